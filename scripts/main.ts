@@ -3,8 +3,10 @@ const commands: Record<string, () => Promise<{ run: (args: string[]) => Promise<
   build: () => import('./build.ts'),
   release: () => import('./release.ts'),
   migrations: () => import('./migrations.ts'),
+  toolchain: () => import('./toolchain.ts'),
   conformance: () => import('./conformance.ts'),
   clients: () => import('./clients.ts'),
+  ci: () => import('./ci.ts'),
   bench: () => import('./bench.ts'),
   soak: () => import('./soak.ts'),
 }

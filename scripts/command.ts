@@ -1,0 +1,47 @@
+const commandSecondsMax = 300
+
+export interface CommandOptions {
+  cwd?: string
+  /** The whole environment; without it, this process's own. */
+  env?: Record<string, string | undefined>
+  /** How long it may run, in seconds; then it is killed, and that is an error. */
+  secondsMax?: number
+}
+
+/** A command that failed, with what it printed. */
+export class CommandError extends Error {
+  override name = 'CommandError'
+}
+
+/**
+ * Runs a command to its end and returns its standard output.
+ * @throws CommandError with all that it printed, when it does not end with 0.
+ */
+export async function runCommand(command: string[], options: CommandOptions = {}): Promise<string> {
+  const child = Bun.spawn(command, {
+    cwd: options.cwd ?? process.cwd(),
+    env: options.env ?? process.env,
+    stdin: 'ignore',
+    stdout: 'pipe',
+    stderr: 'pipe',
+    timeout: (options.secondsMax ?? commandSecondsMax) * 1000,
+    killSignal: 'SIGKILL',
+  })
+  const [output, errors] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited])
+  if (child.exitCode !== 0) {
+    const end = child.exitCode ?? child.signalCode
+    throw new CommandError(`${command.join(' ')}\nended with ${end}\n${output}${errors}`)
+  }
+  return output
+}
+
+/** Calls `onLine` with each line of a stream, as it comes. */
+export async function readLines(stream: ReadableStream<Uint8Array>, onLine: (line: string) => void) {
+  let rest = ''
+  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split('\n')
+    rest = lines.pop() ?? ''
+    for (const line of lines) onLine(line)
+  }
+  if (rest) onLine(rest)
+}

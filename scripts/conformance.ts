@@ -1,0 +1,148 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { startServer } from './server.ts'
+import { temporaryFolder } from './temporary-folder.ts'
+import { bringTools } from './toolchain.ts'
+
+const outputLengthMax = 6000
+
+/** One way to run the suite, and what it must answer. */
+interface Configuration {
+  name: string
+  env: Record<string, string>
+  /** Cases that the suite itself leaves out in this version: all others must pass, and these must be left out. */
+  leftOutCases: string[]
+  /** The same for the rows of its summary, by API and by kind of data. */
+  leftOutRows: string[]
+}
+
+const suite = 'OCI Conformance Test'
+
+const configurations: Configuration[] = [
+  {
+    name: '1.1',
+    env: { OCI_VERSION: '1.1' },
+    leftOutCases: [
+      `${suite}/sha256 blobs/post cancel/blob-post-cancel`,
+      `${suite}/sha512 blobs/post cancel/blob-post-cancel`,
+    ],
+    leftOutRows: [
+      'Blob upload cancel',
+      'Manifest put with tag params',
+      'Sparse Manifests',
+      'Tag Param',
+      'Tag Param sha512',
+    ],
+  },
+  { name: 'dev', env: { OCI_VERSION: 'dev', OCI_DATA_SPARSE: 'true' }, leftOutCases: [], leftOutRows: [] },
+]
+
+/** A case of the suite, from its junit.xml. */
+interface Case {
+  name: string
+  passed: boolean
+  output: string
+}
+
+/**
+ * `conformance [--address host:port]`: runs the OCI conformance suite, in two versions of the specification, against
+ * the executable, or against a registry that runs already. Whatever is not passed fails it, but for what the suite
+ * itself leaves out.
+ */
+export async function run(args: string[]): Promise<void> {
+  const { conformance } = await bringTools(['conformance'])
+  if (!conformance) throw new Error('no conformance suite')
+  let passed = 0
+  let failed = 0
+  for (const configuration of configurations) {
+    const problems = await runConfiguration(conformance, configuration, args)
+    passed += problems.passed
+    failed += problems.messages.length
+    console.log(
+      `${configuration.name}: ${problems.passed} passed, ${problems.messages.length} not as expected`,
+    )
+    for (const message of problems.messages) console.log(message)
+  }
+  console.log(`${passed} passed, ${failed} failed`)
+  if (failed > 0) process.exitCode = 1
+}
+
+async function runConfiguration(executable: string, configuration: Configuration, args: string[]) {
+  await using folder = await temporaryFolder('conformance')
+  const given = args[args.indexOf('--address') + 1]
+  await using server = args.includes('--address') ? undefined : await startServer()
+  const child = Bun.spawn([executable], {
+    cwd: folder.path,
+    env: {
+      ...configuration.env,
+      OCI_TLS: 'disabled',
+      OCI_REGISTRY: server?.address ?? given ?? '',
+      OCI_RESULTS_DIR: folder.path,
+    },
+    stdin: 'ignore',
+    stdout: 'ignore',
+    stderr: 'pipe',
+  })
+  const errors = await child.stderr.text()
+  const exitCode = await child.exited
+  const cases = parseCases(await readFile(join(folder.path, 'junit.xml'), 'utf8'))
+  const rows = parseRows(await readFile(join(folder.path, 'results.yaml'), 'utf8'))
+  const messages = [...judgeCases(cases, configuration), ...judgeRows(rows, configuration)]
+  if (exitCode !== 0 && messages.length === 0) messages.push(`the suite ended with ${exitCode}\n${errors}`)
+  return { passed: cases.filter((one) => one.passed).length, messages }
+}
+
+function judgeCases(cases: Case[], { leftOutCases }: Configuration): string[] {
+  const known = new Set(leftOutCases)
+  const wrong = cases.filter((one) => !one.passed && !known.has(one.name))
+  const leftOut = new Set(cases.filter((one) => !one.passed).map((one) => one.name))
+  return [
+    ...wrong.map((one) => `FAIL ${one.name}\n${one.output}`),
+    ...leftOutCases
+      .filter((name) => !leftOut.has(name))
+      .map((name) => `FAIL ${name}: expected to be left out`),
+    ...(cases.length === 0 ? ['FAIL no case was run'] : []),
+  ]
+}
+
+function judgeRows(rows: Map<string, string>, { leftOutRows }: Configuration): string[] {
+  const expected = (name: string) => (leftOutRows.includes(name) ? 'Disabled' : 'Pass')
+  const wrong = [...rows].filter(([name, status]) => status !== expected(name))
+  return [
+    ...wrong.map(([name, status]) => `FAIL summary: ${name}: ${status}`),
+    ...leftOutRows.filter((name) => !rows.has(name)).map((name) => `FAIL summary: ${name}: not there`),
+  ]
+}
+
+/** The rows of the suite's results.yaml: what it says of each API and of each kind of data. */
+function parseRows(yaml: string): Map<string, string> {
+  const results = Bun.YAML.parse(yaml) as { apis: Record<string, string>; data: Record<string, string> }
+  return new Map([...Object.entries(results.apis), ...Object.entries(results.data)])
+}
+
+/** The cases of a junit.xml as Go's encoder writes it: no CDATA, each value escaped. */
+function parseCases(xml: string): Case[] {
+  const cases = xml.matchAll(/<testcase name="([^"]*)"[^>]* status="([^"]*)"[^>]*>(.*?)<\/testcase>/gs)
+  return [...cases].map(([, name = '', status = '', body = '']) => ({
+    name: unescapeXml(name),
+    passed: status === 'passed',
+    output: status === 'passed' ? '' : shorten(unescapeXml(body.replaceAll(/<[^>]*>/g, ''))),
+  }))
+}
+
+function unescapeXml(text: string): string {
+  const named: Record<string, string> = { lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" }
+  return text.replaceAll(
+    /&(?:#x([0-9A-F]+)|#(\d+)|(\w+));/gi,
+    (whole, hex?: string, decimal?: string, name = '') => {
+      if (hex) return String.fromCodePoint(Number.parseInt(hex, 16))
+      return decimal ? String.fromCodePoint(Number(decimal)) : (named[name] ?? whole)
+    },
+  )
+}
+
+function shorten(text: string): string {
+  return text.length <= outputLengthMax
+    ? text
+    : `${text.slice(0, outputLengthMax)}\n... (${text.length} characters)`
+}

@@ -1,0 +1,85 @@
+import { join } from 'node:path'
+import { readLines } from './command.ts'
+import { temporaryFolder } from './temporary-folder.ts'
+
+const startSecondsMax = 20
+const stopSecondsMax = 30
+const logLinesMax = 2000
+
+/** A running cay. `await using` stops it. */
+export interface Server extends AsyncDisposable {
+  /** Where it listens, `host:port`. */
+  address: string
+  pid: number
+  /** What it printed lately, for the report of a failure. */
+  log(): string
+  /** Ends it as an operator would (SIGTERM), by force if it does not go, and deletes the data folder that it was given here. */
+  stop(): Promise<void>
+}
+
+export interface ServerOptions {
+  /** The data folder, which is then kept; without it a temporary one. */
+  data?: string
+  /** Further arguments of `cay serve`. */
+  args?: string[]
+  env?: Record<string, string>
+  /** Another executable than `$CAY_EXECUTABLE` or `dist/cay`. */
+  executable?: string
+}
+
+/** The executable that these tools try: `$CAY_EXECUTABLE`, or what `bun run build` made. */
+export function executablePath(): string {
+  return process.env.CAY_EXECUTABLE ?? join(import.meta.dir, '..', 'dist', 'cay')
+}
+
+/**
+ * Starts the executable on a free port of loopback and waits until it listens.
+ * @throws Error with its output when it ends or is silent instead.
+ */
+export async function startServer(options: ServerOptions = {}): Promise<Server> {
+  const folder = options.data === undefined ? await temporaryFolder('data') : undefined
+  const data = options.data ?? folder?.path ?? ''
+  const command = [options.executable ?? executablePath(), 'serve', '--listen', '127.0.0.1:0', '--data', data]
+  const child = Bun.spawn([...command, ...(options.args ?? [])], {
+    env: { PATH: process.env.PATH ?? '', HOME: data, ...options.env },
+    stdin: 'ignore',
+    stdout: 'pipe',
+    stderr: 'pipe',
+  })
+  const log: string[] = []
+  const listening = Promise.withResolvers<string>()
+  const keep = (line: string) => {
+    log.push(line)
+    if (log.length > logLinesMax) log.shift()
+    const address = addressIn(line)
+    if (address) listening.resolve(address)
+  }
+  const drained = Promise.all([readLines(child.stdout, keep), readLines(child.stderr, keep)])
+  const stop = async () => {
+    child.kill('SIGTERM')
+    const force = setTimeout(() => child.kill('SIGKILL'), stopSecondsMax * 1000)
+    await child.exited
+    clearTimeout(force)
+    await drained
+    await folder?.[Symbol.asyncDispose]()
+  }
+  const fail = (why: string) => listening.reject(new Error(`${command[0]} ${why}\n${log.join('\n')}`))
+  const silent = setTimeout(() => fail('does not listen'), startSecondsMax * 1000)
+  child.exited.then(() => drained).then(() => fail(`ended with ${child.exitCode ?? child.signalCode}`))
+  try {
+    const address = await listening.promise
+    return { address, pid: child.pid, log: () => log.join('\n'), stop, [Symbol.asyncDispose]: stop }
+  } catch (error) {
+    await stop()
+    throw error
+  } finally {
+    clearTimeout(silent)
+  }
+}
+
+/** The address in the line that says that the server listens, if this is it. */
+function addressIn(line: string): string | undefined {
+  if (!line.startsWith('{') || !line.includes('"listening"')) return undefined
+  const entry: { msg?: unknown; address?: unknown } = JSON.parse(line)
+  return entry.msg === 'listening' && typeof entry.address === 'string' ? entry.address : undefined
+}
