@@ -1,14 +1,20 @@
 /** The project's own tools, one program: `bun scripts/main.ts <command> [arguments]`. */
+import { runInForeground } from './foreground.ts'
+import { install } from './install.ts'
+
 const commands: Record<string, () => Promise<{ run: (args: string[]) => Promise<void> }>> = {
+  start: () => import('./start.ts'),
+  test: () => import('./test.ts'),
+  check: () => import('./check.ts'),
   build: () => import('./build.ts'),
   release: () => import('./release.ts'),
   migrations: () => import('./migrations.ts'),
-  toolchain: () => import('./toolchain.ts'),
+  page: () => import('./page.ts'),
   conformance: () => import('./conformance.ts'),
   clients: () => import('./clients.ts'),
-  ci: () => import('./ci.ts'),
   bench: () => import('./bench.ts'),
   soak: () => import('./soak.ts'),
+  toolchain: () => import('./toolchain.ts'),
 }
 
 const [name = '', ...args] = process.argv.slice(2)
@@ -17,4 +23,5 @@ if (!command) {
   console.error(`usage: bun scripts/main.ts <${Object.keys(commands).join(' | ')}> [arguments]`)
   process.exit(2)
 }
+if (await install()) process.exit(await runInForeground([process.execPath, ...process.argv.slice(1)]))
 await (await command()).run(args)

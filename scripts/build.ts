@@ -1,0 +1,107 @@
+import { mkdir, rename, rm } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+
+const root = join(import.meta.dir, '..')
+const executable = join(root, 'dist', process.platform === 'win32' ? 'cay.exe' : 'cay')
+const stamp = join(root, 'dist', 'cay.stamp')
+const main = 'src/main.ts'
+
+/** What decides how the executable turns out, besides this version of Bun and the commit. */
+const inputs = new Bun.Glob('{src/**/*,package.json,bun.lock,tsconfig.json,scripts/build.ts}')
+
+/** The one form in which a Worker is found, both from source and in the executable, where all files lie in one folder. */
+const worker = /new Worker\(new URL\('\.\/([a-z0-9-]+\.ts)', import\.meta\.url\)/g
+
+/** `build`: makes dist/cay for this machine, unless it is up to date. */
+export async function run(): Promise<void> {
+  console.log(await build())
+}
+
+/** Makes the executable for this machine, unless nothing it is made of has changed, and returns its path. */
+export async function build(): Promise<string> {
+  const wanted = await hashInputs()
+  const [made, exists] = await Promise.all([readStamp(), Bun.file(executable).exists()])
+  if (!exists || made !== wanted) {
+    await compile(executable)
+    await Bun.write(stamp, wanted)
+  }
+  return executable
+}
+
+/**
+ * Compiles cay into one executable at `path`, for another platform when `target` names one, for example `bun-linux-arm64-musl`.
+ * @throws AggregateError with what is wrong in the source.
+ */
+export async function compile(path: string, target?: Bun.Build.CompileTarget): Promise<void> {
+  const making = `${path}.${process.pid}`
+  await mkdir(join(path, '..'), { recursive: true })
+  try {
+    await Bun.build({
+      entrypoints: [main, ...(await findWorkers())].map((entry) => join(root, entry)),
+      minify: true,
+      bytecode: true,
+      format: 'esm',
+      splitting: true,
+      naming: { entry: '[name].[ext]' },
+      define: { CAY_COMMIT: JSON.stringify(commit()) },
+      plugins: [compressed],
+      compile: { ...(target && { target }), outfile: making, autoloadDotenv: false, autoloadBunfig: false },
+    })
+    const made = (await Bun.file(making).exists()) ? making : `${making}.exe`
+    await rename(made, path)
+  } finally {
+    await rm(making, { force: true })
+  }
+}
+
+/** Embeds the script of the API's page compressed: a quarter of its size, and sent as it is. */
+const compressed: Bun.BunPlugin = {
+  name: 'compressed',
+  setup(builder) {
+    builder.onLoad(
+      { filter: /@scalar\/api-reference\/dist\/browser\/standalone\.js$/ },
+      async ({ path }) => ({
+        contents: Bun.gzipSync(await Bun.file(path).bytes(), { level: 9 }),
+        loader: 'file',
+      }),
+    )
+  },
+}
+
+/** The files that run as Workers. They are entries of their own, named by their base name, which must be unique. */
+async function findWorkers(): Promise<string[]> {
+  const found = new Set<string>()
+  for await (const path of new Bun.Glob('src/**/*.ts').scan(root)) {
+    const source = await Bun.file(join(root, path)).text()
+    for (const [, name = ''] of source.matchAll(worker)) found.add(join(path, '..', name))
+  }
+  const names = [main, ...found].map((path) => basename(path))
+  const twice = names.find((name, i) => names.indexOf(name) !== i)
+  if (twice) throw new Error(`two entries of the executable are named ${twice}`)
+  return [...found].sort()
+}
+
+/** The commit, with `-dirty` when files differ from it; `unknown` outside a clone. */
+function commit(): string {
+  const git = ['git', '--no-optional-locks', 'describe', '--always', '--dirty', '--abbrev=12', '--exclude=*']
+  try {
+    const found = Bun.spawnSync(git, { cwd: root, stderr: 'ignore' })
+    return found.success ? found.stdout.toString().trim() : 'unknown'
+  } catch {
+    return 'unknown'
+  }
+}
+
+async function hashInputs(): Promise<string> {
+  const hash = new Bun.CryptoHasher('sha256').update(`${Bun.version} ${Bun.revision} ${commit()}`)
+  for (const path of (await Array.fromAsync(inputs.scan(root))).sort()) {
+    const bytes = await Bun.file(join(root, path)).bytes()
+    hash.update(`\n${path} ${bytes.length}\n`).update(bytes)
+  }
+  return hash.digest('hex')
+}
+
+async function readStamp(): Promise<string | undefined> {
+  const file = Bun.file(stamp)
+  return (await file.exists()) ? file.text() : undefined
+}

@@ -1,0 +1,22 @@
+import { join } from 'node:path'
+import { runInForeground } from './foreground.ts'
+
+const root = join(import.meta.dir, '..')
+const stamp = join(root, 'node_modules', '.installed')
+
+/**
+ * Installs the packages that bun.lock names, unless they are there. Imports nothing that must be installed first.
+ * @returns whether it had to, after which only a new process finds the packages.
+ * @throws Error when a package cannot be had.
+ */
+export async function install(): Promise<boolean> {
+  const wanted = new Bun.CryptoHasher('sha256')
+    .update(await Bun.file(join(root, 'bun.lock')).bytes())
+    .digest('hex')
+  const installed = Bun.file(stamp)
+  if ((await installed.exists()) && (await installed.text()) === wanted) return false
+  const code = await runInForeground([process.execPath, 'install', '--frozen-lockfile', `--cwd=${root}`])
+  if (code !== 0) throw new Error(`bun install ended with ${code}`)
+  await Bun.write(stamp, wanted)
+  return true
+}
