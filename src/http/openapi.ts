@@ -1,0 +1,101 @@
+import { swagger } from '@elysiajs/swagger'
+import { Elysia } from 'elysia'
+import type { OpenAPIV3 } from 'openapi-types'
+import scalarPath from '../../node_modules/@scalar/api-reference/dist/browser/standalone.js' with {
+  type: 'file',
+}
+
+/** What the page of the API describes beyond the routes that Elysia knows. */
+interface OpenApiOptions {
+  /** The paths of `/v2`, which are one wildcard to Elysia. */
+  paths: OpenAPIV3.PathsObject
+  /** cay's version. */
+  version: string
+}
+
+/** What the plugin writes between the tags of the script element that holds Scalar's settings. */
+const emptyScript = new Bun.CryptoHasher('sha256').update('\n    ').digest('base64')
+
+/** Everything comes from this host, and the browser sees to it: no font, script, picture or call from elsewhere. */
+const contentSecurityPolicy = [
+  "default-src 'none'",
+  `script-src 'self' 'sha256-${emptyScript}'`,
+  "style-src 'self' 'unsafe-inline'",
+  "img-src 'self' data:",
+  "font-src 'self' data:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ')
+
+/** Scalar's settings: nothing that speaks to, or sends a person to, its makers' services. */
+const scalarConfig = {
+  spec: { url: '/swagger/json' },
+  theme: 'default',
+  customCss: '',
+  favicon: 'data:,',
+  withDefaultFonts: false,
+  telemetry: false,
+  hideClientButton: true,
+  showDeveloperTools: 'never',
+  agent: { disabled: true },
+  mcp: { disabled: true },
+} as const
+
+/** Serves the page of the API at `/swagger`, its OpenAPI 3 document at `/swagger/json`, and the script of the page. */
+export function openapi(options: OpenApiOptions) {
+  const info = {
+    title: 'cay',
+    version: options.version,
+    description: 'A private OCI registry and image cache.',
+  }
+  let script: Promise<Script> | undefined
+  return new Elysia({ name: 'openapi' })
+    .onBeforeHandle(({ set }) => {
+      set.headers['content-security-policy'] = contentSecurityPolicy
+      set.headers['x-content-type-options'] = 'nosniff'
+      set.headers['referrer-policy'] = 'no-referrer'
+      set.headers['cache-control'] = 'no-cache'
+    })
+    .use(
+      swagger({
+        documentation: { info, paths: options.paths },
+        exclude: /^\/v2(\/|$)/,
+        scalarCDN: '/swagger/scalar.js',
+        scalarConfig,
+      }),
+    )
+    .get(
+      '/swagger/scalar.js',
+      async ({ request }) => {
+        script ??= loadScript()
+        return answerScript(await script, request.headers)
+      },
+      { detail: { hide: true } },
+    )
+}
+
+interface Script {
+  gzip: Uint8Array<ArrayBuffer>
+  etag: string
+}
+
+/** The script as the executable has it, compressed by the build; from source it is compressed here. */
+async function loadScript(): Promise<Script> {
+  const bytes = await Bun.file(scalarPath).bytes()
+  const gzip = bytes[0] === 0x1f && bytes[1] === 0x8b ? bytes : Bun.gzipSync(bytes)
+  const etag = `"${new Bun.CryptoHasher('sha256').update(gzip).digest('hex').slice(0, 32)}"`
+  return { gzip, etag }
+}
+
+/** Compressed for who takes gzip, which is every browser; plain for the rest (RFC 9110, 12.5.3 and 13.1.2). */
+function answerScript(script: Script, headers: Headers): Response {
+  const shared = { etag: script.etag, vary: 'accept-encoding' }
+  if (headers.get('if-none-match') === script.etag)
+    return new Response(null, { status: 304, headers: shared })
+  const withType = { ...shared, 'content-type': 'text/javascript; charset=utf-8' }
+  const takesGzip = /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/i.test(headers.get('accept-encoding') ?? '')
+  if (!takesGzip) return new Response(Bun.gunzipSync(script.gzip), { headers: withType })
+  return new Response(script.gzip, { headers: { ...withType, 'content-encoding': 'gzip' } })
+}

@@ -1,0 +1,5 @@
+/** Scalar's script, imported as a file: its path on disk, or inside the executable. */
+declare module '*/standalone.js' {
+  const path: string
+  export default path
+}
