@@ -1,0 +1,42 @@
+import { buildah } from './clients/buildah.ts'
+import { type CaseResult, type Client, runClient } from './clients/client.ts'
+import { crane } from './clients/crane.ts'
+import { docker } from './clients/docker.ts'
+import { helm3, helm4 } from './clients/helm.ts'
+import { oras } from './clients/oras.ts'
+import { podman } from './clients/podman.ts'
+import { skopeo } from './clients/skopeo.ts'
+import { startServer } from './server.ts'
+import { temporaryFolder } from './temporary-folder.ts'
+
+const clients: Client[] = [docker, skopeo, podman, buildah, crane, oras, helm3, helm4]
+
+/**
+ * `clients [--only name] [--address host:port]`: real clients push to the executable, or to a registry that runs
+ * already, and pull from it; what comes back must be the bytes that went in.
+ */
+export async function run(args: string[]): Promise<void> {
+  const option = (name: string) => (args.includes(name) ? args[args.indexOf(name) + 1] : undefined)
+  const only = option('--only')
+  const chosen = clients.filter((client) => only === undefined || client.name === only)
+  if (chosen.length === 0) throw new Error(`no such client: ${only}`)
+  const address = option('--address')
+  await using folder = await temporaryFolder('clients')
+  await using server = address === undefined ? await startServer() : undefined
+  const results: CaseResult[] = []
+  for (const client of chosen)
+    await runClient(client, server?.address ?? address ?? '', folder.path, (result) => {
+      results.push(result)
+      print(result)
+    })
+  const failed = results.filter((result) => result.error !== undefined).length
+  if (failed > 0 && server) console.log(`The server's log:\n${server.log()}`)
+  console.log(`${results.length - failed} passed, ${failed} failed`)
+  if (failed > 0) process.exitCode = 1
+}
+
+function print({ client, case: name, milliseconds, error }: CaseResult): void {
+  console.log(`${error === undefined ? 'ok' : 'FAIL'} ${client}: ${name} (${milliseconds} ms)`)
+  if (error !== undefined)
+    console.log(String(error instanceof Error ? error.message : error).replaceAll(/^/gm, '    '))
+}

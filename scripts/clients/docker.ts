@@ -1,0 +1,147 @@
+import { deepEqual, equal } from 'node:assert/strict'
+import { join } from 'node:path'
+import { readLines } from '../command.ts'
+import { bringTools } from '../toolchain.ts'
+import type { CaseContext, Client } from './client.ts'
+import { type Image, makeImage, makeIndex, readDockerArchive, sha256, writeDockerArchive } from './image.ts'
+import { pushContent } from './push.ts'
+
+const startSecondsMax = 60
+
+/** docker: an engine of its own, started here, which takes registries on loopback without TLS. */
+export const docker: Client = {
+  name: 'docker',
+  tools: ['docker', 'dockerd'],
+  setUp: startEngine,
+  cases: {
+    'push and pull of an image': pushImage,
+    'push and pull of a layer of 64 MiB': pushLargeImage,
+    'build, push and pull': build,
+    'push again, and a second tag': pushAgain,
+    'manifest list: create, push, and pull by platform': pushManifestList,
+    'pull of an OCI index by platform': pullIndex,
+    'pull by digest': pullByDigest,
+  },
+}
+
+/** Starts an engine that needs no network and no storage driver of the kernel's, below `home`. */
+async function startEngine(home: string) {
+  const { dockerd = '' } = await bringTools(['dockerd'])
+  const host = `unix://${home}/docker.sock`
+  const folders = ['--data-root', `${home}/data`, '--exec-root', `${home}/exec`, '--pidfile', `${home}/pid`]
+  const network = ['--iptables=false', '--ip6tables=false', '--bridge=none']
+  const child = Bun.spawn([dockerd, ...network, '--storage-driver=vfs', ...folders, '--host', host], {
+    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: home },
+    stdin: 'ignore',
+    stdout: 'ignore',
+    stderr: 'pipe',
+  })
+  const log: string[] = []
+  const ready = Promise.withResolvers<void>()
+  const drained = readLines(child.stderr, (line) => {
+    log.push(line)
+    if (line.includes('API listen on')) ready.resolve()
+  })
+  const fail = () => ready.reject(new Error(`dockerd does not start\n${log.join('\n')}`))
+  const deadline = setTimeout(fail, startSecondsMax * 1000)
+  drained.then(fail)
+  const tearDown = async () => {
+    child.kill('SIGTERM')
+    await child.exited
+  }
+  await ready.promise.catch(async (error: unknown) => {
+    await tearDown()
+    throw error
+  })
+  clearTimeout(deadline)
+  return { env: { DOCKER_HOST: host }, tearDown }
+}
+
+async function pushImage(context: CaseContext): Promise<void> {
+  const image = await makeImage()
+  await loadAndPush(context, image, `${context.registry}/docker/image:1`)
+  await pullAndCompare(context, image, `${context.registry}/docker/image:1`)
+}
+
+async function pushLargeImage(context: CaseContext): Promise<void> {
+  const image = await makeImage({ layerCount: 1, layerBytes: 64 * 1024 * 1024 })
+  await loadAndPush(context, image, `${context.registry}/docker/large:1`)
+  await pullAndCompare(context, image, `${context.registry}/docker/large:1`)
+}
+
+async function build({ registry, folder, run }: CaseContext): Promise<void> {
+  const name = `${registry}/docker/built:1`
+  await Bun.write(
+    join(folder, 'Dockerfile'),
+    'FROM scratch\nCOPY motd /etc/\nCOPY motd /srv/\nCMD ["/etc/motd"]\n',
+  )
+  await Bun.write(join(folder, 'motd'), 'hello\n')
+  await run('docker', 'build', '--tag', name, '.')
+  const id = await imageId(run, name)
+  await run('docker', 'push', name)
+  await run('docker', 'rmi', '--force', id)
+  await run('docker', 'pull', name)
+  equal(await imageId(run, name), id)
+}
+
+async function pushAgain(context: CaseContext): Promise<void> {
+  const { registry, run } = context
+  const image = await makeImage()
+  await loadAndPush(context, image, `${registry}/docker/again:1`)
+  await run('docker', 'load', '--input', 'pushed.tar')
+  await run('docker', 'tag', `${registry}/docker/again:1`, `${registry}/docker/again:2`)
+  await run('docker', 'push', '--all-tags', `${registry}/docker/again`)
+  await run('docker', 'rmi', `${registry}/docker/again:1`, `${registry}/docker/again:2`)
+  await pullAndCompare(context, image, `${registry}/docker/again:2`)
+}
+
+async function pushManifestList(context: CaseContext): Promise<void> {
+  const { registry, run } = context
+  const [amd64, arm64] = [
+    await makeImage({ architecture: 'amd64' }),
+    await makeImage({ architecture: 'arm64' }),
+  ]
+  const name = `${registry}/docker/list`
+  await loadAndPush(context, amd64, `${name}:amd64`)
+  await loadAndPush(context, arm64, `${name}:arm64`)
+  await run('docker', 'manifest', 'create', '--insecure', `${name}:1`, `${name}:amd64`, `${name}:arm64`)
+  await run('docker', 'manifest', 'push', '--insecure', '--purge', `${name}:1`)
+  await pullAndCompare(context, amd64, `${name}:1`, '--platform', 'linux/amd64')
+  await pullAndCompare(context, arm64, `${name}:1`, '--platform', 'linux/arm64')
+}
+
+async function pullIndex(context: CaseContext): Promise<void> {
+  const images = [await makeImage({ architecture: 'amd64' }), await makeImage({ architecture: 'arm64' })]
+  await pushContent(context.registry, 'docker/index', '1', makeIndex(images))
+  for (const image of images) {
+    const platform = `linux/${image.descriptor.platform?.architecture}`
+    await pullAndCompare(context, image, `${context.registry}/docker/index:1`, '--platform', platform)
+  }
+}
+
+async function pullByDigest(context: CaseContext): Promise<void> {
+  const image = await makeImage()
+  await pushContent(context.registry, 'docker/digest', '1', image)
+  await pullAndCompare(context, image, `${context.registry}/docker/digest@${image.descriptor.digest}`)
+}
+
+async function loadAndPush({ folder, run }: CaseContext, image: Image, name: string): Promise<void> {
+  await writeDockerArchive(join(folder, 'pushed.tar'), image, name)
+  await run('docker', 'load', '--input', 'pushed.tar')
+  await run('docker', 'push', name)
+  await run('docker', 'rmi', name)
+}
+
+/** Pulls an image whose id and layers must be those of `image`, then forgets it. */
+async function pullAndCompare({ folder, run }: CaseContext, image: Image, name: string, ...flags: string[]) {
+  await run('docker', 'pull', ...flags, name)
+  equal(await imageId(run, name), sha256(image.config))
+  await run('docker', 'save', '--output', 'pulled.tar', name)
+  const pulled = await readDockerArchive(join(folder, 'pulled.tar'))
+  deepEqual(pulled.layers.map(sha256), image.layers.map(sha256))
+  await run('docker', 'rmi', name)
+}
+
+async function imageId(run: CaseContext['run'], name: string): Promise<string> {
+  return (await run('docker', 'image', 'inspect', '--format', '{{.Id}}', name)).trim()
+}

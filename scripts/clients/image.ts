@@ -1,0 +1,127 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+
+const mediaTypes = {
+  index: 'application/vnd.oci.image.index.v1+json',
+  manifest: 'application/vnd.oci.image.manifest.v1+json',
+  config: 'application/vnd.oci.image.config.v1+json',
+  layer: 'application/vnd.oci.image.layer.v1.tar+gzip',
+}
+
+export interface Descriptor {
+  mediaType: string
+  digest: string
+  size: number
+  platform?: { os: string; architecture: string }
+}
+
+/** A manifest or an index, with all the bytes that it refers to, by digest. */
+export interface Content {
+  descriptor: Descriptor
+  blobs: Map<string, Uint8Array>
+}
+
+/** An image made from random bytes: no registry is needed to have one. */
+export interface Image extends Content {
+  config: Uint8Array
+  /** Its layers' tar archives, not compressed, base first. */
+  layers: Uint8Array[]
+}
+
+export interface ImageOptions {
+  architecture?: 'amd64' | 'arm64'
+  layerCount?: number
+  layerBytes?: number
+}
+
+/** Makes an OCI image whose layers are real archives, each with a file of random bytes. */
+export async function makeImage(options: ImageOptions = {}): Promise<Image> {
+  const architecture = options.architecture ?? 'amd64'
+  const layers: Uint8Array[] = []
+  for (let number = 0; number < (options.layerCount ?? 3); number++) {
+    const files = { [`data/${number}.bin`]: randomBytes(options.layerBytes ?? 2 * 1024 * 1024) }
+    layers.push(await new Bun.Archive(files).bytes())
+  }
+  const config = encode({
+    created: '2026-01-01T00:00:00Z',
+    architecture,
+    os: 'linux',
+    config: { Cmd: ['/data/0.bin'], Labels: { 'org.example.platform': architecture } },
+    rootfs: { type: 'layers', diff_ids: layers.map(sha256) },
+    history: layers.map((_, number) => ({
+      created: '2026-01-01T00:00:00Z',
+      created_by: `COPY ${number}.bin`,
+    })),
+  })
+  const blobs = new Map<string, Uint8Array>()
+  const manifest = encode({
+    schemaVersion: 2,
+    mediaType: mediaTypes.manifest,
+    config: add(blobs, mediaTypes.config, config),
+    layers: layers.map((layer) =>
+      add(blobs, mediaTypes.layer, Bun.gzipSync(Buffer.from(layer), { level: 1 })),
+    ),
+  })
+  const platform = { os: 'linux', architecture }
+  return { descriptor: { ...add(blobs, mediaTypes.manifest, manifest), platform }, blobs, config, layers }
+}
+
+/** Makes an image index of some images, or of other indexes. */
+export function makeIndex(children: Content[]): Content {
+  const blobs = new Map(children.flatMap((child) => [...child.blobs]))
+  const manifests = children.map((child) => child.descriptor)
+  const index = encode({ schemaVersion: 2, mediaType: mediaTypes.index, manifests })
+  return { descriptor: add(blobs, mediaTypes.index, index), blobs }
+}
+
+/** Writes an OCI image layout, which names the content by one tag. */
+export async function writeLayout(folder: string, content: Content, tag: string): Promise<void> {
+  await mkdir(join(folder, 'blobs', 'sha256'), { recursive: true })
+  for (const [digest, bytes] of content.blobs)
+    await Bun.write(join(folder, 'blobs', ...digest.split(':')), bytes)
+  const named = { ...content.descriptor, annotations: { 'org.opencontainers.image.ref.name': tag } }
+  const index = { schemaVersion: 2, mediaType: mediaTypes.index, manifests: [named] }
+  await Bun.write(join(folder, 'index.json'), JSON.stringify(index))
+  await Bun.write(join(folder, 'oci-layout'), JSON.stringify({ imageLayoutVersion: '1.0.0' }))
+}
+
+/** Writes an archive as `docker save` makes it: the layers in it are not compressed. */
+export async function writeDockerArchive(file: string, image: Image, name: string): Promise<void> {
+  const configName = `${hex(image.config)}.json`
+  const layers = image.layers.map((bytes): [string, Uint8Array] => [`${hex(bytes)}/layer.tar`, bytes])
+  const manifest = [{ Config: configName, RepoTags: [name], Layers: layers.map(([path]) => path) }]
+  const files = { [configName]: image.config, ...Object.fromEntries(layers) }
+  await Bun.write(file, new Bun.Archive({ ...files, 'manifest.json': JSON.stringify(manifest) }))
+}
+
+/** Reads the image of an archive that `docker save`, `podman save` or skopeo wrote. */
+export async function readDockerArchive(file: string): Promise<{ config: Uint8Array; layers: Uint8Array[] }> {
+  const files = await new Bun.Archive(await Bun.file(file).bytes()).files()
+  const read = async (path: string) => {
+    const entry = files.get(path)
+    if (!entry) throw new Error(`${file} has no ${path}`)
+    return await entry.bytes()
+  }
+  const [image] = JSON.parse(new TextDecoder().decode(await read('manifest.json')))
+  return { config: await read(image.Config), layers: await Promise.all(image.Layers.map(read)) }
+}
+
+/** The digest of some bytes, `sha256:<hex>`. */
+export function sha256(bytes: Uint8Array): string {
+  return `sha256:${hex(bytes)}`
+}
+
+function hex(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
+
+function encode(value: unknown): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(value))
+}
+
+function add(blobs: Map<string, Uint8Array>, mediaType: string, bytes: Uint8Array): Descriptor {
+  const digest = sha256(bytes)
+  blobs.set(digest, bytes)
+  return { mediaType, digest, size: bytes.length }
+}
