@@ -14,6 +14,7 @@ const commands: Record<string, () => Promise<{ run: (args: string[]) => Promise<
   clients: () => import('./clients.ts'),
   bench: () => import('./bench.ts'),
   soak: () => import('./soak.ts'),
+  ci: () => import('./ci.ts'),
   toolchain: () => import('./toolchain.ts'),
 }
 

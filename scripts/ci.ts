@@ -1,0 +1,66 @@
+import { join } from 'node:path'
+
+/** A step of the CI run: a command of these tools. */
+interface Step {
+  name: string
+  args: string[]
+  /** Finds in the output how many cases passed and how many failed; without it the step counts as one. */
+  counts?: RegExp
+}
+
+const testCounts = /^ *(\d+) pass$[\s\S]*^ *(\d+) fail$/gm
+const caseCounts = /^(\d+) passed, (\d+) failed$/gm
+
+const steps: Step[] = [
+  { name: 'check', args: ['check'] },
+  { name: 'test', args: ['test'], counts: testCounts },
+  { name: 'conformance', args: ['conformance'], counts: caseCounts },
+  { name: 'clients', args: ['clients'], counts: caseCounts },
+]
+
+/** `ci`: runs each step, also after one that failed, and says on the last line how many cases passed and failed. */
+export async function run(): Promise<void> {
+  process.chdir(join(import.meta.dir, '..'))
+  let [passed, failed] = [0, 0]
+  const summary: string[] = []
+  for (const step of steps) {
+    console.log(`\n== ${step.name}`)
+    const start = performance.now()
+    const { exitCode, output } = await runStep(step)
+    const counted = count(step, exitCode, output)
+    passed += counted.passed
+    failed += counted.failed
+    const seconds = ((performance.now() - start) / 1000).toFixed(1)
+    summary.push(`${step.name}: ${counted.passed} passed, ${counted.failed} failed, ${seconds} s`)
+    console.log(`== ${summary.at(-1)}`)
+  }
+  console.log(`\n${summary.join('\n')}\n${passed} passed, ${failed} failed`)
+  if (failed > 0) process.exitCode = 1
+}
+
+/** Runs a step, shows what it prints as it comes, and keeps it. */
+async function runStep({ args }: Step): Promise<{ exitCode: number; output: string }> {
+  const child = Bun.spawn([process.execPath, 'scripts/main.ts', ...args], {
+    stdin: 'ignore',
+    stdout: 'pipe',
+    stderr: 'pipe',
+  })
+  let output = ''
+  const show = async (stream: ReadableStream<Uint8Array>) => {
+    for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+      process.stdout.write(text)
+      output += text
+    }
+  }
+  await Promise.all([show(child.stdout), show(child.stderr)])
+  return { exitCode: await child.exited, output }
+}
+
+/** What a step adds to the sums: a step that fails fails at least one. */
+function count({ counts }: Step, exitCode: number, output: string): { passed: number; failed: number } {
+  const found = counts ? [...output.matchAll(counts)].at(-1) : undefined
+  const passed = found ? Number(found[1]) : Number(exitCode === 0 && counts === undefined)
+  const failed = Number(found?.[2] ?? 0)
+  const broken = exitCode !== 0 || (counts !== undefined && passed === 0)
+  return { passed, failed: failed === 0 && broken ? 1 : failed }
+}
