@@ -1,0 +1,177 @@
+import { and, eq, isNull, ne, type SQL, sql } from 'drizzle-orm'
+import { type Digest, digestToBytes } from '../oci/digest.ts'
+import { registryError } from '../oci/error.ts'
+import type { RepositoryName } from '../oci/reference.ts'
+import type { Caller } from './caller.ts'
+import type { Db } from './database.ts'
+import { eventWrites } from './events.ts'
+import { ensureRepository, type Pullable } from './repositories.ts'
+import { blob, manifest, manifestReference, repository, repositoryBlob, upload } from './schema.ts'
+
+export type BlobReads = ReturnType<typeof blobReads>
+
+/** Reads of blobs, always through the repository that they are reached by. */
+export function blobReads(db: Db) {
+  const size = selectLink(db, isNull(repositoryBlob.deletedAt)).prepare()
+  return {
+    /** The size in bytes of a blob that the repository holds. */
+    findSize: (name: RepositoryName, digest: Digest): number | undefined =>
+      size.get({ name, digest: digestToBytes(digest) })?.size,
+
+    /** A repository other than `name`, among those that the caller may pull from, which holds the blob. */
+    findSource(name: RepositoryName, digest: Digest, pullable: Pullable): RepositoryName | undefined {
+      const row = db
+        .select({ name: repository.name })
+        .from(blob)
+        .innerJoin(repositoryBlob, eq(repositoryBlob.blobId, blob.id))
+        .innerJoin(repository, eq(repository.id, repositoryBlob.repositoryId))
+        .where(
+          and(
+            eq(blob.digest, digestToBytes(digest)),
+            isNull(repositoryBlob.deletedAt),
+            isNull(repository.deletedAt),
+            ne(repository.name, name),
+            pullable,
+          ),
+        )
+        .limit(1)
+        .get()
+      return row?.name as RepositoryName | undefined
+    },
+  }
+}
+
+export interface BlobChange {
+  caller: Caller
+  at: number
+  repository: RepositoryName
+  digest: Digest
+}
+
+/** Writes of blobs, each for one call of the writer. */
+export function blobWrites(db: Db) {
+  const ensure = ensureRepository(db)
+  const { tell } = eventWrites(db)
+  const link = linkBlob(db)
+  const linked = selectLink(db, isNull(repositoryBlob.deletedAt)).prepare()
+  const dropUpload = db
+    .delete(upload)
+    .where(eq(upload.id, sql.placeholder('id')))
+    .prepare()
+  const user = selectUser(db)
+  const unlink = db
+    .update(repositoryBlob)
+    .set({ deletedAt: sql`${sql.placeholder('at')}` })
+    .where(
+      and(
+        eq(repositoryBlob.repositoryId, sql.placeholder('repositoryId')),
+        eq(repositoryBlob.blobId, sql.placeholder('blobId')),
+      ),
+    )
+    .prepare()
+  return {
+    /** Names a blob whose bytes are verified, on disk and synced, and ends the upload that brought it. */
+    linkBlob(call: BlobChange & { size: number; uploadId: string }): void {
+      link(ensure(call.repository, call.at), call.digest, call.size, call.at)
+      dropUpload.run({ id: call.uploadId })
+      tell({ type: 'blob.push', repository: call.repository, digest: call.digest }, call.caller, call.at)
+    },
+
+    /** Links the blob that `from` holds into the repository; answers its size, or undefined without a change. */
+    mountBlob(call: BlobChange & { from: RepositoryName }): number | undefined {
+      const size = linked.get({ name: call.from, digest: digestToBytes(call.digest) })?.size
+      if (size === undefined) return undefined
+      link(ensure(call.repository, call.at), call.digest, size, call.at)
+      tell({ type: 'blob.mount', repository: call.repository, digest: call.digest }, call.caller, call.at)
+      return size
+    },
+
+    /** Hides a blob from the repository. Throws BLOB_UNKNOWN, or DENIED while a manifest there names it. */
+    unlinkBlob(call: BlobChange): { replaced: true } {
+      const digest = digestToBytes(call.digest)
+      const found = linked.get({ name: call.repository, digest })
+      if (found === undefined) throw registryError('BLOB_UNKNOWN', undefined, { detail: { digest: call.digest } })
+      const using = user.get({ repositoryId: found.repositoryId, digest })
+      if (using !== undefined) {
+        throw registryError(
+          'DENIED',
+          `the blob is in use by manifest ${using.digest.length === 32 ? 'sha256' : 'sha512'}:` +
+            `${using.digest.toString('hex')} of ${call.repository}; delete that manifest first`,
+          { status: 405 },
+        )
+      }
+      unlink.run({ repositoryId: found.repositoryId, blobId: found.blobId, at: call.at })
+      tell({ type: 'blob.delete', repository: call.repository, digest: call.digest }, call.caller, call.at)
+      return { replaced: true }
+    },
+  }
+}
+
+function selectLink(db: Db, state: SQL) {
+  return db
+    .select({ size: blob.size, blobId: blob.id, repositoryId: repository.id })
+    .from(repository)
+    .innerJoin(repositoryBlob, eq(repositoryBlob.repositoryId, repository.id))
+    .innerJoin(blob, eq(blob.id, repositoryBlob.blobId))
+    .where(
+      and(
+        eq(repository.name, sql.placeholder('name')),
+        isNull(repository.deletedAt),
+        eq(blob.digest, sql.placeholder('digest')),
+        state,
+      ),
+    )
+}
+
+/** A manifest of the repository that is not deleted and names the blob. */
+function selectUser(db: Db) {
+  return db
+    .select({ digest: manifest.digest })
+    .from(manifestReference)
+    .innerJoin(manifest, eq(manifest.id, manifestReference.manifestId))
+    .where(
+      and(
+        eq(manifestReference.digest, sql.placeholder('digest')),
+        eq(manifest.repositoryId, sql.placeholder('repositoryId')),
+        isNull(manifest.deletedAt),
+      ),
+    )
+    .limit(1)
+    .prepare()
+}
+
+/** Makes or renews the link: it counts as unreferenced from now on, until a manifest names the blob. */
+function linkBlob(db: Db) {
+  const ensureBlob = db
+    .insert(blob)
+    .values({
+      digest: sql.placeholder('digest'),
+      size: sql.placeholder('size'),
+      storedAt: sql.placeholder('at'),
+      verifiedAt: sql.placeholder('at'),
+    })
+    .onConflictDoUpdate({ target: blob.digest, set: { verifiedAt: sql`excluded.verified_at` } })
+    .returning({ id: blob.id })
+    .prepare()
+  const ensureLink = db
+    .insert(repositoryBlob)
+    .values({
+      repositoryId: sql.placeholder('repositoryId'),
+      blobId: sql.placeholder('blobId'),
+      linkedAt: sql.placeholder('at'),
+      unreferencedAt: sql.placeholder('at'),
+    })
+    .onConflictDoUpdate({
+      target: [repositoryBlob.repositoryId, repositoryBlob.blobId],
+      set: {
+        deletedAt: null,
+        unreferencedAt: sql`case when repository_blob.unreferenced_at is null and repository_blob.deleted_at is null
+          then null else excluded.unreferenced_at end`,
+      },
+    })
+    .prepare()
+  return (repositoryId: number, digest: Digest, size: number, at: number) => {
+    const { id } = ensureBlob.get({ digest: digestToBytes(digest), size, at })
+    ensureLink.run({ repositoryId, blobId: id, at })
+  }
+}

@@ -1,0 +1,26 @@
+import { Database } from 'bun:sqlite'
+import { drizzle, type BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
+import * as schema from './schema.ts'
+
+export type Db = BunSQLiteDatabase<typeof schema> & { $client: Database }
+
+/** How long a statement waits for a lock that another process holds (a backup, a shell on the database). */
+const BUSY_MILLISECONDS_MAX = 5000
+
+/** Opens the database for its one writer: WAL, each commit synced, foreign keys on. */
+export function openForWriting(path: string): Db {
+  const client = new Database(path, { create: true, readwrite: true })
+  client.run(`PRAGMA busy_timeout=${BUSY_MILLISECONDS_MAX}`)
+  client.run('PRAGMA journal_mode=WAL')
+  client.run('PRAGMA synchronous=FULL')
+  client.run('PRAGMA foreign_keys=ON')
+  return drizzle({ client, schema })
+}
+
+/** Opens a database that exists for reading, beside its writer. */
+export function openForReading(path: string): Db {
+  const client = new Database(path, { readonly: true })
+  client.run(`PRAGMA busy_timeout=${BUSY_MILLISECONDS_MAX}`)
+  client.run('PRAGMA query_only=ON')
+  return drizzle({ client, schema })
+}

@@ -1,0 +1,89 @@
+import { type Digest, digestToBytes } from '../oci/digest.ts'
+import { registryError } from '../oci/error.ts'
+import type { Manifest, ManifestReference } from '../oci/manifest.ts'
+import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
+import type { Caller } from './caller.ts'
+import type { Db } from './database.ts'
+import { eventWrites } from './events.ts'
+import { referenceRows } from './manifest-references.ts'
+import { manifestRows } from './manifest-rows.ts'
+import { ensureRepository, repositoryReads } from './repositories.ts'
+import { type Precondition, tagMoves } from './tags.ts'
+
+export interface ManifestPut {
+  caller: Caller
+  at: number
+  repository: RepositoryName
+  /** The digest that the manifest is pushed with; for a push by tag, its sha256. */
+  digest: Digest
+  /** The manifest's sha256, by which it is found again whatever it was pushed with. */
+  sha256: Digest
+  tags: Tag[]
+  manifest: Manifest
+  bytes: Uint8Array
+  /** References of these roles need not be in the repository. */
+  optionalRoles: ManifestReference['role'][]
+  precondition: Precondition | undefined
+}
+
+export interface ManifestDelete {
+  caller: Caller
+  at: number
+  repository: RepositoryName
+  reference: Reference
+  precondition: Precondition | undefined
+}
+
+/** Writes of manifests and their tags, each for one call of the writer. */
+export function manifestWrites(db: Db) {
+  const ensure = ensureRepository(db)
+  const { tell } = eventWrites(db)
+  const tags = tagMoves(db)
+  const rows = manifestRows(db)
+  const references = referenceRows(db)
+  const { find } = repositoryReads(db)
+  return {
+    /**
+     * Stores a manifest and points its tags at it. Answers whether something that could be read before has changed.
+     * Throws MANIFEST_BLOB_UNKNOWN with one entry for each reference that the repository lacks.
+     */
+    putManifest(call: ManifestPut): { replaced: boolean } {
+      const repositoryId = ensure(call.repository, call.at)
+      for (const name of call.tags) tags.check(repositoryId, name, call.precondition)
+      references.check(repositoryId, call)
+      const stored = rows.put(repositoryId, call)
+      if (stored.inserted) references.insert(stored.id, call.manifest.references)
+      references.markUsed(repositoryId, stored.id)
+      let replaced = stored.replaced
+      for (const name of call.tags) {
+        if (tags.move(repositoryId, name, stored.id, call)) replaced = true
+      }
+      const change = { type: 'manifest.push', repository: call.repository, digest: call.digest } as const
+      for (const name of call.tags) tell({ ...change, tag: name }, call.caller, call.at)
+      if (call.tags.length === 0) tell(change, call.caller, call.at)
+      return { replaced }
+    },
+
+    /** Hides a manifest and the tags that point at it, or one tag. Throws NAME_UNKNOWN or MANIFEST_UNKNOWN. */
+    deleteManifest(call: ManifestDelete): { replaced: true } {
+      const repositoryId = find(call.repository)
+      if (repositoryId === undefined) throw registryError('NAME_UNKNOWN')
+      const { digest, tag } = call.reference
+      if (tag !== undefined) {
+        tags.check(repositoryId, tag, call.precondition)
+        if (!tags.remove(repositoryId, tag, call)) {
+          throw registryError('MANIFEST_UNKNOWN', `${call.repository} has no tag "${tag}"`)
+        }
+        tell({ type: 'tag.delete', repository: call.repository, tag }, call.caller, call.at)
+        return { replaced: true }
+      }
+      const found = rows.find(repositoryId, digestToBytes(digest))
+      if (found === undefined || found.deletedAt !== null) throw registryError('MANIFEST_UNKNOWN')
+      tags.removeAll(repositoryId, found.id, call)
+      rows.hide(found.id, call.at)
+      tell({ type: 'manifest.delete', repository: call.repository, digest }, call.caller, call.at)
+      return { replaced: true }
+    },
+  }
+}
+

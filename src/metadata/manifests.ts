@@ -1,0 +1,71 @@
+import { and, eq, isNull, sql } from 'drizzle-orm'
+import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
+import type { Reference, RepositoryName } from '../oci/reference.ts'
+import type { Db } from './database.ts'
+import { manifest, manifestBytes, manifestDigest, repository, tag } from './schema.ts'
+
+/** A manifest as one reference names it; `digest` is the name that the answer carries. */
+export interface ManifestRow {
+  id: number
+  digest: Digest
+  mediaType: string
+  size: number
+  /** The digest that its bytes are stored under. */
+  storedAs: Buffer
+}
+
+export type ManifestReads = ReturnType<typeof manifestReads>
+
+/** Reads of manifests. */
+export function manifestReads(db: Db) {
+  const columns = { id: manifest.id, mediaType: manifest.mediaType, size: manifest.size, storedAs: manifest.digest }
+  const inRepository = and(
+    eq(repository.name, sql.placeholder('name')),
+    isNull(repository.deletedAt),
+    isNull(manifest.deletedAt),
+  )
+  const byTag = db
+    .select({ ...columns, digest: tag.digest })
+    .from(repository)
+    .innerJoin(tag, eq(tag.repositoryId, repository.id))
+    .innerJoin(manifest, eq(manifest.id, tag.manifestId))
+    .where(and(inRepository, eq(tag.name, sql.placeholder('tag'))))
+    .prepare()
+  const byDigest = db
+    .select(columns)
+    .from(repository)
+    .innerJoin(manifest, eq(manifest.repositoryId, repository.id))
+    .where(and(inRepository, eq(manifest.digest, sql.placeholder('digest'))))
+    .prepare()
+  const byOtherDigest = db
+    .select(columns)
+    .from(repository)
+    .innerJoin(manifestDigest, eq(manifestDigest.repositoryId, repository.id))
+    .innerJoin(manifest, eq(manifest.id, manifestDigest.manifestId))
+    .where(and(inRepository, eq(manifestDigest.digest, sql.placeholder('digest'))))
+    .prepare()
+  const bytes = db
+    .select({ bytes: manifestBytes.bytes })
+    .from(manifestBytes)
+    .where(eq(manifestBytes.digest, sql.placeholder('digest')))
+    .prepare()
+  return {
+    /** The manifest that a tag or a digest names in a repository. */
+    find(name: RepositoryName, reference: Reference): ManifestRow | undefined {
+      if (reference.tag !== undefined) {
+        const row = byTag.get({ name, tag: reference.tag })
+        return row && { ...row, digest: digestFromBytes(row.digest) }
+      }
+      const digest = digestToBytes(reference.digest)
+      const row = byDigest.get({ name, digest }) ?? byOtherDigest.get({ name, digest })
+      return row && { ...row, digest: reference.digest }
+    },
+
+    /** The bytes as they were pushed. */
+    getBytes(row: Pick<ManifestRow, 'storedAs'>): Buffer {
+      const found = bytes.get({ digest: row.storedAs })
+      if (found === undefined) throw new Error('a manifest has no bytes')
+      return found.bytes
+    },
+  }
+}

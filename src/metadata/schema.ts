@@ -1,0 +1,164 @@
+import { sql } from 'drizzle-orm'
+import { blob as bytes, index, integer, primaryKey, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core'
+
+/*
+ * The tables. Digests are bytes (32: sha256, 64: sha512), times are milliseconds since 1970, and joins use
+ * integer ids. What is deleted has `deleted_at` and is invisible everywhere until it is restored or collected.
+ */
+
+const digestBytes = (name: string) => bytes(name, { mode: 'buffer' }).notNull()
+const time = (name: string) => integer(name)
+
+export const repository = sqliteTable('repository', {
+  id: integer('id').primaryKey({ autoIncrement: true }),
+  name: text('name').notNull().unique(),
+  createdAt: time('created_at').notNull(),
+  deletedAt: time('deleted_at'),
+})
+
+/** Bytes that are verified, on disk, and synced. */
+export const blob = sqliteTable('blob', {
+  id: integer('id').primaryKey(),
+  digest: digestBytes('digest').unique(),
+  size: integer('size').notNull(),
+  storedAt: time('stored_at').notNull(),
+  verifiedAt: time('verified_at').notNull(),
+})
+
+/** A blob is reachable through a repository by this link only. */
+export const repositoryBlob = sqliteTable(
+  'repository_blob',
+  {
+    repositoryId: integer('repository_id')
+      .notNull()
+      .references(() => repository.id),
+    blobId: integer('blob_id')
+      .notNull()
+      .references(() => blob.id),
+    linkedAt: time('linked_at').notNull(),
+    /** Since when no manifest of the repository names the blob; null while one does. */
+    unreferencedAt: time('unreferenced_at'),
+    deletedAt: time('deleted_at'),
+  },
+  (t) => [
+    primaryKey({ columns: [t.repositoryId, t.blobId] }),
+    index('repository_blob_blob').on(t.blobId),
+    index('repository_blob_unreferenced').on(t.unreferencedAt).where(sql`unreferenced_at is not null`),
+  ],
+)
+
+export const manifest = sqliteTable(
+  'manifest',
+  {
+    id: integer('id').primaryKey({ autoIncrement: true }),
+    repositoryId: integer('repository_id')
+      .notNull()
+      .references(() => repository.id),
+    /** The digest that the manifest was first pushed with. */
+    digest: digestBytes('digest'),
+    mediaType: text('media_type').notNull(),
+    artifactType: text('artifact_type'),
+    subject: bytes('subject', { mode: 'buffer' }),
+    size: integer('size').notNull(),
+    pushedAt: time('pushed_at').notNull(),
+    deletedAt: time('deleted_at'),
+  },
+  (t) => [
+    uniqueIndex('manifest_digest_unique').on(t.repositoryId, t.digest),
+    index('manifest_subject').on(t.repositoryId, t.subject, t.digest).where(sql`subject is not null`),
+    index('manifest_bytes_of').on(t.digest),
+  ],
+)
+
+/** The other digests that a manifest is known by: of other algorithms than its first one. */
+export const manifestDigest = sqliteTable(
+  'manifest_digest',
+  {
+    repositoryId: integer('repository_id').notNull(),
+    digest: digestBytes('digest'),
+    manifestId: integer('manifest_id')
+      .notNull()
+      .references(() => manifest.id),
+  },
+  (t) => [primaryKey({ columns: [t.repositoryId, t.digest] }), index('manifest_digest_of').on(t.manifestId)],
+)
+
+/** A manifest's bytes, once a digest for all repositories, apart from the rows that are listed. */
+export const manifestBytes = sqliteTable('manifest_bytes', {
+  digest: digestBytes('digest').primaryKey(),
+  bytes: bytes('bytes', { mode: 'buffer' }).notNull(),
+})
+
+/** What a manifest names: without foreign keys, for foreign layers and sparse children may be absent. */
+export const manifestReference = sqliteTable(
+  'manifest_reference',
+  {
+    manifestId: integer('manifest_id')
+      .notNull()
+      .references(() => manifest.id),
+    digest: digestBytes('digest'),
+    role: text('role', { enum: ['config', 'layer', 'blob', 'child', 'foreign'] }).notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.manifestId, t.digest] }), index('manifest_reference_digest').on(t.digest)],
+)
+
+export const tag = sqliteTable(
+  'tag',
+  {
+    repositoryId: integer('repository_id')
+      .notNull()
+      .references(() => repository.id),
+    name: text('name').notNull(),
+    manifestId: integer('manifest_id')
+      .notNull()
+      .references(() => manifest.id),
+    /** The digest that the manifest was pushed with under this tag. */
+    digest: digestBytes('digest'),
+    updatedAt: time('updated_at').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.repositoryId, t.name] }), index('tag_manifest').on(t.manifestId)],
+)
+
+/** Every move of a tag: `digest` is where it pointed from `at` on, null after a deletion. */
+export const tagHistory = sqliteTable(
+  'tag_history',
+  {
+    id: integer('id').primaryKey({ autoIncrement: true }),
+    repositoryId: integer('repository_id').notNull(),
+    name: text('name').notNull(),
+    digest: bytes('digest', { mode: 'buffer' }),
+    at: time('at').notNull(),
+    account: text('account'),
+    credential: text('credential'),
+    address: text('address').notNull(),
+    requestId: text('request_id').notNull(),
+  },
+  (t) => [index('tag_history_tag').on(t.repositoryId, t.name, t.id)],
+)
+
+/** An upload in progress; how much of it is here is the length of its file. */
+export const upload = sqliteTable(
+  'upload',
+  {
+    id: text('id').primaryKey(),
+    repository: text('repository').notNull(),
+    algorithm: text('algorithm', { enum: ['sha256', 'sha512'] }).notNull(),
+    startedAt: time('started_at').notNull(),
+    account: text('account'),
+  },
+  (t) => [index('upload_started').on(t.startedAt)],
+)
+
+/** The outbox: written with the change that it tells of. */
+export const event = sqliteTable('event', {
+  id: integer('id').primaryKey({ autoIncrement: true }),
+  at: time('at').notNull(),
+  type: text('type').notNull(),
+  repository: text('repository').notNull(),
+  digest: bytes('digest', { mode: 'buffer' }),
+  tag: text('tag'),
+  account: text('account'),
+  credential: text('credential'),
+  address: text('address').notNull(),
+  requestId: text('request_id').notNull(),
+})

@@ -1,0 +1,124 @@
+import { diskFull, RegistryError, registryError } from '../oci/error.ts'
+import { type Db, openForWriting } from './database.ts'
+import { migrate } from './migrate.ts'
+import { type Operations, operations, VOLATILE } from './operations.ts'
+import type { Call, Failure, FromWriter, Reply, ToWriter } from './writer.ts'
+
+declare const self: Worker
+
+/** At most this many calls share one commit, so that none waits long for its own. */
+const CALLS_PER_COMMIT_MAX = 256
+
+type AnyOperation = (args: unknown) => unknown
+
+/**
+ * The writer's thread: the only one that writes to the database. Calls that wait are grouped into one commit,
+ * a savepoint each, so that a commit's sync is shared and never blocks the serving thread.
+ */
+class WriterThread {
+  private readonly db: Db
+  private readonly operations: Operations
+  private queue: Call[] = []
+  private scheduled = false
+  private durable = true
+
+  constructor(path: string, now: number) {
+    this.db = openForWriting(path)
+    migrate(this.db, path, now)
+    this.operations = operations(this.db)
+  }
+
+  push(call: Call): void {
+    this.queue.push(call)
+    this.schedule()
+  }
+
+  /** Commits what waits, moves the log into the database, and closes it. */
+  close(): void {
+    while (this.queue.length > 0) this.flush()
+    this.db.$client.run('PRAGMA wal_checkpoint(TRUNCATE)')
+    this.db.$client.close()
+  }
+
+  private schedule(): void {
+    if (this.scheduled) return
+    this.scheduled = true
+    setImmediate(() => {
+      this.scheduled = false
+      this.flush()
+      if (this.queue.length > 0) this.schedule()
+    })
+  }
+
+  private flush(): void {
+    const calls = this.queue.splice(0, CALLS_PER_COMMIT_MAX)
+    if (calls.length === 0) return
+    let replies: Reply[]
+    try {
+      this.syncEachCommit(calls.some((call) => !VOLATILE.has(call.name)))
+      this.db.$client.run('BEGIN IMMEDIATE')
+      replies = calls.map((call) => this.run(call))
+      this.db.$client.run('COMMIT')
+    } catch (error) {
+      if (this.db.$client.inTransaction) this.db.$client.run('ROLLBACK')
+      replies = calls.map((call) => ({ id: call.id, failure: toFailure(error) }))
+    }
+    answer({ replies })
+  }
+
+  private run(call: Call): Reply {
+    const { $client } = this.db
+    $client.run('SAVEPOINT call')
+    try {
+      const value = (this.operations[call.name] as AnyOperation)(call.args)
+      $client.run('RELEASE call')
+      return { id: call.id, value }
+    } catch (error) {
+      if (!$client.inTransaction) throw error
+      $client.run('ROLLBACK TO call')
+      $client.run('RELEASE call')
+      return { id: call.id, failure: toFailure(error) }
+    }
+  }
+
+  private syncEachCommit(durable: boolean): void {
+    if (durable === this.durable) return
+    this.db.$client.run(`PRAGMA synchronous=${durable ? 'FULL' : 'NORMAL'}`)
+    this.durable = durable
+  }
+}
+
+function toFailure(error: unknown): Failure {
+  const known = error instanceof RegistryError ? error : fromSqlite(error)
+  return { entries: known.entries, status: known.status, headers: known.headers, cause: String(known.cause ?? '') }
+}
+
+function fromSqlite(cause: unknown): RegistryError {
+  const code = (cause as { code?: string }).code ?? ''
+  if (code === 'SQLITE_FULL') return diskFull(cause)
+  return registryError('INTERNAL', undefined, { cause })
+}
+
+/** The first message opens the database; the rest are calls, and at the end `close`. */
+function open(event: MessageEvent<ToWriter>): void {
+  const message = event.data
+  if (!('open' in message)) return
+  try {
+    const thread = new WriterThread(message.open, message.now)
+    self.onmessage = ({ data }: MessageEvent<ToWriter>) => {
+      if ('name' in data) return thread.push(data)
+      if (!('close' in data)) return
+      thread.close()
+      answer({ closed: true })
+    }
+    answer({ opened: true })
+  } catch (error) {
+    answer({ failed: (error as Error).message })
+  }
+}
+
+function answer(message: FromWriter): void {
+  self.postMessage(message)
+}
+
+self.onmessage = open

@@ -1,0 +1,168 @@
+import { type Digest, findDigest } from './digest.ts'
+import { type RegistryError, registryError } from './error.ts'
+import { isNonDistributable, MEDIA_TYPE } from './media-type.ts'
+
+/** What cay reads of a manifest; its bytes are stored and served as they came. */
+export interface Manifest {
+  mediaType: string
+  /** As the referrers API shows it: `artifactType`, or for an image manifest the config's media type. */
+  artifactType: string | undefined
+  subject: Digest | undefined
+  annotations: Record<string, string> | undefined
+  /** What the manifest names, once a digest, without the subject. */
+  references: ManifestReference[]
+}
+
+export interface ManifestReference {
+  digest: Digest
+  role: ReferenceRole
+}
+
+/**
+ * `child` is an entry of an index (a manifest, or a blob in BuildKit's old caches); `foreign` a layer that
+ * need not be here.
+ */
+export type ReferenceRole = 'config' | 'layer' | 'blob' | 'child' | 'foreign'
+
+type Json = Record<string, unknown>
+
+const SCHEMA_2: readonly string[] = [
+  MEDIA_TYPE.ociManifest,
+  MEDIA_TYPE.ociIndex,
+  MEDIA_TYPE.dockerManifest,
+  MEDIA_TYPE.dockerList,
+]
+const INDEXES: readonly string[] = [MEDIA_TYPE.ociIndex, MEDIA_TYPE.dockerList]
+const IMAGES: readonly string[] = [MEDIA_TYPE.ociManifest, MEDIA_TYPE.dockerManifest]
+
+/**
+ * Reads a manifest of any media type: a JSON object whose descriptors are well formed. What its media types
+ * say is nobody's business here. Throws MANIFEST_INVALID (image-spec, "Image Manifest" and "Image Index").
+ *
+ * @param contentType the pushed Content-Type without parameters; undefined takes the manifest's own `mediaType`
+ */
+export function parseManifest(bytes: Uint8Array, contentType: string | undefined): Manifest {
+  const document = parseObject(bytes)
+  const mediaType = mediaTypeOf(document, contentType)
+  checkShape(document, mediaType)
+  const config = optionalDescriptor(document['config'], 'config')
+  const found = new Map<Digest, ReferenceRole>()
+  const add = (descriptor: Descriptor, role: ReferenceRole) => {
+    const known = found.get(descriptor.digest)
+    if (known === undefined || known === 'foreign') found.set(descriptor.digest, role)
+  }
+  if (config) add(config, 'config')
+  for (const layer of descriptors(document['layers'], 'layers')) {
+    add(layer, isNonDistributable(layer.mediaType) ? 'foreign' : 'layer')
+  }
+  for (const blob of descriptors(document['blobs'], 'blobs')) add(blob, 'blob')
+  for (const child of descriptors(document['manifests'], 'manifests')) add(child, 'child')
+  return {
+    mediaType,
+    artifactType: artifactTypeOf(document, mediaType, config),
+    subject: optionalDescriptor(document['subject'], 'subject')?.digest,
+    annotations: annotationsOf(document['annotations']),
+    references: Array.from(found, ([digest, role]) => ({ digest, role })),
+  }
+}
+
+/** The entries of an index that clients keep under the referrers tag; nothing when it is not an index. */
+export function childDescriptors(bytes: Uint8Array): Json[] {
+  const list = parseObject(bytes)['manifests']
+  return Array.isArray(list) ? list.filter(isObject) : []
+}
+
+interface Descriptor {
+  mediaType: string
+  digest: Digest
+}
+
+function parseObject(bytes: Uint8Array): Json {
+  let document: unknown
+  try {
+    document = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+  } catch (cause) {
+    throw registryError('MANIFEST_INVALID', 'the manifest is not JSON in UTF-8', { cause })
+  }
+  if (!isObject(document)) throw registryError('MANIFEST_INVALID', 'the manifest is not a JSON object')
+  return document
+}
+
+function mediaTypeOf(document: Json, contentType: string | undefined): string {
+  const own = document['mediaType']
+  if (own !== undefined && typeof own !== 'string') throw invalid('mediaType is not a string')
+  if (contentType === undefined) {
+    if (own) return own
+    throw invalid('the request has no Content-Type and the manifest no mediaType: send one of them')
+  }
+  if (own && own.toLowerCase() !== contentType.toLowerCase()) {
+    throw invalid(`the Content-Type is ${contentType}, but the manifest's mediaType is ${JSON.stringify(own)}`)
+  }
+  return contentType
+}
+
+/** An index that is also an image would be read differently by different clients (CVE-2021-41190). */
+function checkShape(document: Json, mediaType: string): void {
+  if (document['schemaVersion'] === 1 && 'fsLayers' in document) {
+    throw invalid('this is a manifest of Docker schema 1, which is not supported; push schema 2 or OCI')
+  }
+  if (SCHEMA_2.includes(mediaType) && document['schemaVersion'] !== 2) throw invalid('schemaVersion is not 2')
+  if (INDEXES.includes(mediaType) && ('layers' in document || 'config' in document)) {
+    throw invalid('an index has "manifests", but no "config" or "layers"')
+  }
+  if (IMAGES.includes(mediaType) && 'manifests' in document) {
+    throw invalid('an image manifest has "config" and "layers", but no "manifests"')
+  }
+  if (IMAGES.includes(mediaType) && !isObject(document['config'])) throw invalid('the manifest has no config')
+}
+
+function artifactTypeOf(document: Json, mediaType: string, config: Descriptor | undefined): string | undefined {
+  const own = document['artifactType']
+  if (own !== undefined && typeof own !== 'string') throw invalid('artifactType is not a string')
+  if (own) return own
+  return IMAGES.includes(mediaType) ? config?.mediaType : undefined
+}
+
+function annotationsOf(value: unknown): Record<string, string> | undefined {
+  if (value === undefined || value === null) return undefined
+  if (!isObject(value)) throw invalid('annotations is not an object')
+  for (const [key, text] of Object.entries(value)) {
+    if (typeof text !== 'string') throw invalid(`annotation ${shown(key)} is not a string`)
+  }
+  return value as Record<string, string>
+}
+
+function descriptors(value: unknown, at: string): Descriptor[] {
+  if (value === undefined || value === null) return []
+  if (!Array.isArray(value)) throw invalid(`${at} is not an array`)
+  return value.map((entry, index) => descriptor(entry, `${at}[${index}]`))
+}
+
+function optionalDescriptor(value: unknown, at: string): Descriptor | undefined {
+  return value === undefined || value === null ? undefined : descriptor(value, at)
+}
+
+/** image-spec, "Content Descriptors": mediaType, digest and size are required, a size is never negative. */
+function descriptor(value: unknown, at: string): Descriptor {
+  if (!isObject(value)) throw invalid(`${at} is not a descriptor`)
+  const { mediaType, digest, size } = value
+  if (typeof mediaType !== 'string' || mediaType === '') throw invalid(`${at} has no mediaType`)
+  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) {
+    throw invalid(`${at}.size is not a number of bytes`)
+  }
+  const parsed = typeof digest === 'string' ? findDigest(digest) : undefined
+  if (parsed === undefined) throw invalid(`${at}.digest ${shown(digest)} is not a sha256 or sha512 digest`)
+  return { mediaType, digest: parsed }
+}
+
+function isObject(value: unknown): value is Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function shown(value: unknown): string {
+  return (JSON.stringify(value) ?? String(value)).slice(0, 160)
+}
+
+function invalid(message: string): RegistryError {
+  return registryError('MANIFEST_INVALID', message)
+}

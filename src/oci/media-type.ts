@@ -1,0 +1,33 @@
+/** The media types that cay reads the shape of. Every other one is stored and served just the same. */
+export const MEDIA_TYPE = {
+  ociManifest: 'application/vnd.oci.image.manifest.v1+json',
+  ociIndex: 'application/vnd.oci.image.index.v1+json',
+  ociArtifact: 'application/vnd.oci.artifact.manifest.v1+json',
+  dockerManifest: 'application/vnd.docker.distribution.manifest.v2+json',
+  dockerList: 'application/vnd.docker.distribution.manifest.list.v2+json',
+} as const
+
+/** RFC 6838, 4.2: a type and a subtype of restricted names. */
+const GRAMMAR = /^[a-zA-Z0-9][\w!#$&^.+-]{0,126}\/[a-zA-Z0-9][\w!#$&^.+-]{0,126}$/
+
+/** Whether this is a media type without parameters. */
+export function isMediaType(text: string): boolean {
+  return GRAMMAR.test(text)
+}
+
+/** The media type of a Content-Type header, without its parameters; undefined if malformed. */
+export function parseContentType(header: string): string | undefined {
+  const type = (header.split(';', 1)[0] ?? '').trim()
+  return isMediaType(type) ? type : undefined
+}
+
+/**
+ * Layers that a registry need not hold: OCI's non-distributable layers (image-spec, "Non-Distributable Layers")
+ * and Docker's foreign ones.
+ */
+export function isNonDistributable(mediaType: string): boolean {
+  return (
+    mediaType.startsWith('application/vnd.oci.image.layer.nondistributable.v1.') ||
+    mediaType.startsWith('application/vnd.docker.image.rootfs.foreign.diff.')
+  )
+}

@@ -1,0 +1,73 @@
+import { algorithmOf, type Digest, type DigestAlgorithm, digestFromHex } from '../oci/digest.ts'
+import { registryError } from '../oci/error.ts'
+import { type ManifestReference, parseManifest } from '../oci/manifest.ts'
+import { formatReference, type Reference, type RepositoryName } from '../oci/reference.ts'
+import type { LocalOptions, Sparse } from './local-registry.ts'
+import type { ReadCache } from './read-cache.ts'
+import type { Manifests } from './registry.ts'
+import { unknownIn } from './unknown.ts'
+
+const OPTIONAL_ROLES: Record<Sparse, ManifestReference['role'][]> = {
+  none: ['foreign'],
+  index: ['foreign', 'child'],
+  all: ['foreign', 'child', 'config', 'layer', 'blob'],
+}
+
+/** The manifests of this data folder. */
+export function localManifests({ metadata, now, sparse }: LocalOptions, cache: ReadCache): Manifests {
+  return {
+    async get(repository, reference) {
+      const name = formatReference(reference)
+      const cached = cache.findManifest(repository, name)
+      if (cached) return cached
+      const row = metadata.manifests.find(repository, reference)
+      if (row === undefined) throw unknownIn(metadata, repository, unknownManifest(repository, reference))
+      const { digest, mediaType } = row
+      const found = { digest, mediaType, bytes: metadata.manifests.getBytes(row) }
+      cache.putManifest(repository, name, found)
+      return found
+    },
+
+    async put(caller, { repository, reference, tags, contentType, bytes, precondition }) {
+      const manifest = parseManifest(bytes, contentType)
+      const sha256 = digestOf('sha256', bytes)
+      const digest = reference.digest ?? sha256
+      verifyDigest(digest, sha256, bytes)
+      await metadata.write('putManifest', {
+        caller,
+        at: now(),
+        repository,
+        digest,
+        sha256,
+        tags: reference.tag === undefined ? tags : [reference.tag],
+        manifest,
+        bytes,
+        optionalRoles: OPTIONAL_ROLES[sparse],
+        precondition,
+      })
+      return { digest, subject: manifest.subject }
+    },
+
+    async delete(caller, repository, reference, precondition) {
+      await metadata.write('deleteManifest', { caller, at: now(), repository, reference, precondition })
+    },
+  }
+}
+
+function digestOf(algorithm: DigestAlgorithm, bytes: Uint8Array): Digest {
+  return digestFromHex(algorithm, new Bun.CryptoHasher(algorithm).update(bytes).digest('hex'))
+}
+
+function verifyDigest(digest: Digest, sha256: Digest, bytes: Uint8Array): void {
+  const algorithm = algorithmOf(digest)
+  const actual = algorithm === 'sha256' ? sha256 : digestOf(algorithm, bytes)
+  if (actual === digest) return
+  throw registryError('DIGEST_INVALID', `the manifest (${bytes.length} bytes) is ${actual}, not ${digest}`)
+}
+
+function unknownManifest(repository: RepositoryName, reference: Reference) {
+  const named = reference.tag === undefined ? `manifest ${reference.digest}` : `tag "${reference.tag}"`
+  return registryError('MANIFEST_UNKNOWN', `${repository} has no ${named}`, {
+    detail: { name: repository, reference: formatReference(reference) },
+  })
+}

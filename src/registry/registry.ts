@@ -1,0 +1,129 @@
+import type { Caller } from '../metadata/caller.ts'
+import type { Precondition } from '../metadata/tags.ts'
+import type { Digest, DigestAlgorithm } from '../oci/digest.ts'
+import type { ByteRange } from '../oci/range.ts'
+import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
+import type { BlobBody } from '../storage/blob-store.ts'
+
+/** What /v2 needs of a registry. A registry that only pulls has no uploads. */
+export interface Registry {
+  manifests: Manifests
+  blobs: Blobs
+  uploads?: Uploads
+  tags: Tags
+  referrers: Referrers
+  repositories: Repositories
+}
+
+export interface Manifests {
+  /** Throws NAME_UNKNOWN or MANIFEST_UNKNOWN. */
+  get(repository: RepositoryName, reference: Reference): Promise<StoredManifest>
+  /** Stores the bytes as they are and points the tags at them (end-7). Durable when it resolves. */
+  put(caller: Caller, push: ManifestPush): Promise<PushedManifest>
+  /** Hides a manifest with all its tags, or one tag (end-9). */
+  delete(caller: Caller, repository: RepositoryName, reference: Reference, precondition?: Precondition): Promise<void>
+}
+
+export interface StoredManifest {
+  /** The name under which it was asked for, or that its tag was pushed with. */
+  digest: Digest
+  mediaType: string
+  bytes: Uint8Array
+}
+
+export interface ManifestPush {
+  repository: RepositoryName
+  reference: Reference
+  /** Further tags of a push by digest. */
+  tags: Tag[]
+  /** The request's Content-Type, without parameters. */
+  contentType: string | undefined
+  bytes: Uint8Array
+  precondition?: Precondition | undefined
+}
+
+export interface PushedManifest {
+  digest: Digest
+  subject: Digest | undefined
+}
+
+export interface Blobs {
+  /** The size in bytes. Throws NAME_UNKNOWN or BLOB_UNKNOWN. */
+  getSize(repository: RepositoryName, digest: Digest): Promise<number>
+  /** What is sent of a blob whose size was just asked for. */
+  open(digest: Digest, range: ByteRange): BlobBody
+  /**
+   * Links a blob of another repository, of `from` or of any that the caller may pull from (end-11).
+   * Answers false when there is none.
+   */
+  mount(caller: Caller, repository: RepositoryName, digest: Digest, from: RepositoryName | undefined): Promise<boolean>
+  /** Hides a blob from the repository (end-10). */
+  delete(caller: Caller, repository: RepositoryName, digest: Digest): Promise<void>
+}
+
+export interface Uploads {
+  /** Begins an upload (end-4a); it survives a restart when this resolves. */
+  start(caller: Caller, repository: RepositoryName, algorithm: DigestAlgorithm): Promise<UploadState>
+  /** Throws BLOB_UPLOAD_UNKNOWN. */
+  get(repository: RepositoryName, id: string): Promise<UploadState>
+  /** Appends a chunk (end-5). Throws OffsetError when it does not begin where the upload ends. */
+  append(repository: RepositoryName, id: string, body: UploadBody): Promise<UploadState>
+  /** Appends the last chunk, if any, and makes the upload a blob of the repository (end-6). */
+  commit(caller: Caller, repository: RepositoryName, id: string, digest: Digest, body: UploadBody): Promise<void>
+  /** The whole blob in one go (end-4b). */
+  put(caller: Caller, repository: RepositoryName, digest: Digest, body: UploadBody): Promise<void>
+  /** Drops the upload (end-14). */
+  cancel(repository: RepositoryName, id: string): Promise<void>
+}
+
+export interface UploadState {
+  id: string
+  /** Bytes. */
+  size: number
+}
+
+export interface UploadBody {
+  stream: ReadableStream<Uint8Array> | null
+  /** Where the chunk begins, when the client says so. */
+  offset?: number | undefined
+}
+
+export interface Tags {
+  /** At most `limit` tags after `last`, in byte order. Throws NAME_UNKNOWN. */
+  list(repository: RepositoryName, page: Page): Promise<Listing<Tag>>
+}
+
+export interface Repositories {
+  /** The repositories that the caller may pull from. */
+  list(caller: Caller, page: Page): Promise<Listing<RepositoryName>>
+}
+
+export interface Page {
+  last: string
+  limit: number
+}
+
+export interface Listing<T> {
+  items: T[]
+  /** Whether there are more after the last one. */
+  more: boolean
+}
+
+export interface Referrers {
+  /** A page of descriptors of manifests that have this subject (end-12). Empty when there is no such repository. */
+  list(repository: RepositoryName, subject: Digest, query: ReferrersQuery): Promise<Listing<ReferrerDescriptor>>
+}
+
+export interface ReferrersQuery {
+  artifactType?: string | undefined
+  last?: Digest | undefined
+}
+
+/** A descriptor as the referrers API answers it. */
+export interface ReferrerDescriptor {
+  mediaType: string
+  digest: Digest
+  size: number
+  artifactType?: string
+  annotations?: Record<string, string>
+}

@@ -1,0 +1,146 @@
+import { registryError } from '../oci/error.ts'
+import type { DigesterClient } from './digester-client.ts'
+import type { SlotPool } from './slot-pool.ts'
+
+/** Slots of one upload that may be with its digester at once. */
+const SLOTS_IN_FLIGHT_MAX = 8
+
+export interface AppendOptions {
+  pool: SlotPool
+  digester: DigesterClient
+  upload: string
+  /** Bytes that may still come. */
+  bytesMax: number
+  /** A body that brings nothing for so long is given up. */
+  stallSecondsMax: number
+  /** Told of each part that is in the file. */
+  onWritten: (bytes: number) => void
+}
+
+/**
+ * Brings a body through the pool to its digester. Resolves when all of it is in the file; rejects with what went
+ * wrong first, and then, too, all that came before is in the file.
+ */
+export async function appendBody(body: ReadableStream<Uint8Array>, options: AppendOptions): Promise<void> {
+  const sender = new SlotSender(options)
+  try {
+    await readBody(body, sender, options)
+  } finally {
+    await sender.finish()
+  }
+}
+
+async function readBody(body: ReadableStream<Uint8Array>, sender: SlotSender, options: AppendOptions) {
+  const reader = body.getReader()
+  const watch = watchStall(reader, options.stallSecondsMax)
+  let left = options.bytesMax
+  try {
+    for (;;) {
+      watch.waiting()
+      const { done, value } = await reader.read()
+      watch.came()
+      if (done) break
+      left -= value.length
+      if (left < 0) throw registryError('SIZE_INVALID', 'the blob is larger than the registry takes', { status: 413 })
+      await sender.add(value)
+    }
+    watch.check()
+  } finally {
+    watch.stop()
+    reader.releaseLock()
+  }
+}
+
+type Reader = ReturnType<ReadableStream<Uint8Array>['getReader']>
+
+/** Cancels a reader that waits too long; `check` then throws. */
+function watchStall(reader: Reader, secondsMax: number) {
+  let since = Number.POSITIVE_INFINITY
+  let stalled = false
+  const timer = setInterval(
+    () => {
+      if (performance.now() - since < secondsMax * 1000) return
+      stalled = true
+      reader.cancel().catch(() => {})
+    },
+    Math.min(1000, secondsMax * 250),
+  )
+  return {
+    waiting: () => {
+      since = performance.now()
+    },
+    came: () => {
+      since = Number.POSITIVE_INFINITY
+    },
+    check: () => {
+      if (!stalled) return
+      throw registryError(
+        'BLOB_UPLOAD_INVALID',
+        `no byte came for ${secondsMax} seconds; what came before is kept: ask for the upload's status, and go on`,
+        { status: 408 },
+      )
+    },
+    stop: () => clearInterval(timer),
+  }
+}
+
+/** Collects chunks into slots and sends each slot when it is full, or when others wait for one. */
+class SlotSender {
+  private readonly options: AppendOptions
+  private readonly inFlight = new Set<Promise<void>>()
+  private slot: number | undefined
+  private filled = 0
+  private failure: unknown
+  private readonly send = () => this.sendSlot()
+
+  constructor(options: AppendOptions) {
+    this.options = options
+  }
+
+  async add(chunk: Uint8Array): Promise<void> {
+    const { pool } = this.options
+    for (let at = 0; at < chunk.length; ) {
+      if (this.slot === undefined) await this.takeSlot()
+      if (this.failure) throw this.failure
+      if (this.slot === undefined) continue
+      const length = Math.min(chunk.length - at, pool.slotBytes - this.filled)
+      pool.fill(this.slot, this.filled, chunk.subarray(at, at + length))
+      this.filled += length
+      at += length
+      if (this.filled === pool.slotBytes || pool.scarce) this.sendSlot()
+    }
+  }
+
+  /** Sends what is left and waits for all of it; throws what went wrong. */
+  async finish(): Promise<void> {
+    this.sendSlot()
+    await Promise.all(this.inFlight)
+    if (this.failure) throw this.failure
+  }
+
+  private async takeSlot(): Promise<void> {
+    while (this.inFlight.size >= SLOTS_IN_FLIGHT_MAX) await Promise.race(this.inFlight)
+    this.slot = await this.options.pool.take()
+    this.options.pool.hold(this.send)
+  }
+
+  private sendSlot(): void {
+    const { slot, filled } = this
+    if (slot === undefined) return
+    const { pool, digester, upload } = this.options
+    pool.release(this.send)
+    this.slot = undefined
+    this.filled = 0
+    const sent = digester
+      .write(upload, slot, filled)
+      .then(() => this.options.onWritten(filled))
+      .catch((error) => {
+        this.failure ??= error
+      })
+      .finally(() => {
+        pool.give(slot)
+        this.inFlight.delete(sent)
+      })
+    this.inFlight.add(sent)
+  }
+}

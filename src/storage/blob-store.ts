@@ -1,0 +1,70 @@
+import type { Digest, DigestAlgorithm } from '../oci/digest.ts'
+import type { ByteRange } from '../oci/range.ts'
+
+/** Bytes by digest. Knows nothing of repositories, tags or people. */
+export interface BlobStore {
+  /** The blob's size, or undefined when the store has no such blob. */
+  stat(digest: Digest): Promise<BlobStat | undefined>
+  /** What a client is sent. The caller knows that the blob is there, and the range is within its size. */
+  open(digest: Digest, range: ByteRange): BlobBody
+  /** Removes a blob's bytes; no error when there are none. */
+  delete(digest: Digest): Promise<void>
+  /** Every blob, in no order. */
+  list(): AsyncIterable<BlobStat>
+}
+
+export interface BlobStat {
+  digest: Digest
+  /** Bytes. */
+  size: number
+}
+
+/** A part of a file, to be streamed. */
+export interface BlobBody {
+  file: string
+  range: ByteRange
+}
+
+/** An upload in progress. Whoever holds it keeps its algorithm, as the store keeps only its bytes. */
+export interface Upload {
+  id: string
+  /** The algorithm that is computed while the bytes come. */
+  algorithm: DigestAlgorithm
+}
+
+/** Partial content: appended to, then published by its digest or dropped. */
+export interface UploadStore {
+  /** Names a new upload; nothing is on disk before its first byte. */
+  start(algorithm: DigestAlgorithm): Upload
+  /** The bytes that the upload has, and when it last grew (milliseconds since 1970; undefined before the first byte). */
+  stat(upload: Upload): Promise<{ size: number; changedAt: number | undefined }>
+  /**
+   * Appends a body and answers the upload's new size. What arrived stays, also when the body breaks off.
+   * The answer survives the end of the process, not of the machine.
+   *
+   * @throws OffsetError when the upload is not `offset` bytes long
+   * @throws RegistryError 408 for a body that stalls, 413 for one too large, 507 for a full disk
+   */
+  append(upload: Upload, body: ReadableStream<Uint8Array>, offset: number | undefined): Promise<number>
+  /**
+   * Verifies the upload's bytes, makes them durable (file, then folder), and publishes them in one atomic step.
+   * After an error the upload is as it was.
+   *
+   * @throws OffsetError when the upload is not `offset` bytes long
+   * @throws RegistryError DIGEST_INVALID when the bytes have another digest
+   */
+  commit(upload: Upload, digest: Digest): Promise<BlobStat>
+  /** Drops the upload's bytes. */
+  cancel(upload: Upload): Promise<void>
+}
+
+/** A chunk does not begin where the upload ends. */
+export class OffsetError extends Error {
+  override name = 'OffsetError'
+  readonly size: number
+
+  constructor(size: number, offset: number) {
+    super(`the chunk begins at byte ${offset}, but the upload has ${size} bytes`)
+    this.size = size
+  }
+}
