@@ -10,7 +10,7 @@ const main = 'src/main.ts'
 const inputs = new Bun.Glob('{src/**/*,package.json,bun.lock,tsconfig.json,scripts/build.ts}')
 
 /** The one form in which a Worker is found, both from source and in the executable, where all files lie in one folder. */
-const worker = /new Worker\(new URL\('\.\/([a-z0-9-]+\.ts)', import\.meta\.url\)/g
+export const worker = /new Worker\(new URL\('\.\/([a-z0-9-]+\.ts)', import\.meta\.url\)/g
 
 /** `build`: makes dist/cay for this machine, unless it is up to date. */
 export async function run(): Promise<void> {
@@ -59,7 +59,7 @@ const compressed: Bun.BunPlugin = {
   name: 'compressed',
   setup(builder) {
     builder.onLoad(
-      { filter: /@scalar\/api-reference\/dist\/browser\/standalone\.js$/ },
+      { filter: /[\\/]@scalar[\\/]api-reference[\\/]dist[\\/]browser[\\/]standalone\.js$/ },
       async ({ path }) => ({
         contents: Bun.gzipSync(await Bun.file(path).bytes(), { level: 9 }),
         loader: 'file',

@@ -1,0 +1,116 @@
+import { posix } from 'node:path'
+import type { SourceFile } from './source-file.ts'
+import type { Rule } from './tidy-rules.ts'
+
+/** Which way imports point: a folder may import itself and those below its own line. */
+const layers = [
+  ['main.ts'],
+  ['cli'],
+  ['app.ts'],
+  ['http'],
+  ['auth', 'proxy', 'gc', 'retention'],
+  ['registry'],
+  ['storage', 'metadata', 'events'],
+  ['oci', 'docker'],
+]
+
+/** What only app.ts may import, besides the file's own folder. */
+const implementations = ['storage/filesystem.ts', 'registry/local-registry.ts']
+
+/** Packages and parts of the platform, and the only places that may import them. */
+const technologies: [packages: RegExp, places: string[]][] = [
+  [/^(elysia|@elysiajs\/)/, ['http', 'app.ts']],
+  [/^(drizzle-orm|bun:sqlite)/, ['metadata']],
+  [/^node:fs/, ['storage', 'metadata', 'cli', 'tls', 'app.ts', 'config.ts', 'log.ts']],
+  [/^(commander|@bomb\.sh\/)/, ['cli', 'main.ts']],
+]
+
+/** Pure: no file, socket or framework. `node:crypto` and the like compute, and are fine. */
+const pure = {
+  places: ['oci', 'docker'],
+  banned: /^(node:(fs|net|http|https|child_process|os|worker_threads)|bun)\b/,
+}
+
+export const importRules: Rule[] = [
+  {
+    name: 'imports point one way',
+    bad: [
+      ['src/registry/tags.ts', "import { token } from '../auth/token.ts'"],
+      ['src/registry/tags.ts', "const app = await import('../app.ts')"],
+      ['src/metadata/blobs.ts', "export type { BlobStore } from '../storage/blob-store.ts'"],
+      ['src/config.ts', "import type { Registry } from './registry/registry.ts'"],
+    ],
+    faults: (file) => ours(file).flatMap(({ from, to }) => (pointsDown(from, to) ? [] : [`imports ${to}`])),
+  },
+  {
+    name: 'only app.ts imports implementations',
+    bad: [['src/http/v2/blobs.ts', "import { Files } from '../../storage/filesystem.ts'"]],
+    faults: (file) =>
+      ours(file).flatMap(({ from, to }) =>
+        implementations.includes(to) && from !== 'app.ts' && place(from) !== place(to)
+          ? [`imports ${to}`]
+          : [],
+      ),
+  },
+  {
+    name: 'a technology stays in its place',
+    bad: [['src/registry/tags.ts', "import { sql } from 'drizzle-orm'"]],
+    faults: (file) =>
+      isSource(file) ? file.imports.filter((name) => isOutOfPlace(place(withoutSrc(file.path)), name)) : [],
+  },
+  {
+    name: 'what is pure imports nothing of ours and touches nothing outside',
+    bad: [
+      ['src/oci/digest.ts', "import { readFile } from 'node:fs/promises'"],
+      ['src/docker/schema1.ts', "import { log } from '../log.ts'"],
+    ],
+    faults: (file) => {
+      if (!isSource(file) || !pure.places.includes(place(withoutSrc(file.path)))) return []
+      const outside = ours(file).filter(({ from, to }) => place(from) !== place(to))
+      return [...file.imports.filter((name) => pure.banned.test(name)), ...outside.map(({ to }) => to)]
+    },
+  },
+  {
+    name: 'imports of files name them whole',
+    bad: [['src/oci/digest.ts', "import { a } from './reference'"]],
+    faults: (file) =>
+      file.imports.filter((name) => name.startsWith('.') && !/\.(ts|tsx|js|json)$/.test(name)),
+  },
+]
+
+/** The imports between files of src/, as paths below it. */
+function ours(file: SourceFile): { from: string; to: string }[] {
+  if (!isSource(file)) return []
+  const from = withoutSrc(file.path)
+  return file.imports
+    .filter((name) => name.startsWith('.'))
+    .map((name) => ({ from, to: posix.join(posix.dirname(from), name) }))
+    .filter(({ to }) => !to.startsWith('..'))
+}
+
+/** Files directly in src/ that are in no layer (config.ts, log.ts) serve all of them, and import only their like. */
+function pointsDown(from: string, to: string): boolean {
+  const [fromLayer, toLayer] = [from, to].map((path) =>
+    layers.findIndex((layer) => layer.includes(place(path))),
+  )
+  if (place(from) === place(to) || toLayer === -1) return true
+  if (fromLayer === -1) return toLayer === layers.length - 1
+  return (fromLayer ?? 0) < (toLayer ?? 0)
+}
+
+function isOutOfPlace(where: string, name: string): boolean {
+  return technologies.some(([packages, places]) => packages.test(name) && !places.includes(where))
+}
+
+/** The folder of src/ that a file lies in, or the file itself when it lies in src/. */
+function place(path: string): string {
+  return path.split('/')[0] ?? ''
+}
+
+function isSource(file: SourceFile): boolean {
+  return file.path.startsWith('src/')
+}
+
+function withoutSrc(path: string): string {
+  return path.slice('src/'.length)
+}

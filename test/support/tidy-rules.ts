@@ -1,0 +1,226 @@
+import type { Node } from 'oxc-parser'
+import { worker } from '../../scripts/build.ts'
+import type { SourceFile } from './source-file.ts'
+
+const fileLinesMax = 300
+const functionLinesMax = 70
+const testFunctions = ['test', 'it', 'describe']
+const generated = 'src/metadata/migrations.ts'
+
+/** A habit that every file keeps. */
+export interface Rule {
+  name: string
+  /** What is wrong with a file, one line each. */
+  faults(file: SourceFile): string[]
+  /** Files that break the rule, by path and text. They show that it can fail. */
+  bad: [path: string, text: string][]
+}
+
+export const shapeRules: Rule[] = [
+  {
+    name: `a file has at most ${fileLinesMax} lines`,
+    bad: [['src/a.ts', '\n'.repeat(fileLinesMax + 1)]],
+    faults: ({ path, text }) => {
+      const lines = text.split('\n').length - 1
+      return lines > fileLinesMax && path !== generated ? [`${lines} lines`] : []
+    },
+  },
+  {
+    name: `a function has at most ${functionLinesMax} lines`,
+    bad: [
+      ['src/a.ts', `const f = () => {${'\n'.repeat(functionLinesMax)}}`],
+      ['src/a.ts', `class A { f() {${'\n'.repeat(functionLinesMax)}} }`],
+    ],
+    faults: longFunctions,
+  },
+  {
+    name: 'a file that only re-exports is not there',
+    bad: [
+      ['src/a.ts', "export * from './b.ts'"],
+      ['src/a.ts', "import { b } from './b.ts'\nexport { b }"],
+    ],
+    faults: ({ body }) => (body.length > 0 && body.every(isPassedOn) ? ['only re-exports'] : []),
+  },
+  {
+    name: 'a module holds no state',
+    bad: [
+      ['src/a.ts', 'let count = 0'],
+      ['src/a.ts', 'export let count = 0'],
+      ['src/a.ts', 'const seen = new Map()'],
+    ],
+    faults: (file) =>
+      file.path.startsWith('src/') ? file.body.flatMap((node) => moduleState(file, node)) : [],
+  },
+  {
+    name: 'nothing inherits but errors',
+    bad: [['src/a.ts', 'class Cat extends Animal {}']],
+    faults: (file) => {
+      const faults: string[] = []
+      file.visit({
+        ClassDeclaration(node) {
+          const parent = node.superClass?.type === 'Identifier' ? node.superClass.name : ''
+          if (node.superClass && !parent.endsWith('Error')) faults.push(at(file, node, 'extends a class'))
+        },
+      })
+      return faults
+    },
+  },
+  {
+    name: 'a Worker is made in the form that the build looks for',
+    bad: [
+      ['src/a.ts', "new Worker('./src/b.ts')"],
+      ['src/a.ts', "new Worker(new URL('../storage/b.ts', import.meta.url))"],
+    ],
+    faults: (file) => (file.path.startsWith('src/') ? lostWorkers(file) : []),
+  },
+  {
+    name: 'a file is named by a noun in kebab-case',
+    bad: [
+      ['src/http/blobRoutes.ts', ''],
+      ['src/http/utils.ts', ''],
+    ],
+    faults: ({ path }) => {
+      const name = path.split('/').at(-1) ?? ''
+      const kebab = /^[a-z0-9]+(-[a-z0-9]+)*(\.test|\.d)?\.tsx?$/.test(name)
+      return kebab && !/^(utils?|helpers?|types|interfaces|index)\./.test(name) ? [] : ['has another name']
+    },
+  },
+]
+
+export const leftoverRules: Rule[] = [
+  {
+    name: 'no notes to ourselves, and no check switched off',
+    bad: [
+      ['src/a.ts', '// TODO: later'],
+      ['src/a.ts', '/* biome-ignore lint: no */'],
+      ['test/a.test.ts', '// @ts-expect-error'],
+    ],
+    faults: (file) =>
+      file.comments
+        .filter(({ value }) =>
+          /\b(TODO|FIXME|XXX|HACK)\b|@ts-(ignore|expect-error|nocheck)|biome-ignore/.test(value),
+        )
+        .map((comment) => at(file, comment, comment.value.trim())),
+  },
+  {
+    name: 'no console in src',
+    bad: [['src/a.ts', 'console.log(1)']],
+    faults: (file) => calls(file, (object) => file.path.startsWith('src/') && object === 'console'),
+  },
+  {
+    name: 'only main.ts ends the process',
+    bad: [['src/cli/serve.ts', 'process.exit(1)']],
+    faults: (file) =>
+      calls(
+        file,
+        (object, method) =>
+          file.path.startsWith('src/') &&
+          file.path !== 'src/main.ts' &&
+          object === 'process' &&
+          method === 'exit',
+      ),
+  },
+  {
+    name: 'every test runs',
+    bad: [
+      ['test/a.test.ts', "test.only('a', () => {})"],
+      ['test/a.test.ts', "describe.skip('a', () => {})"],
+    ],
+    faults: (file) =>
+      calls(
+        file,
+        (object, method) => testFunctions.includes(object) && ['only', 'skip', 'todo'].includes(method),
+      ),
+  },
+  {
+    name: 'a transaction is synchronous: an async one commits at its first await',
+    bad: [
+      ['src/metadata/a.ts', 'db.transaction(async (tx) => { await tx.run() })'],
+      ['src/metadata/a.ts', 'db.transaction(async function () {})'],
+    ],
+    faults: (file) => {
+      const faults: string[] = []
+      file.visit({
+        CallExpression(node) {
+          const isTransaction =
+            node.callee.type === 'MemberExpression' &&
+            node.callee.property.type === 'Identifier' &&
+            node.callee.property.name === 'transaction'
+          const isAsync = node.arguments.some((argument) => 'async' in argument && argument.async)
+          if (isTransaction && isAsync) faults.push(at(file, node, 'transaction(async'))
+        },
+      })
+      return faults
+    },
+  },
+]
+
+/** Each `new Worker` that the build would not find: the executable could not start it. */
+function lostWorkers(file: SourceFile): string[] {
+  const faults: string[] = []
+  file.visit({
+    NewExpression(node) {
+      if (node.callee.type !== 'Identifier' || node.callee.name !== 'Worker') return
+      const text = file.text.slice(node.start, node.end)
+      if (text.search(worker) !== 0) faults.push(at(file, node, text))
+    },
+  })
+  return faults
+}
+
+/** Functions over the limit; a `describe` is no function but a chapter. */
+function longFunctions(file: SourceFile): string[] {
+  const faults: string[] = []
+  const chapters = new Set<Node>()
+  const measure = (node: Node) => {
+    const lines = file.lineAt(node.end) - file.lineAt(node.start) + 1
+    if (lines > functionLinesMax && !chapters.has(node)) faults.push(at(file, node, `${lines} lines`))
+  }
+  file.visit({
+    CallExpression(node) {
+      const isChapter = node.callee.type === 'Identifier' && node.callee.name === 'describe'
+      if (isChapter) for (const argument of node.arguments) chapters.add(argument)
+    },
+    FunctionDeclaration: measure,
+    FunctionExpression: measure,
+    ArrowFunctionExpression: measure,
+  })
+  return faults
+}
+
+/** A statement that only hands on what another file has. */
+function isPassedOn(node: Node): boolean {
+  if (node.type === 'ExportNamedDeclaration') return node.declaration === null
+  return node.type === 'ExportAllDeclaration' || node.type === 'ImportDeclaration'
+}
+
+/** `let` and `var` at the top of a module, and collections that begin empty, which something must fill later. */
+function moduleState(file: SourceFile, statement: Node): string[] {
+  const node = statement.type === 'ExportNamedDeclaration' ? statement.declaration : statement
+  if (node?.type !== 'VariableDeclaration' || node.declare) return []
+  if (node.kind !== 'const') return [at(file, node, node.kind)]
+  const empty = node.declarations.filter(
+    ({ init }) =>
+      init?.type === 'NewExpression' &&
+      init.callee.type === 'Identifier' &&
+      ['Map', 'Set', 'WeakMap', 'WeakSet', 'LRUCache'].includes(init.callee.name) &&
+      init.arguments[0]?.type !== 'ArrayExpression',
+  )
+  return empty.map((declaration) => at(file, declaration, 'a collection that is filled later'))
+}
+
+/** The calls `object.method(...)` that are of the kind asked for. */
+function calls(file: SourceFile, isKind: (object: string, method: string) => boolean): string[] {
+  const faults: string[] = []
+  file.visit({
+    MemberExpression({ object, property, ...node }) {
+      if (object.type !== 'Identifier' || property.type !== 'Identifier') return
+      if (isKind(object.name, property.name)) faults.push(at(file, node, `${object.name}.${property.name}`))
+    },
+  })
+  return faults
+}
+
+function at(file: SourceFile, place: { start: number }, what: string): string {
+  return `line ${file.lineAt(place.start)}: ${what}`
+}

@@ -1,0 +1,35 @@
+import { describe, expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { renderMigrations } from '../scripts/migrations.ts'
+import { parseSource } from './support/source-file.ts'
+import { importRules } from './support/tidy-imports.ts'
+import { leftoverRules, shapeRules } from './support/tidy-rules.ts'
+
+const root = join(import.meta.dir, '..')
+const rules = [...importRules, ...shapeRules, ...leftoverRules]
+const paths = [...new Bun.Glob('{src,scripts,test,drizzle}/**/*.ts').scanSync(root)].sort()
+const files = await Promise.all(paths.map(async (path) => parseSource(path, await read(path))))
+
+describe.each(rules)('$name', (rule) => {
+  test('in every file', () => {
+    expect(files.flatMap((file) => rule.faults(file).map((fault) => `${file.path}: ${fault}`))).toEqual([])
+  })
+
+  test.each(rule.bad)('and fails where it is not kept: %s %j', (path, text) => {
+    expect(rule.faults(parseSource(path, text))).not.toEqual([])
+  })
+})
+
+test('the migrations inside the executable are those of drizzle/', async () => {
+  const listed = await read('src/metadata/migrations.ts')
+  expect(listed).toBe(renderMigrations())
+  expect(listed.match(/hash:/g)?.length).toBe([...new Bun.Glob('drizzle/*.sql').scanSync(root)].length)
+})
+
+test('bun.lock names no registry, so that it serves everyone', async () => {
+  expect(await read('bun.lock')).not.toMatch(/https?:\/\//)
+})
+
+function read(path: string): Promise<string> {
+  return Bun.file(join(root, path)).text()
+}
