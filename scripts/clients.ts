@@ -24,11 +24,16 @@ export async function run(args: string[]): Promise<void> {
   await using folder = await temporaryFolder('clients')
   await using server = address === undefined ? await startServer() : undefined
   const results: CaseResult[] = []
-  for (const client of chosen)
-    await runClient(client, server?.address ?? address ?? '', folder.path, (result) => {
-      results.push(result)
-      print(result)
-    })
+  const report = (result: CaseResult) => {
+    results.push(result)
+    print(result)
+  }
+  for (const client of chosen) {
+    const running = runClient(client, server?.address ?? address ?? '', folder.path, report)
+    await running.catch((error: unknown) =>
+      report({ client: client.name, case: 'set up', milliseconds: 0, error }),
+    )
+  }
   const failed = results.filter((result) => result.error !== undefined).length
   if (failed > 0 && server) console.log(`The server's log:\n${server.log()}`)
   console.log(`${results.length - failed} passed, ${failed} failed`)

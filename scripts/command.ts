@@ -9,7 +9,7 @@ export interface CommandOptions {
 }
 
 /** A command that failed, with what it printed. */
-export class CommandError extends Error {
+class CommandError extends Error {
   override name = 'CommandError'
 }
 

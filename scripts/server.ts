@@ -1,10 +1,10 @@
-import { join } from 'node:path'
+import { build } from './build.ts'
 import { readLines } from './command.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 
 const startSecondsMax = 20
 const stopSecondsMax = 30
-const logLinesMax = 2000
+const logLinesMax = 500
 
 /** A running cay. `await using` stops it. */
 export interface Server extends AsyncDisposable {
@@ -23,13 +23,8 @@ export interface ServerOptions {
   /** Further arguments of `cay serve`. */
   args?: string[]
   env?: Record<string, string>
-  /** Another executable than `$CAY_EXECUTABLE` or `dist/cay`. */
+  /** Another executable than `$CAY_EXECUTABLE`, or else what `build` makes. */
   executable?: string
-}
-
-/** The executable that these tools try: `$CAY_EXECUTABLE`, or what `bun run build` made. */
-export function executablePath(): string {
-  return process.env.CAY_EXECUTABLE ?? join(import.meta.dir, '..', 'dist', 'cay')
 }
 
 /**
@@ -37,9 +32,10 @@ export function executablePath(): string {
  * @throws Error with its output when it ends or is silent instead.
  */
 export async function startServer(options: ServerOptions = {}): Promise<Server> {
+  const executable = options.executable ?? process.env.CAY_EXECUTABLE ?? (await build())
   const folder = options.data === undefined ? await temporaryFolder('data') : undefined
   const data = options.data ?? folder?.path ?? ''
-  const command = [options.executable ?? executablePath(), 'serve', '--listen', '127.0.0.1:0', '--data', data]
+  const command = [executable, 'serve', '--listen', '127.0.0.1:0', '--data', data]
   const child = Bun.spawn([...command, ...(options.args ?? [])], {
     env: { PATH: process.env.PATH ?? '', HOME: data, ...options.env },
     stdin: 'ignore',
@@ -63,7 +59,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
     await drained
     await folder?.[Symbol.asyncDispose]()
   }
-  const fail = (why: string) => listening.reject(new Error(`${command[0]} ${why}\n${log.join('\n')}`))
+  const fail = (why: string) => listening.reject(new Error(`${executable} ${why}\n${log.join('\n')}`))
   const silent = setTimeout(() => fail('does not listen'), startSecondsMax * 1000)
   child.exited.then(() => drained).then(() => fail(`ended with ${child.exitCode ?? child.signalCode}`))
   try {

@@ -9,7 +9,7 @@ const mediaTypes = {
   layer: 'application/vnd.oci.image.layer.v1.tar+gzip',
 }
 
-export interface Descriptor {
+interface Descriptor {
   mediaType: string
   digest: string
   size: number
