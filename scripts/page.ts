@@ -54,7 +54,7 @@ async function findFaults(browser: Browser, origin: string): Promise<string[]> {
     .first()
     .click()
   await page.getByRole('dialog').first().waitFor()
-  await page.waitForLoadState('networkidle')
+  await page.evaluate('document.fonts.ready.then(() => true)')
   return faults
 }
 

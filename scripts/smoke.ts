@@ -1,0 +1,44 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { makeImage, sha256 } from './clients/image.ts'
+import { pushContent } from './clients/push.ts'
+import { runCommand } from './command.ts'
+import { startServer } from './server.ts'
+import { temporaryFolder } from './temporary-folder.ts'
+
+/** Where Debian's `libc6-arm64-cross` has the libraries that an arm64 executable is linked with. */
+const libraries = '/usr/aarch64-linux-gnu'
+
+/**
+ * Tries an executable for Linux on arm64 under qemu: its version, a push and a pull, and a stop.
+ * @throws Error that says what went wrong, or what to install.
+ */
+export async function smoke(path: string): Promise<void> {
+  const qemu = Bun.which('qemu-aarch64')
+  if (!qemu || !existsSync(libraries)) {
+    throw new Error(
+      'this needs qemu and the libraries of arm64: `apt-get install qemu-user libc6-arm64-cross`',
+    )
+  }
+  await using folder = await temporaryFolder('smoke')
+  const executable = join(folder.path, 'cay')
+  await Bun.write(executable, `#!/bin/sh\nexec ${qemu} -L ${libraries} ${path} "$@"\n`, { mode: 0o755 })
+  const version = (await runCommand([executable, '--version'])).trim()
+  await using server = await startServer({ executable })
+  const blobs = await pushAndPull(server.address)
+  console.log(`${path} (${version}) runs under qemu: pushed and pulled ${blobs} blobs`)
+}
+
+/** Pushes an image, pulls it, compares every byte, and returns how many blobs it had. */
+async function pushAndPull(address: string): Promise<number> {
+  const image = await makeImage({ architecture: 'arm64', layerBytes: 256 * 1024 })
+  await pushContent(address, 'smoke/image', 'latest', image)
+  const base = `http://${address}/v2/smoke/image`
+  for (const digest of image.blobs.keys()) {
+    const isManifest = digest === image.descriptor.digest
+    const response = await fetch(isManifest ? `${base}/manifests/latest` : `${base}/blobs/${digest}`)
+    const bytes = await response.bytes()
+    if (!response.ok || sha256(bytes) !== digest) throw new Error(`${response.url}: ${response.status}`)
+  }
+  return image.blobs.size
+}
