@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { makeImage, sha256 } from './clients/image.ts'
 import { pushContent } from './clients/push.ts'
@@ -22,7 +23,7 @@ export async function smoke(path: string): Promise<void> {
   }
   await using folder = await temporaryFolder('smoke')
   const executable = join(folder.path, 'cay')
-  await Bun.write(executable, `#!/bin/sh\nexec ${qemu} -L ${libraries} ${path} "$@"\n`, { mode: 0o755 })
+  await writeFile(executable, `#!/bin/sh\nexec ${qemu} -L ${libraries} ${path} "$@"\n`, { mode: 0o755 })
   const version = (await runCommand([executable, '--version'])).trim()
   await using server = await startServer({ executable })
   const blobs = await pushAndPull(server.address)
