@@ -90,7 +90,8 @@ export function blobWrites(db: Db) {
     unlinkBlob(call: BlobChange): { replaced: true } {
       const digest = digestToBytes(call.digest)
       const found = linked.get({ name: call.repository, digest })
-      if (found === undefined) throw registryError('BLOB_UNKNOWN', undefined, { detail: { digest: call.digest } })
+      if (found === undefined)
+        throw registryError('BLOB_UNKNOWN', undefined, { detail: { digest: call.digest } })
       const using = user.get({ repositoryId: found.repositoryId, digest })
       if (using !== undefined) {
         throw registryError(

@@ -9,7 +9,13 @@ import { event, tagHistory } from './schema.ts'
 /** The outbox keeps this many events; older ones go when new ones come. */
 const EVENTS_MAX = 100_000
 
-export type EventType = 'blob.push' | 'blob.mount' | 'blob.delete' | 'manifest.push' | 'manifest.delete' | 'tag.delete'
+export type EventType =
+  | 'blob.push'
+  | 'blob.mount'
+  | 'blob.delete'
+  | 'manifest.push'
+  | 'manifest.delete'
+  | 'tag.delete'
 
 export interface Change {
   type: EventType

@@ -60,7 +60,8 @@ export function referenceRows(db: Db) {
       )
     },
     insert(manifestId: number, references: ManifestReference[]): void {
-      for (const { digest, role } of references) insert.run({ manifestId, digest: digestToBytes(digest), role })
+      for (const { digest, role } of references)
+        insert.run({ manifestId, digest: digestToBytes(digest), role })
     },
     markUsed: (repositoryId: number, manifestId: number) => markUsed.run({ repositoryId, manifestId }),
   }

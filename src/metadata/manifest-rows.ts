@@ -57,7 +57,11 @@ export function manifestRows(db: Db) {
     .prepare()
   const renew = db
     .update(manifest)
-    .set({ mediaType: sql`${sql.placeholder('mediaType')}`, pushedAt: sql`${sql.placeholder('at')}`, deletedAt: null })
+    .set({
+      mediaType: sql`${sql.placeholder('mediaType')}`,
+      pushedAt: sql`${sql.placeholder('at')}`,
+      deletedAt: null,
+    })
     .where(eq(manifest.id, sql.placeholder('id')))
     .prepare()
   const hide = db
@@ -98,4 +102,3 @@ export function manifestRows(db: Db) {
     },
   }
 }
-

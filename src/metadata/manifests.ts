@@ -18,7 +18,12 @@ export type ManifestReads = ReturnType<typeof manifestReads>
 
 /** Reads of manifests. */
 export function manifestReads(db: Db) {
-  const columns = { id: manifest.id, mediaType: manifest.mediaType, size: manifest.size, storedAs: manifest.digest }
+  const columns = {
+    id: manifest.id,
+    mediaType: manifest.mediaType,
+    size: manifest.size,
+    storedAs: manifest.digest,
+  }
   const inRepository = and(
     eq(repository.name, sql.placeholder('name')),
     isNull(repository.deletedAt),

@@ -28,7 +28,11 @@ export interface Metadata {
  * @param now milliseconds since 1970, for the name of a copy that a migration makes
  * @param onFailure told when the writer's thread has died: nothing can be written, the process should end
  */
-export async function openMetadata(folder: string, now: number, onFailure: (error: Error) => void): Promise<Metadata> {
+export async function openMetadata(
+  folder: string,
+  now: number,
+  onFailure: (error: Error) => void,
+): Promise<Metadata> {
   const path = join(folder, 'cay.db')
   const listeners: (() => void)[] = []
   const writer = await Writer.open(path, now, {

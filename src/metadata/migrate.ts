@@ -28,10 +28,11 @@ export function migrate(db: Db, path: string, now: number): void {
   dialect.migrate(migrations, session, { migrationsTable: TABLE })
 }
 
-function appliedMigrations(db: Db): number {
-  const table = db.get<{ n: number }>(sql`select count(*) as n from sqlite_master where name = ${TABLE}`)
-  if (table.n === 0) return 0
-  return db.get<{ n: number }>(sql`select count(*) as n from ${sql.identifier(TABLE)}`).n
+function appliedMigrations({ $client }: Db): number {
+  const table = $client.query('select 1 from sqlite_master where name = ?').get(TABLE)
+  if (table === null) return 0
+  const row = $client.query<{ n: number }, []>(`select count(*) as n from "${TABLE}"`).get()
+  return row?.n ?? 0
 }
 
 /** An older copy of the same schema is kept under another name, not overwritten. */

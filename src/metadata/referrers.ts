@@ -53,7 +53,8 @@ export function referrerReads(db: Db) {
     ): ReferrerRow[] {
       const after = last === undefined ? Buffer.alloc(0) : digestToBytes(last)
       const parameters = { name, subject: digestToBytes(subject), last: after, limit }
-      const rows = artifactType === undefined ? all.all(parameters) : ofType.all({ ...parameters, artifactType })
+      const rows =
+        artifactType === undefined ? all.all(parameters) : ofType.all({ ...parameters, artifactType })
       return rows.map((row) => ({ ...row, digest: digestFromBytes(row.storedAs) }))
     },
   }

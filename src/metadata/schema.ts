@@ -1,5 +1,13 @@
 import { sql } from 'drizzle-orm'
-import { blob as bytes, index, integer, primaryKey, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core'
+import {
+  blob as bytes,
+  index,
+  integer,
+  primaryKey,
+  sqliteTable,
+  text,
+  uniqueIndex,
+} from 'drizzle-orm/sqlite-core'
 
 /*
  * The tables. Digests are bytes (32: sha256, 64: sha512), times are milliseconds since 1970, and joins use

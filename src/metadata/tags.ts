@@ -51,7 +51,11 @@ export function tagMoves(db: Db) {
     eq(tag.repositoryId, sql.placeholder('repositoryId')),
     eq(tag.name, sql.placeholder('name')),
   )
-  const current = db.select({ manifestId: tag.manifestId, digest: tag.digest }).from(tag).where(ofTag).prepare()
+  const current = db
+    .select({ manifestId: tag.manifestId, digest: tag.digest })
+    .from(tag)
+    .where(ofTag)
+    .prepare()
   const put = db
     .insert(tag)
     .values({

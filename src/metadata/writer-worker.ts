@@ -90,7 +90,12 @@ class WriterThread {
 
 function toFailure(error: unknown): Failure {
   const known = error instanceof RegistryError ? error : fromSqlite(error)
-  return { entries: known.entries, status: known.status, headers: known.headers, cause: String(known.cause ?? '') }
+  return {
+    entries: known.entries,
+    status: known.status,
+    headers: known.headers,
+    cause: String(known.cause ?? ''),
+  }
 }
 
 function fromSqlite(cause: unknown): RegistryError {

@@ -71,7 +71,10 @@ export class Writer {
   }
 
   /** Runs one write. It is committed when the promise resolves, and has left no trace when it rejects. */
-  call<N extends OperationName>(name: N, args: Parameters<Operations[N]>[0]): Promise<ReturnType<Operations[N]>> {
+  call<N extends OperationName>(
+    name: N,
+    args: Parameters<Operations[N]>[0],
+  ): Promise<ReturnType<Operations[N]>> {
     if (this.failed) return Promise.reject(this.failed)
     if (this.waiting.size >= CALLS_WAITING_MAX) return Promise.reject(tooMany())
     const id = this.nextId++
@@ -96,7 +99,7 @@ export class Writer {
   }
 
   private receive(message: FromWriter): void {
-    if ('closed' in message) return this.closed.resolve()
+    if ('closed' in message) this.closed.resolve()
     if (!('replies' in message)) return
     if (message.replies.some(({ value }) => isReplacing(value))) this.options.onReplace()
     for (const { id, value, failure } of message.replies) {

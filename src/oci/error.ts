@@ -8,7 +8,10 @@ export const ERROR_CODES = {
   BLOB_UPLOAD_INVALID: { status: 400, message: 'blob upload invalid' },
   BLOB_UPLOAD_UNKNOWN: { status: 404, message: 'blob upload unknown to the registry' },
   DIGEST_INVALID: { status: 400, message: 'the digest is malformed or does not match the content' },
-  MANIFEST_BLOB_UNKNOWN: { status: 400, message: 'the manifest references content unknown to the repository' },
+  MANIFEST_BLOB_UNKNOWN: {
+    status: 400,
+    message: 'the manifest references content unknown to the repository',
+  },
   MANIFEST_INVALID: { status: 400, message: 'manifest invalid' },
   MANIFEST_UNKNOWN: { status: 404, message: 'manifest unknown to the repository' },
   NAME_INVALID: { status: 400, message: 'invalid repository name' },

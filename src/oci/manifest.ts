@@ -45,30 +45,30 @@ export function parseManifest(bytes: Uint8Array, contentType: string | undefined
   const document = parseObject(bytes)
   const mediaType = mediaTypeOf(document, contentType)
   checkShape(document, mediaType)
-  const config = optionalDescriptor(document['config'], 'config')
+  const config = optionalDescriptor(document.config, 'config')
   const found = new Map<Digest, ReferenceRole>()
   const add = (descriptor: Descriptor, role: ReferenceRole) => {
     const known = found.get(descriptor.digest)
     if (known === undefined || known === 'foreign') found.set(descriptor.digest, role)
   }
   if (config) add(config, 'config')
-  for (const layer of descriptors(document['layers'], 'layers')) {
+  for (const layer of descriptors(document.layers, 'layers')) {
     add(layer, isNonDistributable(layer.mediaType) ? 'foreign' : 'layer')
   }
-  for (const blob of descriptors(document['blobs'], 'blobs')) add(blob, 'blob')
-  for (const child of descriptors(document['manifests'], 'manifests')) add(child, 'child')
+  for (const blob of descriptors(document.blobs, 'blobs')) add(blob, 'blob')
+  for (const child of descriptors(document.manifests, 'manifests')) add(child, 'child')
   return {
     mediaType,
     artifactType: artifactTypeOf(document, mediaType, config),
-    subject: optionalDescriptor(document['subject'], 'subject')?.digest,
-    annotations: annotationsOf(document['annotations']),
+    subject: optionalDescriptor(document.subject, 'subject')?.digest,
+    annotations: annotationsOf(document.annotations),
     references: Array.from(found, ([digest, role]) => ({ digest, role })),
   }
 }
 
 /** The entries of an index that clients keep under the referrers tag; nothing when it is not an index. */
 export function childDescriptors(bytes: Uint8Array): Json[] {
-  const list = parseObject(bytes)['manifests']
+  const list = parseObject(bytes).manifests
   return Array.isArray(list) ? list.filter(isObject) : []
 }
 
@@ -89,35 +89,41 @@ function parseObject(bytes: Uint8Array): Json {
 }
 
 function mediaTypeOf(document: Json, contentType: string | undefined): string {
-  const own = document['mediaType']
+  const own = document.mediaType
   if (own !== undefined && typeof own !== 'string') throw invalid('mediaType is not a string')
   if (contentType === undefined) {
     if (own) return own
     throw invalid('the request has no Content-Type and the manifest no mediaType: send one of them')
   }
   if (own && own.toLowerCase() !== contentType.toLowerCase()) {
-    throw invalid(`the Content-Type is ${contentType}, but the manifest's mediaType is ${JSON.stringify(own)}`)
+    throw invalid(
+      `the Content-Type is ${contentType}, but the manifest's mediaType is ${JSON.stringify(own)}`,
+    )
   }
   return contentType
 }
 
 /** An index that is also an image would be read differently by different clients (CVE-2021-41190). */
 function checkShape(document: Json, mediaType: string): void {
-  if (document['schemaVersion'] === 1 && 'fsLayers' in document) {
+  if (document.schemaVersion === 1 && 'fsLayers' in document) {
     throw invalid('this is a manifest of Docker schema 1, which is not supported; push schema 2 or OCI')
   }
-  if (SCHEMA_2.includes(mediaType) && document['schemaVersion'] !== 2) throw invalid('schemaVersion is not 2')
+  if (SCHEMA_2.includes(mediaType) && document.schemaVersion !== 2) throw invalid('schemaVersion is not 2')
   if (INDEXES.includes(mediaType) && ('layers' in document || 'config' in document)) {
     throw invalid('an index has "manifests", but no "config" or "layers"')
   }
   if (IMAGES.includes(mediaType) && 'manifests' in document) {
     throw invalid('an image manifest has "config" and "layers", but no "manifests"')
   }
-  if (IMAGES.includes(mediaType) && !isObject(document['config'])) throw invalid('the manifest has no config')
+  if (IMAGES.includes(mediaType) && !isObject(document.config)) throw invalid('the manifest has no config')
 }
 
-function artifactTypeOf(document: Json, mediaType: string, config: Descriptor | undefined): string | undefined {
-  const own = document['artifactType']
+function artifactTypeOf(
+  document: Json,
+  mediaType: string,
+  config: Descriptor | undefined,
+): string | undefined {
+  const own = document.artifactType
   if (own !== undefined && typeof own !== 'string') throw invalid('artifactType is not a string')
   if (own) return own
   return IMAGES.includes(mediaType) ? config?.mediaType : undefined

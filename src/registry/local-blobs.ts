@@ -12,7 +12,9 @@ export function localBlobs({ metadata, blobs, access, now }: LocalOptions, cache
       if (cached !== undefined) return cached
       const size = metadata.blobs.findSize(repository, digest)
       if (size === undefined) {
-        const unknown = registryError('BLOB_UNKNOWN', `${repository} has no blob ${digest}`, { detail: { digest } })
+        const unknown = registryError('BLOB_UNKNOWN', `${repository} has no blob ${digest}`, {
+          detail: { digest },
+        })
         throw unknownIn(metadata, repository, unknown)
       }
       cache.putSize(repository, digest, size)

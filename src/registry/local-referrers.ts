@@ -2,7 +2,7 @@ import type { Metadata } from '../metadata/metadata.ts'
 import type { ReferrerRow } from '../metadata/referrers.ts'
 import { type Digest, findDigest } from '../oci/digest.ts'
 import { childDescriptors, parseManifest } from '../oci/manifest.ts'
-import { referrersTag, type RepositoryName } from '../oci/reference.ts'
+import { type RepositoryName, referrersTag } from '../oci/reference.ts'
 import type { Listing, ReferrerDescriptor, Referrers, ReferrersQuery } from './registry.ts'
 
 /** A page has at most so many descriptors, and ends before that when so many bytes of manifests were read for it. */
@@ -64,7 +64,7 @@ function fromTag(
   if (list === undefined) return []
   const items: ReferrerDescriptor[] = []
   for (const child of childDescriptors(metadata.manifests.getBytes(list))) {
-    const digest = typeof child['digest'] === 'string' ? findDigest(child['digest']) : undefined
+    const digest = typeof child.digest === 'string' ? findDigest(child.digest) : undefined
     const row = digest && metadata.manifests.find(repository, { digest })
     if (digest === undefined || row === undefined) continue
     const manifest = parseManifest(metadata.manifests.getBytes(row), row.mediaType)

@@ -45,8 +45,10 @@ export function localRegistry(options: LocalOptions): Registry & { uploads: Uplo
       },
     },
     repositories: {
-      async list(caller, page) {
-        return listing(page, (limit) => metadata.repositories.list(access.pullable(caller), page.last, limit))
+      async list(identity, page) {
+        return listing(page, (limit) =>
+          metadata.repositories.list(access.pullable(identity), page.last, limit),
+        )
       },
     },
   }

@@ -11,7 +11,10 @@ export function localUploads({ metadata, uploads, now }: LocalOptions): Uploads 
   const get = (repository: RepositoryName, id: string): Upload => {
     const row = metadata.uploads.find(id)
     if (row?.repository === repository) return { id, algorithm: row.algorithm }
-    throw registryError('BLOB_UPLOAD_UNKNOWN', `${repository} has no upload ${JSON.stringify(id)}: start a new one`)
+    throw registryError(
+      'BLOB_UPLOAD_UNKNOWN',
+      `${repository} has no upload ${JSON.stringify(id)}: start a new one`,
+    )
   }
   const append = async (upload: Upload, { stream, offset }: UploadBody): Promise<number> => {
     if (stream !== null) return await uploads.append(upload, stream, offset)

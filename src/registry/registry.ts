@@ -4,6 +4,7 @@ import type { Digest, DigestAlgorithm } from '../oci/digest.ts'
 import type { ByteRange } from '../oci/range.ts'
 import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
 import type { BlobBody } from '../storage/blob-store.ts'
+import type { Identity } from './access.ts'
 
 /** What /v2 needs of a registry. A registry that only pulls has no uploads. */
 export interface Registry {
@@ -21,7 +22,12 @@ export interface Manifests {
   /** Stores the bytes as they are and points the tags at them (end-7). Durable when it resolves. */
   put(caller: Caller, push: ManifestPush): Promise<PushedManifest>
   /** Hides a manifest with all its tags, or one tag (end-9). */
-  delete(caller: Caller, repository: RepositoryName, reference: Reference, precondition?: Precondition): Promise<void>
+  delete(
+    caller: Caller,
+    repository: RepositoryName,
+    reference: Reference,
+    precondition?: Precondition,
+  ): Promise<void>
 }
 
 export interface StoredManifest {
@@ -51,12 +57,17 @@ export interface Blobs {
   /** The size in bytes. Throws NAME_UNKNOWN or BLOB_UNKNOWN. */
   getSize(repository: RepositoryName, digest: Digest): Promise<number>
   /** What is sent of a blob whose size was just asked for. */
-  open(digest: Digest, range: ByteRange): BlobBody
+  open(digest: Digest, range: ByteRange): Promise<BlobBody>
   /**
    * Links a blob of another repository, of `from` or of any that the caller may pull from (end-11).
    * Answers false when there is none.
    */
-  mount(caller: Caller, repository: RepositoryName, digest: Digest, from: RepositoryName | undefined): Promise<boolean>
+  mount(
+    caller: Caller,
+    repository: RepositoryName,
+    digest: Digest,
+    from: RepositoryName | undefined,
+  ): Promise<boolean>
   /** Hides a blob from the repository (end-10). */
   delete(caller: Caller, repository: RepositoryName, digest: Digest): Promise<void>
 }
@@ -69,7 +80,13 @@ export interface Uploads {
   /** Appends a chunk (end-5). Throws OffsetError when it does not begin where the upload ends. */
   append(repository: RepositoryName, id: string, body: UploadBody): Promise<UploadState>
   /** Appends the last chunk, if any, and makes the upload a blob of the repository (end-6). */
-  commit(caller: Caller, repository: RepositoryName, id: string, digest: Digest, body: UploadBody): Promise<void>
+  commit(
+    caller: Caller,
+    repository: RepositoryName,
+    id: string,
+    digest: Digest,
+    body: UploadBody,
+  ): Promise<void>
   /** The whole blob in one go (end-4b). */
   put(caller: Caller, repository: RepositoryName, digest: Digest, body: UploadBody): Promise<void>
   /** Drops the upload (end-14). */
@@ -94,8 +111,8 @@ export interface Tags {
 }
 
 export interface Repositories {
-  /** The repositories that the caller may pull from. */
-  list(caller: Caller, page: Page): Promise<Listing<RepositoryName>>
+  /** The repositories that the identity may pull from. */
+  list(identity: Identity, page: Page): Promise<Listing<RepositoryName>>
 }
 
 export interface Page {
@@ -111,7 +128,11 @@ export interface Listing<T> {
 
 export interface Referrers {
   /** A page of descriptors of manifests that have this subject (end-12). Empty when there is no such repository. */
-  list(repository: RepositoryName, subject: Digest, query: ReferrersQuery): Promise<Listing<ReferrerDescriptor>>
+  list(
+    repository: RepositoryName,
+    subject: Digest,
+    query: ReferrersQuery,
+  ): Promise<Listing<ReferrerDescriptor>>
 }
 
 export interface ReferrersQuery {

@@ -41,7 +41,8 @@ async function readBody(body: ReadableStream<Uint8Array>, sender: SlotSender, op
       watch.came()
       if (done) break
       left -= value.length
-      if (left < 0) throw registryError('SIZE_INVALID', 'the blob is larger than the registry takes', { status: 413 })
+      if (left < 0)
+        throw registryError('SIZE_INVALID', 'the blob is larger than the registry takes', { status: 413 })
       await sender.add(value)
     }
     watch.check()

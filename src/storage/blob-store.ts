@@ -5,8 +5,8 @@ import type { ByteRange } from '../oci/range.ts'
 export interface BlobStore {
   /** The blob's size, or undefined when the store has no such blob. */
   stat(digest: Digest): Promise<BlobStat | undefined>
-  /** What a client is sent. The caller knows that the blob is there, and the range is within its size. */
-  open(digest: Digest, range: ByteRange): BlobBody
+  /** What a client is sent; the range is within the blob's size. Throws when the store has no such blob. */
+  open(digest: Digest, range: ByteRange): Promise<BlobBody>
   /** Removes a blob's bytes; no error when there are none. */
   delete(digest: Digest): Promise<void>
   /** Every blob, in no order. */
@@ -19,11 +19,8 @@ export interface BlobStat {
   size: number
 }
 
-/** A part of a file, to be streamed. */
-export interface BlobBody {
-  file: string
-  range: ByteRange
-}
+/** Bytes in memory, or a part of a file, to be streamed. */
+export type BlobBody = { bytes: Uint8Array } | { file: string; range: ByteRange }
 
 /** An upload in progress. Whoever holds it keeps its algorithm, as the store keeps only its bytes. */
 export interface Upload {
@@ -56,6 +53,8 @@ export interface UploadStore {
   commit(upload: Upload, digest: Digest): Promise<BlobStat>
   /** Drops the upload's bytes. */
   cancel(upload: Upload): Promise<void>
+  /** The ids of all uploads that have bytes. */
+  list(): Promise<string[]>
 }
 
 /** A chunk does not begin where the upload ends. */

@@ -48,7 +48,12 @@ export class DigesterClient {
   }
 
   /** Verifies, syncs and publishes an upload as the file `target` in `folder`, then closes it. */
-  commit(upload: string, digest: { algorithm: DigestAlgorithm; hex: string }, target: string, folder: string) {
+  commit(
+    upload: string,
+    digest: { algorithm: DigestAlgorithm; hex: string },
+    target: string,
+    folder: string,
+  ) {
     return this.ask<Committed>({ do: 'commit', upload, ...digest, target, folder })
   }
 
@@ -74,8 +79,8 @@ export class DigesterClient {
   private receive({ id, value, error, code }: Answer): void {
     const waiting = this.waiting.get(id)
     this.waiting.delete(id)
-    if (error === undefined) return waiting?.resolve(value as never)
-    waiting?.reject(toError(error, code))
+    if (error === undefined) waiting?.resolve(value as never)
+    else waiting?.reject(toError(error, code))
   }
 
   private fail(error: Error): void {

@@ -66,7 +66,14 @@ class Digester {
     }
     const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600)
     const { size } = fstatSync(fd)
-    const file: OpenFile = { path, fd, size, algorithm, hasher: new Bun.CryptoHasher(algorithm), broken: false }
+    const file: OpenFile = {
+      path,
+      fd,
+      size,
+      algorithm,
+      hasher: new Bun.CryptoHasher(algorithm),
+      broken: false,
+    }
     try {
       if (size > 0) await readBack(file, file.hasher)
     } catch (error) {

@@ -109,7 +109,6 @@ export class FilesystemUploads implements UploadStore {
     })
   }
 
-  /** The ids of all uploads that have a file. */
   async list(): Promise<string[]> {
     return await readdir(this.folder)
   }

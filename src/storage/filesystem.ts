@@ -1,13 +1,23 @@
-import { existsSync, mkdirSync, openSync, fsyncSync, closeSync } from 'node:fs'
-import { readdir, rm, stat } from 'node:fs/promises'
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync } from 'node:fs'
+import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { LRUCache } from 'lru-cache'
 import { algorithmOf, type Digest, digestFromHex, findAlgorithm, findDigest, hexOf } from '../oci/digest.ts'
 import type { ByteRange } from '../oci/range.ts'
 import type { BlobBody, BlobStat, BlobStore } from './blob-store.ts'
 
+/** Blobs up to this size (configs, mostly) are kept in memory when they were read, */
+const SMALL_BYTES_MAX = 64 * 1024
+/** as many as fit into this. */
+const SMALL_BLOBS_BYTES_MAX = 8 * 1024 * 1024
+
 /** Blobs on a local disk: `blobs/<algorithm>/<2 hex>/<hex>`. */
 export class FilesystemBlobs implements BlobStore {
   private readonly folder: string
+  private readonly small = new LRUCache<Digest, Uint8Array>({
+    maxSize: SMALL_BLOBS_BYTES_MAX,
+    sizeCalculation: (bytes) => bytes.length,
+  })
 
   /** @param data the data folder; the store's folders are made in it, and are durable when this returns */
   constructor(data: string) {
@@ -25,11 +35,19 @@ export class FilesystemBlobs implements BlobStore {
     }
   }
 
-  open(digest: Digest, range: ByteRange): BlobBody {
-    return { file: this.path(digest), range }
+  async open(digest: Digest, range: ByteRange): Promise<BlobBody> {
+    const cached = this.small.get(digest)
+    if (cached) return { bytes: cached.subarray(range.start, range.end) }
+    const file = this.path(digest)
+    const { size } = await stat(file)
+    if (size > SMALL_BYTES_MAX || size === 0) return { file, range }
+    const bytes = await readFile(file)
+    this.small.set(digest, bytes)
+    return { bytes: bytes.subarray(range.start, range.end) }
   }
 
   async delete(digest: Digest): Promise<void> {
+    this.small.delete(digest)
     await rm(this.path(digest), { force: true })
   }
 

@@ -1,0 +1,126 @@
+import { mkdirSync } from 'node:fs'
+import type { Logger } from 'pino'
+import { openAccess } from './auth/open-access.ts'
+import type { Config } from './config-schema.ts'
+import { type HttpServer, serveHttp } from './http/server.ts'
+import { Jobs } from './jobs.ts'
+import { isLoopback, type ListenAddress, parseListenAddress } from './listen-address.ts'
+import { requireLocalDisk } from './metadata/local-disk.ts'
+import { lockFolder } from './metadata/lock.ts'
+import { openMetadata } from './metadata/metadata.ts'
+import { expireUploads, removeOrphans } from './registry/housekeeping.ts'
+import { localRegistry } from './registry/local-registry.ts'
+import { FilesystemBlobs } from './storage/filesystem.ts'
+import { FilesystemUploads } from './storage/filesystem-uploads.ts'
+
+export interface App {
+  /** The addresses that it listens on. */
+  addresses: string[]
+  /** Resolves when the app cannot go on; its process should end. */
+  failed: Promise<Error>
+  /** Ends gracefully: no new request, those in flight have their time, then everything is closed. */
+  close(): Promise<void>
+}
+
+const TAGS_PER_PUSH_MAX = 100
+
+/** The composition root: opens the data folder, builds the services, and serves. */
+export async function openApp(config: Config, log: Logger): Promise<App> {
+  const listen = config.listen.map(parseListenAddress)
+  refuseBeyondLoopback(listen)
+  const metadataFolder = config.metadata ?? config.data
+  for (const folder of [config.data, metadataFolder]) mkdirSync(folder, { recursive: true, mode: 0o700 })
+  requireLocalDisk(metadataFolder)
+  const unlock = lockFolder(config.data)
+  const failed = Promise.withResolvers<Error>()
+  const metadata = await openMetadata(metadataFolder, Date.now(), failed.resolve)
+  const blobs = new FilesystemBlobs(config.data)
+  const uploads = new FilesystemUploads(config.data, blobs, {
+    ...config.uploads,
+    blobBytesMax: config.blobs.bytesMax,
+    onFailure: failed.resolve,
+  })
+  const registry = localRegistry({
+    metadata,
+    blobs,
+    uploads,
+    access: openAccess,
+    now: Date.now,
+    sparse: config.manifests.sparse,
+    cacheBytesMax: config.manifests.cacheBytesMax,
+  })
+  const removed = await removeOrphans(metadata, uploads)
+  if (removed > 0) log.info({ removed }, 'removed uploads that a crash had left')
+  const jobs = new Jobs(log)
+  jobs.every(Math.min(3600, config.uploads.idleSecondsMax), 'expire uploads', async () => {
+    const dropped = await expireUploads(metadata, uploads, Date.now(), config.uploads.idleSecondsMax)
+    if (dropped > 0) log.info({ dropped }, 'dropped idle uploads')
+  })
+  const servers = listenAll(listen, log, (address) =>
+    serveHttp(
+      {
+        registry,
+        access: openAccess,
+        log,
+        limits: {
+          manifestBytesMax: config.manifests.bytesMax,
+          bodyBytesMax: Math.max(config.manifests.bodyBytesMax, config.manifests.bytesMax),
+          stallSecondsMax: config.uploads.stallSecondsMax,
+          pageMax: config.lists.pageMax,
+          tagsPerPushMax: TAGS_PER_PUSH_MAX,
+        },
+        problem: () => undefined,
+      },
+      address.host,
+      address.port,
+    ),
+  )
+  return {
+    addresses: servers.map(({ address }) => address),
+    failed: failed.promise,
+    async close() {
+      jobs.stop()
+      await Promise.all(servers.map((server) => server.stop(config.shutdown.secondsMax)))
+      uploads.stop()
+      await metadata.close()
+      unlock()
+    },
+  }
+}
+
+function refuseBeyondLoopback(listen: ListenAddress[]): void {
+  const open = listen.find((address) => !isLoopback(address))
+  if (open === undefined) return
+  throw new Error(
+    `listen names ${open.host || 'every address'}, which other machines reach; this version has no accounts, ` +
+      'so it listens on loopback only: use 127.0.0.1 or [::1]',
+  )
+}
+
+/** All addresses; one of a family that this machine does not have is left out when another one works. */
+function listenAll(
+  listen: ListenAddress[],
+  log: Logger,
+  serve: (address: ListenAddress) => HttpServer,
+): HttpServer[] {
+  const servers: HttpServer[] = []
+  let failure: unknown
+  for (const address of listen) {
+    try {
+      servers.push(serve(address))
+    } catch (error) {
+      failure = explain(error, address)
+      if (address.host !== '::1' || listen.length === 1) throw failure
+      log.debug({ cause: failure }, 'this machine has no [::1]')
+    }
+  }
+  if (servers.length === 0) throw failure
+  return servers
+}
+
+function explain(error: unknown, { host, port }: ListenAddress): Error {
+  const { code, message } = error as NodeJS.ErrnoException
+  if (code !== 'EADDRINUSE') return new Error(`cannot listen on ${host}:${port}: ${message}`)
+  const likely = process.platform === 'darwin' && port === 5000 ? ' (likely by AirPlay Receiver)' : ''
+  return new Error(`port ${port} is taken${likely}: choose another one with --listen ${host}:PORT`)
+}

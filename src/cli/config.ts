@@ -1,0 +1,16 @@
+import { type LoadedConfig, SETTINGS } from '../config.ts'
+
+/** Prints every setting with its effective value, in the form of cay.toml. */
+export function printConfig({ config, warnings }: LoadedConfig): void {
+  for (const warning of warnings) process.stderr.write(`cay: ${warning}\n`)
+  let section = ''
+  for (const { keys, path } of SETTINGS) {
+    const value = keys.reduce<unknown>((at, key) => (at as Record<string, unknown>)[key], config)
+    if (value === undefined) continue
+    const dot = path.lastIndexOf('.')
+    const own = path.slice(0, Math.max(0, dot))
+    if (own !== section) process.stdout.write(`\n[${own}]\n`)
+    section = own
+    process.stdout.write(`${path.slice(dot + 1)} = ${JSON.stringify(value)}\n`)
+  }
+}

@@ -1,0 +1,65 @@
+import tab from '@bomb.sh/tab/commander'
+import { Command } from 'commander'
+import { ConfigError, expectation, type LoadedConfig, loadConfig, SETTINGS } from '../config.ts'
+import { commit, version } from '../version.ts'
+
+/** The whole command line. Runs the command that the arguments name; answers the process's exit code. */
+export async function runProgram(argv: string[]): Promise<number> {
+  let code = 0
+  const program = new Command('cay')
+    .description('A private OCI registry and image cache in one executable')
+    .version(`cay ${version} (${commit})`, '--version')
+    .showHelpAfterError('(cay help lists the commands)')
+    .exitOverride()
+  withSettings(program.command('serve').description('Serve the registry')).action(async (options) => {
+    const { serve } = await import('./serve.ts')
+    code = await serve(await load(options))
+  })
+  withSettings(program.command('config').description('Print the effective configuration')).action(
+    async (options) => {
+      const { printConfig } = await import('./config.ts')
+      printConfig(await load(options))
+    },
+  )
+  withSettings(program.command('health').description('Ask the server on this host whether it can serve'))
+    .option('--url <url>', 'the server to ask, instead of the first configured address')
+    .action(async (options) => {
+      const { askHealth } = await import('./health.ts')
+      code = await askHealth((await load(options)).config, options.url)
+    })
+  tab(program)
+  try {
+    await program.parseAsync(argv)
+  } catch (error) {
+    return failed(error)
+  }
+  return code
+}
+
+/** A failure of the command line's own parser has been printed by it; anything else is said in one line. */
+function failed(error: unknown): number {
+  if (error instanceof Error && 'exitCode' in error) return error.exitCode === 0 ? 0 : 2
+  process.stderr.write(`cay: ${(error as Error).message}\n`)
+  return error instanceof ConfigError ? 2 : 1
+}
+
+function withSettings(command: Command): Command {
+  command.option('--config <file>', 'the configuration file (default: cay.toml in the data folder)')
+  for (const { flag, schema, variable } of SETTINGS) {
+    const byDefault = schema.default === undefined ? '' : `, default ${schema.default}`
+    command.option(
+      `${flag} <value>`,
+      `${schema.description} (${expectation(schema)}${byDefault}; ${variable})`,
+    )
+  }
+  return command
+}
+
+function load(options: Record<string, string>): Promise<LoadedConfig> {
+  const flags: Record<string, string> = {}
+  for (const { path, flag } of SETTINGS) {
+    const value = options[flag.slice(2).replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())]
+    if (value !== undefined) flags[path] = value
+  }
+  return loadConfig({ flags, file: options.config, environment: process.env })
+}

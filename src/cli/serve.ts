@@ -1,0 +1,29 @@
+import { openApp } from '../app.ts'
+import type { LoadedConfig } from '../config.ts'
+import { openLog } from '../log.ts'
+import { version } from '../version.ts'
+
+/** Serves until SIGTERM or SIGINT; a second signal does not wait for requests in flight. */
+export async function serve({ config, warnings }: LoadedConfig): Promise<number> {
+  const log = openLog(config.log)
+  for (const warning of warnings) log.warn(warning)
+  const app = await openApp(config, log)
+  for (const address of app.addresses) {
+    log.info({ address, data: config.data, version }, 'listening')
+  }
+  const ending = await Promise.race([signal(), app.failed])
+  if (ending instanceof Error) {
+    log.fatal({ cause: ending }, 'cannot go on')
+    return 1
+  }
+  log.info({ signal: ending, secondsMax: config.shutdown.secondsMax }, 'stopping')
+  await Promise.race([app.close(), signal()])
+  log.info('stopped')
+  return 0
+}
+
+function signal(): Promise<string> {
+  return new Promise((resolve) => {
+    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve(name))
+  })
+}

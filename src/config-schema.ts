@@ -1,0 +1,92 @@
+import { type Static, Type } from '@sinclair/typebox'
+
+const MiB = 1024 * 1024
+const TiB = MiB * MiB
+
+const integer = (minimum: number, maximum: number, value: number, description: string) =>
+  Type.Integer({ minimum, maximum, default: value, description })
+
+const choice = <const T extends string[]>(values: T, value: T[number], description: string) =>
+  Type.Union(
+    values.map((name) => Type.Literal(name as T[number])),
+    { default: value, description },
+  )
+
+/** Every setting, with its unit, bounds, default, and what it is for. Their names come from these paths. */
+export const ConfigSchema = Type.Object(
+  {
+    listen: Type.Array(Type.String(), {
+      minItems: 1,
+      default: ['127.0.0.1:5000', '[::1]:5000'],
+      description: 'Addresses to listen on, HOST:PORT; port 0 takes a free one',
+    }),
+    data: Type.String({ minLength: 1, description: 'The folder that holds everything' }),
+    metadata: Type.Optional(
+      Type.String({ minLength: 1, description: 'Another folder for the database, on a local disk' }),
+    ),
+    log: Type.Object(
+      {
+        level: choice(['debug', 'info', 'warn', 'error'], 'info', 'What is logged; pulls are at debug'),
+        format: choice(['auto', 'json', 'pretty'], 'auto', 'auto is pretty on a terminal, JSON elsewhere'),
+      },
+      { additionalProperties: false },
+    ),
+    manifests: Type.Object(
+      {
+        bytesMax: integer(4 * MiB, 64 * MiB, 4 * MiB, 'The largest manifest, in bytes'),
+        bodyBytesMax: integer(
+          4 * MiB,
+          1024 * MiB,
+          16 * MiB,
+          'Memory for manifests being pushed, in bytes; others wait',
+        ),
+        cacheBytesMax: integer(
+          0,
+          4096 * MiB,
+          32 * MiB,
+          'Memory for manifests that are pulled again, in bytes',
+        ),
+        sparse: choice(
+          ['none', 'index', 'all'],
+          'index',
+          'What a manifest may name that is not here: nothing, children of an index, or also layers and configs',
+        ),
+      },
+      { additionalProperties: false },
+    ),
+    blobs: Type.Object(
+      { bytesMax: integer(1, 1024 * TiB, TiB, 'The largest blob, in bytes') },
+      { additionalProperties: false },
+    ),
+    uploads: Type.Object(
+      {
+        poolBytes: integer(MiB, 1024 * MiB, 32 * MiB, 'Memory for all uploads together, in bytes'),
+        digesters: integer(1, 64, 2, 'Threads that hash and write uploads'),
+        idleSecondsMax: integer(
+          60,
+          31_536_000,
+          86_400,
+          'An upload that did not grow for so many seconds is dropped',
+        ),
+        stallSecondsMax: integer(
+          1,
+          240,
+          60,
+          'A request whose body brings nothing for so many seconds is ended',
+        ),
+      },
+      { additionalProperties: false },
+    ),
+    lists: Type.Object(
+      { pageMax: integer(1, 100_000, 1000, 'Entries of one page of tags or repositories') },
+      { additionalProperties: false },
+    ),
+    shutdown: Type.Object(
+      { secondsMax: integer(0, 3600, 30, 'How many seconds requests in flight have to end after SIGTERM') },
+      { additionalProperties: false },
+    ),
+  },
+  { additionalProperties: false },
+)
+
+export type Config = Static<typeof ConfigSchema>

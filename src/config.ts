@@ -1,0 +1,188 @@
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import type { TObject, TSchema } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import { type Config, ConfigSchema } from './config-schema.ts'
+
+/** One setting: the same path as a key of cay.toml, a flag, and an environment variable. */
+export interface Setting {
+  /** Keys of the schema, from the outside in. */
+  keys: string[]
+  /** `uploads.idle-seconds-max` */
+  path: string
+  /** `--uploads-idle-seconds-max` */
+  flag: string
+  /** `CAY_UPLOADS_IDLE_SECONDS_MAX` */
+  variable: string
+  schema: TSchema
+}
+
+/** Something is wrong with a setting; the message names it as the person wrote it. */
+export class ConfigError extends Error {
+  override name = 'ConfigError'
+}
+
+export interface ConfigSources {
+  /** Values by the setting's path. */
+  flags: Record<string, string>
+  /** The file that --config names. */
+  file: string | undefined
+  environment: Record<string, string | undefined>
+}
+
+export interface LoadedConfig {
+  config: Config
+  /** What does not stop the start, but is likely a mistake. */
+  warnings: string[]
+}
+
+/** Every setting, from the schema. */
+export const SETTINGS: readonly Setting[] = settingsOf(ConfigSchema, [])
+
+/** The variable that names the configuration's file. */
+const FILE_VARIABLE = 'CAY_CONFIG'
+
+/**
+ * Reads the configuration: flags over environment over file over defaults. The file is the one that is named, or
+ * `cay.toml` in the data folder when there is one.
+ *
+ * @throws ConfigError
+ */
+export async function loadConfig({ flags, file, environment }: ConfigSources): Promise<LoadedConfig> {
+  const data = flags.data ?? environment.CAY_DATA ?? defaultDataFolder(environment)
+  const named = file ?? environment[FILE_VARIABLE]
+  const values: Record<string, unknown> = {}
+  const sources = new Map<string, string>()
+  const set = (setting: Setting, value: unknown, source: string) => {
+    put(values, setting.keys, typeof value === 'string' ? fromText(setting.schema, value) : value)
+    sources.set(setting.path, source)
+  }
+  put(values, ['data'], data)
+  await readFile(named ?? join(data, 'cay.toml'), named !== undefined, set)
+  for (const setting of SETTINGS) {
+    const variable = environment[setting.variable]
+    if (variable !== undefined) set(setting, variable, setting.variable)
+    const flag = flags[setting.path]
+    if (flag !== undefined) set(setting, flag, setting.flag)
+  }
+  return { config: check(values, sources), warnings: unknownVariables(environment) }
+}
+
+function settingsOf(schema: TObject, above: string[]): Setting[] {
+  return Object.entries(schema.properties).flatMap(([key, property]) => {
+    const keys = [...above, key]
+    if (property.type === 'object') return settingsOf(property as TObject, keys)
+    const words = keys.map(kebab)
+    return {
+      keys,
+      path: words.join('.'),
+      flag: `--${words.join('-')}`,
+      variable: `CAY_${words.join('_').replaceAll('-', '_').toUpperCase()}`,
+      schema: property,
+    }
+  })
+}
+
+async function readFile(
+  path: string,
+  isRequired: boolean,
+  set: (setting: Setting, value: unknown, source: string) => void,
+): Promise<void> {
+  const file = Bun.file(path)
+  if (!(await file.exists())) {
+    if (isRequired) throw new ConfigError(`there is no configuration file ${path}`)
+    return
+  }
+  let document: unknown
+  try {
+    document = Bun.TOML.parse(await file.text())
+  } catch (error) {
+    throw new ConfigError(`${path} is not TOML: ${(error as Error).message}`)
+  }
+  for (const [name, value] of leaves(document as Record<string, unknown>, '')) {
+    const setting = SETTINGS.find((candidate) => candidate.path === name)
+    if (setting === undefined)
+      throw new ConfigError(`${path}: there is no setting "${name}"${suggestion(name)}`)
+    set(setting, value, path)
+  }
+}
+
+function leaves(table: Record<string, unknown>, prefix: string): [string, unknown][] {
+  return Object.entries(table).flatMap(([key, value]): [string, unknown][] =>
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? leaves(value as Record<string, unknown>, `${prefix}${key}.`)
+      : [[`${prefix}${key}`, value]],
+  )
+}
+
+function check(values: Record<string, unknown>, sources: Map<string, string>): Config {
+  const config = Value.Default(ConfigSchema, fillObjects(values))
+  const [error] = Value.Errors(ConfigSchema, config)
+  if (error === undefined) return config as Config
+  const path = error.path
+    .slice(1)
+    .split('/')
+    .map(kebab)
+    .join('.')
+    .replace(/\.\d+$/, '')
+  const setting = SETTINGS.find((candidate) => candidate.path === path)
+  const source = sources.get(path)
+  throw new ConfigError(
+    `${path}${source === undefined ? '' : ` (from ${source})`} is ${JSON.stringify(error.value)}: ` +
+      (setting === undefined ? error.message : `expected ${expectation(setting.schema)}`),
+  )
+}
+
+/** What a setting takes, for people. */
+export function expectation(schema: TSchema): string {
+  if (Array.isArray(schema.anyOf)) return schema.anyOf.map((one: { const: string }) => one.const).join(' | ')
+  if (schema.type === 'integer') return `a whole number from ${schema.minimum} to ${schema.maximum}`
+  if (schema.type === 'array') return 'a list, with commas between'
+  return 'a text'
+}
+
+/** The sections that nobody has written, so that their defaults find a place. */
+function fillObjects(values: Record<string, unknown>): Record<string, unknown> {
+  for (const { keys } of SETTINGS) if (keys.length > 1 && keys[0] !== undefined) values[keys[0]] ??= {}
+  return values
+}
+
+function put(values: Record<string, unknown>, [key = '', ...rest]: string[], value: unknown): void {
+  if (rest.length === 0) {
+    values[key] = value
+    return
+  }
+  values[key] ??= {}
+  put(values[key] as Record<string, unknown>, rest, value)
+}
+
+function fromText(schema: TSchema, text: string): unknown {
+  if (schema.type === 'array') return text.split(',').map((part) => part.trim())
+  if (schema.type === 'integer') return /^\d+$/.test(text) ? Number(text) : text
+  return text
+}
+
+/** Kubernetes makes CAY_PORT and CAY_SERVICE_HOST beside a Service called cay: a warning, never an error. */
+function unknownVariables(environment: Record<string, string | undefined>): string[] {
+  const known = new Set([FILE_VARIABLE, ...SETTINGS.map(({ variable }) => variable)])
+  return Object.keys(environment)
+    .filter((name) => name.startsWith('CAY_') && !known.has(name))
+    .map((name) => `the environment variable ${name} is not a setting of cay`)
+}
+
+function suggestion(name: string): string {
+  const last = name.split('.').at(-1)
+  const near = SETTINGS.find(({ path }) => path.split('.').at(-1) === last)
+  return near === undefined ? '' : `; did you mean "${near.path}"?`
+}
+
+function defaultDataFolder(environment: Record<string, string | undefined>): string {
+  if (process.getuid?.() === 0) return '/var/lib/cay'
+  if (process.platform === 'darwin') return join(homedir(), 'Library', 'Application Support', 'cay')
+  if (process.platform === 'win32') return join(environment.LOCALAPPDATA ?? homedir(), 'cay')
+  return join(environment.XDG_DATA_HOME ?? join(homedir(), '.local', 'share'), 'cay')
+}
+
+function kebab(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+}

@@ -1,0 +1,23 @@
+import { Elysia, t } from 'elysia'
+
+const Health = t.Object({ status: t.String({ description: '`ok`, or what is wrong' }) })
+
+/** Whether the process lives, and whether it can serve. Both answer without a credential. */
+export function health(problem: () => string | undefined) {
+  return new Elysia({ name: 'health', tags: ['health'] })
+    .get('/livez', () => ({ status: 'ok' }), {
+      response: { 200: Health },
+      detail: { summary: 'The process lives', operationId: 'livez' },
+    })
+    .get(
+      '/readyz',
+      ({ status }) => {
+        const found = problem()
+        return found === undefined ? { status: 'ok' } : status(503, { status: found })
+      },
+      {
+        response: { 200: Health, 503: Health },
+        detail: { summary: 'The server can store and serve', operationId: 'readyz' },
+      },
+    )
+}

@@ -1,0 +1,96 @@
+import { Elysia } from 'elysia'
+import type { Logger } from 'pino'
+import type { Access } from '../registry/access.ts'
+import type { Registry } from '../registry/registry.ts'
+import { version } from '../version.ts'
+import { BodyReader } from './body-reader.ts'
+import { toErrorResponse } from './errors.ts'
+import { health } from './health.ts'
+import { openapi } from './openapi.ts'
+import { v2Dispatch } from './v2/dispatch.ts'
+import type { V2Limits } from './v2/exchange.ts'
+import { v2Paths } from './v2/openapi.ts'
+import { routes } from './v2/routes.ts'
+
+export interface HttpOptions {
+  registry: Registry
+  access: Access
+  log: Logger
+  limits: V2Limits & {
+    /** Memory for all bodies that are read whole. */
+    bodyBytesMax: number
+    /** A body that brings nothing for so long is given up. */
+    stallSecondsMax: number
+  }
+  /** What keeps the server from serving, if anything. */
+  problem: () => string | undefined
+}
+
+export interface HttpServer {
+  /** `host:port`, with the port that was taken. */
+  address: string
+  /** Takes no new request; resolves when those in flight have ended, after so many seconds at the latest. */
+  stop(secondsMax: number): Promise<void>
+}
+
+/** Bun closes a connection that is silent for so long; a body that stalls is answered before. */
+const CONNECTION_IDLE_SECONDS_MAX = 255
+
+/** Mounts every surface, in order, and listens. The one page where the whole URL space is seen. */
+export function serveHttp(options: HttpOptions, hostname: string, port: number): HttpServer {
+  const { registry, access, log, limits } = options
+  const table = routes(new BodyReader(limits.bodyBytesMax, limits.stallSecondsMax))
+  const dispatch = v2Dispatch({
+    routes: table,
+    registry,
+    access,
+    limits,
+    log,
+    upstreams: new Set(),
+    mirrorOf: undefined,
+    addressOf: (request) => app.server?.requestIP(request)?.address ?? '',
+    nextRequestId: requestIds(),
+  })
+  const app = new Elysia()
+    .onError(({ error, code, request }) => {
+      if (code === 'NOT_FOUND') return new Response('there is no such page\n', { status: 404 })
+      log.error({ cause: error }, 'request failed')
+      return toErrorResponse(error, request.method)
+    })
+    .all('/v2', ({ request }) => dispatch(request), { parse: 'none', detail: { hide: true } })
+    .all('/v2/*', ({ request }) => dispatch(request), { parse: 'none', detail: { hide: true } })
+    .use(health(options.problem))
+    .use(openapi({ paths: v2Paths(table), version }))
+  app.listen({
+    hostname,
+    port,
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+    idleTimeout: CONNECTION_IDLE_SECONDS_MAX,
+  })
+  return { address: addressOf(app.server), stop: (secondsMax) => stop(app.server, secondsMax) }
+}
+
+type BunServer = Elysia['server']
+
+function addressOf(server: BunServer): string {
+  const host = server?.hostname ?? ''
+  return `${host.includes(':') ? `[${host}]` : host}:${server?.port}`
+}
+
+async function stop(server: BunServer, secondsMax: number): Promise<void> {
+  if (server === null) return
+  let timer: Timer | undefined
+  const timeout = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, secondsMax * 1000)
+  })
+  await Promise.race([server.stop(), timeout])
+  clearTimeout(timer)
+  await server.stop(true)
+}
+
+/** Ids that are unique over restarts, and cheap. */
+function requestIds(): () => string {
+  const prefix = crypto.randomUUID().slice(0, 8)
+  let count = 0
+  return () => `${prefix}-${(++count).toString(36)}`
+}

@@ -1,0 +1,103 @@
+import type { Logger } from 'pino'
+import { registryError } from '../../oci/error.ts'
+import { type Access, ANONYMOUS } from '../../registry/access.ts'
+import { addressOf, type Origin } from '../../registry/address.ts'
+import type { Registry } from '../../registry/registry.ts'
+import { toErrorResponse } from '../errors.ts'
+import { logRequest } from '../request-log.ts'
+import { type Exchange, pathOf, queryOf, type V2Limits } from './exchange.ts'
+import { PATH_TEMPLATES, type PathKind, parsePath, type V2Path } from './path.ts'
+import type { Method, Route, routes } from './routes.ts'
+
+export interface V2Options {
+  routes: ReturnType<typeof routes>
+  registry: Registry
+  access: Access
+  limits: V2Limits
+  log: Logger
+  /** The upstreams that are configured; the main registry's own names are local. */
+  upstreams: ReadonlySet<string>
+  mirrorOf: string | undefined
+  addressOf: (request: Request) => string
+  nextRequestId: () => string
+}
+
+/** The one way into /v2: from the path to its row of the table, through the questions of access, to the handler. */
+export function v2Dispatch(options: V2Options): (request: Request) => Promise<Response> {
+  const table = lookup(options.routes)
+  return async (request) => {
+    const began = performance.now()
+    const requestId = options.nextRequestId()
+    let route: Route | undefined
+    let failure: unknown
+    let response: Response
+    try {
+      const path = parsePath(pathOf(request.url))
+      if (path === undefined) throw registryError('UNSUPPORTED', 'there is no such endpoint', { status: 404 })
+      const methods = table[path.kind]
+      route = methods[request.method as Method]
+      if (route === undefined) throw notAllowed(request.method, methods)
+      const exchange = exchangeOf(options, request, path, requestId)
+      authorise(options.access, exchange, route)
+      response = await route.handle(exchange)
+    } catch (error) {
+      failure = error
+      response = toErrorResponse(error, request.method)
+    }
+    response.headers.set('docker-distribution-api-version', 'registry/2.0')
+    response.headers.set('x-request-id', requestId)
+    logRequest(options.log, { request, response, route: route?.id, requestId, began, failure })
+    return response
+  }
+}
+
+type Table = Record<PathKind, Partial<Record<Method, Route>>>
+
+function lookup(rows: V2Options['routes']): Table {
+  const kinds = Object.keys(PATH_TEMPLATES) as PathKind[]
+  const table = Object.fromEntries(kinds.map((kind) => [kind, {}])) as Table
+  for (const row of rows) {
+    for (const method of row.methods) table[row.path][method] = row as Route
+  }
+  return table
+}
+
+function exchangeOf(options: V2Options, request: Request, path: V2Path, requestId: string): Exchange {
+  const query = queryOf(request.url)
+  const identity = ANONYMOUS
+  return {
+    request,
+    path,
+    registry: options.registry,
+    repository: repositoryOf(options, request, path, query),
+    query,
+    identity,
+    caller: () => ({ ...identity, address: options.addressOf(request), requestId }),
+    limits: options.limits,
+  }
+}
+
+/** The repository that the path addresses; paths without a name have none, and their handlers ask for none. */
+function repositoryOf(
+  { upstreams, mirrorOf }: V2Options,
+  request: Request,
+  path: V2Path,
+  query: URLSearchParams,
+) {
+  if (!('name' in path)) return '' as Exchange['repository']
+  const origin: Origin = { host: request.headers.get('host') ?? undefined, mirrorOf }
+  const address = addressOf(upstreams, origin, path.name, query.get('ns') ?? undefined)
+  if (address !== undefined) return address.repository
+  throw registryError('NAME_UNKNOWN', `${query.get('ns')} is not an upstream of this registry`)
+}
+
+function authorise(access: Access, { identity, repository }: Exchange, route: Route): void {
+  if (route.access === 'any' || access.may(identity, route.access, repository)) return
+  throw registryError('DENIED')
+}
+
+function notAllowed(method: string, methods: Partial<Record<Method, Route>>) {
+  return registryError('UNSUPPORTED', `${method} is not a method of this endpoint`, {
+    headers: { allow: Object.keys(methods).join(', ') },
+  })
+}

@@ -1,0 +1,43 @@
+import type { Caller } from '../../metadata/caller.ts'
+import type { RepositoryName } from '../../oci/reference.ts'
+import type { Identity } from '../../registry/access.ts'
+import type { Registry } from '../../registry/registry.ts'
+import type { PathKind, V2Path } from './path.ts'
+
+/** One request, as its handler sees it. */
+export interface Exchange<K extends PathKind = PathKind> {
+  request: Request
+  path: Extract<V2Path, { kind: K }>
+  /** The registry that the path's name addresses, and the repository's name there. */
+  registry: Registry
+  repository: RepositoryName
+  query: URLSearchParams
+  /** Who asks, without where from: enough for every question of access. */
+  identity: Identity
+  /** Who asks, for what is written. */
+  caller(): Caller
+  limits: V2Limits
+}
+
+export interface V2Limits {
+  manifestBytesMax: number
+  /** Entries of one page of tags or repositories. */
+  pageMax: number
+  /** Tags of one push by digest. */
+  tagsPerPushMax: number
+}
+
+/** The query of a URL; an empty one costs nothing. */
+export function queryOf(url: string): URLSearchParams {
+  const at = url.indexOf('?')
+  return at < 0 ? EMPTY : new URLSearchParams(url.slice(at + 1))
+}
+
+const EMPTY: URLSearchParams = new URLSearchParams()
+
+/** The path of an absolute URL, without its query, not decoded. */
+export function pathOf(url: string): string {
+  const start = url.indexOf('/', url.indexOf('//') + 2)
+  const end = url.indexOf('?', start)
+  return end < 0 ? url.slice(start) : url.slice(start, end)
+}

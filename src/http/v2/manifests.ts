@@ -1,0 +1,81 @@
+import { registryError } from '../../oci/error.ts'
+import { parseContentType } from '../../oci/media-type.ts'
+import { parseTag, type Tag } from '../../oci/reference.ts'
+import type { BodyReader } from '../body-reader.ts'
+import { notModified } from './blobs.ts'
+import { isNotModified, preconditionOf } from './conditional.ts'
+import type { Exchange } from './exchange.ts'
+
+/** end-3: a manifest, byte for byte as it was pushed. */
+export async function getManifest({
+  request,
+  registry,
+  repository,
+  path,
+}: Exchange<'manifest'>): Promise<Response> {
+  const { digest, mediaType, bytes } = await registry.manifests.get(repository, path.reference)
+  if (isNotModified(request, digest)) return notModified(digest)
+  return new Response(request.method === 'HEAD' ? null : bytes, {
+    headers: {
+      'content-type': mediaType,
+      'content-length': String(bytes.length),
+      'docker-content-digest': digest,
+      etag: `"${digest}"`,
+    },
+  })
+}
+
+/** end-7: stores a manifest. The bodies that are in memory together are bounded by `bodies`. */
+export function putManifest(bodies: BodyReader) {
+  return async (exchange: Exchange<'manifest'>): Promise<Response> => {
+    const { request, registry, repository, path, caller, limits } = exchange
+    const tags = tagsOf(exchange)
+    const pushed = await bodies.read(request, limits.manifestBytesMax, (bytes) =>
+      registry.manifests.put(caller(), {
+        repository,
+        reference: path.reference,
+        tags,
+        contentType: contentTypeOf(request),
+        bytes,
+        precondition: preconditionOf(request),
+      }),
+    )
+    return new Response(null, {
+      status: 201,
+      headers: {
+        location: `/v2/${path.name}/manifests/${pushed.digest}`,
+        'docker-content-digest': pushed.digest,
+        ...(pushed.subject === undefined ? {} : { 'oci-subject': pushed.subject }),
+        ...(tags.length === 0 ? {} : { 'oci-tag': tags.join(', ') }),
+      },
+    })
+  }
+}
+
+/** end-9: hides a manifest and its tags, or one tag. */
+export async function deleteManifest(exchange: Exchange<'manifest'>): Promise<Response> {
+  const { request, registry, repository, path, caller } = exchange
+  await registry.manifests.delete(caller(), repository, path.reference, preconditionOf(request))
+  return new Response(null, { status: 202 })
+}
+
+/** The further tags of a push by digest (end-7b). */
+function tagsOf({ query, path, limits }: Exchange<'manifest'>): Tag[] {
+  const tags = new Set(query.getAll('tag').map(parseTag))
+  if (tags.size > 0 && path.reference.tag !== undefined) {
+    throw registryError('MANIFEST_INVALID', 'the parameter "tag" goes with a push by digest')
+  }
+  if (tags.size > limits.tagsPerPushMax) {
+    const message = `one push may set ${limits.tagsPerPushMax} tags, this one names ${tags.size}`
+    throw registryError('MANIFEST_INVALID', message, { status: 414 })
+  }
+  return [...tags]
+}
+
+function contentTypeOf(request: Request): string | undefined {
+  const header = request.headers.get('content-type')
+  if (header === null || header === '') return undefined
+  const type = parseContentType(header)
+  if (type !== undefined) return type
+  throw registryError('MANIFEST_INVALID', `the Content-Type ${JSON.stringify(header)} is not a media type`)
+}

@@ -1,0 +1,25 @@
+import { findDigest } from '../../oci/digest.ts'
+import { MEDIA_TYPE } from '../../oci/media-type.ts'
+import type { Exchange } from './exchange.ts'
+
+/** end-12: an index of the manifests that have this subject. */
+export async function listReferrers({
+  registry,
+  repository,
+  path,
+  query,
+}: Exchange<'referrers'>): Promise<Response> {
+  const artifactType = query.get('artifactType') || undefined
+  const last = findDigest(query.get('last') ?? '')
+  const { items, more } = await registry.referrers.list(repository, path.digest, { artifactType, last })
+  const headers: Record<string, string> = { 'content-type': MEDIA_TYPE.ociIndex }
+  if (artifactType !== undefined) headers['oci-filters-applied'] = 'artifactType'
+  const end = items.at(-1)
+  if (more && end !== undefined) {
+    const next = new URLSearchParams(artifactType === undefined ? {} : { artifactType })
+    next.set('last', end.digest)
+    headers.link = `</v2/${path.name}/referrers/${path.digest}?${next}>; rel="next"`
+  }
+  const index = { schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests: items }
+  return new Response(JSON.stringify(index), { headers })
+}
