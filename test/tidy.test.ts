@@ -30,6 +30,12 @@ test('bun.lock names no registry, so that it serves everyone', async () => {
   expect(await read('bun.lock')).not.toMatch(/https?:\/\//)
 })
 
+test('every command brings the same Bun, by npm or by Bun', async () => {
+  const { scripts, devDependencies } = JSON.parse(await read('package.json'))
+  const bun = `npx --yes --ignore-scripts=false --allow-scripts=bun bun@${devDependencies.bun}`
+  for (const [name, script] of Object.entries(scripts)) expect(script).toBe(`${bun} scripts/main.ts ${name}`)
+})
+
 function read(path: string): Promise<string> {
   return Bun.file(join(root, path)).text()
 }
