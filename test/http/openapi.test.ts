@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import type { OpenAPIV3 } from 'openapi-types'
+import { startServer } from '../../scripts/server.ts'
 import { openapi } from '../../src/http/openapi.ts'
 
 const paths: OpenAPIV3.PathsObject = {
@@ -16,14 +17,21 @@ const app = openapi({ paths, version: '1.2.3' })
 
 const ask = (path: string, init?: RequestInit) => app.handle(new Request(`http://localhost${path}`, init))
 
-test('the document is valid OpenAPI 3 and has the paths that Elysia cannot see', async () => {
-  const answer = await ask('/swagger/json')
-  const document = (await answer.json()) as OpenAPIV3.Document
-  expect(await new Validator().validate(document as unknown as Record<string, unknown>)).toEqual({
-    valid: true,
-  })
+test('the document has the paths that Elysia cannot see', async () => {
+  const document = await valid(await ask('/swagger/json'))
   expect(document.info.version).toBe('1.2.3')
   expect(Object.keys(document.paths)).toEqual(['/v2/{name}/tags/list'])
+})
+
+test('the executable serves a valid document of the whole API, and the page', async () => {
+  await using server = await startServer()
+  const origin = `http://${server.address}`
+  const document = await valid(await fetch(`${origin}/swagger/json`))
+  expect(Object.keys(document.paths)).toContain('/v2/{name}/manifests/{reference}')
+  expect(await (await fetch(`${origin}/swagger`)).text()).toContain('src="/swagger/scalar.js"')
+  const script = await fetch(`${origin}/swagger/scalar.js`)
+  expect(script.headers.get('content-encoding')).toBe('gzip')
+  expect(await script.text()).toContain('api-reference')
 })
 
 test('the page names no other host, and the browser may reach none', async () => {
@@ -43,17 +51,11 @@ test('the policy lets the page run its empty settings script, by its hash', asyn
   expect((await ask('/swagger')).headers.get('content-security-policy')).toContain(`'sha256-${hash}'`)
 })
 
-test('the script is sent compressed, and plain to a client that does not take gzip', async () => {
-  const compressed = await ask('/swagger/scalar.js', { headers: { 'accept-encoding': 'br, gzip' } })
-  expect(compressed.headers.get('content-encoding')).toBe('gzip')
-  expect(compressed.headers.get('vary')).toBe('accept-encoding')
-  const script = Bun.gunzipSync(await compressed.arrayBuffer())
-  for (const encoding of ['identity', 'gzip;q=0, identity']) {
-    const plain = await ask('/swagger/scalar.js', { headers: { 'accept-encoding': encoding } })
-    expect(plain.headers.has('content-encoding')).toBe(false)
-    expect(plain.headers.get('content-type')).toBe('text/javascript; charset=utf-8')
-    expect(await plain.bytes()).toEqual(script)
-  }
+test('the script is sent compressed', async () => {
+  const answer = await ask('/swagger/scalar.js')
+  expect(answer.headers.get('content-encoding')).toBe('gzip')
+  expect(answer.headers.get('content-type')).toBe('text/javascript; charset=utf-8')
+  expect(new TextDecoder().decode(Bun.gunzipSync(await answer.arrayBuffer()))).toContain('api-reference')
 })
 
 test('the script is not sent again to a browser that has it', async () => {
@@ -74,3 +76,10 @@ test.each(['/swagger', '/swagger/json', '/swagger/scalar.js'])(
     expect(await head.text()).toBe('')
   },
 )
+
+/** The document, which must be what OpenAPI 3 says. */
+async function valid(answer: Response): Promise<OpenAPIV3.Document> {
+  const text = await answer.text()
+  expect(await new Validator().validate(text)).toEqual({ valid: true })
+  return JSON.parse(text)
+}
