@@ -1,5 +1,5 @@
 import { cp } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { readMigrationFiles } from 'drizzle-orm/migrator'
 import { runCommand } from './command.ts'
 import { runInForeground } from './foreground.ts'
@@ -55,14 +55,9 @@ async function check(): Promise<void> {
   }
   await using temporary = await temporaryFolder('migrations')
   await cp(folder, temporary.path, { recursive: true })
-  const before = countMigrations(temporary.path)
-  const options = ['--dialect', 'sqlite', '--schema', './src/metadata/schema.ts', '--out', temporary.path]
-  await runCommand([...drizzleKit, ...options])
-  if (countMigrations(temporary.path) !== before) {
-    throw new Error('src/metadata/schema.ts has changed without a migration: `bun run migrations NAME`')
+  const options = ['--dialect', 'sqlite', '--schema', './src/metadata/schema.ts']
+  const output = await runCommand([...drizzleKit, ...options, '--out', relative(root, temporary.path)])
+  if (!output.includes('No schema changes')) {
+    throw new Error(`src/metadata/schema.ts has changed without \`bun run migrations NAME\`:\n${output}`)
   }
-}
-
-function countMigrations(path: string): number {
-  return [...new Bun.Glob('*.sql').scanSync(path)].length
 }
