@@ -7,6 +7,7 @@ import { BodyReader } from './body-reader.ts'
 import { toErrorResponse } from './errors.ts'
 import { health } from './health.ts'
 import { openapi } from './openapi.ts'
+import { SendfilePacer } from './sendfile-pacer.ts'
 import { v2Dispatch } from './v2/dispatch.ts'
 import type { V2Limits } from './v2/exchange.ts'
 import { v2Paths } from './v2/openapi.ts'
@@ -50,7 +51,9 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     mirrorOf: undefined,
     addressOf: (request) => app.server?.requestIP(request)?.address ?? '',
     nextRequestId: requestIds(),
+    onFileBody: (bytes) => pacer.begin(bytes),
   })
+  const pacer = new SendfilePacer(() => app.server?.pendingRequests ?? 0)
   const app = new Elysia()
     .onError(({ error, code, request }) => {
       if (code === 'NOT_FOUND') return new Response('there is no such page\n', { status: 404 })
@@ -67,7 +70,13 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     idleTimeout: CONNECTION_IDLE_SECONDS_MAX,
   })
-  return { address: addressOf(app.server), stop: (secondsMax) => stop(app.server, secondsMax) }
+  return {
+    address: addressOf(app.server),
+    async stop(secondsMax) {
+      await stop(app.server, secondsMax)
+      pacer.stop()
+    },
+  }
 }
 
 type BunServer = Elysia['server']

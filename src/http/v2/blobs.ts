@@ -5,7 +5,8 @@ import { isNotModified } from './conditional.ts'
 import type { Exchange } from './exchange.ts'
 
 /** end-2: a blob, or a part of it. HEAD reads none of its bytes. */
-export async function getBlob({ request, registry, repository, path }: Exchange<'blob'>): Promise<Response> {
+export async function getBlob(exchange: Exchange<'blob'>): Promise<Response> {
+  const { request, registry, repository, path } = exchange
   const { digest } = path
   const size = await registry.blobs.getSize(repository, digest)
   const headers: Record<string, string> = {
@@ -31,7 +32,8 @@ export async function getBlob({ request, registry, repository, path }: Exchange<
     if (request.method === 'HEAD' || range.start === range.end) return new Response(null, { status, headers })
     const body = await registry.blobs.open(digest, range)
     if ('bytes' in body) return new Response(body.bytes, { status, headers })
-    return new Response(Bun.file(body.file).slice(range.start, range.end).stream(), { status, headers })
+    exchange.onFileBody(range.end - range.start)
+    return new Response(Bun.file(body.file).slice(range.start, range.end), { status, headers })
   }
 }
 

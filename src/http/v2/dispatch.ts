@@ -20,6 +20,7 @@ export interface V2Options {
   mirrorOf: string | undefined
   addressOf: (request: Request) => string
   nextRequestId: () => string
+  onFileBody: (bytes: number) => void
 }
 
 /** The one way into /v2: from the path to its row of the table, through the questions of access, to the handler. */
@@ -74,6 +75,7 @@ function exchangeOf(options: V2Options, request: Request, path: V2Path, requestI
     identity,
     caller: () => ({ ...identity, address: options.addressOf(request), requestId }),
     limits: options.limits,
+    onFileBody: options.onFileBody,
   }
 }
 

@@ -17,6 +17,8 @@ export interface Exchange<K extends PathKind = PathKind> {
   /** Who asks, for what is written. */
   caller(): Caller
   limits: V2Limits
+  /** Told of each body that is sent from a file, with its size in bytes. */
+  onFileBody: (bytes: number) => void
 }
 
 export interface V2Limits {
