@@ -1,4 +1,4 @@
-import { mkdir, rename, rm } from 'node:fs/promises'
+import { rename, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
 const root = join(import.meta.dir, '..')
@@ -33,8 +33,8 @@ export async function build(): Promise<string> {
  * @throws AggregateError with what is wrong in the source.
  */
 export async function compile(path: string, target?: Bun.Build.CompileTarget): Promise<void> {
-  const making = `${path}.${process.pid}`
-  await mkdir(join(path, '..'), { recursive: true })
+  const folder = `${path}.${process.pid}`
+  const made = join(folder, basename(path))
   try {
     await Bun.build({
       entrypoints: [main, ...(await findWorkers())].map((entry) => join(root, entry)),
@@ -42,15 +42,16 @@ export async function compile(path: string, target?: Bun.Build.CompileTarget): P
       bytecode: true,
       format: 'esm',
       splitting: true,
+      // The maps are inside too, so that an error names the line of the source.
+      sourcemap: 'linked',
       naming: { entry: '[name].[ext]' },
       define: { CAY_COMMIT: JSON.stringify(commit()) },
       plugins: [compressed],
-      compile: { ...(target && { target }), outfile: making, autoloadDotenv: false, autoloadBunfig: false },
+      compile: { ...(target && { target }), outfile: made, autoloadDotenv: false, autoloadBunfig: false },
     })
-    const made = (await Bun.file(making).exists()) ? making : `${making}.exe`
     await rename(made, path)
   } finally {
-    await rm(making, { force: true })
+    await rm(folder, { recursive: true, force: true })
   }
 }
 
