@@ -1,10 +1,11 @@
+import { Elysia } from 'elysia'
 import type { Logger } from 'pino'
 import { isClientGone, toRegistryError } from './errors.ts'
-import { pathOf } from './v2/exchange.ts'
 
 export interface Handled {
-  request: Request
-  response: Response
+  method: string
+  path: string
+  status: number
   /** The id of the row that handled it. */
   route: string | undefined
   requestId: string
@@ -13,23 +14,26 @@ export interface Handled {
   failure: unknown
 }
 
+/** The request's id in each answer, and its line in the log, for the surfaces that are ordinary controllers. */
+export function requestLog(log: Logger, nextRequestId: () => string) {
+  return new Elysia({ name: 'request-log' })
+    .derive({ as: 'scoped' }, ({ set }) => {
+      const requestId = nextRequestId()
+      set.headers['x-request-id'] = requestId
+      return { requestId, began: performance.now() }
+    })
+    .onAfterResponse({ as: 'scoped' }, ({ request: { method }, path, set, requestId, began }) => {
+      const status = typeof set.status === 'number' ? set.status : 200
+      logRequest(log, { method, path, status, route: undefined, requestId, began, failure: undefined })
+    })
+}
+
 /** One line a request: reads and what clients ask for in vain at debug, changes at info, our own failures at error. */
-export function logRequest(log: Logger, handled: Handled): void {
-  const { status } = handled.response
-  const level = levelOf(handled.request.method, status, handled.failure)
+export function logRequest(log: Logger, { began, failure, ...handled }: Handled): void {
+  const level = levelOf(handled.method, handled.status, failure)
   if (!log.isLevelEnabled(level)) return
-  log[level](
-    {
-      requestId: handled.requestId,
-      route: handled.route,
-      method: handled.request.method,
-      path: pathOf(handled.request.url),
-      status,
-      milliseconds: Math.round((performance.now() - handled.began) * 10) / 10,
-      ...causeOf(handled.failure),
-    },
-    'request',
-  )
+  const milliseconds = Math.round((performance.now() - began) * 10) / 10
+  log[level]({ ...handled, milliseconds, ...causeOf(failure) }, 'request')
 }
 
 function levelOf(method: string, status: number, failure: unknown): 'debug' | 'info' | 'error' {

@@ -7,6 +7,7 @@ import { BodyReader } from './body-reader.ts'
 import { toErrorResponse } from './errors.ts'
 import { health } from './health.ts'
 import { openapi } from './openapi.ts'
+import { requestLog } from './request-log.ts'
 import { SendfilePacer } from './sendfile-pacer.ts'
 import { v2Dispatch } from './v2/dispatch.ts'
 import type { V2Limits } from './v2/exchange.ts'
@@ -41,6 +42,7 @@ const CONNECTION_IDLE_SECONDS_MAX = 255
 export function serveHttp(options: HttpOptions, hostname: string, port: number): HttpServer {
   const { registry, access, log, limits } = options
   const table = routes(new BodyReader(limits.bodyBytesMax, limits.stallSecondsMax))
+  const nextRequestId = requestIds()
   const dispatch = v2Dispatch({
     routes: table,
     registry,
@@ -50,20 +52,26 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     upstreams: new Set(),
     mirrorOf: undefined,
     addressOf: (request) => app.server?.requestIP(request)?.address ?? '',
-    nextRequestId: requestIds(),
+    nextRequestId,
     onFileBody: (bytes) => pacer.begin(bytes),
   })
   const pacer = new SendfilePacer(() => app.server?.pendingRequests ?? 0)
   const app = new Elysia()
-    .onError(({ error, code, request }) => {
+    .onError(({ error, code, request, set }) => {
+      const requestId = nextRequestId()
+      set.headers['x-request-id'] = requestId
       if (code === 'NOT_FOUND') return new Response('there is no such page\n', { status: 404 })
-      log.error({ cause: error }, 'request failed')
+      log.error({ requestId, cause: error }, 'request failed')
       return toErrorResponse(error, request.method)
     })
     .all('/v2', ({ request }) => dispatch(request), { parse: 'none', detail: { hide: true } })
     .all('/v2/*', ({ request }) => dispatch(request), { parse: 'none', detail: { hide: true } })
-    .use(health(options.problem))
-    .use(openapi({ paths: v2Paths(table), version }))
+    .use(
+      new Elysia()
+        .use(requestLog(log, nextRequestId))
+        .use(health(options.problem))
+        .use(openapi({ paths: v2Paths(table), version })),
+    )
   app.listen({
     hostname,
     port,

@@ -28,26 +28,29 @@ export function v2Dispatch(options: V2Options): (request: Request) => Promise<Re
   const table = lookup(options.routes)
   return async (request) => {
     const began = performance.now()
+    const target = pathOf(request.url)
+    const { method } = request
     const requestId = options.nextRequestId()
     let route: Route | undefined
     let failure: unknown
     let response: Response
     try {
-      const path = parsePath(pathOf(request.url))
+      const path = parsePath(target)
       if (path === undefined) throw registryError('UNSUPPORTED', 'there is no such endpoint', { status: 404 })
       const methods = table[path.kind]
-      route = methods[request.method as Method]
-      if (route === undefined) throw notAllowed(request.method, methods)
+      route = methods[method as Method]
+      if (route === undefined) throw notAllowed(method, methods)
       const exchange = exchangeOf(options, request, path, requestId)
       authorise(options.access, exchange, route)
       response = await route.handle(exchange)
     } catch (error) {
       failure = error
-      response = toErrorResponse(error, request.method)
+      response = toErrorResponse(error, method)
     }
     response.headers.set('docker-distribution-api-version', 'registry/2.0')
     response.headers.set('x-request-id', requestId)
-    logRequest(options.log, { request, response, route: route?.id, requestId, began, failure })
+    const { status } = response
+    logRequest(options.log, { method, path: target, status, route: route?.id, requestId, began, failure })
     return response
   }
 }
