@@ -1,0 +1,139 @@
+import { describe, expect, test } from 'bun:test'
+import fc from 'fast-check'
+import { parseDigest } from '../../src/oci/digest.ts'
+import {
+  findTag,
+  formatReference,
+  parseReference,
+  parseRepositoryName,
+  parseTag,
+  REPOSITORY_NAME_CHARACTERS_MAX,
+  referrersTag,
+} from '../../src/oci/reference.ts'
+import { codeOf, longInputs, millisecondsOf } from '../support/parsing.ts'
+
+/** The grammars as the distribution-spec has them ("Pulling manifests"). */
+const NAME = /^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$/
+const TAG = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/
+const sha256 = `sha256:${'0'.repeat(64)}`
+
+describe('a repository name', () => {
+  test.each([
+    'a',
+    '0',
+    'a/b',
+    'a/b/c/d/e/f',
+    'a.b',
+    'a_b',
+    'a__b',
+    'a-b',
+    'a---b',
+    'docker.io/library/alpine',
+    'list',
+    'tags/list',
+  ])('%s is one', (text) => expect(parseRepositoryName(text)).toBe(text as never))
+
+  test.each([
+    '',
+    'A',
+    'a/',
+    '/a',
+    'a//b',
+    'a..b',
+    'a___b',
+    '.a',
+    'a.',
+    '-a',
+    'a-',
+    '_a',
+    'a._b',
+    'a b',
+    'a:b',
+    'a\n',
+    'ä',
+    '..',
+    'a/../b',
+    'a%2fb',
+  ])('%j is none', (text) => expect(codeOf(() => parseRepositoryName(text))).toBe('NAME_INVALID'))
+
+  test('has as many characters as clients allow with its host', () => {
+    const name = 'a'.repeat(REPOSITORY_NAME_CHARACTERS_MAX)
+    expect(codeOf(() => parseRepositoryName(name))).toBe('none')
+    expect(codeOf(() => parseRepositoryName(`${name}a`))).toBe('NAME_INVALID')
+  })
+
+  test('follows the grammar of the specification', () => {
+    const texts = fc.string({ unit: fc.constantFrom(...'ab0._-/A '), maxLength: 12 })
+    fc.assert(
+      fc.property(texts, (text) => {
+        expect(codeOf(() => parseRepositoryName(text))).toBe(NAME.test(text) ? 'none' : 'NAME_INVALID')
+      }),
+      { numRuns: 1000 },
+    )
+  })
+})
+
+describe('a tag', () => {
+  test.each(['latest', '_', '1.0', 'v1.0.0-rc.1_2', 'a'.repeat(128), 'UPPER', 'list'])(
+    '%s is one',
+    (text) => {
+      expect(parseTag(text)).toBe(text as never)
+    },
+  )
+
+  test.each(['', '.a', '-a', 'a'.repeat(129), 'a b', 'a+b', 'a/b', 'a:b', 'a\n', 'é'])(
+    '%j is none',
+    (text) => {
+      expect(findTag(text)).toBeUndefined()
+      expect(codeOf(() => parseTag(text))).toBe('MANIFEST_INVALID')
+    },
+  )
+
+  test('follows the grammar of the specification', () => {
+    const texts = fc.oneof(
+      fc.string({ maxLength: 4 }),
+      fc.string({ unit: fc.constantFrom(...'aZ0._-+'), maxLength: 140 }),
+    )
+    fc.assert(
+      fc.property(texts, (text) => {
+        expect(findTag(text) !== undefined).toBe(TAG.test(text))
+      }),
+      { numRuns: 1000 },
+    )
+  })
+})
+
+describe('a reference', () => {
+  test('with a colon is a digest, else a tag', () => {
+    expect(parseReference(sha256)).toEqual({ digest: parseDigest(sha256) })
+    expect(parseReference('latest')).toEqual({ tag: parseTag('latest') })
+    expect(codeOf(() => parseReference('sha256:baddigeststring'))).toBe('DIGEST_INVALID')
+    expect(codeOf(() => parseReference('a+b'))).toBe('MANIFEST_INVALID')
+  })
+
+  test('is written as it was read, and any other text throws the error of its kind', () => {
+    const texts = fc.oneof(fc.string(), fc.constant(sha256), fc.stringMatching(/^[a-zA-Z0-9_.:-]{1,20}$/))
+    fc.assert(
+      fc.property(texts, (text) => {
+        const code = codeOf(() => parseReference(text))
+        expect(['none', text.includes(':') ? 'DIGEST_INVALID' : 'MANIFEST_INVALID']).toContain(code)
+        if (code === 'none') expect(formatReference(parseReference(text))).toBe(text)
+      }),
+    )
+  })
+
+  test('costs no more than its length', () => {
+    for (const text of longInputs(100_000)) {
+      expect(millisecondsOf(() => codeOf(() => parseReference(text)))).toBeLessThan(20)
+      expect(millisecondsOf(() => codeOf(() => parseRepositoryName(text)))).toBeLessThan(20)
+    }
+    for (const text of longInputs(REPOSITORY_NAME_CHARACTERS_MAX - 10)) {
+      expect(millisecondsOf(() => codeOf(() => parseRepositoryName(text)))).toBeLessThan(20)
+    }
+  })
+})
+
+test('the tag of a subject is the one that clients compute', () => {
+  expect(referrersTag(parseDigest(sha256))).toBe(`sha256-${'0'.repeat(64)}` as never)
+  expect(referrersTag(parseDigest(`sha512:${'1'.repeat(128)}`))).toBe(`sha512-${'1'.repeat(64)}` as never)
+})

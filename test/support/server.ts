@@ -1,0 +1,91 @@
+import { startServer } from '../../scripts/server.ts'
+import { temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { type App, openApp } from '../../src/app.ts'
+import { loadConfig } from '../../src/config.ts'
+import { openMemoryLog } from './memory-log.ts'
+
+/** A registry to be tried. `await using` stops it, and removes the data folder that was made for it. */
+export interface TestServer extends AsyncDisposable {
+  /** `http://127.0.0.1:<port>` */
+  url: string
+  data: string
+  /** A request to a path, or to a Location. */
+  fetch(path: string, init?: RequestInit): Promise<Response>
+  /** The lines of the log so far. */
+  log(): Record<string, unknown>[]
+  stop(): Promise<void>
+}
+
+export interface TestServerOptions {
+  /** A data folder that is kept; without it a temporary one. */
+  data?: string
+  /** Settings by their path, as text. */
+  settings?: Record<string, string>
+}
+
+export type StartTestServer = (options?: TestServerOptions) => Promise<TestServer>
+
+/** The app inside this process, with its defaults, on a free port of loopback. */
+export async function startInProcess(options: TestServerOptions = {}): Promise<TestServer> {
+  const folder = options.data === undefined ? await temporaryFolder('test') : undefined
+  const data = options.data ?? folder?.path ?? ''
+  const { log, lines } = openMemoryLog()
+  let app: App
+  try {
+    const flags = { listen: '127.0.0.1:0', data, ...options.settings }
+    const { config } = await loadConfig({ flags, file: undefined, environment: {} })
+    app = await openApp(config, log)
+  } catch (error) {
+    await folder?.[Symbol.asyncDispose]()
+    throw error
+  }
+  const stop = async () => {
+    await app.close()
+    await folder?.[Symbol.asyncDispose]()
+  }
+  return testServer(app.addresses[0] ?? '', data, () => lines, stop)
+}
+
+/** The compiled executable, with its own process. */
+export async function startExecutable(options: TestServerOptions = {}): Promise<TestServer> {
+  const folder = options.data === undefined ? await temporaryFolder('test') : undefined
+  const data = options.data ?? folder?.path ?? ''
+  const args = Object.entries(options.settings ?? {}).flatMap(([path, value]) => [
+    `--${path.replaceAll('.', '-')}`,
+    value,
+  ])
+  const server = await startServer({ data, args: ['--log-level', 'debug', ...args] })
+  const log = () =>
+    server
+      .log()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+  const stop = async () => {
+    await server.stop()
+    await folder?.[Symbol.asyncDispose]()
+  }
+  return testServer(server.address, data, log, stop)
+}
+
+/** Both, by name: what a user meets is tried in each of them. */
+export const SERVERS: readonly (readonly [name: string, start: StartTestServer])[] = [
+  ['in process', startInProcess],
+  ['executable', startExecutable],
+]
+
+function testServer(
+  address: string,
+  data: string,
+  log: TestServer['log'],
+  stop: TestServer['stop'],
+): TestServer {
+  const url = `http://${address}`
+  return {
+    url,
+    data,
+    fetch: (path, init) => fetch(new URL(path, url), { redirect: 'manual', ...init }),
+    log,
+    stop,
+    [Symbol.asyncDispose]: stop,
+  }
+}
