@@ -3,7 +3,7 @@ import { digestToBytes } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
 import type { ManifestReference } from '../oci/manifest.ts'
 import type { Db } from './database.ts'
-import { manifestRows } from './manifest-rows.ts'
+import { manifestFinder } from './manifest-rows.ts'
 import type { ManifestPut } from './manifest-writes.ts'
 import { blob, manifestReference, repositoryBlob } from './schema.ts'
 
@@ -39,7 +39,7 @@ export function referenceRows(db: Db) {
         where ${manifestReference.manifestId} = ${sql.placeholder('manifestId')})`,
     )
     .prepare()
-  const { find } = manifestRows(db)
+  const find = manifestFinder(db)
   const isHere = (repositoryId: number, reference: ManifestReference) => {
     const digest = digestToBytes(reference.digest)
     if (reference.role === 'child' && find(repositoryId, digest)?.deletedAt === null) return true

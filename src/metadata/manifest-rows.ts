@@ -4,10 +4,10 @@ import type { Db } from './database.ts'
 import type { ManifestPut } from './manifest-writes.ts'
 import { manifest, manifestBytes, manifestDigest } from './schema.ts'
 
-/** The rows of manifests, by the id of their repository; those that are deleted too. */
-export function manifestRows(db: Db) {
+/** Finds manifests by the id of their repository and any digest that they are known by; those that are deleted too. */
+export function manifestFinder(db: Db) {
   const columns = { id: manifest.id, mediaType: manifest.mediaType, deletedAt: manifest.deletedAt }
-  const byDigest = db
+  const byFirst = db
     .select(columns)
     .from(manifest)
     .where(
@@ -28,7 +28,54 @@ export function manifestRows(db: Db) {
       ),
     )
     .prepare()
-  const insert = db
+  return (repositoryId: number, digest: Buffer) =>
+    byFirst.get({ repositoryId, digest }) ?? byOther.get({ repositoryId, digest })
+}
+
+/** The rows of manifests. */
+export function manifestRows(db: Db) {
+  const find = manifestFinder(db)
+  const insert = manifestInserts(db)
+  const ofId = eq(manifest.id, sql.placeholder('id'))
+  const renew = db
+    .update(manifest)
+    .set({
+      mediaType: sql`${sql.placeholder('mediaType')}`,
+      pushedAt: sql`${sql.placeholder('at')}`,
+      deletedAt: null,
+    })
+    .where(ofId)
+    .prepare()
+  const hide = db
+    .update(manifest)
+    .set({ deletedAt: sql`${sql.placeholder('at')}` })
+    .where(ofId)
+    .prepare()
+  return {
+    find,
+    hide: (id: number, at: number) => hide.run({ id, at }),
+
+    /** Makes the row, or brings back the one that is there, also under a digest that it had not before. */
+    put(repositoryId: number, call: ManifestPut): { id: number; inserted: boolean; replaced: boolean } {
+      const digest = digestToBytes(call.digest)
+      const sha256 = digestToBytes(call.sha256)
+      const known = find(repositoryId, digest)
+      const found = known ?? find(repositoryId, sha256)
+      if (found === undefined) {
+        const id = insert.manifest(repositoryId, digest, call)
+        if (call.digest !== call.sha256) insert.otherDigest(repositoryId, sha256, id)
+        return { id, inserted: true, replaced: false }
+      }
+      if (known === undefined) insert.otherDigest(repositoryId, digest, found.id)
+      const { mediaType } = call.manifest
+      renew.run({ id: found.id, mediaType, at: call.at })
+      return { id: found.id, inserted: false, replaced: found.mediaType !== mediaType }
+    },
+  }
+}
+
+function manifestInserts(db: Db) {
+  const row = db
     .insert(manifest)
     .values({
       repositoryId: sql.placeholder('repositoryId'),
@@ -41,64 +88,29 @@ export function manifestRows(db: Db) {
     })
     .returning({ id: manifest.id })
     .prepare()
-  const insertBytes = db
+  const bytes = db
     .insert(manifestBytes)
     .values({ digest: sql.placeholder('digest'), bytes: sql.placeholder('bytes') })
     .onConflictDoNothing()
     .prepare()
-  const insertOther = db
+  const other = db
     .insert(manifestDigest)
     .values({
       repositoryId: sql.placeholder('repositoryId'),
       digest: sql.placeholder('digest'),
       manifestId: sql.placeholder('manifestId'),
     })
-    .onConflictDoNothing()
     .prepare()
-  const renew = db
-    .update(manifest)
-    .set({
-      mediaType: sql`${sql.placeholder('mediaType')}`,
-      pushedAt: sql`${sql.placeholder('at')}`,
-      deletedAt: null,
-    })
-    .where(eq(manifest.id, sql.placeholder('id')))
-    .prepare()
-  const hide = db
-    .update(manifest)
-    .set({ deletedAt: sql`${sql.placeholder('at')}` })
-    .where(eq(manifest.id, sql.placeholder('id')))
-    .prepare()
-  const find = (repositoryId: number, digest: Buffer) =>
-    byDigest.get({ repositoryId, digest }) ?? byOther.get({ repositoryId, digest })
   return {
-    find,
-    hide: (id: number, at: number) => hide.run({ id, at }),
-
-    put(repositoryId: number, call: ManifestPut): { id: number; inserted: boolean; replaced: boolean } {
-      const digest = digestToBytes(call.digest)
-      const sha256 = digestToBytes(call.sha256)
+    manifest(repositoryId: number, digest: Buffer, call: ManifestPut): number {
       const { mediaType, artifactType = null, subject } = call.manifest
-      const found = find(repositoryId, digest) ?? find(repositoryId, sha256)
-      if (found === undefined) {
-        insertBytes.run({ digest, bytes: Buffer.from(call.bytes) })
-        const { id } = insert.get({
-          repositoryId,
-          digest,
-          mediaType,
-          artifactType,
-          subject: subject === undefined ? null : digestToBytes(subject),
-          size: call.bytes.length,
-          at: call.at,
-        })
-        if (call.digest !== call.sha256) insertOther.run({ repositoryId, digest: sha256, manifestId: id })
-        return { id, inserted: true, replaced: false }
-      }
-      if (byDigest.get({ repositoryId, digest }) === undefined) {
-        insertOther.run({ repositoryId, digest, manifestId: found.id })
-      }
-      renew.run({ id: found.id, mediaType, at: call.at })
-      return { id: found.id, inserted: false, replaced: found.mediaType !== mediaType }
+      bytes.run({ digest, bytes: Buffer.from(call.bytes) })
+      const size = call.bytes.length
+      const named = subject === undefined ? null : digestToBytes(subject)
+      const values = { repositoryId, digest, mediaType, artifactType, subject: named, size, at: call.at }
+      return row.get(values).id
     },
+    otherDigest: (repositoryId: number, digest: Buffer, manifestId: number) =>
+      other.run({ repositoryId, digest, manifestId }),
   }
 }
