@@ -5,7 +5,7 @@ import type { RepositoryName } from '../oci/reference.ts'
 import type { Caller } from './caller.ts'
 import type { Db } from './database.ts'
 import { eventWrites } from './events.ts'
-import { ensureRepository, type Pullable } from './repositories.ts'
+import { ensureRepository, type Pullable, repositoryReads } from './repositories.ts'
 import { blob, manifest, manifestReference, repository, repositoryBlob, upload } from './schema.ts'
 
 export type BlobReads = ReturnType<typeof blobReads>
@@ -52,6 +52,7 @@ export interface BlobChange {
 export function blobWrites(db: Db) {
   const ensure = ensureRepository(db)
   const { tell } = eventWrites(db)
+  const { find: findRepository } = repositoryReads(db)
   const link = linkBlob(db)
   const linked = selectLink(db, isNull(repositoryBlob.deletedAt)).prepare()
   const dropUpload = db
@@ -86,8 +87,9 @@ export function blobWrites(db: Db) {
       return size
     },
 
-    /** Hides a blob from the repository. Throws BLOB_UNKNOWN, or DENIED while a manifest there names it. */
+    /** Hides a blob from the repository. Throws NAME_UNKNOWN, BLOB_UNKNOWN, or DENIED while a manifest there names it. */
     unlinkBlob(call: BlobChange): { replaced: true } {
+      if (findRepository(call.repository) === undefined) throw registryError('NAME_UNKNOWN')
       const digest = digestToBytes(call.digest)
       const found = linked.get({ name: call.repository, digest })
       if (found === undefined)

@@ -11,7 +11,7 @@ export const MEDIA_TYPE = {
 const GRAMMAR = /^[a-zA-Z0-9][\w!#$&^.+-]{0,126}\/[a-zA-Z0-9][\w!#$&^.+-]{0,126}$/
 
 /** Whether this is a media type without parameters. */
-function isMediaType(text: string): boolean {
+export function isMediaType(text: string): boolean {
   return GRAMMAR.test(text)
 }
 

@@ -16,7 +16,7 @@ const COMPONENT = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/
 const TAG = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/
 
 /** Clients cap host and name together at 255 characters (distribution-spec, "Pulling manifests"). */
-const REPOSITORY_NAME_CHARACTERS_MAX = 255
+export const REPOSITORY_NAME_CHARACTERS_MAX = 255
 
 /** Parses a repository's name; throws NAME_INVALID. */
 export function parseRepositoryName(text: string): RepositoryName {
@@ -51,7 +51,7 @@ export function parseTag(text: string): Tag {
 }
 
 /** Like parseTag, but answers undefined. */
-function findTag(text: string): Tag | undefined {
+export function findTag(text: string): Tag | undefined {
   return TAG.test(text) ? (text as Tag) : undefined
 }
 

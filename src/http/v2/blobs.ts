@@ -56,10 +56,10 @@ export function notModified(digest: Digest): Response {
   })
 }
 
-/** `If-Range` that names something else asks for the whole (RFC 9110, 13.1.5). */
+/** Of GET only (RFC 9110, 14.2). `If-Range` that names something else asks for the whole (13.1.5). */
 function rangeOf(request: Request, digest: Digest, size: number): ByteRange | undefined {
   const header = request.headers.get('range')
-  if (header === null) return undefined
+  if (header === null || request.method !== 'GET') return undefined
   const ifRange = request.headers.get('if-range')
   if (ifRange !== null && ifRange !== `"${digest}"`) return undefined
   const range = parseRange(header, size)
