@@ -1,4 +1,4 @@
-import { and, eq, isNull, ne, type SQL, sql } from 'drizzle-orm'
+import { and, eq, isNull, type SQL, sql } from 'drizzle-orm'
 import { type Digest, digestToBytes } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/reference.ts'
@@ -18,8 +18,8 @@ export function blobReads(db: Db) {
     findSize: (name: RepositoryName, digest: Digest): number | undefined =>
       size.get({ name, digest: digestToBytes(digest) })?.size,
 
-    /** A repository other than `name`, among those that the caller may pull from, which holds the blob. */
-    findSource(name: RepositoryName, digest: Digest, pullable: Pullable): RepositoryName | undefined {
+    /** A repository among those that the caller may pull from, which holds the blob. */
+    findSource(digest: Digest, pullable: Pullable): RepositoryName | undefined {
       const row = db
         .select({ name: repository.name })
         .from(blob)
@@ -30,7 +30,6 @@ export function blobReads(db: Db) {
             eq(blob.digest, digestToBytes(digest)),
             isNull(repositoryBlob.deletedAt),
             isNull(repository.deletedAt),
-            ne(repository.name, name),
             pullable,
           ),
         )

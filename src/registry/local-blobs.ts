@@ -25,7 +25,7 @@ export function localBlobs({ metadata, blobs, access, now }: LocalOptions, cache
 
     async mount(caller, repository, digest, from) {
       if (from !== undefined && !access.may(caller, 'pull', from)) return false
-      const source = from ?? metadata.blobs.findSource(repository, digest, access.pullable(caller))
+      const source = from ?? metadata.blobs.findSource(digest, access.pullable(caller))
       if (source === undefined) return false
       const size = await metadata.write('mountBlob', { caller, at: now(), repository, digest, from: source })
       return size !== undefined
