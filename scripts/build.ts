@@ -7,7 +7,9 @@ const stamp = join(root, 'dist', 'cay.stamp')
 const main = 'src/main.ts'
 
 /** What decides how the executable turns out, besides this version of Bun and the commit. */
-const inputs = new Bun.Glob('{src/**/*,package.json,bun.lock,tsconfig.json,scripts/build.ts}')
+const inputs = ['src/**/*', 'scripts/build.ts', '{package.json,bun.lock,tsconfig.json}'].map(
+  (pattern) => new Bun.Glob(pattern),
+)
 
 /** The one form in which a Worker is found, both from source and in the executable, where all files lie in one folder. */
 export const worker = /new Worker\(new URL\('\.\/([a-z0-9-]+\.ts)', import\.meta\.url\)/g
@@ -95,7 +97,8 @@ function commit(): string {
 
 async function hashInputs(): Promise<string> {
   const hash = new Bun.CryptoHasher('sha256').update(`${Bun.version} ${Bun.revision} ${commit()}`)
-  for (const path of (await Array.fromAsync(inputs.scan(root))).sort()) {
+  const paths = await Promise.all(inputs.map((glob) => Array.fromAsync(glob.scan(root))))
+  for (const path of paths.flat().sort()) {
     const bytes = await Bun.file(join(root, path)).bytes()
     hash.update(`\n${path} ${bytes.length}\n`).update(bytes)
   }
