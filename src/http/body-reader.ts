@@ -35,8 +35,11 @@ export class BodyReader {
     let length = 0
     if (request.body === null) return bytes.subarray(0, 0)
     const reader = (request.body as ReadableStream<Uint8Array>).getReader()
-    const timer = setTimeout(() => reader.cancel().catch(() => {}), this.stallSecondsMax * 1000)
-    let stalled = true
+    let stalled = false
+    const timer = setTimeout(() => {
+      stalled = true
+      reader.cancel().catch(() => {})
+    }, this.stallSecondsMax * 1000)
     try {
       for (;;) {
         const { done, value } = await reader.read()
@@ -46,13 +49,13 @@ export class BodyReader {
         bytes.set(value, length)
         length += value.length
       }
-      stalled = request.headers.has('content-length') && length < declared
     } finally {
       clearTimeout(timer)
       reader.releaseLock()
     }
-    if (!stalled) return bytes.subarray(0, length)
-    throw registryError('SIZE_INVALID', `only ${length} of ${declared} bytes came`, { status: 408 })
+    const isShort = request.headers.has('content-length') && length < declared
+    if (!stalled && !isShort) return bytes.subarray(0, length)
+    throw registryError('SIZE_INVALID', `the body ended or stalled after ${length} bytes`, { status: 408 })
   }
 
   private async take(bytes: number): Promise<void> {
