@@ -29,7 +29,7 @@ export async function openApp(config: Config, log: Logger): Promise<App> {
   const listen = config.listen.map(parseListenAddress)
   refuseBeyondLoopback(listen)
   const metadataFolder = config.metadata ?? config.data
-  for (const folder of [config.data, metadataFolder]) mkdirSync(folder, { recursive: true, mode: 0o700 })
+  for (const folder of [config.data, metadataFolder]) makeFolder(folder)
   requireLocalDisk(metadataFolder)
   const unlock = lockFolder(config.data)
   const failed = Promise.withResolvers<Error>()
@@ -85,6 +85,16 @@ export async function openApp(config: Config, log: Logger): Promise<App> {
       await metadata.close()
       unlock()
     },
+  }
+}
+
+function makeFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    throw new Error(
+      `cannot make the folder ${folder}: ${(error as Error).message}; choose another one with --data`,
+    )
   }
 }
 

@@ -56,7 +56,7 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     onFileBody: (bytes) => pacer.begin(bytes),
   })
   const pacer = new SendfilePacer(() => app.server?.pendingRequests ?? 0)
-  const app = new Elysia()
+  const app = new Elysia({ handler: { standardHostname: false } })
     .onError(({ error, code, request, set }) => {
       const requestId = nextRequestId()
       set.headers['x-request-id'] = requestId

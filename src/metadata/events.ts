@@ -6,8 +6,10 @@ import type { Caller } from './caller.ts'
 import type { Db } from './database.ts'
 import { event, tagHistory } from './schema.ts'
 
-/** The outbox keeps this many events; older ones go when new ones come. */
+/** The outbox keeps this many events; older ones go when new ones come, */
 const EVENTS_MAX = 100_000
+/** this many at a time. */
+const EVENTS_TRIMMED = 1000
 
 export type EventType =
   | 'blob.push'
@@ -63,7 +65,7 @@ export function eventWrites(db: Db) {
     tell(change: Change, caller: Caller, at: number): void {
       const digest = change.digest === undefined ? null : digestToBytes(change.digest)
       const row = append.get({ ...who(caller), at, ...change, digest, tag: change.tag ?? null })
-      trim.run({ id: row.id - EVENTS_MAX })
+      if (row.id % EVENTS_TRIMMED === 0) trim.run({ id: row.id - EVENTS_MAX })
     },
 
     /** Records that a tag points at `digest` from now on, or at nothing. */

@@ -60,7 +60,7 @@ export function manifestRows(db: Db) {
       const digest = digestToBytes(call.digest)
       const sha256 = digestToBytes(call.sha256)
       const known = find(repositoryId, digest)
-      const found = known ?? find(repositoryId, sha256)
+      const found = known ?? (call.digest === call.sha256 ? undefined : find(repositoryId, sha256))
       if (found === undefined) {
         const id = insert.manifest(repositoryId, digest, call)
         if (call.digest !== call.sha256) insert.otherDigest(repositoryId, sha256, id)

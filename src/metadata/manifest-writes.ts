@@ -19,7 +19,7 @@ export interface ManifestPut {
   /** The manifest's sha256, by which it is found again whatever it was pushed with. */
   sha256: Digest
   tags: Tag[]
-  manifest: Manifest
+  manifest: Omit<Manifest, 'annotations'>
   bytes: Uint8Array
   /** References of these roles need not be in the repository. */
   optionalRoles: ManifestReference['role'][]

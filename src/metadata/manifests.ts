@@ -10,6 +10,8 @@ export interface ManifestRow {
   digest: Digest
   mediaType: string
   size: number
+  artifactType: string | null
+  subject: Buffer | null
   /** The digest that its bytes are stored under. */
   storedAs: Buffer
 }
@@ -22,6 +24,8 @@ export function manifestReads(db: Db) {
     id: manifest.id,
     mediaType: manifest.mediaType,
     size: manifest.size,
+    artifactType: manifest.artifactType,
+    subject: manifest.subject,
     storedAs: manifest.digest,
   }
   const inRepository = and(

@@ -56,29 +56,33 @@ class WriterThread {
     let replies: Reply[]
     try {
       this.syncEachCommit(calls.some((call) => !VOLATILE.has(call.name)))
-      this.db.$client.run('BEGIN IMMEDIATE')
-      replies = calls.map((call) => this.run(call))
-      this.db.$client.run('COMMIT')
+      this.run('BEGIN IMMEDIATE')
+      replies = calls.map((call) => this.answer(call))
+      this.run('COMMIT')
     } catch (error) {
-      if (this.db.$client.inTransaction) this.db.$client.run('ROLLBACK')
+      if (this.db.$client.inTransaction) this.run('ROLLBACK')
       replies = calls.map((call) => ({ id: call.id, failure: toFailure(error) }))
     }
     answer({ replies })
   }
 
-  private run(call: Call): Reply {
-    const { $client } = this.db
-    $client.run('SAVEPOINT call')
+  private answer(call: Call): Reply {
+    this.run('SAVEPOINT call')
     try {
       const value = (this.operations[call.name] as AnyOperation)(call.args)
-      $client.run('RELEASE call')
+      this.run('RELEASE call')
       return { id: call.id, value }
     } catch (error) {
-      if (!$client.inTransaction) throw error
-      $client.run('ROLLBACK TO call')
-      $client.run('RELEASE call')
+      if (!this.db.$client.inTransaction) throw error
+      this.run('ROLLBACK TO call')
+      this.run('RELEASE call')
       return { id: call.id, failure: toFailure(error) }
     }
+  }
+
+  /** A statement without a result; each is compiled once. */
+  private run(statement: string): void {
+    this.db.$client.query(statement).run()
   }
 
   private syncEachCommit(durable: boolean): void {

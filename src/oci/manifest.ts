@@ -66,10 +66,14 @@ export function parseManifest(bytes: Uint8Array, contentType: string | undefined
   }
 }
 
-/** The entries of an index that clients keep under the referrers tag; nothing when it is not an index. */
-export function childDescriptors(bytes: Uint8Array): Json[] {
+/** The digests that an index lists, as far as they are well formed; none when it is not an index. */
+export function childDigests(bytes: Uint8Array): Digest[] {
   const list = parseObject(bytes).manifests
-  return Array.isArray(list) ? list.filter(isObject) : []
+  if (!Array.isArray(list)) return []
+  return list.flatMap((entry) => {
+    const digest = isObject(entry) && typeof entry.digest === 'string' ? findDigest(entry.digest) : undefined
+    return digest === undefined ? [] : [digest]
+  })
 }
 
 interface Descriptor {

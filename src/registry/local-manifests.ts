@@ -29,7 +29,7 @@ export function localManifests({ metadata, now, sparse }: LocalOptions, cache: R
     },
 
     async put(caller, { repository, reference, tags, contentType, bytes, precondition }) {
-      const manifest = parseManifest(bytes, contentType)
+      const { annotations: _, ...manifest } = parseManifest(bytes, contentType)
       const sha256 = digestOf('sha256', bytes)
       const digest = reference.digest ?? sha256
       verifyDigest(digest, sha256, bytes)

@@ -1,13 +1,14 @@
 import type { Metadata } from '../metadata/metadata.ts'
 import type { ReferrerRow } from '../metadata/referrers.ts'
-import { type Digest, findDigest } from '../oci/digest.ts'
-import { childDescriptors, parseManifest } from '../oci/manifest.ts'
+import type { Digest } from '../oci/digest.ts'
+import { childDigests, parseManifest } from '../oci/manifest.ts'
 import { type RepositoryName, referrersTag } from '../oci/reference.ts'
 import type { Listing, ReferrerDescriptor, Referrers, ReferrersQuery } from './registry.ts'
 
-/** A page has at most so many descriptors, and ends before that when so many bytes of manifests were read for it. */
+/** A page has at most so many descriptors, */
 const DESCRIPTORS_MAX = 500
-const BYTES_READ_MAX = 4 * 1024 * 1024
+/** of manifests that have together so many bytes, so that its annotations stay below what clients take (4 MiB). */
+const MANIFEST_BYTES_MAX = 3 * 1024 * 1024
 
 /** The referrers of manifests in this data folder. */
 export function localReferrers(metadata: Metadata): Referrers {
@@ -22,18 +23,21 @@ export function localReferrers(metadata: Metadata): Referrers {
       )
       const page = describe(metadata, rows)
       if (page.more) return page
-      return { items: [...page.items, ...fromTag(metadata, repository, subject, query)], more: false }
+      const others = describe(metadata, fromTag(metadata, repository, subject, query))
+      return { items: [...page.items, ...others.items], more: false }
     },
   }
 }
 
-function describe(metadata: Metadata, rows: ReferrerRow[]): Listing<ReferrerDescriptor> {
+/** Descriptors until the page is full; `more` tells that some are left. A first one is taken whatever its size. */
+function describe(metadata: Metadata, rows: Iterable<ReferrerRow>): Listing<ReferrerDescriptor> {
   const items: ReferrerDescriptor[] = []
-  let read = 0
+  let bytes = 0
   for (const row of rows) {
-    if (items.length === DESCRIPTORS_MAX || read > BYTES_READ_MAX) return { items, more: true }
+    bytes += row.size
+    const isFull = items.length === DESCRIPTORS_MAX || bytes > MANIFEST_BYTES_MAX
+    if (isFull && items.length > 0) return { items, more: true }
     items.push(toDescriptor(metadata, row))
-    read += row.size
   }
   return { items, more: false }
 }
@@ -54,24 +58,18 @@ function toDescriptor(metadata: Metadata, row: ReferrerRow): ReferrerDescriptor 
  * What clients had listed under the referrers tag before they knew this API, and what has no subject of its own
  * (distribution-spec, "Enabling the Referrers API"): entries that are here, and not found by their subject.
  */
-function fromTag(
+function* fromTag(
   metadata: Metadata,
   repository: RepositoryName,
   subject: Digest,
   query: ReferrersQuery,
-): ReferrerDescriptor[] {
+): Iterable<ReferrerRow> {
   const list = metadata.manifests.find(repository, { tag: referrersTag(subject) })
-  if (list === undefined) return []
-  const items: ReferrerDescriptor[] = []
-  for (const child of childDescriptors(metadata.manifests.getBytes(list))) {
-    const digest = typeof child.digest === 'string' ? findDigest(child.digest) : undefined
-    const row = digest && metadata.manifests.find(repository, { digest })
-    if (digest === undefined || row === undefined) continue
-    const manifest = parseManifest(metadata.manifests.getBytes(row), row.mediaType)
-    if (manifest.subject !== undefined) continue
-    const { artifactType = null } = manifest
-    if (query.artifactType !== undefined && artifactType !== query.artifactType) continue
-    items.push(toDescriptor(metadata, { ...row, artifactType }))
+  if (list === undefined) return
+  for (const digest of new Set(childDigests(metadata.manifests.getBytes(list)))) {
+    const row = metadata.manifests.find(repository, { digest })
+    if (row === undefined || row.subject !== null) continue
+    if (query.artifactType !== undefined && row.artifactType !== query.artifactType) continue
+    yield row
   }
-  return items
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { childDescriptors, parseManifest } from '../../src/oci/manifest.ts'
+import { childDigests, parseManifest } from '../../src/oci/manifest.ts'
 import * as content from '../support/content.ts'
 import { codeOf, longInputs, millisecondsOf } from '../support/parsing.ts'
 
@@ -107,9 +107,10 @@ describe('what is read of a manifest', () => {
   ])('%s', (_, document, type, expected) => expect(parse(document, type)).toMatchObject(expected))
 
   test('the entries of a list under the referrers tag', () => {
-    expect(childDescriptors(content.imageIndex([one, two]).bytes)).toEqual([one, two])
-    expect(childDescriptors(content.json({ manifests: ['no', one, null] }).bytes)).toEqual([one])
-    expect(childDescriptors(content.json({ manifests: 'no' }).bytes)).toEqual([])
+    expect(childDigests(content.imageIndex([one, two]).bytes)).toEqual([one.digest, two.digest])
+    const odd = content.json({ manifests: ['no', one, null, { digest: 'no' }] })
+    expect(childDigests(odd.bytes)).toEqual([one.digest])
+    expect(childDigests(content.json({ manifests: 'no' }).bytes)).toEqual([])
   })
 })
 
