@@ -107,10 +107,10 @@ describe('what is read of a manifest', () => {
   ])('%s', (_, document, type, expected) => expect(parse(document, type)).toMatchObject(expected))
 
   test('the entries of a list under the referrers tag', () => {
-    expect(childDigests(content.imageIndex([one, two]).bytes)).toEqual([one.digest, two.digest])
+    expect<string[]>(childDigests(content.imageIndex([one, two]).bytes)).toEqual([one.digest, two.digest])
     const odd = content.json({ manifests: ['no', one, null, { digest: 'no' }] })
-    expect(childDigests(odd.bytes)).toEqual([one.digest])
-    expect(childDigests(content.json({ manifests: 'no' }).bytes)).toEqual([])
+    expect<string[]>(childDigests(odd.bytes)).toEqual([one.digest])
+    expect<string[]>(childDigests(content.json({ manifests: 'no' }).bytes)).toEqual([])
   })
 })
 
