@@ -25,6 +25,7 @@ export function localUploads({ metadata, uploads, now }: LocalOptions): Uploads 
   const publish = async (caller: Caller, repository: RepositoryName, upload: Upload, digest: Digest) => {
     const { size } = await uploads.commit(upload, digest)
     await metadata.write('linkBlob', { caller, at: now(), repository, digest, size, uploadId: upload.id })
+    await uploads.cancel(upload).catch(() => {})
   }
   return {
     async start(caller, repository, algorithm) {

@@ -45,7 +45,7 @@ export interface UploadStore {
   append(upload: Upload, body: ReadableStream<Uint8Array>, offset: number | undefined): Promise<number>
   /**
    * Verifies the upload's bytes, makes them durable (file, then folder), and publishes them in one atomic step.
-   * After an error the upload is as it was.
+   * The upload is as it was, also after an error, until it is cancelled; only a failed sync leaves it empty.
    *
    * @throws OffsetError when the upload is not `offset` bytes long
    * @throws RegistryError DIGEST_INVALID when the bytes have another digest

@@ -7,6 +7,7 @@ export type Question = { id: number } & (
   | { do: 'write'; upload: string; slot: number; length: number }
   | { do: 'commit'; upload: string; algorithm: DigestAlgorithm; hex: string; target: string; folder: string }
   | { do: 'close'; upload: string }
+  | { do: 'drop'; upload: string; path: string }
 )
 export type ToDigester = { pool: SharedArrayBuffer; slotBytes: number } | Question
 export type Answer = { id: number; value?: unknown; error?: string; code?: string }
@@ -47,7 +48,7 @@ export class DigesterClient {
     return this.ask({ do: 'write', upload, slot, length })
   }
 
-  /** Verifies, syncs and publishes an upload as the file `target` in `folder`, then closes it. */
+  /** Verifies, syncs and publishes an upload as the file `target` in `folder`, then lets go of it. */
   commit(
     upload: string,
     digest: { algorithm: DigestAlgorithm; hex: string },
@@ -60,6 +61,11 @@ export class DigesterClient {
   /** Lets go of an upload's file and hash; both can be had again by `open`. */
   close(upload: string): Promise<void> {
     return this.ask({ do: 'close', upload })
+  }
+
+  /** Lets go of an upload and removes its file. */
+  drop(upload: string, path: string): Promise<void> {
+    return this.ask({ do: 'drop', upload, path })
   }
 
   stop(): void {

@@ -1,13 +1,16 @@
 import {
   closeSync,
   constants,
+  copyFileSync,
   fdatasync,
   fstatSync,
   fsync,
   ftruncateSync,
+  linkSync,
   openSync,
   readSync,
   renameSync,
+  rmSync,
   writeSync,
 } from 'node:fs'
 import { promisify } from 'node:util'
@@ -29,6 +32,8 @@ interface OpenFile {
   size: number
   algorithm: DigestAlgorithm
   hasher: Bun.CryptoHasher
+  /** The file is a published blob, too: it was published before, but its row was not written. */
+  published: boolean
   /** A write has failed: those that were sent after it must fail too, until the file is opened again. */
   broken: boolean
 }
@@ -54,6 +59,8 @@ class Digester {
         return this.commit(question)
       case 'close':
         return this.close(question.upload)
+      case 'drop':
+        return this.drop(question)
     }
   }
 
@@ -65,13 +72,14 @@ class Digester {
       return known.size
     }
     const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600)
-    const { size } = fstatSync(fd)
+    const { size, nlink } = fstatSync(fd)
     const file: OpenFile = {
       path,
       fd,
       size,
       algorithm,
       hasher: new Bun.CryptoHasher(algorithm),
+      published: nlink > 1,
       broken: false,
     }
     try {
@@ -88,6 +96,7 @@ class Digester {
   private write({ upload, slot, length }: Question & { do: 'write' }): void {
     const file = this.get(upload)
     if (file.broken) throw new Error(`a write before this one to upload ${upload} failed`)
+    if (file.published) separate(file)
     const bytes = new Uint8Array(this.pool, slot * this.slotBytes, length)
     try {
       let written = 0
@@ -103,21 +112,28 @@ class Digester {
     file.size += length
   }
 
-  /** Publishes the file as `target`: verified, synced, renamed, and its folder synced, in this order. */
+  /**
+   * Publishes the file as `target`: verified, synced, renamed, and its folder synced, in this order. The upload keeps
+   * its file until the blob is named; a sync that fails takes it, since a second one would report success.
+   */
   private async commit({ upload, algorithm, hex, target, folder }: Question & { do: 'commit' }) {
     const file = this.get(upload)
     const actual = await hash(file, algorithm)
     if (actual !== hex) return { size: file.size, mismatch: `${algorithm}:${actual}` }
-    await syncData(file.fd)
-    renameSync(file.path, target)
-    this.close(upload)
-    const fd = openSync(folder, constants.O_RDONLY)
-    try {
-      await sync(fd)
-    } finally {
-      closeSync(fd)
+    const dropAfter = (error: unknown): never => {
+      this.drop({ upload, path: file.path })
+      throw error
     }
+    await syncData(file.fd).catch(dropAfter)
+    publish(file.path, target)
+    await syncFolder(folder).catch(dropAfter)
+    this.close(upload)
     return { size: file.size }
+  }
+
+  private drop({ upload, path }: { upload: string; path: string }): void {
+    this.close(upload)
+    rmSync(path, { force: true })
   }
 
   private close(upload: string): void {
@@ -130,6 +146,41 @@ class Digester {
     const file = this.files.get(upload)
     if (!file) throw new Error(`upload ${upload} is not open`)
     return file
+  }
+}
+
+/** Gives the file a second name and moves that to `target`; without hard links, moves the file itself. */
+function publish(path: string, target: string): void {
+  const second = `${path}.published`
+  try {
+    linkSync(path, second)
+  } catch {
+    renameSync(path, target)
+    return
+  }
+  try {
+    renameSync(second, target)
+  } finally {
+    rmSync(second, { force: true })
+  }
+}
+
+/** Gives an upload that goes on after it was published a file of its own: the blob's must not change. */
+function separate(file: OpenFile): void {
+  const copy = `${file.path}.copy`
+  copyFileSync(file.path, copy, constants.COPYFILE_FICLONE)
+  renameSync(copy, file.path)
+  closeSync(file.fd)
+  file.fd = openSync(file.path, constants.O_RDWR)
+  file.published = false
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  const fd = openSync(folder, constants.O_RDONLY)
+  try {
+    await sync(fd)
+  } finally {
+    closeSync(fd)
   }
 }
 

@@ -1,5 +1,5 @@
 import { mkdirSync } from 'node:fs'
-import { readdir, rm, stat } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { algorithmOf, type Digest, type DigestAlgorithm, hexOf } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
@@ -96,7 +96,7 @@ export class FilesystemUploads implements UploadStore {
       if (mismatch !== undefined) {
         throw registryError('DIGEST_INVALID', `the content (${size} bytes) is ${mismatch}, not ${digest}`)
       }
-      this.forget(upload, open)
+      open.opened = undefined
       return { digest, size }
     })
   }
@@ -104,8 +104,7 @@ export class FilesystemUploads implements UploadStore {
   async cancel(upload: Upload): Promise<void> {
     await this.exclusively(upload, async (open) => {
       this.forget(upload, open)
-      await open.digester.close(upload.id)
-      await rm(join(this.folder, upload.id), { force: true })
+      await open.digester.drop(upload.id, join(this.folder, upload.id))
     })
   }
 
@@ -130,6 +129,7 @@ export class FilesystemUploads implements UploadStore {
       return await work(open)
     } catch (error) {
       open.opened = undefined
+      open.size = (await this.statFile(upload.id))?.size ?? 0
       throw error
     } finally {
       open.users--
@@ -166,7 +166,7 @@ export class FilesystemUploads implements UploadStore {
     for (const [id, open] of this.open) {
       if (open.users > 0) continue
       this.open.delete(id)
-      if (open.opened) open.digester.close(id).catch(this.options.onFailure)
+      open.digester.close(id).catch(this.options.onFailure)
       return
     }
   }
