@@ -1,0 +1,111 @@
+const requestSecondsMax = 120
+
+/** What a registry answered. */
+export interface Answer {
+  status: number
+  headers: Headers
+  bytes: Uint8Array
+}
+
+export interface Sent {
+  headers?: Record<string, string>
+  /** A stream is sent without a length. */
+  body?: Uint8Array | ReadableStream<Uint8Array>
+}
+
+/** An answer with another status than the protocol says. */
+export class UnexpectedAnswer extends Error {
+  override name = 'UnexpectedAnswer'
+}
+
+/** A registry as a client speaks with it, by nothing but HTTP: no request is tried again. */
+export class Registry {
+  readonly address: string
+
+  constructor(address: string) {
+    this.address = address
+  }
+
+  /** Sends a request to a path, or to what a Location said, and reads the whole answer. */
+  async send(method: string, path: string, sent: Sent = {}): Promise<Answer> {
+    const response = await fetch(new URL(path, `http://${this.address}`), {
+      method,
+      ...sent,
+      signal: AbortSignal.timeout(requestSecondsMax * 1000),
+      decompress: false,
+    })
+    return { status: response.status, headers: response.headers, bytes: await response.bytes() }
+  }
+
+  /** The same, for a request that has to be answered so. */
+  async expect(statuses: number[], method: string, path: string, sent: Sent = {}): Promise<Answer> {
+    const answer = await this.send(method, path, sent)
+    if (statuses.includes(answer.status)) return answer
+    const text = new TextDecoder().decode(answer.bytes.subarray(0, 1000))
+    throw new UnexpectedAnswer(`${method} ${path}: ${answer.status}, not ${statuses.join(' or ')}: ${text}`)
+  }
+
+  /** Starts an upload; answers its Location. */
+  async startUpload(repository: string): Promise<string> {
+    return locationOf(await this.expect([202], 'POST', `/v2/${repository}/blobs/uploads/`))
+  }
+
+  /** Appends to an upload; answers how many bytes it has. */
+  async append(location: string, body: Uint8Array | ReadableStream<Uint8Array>): Promise<number> {
+    return sizeOf(await this.expect([202], 'PATCH', location, { body }))
+  }
+
+  /** Closes an upload, with its last bytes if there are some. */
+  async closeUpload(location: string, digest: string, body?: Uint8Array): Promise<Answer> {
+    return await this.expect([201], 'PUT', `${location}?digest=${digest}`, body === undefined ? {} : { body })
+  }
+
+  /** Pushes a blob by POST and PUT. */
+  async pushBlob(repository: string, digest: string, bytes: Uint8Array): Promise<void> {
+    await this.closeUpload(await this.startUpload(repository), digest, bytes)
+  }
+
+  /** Pushes an OCI image manifest under a tag or a digest. */
+  async pushManifest(repository: string, reference: string, body: Uint8Array): Promise<Answer> {
+    const headers = { 'content-type': manifestMediaType }
+    return await this.expect([201], 'PUT', `/v2/${repository}/manifests/${reference}`, { headers, body })
+  }
+}
+
+/** Where an upload goes on. */
+export function locationOf({ headers }: Answer): string {
+  const location = headers.get('location')
+  if (location === null) throw new UnexpectedAnswer('the answer has no Location')
+  return location
+}
+
+/** How many bytes an upload has, by the answer to its status or to a chunk. */
+export function sizeOf({ headers }: Answer): number {
+  const [, last = ''] = /^0-(-?\d+)$/.exec(headers.get('range') ?? '') ?? []
+  if (last === '') throw new UnexpectedAnswer(`the upload's Range is ${headers.get('range')}`)
+  return last === '0' ? 0 : Number(last) + 1
+}
+
+export const manifestMediaType = 'application/vnd.oci.image.manifest.v1+json'
+
+/** An OCI image manifest of blobs that were pushed before. */
+export function imageManifest(config: Described, layers: Described[], note: string): Uint8Array {
+  const describe = (kind: string, { digest, size }: Described) => ({
+    mediaType: `application/vnd.oci.image.${kind}`,
+    digest,
+    size,
+  })
+  const manifest = {
+    schemaVersion: 2,
+    mediaType: manifestMediaType,
+    config: describe('config.v1+json', config),
+    layers: layers.map((layer) => describe('layer.v1.tar', layer)),
+    annotations: { note },
+  }
+  return new TextEncoder().encode(JSON.stringify(manifest))
+}
+
+export interface Described {
+  digest: string
+  size: number
+}

@@ -1,0 +1,49 @@
+import type { Answer, Registry, Sent } from '../registry.ts'
+import type { Ledger, Register, Value } from './ledger.ts'
+import type { Random } from './random.ts'
+import type { Sample, Samples } from './samples.ts'
+
+/** One of the clients that push at the same time. What is deleted is its own. */
+export interface Actor {
+  registry: Registry
+  ledger: Ledger
+  samples: Samples
+  random: Random
+  /** The repository that nobody else changes. */
+  repository: string
+  /** The repositories of all clients. */
+  repositories: string[]
+  /** A repository whose tags all clients move. */
+  shared: string
+}
+
+/** Something that a client does; it ends when it is answered, and fails when the registry is gone. */
+export type Act = (actor: Actor) => Promise<void>
+
+export interface Change {
+  register: Register
+  value: Value
+  only?: Value
+}
+
+/** Sends a request that changes something, and notes before and after what it may, and has, changed. */
+export async function change(
+  { registry, ledger }: Actor,
+  changes: Change[],
+  [method, path, sent]: [string, string, Sent?],
+  statuses: { done: number; refused?: number[] },
+): Promise<Answer> {
+  const writes = ledger.begin(changes)
+  const answer = await registry.expect([statuses.done, ...(statuses.refused ?? [])], method, path, sent)
+  if (answer.status === statuses.done) ledger.acknowledge(writes)
+  else ledger.refuse(writes)
+  return answer
+}
+
+/** Makes a blob's content, of a size that is mostly small. */
+export function makeSample({ samples, random, ledger }: Actor, bytesMax: number): Sample {
+  const size = 8 + random.below(random.chance(0.5) ? 4096 : bytesMax)
+  const sample = samples.make(random, size, random.chance(0.1) ? 'sha512' : 'sha256')
+  ledger.samples.set(sample.digest, sample)
+  return sample
+}

@@ -1,0 +1,51 @@
+import { Database } from 'bun:sqlite'
+import { existsSync } from 'node:fs'
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { isDigestOf } from './samples.ts'
+
+/**
+ * What is wrong in a data folder, whose server may run but has nothing to do: the database's own checks, a file for
+ * each blob that it names, and no file of an upload that it does not know.
+ *
+ * @param hashed blobs whose bytes need not be read again; those that were read are added
+ */
+export async function checkDataFolder(data: string, hashed: Set<string>): Promise<string[]> {
+  using database = new Database(join(data, 'cay.db'), { readonly: true })
+  const faults = checkDatabase(database)
+  const rows = database.query<{ digest: Uint8Array; size: number }, []>('select digest, size from blob').all()
+  for (const { digest, size } of rows) {
+    const hex = Buffer.from(digest).toString('hex')
+    const algorithm = digest.length === 64 ? 'sha512' : 'sha256'
+    faults.push(...(await checkBlob(join(data, 'blobs', algorithm, hex.slice(0, 2), hex), size, hashed)))
+  }
+  const known = database.query<{ id: string }, []>('select id from upload').all()
+  const ids = new Set(known.map(({ id }) => id))
+  for (const file of await readdir(join(data, 'uploads'))) {
+    if (!ids.has(file)) faults.push(`uploads/${file} has no row`)
+  }
+  return faults
+}
+
+/** What SQLite itself says of a database, and rows that name what is not there. */
+export function checkDatabase(database: Database): string[] {
+  const integrity = database.query<{ integrity_check: string }, []>('PRAGMA integrity_check').all()
+  const faults = integrity.map((row) => row.integrity_check).filter((message) => message !== 'ok')
+  const dangling = database.query('PRAGMA foreign_key_check').all()
+  faults.push(...dangling.map((row) => `foreign key: ${JSON.stringify(row)}`))
+  const bare = 'select count(*) as n from manifest where digest not in (select digest from manifest_bytes)'
+  const { n } = database.query<{ n: number }, []>(bare).get() ?? { n: 0 }
+  if (n > 0) faults.push(`${n} manifests have no bytes`)
+  return faults
+}
+
+async function checkBlob(file: string, size: number, hashed: Set<string>): Promise<string[]> {
+  if (!existsSync(file)) return [`${file} is missing`]
+  const actual = (await stat(file)).size
+  if (actual !== size) return [`${file} has ${actual} bytes, not ${size}`]
+  if (hashed.has(file)) return []
+  hashed.add(file)
+  const [algorithm, , hex] = file.split('/').slice(-3)
+  const bytes = await Bun.file(file).bytes()
+  return isDigestOf(`${algorithm}:${hex}`, bytes) ? [] : [`${file} has other bytes`]
+}

@@ -1,0 +1,46 @@
+import { createHash } from 'node:crypto'
+import type { Random } from './random.ts'
+
+/** Content of a blob: few numbers, from which its bytes can be made again. */
+export interface Sample {
+  digest: string
+  size: number
+  /** Where its bytes begin in the common ones. */
+  at: number
+  /** What makes it unlike all others. */
+  id: number
+}
+
+const commonBytes = 16 * 1024 * 1024
+
+/** Blobs of random bytes, none like another, without keeping each one's bytes. */
+export class Samples {
+  private readonly common: Uint8Array
+  private count = 0
+
+  constructor(random: Random) {
+    const words = new Uint32Array(commonBytes / 4)
+    for (let i = 0; i < words.length; i++) words[i] = random.below(2 ** 32)
+    this.common = new Uint8Array(words.buffer)
+  }
+
+  /** A new blob of `size` bytes, at least 8 and at most 8 MiB. */
+  make(random: Random, size: number, algorithm: 'sha256' | 'sha512' = 'sha256'): Sample {
+    const sample = { size, at: random.below(commonBytes / 2), id: ++this.count }
+    const hash = createHash(algorithm).update(this.bytes(sample)).digest('hex')
+    return { ...sample, digest: `${algorithm}:${hash}` }
+  }
+
+  /** The bytes of a blob. */
+  bytes({ size, at, id }: Omit<Sample, 'digest'>): Uint8Array {
+    const bytes = this.common.slice(at, at + size)
+    new DataView(bytes.buffer).setFloat64(0, id)
+    return bytes
+  }
+}
+
+/** Whether some bytes are those that a digest names. */
+export function isDigestOf(digest: string, bytes: Uint8Array): boolean {
+  const [algorithm = '', hex] = digest.split(':')
+  return createHash(algorithm).update(bytes).digest('hex') === hex
+}
