@@ -19,7 +19,11 @@ export class BodyReader {
   }
 
   /** Reads a body of at most `bytesMax` bytes and hands it to `use`; its memory counts until that has ended. */
-  async read<T>(request: Request, bytesMax: number, use: (bytes: Uint8Array) => Promise<T>): Promise<T> {
+  async read<T>(
+    request: Request,
+    bytesMax: number,
+    use: (bytes: Uint8Array<ArrayBuffer>) => Promise<T>,
+  ): Promise<T> {
     const declared = Number(request.headers.get('content-length') ?? bytesMax)
     if (declared > bytesMax) throw tooLarge(bytesMax)
     await this.take(declared)
@@ -30,7 +34,11 @@ export class BodyReader {
     }
   }
 
-  private async collect(request: Request, declared: number, bytesMax: number): Promise<Uint8Array> {
+  private async collect(
+    request: Request,
+    declared: number,
+    bytesMax: number,
+  ): Promise<Uint8Array<ArrayBuffer>> {
     const bytes = new Uint8Array(declared)
     let length = 0
     if (request.body === null) return bytes.subarray(0, 0)

@@ -104,7 +104,7 @@ function manifestInserts(db: Db) {
   return {
     manifest(repositoryId: number, digest: Buffer, call: ManifestPut): number {
       const { mediaType, artifactType = null, subject } = call.manifest
-      bytes.run({ digest, bytes: Buffer.from(call.bytes) })
+      bytes.run({ digest, bytes: Buffer.from(call.bytes.buffer, call.bytes.byteOffset, call.bytes.length) })
       const size = call.bytes.length
       const named = subject === undefined ? null : digestToBytes(subject)
       const values = { repositoryId, digest, mediaType, artifactType, subject: named, size, at: call.at }

@@ -20,7 +20,7 @@ export interface ManifestPut {
   sha256: Digest
   tags: Tag[]
   manifest: Omit<Manifest, 'annotations'>
-  bytes: Uint8Array
+  bytes: Uint8Array<ArrayBuffer>
   /** References of these roles need not be in the repository. */
   optionalRoles: ManifestReference['role'][]
   precondition: Precondition | undefined

@@ -49,7 +49,7 @@ export async function openMetadata(
     blobs: blobReads(db),
     referrers: referrerReads(db),
     uploads: uploadReads(db),
-    write: (name, args) => writer.call(name, args),
+    write: (name, args, moved) => writer.call(name, args, moved),
     onReplace: (listener) => {
       listeners.push(listener)
     },

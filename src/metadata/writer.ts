@@ -70,17 +70,22 @@ export class Writer {
     return opened.promise
   }
 
-  /** Runs one write. It is committed when the promise resolves, and has left no trace when it rejects. */
+  /**
+   * Runs one write. It is committed when the promise resolves, and has left no trace when it rejects.
+   *
+   * @param moved memory that goes to the thread with the arguments, instead of a copy; it is empty here afterwards
+   */
   call<N extends OperationName>(
     name: N,
     args: Parameters<Operations[N]>[0],
+    moved: ArrayBuffer[] = [],
   ): Promise<ReturnType<Operations[N]>> {
     if (this.failed) return Promise.reject(this.failed)
     if (this.waiting.size >= CALLS_WAITING_MAX) return Promise.reject(tooMany())
     const id = this.nextId++
     const { promise, resolve, reject } = Promise.withResolvers<never>()
     this.waiting.set(id, { resolve, reject })
-    this.post({ id, name, args })
+    this.post({ id, name, args }, moved)
     return promise
   }
 
@@ -94,8 +99,8 @@ export class Writer {
     this.worker.terminate()
   }
 
-  private post(message: ToWriter): void {
-    this.worker.postMessage(message)
+  private post(message: ToWriter, moved: ArrayBuffer[] = []): void {
+    this.worker.postMessage(message, moved)
   }
 
   private receive(message: FromWriter): void {

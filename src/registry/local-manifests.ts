@@ -15,6 +15,7 @@ const OPTIONAL_ROLES: Record<Sparse, ManifestReference['role'][]> = {
 
 /** The manifests of this data folder. */
 export function localManifests({ metadata, now, sparse }: LocalOptions, cache: ReadCache): Manifests {
+  const optionalRoles = OPTIONAL_ROLES[sparse]
   return {
     async get(repository, reference) {
       const name = formatReference(reference)
@@ -33,18 +34,23 @@ export function localManifests({ metadata, now, sparse }: LocalOptions, cache: R
       const sha256 = digestOf('sha256', bytes)
       const digest = reference.digest ?? sha256
       verifyDigest(digest, sha256, bytes)
-      await metadata.write('putManifest', {
-        caller,
-        at: now(),
-        repository,
-        digest,
-        sha256,
-        tags: reference.tag === undefined ? tags : [reference.tag],
-        manifest,
-        bytes,
-        optionalRoles: OPTIONAL_ROLES[sparse],
-        precondition,
-      })
+      const tagged = reference.tag === undefined ? tags : [reference.tag]
+      await metadata.write(
+        'putManifest',
+        {
+          caller,
+          at: now(),
+          repository,
+          digest,
+          sha256,
+          tags: tagged,
+          manifest,
+          bytes,
+          optionalRoles,
+          precondition,
+        },
+        [bytes.buffer],
+      )
       return { digest, subject: manifest.subject }
     },
 

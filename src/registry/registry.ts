@@ -44,7 +44,8 @@ export interface ManifestPush {
   tags: Tag[]
   /** The request's Content-Type, without parameters. */
   contentType: string | undefined
-  bytes: Uint8Array
+  /** Given away: the buffer is empty after the push. */
+  bytes: Uint8Array<ArrayBuffer>
   precondition?: Precondition | undefined
 }
 
