@@ -107,12 +107,15 @@ async function readFile(
   }
 }
 
+/** The values of a table and of those in it; an empty table that is no section of ours counts as a value. */
 function leaves(table: Record<string, unknown>, prefix: string): [string, unknown][] {
-  return Object.entries(table).flatMap(([key, value]): [string, unknown][] =>
-    typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? leaves(value as Record<string, unknown>, `${prefix}${key}.`)
-      : [[`${prefix}${key}`, value]],
-  )
+  return Object.entries(table).flatMap(([key, value]): [string, unknown][] => {
+    const name = `${prefix}${key}`
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return [[name, value]]
+    const isOurs = SETTINGS.some(({ path }) => path.startsWith(`${name}.`))
+    if (!isOurs && Object.keys(value).length === 0) return [[name, value]]
+    return leaves(value as Record<string, unknown>, `${name}.`)
+  })
 }
 
 function check(values: Record<string, unknown>, sources: Map<string, string>): Config {
