@@ -1,0 +1,11 @@
+import { checkOrder } from './durability/order.ts'
+
+/**
+ * `durability`: what is acknowledged is on disk before, a sync that fails is never acknowledged, and a slow disk does
+ * not slow pulls. Needs Debian's strace.
+ * @throws Error that names the first promise that is not kept
+ */
+export async function run(): Promise<void> {
+  if (!Bun.which('strace')) throw new Error('this needs strace: `apt-get install strace`')
+  for (const line of await checkOrder()) console.log(line)
+}

@@ -1,0 +1,126 @@
+import { sha256 } from '../clients/image.ts'
+import { imageManifest, manifestMediaType, Registry, type Sent } from '../registry.ts'
+import { parseTrace, type SystemCall, startTraced, type TracedServer } from './strace.ts'
+
+/** What a push costs in syncs: of the blob's file, of its folder, and of the database's log. */
+const syncsPerBlob = 3
+/** A manifest is a row: the sync of the database's log. So are a mount and a deletion. */
+const syncsPerManifest = 1
+/** An upload that only begins or grows is not acknowledged as stored. */
+const syncsPerUpload = 0
+
+const repository = 'durability/image'
+
+/** A request, the syncs that it costs, and what must have happened before its answer, in this order. */
+interface Step {
+  name: string
+  request: [method: string, path: string, sent?: Sent]
+  status: number
+  syncs: number
+  order: Event[]
+}
+
+/** A call to look for: its name, and what its arguments contain. */
+interface Event {
+  what: string
+  calls: string[]
+  argument: string
+}
+
+/**
+ * Records the system calls of pushes and deletions, and checks that each answer comes after what it acknowledges is
+ * on disk, and what that costs. Returns a line for each step.
+ */
+export async function checkOrder(): Promise<string[]> {
+  const calls = ['fsync', 'fdatasync', 'sync_file_range', 'msync', 'sync', 'syncfs']
+  const moves = ['rename', 'renameat', 'renameat2']
+  const sends = ['write', 'writev', 'sendto', 'sendmsg']
+  const trace = `trace=${[...calls, ...moves, ...sends].join(',')}`
+  await using traced = await startTraced(['-tt', '-y', '-s', '32', '-e', trace])
+  const steps = await play(traced)
+  const groups = groupByAnswer(parseTrace(await traced.finish()), steps.length)
+  return steps.map((step, i) => judge(step, groups[i] ?? []))
+}
+
+/** Sends the requests, one after the other. */
+async function play({ server, data }: TracedServer): Promise<Step[]> {
+  const registry = new Registry(server.address)
+  const bytes = crypto.getRandomValues(new Uint8Array(3 * 1024 * 1024))
+  const digest = sha256(bytes)
+  const manifest = imageManifest({ digest, size: bytes.length }, [], 'durability')
+  const hex = digest.slice('sha256:'.length)
+  const base = `/v2/${repository}`
+  const wal = { what: "the log's sync", calls: ['fsync', 'fdatasync'], argument: `${data}/cay.db-wal>` }
+  const row = { syncs: syncsPerManifest, order: [wal] }
+  const steps: Step[] = []
+  const send = async (step: Step) => {
+    steps.push(step)
+    return await registry.expect([step.status], ...step.request)
+  }
+  const upload = { syncs: syncsPerUpload, order: [] }
+  const begin: Step['request'] = ['POST', `${base}/blobs/uploads/`]
+  const begun = await send({ name: 'upload begun', request: begin, status: 202, ...upload })
+  const location = begun.headers.get('location') ?? ''
+  const chunk: Step['request'] = ['PATCH', location, { body: bytes }]
+  await send({ name: 'chunk appended', request: chunk, status: 202, ...upload })
+  await send({
+    name: 'blob pushed',
+    request: ['PUT', `${location}?digest=${digest}`],
+    status: 201,
+    syncs: syncsPerBlob,
+    order: [
+      { what: "the file's sync", calls: ['fdatasync', 'fsync'], argument: `${data}/uploads/` },
+      { what: 'the rename', calls: ['rename', 'renameat', 'renameat2'], argument: hex },
+      { what: "the folder's sync", calls: ['fsync'], argument: `${data}/blobs/sha256/${hex.slice(0, 2)}>` },
+      wal,
+    ],
+  })
+  const sent = { headers: { 'content-type': manifestMediaType }, body: manifest }
+  const put: Step['request'] = ['PUT', `${base}/manifests/latest`, sent]
+  await send({ name: 'manifest pushed', request: put, status: 201, ...row })
+  const mount = `/v2/durability/other/blobs/uploads/?mount=${digest}&from=${repository}`
+  await send({ name: 'blob mounted', request: ['POST', mount], status: 201, ...row })
+  const pull: Step['request'] = ['GET', `${base}/manifests/latest`]
+  await send({ name: 'manifest pulled', request: pull, status: 200, ...upload })
+  const gone: [string, string][] = [
+    ['tag', `${base}/manifests/latest`],
+    ['manifest', `${base}/manifests/${sha256(manifest)}`],
+    ['blob', `${base}/blobs/${digest}`],
+  ]
+  for (const [kind, path] of gone) {
+    await send({ name: `${kind} deleted`, request: ['DELETE', path], status: 202, ...row })
+  }
+  return steps
+}
+
+/** The calls that came before each answer and after the one before, then the answer's own. */
+function groupByAnswer(calls: SystemCall[], count: number): SystemCall[][] {
+  const ends = calls.flatMap((call, i) => (call.text.includes('"HTTP/1.1 ') ? [i + 1] : []))
+  if (ends.length !== count) throw new Error(`${ends.length} answers were recorded, not ${count}`)
+  return ends.map((end, i) => calls.slice(ends[i - 1] ?? 0, end).filter((call) => isOfStep(call, i)))
+}
+
+/** Before the first answer is the start of the server: its syncs are not the first request's. */
+function isOfStep({ text }: SystemCall, step: number): boolean {
+  return step > 0 || text.includes('"HTTP/1.1 ')
+}
+
+function judge({ name, status, syncs, order }: Step, calls: SystemCall[]): string {
+  const record = () => `\n${calls.map(({ text }) => text).join('\n')}`
+  const answer = calls.at(-1)
+  if (!answer?.text.includes(`"HTTP/1.1 ${status} `))
+    throw new Error(`${name}: no answer ${status}${record()}`)
+  let before: SystemCall | undefined
+  for (const { what, calls: names, argument } of order) {
+    const call = calls.find(({ name: called, text }) => names.includes(called) && text.includes(argument))
+    if (!call?.text.endsWith('= 0'))
+      throw new Error(`${name}: ${what} is missing before the answer${record()}`)
+    if (before && call.began <= before.ended) throw new Error(`${name}: ${what} comes too early${record()}`)
+    before = call
+  }
+  if (before && answer.began <= before.ended)
+    throw new Error(`${name}: the answer comes too early${record()}`)
+  const synced = calls.filter(({ name: called }) => called.includes('sync')).length
+  if (synced !== syncs) throw new Error(`${name}: ${synced} syncs, not ${syncs}${record()}`)
+  return `${name}: ${syncs} syncs${order.length ? `, ${order.map(({ what }) => what).join(', ')}, then ${status}` : ''}`
+}

@@ -1,0 +1,105 @@
+import { realpath, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { build } from '../build.ts'
+import { readLines } from '../command.ts'
+import { type Server, startServer } from '../server.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
+
+const attachSecondsMax = 20
+
+/** A server whose system calls are recorded. */
+export interface TracedServer extends AsyncDisposable {
+  server: Server
+  /** Its data folder, as system calls name it. */
+  data: string
+  /** Stops the server and returns what was recorded. */
+  finish(): Promise<string[]>
+}
+
+/**
+ * Starts the executable under strace, which looks at some calls only and lets all others pass at full speed.
+ * The server, not strace, is the process that is started: signals reach it.
+ */
+export async function startTraced(options: string[]): Promise<TracedServer> {
+  const resources = new AsyncDisposableStack()
+  const folder = resources.use(await temporaryFolder('strace'))
+  const data = join(await realpath(folder.path), 'data')
+  const executable = process.env.CAY_EXECUTABLE ?? (await build())
+  const [trace, wrapper] = [join(folder.path, 'trace'), join(folder.path, 'cay')]
+  const command = ['strace', '-D', '-f', '-q', '--seccomp-bpf', '-o', trace, ...options, executable]
+  await writeFile(wrapper, `#!/bin/sh\nexec ${command.join(' ')} "$@"\n`, { mode: 0o755 })
+  const server = resources.use(await startServer({ executable: wrapper, data }))
+  return {
+    server,
+    data,
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+    async finish() {
+      await server.stop()
+      return (await Bun.file(trace).text()).split('\n')
+    },
+  }
+}
+
+/**
+ * Makes system calls of a running server fail or wait until the end of the block that holds this by `await using`.
+ *
+ * @param injection what strace takes after `inject=`, for example `fsync:error=EIO`
+ * @param paths only calls on these files
+ */
+export async function afflict(
+  server: Server,
+  injection: string,
+  paths: string[] = [],
+): Promise<AsyncDisposable> {
+  const only = paths.flatMap((path) => ['-P', path])
+  const calls = injection.slice(0, injection.indexOf(':'))
+  const options = ['-f', '-o', '/dev/null', '-e', `trace=${calls}`, '-e', `inject=${injection}`, ...only]
+  const child = Bun.spawn(['strace', '-I', 'waiting', ...options, '-p', String(server.pid)], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  const attached = Promise.withResolvers<void>()
+  const said: string[] = []
+  const drained = readLines(child.stderr, (line) => {
+    said.push(line)
+    if (line.includes(' attached')) attached.resolve()
+  })
+  const fail = (why: string) => attached.reject(new Error(`strace ${why}: ${said.join('; ')}`))
+  const silent = setTimeout(() => fail('is silent'), attachSecondsMax * 1000)
+  child.exited.then(() => fail('has ended'))
+  await attached.promise.finally(() => clearTimeout(silent))
+  return {
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGINT')
+      await Promise.all([child.exited, drained])
+    },
+  }
+}
+
+/** A system call: between which lines of the record it began and ended. */
+export interface SystemCall {
+  name: string
+  /** The name with its arguments and what it returned. */
+  text: string
+  began: number
+  ended: number
+}
+
+/** The calls in a record, in the order in which they ended. One that another thread interrupted has two lines. */
+export function parseTrace(lines: string[]): SystemCall[] {
+  const unfinished = new Map<string, SystemCall>()
+  const calls: SystemCall[] = []
+  for (const [at, line] of lines.entries()) {
+    const [, thread = '', rest = ''] = /^(\d+) +(?:[\d:.]+ )?(.*)$/.exec(line) ?? []
+    const [, name] = /^(\w+)\(/.exec(rest) ?? []
+    const [, resumed] = /^<\.\.\. \w+ resumed>(.*)$/.exec(rest) ?? []
+    if (name !== undefined && rest.endsWith('<unfinished ...>')) {
+      unfinished.set(thread, { name, text: rest.slice(0, -'<unfinished ...>'.length), began: at, ended: at })
+    } else if (name !== undefined) {
+      calls.push({ name, text: rest, began: at, ended: at })
+    } else if (resumed !== undefined) {
+      const call = unfinished.get(thread)
+      if (call !== undefined) calls.push({ ...call, text: call.text + resumed, ended: at })
+    }
+  }
+  return calls
+}
