@@ -77,6 +77,8 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     port,
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     idleTimeout: CONNECTION_IDLE_SECONDS_MAX,
+    // Elysia shares a port with whoever has it; a second cay must be told that it is taken.
+    reusePort: false,
   })
   return {
     address: addressOf(app.server),

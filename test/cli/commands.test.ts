@@ -1,0 +1,123 @@
+import { beforeAll, describe, expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { build } from '../../scripts/build.ts'
+import { temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { loadConfig, SETTINGS } from '../../src/config.ts'
+import { version } from '../../src/version.ts'
+import { runCay } from '../support/run-cay.ts'
+
+beforeAll(async () => {
+  await build()
+}, 60_000)
+
+describe('cay', () => {
+  test('--version says the release and the commit', async () => {
+    const { code, output } = await runCay(['--version'])
+    expect(code).toBe(0)
+    expect(output).toMatch(
+      new RegExp(`^cay ${version.replaceAll('.', '\\.')} \\(([0-9a-f]{12}(-dirty)?|unknown)\\)\n$`),
+    )
+  })
+
+  test('help lists the commands', async () => {
+    for (const args of [['help'], ['--help']]) {
+      const { code, output, errors } = await runCay(args)
+      expect([code, errors]).toEqual([0, ''])
+      for (const command of ['serve', 'config', 'health', 'complete', 'help'])
+        expect(output).toContain(`  ${command} `)
+    }
+  })
+
+  test('help of serve has every setting with its flag, its variable and its default', async () => {
+    const { code, output } = await runCay(['help', 'serve'])
+    expect(code).toBe(0)
+    const words = output.replaceAll(/\s+/g, ' ')
+    for (const { flag, variable } of SETTINGS) {
+      expect(words).toContain(`${flag} <value>`)
+      expect(words).toContain(`${variable})`)
+    }
+    expect(words).toContain('default 86400')
+  })
+
+  test.each([[[]], [['nonsense']], [['serve', '--nonsense']], [['serve', 'x']], [['serve', '--listen']]])(
+    '%j is a mistake: it says what to do, and the code is 2',
+    async (args) => {
+      const { code, output, errors } = await runCay(args)
+      expect([code, output]).toEqual([2, ''])
+      expect(errors).toMatch(/Commands:|cay help lists the commands/)
+      expect(errors).not.toMatch(/at .*:\d+/)
+    },
+  )
+
+  test('completes its commands and flags in each shell', async () => {
+    for (const shell of ['bash', 'zsh', 'fish', 'powershell']) {
+      const { code, output } = await runCay(['complete', shell])
+      expect(code).toBe(0)
+      expect(output).toContain('cay')
+    }
+    const flags = await runCay(['complete', '--', 'serve', '--log'])
+    expect(flags.output).toMatch(/^--log-level\t.*\n--log-format\t/)
+    expect((await runCay(['complete', '--', ''])).output).toMatch(/^serve\t/m)
+  })
+
+  test.skipIf(Bun.which('bash') === null)('the script for bash is one that bash takes', async () => {
+    const { output } = await runCay(['complete', 'bash'])
+    const bash = Bun.spawnSync(['bash', '-n'], { stdin: Buffer.from(output) })
+    expect([bash.exitCode, bash.stderr.toString()]).toEqual([0, ''])
+  })
+})
+
+describe('cay config', () => {
+  test('prints what holds, in the form of cay.toml, which gives the same again', async () => {
+    await using folder = await temporaryFolder('config')
+    await Bun.write(join(folder.path, 'cay.toml'), '[lists]\npage-max = 7\n')
+    const env = { CAY_LOG_LEVEL: 'warn', CAY_PORT: 'tcp://10.0.0.1:80' }
+    const args = [
+      'config',
+      '--data',
+      folder.path,
+      '--uploads-digesters',
+      '3',
+      '--listen',
+      '127.0.0.1:1,[::1]:2',
+    ]
+    const { code, output, errors } = await runCay(args, env)
+    expect(code).toBe(0)
+    expect(errors).toBe('cay: the environment variable CAY_PORT is not a setting of cay\n')
+    expect(Bun.TOML.parse(output)).toMatchObject({
+      listen: ['127.0.0.1:1', '[::1]:2'],
+      data: folder.path,
+      log: { level: 'warn' },
+      lists: { 'page-max': 7 },
+      uploads: { digesters: 3 },
+    })
+    const file = join(folder.path, 'printed.toml')
+    await Bun.write(file, output)
+    const { config } = await loadConfig({ flags: {}, file, environment: {} })
+    expect(config).toMatchObject({
+      data: folder.path,
+      lists: { pageMax: 7 },
+      uploads: { digesters: 3 },
+      log: { level: 'warn' },
+    })
+  })
+
+  test.each([
+    [
+      ['--lists-page-max', 'x'],
+      {},
+      'cay: lists.page-max (from --lists-page-max) is "x": expected a whole number from 1 to 100000\n',
+    ],
+    [
+      [],
+      { CAY_LOG_LEVEL: 'loud' },
+      'cay: log.level (from CAY_LOG_LEVEL) is "loud": expected debug | info | warn | error\n',
+    ],
+    [['--config', '/nonexistent/a.toml'], {}, 'cay: there is no configuration file /nonexistent/a.toml\n'],
+  ])('%j %j: one line says what is wrong, and the code is 2', async (args, env, message) => {
+    for (const command of ['config', 'serve', 'health']) {
+      const ended = await runCay([command, '--data', '/nonexistent', ...args], env as Record<string, string>)
+      expect(ended).toEqual({ code: 2, output: '', errors: message })
+    }
+  })
+})

@@ -1,0 +1,21 @@
+import { build } from '../../scripts/build.ts'
+
+export interface Ended {
+  code: number
+  output: string
+  errors: string
+}
+
+/** Runs the executable to its end, in an environment of which nothing is inherited but what is given. */
+export async function runCay(args: string[], env: Record<string, string> = {}): Promise<Ended> {
+  const child = Bun.spawn([process.env.CAY_EXECUTABLE ?? (await build()), ...args], {
+    env: { PATH: process.env.PATH ?? '', HOME: '/nonexistent', ...env },
+    stdin: 'ignore',
+    stdout: 'pipe',
+    stderr: 'pipe',
+    timeout: 20_000,
+    killSignal: 'SIGKILL',
+  })
+  const [output, errors, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited])
+  return { code, output, errors }
+}
