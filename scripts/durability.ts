@@ -1,3 +1,4 @@
+import { checkFailingDisk } from './durability/failing-disk.ts'
 import { checkOrder } from './durability/order.ts'
 
 /**
@@ -8,4 +9,5 @@ import { checkOrder } from './durability/order.ts'
 export async function run(): Promise<void> {
   if (!Bun.which('strace')) throw new Error('this needs strace: `apt-get install strace`')
   for (const line of await checkOrder()) console.log(line)
+  for (const line of await checkFailingDisk()) console.log(line)
 }

@@ -1,0 +1,136 @@
+import { Database } from 'bun:sqlite'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { sha256 } from '../clients/image.ts'
+import { imageManifest, Registry, sizeOf } from '../registry.ts'
+import { type Server, startServer } from '../server.ts'
+import { checkDatabase } from '../soak/data-folder.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
+import { afflict } from './strace.ts'
+
+const repository = 'durability/failing'
+const blobBytes = 3 * 1024 * 1024
+
+interface Patient {
+  server: Server
+  registry: Registry
+  data: string
+}
+
+interface Blob {
+  bytes: Uint8Array
+  digest: string
+  /** Where its upload goes on, and the upload's file. */
+  location: string
+  file: string
+  /** Where the blob's file will be. */
+  folder: string
+}
+
+/**
+ * Makes the system calls of a push fail one after the other: nothing is acknowledged or visible then, the upload says
+ * what it has, and goes on when the disk works again. Returns a line for each failure.
+ */
+export async function checkFailingDisk(): Promise<string[]> {
+  await using folder = await temporaryFolder('failing')
+  const data = join(folder.path, 'data')
+  await mkdir(data)
+  const lines: string[] = []
+  {
+    await using server = await startServer({ data })
+    const patient = { server, registry: new Registry(server.address), data }
+    lines.push(await failWrite(patient))
+    lines.push(await failClose(patient, "the file's sync", 'fdatasync:error=EIO', ({ file }) => [file], 500))
+    lines.push(
+      await failClose(patient, "the folder's sync", 'fsync:error=EIO', ({ folder }) => [folder], 500),
+    )
+    lines.push(await failClose(patient, 'the rename', 'rename:error=ENOSPC', () => [], 507))
+    const log = () => [join(data, 'cay.db-wal')]
+    lines.push(await failClose(patient, "the log's sync", 'fsync,fdatasync:error=EIO', log, 500))
+    lines.push(await failClose(patient, "the log's write", 'pwrite64:error=ENOSPC', log, 507))
+    lines.push(await failManifest(patient, "the log's sync", 'fsync,fdatasync:error=EIO', 500))
+    lines.push(await failManifest(patient, "the log's write", 'pwrite64:error=ENOSPC', 507))
+    lines.push(await withoutHardLinks(patient))
+  }
+  using database = new Database(join(data, 'cay.db'), { readonly: true })
+  const faults = checkDatabase(database)
+  if (faults.length > 0) throw new Error(`the database is harmed:\n${faults.join('\n')}`)
+  return lines
+}
+
+/** A chunk that cannot be written is refused; the upload has what came before, and goes on from there. */
+async function failWrite({ server, registry, data }: Patient): Promise<string> {
+  const blob = await begin(registry, data)
+  const half = blobBytes / 2
+  await registry.append(blob.location, blob.bytes.subarray(0, half))
+  {
+    await using _ = await afflict(server, 'pwrite64:error=ENOSPC', [blob.file])
+    await registry.expect([507], 'PATCH', blob.location, { body: blob.bytes.subarray(half) })
+  }
+  const size = sizeOf(await registry.expect([204], 'GET', blob.location))
+  if (size !== half) throw new Error(`after a write that failed the upload has ${size} bytes, not ${half}`)
+  await registry.closeUpload(blob.location, blob.digest, blob.bytes.subarray(half))
+  await pull(registry, blob)
+  return 'a write of a chunk fails: 507, the upload goes on'
+}
+
+/** An upload whose last step fails is not there; it goes on from what its status says. */
+async function failClose(
+  { server, registry, data }: Patient,
+  what: string,
+  injection: string,
+  paths: (blob: Blob) => string[],
+  status: number,
+): Promise<string> {
+  const blob = await begin(registry, data)
+  await registry.append(blob.location, blob.bytes)
+  {
+    await using _ = await afflict(server, injection, paths(blob))
+    await registry.expect([status], 'PUT', `${blob.location}?digest=${blob.digest}`)
+    await registry.expect([404], 'HEAD', `/v2/${repository}/blobs/${blob.digest}`)
+  }
+  await registry.expect([404], 'HEAD', `/v2/${repository}/blobs/${blob.digest}`)
+  const size = sizeOf(await registry.expect([204], 'GET', blob.location))
+  await registry.closeUpload(blob.location, blob.digest, blob.bytes.subarray(size))
+  await pull(registry, blob)
+  return `${what} of a blob fails: ${status}, not there, the upload goes on from byte ${size} of ${blobBytes}`
+}
+
+async function failManifest({ server, registry }: Patient, what: string, injection: string, status: number) {
+  const bytes = crypto.getRandomValues(new Uint8Array(64))
+  const digest = sha256(bytes)
+  await registry.pushBlob(repository, digest, bytes)
+  const manifest = imageManifest({ digest, size: bytes.length }, [], what)
+  const path = `/v2/${repository}/manifests/${sha256(manifest)}`
+  {
+    await using _ = await afflict(server, injection)
+    await registry.expect([status], 'PUT', path, { body: manifest })
+    await registry.expect([404], 'GET', path)
+    await registry.expect([200], 'GET', `/v2/${repository}/blobs/${digest}`)
+  }
+  await registry.expect([404], 'GET', path)
+  await registry.pushManifest(repository, 'latest', manifest)
+  return `${what} of a manifest fails: ${status}, not there, then pushed again`
+}
+
+async function withoutHardLinks({ server, registry, data }: Patient): Promise<string> {
+  const blob = await begin(registry, data)
+  await using _ = await afflict(server, 'link,linkat:error=EPERM')
+  await registry.append(blob.location, blob.bytes)
+  await registry.closeUpload(blob.location, blob.digest)
+  await pull(registry, blob)
+  return 'the file system has no hard links: pushed all the same'
+}
+
+async function begin(registry: Registry, data: string): Promise<Blob> {
+  const bytes = crypto.getRandomValues(new Uint8Array(blobBytes))
+  const digest = sha256(bytes)
+  const location = await registry.startUpload(repository)
+  const file = join(data, 'uploads', location.split('/').at(-1) ?? '')
+  return { bytes, digest, location, file, folder: join(data, 'blobs/sha256', digest.slice(7, 9)) }
+}
+
+async function pull(registry: Registry, { digest }: Blob): Promise<void> {
+  const { bytes } = await registry.expect([200], 'GET', `/v2/${repository}/blobs/${digest}`)
+  if (sha256(bytes) !== digest) throw new Error(`${digest} is served with other bytes`)
+}
