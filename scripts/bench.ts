@@ -1,0 +1,69 @@
+import { cpus } from 'node:os'
+import { parseArgs } from 'node:util'
+import type { Bench, Case, Scale } from './bench/case.ts'
+import { downloadCases } from './bench/downloads.ts'
+import { lifetimeCases } from './bench/lifetime.ts'
+import { bringPeers } from './bench/peers.ts'
+import { pushCases } from './bench/pushes.ts'
+import { RandomFile } from './bench/random-file.ts'
+import { renderCase, renderTargets } from './bench/report.ts'
+import { smallRequestCases } from './bench/small-requests.ts'
+import { temporaryFolder } from './temporary-folder.ts'
+
+const mebibyte = 1024 * 1024
+const cases: Case[] = [...smallRequestCases, ...downloadCases, ...pushCases, ...lifetimeCases]
+
+const full: Scale = {
+  bigBytes: 1024 * mebibyte,
+  layerBytes: 10 * mebibyte,
+  peakBytes: 100 * mebibyte,
+  seconds: 2,
+  repositories: 10_000,
+}
+
+const quick: Scale = {
+  bigBytes: 256 * mebibyte,
+  layerBytes: 2 * mebibyte,
+  peakBytes: 16 * mebibyte,
+  seconds: 1,
+  repositories: 1000,
+}
+
+const usage = `usage: bench [--only ${cases.map(({ name }) => name).join('|')}]... [--rounds 5] [--quick]`
+
+/**
+ * `bench [--only <case>]... [--rounds 5] [--quick]`: measures cay beside Debian's docker-registry, distribution 3.1 and
+ * nginx on this machine, in turns, and prints how they compare and which targets are reached. On two cores the load
+ * shares them with the server, so that only ratios of one run say something. Needs Linux.
+ */
+export async function run(args: string[]): Promise<void> {
+  const options = {
+    only: { type: 'string', multiple: true },
+    rounds: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+  } as const
+  const { values } = parseArgs({ args, options })
+  const rounds = Number(values.rounds ?? (values.quick ? 3 : 5))
+  const chosen = cases.filter(({ name }) => values.only?.includes(name) ?? true)
+  if (
+    !Number.isInteger(rounds) ||
+    rounds < 1 ||
+    (values.only && chosen.length !== new Set(values.only).size)
+  ) {
+    throw new Error(usage)
+  }
+  const scale = values.quick ? quick : full
+  const executables = await bringPeers()
+  await using folder = await temporaryFolder('bench')
+  // A push of another round begins further on in the file.
+  const random = RandomFile.make(folder.path, scale.bigBytes + (64 + rounds) * mebibyte)
+  const bench: Bench = { executables, folder: folder.path, random, rounds, scale }
+  console.log(`${cpus().length} cores of ${cpus()[0]?.model}, medians of ${rounds} rounds\n`)
+  const targets: string[] = []
+  for (const measured of chosen) {
+    const rows = await measured.run(bench)
+    console.log(`${renderCase(measured, scale, rows)}\n`)
+    targets.push(...renderTargets(measured, rows))
+  }
+  console.log(targets.join('\n'))
+}

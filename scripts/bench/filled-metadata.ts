@@ -1,0 +1,58 @@
+import { Database } from 'bun:sqlite'
+import { join } from 'node:path'
+import { type Executables, startPeer } from './peers.ts'
+
+const tagsARepository = 100
+const tagsAManifest = 10
+const manifestBytes = 600
+
+/** Makes a data folder with so many repositories of 100 tags, each tag with its history, in one transaction. */
+export async function fillMetadata(
+  executables: Executables,
+  data: string,
+  repositories: number,
+): Promise<void> {
+  {
+    await using _ = await startPeer(executables, 'cay', data)
+  }
+  const database = new Database(join(data, 'cay.db'))
+  const tags = repositories * tagsARepository
+  const manifests = tags / tagsAManifest
+  const rows = {
+    repositories,
+    manifests,
+    tags,
+    tagsARepository,
+    tagsAManifest,
+    manifestBytes,
+    now: Date.now(),
+  }
+  database.transaction(() => {
+    for (const sql of statements) database.query(sql).run(only(rows, sql))
+  })()
+  database.run('PRAGMA wal_checkpoint(TRUNCATE)')
+  database.close()
+}
+
+const numbers = (count: string) =>
+  `WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ${count})`
+
+const statements = [
+  `${numbers('$repositories')} INSERT INTO repository (name, created_at)
+    SELECT printf('team-%d/app-%d', i % 100, i), $now FROM n`,
+  `${numbers('$manifests')} INSERT INTO manifest (id, repository_id, digest, media_type, size, pushed_at)
+    SELECT i + 1, i * $tagsAManifest / $tagsARepository + 1, randomblob(32),
+      'application/vnd.oci.image.manifest.v1+json', $manifestBytes, $now FROM n`,
+  'INSERT INTO manifest_bytes (digest, bytes) SELECT digest, randomblob($manifestBytes) FROM manifest',
+  `${numbers('$tags')} INSERT INTO tag (repository_id, name, manifest_id, digest, updated_at)
+    SELECT repository_id, printf('v1.%d', i % $tagsARepository), id, digest, $now
+    FROM n JOIN manifest ON id = i / $tagsAManifest + 1`,
+  `INSERT INTO tag_history (repository_id, name, digest, at, address, request_id)
+    SELECT repository_id, name, digest, updated_at, '127.0.0.1', 'bench' FROM tag`,
+]
+
+/** The parameters that a statement names. */
+function only(rows: Record<string, number>, sql: string): Record<string, number> {
+  const named = Object.entries(rows).filter(([name]) => new RegExp(`\\$${name}\\b`).test(sql))
+  return Object.fromEntries(named.map(([name, value]) => [`$${name}`, value]))
+}

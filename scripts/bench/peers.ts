@@ -1,0 +1,148 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { build } from '../build.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
+import { bringTools } from '../toolchain.ts'
+import { type ProcessUsage, processUsage } from './process-usage.ts'
+
+const startSecondsMax = 30
+const stopSecondsMax = 30
+
+/** Who is measured: cay, Debian's distribution 2.8, distribution 3.1, and nginx with the same bytes as files. */
+export type PeerName = 'cay' | 'docker-registry' | 'distribution' | 'nginx'
+
+export const registries = ['cay', 'distribution', 'docker-registry'] as const
+
+/** A server that runs. `await using` stops it and deletes what it was given a temporary folder for. */
+export interface Peer extends AsyncDisposable {
+  name: PeerName
+  port: number
+  /** Its folder: of a registry its data, of nginx the files that it serves. */
+  data: string
+  /** How long it took from its start to its first answer. */
+  startMilliseconds: number
+  usage(): ProcessUsage
+}
+
+/** Where each server's executable is. */
+export type Executables = Record<PeerName, string>
+
+/** Builds cay (or takes `$CAY_EXECUTABLE`) and brings its peers to this machine. */
+export async function bringPeers(): Promise<Executables> {
+  const tools = await bringTools(['docker-registry', 'registry', 'nginx'])
+  return {
+    cay: process.env.CAY_EXECUTABLE ?? (await build()),
+    'docker-registry': tools['docker-registry'] ?? '',
+    distribution: tools.registry ?? '',
+    nginx: tools.nginx ?? '',
+  }
+}
+
+/**
+ * Starts a server on a free port of loopback and waits for its first answer.
+ * @param data the folder of a registry's data, which is then kept; without it a temporary one
+ * @throws Error with what it printed, when it ends instead
+ */
+export async function startPeer(executables: Executables, name: PeerName, data?: string): Promise<Peer> {
+  const folder = await temporaryFolder(`bench-${name}`)
+  const setup = { port: freePort(), folder: folder.path, data: data ?? join(folder.path, 'data') }
+  await mkdir(setup.data, { recursive: true })
+  const command = [executables[name], ...(await argumentsOf[name](setup))]
+  const log = join(folder.path, 'log')
+  const env = { PATH: process.env.PATH ?? '', HOME: folder.path, OTEL_TRACES_EXPORTER: 'none' }
+  const began = performance.now()
+  const child = Bun.spawn(command, { env, stdin: 'ignore', stdout: Bun.file(log), stderr: Bun.file(log) })
+  const stop = async () => {
+    child.kill('SIGTERM')
+    const force = setTimeout(() => child.kill('SIGKILL'), stopSecondsMax * 1000)
+    await child.exited
+    clearTimeout(force)
+    await folder[Symbol.asyncDispose]()
+  }
+  while (!(await answers(setup.port))) {
+    if (child.exitCode === null && performance.now() - began < startSecondsMax * 1000) continue
+    const printed = await Bun.file(log).text()
+    await stop()
+    throw new Error(`${command.join(' ')} does not answer\n${printed}`)
+  }
+  const startMilliseconds = performance.now() - began
+  const usage = () => processUsage(child.pid)
+  return { name, port: setup.port, data: setup.data, startMilliseconds, usage, [Symbol.asyncDispose]: stop }
+}
+
+/** Starts several servers, to be measured in turns. */
+export async function startPeers(executables: Executables, names: readonly PeerName[]) {
+  await using stack = new AsyncDisposableStack()
+  const peers: Peer[] = []
+  for (const name of names) peers.push(stack.use(await startPeer(executables, name)))
+  const started = stack.move()
+  return { peers, [Symbol.asyncDispose]: () => started.disposeAsync() }
+}
+
+interface Setup {
+  port: number
+  folder: string
+  data: string
+}
+
+const argumentsOf: Record<PeerName, (setup: Setup) => Promise<string[]>> = {
+  cay: async ({ port, data }) => ['serve', '--listen', `127.0.0.1:${port}`, '--data', data],
+  'docker-registry': registryArguments,
+  distribution: registryArguments,
+  nginx: async (setup) => {
+    const config = join(setup.folder, 'nginx.conf')
+    await writeFile(config, nginxConfig(setup))
+    return ['-c', config, '-e', join(setup.folder, 'error.log')]
+  },
+}
+
+async function registryArguments({ folder, port, data }: Setup): Promise<string[]> {
+  const config = join(folder, 'config.yml')
+  const text = `version: 0.1
+log: { level: error, accesslog: { disabled: true } }
+storage:
+  cache: { blobdescriptor: inmemory }
+  delete: { enabled: true }
+  filesystem: { rootdirectory: ${data} }
+http: { addr: 127.0.0.1:${port} }
+`
+  await writeFile(config, text)
+  return ['serve', config]
+}
+
+function nginxConfig({ folder, port, data }: Setup): string {
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+  return `daemon off;
+worker_processes 1;
+${process.getuid?.() === 0 ? 'user root;' : ''}
+pid ${folder}/nginx.pid;
+error_log ${folder}/error.log;
+events { worker_connections 1024; }
+http {
+  access_log off;
+  sendfile on;
+  tcp_nopush on;
+  keepalive_requests 1000000000;
+  default_type application/octet-stream;
+  ${temporary.map((kind) => `${kind}_temp_path ${folder}/${kind};`).join('\n  ')}
+  server { listen 127.0.0.1:${port}; root ${data}; }
+}
+`
+}
+
+function freePort(): number {
+  const listener = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } })
+  listener.stop(true)
+  return listener.port
+}
+
+async function answers(port: number): Promise<boolean> {
+  try {
+    const response = await fetch(`http://127.0.0.1:${port}/v2/`, { keepalive: false })
+    await response.bytes()
+    return true
+  } catch {
+    await Bun.sleep(1)
+    return false
+  }
+}

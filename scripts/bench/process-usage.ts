@@ -1,0 +1,51 @@
+import { readFileSync } from 'node:fs'
+
+/** Linux counts processor time for /proc in hundredths of a second. */
+const ticksASecond = 100
+
+/** What a server has used: the process and its children together. */
+export interface ProcessUsage {
+  /** User and system time since it began. */
+  cpuSeconds: number
+  rssBytes: number
+  /** The most that it ever had (VmHWM). */
+  peakRssBytes: number
+}
+
+/** Reads from /proc what a process and its children use now. */
+export function processUsage(pid: number): ProcessUsage {
+  const sum = ownUsage(pid)
+  for (const child of childrenOf(pid)) {
+    const { cpuSeconds, rssBytes, peakRssBytes } = processUsage(child)
+    sum.cpuSeconds += cpuSeconds
+    sum.rssBytes += rssBytes
+    sum.peakRssBytes += peakRssBytes
+  }
+  return sum
+}
+
+/** How many bytes the loopback interface has carried since the machine started. */
+export function loopbackBytes(): number {
+  return Number(readFileSync('/sys/class/net/lo/statistics/rx_bytes', 'utf8'))
+}
+
+function ownUsage(pid: number): ProcessUsage {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  const [utime = 0, stime = 0] = fields.slice(11, 13).map(Number)
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+  return {
+    cpuSeconds: (utime + stime) / ticksASecond,
+    rssBytes: kilobytes(status, 'VmRSS') * 1024,
+    peakRssBytes: kilobytes(status, 'VmHWM') * 1024,
+  }
+}
+
+function childrenOf(pid: number): number[] {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
+  return children === '' ? [] : children.split(' ').map(Number)
+}
+
+function kilobytes(status: string, field: string): number {
+  return Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? 0)
+}

@@ -1,0 +1,59 @@
+import { type Bench, type Case, relative } from './case.ts'
+import { inTurns, observe, type Row } from './measurement.ts'
+import { registries, startPeers } from './peers.ts'
+import { imageOf, publishImage } from './push.ts'
+import { requestLoad } from './request-load.ts'
+
+const connections = 32
+const smallBytes = 1024
+const warmUpSeconds = 0.5
+
+/** Pulls' small requests: what a client asks for that already has most of an image. */
+export const smallRequestCases: Case[] = [
+  {
+    name: 'manifest-get',
+    title: () => `manifest GET by tag, ${connections} connections`,
+    unit: 'req/s',
+    reference: 'nginx',
+    targets: [relative('at least', 0.6)],
+    run: (bench) => measure(bench, 'GET', 'manifest'),
+  },
+  {
+    name: 'blob-head',
+    title: () => `blob HEAD, ${connections} connections`,
+    unit: 'req/s',
+    reference: 'nginx',
+    targets: [relative('at least', 0.6)],
+    run: (bench) => measure(bench, 'HEAD', 'layer'),
+  },
+  {
+    name: 'small-blob-get',
+    title: () => `GET of a blob of 1 KiB, ${connections} connections`,
+    unit: 'req/s',
+    reference: 'nginx',
+    targets: [relative('at least', 0.45)],
+    run: (bench) => measure(bench, 'GET', 'layer'),
+  },
+]
+
+async function measure(
+  { executables, random, rounds, scale }: Bench,
+  method: 'GET' | 'HEAD',
+  what: 'manifest' | 'layer',
+): Promise<Row[]> {
+  await using started = await startPeers(executables, [...registries, 'nginx'])
+  const [config, layer] = random.pieces(2, smallBytes)
+  const image = imageOf(config!, layer!)
+  const contestants = []
+  for (const peer of started.peers) {
+    const paths = await publishImage(peer, 'bench/small', image)
+    const request = { port: peer.port, method, path: paths[what], connections }
+    await requestLoad({ ...request, seconds: warmUpSeconds })
+    const load = async () => {
+      const { requestsPerSecond: value, p50, p99 } = await requestLoad({ ...request, seconds: scale.seconds })
+      return { value, p50, p99 }
+    }
+    contestants.push({ name: peer.name, measure: () => observe(peer, load) })
+  }
+  return await inTurns(contestants, rounds)
+}
