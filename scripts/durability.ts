@@ -1,5 +1,6 @@
 import { checkFailingDisk } from './durability/failing-disk.ts'
 import { checkOrder } from './durability/order.ts'
+import { checkSlowDisk } from './durability/slow-disk.ts'
 
 /**
  * `durability`: what is acknowledged is on disk before, a sync that fails is never acknowledged, and a slow disk does
@@ -10,4 +11,5 @@ export async function run(): Promise<void> {
   if (!Bun.which('strace')) throw new Error('this needs strace: `apt-get install strace`')
   for (const line of await checkOrder()) console.log(line)
   for (const line of await checkFailingDisk()) console.log(line)
+  console.log(await checkSlowDisk())
 }

@@ -64,7 +64,7 @@ async function begin(folder: TemporaryFolder, seed: number): Promise<Soak> {
   const random = new Random(seed)
   return {
     data: folder.path,
-    executable: await build(),
+    executable: process.env.CAY_EXECUTABLE ?? (await build()),
     random,
     samples: new Samples(random.fork()),
     ledger: new Ledger(),
