@@ -2,9 +2,9 @@ import type { Caller } from '../metadata/caller.ts'
 import type { Digest } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import { OffsetError, type Upload } from '../storage/blob-store.ts'
+import type { Upload, UploadBody } from '../storage/blob-store.ts'
 import type { LocalOptions } from './local-registry.ts'
-import type { UploadBody, Uploads } from './registry.ts'
+import type { Uploads } from './registry.ts'
 
 /** The uploads of this data folder: a row each, and a file that holds what came. */
 export function localUploads({ metadata, uploads, now }: LocalOptions): Uploads {
@@ -16,16 +16,17 @@ export function localUploads({ metadata, uploads, now }: LocalOptions): Uploads 
       `${repository} has no upload ${JSON.stringify(id)}: start a new one`,
     )
   }
-  const append = async (upload: Upload, { stream, offset }: UploadBody): Promise<number> => {
-    if (stream !== null) return await uploads.append(upload, stream, offset)
-    const { size } = await uploads.stat(upload)
-    if (offset !== undefined && offset !== size) throw new OffsetError(size, offset)
-    return size
-  }
-  const publish = async (caller: Caller, repository: RepositoryName, upload: Upload, digest: Digest) => {
-    const { size } = await uploads.commit(upload, digest)
+  const publish = async (
+    caller: Caller,
+    repository: RepositoryName,
+    upload: Upload,
+    digest: Digest,
+    body: UploadBody,
+  ) => {
+    const { size } = await uploads.commit(upload, digest, body)
     await metadata.write('linkBlob', { caller, at: now(), repository, digest, size, uploadId: upload.id })
-    await uploads.cancel(upload).catch(() => {})
+    // The client need not wait for this; what a crash leaves of it goes at the next start.
+    uploads.cancel(upload).catch(() => {})
   }
   return {
     async start(caller, repository, algorithm) {
@@ -41,20 +42,17 @@ export function localUploads({ metadata, uploads, now }: LocalOptions): Uploads 
     },
 
     async append(repository, id, body) {
-      return { id, size: await append(get(repository, id), body) }
+      return { id, size: await uploads.append(get(repository, id), body) }
     },
 
     async commit(caller, repository, id, digest, body) {
-      const upload = get(repository, id)
-      if (body.stream !== null || body.offset !== undefined) await append(upload, body)
-      await publish(caller, repository, upload, digest)
+      await publish(caller, repository, get(repository, id), digest, body)
     },
 
     async put(caller, repository, digest, body) {
       const upload = uploads.start(digest.startsWith('sha512:') ? 'sha512' : 'sha256')
       try {
-        await append(upload, body)
-        await publish(caller, repository, upload, digest)
+        await publish(caller, repository, upload, digest, body)
       } catch (error) {
         await uploads.cancel(upload).catch(() => {})
         throw error

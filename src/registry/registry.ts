@@ -3,7 +3,7 @@ import type { Precondition } from '../metadata/tags.ts'
 import type { Digest, DigestAlgorithm } from '../oci/digest.ts'
 import type { ByteRange } from '../oci/range.ts'
 import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
-import type { BlobBody } from '../storage/blob-store.ts'
+import type { BlobBody, UploadBody } from '../storage/blob-store.ts'
 import type { Identity } from './access.ts'
 
 /** What /v2 needs of a registry. A registry that only pulls has no uploads. */
@@ -98,12 +98,6 @@ export interface UploadState {
   id: string
   /** Bytes. */
   size: number
-}
-
-export interface UploadBody {
-  stream: ReadableStream<Uint8Array> | null
-  /** Where the chunk begins, when the client says so. */
-  offset?: number | undefined
 }
 
 export interface Tags {

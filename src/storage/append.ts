@@ -1,6 +1,6 @@
 import { registryError } from '../oci/error.ts'
-import type { DigesterClient } from './digester-client.ts'
-import type { SlotPool } from './slot-pool.ts'
+import type { DigesterClient, UploadFile } from './digester-client.ts'
+import type { FilledSlot, SlotPool } from './slot-pool.ts'
 
 /** Slots of one upload that may be with its digester at once. */
 const SLOTS_IN_FLIGHT_MAX = 8
@@ -8,7 +8,7 @@ const SLOTS_IN_FLIGHT_MAX = 8
 export interface AppendOptions {
   pool: SlotPool
   digester: DigesterClient
-  upload: string
+  upload: UploadFile
   /** Bytes that may still come. */
   bytesMax: number
   /** A body that brings nothing for so long is given up. */
@@ -18,16 +18,29 @@ export interface AppendOptions {
 }
 
 /**
- * Brings a body through the pool to its digester. Resolves when all of it is in the file; rejects with what went
- * wrong first, and then, too, all that came before is in the file.
+ * Brings a body through the pool to its digester. Resolves when all of it is in the file, but for the tail where one
+ * is asked for; rejects with what went wrong first, and then, too, all that came before is in the file.
  */
-export async function appendBody(body: ReadableStream<Uint8Array>, options: AppendOptions): Promise<void> {
+export async function appendBody(
+  body: ReadableStream<Uint8Array>,
+  options: AppendOptions,
+  keepFilledSlot = false,
+): Promise<FilledSlot | undefined> {
   const sender = new SlotSender(options)
   try {
     await readBody(body, sender, options)
-  } finally {
+  } catch (error) {
     await sender.finish()
+    throw error
   }
+  const tail = keepFilledSlot ? sender.detach() : undefined
+  try {
+    await sender.finish()
+  } catch (error) {
+    if (tail) options.pool.give(tail.slot)
+    throw error
+  }
+  return tail
 }
 
 async function readBody(body: ReadableStream<Uint8Array>, sender: SlotSender, options: AppendOptions) {
@@ -112,6 +125,15 @@ class SlotSender {
     }
   }
 
+  /** Takes away the slot that is not sent yet. */
+  detach(): FilledSlot | undefined {
+    const { slot, filled } = this
+    if (slot === undefined) return undefined
+    this.options.pool.release(this.send)
+    this.slot = undefined
+    return { slot, length: filled }
+  }
+
   /** Sends what is left and waits for all of it; throws what went wrong. */
   async finish(): Promise<void> {
     this.sendSlot()
@@ -122,24 +144,22 @@ class SlotSender {
   private async takeSlot(): Promise<void> {
     while (this.inFlight.size >= SLOTS_IN_FLIGHT_MAX) await Promise.race(this.inFlight)
     this.slot = await this.options.pool.take()
+    this.filled = 0
     this.options.pool.hold(this.send)
   }
 
   private sendSlot(): void {
-    const { slot, filled } = this
-    if (slot === undefined) return
+    const tail = this.detach()
+    if (tail === undefined) return
     const { pool, digester, upload } = this.options
-    pool.release(this.send)
-    this.slot = undefined
-    this.filled = 0
     const sent = digester
-      .write(upload, slot, filled)
-      .then(() => this.options.onWritten(filled))
+      .write(upload, tail)
+      .then(() => this.options.onWritten(tail.length))
       .catch((error) => {
         this.failure ??= error
       })
       .finally(() => {
-        pool.give(slot)
+        pool.give(tail.slot)
         this.inFlight.delete(sent)
       })
     this.inFlight.add(sent)

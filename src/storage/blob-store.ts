@@ -29,6 +29,13 @@ export interface Upload {
   algorithm: DigestAlgorithm
 }
 
+/** What is appended to an upload; a stream of null adds nothing. */
+export interface UploadBody {
+  stream: ReadableStream<Uint8Array> | null
+  /** The byte that it begins at, when the client says so. */
+  offset?: number | undefined
+}
+
 /** Partial content: appended to, then published by its digest or dropped. */
 export interface UploadStore {
   /** Names a new upload; nothing is on disk before its first byte. */
@@ -39,18 +46,18 @@ export interface UploadStore {
    * Appends a body and answers the upload's new size. What arrived stays, also when the body breaks off.
    * The answer survives the end of the process, not of the machine.
    *
-   * @throws OffsetError when the upload is not `offset` bytes long
+   * @throws OffsetError when the body does not begin where the upload ends
    * @throws RegistryError 408 for a body that stalls, 413 for one too large, 507 for a full disk
    */
-  append(upload: Upload, body: ReadableStream<Uint8Array>, offset: number | undefined): Promise<number>
+  append(upload: Upload, body: UploadBody): Promise<number>
   /**
-   * Verifies the upload's bytes, makes them durable (file, then folder), and publishes them in one atomic step.
+   * Appends the last body, verifies the upload's bytes, makes them durable (file, then folder), and publishes them in one atomic step.
    * The upload is as it was, also after an error, until it is cancelled; only a failed sync leaves it empty.
    *
    * @throws OffsetError when the upload is not `offset` bytes long
    * @throws RegistryError DIGEST_INVALID when the bytes have another digest
    */
-  commit(upload: Upload, digest: Digest): Promise<BlobStat>
+  commit(upload: Upload, digest: Digest, body: UploadBody): Promise<BlobStat>
   /** Drops the upload's bytes. */
   cancel(upload: Upload): Promise<void>
   /** The ids of all uploads that have bytes. */

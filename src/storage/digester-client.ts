@@ -1,13 +1,29 @@
 import type { DigestAlgorithm } from '../oci/digest.ts'
 import { diskFull } from '../oci/error.ts'
-import type { SlotPool } from './slot-pool.ts'
+import type { FilledSlot, SlotPool } from './slot-pool.ts'
 
-export type Question = { id: number } & (
-  | { do: 'open'; upload: string; path: string; algorithm: DigestAlgorithm }
-  | { do: 'write'; upload: string; slot: number; length: number }
-  | { do: 'commit'; upload: string; algorithm: DigestAlgorithm; hex: string; target: string; folder: string }
-  | { do: 'close'; upload: string }
-  | { do: 'drop'; upload: string; path: string }
+/** An upload's file, which the digester makes when it is not there yet. */
+export interface UploadFile {
+  id: string
+  path: string
+  algorithm: DigestAlgorithm
+}
+
+/** How a file becomes a blob. */
+export interface Publication {
+  algorithm: DigestAlgorithm
+  hex: string
+  /** The blob's file, and the folder that it is in. */
+  target: string
+  folder: string
+}
+
+export type Question = { id: number; upload: UploadFile } & (
+  | { do: 'open' }
+  | { do: 'write'; part: FilledSlot }
+  | { do: 'commit'; publication: Publication; part: FilledSlot | undefined }
+  | { do: 'close' }
+  | { do: 'drop' }
 )
 export type ToDigester = { pool: SharedArrayBuffer; slotBytes: number } | Question
 export type Answer = { id: number; value?: unknown; error?: string; code?: string }
@@ -38,34 +54,29 @@ export class DigesterClient {
     })
   }
 
-  /** Opens or makes an upload's file; answers its size in bytes. */
-  open(upload: string, path: string, algorithm: DigestAlgorithm): Promise<number> {
-    return this.ask({ do: 'open', upload, path, algorithm })
+  /** Opens an upload's file, with its hash; answers its size in bytes. */
+  open(upload: UploadFile): Promise<number> {
+    return this.ask({ do: 'open', upload })
   }
 
-  /** Appends `length` bytes of a slot. After an error the upload is closed and has no part of them. */
-  write(upload: string, slot: number, length: number): Promise<void> {
-    return this.ask({ do: 'write', upload, slot, length })
+  /** Appends a part of the pool. After an error the file has none of it, and is to be opened again. */
+  write(upload: UploadFile, part: FilledSlot): Promise<void> {
+    return this.ask({ do: 'write', upload, part })
   }
 
-  /** Verifies, syncs and publishes an upload as the file `target` in `folder`, then lets go of it. */
-  commit(
-    upload: string,
-    digest: { algorithm: DigestAlgorithm; hex: string },
-    target: string,
-    folder: string,
-  ) {
-    return this.ask<Committed>({ do: 'commit', upload, ...digest, target, folder })
+  /** Appends the last part, if any, then verifies, syncs and publishes the upload, which keeps its own file. */
+  commit(upload: UploadFile, publication: Publication, part: FilledSlot | undefined): Promise<Committed> {
+    return this.ask({ do: 'commit', upload, publication, part })
   }
 
   /** Lets go of an upload's file and hash; both can be had again by `open`. */
-  close(upload: string): Promise<void> {
+  close(upload: UploadFile): Promise<void> {
     return this.ask({ do: 'close', upload })
   }
 
   /** Lets go of an upload and removes its file. */
-  drop(upload: string, path: string): Promise<void> {
-    return this.ask({ do: 'drop', upload, path })
+  drop(upload: UploadFile): Promise<void> {
+    return this.ask({ do: 'drop', upload })
   }
 
   stop(): void {

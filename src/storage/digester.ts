@@ -15,7 +15,8 @@ import {
 } from 'node:fs'
 import { promisify } from 'node:util'
 import type { DigestAlgorithm } from '../oci/digest.ts'
-import type { Answer, Question, ToDigester } from './digester-client.ts'
+import type { Answer, Committed, Publication, Question, ToDigester, UploadFile } from './digester-client.ts'
+import type { FilledSlot } from './slot-pool.ts'
 
 declare const self: Worker
 
@@ -50,52 +51,42 @@ class Digester {
   }
 
   answer(question: Question): Promise<unknown> | unknown {
+    const { upload } = question
     switch (question.do) {
       case 'open':
-        return this.open(question)
+        return this.open(upload)
       case 'write':
-        return this.write(question)
+        return this.write(this.get(upload), question.part)
       case 'commit':
-        return this.commit(question)
+        return this.commit(upload, question.publication, question.part)
       case 'close':
-        return this.close(question.upload)
+        return this.close(upload)
       case 'drop':
-        return this.drop(question)
+        return this.drop(upload)
     }
   }
 
   /** Opens the upload's file, or makes it; what it has is hashed again. Answers its size. */
-  private async open({ upload, path, algorithm }: Question & { do: 'open' }): Promise<number> {
-    const known = this.files.get(upload)
+  private async open(upload: UploadFile): Promise<number> {
+    const known = this.files.get(upload.id)
     if (known) {
       known.broken = false
       return known.size
     }
-    const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600)
-    const { size, nlink } = fstatSync(fd)
-    const file: OpenFile = {
-      path,
-      fd,
-      size,
-      algorithm,
-      hasher: new Bun.CryptoHasher(algorithm),
-      published: nlink > 1,
-      broken: false,
-    }
+    const file = openFile(upload)
     try {
-      if (size > 0) await readBack(file, file.hasher)
+      await readBack(file, file.hasher)
     } catch (error) {
-      closeSync(fd)
+      closeSync(file.fd)
       throw error
     }
-    this.files.set(upload, file)
-    return size
+    this.files.set(upload.id, file)
+    return file.size
   }
 
   /** Writes and hashes a slot. When that fails, the file ends where it ended before. */
-  private write({ upload, slot, length }: Question & { do: 'write' }): void {
-    const file = this.get(upload)
-    if (file.broken) throw new Error(`a write before this one to upload ${upload} failed`)
+  private write(file: OpenFile, { slot, length }: FilledSlot): void {
+    if (file.broken) throw new Error(`a write before this one to ${file.path} failed`)
     if (file.published) separate(file)
     const bytes = new Uint8Array(this.pool, slot * this.slotBytes, length)
     try {
@@ -116,41 +107,58 @@ class Digester {
    * Publishes the file as `target`: verified, synced, renamed, and its folder synced, in this order. The upload keeps
    * its file until the blob is named; a sync that fails takes it, since a second one would report success.
    */
-  private async commit({ upload, algorithm, hex, target, folder }: Question & { do: 'commit' }) {
+  private async commit(
+    upload: UploadFile,
+    publication: Publication,
+    part: FilledSlot | undefined,
+  ): Promise<Committed> {
+    const { algorithm, hex, target, folder } = publication
     const file = this.get(upload)
+    if (part) this.write(file, part)
     const actual = await hash(file, algorithm)
     if (actual !== hex) return { size: file.size, mismatch: `${algorithm}:${actual}` }
     const dropAfter = (error: unknown): never => {
-      this.drop({ upload, path: file.path })
+      this.drop(upload)
       throw error
     }
     await syncData(file.fd).catch(dropAfter)
-    publish(file.path, target)
+    publish(file, target)
     await syncFolder(folder).catch(dropAfter)
     this.close(upload)
     return { size: file.size }
   }
 
-  private drop({ upload, path }: { upload: string; path: string }): void {
+  private drop(upload: UploadFile): void {
     this.close(upload)
-    rmSync(path, { force: true })
+    rmSync(upload.path, { force: true })
   }
 
-  private close(upload: string): void {
-    const file = this.files.get(upload)
+  private close({ id }: UploadFile): void {
+    const file = this.files.get(id)
     if (file) closeSync(file.fd)
-    this.files.delete(upload)
+    this.files.delete(id)
   }
 
-  private get(upload: string): OpenFile {
-    const file = this.files.get(upload)
-    if (!file) throw new Error(`upload ${upload} is not open`)
+  /** The open file; a new upload's is made by the first question about it. */
+  private get(upload: UploadFile): OpenFile {
+    const known = this.files.get(upload.id)
+    if (known) return known
+    const file = openFile(upload)
+    this.files.set(upload.id, file)
+    if (file.size > 0) throw new Error(`${upload.path} has bytes that were not hashed`)
     return file
   }
 }
 
+function openFile({ path, algorithm }: UploadFile): OpenFile {
+  const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600)
+  const { size, nlink } = fstatSync(fd)
+  const hasher = new Bun.CryptoHasher(algorithm)
+  return { path, fd, size, algorithm, hasher, published: nlink > 1, broken: false }
+}
+
 /** Gives the file a second name and moves that to `target`; without hard links, moves the file itself. */
-function publish(path: string, target: string): void {
+function publish({ path, published }: OpenFile, target: string): void {
   const second = `${path}.published`
   try {
     linkSync(path, second)
@@ -160,9 +168,13 @@ function publish(path: string, target: string): void {
   }
   try {
     renameSync(second, target)
-  } finally {
+    if (!published) return
+  } catch (error) {
     rmSync(second, { force: true })
+    throw error
   }
+  // A rename between two names of one file leaves both.
+  rmSync(second, { force: true })
 }
 
 /** Gives an upload that goes on after it was published a file of its own: the blob's must not change. */

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { algorithmOf, type Digest, type DigestAlgorithm, hexOf } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import { appendBody } from './append.ts'
-import { type BlobStat, OffsetError, type Upload, type UploadStore } from './blob-store.ts'
-import { DigesterClient } from './digester-client.ts'
+import { type BlobStat, OffsetError, type Upload, type UploadBody, type UploadStore } from './blob-store.ts'
+import { DigesterClient, type UploadFile } from './digester-client.ts'
 import type { FilesystemBlobs } from './filesystem.ts'
 import { SlotPool } from './slot-pool.ts'
 
@@ -51,7 +51,7 @@ export class FilesystemUploads implements UploadStore {
 
   start(algorithm: DigestAlgorithm): Upload {
     const upload = { id: crypto.randomUUID(), algorithm }
-    this.remember(upload, 0)
+    this.remember(upload, 0).opened = Promise.resolve()
     return upload
   }
 
@@ -61,50 +61,39 @@ export class FilesystemUploads implements UploadStore {
     return { size, changedAt: file?.mtimeMs }
   }
 
-  append(upload: Upload, body: ReadableStream<Uint8Array>, offset: number | undefined): Promise<number> {
+  append(upload: Upload, body: UploadBody): Promise<number> {
     return this.exclusively(upload, async (open) => {
-      if (offset !== undefined && offset !== open.size) throw new OffsetError(open.size, offset)
-      const opened = this.openFile(upload, open)
-      if (open.size > 0) await opened
-      const appended = appendBody(body, {
-        pool: this.pool,
-        digester: open.digester,
-        upload: upload.id,
-        bytesMax: this.options.blobBytesMax - open.size,
-        stallSecondsMax: this.options.stallSecondsMax,
-        onWritten: (bytes) => {
-          open.size += bytes
-        },
-      })
-      const [opening, appending] = await Promise.allSettled([opened, appended])
-      if (opening.status === 'rejected') throw opening.reason
-      if (appending.status === 'rejected') throw appending.reason
+      await this.receive(open, body, false)
       return open.size
     })
   }
 
-  commit(upload: Upload, digest: Digest): Promise<BlobStat> {
+  commit(upload: Upload, digest: Digest, body: UploadBody): Promise<BlobStat> {
     return this.exclusively(upload, async (open) => {
-      await this.openFile(upload, open)
-      const wanted = { algorithm: algorithmOf(digest), hex: hexOf(digest) }
-      const { size, mismatch } = await open.digester.commit(
-        upload.id,
-        wanted,
-        this.blobs.path(digest),
-        this.blobs.folderOf(digest),
-      )
-      if (mismatch !== undefined) {
-        throw registryError('DIGEST_INVALID', `the content (${size} bytes) is ${mismatch}, not ${digest}`)
+      const tail = await this.receive(open, body, true)
+      const publication = {
+        algorithm: algorithmOf(digest),
+        hex: hexOf(digest),
+        target: this.blobs.path(digest),
+        folder: this.blobs.folderOf(digest),
       }
-      open.opened = undefined
-      return { digest, size }
+      try {
+        const { size, mismatch } = await open.digester.commit(open.file, publication, tail)
+        open.size = size
+        if (mismatch === undefined) return { digest, size }
+        throw registryError('DIGEST_INVALID', `the content (${size} bytes) is ${mismatch}, not ${digest}`)
+      } finally {
+        open.opened = undefined
+        if (tail) this.pool.give(tail.slot)
+      }
     })
   }
 
   async cancel(upload: Upload): Promise<void> {
     await this.exclusively(upload, async (open) => {
-      this.forget(upload, open)
-      await open.digester.drop(upload.id, join(this.folder, upload.id))
+      open.ended = true
+      this.open.delete(upload.id)
+      await open.digester.drop(open.file)
     })
   }
 
@@ -114,6 +103,23 @@ export class FilesystemUploads implements UploadStore {
 
   stop(): void {
     for (const digester of this.digesters) digester.stop()
+  }
+
+  private async receive(open: OpenUpload, { stream, offset }: UploadBody, keepTail: boolean) {
+    await this.openFile(open)
+    if (offset !== undefined && offset !== open.size) throw new OffsetError(open.size, offset)
+    if (stream === null) return undefined
+    const options = {
+      pool: this.pool,
+      digester: open.digester,
+      upload: open.file,
+      bytesMax: this.options.blobBytesMax - open.size,
+      stallSecondsMax: this.options.stallSecondsMax,
+      onWritten: (bytes: number) => {
+        open.size += bytes
+      },
+    }
+    return await appendBody(stream, options, keepTail)
   }
 
   /** One request at a time works on an upload; the next one finds what the one before has left. */
@@ -138,46 +144,47 @@ export class FilesystemUploads implements UploadStore {
   }
 
   private async recall(upload: Upload): Promise<OpenUpload> {
-    if (!this.open.has(upload.id)) {
+    let open = this.open.get(upload.id)
+    if (open === undefined) {
       const size = (await this.statFile(upload.id))?.size ?? 0
-      if (!this.open.has(upload.id)) this.remember(upload, size)
+      open = this.open.get(upload.id) ?? this.remember(upload, size)
     }
-    const open = this.open.get(upload.id)
-    if (open === undefined) throw registryError('BLOB_UPLOAD_UNKNOWN')
     this.open.delete(upload.id)
     this.open.set(upload.id, open)
     return open
   }
 
-  private forget(upload: Upload, open: OpenUpload): void {
-    open.ended = true
-    this.open.delete(upload.id)
-  }
-
-  private remember(upload: Upload, size: number): void {
+  private remember({ id, algorithm }: Upload, size: number): OpenUpload {
     const digester = this.digesters[this.nextDigester++ % this.digesters.length]
     if (!digester) throw new Error('there are no digesters')
-    const last = Promise.resolve()
-    this.open.set(upload.id, { digester, size, users: 0, ended: false, opened: undefined, last })
+    const open: OpenUpload = {
+      file: { id, algorithm, path: join(this.folder, id) },
+      digester,
+      size,
+      users: 0,
+      ended: false,
+      opened: undefined,
+      last: Promise.resolve(),
+    }
+    this.open.set(id, open)
     if (this.open.size > UPLOADS_OPEN_MAX) this.letGoOfOldest()
+    return open
   }
 
   private letGoOfOldest(): void {
     for (const [id, open] of this.open) {
       if (open.users > 0) continue
       this.open.delete(id)
-      open.digester.close(id).catch(this.options.onFailure)
+      open.digester.close(open.file).catch(this.options.onFailure)
       return
     }
   }
 
   /** What the file has is hashed again, unless the digester still knows it. After an error it is asked anew. */
-  private openFile(upload: Upload, open: OpenUpload): Promise<void> {
-    open.opened ??= open.digester
-      .open(upload.id, join(this.folder, upload.id), upload.algorithm)
-      .then((size) => {
-        open.size = size
-      })
+  private openFile(open: OpenUpload): Promise<void> {
+    open.opened ??= open.digester.open(open.file).then((size) => {
+      open.size = size
+    })
     return open.opened
   }
 
@@ -192,12 +199,13 @@ export class FilesystemUploads implements UploadStore {
 }
 
 interface OpenUpload {
+  file: UploadFile
   digester: DigesterClient
   /** Bytes that are in the file. */
   size: number
   /** Requests that work on it or wait for it. */
   users: number
-  /** Settled when the digester has the file open; undefined while it has not. */
+  /** Settled when the digester has the file open, or makes it by itself; undefined when it must be asked. */
   opened: Promise<void> | undefined
   /** Published or cancelled. */
   ended: boolean

@@ -1,3 +1,9 @@
+/** A slot, and how many of its bytes are filled. Who has it sends it, then gives it back. */
+export interface FilledSlot {
+  slot: number
+  length: number
+}
+
 /**
  * A fixed pool of shared memory, in slots of one size: what bounds the memory of all uploads together.
  * The serving thread fills a slot, a digester hashes and writes it, then it is free again.

@@ -2,8 +2,8 @@ import { type DigestAlgorithm, findAlgorithm, parseDigest } from '../../oci/dige
 import { RegistryError, registryError } from '../../oci/error.ts'
 import { formatUploadRange, parseContentRange } from '../../oci/range.ts'
 import { parseRepositoryName, type RepositoryName } from '../../oci/reference.ts'
-import type { UploadBody, UploadState, Uploads } from '../../registry/registry.ts'
-import { OffsetError } from '../../storage/blob-store.ts'
+import type { UploadState, Uploads } from '../../registry/registry.ts'
+import { OffsetError, type UploadBody } from '../../storage/blob-store.ts'
 import type { Exchange } from './exchange.ts'
 
 /** end-4 and end-11: begins an upload, or pushes or mounts a blob in one go. */
