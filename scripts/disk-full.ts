@@ -1,0 +1,206 @@
+import { Database } from 'bun:sqlite'
+import { closeSync, openSync, rmSync, writeSync } from 'node:fs'
+import { statfs } from 'node:fs/promises'
+import { join } from 'node:path'
+import { sha256 } from './clients/image.ts'
+import { runCommand } from './command.ts'
+import { type Answer, imageManifest, manifestMediaType, Registry, sizeOf } from './registry.ts'
+import { startServer } from './server.ts'
+import { checkDatabase, checkDataFolder } from './soak/data-folder.ts'
+import { temporaryFolder } from './temporary-folder.ts'
+
+const MiB = 1024 * 1024
+const diskMiB = 24
+const blobBytes = 6 * MiB
+const manifestBytes = 256 * 1024
+/** Manifests that a full disk must have refused, at the latest. */
+const manifestsMax = 200
+
+const repository = 'disk/full'
+
+/** A registry on a small file system, which a file of the test fills as far as it is asked to. */
+interface Disk {
+  registry: Registry
+  data: string
+  /** An image that was there before the disk was full: its tag is `before`. */
+  before: string
+  /** Leaves so many bytes free. */
+  fill(free: number): Promise<void>
+  /** Frees what was filled. */
+  free(): void
+}
+
+/**
+ * `disk-full`: fills the disk under the executable. Pushes fail with 507 and say why, uploads go on when there is
+ * space again, pulls never stop, and the database is not harmed. Needs Linux and root, for a file system in memory.
+ * @throws Error that names the first promise that is not kept
+ */
+export async function run(): Promise<void> {
+  await using folder = await temporaryFolder('disk')
+  await runCommand(['mount', '-t', 'tmpfs', '-o', `size=${diskMiB}m`, 'tmpfs', folder.path])
+  try {
+    const data = join(folder.path, 'data')
+    await fillUnder(folder.path, data)
+    await using server = await startServer({ data })
+    const registry = new Registry(server.address)
+    await registry.expect([200], 'GET', `/v2/${repository}/manifests/after`)
+    throwFaults(await checkDataFolder(data, new Set()))
+    console.log('started again: all is there, and the database is whole')
+  } finally {
+    await runCommand(['umount', folder.path])
+  }
+}
+
+async function fillUnder(mount: string, data: string): Promise<void> {
+  await using server = await startServer({ data })
+  const disk = await prepare(new Registry(server.address), mount, data)
+  for (const check of [fullForChunk, fullForPost, fullForRow, fullForManifests]) {
+    console.log(await whilePulling(disk, () => check(disk)))
+    disk.free()
+  }
+  await pushImage(disk.registry, 'after')
+}
+
+async function prepare(registry: Registry, mount: string, data: string): Promise<Disk> {
+  const filler = join(mount, 'filler')
+  return {
+    registry,
+    data,
+    before: await pushImage(registry, 'before'),
+    free: () => rmSync(filler, { force: true }),
+    async fill(free) {
+      const { bavail, bsize } = await statfs(mount)
+      const bytes = new Uint8Array(Math.max(0, bavail * bsize - free))
+      const file = openSync(filler, 'w')
+      for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at, bytes.length - at)
+      closeSync(file)
+    },
+  }
+}
+
+/** A chunk that does not fit: the upload has a part of it, and goes on from there. */
+async function fullForChunk({ registry, fill, free }: Disk): Promise<string> {
+  const { bytes, digest } = randomBlob(blobBytes)
+  const location = await registry.startUpload(repository)
+  await fill(blobBytes / 2)
+  expectClear(await registry.send('PATCH', location, { body: bytes }))
+  const size = sizeOf(await registry.expect([204], 'GET', location))
+  if (size === 0 || size >= blobBytes) throw new Error(`the upload has ${size} of ${blobBytes} bytes`)
+  free()
+  const rest = bytes.subarray(size)
+  const headers = { 'content-range': `${size}-${blobBytes - 1}` }
+  await registry.expect([202], 'PATCH', location, { body: rest, headers })
+  await registry.closeUpload(location, digest)
+  await pull(registry, digest)
+  return `a chunk that does not fit: 507, the upload goes on from byte ${size} of ${blobBytes}`
+}
+
+/** A whole blob in one request leaves nothing behind. */
+async function fullForPost({ registry, data, fill }: Disk): Promise<string> {
+  const { bytes, digest } = randomBlob(blobBytes)
+  await fill(blobBytes / 2)
+  const path = `/v2/${repository}/blobs/uploads/?digest=${digest}`
+  expectClear(await registry.send('POST', path, { body: bytes }))
+  throwFaults(await checkDataFolder(data, new Set()))
+  return 'a blob in one request that does not fit: 507, nothing is left'
+}
+
+/** The bytes are there, but not the space for their row. */
+async function fullForRow({ registry, fill, free }: Disk): Promise<string> {
+  const { bytes, digest } = randomBlob(blobBytes / 2)
+  const location = await registry.startUpload(repository)
+  await registry.append(location, bytes)
+  await fill(0)
+  const refused = await fillDatabase(registry)
+  expectClear(await registry.send('PUT', `${location}?digest=${digest}`))
+  await registry.expect([404], 'HEAD', `/v2/${repository}/blobs/${digest}`)
+  const size = sizeOf(await registry.expect([204], 'GET', location))
+  if (size !== bytes.length) throw new Error(`the upload has ${size} of ${bytes.length} bytes`)
+  free()
+  await registry.closeUpload(location, digest)
+  await pull(registry, digest)
+  return `a row that does not fit (after ${refused} manifests): 507, the upload can be closed later`
+}
+
+/** All that changes the database is refused, and nothing in it changes. */
+async function fullForManifests({ registry, data, before, fill }: Disk): Promise<string> {
+  await fill(0)
+  const stored = await fillDatabase(registry)
+  expectClear(await registry.send('POST', `/v2/${repository}/blobs/uploads/`))
+  expectClear(await registry.send('POST', `/v2/disk/other/blobs/uploads/?mount=${before}&from=${repository}`))
+  expectClear(await registry.send('DELETE', `/v2/${repository}/manifests/before`))
+  await registry.expect([200], 'GET', `/v2/${repository}/manifests/before`)
+  using database = new Database(join(data, 'cay.db'), { readonly: true })
+  throwFaults(checkDatabase(database))
+  return `manifests that do not fit (after ${stored}), an upload, a mount, a deletion: 507, the database is whole`
+}
+
+/** Pushes manifests until the database cannot grow; answers how many there was space for. */
+async function fillDatabase(registry: Registry): Promise<number> {
+  for (let bytes = manifestBytes, count = 0; count < manifestsMax; count++) {
+    const note = Buffer.from(crypto.getRandomValues(new Uint8Array(bytes / 2))).toString('hex')
+    const body = imageManifest(await anyBlob(registry), [], note)
+    const path = `/v2/${repository}/manifests/${sha256(body)}`
+    const answer = await registry.send('PUT', path, { body, headers: { 'content-type': manifestMediaType } })
+    if (answer.status === 201) continue
+    expectClear(answer)
+    await registry.expect([404], 'GET', path)
+    if (bytes < 512) return count
+    bytes /= 4
+  }
+  throw new Error(`${manifestsMax} manifests were stored on a full disk`)
+}
+
+/** The config of the image that was there before. */
+async function anyBlob(registry: Registry) {
+  const { bytes } = await registry.expect([200], 'GET', `/v2/${repository}/manifests/before`)
+  const { config }: { config: { digest: string; size: number } } = JSON.parse(new TextDecoder().decode(bytes))
+  return config
+}
+
+/** Does something while the image that was there before is pulled again and again. */
+async function whilePulling<T>({ registry, before }: Disk, work: () => Promise<T>): Promise<T> {
+  const state = { working: true }
+  const pulls = async () => {
+    while (state.working) {
+      await registry.expect([200], 'GET', `/v2/${repository}/manifests/before`)
+      await pull(registry, before)
+    }
+  }
+  const pulled = pulls()
+  try {
+    return await work()
+  } finally {
+    state.working = false
+    await pulled
+  }
+}
+
+async function pull(registry: Registry, digest: string): Promise<void> {
+  const { bytes } = await registry.expect([200], 'GET', `/v2/${repository}/blobs/${digest}`)
+  if (sha256(bytes) !== digest) throw new Error(`${digest} is served with other bytes`)
+}
+
+/** Pushes an image of one blob; answers the blob's digest. */
+async function pushImage(registry: Registry, tag: string): Promise<string> {
+  const { bytes, digest } = randomBlob(MiB)
+  await registry.pushBlob(repository, digest, bytes)
+  await registry.pushManifest(repository, tag, imageManifest({ digest, size: bytes.length }, [], tag))
+  return digest
+}
+
+function randomBlob(size: number): { bytes: Uint8Array; digest: string } {
+  const bytes = crypto.getRandomValues(new Uint8Array(size))
+  return { bytes, digest: sha256(bytes) }
+}
+
+/** The answer to what does not fit says so. */
+function expectClear({ status, bytes }: Answer): void {
+  const text = new TextDecoder().decode(bytes)
+  if (status !== 507 || !text.includes('disk is full'))
+    throw new Error(`a full disk is answered ${status} ${text}`)
+}
+
+function throwFaults(faults: string[]): void {
+  if (faults.length > 0) throw new Error(faults.join('\n'))
+}
