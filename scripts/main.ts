@@ -14,6 +14,9 @@ const commands: Record<string, () => Promise<{ run: (args: string[]) => Promise<
   clients: () => import('./clients.ts'),
   bench: () => import('./bench.ts'),
   soak: () => import('./soak.ts'),
+  durability: () => import('./durability.ts'),
+  'disk-full': () => import('./disk-full.ts'),
+  memory: () => import('./memory.ts'),
   ci: () => import('./ci.ts'),
   toolchain: () => import('./toolchain.ts'),
 }

@@ -7,12 +7,16 @@ export type Db = BunSQLiteDatabase<typeof schema> & { $client: Database }
 /** How long a statement waits for a lock that another process holds (a backup, a shell on the database). */
 const BUSY_MILLISECONDS_MAX = 5000
 
+/** Pages of the write-ahead log (4 KiB each) before they are moved into the database. */
+const LOG_PAGES_MAX = 4000
+
 /** Opens the database for its one writer: WAL, each commit synced, foreign keys on. */
 export function openForWriting(path: string): Db {
   const client = new Database(path, { create: true, readwrite: true })
   client.run(`PRAGMA busy_timeout=${BUSY_MILLISECONDS_MAX}`)
   client.run('PRAGMA journal_mode=WAL')
   client.run('PRAGMA synchronous=FULL')
+  client.run(`PRAGMA wal_autocheckpoint=${LOG_PAGES_MAX}`)
   client.run('PRAGMA foreign_keys=ON')
   return drizzle({ client, schema })
 }
