@@ -8,7 +8,7 @@ CREATE TABLE `blob` (
 --> statement-breakpoint
 CREATE UNIQUE INDEX `blob_digest_unique` ON `blob` (`digest`);--> statement-breakpoint
 CREATE TABLE `event` (
-	`id` integer PRIMARY KEY AUTOINCREMENT NOT NULL,
+	`id` integer PRIMARY KEY NOT NULL,
 	`at` integer NOT NULL,
 	`type` text NOT NULL,
 	`repository` text NOT NULL,
@@ -21,7 +21,7 @@ CREATE TABLE `event` (
 );
 --> statement-breakpoint
 CREATE TABLE `manifest` (
-	`id` integer PRIMARY KEY AUTOINCREMENT NOT NULL,
+	`id` integer PRIMARY KEY NOT NULL,
 	`repository_id` integer NOT NULL,
 	`digest` blob NOT NULL,
 	`media_type` text NOT NULL,
@@ -93,7 +93,7 @@ CREATE TABLE `tag` (
 --> statement-breakpoint
 CREATE INDEX `tag_manifest` ON `tag` (`manifest_id`);--> statement-breakpoint
 CREATE TABLE `tag_history` (
-	`id` integer PRIMARY KEY AUTOINCREMENT NOT NULL,
+	`id` integer PRIMARY KEY NOT NULL,
 	`repository_id` integer NOT NULL,
 	`name` text NOT NULL,
 	`digest` blob,
@@ -112,5 +112,3 @@ CREATE TABLE `upload` (
 	`started_at` integer NOT NULL,
 	`account` text
 );
---> statement-breakpoint
-CREATE INDEX `upload_started` ON `upload` (`started_at`);

@@ -58,7 +58,7 @@ export const repositoryBlob = sqliteTable(
 export const manifest = sqliteTable(
   'manifest',
   {
-    id: integer('id').primaryKey({ autoIncrement: true }),
+    id: integer('id').primaryKey(),
     repositoryId: integer('repository_id')
       .notNull()
       .references(() => repository.id),
@@ -131,7 +131,7 @@ export const tag = sqliteTable(
 export const tagHistory = sqliteTable(
   'tag_history',
   {
-    id: integer('id').primaryKey({ autoIncrement: true }),
+    id: integer('id').primaryKey(),
     repositoryId: integer('repository_id').notNull(),
     name: text('name').notNull(),
     digest: bytes('digest', { mode: 'buffer' }),
@@ -145,21 +145,17 @@ export const tagHistory = sqliteTable(
 )
 
 /** An upload in progress; how much of it is here is the length of its file. */
-export const upload = sqliteTable(
-  'upload',
-  {
-    id: text('id').primaryKey(),
-    repository: text('repository').notNull(),
-    algorithm: text('algorithm', { enum: ['sha256', 'sha512'] }).notNull(),
-    startedAt: time('started_at').notNull(),
-    account: text('account'),
-  },
-  (t) => [index('upload_started').on(t.startedAt)],
-)
+export const upload = sqliteTable('upload', {
+  id: text('id').primaryKey(),
+  repository: text('repository').notNull(),
+  algorithm: text('algorithm', { enum: ['sha256', 'sha512'] }).notNull(),
+  startedAt: time('started_at').notNull(),
+  account: text('account'),
+})
 
 /** The outbox: written with the change that it tells of. */
 export const event = sqliteTable('event', {
-  id: integer('id').primaryKey({ autoIncrement: true }),
+  id: integer('id').primaryKey(),
   at: time('at').notNull(),
   type: text('type').notNull(),
   repository: text('repository').notNull(),

@@ -1,4 +1,4 @@
-import { eq, sql } from 'drizzle-orm'
+import { asc, eq, gt, sql } from 'drizzle-orm'
 import type { DigestAlgorithm } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Db } from './database.ts'
@@ -24,17 +24,15 @@ export function uploadReads(db: Db) {
   return {
     find: (id: string): UploadRow | undefined => byId.get({ id }) as UploadRow | undefined,
 
-    /** Uploads that started before a time, oldest first, at most `limit` of them after `last`. */
-    startedBefore(at: number, limit: number, last: { startedAt: number; id: string }): UploadRow[] {
-      return db
+    /** At most `limit` uploads after the id `last`, in the order of their ids. */
+    list: (last: string, limit: number): UploadRow[] =>
+      db
         .select()
         .from(upload)
-        .where(sql`${upload.startedAt} < ${at}
-          and (${upload.startedAt}, ${upload.id}) > (${last.startedAt}, ${last.id})`)
-        .orderBy(upload.startedAt, upload.id)
+        .where(gt(upload.id, last))
+        .orderBy(asc(upload.id))
         .limit(limit)
-        .all() as UploadRow[]
-    },
+        .all() as UploadRow[],
   }
 }
 

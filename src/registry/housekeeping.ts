@@ -12,20 +12,20 @@ export async function expireUploads(
   idleSecondsMax: number,
 ): Promise<number> {
   const before = now - idleSecondsMax * 1000
-  let last = { startedAt: 0, id: '' }
+  let last = ''
   let dropped = 0
   for (;;) {
-    const rows = metadata.uploads.startedBefore(before, ROWS_MAX, last)
+    const rows = metadata.uploads.list(last, ROWS_MAX)
     for (const upload of rows) {
-      const { changedAt = upload.startedAt } = await uploads.stat(upload)
-      if (changedAt >= before) continue
+      const { changedAt = 0 } = await uploads.stat(upload)
+      if (Math.max(changedAt, upload.startedAt) >= before) continue
       await uploads.cancel(upload)
       await metadata.write('endUpload', { id: upload.id })
       dropped++
     }
     const end = rows.at(-1)
-    if (end === undefined || rows.length < ROWS_MAX) return dropped
-    last = end
+    if (end === undefined) return dropped
+    last = end.id
   }
 }
 
