@@ -1,0 +1,174 @@
+import { parseArgs } from 'node:util'
+import { sha256 } from './clients/image.ts'
+import { imageManifest, manifestMediaType, Registry } from './registry.ts'
+import { type Server, startServer } from './server.ts'
+
+const MiB = 1024 * 1024
+const peakMiBMax = 250
+const transfersCount = 64
+const manifestBytes = 4 * MiB
+const manifestsCount = 64
+const slowCount = 128
+/** What slow clients may cost a fast one. */
+const slowdownMax = 4
+
+const repository = 'memory/large'
+
+/**
+ * `memory [--mib 100]`: the peak of the executable's memory with 64 uploads and 64 downloads of so many MiB at once,
+ * and with 64 pushes of the largest manifests; and whether slow clients hold up a fast one. Needs Linux.
+ * @throws Error when the peak is above the target, or slow clients starve others
+ */
+export async function run(args: string[]): Promise<void> {
+  const { values } = parseArgs({ args, options: { mib: { type: 'string', default: '100' } } })
+  const bytes = Number(values.mib) * MiB
+  const faults: string[] = []
+  for (const load of [transfers, largestManifests, slowClients]) {
+    await using server = await startServer()
+    const said = await load(new Registry(server.address), bytes)
+    const peak = await peakMiB(server)
+    const line = `${said}: peak ${peak.toFixed(0)} MiB`
+    console.log(line)
+    if (peak > peakMiBMax) faults.push(`${line}, more than ${peakMiBMax}`)
+  }
+  if (faults.length > 0) throw new Error(faults.join('\n'))
+}
+
+/** The most memory that the process had at once. */
+async function peakMiB({ pid }: Server): Promise<number> {
+  const status = await Bun.file(`/proc/${pid}/status`).text()
+  return Number(/^VmHWM:\s*(\d+) kB$/m.exec(status)?.[1]) / 1024
+}
+
+async function transfers(registry: Registry, bytes: number): Promise<string> {
+  const blob = new LargeBlobs(bytes)
+  const first = await push(registry, blob, 0)
+  const began = performance.now()
+  const uploads = Array.from({ length: transfersCount }, (_, i) => push(registry, blob, i + 1))
+  const downloads = Array.from({ length: transfersCount }, () => download(registry, first, bytes))
+  await Promise.all([...uploads, ...downloads])
+  const seconds = (performance.now() - began) / 1000
+  return `${transfersCount} uploads and ${transfersCount} downloads of ${bytes / MiB} MiB in ${seconds.toFixed(1)} s`
+}
+
+async function largestManifests(registry: Registry): Promise<string> {
+  const config = crypto.getRandomValues(new Uint8Array(32))
+  const described = { digest: sha256(config), size: config.length }
+  await registry.pushBlob(repository, described.digest, config)
+  const frame = imageManifest(described, [], '').length
+  const putManifest = async (_: unknown, number: number) => {
+    const body = imageManifest(described, [], String(number).padEnd(manifestBytes - frame, '.'))
+    const headers = { 'content-type': manifestMediaType }
+    await registry.expect([201], 'PUT', `/v2/${repository}/manifests/${number}`, { headers, body })
+  }
+  await Promise.all(Array.from({ length: manifestsCount }, putManifest))
+  return `${manifestsCount} manifests of ${manifestBytes / MiB} MiB at once`
+}
+
+/** Clients that send a little now and then, and ones that do not read what they asked for, beside a fast one. */
+async function slowClients(registry: Registry): Promise<string> {
+  const blob = new LargeBlobs(32 * MiB)
+  const digest = await push(registry, blob, 0)
+  const alone = await time(registry, blob, 1)
+  const state = { trickling: true }
+  const trickles = Array.from({ length: slowCount }, () => trickle(registry, state))
+  const pauses = await Promise.all(Array.from({ length: slowCount }, () => pause(registry, digest)))
+  const beside = await time(registry, blob, 2)
+  state.trickling = false
+  for (const socket of pauses) socket.end()
+  await Promise.all(trickles)
+  const line =
+    `push and pull of 32 MiB alone in ${alone.toFixed(0)} ms, ` +
+    `beside ${slowCount} slow uploads and ${slowCount} slow downloads in ${beside.toFixed(0)} ms`
+  if (beside > slowdownMax * alone + 500) throw new Error(`${line}: slow clients hold up fast ones`)
+  return line
+}
+
+async function time(registry: Registry, blob: LargeBlobs, number: number): Promise<number> {
+  const began = performance.now()
+  await download(registry, await push(registry, blob, number), blob.size)
+  return performance.now() - began
+}
+
+/** An upload that brings some bytes now and then. */
+async function trickle(registry: Registry, state: { trickling: boolean }): Promise<void> {
+  const location = await registry.startUpload(repository)
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      controller.enqueue(new Uint8Array(100))
+      await Bun.sleep(50)
+      if (!state.trickling) controller.close()
+    },
+  })
+  await registry.append(location, body)
+}
+
+/** A download that stops after its first bytes. */
+async function pause({ address }: Registry, digest: string) {
+  const [hostname = '', port] = address.split(':')
+  const came = Promise.withResolvers<void>()
+  const socket = await Bun.connect({
+    hostname,
+    port: Number(port),
+    socket: {
+      data(socket) {
+        socket.pause()
+        came.resolve()
+      },
+    },
+  })
+  socket.write(`GET /v2/${repository}/blobs/${digest} HTTP/1.1\r\nHost: ${address}\r\n\r\n`)
+  await came.promise
+  return socket
+}
+
+async function push(registry: Registry, blob: LargeBlobs, number: number): Promise<string> {
+  const digest = blob.digest(number)
+  const location = await registry.startUpload(repository)
+  await registry.append(location, blob.stream(number))
+  await registry.closeUpload(location, digest)
+  return digest
+}
+
+/** Reads a blob without keeping it. */
+async function download({ address }: Registry, digest: string, size: number): Promise<void> {
+  const response = await fetch(`http://${address}/v2/${repository}/blobs/${digest}`)
+  if (response.status !== 200 || response.body === null)
+    throw new Error(`a pull is answered ${response.status}`)
+  let read = 0
+  for await (const chunk of response.body) read += chunk.length
+  if (read !== size) throw new Error(`${read} of ${size} bytes came`)
+}
+
+/** Blobs of one size that differ in their last chunk only, so that they need neither memory nor much hashing here. */
+class LargeBlobs {
+  readonly size: number
+  private readonly chunk = crypto.getRandomValues(new Uint8Array(MiB))
+  private readonly begun = new Bun.CryptoHasher('sha256')
+
+  constructor(size: number) {
+    this.size = size
+    for (let at = MiB; at < size; at += MiB) this.begun.update(this.chunk)
+  }
+
+  digest(number: number): string {
+    return `sha256:${this.begun.copy().update(this.last(number)).digest('hex')}`
+  }
+
+  stream(number: number): ReadableStream<Uint8Array> {
+    let at = 0
+    return new ReadableStream({
+      pull: (controller) => {
+        at += MiB
+        controller.enqueue(at < this.size ? this.chunk : this.last(number))
+        if (at >= this.size) controller.close()
+      },
+    })
+  }
+
+  private last(number: number): Uint8Array {
+    const last = this.chunk.slice()
+    new DataView(last.buffer).setUint32(0, number)
+    return last
+  }
+}
