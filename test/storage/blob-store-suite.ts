@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'bun:test'
+import { expect, test } from 'bun:test'
 import { parseDigest } from '../../src/oci/digest.ts'
 import type { BlobStore, UploadStore } from '../../src/storage/blob-store.ts'
 import { bodyOf, NO_BODY } from '../support/body.ts'
@@ -43,179 +43,184 @@ export async function read({ blobs }: Pick<OpenedStore, 'blobs'>, digest: string
   return await Bun.file(body.file).slice(body.range.start, body.range.end).bytes()
 }
 
-/** What every store of blobs promises. */
-export function blobStoreSuite(name: string, open: OpenStore): void {
-  const withStore =
-    (work: (store: OpenedStore) => Promise<void>, limits?: Partial<StoreLimits>) => async () => {
-      const opened = await open(limits)
+/** One promise of a store, kept by a store that was opened for it. */
+export interface StorePromise {
+  name: string
+  limits?: Partial<StoreLimits>
+  run(opened: OpenedStore): Promise<void>
+}
+
+/** A test for each promise. */
+export function testPromises(name: string, open: OpenStore, promises: StorePromise[]): void {
+  test.each(promises.map((promise) => [`${name} ${promise.name}`, promise] as const))(
+    '%s',
+    async (_, promise) => {
+      const opened = await open(promise.limits)
       try {
-        await work(opened)
+        await promise.run(opened)
       } finally {
         await opened.close()
       }
-    }
+    },
+    20_000,
+  )
+}
 
-  describe(`${name}: blobs`, () => {
-    test(
-      'are read as they were pushed, whole and in part',
-      withStore(async (opened) => {
-        for (const size of [0, 1, 4096, 64 * 1024, 64 * 1024 + 1, 1_500_001]) {
-          const { bytes, digest } = randomBlob(size)
-          await store(opened, bytes)
-          expect(await opened.blobs.stat(parseDigest(digest))).toEqual({ digest: parseDigest(digest), size })
-          for (let round = 0; round < 2; round++) expect(await read(opened, digest)).toEqual(bytes)
-          if (size > 4) expect(await read(opened, digest, [1, size - 2])).toEqual(bytes.slice(1, size - 2))
-        }
-      }),
-    )
+/** What every store of blobs promises. */
+export function blobStoreSuite(name: string, open: OpenStore): void {
+  testPromises(`${name}: blobs`, open, BLOBS)
+  testPromises(`${name}: an upload`, open, UPLOADS)
+}
 
-    test(
-      'that are not here are undefined, and opening one throws',
-      withStore(async ({ blobs }) => {
-        const digest = parseDigest(digestOf(named('no').bytes))
-        expect(await blobs.stat(digest)).toBeUndefined()
-        await failureOf(blobs.open(digest, { start: 0, end: 1 }))
-        await blobs.delete(digest)
-      }),
-    )
-
-    test(
-      'are listed, and are gone when they are deleted',
-      withStore(async (opened) => {
-        const kept = [randomBlob(10), randomBlob(100_000)]
-        const sha512 = digestOf(kept[0]!.bytes, 'sha512')
-        const gone = randomBlob(20)
-        for (const { bytes } of [...kept, gone]) await store(opened, bytes)
-        await store(opened, kept[0]!.bytes, sha512)
-        await read(opened, gone.digest)
-        await opened.blobs.delete(parseDigest(gone.digest))
-        expect(await opened.blobs.stat(parseDigest(gone.digest))).toBeUndefined()
-        await failureOf(opened.blobs.open(parseDigest(gone.digest), { start: 0, end: 20 }))
-        const listed = await Array.fromAsync(opened.blobs.list())
-        const expected: string[] = [...kept.map(({ digest }) => digest), sha512]
-        expect(listed.map(({ digest }) => digest as string).sort()).toEqual(expected.sort())
-      }),
-    )
-
-    test(
-      'that are equal are one, also when their pushes race',
-      withStore(async (opened) => {
-        const { bytes, digest } = randomBlob(300_000)
-        await Promise.all(Array.from({ length: 12 }, () => store(opened, bytes)))
+const BLOBS: StorePromise[] = [
+  {
+    name: 'are read as they were pushed, whole and in part',
+    run: async (opened) => {
+      for (const size of [0, 1, 4096, 64 * 1024, 64 * 1024 + 1, 1_500_001]) {
+        const { bytes, digest } = randomBlob(size)
         await store(opened, bytes)
-        expect(await Array.fromAsync(opened.blobs.list())).toEqual([
-          { digest: parseDigest(digest), size: 300_000 },
-        ])
+        expect(await opened.blobs.stat(parseDigest(digest))).toEqual({ digest: parseDigest(digest), size })
+        for (let round = 0; round < 2; round++) expect(await read(opened, digest)).toEqual(bytes)
+        if (size > 4) expect(await read(opened, digest, [1, size - 2])).toEqual(bytes.slice(1, size - 2))
+      }
+    },
+  },
+
+  {
+    name: 'that are not here are undefined, and opening one throws',
+    run: async ({ blobs }) => {
+      const digest = parseDigest(digestOf(named('no').bytes))
+      expect(await blobs.stat(digest)).toBeUndefined()
+      await failureOf(blobs.open(digest, { start: 0, end: 1 }))
+      await blobs.delete(digest)
+    },
+  },
+
+  {
+    name: 'are listed, and are gone when they are deleted',
+    run: async (opened) => {
+      const kept = [randomBlob(10), randomBlob(100_000)]
+      const sha512 = digestOf(kept[0]!.bytes, 'sha512')
+      const gone = randomBlob(20)
+      for (const { bytes } of [...kept, gone]) await store(opened, bytes)
+      await store(opened, kept[0]!.bytes, sha512)
+      await read(opened, gone.digest)
+      await opened.blobs.delete(parseDigest(gone.digest))
+      expect(await opened.blobs.stat(parseDigest(gone.digest))).toBeUndefined()
+      await failureOf(opened.blobs.open(parseDigest(gone.digest), { start: 0, end: 20 }))
+      const listed = await Array.fromAsync(opened.blobs.list())
+      const expected: string[] = [...kept.map(({ digest }) => digest), sha512]
+      expect(listed.map(({ digest }) => digest as string).sort()).toEqual(expected.sort())
+    },
+  },
+
+  {
+    name: 'that are equal are one, also when their pushes race',
+    run: async (opened) => {
+      const { bytes, digest } = randomBlob(300_000)
+      await Promise.all(Array.from({ length: 12 }, () => store(opened, bytes)))
+      await store(opened, bytes)
+      expect(await Array.fromAsync(opened.blobs.list())).toEqual([
+        { digest: parseDigest(digest), size: 300_000 },
+      ])
+      expect(await read(opened, digest)).toEqual(bytes)
+      expect(await opened.uploads.list()).toEqual([])
+    },
+  },
+
+  {
+    name: 'outlive the process',
+    run: async (opened) => {
+      const { bytes, digest } = randomBlob(100_000)
+      await store(opened, bytes)
+      expect(await read(await opened.reopen(), digest)).toEqual(bytes)
+    },
+  },
+
+  {
+    name: 'do not change when their upload goes on after it was published',
+    run: async (opened) => {
+      const { bytes, digest } = randomBlob(200_000)
+      const upload = opened.uploads.start('sha256')
+      await opened.uploads.commit(upload, parseDigest(digest), bodyOf(bytes))
+      expect(await opened.uploads.append(upload, bodyOf(named('more').bytes))).toBe(200_004)
+      expect(digestOf(await read(opened, digest))).toBe(digest)
+      await opened.uploads.cancel(upload)
+      expect(digestOf(await read(opened, digest))).toBe(digest)
+    },
+  },
+]
+
+const wrong = parseDigest(digestOf(named('wrong').bytes))
+
+const UPLOADS: StorePromise[] = [
+  {
+    name: 'goes on after a digest that is not its own, with what it has',
+    run: async (opened) => {
+      const { uploads, blobs } = opened
+      for (const algorithm of ['sha256', 'sha512'] as const) {
+        const { bytes } = randomBlob(700_000)
+        const digest = parseDigest(digestOf(bytes, 'sha512'))
+        const upload = uploads.start(algorithm)
+        await uploads.append(upload, bodyOf(bytes.subarray(0, 600_000)))
+        expect((await failureOf(uploads.commit(upload, wrong, NO_BODY))).message).toContain('DIGEST_INVALID')
+        expect((await uploads.stat(upload)).size).toBe(600_000)
+        await uploads.commit(upload, digest, bodyOf(bytes.subarray(600_000)))
         expect(await read(opened, digest)).toEqual(bytes)
-        expect(await opened.uploads.list()).toEqual([])
-      }),
-    )
+        expect(await blobs.stat(wrong)).toBeUndefined()
+      }
+    },
+  },
 
-    test(
-      'outlive the process',
-      withStore(async (opened) => {
-        const { bytes, digest } = randomBlob(100_000)
-        await store(opened, bytes)
-        expect(await read(await opened.reopen(), digest)).toEqual(bytes)
-      }),
-    )
+  {
+    name: 'takes only what begins where it ends',
+    run: async ({ uploads }) => {
+      const upload = uploads.start('sha256')
+      for (const offset of [1, 5]) {
+        const late = { ...bodyOf(named('xx').bytes), offset }
+        expect((await failureOf(uploads.append(upload, late))).message).toContain('has 0 bytes')
+        expect((await failureOf(uploads.commit(upload, wrong, late))).message).toContain('has 0 bytes')
+      }
+      expect(await uploads.append(upload, { ...bodyOf(named('01').bytes), offset: 0 })).toBe(2)
+      const again = { ...bodyOf(named('01').bytes), offset: 0 }
+      expect((await failureOf(uploads.append(upload, again))).message).toContain('has 2 bytes')
+      expect(await uploads.append(upload, { ...bodyOf(named('23').bytes), offset: 2 })).toBe(4)
+      await uploads.commit(upload, parseDigest(digestOf(named('0123').bytes)), NO_BODY)
+    },
+  },
 
-    test(
-      'do not change when their upload goes on after it was published',
-      withStore(async (opened) => {
-        const { bytes, digest } = randomBlob(200_000)
-        const upload = opened.uploads.start('sha256')
-        await opened.uploads.commit(upload, parseDigest(digest), bodyOf(bytes))
-        expect(await opened.uploads.append(upload, bodyOf(named('more').bytes))).toBe(200_004)
-        expect(digestOf(await read(opened, digest))).toBe(digest)
-        await opened.uploads.cancel(upload)
-        expect(digestOf(await read(opened, digest))).toBe(digest)
-      }),
-    )
-  })
-  uploadSuite(name, withStore)
-}
+  {
+    name: 'resumes in a process that begins anew, whatever it is closed with',
+    run: async (opened) => {
+      const { bytes } = randomBlob(3_000_000)
+      const algorithms = ['sha256', 'sha512'] as const
+      const started = algorithms.map((algorithm) => opened.uploads.start(algorithm))
+      for (const upload of started) await opened.uploads.append(upload, bodyOf(bytes.subarray(0, 2_900_000)))
+      const again = await opened.reopen()
+      expect((await again.uploads.list()).sort()).toEqual(started.map(({ id }) => id).sort())
+      for (const [n, upload] of started.entries()) {
+        const { size, changedAt } = await again.uploads.stat(upload)
+        expect([size, Math.abs(Date.now() - (changedAt ?? 0)) < 60_000]).toEqual([2_900_000, true])
+        const digest = parseDigest(digestOf(bytes, algorithms[1 - n]))
+        const rest = { ...bodyOf(bytes.subarray(2_900_000)), offset: 2_900_000 }
+        await again.uploads.commit(upload, digest, rest)
+        expect(await read(again, digest)).toEqual(bytes)
+      }
+    },
+  },
 
-type WithStore = (
-  work: (store: OpenedStore) => Promise<void>,
-  limits?: Partial<StoreLimits>,
-) => () => Promise<void>
-
-function uploadSuite(name: string, withStore: WithStore): void {
-  const wrong = parseDigest(digestOf(named('wrong').bytes))
-
-  describe(`${name}: an upload`, () => {
-    test(
-      'goes on after a digest that is not its own, with what it has',
-      withStore(async (opened) => {
-        const { uploads, blobs } = opened
-        for (const algorithm of ['sha256', 'sha512'] as const) {
-          const { bytes } = randomBlob(700_000)
-          const digest = parseDigest(digestOf(bytes, 'sha512'))
-          const upload = uploads.start(algorithm)
-          await uploads.append(upload, bodyOf(bytes.subarray(0, 600_000)))
-          expect((await failureOf(uploads.commit(upload, wrong, NO_BODY))).message).toContain(
-            'DIGEST_INVALID',
-          )
-          expect((await uploads.stat(upload)).size).toBe(600_000)
-          await uploads.commit(upload, digest, bodyOf(bytes.subarray(600_000)))
-          expect(await read(opened, digest)).toEqual(bytes)
-          expect(await blobs.stat(wrong)).toBeUndefined()
-        }
-      }),
-    )
-
-    test(
-      'takes only what begins where it ends',
-      withStore(async ({ uploads }) => {
-        const upload = uploads.start('sha256')
-        for (const offset of [1, 5]) {
-          const late = { ...bodyOf(named('xx').bytes), offset }
-          expect((await failureOf(uploads.append(upload, late))).message).toContain('has 0 bytes')
-          expect((await failureOf(uploads.commit(upload, wrong, late))).message).toContain('has 0 bytes')
-        }
-        expect(await uploads.append(upload, { ...bodyOf(named('01').bytes), offset: 0 })).toBe(2)
-        const again = { ...bodyOf(named('01').bytes), offset: 0 }
-        expect((await failureOf(uploads.append(upload, again))).message).toContain('has 2 bytes')
-        expect(await uploads.append(upload, { ...bodyOf(named('23').bytes), offset: 2 })).toBe(4)
-        await uploads.commit(upload, parseDigest(digestOf(named('0123').bytes)), NO_BODY)
-      }),
-    )
-
-    test(
-      'resumes in a process that begins anew, whatever it is closed with',
-      withStore(async (opened) => {
-        const { bytes } = randomBlob(3_000_000)
-        const algorithms = ['sha256', 'sha512'] as const
-        const started = algorithms.map((algorithm) => opened.uploads.start(algorithm))
-        for (const upload of started)
-          await opened.uploads.append(upload, bodyOf(bytes.subarray(0, 2_900_000)))
-        const again = await opened.reopen()
-        expect((await again.uploads.list()).sort()).toEqual(started.map(({ id }) => id).sort())
-        for (const [n, upload] of started.entries()) {
-          const { size, changedAt } = await again.uploads.stat(upload)
-          expect([size, Math.abs(Date.now() - (changedAt ?? 0)) < 60_000]).toEqual([2_900_000, true])
-          const digest = parseDigest(digestOf(bytes, algorithms[1 - n]))
-          const rest = { ...bodyOf(bytes.subarray(2_900_000)), offset: 2_900_000 }
-          await again.uploads.commit(upload, digest, rest)
-          expect(await read(again, digest)).toEqual(bytes)
-        }
-      }),
-    )
-
-    test(
-      'that is cancelled leaves nothing',
-      withStore(async ({ uploads }) => {
-        const upload = uploads.start('sha256')
-        await uploads.cancel(upload)
-        await uploads.append(upload, bodyOf(named('x').bytes)).catch(() => {})
-        await uploads.cancel(upload)
-        const other = uploads.start('sha256')
-        await uploads.append(other, bodyOf(named('bytes').bytes))
-        expect(await uploads.list()).toEqual([other.id])
-        await uploads.cancel(other)
-        expect(await uploads.list()).toEqual([])
-      }),
-    )
-  })
-}
+  {
+    name: 'that is cancelled leaves nothing',
+    run: async ({ uploads }) => {
+      const upload = uploads.start('sha256')
+      await uploads.cancel(upload)
+      await uploads.append(upload, bodyOf(named('x').bytes)).catch(() => {})
+      await uploads.cancel(upload)
+      const other = uploads.start('sha256')
+      await uploads.append(other, bodyOf(named('bytes').bytes))
+      expect(await uploads.list()).toEqual([other.id])
+      await uploads.cancel(other)
+      expect(await uploads.list()).toEqual([])
+    },
+  },
+]

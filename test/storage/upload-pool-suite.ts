@@ -1,26 +1,33 @@
-import { describe, expect, test } from 'bun:test'
+import { expect } from 'bun:test'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { bodyOf, NO_BODY, slowBody } from '../support/body.ts'
 import { digestOf, named, randomBlob } from '../support/content.ts'
 import { failureOf } from '../support/failure.ts'
 import { until } from '../support/until.ts'
-import { type OpenStore, read, store } from './blob-store-suite.ts'
+import { type OpenStore, read, type StorePromise, store, testPromises } from './blob-store-suite.ts'
 
 /** What every store promises when there are more uploads than its memory is for. */
 export function uploadPoolSuite(name: string, open: OpenStore): void {
-  const smallPool = { poolBytes: 1024 * 1024 }
+  testPromises(`${name}: many uploads`, open, PROMISES)
+}
 
-  describe(`${name}: many uploads`, () => {
-    test('at once, more than the pool has slots, all come to their end', async () => {
-      const opened = await open(smallPool)
+const smallPool = { poolBytes: 1024 * 1024 }
+
+const PROMISES: StorePromise[] = [
+  {
+    name: 'at once, more than the pool has slots, all come to their end',
+    limits: smallPool,
+    run: async (opened) => {
       const blobs = Array.from({ length: 40 }, () => randomBlob(700_001))
       await Promise.all(blobs.map(({ bytes }) => store(opened, bytes)))
       for (const { digest } of blobs) expect(digestOf(await read(opened, digest))).toBe(digest)
-      await opened.close()
-    })
+    },
+  },
 
-    test('by slow clients do not keep the pool from the others, and lose nothing', async () => {
-      const opened = await open(smallPool)
+  {
+    name: 'by slow clients do not keep the pool from the others, and lose nothing',
+    limits: smallPool,
+    run: async (opened) => {
       const { uploads } = opened
       const slow = Array.from({ length: 20 }, () => ({ ...slowBody(), upload: uploads.start('sha256') }))
       const appended = slow.map(({ upload, body }) => uploads.append(upload, body))
@@ -35,11 +42,13 @@ export function uploadPoolSuite(name: string, open: OpenStore): void {
       expect(await Promise.all(appended)).toEqual(Array(20).fill('slow but sure'.length))
       const digest = parseDigest(digestOf(named('slow but sure').bytes))
       for (const { upload } of slow) await uploads.commit(upload, digest, NO_BODY)
-      await opened.close()
-    })
+    },
+  },
 
-    test('whose bodies break off keep what came, and give their memory back', async () => {
-      const opened = await open(smallPool)
+  {
+    name: 'whose bodies break off keep what came, and give their memory back',
+    limits: smallPool,
+    run: async (opened) => {
       const { uploads } = opened
       const { bytes, digest } = randomBlob(500_000)
       for (let round = 0; round < 10; round++) {
@@ -56,11 +65,13 @@ export function uploadPoolSuite(name: string, open: OpenStore): void {
         await uploads.commit(upload, parseDigest(digest), { ...bodyOf(bytes.subarray(size)), offset: size })
         await uploads.cancel(upload)
       }
-      await opened.close()
-    })
+    },
+  },
 
-    test('that are too large are 413, and the store goes on', async () => {
-      const opened = await open({ ...smallPool, blobBytesMax: 1_000_000 })
+  {
+    name: 'that are too large are 413, and the store goes on',
+    limits: { ...smallPool, blobBytesMax: 1_000_000 },
+    run: async (opened) => {
       const { uploads, blobs } = opened
       const [fits, not] = [randomBlob(1_000_000), randomBlob(1_000_001)]
       const upload = uploads.start('sha256')
@@ -71,11 +82,12 @@ export function uploadPoolSuite(name: string, open: OpenStore): void {
       expect((await failureOf(rest)).status).toBe(413)
       expect(await blobs.stat(parseDigest(not.digest))).toBeUndefined()
       await store(opened, fits.bytes)
-      await opened.close()
-    })
+    },
+  },
 
-    test('in progress, more than are kept at hand, all go on', async () => {
-      const opened = await open()
+  {
+    name: 'in progress, more than are kept at hand, all go on',
+    run: async (opened) => {
       const { uploads } = opened
       const started = Array.from({ length: 700 }, () => uploads.start('sha256'))
       const [first, second] = [named('first, '), named('second')]
@@ -92,7 +104,6 @@ export function uploadPoolSuite(name: string, open: OpenStore): void {
       expect(new Set(sizes)).toEqual(new Set(['first, second'.length]))
       await Promise.all(started.slice(30).map((upload) => uploads.commit(upload, digest, NO_BODY)))
       expect(digestOf(await read(opened, digest))).toBe(digest)
-      await opened.close()
-    }, 20_000)
-  })
-}
+    },
+  },
+]
