@@ -8,7 +8,7 @@ export function bodyOf(...parts: Uint8Array<ArrayBuffer>[]): UploadBody {
 /** A body that brings nothing. */
 export const NO_BODY: UploadBody = { stream: null }
 
-/** A body that brings what it is told to, when it is told to. */
+/** A body that brings what it is told to, when it is told to: copies, since a chunk belongs to who reads it. */
 export interface SlowBody {
   body: UploadBody
   bring(bytes: Uint8Array): void
@@ -25,7 +25,7 @@ export function slowBody(): SlowBody {
   })
   return {
     body: { stream },
-    bring: (bytes) => controller?.enqueue(bytes),
+    bring: (bytes) => controller?.enqueue(bytes.slice()),
     end: () => controller?.close(),
     fail: (error) => controller?.error(error),
   }
