@@ -12,13 +12,13 @@ export async function downloadOne(port: number, path: string, size: number): Pro
   const report = await child.stderr.text()
   await child.exited
   const milliseconds = performance.now() - began
-  checkLength(Number(/^(\d+) bytes/m.exec(report)?.[1] ?? 0), size, path)
+  checkLength(copiedBytes(report), size, path)
   return milliseconds
 }
 
 /** Downloads a blob again and again, on so many connections, while `during` runs. */
 export async function downloadDuring<Result>(
-  { port, path, connections }: { port: number; path: string; connections: number },
+  { port, path, size, connections }: { port: number; path: string; size: number; connections: number },
   during: () => Promise<Result>,
 ): Promise<Result> {
   let ended = false
@@ -27,9 +27,10 @@ export async function downloadDuring<Result>(
     while (!ended) {
       const child = startDownload(port, path)
       running.add(child)
-      await child.stderr.text()
+      const report = await child.stderr.text()
       await child.exited
       running.delete(child)
+      if (!ended) checkLength(copiedBytes(report), size, path)
     }
   })
   try {
@@ -52,6 +53,11 @@ printf 'GET ${path} HTTP/1.1\\r\\nHost: 127.0.0.1:${port}\\r\\nConnection: close
 exec dd bs=1M of=/dev/null <&3`
   const env = { PATH: process.env.PATH ?? '', LC_ALL: 'C' }
   return Bun.spawn(['bash', '-c', script], { env, stdin: 'ignore', stdout: 'ignore', stderr: 'pipe' })
+}
+
+/** How much dd says that it has copied. */
+function copiedBytes(report: string): number {
+  return Number(/^(\d+) bytes/m.exec(report)?.[1] ?? 0)
 }
 
 function download(port: number, path: string, size: number): Promise<number> {

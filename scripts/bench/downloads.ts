@@ -82,7 +82,8 @@ async function downloadLayers(peer: Peer, paths: string[], size: number): Promis
 }
 
 async function requestBesideDownloads({ scale }: Bench, peer: Peer, paths: string[]): Promise<Measurement> {
-  const downloads = { port: peer.port, path: paths[0]!, connections: downloadsAtOnce }
+  const size = scale.bigBytes
+  const downloads = { port: peer.port, path: paths[0]!, size, connections: downloadsAtOnce }
   const request = { method: 'GET', path: `/v2/${repository}/manifests/latest` } as const
   return await downloadDuring(downloads, async () => {
     await Bun.sleep(200)
