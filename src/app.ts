@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs'
 import type { Logger } from 'pino'
 import { openAccess } from './auth/open-access.ts'
 import type { Config } from './config-schema.ts'
-import { type HttpServer, serveHttp } from './http/server.ts'
+import { type HttpOptions, type HttpServer, serveHttp } from './http/server.ts'
 import { Jobs } from './jobs.ts'
 import { isLoopback, type ListenAddress, parseListenAddress } from './listen-address.ts'
 import { requireLocalDisk } from './metadata/local-disk.ts'
@@ -12,10 +12,15 @@ import { expireUploads, removeOrphans } from './registry/housekeeping.ts'
 import { localRegistry } from './registry/local-registry.ts'
 import { FilesystemBlobs } from './storage/filesystem.ts'
 import { FilesystemUploads } from './storage/filesystem-uploads.ts'
+import type { Authority } from './tls/authority.ts'
+import { parseTlsChoice } from './tls/choice.ts'
+import { openTls, TLS_CHECK_SECONDS } from './tls/tls.ts'
 
 export interface App {
   /** The addresses that it listens on. */
   addresses: string[]
+  /** The authority of its certificate, where that is its own. */
+  authority: Authority | undefined
   /** Resolves when the app cannot go on; its process should end. */
   failed: Promise<Error>
   /** Ends gracefully: no new request, those in flight have their time, then everything is closed. */
@@ -27,11 +32,21 @@ const TAGS_PER_PUSH_MAX = 100
 /** The composition root: opens the data folder, builds the services, and serves. */
 export async function openApp(config: Config, log: Logger): Promise<App> {
   const listen = config.listen.map(parseListenAddress)
+  const tlsChoice = parseTlsChoice(config.tls)
   refuseBeyondLoopback(listen)
   const metadataFolder = config.metadata ?? config.data
   for (const folder of [config.data, metadataFolder]) makeFolder(folder)
   requireLocalDisk(metadataFolder)
   const unlock = lockFolder(config.data)
+  let servers: HttpServer[] = []
+  const tls = await openTls(tlsChoice, config.host ?? [], {
+    data: config.data,
+    log,
+    now: Date.now,
+    onChange: (credentials) => {
+      for (const server of servers) server.replace(credentials)
+    },
+  })
   const failed = Promise.withResolvers<Error>()
   const metadata = await openMetadata(metadataFolder, Date.now(), failed.resolve)
   const blobs = new FilesystemBlobs(config.data)
@@ -56,20 +71,16 @@ export async function openApp(config: Config, log: Logger): Promise<App> {
     const dropped = await expireUploads(metadata, uploads, Date.now(), config.uploads.idleSecondsMax)
     if (dropped > 0) log.info({ dropped }, 'dropped idle uploads')
   })
-  const servers = listenAll(listen, log, (address) =>
+  if (tls) jobs.every(TLS_CHECK_SECONDS, 'check the certificate', tls.check)
+  servers = listenAll(listen, log, (address) =>
     serveHttp(
       {
         registry,
         access: openAccess,
         log,
-        limits: {
-          manifestBytesMax: config.manifests.bytesMax,
-          bodyBytesMax: Math.max(config.manifests.bodyBytesMax, config.manifests.bytesMax),
-          stallSecondsMax: config.uploads.stallSecondsMax,
-          pageMax: config.lists.pageMax,
-          tagsPerPushMax: TAGS_PER_PUSH_MAX,
-        },
+        limits: limitsOf(config),
         problem: () => undefined,
+        tls: tls && { credentials: tls.credentials(), authority: tls.authority },
       },
       address.host,
       address.port,
@@ -77,14 +88,26 @@ export async function openApp(config: Config, log: Logger): Promise<App> {
   )
   return {
     addresses: servers.map(({ address }) => address),
+    authority: tls?.authority,
     failed: failed.promise,
     async close() {
       jobs.stop()
+      tls?.close()
       await Promise.all(servers.map((server) => server.stop(config.shutdown.secondsMax)))
       uploads.stop()
       await metadata.close()
       unlock()
     },
+  }
+}
+
+function limitsOf({ manifests, uploads, lists }: Config): HttpOptions['limits'] {
+  return {
+    manifestBytesMax: manifests.bytesMax,
+    bodyBytesMax: Math.max(manifests.bodyBytesMax, manifests.bytesMax),
+    stallSecondsMax: uploads.stallSecondsMax,
+    pageMax: lists.pageMax,
+    tagsPerPushMax: TAGS_PER_PUSH_MAX,
   }
 }
 

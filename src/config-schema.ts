@@ -20,6 +20,17 @@ export const ConfigSchema = Type.Object(
       default: ['127.0.0.1:5000', '[::1]:5000'],
       description: 'Addresses to listen on, HOST:PORT; port 0 takes a free one',
     }),
+    tls: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description: 'off, auto (cay makes its own authority and certificate), or CERTIFICATE.pem,KEY.pem',
+      }),
+    ),
+    host: Type.Optional(
+      Type.Array(Type.String(), {
+        description: 'Further names and addresses of this host, for the certificate that tls auto makes',
+      }),
+    ),
     data: Type.String({ minLength: 1, description: 'The folder that holds everything' }),
     metadata: Type.Optional(
       Type.String({ minLength: 1, description: 'Another folder for the database, on a local disk' }),

@@ -8,8 +8,10 @@ export async function serve({ config, warnings }: LoadedConfig): Promise<number>
   const log = openLog(config.log)
   for (const warning of warnings) log.warn(warning)
   const app = await openApp(config, log)
+  const { authority } = app
+  const tls = authority && { authority: authority.path, sha256: authority.fingerprint }
   for (const address of app.addresses) {
-    log.info({ address, data: config.data, version }, 'listening')
+    log.info({ address, ...tls, data: config.data, version }, 'listening')
   }
   const ending = await Promise.race([signal(), app.failed])
   if (ending instanceof Error) {

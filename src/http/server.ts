@@ -2,10 +2,14 @@ import { Elysia } from 'elysia'
 import type { Logger } from 'pino'
 import type { Access } from '../registry/access.ts'
 import type { Registry } from '../registry/registry.ts'
+import type { Authority } from '../tls/authority.ts'
+import type { Credentials } from '../tls/key-pair.ts'
 import { version } from '../version.ts'
+import { authorityFiles } from './authority.ts'
 import { BodyReader } from './body-reader.ts'
 import { toErrorResponse } from './errors.ts'
 import { health } from './health.ts'
+import { Listener } from './listener.ts'
 import { openapi } from './openapi.ts'
 import { requestLog } from './request-log.ts'
 import { SendfilePacer } from './sendfile-pacer.ts'
@@ -26,21 +30,22 @@ export interface HttpOptions {
   }
   /** What keeps the server from serving, if anything. */
   problem: () => string | undefined
+  /** With it HTTPS is spoken, otherwise HTTP. */
+  tls?: { credentials: Credentials; authority: Authority | undefined } | undefined
 }
 
 export interface HttpServer {
   /** `host:port`, with the port that was taken. */
   address: string
+  /** Shows new connections another certificate. Only where there is one. */
+  replace(credentials: Credentials): void
   /** Takes no new request; resolves when those in flight have ended, after so many seconds at the latest. */
   stop(secondsMax: number): Promise<void>
 }
 
-/** Bun closes a connection that is silent for so long; a body that stalls is answered before. */
-const CONNECTION_IDLE_SECONDS_MAX = 255
-
 /** Mounts every surface, in order, and listens. The one page where the whole URL space is seen. */
 export function serveHttp(options: HttpOptions, hostname: string, port: number): HttpServer {
-  const { registry, access, log, limits } = options
+  const { registry, access, log, limits, tls } = options
   const table = routes(new BodyReader(limits.bodyBytesMax, limits.stallSecondsMax))
   const nextRequestId = requestIds()
   const dispatch = v2Dispatch({
@@ -51,12 +56,14 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     log,
     upstreams: new Set(),
     mirrorOf: undefined,
-    addressOf: (request) => app.server?.requestIP(request)?.address ?? '',
+    addressOf: (request) => listener.addressOf(request),
     nextRequestId,
-    onFileBody: (bytes) => pacer.begin(bytes),
+    // With TLS, Bun reads and writes files in small pieces.
+    onFileBody: (bytes) => (tls ? undefined : pacer.begin(bytes)),
   })
   const pacer = new SendfilePacer(() => app.server?.pendingRequests ?? 0)
-  const app = new Elysia({ handler: { standardHostname: false } })
+  // Elysia looks for the path from a fixed place in the URL: behind `http://`, or from the third letter of a host.
+  const app = new Elysia({ handler: { standardHostname: tls !== undefined } })
     .onError(({ error, code, request, set }) => {
       const requestId = nextRequestId()
       set.headers['x-request-id'] = requestId
@@ -70,41 +77,18 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
       new Elysia()
         .use(requestLog(log, nextRequestId))
         .use(health(options.problem))
-        .use(openapi({ paths: v2Paths(table), version })),
+        .use(openapi({ paths: v2Paths(table), version }))
+        .use(tls?.authority ? authorityFiles(tls.authority) : new Elysia()),
     )
-  app.listen({
-    hostname,
-    port,
-    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-    idleTimeout: CONNECTION_IDLE_SECONDS_MAX,
-    // Elysia shares a port with whoever has it; a second cay must be told that it is taken.
-    reusePort: false,
-  })
+  const listener = new Listener(app, hostname, port, tls?.credentials)
   return {
-    address: addressOf(app.server),
+    address: listener.address,
+    replace: (credentials) => listener.replace(credentials),
     async stop(secondsMax) {
-      await stop(app.server, secondsMax)
+      await listener.stop(secondsMax)
       pacer.stop()
     },
   }
-}
-
-type BunServer = Elysia['server']
-
-function addressOf(server: BunServer): string {
-  const host = server?.hostname ?? ''
-  return `${host.includes(':') ? `[${host}]` : host}:${server?.port}`
-}
-
-async function stop(server: BunServer, secondsMax: number): Promise<void> {
-  if (server === null) return
-  let timer: Timer | undefined
-  const timeout = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, secondsMax * 1000)
-  })
-  await Promise.race([server.stop(), timeout])
-  clearTimeout(timer)
-  await server.stop(true)
 }
 
 /** Ids that are unique over restarts, and cheap. */

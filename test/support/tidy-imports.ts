@@ -8,7 +8,7 @@ const layers = [
   ['cli'],
   ['app.ts'],
   ['http'],
-  ['auth', 'proxy', 'gc', 'retention'],
+  ['auth', 'proxy', 'gc', 'retention', 'tls'],
   ['registry'],
   ['storage', 'metadata', 'events'],
   ['oci', 'docker'],
@@ -22,6 +22,7 @@ const technologies: [packages: RegExp, places: string[]][] = [
   [/^(elysia|@elysiajs\/)/, ['http', 'app.ts']],
   [/^(drizzle-orm|bun:sqlite)/, ['metadata']],
   [/^node:fs/, ['storage', 'metadata', 'cli', 'tls', 'app.ts', 'config.ts', 'log.ts']],
+  [/^(@peculiar\/x509|reflect-metadata)/, ['tls']],
   [/^(commander|@bomb\.sh\/)/, ['cli', 'main.ts']],
 ]
 

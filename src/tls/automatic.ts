@@ -1,0 +1,98 @@
+import type { X509Certificate } from 'node:crypto'
+import { join } from 'node:path'
+import type { Logger } from 'pino'
+import { authorityPath, findAuthority, openAuthority, tlsFolder } from './authority.ts'
+import {
+  type CertificateNames,
+  canonicalAddress,
+  certificateNames,
+  coversNames,
+  type HostFacts,
+} from './certificate-names.ts'
+import { findText, writeDurably } from './durable-file.ts'
+import { type Credentials, checkCredentials, parseCertificate } from './key-pair.ts'
+import type { Tls, TlsOptions } from './tls.ts'
+
+const DAY = 86_400_000
+
+/** A certificate is made anew when it holds no longer than this. */
+const RENEW_DAYS = 120
+
+/** An authority that ends this soon is a warning: every host must trust its successor. */
+const AUTHORITY_WARNING_DAYS = 180
+
+/**
+ * Certificates of cay's own authority: made at the first start, made anew well before their end, and when this host
+ * has a name or an address that they lack. A name that is gone stays until then: interfaces come and go.
+ *
+ * @throws Error when the authority is damaged or over, or `host` names what is no name
+ */
+export async function openAutomatic(options: TlsOptions & { facts: () => HostFacts }): Promise<Tls> {
+  const { data, now, log, facts, onChange } = options
+  const path = join(tlsFolder(data), 'server.pem')
+  const authority = await openAuthority(data, facts().hostname, now())
+  const issuer = parseCertificate(authority.certificate, authorityPath(data))
+  warnOfEnd(log, issuer, now())
+  let credentials = await ensure()
+  return {
+    credentials: () => credentials,
+    authority: await findAuthority(data),
+    async check() {
+      const newer = await ensure()
+      if (newer.certificate === credentials.certificate) return
+      credentials = newer
+      onChange(newer)
+    },
+    close() {},
+  }
+
+  async function ensure(): Promise<Credentials> {
+    const wanted = certificateNames(facts())
+    const present = await findText(path)
+    const reason =
+      present === undefined ? 'there is none' : whyRenew(split(present), path, issuer, wanted, now())
+    if (present !== undefined && reason === undefined) return split(present)
+    const { issueCertificate } = await import('./certificate.ts')
+    const issued = await issueCertificate(authority, wanted, now())
+    await writeDurably(path, issued.certificate + issued.key, 0o600)
+    log.info({ path, reason, names: [...wanted.dns, ...wanted.addresses] }, 'made a certificate')
+    return issued
+  }
+}
+
+/** Why the certificate in the file does not serve any longer. */
+function whyRenew(
+  present: Credentials,
+  path: string,
+  issuer: X509Certificate,
+  wanted: CertificateNames,
+  now: number,
+): string | undefined {
+  try {
+    const certificate = checkCredentials(present, { certificate: path, key: path }, now)
+    if (!certificate.verify(issuer.publicKey)) return 'it is of another authority'
+    const endsSoon = certificate.validToDate.getTime() - now < RENEW_DAYS * DAY
+    if (endsSoon && certificate.validToDate < issuer.validToDate) return 'it ends soon'
+    return coversNames(namesOf(certificate), wanted) ? undefined : 'this host has further names'
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
+function warnOfEnd(log: Logger, authority: X509Certificate, now: number): void {
+  if (authority.validToDate.getTime() - now > AUTHORITY_WARNING_DAYS * DAY) return
+  log.warn({ ends: authority.validTo }, 'the authority ends soon: remove the folder tls and trust a new one')
+}
+
+function namesOf({ subjectAltName }: X509Certificate): CertificateNames {
+  const all = (subjectAltName ?? '').split(', ')
+  const after = (prefix: string) =>
+    all.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length))
+  return { dns: after('DNS:'), addresses: after('IP Address:').map(canonicalAddress) }
+}
+
+/** The certificate and its key are in one file, so that they change together. */
+function split(text: string): Credentials {
+  const at = text.indexOf('-----BEGIN PRIVATE KEY-----')
+  return at < 0 ? { certificate: text, key: '' } : { certificate: text.slice(0, at), key: text.slice(at) }
+}

@@ -1,0 +1,82 @@
+import { type FSWatcher, watch } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import type { CertificateFiles } from './choice.ts'
+import { type Credentials, checkCredentials } from './key-pair.ts'
+import type { Tls, TlsOptions } from './tls.ts'
+
+/** What replaces a certificate and its key does so in several steps; it is read when this long nothing came. */
+const SETTLE_MILLISECONDS = 500
+
+/**
+ * A certificate from files, read again when something changes in their folders: certbot and Kubernetes replace
+ * symbolic links there. What cannot be used is logged, and the certificate that serves goes on serving.
+ *
+ * @throws Error that names the setting and the file that is wrong
+ */
+export async function openCertificateFiles(options: TlsOptions & { files: CertificateFiles }): Promise<Tls> {
+  const { files, log, now, onChange } = options
+  let credentials = await read()
+  checkCredentials(credentials, named(files), now())
+  let refused = ''
+  let timer: Timer | undefined
+  const soon = () => {
+    clearTimeout(timer)
+    timer = setTimeout(check, SETTLE_MILLISECONDS)
+  }
+  const watchers = [...new Set([files.certificate, files.key].map((path) => dirname(path)))].flatMap(start)
+  return {
+    credentials: () => credentials,
+    authority: undefined,
+    check,
+    close() {
+      clearTimeout(timer)
+      for (const watcher of watchers) watcher.close()
+    },
+  }
+
+  async function check(): Promise<void> {
+    try {
+      const found = await read()
+      if (found.certificate === credentials.certificate && found.key === credentials.key) return
+      checkCredentials(found, named(files), now())
+      credentials = found
+      refused = ''
+      log.info({ path: files.certificate }, 'read the certificate again')
+      onChange(found)
+    } catch (error) {
+      const { message } = error as Error
+      if (message !== refused) log.error({ error: message }, 'the certificate that was read before goes on')
+      refused = message
+    }
+  }
+
+  async function read(): Promise<Credentials> {
+    const [certificate, key] = await Promise.all([readNamed(files.certificate), readNamed(files.key)])
+    return { certificate, key }
+  }
+
+  /** A folder that cannot be watched is looked at by `check` now and then. */
+  function start(folder: string): FSWatcher[] {
+    try {
+      const watcher = watch(folder, { persistent: false }, soon)
+      watcher.on('error', (cause) => log.warn({ folder, cause }, 'cannot watch the folder'))
+      return [watcher]
+    } catch (cause) {
+      log.warn({ folder, cause }, 'cannot watch the folder')
+      return []
+    }
+  }
+}
+
+function named({ certificate, key }: CertificateFiles): CertificateFiles {
+  return { certificate: `tls: ${certificate}`, key: `tls: ${key}` }
+}
+
+async function readNamed(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    throw new Error(`tls: cannot read ${path}: ${(error as Error).message}`)
+  }
+}
