@@ -1,13 +1,17 @@
 import type { Config } from '../config-schema.ts'
+import { isLoopback, parseListenAddress } from '../listen-address.ts'
+import { findAuthority } from '../tls/authority.ts'
+import { parseTlsChoice } from '../tls/choice.ts'
 
 const SECONDS_MAX = 5
 
 /** Asks /readyz of the server. Answers 0 when it can serve, else 1, and says why. */
-export async function askHealth({ listen }: Config, url: string | undefined): Promise<number> {
-  const base = url ?? `http://${listen[0]}`
+export async function askHealth(config: Config, url: string | undefined): Promise<number> {
+  const base = url ?? configuredUrl(config)
   try {
     const response = await fetch(new URL('/readyz', base), {
       signal: AbortSignal.timeout(SECONDS_MAX * 1000),
+      tls: await tlsFor(new URL(base), config),
     })
     const { status } = (await response.json()) as { status: string }
     process.stdout.write(`${status}\n`)
@@ -16,4 +20,23 @@ export async function askHealth({ listen }: Config, url: string | undefined): Pr
     process.stderr.write(`cay: ${base} does not answer: ${(error as Error).message}\n`)
     return 1
   }
+}
+
+function configuredUrl({ listen, tls }: Config): string {
+  const scheme = parseTlsChoice(tls).kind === 'off' ? 'http' : 'https'
+  const { host, port } = parseListenAddress(listen[0] ?? '')
+  const asked = { '': '127.0.0.1', '0.0.0.0': '127.0.0.1', '::': '::1' }[host] ?? host
+  return `${scheme}://${asked.includes(':') ? `[${asked}]` : asked}:${port}`
+}
+
+/**
+ * What the server's certificate must be: one of the authority in the data folder, if there is one. A certificate from
+ * files is for the name that clients know, not for loopback, where this question has no secret to keep.
+ */
+async function tlsFor(url: URL, { data, tls }: Config): Promise<BunFetchRequestInitTLS> {
+  if (url.protocol !== 'https:') return {}
+  const host = url.hostname.replace(/^\[|\]$/g, '')
+  if (parseTlsChoice(tls).kind === 'files') return { rejectUnauthorized: !isLoopback({ host, port: 0 }) }
+  const authority = await findAuthority(data)
+  return authority === undefined ? {} : { ca: authority.certificate }
 }

@@ -27,6 +27,15 @@ export async function runProgram(argv: string[]): Promise<number> {
       const { askHealth } = await import('./health.ts')
       code = await askHealth((await load(options)).config, options.url)
     })
+  withSettings(program.command('trust').description('Make this host trust the authority of --tls auto'))
+    .option('--install', 'do it, instead of printing what would be done and the lines for other hosts')
+    .option('--uninstall', 'undo it')
+    .option('--registry <names>', 'HOST:PORT as clients write it, with commas between')
+    .option('--root <folder>', 'write below another root folder, and run no command')
+    .action(async (options) => {
+      const { trust } = await import('./trust.ts')
+      code = await trust((await load(options)).config, options)
+    })
   tab(program)
   try {
     await program.parseAsync(argv)
