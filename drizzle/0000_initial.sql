@@ -33,9 +33,8 @@ CREATE TABLE `manifest` (
 	FOREIGN KEY (`repository_id`) REFERENCES `repository`(`id`) ON UPDATE no action ON DELETE no action
 );
 --> statement-breakpoint
-CREATE UNIQUE INDEX `manifest_digest_unique` ON `manifest` (`repository_id`,`digest`);--> statement-breakpoint
+CREATE UNIQUE INDEX `manifest_digest_unique` ON `manifest` (`digest`,`repository_id`);--> statement-breakpoint
 CREATE INDEX `manifest_subject` ON `manifest` (`repository_id`,`subject`,`digest`) WHERE subject is not null;--> statement-breakpoint
-CREATE INDEX `manifest_bytes_of` ON `manifest` (`digest`);--> statement-breakpoint
 CREATE TABLE `manifest_bytes` (
 	`digest` blob PRIMARY KEY NOT NULL,
 	`bytes` blob NOT NULL
@@ -73,12 +72,11 @@ CREATE TABLE `repository_blob` (
 	`linked_at` integer NOT NULL,
 	`unreferenced_at` integer,
 	`deleted_at` integer,
-	PRIMARY KEY(`repository_id`, `blob_id`),
+	PRIMARY KEY(`blob_id`, `repository_id`),
 	FOREIGN KEY (`repository_id`) REFERENCES `repository`(`id`) ON UPDATE no action ON DELETE no action,
 	FOREIGN KEY (`blob_id`) REFERENCES `blob`(`id`) ON UPDATE no action ON DELETE no action
 );
 --> statement-breakpoint
-CREATE INDEX `repository_blob_blob` ON `repository_blob` (`blob_id`);--> statement-breakpoint
 CREATE INDEX `repository_blob_unreferenced` ON `repository_blob` (`unreferenced_at`) WHERE unreferenced_at is not null;--> statement-breakpoint
 CREATE TABLE `tag` (
 	`repository_id` integer NOT NULL,
@@ -104,11 +102,4 @@ CREATE TABLE `tag_history` (
 	`request_id` text NOT NULL
 );
 --> statement-breakpoint
-CREATE INDEX `tag_history_tag` ON `tag_history` (`repository_id`,`name`,`id`);--> statement-breakpoint
-CREATE TABLE `upload` (
-	`id` text PRIMARY KEY NOT NULL,
-	`repository` text NOT NULL,
-	`algorithm` text NOT NULL,
-	`started_at` integer NOT NULL,
-	`account` text
-);
+CREATE INDEX `tag_history_tag` ON `tag_history` (`repository_id`,`name`,`id`);

@@ -8,7 +8,6 @@ import { isLoopback, type ListenAddress, parseListenAddress } from './listen-add
 import { requireLocalDisk } from './metadata/local-disk.ts'
 import { lockFolder } from './metadata/lock.ts'
 import { openMetadata } from './metadata/metadata.ts'
-import { expireUploads, removeOrphans } from './registry/housekeeping.ts'
 import { localRegistry } from './registry/local-registry.ts'
 import { FilesystemBlobs } from './storage/filesystem.ts'
 import { FilesystemUploads } from './storage/filesystem-uploads.ts'
@@ -64,12 +63,12 @@ export async function openApp(config: Config, log: Logger): Promise<App> {
     sparse: config.manifests.sparse,
     cacheBytesMax: config.manifests.cacheBytesMax,
   })
-  const removed = await removeOrphans(metadata, uploads)
-  if (removed > 0) log.info({ removed }, 'removed uploads that a crash had left')
+  await uploads.tidy()
   const jobs = new Jobs(log)
-  jobs.every(Math.min(3600, config.uploads.idleSecondsMax), 'expire uploads', async () => {
-    const dropped = await expireUploads(metadata, uploads, Date.now(), config.uploads.idleSecondsMax)
-    if (dropped > 0) log.info({ dropped }, 'dropped idle uploads')
+  const { idleSecondsMax } = config.uploads
+  jobs.every(Math.min(3600, idleSecondsMax), 'expire uploads', async () => {
+    const expired = await uploads.expire(Date.now() - idleSecondsMax * 1000)
+    if (expired > 0) log.info({ expired }, 'dropped idle uploads')
   })
   if (tls) jobs.every(TLS_CHECK_SECONDS, 'check the certificate', tls.check)
   servers = listenAll(listen, log, (address) =>

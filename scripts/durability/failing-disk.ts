@@ -126,7 +126,9 @@ async function begin(registry: Registry, data: string): Promise<Blob> {
   const bytes = crypto.getRandomValues(new Uint8Array(blobBytes))
   const digest = sha256(bytes)
   const location = await registry.startUpload(repository)
-  const file = join(data, 'uploads', location.split('/').at(-1) ?? '')
+  const [uuid = ''] = location.split('/').at(-1)?.split('~') ?? []
+  const name = `${uuid}.sha256`
+  const file = join(data, 'uploads', name)
   return { bytes, digest, location, file, folder: join(data, 'blobs/sha256', digest.slice(7, 9)) }
 }
 

@@ -4,6 +4,8 @@ import { parseTrace, type SystemCall, startTraced, type TracedServer } from './s
 
 /** What a push costs in syncs: of the blob's file, of its folder, and of the database's log. */
 const syncsPerBlob = 3
+/** The first blob of the 256th that it falls into makes its folder, which is synced into the one above. */
+const syncsPerFolder = 1
 /** A manifest is a row: the sync of the database's log. So are a mount and a deletion. */
 const syncsPerManifest = 1
 /** An upload that only begins or grows is not acknowledged as stored. */
@@ -67,18 +69,26 @@ async function play({ server, data }: TracedServer): Promise<Step[]> {
   const location = begun.headers.get('location') ?? ''
   const chunk: Step['request'] = ['PATCH', location, { body: bytes }]
   await send({ name: 'chunk appended', request: chunk, status: 202, ...upload })
+  const stored = [
+    { what: "the file's sync", calls: ['fdatasync', 'fsync'], argument: `${data}/uploads/` },
+    { what: 'the rename', calls: ['rename', 'renameat', 'renameat2'], argument: hex },
+    { what: "the folder's sync", calls: ['fsync'], argument: `${data}/blobs/sha256/${hex.slice(0, 2)}>` },
+    wal,
+  ]
+  const made = { what: "the new folder's own sync", calls: ['fsync'], argument: `${data}/blobs/sha256>` }
   await send({
-    name: 'blob pushed',
+    name: 'first blob of a folder pushed',
     request: ['PUT', `${location}?digest=${digest}`],
     status: 201,
-    syncs: syncsPerBlob,
-    order: [
-      { what: "the file's sync", calls: ['fdatasync', 'fsync'], argument: `${data}/uploads/` },
-      { what: 'the rename', calls: ['rename', 'renameat', 'renameat2'], argument: hex },
-      { what: "the folder's sync", calls: ['fsync'], argument: `${data}/blobs/sha256/${hex.slice(0, 2)}>` },
-      wal,
-    ],
+    syncs: syncsPerBlob + syncsPerFolder,
+    order: [made, ...stored],
   })
+  const whole: Step['request'] = [
+    'POST',
+    `/v2/durability/again/blobs/uploads/?digest=${digest}`,
+    { body: bytes },
+  ]
+  await send({ name: 'blob pushed', request: whole, status: 201, syncs: syncsPerBlob, order: stored })
   const sent = { headers: { 'content-type': manifestMediaType }, body: manifest }
   const put: Step['request'] = ['PUT', `${base}/manifests/latest`, sent]
   await send({ name: 'manifest pushed', request: put, status: 201, ...row })

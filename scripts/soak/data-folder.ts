@@ -1,12 +1,12 @@
 import { Database } from 'bun:sqlite'
 import { existsSync } from 'node:fs'
-import { readdir, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isDigestOf } from './samples.ts'
 
 /**
- * What is wrong in a data folder, whose server may run but has nothing to do: the database's own checks, a file for
- * each blob that it names, and no file of an upload that it does not know.
+ * What is wrong in a data folder, whose server may run but has nothing to do: the database's own checks, and a file for
+ * each blob that it names.
  *
  * @param hashed blobs whose bytes need not be read again; those that were read are added
  */
@@ -18,11 +18,6 @@ export async function checkDataFolder(data: string, hashed: Set<string>): Promis
     const hex = Buffer.from(digest).toString('hex')
     const algorithm = digest.length === 64 ? 'sha512' : 'sha256'
     faults.push(...(await checkBlob(join(data, 'blobs', algorithm, hex.slice(0, 2), hex), size, hashed)))
-  }
-  const known = database.query<{ id: string }, []>('select id from upload').all()
-  const ids = new Set(known.map(({ id }) => id))
-  for (const file of await readdir(join(data, 'uploads'))) {
-    if (!ids.has(file)) faults.push(`uploads/${file} has no row`)
   }
   return faults
 }

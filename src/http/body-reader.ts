@@ -1,4 +1,5 @@
 import { registryError } from '../oci/error.ts'
+import { freeChunk } from '../storage/chunk.ts'
 
 /** Requests that may wait for memory at once; further ones are refused with TOOMANYREQUESTS. */
 const WAITING_MAX = 1000
@@ -56,6 +57,7 @@ export class BodyReader {
         if (length + value.length > declared) throw tooLarge(bytesMax)
         bytes.set(value, length)
         length += value.length
+        freeChunk(value)
       }
     } finally {
       clearTimeout(timer)

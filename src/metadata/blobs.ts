@@ -6,7 +6,7 @@ import type { Caller } from './caller.ts'
 import type { Db } from './database.ts'
 import { eventWrites } from './events.ts'
 import { ensureRepository, type Pullable, repositoryReads } from './repositories.ts'
-import { blob, manifest, manifestReference, repository, repositoryBlob, upload } from './schema.ts'
+import { blob, manifest, manifestReference, repository, repositoryBlob } from './schema.ts'
 
 export type BlobReads = ReturnType<typeof blobReads>
 
@@ -54,10 +54,6 @@ export function blobWrites(db: Db) {
   const { find: findRepository } = repositoryReads(db)
   const link = linkBlob(db)
   const linked = selectLink(db, isNull(repositoryBlob.deletedAt)).prepare()
-  const dropUpload = db
-    .delete(upload)
-    .where(eq(upload.id, sql.placeholder('id')))
-    .prepare()
   const user = selectUser(db)
   const unlink = db
     .update(repositoryBlob)
@@ -70,10 +66,9 @@ export function blobWrites(db: Db) {
     )
     .prepare()
   return {
-    /** Names a blob whose bytes are verified, on disk and synced, and ends the upload that brought it. */
-    linkBlob(call: BlobChange & { size: number; uploadId: string }): void {
+    /** Names a blob whose bytes are verified, on disk and synced. */
+    linkBlob(call: BlobChange & { size: number }): void {
       link(ensure(call.repository, call.at), call.digest, call.size, call.at)
-      dropUpload.run({ id: call.uploadId })
       tell({ type: 'blob.push', repository: call.repository, digest: call.digest }, call.caller, call.at)
     },
 
@@ -164,7 +159,7 @@ function linkBlob(db: Db) {
       unreferencedAt: sql.placeholder('at'),
     })
     .onConflictDoUpdate({
-      target: [repositoryBlob.repositoryId, repositoryBlob.blobId],
+      target: [repositoryBlob.blobId, repositoryBlob.repositoryId],
       set: {
         deletedAt: null,
         unreferencedAt: sql`case when repository_blob.unreferenced_at is null and repository_blob.deleted_at is null

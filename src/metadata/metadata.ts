@@ -5,7 +5,6 @@ import { type ManifestReads, manifestReads } from './manifests.ts'
 import { type ReferrerReads, referrerReads } from './referrers.ts'
 import { type RepositoryReads, repositoryReads } from './repositories.ts'
 import { type TagReads, tagReads } from './tags.ts'
-import { type UploadReads, uploadReads } from './uploads.ts'
 import { Writer } from './writer.ts'
 
 /** The database of one data folder: reads here and at once, writes through the writer's thread. */
@@ -15,7 +14,6 @@ export interface Metadata {
   tags: TagReads
   blobs: BlobReads
   referrers: ReferrerReads
-  uploads: UploadReads
   write: Writer['call']
   /** Has `listener` called whenever what was read before may be stale. */
   onReplace(listener: () => void): void
@@ -48,7 +46,6 @@ export async function openMetadata(
     tags: tagReads(db),
     blobs: blobReads(db),
     referrers: referrerReads(db),
-    uploads: uploadReads(db),
     write: (name, args, moved) => writer.call(name, args, moved),
     onReplace: (listener) => {
       listeners.push(listener)

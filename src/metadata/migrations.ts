@@ -4,17 +4,16 @@ import type { MigrationMeta } from 'drizzle-orm/migrator'
 /** Every migration of the database, oldest first, for the dialect's migrate. */
 export const migrations: MigrationMeta[] = [
   {
-    hash: '7a13f6c00508cc670303b82cb0e27e0104ec88c1e972b29040e7c24c2853e84a',
-    folderMillis: 1795511426472,
+    hash: 'ba31cf3925358d32881409124ff1a966a93de04a1e556e7e98154a53ba78eb26',
+    folderMillis: 1795513104200,
     bps: true,
     sql: [
       "CREATE TABLE `blob` (\n\t`id` integer PRIMARY KEY NOT NULL,\n\t`digest` blob NOT NULL,\n\t`size` integer NOT NULL,\n\t`stored_at` integer NOT NULL,\n\t`verified_at` integer NOT NULL\n);",
       "CREATE UNIQUE INDEX `blob_digest_unique` ON `blob` (`digest`);",
       "CREATE TABLE `event` (\n\t`id` integer PRIMARY KEY NOT NULL,\n\t`at` integer NOT NULL,\n\t`type` text NOT NULL,\n\t`repository` text NOT NULL,\n\t`digest` blob,\n\t`tag` text,\n\t`account` text,\n\t`credential` text,\n\t`address` text NOT NULL,\n\t`request_id` text NOT NULL\n);",
       "CREATE TABLE `manifest` (\n\t`id` integer PRIMARY KEY NOT NULL,\n\t`repository_id` integer NOT NULL,\n\t`digest` blob NOT NULL,\n\t`media_type` text NOT NULL,\n\t`artifact_type` text,\n\t`subject` blob,\n\t`size` integer NOT NULL,\n\t`pushed_at` integer NOT NULL,\n\t`deleted_at` integer,\n\tFOREIGN KEY (`repository_id`) REFERENCES `repository`(`id`) ON UPDATE no action ON DELETE no action\n);",
-      "CREATE UNIQUE INDEX `manifest_digest_unique` ON `manifest` (`repository_id`,`digest`);",
+      "CREATE UNIQUE INDEX `manifest_digest_unique` ON `manifest` (`digest`,`repository_id`);",
       "CREATE INDEX `manifest_subject` ON `manifest` (`repository_id`,`subject`,`digest`) WHERE subject is not null;",
-      "CREATE INDEX `manifest_bytes_of` ON `manifest` (`digest`);",
       "CREATE TABLE `manifest_bytes` (\n\t`digest` blob PRIMARY KEY NOT NULL,\n\t`bytes` blob NOT NULL\n);",
       "CREATE TABLE `manifest_digest` (\n\t`repository_id` integer NOT NULL,\n\t`digest` blob NOT NULL,\n\t`manifest_id` integer NOT NULL,\n\tPRIMARY KEY(`repository_id`, `digest`),\n\tFOREIGN KEY (`manifest_id`) REFERENCES `manifest`(`id`) ON UPDATE no action ON DELETE no action\n);",
       "CREATE INDEX `manifest_digest_of` ON `manifest_digest` (`manifest_id`);",
@@ -22,14 +21,12 @@ export const migrations: MigrationMeta[] = [
       "CREATE INDEX `manifest_reference_digest` ON `manifest_reference` (`digest`);",
       "CREATE TABLE `repository` (\n\t`id` integer PRIMARY KEY AUTOINCREMENT NOT NULL,\n\t`name` text NOT NULL,\n\t`created_at` integer NOT NULL,\n\t`deleted_at` integer\n);",
       "CREATE UNIQUE INDEX `repository_name_unique` ON `repository` (`name`);",
-      "CREATE TABLE `repository_blob` (\n\t`repository_id` integer NOT NULL,\n\t`blob_id` integer NOT NULL,\n\t`linked_at` integer NOT NULL,\n\t`unreferenced_at` integer,\n\t`deleted_at` integer,\n\tPRIMARY KEY(`repository_id`, `blob_id`),\n\tFOREIGN KEY (`repository_id`) REFERENCES `repository`(`id`) ON UPDATE no action ON DELETE no action,\n\tFOREIGN KEY (`blob_id`) REFERENCES `blob`(`id`) ON UPDATE no action ON DELETE no action\n);",
-      "CREATE INDEX `repository_blob_blob` ON `repository_blob` (`blob_id`);",
+      "CREATE TABLE `repository_blob` (\n\t`repository_id` integer NOT NULL,\n\t`blob_id` integer NOT NULL,\n\t`linked_at` integer NOT NULL,\n\t`unreferenced_at` integer,\n\t`deleted_at` integer,\n\tPRIMARY KEY(`blob_id`, `repository_id`),\n\tFOREIGN KEY (`repository_id`) REFERENCES `repository`(`id`) ON UPDATE no action ON DELETE no action,\n\tFOREIGN KEY (`blob_id`) REFERENCES `blob`(`id`) ON UPDATE no action ON DELETE no action\n);",
       "CREATE INDEX `repository_blob_unreferenced` ON `repository_blob` (`unreferenced_at`) WHERE unreferenced_at is not null;",
       "CREATE TABLE `tag` (\n\t`repository_id` integer NOT NULL,\n\t`name` text NOT NULL,\n\t`manifest_id` integer NOT NULL,\n\t`digest` blob NOT NULL,\n\t`updated_at` integer NOT NULL,\n\tPRIMARY KEY(`repository_id`, `name`),\n\tFOREIGN KEY (`repository_id`) REFERENCES `repository`(`id`) ON UPDATE no action ON DELETE no action,\n\tFOREIGN KEY (`manifest_id`) REFERENCES `manifest`(`id`) ON UPDATE no action ON DELETE no action\n);",
       "CREATE INDEX `tag_manifest` ON `tag` (`manifest_id`);",
       "CREATE TABLE `tag_history` (\n\t`id` integer PRIMARY KEY NOT NULL,\n\t`repository_id` integer NOT NULL,\n\t`name` text NOT NULL,\n\t`digest` blob,\n\t`at` integer NOT NULL,\n\t`account` text,\n\t`credential` text,\n\t`address` text NOT NULL,\n\t`request_id` text NOT NULL\n);",
       "CREATE INDEX `tag_history_tag` ON `tag_history` (`repository_id`,`name`,`id`);",
-      "CREATE TABLE `upload` (\n\t`id` text PRIMARY KEY NOT NULL,\n\t`repository` text NOT NULL,\n\t`algorithm` text NOT NULL,\n\t`started_at` integer NOT NULL,\n\t`account` text\n);",
     ],
   },
 ]

@@ -49,8 +49,7 @@ export const repositoryBlob = sqliteTable(
     deletedAt: time('deleted_at'),
   },
   (t) => [
-    primaryKey({ columns: [t.repositoryId, t.blobId] }),
-    index('repository_blob_blob').on(t.blobId),
+    primaryKey({ columns: [t.blobId, t.repositoryId] }),
     index('repository_blob_unreferenced').on(t.unreferencedAt).where(sql`unreferenced_at is not null`),
   ],
 )
@@ -72,9 +71,8 @@ export const manifest = sqliteTable(
     deletedAt: time('deleted_at'),
   },
   (t) => [
-    uniqueIndex('manifest_digest_unique').on(t.repositoryId, t.digest),
+    uniqueIndex('manifest_digest_unique').on(t.digest, t.repositoryId),
     index('manifest_subject').on(t.repositoryId, t.subject, t.digest).where(sql`subject is not null`),
-    index('manifest_bytes_of').on(t.digest),
   ],
 )
 
@@ -143,15 +141,6 @@ export const tagHistory = sqliteTable(
   },
   (t) => [index('tag_history_tag').on(t.repositoryId, t.name, t.id)],
 )
-
-/** An upload in progress; how much of it is here is the length of its file. */
-export const upload = sqliteTable('upload', {
-  id: text('id').primaryKey(),
-  repository: text('repository').notNull(),
-  algorithm: text('algorithm', { enum: ['sha256', 'sha512'] }).notNull(),
-  startedAt: time('started_at').notNull(),
-  account: text('account'),
-})
 
 /** The outbox: written with the change that it tells of. */
 export const event = sqliteTable('event', {

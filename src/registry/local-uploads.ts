@@ -1,16 +1,16 @@
 import type { Caller } from '../metadata/caller.ts'
-import type { Digest } from '../oci/digest.ts'
+import { algorithmOf, type Digest } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Upload, UploadBody } from '../storage/blob-store.ts'
 import type { LocalOptions } from './local-registry.ts'
 import type { Uploads } from './registry.ts'
 
-/** The uploads of this data folder: a row each, and a file that holds what came. */
+/** The uploads of this data folder. */
 export function localUploads({ metadata, uploads, now }: LocalOptions): Uploads {
-  const get = (repository: RepositoryName, id: string): Upload => {
-    const row = metadata.uploads.find(id)
-    if (row?.repository === repository) return { id, algorithm: row.algorithm }
+  const get = async (repository: RepositoryName, id: string): Promise<Upload> => {
+    const upload = await uploads.find(repository, id)
+    if (upload !== undefined) return upload
     throw registryError(
       'BLOB_UPLOAD_UNKNOWN',
       `${repository} has no upload ${JSON.stringify(id)}: start a new one`,
@@ -24,33 +24,29 @@ export function localUploads({ metadata, uploads, now }: LocalOptions): Uploads 
     body: UploadBody,
   ) => {
     const { size } = await uploads.commit(upload, digest, body)
-    await metadata.write('linkBlob', { caller, at: now(), repository, digest, size, uploadId: upload.id })
+    await metadata.write('linkBlob', { caller, at: now(), repository, digest, size })
     // The client need not wait for this; what a crash leaves of it goes at the next start.
     uploads.cancel(upload).catch(() => {})
   }
   return {
-    async start(caller, repository, algorithm) {
-      const upload = uploads.start(algorithm)
-      const { account = null } = caller
-      await metadata.write('startUpload', { ...upload, repository, startedAt: now(), account })
-      return { id: upload.id, size: 0 }
+    async start(repository, algorithm) {
+      return { id: uploads.start(repository, algorithm).id, size: 0 }
     },
 
     async get(repository, id) {
-      const { size } = await uploads.stat(get(repository, id))
-      return { id, size }
+      return { id, size: await uploads.getSize(await get(repository, id)) }
     },
 
     async append(repository, id, body) {
-      return { id, size: await uploads.append(get(repository, id), body) }
+      return { id, size: await uploads.append(await get(repository, id), body) }
     },
 
     async commit(caller, repository, id, digest, body) {
-      await publish(caller, repository, get(repository, id), digest, body)
+      await publish(caller, repository, await get(repository, id), digest, body)
     },
 
     async put(caller, repository, digest, body) {
-      const upload = uploads.start(digest.startsWith('sha512:') ? 'sha512' : 'sha256')
+      const upload = uploads.start(repository, algorithmOf(digest))
       try {
         await publish(caller, repository, upload, digest, body)
       } catch (error) {
@@ -60,8 +56,7 @@ export function localUploads({ metadata, uploads, now }: LocalOptions): Uploads 
     },
 
     async cancel(repository, id) {
-      await uploads.cancel(get(repository, id))
-      await metadata.write('endUpload', { id })
+      await uploads.cancel(await get(repository, id))
     },
   }
 }

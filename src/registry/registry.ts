@@ -75,7 +75,7 @@ export interface Blobs {
 
 export interface Uploads {
   /** Begins an upload (end-4a); it survives a restart when this resolves. */
-  start(caller: Caller, repository: RepositoryName, algorithm: DigestAlgorithm): Promise<UploadState>
+  start(repository: RepositoryName, algorithm: DigestAlgorithm): Promise<UploadState>
   /** Throws BLOB_UPLOAD_UNKNOWN. */
   get(repository: RepositoryName, id: string): Promise<UploadState>
   /** Appends a chunk (end-5). Throws OffsetError when it does not begin where the upload ends. */

@@ -1,14 +1,18 @@
 import { registryError } from '../oci/error.ts'
+import type { UploadBody } from './blob-store.ts'
+import { freeChunk } from './chunk.ts'
 import type { DigesterClient, UploadFile } from './digester-client.ts'
 import type { FilledSlot, SlotPool } from './slot-pool.ts'
+import type { Turn, Turns } from './turns.ts'
 
 /** Slots of one upload that may be with its digester at once. */
 const SLOTS_IN_FLIGHT_MAX = 8
 
-/** Chunks from this size on are freed when they are copied. */
-const FREED_BYTES_MIN = 16 * 1024
+/** How often it is looked whether a body still comes. */
+const WATCH_MILLISECONDS = 100
 
 export interface AppendOptions {
+  turns: Turns
   pool: SlotPool
   digester: DigesterClient
   upload: UploadFile
@@ -16,8 +20,6 @@ export interface AppendOptions {
   bytesMax: number
   /** A body that brings nothing for so long is given up. */
   stallSecondsMax: number
-  /** Nobody else has the body's chunks. */
-  ownsChunks: boolean
   /** Told of each part that is in the file. */
   onWritten: (bytes: number) => void
 }
@@ -27,7 +29,7 @@ export interface AppendOptions {
  * is asked for; rejects with what went wrong first, and then, too, all that came before is in the file.
  */
 export async function appendBody(
-  body: ReadableStream<Uint8Array>,
+  body: UploadBody,
   options: AppendOptions,
   keepFilledSlot = false,
 ): Promise<FilledSlot | undefined> {
@@ -48,21 +50,40 @@ export async function appendBody(
   return tail
 }
 
-async function readBody(body: ReadableStream<Uint8Array>, sender: SlotSender, options: AppendOptions) {
-  const reader = body.getReader()
-  const watch = watchStall(reader, options.stallSecondsMax)
+async function readBody(body: UploadBody, sender: SlotSender, options: AppendOptions): Promise<void> {
+  const turn = options.turns.begin(body.length)
+  try {
+    await turn.take()
+    const { stream } = body
+    if (stream === null) return
+    await readStream(stream, turn, body.ownsChunks === true, sender, options)
+  } finally {
+    turn.end()
+  }
+}
+
+async function readStream(
+  stream: ReadableStream<Uint8Array>,
+  turn: Turn,
+  ownsChunks: boolean,
+  sender: SlotSender,
+  options: AppendOptions,
+): Promise<void> {
+  const reader = stream.getReader()
+  const watch = watchBody(reader, turn, options.stallSecondsMax)
   let left = options.bytesMax
   try {
     for (;;) {
+      await turn.take()
       watch.waiting()
       const { done, value } = await reader.read()
       watch.came()
       if (done) break
+      turn.came(value.length)
       left -= value.length
-      if (left < 0)
-        throw registryError('SIZE_INVALID', 'the blob is larger than the registry takes', { status: 413 })
+      if (left < 0) throw tooLarge()
       await sender.add(value)
-      if (options.ownsChunks) free(value)
+      if (ownsChunks) freeChunk(value)
     }
     watch.check()
   } finally {
@@ -71,25 +92,23 @@ async function readBody(body: ReadableStream<Uint8Array>, sender: SlotSender, op
   }
 }
 
-/** Gives a large chunk's memory back at once: many fast clients bring more than the collector frees in time. */
-function free({ buffer, byteLength }: Uint8Array): void {
-  if (byteLength >= FREED_BYTES_MIN && buffer instanceof ArrayBuffer) buffer.transfer(0)
+function tooLarge() {
+  return registryError('SIZE_INVALID', 'the blob is larger than the registry takes', { status: 413 })
 }
 
 type Reader = ReturnType<ReadableStream<Uint8Array>['getReader']>
 
-/** Cancels a reader that waits too long; `check` then throws. */
-function watchStall(reader: Reader, secondsMax: number) {
+/** Has a slow body give up its place, and cancels a reader that waits too long; `check` then throws. */
+function watchBody(reader: Reader, turn: Turn, secondsMax: number) {
   let since = Number.POSITIVE_INFINITY
   let stalled = false
-  const timer = setInterval(
-    () => {
-      if (performance.now() - since < secondsMax * 1000) return
-      stalled = true
-      reader.cancel().catch(() => {})
-    },
-    Math.min(1000, secondsMax * 250),
-  )
+  const timer = setInterval(() => {
+    const now = performance.now()
+    turn.check(now)
+    if (now - since < secondsMax * 1000) return
+    stalled = true
+    reader.cancel().catch(() => {})
+  }, WATCH_MILLISECONDS)
   return {
     waiting: () => {
       since = performance.now()

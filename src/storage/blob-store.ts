@@ -22,28 +22,35 @@ export interface BlobStat {
 /** Bytes in memory, or a part of a file, to be streamed. */
 export type BlobBody = { bytes: Uint8Array } | { file: string; range: ByteRange }
 
-/** An upload in progress. Whoever holds it keeps its algorithm, as the store keeps only its bytes. */
+/** An upload in progress. */
 export interface Upload {
   id: string
+  /** What it belongs to, a name that means nothing to the store: by another name it is not found. */
+  scope: string
   /** The algorithm that is computed while the bytes come. */
   algorithm: DigestAlgorithm
 }
 
 /** What is appended to an upload; a stream of null adds nothing. */
 export interface UploadBody {
-  stream: ReadableStream<Uint8Array> | null
+  /** Asked for once, when it is the body's turn to be read. */
+  readonly stream: ReadableStream<Uint8Array> | null
   /** The byte that it begins at, when the client says so. */
   offset?: number | undefined
+  /** Its size in bytes, when the client says so. */
+  length?: number | undefined
   /** Nobody else has the stream's chunks: a chunk's memory may be given back as soon as it is copied. */
   ownsChunks?: boolean
 }
 
 /** Partial content: appended to, then published by its digest or dropped. */
 export interface UploadStore {
-  /** Names a new upload; nothing is on disk before its first byte. */
-  start(algorithm: DigestAlgorithm): Upload
-  /** The bytes that the upload has, and when it last grew (milliseconds since 1970; undefined before the first byte). */
-  stat(upload: Upload): Promise<{ size: number; changedAt: number | undefined }>
+  /** Names a new upload, which is known from then on, also to a process that starts anew. */
+  start(scope: string, algorithm: DigestAlgorithm): Upload
+  /** The upload of this id in its scope, while it is neither published, cancelled nor expired. */
+  find(scope: string, id: string): Promise<Upload | undefined>
+  /** The bytes that the upload has. */
+  getSize(upload: Upload): Promise<number>
   /**
    * Appends a body and answers the upload's new size. What arrived stays, also when the body breaks off.
    * The answer survives the end of the process, not of the machine.
@@ -53,8 +60,10 @@ export interface UploadStore {
    */
   append(upload: Upload, body: UploadBody): Promise<number>
   /**
-   * Appends the last body, verifies the upload's bytes, makes them durable (file, then folder), and publishes them in one atomic step.
-   * The upload is as it was, also after an error, until it is cancelled; only a failed sync leaves it empty.
+   * Appends the last body, verifies the upload's bytes, makes them durable (file, then folder), and publishes
+   * them in one atomic step.
+   * What an answer has acknowledged before stays with the upload until that is cancelled, also after an error; only
+   * a failed sync leaves it empty.
    *
    * @throws OffsetError when the upload is not `offset` bytes long
    * @throws RegistryError DIGEST_INVALID when the bytes have another digest
@@ -62,8 +71,8 @@ export interface UploadStore {
   commit(upload: Upload, digest: Digest, body: UploadBody): Promise<BlobStat>
   /** Drops the upload's bytes. */
   cancel(upload: Upload): Promise<void>
-  /** The ids of all uploads that have bytes. */
-  list(): Promise<string[]>
+  /** Cancels the uploads that did not grow since `before` (milliseconds since 1970); answers how many had bytes. */
+  expire(before: number): Promise<number>
 }
 
 /** A chunk does not begin where the upload ends. */

@@ -16,6 +16,8 @@ export interface Publication {
   /** The blob's file, and the folder that it is in. */
   target: string
   folder: string
+  /** The upload keeps a file of its own, until it is dropped. */
+  keep: boolean
 }
 
 export type Question = { id: number; upload: UploadFile } & (

@@ -75,7 +75,7 @@ class Digester {
     }
     const file = openFile(upload)
     try {
-      await readBack(file, file.hasher)
+      if (file.size > 0) await readBack(file, file.hasher)
     } catch (error) {
       closeSync(file.fd)
       throw error
@@ -104,26 +104,28 @@ class Digester {
   }
 
   /**
-   * Publishes the file as `target`: verified, synced, renamed, and its folder synced, in this order. The upload keeps
-   * its file until the blob is named; a sync that fails takes it, since a second one would report success.
+   * Publishes the file as `target`: verified, synced, renamed, and its folder synced, in this order. An upload with
+   * acknowledged bytes keeps its file until the blob is named; a sync that fails empties it, since a second one would
+   * report success.
    */
   private async commit(
     upload: UploadFile,
     publication: Publication,
     part: FilledSlot | undefined,
   ): Promise<Committed> {
-    const { algorithm, hex, target, folder } = publication
+    const { algorithm, hex, target, folder, keep } = publication
     const file = this.get(upload)
     if (part) this.write(file, part)
     const actual = await hash(file, algorithm)
     if (actual !== hex) return { size: file.size, mismatch: `${algorithm}:${actual}` }
-    const dropAfter = (error: unknown): never => {
-      this.drop(upload)
+    const emptyAfter = (error: unknown): never => {
+      this.empty(upload)
       throw error
     }
-    await syncData(file.fd).catch(dropAfter)
-    publish(file, target)
-    await syncFolder(folder).catch(dropAfter)
+    await syncData(file.fd).catch(emptyAfter)
+    if (keep) publish(file, target)
+    else renameSync(file.path, target)
+    await syncFolder(folder).catch(emptyAfter)
     this.close(upload)
     return { size: file.size }
   }
@@ -131,6 +133,11 @@ class Digester {
   private drop(upload: UploadFile): void {
     this.close(upload)
     rmSync(upload.path, { force: true })
+  }
+
+  private empty(upload: UploadFile): void {
+    this.drop(upload)
+    closeSync(openFile(upload).fd)
   }
 
   private close({ id }: UploadFile): void {

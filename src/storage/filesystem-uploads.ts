@@ -1,6 +1,4 @@
-import { mkdirSync } from 'node:fs'
-import { readdir, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { LRUCache } from 'lru-cache'
 import { algorithmOf, type Digest, type DigestAlgorithm, hexOf } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import { appendBody } from './append.ts'
@@ -8,6 +6,9 @@ import { type BlobStat, OffsetError, type Upload, type UploadBody, type UploadSt
 import { DigesterClient, type UploadFile } from './digester-client.ts'
 import type { FilesystemBlobs } from './filesystem.ts'
 import { SlotPool } from './slot-pool.ts'
+import { Turns } from './turns.ts'
+import { UploadFiles } from './upload-files.ts'
+import { beganAt, UploadIds, uuidOf } from './upload-ids.ts'
 
 export interface UploadOptions {
   /** Shared memory for all uploads together. */
@@ -27,19 +28,28 @@ const UPLOADS_OPEN_MAX = 512
 
 const SLOT_BYTES = 512 * 1024
 
-/** Uploads on a local disk: `uploads/<id>`, a file that holds what came so far, and becomes the blob. */
+/** Ids of uploads that have ended, which are remembered: a client that asks again soon is told. */
+const UPLOADS_ENDED_MAX = 10_000
+
+/** Uploads on a local disk: a file each, which holds what came so far, and becomes the blob. */
 export class FilesystemUploads implements UploadStore {
-  private readonly folder: string
+  private readonly files: UploadFiles
+  private readonly ids: UploadIds
+  /** Published or cancelled, lately: nothing on disk tells that. */
+  private readonly ended = new LRUCache<string, true>({ max: UPLOADS_ENDED_MAX })
+  /** Uploads that began before have expired, unless they have bytes. */
+  private expiredBefore = 0
   private readonly blobs: FilesystemBlobs
   private readonly options: UploadOptions
   private readonly pool: SlotPool
   private readonly digesters: DigesterClient[]
   private readonly open = new Map<string, OpenUpload>()
+  private readonly turns = new Turns()
   private nextDigester = 0
 
   constructor(data: string, blobs: FilesystemBlobs, options: UploadOptions) {
-    this.folder = join(data, 'uploads')
-    mkdirSync(this.folder, { recursive: true })
+    this.files = new UploadFiles(data)
+    this.ids = new UploadIds(this.files.readKey())
     this.blobs = blobs
     this.options = options
     this.pool = new SlotPool(options.poolBytes, Math.min(SLOT_BYTES, options.poolBytes >> 2))
@@ -49,16 +59,26 @@ export class FilesystemUploads implements UploadStore {
     )
   }
 
-  start(algorithm: DigestAlgorithm): Upload {
-    const upload = { id: crypto.randomUUID(), algorithm }
+  /** Removes what a crash has left; to be called before the first upload starts. */
+  tidy(): Promise<void> {
+    return this.files.tidy()
+  }
+
+  start(scope: string, algorithm: DigestAlgorithm): Upload {
+    const upload = this.ids.make(scope, algorithm)
     this.remember(upload, 0).opened = Promise.resolve()
     return upload
   }
 
-  async stat(upload: Upload): Promise<{ size: number; changedAt: number | undefined }> {
-    const file = await this.statFile(upload.id)
-    const size = this.open.get(upload.id)?.size ?? file?.size ?? 0
-    return { size, changedAt: file?.mtimeMs }
+  async find(scope: string, id: string): Promise<Upload | undefined> {
+    const upload = this.ids.parse(scope, id)
+    if (upload === undefined || this.ended.has(uuidOf(id))) return undefined
+    if (this.open.has(id) || beganAt(id) >= this.expiredBefore) return upload
+    return (await this.files.findSize(this.fileOf(upload))) === undefined ? undefined : upload
+  }
+
+  async getSize(upload: Upload): Promise<number> {
+    return this.open.get(upload.id)?.size ?? (await this.files.findSize(this.fileOf(upload))) ?? 0
   }
 
   append(upload: Upload, body: UploadBody): Promise<number> {
@@ -70,17 +90,22 @@ export class FilesystemUploads implements UploadStore {
 
   commit(upload: Upload, digest: Digest, body: UploadBody): Promise<BlobStat> {
     return this.exclusively(upload, async (open) => {
+      const keep = open.size > 0
       const tail = await this.receive(open, body, true)
-      const publication = {
-        algorithm: algorithmOf(digest),
-        hex: hexOf(digest),
-        target: this.blobs.path(digest),
-        folder: this.blobs.folderOf(digest),
-      }
       try {
+        const publication = {
+          algorithm: algorithmOf(digest),
+          hex: hexOf(digest),
+          target: this.blobs.path(digest),
+          folder: await this.blobs.makeFolderOf(digest),
+          keep,
+        }
         const { size, mismatch } = await open.digester.commit(open.file, publication, tail)
         open.size = size
-        if (mismatch === undefined) return { digest, size }
+        if (mismatch === undefined) {
+          if (!keep) Object.assign(open, { hasFile: false, size: 0 })
+          return { digest, size }
+        }
         throw registryError('DIGEST_INVALID', `the content (${size} bytes) is ${mismatch}, not ${digest}`)
       } finally {
         open.opened = undefined
@@ -92,39 +117,52 @@ export class FilesystemUploads implements UploadStore {
   async cancel(upload: Upload): Promise<void> {
     await this.exclusively(upload, async (open) => {
       open.ended = true
+      this.ended.set(open.file.id, true)
       this.open.delete(upload.id)
-      await open.digester.drop(open.file)
+      if (open.hasFile) await open.digester.drop(open.file)
     })
   }
 
-  async list(): Promise<string[]> {
-    return await readdir(this.folder)
+  async expire(before: number): Promise<number> {
+    this.expiredBefore = before
+    for (const { upload, users, hasFile } of this.open.values()) {
+      if (users === 0 && !hasFile && beganAt(upload.id) < before) this.open.delete(upload.id)
+    }
+    const busy = new Map(this.open.values().map((open) => [open.file.id, open] as const))
+    let expired = 0
+    for await (const file of this.files.list()) {
+      const open = busy.get(file.id)
+      if (file.changedAt >= before || (open && open.users > 0)) continue
+      if (open) await this.cancel(open.upload)
+      else await this.digesterOf().drop(file)
+      this.ended.set(file.id, true)
+      expired++
+    }
+    return expired
   }
 
   stop(): void {
     for (const digester of this.digesters) digester.stop()
   }
 
-  private async receive(
-    open: OpenUpload,
-    { stream, offset, ownsChunks = false }: UploadBody,
-    keepTail: boolean,
-  ) {
+  private async receive(open: OpenUpload, body: UploadBody, keepFilledSlot: boolean) {
     await this.openFile(open)
+    const { offset } = body
     if (offset !== undefined && offset !== open.size) throw new OffsetError(open.size, offset)
-    if (stream === null) return undefined
+    if (body.length === 0) return undefined
+    open.hasFile = true
     const options = {
+      turns: this.turns,
       pool: this.pool,
       digester: open.digester,
       upload: open.file,
       bytesMax: this.options.blobBytesMax - open.size,
       stallSecondsMax: this.options.stallSecondsMax,
-      ownsChunks,
       onWritten: (bytes: number) => {
         open.size += bytes
       },
     }
-    return await appendBody(stream, options, keepTail)
+    return await appendBody(body, options, keepFilledSlot)
   }
 
   /** One request at a time works on an upload; the next one finds what the one before has left. */
@@ -140,7 +178,7 @@ export class FilesystemUploads implements UploadStore {
       return await work(open)
     } catch (error) {
       open.opened = undefined
-      open.size = (await this.statFile(upload.id))?.size ?? 0
+      open.size = (await this.files.findSize(open.file)) ?? 0
       throw error
     } finally {
       open.users--
@@ -151,7 +189,7 @@ export class FilesystemUploads implements UploadStore {
   private async recall(upload: Upload): Promise<OpenUpload> {
     let open = this.open.get(upload.id)
     if (open === undefined) {
-      const size = (await this.statFile(upload.id))?.size ?? 0
+      const size = (await this.files.findSize(this.fileOf(upload))) ?? 0
       open = this.open.get(upload.id) ?? this.remember(upload, size)
     }
     this.open.delete(upload.id)
@@ -159,12 +197,13 @@ export class FilesystemUploads implements UploadStore {
     return open
   }
 
-  private remember({ id, algorithm }: Upload, size: number): OpenUpload {
-    const digester = this.digesters[this.nextDigester++ % this.digesters.length]
-    if (!digester) throw new Error('there are no digesters')
+  private remember(upload: Upload, size: number): OpenUpload {
+    const { id } = upload
     const open: OpenUpload = {
-      file: { id, algorithm, path: join(this.folder, id) },
-      digester,
+      upload,
+      file: this.fileOf(upload),
+      hasFile: size > 0,
+      digester: this.digesterOf(),
       size,
       users: 0,
       ended: false,
@@ -174,6 +213,17 @@ export class FilesystemUploads implements UploadStore {
     this.open.set(id, open)
     if (this.open.size > UPLOADS_OPEN_MAX) this.letGoOfOldest()
     return open
+  }
+
+  private fileOf({ id, algorithm }: Upload): UploadFile {
+    return this.files.of({ id: uuidOf(id), algorithm })
+  }
+
+  /** The digesters take uploads in turns. */
+  private digesterOf(): DigesterClient {
+    const digester = this.digesters[this.nextDigester++ % this.digesters.length]
+    if (!digester) throw new Error('there are no digesters')
+    return digester
   }
 
   private letGoOfOldest(): void {
@@ -187,24 +237,19 @@ export class FilesystemUploads implements UploadStore {
 
   /** What the file has is hashed again, unless the digester still knows it. After an error it is asked anew. */
   private openFile(open: OpenUpload): Promise<void> {
+    if (open.opened === undefined) open.hasFile = true
     open.opened ??= open.digester.open(open.file).then((size) => {
       open.size = size
     })
     return open.opened
   }
-
-  private async statFile(id: string) {
-    try {
-      return await stat(join(this.folder, id))
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-      throw error
-    }
-  }
 }
 
 interface OpenUpload {
+  upload: Upload
   file: UploadFile
+  /** The file may be there: it is to be removed at the end. */
+  hasFile: boolean
   digester: DigesterClient
   /** Bytes that are in the file. */
   size: number

@@ -1,6 +1,6 @@
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync } from 'node:fs'
-import { readdir, readFile, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdirSync } from 'node:fs'
+import { mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { LRUCache } from 'lru-cache'
 import { algorithmOf, type Digest, digestFromHex, findAlgorithm, findDigest, hexOf } from '../oci/digest.ts'
 import type { ByteRange } from '../oci/range.ts'
@@ -11,18 +11,24 @@ const SMALL_BYTES_MAX = 64 * 1024
 /** as many as fit into this. */
 const SMALL_BLOBS_BYTES_MAX = 8 * 1024 * 1024
 
+const ALGORITHMS = ['sha256', 'sha512'] as const
+
 /** Blobs on a local disk: `blobs/<algorithm>/<2 hex>/<hex>`. */
 export class FilesystemBlobs implements BlobStore {
   private readonly folder: string
+  private readonly roots: Promise<unknown>
+  private readonly folders = new Map<string, Promise<void>>()
   private readonly small = new LRUCache<Digest, Uint8Array>({
     maxSize: SMALL_BLOBS_BYTES_MAX,
     sizeCalculation: (bytes) => bytes.length,
   })
 
-  /** @param data the data folder; the store's folders are made in it, and are durable when this returns */
+  /** @param data the data folder; the store's folders are made in it, each with the first blob that it is for */
   constructor(data: string) {
     this.folder = join(data, 'blobs')
-    makeFolders(data, this.folder)
+    for (const algorithm of ALGORITHMS) mkdirSync(join(this.folder, algorithm), { recursive: true })
+    this.roots = Promise.all([this.folder, data].map(syncFolder))
+    this.roots.catch(() => {})
   }
 
   async stat(digest: Digest): Promise<BlobStat | undefined> {
@@ -52,7 +58,7 @@ export class FilesystemBlobs implements BlobStore {
   }
 
   async *list(): AsyncIterable<BlobStat> {
-    for (const name of ['sha256', 'sha512']) {
+    for (const name of ALGORITHMS) {
       for (const prefix of await readdir(join(this.folder, name))) {
         for (const hex of await readdir(join(this.folder, name, prefix))) {
           const algorithm = findAlgorithm(name)
@@ -69,30 +75,35 @@ export class FilesystemBlobs implements BlobStore {
     return join(this.folderOf(digest), hexOf(digest))
   }
 
-  /** The folder that a blob's file is in. */
-  folderOf(digest: Digest): string {
+  /** The folder that a blob's file is in; it is there, and durable, when this resolves. */
+  async makeFolderOf(digest: Digest): Promise<string> {
+    const folder = this.folderOf(digest)
+    let made = this.folders.get(folder)
+    if (made === undefined) {
+      made = this.makeFolder(folder)
+      this.folders.set(folder, made)
+      made.catch(() => this.folders.delete(folder))
+    }
+    await made
+    return folder
+  }
+
+  private async makeFolder(folder: string): Promise<void> {
+    await this.roots
+    await mkdir(folder, { recursive: true })
+    await syncFolder(dirname(folder))
+  }
+
+  private folderOf(digest: Digest): string {
     return join(this.folder, algorithmOf(digest), hexOf(digest).slice(0, 2))
   }
 }
 
-/** All folders are made at the first start, so that a push syncs only the one that its file is in. */
-function makeFolders(data: string, blobs: string): void {
-  const prefixes = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, '0'))
-  for (const algorithm of ['sha512', 'sha256']) {
-    const folder = join(blobs, algorithm)
-    if (existsSync(join(folder, 'ff'))) continue
-    for (const prefix of prefixes) mkdirSync(join(folder, prefix), { recursive: true })
-    syncFolder(folder)
-  }
-  syncFolder(blobs)
-  syncFolder(data)
-}
-
-function syncFolder(path: string): void {
-  const fd = openSync(path, 'r')
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path)
   try {
-    fsyncSync(fd)
+    await folder.sync()
   } finally {
-    closeSync(fd)
+    await folder.close()
   }
 }

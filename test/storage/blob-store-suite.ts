@@ -21,13 +21,19 @@ export interface StoreLimits {
 
 export type OpenStore = (limits?: Partial<StoreLimits>) => Promise<OpenedStore>
 
+/** What the uploads of these tests belong to. */
+export const SCOPE = 'a/b'
+
+/** A time after any. */
+const LATER = Number.MAX_SAFE_INTEGER
+
 /** Pushes bytes as one upload, in parts. */
 export async function store(
   { uploads }: Pick<OpenedStore, 'uploads'>,
   bytes: Uint8Array<ArrayBuffer>,
   digest = digestOf(bytes),
 ): Promise<void> {
-  const upload = uploads.start(digest.startsWith('sha512') ? 'sha512' : 'sha256')
+  const upload = uploads.start(SCOPE, digest.startsWith('sha512') ? 'sha512' : 'sha256')
   const half = bytes.length >> 1
   await uploads.append(upload, bodyOf(bytes.subarray(0, half)))
   await uploads.commit(upload, parseDigest(digest), bodyOf(bytes.subarray(half)))
@@ -124,7 +130,7 @@ const BLOBS: StorePromise[] = [
         { digest: parseDigest(digest), size: 300_000 },
       ])
       expect(await read(opened, digest)).toEqual(bytes)
-      expect(await opened.uploads.list()).toEqual([])
+      expect(await opened.uploads.expire(LATER)).toBe(0)
     },
   },
 
@@ -141,8 +147,9 @@ const BLOBS: StorePromise[] = [
     name: 'do not change when their upload goes on after it was published',
     run: async (opened) => {
       const { bytes, digest } = randomBlob(200_000)
-      const upload = opened.uploads.start('sha256')
-      await opened.uploads.commit(upload, parseDigest(digest), bodyOf(bytes))
+      const upload = opened.uploads.start(SCOPE, 'sha256')
+      await opened.uploads.append(upload, bodyOf(bytes.subarray(0, 100_000)))
+      await opened.uploads.commit(upload, parseDigest(digest), bodyOf(bytes.subarray(100_000)))
       expect(await opened.uploads.append(upload, bodyOf(named('more').bytes))).toBe(200_004)
       expect(digestOf(await read(opened, digest))).toBe(digest)
       await opened.uploads.cancel(upload)
@@ -161,10 +168,10 @@ const UPLOADS: StorePromise[] = [
       for (const algorithm of ['sha256', 'sha512'] as const) {
         const { bytes } = randomBlob(700_000)
         const digest = parseDigest(digestOf(bytes, 'sha512'))
-        const upload = uploads.start(algorithm)
+        const upload = uploads.start(SCOPE, algorithm)
         await uploads.append(upload, bodyOf(bytes.subarray(0, 600_000)))
         expect((await failureOf(uploads.commit(upload, wrong, NO_BODY))).message).toContain('DIGEST_INVALID')
-        expect((await uploads.stat(upload)).size).toBe(600_000)
+        expect(await uploads.getSize(upload)).toBe(600_000)
         await uploads.commit(upload, digest, bodyOf(bytes.subarray(600_000)))
         expect(await read(opened, digest)).toEqual(bytes)
         expect(await blobs.stat(wrong)).toBeUndefined()
@@ -175,7 +182,7 @@ const UPLOADS: StorePromise[] = [
   {
     name: 'takes only what begins where it ends',
     run: async ({ uploads }) => {
-      const upload = uploads.start('sha256')
+      const upload = uploads.start(SCOPE, 'sha256')
       for (const offset of [1, 5]) {
         const late = { ...bodyOf(named('xx').bytes), offset }
         expect((await failureOf(uploads.append(upload, late))).message).toContain('has 0 bytes')
@@ -194,13 +201,14 @@ const UPLOADS: StorePromise[] = [
     run: async (opened) => {
       const { bytes } = randomBlob(3_000_000)
       const algorithms = ['sha256', 'sha512'] as const
-      const started = algorithms.map((algorithm) => opened.uploads.start(algorithm))
+      const started = algorithms.map((algorithm) => opened.uploads.start(SCOPE, algorithm))
       for (const upload of started) await opened.uploads.append(upload, bodyOf(bytes.subarray(0, 2_900_000)))
       const again = await opened.reopen()
-      expect((await again.uploads.list()).sort()).toEqual(started.map(({ id }) => id).sort())
-      for (const [n, upload] of started.entries()) {
-        const { size, changedAt } = await again.uploads.stat(upload)
-        expect([size, Math.abs(Date.now() - (changedAt ?? 0)) < 60_000]).toEqual([2_900_000, true])
+      for (const [n, { id }] of started.entries()) {
+        expect(await again.uploads.find('another', id)).toBeUndefined()
+        const upload = (await again.uploads.find(SCOPE, id))!
+        expect(upload.algorithm).toBe(algorithms[n]!)
+        expect(await again.uploads.getSize(upload)).toBe(2_900_000)
         const digest = parseDigest(digestOf(bytes, algorithms[1 - n]))
         const rest = { ...bodyOf(bytes.subarray(2_900_000)), offset: 2_900_000 }
         await again.uploads.commit(upload, digest, rest)
@@ -210,17 +218,37 @@ const UPLOADS: StorePromise[] = [
   },
 
   {
+    name: 'is found before its first byte, in its scope only, until it is cancelled or expires',
+    run: async (opened) => {
+      const upload = opened.uploads.start(SCOPE, 'sha512')
+      expect(await opened.uploads.find(SCOPE, crypto.randomUUID())).toBeUndefined()
+      const { uploads } = await opened.reopen()
+      expect(await uploads.find('another', upload.id)).toBeUndefined()
+      for (const id of ['', '..', '../a', `${upload.id}x`, upload.id.replace('sha512', 'sha256')]) {
+        expect(await uploads.find(SCOPE, id)).toBeUndefined()
+      }
+      const found = (await uploads.find(SCOPE, upload.id))!
+      expect([found.algorithm, await uploads.getSize(found)]).toEqual(['sha512', 0])
+      await uploads.cancel(found)
+      expect(await uploads.find(SCOPE, upload.id)).toBeUndefined()
+      const idle = uploads.start(SCOPE, 'sha256')
+      expect(await uploads.expire(LATER)).toBe(0)
+      expect(await uploads.find(SCOPE, idle.id)).toBeUndefined()
+    },
+  },
+
+  {
     name: 'that is cancelled leaves nothing',
     run: async ({ uploads }) => {
-      const upload = uploads.start('sha256')
+      const upload = uploads.start(SCOPE, 'sha256')
       await uploads.cancel(upload)
       await uploads.append(upload, bodyOf(named('x').bytes)).catch(() => {})
       await uploads.cancel(upload)
-      const other = uploads.start('sha256')
+      const other = uploads.start(SCOPE, 'sha256')
       await uploads.append(other, bodyOf(named('bytes').bytes))
-      expect(await uploads.list()).toEqual([other.id])
-      await uploads.cancel(other)
-      expect(await uploads.list()).toEqual([])
+      expect(await uploads.expire(0)).toBe(0)
+      expect(await uploads.expire(LATER)).toBe(1)
+      expect(await uploads.find(SCOPE, other.id)).toBeUndefined()
     },
   },
 ]

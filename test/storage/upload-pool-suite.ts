@@ -4,7 +4,7 @@ import { bodyOf, NO_BODY, slowBody } from '../support/body.ts'
 import { digestOf, named, randomBlob } from '../support/content.ts'
 import { failureOf } from '../support/failure.ts'
 import { until } from '../support/until.ts'
-import { type OpenStore, read, type StorePromise, store, testPromises } from './blob-store-suite.ts'
+import { type OpenStore, read, SCOPE, type StorePromise, store, testPromises } from './blob-store-suite.ts'
 
 /** What every store promises when there are more uploads than its memory is for. */
 export function uploadPoolSuite(name: string, open: OpenStore): void {
@@ -29,7 +29,10 @@ const PROMISES: StorePromise[] = [
     limits: smallPool,
     run: async (opened) => {
       const { uploads } = opened
-      const slow = Array.from({ length: 20 }, () => ({ ...slowBody(), upload: uploads.start('sha256') }))
+      const slow = Array.from({ length: 20 }, () => ({
+        ...slowBody(),
+        upload: uploads.start(SCOPE, 'sha256'),
+      }))
       const appended = slow.map(({ upload, body }) => uploads.append(upload, body))
       for (const { bring } of slow) bring(named('slow ').bytes)
       const quick = randomBlob(3_000_000)
@@ -52,15 +55,15 @@ const PROMISES: StorePromise[] = [
       const { uploads } = opened
       const { bytes, digest } = randomBlob(500_000)
       for (let round = 0; round < 10; round++) {
-        const upload = uploads.start('sha256')
+        const upload = uploads.start(SCOPE, 'sha256')
         const { body, bring, fail } = slowBody()
         const appended = uploads.append(upload, body)
         bring(bytes.subarray(0, 300_000))
-        await until(async () => (await uploads.stat(upload)).size > 0)
+        await until(async () => (await uploads.getSize(upload)) > 0)
         bring(bytes.subarray(300_000, 400_000))
         queueMicrotask(() => fail(new Error('broken off')))
         expect((await failureOf(appended)).message).toContain('broken off')
-        const { size } = await uploads.stat(upload)
+        const size = await uploads.getSize(upload)
         expect(size).toBeGreaterThanOrEqual(262_144)
         await uploads.commit(upload, parseDigest(digest), { ...bodyOf(bytes.subarray(size)), offset: size })
         await uploads.cancel(upload)
@@ -74,9 +77,9 @@ const PROMISES: StorePromise[] = [
     run: async (opened) => {
       const { uploads, blobs } = opened
       const [fits, not] = [randomBlob(1_000_000), randomBlob(1_000_001)]
-      const upload = uploads.start('sha256')
+      const upload = uploads.start(SCOPE, 'sha256')
       expect((await failureOf(uploads.append(upload, bodyOf(not.bytes)))).status).toBe(413)
-      const closing = uploads.start('sha256')
+      const closing = uploads.start(SCOPE, 'sha256')
       await uploads.append(closing, bodyOf(not.bytes.subarray(0, 900_000)))
       const rest = uploads.commit(closing, parseDigest(not.digest), bodyOf(not.bytes.subarray(900_000)))
       expect((await failureOf(rest)).status).toBe(413)
@@ -89,7 +92,7 @@ const PROMISES: StorePromise[] = [
     name: 'in progress, more than are kept at hand, all go on',
     run: async (opened) => {
       const { uploads } = opened
-      const started = Array.from({ length: 700 }, () => uploads.start('sha256'))
+      const started = Array.from({ length: 700 }, () => uploads.start(SCOPE, 'sha256'))
       const [first, second] = [named('first, '), named('second')]
       await Promise.all(started.map((upload) => uploads.append(upload, bodyOf(first.bytes))))
       const digest = parseDigest(digestOf(named('first, second').bytes))

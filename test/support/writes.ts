@@ -25,7 +25,7 @@ export function open(folder: string): Promise<Metadata> {
 /** The call that links a blob, as a push makes it. */
 export function link(repository: string, { digest, bytes }: Named, caller = CALLER) {
   const change = { caller, at: AT, repository: parseRepositoryName(repository), digest: parseDigest(digest) }
-  return ['linkBlob', { ...change, size: bytes.length, uploadId: 'none' }] as const
+  return ['linkBlob', { ...change, size: bytes.length }] as const
 }
 
 /** The call that stores a manifest under tags. */

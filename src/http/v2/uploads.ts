@@ -25,7 +25,7 @@ export async function postUpload(exchange: Exchange<'uploads'>): Promise<Respons
     await uploadsOf(exchange).put(caller(), repository, parsed, bodyOf(request))
     return created(path.name, parsed)
   }
-  const state = await uploadsOf(exchange).start(caller(), repository, algorithmOf(query))
+  const state = await uploadsOf(exchange).start(repository, algorithmOf(query))
   return accepted(path.name, state)
 }
 
@@ -109,7 +109,7 @@ function chunkOf(request: Request): UploadBody {
     )
   }
   checkLength(request, range)
-  return { ...bodyOf(request), offset: range.start }
+  return bodyOf(request, range.start)
 }
 
 /** Some clients write the end as the byte after the last: that is taken, too. */
@@ -122,8 +122,23 @@ function checkLength(request: Request, { start, last }: { start: number; last: n
   )
 }
 
-function bodyOf(request: Request): UploadBody {
-  return { stream: request.body as ReadableStream<Uint8Array> | null, ownsChunks: true }
+/** The body is not touched before the store asks for it: until then, it takes no memory. */
+function bodyOf(request: Request, offset?: number): UploadBody {
+  return {
+    get stream() {
+      return request.body as ReadableStream<Uint8Array> | null
+    },
+    length: lengthOf(request.headers),
+    offset,
+    ownsChunks: true,
+  }
+}
+
+/** Without a length and a transfer coding there is no body (RFC 9112, 6.3). */
+function lengthOf(headers: Headers): number | undefined {
+  const length = headers.get('content-length')
+  if (length !== null) return Number(length)
+  return headers.has('transfer-encoding') ? undefined : 0
 }
 
 function algorithmOf(query: URLSearchParams): DigestAlgorithm {

@@ -7,7 +7,7 @@ import { startInProcess, type TestServer } from '../../support/server.ts'
 const blob = randomBlob(100)
 const hidden = randomBlob(100)
 const unknown = digestOf(named('unknown').bytes)
-const STARTED = { location: /^\/v2\/[a-z/]+\/blobs\/uploads\/[0-9a-f-]{36}$/, range: '0-0' }
+const STARTED = { location: /^\/v2\/[a-z/]+\/blobs\/uploads\/[0-9a-f-]{36}~sha256~[\w-]{22}$/, range: '0-0' }
 
 const mount = (name: string, to: string, query: string, more: Partial<Scenario> = {}): Scenario => ({
   name,

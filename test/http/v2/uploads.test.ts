@@ -4,7 +4,7 @@ import { pushBlob, startUpload } from '../../support/push.ts'
 import { runScenario, runScenarios } from '../../support/scenario.ts'
 import { SERVERS, type TestServer } from '../../support/server.ts'
 
-const UUID = '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}'
+const ID = '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}~sha256~[\\w-]{22}'
 const wrong = digestOf(named('wrong').bytes)
 
 for (const [kind, start] of SERVERS) {
@@ -30,9 +30,9 @@ for (const [kind, start] of SERVERS) {
     test('begin at a Location that names them in its path', async () => {
       await ask('POST', '/v2/begin/blobs/uploads/', 202, {
         has: {
-          location: new RegExp(`^/v2/begin/blobs/uploads/${UUID}$`),
+          location: new RegExp(`^/v2/begin/blobs/uploads/${ID}$`),
           range: '0-0',
-          'docker-upload-uuid': new RegExp(UUID),
+          'docker-upload-uuid': new RegExp(ID),
         },
         content: '',
       })
@@ -63,7 +63,7 @@ for (const [kind, start] of SERVERS) {
       const location = await startUpload(server, 'chunks')
       let at = 0
       for (const end of [1_000_000, 1_000_001, 2_000_000]) {
-        const has = { location, range: `0-${end - 1}`, 'docker-upload-uuid': new RegExp(UUID) }
+        const has = { location, range: `0-${end - 1}`, 'docker-upload-uuid': new RegExp(ID) }
         const headers = { 'content-range': `${at}-${end - 1}` }
         await ask('PATCH', location, 202, {
           headers,
