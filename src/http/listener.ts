@@ -5,7 +5,7 @@ import type { Credentials } from '../tls/key-pair.ts'
 const CONNECTION_IDLE_SECONDS_MAX = 255
 
 /** How long clients have to leave the connections that show the certificate from before, one request at a time. */
-const LEAVE_SECONDS = 10
+const LEAVE_SECONDS = 5
 
 type BunServer = NonNullable<AnyElysia['server']>
 

@@ -1,0 +1,167 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type TemporaryFolder, temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { openAutomatic } from '../../src/tls/automatic.ts'
+import type { HostFacts } from '../../src/tls/certificate-names.ts'
+import type { Credentials } from '../../src/tls/key-pair.ts'
+import { openMemoryLog } from '../support/memory-log.ts'
+import { openssl } from '../support/openssl.ts'
+
+const DAY = 86_400_000
+
+describe('a certificate of the own authority', () => {
+  let folder: TemporaryFolder
+  let now: number
+  let facts: HostFacts
+  let changes: Credentials[]
+  beforeEach(async () => {
+    folder = await temporaryFolder('tls')
+    now = Date.now()
+    facts = { hostname: 'box.example', addresses: ['192.0.2.7'], named: ['registry.example', '2001:db8::7'] }
+    changes = []
+  })
+  afterEach(() => folder[Symbol.asyncDispose]())
+
+  const open = () => {
+    const { log } = openMemoryLog()
+    const onChange = (credentials: Credentials) => void changes.push(credentials)
+    return openAutomatic({ data: folder.path, log, now: () => now, onChange, facts: () => facts })
+  }
+  const file = (name: string) => join(folder.path, 'tls', name)
+  const shown = ({ certificate }: Credentials) => new X509Certificate(certificate)
+
+  test('its files: what is secret is for the owner only, and nothing half written stays', async () => {
+    await open()
+    expect(readdirSync(join(folder.path, 'tls')).sort()).toEqual([
+      'rootCA-key.pem',
+      'rootCA.pem',
+      'server.pem',
+    ])
+    const mode = (path: string) => (statSync(path).mode & 0o777).toString(8)
+    expect(mode(join(folder.path, 'tls'))).toBe('700')
+    expect(['rootCA-key.pem', 'rootCA.pem', 'server.pem'].map((name) => mode(file(name)))).toEqual([
+      '600',
+      '644',
+      '600',
+    ])
+    expect(readFileSync(file('rootCA.pem'), 'utf8')).not.toContain('PRIVATE')
+  })
+
+  test.skipIf(Bun.which('openssl') === null)('openssl verifies it, for each name and no other', async () => {
+    await open()
+    const verify = (...args: string[]) =>
+      openssl([
+        'verify',
+        '-x509_strict',
+        '-purpose',
+        'sslserver',
+        '-CAfile',
+        file('rootCA.pem'),
+        ...args,
+        file('server.pem'),
+      ])
+    for (const name of ['localhost', 'box.example', 'registry.example'])
+      expect(await verify('-verify_hostname', name)).toMatchObject({ code: 0 })
+    for (const address of ['127.0.0.1', '::1', '192.0.2.7', '2001:db8::7'])
+      expect(await verify('-verify_ip', address)).toMatchObject({ code: 0 })
+    expect((await verify('-verify_hostname', 'other.example')).code).not.toBe(0)
+    const text = (name: string) => openssl(['x509', '-in', file(name), '-noout', '-text'])
+    expect((await text('rootCA.pem')).output).toMatch(
+      /CN = cay on box\.example[\s\S]*P-256[\s\S]*Basic Constraints: critical\s+CA:TRUE, pathlen:0\s+.*Key Usage: critical\s+Certificate Sign, CRL Sign/,
+    )
+    expect((await text('server.pem')).output).toMatch(
+      /Basic Constraints: critical\s+CA:FALSE[\s\S]*Extended Key Usage:\s+TLS Web Server Authentication\n/,
+    )
+  })
+
+  test('it holds 397 days, its authority ten years', async () => {
+    const tls = await open()
+    const days = ({ validFromDate, validToDate }: X509Certificate) =>
+      (validToDate.getTime() - validFromDate.getTime()) / DAY
+    expect(days(shown(tls.credentials()))).toBeCloseTo(397, 1)
+    expect(days(new X509Certificate(tls.authority!.certificate))).toBeCloseTo(3650, 0)
+  })
+
+  test('it is the same after a restart, and made anew well before its end', async () => {
+    const first = (await open()).credentials()
+    const tls = await open()
+    expect(tls.credentials()).toEqual(first)
+    now += 270 * DAY
+    await tls.check()
+    expect(changes).toEqual([])
+    now += 15 * DAY
+    await tls.check()
+    expect(changes).toEqual([tls.credentials()])
+    expect(shown(tls.credentials()).validToDate.getTime()).toBeGreaterThan(now + 390 * DAY)
+    expect(shown(tls.credentials()).verify(new X509Certificate(tls.authority!.certificate).publicKey)).toBe(
+      true,
+    )
+    await tls.check()
+    expect(changes).toHaveLength(1)
+  })
+
+  test('it is made anew when the host has another address, not when one is gone', async () => {
+    const tls = await open()
+    facts = { ...facts, addresses: [] }
+    await tls.check()
+    expect(changes).toEqual([])
+    facts = { ...facts, addresses: ['198.51.100.1'] }
+    await tls.check()
+    expect(changes).toHaveLength(1)
+    expect(shown(tls.credentials()).checkIP('198.51.100.1')).toBe('198.51.100.1')
+  })
+
+  test('it never holds longer than its authority, whose end is said', async () => {
+    const tls = await open()
+    now += 3500 * DAY
+    await tls.check()
+    const authority = new X509Certificate(tls.authority!.certificate)
+    expect(shown(tls.credentials()).validTo).toBe(authority.validTo)
+    await tls.check()
+    expect(changes).toHaveLength(1)
+    now += 200 * DAY
+    await expect(open()).rejects.toThrow(/own authority cannot be used: .*rootCA\.pem ended on/)
+  })
+
+  test('a certificate that is half written is made anew', async () => {
+    const first = (await open()).credentials()
+    const text = readFileSync(file('server.pem'), 'utf8')
+    for (const length of [0, 100, text.length - 100]) {
+      writeFileSync(file('server.pem'), text.slice(0, length))
+      const { key, certificate } = (await open()).credentials()
+      expect(certificate).not.toBe(first.certificate)
+      expect(new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key))).toBe(true)
+    }
+  })
+
+  test.each([
+    ['rootCA.pem', 'half'],
+    ['rootCA-key.pem', 'half'],
+    ['rootCA-key.pem', 'gone'],
+    ['rootCA-key.pem', 'other'],
+  ])('an authority whose %s is damaged (%s) is not replaced in silence', async (name, how) => {
+    await open()
+    const text = readFileSync(file(name), 'utf8')
+    if (how === 'gone') rmSync(file(name))
+    else if (how === 'half') writeFileSync(file(name), text.slice(0, text.length / 2))
+    else
+      writeFileSync(
+        file(name),
+        /-----BEGIN PRIVATE[\s\S]*/.exec(readFileSync(file('server.pem'), 'utf8'))![0],
+      )
+    await expect(open()).rejects.toThrow(
+      new RegExp(`^cay's own authority cannot be used: .*${name}.*restore .*/tls from a backup, or remove`),
+    )
+  })
+
+  test('a key without its certificate, as a crash leaves it, was shown to nobody: both are made', async () => {
+    await open()
+    rmSync(file('rootCA.pem'))
+    const tls = await open()
+    expect(shown(tls.credentials()).verify(new X509Certificate(tls.authority!.certificate).publicKey)).toBe(
+      true,
+    )
+  })
+})

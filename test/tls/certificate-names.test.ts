@@ -1,0 +1,45 @@
+import { expect, test } from 'bun:test'
+import { certificateNames, coversNames } from '../../src/tls/certificate-names.ts'
+import { parseTlsChoice } from '../../src/tls/choice.ts'
+
+test('loopback, the host, its addresses, and what is named', () => {
+  const names = certificateNames({
+    hostname: 'Box.Example',
+    addresses: ['127.0.0.1', '10.0.0.7', 'fe80::1', '169.254.1.1', '::1', 'FD00::0007'],
+    named: ['registry.example', '*.lab.example', '192.0.2.1', '2001:DB8::1', 'registry.example'],
+  })
+  expect(names).toEqual({
+    dns: ['localhost', 'box.example', 'registry.example', '*.lab.example'],
+    addresses: ['127.0.0.1', '::1', '10.0.0.7', 'fd00::7', '192.0.2.1', '2001:db8::1'],
+  })
+})
+
+test('a host whose name is none in DNS is left out', () => {
+  expect(certificateNames({ hostname: 'my_box', addresses: [], named: [] }).dns).toEqual(['localhost'])
+})
+
+test.each(['a:5000', 'http://a', '', 'a b', 'a..b', '-a', 'a\r\nb', `${'a'.repeat(64)}`])(
+  'host %j is refused',
+  (name) => {
+    expect(() => certificateNames({ hostname: 'box', addresses: [], named: [name] })).toThrow(
+      `host names ${JSON.stringify(name)}: expected names and addresses`,
+    )
+  },
+)
+
+test('a certificate covers what it names, and may name more', () => {
+  const there = { dns: ['a', 'b'], addresses: ['::1'] }
+  expect(coversNames(there, { dns: ['b'], addresses: [] })).toBe(true)
+  expect(coversNames(there, { dns: ['b', 'c'], addresses: [] })).toBe(false)
+  expect(coversNames(there, { dns: [], addresses: ['127.0.0.1'] })).toBe(false)
+})
+
+test('the choices of tls', () => {
+  expect(parseTlsChoice(undefined)).toEqual({ kind: 'off' })
+  expect(parseTlsChoice('off')).toEqual({ kind: 'off' })
+  expect(parseTlsChoice('auto')).toEqual({ kind: 'auto' })
+  const files = { certificate: '/a.pem', key: '/b.pem' }
+  expect(parseTlsChoice('/a.pem, /b.pem')).toEqual({ kind: 'files', files })
+  for (const text of ['', 'on', '/a.pem', '/a.pem,', ',/b.pem', 'a,b,c'])
+    expect(() => parseTlsChoice(text)).toThrow(`tls is ${JSON.stringify(text)}: expected off, auto`)
+})
