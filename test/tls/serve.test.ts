@@ -1,0 +1,176 @@
+import { beforeAll, describe, expect, test } from 'bun:test'
+import { X509Certificate } from 'node:crypto'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { build } from '../../scripts/build.ts'
+import { temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { issueCertificate, makeAuthority } from '../../src/tls/certificate.ts'
+import { digestOf, randomBlob } from '../support/content.ts'
+import { openssl } from '../support/openssl.ts'
+import { pushBlob } from '../support/push.ts'
+import { runCay } from '../support/run-cay.ts'
+import { SERVERS, startExecutable, type TestServer } from '../support/server.ts'
+
+beforeAll(async () => {
+  await build()
+}, 60_000)
+
+/** A server with a certificate of its own authority, and how to ask it. */
+async function withAuthority(server: TestServer) {
+  const ca = readFileSync(join(server.data, 'tls', 'rootCA.pem'), 'utf8')
+  const address = new URL(server.url).host
+  const ask = (path: string, init: RequestInit = {}) =>
+    fetch(new URL(path, `https://${address}`), { ...init, tls: { ca } })
+  return { ca, address, ask }
+}
+
+describe.each(SERVERS)('--tls auto, %s', (_, start) => {
+  test('a push and a pull; the authority is there for everyone; HTTP is not spoken', async () => {
+    await using server = await start({ settings: { tls: 'auto', host: 'registry.example,192.0.2.9' } })
+    const { ca, address, ask } = await withAuthority(server)
+    const handlers = process.listenerCount('SIGWINCH')
+    const blob = randomBlob(3_000_000)
+    await pushBlob({ fetch: ask }, 'a', blob)
+    expect(digestOf(await (await ask(`/v2/a/blobs/${blob.digest}`)).bytes())).toBe(blob.digest)
+    expect(process.listenerCount('SIGWINCH')).toBe(handlers)
+
+    const pem = await ask('/rootCA.pem')
+    expect([pem.status, pem.headers.get('content-type')]).toEqual([200, 'application/x-pem-file'])
+    expect(await pem.text()).toBe(ca)
+    const der = await ask('/ca.crt')
+    expect([der.status, der.headers.get('content-type')]).toEqual([200, 'application/pkix-cert'])
+    expect(new X509Certificate(await der.bytes()).fingerprint256).toBe(new X509Certificate(ca).fingerprint256)
+
+    await expect(fetch(`https://${address}/v2/`)).rejects.toThrow()
+    const plain = await fetch(`http://${address}/v2/`).then(
+      ({ status }) => status,
+      () => 0,
+    )
+    expect(plain).not.toBe(200)
+    expect(JSON.stringify(server.log())).not.toContain('PRIVATE KEY')
+  })
+
+  test('without TLS there is no authority', async () => {
+    await using server = await start()
+    expect((await server.fetch('/rootCA.pem')).status).toBe(404)
+    expect(existsSync(join(server.data, 'tls'))).toBe(false)
+  })
+
+  test.skipIf(Bun.which('openssl') === null)('openssl verifies it; TLS 1.2 at least', async () => {
+    await using server = await start({ settings: { tls: 'auto' } })
+    const { address } = await withAuthority(server)
+    const connect = (...args: string[]) =>
+      openssl(
+        [
+          's_client',
+          '-connect',
+          address,
+          '-CAfile',
+          join(server.data, 'tls', 'rootCA.pem'),
+          '-verify_return_error',
+          ...args,
+        ],
+        'Q\n',
+      )
+    for (const version of ['-tls1_2', '-tls1_3']) {
+      const verified = await connect(version, '-verify_hostname', 'localhost')
+      expect([verified.code, verified.output]).toEqual([
+        0,
+        expect.stringContaining('Verify return code: 0 (ok)'),
+      ])
+    }
+    expect((await connect('-verify_ip', '127.0.0.1')).code).toBe(0)
+    expect((await connect('-verify_hostname', 'other.example')).code).not.toBe(0)
+    for (const version of ['-tls1', '-tls1_1']) {
+      const refused = await connect(version, '-cipher', 'ALL:@SECLEVEL=0')
+      expect(refused.code).not.toBe(0)
+      expect(refused.output).toContain('alert protocol version')
+    }
+  })
+})
+
+describe('cay serve with TLS', () => {
+  test('the line "listening" has the authority and its fingerprint', async () => {
+    await using server = await startExecutable({ settings: { tls: 'auto' } })
+    const { ca } = await withAuthority(server)
+    expect(server.log().find(({ msg }) => msg === 'listening')).toMatchObject({
+      authority: join(server.data, 'tls', 'rootCA.pem'),
+      sha256: new X509Certificate(ca).fingerprint256,
+    })
+  })
+
+  test('a port that is taken is named', async () => {
+    await using server = await startExecutable({ settings: { tls: 'auto' } })
+    await using folder = await temporaryFolder('serve')
+    const { host, port } = new URL(server.url)
+    const { code, errors } = await runCay(['serve', '--listen', host, '--data', folder.path, '--tls', 'auto'])
+    expect([code, errors]).toEqual([
+      1,
+      `cay: port ${port} is taken: choose another one with --listen 127.0.0.1:PORT\n`,
+    ])
+  })
+
+  test('beyond loopback is refused with it, too', async () => {
+    await using folder = await temporaryFolder('serve')
+    const { code, errors } = await runCay([
+      ...['serve', '--listen', '0.0.0.0:0', '--tls', 'auto', '--data', folder.path],
+    ])
+    expect([code, errors]).toEqual([1, expect.stringContaining('loopback only')])
+  })
+
+  test('health trusts the authority of the data folder, and no other', async () => {
+    await using server = await startExecutable({ settings: { tls: 'auto' } })
+    await using other = await startExecutable({ settings: { tls: 'auto' } })
+    const { address } = await withAuthority(server)
+    const health = ['health', '--listen', address, '--tls', 'auto', '--data']
+    expect(await runCay([...health, server.data])).toEqual({ code: 0, output: 'ok\n', errors: '' })
+    expect(await runCay([...health, other.data])).toMatchObject({ code: 1, output: '' })
+  })
+
+  const pair = async () => {
+    const [now, names] = [Date.now(), { dns: ['registry.example'], addresses: [] }]
+    const [authority, another] = await Promise.all([makeAuthority('a', now), makeAuthority('b', now)])
+    const DAYS = 86_400_000
+    return {
+      good: await issueCertificate(authority, names, now),
+      ended: await issueCertificate(authority, names, now - 400 * DAYS),
+      early: await issueCertificate(authority, names, now + 5 * DAYS),
+      another,
+    }
+  }
+
+  test('files: health asks loopback whatever name the certificate is for', async () => {
+    await using folder = await temporaryFolder('certificate')
+    const [certificate, key] = [join(folder.path, 'cert.pem'), join(folder.path, 'key.pem')]
+    const { good } = await pair()
+    writeFileSync(certificate, good.certificate)
+    writeFileSync(key, good.key)
+    await using server = await startExecutable({ settings: { tls: `${certificate},${key}` } })
+    const { host } = new URL(server.url)
+    const health = ['health', '--listen', host, '--tls', `${certificate},${key}`, '--data', server.data]
+    expect(await runCay(health)).toEqual({ code: 0, output: 'ok\n', errors: '' })
+  })
+
+  test.each([
+    ['gone', /^cay: tls: cannot read .*cert\.pem: ENOENT/],
+    ['half', /^cay: tls: .*cert\.pem has no whole PEM certificate\n$/],
+    ['half a key', /^cay: tls: .*key\.pem has no whole PEM key\n$/],
+    ['another key', /^cay: tls: .*key\.pem is not the key of the certificate in tls: .*cert\.pem\n$/],
+    ['ended', /^cay: the certificate in tls: .*cert\.pem ended on 20/],
+    ['early', /^cay: the certificate in tls: .*cert\.pem begins on 20.*clock right\?\n$/],
+  ])('files that are wrong (%s) end the start, by name', async (how, message) => {
+    await using folder = await temporaryFolder('certificate')
+    const [certificate, key] = [join(folder.path, 'cert.pem'), join(folder.path, 'key.pem')]
+    const { good, another, ended, early } = await pair()
+    const shown = how === 'ended' ? ended : how === 'early' ? early : good
+    const half = (text: string) => text.slice(0, text.length / 2)
+    if (how !== 'gone')
+      writeFileSync(certificate, how === 'half' ? half(shown.certificate) : shown.certificate)
+    const secret = how === 'another key' ? another.key : shown.key
+    writeFileSync(key, how === 'half a key' ? half(secret) : secret)
+    const args = ['serve', '--listen', '127.0.0.1:0', '--data', join(folder.path, 'data')]
+    const { code, errors } = await runCay([...args, '--tls', `${certificate},${key}`])
+    expect(errors).toMatch(message)
+    expect(code).toBe(1)
+  })
+})
