@@ -16,6 +16,7 @@ const steps: Step[] = [
   { name: 'test', args: ['test'], counts: testCounts },
   { name: 'conformance', args: ['conformance'], counts: caseCounts },
   { name: 'clients', args: ['clients'], counts: caseCounts },
+  { name: 'tls-clients', args: ['tls-clients'], counts: caseCounts },
 ]
 
 /** `ci`: runs each step, also after one that failed, and says on the last line how many cases passed and failed. */

@@ -1,5 +1,5 @@
 import { buildah } from './clients/buildah.ts'
-import { type CaseResult, type Client, runClient } from './clients/client.ts'
+import { type CaseResult, type Client, printResult, runClient } from './clients/client.ts'
 import { crane } from './clients/crane.ts'
 import { docker } from './clients/docker.ts'
 import { helm3, helm4 } from './clients/helm.ts'
@@ -26,7 +26,7 @@ export async function run(args: string[]): Promise<void> {
   const results: CaseResult[] = []
   const report = (result: CaseResult) => {
     results.push(result)
-    print(result)
+    printResult(result)
   }
   for (const client of chosen) {
     const running = runClient(client, server?.address ?? address ?? '', folder.path, report)
@@ -38,10 +38,4 @@ export async function run(args: string[]): Promise<void> {
   if (failed > 0 && server) console.log(`The server's log:\n${server.log()}`)
   console.log(`${results.length - failed} passed, ${failed} failed`)
   if (failed > 0) process.exitCode = 1
-}
-
-function print({ client, case: name, milliseconds, error }: CaseResult): void {
-  console.log(`${error === undefined ? 'ok' : 'FAIL'} ${client}: ${name} (${milliseconds} ms)`)
-  if (error !== undefined)
-    console.log(String(error instanceof Error ? error.message : error).replaceAll(/^/gm, '    '))
 }

@@ -34,6 +34,7 @@ export const tools = {
   skopeo: { package: 'skopeo', path: '/usr/bin/skopeo' },
   podman: { package: 'podman', path: '/usr/bin/podman' },
   buildah: { package: 'buildah', path: '/usr/bin/buildah' },
+  ip: { package: 'iproute2', path: '/usr/sbin/ip' },
   strace: { package: 'strace', path: '/usr/bin/strace' },
   'qemu-aarch64': { package: 'qemu-user', path: '/usr/bin/qemu-aarch64' },
   'docker-registry': { package: 'docker-registry', path: '/usr/bin/docker-registry' },

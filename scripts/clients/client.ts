@@ -67,3 +67,10 @@ export async function runClient(
     await setup?.tearDown?.()
   }
 }
+
+/** Prints a result for people: a line, and what went wrong. */
+export function printResult({ client, case: name, milliseconds, error }: CaseResult): void {
+  console.log(`${error === undefined ? 'ok' : 'FAIL'} ${client}: ${name} (${milliseconds} ms)`)
+  if (error !== undefined)
+    console.log(String(error instanceof Error ? error.message : error).replaceAll(/^/gm, '    '))
+}
