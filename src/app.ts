@@ -38,7 +38,7 @@ export async function openApp(config: Config, log: Logger): Promise<App> {
   requireLocalDisk(metadataFolder)
   const unlock = lockFolder(config.data)
   let servers: HttpServer[] = []
-  const tls = await openTls(tlsChoice, config.host ?? [], {
+  const tls = await openTls(tlsChoice, config.host, {
     data: config.data,
     log,
     now: Date.now,

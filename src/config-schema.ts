@@ -26,11 +26,10 @@ export const ConfigSchema = Type.Object(
         description: 'off, auto (cay makes its own authority and certificate), or CERTIFICATE.pem,KEY.pem',
       }),
     ),
-    host: Type.Optional(
-      Type.Array(Type.String(), {
-        description: 'Further names and addresses of this host, for the certificate that tls auto makes',
-      }),
-    ),
+    host: Type.Array(Type.String(), {
+      default: [],
+      description: 'Further names and addresses of this host, for the certificate that tls auto makes',
+    }),
     data: Type.String({ minLength: 1, description: 'The folder that holds everything' }),
     metadata: Type.Optional(
       Type.String({ minLength: 1, description: 'Another folder for the database, on a local disk' }),

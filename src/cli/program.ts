@@ -55,7 +55,8 @@ function failed(error: unknown): number {
 function withSettings(command: Command): Command {
   command.option('--config <file>', 'the configuration file (default: cay.toml in the data folder)')
   for (const { flag, schema, variable } of SETTINGS) {
-    const byDefault = schema.default === undefined ? '' : `, default ${schema.default}`
+    const value = String(schema.default ?? '')
+    const byDefault = value === '' ? '' : `, default ${value}`
     command.option(
       `${flag} <value>`,
       `${schema.description} (${expectation(schema)}${byDefault}; ${variable})`,

@@ -39,8 +39,8 @@ export async function trust(config: Config, options: TrustOptions): Promise<numb
 
 /** The names that clients of this host may write: each name of the certificate, with each port. */
 function registriesOf({ listen, host }: Config): string[] {
-  const { dns } = certificateNames({ hostname: hostname(), addresses: [], named: host ?? [] })
-  const addresses = (host ?? []).filter((name) => !dns.includes(name.toLowerCase()) && !name.includes(':'))
+  const { dns } = certificateNames({ hostname: hostname(), addresses: [], named: host })
+  const addresses = host.filter((name) => !dns.includes(name.toLowerCase()) && !name.includes(':'))
   const names = [...dns.filter((name) => !name.startsWith('*')), '127.0.0.1', ...addresses]
   const ports = [...new Set(listen.map((address) => parseListenAddress(address).port))]
   return ports.flatMap((port) => {
