@@ -41,6 +41,7 @@ export function manifestRows(db: Db) {
     .update(manifest)
     .set({
       mediaType: sql`${sql.placeholder('mediaType')}`,
+      artifactType: sql`${sql.placeholder('artifactType')}`,
       pushedAt: sql`${sql.placeholder('at')}`,
       deletedAt: null,
     })
@@ -67,8 +68,8 @@ export function manifestRows(db: Db) {
         return { id, inserted: true, replaced: false }
       }
       if (known === undefined) insert.otherDigest(repositoryId, digest, found.id)
-      const { mediaType } = call.manifest
-      renew.run({ id: found.id, mediaType, at: call.at })
+      const { mediaType, artifactType = null } = call.manifest
+      renew.run({ id: found.id, mediaType, artifactType, at: call.at })
       return { id: found.id, inserted: false, replaced: found.mediaType !== mediaType }
     },
   }

@@ -48,7 +48,9 @@ export function parsePath(path: string): V2Path | undefined {
   const slash = rest.lastIndexOf('/')
   const before = rest.lastIndexOf('/', slash - 1)
   if (before <= 0) return undefined
-  return parseTail(rest.slice(0, before), rest.slice(before + 1, slash), rest.slice(slash + 1))
+  // Some clients encode the colon of a digest; no other character of a path needs it.
+  const last = rest.slice(slash + 1).replace(/%3a/i, ':')
+  return parseTail(rest.slice(0, before), rest.slice(before + 1, slash), last)
 }
 
 function parseTail(head: string, noun: string, last: string): V2Path | undefined {

@@ -40,6 +40,15 @@ describe('a path', () => {
     ['/v2/_catalog', { kind: 'catalog' }],
   ])('%s', (path, expected) => expect(parsePath(path)).toEqual(expected as V2Path))
 
+  test('may have the colon of its digest encoded', () => {
+    for (const noun of ['blobs', 'manifests', 'referrers']) {
+      for (const colon of ['%3A', '%3a']) {
+        const encoded = `/v2/a/${noun}/${digest.replace(':', colon)}`
+        expect(parsePath(encoded)).toEqual(parsePath(`/v2/a/${noun}/${digest}`)!)
+      }
+    }
+  })
+
   test('of a name whose components are words of the grammar', () => {
     const names = fc
       .array(fc.constantFrom(...WORDS), { minLength: 1, maxLength: 6 })
