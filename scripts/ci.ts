@@ -1,9 +1,14 @@
 import { join } from 'node:path'
+import { bringTools, type ToolName } from './toolchain.ts'
 
-/** A step of the CI run: a command of these tools. */
+/** A step of the CI run. */
 interface Step {
   name: string
-  args: string[]
+  /** Arguments of these tools; without them, `command` is run. */
+  args?: string[]
+  command?: string[]
+  /** What is installed or built before, where it is missing. */
+  needs?: ToolName[]
   /** Finds in the output how many cases passed and how many failed; without it the step counts as one. */
   counts?: RegExp
 }
@@ -13,10 +18,16 @@ const caseCounts = /^(\d+) passed, (\d+) failed$/gm
 
 const steps: Step[] = [
   { name: 'check', args: ['check'] },
-  { name: 'test', args: ['test'], counts: testCounts },
+  { name: 'test', command: ['npm', 'test'], counts: testCounts },
   { name: 'conformance', args: ['conformance'], counts: caseCounts },
   { name: 'clients', args: ['clients'], counts: caseCounts },
   { name: 'tls-clients', args: ['tls-clients'], counts: caseCounts },
+  { name: 'durability', args: ['durability'], needs: ['strace'] },
+  { name: 'disk-full', args: ['disk-full'] },
+  { name: 'soak', args: ['soak', '--rounds', '8'] },
+  { name: 'page', args: ['page'], needs: ['chromium'] },
+  { name: 'release', args: ['release'] },
+  { name: 'arm64 under qemu', args: ['release', 'smoke'], needs: ['qemu-aarch64', 'libc-arm64'] },
 ]
 
 /** `ci`: runs each step, also after one that failed, and says on the last line how many cases passed and failed. */
@@ -40,8 +51,13 @@ export async function run(): Promise<void> {
 }
 
 /** Runs a step, shows what it prints as it comes, and keeps it. */
-async function runStep({ args }: Step): Promise<{ exitCode: number; output: string }> {
-  const child = Bun.spawn([process.execPath, 'scripts/main.ts', ...args], {
+async function runStep({
+  args = [],
+  command,
+  needs = [],
+}: Step): Promise<{ exitCode: number; output: string }> {
+  await bringTools(needs)
+  const child = Bun.spawn(command ?? [process.execPath, 'scripts/main.ts', ...args], {
     stdin: 'ignore',
     stdout: 'pipe',
     stderr: 'pipe',

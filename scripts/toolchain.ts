@@ -39,7 +39,8 @@ export const tools = {
   'qemu-aarch64': { package: 'qemu-user', path: '/usr/bin/qemu-aarch64' },
   'docker-registry': { package: 'docker-registry', path: '/usr/bin/docker-registry' },
   nginx: { package: 'nginx-light', path: '/usr/sbin/nginx' },
-  wrk: { package: 'wrk', path: '/usr/bin/wrk' },
+  chromium: { package: 'chromium', path: '/usr/bin/chromium' },
+  'libc-arm64': { package: 'libc6-arm64-cross', path: '/usr/aarch64-linux-gnu/lib/libc.so.6' },
 } satisfies Record<string, GoTool | DebianTool>
 
 export type ToolName = keyof typeof tools
