@@ -1,15 +1,18 @@
-import { mkdirSync } from 'node:fs'
 import type { Logger } from 'pino'
-import { openAccess } from './auth/open-access.ts'
+import { type Auth, openAuth } from './auth/auth.ts'
+import { FIRST_ADMIN, makeFirstAdmin } from './auth/first-admin.ts'
 import type { Config } from './config-schema.ts'
+import { openDataFolder } from './data-folder.ts'
+import { Origins } from './http/origin.ts'
 import { type HttpServer, serveHttp } from './http/server.ts'
+import { serveSocket } from './http/socket.ts'
 import { Jobs } from './jobs.ts'
 import { isLoopback, type ListenAddress, parseListenAddress } from './listen-address.ts'
-import { requireLocalDisk } from './metadata/local-disk.ts'
-import { lockFolder } from './metadata/lock.ts'
-import { openMetadata } from './metadata/metadata.ts'
+import type { Metadata } from './metadata/metadata.ts'
+import { PasswordFile } from './password-file.ts'
 import { expireUploads, removeOrphans } from './registry/housekeeping.ts'
 import { localRegistry } from './registry/local-registry.ts'
+import type { UploadStore } from './storage/blob-store.ts'
 import { FilesystemBlobs } from './storage/filesystem.ts'
 import { FilesystemUploads } from './storage/filesystem-uploads.ts'
 
@@ -25,15 +28,15 @@ export interface App {
 const TAGS_PER_PUSH_MAX = 100
 
 /** The composition root: opens the data folder, builds the services, and serves. */
-export async function openApp(config: Config, log: Logger): Promise<App> {
+export async function openApp(config: Config, log: Logger, environment: Environment = {}): Promise<App> {
   const listen = config.listen.map(parseListenAddress)
   refuseBeyondLoopback(listen)
-  const metadataFolder = config.metadata ?? config.data
-  for (const folder of [config.data, metadataFolder]) makeFolder(folder)
-  requireLocalDisk(metadataFolder)
-  const unlock = lockFolder(config.data)
   const failed = Promise.withResolvers<Error>()
-  const metadata = await openMetadata(metadataFolder, Date.now(), failed.resolve)
+  const folder = await openDataFolder(config, failed.resolve)
+  const { metadata } = folder
+  const auth = await openAuth(metadata, config.access, Date.now)
+  const passwordFile = new PasswordFile(config.data)
+  if (!auth.access.isOpen) await presentFirstAdmin(metadata, auth, passwordFile, environment, log)
   const blobs = new FilesystemBlobs(config.data)
   const uploads = new FilesystemUploads(config.data, blobs, {
     ...config.uploads,
@@ -44,57 +47,86 @@ export async function openApp(config: Config, log: Logger): Promise<App> {
     metadata,
     blobs,
     uploads,
-    access: openAccess,
+    access: auth.access,
     now: Date.now,
     sparse: config.manifests.sparse,
     cacheBytesMax: config.manifests.cacheBytesMax,
   })
   const removed = await removeOrphans(metadata, uploads)
   if (removed > 0) log.info({ removed }, 'removed uploads that a crash had left')
-  const jobs = new Jobs(log)
-  jobs.every(Math.min(3600, config.uploads.idleSecondsMax), 'expire uploads', async () => {
-    const dropped = await expireUploads(metadata, uploads, Date.now(), config.uploads.idleSecondsMax)
-    if (dropped > 0) log.info({ dropped }, 'dropped idle uploads')
-  })
-  const servers = listenAll(listen, log, (address) =>
-    serveHttp(
-      {
-        registry,
-        access: openAccess,
-        log,
-        limits: {
-          manifestBytesMax: config.manifests.bytesMax,
-          bodyBytesMax: Math.max(config.manifests.bodyBytesMax, config.manifests.bytesMax),
-          stallSecondsMax: config.uploads.stallSecondsMax,
-          pageMax: config.lists.pageMax,
-          tagsPerPushMax: TAGS_PER_PUSH_MAX,
-        },
-        problem: () => undefined,
-      },
-      address.host,
-      address.port,
-    ),
-  )
+  const jobs = startJobs(config, log, metadata, uploads, auth)
+  const options = {
+    registry,
+    auth,
+    metadata,
+    origins: new Origins({
+      externalUrl: config.externalUrl,
+      trustedProxies: config.trustedProxies,
+      isTls: false,
+    }),
+    onPasswordChanged: (account: string) => account === FIRST_ADMIN && passwordFile.remove(),
+    log,
+    limits: limitsOf(config),
+    problem: () => undefined,
+  }
+  const servers = listenAll(listen, log, ({ host, port }) => serveHttp(options, host, port))
+  const socket = serveSocket(config.data, options)
   return {
     addresses: servers.map(({ address }) => address),
     failed: failed.promise,
     async close() {
       jobs.stop()
-      await Promise.all(servers.map((server) => server.stop(config.shutdown.secondsMax)))
+      await Promise.all([socket, ...servers].map((server) => server.stop(config.shutdown.secondsMax)))
+      await auth.authenticator.noteUse()
       uploads.stop()
-      await metadata.close()
-      unlock()
+      await folder.close()
     },
   }
 }
 
-function makeFolder(folder: string): void {
-  try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
-  } catch (error) {
-    throw new Error(
-      `cannot make the folder ${folder}: ${(error as Error).message}; choose another one with --data`,
-    )
+/** What the first start reads of the environment. */
+export interface Environment {
+  CAY_ADMIN_PASSWORD?: string | undefined
+  CAY_ADMIN_PASSWORD_FILE?: string | undefined
+}
+
+function limitsOf(config: Config) {
+  return {
+    manifestBytesMax: config.manifests.bytesMax,
+    bodyBytesMax: Math.max(config.manifests.bodyBytesMax, config.manifests.bytesMax),
+    stallSecondsMax: config.uploads.stallSecondsMax,
+    pageMax: config.lists.pageMax,
+    tagsPerPushMax: TAGS_PER_PUSH_MAX,
+  }
+}
+
+function startJobs(config: Config, log: Logger, metadata: Metadata, uploads: UploadStore, auth: Auth): Jobs {
+  const jobs = new Jobs(log)
+  jobs.every(Math.min(3600, config.uploads.idleSecondsMax), 'expire uploads', async () => {
+    const dropped = await expireUploads(metadata, uploads, Date.now(), config.uploads.idleSecondsMax)
+    if (dropped > 0) log.info({ dropped }, 'dropped idle uploads')
+  })
+  jobs.every(60, 'note the use of tokens', () => auth.authenticator.noteUse())
+  jobs.every(3600, 'remove expired tokens', () => metadata.write('removeExpired', { before: Date.now() }))
+  return jobs
+}
+
+/** Makes the first account; its password is for the terminal, or for a file that only its owner reads. */
+async function presentFirstAdmin(
+  metadata: Metadata,
+  auth: Auth,
+  file: PasswordFile,
+  environment: Environment,
+  log: Logger,
+): Promise<void> {
+  const { CAY_ADMIN_PASSWORD: given, CAY_ADMIN_PASSWORD_FILE: path } = environment
+  const preset = given ?? (path === undefined ? undefined : (await Bun.file(path).text()).trimEnd())
+  const password = await makeFirstAdmin(metadata, auth.passwords, preset, Date.now())
+  if (password === undefined) return
+  if (process.stdout.isTTY) {
+    process.stdout.write(`\n  The first account is ${FIRST_ADMIN}, with the password ${password}\n\n`)
+  } else {
+    log.info({ account: FIRST_ADMIN, passwordFile: file.write(password) }, 'made the first account')
   }
 }
 

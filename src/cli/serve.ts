@@ -7,7 +7,7 @@ import { version } from '../version.ts'
 export async function serve({ config, warnings }: LoadedConfig): Promise<number> {
   const log = openLog(config.log)
   for (const warning of warnings) log.warn(warning)
-  const app = await openApp(config, log)
+  const app = await openApp(config, log, adminPassword(process.env))
   for (const address of app.addresses) {
     log.info({ address, data: config.data, version }, 'listening')
   }
@@ -20,6 +20,11 @@ export async function serve({ config, warnings }: LoadedConfig): Promise<number>
   await Promise.race([app.close(), signal()])
   log.info('stopped')
   return 0
+}
+
+/** Presets for the first account's password. */
+function adminPassword({ CAY_ADMIN_PASSWORD, CAY_ADMIN_PASSWORD_FILE }: NodeJS.ProcessEnv) {
+  return { CAY_ADMIN_PASSWORD, CAY_ADMIN_PASSWORD_FILE }
 }
 
 function signal(): Promise<string> {

@@ -1,14 +1,20 @@
 import { Elysia } from 'elysia'
 import type { Logger } from 'pino'
-import type { Access } from '../registry/access.ts'
+import type { Auth } from '../auth/auth.ts'
+import type { Metadata } from '../metadata/metadata.ts'
+import { NOBODY } from '../registry/access.ts'
 import type { Registry } from '../registry/registry.ts'
 import { version } from '../version.ts'
+import { adminApi } from './admin/api.ts'
+import { adminContext } from './admin/context.ts'
 import { BodyReader } from './body-reader.ts'
 import { toErrorResponse } from './errors.ts'
 import { health } from './health.ts'
 import { openapi } from './openapi.ts'
+import type { Origins } from './origin.ts'
 import { requestLog } from './request-log.ts'
 import { SendfilePacer } from './sendfile-pacer.ts'
+import { token } from './token.ts'
 import { v2Dispatch } from './v2/dispatch.ts'
 import type { V2Limits } from './v2/exchange.ts'
 import { v2Paths } from './v2/openapi.ts'
@@ -16,7 +22,11 @@ import { routes } from './v2/routes.ts'
 
 export interface HttpOptions {
   registry: Registry
-  access: Access
+  auth: Auth
+  metadata: Metadata
+  origins: Origins
+  /** Told when an account has a new password. */
+  onPasswordChanged: (account: string) => void
   log: Logger
   limits: V2Limits & {
     /** Memory for all bodies that are read whole. */
@@ -40,18 +50,27 @@ const CONNECTION_IDLE_SECONDS_MAX = 255
 
 /** Mounts every surface, in order, and listens. The one page where the whole URL space is seen. */
 export function serveHttp(options: HttpOptions, hostname: string, port: number): HttpServer {
-  const { registry, access, log, limits } = options
+  const { registry, auth, metadata, origins, log, limits } = options
   const table = routes(new BodyReader(limits.bodyBytesMax, limits.stallSecondsMax))
   const nextRequestId = requestIds()
+  const peerOf = (request: Request): string => app.server?.requestIP(request)?.address ?? ''
+  const addressOf = (request: Request): string => origins.clientOf(request, peerOf(request))
+  const authenticate = (request: Request) =>
+    auth.access.isOpen
+      ? NOBODY
+      : auth.authenticator.authenticate(request.headers.get('authorization'), () => addressOf(request))
   const dispatch = v2Dispatch({
     routes: table,
     registry,
-    access,
+    access: auth.access,
     limits,
     log,
     upstreams: new Set(),
     mirrorOf: undefined,
-    addressOf: (request) => app.server?.requestIP(request)?.address ?? '',
+    authenticate,
+    addressOf,
+    originOf: (request) => origins.of(request, peerOf(request)),
+    service: auth.tokens.service,
     nextRequestId,
     onFileBody: (bytes) => pacer.begin(bytes),
   })
@@ -70,6 +89,19 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
       new Elysia()
         .use(requestLog(log, nextRequestId))
         .use(health(options.problem))
+        .use(token({ metadata, ...auth, now: Date.now, addressOf }))
+        .use(
+          adminApi(
+            adminContext({
+              metadata,
+              auth,
+              authenticate,
+              addressOf,
+              nextRequestId,
+              onPasswordChanged: options.onPasswordChanged,
+            }),
+          ),
+        )
         .use(openapi({ paths: v2Paths(table), version })),
     )
   app.listen({
@@ -81,7 +113,7 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     reusePort: false,
   })
   return {
-    address: addressOf(app.server),
+    address: formatAddress(app.server),
     async stop(secondsMax) {
       await stop(app.server, secondsMax)
       pacer.stop()
@@ -91,7 +123,7 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
 
 type BunServer = Elysia['server']
 
-function addressOf(server: BunServer): string {
+function formatAddress(server: BunServer): string {
   const host = server?.hostname ?? ''
   return `${host.includes(':') ? `[${host}]` : host}:${server?.port}`
 }
@@ -108,7 +140,7 @@ async function stop(server: BunServer, secondsMax: number): Promise<void> {
 }
 
 /** Ids that are unique over restarts, and cheap. */
-function requestIds(): () => string {
+export function requestIds(): () => string {
   const prefix = crypto.randomUUID().slice(0, 8)
   let count = 0
   return () => `${prefix}-${(++count).toString(36)}`

@@ -23,9 +23,9 @@ export function localBlobs({ metadata, blobs, access, now }: LocalOptions, cache
 
     open: (digest, range) => blobs.open(digest, range),
 
-    async mount(caller, repository, digest, from) {
-      if (from !== undefined && !access.may(caller, 'pull', from)) return false
-      const source = from ?? metadata.blobs.findSource(digest, access.pullable(caller))
+    async mount(caller, identity, { repository, digest, from }) {
+      if (from !== undefined && !access.may(identity, 'pull', from)) return false
+      const source = from ?? metadata.blobs.findSource(digest, access.pullable(identity))
       if (source === undefined) return false
       const size = await metadata.write('mountBlob', { caller, at: now(), repository, digest, from: source })
       return size !== undefined

@@ -1,0 +1,40 @@
+import { mkdirSync } from 'node:fs'
+import type { Config } from './config-schema.ts'
+import { requireLocalDisk } from './metadata/local-disk.ts'
+import { lockFolder } from './metadata/lock.ts'
+import { type Metadata, openMetadata } from './metadata/metadata.ts'
+
+/** A data folder that this process works on, alone. */
+export interface DataFolder {
+  metadata: Metadata
+  close(): Promise<void>
+}
+
+/** Makes the folder if need be, takes it for this process, and opens its database. */
+export async function openDataFolder(
+  config: Pick<Config, 'data' | 'metadata'>,
+  onFailure: (error: Error) => void,
+): Promise<DataFolder> {
+  const metadataFolder = config.metadata ?? config.data
+  for (const folder of [config.data, metadataFolder]) makeFolder(folder)
+  requireLocalDisk(metadataFolder)
+  const unlock = lockFolder(config.data)
+  const metadata = await openMetadata(metadataFolder, Date.now(), onFailure)
+  return {
+    metadata,
+    async close() {
+      await metadata.close()
+      unlock()
+    },
+  }
+}
+
+function makeFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    throw new Error(
+      `cannot make the folder ${folder}: ${(error as Error).message}; choose another one with --data`,
+    )
+  }
+}
