@@ -10,6 +10,7 @@ const commands: Record<string, () => Promise<{ run: (args: string[]) => Promise<
   release: () => import('./release.ts'),
   migrations: () => import('./migrations.ts'),
   page: () => import('./page.ts'),
+  fixture: () => import('./fixture.ts'),
   conformance: () => import('./conformance.ts'),
   clients: () => import('./clients.ts'),
   bench: () => import('./bench.ts'),

@@ -14,7 +14,7 @@ export interface Sent {
 }
 
 /** An answer with another status than the protocol says. */
-export class UnexpectedAnswer extends Error {
+class UnexpectedAnswer extends Error {
   override name = 'UnexpectedAnswer'
 }
 

@@ -1,3 +1,5 @@
+import { copyFile, mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { build } from './build.ts'
 import { Registry } from './registry.ts'
@@ -62,9 +64,13 @@ export async function run(args: string[]): Promise<void> {
 
 async function begin(folder: TemporaryFolder, seed: number): Promise<Soak> {
   const random = new Random(seed)
+  const [data, executable] = [join(folder.path, 'data'), join(folder.path, 'cay')]
+  await mkdir(data)
+  // A build meanwhile must not put another version in the middle of the rounds.
+  await copyFile(process.env.CAY_EXECUTABLE ?? (await build()), executable)
   return {
-    data: folder.path,
-    executable: process.env.CAY_EXECUTABLE ?? (await build()),
+    data,
+    executable,
     random,
     samples: new Samples(random.fork()),
     ledger: new Ledger(),

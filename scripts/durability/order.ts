@@ -9,6 +9,9 @@ const syncsPerManifest = 1
 /** An upload that only begins or grows is not acknowledged as stored. */
 const syncsPerUpload = 0
 
+/** Each sync takes so long at least, so that what does not wait for it is seen to come too early. */
+const syncMilliseconds = 20
+
 const repository = 'durability/image'
 
 /** A request, the syncs that it costs, and what must have happened before its answer, in this order. */
@@ -36,7 +39,8 @@ export async function checkOrder(): Promise<string[]> {
   const moves = ['rename', 'renameat', 'renameat2']
   const sends = ['write', 'writev', 'sendto', 'sendmsg']
   const trace = `trace=${[...calls, ...moves, ...sends].join(',')}`
-  await using traced = await startTraced(['-tt', '-y', '-s', '32', '-e', trace])
+  const slow = `inject=fsync,fdatasync:delay_enter=${syncMilliseconds * 1000}`
+  await using traced = await startTraced(['-tt', '-y', '-s', '32', '-e', trace, '-e', slow])
   const steps = await play(traced)
   const groups = groupByAnswer(parseTrace(await traced.finish()), steps.length)
   return steps.map((step, i) => judge(step, groups[i] ?? []))
@@ -113,7 +117,7 @@ function judge({ name, status, syncs, order }: Step, calls: SystemCall[]): strin
   let before: SystemCall | undefined
   for (const { what, calls: names, argument } of order) {
     const call = calls.find(({ name: called, text }) => names.includes(called) && text.includes(argument))
-    if (!call?.text.endsWith('= 0'))
+    if (!call || !/= 0( \(DELAYED\))?$/.test(call.text))
       throw new Error(`${name}: ${what} is missing before the answer${record()}`)
     if (before && call.began <= before.ended) throw new Error(`${name}: ${what} comes too early${record()}`)
     before = call

@@ -21,7 +21,7 @@ export interface TracedServer extends AsyncDisposable {
  * The server, not strace, is the process that is started: signals reach it.
  */
 export async function startTraced(options: string[]): Promise<TracedServer> {
-  const resources = new AsyncDisposableStack()
+  await using resources = new AsyncDisposableStack()
   const folder = resources.use(await temporaryFolder('strace'))
   const data = join(await realpath(folder.path), 'data')
   const executable = process.env.CAY_EXECUTABLE ?? (await build())
@@ -29,10 +29,11 @@ export async function startTraced(options: string[]): Promise<TracedServer> {
   const command = ['strace', '-D', '-f', '-q', '--seccomp-bpf', '-o', trace, ...options, executable]
   await writeFile(wrapper, `#!/bin/sh\nexec ${command.join(' ')} "$@"\n`, { mode: 0o755 })
   const server = resources.use(await startServer({ executable: wrapper, data }))
+  const kept = resources.move()
   return {
     server,
     data,
-    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
     async finish() {
       await server.stop()
       return (await Bun.file(trace).text()).split('\n')

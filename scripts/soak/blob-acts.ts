@@ -4,6 +4,8 @@ import type { PendingUpload } from './ledger.ts'
 import type { Sample } from './samples.ts'
 
 const MiB = 1024 * 1024
+/** The Range of an upload of one byte is that of an empty one. */
+const firstBytesMin = 2
 
 /** What a client does with blobs, each with how often. */
 export const blobActs: [number, Act][] = [
@@ -60,7 +62,8 @@ async function pushAsStream(actor: Actor): Promise<void> {
 /** Begins an upload that another round goes on with. */
 async function leaveUpload(actor: Actor): Promise<void> {
   const upload = await start(actor, makeSample(actor, 4 * MiB))
-  if (actor.random.chance(0.8)) await append(actor, upload, 0, actor.random.below(upload.sample.size) + 1)
+  if (actor.random.chance(0.2)) return
+  await append(actor, upload, 0, firstBytesMin + actor.random.below(upload.sample.size - firstBytesMin))
 }
 
 async function goOnWithUpload(actor: Actor): Promise<void> {
@@ -68,7 +71,7 @@ async function goOnWithUpload(actor: Actor): Promise<void> {
   if (upload === undefined) return
   const { sample, acknowledged } = upload
   if (acknowledged < sample.size && actor.random.chance(0.5)) {
-    const end = acknowledged + 1 + actor.random.below(sample.size - acknowledged)
+    const end = Math.max(firstBytesMin, acknowledged + 1 + actor.random.below(sample.size - acknowledged))
     await append(actor, upload, acknowledged, end)
   } else await close(actor, upload, acknowledged)
 }

@@ -20,8 +20,8 @@ export class ReadCache {
 
   constructor(bytesMax: number) {
     this.manifests = new LRUCache({
-      maxSize: bytesMax,
-      maxEntrySize: Math.max(1, bytesMax >> 3),
+      maxSize: Math.max(1, bytesMax),
+      maxEntrySize: Math.max(1, Math.floor(bytesMax / 8)),
       sizeCalculation: ({ bytes }) => bytes.length + ENTRY_BYTES,
     })
   }

@@ -5,6 +5,9 @@ import type { FilledSlot, SlotPool } from './slot-pool.ts'
 /** Slots of one upload that may be with its digester at once. */
 const SLOTS_IN_FLIGHT_MAX = 8
 
+/** Chunks from this size on are freed when they are copied. */
+const FREED_BYTES_MIN = 16 * 1024
+
 export interface AppendOptions {
   pool: SlotPool
   digester: DigesterClient
@@ -13,6 +16,8 @@ export interface AppendOptions {
   bytesMax: number
   /** A body that brings nothing for so long is given up. */
   stallSecondsMax: number
+  /** Nobody else has the body's chunks. */
+  ownsChunks: boolean
   /** Told of each part that is in the file. */
   onWritten: (bytes: number) => void
 }
@@ -57,12 +62,18 @@ async function readBody(body: ReadableStream<Uint8Array>, sender: SlotSender, op
       if (left < 0)
         throw registryError('SIZE_INVALID', 'the blob is larger than the registry takes', { status: 413 })
       await sender.add(value)
+      if (options.ownsChunks) free(value)
     }
     watch.check()
   } finally {
     watch.stop()
     reader.releaseLock()
   }
+}
+
+/** Gives a large chunk's memory back at once: many fast clients bring more than the collector frees in time. */
+function free({ buffer, byteLength }: Uint8Array): void {
+  if (byteLength >= FREED_BYTES_MIN && buffer instanceof ArrayBuffer) buffer.transfer(0)
 }
 
 type Reader = ReturnType<ReadableStream<Uint8Array>['getReader']>

@@ -34,6 +34,8 @@ export interface UploadBody {
   stream: ReadableStream<Uint8Array> | null
   /** The byte that it begins at, when the client says so. */
   offset?: number | undefined
+  /** Nobody else has the stream's chunks: a chunk's memory may be given back as soon as it is copied. */
+  ownsChunks?: boolean
 }
 
 /** Partial content: appended to, then published by its digest or dropped. */

@@ -105,7 +105,11 @@ export class FilesystemUploads implements UploadStore {
     for (const digester of this.digesters) digester.stop()
   }
 
-  private async receive(open: OpenUpload, { stream, offset }: UploadBody, keepTail: boolean) {
+  private async receive(
+    open: OpenUpload,
+    { stream, offset, ownsChunks = false }: UploadBody,
+    keepTail: boolean,
+  ) {
     await this.openFile(open)
     if (offset !== undefined && offset !== open.size) throw new OffsetError(open.size, offset)
     if (stream === null) return undefined
@@ -115,6 +119,7 @@ export class FilesystemUploads implements UploadStore {
       upload: open.file,
       bytesMax: this.options.blobBytesMax - open.size,
       stallSecondsMax: this.options.stallSecondsMax,
+      ownsChunks,
       onWritten: (bytes: number) => {
         open.size += bytes
       },

@@ -22,7 +22,7 @@ export async function postUpload(exchange: Exchange<'uploads'>): Promise<Respons
   const digest = mount === null ? query.get('digest') : null
   if (digest !== null) {
     const parsed = parseDigest(digest)
-    await uploadsOf(exchange).put(caller(), repository, parsed, { stream: bodyOf(request) })
+    await uploadsOf(exchange).put(caller(), repository, parsed, bodyOf(request))
     return created(path.name, parsed)
   }
   const state = await uploadsOf(exchange).start(caller(), repository, algorithmOf(query))
@@ -99,9 +99,8 @@ async function inOrder(name: RepositoryName, id: string, work: () => Promise<Res
 }
 
 function chunkOf(request: Request): UploadBody {
-  const stream = bodyOf(request)
   const header = request.headers.get('content-range')
-  if (header === null) return { stream }
+  if (header === null) return bodyOf(request)
   const range = parseContentRange(header)
   if (range === undefined) {
     throw registryError(
@@ -110,7 +109,7 @@ function chunkOf(request: Request): UploadBody {
     )
   }
   checkLength(request, range)
-  return { stream, offset: range.start }
+  return { ...bodyOf(request), offset: range.start }
 }
 
 /** Some clients write the end as the byte after the last: that is taken, too. */
@@ -123,8 +122,8 @@ function checkLength(request: Request, { start, last }: { start: number; last: n
   )
 }
 
-function bodyOf(request: Request): ReadableStream<Uint8Array> | null {
-  return request.body as ReadableStream<Uint8Array> | null
+function bodyOf(request: Request): UploadBody {
+  return { stream: request.body as ReadableStream<Uint8Array> | null, ownsChunks: true }
 }
 
 function algorithmOf(query: URLSearchParams): DigestAlgorithm {

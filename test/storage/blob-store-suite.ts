@@ -1,0 +1,226 @@
+import { expect, test } from 'bun:test'
+import { parseDigest } from '../../src/oci/digest.ts'
+import type { BlobStore, UploadStore } from '../../src/storage/blob-store.ts'
+import { bodyOf, NO_BODY } from '../support/body.ts'
+import { digestOf, named, randomBlob } from '../support/content.ts'
+import { failureOf } from '../support/failure.ts'
+
+/** A store that was opened for one test. */
+export interface OpenedStore {
+  blobs: BlobStore
+  uploads: UploadStore
+  /** The same store as a process that begins anew finds it; this one is not used any more. */
+  reopen(): Promise<OpenedStore>
+  close(): Promise<void>
+}
+
+export interface StoreLimits {
+  poolBytes: number
+  blobBytesMax: number
+}
+
+export type OpenStore = (limits?: Partial<StoreLimits>) => Promise<OpenedStore>
+
+/** Pushes bytes as one upload, in parts. */
+export async function store(
+  { uploads }: Pick<OpenedStore, 'uploads'>,
+  bytes: Uint8Array<ArrayBuffer>,
+  digest = digestOf(bytes),
+): Promise<void> {
+  const upload = uploads.start(digest.startsWith('sha512') ? 'sha512' : 'sha256')
+  const half = bytes.length >> 1
+  await uploads.append(upload, bodyOf(bytes.subarray(0, half)))
+  await uploads.commit(upload, parseDigest(digest), bodyOf(bytes.subarray(half)))
+  await uploads.cancel(upload)
+}
+
+/** All bytes of a range of a blob; without one, of the whole. */
+export async function read({ blobs }: Pick<OpenedStore, 'blobs'>, digest: string, range?: [number, number]) {
+  const size = (await blobs.stat(parseDigest(digest)))?.size ?? 0
+  const [start, end] = range ?? [0, size]
+  const body = await blobs.open(parseDigest(digest), { start, end })
+  if ('bytes' in body) return Uint8Array.from(body.bytes)
+  return await Bun.file(body.file).slice(body.range.start, body.range.end).bytes()
+}
+
+/** One promise of a store, kept by a store that was opened for it. */
+export interface StorePromise {
+  name: string
+  limits?: Partial<StoreLimits>
+  run(opened: OpenedStore): Promise<void>
+}
+
+/** A test for each promise. */
+export function testPromises(name: string, open: OpenStore, promises: StorePromise[]): void {
+  test.each(promises.map((promise) => [`${name} ${promise.name}`, promise] as const))(
+    '%s',
+    async (_, promise) => {
+      const opened = await open(promise.limits)
+      try {
+        await promise.run(opened)
+      } finally {
+        await opened.close()
+      }
+    },
+    20_000,
+  )
+}
+
+/** What every store of blobs promises. */
+export function blobStoreSuite(name: string, open: OpenStore): void {
+  testPromises(`${name}: blobs`, open, BLOBS)
+  testPromises(`${name}: an upload`, open, UPLOADS)
+}
+
+const BLOBS: StorePromise[] = [
+  {
+    name: 'are read as they were pushed, whole and in part',
+    run: async (opened) => {
+      for (const size of [0, 1, 4096, 64 * 1024, 64 * 1024 + 1, 1_500_001]) {
+        const { bytes, digest } = randomBlob(size)
+        await store(opened, bytes)
+        expect(await opened.blobs.stat(parseDigest(digest))).toEqual({ digest: parseDigest(digest), size })
+        for (let round = 0; round < 2; round++) expect(await read(opened, digest)).toEqual(bytes)
+        if (size > 4) expect(await read(opened, digest, [1, size - 2])).toEqual(bytes.slice(1, size - 2))
+      }
+    },
+  },
+
+  {
+    name: 'that are not here are undefined, and opening one throws',
+    run: async ({ blobs }) => {
+      const digest = parseDigest(digestOf(named('no').bytes))
+      expect(await blobs.stat(digest)).toBeUndefined()
+      await failureOf(blobs.open(digest, { start: 0, end: 1 }))
+      await blobs.delete(digest)
+    },
+  },
+
+  {
+    name: 'are listed, and are gone when they are deleted',
+    run: async (opened) => {
+      const kept = [randomBlob(10), randomBlob(100_000)]
+      const sha512 = digestOf(kept[0]!.bytes, 'sha512')
+      const gone = randomBlob(20)
+      for (const { bytes } of [...kept, gone]) await store(opened, bytes)
+      await store(opened, kept[0]!.bytes, sha512)
+      await read(opened, gone.digest)
+      await opened.blobs.delete(parseDigest(gone.digest))
+      expect(await opened.blobs.stat(parseDigest(gone.digest))).toBeUndefined()
+      await failureOf(opened.blobs.open(parseDigest(gone.digest), { start: 0, end: 20 }))
+      const listed = await Array.fromAsync(opened.blobs.list())
+      const expected: string[] = [...kept.map(({ digest }) => digest), sha512]
+      expect(listed.map(({ digest }) => digest as string).sort()).toEqual(expected.sort())
+    },
+  },
+
+  {
+    name: 'that are equal are one, also when their pushes race',
+    run: async (opened) => {
+      const { bytes, digest } = randomBlob(300_000)
+      await Promise.all(Array.from({ length: 12 }, () => store(opened, bytes)))
+      await store(opened, bytes)
+      expect(await Array.fromAsync(opened.blobs.list())).toEqual([
+        { digest: parseDigest(digest), size: 300_000 },
+      ])
+      expect(await read(opened, digest)).toEqual(bytes)
+      expect(await opened.uploads.list()).toEqual([])
+    },
+  },
+
+  {
+    name: 'outlive the process',
+    run: async (opened) => {
+      const { bytes, digest } = randomBlob(100_000)
+      await store(opened, bytes)
+      expect(await read(await opened.reopen(), digest)).toEqual(bytes)
+    },
+  },
+
+  {
+    name: 'do not change when their upload goes on after it was published',
+    run: async (opened) => {
+      const { bytes, digest } = randomBlob(200_000)
+      const upload = opened.uploads.start('sha256')
+      await opened.uploads.commit(upload, parseDigest(digest), bodyOf(bytes))
+      expect(await opened.uploads.append(upload, bodyOf(named('more').bytes))).toBe(200_004)
+      expect(digestOf(await read(opened, digest))).toBe(digest)
+      await opened.uploads.cancel(upload)
+      expect(digestOf(await read(opened, digest))).toBe(digest)
+    },
+  },
+]
+
+const wrong = parseDigest(digestOf(named('wrong').bytes))
+
+const UPLOADS: StorePromise[] = [
+  {
+    name: 'goes on after a digest that is not its own, with what it has',
+    run: async (opened) => {
+      const { uploads, blobs } = opened
+      for (const algorithm of ['sha256', 'sha512'] as const) {
+        const { bytes } = randomBlob(700_000)
+        const digest = parseDigest(digestOf(bytes, 'sha512'))
+        const upload = uploads.start(algorithm)
+        await uploads.append(upload, bodyOf(bytes.subarray(0, 600_000)))
+        expect((await failureOf(uploads.commit(upload, wrong, NO_BODY))).message).toContain('DIGEST_INVALID')
+        expect((await uploads.stat(upload)).size).toBe(600_000)
+        await uploads.commit(upload, digest, bodyOf(bytes.subarray(600_000)))
+        expect(await read(opened, digest)).toEqual(bytes)
+        expect(await blobs.stat(wrong)).toBeUndefined()
+      }
+    },
+  },
+
+  {
+    name: 'takes only what begins where it ends',
+    run: async ({ uploads }) => {
+      const upload = uploads.start('sha256')
+      for (const offset of [1, 5]) {
+        const late = { ...bodyOf(named('xx').bytes), offset }
+        expect((await failureOf(uploads.append(upload, late))).message).toContain('has 0 bytes')
+        expect((await failureOf(uploads.commit(upload, wrong, late))).message).toContain('has 0 bytes')
+      }
+      expect(await uploads.append(upload, { ...bodyOf(named('01').bytes), offset: 0 })).toBe(2)
+      const again = { ...bodyOf(named('01').bytes), offset: 0 }
+      expect((await failureOf(uploads.append(upload, again))).message).toContain('has 2 bytes')
+      expect(await uploads.append(upload, { ...bodyOf(named('23').bytes), offset: 2 })).toBe(4)
+      await uploads.commit(upload, parseDigest(digestOf(named('0123').bytes)), NO_BODY)
+    },
+  },
+
+  {
+    name: 'resumes in a process that begins anew, whatever it is closed with',
+    run: async (opened) => {
+      const { bytes } = randomBlob(3_000_000)
+      const algorithms = ['sha256', 'sha512'] as const
+      const started = algorithms.map((algorithm) => opened.uploads.start(algorithm))
+      for (const upload of started) await opened.uploads.append(upload, bodyOf(bytes.subarray(0, 2_900_000)))
+      const again = await opened.reopen()
+      expect((await again.uploads.list()).sort()).toEqual(started.map(({ id }) => id).sort())
+      for (const [n, upload] of started.entries()) {
+        const { size, changedAt } = await again.uploads.stat(upload)
+        expect([size, Math.abs(Date.now() - (changedAt ?? 0)) < 60_000]).toEqual([2_900_000, true])
+        const digest = parseDigest(digestOf(bytes, algorithms[1 - n]))
+        const rest = { ...bodyOf(bytes.subarray(2_900_000)), offset: 2_900_000 }
+        await again.uploads.commit(upload, digest, rest)
+        expect(await read(again, digest)).toEqual(bytes)
+      }
+    },
+  },
+
+  {
+    name: 'that is cancelled leaves nothing',
+    run: async ({ uploads }) => {
+      const upload = uploads.start('sha256')
+      await uploads.cancel(upload)
+      await uploads.append(upload, bodyOf(named('x').bytes)).catch(() => {})
+      await uploads.cancel(upload)
+      const other = uploads.start('sha256')
+      await uploads.append(other, bodyOf(named('bytes').bytes))
+      expect(await uploads.list()).toEqual([other.id])
+      await uploads.cancel(other)
+      expect(await uploads.list()).toEqual([])
+    },
+  },
+]

@@ -1,0 +1,54 @@
+import type { Caller } from '../../src/metadata/caller.ts'
+import { type Metadata, openMetadata } from '../../src/metadata/metadata.ts'
+import { type Digest, parseDigest } from '../../src/oci/digest.ts'
+import { parseManifest } from '../../src/oci/manifest.ts'
+import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
+import { type Named, OCI_MANIFEST } from './content.ts'
+
+/** The time of every write of these. */
+export const AT = 1_700_000_000_000
+
+export const CALLER: Caller = {
+  account: 'alice',
+  credential: 'token-7',
+  address: '192.0.2.7',
+  requestId: 'r-1',
+}
+
+/** Opens a database, and fails the test when its thread dies. */
+export function open(folder: string): Promise<Metadata> {
+  return openMetadata(folder, AT, (error) => {
+    throw error
+  })
+}
+
+/** The call that links a blob, as a push makes it. */
+export function link(repository: string, { digest, bytes }: Named, caller = CALLER) {
+  const change = { caller, at: AT, repository: parseRepositoryName(repository), digest: parseDigest(digest) }
+  return ['linkBlob', { ...change, size: bytes.length, uploadId: 'none' }] as const
+}
+
+/** The call that stores a manifest under tags. */
+export function put(repository: string, manifest: Named, tags: string[], caller = CALLER) {
+  const digest = parseDigest(manifest.digest)
+  const call = {
+    caller,
+    at: AT,
+    repository: parseRepositoryName(repository),
+    digest,
+    sha256: digest,
+    tags: tags.map(parseTag),
+    manifest: parseManifest(manifest.bytes, OCI_MANIFEST),
+    bytes: Uint8Array.from(manifest.bytes),
+    optionalRoles: [],
+    precondition: undefined,
+  }
+  return ['putManifest', call] as const
+}
+
+/** The call that deletes what a reference names. */
+export function remove(repository: string, reference: { digest: Digest } | { tag: string }, caller = CALLER) {
+  const named = 'tag' in reference ? { tag: parseTag(reference.tag) } : reference
+  const call = { caller, at: AT, repository: parseRepositoryName(repository), reference: named }
+  return ['deleteManifest', { ...call, precondition: undefined }] as const
+}
