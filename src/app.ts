@@ -5,9 +5,9 @@ import type { Config } from './config-schema.ts'
 import { openDataFolder } from './data-folder.ts'
 import { Origins } from './http/origin.ts'
 import { type HttpServer, serveHttp } from './http/server.ts'
-import { serveSocket } from './http/socket.ts'
+import { type SocketOptions, serveSocket } from './http/socket.ts'
 import { Jobs } from './jobs.ts'
-import { isLoopback, type ListenAddress, parseListenAddress } from './listen-address.ts'
+import { type ListenAddress, parseListenAddress, refuseToListen } from './listen-address.ts'
 import type { Metadata } from './metadata/metadata.ts'
 import { PasswordFile } from './password-file.ts'
 import { expireUploads, removeOrphans } from './registry/housekeeping.ts'
@@ -30,7 +30,8 @@ const TAGS_PER_PUSH_MAX = 100
 /** The composition root: opens the data folder, builds the services, and serves. */
 export async function openApp(config: Config, log: Logger, environment: Environment = {}): Promise<App> {
   const listen = config.listen.map(parseListenAddress)
-  refuseBeyondLoopback(listen)
+  const refusal = refuseToListen(listen, { access: config.access, hasTlsChoice: false })
+  if (refusal !== undefined) throw new Error(refusal)
   const failed = Promise.withResolvers<Error>()
   const folder = await openDataFolder(config, failed.resolve)
   const { metadata } = folder
@@ -70,7 +71,7 @@ export async function openApp(config: Config, log: Logger, environment: Environm
     problem: () => undefined,
   }
   const servers = listenAll(listen, log, ({ host, port }) => serveHttp(options, host, port))
-  const socket = serveSocket(config.data, options)
+  const socket = await openSocket(config.data, options)
   return {
     addresses: servers.map(({ address }) => address),
     failed: failed.promise,
@@ -120,23 +121,33 @@ async function presentFirstAdmin(
   log: Logger,
 ): Promise<void> {
   const { CAY_ADMIN_PASSWORD: given, CAY_ADMIN_PASSWORD_FILE: path } = environment
-  const preset = given ?? (path === undefined ? undefined : (await Bun.file(path).text()).trimEnd())
-  const password = await makeFirstAdmin(metadata, auth.passwords, preset, Date.now())
-  if (password === undefined) return
-  if (process.stdout.isTTY) {
-    process.stdout.write(`\n  The first account is ${FIRST_ADMIN}, with the password ${password}\n\n`)
-  } else {
-    log.info({ account: FIRST_ADMIN, passwordFile: file.write(password) }, 'made the first account')
+  const preset = given ?? (path === undefined ? undefined : await readPreset(path))
+  const tell = (password: string) => {
+    if (process.stdout.isTTY) {
+      process.stdout.write(`\n  The first account is ${FIRST_ADMIN}, with the password ${password}\n\n`)
+    } else {
+      log.info({ account: FIRST_ADMIN, passwordFile: file.write(password) }, 'made the first account')
+    }
+  }
+  await makeFirstAdmin(metadata, auth.passwords, preset, tell, Date.now())
+}
+
+async function readPreset(path: string): Promise<string> {
+  try {
+    return (await Bun.file(path).text()).trimEnd()
+  } catch (error) {
+    throw new Error(`cannot read ${path}, which CAY_ADMIN_PASSWORD_FILE names: ${(error as Error).message}`)
   }
 }
 
-function refuseBeyondLoopback(listen: ListenAddress[]): void {
-  const open = listen.find((address) => !isLoopback(address))
-  if (open === undefined) return
-  throw new Error(
-    `listen names ${open.host || 'every address'}, which other machines reach; this version has no accounts, ` +
-      'so it listens on loopback only: use 127.0.0.1 or [::1]',
-  )
+/** Commands reach the server through its socket; a server without one serves all the same. */
+async function openSocket(data: string, options: SocketOptions) {
+  try {
+    return await serveSocket(data, options)
+  } catch (cause) {
+    options.log.warn({ cause }, `commands cannot reach this server: there is no socket in ${data}`)
+    return { stop: async () => {} }
+  }
 }
 
 /** All addresses; one of a family that this machine does not have is left out when another one works. */

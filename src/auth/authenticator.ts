@@ -9,9 +9,13 @@ import type { Passwords } from './passwords.ts'
 import { hashSecret, TOKEN_PREFIX } from './secrets.ts'
 import type { SignedTokens, TokenAccess } from './signed-tokens.ts'
 
-/** What a credential proved is remembered so long, and at most for so many. */
+/** What a credential proved is remembered so long, for so many, and for headers of so many characters together. */
 const REMEMBERED_SECONDS = 60
 const REMEMBERED_MAX = 10_000
+const REMEMBERED_CHARACTERS_MAX = 16 * 1024 * 1024
+
+/** Of a name that nobody has, the trail keeps no more. */
+const NAME_CHARACTERS_MAX = 64
 
 export interface AuthenticatorOptions {
   metadata: Metadata
@@ -32,12 +36,24 @@ interface Proved {
 /** Finds out who asks: by Basic with a password or a token, by a Bearer token of either kind, or nobody. */
 export class Authenticator {
   private readonly options: AuthenticatorOptions
-  private readonly remembered = new LRUCache<string, Proved>({ max: REMEMBERED_MAX })
+  private readonly remembered = new LRUCache<string, Proved>({
+    max: REMEMBERED_MAX,
+    maxSize: REMEMBERED_CHARACTERS_MAX,
+    sizeCalculation: (_, key) => key.length,
+  })
+  /** What is being proved now, so that many requests with one password cost one hash. */
+  private readonly proving = new Map<string, Promise<Identity>>()
   private readonly used = new Map<string, number>()
+  /** Counts what made memory stale, so that nothing that was proved before is remembered after. */
+  private generation = 0
 
   constructor(options: AuthenticatorOptions) {
     this.options = options
-    options.metadata.onStale('accounts', () => this.remembered.clear())
+    options.metadata.onStale('accounts', () => {
+      this.generation++
+      this.remembered.clear()
+      this.proving.clear()
+    })
   }
 
   /**
@@ -52,21 +68,23 @@ export class Authenticator {
     const key = header.startsWith('Bearer ') ? header : hashSecret(header).toString('base64')
     const known = this.remembered.get(key)
     if (known && known.until > this.options.now()) return known.identity
-    return this.prove(header, address()).then((proved) => {
-      this.remembered.set(key, proved)
-      return proved.identity
-    })
+    const proving = this.proving.get(key)
+    if (proving) return proving
+    const started = this.proveOnce(key, header, address())
+    this.proving.set(key, started)
+    return started
   }
 
   /** The identity behind a refresh token. */
   async authenticateRefresh(secret: string): Promise<Identity> {
-    const { identity } = this.proveSecret(secret, 'refresh', undefined)
-    return identity
+    return this.proveSecret(secret, 'refresh', undefined).identity
   }
 
   /** The identity of a name with a password, or with a token as password. */
   async authenticatePassword(name: string, password: string, address: string): Promise<Identity> {
-    return (await this.provePassword(name, password, address)).identity
+    if (name.includes(':')) throw wrong('a name has no colon')
+    const basic = `Basic ${Buffer.from(`${name}:${password}`).toString('base64')}`
+    return await this.authenticate(basic, () => address)
   }
 
   /** Writes down when tokens were last used, for those that were since the last time. */
@@ -74,6 +92,17 @@ export class Authenticator {
     const used = Array.from(this.used, ([id, at]) => ({ id, at }))
     this.used.clear()
     if (used.length > 0) await this.options.metadata.write('touchCredentials', { used })
+  }
+
+  private async proveOnce(key: string, header: string, address: string): Promise<Identity> {
+    const { generation } = this
+    try {
+      const proved = await this.prove(header, address)
+      if (generation === this.generation) this.remembered.set(key, proved)
+      return proved.identity
+    } finally {
+      if (generation === this.generation) this.proving.delete(key)
+    }
   }
 
   private async prove(header: string, address: string): Promise<Proved> {
@@ -96,15 +125,16 @@ export class Authenticator {
   private async provePassword(name: string, password: string, address: string): Promise<Proved> {
     if (password.startsWith(TOKEN_PREFIX)) return this.proveSecret(password, 'token', name)
     const { metadata, attempts, passwords, identities } = this.options
-    attempts.check(name, address)
+    const attempt = attempts.begin(name, address)
     const row = metadata.accounts.find(name)
     const isRight = await passwords.verify(password, row?.passwordHash ?? undefined)
     const identity = isRight && row ? identities.find(row.id) : undefined
     if (identity === undefined) {
-      attempts.failed(name, address)
+      attempt.failed()
+      if (attempt.isLastFree) this.noteGuesses(name, address)
       throw wrong('the name or the password is wrong, or the account is disabled')
     }
-    attempts.succeeded(name)
+    attempt.succeeded()
     return { identity, until: this.forget() }
   }
 
@@ -134,6 +164,15 @@ export class Authenticator {
     if (identity === undefined || isRevoked) throw wrong('the account or its token is gone or disabled')
     const until = Math.min(this.forget(), claims.expiresAt, credential?.expiresAt ?? Number.POSITIVE_INFINITY)
     return { identity: { ...identity, token: scopeOf(claims.access) }, until }
+  }
+
+  /** The trail tells of an account whose password somebody guesses at, once until it is free again. */
+  private noteGuesses(name: string, address: string): void {
+    const caller = { account: undefined, credential: undefined, address, requestId: '' }
+    const act = { action: 'password.guessed-at', target: name.slice(0, NAME_CHARACTERS_MAX) }
+    void this.options.metadata
+      .write('noteRefusal', { ...act, caller, at: this.options.now() })
+      .catch(() => {})
   }
 
   private forget(): number {

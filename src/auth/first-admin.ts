@@ -9,25 +9,20 @@ export const FIRST_ADMIN = 'admin'
 const SERVER = { account: undefined, credential: undefined, address: 'server', requestId: 'start' }
 
 /**
- * Makes the first account when there is none, with the given password or a new one.
- * Answers the password when it is a new one, for its owner to be told.
+ * Makes the first account when there is none, with the preset password, or with a new one, which `tell` is told before
+ * the account is there: a crash between leaves no account whose password nobody knows.
  */
 export async function makeFirstAdmin(
   metadata: Metadata,
   passwords: Passwords,
-  given: string | undefined,
+  preset: string | undefined,
+  tell: (password: string) => void,
   now: number,
-): Promise<string | undefined> {
-  if (metadata.accounts.list('user', '', 1).length > 0) return undefined
-  const password = given ?? newPassword()
-  await metadata.write('addAccount', {
-    caller: SERVER,
-    at: now,
-    name: FIRST_ADMIN,
-    kind: 'user',
-    owner: undefined,
-    passwordHash: await passwords.hashNew(password),
-    isAdmin: true,
-  })
-  return given === undefined ? password : undefined
+): Promise<void> {
+  if (metadata.accounts.list('user', '', 1).length > 0) return
+  const password = preset ?? newPassword()
+  const passwordHash = await passwords.hashNew(password)
+  if (preset === undefined) tell(password)
+  const account = { name: FIRST_ADMIN, kind: 'user', owner: undefined, passwordHash, isAdmin: true } as const
+  await metadata.write('addAccount', { ...account, caller: SERVER, at: now })
 }

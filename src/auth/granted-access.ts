@@ -1,7 +1,7 @@
 import { EVERYTHING, NOTHING, type Pullable, patternsCondition } from '../metadata/repositories.ts'
 import { matchesPattern } from '../metadata/repository-pattern.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import type { Access, Action, Identity, Permission } from '../registry/access.ts'
+import type { Access, Action, Permission } from '../registry/access.ts'
 
 /** Who may do what, by grants: they add up, and each limit of the credential must agree. */
 export const grantedAccess: Access = {
@@ -16,14 +16,6 @@ export const grantedAccess: Access = {
     if (!identity.isAdmin) conditions.push(pullCondition(identity.granted))
     return patternsCondition.all(conditions)
   },
-}
-
-/** Whether the token at hand was asked for this; other credentials need not be. */
-export function isInScope(identity: Identity, action: Action, repository: RepositoryName): boolean {
-  if (identity.token === undefined) return true
-  const actions = identity.token.repositories.get(repository)
-  if (actions === undefined) return false
-  return actions.has('*') || actions.has(action) || (action === 'delete' && actions.has('push'))
 }
 
 function allows(permissions: readonly Permission[], action: Action, repository: RepositoryName): boolean {

@@ -15,14 +15,24 @@ const ABSENT =
 const PASSWORD_CHARACTERS_MIN = 8
 const PASSWORD_BYTES_MAX = 72
 
-/** The htpasswd kinds of bcrypt. */
-const BCRYPT = /^\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}$/
+/** The htpasswd kinds of bcrypt; a cost of 2^14 or more would hold others up. */
+const BCRYPT = /^\$2[aby]\$(?:0[4-9]|1[0-3])\$[./A-Za-z0-9]{53}$/
+
+export interface PasswordsOptions {
+  /** Compares a password with a hash; what it costs bounds how many can be tried. */
+  verify: (password: string, hash: string) => Promise<boolean>
+}
 
 /** Hashes and verifies passwords, a bounded number at once. */
 export class Passwords {
   private readonly queue = new PQueue({ concurrency: HASHES_AT_ONCE })
+  private readonly options: PasswordsOptions
 
-  /** Throws DENIED (400) for a password that is too short or too long. */
+  constructor(options: PasswordsOptions = { verify: Bun.password.verify }) {
+    this.options = options
+  }
+
+  /** The hash of a new password. Throws DENIED (400) when it is too short or too long. */
   async hashNew(password: string): Promise<string> {
     const bytes = new TextEncoder().encode(password).length
     if (password.length < PASSWORD_CHARACTERS_MIN || bytes > PASSWORD_BYTES_MAX) {
@@ -32,35 +42,40 @@ export class Passwords {
         { status: 400 },
       )
     }
-    return await this.hash(password)
+    return await this.queue.add(() => Bun.password.hash(password, ARGON2))
   }
 
   /**
-   * Whether the password is right. Without a hash it takes as long, and is wrong: time does not tell who exists.
-   * Throws TOOMANYREQUESTS when too many wait.
+   * Whether the password is right. It takes one argon2id in any case, with no hash, or another one, as well: time does
+   * not tell who exists. Throws TOOMANYREQUESTS when too many wait.
    */
   async verify(password: string, hash: string | undefined): Promise<boolean> {
     if (this.queue.size >= HASHES_WAITING_MAX) throw tooMany()
-    const isRight = await this.queue.add(() => Bun.password.verify(password, hash ?? ABSENT))
-    return isRight && hash !== undefined
+    return await this.queue.add(async () => {
+      const isArgon = hash?.startsWith('$argon2') ?? false
+      const isRight = await this.options.verify(password, isArgon && hash ? hash : ABSENT)
+      if (hash === undefined || isArgon) return isRight && isArgon
+      return await this.options.verify(password, hash)
+    })
   }
 
-  private hash(password: string): Promise<string> {
-    return this.queue.add(() => Bun.password.hash(password, ARGON2))
+  /** The hash of an htpasswd file, for the account; throws DENIED (400) that names what it is instead of bcrypt. */
+  checkImported(account: string, hash: string): string {
+    if (BCRYPT.test(hash)) return hash
+    throw registryError(
+      'DENIED',
+      `the password of ${account} is ${kindOf(hash)}; only bcrypt is taken, as of htpasswd -B`,
+      { status: 400 },
+    )
   }
 }
 
-/** Checks one hash of an htpasswd file; throws DENIED (400) that names what it is instead of bcrypt. */
-export function checkHtpasswdHash(name: string, hash: string): void {
-  if (BCRYPT.test(hash)) return
-  const kind = hash.startsWith('$apr1$')
-    ? 'MD5 (apr1)'
-    : hash.startsWith('{SHA}')
-      ? 'SHA-1'
-      : 'crypt or plain text'
-  throw registryError('DENIED', `the password of ${name} is ${kind}; only bcrypt is taken: htpasswd -B`, {
-    status: 400,
-  })
+function kindOf(hash: string): string {
+  if (hash.startsWith('$apr1$')) return 'MD5 (apr1)'
+  if (hash.startsWith('{SHA}')) return 'SHA-1'
+  if (hash.startsWith('$5$')) return 'SHA-256 (crypt)'
+  if (hash.startsWith('$6$')) return 'SHA-512 (crypt)'
+  return hash.startsWith('$argon2') ? 'argon2' : 'crypt or plain text'
 }
 
 function tooMany() {

@@ -33,27 +33,34 @@ interface Key {
 
 /** Signs and verifies short-lived tokens (ES256), with keys that the database keeps. The newest key signs. */
 export class SignedTokens {
+  /** What tokens are for: a constant of the installation. */
   readonly service: string
-  private readonly keys: Key[]
+  private readonly metadata: Metadata
+  private keys: Promise<Key[]> | undefined
 
-  private constructor(service: string, keys: Key[]) {
+  private constructor(metadata: Metadata, service: string) {
+    this.metadata = metadata
     this.service = service
-    this.keys = keys
+    metadata.onStale('signing-keys', () => {
+      this.keys = undefined
+    })
   }
 
-  /** Reads the keys, or makes the first one, and the name of this installation, which tokens are for. */
+  /** The first time, this makes the installation's name and its first key. */
   static async open(metadata: Metadata, now: number): Promise<SignedTokens> {
     if (metadata.credentials.fact('service') === undefined) {
       await metadata.write('addFact', { name: 'service', value: `cay-${crypto.randomUUID()}` })
     }
-    if (metadata.credentials.signingKeys().length === 0) await rotateSigningKey(metadata, now)
-    const keys = await Promise.all(metadata.credentials.signingKeys().map(toKey))
-    return new SignedTokens(metadata.credentials.fact('service') ?? ISSUER, keys)
+    if (metadata.credentials.signingKeys().length === 0) {
+      const caller = { account: undefined, credential: undefined, address: 'server', requestId: 'start' }
+      await metadata.write('addSigningKey', { ...(await newSigningKey()), caller, at: now })
+    }
+    return new SignedTokens(metadata, metadata.credentials.fact('service') ?? ISSUER)
   }
 
   /** @param now milliseconds since 1970 */
   async sign({ accountId, credential, access }: TokenClaims, now: number): Promise<string> {
-    const key = this.keys.at(-1)
+    const key = (await this.readKeys()).at(-1)
     if (key === undefined) throw new Error('there is no signing key')
     const seconds = Math.floor(now / 1000)
     return await new SignJWT({ access, ...(credential === undefined ? {} : { credential }) })
@@ -70,11 +77,12 @@ export class SignedTokens {
 
   /** The claims of a token of ours that is in force, and when it ends; undefined for any other one. */
   async verify(token: string, now: number): Promise<(TokenClaims & { expiresAt: number }) | undefined> {
+    const keys = await this.readKeys()
     try {
       const { payload } = await jwtVerify(
         token,
         ({ kid }) => {
-          const key = this.keys.find((candidate) => candidate.kid === kid)
+          const key = keys.find((candidate) => candidate.kid === kid)
           if (key === undefined) throw new Error('unknown key')
           return key.publicKey
         },
@@ -97,13 +105,17 @@ export class SignedTokens {
       return undefined
     }
   }
+
+  private readKeys(): Promise<Key[]> {
+    this.keys ??= Promise.all(this.metadata.credentials.signingKeys().map(toKey))
+    return this.keys
+  }
 }
 
-/** Makes a new key, which signs from the next start on; tokens of the others stay good until they end. */
-export async function rotateSigningKey(metadata: Metadata, now: number): Promise<void> {
+/** A new key, to be written. */
+export async function newSigningKey(): Promise<{ id: string; privateJwk: string }> {
   const { privateKey } = await generateKeyPair(ALGORITHM, { extractable: true })
-  const privateJwk = JSON.stringify(await exportJWK(privateKey))
-  await metadata.write('addSigningKey', { id: crypto.randomUUID(), privateJwk, createdAt: now })
+  return { id: crypto.randomUUID(), privateJwk: JSON.stringify(await exportJWK(privateKey)) }
 }
 
 async function toKey(row: { id: string; privateJwk: string }): Promise<Key> {

@@ -1,8 +1,10 @@
 import { existsSync } from 'node:fs'
 import { openAuth } from '../auth/auth.ts'
+import { FIRST_ADMIN } from '../auth/first-admin.ts'
 import type { Config } from '../config-schema.ts'
 import { openDataFolder } from '../data-folder.ts'
 import { ownerApi, socketPath } from '../http/socket.ts'
+import { openLog } from '../log.ts'
 import { PasswordFile } from '../password-file.ts'
 
 /** Speaks to the admin API: of the running server through its socket, or alone on the data folder. */
@@ -24,7 +26,12 @@ export async function openAdminClient(config: Config): Promise<AdminClient> {
   const folder = await openDataFolder(config, () => {})
   const auth = await openAuth(folder.metadata, config.access, Date.now)
   const file = new PasswordFile(config.data)
-  const api = ownerApi({ auth, metadata: folder.metadata, onPasswordChanged: () => file.remove() })
+  const api = ownerApi({
+    auth,
+    metadata: folder.metadata,
+    log: openLog({ level: 'error', format: 'pretty' }),
+    onPasswordChanged: (account) => account === FIRST_ADMIN && file.remove(),
+  })
   return client(
     (url, init) => api.handle(new Request(url, init)),
     () => folder.close(),

@@ -24,19 +24,24 @@ export class Origins {
   of(request: Request, peer: string): string {
     if (this.options.externalUrl !== undefined) return this.options.externalUrl
     const { headers } = request
-    const own = { proto: this.options.isTls ? 'https' : 'http', host: headers.get('host') ?? 'localhost' }
+    const host = headers.get('host') ?? ''
+    const own = { proto: this.options.isTls ? 'https' : 'http', host: isHost(host) ? host : 'localhost' }
     if (!this.isTrusted(peer)) return `${own.proto}://${own.host}`
-    const forwarded = parseForwarded(headers.get('forwarded'))
-    const proto = forwarded.proto ?? firstOf(headers.get('x-forwarded-proto')) ?? own.proto
-    const host = forwarded.host ?? firstOf(headers.get('x-forwarded-host')) ?? own.host
-    return `${proto === 'https' ? 'https' : 'http'}://${isHost(host) ? host : own.host}`
+    const [first] = parseForwarded(headers.get('forwarded'))
+    const proto = first?.proto ?? firstOf(headers.get('x-forwarded-proto')) ?? own.proto
+    const named = first?.host ?? firstOf(headers.get('x-forwarded-host')) ?? own.host
+    return `${proto === 'https' ? 'https' : 'http'}://${isHost(named) ? named : own.host}`
   }
 
   /** The client's address: the peer's, or what a trusted proxy says. */
   clientOf(request: Request, peer: string): string {
     if (!this.isTrusted(peer)) return peer
-    const hops = (request.headers.get('x-forwarded-for') ?? '').split(',').map((hop) => hop.trim())
-    return hops.findLast((hop) => isIP(hop) !== 0 && !this.isTrusted(hop)) ?? peer
+    const { headers } = request
+    const hops =
+      headers.get('x-forwarded-for')?.split(',') ??
+      parseForwarded(headers.get('forwarded')).map((hop) => hop.for ?? '')
+    // Each proxy adds the hop before it: what is left of the last one that is not trusted, a client may have made up.
+    return hops.map(addressIn).findLast((hop) => isIP(hop) !== 0 && !this.isTrusted(hop)) ?? peer
   }
 
   private isTrusted(address: string): boolean {
@@ -56,13 +61,23 @@ function addNetwork(list: BlockList, network: string): void {
   list.addSubnet(address, prefix, family === 4 ? 'ipv4' : 'ipv6')
 }
 
-/** The first element of `Forwarded` (RFC 7239): the one nearest to the client. */
-function parseForwarded(header: string | null): { proto?: string; host?: string } {
-  const pairs = (header?.split(',', 1)[0] ?? '').split(';').map((pair) => pair.trim().split('='))
-  const find = (name: string) =>
-    pairs.find(([key]) => key?.toLowerCase() === name)?.[1]?.replace(/^"|"$/g, '')
-  const [proto, host] = [find('proto'), find('host')]
-  return { ...(proto === undefined ? {} : { proto }), ...(host === undefined ? {} : { host }) }
+/** The elements of `Forwarded` (RFC 7239), the one nearest to the client first. */
+function parseForwarded(header: string | null): Record<string, string>[] {
+  return (header?.split(',') ?? []).map((element) =>
+    Object.fromEntries(
+      element.split(';').map((pair) => {
+        const [key = '', value = ''] = pair.trim().split('=')
+        return [key.toLowerCase(), value.replace(/^"|"$/g, '')]
+      }),
+    ),
+  )
+}
+
+/** The address of a hop, which may have a port, and brackets when it is one of IPv6. */
+function addressIn(hop: string): string {
+  const text = hop.trim()
+  const bracketed = /^\[([^\]]+)\](?::\d+)?$/.exec(text)?.[1]
+  return bracketed ?? (/^[\d.]+:\d+$/.test(text) ? (text.split(':')[0] ?? '') : text)
 }
 
 function firstOf(header: string | null): string | undefined {

@@ -6,13 +6,12 @@ import { NOBODY } from '../registry/access.ts'
 import type { Registry } from '../registry/registry.ts'
 import { version } from '../version.ts'
 import { adminApi } from './admin/api.ts'
-import { adminContext } from './admin/context.ts'
 import { BodyReader } from './body-reader.ts'
-import { toErrorResponse } from './errors.ts'
+import { errors } from './errors.ts'
 import { health } from './health.ts'
 import { openapi } from './openapi.ts'
 import type { Origins } from './origin.ts'
-import { requestLog } from './request-log.ts'
+import { requestIds, requestLog } from './request-log.ts'
 import { SendfilePacer } from './sendfile-pacer.ts'
 import { token } from './token.ts'
 import { v2Dispatch } from './v2/dispatch.ts'
@@ -50,60 +49,56 @@ const CONNECTION_IDLE_SECONDS_MAX = 255
 
 /** Mounts every surface, in order, and listens. The one page where the whole URL space is seen. */
 export function serveHttp(options: HttpOptions, hostname: string, port: number): HttpServer {
-  const { registry, auth, metadata, origins, log, limits } = options
-  const table = routes(new BodyReader(limits.bodyBytesMax, limits.stallSecondsMax))
+  const { auth, metadata, origins, log, limits } = options
+  const bodies = new BodyReader(limits.bodyBytesMax, limits.stallSecondsMax)
+  const table = routes(bodies)
   const nextRequestId = requestIds()
   const peerOf = (request: Request): string => app.server?.requestIP(request)?.address ?? ''
   const addressOf = (request: Request): string => origins.clientOf(request, peerOf(request))
   const authenticate = (request: Request) =>
-    auth.access.isOpen
-      ? NOBODY
-      : auth.authenticator.authenticate(request.headers.get('authorization'), () => addressOf(request))
+    auth.authenticator.authenticate(request.headers.get('authorization'), () => addressOf(request))
+  const pacer = new SendfilePacer(() => app.server?.pendingRequests ?? 0)
   const dispatch = v2Dispatch({
     routes: table,
-    registry,
+    registry: options.registry,
     access: auth.access,
     limits,
     log,
     upstreams: new Set(),
     mirrorOf: undefined,
-    authenticate,
+    authenticate: auth.access.isOpen ? () => NOBODY : authenticate,
     addressOf,
     originOf: (request) => origins.of(request, peerOf(request)),
     service: auth.tokens.service,
     nextRequestId,
     onFileBody: (bytes) => pacer.begin(bytes),
   })
-  const pacer = new SendfilePacer(() => app.server?.pendingRequests ?? 0)
+  const { passwords } = auth
+  const { onPasswordChanged } = options
+  const admin = { metadata, passwords, now: Date.now, authenticate, addressOf, bodies, onPasswordChanged }
   const app = new Elysia({ handler: { standardHostname: false } })
-    .onError(({ error, code, request, set }) => {
-      const requestId = nextRequestId()
-      set.headers['x-request-id'] = requestId
-      if (code === 'NOT_FOUND') return new Response('there is no such page\n', { status: 404 })
-      log.error({ requestId, cause: error }, 'request failed')
-      return toErrorResponse(error, request.method)
-    })
+    .use(errors(log, nextRequestId))
     .all('/v2', ({ request }) => dispatch(request), { parse: 'none', detail: { hide: true } })
     .all('/v2/*', ({ request }) => dispatch(request), { parse: 'none', detail: { hide: true } })
     .use(
       new Elysia()
         .use(requestLog(log, nextRequestId))
         .use(health(options.problem))
-        .use(token({ metadata, ...auth, now: Date.now, addressOf }))
-        .use(
-          adminApi(
-            adminContext({
-              metadata,
-              auth,
-              authenticate,
-              addressOf,
-              nextRequestId,
-              onPasswordChanged: options.onPasswordChanged,
-            }),
-          ),
-        )
+        .use(token({ metadata, ...auth, now: Date.now, addressOf, bodies }))
+        .use(adminApi(admin))
         .use(openapi({ paths: v2Paths(table), version })),
     )
+  listen(app, hostname, port)
+  return {
+    address: formatAddress(app.server),
+    async stop(secondsMax) {
+      await stop(app.server, secondsMax)
+      pacer.stop()
+    },
+  }
+}
+
+function listen(app: { listen(options: object): unknown }, hostname: string, port: number): void {
   app.listen({
     hostname,
     port,
@@ -112,13 +107,6 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     // Elysia shares a port with whoever has it; a second cay must be told that it is taken.
     reusePort: false,
   })
-  return {
-    address: formatAddress(app.server),
-    async stop(secondsMax) {
-      await stop(app.server, secondsMax)
-      pacer.stop()
-    },
-  }
 }
 
 type BunServer = Elysia['server']
@@ -137,11 +125,4 @@ async function stop(server: BunServer, secondsMax: number): Promise<void> {
   await Promise.race([server.stop(), timeout])
   clearTimeout(timer)
   await server.stop(true)
-}
-
-/** Ids that are unique over restarts, and cheap. */
-export function requestIds(): () => string {
-  const prefix = crypto.randomUUID().slice(0, 8)
-  let count = 0
-  return () => `${prefix}-${(++count).toString(36)}`
 }

@@ -1,19 +1,25 @@
-import { chmodSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Elysia } from 'elysia'
+import type { Logger } from 'pino'
 import type { Auth } from '../auth/auth.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { type Identity, NOBODY } from '../registry/access.ts'
 import { adminApi } from './admin/api.ts'
-import { adminContext } from './admin/context.ts'
-import { requestIds } from './server.ts'
+import { BodyReader } from './body-reader.ts'
+import { errors } from './errors.ts'
+import { requestIds, requestLog } from './request-log.ts'
 
 /** Who speaks through the socket: whoever may open it is the owner of the data folder. */
 const OWNER: Identity = Object.freeze({ ...NOBODY, account: 'owner (socket)', isAdmin: true })
 
+const BODY_BYTES_MAX = 1024 * 1024
+const STALL_SECONDS_MAX = 60
+
 export interface SocketOptions {
   auth: Auth
   metadata: Metadata
+  log: Logger
+  /** Told when an account has a new password, or is gone. */
   onPasswordChanged: (account: string) => void
 }
 
@@ -23,29 +29,46 @@ export function socketPath(data: string): string {
 }
 
 /** The admin API for the owner of the data folder, who needs no credential. */
-export function ownerApi({ auth, metadata, onPasswordChanged }: SocketOptions) {
-  const context = adminContext({
+export function ownerApi({ auth, metadata, log, onPasswordChanged }: SocketOptions) {
+  const nextRequestId = requestIds()
+  const context = {
     metadata,
-    auth,
+    passwords: auth.passwords,
+    now: Date.now,
     authenticate: () => OWNER,
     addressOf: () => 'socket',
-    nextRequestId: requestIds(),
+    bodies: new BodyReader(BODY_BYTES_MAX, STALL_SECONDS_MAX),
     onPasswordChanged,
-  })
-  return new Elysia().use(adminApi(context))
+  }
+  return new Elysia()
+    .use(errors(log, nextRequestId))
+    .use(requestLog(log, nextRequestId))
+    .use(adminApi(context))
 }
 
 /** Serves the owner's API on `<data>/cay.sock`, which only its owner can open: how commands reach a running server. */
-export function serveSocket(data: string, options: SocketOptions): { stop(): Promise<void> } {
+export async function serveSocket(data: string, options: SocketOptions): Promise<{ stop(): Promise<void> }> {
   const path = socketPath(data)
-  rmSync(path, { force: true })
+  await remove(path)
   const app = ownerApi(options)
-  const server = Bun.serve({ unix: path, fetch: (request) => app.handle(request) })
-  chmodSync(path, 0o600)
-  return {
-    async stop() {
-      await server.stop()
-      rmSync(path, { force: true })
-    },
+  const umask = process.umask(0o177)
+  try {
+    const server = Bun.serve({ unix: path, fetch: (request) => app.handle(request) })
+    return {
+      async stop() {
+        await server.stop()
+        await remove(path)
+      },
+    }
+  } finally {
+    process.umask(umask)
+  }
+}
+
+async function remove(path: string): Promise<void> {
+  try {
+    await Bun.file(path).delete()
+  } catch {
+    // There is none, or the server has removed it.
   }
 }

@@ -6,6 +6,9 @@ import { type SignedTokens, TOKEN_SECONDS } from '../auth/signed-tokens.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { registryError } from '../oci/error.ts'
 import type { Access, Identity } from '../registry/access.ts'
+import { Errors } from './admin/schemas.ts'
+import { body } from './body.ts'
+import type { BodyReader } from './body-reader.ts'
 
 /** How long a refresh token lives, in days. */
 const REFRESH_DAYS = 90
@@ -29,12 +32,14 @@ export interface TokenOptions {
   tokens: SignedTokens
   now: () => number
   addressOf: (request: Request) => string
+  bodies: BodyReader
 }
 
 /** Docker's token protocol: GET with Basic, and POST as OAuth 2. */
 export function token(options: TokenOptions) {
   const { authenticator, addressOf } = options
   return new Elysia({ name: 'token', tags: ['token'] })
+    .use(body(options.bodies, 'application/x-www-form-urlencoded'))
     .get(
       '/token',
       async ({ request, query }) => {
@@ -54,7 +59,7 @@ export function token(options: TokenOptions) {
           },
           { additionalProperties: true },
         ),
-        response: { 200: Tokens },
+        response: { 200: Tokens, 400: Errors, 401: Errors, 429: Errors },
         detail: { summary: 'Get a token', operationId: 'getToken', security: [{ basic: [] }, {}] },
       },
     )
@@ -78,7 +83,7 @@ export function token(options: TokenOptions) {
           },
           { additionalProperties: true },
         ),
-        response: { 200: Tokens },
+        response: { 200: Tokens, 400: Errors, 401: Errors, 429: Errors },
         detail: { summary: 'Get a token, as OAuth 2', operationId: 'postToken' },
       },
     )
@@ -104,6 +109,8 @@ async function answer(
   scopes: string[],
   isOffline: boolean,
 ) {
+  // A token is had with what lasts longer, not with another token: it ends when it says.
+  if (identity.token !== undefined) throw registryError('UNAUTHORIZED', 'a token gives no further token')
   const now = options.now()
   const access = grantScopes(options.access, identity, scopes)
   const { account, credential } = identity

@@ -26,15 +26,18 @@ export function accountReads(db: Db) {
     find: (name: string): AccountRow | undefined => byName.get({ name }),
     findById: (id: number): AccountRow | undefined => byId.get({ id }),
 
-    /** At most `limit` accounts of a kind after the name `last`, in byte order. */
-    list: (kind: AccountRow['kind'], last: string, limit: number): AccountRow[] =>
-      db
+    /** At most `limit` accounts of a kind after the name `last`, in byte order: all, or those of an owner. */
+    list(kind: AccountRow['kind'], last: string, limit: number, owner?: string): AccountRow[] {
+      const ownerId = owner === undefined ? undefined : (byName.get({ name: owner })?.id ?? 0)
+      const isOwned = ownerId === undefined ? undefined : eq(account.ownerId, ownerId)
+      return db
         .select()
         .from(account)
-        .where(and(eq(account.kind, kind), gt(account.name, last)))
+        .where(and(eq(account.kind, kind), gt(account.name, last), isOwned))
         .orderBy(asc(account.name))
         .limit(limit)
-        .all(),
+        .all()
+    },
 
     groupsOf: (accountId: number): number[] =>
       db
@@ -78,18 +81,17 @@ export interface AccountAct {
 
 const CHANGED = { stale: 'accounts' } as const
 
+/** What an account may be changed in; what is left out stays. */
+export interface AccountChange {
+  passwordHash?: string
+  isAdmin?: boolean
+  disabled?: boolean
+}
+
 /** Writes of accounts, each for one call of the writer. */
 export function accountWrites(db: Db) {
   const tell = auditWrites(db)
-  const get = (name: string, kind: AccountRow['kind']) => {
-    const row = db
-      .select()
-      .from(account)
-      .where(and(eq(account.name, name), eq(account.kind, kind)))
-      .get()
-    if (row) return row
-    throw registryError('NAME_UNKNOWN', `there is no ${kind} ${JSON.stringify(name)}`)
-  }
+  const get = getAccount(db)
   return {
     /** Throws DENIED (409) when the name is taken. */
     addAccount(
@@ -114,13 +116,8 @@ export function accountWrites(db: Db) {
       return CHANGED
     },
 
-    changeAccount(
-      call: AccountAct & {
-        name: string
-        kind: AccountRow['kind']
-        change: { passwordHash?: string; isAdmin?: boolean; disabled?: boolean }
-      },
-    ) {
+    /** A new password ends the refresh tokens that the old one gave. Throws DENIED (409) when no server admin is left. */
+    changeAccount(call: AccountAct & { name: string; kind: AccountRow['kind']; change: AccountChange }) {
       const { passwordHash, isAdmin, disabled } = call.change
       const row = get(call.name, call.kind)
       db.update(account)
@@ -202,6 +199,18 @@ export function groupWrites(db: Db) {
       tell({ action: 'group.change', target: call.name, detail: { add, remove } }, call.caller, call.at)
       return CHANGED
     },
+  }
+}
+
+function getAccount(db: Db) {
+  return (name: string, kind: AccountRow['kind']): AccountRow => {
+    const row = db
+      .select()
+      .from(account)
+      .where(and(eq(account.name, name), eq(account.kind, kind)))
+      .get()
+    if (row) return row
+    throw registryError('NAME_UNKNOWN', `there is no ${kind} ${JSON.stringify(name)}`)
   }
 }
 

@@ -39,6 +39,17 @@ export function auditWrites(db: Db) {
   }
 }
 
+/** Writes into the trail what was not done. */
+export function refusalWrites(db: Db) {
+  const tell = auditWrites(db)
+  return {
+    /** Notes an act that was refused. */
+    noteRefusal({ caller, at, ...act }: Act & { caller: Caller; at: number }): void {
+      tell(act, caller, at)
+    },
+  }
+}
+
 /** Reads of the trail. */
 export function auditReads(db: Db) {
   return {

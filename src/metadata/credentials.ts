@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, lt, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, gt, inArray, lt, lte, sql } from 'drizzle-orm'
 import { registryError } from '../oci/error.ts'
 import type { AccountAct } from './accounts.ts'
 import { auditWrites } from './audit.ts'
@@ -39,7 +39,8 @@ export function credentialReads(db: Db) {
         .all(),
 
     /** The keys that tokens are verified with, oldest first: the last one signs. */
-    signingKeys: (): SigningKeyRow[] => db.select().from(signingKey).orderBy(asc(signingKey.createdAt)).all(),
+    signingKeys: (): SigningKeyRow[] =>
+      db.select().from(signingKey).orderBy(asc(signingKey.createdAt), asc(signingKey.id)).all(),
 
     /** A fact of this installation. */
     fact: (name: string): string | undefined =>
@@ -47,7 +48,14 @@ export function credentialReads(db: Db) {
   }
 }
 
-/** Writes of tokens and keys, each for one call of the writer. */
+/** Credentials of one account. Of the refresh tokens the newest stay: each login makes one. */
+const TOKENS_MAX = 1000
+const REFRESH_TOKENS_MAX = 100
+
+/** A key that has not signed for so long has no token left that is good. */
+const KEY_KEPT_MILLISECONDS = 3_600_000
+
+/** Writes of tokens, each for one call of the writer. */
 export function credentialWrites(db: Db) {
   const tell = auditWrites(db)
   const touch = db
@@ -63,6 +71,7 @@ export function credentialWrites(db: Db) {
       if (!owner) throw registryError('NAME_UNKNOWN', `there is no account ${JSON.stringify(call.of)}`)
       const { id, kind, name, expiresAt, scope } = call
       const hash = Buffer.from(call.hash)
+      makeRoom(db, owner.id, kind)
       db.insert(credential)
         .values({ id, accountId: owner.id, kind, name, hash, createdAt: call.at, expiresAt, scope })
         .run()
@@ -97,9 +106,27 @@ export function credentialWrites(db: Db) {
     removeExpired(call: { before: number }): void {
       db.delete(credential).where(lt(credential.expiresAt, call.before)).run()
     },
+  }
+}
 
-    addSigningKey(call: SigningKeyRow): void {
-      db.insert(signingKey).values(call).run()
+/** Writes of what an installation has one of: its facts, and its keys. */
+export function installationWrites(db: Db) {
+  const tell = auditWrites(db)
+  return {
+    /** Adds the key that signs from now on, and removes those whose tokens have ended. */
+    addSigningKey(call: AccountAct & { id: string; privateJwk: string }) {
+      const { id, privateJwk, at, caller } = call
+      const lastNeeded = db
+        .select({ createdAt: signingKey.createdAt })
+        .from(signingKey)
+        .where(lte(signingKey.createdAt, at - KEY_KEPT_MILLISECONDS))
+        .orderBy(desc(signingKey.createdAt))
+        .limit(1)
+        .get()
+      if (lastNeeded) db.delete(signingKey).where(lt(signingKey.createdAt, lastNeeded.createdAt)).run()
+      db.insert(signingKey).values({ id, privateJwk, createdAt: at }).run()
+      tell({ action: 'signing-key.add', target: id }, caller, at)
+      return { stale: 'signing-keys' } as const
     },
 
     /** Keeps a fact that is made once; the first one stays. */
@@ -107,4 +134,23 @@ export function credentialWrites(db: Db) {
       db.insert(installation).values(call).onConflictDoNothing().run()
     },
   }
+}
+
+function makeRoom(db: Db, accountId: number, kind: CredentialRow['kind']): void {
+  const older = db
+    .select({ id: credential.id })
+    .from(credential)
+    .where(and(eq(credential.accountId, accountId), eq(credential.kind, kind)))
+    .orderBy(desc(credential.createdAt))
+    .limit(Number.MAX_SAFE_INTEGER)
+    .offset((kind === 'refresh' ? REFRESH_TOKENS_MAX : TOKENS_MAX) - 1)
+    .all()
+    .map(({ id }) => id)
+  if (older.length === 0) return
+  if (kind === 'token') {
+    throw registryError('DENIED', `an account has at most ${TOKENS_MAX} tokens: remove one first`, {
+      status: 409,
+    })
+  }
+  db.delete(credential).where(inArray(credential.id, older)).run()
 }

@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, inArray } from 'drizzle-orm'
+import { and, asc, eq, gt, inArray, sql } from 'drizzle-orm'
 import { registryError } from '../oci/error.ts'
 import type { AccountAct } from './accounts.ts'
 import { auditWrites } from './audit.ts'
@@ -40,14 +40,18 @@ export function grantReads(db: Db) {
         .all()
     },
 
-    /** At most `limit` grants after the id `last`. */
-    list(last: number, limit: number): GrantRow[] {
+    /** At most `limit` grants after the id `last`: all, or those on a namespace. */
+    list(last: number, limit: number, namespace?: string): GrantRow[] {
+      const isWithin =
+        namespace === undefined
+          ? undefined
+          : sql`substr(${accessGrant.pattern}, 1, ${namespace.length + 1}) = ${`${namespace}/`}`
       const rows = db
         .select({ grant: accessGrant, account: account.name, group: accountGroup.name })
         .from(accessGrant)
         .leftJoin(account, eq(account.id, accessGrant.accountId))
         .leftJoin(accountGroup, eq(accountGroup.id, accessGrant.groupId))
-        .where(gt(accessGrant.id, last))
+        .where(and(gt(accessGrant.id, last), isWithin))
         .orderBy(asc(accessGrant.id))
         .limit(limit)
         .all()

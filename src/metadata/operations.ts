@@ -1,6 +1,7 @@
 import { accountWrites, groupWrites } from './accounts.ts'
+import { refusalWrites } from './audit.ts'
 import { blobWrites } from './blobs.ts'
-import { credentialWrites } from './credentials.ts'
+import { credentialWrites, installationWrites } from './credentials.ts'
 import type { Db } from './database.ts'
 import { grantWrites } from './grants.ts'
 import { manifestWrites } from './manifest-writes.ts'
@@ -18,7 +19,9 @@ export function operations(db: Db) {
     ...accountWrites(db),
     ...groupWrites(db),
     ...credentialWrites(db),
+    ...installationWrites(db),
     ...grantWrites(db),
+    ...refusalWrites(db),
   }
 }
 
@@ -26,7 +29,7 @@ export type Operations = ReturnType<typeof operations>
 export type OperationName = keyof Operations
 
 /** What may be remembered of the database, and a write may have made stale. */
-export type Stale = 'content' | 'accounts'
+export type Stale = 'content' | 'accounts' | 'signing-keys'
 
 /** What is not acknowledged as stored: committed without a sync. A crash of the process loses none of it. */
 export const VOLATILE: ReadonlySet<OperationName> = new Set<OperationName>([
@@ -34,4 +37,5 @@ export const VOLATILE: ReadonlySet<OperationName> = new Set<OperationName>([
   'endUpload',
   'touchCredentials',
   'removeExpired',
+  'noteRefusal',
 ])

@@ -15,10 +15,17 @@ export const NOTHING: Pullable = sql`0`
 
 /** Conditions made of others. */
 export const patternsCondition = {
-  any: (patterns: RepositoryPattern[]): Pullable =>
-    sql`(${sql.join(patterns.map(patternCondition), sql` or `)})`,
+  any: (patterns: RepositoryPattern[]): Pullable => anyOf(patterns.map(patternCondition)),
   all: (conditions: Pullable[]): Pullable =>
     conditions.length === 0 ? EVERYTHING : sql`(${sql.join(conditions, sql` and `)})`,
+}
+
+/** In halves, for SQLite takes expressions of a depth of 1000 only. */
+function anyOf(conditions: SQL[]): SQL {
+  const [first = NOTHING] = conditions
+  if (conditions.length < 2) return first
+  const half = conditions.length >> 1
+  return sql`(${anyOf(conditions.slice(0, half))} or ${anyOf(conditions.slice(half))})`
 }
 
 export type RepositoryReads = ReturnType<typeof repositoryReads>

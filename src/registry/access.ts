@@ -40,6 +40,13 @@ export const NOBODY: Identity = Object.freeze({
   token: undefined,
 })
 
+/** Whether the token at hand was asked for this; other credentials need not be. */
+export function isInScope({ token }: Identity, action: Action, repository: RepositoryName): boolean {
+  if (token === undefined) return true
+  const actions = token.repositories.get(repository)
+  return actions !== undefined && (actions.has('*') || actions.has(action))
+}
+
 /** The two questions that decide who may do what. */
 export interface Access {
   /** Nobody is asked who they are. */

@@ -19,7 +19,7 @@ export interface TestServer extends AsyncDisposable {
 export interface TestServerOptions {
   /** A data folder that is kept; without it a temporary one. */
   data?: string
-  /** Settings by their path, as text. */
+  /** Settings by their path, as text. Everybody may do everything unless `access` is among them. */
   settings?: Record<string, string>
 }
 
@@ -32,7 +32,7 @@ export async function startInProcess(options: TestServerOptions = {}): Promise<T
   const { log, lines } = openMemoryLog()
   let app: App
   try {
-    const flags = { listen: '127.0.0.1:0', data, ...options.settings }
+    const flags = { listen: '127.0.0.1:0', data, access: 'open', ...options.settings }
     const { config } = await loadConfig({ flags, file: undefined, environment: {} })
     app = await openApp(config, log)
   } catch (error) {
@@ -50,11 +50,13 @@ export async function startInProcess(options: TestServerOptions = {}): Promise<T
 export async function startExecutable(options: TestServerOptions = {}): Promise<TestServer> {
   const folder = options.data === undefined ? await temporaryFolder('test') : undefined
   const data = options.data ?? folder?.path ?? ''
-  const args = Object.entries(options.settings ?? {}).flatMap(([path, value]) => [
-    `--${path.replaceAll('.', '-')}`,
-    value,
-  ])
-  const server = await startServer({ data, args: ['--log-level', 'debug', ...args] })
+  const { access, ...settings } = options.settings ?? {}
+  const args = Object.entries(settings).flatMap(([path, value]) => [`--${path.replaceAll('.', '-')}`, value])
+  const server = await startServer({
+    data,
+    access: access === 'accounts' ? access : 'open',
+    args: ['--log-level', 'debug', ...args],
+  })
   const log = () =>
     server
       .log()

@@ -1,6 +1,7 @@
-import { Elysia, t } from 'elysia'
-import { type AdminContext, adminRequest } from './context.ts'
-import { PageQuery, page, pageOf, REFUSALS, SECURITY, Time, timeOf } from './schemas.ts'
+import { t } from 'elysia'
+import type { AuditRow } from '../../metadata/audit.ts'
+import { type AdminContext, controller } from './context.ts'
+import { operation, PageQuery, page, pageOf, Time, timeOf } from './schemas.ts'
 
 const Act = t.Object({
   at: Time,
@@ -8,38 +9,36 @@ const Act = t.Object({
   target: t.String(),
   detail: t.Object({}, { additionalProperties: true }),
   account: t.Optional(t.String()),
-  credential: t.Optional(t.String()),
+  credential: t.Optional(t.String({ description: 'The id of the token, when it was one' })),
   address: t.String(),
   requestId: t.String(),
 })
 
-/** GET /api/v1/audit: who did what to accounts and grants, newest first. */
+/** GET /api/v1/audit: who did what to accounts and grants. */
 export function audit(context: AdminContext) {
-  return new Elysia({ name: 'audit', prefix: '/audit', tags: ['accounts'] }).get(
+  return controller(context, 'audit', '/audit').get(
     '/',
-    async ({ request, query }) => {
-      ;(await adminRequest(context, request)).requireAdmin()
-      const before = Number(query.last ?? Number.MAX_SAFE_INTEGER) || 0
-      const list = (limit: number) => context.metadata.audit.list(before, limit)
-      const { items, ...rest } = page(list, ({ id }) => String(id))
-      return {
-        items: items.map((row) => ({
-          at: timeOf(row.at) ?? '',
-          action: row.action,
-          target: row.target,
-          detail: JSON.parse(row.detail) as Record<string, unknown>,
-          ...(row.account === null ? {} : { account: row.account }),
-          ...(row.credential === null ? {} : { credential: row.credential }),
-          address: row.address,
-          requestId: row.requestId,
-        })),
-        ...rest,
-      }
+    ({ asker, query }) => {
+      asker.admin()
+      const before = query.last === undefined ? Number.MAX_SAFE_INTEGER : Number(query.last) || 0
+      return page(
+        (limit) => context.metadata.audit.list(before, limit),
+        ({ id }) => String(id),
+        toAct,
+      )
     },
     {
       query: PageQuery,
-      response: { 200: pageOf(Act, 'Acts, newest first'), ...REFUSALS },
-      detail: { summary: 'Read the audit trail', operationId: 'listAudit', security: SECURITY },
+      ...operation('Read the audit trail', 'listAudit', pageOf(Act, 'Acts, newest first')),
     },
   )
+}
+
+function toAct({ at, action, target, detail, account, credential, address, requestId }: AuditRow) {
+  return {
+    ...{ at: timeOf(at), action, target, detail: JSON.parse(detail) as Record<string, unknown> },
+    ...(account === null ? {} : { account }),
+    ...(credential === null ? {} : { credential }),
+    ...{ address, requestId },
+  }
 }

@@ -1,18 +1,7 @@
-import { Elysia, t } from 'elysia'
-import { formatSubject, parseSubject } from '../../metadata/grants.ts'
-import { type AdminContext, type AdminRequest, adminRequest } from './context.ts'
-import {
-  Done,
-  PageQuery,
-  Pattern,
-  page,
-  pageOf,
-  REFUSALS,
-  RoleName,
-  SECURITY,
-  Time,
-  timeOf,
-} from './schemas.ts'
+import { t } from 'elysia'
+import { formatSubject, type GrantRow, parseSubject } from '../../metadata/grants.ts'
+import { type AdminContext, type Asker, controller } from './context.ts'
+import { DONE, Done, operation, PageQuery, Pattern, page, pageOf, RoleName, Time, timeOf } from './schemas.ts'
 
 const SubjectName = t.String({
   maxLength: 140,
@@ -23,75 +12,60 @@ const Grant = t.Object({ subject: t.String(), pattern: t.String(), role: RoleNam
 
 /** GET, PUT and DELETE /api/v1/grants */
 export function grants(context: AdminContext) {
-  const detail = (summary: string, operationId: string) => ({ summary, operationId, security: SECURITY })
-  return new Elysia({ name: 'grants', prefix: '/grants', tags: ['accounts'] })
+  const { metadata } = context
+  return controller(context, 'grants', '/grants')
     .get(
       '/',
-      async ({ request, query }) => {
-        ;(await adminRequest(context, request)).requireAdmin()
-        const last = Number(query.last ?? 0) || 0
-        const { items, ...rest } = page(
-          (limit) => context.metadata.grants.list(last, limit),
+      ({ asker, query }) => {
+        if (!asker.isAdmin) asker.owner(asker.account)
+        const namespace = asker.isAdmin ? undefined : asker.account
+        return page(
+          (limit) => metadata.grants.list(Number(query.last ?? 0) || 0, limit, namespace),
           ({ id }) => String(id),
+          toGrant,
         )
-        return {
-          items: items.map(({ subject, pattern, role, createdAt }) => ({
-            subject: formatSubject(subject),
-            pattern,
-            role,
-            createdAt: timeOf(createdAt) ?? '',
-          })),
-          ...rest,
-        }
       },
       {
         query: PageQuery,
-        response: { 200: pageOf(Grant, 'Grants'), ...REFUSALS },
-        detail: detail('List grants', 'listGrants'),
+        ...operation(
+          'List grants: all to a server admin, else those in your own namespace',
+          'listGrants',
+          pageOf(Grant, 'Grants'),
+        ),
       },
     )
     .put(
       '/',
-      async ({ request, body: { subject, pattern, role } }) => {
-        const admin = await adminRequest(context, request)
-        requireOwner(admin, pattern)
-        await context.metadata.write('putGrant', {
-          ...admin.act(),
-          subject: parseSubject(subject),
-          pattern,
-          role,
-        })
-        return { done: true as const }
+      async ({ asker, body: { subject, pattern, role } }) => {
+        const grant = { ...actOn(asker, pattern), subject: parseSubject(subject), pattern, role }
+        await metadata.write('putGrant', grant)
+        return DONE
       },
       {
         body: t.Object({ subject: SubjectName, pattern: Pattern, role: RoleName }),
-        response: { 200: Done, ...REFUSALS },
-        detail: detail('Grant a role on the repositories of a pattern', 'putGrant'),
+        ...operation('Grant a role on the repositories of a pattern', 'putGrant', Done),
       },
     )
     .delete(
       '/',
-      async ({ request, query: { subject, pattern } }) => {
-        const admin = await adminRequest(context, request)
-        requireOwner(admin, pattern)
-        await context.metadata.write('removeGrant', {
-          ...admin.act(),
-          subject: parseSubject(subject),
-          pattern,
-        })
-        return { done: true as const }
+      async ({ asker, query: { subject, pattern } }) => {
+        const grant = { ...actOn(asker, pattern), subject: parseSubject(subject), pattern }
+        await metadata.write('removeGrant', grant)
+        return DONE
       },
       {
         query: t.Object({ subject: SubjectName, pattern: Pattern }),
-        response: { 200: Done, ...REFUSALS },
-        detail: detail('Take a grant back', 'removeGrant'),
+        ...operation('Take a grant back', 'removeGrant', Done),
       },
     )
 }
 
 /** In their own namespace users grant by themselves, elsewhere a server admin does. */
-function requireOwner(admin: AdminRequest, pattern: string): void {
+function actOn(asker: Asker, pattern: string) {
   const slash = pattern.indexOf('/')
-  if (slash > 0) admin.requireSelf(pattern.slice(0, slash))
-  else admin.requireAdmin()
+  return slash > 0 && pattern.slice(0, slash) === asker.account ? asker.owner(asker.account) : asker.admin()
+}
+
+function toGrant({ subject, pattern, role, createdAt }: GrantRow) {
+  return { subject: formatSubject(subject), pattern, role, createdAt: timeOf(createdAt) }
 }

@@ -1,78 +1,61 @@
-import { Elysia, t } from 'elysia'
+import { t } from 'elysia'
 import { registryError } from '../../oci/error.ts'
-import { type AdminContext, adminRequest } from './context.ts'
-import { AccountName, Done, Name, PageQuery, page, pageOf, REFUSALS, SECURITY } from './schemas.ts'
+import { type AdminContext, controller } from './context.ts'
+import { AccountName, DONE, Done, Name, operation, PageQuery, page, pageOf } from './schemas.ts'
 
 const Group = t.Object({ name: t.String(), members: t.Array(t.String()) }, { description: 'A group' })
 
-/** GET /api/v1/groups, PUT, PATCH and DELETE /api/v1/groups/:name */
+/** GET /api/v1/groups; GET, PUT, PATCH and DELETE /api/v1/groups/:name */
 export function groups(context: AdminContext) {
-  const detail = (summary: string, operationId: string) => ({ summary, operationId, security: SECURITY })
+  const { metadata } = context
   const params = t.Object({ name: Name })
   const names = t.Optional(t.Array(AccountName, { maxItems: 100 }))
-  return new Elysia({ name: 'groups', prefix: '/groups', tags: ['accounts'] })
+  return controller(context, 'groups', '/groups')
     .get(
       '/',
-      async ({ request, query }) => {
-        ;(await adminRequest(context, request)).requireAdmin()
-        const list = (limit: number) => context.metadata.accounts.listGroups(query.last ?? '', limit)
-        const { items, ...rest } = page(list, ({ name }) => name)
-        return { items: items.map(({ name }) => name), ...rest }
+      ({ asker, query: { last = '' } }) => {
+        asker.admin()
+        const nameOf = ({ name }: { name: string }) => name
+        return page((limit) => metadata.accounts.listGroups(last, limit), nameOf, nameOf)
       },
-      {
-        query: PageQuery,
-        response: { 200: pageOf(t.String(), 'Groups'), ...REFUSALS },
-        detail: detail('List groups', 'listGroups'),
-      },
+      { query: PageQuery, ...operation('List groups', 'listGroups', pageOf(t.String(), 'Groups')) },
     )
     .get(
       '/:name',
-      async ({ request, params: { name } }) => {
-        ;(await adminRequest(context, request)).requireAdmin()
-        const group = context.metadata.accounts.findGroup(name)
+      ({ asker, params: { name } }) => {
+        asker.admin()
+        const group = metadata.accounts.findGroup(name)
         if (group === undefined) throw registryError('NAME_UNKNOWN', `there is no group ${name}`)
-        return { name, members: context.metadata.accounts.membersOf(group.id) }
+        return { name, members: metadata.accounts.membersOf(group.id) }
       },
-      { params, response: { 200: Group, ...REFUSALS }, detail: detail('Show a group', 'getGroup') },
+      { params, ...operation('Show a group', 'getGroup', Group) },
     )
     .put(
       '/:name',
-      async ({ request, params: { name } }) => {
-        const admin = await adminRequest(context, request)
-        admin.requireAdmin()
-        await context.metadata.write('addGroup', { ...admin.act(), name })
-        return { done: true as const }
+      async ({ asker, params: { name } }) => {
+        await metadata.write('addGroup', { ...asker.admin(), name })
+        return DONE
       },
-      { params, response: { 200: Done, ...REFUSALS }, detail: detail('Add a group', 'addGroup') },
+      { params, ...operation('Add a group', 'addGroup', Done) },
     )
     .patch(
       '/:name',
-      async ({ request, params: { name }, body }) => {
-        const admin = await adminRequest(context, request)
-        admin.requireAdmin()
-        const { add = [], remove = [] } = body
-        await context.metadata.write('changeMembers', { ...admin.act(), name, add, remove })
-        return { done: true as const }
+      async ({ asker, params: { name }, body: { add = [], remove = [] } }) => {
+        await metadata.write('changeMembers', { ...asker.admin(), name, add, remove })
+        return DONE
       },
       {
         params,
         body: t.Object({ add: names, remove: names }),
-        response: { 200: Done, ...REFUSALS },
-        detail: detail('Add and remove members', 'changeGroup'),
+        ...operation('Add and remove members', 'changeGroup', Done),
       },
     )
     .delete(
       '/:name',
-      async ({ request, params: { name } }) => {
-        const admin = await adminRequest(context, request)
-        admin.requireAdmin()
-        await context.metadata.write('removeGroup', { ...admin.act(), name })
-        return { done: true as const }
+      async ({ asker, params: { name } }) => {
+        await metadata.write('removeGroup', { ...asker.admin(), name })
+        return DONE
       },
-      {
-        params,
-        response: { 200: Done, ...REFUSALS },
-        detail: detail('Remove a group with its grants', 'removeGroup'),
-      },
+      { params, ...operation('Remove a group with its grants', 'removeGroup', Done) },
     )
 }

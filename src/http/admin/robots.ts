@@ -1,85 +1,63 @@
-import { Elysia, t } from 'elysia'
-import { type AdminContext, adminRequest } from './context.ts'
-import { Done, PageQuery, page, pageOf, REFUSALS, RobotName, SECURITY, Time, timeOf } from './schemas.ts'
+import { t } from 'elysia'
+import { type AdminContext, controller, ownerOf } from './context.ts'
+import { DONE, Done, operation, PageQuery, page, pageOf, RobotName, Time, timeOf } from './schemas.ts'
 
 const Robot = t.Object({ name: t.String(), disabled: t.Boolean(), createdAt: Time })
 
-/** GET /api/v1/robots, PUT, PATCH and DELETE /api/v1/robots/:name, where a name is `owner+robot`. */
+/** GET /api/v1/robots; PUT, PATCH and DELETE /api/v1/robots/:name, where a name is `owner+robot`. */
 export function robots(context: AdminContext) {
-  const detail = (summary: string, operationId: string) => ({ summary, operationId, security: SECURITY })
+  const { metadata } = context
   const params = t.Object({ name: RobotName })
-  return new Elysia({ name: 'robots', prefix: '/robots', tags: ['accounts'] })
+  return controller(context, 'robots', '/robots')
     .get(
       '/',
-      async ({ request, query }) => {
-        ;(await adminRequest(context, request)).requireAdmin()
-        const list = (limit: number) => context.metadata.accounts.list('robot', query.last ?? '', limit)
-        const { items, ...rest } = page(list, ({ name }) => name)
-        return {
-          items: items.map(({ name, disabledAt, createdAt }) => ({
-            name,
-            disabled: disabledAt !== null,
-            createdAt: timeOf(createdAt) ?? '',
-          })),
-          ...rest,
-        }
+      ({ asker, query: { last = '' } }) => {
+        if (!asker.isAdmin) asker.owner(asker.account)
+        const owner = asker.isAdmin ? undefined : asker.account
+        return page(
+          (limit) => metadata.accounts.list('robot', last, limit, owner),
+          ({ name }) => name,
+          ({ name, disabledAt, createdAt }) => ({
+            ...{ name, disabled: disabledAt !== null, createdAt: timeOf(createdAt) },
+          }),
+        )
       },
       {
         query: PageQuery,
-        response: { 200: pageOf(Robot, 'Robots'), ...REFUSALS },
-        detail: detail('List robots', 'listRobots'),
+        ...operation(
+          'List robots: all to a server admin, else your own',
+          'listRobots',
+          pageOf(Robot, 'Robots'),
+        ),
       },
     )
     .put(
       '/:name',
-      async ({ request, params: { name } }) => {
-        const admin = await adminRequest(context, request)
-        const owner = ownerOf(name)
-        admin.requireSelf(owner)
-        await context.metadata.write('addAccount', {
-          ...admin.act(),
-          name,
-          kind: 'robot',
-          owner,
-          passwordHash: undefined,
-          isAdmin: false,
-        })
-        return { done: true as const }
+      async ({ asker, params: { name } }) => {
+        const robot = { name, kind: 'robot', owner: ownerOf(name), passwordHash: undefined } as const
+        await metadata.write('addAccount', { ...asker.owner(name), ...robot, isAdmin: false })
+        return DONE
       },
-      { params, response: { 200: Done, ...REFUSALS }, detail: detail('Add a robot to a user', 'addRobot') },
+      { params, ...operation('Add a robot to a user', 'addRobot', Done) },
     )
     .patch(
       '/:name',
-      async ({ request, params: { name }, body }) => {
-        const admin = await adminRequest(context, request)
-        admin.requireSelf(ownerOf(name))
-        await context.metadata.write('changeAccount', { ...admin.act(), name, kind: 'robot', change: body })
-        return { done: true as const }
+      async ({ asker, params: { name }, body: change }) => {
+        await metadata.write('changeAccount', { ...asker.owner(name), name, kind: 'robot', change })
+        return DONE
       },
       {
         params,
         body: t.Object({ disabled: t.Boolean() }),
-        response: { 200: Done, ...REFUSALS },
-        detail: detail('Disable or enable a robot', 'changeRobot'),
+        ...operation('Disable or enable a robot', 'changeRobot', Done),
       },
     )
     .delete(
       '/:name',
-      async ({ request, params: { name } }) => {
-        const admin = await adminRequest(context, request)
-        admin.requireSelf(ownerOf(name))
-        await context.metadata.write('removeAccount', { ...admin.act(), name, kind: 'robot' })
-        return { done: true as const }
+      async ({ asker, params: { name } }) => {
+        await metadata.write('removeAccount', { ...asker.owner(name), name, kind: 'robot' })
+        return DONE
       },
-      {
-        params,
-        response: { 200: Done, ...REFUSALS },
-        detail: detail('Remove a robot with its tokens and grants', 'removeRobot'),
-      },
+      { params, ...operation('Remove a robot with its tokens and grants', 'removeRobot', Done) },
     )
-}
-
-/** The user that an account belongs to: a robot's owner, or itself. */
-export function ownerOf(account: string): string {
-  return account.split('+', 1)[0] ?? account
 }

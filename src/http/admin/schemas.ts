@@ -1,7 +1,7 @@
-import { t } from 'elysia'
+import { type TSchema, t } from 'elysia'
 
 /** Entries of one page of the admin API. */
-export const PAGE_MAX = 100
+const PAGE_MAX = 100
 
 const COMPONENT = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*'
 
@@ -58,36 +58,45 @@ export const Errors = t.Object(
 )
 
 /** A page of entries; `next` is there when more follow. */
-export const pageOf = <T extends Parameters<typeof t.Array>[0]>(items: T, description: string) =>
+export const pageOf = <T extends TSchema>(items: T, description: string) =>
   t.Object({ items: t.Array(items), next: t.Optional(t.String()) }, { description })
 
-/** The refusals that any act of the admin API may meet. */
-export const REFUSALS = {
-  400: Errors,
-  401: Errors,
-  403: Errors,
-  404: Errors,
-  409: Errors,
-  422: Errors,
-  429: Errors,
+/** What every route says of itself: its name, its answer, and the refusals that any of them may meet. */
+export function operation<T extends TSchema>(summary: string, operationId: string, answer: T) {
+  const refused = {
+    400: Errors,
+    401: Errors,
+    403: Errors,
+    404: Errors,
+    409: Errors,
+    413: Errors,
+    415: Errors,
+  }
+  return {
+    response: { 200: answer, ...refused, 429: Errors, 500: Errors },
+    detail: { summary, operationId, security: [{ basic: [] }, { bearer: [] }] },
+  }
 }
 
 export const Done = t.Object({ done: t.Literal(true) }, { description: 'It is done, and durable' })
 
-export const SECURITY = [{ basic: [] }, { bearer: [] }]
+/** The answer of an act that has nothing else to say. */
+export const DONE = { done: true } as const
 
-/** One page of what `read` gives for one entry more than it has. */
-export function page<T>(
+/** One page of the items made of what `read` gives; it is asked for one entry more than the page has. */
+export function page<T, U>(
   read: (limit: number) => T[],
-  keyOf: (item: T) => string,
-): { items: T[]; next?: string } {
+  keyOf: (entry: T) => string,
+  toItem: (entry: T) => U,
+): { items: U[]; next?: string } {
   const found = read(PAGE_MAX + 1)
-  const items = found.slice(0, PAGE_MAX)
-  const end = items.at(-1)
+  const shown = found.slice(0, PAGE_MAX)
+  const end = shown.at(-1)
+  const items = shown.map(toItem)
   return found.length > PAGE_MAX && end !== undefined ? { items, next: keyOf(end) } : { items }
 }
 
-/** Milliseconds since 1970 as RFC 3339, or nothing. */
-export function timeOf(milliseconds: number | null): string | undefined {
-  return milliseconds === null ? undefined : new Date(milliseconds).toISOString()
+/** Milliseconds since 1970 as RFC 3339. */
+export function timeOf(milliseconds: number): string {
+  return new Date(milliseconds).toISOString()
 }

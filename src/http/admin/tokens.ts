@@ -1,20 +1,19 @@
-import { Elysia, t } from 'elysia'
+import { t } from 'elysia'
 import { newSecret } from '../../auth/secrets.ts'
 import type { CredentialRow } from '../../metadata/credentials.ts'
 import type { Rule } from '../../metadata/grants.ts'
 import { parseRepositoryPattern } from '../../metadata/repository-pattern.ts'
 import { registryError } from '../../oci/error.ts'
-import { type AdminContext, adminRequest } from './context.ts'
-import { ownerOf } from './robots.ts'
+import { type AdminContext, controller } from './context.ts'
 import {
   AccountName,
+  DONE,
   Done,
+  operation,
   PageQuery,
   page,
   pageOf,
-  REFUSALS,
   RuleModel,
-  SECURITY,
   Time,
   timeOf,
 } from './schemas.ts'
@@ -33,91 +32,68 @@ const NewToken = t.Object(
   { description: 'The token' },
 )
 
-/** GET and POST /api/v1/accounts/:account/tokens, DELETE /api/v1/accounts/:account/tokens/:id */
+const TokenRequest = t.Object({
+  name: t.String({ minLength: 1, maxLength: 64, description: 'What it is for' }),
+  expiresInDays: t.Optional(t.Integer({ minimum: 1, maximum: 3650 })),
+  scope: t.Optional(t.Array(RuleModel, { maxItems: 100, description: 'Narrows what the account may' })),
+})
+
+const DAY_MILLISECONDS = 86_400_000
+
+/** GET and POST /api/v1/accounts/:account/tokens; DELETE /api/v1/accounts/:account/tokens/:id */
 export function tokens(context: AdminContext) {
-  const detail = (summary: string, operationId: string) => ({ summary, operationId, security: SECURITY })
+  const { metadata } = context
   const params = t.Object({ account: AccountName })
-  return new Elysia({ name: 'tokens', prefix: '/accounts/:account/tokens', tags: ['accounts'] })
+  return controller(context, 'tokens', '/accounts/:account/tokens')
     .get(
       '/',
-      async ({ request, params, query }) => {
-        const admin = await adminRequest(context, request)
-        admin.requireSelf(ownerOf(params.account))
-        const row = context.metadata.accounts.find(params.account)
-        if (row === undefined) throw registryError('NAME_UNKNOWN', `there is no account ${params.account}`)
-        const list = (limit: number) => context.metadata.credentials.list(row.id, query.last ?? '', limit)
-        const { items, ...rest } = page(list, ({ id }) => id)
-        return { items: items.map(toToken), ...rest }
+      ({ asker, params: { account }, query: { last = '' } }) => {
+        asker.owner(account)
+        const row = metadata.accounts.find(account)
+        if (row === undefined) throw registryError('NAME_UNKNOWN', `there is no account ${account}`)
+        return page(
+          (limit) => metadata.credentials.list(row.id, last, limit),
+          ({ id }) => id,
+          toToken,
+        )
       },
-      {
-        params,
-        query: PageQuery,
-        response: { 200: pageOf(Token, 'Tokens'), ...REFUSALS },
-        detail: detail('List tokens', 'listTokens'),
-      },
+      { params, query: PageQuery, ...operation('List tokens', 'listTokens', pageOf(Token, 'Tokens')) },
     )
     .post(
       '/',
-      async ({ request, params, body }) => {
-        const admin = await adminRequest(context, request)
-        admin.requireSelf(ownerOf(params.account))
-        for (const { pattern } of body.scope ?? []) parseRepositoryPattern(pattern)
-        const act = admin.act()
+      async ({ asker, params: { account: of }, body: { name, expiresInDays, scope } }) => {
+        const act = asker.owner(of)
+        for (const { pattern } of scope ?? []) parseRepositoryPattern(pattern)
         const { secret, hash } = newSecret()
         const id = crypto.randomUUID()
-        const expiresAt = body.expiresInDays === undefined ? null : act.at + body.expiresInDays * 86_400_000
-        const scope = body.scope === undefined ? null : JSON.stringify(body.scope)
-        const { name } = body
-        await context.metadata.write('addCredential', {
+        await metadata.write('addCredential', {
           ...act,
-          of: params.account,
-          id,
-          kind: 'token',
-          name,
-          hash,
-          expiresAt,
-          scope,
+          ...{ of, id, kind: 'token', name, hash },
+          expiresAt: expiresInDays === undefined ? null : act.at + expiresInDays * DAY_MILLISECONDS,
+          scope: scope === undefined ? null : JSON.stringify(scope),
         })
         return { id, secret }
       },
-      {
-        params,
-        body: t.Object({
-          name: t.String({ minLength: 1, maxLength: 64, description: 'What it is for' }),
-          expiresInDays: t.Optional(t.Integer({ minimum: 1, maximum: 3650 })),
-          scope: t.Optional(
-            t.Array(RuleModel, { maxItems: 100, description: 'Narrows what the account may' }),
-          ),
-        }),
-        response: { 200: NewToken, ...REFUSALS },
-        detail: detail('Make a token', 'addToken'),
-      },
+      { params, body: TokenRequest, ...operation('Make a token', 'addToken', NewToken) },
     )
     .delete(
       '/:id',
-      async ({ request, params: { account, id } }) => {
-        const admin = await adminRequest(context, request)
-        admin.requireSelf(ownerOf(account))
-        await context.metadata.write('removeCredential', { ...admin.act(), of: account, id })
-        return { done: true as const }
+      async ({ asker, params: { account: of, id } }) => {
+        await metadata.write('removeCredential', { ...asker.owner(of), of, id })
+        return DONE
       },
       {
         params: t.Object({ account: AccountName, id: t.String({ maxLength: 64 }) }),
-        response: { 200: Done, ...REFUSALS },
-        detail: detail('Revoke a token', 'removeToken'),
+        ...operation('Revoke a token', 'removeToken', Done),
       },
     )
 }
 
-function toToken(row: CredentialRow) {
-  const expiresAt = timeOf(row.expiresAt)
-  const lastUsedAt = timeOf(row.lastUsedAt)
+function toToken({ id, name, createdAt, expiresAt, lastUsedAt, scope }: CredentialRow) {
   return {
-    id: row.id,
-    name: row.name,
-    createdAt: timeOf(row.createdAt) ?? '',
-    ...(expiresAt === undefined ? {} : { expiresAt }),
-    ...(lastUsedAt === undefined ? {} : { lastUsedAt }),
-    ...(row.scope === null ? {} : { scope: JSON.parse(row.scope) as Rule[] }),
+    ...{ id, name, createdAt: timeOf(createdAt) },
+    ...(expiresAt === null ? {} : { expiresAt: timeOf(expiresAt) }),
+    ...(lastUsedAt === null ? {} : { lastUsedAt: timeOf(lastUsedAt) }),
+    ...(scope === null ? {} : { scope: JSON.parse(scope) as Rule[] }),
   }
 }

@@ -1,6 +1,5 @@
-import { isInScope } from '../../auth/granted-access.ts'
 import { type RegistryError, registryError } from '../../oci/error.ts'
-import type { Access } from '../../registry/access.ts'
+import { type Access, isInScope } from '../../registry/access.ts'
 import type { Exchange } from './exchange.ts'
 import type { Route, RouteAccess } from './routes.ts'
 
