@@ -28,16 +28,17 @@ export interface App {
 const TAGS_PER_PUSH_MAX = 100
 
 /** The composition root: opens the data folder, builds the services, and serves. */
-export async function openApp(config: Config, log: Logger, environment: Environment = {}): Promise<App> {
+export async function openApp(config: Config, log: Logger, options: AppOptions = {}): Promise<App> {
+  const { now = Date.now } = options
   const listen = config.listen.map(parseListenAddress)
   const refusal = refuseToListen(listen, { access: config.access, hasTlsChoice: false })
   if (refusal !== undefined) throw new Error(refusal)
   const failed = Promise.withResolvers<Error>()
   const folder = await openDataFolder(config, failed.resolve)
   const { metadata } = folder
-  const auth = await openAuth(metadata, config.access, Date.now)
+  const auth = await openAuth(metadata, config.access, now)
   const passwordFile = new PasswordFile(config.data)
-  if (!auth.access.isOpen) await presentFirstAdmin(metadata, auth, passwordFile, environment, log)
+  if (!auth.access.isOpen) await presentFirstAdmin(metadata, auth, passwordFile, options, log)
   const blobs = new FilesystemBlobs(config.data)
   const uploads = new FilesystemUploads(config.data, blobs, {
     ...config.uploads,
@@ -49,17 +50,18 @@ export async function openApp(config: Config, log: Logger, environment: Environm
     blobs,
     uploads,
     access: auth.access,
-    now: Date.now,
+    now,
     sparse: config.manifests.sparse,
     cacheBytesMax: config.manifests.cacheBytesMax,
   })
   const removed = await removeOrphans(metadata, uploads)
   if (removed > 0) log.info({ removed }, 'removed uploads that a crash had left')
   const jobs = startJobs(config, log, metadata, uploads, auth)
-  const options = {
+  const services = {
     registry,
     auth,
     metadata,
+    now,
     origins: new Origins({
       externalUrl: config.externalUrl,
       trustedProxies: config.trustedProxies,
@@ -70,8 +72,8 @@ export async function openApp(config: Config, log: Logger, environment: Environm
     limits: limitsOf(config),
     problem: () => undefined,
   }
-  const servers = listenAll(listen, log, ({ host, port }) => serveHttp(options, host, port))
-  const socket = await openSocket(config.data, options)
+  const servers = listenAll(listen, log, ({ host, port }) => serveHttp(services, host, port))
+  const socket = await openSocket(config.data, services)
   return {
     addresses: servers.map(({ address }) => address),
     failed: failed.promise,
@@ -85,10 +87,12 @@ export async function openApp(config: Config, log: Logger, environment: Environm
   }
 }
 
-/** What the first start reads of the environment. */
-export interface Environment {
-  CAY_ADMIN_PASSWORD?: string | undefined
-  CAY_ADMIN_PASSWORD_FILE?: string | undefined
+export interface AppOptions {
+  /** The first account's password, or the file that has it; without them it gets a new one. */
+  adminPassword?: string | undefined
+  adminPasswordFile?: string | undefined
+  /** Milliseconds since 1970. */
+  now?: () => number
 }
 
 function limitsOf(config: Config) {
@@ -117,11 +121,10 @@ async function presentFirstAdmin(
   metadata: Metadata,
   auth: Auth,
   file: PasswordFile,
-  environment: Environment,
+  { adminPassword, adminPasswordFile: path, now = Date.now }: AppOptions,
   log: Logger,
 ): Promise<void> {
-  const { CAY_ADMIN_PASSWORD: given, CAY_ADMIN_PASSWORD_FILE: path } = environment
-  const preset = given ?? (path === undefined ? undefined : await readPreset(path))
+  const preset = adminPassword ?? (path === undefined ? undefined : await readPreset(path))
   const tell = (password: string) => {
     if (process.stdout.isTTY) {
       process.stdout.write(`\n  The first account is ${FIRST_ADMIN}, with the password ${password}\n\n`)
@@ -129,7 +132,7 @@ async function presentFirstAdmin(
       log.info({ account: FIRST_ADMIN, passwordFile: file.write(password) }, 'made the first account')
     }
   }
-  await makeFirstAdmin(metadata, auth.passwords, preset, tell, Date.now())
+  await makeFirstAdmin(metadata, auth.passwords, preset, tell, now())
 }
 
 async function readPreset(path: string): Promise<string> {

@@ -29,6 +29,7 @@ export async function openAdminClient(config: Config): Promise<AdminClient> {
   const api = ownerApi({
     auth,
     metadata: folder.metadata,
+    now: Date.now,
     log: openLog({ level: 'error', format: 'pretty' }),
     onPasswordChanged: (account) => account === FIRST_ADMIN && file.remove(),
   })
@@ -36,6 +37,18 @@ export async function openAdminClient(config: Config): Promise<AdminClient> {
     (url, init) => api.handle(new Request(url, init)),
     () => folder.close(),
   )
+}
+
+/** All entries of a list, page by page. */
+export async function listAll(client: AdminClient, list: string): Promise<unknown[]> {
+  const found: unknown[] = []
+  for (let last: string | undefined = ''; last !== undefined; ) {
+    const query: string = last === '' ? '' : `?${new URLSearchParams({ last })}`
+    const page: { items: unknown[]; next?: string } = await client.request('GET', list + query)
+    found.push(...page.items)
+    last = page.next
+  }
+  return found
 }
 
 type Send = (url: string, init: RequestInit) => Promise<Response>

@@ -24,7 +24,7 @@ export async function serve({ config, warnings }: LoadedConfig): Promise<number>
 
 /** Presets for the first account's password. */
 function adminPassword({ CAY_ADMIN_PASSWORD, CAY_ADMIN_PASSWORD_FILE }: NodeJS.ProcessEnv) {
-  return { CAY_ADMIN_PASSWORD, CAY_ADMIN_PASSWORD_FILE }
+  return { adminPassword: CAY_ADMIN_PASSWORD, adminPasswordFile: CAY_ADMIN_PASSWORD_FILE }
 }
 
 function signal(): Promise<string> {

@@ -23,6 +23,8 @@ export interface HttpOptions {
   registry: Registry
   auth: Auth
   metadata: Metadata
+  /** Milliseconds since 1970. */
+  now: () => number
   origins: Origins
   /** Told when an account has a new password. */
   onPasswordChanged: (account: string) => void
@@ -49,7 +51,7 @@ const CONNECTION_IDLE_SECONDS_MAX = 255
 
 /** Mounts every surface, in order, and listens. The one page where the whole URL space is seen. */
 export function serveHttp(options: HttpOptions, hostname: string, port: number): HttpServer {
-  const { auth, metadata, origins, log, limits } = options
+  const { auth, metadata, now, origins, log, limits } = options
   const bodies = new BodyReader(limits.bodyBytesMax, limits.stallSecondsMax)
   const table = routes(bodies)
   const nextRequestId = requestIds()
@@ -75,7 +77,7 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
   })
   const { passwords } = auth
   const { onPasswordChanged } = options
-  const admin = { metadata, passwords, now: Date.now, authenticate, addressOf, bodies, onPasswordChanged }
+  const admin = { metadata, passwords, now, authenticate, addressOf, bodies, onPasswordChanged }
   const app = new Elysia({ handler: { standardHostname: false } })
     .use(errors(log, nextRequestId))
     .all('/v2', ({ request }) => dispatch(request), { parse: 'none', detail: { hide: true } })
@@ -84,7 +86,7 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
       new Elysia()
         .use(requestLog(log, nextRequestId))
         .use(health(options.problem))
-        .use(token({ metadata, ...auth, now: Date.now, addressOf, bodies }))
+        .use(token({ metadata, ...auth, now, addressOf, bodies }))
         .use(adminApi(admin))
         .use(openapi({ paths: v2Paths(table), version })),
     )

@@ -18,6 +18,8 @@ const STALL_SECONDS_MAX = 60
 export interface SocketOptions {
   auth: Auth
   metadata: Metadata
+  /** Milliseconds since 1970. */
+  now: () => number
   log: Logger
   /** Told when an account has a new password, or is gone. */
   onPasswordChanged: (account: string) => void
@@ -29,12 +31,12 @@ export function socketPath(data: string): string {
 }
 
 /** The admin API for the owner of the data folder, who needs no credential. */
-export function ownerApi({ auth, metadata, log, onPasswordChanged }: SocketOptions) {
+export function ownerApi({ auth, metadata, now, log, onPasswordChanged }: SocketOptions) {
   const nextRequestId = requestIds()
   const context = {
     metadata,
     passwords: auth.passwords,
-    now: Date.now,
+    now,
     authenticate: () => OWNER,
     addressOf: () => 'socket',
     bodies: new BodyReader(BODY_BYTES_MAX, STALL_SECONDS_MAX),

@@ -72,7 +72,7 @@ export function token(options: TokenOptions) {
       {
         body: t.Object(
           {
-            grant_type: t.Union([t.Literal('password'), t.Literal('refresh_token')]),
+            grant_type: t.UnionEnum(['password', 'refresh_token'], { default: undefined }),
             service: t.Optional(t.String()),
             client_id: t.Optional(t.String()),
             scope: t.Optional(t.String()),

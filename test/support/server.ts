@@ -21,6 +21,10 @@ export interface TestServerOptions {
   data?: string
   /** Settings by their path, as text. Everybody may do everything unless `access` is among them. */
   settings?: Record<string, string>
+  /** The first account's password. */
+  adminPassword?: string
+  /** The clock of a server in this process. */
+  now?: () => number
 }
 
 export type StartTestServer = (options?: TestServerOptions) => Promise<TestServer>
@@ -34,7 +38,8 @@ export async function startInProcess(options: TestServerOptions = {}): Promise<T
   try {
     const flags = { listen: '127.0.0.1:0', data, access: 'open', ...options.settings }
     const { config } = await loadConfig({ flags, file: undefined, environment: {} })
-    app = await openApp(config, log)
+    const { adminPassword, now = Date.now } = options
+    app = await openApp(config, log, { adminPassword, now })
   } catch (error) {
     await folder?.[Symbol.asyncDispose]()
     throw error
@@ -56,6 +61,7 @@ export async function startExecutable(options: TestServerOptions = {}): Promise<
     data,
     access: access === 'accounts' ? access : 'open',
     args: ['--log-level', 'debug', ...args],
+    ...(options.adminPassword && { env: { CAY_ADMIN_PASSWORD: options.adminPassword } }),
   })
   const log = () =>
     server

@@ -17,7 +17,7 @@ const Act = t.Object({
 /** GET /api/v1/audit: who did what to accounts and grants. */
 export function audit(context: AdminContext) {
   return controller(context, 'audit', '/audit').get(
-    '/',
+    '',
     ({ asker, query }) => {
       asker.admin()
       const before = query.last === undefined ? Number.MAX_SAFE_INTEGER : Number(query.last) || 0

@@ -15,7 +15,7 @@ export function grants(context: AdminContext) {
   const { metadata } = context
   return controller(context, 'grants', '/grants')
     .get(
-      '/',
+      '',
       ({ asker, query }) => {
         if (!asker.isAdmin) asker.owner(asker.account)
         const namespace = asker.isAdmin ? undefined : asker.account
@@ -35,7 +35,7 @@ export function grants(context: AdminContext) {
       },
     )
     .put(
-      '/',
+      '',
       async ({ asker, body: { subject, pattern, role } }) => {
         const grant = { ...actOn(asker, pattern), subject: parseSubject(subject), pattern, role }
         await metadata.write('putGrant', grant)
@@ -47,7 +47,7 @@ export function grants(context: AdminContext) {
       },
     )
     .delete(
-      '/',
+      '',
       async ({ asker, query: { subject, pattern } }) => {
         const grant = { ...actOn(asker, pattern), subject: parseSubject(subject), pattern }
         await metadata.write('removeGrant', grant)

@@ -12,7 +12,7 @@ export function groups(context: AdminContext) {
   const names = t.Optional(t.Array(AccountName, { maxItems: 100 }))
   return controller(context, 'groups', '/groups')
     .get(
-      '/',
+      '',
       ({ asker, query: { last = '' } }) => {
         asker.admin()
         const nameOf = ({ name }: { name: string }) => name

@@ -10,7 +10,7 @@ export function robots(context: AdminContext) {
   const params = t.Object({ name: RobotName })
   return controller(context, 'robots', '/robots')
     .get(
-      '/',
+      '',
       ({ asker, query: { last = '' } }) => {
         if (!asker.isAdmin) asker.owner(asker.account)
         const owner = asker.isAdmin ? undefined : asker.account

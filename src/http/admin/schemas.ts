@@ -25,7 +25,8 @@ export const AccountName = t.String({
 
 export const Password = t.String({ minLength: 8, maxLength: 72, description: 'At least 8 characters' })
 
-export const RoleName = t.Union([t.Literal('reader'), t.Literal('writer'), t.Literal('admin')], {
+export const RoleName = t.UnionEnum(['reader', 'writer', 'admin'], {
+  default: undefined,
   description: 'reader: pull; writer: also push; admin: also delete',
 })
 
@@ -78,7 +79,7 @@ export function operation<T extends TSchema>(summary: string, operationId: strin
   }
 }
 
-export const Done = t.Object({ done: t.Literal(true) }, { description: 'It is done, and durable' })
+export const Done = t.Object({ done: t.Boolean() }, { description: 'It is done, and durable' })
 
 /** The answer of an act that has nothing else to say. */
 export const DONE = { done: true } as const

@@ -3,7 +3,10 @@ import { newSigningKey } from '../../auth/signed-tokens.ts'
 import { type AdminContext, controller } from './context.ts'
 import { operation, Time, timeOf } from './schemas.ts'
 
-const SigningKey = t.Object({ id: t.String({ description: 'The `kid` of its tokens' }), createdAt: Time })
+const SigningKey = t.Object(
+  { id: t.String({ description: 'The `kid` of its tokens' }), createdAt: Time },
+  { description: 'A key' },
+)
 
 const SigningKeys = t.Object(
   { items: t.Array(SigningKey) },
@@ -14,7 +17,7 @@ const SigningKeys = t.Object(
 export function signingKeys(context: AdminContext) {
   return controller(context, 'signing-keys', '/signing-keys')
     .get(
-      '/',
+      '',
       ({ asker }) => {
         asker.admin()
         const rows = context.metadata.credentials.signingKeys()
@@ -23,7 +26,7 @@ export function signingKeys(context: AdminContext) {
       operation('List the keys that tokens are signed with', 'listSigningKeys', SigningKeys),
     )
     .post(
-      '/',
+      '',
       async ({ asker }) => {
         const act = asker.admin()
         const key = await newSigningKey()

@@ -46,7 +46,7 @@ export function tokens(context: AdminContext) {
   const params = t.Object({ account: AccountName })
   return controller(context, 'tokens', '/accounts/:account/tokens')
     .get(
-      '/',
+      '',
       ({ asker, params: { account }, query: { last = '' } }) => {
         asker.owner(account)
         const row = metadata.accounts.find(account)
@@ -60,7 +60,7 @@ export function tokens(context: AdminContext) {
       { params, query: PageQuery, ...operation('List tokens', 'listTokens', pageOf(Token, 'Tokens')) },
     )
     .post(
-      '/',
+      '',
       async ({ asker, params: { account: of }, body: { name, expiresInDays, scope } }) => {
         const act = asker.owner(of)
         for (const { pattern } of scope ?? []) parseRepositoryPattern(pattern)

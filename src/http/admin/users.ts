@@ -33,7 +33,7 @@ export function users(context: AdminContext) {
   const kind = 'user'
   return controller(context, 'users', '/users')
     .get(
-      '/',
+      '',
       ({ asker, query: { last = '' } }) => {
         asker.admin()
         return page(
