@@ -34,14 +34,18 @@ export async function startWithAccounts(
 ): Promise<AccountsServer> {
   const settings = { access: 'accounts', ...options.settings }
   const server = await start({ adminPassword: PASSWORD, ...options, settings })
+  // A password would be hashed anew after each change of accounts.
+  let authorization = basic('admin')
   const admin = async <T>(method: string, path: string, body?: unknown): Promise<T> => {
     const response = await server.fetch(`/api/v1${path}`, {
       method,
-      headers: { authorization: basic('admin'), 'content-type': 'application/json' },
+      headers: { authorization, 'content-type': 'application/json' },
       ...(body !== undefined && { body: JSON.stringify(body) }),
     })
     return (await expectStatus(response, 200)).json() as Promise<T>
   }
+  const token = await admin<{ secret: string }>('POST', '/accounts/admin/tokens', { name: 'tests' })
+  authorization = bearer(token.secret)
   return {
     ...server,
     admin,
