@@ -73,7 +73,7 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
     problem: () => undefined,
   }
   const servers = listenAll(listen, log, ({ host, port }) => serveHttp(services, host, port))
-  const socket = await openSocket(config.data, services)
+  const socket = openSocket(config.data, services)
   return {
     addresses: servers.map(({ address }) => address),
     failed: failed.promise,
@@ -144,9 +144,9 @@ async function readPreset(path: string): Promise<string> {
 }
 
 /** Commands reach the server through its socket; a server without one serves all the same. */
-async function openSocket(data: string, options: SocketOptions) {
+function openSocket(data: string, options: SocketOptions) {
   try {
-    return await serveSocket(data, options)
+    return serveSocket(data, options)
   } catch (cause) {
     options.log.warn({ cause }, `commands cannot reach this server: there is no socket in ${data}`)
     return { stop: async () => {} }

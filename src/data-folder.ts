@@ -1,4 +1,5 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Config } from './config-schema.ts'
 import { requireLocalDisk } from './metadata/local-disk.ts'
 import { lockFolder } from './metadata/lock.ts'
@@ -27,6 +28,16 @@ export async function openDataFolder(
       unlock()
     },
   }
+}
+
+/** Where commands reach the server of a data folder. */
+export function socketPath(data: string): string {
+  return join(data, 'cay.sock')
+}
+
+/** Removes the socket, which a crash may have left. */
+export function removeSocket(data: string): void {
+  rmSync(socketPath(data), { force: true })
 }
 
 function makeFolder(folder: string): void {

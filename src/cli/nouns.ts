@@ -161,7 +161,7 @@ export const NOUNS: Record<string, Noun> = {
       list: {
         usage: '',
         summary: 'List the keys, oldest first: the last one signs',
-        run: (client) => client.request('GET', '/signing-keys'),
+        run: (client) => listAll(client, '/signing-keys'),
       },
       rotate: {
         usage: '',

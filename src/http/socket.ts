@@ -1,7 +1,7 @@
-import { join } from 'node:path'
 import { Elysia } from 'elysia'
 import type { Logger } from 'pino'
 import type { Auth } from '../auth/auth.ts'
+import { removeSocket, socketPath } from '../data-folder.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { type Identity, NOBODY } from '../registry/access.ts'
 import { adminApi } from './admin/api.ts'
@@ -25,11 +25,6 @@ export interface SocketOptions {
   onPasswordChanged: (account: string) => void
 }
 
-/** The path of a data folder's socket. */
-export function socketPath(data: string): string {
-  return join(data, 'cay.sock')
-}
-
 /** The admin API for the owner of the data folder, who needs no credential. */
 export function ownerApi({ auth, metadata, now, log, onPasswordChanged }: SocketOptions) {
   const nextRequestId = requestIds()
@@ -49,28 +44,19 @@ export function ownerApi({ auth, metadata, now, log, onPasswordChanged }: Socket
 }
 
 /** Serves the owner's API on `<data>/cay.sock`, which only its owner can open: how commands reach a running server. */
-export async function serveSocket(data: string, options: SocketOptions): Promise<{ stop(): Promise<void> }> {
-  const path = socketPath(data)
-  await remove(path)
+export function serveSocket(data: string, options: SocketOptions): { stop(): Promise<void> } {
+  removeSocket(data)
   const app = ownerApi(options)
   const umask = process.umask(0o177)
   try {
-    const server = Bun.serve({ unix: path, fetch: (request) => app.handle(request) })
+    const server = Bun.serve({ unix: socketPath(data), fetch: (request) => app.handle(request) })
     return {
       async stop() {
         await server.stop()
-        await remove(path)
+        removeSocket(data)
       },
     }
   } finally {
     process.umask(umask)
-  }
-}
-
-async function remove(path: string): Promise<void> {
-  try {
-    await Bun.file(path).delete()
-  } catch {
-    // There is none, or the server has removed it.
   }
 }
