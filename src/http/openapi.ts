@@ -43,6 +43,16 @@ const scalarConfig = {
   mcp: { disabled: true },
 } as const
 
+/** How a request says who asks: the names that the routes use. */
+const securitySchemes = {
+  basic: {
+    type: 'http',
+    scheme: 'basic',
+    description: 'A name with a password, or with a token as password',
+  },
+  bearer: { type: 'http', scheme: 'bearer', description: 'A token; for /v2 also one of /token' },
+} as const
+
 /** Serves the page of the API at `/swagger`, its OpenAPI 3 document at `/swagger/json`, and the script of the page. */
 export function openapi(options: OpenApiOptions) {
   const info = {
@@ -63,7 +73,7 @@ export function openapi(options: OpenApiOptions) {
     })
     .use(
       swagger({
-        documentation: { info, paths: options.paths },
+        documentation: { info, paths: options.paths, components: { securitySchemes } },
         exclude: /^\/v2(\/|$)/,
         scalarCDN: '/swagger/scalar.js',
         scalarConfig,
