@@ -1,5 +1,6 @@
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
+import { authenticatedCases } from './bench/authenticated.ts'
 import type { Bench, Case, Scale } from './bench/case.ts'
 import { downloadCases } from './bench/downloads.ts'
 import { lifetimeCases } from './bench/lifetime.ts'
@@ -11,7 +12,13 @@ import { smallRequestCases } from './bench/small-requests.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 
 const mebibyte = 1024 * 1024
-const cases: Case[] = [...smallRequestCases, ...downloadCases, ...pushCases, ...lifetimeCases]
+const cases: Case[] = [
+  ...smallRequestCases,
+  ...authenticatedCases,
+  ...downloadCases,
+  ...pushCases,
+  ...lifetimeCases,
+]
 
 const full: Scale = {
   bigBytes: 1024 * mebibyte,

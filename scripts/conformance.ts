@@ -13,6 +13,8 @@ interface Configuration {
   env: Record<string, string>
   /** The settings that the executable is started with. */
   settings: Record<string, string>
+  /** With accounts, the suite signs in as the first one, and asks for tokens as it is challenged to. */
+  access: 'accounts' | 'open'
   /** How many cases the suite has, so that none goes missing unseen. */
   caseCount: number
   /** Cases that the suite itself leaves out in this version: all others must pass, and these must be left out. */
@@ -23,11 +25,12 @@ interface Configuration {
 
 const suite = 'OCI Conformance Test'
 
-const configurations: Configuration[] = [
+const open: Configuration[] = [
   {
     name: '1.1',
     env: { OCI_VERSION: '1.1' },
     settings: {},
+    access: 'open',
     caseCount: 695,
     leftOutCases: [
       `${suite}/sha256 blobs/post cancel/blob-post-cancel`,
@@ -46,11 +49,25 @@ const configurations: Configuration[] = [
     env: { OCI_VERSION: 'dev', OCI_DATA_SPARSE: 'true' },
     // Its sparse image lacks a layer.
     settings: { CAY_MANIFESTS_SPARSE: 'all' },
+    access: 'open',
     caseCount: 830,
     leftOutCases: [],
     leftOutRows: [],
   },
 ]
+
+const password = crypto.randomUUID()
+
+/** The same once more by somebody: whoever signs in finds all that is there without accounts. */
+const withAccounts = open.map(
+  (one): Configuration => ({
+    ...one,
+    name: `${one.name}, with accounts`,
+    env: { ...one.env, OCI_USERNAME: 'admin', OCI_PASSWORD: password },
+    settings: { ...one.settings, CAY_ADMIN_PASSWORD: password },
+    access: 'accounts',
+  }),
+)
 
 /** A case of the suite, from its junit.xml. */
 interface Case {
@@ -61,7 +78,7 @@ interface Case {
 
 /**
  * `conformance [--address host:port]`: runs the OCI conformance suite, in two versions of the specification, against
- * the executable, or against a registry that runs already. Whatever is not passed fails it, but for what the suite
+ * the executable, without accounts and with them, or against a registry that runs already. Whatever is not passed fails it, but for what the suite
  * itself leaves out.
  */
 export async function run(args: string[]): Promise<void> {
@@ -69,6 +86,7 @@ export async function run(args: string[]): Promise<void> {
   if (!conformance) throw new Error('no conformance suite')
   let passed = 0
   let failed = 0
+  const configurations = args.includes('--address') ? open : [...open, ...withAccounts]
   for (const configuration of configurations) {
     const problems = await runConfiguration(conformance, configuration, args)
     passed += problems.passed
@@ -87,7 +105,7 @@ async function runConfiguration(executable: string, configuration: Configuration
   const given = args[args.indexOf('--address') + 1]
   await using server = args.includes('--address')
     ? undefined
-    : await startServer({ env: configuration.settings })
+    : await startServer({ env: configuration.settings, access: configuration.access })
   const child = Bun.spawn([executable], {
     cwd: folder.path,
     env: {

@@ -20,6 +20,8 @@ export interface Server extends AsyncDisposable {
 export interface ServerOptions {
   /** The data folder, which is then kept; without it a temporary one. */
   data?: string
+  /** Who may do what; everybody may do everything unless this says otherwise. */
+  access?: 'accounts' | 'open'
   /** Further arguments of `cay serve`. */
   args?: string[]
   env?: Record<string, string>
@@ -35,7 +37,8 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
   const executable = options.executable ?? process.env.CAY_EXECUTABLE ?? (await build())
   const folder = options.data === undefined ? await temporaryFolder('data') : undefined
   const data = options.data ?? folder?.path ?? ''
-  const command = [executable, 'serve', '--listen', '127.0.0.1:0', '--data', data]
+  const access = options.access ?? 'open'
+  const command = [executable, 'serve', '--listen', '127.0.0.1:0', '--data', data, '--access', access]
   const child = Bun.spawn([...command, ...(options.args ?? [])], {
     env: { PATH: process.env.PATH ?? '', HOME: data, ...options.env },
     stdin: 'ignore',

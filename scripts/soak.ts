@@ -112,7 +112,7 @@ async function kill(server: Server): Promise<void> {
 }
 
 async function killStart({ executable, data, random }: Soak): Promise<void> {
-  const command = [executable, 'serve', '--listen', '127.0.0.1:0', '--data', data]
+  const command = [executable, 'serve', '--listen', '127.0.0.1:0', '--data', data, '--access', 'open']
   const child = Bun.spawn(command, { stdio: ['ignore', 'ignore', 'ignore'] })
   await Bun.sleep(random.below(startMillisecondsMax))
   child.kill('SIGKILL')

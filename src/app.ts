@@ -1,14 +1,17 @@
-import { mkdirSync } from 'node:fs'
 import type { Logger } from 'pino'
-import { openAccess } from './auth/open-access.ts'
+import { type Auth, openAuth } from './auth/auth.ts'
+import { FIRST_ADMIN, makeFirstAdmin } from './auth/first-admin.ts'
 import type { Config } from './config-schema.ts'
+import { openDataFolder } from './data-folder.ts'
+import { Origins } from './http/origin.ts'
 import { type HttpOptions, type HttpServer, serveHttp } from './http/server.ts'
+import { type SocketOptions, serveSocket } from './http/socket.ts'
 import { Jobs } from './jobs.ts'
-import { isLoopback, type ListenAddress, parseListenAddress } from './listen-address.ts'
-import { requireLocalDisk } from './metadata/local-disk.ts'
-import { lockFolder } from './metadata/lock.ts'
-import { openMetadata } from './metadata/metadata.ts'
+import { type ListenAddress, parseListenAddress, refuseToListen } from './listen-address.ts'
+import type { Metadata } from './metadata/metadata.ts'
+import { PasswordFile } from './password-file.ts'
 import { localRegistry } from './registry/local-registry.ts'
+import type { UploadStore } from './storage/blob-store.ts'
 import { FilesystemBlobs } from './storage/filesystem.ts'
 import { FilesystemUploads } from './storage/filesystem-uploads.ts'
 import type { Authority } from './tls/authority.ts'
@@ -29,25 +32,18 @@ export interface App {
 const TAGS_PER_PUSH_MAX = 100
 
 /** The composition root: opens the data folder, builds the services, and serves. */
-export async function openApp(config: Config, log: Logger): Promise<App> {
+export async function openApp(config: Config, log: Logger, options: AppOptions = {}): Promise<App> {
+  const { now = Date.now } = options
   const listen = config.listen.map(parseListenAddress)
   const tlsChoice = parseTlsChoice(config.tls)
-  refuseBeyondLoopback(listen)
-  const metadataFolder = config.metadata ?? config.data
-  for (const folder of [config.data, metadataFolder]) makeFolder(folder)
-  requireLocalDisk(metadataFolder)
-  const unlock = lockFolder(config.data)
-  let servers: HttpServer[] = []
-  const tls = await openTls(tlsChoice, config.host, {
-    data: config.data,
-    log,
-    now: Date.now,
-    onChange: (credentials) => {
-      for (const server of servers) server.replace(credentials)
-    },
-  })
+  const refusal = refuseToListen(listen, { access: config.access, hasTlsChoice: config.tls !== undefined })
+  if (refusal !== undefined) throw new Error(refusal)
   const failed = Promise.withResolvers<Error>()
-  const metadata = await openMetadata(metadataFolder, Date.now(), failed.resolve)
+  const folder = await openDataFolder(config, failed.resolve)
+  const { metadata } = folder
+  const auth = await openAuth(metadata, config.access, now)
+  const passwordFile = new PasswordFile(config.data)
+  if (!auth.access.isOpen) await presentFirstAdmin(metadata, auth, passwordFile, options, log)
   const blobs = new FilesystemBlobs(config.data)
   const uploads = new FilesystemUploads(config.data, blobs, {
     ...config.uploads,
@@ -58,33 +54,37 @@ export async function openApp(config: Config, log: Logger): Promise<App> {
     metadata,
     blobs,
     uploads,
-    access: openAccess,
-    now: Date.now,
+    access: auth.access,
+    now,
     sparse: config.manifests.sparse,
     cacheBytesMax: config.manifests.cacheBytesMax,
   })
   await uploads.tidy()
-  const jobs = new Jobs(log)
-  const { idleSecondsMax } = config.uploads
-  jobs.every(Math.min(3600, idleSecondsMax), 'expire uploads', async () => {
-    const expired = await uploads.expire(Date.now() - idleSecondsMax * 1000)
-    if (expired > 0) log.info({ expired }, 'dropped idle uploads')
+  let servers: HttpServer[] = []
+  const tls = await openTls(tlsChoice, config.host, {
+    data: config.data,
+    log,
+    now,
+    onChange: (credentials) => {
+      for (const server of servers) server.replace(credentials)
+    },
   })
+  const jobs = startJobs(config, log, { metadata, uploads, auth, now })
   if (tls) jobs.every(TLS_CHECK_SECONDS, 'check the certificate', tls.check)
-  servers = listenAll(listen, log, (address) =>
-    serveHttp(
-      {
-        registry,
-        access: openAccess,
-        log,
-        limits: limitsOf(config),
-        problem: () => undefined,
-        tls: tls && { credentials: tls.credentials(), authority: tls.authority },
-      },
-      address.host,
-      address.port,
-    ),
-  )
+  const services = {
+    registry,
+    auth,
+    metadata,
+    now,
+    origins: new Origins({ ...originOptions(config), isTls: tls !== undefined }),
+    onPasswordChanged: (account: string) => account === FIRST_ADMIN && passwordFile.remove(),
+    log,
+    limits: limitsOf(config),
+    problem: () => undefined,
+    tls: tls && { credentials: tls.credentials(), authority: tls.authority },
+  }
+  servers = listenAll(listen, log, ({ host, port }) => serveHttp(services, host, port))
+  const socket = openSocket(config.data, services)
   return {
     addresses: servers.map(({ address }) => address),
     authority: tls?.authority,
@@ -92,12 +92,20 @@ export async function openApp(config: Config, log: Logger): Promise<App> {
     async close() {
       jobs.stop()
       tls?.close()
-      await Promise.all(servers.map((server) => server.stop(config.shutdown.secondsMax)))
+      await Promise.all([socket, ...servers].map((server) => server.stop(config.shutdown.secondsMax)))
+      await auth.authenticator.noteUse()
       uploads.stop()
-      await metadata.close()
-      unlock()
+      await folder.close()
     },
   }
+}
+
+export interface AppOptions {
+  /** The first account's password, or the file that has it; without them it gets a new one. */
+  adminPassword?: string | undefined
+  adminPasswordFile?: string | undefined
+  /** Milliseconds since 1970. */
+  now?: () => number
 }
 
 function limitsOf({ manifests, uploads, lists }: Config): HttpOptions['limits'] {
@@ -110,23 +118,64 @@ function limitsOf({ manifests, uploads, lists }: Config): HttpOptions['limits'] 
   }
 }
 
-function makeFolder(folder: string): void {
+function originOptions({ externalUrl, trustedProxies }: Config) {
+  return { externalUrl, trustedProxies }
+}
+
+interface JobServices {
+  metadata: Metadata
+  uploads: UploadStore
+  auth: Auth
+  now: () => number
+}
+
+function startJobs(config: Config, log: Logger, { metadata, uploads, auth, now }: JobServices): Jobs {
+  const jobs = new Jobs(log)
+  const { idleSecondsMax } = config.uploads
+  jobs.every(Math.min(3600, idleSecondsMax), 'expire uploads', async () => {
+    const expired = await uploads.expire(now() - idleSecondsMax * 1000)
+    if (expired > 0) log.info({ expired }, 'dropped idle uploads')
+  })
+  jobs.every(60, 'note the use of tokens', () => auth.authenticator.noteUse())
+  jobs.every(3600, 'remove expired tokens', () => metadata.write('removeExpired', { before: now() }))
+  return jobs
+}
+
+/** Makes the first account; its password is for the terminal, or for a file that only its owner reads. */
+async function presentFirstAdmin(
+  metadata: Metadata,
+  auth: Auth,
+  file: PasswordFile,
+  { adminPassword, adminPasswordFile: path, now = Date.now }: AppOptions,
+  log: Logger,
+): Promise<void> {
+  const preset = adminPassword ?? (path === undefined ? undefined : await readPreset(path))
+  const tell = (password: string) => {
+    if (process.stdout.isTTY) {
+      process.stdout.write(`\n  The first account is ${FIRST_ADMIN}, with the password ${password}\n\n`)
+    } else {
+      log.info({ account: FIRST_ADMIN, passwordFile: file.write(password) }, 'made the first account')
+    }
+  }
+  await makeFirstAdmin(metadata, auth.passwords, preset, tell, now())
+}
+
+async function readPreset(path: string): Promise<string> {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    return (await Bun.file(path).text()).trimEnd()
   } catch (error) {
-    throw new Error(
-      `cannot make the folder ${folder}: ${(error as Error).message}; choose another one with --data`,
-    )
+    throw new Error(`cannot read ${path}, which CAY_ADMIN_PASSWORD_FILE names: ${(error as Error).message}`)
   }
 }
 
-function refuseBeyondLoopback(listen: ListenAddress[]): void {
-  const open = listen.find((address) => !isLoopback(address))
-  if (open === undefined) return
-  throw new Error(
-    `listen names ${open.host || 'every address'}, which other machines reach; this version has no accounts, ` +
-      'so it listens on loopback only: use 127.0.0.1 or [::1]',
-  )
+/** Commands reach the server through its socket; a server without one serves all the same. */
+function openSocket(data: string, options: SocketOptions) {
+  try {
+    return serveSocket(data, options)
+  } catch (cause) {
+    options.log.warn({ cause }, `commands cannot reach this server: there is no socket in ${data}`)
+    return { stop: async () => {} }
+  }
 }
 
 /** All addresses; one of a family that this machine does not have is left out when another one works. */

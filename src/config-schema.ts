@@ -34,6 +34,22 @@ export const ConfigSchema = Type.Object(
     metadata: Type.Optional(
       Type.String({ minLength: 1, description: 'Another folder for the database, on a local disk' }),
     ),
+    access: choice(
+      ['accounts', 'open'],
+      'accounts',
+      'Who may do what: by accounts and grants, or everybody everything (loopback only)',
+    ),
+    externalUrl: Type.Optional(
+      Type.String({
+        pattern: '^https?://[^/]+$',
+        description:
+          'The scheme, host and port that clients use, behind a proxy; by default what a request says',
+      }),
+    ),
+    trustedProxies: Type.Array(Type.String(), {
+      default: [],
+      description: 'Proxies whose Forwarded and X-Forwarded-* are believed: addresses, or ADDRESS/BITS',
+    }),
     log: Type.Object(
       {
         level: choice(['debug', 'info', 'warn', 'error'], 'info', 'What is logged; pulls are at debug'),

@@ -39,6 +39,9 @@ export interface LoadedConfig {
 /** Every setting, from the schema. */
 export const SETTINGS: readonly Setting[] = settingsOf(ConfigSchema, [])
 
+/** Variables that preset the first account's password; no settings, for they must not be shown. */
+const ADMIN_VARIABLES = ['CAY_ADMIN_PASSWORD', 'CAY_ADMIN_PASSWORD_FILE'] as const
+
 /** The variable that names the configuration's file. */
 const FILE_VARIABLE = 'CAY_CONFIG'
 
@@ -141,6 +144,7 @@ export function expectation(schema: TSchema): string {
   if (Array.isArray(schema.anyOf)) return schema.anyOf.map((one: { const: string }) => one.const).join(' | ')
   if (schema.type === 'integer') return `a whole number from ${schema.minimum} to ${schema.maximum}`
   if (schema.type === 'array') return 'a list, with commas between'
+  if (schema.pattern) return `a text like ${schema.pattern}`
   return 'a text'
 }
 
@@ -167,7 +171,7 @@ function fromText(schema: TSchema, text: string): unknown {
 
 /** Kubernetes makes CAY_PORT and CAY_SERVICE_HOST beside a Service called cay: a warning, never an error. */
 function unknownVariables(environment: Record<string, string | undefined>): string[] {
-  const known = new Set([FILE_VARIABLE, ...SETTINGS.map(({ variable }) => variable)])
+  const known = new Set([FILE_VARIABLE, ...ADMIN_VARIABLES, ...SETTINGS.map(({ variable }) => variable)])
   return Object.keys(environment)
     .filter((name) => name.startsWith('CAY_') && !known.has(name))
     .map((name) => `the environment variable ${name} is not a setting of cay`)

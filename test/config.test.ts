@@ -26,12 +26,14 @@ describe('the defaults', () => {
     expect(warnings).toEqual([])
     expect(config.listen).toEqual(['127.0.0.1:5000', '[::1]:5000'])
     expect(config).toMatchObject({
+      access: 'accounts',
+      trustedProxies: [],
       log: { level: 'info', format: 'auto' },
       manifests: { bytesMax: 4 * 1024 * 1024, sparse: 'index' },
       shutdown: { secondsMax: 30 },
     })
-    const unset = ['tls', 'metadata']
-    for (const { keys, path } of SETTINGS.filter((setting) => !unset.includes(setting.path))) {
+    const optional = ['tls', 'metadata', 'external-url']
+    for (const { keys, path } of SETTINGS.filter((setting) => !optional.includes(setting.path))) {
       const value = keys.reduce<unknown>((at, key) => (at as Record<string, unknown>)[key], config)
       expect([path, value === undefined]).toEqual([path, false])
     }

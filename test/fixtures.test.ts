@@ -1,3 +1,4 @@
+import { Database } from 'bun:sqlite'
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { cp } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -34,6 +35,16 @@ for (const name of names) {
       })
       const get = (path: string, more: object) =>
         runScenario(server, { name: '', path, status: 200, ...more })
+
+      test('kept a copy of the database as it was', () => {
+        const copy = new Database(join(folder.path, `cay.db.before-${Number(name.slice(-4))}`), {
+          readonly: true,
+        })
+        const [row] = copy.query<{ n: number }, []>('select count(*) as n from __drizzle_migrations').all()
+        expect(row?.n).toBe(Number(name.slice(-4)))
+        expect(copy.query('pragma integrity_check').get()).toEqual({ integrity_check: 'ok' })
+        copy.close()
+      })
 
       test('serves every blob byte for byte', async () => {
         for (const { repository, digest, bytes } of blobs) {

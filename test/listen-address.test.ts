@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { isLoopback, parseListenAddress } from '../src/listen-address.ts'
+import { isLoopback, parseListenAddress, refuseToListen } from '../src/listen-address.ts'
 import { longInputs, millisecondsOf } from './support/parsing.ts'
 
 test.each([
@@ -60,4 +60,19 @@ test('any text is an address or is refused so, at the cost of its length', () =>
       }),
     ).toBeLessThan(20)
   }
+})
+
+test.each([
+  ['127.0.0.1:5000,[::1]:5000', 'open', false, undefined],
+  ['127.0.0.1:5000', 'open', true, undefined],
+  ['127.0.0.1:5000', 'accounts', false, undefined],
+  ['127.0.0.1:5000', 'accounts', true, undefined],
+  ['127.0.0.1:5000,0.0.0.0:5000', 'open', false, 'access is open'],
+  ['0.0.0.0:5000', 'open', true, 'access is open'],
+  ['0.0.0.0:5000', 'accounts', false, 'unencrypted'],
+  ['127.0.0.1:5000,registry.example:443', 'accounts', true, undefined],
+] as const)('%s with access = %s, a choice of TLS: %p', (listen, access, hasTlsChoice, why) => {
+  const refusal = refuseToListen(listen.split(',').map(parseListenAddress), { access, hasTlsChoice })
+  if (why === undefined) expect(refusal).toBeUndefined()
+  else expect(refusal).toContain(why)
 })

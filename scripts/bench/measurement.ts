@@ -36,7 +36,10 @@ export async function inTurns(contestants: Contestant[], rounds: number): Promis
 }
 
 /** Measures something that a server does, with the processor time that it took there and the memory it has then. */
-export async function observe(peer: Peer, work: () => Promise<Measurement>): Promise<Measurement> {
+export async function observe(
+  peer: Pick<Peer, 'usage'>,
+  work: () => Promise<Measurement>,
+): Promise<Measurement> {
   const before = peer.usage()
   const measurement = await work()
   const after = peer.usage()

@@ -6,8 +6,11 @@ import { bodyOf, type Piece } from './random-file.ts'
 
 const requestSecondsMax = 300
 
+/** Where to push to. */
+export type Target = Omit<Peer, keyof AsyncDisposable>
+
 /** Pushes a blob as clients do with layers: POST, one PATCH of all bytes, PUT. Nothing is hashed here. */
-export async function pushBlob({ port }: Peer, repository: string, piece: Piece): Promise<void> {
+export async function pushBlob({ port }: Target, repository: string, piece: Piece): Promise<void> {
   const origin = `http://127.0.0.1:${port}`
   const started = await send(202, 'POST', `${origin}/v2/${repository}/blobs/uploads/`)
   const appended = await send(202, 'PATCH', locationOf(started, origin), bodyOf(piece))
@@ -29,7 +32,7 @@ export function imageOf(config: Piece, layer: Piece): Image {
 }
 
 /** Puts an image where a client would find it: pushed to a registry, as files below nginx. Answers its paths. */
-export async function publishImage(peer: Peer, repository: string, image: Image) {
+export async function publishImage(peer: Target, repository: string, image: Image) {
   const config = await publishBlob(peer, repository, image.config)
   const layer = await publishBlob(peer, repository, image.layer)
   const manifest = `/v2/${repository}/manifests/latest`
@@ -43,14 +46,14 @@ export async function publishImage(peer: Peer, repository: string, image: Image)
 }
 
 /** Puts a blob where a client would find it, and answers its path. */
-export async function publishBlob(peer: Peer, repository: string, piece: Piece): Promise<string> {
+export async function publishBlob(peer: Target, repository: string, piece: Piece): Promise<string> {
   const path = `/v2/${repository}/blobs/${piece.digest}`
   if (peer.name === 'nginx') await writeFile(peer, path, bodyOf(piece).stream())
   else await pushBlob(peer, repository, piece)
   return path
 }
 
-async function writeFile(peer: Peer, path: string, chunks: AsyncIterable<Uint8Array> | Uint8Array[]) {
+async function writeFile(peer: Target, path: string, chunks: AsyncIterable<Uint8Array> | Uint8Array[]) {
   const file = join(peer.data, path)
   await mkdir(dirname(file), { recursive: true })
   await writeContent(file, chunks)

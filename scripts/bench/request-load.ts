@@ -6,6 +6,8 @@ export interface Repeated {
   port: number
   method: 'GET' | 'HEAD'
   path: string
+  /** The Authorization header, if any. */
+  authorization?: string | undefined
   connections: number
   seconds: number
 }
@@ -36,10 +38,15 @@ export async function requestLoad(repeated: Repeated): Promise<RequestLoad> {
   }
 }
 
-function repeat({ port, method, path }: Repeated, until: number, latencies: number[]): Promise<void> {
+function repeat(
+  { port, method, path, authorization }: Repeated,
+  until: number,
+  latencies: number[],
+): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
-  const head = `${method} ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nAccept: ${manifestMediaType}\r\n\r\n`
-  const request = Buffer.from(head)
+  const credential = authorization === undefined ? '' : `Authorization: ${authorization}\r\n`
+  const head = `${method} ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nAccept: ${manifestMediaType}\r\n`
+  const request = Buffer.from(`${head}${credential}\r\n`)
   let sentAt = 0
   let missing = 0
   /** The length of the last answer: the next one is seldom of another. */

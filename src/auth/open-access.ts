@@ -1,8 +1,9 @@
 import { EVERYTHING } from '../metadata/repositories.ts'
 import type { Access } from '../registry/access.ts'
 
-/** Everybody may do everything: for a registry without accounts, which listens on loopback only. */
+/** Everybody may do everything: a registry without accounts, for loopback only. */
 export const openAccess: Access = {
+  isOpen: true,
   may: () => true,
   pullable: () => EVERYTHING,
 }

@@ -2,6 +2,7 @@ import tab from '@bomb.sh/tab/commander'
 import { Command } from 'commander'
 import { ConfigError, expectation, type LoadedConfig, loadConfig, SETTINGS } from '../config.ts'
 import { commit, version } from '../version.ts'
+import { addAccountCommands } from './accounts.ts'
 
 /** The whole command line. Runs the command that the arguments name; answers the process's exit code. */
 export async function runProgram(argv: string[]): Promise<number> {
@@ -36,6 +37,7 @@ export async function runProgram(argv: string[]): Promise<number> {
       const { trust } = await import('./trust.ts')
       code = await trust((await load(options)).config, options)
     })
+  addAccountCommands(program, load, withPlace)
   tab(program)
   try {
     await program.parseAsync(argv)
@@ -63,6 +65,14 @@ function withSettings(command: Command): Command {
     )
   }
   return command
+}
+
+/** The options of a command that works on a data folder: which one it is. */
+function withPlace(command: Command): Command {
+  return command
+    .option('--config <file>', 'the configuration file')
+    .option('--data <folder>', 'the data folder')
+    .option('--metadata <folder>', "the database's folder")
 }
 
 function load(options: Record<string, string>): Promise<LoadedConfig> {

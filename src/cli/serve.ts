@@ -7,7 +7,7 @@ import { version } from '../version.ts'
 export async function serve({ config, warnings }: LoadedConfig): Promise<number> {
   const log = openLog(config.log)
   for (const warning of warnings) log.warn(warning)
-  const app = await openApp(config, log)
+  const app = await openApp(config, log, adminPassword(process.env))
   const { authority } = app
   const tls = authority && { authority: authority.path, sha256: authority.fingerprint }
   for (const address of app.addresses) {
@@ -22,6 +22,11 @@ export async function serve({ config, warnings }: LoadedConfig): Promise<number>
   await Promise.race([app.close(), signal()])
   log.info('stopped')
   return 0
+}
+
+/** Presets for the first account's password. */
+function adminPassword({ CAY_ADMIN_PASSWORD, CAY_ADMIN_PASSWORD_FILE }: NodeJS.ProcessEnv) {
+  return { adminPassword: CAY_ADMIN_PASSWORD, adminPasswordFile: CAY_ADMIN_PASSWORD_FILE }
 }
 
 function signal(): Promise<string> {

@@ -92,5 +92,5 @@ export class BodyReader {
 }
 
 function tooLarge(bytesMax: number) {
-  return registryError('SIZE_INVALID', `the manifest is larger than ${bytesMax} bytes`, { status: 413 })
+  return registryError('SIZE_INVALID', `the body is larger than ${bytesMax} bytes`, { status: 413 })
 }

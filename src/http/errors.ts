@@ -1,4 +1,25 @@
+import { Elysia, ValidationError } from 'elysia'
+import type { Logger } from 'pino'
 import { ERROR_CODES, RegistryError, registryError } from '../oci/error.ts'
+
+/**
+ * The answers for whatever the ordinary controllers throw. To be used first: an error handler further down never sees
+ * what those before it throw.
+ */
+export function errors(log: Logger, nextRequestId: () => string) {
+  return new Elysia({ name: 'errors' }).onError({ as: 'global' }, ({ error, request, path, set }) => {
+    const known = fromElysia(error)
+    const requestId = String(set.headers['x-request-id'] ?? nextRequestId())
+    if (known.status >= 500) log.error({ requestId, cause: known.cause ?? known }, 'request failed')
+    const response = toErrorResponse(known, request.method)
+    set.headers['x-request-id'] = requestId
+    response.headers.set('x-request-id', requestId)
+    if (known.status === 401 && path.startsWith('/api/'))
+      response.headers.set('www-authenticate', 'Basic realm="cay", charset="UTF-8"')
+    set.status = known.status
+    return response
+  })
+}
 
 /**
  * The answer for anything thrown: what the client is told, in the specification's form. What is not the project's
@@ -23,4 +44,26 @@ export function toRegistryError(error: unknown): RegistryError {
 /** Whether the client closed its connection in the middle of its request. */
 export function isClientGone(error: unknown): boolean {
   return error instanceof Error && error.name === 'AbortError'
+}
+
+/** What the framework throws, as the project's own error: a request that breaks its schema, or has no route. */
+function fromElysia(error: unknown): RegistryError {
+  if (error instanceof ValidationError && error.type !== 'response') {
+    return registryError('REQUEST_INVALID', explain(error))
+  }
+  switch ((error as { code?: unknown }).code) {
+    case 'NOT_FOUND':
+      return registryError('UNSUPPORTED', 'there is no such page', { status: 404 })
+    case 'PARSE':
+      if (error instanceof Error && error.cause instanceof RegistryError) return error.cause
+      return registryError('REQUEST_INVALID', 'the body is not what its Content-Type says')
+    default:
+      return toRegistryError(error)
+  }
+}
+
+/** The first thing that is wrong, by its place; never its value, which may be a password. */
+function explain({ type, valueError }: ValidationError): string {
+  const path = valueError?.path.slice(1).replaceAll('/', '.') ?? ''
+  return `${type}${path === '' ? '' : ` ${path}`}: ${valueError?.message ?? 'is not as the API describes it'}`
 }

@@ -43,6 +43,16 @@ const scalarConfig = {
   mcp: { disabled: true },
 } as const
 
+/** How a request says who asks: the names that the routes use. */
+const securitySchemes = {
+  basic: {
+    type: 'http',
+    scheme: 'basic',
+    description: 'A name with a password, or with a token as password',
+  },
+  bearer: { type: 'http', scheme: 'bearer', description: 'A token; for /v2 also one of /token' },
+} as const
+
 /** Serves the page of the API at `/swagger`, its OpenAPI 3 document at `/swagger/json`, and the script of the page. */
 export function openapi(options: OpenApiOptions) {
   const info = {
@@ -58,9 +68,12 @@ export function openapi(options: OpenApiOptions) {
       set.headers['referrer-policy'] = 'no-referrer'
       set.headers['cache-control'] = 'no-cache'
     })
+    .onAfterHandle(({ path, response }) => {
+      if (path === '/swagger/json') onlyTrueTypes(response as OpenAPIV3.Document)
+    })
     .use(
       swagger({
-        documentation: { info, paths: options.paths },
+        documentation: { info, paths: options.paths, components: { securitySchemes } },
         exclude: /^\/v2(\/|$)/,
         scalarCDN: '/swagger/scalar.js',
         scalarConfig,
@@ -74,6 +87,25 @@ export function openapi(options: OpenApiOptions) {
       },
       { detail: { hide: true } },
     )
+}
+
+/** The one route whose body is a form (OAuth 2); all others take and answer JSON. */
+const FORM_OPERATION = 'postToken'
+
+/** Takes out the media types that the plugin writes for every body, whatever a route takes and answers. */
+function onlyTrueTypes({ paths }: OpenAPIV3.Document): void {
+  for (const item of Object.values(paths)) {
+    for (const operation of Object.values(item ?? {}) as OpenAPIV3.OperationObject[]) {
+      const { operationId, requestBody, responses = {} } = operation
+      const type = operationId === FORM_OPERATION ? 'application/x-www-form-urlencoded' : 'application/json'
+      for (const body of [requestBody, ...Object.values(responses)]) {
+        if (body === undefined || !('content' in body) || body.content === undefined) continue
+        const schema = body.content['application/json']
+        if (schema !== undefined)
+          body.content = { [body === requestBody ? type : 'application/json']: schema }
+      }
+    }
+  }
 }
 
 interface Script {

@@ -18,12 +18,13 @@ export interface Handled {
 export function requestLog(log: Logger, nextRequestId: () => string) {
   return new Elysia({ name: 'request-log' })
     .derive({ as: 'scoped' }, ({ set }) => {
-      const requestId = nextRequestId()
-      set.headers['x-request-id'] = requestId
-      return { requestId, began: performance.now() }
+      set.headers['x-request-id'] = nextRequestId()
+      return { began: performance.now() }
     })
-    .onAfterResponse({ as: 'scoped' }, ({ request: { method }, path, set, requestId, began }) => {
+    .onAfterResponse({ as: 'scoped' }, ({ request: { method }, path, set, began = performance.now() }) => {
       const status = typeof set.status === 'number' ? set.status : 200
+      // What cannot be parsed has not come as far as the derivation above: its id is the one of its error.
+      const requestId = String(set.headers['x-request-id'])
       logRequest(log, { method, path, status, route: undefined, requestId, began, failure: undefined })
     })
 }
@@ -46,4 +47,11 @@ function causeOf(failure: unknown) {
   if (failure === undefined) return {}
   const known = toRegistryError(failure)
   return { error: known.message, ...(known.cause === undefined ? {} : { cause: known.cause }) }
+}
+
+/** Ids that are unique over restarts, and cheap. */
+export function requestIds(): () => string {
+  const prefix = crypto.randomUUID().slice(0, 8)
+  let count = 0
+  return () => `${prefix}-${(++count).toString(36)}`
 }

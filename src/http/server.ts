@@ -1,18 +1,23 @@
 import { Elysia } from 'elysia'
 import type { Logger } from 'pino'
-import type { Access } from '../registry/access.ts'
+import type { Auth } from '../auth/auth.ts'
+import type { Metadata } from '../metadata/metadata.ts'
+import { NOBODY } from '../registry/access.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Authority } from '../tls/authority.ts'
 import type { Credentials } from '../tls/key-pair.ts'
 import { version } from '../version.ts'
+import { adminApi } from './admin/api.ts'
 import { authorityFiles } from './authority.ts'
 import { BodyReader } from './body-reader.ts'
-import { toErrorResponse } from './errors.ts'
+import { errors } from './errors.ts'
 import { health } from './health.ts'
 import { Listener } from './listener.ts'
 import { openapi } from './openapi.ts'
-import { requestLog } from './request-log.ts'
+import type { Origins } from './origin.ts'
+import { requestIds, requestLog } from './request-log.ts'
 import { SendfilePacer } from './sendfile-pacer.ts'
+import { token } from './token.ts'
 import { v2Dispatch } from './v2/dispatch.ts'
 import type { V2Limits } from './v2/exchange.ts'
 import { v2Paths } from './v2/openapi.ts'
@@ -20,7 +25,13 @@ import { routes } from './v2/routes.ts'
 
 export interface HttpOptions {
   registry: Registry
-  access: Access
+  auth: Auth
+  metadata: Metadata
+  /** Milliseconds since 1970. */
+  now: () => number
+  origins: Origins
+  /** Told when an account has a new password. */
+  onPasswordChanged: (account: string) => void
   log: Logger
   limits: V2Limits & {
     /** Memory for all bodies that are read whole. */
@@ -45,38 +56,45 @@ export interface HttpServer {
 
 /** Mounts every surface, in order, and listens. The one page where the whole URL space is seen. */
 export function serveHttp(options: HttpOptions, hostname: string, port: number): HttpServer {
-  const { registry, access, log, limits, tls } = options
-  const table = routes(new BodyReader(limits.bodyBytesMax, limits.stallSecondsMax))
+  const { auth, metadata, now, origins, log, limits, tls } = options
+  const bodies = new BodyReader(limits.bodyBytesMax, limits.stallSecondsMax)
+  const table = routes(bodies)
   const nextRequestId = requestIds()
+  const peerOf = (request: Request): string => listener.addressOf(request)
+  const addressOf = (request: Request): string => origins.clientOf(request, peerOf(request))
+  const authenticate = (request: Request) =>
+    auth.authenticator.authenticate(request.headers.get('authorization'), () => addressOf(request))
+  const pacer = new SendfilePacer(() => app.server?.pendingRequests ?? 0)
   const dispatch = v2Dispatch({
     routes: table,
-    registry,
-    access,
+    registry: options.registry,
+    access: auth.access,
     limits,
     log,
     upstreams: new Set(),
     mirrorOf: undefined,
-    addressOf: (request) => listener.addressOf(request),
+    authenticate: auth.access.isOpen ? () => NOBODY : authenticate,
+    addressOf,
+    originOf: (request) => origins.of(request, peerOf(request)),
+    service: auth.tokens.service,
     nextRequestId,
     // With TLS, Bun reads and writes files in small pieces.
     onFileBody: (bytes) => (tls ? undefined : pacer.begin(bytes)),
   })
-  const pacer = new SendfilePacer(() => app.server?.pendingRequests ?? 0)
+  const { passwords } = auth
+  const { onPasswordChanged } = options
+  const admin = { metadata, passwords, now, authenticate, addressOf, bodies, onPasswordChanged }
   // Elysia looks for the path from a fixed place in the URL: behind `http://`, or from the third letter of a host.
   const app = new Elysia({ handler: { standardHostname: tls !== undefined } })
-    .onError(({ error, code, request, set }) => {
-      const requestId = nextRequestId()
-      set.headers['x-request-id'] = requestId
-      if (code === 'NOT_FOUND') return new Response('there is no such page\n', { status: 404 })
-      log.error({ requestId, cause: error }, 'request failed')
-      return toErrorResponse(error, request.method)
-    })
+    .use(errors(log, nextRequestId))
     .all('/v2', ({ request }) => dispatch(request), { parse: 'none', detail: { hide: true } })
     .all('/v2/*', ({ request }) => dispatch(request), { parse: 'none', detail: { hide: true } })
     .use(
       new Elysia()
         .use(requestLog(log, nextRequestId))
         .use(health(options.problem))
+        .use(token({ metadata, ...auth, now, addressOf, bodies }))
+        .use(adminApi(admin))
         .use(openapi({ paths: v2Paths(table), version }))
         .use(tls?.authority ? authorityFiles(tls.authority) : new Elysia()),
     )
@@ -89,11 +107,4 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
       pacer.stop()
     },
   }
-}
-
-/** Ids that are unique over restarts, and cheap. */
-function requestIds(): () => string {
-  const prefix = crypto.randomUUID().slice(0, 8)
-  let count = 0
-  return () => `${prefix}-${(++count).toString(36)}`
 }

@@ -82,7 +82,7 @@ export function blobWrites(db: Db) {
     },
 
     /** Hides a blob from the repository. Throws NAME_UNKNOWN, BLOB_UNKNOWN, or DENIED while a manifest there names it. */
-    unlinkBlob(call: BlobChange): { replaced: true } {
+    unlinkBlob(call: BlobChange): { stale: 'content' } {
       if (findRepository(call.repository) === undefined) throw registryError('NAME_UNKNOWN')
       const digest = digestToBytes(call.digest)
       const found = linked.get({ name: call.repository, digest })
@@ -99,7 +99,7 @@ export function blobWrites(db: Db) {
       }
       unlink.run({ repositoryId: found.repositoryId, blobId: found.blobId, at: call.at })
       tell({ type: 'blob.delete', repository: call.repository, digest: call.digest }, call.caller, call.at)
-      return { replaced: true }
+      return { stale: 'content' }
     },
   }
 }

@@ -7,6 +7,7 @@ import type { Db } from './database.ts'
 import { eventWrites } from './events.ts'
 import { referenceRows } from './manifest-references.ts'
 import { manifestRows } from './manifest-rows.ts'
+import type { Stale } from './operations.ts'
 import { ensureRepository, repositoryReads } from './repositories.ts'
 import { type Precondition, tagMoves } from './tags.ts'
 
@@ -44,10 +45,10 @@ export function manifestWrites(db: Db) {
   const { find } = repositoryReads(db)
   return {
     /**
-     * Stores a manifest and points its tags at it. Answers whether something that could be read before has changed.
+     * Stores a manifest and points its tags at it. Answers whether something that may be remembered has changed.
      * Throws MANIFEST_BLOB_UNKNOWN with one entry for each reference that the repository lacks.
      */
-    putManifest(call: ManifestPut): { replaced: boolean } {
+    putManifest(call: ManifestPut): { stale: Stale | undefined } {
       const repositoryId = ensure(call.repository, call.at)
       for (const name of call.tags) tags.check(repositoryId, name, call.precondition)
       references.check(repositoryId, call)
@@ -61,11 +62,11 @@ export function manifestWrites(db: Db) {
       const change = { type: 'manifest.push', repository: call.repository, digest: call.digest } as const
       for (const name of call.tags) tell({ ...change, tag: name }, call.caller, call.at)
       if (call.tags.length === 0) tell(change, call.caller, call.at)
-      return { replaced }
+      return { stale: replaced ? 'content' : undefined }
     },
 
     /** Hides a manifest and the tags that point at it, or one tag. Throws NAME_UNKNOWN or MANIFEST_UNKNOWN. */
-    deleteManifest(call: ManifestDelete): { replaced: true } {
+    deleteManifest(call: ManifestDelete): { stale: 'content' } {
       const repositoryId = find(call.repository)
       if (repositoryId === undefined) throw registryError('NAME_UNKNOWN')
       const { digest, tag } = call.reference
@@ -75,14 +76,14 @@ export function manifestWrites(db: Db) {
           throw registryError('MANIFEST_UNKNOWN', `${call.repository} has no tag "${tag}"`)
         }
         tell({ type: 'tag.delete', repository: call.repository, tag }, call.caller, call.at)
-        return { replaced: true }
+        return { stale: 'content' }
       }
       const found = rows.find(repositoryId, digestToBytes(digest))
       if (found === undefined || found.deletedAt !== null) throw registryError('MANIFEST_UNKNOWN')
       tags.removeAll(repositoryId, found.id, call)
       rows.hide(found.id, call.at)
       tell({ type: 'manifest.delete', repository: call.repository, digest }, call.caller, call.at)
-      return { replaced: true }
+      return { stale: 'content' }
     },
   }
 }

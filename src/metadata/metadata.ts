@@ -1,7 +1,12 @@
 import { join } from 'node:path'
+import { type AccountReads, accountReads } from './accounts.ts'
+import { auditReads } from './audit.ts'
 import { type BlobReads, blobReads } from './blobs.ts'
+import { type CredentialReads, credentialReads } from './credentials.ts'
 import { openForReading } from './database.ts'
+import { type GrantReads, grantReads } from './grants.ts'
 import { type ManifestReads, manifestReads } from './manifests.ts'
+import type { Stale } from './operations.ts'
 import { type ReferrerReads, referrerReads } from './referrers.ts'
 import { type RepositoryReads, repositoryReads } from './repositories.ts'
 import { type TagReads, tagReads } from './tags.ts'
@@ -14,9 +19,13 @@ export interface Metadata {
   tags: TagReads
   blobs: BlobReads
   referrers: ReferrerReads
+  accounts: AccountReads
+  credentials: CredentialReads
+  grants: GrantReads
+  audit: ReturnType<typeof auditReads>
   write: Writer['call']
-  /** Has `listener` called whenever what was read before may be stale. */
-  onReplace(listener: () => void): void
+  /** Has `listener` called whenever what is remembered of this kind is stale, before the write returns. */
+  onStale(what: Stale, listener: () => void): void
   close(): Promise<void>
 }
 
@@ -32,10 +41,10 @@ export async function openMetadata(
   onFailure: (error: Error) => void,
 ): Promise<Metadata> {
   const path = join(folder, 'cay.db')
-  const listeners: (() => void)[] = []
+  const listeners: [Stale, () => void][] = []
   const writer = await Writer.open(path, now, {
-    onReplace: () => {
-      for (const listener of listeners) listener()
+    onStale: (what) => {
+      for (const [kind, listener] of listeners) if (kind === what) listener()
     },
     onFailure,
   })
@@ -46,9 +55,13 @@ export async function openMetadata(
     tags: tagReads(db),
     blobs: blobReads(db),
     referrers: referrerReads(db),
+    accounts: accountReads(db),
+    credentials: credentialReads(db),
+    grants: grantReads(db),
+    audit: auditReads(db),
     write: (name, args, moved) => writer.call(name, args, moved),
-    onReplace: (listener) => {
-      listeners.push(listener)
+    onStale: (what, listener) => {
+      listeners.push([what, listener])
     },
     async close() {
       db.$client.close()

@@ -1,14 +1,37 @@
+import { accountWrites, groupWrites } from './accounts.ts'
+import { refusalWrites } from './audit.ts'
 import { blobWrites } from './blobs.ts'
+import { credentialWrites, installationWrites } from './credentials.ts'
 import type { Db } from './database.ts'
+import { grantWrites } from './grants.ts'
 import { manifestWrites } from './manifest-writes.ts'
 
 /**
  * Every write, by name. The writer's thread makes them once, and runs each call in a savepoint of its own.
- * One that answers `replaced` has changed or hidden something that could be read before.
+ * One that answers `stale` has changed something that may be remembered: content, or who may do what.
  */
 export function operations(db: Db) {
-  return { ...blobWrites(db), ...manifestWrites(db) }
+  return {
+    ...blobWrites(db),
+    ...manifestWrites(db),
+    ...accountWrites(db),
+    ...groupWrites(db),
+    ...credentialWrites(db),
+    ...installationWrites(db),
+    ...grantWrites(db),
+    ...refusalWrites(db),
+  }
 }
 
 export type Operations = ReturnType<typeof operations>
 export type OperationName = keyof Operations
+
+/** What may be remembered of the database, and a write may have made stale. */
+export type Stale = 'content' | 'accounts' | 'signing-keys'
+
+/** What is not acknowledged as stored: committed without a sync. A crash of the process loses none of it. */
+export const VOLATILE: ReadonlySet<OperationName> = new Set<OperationName>([
+  'touchCredentials',
+  'removeExpired',
+  'noteRefusal',
+])

@@ -1,7 +1,7 @@
 import { diskFull, RegistryError, registryError } from '../oci/error.ts'
 import { type Db, openForWriting } from './database.ts'
 import { migrate } from './migrate.ts'
-import { type Operations, operations } from './operations.ts'
+import { type Operations, operations, VOLATILE } from './operations.ts'
 import type { Call, Failure, FromWriter, Reply, ToWriter } from './writer.ts'
 
 declare const self: Worker
@@ -20,6 +20,7 @@ class WriterThread {
   private readonly operations: Operations
   private queue: Call[] = []
   private scheduled = false
+  private durable = true
 
   constructor(path: string, now: number) {
     this.db = openForWriting(path)
@@ -54,6 +55,7 @@ class WriterThread {
     if (calls.length === 0) return
     let replies: Reply[]
     try {
+      this.syncEachCommit(calls.some((call) => !VOLATILE.has(call.name)))
       this.run('BEGIN IMMEDIATE')
       replies = calls.map((call) => this.answer(call))
       this.run('COMMIT')
@@ -81,6 +83,12 @@ class WriterThread {
   /** A statement without a result; each is compiled once. */
   private run(statement: string): void {
     this.db.$client.query(statement).run()
+  }
+
+  private syncEachCommit(durable: boolean): void {
+    if (durable === this.durable) return
+    this.db.$client.run(`PRAGMA synchronous=${durable ? 'FULL' : 'NORMAL'}`)
+    this.durable = durable
   }
 }
 

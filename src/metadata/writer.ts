@@ -1,5 +1,5 @@
 import { type ErrorEntry, RegistryError, registryError } from '../oci/error.ts'
-import type { OperationName, Operations } from './operations.ts'
+import type { OperationName, Operations, Stale } from './operations.ts'
 
 /** Calls that may wait for the writer's thread at once; further ones are refused with TOOMANYREQUESTS. */
 const CALLS_WAITING_MAX = 10_000
@@ -23,8 +23,8 @@ export type ToWriter = { open: string; now: number } | Call | { close: true }
 export type FromWriter = { opened: true } | { closed: true } | { failed: string } | { replies: Reply[] }
 
 export interface WriterOptions {
-  /** Called before a write returns after which something that was read may be stale. */
-  onReplace: () => void
+  /** Told before a write returns what it has made stale. */
+  onStale: (what: Stale) => void
   /** Told when the thread has died. */
   onFailure: (error: Error) => void
 }
@@ -106,7 +106,9 @@ export class Writer {
   private receive(message: FromWriter): void {
     if ('closed' in message) this.closed.resolve()
     if (!('replies' in message)) return
-    if (message.replies.some(({ value }) => isReplacing(value))) this.options.onReplace()
+    for (const stale of new Set(message.replies.map(({ value }) => staleOf(value)))) {
+      if (stale) this.options.onStale(stale)
+    }
     for (const { id, value, failure } of message.replies) {
       const waiting = this.waiting.get(id)
       this.waiting.delete(id)
@@ -124,8 +126,8 @@ export class Writer {
   }
 }
 
-function isReplacing(value: unknown): boolean {
-  return (value as { replaced?: boolean } | undefined)?.replaced === true
+function staleOf(value: unknown): Stale | undefined {
+  return (value as { stale?: Stale } | undefined)?.stale
 }
 
 function tooMany(): RegistryError {

@@ -1,7 +1,8 @@
 /**
  * The error codes of the distribution-spec ("Error Codes"), in one table: the HTTP status that each one
  * has unless the place that throws it says another, and the message that a client reads by default.
- * INTERNAL is ours, for 5xx answers, where the specification names no code.
+ * INTERNAL and REQUEST_INVALID are ours: for 5xx answers, where the specification names no code, and for the JSON
+ * surfaces, which it does not have.
  */
 export const ERROR_CODES = {
   BLOB_UNKNOWN: { status: 404, message: 'blob unknown to the registry' },
@@ -21,6 +22,7 @@ export const ERROR_CODES = {
   DENIED: { status: 403, message: 'requested access to the resource is denied' },
   UNSUPPORTED: { status: 405, message: 'the operation is unsupported' },
   TOOMANYREQUESTS: { status: 429, message: 'too many requests' },
+  REQUEST_INVALID: { status: 400, message: 'the request is not as the API describes it' },
   INTERNAL: { status: 500, message: 'the registry failed; its log names the cause under this request id' },
 } as const
 

@@ -1,18 +1,56 @@
 import type { Pullable } from '../metadata/repositories.ts'
+import type { RepositoryPattern } from '../metadata/repository-pattern.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 
 export type Action = 'pull' | 'push' | 'delete'
+
+/** Actions on the repositories of a pattern. */
+export interface Permission {
+  pattern: RepositoryPattern
+  actions: ReadonlySet<Action>
+}
 
 /** An account, as one of its credentials proved it; without one, anonymous. */
 export interface Identity {
   account: string | undefined
   credential: string | undefined
+  /** A server admin may do all. */
+  isAdmin: boolean
+  /** What is granted: these add up. */
+  granted: readonly Permission[]
+  /** What narrows it (a robot's owner, a token's scope): each of these must allow it, too. */
+  limits: readonly (readonly Permission[])[]
+  /** What a short-lived token was asked for; undefined for other credentials, which are good for all of it. */
+  token: TokenScope | undefined
 }
 
-export const ANONYMOUS: Identity = Object.freeze({ account: undefined, credential: undefined })
+/** The scope of a short-lived token: actions by repository, and whether it is for the catalog. */
+export interface TokenScope {
+  repositories: ReadonlyMap<string, ReadonlySet<string>>
+  catalog: boolean
+}
+
+/** Somebody without a credential, to whom nothing is granted. */
+export const NOBODY: Identity = Object.freeze({
+  account: undefined,
+  credential: undefined,
+  isAdmin: false,
+  granted: [],
+  limits: [],
+  token: undefined,
+})
+
+/** Whether the token at hand was asked for this; other credentials need not be. */
+export function isInScope({ token }: Identity, action: Action, repository: RepositoryName): boolean {
+  if (token === undefined) return true
+  const actions = token.repositories.get(repository)
+  return actions !== undefined && (actions.has('*') || actions.has(action))
+}
 
 /** The two questions that decide who may do what. */
 export interface Access {
+  /** Nobody is asked who they are. */
+  isOpen: boolean
   /** May this identity do this here? */
   may(identity: Identity, action: Action, repository: RepositoryName): boolean
   /** From which repositories may this identity pull? */

@@ -23,10 +23,10 @@ export function localBlobs({ metadata, blobs, access, now }: LocalOptions, cache
 
     open: (digest, range) => blobs.open(digest, range),
 
-    async mount(caller, repository, digest, from) {
-      if (from !== undefined && !access.may(caller, 'pull', from)) return false
-      const source = from ?? metadata.blobs.findSource(digest, access.pullable(caller))
-      if (source === undefined) return false
+    async mount(caller, identity, { repository, digest, from }) {
+      // By what the account may, not by what its token was asked for: without "from" no client can ask for the source.
+      const source = from ?? metadata.blobs.findSource(digest, access.pullable(identity))
+      if (source === undefined || !access.may(identity, 'pull', source)) return false
       const size = await metadata.write('mountBlob', { caller, at: now(), repository, digest, from: source })
       return size !== undefined
     },

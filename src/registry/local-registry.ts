@@ -29,7 +29,7 @@ export type Sparse = 'none' | 'index' | 'all'
 export function localRegistry(options: LocalOptions): Registry & { uploads: Uploads } {
   const { metadata, access } = options
   const cache = new ReadCache(options.cacheBytesMax)
-  metadata.onReplace(() => cache.clear())
+  metadata.onStale('content', () => cache.clear())
   return {
     manifests: localManifests(options, cache),
     blobs: localBlobs(options, cache),

@@ -60,17 +60,18 @@ export interface Blobs {
   /** What is sent of a blob whose size was just asked for. */
   open(digest: Digest, range: ByteRange): Promise<BlobBody>
   /**
-   * Links a blob of another repository, of `from` or of any that the caller may pull from (end-11).
+   * Links a blob of another repository, of `from` or of any that the identity may pull from (end-11).
    * Answers false when there is none.
    */
-  mount(
-    caller: Caller,
-    repository: RepositoryName,
-    digest: Digest,
-    from: RepositoryName | undefined,
-  ): Promise<boolean>
+  mount(caller: Caller, identity: Identity, mount: BlobMount): Promise<boolean>
   /** Hides a blob from the repository (end-10). */
   delete(caller: Caller, repository: RepositoryName, digest: Digest): Promise<void>
+}
+
+export interface BlobMount {
+  repository: RepositoryName
+  digest: Digest
+  from: RepositoryName | undefined
 }
 
 export interface Uploads {

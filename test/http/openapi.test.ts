@@ -28,6 +28,17 @@ test('the executable serves a valid document of the whole API, and the page', as
   const origin = `http://${server.address}`
   const document = await valid(await fetch(`${origin}/swagger/json`))
   expect(Object.keys(document.paths)).toContain('/v2/{name}/manifests/{reference}')
+  expect(Object.keys(document.components?.securitySchemes ?? {})).toEqual(['basic', 'bearer'])
+  for (const noun of ['users', 'robots', 'groups', 'grants', 'signing-keys', 'audit']) {
+    const { responses } = document.paths[`/api/v1/${noun}`]?.get ?? {}
+    for (const status of [200, 400, 401, 403, 404, 409, 429, 500]) {
+      const answer = responses?.[status] as OpenAPIV3.ResponseObject | undefined
+      expect([noun, status, Object.keys(answer?.content ?? {})]).toEqual([noun, status, ['application/json']])
+    }
+  }
+  const { requestBody } = document.paths['/token']?.post ?? {}
+  const { content } = requestBody as OpenAPIV3.RequestBodyObject
+  expect(Object.keys(content)).toEqual(['application/x-www-form-urlencoded'])
   expect(await (await fetch(`${origin}/swagger`)).text()).toContain('src="/swagger/scalar.js"')
   const script = await fetch(`${origin}/swagger/scalar.js`)
   expect(script.headers.get('content-encoding')).toBe('gzip')

@@ -106,7 +106,7 @@ describe('the writer', () => {
   test('says that something was replaced before the write returns, and only then', async () => {
     const other = imageManifest(EMPTY, [], { annotations: { n: 'other' } })
     let replaced = 0
-    metadata.onReplace(() => {
+    metadata.onStale('content', () => {
       replaced++
     })
     const count = async (write: Promise<unknown>) => {

@@ -61,7 +61,7 @@ export async function pushImage(
 }
 
 /** Answers the response when it has this status; throws an Error that shows what it says instead. */
-async function expectStatus(response: Response, status: number): Promise<Response> {
+export async function expectStatus(response: Response, status: number): Promise<Response> {
   if (response.status === status) return response
   throw new Error(`${response.url}: ${response.status}, not ${status}: ${await response.text()}`)
 }

@@ -6,11 +6,15 @@ export interface Ended {
   errors: string
 }
 
-/** Runs the executable to its end, in an environment of which nothing is inherited but what is given. */
-export async function runCay(args: string[], env: Record<string, string> = {}): Promise<Ended> {
+/** Runs the executable to its end, in an environment of which nothing is inherited but what is given; `input` is its standard input. */
+export async function runCay(
+  args: string[],
+  env: Record<string, string> = {},
+  input?: string,
+): Promise<Ended> {
   const child = Bun.spawn([process.env.CAY_EXECUTABLE ?? (await build()), ...args], {
     env: { PATH: process.env.PATH ?? '', HOME: '/nonexistent', ...env },
-    stdin: 'ignore',
+    stdin: input === undefined ? 'ignore' : new Blob([input]),
     stdout: 'pipe',
     stderr: 'pipe',
     timeout: 20_000,

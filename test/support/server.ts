@@ -19,8 +19,12 @@ export interface TestServer extends AsyncDisposable {
 export interface TestServerOptions {
   /** A data folder that is kept; without it a temporary one. */
   data?: string
-  /** Settings by their path, as text. */
+  /** Settings by their path, as text. Everybody may do everything unless `access` is among them. */
   settings?: Record<string, string>
+  /** The first account's password. */
+  adminPassword?: string
+  /** The clock of a server in this process. */
+  now?: () => number
 }
 
 export type StartTestServer = (options?: TestServerOptions) => Promise<TestServer>
@@ -32,9 +36,10 @@ export async function startInProcess(options: TestServerOptions = {}): Promise<T
   const { log, lines } = openMemoryLog()
   let app: App
   try {
-    const flags = { listen: '127.0.0.1:0', data, ...options.settings }
+    const flags = { listen: '127.0.0.1:0', data, access: 'open', ...options.settings }
     const { config } = await loadConfig({ flags, file: undefined, environment: {} })
-    app = await openApp(config, log)
+    const { adminPassword, now = Date.now } = options
+    app = await openApp(config, log, { adminPassword, now })
   } catch (error) {
     await folder?.[Symbol.asyncDispose]()
     throw error
@@ -50,11 +55,14 @@ export async function startInProcess(options: TestServerOptions = {}): Promise<T
 export async function startExecutable(options: TestServerOptions = {}): Promise<TestServer> {
   const folder = options.data === undefined ? await temporaryFolder('test') : undefined
   const data = options.data ?? folder?.path ?? ''
-  const args = Object.entries(options.settings ?? {}).flatMap(([path, value]) => [
-    `--${path.replaceAll('.', '-')}`,
-    value,
-  ])
-  const server = await startServer({ data, args: ['--log-level', 'debug', ...args] })
+  const { access, ...settings } = options.settings ?? {}
+  const args = Object.entries(settings).flatMap(([path, value]) => [`--${path.replaceAll('.', '-')}`, value])
+  const server = await startServer({
+    data,
+    access: access === 'accounts' ? access : 'open',
+    args: ['--log-level', 'debug', ...args],
+    ...(options.adminPassword && { env: { CAY_ADMIN_PASSWORD: options.adminPassword } }),
+  })
   const log = () =>
     server
       .log()

@@ -8,7 +8,7 @@ const layers = [
   ['cli'],
   ['app.ts'],
   ['http'],
-  ['auth', 'proxy', 'gc', 'retention', 'tls'],
+  ['auth', 'proxy', 'gc', 'retention', 'tls', 'data-folder.ts'],
   ['registry'],
   ['storage', 'metadata', 'events'],
   ['oci', 'docker'],
@@ -21,7 +21,13 @@ const implementations = ['storage/filesystem.ts', 'registry/local-registry.ts']
 const technologies: [packages: RegExp, places: string[]][] = [
   [/^(elysia|@elysiajs\/)/, ['http', 'app.ts']],
   [/^(drizzle-orm|bun:sqlite)/, ['metadata']],
-  [/^node:fs/, ['storage', 'metadata', 'cli', 'tls', 'app.ts', 'config.ts', 'log.ts']],
+  [
+    /^node:fs/,
+    [
+      ...['storage', 'metadata', 'cli', 'tls'],
+      ...['app.ts', 'config.ts', 'data-folder.ts', 'log.ts', 'password-file.ts'],
+    ],
+  ],
   [/^(@peculiar\/x509|reflect-metadata)/, ['tls']],
   [/^(commander|@bomb\.sh\/)/, ['cli', 'main.ts']],
 ]

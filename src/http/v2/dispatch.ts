@@ -1,10 +1,11 @@
 import type { Logger } from 'pino'
 import { registryError } from '../../oci/error.ts'
-import { type Access, ANONYMOUS } from '../../registry/access.ts'
+import type { Access, Identity } from '../../registry/access.ts'
 import { addressOf, type Origin } from '../../registry/address.ts'
 import type { Registry } from '../../registry/registry.ts'
 import { toErrorResponse } from '../errors.ts'
 import { logRequest } from '../request-log.ts'
+import { authorise, scopeOf } from './authorise.ts'
 import { type Exchange, pathOf, queryOf, type V2Limits } from './exchange.ts'
 import { PATH_TEMPLATES, type PathKind, parsePath, type V2Path } from './path.ts'
 import type { Method, Route, routes } from './routes.ts'
@@ -18,7 +19,12 @@ export interface V2Options {
   /** The upstreams that are configured; the main registry's own names are local. */
   upstreams: ReadonlySet<string>
   mirrorOf: string | undefined
+  authenticate: (request: Request) => Identity | Promise<Identity>
   addressOf: (request: Request) => string
+  /** The scheme and host by which the client reaches this registry. */
+  originOf: (request: Request) => string
+  /** What tokens are for: a constant of the installation. */
+  service: string
   nextRequestId: () => string
   onFileBody: (bytes: number) => void
 }
@@ -31,21 +37,25 @@ export function v2Dispatch(options: V2Options): (request: Request) => Promise<Re
     const target = pathOf(request.url)
     const { method } = request
     const requestId = options.nextRequestId()
+    let path: V2Path | undefined
     let route: Route | undefined
     let failure: unknown
     let response: Response
     try {
-      const path = parsePath(target)
+      path = parsePath(target)
       if (path === undefined) throw registryError('UNSUPPORTED', 'there is no such endpoint', { status: 404 })
       const methods = table[path.kind]
       route = methods[method as Method]
       if (route === undefined) throw notAllowed(method, methods)
-      const exchange = exchangeOf(options, request, path, requestId)
+      const identity = await options.authenticate(request)
+      const exchange = exchangeOf(options, request, path, identity, requestId)
       authorise(options.access, exchange, route)
       response = await route.handle(exchange)
     } catch (error) {
       failure = error
       response = toErrorResponse(error, method)
+      if (response.status === 401)
+        response.headers.set('www-authenticate', challenge(options, request, path, route))
     }
     response.headers.set('docker-distribution-api-version', 'registry/2.0')
     response.headers.set('x-request-id', requestId)
@@ -66,9 +76,27 @@ function lookup(rows: V2Options['routes']): Table {
   return table
 }
 
-function exchangeOf(options: V2Options, request: Request, path: V2Path, requestId: string): Exchange {
+/** Where a client gets a token, and for what (Docker's token protocol). */
+function challenge(
+  options: V2Options,
+  request: Request,
+  path: V2Path | undefined,
+  route: Route | undefined,
+): string {
+  const name = path !== undefined && 'name' in path ? path.name : undefined
+  const scope = scopeOf(route?.access, name, queryOf(request.url))
+  const realm = `Bearer realm="${options.originOf(request)}/token",service="${options.service}"`
+  return scope === '' ? realm : `${realm},scope="${scope}"`
+}
+
+function exchangeOf(
+  options: V2Options,
+  request: Request,
+  path: V2Path,
+  identity: Identity,
+  requestId: string,
+): Exchange {
   const query = queryOf(request.url)
-  const identity = ANONYMOUS
   return {
     request,
     path,
@@ -76,7 +104,12 @@ function exchangeOf(options: V2Options, request: Request, path: V2Path, requestI
     repository: repositoryOf(options, request, path, query),
     query,
     identity,
-    caller: () => ({ ...identity, address: options.addressOf(request), requestId }),
+    caller: () => ({
+      account: identity.account,
+      credential: identity.credential,
+      address: options.addressOf(request),
+      requestId,
+    }),
     limits: options.limits,
     onFileBody: options.onFileBody,
   }
@@ -94,11 +127,6 @@ function repositoryOf(
   const address = addressOf(upstreams, origin, path.name, query.get('ns') ?? undefined)
   if (address !== undefined) return address.repository
   throw registryError('NAME_UNKNOWN', `${query.get('ns')} is not an upstream of this registry`)
-}
-
-function authorise(access: Access, { identity, repository }: Exchange, route: Route): void {
-  if (route.access === 'any' || access.may(identity, route.access, repository)) return
-  throw registryError('DENIED')
 }
 
 function notAllowed(method: string, methods: Partial<Record<Method, Route>>) {

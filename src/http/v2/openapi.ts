@@ -33,6 +33,13 @@ const QUERIES: Partial<Record<string, Record<string, string>>> = {
   catalog: { n: 'Entries of a page', last: 'The entry before the page' },
 }
 
+/** What any row may answer to who asks. */
+const REFUSALS: Record<number, string> = {
+  401: 'A credential, or another token, could help; WWW-Authenticate says where to get one.',
+  403: 'The account may not do this.',
+  429: 'Too much at once, or too many wrong passwords: Retry-After says how long to wait.',
+}
+
 /** The table of routes as OpenAPI paths. */
 export function v2Paths(table: ReturnType<typeof routes>): OpenAPIV3.PathsObject {
   const paths: OpenAPIV3.PathsObject = {}
@@ -63,8 +70,9 @@ function operation(route: Route, method: string): OpenAPIV3.OperationObject {
     ...(body
       ? { requestBody: { content: { '*/*': { schema: { type: 'string', format: 'binary' } } } } }
       : {}),
+    security: [{ basic: [] }, { bearer: [] }, {}],
     responses: Object.fromEntries(
-      Object.entries(route.answers).map(([status, description]) => [
+      Object.entries({ ...route.answers, ...REFUSALS }).map(([status, description]) => [
         status,
         answer(Number(status), description),
       ]),

@@ -11,8 +11,8 @@ import { deleteUpload, getUpload, patchUpload, postUpload, putUpload } from './u
 
 export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 
-/** What a row asks for: an action on the path's repository, or nothing in particular. */
-export type RouteAccess = Action | 'any'
+/** What a row asks for: an action on the path's repository, to be somebody, or to see any repository. */
+export type RouteAccess = Action | 'base' | 'catalog'
 
 /** One row of the table: also the metric's label, the log's field, and the entry in the OpenAPI page. */
 export interface Route<K extends PathKind = PathKind> {
@@ -38,7 +38,7 @@ export function routes(bodies: BodyReader): readonly Row[] {
       id: 'end-1',
       methods: ['GET', 'HEAD'],
       path: 'base',
-      access: 'any',
+      access: 'base',
       handle: getBase,
       summary: 'Check that this is a registry',
       answers: { 200: 'It is.' },
@@ -176,7 +176,7 @@ export function routes(bodies: BodyReader): readonly Row[] {
       id: 'catalog',
       methods: ['GET', 'HEAD'],
       path: 'catalog',
-      access: 'any',
+      access: 'catalog',
       handle: listRepositories,
       summary: 'List repositories',
       answers: { 200: 'The repositories that you may pull from.', 400: MALFORMED },

@@ -8,7 +8,7 @@ import type { Exchange } from './exchange.ts'
 
 /** end-4 and end-11: begins an upload, or pushes or mounts a blob in one go. */
 export async function postUpload(exchange: Exchange<'uploads'>): Promise<Response> {
-  const { request, registry, repository, path, query, caller } = exchange
+  const { request, registry, repository, path, query, caller, identity } = exchange
   const mount = query.get('mount')
   if (mount !== null) {
     const digest = parseDigest(mount)
@@ -16,7 +16,7 @@ export async function postUpload(exchange: Exchange<'uploads'>): Promise<Respons
     const source = from === null ? undefined : findName(from)
     const isMounted =
       (from === null || source !== undefined) &&
-      (await registry.blobs.mount(caller(), repository, digest, source))
+      (await registry.blobs.mount(caller(), identity, { repository, digest, from: source }))
     if (isMounted) return created(path.name, digest)
   }
   const digest = mount === null ? query.get('digest') : null

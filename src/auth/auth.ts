@@ -1,0 +1,30 @@
+import type { Metadata } from '../metadata/metadata.ts'
+import type { Access } from '../registry/access.ts'
+import { Attempts } from './attempts.ts'
+import { Authenticator } from './authenticator.ts'
+import { grantedAccess } from './granted-access.ts'
+import { Identities } from './identities.ts'
+import { openAccess } from './open-access.ts'
+import { Passwords } from './passwords.ts'
+import { SignedTokens } from './signed-tokens.ts'
+
+/** Who asks, and what they may do. */
+export interface Auth {
+  access: Access
+  authenticator: Authenticator
+  passwords: Passwords
+  tokens: SignedTokens
+}
+
+/** `accounts`: by credentials and grants; `open`: everybody may do everything. */
+export type AccessMode = 'accounts' | 'open'
+
+/** Builds the services of a data folder; the first time, this makes its signing key. */
+export async function openAuth(metadata: Metadata, mode: AccessMode, now: () => number): Promise<Auth> {
+  const passwords = new Passwords()
+  const tokens = await SignedTokens.open(metadata, now())
+  const identities = new Identities(metadata)
+  const attempts = new Attempts(now)
+  const authenticator = new Authenticator({ metadata, identities, passwords, attempts, tokens, now })
+  return { access: mode === 'open' ? openAccess : grantedAccess, authenticator, passwords, tokens }
+}

@@ -1,0 +1,193 @@
+import { LRUCache } from 'lru-cache'
+import type { CredentialRow } from '../metadata/credentials.ts'
+import type { Metadata } from '../metadata/metadata.ts'
+import { registryError } from '../oci/error.ts'
+import type { Identity, TokenScope } from '../registry/access.ts'
+import type { Attempts } from './attempts.ts'
+import type { Identities } from './identities.ts'
+import type { Passwords } from './passwords.ts'
+import { hashSecret, TOKEN_PREFIX } from './secrets.ts'
+import type { SignedTokens, TokenAccess } from './signed-tokens.ts'
+
+/** What a credential proved is remembered so long, for so many, and for headers of so many characters together. */
+const REMEMBERED_SECONDS = 60
+const REMEMBERED_MAX = 10_000
+const REMEMBERED_CHARACTERS_MAX = 16 * 1024 * 1024
+
+/** Of a name that nobody has, the trail keeps no more. */
+const NAME_CHARACTERS_MAX = 64
+
+export interface AuthenticatorOptions {
+  metadata: Metadata
+  identities: Identities
+  passwords: Passwords
+  attempts: Attempts
+  tokens: SignedTokens
+  /** Milliseconds since 1970. */
+  now: () => number
+}
+
+interface Proved {
+  identity: Identity
+  /** When it is to be proved anew, in milliseconds since 1970. */
+  until: number
+}
+
+/** Finds out who asks: by Basic with a password or a token, by a Bearer token of either kind, or nobody. */
+export class Authenticator {
+  private readonly options: AuthenticatorOptions
+  private readonly remembered = new LRUCache<string, Proved>({
+    max: REMEMBERED_MAX,
+    maxSize: REMEMBERED_CHARACTERS_MAX,
+    sizeCalculation: (_, key) => key.length,
+  })
+  /** What is being proved now, so that many requests with one password cost one hash. */
+  private readonly proving = new Map<string, Promise<Identity>>()
+  private readonly used = new Map<string, number>()
+  /** Counts what made memory stale, so that nothing that was proved before is remembered after. */
+  private generation = 0
+
+  constructor(options: AuthenticatorOptions) {
+    this.options = options
+    options.metadata.onStale('accounts', () => {
+      this.generation++
+      this.remembered.clear()
+      this.proving.clear()
+    })
+  }
+
+  /**
+   * The identity that an Authorization header proves; without one, anonymous.
+   *
+   * @param address where the request comes from
+   * @throws RegistryError UNAUTHORIZED when the credential is wrong, TOOMANYREQUESTS while guesses are slowed down
+   */
+  authenticate(header: string | null, address: () => string): Identity | Promise<Identity> {
+    if (header === null || header === '') return this.options.identities.anonymous()
+    // Passwords are not kept in memory, not even here.
+    const key = header.startsWith('Bearer ') ? header : hashSecret(header).toString('base64')
+    const known = this.remembered.get(key)
+    if (known && known.until > this.options.now()) return known.identity
+    const proving = this.proving.get(key)
+    if (proving) return proving
+    const started = this.proveOnce(key, header, address())
+    this.proving.set(key, started)
+    return started
+  }
+
+  /** The identity behind a refresh token. */
+  async authenticateRefresh(secret: string): Promise<Identity> {
+    return this.proveSecret(secret, 'refresh', undefined).identity
+  }
+
+  /** The identity of a name with a password, or with a token as password. */
+  async authenticatePassword(name: string, password: string, address: string): Promise<Identity> {
+    if (name.includes(':')) throw wrong('a name has no colon')
+    const basic = `Basic ${Buffer.from(`${name}:${password}`).toString('base64')}`
+    return await this.authenticate(basic, () => address)
+  }
+
+  /** Writes down when tokens were last used, for those that were since the last time. */
+  async noteUse(): Promise<void> {
+    const used = Array.from(this.used, ([id, at]) => ({ id, at }))
+    this.used.clear()
+    if (used.length > 0) await this.options.metadata.write('touchCredentials', { used })
+  }
+
+  private async proveOnce(key: string, header: string, address: string): Promise<Identity> {
+    const { generation } = this
+    try {
+      const proved = await this.prove(header, address)
+      if (generation === this.generation) this.remembered.set(key, proved)
+      return proved.identity
+    } finally {
+      if (generation === this.generation) this.proving.delete(key)
+    }
+  }
+
+  private async prove(header: string, address: string): Promise<Proved> {
+    const [, scheme = '', value = ''] = /^(\S+) +(\S+)$/.exec(header) ?? []
+    switch (scheme.toLowerCase()) {
+      case 'basic': {
+        const text = Buffer.from(value, 'base64').toString()
+        const colon = text.indexOf(':')
+        if (colon < 0) throw wrong('the Authorization header is not Basic with a name and a password')
+        return await this.provePassword(text.slice(0, colon), text.slice(colon + 1), address)
+      }
+      case 'bearer':
+        if (value.startsWith(TOKEN_PREFIX)) return this.proveSecret(value, 'token', undefined)
+        return await this.proveSigned(value)
+      default:
+        throw wrong('the Authorization header is neither Basic nor Bearer')
+    }
+  }
+
+  private async provePassword(name: string, password: string, address: string): Promise<Proved> {
+    if (password.startsWith(TOKEN_PREFIX)) return this.proveSecret(password, 'token', name)
+    const { metadata, attempts, passwords, identities } = this.options
+    const attempt = attempts.begin(name, address)
+    const row = metadata.accounts.find(name)
+    const isRight = await passwords.verify(password, row?.passwordHash ?? undefined)
+    const identity = isRight && row ? identities.find(row.id) : undefined
+    if (identity === undefined) {
+      attempt.failed()
+      if (attempt.isLastFree) this.noteGuesses(name, address)
+      throw wrong('the name or the password is wrong, or the account is disabled')
+    }
+    attempt.succeeded()
+    return { identity, until: this.forget() }
+  }
+
+  private proveSecret(secret: string, kind: CredentialRow['kind'], name: string | undefined): Proved {
+    const { metadata, identities, now } = this.options
+    const row = metadata.credentials.findByHash(hashSecret(secret))
+    const isGood = row?.kind === kind && (row.expiresAt === null || row.expiresAt > now())
+    const identity = row && isGood ? identities.find(row.accountId, row) : undefined
+    if (row === undefined || identity === undefined || (name !== undefined && identity.account !== name)) {
+      throw wrong('the token is wrong, expired or revoked, or is not of this account')
+    }
+    this.used.set(row.id, now())
+    return { identity, until: Math.min(this.forget(), row.expiresAt ?? Number.POSITIVE_INFINITY) }
+  }
+
+  private async proveSigned(token: string): Promise<Proved> {
+    const { tokens, identities, metadata, now } = this.options
+    const claims = await tokens.verify(token, now())
+    if (claims === undefined) throw wrong('the token is not one of this registry, or has expired')
+    const credential =
+      claims.credential === undefined ? undefined : metadata.credentials.find(claims.credential)
+    const isRevoked =
+      claims.credential !== undefined &&
+      (credential === undefined || (credential.expiresAt !== null && credential.expiresAt <= now()))
+    const identity =
+      claims.accountId === undefined ? identities.anonymous() : identities.find(claims.accountId, credential)
+    if (identity === undefined || isRevoked) throw wrong('the account or its token is gone or disabled')
+    const until = Math.min(this.forget(), claims.expiresAt, credential?.expiresAt ?? Number.POSITIVE_INFINITY)
+    return { identity: { ...identity, token: scopeOf(claims.access) }, until }
+  }
+
+  /** The trail tells of an account whose password somebody guesses at, once until it is free again. */
+  private noteGuesses(name: string, address: string): void {
+    const caller = { account: undefined, credential: undefined, address, requestId: '' }
+    const act = { action: 'password.guessed-at', target: name.slice(0, NAME_CHARACTERS_MAX) }
+    void this.options.metadata
+      .write('noteRefusal', { ...act, caller, at: this.options.now() })
+      .catch(() => {})
+  }
+
+  private forget(): number {
+    return this.options.now() + REMEMBERED_SECONDS * 1000
+  }
+}
+
+function scopeOf(access: TokenAccess[]): TokenScope {
+  const repositories = new Map<string, Set<string>>()
+  for (const { type, name, actions } of access) {
+    if (type === 'repository') repositories.set(name, new Set(actions))
+  }
+  return { repositories, catalog: access.some(({ type, name }) => type === 'registry' && name === 'catalog') }
+}
+
+function wrong(message: string) {
+  return registryError('UNAUTHORIZED', message)
+}

@@ -1,0 +1,31 @@
+import { EVERYTHING, NOTHING, type Pullable, patternsCondition } from '../metadata/repositories.ts'
+import { matchesPattern } from '../metadata/repository-pattern.ts'
+import type { RepositoryName } from '../oci/reference.ts'
+import type { Access, Action, Permission } from '../registry/access.ts'
+
+/** Who may do what, by grants: they add up, and each limit of the credential must agree. */
+export const grantedAccess: Access = {
+  isOpen: false,
+
+  may: (identity, action, repository) =>
+    (identity.isAdmin || allows(identity.granted, action, repository)) &&
+    identity.limits.every((limit) => allows(limit, action, repository)),
+
+  pullable: (identity) => {
+    const conditions = identity.limits.map(pullCondition)
+    if (!identity.isAdmin) conditions.push(pullCondition(identity.granted))
+    return patternsCondition.all(conditions)
+  },
+}
+
+function allows(permissions: readonly Permission[], action: Action, repository: RepositoryName): boolean {
+  return permissions.some(
+    ({ pattern, actions }) => actions.has(action) && matchesPattern(pattern, repository),
+  )
+}
+
+function pullCondition(permissions: readonly Permission[]): Pullable {
+  const patterns = permissions.filter(({ actions }) => actions.has('pull')).map(({ pattern }) => pattern)
+  if (patterns.length === 0) return NOTHING
+  return patterns.some(({ text }) => text === '**') ? EVERYTHING : patternsCondition.any(patterns)
+}

@@ -1,0 +1,36 @@
+import { parseRepositoryName, type RepositoryName } from '../oci/reference.ts'
+import type { Access, Action, Identity } from '../registry/access.ts'
+import type { TokenAccess } from './signed-tokens.ts'
+
+/** Scopes of one request for a token. */
+const SCOPES_MAX = 100
+
+const ACTIONS: readonly Action[] = ['pull', 'push', 'delete']
+
+/**
+ * What a token may be given of the scopes that a client asks for (repeated, or with spaces between): less than asked
+ * where the identity may less, never an error. Scopes of other types, and malformed ones, are left out.
+ */
+export function grantScopes(access: Access, identity: Identity, scopes: string[]): TokenAccess[] {
+  const asked = scopes.flatMap((scope) => scope.split(' ')).filter((scope) => scope !== '')
+  return asked.slice(0, SCOPES_MAX).flatMap((scope) => {
+    const [, type = '', name = '', actions = ''] =
+      /^([a-z]+)(?:\([a-z]*\))?:(.+):([a-z*,]*)$/.exec(scope) ?? []
+    if (type === 'registry' && name === 'catalog') return [{ type, name, actions: ['*'] }]
+    const repository = type === 'repository' ? findName(name) : undefined
+    if (repository === undefined) return []
+    const wanted = new Set(actions.split(','))
+    const granted = ACTIONS.filter(
+      (action) => (wanted.has(action) || wanted.has('*')) && access.may(identity, action, repository),
+    )
+    return [{ type, name: repository, actions: granted }]
+  })
+}
+
+function findName(text: string): RepositoryName | undefined {
+  try {
+    return parseRepositoryName(text)
+  } catch {
+    return undefined
+  }
+}

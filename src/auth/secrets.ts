@@ -1,0 +1,24 @@
+import { createHash, randomBytes } from 'node:crypto'
+
+/** 256 random bits. */
+const SECRET_BYTES = 32
+
+/** What a token of cay's begins with, so that scanners of leaked secrets know it. */
+export const TOKEN_PREFIX = 'cay_'
+
+/** A new secret, to be shown once, and the hash that is kept of it. */
+export function newSecret(): { secret: string; hash: Buffer } {
+  const secret = TOKEN_PREFIX + randomBytes(SECRET_BYTES).toString('base64url')
+  return { secret, hash: hashSecret(secret) }
+}
+
+/** SHA-256: enough for 256 random bits, and fast enough for each request. */
+export function hashSecret(secret: string): Buffer {
+  return createHash('sha256').update(secret).digest()
+}
+
+/** A password that a person can type: 20 characters of 5 bits. */
+export function newPassword(): string {
+  const letters = 'abcdefghijkmnpqrstuvwxyz23456789'
+  return Array.from(randomBytes(20), (byte) => letters[byte & 31]).join('')
+}

@@ -1,0 +1,128 @@
+import { type CryptoKey, exportJWK, generateKeyPair, importJWK, jwtVerify, SignJWT } from 'jose'
+import type { Metadata } from '../metadata/metadata.ts'
+
+/** Seconds that a token lives; clients ask for the next one by themselves. */
+export const TOKEN_SECONDS = 300
+
+/** Clocks may differ by so many seconds. */
+const CLOCK_SECONDS = 30
+
+const ALGORITHM = 'ES256'
+const ISSUER = 'cay'
+
+/** One entry of the `access` claim. */
+export interface TokenAccess {
+  type: string
+  name: string
+  actions: string[]
+}
+
+export interface TokenClaims {
+  /** The account's id; undefined is anonymous. */
+  accountId: number | undefined
+  /** The credential that it was had with, when that was a token. */
+  credential: string | undefined
+  access: TokenAccess[]
+}
+
+interface Key {
+  kid: string
+  privateKey: CryptoKey
+  publicKey: CryptoKey
+}
+
+/** Signs and verifies short-lived tokens (ES256), with keys that the database keeps. The newest key signs. */
+export class SignedTokens {
+  /** What tokens are for: a constant of the installation. */
+  readonly service: string
+  private readonly metadata: Metadata
+  private keys: Promise<Key[]> | undefined
+
+  private constructor(metadata: Metadata, service: string) {
+    this.metadata = metadata
+    this.service = service
+    metadata.onStale('signing-keys', () => {
+      this.keys = undefined
+    })
+  }
+
+  /** The first time, this makes the installation's name and its first key. */
+  static async open(metadata: Metadata, now: number): Promise<SignedTokens> {
+    if (metadata.credentials.fact('service') === undefined) {
+      await metadata.write('addFact', { name: 'service', value: `cay-${crypto.randomUUID()}` })
+    }
+    if (metadata.credentials.signingKeys().length === 0) {
+      const caller = { account: undefined, credential: undefined, address: 'server', requestId: 'start' }
+      await metadata.write('addSigningKey', { ...(await newSigningKey()), caller, at: now })
+    }
+    return new SignedTokens(metadata, metadata.credentials.fact('service') ?? ISSUER)
+  }
+
+  /** @param now milliseconds since 1970 */
+  async sign({ accountId, credential, access }: TokenClaims, now: number): Promise<string> {
+    const key = (await this.readKeys()).at(-1)
+    if (key === undefined) throw new Error('there is no signing key')
+    const seconds = Math.floor(now / 1000)
+    return await new SignJWT({ access, ...(credential === undefined ? {} : { credential }) })
+      .setProtectedHeader({ alg: ALGORITHM, typ: 'JWT', kid: key.kid })
+      .setIssuer(ISSUER)
+      .setAudience(this.service)
+      .setSubject(accountId === undefined ? '' : String(accountId))
+      .setJti(crypto.randomUUID())
+      .setIssuedAt(seconds)
+      .setNotBefore(seconds)
+      .setExpirationTime(seconds + TOKEN_SECONDS)
+      .sign(key.privateKey)
+  }
+
+  /** The claims of a token of ours that is in force, and when it ends; undefined for any other one. */
+  async verify(token: string, now: number): Promise<(TokenClaims & { expiresAt: number }) | undefined> {
+    const keys = await this.readKeys()
+    try {
+      const { payload } = await jwtVerify(
+        token,
+        ({ kid }) => {
+          const key = keys.find((candidate) => candidate.kid === kid)
+          if (key === undefined) throw new Error('unknown key')
+          return key.publicKey
+        },
+        {
+          algorithms: [ALGORITHM],
+          issuer: ISSUER,
+          audience: this.service,
+          clockTolerance: CLOCK_SECONDS,
+          currentDate: new Date(now),
+          requiredClaims: ['exp', 'nbf', 'iat', 'sub'],
+        },
+      )
+      return {
+        accountId: payload.sub ? Number(payload.sub) : undefined,
+        credential: payload.credential as string | undefined,
+        access: payload.access as TokenAccess[],
+        expiresAt: (payload.exp ?? 0) * 1000,
+      }
+    } catch {
+      return undefined
+    }
+  }
+
+  private readKeys(): Promise<Key[]> {
+    this.keys ??= Promise.all(this.metadata.credentials.signingKeys().map(toKey))
+    return this.keys
+  }
+}
+
+/** A new key, to be written. */
+export async function newSigningKey(): Promise<{ id: string; privateJwk: string }> {
+  const { privateKey } = await generateKeyPair(ALGORITHM, { extractable: true })
+  return { id: crypto.randomUUID(), privateJwk: JSON.stringify(await exportJWK(privateKey)) }
+}
+
+async function toKey(row: { id: string; privateJwk: string }): Promise<Key> {
+  const { d, ...publicJwk } = JSON.parse(row.privateJwk) as Record<string, string>
+  return {
+    kid: row.id,
+    privateKey: (await importJWK({ ...publicJwk, d: d ?? '' }, ALGORITHM)) as CryptoKey,
+    publicKey: (await importJWK(publicJwk, ALGORITHM)) as CryptoKey,
+  }
+}

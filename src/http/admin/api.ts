@@ -1,0 +1,21 @@
+import { Elysia } from 'elysia'
+import { audit } from './audit.ts'
+import type { AdminContext } from './context.ts'
+import { grants } from './grants.ts'
+import { groups } from './groups.ts'
+import { robots } from './robots.ts'
+import { signingKeys } from './signing-keys.ts'
+import { tokens } from './tokens.ts'
+import { users } from './users.ts'
+
+/** The admin API: one instance a noun, under /api/v1. */
+export function adminApi(context: AdminContext) {
+  return new Elysia({ name: 'admin', prefix: '/api/v1' })
+    .use(users(context))
+    .use(robots(context))
+    .use(tokens(context))
+    .use(groups(context))
+    .use(grants(context))
+    .use(signingKeys(context))
+    .use(audit(context))
+}

@@ -1,0 +1,62 @@
+import { Elysia } from 'elysia'
+import type { Logger } from 'pino'
+import type { Auth } from '../auth/auth.ts'
+import { removeSocket, socketPath } from '../data-folder.ts'
+import type { Metadata } from '../metadata/metadata.ts'
+import { type Identity, NOBODY } from '../registry/access.ts'
+import { adminApi } from './admin/api.ts'
+import { BodyReader } from './body-reader.ts'
+import { errors } from './errors.ts'
+import { requestIds, requestLog } from './request-log.ts'
+
+/** Who speaks through the socket: whoever may open it is the owner of the data folder. */
+const OWNER: Identity = Object.freeze({ ...NOBODY, account: 'owner (socket)', isAdmin: true })
+
+const BODY_BYTES_MAX = 1024 * 1024
+const STALL_SECONDS_MAX = 60
+
+export interface SocketOptions {
+  auth: Auth
+  metadata: Metadata
+  /** Milliseconds since 1970. */
+  now: () => number
+  log: Logger
+  /** Told when an account has a new password, or is gone. */
+  onPasswordChanged: (account: string) => void
+}
+
+/** The admin API for the owner of the data folder, who needs no credential. */
+export function ownerApi({ auth, metadata, now, log, onPasswordChanged }: SocketOptions) {
+  const nextRequestId = requestIds()
+  const context = {
+    metadata,
+    passwords: auth.passwords,
+    now,
+    authenticate: () => OWNER,
+    addressOf: () => 'socket',
+    bodies: new BodyReader(BODY_BYTES_MAX, STALL_SECONDS_MAX),
+    onPasswordChanged,
+  }
+  return new Elysia()
+    .use(errors(log, nextRequestId))
+    .use(requestLog(log, nextRequestId))
+    .use(adminApi(context))
+}
+
+/** Serves the owner's API on `<data>/cay.sock`, which only its owner can open: how commands reach a running server. */
+export function serveSocket(data: string, options: SocketOptions): { stop(): Promise<void> } {
+  removeSocket(data)
+  const app = ownerApi(options)
+  const umask = process.umask(0o177)
+  try {
+    const server = Bun.serve({ unix: socketPath(data), fetch: (request) => app.handle(request) })
+    return {
+      async stop() {
+        await server.stop()
+        removeSocket(data)
+      },
+    }
+  } finally {
+    process.umask(umask)
+  }
+}

@@ -1,0 +1,70 @@
+import { expect, test } from 'bun:test'
+import { Passwords } from '../../src/auth/passwords.ts'
+
+const bcrypt = `$2y$05$${'a'.repeat(53)}`
+
+test('an absent account costs one argon2id, as a wrong password does; bcrypt costs one besides', async () => {
+  const tried: string[] = []
+  const passwords = new Passwords({
+    verify: async (_, hash) => {
+      tried.push(hash.split('$')[1] ?? '')
+      return hash === bcrypt
+    },
+  })
+  expect(await passwords.verify('x', undefined)).toBe(false)
+  expect(await passwords.verify('x', '$argon2id$v=19$m=19456,t=2,p=1$other')).toBe(false)
+  expect(await passwords.verify('x', bcrypt)).toBe(true)
+  expect(tried).toEqual(['argon2id', 'argon2id', 'argon2id', '2y'])
+})
+
+test('the password that nobody knows is that of no account, even when it is guessed', async () => {
+  const passwords = new Passwords({ verify: async () => true })
+  expect(await passwords.verify('guessed', undefined)).toBe(false)
+})
+
+test('hashes its own with the memory and the turns that absent accounts cost', async () => {
+  const passwords = new Passwords()
+  const hash = await passwords.hashNew('correct-horse')
+  expect(hash).toStartWith('$argon2id$v=19$m=19456,t=2,p=1$')
+  expect(await passwords.verify('correct-horse', hash)).toBe(true)
+  expect(await passwords.verify('correct-horsf', hash)).toBe(false)
+})
+
+test('two at once, 64 wait, and further ones are refused: a flood of logins has a bound', async () => {
+  const gate = Promise.withResolvers<boolean>()
+  let running = 0
+  const passwords = new Passwords({
+    verify: () => {
+      running++
+      return gate.promise
+    },
+  })
+  const waiting = Array.from({ length: 66 }, () => passwords.verify('x', undefined))
+  await expect(passwords.verify('x', undefined)).rejects.toMatchObject({ status: 429 })
+  expect(running).toBe(2)
+  gate.resolve(false)
+  expect(await Promise.all(waiting)).toEqual(waiting.map(() => false))
+})
+
+test.each(['', 'seven77', 'x'.repeat(73), 'ä'.repeat(37)])('%j is no new password', async (password) => {
+  await expect(new Passwords().hashNew(password)).rejects.toMatchObject({ status: 400 })
+})
+
+test.each(['$2y$05$', '$2a$10$', '$2b$12$'])('a hash of bcrypt %s is imported as it is', (kind) => {
+  const hash = kind + './AZaz09'.padEnd(53, 'x')
+  expect(new Passwords().checkImported('alice', hash)).toBe(hash)
+})
+
+test.each([
+  ['$apr1$abcdefgh$0123456789012345678901', 'MD5 (apr1)'],
+  ['{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=', 'SHA-1'],
+  ['$5$salt$hash', 'SHA-256 (crypt)'],
+  ['$6$salt$hash', 'SHA-512 (crypt)'],
+  ['rl.3StKT.4T8M', 'crypt or plain text'],
+  ['$argon2id$v=19$m=1,t=1,p=1$x$y', 'argon2'],
+  [`$2y$31$${'a'.repeat(53)}`, 'crypt or plain text'],
+])('%s is refused by its name', (hash, kind) => {
+  expect(() => new Passwords().checkImported('alice', hash)).toThrow(
+    `the password of alice is ${kind}; only bcrypt is taken`,
+  )
+})

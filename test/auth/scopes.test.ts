@@ -1,0 +1,33 @@
+import { expect, test } from 'bun:test'
+import { grantedAccess } from '../../src/auth/granted-access.ts'
+import { grantScopes } from '../../src/auth/scopes.ts'
+import { parseRepositoryPattern } from '../../src/metadata/repository-pattern.ts'
+import { type Action, NOBODY } from '../../src/registry/access.ts'
+
+const alice = {
+  ...NOBODY,
+  account: 'alice',
+  granted: [{ pattern: parseRepositoryPattern('alice/**'), actions: new Set<Action>(['pull', 'push']) }],
+}
+const ask = (...scopes: string[]) =>
+  grantScopes(grantedAccess, alice, scopes).map(({ name, actions }) => `${name}:${actions.join(',')}`)
+
+test.each<[string[], string[]]>([
+  [['repository:alice/app:pull,push'], ['alice/app:pull,push']],
+  [
+    ['repository:alice/a:pull', 'repository:alice/b:push'],
+    ['alice/a:pull', 'alice/b:push'],
+  ],
+  [['repository:alice/a:pull repository:bob/b:pull'], ['alice/a:pull', 'bob/b:']],
+  [['repository:alice/app:*'], ['alice/app:pull,push']],
+  [['repository(plugin):alice/app:pull'], ['alice/app:pull']],
+  [['repository:alice/app:pull,push,delete,other'], ['alice/app:pull,push']],
+  [['registry:catalog:*'], ['catalog:*']],
+  [['', 'nonsense', 'repository:alice/app', 'registry:other:*', 'repository:UPPER:pull'], []],
+  [['repository:a"b:pull', 'repository:alice/../bob:pull'], []],
+])('%j gives %j', (scopes, given) => expect(ask(...scopes)).toEqual(given))
+
+test('a hundred scopes at most', () => {
+  const many = Array.from({ length: 200 }, (_, at) => `repository:alice/a${at}:pull`)
+  expect(ask(many.join(' ')).length).toBe(100)
+})

@@ -1,0 +1,135 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { generateKeyPair, importJWK, SignJWT, UnsecuredJWT } from 'jose'
+import { type TemporaryFolder, temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { newSigningKey, SignedTokens } from '../../src/auth/signed-tokens.ts'
+import { type Metadata, openMetadata } from '../../src/metadata/metadata.ts'
+
+const now = Date.UTC(2026, 0, 1)
+const seconds = now / 1000
+const caller = { account: undefined, credential: undefined, address: 'test', requestId: 'test' }
+const claims = {
+  accountId: 7,
+  credential: undefined,
+  access: [{ type: 'repository', name: 'a', actions: ['pull'] }],
+}
+let folder: TemporaryFolder
+let metadata: Metadata
+let tokens: SignedTokens
+
+beforeAll(async () => {
+  folder = await temporaryFolder('tokens')
+  metadata = await openMetadata(folder.path, now, () => {})
+  tokens = await SignedTokens.open(metadata, now)
+})
+afterAll(async () => {
+  await metadata.close()
+  await folder[Symbol.asyncDispose]()
+})
+
+/** A token as this registry makes it, but for what is changed. */
+function forge(payload: object = {}, header: object = {}) {
+  const [{ id = '' } = {}] = metadata.credentials.signingKeys()
+  return new SignJWT({
+    ...{ iss: 'cay', aud: tokens.service, sub: '7', access: claims.access },
+    ...{ iat: seconds, nbf: seconds, exp: seconds + 300 },
+    ...payload,
+  }).setProtectedHeader({ alg: 'ES256', kid: id, ...header })
+}
+
+async function ownKey() {
+  const [row] = metadata.credentials.signingKeys()
+  return await importJWK(JSON.parse(row?.privateJwk ?? ''), 'ES256')
+}
+
+test('what it signs it verifies, until it ends, with 30 seconds for clocks that differ', async () => {
+  const token = await tokens.sign(claims, now)
+  expect(await tokens.verify(token, now)).toEqual({ ...claims, expiresAt: now + 300_000 })
+  expect(await tokens.verify(token, now - 29_000)).toBeDefined()
+  expect(await tokens.verify(token, now - 31_000)).toBeUndefined()
+  expect(await tokens.verify(token, now + 329_000)).toBeDefined()
+  expect(await tokens.verify(token, now + 331_000)).toBeUndefined()
+})
+
+test('the forgery is right but for what each test changes', async () => {
+  expect(await tokens.verify(await forge().sign(await ownKey()), now)).toBeDefined()
+})
+
+test.each<[string, object, object]>([
+  ['another audience', { aud: 'registry.example' }, {}],
+  ['no audience', { aud: undefined }, {}],
+  ['another issuer', { iss: 'other' }, {}],
+  ['expired', { exp: seconds - 31 }, {}],
+  ['without an end', { exp: undefined }, {}],
+  ['not yet valid', { nbf: seconds + 31 }, {}],
+  ['without an account', { sub: undefined }, {}],
+  ['an unknown key', {}, { kid: 'other' }],
+  ['no key', {}, { kid: undefined }],
+])('%s is refused', async (_, payload, header) => {
+  const token = await forge(payload, header)
+    .sign(await ownKey())
+    .catch(() => 'cannot be signed')
+  expect(await tokens.verify(token, now)).toBeUndefined()
+})
+
+test('another key of the same kind, under our id, is refused', async () => {
+  const { privateKey } = await generateKeyPair('ES256')
+  expect(await tokens.verify(await forge().sign(privateKey), now)).toBeUndefined()
+})
+
+test('HS256 with what is public of our key as its secret is refused', async () => {
+  const [row] = metadata.credentials.signingKeys()
+  const { x, y } = JSON.parse(row?.privateJwk ?? '{}')
+  for (const secret of [x, `${x}${y}`, JSON.stringify({ x, y })]) {
+    const token = await forge({}, { alg: 'HS256' }).sign(new TextEncoder().encode(secret.padEnd(32, '0')))
+    expect(await tokens.verify(token, now)).toBeUndefined()
+  }
+})
+
+test('no algorithm at all is refused, however it is written', async () => {
+  const token = new UnsecuredJWT({ ...claims, sub: '7' })
+    .setIssuer('cay')
+    .setAudience(tokens.service)
+    .setIssuedAt(seconds)
+    .setNotBefore(seconds)
+    .setExpirationTime(seconds + 300)
+    .encode()
+  const [, payload = ''] = token.split('.')
+  for (const alg of ['none', 'None', 'NONE', '']) {
+    const header = Buffer.from(JSON.stringify({ alg })).toString('base64url')
+    expect(await tokens.verify(`${header}.${payload}.`, now)).toBeUndefined()
+  }
+})
+
+test.each(['', '.', '..', 'a.b.c', 'x'.repeat(100_000)])('no token at all is refused: %p', async (text) => {
+  expect(await tokens.verify(text, now)).toBeUndefined()
+})
+
+test('a changed payload is refused', async () => {
+  const [header, , signature] = (await tokens.sign(claims, now)).split('.')
+  const [, payload] = (await tokens.sign({ ...claims, accountId: 1 }, now)).split('.')
+  expect(await tokens.verify(`${header}.${payload}.${signature}`, now)).toBeUndefined()
+})
+
+test('a new key signs at once, tokens of the old ones are good until they end, and then the keys go', async () => {
+  const old = await tokens.sign(claims, now)
+  const rotate = async (at: number) =>
+    metadata.write('addSigningKey', { ...(await newSigningKey()), caller, at })
+  await rotate(now + 60_000)
+  const fresh = await tokens.sign(claims, now + 60_000)
+  expect(kidOf(fresh)).not.toBe(kidOf(old))
+  expect(await tokens.verify(old, now + 200_000)).toBeDefined()
+  expect(await tokens.verify(fresh, now + 200_000)).toBeDefined()
+  await rotate(now + 3_700_000)
+  expect(metadata.credentials.signingKeys().map(({ id }) => id)).not.toContain(kidOf(old))
+  expect(metadata.credentials.signingKeys().length).toBe(2)
+})
+
+test('a restart keeps the keys and the name of the installation', async () => {
+  const again = await SignedTokens.open(metadata, now + 1)
+  expect(again.service).toBe(tokens.service)
+  expect(await again.verify(await tokens.sign(claims, now), now)).toBeDefined()
+})
+
+function kidOf(token: string): string {
+  return JSON.parse(Buffer.from(token.split('.')[0] ?? '', 'base64url').toString()).kid
+}

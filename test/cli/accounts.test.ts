@@ -1,0 +1,160 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { build } from '../../scripts/build.ts'
+import { startServer } from '../../scripts/server.ts'
+import { type TemporaryFolder, temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { parseHtpasswd } from '../../src/cli/htpasswd.ts'
+import { type AccountsServer, basic, PASSWORD, startWithAccounts } from '../support/accounts.ts'
+import { runCay } from '../support/run-cay.ts'
+import { startExecutable } from '../support/server.ts'
+
+beforeAll(async () => {
+  await build()
+}, 60_000)
+
+for (const kind of ['a running server', 'a data folder that no server has']) {
+  describe(`the commands, on ${kind}`, () => {
+    let folder: TemporaryFolder
+    let server: AccountsServer
+    const isRunning = kind === 'a running server'
+    beforeAll(async () => {
+      folder = await temporaryFolder('accounts')
+      server = await startWithAccounts({ data: folder.path }, startExecutable)
+      if (!isRunning) await server.stop()
+    }, 60_000)
+    afterAll(async () => {
+      if (isRunning) await server.stop()
+      await folder[Symbol.asyncDispose]()
+    })
+
+    const cay = async (line: string, input?: string) => {
+      const { code, output, errors } = await runCay([...line.split(' '), '--data', folder.path], {}, input)
+      expect([line, code, errors]).toEqual([line, 0, ''])
+      return output
+    }
+    const json = async (line: string) => JSON.parse(await cay(`${line} --json`))
+    const refused = async (line: string, input?: string) => {
+      const { code, output, errors } = await runCay([...line.split(' '), '--data', folder.path], {}, input)
+      expect([line, code, output]).toEqual([line, 1, ''])
+      return errors
+    }
+
+    test('users', async () => {
+      expect(await cay('user add alice', `${PASSWORD}\n`)).toBe('done\n')
+      await cay('user add root --admin', `${PASSWORD}\n`)
+      await cay('user demote root')
+      await cay('user disable root')
+      expect(await json('user list')).toMatchObject([
+        { name: 'admin', isAdmin: true, disabled: false },
+        { name: 'alice', isAdmin: false, disabled: false },
+        { name: 'root', isAdmin: false, disabled: true },
+      ])
+      await cay('user enable root')
+      await cay('user promote root')
+      await cay('user passwd root', 'another-horse\n')
+      await cay('user remove root')
+      expect(await refused('user add alice', `${PASSWORD}\n`)).toBe('cay: the name alice is taken\n')
+      expect(await refused('user add bob', 'short\n')).toMatch(/^cay: body password: .*\n$/)
+      expect(await refused('user demote admin')).toContain('no server admin')
+    })
+
+    test('robots, tokens, groups, grants, keys, and the trail of all that', async () => {
+      const { id, secret } = await json('robot add alice+ci')
+      expect(secret).toStartWith('cay_')
+      expect(await json('token list alice+ci')).toMatchObject([{ id, name: 'first' }])
+      await cay(`token remove alice+ci ${id}`)
+      await cay('token add alice laptop --days 7 --scope alice/app=reader,alice/b/**=writer')
+      expect(await json('token list alice')).toMatchObject([
+        {
+          name: 'laptop',
+          scope: [
+            { pattern: 'alice/app', role: 'reader' },
+            { pattern: 'alice/b/**', role: 'writer' },
+          ],
+        },
+      ])
+      await cay('robot disable alice+ci')
+      expect(await json('robot list')).toMatchObject([{ name: 'alice+ci', disabled: true }])
+      await cay('group add team')
+      await cay('group join team alice alice+ci')
+      await cay('group leave team alice+ci')
+      expect(await json('group show team')).toEqual({ name: 'team', members: ['alice'] })
+      await cay('grant add group:team team/** writer')
+      await cay('grant add anonymous public/** reader')
+      await cay('grant remove anonymous public/**')
+      expect(await cay('grant list')).toMatch(/^subject=group:team {2}pattern=team\/\*\* {2}role=writer /)
+      const { id: key } = await json('key rotate')
+      expect((await json('key list')).at(-1).id).toBe(key)
+      const trail = await cay('audit')
+      expect(trail).toMatch(/action=signing-key.add .*account=owner \(socket\)/)
+      expect(trail).not.toContain(secret)
+    })
+
+    test('an htpasswd file', async () => {
+      const hash = (await Bun.password.hash('from-before', { algorithm: 'bcrypt', cost: 4 })).replace(
+        '$2b$',
+        '$2y$',
+      )
+      const file = join(folder.path, 'htpasswd')
+      await Bun.write(file, `# people\nfrom-nginx:${hash}\n`)
+      expect(await cay(`user import ${file}`)).toBe('from-nginx\n')
+      await Bun.write(file, 'other:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n')
+      expect(await refused(`user import ${file}`)).toContain(
+        'the password of other is SHA-1; only bcrypt is taken',
+      )
+      if (!isRunning) return
+      expect((await server.as(basic('from-nginx', 'from-before')).fetch('/v2/')).status).toBe(200)
+      expect((await server.as(basic('from-nginx', 'wrong-one')).fetch('/v2/')).status).toBe(401)
+    })
+  })
+}
+
+test("the socket is its owner's alone, and goes with the server", async () => {
+  await using folder = await temporaryFolder('socket')
+  await using server = await startExecutable({ data: folder.path })
+  const path = join(folder.path, 'cay.sock')
+  expect(((await Bun.file(path).stat()).mode & 0o777).toString(8)).toBe('600')
+  await server.stop()
+  expect(existsSync(path)).toBe(false)
+})
+
+test("a socket that a crash has left is in nobody's way", async () => {
+  await using folder = await temporaryFolder('socket')
+  const listener = Bun.spawn(
+    [process.execPath, '-e', `Bun.listen({unix: 'cay.sock', socket: {data() {}}}); console.log(1)`],
+    { cwd: folder.path, stdout: 'pipe' },
+  )
+  await listener.stdout.getReader().read()
+  listener.kill('SIGKILL')
+  await listener.exited
+  expect(existsSync(join(folder.path, 'cay.sock'))).toBe(true)
+  expect((await runCay(['user', 'list', '--data', folder.path])).code).toBe(0)
+  await using server = await startExecutable({ data: folder.path })
+  expect((await runCay(['user', 'list', '--data', server.data])).code).toBe(0)
+})
+
+test.each(['CAY_ADMIN_PASSWORD', 'CAY_ADMIN_PASSWORD_FILE'])(
+  '%s presets the first password',
+  async (name) => {
+    await using folder = await temporaryFolder('preset')
+    const file = join(folder.path, 'secret')
+    await Bun.write(file, 'preset-horse\n')
+    const value = name.endsWith('FILE') ? file : 'preset-horse'
+    await using server = await startServer({ access: 'accounts', data: folder.path, env: { [name]: value } })
+    const headers = { authorization: basic('admin', 'preset-horse') }
+    expect((await fetch(`http://${server.address}/v2/`, { headers })).status).toBe(200)
+    expect(existsSync(join(folder.path, 'initial-admin-password'))).toBe(false)
+    expect(server.log()).not.toContain('preset-horse')
+  },
+)
+
+test('lines of an htpasswd file', () => {
+  expect(parseHtpasswd('\n# a\r\nalice:$2y$05$x\r\nbob:$2y$05$y \n')).toEqual([
+    { name: 'alice', passwordHash: '$2y$05$x' },
+    { name: 'bob', passwordHash: '$2y$05$y' },
+  ])
+  for (const line of ['alice', 'alice:', ':x']) {
+    expect(() => parseHtpasswd(`\n${line}`)).toThrow('line 2 of the htpasswd file is not NAME:HASH')
+  }
+})

@@ -1,0 +1,208 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { type AccountsServer, basic, bearer, PASSWORD, startWithAccounts } from '../support/accounts.ts'
+import { startInProcess } from '../support/server.ts'
+
+let clock = Date.UTC(2026, 0, 1)
+let server: AccountsServer
+beforeAll(async () => {
+  server = await startWithAccounts({ now: () => clock })
+  for (const name of ['alice', 'bob']) await server.addUser(name)
+}, 60_000)
+afterAll(() => server.stop())
+
+async function ask(authorization: string | undefined, method: string, path: string, body?: unknown) {
+  const response = await server.as(authorization).fetch(`/api/v1${path}`, {
+    method,
+    ...(body !== undefined && {
+      body: typeof body === 'string' ? body : JSON.stringify(body),
+      headers: { 'content-type': 'application/json' },
+    }),
+  })
+  const text = await response.text()
+  return { status: response.status, text, json: JSON.parse(text), headers: response.headers }
+}
+
+const user = { password: PASSWORD }
+
+/** Who may do it, by the status of each: anonymous, another user, alice herself, a server admin. */
+const ACTS: [method: string, path: string, body: unknown, statuses: number[]][] = [
+  ['GET', '/users', undefined, [401, 403, 403, 200]],
+  ['GET', '/users/alice', undefined, [401, 403, 200, 200]],
+  ['PUT', '/users/new', user, [401, 403, 403, 200]],
+  ['PATCH', '/users/alice', user, [401, 403, 200, 200]],
+  ['PATCH', '/users/alice', { isAdmin: false }, [401, 403, 403, 200]],
+  ['PATCH', '/users/alice', { ...user, disabled: false }, [401, 403, 403, 200]],
+  ['DELETE', '/users/new', undefined, [401, 403, 403, 200]],
+  ['GET', '/robots', undefined, [401, 200, 200, 200]],
+  ['PUT', '/robots/alice%2Bone', undefined, [401, 403, 200, 409]],
+  ['PATCH', '/robots/alice%2Bone', { disabled: false }, [401, 403, 200, 200]],
+  ['GET', '/accounts/alice%2Bone/tokens', undefined, [401, 403, 200, 200]],
+  ['POST', '/accounts/alice%2Bone/tokens', { name: 'x' }, [401, 403, 200, 200]],
+  ['DELETE', '/accounts/alice%2Bone/tokens/none', undefined, [401, 403, 404, 404]],
+  ['DELETE', '/robots/alice%2Bone', undefined, [401, 403, 200, 404]],
+  ['POST', '/accounts/alice/tokens', { name: 'x' }, [401, 403, 200, 200]],
+  ['GET', '/groups', undefined, [401, 403, 403, 200]],
+  ['PUT', '/groups/team', undefined, [401, 403, 403, 200]],
+  ['PATCH', '/groups/team', { add: ['alice'] }, [401, 403, 403, 200]],
+  ['GET', '/groups/team', undefined, [401, 403, 403, 200]],
+  ['DELETE', '/groups/team', undefined, [401, 403, 403, 200]],
+  ['GET', '/grants', undefined, [401, 200, 200, 200]],
+  ['PUT', '/grants', { subject: 'bob', pattern: 'alice/app', role: 'reader' }, [401, 403, 200, 200]],
+  ['PUT', '/grants', { subject: 'bob', pattern: '**', role: 'reader' }, [401, 403, 403, 200]],
+  ['PUT', '/grants', { subject: 'bob', pattern: '*/alice', role: 'reader' }, [401, 403, 403, 200]],
+  ['DELETE', '/grants?subject=bob&pattern=alice/app', undefined, [401, 403, 200, 404]],
+  ['DELETE', '/grants?subject=bob&pattern=**', undefined, [401, 403, 403, 200]],
+  ['GET', '/signing-keys', undefined, [401, 403, 403, 200]],
+  ['POST', '/signing-keys', undefined, [401, 403, 403, 200]],
+  ['GET', '/audit', undefined, [401, 403, 403, 200]],
+]
+
+describe.each(ACTS)('%s %s %j', (method, path, body, statuses) => {
+  const askers = [undefined, basic('bob'), basic('alice'), basic('admin')]
+  test.each(askers.map((asker, at) => [asker, statuses[at] ?? 0] as const))(
+    '%s: %d',
+    async (asker, status) => {
+      const answer = await ask(asker, method, path, body)
+      expect([answer.status, answer.status === status ? '' : answer.text]).toEqual([status, ''])
+      expect(answer.headers.get('x-request-id')).toMatch(/^[\w-]{8,}$/)
+      expect(answer.headers.get('www-authenticate')).toBe(
+        status === 401 ? 'Basic realm="cay", charset="UTF-8"' : null,
+      )
+      if (status >= 400) expect(Object.keys(answer.json)).toEqual(['errors'])
+    },
+  )
+})
+
+test.each([
+  ['PUT', '/users/UPPER', user, 400, 'params name'],
+  ['PUT', '/users/a', { password: 'short' }, 400, 'body password'],
+  ['PUT', '/users/a', { password: 'x'.repeat(73) }, 400, 'body password'],
+  ['PUT', '/users/a', {}, 400, 'at least 8 characters'],
+  ['PUT', '/users/a', { passwordHash: '{SHA}x' }, 400, 'SHA-1'],
+  ['PUT', '/users/a', '{', 400, 'not application/json'],
+  ['PUT', '/users/anonymous', user, 400, 'word of grants'],
+  ['PUT', '/users/authenticated', user, 400, 'word of grants'],
+  ['PUT', '/users/alice', user, 409, 'taken'],
+  ['PUT', '/robots/nobody%2Bci', undefined, 404, 'no user'],
+  ['PUT', '/robots/alice', undefined, 400, 'params name'],
+  ['PATCH', '/users/nobody', { disabled: true }, 404, 'no user'],
+  ['PATCH', '/groups/none', { add: ['alice'] }, 404, 'no group'],
+  ['PUT', '/grants', { subject: 'nobody', pattern: '**', role: 'reader' }, 404, 'no account'],
+  ['PUT', '/grants', { subject: 'group:none', pattern: '**', role: 'reader' }, 404, 'no group'],
+  ['PUT', '/grants', { subject: 'alice', pattern: '**/**', role: 'reader' }, 400, 'pattern'],
+  ['PUT', '/grants', { subject: 'alice', pattern: '**', role: 'owner' }, 400, 'body role'],
+  ['PUT', '/grants', { subject: 'alice', pattern: '**' }, 400, 'body role'],
+  ['POST', '/accounts/alice/tokens', { name: 'x', expiresInDays: 0 }, 400, 'body expiresInDays'],
+  [
+    'POST',
+    '/accounts/alice/tokens',
+    { name: 'x', scope: [{ pattern: 'A', role: 'reader' }] },
+    400,
+    'pattern',
+  ],
+  ['PATCH', '/users/admin', { isAdmin: false }, 409, 'no server admin'],
+  ['PATCH', '/users/admin', { disabled: true }, 409, 'no server admin'],
+  ['DELETE', '/users/admin', undefined, 409, 'no server admin'],
+  ['GET', '/nothing', undefined, 404, 'no such page'],
+] as const)('%s %s %j is %d: %s', async (method, path, body, status, message) => {
+  const answer = await ask(basic('admin'), method, path, body)
+  expect([answer.status, answer.json.errors[0].message]).toEqual([status, expect.stringContaining(message)])
+  expect(answer.text).not.toMatch(/src\/|\.ts|found|xxxx/)
+})
+
+test('a body of another type is 415, so that no page of another site can send one', async () => {
+  for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x']) {
+    const headers = { authorization: basic('admin'), 'content-type': type }
+    const init = { method: 'PUT', headers, body: JSON.stringify(user) }
+    expect((await server.fetch('/api/v1/users/forged', init)).status).toBe(415)
+  }
+})
+
+test('a credential that is narrowed is none for accounts', async () => {
+  const scope = [{ pattern: '**', role: 'admin' }]
+  const { secret } = await server.addToken('admin', { scope })
+  expect((await ask(bearer(secret), 'GET', '/users')).status).toBe(403)
+  const token = await server.tokenFor(basic('admin'), 'repository:a:pull')
+  expect((await ask(bearer(token), 'GET', '/users')).status).toBe(403)
+  const whole = await server.addToken('admin')
+  expect((await ask(bearer(whole.secret), 'GET', '/users')).status).toBe(200)
+})
+
+test("an admin's robot is no admin", async () => {
+  await server.admin('PUT', '/robots/admin%2Bci')
+  const robot = basic('admin+ci', (await server.addToken('admin+ci')).secret)
+  expect((await ask(robot, 'GET', '/users')).status).toBe(403)
+  expect((await ask(robot, 'PATCH', '/users/admin', user)).status).toBe(403)
+})
+
+test('users see and grant what is in their own namespace', async () => {
+  await server.grant('alice', 'bob/app', 'reader')
+  await server.admin('PUT', '/robots/bob%2Bci')
+  const grant = { subject: 'authenticated', pattern: 'alice/shared/**', role: 'writer' }
+  expect((await ask(basic('alice'), 'PUT', '/grants', grant)).status).toBe(200)
+  expect((await ask(basic('alice'), 'GET', '/grants')).json.items).toMatchObject([grant])
+  expect((await ask(basic('alice'), 'GET', '/robots')).json.items).toEqual([])
+  expect((await ask(basic('bob'), 'GET', '/robots')).json.items).toMatchObject([{ name: 'bob+ci' }])
+  const push = await server.as(basic('bob')).fetch('/v2/alice/shared/x/blobs/uploads/', { method: 'POST' })
+  expect(push.status).toBe(202)
+})
+
+test('lists come in pages', async () => {
+  for (let at = 0; at < 101; at++) await server.admin('PUT', `/groups/g${String(at).padStart(3, '0')}`)
+  const first = await server.admin<{ items: string[]; next: string }>('GET', '/groups?last=g')
+  expect([first.items.length, first.next]).toEqual([100, 'g099'])
+  expect(await server.admin('GET', '/groups?last=g099')).toEqual({ items: ['g100'] })
+})
+
+test('a token is shown once, and says when it was last used', async () => {
+  const { id, secret } = await server.addToken('bob', { name: 'laptop', expiresInDays: 2 })
+  await server.as(basic('bob', secret)).fetch('/v2/')
+  const { text, json } = await ask(basic('bob'), 'GET', '/accounts/bob/tokens')
+  expect(text).not.toContain(secret)
+  expect(json.items).toContainEqual({
+    ...{ id, name: 'laptop' },
+    createdAt: new Date(clock).toISOString(),
+    expiresAt: new Date(clock + 2 * 86_400_000).toISOString(),
+  })
+  clock += 2 * 86_400_000
+  expect((await server.as(basic('bob', secret)).fetch('/v2/')).status).toBe(401)
+})
+
+test('the trail says who did what, from where, with which credential, and what was refused', async () => {
+  const { id, secret } = await server.addToken('admin')
+  expect((await ask(bearer(secret), 'PUT', '/groups/audited')).status).toBe(200)
+  expect((await ask(basic('alice'), 'DELETE', '/groups/audited')).status).toBe(403)
+  const { text, json } = await ask(basic('admin'), 'GET', '/audit')
+  const [refused, added] = json.items
+  expect(added).toMatchObject({ action: 'group.add', target: 'audited', account: 'admin', credential: id })
+  expect(added.address).toBe('127.0.0.1')
+  expect(refused).toMatchObject({
+    action: 'refused',
+    target: 'DELETE /api/v1/groups/audited',
+    account: 'alice',
+  })
+  expect(text).not.toContain(secret)
+  expect(text).not.toMatch(/argon2|correct-horse/)
+})
+
+test('the first password waits in a file until it is changed', async () => {
+  await using first = await startInProcess({ settings: { access: 'accounts' } })
+  const path = join(first.data, 'initial-admin-password')
+  const password = (await Bun.file(path).text()).trim()
+  expect(password).toMatch(/^[a-z2-9]{20}$/)
+  expect(((await Bun.file(path).stat()).mode & 0o777).toString(8)).toBe('600')
+  expect(JSON.stringify(first.log())).not.toContain(password)
+  const headers = { authorization: basic('admin', password), 'content-type': 'application/json' }
+  const change = { method: 'PATCH', headers, body: JSON.stringify({ password: 'another-horse' }) }
+  expect((await first.fetch('/api/v1/users/admin', change)).status).toBe(200)
+  expect(existsSync(path)).toBe(false)
+})
+
+test('with open access nobody is asked who they are, and accounts are managed by credentials only', async () => {
+  await using open = await startInProcess()
+  expect((await open.fetch('/v2/')).status).toBe(200)
+  expect((await open.fetch('/api/v1/users')).status).toBe(401)
+  expect(existsSync(join(open.data, 'initial-admin-password'))).toBe(false)
+})

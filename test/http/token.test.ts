@@ -1,0 +1,178 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { type AccountsServer, basic, bearer, startWithAccounts } from '../support/accounts.ts'
+
+interface Answer {
+  token: string
+  access_token: string
+  expires_in: number
+  issued_at: string
+  scope: string
+  refresh_token?: string
+}
+
+let clock = Date.UTC(2026, 0, 1)
+let server: AccountsServer
+beforeAll(async () => {
+  server = await startWithAccounts({ now: () => clock, settings: { 'trusted-proxies': '127.0.0.1' } })
+  await server.addUser('alice')
+}, 60_000)
+afterAll(() => server.stop())
+
+const get = async (query: string, authorization?: string) =>
+  await server.as(authorization).fetch(`/token${query}`)
+const post = async (form: Record<string, string>) =>
+  await server.fetch('/token', { method: 'POST', body: new URLSearchParams(form) })
+
+describe('GET /token', () => {
+  test('gives what was asked for, as far as the account may', async () => {
+    const scopes = ['alice/app:pull,push', 'alice/b:pull bob/c:pull'].map((one) => `scope=repository:${one}`)
+    const query = `?service=any&account=alice&client_id=docker&${scopes.join('&').replace(' bob', ' repository:bob')}`
+    const response = await get(query, basic('alice'))
+    expect(response.status).toBe(200)
+    const answer = (await response.json()) as Answer
+    expect(answer).toMatchObject({
+      access_token: answer.token,
+      expires_in: 300,
+      issued_at: '2026-01-01T00:00:00.000Z',
+      scope: 'repository:alice/app:pull,push repository:alice/b:pull repository:bob/c:',
+    })
+    expect(answer.refresh_token).toBeUndefined()
+  })
+
+  test.each(['', '?scope=', '?scope=nonsense'])(
+    '%j is a token for the base, for docker login',
+    async (query) => {
+      const { token } = (await (await get(query, basic('alice'))).json()) as Answer
+      expect((await server.as(bearer(token)).fetch('/v2/')).status).toBe(200)
+    },
+  )
+
+  test('anonymous has one, too, for what is public', async () => {
+    await server.grant('anonymous', 'alice/public', 'reader')
+    const token = await server.tokenFor(undefined, 'repository:alice/public:pull,push')
+    expect((await server.as(bearer(token)).fetch('/v2/alice/public/tags/list')).status).toBe(404)
+    const push = await server.as(bearer(token)).fetch('/v2/alice/public/blobs/uploads/', { method: 'POST' })
+    expect(push.status).toBe(401)
+  })
+
+  test.each([
+    ['a wrong password', basic('alice', 'wrong-password')],
+    ['nobody', basic('zoe')],
+    ['no scheme', 'alice'],
+    ['another scheme', 'Digest username=alice'],
+    ['Basic without a colon', `Basic ${Buffer.from('alice').toString('base64')}`],
+  ])('%s is 401, with no challenge that clients would follow', async (_, authorization) => {
+    const response = await get('', authorization)
+    expect(response.status).toBe(401)
+    expect(response.headers.get('www-authenticate')).toBe(null)
+    expect(((await response.json()) as { errors: object[] }).errors).toMatchObject([{ code: 'UNAUTHORIZED' }])
+  })
+
+  test('a token gives no further token: it ends when it says', async () => {
+    const token = await server.tokenFor(basic('alice'), 'repository:alice/app:pull')
+    expect((await get('?scope=repository:alice/app:push', bearer(token))).status).toBe(401)
+  })
+
+  test('who has a token as password gets no refresh token, whoever has the password does', async () => {
+    const { secret } = await server.addToken('alice')
+    for (const [password, given] of [
+      [secret, false],
+      [undefined, true],
+    ] as const) {
+      const answer = (await (await get('?offline_token=true', basic('alice', password))).json()) as Answer
+      expect(answer.refresh_token !== undefined).toBe(given)
+    }
+  })
+})
+
+describe('POST /token', () => {
+  const password = { grant_type: 'password', username: 'alice', password: 'correct-horse' }
+
+  test('takes a password, and then the refresh token that it gave', async () => {
+    const first = await post({ ...password, access_type: 'offline', scope: 'repository:alice/a:pull' })
+    expect(first.status).toBe(200)
+    const { refresh_token = '' } = (await first.json()) as Answer
+    const form = {
+      grant_type: 'refresh_token',
+      refresh_token,
+      scope: 'repository:alice/a:push repository:b:pull',
+    }
+    const second = (await (await post(form)).json()) as Answer
+    expect(second).toMatchObject({ scope: 'repository:alice/a:push repository:b:', expires_in: 300 })
+    const asker = server.as(bearer(second.access_token))
+    expect((await asker.fetch('/v2/alice/a/blobs/uploads/', { method: 'POST' })).status).toBe(202)
+  })
+
+  test('a refresh token is good for nothing else, and not for ever', async () => {
+    const { refresh_token = '' } = (await (
+      await post({ ...password, access_type: 'offline' })
+    ).json()) as Answer
+    for (const authorization of [bearer(refresh_token), basic('alice', refresh_token)]) {
+      expect((await server.as(authorization).fetch('/v2/')).status).toBe(401)
+    }
+    clock += 91 * 86_400_000
+    expect((await post({ grant_type: 'refresh_token', refresh_token })).status).toBe(401)
+  })
+
+  test.each<[Record<string, string>, number]>([
+    [{}, 400],
+    [{ grant_type: 'client_credentials' }, 400],
+    [{ grant_type: 'password' }, 401],
+    [{ grant_type: 'refresh_token' }, 401],
+    [{ grant_type: 'refresh_token', refresh_token: 'cay_other' }, 401],
+    [{ ...password, password: 'wrong-password' }, 401],
+  ])('%j is %d', async (form, status) => {
+    const response = await post(form)
+    expect(response.status).toBe(status)
+    const text = await response.text()
+    expect(text).not.toContain('wrong-password')
+    expect(Object.keys(JSON.parse(text))).toEqual(['errors'])
+  })
+
+  test('takes a form only, of 64 KiB at most', async () => {
+    const send = async (type: string, body: string) =>
+      (await server.fetch('/token', { method: 'POST', body, headers: { 'content-type': type } })).status
+    expect(await send('application/json', JSON.stringify(password))).toBe(415)
+    expect(await send('application/x-www-form-urlencoded', `x=${'y'.repeat(65_536)}`)).toBe(413)
+  })
+})
+
+test('a guesser has to wait, and the account is free again after', async () => {
+  await server.addUser('victim')
+  const guess = async (from: string, password?: string) => {
+    const headers = { authorization: basic('victim', password), 'x-forwarded-for': from }
+    return await server.fetch('/v2/', { headers })
+  }
+  for (let count = 0; count < 6; count++) {
+    expect((await guess(`198.51.100.${count}`, `guess-number-${count}`)).status).toBe(401)
+  }
+  const refused = await guess('198.51.100.99')
+  expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, '2'])
+  expect(((await refused.json()) as { errors: object[] }).errors).toMatchObject([{ code: 'TOOMANYREQUESTS' }])
+  clock += 2000
+  expect((await guess('198.51.100.99')).status).toBe(200)
+  const { items } = await server.admin<{ items: { action: string; target: string }[] }>('GET', '/audit')
+  const noted = items.filter(({ action }) => action === 'password.guessed-at')
+  expect(noted).toMatchObject([{ target: 'victim', address: '198.51.100.5' }])
+})
+
+test('many requests at once with one right password are one try', async () => {
+  await server.addUser('busy')
+  const all = Array.from({ length: 20 }, () => server.as(basic('busy')).fetch('/v2/'))
+  expect((await Promise.all(all)).map(({ status }) => status)).toEqual(all.map(() => 200))
+})
+
+test('a new key signs at once; tokens of the old one stay good', async () => {
+  const old = await server.tokenFor(basic('alice'), 'repository:alice/app:pull')
+  const { id } = await server.admin<{ id: string }>('POST', '/signing-keys')
+  const fresh = await server.tokenFor(basic('alice'), 'repository:alice/app:pull')
+  expect(JSON.parse(Buffer.from(fresh.split('.')[0] ?? '', 'base64url').toString()).kid).toBe(id)
+  for (const token of [old, fresh]) {
+    expect((await server.as(bearer(token)).fetch('/v2/alice/app/tags/list')).status).toBe(404)
+  }
+})
+
+test('no secret is in the log', () => {
+  const text = JSON.stringify(server.log())
+  expect(text).not.toMatch(/correct-horse|wrong-password|guess-number|cay_|eyJ|Basic /)
+})
