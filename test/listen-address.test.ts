@@ -69,7 +69,7 @@ test.each([
   ['127.0.0.1:5000', 'accounts', true, undefined],
   ['127.0.0.1:5000,0.0.0.0:5000', 'open', false, 'access is open'],
   ['0.0.0.0:5000', 'open', true, 'access is open'],
-  ['0.0.0.0:5000', 'accounts', false, 'unencrypted'],
+  ['0.0.0.0:5000', 'accounts', false, '--tls auto'],
   ['127.0.0.1:5000,registry.example:443', 'accounts', true, undefined],
 ] as const)('%s with access = %s, a choice of TLS: %p', (listen, access, hasTlsChoice, why) => {
   const refusal = refuseToListen(listen.split(',').map(parseListenAddress), { access, hasTlsChoice })

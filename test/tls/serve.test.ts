@@ -9,7 +9,7 @@ import { digestOf, randomBlob } from '../support/content.ts'
 import { openssl } from '../support/openssl.ts'
 import { pushBlob } from '../support/push.ts'
 import { runCay } from '../support/run-cay.ts'
-import { SERVERS, startExecutable, type TestServer } from '../support/server.ts'
+import { SERVERS, startExecutable, startInProcess, type TestServer } from '../support/server.ts'
 
 beforeAll(async () => {
   await build()
@@ -110,12 +110,30 @@ describe('cay serve with TLS', () => {
     ])
   })
 
-  test('beyond loopback is refused with it, too', async () => {
+  test('beyond loopback is refused with open access, and without a choice of TLS', async () => {
     await using folder = await temporaryFolder('serve')
-    const { code, errors } = await runCay([
-      ...['serve', '--listen', '0.0.0.0:0', '--tls', 'auto', '--data', folder.path],
-    ])
-    expect([code, errors]).toEqual([1, expect.stringContaining('loopback only')])
+    const serve = ['serve', '--listen', '0.0.0.0:0', '--data', folder.path]
+    for (const options of [['--tls', 'auto', '--access', 'open'], ['--access', 'open'], []]) {
+      const { code, errors } = await runCay([...serve, ...options])
+      expect([code, errors]).toEqual([1, expect.stringContaining('loopback only')])
+    }
+    const { errors } = await runCay(serve)
+    for (const choice of ['--tls auto', '--tls cert.pem,key.pem', '--tls off'])
+      expect(errors).toContain(choice)
+  })
+
+  test('beyond loopback is allowed with accounts and a choice of TLS', async () => {
+    for (const tls of ['auto', 'off']) {
+      const settings = { listen: '0.0.0.0:0', access: 'accounts', tls }
+      await using server = await startInProcess({ settings })
+      const scheme = tls === 'auto' ? 'https' : 'http'
+      const url = `${scheme}://127.0.0.1:${server.url.split(':').at(-1)}/v2/`
+      const response = await fetch(url, { tls: { rejectUnauthorized: false } })
+      expect([response.status, response.headers.get('www-authenticate')]).toEqual([
+        401,
+        expect.stringContaining(`Bearer realm="${scheme}://127.0.0.1:`),
+      ])
+    }
   })
 
   test('health trusts the authority of the data folder, and no other', async () => {
