@@ -1,4 +1,5 @@
 import type { Metadata } from '../metadata/metadata.ts'
+import type { RegistryError } from '../oci/error.ts'
 import type { Passwords } from './passwords.ts'
 import { newPassword } from './secrets.ts'
 
@@ -21,7 +22,9 @@ export async function makeFirstAdmin(
 ): Promise<void> {
   if (metadata.accounts.list('user', '', 1).length > 0) return
   const password = preset ?? newPassword()
-  const passwordHash = await passwords.hashNew(password)
+  const passwordHash = await passwords.hashNew(password).catch((error: RegistryError) => {
+    throw new Error(`the password of CAY_ADMIN_PASSWORD is refused: ${error.entries[0]?.message}`)
+  })
   if (preset === undefined) tell(password)
   const account = { name: FIRST_ADMIN, kind: 'user', owner: undefined, passwordHash, isAdmin: true } as const
   await metadata.write('addAccount', { ...account, caller: SERVER, at: now })

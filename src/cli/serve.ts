@@ -10,10 +10,12 @@ export async function serve({ config, warnings }: LoadedConfig): Promise<number>
   const app = await openApp(config, log, adminPassword(process.env))
   const { authority } = app
   const tls = authority && { authority: authority.path, sha256: authority.fingerprint }
+  // Before anybody can know that it listens, and end it.
+  const ended = signal()
   for (const address of app.addresses) {
     log.info({ address, ...tls, data: config.data, version }, 'listening')
   }
-  const ending = await Promise.race([signal(), app.failed])
+  const ending = await Promise.race([ended, app.failed])
   if (ending instanceof Error) {
     log.fatal({ cause: ending }, 'cannot go on')
     return 1

@@ -149,6 +149,19 @@ test.each(['CAY_ADMIN_PASSWORD', 'CAY_ADMIN_PASSWORD_FILE'])(
   },
 )
 
+test('a preset password that is too short is refused, and no account is made', async () => {
+  await using folder = await temporaryFolder('preset')
+  const { code, errors } = await runCay(['serve', '--listen', '127.0.0.1:0', '--data', folder.path], {
+    CAY_ADMIN_PASSWORD: 'short',
+  })
+  expect([code, errors]).toEqual([
+    1,
+    expect.stringMatching(
+      /^cay: the password of CAY_ADMIN_PASSWORD is refused: .* at least 8 characters.*\n$/,
+    ),
+  ])
+})
+
 test('lines of an htpasswd file', () => {
   expect(parseHtpasswd('\n# a\r\nalice:$2y$05$x\r\nbob:$2y$05$y \n')).toEqual([
     { name: 'alice', passwordHash: '$2y$05$x' },
