@@ -35,6 +35,7 @@ const scalarConfig = {
   theme: 'default',
   customCss: '',
   favicon: 'data:,',
+  defaultOpenAllTags: true,
   withDefaultFonts: false,
   telemetry: false,
   hideClientButton: true,
