@@ -1,11 +1,12 @@
-import { and, asc, eq, gt, isNull, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, sql } from 'drizzle-orm'
 import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import type { Caller } from './caller.ts'
 import type { Db } from './database.ts'
 import { eventWrites } from './events.ts'
-import { repository, tag } from './schema.ts'
+import { repositoryReads } from './repositories.ts'
+import { tag } from './schema.ts'
 
 /** What a conditional push or delete expects of a tag (RFC 9110, 13.1): digests, or `*` for any. */
 export interface Precondition {
@@ -24,17 +25,13 @@ export function tagReads(db: Db) {
     .orderBy(asc(tag.name))
     .limit(sql.placeholder('limit'))
     .prepare()
-  const byName = db
-    .select({ id: repository.id })
-    .from(repository)
-    .where(and(eq(repository.name, sql.placeholder('name')), isNull(repository.deletedAt)))
-    .prepare()
+  const { find } = repositoryReads(db)
   return {
     /** At most `limit` tags after `last`, in byte order; undefined when there is no such repository. */
     list(name: RepositoryName, last: string, limit: number): Tag[] | undefined {
-      const found = byName.get({ name })
-      if (found === undefined) return undefined
-      return page.all({ repositoryId: found.id, last, limit }).map((row) => row.name as Tag)
+      const repositoryId = find(name)
+      if (repositoryId === undefined) return undefined
+      return page.all({ repositoryId, last, limit }).map((row) => row.name as Tag)
     },
   }
 }

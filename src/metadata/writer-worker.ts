@@ -24,8 +24,13 @@ class WriterThread {
 
   constructor(path: string, now: number) {
     this.db = openForWriting(path)
-    migrate(this.db, path, now)
-    this.operations = operations(this.db)
+    try {
+      migrate(this.db, path, now)
+      this.operations = operations(this.db)
+    } catch (error) {
+      this.db.$client.close()
+      throw error
+    }
   }
 
   push(call: Call): void {

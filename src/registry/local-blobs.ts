@@ -1,5 +1,5 @@
 import { registryError } from '../oci/error.ts'
-import type { LocalOptions } from './local-registry.ts'
+import type { LocalOptions } from './local-options.ts'
 import type { ReadCache } from './read-cache.ts'
 import type { Blobs } from './registry.ts'
 import { unknownIn } from './unknown.ts'

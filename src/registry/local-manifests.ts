@@ -2,7 +2,7 @@ import { algorithmOf, type Digest, type DigestAlgorithm, digestFromHex } from '.
 import { registryError } from '../oci/error.ts'
 import { type ManifestReference, parseManifest } from '../oci/manifest.ts'
 import { formatReference, type Reference, type RepositoryName } from '../oci/reference.ts'
-import type { LocalOptions, Sparse } from './local-registry.ts'
+import type { LocalOptions, Sparse } from './local-options.ts'
 import type { ReadCache } from './read-cache.ts'
 import type { Manifests } from './registry.ts'
 import { unknownIn } from './unknown.ts'

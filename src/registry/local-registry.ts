@@ -1,29 +1,11 @@
-import type { Metadata } from '../metadata/metadata.ts'
-import type { BlobStore, UploadStore } from '../storage/blob-store.ts'
-import type { Access } from './access.ts'
 import { localBlobs } from './local-blobs.ts'
 import { localManifests } from './local-manifests.ts'
+import type { LocalOptions } from './local-options.ts'
 import { localReferrers } from './local-referrers.ts'
 import { localUploads } from './local-uploads.ts'
 import { ReadCache } from './read-cache.ts'
 import type { Listing, Page, Registry, Uploads } from './registry.ts'
 import { unknownRepository } from './unknown.ts'
-
-export interface LocalOptions {
-  metadata: Metadata
-  blobs: BlobStore
-  uploads: UploadStore
-  access: Access
-  /** Milliseconds since 1970. */
-  now: () => number
-  /** Which absent content a manifest may name. */
-  sparse: Sparse
-  /** Memory for manifests that are pulled again. */
-  cacheBytesMax: number
-}
-
-/** `none`; `index`: children of an index; `all`: layers and configs too. */
-export type Sparse = 'none' | 'index' | 'all'
 
 /** A registry whose content is in this data folder. */
 export function localRegistry(options: LocalOptions): Registry & { uploads: Uploads } {

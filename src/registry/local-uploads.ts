@@ -3,7 +3,7 @@ import { algorithmOf, type Digest } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Upload, UploadBody } from '../storage/blob-store.ts'
-import type { LocalOptions } from './local-registry.ts'
+import type { LocalOptions } from './local-options.ts'
 import type { Uploads } from './registry.ts'
 
 /** The uploads of this data folder. */

@@ -1,0 +1,20 @@
+import type { Metadata } from '../metadata/metadata.ts'
+import type { BlobStore, UploadStore } from '../storage/blob-store.ts'
+import type { Access } from './access.ts'
+
+/** What a local registry is made of. */
+export interface LocalOptions {
+  metadata: Metadata
+  blobs: BlobStore
+  uploads: UploadStore
+  access: Access
+  /** Milliseconds since 1970. */
+  now: () => number
+  /** Which absent content a manifest may name. */
+  sparse: Sparse
+  /** Memory for manifests that are pulled again. */
+  cacheBytesMax: number
+}
+
+/** `none`; `index`: children of an index; `all`: layers and configs too. */
+export type Sparse = 'none' | 'index' | 'all'
