@@ -37,6 +37,7 @@ export class Writer {
   private readonly options: WriterOptions
   private readonly waiting = new Map<number, Waiting>()
   private readonly closed = Promise.withResolvers<void>()
+  private readonly ended = Promise.withResolvers<void>()
   private nextId = 1
   private failed: Error | undefined
   private closing = false
@@ -45,7 +46,10 @@ export class Writer {
     this.worker = worker
     this.options = options
     worker.addEventListener('error', (event) => this.fail(new Error(`the writer failed: ${event.message}`)))
-    worker.addEventListener('close', () => this.fail(new Error('the writer has stopped')))
+    worker.addEventListener('close', () => {
+      this.fail(new Error('the writer has stopped'))
+      this.ended.resolve()
+    })
   }
 
   /**
@@ -60,7 +64,12 @@ export class Writer {
     const opened = Promise.withResolvers<Writer>()
     writer.waiting.set(0, { resolve: () => {}, reject: opened.reject })
     worker.onmessage = ({ data }: MessageEvent<FromWriter>) => {
-      if ('failed' in data) return opened.reject(new Error(data.failed))
+      if ('failed' in data) {
+        writer.closing = true
+        worker.terminate()
+        opened.reject(new Error(data.failed))
+        return
+      }
       if (!('opened' in data)) return
       writer.waiting.delete(0)
       worker.onmessage = (event: MessageEvent<FromWriter>) => writer.receive(event.data)
@@ -97,6 +106,7 @@ export class Writer {
       await this.closed.promise
     }
     this.worker.terminate()
+    await this.ended.promise
   }
 
   private post(message: ToWriter, moved: ArrayBuffer[] = []): void {
