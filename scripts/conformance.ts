@@ -1,5 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { startBasicProxy } from './basic-proxy.ts'
+import { whileTrusting } from './host-trust.ts'
 import { startServer } from './server.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 import { bringTools } from './toolchain.ts'
@@ -15,6 +17,8 @@ interface Configuration {
   settings: Record<string, string>
   /** With accounts, the suite signs in as the first one, and asks for tokens as it is challenged to. */
   access: 'accounts' | 'open'
+  /** Over TLS, with an authority that this host trusts meanwhile; or each request signed in by Basic on its way. */
+  through?: 'TLS' | 'Basic'
   /** How many cases the suite has, so that none goes missing unseen. */
   caseCount: number
   /** Cases that the suite itself leaves out in this version: all others must pass, and these must be left out. */
@@ -69,6 +73,21 @@ const withAccounts = open.map(
   }),
 )
 
+/** The tokens once more over TLS. */
+const overTls = withAccounts.map(
+  (one): Configuration => ({ ...one, name: `${one.name}, over TLS`, through: 'TLS' }),
+)
+
+/** The suite has no credentials here: it would never send them by Basic, as the server asks for tokens. */
+const byBasic = withAccounts.map(
+  (one, index): Configuration => ({
+    ...one,
+    name: `${one.name}, by Basic`,
+    env: open[index]?.env ?? {},
+    through: 'Basic',
+  }),
+)
+
 /** A case of the suite, from its junit.xml. */
 interface Case {
   name: string
@@ -78,15 +97,18 @@ interface Case {
 
 /**
  * `conformance [--address host:port]`: runs the OCI conformance suite, in two versions of the specification, against
- * the executable, without accounts and with them, or against a registry that runs already. Whatever is not passed fails it, but for what the suite
- * itself leaves out.
+ * the executable, without accounts and with them (by tokens, by tokens over TLS, by Basic), or against a registry that
+ * runs already. Whatever is not passed fails it, but for what the suite itself leaves out. For TLS it must be root on a
+ * Debian host, which trusts the executable's authority meanwhile.
  */
 export async function run(args: string[]): Promise<void> {
   const { conformance } = await bringTools(['conformance'])
   if (!conformance) throw new Error('no conformance suite')
   let passed = 0
   let failed = 0
-  const configurations = args.includes('--address') ? open : [...open, ...withAccounts]
+  const configurations = args.includes('--address')
+    ? open
+    : [...open, ...withAccounts, ...byBasic, ...overTls]
   for (const configuration of configurations) {
     const problems = await runConfiguration(conformance, configuration, args)
     passed += problems.passed
@@ -101,17 +123,31 @@ export async function run(args: string[]): Promise<void> {
 }
 
 async function runConfiguration(executable: string, configuration: Configuration, args: string[]) {
+  if (args.includes('--address'))
+    return runSuite(executable, configuration, args[args.indexOf('--address') + 1] ?? '')
+  await using folder = await temporaryFolder('conformance-data')
+  const data = join(folder.path, 'data')
+  const { settings, access, through } = configuration
+  const tls = through === 'TLS' ? ['--tls', 'auto'] : []
+  await using server = await startServer({ data, env: settings, access, args: tls })
+  const { address } = server
+  if (through === 'TLS')
+    return await whileTrusting({ data, registry: address }, () =>
+      runSuite(executable, configuration, address),
+    )
+  if (through !== 'Basic') return await runSuite(executable, configuration, address)
+  await using proxy = startBasicProxy(address, 'admin', password)
+  return await runSuite(executable, configuration, proxy.address)
+}
+
+async function runSuite(executable: string, configuration: Configuration, registry: string) {
   await using folder = await temporaryFolder('conformance')
-  const given = args[args.indexOf('--address') + 1]
-  await using server = args.includes('--address')
-    ? undefined
-    : await startServer({ env: configuration.settings, access: configuration.access })
   const child = Bun.spawn([executable], {
     cwd: folder.path,
     env: {
       ...configuration.env,
-      OCI_TLS: 'disabled',
-      OCI_REGISTRY: server?.address ?? given ?? '',
+      OCI_TLS: configuration.through === 'TLS' ? 'enabled' : 'disabled',
+      OCI_REGISTRY: registry,
       OCI_RESULTS_DIR: folder.path,
     },
     stdin: 'ignore',
