@@ -2,6 +2,8 @@ const commandSecondsMax = 300
 
 export interface CommandOptions {
   cwd?: string
+  /** Its standard input; nothing without it. */
+  input?: string
   /** The whole environment; without it, this process's own. */
   env?: Record<string, string | undefined>
   /** How long it may run, in seconds; then it is killed, and that is an error. */
@@ -21,7 +23,7 @@ export async function runCommand(command: string[], options: CommandOptions = {}
   const child = Bun.spawn(command, {
     cwd: options.cwd ?? process.cwd(),
     env: options.env ?? process.env,
-    stdin: 'ignore',
+    stdin: options.input === undefined ? 'ignore' : Buffer.from(options.input),
     stdout: 'pipe',
     stderr: 'pipe',
     timeout: (options.secondsMax ?? commandSecondsMax) * 1000,

@@ -1,11 +1,10 @@
-import { deepEqual } from 'node:assert/strict'
-import { readdir, readFile } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { build } from './build.ts'
 import { type CaseResult, type Client, printResult, runClient } from './clients/client.ts'
-import { distrusting, trusting } from './clients/over-tls.ts'
+import { distrusting, PASSWORD, trusting, USER } from './clients/over-tls.ts'
 import { runCommand } from './command.ts'
+import { whileTrusting } from './host-trust.ts'
 import { startServer } from './server.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 import { bringTools } from './toolchain.ts'
@@ -16,44 +15,36 @@ import { bringTools } from './toolchain.ts'
  */
 const ADDRESS = '198.18.0.1'
 
-/** What `cay trust` may change on this host. */
-const PLACES = [
-  '/etc/ssl/certs',
-  '/usr/local/share/ca-certificates',
-  '/etc/docker',
-  '/etc/containers',
-  '/etc/containerd',
-]
-
 /**
- * `tls-clients`: on a Debian host, as root, real clients push to the executable and pull from it over HTTPS, with no
- * flag that weakens it: none does before `cay trust --install`, each does after it, and `--uninstall` leaves the host
- * as it was.
+ * `tls-clients`: on a Debian host, as root, real clients sign in to the executable, push to it and pull from it over
+ * HTTPS, with no flag that weakens it: none does before `cay trust --install`, each does after it, where its user may,
+ * and `--uninstall` leaves the host as it was.
  */
 export async function run(): Promise<void> {
   const executable = process.env.CAY_EXECUTABLE ?? (await build())
   const { ip = '' } = await bringTools(['ip'])
   await using folder = await temporaryFolder('tls-clients')
   const data = join(folder.path, 'data')
-  await using server = await startServer({ data, args: ['--tls', 'auto', '--host', ADDRESS] })
+  await using server = await startServer({
+    data,
+    access: 'accounts',
+    args: ['--tls', 'auto', '--host', ADDRESS],
+    env: { CAY_ADMIN_PASSWORD: crypto.randomUUID() },
+  })
+  for (const [name, password] of [
+    [USER, PASSWORD],
+    ['bob', crypto.randomUUID()],
+  ] as const)
+    await runCommand([executable, 'user', 'add', '--data', data, name], { input: password })
   await runCommand([ip, 'address', 'add', `${ADDRESS}/32`, 'dev', 'lo'])
   const results: CaseResult[] = []
   try {
     await using relay = await startRelay(server.address)
-    const trust = (...args: string[]) =>
-      runCommand([executable, 'trust', '--data', data, '--registry', relay.address, ...args])
-    const inCase = (name: string, work: () => Promise<unknown>) => report('cay trust', name, work, results)
     await runClients(distrusting, relay.address, join(folder.path, 'before'), results)
-    const before = await snapshot()
-    try {
-      await inCase('--install', () => trust('--install'))
-      await runClients(trusting, relay.address, join(folder.path, 'after'), results)
-    } finally {
-      await inCase('--uninstall, which leaves the host as it was', async () => {
-        await trust('--uninstall')
-        deepEqual(await snapshot(), before)
-      })
-    }
+    const step = (name: string, work: () => Promise<unknown>) => report('cay trust', name, work, results)
+    await whileTrusting({ data, registry: relay.address, step }, () =>
+      runClients(trusting, relay.address, join(folder.path, 'after'), results),
+    )
   } finally {
     await runCommand([ip, 'address', 'del', `${ADDRESS}/32`, 'dev', 'lo'])
   }
@@ -107,22 +98,4 @@ async function startRelay(server: string): Promise<AsyncDisposable & { address: 
       relay.close()
     },
   }
-}
-
-/** Java's store is written anew each time, with the time in it: of this file only the names count. */
-const JAVA_STORE = '/etc/ssl/certs/java/cacerts'
-
-/** Each file in those places, by its path, and the hash of what is in it. */
-async function snapshot(): Promise<Record<string, string>> {
-  const found: Record<string, string> = {}
-  for (const place of PLACES) {
-    const entries = await readdir(place, { recursive: true, withFileTypes: true }).catch(() => [])
-    for (const entry of entries) {
-      const path = join(entry.parentPath, entry.name)
-      if (entry.isDirectory()) found[path] = 'folder'
-      else if (path === JAVA_STORE) found[path] = String((await readFile(path)).includes('cay-'))
-      else found[path] = Bun.hash(await readFile(path).catch(() => '')).toString(16)
-    }
-  }
-  return found
 }

@@ -23,6 +23,8 @@ export interface CaseContext {
    * @throws CommandError with all that it printed, when it fails.
    */
   run(...command: string[]): Promise<string>
+  /** The same with something on its standard input. */
+  runWithInput(input: string, ...command: string[]): Promise<string>
 }
 
 /** The result of a case. */
@@ -55,8 +57,9 @@ export async function runClient(
       const cwd = join(home, name.replaceAll(/\W+/g, '-'))
       await mkdir(cwd)
       const run = (...command: string[]) => runCommand(command, { cwd, env })
+      const runWithInput = (input: string, ...command: string[]) => runCommand(command, { cwd, env, input })
       const start = performance.now()
-      const error = await runCase({ registry, folder: cwd, run }).then(
+      const error = await runCase({ registry, folder: cwd, run, runWithInput }).then(
         () => undefined,
         (cause: unknown) => ({ cause }),
       )

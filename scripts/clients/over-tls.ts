@@ -11,17 +11,26 @@ import { oras } from './oras.ts'
 import { podman } from './podman.ts'
 import { skopeo } from './skopeo.ts'
 
+/** The user that the clients sign in as, and who may push to the repositories below this name only. */
+export const USER = 'alice'
+export const PASSWORD = crypto.randomUUID()
+
 /** One round of a client over HTTPS, without a flag that weakens it. */
 interface Round {
   client: Client
+  /** The command that signs in, but for the name, the password and the registry. */
+  login: string[]
   /** Makes what is pushed. */
   prepare(context: CaseContext): Promise<void>
-  push(context: CaseContext): Promise<void>
-  /** Pulls it, and compares. */
+  /** Pushes it to a repository below a user's name. */
+  push(context: CaseContext, owner: string): Promise<void>
+  /** Pulls it from USER's, and compares. */
   pull(context: CaseContext): Promise<void>
 }
 
 const unknownAuthority = /x509|unknown authority|certificate/
+const unauthenticated = /unauthorized|authentication required/i
+const denied = /403\W{1,2}Forbidden|\bdenied$/im
 
 const prepareLayout = async ({ folder }: CaseContext) =>
   writeLayout(join(folder, 'pushed'), await makeImage(), '1')
@@ -29,20 +38,23 @@ const prepareLayout = async ({ folder }: CaseContext) =>
 const rounds: Round[] = [
   {
     client: skopeo,
+    login: ['skopeo', 'login'],
     prepare: prepareLayout,
-    push: async ({ run, registry }) =>
-      void (await run('skopeo', 'copy', 'oci:pushed:1', `docker://${registry}/tls/skopeo:1`)),
+    push: async ({ run, registry }, owner) =>
+      void (await run('skopeo', 'copy', 'oci:pushed:1', `docker://${registry}/${owner}/skopeo:1`)),
     pull: async ({ run, registry }) => {
-      await run('skopeo', 'copy', `docker://${registry}/tls/skopeo:1`, 'oci:pulled:1')
+      await run('skopeo', 'copy', `docker://${registry}/${USER}/skopeo:1`, 'oci:pulled:1')
       await run('diff', '--recursive', 'pushed/blobs', 'pulled/blobs')
     },
   },
   {
     client: crane,
+    login: ['crane', 'auth', 'login'],
     prepare: prepareLayout,
-    push: async ({ run, registry }) => void (await run('crane', 'push', 'pushed', `${registry}/tls/crane:1`)),
+    push: async ({ run, registry }, owner) =>
+      void (await run('crane', 'push', 'pushed', `${registry}/${owner}/crane:1`)),
     pull: async ({ run, registry }) => {
-      await run('crane', 'pull', '--format', 'oci', `${registry}/tls/crane:1`, 'pulled')
+      await run('crane', 'pull', '--format', 'oci', `${registry}/${USER}/crane:1`, 'pulled')
       await run('diff', '--recursive', 'pushed/blobs', 'pulled/blobs')
     },
   },
@@ -50,10 +62,12 @@ const rounds: Round[] = [
   storing('docker', docker, '{{.Id}}'),
   {
     client: oras,
+    login: ['oras', 'login'],
     prepare: async ({ folder }) => void (await Bun.write(join(folder, 'file.bin'), randomBytes(1_000_000))),
-    push: async ({ run, registry }) => void (await run('oras', 'push', `${registry}/tls/oras:1`, 'file.bin')),
+    push: async ({ run, registry }, owner) =>
+      void (await run('oras', 'push', `${registry}/${owner}/oras:1`, 'file.bin')),
     pull: async ({ run, registry }) => {
-      await run('oras', 'pull', '--output', 'pulled', `${registry}/tls/oras:1`)
+      await run('oras', 'pull', '--output', 'pulled', `${registry}/${USER}/oras:1`)
       await run('cmp', 'file.bin', 'pulled/file.bin')
     },
   },
@@ -61,43 +75,65 @@ const rounds: Round[] = [
   chart(helm4),
 ]
 
-/** The clients before their host trusts the registry's authority: each refuses to push, because of its certificate. */
-export const distrusting: Client[] = rounds.map(({ client, prepare, push }) => ({
-  ...client,
+/** The clients before their host trusts the registry's authority: each refuses to send, because of its certificate. */
+export const distrusting: Client[] = rounds.map((round) => ({
+  ...round.client,
   cases: {
+    // crane only keeps the password, and asks nobody.
+    ...(round.client !== crane && {
+      'does not sign in to an authority that is not trusted': (context) =>
+        rejects(login(round, context), unknownAuthority),
+    }),
     'does not push to an authority that is not trusted': async (context) => {
-      await prepare(context)
-      await rejects(push(context), unknownAuthority)
+      await round.prepare(context)
+      await rejects(round.push(context, USER), unknownAuthority)
     },
   },
 }))
 
 /** The clients when their host trusts it. */
-export const trusting: Client[] = rounds.map(({ client, prepare, push, pull }) => ({
-  ...client,
+export const trusting: Client[] = rounds.map((round) => ({
+  ...round.client,
   cases: {
-    'push and pull over HTTPS': async (context) => {
-      await prepare(context)
-      await push(context)
-      await pull(context)
+    'does not push before it signs in': async (context) => {
+      await round.prepare(context)
+      await rejects(round.push(context, USER), unauthenticated)
+    },
+    'login, push and pull over HTTPS': async (context) => {
+      await login(round, context)
+      await round.prepare(context)
+      await round.push(context, USER)
+      await round.pull(context)
+    },
+    "does not push to another user's repository": async (context) => {
+      await round.prepare(context)
+      await rejects(round.push(context, 'bob'), denied)
     },
   },
 }))
 
+async function login({ login }: Round, { registry, runWithInput }: CaseContext): Promise<void> {
+  await runWithInput(PASSWORD, ...login, '--username', USER, '--password-stdin', registry)
+}
+
 /** A client that pushes from a storage of its own, whose images have ids. */
 function storing(program: string, client: Client, id: string): Round {
-  const name = (registry: string) => `${registry}/tls/${program}:1`
+  const name = (registry: string, owner = USER) => `${registry}/${owner}/${program}:1`
   const idOf = async ({ run, registry }: CaseContext) =>
     (await run(program, 'image', 'inspect', '--format', id, name(registry))).trim().replace('sha256:', '')
   return {
     client,
+    login: [program, 'login'],
     async prepare({ run, folder, registry }) {
       const image = await makeImage()
       await writeDockerArchive(join(folder, 'pushed.tar'), image, name(registry))
       await Bun.write(join(folder, 'id'), sha256(image.config).replace('sha256:', ''))
       await run(program, 'load', '--input', 'pushed.tar')
     },
-    push: async ({ run, registry }) => void (await run(program, 'push', name(registry))),
+    async push({ run, registry }, owner) {
+      if (owner !== USER) await run(program, 'tag', name(registry), name(registry, owner))
+      await run(program, 'push', name(registry, owner))
+    },
     async pull(context) {
       const { run, folder, registry } = context
       await run(program, 'rmi', name(registry))
@@ -110,16 +146,17 @@ function storing(program: string, client: Client, id: string): Round {
 function chart(client: Client): Round {
   return {
     client,
+    login: ['helm', 'registry', 'login'],
     async prepare({ run, folder }) {
       const text = 'apiVersion: v2\nname: quay\nversion: 0.1.0\n'
       await Bun.write(join(folder, 'quay', 'Chart.yaml'), text)
       await run('helm', 'package', 'quay')
     },
-    push: async ({ run, registry }) =>
-      void (await run('helm', 'push', 'quay-0.1.0.tgz', `oci://${registry}/tls/${client.name}`)),
+    push: async ({ run, registry }, owner) =>
+      void (await run('helm', 'push', 'quay-0.1.0.tgz', `oci://${registry}/${owner}/${client.name}`)),
     async pull({ run, folder, registry }) {
       await mkdir(join(folder, 'pulled'))
-      const url = `oci://${registry}/tls/${client.name}/quay`
+      const url = `oci://${registry}/${USER}/${client.name}/quay`
       await run('helm', 'pull', url, '--version', '0.1.0', '--destination', 'pulled')
       await run('cmp', 'quay-0.1.0.tgz', 'pulled/quay-0.1.0.tgz')
     },
