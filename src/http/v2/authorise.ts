@@ -20,7 +20,9 @@ export function authorise(access: Access, exchange: Exchange, route: Route): voi
     return
   }
   if (!access.may(identity, route.access, repository)) {
-    throw registryError(identity.account === undefined ? 'UNAUTHORIZED' : 'DENIED')
+    // Docker's engine tries again and again on an error that has no detail.
+    const detail = { action: route.access }
+    throw registryError(identity.account === undefined ? 'UNAUTHORIZED' : 'DENIED', undefined, { detail })
   }
   if (!isInScope(identity, route.access, repository)) throw insufficientScope()
 }
