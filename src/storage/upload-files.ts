@@ -22,7 +22,9 @@ export class UploadFiles {
   readKey(): Buffer {
     const path = join(this.folder, 'key')
     try {
-      return readFileSync(path)
+      const known = readFileSync(path)
+      // After a power loss the file may be there without its bytes.
+      if (known.length === KEY_BYTES) return known
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
     }

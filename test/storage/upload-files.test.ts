@@ -46,3 +46,13 @@ test('what a crash has left goes at the next start, and what is in progress stay
   const closed = await again.fetch(`${location}?digest=${digestOf(named('kept').bytes)}`, { method: 'PUT' })
   expect(closed.status).toBe(201)
 })
+
+test('a key that a power loss has emptied is made anew', async () => {
+  await using folder = await temporaryFolder('key')
+  const key = join(folder.path, 'uploads', 'key')
+  await Bun.write(key, '')
+  await using server = await startInProcess({ data: folder.path })
+  expect(await Bun.file(key).bytes()).toHaveLength(32)
+  const location = await startUpload(server, 'a')
+  expect((await server.fetch(location)).status).toBe(204)
+})
