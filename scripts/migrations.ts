@@ -55,7 +55,7 @@ async function check(): Promise<void> {
   }
   await using temporary = await temporaryFolder('migrations')
   await cp(folder, temporary.path, { recursive: true })
-  const options = ['--dialect', 'sqlite', '--schema', './src/metadata/schema.ts']
+  const options = ['--dialect', 'sqlite', '--schema', './src/metadata/*schema.ts']
   const output = await runCommand([...drizzleKit, ...options, '--out', relative(root, temporary.path)])
   if (!output.includes('No schema changes')) {
     throw new Error(`src/metadata/schema.ts has changed without \`bun run migrations NAME\`:\n${output}`)

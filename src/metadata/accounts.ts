@@ -1,9 +1,9 @@
 import { and, asc, eq, gt, inArray, sql } from 'drizzle-orm'
 import { registryError } from '../oci/error.ts'
+import { account, accountGroup, credential, groupMember } from './account-schema.ts'
 import { auditWrites } from './audit.ts'
 import type { Caller } from './caller.ts'
 import type { Db } from './database.ts'
-import { account, accountGroup, credential, groupMember } from './schema.ts'
 
 export type AccountRow = typeof account.$inferSelect
 export type GroupRow = typeof accountGroup.$inferSelect

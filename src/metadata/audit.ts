@@ -1,7 +1,7 @@
 import { desc, lt, lte } from 'drizzle-orm'
+import { audit } from './account-schema.ts'
 import type { Caller } from './caller.ts'
 import type { Db } from './database.ts'
-import { audit } from './schema.ts'
 
 /** The trail keeps this many acts; older ones go when new ones come. */
 const ACTS_MAX = 1_000_000

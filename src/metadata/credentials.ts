@@ -1,9 +1,9 @@
 import { and, asc, desc, eq, gt, inArray, lt, lte, sql } from 'drizzle-orm'
 import { registryError } from '../oci/error.ts'
+import { account, credential, installation, signingKey } from './account-schema.ts'
 import type { AccountAct } from './accounts.ts'
 import { auditWrites } from './audit.ts'
 import type { Db } from './database.ts'
-import { account, credential, installation, signingKey } from './schema.ts'
 
 export type CredentialRow = typeof credential.$inferSelect
 export type SigningKeyRow = typeof signingKey.$inferSelect

@@ -1,6 +1,9 @@
 import { Database } from 'bun:sqlite'
 import { type BunSQLiteDatabase, drizzle } from 'drizzle-orm/bun-sqlite'
-import * as schema from './schema.ts'
+import * as accounts from './account-schema.ts'
+import * as content from './schema.ts'
+
+const schema = { ...content, ...accounts }
 
 export type Db = BunSQLiteDatabase<typeof schema> & { $client: Database }
 

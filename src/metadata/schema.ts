@@ -1,6 +1,5 @@
 import { sql } from 'drizzle-orm'
 import {
-  type AnySQLiteColumn,
   blob as bytes,
   index,
   integer,
@@ -11,19 +10,36 @@ import {
 } from 'drizzle-orm/sqlite-core'
 
 /*
- * The tables. Digests are bytes (32: sha256, 64: sha512), times are milliseconds since 1970, and joins use
+ * The tables of content. Digests are bytes (32: sha256, 64: sha512), times are milliseconds since 1970, and joins use
  * integer ids. What is deleted has `deleted_at` and is invisible everywhere until it is restored or collected.
  */
 
 const digestBytes = (name: string) => bytes(name, { mode: 'buffer' }).notNull()
 const time = (name: string) => integer(name)
 
-export const repository = sqliteTable('repository', {
-  id: integer('id').primaryKey({ autoIncrement: true }),
-  name: text('name').notNull().unique(),
-  createdAt: time('created_at').notNull(),
-  deletedAt: time('deleted_at'),
-})
+/** A name may have been deleted and made again: one row of it is not deleted, the others can be restored or collected. */
+export const repository = sqliteTable(
+  'repository',
+  {
+    id: integer('id').primaryKey({ autoIncrement: true }),
+    name: text('name').notNull(),
+    createdAt: time('created_at').notNull(),
+    deletedAt: time('deleted_at'),
+    description: text('description').notNull().default(''),
+    /** Days until a manifest goes that was pushed by digest and never got a tag; null: the setting's. */
+    untaggedDays: integer('untagged_days'),
+    /** Its tags may be made, but neither moved nor deleted. */
+    immutableTags: integer('immutable_tags', { mode: 'boolean' }).notNull().default(false),
+    pulls: integer('pulls').notNull().default(0),
+    pushes: integer('pushes').notNull().default(0),
+    lastPulledAt: time('last_pulled_at'),
+    lastPushedAt: time('last_pushed_at'),
+  },
+  (t) => [
+    uniqueIndex('repository_name').on(t.name).where(sql`deleted_at is null`),
+    index('repository_deleted').on(t.deletedAt).where(sql`deleted_at is not null`),
+  ],
+)
 
 /** Bytes that are verified, on disk, and synced. */
 export const blob = sqliteTable('blob', {
@@ -70,10 +86,18 @@ export const manifest = sqliteTable(
     size: integer('size').notNull(),
     pushedAt: time('pushed_at').notNull(),
     deletedAt: time('deleted_at'),
+    /** Since when no tag, index or subject reaches it, after one did. */
+    unreferencedAt: time('unreferenced_at'),
+    /** Since when it is here while none ever reached it. */
+    untaggedAt: time('untagged_at'),
   },
   (t) => [
     uniqueIndex('manifest_digest_unique').on(t.digest, t.repositoryId),
     index('manifest_subject').on(t.repositoryId, t.subject, t.digest).where(sql`subject is not null`),
+    index('manifest_repository').on(t.repositoryId),
+    index('manifest_deleted').on(t.deletedAt).where(sql`deleted_at is not null`),
+    index('manifest_unreferenced').on(t.unreferencedAt).where(sql`unreferenced_at is not null`),
+    index('manifest_untagged').on(t.repositoryId, t.untaggedAt).where(sql`untagged_at is not null`),
   ],
 )
 
@@ -109,6 +133,32 @@ export const manifestReference = sqliteTable(
   (t) => [primaryKey({ columns: [t.manifestId, t.digest] }), index('manifest_reference_digest').on(t.digest)],
 )
 
+/** What a manifest was converted to for Docker's old clients, so that the conversion's own digest can be pulled. */
+export const convertedManifest = sqliteTable(
+  'converted_manifest',
+  {
+    repositoryId: integer('repository_id')
+      .notNull()
+      .references(() => repository.id),
+    digest: digestBytes('digest'),
+    manifestId: integer('manifest_id')
+      .notNull()
+      .references(() => manifest.id, { onDelete: 'cascade' }),
+    /** The tag that the conversion carries. */
+    tag: text('tag').notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.repositoryId, t.digest] }),
+    index('converted_manifest_of').on(t.manifestId),
+  ],
+)
+
+/** Sums that are kept with every change, for they would be slow to count: `blob.count`, `blob.bytes`. */
+export const total = sqliteTable('total', {
+  name: text('name').primaryKey(),
+  value: integer('value').notNull(),
+})
+
 export const tag = sqliteTable(
   'tag',
   {
@@ -122,11 +172,19 @@ export const tag = sqliteTable(
     /** The digest that the manifest was pushed with under this tag. */
     digest: digestBytes('digest'),
     updatedAt: time('updated_at').notNull(),
+    /** From then on there is no such tag. */
+    expiresAt: time('expires_at'),
+    pulls: integer('pulls').notNull().default(0),
+    lastPulledAt: time('last_pulled_at'),
   },
-  (t) => [primaryKey({ columns: [t.repositoryId, t.name] }), index('tag_manifest').on(t.manifestId)],
+  (t) => [
+    primaryKey({ columns: [t.repositoryId, t.name] }),
+    index('tag_manifest').on(t.manifestId),
+    index('tag_expires').on(t.expiresAt).where(sql`expires_at is not null`),
+  ],
 )
 
-/** Every move of a tag: `digest` is where it pointed from `at` on, null after a deletion. */
+/** Every move of a tag: `digest` is where it pointed from `at` on, null after a deletion; `previous` where it pointed before. */
 export const tagHistory = sqliteTable(
   'tag_history',
   {
@@ -134,6 +192,7 @@ export const tagHistory = sqliteTable(
     repositoryId: integer('repository_id').notNull(),
     name: text('name').notNull(),
     digest: bytes('digest', { mode: 'buffer' }),
+    previous: bytes('previous', { mode: 'buffer' }),
     at: time('at').notNull(),
     account: text('account'),
     credential: text('credential'),
@@ -156,104 +215,3 @@ export const event = sqliteTable('event', {
   address: text('address').notNull(),
   requestId: text('request_id').notNull(),
 })
-
-/** Who can sign in: a user by password, a robot by its tokens only. */
-export const account = sqliteTable('account', {
-  id: integer('id').primaryKey({ autoIncrement: true }),
-  name: text('name').notNull().unique(),
-  kind: text('kind', { enum: ['user', 'robot'] }).notNull(),
-  /** The user that a robot belongs to. */
-  ownerId: integer('owner_id').references((): AnySQLiteColumn => account.id, { onDelete: 'cascade' }),
-  /** argon2id or bcrypt; null for those who have none. */
-  passwordHash: text('password_hash'),
-  /** May do all. */
-  isAdmin: integer('is_admin', { mode: 'boolean' }).notNull(),
-  createdAt: time('created_at').notNull(),
-  disabledAt: time('disabled_at'),
-})
-
-/** A token of an account: only its hash is kept. */
-export const credential = sqliteTable(
-  'credential',
-  {
-    id: text('id').primaryKey(),
-    accountId: integer('account_id')
-      .notNull()
-      .references(() => account.id, { onDelete: 'cascade' }),
-    kind: text('kind', { enum: ['token', 'refresh'] }).notNull(),
-    name: text('name').notNull(),
-    /** SHA-256 of the secret. */
-    hash: bytes('hash', { mode: 'buffer' }).notNull().unique(),
-    createdAt: time('created_at').notNull(),
-    expiresAt: time('expires_at'),
-    lastUsedAt: time('last_used_at'),
-    /** Rules that narrow what the account may do, as JSON; null does not narrow. */
-    scope: text('scope'),
-  },
-  (t) => [index('credential_account').on(t.accountId)],
-)
-
-export const accountGroup = sqliteTable('account_group', {
-  id: integer('id').primaryKey({ autoIncrement: true }),
-  name: text('name').notNull().unique(),
-  createdAt: time('created_at').notNull(),
-})
-
-export const groupMember = sqliteTable(
-  'group_member',
-  {
-    groupId: integer('group_id')
-      .notNull()
-      .references(() => accountGroup.id, { onDelete: 'cascade' }),
-    accountId: integer('account_id')
-      .notNull()
-      .references(() => account.id, { onDelete: 'cascade' }),
-  },
-  (t) => [primaryKey({ columns: [t.groupId, t.accountId] }), index('group_member_account').on(t.accountId)],
-)
-
-/** What a subject may do with the repositories of a pattern. Grants add up. */
-export const accessGrant = sqliteTable(
-  'access_grant',
-  {
-    id: integer('id').primaryKey({ autoIncrement: true }),
-    /** `anonymous`, `authenticated`, `account:<id>` or `group:<id>`: what makes a grant one of its kind. */
-    subject: text('subject').notNull(),
-    accountId: integer('account_id').references(() => account.id, { onDelete: 'cascade' }),
-    groupId: integer('group_id').references(() => accountGroup.id, { onDelete: 'cascade' }),
-    pattern: text('pattern').notNull(),
-    role: text('role', { enum: ['reader', 'writer', 'admin'] }).notNull(),
-    createdAt: time('created_at').notNull(),
-  },
-  (t) => [uniqueIndex('access_grant_subject').on(t.subject, t.pattern)],
-)
-
-/** Keys that tokens are signed with; the newest signs, the others still verify. */
-export const signingKey = sqliteTable('signing_key', {
-  id: text('id').primaryKey(),
-  privateJwk: text('private_jwk').notNull(),
-  createdAt: time('created_at').notNull(),
-})
-
-/** What is fixed once for an installation. */
-export const installation = sqliteTable('installation', {
-  name: text('name').primaryKey(),
-  value: text('value').notNull(),
-})
-
-/** Who did what to accounts and grants, from where. */
-export const audit = sqliteTable(
-  'audit',
-  {
-    id: integer('id').primaryKey(),
-    at: time('at').notNull(),
-    action: text('action').notNull(),
-    target: text('target').notNull(),
-    detail: text('detail').notNull(),
-    account: text('account'),
-    credential: text('credential'),
-    address: text('address').notNull(),
-    requestId: text('request_id').notNull(),
-  },
-  (t) => [index('audit_at').on(t.at)],
-)

@@ -1,0 +1,115 @@
+import {
+  type AnySQLiteColumn,
+  blob as bytes,
+  index,
+  integer,
+  primaryKey,
+  sqliteTable,
+  text,
+  uniqueIndex,
+} from 'drizzle-orm/sqlite-core'
+
+/* The tables of accounts and what they may do. Times are milliseconds since 1970. */
+
+const time = (name: string) => integer(name)
+
+/** Who can sign in: a user by password, a robot by its tokens only. */
+export const account = sqliteTable('account', {
+  id: integer('id').primaryKey({ autoIncrement: true }),
+  name: text('name').notNull().unique(),
+  kind: text('kind', { enum: ['user', 'robot'] }).notNull(),
+  /** The user that a robot belongs to. */
+  ownerId: integer('owner_id').references((): AnySQLiteColumn => account.id, { onDelete: 'cascade' }),
+  /** argon2id or bcrypt; null for those who have none. */
+  passwordHash: text('password_hash'),
+  /** May do all. */
+  isAdmin: integer('is_admin', { mode: 'boolean' }).notNull(),
+  createdAt: time('created_at').notNull(),
+  disabledAt: time('disabled_at'),
+})
+
+/** A token of an account: only its hash is kept. */
+export const credential = sqliteTable(
+  'credential',
+  {
+    id: text('id').primaryKey(),
+    accountId: integer('account_id')
+      .notNull()
+      .references(() => account.id, { onDelete: 'cascade' }),
+    kind: text('kind', { enum: ['token', 'refresh'] }).notNull(),
+    name: text('name').notNull(),
+    /** SHA-256 of the secret. */
+    hash: bytes('hash', { mode: 'buffer' }).notNull().unique(),
+    createdAt: time('created_at').notNull(),
+    expiresAt: time('expires_at'),
+    lastUsedAt: time('last_used_at'),
+    /** Rules that narrow what the account may do, as JSON; null does not narrow. */
+    scope: text('scope'),
+  },
+  (t) => [index('credential_account').on(t.accountId)],
+)
+
+export const accountGroup = sqliteTable('account_group', {
+  id: integer('id').primaryKey({ autoIncrement: true }),
+  name: text('name').notNull().unique(),
+  createdAt: time('created_at').notNull(),
+})
+
+export const groupMember = sqliteTable(
+  'group_member',
+  {
+    groupId: integer('group_id')
+      .notNull()
+      .references(() => accountGroup.id, { onDelete: 'cascade' }),
+    accountId: integer('account_id')
+      .notNull()
+      .references(() => account.id, { onDelete: 'cascade' }),
+  },
+  (t) => [primaryKey({ columns: [t.groupId, t.accountId] }), index('group_member_account').on(t.accountId)],
+)
+
+/** What a subject may do with the repositories of a pattern. Grants add up. */
+export const accessGrant = sqliteTable(
+  'access_grant',
+  {
+    id: integer('id').primaryKey({ autoIncrement: true }),
+    /** `anonymous`, `authenticated`, `account:<id>` or `group:<id>`: what makes a grant one of its kind. */
+    subject: text('subject').notNull(),
+    accountId: integer('account_id').references(() => account.id, { onDelete: 'cascade' }),
+    groupId: integer('group_id').references(() => accountGroup.id, { onDelete: 'cascade' }),
+    pattern: text('pattern').notNull(),
+    role: text('role', { enum: ['reader', 'writer', 'admin'] }).notNull(),
+    createdAt: time('created_at').notNull(),
+  },
+  (t) => [uniqueIndex('access_grant_subject').on(t.subject, t.pattern)],
+)
+
+/** Keys that tokens are signed with; the newest signs, the others still verify. */
+export const signingKey = sqliteTable('signing_key', {
+  id: text('id').primaryKey(),
+  privateJwk: text('private_jwk').notNull(),
+  createdAt: time('created_at').notNull(),
+})
+
+/** What is fixed once for an installation. */
+export const installation = sqliteTable('installation', {
+  name: text('name').primaryKey(),
+  value: text('value').notNull(),
+})
+
+/** Who did what to accounts and grants, from where. */
+export const audit = sqliteTable(
+  'audit',
+  {
+    id: integer('id').primaryKey(),
+    at: time('at').notNull(),
+    action: text('action').notNull(),
+    target: text('target').notNull(),
+    detail: text('detail').notNull(),
+    account: text('account'),
+    credential: text('credential'),
+    address: text('address').notNull(),
+    requestId: text('request_id').notNull(),
+  },
+  (t) => [index('audit_at').on(t.at)],
+)
