@@ -7,6 +7,17 @@ export const MEDIA_TYPE = {
   dockerList: 'application/vnd.docker.distribution.manifest.list.v2+json',
 } as const
 
+/** The media types of the config of an image (image-spec, "Image Configuration"; Docker's schema 2). */
+const IMAGE_CONFIGS: readonly string[] = [
+  'application/vnd.oci.image.config.v1+json',
+  'application/vnd.docker.container.image.v1+json',
+]
+
+/** Whether this is the media type of an image's config, which is read for labels and for old clients. */
+export function isImageConfig(mediaType: string): boolean {
+  return IMAGE_CONFIGS.includes(mediaType)
+}
+
 /** RFC 6838, 4.2: a type and a subtype of restricted names. */
 const GRAMMAR = /^[a-zA-Z0-9][\w!#$&^.+-]{0,126}\/[a-zA-Z0-9][\w!#$&^.+-]{0,126}$/
 

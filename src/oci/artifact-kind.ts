@@ -1,0 +1,228 @@
+import { isImageConfig, MEDIA_TYPE } from './media-type.ts'
+
+/** What tells one kind of artifact from another. Nothing of it decides whether a manifest is taken. */
+export interface ArtifactTraits {
+  /** The manifest's. */
+  mediaType: string
+  artifactType: string | undefined
+  configType: string | undefined
+  /** The media types of its layers; of an index, those of its entries. */
+  entryTypes: readonly string[]
+  /** The names of its annotations, of those of its layers, and of its labels. */
+  labels: readonly string[]
+  /** `os/architecture`, as an index or an image's config says. */
+  platforms: readonly string[]
+}
+
+/**
+ * A row of the table: it fits when one of its types or labels is found, or each platform is one of its. `*` at an end
+ * is a prefix.
+ */
+interface Kind {
+  name: string
+  manifest?: string[]
+  /** An artifact type, or the media type of the config. */
+  type?: string[]
+  entry?: string[]
+  label?: string[]
+  platform?: string[]
+}
+
+/** The first row that fits names the kind: what is made of an image comes before the image. */
+const KINDS: readonly Kind[] = [
+  {
+    name: 'Docker schema 1 image',
+    manifest: ['application/vnd.docker.distribution.manifest.v1+*'],
+  },
+  {
+    name: 'Helm chart',
+    type: ['application/vnd.cncf.helm.config.v1+json'],
+    entry: ['application/vnd.cncf.helm.chart.content.v1.tar+gzip'],
+  },
+  { name: 'Helm provenance', entry: ['application/vnd.cncf.helm.chart.provenance.v1.prov'] },
+  { name: 'Helm plugin', type: ['application/vnd.helm.plugin.v1+json'] },
+  { name: 'Sigstore bundle', type: ['application/vnd.dev.sigstore.bundle*'] },
+  {
+    name: 'cosign signature',
+    type: ['application/vnd.dev.cosign.artifact.sig.v1+json'],
+    entry: ['application/vnd.dev.cosign.simplesigning.v1+json'],
+  },
+  {
+    name: 'cosign attestation',
+    type: ['application/vnd.dev.cosign.artifact.att.v1+json'],
+    entry: ['application/vnd.dsse.envelope.v1+json'],
+  },
+  { name: 'Notation signature', type: ['application/vnd.cncf.notary.signature*'] },
+  {
+    name: 'SPDX SBOM',
+    type: ['application/spdx*', 'text/spdx*', 'application/vnd.spdx*'],
+    entry: ['application/spdx*', 'text/spdx*', 'application/vnd.spdx*'],
+  },
+  {
+    name: 'CycloneDX SBOM',
+    type: ['application/vnd.cyclonedx*', 'application/cyclonedx*'],
+    entry: ['application/vnd.cyclonedx*', 'application/cyclonedx*'],
+  },
+  { name: 'Syft SBOM', type: ['application/vnd.syft+json'], entry: ['application/vnd.syft+json'] },
+  { name: 'SBOM', type: ['application/vnd.dev.cosign.artifact.sbom.v1+json'] },
+  {
+    name: 'in-toto attestation',
+    type: ['application/vnd.in-toto*'],
+    entry: ['application/vnd.in-toto*'],
+  },
+  { name: 'SARIF report', type: ['application/sarif+json'], entry: ['application/sarif+json'] },
+  { name: 'OpenVEX document', type: ['application/vex+json', 'application/vnd.openvex*'] },
+  {
+    name: 'OPA policy',
+    type: ['application/vnd.cncf.openpolicyagent.*'],
+    entry: ['application/vnd.cncf.openpolicyagent.*'],
+  },
+  {
+    name: 'Kyverno policy',
+    type: ['application/vnd.cncf.kyverno.*'],
+    entry: ['application/vnd.cncf.kyverno.*'],
+  },
+  {
+    name: 'WASM module',
+    type: ['application/vnd.wasm.config.*', 'application/vnd.wasm.content.*'],
+    entry: ['application/vnd.wasm.content.layer.*', 'application/wasm', 'application/vnd.bytecodealliance.*'],
+    label: ['module.wasm.image/variant'],
+    platform: ['wasi/wasm*', 'wasip1/wasm*', 'wasip2/wasm*', 'js/wasm*'],
+  },
+  { name: 'Spin application', type: ['application/vnd.fermyon.spin.application.*'] },
+  {
+    name: 'Flux artifact',
+    type: ['application/vnd.cncf.flux.*'],
+    entry: ['application/vnd.cncf.flux.content.*'],
+  },
+  { name: 'Timoni module', type: ['application/vnd.timoni.*'], entry: ['application/vnd.timoni.content.*'] },
+  { name: 'Model (ModelPack)', type: ['application/vnd.cncf.model.*'] },
+  { name: 'ModelKit (KitOps)', type: ['application/vnd.kitops.modelkit.*'] },
+  { name: 'Ollama model', entry: ['application/vnd.ollama.image.*'] },
+  {
+    name: 'Singularity image',
+    type: ['application/vnd.sylabs.sif.*'],
+    entry: ['application/vnd.sylabs.sif.*'],
+  },
+  {
+    name: 'BuildKit cache',
+    type: ['application/vnd.buildkit.cacheconfig.*'],
+    entry: ['application/vnd.buildkit.cacheconfig.*'],
+  },
+  { name: 'SOCI index', type: ['application/vnd.amazon.soci.index.*'] },
+  {
+    name: 'CNAB bundle',
+    type: ['application/vnd.cnab.*'],
+    label: ['io.cnab.runtime_version', 'io.cnab.manifest.type'],
+  },
+  { name: 'Tekton bundle', label: ['dev.tekton.image.kind', 'dev.tekton.image.name'] },
+  { name: 'Crossplane package', label: ['io.crossplane.xpkg'] },
+  { name: 'imgpkg bundle', label: ['dev.carvel.imgpkg.bundle'] },
+  { name: 'Homebrew bottle', label: ['sh.brew.bottle.digest'] },
+  {
+    name: 'Operator bundle',
+    label: [
+      'operators.operatorframework.io.bundle.mediatype.v1',
+      'operators.operatorframework.io.bundle.manifests.v1',
+    ],
+  },
+  {
+    name: 'Operator catalog',
+    label: [
+      'operators.operatorframework.io.index.configs.v1',
+      'operators.operatorframework.io.index.database.v1',
+    ],
+  },
+  { name: 'Docker plugin', type: ['application/vnd.docker.plugin.*'] },
+]
+
+/** Types that say nothing of what an artifact is. */
+const MEANINGLESS = [
+  'application/vnd.oci.empty.v1+json',
+  'application/vnd.unknown.config.v1+json',
+  'application/vnd.unknown.artifact.v1',
+]
+
+const INDEXES: readonly string[] = [MEDIA_TYPE.ociIndex, MEDIA_TYPE.dockerList]
+
+/** What a manifest is, in words for people: "Helm chart", "Container image"; "Artifact (its type)" when unknown. */
+export function artifactKind(traits: ArtifactTraits): string {
+  const known = KINDS.find((kind) => fits(kind, traits))
+  if (known) return known.name
+  const { mediaType, artifactType, configType } = traits
+  const isNamed = artifactType !== undefined && !isImageConfig(artifactType)
+  if (!isNamed && INDEXES.includes(mediaType)) return 'Image index'
+  if (!isNamed && configType !== undefined && isImageConfig(configType)) return 'Container image'
+  const entries = INDEXES.includes(mediaType) ? [] : traits.entryTypes
+  const type = [artifactType, configType, ...entries].find(
+    (one) => one !== undefined && !MEANINGLESS.includes(one),
+  )
+  return type === undefined ? 'Artifact' : `Artifact (${type})`
+}
+
+/**
+ * The traits of a manifest that is stored, from its JSON. What is malformed in it counts as absent.
+ *
+ * @param more what its config says, where that was read: the names of labels, and the platform
+ */
+export function artifactTraits(
+  document: unknown,
+  mediaType: string,
+  more: { labels?: readonly string[]; platforms?: readonly string[] } = {},
+): ArtifactTraits {
+  const manifest = objectOf(document)
+  const entries = ['layers', 'blobs', 'manifests'].flatMap((name) => objectsOf(manifest[name]))
+  const config = objectOf(manifest.config)
+  return {
+    mediaType,
+    artifactType: stringOf(manifest.artifactType) ?? stringOf(config.artifactType),
+    configType: stringOf(config.mediaType),
+    entryTypes: entries.flatMap(({ mediaType }) => stringOf(mediaType) ?? []),
+    labels: [
+      ...Object.keys(objectOf(manifest.annotations)),
+      ...entries.flatMap(({ annotations }) => Object.keys(objectOf(annotations))),
+      ...(more.labels ?? []),
+    ],
+    platforms: [
+      ...entries.flatMap(({ platform }) => platformOf(objectOf(platform))),
+      ...(more.platforms ?? []),
+    ],
+  }
+}
+
+function fits(kind: Kind, { mediaType, artifactType, configType, ...traits }: ArtifactTraits): boolean {
+  return (
+    hasAny(kind.manifest, [mediaType]) ||
+    hasAny(kind.type, [artifactType, configType]) ||
+    hasAny(kind.entry, traits.entryTypes) ||
+    hasAny(kind.label, traits.labels) ||
+    (traits.platforms.length > 0 && traits.platforms.every((one) => hasAny(kind.platform, [one])))
+  )
+}
+
+function hasAny(patterns: string[] | undefined, values: readonly (string | undefined)[]): boolean {
+  return values.some((value) => value !== undefined && patterns?.some((pattern) => isLike(pattern, value)))
+}
+
+function isLike(pattern: string, value: string): boolean {
+  return pattern.endsWith('*') ? value.startsWith(pattern.slice(0, -1)) : value === pattern
+}
+
+/** Attestations have the platform unknown/unknown. */
+function platformOf({ os, architecture }: Json): string[] {
+  return stringOf(os) === undefined || os === 'unknown' ? [] : [`${os}/${architecture}`]
+}
+
+type Json = Record<string, unknown>
+
+function objectOf(value: unknown): Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : {}
+}
+
+function objectsOf(value: unknown): Json[] {
+  return Array.isArray(value) ? value.map(objectOf) : []
+}
+
+function stringOf(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined
+}
