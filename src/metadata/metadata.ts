@@ -9,6 +9,7 @@ import { type ManifestReads, manifestReads } from './manifests.ts'
 import type { Stale } from './operations.ts'
 import { type ReferrerReads, referrerReads } from './referrers.ts'
 import { type RepositoryReads, repositoryReads } from './repositories.ts'
+import { type StorageReads, storageReads } from './storage.ts'
 import { type TagReads, tagReads } from './tags.ts'
 import { Writer } from './writer.ts'
 
@@ -19,6 +20,7 @@ export interface Metadata {
   tags: TagReads
   blobs: BlobReads
   referrers: ReferrerReads
+  storage: StorageReads
   accounts: AccountReads
   credentials: CredentialReads
   grants: GrantReads
@@ -55,6 +57,7 @@ export async function openMetadata(
     tags: tagReads(db),
     blobs: blobReads(db),
     referrers: referrerReads(db),
+    storage: storageReads(db),
     accounts: accountReads(db),
     credentials: credentialReads(db),
     grants: grantReads(db),

@@ -92,4 +92,21 @@ export const migrations: MigrationMeta[] = [
       "CREATE TRIGGER `repository_search_update` AFTER UPDATE OF name, description ON `repository` BEGIN\n  INSERT INTO repository_search (repository_search, rowid, name, description) VALUES ('delete', old.id, old.name, old.description);\n  INSERT INTO repository_search (rowid, name, description) VALUES (new.id, new.name, new.description);\nEND;",
     ],
   },
+  {
+    hash: 'fedac74a216938d3cc45b9ecf608aaaeedffdc59130ad206d94bb77b56577b7e',
+    folderMillis: 1795543596259,
+    bps: true,
+    sql: [
+      "ALTER TABLE `repository` ADD `blob_count` integer DEFAULT 0 NOT NULL;",
+      "ALTER TABLE `repository` ADD `blob_bytes` integer DEFAULT 0 NOT NULL;",
+      "ALTER TABLE `repository` ADD `own_bytes` integer DEFAULT 0 NOT NULL;",
+      "CREATE INDEX `event_repository` ON `event` (`repository`,`id`);",
+      "CREATE INDEX `repository_blob_repository` ON `repository_blob` (`repository_id`);",
+      "UPDATE `repository` SET blob_count = sums.links, blob_bytes = sums.bytes, own_bytes = sums.own\n  FROM (SELECT l.repository_id, count(*) AS links, sum(b.size) AS bytes,\n    sum(iif(EXISTS (SELECT 1 FROM `repository_blob` o WHERE o.blob_id = l.blob_id AND o.repository_id <> l.repository_id), 0, b.size)) AS own\n    FROM `repository_blob` l JOIN `blob` b ON b.id = l.blob_id GROUP BY l.repository_id) sums\n  WHERE sums.repository_id = repository.id;",
+      "CREATE TRIGGER `repository_blob_insert` AFTER INSERT ON `repository_blob` BEGIN\n  UPDATE `repository` SET blob_count = blob_count + 1, blob_bytes = blob_bytes + (SELECT size FROM `blob` WHERE id = new.blob_id),\n    own_bytes = own_bytes + iif(EXISTS (SELECT 1 FROM `repository_blob` o WHERE o.blob_id = new.blob_id AND o.repository_id <> new.repository_id), 0, (SELECT size FROM `blob` WHERE id = new.blob_id))\n    WHERE id = new.repository_id;\n  UPDATE `repository` SET own_bytes = own_bytes - (SELECT size FROM `blob` WHERE id = new.blob_id)\n    WHERE id = (SELECT o.repository_id FROM `repository_blob` o WHERE o.blob_id = new.blob_id AND o.repository_id <> new.repository_id)\n    AND 1 = (SELECT count(*) FROM (SELECT 1 FROM `repository_blob` o WHERE o.blob_id = new.blob_id AND o.repository_id <> new.repository_id LIMIT 2));\nEND;",
+      "CREATE TRIGGER `repository_blob_delete` AFTER DELETE ON `repository_blob` BEGIN\n  UPDATE `repository` SET blob_count = blob_count - 1, blob_bytes = blob_bytes - (SELECT size FROM `blob` WHERE id = old.blob_id),\n    own_bytes = own_bytes - iif(EXISTS (SELECT 1 FROM `repository_blob` o WHERE o.blob_id = old.blob_id AND o.repository_id <> old.repository_id), 0, (SELECT size FROM `blob` WHERE id = old.blob_id))\n    WHERE id = old.repository_id;\n  UPDATE `repository` SET own_bytes = own_bytes + (SELECT size FROM `blob` WHERE id = old.blob_id)\n    WHERE id = (SELECT o.repository_id FROM `repository_blob` o WHERE o.blob_id = old.blob_id AND o.repository_id <> old.repository_id)\n    AND 1 = (SELECT count(*) FROM (SELECT 1 FROM `repository_blob` o WHERE o.blob_id = old.blob_id AND o.repository_id <> old.repository_id LIMIT 2));\nEND;",
+      "CREATE TRIGGER `blob_total_insert` AFTER INSERT ON `blob` BEGIN\n  UPDATE `total` SET value = value + 1 WHERE name = 'blob.count';\n  UPDATE `total` SET value = value + new.size WHERE name = 'blob.bytes';\nEND;",
+      "CREATE TRIGGER `blob_total_delete` AFTER DELETE ON `blob` BEGIN\n  UPDATE `total` SET value = value - 1 WHERE name = 'blob.count';\n  UPDATE `total` SET value = value - old.size WHERE name = 'blob.bytes';\nEND;",
+    ],
+  },
 ]

@@ -34,6 +34,10 @@ export const repository = sqliteTable(
     pushes: integer('pushes').notNull().default(0),
     lastPulledAt: time('last_pulled_at'),
     lastPushedAt: time('last_pushed_at'),
+    /** The blobs that are linked, their bytes, and the bytes of those that no other repository links: by triggers. */
+    blobCount: integer('blob_count').notNull().default(0),
+    blobBytes: integer('blob_bytes').notNull().default(0),
+    ownBytes: integer('own_bytes').notNull().default(0),
   },
   (t) => [
     uniqueIndex('repository_name').on(t.name).where(sql`deleted_at is null`),
@@ -67,6 +71,7 @@ export const repositoryBlob = sqliteTable(
   },
   (t) => [
     primaryKey({ columns: [t.blobId, t.repositoryId] }),
+    index('repository_blob_repository').on(t.repositoryId),
     index('repository_blob_unreferenced').on(t.unreferencedAt).where(sql`unreferenced_at is not null`),
   ],
 )
@@ -153,7 +158,7 @@ export const convertedManifest = sqliteTable(
   ],
 )
 
-/** Sums that are kept with every change, for they would be slow to count: `blob.count`, `blob.bytes`. */
+/** Sums that triggers keep with every change, for they would be slow to count: `blob.count`, `blob.bytes`. */
 export const total = sqliteTable('total', {
   name: text('name').primaryKey(),
   value: integer('value').notNull(),
@@ -203,15 +208,19 @@ export const tagHistory = sqliteTable(
 )
 
 /** The outbox: written with the change that it tells of. */
-export const event = sqliteTable('event', {
-  id: integer('id').primaryKey(),
-  at: time('at').notNull(),
-  type: text('type').notNull(),
-  repository: text('repository').notNull(),
-  digest: bytes('digest', { mode: 'buffer' }),
-  tag: text('tag'),
-  account: text('account'),
-  credential: text('credential'),
-  address: text('address').notNull(),
-  requestId: text('request_id').notNull(),
-})
+export const event = sqliteTable(
+  'event',
+  {
+    id: integer('id').primaryKey(),
+    at: time('at').notNull(),
+    type: text('type').notNull(),
+    repository: text('repository').notNull(),
+    digest: bytes('digest', { mode: 'buffer' }),
+    tag: text('tag'),
+    account: text('account'),
+    credential: text('credential'),
+    address: text('address').notNull(),
+    requestId: text('request_id').notNull(),
+  },
+  (t) => [index('event_repository').on(t.repository, t.id)],
+)
