@@ -109,4 +109,16 @@ export const migrations: MigrationMeta[] = [
       "CREATE TRIGGER `blob_total_delete` AFTER DELETE ON `blob` BEGIN\n  UPDATE `total` SET value = value - 1 WHERE name = 'blob.count';\n  UPDATE `total` SET value = value - old.size WHERE name = 'blob.bytes';\nEND;",
     ],
   },
+  {
+    hash: '8ff7e31980f39e0946df9ac744007bce2c2e28e97c9003d736ef3b2a96c4839a',
+    folderMillis: 1795543687300,
+    bps: true,
+    sql: [
+      "ALTER TABLE `tag_history` ADD `act` text DEFAULT '' NOT NULL;",
+      "UPDATE `tag_history` SET `act` = CASE WHEN digest IS NOT NULL THEN 'manifest.push'\n  WHEN EXISTS (SELECT 1 FROM `manifest` m WHERE m.digest = tag_history.previous AND m.repository_id = tag_history.repository_id AND m.deleted_at = tag_history.at) THEN 'manifest.delete'\n  ELSE 'tag.delete' END;",
+      "CREATE INDEX `tag_history_at` ON `tag_history` (`repository_id`,`at`);",
+      "CREATE INDEX `manifest_hidden` ON `manifest` (`repository_id`) WHERE deleted_at is not null;",
+      "CREATE INDEX `tag_updated` ON `tag` (`repository_id`,`updated_at`,`name`);",
+    ],
+  },
 ]

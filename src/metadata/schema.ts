@@ -100,6 +100,7 @@ export const manifest = sqliteTable(
     uniqueIndex('manifest_digest_unique').on(t.digest, t.repositoryId),
     index('manifest_subject').on(t.repositoryId, t.subject, t.digest).where(sql`subject is not null`),
     index('manifest_repository').on(t.repositoryId),
+    index('manifest_hidden').on(t.repositoryId).where(sql`deleted_at is not null`),
     index('manifest_deleted').on(t.deletedAt).where(sql`deleted_at is not null`),
     index('manifest_unreferenced').on(t.unreferencedAt).where(sql`unreferenced_at is not null`),
     index('manifest_untagged').on(t.repositoryId, t.untaggedAt).where(sql`untagged_at is not null`),
@@ -185,6 +186,7 @@ export const tag = sqliteTable(
   (t) => [
     primaryKey({ columns: [t.repositoryId, t.name] }),
     index('tag_manifest').on(t.manifestId),
+    index('tag_updated').on(t.repositoryId, t.updatedAt, t.name),
     index('tag_expires').on(t.expiresAt).where(sql`expires_at is not null`),
   ],
 )
@@ -199,12 +201,17 @@ export const tagHistory = sqliteTable(
     digest: bytes('digest', { mode: 'buffer' }),
     previous: bytes('previous', { mode: 'buffer' }),
     at: time('at').notNull(),
+    /** The act that moved it, as the outbox names it. */
+    act: text('act').notNull().default(''),
     account: text('account'),
     credential: text('credential'),
     address: text('address').notNull(),
     requestId: text('request_id').notNull(),
   },
-  (t) => [index('tag_history_tag').on(t.repositoryId, t.name, t.id)],
+  (t) => [
+    index('tag_history_tag').on(t.repositoryId, t.name, t.id),
+    index('tag_history_at').on(t.repositoryId, t.at),
+  ],
 )
 
 /** The outbox: written with the change that it tells of. */
