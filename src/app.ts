@@ -10,6 +10,7 @@ import { Jobs } from './jobs.ts'
 import { type ListenAddress, parseListenAddress, refuseToListen } from './listen-address.ts'
 import type { Metadata } from './metadata/metadata.ts'
 import { PasswordFile } from './password-file.ts'
+import { allowedTypes } from './registry/allowed-types.ts'
 import { localRegistry } from './registry/local-registry.ts'
 import type { UploadStore } from './storage/blob-store.ts'
 import { FilesystemBlobs } from './storage/filesystem.ts'
@@ -38,6 +39,7 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
   const tlsChoice = parseTlsChoice(config.tls)
   const refusal = refuseToListen(listen, { access: config.access, hasTlsChoice: config.tls !== undefined })
   if (refusal !== undefined) throw new Error(refusal)
+  const checkAllowed = allowedTypes(config.artifacts.allow)
   const failed = Promise.withResolvers<Error>()
   const folder = await openDataFolder(config, failed.resolve)
   const { metadata } = folder
@@ -57,6 +59,7 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
     access: auth.access,
     now,
     sparse: config.manifests.sparse,
+    checkAllowed,
     cacheBytesMax: config.manifests.cacheBytesMax,
   })
   await uploads.tidy()

@@ -80,6 +80,16 @@ export const ConfigSchema = Type.Object(
       },
       { additionalProperties: false },
     ),
+    artifacts: Type.Object(
+      {
+        allow: Type.Array(Type.String(), {
+          default: [],
+          description:
+            'PATTERN=TYPE,TYPE: repositories of the pattern take only these artifact types (image: images and indexes)',
+        }),
+      },
+      { additionalProperties: false },
+    ),
     blobs: Type.Object(
       { bytesMax: integer(1, 1024 * TiB, TiB, 'The largest blob, in bytes') },
       { additionalProperties: false },

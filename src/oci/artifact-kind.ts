@@ -1,4 +1,4 @@
-import { isImageConfig, MEDIA_TYPE } from './media-type.ts'
+import { isImageConfig, isIndex } from './media-type.ts'
 
 /** What tells one kind of artifact from another. Nothing of it decides whether a manifest is taken. */
 export interface ArtifactTraits {
@@ -143,17 +143,15 @@ const MEANINGLESS = [
   'application/vnd.unknown.artifact.v1',
 ]
 
-const INDEXES: readonly string[] = [MEDIA_TYPE.ociIndex, MEDIA_TYPE.dockerList]
-
 /** What a manifest is, in words for people: "Helm chart", "Container image"; "Artifact (its type)" when unknown. */
 export function artifactKind(traits: ArtifactTraits): string {
   const known = KINDS.find((kind) => fits(kind, traits))
   if (known) return known.name
   const { mediaType, artifactType, configType } = traits
   const isNamed = artifactType !== undefined && !isImageConfig(artifactType)
-  if (!isNamed && INDEXES.includes(mediaType)) return 'Image index'
+  if (!isNamed && isIndex(mediaType)) return 'Image index'
   if (!isNamed && configType !== undefined && isImageConfig(configType)) return 'Container image'
-  const entries = INDEXES.includes(mediaType) ? [] : traits.entryTypes
+  const entries = isIndex(mediaType) ? [] : traits.entryTypes
   const type = [artifactType, configType, ...entries].find(
     (one) => one !== undefined && !MEANINGLESS.includes(one),
   )

@@ -7,6 +7,11 @@ export const MEDIA_TYPE = {
   dockerList: 'application/vnd.docker.distribution.manifest.list.v2+json',
 } as const
 
+/** Whether this is the media type of an index, OCI's or Docker's list. */
+export function isIndex(mediaType: string): boolean {
+  return mediaType === MEDIA_TYPE.ociIndex || mediaType === MEDIA_TYPE.dockerList
+}
+
 /** The media types of the config of an image (image-spec, "Image Configuration"; Docker's schema 2). */
 const IMAGE_CONFIGS: readonly string[] = [
   'application/vnd.oci.image.config.v1+json',

@@ -14,8 +14,9 @@ const OPTIONAL_ROLES: Record<Sparse, ManifestReference['role'][]> = {
 }
 
 /** The manifests of this data folder. */
-export function localManifests({ metadata, now, sparse }: LocalOptions, cache: ReadCache): Manifests {
-  const optionalRoles = OPTIONAL_ROLES[sparse]
+export function localManifests(options: LocalOptions, cache: ReadCache): Manifests {
+  const { metadata, now, checkAllowed } = options
+  const optionalRoles = OPTIONAL_ROLES[options.sparse]
   return {
     async get(repository, reference) {
       const name = formatReference(reference)
@@ -30,7 +31,9 @@ export function localManifests({ metadata, now, sparse }: LocalOptions, cache: R
     },
 
     async put(caller, { repository, reference, tags, contentType, bytes, precondition }) {
-      const { annotations: _, ...manifest } = parseManifest(bytes, contentType)
+      const parsed = parseManifest(bytes, contentType)
+      checkAllowed(repository, parsed)
+      const { annotations: _, ...manifest } = parsed
       const sha256 = digestOf('sha256', bytes)
       const digest = reference.digest ?? sha256
       verifyDigest(digest, sha256, bytes)

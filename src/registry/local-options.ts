@@ -1,6 +1,7 @@
 import type { Metadata } from '../metadata/metadata.ts'
 import type { BlobStore, UploadStore } from '../storage/blob-store.ts'
 import type { Access } from './access.ts'
+import type { CheckAllowed } from './allowed-types.ts'
 
 /** What a local registry is made of. */
 export interface LocalOptions {
@@ -12,6 +13,8 @@ export interface LocalOptions {
   now: () => number
   /** Which absent content a manifest may name. */
   sparse: Sparse
+  /** Which artifacts a repository takes. */
+  checkAllowed: CheckAllowed
   /** Memory for manifests that are pulled again. */
   cacheBytesMax: number
 }

@@ -1,0 +1,71 @@
+import type { Metadata } from '../metadata/metadata.ts'
+import type { Digest } from '../oci/digest.ts'
+import { commonLabels, imageChildren, type Labels, labelsOfConfig } from '../oci/labels.ts'
+import { type Manifest, parseManifest } from '../oci/manifest.ts'
+import { isImageConfig } from '../oci/media-type.ts'
+import type { RepositoryName } from '../oci/reference.ts'
+import type { BlobStore } from '../storage/blob-store.ts'
+
+/** The config of an image may have so many bytes; of a larger one the labels are not read. */
+const CONFIG_BYTES_MAX = 1024 * 1024
+
+/** An index with more manifests below it, or more indexes one in the other, has its own annotations only. */
+const CHILDREN_MAX = 100
+const DEPTH_MAX = 3
+
+/**
+ * Reads the labels of a manifest: of an image, those of its config; of an index, those that all its images have; and
+ * the manifest's own annotations.
+ *
+ * @param bytes the manifest's
+ */
+export type ReadLabels = (
+  repository: RepositoryName,
+  manifest: Manifest,
+  bytes: Uint8Array,
+) => Promise<Labels>
+
+/** Labels of what a data folder holds. */
+export function labelReader(metadata: Metadata, blobs: BlobStore): ReadLabels {
+  const ofConfig = async (repository: RepositoryName, digest: Digest): Promise<Labels> => {
+    const size = metadata.blobs.findSize(repository, digest)
+    if (size === undefined || size > CONFIG_BYTES_MAX) return {}
+    const body = await blobs.open(digest, { start: 0, end: size })
+    return labelsOfConfig('bytes' in body ? body.bytes : await Bun.file(body.file).bytes())
+  }
+
+  const ofChildren = async (
+    repository: RepositoryName,
+    bytes: Uint8Array,
+    depth: number,
+  ): Promise<Labels> => {
+    const children = imageChildren(bytes)
+    if (depth === DEPTH_MAX || children.length > CHILDREN_MAX) return {}
+    const found: Labels[] = []
+    for (const digest of children) {
+      const row = metadata.manifests.find(repository, { digest })
+      if (row === undefined) return {}
+      const child = metadata.manifests.getBytes(row)
+      found.push(await read(repository, parseManifest(child, row.mediaType), child, depth + 1))
+      if (Object.keys(commonLabels(found)).length === 0) return {}
+    }
+    return commonLabels(found)
+  }
+
+  const read = async (
+    repository: RepositoryName,
+    { artifactType, annotations, references }: Manifest,
+    bytes: Uint8Array,
+    depth: number,
+  ): Promise<Labels> => {
+    if (references.some(({ role }) => role === 'child')) {
+      return { ...(await ofChildren(repository, bytes, depth)), ...annotations }
+    }
+    const config = references.find(({ role }) => role === 'config')
+    if (config === undefined || artifactType === undefined || !isImageConfig(artifactType))
+      return annotations ?? {}
+    return { ...(await ofConfig(repository, config.digest)), ...annotations }
+  }
+
+  return (repository, manifest, bytes) => read(repository, manifest, bytes, 0)
+}
