@@ -1,8 +1,8 @@
 /**
  * The error codes of the distribution-spec ("Error Codes"), in one table: the HTTP status that each one
  * has unless the place that throws it says another, and the message that a client reads by default.
- * INTERNAL and REQUEST_INVALID are ours: for 5xx answers, where the specification names no code, and for the JSON
- * surfaces, which it does not have.
+ * MANIFEST_UNVERIFIED and TAG_INVALID are older, of Docker schema 1. INTERNAL and REQUEST_INVALID are ours: for 5xx
+ * answers, where the specification names no code, and for the JSON surfaces, which it does not have.
  */
 export const ERROR_CODES = {
   BLOB_UNKNOWN: { status: 404, message: 'blob unknown to the registry' },
@@ -15,9 +15,11 @@ export const ERROR_CODES = {
   },
   MANIFEST_INVALID: { status: 400, message: 'manifest invalid' },
   MANIFEST_UNKNOWN: { status: 404, message: 'manifest unknown to the repository' },
+  MANIFEST_UNVERIFIED: { status: 400, message: 'the signature of the manifest does not verify' },
   NAME_INVALID: { status: 400, message: 'invalid repository name' },
   NAME_UNKNOWN: { status: 404, message: 'repository name not known to the registry' },
   SIZE_INVALID: { status: 400, message: 'the size does not match the content' },
+  TAG_INVALID: { status: 400, message: 'the tag of the manifest is not the tag of the request' },
   UNAUTHORIZED: { status: 401, message: 'authentication required' },
   DENIED: { status: 403, message: 'requested access to the resource is denied' },
   UNSUPPORTED: { status: 405, message: 'the operation is unsupported' },

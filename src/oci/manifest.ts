@@ -76,12 +76,16 @@ export function childDigests(bytes: Uint8Array): Digest[] {
   })
 }
 
-interface Descriptor {
+/** What names content: image-spec, "Content Descriptors". */
+export interface Descriptor {
   mediaType: string
   digest: Digest
+  /** Bytes. */
+  size: number
 }
 
-function parseObject(bytes: Uint8Array): Json {
+/** The JSON object that these bytes are; throws MANIFEST_INVALID. */
+export function parseObject(bytes: Uint8Array): Json {
   let document: unknown
   try {
     document = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
@@ -110,7 +114,7 @@ function mediaTypeOf(document: Json, contentType: string | undefined): string {
 /** An index that is also an image would be read differently by different clients (CVE-2021-41190). */
 function checkShape(document: Json, mediaType: string): void {
   if (document.schemaVersion === 1 && 'fsLayers' in document) {
-    throw invalid('this is a manifest of Docker schema 1, which is not supported; push schema 2 or OCI')
+    throw invalid(`this is a manifest of Docker schema 1, but its type is said to be ${mediaType}`)
   }
   if (SCHEMA_2.includes(mediaType) && document.schemaVersion !== 2) throw invalid('schemaVersion is not 2')
   if (INDEXES.includes(mediaType) && ('layers' in document || 'config' in document)) {
@@ -142,13 +146,15 @@ function annotationsOf(value: unknown): Record<string, string> | undefined {
   return value as Record<string, string>
 }
 
-function descriptors(value: unknown, at: string): Descriptor[] {
+/** The descriptors of a list, which may be left out; throws MANIFEST_INVALID, which names `at`. */
+export function descriptors(value: unknown, at: string): Descriptor[] {
   if (value === undefined || value === null) return []
   if (!Array.isArray(value)) throw invalid(`${at} is not an array`)
   return value.map((entry, index) => descriptor(entry, `${at}[${index}]`))
 }
 
-function optionalDescriptor(value: unknown, at: string): Descriptor | undefined {
+/** A descriptor that may be left out; throws MANIFEST_INVALID, which names `at`. */
+export function optionalDescriptor(value: unknown, at: string): Descriptor | undefined {
   return value === undefined || value === null ? undefined : descriptor(value, at)
 }
 
@@ -162,7 +168,7 @@ function descriptor(value: unknown, at: string): Descriptor {
   }
   const parsed = typeof digest === 'string' ? findDigest(digest) : undefined
   if (parsed === undefined) throw invalid(`${at}.digest ${shown(digest)} is not a sha256 or sha512 digest`)
-  return { mediaType, digest: parsed }
+  return { mediaType, digest: parsed, size }
 }
 
 function isObject(value: unknown): value is Json {

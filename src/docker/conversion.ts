@@ -1,0 +1,215 @@
+import { createHash } from 'node:crypto'
+import { type Digest, digestFromHex, hexOf } from '../oci/digest.ts'
+import type { Image } from '../oci/image.ts'
+import { formatSchema1, type Schema1, type Schema1Layer } from './schema1.ts'
+
+/** Entries of an image's history that are converted; Docker itself makes at most 127 layers. */
+export const HISTORY_ENTRIES_MAX = 2000
+
+/** An empty tar, compressed: the layer of each step that changed no file. Every registry knows it by this digest. */
+export const EMPTY_LAYER = {
+  digest: digestFromHex('sha256', 'a3ed95caeb02ffe68cdd9fd84406680ae93d633cb16422d00e8a7c22955b46d4'),
+  base64: 'H4sIAAAJbogA/2IYBaNgFIxYAAgAAP//Lq+17wAEAAA=',
+} as const
+
+/** Why an image cannot be given to a client that reads only schema 1, as the end of a sentence. */
+export interface Refusal {
+  refusal: string
+}
+
+export interface Conversion {
+  schema1: Schema1
+  /** The bytes that are signed and that the digest is of: the same for the same image, name and tag. */
+  payload: Uint8Array<ArrayBuffer>
+  /** Whether a layer of it is EMPTY_LAYER, which the image itself need not have. */
+  hasEmptyLayer: boolean
+}
+
+const IMAGE_CONFIGS: readonly string[] = [
+  'application/vnd.oci.image.config.v1+json',
+  'application/vnd.docker.container.image.v1+json',
+]
+
+/** What Docker's old clients unpack: tar, compressed by gzip or not. */
+const READABLE_LAYERS: readonly string[] = [
+  'application/vnd.oci.image.layer.v1.tar',
+  'application/vnd.oci.image.layer.v1.tar+gzip',
+  'application/vnd.docker.image.rootfs.diff.tar',
+  'application/vnd.docker.image.rootfs.diff.tar.gzip',
+]
+
+/** An image whose config has still to be read. */
+export interface ConvertibleImage {
+  config: { digest: Digest; size: number }
+  /** The base first. */
+  layers: Digest[]
+}
+
+/** Whether an image of schema 2 or OCI can be converted, as far as its manifest says. */
+export function convertible({ config, layers, artifactType }: Image): ConvertibleImage | Refusal {
+  if (artifactType !== undefined) return { refusal: `it is an artifact of type ${artifactType}` }
+  if (config === undefined || !IMAGE_CONFIGS.includes(config.mediaType)) {
+    return { refusal: `it is an artifact: its config is of type ${config?.mediaType ?? 'none'}` }
+  }
+  const other = layers.find(({ mediaType }) => !READABLE_LAYERS.includes(mediaType))
+  if (other !== undefined) {
+    return { refusal: `these clients cannot read its layer ${other.digest} of type ${other.mediaType}` }
+  }
+  return { config, layers: layers.map(({ digest }) => digest) }
+}
+
+/** For whom an image is converted: a manifest of schema 1 says its name and tag. */
+export interface ConversionName {
+  name: string
+  tag: string
+}
+
+/**
+ * Converts an image by the history of its config: one layer of schema 1 for each step, EMPTY_LAYER for those that
+ * changed no file. What the config says of the layers' uncompressed digests does not matter. The ids are those that
+ * Docker's own registry makes.
+ *
+ * @param config the bytes of the config blob
+ */
+export function convertImage(
+  { name, tag }: ConversionName,
+  layers: readonly Digest[],
+  config: Uint8Array,
+): Conversion | Refusal {
+  const image = readConfig(config)
+  if (image === undefined) return { refusal: 'its config is not that of an image' }
+  const steps = historyOf(image, layers.length)
+  if (steps.length === 0) return { refusal: 'it has no layers' }
+  if (steps.length > HISTORY_ENTRIES_MAX) {
+    return { refusal: `its history has ${steps.length} entries, more than ${HISTORY_ENTRIES_MAX}` }
+  }
+  const blobs = blobsOf(steps, layers)
+  if (blobs === undefined) {
+    return { refusal: `its history does not tell of its ${layers.length} layers, each with one entry` }
+  }
+  const { architecture } = image
+  const schema1: Schema1 = {
+    name,
+    tag,
+    architecture: typeof architecture === 'string' ? architecture : 'amd64',
+    layers: layersOf(image, steps, blobs, config),
+  }
+  return {
+    schema1,
+    payload: Uint8Array.from(Buffer.from(formatSchema1(schema1))),
+    hasEmptyLayer: blobs.includes(EMPTY_LAYER.digest),
+  }
+}
+
+type Json = Record<string, unknown>
+
+/** One entry of a config's history (image-spec, "Image Configuration"). */
+interface Step {
+  created: string | undefined
+  createdBy: string
+  author: string | undefined
+  comment: string | undefined
+  isEmpty: boolean
+}
+
+function readConfig(bytes: Uint8Array): Json | undefined {
+  let config: unknown
+  try {
+    config = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+  } catch {
+    return undefined
+  }
+  return isObject(config) && (isObject(config.rootfs) || Array.isArray(config.history)) ? config : undefined
+}
+
+/** The history, base first; one that is left out is made up: a step a layer, the last one with the config's command. */
+function historyOf(image: Json, layers: number): Step[] {
+  const history = Array.isArray(image.history) ? image.history : []
+  if (history.length > 0) return history.map(readStep)
+  const { Cmd: command } = (isObject(image.config) ? image.config : {}) as { Cmd?: unknown }
+  const words = Array.isArray(command) ? command.filter((word) => typeof word === 'string') : []
+  return Array.from({ length: layers }, (_, index) =>
+    readStep(index === layers - 1 ? { created: image.created, created_by: words.join(' ') } : {}),
+  )
+}
+
+function readStep(entry: unknown): Step {
+  const { created, created_by, author, comment, empty_layer } = (isObject(entry) ? entry : {}) as Json
+  return {
+    created: isTime(created) ? created : undefined,
+    createdBy: text(created_by) ?? '',
+    author: text(author),
+    comment: text(comment),
+    isEmpty: empty_layer === true,
+  }
+}
+
+/** The blob of each step; undefined when there is not one step for each layer. */
+function blobsOf(steps: Step[], layers: readonly Digest[]): Digest[] | undefined {
+  let next = 0
+  const blobs: Digest[] = []
+  for (const step of steps) {
+    const blob = step.isEmpty ? EMPTY_LAYER.digest : layers[next++]
+    if (blob === undefined) return undefined
+    blobs.push(blob)
+  }
+  return next === layers.length ? blobs : undefined
+}
+
+/** The layers, the leaf first. An id is of the blob and of everything below it, and the leaf's of the config, too. */
+function layersOf(image: Json, steps: Step[], blobs: Digest[], config: Uint8Array): Schema1Layer[] {
+  let parent = ''
+  const layers = steps.map((step, index) => {
+    const blobSum = blobs[index] ?? EMPTY_LAYER.digest
+    const isLeaf = index === steps.length - 1
+    const hash = createHash('sha256').update(`${hexOf(blobSum)} ${parent}`)
+    const id = (isLeaf ? hash.update(' ').update(config) : hash).digest('hex')
+    const v1 = isLeaf ? leafOf(image, step, id, parent) : stepOf(step, id, parent)
+    parent = id
+    return { blobSum, v1Compatibility: JSON.stringify(v1) }
+  })
+  return layers.reverse()
+}
+
+/** What is not said is left out of the JSON. The time is the one thing that Docker asks for. */
+function stepOf(step: Step, id: string, parent: string): Json {
+  return {
+    id,
+    parent: parent || undefined,
+    comment: step.comment,
+    created: step.created ?? '0001-01-01T00:00:00Z',
+    container_config: { Cmd: [step.createdBy] },
+    author: step.author,
+    throwaway: step.isEmpty || undefined,
+  }
+}
+
+/** The config as a V1 image; what its step says is taken where the config does not say it. */
+function leafOf(image: Json, step: Step, id: string, parent: string): Json {
+  const { rootfs: _, history: __, ...config } = image
+  const { created, container_config, author, comment } = stepOf(step, id, parent)
+  return {
+    ...config,
+    created: isTime(config.created) ? config.created : created,
+    container_config: isObject(config.container_config) ? config.container_config : container_config,
+    author: text(config.author) ?? author,
+    comment: text(config.comment) ?? comment,
+    id,
+    parent: parent || undefined,
+    throwaway: step.isEmpty || undefined,
+  }
+}
+
+/** RFC 3339, as Go's clients read it: anything else would make them refuse the whole manifest. */
+function isTime(value: unknown): value is string {
+  const form = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/
+  return typeof value === 'string' && form.test(value) && !Number.isNaN(Date.parse(value))
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined
+}
+
+function isObject(value: unknown): value is Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

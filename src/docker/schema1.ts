@@ -1,0 +1,77 @@
+import { type Digest, findDigest } from '../oci/digest.ts'
+import { type RegistryError, registryError } from '../oci/error.ts'
+import { parseObject } from '../oci/manifest.ts'
+import { MEDIA_TYPE } from '../oci/media-type.ts'
+
+/** A manifest of Docker schema 1 ("Image Manifest Version 2, Schema 1"). */
+export interface Schema1 {
+  /** The repository and the tag that it was made for. */
+  name: string
+  tag: string
+  architecture: string
+  /** The leaf first. A blob may be there many times. */
+  layers: Schema1Layer[]
+}
+
+export interface Schema1Layer {
+  blobSum: Digest
+  /** JSON of the V1 image: `id`, `parent`, `throwaway` for a layer that changes no file, and more. */
+  v1Compatibility: string
+}
+
+/** The types of schema 1, signed and not. */
+const SCHEMA_1_TYPES: readonly string[] = [MEDIA_TYPE.dockerSchema1Signed, MEDIA_TYPE.dockerSchema1]
+
+/** The types under which clients push schema 1, besides its own. */
+const OTHER_TYPES: readonly (string | undefined)[] = [undefined, 'application/json']
+
+/** Whether a manifest that is pushed with this type (undefined: without one) is of schema 1. */
+export function isSchema1(bytes: Uint8Array, contentType: string | undefined): boolean {
+  const type = contentType?.toLowerCase()
+  if (type !== undefined && SCHEMA_1_TYPES.includes(type)) return true
+  if (!OTHER_TYPES.includes(type)) return false
+  const { schemaVersion, fsLayers } = parseObject(bytes)
+  return schemaVersion === 1 && fsLayers !== undefined
+}
+
+/** Reads a manifest of schema 1, without its signatures. Throws MANIFEST_INVALID. */
+export function parseSchema1(payload: Uint8Array): Schema1 {
+  const { schemaVersion, name, tag = '', architecture = '', fsLayers, history } = parseObject(payload)
+  if (schemaVersion !== 1) throw invalid('schemaVersion is not 1, as it is in Docker schema 1')
+  if (typeof name !== 'string') throw invalid('the manifest has no name')
+  if (typeof tag !== 'string' || typeof architecture !== 'string') {
+    throw invalid('the tag, or the architecture, is not a string')
+  }
+  if (!Array.isArray(fsLayers) || fsLayers.length === 0) throw invalid('fsLayers is not a list of layers')
+  if (!Array.isArray(history) || history.length !== fsLayers.length) {
+    throw invalid(`history has not the ${fsLayers.length} entries that fsLayers has`)
+  }
+  const layers = fsLayers.map((layer, index) => readLayer(layer, history[index], index))
+  return { name, tag, architecture, layers }
+}
+
+/** The JSON text of a manifest, in the form that Docker's own registry gives it. */
+export function formatSchema1({ name, tag, architecture, layers }: Schema1): string {
+  const document = {
+    schemaVersion: 1,
+    name,
+    tag,
+    architecture,
+    fsLayers: layers.map(({ blobSum }) => ({ blobSum })),
+    history: layers.map(({ v1Compatibility }) => ({ v1Compatibility })),
+  }
+  return JSON.stringify(document, undefined, 3)
+}
+
+function readLayer(layer: unknown, history: unknown, index: number): Schema1Layer {
+  const { blobSum } = (layer ?? {}) as { blobSum?: unknown }
+  const digest = typeof blobSum === 'string' ? findDigest(blobSum) : undefined
+  if (digest === undefined) throw invalid(`fsLayers[${index}].blobSum is not a sha256 or sha512 digest`)
+  const { v1Compatibility } = (history ?? {}) as { v1Compatibility?: unknown }
+  if (typeof v1Compatibility !== 'string') throw invalid(`history[${index}].v1Compatibility is not a string`)
+  return { blobSum: digest, v1Compatibility }
+}
+
+function invalid(message: string): RegistryError {
+  return registryError('MANIFEST_INVALID', message)
+}
