@@ -137,7 +137,7 @@ function selectUser(db: Db) {
     .prepare()
 }
 
-/** Makes or renews the link: it counts as unreferenced from now on, until a manifest names the blob. */
+/** Makes or renews the link: it counts as unreferenced from now on, unless or until a manifest names the blob. */
 function linkBlob(db: Db) {
   const ensureBlob = db
     .insert(blob)
@@ -156,19 +156,21 @@ function linkBlob(db: Db) {
       repositoryId: sql.placeholder('repositoryId'),
       blobId: sql.placeholder('blobId'),
       linkedAt: sql.placeholder('at'),
-      unreferencedAt: sql.placeholder('at'),
+      unreferencedAt: sql`iif(exists (select 1 from manifest_reference r
+        where r.digest = ${sql.placeholder('digest')} and r.repository_id = ${sql.placeholder('repositoryId')}),
+        null, ${sql.placeholder('at')})`,
     })
     .onConflictDoUpdate({
       target: [repositoryBlob.blobId, repositoryBlob.repositoryId],
       set: {
         deletedAt: null,
-        unreferencedAt: sql`case when repository_blob.unreferenced_at is null and repository_blob.deleted_at is null
-          then null else excluded.unreferenced_at end`,
+        unreferencedAt: sql`iif(repository_blob.unreferenced_at is null, null, excluded.unreferenced_at)`,
       },
     })
     .prepare()
   return (repositoryId: number, digest: Digest, size: number, at: number) => {
-    const { id } = ensureBlob.get({ digest: digestToBytes(digest), size, at })
-    ensureLink.run({ repositoryId, blobId: id, at })
+    const values = { repositoryId, digest: digestToBytes(digest), size, at }
+    const { id } = ensureBlob.get(values)
+    ensureLink.run({ ...values, blobId: id })
   }
 }

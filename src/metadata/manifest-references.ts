@@ -1,4 +1,4 @@
-import { and, eq, isNull, sql } from 'drizzle-orm'
+import { and, eq, isNotNull, isNull, sql } from 'drizzle-orm'
 import { digestToBytes } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
 import type { ManifestReference } from '../oci/manifest.ts'
@@ -27,17 +27,22 @@ export function referenceRows(db: Db) {
       manifestId: sql.placeholder('manifestId'),
       digest: sql.placeholder('digest'),
       role: sql.placeholder('role'),
+      repositoryId: sql.placeholder('repositoryId'),
     })
     .onConflictDoNothing()
     .prepare()
+  const named = sql`${repositoryBlob.repositoryId} = ${sql.placeholder('repositoryId')} and ${repositoryBlob.blobId} in (
+    select ${blob.id} from ${manifestReference} join ${blob} on ${blob.digest} = ${manifestReference.digest}
+    where ${manifestReference.manifestId} = ${sql.placeholder('manifestId')})`
   const markUsed = db
     .update(repositoryBlob)
     .set({ unreferencedAt: null })
-    .where(
-      sql`${repositoryBlob.repositoryId} = ${sql.placeholder('repositoryId')} and ${repositoryBlob.blobId} in (
-        select ${blob.id} from ${manifestReference} join ${blob} on ${blob.digest} = ${manifestReference.digest}
-        where ${manifestReference.manifestId} = ${sql.placeholder('manifestId')})`,
-    )
+    .where(and(named, isNotNull(repositoryBlob.unreferencedAt)))
+    .prepare()
+  const bringBack = db
+    .update(repositoryBlob)
+    .set({ deletedAt: null })
+    .where(and(named, isNotNull(repositoryBlob.deletedAt)))
     .prepare()
   const find = manifestFinder(db)
   const isHere = (repositoryId: number, reference: ManifestReference) => {
@@ -59,10 +64,15 @@ export function referenceRows(db: Db) {
         })),
       )
     },
-    insert(manifestId: number, references: ManifestReference[]): void {
+    insert(repositoryId: number, manifestId: number, references: ManifestReference[]): void {
       for (const { digest, role } of references)
-        insert.run({ manifestId, digest: digestToBytes(digest), role })
+        insert.run({ repositoryId, manifestId, digest: digestToBytes(digest), role })
     },
+
+    /** The blobs that a manifest names are not garbage, as long as its row is there. */
     markUsed: (repositoryId: number, manifestId: number) => markUsed.run({ repositoryId, manifestId }),
+
+    /** Shows the blobs that a manifest names, where they were deleted after it: for one that is brought back. */
+    bringBack: (repositoryId: number, manifestId: number) => bringBack.run({ repositoryId, manifestId }),
   }
 }

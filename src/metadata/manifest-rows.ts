@@ -6,7 +6,13 @@ import { manifest, manifestBytes, manifestDigest } from './schema.ts'
 
 /** Finds manifests by the id of their repository and any digest that they are known by; those that are deleted too. */
 export function manifestFinder(db: Db) {
-  const columns = { id: manifest.id, mediaType: manifest.mediaType, deletedAt: manifest.deletedAt }
+  const columns = {
+    id: manifest.id,
+    mediaType: manifest.mediaType,
+    deletedAt: manifest.deletedAt,
+    unreferencedAt: manifest.unreferencedAt,
+    untaggedAt: manifest.untaggedAt,
+  }
   const byFirst = db
     .select(columns)
     .from(manifest)
@@ -44,20 +50,25 @@ export function manifestRows(db: Db) {
       artifactType: sql`${sql.placeholder('artifactType')}`,
       pushedAt: sql`${sql.placeholder('at')}`,
       deletedAt: null,
+      unreferencedAt: sql`${sql.placeholder('unreferencedAt')}`,
+      untaggedAt: sql`${sql.placeholder('untaggedAt')}`,
     })
     .where(ofId)
     .prepare()
   const hide = db
     .update(manifest)
-    .set({ deletedAt: sql`${sql.placeholder('at')}` })
+    .set({ deletedAt: sql`${sql.placeholder('at')}`, unreferencedAt: null, untaggedAt: null })
     .where(ofId)
     .prepare()
   return {
     find,
     hide: (id: number, at: number) => hide.run({ id, at }),
 
-    /** Makes the row, or brings back the one that is there, also under a digest that it had not before. */
-    put(repositoryId: number, call: ManifestPut): { id: number; inserted: boolean; replaced: boolean } {
+    /**
+     * Makes the row, or brings back the one that is there, also under a digest that it had not before. One that is
+     * garbage is so since now, or no longer when it gets a tag.
+     */
+    put(repositoryId: number, call: ManifestPut): StoredRow {
       const digest = digestToBytes(call.digest)
       const sha256 = digestToBytes(call.sha256)
       const known = find(repositoryId, digest)
@@ -65,14 +76,29 @@ export function manifestRows(db: Db) {
       if (found === undefined) {
         const id = insert.manifest(repositoryId, digest, call)
         if (call.digest !== call.sha256) insert.otherDigest(repositoryId, sha256, id)
-        return { id, inserted: true, replaced: false }
+        return { id, inserted: true, appeared: true, replaced: false }
       }
       if (known === undefined) insert.otherDigest(repositoryId, digest, found.id)
       const { mediaType, artifactType = null } = call.manifest
-      renew.run({ id: found.id, mediaType, artifactType, at: call.at })
-      return { id: found.id, inserted: false, replaced: found.mediaType !== mediaType }
+      const isTagged = call.tags.length > 0
+      const since = (before: number | null) => (before === null || isTagged ? null : call.at)
+      const unreferencedAt = since(found.unreferencedAt)
+      const untaggedAt = since(found.untaggedAt)
+      renew.run({ id: found.id, mediaType, artifactType, at: call.at, unreferencedAt, untaggedAt })
+      const appeared = found.deletedAt !== null
+      return { id: found.id, inserted: false, appeared, replaced: found.mediaType !== mediaType }
     },
   }
+}
+
+interface StoredRow {
+  id: number
+  /** The row is new. */
+  inserted: boolean
+  /** The manifest was not there before, or deleted. */
+  appeared: boolean
+  /** Something that may be remembered of it has changed. */
+  replaced: boolean
 }
 
 function manifestInserts(db: Db) {

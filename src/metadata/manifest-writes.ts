@@ -8,6 +8,7 @@ import { eventWrites } from './events.ts'
 import { referenceRows } from './manifest-references.ts'
 import { manifestRows } from './manifest-rows.ts'
 import type { Stale } from './operations.ts'
+import { reachability } from './reachability.ts'
 import { ensureRepository, repositoryReads } from './repositories.ts'
 import { type Precondition, tagMoves } from './tags.ts'
 
@@ -42,6 +43,7 @@ export function manifestWrites(db: Db) {
   const tags = tagMoves(db)
   const rows = manifestRows(db)
   const references = referenceRows(db)
+  const reach = reachability(db)
   const { find } = repositoryReads(db)
   return {
     /**
@@ -53,12 +55,14 @@ export function manifestWrites(db: Db) {
       for (const name of call.tags) tags.check(repositoryId, name, call.precondition)
       references.check(repositoryId, call)
       const stored = rows.put(repositoryId, call)
-      if (stored.inserted) references.insert(stored.id, call.manifest.references)
+      if (stored.inserted) references.insert(repositoryId, stored.id, call.manifest.references)
       references.markUsed(repositoryId, stored.id)
+      if (stored.appeared) reach.appeared(stored.id)
       let replaced = stored.replaced
       for (const name of call.tags) {
         if (tags.move(repositoryId, name, stored.id, call)) replaced = true
       }
+      if (stored.appeared && call.tags.length === 0) reach.untagged(stored.id, call.at)
       const change = { type: 'manifest.push', repository: call.repository, digest: call.digest } as const
       for (const name of call.tags) tell({ ...change, tag: name }, call.caller, call.at)
       if (call.tags.length === 0) tell(change, call.caller, call.at)
@@ -80,8 +84,9 @@ export function manifestWrites(db: Db) {
       }
       const found = rows.find(repositoryId, digestToBytes(digest))
       if (found === undefined || found.deletedAt !== null) throw registryError('MANIFEST_UNKNOWN')
-      tags.removeAll(repositoryId, found.id, call)
       rows.hide(found.id, call.at)
+      tags.removeAll(repositoryId, found.id, call)
+      reach.vanished(found.id, call.at)
       tell({ type: 'manifest.delete', repository: call.repository, digest }, call.caller, call.at)
       return { stale: 'content' }
     },

@@ -121,4 +121,17 @@ export const migrations: MigrationMeta[] = [
       "CREATE INDEX `tag_updated` ON `tag` (`repository_id`,`updated_at`,`name`);",
     ],
   },
+  {
+    hash: '9836d03b3aac99da9b488c2fc4dfda54a52473a9d18cee5ccd628e5d8c7848bf',
+    folderMillis: 1795543908992,
+    bps: true,
+    sql: [
+      "CREATE TABLE `__new_manifest_reference` (\n\t`manifest_id` integer NOT NULL,\n\t`digest` blob NOT NULL,\n\t`role` text NOT NULL,\n\t`repository_id` integer NOT NULL,\n\tPRIMARY KEY(`manifest_id`, `digest`),\n\tFOREIGN KEY (`manifest_id`) REFERENCES `manifest`(`id`) ON UPDATE no action ON DELETE no action\n);",
+      "INSERT INTO `__new_manifest_reference` (`manifest_id`, `digest`, `role`, `repository_id`)\n  SELECT r.manifest_id, r.digest, r.role, m.repository_id FROM `manifest_reference` r JOIN `manifest` m ON m.id = r.manifest_id;",
+      "DROP TABLE `manifest_reference`;",
+      "ALTER TABLE `__new_manifest_reference` RENAME TO `manifest_reference`;",
+      "CREATE INDEX `manifest_reference_named` ON `manifest_reference` (`digest`,`repository_id`);",
+      "UPDATE `repository_blob` SET `unreferenced_at` = NULL WHERE unreferenced_at IS NOT NULL\n  AND EXISTS (SELECT 1 FROM `manifest_reference` r JOIN `blob` b ON b.digest = r.digest\n    WHERE b.id = repository_blob.blob_id AND r.repository_id = repository_blob.repository_id);",
+    ],
+  },
 ]

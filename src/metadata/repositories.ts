@@ -57,27 +57,13 @@ export function repositoryReads(db: Db) {
 
 export type EnsureRepository = (name: RepositoryName, at: number) => number
 
-/** The id of a repository; the first push to a name makes it. */
+/** The id of a repository; the first push to a name makes it. One that is deleted is not brought back by that. */
 export function ensureRepository(db: Db): EnsureRepository {
-  const find = db
-    .select({ id: repository.id, deletedAt: repository.deletedAt })
-    .from(repository)
-    .where(eq(repository.name, sql.placeholder('name')))
-    .prepare()
+  const { find } = repositoryReads(db)
   const insert = db
     .insert(repository)
     .values({ name: sql.placeholder('name'), createdAt: sql.placeholder('at') })
     .returning({ id: repository.id })
     .prepare()
-  const revive = db
-    .update(repository)
-    .set({ deletedAt: null })
-    .where(eq(repository.id, sql.placeholder('id')))
-    .prepare()
-  return (name, at) => {
-    const found = find.get({ name })
-    if (found === undefined) return insert.get({ name, at }).id
-    if (found.deletedAt !== null) revive.run({ id: found.id })
-    return found.id
-  }
+  return (name, at) => find(name) ?? insert.get({ name, at }).id
 }

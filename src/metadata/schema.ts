@@ -126,7 +126,10 @@ export const manifestBytes = sqliteTable('manifest_bytes', {
   bytes: bytes('bytes', { mode: 'buffer' }).notNull(),
 })
 
-/** What a manifest names: without foreign keys, for foreign layers and sparse children may be absent. */
+/**
+ * What a manifest names: without foreign keys, for foreign layers and sparse children may be absent. The repository is
+ * the manifest's: whether one there names a digest costs one look-up, however many elsewhere do.
+ */
 export const manifestReference = sqliteTable(
   'manifest_reference',
   {
@@ -135,8 +138,12 @@ export const manifestReference = sqliteTable(
       .references(() => manifest.id),
     digest: digestBytes('digest'),
     role: text('role', { enum: ['config', 'layer', 'blob', 'child', 'foreign'] }).notNull(),
+    repositoryId: integer('repository_id').notNull(),
   },
-  (t) => [primaryKey({ columns: [t.manifestId, t.digest] }), index('manifest_reference_digest').on(t.digest)],
+  (t) => [
+    primaryKey({ columns: [t.manifestId, t.digest] }),
+    index('manifest_reference_named').on(t.digest, t.repositoryId),
+  ],
 )
 
 /** What a manifest was converted to for Docker's old clients, so that the conversion's own digest can be pulled. */

@@ -5,6 +5,7 @@ import type { RepositoryName, Tag } from '../oci/reference.ts'
 import type { Caller } from './caller.ts'
 import type { Db } from './database.ts'
 import { eventWrites } from './events.ts'
+import { reachability } from './reachability.ts'
 import { repositoryReads } from './repositories.ts'
 import { tag } from './schema.ts'
 
@@ -44,6 +45,48 @@ interface Move {
 /** The moves of tags, each with its line in the history. */
 export function tagMoves(db: Db) {
   const { moveTag } = eventWrites(db)
+  const reach = reachability(db)
+  const { current, put, remove, pointing } = tagStatements(db)
+  return {
+    /** Throws 412 when the tag is not what the caller expects. */
+    check(repositoryId: number, name: Tag, precondition: Precondition | undefined): void {
+      if (precondition === undefined) return
+      const digest = current.get({ repositoryId, name })?.digest
+      checkPrecondition(name, digest && digestFromBytes(digest), precondition)
+    },
+
+    /**
+     * Points the tag at a manifest, which must not be marked as garbage any more; answers whether it pointed elsewhere
+     * before.
+     */
+    move(repositoryId: number, name: Tag, manifestId: number, call: Move & { digest: Digest }): boolean {
+      const digest = digestToBytes(call.digest)
+      const before = current.get({ repositoryId, name })
+      if (before?.manifestId === manifestId && before.digest.equals(digest)) return false
+      put.run({ repositoryId, name, manifestId, digest, at: call.at })
+      moveTag(repositoryId, name, digest, call.caller, call.at)
+      if (before !== undefined && before.manifestId !== manifestId) reach.lost(before.manifestId, call.at)
+      return before !== undefined
+    },
+
+    /** Deletes the tag; answers whether there was one. */
+    remove(repositoryId: number, name: Tag, call: Move): boolean {
+      const before = current.get({ repositoryId, name })
+      if (before === undefined) return false
+      remove.run({ repositoryId, name })
+      moveTag(repositoryId, name, null, call.caller, call.at)
+      reach.lost(before.manifestId, call.at)
+      return true
+    },
+
+    /** Deletes every tag that points at the manifest. */
+    removeAll(repositoryId: number, manifestId: number, call: Move): void {
+      for (const row of pointing.all({ manifestId })) this.remove(repositoryId, row.name as Tag, call)
+    },
+  }
+}
+
+function tagStatements(db: Db) {
   const ofTag = and(
     eq(tag.repositoryId, sql.placeholder('repositoryId')),
     eq(tag.name, sql.placeholder('name')),
@@ -77,37 +120,7 @@ export function tagMoves(db: Db) {
     .from(tag)
     .where(eq(tag.manifestId, sql.placeholder('manifestId')))
     .prepare()
-  return {
-    /** Throws 412 when the tag is not what the caller expects. */
-    check(repositoryId: number, name: Tag, precondition: Precondition | undefined): void {
-      if (precondition === undefined) return
-      const digest = current.get({ repositoryId, name })?.digest
-      checkPrecondition(name, digest && digestFromBytes(digest), precondition)
-    },
-
-    /** Points the tag at a manifest; answers whether it pointed elsewhere before. */
-    move(repositoryId: number, name: Tag, manifestId: number, call: Move & { digest: Digest }): boolean {
-      const digest = digestToBytes(call.digest)
-      const before = current.get({ repositoryId, name })
-      if (before?.manifestId === manifestId && before.digest.equals(digest)) return false
-      put.run({ repositoryId, name, manifestId, digest, at: call.at })
-      moveTag(repositoryId, name, digest, call.caller, call.at)
-      return before !== undefined
-    },
-
-    /** Deletes the tag; answers whether there was one. */
-    remove(repositoryId: number, name: Tag, call: Move): boolean {
-      if (current.get({ repositoryId, name }) === undefined) return false
-      remove.run({ repositoryId, name })
-      moveTag(repositoryId, name, null, call.caller, call.at)
-      return true
-    },
-
-    /** Deletes every tag that points at the manifest. */
-    removeAll(repositoryId: number, manifestId: number, call: Move): void {
-      for (const row of pointing.all({ manifestId })) this.remove(repositoryId, row.name as Tag, call)
-    },
-  }
+  return { current, put, remove, pointing }
 }
 
 function checkPrecondition(name: Tag, digest: Digest | undefined, expected: Precondition): void {

@@ -3,7 +3,7 @@ import { type Metadata, openMetadata } from '../../src/metadata/metadata.ts'
 import { type Digest, parseDigest } from '../../src/oci/digest.ts'
 import { parseManifest } from '../../src/oci/manifest.ts'
 import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
-import { type Named, OCI_MANIFEST } from './content.ts'
+import type { Named } from './content.ts'
 
 /** The time of every write of these. */
 export const AT = 1_700_000_000_000
@@ -38,7 +38,7 @@ export function put(repository: string, manifest: Named, tags: string[], caller 
     digest,
     sha256: digest,
     tags: tags.map(parseTag),
-    manifest: parseManifest(manifest.bytes, OCI_MANIFEST),
+    manifest: parseManifest(manifest.bytes, undefined),
     bytes: Uint8Array.from(manifest.bytes),
     optionalRoles: [],
     precondition: undefined,
