@@ -42,6 +42,9 @@ export const SETTINGS: readonly Setting[] = settingsOf(ConfigSchema, [])
 /** Variables that preset the first account's password; no settings, for they must not be shown. */
 const ADMIN_VARIABLES = ['CAY_ADMIN_PASSWORD', 'CAY_ADMIN_PASSWORD_FILE'] as const
 
+/** Variables of commands that ask a server elsewhere; no settings of one. */
+const CLIENT_VARIABLES = ['CAY_SERVER', 'CAY_TOKEN', 'CAY_TOKEN_FILE'] as const
+
 /** The variable that names the configuration's file. */
 const FILE_VARIABLE = 'CAY_CONFIG'
 
@@ -171,7 +174,8 @@ function fromText(schema: TSchema, text: string): unknown {
 
 /** Kubernetes makes CAY_PORT and CAY_SERVICE_HOST beside a Service called cay: a warning, never an error. */
 function unknownVariables(environment: Record<string, string | undefined>): string[] {
-  const known = new Set([FILE_VARIABLE, ...ADMIN_VARIABLES, ...SETTINGS.map(({ variable }) => variable)])
+  const ours = [FILE_VARIABLE, ...ADMIN_VARIABLES, ...CLIENT_VARIABLES]
+  const known = new Set([...ours, ...SETTINGS.map(({ variable }) => variable)])
   return Object.keys(environment)
     .filter((name) => name.startsWith('CAY_') && !known.has(name))
     .map((name) => `the environment variable ${name} is not a setting of cay`)

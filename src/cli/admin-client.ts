@@ -1,81 +1,119 @@
-import { existsSync } from 'node:fs'
-import { openAuth } from '../auth/auth.ts'
-import { FIRST_ADMIN } from '../auth/first-admin.ts'
-import type { Config } from '../config-schema.ts'
-import { openDataFolder, socketPath } from '../data-folder.ts'
-import { ownerApi } from '../http/socket.ts'
-import { openLog } from '../log.ts'
-import { PasswordFile } from '../password-file.ts'
+import { CommandError, EXIT, type ExitCode } from './failure.ts'
 
-/** Speaks to the admin API: of the running server through its socket, or alone on the data folder. */
+/** Speaks to the admin API, wherever it is: see `openClient`. */
 export interface AdminClient {
-  /** Throws an Error with the server's message when it refuses. */
-  request<T>(method: string, path: string, body?: unknown): Promise<T>
+  /** Answers the response when it is a success. Throws a CommandError with the server's message when it refuses. */
+  send(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Response>
+  /** The same, for what answers JSON. */
+  request<T>(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<T>
   close(): Promise<void>
 }
 
-/** A running server is asked; without one, this process takes the data folder for as long as the command lasts. */
-export async function openAdminClient(config: Config): Promise<AdminClient> {
-  const socket = socketPath(config.data)
-  if (existsSync(socket) && (await answers(socket))) {
-    return client(
-      (url, init) => fetch(url, { ...init, unix: socket }),
-      async () => {},
+export interface Transport {
+  /** Sends to a path of the server. Throws a CommandError when it cannot be reached. */
+  fetch(path: string, init: RequestInit): Promise<Response>
+  /** What to do when the server asks for another credential. */
+  signInHint?: string
+  close(): Promise<void>
+}
+
+/** A page of a list; `next` is there when more follow. */
+export interface Page {
+  items: unknown[]
+  next?: string
+}
+
+/** The path below /api/v1 of these parts; slashes inside a part stay a part of it. */
+export function apiPath(...parts: string[]): string {
+  return parts.map((part) => `/${encodeURIComponent(part)}`).join('')
+}
+
+/** The same path, with what is asked for; what is undefined is left out. */
+export function withQuery(path: string, query: Record<string, string | number | undefined>): string {
+  const given = Object.entries(query).flatMap(([key, value]): [string, string][] =>
+    value === undefined ? [] : [[key, `${value}`]],
+  )
+  return given.length === 0 ? path : `${path}${path.includes('?') ? '&' : '?'}${new URLSearchParams(given)}`
+}
+
+export function adminClient(transport: Transport): AdminClient {
+  const send: AdminClient['send'] = async (method, path, body, headers = {}) => {
+    const init: RequestInit = { method, headers, redirect: 'manual' }
+    if (body !== undefined) {
+      init.body = JSON.stringify(body)
+      init.headers = { ...headers, 'content-type': 'application/json' }
+    }
+    const response = await transport.fetch(`/api/v1${path}`, init)
+    if (response.ok) return response
+    throw await refusal(response, transport.signInHint)
+  }
+  return {
+    send,
+    async request<T>(...asked: Parameters<AdminClient['send']>) {
+      return (await (await send(...asked)).json()) as T
+    },
+    close: () => transport.close(),
+  }
+}
+
+/** Pages of a list, each asked for when the one before has been used; at most so many items together. */
+export async function* pagesOf(
+  client: AdminClient,
+  list: string,
+  options: PageOptions = {},
+): AsyncGenerator<Page> {
+  let left = options.limit ?? Number.POSITIVE_INFINITY
+  let last = options.last
+  do {
+    const limit = Math.min(left, PAGE_MAX)
+    const page = await client.request<Page>('GET', withQuery(list, { last, limit }))
+    yield page.items.length > left ? { ...page, items: page.items.slice(0, left) } : page
+    left -= page.items.length
+    last = page.next
+  } while (last !== undefined && left > 0)
+}
+
+export interface PageOptions {
+  /** Items, all pages together. */
+  limit?: number | undefined
+  /** The cursor to begin behind: `next` of the page before. */
+  last?: string | undefined
+}
+
+/** Entries asked for at once. */
+const PAGE_MAX = 100
+
+/** What a refusal says: a problem (RFC 9457), or an error of the distribution API. */
+interface Refusal {
+  detail?: string
+  title?: string
+  errors?: { message?: string }[]
+}
+
+async function refusal(response: Response, signInHint: string | undefined): Promise<CommandError> {
+  const { status } = response
+  if (status >= 300 && status < 400) {
+    return new CommandError(
+      `the server sends elsewhere, to ${response.headers.get('location')}: name that one`,
     )
   }
-  const folder = await openDataFolder(config, () => {})
-  const auth = await openAuth(folder.metadata, config.access, Date.now)
-  const file = new PasswordFile(config.data)
-  const api = ownerApi({
-    auth,
-    metadata: folder.metadata,
-    now: Date.now,
-    log: openLog({ level: 'error', format: 'pretty' }),
-    onPasswordChanged: (account) => account === FIRST_ADMIN && file.remove(),
-  })
-  return client(
-    (url, init) => api.handle(new Request(url, init)),
-    () => folder.close(),
-  )
+  const text = await response.text()
+  const { detail, title, errors } = parse(text)
+  const said = detail ?? errors?.[0]?.message ?? title ?? `the server answered ${status}`
+  if (status === 401 && signInHint !== undefined)
+    return new CommandError(`${said}; ${signInHint}`, EXIT.denied)
+  return new CommandError(said, exitOf(status))
 }
 
-/** All entries of a list, page by page. */
-export async function listAll(client: AdminClient, list: string): Promise<unknown[]> {
-  const found: unknown[] = []
-  for (let last: string | undefined = ''; last !== undefined; ) {
-    const query: string = last === '' ? '' : `?${new URLSearchParams({ last })}`
-    const page: { items: unknown[]; next?: string } = await client.request('GET', list + query)
-    found.push(...page.items)
-    last = page.next
-  }
-  return found
-}
-
-type Send = (url: string, init: RequestInit) => Promise<Response>
-
-function client(send: Send, close: () => Promise<void>): AdminClient {
-  return {
-    close,
-    async request<T>(method: string, path: string, body?: unknown): Promise<T> {
-      const init: RequestInit = { method }
-      if (body !== undefined) {
-        init.body = JSON.stringify(body)
-        init.headers = { 'content-type': 'application/json' }
-      }
-      const response = await send(`http://localhost/api/v1${path}`, init)
-      const answer = (await response.json()) as T & { errors?: { message: string }[] }
-      if (response.ok) return answer
-      throw new Error(answer.errors?.[0]?.message ?? `the server answered ${response.status}`)
-    },
-  }
-}
-
-/** A socket that a crash has left does not answer. */
-async function answers(socket: string): Promise<boolean> {
+function parse(text: string): Refusal {
   try {
-    await fetch('http://localhost/api/v1/users', { unix: socket, method: 'HEAD' })
-    return true
+    return (JSON.parse(text) as Refusal | null) ?? {}
   } catch {
-    return false
+    return {}
   }
+}
+
+function exitOf(status: number): ExitCode {
+  if (status === 401 || status === 403) return EXIT.denied
+  return status === 404 ? EXIT.absent : EXIT.failed
 }

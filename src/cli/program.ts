@@ -1,8 +1,10 @@
+import type { RootCommand } from '@bomb.sh/tab'
 import tab from '@bomb.sh/tab/commander'
 import { Command } from 'commander'
 import { ConfigError, expectation, type LoadedConfig, loadConfig, SETTINGS } from '../config.ts'
 import { commit, version } from '../version.ts'
-import { addAccountCommands } from './accounts.ts'
+import { addNouns } from './commands.ts'
+import { CommandError, EXIT, EXIT_CODES } from './failure.ts'
 
 /** The whole command line. Runs the command that the arguments name; answers the process's exit code. */
 export async function runProgram(argv: string[]): Promise<number> {
@@ -37,9 +39,12 @@ export async function runProgram(argv: string[]): Promise<number> {
       const { trust } = await import('./trust.ts')
       code = await trust((await load(options)).config, options)
     })
-  addAccountCommands(program, load, withPlace)
-  tab(program)
+  addNouns(program, load, withPlace)
+  program.addHelpText('after', `\nExit codes:\n${exitCodes()}`)
+  const completions = tab(program)
+  const words = completionWords(argv)
   try {
+    if (words !== undefined) await completeNames(completions, program, words)
     await program.parseAsync(argv)
   } catch (error) {
     return failed(error)
@@ -47,11 +52,32 @@ export async function runProgram(argv: string[]): Promise<number> {
   return code
 }
 
+/** Names come from a server, so what asks for them is loaded only where an argument may be one. */
+async function completeNames(completions: RootCommand, program: Command, words: string[]): Promise<void> {
+  if (words.length < 3) return
+  const { addNames } = await import('./names.ts')
+  await addNames(completions, program, words, load)
+}
+
 /** A failure of the command line's own parser has been printed by it; anything else is said in one line. */
 function failed(error: unknown): number {
-  if (error instanceof Error && 'exitCode' in error) return error.exitCode === 0 ? 0 : 2
+  if (error instanceof Error && 'exitCode' in error) return error.exitCode === 0 ? EXIT.done : EXIT.usage
+  // Whoever reads the output has enough of it, like head.
+  if ((error as NodeJS.ErrnoException).code === 'EPIPE') return EXIT.done
   process.stderr.write(`cay: ${(error as Error).message}\n`)
-  return error instanceof ConfigError ? 2 : 1
+  if (error instanceof CommandError) return error.exit
+  return error instanceof ConfigError ? EXIT.usage : EXIT.failed
+}
+
+/** The words of a request for completions, of which the last one is being written; undefined for any other command. */
+function completionWords(argv: readonly string[]): string[] | undefined {
+  return argv[2] === 'complete' && argv[3] === '--' ? argv.slice(4) : undefined
+}
+
+function exitCodes(): string {
+  return Object.entries(EXIT_CODES)
+    .map(([code, meaning]) => `  ${code}  ${meaning}\n`)
+    .join('')
 }
 
 function withSettings(command: Command): Command {
@@ -67,12 +93,21 @@ function withSettings(command: Command): Command {
   return command
 }
 
-/** The options of a command that works on a data folder: which one it is. */
+/** The options of a command of the admin API: whom it asks. */
 function withPlace(command: Command): Command {
   return command
     .option('--config <file>', 'the configuration file')
     .option('--data <folder>', 'the data folder')
     .option('--metadata <folder>', "the database's folder")
+    .option(
+      '--server <url>',
+      'a server elsewhere, https://HOST:PORT, instead of the data folder (CAY_SERVER)',
+    )
+    .option(
+      '--token <token>',
+      'the token to sign in with there; others on this host can see it: better CAY_TOKEN, or CAY_TOKEN_FILE with a path',
+    )
+    .option('--ca <file>', "the authority of its certificate (PEM), instead of the system's")
 }
 
 function load(options: Record<string, string>): Promise<LoadedConfig> {

@@ -34,6 +34,7 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
       return output
     }
     const json = async (line: string) => JSON.parse(await cay(`${line} --json`))
+    const items = async (line: string) => (await json(line)).items
     const refused = async (line: string, input?: string) => {
       const { code, output, errors } = await runCay([...line.split(' '), '--data', folder.path], {}, input)
       expect([line, code, output]).toEqual([line, 1, ''])
@@ -45,7 +46,7 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
       await cay('user add root --admin', `${PASSWORD}\n`)
       await cay('user demote root')
       await cay('user disable root')
-      expect(await json('user list')).toMatchObject([
+      expect(await items('user list')).toMatchObject([
         { name: 'admin', isAdmin: true, disabled: false },
         { name: 'alice', isAdmin: false, disabled: false },
         { name: 'root', isAdmin: false, disabled: true },
@@ -53,7 +54,7 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
       await cay('user enable root')
       await cay('user promote root')
       await cay('user passwd root', 'another-horse\n')
-      await cay('user remove root')
+      await cay('user remove root --yes')
       expect(await refused('user add alice', `${PASSWORD}\n`)).toBe('cay: the name alice is taken\n')
       expect(await refused('user add bob', 'short\n')).toMatch(/^cay: body password: .*\n$/)
       expect(await refused('user demote admin')).toContain('no server admin')
@@ -62,10 +63,10 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
     test('robots, tokens, groups, grants, keys, and the trail of all that', async () => {
       const { id, secret } = await json('robot add alice+ci')
       expect(secret).toStartWith('cay_')
-      expect(await json('token list alice+ci')).toMatchObject([{ id, name: 'first' }])
-      await cay(`token remove alice+ci ${id}`)
+      expect(await items('token list alice+ci')).toMatchObject([{ id, name: 'first' }])
+      await cay(`token remove alice+ci ${id} --yes`)
       await cay('token add alice laptop --days 7 --scope alice/app=reader,alice/b/**=writer')
-      expect(await json('token list alice')).toMatchObject([
+      expect(await items('token list alice')).toMatchObject([
         {
           name: 'laptop',
           scope: [
@@ -75,19 +76,21 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
         },
       ])
       await cay('robot disable alice+ci')
-      expect(await json('robot list')).toMatchObject([{ name: 'alice+ci', disabled: true }])
+      expect(await items('robot list')).toMatchObject([{ name: 'alice+ci', disabled: true }])
       await cay('group add team')
       await cay('group join team alice alice+ci')
       await cay('group leave team alice+ci')
       expect(await json('group show team')).toEqual({ name: 'team', members: ['alice'] })
       await cay('grant add group:team team/** writer')
       await cay('grant add anonymous public/** reader')
-      await cay('grant remove anonymous public/**')
-      expect(await cay('grant list')).toMatch(/^subject=group:team {2}pattern=team\/\*\* {2}role=writer /)
+      await cay('grant remove anonymous public/** --yes')
+      expect(await cay('grant list')).toMatch(
+        /^SUBJECT +PATTERN +ROLE +CREATED\ngroup:team +team\/\*\* +writer +20\d\d-/,
+      )
       const { id: key } = await json('key rotate')
-      expect((await json('key list')).at(-1).id).toBe(key)
+      expect((await items('key list')).at(-1).id).toBe(key)
       const trail = await cay('audit')
-      expect(trail).toMatch(/action=signing-key.add .*account=owner \(socket\)/)
+      expect(trail).toMatch(/ owner \(socket\) +signing-key\.add /)
       expect(trail).not.toContain(secret)
     })
 

@@ -1,0 +1,36 @@
+import { type AdminClient, type Page, withQuery } from './admin-client.ts'
+import type { Card, Line, Listing } from './answer.ts'
+import type { Shown } from './shown.ts'
+
+/** Asks for one change, and answers that it is done. */
+export async function change(
+  client: AdminClient,
+  method: 'PUT' | 'PATCH' | 'POST' | 'DELETE',
+  path: string,
+  body?: unknown,
+): Promise<Line> {
+  return { value: await client.request(method, path, body), line: 'done' }
+}
+
+/** Asks for one thing, to be shown. */
+export async function card(client: AdminClient, path: string, lines: readonly Shown[]): Promise<Card> {
+  return { value: await client.request('GET', path), lines }
+}
+
+export function listing(list: string, columns: readonly Shown[], none: string): Listing {
+  return { list, columns, none }
+}
+
+/** How many entries a list has: `3 tokens`, or `100 or more tokens` after one page. */
+export async function countOf(client: AdminClient, list: string, one: string): Promise<string> {
+  const { items, next } = await client.request<Page>('GET', withQuery(list, { limit: COUNT_MAX }))
+  return next === undefined ? plural(items.length, one) : `${items.length} or more ${one}s`
+}
+
+const COUNT_MAX = 100
+
+/** `1 tag`, `2 tags`, `2 repositories` */
+export function plural(count: number, one: string): string {
+  const many = one.endsWith('y') ? `${one.slice(0, -1)}ies` : `${one}s`
+  return `${count.toLocaleString('en')} ${count === 1 ? one : many}`
+}

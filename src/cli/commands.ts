@@ -1,0 +1,56 @@
+import type { Command } from 'commander'
+import { CommandError, EXIT } from './failure.ts'
+import { NOUNS } from './nouns.ts'
+import type { LoadConfig } from './place.ts'
+import type { Verb } from './verb.ts'
+
+/** Adds `cay <noun> <verb>` for each act of the admin API. */
+export function addNouns(program: Command, load: LoadConfig, withPlace: (command: Command) => Command): void {
+  for (const [name, noun] of Object.entries(NOUNS)) {
+    const parent = program.command(name).description(noun.summary)
+    for (const [verb, one] of Object.entries(noun.verbs)) {
+      const isDefault = verb === noun.byDefault
+      const command = parent.command(`${verb} ${one.usage ?? ''}`.trim(), { isDefault })
+      addOptions(withPlace(command.description(one.summary)), one)
+      command.action((...given: unknown[]) => runVerb(one, load, given, command.opts()))
+    }
+  }
+}
+
+function addOptions(command: Command, { options = [], isDestructive, isList }: Verb): void {
+  command.option('--json', "print the API's JSON")
+  if (isList) {
+    command.option('--limit <number>', 'print no more entries than this')
+    command.option('--last <cursor>', 'go on behind a page: `next` of its JSON')
+  }
+  if (isDestructive) command.option('--yes', 'do it without a question')
+  for (const [flags, description] of options) command.option(flags, description)
+}
+
+async function runVerb(verb: Verb, load: LoadConfig, given: unknown[], opts: Record<string, unknown>) {
+  const args = given.slice(0, -2).flat() as string[]
+  const options = Object.fromEntries(Object.entries(opts).map(([key, value]) => [key, String(value)]))
+  const limit = options.limit === undefined ? undefined : parseLimit(options.limit)
+  const [{ openClient }, { openTerminal }, { printAnswer }, { confirm }] = await Promise.all([
+    import('./place.ts'),
+    import('./terminal.ts'),
+    import('./answer.ts'),
+    import('./confirmation.ts'),
+  ])
+  const terminal = openTerminal(process.env)
+  const warn = (message: string) => terminal.note(`cay: warning: ${message}`)
+  const client = await openClient({ options, environment: process.env, load, warn })
+  try {
+    const asked = (what: string) => confirm(what, options.yes === 'true', terminal)
+    const answer = await verb.run({ client, args, options, terminal, confirm: asked })
+    const print = { asJson: options.json === 'true', limit, last: options.last }
+    await printAnswer(answer, client, terminal, print)
+  } finally {
+    await client.close()
+  }
+}
+
+function parseLimit(text: string): number {
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text)
+  throw new CommandError(`--limit is "${text}": expected a whole number from 1`, EXIT.usage)
+}

@@ -1,0 +1,108 @@
+import type { RootCommand } from '@bomb.sh/tab'
+import type { Command } from 'commander'
+import { type AdminClient, apiPath, type Page, withQuery } from './admin-client.ts'
+import { type LoadConfig, openRunning, type PlaceOptions } from './place.ts'
+
+/** How long somebody who presses TAB waits for names. */
+const MILLISECONDS_MAX = 150
+
+/** Names that are asked for at once. */
+const NAMES_MAX = 100
+
+/** Where names come from: a list of the API, with the field that has the name; or the names themselves. */
+type Source = { list: string; field?: string; prefix?: string } | readonly string[]
+
+const USERS: Source = { list: '/users', field: 'name' }
+const ROBOTS: Source = { list: '/robots', field: 'name' }
+
+/** What completes an argument, by what it is called; `before` are the arguments before it. */
+const SOURCES: Readonly<Record<string, (before: readonly string[]) => Source[]>> = {
+  user: () => [USERS],
+  robot: () => [ROBOTS],
+  account: () => [USERS, ROBOTS],
+  accounts: () => [USERS, ROBOTS],
+  group: () => [{ list: '/groups' }],
+  subject: () => [['anonymous', 'authenticated'], USERS, ROBOTS, { list: '/groups', prefix: 'group:' }],
+  role: () => [['reader', 'writer', 'admin']],
+  token: ([account = '']) => [{ list: `${apiPath('accounts', account)}/tokens`, field: 'id' }],
+}
+
+/**
+ * Makes the completions of the argument that is being written the names that a running server has. Whatever goes wrong,
+ * there are none: nobody who presses TAB wants an error.
+ */
+export async function addNames(
+  root: RootCommand,
+  program: Command,
+  words: readonly string[],
+  load: LoadConfig,
+): Promise<void> {
+  const asked = findArgument(program, words)
+  const sources = asked && SOURCES[asked.argument]?.(asked.before)
+  if (asked === undefined || sources === undefined) return
+  const argument = root.commands.get(asked.command)?.arguments.get(asked.argument)
+  if (argument === undefined) return
+  const late = Promise.withResolvers<string[]>()
+  const timer = setTimeout(() => late.resolve([]), MILLISECONDS_MAX)
+  const names = await Promise.race([late.promise, namesOf(sources, asked, load).catch(() => [])])
+  clearTimeout(timer)
+  argument.handler = (complete) => {
+    for (const name of names) complete(name, '')
+  }
+}
+
+/** The argument that is being written. */
+interface Asked {
+  /** `tag show` */
+  command: string
+  argument: string
+  /** The arguments before it. */
+  before: string[]
+  /** What is written of it. */
+  start: string
+  options: PlaceOptions
+}
+
+function findArgument(program: Command, words: readonly string[]): Asked | undefined {
+  const [noun = '', verb = '', ...rest] = words.slice(0, -1)
+  const start = words.at(-1) ?? ''
+  const command = program.commands
+    .find((one) => one.name() === noun)
+    ?.commands.find((one) => one.name() === verb)
+  const previous = rest.at(-1) ?? ''
+  const isOptionValue = command?.options.some(({ required, short, long }) => {
+    return required && (short === previous || long === previous)
+  })
+  if (command === undefined || isOptionValue || start.startsWith('-')) return undefined
+  const { operands } = command.parseOptions(rest)
+  const last = command.registeredArguments.at(-1)
+  const argument = command.registeredArguments[operands.length] ?? (last?.variadic ? last : undefined)
+  if (argument === undefined) return undefined
+  return {
+    command: `${noun} ${verb}`,
+    argument: argument.name(),
+    before: operands,
+    start,
+    options: command.opts(),
+  }
+}
+
+async function namesOf(sources: Source[], { start, options }: Asked, load: LoadConfig): Promise<string[]> {
+  if (sources.every((source) => Array.isArray(source))) return sources.flat() as string[]
+  const client = await openRunning({ options, environment: process.env, load, warn: () => {} })
+  if (client === undefined) return []
+  const found = await Promise.all(sources.map((source) => readNames(client, source, start)))
+  return found.flat()
+}
+
+async function readNames(client: AdminClient, source: Source, start: string): Promise<readonly string[]> {
+  if (!('list' in source)) return source
+  const { list, field, prefix = '' } = source
+  const q = start.startsWith(prefix) ? start.slice(prefix.length) : ''
+  const query = { limit: NAMES_MAX, ...(q === '' ? {} : { q }) }
+  const { items } = await client.request<Page>('GET', withQuery(list, query)).catch(() => ({ items: [] }))
+  return items.map((item) => {
+    const name = field === undefined ? item : (item as Record<string, unknown>)[field]
+    return `${prefix}${name}`
+  })
+}

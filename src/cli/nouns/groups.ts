@@ -1,0 +1,51 @@
+import { card, change, plural } from '../acts.ts'
+import { apiPath } from '../admin-client.ts'
+import { shown } from '../shown.ts'
+import type { Noun } from '../verb.ts'
+
+/** `cay group` */
+export const groups: Noun = {
+  summary: 'Groups of accounts, as subjects of grants',
+  verbs: {
+    list: {
+      summary: 'List groups',
+      isList: true,
+      run: () => ({ list: '/groups', columns: [shown('name', '')], none: 'There are no groups.' }),
+    },
+    show: {
+      usage: '<group>',
+      summary: 'Show the members of a group',
+      run: ({ client, args: [name = ''] }) =>
+        card(client, apiPath('groups', name), [shown('Name', 'name'), shown('Members', 'members')]),
+    },
+    add: {
+      usage: '<name>',
+      summary: 'Add a group',
+      run: ({ client, args: [name = ''] }) => change(client, 'PUT', apiPath('groups', name)),
+    },
+    remove: {
+      usage: '<group>',
+      summary: 'Remove a group with its grants',
+      isDestructive: true,
+      run: async ({ client, args: [name = ''], confirm }) => {
+        const { members } = await client.request<{ members: string[] }>('GET', apiPath('groups', name))
+        await confirm(
+          `removes the group ${name} of ${plural(members.length, 'member')} with its grants, for good`,
+        )
+        return change(client, 'DELETE', apiPath('groups', name))
+      },
+    },
+    join: {
+      usage: '<group> <accounts...>',
+      summary: 'Add members',
+      run: ({ client, args: [name = '', ...add] }) =>
+        change(client, 'PATCH', apiPath('groups', name), { add }),
+    },
+    leave: {
+      usage: '<group> <accounts...>',
+      summary: 'Remove members',
+      run: ({ client, args: [name = '', ...remove] }) =>
+        change(client, 'PATCH', apiPath('groups', name), { remove }),
+    },
+  },
+}

@@ -1,0 +1,54 @@
+import { change, countOf, listing } from '../acts.ts'
+import { apiPath } from '../admin-client.ts'
+import { asTime, asYes, shown } from '../shown.ts'
+import type { Noun, Verb } from '../verb.ts'
+import { newToken } from './tokens.ts'
+
+/** `cay robot` */
+export const robots: Noun = {
+  summary: 'Robots: accounts for machines, OWNER+NAME, which sign in with a token',
+  verbs: {
+    list: {
+      summary: 'List robots',
+      isList: true,
+      run: () =>
+        listing(
+          '/robots',
+          [
+            shown('name', 'name'),
+            shown('disabled', 'disabled', asYes),
+            shown('created', 'createdAt', asTime),
+          ],
+          'There are no robots.',
+        ),
+    },
+    add: {
+      usage: '<owner+name>',
+      summary: 'Add a robot, and a token for it, which is shown once',
+      run: async ({ client, args: [name = ''] }) => {
+        await client.request('PUT', apiPath('robots', name))
+        return newToken(client, name, { name: 'first' })
+      },
+    },
+    disable: flags('Disable a robot with its tokens', { disabled: true }),
+    enable: flags('Enable a robot again', { disabled: false }),
+    remove: {
+      usage: '<robot>',
+      summary: 'Remove a robot with its tokens and grants',
+      isDestructive: true,
+      run: async ({ client, args: [name = ''], confirm }) => {
+        const tokens = await countOf(client, `${apiPath('accounts', name)}/tokens`, 'token')
+        await confirm(`removes the robot ${name} with ${tokens} and its grants, for good`)
+        return change(client, 'DELETE', apiPath('robots', name))
+      },
+    },
+  },
+}
+
+function flags(summary: string, body: object): Verb {
+  return {
+    usage: '<robot>',
+    summary,
+    run: ({ client, args: [name = ''] }) => change(client, 'PATCH', apiPath('robots', name), body),
+  }
+}

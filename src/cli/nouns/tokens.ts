@@ -1,0 +1,83 @@
+import { change, listing } from '../acts.ts'
+import { type AdminClient, apiPath } from '../admin-client.ts'
+import type { Card } from '../answer.ts'
+import { CommandError, EXIT } from '../failure.ts'
+import { asTime, shown } from '../shown.ts'
+import type { Noun } from '../verb.ts'
+
+/** `cay token` */
+export const tokens: Noun = {
+  summary: 'Tokens of users and robots',
+  verbs: {
+    list: {
+      usage: '<account>',
+      summary: 'List the tokens of an account',
+      isList: true,
+      run: ({ args: [account = ''] }) =>
+        listing(
+          `${apiPath('accounts', account)}/tokens`,
+          [
+            shown('id', 'id'),
+            shown('name', 'name'),
+            shown('scope', 'scope', (scope) => (scope as Rule[]).map(formatRule).join(',')),
+            shown('created', 'createdAt', asTime),
+            shown('expires', 'expiresAt', asTime),
+            shown('last used', 'lastUsedAt', asTime),
+          ],
+          `${account} has no tokens.`,
+        ),
+    },
+    add: {
+      usage: '<account> <name>',
+      summary: 'Make a token, which is shown once',
+      options: [
+        ['--days <number>', 'days until it expires'],
+        ['--scope <rules>', 'narrow it: PATTERN=ROLE, with commas between'],
+      ],
+      run: ({ client, args: [account = '', name = ''], options: { days, scope } }) =>
+        newToken(client, account, {
+          name,
+          ...(days === undefined ? {} : { expiresInDays: parseDays(days) }),
+          ...(scope === undefined ? {} : { scope: scope.split(',').map(parseRule) }),
+        }),
+    },
+    remove: {
+      usage: '<account> <token>',
+      summary: 'Revoke a token',
+      isDestructive: true,
+      run: async ({ client, args: [account = '', id = ''], confirm }) => {
+        await confirm(`revokes the token ${id} of ${account}, for good`)
+        return change(client, 'DELETE', apiPath('accounts', account, 'tokens', id))
+      },
+    },
+  },
+}
+
+interface Rule {
+  pattern: string
+  role: string
+}
+
+/** Makes a token of an account; the answer has its secret. */
+export async function newToken(client: AdminClient, account: string, request: object): Promise<Card> {
+  const value = await client.request('POST', `${apiPath('accounts', account)}/tokens`, request)
+  return { value, lines: [shown('Token', 'secret'), shown('Id', 'id')] }
+}
+
+function parseDays(text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text)
+  throw new CommandError(`--days is "${text}": expected a whole number`, EXIT.usage)
+}
+
+function parseRule(text: string): Rule {
+  const [, pattern, role] = /^([^=]+)=([^=]+)$/.exec(text) ?? []
+  if (pattern !== undefined && role !== undefined) return { pattern, role }
+  throw new CommandError(
+    `--scope has "${text}": expected PATTERN=ROLE, for example alice/**=reader`,
+    EXIT.usage,
+  )
+}
+
+function formatRule({ pattern, role }: Rule): string {
+  return `${pattern}=${role}`
+}

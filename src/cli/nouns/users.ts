@@ -1,0 +1,88 @@
+import { card, change, countOf, listing } from '../acts.ts'
+import { apiPath } from '../admin-client.ts'
+import { importUsers } from '../htpasswd.ts'
+import { readPassword } from '../password-input.ts'
+import { asMoment, asTime, asYes, shown } from '../shown.ts'
+import type { Noun, Verb } from '../verb.ts'
+
+/** `cay user` */
+export const users: Noun = {
+  summary: 'Users: people who sign in with a password',
+  verbs: {
+    list: {
+      summary: 'List users',
+      isList: true,
+      run: () =>
+        listing(
+          '/users',
+          [
+            shown('name', 'name'),
+            shown('admin', 'isAdmin', asYes),
+            shown('disabled', 'disabled', asYes),
+            shown('created', 'createdAt', asTime),
+          ],
+          'There are no users.',
+        ),
+    },
+    show: {
+      usage: '<user>',
+      summary: 'Show a user',
+      run: ({ client, args: [name = ''] }) =>
+        card(client, apiPath('users', name), [
+          shown('Name', 'name'),
+          shown('Server admin', 'isAdmin', asYes),
+          shown('Disabled', 'disabled', asYes),
+          shown('Created', 'createdAt', asMoment),
+        ]),
+    },
+    add: {
+      usage: '<name>',
+      summary: 'Add a user; the password is asked for, or read from standard input',
+      options: [['--admin', 'make a server admin, who may do all']],
+      run: async ({ client, args: [name = ''], options: { admin } }) =>
+        change(client, 'PUT', apiPath('users', name), {
+          password: await readPassword(name),
+          isAdmin: admin === 'true',
+        }),
+    },
+    passwd: {
+      usage: '<user>',
+      summary: "Change a user's password; it is asked for, or read from standard input",
+      run: async ({ client, args: [name = ''] }) =>
+        change(client, 'PATCH', apiPath('users', name), { password: await readPassword(name) }),
+    },
+    import: {
+      usage: '<file>',
+      summary: 'Add the users of an htpasswd file with the passwords they have (bcrypt: htpasswd -B)',
+      run: async ({ client, args: [file = ''] }) => {
+        const value = await importUsers(client, file)
+        return { value, line: value.items.join('\n') }
+      },
+    },
+    promote: flags('Make a user a server admin, who may do all', { isAdmin: true }),
+    demote: flags('Make a server admin an ordinary user', { isAdmin: false }),
+    disable: flags('Disable a user, with its robots and tokens', { disabled: true }),
+    enable: flags('Enable a user again', { disabled: false }),
+    remove: {
+      usage: '<user>',
+      summary: 'Remove a user with its robots, tokens and grants',
+      isDestructive: true,
+      run: async ({ client, args: [name = ''], confirm }) => {
+        await client.request('GET', apiPath('users', name))
+        const tokens = await countOf(client, `${apiPath('accounts', name)}/tokens`, 'token')
+        await confirm(
+          `removes the user ${name} with ${tokens}, its grants, and its robots with theirs, for good`,
+        )
+        return change(client, 'DELETE', apiPath('users', name))
+      },
+    },
+  },
+}
+
+function flags(summary: string, body: object): Verb {
+  return {
+    usage: '<user>',
+    summary,
+    run: ({ client, args: [name = ''] }) => change(client, 'PATCH', apiPath('users', name), body),
+  }
+}

@@ -1,0 +1,58 @@
+import { getCACertificates } from 'node:tls'
+import { isLoopback } from '../listen-address.ts'
+import type { Transport } from './admin-client.ts'
+import { CommandError, EXIT } from './failure.ts'
+
+/** A server elsewhere, and how it is asked. */
+export interface Remote {
+  /** `https://registry.example`, without a path. */
+  server: URL
+  /** A token of an account (`cay_...`). */
+  token: string | undefined
+  /** PEM text of the authorities to trust, instead of the system's. */
+  authorities: string | undefined
+}
+
+/** The codes of certificates that are not trusted, as BoringSSL and Bun name them. */
+const NOT_TRUSTED = /SELF_SIGNED|UNABLE_TO_|CERT_|CERTIFICATE|ALTNAME/
+
+/** Where a remote server is. Throws a CommandError that says what is expected. */
+export function parseServer(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  const isWhole = url !== undefined && ['http:', 'https:'].includes(url.protocol) && url.host !== ''
+  if (isWhole && url.pathname === '/' && url.search === '' && url.hash === '' && url.username === '')
+    return url
+  throw new CommandError(`the server is "${text}": expected https://HOST:PORT`, EXIT.usage)
+}
+
+/** Asks a server over HTTP or HTTPS, with the system's authorities unless others are named. */
+export function openRemote({ server, token, authorities }: Remote): Transport {
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
+  const tls: BunFetchRequestInitTLS =
+    server.protocol === 'https:' ? { ca: authorities ?? getCACertificates('system') } : {}
+  return {
+    signInHint: `name a token with CAY_TOKEN, CAY_TOKEN_FILE or --token (cay token add makes one)`,
+    async fetch(path, init) {
+      try {
+        return await fetch(new URL(path, server), { ...init, tls, headers: { ...init.headers, ...headers } })
+      } catch (error) {
+        throw unreachable(server, error as NodeJS.ErrnoException)
+      }
+    },
+    close: async () => {},
+  }
+}
+
+/** Whether a token that is sent there can be read by others on the way. */
+export function isOpenToOthers({ protocol, hostname }: URL): boolean {
+  return protocol === 'http:' && !isLoopback({ host: hostname.replace(/^\[|\]$/g, ''), port: 0 })
+}
+
+function unreachable({ origin }: URL, cause: NodeJS.ErrnoException): CommandError {
+  const { code = '', message } = cause
+  const why = NOT_TRUSTED.test(code)
+    ? `the certificate of ${origin} is not trusted (${message}): run cay trust on its host, which says how this ` +
+      'host comes to trust it, or name its authority with --ca FILE'
+    : `${origin} does not answer (${message}): is cay serve running there?`
+  return new CommandError(why, EXIT.unreachable, { cause })
+}

@@ -1,0 +1,39 @@
+/** Where a command speaks: for people on a terminal, or into a file or another program. */
+export interface Terminal {
+  /** Standard output is a terminal: times are relative, and progress is a bar. */
+  isForPeople: boolean
+  /** Never with NO_COLOR (no-color.org). */
+  hasColours: boolean
+  /** Somebody is there who can answer a question. */
+  canAsk: boolean
+  /** Milliseconds since 1970. */
+  now: () => number
+  /** Resolves when more can be written without being kept in memory. */
+  write(text: string): Promise<void>
+  /** A line beside the output. */
+  note(line: string): void
+}
+
+/** The terminal of this process. */
+export function openTerminal(environment: Record<string, string | undefined>): Terminal {
+  const { stdin, stdout, stderr } = process
+  const isForPeople = stdout.isTTY === true
+  // What cannot be written is told to who writes it.
+  stdout.on('error', () => {})
+  return {
+    isForPeople,
+    hasColours: isForPeople && (environment.NO_COLOR ?? '') === '' && environment.TERM !== 'dumb',
+    canAsk: stdin.isTTY === true && stderr.isTTY === true,
+    now: Date.now,
+    write: (text) =>
+      new Promise((resolve, reject) => {
+        stdout.write(text, (error) => (error ? reject(error) : resolve()))
+      }),
+    note: (line) => void stderr.write(`${line}\n`),
+  }
+}
+
+/** Text of others as it may be shown on a terminal: nothing in it moves the cursor or changes colours. */
+export function harmless(text: string): string {
+  return text.replaceAll(/\p{Cc}+/gu, ' ')
+}

@@ -1,0 +1,110 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { build } from '../../scripts/build.ts'
+import { type TemporaryFolder, temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { authorityPath } from '../../src/tls/authority.ts'
+import { runCay } from '../support/run-cay.ts'
+import { startExecutable, type TestServer } from '../support/server.ts'
+
+beforeAll(async () => {
+  await build()
+}, 60_000)
+
+describe('cay --server, over TLS', () => {
+  let server: TestServer
+  let folder: TemporaryFolder
+  let url: string
+  let ca: string
+  let token: string
+  let aliceToken: string
+  beforeAll(async () => {
+    folder = await temporaryFolder('remote')
+    server = await startExecutable({ settings: { access: 'accounts', tls: 'auto' } })
+    url = server.url.replace('http:', 'https:')
+    ca = authorityPath(server.data)
+    const here = async (line: string, input?: string) => {
+      const { code, output, errors } = await runCay([...line.split(' '), '--data', server.data], {}, input)
+      expect([line, code, errors]).toEqual([line, 0, ''])
+      return output
+    }
+    await here('user add alice', 'correct-horse\n')
+    token = JSON.parse(await here('token add admin tests --json')).secret
+    aliceToken = JSON.parse(await here('token add alice tests --json')).secret
+  }, 60_000)
+  afterAll(async () => {
+    await server.stop()
+    await folder[Symbol.asyncDispose]()
+  })
+
+  const there = (line: string, env: Record<string, string> = {}, input?: string) =>
+    runCay([...line.split(' '), '--server', url, '--ca', ca], env, input)
+
+  test('lists as the API does, with a token from the environment, a file, or the command line', async () => {
+    const response = await fetch(`${url}/api/v1/users`, {
+      headers: { authorization: `Bearer ${token}` },
+      tls: { ca: await Bun.file(ca).text() },
+    })
+    const users = await response.json()
+    const file = join(folder.path, 'token')
+    await Bun.write(file, `${token}\n`)
+    const runs = [
+      there('user list --json', { CAY_TOKEN: token }),
+      there('user list --json', { CAY_TOKEN_FILE: file }),
+      there(`user list --json --token ${token}`, { CAY_TOKEN: 'cay_other' }),
+      runCay(['user', 'list', '--json', '--ca', ca], { CAY_TOKEN: token, CAY_SERVER: url }),
+    ]
+    for (const { code, output, errors } of await Promise.all(runs)) {
+      expect([code, errors]).toEqual([0, ''])
+      expect(JSON.parse(output)).toEqual(users)
+    }
+  })
+
+  test('changes things there, and not in a data folder of this host', async () => {
+    const { code, output } = await there('user add bob', { CAY_TOKEN: token }, 'correct-horse\n')
+    expect([code, output]).toEqual([0, 'done\n'])
+    expect((await there('user show bob', { CAY_TOKEN: token })).output).toMatch(/^Name: +bob\nCreated: +20/)
+  })
+
+  test('says what is wrong with the credential, and ends with 4', async () => {
+    for (const env of [{}, { CAY_TOKEN: 'cay_wrong' }]) {
+      const { code, output, errors } = await there('user list', env)
+      expect([code, output]).toEqual([4, ''])
+      expect(errors).toMatch(/^cay: .*; name a token with CAY_TOKEN, CAY_TOKEN_FILE or --token .*\n$/)
+      expect(errors).not.toContain('cay_wrong')
+    }
+    const { code, errors } = await there('user list', { CAY_TOKEN: aliceToken })
+    expect([code, errors]).toEqual([4, 'cay: only a server admin may do this\n'])
+  })
+
+  test('says what to do about a certificate that is not trusted, and ends with 5', async () => {
+    const { code, output, errors } = await runCay(['user', 'list', '--server', url], { CAY_TOKEN: token })
+    expect([code, output]).toEqual([5, ''])
+    expect(errors).toContain(`the certificate of ${url} is not trusted`)
+    expect(errors).toMatch(/cay trust .* --ca FILE\n$/)
+  })
+
+  test('the authorities of the system are trusted', async () => {
+    const env = { CAY_TOKEN: token, SSL_CERT_FILE: ca }
+    expect((await runCay(['user', 'list', '--server', url], env)).code).toBe(0)
+  })
+})
+
+test('a server that does not answer: the code is 5', async () => {
+  const { code, output, errors } = await runCay(['user', 'list', '--server', 'http://127.0.0.1:9'])
+  expect([code, output]).toEqual([5, ''])
+  expect(errors).toMatch(/^cay: http:\/\/127\.0\.0\.1:9 does not answer .*: is cay serve running there\?\n$/)
+})
+
+test.each([
+  ['user list --server registry.example', 'the server is "registry.example": expected https://HOST:PORT'],
+  ['user list --server https://h/v2/', 'the server is "https://h/v2/": expected https://HOST:PORT'],
+  ['user list --server https://h --data /x', 'choose --server, or --data for a data folder on this host'],
+  ['user list --server https://h --ca /nonexistent', 'cannot read /nonexistent, which --ca names'],
+  ['user list --limit 0', '--limit is "0": expected a whole number from 1'],
+  ['token add a b --days x --server http://127.0.0.1:9', '--days is "x": expected a whole number'],
+  ['token add a b --scope x --server http://127.0.0.1:9', '--scope has "x": expected PATTERN=ROLE'],
+])('%s is a mistake: the code is 2', async (line, message) => {
+  const { code, output, errors } = await runCay(line.split(' '))
+  expect([code, output]).toEqual([2, ''])
+  expect(errors).toStartWith(`cay: ${message}`)
+})

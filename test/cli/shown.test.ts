@@ -1,0 +1,97 @@
+import { describe, expect, test } from 'bun:test'
+import { asBytes, asCount, asMoment, asText, asTime, render, shown } from '../../src/cli/shown.ts'
+import { TableWriter } from '../../src/cli/table.ts'
+import type { Terminal } from '../../src/cli/terminal.ts'
+
+const NOW = Date.parse('2026-11-24T12:00:00Z')
+
+/** A terminal that keeps what is written. */
+function memoryTerminal(more: Partial<Terminal> = {}): Terminal & { text: string } {
+  const terminal = {
+    text: '',
+    isForPeople: false,
+    hasColours: false,
+    canAsk: false,
+    now: () => NOW,
+    write: async (text: string) => {
+      terminal.text += text
+    },
+    note: () => {},
+    ...more,
+  }
+  return terminal
+}
+
+test.each([
+  [0, '0 B'],
+  [1023, '1023 B'],
+  [1024, '1.0 KiB'],
+  [1_048_575, '1.0 MiB'],
+  [1_288_490_189, '1.2 GiB'],
+  [5 * 2 ** 50, '5.0 PiB'],
+  [2 ** 70, '1048576.0 PiB'],
+])('%d bytes are %s', (bytes, text) => expect(asBytes(bytes)).toBe(text))
+
+test('counts have their thousands apart', () => expect(asCount(1234567)).toBe('1,234,567'))
+
+describe('a time', () => {
+  test.each([
+    ['2026-11-24T11:59:59.5Z', 'now'],
+    ['2026-11-24T11:58:59Z', '1 minute ago'],
+    ['2026-11-24T02:00:00Z', '10 hours ago'],
+    ['2026-12-08T12:00:00Z', 'in 14 days'],
+    ['2020-01-01T00:00:00Z', '6 years ago'],
+  ])('on a terminal %s is %s', (time, text) => {
+    expect(asTime(time, memoryTerminal({ isForPeople: true }))).toBe(text)
+  })
+
+  test('elsewhere it is RFC 3339', () => {
+    expect(asTime('2026-11-24T12:00:00+01:00', memoryTerminal())).toBe('2026-11-24T11:00:00.000Z')
+    expect(asMoment('2026-11-24T12:00:00+01:00', memoryTerminal())).toBe('2026-11-24T11:00:00.000Z')
+  })
+
+  test('in a card it is the local time, too', () => {
+    expect(asMoment('2026-11-24T11:00:00Z', memoryTerminal({ isForPeople: true }))).toMatch(
+      /^2026-11-2\d \d\d:\d\d:00 [+-]\d\d:\d\d \(1 hour ago\)$/,
+    )
+  })
+})
+
+test('what others wrote cannot change the terminal', () => {
+  expect(asText('a\x1b[31mb\nc\x07\u009b')).toBe('a [31mb c ')
+  expect(asText({ 'k\x1b': ['v\x1b', 1] })).toBe('k =v , 1')
+})
+
+test('a field is found by its path, and nothing is written for one that is not there', () => {
+  const answer = { usage: { pulls: 3 }, none: null }
+  expect(render(shown('Pulls', 'usage.pulls'), answer, memoryTerminal())).toBe('3')
+  for (const field of ['usage.pushes', 'none', 'none.x', 'x.y']) {
+    expect(render(shown('X', field), answer, memoryTerminal())).toBe('')
+  }
+})
+
+describe('a table', () => {
+  const columns = [shown('name', 'name'), shown('size', 'size', asBytes)]
+
+  test('is aligned, with one head, whatever comes later', async () => {
+    const terminal = memoryTerminal()
+    const table = new TableWriter(columns, terminal)
+    await table.write([{ name: 'a', size: 1 }, { name: '大きい' }])
+    await table.write([{ name: 'much-longer', size: 2048 }])
+    expect(terminal.text).toBe('NAME     SIZE\na        1 B\n大きい\nmuch-longer   2.0 KiB\n')
+  })
+
+  test('has colours only where they are wanted', async () => {
+    const terminal = memoryTerminal({ isForPeople: true, hasColours: true })
+    await new TableWriter(columns, terminal).write([{ name: 'a', size: 1 }])
+    expect(terminal.text).toBe('\x1b[1mNAME\x1b[0m   \x1b[1mSIZE\x1b[0m\na      1 B\n')
+  })
+
+  test('of 20,000 entries takes no more than their number', async () => {
+    const terminal = memoryTerminal()
+    await new TableWriter(columns, terminal).write(
+      Array.from({ length: 20_000 }, (_, size) => ({ name: `n${size}`, size })),
+    )
+    expect(terminal.text.split('\n')).toHaveLength(20_002)
+  })
+})

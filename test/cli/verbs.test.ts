@@ -1,0 +1,137 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { build } from '../../scripts/build.ts'
+import { EXIT_CODES } from '../../src/cli/failure.ts'
+import { NOUNS } from '../../src/cli/nouns.ts'
+import { startWithAccounts } from '../support/accounts.ts'
+import { runCay } from '../support/run-cay.ts'
+import { startExecutable, type TestServer } from '../support/server.ts'
+
+const readme = await Bun.file(join(import.meta.dir, '../../README.md')).text()
+
+beforeAll(async () => {
+  await build()
+}, 60_000)
+
+test("the README's table of commands is that of the program", () => {
+  const rows = Object.entries(NOUNS).map(([noun, { summary, verbs, byDefault }]) => {
+    const words = Object.keys(verbs).map((verb) => `\`${verb === byDefault ? `[${verb}]` : verb}\``)
+    return `| \`cay ${noun}\` | ${words.join(', ')} | ${summary} |`
+  })
+  expect(readme.split('\n').filter((line) => line.startsWith('| `cay '))).toEqual(rows)
+})
+
+test('the README and help say the exit codes', async () => {
+  const { output } = await runCay(['help'])
+  for (const [code, meaning] of Object.entries(EXIT_CODES)) {
+    expect(output).toContain(`  ${code}  ${meaning}\n`)
+    expect(readme).toContain(`| ${code} | ${meaning} |`)
+  }
+})
+
+test('each verb has help, and each that destroys has --yes', async () => {
+  const verbs = Object.entries(NOUNS).flatMap(([noun, { verbs }]) =>
+    Object.entries(verbs).map(([verb, one]) => ({ words: [noun, verb], one })),
+  )
+  await Promise.all(
+    verbs.map(async ({ words, one }) => {
+      const { code, output } = await runCay([...words, '--help'])
+      expect([words, code]).toEqual([words, 0])
+      expect(output.replaceAll(/\s+/g, ' ')).toContain(one.summary)
+      expect([words, output.includes('--yes')]).toEqual([words, one.isDestructive === true])
+    }),
+  )
+}, 60_000)
+
+describe('on a running server', () => {
+  let server: TestServer
+  beforeAll(async () => {
+    const started = await startWithAccounts({}, startExecutable)
+    for (const name of ['alice', 'albert', 'bob']) await started.addUser(name)
+    await started.admin('PUT', '/robots/alice%2Bci')
+    await started.admin('PUT', '/groups/team')
+    server = started
+  }, 60_000)
+  afterAll(() => server.stop())
+
+  const cay = (line: string, input?: string) => runCay([...line.split(' '), '--data', server.data], {}, input)
+
+  test.each([
+    ['user remove bob', 'removes the user bob with 0 tokens'],
+    ['robot remove alice+ci', 'removes the robot alice+ci with 0 tokens'],
+    ['group remove team', 'removes the group team of 0 members'],
+    ['grant remove alice **', 'takes back what alice is granted on **'],
+    ['token remove alice x', 'revokes the token x of alice'],
+  ])('%s says what it would do, and does not without a terminal or --yes', async (line, what) => {
+    const { code, output, errors } = await cay(line, 'y\n')
+    expect([code, output]).toEqual([2, ''])
+    expect(errors).toStartWith(`cay: this ${what}`)
+    expect(errors).toEndWith('; say --yes to do it\n')
+  })
+
+  test('what is not there: the code is 3', async () => {
+    for (const line of ['user show nobody', 'user remove nobody --yes', 'group show nobody']) {
+      const { code, output, errors } = await cay(line)
+      expect([line, code, output]).toEqual([line, 3, ''])
+      expect(errors).toMatch(/^cay: there is no .* nobody\n$/)
+    }
+  })
+
+  test('a list is cut by --limit, and goes on by --last', async () => {
+    const { items, next } = JSON.parse((await cay('user list --json --limit 2')).output)
+    expect(items.map(({ name }: { name: string }) => name)).toEqual(['admin', 'albert'])
+    const rest = JSON.parse((await cay(`user list --json --last ${next ?? 'albert'}`)).output)
+    expect(rest.items.map(({ name }: { name: string }) => name)).toEqual(['alice', 'bob'])
+    expect((await cay('user list --limit 1')).output.trim().split('\n')).toHaveLength(2)
+  })
+
+  test('TAB completes names of the running server', async () => {
+    const complete = async (...words: string[]) => {
+      const { code, output, errors } = await runCay(['complete', '--', ...words], { CAY_DATA: server.data })
+      expect([code, errors]).toEqual([0, ''])
+      return output
+        .trim()
+        .split('\n')
+        .slice(0, -1)
+        .map((line) => line.split('\t')[0])
+    }
+    expect(await complete('user', 'show', 'al')).toEqual(['albert', 'alice'])
+    expect(await complete('robot', 'disable', '')).toEqual(['alice+ci'])
+    expect(await complete('group', 'join', 'team', 'bob', 'ali')).toEqual(['alice', 'alice+ci'])
+    expect(await complete('grant', 'add', 'gr')).toEqual(['group:team'])
+    expect(await complete('grant', 'add', 'alice', '**', '')).toEqual(['reader', 'writer', 'admin'])
+    expect(await complete('user', 'list', '--data', '/nonexistent', '')).toEqual([])
+    expect(await complete('user', 're')).toEqual(['remove'])
+  })
+
+  test('TAB is silent when no server answers', async () => {
+    for (const env of [
+      { CAY_DATA: '/nonexistent' },
+      { CAY_SERVER: 'http://127.0.0.1:9' },
+      { CAY_SERVER: 'x' },
+    ]) {
+      const { code, output, errors } = await runCay(['complete', '--', 'user', 'show', ''], env)
+      expect([code, output, errors]).toEqual([0, ':4\n', ''])
+    }
+  })
+})
+
+test.skipIf(Bun.which('script') === null)('on a terminal it asks, and takes no for an answer', async () => {
+  await using server = await startWithAccounts({}, startExecutable)
+  await server.addUser('bob')
+  const { cay, data } = { cay: await build(), data: server.data }
+  const ask = async (answer: string) => {
+    const command = `${cay} user remove bob --data ${data}`
+    const child = Bun.spawn(['script', '--quiet', '--return', '--command', command, '/dev/null'], {
+      stdin: new Blob([answer]),
+      stdout: 'pipe',
+    })
+    return { shown: await child.stdout.text(), code: await child.exited }
+  }
+  const no = await ask('n\n')
+  expect([no.code, no.shown]).toEqual([1, expect.stringContaining('nothing was done')])
+  expect(no.shown).toContain('This removes the user bob with 0 tokens')
+  const yes = await ask('y\n')
+  expect([yes.code, yes.shown]).toEqual([0, expect.stringContaining('done')])
+  expect(await server.admin('GET', '/users')).toMatchObject({ items: [{ name: 'admin' }] })
+})
