@@ -60,6 +60,7 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
     now,
     sparse: config.manifests.sparse,
     checkAllowed,
+    schema1: config.docker.schema1,
     cacheBytesMax: config.manifests.cacheBytesMax,
   })
   await uploads.tidy()

@@ -12,6 +12,8 @@ const choice = <const T extends string[]>(values: T, value: T[number], descripti
     { default: value, description },
   )
 
+const boolean = (value: boolean, description: string) => Type.Boolean({ default: value, description })
+
 /** Every setting, with its unit, bounds, default, and what it is for. Their names come from these paths. */
 export const ConfigSchema = Type.Object(
   {
@@ -87,6 +89,23 @@ export const ConfigSchema = Type.Object(
           description:
             'PATTERN=TYPE,TYPE: repositories of the pattern take only these artifact types (image: images and indexes)',
         }),
+      },
+      { additionalProperties: false },
+    ),
+    docker: Type.Object(
+      {
+        schema1: Type.Object(
+          {
+            push: boolean(true, 'Whether manifests of Docker schema 1 are taken'),
+            unsigned: boolean(false, 'Whether they are also taken without a signature'),
+            pull: choice(
+              ['auto', 'always', 'never'],
+              'auto',
+              'Whether images are converted to schema 1: for clients that ask for it, also without Accept, never',
+            ),
+          },
+          { additionalProperties: false },
+        ),
       },
       { additionalProperties: false },
     ),

@@ -145,6 +145,7 @@ function check(values: Record<string, unknown>, sources: Map<string, string>): C
 /** What a setting takes, for people. */
 export function expectation(schema: TSchema): string {
   if (Array.isArray(schema.anyOf)) return schema.anyOf.map((one: { const: string }) => one.const).join(' | ')
+  if (schema.type === 'boolean') return 'true | false'
   if (schema.type === 'integer') return `a whole number from ${schema.minimum} to ${schema.maximum}`
   if (schema.type === 'array') return 'a list, with commas between'
   if (schema.pattern) return `a text like ${schema.pattern}`
@@ -153,7 +154,13 @@ export function expectation(schema: TSchema): string {
 
 /** The sections that nobody has written, so that their defaults find a place. */
 function fillObjects(values: Record<string, unknown>): Record<string, unknown> {
-  for (const { keys } of SETTINGS) if (keys.length > 1 && keys[0] !== undefined) values[keys[0]] ??= {}
+  for (const { keys } of SETTINGS) {
+    let section = values
+    for (const key of keys.slice(0, -1)) {
+      section[key] ??= {}
+      section = section[key] as Record<string, unknown>
+    }
+  }
   return values
 }
 
@@ -169,6 +176,7 @@ function put(values: Record<string, unknown>, [key = '', ...rest]: string[], val
 function fromText(schema: TSchema, text: string): unknown {
   if (schema.type === 'array') return text.split(',').map((part) => part.trim())
   if (schema.type === 'integer') return /^\d+$/.test(text) ? Number(text) : text
+  if (schema.type === 'boolean') return text === 'true' || (text === 'false' ? false : text)
   return text
 }
 

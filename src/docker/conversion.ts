@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { type Digest, digestFromHex, hexOf } from '../oci/digest.ts'
 import type { Image } from '../oci/image.ts'
+import { isImageConfig } from '../oci/media-type.ts'
 import { formatSchema1, type Schema1, type Schema1Layer } from './schema1.ts'
 
 /** Entries of an image's history that are converted; Docker itself makes at most 127 layers. */
@@ -25,11 +26,6 @@ export interface Conversion {
   hasEmptyLayer: boolean
 }
 
-const IMAGE_CONFIGS: readonly string[] = [
-  'application/vnd.oci.image.config.v1+json',
-  'application/vnd.docker.container.image.v1+json',
-]
-
 /** What Docker's old clients unpack: tar, compressed by gzip or not. */
 const READABLE_LAYERS: readonly string[] = [
   'application/vnd.oci.image.layer.v1.tar',
@@ -48,7 +44,7 @@ export interface ConvertibleImage {
 /** Whether an image of schema 2 or OCI can be converted, as far as its manifest says. */
 export function convertible({ config, layers, artifactType }: Image): ConvertibleImage | Refusal {
   if (artifactType !== undefined) return { refusal: `it is an artifact of type ${artifactType}` }
-  if (config === undefined || !IMAGE_CONFIGS.includes(config.mediaType)) {
+  if (config === undefined || !isImageConfig(config.mediaType)) {
     return { refusal: `it is an artifact: its config is of type ${config?.mediaType ?? 'none'}` }
   }
   const other = layers.find(({ mediaType }) => !READABLE_LAYERS.includes(mediaType))

@@ -1,7 +1,8 @@
 import { type Digest, findDigest } from '../oci/digest.ts'
 import { type RegistryError, registryError } from '../oci/error.ts'
-import { parseObject } from '../oci/manifest.ts'
+import { type Manifest, parseManifest, parseObject } from '../oci/manifest.ts'
 import { MEDIA_TYPE } from '../oci/media-type.ts'
+import { parseSignedDocument, type SignedDocument } from './signed-document.ts'
 
 /** A manifest of Docker schema 1 ("Image Manifest Version 2, Schema 1"). */
 export interface Schema1 {
@@ -32,6 +33,28 @@ export function isSchema1(bytes: Uint8Array, contentType: string | undefined): b
   if (!OTHER_TYPES.includes(type)) return false
   const { schemaVersion, fsLayers } = parseObject(bytes)
   return schemaVersion === 1 && fsLayers !== undefined
+}
+
+/**
+ * Reads a manifest of any kind: parseManifest's, or of schema 1, whose type then says whether it is signed, whatever
+ * it was pushed as. Throws MANIFEST_INVALID.
+ */
+export function readManifest(bytes: Uint8Array, contentType: string | undefined): Manifest {
+  if (!isSchema1(bytes, contentType)) return parseManifest(bytes, contentType)
+  const document = parseSignedDocument(bytes)
+  return manifestOf(document, parseSchema1(document.payload))
+}
+
+/** What cay keeps of a manifest of schema 1. */
+export function manifestOf({ signatures }: SignedDocument, { layers }: Schema1): Manifest {
+  const digests = new Set(layers.map(({ blobSum }) => blobSum))
+  return {
+    mediaType: signatures.length > 0 ? MEDIA_TYPE.dockerSchema1Signed : MEDIA_TYPE.dockerSchema1,
+    artifactType: undefined,
+    subject: undefined,
+    annotations: undefined,
+    references: Array.from(digests, (digest) => ({ digest, role: 'layer' })),
+  }
 }
 
 /** Reads a manifest of schema 1, without its signatures. Throws MANIFEST_INVALID. */

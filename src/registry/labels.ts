@@ -1,7 +1,8 @@
+import { readManifest } from '../docker/schema1.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import { commonLabels, imageChildren, type Labels, labelsOfConfig } from '../oci/labels.ts'
-import { type Manifest, parseManifest } from '../oci/manifest.ts'
+import type { Manifest } from '../oci/manifest.ts'
 import { isImageConfig } from '../oci/media-type.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { BlobStore } from '../storage/blob-store.ts'
@@ -46,7 +47,7 @@ export function labelReader(metadata: Metadata, blobs: BlobStore): ReadLabels {
       const row = metadata.manifests.find(repository, { digest })
       if (row === undefined) return {}
       const child = metadata.manifests.getBytes(row)
-      found.push(await read(repository, parseManifest(child, row.mediaType), child, depth + 1))
+      found.push(await read(repository, readManifest(child, row.mediaType), child, depth + 1))
       if (Object.keys(commonLabels(found)).length === 0) return {}
     }
     return commonLabels(found)

@@ -1,8 +1,9 @@
 import { algorithmOf, type Digest, type DigestAlgorithm, digestFromHex } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
-import { type ManifestReference, parseManifest } from '../oci/manifest.ts'
+import type { ManifestReference } from '../oci/manifest.ts'
 import { formatReference, type Reference, type RepositoryName } from '../oci/reference.ts'
 import type { LocalOptions, Sparse } from './local-options.ts'
+import { readPushed } from './pushed-manifest.ts'
 import type { ReadCache } from './read-cache.ts'
 import type { Manifests } from './registry.ts'
 import { unknownIn } from './unknown.ts'
@@ -15,7 +16,7 @@ const OPTIONAL_ROLES: Record<Sparse, ManifestReference['role'][]> = {
 
 /** The manifests of this data folder. */
 export function localManifests(options: LocalOptions, cache: ReadCache): Manifests {
-  const { metadata, now, checkAllowed } = options
+  const { metadata, now, checkAllowed, schema1 } = options
   const optionalRoles = OPTIONAL_ROLES[options.sparse]
   return {
     async get(repository, reference) {
@@ -30,13 +31,14 @@ export function localManifests(options: LocalOptions, cache: ReadCache): Manifes
       return found
     },
 
-    async put(caller, { repository, reference, tags, contentType, bytes, precondition }) {
-      const parsed = parseManifest(bytes, contentType)
+    async put(caller, push) {
+      const { repository, reference, tags, bytes, precondition } = push
+      const { manifest: parsed, payload } = readPushed(push, schema1)
       checkAllowed(repository, parsed)
       const { annotations: _, ...manifest } = parsed
-      const sha256 = digestOf('sha256', bytes)
+      const sha256 = digestOf('sha256', payload)
       const digest = reference.digest ?? sha256
-      verifyDigest(digest, sha256, bytes)
+      verifyDigest(digest, sha256, payload)
       const tagged = reference.tag === undefined ? tags : [reference.tag]
       await metadata.write(
         'putManifest',

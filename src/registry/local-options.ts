@@ -2,6 +2,7 @@ import type { Metadata } from '../metadata/metadata.ts'
 import type { BlobStore, UploadStore } from '../storage/blob-store.ts'
 import type { Access } from './access.ts'
 import type { CheckAllowed } from './allowed-types.ts'
+import type { Schema1Pushes } from './pushed-manifest.ts'
 
 /** What a local registry is made of. */
 export interface LocalOptions {
@@ -15,6 +16,8 @@ export interface LocalOptions {
   sparse: Sparse
   /** Which artifacts a repository takes. */
   checkAllowed: CheckAllowed
+  /** Which manifests of Docker schema 1 are taken. */
+  schema1: Schema1Pushes
   /** Memory for manifests that are pulled again. */
   cacheBytesMax: number
 }

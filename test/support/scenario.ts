@@ -22,11 +22,12 @@ export interface Scenario {
   hides?: RegExp
 }
 
-/** The codes that the specification allows in a 4xx ("Error Codes"). */
+/** The codes that the specification allows in a 4xx ("Error Codes"), with those of Docker schema 1. */
 const CODES = new Set(
   (
     'BLOB_UNKNOWN BLOB_UPLOAD_INVALID BLOB_UPLOAD_UNKNOWN DIGEST_INVALID MANIFEST_BLOB_UNKNOWN MANIFEST_INVALID ' +
-    'MANIFEST_UNKNOWN NAME_INVALID NAME_UNKNOWN SIZE_INVALID UNAUTHORIZED DENIED UNSUPPORTED TOOMANYREQUESTS'
+    'MANIFEST_UNKNOWN NAME_INVALID NAME_UNKNOWN SIZE_INVALID UNAUTHORIZED DENIED UNSUPPORTED TOOMANYREQUESTS ' +
+    'MANIFEST_UNVERIFIED TAG_INVALID'
   ).split(' '),
 )
 
