@@ -3,6 +3,7 @@ import { type Auth, openAuth } from './auth/auth.ts'
 import { FIRST_ADMIN, makeFirstAdmin } from './auth/first-admin.ts'
 import type { Config } from './config-schema.ts'
 import { openDataFolder } from './data-folder.ts'
+import { Changes } from './http/admin/changes.ts'
 import { Origins } from './http/origin.ts'
 import { type HttpOptions, type HttpServer, serveHttp } from './http/server.ts'
 import { type SocketOptions, serveSocket } from './http/socket.ts'
@@ -76,10 +77,7 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
   const jobs = startJobs(config, log, { metadata, uploads, auth, now })
   if (tls) jobs.every(TLS_CHECK_SECONDS, 'check the certificate', tls.check)
   const services = {
-    registry,
-    auth,
-    metadata,
-    now,
+    ...{ registry, auth, metadata, now, changes: new Changes() },
     origins: new Origins({ ...originOptions(config), isTls: tls !== undefined }),
     onPasswordChanged: (account: string) => account === FIRST_ADMIN && passwordFile.remove(),
     log,

@@ -32,14 +32,13 @@ export class Passwords {
     this.options = options
   }
 
-  /** The hash of a new password. Throws DENIED (400) when it is too short or too long. */
+  /** The hash of a new password. Throws REQUEST_INVALID when it is too short or too long. */
   async hashNew(password: string): Promise<string> {
     const bytes = new TextEncoder().encode(password).length
     if (password.length < PASSWORD_CHARACTERS_MIN || bytes > PASSWORD_BYTES_MAX) {
       throw registryError(
-        'DENIED',
+        'REQUEST_INVALID',
         `a password has at least ${PASSWORD_CHARACTERS_MIN} characters, and at most ${PASSWORD_BYTES_MAX} bytes`,
-        { status: 400 },
       )
     }
     return await this.queue.add(() => Bun.password.hash(password, ARGON2))
@@ -59,13 +58,12 @@ export class Passwords {
     })
   }
 
-  /** The hash of an htpasswd file, for the account; throws DENIED (400) that names what it is instead of bcrypt. */
+  /** The hash of an htpasswd file, for the account; throws REQUEST_INVALID that names what it is instead of bcrypt. */
   checkImported(account: string, hash: string): string {
     if (BCRYPT.test(hash)) return hash
     throw registryError(
-      'DENIED',
+      'REQUEST_INVALID',
       `the password of ${account} is ${kindOf(hash)}; only bcrypt is taken, as of htpasswd -B`,
-      { status: 400 },
     )
   }
 }

@@ -1,4 +1,4 @@
-import { type AdminClient, type Page, withQuery } from './admin-client.ts'
+import { type AdminClient, ONLY_NEW, type Page, withQuery } from './admin-client.ts'
 import type { Card, Line, Listing } from './answer.ts'
 import type { Shown } from './shown.ts'
 
@@ -10,6 +10,11 @@ export async function change(
   body?: unknown,
 ): Promise<Line> {
   return { value: await client.request(method, path, body), line: 'done' }
+}
+
+/** Adds what is not there yet: a PUT alone would change what is. */
+export async function add(client: AdminClient, path: string, body?: unknown): Promise<Line> {
+  return { value: await client.request('PUT', path, body, ONLY_NEW), line: 'done' }
 }
 
 /** Asks for one thing, to be shown. */

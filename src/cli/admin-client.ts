@@ -83,11 +83,12 @@ export interface PageOptions {
 /** Entries asked for at once. */
 const PAGE_MAX = 100
 
-/** What a refusal says: a problem (RFC 9457), or an error of the distribution API. */
+/** The condition of what adds: a PUT would change what is there already. */
+export const ONLY_NEW: Readonly<Record<string, string>> = { 'if-none-match': '*' }
+
+/** What a refusal says: a problem (RFC 9457). */
 interface Refusal {
   detail?: string
-  title?: string
-  errors?: { message?: string }[]
 }
 
 async function refusal(response: Response, signInHint: string | undefined): Promise<CommandError> {
@@ -98,8 +99,7 @@ async function refusal(response: Response, signInHint: string | undefined): Prom
     )
   }
   const text = await response.text()
-  const { detail, title, errors } = parse(text)
-  const said = detail ?? errors?.[0]?.message ?? title ?? `the server answered ${status}`
+  const said = parse(text).detail ?? `the server answered ${status}`
   if (status === 401 && signInHint !== undefined)
     return new CommandError(`${said}; ${signInHint}`, EXIT.denied)
   return new CommandError(said, exitOf(status))

@@ -1,10 +1,10 @@
-import type { AdminClient } from './admin-client.ts'
+import { type AdminClient, ONLY_NEW } from './admin-client.ts'
 
 /** Adds a user for each line NAME:HASH of an htpasswd file, and answers the names. Throws at the first that is refused. */
 export async function importUsers(client: AdminClient, file: string): Promise<{ items: string[] }> {
   const users = parseHtpasswd(await Bun.file(file).text())
   for (const { name, passwordHash } of users) {
-    await client.request('PUT', `/users/${encodeURIComponent(name)}`, { passwordHash })
+    await client.request('PUT', `/users/${encodeURIComponent(name)}`, { passwordHash }, ONLY_NEW)
   }
   return { items: users.map(({ name }) => name) }
 }

@@ -1,6 +1,7 @@
 import { Elysia, ValidationError } from 'elysia'
 import type { Logger } from 'pino'
 import { ERROR_CODES, RegistryError, registryError } from '../oci/error.ts'
+import { toProblemResponse } from './problem.ts'
 
 /**
  * The answers for whatever the ordinary controllers throw. To be used first: an error handler further down never sees
@@ -11,7 +12,8 @@ export function errors(log: Logger, nextRequestId: () => string) {
     const known = fromElysia(error)
     const requestId = String(set.headers['x-request-id'] ?? nextRequestId())
     if (known.status >= 500) log.error({ requestId, cause: known.cause ?? known }, 'request failed')
-    const response = toErrorResponse(known, request.method)
+    const answer = isDistribution(path) ? toErrorResponse : toProblemResponse
+    const response = answer(known, request.method)
     set.headers['x-request-id'] = requestId
     response.headers.set('x-request-id', requestId)
     if (known.status === 401 && path.startsWith('/api/'))
@@ -19,6 +21,11 @@ export function errors(log: Logger, nextRequestId: () => string) {
     set.status = known.status
     return response
   })
+}
+
+/** Whether clients of the distribution-spec, or of Docker, read the answer: they know another form of errors. */
+function isDistribution(path: string): boolean {
+  return /^\/(?:v1|v2|token)(?:\/|$)/.test(path)
 }
 
 /**
@@ -53,7 +60,7 @@ function fromElysia(error: unknown): RegistryError {
   }
   switch ((error as { code?: unknown }).code) {
     case 'NOT_FOUND':
-      return registryError('UNSUPPORTED', 'there is no such page', { status: 404 })
+      return registryError('NOT_FOUND', 'there is no such page')
     case 'PARSE':
       if (error instanceof Error && error.cause instanceof RegistryError) return error.cause
       return registryError('REQUEST_INVALID', 'the body is not what its Content-Type says')

@@ -5,6 +5,11 @@ import scalarPath from '../../node_modules/@scalar/api-reference/dist/browser/st
   type: 'file',
 }
 
+import type { OperationDetail } from './admin/operation.ts'
+import { refusalsOf } from './openapi-errors.ts'
+import { toPlainSchema } from './openapi-schema.ts'
+import { Problem } from './problem.ts'
+
 /** What the page of the API describes beyond the routes that Elysia knows. */
 interface OpenApiOptions {
   /** The paths of `/v2`, which are one wildcard to Elysia. */
@@ -62,6 +67,7 @@ export function openapi(options: OpenApiOptions) {
     description: 'A private OCI registry and image cache.',
   }
   let script: Promise<Script> | undefined
+  let document: OpenAPIV3.Document | undefined
   return new Elysia({ name: 'openapi' })
     .onBeforeHandle(({ set }) => {
       set.headers['content-security-policy'] = contentSecurityPolicy
@@ -70,7 +76,10 @@ export function openapi(options: OpenApiOptions) {
       set.headers['cache-control'] = 'no-cache'
     })
     .onAfterHandle(({ path, response }) => {
-      if (path === '/swagger/json') onlyTrueTypes(response as OpenAPIV3.Document)
+      if (path !== '/swagger/json') return undefined
+      // The plugin answers with the schemas that requests are validated by: those stay as they are.
+      document ??= complete(JSON.parse(JSON.stringify(response)))
+      return document
     })
     .use(
       swagger({
@@ -93,19 +102,41 @@ export function openapi(options: OpenApiOptions) {
 /** The one route whose body is a form (OAuth 2); all others take and answer JSON. */
 const FORM_OPERATION = 'postToken'
 
-/** Takes out the media types that the plugin writes for every body, whatever a route takes and answers. */
-function onlyTrueTypes({ paths }: OpenAPIV3.Document): void {
-  for (const item of Object.values(paths)) {
-    for (const operation of Object.values(item ?? {}) as OpenAPIV3.OperationObject[]) {
-      const { operationId, requestBody, responses = {} } = operation
-      const type = operationId === FORM_OPERATION ? 'application/x-www-form-urlencoded' : 'application/json'
-      for (const body of [requestBody, ...Object.values(responses)]) {
-        if (body === undefined || !('content' in body) || body.content === undefined) continue
-        const schema = body.content['application/json']
-        if (schema !== undefined)
-          body.content = { [body === requestBody ? type : 'application/json']: schema }
+const SECURITY = [{ basic: [] }, { bearer: [] }]
+
+/** Says what the plugin cannot know: what the operations of the admin API declare, and which media types are true. */
+function complete(document: OpenAPIV3.Document): OpenAPIV3.Document {
+  const { paths, components } = document
+  if (components) components.schemas = { Problem: JSON.parse(JSON.stringify(Problem)) }
+  for (const [path, item] of Object.entries(paths)) {
+    for (const [method, operation] of Object.entries(item ?? {}) as [string, OpenAPIV3.OperationObject][]) {
+      if (path.startsWith('/api/')) completeOperation(operation, method)
+      onlyTrueTypes(operation)
+      for (const { schema } of (operation.parameters ?? []) as OpenAPIV3.ParameterObject[]) {
+        if (schema && !('$ref' in schema)) toPlainSchema(schema)
       }
     }
+  }
+  return document
+}
+
+function completeOperation(
+  operation: OpenAPIV3.OperationObject & Partial<OperationDetail>,
+  method: string,
+): void {
+  operation.security = operation['x-access'] === 'anybody' ? [...SECURITY, {}] : SECURITY
+  operation.responses = { ...operation.responses, ...refusalsOf(operation, method) }
+}
+
+/** Takes out the media types that the plugin writes for every body, whatever a route takes and answers. */
+function onlyTrueTypes({ operationId, requestBody, responses = {} }: OpenAPIV3.OperationObject): void {
+  const type = operationId === FORM_OPERATION ? 'application/x-www-form-urlencoded' : 'application/json'
+  for (const body of [requestBody, ...Object.values(responses)]) {
+    if (body === undefined || !('content' in body) || body.content === undefined) continue
+    const media = body.content['application/json']
+    if (media === undefined) continue
+    body.content = { [body === requestBody ? type : 'application/json']: media }
+    if (media.schema && !('$ref' in media.schema)) toPlainSchema(media.schema)
   }
 }
 

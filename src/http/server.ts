@@ -8,6 +8,7 @@ import type { Authority } from '../tls/authority.ts'
 import type { Credentials } from '../tls/key-pair.ts'
 import { version } from '../version.ts'
 import { adminApi } from './admin/api.ts'
+import type { Changes } from './admin/changes.ts'
 import { authorityFiles } from './authority.ts'
 import { BodyReader } from './body-reader.ts'
 import { errors } from './errors.ts'
@@ -29,6 +30,8 @@ export interface HttpOptions {
   metadata: Metadata
   /** Milliseconds since 1970. */
   now: () => number
+  /** Of the data folder, as all its servers have them. */
+  changes: Changes
   origins: Origins
   /** Told when an account has a new password. */
   onPasswordChanged: (account: string) => void
@@ -56,7 +59,7 @@ export interface HttpServer {
 
 /** Mounts every surface, in order, and listens. The one page where the whole URL space is seen. */
 export function serveHttp(options: HttpOptions, hostname: string, port: number): HttpServer {
-  const { auth, metadata, now, origins, log, limits, tls } = options
+  const { auth, metadata, now, origins, log, limits, tls, changes } = options
   const bodies = new BodyReader(limits.bodyBytesMax, limits.stallSecondsMax)
   const table = routes(bodies)
   const nextRequestId = requestIds()
@@ -64,6 +67,7 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
   const addressOf = (request: Request): string => origins.clientOf(request, peerOf(request))
   const authenticate = (request: Request) =>
     auth.authenticator.authenticate(request.headers.get('authorization'), () => addressOf(request))
+  const identify = auth.access.isOpen ? () => NOBODY : authenticate
   const pacer = new SendfilePacer(() => app.server?.pendingRequests ?? 0)
   const dispatch = v2Dispatch({
     routes: table,
@@ -73,7 +77,7 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     log,
     upstreams: new Set(),
     mirrorOf: undefined,
-    authenticate: auth.access.isOpen ? () => NOBODY : authenticate,
+    authenticate: identify,
     addressOf,
     originOf: (request) => origins.of(request, peerOf(request)),
     service: auth.tokens.service,
@@ -83,7 +87,11 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
   })
   const { passwords } = auth
   const { onPasswordChanged } = options
-  const admin = { metadata, passwords, now, authenticate, addressOf, bodies, onPasswordChanged }
+  const { access } = auth
+  const admin = {
+    ...{ metadata, passwords, now, access, addressOf, bodies, changes, onPasswordChanged },
+    authenticate: identify,
+  }
   // Elysia looks for the path from a fixed place in the URL: behind `http://`, or from the third letter of a host.
   const app = new Elysia({ handler: { standardHostname: tls !== undefined } })
     .use(errors(log, nextRequestId))

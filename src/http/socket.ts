@@ -5,6 +5,7 @@ import { removeSocket, socketPath } from '../data-folder.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { type Identity, NOBODY } from '../registry/access.ts'
 import { adminApi } from './admin/api.ts'
+import { Changes } from './admin/changes.ts'
 import { BodyReader } from './body-reader.ts'
 import { errors } from './errors.ts'
 import { requestIds, requestLog } from './request-log.ts'
@@ -20,22 +21,26 @@ export interface SocketOptions {
   metadata: Metadata
   /** Milliseconds since 1970. */
   now: () => number
+  /** Of the data folder, as its other servers have them; without any, new ones. */
+  changes?: Changes
   log: Logger
   /** Told when an account has a new password, or is gone. */
   onPasswordChanged: (account: string) => void
 }
 
 /** The admin API for the owner of the data folder, who needs no credential. */
-export function ownerApi({ auth, metadata, now, log, onPasswordChanged }: SocketOptions) {
+export function ownerApi({ auth, metadata, now, log, changes = new Changes(), ...options }: SocketOptions) {
   const nextRequestId = requestIds()
   const context = {
     metadata,
     passwords: auth.passwords,
     now,
+    access: auth.access,
+    changes,
     authenticate: () => OWNER,
     addressOf: () => 'socket',
     bodies: new BodyReader(BODY_BYTES_MAX, STALL_SECONDS_MAX),
-    onPasswordChanged,
+    onPasswordChanged: options.onPasswordChanged,
   }
   return new Elysia()
     .use(errors(log, nextRequestId))

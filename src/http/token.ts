@@ -6,12 +6,17 @@ import { type SignedTokens, TOKEN_SECONDS } from '../auth/signed-tokens.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { registryError } from '../oci/error.ts'
 import type { Access, Identity } from '../registry/access.ts'
-import { Errors } from './admin/schemas.ts'
 import { body } from './body.ts'
 import type { BodyReader } from './body-reader.ts'
 
 /** How long a refresh token lives, in days. */
 const REFRESH_DAYS = 90
+
+/** Errors as the distribution-spec has them ("Error Codes"). */
+const Errors = t.Object(
+  { errors: t.Array(t.Object({ code: t.String(), message: t.String() })) },
+  { description: 'What was wrong, and what to do' },
+)
 
 const Tokens = t.Object(
   {

@@ -93,7 +93,7 @@ export function accountWrites(db: Db) {
   const tell = auditWrites(db)
   const get = getAccount(db)
   return {
-    /** Throws DENIED (409) when the name is taken. */
+    /** Throws CONFLICT when the name is taken. */
     addAccount(
       call: AccountAct & {
         name: string
@@ -111,12 +111,12 @@ export function accountWrites(db: Db) {
         .onConflictDoNothing()
         .returning({ id: account.id })
         .all()
-      if (inserted.length === 0) throw registryError('DENIED', `the name ${name} is taken`, { status: 409 })
+      if (inserted.length === 0) throw registryError('CONFLICT', `the name ${name} is taken`)
       tell({ action: `${kind}.add`, target: name, detail: { isAdmin } }, call.caller, call.at)
       return CHANGED
     },
 
-    /** A new password ends the refresh tokens that the old one gave. Throws DENIED (409) when no server admin is left. */
+    /** A new password ends the refresh tokens that the old one gave. Throws CONFLICT when no server admin is left. */
     changeAccount(call: AccountAct & { name: string; kind: AccountRow['kind']; change: AccountChange }) {
       const { passwordHash, isAdmin, disabled } = call.change
       const row = get(call.name, call.kind)
@@ -156,7 +156,7 @@ export function groupWrites(db: Db) {
   const get = (name: string) => {
     const row = db.select().from(accountGroup).where(eq(accountGroup.name, name)).get()
     if (row) return row
-    throw registryError('NAME_UNKNOWN', `there is no group ${JSON.stringify(name)}`)
+    throw registryError('NOT_FOUND', `there is no group ${JSON.stringify(name)}`)
   }
   return {
     addGroup(call: AccountAct & { name: string }) {
@@ -166,8 +166,7 @@ export function groupWrites(db: Db) {
         .onConflictDoNothing()
         .returning({ id: accountGroup.id })
         .all()
-      if (inserted.length === 0)
-        throw registryError('DENIED', `the group ${call.name} exists`, { status: 409 })
+      if (inserted.length === 0) throw registryError('CONFLICT', `the group ${call.name} exists`)
       tell({ action: 'group.add', target: call.name }, call.caller, call.at)
       return CHANGED
     },
@@ -180,14 +179,14 @@ export function groupWrites(db: Db) {
       return CHANGED
     },
 
-    /** Adds and removes members. Throws NAME_UNKNOWN for an account that is not there. */
+    /** Adds and removes members. Throws NOT_FOUND for an account that is not there. */
     changeMembers(call: AccountAct & { name: string; add: string[]; remove: string[] }) {
       const { id: groupId } = get(call.name)
       const ids = (names: string[]) =>
         names.map((name) => {
           const row = db.select({ id: account.id }).from(account).where(eq(account.name, name)).get()
           if (row) return row.id
-          throw registryError('NAME_UNKNOWN', `there is no account ${JSON.stringify(name)}`)
+          throw registryError('NOT_FOUND', `there is no account ${JSON.stringify(name)}`)
         })
       for (const accountId of ids(call.add)) {
         db.insert(groupMember).values({ groupId, accountId }).onConflictDoNothing().run()
@@ -210,7 +209,7 @@ function getAccount(db: Db) {
       .where(and(eq(account.name, name), eq(account.kind, kind)))
       .get()
     if (row) return row
-    throw registryError('NAME_UNKNOWN', `there is no ${kind} ${JSON.stringify(name)}`)
+    throw registryError('NOT_FOUND', `there is no ${kind} ${JSON.stringify(name)}`)
   }
 }
 
@@ -223,5 +222,5 @@ function keepOneAdmin(db: Db): void {
     .limit(1)
     .get()
   if (left !== undefined) return
-  throw registryError('DENIED', 'this would leave no server admin: make another one first', { status: 409 })
+  throw registryError('CONFLICT', 'this would leave no server admin: make another one first')
 }

@@ -12,8 +12,11 @@ export type AuditRow = typeof audit.$inferSelect
 export interface Act {
   action: string
   target: string
-  detail?: Record<string, unknown>
+  detail?: ActDetail
 }
+
+/** What was done, by its parts; those that are undefined are left out. */
+export type ActDetail = Record<string, string | number | boolean | string[] | null | undefined>
 
 /** Writes an act into the trail, in the transaction of what it did. */
 export function auditWrites(db: Db) {

@@ -68,7 +68,7 @@ export function credentialWrites(db: Db) {
       call: AccountAct & Omit<CredentialRow, 'accountId' | 'createdAt' | 'lastUsedAt'> & { of: string },
     ) {
       const owner = db.select().from(account).where(eq(account.name, call.of)).get()
-      if (!owner) throw registryError('NAME_UNKNOWN', `there is no account ${JSON.stringify(call.of)}`)
+      if (!owner) throw registryError('NOT_FOUND', `there is no account ${JSON.stringify(call.of)}`)
       const { id, kind, name, expiresAt, scope } = call
       const hash = Buffer.from(call.hash)
       makeRoom(db, owner.id, kind)
@@ -84,7 +84,7 @@ export function credentialWrites(db: Db) {
       }
     },
 
-    /** Ends a token of the account. Throws NAME_UNKNOWN when it has none of this id. */
+    /** Ends a token of the account. Throws NOT_FOUND when it has none of this id. */
     removeCredential(call: AccountAct & { id: string; of: string }) {
       const owner = db.select().from(account).where(eq(account.name, call.of)).get()
       const removed = db
@@ -92,7 +92,7 @@ export function credentialWrites(db: Db) {
         .where(and(eq(credential.id, call.id), eq(credential.accountId, owner?.id ?? 0)))
         .returning({ id: credential.id })
         .all()
-      if (removed.length === 0) throw registryError('NAME_UNKNOWN', `${call.of} has no token ${call.id}`)
+      if (removed.length === 0) throw registryError('NOT_FOUND', `${call.of} has no token ${call.id}`)
       tell({ action: 'token.remove', target: call.of, detail: { id: call.id } }, call.caller, call.at)
       return { stale: 'accounts' } as const
     },
@@ -148,9 +148,7 @@ function makeRoom(db: Db, accountId: number, kind: CredentialRow['kind']): void 
     .map(({ id }) => id)
   if (older.length === 0) return
   if (kind === 'token') {
-    throw registryError('DENIED', `an account has at most ${TOKENS_MAX} tokens: remove one first`, {
-      status: 409,
-    })
+    throw registryError('CONFLICT', `an account has at most ${TOKENS_MAX} tokens: remove one first`)
   }
   db.delete(credential).where(inArray(credential.id, older)).run()
 }

@@ -74,7 +74,7 @@ export function grantWrites(db: Db) {
     const [table, name] = 'account' in subject ? [account, subject.account] : [accountGroup, subject.group]
     const row = db.select({ id: table.id }).from(table).where(eq(table.name, name)).get()
     const kind = 'account' in subject ? 'account' : 'group'
-    if (!row) throw registryError('NAME_UNKNOWN', `there is no ${kind} ${JSON.stringify(name)}`)
+    if (!row) throw registryError('NOT_FOUND', `there is no ${kind} ${JSON.stringify(name)}`)
     return {
       subject: `${kind}:${row.id}`,
       accountId: kind === 'account' ? row.id : null,
@@ -100,7 +100,7 @@ export function grantWrites(db: Db) {
       return { stale: 'accounts', id } as const
     },
 
-    /** Throws NAME_UNKNOWN when there is no such grant. */
+    /** Throws NOT_FOUND when there is no such grant. */
     removeGrant(call: AccountAct & { subject: Subject; pattern: string }) {
       const removed = db
         .delete(accessGrant)
@@ -110,8 +110,7 @@ export function grantWrites(db: Db) {
         .returning({ id: accessGrant.id })
         .all()
       const target = formatSubject(call.subject)
-      if (removed.length === 0)
-        throw registryError('NAME_UNKNOWN', `${target} has no grant on ${call.pattern}`)
+      if (removed.length === 0) throw registryError('NOT_FOUND', `${target} has no grant on ${call.pattern}`)
       tell({ action: 'grant.remove', target, detail: { pattern: call.pattern } }, call.caller, call.at)
       return { stale: 'accounts' } as const
     },

@@ -1,8 +1,8 @@
 /**
  * The error codes of the distribution-spec ("Error Codes"), in one table: the HTTP status that each one
  * has unless the place that throws it says another, and the message that a client reads by default.
- * MANIFEST_UNVERIFIED and TAG_INVALID are older, of Docker schema 1. INTERNAL and REQUEST_INVALID are ours: for 5xx
- * answers, where the specification names no code, and for the JSON surfaces, which it does not have.
+ * MANIFEST_UNVERIFIED and TAG_INVALID are older, of Docker schema 1. The last ones are ours: INTERNAL for 5xx answers,
+ * where the specification names no code, and the others for the JSON surfaces, which it does not have.
  */
 export const ERROR_CODES = {
   BLOB_UNKNOWN: { status: 404, message: 'blob unknown to the registry' },
@@ -24,6 +24,9 @@ export const ERROR_CODES = {
   DENIED: { status: 403, message: 'requested access to the resource is denied' },
   UNSUPPORTED: { status: 405, message: 'the operation is unsupported' },
   TOOMANYREQUESTS: { status: 429, message: 'too many requests' },
+  NOT_FOUND: { status: 404, message: 'there is nothing of this name' },
+  CONFLICT: { status: 409, message: 'what is here already stands against it' },
+  PRECONDITION_FAILED: { status: 412, message: 'it is not as the condition of the request expects it' },
   REQUEST_INVALID: { status: 400, message: 'the request is not as the API describes it' },
   INTERNAL: { status: 500, message: 'the registry failed; its log names the cause under this request id' },
 } as const

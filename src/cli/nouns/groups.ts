@@ -1,4 +1,4 @@
-import { card, change, plural } from '../acts.ts'
+import { add, card, change, plural } from '../acts.ts'
 import { apiPath } from '../admin-client.ts'
 import { shown } from '../shown.ts'
 import type { Noun } from '../verb.ts'
@@ -21,7 +21,7 @@ export const groups: Noun = {
     add: {
       usage: '<name>',
       summary: 'Add a group',
-      run: ({ client, args: [name = ''] }) => change(client, 'PUT', apiPath('groups', name)),
+      run: ({ client, args: [name = ''] }) => add(client, apiPath('groups', name)),
     },
     remove: {
       usage: '<group>',

@@ -1,4 +1,4 @@
-import { change, countOf, listing } from '../acts.ts'
+import { add, change, countOf, listing } from '../acts.ts'
 import { apiPath } from '../admin-client.ts'
 import { asTime, asYes, shown } from '../shown.ts'
 import type { Noun, Verb } from '../verb.ts'
@@ -26,7 +26,7 @@ export const robots: Noun = {
       usage: '<owner+name>',
       summary: 'Add a robot, and a token for it, which is shown once',
       run: async ({ client, args: [name = ''] }) => {
-        await client.request('PUT', apiPath('robots', name))
+        await add(client, apiPath('robots', name))
         return newToken(client, name, { name: 'first' })
       },
     },

@@ -1,4 +1,4 @@
-import { card, change, countOf, listing } from '../acts.ts'
+import { add, card, change, countOf, listing } from '../acts.ts'
 import { apiPath } from '../admin-client.ts'
 import { importUsers } from '../htpasswd.ts'
 import { readPassword } from '../password-input.ts'
@@ -40,7 +40,7 @@ export const users: Noun = {
       summary: 'Add a user; the password is asked for, or read from standard input',
       options: [['--admin', 'make a server admin, who may do all']],
       run: async ({ client, args: [name = ''], options: { admin } }) =>
-        change(client, 'PUT', apiPath('users', name), {
+        add(client, apiPath('users', name), {
           password: await readPassword(name),
           isAdmin: admin === 'true',
         }),

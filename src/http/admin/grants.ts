@@ -1,7 +1,9 @@
 import { t } from 'elysia'
 import { formatSubject, type GrantRow, parseSubject } from '../../metadata/grants.ts'
-import { type AdminContext, type Asker, controller } from './context.ts'
-import { DONE, Done, operation, PageQuery, Pattern, page, pageOf, RoleName, Time, timeOf } from './schemas.ts'
+import type { Asker } from './asker.ts'
+import { type AdminContext, controller } from './context.ts'
+import { operation } from './operation.ts'
+import { DONE, Done, PageQuery, Pattern, page, pageOf, RoleName, Time, timeOf } from './schemas.ts'
 
 const SubjectName = t.String({
   maxLength: 140,
@@ -10,6 +12,8 @@ const SubjectName = t.String({
 
 const Grant = t.Object({ subject: t.String(), pattern: t.String(), role: RoleName, createdAt: Time })
 
+const IN_OWN_NAMESPACE = 'In their own namespace users grant by themselves, elsewhere a server admin does.'
+
 /** GET, PUT and DELETE /api/v1/grants */
 export function grants(context: AdminContext) {
   const { metadata } = context
@@ -17,9 +21,9 @@ export function grants(context: AdminContext) {
     .get(
       '',
       ({ asker, query }) => {
-        if (!asker.isAdmin) asker.owner(asker.account)
-        const namespace = asker.isAdmin ? undefined : asker.account
+        const namespace = asker.isAdmin ? undefined : asker.self()
         return page(
+          query,
           (limit) => metadata.grants.list(Number(query.last ?? 0) || 0, limit, namespace),
           ({ id }) => String(id),
           toGrant,
@@ -27,11 +31,12 @@ export function grants(context: AdminContext) {
       },
       {
         query: PageQuery,
-        ...operation(
-          'List grants: all to a server admin, else those in your own namespace',
-          'listGrants',
-          pageOf(Grant, 'Grants'),
-        ),
+        ...operation({
+          id: 'listGrants',
+          summary: 'List grants: all to a server admin, else those in your own namespace',
+          access: 'account',
+          answer: pageOf(Grant, 'Grants'),
+        }),
       },
     )
     .put(
@@ -43,7 +48,10 @@ export function grants(context: AdminContext) {
       },
       {
         body: t.Object({ subject: SubjectName, pattern: Pattern, role: RoleName }),
-        ...operation('Grant a role on the repositories of a pattern', 'putGrant', Done),
+        ...operation({
+          ...{ id: 'putGrant', summary: 'Grant a role on the repositories of a pattern', access: 'account' },
+          ...{ description: IN_OWN_NAMESPACE, answer: Done, errors: ['NOT_FOUND', 'NAME_INVALID'] },
+        }),
       },
     )
     .delete(
@@ -55,7 +63,10 @@ export function grants(context: AdminContext) {
       },
       {
         query: t.Object({ subject: SubjectName, pattern: Pattern }),
-        ...operation('Take a grant back', 'removeGrant', Done),
+        ...operation({
+          ...{ id: 'removeGrant', summary: 'Take a grant back', access: 'account', answer: Done },
+          ...{ description: IN_OWN_NAMESPACE, errors: ['NOT_FOUND'] },
+        }),
       },
     )
 }
@@ -63,7 +74,8 @@ export function grants(context: AdminContext) {
 /** In their own namespace users grant by themselves, elsewhere a server admin does. */
 function actOn(asker: Asker, pattern: string) {
   const slash = pattern.indexOf('/')
-  return slash > 0 && pattern.slice(0, slash) === asker.account ? asker.owner(asker.account) : asker.admin()
+  if (slash <= 0 || pattern.slice(0, slash) !== asker.account) return asker.admin()
+  return asker.owner(asker.account)
 }
 
 function toGrant({ subject, pattern, role, createdAt }: GrantRow) {

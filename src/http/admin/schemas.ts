@@ -1,7 +1,9 @@
 import { type TSchema, t } from 'elysia'
+import { parseRepositoryName, REPOSITORY_NAME_CHARACTERS_MAX } from '../../oci/reference.ts'
 
-/** Entries of one page of the admin API. */
-const PAGE_MAX = 100
+/** Entries of one page of the admin API, unless a request says how many, and at most. */
+const PAGE_DEFAULT = 50
+const PAGE_MAX = 500
 
 const COMPONENT = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*'
 
@@ -39,45 +41,37 @@ export const RuleModel = t.Object({ pattern: Pattern, role: RoleName })
 
 export const Time = t.String({ format: 'date-time' })
 
-export const PageQuery = t.Object({
+/** The parameters of a list; further ones go beside them, by `t.Object({ ...pageParameters, ... })`. */
+export const pageParameters = {
   last: t.Optional(
-    t.String({ maxLength: 255, description: 'The entry before the page: `next` of the page before' }),
+    t.String({ maxLength: 512, description: 'Where the page begins: `next` of the page before' }),
   ),
-})
+  limit: t.Optional(
+    t.Integer({
+      minimum: 1,
+      maximum: PAGE_MAX,
+      description: `Entries of the page, ${PAGE_DEFAULT} by default`,
+    }),
+  ),
+}
 
-export const Errors = t.Object(
-  {
-    errors: t.Array(
-      t.Object({
-        code: t.String(),
-        message: t.String(),
-        detail: t.Optional(t.Object({}, { additionalProperties: true })),
-      }),
-    ),
-  },
-  { description: 'What was wrong, and what to do' },
-)
+export const PageQuery = t.Object(pageParameters)
+
+/** A repository's name as one segment of a path, with %2F for its slashes. */
+export const RepositoryParam = t
+  .Transform(
+    t.String({
+      maxLength: REPOSITORY_NAME_CHARACTERS_MAX,
+      description: 'With %2F for its slashes',
+      example: 'library/alpine',
+    }),
+  )
+  .Decode(parseRepositoryName)
+  .Encode(String)
 
 /** A page of entries; `next` is there when more follow. */
 export const pageOf = <T extends TSchema>(items: T, description: string) =>
   t.Object({ items: t.Array(items), next: t.Optional(t.String()) }, { description })
-
-/** What every route says of itself: its name, its answer, and the refusals that any of them may meet. */
-export function operation<T extends TSchema>(summary: string, operationId: string, answer: T) {
-  const refused = {
-    400: Errors,
-    401: Errors,
-    403: Errors,
-    404: Errors,
-    409: Errors,
-    413: Errors,
-    415: Errors,
-  }
-  return {
-    response: { 200: answer, ...refused, 429: Errors, 500: Errors },
-    detail: { summary, operationId, security: [{ basic: [] }, { bearer: [] }] },
-  }
-}
 
 export const Done = t.Object({ done: t.Boolean() }, { description: 'It is done, and durable' })
 
@@ -86,15 +80,16 @@ export const DONE = { done: true } as const
 
 /** One page of the items made of what `read` gives; it is asked for one entry more than the page has. */
 export function page<T, U>(
+  { limit = PAGE_DEFAULT }: { limit?: number },
   read: (limit: number) => T[],
   keyOf: (entry: T) => string,
   toItem: (entry: T) => U,
 ): { items: U[]; next?: string } {
-  const found = read(PAGE_MAX + 1)
-  const shown = found.slice(0, PAGE_MAX)
+  const found = read(limit + 1)
+  const shown = found.slice(0, limit)
   const end = shown.at(-1)
   const items = shown.map(toItem)
-  return found.length > PAGE_MAX && end !== undefined ? { items, next: keyOf(end) } : { items }
+  return found.length > limit && end !== undefined ? { items, next: keyOf(end) } : { items }
 }
 
 /** Milliseconds since 1970 as RFC 3339. */

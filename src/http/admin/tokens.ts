@@ -5,18 +5,8 @@ import type { Rule } from '../../metadata/grants.ts'
 import { parseRepositoryPattern } from '../../metadata/repository-pattern.ts'
 import { registryError } from '../../oci/error.ts'
 import { type AdminContext, controller } from './context.ts'
-import {
-  AccountName,
-  DONE,
-  Done,
-  operation,
-  PageQuery,
-  page,
-  pageOf,
-  RuleModel,
-  Time,
-  timeOf,
-} from './schemas.ts'
+import { operation } from './operation.ts'
+import { AccountName, DONE, Done, PageQuery, page, pageOf, RuleModel, Time, timeOf } from './schemas.ts'
 
 const Token = t.Object({
   id: t.String(),
@@ -47,22 +37,28 @@ export function tokens(context: AdminContext) {
   return controller(context, 'tokens', '/accounts/:account/tokens')
     .get(
       '',
-      ({ asker, params: { account }, query: { last = '' } }) => {
-        asker.owner(account)
+      ({ params: { account }, query }) => {
         const row = metadata.accounts.find(account)
-        if (row === undefined) throw registryError('NAME_UNKNOWN', `there is no account ${account}`)
+        if (row === undefined) throw registryError('NOT_FOUND', `there is no account ${account}`)
         return page(
-          (limit) => metadata.credentials.list(row.id, last, limit),
+          query,
+          (limit) => metadata.credentials.list(row.id, query.last ?? '', limit),
           ({ id }) => id,
           toToken,
         )
       },
-      { params, query: PageQuery, ...operation('List tokens', 'listTokens', pageOf(Token, 'Tokens')) },
+      {
+        ...{ params, query: PageQuery },
+        ...operation({
+          ...{ id: 'listTokens', summary: 'List tokens', access: 'self', errors: ['NOT_FOUND'] },
+          answer: pageOf(Token, 'Tokens'),
+        }),
+      },
     )
     .post(
       '',
       async ({ asker, params: { account: of }, body: { name, expiresInDays, scope } }) => {
-        const act = asker.owner(of)
+        const act = asker.act()
         for (const { pattern } of scope ?? []) parseRepositoryPattern(pattern)
         const { secret, hash } = newSecret()
         const id = crypto.randomUUID()
@@ -74,17 +70,26 @@ export function tokens(context: AdminContext) {
         })
         return { id, secret }
       },
-      { params, body: TokenRequest, ...operation('Make a token', 'addToken', NewToken) },
+      {
+        ...{ params, body: TokenRequest },
+        ...operation({
+          ...{ id: 'addToken', summary: 'Make a token', access: 'self', answer: NewToken },
+          errors: ['NOT_FOUND', 'CONFLICT', 'NAME_INVALID'],
+        }),
+      },
     )
     .delete(
       '/:id',
       async ({ asker, params: { account: of, id } }) => {
-        await metadata.write('removeCredential', { ...asker.owner(of), of, id })
+        await metadata.write('removeCredential', { ...asker.act(), of, id })
         return DONE
       },
       {
         params: t.Object({ account: AccountName, id: t.String({ maxLength: 64 }) }),
-        ...operation('Revoke a token', 'removeToken', Done),
+        ...operation({
+          ...{ id: 'removeToken', summary: 'Revoke a token', access: 'self', answer: Done },
+          errors: ['NOT_FOUND'],
+        }),
       },
     )
 }

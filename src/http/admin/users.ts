@@ -1,11 +1,13 @@
 import { t } from 'elysia'
+import type { Passwords } from '../../auth/passwords.ts'
 import type { AccountRow } from '../../metadata/accounts.ts'
 import { registryError } from '../../oci/error.ts'
 import { type AdminContext, controller } from './context.ts'
-import { DONE, Done, Name, operation, PageQuery, Password, page, pageOf, Time, timeOf } from './schemas.ts'
+import { operation } from './operation.ts'
+import { DONE, Done, Name, PageQuery, Password, page, pageOf, Time, timeOf } from './schemas.ts'
 
 const User = t.Object(
-  { name: t.String(), isAdmin: t.Boolean(), disabled: t.Boolean(), createdAt: Time },
+  { name: Name, isAdmin: t.Boolean(), disabled: t.Boolean(), createdAt: Time },
   { description: 'A user' },
 )
 
@@ -26,75 +28,113 @@ const UserChange = t.Object({
 /** Subjects of grants that are no accounts. */
 const RESERVED: readonly string[] = ['anonymous', 'authenticated']
 
+/** What each route does, and who may ask for it. */
+const OPERATIONS = {
+  list: operation({
+    ...{ id: 'listUsers', summary: 'List users', access: 'admin', answer: pageOf(User, 'Users') },
+  }),
+  get: operation({
+    ...{ id: 'getUser', summary: 'Show a user', access: 'self', answer: User, etag: true },
+    errors: ['NOT_FOUND'],
+  }),
+  add: operation({
+    ...{
+      id: 'addUser',
+      summary: 'Add a user, or set what one has',
+      access: 'admin',
+      answer: Done,
+      etag: true,
+    },
+    errors: ['CONFLICT'],
+  }),
+  change: operation({
+    ...{ id: 'changeUser', summary: 'Change a user: the password, server admin, disabled' },
+    description: 'Users change their own passwords; the rest a server admin does.',
+    ...{ access: 'self', answer: Done, etag: true, errors: ['NOT_FOUND', 'CONFLICT'] },
+  }),
+  remove: operation({
+    ...{ id: 'removeUser', summary: 'Remove a user with its robots, tokens and grants' },
+    ...{ access: 'admin', answer: Done, etag: true, errors: ['NOT_FOUND', 'CONFLICT'] },
+  }),
+}
+
 /** GET /api/v1/users; GET, PUT, PATCH and DELETE /api/v1/users/:name */
 export function users(context: AdminContext) {
-  const { metadata, passwords } = context
+  const { metadata, passwords, changes } = context
   const params = t.Object({ name: Name })
   const kind = 'user'
+  const findUser = (name: string) => {
+    const row = metadata.accounts.find(name)
+    return row?.kind === kind ? toUser(row) : undefined
+  }
+  const change = <T>(request: Request, name: string, write: () => Promise<T>) =>
+    changes.make(request, `user ${name}`, () => findUser(name), write)
   return controller(context, 'users', '/users')
     .get(
       '',
-      ({ asker, query: { last = '' } }) => {
-        asker.admin()
-        return page(
-          (limit) => metadata.accounts.list(kind, last, limit),
+      ({ query }) =>
+        page(
+          query,
+          (limit) => metadata.accounts.list(kind, query.last ?? '', limit),
           ({ name }) => name,
           toUser,
-        )
-      },
-      { query: PageQuery, ...operation('List users', 'listUsers', pageOf(User, 'Users')) },
+        ),
+      { query: PageQuery, ...OPERATIONS.list },
     )
-    .get(
-      '/:name',
-      ({ asker, params: { name } }) => {
-        asker.owner(name)
-        const row = metadata.accounts.find(name)
-        if (row === undefined) throw registryError('NAME_UNKNOWN', `there is no user ${name}`)
-        return toUser(row)
-      },
-      { params, ...operation('Show a user', 'getUser', User) },
-    )
+    .get('/:name', ({ params: { name } }) => findUser(name) ?? missing(name), { params, ...OPERATIONS.get })
     .put(
       '/:name',
-      async ({ asker, params: { name }, body: { password, passwordHash: given, isAdmin = false } }) => {
-        const act = asker.admin()
+      async ({ asker, params: { name }, body: { isAdmin = false, ...given }, request }) => {
         refuseReserved(name)
-        const passwordHash =
-          given === undefined ? await passwords.hashNew(password ?? '') : passwords.checkImported(name, given)
-        await metadata.write('addAccount', { ...act, name, kind, owner: undefined, passwordHash, isAdmin })
+        const passwordHash = await hashOf(passwords, name, given)
+        await change(request, name, async () => {
+          const user = { ...asker.act(), name, kind } as const
+          const isThere = findUser(name) !== undefined
+          if (isThere) await metadata.write('changeAccount', { ...user, change: { passwordHash, isAdmin } })
+          else await metadata.write('addAccount', { ...user, owner: undefined, passwordHash, isAdmin })
+          if (isThere) context.onPasswordChanged(name)
+        })
         return DONE
       },
-      { params, body: NewUser, ...operation('Add a user', 'addUser', Done) },
+      { params, body: NewUser, ...OPERATIONS.add },
     )
     .patch(
       '/:name',
-      async ({ asker, params: { name }, body: { password, ...flags } }) => {
-        const act = Object.keys(flags).length === 0 ? asker.owner(name) : asker.admin()
+      async ({ asker, params: { name }, body: { password, ...flags }, request }) => {
+        const act = Object.keys(flags).length === 0 ? asker.act() : asker.admin()
         const hash = password === undefined ? {} : { passwordHash: await passwords.hashNew(password) }
-        await metadata.write('changeAccount', { ...act, name, kind, change: { ...flags, ...hash } })
+        const write = { ...act, name, kind, change: { ...flags, ...hash } } as const
+        await change(request, name, () => metadata.write('changeAccount', write))
         if (password !== undefined) context.onPasswordChanged(name)
         return DONE
       },
-      {
-        params,
-        body: UserChange,
-        ...operation('Change a user: the password, server admin, disabled', 'changeUser', Done),
-      },
+      { params, body: UserChange, ...OPERATIONS.change },
     )
     .delete(
       '/:name',
-      async ({ asker, params: { name } }) => {
-        await metadata.write('removeAccount', { ...asker.admin(), name, kind })
+      async ({ asker, params: { name }, request }) => {
+        await change(request, name, () => metadata.write('removeAccount', { ...asker.act(), name, kind }))
         context.onPasswordChanged(name)
         return DONE
       },
-      { params, ...operation('Remove a user with its robots, tokens and grants', 'removeUser', Done) },
+      { params, ...OPERATIONS.remove },
     )
+}
+
+function hashOf(passwords: Passwords, name: string, given: { password?: string; passwordHash?: string }) {
+  const { password = '', passwordHash } = given
+  return passwordHash === undefined
+    ? passwords.hashNew(password)
+    : passwords.checkImported(name, passwordHash)
+}
+
+function missing(name: string): never {
+  throw registryError('NOT_FOUND', `there is no user ${name}`)
 }
 
 function refuseReserved(name: string): void {
   if (!RESERVED.includes(name)) return
-  throw registryError('DENIED', `${name} is a word of grants, not a name for a user`, { status: 400 })
+  throw registryError('REQUEST_INVALID', `${name} is a word of grants, not a name for a user`)
 }
 
 function toUser({ name, isAdmin, disabledAt, createdAt }: AccountRow) {

@@ -1,0 +1,68 @@
+import type { TSchema } from 'elysia'
+import type { ErrorCode } from '../../oci/error.ts'
+import { type AccessRule, type Asker, enforce } from './asker.ts'
+import { etagOf, isKnown } from './changes.ts'
+
+export interface Operation<T extends TSchema> {
+  /** The `operationId` in the OpenAPI document, which clients that are generated from it name their functions by. */
+  id: string
+  summary: string
+  /** Who may ask. */
+  access: AccessRule
+  /** The answer, with status 200. */
+  answer: T
+  /** What it can fail with, besides what every operation can: no credential, no right, a malformed request. */
+  errors?: ErrorCode[]
+  /** Of a GET: its answers carry an entity tag. Of a change: it heeds If-Match and If-None-Match, by `Changes`. */
+  etag?: boolean
+  /** What the summary leaves open. */
+  description?: string
+}
+
+/** What the OpenAPI document is told of an operation, besides what its schemas say. */
+export interface OperationDetail {
+  operationId: string
+  summary: string
+  description?: string
+  'x-access': AccessRule
+  'x-errors': ErrorCode[]
+  'x-etag': boolean
+}
+
+interface Answered {
+  request: Request
+  set: { headers: Record<string, string | number | undefined>; status?: number | string }
+  response?: unknown
+}
+
+/** The hooks of a route: its access is checked first of all, and all of it is in the OpenAPI document. */
+export function operation<T extends TSchema>({ access, answer, etag = false, ...rest }: Operation<T>) {
+  const { id: operationId, summary, description, errors = [] } = rest
+  const detail: OperationDetail = {
+    ...{ operationId, summary, 'x-access': access, 'x-errors': errors, 'x-etag': etag },
+    ...(description !== undefined && { description }),
+  }
+  return {
+    response: { 200: answer },
+    detail,
+    transform: ({ asker, params }: { asker: Asker; params: Record<string, unknown> }) =>
+      enforce(access, asker, params),
+    ...(etag && { afterHandle: tagAnswer }),
+  }
+}
+
+/** Gives what a GET answers its entity tag, or says that the client has it already (RFC 9110, 15.4.5). */
+function tagAnswer({ request, set, response }: Answered): undefined {
+  if (
+    (request.method !== 'GET' && request.method !== 'HEAD') ||
+    response === undefined ||
+    response instanceof Response
+  )
+    return undefined
+  const etag = etagOf(response)
+  set.headers.etag = etag
+  if (!isKnown(request.headers.get('if-none-match'), etag)) return undefined
+  set.status = 304
+  // The types of a route know no other answer than its schema's.
+  return new Response(null, { status: 304, headers: { etag } }) as never
+}

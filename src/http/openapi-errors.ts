@@ -1,0 +1,45 @@
+import type { OpenAPIV3 } from 'openapi-types'
+import { ERROR_CODES, type ErrorCode } from '../oci/error.ts'
+import type { OperationDetail } from './admin/operation.ts'
+import { PROBLEM_TYPE } from './problem.ts'
+
+/** What any operation may answer, whoever asks for whatever. */
+const ALWAYS: ErrorCode[] = ['UNAUTHORIZED', 'TOOMANYREQUESTS', 'INTERNAL']
+
+/** What is answered besides, by status, in words where the table has none for it. */
+const OF_BODIES = {
+  408: 'The body ended or stalled.',
+  413: 'The body is too large.',
+  415: 'The Content-Type of the body is not application/json.',
+  507: "The registry's disk is full.",
+}
+
+/** Where the document has the schema of problems. */
+const PROBLEM = { [PROBLEM_TYPE]: { schema: { $ref: '#/components/schemas/Problem' } } }
+
+type Described = OpenAPIV3.OperationObject & Partial<OperationDetail>
+
+/** The answers of an operation of the admin API that are none of success, by what its `operation` declares. */
+export function refusalsOf(operation: Described, method: string): OpenAPIV3.ResponsesObject {
+  const { 'x-access': access, 'x-errors': declared = [], 'x-etag': isTagged = false } = operation
+  const codes = new Set<ErrorCode>([...ALWAYS, ...declared])
+  const isChange = method !== 'get'
+  if (access !== 'anybody' || isChange) codes.add('DENIED')
+  if (access === 'pull' || access === 'push' || access === 'delete') codes.add('NAME_INVALID')
+  if (operation.requestBody || operation.parameters?.length) codes.add('REQUEST_INVALID')
+  if (isTagged && isChange) codes.add('PRECONDITION_FAILED')
+  const responses: OpenAPIV3.ResponsesObject = {}
+  for (const code of codes) {
+    const { status, message } = ERROR_CODES[code]
+    const before = responses[status] as OpenAPIV3.ResponseObject | undefined
+    const description = `${before === undefined ? '' : `${before.description}; `}${code}: ${message}`
+    responses[status] = { description, content: PROBLEM }
+  }
+  if (isTagged && !isChange) responses[304] = { description: 'The client has it: If-None-Match names it.' }
+  if (isChange) {
+    for (const [status, description] of Object.entries(OF_BODIES)) {
+      if (operation.requestBody || status === '507') responses[status] = { description, content: PROBLEM }
+    }
+  }
+  return responses
+}

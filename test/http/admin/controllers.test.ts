@@ -1,0 +1,202 @@
+import { expect, test } from 'bun:test'
+import { Elysia, t } from 'elysia'
+import { grantedAccess } from '../../../src/auth/granted-access.ts'
+import { openAccess } from '../../../src/auth/open-access.ts'
+import { Passwords } from '../../../src/auth/passwords.ts'
+import { Changes } from '../../../src/http/admin/changes.ts'
+import { type AdminContext, controller } from '../../../src/http/admin/context.ts'
+import { operation } from '../../../src/http/admin/operation.ts'
+import { page, pageOf, pageParameters, RepositoryParam } from '../../../src/http/admin/schemas.ts'
+import { BodyReader } from '../../../src/http/body-reader.ts'
+import { errors } from '../../../src/http/errors.ts'
+import type { Metadata } from '../../../src/metadata/metadata.ts'
+import { parseRepositoryPattern } from '../../../src/metadata/repository-pattern.ts'
+import type { RepositoryName } from '../../../src/oci/reference.ts'
+import { type Action, type Identity, NOBODY } from '../../../src/registry/access.ts'
+import { openMemoryLog } from '../../support/memory-log.ts'
+
+/** An identity that may do something in one repository. */
+function identity(account: string | undefined, actions: Action[], more: Partial<Identity> = {}): Identity {
+  const granted = [{ pattern: parseRepositoryPattern('team/**'), actions: new Set(actions) }]
+  return { ...NOBODY, account, granted, ...more }
+}
+
+const Note = t.Object({ repository: t.String(), text: t.String() }, { description: 'A note' })
+
+/** A noun of one note a repository, that whoever may pull reads and whoever may delete changes. */
+function notes(as: Identity, access = grantedAccess) {
+  const { log } = openMemoryLog()
+  const context: AdminContext = {
+    metadata: { write: async () => undefined } as unknown as Metadata,
+    passwords: new Passwords(),
+    now: Date.now,
+    access,
+    authenticate: () => as,
+    addressOf: () => '127.0.0.1',
+    bodies: new BodyReader(100_000, 10),
+    changes: new Changes(),
+    onPasswordChanged: () => {},
+  }
+  const params = t.Object({ repository: RepositoryParam })
+  const texts = new Map<RepositoryName, string>()
+  const read = (repository: RepositoryName) => ({ repository, text: texts.get(repository) ?? '' })
+  const app = new Elysia().use(errors(log, () => 'request-1')).use(
+    controller(context, 'notes', '/notes')
+      .get(
+        '',
+        ({ query }) =>
+          page(
+            query,
+            (limit) => ['a', 'b', 'c'].filter((key) => key > (query.last ?? '')).slice(0, limit),
+            String,
+            (text) => ({ repository: query.q ?? '', text }),
+          ),
+        {
+          query: t.Object({ ...pageParameters, q: t.Optional(t.String()) }),
+          ...operation({
+            id: 'listNotes',
+            summary: 'List notes',
+            access: 'catalog',
+            answer: pageOf(Note, 'Notes'),
+          }),
+        },
+      )
+      .get('/:repository', ({ params: { repository } }) => read(repository), {
+        params,
+        ...operation({ id: 'getNote', summary: 'Read a note', access: 'pull', answer: Note, etag: true }),
+      })
+      .put(
+        '/:repository',
+        async ({ asker, params: { repository }, body: { text }, request }) => {
+          asker.act()
+          await changeSlowly(context.changes, request, repository, read, () => texts.set(repository, text))
+          return read(repository)
+        },
+        {
+          params,
+          body: t.Object({ text: t.String() }),
+          ...operation({
+            id: 'putNote',
+            summary: 'Write a note',
+            access: 'delete',
+            answer: Note,
+            etag: true,
+          }),
+        },
+      ),
+  )
+  return asks(app)
+}
+
+function asks(app: { handle(request: Request): Promise<Response> }) {
+  return async (method: string, path: string, headers: Record<string, string> = {}, body?: object) => {
+    const init = {
+      method,
+      headers: { ...headers, ...(body && { 'content-type': 'application/json' }) },
+      ...(body && { body: JSON.stringify(body) }),
+    }
+    const response = await app.handle(new Request(`http://localhost/notes${path}`, init))
+    const content = await response.text()
+    const json = content === '' ? undefined : JSON.parse(content)
+    return { status: response.status, etag: response.headers.get('etag') ?? '', json }
+  }
+}
+
+function changeSlowly(
+  changes: Changes,
+  request: Request,
+  repository: RepositoryName,
+  read: (repository: RepositoryName) => unknown,
+  change: () => void,
+): Promise<void> {
+  return changes.make(
+    request,
+    `note ${repository}`,
+    () => read(repository),
+    async () => {
+      await Promise.resolve()
+      change()
+    },
+  )
+}
+
+test('a repository is one segment of the path, and its name is checked', async () => {
+  const ask = notes(identity('ann', ['pull']))
+  expect((await ask('GET', '/team%2Fapp')).json).toEqual({ repository: 'team/app', text: '' })
+  expect((await ask('GET', '/team/app')).status).toBe(404)
+  for (const name of [
+    'team%2FUPPER',
+    'team%2F%2Fapp',
+    'team%2f..',
+    'team%2F%zz',
+    `team%2F${'a'.repeat(300)}`,
+  ]) {
+    const { status, json } = await ask('GET', `/${name}`)
+    expect([name, status, json.code, json.type]).toEqual([
+      ...[name, 400, 'NAME_INVALID', '/problems/name-invalid'],
+    ])
+  }
+})
+
+test('the rights on a repository decide, before the request is validated', async () => {
+  const text = { text: 'x' }
+  const statuses = async (as: Identity, access = grantedAccess) => {
+    const ask = notes(as, access)
+    const answers = [ask('GET', '/team%2Fa'), ask('PUT', '/team%2Fa', {}, text), ask('PUT', '/team%2Fa')]
+    return [...(await Promise.all(answers)).map(({ status }) => status), (await ask('GET', '')).status]
+  }
+  expect(await statuses(NOBODY)).toEqual([401, 401, 401, 401])
+  expect(await statuses(identity(undefined, ['pull']))).toEqual([200, 401, 401, 200])
+  expect(await statuses(identity('ann', ['pull']))).toEqual([200, 403, 403, 200])
+  expect(await statuses(identity('ann', ['pull', 'push', 'delete']))).toEqual([200, 200, 400, 200])
+  expect(await statuses({ ...NOBODY, account: 'root', isAdmin: true })).toEqual([200, 200, 400, 200])
+  expect(await statuses(NOBODY, openAccess)).toEqual([200, 200, 400, 200])
+})
+
+test('what narrows a credential counts', async () => {
+  const limit = [{ pattern: parseRepositoryPattern('team/a'), actions: new Set<Action>(['pull']) }]
+  const narrowed = notes({ ...NOBODY, account: 'root', isAdmin: true, limits: [limit] })
+  expect((await narrowed('GET', '/team%2Fa')).status).toBe(200)
+  expect((await narrowed('GET', '/team%2Fb')).status).toBe(403)
+  expect((await narrowed('PUT', '/team%2Fa', {}, { text: 'x' })).status).toBe(403)
+  const repositories = new Map([['team/a', new Set(['pull'])]])
+  const short = notes(identity('ann', ['pull', 'delete'], { token: { repositories, catalog: false } }))
+  expect((await short('GET', '/team%2Fa')).status).toBe(200)
+  expect((await short('GET', '/team%2Fb')).status).toBe(401)
+  expect((await short('PUT', '/team%2Fa', {}, { text: 'x' })).status).toBe(401)
+  expect((await short('GET', '')).status).toBe(401)
+})
+
+test('an answer has an entity tag, and a client that has it is told so', async () => {
+  const ask = notes(identity('ann', ['pull', 'delete']))
+  const { etag } = await ask('GET', '/team%2Fa')
+  expect(etag).toMatch(/^"[\w-]{27}"$/)
+  const again = await ask('GET', '/team%2Fa', { 'if-none-match': `"other", W/${etag}` })
+  expect(again).toEqual({ status: 304, etag, json: undefined })
+  await ask('PUT', '/team%2Fa', {}, { text: 'new' })
+  expect((await ask('GET', '/team%2Fa', { 'if-none-match': etag })).status).toBe(200)
+})
+
+test('a change heeds its condition, and none comes between', async () => {
+  const ask = notes(identity('ann', ['pull', 'delete']))
+  const { etag } = await ask('GET', '/team%2Fa')
+  const put = (headers: Record<string, string>, text = 'x') => ask('PUT', '/team%2Fa', headers, { text })
+  expect((await put({ 'if-match': '"other"' })).status).toBe(412)
+  expect((await put({ 'if-match': `W/${etag}` })).status).toBe(412)
+  expect((await put({ 'if-none-match': '*' })).json).toMatchObject({
+    status: 412,
+    code: 'PRECONDITION_FAILED',
+  })
+  const racing = await Promise.all(['1', '2', '3'].map((text) => put({ 'if-match': etag }, text)))
+  expect(racing.map(({ status }) => status)).toEqual([200, 412, 412])
+  expect((await ask('GET', '/team%2Fa')).json.text).toBe('1')
+  expect((await put({ 'if-match': '*' })).status).toBe(200)
+})
+
+test('a list has pages of the size that is asked for', async () => {
+  const ask = notes(identity('ann', ['pull']))
+  const { json } = await ask('GET', '?limit=2&q=z')
+  expect([json.items.length, json.next]).toEqual([2, 'b'])
+  expect((await ask('GET', '?limit=2&last=b')).json).toEqual({ items: [{ repository: '', text: 'c' }] })
+  for (const limit of ['0', '501', 'x', '1.5']) expect((await ask('GET', `?limit=${limit}`)).status).toBe(400)
+})
