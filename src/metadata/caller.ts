@@ -8,3 +8,28 @@ export interface Caller {
   address: string
   requestId: string
 }
+
+/** What every write of content is told: who asks for it, and when. */
+export interface Write {
+  caller: Caller
+  /** Milliseconds since 1970. */
+  at: number
+}
+
+/** What happens by itself: a tag's end. */
+export const SYSTEM: Caller = Object.freeze({
+  account: 'system',
+  credential: undefined,
+  address: '',
+  requestId: '',
+})
+
+/** The columns that say who did it. */
+export function whoColumns(caller: Caller) {
+  return {
+    account: caller.account ?? null,
+    credential: caller.credential ?? null,
+    address: caller.address,
+    requestId: caller.requestId,
+  }
+}

@@ -2,9 +2,9 @@ import { lte, sql } from 'drizzle-orm'
 import type { Digest } from '../oci/digest.ts'
 import { digestToBytes } from '../oci/digest.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
-import type { Caller } from './caller.ts'
+import { type Caller, whoColumns } from './caller.ts'
 import type { Db } from './database.ts'
-import { event, tagHistory } from './schema.ts'
+import { event } from './schema.ts'
 
 /** The outbox keeps this many events; older ones go when new ones come, */
 const EVENTS_MAX = 100_000
@@ -17,7 +17,17 @@ export type EventType =
   | 'blob.delete'
   | 'manifest.push'
   | 'manifest.delete'
+  | 'manifest.restore'
+  | 'repository.create'
+  | 'repository.change'
+  | 'repository.delete'
+  | 'repository.restore'
+  | 'repository.rewind'
+  | 'tag.put'
+  | 'tag.change'
   | 'tag.delete'
+  | 'tag.expire'
+  | 'tag.restore'
 
 export interface Change {
   type: EventType
@@ -47,39 +57,12 @@ export function eventWrites(db: Db) {
     .delete(event)
     .where(lte(event.id, sql.placeholder('id')))
     .prepare()
-  const move = db
-    .insert(tagHistory)
-    .values({
-      repositoryId: sql.placeholder('repositoryId'),
-      name: sql.placeholder('name'),
-      digest: sql.placeholder('digest'),
-      at: sql.placeholder('at'),
-      account: sql.placeholder('account'),
-      credential: sql.placeholder('credential'),
-      address: sql.placeholder('address'),
-      requestId: sql.placeholder('requestId'),
-    })
-    .prepare()
   return {
     /** Puts one event into the outbox. */
     tell(change: Change, caller: Caller, at: number): void {
       const digest = change.digest === undefined ? null : digestToBytes(change.digest)
-      const row = append.get({ ...who(caller), at, ...change, digest, tag: change.tag ?? null })
+      const row = append.get({ ...whoColumns(caller), at, ...change, digest, tag: change.tag ?? null })
       if (row.id % EVENTS_TRIMMED === 0) trim.run({ id: row.id - EVENTS_MAX })
     },
-
-    /** Records that a tag points at `digest` from now on, or at nothing. */
-    moveTag(repositoryId: number, name: Tag, digest: Buffer | null, caller: Caller, at: number): void {
-      move.run({ ...who(caller), repositoryId, name, digest, at })
-    },
-  }
-}
-
-function who(caller: Caller) {
-  return {
-    account: caller.account ?? null,
-    credential: caller.credential ?? null,
-    address: caller.address,
-    requestId: caller.requestId,
   }
 }

@@ -10,7 +10,8 @@ import { manifestRows } from './manifest-rows.ts'
 import type { Stale } from './operations.ts'
 import { reachability } from './reachability.ts'
 import { ensureRepository, repositoryReads } from './repositories.ts'
-import { type Precondition, tagMoves } from './tags.ts'
+import { tagMoves } from './tag-moves.ts'
+import type { Precondition } from './tag-precondition.ts'
 
 export interface ManifestPut {
   caller: Caller
@@ -21,6 +22,8 @@ export interface ManifestPut {
   /** The manifest's sha256, by which it is found again whatever it was pushed with. */
   sha256: Digest
   tags: Tag[]
+  /** Seconds until these tags end; undefined: they stay. */
+  expiresAfterSeconds?: number | undefined
   manifest: Omit<Manifest, 'annotations'>
   bytes: Uint8Array<ArrayBuffer>
   /** References of these roles need not be in the repository. */
@@ -48,19 +51,23 @@ export function manifestWrites(db: Db) {
   return {
     /**
      * Stores a manifest and points its tags at it. Answers whether something that may be remembered has changed.
-     * Throws MANIFEST_BLOB_UNKNOWN with one entry for each reference that the repository lacks.
+     * Throws MANIFEST_BLOB_UNKNOWN with one entry for each reference that the repository lacks, and DENIED (409) for a
+     * tag that may not be moved.
      */
     putManifest(call: ManifestPut): { stale: Stale | undefined } {
       const repositoryId = ensure(call.repository, call.at)
-      for (const name of call.tags) tags.check(repositoryId, name, call.precondition)
+      for (const name of call.tags) tags.check(repositoryId, name, call.precondition, call.at)
       references.check(repositoryId, call)
       const stored = rows.put(repositoryId, call)
       if (stored.inserted) references.insert(repositoryId, stored.id, call.manifest.references)
       references.markUsed(repositoryId, stored.id)
       if (stored.appeared) reach.appeared(stored.id)
       let replaced = stored.replaced
+      const { caller, at, digest, expiresAfterSeconds } = call
+      const expiresAt = expiresAfterSeconds === undefined ? null : at + expiresAfterSeconds * 1000
+      const target = { caller, at, digest, expiresAt, act: 'manifest.push' } as const
       for (const name of call.tags) {
-        if (tags.move(repositoryId, name, stored.id, call)) replaced = true
+        if (tags.move(repositoryId, name, stored.id, target)) replaced = true
       }
       if (stored.appeared && call.tags.length === 0) reach.untagged(stored.id, call.at)
       const change = { type: 'manifest.push', repository: call.repository, digest: call.digest } as const
@@ -75,8 +82,8 @@ export function manifestWrites(db: Db) {
       if (repositoryId === undefined) throw registryError('NAME_UNKNOWN')
       const { digest, tag } = call.reference
       if (tag !== undefined) {
-        tags.check(repositoryId, tag, call.precondition)
-        if (!tags.remove(repositoryId, tag, call)) {
+        tags.check(repositoryId, tag, call.precondition, call.at)
+        if (!tags.remove(repositoryId, tag, { caller: call.caller, at: call.at, act: 'tag.delete' })) {
           throw registryError('MANIFEST_UNKNOWN', `${call.repository} has no tag "${tag}"`)
         }
         tell({ type: 'tag.delete', repository: call.repository, tag }, call.caller, call.at)
@@ -85,7 +92,7 @@ export function manifestWrites(db: Db) {
       const found = rows.find(repositoryId, digestToBytes(digest))
       if (found === undefined || found.deletedAt !== null) throw registryError('MANIFEST_UNKNOWN')
       rows.hide(found.id, call.at)
-      tags.removeAll(repositoryId, found.id, call)
+      tags.removeAll(repositoryId, found.id, { caller: call.caller, at: call.at, act: 'manifest.delete' })
       reach.vanished(found.id, call.at)
       tell({ type: 'manifest.delete', repository: call.repository, digest }, call.caller, call.at)
       return { stale: 'content' }

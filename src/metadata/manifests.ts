@@ -3,11 +3,14 @@ import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
 import type { Reference, RepositoryName } from '../oci/reference.ts'
 import type { Db } from './database.ts'
 import { manifest, manifestBytes, manifestDigest, repository, tag } from './schema.ts'
+import { isTagAt } from './tags.ts'
 
 /** A manifest as one reference names it; `digest` is the name that the answer carries. */
 export interface ManifestRow {
   id: number
   digest: Digest
+  /** When the tag that named it ends; null for never, and for a digest. */
+  expiresAt: number | null
   mediaType: string
   size: number
   artifactType: string | null
@@ -34,11 +37,11 @@ export function manifestReads(db: Db) {
     isNull(manifest.deletedAt),
   )
   const byTag = db
-    .select({ ...columns, digest: tag.digest })
+    .select({ ...columns, digest: tag.digest, expiresAt: tag.expiresAt })
     .from(repository)
     .innerJoin(tag, eq(tag.repositoryId, repository.id))
     .innerJoin(manifest, eq(manifest.id, tag.manifestId))
-    .where(and(inRepository, eq(tag.name, sql.placeholder('tag'))))
+    .where(and(inRepository, eq(tag.name, sql.placeholder('tag')), isTagAt(sql`${sql.placeholder('now')}`)))
     .prepare()
   const byDigest = db
     .select(columns)
@@ -58,17 +61,23 @@ export function manifestReads(db: Db) {
     .from(manifestBytes)
     .where(eq(manifestBytes.digest, sql.placeholder('digest')))
     .prepare()
+  const findByDigest = (name: RepositoryName, named: Digest): ManifestRow | undefined => {
+    const digest = digestToBytes(named)
+    const row = byDigest.get({ name, digest }) ?? byOtherDigest.get({ name, digest })
+    return row && { ...row, digest: named, expiresAt: null }
+  }
   return {
-    /** The manifest that a tag or a digest names in a repository. */
-    find(name: RepositoryName, reference: Reference): ManifestRow | undefined {
+    /** The manifest that a tag or a digest names in a repository; `now` is milliseconds since 1970, for tags end. */
+    find(name: RepositoryName, reference: Reference, now: number): ManifestRow | undefined {
       if (reference.tag !== undefined) {
-        const row = byTag.get({ name, tag: reference.tag })
+        const row = byTag.get({ name, tag: reference.tag, now })
         return row && { ...row, digest: digestFromBytes(row.digest) }
       }
-      const digest = digestToBytes(reference.digest)
-      const row = byDigest.get({ name, digest }) ?? byOtherDigest.get({ name, digest })
-      return row && { ...row, digest: reference.digest }
+      return findByDigest(name, reference.digest)
     },
+
+    /** The manifest that a digest names in a repository. */
+    findByDigest,
 
     /** The bytes as they were pushed. */
     getBytes(row: Pick<ManifestRow, 'storedAs'>): Buffer {

@@ -44,7 +44,7 @@ export function labelReader(metadata: Metadata, blobs: BlobStore): ReadLabels {
     if (depth === DEPTH_MAX || children.length > CHILDREN_MAX) return {}
     const found: Labels[] = []
     for (const digest of children) {
-      const row = metadata.manifests.find(repository, { digest })
+      const row = metadata.manifests.findByDigest(repository, digest)
       if (row === undefined) return {}
       const child = metadata.manifests.getBytes(row)
       found.push(await read(repository, readManifest(child, row.mediaType), child, depth + 1))

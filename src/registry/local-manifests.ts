@@ -22,17 +22,18 @@ export function localManifests(options: LocalOptions, cache: ReadCache): Manifes
     async get(repository, reference) {
       const name = formatReference(reference)
       const cached = cache.findManifest(repository, name)
-      if (cached) return cached
-      const row = metadata.manifests.find(repository, reference)
+      if (cached && (cached.expiresAt === undefined || cached.expiresAt > now())) return cached
+      const row = metadata.manifests.find(repository, reference, now())
       if (row === undefined) throw unknownIn(metadata, repository, unknownManifest(repository, reference))
       const { digest, mediaType } = row
-      const found = { digest, mediaType, bytes: metadata.manifests.getBytes(row) }
+      const expiresAt = row.expiresAt ?? undefined
+      const found = { digest, mediaType, expiresAt, bytes: metadata.manifests.getBytes(row) }
       cache.putManifest(repository, name, found)
       return found
     },
 
     async put(caller, push) {
-      const { repository, reference, tags, bytes, precondition } = push
+      const { repository, reference, tags, bytes, precondition, expiresAfterSeconds } = push
       const { manifest: parsed, payload } = readPushed(push, schema1)
       checkAllowed(repository, parsed)
       const { annotations: _, ...manifest } = parsed
@@ -49,6 +50,7 @@ export function localManifests(options: LocalOptions, cache: ReadCache): Manifes
           digest,
           sha256,
           tags: tagged,
+          expiresAfterSeconds,
           manifest,
           bytes,
           optionalRoles,

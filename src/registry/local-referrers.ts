@@ -3,6 +3,7 @@ import type { ReferrerRow } from '../metadata/referrers.ts'
 import type { Digest } from '../oci/digest.ts'
 import { childDigests, parseManifest } from '../oci/manifest.ts'
 import { type RepositoryName, referrersTag } from '../oci/reference.ts'
+import type { LocalOptions } from './local-options.ts'
 import type { Listing, ReferrerDescriptor, Referrers, ReferrersQuery } from './registry.ts'
 
 /** A page has at most so many descriptors, */
@@ -11,7 +12,7 @@ const DESCRIPTORS_MAX = 500
 const MANIFEST_BYTES_MAX = 3 * 1024 * 1024
 
 /** The referrers of manifests in this data folder. */
-export function localReferrers(metadata: Metadata): Referrers {
+export function localReferrers({ metadata, now }: LocalOptions): Referrers {
   return {
     async list(repository, subject, query) {
       const rows = metadata.referrers.list(
@@ -23,7 +24,7 @@ export function localReferrers(metadata: Metadata): Referrers {
       )
       const page = describe(metadata, rows)
       if (page.more) return page
-      const others = describe(metadata, fromTag(metadata, repository, subject, query))
+      const others = describe(metadata, fromTag(metadata, repository, subject, query, now()))
       return { items: [...page.items, ...others.items], more: false }
     },
   }
@@ -63,11 +64,12 @@ function* fromTag(
   repository: RepositoryName,
   subject: Digest,
   query: ReferrersQuery,
+  now: number,
 ): Iterable<ReferrerRow> {
-  const list = metadata.manifests.find(repository, { tag: referrersTag(subject) })
+  const list = metadata.manifests.find(repository, { tag: referrersTag(subject) }, now)
   if (list === undefined) return
   for (const digest of new Set(childDigests(metadata.manifests.getBytes(list)))) {
-    const row = metadata.manifests.find(repository, { digest })
+    const row = metadata.manifests.findByDigest(repository, digest)
     if (row === undefined || row.subject !== null) continue
     if (query.artifactType !== undefined && row.artifactType !== query.artifactType) continue
     yield row

@@ -16,11 +16,11 @@ export function localRegistry(options: LocalOptions): Registry & { uploads: Uplo
     manifests: localManifests(options, cache),
     blobs: localBlobs(options, cache),
     uploads: localUploads(options),
-    referrers: localReferrers(metadata),
+    referrers: localReferrers(options),
     tags: {
       async list(repository, page) {
         return listing(page, (limit) => {
-          const found = metadata.tags.list(repository, page.last, limit)
+          const found = metadata.tags.list(repository, page.last, limit, options.now())
           if (found === undefined) throw unknownRepository(repository)
           return found
         })

@@ -1,5 +1,5 @@
 import type { Caller } from '../metadata/caller.ts'
-import type { Precondition } from '../metadata/tags.ts'
+import type { Precondition } from '../metadata/tag-precondition.ts'
 import type { Digest, DigestAlgorithm } from '../oci/digest.ts'
 import type { ByteRange } from '../oci/range.ts'
 import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
@@ -35,6 +35,8 @@ export interface StoredManifest {
   digest: Digest
   mediaType: string
   bytes: Uint8Array
+  /** From then on the tag names nothing, in milliseconds since 1970. */
+  expiresAt?: number | undefined
 }
 
 export interface ManifestPush {
@@ -47,6 +49,8 @@ export interface ManifestPush {
   /** Given away: the buffer is empty after the push. */
   bytes: Uint8Array<ArrayBuffer>
   precondition?: Precondition | undefined
+  /** Seconds until the tags of this push end; undefined: they stay. */
+  expiresAfterSeconds?: number | undefined
 }
 
 export interface PushedManifest {

@@ -28,7 +28,7 @@ describe('a database', () => {
     await using copy = await temporaryFolder('database')
     await copyFile(join(folder.path, 'cay.db'), join(copy.path, 'cay.db'))
     const again = await open(copy.path)
-    expect(again.tags.list(repository, '', 10) as string[] | undefined).toEqual(['t'])
+    expect(again.tags.list(repository, '', 10, Date.now()) as string[] | undefined).toEqual(['t'])
     await again.close()
   })
 

@@ -27,7 +27,7 @@ describe('the writer', () => {
     await folder[Symbol.asyncDispose]()
   })
   const rows = (sql: string, ...values: string[]) => db.query(sql).all(...values) as Record<string, unknown>[]
-  const tagsOf = (name: string) => metadata.tags.list(parseRepositoryName(name), '', 1000)
+  const tagsOf = (name: string) => metadata.tags.list(parseRepositoryName(name), '', 1000, AT)
 
   test('keeps what is asked of it in order, and a call that fails leaves no trace and harms no neighbour', async () => {
     await metadata.write(...link('group', EMPTY))
@@ -121,7 +121,7 @@ describe('the writer', () => {
     expect(await count(metadata.write(...put('cache', manifest, ['new'])))).toBe(0)
     expect(await count(metadata.write(...remove('cache', { tag: 'new' })))).toBe(1)
     expect(await count(metadata.write(...remove('cache', { digest: parseDigest(other.digest) })))).toBe(1)
-    expect(metadata.manifests.find(parseRepositoryName('cache'), { tag: parseTag('t') })).toBeUndefined()
+    expect(metadata.manifests.find(parseRepositoryName('cache'), { tag: parseTag('t') }, AT)).toBeUndefined()
   })
 
   test('marks a blob as unreferenced until a manifest names it', async () => {

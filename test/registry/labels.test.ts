@@ -92,7 +92,7 @@ test.each<[what: string, manifest: Named, labels: Labels]>([
   ['an index in an index', nested, { common: 'x' }],
 ])('labels of %s', async (_, { bytes, digest }, labels) => {
   const name = parseRepositoryName(repository)
-  const { mediaType } = metadata.manifests.find(name, { digest: parseDigest(digest) }) ?? {}
+  const { mediaType } = metadata.manifests.findByDigest(name, parseDigest(digest)) ?? {}
   expect(await read(name, parseManifest(bytes, mediaType), bytes)).toEqual(labels)
 })
 

@@ -1,0 +1,16 @@
+import { type Column, type SQL, sql } from 'drizzle-orm'
+
+/** A trigram index finds no shorter text; counted as code points. */
+const TRIGRAM = 3
+
+/** A column has this text somewhere, whatever the case of its ASCII letters. */
+export function containing(column: Column, text: string): SQL {
+  return sql`${column} like ${`%${text.replace(/[\\%_]/g, '\\$&')}%`} escape '\\'`
+}
+
+/** What an FTS5 index of trigrams is asked for, so that none of its syntax has a meaning; undefined for a text too short. */
+export function trigramQuery(text: string): string | undefined {
+  // FTS5 reads a query up to its first NUL, which no name has.
+  const plain = text.replaceAll('\0', ' ')
+  return [...plain].length < TRIGRAM ? undefined : `"${plain.replaceAll('"', '""')}"`
+}
