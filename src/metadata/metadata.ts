@@ -2,9 +2,11 @@ import { join } from 'node:path'
 import { type AccountReads, accountReads } from './accounts.ts'
 import { auditReads } from './audit.ts'
 import { type BlobReads, blobReads } from './blobs.ts'
+import { type CatalogReads, catalogReads } from './catalog.ts'
 import { type CredentialReads, credentialReads } from './credentials.ts'
 import { openForReading } from './database.ts'
 import { type GrantReads, grantReads } from './grants.ts'
+import { type HistoryReads, historyReads } from './history.ts'
 import { type ManifestReads, manifestReads } from './manifests.ts'
 import type { Stale } from './operations.ts'
 import { type ReferrerReads, referrerReads } from './referrers.ts'
@@ -18,6 +20,8 @@ export interface Metadata {
   repositories: RepositoryReads
   manifests: ManifestReads
   tags: TagReads
+  history: HistoryReads
+  catalog: CatalogReads
   blobs: BlobReads
   referrers: ReferrerReads
   storage: StorageReads
@@ -55,6 +59,8 @@ export async function openMetadata(
     repositories: repositoryReads(db),
     manifests: manifestReads(db),
     tags: tagReads(db),
+    history: historyReads(db),
+    catalog: catalogReads(db),
     blobs: blobReads(db),
     referrers: referrerReads(db),
     storage: storageReads(db),

@@ -4,7 +4,13 @@ import { blobWrites } from './blobs.ts'
 import { credentialWrites, installationWrites } from './credentials.ts'
 import type { Db } from './database.ts'
 import { grantWrites } from './grants.ts'
+import { manifestRestores } from './manifest-restores.ts'
 import { manifestWrites } from './manifest-writes.ts'
+import { repositoryRestores, repositoryWrites } from './repository-writes.ts'
+import { rewinds } from './rewind.ts'
+import { tagRestores } from './tag-restores.ts'
+import { tagWrites } from './tag-writes.ts'
+import { usageWrites } from './usage.ts'
 
 /**
  * Every write, by name. The writer's thread makes them once, and runs each call in a savepoint of its own.
@@ -14,6 +20,13 @@ export function operations(db: Db) {
   return {
     ...blobWrites(db),
     ...manifestWrites(db),
+    ...manifestRestores(db),
+    ...tagWrites(db),
+    ...tagRestores(db),
+    ...repositoryWrites(db),
+    ...repositoryRestores(db),
+    ...rewinds(db),
+    ...usageWrites(db),
     ...accountWrites(db),
     ...groupWrites(db),
     ...credentialWrites(db),
@@ -34,4 +47,5 @@ export const VOLATILE: ReadonlySet<OperationName> = new Set<OperationName>([
   'touchCredentials',
   'removeExpired',
   'noteRefusal',
+  'addUsage',
 ])

@@ -1,0 +1,75 @@
+import { and, eq, isNotNull, or, sql } from 'drizzle-orm'
+import type { Db } from './database.ts'
+import { manifestFinder } from './manifest-rows.ts'
+import { reachability } from './reachability.ts'
+import type { Restore } from './restore.ts'
+import { blob, manifest, manifestDigest, manifestReference, repositoryBlob } from './schema.ts'
+
+/** A manifest that is there again; `wasHidden` tells that it had been deleted. */
+export interface Revived {
+  id: number
+  wasHidden: boolean
+}
+
+/**
+ * Brings a manifest back with what it names: the blobs, and the children that were deleted, too. Answers undefined
+ * when there is none, or it was deleted before the window.
+ */
+export function revivals(db: Db) {
+  const find = manifestFinder(db)
+  const reach = reachability(db)
+  const ofManifest = and(
+    eq(manifestReference.manifestId, sql.placeholder('id')),
+    eq(manifestReference.role, 'child'),
+  )
+  const hiddenChildren = db
+    .select({ id: manifest.id, deletedAt: sql<number>`${manifest.deletedAt}` })
+    .from(manifestReference)
+    .innerJoin(
+      manifest,
+      and(
+        eq(manifest.repositoryId, sql.placeholder('repositoryId')),
+        or(
+          eq(manifest.digest, manifestReference.digest),
+          sql`${manifest.id} = (select ${manifestDigest.manifestId} from ${manifestDigest}
+            where ${manifestDigest.repositoryId} = ${manifest.repositoryId}
+            and ${manifestDigest.digest} = ${manifestReference.digest})`,
+        ),
+      ),
+    )
+    .where(and(ofManifest, isNotNull(manifest.deletedAt)))
+    .prepare()
+  const show = db
+    .update(manifest)
+    .set({ deletedAt: null })
+    .where(eq(manifest.id, sql.placeholder('id')))
+    .prepare()
+  const showLinks = db
+    .update(repositoryBlob)
+    .set({ deletedAt: null, unreferencedAt: null })
+    .where(
+      sql`${repositoryBlob.repositoryId} = ${sql.placeholder('repositoryId')} and ${repositoryBlob.blobId} in (
+        select ${blob.id} from ${manifestReference} join ${blob} on ${blob.digest} = ${manifestReference.digest}
+        where ${manifestReference.manifestId} = ${sql.placeholder('id')})`,
+    )
+    .prepare()
+  return (repositoryId: number, digest: Buffer, { at, windowStart }: Restore): Revived | undefined => {
+    const root = find(repositoryId, digest)
+    if (root === undefined) return undefined
+    if (root.deletedAt !== null && root.deletedAt < windowStart) return undefined
+    const waiting: Pick<typeof root, 'id' | 'deletedAt'>[] = [root]
+    const shown: number[] = []
+    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+      if (next.deletedAt !== null) {
+        show.run({ id: next.id })
+        showLinks.run({ repositoryId, id: next.id })
+        reach.appeared(next.id)
+        shown.push(next.id)
+      }
+      const children = hiddenChildren.all({ repositoryId, id: next.id })
+      for (const child of children) if (child.deletedAt >= windowStart) waiting.push(child)
+    }
+    for (const id of shown) reach.lost(id, at)
+    return { id: root.id, wasHidden: root.deletedAt !== null }
+  }
+}

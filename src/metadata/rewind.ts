@@ -1,0 +1,60 @@
+import { digestFromBytes } from '../oci/digest.ts'
+import { registryError } from '../oci/error.ts'
+import type { Db } from './database.ts'
+import { eventWrites } from './events.ts'
+import { tagLines } from './history.ts'
+import { repositoryReads } from './repositories.ts'
+import { checkTime, type Restore } from './restore.ts'
+import { revivals } from './revival.ts'
+import { tagMoves } from './tag-moves.ts'
+
+/** What a rewind did with the tags that had moved. */
+export interface Rewound {
+  /** Tags that point at where they did. */
+  restored: number
+  /** Tags that were not there, and are gone again. */
+  removed: number
+  /** Tags that stay, for what they pointed at has been collected. */
+  lost: number
+}
+
+/** Goes back in time with a whole repository, by one call of the writer. */
+export function rewinds(db: Db) {
+  const { tell } = eventWrites(db)
+  const tags = tagMoves(db)
+  const lines = tagLines(db)
+  const revive = revivals(db)
+  const { find } = repositoryReads(db)
+  return {
+    /**
+     * Brings every tag of a repository back to where it was at a time, with the manifests; only tags that have moved
+     * since are touched. This can be undone in the same way.
+     * Throws NAME_UNKNOWN, DENIED (409) where tags are immutable, and REQUEST_INVALID for a time outside of the window.
+     */
+    rewindRepository(call: Restore & { to: number }): { stale: 'content' } & Rewound {
+      const { repository, caller, at, to } = call
+      const repositoryId = find(repository)
+      if (repositoryId === undefined) throw registryError('NAME_UNKNOWN')
+      checkTime(to, call)
+      tags.expireOf(repositoryId, at)
+      const done = { restored: 0, removed: 0, lost: 0 }
+      const move = { caller, at, act: 'repository.rewind' } as const
+      for (const { name, state } of lines.movedSince(repositoryId, to)) {
+        const current = tags.find(repositoryId, name, at)
+        if (state === null) {
+          if (tags.remove(repositoryId, name, move)) done.removed++
+          continue
+        }
+        const revived = revive(repositoryId, state, call)
+        if (revived === undefined) {
+          done.lost++
+          continue
+        }
+        tags.move(repositoryId, name, revived.id, { ...move, digest: digestFromBytes(state) })
+        if (current === undefined || !current.digest.equals(state)) done.restored++
+      }
+      tell({ type: 'repository.rewind', repository }, caller, at)
+      return { stale: 'content', ...done }
+    },
+  }
+}
