@@ -1,16 +1,10 @@
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
-import { homedir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { runCommand } from './command.ts'
+import { bringGoTool, type GoTool } from './go-tool.ts'
 
-const buildSecondsMax = 1800
-
-/** A tool that is built from its Go module, `module@version`, into the cache. */
-interface GoTool {
-  module: string
-  version: string
-}
+const installSecondsMax = 1800
 
 /** A tool of a Debian package, at the version of this Debian. */
 interface DebianTool {
@@ -28,9 +22,49 @@ export const tools = {
   oras: { module: 'oras.land/oras/cmd/oras', version: 'v1.3.6' },
   helm3: { module: 'helm.sh/helm/v3/cmd/helm', version: 'v3.22.0' },
   helm4: { module: 'helm.sh/helm/v4/cmd/helm', version: 'v4.3.1' },
+  conftest: { module: 'github.com/open-policy-agent/conftest', version: 'v0.71.1' },
+  opa: { module: 'github.com/open-policy-agent/opa', version: 'v1.22.2' },
+  regctl: { module: 'github.com/regclient/regclient/cmd/regctl', version: 'v0.11.7' },
+  cosign2: { module: 'github.com/sigstore/cosign/v2/cmd/cosign', version: 'v2.6.5' },
+  cosign3: { module: 'github.com/sigstore/cosign/v3/cmd/cosign', version: 'v3.1.3' },
+  notation: {
+    module: 'github.com/notaryproject/notation/cmd/notation',
+    version: 'v1.3.2',
+    refused: 'github.com/notaryproject/notation',
+  },
+  syft: { module: 'github.com/anchore/syft/cmd/syft', version: 'v1.57.0' },
+  opm: {
+    module: 'github.com/operator-framework/operator-registry/cmd/opm',
+    version: 'v1.60.0',
+    refused: 'github.com/operator-framework/operator-registry',
+    tags: 'containers_image_openpgp',
+  },
+  flux: {
+    module: 'github.com/fluxcd/flux2/v2/cmd/flux',
+    version: 'v2.9.5',
+    refused: 'github.com/fluxcd/flux2/v2',
+    // What it installs into a cluster is generated, and embedded; pushing and pulling need none of it.
+    files: { 'cmd/flux/manifests/none.yaml': '' },
+  },
+  'wasm-to-oci': {
+    module: 'github.com/engineerd/wasm-to-oci/cmd',
+    version: 'v0.1.2',
+    refused: 'github.com/engineerd/wasm-to-oci',
+  },
+  buildkitd: {
+    module: 'github.com/moby/buildkit/cmd/buildkitd',
+    version: 'v0.34.2',
+    refused: 'github.com/moby/buildkit',
+  },
+  buildctl: {
+    module: 'github.com/moby/buildkit/cmd/buildctl',
+    version: 'v0.34.2',
+    refused: 'github.com/moby/buildkit',
+  },
   registry: { module: 'github.com/distribution/distribution/v3/cmd/registry', version: 'v3.1.2' },
   docker: { package: 'docker.io', path: '/usr/bin/docker' },
   dockerd: { package: 'docker.io', path: '/usr/sbin/dockerd' },
+  gpg: { package: 'gnupg', path: '/usr/bin/gpg' },
   skopeo: { package: 'skopeo', path: '/usr/bin/skopeo' },
   podman: { package: 'podman', path: '/usr/bin/podman' },
   buildah: { package: 'buildah', path: '/usr/bin/buildah' },
@@ -69,31 +103,6 @@ export async function run(args: string[]): Promise<void> {
   for (const [name, path] of Object.entries(await bringTools(names))) console.log(`${name} ${path}`)
 }
 
-/** Where built tools stay between runs, one folder a name and version. */
-function cacheFolder(): string {
-  return process.env.CAY_CLIENTS_CACHE ?? join(homedir(), '.cache', 'cay-clients')
-}
-
-async function bringGoTool(tool: GoTool): Promise<string> {
-  const binary = tool.module.slice(tool.module.lastIndexOf('/') + 1)
-  const folder = join(cacheFolder(), `${binary}-${tool.version}`)
-  const path = join(folder, binary)
-  if (existsSync(path)) return path
-  await mkdir(cacheFolder(), { recursive: true })
-  const building = await mkdtemp(join(cacheFolder(), 'building-'))
-  try {
-    console.error(`building ${tool.module}@${tool.version}`)
-    const env = { ...process.env, GOBIN: building, CGO_ENABLED: '0', GOFLAGS: '-trimpath' }
-    const command = ['go', 'install', `${tool.module}@${tool.version}`]
-    await runCommand(command, { cwd: building, env, secondsMax: buildSecondsMax })
-    await rm(folder, { recursive: true, force: true })
-    await rename(building, folder)
-  } finally {
-    await rm(building, { recursive: true, force: true })
-  }
-  return path
-}
-
 /** Installs Debian packages without starting the services that some of them bring. */
 async function installPackages(packages: string[]): Promise<void> {
   console.error(`installing ${packages.join(' ')}`)
@@ -103,9 +112,9 @@ async function installPackages(packages: string[]): Promise<void> {
   await mkdir(dirname(policy), { recursive: true })
   if (ours) await writeFile(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 })
   try {
-    await runCommand(['apt-get', 'update'], { env, secondsMax: buildSecondsMax })
+    await runCommand(['apt-get', 'update'], { env, secondsMax: installSecondsMax })
     const install = ['apt-get', 'install', '--yes', '--no-install-recommends', ...packages]
-    await runCommand(install, { env, secondsMax: buildSecondsMax })
+    await runCommand(install, { env, secondsMax: installSecondsMax })
   } finally {
     if (ours) await rm(policy)
   }
