@@ -9,7 +9,16 @@ import { skopeo } from './clients/skopeo.ts'
 import { startServer } from './server.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 
-const clients: Client[] = [docker, skopeo, podman, buildah, crane, oras, helm3, helm4]
+const clients: Client[] = [
+  docker,
+  skopeo,
+  podman,
+  buildah,
+  crane,
+  oras,
+  helm3,
+  helm4,
+]
 
 /**
  * `clients [--only name] [--address host:port]`: real clients push to the executable, or to a registry that runs

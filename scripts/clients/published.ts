@@ -1,0 +1,82 @@
+import { deepEqual, equal, ok } from 'node:assert/strict'
+import { Registry } from '../registry.ts'
+import { sha256 } from './image.ts'
+
+/** The Accept of a client that takes every kind of manifest. */
+const accept = [
+  'application/vnd.oci.image.index.v1+json',
+  'application/vnd.oci.image.manifest.v1+json',
+  'application/vnd.docker.distribution.manifest.list.v2+json',
+  'application/vnd.docker.distribution.manifest.v2+json',
+  '*/*',
+].join(', ')
+
+/** A repository as others see it, by nothing but HTTP, beside the client that pushed to it. */
+export class Published {
+  readonly #registry: Registry
+  readonly repository: string
+
+  constructor(registry: string, repository: string) {
+    this.#registry = new Registry(registry)
+    this.repository = repository
+  }
+
+  /** Its tags, in the registry's order; none when it is not there. */
+  async tags(): Promise<string[]> {
+    const path = `/v2/${this.repository}/tags/list`
+    const answer = await this.#registry.expect([200, 404], 'GET', path)
+    return answer.status === 404 ? [] : JSON.parse(text(answer.bytes)).tags
+  }
+
+  /** A manifest, whose bytes have the digest that the registry says, and that digest. */
+  async manifest(reference: string) {
+    const path = `/v2/${this.repository}/manifests/${reference}`
+    const { bytes, headers } = await this.#registry.expect([200], 'GET', path, { headers: { accept } })
+    const digest = sha256(bytes)
+    equal(headers.get('docker-content-digest'), digest)
+    return { digest, bytes, mediaType: headers.get('content-type'), json: JSON.parse(text(bytes)) }
+  }
+
+  /** The manifests that refer to one, of one artifact type or of all. */
+  async referrers(digest: string, type?: string): Promise<{ digest: string; artifactType?: string }[]> {
+    const filter = type === undefined ? '' : `?artifactType=${encodeURIComponent(type)}`
+    const path = `/v2/${this.repository}/referrers/${digest}${filter}`
+    return JSON.parse(text((await this.#registry.expect([200], 'GET', path)).bytes)).manifests
+  }
+
+  /** A blob, or its bytes from `first` to `last`. */
+  async blob(digest: string, first?: number, last?: number): Promise<Uint8Array> {
+    const headers: Record<string, string> = first === undefined ? {} : { range: `bytes=${first}-${last}` }
+    const status = first === undefined ? 200 : 206
+    return (
+      await this.#registry.expect([status], 'GET', `/v2/${this.repository}/blobs/${digest}`, { headers })
+    ).bytes
+  }
+
+  /** Fails unless the catalog has the repository, and exactly these tags are in it. */
+  async expectTags(...tags: string[]): Promise<void> {
+    const catalog = JSON.parse(text((await this.#registry.expect([200], 'GET', '/v2/_catalog')).bytes))
+    ok(catalog.repositories.includes(this.repository), `the catalog has no ${this.repository}`)
+    deepEqual(await this.tags(), tags)
+  }
+
+  /** Deletes a manifest, for clients that cannot: what names it is gone then. Returns its digest. */
+  async delete(reference: string): Promise<string> {
+    const { digest } = await this.manifest(reference)
+    await this.#registry.expect([202], 'DELETE', `/v2/${this.repository}/manifests/${digest}`)
+    await this.expectGone(reference, digest)
+    return digest
+  }
+
+  /** Fails while one of these tags or digests is still there. */
+  async expectGone(...references: string[]): Promise<void> {
+    for (const reference of references)
+      await this.#registry.expect([404], 'GET', `/v2/${this.repository}/manifests/${reference}`)
+    const tags = await this.tags()
+    for (const reference of references) ok(!tags.includes(reference), `${reference} is listed`)
+  }
+}
+
+function text(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes)
+}
