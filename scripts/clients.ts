@@ -5,6 +5,7 @@ import { docker } from './clients/docker.ts'
 import { helm3, helm4 } from './clients/helm.ts'
 import { oras } from './clients/oras.ts'
 import { podman } from './clients/podman.ts'
+import { regctl } from './clients/regctl.ts'
 import { skopeo } from './clients/skopeo.ts'
 import { startServer } from './server.ts'
 import { temporaryFolder } from './temporary-folder.ts'
@@ -18,6 +19,7 @@ const clients: Client[] = [
   oras,
   helm3,
   helm4,
+  regctl,
 ]
 
 /**
