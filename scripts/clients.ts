@@ -1,8 +1,10 @@
 import { buildah } from './clients/buildah.ts'
 import { type CaseResult, type Client, printResult, runClient } from './clients/client.ts'
+import { cosign2, cosign3 } from './clients/cosign.ts'
 import { crane } from './clients/crane.ts'
 import { docker } from './clients/docker.ts'
 import { helm3, helm4 } from './clients/helm.ts'
+import { notation } from './clients/notation.ts'
 import { oras } from './clients/oras.ts'
 import { podman } from './clients/podman.ts'
 import { regctl } from './clients/regctl.ts'
@@ -20,6 +22,9 @@ const clients: Client[] = [
   helm3,
   helm4,
   regctl,
+  cosign2,
+  cosign3,
+  notation,
 ]
 
 /**

@@ -30,24 +30,25 @@ export interface Image extends Content {
 }
 
 export interface ImageOptions {
-  architecture?: 'amd64' | 'arm64'
+  architecture?: string
+  os?: string
   layerCount?: number
   layerBytes?: number
+  /** The files of each layer, base first; without them each layer has one file of random bytes. */
+  files?: Record<string, string | Uint8Array>[]
+  labels?: Record<string, string>
 }
 
 /** Makes an OCI image whose layers are real archives, each with a file of random bytes. */
 export async function makeImage(options: ImageOptions = {}): Promise<Image> {
-  const architecture = options.architecture ?? 'amd64'
-  const layers: Uint8Array[] = []
-  for (let number = 0; number < (options.layerCount ?? 3); number++) {
-    const files = { [`data/${number}.bin`]: randomBytes(options.layerBytes ?? 2 * 1024 * 1024) }
-    layers.push(await new Bun.Archive(files).bytes())
-  }
+  const { os = 'linux', architecture = 'amd64' } = options
+  const files = options.files ?? randomFiles(options)
+  const layers = await Promise.all(files.map((layer) => new Bun.Archive(layer).bytes()))
   const config = encode({
     created: '2026-01-01T00:00:00Z',
     architecture,
-    os: 'linux',
-    config: { Cmd: ['/data/0.bin'], Labels: { 'org.example.platform': architecture } },
+    os,
+    config: { Cmd: ['/data/0.bin'], Labels: { 'org.example.platform': architecture, ...options.labels } },
     rootfs: { type: 'layers', diff_ids: layers.map(sha256) },
     history: layers.map((_, number) => ({
       created: '2026-01-01T00:00:00Z',
@@ -63,8 +64,14 @@ export async function makeImage(options: ImageOptions = {}): Promise<Image> {
       add(blobs, mediaTypes.layer, Bun.gzipSync(Buffer.from(layer), { level: 1 })),
     ),
   })
-  const platform = { os: 'linux', architecture }
+  const platform = { os, architecture }
   return { descriptor: { ...add(blobs, mediaTypes.manifest, manifest), platform }, blobs, config, layers }
+}
+
+function randomFiles({ layerCount = 3, layerBytes = 2 * 1024 * 1024 }: ImageOptions) {
+  return Array.from({ length: layerCount }, (_, number) => ({
+    [`data/${number}.bin`]: randomBytes(layerBytes),
+  }))
 }
 
 /** Makes an image index of some images, or of other indexes. */
