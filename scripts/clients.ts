@@ -8,6 +8,7 @@ import { notation } from './clients/notation.ts'
 import { oras } from './clients/oras.ts'
 import { podman } from './clients/podman.ts'
 import { regctl } from './clients/regctl.ts'
+import { syft } from './clients/sboms.ts'
 import { skopeo } from './clients/skopeo.ts'
 import { startServer } from './server.ts'
 import { temporaryFolder } from './temporary-folder.ts'
@@ -25,6 +26,7 @@ const clients: Client[] = [
   cosign2,
   cosign3,
   notation,
+  syft,
 ]
 
 /**
