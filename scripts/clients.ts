@@ -7,6 +7,7 @@ import { helm3, helm4 } from './clients/helm.ts'
 import { notation } from './clients/notation.ts'
 import { oras } from './clients/oras.ts'
 import { podman } from './clients/podman.ts'
+import { conftest, opa } from './clients/policies.ts'
 import { regctl } from './clients/regctl.ts'
 import { syft } from './clients/sboms.ts'
 import { skopeo } from './clients/skopeo.ts'
@@ -27,6 +28,8 @@ const clients: Client[] = [
   cosign3,
   notation,
   syft,
+  conftest,
+  opa,
 ]
 
 /**
