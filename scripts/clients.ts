@@ -5,6 +5,7 @@ import { crane } from './clients/crane.ts'
 import { docker } from './clients/docker.ts'
 import { helm3, helm4 } from './clients/helm.ts'
 import { notation } from './clients/notation.ts'
+import { operators } from './clients/operators.ts'
 import { oras } from './clients/oras.ts'
 import { podman } from './clients/podman.ts'
 import { conftest, opa } from './clients/policies.ts'
@@ -30,6 +31,7 @@ const clients: Client[] = [
   syft,
   conftest,
   opa,
+  operators,
 ]
 
 /**
