@@ -4,6 +4,7 @@ import { cosign2, cosign3 } from './clients/cosign.ts'
 import { crane } from './clients/crane.ts'
 import { docker } from './clients/docker.ts'
 import { helm3, helm4 } from './clients/helm.ts'
+import { kitOps, modelPack } from './clients/models.ts'
 import { notation } from './clients/notation.ts'
 import { operators } from './clients/operators.ts'
 import { oras } from './clients/oras.ts'
@@ -11,6 +12,7 @@ import { podman } from './clients/podman.ts'
 import { conftest, opa } from './clients/policies.ts'
 import { regctl } from './clients/regctl.ts'
 import { syft } from './clients/sboms.ts'
+import { singularity } from './clients/singularity.ts'
 import { skopeo } from './clients/skopeo.ts'
 import { startServer } from './server.ts'
 import { temporaryFolder } from './temporary-folder.ts'
@@ -32,6 +34,9 @@ const clients: Client[] = [
   conftest,
   opa,
   operators,
+  modelPack,
+  kitOps,
+  singularity,
 ]
 
 /**
