@@ -14,6 +14,7 @@ import { regctl } from './clients/regctl.ts'
 import { syft } from './clients/sboms.ts'
 import { singularity } from './clients/singularity.ts'
 import { skopeo } from './clients/skopeo.ts'
+import { zstd } from './clients/zstd.ts'
 import { startServer } from './server.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 
@@ -27,6 +28,7 @@ const clients: Client[] = [
   helm3,
   helm4,
   regctl,
+  zstd,
   cosign2,
   cosign3,
   notation,

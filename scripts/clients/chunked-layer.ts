@@ -1,0 +1,66 @@
+import { sha256 } from './image.ts'
+
+/** A layer in a registry that is read in pieces. */
+export interface RemoteLayer {
+  size: number
+  annotations?: Record<string, string>
+  read(first: number, last: number): Promise<Uint8Array>
+}
+
+/** The content of each regular file of a layer, by its path. */
+type Files = Map<string, Uint8Array>
+
+/** An entry of either table of contents: a file, or a further chunk of one. */
+interface Entry {
+  type: string
+  name: string
+  offset?: number | undefined
+  endOffset?: number | undefined
+  chunkDigest?: string
+  digest?: string
+}
+
+/**
+ * Reads the files of a zstd:chunked layer as a client does that has some of them already: its table of contents, and
+ * then each file, by a range each.
+ * @throws Error when the bytes of a range do not have the digest that is written of them.
+ */
+export async function readZstdChunked(layer: RemoteLayer): Promise<Files> {
+  const position = layer.annotations?.['io.containers.zstd-chunked.manifest-position'] ?? ''
+  const [offset = Number.NaN, length = Number.NaN] = position.split(':').map(Number)
+  const table = await layer.read(offset, offset + length - 1)
+  verify(table, layer.annotations?.['io.containers.zstd-chunked.manifest-checksum'])
+  const entries: Entry[] = JSON.parse(text(Bun.zstdDecompressSync(table))).entries
+  // A file's entry, which is its first chunk's too, says where the file ends.
+  let end: number | undefined
+  const bounded = entries.map((entry, number) => {
+    const next = entries[number + 1]
+    if (entry.type === 'reg') end = entry.endOffset
+    return { ...entry, endOffset: next?.type === 'chunk' ? next.offset : end }
+  })
+  return await readEntries(layer, bounded, Bun.zstdDecompressSync)
+}
+
+async function readEntries(
+  layer: RemoteLayer,
+  entries: Entry[],
+  decompress: (bytes: Uint8Array) => Uint8Array,
+): Promise<Files> {
+  const files: Files = new Map()
+  for (const { type, name, offset, endOffset, chunkDigest, digest } of entries) {
+    if ((type !== 'reg' && type !== 'chunk') || offset === undefined || endOffset === undefined) continue
+    const bytes = decompress(await layer.read(offset, endOffset - 1))
+    verify(bytes, chunkDigest || digest)
+    const path = name.replace(/^\.?\//, '')
+    files.set(path, Buffer.concat([files.get(path) ?? new Uint8Array(), bytes]))
+  }
+  return files
+}
+
+function verify(bytes: Uint8Array, digest: string | undefined): void {
+  if (sha256(bytes) !== digest) throw new Error(`bytes of ${digest} have the digest ${sha256(bytes)}`)
+}
+
+function text(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('latin1')
+}
