@@ -1,14 +1,17 @@
 import { join } from 'node:path'
 import { type AccountReads, accountReads } from './accounts.ts'
 import { auditReads } from './audit.ts'
+import { type BlobUseReads, blobUseReads } from './blob-uses.ts'
 import { type BlobReads, blobReads } from './blobs.ts'
 import { type CatalogReads, catalogReads } from './catalog.ts'
 import { type CredentialReads, credentialReads } from './credentials.ts'
 import { openForReading } from './database.ts'
 import { type GrantReads, grantReads } from './grants.ts'
 import { type HistoryReads, historyReads } from './history.ts'
+import { type ManifestListReads, manifestListReads } from './manifest-lists.ts'
 import { type ManifestReads, manifestReads } from './manifests.ts'
 import type { Stale } from './operations.ts'
+import { type OutboxReads, outboxReads } from './outbox.ts'
 import { type ReferrerReads, referrerReads } from './referrers.ts'
 import { type RepositoryReads, repositoryReads } from './repositories.ts'
 import { type StorageReads, storageReads } from './storage.ts'
@@ -19,11 +22,14 @@ import { Writer } from './writer.ts'
 export interface Metadata {
   repositories: RepositoryReads
   manifests: ManifestReads
+  manifestLists: ManifestListReads
   tags: TagReads
   history: HistoryReads
   catalog: CatalogReads
   blobs: BlobReads
+  blobUses: BlobUseReads
   referrers: ReferrerReads
+  outbox: OutboxReads
   storage: StorageReads
   accounts: AccountReads
   credentials: CredentialReads
@@ -58,11 +64,14 @@ export async function openMetadata(
   return {
     repositories: repositoryReads(db),
     manifests: manifestReads(db),
+    manifestLists: manifestListReads(db),
     tags: tagReads(db),
     history: historyReads(db),
     catalog: catalogReads(db),
     blobs: blobReads(db),
+    blobUses: blobUseReads(db),
     referrers: referrerReads(db),
+    outbox: outboxReads(db),
     storage: storageReads(db),
     accounts: accountReads(db),
     credentials: credentialReads(db),

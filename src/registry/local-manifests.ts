@@ -78,7 +78,8 @@ function verifyDigest(digest: Digest, sha256: Digest, bytes: Uint8Array): void {
   throw registryError('DIGEST_INVALID', `the manifest (${bytes.length} bytes) is ${actual}, not ${digest}`)
 }
 
-function unknownManifest(repository: RepositoryName, reference: Reference) {
+/** MANIFEST_UNKNOWN for what a reference names. */
+export function unknownManifest(repository: RepositoryName, reference: Reference) {
   const named = reference.tag === undefined ? `manifest ${reference.digest}` : `tag "${reference.tag}"`
   return registryError('MANIFEST_UNKNOWN', `${repository} has no ${named}`, {
     detail: { name: repository, reference: formatReference(reference) },

@@ -75,6 +75,27 @@ export interface UploadStore {
   expire(before: number): Promise<number>
 }
 
+/** The uploads that have bytes, whichever scope they belong to, for whoever looks after the store. */
+export interface UploadsInProgress {
+  /** At most `limit` of them, those that began first, after the one named `last`. */
+  list(last: string, limit: number): Promise<UploadProgress[]>
+  /** What all of them have together; of more than `filesMax` files the rest is not looked at. */
+  measure(filesMax: number): Promise<{ uploads: number; bytes: number }>
+  /** Drops one by its name, as soon as nobody works on it. Answers false when there is none. */
+  drop(name: string): Promise<boolean>
+}
+
+/** An upload as its file tells of it. Times are milliseconds since 1970. */
+export interface UploadProgress {
+  /** A part of its id, which gives no right to it. */
+  name: string
+  /** The scope; undefined when nobody worked on it since the process began. */
+  scope: string | undefined
+  size: number
+  beganAt: number
+  changedAt: number
+}
+
 /** A chunk does not begin where the upload ends. */
 export class OffsetError extends Error {
   override name = 'OffsetError'

@@ -2,7 +2,15 @@ import { LRUCache } from 'lru-cache'
 import { algorithmOf, type Digest, type DigestAlgorithm, hexOf } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import { appendBody } from './append.ts'
-import { type BlobStat, OffsetError, type Upload, type UploadBody, type UploadStore } from './blob-store.ts'
+import {
+  type BlobStat,
+  OffsetError,
+  type Upload,
+  type UploadBody,
+  type UploadProgress,
+  type UploadStore,
+  type UploadsInProgress,
+} from './blob-store.ts'
 import { DigesterClient, type UploadFile } from './digester-client.ts'
 import type { FilesystemBlobs } from './filesystem.ts'
 import { SlotPool } from './slot-pool.ts'
@@ -32,7 +40,7 @@ const SLOT_BYTES = 512 * 1024
 const UPLOADS_ENDED_MAX = 10_000
 
 /** Uploads on a local disk: a file each, which holds what came so far, and becomes the blob. */
-export class FilesystemUploads implements UploadStore {
+export class FilesystemUploads implements UploadStore, UploadsInProgress {
   private readonly files: UploadFiles
   private readonly ids: UploadIds
   /** Published or cancelled, lately: nothing on disk tells that. */
@@ -139,6 +147,33 @@ export class FilesystemUploads implements UploadStore {
       expired++
     }
     return expired
+  }
+
+  async list(last: string, limit: number): Promise<UploadProgress[]> {
+    const scopes = new Map(this.open.values().map(({ file, upload }) => [file.id, upload.scope] as const))
+    const files = await Array.fromAsync(this.files.list(last, limit))
+    return files.map(({ id: name, ...file }) => ({
+      ...file,
+      name,
+      scope: scopes.get(name),
+      beganAt: beganAt(name),
+    }))
+  }
+
+  measure(filesMax: number): Promise<{ uploads: number; bytes: number }> {
+    return this.files.measure(filesMax)
+  }
+
+  async drop(name: string): Promise<boolean> {
+    const open = this.open.values().find(({ file }) => file.id === name)
+    const file = await this.files.find(name)
+    // Who works on it may take long: it goes when that request has ended.
+    if (open && open.users > 0) this.cancel(open.upload).catch(() => {})
+    else if (open) await this.cancel(open.upload)
+    else if (file) await this.digesterOf().drop(file)
+    else return false
+    this.ended.set(name, true)
+    return true
   }
 
   stop(): void {

@@ -6,6 +6,10 @@ import type { UploadFile } from './digester-client.ts'
 
 const KEY_BYTES = 32
 
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+
+const ALGORITHMS = ['sha256', 'sha512'] as const
+
 /**
  * The files of uploads, `uploads/<id>.<algorithm>`. One is there from an upload's first byte until it is published or
  * cancelled, and how long it is is how much came.
@@ -43,16 +47,33 @@ export class UploadFiles {
     return (await statFile(path))?.size
   }
 
-  /** Every file, with when it last grew (milliseconds since 1970). */
-  async *list(): AsyncIterable<UploadFile & { changedAt: number }> {
-    for (const name of await readdir(this.folder)) {
+  /** Every file, or `limit` of those after the id `after`, in the order in which the uploads began. */
+  async *list(after = '', limit = Number.POSITIVE_INFINITY): AsyncIterable<UploadFile & FileState> {
+    const names = await readdir(this.folder)
+    let listed = 0
+    for (const name of names.sort()) {
       const [id = '', extension = '', more] = name.split('.')
       const algorithm = findAlgorithm(extension)
-      if (algorithm === undefined || more !== undefined) continue
+      if (algorithm === undefined || more !== undefined || id <= after) continue
       const file = this.of({ id, algorithm })
       const found = await statFile(file.path)
-      if (found) yield { ...file, changedAt: found.mtimeMs }
+      if (found) yield { ...file, size: found.size, changedAt: Math.round(found.mtimeMs) }
+      if (found && ++listed === limit) return
     }
+  }
+
+  /** The file of an id. */
+  async find(id: string): Promise<UploadFile | undefined> {
+    if (!UUID.test(id)) return undefined
+    const files = ALGORITHMS.map((algorithm) => this.of({ id, algorithm }))
+    const sizes = await Promise.all(files.map((file) => this.findSize(file)))
+    return files.find((_, at) => sizes[at] !== undefined)
+  }
+
+  /** How many files there are, and their bytes; no more than `filesMax` are looked at. */
+  async measure(filesMax: number): Promise<{ uploads: number; bytes: number }> {
+    const sizes = await Array.fromAsync(this.list('', filesMax), ({ size }) => size)
+    return { uploads: sizes.length, bytes: sizes.reduce((sum, size) => sum + size, 0) }
   }
 
   /** Removes what crashes have left in the middle of a step; to be called before the first upload starts. */
@@ -61,6 +82,12 @@ export class UploadFiles {
       if (name.split('.').length > 2) await rm(join(this.folder, name), { force: true })
     }
   }
+}
+
+/** How many bytes a file has, and when it last grew (milliseconds since 1970). */
+interface FileState {
+  size: number
+  changedAt: number
 }
 
 async function statFile(path: string) {

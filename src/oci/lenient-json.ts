@@ -1,0 +1,48 @@
+/* Readers of JSON that is shown to people: what has another type than is expected counts as absent. */
+
+export type Json = Readonly<Record<string, unknown>>
+
+/** The object that a text is; an empty one when it is none. */
+export function parseLeniently(bytes: Uint8Array | string): Json {
+  try {
+    return objectOf(JSON.parse(typeof bytes === 'string' ? bytes : new TextDecoder().decode(bytes)))
+  } catch {
+    return {}
+  }
+}
+
+export function objectOf(value: unknown): Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : {}
+}
+
+export function objectsOf(value: unknown): Json[] {
+  return Array.isArray(value) ? value.map(objectOf) : []
+}
+
+export function stringOf(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined
+}
+
+export function stringsOf(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((one): one is string => typeof one === 'string') : []
+}
+
+/** The members of an object that are texts. */
+export function textsOf(value: unknown): Record<string, string> {
+  const texts = Object.entries(objectOf(value)).filter(
+    (one): one is [string, string] => typeof one[1] === 'string',
+  )
+  return Object.fromEntries(texts)
+}
+
+/** A number of bytes. */
+export function bytesOf(value: unknown): number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value > 0 ? value : 0
+}
+
+/** A time as RFC 3339 writes it, in UTC and with milliseconds; undefined when it is none, or of no common year. */
+export function timeOf(value: unknown): string | undefined {
+  const time = typeof value === 'string' ? new Date(value) : new Date(Number.NaN)
+  const year = time.getUTCFullYear()
+  return year >= 1 && year <= 9999 ? time.toISOString() : undefined
+}

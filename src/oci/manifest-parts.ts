@@ -1,0 +1,72 @@
+import { type Digest, findDigest } from './digest.ts'
+import { type HistoryEntry, type Platform, platformOf, readV1History } from './image-config.ts'
+import { bytesOf, type Json, objectOf, objectsOf, parseLeniently, stringOf, textsOf } from './lenient-json.ts'
+
+/** What a manifest names (image-spec, "Content Descriptors"), for people. */
+export interface Part {
+  digest: Digest
+  mediaType: string
+  /** Bytes; 0 where the manifest does not say (Docker schema 1). */
+  size: number
+  artifactType: string | undefined
+  annotations: Record<string, string>
+  platform: Platform | undefined
+}
+
+/** A manifest of any kind in its parts. */
+export interface ManifestParts {
+  config: Part | undefined
+  /** Layers, the base first, or the blobs of an artifact. */
+  layers: Part[]
+  /** The entries of an index. */
+  children: Part[]
+  subject: Part | undefined
+  annotations: Record<string, string>
+  /** Of Docker schema 1, which has no config: the oldest first, one for each layer. */
+  history: HistoryEntry[]
+  /** Of Docker schema 1: the V1 image of the topmost layer, which is what its config would be. */
+  image: Json | undefined
+}
+
+/** Takes a manifest apart. What is malformed in it is left out, so nothing that could be stored fails. */
+export function readParts(document: Json): ManifestParts {
+  const isSchema1 = document.schemaVersion === 1 && Array.isArray(document.fsLayers)
+  const images = isSchema1 ? objectsOf(document.history).map(v1Image).reverse() : []
+  return {
+    config: partOf(document.config),
+    layers: isSchema1
+      ? partsOf(objectsOf(document.fsLayers).map(layerOfSchema1).reverse())
+      : partsOf(document.layers ?? document.blobs),
+    children: partsOf(document.manifests),
+    subject: partOf(document.subject),
+    annotations: textsOf(document.annotations),
+    history: images.map(readV1History),
+    image: images.at(-1),
+  }
+}
+
+function partsOf(value: unknown): Part[] {
+  return objectsOf(value).flatMap((one) => partOf(one) ?? [])
+}
+
+function partOf(value: unknown): Part | undefined {
+  const { digest, mediaType, size, artifactType, annotations, platform } = objectOf(value)
+  const named = findDigest(stringOf(digest) ?? '')
+  if (named === undefined) return undefined
+  return {
+    digest: named,
+    mediaType: stringOf(mediaType) ?? 'application/octet-stream',
+    size: bytesOf(size),
+    artifactType: stringOf(artifactType),
+    annotations: textsOf(annotations),
+    platform: platformOf(objectOf(platform)),
+  }
+}
+
+function v1Image({ v1Compatibility }: Json): Json {
+  return parseLeniently(stringOf(v1Compatibility) ?? '')
+}
+
+function layerOfSchema1({ blobSum }: Json): Json {
+  return { digest: blobSum, mediaType: 'application/vnd.docker.image.rootfs.diff.tar.gzip' }
+}
