@@ -2,18 +2,22 @@ import type { Logger } from 'pino'
 import { type Auth, openAuth } from './auth/auth.ts'
 import { FIRST_ADMIN, makeFirstAdmin } from './auth/first-admin.ts'
 import type { Config } from './config-schema.ts'
-import { openDataFolder } from './data-folder.ts'
+import { type DataFolder, openDataFolder } from './data-folder.ts'
 import { Changes } from './http/admin/changes.ts'
+import type { Content } from './http/admin/content.ts'
+import { listenAll } from './http/listen-all.ts'
 import { Origins } from './http/origin.ts'
 import { type HttpOptions, type HttpServer, serveHttp } from './http/server.ts'
 import { type SocketOptions, serveSocket } from './http/socket.ts'
 import { Jobs } from './jobs.ts'
-import { type ListenAddress, parseListenAddress, refuseToListen } from './listen-address.ts'
+import { parseListenAddress, refuseToListen } from './listen-address.ts'
 import type { Metadata } from './metadata/metadata.ts'
 import { PasswordFile } from './password-file.ts'
 import { allowedTypes } from './registry/allowed-types.ts'
+import { descriptions } from './registry/description.ts'
 import { localRegistry } from './registry/local-registry.ts'
-import type { UploadStore } from './storage/blob-store.ts'
+import { Schedule } from './schedule.ts'
+import { diskSpace } from './storage/disk.ts'
 import { FilesystemBlobs } from './storage/filesystem.ts'
 import { FilesystemUploads } from './storage/filesystem-uploads.ts'
 import type { Authority } from './tls/authority.ts'
@@ -40,30 +44,11 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
   const tlsChoice = parseTlsChoice(config.tls)
   const refusal = refuseToListen(listen, { access: config.access, hasTlsChoice: config.tls !== undefined })
   if (refusal !== undefined) throw new Error(refusal)
-  const checkAllowed = allowedTypes(config.artifacts.allow)
   const failed = Promise.withResolvers<Error>()
-  const folder = await openDataFolder(config, failed.resolve)
-  const { metadata } = folder
-  const auth = await openAuth(metadata, config.access, now)
+  const services = await openServices(config, log, { now, onFailure: failed.resolve })
+  const { metadata, auth, uploads } = services
   const passwordFile = new PasswordFile(config.data)
   if (!auth.access.isOpen) await presentFirstAdmin(metadata, auth, passwordFile, options, log)
-  const blobs = new FilesystemBlobs(config.data)
-  const uploads = new FilesystemUploads(config.data, blobs, {
-    ...config.uploads,
-    blobBytesMax: config.blobs.bytesMax,
-    onFailure: failed.resolve,
-  })
-  const registry = localRegistry({
-    metadata,
-    blobs,
-    uploads,
-    access: auth.access,
-    now,
-    sparse: config.manifests.sparse,
-    checkAllowed,
-    schema1: config.docker.schema1,
-    cacheBytesMax: config.manifests.cacheBytesMax,
-  })
   await uploads.tidy()
   let servers: HttpServer[] = []
   const tls = await openTls(tlsChoice, config.host, {
@@ -74,27 +59,76 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
       for (const server of servers) server.replace(credentials)
     },
   })
-  const jobs = startJobs(config, log, { metadata, uploads, auth, now })
-  if (tls) jobs.every(TLS_CHECK_SECONDS, 'check the certificate', tls.check)
-  const services = {
-    ...{ registry, auth, metadata, now, changes: new Changes() },
+  const schedule = startSchedule(config, log, services, now)
+  if (tls) schedule.every(TLS_CHECK_SECONDS, 'check the certificate', tls.check)
+  const served = {
+    ...services,
+    ...{ now, log, changes: new Changes(), limits: limitsOf(config) },
     origins: new Origins({ ...originOptions(config), isTls: tls !== undefined }),
     onPasswordChanged: (account: string) => account === FIRST_ADMIN && passwordFile.remove(),
-    log,
-    limits: limitsOf(config),
-    problem: () => undefined,
     tls: tls && { credentials: tls.credentials(), authority: tls.authority },
   }
-  servers = listenAll(listen, log, ({ host, port }) => serveHttp(services, host, port))
-  const socket = openSocket(config.data, services)
+  servers = listenAll(listen, log, ({ host, port }) => serveHttp(served, host, port))
+  const socket = openSocket(config.data, served)
   return {
     addresses: servers.map(({ address }) => address),
     authority: tls?.authority,
     failed: failed.promise,
     async close() {
-      jobs.stop()
+      schedule.stop()
       tls?.close()
+      // Those who watch a job would keep their connection until it has ended.
+      await services.content.jobs.stop()
       await Promise.all([socket, ...servers].map((server) => server.stop(config.shutdown.secondsMax)))
+      await services.close()
+    },
+  }
+}
+
+/** What works on a data folder, whoever asks: a server, or a command that has the folder alone. */
+export interface Services {
+  metadata: DataFolder['metadata']
+  auth: Auth
+  uploads: FilesystemUploads
+  content: Content
+  close(): Promise<void>
+}
+
+export interface ServiceOptions {
+  /** Milliseconds since 1970. */
+  now: () => number
+  /** Told when something has ended that the services cannot go on without. */
+  onFailure: (error: Error) => void
+}
+
+/** Takes the data folder for this process, and builds the services that work on it. */
+export async function openServices(config: Config, log: Logger, options: ServiceOptions): Promise<Services> {
+  const { now, onFailure } = options
+  const checkAllowed = allowedTypes(config.artifacts.allow)
+  const folder = await openDataFolder(config, onFailure)
+  const { metadata } = folder
+  const auth = await openAuth(metadata, config.access, now)
+  const blobs = new FilesystemBlobs(config.data)
+  const blobBytesMax = config.blobs.bytesMax
+  const uploads = new FilesystemUploads(config.data, blobs, { ...config.uploads, blobBytesMax, onFailure })
+  const registry = localRegistry({
+    ...{ metadata, blobs, uploads, access: auth.access, now, checkAllowed },
+    sparse: config.manifests.sparse,
+    schema1: config.docker.schema1,
+    cacheBytesMax: config.manifests.cacheBytesMax,
+  })
+  const jobs = new Jobs({ log, now, work: {} })
+  const content = {
+    ...{ registry, uploads, jobs, config },
+    descriptions: descriptions(metadata, blobs),
+    disk: () => diskSpace(config.data),
+    startedAt: now(),
+    problem: () => undefined,
+  }
+  return {
+    ...{ metadata, auth, uploads, content },
+    async close() {
+      await jobs.stop()
       await auth.authenticator.noteUse()
       uploads.stop()
       await folder.close()
@@ -124,23 +158,21 @@ function originOptions({ externalUrl, trustedProxies }: Config) {
   return { externalUrl, trustedProxies }
 }
 
-interface JobServices {
-  metadata: Metadata
-  uploads: UploadStore
-  auth: Auth
-  now: () => number
-}
-
-function startJobs(config: Config, log: Logger, { metadata, uploads, auth, now }: JobServices): Jobs {
-  const jobs = new Jobs(log)
+function startSchedule(
+  config: Config,
+  log: Logger,
+  { metadata, uploads, auth }: Services,
+  now: () => number,
+): Schedule {
+  const schedule = new Schedule(log)
   const { idleSecondsMax } = config.uploads
-  jobs.every(Math.min(3600, idleSecondsMax), 'expire uploads', async () => {
+  schedule.every(Math.min(3600, idleSecondsMax), 'expire uploads', async () => {
     const expired = await uploads.expire(now() - idleSecondsMax * 1000)
     if (expired > 0) log.info({ expired }, 'dropped idle uploads')
   })
-  jobs.every(60, 'note the use of tokens', () => auth.authenticator.noteUse())
-  jobs.every(3600, 'remove expired tokens', () => metadata.write('removeExpired', { before: now() }))
-  return jobs
+  schedule.every(60, 'note the use of tokens', () => auth.authenticator.noteUse())
+  schedule.every(3600, 'remove expired tokens', () => metadata.write('removeExpired', { before: now() }))
+  return schedule
 }
 
 /** Makes the first account; its password is for the terminal, or for a file that only its owner reads. */
@@ -178,32 +210,4 @@ function openSocket(data: string, options: SocketOptions) {
     options.log.warn({ cause }, `commands cannot reach this server: there is no socket in ${data}`)
     return { stop: async () => {} }
   }
-}
-
-/** All addresses; one of a family that this machine does not have is left out when another one works. */
-function listenAll(
-  listen: ListenAddress[],
-  log: Logger,
-  serve: (address: ListenAddress) => HttpServer,
-): HttpServer[] {
-  const servers: HttpServer[] = []
-  let failure: unknown
-  for (const address of listen) {
-    try {
-      servers.push(serve(address))
-    } catch (error) {
-      failure = explain(error, address)
-      if (address.host !== '::1' || listen.length === 1) throw failure
-      log.debug({ cause: failure }, 'this machine has no [::1]')
-    }
-  }
-  if (servers.length === 0) throw failure
-  return servers
-}
-
-function explain(error: unknown, { host, port }: ListenAddress): Error {
-  const { code, message } = error as NodeJS.ErrnoException
-  if (code !== 'EADDRINUSE') return new Error(`cannot listen on ${host}:${port}: ${message}`)
-  const likely = process.platform === 'darwin' && port === 5000 ? ' (likely by AirPlay Receiver)' : ''
-  return new Error(`port ${port} is taken${likely}: choose another one with --listen ${host}:PORT`)
 }

@@ -1,26 +1,27 @@
-import { openAuth } from '../auth/auth.ts'
+import { openServices } from '../app.ts'
 import { FIRST_ADMIN } from '../auth/first-admin.ts'
 import type { Config } from '../config-schema.ts'
-import { openDataFolder } from '../data-folder.ts'
 import { ownerApi } from '../http/socket.ts'
 import { openLog } from '../log.ts'
 import { PasswordFile } from '../password-file.ts'
 import type { Transport } from './admin-client.ts'
 
+/** Memory for uploads, of which a command has none. */
+const POOL_BYTES = 1024 * 1024
+
 /** Takes a data folder that no server has, for as long as the command lasts, and asks the admin API of this process. */
 export async function openAlone(config: Config): Promise<Transport> {
-  const folder = await openDataFolder(config, () => {})
-  const auth = await openAuth(folder.metadata, config.access, Date.now)
+  const log = openLog({ level: 'error', format: 'pretty' })
+  const light = { ...config, uploads: { ...config.uploads, digesters: 1, poolBytes: POOL_BYTES } }
+  const services = await openServices(light, log, { now: Date.now, onFailure: () => {} })
   const file = new PasswordFile(config.data)
   const api = ownerApi({
-    auth,
-    metadata: folder.metadata,
-    now: Date.now,
-    log: openLog({ level: 'error', format: 'pretty' }),
+    ...services,
+    ...{ now: Date.now, log },
     onPasswordChanged: (account) => account === FIRST_ADMIN && file.remove(),
   })
   return {
     fetch: (path, init) => api.handle(new Request(`http://localhost${path}`, init)),
-    close: () => folder.close(),
+    close: () => services.close(),
   }
 }

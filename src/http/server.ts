@@ -3,12 +3,12 @@ import type { Logger } from 'pino'
 import type { Auth } from '../auth/auth.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { NOBODY } from '../registry/access.ts'
-import type { Registry } from '../registry/registry.ts'
 import type { Authority } from '../tls/authority.ts'
 import type { Credentials } from '../tls/key-pair.ts'
 import { version } from '../version.ts'
 import { adminApi } from './admin/api.ts'
 import type { Changes } from './admin/changes.ts'
+import type { Content } from './admin/content.ts'
 import { authorityFiles } from './authority.ts'
 import { BodyReader } from './body-reader.ts'
 import { errors } from './errors.ts'
@@ -25,7 +25,7 @@ import { v2Paths } from './v2/openapi.ts'
 import { routes } from './v2/routes.ts'
 
 export interface HttpOptions {
-  registry: Registry
+  content: Content
   auth: Auth
   metadata: Metadata
   /** Milliseconds since 1970. */
@@ -42,8 +42,6 @@ export interface HttpOptions {
     /** A body that brings nothing for so long is given up. */
     stallSecondsMax: number
   }
-  /** What keeps the server from serving, if anything. */
-  problem: () => string | undefined
   /** With it HTTPS is spoken, otherwise HTTP. */
   tls?: { credentials: Credentials; authority: Authority | undefined } | undefined
 }
@@ -59,7 +57,7 @@ export interface HttpServer {
 
 /** Mounts every surface, in order, and listens. The one page where the whole URL space is seen. */
 export function serveHttp(options: HttpOptions, hostname: string, port: number): HttpServer {
-  const { auth, metadata, now, origins, log, limits, tls, changes } = options
+  const { auth, metadata, content, now, origins, log, limits, tls, changes } = options
   const bodies = new BodyReader(limits.bodyBytesMax, limits.stallSecondsMax)
   const table = routes(bodies)
   const nextRequestId = requestIds()
@@ -71,7 +69,7 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
   const pacer = new SendfilePacer(() => app.server?.pendingRequests ?? 0)
   const dispatch = v2Dispatch({
     routes: table,
-    registry: options.registry,
+    registry: content.registry,
     access: auth.access,
     limits,
     log,
@@ -89,7 +87,7 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
   const { onPasswordChanged } = options
   const { access } = auth
   const admin = {
-    ...{ metadata, passwords, now, access, addressOf, bodies, changes, onPasswordChanged },
+    ...{ metadata, content, passwords, now, access, addressOf, bodies, changes, onPasswordChanged },
     authenticate: identify,
   }
   // Elysia looks for the path from a fixed place in the URL: behind `http://`, or from the third letter of a host.
@@ -100,7 +98,7 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     .use(
       new Elysia()
         .use(requestLog(log, nextRequestId))
-        .use(health(options.problem))
+        .use(health(content.problem))
         .use(token({ metadata, ...auth, now, addressOf, bodies }))
         .use(adminApi(admin))
         .use(openapi({ paths: v2Paths(table), version }))

@@ -6,6 +6,7 @@ import type { Metadata } from '../metadata/metadata.ts'
 import { type Identity, NOBODY } from '../registry/access.ts'
 import { adminApi } from './admin/api.ts'
 import { Changes } from './admin/changes.ts'
+import type { Content } from './admin/content.ts'
 import { BodyReader } from './body-reader.ts'
 import { errors } from './errors.ts'
 import { requestIds, requestLog } from './request-log.ts'
@@ -19,6 +20,7 @@ const STALL_SECONDS_MAX = 60
 export interface SocketOptions {
   auth: Auth
   metadata: Metadata
+  content: Content
   /** Milliseconds since 1970. */
   now: () => number
   /** Of the data folder, as its other servers have them; without any, new ones. */
@@ -33,6 +35,7 @@ export function ownerApi({ auth, metadata, now, log, changes = new Changes(), ..
   const nextRequestId = requestIds()
   const context = {
     metadata,
+    content: options.content,
     passwords: auth.passwords,
     now,
     access: auth.access,

@@ -42,10 +42,15 @@ export function auditWrites(db: Db) {
   }
 }
 
-/** Writes into the trail what was not done. */
-export function refusalWrites(db: Db) {
+/** Writes into the trail what changes nothing else here. */
+export function trailWrites(db: Db) {
   const tell = auditWrites(db)
   return {
+    /** Notes an act on something that is not in the database. */
+    noteAct({ caller, at, ...act }: Act & { caller: Caller; at: number }): void {
+      tell(act, caller, at)
+    },
+
     /** Notes an act that was refused. */
     noteRefusal({ caller, at, ...act }: Act & { caller: Caller; at: number }): void {
       tell(act, caller, at)

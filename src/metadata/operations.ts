@@ -1,5 +1,5 @@
 import { accountWrites, groupWrites } from './accounts.ts'
-import { refusalWrites } from './audit.ts'
+import { trailWrites } from './audit.ts'
 import { blobWrites } from './blobs.ts'
 import { credentialWrites, installationWrites } from './credentials.ts'
 import type { Db } from './database.ts'
@@ -32,7 +32,7 @@ export function operations(db: Db) {
     ...credentialWrites(db),
     ...installationWrites(db),
     ...grantWrites(db),
-    ...refusalWrites(db),
+    ...trailWrites(db),
   }
 }
 

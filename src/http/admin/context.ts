@@ -6,10 +6,12 @@ import { body } from '../body.ts'
 import type { BodyReader } from '../body-reader.ts'
 import { askerOf } from './asker.ts'
 import type { Changes } from './changes.ts'
+import type { Content } from './content.ts'
 
 /** What the controllers of the admin API are made from. */
 export interface AdminContext {
   metadata: Metadata
+  content: Content
   passwords: Passwords
   now: () => number
   access: Access

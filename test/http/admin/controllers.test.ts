@@ -4,6 +4,7 @@ import { grantedAccess } from '../../../src/auth/granted-access.ts'
 import { openAccess } from '../../../src/auth/open-access.ts'
 import { Passwords } from '../../../src/auth/passwords.ts'
 import { Changes } from '../../../src/http/admin/changes.ts'
+import type { Content } from '../../../src/http/admin/content.ts'
 import { type AdminContext, controller } from '../../../src/http/admin/context.ts'
 import { operation } from '../../../src/http/admin/operation.ts'
 import { page, pageOf, pageParameters, RepositoryParam } from '../../../src/http/admin/schemas.ts'
@@ -28,6 +29,7 @@ function notes(as: Identity, access = grantedAccess) {
   const { log } = openMemoryLog()
   const context: AdminContext = {
     metadata: { write: async () => undefined } as unknown as Metadata,
+    content: {} as Content,
     passwords: new Passwords(),
     now: Date.now,
     access,

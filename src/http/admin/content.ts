@@ -1,0 +1,20 @@
+import type { Config } from '../../config-schema.ts'
+import type { Jobs } from '../../jobs.ts'
+import type { Descriptions } from '../../registry/description.ts'
+import type { Registry } from '../../registry/registry.ts'
+import type { UploadsInProgress } from '../../storage/blob-store.ts'
+
+/** What the controllers of content, and of the server itself, are made from. One for a data folder. */
+export interface Content {
+  registry: Registry
+  descriptions: Descriptions
+  uploads: UploadsInProgress
+  jobs: Jobs
+  /** The disk that the data folder is on. */
+  disk: () => Promise<{ totalBytes: number; freeBytes: number }>
+  config: Config
+  /** Milliseconds since 1970. */
+  startedAt: number
+  /** What keeps the server from serving, if anything. */
+  problem: () => string | undefined
+}
