@@ -129,13 +129,15 @@ function completeOperation(
 }
 
 /** Takes out the media types that the plugin writes for every body, whatever a route takes and answers. */
-function onlyTrueTypes({ operationId, requestBody, responses = {} }: OpenAPIV3.OperationObject): void {
-  const type = operationId === FORM_OPERATION ? 'application/x-www-form-urlencoded' : 'application/json'
+function onlyTrueTypes(operation: OpenAPIV3.OperationObject & Partial<OperationDetail>): void {
+  const { operationId, requestBody, responses = {} } = operation
+  const { 'x-media-type': answered = 'application/json' } = operation
+  const taken = operationId === FORM_OPERATION ? 'application/x-www-form-urlencoded' : 'application/json'
   for (const body of [requestBody, ...Object.values(responses)]) {
     if (body === undefined || !('content' in body) || body.content === undefined) continue
     const media = body.content['application/json']
     if (media === undefined) continue
-    body.content = { [body === requestBody ? type : 'application/json']: media }
+    body.content = { [body === requestBody ? taken : answered]: media }
     if (media.schema && !('$ref' in media.schema)) toPlainSchema(media.schema)
   }
 }

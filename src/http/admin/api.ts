@@ -1,11 +1,16 @@
 import { Elysia } from 'elysia'
 import { audit } from './audit.ts'
+import { blobs } from './blobs.ts'
 import type { AdminContext } from './context.ts'
 import { grants } from './grants.ts'
 import { groups } from './groups.ts'
+import { jobs } from './jobs.ts'
 import { robots } from './robots.ts'
+import { server } from './server.ts'
 import { signingKeys } from './signing-keys.ts'
+import { storage } from './storage.ts'
 import { tokens } from './tokens.ts'
+import { uploads } from './uploads.ts'
 import { users } from './users.ts'
 
 /** The admin API: one instance a noun, under /api/v1. */
@@ -18,4 +23,9 @@ export function adminApi(context: AdminContext) {
     .use(grants(context))
     .use(signingKeys(context))
     .use(audit(context))
+    .use(blobs(context))
+    .use(uploads(context))
+    .use(storage(context))
+    .use(jobs(context))
+    .use(server(context))
 }

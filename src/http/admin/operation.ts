@@ -17,6 +17,8 @@ export interface Operation<T extends TSchema> {
   etag?: boolean
   /** What the summary leaves open. */
   description?: string
+  /** The media type of the answer, where that is not JSON. */
+  mediaType?: string
 }
 
 /** What the OpenAPI document is told of an operation, besides what its schemas say. */
@@ -27,6 +29,7 @@ export interface OperationDetail {
   'x-access': AccessRule
   'x-errors': ErrorCode[]
   'x-etag': boolean
+  'x-media-type'?: string
 }
 
 interface Answered {
@@ -37,10 +40,11 @@ interface Answered {
 
 /** The hooks of a route: its access is checked first of all, and all of it is in the OpenAPI document. */
 export function operation<T extends TSchema>({ access, answer, etag = false, ...rest }: Operation<T>) {
-  const { id: operationId, summary, description, errors = [] } = rest
+  const { id: operationId, summary, description, mediaType, errors = [] } = rest
   const detail: OperationDetail = {
     ...{ operationId, summary, 'x-access': access, 'x-errors': errors, 'x-etag': etag },
     ...(description !== undefined && { description }),
+    ...(mediaType !== undefined && { 'x-media-type': mediaType }),
   }
   return {
     response: { 200: answer },

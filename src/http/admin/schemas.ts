@@ -1,8 +1,9 @@
 import { type TSchema, t } from 'elysia'
+import { parseDigest } from '../../oci/digest.ts'
 import { parseRepositoryName, REPOSITORY_NAME_CHARACTERS_MAX } from '../../oci/reference.ts'
 
 /** Entries of one page of the admin API, unless a request says how many, and at most. */
-const PAGE_DEFAULT = 50
+export const PAGE_DEFAULT = 50
 const PAGE_MAX = 500
 
 const COMPONENT = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*'
@@ -41,6 +42,14 @@ export const RuleModel = t.Object({ pattern: Pattern, role: RoleName })
 
 export const Time = t.String({ format: 'date-time' })
 
+export const Bytes = t.Integer({ minimum: 0, description: 'Bytes' })
+
+export const Count = t.Integer({ minimum: 0 })
+
+export const DigestText = t.String({ example: `sha256:${'0'.repeat(64)}` })
+
+export const RepositoryText = t.String({ example: 'library/alpine' })
+
 /** The parameters of a list; further ones go beside them, by `t.Object({ ...pageParameters, ... })`. */
 export const pageParameters = {
   last: t.Optional(
@@ -67,6 +76,18 @@ export const RepositoryParam = t
     }),
   )
   .Decode(parseRepositoryName)
+  .Encode(String)
+
+/** A digest in a path. */
+export const DigestParam = t
+  .Transform(
+    t.String({
+      maxLength: 135,
+      description: 'sha256:HEX or sha512:HEX',
+      example: `sha256:${'0'.repeat(64)}`,
+    }),
+  )
+  .Decode(parseDigest)
   .Encode(String)
 
 /** A page of entries; `next` is there when more follow. */

@@ -1,0 +1,70 @@
+import { t } from 'elysia'
+import { SETTINGS } from '../../config.ts'
+import type { Config } from '../../config-schema.ts'
+import { commit, version } from '../../version.ts'
+import { type AdminContext, controller } from './context.ts'
+import { operation } from './operation.ts'
+import { present } from './present.ts'
+import { Time, timeOf } from './schemas.ts'
+
+const Value = t.Union([t.String(), t.Integer(), t.Boolean(), t.Array(t.String())])
+
+const Setting = t.Object({
+  name: t.String({ example: 'uploads.pool-bytes' }),
+  value: t.Optional(Value),
+  description: t.String(),
+})
+
+const Server = t.Object(
+  {
+    version: t.String(),
+    commit: t.String({ description: 'What it was built from; `source` when it runs from source' }),
+    startedAt: Time,
+    now: t.String({ format: 'date-time', description: "The server's clock" }),
+    health: t.String({ description: '`ok`, or what keeps it from serving' }),
+    settings: t.Array(Setting, { description: 'As they are in force; none is a secret' }),
+  },
+  { description: 'The server' },
+)
+
+const OPERATIONS = {
+  get: operation({
+    ...{
+      id: 'getServer',
+      summary: 'The server: its version, health and settings',
+      access: 'admin',
+      answer: Server,
+    },
+  }),
+}
+
+/** GET /api/v1/server */
+export function server(context: AdminContext) {
+  const { content, now } = context
+  const settings = settingsOf(content.config)
+  return controller(context, 'server', '/server').get(
+    '',
+    () => ({
+      version,
+      commit,
+      startedAt: timeOf(content.startedAt),
+      now: timeOf(now()),
+      health: content.problem() ?? 'ok',
+      settings,
+    }),
+    OPERATIONS.get,
+  )
+}
+
+type Value = string | number | boolean | string[]
+
+function settingsOf(config: Config) {
+  return SETTINGS.map(({ path, keys, schema }) =>
+    present({ name: path, value: valueAt(config, keys), description: schema.description ?? '' }),
+  )
+}
+
+function valueAt(config: unknown, [key = '', ...rest]: string[]): Value | undefined {
+  const value = (config as Record<string, unknown>)[key]
+  return rest.length === 0 ? (value as Value | undefined) : valueAt(value, rest)
+}

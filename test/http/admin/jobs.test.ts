@@ -1,0 +1,179 @@
+import { expect, test } from 'bun:test'
+import { temporaryFolder } from '../../../scripts/temporary-folder.ts'
+import { openServices } from '../../../src/app.ts'
+import { loadConfig } from '../../../src/config.ts'
+import { jobEvents } from '../../../src/http/admin/job-events.ts'
+import { ownerApi } from '../../../src/http/socket.ts'
+import { type JobRun, Jobs, type JobWork } from '../../../src/jobs.ts'
+import { openMemoryLog } from '../../support/memory-log.ts'
+import { until } from '../../support/until.ts'
+
+type Job = Record<string, unknown> & { id: string; state: string }
+
+/** Work that waits for the test, which sees what it was given. */
+function gated() {
+  const gate = Promise.withResolvers<Record<string, number>>()
+  const begun = Promise.withResolvers<JobRun>()
+  const work: JobWork = (run) => {
+    begun.resolve(run)
+    run.signal.addEventListener('abort', () => gate.reject(new Error('stopped')))
+    return gate.promise
+  }
+  return { work, begun: begun.promise, end: gate.resolve, fail: gate.reject }
+}
+
+/** The admin API over a data folder, with jobs whose work is the test's. */
+async function open(work: Partial<Record<'collect' | 'scan', JobWork>>) {
+  const folder = await temporaryFolder('jobs')
+  const { log, lines } = openMemoryLog()
+  const flags = { data: folder.path, access: 'open' }
+  const { config } = await loadConfig({ flags, file: undefined, environment: {} })
+  const services = await openServices(config, log, { now: Date.now, onFailure: () => {} })
+  const jobs = new Jobs({ log, now: Date.now, work })
+  const content = { ...services.content, jobs }
+  const api = ownerApi({ ...services, content, now: Date.now, log, onPasswordChanged: () => {} })
+  const send = (method: string, path: string, body?: object) =>
+    api.handle(
+      new Request(`http://localhost/api/v1${path}`, {
+        method,
+        ...(body && { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+      }),
+    )
+  const ask = async <T = Job>(...asked: Parameters<typeof send>) => {
+    const response = await send(...asked)
+    return { status: response.status, json: (await response.json()) as T }
+  }
+  const close = async () => {
+    await jobs.stop()
+    await services.close()
+    await folder[Symbol.asyncDispose]()
+  }
+  return { send, ask, jobs, lines, [Symbol.asyncDispose]: close }
+}
+
+/** The events of a stream that has ended: their names and data. */
+function eventsOf(text: string): [name: string, job: Job][] {
+  return text
+    .split('\n\n')
+    .filter((part) => part.startsWith('event:'))
+    .map((part) => {
+      const [, name = '', data = ''] = /^event: (\w+)\ndata: (.*)$/.exec(part) ?? []
+      return [name, JSON.parse(data)]
+    })
+}
+
+test('a job runs once at a time, tells its progress, and stays in the list', async () => {
+  const { work, begun, end } = gated()
+  await using api = await open({ collect: work })
+  const started = await api.ask('POST', '/jobs', { kind: 'collect' })
+  expect(started).toMatchObject({ status: 200, json: { kind: 'collect', startedBy: 'owner (socket)' } })
+  const { id } = started.json
+  const second = await api.ask('POST', '/jobs', { kind: 'collect' })
+  expect(second).toMatchObject({ status: 409, json: { code: 'CONFLICT' } })
+  expect(second.json.detail).toContain(id)
+  const { progress } = await begun
+  progress(3, 10)
+  expect((await api.ask('GET', `/jobs/${id}`)).json).toMatchObject({
+    state: 'running',
+    progress: { done: 3, total: 10 },
+  })
+  end({ manifests: 10 })
+  await until(async () => (await api.ask('GET', `/jobs/${id}`)).json.state === 'done')
+  const { json } = await api.ask<{ items: Job[] }>('GET', '/jobs')
+  expect(json.items).toMatchObject([{ id, state: 'done', result: { manifests: 10 } }])
+  expect((await api.ask('DELETE', `/jobs/${id}`)).status).toBe(409)
+})
+
+test('the events of a job are read to their end', async () => {
+  const { work, begun, end } = gated()
+  await using api = await open({ scan: work })
+  const { id } = (await api.ask('POST', '/jobs', { kind: 'scan' })).json
+  const response = await api.send('GET', `/jobs/${id}/events`)
+  expect(response.headers.get('content-type')).toBe('text/event-stream')
+  const text = response.text()
+  const { progress } = await begun
+  progress(1)
+  progress(2)
+  end({ files: 2 })
+  const events = eventsOf(await text)
+  expect(events.at(-1)).toMatchObject([
+    'end',
+    { id, state: 'done', progress: { done: 2 }, result: { files: 2 } },
+  ])
+  expect(new Set(events.slice(0, -1).map(([name]) => name))).toEqual(new Set(['progress']))
+  const late = eventsOf(await (await api.send('GET', `/jobs/${id}/events`)).text())
+  expect(late).toMatchObject([['end', { id, state: 'done' }]])
+})
+
+test('a job that is cancelled ends, and the trail knows of each step', async () => {
+  const { work, begun } = gated()
+  await using api = await open({ scan: work })
+  const { id } = (await api.ask('POST', '/jobs', { kind: 'scan' })).json
+  const events = (await api.send('GET', `/jobs/${id}/events`)).text()
+  await begun
+  expect((await api.ask('DELETE', `/jobs/${id}`)).status).toBe(200)
+  expect(eventsOf(await events).at(-1)).toMatchObject(['end', { state: 'cancelled' }])
+  const acts = async () => (await api.ask<{ items: Job[] }>('GET', '/audit?limit=3')).json.items
+  await until(async () => (await acts())[0]?.action === 'job.end')
+  expect(await acts()).toMatchObject([
+    {
+      action: 'job.end',
+      target: id,
+      account: 'owner (socket)',
+      detail: { kind: 'scan', state: 'cancelled' },
+    },
+    { action: 'job.cancel', target: id },
+    { action: 'job.start', target: id },
+  ])
+})
+
+test('a job that fails says so, and the log says why', async () => {
+  const { work, fail } = gated()
+  await using api = await open({ scan: work })
+  const { id } = (await api.ask('POST', '/jobs', { kind: 'scan' })).json
+  fail(new Error('/secret/path is gone'))
+  const [[, job] = []] = eventsOf(await (await api.send('GET', `/jobs/${id}/events`)).text()).slice(-1)
+  expect(job).toMatchObject({ state: 'failed', error: expect.stringContaining('log') })
+  expect(JSON.stringify(job)).not.toContain('/secret')
+  expect(api.lines).toContainEqual(expect.objectContaining({ msg: 'job failed', id }))
+})
+
+test('a kind without work is refused, and so is who watches when too many do', async () => {
+  const { work } = gated()
+  await using api = await open({ scan: work })
+  expect((await api.ask('POST', '/jobs', { kind: 'collect' })).status).toBe(405)
+  expect((await api.ask('POST', '/jobs', { kind: 'other' })).status).toBe(400)
+  const { id } = (await api.ask('POST', '/jobs', { kind: 'scan' })).json
+  const stops = Array.from({ length: 100 }, () => api.jobs.watch(id, () => {}))
+  expect((await api.send('GET', `/jobs/${id}/events`)).status).toBe(429)
+  stops[0]?.()
+  const response = await api.send('GET', `/jobs/${id}/events`)
+  expect(response.status).toBe(200)
+  await response.body?.cancel()
+  expect((await api.send('GET', `/jobs/${id}/events`)).status).toBe(200)
+})
+
+test('a job from which nothing comes keeps its stream alive by comments', async () => {
+  const { work } = gated()
+  await using api = await open({ scan: work })
+  const { id } = (await api.ask('POST', '/jobs', { kind: 'scan' })).json
+  const reader = jobEvents(api.jobs, id, (job) => job, 0.001).getReader()
+  const texts: string[] = []
+  while (!texts.includes(': still there\n\n')) {
+    texts.push(new TextDecoder().decode((await reader.read()).value))
+  }
+  await reader.cancel()
+})
+
+test('the history of jobs has an end', async () => {
+  await using api = await open({ scan: async () => ({}) })
+  const ids: string[] = []
+  for (let at = 0; at < 102; at++) {
+    const { id } = (await api.ask('POST', '/jobs', { kind: 'scan' })).json
+    ids.push(id)
+    await until(async () => (await api.ask('GET', `/jobs/${id}`)).json.state === 'done')
+  }
+  const { json } = await api.ask<{ items: Job[] }>('GET', '/jobs')
+  expect(json.items.map((job) => job.id)).toEqual(ids.slice(2).reverse())
+  expect((await api.ask('GET', `/jobs/${ids[0]}`)).status).toBe(404)
+})

@@ -1,0 +1,114 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { temporaryFolder } from '../../../scripts/temporary-folder.ts'
+import { SETTINGS } from '../../../src/config.ts'
+import { type AccountsServer, basic, startWithAccounts } from '../../support/accounts.ts'
+import { EMPTY, imageManifest, named } from '../../support/content.ts'
+import { pushBlob, pushImage, startUpload } from '../../support/push.ts'
+import { startInProcess } from '../../support/server.ts'
+
+interface Page<T> {
+  items: T[]
+  next?: string
+}
+
+let server: AccountsServer
+beforeAll(async () => {
+  server = await startWithAccounts()
+  await server.addUser('alice')
+  const owner = server.as(basic('admin'))
+  await pushImage(owner, 'library/app', imageManifest(EMPTY, [named('layer')]), [named('layer')])
+  await pushBlob(owner, 'alice/app', named('layer'))
+  await pushBlob(owner, 'alice/app', named('alice'))
+}, 60_000)
+afterAll(() => server.stop())
+
+test('storage tells what is stored, by repository and altogether', async () => {
+  const repositories = [
+    { repository: 'alice/app', blobs: 2, bytes: 10, ownBytes: 5, sharedBytes: 5 },
+    { repository: 'library/app', blobs: 2, bytes: 7, ownBytes: 2, sharedBytes: 5 },
+  ]
+  expect(await server.admin('GET', '/storage/repositories')).toEqual({ items: repositories })
+  const first = await server.admin<Page<object>>('GET', '/storage/repositories?sort=bytes&limit=1')
+  expect(first.items).toEqual(repositories.slice(0, 1))
+  expect(await server.admin('GET', `/storage/repositories?sort=bytes&limit=1&last=${first.next}`)).toEqual({
+    items: repositories.slice(1),
+  })
+  const { blobs, uploads, disk } = await server.admin<Record<string, Record<string, number>>>(
+    'GET',
+    '/storage',
+  )
+  expect(blobs).toEqual({ count: 3, bytes: 12 })
+  expect(uploads).toEqual({ count: 0, bytes: 0 })
+  expect(disk!.totalBytes!).toBeGreaterThan(disk!.freeBytes!)
+})
+
+test('a blob tells where it is used, as far as one may pull from there', async () => {
+  const { digest } = named('layer')
+  const all = await server.admin<Page<object>>('GET', `/blobs/${digest}`)
+  expect(all).toMatchObject({ digest, bytes: 5, storedAt: expect.stringMatching(/^20.*Z$/) })
+  expect(all.items).toEqual([
+    { repository: 'library/app', linkedAt: expect.any(String) },
+    { repository: 'alice/app', linkedAt: expect.any(String), unreferencedAt: expect.any(String) },
+  ])
+  const { next } = await server.admin<Page<object>>('GET', `/blobs/${digest}?limit=1`)
+  const second = await server.admin<Page<object>>('GET', `/blobs/${digest}?limit=1&last=${next}`)
+  expect(second.items).toEqual(all.items.slice(1))
+  const hers = await server.as(basic('alice')).fetch(`/api/v1/blobs/${digest}`)
+  expect(((await hers.json()) as Page<object>).items).toEqual(all.items.slice(1))
+  const hidden = await server.as(basic('alice')).fetch(`/api/v1/blobs/${EMPTY.digest}`)
+  const absent = await server.as(basic('alice')).fetch(`/api/v1/blobs/${named('absent').digest}`)
+  expect([hidden.status, absent.status]).toEqual([404, 404])
+})
+
+test('uploads in progress are listed and dropped', async () => {
+  const owner = server.as(basic('admin'))
+  const locations = [await startUpload(owner, 'library/app'), await startUpload(owner, 'alice/app')]
+  for (const location of locations) await owner.fetch(location, { method: 'PATCH', body: 'some bytes' })
+  const ids = locations.map((location) => location.split('/').at(-1)!.split('~')[0]!)
+  const first = await server.admin<Page<{ id: string }>>('GET', '/uploads?limit=1')
+  expect(first).toMatchObject({ items: [{ id: ids[0], repository: 'library/app', bytes: 10 }], next: ids[0] })
+  expect(await server.admin('GET', `/uploads?last=${ids[0]}`)).toMatchObject({ items: [{ id: ids[1] }] })
+  expect(await server.admin('GET', '/storage')).toMatchObject({ uploads: { count: 2, bytes: 20 } })
+  await server.admin('DELETE', `/uploads/${ids[0]}`)
+  expect((await owner.fetch(locations[0]!)).status).toBe(404)
+  expect((await owner.fetch(locations[1]!)).status).toBe(204)
+  expect(await server.admin('GET', '/uploads')).toMatchObject({ items: [{ id: ids[1] }] })
+  const { items } = await server.admin<Page<object>>('GET', '/audit?limit=1')
+  expect(items).toMatchObject([{ action: 'upload.cancel', target: ids[0], account: 'admin' }])
+  await server.admin('DELETE', `/uploads/${ids[1]}`)
+})
+
+test('an upload of an earlier process is dropped, too', async () => {
+  await using folder = await temporaryFolder('uploads')
+  const first = await startInProcess({ data: folder.path })
+  const location = await startUpload(first, 'a')
+  await first.fetch(location, { method: 'PATCH', body: 'some bytes' })
+  await first.stop()
+  await using again = await startInProcess({ data: folder.path })
+  const { items } = (await (await again.fetch('/api/v1/uploads')).json()) as Page<{ id: string }>
+  expect(items as object[]).toEqual([
+    { id: items[0]!.id, bytes: 10, beganAt: expect.any(String), changedAt: expect.any(String) },
+  ])
+  expect((await again.fetch(`/api/v1/uploads/${items[0]!.id}`, { method: 'DELETE' })).status).toBe(200)
+  expect((await again.fetch(location)).status).toBe(404)
+  expect((await again.fetch(`/api/v1/uploads/${items[0]!.id}`, { method: 'DELETE' })).status).toBe(404)
+})
+
+test('the server tells its version, health and settings', async () => {
+  const answer = await server.admin<{ settings: { name: string }[] }>('GET', '/server')
+  expect(answer).toMatchObject({ health: 'ok', commit: 'source', version: expect.any(String) })
+  expect(answer.settings.map(({ name }) => name)).toEqual(SETTINGS.map(({ path }) => path))
+  expect(answer.settings as object[]).toContainEqual({
+    name: 'access',
+    value: 'accounts',
+    description: expect.any(String),
+  })
+})
+
+test.each(['/blobs/sha256:x', '/storage/repositories?sort=bytes&last=x', '/uploads?limit=0'])(
+  '%s is 400',
+  async (path) => {
+    const answer = await server.as(basic('admin')).fetch(`/api/v1${path}`)
+    expect(answer.status).toBe(400)
+  },
+)
