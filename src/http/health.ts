@@ -8,7 +8,7 @@ export function health(problem: () => string | undefined) {
   return new Elysia({ name: 'health', tags: ['health'] })
     .get('/livez', () => ({ status: 'ok' }), {
       response: { 200: answer('It does.') },
-      detail: { summary: 'The process lives', operationId: 'livez' },
+      detail: { summary: 'The process lives', operationId: 'livez', security: [{}] },
     })
     .get(
       '/readyz',
@@ -18,7 +18,7 @@ export function health(problem: () => string | undefined) {
       },
       {
         response: { 200: answer('It can.'), 503: answer('It cannot; the status says why.') },
-        detail: { summary: 'The server can store and serve', operationId: 'readyz' },
+        detail: { summary: 'The server can store and serve', operationId: 'readyz', security: [{}] },
       },
     )
 }

@@ -5,10 +5,7 @@ import scalarPath from '../../node_modules/@scalar/api-reference/dist/browser/st
   type: 'file',
 }
 
-import type { OperationDetail } from './admin/operation.ts'
-import { refusalsOf } from './openapi-errors.ts'
-import { toPlainSchema } from './openapi-schema.ts'
-import { Problem } from './problem.ts'
+import { complete, SECURITY_SCHEMES, TAGS } from './openapi/document.ts'
 
 /** What the page of the API describes beyond the routes that Elysia knows. */
 interface OpenApiOptions {
@@ -49,16 +46,6 @@ const scalarConfig = {
   mcp: { disabled: true },
 } as const
 
-/** How a request says who asks: the names that the routes use. */
-const securitySchemes = {
-  basic: {
-    type: 'http',
-    scheme: 'basic',
-    description: 'A name with a password, or with a token as password',
-  },
-  bearer: { type: 'http', scheme: 'bearer', description: 'A token; for /v2 also one of /token' },
-} as const
-
 /** Serves the page of the API at `/swagger`, its OpenAPI 3 document at `/swagger/json`, and the script of the page. */
 export function openapi(options: OpenApiOptions) {
   const info = {
@@ -83,7 +70,10 @@ export function openapi(options: OpenApiOptions) {
     })
     .use(
       swagger({
-        documentation: { info, paths: options.paths, components: { securitySchemes } },
+        documentation: {
+          ...{ info, tags: TAGS, paths: options.paths },
+          components: { securitySchemes: SECURITY_SCHEMES },
+        },
         exclude: /^\/v2(\/|$)/,
         scalarCDN: '/swagger/scalar.js',
         scalarConfig,
@@ -97,49 +87,6 @@ export function openapi(options: OpenApiOptions) {
       },
       { detail: { hide: true } },
     )
-}
-
-/** The one route whose body is a form (OAuth 2); all others take and answer JSON. */
-const FORM_OPERATION = 'postToken'
-
-const SECURITY = [{ basic: [] }, { bearer: [] }]
-
-/** Says what the plugin cannot know: what the operations of the admin API declare, and which media types are true. */
-function complete(document: OpenAPIV3.Document): OpenAPIV3.Document {
-  const { paths, components } = document
-  if (components) components.schemas = { Problem: JSON.parse(JSON.stringify(Problem)) }
-  for (const [path, item] of Object.entries(paths)) {
-    for (const [method, operation] of Object.entries(item ?? {}) as [string, OpenAPIV3.OperationObject][]) {
-      if (path.startsWith('/api/')) completeOperation(operation, method)
-      onlyTrueTypes(operation)
-      for (const { schema } of (operation.parameters ?? []) as OpenAPIV3.ParameterObject[]) {
-        if (schema && !('$ref' in schema)) toPlainSchema(schema)
-      }
-    }
-  }
-  return document
-}
-
-function completeOperation(
-  operation: OpenAPIV3.OperationObject & Partial<OperationDetail>,
-  method: string,
-): void {
-  operation.security = operation['x-access'] === 'anybody' ? [...SECURITY, {}] : SECURITY
-  operation.responses = { ...operation.responses, ...refusalsOf(operation, method) }
-}
-
-/** Takes out the media types that the plugin writes for every body, whatever a route takes and answers. */
-function onlyTrueTypes(operation: OpenAPIV3.OperationObject & Partial<OperationDetail>): void {
-  const { operationId, requestBody, responses = {} } = operation
-  const { 'x-media-type': answered = 'application/json' } = operation
-  const taken = operationId === FORM_OPERATION ? 'application/x-www-form-urlencoded' : 'application/json'
-  for (const body of [requestBody, ...Object.values(responses)]) {
-    if (body === undefined || !('content' in body) || body.content === undefined) continue
-    const media = body.content['application/json']
-    if (media === undefined) continue
-    body.content = { [body === requestBody ? taken : answered]: media }
-    if (media.schema && !('$ref' in media.schema)) toPlainSchema(media.schema)
-  }
 }
 
 interface Script {

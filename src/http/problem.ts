@@ -30,7 +30,7 @@ export const Problem = Type.Object(
 )
 
 /** The page of a code, relative to the server. */
-function problemPath(code: ErrorCode): string {
+export function problemPath(code: ErrorCode): string {
   return `/problems/${code.toLowerCase().replaceAll('_', '-')}`
 }
 

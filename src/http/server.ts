@@ -16,6 +16,7 @@ import { health } from './health.ts'
 import { Listener } from './listener.ts'
 import { openapi } from './openapi.ts'
 import type { Origins } from './origin.ts'
+import { problems } from './problems.ts'
 import { requestIds, requestLog } from './request-log.ts'
 import { SendfilePacer } from './sendfile-pacer.ts'
 import { token } from './token.ts'
@@ -101,6 +102,7 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
         .use(health(content.problem))
         .use(token({ metadata, ...auth, now, addressOf, bodies }))
         .use(adminApi(admin))
+        .use(problems())
         .use(openapi({ paths: v2Paths(table), version }))
         .use(tls?.authority ? authorityFiles(tls.authority) : new Elysia()),
     )

@@ -30,6 +30,8 @@ const Tokens = t.Object(
   { description: 'A token for /v2, which allows what was asked for as far as the account may.' },
 )
 
+const ANSWERS = { 200: Tokens, 400: Errors, 401: Errors, 413: Errors, 415: Errors, 429: Errors, 500: Errors }
+
 export interface TokenOptions {
   metadata: Metadata
   access: Access
@@ -62,9 +64,9 @@ export function token(options: TokenOptions) {
             client_id: t.Optional(t.String()),
             offline_token: t.Optional(t.String()),
           },
-          { additionalProperties: true },
+          { additionalProperties: t.String() },
         ),
-        response: { 200: Tokens, 400: Errors, 401: Errors, 429: Errors },
+        response: ANSWERS,
         detail: { summary: 'Get a token', operationId: 'getToken', security: [{ basic: [] }, {}] },
       },
     )
@@ -86,10 +88,10 @@ export function token(options: TokenOptions) {
             password: t.Optional(t.String()),
             refresh_token: t.Optional(t.String()),
           },
-          { additionalProperties: true },
+          { additionalProperties: t.String() },
         ),
-        response: { 200: Tokens, 400: Errors, 401: Errors, 429: Errors },
-        detail: { summary: 'Get a token, as OAuth 2', operationId: 'postToken' },
+        response: ANSWERS,
+        detail: { summary: 'Get a token, as OAuth 2', operationId: 'postToken', security: [{}] },
       },
     )
 }

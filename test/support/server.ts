@@ -2,6 +2,7 @@ import { startServer } from '../../scripts/server.ts'
 import { temporaryFolder } from '../../scripts/temporary-folder.ts'
 import { type App, openApp } from '../../src/app.ts'
 import { loadConfig } from '../../src/config.ts'
+import { documentOf, expectDescribed } from './described.ts'
 import { openMemoryLog } from './memory-log.ts'
 
 /** A registry to be tried. `await using` stops it, and removes the data folder that was made for it. */
@@ -9,7 +10,7 @@ export interface TestServer extends AsyncDisposable {
   /** `http://127.0.0.1:<port>` */
   url: string
   data: string
-  /** A request to a path, or to a Location. */
+  /** A request to a path, or to a Location. The OpenAPI document must describe what the admin API answers. */
   fetch(path: string, init?: RequestInit): Promise<Response>
   /** The lines of the log so far. */
   log(): Record<string, unknown>[]
@@ -88,10 +89,19 @@ function testServer(
   stop: TestServer['stop'],
 ): TestServer {
   const url = `http://${address}`
+  let document: ReturnType<typeof documentOf> | undefined
   return {
     url,
     data,
-    fetch: (path, init) => fetch(new URL(path, url), { redirect: 'manual', ...init }),
+    async fetch(path, init) {
+      const target = new URL(path, url)
+      const response = await fetch(target, { redirect: 'manual', ...init })
+      if (target.pathname.startsWith('/api/')) {
+        document ??= documentOf(url)
+        await expectDescribed(await document, init?.method ?? 'GET', target.pathname, response)
+      }
+      return response
+    },
     log,
     stop,
     [Symbol.asyncDispose]: stop,

@@ -12,21 +12,29 @@ export const Name = t.String({
   pattern: `^${COMPONENT}$`,
   maxLength: 64,
   description: 'Lower-case letters and digits, with ".", "_" or "-" between',
+  example: 'alice',
 })
 
 export const RobotName = t.String({
   pattern: `^${COMPONENT}\\+${COMPONENT}$`,
   maxLength: 129,
   description: 'OWNER+NAME',
+  example: 'alice+ci',
 })
 
 export const AccountName = t.String({
   pattern: `^${COMPONENT}(?:\\+${COMPONENT})?$`,
   maxLength: 129,
   description: 'A user, or OWNER+NAME for a robot',
+  example: 'alice',
 })
 
-export const Password = t.String({ minLength: 8, maxLength: 72, description: 'At least 8 characters' })
+export const Password = t.String({
+  minLength: 8,
+  maxLength: 72,
+  description: 'At least 8 characters',
+  example: 'correct-horse-battery',
+})
 
 export const RoleName = t.UnionEnum(['reader', 'writer', 'admin'], {
   default: undefined,
@@ -36,11 +44,12 @@ export const RoleName = t.UnionEnum(['reader', 'writer', 'admin'], {
 export const Pattern = t.String({
   maxLength: 255,
   description: '"*" is one component, "**" any number of them',
+  example: 'alice/**',
 })
 
 export const RuleModel = t.Object({ pattern: Pattern, role: RoleName })
 
-export const Time = t.String({ format: 'date-time' })
+export const Time = t.String({ format: 'date-time', example: '2026-01-31T12:00:00.000Z' })
 
 export const Bytes = t.Integer({ minimum: 0, description: 'Bytes' })
 
@@ -53,7 +62,11 @@ export const RepositoryText = t.String({ example: 'library/alpine' })
 /** The parameters of a list; further ones go beside them, by `t.Object({ ...pageParameters, ... })`. */
 export const pageParameters = {
   last: t.Optional(
-    t.String({ maxLength: 512, description: 'Where the page begins: `next` of the page before' }),
+    t.String({
+      maxLength: 512,
+      description: 'Where the page begins: `next` of the page before',
+      example: 'alice',
+    }),
   ),
   limit: t.Optional(
     t.Integer({

@@ -1,44 +1,17 @@
 import type { OpenAPIV3 } from 'openapi-types'
+import { contentOfAnswer, DIGEST, ERRORS, HEADERS, NAME, QUERIES } from './openapi-parts.ts'
 import { PATH_TEMPLATES, type PathKind } from './path.ts'
 import type { Route, routes } from './routes.ts'
-
-const ERRORS: OpenAPIV3.MediaTypeObject = {
-  schema: {
-    type: 'object',
-    required: ['errors'],
-    properties: {
-      errors: {
-        type: 'array',
-        items: {
-          type: 'object',
-          required: ['code', 'message'],
-          properties: { code: { type: 'string' }, message: { type: 'string' }, detail: { type: 'object' } },
-        },
-      },
-    },
-  },
-}
-
-const QUERIES: Partial<Record<string, Record<string, string>>> = {
-  'end-4': {
-    digest: 'The digest of a blob whose bytes are the body',
-    'digest-algorithm': 'The algorithm that the upload will be closed with, if it is not sha256',
-    mount: 'The digest of a blob to be linked from another repository',
-    from: 'The repository that has it; without it, any that you may pull from',
-  },
-  'end-6': { digest: 'The digest of the whole blob' },
-  'end-7': { tag: 'A further tag; may be repeated, in a push by digest' },
-  'end-8': { n: 'Entries of a page', last: 'The entry before the page' },
-  'end-12': { artifactType: 'Only this type', last: 'The digest before the page' },
-  catalog: { n: 'Entries of a page', last: 'The entry before the page' },
-}
 
 /** What any row may answer to who asks. */
 const REFUSALS: Record<number, string> = {
   401: 'A credential, or another token, could help; WWW-Authenticate says where to get one.',
   403: 'The account may not do this.',
   429: 'Too much at once, or too many wrong passwords: Retry-After says how long to wait.',
+  500: 'The registry failed; its log names the cause under the X-Request-Id.',
 }
+
+const MALFORMED = 'A part of the path is malformed; the message says which.'
 
 /** The table of routes as OpenAPI paths. */
 export function v2Paths(table: ReturnType<typeof routes>): OpenAPIV3.PathsObject {
@@ -55,36 +28,60 @@ export function v2Paths(table: ReturnType<typeof routes>): OpenAPIV3.PathsObject
 }
 
 function operation(route: Route, method: string): OpenAPIV3.OperationObject {
-  const queries = Object.entries(QUERIES[route.id] ?? {})
   const body = method === 'PUT' || method === 'PATCH' || method === 'POST'
+  const isNamed = PATH_TEMPLATES[route.path].includes('{name}')
+  const answers = { ...(isNamed && { 400: MALFORMED }), ...route.answers, ...REFUSALS }
   return {
     operationId: `${route.id}-${method.toLowerCase()}`,
     summary: route.summary,
     tags: ['distribution'],
-    parameters: queries.map(([name, description]) => ({
+    parameters: Object.entries(QUERIES[route.id] ?? {}).map(([name, query]) => ({
       in: 'query',
       name,
-      description,
-      schema: { type: 'string' },
+      ...query,
     })),
     ...(body
       ? { requestBody: { content: { '*/*': { schema: { type: 'string', format: 'binary' } } } } }
       : {}),
     security: [{ basic: [] }, { bearer: [] }, {}],
     responses: Object.fromEntries(
-      Object.entries({ ...route.answers, ...REFUSALS }).map(([status, description]) => [
+      Object.entries(answers).map(([status, description]) => [
         status,
-        answer(Number(status), description),
+        answer(route, method, Number(status), description),
       ]),
     ),
   }
 }
 
-function answer(status: number, description: string): OpenAPIV3.ResponseObject {
-  return status < 400 ? { description } : { description, content: { 'application/json': ERRORS } }
+function answer(
+  { id }: Route,
+  method: string,
+  status: number,
+  description: string,
+): OpenAPIV3.ResponseObject {
+  if (status >= 400) {
+    return method === 'HEAD' ? { description } : { description, content: { 'application/json': ERRORS } }
+  }
+  const headers = HEADERS[id]?.[status]
+  const content = method === 'HEAD' ? undefined : contentOfAnswer(id, status)
+  return { description, ...(headers && { headers }), ...(content && { content }) }
+}
+
+/** The parts of a path, by their names in the template. */
+const PARTS: Record<string, { description: string; example: string }> = {
+  name: { description: 'The repository', example: NAME },
+  digest: { description: 'A digest', example: DIGEST },
+  reference: { description: 'A tag or a digest', example: 'latest' },
+  id: {
+    description: 'The upload, as its Location names it',
+    example: 'f7c0e4a2-5d0b-7c43-9b0e-3c1d2e4f5a6b',
+  },
 }
 
 function parametersOf(kind: PathKind): OpenAPIV3.ParameterObject[] {
   const names = [...PATH_TEMPLATES[kind].matchAll(/\{(\w+)\}/g)].map(([, name = '']) => name)
-  return names.map((name) => ({ in: 'path', name, required: true, schema: { type: 'string' } }))
+  return names.map((name) => ({
+    ...{ in: 'path', name, required: true, schema: { type: 'string' } },
+    ...PARTS[name],
+  }))
 }
