@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import type { OpenAPIV3 } from 'openapi-types'
+import { loadConfig } from '../../src/config.ts'
 import { adminApi } from '../../src/http/admin/api.ts'
 import type { AdminContext } from '../../src/http/admin/context.ts'
 import { type AccountsServer, basic, startWithAccounts } from '../support/accounts.ts'
@@ -45,8 +46,9 @@ test('the document is one of OpenAPI 3', async () => {
   expect(await new Validator().validate({ ...structuredClone(document) })).toEqual({ valid: true })
 })
 
-test('the document has each route of the admin API', () => {
-  const routes = adminApi({ changes: {}, metadata: {} } as AdminContext).routes
+test('the document has each route of the admin API', async () => {
+  const { config } = await loadConfig({ flags: { data: '/none' }, file: undefined, environment: {} })
+  const { routes } = adminApi({ changes: {}, metadata: {}, content: { config } } as AdminContext)
   expect(routes.length).toBeGreaterThan(20)
   const written = routes.map(({ method, path }) => `${method} ${path.replaceAll(/:(\w+)/g, '{$1}')}`)
   const known = new Set(operations('/api/').map(([name]) => name))

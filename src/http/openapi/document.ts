@@ -123,7 +123,12 @@ function completeParameters(parameters: Operation['parameters'] & object): void 
 
 /** The plugin writes three media types for each body, whatever a route takes, and the schema's notes beside it. */
 function completeBodies(operation: Operation): void {
-  const { operationId, requestBody, responses = {}, 'x-media-type': answered = 'application/json' } = operation
+  const {
+    operationId,
+    requestBody,
+    responses = {},
+    'x-media-type': answered = 'application/json',
+  } = operation
   if (requestBody && 'content' in requestBody) {
     const type = operationId === FORM_OPERATION ? 'application/x-www-form-urlencoded' : 'application/json'
     requestBody.content = completeContent(requestBody.content, type)
