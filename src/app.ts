@@ -16,6 +16,7 @@ import { PasswordFile } from './password-file.ts'
 import { allowedTypes } from './registry/allowed-types.ts'
 import { descriptions } from './registry/description.ts'
 import { localRegistry } from './registry/local-registry.ts'
+import type { Usage } from './registry/usage.ts'
 import { Schedule } from './schedule.ts'
 import { diskSpace } from './storage/disk.ts'
 import { FilesystemBlobs } from './storage/filesystem.ts'
@@ -90,6 +91,7 @@ export interface Services {
   metadata: DataFolder['metadata']
   auth: Auth
   uploads: FilesystemUploads
+  usage: Usage
   content: Content
   close(): Promise<void>
 }
@@ -126,10 +128,10 @@ export async function openServices(config: Config, log: Logger, options: Service
     problem: () => undefined,
   }
   return {
-    ...{ metadata, auth, uploads, content },
+    ...{ metadata, auth, uploads, usage: registry.usage, content },
     async close() {
       await jobs.stop()
-      await auth.authenticator.noteUse()
+      await Promise.all([auth.authenticator.noteUse(), registry.usage.close()])
       uploads.stop()
       await folder.close()
     },
@@ -161,7 +163,7 @@ function originOptions({ externalUrl, trustedProxies }: Config) {
 function startSchedule(
   config: Config,
   log: Logger,
-  { metadata, uploads, auth }: Services,
+  { metadata, uploads, auth, usage }: Services,
   now: () => number,
 ): Schedule {
   const schedule = new Schedule(log)
@@ -170,6 +172,7 @@ function startSchedule(
     const expired = await uploads.expire(now() - idleSecondsMax * 1000)
     if (expired > 0) log.info({ expired }, 'dropped idle uploads')
   })
+  schedule.every(10, 'note what was pulled and pushed', () => usage.flush())
   schedule.every(60, 'note the use of tokens', () => auth.authenticator.noteUse())
   schedule.every(3600, 'remove expired tokens', () => metadata.write('removeExpired', { before: now() }))
   return schedule

@@ -1,11 +1,11 @@
-import { and, desc, eq, isNotNull, sql } from 'drizzle-orm'
+import { and, desc, eq, gte, sql } from 'drizzle-orm'
 import { registryError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Write } from './caller.ts'
 import type { Db } from './database.ts'
 import { eventWrites } from './events.ts'
 import { ensureRepository, repositoryReads } from './repositories.ts'
-import { type Restore, tooLongAgo } from './restore.ts'
+import { deletedThen, type Restore, tooLongAgo } from './restore.ts'
 import { repository } from './schema.ts'
 
 /** What an owner says of a repository. */
@@ -107,10 +107,10 @@ export function repositoryRestores(db: Db) {
       }
       const row =
         deletedAt === undefined
-          ? rows.lastDeleted.get({ name: repository })
+          ? rows.lastDeleted.get({ name: repository, windowStart: call.windowStart })
           : rows.deletedAt.get({ name: repository, deletedAt })
       if (row === undefined)
-        throw registryError('NAME_UNKNOWN', `no repository ${repository} was deleted lately`)
+        throw registryError('NAME_UNKNOWN', `no repository ${repository} ${deletedThen(call)}`)
       if (row.deletedAt < call.windowStart)
         throw registryError('NAME_UNKNOWN', `${repository} ${tooLongAgo(row.deletedAt, call)}`)
       rows.setDeleted.run({ id: row.id, deletedAt: null })
@@ -142,7 +142,7 @@ function repositoryRows(db: Db) {
       .from(repository)
       .where(and(ofName, sql`${repository.deletedAt} is null`))
       .prepare(),
-    lastDeleted: deleted(isNotNull(repository.deletedAt)),
+    lastDeleted: deleted(gte(repository.deletedAt, sql.placeholder('windowStart'))),
     deletedAt: deleted(eq(repository.deletedAt, sql.placeholder('deletedAt'))),
     change: db
       .update(repository)

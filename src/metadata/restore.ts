@@ -24,6 +24,15 @@ export function tooLongAgo(deletedAt: number, { windowStart }: Restore): string 
   return `was deleted at ${format(deletedAt)}, and the time machine goes back to ${format(windowStart)} only`
 }
 
+/** What an error says when nothing was deleted, or nothing at the time that is given. */
+export function deletedThen({
+  deletedAt,
+  windowStart,
+}: Restore & { deletedAt?: number | undefined }): string {
+  if (deletedAt !== undefined) return `was deleted at ${format(deletedAt)}`
+  return `was deleted since ${format(windowStart)}, where the time machine's window begins`
+}
+
 function format(time: number): string {
   return new Date(time).toISOString()
 }

@@ -6,13 +6,15 @@ import { localUploads } from './local-uploads.ts'
 import { ReadCache } from './read-cache.ts'
 import type { Listing, Page, Registry, Uploads } from './registry.ts'
 import { unknownRepository } from './unknown.ts'
+import { Usage } from './usage.ts'
 
 /** A registry whose content is in this data folder. */
-export function localRegistry(options: LocalOptions): Registry & { uploads: Uploads } {
+export function localRegistry(options: LocalOptions): Registry & { uploads: Uploads; usage: Usage } {
   const { metadata, access } = options
   const cache = new ReadCache(options.cacheBytesMax)
   metadata.onStale('content', () => cache.clear())
   return {
+    usage: new Usage(metadata, options.now),
     manifests: localManifests(options, cache),
     blobs: localBlobs(options, cache),
     uploads: localUploads(options),

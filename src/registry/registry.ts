@@ -14,6 +14,15 @@ export interface Registry {
   tags: Tags
   referrers: Referrers
   repositories: Repositories
+  usage: UsageCounter
+}
+
+/** Counts what clients did. Costs a look-up in a map, and is written later. */
+export interface UsageCounter {
+  /** A manifest was sent; with the tag that it was asked for by. */
+  pulled(repository: RepositoryName, tag: Tag | undefined): void
+  /** A manifest was stored. */
+  pushed(repository: RepositoryName): void
 }
 
 export interface Manifests {

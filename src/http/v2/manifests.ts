@@ -15,7 +15,9 @@ export async function getManifest({
 }: Exchange<'manifest'>): Promise<Response> {
   const { digest, mediaType, bytes } = await registry.manifests.get(repository, path.reference)
   if (isNotModified(request, digest)) return notModified(digest)
-  return new Response(request.method === 'HEAD' ? null : bytes, {
+  const isHead = request.method === 'HEAD'
+  if (!isHead) registry.usage.pulled(repository, path.reference.tag)
+  return new Response(isHead ? null : bytes, {
     headers: {
       'content-type': mediaType,
       'content-length': String(bytes.length),
@@ -40,6 +42,7 @@ export function putManifest(bodies: BodyReader) {
         precondition: preconditionOf(request),
       }),
     )
+    registry.usage.pushed(repository)
     return new Response(null, {
       status: 201,
       headers: {
