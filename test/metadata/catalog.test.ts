@@ -1,0 +1,205 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import fc from 'fast-check'
+import { type TemporaryFolder, temporaryFolder } from '../../scripts/temporary-folder.ts'
+import type { Metadata } from '../../src/metadata/metadata.ts'
+import { EVERYTHING, NOTHING, patternsCondition } from '../../src/metadata/repositories.ts'
+import { parseRepositoryPattern } from '../../src/metadata/repository-pattern.ts'
+import type { TagQuery, TagRow } from '../../src/metadata/tags.ts'
+import { parseDigest } from '../../src/oci/digest.ts'
+import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
+import { EMPTY, imageManifest, type Named, randomBlob } from '../support/content.ts'
+import { AT, CALLER, link, open, put, remove } from '../support/writes.ts'
+
+const REPOSITORIES: Record<string, string> = {
+  'alice/web': 'The shop’s front: 日本語 and "quoted" text',
+  'alice/api': 'What the SHOP asks, 100%_sure',
+  'bob/web-assets': '',
+  'tools/zip': "O'Brien's packer: a* OR b NEAR(c d) -x col:y ^z",
+  ab: '日本',
+}
+
+let folder: TemporaryFolder
+let metadata: Metadata
+
+beforeAll(async () => {
+  folder = await temporaryFolder('catalog')
+  metadata = await open(folder.path)
+  for (const [name, description] of Object.entries(REPOSITORIES)) {
+    await metadata.write('putRepository', {
+      caller: CALLER,
+      at: AT,
+      repository: parseRepositoryName(name),
+      description,
+    })
+  }
+})
+afterAll(async () => {
+  await metadata.close()
+  await folder[Symbol.asyncDispose]()
+})
+
+describe('repositories', () => {
+  const search = (q: string, pullable = EVERYTHING) =>
+    metadata.catalog.repositories(pullable, q, '', 100).map(({ name }) => name as string)
+  const NAMES = Object.keys(REPOSITORIES).sort()
+
+  test.each([
+    ['', NAMES],
+    ['web', ['alice/web', 'bob/web-assets']],
+    ['ALICE', ['alice/api', 'alice/web']],
+    ['shop', ['alice/api', 'alice/web']],
+    ['we', ['alice/web', 'bob/web-assets']],
+    ['日本', ['ab', 'alice/web']],
+    ['日本語', ['alice/web']],
+    ['"quoted"', ['alice/web']],
+    ['"', ['alice/web']],
+    ['%', ['alice/api']],
+    ['%_', ['alice/api']],
+    ['_s', ['alice/api']],
+    ["O'Brien's", ['tools/zip']],
+    ['a* OR b', ['tools/zip']],
+    ['NEAR(', ['tools/zip']],
+    ['col:y', ['tools/zip']],
+    ['^z', ['tools/zip']],
+    ['web OR api', []],
+    ['web" OR "api', []],
+    ['\0\0\0', []],
+    ['no such thing', []],
+  ])('a search for %j finds exactly what has this text', (q, names) => {
+    expect(search(q)).toEqual(names)
+  })
+
+  test('no text that is searched for is an error', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary', maxLength: 40 }), (q) =>
+        search(q).every((name) => NAMES.includes(name)),
+      ),
+    )
+  })
+
+  test('only those that may be pulled are found', () => {
+    const ofAlice = patternsCondition.any([parseRepositoryPattern('alice/*')])
+    expect(search('web', ofAlice)).toEqual(['alice/web'])
+    expect(search('', NOTHING)).toEqual([])
+  })
+
+  test('are read in pages', () => {
+    const seen: string[] = []
+    for (let last = ''; ; last = seen.at(-1) ?? '') {
+      const page = metadata.catalog.repositories(EVERYTHING, '', last, 2)
+      seen.push(...page.map(({ name }) => name))
+      if (page.length < 2) break
+    }
+    expect(seen).toEqual(NAMES)
+  })
+
+  test('settings are given whole by a put and in part by a change, and only from the state that is expected', async () => {
+    const repository = parseRepositoryName('settings')
+    const call = { caller: CALLER, at: AT, repository }
+    const { id, isNew } = await metadata.write('putRepository', { ...call, untaggedDays: 7, expected: null })
+    expect(isNew).toBeTrue()
+    await metadata.write('changeRepository', { ...call, change: { immutableTags: true, description: 'x' } })
+    const state = { id, description: 'x', untaggedDays: 7, immutableTags: true }
+    expect(metadata.catalog.findRepository(repository)).toMatchObject(state)
+    for (const expected of [null, { ...state, description: 'y' }, { ...state, id: id + 1 }]) {
+      const change = { immutableTags: false }
+      const calls = [
+        metadata.write('changeRepository', { ...call, change, expected }),
+        metadata.write('deleteRepository', { ...call, expected }),
+        metadata.write('putRepository', { ...call, expected }),
+      ]
+      for (const settled of await Promise.allSettled(calls))
+        expect(settled).toMatchObject({ status: 'rejected', reason: { status: 412 } })
+    }
+    await metadata.write('putRepository', { ...call, expected: state })
+    const defaults = { id, description: '', untaggedDays: null, immutableTags: false }
+    expect(metadata.catalog.findRepository(repository)).toMatchObject(defaults)
+    await metadata.write('deleteRepository', { ...call, expected: defaults })
+    expect(metadata.catalog.findRepository(repository)).toBeUndefined()
+  })
+})
+
+describe('tags', () => {
+  const name = parseRepositoryName('tagged')
+  const manifests = ['1', '2'].map((n) => imageManifest(EMPTY, [], { annotations: { n } })) as [Named, Named]
+  // Some of the same time, and in another order by time than by name.
+  const TAGS = Array.from({ length: 12 }, (_, n) => ({
+    name: `${n % 2 ? 'Release' : 'v'}-${n}`,
+    at: AT + ((n * 7) % 4) * 1000,
+  }))
+
+  beforeAll(async () => {
+    await metadata.write(...link('tagged', EMPTY))
+    for (const tag of TAGS) {
+      const [write, call] = put('tagged', manifests[0], [tag.name])
+      await metadata.write(write, { ...call, at: tag.at })
+    }
+    const [write, call] = put('tagged', manifests[1], ['over'])
+    await metadata.write(write, { ...call, expiresAfterSeconds: 1 })
+  })
+  const pages = (query: Omit<TagQuery, 'after'>, limit: number) => {
+    const seen: TagRow[] = []
+    for (;;) {
+      const page = metadata.tags.search(name, { ...query, after: seen.at(-1) }, limit, AT + 5000) ?? []
+      seen.push(...page)
+      if (page.length < limit) return seen.map((tag) => tag.name as string)
+    }
+  }
+  const byName = (a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1)
+  const sorted = {
+    name: [...TAGS].sort(byName),
+    updated: [...TAGS].sort((a, b) => a.at - b.at || byName(a, b)),
+  }
+
+  test.each([1, 5, 100])(
+    'are sorted by name or by time, either way, in pages of %i, without those whose end has come',
+    (limit) => {
+      for (const sort of ['name', 'updated'] as const) {
+        const expected = sorted[sort].map((tag) => tag.name)
+        expect(pages({ sort, order: 'asc' }, limit)).toEqual(expected)
+        expect(pages({ sort, order: 'desc' }, limit)).toEqual(expected.reverse())
+        const releases = expected.filter((tag) => tag.startsWith('Release'))
+        expect(pages({ sort, order: 'desc', q: 'release-' }, limit)).toEqual(releases)
+      }
+      expect(pages({ sort: 'name', order: 'asc', q: '%' }, limit)).toEqual([])
+    },
+  )
+
+  test('say what they point at', () => {
+    const tag = metadata.tags.find(name, parseTag('v-0'), AT)
+    expect(tag).toMatchObject({
+      name: 'v-0',
+      digest: manifests[0].digest,
+      size: manifests[0].bytes.length,
+      updatedAt: AT,
+    })
+    expect(metadata.tags.ofManifest(tag?.manifestId ?? 0, 'v', 2, AT)).toEqual(['v-0', 'v-10'] as never)
+    expect(metadata.tags.find(name, parseTag('over'), AT + 1000)).toBeUndefined()
+    expect(
+      metadata.tags.search(parseRepositoryName('unknown'), { sort: 'name', order: 'asc' }, 9, AT),
+    ).toBeUndefined()
+  })
+
+  test('what a repository has is counted, and its manifests are listed, the deleted ones apart', async () => {
+    const layer = randomBlob(1000)
+    const hidden = imageManifest(EMPTY, [layer])
+    await metadata.write(...link('tagged', layer))
+    await metadata.write(...put('tagged', hidden, []))
+    await metadata.write(...remove('tagged', { digest: parseDigest(hidden.digest) }))
+    const { id, blobCount, blobBytes, ownBytes } = metadata.catalog.findRepository(name) ?? { id: 0 }
+    expect({ blobCount, blobBytes, ownBytes }).toEqual({ blobCount: 2, blobBytes: 1002, ownBytes: 1002 })
+    expect(metadata.catalog.contentsOf(id, AT + 5000)).toEqual({
+      tags: TAGS.length,
+      manifests: 2,
+      manifestBytes: manifests[0].bytes.length + manifests[1].bytes.length,
+    })
+    const listed = metadata.catalog.manifests(name, Number.MAX_SAFE_INTEGER, 10) ?? []
+    expect(listed.map(({ digest }) => digest as string)).toEqual([manifests[1].digest, manifests[0].digest])
+    expect(metadata.catalog.manifests(name, listed[0]?.id ?? 0, 10)).toMatchObject([
+      { digest: manifests[0].digest },
+    ])
+    const deleted = metadata.catalog.deletedManifests(name, AT, Number.MAX_SAFE_INTEGER, 10)
+    expect(deleted).toMatchObject([{ digest: hidden.digest, deletedAt: AT }])
+    expect(metadata.catalog.deletedManifests(name, AT + 1, Number.MAX_SAFE_INTEGER, 10)).toEqual([])
+  })
+})
