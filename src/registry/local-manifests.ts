@@ -1,7 +1,9 @@
 import { algorithmOf, type Digest, type DigestAlgorithm, digestFromHex } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
+import { expiresAfterSeconds } from '../oci/labels.ts'
 import type { ManifestReference } from '../oci/manifest.ts'
 import { formatReference, type Reference, type RepositoryName } from '../oci/reference.ts'
+import { labelReader } from './labels.ts'
 import type { LocalOptions, Sparse } from './local-options.ts'
 import { readPushed } from './pushed-manifest.ts'
 import type { ReadCache } from './read-cache.ts'
@@ -17,6 +19,7 @@ const OPTIONAL_ROLES: Record<Sparse, ManifestReference['role'][]> = {
 /** The manifests of this data folder. */
 export function localManifests(options: LocalOptions, cache: ReadCache): Manifests {
   const { metadata, now, checkAllowed, schema1 } = options
+  const readLabels = labelReader(metadata, options.blobs)
   const optionalRoles = OPTIONAL_ROLES[options.sparse]
   return {
     async get(repository, reference) {
@@ -33,7 +36,7 @@ export function localManifests(options: LocalOptions, cache: ReadCache): Manifes
     },
 
     async put(caller, push) {
-      const { repository, reference, tags, bytes, precondition, expiresAfterSeconds } = push
+      const { repository, reference, tags, bytes, precondition } = push
       const { manifest: parsed, payload } = readPushed(push, schema1)
       checkAllowed(repository, parsed)
       const { annotations: _, ...manifest } = parsed
@@ -41,6 +44,7 @@ export function localManifests(options: LocalOptions, cache: ReadCache): Manifes
       const digest = reference.digest ?? sha256
       verifyDigest(digest, sha256, payload)
       const tagged = reference.tag === undefined ? tags : [reference.tag]
+      const labels = tagged.length === 0 ? {} : await readLabels(repository, parsed, bytes)
       await metadata.write(
         'putManifest',
         {
@@ -50,7 +54,7 @@ export function localManifests(options: LocalOptions, cache: ReadCache): Manifes
           digest,
           sha256,
           tags: tagged,
-          expiresAfterSeconds,
+          expiresAfterSeconds: expiresAfterSeconds(labels),
           manifest,
           bytes,
           optionalRoles,

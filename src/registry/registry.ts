@@ -58,8 +58,6 @@ export interface ManifestPush {
   /** Given away: the buffer is empty after the push. */
   bytes: Uint8Array<ArrayBuffer>
   precondition?: Precondition | undefined
-  /** Seconds until the tags of this push end; undefined: they stay. */
-  expiresAfterSeconds?: number | undefined
 }
 
 export interface PushedManifest {
