@@ -3,17 +3,22 @@ import { CommandError, EXIT, type ExitCode } from './failure.ts'
 /** Speaks to the admin API, wherever it is: see `openClient`. */
 export interface AdminClient {
   /** Answers the response when it is a success. Throws a CommandError with the server's message when it refuses. */
-  send(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Response>
+  send(method: string, path: string, body?: unknown, options?: RequestOptions): Promise<Response>
   /** The same, for what answers JSON. */
-  request<T>(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<T>
+  request<T>(method: string, path: string, body?: unknown, options?: RequestOptions): Promise<T>
+  /** No server runs: the API is that of this process, and ends with it. */
+  isAlone: boolean
   close(): Promise<void>
 }
+
+export type RequestOptions = Pick<RequestInit, 'headers' | 'signal'>
 
 export interface Transport {
   /** Sends to a path of the server. Throws a CommandError when it cannot be reached. */
   fetch(path: string, init: RequestInit): Promise<Response>
   /** What to do when the server asks for another credential. */
   signInHint?: string
+  isAlone?: boolean
   close(): Promise<void>
 }
 
@@ -37,12 +42,11 @@ export function withQuery(path: string, query: Record<string, string | number | 
 }
 
 export function adminClient(transport: Transport): AdminClient {
-  const send: AdminClient['send'] = async (method, path, body, headers = {}) => {
-    const init: RequestInit = { method, headers, redirect: 'manual' }
-    if (body !== undefined) {
-      init.body = JSON.stringify(body)
-      init.headers = { ...headers, 'content-type': 'application/json' }
-    }
+  const send: AdminClient['send'] = async (method, path, body, options = {}) => {
+    const headers = new Headers(options.headers)
+    if (body !== undefined) headers.set('content-type', 'application/json')
+    const init: RequestInit = { ...options, method, headers, redirect: 'manual' }
+    if (body !== undefined) init.body = JSON.stringify(body)
     const response = await transport.fetch(`/api/v1${path}`, init)
     if (response.ok) return response
     throw await refusal(response, transport.signInHint)
@@ -52,6 +56,7 @@ export function adminClient(transport: Transport): AdminClient {
     async request<T>(...asked: Parameters<AdminClient['send']>) {
       return (await (await send(...asked)).json()) as T
     },
+    isAlone: transport.isAlone === true,
     close: () => transport.close(),
   }
 }
@@ -81,10 +86,10 @@ export interface PageOptions {
 }
 
 /** Entries asked for at once. */
-const PAGE_MAX = 100
+const PAGE_MAX = 500
 
 /** The condition of what adds: a PUT would change what is there already. */
-export const ONLY_NEW: Readonly<Record<string, string>> = { 'if-none-match': '*' }
+export const ONLY_NEW: RequestOptions = { headers: { 'if-none-match': '*' } }
 
 /** What a refusal says: a problem (RFC 9457). */
 interface Refusal {

@@ -21,6 +21,7 @@ export async function openAlone(config: Config): Promise<Transport> {
     onPasswordChanged: (account) => account === FIRST_ADMIN && file.remove(),
   })
   return {
+    isAlone: true,
     fetch: (path, init) => api.handle(new Request(`http://localhost${path}`, init)),
     close: () => services.close(),
   }

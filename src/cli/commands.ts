@@ -11,7 +11,8 @@ export function addNouns(program: Command, load: LoadConfig, withPlace: (command
     for (const [verb, one] of Object.entries(noun.verbs)) {
       const isDefault = verb === noun.byDefault
       const command = parent.command(`${verb} ${one.usage ?? ''}`.trim(), { isDefault })
-      addOptions(withPlace(command.description(one.summary)), one)
+      addOptions(command.description(one.summary), one)
+      withPlace(command.optionsGroup('Where it is asked:'))
       command.action((...given: unknown[]) => runVerb(one, load, given, command.opts()))
     }
   }
@@ -24,7 +25,10 @@ function addOptions(command: Command, { options = [], isDestructive, isList }: V
     command.option('--last <cursor>', 'go on behind a page: `next` of its JSON')
   }
   if (isDestructive) command.option('--yes', 'do it without a question')
-  for (const [flags, description] of options) command.option(flags, description)
+  for (const [flags, description, choices] of options) {
+    const option = command.createOption(flags, description)
+    command.addOption(choices === undefined ? option : option.choices(choices))
+  }
 }
 
 async function runVerb(verb: Verb, load: LoadConfig, given: unknown[], opts: Record<string, unknown>) {

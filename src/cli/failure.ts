@@ -1,5 +1,13 @@
 /** How a command ends: the process's exit codes. `cay help` and the README list the same. */
-export const EXIT = { done: 0, failed: 1, usage: 2, absent: 3, denied: 4, unreachable: 5 } as const
+export const EXIT = {
+  done: 0,
+  failed: 1,
+  usage: 2,
+  absent: 3,
+  denied: 4,
+  unreachable: 5,
+  interrupted: 130,
+} as const
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
 
@@ -11,6 +19,7 @@ export const EXIT_CODES: Readonly<Record<ExitCode, string>> = {
   3: 'what was named is not there',
   4: 'not allowed: no token, a wrong one, or one that may not do this',
   5: 'the server does not answer, or its certificate is not trusted',
+  130: 'ended with Ctrl-C',
 }
 
 /** What went wrong, in one line for people, and how the process ends. */

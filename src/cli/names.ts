@@ -24,6 +24,9 @@ const SOURCES: Readonly<Record<string, (before: readonly string[]) => Source[]>>
   group: () => [{ list: '/groups' }],
   subject: () => [['anonymous', 'authenticated'], USERS, ROBOTS, { list: '/groups', prefix: 'group:' }],
   role: () => [['reader', 'writer', 'admin']],
+  job: () => [{ list: '/jobs', field: 'id' }],
+  kind: () => [['collect', 'scan']],
+  upload: () => [{ list: '/uploads', field: 'id' }],
   token: ([account = '']) => [{ list: `${apiPath('accounts', account)}/tokens`, field: 'id' }],
 }
 

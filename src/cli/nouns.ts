@@ -1,14 +1,24 @@
 import { audit } from './nouns/audit.ts'
+import { blobs } from './nouns/blobs.ts'
 import { grants } from './nouns/grants.ts'
 import { groups } from './nouns/groups.ts'
+import { jobs } from './nouns/jobs.ts'
 import { robots } from './nouns/robots.ts'
+import { server } from './nouns/server.ts'
 import { signingKeys } from './nouns/signing-keys.ts'
+import { storage } from './nouns/storage.ts'
 import { tokens } from './nouns/tokens.ts'
+import { uploads } from './nouns/uploads.ts'
 import { users } from './nouns/users.ts'
 import type { Noun } from './verb.ts'
 
 /** Each noun with its verbs: what help, completions and the README's table are made of. */
 export const NOUNS: Readonly<Record<string, Noun>> = {
+  blob: blobs,
+  upload: uploads,
+  storage,
+  job: jobs,
+  server,
   user: users,
   robot: robots,
   token: tokens,

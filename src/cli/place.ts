@@ -45,7 +45,7 @@ export async function openRunning(sources: PlaceSources): Promise<AdminClient | 
 
 async function remoteTransport({ options, environment, warn }: PlaceSources): Promise<Transport | undefined> {
   const here = HERE.find((name) => options[name] !== undefined)
-  const named = options.server ?? (here === undefined ? environment.CAY_SERVER : undefined)
+  const named = options.server ?? (here === undefined ? environment.CAY_SERVER || undefined : undefined)
   if (named === undefined) return undefined
   if (here !== undefined) {
     throw new CommandError(`choose --server, or --${here} for a data folder on this host`, EXIT.usage)
@@ -62,8 +62,8 @@ async function tokenOf(
   options: PlaceOptions,
   { CAY_TOKEN, CAY_TOKEN_FILE }: PlaceSources['environment'],
 ): Promise<string | undefined> {
-  const given = options.token ?? CAY_TOKEN
-  if (given !== undefined || CAY_TOKEN_FILE === undefined) return given
+  const given = options.token || CAY_TOKEN || undefined
+  if (given !== undefined || !CAY_TOKEN_FILE) return given
   return (await readText(CAY_TOKEN_FILE, 'CAY_TOKEN_FILE')).trim()
 }
 

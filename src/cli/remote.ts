@@ -27,15 +27,17 @@ export function parseServer(text: string): URL {
 
 /** Asks a server over HTTP or HTTPS, with the system's authorities unless others are named. */
 export function openRemote({ server, token, authorities }: Remote): Transport {
-  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
   const tls: BunFetchRequestInitTLS =
     server.protocol === 'https:' ? { ca: authorities ?? getCACertificates('system') } : {}
   return {
     signInHint: `name a token with CAY_TOKEN, CAY_TOKEN_FILE or --token (cay token add makes one)`,
     async fetch(path, init) {
       try {
-        return await fetch(new URL(path, server), { ...init, tls, headers: { ...init.headers, ...headers } })
+        const headers = new Headers(init.headers)
+        if (token !== undefined) headers.set('authorization', `Bearer ${token}`)
+        return await fetch(new URL(path, server), { ...init, tls, headers })
       } catch (error) {
+        if (init.signal?.aborted) throw error
         throw unreachable(server, error as NodeJS.ErrnoException)
       }
     },

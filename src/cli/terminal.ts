@@ -1,9 +1,11 @@
 /** Where a command speaks: for people on a terminal, or into a file or another program. */
 export interface Terminal {
-  /** Standard output is a terminal: times are relative, and progress is a bar. */
+  /** Standard output is a terminal: times are relative. */
   isForPeople: boolean
   /** Never with NO_COLOR (no-color.org). */
   hasColours: boolean
+  /** Standard error is a terminal: progress is a bar there, elsewhere lines. */
+  hasBar: boolean
   /** Somebody is there who can answer a question. */
   canAsk: boolean
   /** Milliseconds since 1970. */
@@ -12,6 +14,8 @@ export interface Terminal {
   write(text: string): Promise<void>
   /** A line beside the output. */
   note(line: string): void
+  /** Beside the output, in the place of the status before; an empty one goes away. Only where there is a bar. */
+  status(text: string): void
 }
 
 /** The terminal of this process. */
@@ -23,6 +27,7 @@ export function openTerminal(environment: Record<string, string | undefined>): T
   return {
     isForPeople,
     hasColours: isForPeople && (environment.NO_COLOR ?? '') === '' && environment.TERM !== 'dumb',
+    hasBar: stderr.isTTY === true && environment.TERM !== 'dumb',
     canAsk: stdin.isTTY === true && stderr.isTTY === true,
     now: Date.now,
     write: (text) =>
@@ -30,6 +35,7 @@ export function openTerminal(environment: Record<string, string | undefined>): T
         stdout.write(text, (error) => (error ? reject(error) : resolve()))
       }),
     note: (line) => void stderr.write(`${line}\n`),
+    status: (text) => void stderr.write(`\r\x1b[K${text}`),
   }
 }
 

@@ -15,7 +15,8 @@ export interface Verb {
   run(call: Call): Answer | Promise<Answer>
 }
 
-export type Option = readonly [flags: string, description: string]
+/** `choices` are all that the option takes. */
+export type Option = readonly [flags: string, description: string, choices?: readonly string[]]
 
 export interface Noun {
   summary: string

@@ -11,12 +11,14 @@ function memoryTerminal(more: Partial<Terminal> = {}): Terminal & { text: string
     text: '',
     isForPeople: false,
     hasColours: false,
+    hasBar: false,
     canAsk: false,
     now: () => NOW,
     write: async (text: string) => {
       terminal.text += text
     },
     note: () => {},
+    status: () => {},
     ...more,
   }
   return terminal

@@ -1,0 +1,37 @@
+import { apiPath, type Page } from '../admin-client.ts'
+import { asBytes, asMoment, asTime, shown } from '../shown.ts'
+import type { Noun } from '../verb.ts'
+
+/** `cay blob` */
+export const blobs: Noun = {
+  summary: 'Blobs: layers, configs and whatever else manifests name',
+  verbs: {
+    show: {
+      usage: '<digest>',
+      summary: 'Show a blob, and the repositories that it is used in',
+      run: async ({ client, args: [digest = ''] }) => {
+        const value = await client.request<Page>('GET', apiPath('blobs', digest))
+        const more = value.next === undefined ? '' : ' (the first of them)'
+        return {
+          value,
+          lines: [
+            shown('Digest', 'digest'),
+            shown('Size', 'bytes', asBytes),
+            shown('Stored', 'storedAt', asMoment),
+          ],
+          tables: [
+            {
+              title: `Used in${more}`,
+              items: value.items,
+              columns: [
+                shown('repository', 'repository'),
+                shown('since', 'linkedAt', asTime),
+                shown('unreferenced since', 'unreferencedAt', asTime),
+              ],
+            },
+          ],
+        }
+      },
+    },
+  },
+}

@@ -1,0 +1,78 @@
+import { change, listing } from '../acts.ts'
+import { apiPath } from '../admin-client.ts'
+import { CommandError, EXIT } from '../failure.ts'
+import { asProgress, followJob, type Job, jobCard } from '../job-progress.ts'
+import { asTime, shown } from '../shown.ts'
+import type { Call, Noun } from '../verb.ts'
+
+/** `cay job` */
+export const jobs: Noun = {
+  summary: 'Jobs: long work, with its progress',
+  verbs: {
+    list: {
+      summary: 'List the jobs that run, and the last that ended',
+      isList: true,
+      run: () =>
+        listing(
+          '/jobs',
+          [
+            shown('id', 'id'),
+            shown('kind', 'kind'),
+            shown('state', 'state'),
+            shown('progress', 'progress', asProgress),
+            shown('started', 'startedAt', asTime),
+            shown('by', 'startedBy'),
+          ],
+          'No job runs, and none has ended lately.',
+        ),
+    },
+    show: {
+      usage: '<job>',
+      summary: 'Show a job',
+      run: async ({ client, args: [id = ''] }) =>
+        jobCard(await client.request<Job>('GET', apiPath('jobs', id))),
+    },
+    start: {
+      usage: '<kind>',
+      summary:
+        'Start a job and show its progress: collect takes garbage, scan looks for files that nothing names',
+      options: [['--detach', 'do not wait for its end']],
+      isDestructive: true,
+      run: async (call) => {
+        const [kind = ''] = call.args
+        await call.confirm(
+          kind === 'collect'
+            ? 'takes what nothing reaches, for good: cay gc --dry-run lists it'
+            : 'looks at every file, and removes those that nothing names',
+        )
+        return startJob(call, kind)
+      },
+    },
+    watch: {
+      usage: '<job>',
+      summary: 'Show the progress of a job until it has ended',
+      run: ({ client, args: [id = ''], terminal }) => followJob(client, terminal, { id }),
+    },
+    cancel: {
+      usage: '<job>',
+      summary: 'Cancel a job; what it has done stays done',
+      isDestructive: true,
+      run: async ({ client, args: [id = ''], confirm }) => {
+        const { kind, state, progress } = await client.request<Job>('GET', apiPath('jobs', id))
+        await confirm(`cancels the job ${id} (${kind}, ${state}, ${asProgress(progress)})`)
+        return change(client, 'DELETE', apiPath('jobs', id))
+      },
+    },
+  },
+}
+
+/** Starts a job, and shows its progress unless --detach says otherwise. */
+async function startJob({ client, terminal, options }: Call, kind: string) {
+  const isDetached = options.detach === 'true'
+  if (isDetached && client.isAlone) {
+    throw new CommandError('--detach needs a server that goes on with the job: none runs here', EXIT.usage)
+  }
+  const job = await client.request<Job>('POST', '/jobs', { kind })
+  if (isDetached) return { value: job, line: `started the job ${job.id}` }
+  return followJob(client, terminal, job)
+}

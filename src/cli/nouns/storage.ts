@@ -1,0 +1,40 @@
+import { card } from '../acts.ts'
+import { withQuery } from '../admin-client.ts'
+import { asBytes, asCount, shown } from '../shown.ts'
+import type { Noun } from '../verb.ts'
+
+/** `cay storage` */
+export const storage: Noun = {
+  summary: 'What is stored, and what is free',
+  byDefault: 'show',
+  verbs: {
+    show: {
+      summary: 'Show how much is stored, and what is free on the disk',
+      run: ({ client }) =>
+        card(client, '/storage', [
+          shown('Blobs', 'blobs.count', asCount),
+          shown('Bytes of blobs', 'blobs.bytes', asBytes),
+          shown('Uploads', 'uploads.count', asCount),
+          shown('Bytes of uploads', 'uploads.bytes', asBytes),
+          shown('Free on the disk', 'disk.freeBytes', asBytes),
+          shown('Size of the disk', 'disk.totalBytes', asBytes),
+        ]),
+    },
+    repositories: {
+      summary: 'List what each repository stores: of its own, and shared with others',
+      isList: true,
+      options: [['--sort <field>', 'by name, or by bytes: the largest first', ['name', 'bytes']]],
+      run: ({ options: { sort } }) => ({
+        list: withQuery('/storage/repositories', { sort }),
+        columns: [
+          shown('repository', 'repository'),
+          shown('blobs', 'blobs', asCount),
+          shown('size', 'bytes', asBytes),
+          shown('own', 'ownBytes', asBytes),
+          shown('shared', 'sharedBytes', asBytes),
+        ],
+        none: 'There are no repositories.',
+      }),
+    },
+  },
+}

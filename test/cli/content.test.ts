@@ -1,0 +1,82 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { build } from '../../scripts/build.ts'
+import { type TemporaryFolder, temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { EMPTY, imageManifest, randomBlob } from '../support/content.ts'
+import { expectStatus, pushBlob, pushImage, startUpload } from '../support/push.ts'
+import { runCay } from '../support/run-cay.ts'
+import { startExecutable, type TestServer } from '../support/server.ts'
+
+beforeAll(async () => {
+  await build()
+}, 60_000)
+
+const layer = randomBlob(3000)
+const image = imageManifest(EMPTY, [layer])
+
+for (const kind of ['a running server', 'a data folder that no server has']) {
+  describe(`what is stored, on ${kind}`, () => {
+    let folder: TemporaryFolder
+    let server: TestServer
+    let upload: string
+    const isRunning = kind === 'a running server'
+    beforeAll(async () => {
+      folder = await temporaryFolder('content')
+      server = await startExecutable({ data: folder.path })
+      await pushImage(server, 'library/app', image, [layer], { reference: '1.0' })
+      await pushBlob(server, 'library/other', layer)
+      const location = await startUpload(server, 'library/app')
+      await expectStatus(await server.fetch(location, { method: 'PATCH', body: 'half' }), 202)
+      upload = JSON.parse(await cay('upload list --json')).items[0].id
+      if (!isRunning) await server.stop()
+    }, 60_000)
+    afterAll(async () => {
+      if (isRunning) await server.stop()
+      await folder[Symbol.asyncDispose]()
+    })
+
+    const cay = async (line: string) => {
+      const { code, output, errors } = await runCay([...line.split(' '), '--data', folder.path])
+      expect([line, code, errors]).toEqual([line, 0, ''])
+      return output
+    }
+    /** The API's own answer, and that of the command. */
+    const expectSame = async (line: string, path: string) => {
+      const said = JSON.parse(await cay(`${line} --json`))
+      if (isRunning) expect(said).toEqual(await (await server.fetch(`/api/v1${path}`)).json())
+      return said
+    }
+
+    test('a blob', async () => {
+      await expectSame(`blob show ${layer.digest}`, `/blobs/${layer.digest}`)
+      const card = await cay(`blob show ${layer.digest}`)
+      expect(card).toContain(`Digest:  ${layer.digest}\nSize:    2.9 KiB\n`)
+      expect(card).toMatch(
+        /\n\nUsed in\nREPOSITORY +SINCE +UNREFERENCED SINCE\nlibrary\/app +20\S+\nlibrary\/other +20/,
+      )
+    })
+
+    test('storage', async () => {
+      const { blobs } = await expectSame('storage repositories', '/storage/repositories').then(() =>
+        expectSame('storage show', '/storage'),
+      )
+      expect(blobs).toEqual({ count: 2, bytes: 3002 })
+      expect(await cay('storage')).toMatch(/^Blobs: +2\nBytes of blobs: +2\.9 KiB\n.*Free on the disk: +\d/s)
+      expect(await cay('storage repositories --sort bytes')).toMatch(
+        /^REPOSITORY +BLOBS +SIZE +OWN +SHARED\nlibrary\/app +2 +2\.9 KiB +2 B +2\.9 KiB\nlibrary\/other +1 +2\.9 KiB +0 B/,
+      )
+    })
+
+    test('the server', async () => {
+      expect(await cay('server')).toMatch(/^Version: .*^Health: +ok$.*^lists\.page-max +1000$/ms)
+    })
+
+    test('an upload, until it is dropped', async () => {
+      expect(await cay('upload list')).toMatch(new RegExp(`^ID .*\n${upload} .* 4 B `))
+      const refused = await runCay(['upload', 'cancel', upload, '--data', folder.path])
+      expect([refused.code, refused.output]).toEqual([2, ''])
+      expect(await cay(`upload cancel ${upload} --yes`)).toEqual('done\n')
+      const { code, output, errors } = await runCay(['upload', 'list', '--data', folder.path])
+      expect([code, output, errors]).toEqual([0, '', 'Nothing is being uploaded.\n'])
+    })
+  })
+}

@@ -1,0 +1,143 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { build } from '../../scripts/build.ts'
+import { readEvents } from '../../src/cli/event-stream.ts'
+import { failureOf } from '../support/failure.ts'
+import { runCay } from '../support/run-cay.ts'
+
+let executable: string
+beforeAll(async () => {
+  executable = await build()
+}, 60_000)
+
+/** A job as the API shows it, at some point of its life. */
+function job(more: object) {
+  return { id: 'j1', kind: 'collect', state: 'running', progress: { done: 0 }, startedBy: 'admin', ...more }
+}
+
+const ENDED = { startedAt: '2026-11-24T12:00:00.000Z', endedAt: '2026-11-24T12:00:01.000Z' }
+
+describe('a job of a server', () => {
+  /** What the server sends of the job, and whether it then ends the stream. */
+  let events: object[] = []
+  let isEnding = true
+  const asked: string[] = []
+  const encoder = new TextEncoder()
+  const server = Bun.serve({
+    hostname: '127.0.0.1',
+    port: 0,
+    fetch(request) {
+      const { pathname } = new URL(request.url)
+      asked.push(`${request.method} ${pathname}`)
+      if (!pathname.endsWith('/events')) return Response.json(job({}))
+      const stream = new ReadableStream({
+        start(controller) {
+          controller.enqueue(encoder.encode(': still there\n\n'))
+          for (const event of events)
+            controller.enqueue(encoder.encode(`event: progress\ndata: ${JSON.stringify(event)}\n\n`))
+          if (isEnding) controller.close()
+        },
+      })
+      return new Response(stream, { headers: { 'content-type': 'text/event-stream' } })
+    },
+  })
+  afterAll(() => server.stop(true))
+  const cay = (line: string) => runCay([...line.split(' '), '--server', `http://127.0.0.1:${server.port}`])
+
+  test('is shown until its end, as lines where there is no terminal, with what it has counted', async () => {
+    isEnding = true
+    const result = { manifests: 3, blobBytes: 2048 }
+    events = [job({ progress: { done: 1, total: 4 } }), job({ state: 'done', result, ...ENDED })]
+    const { code, output, errors } = await cay('job watch j1')
+    expect(code).toBe(0)
+    expect(errors).toBe('collect: running, 1 of 4\n')
+    expect(output).toMatch(/^State: +done$/m)
+    expect(output).toMatch(/^manifests: +3$/m)
+    expect(output).toMatch(/^blob bytes: +2\.0 KiB$/m)
+    expect(JSON.parse((await cay('job start collect --yes --json')).output)).toEqual(events[1])
+    expect((await cay('job start collect --yes --detach')).output).toBe('started the job j1\n')
+    expect(asked.filter((one) => one === 'POST /api/v1/jobs')).toHaveLength(2)
+  })
+
+  test.each([
+    [
+      { state: 'failed', error: 'the disk\x1b[2J is gone', ...ENDED },
+      1,
+      'the job j1 failed: the disk [2J is gone',
+    ],
+    [{ state: 'cancelled', ...ENDED }, 1, 'the job j1 was cancelled'],
+    [{ state: 'running' }, 5, 'the server ended before the job j1 did'],
+  ])('that ends as %j makes the code %d', async (end, code, message) => {
+    isEnding = true
+    events = [job(end)]
+    const ended = await cay('job watch j1')
+    expect([ended.code, ended.output]).toEqual([code, ''])
+    expect(ended.errors).toEndWith(`cay: ${message}\n`)
+  })
+
+  test('goes on after Ctrl-C, which says how to come back', async () => {
+    isEnding = false
+    events = [job({ progress: { done: 1, total: 4 } })]
+    const child = Bun.spawn(
+      [executable, 'job', 'watch', 'j1', '--server', `http://127.0.0.1:${server.port}`],
+      {
+        env: {},
+        stdout: 'pipe',
+        stderr: 'pipe',
+      },
+    )
+    const reader = child.stderr.getReader()
+    const decoder = new TextDecoder()
+    let errors = decoder.decode((await reader.read()).value)
+    expect(errors).toBe('collect: running, 1 of 4\n')
+    child.kill('SIGINT')
+    for (let part = await reader.read(); !part.done; part = await reader.read())
+      errors += decoder.decode(part.value)
+    expect(await child.exited).toBe(130)
+    expect(errors).toContain(
+      'the job goes on: cay job watch j1 shows its progress, cay job cancel j1 ends it\n',
+    )
+    expect(asked).not.toContain('DELETE /api/v1/jobs/j1')
+  })
+
+  test.skipIf(Bun.which('script') === null)('is a bar on a terminal', async () => {
+    isEnding = true
+    events = [job({ progress: { done: 1, total: 4 } }), job({ state: 'done', ...ENDED })]
+    const command = `${executable} job watch j1 --server http://127.0.0.1:${server.port}`
+    const child = Bun.spawn(['script', '--quiet', '--return', '--command', command, '/dev/null'], {
+      env: { TERM: 'xterm' },
+      stdin: 'ignore',
+      stdout: 'pipe',
+    })
+    const shown = await child.stdout.text()
+    expect(await child.exited).toBe(0)
+    expect(shown).toContain('collect ████████░░░░░░░░░░░░░░░░░░░░░░ 25% 1 of 4')
+    expect(shown).toMatch(/State: +done/)
+  })
+})
+
+describe('server-sent events', () => {
+  const dataOf = async (...chunks: string[]) => {
+    const stream = new ReadableStream({
+      start(controller) {
+        for (const chunk of chunks) controller.enqueue(new TextEncoder().encode(chunk))
+        controller.close()
+      },
+    })
+    return await Array.fromAsync(readEvents(stream))
+  }
+
+  test('are read whatever way they are cut', async () => {
+    const text = ': hello\n\nevent: progress\ndata: {"a":\ndata: 1}\n\ndata:2\r\n\r\nid: 3\n\ndata: cut'
+    const expected = ['{"a":\n1}', '2']
+    expect(await dataOf(text)).toEqual(expected)
+    expect(await dataOf(...text)).toEqual(expected)
+    expect(await dataOf('data: é\n', '\n')).toEqual(['é'])
+  })
+
+  test('without an end are refused', async () => {
+    const chunks = Array.from({ length: 20 }, () => 'x'.repeat(64 * 1024))
+    expect((await failureOf(dataOf('data: ', ...chunks))).message).toContain('endless')
+    const lines = Array.from({ length: 20 }, () => `data: ${'x'.repeat(64 * 1024)}\n`)
+    expect((await failureOf(dataOf(...lines))).message).toContain('endless')
+  })
+})
