@@ -1,5 +1,5 @@
-import { EVERYTHING, NOTHING, type Pullable, patternsCondition } from '../metadata/repositories.ts'
-import { matchesPattern } from '../metadata/repository-pattern.ts'
+import { allOf, EVERYTHING, NOTHING, type Pullable } from '../metadata/repositories.ts'
+import { matchesPattern, patternsCondition } from '../metadata/repository-pattern.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Access, Action, Permission } from '../registry/access.ts'
 
@@ -14,7 +14,7 @@ export const grantedAccess: Access = {
   pullable: (identity) => {
     const conditions = identity.limits.map(pullCondition)
     if (!identity.isAdmin) conditions.push(pullCondition(identity.granted))
-    return patternsCondition.all(conditions)
+    return allOf(conditions)
   },
 }
 
@@ -27,5 +27,5 @@ function allows(permissions: readonly Permission[], action: Action, repository: 
 function pullCondition(permissions: readonly Permission[]): Pullable {
   const patterns = permissions.filter(({ actions }) => actions.has('pull')).map(({ pattern }) => pattern)
   if (patterns.length === 0) return NOTHING
-  return patterns.some(({ text }) => text === '**') ? EVERYTHING : patternsCondition.any(patterns)
+  return patterns.some(({ text }) => text === '**') ? EVERYTHING : patternsCondition(patterns)
 }

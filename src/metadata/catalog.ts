@@ -4,7 +4,6 @@ import type { RepositoryName } from '../oci/reference.ts'
 import type { Db } from './database.ts'
 import { type Pullable, repositoryReads } from './repositories.ts'
 import { manifest, repository, tag } from './schema.ts'
-import { isTagAt } from './tags.ts'
 import { containing, trigramQuery } from './text-search.ts'
 
 /** A repository with its settings, counters and sums; `deletedAt` is null unless deleted ones are asked for. */
@@ -42,7 +41,7 @@ export function catalogReads(db: Db) {
 }
 
 function repositoryPages(db: Db) {
-  const { byName, tagsOf, manifestsOf } = statements(db)
+  const { byName, tagsOf, endedTagsOf, manifestsOf } = statements(db)
   return {
     /** At most `limit` repositories after the name `last`, in byte order, which have `q` in the name or description. */
     repositories(pullable: Pullable, q: string, last: string, limit: number): RepositoryRow[] {
@@ -65,7 +64,8 @@ function repositoryPages(db: Db) {
     /** Counts what a repository has; `now` is milliseconds since 1970. */
     contentsOf(repositoryId: number, now: number): RepositoryContents {
       const { n = 0, bytes = 0 } = manifestsOf.get({ repositoryId }) ?? {}
-      return { tags: tagsOf.get({ repositoryId, now })?.n ?? 0, manifests: n, manifestBytes: bytes ?? 0 }
+      const tags = (tagsOf.get({ repositoryId })?.n ?? 0) - (endedTagsOf.get({ repositoryId, now })?.n ?? 0)
+      return { tags, manifests: n, manifestBytes: bytes ?? 0 }
     },
 
     /**
@@ -132,19 +132,20 @@ function statements(db: Db) {
     .from(repository)
     .where(and(eq(repository.name, sql.placeholder('name')), isNull(repository.deletedAt)))
     .prepare()
-  const tagsOf = db
+  const ofRepository = eq(tag.repositoryId, sql.placeholder('repositoryId'))
+  // Two indexes answer this; for the ends of all tags every row would be read.
+  const tagsOf = db.select({ n: count() }).from(tag).where(ofRepository).prepare()
+  const endedTagsOf = db
     .select({ n: count() })
     .from(tag)
-    .where(
-      and(eq(tag.repositoryId, sql.placeholder('repositoryId')), isTagAt(sql`${sql.placeholder('now')}`)),
-    )
+    .where(sql`+${ofRepository} and ${tag.expiresAt} <= ${sql.placeholder('now')}`)
     .prepare()
   const manifestsOf = db
     .select({ n: count(), bytes: sum(manifest.size).mapWith(Number) })
     .from(manifest)
     .where(and(eq(manifest.repositoryId, sql.placeholder('repositoryId')), isNull(manifest.deletedAt)))
     .prepare()
-  return { byName, tagsOf, manifestsOf }
+  return { byName, tagsOf, endedTagsOf, manifestsOf }
 }
 
 function matching(q: string): SQL | undefined {

@@ -1,7 +1,6 @@
 import { and, asc, eq, gt, isNull, type SQL, sql } from 'drizzle-orm'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Db } from './database.ts'
-import { patternCondition, type RepositoryPattern } from './repository-pattern.ts'
 import { repository } from './schema.ts'
 
 /** Which repositories a caller may pull from, as a condition on the table `repository`. */
@@ -13,20 +12,9 @@ export const EVERYTHING: Pullable = sql`1`
 /** The condition of a caller who may pull nothing. */
 export const NOTHING: Pullable = sql`0`
 
-/** Conditions made of others. */
-export const patternsCondition = {
-  any: (patterns: RepositoryPattern[]): Pullable => anyOf(patterns.map(patternCondition)),
-  all: (conditions: Pullable[]): Pullable =>
-    conditions.length === 0 ? EVERYTHING : sql`(${sql.join(conditions, sql` and `)})`,
-}
-
-/** In halves, for SQLite takes expressions of a depth of 1000 only. */
-function anyOf(conditions: SQL[]): SQL {
-  const [first = NOTHING] = conditions
-  if (conditions.length < 2) return first
-  const half = conditions.length >> 1
-  return sql`(${anyOf(conditions.slice(0, half))} or ${anyOf(conditions.slice(half))})`
-}
+/** The condition that all of these hold. */
+export const allOf = (conditions: Pullable[]): Pullable =>
+  conditions.length === 0 ? EVERYTHING : sql`(${sql.join(conditions, sql` and `)})`
 
 export type RepositoryReads = ReturnType<typeof repositoryReads>
 

@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { type TemporaryFolder, temporaryFolder } from '../../scripts/temporary-folder.ts'
 import type { Metadata } from '../../src/metadata/metadata.ts'
-import { EVERYTHING, NOTHING, patternsCondition } from '../../src/metadata/repositories.ts'
-import { parseRepositoryPattern } from '../../src/metadata/repository-pattern.ts'
+import { EVERYTHING, NOTHING } from '../../src/metadata/repositories.ts'
+import { parseRepositoryPattern, patternsCondition } from '../../src/metadata/repository-pattern.ts'
 import type { TagQuery, TagRow } from '../../src/metadata/tags.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
@@ -78,7 +78,7 @@ describe('repositories', () => {
   })
 
   test('only those that may be pulled are found', () => {
-    const ofAlice = patternsCondition.any([parseRepositoryPattern('alice/*')])
+    const ofAlice = patternsCondition([parseRepositoryPattern('alice/*')])
     expect(search('web', ofAlice)).toEqual(['alice/web'])
     expect(search('', NOTHING)).toEqual([])
   })
