@@ -14,6 +14,7 @@ export interface Auth {
   authenticator: Authenticator
   passwords: Passwords
   tokens: SignedTokens
+  identities: Identities
 }
 
 /** `accounts`: by credentials and grants; `open`: everybody may do everything. */
@@ -26,5 +27,6 @@ export async function openAuth(metadata: Metadata, mode: AccessMode, now: () => 
   const identities = new Identities(metadata)
   const attempts = new Attempts(now)
   const authenticator = new Authenticator({ metadata, identities, passwords, attempts, tokens, now })
-  return { access: mode === 'open' ? openAccess : grantedAccess, authenticator, passwords, tokens }
+  const access = mode === 'open' ? openAccess : grantedAccess
+  return { access, authenticator, passwords, tokens, identities }
 }

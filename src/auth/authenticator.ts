@@ -80,6 +80,15 @@ export class Authenticator {
     return this.proveSecret(secret, 'refresh', undefined).identity
   }
 
+  /** The identity of a browser's session, and when it ends; undefined when it has ended. */
+  findSession(secret: string): { identity: Identity; expiresAt: number | null } | undefined {
+    const { metadata, identities, now } = this.options
+    const row = metadata.credentials.findByHash(hashSecret(secret))
+    if (row?.kind !== 'session' || (row.expiresAt ?? 0) <= now()) return undefined
+    const identity = identities.find(row.accountId, row)
+    return identity && { identity, expiresAt: row.expiresAt }
+  }
+
   /** The identity of a name with a password, or with a token as password. */
   async authenticatePassword(name: string, password: string, address: string): Promise<Identity> {
     if (name.includes(':')) throw wrong('a name has no colon')

@@ -6,7 +6,8 @@ import type { Metadata } from '../metadata/metadata.ts'
 import { parseRepositoryPattern } from '../metadata/repository-pattern.ts'
 import { type Action, type Identity, NOBODY, type Permission } from '../registry/access.ts'
 
-const ACTIONS: Record<Role, ReadonlySet<Action>> = {
+/** What a role allows. */
+export const ROLE_ACTIONS: Record<Role, ReadonlySet<Action>> = {
   reader: new Set<Action>(['pull']),
   writer: new Set<Action>(['pull', 'push']),
   admin: new Set<Action>(['pull', 'push', 'delete']),
@@ -82,6 +83,6 @@ function limitOfScope(credential: CredentialRow | undefined): Permission[][] {
 function permissionsOf(rules: Rule[]): Permission[] {
   return rules.map(({ pattern, role }) => ({
     pattern: parseRepositoryPattern(pattern),
-    actions: ACTIONS[role],
+    actions: ROLE_ACTIONS[role],
   }))
 }

@@ -17,10 +17,16 @@ export function errors(log: Logger, nextRequestId: () => string) {
     set.headers['x-request-id'] = requestId
     response.headers.set('x-request-id', requestId)
     if (known.status === 401 && path.startsWith('/api/'))
-      response.headers.set('www-authenticate', 'Basic realm="cay", charset="UTF-8"')
+      response.headers.set('www-authenticate', challenge(request.headers))
     set.status = known.status
     return response
   })
+}
+
+/** A script of a page has its own form to sign in: with Basic the browser would ask, too. */
+function challenge(headers: Headers): string {
+  const mode = headers.get('sec-fetch-mode') ?? 'navigate'
+  return mode === 'navigate' ? 'Basic realm="cay", charset="UTF-8"' : 'Bearer realm="cay"'
 }
 
 /** Whether clients of the distribution-spec, or of Docker, read the answer: they know another form of errors. */

@@ -9,6 +9,7 @@ import { version } from '../version.ts'
 import { adminApi } from './admin/api.ts'
 import type { Changes } from './admin/changes.ts'
 import type { Content } from './admin/content.ts'
+import { orSession } from './admin/session-identity.ts'
 import { authorityFiles } from './authority.ts'
 import { BodyReader } from './body-reader.ts'
 import { errors } from './errors.ts'
@@ -19,6 +20,7 @@ import type { Origins } from './origin.ts'
 import { problems } from './problems.ts'
 import { requestIds, requestLog } from './request-log.ts'
 import { SendfilePacer } from './sendfile-pacer.ts'
+import { SessionCookies } from './session-cookie.ts'
 import { token } from './token.ts'
 import { v2Dispatch } from './v2/dispatch.ts'
 import type { V2Limits } from './v2/exchange.ts'
@@ -63,6 +65,7 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
   const table = routes(bodies)
   const nextRequestId = requestIds()
   const peerOf = (request: Request): string => listener.addressOf(request)
+  const originOf = (request: Request): string => origins.of(request, peerOf(request))
   const addressOf = (request: Request): string => origins.clientOf(request, peerOf(request))
   const authenticate = (request: Request) =>
     auth.authenticator.authenticate(request.headers.get('authorization'), () => addressOf(request))
@@ -78,18 +81,17 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     mirrorOf: undefined,
     authenticate: identify,
     addressOf,
-    originOf: (request) => origins.of(request, peerOf(request)),
+    originOf,
     service: auth.tokens.service,
     nextRequestId,
     // With TLS, Bun reads and writes files in small pieces.
     onFileBody: (bytes) => (tls ? undefined : pacer.begin(bytes)),
   })
-  const { passwords } = auth
-  const { onPasswordChanged } = options
-  const { access } = auth
+  const cookies = new SessionCookies(originOf)
   const admin = {
-    ...{ metadata, content, passwords, now, access, addressOf, bodies, changes, onPasswordChanged },
-    authenticate: identify,
+    ...{ ...auth, metadata, content, now, addressOf, bodies, changes, cookies },
+    onPasswordChanged: options.onPasswordChanged,
+    authenticate: auth.access.isOpen ? () => NOBODY : orSession(cookies, auth.authenticator, authenticate),
   }
   // Elysia looks for the path from a fixed place in the URL: behind `http://`, or from the third letter of a host.
   const app = new Elysia({ handler: { standardHostname: tls !== undefined } })

@@ -10,6 +10,7 @@ import type { Content } from './admin/content.ts'
 import { BodyReader } from './body-reader.ts'
 import { errors } from './errors.ts'
 import { requestIds, requestLog } from './request-log.ts'
+import { SessionCookies } from './session-cookie.ts'
 
 /** Who speaks through the socket: whoever may open it is the owner of the data folder. */
 const OWNER: Identity = Object.freeze({ ...NOBODY, account: 'owner (socket)', isAdmin: true })
@@ -36,9 +37,8 @@ export function ownerApi({ auth, metadata, now, log, changes = new Changes(), ..
   const context = {
     metadata,
     content: options.content,
-    passwords: auth.passwords,
-    now,
-    access: auth.access,
+    ...{ ...auth, now },
+    cookies: new SessionCookies(() => 'http://localhost'),
     changes,
     authenticate: () => OWNER,
     addressOf: () => 'socket',

@@ -36,7 +36,7 @@ export const credential = sqliteTable(
     accountId: integer('account_id')
       .notNull()
       .references(() => account.id, { onDelete: 'cascade' }),
-    kind: text('kind', { enum: ['token', 'refresh'] }).notNull(),
+    kind: text('kind', { enum: ['token', 'refresh', 'session'] }).notNull(),
     name: text('name').notNull(),
     /** SHA-256 of the secret. */
     hash: bytes('hash', { mode: 'buffer' }).notNull().unique(),

@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, inArray, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, inArray, ne, sql } from 'drizzle-orm'
 import { registryError } from '../oci/error.ts'
 import { account, accountGroup, credential, groupMember } from './account-schema.ts'
 import { auditWrites } from './audit.ts'
@@ -116,7 +116,7 @@ export function accountWrites(db: Db) {
       return CHANGED
     },
 
-    /** A new password ends the refresh tokens that the old one gave. Throws CONFLICT when no server admin is left. */
+    /** A new password ends what the old one gave, refresh tokens and sessions; so does disabling. Throws CONFLICT when no server admin is left. */
     changeAccount(call: AccountAct & { name: string; kind: AccountRow['kind']; change: AccountChange }) {
       const { passwordHash, isAdmin, disabled } = call.change
       const row = get(call.name, call.kind)
@@ -129,9 +129,9 @@ export function accountWrites(db: Db) {
         .where(eq(account.id, row.id))
         .run()
       keepOneAdmin(db)
-      if (passwordHash !== undefined) {
+      if (passwordHash !== undefined || disabled) {
         db.delete(credential)
-          .where(and(eq(credential.accountId, row.id), eq(credential.kind, 'refresh')))
+          .where(and(eq(credential.accountId, row.id), ne(credential.kind, 'token')))
           .run()
       }
       const detail = { isAdmin, disabled, password: passwordHash === undefined ? undefined : 'changed' }

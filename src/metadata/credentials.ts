@@ -48,9 +48,8 @@ export function credentialReads(db: Db) {
   }
 }
 
-/** Credentials of one account. Of the refresh tokens the newest stay: each login makes one. */
-const TOKENS_MAX = 1000
-const REFRESH_TOKENS_MAX = 100
+/** Credentials of one account. Of those that each login makes, the newest stay. */
+const CREDENTIALS_MAX = { token: 1000, refresh: 100, session: 100 }
 
 /** A key that has not signed for so long has no token left that is good. */
 const KEY_KEPT_MILLISECONDS = 3_600_000
@@ -75,25 +74,28 @@ export function credentialWrites(db: Db) {
       db.insert(credential)
         .values({ id, accountId: owner.id, kind, name, hash, createdAt: call.at, expiresAt, scope })
         .run()
-      if (kind === 'token') {
-        tell(
-          { action: 'token.add', target: call.of, detail: { id, name, expiresAt, scope } },
-          call.caller,
-          call.at,
-        )
-      }
+      const detail = { id, expiresAt, ...(kind === 'token' && { name, scope }) }
+      if (kind !== 'refresh') tell({ action: `${kind}.add`, target: call.of, detail }, call.caller, call.at)
     },
 
-    /** Ends a token of the account. Throws NOT_FOUND when it has none of this id. */
-    removeCredential(call: AccountAct & { id: string; of: string }) {
+    /** Ends a token, or a session, of the account. Throws NOT_FOUND when it has none of this id. */
+    removeCredential(call: AccountAct & { id: string; of: string; kind: 'token' | 'session' }) {
+      const { kind } = call
       const owner = db.select().from(account).where(eq(account.name, call.of)).get()
       const removed = db
         .delete(credential)
-        .where(and(eq(credential.id, call.id), eq(credential.accountId, owner?.id ?? 0)))
+
+        .where(
+          and(
+            eq(credential.id, call.id),
+            eq(credential.kind, kind),
+            eq(credential.accountId, owner?.id ?? 0),
+          ),
+        )
         .returning({ id: credential.id })
         .all()
-      if (removed.length === 0) throw registryError('NOT_FOUND', `${call.of} has no token ${call.id}`)
-      tell({ action: 'token.remove', target: call.of, detail: { id: call.id } }, call.caller, call.at)
+      if (removed.length === 0) throw registryError('NOT_FOUND', `${call.of} has no ${kind} ${call.id}`)
+      tell({ action: `${kind}.remove`, target: call.of, detail: { id: call.id } }, call.caller, call.at)
       return { stale: 'accounts' } as const
     },
 
@@ -143,12 +145,15 @@ function makeRoom(db: Db, accountId: number, kind: CredentialRow['kind']): void 
     .where(and(eq(credential.accountId, accountId), eq(credential.kind, kind)))
     .orderBy(desc(credential.createdAt))
     .limit(Number.MAX_SAFE_INTEGER)
-    .offset((kind === 'refresh' ? REFRESH_TOKENS_MAX : TOKENS_MAX) - 1)
+    .offset(CREDENTIALS_MAX[kind] - 1)
     .all()
     .map(({ id }) => id)
   if (older.length === 0) return
   if (kind === 'token') {
-    throw registryError('CONFLICT', `an account has at most ${TOKENS_MAX} tokens: remove one first`)
+    throw registryError(
+      'CONFLICT',
+      `an account has at most ${CREDENTIALS_MAX.token} tokens: remove one first`,
+    )
   }
   db.delete(credential).where(inArray(credential.id, older)).run()
 }

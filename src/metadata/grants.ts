@@ -29,16 +29,20 @@ export type GrantReads = ReturnType<typeof grantReads>
 export function grantReads(db: Db) {
   return {
     /** What is granted to an account with its groups; to undefined, what is granted to anonymous. */
-    rulesOf(accountId: number | undefined, groupIds: number[]): Rule[] {
-      const subjects = ['anonymous']
-      if (accountId !== undefined) subjects.push('authenticated', `account:${accountId}`)
-      subjects.push(...groupIds.map((id) => `group:${id}`))
-      return db
+    rulesOf: (accountId: number | undefined, groupIds: number[]): Rule[] =>
+      db
         .select({ pattern: accessGrant.pattern, role: accessGrant.role })
         .from(accessGrant)
-        .where(inArray(accessGrant.subject, subjects))
+        .where(inArray(accessGrant.subject, subjectsOf(accountId, groupIds)))
+        .all(),
+
+    /** The grants that these rules are of, oldest first. */
+    grantsOf: (accountId: number | undefined, groupIds: number[]): GrantRow[] =>
+      named(db)
+        .where(inArray(accessGrant.subject, subjectsOf(accountId, groupIds)))
+        .orderBy(asc(accessGrant.id))
         .all()
-    },
+        .map(toGrant),
 
     /** At most `limit` grants after the id `last`: all, or those on a namespace. */
     list(last: number, limit: number, namespace?: string): GrantRow[] {
@@ -46,24 +50,40 @@ export function grantReads(db: Db) {
         namespace === undefined
           ? undefined
           : sql`substr(${accessGrant.pattern}, 1, ${namespace.length + 1}) = ${`${namespace}/`}`
-      const rows = db
-        .select({ grant: accessGrant, account: account.name, group: accountGroup.name })
-        .from(accessGrant)
-        .leftJoin(account, eq(account.id, accessGrant.accountId))
-        .leftJoin(accountGroup, eq(accountGroup.id, accessGrant.groupId))
+      return named(db)
         .where(and(gt(accessGrant.id, last), isWithin))
         .orderBy(asc(accessGrant.id))
         .limit(limit)
         .all()
-      return rows.map(({ grant: { id, pattern, role, subject, createdAt }, account, group }) => ({
-        id,
-        pattern,
-        role,
-        createdAt,
-        subject: account !== null ? { account } : group !== null ? { group } : (subject as 'anonymous'),
-      }))
+        .map(toGrant)
     },
   }
+}
+
+/** The subjects that an account is: undefined is anonymous. */
+function subjectsOf(accountId: number | undefined, groupIds: number[]): string[] {
+  if (accountId === undefined) return ['anonymous']
+  return ['anonymous', 'authenticated', `account:${accountId}`, ...groupIds.map((id) => `group:${id}`)]
+}
+
+/** Grants with the names of their subjects. */
+function named(db: Db) {
+  return db
+    .select({ grant: accessGrant, account: account.name, group: accountGroup.name })
+    .from(accessGrant)
+    .leftJoin(account, eq(account.id, accessGrant.accountId))
+    .leftJoin(accountGroup, eq(accountGroup.id, accessGrant.groupId))
+}
+
+interface NamedGrant {
+  grant: typeof accessGrant.$inferSelect
+  account: string | null
+  group: string | null
+}
+
+function toGrant({ grant: { id, pattern, role, subject, createdAt }, account, group }: NamedGrant): GrantRow {
+  const by = account !== null ? { account } : group !== null ? { group } : (subject as 'anonymous')
+  return { id, pattern, role, createdAt, subject: by }
 }
 
 /** Writes of grants, each for one call of the writer. */

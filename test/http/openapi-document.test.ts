@@ -160,6 +160,7 @@ describe('each operation of the admin API refuses whom its access excludes, befo
   /** By rule: who is told to sign in, and who that they may not. */
   const refused: Record<string, [unauthorized: string[], denied: string[]]> = {
     anybody: [[], []],
+    session: [['anonymous', 'nobody', 'reader', 'writer', 'deleter', 'admin'], []],
     catalog: [['anonymous'], []],
     account: [['anonymous'], []],
     self: [['anonymous'], ['nobody', 'reader', 'writer', 'deleter']],

@@ -28,7 +28,7 @@ test('the executable serves a valid document of the whole API, and the page', as
   const origin = `http://${server.address}`
   const document = await valid(await fetch(`${origin}/swagger/json`))
   expect(Object.keys(document.paths)).toContain('/v2/{name}/manifests/{reference}')
-  expect(Object.keys(document.components?.securitySchemes ?? {})).toEqual(['basic', 'bearer'])
+  expect(Object.keys(document.components?.securitySchemes ?? {})).toEqual(['basic', 'bearer', 'session'])
   for (const noun of ['users', 'robots', 'groups', 'grants', 'signing-keys', 'audit']) {
     const { responses = {} } = document.paths[`/api/v1/${noun}`]?.get ?? {}
     for (const status of [200, 400, 401, 403, 429, 500]) {

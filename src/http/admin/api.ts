@@ -1,4 +1,5 @@
 import { Elysia } from 'elysia'
+import { access } from './access.ts'
 import { audit } from './audit.ts'
 import { blobs } from './blobs.ts'
 import type { AdminContext } from './context.ts'
@@ -7,6 +8,7 @@ import { groups } from './groups.ts'
 import { jobs } from './jobs.ts'
 import { robots } from './robots.ts'
 import { server } from './server.ts'
+import { session } from './session.ts'
 import { signingKeys } from './signing-keys.ts'
 import { storage } from './storage.ts'
 import { tokens } from './tokens.ts'
@@ -16,6 +18,8 @@ import { users } from './users.ts'
 /** The admin API: one instance a noun, under /api/v1. */
 export function adminApi(context: AdminContext) {
   return new Elysia({ name: 'admin', prefix: '/api/v1' })
+    .use(session(context))
+    .use(access(context))
     .use(users(context))
     .use(robots(context))
     .use(tokens(context))

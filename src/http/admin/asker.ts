@@ -11,9 +11,10 @@ import { type Access, type Action, type Identity, isInScope } from '../../regist
  * - `account`: whoever signs in with a whole credential, one that is not narrowed;
  * - `self`: the account that the path names, its owner, or a server admin;
  * - `admin`: a server admin;
+ * - `session`: a browser that has one, which its own routes check;
  * - `anybody`: also who does not sign in.
  */
-export type AccessRule = Action | 'catalog' | 'account' | 'self' | 'admin' | 'anybody'
+export type AccessRule = Action | 'catalog' | 'account' | 'self' | 'admin' | 'session' | 'anybody'
 
 /** Who asks the admin API, and with what right. Each question throws UNAUTHORIZED or DENIED for a no. */
 export interface Asker {
@@ -103,6 +104,7 @@ export function askerOf({ access, identity, act, onRefused }: AskerOptions): Ask
 export function enforce(rule: AccessRule, asker: Asker, params: Record<string, unknown>): void {
   switch (rule) {
     case 'anybody':
+    case 'session':
       return
     case 'catalog':
       asker.catalog()

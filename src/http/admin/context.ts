@@ -1,9 +1,12 @@
 import { Elysia } from 'elysia'
+import type { Authenticator } from '../../auth/authenticator.ts'
+import type { Identities } from '../../auth/identities.ts'
 import type { Passwords } from '../../auth/passwords.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import type { Access, Identity } from '../../registry/access.ts'
 import { body } from '../body.ts'
 import type { BodyReader } from '../body-reader.ts'
+import { refuseForeign, type SessionCookies } from '../session-cookie.ts'
 import { askerOf } from './asker.ts'
 import type { Changes } from './changes.ts'
 import type { Content } from './content.ts'
@@ -13,8 +16,11 @@ export interface AdminContext {
   metadata: Metadata
   content: Content
   passwords: Passwords
+  authenticator: Authenticator
+  cookies: SessionCookies
   now: () => number
   access: Access
+  identities: Identities
   /** Who asks; throws UNAUTHORIZED. */
   authenticate: (request: Request) => Identity | Promise<Identity>
   addressOf: (request: Request) => string
@@ -33,6 +39,7 @@ export function controller(context: AdminContext, noun: string, prefix: string) 
   return new Elysia({ name: noun, prefix, tags: [noun] })
     .use(body(context.bodies, 'application/json'))
     .derive({ as: 'local' }, async ({ request, set }) => {
+      refuseForeign(request)
       const identity = await context.authenticate(request)
       const { account, credential } = identity
       const requestId = String(set.headers['x-request-id'])

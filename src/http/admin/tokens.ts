@@ -81,7 +81,7 @@ export function tokens(context: AdminContext) {
     .delete(
       '/:id',
       async ({ asker, params: { account: of, id } }) => {
-        await metadata.write('removeCredential', { ...asker.act(), of, id })
+        await metadata.write('removeCredential', { ...asker.act(), of, id, kind: 'token' })
         return DONE
       },
       {

@@ -2,6 +2,7 @@ import type { OpenAPIV3 } from 'openapi-types'
 import type { AccessRule } from '../admin/asker.ts'
 import type { OperationDetail } from '../admin/operation.ts'
 import { Problem } from '../problem.ts'
+import { COOKIE, CSRF_HEADER } from '../session-cookie.ts'
 import { refusalsOf } from './refusals.ts'
 import { exampleOf, toPlainSchema } from './schema.ts'
 
@@ -13,9 +14,15 @@ export const SECURITY_SCHEMES = {
     description: 'A name with a password, or with a token as password',
   },
   bearer: { type: 'http', scheme: 'bearer', description: 'A token; for /v2 also one of /token' },
+  session: {
+    type: 'apiKey',
+    in: 'cookie',
+    name: COOKIE,
+    description: `The session of a browser (with TLS the cookie is __Host-${COOKIE}). Changes need the header ${CSRF_HEADER}.`,
+  },
 } as const
 
-const SECURITY = [{ basic: [] }, { bearer: [] }]
+const SECURITY = [{ basic: [] }, { bearer: [] }, { session: [] }]
 
 /** The groups of operations, in the order in which the page has them. */
 export const TAGS: OpenAPIV3.TagObject[] = [
@@ -26,6 +33,8 @@ export const TAGS: OpenAPIV3.TagObject[] = [
   { name: 'storage', description: 'What takes how much of the disk.' },
   { name: 'jobs', description: 'Long work, with its progress.' },
   { name: 'server', description: 'The version, the settings, and how the server fares.' },
+  { name: 'session', description: 'A browser that has signed in.' },
+  { name: 'access', description: 'Who may do what, and why.' },
   { name: 'users', description: 'People who sign in with a password.' },
   { name: 'robots', description: 'Accounts of machines, each of a user, that sign in with tokens.' },
   { name: 'tokens', description: 'Tokens of users and robots, shown once.' },
@@ -64,11 +73,14 @@ export function complete(document: OpenAPIV3.Document): OpenAPIV3.Document {
 }
 
 function completeAdminOperation(operation: Operation, method: string): void {
-  operation.security = operation['x-access'] === 'anybody' ? [...SECURITY, {}] : SECURITY
+  const { 'x-access': access = 'anybody' } = operation
+  operation.security =
+    access === 'session' ? [{ session: [] }] : access === 'anybody' ? [...SECURITY, {}] : SECURITY
   operation.responses = { ...operation.responses, ...refusalsOf(operation, method) }
   const done = operation.responses[200] as OpenAPIV3.ResponseObject | undefined
   if (operation['x-etag'] && method === 'get' && done) done.headers = { etag: ETAG }
   if (operation['x-etag']) operation.parameters = [...(operation.parameters ?? []), ...conditionsOf(method)]
+  if (method !== 'get') operation.parameters = [...(operation.parameters ?? []), CSRF]
   if (operation['x-access']) operation.description = describe(operation)
   delete operation['x-errors']
   delete operation['x-etag']
@@ -84,6 +96,7 @@ const ACCESS: Record<AccessRule, string> = {
   account: 'Whoever signs in, with a credential that is not narrowed',
   self: 'The account itself, its owner, or a server admin',
   admin: 'A server admin',
+  session: 'A browser that has signed in',
   anybody: 'Anybody',
 }
 
@@ -95,6 +108,16 @@ function describe({ description, 'x-access': access = 'anybody' }: Operation): s
 const ETAG: OpenAPIV3.HeaderObject = {
   description: 'The entity tag of what is answered (strong)',
   schema: { type: 'string', example: '"h4sJH7P0Gq1mSbbnvAaVXTxZvCw"' },
+}
+
+const CSRF: OpenAPIV3.ParameterObject = {
+  ...{
+    in: 'header',
+    name: CSRF_HEADER,
+    schema: { type: 'string' },
+    example: 'kZ3vB0Sg8b0vLr0m1T2Zq4m0o9mJv2K8',
+  },
+  description: 'With the cookie of a session only: its csrfToken',
 }
 
 /** The conditions of a request (RFC 9110, 13). */

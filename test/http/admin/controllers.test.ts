@@ -10,6 +10,7 @@ import { operation } from '../../../src/http/admin/operation.ts'
 import { page, pageOf, pageParameters, RepositoryParam } from '../../../src/http/admin/schemas.ts'
 import { BodyReader } from '../../../src/http/body-reader.ts'
 import { errors } from '../../../src/http/errors.ts'
+import { SessionCookies } from '../../../src/http/session-cookie.ts'
 import type { Metadata } from '../../../src/metadata/metadata.ts'
 import { parseRepositoryPattern } from '../../../src/metadata/repository-pattern.ts'
 import type { RepositoryName } from '../../../src/oci/reference.ts'
@@ -31,6 +32,8 @@ function notes(as: Identity, access = grantedAccess) {
     metadata: { write: async () => undefined } as unknown as Metadata,
     content: {} as Content,
     passwords: new Passwords(),
+    ...({ authenticator: {}, identities: {} } as Pick<AdminContext, 'authenticator' | 'identities'>),
+    cookies: new SessionCookies(() => ''),
     now: Date.now,
     access,
     authenticate: () => as,

@@ -1,0 +1,137 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { type AccountsServer, basic, PASSWORD, startWithAccounts } from '../../support/accounts.ts'
+
+let clock = Date.UTC(2026, 0, 1)
+let server: AccountsServer
+beforeAll(async () => {
+  server = await startWithAccounts({ now: () => clock })
+  await server.addUser('alice')
+}, 60_000)
+afterAll(() => server.stop())
+
+const CHANGE = { method: 'PUT', headers: { 'content-type': 'application/json' } }
+
+interface Session {
+  account: string
+  csrfToken: string
+  /** `name=secret`, as the browser sends it. */
+  cookie: string
+  setCookie: string
+}
+
+async function signIn(headers: Record<string, string> = {}, name = 'alice', password = PASSWORD) {
+  return await server.fetch('/api/v1/session', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify({ name, password }),
+  })
+}
+
+async function begin(headers?: Record<string, string>, name?: string): Promise<Session> {
+  const response = await signIn(headers, name)
+  expect(response.status).toBe(200)
+  const setCookie = response.headers.get('set-cookie') ?? ''
+  const { account, csrfToken } = (await response.json()) as Session
+  return { account, csrfToken, setCookie, cookie: setCookie.split(';')[0] ?? '' }
+}
+
+const statusOf = async (path: string, init: RequestInit) =>
+  (await server.fetch(`/api/v1${path}`, init)).status
+
+test('a browser signs in, is known by its cookie, and signs out', async () => {
+  const { account, csrfToken, setCookie, cookie } = await begin()
+  expect(setCookie).toMatch(/^cay-session=cay_[\w-]{43}; Path=\/; Max-Age=43200; HttpOnly; SameSite=Strict$/)
+  const shown = await server.fetch('/api/v1/session', { headers: { cookie: `other=1; ${cookie}` } })
+  expect(await shown.json()).toEqual({
+    ...{ account, csrfToken, isAdmin: false, expiresAt: new Date(clock + 12 * 3_600_000).toISOString() },
+  })
+  expect(await statusOf('/users/alice', { headers: { cookie } })).toBe(200)
+  expect(await statusOf('/users', { headers: { cookie } })).toBe(403)
+  expect(await server.admin('GET', '/accounts/alice/tokens')).toEqual({ items: [] })
+  const end = { method: 'DELETE', headers: { cookie, 'x-csrf-token': csrfToken } }
+  const ended = await server.fetch('/api/v1/session', end)
+  expect(ended.headers.get('set-cookie')).toStartWith('cay-session=; Path=/; Max-Age=0;')
+  expect(await statusOf('/session', { headers: { cookie } })).toBe(401)
+  expect(await statusOf('/users/alice', { headers: { cookie } })).toBe(401)
+})
+
+test('with TLS before it, the cookie is Secure and for this host alone', async () => {
+  await using behind = await startWithAccounts({ settings: { 'trusted-proxies': '127.0.0.1' } })
+  const headers = { 'content-type': 'application/json', 'x-forwarded-proto': 'https' }
+  const body = JSON.stringify({ name: 'admin', password: PASSWORD })
+  const response = await behind.fetch('/api/v1/session', { method: 'POST', headers, body })
+  const setCookie = response.headers.get('set-cookie') ?? ''
+  expect(setCookie).toMatch(/^__Host-cay-session=\S+; Path=\/; .*; Secure$/)
+  const cookie = setCookie.split(';')[0] ?? ''
+  const read = { headers: { cookie, 'x-forwarded-proto': 'https' } }
+  expect((await behind.fetch('/api/v1/session', read)).status).toBe(200)
+  expect((await behind.fetch('/api/v1/session', { headers: { cookie } })).status).toBe(401)
+})
+
+test('a wrong password begins no session, nor does a token', async () => {
+  expect((await signIn({}, 'alice', 'wrong-horse')).status).toBe(401)
+  const { secret } = await server.addToken('alice')
+  const refused = await signIn({}, 'alice', secret)
+  expect([refused.status, refused.headers.get('set-cookie')]).toEqual([401, null])
+})
+
+test('a change needs the token of the session', async () => {
+  const { csrfToken, cookie } = await begin()
+  const put = (headers: Record<string, string>) =>
+    statusOf('/robots/alice%2Bci', { ...CHANGE, headers: { ...CHANGE.headers, cookie, ...headers } })
+  expect(await put({})).toBe(403)
+  expect(await put({ 'x-csrf-token': '' })).toBe(403)
+  expect(await put({ 'x-csrf-token': (await begin()).csrfToken })).toBe(403)
+  expect(await put({ 'x-csrf-token': csrfToken })).toBe(200)
+  expect((await signIn({ cookie })).status).toBe(200)
+})
+
+test('no page of another site changes anything, whatever the browser sends along', async () => {
+  const { csrfToken, cookie } = await begin()
+  const { host } = new URL(server.url)
+  const put = (headers: Record<string, string>) =>
+    statusOf('/robots/alice%2Bci', { ...CHANGE, headers: { ...CHANGE.headers, ...headers } })
+  const session = { cookie, 'x-csrf-token': csrfToken }
+  for (const credential of [session, { authorization: basic('alice') }]) {
+    for (const site of ['cross-site', 'same-site']) {
+      expect(await put({ ...credential, 'sec-fetch-site': site, origin: `http://${host}` })).toBe(403)
+    }
+    for (const origin of ['https://evil.example', 'null'])
+      expect(await put({ ...credential, origin })).toBe(403)
+    expect(await put({ ...credential, origin: `http://${host}` })).toBe(200)
+    expect(await put({ ...credential, 'sec-fetch-site': 'same-origin' })).toBe(200)
+  }
+  expect((await signIn({ 'sec-fetch-site': 'cross-site' })).status).toBe(403)
+})
+
+test('a session ends in time, by a new password, and by disabling', async () => {
+  const isGood = async ({ cookie }: Session) => (await statusOf('/session', { headers: { cookie } })) === 200
+  const first = await begin()
+  clock += 12 * 3_600_000 - 1
+  expect(await isGood(first)).toBe(true)
+  clock += 1
+  expect(await isGood(first)).toBe(false)
+  const second = await begin()
+  await server.admin('PATCH', '/users/alice', { password: PASSWORD })
+  expect(await isGood(second)).toBe(false)
+  const third = await begin()
+  await server.admin('PATCH', '/users/alice', { disabled: true })
+  await server.admin('PATCH', '/users/alice', { disabled: false })
+  expect(await isGood(third)).toBe(false)
+})
+
+test('a script is not made to ask for a password by the browser', async () => {
+  const challenge = async (mode: string) => {
+    const response = await server.fetch('/api/v1/users', { headers: { 'sec-fetch-mode': mode } })
+    return response.headers.get('www-authenticate')
+  }
+  expect(await challenge('cors')).toBe('Bearer realm="cay"')
+  expect(await challenge('navigate')).toStartWith('Basic')
+})
+
+test('of many sessions of one account the newest stay', async () => {
+  const first = await begin()
+  clock += 1
+  for (let at = 0; at < 100; at++) await begin()
+  expect(await statusOf('/session', { headers: { cookie: first.cookie } })).toBe(401)
+})
