@@ -1,8 +1,11 @@
 import type { Logger } from 'pino'
 import { type Auth, openAuth } from './auth/auth.ts'
 import { FIRST_ADMIN, makeFirstAdmin } from './auth/first-admin.ts'
+import { recordingClock } from './clock.ts'
 import type { Config } from './config-schema.ts'
 import { type DataFolder, openDataFolder } from './data-folder.ts'
+import { Collector } from './gc/collector.ts'
+import { collectJob } from './gc/collector-jobs.ts'
 import { Changes } from './http/admin/changes.ts'
 import type { Content } from './http/admin/content.ts'
 import { listenAll } from './http/listen-all.ts'
@@ -11,13 +14,14 @@ import { type HttpOptions, type HttpServer, serveHttp } from './http/server.ts'
 import { type SocketOptions, serveSocket } from './http/socket.ts'
 import { Jobs } from './jobs.ts'
 import { parseListenAddress, refuseToListen } from './listen-address.ts'
-import type { Metadata } from './metadata/metadata.ts'
+import type { Retention } from './metadata/retention.ts'
 import { PasswordFile } from './password-file.ts'
 import { allowedTypes } from './registry/allowed-types.ts'
 import { descriptions } from './registry/description.ts'
 import { localRegistry } from './registry/local-registry.ts'
 import type { Usage } from './registry/usage.ts'
 import { Schedule } from './schedule.ts'
+import { DigestLocks } from './storage/digest-locks.ts'
 import { diskSpace } from './storage/disk.ts'
 import { FilesystemBlobs } from './storage/filesystem.ts'
 import { FilesystemUploads } from './storage/filesystem-uploads.ts'
@@ -40,16 +44,15 @@ const TAGS_PER_PUSH_MAX = 100
 
 /** The composition root: opens the data folder, builds the services, and serves. */
 export async function openApp(config: Config, log: Logger, options: AppOptions = {}): Promise<App> {
-  const { now = Date.now } = options
   const listen = config.listen.map(parseListenAddress)
   const tlsChoice = parseTlsChoice(config.tls)
   const refusal = refuseToListen(listen, { access: config.access, hasTlsChoice: config.tls !== undefined })
   if (refusal !== undefined) throw new Error(refusal)
   const failed = Promise.withResolvers<Error>()
-  const services = await openServices(config, log, { now, onFailure: failed.resolve })
-  const { metadata, auth, uploads } = services
+  const services = await openServices(config, log, { ...options, onFailure: failed.resolve })
+  const { auth, uploads, now } = services
   const passwordFile = new PasswordFile(config.data)
-  if (!auth.access.isOpen) await presentFirstAdmin(metadata, auth, passwordFile, options, log)
+  if (!auth.access.isOpen) await presentFirstAdmin(services, passwordFile, options, log)
   await uploads.tidy()
   let servers: HttpServer[] = []
   const tls = await openTls(tlsChoice, config.host, {
@@ -60,7 +63,7 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
       for (const server of servers) server.replace(credentials)
     },
   })
-  const schedule = startSchedule(config, log, services, now)
+  const schedule = startSchedule(config, log, services)
   if (tls) schedule.every(TLS_CHECK_SECONDS, 'check the certificate', tls.check)
   const served = {
     ...services,
@@ -91,35 +94,44 @@ export interface Services {
   metadata: DataFolder['metadata']
   auth: Auth
   uploads: FilesystemUploads
+  collector: Collector
   usage: Usage
+  /** The time of what is recorded, in milliseconds since 1970: it never goes back behind what was recorded before. */
+  now: () => number
   content: Content
   close(): Promise<void>
 }
 
 export interface ServiceOptions {
-  /** Milliseconds since 1970. */
-  now: () => number
+  /** Milliseconds since 1970, by the machine's clock. */
+  now?: () => number
+  /** Milliseconds since some moment; it only goes on. */
+  monotonic?: () => number
   /** Told when something has ended that the services cannot go on without. */
   onFailure: (error: Error) => void
 }
 
 /** Takes the data folder for this process, and builds the services that work on it. */
 export async function openServices(config: Config, log: Logger, options: ServiceOptions): Promise<Services> {
-  const { now, onFailure } = options
+  const { now: wall = Date.now, monotonic = () => performance.now(), onFailure } = options
   const checkAllowed = allowedTypes(config.artifacts.allow)
   const folder = await openDataFolder(config, onFailure)
   const { metadata } = folder
+  const time = { wall, monotonic }
+  const now = recordingClock(metadata.newestTime(), time)
   const auth = await openAuth(metadata, config.access, now)
   const blobs = new FilesystemBlobs(config.data)
   const blobBytesMax = config.blobs.bytesMax
   const uploads = new FilesystemUploads(config.data, blobs, { ...config.uploads, blobBytesMax, onFailure })
+  const kept = { metadata, blobs, locks: new DigestLocks(), retention: retentionOf(config), now }
+  const collector = new Collector({ ...kept, log, time })
   const registry = localRegistry({
-    ...{ metadata, blobs, uploads, access: auth.access, now, checkAllowed },
+    ...{ ...kept, uploads, access: auth.access, checkAllowed },
     sparse: config.manifests.sparse,
     schema1: config.docker.schema1,
     cacheBytesMax: config.manifests.cacheBytesMax,
   })
-  const jobs = new Jobs({ log, now, work: {} })
+  const jobs = new Jobs({ log, now, work: { collect: collectJob(collector) } })
   const content = {
     ...{ registry, uploads, jobs, config },
     descriptions: descriptions(metadata, blobs),
@@ -128,9 +140,9 @@ export async function openServices(config: Config, log: Logger, options: Service
     problem: () => undefined,
   }
   return {
-    ...{ metadata, auth, uploads, usage: registry.usage, content },
+    ...{ metadata, auth, uploads, collector, usage: registry.usage, now, content },
     async close() {
-      await jobs.stop()
+      await Promise.all([jobs.stop(), collector.stop()])
       await Promise.all([auth.authenticator.noteUse(), registry.usage.close()])
       uploads.stop()
       await folder.close()
@@ -142,8 +154,16 @@ export interface AppOptions {
   /** The first account's password, or the file that has it; without them it gets a new one. */
   adminPassword?: string | undefined
   adminPasswordFile?: string | undefined
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970, by the machine's clock. */
   now?: () => number
+  /** Milliseconds since some moment; it only goes on. */
+  monotonic?: () => number
+}
+
+/** What can be undone is kept for the grace of pushes at least. */
+function retentionOf({ gc }: Config): Retention {
+  const graceMs = gc.graceSeconds * 1000
+  return { graceMs, windowMs: Math.max(graceMs, gc.windowSeconds * 1000), untaggedDays: gc.untaggedDays }
 }
 
 function limitsOf({ manifests, uploads, lists }: Config): HttpOptions['limits'] {
@@ -163,8 +183,7 @@ function originOptions({ externalUrl, trustedProxies }: Config) {
 function startSchedule(
   config: Config,
   log: Logger,
-  { metadata, uploads, auth, usage }: Services,
-  now: () => number,
+  { metadata, uploads, auth, usage, collector, now }: Services,
 ): Schedule {
   const schedule = new Schedule(log)
   const { idleSecondsMax } = config.uploads
@@ -173,6 +192,7 @@ function startSchedule(
     if (expired > 0) log.info({ expired }, 'dropped idle uploads')
   })
   schedule.every(10, 'note what was pulled and pushed', () => usage.flush())
+  schedule.every(config.gc.intervalSeconds, 'collect garbage', () => collector.run())
   schedule.every(60, 'note the use of tokens', () => auth.authenticator.noteUse())
   schedule.every(3600, 'remove expired tokens', () => metadata.write('removeExpired', { before: now() }))
   return schedule
@@ -180,10 +200,9 @@ function startSchedule(
 
 /** Makes the first account; its password is for the terminal, or for a file that only its owner reads. */
 async function presentFirstAdmin(
-  metadata: Metadata,
-  auth: Auth,
+  { metadata, auth, now }: Services,
   file: PasswordFile,
-  { adminPassword, adminPasswordFile: path, now = Date.now }: AppOptions,
+  { adminPassword, adminPasswordFile: path }: AppOptions,
   log: Logger,
 ): Promise<void> {
   const preset = adminPassword ?? (path === undefined ? undefined : await readPreset(path))

@@ -132,6 +132,30 @@ export const ConfigSchema = Type.Object(
       },
       { additionalProperties: false },
     ),
+    gc: Type.Object(
+      {
+        graceSeconds: integer(
+          1,
+          31_536_000,
+          86_400,
+          'What a push in progress may name is kept for so many seconds; nothing is collected in the first of them',
+        ),
+        windowSeconds: integer(
+          1,
+          315_360_000,
+          1_209_600,
+          'What was deleted, or lost its last tag, can be brought back for so many seconds',
+        ),
+        untaggedDays: integer(
+          0,
+          36_500,
+          0,
+          'Days until a manifest goes that never had a tag, where its repository says nothing else; 0 keeps it',
+        ),
+        intervalSeconds: integer(1, 86_400, 3600, 'How often garbage is looked for, in seconds'),
+      },
+      { additionalProperties: false },
+    ),
     lists: Type.Object(
       { pageMax: integer(1, 100_000, 1000, 'Entries of one page of tags or repositories') },
       { additionalProperties: false },

@@ -10,7 +10,7 @@ export class Schedule {
   }
 
   /** Runs `work` now and then every so many seconds; a turn that comes while one is at work is left out. */
-  every(seconds: number, name: string, work: () => Promise<void>): void {
+  every(seconds: number, name: string, work: () => Promise<unknown>): void {
     let busy = false
     const turn = async () => {
       if (busy) return

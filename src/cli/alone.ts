@@ -13,11 +13,11 @@ const POOL_BYTES = 1024 * 1024
 export async function openAlone(config: Config): Promise<Transport> {
   const log = openLog({ level: 'error', format: 'pretty' })
   const light = { ...config, uploads: { ...config.uploads, digesters: 1, poolBytes: POOL_BYTES } }
-  const services = await openServices(light, log, { now: Date.now, onFailure: () => {} })
+  const services = await openServices(light, log, { onFailure: () => {} })
   const file = new PasswordFile(config.data)
   const api = ownerApi({
     ...services,
-    ...{ now: Date.now, log },
+    log,
     onPasswordChanged: (account) => account === FIRST_ADMIN && file.remove(),
   })
   return {

@@ -12,11 +12,26 @@ export type BlobReads = ReturnType<typeof blobReads>
 
 /** Reads of blobs, always through the repository that they are reached by. */
 export function blobReads(db: Db) {
-  const size = selectLink(db, isNull(repositoryBlob.deletedAt)).prepare()
+  const link = selectLink(db, isNull(repositoryBlob.deletedAt)).prepare()
+  const stored = db
+    .select({ id: blob.id })
+    .from(blob)
+    .where(eq(blob.digest, sql.placeholder('digest')))
+    .prepare()
   return {
     /** The size in bytes of a blob that the repository holds. */
     findSize: (name: RepositoryName, digest: Digest): number | undefined =>
-      size.get({ name, digest: digestToBytes(digest) })?.size,
+      link.get({ name, digest: digestToBytes(digest) })?.size,
+
+    /** A blob that the repository holds: its size in bytes, and since when no manifest there names it. */
+    find: (
+      name: RepositoryName,
+      digest: Digest,
+    ): { size: number; unreferencedAt: number | null } | undefined =>
+      link.get({ name, digest: digestToBytes(digest) }),
+
+    /** Whether any repository, hidden or not, has the blob: its bytes must stay. */
+    isStored: (digest: Digest): boolean => stored.get({ digest: digestToBytes(digest) }) !== undefined,
 
     /** A repository among those that the caller may pull from, which holds the blob. */
     findSource(digest: Digest, pullable: Pullable): RepositoryName | undefined {
@@ -106,7 +121,12 @@ export function blobWrites(db: Db) {
 
 function selectLink(db: Db, state: SQL) {
   return db
-    .select({ size: blob.size, blobId: blob.id, repositoryId: repository.id })
+    .select({
+      size: blob.size,
+      unreferencedAt: repositoryBlob.unreferencedAt,
+      blobId: blob.id,
+      repositoryId: repository.id,
+    })
     .from(repository)
     .innerJoin(repositoryBlob, eq(repositoryBlob.repositoryId, repository.id))
     .innerJoin(blob, eq(blob.id, repositoryBlob.blobId))

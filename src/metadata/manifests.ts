@@ -17,6 +17,11 @@ export interface ManifestRow {
   subject: Buffer | null
   /** The digest that its bytes are stored under. */
   storedAs: Buffer
+  /** Since when nothing reaches it, after something did; or since when it is here while nothing ever did. */
+  unreferencedAt: number | null
+  untaggedAt: number | null
+  /** Its repository's own policy for what never had a tag. */
+  untaggedDays: number | null
 }
 
 export type ManifestReads = ReturnType<typeof manifestReads>
@@ -30,6 +35,9 @@ export function manifestReads(db: Db) {
     artifactType: manifest.artifactType,
     subject: manifest.subject,
     storedAs: manifest.digest,
+    unreferencedAt: manifest.unreferencedAt,
+    untaggedAt: manifest.untaggedAt,
+    untaggedDays: repository.untaggedDays,
   }
   const inRepository = and(
     eq(repository.name, sql.placeholder('name')),

@@ -12,6 +12,7 @@ import { type ManifestListReads, manifestListReads } from './manifest-lists.ts'
 import { type ManifestReads, manifestReads } from './manifests.ts'
 import type { Stale } from './operations.ts'
 import { type OutboxReads, outboxReads } from './outbox.ts'
+import { newestTime } from './recorded-time.ts'
 import { type ReferrerReads, referrerReads } from './referrers.ts'
 import { type RepositoryReads, repositoryReads } from './repositories.ts'
 import { type StorageReads, storageReads } from './storage.ts'
@@ -35,6 +36,8 @@ export interface Metadata {
   credentials: CredentialReads
   grants: GrantReads
   audit: ReturnType<typeof auditReads>
+  /** The newest time that is recorded, in milliseconds since 1970; 0 when nothing is. */
+  newestTime(): number
   write: Writer['call']
   /** Has `listener` called whenever what is remembered of this kind is stale, before the write returns. */
   onStale(what: Stale, listener: () => void): void
@@ -77,6 +80,7 @@ export async function openMetadata(
     credentials: credentialReads(db),
     grants: grantReads(db),
     audit: auditReads(db),
+    newestTime: () => newestTime(db),
     write: (name, args, moved) => writer.call(name, args, moved),
     onStale: (what, listener) => {
       listeners.push([what, listener])

@@ -134,4 +134,12 @@ export const migrations: MigrationMeta[] = [
       "UPDATE `repository_blob` SET `unreferenced_at` = NULL WHERE unreferenced_at IS NOT NULL\n  AND EXISTS (SELECT 1 FROM `manifest_reference` r JOIN `blob` b ON b.digest = r.digest\n    WHERE b.id = repository_blob.blob_id AND r.repository_id = repository_blob.repository_id);",
     ],
   },
+  {
+    hash: '03da236955f18c03a0adbadee792fc18ce0bcda4ec458654ce2421e077bf2cc0',
+    folderMillis: 1795544186531,
+    bps: true,
+    sql: [
+      "ALTER TABLE `manifest` ADD `left_at` integer;",
+    ],
+  },
 ]

@@ -1,11 +1,14 @@
 import { accountWrites, groupWrites } from './accounts.ts'
 import { trailWrites } from './audit.ts'
+import { blobCollectionWrites } from './blob-collection.ts'
 import { blobWrites } from './blobs.ts'
+import { collectionWrites } from './collection.ts'
 import { credentialWrites, installationWrites } from './credentials.ts'
 import type { Db } from './database.ts'
 import { grantWrites } from './grants.ts'
 import { manifestRestores } from './manifest-restores.ts'
 import { manifestWrites } from './manifest-writes.ts'
+import { renewalWrites } from './renewals.ts'
 import { repositoryRestores, repositoryWrites } from './repository-writes.ts'
 import { rewinds } from './rewind.ts'
 import { tagRestores } from './tag-restores.ts'
@@ -27,6 +30,9 @@ export function operations(db: Db) {
     ...repositoryRestores(db),
     ...rewinds(db),
     ...usageWrites(db),
+    ...collectionWrites(db),
+    ...blobCollectionWrites(db),
+    ...renewalWrites(db),
     ...accountWrites(db),
     ...groupWrites(db),
     ...credentialWrites(db),
@@ -48,4 +54,6 @@ export const VOLATILE: ReadonlySet<OperationName> = new Set<OperationName>([
   'removeExpired',
   'noteRefusal',
   'addUsage',
+  'renewBlob',
+  'renewManifest',
 ])

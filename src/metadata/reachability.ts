@@ -6,7 +6,7 @@ import { manifest } from './schema.ts'
  * A condition on rows of `manifest`: a tag points at it, or a manifest of its repository that is not deleted is an index
  * that lists it, or is its subject.
  */
-const isReached: SQL = sql`(
+export const isReached: SQL = sql`(
   exists (select 1 from tag t where t.manifest_id = manifest.id)
   or exists (select 1 from manifest_reference r join manifest p on p.id = r.manifest_id
     where r.digest = manifest.digest and r.repository_id = manifest.repository_id
@@ -47,20 +47,19 @@ export function reachability(db: Db) {
   const unmark = db.update(manifest).set({ unreferencedAt: null, untaggedAt: null })
   const reached = unmark.where(and(eq(manifest.id, id), isMarked)).prepare()
   const appeared = unmark.where(and(sql`manifest.id in ${reachable(id)}`, isMarked)).prepare()
-  const lost = db
-    .update(manifest)
-    .set({ unreferencedAt: at })
-    .where(and(eq(manifest.id, id), becomesGarbage))
+  const leave = (since: SQL) =>
+    db.update(manifest).set({
+      leftAt: since,
+      unreferencedAt: sql`iif(${becomesGarbage}, max(${since}, manifest.pushed_at), manifest.unreferenced_at)`,
+    })
+  const lost = leave(at).where(eq(manifest.id, id)).prepare()
+  const vanished = leave(sql`max(${at}, coalesce(manifest.left_at, 0))`)
+    .where(sql`manifest.id in ${reachable(id)}`)
     .prepare()
   const untagged = db
     .update(manifest)
     .set({ untaggedAt: at })
     .where(and(eq(manifest.id, id), becomesGarbage))
-    .prepare()
-  const vanished = db
-    .update(manifest)
-    .set({ unreferencedAt: sql`max(${at}, manifest.pushed_at)` })
-    .where(and(sql`manifest.id in ${reachable(id)}`, becomesGarbage))
     .prepare()
   return {
     /** A tag points at the manifest from now on. */
@@ -75,7 +74,10 @@ export function reachability(db: Db) {
     /** The manifest is there from now on (pushed, brought back): what it lists, and its referrers, are reached. */
     appeared: (manifestId: number) => appeared.run({ id: manifestId }),
 
-    /** The manifest is deleted: what only it has reached is garbage since `at`, or since its own push if that is later. */
+    /**
+     * The manifest is deleted: what only it has reached is garbage since `at`, or since its own push, or since something
+     * else has left it, if that is later.
+     */
     vanished: (manifestId: number, at: number) => vanished.run({ id: manifestId, at }),
   }
 }

@@ -95,6 +95,8 @@ export const manifest = sqliteTable(
     unreferencedAt: time('unreferenced_at'),
     /** Since when it is here while none ever reached it. */
     untaggedAt: time('untagged_at'),
+    /** When a tag, index or subject last left it that can come back, whatever else reaches it. */
+    leftAt: time('left_at'),
   },
   (t) => [
     uniqueIndex('manifest_digest_unique').on(t.digest, t.repositoryId),

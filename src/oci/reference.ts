@@ -73,3 +73,8 @@ export function referrersTag(subject: Digest): Tag {
   const [algorithm = '', encoded = ''] = subject.split(':')
   return `${algorithm.slice(0, 32)}-${encoded.slice(0, 64)}` as Tag
 }
+
+/** The tags that belong to a manifest by their name: the referrers tag, and what cosign keeps beside it. */
+export function companionTags(subject: Digest): Tag[] {
+  return ['', '.sig', '.att', '.sbom'].map((suffix) => `${referrersTag(subject)}${suffix}` as Tag)
+}

@@ -3,10 +3,11 @@ import { registryError } from '../oci/error.ts'
 import { expiresAfterSeconds } from '../oci/labels.ts'
 import type { ManifestReference } from '../oci/manifest.ts'
 import { formatReference, type Reference, type RepositoryName } from '../oci/reference.ts'
+import { freshPushes } from './fresh-pushes.ts'
 import { labelReader } from './labels.ts'
 import type { LocalOptions, Sparse } from './local-options.ts'
 import { readPushed } from './pushed-manifest.ts'
-import type { ReadCache } from './read-cache.ts'
+import type { CachedManifest, ReadCache } from './read-cache.ts'
 import type { Manifests } from './registry.ts'
 import { unknownIn } from './unknown.ts'
 
@@ -21,17 +22,28 @@ export function localManifests(options: LocalOptions, cache: ReadCache): Manifes
   const { metadata, now, checkAllowed, schema1 } = options
   const readLabels = labelReader(metadata, options.blobs)
   const optionalRoles = OPTIONAL_ROLES[options.sparse]
+  const { keepManifest, doomOf } = freshPushes(options)
+  const unknown = (repository: RepositoryName, reference: Reference) =>
+    unknownIn(metadata, repository, unknownManifest(repository, reference))
+  const read = (repository: RepositoryName, reference: Reference): CachedManifest => {
+    const name = formatReference(reference)
+    const cached = cache.findManifest(repository, name)
+    if (cached && (cached.expiresAt === undefined || cached.expiresAt > now())) return cached
+    const row = metadata.manifests.find(repository, reference, now())
+    if (row === undefined) throw unknown(repository, reference)
+    const { digest, mediaType } = row
+    const expiresAt = row.expiresAt ?? undefined
+    const bytes = metadata.manifests.getBytes(row)
+    const found = { digest, mediaType, expiresAt, bytes, doom: doomOf(row) }
+    cache.putManifest(repository, name, found)
+    return found
+  }
   return {
-    async get(repository, reference) {
-      const name = formatReference(reference)
-      const cached = cache.findManifest(repository, name)
-      if (cached && (cached.expiresAt === undefined || cached.expiresAt > now())) return cached
-      const row = metadata.manifests.find(repository, reference, now())
-      if (row === undefined) throw unknownIn(metadata, repository, unknownManifest(repository, reference))
-      const { digest, mediaType } = row
-      const expiresAt = row.expiresAt ?? undefined
-      const found = { digest, mediaType, expiresAt, bytes: metadata.manifests.getBytes(row) }
-      cache.putManifest(repository, name, found)
+    async get(repository, reference, asker) {
+      const found = read(repository, reference)
+      const { doom } = found
+      if (doom && asker && !(await keepManifest(asker, repository, doom)))
+        throw unknown(repository, reference)
       return found
     },
 

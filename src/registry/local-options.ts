@@ -1,5 +1,7 @@
 import type { Metadata } from '../metadata/metadata.ts'
+import type { Retention } from '../metadata/retention.ts'
 import type { BlobStore, UploadStore } from '../storage/blob-store.ts'
+import type { DigestLocks } from '../storage/digest-locks.ts'
 import type { Access } from './access.ts'
 import type { CheckAllowed } from './allowed-types.ts'
 import type { Schema1Pushes } from './pushed-manifest.ts'
@@ -9,6 +11,10 @@ export interface LocalOptions {
   metadata: Metadata
   blobs: BlobStore
   uploads: UploadStore
+  /** Decides between a push and the removal of the same bytes. */
+  locks: DigestLocks
+  /** How long the collector keeps what nothing reaches. */
+  retention: Retention
   access: Access
   /** Milliseconds since 1970. */
   now: () => number

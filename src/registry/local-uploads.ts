@@ -7,7 +7,7 @@ import type { LocalOptions } from './local-options.ts'
 import type { Uploads } from './registry.ts'
 
 /** The uploads of this data folder. */
-export function localUploads({ metadata, uploads, now }: LocalOptions): Uploads {
+export function localUploads({ metadata, uploads, locks, now }: LocalOptions): Uploads {
   const get = async (repository: RepositoryName, id: string): Promise<Upload> => {
     const upload = await uploads.find(repository, id)
     if (upload !== undefined) return upload
@@ -23,8 +23,10 @@ export function localUploads({ metadata, uploads, now }: LocalOptions): Uploads 
     digest: Digest,
     body: UploadBody,
   ) => {
-    const { size } = await uploads.commit(upload, digest, body)
-    await metadata.write('linkBlob', { caller, at: now(), repository, digest, size })
+    await locks.push(digest, async () => {
+      const { size } = await uploads.commit(upload, digest, body)
+      await metadata.write('linkBlob', { caller, at: now(), repository, digest, size })
+    })
     // The client need not wait for this; what a crash leaves of it goes at the next start.
     uploads.cancel(upload).catch(() => {})
   }

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
+import type { DoomedManifest } from './fresh-pushes.ts'
 import type { StoredManifest } from './registry.ts'
 
 /** Blobs whose size is remembered. */
@@ -9,13 +10,16 @@ const SIZES_MAX = 50_000
 /** What an entry takes beside the manifest's bytes, roughly. */
 const ENTRY_BYTES = 512
 
+/** A manifest as it was read, and since when nothing reaches it. */
+export type CachedManifest = StoredManifest & { doom?: DoomedManifest | undefined }
+
 /**
  * What was read lately: manifests by repository and reference, sizes of blobs by repository and digest. What is not
  * there is never remembered, so only a change of something that was there makes an entry stale; such a change
  * clears all.
  */
 export class ReadCache {
-  private readonly manifests: LRUCache<string, StoredManifest>
+  private readonly manifests: LRUCache<string, CachedManifest>
   private readonly sizes = new LRUCache<string, number>({ max: SIZES_MAX })
 
   constructor(bytesMax: number) {
@@ -26,11 +30,11 @@ export class ReadCache {
     })
   }
 
-  findManifest(repository: RepositoryName, reference: string): StoredManifest | undefined {
+  findManifest(repository: RepositoryName, reference: string): CachedManifest | undefined {
     return this.manifests.get(`${repository}@${reference}`)
   }
 
-  putManifest(repository: RepositoryName, reference: string, manifest: StoredManifest): void {
+  putManifest(repository: RepositoryName, reference: string, manifest: CachedManifest): void {
     this.manifests.set(`${repository}@${reference}`, manifest)
   }
 

@@ -26,8 +26,11 @@ export interface UsageCounter {
 }
 
 export interface Manifests {
-  /** Throws NAME_UNKNOWN or MANIFEST_UNKNOWN. */
-  get(repository: RepositoryName, reference: Reference): Promise<StoredManifest>
+  /**
+   * Throws NAME_UNKNOWN or MANIFEST_UNKNOWN. What an asker who may push is told of stays here for a grace, for a push may
+   * count on it.
+   */
+  get(repository: RepositoryName, reference: Reference, asker?: Identity): Promise<StoredManifest>
   /** Stores the bytes as they are and points the tags at them (end-7). Durable when it resolves. */
   put(caller: Caller, push: ManifestPush): Promise<PushedManifest>
   /** Hides a manifest with all its tags, or one tag (end-9). */
@@ -66,8 +69,11 @@ export interface PushedManifest {
 }
 
 export interface Blobs {
-  /** The size in bytes. Throws NAME_UNKNOWN or BLOB_UNKNOWN. */
-  getSize(repository: RepositoryName, digest: Digest): Promise<number>
+  /**
+   * The size in bytes. Throws NAME_UNKNOWN or BLOB_UNKNOWN. What an asker who may push is told of stays here for a grace,
+   * for a push may count on it.
+   */
+  getSize(repository: RepositoryName, digest: Digest, asker?: Identity): Promise<number>
   /** What is sent of a blob whose size was just asked for. */
   open(digest: Digest, range: ByteRange): Promise<BlobBody>
   /**

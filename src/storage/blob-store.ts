@@ -9,8 +9,8 @@ export interface BlobStore {
   open(digest: Digest, range: ByteRange): Promise<BlobBody>
   /** Removes a blob's bytes; no error when there are none. */
   delete(digest: Digest): Promise<void>
-  /** Every blob, in no order. */
-  list(): AsyncIterable<BlobStat>
+  /** Every blob, in no order, with when its bytes were last written (milliseconds since 1970). */
+  list(): AsyncIterable<BlobStat & { changedAt: number }>
 }
 
 export interface BlobStat {

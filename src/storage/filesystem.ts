@@ -32,9 +32,14 @@ export class FilesystemBlobs implements BlobStore {
   }
 
   async stat(digest: Digest): Promise<BlobStat | undefined> {
+    const found = await this.find(digest)
+    return found && { digest, size: found.size }
+  }
+
+  private async find(digest: Digest): Promise<(BlobStat & { changedAt: number }) | undefined> {
     try {
-      const { size } = await stat(this.path(digest))
-      return { digest, size }
+      const { size, mtimeMs } = await stat(this.path(digest))
+      return { digest, size, changedAt: mtimeMs }
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
       throw error
@@ -57,13 +62,13 @@ export class FilesystemBlobs implements BlobStore {
     await rm(this.path(digest), { force: true })
   }
 
-  async *list(): AsyncIterable<BlobStat> {
+  async *list(): AsyncIterable<BlobStat & { changedAt: number }> {
     for (const name of ALGORITHMS) {
       for (const prefix of await readdir(join(this.folder, name))) {
         for (const hex of await readdir(join(this.folder, name, prefix))) {
           const algorithm = findAlgorithm(name)
           const digest = algorithm && findDigest(digestFromHex(algorithm, hex))
-          const found = digest && (await this.stat(digest))
+          const found = digest && (await this.find(digest))
           if (found) yield found
         }
       }

@@ -127,7 +127,7 @@ const BLOBS: StorePromise[] = [
       await Promise.all(Array.from({ length: 12 }, () => store(opened, bytes)))
       await store(opened, bytes)
       expect(await Array.fromAsync(opened.blobs.list())).toEqual([
-        { digest: parseDigest(digest), size: 300_000 },
+        { digest: parseDigest(digest), size: 300_000, changedAt: expect.any(Number) },
       ])
       expect(await read(opened, digest)).toEqual(bytes)
       expect(await opened.uploads.expire(LATER)).toBe(0)

@@ -6,9 +6,10 @@ import type { Exchange } from './exchange.ts'
 
 /** end-2: a blob, or a part of it. HEAD reads none of its bytes. */
 export async function getBlob(exchange: Exchange<'blob'>): Promise<Response> {
-  const { request, registry, repository, path } = exchange
+  const { request, registry, repository, path, identity } = exchange
   const { digest } = path
-  const size = await registry.blobs.getSize(repository, digest)
+  const asker = request.method === 'HEAD' ? identity : undefined
+  const size = await registry.blobs.getSize(repository, digest, asker)
   const headers: Record<string, string> = {
     'content-type': 'application/octet-stream',
     'content-length': String(size),

@@ -12,8 +12,9 @@ export async function getManifest({
   registry,
   repository,
   path,
+  identity,
 }: Exchange<'manifest'>): Promise<Response> {
-  const { digest, mediaType, bytes } = await registry.manifests.get(repository, path.reference)
+  const { digest, mediaType, bytes } = await registry.manifests.get(repository, path.reference, identity)
   if (isNotModified(request, digest)) return notModified(digest)
   const isHead = request.method === 'HEAD'
   if (!isHead) registry.usage.pulled(repository, path.reference.tag)

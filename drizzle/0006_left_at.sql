@@ -1,0 +1,1 @@
+ALTER TABLE `manifest` ADD `left_at` integer;

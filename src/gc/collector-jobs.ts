@@ -1,0 +1,16 @@
+import type { JobWork } from '../jobs.ts'
+import type { Collected, Collector } from './collector.ts'
+
+/** A run of the collector, as a job. */
+export function collectJob(collector: Collector): JobWork {
+  return async ({ signal, progress }) => {
+    const run = await collector.run(signal, (collected) => progress(rowsOf(collected)))
+    if (run.stopped === 'cancelled') signal.throwIfAborted()
+    const { tags, manifests, repositories, blobs, bytes } = run
+    return { tags, manifests, repositories, blobs, bytes }
+  }
+}
+
+function rowsOf({ tags, manifests, repositories, blobs }: Collected): number {
+  return tags + manifests + repositories + blobs
+}

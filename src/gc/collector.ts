@@ -1,0 +1,165 @@
+import type { Logger } from 'pino'
+import type { TimeSources } from '../clock.ts'
+import type { BlobBatch } from '../metadata/blob-collection.ts'
+import type { CollectionBatch } from '../metadata/collection.ts'
+import type { Metadata } from '../metadata/metadata.ts'
+import type { Retention } from '../metadata/retention.ts'
+import type { BlobStore } from '../storage/blob-store.ts'
+import type { DigestLocks } from '../storage/digest-locks.ts'
+import { Patience } from './patience.ts'
+
+/** Rows that one call of the writer removes at most. */
+const BATCH_ROWS_MAX = 100
+
+export interface CollectorOptions {
+  metadata: Metadata
+  blobs: BlobStore
+  locks: DigestLocks
+  log: Logger
+  /** Milliseconds since 1970. */
+  now: () => number
+  time: TimeSources
+  retention: Retention
+}
+
+/** What a run has removed. */
+export interface Collected {
+  /** Tags whose end had come, or that belonged to a manifest which went. */
+  tags: number
+  manifests: number
+  repositories: number
+  blobs: number
+  /** Bytes of manifests and blobs. */
+  bytes: number
+}
+
+export interface Run extends Collected {
+  /** Milliseconds since 1970. */
+  startedAt: number
+  endedAt: number
+  /** Why it ended before everything was collected: it was cancelled, or the clock makes it wait. */
+  stopped?: 'cancelled' | 'waiting'
+}
+
+export interface CollectorState {
+  /** Until when nothing is deleted, for the server has started or its clock has jumped; milliseconds since 1970. */
+  waitingUntil: number | undefined
+  isRunning: boolean
+  lastRun: Run | undefined
+}
+
+/**
+ * Removes what nothing reaches any more, a small batch at a time: rows first, then bytes. Its cost follows the garbage,
+ * which the database marks with each change.
+ */
+export class Collector {
+  private readonly options: CollectorOptions
+  private readonly patience: Patience
+  private lastRun: Run | undefined
+  private running = 0
+  private readonly stopping = new AbortController()
+  private turn: Promise<unknown> = Promise.resolve()
+
+  constructor(options: CollectorOptions) {
+    this.options = options
+    this.patience = new Patience(options.retention.graceMs, options.time)
+  }
+
+  state(): CollectorState {
+    const remainingMs = this.patience.remainingMs()
+    return {
+      waitingUntil: remainingMs > 0 ? this.options.now() + Math.ceil(remainingMs) : undefined,
+      isRunning: this.running > 0,
+      lastRun: this.lastRun,
+    }
+  }
+
+  /** Collects all that may go now. One run at a time: the next one begins when this one has ended. */
+  async run(signal?: AbortSignal, onProgress?: (collected: Collected) => void): Promise<Run> {
+    this.running++
+    const mine = this.turn.then(() => this.collect(signal, onProgress))
+    this.turn = mine.catch(() => {})
+    try {
+      return await mine
+    } finally {
+      this.running--
+    }
+  }
+
+  /** Ends what is at work, after its batch; nothing is collected afterwards. */
+  async stop(): Promise<void> {
+    this.stopping.abort()
+    await this.turn
+  }
+
+  private async collect(
+    signal: AbortSignal | undefined,
+    onProgress: ((collected: Collected) => void) | undefined,
+  ): Promise<Run> {
+    const { now, log } = this.options
+    const startedAt = now()
+    const collected: Collected = { tags: 0, manifests: 0, repositories: 0, blobs: 0, bytes: 0 }
+    let stopped: Run['stopped']
+    for (const step of this.steps()) {
+      let more = true
+      while (more) {
+        if (signal?.aborted || this.stopping.signal.aborted) stopped = 'cancelled'
+        else if (this.patience.remainingMs() > 0) stopped = 'waiting'
+        if (stopped !== undefined) break
+        const batch = await step()
+        more = batch.more
+        add(collected, batch)
+        onProgress?.({ ...collected })
+      }
+    }
+    this.lastRun = { ...collected, startedAt, endedAt: now(), ...(stopped && { stopped }) }
+    if (Object.values(collected).some((count) => count > 0)) log.info(this.lastRun, 'collected garbage')
+    return this.lastRun
+  }
+
+  /** In the order in which one makes garbage of the next. */
+  private steps(): (() => Promise<Batch>)[] {
+    const { metadata, now, retention } = this.options
+    const call = () => ({ at: now(), retention, limit: BATCH_ROWS_MAX })
+    let after = 0
+    return [
+      () => metadata.write('collectTags', call()),
+      () => metadata.write('collectManifests', call()),
+      async () => {
+        const batch = await metadata.write('collectUntagged', { ...call(), after })
+        after = batch.after
+        return batch
+      },
+      async () => await this.removeBytes(await metadata.write('collectRepositories', call())),
+      async () => await this.removeBytes(await metadata.write('collectBlobs', call())),
+      () => metadata.write('trimHistory', call()),
+    ]
+  }
+
+  /** The rows are gone, and that is durable; bytes that a push has named meanwhile stay. */
+  private async removeBytes(batch: BlobBatch): Promise<Batch> {
+    const { metadata, blobs, locks, log } = this.options
+    const remove = async ({ digest }: BlobBatch['blobs'][number]) => {
+      try {
+        await locks.remove(digest, async () => {
+          if (!metadata.blobs.isStored(digest)) await blobs.delete(digest)
+        })
+      } catch (cause) {
+        log.error({ digest, cause }, 'cannot remove the bytes of a blob: the next scan will')
+      }
+    }
+    await Promise.all(batch.blobs.map(remove))
+    const bytes = batch.blobs.reduce((sum, { size }) => sum + size, batch.bytes)
+    return { ...batch, blobs: batch.blobs.length, bytes }
+  }
+}
+
+type Batch = CollectionBatch & { repositories?: number; blobs?: number }
+
+function add(collected: Collected, batch: Batch): void {
+  collected.tags += batch.tags
+  collected.manifests += batch.manifests
+  collected.repositories += batch.repositories ?? 0
+  collected.blobs += batch.blobs ?? 0
+  collected.bytes += batch.bytes
+}

@@ -1,0 +1,136 @@
+import { Database } from 'bun:sqlite'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { recordingClock } from '../../src/clock.ts'
+import { Collector } from '../../src/gc/collector.ts'
+import { openMetadata } from '../../src/metadata/metadata.ts'
+import { EVERYTHING } from '../../src/metadata/repositories.ts'
+import type { Retention } from '../../src/metadata/retention.ts'
+import { parseDigest } from '../../src/oci/digest.ts'
+import { parseReference, parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
+import { type Identity, NOBODY } from '../../src/registry/access.ts'
+import { localRegistry } from '../../src/registry/local-registry.ts'
+import type { Registry, Uploads } from '../../src/registry/registry.ts'
+import type { BlobStore, UploadStore } from '../../src/storage/blob-store.ts'
+import { DigestLocks } from '../../src/storage/digest-locks.ts'
+import { FilesystemBlobs } from '../../src/storage/filesystem.ts'
+import { FilesystemUploads } from '../../src/storage/filesystem-uploads.ts'
+import { bodyOf } from './body.ts'
+import type { Named } from './content.ts'
+import { openMemoryLog } from './memory-log.ts'
+import { CALLER } from './writes.ts'
+
+export const HOUR = 3_600_000
+export const DAY = 24 * HOUR
+
+/** Keeps pushes in progress for a day, and what can be undone for ten. */
+const RETENTION: Retention = { graceMs: DAY, windowMs: 10 * DAY, untaggedDays: 0 }
+
+/** Somebody who may push. */
+export const PUSHER: Identity = { ...NOBODY, account: 'pusher' }
+
+export interface CollectedRegistryOptions {
+  retention?: Retention
+  /** Stands before the store of blobs, or of uploads. */
+  guardBlobs?: (blobs: BlobStore) => BlobStore
+  guardUploads?: (uploads: UploadStore) => UploadStore
+}
+
+/** A registry and its collector on a data folder of their own, with a clock that goes on when it is told to. */
+export async function openCollectedRegistry(options: CollectedRegistryOptions = {}) {
+  const {
+    retention = RETENTION,
+    guardBlobs = (blobs) => blobs,
+    guardUploads = (uploads) => uploads,
+  } = options
+  const folder = await temporaryFolder('collected')
+  const fail = (error: Error) => {
+    throw error
+  }
+  const clock = { wall: 1_700_000_000_000, monotonic: 5000 }
+  const time = { wall: () => clock.wall, monotonic: () => clock.monotonic }
+  const metadata = await openMetadata(folder.path, clock.wall, fail)
+  const now = recordingClock(metadata.newestTime(), time)
+  const files = new FilesystemBlobs(folder.path)
+  const uploadFiles = new FilesystemUploads(folder.path, files, {
+    ...{ poolBytes: 4 * 1024 * 1024, digesters: 1, blobBytesMax: 1024 ** 3, stallSecondsMax: 60 },
+    onFailure: fail,
+  })
+  const { log, lines } = openMemoryLog()
+  const shared = { metadata, blobs: guardBlobs(files), locks: new DigestLocks(), retention, now }
+  const registry = localRegistry({
+    ...shared,
+    uploads: guardUploads(uploadFiles),
+    access: {
+      isOpen: false,
+      may: ({ account }, action) => action === 'pull' || account === PUSHER.account,
+      pullable: () => EVERYTHING,
+    },
+    sparse: 'index',
+    checkAllowed: () => {},
+    schema1: { push: true, unsigned: false },
+    cacheBytesMax: 1024 * 1024,
+  })
+  const db = new Database(join(folder.path, 'cay.db'), { readonly: true })
+  return {
+    ...{ metadata, registry, db, clock, now, log: lines, data: folder.path },
+    ...contentOf(registry),
+    collector: new Collector({ ...shared, log, time }),
+
+    /** Lets time go on. */
+    wait(ms: number): void {
+      clock.wall += ms
+      clock.monotonic += ms
+    },
+
+    /** Whether a blob's bytes are on the disk. */
+    isOnDisk: ({ digest }: Named): boolean => existsSync(files.path(parseDigest(digest))),
+
+    async [Symbol.asyncDispose]() {
+      db.close()
+      uploadFiles.stop()
+      await metadata.close()
+      await folder[Symbol.asyncDispose]()
+    },
+  }
+}
+
+export type CollectedRegistry = Awaited<ReturnType<typeof openCollectedRegistry>>
+
+/** What a client does, on names as it writes them. */
+function contentOf(registry: Registry & { uploads: Uploads }) {
+  const asked = (repository: string, reference: string) =>
+    [parseRepositoryName(repository), parseReference(reference)] as const
+  const isThere = async (look: Promise<unknown>): Promise<boolean> => {
+    try {
+      await look
+      return true
+    } catch (error) {
+      if ((error as { status?: number }).status === 404) return false
+      throw error
+    }
+  }
+  return {
+    pushBlob: ({ digest, bytes }: Named, repository = 'a'): Promise<void> =>
+      registry.uploads.put(CALLER, parseRepositoryName(repository), parseDigest(digest), bodyOf(bytes)),
+
+    async pushManifest({ bytes, digest }: Named, tags: string[] = [], repository = 'a'): Promise<void> {
+      const [name, reference] = asked(repository, digest)
+      await registry.manifests.put(CALLER, {
+        ...{ repository: name, reference, tags: tags.map(parseTag) },
+        ...{ contentType: undefined, bytes: bytes.slice() },
+      })
+    },
+
+    delete: (reference: string, repository = 'a'): Promise<void> =>
+      registry.manifests.delete(CALLER, ...asked(repository, reference)),
+
+    /** HEAD or GET of a manifest, by somebody who may push, or by a reader. */
+    hasManifest: (reference: string, asker?: Identity, repository = 'a'): Promise<boolean> =>
+      isThere(registry.manifests.get(...asked(repository, reference), asker)),
+
+    hasBlob: ({ digest }: Named, asker?: Identity, repository = 'a'): Promise<boolean> =>
+      isThere(registry.blobs.getSize(parseRepositoryName(repository), parseDigest(digest), asker)),
+  }
+}
