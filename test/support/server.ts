@@ -24,7 +24,7 @@ export interface TestServerOptions {
   settings?: Record<string, string>
   /** The first account's password. */
   adminPassword?: string
-  /** The clock of a server in this process. */
+  /** The clock of a server in this process, and how time goes on there. */
   now?: () => number
 }
 
@@ -39,8 +39,8 @@ export async function startInProcess(options: TestServerOptions = {}): Promise<T
   try {
     const flags = { listen: '127.0.0.1:0', data, access: 'open', ...options.settings }
     const { config } = await loadConfig({ flags, file: undefined, environment: {} })
-    const { adminPassword, now = Date.now } = options
-    app = await openApp(config, log, { adminPassword, now })
+    const { adminPassword, now } = options
+    app = await openApp(config, log, { adminPassword, ...(now && { now, monotonic: now }) })
   } catch (error) {
     await folder?.[Symbol.asyncDispose]()
     throw error
