@@ -1,8 +1,9 @@
 import { buildah } from './clients/buildah.ts'
-import { type CaseResult, type Client, printResult, runClient } from './clients/client.ts'
+import { type CaseContext, type CaseResult, type Client, printResult, runClient } from './clients/client.ts'
 import { cosign2, cosign3 } from './clients/cosign.ts'
 import { crane } from './clients/crane.ts'
 import { docker } from './clients/docker.ts'
+import { flux } from './clients/flux.ts'
 import { helm3, helm4 } from './clients/helm.ts'
 import { kitOps, modelPack } from './clients/models.ts'
 import { notation } from './clients/notation.ts'
@@ -10,10 +11,12 @@ import { operators } from './clients/operators.ts'
 import { oras } from './clients/oras.ts'
 import { podman } from './clients/podman.ts'
 import { conftest, opa } from './clients/policies.ts'
+import { deleteAll, listRepositories } from './clients/published.ts'
 import { regctl } from './clients/regctl.ts'
 import { syft } from './clients/sboms.ts'
 import { singularity } from './clients/singularity.ts'
 import { skopeo } from './clients/skopeo.ts'
+import { wasm } from './clients/wasm.ts'
 import { zstd } from './clients/zstd.ts'
 import { startServer } from './server.ts'
 import { temporaryFolder } from './temporary-folder.ts'
@@ -36,6 +39,8 @@ const clients: Client[] = [
   conftest,
   opa,
   operators,
+  flux,
+  wasm,
   modelPack,
   kitOps,
   singularity,
@@ -43,7 +48,7 @@ const clients: Client[] = [
 
 /**
  * `clients [--only name] [--address host:port]`: real clients push to the executable, or to a registry that runs
- * already, and pull from it; what comes back must be the bytes that went in.
+ * already, and pull from it; what comes back must be the bytes that went in. At last all of it is deleted.
  */
 export async function run(args: string[]): Promise<void> {
   const option = (name: string) => (args.includes(name) ? args[args.indexOf(name) + 1] : undefined)
@@ -58,8 +63,9 @@ export async function run(args: string[]): Promise<void> {
     results.push(result)
     printResult(result)
   }
+  const registry = server?.address ?? address ?? ''
   for (const client of chosen) {
-    const running = runClient(client, server?.address ?? address ?? '', folder.path, report)
+    const running = runClient(await withEnd(client, registry), registry, folder.path, report)
     await running.catch((error: unknown) =>
       report({ client: client.name, case: 'set up', milliseconds: 0, error }),
     )
@@ -68,4 +74,14 @@ export async function run(args: string[]): Promise<void> {
   if (failed > 0 && server) console.log(`The server's log:\n${server.log()}`)
   console.log(`${results.length - failed} passed, ${failed} failed`)
   if (failed > 0) process.exitCode = 1
+}
+
+/** A client with a last case: all that it leaves in the registry is found there, and deleted. */
+async function withEnd(client: Client, registry: string): Promise<Client> {
+  const before = new Set(await listRepositories(registry))
+  const deleteRest = async ({ registry }: CaseContext) => {
+    const repositories = (await listRepositories(registry)).filter((name) => !before.has(name))
+    for (const repository of repositories) await deleteAll(registry, repository)
+  }
+  return { ...client, cases: { ...client.cases, 'all that it left is found, and deleted': deleteRest } }
 }
