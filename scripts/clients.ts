@@ -1,4 +1,5 @@
 import { buildah } from './clients/buildah.ts'
+import { buildkit } from './clients/buildkit.ts'
 import { type CaseContext, type CaseResult, type Client, printResult, runClient } from './clients/client.ts'
 import { cosign2, cosign3 } from './clients/cosign.ts'
 import { crane } from './clients/crane.ts'
@@ -31,6 +32,7 @@ const clients: Client[] = [
   helm3,
   helm4,
   regctl,
+  buildkit,
   zstd,
   cosign2,
   cosign3,

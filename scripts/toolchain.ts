@@ -61,6 +61,7 @@ export const tools = {
     version: 'v0.34.2',
     refused: 'github.com/moby/buildkit',
   },
+  buildx: { module: 'github.com/docker/buildx/cmd/buildx', version: 'v0.38.2' },
   registry: { module: 'github.com/distribution/distribution/v3/cmd/registry', version: 'v3.1.2' },
   docker: { package: 'docker.io', path: '/usr/bin/docker' },
   dockerd: { package: 'docker.io', path: '/usr/sbin/dockerd' },

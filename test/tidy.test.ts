@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { renderMigrations } from '../scripts/migrations.ts'
+import { tools } from '../scripts/toolchain.ts'
 import { parseSource } from './support/source-file.ts'
 import { importRules } from './support/tidy-imports.ts'
 import { leftoverRules, shapeRules } from './support/tidy-rules.ts'
@@ -34,6 +35,13 @@ test('every command brings the same Bun, by npm or by Bun', async () => {
   const { scripts, devDependencies } = JSON.parse(await read('package.json'))
   const bun = `npx --yes --ignore-scripts=false --allow-scripts=bun bun@${devDependencies.bun}`
   for (const [name, script] of Object.entries(scripts)) expect(script).toBe(`${bun} scripts/main.ts ${name}`)
+})
+
+test('the README names the version of each client that is built', async () => {
+  const { conformance, registry, ...clients } = tools
+  const versions = Object.values(clients).flatMap((tool) => ('version' in tool ? tool.version.slice(1) : []))
+  const readme = await read('README.md')
+  expect(versions.filter((version) => !readme.includes(version))).toEqual([])
 })
 
 function read(path: string): Promise<string> {

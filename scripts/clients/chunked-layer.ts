@@ -16,6 +16,9 @@ interface Entry {
   name: string
   offset?: number | undefined
   endOffset?: number | undefined
+  size?: number
+  chunkSize?: number
+  chunkOffset?: number
   chunkDigest?: string
   digest?: string
 }
@@ -41,17 +44,46 @@ export async function readZstdChunked(layer: RemoteLayer): Promise<Files> {
   return await readEntries(layer, bounded, Bun.zstdDecompressSync)
 }
 
+const footerBytes = 51
+
+/**
+ * Reads the files of an eStargz layer by ranges as a lazy snapshotter does: its footer, which says where its table of
+ * contents is, that table, and then each chunk of each file.
+ * @throws Error when the bytes of a range do not have the digest that is written of them.
+ */
+export async function readEstargz(layer: RemoteLayer): Promise<Files> {
+  const footer = text(await layer.read(layer.size - footerBytes, layer.size - 1))
+  const [, offset = ''] = /([0-9a-f]{16})STARGZ/.exec(footer) ?? []
+  const start = Number.parseInt(offset, 16)
+  const table = await layer.read(start, layer.size - footerBytes - 1)
+  const archive = new Bun.Archive(Bun.gunzipSync(Buffer.from(table)))
+  const json = (await (await archive.files()).get('stargz.index.json')?.bytes()) ?? new Uint8Array()
+  verify(json, layer.annotations?.['containerd.io/snapshot/stargz/toc.digest'])
+  const entries: Entry[] = JSON.parse(text(json)).entries
+  // A chunk's gzip stream begins at its offset; between it and that of the next chunk are headers, compressed, too.
+  const offsets = [...new Set(entries.flatMap((entry) => entry.offset ?? [])), start].sort((a, b) => a - b)
+  const bounded = entries.map((entry) => ({
+    ...entry,
+    endOffset: offsets.find((next) => next > (entry.offset ?? start)) ?? start,
+  }))
+  return await readEntries(layer, bounded, (bytes) => Bun.gunzipSync(Buffer.from(bytes)))
+}
+
 async function readEntries(
   layer: RemoteLayer,
   entries: Entry[],
   decompress: (bytes: Uint8Array) => Uint8Array,
 ): Promise<Files> {
   const files: Files = new Map()
-  for (const { type, name, offset, endOffset, chunkDigest, digest } of entries) {
+  let fileBytes = 0
+  for (const entry of entries) {
+    const { type, offset, endOffset } = entry
+    if (type === 'reg') fileBytes = entry.size ?? 0
     if ((type !== 'reg' && type !== 'chunk') || offset === undefined || endOffset === undefined) continue
-    const bytes = decompress(await layer.read(offset, endOffset - 1))
-    verify(bytes, chunkDigest || digest)
-    const path = name.replace(/^\.?\//, '')
+    const wanted = entry.chunkSize || fileBytes - (entry.chunkOffset ?? 0)
+    const bytes = decompress(await layer.read(offset, endOffset - 1)).subarray(0, wanted)
+    verify(bytes, entry.chunkDigest || entry.digest)
+    const path = entry.name.replace(/^\.?\//, '')
     files.set(path, Buffer.concat([files.get(path) ?? new Uint8Array(), bytes]))
   }
   return files

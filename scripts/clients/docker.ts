@@ -1,12 +1,10 @@
 import { deepEqual, equal } from 'node:assert/strict'
 import { join } from 'node:path'
-import { readLines } from '../command.ts'
 import { bringTools } from '../toolchain.ts'
 import type { CaseContext, Client } from './client.ts'
+import { startDaemon } from './daemon.ts'
 import { type Image, makeImage, makeIndex, readDockerArchive, sha256, writeDockerArchive } from './image.ts'
 import { pushContent } from './push.ts'
-
-const startSecondsMax = 60
 
 /** docker: an engine of its own, started here, which takes registries on loopback without TLS. */
 export const docker: Client = {
@@ -30,30 +28,8 @@ async function startEngine(home: string) {
   const host = `unix://${home}/docker.sock`
   const folders = ['--data-root', `${home}/data`, '--exec-root', `${home}/exec`, '--pidfile', `${home}/pid`]
   const network = ['--iptables=false', '--ip6tables=false', '--bridge=none']
-  const child = Bun.spawn([dockerd, ...network, '--storage-driver=vfs', ...folders, '--host', host], {
-    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: home },
-    stdin: 'ignore',
-    stdout: 'ignore',
-    stderr: 'pipe',
-  })
-  const log: string[] = []
-  const ready = Promise.withResolvers<void>()
-  const drained = readLines(child.stderr, (line) => {
-    log.push(line)
-    if (line.includes('API listen on')) ready.resolve()
-  })
-  const fail = () => ready.reject(new Error(`dockerd does not start\n${log.join('\n')}`))
-  const deadline = setTimeout(fail, startSecondsMax * 1000)
-  drained.then(fail)
-  const tearDown = async () => {
-    child.kill('SIGTERM')
-    await child.exited
-  }
-  await ready.promise.catch(async (error: unknown) => {
-    await tearDown()
-    throw error
-  })
-  clearTimeout(deadline)
+  const command = [dockerd, ...network, '--storage-driver=vfs', ...folders, '--host', host]
+  const tearDown = await startDaemon(command, home, 'API listen on')
   return { env: { DOCKER_HOST: host }, tearDown }
 }
 

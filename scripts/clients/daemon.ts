@@ -1,0 +1,40 @@
+import { readLines } from '../command.ts'
+
+const startSecondsMax = 60
+
+/**
+ * Starts a program that a client speaks with, and waits for the line on its standard error that says it is ready.
+ * Returns what ends it.
+ * @throws Error with what it printed when it ends or says nothing instead.
+ */
+export async function startDaemon(
+  command: string[],
+  home: string,
+  ready: string,
+): Promise<() => Promise<void>> {
+  const child = Bun.spawn(command, {
+    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: home },
+    stdin: 'ignore',
+    stdout: 'ignore',
+    stderr: 'pipe',
+  })
+  const log: string[] = []
+  const started = Promise.withResolvers<void>()
+  const drained = readLines(child.stderr, (line) => {
+    log.push(line)
+    if (line.includes(ready)) started.resolve()
+  })
+  const fail = () => started.reject(new Error(`${command[0]} does not start\n${log.join('\n')}`))
+  const deadline = setTimeout(fail, startSecondsMax * 1000)
+  drained.then(fail)
+  const stop = async () => {
+    child.kill('SIGTERM')
+    await child.exited
+  }
+  await started.promise.catch(async (error: unknown) => {
+    await stop()
+    throw error
+  })
+  clearTimeout(deadline)
+  return stop
+}
