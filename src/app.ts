@@ -17,8 +17,11 @@ import { parseListenAddress, refuseToListen } from './listen-address.ts'
 import type { Retention } from './metadata/retention.ts'
 import { PasswordFile } from './password-file.ts'
 import { allowedTypes } from './registry/allowed-types.ts'
+import { Conversions } from './registry/conversions.ts'
 import { descriptions } from './registry/description.ts'
+import { localConversions } from './registry/local-conversions.ts'
 import { localRegistry } from './registry/local-registry.ts'
+import { NegotiatedManifests } from './registry/manifest-pulls.ts'
 import type { Usage } from './registry/usage.ts'
 import { Schedule } from './schedule.ts'
 import { DigestLocks } from './storage/digest-locks.ts'
@@ -132,8 +135,10 @@ export async function openServices(config: Config, log: Logger, options: Service
     cacheBytesMax: config.manifests.cacheBytesMax,
   })
   const jobs = new Jobs({ log, now, work: { collect: collectJob(collector) } })
+  const conversions = new Conversions(registry, localConversions({ ...kept, uploads }), now)
   const content = {
     ...{ registry, uploads, jobs, config },
+    pulls: new NegotiatedManifests(registry.manifests, conversions, config.docker.schema1.pull),
     descriptions: descriptions(metadata, blobs),
     disk: () => diskSpace(config.data),
     startedAt: now(),

@@ -74,6 +74,7 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
   const dispatch = v2Dispatch({
     routes: table,
     registry: content.registry,
+    pulls: content.pulls,
     access: auth.access,
     limits,
     log,

@@ -158,7 +158,7 @@ function selectUser(db: Db) {
 }
 
 /** Makes or renews the link: it counts as unreferenced from now on, unless or until a manifest names the blob. */
-function linkBlob(db: Db) {
+export function linkBlob(db: Db) {
   const ensureBlob = db
     .insert(blob)
     .values({

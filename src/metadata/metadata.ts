@@ -4,6 +4,7 @@ import { auditReads } from './audit.ts'
 import { type BlobUseReads, blobUseReads } from './blob-uses.ts'
 import { type BlobReads, blobReads } from './blobs.ts'
 import { type CatalogReads, catalogReads } from './catalog.ts'
+import { type ConversionReads, conversionReads } from './conversions.ts'
 import { type CredentialReads, credentialReads } from './credentials.ts'
 import { openForReading } from './database.ts'
 import { type GrantReads, grantReads } from './grants.ts'
@@ -24,6 +25,7 @@ export interface Metadata {
   repositories: RepositoryReads
   manifests: ManifestReads
   manifestLists: ManifestListReads
+  conversions: ConversionReads
   tags: TagReads
   history: HistoryReads
   catalog: CatalogReads
@@ -68,6 +70,7 @@ export async function openMetadata(
     repositories: repositoryReads(db),
     manifests: manifestReads(db),
     manifestLists: manifestListReads(db),
+    conversions: conversionReads(db),
     tags: tagReads(db),
     history: historyReads(db),
     catalog: catalogReads(db),

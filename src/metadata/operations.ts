@@ -3,6 +3,7 @@ import { trailWrites } from './audit.ts'
 import { blobCollectionWrites } from './blob-collection.ts'
 import { blobWrites } from './blobs.ts'
 import { collectionWrites } from './collection.ts'
+import { conversionWrites } from './conversions.ts'
 import { credentialWrites, installationWrites } from './credentials.ts'
 import type { Db } from './database.ts'
 import { grantWrites } from './grants.ts'
@@ -33,6 +34,7 @@ export function operations(db: Db) {
     ...collectionWrites(db),
     ...blobCollectionWrites(db),
     ...renewalWrites(db),
+    ...conversionWrites(db),
     ...accountWrites(db),
     ...groupWrites(db),
     ...credentialWrites(db),

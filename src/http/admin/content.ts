@@ -1,12 +1,15 @@
 import type { Config } from '../../config-schema.ts'
 import type { Jobs } from '../../jobs.ts'
 import type { Descriptions } from '../../registry/description.ts'
+import type { ManifestPulls } from '../../registry/manifest-pulls.ts'
 import type { Registry } from '../../registry/registry.ts'
 import type { UploadsInProgress } from '../../storage/blob-store.ts'
 
 /** What the controllers of content, and of the server itself, are made from. One for a data folder. */
 export interface Content {
   registry: Registry
+  /** Its manifests, as clients can read them. */
+  pulls: ManifestPulls
   descriptions: Descriptions
   uploads: UploadsInProgress
   jobs: Jobs

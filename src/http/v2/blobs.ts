@@ -49,11 +49,11 @@ export async function deleteBlob({
   return new Response(null, { status: 202 })
 }
 
-/** A 304 carries the same validator as the 200 would. */
-export function notModified(digest: Digest): Response {
+/** A 304 carries the same validator, and `Vary`, as the 200 would. */
+export function notModified(digest: Digest, varies = false): Response {
   return new Response(null, {
     status: 304,
-    headers: { etag: `"${digest}"`, 'docker-content-digest': digest },
+    headers: { etag: `"${digest}"`, 'docker-content-digest': digest, ...(varies && { vary: 'Accept' }) },
   })
 }
 

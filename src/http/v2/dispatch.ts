@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import { registryError } from '../../oci/error.ts'
 import type { Access, Identity } from '../../registry/access.ts'
 import { addressOf, type Origin } from '../../registry/address.ts'
+import type { ManifestPulls } from '../../registry/manifest-pulls.ts'
 import type { Registry } from '../../registry/registry.ts'
 import { toErrorResponse } from '../errors.ts'
 import { logRequest } from '../request-log.ts'
@@ -13,6 +14,7 @@ import type { Method, Route, routes } from './routes.ts'
 export interface V2Options {
   routes: ReturnType<typeof routes>
   registry: Registry
+  pulls: ManifestPulls
   access: Access
   limits: V2Limits
   log: Logger
@@ -101,6 +103,7 @@ function exchangeOf(
     request,
     path,
     registry: options.registry,
+    pulls: options.pulls,
     repository: repositoryOf(options, request, path, query),
     query,
     identity,

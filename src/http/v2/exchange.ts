@@ -1,6 +1,7 @@
 import type { Caller } from '../../metadata/caller.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Identity } from '../../registry/access.ts'
+import type { ManifestPulls } from '../../registry/manifest-pulls.ts'
 import type { Registry } from '../../registry/registry.ts'
 import type { PathKind, V2Path } from './path.ts'
 
@@ -10,6 +11,8 @@ export interface Exchange<K extends PathKind = PathKind> {
   path: Extract<V2Path, { kind: K }>
   /** The registry that the path's name addresses, and the repository's name there. */
   registry: Registry
+  /** Its manifests, as clients can read them. */
+  pulls: ManifestPulls
   repository: RepositoryName
   query: URLSearchParams
   /** Who asks, without where from: enough for every question of access. */

@@ -1,3 +1,4 @@
+import type { ManifestClient } from '../../docker/schema1-need.ts'
 import { registryError } from '../../oci/error.ts'
 import { parseContentType } from '../../oci/media-type.ts'
 import { parseTag, type Tag } from '../../oci/reference.ts'
@@ -6,26 +7,33 @@ import { notModified } from './blobs.ts'
 import { isNotModified, preconditionOf } from './conditional.ts'
 import type { Exchange } from './exchange.ts'
 
-/** end-3: a manifest, byte for byte as it was pushed. */
+/** end-3: a manifest, by digest byte for byte as it was pushed, by tag in a format that the client reads. */
 export async function getManifest({
   request,
   registry,
+  pulls,
   repository,
   path,
   identity,
 }: Exchange<'manifest'>): Promise<Response> {
-  const { digest, mediaType, bytes } = await registry.manifests.get(repository, path.reference, identity)
-  if (isNotModified(request, digest)) return notModified(digest)
+  const sent = await pulls.get(repository, path.reference, clientOf(request), identity)
+  const { digest, mediaType, bytes, varies, warning } = sent
+  const headers: Record<string, string> = {
+    'content-type': mediaType,
+    'content-length': String(bytes.length),
+    'docker-content-digest': digest,
+    etag: `"${digest}"`,
+  }
+  if (varies) headers.vary = 'Accept'
+  if (warning !== undefined) headers.warning = `299 - "${warning}"`
+  if (isNotModified(request, digest)) return notModified(digest, varies)
   const isHead = request.method === 'HEAD'
   if (!isHead) registry.usage.pulled(repository, path.reference.tag)
-  return new Response(isHead ? null : bytes, {
-    headers: {
-      'content-type': mediaType,
-      'content-length': String(bytes.length),
-      'docker-content-digest': digest,
-      etag: `"${digest}"`,
-    },
-  })
+  return new Response(isHead ? null : bytes, { headers })
+}
+
+function clientOf({ headers }: Request): ManifestClient {
+  return { accept: headers.get('accept'), userAgent: () => headers.get('user-agent') }
 }
 
 /** end-7: stores a manifest. The bodies that are in memory together are bounded by `bodies`. */

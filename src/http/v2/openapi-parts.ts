@@ -40,13 +40,17 @@ const header = (description: string, example: string): OpenAPIV3.HeaderObject =>
 const location = { location: header('Where it is', `/v2/${NAME}/manifests/${DIGEST}`) }
 const digest = { 'docker-content-digest': header('The digest of the content', DIGEST) }
 const etag = { etag: header('The digest of the content', `"${DIGEST}"`) }
+const negotiated = {
+  vary: header('Accept, where it decides what is sent', 'Accept'),
+  warning: header('Says so when the manifest was converted', '299 - "this manifest was converted"'),
+}
 const range = { range: header('The bytes that are here, the last one included', '0-1023') }
 const link = { link: header('The next page, when there is one', `</v2/_catalog?last=a>; rel="next"`) }
 
 /** The headers of a row's answers, by status. */
 export const HEADERS: Partial<Record<string, Record<number, Record<string, OpenAPIV3.HeaderObject>>>> = {
   'end-2': { 200: { ...digest, ...etag }, 206: digest },
-  'end-3': { 200: { ...digest, ...etag } },
+  'end-3': { 200: { ...digest, ...etag, ...negotiated } },
   'end-4': { 201: { ...location, ...digest }, 202: { ...location, ...range } },
   'end-5': { 202: { ...location, ...range } },
   'end-6': { 201: { ...location, ...digest } },

@@ -65,7 +65,11 @@ export function routes(bodies: BodyReader): readonly Row[] {
       access: 'pull',
       handle: getManifest,
       summary: 'Pull a manifest',
-      answers: { 200: 'The manifest.', 304: 'The client has it.', 404: UNKNOWN },
+      answers: {
+        200: 'The manifest; by tag in a format that Accept names, where there is one.',
+        304: 'The client has it.',
+        404: UNKNOWN,
+      },
     },
     {
       id: 'end-4',
