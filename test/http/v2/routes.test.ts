@@ -141,7 +141,8 @@ test('the OpenAPI document describes every row of the table', async () => {
     for (const method of methods) {
       const found = document.paths[PATH_TEMPLATES[path]]?.[method.toLowerCase() as OpenAPIV3.HttpMethods]
       expect([id, found?.summary]).toEqual([id, summary])
-      const statuses = Object.keys({ ...answers, 401: '', 403: '', 429: '' })
+      const named = PATH_TEMPLATES[path].includes('{name}') ? { 400: '' } : {}
+      const statuses = Object.keys({ ...answers, ...named, 401: '', 403: '', 429: '', 500: '' })
       expect(Object.keys(found?.responses ?? {})).toEqual(statuses)
     }
   }
