@@ -5,7 +5,7 @@ import { type Write, whoColumns } from './caller.ts'
 import type { Db } from './database.ts'
 import type { EventType } from './events.ts'
 import { repositoryReads } from './repositories.ts'
-import { manifest, manifestDigest, tagHistory } from './schema.ts'
+import { tagHistory } from './schema.ts'
 
 /** One move of a tag. */
 export interface HistoryLine {
@@ -31,11 +31,11 @@ export type HistoryReads = ReturnType<typeof historyReads>
 /** Reads of where tags pointed. */
 export function historyReads(db: Db) {
   const { find } = repositoryReads(db)
-  const isPreviousHere = sql<number>`(exists (
-      select 1 from ${manifest} where ${manifest.digest} = ${tagHistory.previous}
-      and ${manifest.repositoryId} = ${tagHistory.repositoryId}) or exists (
-      select 1 from ${manifestDigest} where ${manifestDigest.repositoryId} = ${tagHistory.repositoryId}
-      and ${manifestDigest.digest} = ${tagHistory.previous}))`
+  // Spelled out, for in what is selected Drizzle leaves out the names of tables.
+  const isPreviousHere = sql<number>`(
+    exists (select 1 from manifest m where m.digest = tag_history.previous and m.repository_id = tag_history.repository_id)
+    or exists (select 1 from manifest_digest d
+      where d.digest = tag_history.previous and d.repository_id = tag_history.repository_id))`
   const page = (repositoryId: number, limit: number, condition: SQL | undefined, order: SQL[]) =>
     db
       .select({ line: tagHistory, isPreviousHere })
@@ -64,8 +64,11 @@ export function historyReads(db: Db) {
       const repositoryId = find(name)
       if (repositoryId === undefined) return undefined
       const end = ofId.get({ id: before })?.at ?? Number.MAX_SAFE_INTEGER
-      const condition = sql`(${tagHistory.at}, ${tagHistory.id}) < (${end}, ${before})`
-      return page(repositoryId, limit, condition, [desc(tagHistory.at), desc(tagHistory.id)])
+      // In two steps, for the index does not find the place within one time: a rewind leaves many lines of one.
+      const isOfThen = and(eq(tagHistory.at, end), lt(tagHistory.id, before))
+      const lines = page(repositoryId, limit, isOfThen, [desc(tagHistory.id)])
+      const order = [desc(tagHistory.at), desc(tagHistory.id)]
+      return lines.concat(page(repositoryId, limit - lines.length, lt(tagHistory.at, end), order))
     },
   }
 }

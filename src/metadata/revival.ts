@@ -1,9 +1,9 @@
-import { and, eq, isNotNull, or, sql } from 'drizzle-orm'
+import { and, eq, isNotNull, sql } from 'drizzle-orm'
 import type { Db } from './database.ts'
 import { manifestFinder } from './manifest-rows.ts'
 import { reachability } from './reachability.ts'
 import type { Restore } from './restore.ts'
-import { blob, manifest, manifestDigest, manifestReference, repositoryBlob } from './schema.ts'
+import { blob, manifest, manifestReference, repositoryBlob } from './schema.ts'
 
 /** A manifest that is there again; `wasHidden` tells that it had been deleted. */
 export interface Revived {
@@ -18,26 +18,20 @@ export interface Revived {
 export function revivals(db: Db) {
   const find = manifestFinder(db)
   const reach = reachability(db)
-  const ofManifest = and(
-    eq(manifestReference.manifestId, sql.placeholder('id')),
-    eq(manifestReference.role, 'child'),
-  )
   const hiddenChildren = db
     .select({ id: manifest.id, deletedAt: sql<number>`${manifest.deletedAt}` })
-    .from(manifestReference)
-    .innerJoin(
-      manifest,
+    .from(manifest)
+    .where(
       and(
-        eq(manifest.repositoryId, sql.placeholder('repositoryId')),
-        or(
-          eq(manifest.digest, manifestReference.digest),
-          sql`${manifest.id} = (select ${manifestDigest.manifestId} from ${manifestDigest}
-            where ${manifestDigest.repositoryId} = ${manifest.repositoryId}
-            and ${manifestDigest.digest} = ${manifestReference.digest})`,
-        ),
+        sql`${manifest.id} in (
+          select c.id from manifest_reference r join manifest c on c.digest = r.digest and c.repository_id = r.repository_id
+            where r.manifest_id = ${sql.placeholder('id')} and r.role = 'child'
+          union all select d.manifest_id from manifest_reference r
+            join manifest_digest d on d.repository_id = r.repository_id and d.digest = r.digest
+            where r.manifest_id = ${sql.placeholder('id')} and r.role = 'child')`,
+        isNotNull(manifest.deletedAt),
       ),
     )
-    .where(and(ofManifest, isNotNull(manifest.deletedAt)))
     .prepare()
   const show = db
     .update(manifest)
@@ -66,7 +60,7 @@ export function revivals(db: Db) {
         reach.appeared(next.id)
         shown.push(next.id)
       }
-      const children = hiddenChildren.all({ repositoryId, id: next.id })
+      const children = hiddenChildren.all({ id: next.id })
       for (const child of children) if (child.deletedAt >= windowStart) waiting.push(child)
     }
     for (const id of shown) reach.lost(id, at)

@@ -1,8 +1,9 @@
 import { digestFromBytes } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
+import type { Tag } from '../oci/reference.ts'
 import type { Db } from './database.ts'
 import { eventWrites } from './events.ts'
-import { tagLines } from './history.ts'
+import { type PastState, tagLines } from './history.ts'
 import { repositoryReads } from './repositories.ts'
 import { checkTime, type Restore } from './restore.ts'
 import { revivals } from './revival.ts'
@@ -25,6 +26,21 @@ export function rewinds(db: Db) {
   const lines = tagLines(db)
   const revive = revivals(db)
   const { find } = repositoryReads(db)
+  const takeBack = (
+    repositoryId: number,
+    name: Tag,
+    state: PastState,
+    call: Restore,
+  ): keyof Rewound | undefined => {
+    const { caller, at } = call
+    const move = { caller, at, act: 'repository.rewind' } as const
+    if (state === null) return tags.remove(repositoryId, name, move) ? 'removed' : undefined
+    if (tags.find(repositoryId, name, at)?.digest.equals(state)) return undefined
+    const revived = revive(repositoryId, state, call)
+    if (revived === undefined) return 'lost'
+    tags.move(repositoryId, name, revived.id, { ...move, digest: digestFromBytes(state) })
+    return 'restored'
+  }
   return {
     /**
      * Brings every tag of a repository back to where it was at a time, with the manifests; only tags that have moved
@@ -38,20 +54,9 @@ export function rewinds(db: Db) {
       checkTime(to, call)
       tags.expireOf(repositoryId, at)
       const done = { restored: 0, removed: 0, lost: 0 }
-      const move = { caller, at, act: 'repository.rewind' } as const
       for (const { name, state } of lines.movedSince(repositoryId, to)) {
-        const current = tags.find(repositoryId, name, at)
-        if (state === null) {
-          if (tags.remove(repositoryId, name, move)) done.removed++
-          continue
-        }
-        const revived = revive(repositoryId, state, call)
-        if (revived === undefined) {
-          done.lost++
-          continue
-        }
-        tags.move(repositoryId, name, revived.id, { ...move, digest: digestFromBytes(state) })
-        if (current === undefined || !current.digest.equals(state)) done.restored++
+        const outcome = takeBack(repositoryId, name, state, call)
+        if (outcome !== undefined) done[outcome]++
       }
       tell({ type: 'repository.rewind', repository }, caller, at)
       return { stale: 'content', ...done }

@@ -1,13 +1,64 @@
-import { expect, test } from 'bun:test'
+import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { type TemporaryFolder, temporaryFolder } from '../../scripts/temporary-folder.ts'
 import { blobCollectionWrites } from '../../src/metadata/blob-collection.ts'
-import { blobWrites } from '../../src/metadata/blobs.ts'
+import { blobReads, blobWrites } from '../../src/metadata/blobs.ts'
+import { catalogReads } from '../../src/metadata/catalog.ts'
 import { collectionWrites } from '../../src/metadata/collection.ts'
 import { type Db, openForWriting } from '../../src/metadata/database.ts'
+import { historyReads } from '../../src/metadata/history.ts'
+import { manifestRestores } from '../../src/metadata/manifest-restores.ts'
 import { manifestWrites } from '../../src/metadata/manifest-writes.ts'
+import { manifestReads } from '../../src/metadata/manifests.ts'
+import { operations } from '../../src/metadata/operations.ts'
+import { referrerReads } from '../../src/metadata/referrers.ts'
 import { renewalWrites } from '../../src/metadata/renewals.ts'
+import { EVERYTHING, repositoryReads } from '../../src/metadata/repositories.ts'
+import { repositoryRestores, repositoryWrites } from '../../src/metadata/repository-writes.ts'
+import { rewinds } from '../../src/metadata/rewind.ts'
+import { tagRestores } from '../../src/metadata/tag-restores.ts'
+import { tagWrites } from '../../src/metadata/tag-writes.ts'
+import { type TagQuery, tagReads } from '../../src/metadata/tags.ts'
+import { usageWrites } from '../../src/metadata/usage.ts'
+import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
 import { open } from '../support/writes.ts'
+
+const NAME = parseRepositoryName('app')
+let folder: TemporaryFolder
+let db: Db
+
+beforeAll(async () => {
+  folder = await temporaryFolder('plans')
+  await (await open(folder.path)).close()
+  db = openForWriting(join(folder.path, 'cay.db'))
+  db.run("insert into repository (name, created_at) values ('app', 0)")
+})
+afterAll(async () => {
+  db.$client.close()
+  await folder[Symbol.asyncDispose]()
+})
+
+/** Every statement that `act` prepares. */
+function statementsOf(act: (db: Db) => unknown): string[] {
+  const statements: string[] = []
+  const { $client } = db
+  const { prepare } = $client
+  $client.prepare = ((sql: string) => {
+    statements.push(sql)
+    return prepare.call($client, sql)
+  }) as typeof $client.prepare
+  try {
+    act(db)
+  } finally {
+    $client.prepare = prepare
+  }
+  return statements
+}
+
+function planOf(sql: string): string[] {
+  const plan = db.$client.prepare(`explain query plan ${sql}`).all() as { detail: string }[]
+  return plan.map(({ detail }) => detail)
+}
 
 /** What a push, a delete or the collector runs costs as much as what it changes, however much is stored. */
 test.each([
@@ -16,23 +67,82 @@ test.each([
   ['garbage', collectionWrites],
   ['garbage of blobs and repositories', blobCollectionWrites],
   ['what a push may name', renewalWrites],
-] as [string, (db: Db) => unknown][])('no write of %s reads a whole table', async (_, writes) => {
-  await using folder = await temporaryFolder('plans')
-  await (await open(folder.path)).close()
-  const db = openForWriting(join(folder.path, 'cay.db'))
-  const statements: string[] = []
-  const { $client } = db
-  const prepare = $client.prepare.bind($client)
-  $client.prepare = ((sql: string) => {
-    statements.push(sql)
-    return prepare(sql)
-  }) as typeof $client.prepare
-  writes(db)
+  ['deleted manifests', manifestRestores],
+  ['tags', tagWrites],
+  ['tags of the past', tagRestores],
+  ['repositories', repositoryWrites],
+  ['deleted repositories', repositoryRestores],
+  ['repositories of the past', rewinds],
+  ['counters', usageWrites],
+] as [string, (db: Db) => unknown][])('no write of %s reads a whole table', (_, writes) => {
+  const statements = statementsOf(writes)
   expect(statements.length).toBeGreaterThan(0)
   for (const sql of statements) {
-    const plan = prepare(`explain query plan ${sql}`).all() as { detail: string }[]
-    const scans = plan.map(({ detail }) => detail).filter((detail) => /^SCAN (?!CONSTANT)/.test(detail))
+    const scans = planOf(sql).filter((detail) => /^SCAN (?!CONSTANT)/.test(detail))
     expect([sql, scans]).toEqual([sql, []])
   }
-  $client.close()
+})
+
+test('a repository is found by its name among those that are not deleted', () => {
+  const statements = statementsOf((db) => {
+    for (const reads of [
+      repositoryReads,
+      manifestReads,
+      tagReads,
+      blobReads,
+      referrerReads,
+      catalogReads,
+      operations,
+    ])
+      reads(db)
+  })
+  const byName = statements.filter(
+    (sql) => sql.includes('"repository"."name" = ?') && !/"deleted_at" (>?=) \?/.test(sql),
+  )
+  expect(byName.length).toBeGreaterThan(8)
+  for (const sql of byName) {
+    const plan = planOf(sql).filter((detail) =>
+      /^SEARCH repository USING (COVERING )?INDEX repository_name/.test(detail),
+    )
+    expect([sql, plan.length]).toEqual([sql, 1])
+  }
+})
+
+/** A page costs as much as it has, however much is stored: rows come in the order of an index, and none is sorted. */
+test('pages of the API are read in the order of an index', () => {
+  const tags = (query: TagQuery) => (db: Db) => tagReads(db).search(NAME, query, 10, 0)
+  const after = { name: parseTag('a'), updatedAt: 0 }
+  const pages: [page: (db: Db) => unknown, plan: RegExp][] = [
+    [(db) => catalogReads(db).repositories(EVERYTHING, '', 'a', 10), /INDEX repository_name \(name>/],
+    [
+      (db) => catalogReads(db).deletedRepositories(EVERYTHING, { windowStart: 1 }, 10),
+      /INDEX repository_deleted/,
+    ],
+    [
+      tags({ sort: 'name', order: 'desc', after }),
+      /SEARCH tag USING INDEX sqlite_autoindex_tag_1 \(repository_id=\? AND name</,
+    ],
+    [
+      tags({ sort: 'updated', order: 'asc', after }),
+      /SEARCH tag USING INDEX tag_updated \(repository_id=\? AND \(updated_at,name\)>/,
+    ],
+    [
+      tags({ sort: 'updated', order: 'desc', q: 'x' }),
+      /SEARCH tag USING INDEX tag_updated \(repository_id=\?\)/,
+    ],
+    [
+      (db) => historyReads(db).ofTag(NAME, parseTag('a'), 9, 10),
+      /INDEX tag_history_tag \(repository_id=\? AND name=\? AND id</,
+    ],
+  ]
+  for (const [page, expected] of pages) {
+    const plan = planOf(statementsOf(page).at(-1) ?? '')
+    expect(plan.join('; ')).toMatch(expected)
+    expect(plan.filter((detail) => /^SCAN|TEMP B-TREE/.test(detail))).toEqual([])
+  }
+  const ofRepository = statementsOf((db) => historyReads(db).ofRepository(NAME, 9, 10)).slice(-2)
+  expect(ofRepository.map((sql) => planOf(sql)[0])).toEqual([
+    'SEARCH tag_history USING INDEX tag_history_at (repository_id=? AND at=? AND rowid<?)',
+    'SEARCH tag_history USING INDEX tag_history_at (repository_id=? AND at<?)',
+  ])
 })

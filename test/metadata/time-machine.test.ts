@@ -197,6 +197,12 @@ describe('the time machine', () => {
     expect(state()).toEqual(after)
     const lines = metadata.history.ofTag(APP, parseTag('same'), Number.MAX_SAFE_INTEGER, 100)
     expect(lines).toHaveLength(1)
+    const all = metadata.history.ofRepository(APP, Number.MAX_SAFE_INTEGER, 100) ?? []
+    expect(all.filter(({ act }) => act === 'repository.rewind')).toHaveLength(8)
+    for (const [at, line] of all.entries()) {
+      const page = metadata.history.ofRepository(APP, all[at - 1]?.id ?? Number.MAX_SAFE_INTEGER, 1)
+      expect(page).toEqual([line])
+    }
     expect(
       await failureOf(metadata.write('rewindRepository', { ...restore(), to: AT - 15 * DAY * 1000 })),
     ).toMatchObject({
