@@ -5,7 +5,7 @@ import { recordingClock } from './clock.ts'
 import type { Config } from './config-schema.ts'
 import { type DataFolder, openDataFolder } from './data-folder.ts'
 import { Collector } from './gc/collector.ts'
-import { collectJob } from './gc/collector-jobs.ts'
+import { collectJob, scanJob } from './gc/collector-jobs.ts'
 import { Changes } from './http/admin/changes.ts'
 import type { Content } from './http/admin/content.ts'
 import { listenAll } from './http/listen-all.ts'
@@ -134,7 +134,7 @@ export async function openServices(config: Config, log: Logger, options: Service
     schema1: config.docker.schema1,
     cacheBytesMax: config.manifests.cacheBytesMax,
   })
-  const jobs = new Jobs({ log, now, work: { collect: collectJob(collector) } })
+  const jobs = new Jobs({ log, now, work: { collect: collectJob(collector), scan: scanJob(collector) } })
   const conversions = new Conversions(registry, localConversions({ ...kept, uploads }), now)
   const content = {
     ...{ registry, uploads, jobs, config },

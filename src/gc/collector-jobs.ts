@@ -11,6 +11,11 @@ export function collectJob(collector: Collector): JobWork {
   }
 }
 
+/** A walk over all files and all blobs, as a job. */
+export function scanJob(collector: Collector): JobWork {
+  return async (run) => ({ ...(await collector.scan(run)) })
+}
+
 function rowsOf({ tags, manifests, repositories, blobs }: Collected): number {
   return tags + manifests + repositories + blobs
 }

@@ -6,7 +6,9 @@ import type { Metadata } from '../metadata/metadata.ts'
 import type { Retention } from '../metadata/retention.ts'
 import type { BlobStore } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
+import { GarbageView } from './garbage-view.ts'
 import { Patience } from './patience.ts'
+import { type Scanned, type ScanRun, scan } from './scan.ts'
 
 /** Rows that one call of the writer removes at most. */
 const BATCH_ROWS_MAX = 100
@@ -55,14 +57,18 @@ export interface CollectorState {
 export class Collector {
   private readonly options: CollectorOptions
   private readonly patience: Patience
+  /** What it would remove, and why it keeps the rest. */
+  readonly garbage: GarbageView
   private lastRun: Run | undefined
   private running = 0
   private readonly stopping = new AbortController()
   private turn: Promise<unknown> = Promise.resolve()
+  private scans: Promise<unknown> = Promise.resolve()
 
   constructor(options: CollectorOptions) {
     this.options = options
     this.patience = new Patience(options.retention.graceMs, options.time)
+    this.garbage = new GarbageView(options.metadata, options.retention)
   }
 
   state(): CollectorState {
@@ -86,10 +92,21 @@ export class Collector {
     }
   }
 
+  /**
+   * Walks over all files and all blobs: bytes that no row names go when they are older than the grace, and what is
+   * missing is in the log. It takes long, and rejects when it is cancelled.
+   */
+  async scan(run: ScanRun = {}): Promise<Scanned> {
+    const signal = run.signal ? AbortSignal.any([run.signal, this.stopping.signal]) : this.stopping.signal
+    const scanning = scan(this.options, this.patience, { ...run, signal })
+    this.scans = Promise.allSettled([this.scans, scanning])
+    return await scanning
+  }
+
   /** Ends what is at work, after its batch; nothing is collected afterwards. */
   async stop(): Promise<void> {
     this.stopping.abort()
-    await this.turn
+    await Promise.all([this.turn, this.scans])
   }
 
   private async collect(

@@ -1,5 +1,5 @@
-import { and, eq, isNull, type SQL, sql } from 'drizzle-orm'
-import { type Digest, digestToBytes } from '../oci/digest.ts'
+import { and, asc, eq, gt, isNull, type SQL, sql } from 'drizzle-orm'
+import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Caller } from './caller.ts'
@@ -18,7 +18,18 @@ export function blobReads(db: Db) {
     .from(blob)
     .where(eq(blob.digest, sql.placeholder('digest')))
     .prepare()
+  const page = db
+    .select({ id: blob.id, digest: blob.digest, size: blob.size })
+    .from(blob)
+    .where(gt(blob.id, sql.placeholder('after')))
+    .orderBy(asc(blob.id))
+    .limit(sql.placeholder('limit'))
+    .prepare()
   return {
+    /** At most `limit` blobs after the one with this id. */
+    stored: (after: number, limit: number): { id: number; digest: Digest; size: number }[] =>
+      page.all({ after, limit }).map((row) => ({ ...row, digest: digestFromBytes(row.digest) })),
+
     /** The size in bytes of a blob that the repository holds. */
     findSize: (name: RepositoryName, digest: Digest): number | undefined =>
       link.get({ name, digest: digestToBytes(digest) })?.size,

@@ -7,6 +7,7 @@ import { isReached, reachability } from './reachability.ts'
 import { type Retention, untaggedMs } from './retention.ts'
 import { manifest, repository, tag, tagHistory } from './schema.ts'
 import { tagRows } from './tag-rows.ts'
+import { untaggedWalk } from './untagged-walk.ts'
 
 /** A batch ends early when it has taken so long, so that writes of others do not wait for it. */
 const BATCH_MS_MAX = 8
@@ -35,6 +36,7 @@ export interface CollectionBatch {
 export function collectionWrites(db: Db) {
   const tags = tagRows(db)
   const candidates = manifestCandidates(db)
+  const walk = untaggedWalk(db)
   const purge = purgeMarked(db)
   const expired = db
     .select({ repositoryId: tag.repositoryId, name: tag.name })
@@ -73,7 +75,7 @@ export function collectionWrites(db: Db) {
       const { at, retention, limit } = call
       let { after } = call
       while (performance.now() - began < BATCH_MS_MAX) {
-        const next = candidates.nextUntagged.get({ after })
+        const next = walk.next(after, retention)
         if (next === undefined) return { ...batchOf({ more: false }), after }
         const keptMs = untaggedMs(retention, next.untaggedDays)
         const repositoryId = next.id
@@ -181,15 +183,5 @@ function manifestCandidates(db: Db) {
       sql`${manifest.repositoryId} = ${sql.placeholder('repositoryId')} and ${manifest.untaggedAt} < ${before}`,
       asc(manifest.untaggedAt),
     ),
-    /** The next repository that has untagged manifests, with its policy. */
-    nextUntagged: db
-      .select({ id: repository.id, untaggedDays: repository.untaggedDays })
-      .from(repository)
-      .where(
-        sql`${repository.id} = (select m.repository_id from manifest m indexed by manifest_untagged
-          where m.untagged_at is not null and m.repository_id > ${sql.placeholder('after')}
-          order by m.repository_id limit 1)`,
-      )
-      .prepare(),
   }
 }

@@ -7,6 +7,8 @@ import { type CatalogReads, catalogReads } from './catalog.ts'
 import { type ConversionReads, conversionReads } from './conversions.ts'
 import { type CredentialReads, credentialReads } from './credentials.ts'
 import { openForReading } from './database.ts'
+import { type Explain, explanations } from './explanation.ts'
+import { type GarbageReads, garbageReads } from './garbage.ts'
 import { type GrantReads, grantReads } from './grants.ts'
 import { type HistoryReads, historyReads } from './history.ts'
 import { type ManifestListReads, manifestListReads } from './manifest-lists.ts'
@@ -38,6 +40,8 @@ export interface Metadata {
   credentials: CredentialReads
   grants: GrantReads
   audit: ReturnType<typeof auditReads>
+  garbage: GarbageReads
+  explain: Explain
   /** The newest time that is recorded, in milliseconds since 1970; 0 when nothing is. */
   newestTime(): number
   write: Writer['call']
@@ -83,6 +87,8 @@ export async function openMetadata(
     credentials: credentialReads(db),
     grants: grantReads(db),
     audit: auditReads(db),
+    garbage: garbageReads(db),
+    explain: explanations(db),
     newestTime: () => newestTime(db),
     write: (name, args, moved) => writer.call(name, args, moved),
     onStale: (what, listener) => {

@@ -1,0 +1,92 @@
+import type { Digest } from '../oci/digest.ts'
+import type { CollectorOptions } from './collector.ts'
+import type { Patience } from './patience.ts'
+
+/** Files or rows that are looked at before the walk rests, */
+const STEP_MAX = 100
+/** for so long: other work goes first. */
+const REST_MS = 5
+
+/** What a walk over all files and all rows has found. */
+export interface Scanned {
+  /** Files of blobs, and those of them that no row names: old ones are removed, with so many bytes. */
+  files: number
+  orphans: number
+  removed: number
+  bytes: number
+  /** Blobs, and those of them whose file is missing, or has another size. They are in the log, and stay. */
+  blobs: number
+  missing: number
+  damaged: number
+}
+
+export interface ScanRun {
+  signal?: AbortSignal | undefined
+  /** Told of the files and blobs that were looked at. */
+  progress?: ((done: number, total?: number) => void) | undefined
+}
+
+/** Compares what is on the disk with what the database says, slowly, and with little memory. */
+export async function scan(options: CollectorOptions, patience: Patience, run: ScanRun): Promise<Scanned> {
+  const found: Scanned = { files: 0, orphans: 0, removed: 0, bytes: 0, blobs: 0, missing: 0, damaged: 0 }
+  const total = options.metadata.storage.totals().blobs * 2
+  const rest = async () => {
+    run.progress?.(found.files + found.blobs, total)
+    run.signal?.throwIfAborted()
+    await Bun.sleep(REST_MS)
+    run.signal?.throwIfAborted()
+  }
+  await walkFiles(options, patience, found, rest)
+  await walkRows(options, found, rest)
+  run.progress?.(found.files + found.blobs)
+  return found
+}
+
+async function walkFiles(
+  { metadata, blobs, locks, log, now, retention }: CollectorOptions,
+  patience: Patience,
+  found: Scanned,
+  rest: () => Promise<void>,
+): Promise<void> {
+  for await (const { digest, size, changedAt } of blobs.list()) {
+    if (++found.files % STEP_MAX === 0) await rest()
+    if (metadata.blobs.isStored(digest)) continue
+    found.orphans++
+    if (changedAt > now() - retention.graceMs || patience.remainingMs() > 0) continue
+    await locks.remove(digest, async () => {
+      if (metadata.blobs.isStored(digest)) return
+      await blobs.delete(digest)
+      found.removed++
+      found.bytes += size
+      log.info({ digest, size }, 'removed the bytes of a blob that nothing names')
+    })
+  }
+}
+
+async function walkRows(
+  { metadata, blobs, log }: CollectorOptions,
+  found: Scanned,
+  rest: () => Promise<void>,
+): Promise<void> {
+  const check = async (digest: Digest, size: number) => {
+    const stored = await blobs.stat(digest)
+    if (stored?.size === size || !metadata.blobs.isStored(digest)) return
+    if (stored === undefined) found.missing++
+    else found.damaged++
+    log.error(
+      { digest, size, sizeOnDisk: stored?.size },
+      stored === undefined
+        ? 'the bytes of a blob are missing: push it again, or restore a backup'
+        : 'the bytes of a blob have another size than they had: push it again, or restore a backup',
+    )
+  }
+  for (let after = 0; ; ) {
+    const page = metadata.blobs.stored(after, STEP_MAX)
+    for (const { digest, size } of page) await check(digest, size)
+    found.blobs += page.length
+    const last = page.at(-1)
+    if (last === undefined || page.length < STEP_MAX) return
+    after = last.id
+    await rest()
+  }
+}

@@ -1,0 +1,72 @@
+import { afterEach, beforeEach, expect, test } from 'bun:test'
+import { mkdir, rm, truncate, utimes, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { type CollectedRegistry, DAY, openCollectedRegistry } from '../support/collected-registry.ts'
+import { type Named, randomBlob } from '../support/content.ts'
+import { failureOf } from '../support/failure.ts'
+
+let cay: CollectedRegistry
+beforeEach(async () => {
+  cay = await openCollectedRegistry()
+})
+afterEach(() => cay[Symbol.asyncDispose]())
+
+function pathOf({ digest }: Named): string {
+  const hex = digest.slice('sha256:'.length)
+  return join(cay.data, 'blobs', 'sha256', hex.slice(0, 2), hex)
+}
+
+/** A file as a crash leaves it between its bytes and its row. */
+async function orphan(changedAt: number): Promise<Named> {
+  const blob = randomBlob(50)
+  await mkdir(dirname(pathOf(blob)), { recursive: true })
+  await writeFile(pathOf(blob), blob.bytes)
+  await utimes(pathOf(blob), changedAt / 1000, changedAt / 1000)
+  return blob
+}
+
+test('removes bytes that nothing names when they are older than the grace, and nothing else', async () => {
+  const named = randomBlob(10)
+  await cay.pushBlob(named)
+  cay.wait(2 * DAY)
+  const [old, fresh] = [await orphan(cay.now() - DAY - 1000), await orphan(cay.now() - DAY + 1000)]
+  expect(await cay.collector.scan()).toEqual({
+    ...{ files: 3, orphans: 2, removed: 1, bytes: 50 },
+    ...{ blobs: 1, missing: 0, damaged: 0 },
+  })
+  expect([named, old, fresh].map((blob) => cay.isOnDisk(blob))).toEqual([true, false, true])
+})
+
+test('removes nothing until the server is up for a grace', async () => {
+  const old = await orphan(0)
+  expect(await cay.collector.scan()).toMatchObject({ orphans: 1, removed: 0 })
+  expect(cay.isOnDisk(old)).toBe(true)
+})
+
+test('says what is missing or damaged, and keeps its row', async () => {
+  const [missing, damaged, whole] = [randomBlob(10), randomBlob(20), randomBlob(30)]
+  for (const blob of [missing, damaged, whole]) await cay.pushBlob(blob)
+  await rm(pathOf(missing))
+  await truncate(pathOf(damaged), 5)
+  expect(await cay.collector.scan()).toMatchObject({ files: 2, blobs: 3, missing: 1, damaged: 1 })
+  const told = cay.log.filter(({ level }) => level === 50)
+  expect(told).toMatchObject([
+    { digest: missing.digest, size: 10 },
+    { digest: damaged.digest, size: 20, sizeOnDisk: 5 },
+  ])
+  expect(await cay.hasBlob(missing)).toBe(true)
+})
+
+test('tells how far it is, and can be cancelled', async () => {
+  for (let n = 0; n < 120; n++) await cay.pushBlob(randomBlob(10))
+  const progress: [number, number | undefined][] = []
+  await cay.collector.scan({ progress: (done, total) => progress.push([done, total]) })
+  expect(progress).toEqual([
+    [100, 240],
+    [220, 240],
+    [240, undefined],
+  ])
+  const cancelled = new AbortController()
+  const scan = cay.collector.scan({ signal: cancelled.signal, progress: () => cancelled.abort() })
+  expect((await failureOf(scan)).name).toBe('AbortError')
+})
