@@ -20,6 +20,7 @@ const steps: Step[] = [
   { name: 'check', args: ['check'] },
   { name: 'test', command: ['npm', 'test'], counts: testCounts },
   { name: 'conformance', args: ['conformance'], counts: caseCounts },
+  { name: 'api', args: ['schemathesis'], counts: caseCounts },
   { name: 'clients', args: ['clients'], counts: caseCounts },
   { name: 'tls-clients', args: ['tls-clients'], counts: caseCounts },
   { name: 'durability', args: ['durability'], needs: ['strace'] },

@@ -42,7 +42,7 @@ export async function bringGoTool(tool: GoTool): Promise<string> {
 }
 
 /** Where built tools stay between runs, one folder a name and version. */
-function cacheFolder(): string {
+export function cacheFolder(): string {
   return process.env.CAY_CLIENTS_CACHE ?? join(homedir(), '.cache', 'cay-clients')
 }
 

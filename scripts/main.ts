@@ -13,6 +13,7 @@ const commands: Record<string, () => Promise<{ run: (args: string[]) => Promise<
   fixture: () => import('./fixture.ts'),
   conformance: () => import('./conformance.ts'),
   clients: () => import('./clients.ts'),
+  schemathesis: () => import('./schemathesis.ts'),
   'tls-clients': () => import('./tls-clients.ts'),
   bench: () => import('./bench.ts'),
   soak: () => import('./soak.ts'),

@@ -3,6 +3,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { runCommand } from './command.ts'
 import { bringGoTool, type GoTool } from './go-tool.ts'
+import { bringPythonTool, type PythonTool } from './python-tool.ts'
 
 const installSecondsMax = 1800
 
@@ -11,6 +12,8 @@ interface DebianTool {
   package: string
   path: string
 }
+
+type Tool = GoTool | DebianTool | PythonTool
 
 /** What the project is tried with and measured against: each tool, its version, and how it comes. */
 export const tools = {
@@ -76,7 +79,8 @@ export const tools = {
   nginx: { package: 'nginx-light', path: '/usr/sbin/nginx' },
   chromium: { package: 'chromium', path: '/usr/bin/chromium' },
   'libc-arm64': { package: 'libc6-arm64-cross', path: '/usr/aarch64-linux-gnu/lib/libc.so.6' },
-} satisfies Record<string, GoTool | DebianTool>
+  schemathesis: { distribution: 'schemathesis', version: '4.32.5' },
+} satisfies Record<string, Tool>
 
 export type ToolName = keyof typeof tools
 
@@ -85,14 +89,19 @@ export type ToolName = keyof typeof tools
  * Debian's packages need root.
  */
 export async function bringTools(names: ToolName[]): Promise<Record<string, string>> {
-  const rows = names.map((name): [ToolName, GoTool | DebianTool] => [name, tools[name]])
+  const rows = names.map((name): [ToolName, Tool] => [name, tools[name]])
   const missing = rows.flatMap(([, tool]) =>
     'package' in tool && !existsSync(tool.path) ? [tool.package] : [],
   )
   if (missing.length > 0) await installPackages([...new Set(missing)])
   const paths: Record<string, string> = {}
-  for (const [name, tool] of rows) paths[name] = 'package' in tool ? tool.path : await bringGoTool(tool)
+  for (const [name, tool] of rows) paths[name] = await bring(tool)
   return paths
+}
+
+function bring(tool: Tool): string | Promise<string> {
+  if ('package' in tool) return tool.path
+  return 'module' in tool ? bringGoTool(tool) : bringPythonTool(tool)
 }
 
 /** `toolchain [name...]`: brings the named tools, or all of them, and prints where they are. */

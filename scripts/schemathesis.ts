@@ -1,0 +1,106 @@
+import { join } from 'node:path'
+import { makeImage } from './clients/image.ts'
+import { pushContent } from './clients/push.ts'
+import { runCommand } from './command.ts'
+import { type Server, startServer } from './server.ts'
+import { temporaryFolder } from './temporary-folder.ts'
+import { bringTools } from './toolchain.ts'
+
+/** What every run makes the same cases from. */
+const seed = 1
+
+const casesPerOperationMax = 15
+const runSecondsMax = 180
+const outputLengthMax = 12_000
+
+/** The account whose token the cases are asked with. */
+const keeper = 'keeper-of-the-cases'
+
+/**
+ * What is done to each case before it is asked. Schemathesis learns names from answers: none may take the keeper its
+ * rights. Where a case has the example of a digest, it gets one that is here.
+ */
+const hooks = (digest: string) => `
+import schemathesis
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    for name, value in (case.path_parameters or {}).items():
+        if "${keeper}" in str(value):
+            case.path_parameters[name] = "alice"
+        if str(value) == "sha256:${'0'.repeat(64)}":
+            case.path_parameters[name] = "${digest}"
+`
+
+const password = 'correct-horse-battery'
+
+/** What must hold for each answer: no 5xx, and status, media type, headers and body as the document says. */
+const checks = [
+  'not_a_server_error',
+  'status_code_conformance',
+  'content_type_conformance',
+  'response_headers_conformance',
+  'response_schema_conformance',
+]
+
+/**
+ * `schemathesis [arguments]`: makes requests for each operation of the admin API from its OpenAPI document, good ones
+ * and bad ones, and asks them of the executable with a server admin's token; every answer must be as the document says.
+ */
+export async function run(args: string[]): Promise<void> {
+  const { schemathesis } = await bringTools(['schemathesis'])
+  if (schemathesis === undefined) throw new Error('there is no schemathesis')
+  await using server = await startServer({
+    access: 'accounts',
+    env: { CAY_ADMIN_PASSWORD: password },
+  })
+  const { token, digest } = await fill(server)
+  await using folder = await temporaryFolder('schemathesis')
+  await Bun.write(join(folder.path, 'hooks.py'), hooks(digest))
+  const command = [
+    ...[schemathesis, 'run', `http://${server.address}/swagger/json`],
+    ...['--header', `Authorization: Bearer ${token}`],
+    ...['--include-path-regex', '^/api/v1/'],
+    ...['--checks', checks.join(',')],
+    ...['--phases', 'examples,coverage,fuzzing'],
+    ...['--seed', `${seed}`, '--max-examples', `${casesPerOperationMax}`, '--continue-on-failure'],
+    ...['--request-timeout', '10', '--no-color', ...args],
+  ]
+  const env = { ...process.env, HYPOTHESIS_STORAGE_DIRECTORY: folder.path, SCHEMATHESIS_HOOKS: 'hooks' }
+  try {
+    const output = await runCommand(command, { cwd: folder.path, env, secondsMax: runSecondsMax })
+    const [, made = '0', passed = '0'] = /(\d+) generated, (\d+) passed/.exec(output) ?? []
+    console.log(
+      `${output.slice(output.lastIndexOf('= SUMMARY ='))}\n${passed} passed, ${Number(made) - Number(passed)} failed`,
+    )
+  } catch (error) {
+    const { message } = error as Error
+    throw new Error(`${message.slice(-outputLengthMax)}\n${server.log().slice(-outputLengthMax)}`)
+  }
+}
+
+/** Gives the server something of each noun, by the names that the examples have: the keeper's token, a digest. */
+async function fill({ address }: Server): Promise<{ token: string; digest: string }> {
+  let authorization = `Basic ${Buffer.from(`admin:${password}`).toString('base64')}`
+  const ask = async (method: string, path: string, body?: unknown) => {
+    const response = await fetch(`http://${address}/api/v1${path}`, {
+      method,
+      headers: { authorization, 'content-type': 'application/json' },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    })
+    if (!response.ok) throw new Error(`${method} ${path}: ${await response.text()}`)
+    return (await response.json()) as { secret: string }
+  }
+  await ask('PUT', `/users/${keeper}`, { password, isAdmin: true })
+  const { secret } = await ask('POST', `/accounts/${keeper}/tokens`, { name: 'cases' })
+  authorization = `Bearer ${secret}`
+  await ask('PUT', '/users/alice', { password })
+  await ask('PUT', '/robots/alice%2Bci')
+  await ask('POST', '/accounts/alice/tokens', { name: 'laptop', expiresInDays: 30 })
+  await ask('PUT', '/groups/alice')
+  await ask('PATCH', '/groups/alice', { add: ['alice'] })
+  await ask('PUT', '/grants', { subject: 'anonymous', pattern: '**', role: 'writer' })
+  const image = await makeImage()
+  await pushContent(address, 'library/alpine', 'latest', image)
+  return { token: secret, digest: image.descriptor.digest }
+}
