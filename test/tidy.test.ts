@@ -39,7 +39,7 @@ test('every command brings the same Bun, by npm or by Bun', async () => {
 
 test('the README names the version of each client that is built', async () => {
   const { conformance, registry, ...clients } = tools
-  const versions = Object.values(clients).flatMap((tool) => ('version' in tool ? tool.version.slice(1) : []))
+  const versions = Object.values(clients).flatMap((tool) => ('module' in tool ? tool.version.slice(1) : []))
   const readme = await read('README.md')
   expect(versions.filter((version) => !readme.includes(version))).toEqual([])
 })
