@@ -51,10 +51,11 @@ function registriesOf({ listen, host }: Config): string[] {
 
 function describe(steps: TrustStep[]): string {
   return steps
+    .filter(({ files, commands }) => files.length > 0 || commands?.install)
     .flatMap(({ name, files, commands }) => [
       `  ${name}`,
       ...files.map(({ path }) => `    write ${path}`),
-      ...(commands ? [`    run   ${commands.install.join(' ')}`] : []),
+      ...(commands?.install ? [`    run   ${commands.install.join(' ')}`] : []),
     ])
     .join('\n')
 }

@@ -20,7 +20,7 @@ export interface TrustHost {
 export async function install(steps: TrustStep[], host: TrustHost): Promise<void> {
   for (const step of applying(steps, host.root)) {
     for (const file of step.files) await writeFile(file, host)
-    if (step.commands) await run(step.commands.install, host)
+    if (step.commands?.install) await run(step.commands.install, host)
   }
 }
 

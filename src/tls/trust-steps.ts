@@ -7,8 +7,8 @@ export interface TrustStep {
   /** What is there when it applies, below the root folder; without it, it always does. */
   sign?: string
   files: TrustFile[]
-  /** What makes it take the files, and what makes it forget them. */
-  commands: { install: string[]; uninstall: string[] } | undefined
+  /** What makes it take the files, where that is needed, and what makes it forget them. */
+  commands: { install?: string[]; uninstall: string[] } | undefined
 }
 
 export interface TrustFile {
@@ -39,6 +39,7 @@ export function trustSteps(platform: string, subject: TrustSubject): TrustStep[]
       install: ['update-ca-certificates'],
       uninstall: ['update-ca-certificates', '--fresh'],
     }),
+    javaStore(subject),
     systemStore('Red Hat, Fedora', subject, {
       sign: '/etc/pki/ca-trust/source/anchors',
       folder: '/etc/pki/ca-trust/source/anchors',
@@ -57,9 +58,21 @@ function systemStore(
   store: { sign: string; folder: string; install: string[]; uninstall: string[] },
 ): TrustStep {
   const { sign, folder, install, uninstall } = store
-  const id = new X509Certificate(certificate).fingerprint256.replaceAll(':', '').slice(0, 12).toLowerCase()
-  const path = `${folder}/cay-${id}.crt`
+  const path = `${folder}/${nameOf(certificate)}.crt`
   return { name, sign, files: [{ path, text: certificate }], commands: { install, uninstall } }
+}
+
+/** Debian's store of Java hears what update-ca-certificates adds, but not what is no longer there: it has to be told. */
+function javaStore({ certificate }: TrustSubject): TrustStep {
+  const sign = '/etc/ca-certificates/update.d/jks-keystore'
+  const tell = `echo -/etc/ssl/certs/${nameOf(certificate)}.pem | ${sign}`
+  return { name: 'Java', sign, files: [], commands: { uninstall: ['sh', '-c', tell] } }
+}
+
+/** What a certificate's files are called, without an ending. */
+function nameOf(certificate: string): string {
+  const fingerprint = new X509Certificate(certificate).fingerprint256.replaceAll(':', '').toLowerCase()
+  return `cay-${fingerprint.slice(0, 12)}`
 }
 
 function certsFolder(name: string, sign: string, { certificate, registries }: TrustSubject): TrustStep {

@@ -56,6 +56,18 @@ describe('cay trust', () => {
     expect(files()).toEqual(['/etc/ca-certificates.conf'])
   })
 
+  test("Debian's store of Java: what --uninstall has to remove by its name", async () => {
+    debian()
+    make('etc/ca-certificates/update.d')
+    writeFileSync(join(root.path, 'etc/ca-certificates/update.d/jks-keystore'), '')
+    const hook = `echo -/etc/ssl/certs/cay-${id}.pem | /etc/ca-certificates/update.d/jks-keystore`
+    const installed = await trust('--install', '--root', root.path)
+    expect(installed.output).not.toContain('jks-keystore')
+    const removed = await trust('--uninstall', '--root', root.path)
+    expect(removed.output).toMatch(/update-ca-certificates --fresh\n.*jks-keystore\n/)
+    expect(removed.output).toContain(`did not run below ${root.path}: sh -c ${hook}\n`)
+  })
+
   test('Red Hat: the certificate among the anchors, and the command', async () => {
     make('etc/pki/ca-trust/source/anchors')
     const path = `/etc/pki/ca-trust/source/anchors/cay-${id}.crt`
@@ -125,7 +137,7 @@ describe('cay trust', () => {
   test('macOS and Windows: one command each', () => {
     const subject = { path: '/d/tls/rootCA.pem', certificate, registries: ['a:1'] }
     const commands = (platform: string) =>
-      trustSteps(platform, subject).map(({ files, commands }) => [files, commands?.install.join(' ')])
+      trustSteps(platform, subject).map(({ files, commands }) => [files, commands?.install?.join(' ')])
     expect(commands('darwin')).toEqual([
       [
         [],
