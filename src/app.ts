@@ -141,6 +141,7 @@ export async function openServices(config: Config, log: Logger, options: Service
     pulls: new NegotiatedManifests(registry.manifests, conversions, config.docker.schema1.pull),
     descriptions: descriptions(metadata, blobs),
     disk: () => diskSpace(config.data),
+    windowMs: kept.retention.windowMs,
     startedAt: now(),
     problem: () => undefined,
   }

@@ -99,6 +99,11 @@ function repositoryPages(db: Db) {
 
 function manifestPages(db: Db) {
   const { find } = repositoryReads(db)
+  const byId = db
+    .select()
+    .from(manifest)
+    .where(eq(manifest.id, sql.placeholder('id')))
+    .prepare()
   const manifests = (name: RepositoryName, condition: SQL | undefined, before: number, limit: number) => {
     const repositoryId = find(name)
     if (repositoryId === undefined) return undefined
@@ -112,6 +117,12 @@ function manifestPages(db: Db) {
       .map(toManifest)
   }
   return {
+    /** The manifest of an id that was just found. */
+    manifestOf(id: number): ListedManifest | undefined {
+      const row = byId.get({ id })
+      return row && toManifest(row)
+    },
+
     /** At most `limit` manifests before the id `before`, newest first; undefined when there is no such repository. */
     manifests: (name: RepositoryName, before: number, limit: number): ListedManifest[] | undefined =>
       manifests(name, isNull(manifest.deletedAt), before, limit),

@@ -11,23 +11,27 @@ const EVENTS_MAX = 100_000
 /** this many at a time. */
 const EVENTS_TRIMMED = 1000
 
-export type EventType =
-  | 'blob.push'
-  | 'blob.mount'
-  | 'blob.delete'
-  | 'manifest.push'
-  | 'manifest.delete'
-  | 'manifest.restore'
-  | 'repository.create'
-  | 'repository.change'
-  | 'repository.delete'
-  | 'repository.restore'
-  | 'repository.rewind'
-  | 'tag.put'
-  | 'tag.change'
-  | 'tag.delete'
-  | 'tag.expire'
-  | 'tag.restore'
+/** What may happen to content. */
+export const EVENT_TYPES = [
+  'blob.push',
+  'blob.mount',
+  'blob.delete',
+  'manifest.push',
+  'manifest.delete',
+  'manifest.restore',
+  'repository.create',
+  'repository.change',
+  'repository.delete',
+  'repository.restore',
+  'repository.rewind',
+  'tag.put',
+  'tag.change',
+  'tag.delete',
+  'tag.expire',
+  'tag.restore',
+] as const
+
+export type EventType = (typeof EVENT_TYPES)[number]
 
 export interface Change {
   type: EventType

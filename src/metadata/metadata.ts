@@ -11,7 +11,6 @@ import { type Explain, explanations } from './explanation.ts'
 import { type GarbageReads, garbageReads } from './garbage.ts'
 import { type GrantReads, grantReads } from './grants.ts'
 import { type HistoryReads, historyReads } from './history.ts'
-import { type ManifestListReads, manifestListReads } from './manifest-lists.ts'
 import { type ManifestReads, manifestReads } from './manifests.ts'
 import type { Stale } from './operations.ts'
 import { type OutboxReads, outboxReads } from './outbox.ts'
@@ -26,7 +25,6 @@ import { Writer } from './writer.ts'
 export interface Metadata {
   repositories: RepositoryReads
   manifests: ManifestReads
-  manifestLists: ManifestListReads
   conversions: ConversionReads
   tags: TagReads
   history: HistoryReads
@@ -73,7 +71,6 @@ export async function openMetadata(
   return {
     repositories: repositoryReads(db),
     manifests: manifestReads(db),
-    manifestLists: manifestListReads(db),
     conversions: conversionReads(db),
     tags: tagReads(db),
     history: historyReads(db),

@@ -1,7 +1,7 @@
-import type { ManifestEntry } from '../metadata/manifest-lists.ts'
+import type { ListedManifest } from '../metadata/catalog.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { artifactKind, artifactTraits } from '../oci/artifact-kind.ts'
-import type { Digest } from '../oci/digest.ts'
+import { type Digest, digestToBytes } from '../oci/digest.ts'
 import { type HistoryEntry, type ImageConfig, type Platform, readImageConfig } from '../oci/image-config.ts'
 import { type Json, objectOf, parseLeniently } from '../oci/lenient-json.ts'
 import type { ManifestParts, Part } from '../oci/manifest-parts.ts'
@@ -24,7 +24,7 @@ const PARTS_MAX = 1000
 const TAGS_MAX = 100
 
 /** A manifest for people: what it is, what it is made of, and how it was made. */
-export interface ManifestDescription extends ManifestEntry {
+export interface ManifestDescription extends ListedManifest {
   /** In words: "Helm chart", "Container image". */
   kind: string
   /** The bytes of the manifest and everything below it that its descriptors tell of, each digest once. */
@@ -36,7 +36,6 @@ export interface ManifestDescription extends ManifestEntry {
   manifests: ChildDescription[]
   /** What the config says, of an image whose config is here. */
   image: ImageConfig | undefined
-  subject: Digest | undefined
   annotations: Record<string, string>
   tags: Tag[]
   /** There is more than is told. */
@@ -57,11 +56,16 @@ export interface ChildDescription extends Part {
   isHere: boolean
 }
 
+/** What of a manifest its kind is told by. */
+export type KindOf = Pick<ListedManifest, 'digest' | 'mediaType' | 'size'> & {
+  artifactType?: string | null | undefined
+}
+
 export interface Descriptions {
   /** Throws NAME_UNKNOWN or MANIFEST_UNKNOWN; `now` is milliseconds since 1970, for tags end. */
   describe(repository: RepositoryName, reference: Reference, now: number): Promise<ManifestDescription>
   /** What a manifest is, in words, without a look at its config. */
-  kindOf(entry: Pick<ManifestEntry, 'storedAs' | 'mediaType' | 'artifactType' | 'size'>): string
+  kindOf(manifest: KindOf): string
 }
 
 /** Describes the manifests of a data folder. */
@@ -78,16 +82,16 @@ export function descriptions(metadata: Metadata, blobs: Pick<BlobStore, 'open'>)
     }
   }
   return {
-    kindOf(entry) {
-      const { mediaType, artifactType, size } = entry
+    kindOf({ digest, mediaType, artifactType, size }) {
       const isRead = size <= LISTED_BYTES_MAX
-      const document = isRead ? parseLeniently(metadata.manifests.getBytes(entry)) : { artifactType }
+      const storedAs = digestToBytes(digest)
+      const document = isRead ? parseLeniently(metadata.manifests.getBytes({ storedAs })) : { artifactType }
       return artifactKind(artifactTraits(document, mediaType))
     },
 
     async describe(repository, reference, now) {
       const row = metadata.manifests.find(repository, reference, now)
-      const entry = row && metadata.manifestLists.find(row.id)
+      const entry = row && metadata.catalog.manifestOf(row.id)
       const reading = new ManifestReading(metadata, repository)
       const manifest = row && reading.get(row)
       if (row === undefined || entry === undefined || manifest === undefined) {
@@ -96,7 +100,7 @@ export function descriptions(metadata: Metadata, blobs: Pick<BlobStore, 'open'>)
       const { document, parts } = manifest
       const config = parts.image ?? (parts.config && (await readConfig(repository, parts.config)))
       const image = imageOf(config, parts)
-      const tags = metadata.manifestLists.tagsOf(row.id, now, TAGS_MAX + 1)
+      const tags = metadata.tags.ofManifest(row.id, '', TAGS_MAX + 1, now)
       const history = image?.history ?? []
       const lists = [parts.layers, parts.children, history]
       const isLong = tags.length > TAGS_MAX || lists.some((list) => list.length > PARTS_MAX)
@@ -109,7 +113,6 @@ export function descriptions(metadata: Metadata, blobs: Pick<BlobStore, 'open'>)
         ...withMakers(metadata, repository, parts.layers, history),
         manifests: parts.children.slice(0, PARTS_MAX).map((part) => describeChild(reading, part)),
         image,
-        subject: parts.subject?.digest,
         annotations: parts.annotations,
         tags: tags.slice(0, TAGS_MAX),
         isCut: isLong || reading.isCut,

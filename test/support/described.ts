@@ -31,7 +31,8 @@ export async function expectDescribed(document: Document, method: string, path: 
   if (isTagged && method === 'GET' && answer.headers?.etag === undefined) {
     throw new Error(`${said} with an entity tag, which the document does not have`)
   }
-  if (!/[/+]json$/.test(type ?? '')) return
+  const isBytes = (media.schema as Schema).format === 'binary'
+  if (isBytes || !/[/+]json$/.test(type ?? '')) return
   const faults = faultsOf(await response.clone().json(), media.schema as Schema, schemasOf(document))
   if (faults.length > 0)
     throw new Error(`${said} with what its schema does not describe: ${faults.join('; ')}`)

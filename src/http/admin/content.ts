@@ -16,6 +16,8 @@ export interface Content {
   /** The disk that the data folder is on. */
   disk: () => Promise<{ totalBytes: number; freeBytes: number }>
   config: Config
+  /** How long what was deleted can be brought back. */
+  windowMs: number
   /** Milliseconds since 1970. */
   startedAt: number
   /** What keeps the server from serving, if anything. */

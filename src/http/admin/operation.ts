@@ -1,4 +1,4 @@
-import type { TSchema } from 'elysia'
+import type { Static, TSchema } from 'elysia'
 import type { ErrorCode } from '../../oci/error.ts'
 import { type AccessRule, type Asker, enforce } from './asker.ts'
 import { etagOf, isKnown } from './changes.ts'
@@ -13,8 +13,12 @@ export interface Operation<T extends TSchema> {
   answer: T
   /** What it can fail with, besides what every operation can: no credential, no right, a malformed request. */
   errors?: ErrorCode[]
-  /** Of a GET: its answers carry an entity tag. Of a change: it heeds If-Match and If-None-Match, by `Changes`. */
-  etag?: boolean
+  /**
+   * Of a GET: its answers carry an entity tag. Of a change: it heeds If-Match and If-None-Match, by `Changes`. A function
+   * answers what of the answer the tag is of, where some of it changes by itself, as counters do; then a GET always
+   * answers all of it.
+   */
+  etag?: boolean | ((answer: Static<T>) => unknown)
   /** What the summary leaves open. */
   description?: string
   /** The media type of the answer, where that is not JSON. */
@@ -42,7 +46,7 @@ interface Answered {
 export function operation<T extends TSchema>({ access, answer, etag = false, ...rest }: Operation<T>) {
   const { id: operationId, summary, description, mediaType, errors = [] } = rest
   const detail: OperationDetail = {
-    ...{ operationId, summary, 'x-access': access, 'x-errors': errors, 'x-etag': etag },
+    ...{ operationId, summary, 'x-access': access, 'x-errors': errors, 'x-etag': etag !== false },
     ...(description !== undefined && { description }),
     ...(mediaType !== undefined && { 'x-media-type': mediaType }),
   }
@@ -51,21 +55,26 @@ export function operation<T extends TSchema>({ access, answer, etag = false, ...
     detail,
     transform: ({ asker, params }: { asker: Asker; params: Record<string, unknown> }) =>
       enforce(access, asker, params),
-    ...(etag && { afterHandle: tagAnswer }),
+    ...(etag !== false && {
+      afterHandle: (answered: Answered) => tagAnswer(answered, etag === true ? undefined : etag),
+    }),
   }
 }
 
 /** Gives what a GET answers its entity tag, or says that the client has it already (RFC 9110, 15.4.5). */
-function tagAnswer({ request, set, response }: Answered): undefined {
+function tagAnswer<T>(
+  { request, set, response }: Answered,
+  stateOf: ((answer: T) => unknown) | undefined,
+): undefined {
   if (
     (request.method !== 'GET' && request.method !== 'HEAD') ||
     response === undefined ||
     response instanceof Response
   )
     return undefined
-  const etag = etagOf(response)
+  const etag = etagOf(stateOf === undefined ? response : stateOf(response as T))
   set.headers.etag = etag
-  if (!isKnown(request.headers.get('if-none-match'), etag)) return undefined
+  if (stateOf !== undefined || !isKnown(request.headers.get('if-none-match'), etag)) return undefined
   set.status = 304
   // The types of a route know no other answer than its schema's.
   return new Response(null, { status: 304, headers: { etag } }) as never

@@ -28,9 +28,13 @@ const SECURITY = [{ basic: [] }, { bearer: [] }, { session: [] }]
 export const TAGS: OpenAPIV3.TagObject[] = [
   { name: 'distribution', description: 'Pull and push: the API of the OCI distribution-spec.' },
   { name: 'token', description: "Docker's token protocol: short-lived tokens for /v2." },
+  { name: 'repositories', description: 'Their settings and history; deletion, and the way back.' },
+  { name: 'tags', description: 'Where they point, and pointed.' },
+  { name: 'manifests', description: 'Images, indexes and other artifacts: what they are, and are made of.' },
   { name: 'blobs', description: 'Bytes by digest, and where they are used.' },
   { name: 'uploads', description: 'Pushes in progress.' },
   { name: 'storage', description: 'What takes how much of the disk.' },
+  { name: 'events', description: 'What happened to content.' },
   { name: 'jobs', description: 'Long work, with its progress.' },
   { name: 'server', description: 'The version, the settings, and how the server fares.' },
   { name: 'session', description: 'A browser that has signed in.' },

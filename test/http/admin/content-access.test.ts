@@ -16,9 +16,40 @@ const WHO = [
 
 const manifest = imageManifest(EMPTY, [])
 const repository = 'team/app'
+const [repo, other] = ['/repositories/team%2Fapp', '/repositories/team%2Fother']
+const past = new Date(Date.now() - 1000).toISOString()
+const later = new Date(Date.now() + 86_400_000).toISOString()
 
 /** What must come back, written by hand, in the order of WHO. */
 const ACTS: [method: string, path: string, body: object | undefined, statuses: number[]][] = [
+  ['GET', '/repositories', undefined, [401, 200, 200, 200, 200, 200, 200]],
+  ['GET', '/repositories?deleted=true', undefined, [401, 200, 200, 200, 200, 200, 200]],
+  ['GET', repo, undefined, [401, 403, 200, 200, 200, 200, 200]],
+  ['GET', other, undefined, [401, 403, 403, 403, 403, 404, 403]],
+  ['PUT', repo, {}, [401, 403, 403, 403, 200, 200, 403]],
+  ['PUT', other, {}, [401, 403, 403, 403, 403, 200, 403]],
+  ['PATCH', repo, { description: 'x' }, [401, 403, 403, 403, 200, 200, 403]],
+  ['GET', `${repo}/history`, undefined, [401, 403, 200, 200, 200, 200, 200]],
+  ['POST', `${repo}/restore`, { at: past }, [401, 403, 403, 403, 200, 200, 403]],
+  ['POST', `${repo}/restore`, {}, [401, 403, 403, 403, 409, 409, 403]],
+  ['DELETE', '/repositories/team%2Fgone', undefined, [401, 403, 403, 403, 403, 404, 403]],
+  ['PUT', `${repo}/tags/latest`, { digest: manifest.digest }, [401, 403, 403, 200, 200, 200, 403]],
+  ['GET', `${repo}/tags`, undefined, [401, 403, 200, 200, 200, 200, 200]],
+  ['GET', `${repo}/tags/latest`, undefined, [401, 403, 200, 200, 200, 200, 200]],
+  ['PATCH', `${repo}/tags/latest`, { expiresAt: later }, [401, 403, 403, 403, 200, 200, 403]],
+  ['GET', `${repo}/tags/latest/history`, undefined, [401, 403, 200, 200, 200, 200, 200]],
+  ['POST', `${repo}/tags/latest/restore`, { digest: manifest.digest }, [401, 403, 403, 403, 200, 200, 403]],
+  ['DELETE', `${repo}/tags/none`, undefined, [401, 403, 403, 403, 404, 404, 403]],
+  ['GET', `${repo}/manifests`, undefined, [401, 403, 200, 200, 200, 200, 200]],
+  ['GET', `${repo}/manifests?deleted=true`, undefined, [401, 403, 200, 200, 200, 200, 200]],
+  ['GET', `${repo}/manifests/${manifest.digest}`, undefined, [401, 403, 200, 200, 200, 200, 200]],
+  ['GET', `${repo}/manifests/latest/raw`, undefined, [401, 403, 200, 200, 200, 200, 200]],
+  ['GET', `${repo}/manifests/latest/referrers`, undefined, [401, 403, 200, 200, 200, 200, 200]],
+  ['DELETE', `${repo}/manifests/${EMPTY.digest}`, undefined, [401, 403, 403, 403, 404, 404, 403]],
+  ['POST', `${repo}/manifests/${manifest.digest}/restore`, undefined, [401, 403, 403, 403, 200, 200, 403]],
+  ['GET', '/events', undefined, [401, 400, 400, 400, 400, 200, 400]],
+  ['GET', '/events?repository=team/other', undefined, [401, 403, 403, 403, 403, 200, 403]],
+  ['GET', '/events?repository=team/app', undefined, [401, 403, 200, 200, 200, 200, 200]],
   ['GET', `/blobs/${EMPTY.digest}`, undefined, [401, 404, 200, 200, 200, 200, 200]],
   ['GET', '/uploads', undefined, [401, 403, 403, 403, 403, 200, 403]],
   ['DELETE', `/uploads/${Bun.randomUUIDv7()}`, undefined, [401, 403, 403, 403, 403, 404, 403]],

@@ -1,0 +1,208 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { type AccountsServer, basic, startWithAccounts } from '../../support/accounts.ts'
+import { EMPTY, imageManifest, named } from '../../support/content.ts'
+import { pushBlob, pushImage } from '../../support/push.ts'
+
+interface Page<T> {
+  items: T[]
+  next?: string
+}
+type Named = { name: string }
+
+let clock = Date.UTC(2026, 0, 1)
+let server: AccountsServer
+const layer = named('a layer')
+const first = imageManifest(EMPTY, [layer], { annotations: { is: 'first' } })
+const second = imageManifest(EMPTY, [layer], { annotations: { is: 'second' } })
+const path = (name: string) => `/repositories/${encodeURIComponent(name)}`
+const owner = () => server.as(basic('admin'))
+const push = (repository: string, manifest = first, reference = 'latest') =>
+  pushImage(owner(), repository, manifest, [layer], { reference })
+const names = ({ items }: Page<Named>) => items.map(({ name }) => name)
+
+beforeAll(async () => {
+  server = await startWithAccounts({ now: () => clock })
+  await server.addUser('alice')
+  await server.grant('alice', 'team/*', 'reader')
+}, 60_000)
+afterAll(() => server.stop())
+
+/** Asks as the server admin, and answers the status, the entity tag, and the JSON. */
+async function ask(method: string, at: string, body?: object, headers: Record<string, string> = {}) {
+  const response = await owner().fetch(`/api/v1${at}`, {
+    method,
+    headers: { ...headers, ...(body && { 'content-type': 'application/json' }) },
+    ...(body && { body: JSON.stringify(body) }),
+  })
+  const json = (await response.json()) as Record<string, never> & { detail: string }
+  return { status: response.status, etag: response.headers.get('etag') ?? '', json }
+}
+
+describe('a list of repositories', () => {
+  beforeAll(async () => {
+    for (const name of ['team/a', 'team/b', 'team/c', 'other/a']) await pushBlob(owner(), name, EMPTY)
+    await server.admin('PATCH', path('team/b'), { description: 'Grüße an die Welt, 世界' })
+  })
+
+  test('comes page by page, in the order of names', async () => {
+    const pages: string[][] = []
+    for (let last: string | undefined = ''; last !== undefined; ) {
+      const page: Page<Named> = await server.admin('GET', `/repositories?limit=3&last=${last}`)
+      pages.push(names(page))
+      last = page.next
+    }
+    expect(pages).toEqual([['other/a', 'team/a', 'team/b'], ['team/c']])
+  })
+
+  test('has what one may pull from only', async () => {
+    const response = await server.as(basic('alice')).fetch('/api/v1/repositories')
+    expect(names((await response.json()) as Page<Named>)).toEqual(['team/a', 'team/b', 'team/c'])
+  })
+
+  test.each([
+    ['team', ['team/a', 'team/b', 'team/c']],
+    ['/a', ['other/a', 'team/a']],
+    ['grüße', ['team/b']],
+    ['世界', ['team/b']],
+    ['%', []],
+    ['"', []],
+    ['nothing of this', []],
+  ])('is searched by %s', async (q, expected) => {
+    expect(names(await server.admin('GET', `/repositories?q=${encodeURIComponent(q)}`))).toEqual(expected)
+  })
+})
+
+test('a repository is made, shown with what it has, and changed', async () => {
+  expect((await ask('PUT', path('made/here'), { description: 'mine', immutableTags: true })).status).toBe(200)
+  expect((await ask('PUT', path('made/here'), { description: 'mine', immutableTags: true })).status).toBe(200)
+  await push('made/here')
+  const { json } = await ask('GET', path('made/here'))
+  expect(json).toEqual({
+    name: 'made/here',
+    description: 'mine',
+    immutableTags: true,
+    createdAt: new Date(clock).toISOString(),
+    blobs: 2,
+    bytes: 9,
+    ownBytes: 7,
+    pulls: 0,
+    pushes: expect.any(Number),
+    tags: 1,
+    manifests: 1,
+    manifestBytes: first.bytes.length,
+  } as never)
+  await server.admin('PATCH', path('made/here'), { untaggedDays: 3, immutableTags: false })
+  expect((await ask('GET', path('made/here'))).json).toMatchObject({ untaggedDays: 3, description: 'mine' })
+  await server.admin('PATCH', path('made/here'), { untaggedDays: null })
+  expect(Object.keys((await ask('GET', path('made/here'))).json)).not.toContain('untaggedDays')
+})
+
+test('a change heeds its condition, which pulls and pushes do not break', async () => {
+  await push('conditional/app')
+  const { etag } = await ask('GET', path('conditional/app'))
+  await push('conditional/app', second)
+  const change = { description: 'new' }
+  const stale = { 'if-match': '"other"' }
+  expect((await ask('PATCH', path('conditional/app'), change, stale)).status).toBe(412)
+  expect((await ask('PUT', path('conditional/app'), {}, { 'if-none-match': '*' })).status).toBe(412)
+  expect((await ask('PATCH', path('conditional/app'), change, { 'if-match': etag })).status).toBe(200)
+  expect((await ask('DELETE', path('conditional/app'), undefined, { 'if-match': etag })).status).toBe(412)
+  const { etag: newer } = await ask('GET', path('conditional/app'))
+  expect((await ask('DELETE', path('conditional/app'), undefined, { 'if-match': newer })).status).toBe(200)
+})
+
+test('a deleted repository is nowhere, and comes back as it was, byte for byte', async () => {
+  await push('back/app')
+  await push('back/app', second, 'v2')
+  const raw = async (tag: string) =>
+    await (await owner().fetch(`/api/v1${path('back/app')}/manifests/${tag}/raw`)).bytes()
+  const blob = async () => await (await owner().fetch(`/v2/back/app/blobs/${layer.digest}`)).bytes()
+  const before = [await raw('latest'), await raw('v2'), await blob()]
+  clock += 1000
+  const deletedAt = new Date(clock).toISOString()
+  expect((await ask('DELETE', path('back/app'))).status).toBe(200)
+  expect((await ask('GET', path('back/app'))).status).toBe(404)
+  expect((await owner().fetch('/v2/back/app/tags/list')).status).toBe(404)
+  const { items } = await server.admin<Page<object>>('GET', '/repositories?deleted=true&limit=1')
+  const restorableUntil = new Date(clock + 14 * 86_400_000).toISOString()
+  expect(items).toMatchObject([{ name: 'back/app', deletedAt, restorableUntil }])
+  clock += 1000
+  await push('back/app', second)
+  expect((await ask('POST', `${path('back/app')}/restore`, {})).status).toBe(409)
+  await server.admin('DELETE', path('back/app'))
+  expect((await ask('POST', `${path('back/app')}/restore`, { deletedAt })).status).toBe(200)
+  expect([await raw('latest'), await raw('v2'), await blob()]).toEqual(before)
+  expect((await ask('POST', `${path('never/was')}/restore`, {})).status).toBe(404)
+})
+
+test('a repository goes back in time, and its history tells how', async () => {
+  await push('time/app')
+  clock += 60_000
+  const at = new Date(clock).toISOString()
+  clock += 60_000
+  await push('time/app', second)
+  await push('time/app', second, 'new')
+  await server.admin('DELETE', `${path('time/app')}/manifests/${first.digest}`)
+  const rewound = await server.admin('POST', `${path('time/app')}/restore`, { at })
+  expect(rewound).toEqual({ done: true, restored: 1, removed: 1, lost: 0 })
+  const { items } = await server.admin<Page<object>>('GET', `${path('time/app')}/tags`)
+  expect(items).toMatchObject([{ name: 'latest', digest: first.digest }])
+  const history: Record<string, string>[] = []
+  for (let last: string | undefined = ''; last !== undefined; ) {
+    const page: Page<Record<string, string>> = await server.admin(
+      'GET',
+      `${path('time/app')}/history?limit=2&last=${last}`,
+    )
+    history.push(...page.items)
+    last = page.next
+  }
+  expect(history.map(({ tag, act }) => [tag, act])).toEqual(
+    expect.arrayContaining([
+      ['latest', 'manifest.push'],
+      ['new', 'repository.rewind'],
+    ]),
+  )
+  expect(history.at(-1)).toMatchObject({ tag: 'latest', digest: first.digest, isRestorable: false })
+  expect(history).toHaveLength(5)
+  const both = { at, deletedAt: at }
+  expect((await ask('POST', `${path('time/app')}/restore`, both)).status).toBe(400)
+  const tomorrow = new Date(clock + 86_400_000).toISOString()
+  expect((await ask('POST', `${path('time/app')}/restore`, { at: tomorrow })).status).toBe(400)
+})
+
+test('what happened is told as events, newest first, of one repository or all', async () => {
+  await push('told/app')
+  await server.admin('DELETE', `${path('told/app')}/tags/latest`)
+  const { items } = await server.admin<Page<Record<string, string>>>(
+    'GET',
+    '/events?repository=told/app&limit=2',
+  )
+  expect(items).toMatchObject([
+    { type: 'tag.delete', tag: 'latest', account: 'admin', address: '127.0.0.1' },
+    { type: 'manifest.push', tag: 'latest', digest: first.digest },
+  ])
+  const pushes = await server.admin<Page<object>>('GET', '/events?type=manifest.push&limit=1')
+  expect(pushes.items).toMatchObject([{ repository: 'told/app' }])
+  const more = await server.admin<Page<object>>(
+    'GET',
+    `/events?type=manifest.push&limit=1&last=${pushes.next}`,
+  )
+  expect(more.items).not.toEqual(pushes.items)
+  await push('team/a')
+  const hers = await server.as(basic('alice')).fetch('/api/v1/events?repository=team/a&limit=1')
+  const [event = {}] = ((await hers.json()) as Page<object>).items
+  expect(Object.keys(event).sort()).toEqual(['account', 'at', 'digest', 'id', 'repository', 'tag', 'type'])
+})
+
+test.each([
+  ['GET', '/repositories?last=x&deleted=true', undefined, 400],
+  ['GET', '/repositories/UPPER', undefined, 400],
+  ['GET', '/repositories?limit=501', undefined, 400],
+  ['PUT', '/repositories/a', { untaggedDays: -1 }, 400],
+  ['PATCH', '/repositories/none', { description: 'x' }, 404],
+  ['GET', '/repositories/none/history', undefined, 404],
+  ['GET', '/events?type=none', undefined, 400],
+  ['GET', '/events?repository=UPPER', undefined, 400],
+] as const)('%s %s %j is %d', async (method, at, body, status) => {
+  expect((await ask(method, at, body)).status).toBe(status)
+})
