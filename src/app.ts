@@ -23,6 +23,7 @@ import { localConversions } from './registry/local-conversions.ts'
 import { localRegistry } from './registry/local-registry.ts'
 import { NegotiatedManifests } from './registry/manifest-pulls.ts'
 import type { Usage } from './registry/usage.ts'
+import { V1Images } from './registry/v1-images.ts'
 import { Schedule } from './schedule.ts'
 import { DigestLocks } from './storage/digest-locks.ts'
 import { diskSpace } from './storage/disk.ts'
@@ -139,6 +140,7 @@ export async function openServices(config: Config, log: Logger, options: Service
   const content = {
     ...{ registry, uploads, jobs, config },
     pulls: new NegotiatedManifests(registry.manifests, conversions, config.docker.schema1.pull),
+    v1Images: config.docker.v1 ? await V1Images.open(metadata, registry, conversions, now) : undefined,
     descriptions: descriptions(metadata, blobs),
     disk: () => diskSpace(config.data),
     windowMs: kept.retention.windowMs,

@@ -106,6 +106,8 @@ export const ConfigSchema = Type.Object(
           },
           { additionalProperties: false },
         ),
+        v1: boolean(true, "Whether images can be pulled by Docker's V1 API, too"),
+        v1Fallback: boolean(true, 'Whether /v2/ answers 404 to Docker before 1.6, so that it comes to V1'),
       },
       { additionalProperties: false },
     ),

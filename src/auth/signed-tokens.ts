@@ -58,8 +58,15 @@ export class SignedTokens {
     return new SignedTokens(metadata, metadata.credentials.fact('service') ?? ISSUER)
   }
 
-  /** @param now milliseconds since 1970 */
-  async sign({ accountId, credential, access }: TokenClaims, now: number): Promise<string> {
+  /**
+   * @param now milliseconds since 1970
+   * @param lifetime seconds; less than a replaced key is kept
+   */
+  async sign(
+    { accountId, credential, access }: TokenClaims,
+    now: number,
+    lifetime = TOKEN_SECONDS,
+  ): Promise<string> {
     const key = (await this.readKeys()).at(-1)
     if (key === undefined) throw new Error('there is no signing key')
     const seconds = Math.floor(now / 1000)
@@ -71,7 +78,7 @@ export class SignedTokens {
       .setJti(crypto.randomUUID())
       .setIssuedAt(seconds)
       .setNotBefore(seconds)
-      .setExpirationTime(seconds + TOKEN_SECONDS)
+      .setExpirationTime(seconds + lifetime)
       .sign(key.privateKey)
   }
 

@@ -22,6 +22,8 @@ import { requestIds, requestLog } from './request-log.ts'
 import { SendfilePacer } from './sendfile-pacer.ts'
 import { SessionCookies } from './session-cookie.ts'
 import { token } from './token.ts'
+import { v1Paths } from './v1/openapi.ts'
+import { isForV1, v1Surface } from './v1/surface.ts'
 import { v2Dispatch } from './v2/dispatch.ts'
 import type { V2Limits } from './v2/exchange.ts'
 import { v2Paths } from './v2/openapi.ts'
@@ -71,9 +73,13 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     auth.authenticator.authenticate(request.headers.get('authorization'), () => addressOf(request))
   const identify = auth.access.isOpen ? () => NOBODY : authenticate
   const pacer = new SendfilePacer(() => app.server?.pendingRequests ?? 0)
+  // With TLS, Bun reads and writes files in small pieces.
+  const onFileBody = (bytes: number) => (tls ? undefined : pacer.begin(bytes))
+  const { registry, v1Images } = content
+  const { docker } = content.config
   const dispatch = v2Dispatch({
     routes: table,
-    registry: content.registry,
+    registry,
     pulls: content.pulls,
     access: auth.access,
     limits,
@@ -85,8 +91,8 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     originOf,
     service: auth.tokens.service,
     nextRequestId,
-    // With TLS, Bun reads and writes files in small pieces.
-    onFileBody: (bytes) => (tls ? undefined : pacer.begin(bytes)),
+    onFileBody,
+    isForV1: (request) => docker.v1 && docker.v1Fallback && isForV1(request),
   })
   const cookies = new SessionCookies(originOf)
   const admin = {
@@ -94,11 +100,16 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     onPasswordChanged: options.onPasswordChanged,
     authenticate: auth.access.isOpen ? () => NOBODY : orSession(cookies, auth.authenticator, authenticate),
   }
+  const v1 = v1Surface({
+    ...{ ...auth, ...registry, images: v1Images, metadata, bodies, now, addressOf, originOf, onFileBody },
+    ...{ log, nextRequestId, onPasswordChanged: options.onPasswordChanged },
+  })
   // Elysia looks for the path from a fixed place in the URL: behind `http://`, or from the third letter of a host.
   const app = new Elysia({ handler: { standardHostname: tls !== undefined } })
     .use(errors(log, nextRequestId))
     .all('/v2', ({ request }) => dispatch(request), { parse: 'none', detail: { hide: true } })
     .all('/v2/*', ({ request }) => dispatch(request), { parse: 'none', detail: { hide: true } })
+    .use(v1)
     .use(
       new Elysia()
         .use(requestLog(log, nextRequestId))
@@ -106,7 +117,7 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
         .use(token({ metadata, ...auth, now, addressOf, bodies }))
         .use(adminApi(admin))
         .use(problems())
-        .use(openapi({ paths: v2Paths(table), version }))
+        .use(openapi({ paths: { ...v2Paths(table), ...(docker.v1 && v1Paths()) }, version }))
         .use(tls?.authority ? authorityFiles(tls.authority) : new Elysia()),
     )
   const listener = new Listener(app, hostname, port, tls?.credentials)

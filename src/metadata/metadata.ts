@@ -19,6 +19,7 @@ import { type ReferrerReads, referrerReads } from './referrers.ts'
 import { type RepositoryReads, repositoryReads } from './repositories.ts'
 import { type StorageReads, storageReads } from './storage.ts'
 import { type TagReads, tagReads } from './tags.ts'
+import { type V1ImageReads, v1ImageReads } from './v1-images.ts'
 import { Writer } from './writer.ts'
 
 /** The database of one data folder: reads here and at once, writes through the writer's thread. */
@@ -27,6 +28,7 @@ export interface Metadata {
   manifests: ManifestReads
   conversions: ConversionReads
   tags: TagReads
+  v1Images: V1ImageReads
   history: HistoryReads
   catalog: CatalogReads
   blobs: BlobReads
@@ -73,6 +75,7 @@ export async function openMetadata(
     manifests: manifestReads(db),
     conversions: conversionReads(db),
     tags: tagReads(db),
+    v1Images: v1ImageReads(db),
     history: historyReads(db),
     catalog: catalogReads(db),
     blobs: blobReads(db),

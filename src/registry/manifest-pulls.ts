@@ -193,5 +193,6 @@ function unreadable(repository: RepositoryName, tag: Tag, reason: string): Regis
   const message =
     `the client reads Docker schema 1 only, and "${tag}" of ${repository} cannot be converted to it: ${reason}; ` +
     'pull it with a newer client'
-  return registryError('MANIFEST_UNKNOWN', message, { detail: { name: repository, tag, reason } })
+  const detail = { name: repository, tag, reason }
+  return registryError('MANIFEST_UNKNOWN', message, { detail, headers: { vary: 'Accept' } })
 }

@@ -3,6 +3,7 @@ import type { Jobs } from '../../jobs.ts'
 import type { Descriptions } from '../../registry/description.ts'
 import type { ManifestPulls } from '../../registry/manifest-pulls.ts'
 import type { Registry } from '../../registry/registry.ts'
+import type { V1Images } from '../../registry/v1-images.ts'
 import type { UploadsInProgress } from '../../storage/blob-store.ts'
 
 /** What the controllers of content, and of the server itself, are made from. One for a data folder. */
@@ -10,6 +11,8 @@ export interface Content {
   registry: Registry
   /** Its manifests, as clients can read them. */
   pulls: ManifestPulls
+  /** Its images for Docker's V1 API; undefined where that is switched off. */
+  v1Images: V1Images | undefined
   descriptions: Descriptions
   uploads: UploadsInProgress
   jobs: Jobs

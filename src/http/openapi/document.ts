@@ -27,6 +27,7 @@ const SECURITY = [{ basic: [] }, { bearer: [] }, { session: [] }]
 /** The groups of operations, in the order in which the page has them. */
 export const TAGS: OpenAPIV3.TagObject[] = [
   { name: 'distribution', description: 'Pull and push: the API of the OCI distribution-spec.' },
+  { name: 'docker v1', description: "Docker's V1 API: pulls by Docker before 1.6, and searches." },
   { name: 'token', description: "Docker's token protocol: short-lived tokens for /v2." },
   { name: 'repositories', description: 'Their settings and history; deletion, and the way back.' },
   { name: 'tags', description: 'Where they point, and pointed.' },

@@ -29,6 +29,8 @@ export interface V2Options {
   service: string
   nextRequestId: () => string
   onFileBody: (bytes: number) => void
+  /** Whether the client is to find no `/v2/`, so that it comes to `/v1/`. */
+  isForV1: (request: Request) => boolean
 }
 
 /** The one way into /v2: from the path to its row of the table, through the questions of access, to the handler. */
@@ -49,6 +51,7 @@ export function v2Dispatch(options: V2Options): (request: Request) => Promise<Re
       const methods = table[path.kind]
       route = methods[method as Method]
       if (route === undefined) throw notAllowed(method, methods)
+      if (path.kind === 'base' && options.isForV1(request)) throw pullByV1()
       const identity = await options.authenticate(request)
       const exchange = exchangeOf(options, request, path, identity, requestId)
       authorise(options.access, exchange, route)
@@ -130,6 +133,10 @@ function repositoryOf(
   const address = addressOf(upstreams, origin, path.name, query.get('ns') ?? undefined)
   if (address !== undefined) return address.repository
   throw registryError('NAME_UNKNOWN', `${query.get('ns')} is not an upstream of this registry`)
+}
+
+function pullByV1() {
+  return registryError('UNSUPPORTED', 'Docker before 1.6 pulls by /v1/ here', { status: 404 })
 }
 
 function notAllowed(method: string, methods: Partial<Record<Method, Route>>) {

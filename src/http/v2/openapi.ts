@@ -4,7 +4,7 @@ import { PATH_TEMPLATES, type PathKind } from './path.ts'
 import type { Route, routes } from './routes.ts'
 
 /** What any row may answer to who asks. */
-const REFUSALS: Record<number, string> = {
+export const REFUSALS: Record<number, string> = {
   401: 'A credential, or another token, could help; WWW-Authenticate says where to get one.',
   403: 'The account may not do this.',
   429: 'Too much at once, or too many wrong passwords: Retry-After says how long to wait.',

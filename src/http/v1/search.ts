@@ -1,0 +1,47 @@
+import type { V1Exchange } from './exchange.ts'
+
+/** Repositories that one search finds, and those of a page. */
+const FOUND_MAX = 1000
+const PAGE_MAX = 100
+const PAGE_DEFAULT = 25
+
+/** Repositories whose name has the words, of those that may be pulled: `docker search HOST/WORDS`. */
+export async function search({ context, query, identity, request }: V1Exchange<'search'>): Promise<Response> {
+  const words = (query.get('q') ?? '').slice(0, 255).toLowerCase()
+  const size = Math.min(PAGE_MAX, numberOf(query.get('n'), PAGE_DEFAULT))
+  const page = numberOf(query.get('page'), 1)
+  const anonymous = await context.sessions.anonymous()
+  // The token of a pull is for one repository: it finds no others.
+  const asker = identity.token === undefined || identity.token.catalog ? identity : anonymous
+  const found = context.metadata.v1Images.search(context.access.pullable(asker), words, FOUND_MAX)
+  const { host } = new URL(context.originOf(request))
+  const results = found.slice((page - 1) * size, page * size).map(({ name, description }) => ({
+    name,
+    description,
+    is_public: context.access.may(anonymous, 'pull', name),
+    is_official: false,
+    is_automated: false,
+    star_count: 0,
+    href: `/v1/repositories/${name}/tags`,
+  }))
+  const answer = {
+    query: words,
+    num_results: found.length,
+    num_pages: Math.ceil(found.length / size),
+    page,
+    page_size: size,
+    results,
+  }
+  return new Response(JSON.stringify(answer), {
+    headers: {
+      'content-type': 'application/json',
+      'x-docker-endpoints': host,
+      'cache-control': 'private, no-cache',
+      vary: 'Authorization, Cookie',
+    },
+  })
+}
+
+function numberOf(text: string | null, otherwise: number): number {
+  return /^[1-9]\d{0,5}$/.test(text ?? '') ? Number(text) : otherwise
+}

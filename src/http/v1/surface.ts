@@ -1,0 +1,30 @@
+import { Elysia } from 'elysia'
+import type { Logger } from 'pino'
+import { dockerVersion, isOlder } from '../../docker/user-agent.ts'
+import type { V1Images } from '../../registry/v1-images.ts'
+import { v1Dispatch } from './dispatch.ts'
+import type { V1Context } from './exchange.ts'
+import { type SessionOptions, Sessions } from './sessions.ts'
+
+export interface V1SurfaceOptions extends Omit<V1Context, 'sessions' | 'images'>, SessionOptions {
+  /** Undefined where V1 is switched off: nothing is mounted then. */
+  images: V1Images | undefined
+  log: Logger
+  nextRequestId: () => string
+}
+
+/** Docker's V1 API, for pulls. Names of repositories have slashes, so it is one wildcard. */
+export function v1Surface({ images, ...options }: V1SurfaceOptions) {
+  const surface = new Elysia({ name: 'v1' })
+  if (images === undefined) return surface
+  const dispatch = v1Dispatch({ ...options, images, sessions: new Sessions(options) })
+  return surface.all('/v1/*', ({ request }) => dispatch(request), {
+    parse: 'none',
+    detail: { hide: true },
+  })
+}
+
+/** Whether a Docker asks that knows no `/v2`, or not well: it comes to V1 when it does not find that. */
+export function isForV1(request: Request): boolean {
+  return isOlder(dockerVersion(request.headers.get('user-agent')), 1, 6)
+}

@@ -1,0 +1,170 @@
+import { parseSchema1, type Schema1Layer } from '../docker/schema1.ts'
+import { parseSignedDocument } from '../docker/signed-document.ts'
+import { formatV1Id, isV1IdOf, parseV1Id, type V1Id } from '../docker/v1-id.ts'
+import { v1Json } from '../docker/v1-image.ts'
+import type { Metadata } from '../metadata/metadata.ts'
+import type { V1ManifestRow } from '../metadata/v1-images.ts'
+import type { Digest } from '../oci/digest.ts'
+import { registryError } from '../oci/error.ts'
+import { findPlatform } from '../oci/image.ts'
+import { isIndex, MEDIA_TYPE } from '../oci/media-type.ts'
+import type { RepositoryName, Tag } from '../oci/reference.ts'
+import type { ConversionRegistry, Conversions } from './conversions.ts'
+import type { StoredManifest } from './registry.ts'
+
+/** Tags of one repository that are listed, and those that are read at once. */
+const TAGS_MAX = 10_000
+const TAGS_PER_READ = 1000
+
+/** A client of V1 cannot choose a platform. */
+const PLATFORM = { os: 'linux', architecture: 'amd64' }
+
+/** Images of V1 are the same whatever tag they are pulled by. */
+const ANY_TAG = 'latest' as Tag
+
+/** The fact of the installation that holds the key of the ids. */
+const KEY_FACT = 'v1-id-key'
+
+const SCHEMA_1: readonly string[] = [MEDIA_TYPE.dockerSchema1, MEDIA_TYPE.dockerSchema1Signed]
+
+/** An image that an id names: one layer of a manifest. */
+export interface V1Image {
+  repository: RepositoryName
+  layer: number
+  manifest: V1ManifestRow & { digest: Digest }
+}
+
+/** What is sent of an image's layer. */
+export interface V1Layer {
+  digest: Digest
+  /** Bytes. */
+  size: number
+}
+
+/**
+ * The images of Docker V1: each layer of an image, whatever format that was pushed in. Their ids are made from where they
+ * are and a key, so they stay the same after a restart, and nothing is kept of them.
+ */
+export class V1Images {
+  private readonly metadata: Metadata
+  private readonly registry: ConversionRegistry
+  private readonly conversions: Conversions
+  /** Milliseconds since 1970. */
+  private readonly now: () => number
+  private readonly key: Buffer
+
+  private constructor(
+    metadata: Metadata,
+    registry: ConversionRegistry,
+    conversions: Conversions,
+    now: () => number,
+    key: Buffer,
+  ) {
+    this.metadata = metadata
+    this.now = now
+    this.registry = registry
+    this.conversions = conversions
+    this.key = key
+  }
+
+  /** The first time, this makes the key of the ids. */
+  static async open(
+    metadata: Metadata,
+    registry: ConversionRegistry,
+    conversions: Conversions,
+    now: () => number,
+  ): Promise<V1Images> {
+    if (metadata.credentials.fact(KEY_FACT) === undefined) {
+      const value = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('hex')
+      await metadata.write('addFact', { name: KEY_FACT, value })
+    }
+    const key = Buffer.from(metadata.credentials.fact(KEY_FACT) ?? '', 'hex')
+    return new V1Images(metadata, registry, conversions, now, key)
+  }
+
+  /** The leaf of each tag's image, also of those that V1 cannot give; of the first TAGS_MAX tags. */
+  async listTags(repository: RepositoryName): Promise<Record<Tag, V1Id>> {
+    const tags: [Tag, V1Id][] = []
+    for (let last = ''; tags.length < TAGS_MAX; last = tags.at(-1)?.[0] ?? '') {
+      const rows = this.metadata.v1Images.tags(repository, last, TAGS_PER_READ, this.now())
+      for (const row of rows) tags.push([row.tag, this.idOf(row, 0)])
+      if (rows.length < TAGS_PER_READ) break
+      // Other requests go on meanwhile.
+      await new Promise(setImmediate)
+    }
+    return Object.fromEntries(tags)
+  }
+
+  /** The leaf of a tag's image. */
+  findTag(repository: RepositoryName, tag: Tag): V1Id | undefined {
+    const row = this.metadata.v1Images.findTag(repository, tag, this.now())
+    return row && this.idOf(row, 0)
+  }
+
+  /** What an id of ours names, while its manifest is there. Who asks may not know it yet. */
+  find(id: string): V1Image | undefined {
+    const place = parseV1Id(id)
+    const row = place && this.metadata.v1Images.find(place.manifest)
+    if (row === undefined || !isV1IdOf(this.key, id, { ...row, digest: row.storedAs })) return undefined
+    return { repository: row.repository, layer: place?.layer ?? 0, manifest: row }
+  }
+
+  /** The ids of the image and of all below it, the base last. Throws MANIFEST_UNKNOWN, with why V1 cannot give it. */
+  async ancestry(image: V1Image): Promise<V1Id[]> {
+    const layers = await this.layersOf(image)
+    return layers.slice(image.layer).map((_, index) => this.idOf(image.manifest, image.layer + index))
+  }
+
+  /** The JSON of an image, and the size of its layer. Throws MANIFEST_UNKNOWN. */
+  async json(image: V1Image): Promise<{ json: string; size: number }> {
+    const { layer, manifest } = image
+    const layers = await this.layersOf(image)
+    const { size, v1Compatibility } = await this.sized(image, layers[layer])
+    const parent = layer + 1 < layers.length ? this.idOf(manifest, layer + 1) : undefined
+    return { json: v1Json(v1Compatibility, { id: this.idOf(manifest, layer), parent, size }), size }
+  }
+
+  /** The layer of an image. Throws MANIFEST_UNKNOWN. */
+  async layer(image: V1Image): Promise<V1Layer> {
+    const layers = await this.layersOf(image)
+    const { blobSum: digest, size } = await this.sized(image, layers[image.layer])
+    return { digest, size }
+  }
+
+  private async sized({ repository }: V1Image, layer: Schema1Layer | undefined) {
+    if (layer === undefined) throw unknown('it has no such layer')
+    return { ...layer, size: await this.registry.blobs.getSize(repository, layer.blobSum) }
+  }
+
+  /** The layers of the image's manifest, the leaf first. */
+  private async layersOf({ repository, manifest, layer }: V1Image): Promise<Schema1Layer[]> {
+    const stored = await this.registry.manifests.get(repository, { digest: manifest.digest })
+    const layers = await this.read(repository, stored)
+    if (layer < layers.length) return layers
+    throw unknown('it has no such layer')
+  }
+
+  private async read(repository: RepositoryName, stored: StoredManifest): Promise<Schema1Layer[]> {
+    const image = isIndex(stored.mediaType) ? await this.childOf(repository, stored) : stored
+    if (SCHEMA_1.includes(image.mediaType))
+      return parseSchema1(parseSignedDocument(image.bytes).payload).layers
+    const converted = await this.conversions.convert(repository, ANY_TAG, image)
+    if ('refusal' in converted) throw unknown(converted.refusal)
+    return parseSchema1(converted.payload).layers
+  }
+
+  private async childOf(repository: RepositoryName, { bytes }: StoredManifest): Promise<StoredManifest> {
+    const child = findPlatform(bytes, PLATFORM)
+    if (child !== undefined) return await this.registry.manifests.get(repository, { digest: child.digest })
+    throw unknown(`it is an index without an image for ${PLATFORM.architecture} and ${PLATFORM.os}`)
+  }
+
+  private idOf(row: V1ManifestRow, layer: number): V1Id {
+    return formatV1Id(this.key, { ...row, digest: row.storedAs }, layer)
+  }
+}
+
+function unknown(reason: string) {
+  const message = `Docker's V1 API cannot give this image: ${reason}. Pull it with a newer client`
+  return registryError('MANIFEST_UNKNOWN', message, { detail: { reason } })
+}

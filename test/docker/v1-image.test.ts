@@ -1,0 +1,40 @@
+import { expect, test } from 'bun:test'
+import fc from 'fast-check'
+import { v1Json } from '../../src/docker/v1-image.ts'
+
+const id = 'a'.repeat(64)
+const parent = 'b'.repeat(64)
+const of = (text: string) => JSON.parse(v1Json(text, { id, parent, size: 5 }))
+
+test('its names and its size are those of the layer, whatever was said, in any case', () => {
+  expect(of('{"id":"theimage","Parent":"x","PARENT":"y","Size":1,"os":"linux"}')).toEqual({
+    ...{ os: 'linux', id, parent, Size: 5 },
+  })
+})
+
+test('the base has no parent', () => {
+  const json = v1Json('{"parent":"x"}', { id, parent: undefined, size: 5 })
+  expect(JSON.parse(json)).toEqual({ id, Size: 5 })
+})
+
+test.each([
+  ['"2026-01-02T03:04:05.678901234Z"', true],
+  ['"2026-01-02T03:04:05+01:00"', true],
+  ['"yesterday"', false],
+  ['5', false],
+  ['null', false],
+])('a time is kept where Docker can read it: %s', (created, kept) => {
+  expect('created' in of(`{"created":${created}}`)).toBe(kept)
+})
+
+test.each(['', 'null', '[]', '5', '{"a":', '\u0000'])('what is no JSON object says nothing: %j', (text) => {
+  expect(of(text)).toEqual({ id, parent, Size: 5 })
+})
+
+test('whatever the text, it is an image of this id', () => {
+  fc.assert(
+    fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
+      expect(of(text)).toMatchObject({ id, parent, Size: 5 })
+    }),
+  )
+})
