@@ -15,6 +15,8 @@ const commands: Record<string, () => Promise<{ run: (args: string[]) => Promise<
   clients: () => import('./clients.ts'),
   schemathesis: () => import('./schemathesis.ts'),
   'tls-clients': () => import('./tls-clients.ts'),
+  'docker-v1': () => import('./docker-v1.ts'),
+  differential: () => import('./differential.ts'),
   bench: () => import('./bench.ts'),
   soak: () => import('./soak.ts'),
   durability: () => import('./durability.ts'),

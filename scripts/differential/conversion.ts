@@ -1,0 +1,129 @@
+import { deepEqual, equal, match, ok } from 'node:assert/strict'
+import { ask, expectStatus, pushSample } from '../formats/registry-http.ts'
+import { type Format, makeSamples, mediaTypes, type Sample } from '../formats/samples.ts'
+import type { Cases, Registries } from './registries.ts'
+
+interface V1 {
+  id: string
+  parent?: string
+  throwaway?: boolean
+  container_config?: { Cmd?: string[] }
+  [field: string]: unknown
+}
+
+interface Converted {
+  fsLayers: { blobSum: string }[]
+  history: { v1Compatibility: string }[]
+  [field: string]: unknown
+}
+
+const emptyLayer = 'sha256:a3ed95caeb02ffe68cdd9fd84406680ae93d633cb16422d00e8a7c22955b46d4'
+
+/** What images become for clients that read only schema 1. */
+export async function conversion({ cay, peer }: Registries): Promise<Cases> {
+  const repository = 'conversion'
+  const samples = await makeSamples(repository, 'any')
+  const { schema2, list, oci, index } = samples
+  for (const sample of [schema2, list]) {
+    await Promise.all([cay, peer].map((address) => pushSample(address, repository, sample, sample.format)))
+  }
+  for (const sample of [oci, index]) await pushSample(cay, repository, sample, sample.format)
+  const pull = (address: string, tag: Format) => convert(address, repository, tag)
+  return {
+    'schema 2 becomes what docker-registry makes of it': async () =>
+      deepEqual(withoutCommand(await pull(cay, 'schema2')), withoutCommand(await pull(peer, 'schema2'))),
+    'a list becomes what docker-registry makes of it': async () =>
+      deepEqual(withoutCommand(await pull(cay, 'list')), withoutCommand(await pull(peer, 'list'))),
+    'the last command of the history is told, too': async () => {
+      const [leaf] = imagesOf(await pull(cay, 'schema2'))
+      deepEqual(leaf?.container_config, { Cmd: ['CMD ["/usr/bin/tool"]'] })
+    },
+    'OCI becomes what schema 2 becomes': async () =>
+      deepEqual(v1Of(await pull(cay, 'oci')), v1Of(await pull(cay, 'schema2'))),
+    'an index becomes what its image becomes': async () =>
+      deepEqual(v1Of(await pull(cay, 'index')), v1Of(await pull(cay, 'oci'))),
+    'layers, history, parents and ids are in order': async () => inOrder(await pull(cay, 'schema2'), schema2),
+    'the digest is the same at each pull, and can be pulled': async () => stable(cay, repository),
+    'each layer of a conversion can be pulled, the empty one too': async () =>
+      layersAreThere(cay, repository, await pull(cay, 'oci')),
+  }
+}
+
+async function convert(address: string, repository: string, tag: string): Promise<Converted> {
+  const headers = { accept: mediaTypes.schema1 }
+  const path = `/v2/${repository}/manifests/${tag}`
+  const got = await expectStatus(ask(address, 'GET', path, headers), 200)
+  return JSON.parse(got.body.toString())
+}
+
+function imagesOf({ history }: Converted): V1[] {
+  return history.map(({ v1Compatibility }) => JSON.parse(v1Compatibility))
+}
+
+/** What clients make an image of: everything but signatures, in no order of fields. */
+function v1Of(document: Converted): { history: V1[] } {
+  const { signatures: _, tag: __, ...rest } = document
+  return { ...rest, history: imagesOf(document) }
+}
+
+/** The leaf's command, as the history has it, is left out: docker-registry takes it from the config only, Quay as cay. */
+function withoutCommand(document: Converted): object {
+  const v1 = v1Of(document)
+  const [{ container_config: _, ...leaf } = {}, ...others] = v1.history
+  return { ...v1, history: [leaf, ...others] }
+}
+
+function inOrder(document: Converted, sample: Sample): void {
+  const blobs = document.fsLayers.map(({ blobSum }) => blobSum)
+  const images = imagesOf(document)
+  const { layers, config: named } = JSON.parse(sample.manifest.toString())
+  const digests: string[] = layers.map(({ digest }: { digest: string }) => digest)
+  const [first = '', second = '', third = ''] = digests
+  deepEqual(blobs, [emptyLayer, third, second, emptyLayer, first])
+  deepEqual(
+    images.map(({ throwaway }) => throwaway === true),
+    [true, false, false, true, false],
+  )
+  equal(new Set(images.map(({ id }) => id)).size, images.length)
+  for (const [number, { id, parent }] of images.entries()) {
+    match(id, /^[0-9a-f]{64}$/)
+    equal(parent, images[number + 1]?.id)
+  }
+  const bytes = sample.blobs.get(named.digest)
+  ok(bytes)
+  const config = JSON.parse(Buffer.from(bytes).toString())
+  const [leaf, ...others] = images
+  deepEqual(leaf?.config, config.config)
+  deepEqual([leaf?.os, leaf?.architecture, leaf?.created], [config.os, config.architecture, config.created])
+  const steps: { created_by: string }[] = config.history
+  deepEqual(
+    others.map((image) => image.container_config?.Cmd),
+    steps
+      .slice(0, -1)
+      .reverse()
+      .map(({ created_by }) => [created_by]),
+  )
+}
+
+async function stable(cay: string, repository: string): Promise<void> {
+  const headers = { accept: mediaTypes.schema1 }
+  const pull = (reference: string) =>
+    expectStatus(ask(cay, 'GET', `/v2/${repository}/manifests/${reference}`, headers), 200)
+  const first = await pull('oci')
+  const digest = first.headers['docker-content-digest'] ?? ''
+  equal((await pull('oci')).headers['docker-content-digest'], digest)
+  const again = await pull(digest)
+  equal(again.headers['docker-content-digest'], digest)
+  equal(again.headers['content-type'], mediaTypes.schema1)
+  deepEqual(v1Of(JSON.parse(again.body.toString())), v1Of(JSON.parse(first.body.toString())))
+}
+
+async function layersAreThere(cay: string, repository: string, { fsLayers }: Converted): Promise<void> {
+  for (const { blobSum } of fsLayers) {
+    const path = `/v2/${repository}/blobs/${blobSum}`
+    const { headers } = await expectStatus(ask(cay, 'HEAD', path), 200)
+    const { body } = await expectStatus(ask(cay, 'GET', path), 200)
+    equal(`${body.length}`, headers['content-length'])
+    ok(Bun.gunzipSync(Uint8Array.from(body)).length > 0)
+  }
+}

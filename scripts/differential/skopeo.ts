@@ -1,0 +1,67 @@
+import { deepEqual, equal } from 'node:assert/strict'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { containersHome } from '../clients/containers-home.ts'
+import { makeImage, sha256, writeLayout } from '../clients/image.ts'
+import { runCommand } from '../command.ts'
+import { mediaTypes } from '../formats/samples.ts'
+import { bringTools } from '../toolchain.ts'
+import type { Cases, Registries } from './registries.ts'
+
+const formats = { v2s1: 'schema1', v2s2: 'schema2', oci: 'oci' } as const
+
+/** skopeo pushes each format to one registry, copies it to the other one and back, and has the layers that it began with. */
+export async function skopeo({ cay, peer, folder }: Registries): Promise<Cases> {
+  const home = join(folder, 'home')
+  await mkdir(home)
+  const { skopeo: path = '' } = await bringTools(['skopeo'])
+  const { env } = await containersHome(home)
+  const environment = { PATH: '/usr/bin:/bin', HOME: home, TMPDIR: home, ...env }
+  const run = (...args: string[]) => runCommand([path, ...args], { cwd: folder, env: environment })
+  const copy = (from: string, to: string, ...more: string[]) =>
+    run('copy', '--src-tls-verify=false', '--dest-tls-verify=false', ...more, from, to)
+  const image = await makeImage({ layerCount: 3, layerBytes: 100_000 })
+  await writeLayout(join(folder, 'layout'), image, '1')
+  const layers = image.layers.map(sha256)
+  const cases: Cases = {}
+  for (const format of Object.keys(formats) as (keyof typeof formats)[]) {
+    for (const [name, one, other] of [
+      ['cay, docker-registry, cay', cay, peer],
+      ['docker-registry, cay, docker-registry', peer, cay],
+    ] as const) {
+      cases[`skopeo --format ${format} to ${name}`] = async () => {
+        const at = (address: string, tag: string) => `docker://${address}/skopeo/${format}:${tag}`
+        const [there, across, back] = [`${name[0]}1`, `${name[0]}1`, `${name[0]}2`]
+        await copy('oci:layout:1', at(one, there), '--format', format)
+        await copy(at(one, there), at(other, across))
+        await copy(at(other, across), at(one, back))
+        const raw = await run('inspect', '--tls-verify=false', '--raw', at(one, back))
+        equal(typeOf(raw), mediaTypes[formats[format]])
+        const folderOf = join(folder, `${name[0]}-${format}`)
+        await copy(at(one, back), `dir:${folderOf}`)
+        deepEqual(await layersIn(folderOf), layers)
+      }
+    }
+  }
+  return cases
+}
+
+function typeOf(manifest: string): string {
+  const { mediaType, schemaVersion } = JSON.parse(manifest)
+  return schemaVersion === 1 ? mediaTypes.schema1 : mediaType
+}
+
+/** The digests of the layers in a folder of skopeo's, uncompressed, base first; empty ones are left out. */
+async function layersIn(folder: string): Promise<string[]> {
+  const manifest = JSON.parse(await Bun.file(join(folder, 'manifest.json')).text())
+  const digests: string[] = manifest.fsLayers
+    ? manifest.fsLayers.map(({ blobSum }: { blobSum: string }) => blobSum).reverse()
+    : manifest.layers.map(({ digest }: { digest: string }) => digest)
+  const contents: string[] = []
+  for (const digest of digests) {
+    const compressed = await Bun.file(join(folder, digest.replace('sha256:', ''))).bytes()
+    const bytes = Bun.gunzipSync(compressed)
+    if (bytes.some((byte) => byte !== 0)) contents.push(sha256(bytes))
+  }
+  return contents
+}

@@ -1,0 +1,92 @@
+import { request } from 'node:http'
+import type { Sample } from './samples.ts'
+
+/** What a registry answered. Names of headers are in lower case. */
+export interface Answer {
+  status: number
+  headers: Record<string, string>
+  body: Buffer
+}
+
+/**
+ * Sends exactly these headers: no Accept that nobody asked for.
+ *
+ * @param address `host:port`, or `name:password@host:port` to sign in by Basic
+ */
+export function ask(
+  address: string,
+  method: string,
+  path: string,
+  headers: Record<string, string> = {},
+  body?: Uint8Array,
+): Promise<Answer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Answer>()
+  const length = body === undefined ? {} : { 'content-length': String(body.length) }
+  const { hostname, port, pathname, search, username, password } = new URL(path, `http://${address}`)
+  const auth = username === '' ? {} : { auth: `${username}:${password}` }
+  const options = {
+    hostname,
+    port,
+    path: pathname + search,
+    method,
+    headers: { ...length, ...headers },
+    ...auth,
+  }
+  const sent = request(options, (response) => {
+    const chunks: Buffer[] = []
+    response.on('data', (chunk: Buffer) => chunks.push(chunk))
+    response.on('error', reject)
+    response.on('end', () => {
+      const flat = Object.entries(response.headers).map(([name, value]) => [name, String(value)])
+      const { statusCode: status = 0 } = response
+      resolve({ status, headers: Object.fromEntries(flat), body: Buffer.concat(chunks) })
+    })
+  })
+  sent.on('error', reject)
+  sent.end(body)
+  return promise
+}
+
+/** Throws, with what the registry says, unless the answer has this status. */
+export async function expectStatus(answer: Promise<Answer>, ...statuses: number[]): Promise<Answer> {
+  const got = await answer
+  if (statuses.includes(got.status)) return got
+  throw new Error(`${got.status}, not ${statuses.join(' or ')}: ${got.body.toString()}`)
+}
+
+/** Pushes a blob in two requests, as every registry takes it. */
+export async function pushBlob(
+  address: string,
+  repository: string,
+  digest: string,
+  bytes: Uint8Array,
+): Promise<void> {
+  const started = await expectStatus(ask(address, 'POST', `/v2/${repository}/blobs/uploads/`), 202)
+  const location = started.headers.location ?? ''
+  const path = `${location}${location.includes('?') ? '&' : '?'}digest=${digest}`
+  await expectStatus(ask(address, 'PUT', path, { 'content-type': 'application/octet-stream' }, bytes), 201)
+}
+
+/** Pushes what a sample consists of: its blobs, its children by their digests, and its manifest by a tag. */
+export async function pushSample(
+  address: string,
+  repository: string,
+  sample: Sample,
+  tag: string,
+): Promise<Answer> {
+  for (const [digest, bytes] of sample.blobs) await pushBlob(address, repository, digest, bytes)
+  for (const child of sample.children) await pushSample(address, repository, child, child.digest)
+  return await expectStatus(putManifest(address, repository, sample.mediaType, sample.manifest, tag), 201)
+}
+
+/** Asks for a manifest to be stored. */
+export function putManifest(
+  address: string,
+  repository: string,
+  mediaType: string,
+  bytes: Uint8Array,
+  reference: string,
+): Promise<Answer> {
+  const path = `/v2/${repository}/manifests/${reference}`
+  return ask(address, 'PUT', path, { 'content-type': mediaType }, bytes)
+}
