@@ -28,13 +28,16 @@ const TYPES: readonly string[] = [
 /** Whether a client needs schema 1, once it is known that it does not accept what is stored. */
 export function schema1Need(setting: Schema1Pulls, accept: Accept, client: ManifestClient): Schema1Need {
   if (setting === 'never') return 'none'
-  const { types, ranges } = accept
-  const namesOthers = ranges.size > 0 || [...types].some((type) => !TYPES.includes(type))
+  const { types } = accept
   if (types.has(MEDIA_TYPE.dockerSchema1Signed) || types.has(MEDIA_TYPE.dockerSchema1)) {
-    return namesOthers ? 'may' : 'must'
+    return namesOthers(accept) ? 'may' : 'must'
   }
   if (isOlder(dockerVersion(client.userAgent()), 1, 10)) return 'must'
-  return setting === 'always' && !namesOthers ? 'may' : 'none'
+  return setting === 'always' && !namesOthers(accept) ? 'may' : 'none'
+}
+
+function namesOthers({ types, ranges }: Accept): boolean {
+  return ranges.size > 0 || [...types].some((type) => !TYPES.includes(type))
 }
 
 /** Whether a client takes schema 1 only without a signature, which Docker itself does not. */

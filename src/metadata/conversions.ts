@@ -64,12 +64,15 @@ export function conversionWrites(db: Db) {
       manifestId: sql.placeholder('manifestId'),
       tag: sql.placeholder('tag'),
     })
-    .onConflictDoNothing()
+    .onConflictDoUpdate({
+      target: [convertedManifest.repositoryId, convertedManifest.digest],
+      set: { manifestId: sql`excluded.manifest_id`, tag: sql`excluded.tag` },
+    })
     .prepare()
   return {
     /**
-     * Remembers a conversion, so that its digest can be pulled. Its layer counts as one of the manifest that it was
-     * made of, and stays as long as that. Does nothing when the manifest is gone.
+     * Remembers a conversion, so that its digest can be pulled; of several sources of it, the last one. Its layer counts
+     * as one of the manifest that it was made of, and stays as long as that. Does nothing when the manifest is gone.
      */
     putConversion(call: ConversionPut): void {
       const repositoryId = find(call.repository)

@@ -31,18 +31,15 @@ export interface ConvertedImage {
   /** Without a signature. */
   payload: Uint8Array<ArrayBuffer>
   signed: Uint8Array<ArrayBuffer>
+  /** Whether it has a layer that the image itself need not have. */
+  hasEmptyLayer: boolean
 }
 
 /** Where it is kept what was converted. */
 export interface ConversionStore {
   find(repository: RepositoryName, digest: Digest): ConversionSource | undefined
-  /** Keeps a conversion and the empty layer, if it has that. Durable when it resolves. */
-  put(
-    repository: RepositoryName,
-    source: ConversionSource,
-    digest: Digest,
-    hasEmptyLayer: boolean,
-  ): Promise<void>
+  /** Keeps a conversion, with the empty layer if it has that, as long as the image. Durable when it resolves. */
+  put(repository: RepositoryName, source: ConversionSource, converted: ConvertedImage): Promise<void>
   /** The key that conversions are signed with, made at the first time. */
   signingKey(): Promise<SigningKey>
 }
@@ -51,7 +48,8 @@ export type ConversionRegistry = Pick<Registry, 'manifests' | 'blobs'>
 
 /**
  * Converts images to Docker schema 1, and remembers some. What an image is converted to depends on its bytes, the
- * repository's name and the tag only, so nothing that is remembered becomes stale.
+ * repository's name and the tag only, so nothing that is remembered becomes stale. Several images may be converted to
+ * the same; its digest is kept for the last of them.
  */
 export class Conversions {
   private readonly registry: ConversionRegistry
@@ -84,18 +82,11 @@ export class Conversions {
     image: StoredManifest,
   ): Promise<ConvertedImage | Refusal> {
     const key = `${repository}@${image.digest}:${tag}`
-    const known = this.cache.get(key) ?? this.running.get(key)
-    if (known !== undefined) return await known
-    if (this.queue.size >= CONVERSIONS_WAITING_MAX) throw tooMany()
-    const running = this.queue.add(() => this.make(repository, tag, image))
-    this.running.set(key, running)
-    try {
-      const made = await running
-      this.cache.set(key, made)
-      return made
-    } finally {
-      this.running.delete(key)
+    const made = this.cache.get(key) ?? (await this.makeOnce(key, repository, tag, image))
+    if (!('refusal' in made) && this.store.find(repository, made.digest) === undefined) {
+      await this.store.put(repository, { manifest: image.digest, tag }, made)
     }
+    return made
   }
 
   /** What was converted to the manifest of this digest, converted again; undefined when nothing was. */
@@ -112,20 +103,41 @@ export class Conversions {
     return signDocument(payload, await this.store.signingKey(), this.now())
   }
 
+  private async makeOnce(
+    key: string,
+    repository: RepositoryName,
+    tag: Tag,
+    image: StoredManifest,
+  ): Promise<ConvertedImage | Refusal> {
+    const known = this.running.get(key)
+    if (known !== undefined) return await known
+    if (this.queue.size >= CONVERSIONS_WAITING_MAX) throw tooMany()
+    const running = this.queue.add(() => this.make(repository, tag, image))
+    this.running.set(key, running)
+    try {
+      const made = await running
+      this.cache.set(key, made)
+      return made
+    } finally {
+      this.running.delete(key)
+    }
+  }
+
   private async make(
     repository: RepositoryName,
     tag: Tag,
     image: StoredManifest,
   ): Promise<ConvertedImage | Refusal> {
-    const made = await this.read(repository, tag, image)
-    if ('refusal' in made) return made
-    const { payload, hasEmptyLayer } = made
+    const read = await this.read(repository, tag, image)
+    if ('refusal' in read) return read
+    const { payload, hasEmptyLayer } = read
     const hash = new Bun.CryptoHasher('sha256').update(payload).digest('hex')
     const digest = digestFromHex('sha256', hash)
-    if (this.store.find(repository, digest) === undefined) {
-      await this.store.put(repository, { manifest: image.digest, tag }, digest, hasEmptyLayer)
+    const made = { digest, payload, signed: await this.sign(payload), hasEmptyLayer }
+    if (this.store.find(repository, digest)?.manifest !== image.digest) {
+      await this.store.put(repository, { manifest: image.digest, tag }, made)
     }
-    return { digest, payload, signed: await this.sign(payload) }
+    return made
   }
 
   private async read(

@@ -20,7 +20,7 @@ export function localConversions({ metadata, uploads, locks, now }: ConversionOp
   return {
     find: (repository, digest) => metadata.conversions.find(repository, digest),
 
-    async put(repository, source, digest, hasEmptyLayer) {
+    async put(repository, source, { digest, hasEmptyLayer }) {
       const call = { ...source, at: now(), repository, digest }
       if (!hasEmptyLayer) {
         await metadata.write('putConversion', { ...call, layer: undefined })

@@ -1,6 +1,12 @@
 import { LRUCache } from 'lru-cache'
 import type { Refusal } from '../docker/conversion.ts'
-import { type ManifestClient, type Schema1Pulls, schema1Need, wantsUnsigned } from '../docker/schema1-need.ts'
+import {
+  type ManifestClient,
+  type Schema1Need,
+  type Schema1Pulls,
+  schema1Need,
+  wantsUnsigned,
+} from '../docker/schema1-need.ts'
 import { parseSignedDocument } from '../docker/signed-document.ts'
 import { type Accept, accepts, parseAccept } from '../oci/accept.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -73,7 +79,9 @@ export class NegotiatedManifests implements ManifestPulls {
     const accept = this.read(client.accept)
     if (isSchema1(stored)) return await this.present(stored, accept)
     if (accepts(accept, mediaType)) return stored
-    return (await this.substitute(repository, reference.tag, stored, accept, client)) ?? stored
+    const need = schema1Need(this.setting, accept, client)
+    if (need === 'none' && accept.types.size + accept.ranges.size === 0) return stored
+    return (await this.substitute(repository, reference.tag, stored, accept, need)) ?? stored
   }
 
   /** What a client gets instead of a manifest that it does not accept, if anything. */
@@ -82,10 +90,8 @@ export class NegotiatedManifests implements ManifestPulls {
     tag: Tag,
     stored: StoredManifest,
     accept: Accept,
-    client: ManifestClient,
+    need: Schema1Need,
   ): Promise<SentManifest | undefined> {
-    const need = schema1Need(this.setting, accept, client)
-    if (need === 'none' && accept.types.size + accept.ranges.size === 0) return undefined
     const image = isIndex(stored.mediaType) ? await this.childOf(repository, stored) : stored
     if (image !== undefined && accepts(accept, image.mediaType)) return { ...image, varies: true }
     if (need === 'none') return undefined

@@ -10,7 +10,10 @@ import type { Retention } from '../../src/metadata/retention.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { parseReference, parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
 import { type Identity, NOBODY } from '../../src/registry/access.ts'
+import { Conversions } from '../../src/registry/conversions.ts'
+import { localConversions } from '../../src/registry/local-conversions.ts'
 import { localRegistry } from '../../src/registry/local-registry.ts'
+import { NegotiatedManifests } from '../../src/registry/manifest-pulls.ts'
 import type { Registry, Uploads } from '../../src/registry/registry.ts'
 import type { BlobStore, UploadStore } from '../../src/storage/blob-store.ts'
 import { DigestLocks } from '../../src/storage/digest-locks.ts'
@@ -59,9 +62,9 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
   })
   const { log, lines } = openMemoryLog()
   const shared = { metadata, blobs: guardBlobs(files), locks: new DigestLocks(), retention, now }
+  const uploads = guardUploads(uploadFiles)
   const registry = localRegistry({
-    ...shared,
-    uploads: guardUploads(uploadFiles),
+    ...{ ...shared, uploads },
     access: {
       isOpen: false,
       may: ({ account }, action) => action === 'pull' || account === PUSHER.account,
@@ -72,10 +75,12 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
     schema1: { push: true, unsigned: false },
     cacheBytesMax: 1024 * 1024,
   })
+  const conversions = new Conversions(registry, localConversions({ ...shared, uploads }), now)
   const db = new Database(join(folder.path, 'cay.db'), { readonly: true })
   return {
     ...{ metadata, registry, db, clock, now, log: lines, data: folder.path },
     ...contentOf(registry),
+    pulls: new NegotiatedManifests(registry.manifests, conversions, 'auto'),
     collector: new Collector({ ...shared, log, time }),
 
     /** Lets time go on. */
