@@ -131,6 +131,14 @@ test('pages of the API are read in the order of an index', () => {
       /SEARCH tag USING INDEX tag_updated \(repository_id=\?\)/,
     ],
     [
+      (db) => catalogReads(db).manifests(NAME, 9, 10),
+      /INDEX manifest_repository \(repository_id=\? AND rowid</,
+    ],
+    [
+      (db) => catalogReads(db).deletedManifests(NAME, 1, 9, 10),
+      /INDEX manifest_hidden \(repository_id=\? AND rowid</,
+    ],
+    [
       (db) => historyReads(db).ofTag(NAME, parseTag('a'), 9, 10),
       /INDEX tag_history_tag \(repository_id=\? AND name=\? AND id</,
     ],

@@ -22,6 +22,19 @@ export function open(folder: string): Promise<Metadata> {
   })
 }
 
+/** Does something with the database of a folder on which no server runs. */
+export async function withMetadata<T>(
+  folder: string,
+  act: (metadata: Metadata) => T | Promise<T>,
+): Promise<T> {
+  const metadata = await open(folder)
+  try {
+    return await act(metadata)
+  } finally {
+    await metadata.close()
+  }
+}
+
 /** The call that links a blob, as a push makes it. */
 export function link(repository: string, { digest, bytes }: Named, caller = CALLER) {
   const change = { caller, at: AT, repository: parseRepositoryName(repository), digest: parseDigest(digest) }

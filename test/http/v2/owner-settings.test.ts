@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { type TemporaryFolder, temporaryFolder } from '../../../scripts/temporary-folder.ts'
-import type { Metadata } from '../../../src/metadata/metadata.ts'
 import { parseDigest } from '../../../src/oci/digest.ts'
 import { parseRepositoryName, parseTag, referrersTag } from '../../../src/oci/reference.ts'
 import { Clock } from '../../support/clock.ts'
@@ -14,23 +13,13 @@ import {
 } from '../../support/content.ts'
 import { expectStatus, pushImage, pushManifest, putManifest } from '../../support/push.ts'
 import { startInProcess, type TestServer } from '../../support/server.ts'
-import { AT, CALLER, open } from '../../support/writes.ts'
+import { AT, CALLER, withMetadata } from '../../support/writes.ts'
 
 const [one, two] = ['1', '2'].map((n) => imageManifest(EMPTY, [], { annotations: { n } })) as [
   typeof EMPTY,
   typeof EMPTY,
 ]
 const SECOND = 1000
-
-/** Does something with the database of a folder on which no server runs. */
-async function withMetadata<T>(folder: string, act: (metadata: Metadata) => T | Promise<T>): Promise<T> {
-  const metadata = await open(folder)
-  try {
-    return await act(metadata)
-  } finally {
-    await metadata.close()
-  }
-}
 
 const write = (repository: string) => ({
   caller: CALLER,

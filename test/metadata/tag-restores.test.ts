@@ -1,0 +1,184 @@
+import { expect, test } from 'bun:test'
+import { parseDigest } from '../../src/oci/digest.ts'
+import { parseTag } from '../../src/oci/reference.ts'
+import {
+  descriptor,
+  EMPTY,
+  imageIndex,
+  imageManifest,
+  type Named,
+  OCI_MANIFEST,
+  randomBlob,
+} from '../support/content.ts'
+import { failureOf } from '../support/failure.ts'
+import { APP, one, openMachine, three, two } from '../support/time-machine.ts'
+import { AT, CALLER, link } from '../support/writes.ts'
+
+test('every move of a tag leaves a line: from where, to where, by which act, who, when', async () => {
+  await using m = await openMachine()
+  await m.push(one, ['t'])
+  await m.push(two, ['t'])
+  await m.metadata.write('putTag', { ...m.tagCall('t'), digest: parseDigest(one.digest) })
+  m.clock.advance()
+  await m.drop({ tag: 't' })
+  await m.metadata.write('restoreTag', {
+    ...m.restore(),
+    ...m.tagCall('t'),
+    to: { digest: parseDigest(two.digest) },
+  })
+  await m.metadata.write('expireTag', { ...m.tagCall('t'), expiresAt: m.clock.time + 500 })
+  m.clock.advance()
+  await m.push(three, ['t'])
+  const lines = m.metadata.history.ofTag(APP, parseTag('t'), Number.MAX_SAFE_INTEGER, 100) ?? []
+  const d = (manifest: Named) => parseDigest(manifest.digest)
+  expect(lines.map(({ act, previous, digest, at }) => [act, previous, digest, at - AT]).reverse()).toEqual([
+    ['manifest.push', undefined, d(one), 0],
+    ['manifest.push', d(one), d(two), 1000],
+    ['tag.put', d(two), d(one), 2000],
+    ['tag.delete', d(one), undefined, 3000],
+    ['tag.restore', undefined, d(two), 4000],
+    ['tag.expire', d(two), undefined, 4500],
+    ['manifest.push', undefined, d(three), 5000],
+  ])
+  const { account, credential, address, requestId } = CALLER
+  expect(lines[0]).toMatchObject({ account, credential, address, requestId, isPreviousHere: false })
+  expect(lines[1]).toMatchObject({ account: 'system', isPreviousHere: true })
+  const pages = m.metadata.history.ofRepository(APP, Number.MAX_SAFE_INTEGER, 3) ?? []
+  const rest = m.metadata.history.ofRepository(APP, pages[2]?.id ?? 0, 100) ?? []
+  expect([...pages, ...rest]).toEqual(lines)
+  expect(m.events().filter((type) => type.startsWith('tag.'))).toEqual([
+    'tag.put',
+    'tag.delete',
+    'tag.restore',
+    'tag.change',
+    'tag.expire',
+  ])
+})
+
+test('a moved tag goes back to a digest, or to what it was at a time', async () => {
+  await using m = await openMachine()
+  const before = m.clock.time
+  await m.push(one, ['t'])
+  const first = m.clock.time - 1
+  await m.push(two, ['t'])
+  expect(
+    await m.metadata.write('restoreTag', { ...m.restore(), ...m.tagCall('t'), to: { at: first } }),
+  ).toMatchObject({
+    digest: one.digest,
+  })
+  expect(m.at('t')).toBe(one.digest)
+  m.clock.advance()
+  await m.metadata.write('restoreTag', {
+    ...m.restore(),
+    ...m.tagCall('t'),
+    to: { digest: parseDigest(two.digest) },
+  })
+  expect(m.at('t')).toBe(two.digest)
+  const absent = failureOf(
+    m.metadata.write('restoreTag', { ...m.restore(), ...m.tagCall('t'), to: { at: before - 1 } }),
+  )
+  expect(await absent).toMatchObject({ status: 404 })
+  const never = { ...m.restore(), ...m.tagCall('t'), to: { digest: parseDigest(three.digest) } }
+  expect(await failureOf(m.metadata.write('restoreTag', never))).toMatchObject({ status: 404 })
+  const future = { ...m.restore(), ...m.tagCall('t'), to: { at: m.clock.time + 1 } }
+  expect(await failureOf(m.metadata.write('restoreTag', future))).toMatchObject({ status: 400 })
+})
+
+test('a deleted tag and its deleted manifest come back together, with an index also its children and their blobs', async () => {
+  await using m = await openMachine()
+  const layer = randomBlob(64)
+  const child = imageManifest(EMPTY, [layer])
+  const index = imageIndex([descriptor(child, OCI_MANIFEST)])
+  await m.metadata.write(...link('app', layer))
+  await m.push(child, [])
+  await m.push(index, ['multi'])
+  const whole = m.clock.time
+  m.clock.advance()
+  await m.drop({ digest: parseDigest(index.digest) })
+  await m.drop({ digest: parseDigest(child.digest) })
+  const blob = { ...m.who(), repository: APP, digest: parseDigest(layer.digest) }
+  await m.metadata.write('unlinkBlob', blob)
+  expect(m.metadata.blobs.findSize(APP, parseDigest(layer.digest))).toBeUndefined()
+  await m.metadata.write('restoreTag', { ...m.restore(), ...m.tagCall('multi'), to: { at: whole } })
+  expect(m.at('multi')).toBe(index.digest)
+  expect(m.isThere(child)).toBeTrue()
+  expect(m.metadata.blobs.findSize(APP, parseDigest(layer.digest))).toBe(64)
+  expect(
+    m.sql('select 1 from repository_blob where unreferenced_at is not null or deleted_at is not null'),
+  ).toEqual([])
+})
+
+test('a manifest comes back with the tags that went in the same act, unless they were made again', async () => {
+  await using m = await openMachine()
+  await m.push(one, ['a', 'b', 'alone'])
+  await m.drop({ tag: 'alone' })
+  await m.drop({ digest: parseDigest(one.digest) })
+  await m.push(two, ['b'])
+  expect(m.isThere(one)).toBeFalse()
+  expect(m.metadata.catalog.deletedManifests(APP, 0, 1e9, 10)).toMatchObject([{ digest: one.digest }])
+  const call = { ...m.restore(), digest: parseDigest(one.digest) }
+  expect(await m.metadata.write('restoreManifest', call)).toMatchObject({ tags: ['a'] })
+  expect(m.state()).toEqual({ a: one.digest, b: two.digest })
+  expect(await m.metadata.write('restoreManifest', call)).toMatchObject({ tags: [] })
+  expect(m.events().filter((type) => type === 'manifest.restore')).toHaveLength(1)
+  expect(
+    await failureOf(m.metadata.write('restoreManifest', { ...call, digest: parseDigest(three.digest) })),
+  ).toMatchObject({
+    status: 404,
+  })
+})
+
+test('immutable tags that are there stay where they are; those that are gone may come back', async () => {
+  await using m = await openMachine()
+  await m.push(one, ['moved', 'deleted'])
+  const then = m.clock.advance()
+  await m.push(two, ['moved'])
+  await m.drop({ tag: 'deleted' })
+  await m.metadata.write('putRepository', { ...m.who(), repository: APP, immutableTags: true })
+  const to = { digest: parseDigest(one.digest) }
+  const refused = [
+    m.metadata.write('restoreTag', { ...m.restore(), ...m.tagCall('moved'), to }),
+    m.metadata.write('putTag', { ...m.tagCall('moved'), ...to }),
+    m.metadata.write('expireTag', { ...m.tagCall('moved'), expiresAt: m.clock.time + 1 }),
+    m.metadata.write('rewindRepository', { ...m.restore(), to: then }),
+  ]
+  for (const settled of await Promise.allSettled(refused))
+    expect(settled).toMatchObject({ status: 'rejected', reason: { status: 409 } })
+  expect(m.state()).toEqual({ moved: two.digest })
+  await m.metadata.write('restoreTag', { ...m.restore(), ...m.tagCall('deleted'), to })
+  expect(m.state()).toEqual({ deleted: one.digest, moved: two.digest })
+  await m.metadata.write('deleteRepository', { ...m.who(), repository: APP })
+  await m.metadata.write('restoreRepository', m.restore())
+  expect(m.state()).toEqual({ deleted: one.digest, moved: two.digest })
+})
+
+test('changes of a tag heed what is expected of it', async () => {
+  await using m = await openMachine()
+  await m.push(one, ['t'])
+  const digest = parseDigest(one.digest)
+  const end = m.clock.time + 5000
+  for (const precondition of [{ ifMatch: [two.digest] }, { ifNoneMatch: ['*'] }, { expiresAt: end }]) {
+    const call = { ...m.tagCall('t'), precondition }
+    const refused = [
+      m.metadata.write('putTag', { ...call, digest }),
+      m.metadata.write('expireTag', { ...call, expiresAt: end }),
+      m.metadata.write('restoreTag', { ...m.restore(), ...call, to: { digest } }),
+    ]
+    for (const settled of await Promise.allSettled(refused))
+      expect(settled).toMatchObject({ status: 'rejected', reason: { status: 412 } })
+  }
+  const expected = { ifMatch: [one.digest], expiresAt: null }
+  await m.metadata.write('expireTag', { ...m.tagCall('t'), expiresAt: end, precondition: expected })
+  await m.metadata.write('expireTag', {
+    ...m.tagCall('t'),
+    expiresAt: null,
+    precondition: { expiresAt: end },
+  })
+  m.clock.advance(60)
+  expect(m.at('t')).toBe(one.digest)
+  expect(
+    await failureOf(m.metadata.write('expireTag', { ...m.tagCall('t'), expiresAt: m.clock.time })),
+  ).toMatchObject({
+    status: 400,
+  })
+})
