@@ -1,6 +1,7 @@
 import { buildah } from './clients/buildah.ts'
 import { buildkit } from './clients/buildkit.ts'
 import { type CaseContext, type CaseResult, type Client, printResult, runClient } from './clients/client.ts'
+import { containerd } from './clients/containerd.ts'
 import { cosign2, cosign3 } from './clients/cosign.ts'
 import { crane } from './clients/crane.ts'
 import { docker } from './clients/docker.ts'
@@ -24,6 +25,7 @@ import { temporaryFolder } from './temporary-folder.ts'
 
 const clients: Client[] = [
   docker,
+  containerd,
   skopeo,
   podman,
   buildah,

@@ -69,6 +69,7 @@ export const tools = {
   docker: { package: 'docker.io', path: '/usr/bin/docker' },
   dockerd: { package: 'docker.io', path: '/usr/sbin/dockerd' },
   gpg: { package: 'gnupg', path: '/usr/bin/gpg' },
+  containerd: { package: 'containerd', path: '/usr/bin/containerd' },
   skopeo: { package: 'skopeo', path: '/usr/bin/skopeo' },
   podman: { package: 'podman', path: '/usr/bin/podman' },
   buildah: { package: 'buildah', path: '/usr/bin/buildah' },

@@ -17,6 +17,7 @@ export const regctl: Client = {
     'artifact put, list, tree and get': putArtifact,
     'blobs in chunks': pushInChunks,
     'image mod to zstd': recompress,
+    'image mod to sha512': rename,
     'tag rm leaves the manifest': removeTag,
     'manifest delete': deleteManifest,
   },
@@ -117,6 +118,23 @@ async function recompress(context: CaseContext): Promise<void> {
   for (const tag of ['none', 'plain'])
     await regctl('image', 'copy', `${registry}/regctl/gzip:${tag}`, `ocidir://${tag}:1`)
   await run('diff', '--recursive', 'none/blobs', 'plain/blobs')
+}
+
+async function rename(context: CaseContext): Promise<void> {
+  const { registry, run } = context
+  const regctl = regctlFor(context)
+  await pushIndex(context, 'regctl/sha256')
+  const [from, to] = [`${registry}/regctl/sha256:1`, `${registry}/regctl/sha512:1`]
+  await regctl('image', 'mod', from, '--digest-algo', 'sha512', '--create', to)
+  const published = new Published(registry, 'regctl/sha512')
+  const { digest, json } = await published.manifest('1')
+  for (const name of [digest, ...json.manifests.map((child: { digest: string }) => child.digest)])
+    match(name, /^sha512:/)
+  const again = `${registry}/regctl/again:1`
+  await regctl('image', 'copy', to, 'ocidir://first:1')
+  await regctl('image', 'copy', 'ocidir://first:1', again)
+  await regctl('image', 'copy', again, 'ocidir://second:1')
+  await run('diff', '--recursive', 'first/blobs/sha512', 'second/blobs/sha512')
 }
 
 async function removeTag(context: CaseContext): Promise<void> {
