@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test'
 import { mkdir, rm, truncate, utimes, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import { type CollectedRegistry, DAY, openCollectedRegistry } from '../support/collected-registry.ts'
 import { type Named, randomBlob } from '../support/content.ts'
 import { failureOf } from '../support/failure.ts'
@@ -11,17 +11,12 @@ beforeEach(async () => {
 })
 afterEach(() => cay[Symbol.asyncDispose]())
 
-function pathOf({ digest }: Named): string {
-  const hex = digest.slice('sha256:'.length)
-  return join(cay.data, 'blobs', 'sha256', hex.slice(0, 2), hex)
-}
-
 /** A file as a crash leaves it between its bytes and its row. */
 async function orphan(changedAt: number): Promise<Named> {
   const blob = randomBlob(50)
-  await mkdir(dirname(pathOf(blob)), { recursive: true })
-  await writeFile(pathOf(blob), blob.bytes)
-  await utimes(pathOf(blob), changedAt / 1000, changedAt / 1000)
+  await mkdir(dirname(cay.pathOf(blob)), { recursive: true })
+  await writeFile(cay.pathOf(blob), blob.bytes)
+  await utimes(cay.pathOf(blob), changedAt / 1000, changedAt / 1000)
   return blob
 }
 
@@ -46,8 +41,8 @@ test('removes nothing until the server is up for a grace', async () => {
 test('says what is missing or damaged, and keeps its row', async () => {
   const [missing, damaged, whole] = [randomBlob(10), randomBlob(20), randomBlob(30)]
   for (const blob of [missing, damaged, whole]) await cay.pushBlob(blob)
-  await rm(pathOf(missing))
-  await truncate(pathOf(damaged), 5)
+  await rm(cay.pathOf(missing))
+  await truncate(cay.pathOf(damaged), 5)
   expect(await cay.collector.scan()).toMatchObject({ files: 2, blobs: 3, missing: 1, damaged: 1 })
   const told = cay.log.filter(({ level }) => level === 50)
   expect(told).toMatchObject([

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/temporary-folder.ts'
 import { recordingClock } from '../../src/clock.ts'
 import { Collector } from '../../src/gc/collector.ts'
-import { openMetadata } from '../../src/metadata/metadata.ts'
+import { type Metadata, openMetadata } from '../../src/metadata/metadata.ts'
 import { EVERYTHING } from '../../src/metadata/repositories.ts'
 import type { Retention } from '../../src/metadata/retention.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
@@ -35,25 +35,26 @@ export const PUSHER: Identity = { ...NOBODY, account: 'pusher' }
 
 export interface CollectedRegistryOptions {
   retention?: Retention
-  /** Stands before the store of blobs, or of uploads. */
-  guardBlobs?: (blobs: BlobStore) => BlobStore
-  guardUploads?: (uploads: UploadStore) => UploadStore
+  /** Where somebody stops for others, and goes on when it resolves. */
+  gate?: Gate
 }
+
+/** Resolves when the one who comes to this place, with a digest or the name of a write, may go on. */
+export type Gate = (place: Place, name: string) => Promise<void>
+
+/** Before the writer is called, after it has answered, after bytes were published, before they are removed. */
+export type Place = 'write' | 'written' | 'published' | 'removal'
 
 /** A registry and its collector on a data folder of their own, with a clock that goes on when it is told to. */
 export async function openCollectedRegistry(options: CollectedRegistryOptions = {}) {
-  const {
-    retention = RETENTION,
-    guardBlobs = (blobs) => blobs,
-    guardUploads = (uploads) => uploads,
-  } = options
+  const { retention = RETENTION, gate = async () => {} } = options
   const folder = await temporaryFolder('collected')
   const fail = (error: Error) => {
     throw error
   }
   const clock = { wall: 1_700_000_000_000, monotonic: 5000 }
   const time = { wall: () => clock.wall, monotonic: () => clock.monotonic }
-  const metadata = await openMetadata(folder.path, clock.wall, fail)
+  const metadata = guardWrites(await openMetadata(folder.path, clock.wall, fail), gate)
   const now = recordingClock(metadata.newestTime(), time)
   const files = new FilesystemBlobs(folder.path)
   const uploadFiles = new FilesystemUploads(folder.path, files, {
@@ -61,8 +62,8 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
     onFailure: fail,
   })
   const { log, lines } = openMemoryLog()
-  const shared = { metadata, blobs: guardBlobs(files), locks: new DigestLocks(), retention, now }
-  const uploads = guardUploads(uploadFiles)
+  const shared = { metadata, blobs: guardBlobs(files, gate), locks: new DigestLocks(), retention, now }
+  const uploads = guardUploads(uploadFiles, gate)
   const registry = localRegistry({
     ...{ ...shared, uploads },
     access: {
@@ -89,6 +90,9 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
       clock.monotonic += ms
     },
 
+    /** Where a blob's bytes are. */
+    pathOf: ({ digest }: Named): string => files.path(parseDigest(digest)),
+
     /** Whether a blob's bytes are on the disk. */
     isOnDisk: ({ digest }: Named): boolean => existsSync(files.path(parseDigest(digest))),
 
@@ -102,6 +106,44 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
 }
 
 export type CollectedRegistry = Awaited<ReturnType<typeof openCollectedRegistry>>
+
+function guardWrites(metadata: Metadata, gate: Gate): Metadata {
+  const write = async (name: string, args: unknown, moved: ArrayBuffer[]) => {
+    await gate('write', name)
+    const answer = await metadata.write(name as 'linkBlob', args as never, moved)
+    await gate('written', name)
+    return answer
+  }
+  return { ...metadata, write: write as Metadata['write'] }
+}
+
+function guardBlobs(blobs: BlobStore, gate: Gate): BlobStore {
+  return {
+    stat: (digest) => blobs.stat(digest),
+    open: (digest, range) => blobs.open(digest, range),
+    list: () => blobs.list(),
+    async delete(digest) {
+      await gate('removal', digest)
+      await blobs.delete(digest)
+    },
+  }
+}
+
+function guardUploads(uploads: UploadStore, gate: Gate): UploadStore {
+  return {
+    start: (scope, algorithm) => uploads.start(scope, algorithm),
+    find: (scope, id) => uploads.find(scope, id),
+    getSize: (upload) => uploads.getSize(upload),
+    append: (upload, body) => uploads.append(upload, body),
+    cancel: (upload) => uploads.cancel(upload),
+    expire: (before) => uploads.expire(before),
+    async commit(upload, digest, body) {
+      const stat = await uploads.commit(upload, digest, body)
+      await gate('published', digest)
+      return stat
+    },
+  }
+}
 
 /** What a client does, on names as it writes them. */
 function contentOf(registry: Registry & { uploads: Uploads }) {
