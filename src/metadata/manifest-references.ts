@@ -39,11 +39,6 @@ export function referenceRows(db: Db) {
     .set({ unreferencedAt: null })
     .where(and(named, isNotNull(repositoryBlob.unreferencedAt)))
     .prepare()
-  const bringBack = db
-    .update(repositoryBlob)
-    .set({ deletedAt: null })
-    .where(and(named, isNotNull(repositoryBlob.deletedAt)))
-    .prepare()
   const find = manifestFinder(db)
   const isHere = (repositoryId: number, reference: ManifestReference) => {
     const digest = digestToBytes(reference.digest)
@@ -71,8 +66,5 @@ export function referenceRows(db: Db) {
 
     /** The blobs that a manifest names are not garbage, as long as its row is there. */
     markUsed: (repositoryId: number, manifestId: number) => markUsed.run({ repositoryId, manifestId }),
-
-    /** Shows the blobs that a manifest names, where they were deleted after it: for one that is brought back. */
-    bringBack: (repositoryId: number, manifestId: number) => bringBack.run({ repositoryId, manifestId }),
   }
 }
