@@ -10,8 +10,8 @@ const ENTRIES_MAX = 10_000
 const ENTRIES_PER_WRITE = 500
 
 /**
- * Counts pulls and pushes in memory, to be written together from time to time. A crash loses what was not written. When
- * writes cannot keep up, what is new is not counted.
+ * Counts pulls and pushes in memory, to be written together from time to time. The time of the last one is that of the
+ * first one between two writes. A crash loses what was not written. When writes cannot keep up, what is new is not counted.
  */
 export class Usage implements UsageCounter {
   private readonly write: Metadata['write']
@@ -29,14 +29,14 @@ export class Usage implements UsageCounter {
     const entry = this.entryOf(repository, tag)
     if (entry === undefined) return
     entry.pulls++
-    entry.lastPulledAt = this.now()
+    entry.lastPulledAt ??= this.now()
   }
 
   pushed(repository: RepositoryName): void {
     const entry = this.entryOf(repository, undefined)
     if (entry === undefined) return
     entry.pushes++
-    entry.lastPushedAt = this.now()
+    entry.lastPushedAt ??= this.now()
   }
 
   /** Writes what was counted until now. What could not be written is tried again the next time. */
