@@ -182,3 +182,15 @@ test('changes of a tag heed what is expected of it', async () => {
     status: 400,
   })
 })
+
+test('a manifest that comes back without a tag is garbage from then on, until a tag points at it', async () => {
+  await using m = await openMachine()
+  await m.push(one, [])
+  await m.drop({ digest: parseDigest(one.digest) })
+  m.clock.advance(3600)
+  await m.metadata.write('restoreManifest', { ...m.restore(), digest: parseDigest(one.digest) })
+  const since = () => m.sql('select unreferenced_at as at from manifest where untagged_at is null')
+  expect(since()).toEqual([{ at: m.clock.time }])
+  await m.metadata.write('putTag', { ...m.tagCall('t'), digest: parseDigest(one.digest) })
+  expect(since()).toEqual([{ at: null }])
+})
