@@ -2,7 +2,6 @@ import { and, asc, eq, gt, isNull, type SQL, sql } from 'drizzle-orm'
 import { type Digest, digestFromBytes } from '../oci/digest.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import type { Db } from './database.ts'
-import type { Pullable } from './repositories.ts'
 import { manifest, repository, tag } from './schema.ts'
 import { isTagAt } from './tags.ts'
 
@@ -15,12 +14,6 @@ export interface V1ManifestRow {
 
 export interface V1TagRow extends V1ManifestRow {
   tag: Tag
-}
-
-/** A repository, as a search finds it. */
-export interface FoundRepository {
-  name: RepositoryName
-  description: string
 }
 
 export type V1ImageReads = ReturnType<typeof v1ImageReads>
@@ -70,18 +63,6 @@ export function v1ImageReads(db: Db) {
       if (row === undefined) return undefined
       const { name, ...found } = row
       return { ...found, repository: name as RepositoryName, digest: digestFromBytes(row.storedAs) }
-    },
-
-    /** At most `limit` repositories whose name has the text, in byte order. */
-    search(pullable: Pullable, text: string, limit: number): FoundRepository[] {
-      const rows = db
-        .select({ name: repository.name, description: repository.description })
-        .from(repository)
-        .where(and(isNull(repository.deletedAt), sql`instr(${repository.name}, ${text}) > 0`, pullable))
-        .orderBy(asc(repository.name))
-        .limit(limit)
-        .all()
-      return rows.map((row) => ({ ...row, name: row.name as RepositoryName }))
     },
   }
 }

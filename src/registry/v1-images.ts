@@ -14,7 +14,7 @@ import type { StoredManifest } from './registry.ts'
 
 /** Tags of one repository that are listed, and those that are read at once. */
 const TAGS_MAX = 10_000
-const TAGS_PER_READ = 1000
+const TAGS_PER_READ = 500
 
 /** A client of V1 cannot choose a platform. */
 const PLATFORM = { os: 'linux', architecture: 'amd64' }

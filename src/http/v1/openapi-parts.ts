@@ -30,7 +30,13 @@ export const PARTS: Record<string, Omit<OpenAPIV3.ParameterObject, 'name' | 'in'
 /** The parameters of a row. */
 export const QUERIES: Partial<Record<string, OpenAPIV3.ParameterObject[]>> = {
   'v1-search': [
-    { in: 'query', name: 'q', description: 'A part of the name', schema: text, example: 'alpine' },
+    {
+      in: 'query',
+      name: 'q',
+      description: 'A part of the name or description',
+      schema: text,
+      example: 'alpine',
+    },
     { in: 'query', name: 'n', description: 'Entries of a page, at most 100', schema: integer, example: 25 },
     { in: 'query', name: 'page', description: 'Which page, from 1', schema: integer, example: 1 },
   ],

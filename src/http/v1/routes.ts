@@ -58,7 +58,7 @@ export const V1_ROUTES: readonly Row[] = [
     path: 'search',
     access: 'anybody',
     handle: search,
-    summary: 'Search for repositories by a part of their name, among those that may be pulled',
+    summary: 'Search for repositories by a part of their name or description, among those that may be pulled',
     answers: { 200: 'A page of repositories.' },
   },
   {

@@ -5,7 +5,7 @@ const FOUND_MAX = 1000
 const PAGE_MAX = 100
 const PAGE_DEFAULT = 25
 
-/** Repositories whose name has the words, of those that may be pulled: `docker search HOST/WORDS`. */
+/** Repositories that have the words in their name or description, of those that may be pulled: `docker search HOST/WORDS`. */
 export async function search({ context, query, identity, request }: V1Exchange<'search'>): Promise<Response> {
   const words = (query.get('q') ?? '').slice(0, 255).toLowerCase()
   const size = Math.min(PAGE_MAX, numberOf(query.get('n'), PAGE_DEFAULT))
@@ -13,7 +13,7 @@ export async function search({ context, query, identity, request }: V1Exchange<'
   const anonymous = await context.sessions.anonymous()
   // The token of a pull is for one repository: it finds no others.
   const asker = identity.token === undefined || identity.token.catalog ? identity : anonymous
-  const found = context.metadata.v1Images.search(context.access.pullable(asker), words, FOUND_MAX)
+  const found = context.metadata.catalog.repositories(context.access.pullable(asker), words, '', FOUND_MAX)
   const { host } = new URL(context.originOf(request))
   const results = found.slice((page - 1) * size, page * size).map(({ name, description }) => ({
     name,
