@@ -19,6 +19,7 @@ export const docker: Client = {
     'manifest list: create, push, and pull by platform': pushManifestList,
     'pull of an OCI index by platform': pullIndex,
     'pull by digest': pullByDigest,
+    'search, which is of V1': search,
   },
 }
 
@@ -37,6 +38,14 @@ async function pushImage(context: CaseContext): Promise<void> {
   const image = await makeImage()
   await loadAndPush(context, image, `${context.registry}/docker/image:1`)
   await pullAndCompare(context, image, `${context.registry}/docker/image:1`)
+}
+
+async function search(context: CaseContext): Promise<void> {
+  const { registry, run } = context
+  const image = await makeImage({ layerBytes: 1024 })
+  await loadAndPush(context, image, `${registry}/docker/to-be-found:1`)
+  const found = await run('docker', 'search', '--format', '{{.Name}}', `${registry}/to-be-found`)
+  equal(found.trimEnd(), 'docker/to-be-found')
 }
 
 async function pushLargeImage(context: CaseContext): Promise<void> {
