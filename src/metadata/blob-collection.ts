@@ -125,12 +125,17 @@ function deletedRepositories(db: Db) {
     .where(eq(repositoryBlob.repositoryId, id))
     .limit(limit)
     .prepare()
+  const giveUp = db.update(repository).set({ deletedAt: 0 }).where(eq(repository.id, id)).prepare()
   const removeRepository = db.delete(repository).where(eq(repository.id, id)).prepare()
   return {
     oldest,
 
-    /** Takes so many rows out of a repository: tags, then manifests, links and history, at last its own. */
+    /**
+     * Takes so many rows out of a repository: tags, then manifests, links and history, at last its own. From the first
+     * one on it was deleted in 1970, so that no restore, however old, brings back a part of it.
+     */
     empty(repositoryId: number, at: number, limit: number): BlobBatch {
+      giveUp.run({ repositoryId })
       const batch: BlobBatch = { ...batchOf({ more: true }), repositories: 0, blobs: [] }
       batch.tags = tags.all({ repositoryId, limit }).length
       if (batch.tags > 0) return batch
