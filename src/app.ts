@@ -15,6 +15,7 @@ import { type SocketOptions, serveSocket } from './http/socket.ts'
 import { Jobs } from './jobs.ts'
 import { parseListenAddress, refuseToListen } from './listen-address.ts'
 import type { Retention } from './metadata/retention.ts'
+import { Metrics } from './metrics.ts'
 import { PasswordFile } from './password-file.ts'
 import { allowedTypes } from './registry/allowed-types.ts'
 import { Conversions } from './registry/conversions.ts'
@@ -103,6 +104,7 @@ export interface Services {
   /** The time of what is recorded, in milliseconds since 1970: it never goes back behind what was recorded before. */
   now: () => number
   content: Content
+  metrics: Metrics
   close(): Promise<void>
 }
 
@@ -123,10 +125,18 @@ export async function openServices(config: Config, log: Logger, options: Service
   const { metadata } = folder
   const time = { wall, monotonic }
   const now = recordingClock(metadata.newestTime(), time)
-  const auth = await openAuth(metadata, config.access, now)
+  const metrics = new Metrics()
+  const auth = await openAuth(metadata, config.access, now, (isRight) => {
+    metrics.logins[isRight ? 'ok' : 'failed']++
+  })
   const blobs = new FilesystemBlobs(config.data)
   const blobBytesMax = config.blobs.bytesMax
-  const uploads = new FilesystemUploads(config.data, blobs, { ...config.uploads, blobBytesMax, onFailure })
+  const uploads = new FilesystemUploads(config.data, blobs, {
+    ...{ ...config.uploads, blobBytesMax, onFailure },
+    onReceived: (bytes) => {
+      metrics.traffic.received += bytes
+    },
+  })
   const kept = { metadata, blobs, locks: new DigestLocks(), retention: retentionOf(config), now }
   const collector = new Collector({ ...kept, log, time })
   const registry = localRegistry({
@@ -148,7 +158,7 @@ export async function openServices(config: Config, log: Logger, options: Service
     problem: () => undefined,
   }
   return {
-    ...{ metadata, auth, uploads, collector, usage: registry.usage, now, content },
+    ...{ metadata, auth, uploads, collector, usage: registry.usage, now, content, metrics },
     async close() {
       await Promise.all([jobs.stop(), collector.stop()])
       await Promise.all([auth.authenticator.noteUse(), registry.usage.close()])

@@ -162,6 +162,16 @@ export const ConfigSchema = Type.Object(
       { pageMax: integer(1, 100_000, 1000, 'Entries of one page of tags or repositories') },
       { additionalProperties: false },
     ),
+    metrics: Type.Object(
+      {
+        access: choice(
+          ['admin', 'anonymous', 'off'],
+          'admin',
+          'Who may read /metrics: a server admin, anybody, or nobody',
+        ),
+      },
+      { additionalProperties: false },
+    ),
     shutdown: Type.Object(
       { secondsMax: integer(0, 3600, 30, 'How many seconds requests in flight have to end after SIGTERM') },
       { additionalProperties: false },

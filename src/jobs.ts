@@ -57,6 +57,11 @@ export interface JobsOptions {
   work: Partial<Record<JobKind, JobWork>>
 }
 
+export interface JobCounts {
+  running: number
+  ended: { done: number; failed: number; cancelled: number }
+}
+
 /** Who must hear of a job. */
 export interface JobTrail {
   /** Told of a job before it runs; when this fails, so does the job. */
@@ -64,6 +69,8 @@ export interface JobTrail {
   /** Told of a job that has ended. */
   onEnd: (job: Job) => Promise<void>
 }
+
+type JobEnd = Partial<Job> & { state: 'done' | 'failed' | 'cancelled' }
 
 interface Running {
   job: Job
@@ -79,6 +86,9 @@ export class Jobs {
   private ended: Job[] = []
   /** Settled when a job has ended, and that was noted. */
   private readonly unsettled = new Set<Promise<void>>()
+  private readonly ends = Object.fromEntries(
+    JOB_KINDS.map((kind) => [kind, { done: 0, failed: 0, cancelled: 0 }]),
+  ) as Record<JobKind, JobCounts['ended']>
   private watching = 0
 
   constructor(options: JobsOptions) {
@@ -118,6 +128,16 @@ export class Jobs {
   /** Newest first: those that have not ended, then the history. */
   list(): Job[] {
     return [...[...this.running.values()].map(({ job }) => job).reverse(), ...this.ended]
+  }
+
+  /** How many run and have ended, by kind and by the end, since the process began. */
+  counts(): Record<JobKind, JobCounts> {
+    const counts = {} as Record<JobKind, JobCounts>
+    for (const kind of JOB_KINDS) {
+      const running = this.running.values().filter(({ job }) => job.kind === kind)
+      counts[kind] = { running: [...running].length, ended: { ...this.ends[kind] } }
+    }
+    return counts
   }
 
   find(id: string): Job | undefined {
@@ -201,7 +221,8 @@ export class Jobs {
     return running.job
   }
 
-  private end(running: Running, end: Partial<Job>): void {
+  private end(running: Running, end: JobEnd): void {
+    this.ends[running.job.kind][end.state]++
     this.watching -= running.watchers.size
     this.ended = [{ ...running.job, ...end, endedAt: this.options.now() }, ...this.ended].slice(0, ENDED_MAX)
     this.running.delete(running.job.id)

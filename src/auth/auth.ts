@@ -1,7 +1,7 @@
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Access } from '../registry/access.ts'
 import { Attempts } from './attempts.ts'
-import { Authenticator } from './authenticator.ts'
+import { Authenticator, type AuthenticatorOptions } from './authenticator.ts'
 import { grantedAccess } from './granted-access.ts'
 import { Identities } from './identities.ts'
 import { openAccess } from './open-access.ts'
@@ -21,12 +21,17 @@ export interface Auth {
 export type AccessMode = 'accounts' | 'open'
 
 /** Builds the services of a data folder; the first time, this makes its signing key. */
-export async function openAuth(metadata: Metadata, mode: AccessMode, now: () => number): Promise<Auth> {
+export async function openAuth(
+  metadata: Metadata,
+  mode: AccessMode,
+  now: () => number,
+  onLogin: AuthenticatorOptions['onLogin'] = () => {},
+): Promise<Auth> {
   const passwords = new Passwords()
   const tokens = await SignedTokens.open(metadata, now())
   const identities = new Identities(metadata)
   const attempts = new Attempts(now)
-  const authenticator = new Authenticator({ metadata, identities, passwords, attempts, tokens, now })
+  const authenticator = new Authenticator({ metadata, identities, passwords, attempts, tokens, now, onLogin })
   const access = mode === 'open' ? openAccess : grantedAccess
   return { access, authenticator, passwords, tokens, identities }
 }

@@ -25,6 +25,8 @@ export interface AuthenticatorOptions {
   tokens: SignedTokens
   /** Milliseconds since 1970. */
   now: () => number
+  /** Told of each password that was tried; what is remembered is not tried again. */
+  onLogin: (isRight: boolean) => void
 }
 
 interface Proved {
@@ -140,10 +142,12 @@ export class Authenticator {
     const identity = isRight && row ? identities.find(row.id) : undefined
     if (identity === undefined) {
       attempt.failed()
+      this.options.onLogin(false)
       if (attempt.isLastFree) this.noteGuesses(name, address)
       throw wrong('the name or the password is wrong, or the account is disabled')
     }
     attempt.succeeded()
+    this.options.onLogin(true)
     return { identity, until: this.forget() }
   }
 

@@ -11,8 +11,8 @@ export interface BlobRequest {
   digest: Digest
   /** Bytes. */
   size: number
-  /** Told of each body that is sent from a file, with its size in bytes. */
-  onFileBody: (bytes: number) => void
+  /** Told of each body of a blob that is sent, with its size in bytes, and whether it comes from a file. */
+  onBlobBody: (bytes: number, isFile: boolean) => void
 }
 
 /**
@@ -40,15 +40,16 @@ export async function blobResponse(asked: BlobRequest, more: Record<string, stri
 }
 
 async function respond(
-  { request, blobs, digest, onFileBody }: BlobRequest,
+  { request, blobs, digest, onBlobBody }: BlobRequest,
   status: number,
   headers: Record<string, string>,
   range: ByteRange,
 ): Promise<Response> {
   if (request.method === 'HEAD' || range.start === range.end) return new Response(null, { status, headers })
   const body = await blobs.open(digest, range)
-  if ('bytes' in body) return new Response(body.bytes, { status, headers })
-  onFileBody(range.end - range.start)
+  const isFile = !('bytes' in body)
+  onBlobBody(range.end - range.start, isFile)
+  if (!isFile) return new Response(body.bytes, { status, headers })
   return new Response(Bun.file(body.file).slice(range.start, range.end), { status, headers })
 }
 

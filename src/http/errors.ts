@@ -16,7 +16,7 @@ export function errors(log: Logger, nextRequestId: () => string) {
     const response = answer(known, request.method)
     set.headers['x-request-id'] = requestId
     response.headers.set('x-request-id', requestId)
-    if (known.status === 401 && path.startsWith('/api/'))
+    if (known.status === 401 && (path.startsWith('/api/') || path === '/metrics'))
       response.headers.set('www-authenticate', challenge(request.headers))
     set.status = known.status
     return response

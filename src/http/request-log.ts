@@ -1,5 +1,6 @@
 import { Elysia } from 'elysia'
 import type { Logger } from 'pino'
+import type { Metrics } from '../metrics.ts'
 import { isClientGone, toRegistryError } from './errors.ts'
 
 export interface Handled {
@@ -15,18 +16,22 @@ export interface Handled {
 }
 
 /** The request's id in each answer, and its line in the log, for the surfaces that are ordinary controllers. */
-export function requestLog(log: Logger, nextRequestId: () => string) {
+export function requestLog(log: Logger, nextRequestId: () => string, metrics?: Metrics) {
   return new Elysia({ name: 'request-log' })
     .derive({ as: 'scoped' }, ({ set }) => {
       set.headers['x-request-id'] = nextRequestId()
       return { began: performance.now() }
     })
-    .onAfterResponse({ as: 'scoped' }, ({ request: { method }, path, set, began = performance.now() }) => {
-      const status = typeof set.status === 'number' ? set.status : 200
-      // What cannot be parsed has not come as far as the derivation above: its id is the one of its error.
-      const requestId = String(set.headers['x-request-id'])
-      logRequest(log, { method, path, status, route: undefined, requestId, began, failure: undefined })
-    })
+    .onAfterResponse(
+      { as: 'scoped' },
+      ({ request: { method }, route, path, set, began = performance.now() }) => {
+        const status = typeof set.status === 'number' ? set.status : 200
+        // What cannot be parsed has not come as far as the derivation above: its id is the one of its error.
+        const requestId = String(set.headers['x-request-id'])
+        metrics?.meter(route || 'none', method).count(status, began)
+        logRequest(log, { method, path, status, route: undefined, requestId, began, failure: undefined })
+      },
+    )
 }
 
 /** One line a request: reads and what clients ask for in vain at debug, changes at info, our own failures at error. */

@@ -2,6 +2,7 @@ import { Elysia } from 'elysia'
 import type { Logger } from 'pino'
 import type { Auth } from '../auth/auth.ts'
 import type { Metadata } from '../metadata/metadata.ts'
+import type { Metrics } from '../metrics.ts'
 import { NOBODY } from '../registry/access.ts'
 import type { Authority } from '../tls/authority.ts'
 import type { Credentials } from '../tls/key-pair.ts'
@@ -9,12 +10,14 @@ import { version } from '../version.ts'
 import { adminApi } from './admin/api.ts'
 import type { Changes } from './admin/changes.ts'
 import type { Content } from './admin/content.ts'
+import type { AdminContext } from './admin/context.ts'
 import { orSession } from './admin/session-identity.ts'
 import { authorityFiles } from './authority.ts'
 import { BodyReader } from './body-reader.ts'
 import { errors } from './errors.ts'
 import { health } from './health.ts'
 import { Listener } from './listener.ts'
+import { metrics } from './metrics.ts'
 import { openapi } from './openapi.ts'
 import type { Origins } from './origin.ts'
 import { problems } from './problems.ts'
@@ -37,6 +40,7 @@ export interface HttpOptions {
   now: () => number
   /** Of the data folder, as all its servers have them. */
   changes: Changes
+  metrics: Metrics
   origins: Origins
   /** Told when an account has a new password. */
   onPasswordChanged: (account: string) => void
@@ -62,60 +66,41 @@ export interface HttpServer {
 
 /** Mounts every surface, in order, and listens. The one page where the whole URL space is seen. */
 export function serveHttp(options: HttpOptions, hostname: string, port: number): HttpServer {
-  const { auth, metadata, content, now, origins, log, limits, tls, changes } = options
-  const bodies = new BodyReader(limits.bodyBytesMax, limits.stallSecondsMax)
-  const table = routes(bodies)
-  const nextRequestId = requestIds()
-  const peerOf = (request: Request): string => listener.addressOf(request)
-  const originOf = (request: Request): string => origins.of(request, peerOf(request))
-  const addressOf = (request: Request): string => origins.clientOf(request, peerOf(request))
-  const authenticate = (request: Request) =>
-    auth.authenticator.authenticate(request.headers.get('authorization'), () => addressOf(request))
-  const identify = auth.access.isOpen ? () => NOBODY : authenticate
+  const { auth, metadata, content, log, limits, tls, metrics: counted } = options
   const pacer = new SendfilePacer(() => app.server?.pendingRequests ?? 0)
-  // With TLS, Bun reads and writes files in small pieces.
-  const onFileBody = (bytes: number) => (tls ? undefined : pacer.begin(bytes))
-  const { registry, v1Images } = content
-  const { docker } = content.config
-  const dispatch = v2Dispatch({
-    routes: table,
-    registry,
-    pulls: content.pulls,
-    access: auth.access,
-    limits,
-    log,
-    upstreams: new Set(),
-    mirrorOf: undefined,
-    authenticate: identify,
-    addressOf,
-    originOf,
-    service: auth.tokens.service,
-    nextRequestId,
-    onFileBody,
-    isForV1: (request) => docker.v1 && docker.v1Fallback && isForV1(request),
-  })
-  const cookies = new SessionCookies(originOf)
-  const admin = {
-    ...{ ...auth, metadata, content, now, addressOf, bodies, changes, cookies },
+  const clients = clientsOf(options, (request) => listener.addressOf(request))
+  const { authenticate, nextRequestId } = clients
+  const table = routes(clients.bodies)
+  const { docker, metrics: settings } = content.config
+  const { traffic } = counted
+  const shared = {
+    ...{ ...auth, ...clients, metadata, content, limits, log, metrics: counted, now: options.now },
     onPasswordChanged: options.onPasswordChanged,
-    authenticate: auth.access.isOpen ? () => NOBODY : orSession(cookies, auth.authenticator, authenticate),
+    onBlobBody: (bytes: number, isFile: boolean) => {
+      traffic.sent += bytes
+      // With TLS, Bun reads and writes files in small pieces.
+      if (isFile && !tls) pacer.begin(bytes)
+    },
   }
-  const v1 = v1Surface({
-    ...{ ...auth, ...registry, images: v1Images, metadata, bodies, now, addressOf, originOf, onFileBody },
-    ...{ log, nextRequestId, onPasswordChanged: options.onPasswordChanged },
+  const dispatch = v2Dispatch({
+    ...{ ...shared, routes: table, registry: content.registry, pulls: content.pulls },
+    ...{ upstreams: new Set<string>(), mirrorOf: undefined, service: auth.tokens.service },
+    authenticate: auth.access.isOpen ? () => NOBODY : authenticate,
+    isForV1: (request) => docker.v1 && docker.v1Fallback && isForV1(request),
   })
   // Elysia looks for the path from a fixed place in the URL: behind `http://`, or from the third letter of a host.
   const app = new Elysia({ handler: { standardHostname: tls !== undefined } })
     .use(errors(log, nextRequestId))
     .all('/v2', ({ request }) => dispatch(request), { parse: 'none', detail: { hide: true } })
     .all('/v2/*', ({ request }) => dispatch(request), { parse: 'none', detail: { hide: true } })
-    .use(v1)
+    .use(v1Surface({ ...shared, ...content.registry, images: content.v1Images }))
     .use(
       new Elysia()
-        .use(requestLog(log, nextRequestId))
+        .use(requestLog(log, nextRequestId, counted))
         .use(health(content.problem))
-        .use(token({ metadata, ...auth, now, addressOf, bodies }))
-        .use(adminApi(admin))
+        .use(metrics({ ...shared, mode: settings.access }))
+        .use(token(shared))
+        .use(adminApi(adminContextOf(options, shared)))
         .use(problems())
         .use(openapi({ paths: { ...v2Paths(table), ...(docker.v1 && v1Paths()) }, version }))
         .use(tls?.authority ? authorityFiles(tls.authority) : new Elysia()),
@@ -129,4 +114,28 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
       pacer.stop()
     },
   }
+}
+
+/** How requests are read, and what is known of who sends them. */
+function clientsOf({ auth, origins, limits }: HttpOptions, peerOf: (request: Request) => string) {
+  const addressOf = (request: Request): string => origins.clientOf(request, peerOf(request))
+  return {
+    addressOf,
+    originOf: (request: Request): string => origins.of(request, peerOf(request)),
+    authenticate: (request: Request) =>
+      auth.authenticator.authenticate(request.headers.get('authorization'), () => addressOf(request)),
+    nextRequestId: requestIds(),
+    bodies: new BodyReader(limits.bodyBytesMax, limits.stallSecondsMax),
+  }
+}
+
+type Shared = ReturnType<typeof clientsOf> &
+  Auth &
+  Pick<AdminContext, 'metadata' | 'content' | 'now' | 'onPasswordChanged'>
+
+/** The admin API takes the session of a browser, too. */
+function adminContextOf({ auth, changes }: HttpOptions, shared: Shared): AdminContext {
+  const cookies = new SessionCookies(shared.originOf)
+  const authenticate = orSession(cookies, auth.authenticator, shared.authenticate)
+  return { ...shared, changes, cookies, authenticate: auth.access.isOpen ? () => NOBODY : authenticate }
 }

@@ -17,19 +17,7 @@ import { SlotPool } from './slot-pool.ts'
 import { Turns } from './turns.ts'
 import { UploadFiles } from './upload-files.ts'
 import { beganAt, UploadIds, uuidOf } from './upload-ids.ts'
-
-export interface UploadOptions {
-  /** Shared memory for all uploads together. */
-  poolBytes: number
-  /** Threads that hash and write. */
-  digesters: number
-  /** The largest blob. */
-  blobBytesMax: number
-  /** A body that brings nothing for so long is given up. */
-  stallSecondsMax: number
-  /** Told when a digester has died: no upload can go on, the process should end. */
-  onFailure: (error: Error) => void
-}
+import type { UploadOptions } from './upload-options.ts'
 
 /** Uploads whose file and hash are kept at hand; those idle longest are let go, and read back when they go on. */
 const UPLOADS_OPEN_MAX = 512
@@ -100,6 +88,7 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
     return this.exclusively(upload, async (open) => {
       const keep = open.size > 0
       const tail = await this.receive(open, body, true)
+      if (tail) this.options.onReceived?.(tail.length)
       try {
         const publication = {
           algorithm: algorithmOf(digest),
@@ -195,6 +184,7 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
       stallSecondsMax: this.options.stallSecondsMax,
       onWritten: (bytes: number) => {
         open.size += bytes
+        this.options.onReceived?.(bytes)
       },
     }
     return await appendBody(body, options, keepFilledSlot)

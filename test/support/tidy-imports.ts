@@ -26,7 +26,7 @@ const technologies: [packages: RegExp, places: string[]][] = [
     /^node:fs/,
     [
       ...['storage', 'metadata', 'cli', 'tls'],
-      ...['app.ts', 'config.ts', 'data-folder.ts', 'log.ts', 'password-file.ts'],
+      ...['app.ts', 'config.ts', 'data-folder.ts', 'log.ts', 'password-file.ts', 'process-numbers.ts'],
     ],
   ],
   [/^(@peculiar\/x509|reflect-metadata)/, ['tls']],

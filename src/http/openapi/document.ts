@@ -47,6 +47,7 @@ export const TAGS: OpenAPIV3.TagObject[] = [
   { name: 'grants', description: 'Who may do what: a role on the repositories of a pattern.' },
   { name: 'signing-keys', description: 'Keys that sign the short-lived tokens.' },
   { name: 'audit', description: 'Who did what to accounts and grants, from where.' },
+  { name: 'metrics', description: 'What Prometheus reads.' },
   { name: 'health', description: 'Whether the process lives, and can serve.' },
   { name: 'problems', description: 'The codes of all errors (RFC 9457).' },
   { name: 'authority', description: "The authority of this server's certificate." },

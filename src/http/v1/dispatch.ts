@@ -1,4 +1,5 @@
 import type { Logger } from 'pino'
+import type { Metrics } from '../../metrics.ts'
 import { registryError } from '../../oci/error.ts'
 import { type Identity, isInScope } from '../../registry/access.ts'
 import { toErrorResponse } from '../errors.ts'
@@ -9,6 +10,7 @@ import { parseV1Path, V1_PATH_TEMPLATES, type V1Path, type V1PathKind } from './
 import { V1_ROUTES, type V1Method, type V1Route } from './routes.ts'
 
 export interface V1Options extends V1Context {
+  metrics: Metrics
   log: Logger
   nextRequestId: () => string
 }
@@ -40,6 +42,7 @@ export function v1Dispatch(options: V1Options): (request: Request) => Promise<Re
     }
     response.headers.set('x-request-id', requestId)
     const { status } = response
+    options.metrics.meter(`v1 ${route?.id ?? 'none'}`, method).count(status, began)
     logRequest(options.log, { method, path: target, status, route: route?.id, requestId, began, failure })
     return response
   }

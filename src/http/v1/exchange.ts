@@ -24,8 +24,8 @@ export interface V1Context {
   /** The scheme and host by which the client reaches this registry. */
   originOf: (request: Request) => string
   onPasswordChanged: (account: string) => void
-  /** Told of each body that is sent from a file, with its size in bytes. */
-  onFileBody: (bytes: number) => void
+  /** Told of each body of a blob that is sent, with its size in bytes, and whether it comes from a file. */
+  onBlobBody: (bytes: number, isFile: boolean) => void
 }
 
 /** One request, whatever its path. */

@@ -26,12 +26,12 @@ export async function getAncestry(exchange: V1Exchange<'ancestry'>): Promise<Res
 export async function getLayer(exchange: V1Exchange<'layer'>): Promise<Response> {
   const { context, request } = exchange
   const { digest, size } = await context.images.layer(imageOf(exchange))
-  const { blobs, onFileBody } = context
+  const { blobs, onBlobBody } = context
   const headers = {
     'cache-control': await cacheControl(exchange, CACHED_SECONDS),
     vary: 'Authorization, Cookie',
   }
-  return await blobResponse({ request, blobs, digest, size, onFileBody }, headers)
+  return await blobResponse({ request, blobs, digest, size, onBlobBody }, headers)
 }
 
 async function answer(

@@ -1,6 +1,7 @@
 import { Elysia } from 'elysia'
 import type { Logger } from 'pino'
 import { dockerVersion, isOlder } from '../../docker/user-agent.ts'
+import type { Metrics } from '../../metrics.ts'
 import type { V1Images } from '../../registry/v1-images.ts'
 import { v1Dispatch } from './dispatch.ts'
 import type { V1Context } from './exchange.ts'
@@ -9,6 +10,7 @@ import { type SessionOptions, Sessions } from './sessions.ts'
 export interface V1SurfaceOptions extends Omit<V1Context, 'sessions' | 'images'>, SessionOptions {
   /** Undefined where V1 is switched off: nothing is mounted then. */
   images: V1Images | undefined
+  metrics: Metrics
   log: Logger
   nextRequestId: () => string
 }

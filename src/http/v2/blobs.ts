@@ -9,11 +9,11 @@ export async function getBlob({
   repository,
   path: { digest },
   identity,
-  onFileBody,
+  onBlobBody,
 }: Exchange<'blob'>): Promise<Response> {
   const asker = request.method === 'HEAD' ? identity : undefined
   const size = await blobs.getSize(repository, digest, asker)
-  return await blobResponse({ request, blobs, digest, size, onFileBody })
+  return await blobResponse({ request, blobs, digest, size, onBlobBody })
 }
 
 /** end-10: hides the blob from the repository. */

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino'
+import type { Metrics, RequestMeter } from '../../metrics.ts'
 import { registryError } from '../../oci/error.ts'
 import type { Access, Identity } from '../../registry/access.ts'
 import { addressOf, type Origin } from '../../registry/address.ts'
@@ -17,6 +18,7 @@ export interface V2Options {
   pulls: ManifestPulls
   access: Access
   limits: V2Limits
+  metrics: Metrics
   log: Logger
   /** The upstreams that are configured; the main registry's own names are local. */
   upstreams: ReadonlySet<string>
@@ -28,55 +30,67 @@ export interface V2Options {
   /** What tokens are for: a constant of the installation. */
   service: string
   nextRequestId: () => string
-  onFileBody: (bytes: number) => void
+  onBlobBody: (bytes: number, isFile: boolean) => void
   /** Whether the client is to find no `/v2/`, so that it comes to `/v1/`. */
   isForV1: (request: Request) => boolean
 }
 
 /** The one way into /v2: from the path to its row of the table, through the questions of access, to the handler. */
 export function v2Dispatch(options: V2Options): (request: Request) => Promise<Response> {
-  const table = lookup(options.routes)
+  const table = lookup(options.routes, options.metrics)
+  const other = options.metrics.meter('none', 'other')
   return async (request) => {
     const began = performance.now()
     const target = pathOf(request.url)
     const { method } = request
     const requestId = options.nextRequestId()
     let path: V2Path | undefined
-    let route: Route | undefined
+    let row: Row | undefined
     let failure: unknown
     let response: Response
     try {
       path = parsePath(target)
       if (path === undefined) throw registryError('UNSUPPORTED', 'there is no such endpoint', { status: 404 })
       const methods = table[path.kind]
-      route = methods[method as Method]
-      if (route === undefined) throw notAllowed(method, methods)
+      row = methods[method as Method]
+      if (row === undefined) throw notAllowed(method, methods)
       if (path.kind === 'base' && options.isForV1(request)) throw pullByV1()
       const identity = await options.authenticate(request)
       const exchange = exchangeOf(options, request, path, identity, requestId)
-      authorise(options.access, exchange, route)
-      response = await route.handle(exchange)
+      authorise(options.access, exchange, row.route)
+      response = await row.route.handle(exchange)
     } catch (error) {
       failure = error
       response = toErrorResponse(error, method)
       if (response.status === 401)
-        response.headers.set('www-authenticate', challenge(options, request, path, route))
+        response.headers.set('www-authenticate', challenge(options, request, path, row?.route))
     }
     response.headers.set('docker-distribution-api-version', 'registry/2.0')
     response.headers.set('x-request-id', requestId)
     const { status } = response
-    logRequest(options.log, { method, path: target, status, route: route?.id, requestId, began, failure })
+    const meter = row?.meter ?? other
+    meter.count(status, began)
+    const route = row?.route.id
+    logRequest(options.log, { method, path: target, status, route, requestId, began, failure })
     return response
   }
 }
 
-type Table = Record<PathKind, Partial<Record<Method, Route>>>
+/** A row of the table, with what counts its requests. */
+interface Row {
+  route: Route
+  meter: RequestMeter
+}
 
-function lookup(rows: V2Options['routes']): Table {
+type Table = Record<PathKind, Partial<Record<Method, Row>>>
+
+function lookup(rows: V2Options['routes'], metrics: Metrics): Table {
   const kinds = Object.keys(PATH_TEMPLATES) as PathKind[]
   const table = Object.fromEntries(kinds.map((kind) => [kind, {}])) as Table
   for (const row of rows) {
-    for (const method of row.methods) table[row.path][method] = row as Route
+    for (const method of row.methods) {
+      table[row.path][method] = { route: row as Route, meter: metrics.meter(row.id, method) }
+    }
   }
   return table
 }
@@ -117,7 +131,8 @@ function exchangeOf(
       requestId,
     }),
     limits: options.limits,
-    onFileBody: options.onFileBody,
+    traffic: options.metrics.traffic,
+    onBlobBody: options.onBlobBody,
   }
 }
 
@@ -139,7 +154,7 @@ function pullByV1() {
   return registryError('UNSUPPORTED', 'Docker before 1.6 pulls by /v1/ here', { status: 404 })
 }
 
-function notAllowed(method: string, methods: Partial<Record<Method, Route>>) {
+function notAllowed(method: string, methods: Table[PathKind]) {
   return registryError('UNSUPPORTED', `${method} is not a method of this endpoint`, {
     headers: { allow: Object.keys(methods).join(', ') },
   })

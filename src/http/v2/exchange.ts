@@ -20,8 +20,10 @@ export interface Exchange<K extends PathKind = PathKind> {
   /** Who asks, for what is written. */
   caller(): Caller
   limits: V2Limits
-  /** Told of each body that is sent from a file, with its size in bytes. */
-  onFileBody: (bytes: number) => void
+  /** Bytes of manifests that came and went, which their handlers add to. */
+  traffic: { received: number; sent: number }
+  /** Told of each body of a blob that is sent, with its size in bytes, and whether it comes from a file. */
+  onBlobBody: (bytes: number, isFile: boolean) => void
 }
 
 export interface V2Limits {

@@ -15,6 +15,7 @@ export async function getManifest({
   repository,
   path,
   identity,
+  traffic,
 }: Exchange<'manifest'>): Promise<Response> {
   const sent = await pulls.get(repository, path.reference, clientOf(request), identity)
   const { digest, mediaType, bytes, varies, warning } = sent
@@ -28,7 +29,10 @@ export async function getManifest({
   if (warning !== undefined) headers.warning = `299 - "${warning}"`
   if (isNotModified(request, digest)) return notModified(digest, varies)
   const isHead = request.method === 'HEAD'
-  if (!isHead) registry.usage.pulled(repository, path.reference.tag)
+  if (!isHead) {
+    registry.usage.pulled(repository, path.reference.tag)
+    traffic.sent += bytes.length
+  }
   return new Response(isHead ? null : bytes, { headers })
 }
 
@@ -39,18 +43,19 @@ function clientOf({ headers }: Request): ManifestClient {
 /** end-7: stores a manifest. The bodies that are in memory together are bounded by `bodies`. */
 export function putManifest(bodies: BodyReader) {
   return async (exchange: Exchange<'manifest'>): Promise<Response> => {
-    const { request, registry, repository, path, caller, limits } = exchange
+    const { request, registry, repository, path, caller, limits, traffic } = exchange
     const tags = tagsOf(exchange)
-    const pushed = await bodies.read(request, limits.manifestBytesMax, (bytes) =>
-      registry.manifests.put(caller(), {
+    const pushed = await bodies.read(request, limits.manifestBytesMax, (bytes) => {
+      traffic.received += bytes.length
+      return registry.manifests.put(caller(), {
         repository,
         reference: path.reference,
         tags,
         contentType: contentTypeOf(request),
         bytes,
         precondition: preconditionOf(request),
-      }),
-    )
+      })
+    })
     registry.usage.pushed(repository)
     return new Response(null, {
       status: 201,

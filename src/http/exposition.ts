@@ -1,0 +1,171 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import type { Metadata } from '../metadata/metadata.ts'
+import { BUCKET_SECONDS, type Metrics } from '../metrics.ts'
+import { processNumbers } from '../process-numbers.ts'
+import { commit, version } from '../version.ts'
+import type { Content } from './admin/content.ts'
+
+export interface ExpositionSources {
+  metrics: Metrics
+  metadata: Metadata
+  content: Content
+}
+
+type Samples = Iterable<[labels: Record<string, string>, value: number]>
+
+/** Files of uploads that are looked at to count them. */
+const UPLOADS_MAX = 10_000
+
+const QUANTILES = [50, 99, 100] as const
+
+/** Answers all metrics in Prometheus' text format (0.0.4), as they are when it is called. */
+export async function openExposition(sources: ExpositionSources): Promise<() => Promise<string>> {
+  const { Counter, Gauge, Registry } = await import('prom-client')
+  const registry = new Registry()
+  const registers = [registry]
+  const counter = (name: string, help: string, labelNames: string[], read: () => Samples) =>
+    new Counter({
+      ...{ name, help, labelNames, registers },
+      collect() {
+        this.reset()
+        for (const [labels, value] of read()) this.inc(labels, value)
+      },
+    })
+  const gauge = (name: string, help: string, labelNames: string[], read: () => Samples | Promise<Samples>) =>
+    new Gauge({
+      ...{ name, help, labelNames, registers },
+      async collect() {
+        const samples = [...(await read())]
+        this.reset()
+        for (const [labels, value] of samples) this.set(labels, value)
+      },
+    })
+  describeRequests(sources, counter)
+  describeContent(sources, gauge)
+  describeJobs(sources, counter, gauge)
+  describeProcess(counter, gauge)
+  return async () => (await registry.metrics()) + durations(sources.metrics)
+}
+
+type Describe = (name: string, help: string, labels: string[], read: () => Samples) => unknown
+type DescribeLater = (
+  name: string,
+  help: string,
+  labels: string[],
+  read: () => Samples | Promise<Samples>,
+) => unknown
+
+function describeRequests({ metrics }: ExpositionSources, counter: Describe): void {
+  const { traffic, logins } = metrics
+  counter(
+    'cay_http_requests_total',
+    'Requests, by the row of the table or the path of the API',
+    ['route', 'method', 'status'],
+    function* () {
+      for (const [route, method, { statuses }] of metrics.requests()) {
+        for (const [status, count] of statuses.entries()) {
+          if (count > 0) yield [{ route, method, status: String(status) }, count]
+        }
+      }
+    },
+  )
+  counter('cay_received_bytes_total', 'Bytes of blobs and manifests that were pushed', [], () => [
+    [{}, traffic.received],
+  ])
+  counter(
+    'cay_sent_bytes_total',
+    'Bytes of blobs and manifests that answers had; who leaves early has less',
+    [],
+    () => [[{}, traffic.sent]],
+  )
+  counter('cay_logins_total', 'Passwords that were tried, by how that ended', ['result'], () => [
+    [{ result: 'ok' }, logins.ok],
+    [{ result: 'failed' }, logins.failed],
+  ])
+}
+
+function describeContent({ metadata, content }: ExpositionSources, gauge: DescribeLater): void {
+  gauge('cay_uploads_in_progress', 'Uploads that have begun and not ended', [], async () => [
+    [{}, (await content.uploads.measure(UPLOADS_MAX)).uploads],
+  ])
+  gauge('cay_blobs', 'Blobs that are stored', [], () => [[{}, metadata.storage.totals().blobs]])
+  gauge('cay_blob_bytes', 'Bytes of all blobs', [], () => [[{}, metadata.storage.totals().bytes]])
+  gauge('cay_disk_bytes', 'The disk of the data folder', ['kind'], async () => {
+    const { totalBytes, freeBytes } = await content.disk()
+    return [
+      [{ kind: 'total' }, totalBytes],
+      [{ kind: 'free' }, freeBytes],
+    ]
+  })
+}
+
+function describeJobs(
+  { content: { jobs } }: ExpositionSources,
+  counter: Describe,
+  gauge: DescribeLater,
+): void {
+  gauge('cay_jobs_running', 'Jobs that have not ended', ['kind'], () => {
+    const counts = jobs.counts()
+    return Object.entries(counts).map(([kind, { running }]) => [{ kind }, running])
+  })
+  counter('cay_jobs_ended_total', 'Jobs that have ended, by how', ['kind', 'state'], function* () {
+    for (const [kind, { ended }] of Object.entries(jobs.counts())) {
+      for (const [state, count] of Object.entries(ended)) yield [{ kind, state }, count]
+    }
+  })
+}
+
+function describeProcess(counter: Describe, gauge: DescribeLater): void {
+  const delay = monitorEventLoopDelay({ resolution: 10 })
+  delay.enable()
+  gauge(
+    'cay_event_loop_delay_seconds',
+    'By how much the event loop was late, since the last time this was asked',
+    ['quantile'],
+    () => {
+      const samples = QUANTILES.map((percent): [Record<string, string>, number] => [
+        { quantile: String(percent / 100) },
+        (percent === 100 ? delay.max : delay.percentile(percent)) / 1e9,
+      ])
+      delay.reset()
+      return samples
+    },
+  )
+  gauge('cay_info', 'What runs', ['version', 'commit'], () => [[{ version, commit }, 1]])
+  counter('process_cpu_seconds_total', 'Time of the processors', [], () => [
+    [{}, processNumbers.cpuSeconds()],
+  ])
+  gauge('process_resident_memory_bytes', 'Memory', [], () => [[{}, processNumbers.residentBytes()]])
+  gauge('process_start_time_seconds', 'When it began, since 1970', [], () => [
+    [{}, processNumbers.startSeconds()],
+  ])
+  gauge('process_open_fds', 'Files and sockets that are open', [], () => toSample(processNumbers.openFiles()))
+  gauge('process_max_fds', 'Files and sockets that may be open', [], () =>
+    toSample(processNumbers.filesMax()),
+  )
+}
+
+/** None where this system does not tell. */
+function toSample(value: number | undefined): [Record<string, string>, number][] {
+  return value === undefined ? [] : [[{}, value]]
+}
+
+const DURATION = 'cay_http_request_duration_seconds'
+
+/** The histogram, whose numbers are kept as plain arrays. Routes have no character that a label would escape. */
+function durations(metrics: Metrics): string {
+  const lines = [
+    `\n# HELP ${DURATION} From a request until its answer begins`,
+    `# TYPE ${DURATION} histogram`,
+  ]
+  for (const [route, method, { buckets, sum }] of metrics.requests()) {
+    const labels = `route="${route}",method="${method}"`
+    let count = 0
+    for (const [at, inBucket] of buckets.entries()) {
+      count += inBucket
+      lines.push(`${DURATION}_bucket{${labels},le="${BUCKET_SECONDS[at] ?? '+Inf'}"} ${count}`)
+    }
+    lines.push(`${DURATION}_sum{${labels}} ${sum}`, `${DURATION}_count{${labels}} ${count}`)
+  }
+  return `${lines.join('\n')}\n`
+}
