@@ -3,7 +3,7 @@ import { type Digest, digestFromBytes } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Db } from './database.ts'
 import { type Pullable, repositoryReads } from './repositories.ts'
-import { manifest, repository, tag } from './schema.ts'
+import { manifest, repository } from './schema.ts'
 import { containing, trigramQuery } from './text-search.ts'
 
 /** A repository with its settings, counters and sums; `deletedAt` is null unless deleted ones are asked for. */
@@ -42,6 +42,12 @@ export function catalogReads(db: Db) {
 
 function repositoryPages(db: Db) {
   const { byName, tagsOf, endedTagsOf, manifestsOf } = statements(db)
+  const countTags = (ids: readonly number[], now: number): Map<number, number> => {
+    const asked = { $ids: JSON.stringify(ids), $now: now }
+    const counts = new Map(tagsOf.all(asked).map(({ id, n }) => [id, n]))
+    for (const { id, n } of endedTagsOf.all(asked)) counts.set(id, (counts.get(id) ?? 0) - n)
+    return counts
+  }
   return {
     /** At most `limit` repositories after the name `last`, in byte order, which have `q` in the name or description. */
     repositories(pullable: Pullable, q: string, last: string, limit: number): RepositoryRow[] {
@@ -61,10 +67,13 @@ function repositoryPages(db: Db) {
       return row && toRepository(row)
     },
 
+    /** How many tags each of these repositories has; `now` is milliseconds since 1970. */
+    countTags,
+
     /** Counts what a repository has; `now` is milliseconds since 1970. */
     contentsOf(repositoryId: number, now: number): RepositoryContents {
       const { n = 0, bytes = 0 } = manifestsOf.get({ repositoryId }) ?? {}
-      const tags = (tagsOf.get({ repositoryId })?.n ?? 0) - (endedTagsOf.get({ repositoryId, now })?.n ?? 0)
+      const tags = countTags([repositoryId], now).get(repositoryId) ?? 0
       return { tags, manifests: n, manifestBytes: bytes ?? 0 }
     },
 
@@ -143,14 +152,14 @@ function statements(db: Db) {
     .from(repository)
     .where(and(eq(repository.name, sql.placeholder('name')), isNull(repository.deletedAt)))
     .prepare()
-  const ofRepository = eq(tag.repositoryId, sql.placeholder('repositoryId'))
-  // Two indexes answer this; for the ends of all tags every row would be read.
-  const tagsOf = db.select({ n: count() }).from(tag).where(ofRepository).prepare()
-  const endedTagsOf = db
-    .select({ n: count() })
-    .from(tag)
-    .where(sql`+${ofRepository} and ${tag.expiresAt} <= ${sql.placeholder('now')}`)
-    .prepare()
+  // Two indexes answer this; for the ends of all tags every row would be read, and so it would to group them.
+  const tagsOf = db.$client.query<TagCount, TagsAsked>(
+    `select value as id, (select count(*) from tag where repository_id = value) as n from json_each($ids)`,
+  )
+  const endedTagsOf = db.$client.query<TagCount, TagsAsked>(
+    `select +repository_id as id, count(*) as n from tag indexed by tag_expires
+      where expires_at <= $now and +repository_id in (select value from json_each($ids)) group by +repository_id`,
+  )
   const manifestsOf = db
     .select({ n: count(), bytes: sum(manifest.size).mapWith(Number) })
     .from(manifest)
@@ -158,6 +167,12 @@ function statements(db: Db) {
     .prepare()
   return { byName, tagsOf, endedTagsOf, manifestsOf }
 }
+
+interface TagCount {
+  id: number
+  n: number
+}
+type TagsAsked = { $ids: string; $now: number }
 
 function matching(q: string): SQL | undefined {
   if (q === '') return undefined

@@ -7,7 +7,9 @@ import { DigestText, pageOf, Time, timeOf } from './schemas.ts'
 const Move = t.Object({
   at: Time,
   tag: t.String({ example: 'latest' }),
-  act: t.UnionEnum([...EVENT_TYPES], { default: undefined, description: 'By which act it moved' }),
+  act: t.Optional(
+    t.UnionEnum([...EVENT_TYPES], { default: undefined, description: 'By which act, where that is known' }),
+  ),
   digest: t.Optional(
     t.String({ description: 'Where it points from then on; left out: there is no such tag' }),
   ),
@@ -24,9 +26,10 @@ export const Moves = pageOf(Move, 'Moves, newest first')
 
 /** A move as the API tells of it; where a request came from is for server admins. */
 export function toMove(line: HistoryLine, isAdmin: boolean) {
-  const { at, tag, act, digest, previous, isPreviousHere, account, credential, address, requestId } = line
+  const { at, tag, digest, previous, isPreviousHere, account, credential, address, requestId } = line
   return present({
-    ...{ at: timeOf(at), tag, act, digest, previous, account },
+    act: EVENT_TYPES.find((type) => type === line.act),
+    ...{ at: timeOf(at), tag, digest, previous, account },
     isRestorable: previous !== undefined && isPreviousHere,
     ...(isAdmin ? { credential, address, requestId } : {}),
   })

@@ -1,4 +1,5 @@
 import { t } from 'elysia'
+import type { RepositoryRow } from '../../metadata/catalog.ts'
 import type { RepositoryState } from '../../metadata/repository-writes.ts'
 import { registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
@@ -91,12 +92,23 @@ type Query = typeof ListQuery.static
 
 function readsOf({ metadata, content, now }: AdminContext) {
   const { windowMs } = content
-  const toListed = (row: Parameters<typeof toListedRepository>[0]) => toListedRepository(row, windowMs)
+  const withTags = (rows: RepositoryRow[]) => {
+    const counts = metadata.catalog.countTags(
+      rows.map(({ id }) => id),
+      now(),
+    )
+    return rows.map((row) => ({ ...row, tags: counts.get(row.id) ?? 0 }))
+  }
+  const toListed = (row: RepositoryRow & { tags: number }) => ({
+    ...toListedRepository(row, windowMs),
+    tags: row.tags,
+  })
   return {
     list: (asker: Asker, query: Query) =>
       page(
         query,
-        (limit) => metadata.catalog.repositories(asker.pullable(), query.q ?? '', query.last ?? '', limit),
+        (limit) =>
+          withTags(metadata.catalog.repositories(asker.pullable(), query.q ?? '', query.last ?? '', limit)),
         ({ name }) => name,
         toListed,
       ),
@@ -106,7 +118,7 @@ function readsOf({ metadata, content, now }: AdminContext) {
       const asked = { windowStart: now() - windowMs, after: { deletedAt, id } }
       return page(
         query,
-        (limit) => metadata.catalog.deletedRepositories(asker.pullable(), asked, limit),
+        (limit) => withTags(metadata.catalog.deletedRepositories(asker.pullable(), asked, limit)),
         (row) => cursorOf(row.deletedAt ?? 0, row.id),
         toListed,
       )
@@ -115,7 +127,7 @@ function readsOf({ metadata, content, now }: AdminContext) {
     get(repository: RepositoryName) {
       const row = metadata.catalog.findRepository(repository)
       if (row === undefined) throw unknownRepository(repository)
-      return { ...toListed(row), ...metadata.catalog.contentsOf(row.id, now()) }
+      return { ...toListedRepository(row, windowMs), ...metadata.catalog.contentsOf(row.id, now()) }
     },
 
     history(asker: Asker, repository: RepositoryName, query: typeof PageQuery.static) {

@@ -43,7 +43,7 @@ const members = {
   restorableUntil: t.Optional(t.String({ format: 'date-time', description: 'Of one that is deleted' })),
 }
 
-const ListedRepository = t.Object(members)
+const ListedRepository = t.Object({ ...members, tags: Count })
 
 const Repository = t.Object(
   { ...members, tags: Count, manifests: Count, manifestBytes: Bytes },

@@ -125,7 +125,7 @@ test('a deleted repository is nowhere, and comes back as it was, byte for byte',
   expect((await owner().fetch('/v2/back/app/tags/list')).status).toBe(404)
   const { items } = await server.admin<Page<object>>('GET', '/repositories?deleted=true&limit=1')
   const restorableUntil = new Date(clock + 14 * 86_400_000).toISOString()
-  expect(items).toMatchObject([{ name: 'back/app', deletedAt, restorableUntil }])
+  expect(items).toMatchObject([{ name: 'back/app', tags: 2, deletedAt, restorableUntil }])
   clock += 1000
   await push('back/app', second)
   expect((await ask('POST', `${path('back/app')}/restore`, {})).status).toBe(409)
