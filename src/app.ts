@@ -6,6 +6,7 @@ import type { Config } from './config-schema.ts'
 import { type DataFolder, openDataFolder } from './data-folder.ts'
 import { Collector } from './gc/collector.ts'
 import { collectJob, scanJob } from './gc/collector-jobs.ts'
+import { GarbageView } from './gc/garbage-view.ts'
 import { Changes } from './http/admin/changes.ts'
 import type { Content } from './http/admin/content.ts'
 import { listenAll } from './http/listen-all.ts'
@@ -153,7 +154,7 @@ export async function openServices(config: Config, log: Logger, options: Service
     v1Images: config.docker.v1 ? await V1Images.open(metadata, registry, conversions, now) : undefined,
     descriptions: descriptions(metadata, blobs),
     disk: () => diskSpace(config.data),
-    windowMs: kept.retention.windowMs,
+    ...{ collector, retention: kept.retention, garbage: new GarbageView(metadata, kept.retention) },
     startedAt: now(),
     problem: () => undefined,
   }

@@ -2,6 +2,7 @@ import { Elysia } from 'elysia'
 import { access } from './access.ts'
 import { audit } from './audit.ts'
 import { blobs } from './blobs.ts'
+import { collector } from './collector.ts'
 import type { AdminContext } from './context.ts'
 import { events } from './events.ts'
 import { grants } from './grants.ts'
@@ -38,6 +39,7 @@ export function adminApi(context: AdminContext) {
     .use(blobs(context))
     .use(uploads(context))
     .use(storage(context))
+    .use(collector(context))
     .use(jobs(context))
     .use(server(context))
 }

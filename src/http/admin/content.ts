@@ -1,5 +1,8 @@
 import type { Config } from '../../config-schema.ts'
+import type { Collector } from '../../gc/collector.ts'
+import type { GarbageView } from '../../gc/garbage-view.ts'
 import type { Jobs } from '../../jobs.ts'
+import type { Retention } from '../../metadata/retention.ts'
 import type { Descriptions } from '../../registry/description.ts'
 import type { ManifestPulls } from '../../registry/manifest-pulls.ts'
 import type { Registry } from '../../registry/registry.ts'
@@ -19,8 +22,10 @@ export interface Content {
   /** The disk that the data folder is on. */
   disk: () => Promise<{ totalBytes: number; freeBytes: number }>
   config: Config
-  /** How long what was deleted can be brought back. */
-  windowMs: number
+  collector: Collector
+  garbage: GarbageView
+  /** How long what was deleted can be brought back, among others. */
+  retention: Retention
   /** Milliseconds since 1970. */
   startedAt: number
   /** What keeps the server from serving, if anything. */

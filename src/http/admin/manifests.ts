@@ -71,7 +71,7 @@ export function manifests(context: AdminContext) {
       '/:reference/restore',
       async ({ asker, params: { repository, reference: digest } }) => {
         const act = asker.act()
-        const windowStart = act.at - content.windowMs
+        const windowStart = act.at - content.retention.windowMs
         const { tags } = await metadata.write('restoreManifest', { ...act, repository, digest, windowStart })
         return { ...DONE, tags }
       },
@@ -80,7 +80,8 @@ export function manifests(context: AdminContext) {
 }
 
 function readsOf({ metadata, content, now }: AdminContext) {
-  const { registry, descriptions, windowMs } = content
+  const { registry, descriptions, retention } = content
+  const { windowMs } = retention
   const toListed = (row: ListedManifest) => {
     const tags = metadata.tags.ofManifest(row.id, '', LISTED_TAGS_MAX, now())
     return toMembers({ ...row, kind: descriptions.kindOf(row), tags }, windowMs)

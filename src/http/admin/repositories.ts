@@ -91,7 +91,7 @@ export function repositories(context: AdminContext) {
 type Query = typeof ListQuery.static
 
 function readsOf({ metadata, content, now }: AdminContext) {
-  const { windowMs } = content
+  const { windowMs } = content.retention
   const withTags = (rows: RepositoryRow[]) => {
     const counts = metadata.catalog.countTags(
       rows.map(({ id }) => id),
@@ -146,7 +146,8 @@ function readsOf({ metadata, content, now }: AdminContext) {
   }
 }
 
-function changesOf({ metadata, changes, content: { windowMs } }: AdminContext) {
+function changesOf({ metadata, changes, content }: AdminContext) {
+  const { windowMs } = content.retention
   return {
     /** The write is told of the state that a condition was checked against, so that no push comes between. */
     change<T>(

@@ -170,7 +170,7 @@ function changesOf({ metadata, changes, content }: AdminContext, find: ReturnTyp
         throw registryError('REQUEST_INVALID', 'body: either digest, or at')
       }
       const to = digest === undefined ? { at: Date.parse(at ?? '') } : { digest }
-      const call = { ...act, ...named, windowStart: act.at - content.windowMs, to }
+      const call = { ...act, ...named, windowStart: act.at - content.retention.windowMs, to }
       const restored = await metadata.write('restoreTag', call)
       return { ...DONE, digest: restored.digest }
     },

@@ -37,6 +37,7 @@ export const TAGS: OpenAPIV3.TagObject[] = [
   { name: 'storage', description: 'What takes how much of the disk.' },
   { name: 'events', description: 'What happened to content.' },
   { name: 'jobs', description: 'Long work, with its progress.' },
+  { name: 'collector', description: 'What goes and when, and why the rest stays.' },
   { name: 'server', description: 'The version, the settings, and how the server fares.' },
   { name: 'session', description: 'A browser that has signed in.' },
   { name: 'access', description: 'Who may do what, and why.' },
