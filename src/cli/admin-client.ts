@@ -54,7 +54,12 @@ export function adminClient(transport: Transport): AdminClient {
   return {
     send,
     async request<T>(...asked: Parameters<AdminClient['send']>) {
-      return (await (await send(...asked)).json()) as T
+      const response = await send(...asked)
+      try {
+        return (await response.json()) as T
+      } catch (cause) {
+        throw new CommandError('the answer is no JSON: is this the address of a cay?', EXIT.failed, { cause })
+      }
     },
     isAlone: transport.isAlone === true,
     close: () => transport.close(),

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { build } from '../../scripts/build.ts'
 import { type TemporaryFolder, temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { isOpenToOthers } from '../../src/cli/remote.ts'
 import { authorityPath } from '../../src/tls/authority.ts'
 import { runCay } from '../support/run-cay.ts'
 import { startExecutable, type TestServer } from '../support/server.ts'
@@ -87,6 +88,46 @@ describe('cay --server, over TLS', () => {
     const env = { CAY_TOKEN: token, SSL_CERT_FILE: ca }
     expect((await runCay(['user', 'list', '--server', url], env)).code).toBe(0)
   })
+})
+
+test('what is no cay is told apart: the token goes to no other host', async () => {
+  const asked: (string | null)[] = []
+  using elsewhere = Bun.serve({
+    ...{ hostname: '127.0.0.1', port: 0 },
+    fetch(request) {
+      asked.push(request.headers.get('authorization'))
+      return new Response('{"items":[]}')
+    },
+  })
+  using server = Bun.serve({
+    ...{ hostname: '127.0.0.1', port: 0 },
+    fetch(request) {
+      const { pathname } = new URL(request.url)
+      if (pathname.endsWith('/users')) return Response.redirect(elsewhere.url.href, 307)
+      return new Response('<html>', { status: pathname.endsWith('/robots') ? 502 : 200 })
+    },
+  })
+  const cay = (line: string) =>
+    runCay([...line.split(' '), '--server', `http://127.0.0.1:${server.port}`], { CAY_TOKEN: 'cay_secret' })
+  expect(await cay('user list')).toEqual({
+    code: 1,
+    output: '',
+    errors: `cay: the server sends elsewhere, to ${elsewhere.url.href}: name that one\n`,
+  })
+  expect((await cay('robot list')).errors).toBe('cay: the server answered 502\n')
+  expect((await cay('group list')).errors).toBe('cay: the answer is no JSON: is this the address of a cay?\n')
+  expect(asked).toEqual([])
+})
+
+test('a token that others can read on the way is told apart', () => {
+  const open = ['http://registry.example', 'http://192.0.2.1:5000']
+  const closed = [
+    'https://registry.example',
+    'http://127.0.0.1:5000',
+    'http://[::1]:5000',
+    'http://localhost',
+  ]
+  expect([...open, ...closed].filter((url) => isOpenToOthers(new URL(url)))).toEqual(open)
 })
 
 test('a server that does not answer: the code is 5', async () => {
