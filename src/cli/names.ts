@@ -10,10 +10,25 @@ const MILLISECONDS_MAX = 150
 const NAMES_MAX = 100
 
 /** Where names come from: a list of the API, with the field that has the name; or the names themselves. */
-type Source = { list: string; field?: string; prefix?: string } | readonly string[]
+type Source = readonly string[] | NameList
 
-const USERS: Source = { list: '/users', field: 'name' }
-const ROBOTS: Source = { list: '/robots', field: 'name' }
+interface NameList {
+  list: string
+  /** Without one the entry is the name. */
+  field?: string
+  prefix?: string
+  /** The list is in the order of the names, and each is a cursor. */
+  isOrdered?: boolean
+}
+
+const USERS: Source = { list: '/users', field: 'name', isOrdered: true }
+const ROBOTS: Source = { list: '/robots', field: 'name', isOrdered: true }
+const GROUPS: Source = { list: '/groups', isOrdered: true }
+const REPOSITORIES: Source = { list: '/repositories', field: 'name', isOrdered: true }
+
+function tagsOf([repository = '']: readonly string[]): Source[] {
+  return [{ list: `${apiPath('repositories', repository)}/tags`, field: 'name', isOrdered: true }]
+}
 
 /** What completes an argument, by what it is called; `before` are the arguments before it. */
 const SOURCES: Readonly<Record<string, (before: readonly string[]) => Source[]>> = {
@@ -21,9 +36,12 @@ const SOURCES: Readonly<Record<string, (before: readonly string[]) => Source[]>>
   robot: () => [ROBOTS],
   account: () => [USERS, ROBOTS],
   accounts: () => [USERS, ROBOTS],
-  group: () => [{ list: '/groups' }],
-  subject: () => [['anonymous', 'authenticated'], USERS, ROBOTS, { list: '/groups', prefix: 'group:' }],
+  group: () => [GROUPS],
+  subject: () => [['anonymous', 'authenticated'], USERS, ROBOTS, { ...GROUPS, prefix: 'group:' }],
   role: () => [['reader', 'writer', 'admin']],
+  repository: () => [REPOSITORIES],
+  tag: tagsOf,
+  reference: tagsOf,
   job: () => [{ list: '/jobs', field: 'id' }],
   kind: () => [['collect', 'scan']],
   upload: () => [{ list: '/uploads', field: 'id' }],
@@ -100,12 +118,18 @@ async function namesOf(sources: Source[], { start, options }: Asked, load: LoadC
 
 async function readNames(client: AdminClient, source: Source, start: string): Promise<readonly string[]> {
   if (!('list' in source)) return source
-  const { list, field, prefix = '' } = source
-  const q = start.startsWith(prefix) ? start.slice(prefix.length) : ''
-  const query = { limit: NAMES_MAX, ...(q === '' ? {} : { q }) }
+  const { list, field, prefix = '', isOrdered = false } = source
+  const wanted = start.startsWith(prefix) ? start.slice(prefix.length) : ''
+  const query = { limit: NAMES_MAX, last: isOrdered ? justBefore(wanted) : undefined }
   const { items } = await client.request<Page>('GET', withQuery(list, query)).catch(() => ({ items: [] }))
   return items.map((item) => {
     const name = field === undefined ? item : (item as Record<string, unknown>)[field]
     return `${prefix}${name}`
   })
+}
+
+/** Text that comes before all names that begin so, and behind nearly all others; no name has a `~`. */
+function justBefore(start: string): string | undefined {
+  const code = start.charCodeAt(start.length - 1)
+  return start === '' ? undefined : `${start.slice(0, -1)}${String.fromCharCode(code - 1)}~`
 }

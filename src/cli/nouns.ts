@@ -1,12 +1,16 @@
 import { audit } from './nouns/audit.ts'
 import { blobs } from './nouns/blobs.ts'
+import { events } from './nouns/events.ts'
 import { grants } from './nouns/grants.ts'
 import { groups } from './nouns/groups.ts'
 import { jobs } from './nouns/jobs.ts'
+import { manifests } from './nouns/manifests.ts'
+import { repositories } from './nouns/repositories.ts'
 import { robots } from './nouns/robots.ts'
 import { server } from './nouns/server.ts'
 import { signingKeys } from './nouns/signing-keys.ts'
 import { storage } from './nouns/storage.ts'
+import { tags } from './nouns/tags.ts'
 import { tokens } from './nouns/tokens.ts'
 import { uploads } from './nouns/uploads.ts'
 import { users } from './nouns/users.ts'
@@ -14,6 +18,9 @@ import type { Noun } from './verb.ts'
 
 /** Each noun with its verbs: what help, completions and the README's table are made of. */
 export const NOUNS: Readonly<Record<string, Noun>> = {
+  repo: repositories,
+  tag: tags,
+  manifest: manifests,
   blob: blobs,
   upload: uploads,
   storage,
@@ -26,4 +33,5 @@ export const NOUNS: Readonly<Record<string, Noun>> = {
   grant: grants,
   key: signingKeys,
   audit,
+  event: events,
 }

@@ -61,6 +61,14 @@ export function asBytes(value: unknown): string {
   return `${unit === 0 ? left : left.toFixed(1)} ${units[unit]}`
 }
 
+/** On a terminal enough of a digest to tell it from others; elsewhere all of it. */
+export function asShortDigest(value: unknown, { isForPeople }: Terminal): string {
+  const text = asText(value)
+  return isForPeople ? text.slice(0, text.indexOf(':') + 1 + SHORT_DIGEST_CHARACTERS) : text
+}
+
+const SHORT_DIGEST_CHARACTERS = 12
+
 /** On a terminal how long ago, or how long from now; elsewhere RFC 3339. */
 export function asTime(value: unknown, { isForPeople, now }: Terminal): string {
   const at = new Date(String(value))

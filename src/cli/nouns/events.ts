@@ -1,0 +1,35 @@
+import { withQuery } from '../admin-client.ts'
+import { asTime, shown } from '../shown.ts'
+import type { Noun } from '../verb.ts'
+
+/** Events that are shown unless the command line says how many. */
+const NEWEST = 100
+
+/** `cay event` */
+export const events: Noun = {
+  summary: 'Events: what happened to repositories, tags and manifests',
+  verbs: {
+    list: {
+      summary: 'List events, newest first',
+      isList: true,
+      options: [
+        ['--repository <repository>', 'of this repository only'],
+        ['--type <type>', 'of this type only, as tag.move'],
+        ['--all', 'all that are kept, not only the newest'],
+      ],
+      run: ({ options: { repository, type, all } }) => ({
+        list: withQuery('/events', { repository, type }),
+        columns: [
+          shown('time', 'at', asTime),
+          shown('type', 'type'),
+          shown('repository', 'repository'),
+          shown('tag', 'tag'),
+          shown('digest', 'digest'),
+          shown('account', 'account'),
+        ],
+        none: 'Nothing has happened.',
+        limit: all === 'true' ? undefined : NEWEST,
+      }),
+    },
+  },
+}

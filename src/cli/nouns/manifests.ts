@@ -1,0 +1,219 @@
+import { change, plural } from '../acts.ts'
+import { type AdminClient, apiPath, withQuery } from '../admin-client.ts'
+import type { Card } from '../answer.ts'
+import { asBytes, asMoment, asShortDigest, asText, asTime, asYes, type Shown, shown } from '../shown.ts'
+import { wayBack } from '../time-machine.ts'
+import type { Noun } from '../verb.ts'
+
+const COLUMNS: readonly Shown[] = [
+  shown('digest', 'digest'),
+  shown('kind', 'kind'),
+  shown('size', 'bytes', asBytes),
+  shown('tags', 'tags'),
+  shown('pushed', 'pushedAt', asTime),
+]
+
+const DELETED_COLUMNS: readonly Shown[] = [
+  ...COLUMNS,
+  shown('deleted', 'deletedAt', asTime),
+  shown('restorable until', 'restorableUntil', asTime),
+]
+
+/** `cay manifest` */
+export const manifests: Noun = {
+  summary: 'Manifests: images, indexes, charts and every other artifact',
+  verbs: {
+    list: {
+      usage: '<repository>',
+      summary: 'List the manifests of a repository, newest first; with --deleted those that can come back',
+      isList: true,
+      options: [['--deleted', 'those that were deleted, and can be restored']],
+      run: ({ args: [repository = ''], options: { deleted } }) => ({
+        list: withQuery(`${apiPath('repositories', repository)}/manifests`, { deleted }),
+        columns: deleted === 'true' ? DELETED_COLUMNS : COLUMNS,
+        none: `${repository} has none.`,
+      }),
+    },
+    show: {
+      usage: '<repository> <reference>',
+      summary: 'Show a manifest by tag or digest: what it is, its platforms, layers, history and labels',
+      run: ({ client, args: [repository = '', reference = ''] }) =>
+        manifestCard(client, repository, reference),
+    },
+    raw: {
+      usage: '<repository> <reference>',
+      summary: 'Print a manifest, byte for byte',
+      run: async ({ client, args: [repository = '', reference = ''] }) => ({
+        raw: await client.send('GET', `${manifestPath(repository, reference)}/raw`),
+      }),
+    },
+    delete: {
+      usage: '<repository> <digest>',
+      summary: 'Delete a manifest with its tags; it can be restored for a while',
+      isDestructive: true,
+      run: async ({ client, args: [repository = '', reference = ''], confirm, terminal }) => {
+        const { digest, kind, tags } = await getManifest(client, repository, reference)
+        const names = tags.length === 0 ? '' : ` (${tags.join(', ')})`
+        const back = await wayBack(client, terminal, 'cay manifest restore')
+        await confirm(
+          `deletes the manifest ${digest} of ${repository} (${kind}) with ${plural(tags.length, 'tag')}${names}; ${back}`,
+        )
+        return change(client, 'DELETE', manifestPath(repository, reference))
+      },
+    },
+    restore: {
+      usage: '<repository> <digest>',
+      summary: 'Bring back a deleted manifest, with the tags that went with it',
+      run: async ({ client, args: [repository = '', digest = ''] }) => ({
+        value: await client.request('POST', `${manifestPath(repository, digest)}/restore`),
+        lines: [shown('Restored', 'done', asYes), shown('Tags', 'tags')],
+      }),
+    },
+    referrers: {
+      usage: '<repository> <reference>',
+      summary: 'Show what refers to a manifest: signatures, SBOMs, attestations, and what refers to those',
+      run: async ({ client, args: [repository = '', reference = ''] }) => {
+        const value = await client.request<Referrers>(
+          'GET',
+          `${manifestPath(repository, reference)}/referrers`,
+        )
+        const items = value.referrers.flatMap((referrer) => flatten(referrer, 0))
+        return {
+          value,
+          lines: [shown('Subject', 'digest'), shown('Incomplete', 'isCut', asYes)],
+          tables: [
+            {
+              title: items.length === 0 ? 'Nothing refers to it' : 'Referrers',
+              items,
+              columns: [
+                shown('digest', 'text'),
+                shown('kind', 'referrer.kind'),
+                shown('artifact type', 'referrer.artifactType'),
+                shown('size', 'referrer.bytes', asBytes),
+              ],
+            },
+          ],
+        }
+      },
+    },
+  },
+}
+
+/** What of a manifest's answer is used here by name. */
+export interface Manifest {
+  digest: string
+  kind: string
+  tags: string[]
+  totalBytes: number
+  layers: unknown[]
+  manifests: { platform?: unknown }[]
+  history: unknown[]
+  image?: { platform?: unknown }
+}
+
+interface Referrers {
+  referrers: Referrer[]
+}
+
+interface Referrer {
+  digest: string
+  referrers?: Referrer[]
+}
+
+function manifestPath(repository: string, reference: string): string {
+  return apiPath('repositories', repository, 'manifests', reference)
+}
+
+function getManifest(client: AdminClient, repository: string, reference: string): Promise<Manifest> {
+  return client.request('GET', manifestPath(repository, reference))
+}
+
+async function manifestCard(client: AdminClient, repository: string, reference: string): Promise<Card> {
+  const value = await getManifest(client, repository, reference)
+  const { layers, manifests, history } = value
+  return {
+    value,
+    lines: [
+      shown('Digest', 'digest'),
+      shown('Kind', 'kind'),
+      shown('Media type', 'mediaType'),
+      shown('Artifact type', 'artifactType'),
+      shown('Platform', 'image.platform', asPlatform),
+      shown('Size', 'totalBytes', asBytes),
+      shown('Tags', 'tags'),
+      shown('Subject', 'subject'),
+      shown('Pushed', 'pushedAt', asMoment),
+      shown('Made', 'image.createdAt', asMoment),
+      shown('Author', 'image.author'),
+      shown('User', 'image.user'),
+      shown('Entrypoint', 'image.entrypoint', asWords),
+      shown('Command', 'image.command', asWords),
+      shown('Labels', 'labels'),
+      shown('Annotations', 'annotations'),
+    ],
+    tables: [
+      {
+        title: 'Manifests',
+        items: manifests,
+        columns: [
+          shown('platform', 'platform', asPlatform),
+          shown('digest', 'digest'),
+          shown('kind', 'kind'),
+          shown('size', 'totalBytes', asBytes),
+          shown('here', 'isHere', asYes),
+        ],
+      },
+      {
+        title: 'Layers',
+        items: layers,
+        columns: [
+          shown('digest', 'digest', asShortDigest),
+          shown('size', 'bytes', asBytes),
+          shown('made by', 'createdBy', asShort),
+        ],
+      },
+      {
+        title: 'History',
+        items: history,
+        columns: [shown('made', 'createdAt', asTime), shown('by', 'createdBy', asShort)],
+      },
+    ],
+  }
+}
+
+/** The platforms of an image, or of the images of an index, each once. */
+export function platformsOf({ image, manifests }: Manifest): string[] {
+  const all = [image?.platform, ...manifests.map(({ platform }) => platform)]
+  return [...new Set(all.filter((platform) => platform !== undefined).map(asPlatform))]
+}
+
+/** `linux/arm64/v8` */
+function asPlatform(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return asText(value)
+  const { os, architecture, variant } = value as Record<string, unknown>
+  return [os, architecture, variant]
+    .filter((part) => part !== undefined)
+    .map(asText)
+    .join('/')
+}
+
+function asWords(value: unknown): string {
+  return JSON.stringify(value) === '[]' ? '' : asText(JSON.stringify(value))
+}
+
+/** Commands may be as long as scripts. */
+function asShort(value: unknown): string {
+  const text = asText(value)
+  return text.length > SHORT_CHARACTERS ? `${text.slice(0, SHORT_CHARACTERS)}…` : text
+}
+
+const SHORT_CHARACTERS = 80
+
+/** A tree as rows, each further in than its subject. */
+function flatten(referrer: Referrer, depth: number): { text: string; referrer: Referrer }[] {
+  const { digest, referrers = [] } = referrer
+  return [
+    { text: `${'  '.repeat(depth)}${digest}`, referrer },
+    ...referrers.flatMap((one) => flatten(one, depth + 1)),
+  ]
+}

@@ -1,0 +1,216 @@
+import { add, change, plural } from '../acts.ts'
+import { type AdminClient, apiPath, type Page, withQuery } from '../admin-client.ts'
+import type { Card } from '../answer.ts'
+import { CommandError, EXIT } from '../failure.ts'
+import { parseMoment } from '../moment.ts'
+import { asBytes, asCount, asMoment, asText, asTime, asYes, type Shown, shown } from '../shown.ts'
+import { wayBack } from '../time-machine.ts'
+import type { Call, Noun, Option } from '../verb.ts'
+import { type Manifest, platformsOf } from './manifests.ts'
+import { HISTORY_COLUMNS, TAG_COLUMNS } from './tags.ts'
+
+const SETTINGS: readonly Option[] = [
+  ['--description <text>', 'what it is, for people'],
+  [
+    '--untagged-days <days>',
+    'days until a manifest goes that never had a tag; "default": as the server says',
+  ],
+  ['--immutable-tags <answer>', 'whether its tags may be made, but neither moved nor deleted', ['yes', 'no']],
+]
+
+/** Tags that a card shows. */
+const NEWEST_TAGS = 10
+
+const COLUMNS: readonly Shown[] = [
+  shown('name', 'name'),
+  shown('size', 'bytes', asBytes),
+  shown('own', 'ownBytes', asBytes),
+  shown('pushed', 'lastPushedAt', asTime),
+  shown('pulled', 'lastPulledAt', asTime),
+  shown('pulls', 'pulls', asCount),
+]
+
+const DELETED_COLUMNS: readonly Shown[] = [
+  shown('name', 'name'),
+  shown('size', 'bytes', asBytes),
+  shown('deleted', 'deletedAt', asTime),
+  shown('restorable until', 'restorableUntil', asTime),
+]
+
+/** `cay repo` */
+export const repositories: Noun = {
+  summary: 'Repositories: their settings, deletion, and their way back',
+  verbs: {
+    list: {
+      summary: 'List repositories; with --deleted those that can come back',
+      isList: true,
+      options: [
+        ['--search <text>', 'only those with this text in the name or description'],
+        ['--deleted', 'those that were deleted, and can be restored'],
+      ],
+      run: ({ options: { search, deleted } }) => ({
+        list: withQuery('/repositories', { q: search, deleted }),
+        columns: deleted === 'true' ? DELETED_COLUMNS : COLUMNS,
+        none: deleted === 'true' ? 'No repository can be restored.' : 'There are no repositories.',
+      }),
+    },
+    show: {
+      usage: '<repository>',
+      summary: 'Show a repository: what it has, how it is used, its newest tags',
+      run: (call) => repositoryCard(call),
+    },
+    create: {
+      usage: '<repository>',
+      summary: 'Make a repository; a push makes one, too',
+      options: SETTINGS,
+      run: ({ client, args: [name = ''], options }) =>
+        add(client, apiPath('repositories', name), settingsOf(options)),
+    },
+    set: {
+      usage: '<repository>',
+      summary: 'Change settings of a repository',
+      options: SETTINGS,
+      run: ({ client, args: [name = ''], options }) => {
+        const settings = settingsOf(options)
+        if (Object.keys(settings).length > 0)
+          return change(client, 'PATCH', apiPath('repositories', name), settings)
+        throw new CommandError('say what to change: cay repo set --help lists the settings', EXIT.usage)
+      },
+    },
+    delete: {
+      usage: '<repository>',
+      summary: 'Delete a repository with all that is in it; it can be restored for a while',
+      isDestructive: true,
+      run: async ({ client, args: [name = ''], confirm, terminal }) => {
+        const { tags, manifests, bytes } = await getRepository(client, name)
+        const contents = `${plural(tags, 'tag')}, ${plural(manifests, 'manifest')}, ${asBytes(bytes)}`
+        const back = await wayBack(client, terminal, 'cay repo restore')
+        await confirm(`deletes the repository ${name}: ${contents}; ${back}`)
+        return change(client, 'DELETE', apiPath('repositories', name))
+      },
+    },
+    restore: {
+      usage: '<repository>',
+      summary: 'Bring back a deleted repository, as it was',
+      options: [
+        ['--deleted-at <time>', 'the one that was deleted then, of several; the last one without it'],
+      ],
+      run: ({ client, args: [name = ''], options, terminal }) => {
+        const at = options.deletedAt
+        const body = at === undefined ? {} : { deletedAt: timeOf(at, terminal.now()) }
+        return change(client, 'POST', `${apiPath('repositories', name)}/restore`, body)
+      },
+    },
+    rewind: {
+      usage: '<repository>',
+      summary: 'Bring all tags of a repository back to where they were at a time',
+      options: [['--at <time>', 'RFC 3339, or how long ago: 2h, 3 days ago']],
+      isDestructive: true,
+      run: async ({ client, args: [name = ''], options: { at }, terminal, confirm }) => {
+        if (at === undefined) throw new CommandError('say to which time: --at 2h, for example', EXIT.usage)
+        const time = timeOf(at, terminal.now())
+        const { tags } = await getRepository(client, name)
+        await confirm(
+          `brings every tag of ${name} that has moved since, of ${plural(tags, 'tag')}, back to ${time}`,
+        )
+        const value = await client.request('POST', `${apiPath('repositories', name)}/restore`, { at: time })
+        return {
+          value,
+          lines: [
+            shown('Tags brought back', 'restored', asCount),
+            shown('Tags removed', 'removed', asCount),
+            shown('Tags that could not be', 'lost', asCount),
+          ],
+        }
+      },
+    },
+    history: {
+      usage: '<repository>',
+      summary: 'List the moves of all tags of a repository, newest first',
+      isList: true,
+      run: ({ args: [name = ''] }) => ({
+        list: `${apiPath('repositories', name)}/history`,
+        columns: HISTORY_COLUMNS,
+        none: 'No tag has moved.',
+      }),
+    },
+  },
+}
+
+interface Repository {
+  tags: number
+  manifests: number
+  bytes: number
+}
+
+function getRepository(client: AdminClient, name: string): Promise<Repository> {
+  return client.request('GET', apiPath('repositories', name))
+}
+
+async function repositoryCard({ client, args: [name = ''], options }: Call): Promise<Card> {
+  const path = apiPath('repositories', name)
+  if (options.json === 'true') return { value: await getRepository(client, name), lines: [] }
+  const [value, newest] = await Promise.all([
+    getRepository(client, name),
+    client.request<Page>(
+      'GET',
+      withQuery(`${path}/tags`, { sort: 'updated', order: 'desc', limit: NEWEST_TAGS }),
+    ),
+  ])
+  return {
+    value,
+    lines: [
+      shown('Name', 'name'),
+      shown('Description', 'description'),
+      ...(await newestLines(client, path, newest.items)),
+      shown('Tags', 'tags', asCount),
+      shown('Manifests', 'manifests', asCount),
+      shown('Size', 'bytes', asBytes),
+      shown('Shared with no other', 'ownBytes', asBytes),
+      shown('Pulls', 'pulls', asCount),
+      shown('Last pulled', 'lastPulledAt', asMoment),
+      shown('Pushes', 'pushes', asCount),
+      shown('Last pushed', 'lastPushedAt', asMoment),
+      shown('Created', 'createdAt', asMoment),
+      shown('Immutable tags', 'immutableTags', asYes),
+      shown('Days without a tag', 'untaggedDays', asCount),
+    ],
+    tables: [
+      {
+        title: newest.next === undefined ? 'Tags' : `The newest ${newest.items.length} tags`,
+        items: newest.items,
+        columns: TAG_COLUMNS,
+      },
+    ],
+  }
+}
+
+/** What the tag is that moved last: what the repository is about, most likely. */
+async function newestLines(client: AdminClient, path: string, [newest]: unknown[]): Promise<Shown[]> {
+  if (newest === undefined) return []
+  const { name } = newest as { name: string }
+  const manifest = await client.request<Manifest>('GET', `${path}${apiPath('manifests', name)}`)
+  return [
+    shown('Kind', 'name', () => asText(manifest.kind)),
+    shown('Platforms', 'name', () => platformsOf(manifest).join(', ')),
+  ]
+}
+
+/** The settings that options name, as the API takes them. */
+function settingsOf({ description, untaggedDays, immutableTags }: Readonly<Record<string, string>>) {
+  return {
+    ...(description === undefined ? {} : { description }),
+    ...(untaggedDays === undefined ? {} : { untaggedDays: parseDays(untaggedDays) }),
+    ...(immutableTags === undefined ? {} : { immutableTags: immutableTags === 'yes' }),
+  }
+}
+
+function parseDays(text: string): number | null {
+  if (text === 'default') return null
+  if (/^\d{1,6}$/.test(text)) return Number(text)
+  throw new CommandError(`--untagged-days is "${text}": expected a whole number, or default`, EXIT.usage)
+}
+
+function timeOf(text: string, now: number): string {
+  return new Date(parseMoment(text, now, 'past')).toISOString()
+}

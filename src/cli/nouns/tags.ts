@@ -1,0 +1,166 @@
+import { change } from '../acts.ts'
+import { type AdminClient, apiPath, withQuery } from '../admin-client.ts'
+import type { Card } from '../answer.ts'
+import { CommandError, EXIT } from '../failure.ts'
+import { parseMoment } from '../moment.ts'
+import { asBytes, asCount, asMoment, asShortDigest, asTime, asYes, type Shown, shown } from '../shown.ts'
+import { wayBack } from '../time-machine.ts'
+import type { Call, Noun } from '../verb.ts'
+import { type Manifest, platformsOf } from './manifests.ts'
+
+/** Tags as a list shows them. */
+export const TAG_COLUMNS: readonly Shown[] = [
+  shown('tag', 'name'),
+  shown('digest', 'digest', asShortDigest),
+  shown('kind', 'kind'),
+  shown('updated', 'updatedAt', asTime),
+  shown('pulled', 'lastPulledAt', asTime),
+  shown('expires', 'expiresAt', asTime),
+]
+
+/** Moves of tags as a list shows them. */
+export const HISTORY_COLUMNS: readonly Shown[] = [
+  shown('time', 'at', asTime),
+  shown('tag', 'tag'),
+  shown('act', 'act'),
+  shown('to', 'digest', asShortDigest),
+  shown('from', 'previous', asShortDigest),
+  shown('restorable', 'isRestorable', asYes),
+  shown('account', 'account'),
+]
+
+const TAG_LINES: readonly Shown[] = [
+  shown('Tag', 'name'),
+  shown('Digest', 'digest'),
+  shown('Kind', 'kind'),
+  shown('Media type', 'mediaType'),
+  shown('Artifact type', 'artifactType'),
+  shown('Updated', 'updatedAt', asMoment),
+  shown('Pushed', 'pushedAt', asMoment),
+  shown('Pulls', 'pulls', asCount),
+  shown('Last pulled', 'lastPulledAt', asMoment),
+  shown('Expires', 'expiresAt', asMoment),
+]
+
+/** `cay tag` */
+export const tags: Noun = {
+  summary: 'Tags: where they point, their history, and their way back',
+  verbs: {
+    list: {
+      usage: '<repository>',
+      summary: 'List the tags of a repository',
+      isList: true,
+      options: [
+        ['--search <text>', 'only those with this text in the name'],
+        ['--sort <field>', 'in which order', ['name', 'updated']],
+        ['--order <order>', 'in which direction', ['asc', 'desc']],
+      ],
+      run: ({ args: [repository = ''], options: { search, sort, order } }) => ({
+        list: withQuery(`${apiPath('repositories', repository)}/tags`, { q: search, sort, order }),
+        columns: TAG_COLUMNS,
+        none: `${repository} has no such tags.`,
+      }),
+    },
+    show: {
+      usage: '<repository> <tag>',
+      summary: 'Show a tag',
+      run: (call) => tagCard(call),
+    },
+    set: {
+      usage: '<repository> <tag> <digest>',
+      summary: 'Point a tag at a manifest of its repository; a tag that is not there is made',
+      run: ({ client, args: [repository = '', tag = '', digest = ''] }) =>
+        change(client, 'PUT', tagPath(repository, tag), { digest }),
+    },
+    expire: {
+      usage: '<repository> <tag> <when>',
+      summary: 'Let a tag go at a time: RFC 3339, or in how long (14d, in 2 weeks); or never',
+      run: ({ client, args: [repository = '', tag = '', when = ''], terminal }) => {
+        const expiresAt = when === 'never' ? null : isoOf(parseMoment(when, terminal.now(), 'future'))
+        return change(client, 'PATCH', tagPath(repository, tag), { expiresAt })
+      },
+    },
+    delete: {
+      usage: '<repository> <tag>',
+      summary: 'Delete a tag; it can be restored for a while',
+      isDestructive: true,
+      run: async ({ client, args: [repository = '', tag = ''], confirm, terminal }) => {
+        const { digest } = await getTag(client, repository, tag)
+        const back = await wayBack(client, terminal, 'cay tag restore')
+        await confirm(`deletes the tag ${repository}:${tag}, which points at ${digest}; ${back}`)
+        return change(client, 'DELETE', tagPath(repository, tag))
+      },
+    },
+    restore: {
+      usage: '<repository> <tag>',
+      summary: 'Bring a tag back to a digest that it had, or to where it was at a time',
+      options: [
+        ['--digest <digest>', 'a digest that it had: see its history'],
+        ['--at <time>', 'RFC 3339, or how long ago: 2h, 3 days ago'],
+      ],
+      isDestructive: true,
+      run: async ({
+        client,
+        args: [repository = '', tag = ''],
+        options: { digest, at },
+        terminal,
+        confirm,
+      }) => {
+        if ((digest === undefined) === (at === undefined)) {
+          throw new CommandError('say where to: either --digest DIGEST or --at TIME', EXIT.usage)
+        }
+        const to = at === undefined ? { digest } : { at: isoOf(parseMoment(at, terminal.now(), 'past')) }
+        const now = await findTag(client, repository, tag)
+        // Over nothing there is nothing to lose.
+        if (now !== undefined) {
+          const target = to.digest ?? `where it was at ${to.at}`
+          await confirm(`moves the tag ${repository}:${tag} from ${now.digest} to ${target}`)
+        }
+        return change(client, 'POST', `${tagPath(repository, tag)}/restore`, to)
+      },
+    },
+    history: {
+      usage: '<repository> <tag>',
+      summary: 'List the moves of a tag, newest first: who, when, from where to where',
+      isList: true,
+      run: ({ args: [repository = '', tag = ''] }) => ({
+        list: `${tagPath(repository, tag)}/history`,
+        columns: HISTORY_COLUMNS,
+        none: 'It never moved.',
+      }),
+    },
+  },
+}
+
+async function tagCard({ client, args: [repository = '', tag = ''], options }: Call): Promise<Card> {
+  const value = await getTag(client, repository, tag)
+  if (options.json === 'true') return { value, lines: [] }
+  const path = apiPath('repositories', repository, 'manifests', value.digest)
+  const manifest = await client.request<Manifest>('GET', path)
+  const lines = [
+    shown('Platforms', 'name', () => platformsOf(manifest).join(', ')),
+    shown('Size', 'name', () => asBytes(manifest.totalBytes)),
+  ]
+  return { value, lines: [...TAG_LINES, ...lines] }
+}
+
+function tagPath(repository: string, tag: string): string {
+  return apiPath('repositories', repository, 'tags', tag)
+}
+
+function getTag(client: AdminClient, repository: string, tag: string): Promise<{ digest: string }> {
+  return client.request('GET', tagPath(repository, tag))
+}
+
+async function findTag(client: AdminClient, repository: string, tag: string) {
+  try {
+    return await getTag(client, repository, tag)
+  } catch (error) {
+    if (error instanceof CommandError && error.exit === EXIT.absent) return undefined
+    throw error
+  }
+}
+
+function isoOf(milliseconds: number): string {
+  return new Date(milliseconds).toISOString()
+}
