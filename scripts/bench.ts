@@ -2,8 +2,10 @@ import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { authenticatedCases } from './bench/authenticated.ts'
 import type { Bench, Case, Scale } from './bench/case.ts'
+import { collectionCases } from './bench/collection.ts'
 import { downloadCases } from './bench/downloads.ts'
 import { lifetimeCases } from './bench/lifetime.ts'
+import { listCases } from './bench/lists.ts'
 import { bringPeers } from './bench/peers.ts'
 import { pushCases } from './bench/pushes.ts'
 import { RandomFile } from './bench/random-file.ts'
@@ -18,6 +20,8 @@ const cases: Case[] = [
   ...downloadCases,
   ...pushCases,
   ...lifetimeCases,
+  ...listCases,
+  ...collectionCases,
 ]
 
 const full: Scale = {

@@ -101,7 +101,13 @@ const argumentsOf: Record<PeerName, (setup: Setup) => Promise<string[]>> = {
 
 async function registryArguments({ folder, port, data }: Setup): Promise<string[]> {
   const config = join(folder, 'config.yml')
-  const text = `version: 0.1
+  await writeFile(config, registryConfig(data, port))
+  return ['serve', config]
+}
+
+/** The configuration of docker-registry and distribution, for a data folder and a port. */
+export function registryConfig(data: string, port: number): string {
+  return `version: 0.1
 log: { level: error, accesslog: { disabled: true } }
 storage:
   cache: { blobdescriptor: inmemory }
@@ -109,8 +115,6 @@ storage:
   filesystem: { rootdirectory: ${data} }
 http: { addr: 127.0.0.1:${port} }
 `
-  await writeFile(config, text)
-  return ['serve', config]
 }
 
 function nginxConfig({ folder, port, data }: Setup): string {

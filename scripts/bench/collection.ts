@@ -1,0 +1,115 @@
+import { Database } from 'bun:sqlite'
+import { join } from 'node:path'
+import { runCommand } from '../command.ts'
+import { Registry } from '../registry.ts'
+import { startServer } from '../server.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
+import { absolute, type Bench, type Case, relative } from './case.ts'
+import { fillMetadata } from './filled-metadata.ts'
+import type { Row } from './measurement.ts'
+import { registryConfig } from './peers.ts'
+import { imageOf } from './push.ts'
+import { bytesOf } from './random-file.ts'
+import { layImages } from './registry-layout.ts'
+
+const garbage = 100
+const images = 10_000
+const repository = 'bench/garbage'
+const settings = { CAY_GC_GRACE_SECONDS: '1', CAY_GC_WINDOW_SECONDS: '1' }
+const settleMilliseconds = 2500
+const blobBytes = 1024
+
+/** Garbage of a full registry, taken out while it serves. */
+export const collectionCases: Case[] = [
+  {
+    name: 'collection',
+    title: ({ repositories }) =>
+      `${garbage} manifests and their blobs collected: of ${repositories.toLocaleString('en')} repositories of ` +
+      `100 tags (cay, while it serves), of ${images.toLocaleString('en')} images (docker-registry, stopped)`,
+    unit: 'ms',
+    reference: 'docker-registry',
+    targets: [
+      relative('at most', 0.5),
+      absolute('cay', 'at most', 1000),
+      absolute('cay, longest wait of a pull', 'at most', 20),
+    ],
+    run: async (bench) => [...(await measureCay(bench)), await measureRegistry(bench)],
+  },
+]
+
+/** Pushes what becomes garbage, takes its tags away, and has it collected while a manifest is pulled all the time. */
+async function measureCay({ executables, random, scale }: Bench): Promise<Row[]> {
+  await using folder = await temporaryFolder('bench-collection')
+  await fillMetadata(executables, folder.path, scale.repositories)
+  forgetHistory(folder.path)
+  const options = { data: folder.path, executable: executables.cay, env: settings }
+  await using server = await startServer(options)
+  const registry = new Registry(server.address)
+  const pieces = random.pieces(2 * (garbage + 1), blobBytes)
+  for (let i = 0; i <= garbage; i++) {
+    const image = imageOf(pieces[2 * i]!, pieces[2 * i + 1]!)
+    for (const piece of [image.config, image.layer]) {
+      await registry.pushBlob(repository, piece.digest, bytesOf(piece))
+    }
+    await registry.pushManifest(repository, `v${i}`, image.manifest)
+  }
+  for (let i = 0; i < garbage; i++) {
+    await registry.expect([202], 'DELETE', `/v2/${repository}/manifests/v${i}`)
+  }
+  await Bun.sleep(settleMilliseconds)
+  const waits: number[] = []
+  const state = { collecting: true }
+  const pulls = pullAgain(registry, `/v2/${repository}/manifests/v${garbage}`, waits, state)
+  const first = await collect(registry)
+  await Bun.sleep(settleMilliseconds)
+  const second = await collect(registry)
+  state.collecting = false
+  await pulls
+  const value = first.milliseconds + second.milliseconds
+  const note = `${first.milliseconds.toFixed(0)} ms for the manifests, ${second.milliseconds.toFixed(0)} ms for the blobs`
+  return [
+    { name: 'cay', value, note },
+    { name: 'cay, longest wait of a pull', value: Math.max(...waits), note: `of ${waits.length} pulls` },
+  ]
+}
+
+/** The window is a second here: what has been within it for weeks would be collected, too. */
+function forgetHistory(data: string): void {
+  using database = new Database(join(data, 'cay.db'))
+  database.run('DELETE FROM tag_history')
+  database.run('PRAGMA wal_checkpoint(TRUNCATE)')
+}
+
+/** Pulls without a pause, and notes how long each took. */
+async function pullAgain(registry: Registry, path: string, waits: number[], state: { collecting: boolean }) {
+  while (state.collecting) {
+    const began = performance.now()
+    await registry.expect([200], 'GET', path)
+    waits.push(performance.now() - began)
+  }
+}
+
+/** Runs the collector once, to its end; answers how long it took. */
+async function collect(registry: Registry): Promise<{ milliseconds: number }> {
+  const began = performance.now()
+  const headers = { 'content-type': 'application/json' }
+  const body = new TextEncoder().encode('{"kind":"collect"}')
+  const started = await registry.expect([200, 201, 202], 'POST', '/api/v1/jobs', { headers, body })
+  const { id } = JSON.parse(new TextDecoder().decode(started.bytes)) as { id: string }
+  // The stream of events ends with the job.
+  await registry.expect([200], 'GET', `/api/v1/jobs/${id}/events`)
+  return { milliseconds: performance.now() - began }
+}
+
+/** docker-registry collects while it does not run, and walks over everything. */
+async function measureRegistry({ executables }: Bench): Promise<Row> {
+  await using folder = await temporaryFolder('bench-garbage')
+  const data = join(folder.path, 'data')
+  layImages(data, images, garbage)
+  const config = join(folder.path, 'config.yml')
+  await Bun.write(config, registryConfig(data, 0))
+  const began = performance.now()
+  const command = [executables['docker-registry'], 'garbage-collect', '--delete-untagged', config]
+  await runCommand(command, { cwd: folder.path, secondsMax: 600 })
+  return { name: 'docker-registry', value: performance.now() - began, note: 'nothing is served meanwhile' }
+}
