@@ -28,6 +28,7 @@ const steps: Step[] = [
   { name: 'durability', args: ['durability'], needs: ['strace'] },
   { name: 'disk-full', args: ['disk-full'] },
   { name: 'soak', args: ['soak', '--rounds', '8'] },
+  { name: 'collector-soak', args: ['collector-soak', '--seconds', '20'] },
   { name: 'page', args: ['page'], needs: ['chromium'] },
   { name: 'release', args: ['release'] },
   { name: 'arm64 under qemu', args: ['release', 'smoke'], needs: ['qemu-aarch64', 'libc-arm64'] },

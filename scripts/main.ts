@@ -19,6 +19,7 @@ const commands: Record<string, () => Promise<{ run: (args: string[]) => Promise<
   differential: () => import('./differential.ts'),
   bench: () => import('./bench.ts'),
   soak: () => import('./soak.ts'),
+  'collector-soak': () => import('./collector-soak.ts'),
   durability: () => import('./durability.ts'),
   'disk-full': () => import('./disk-full.ts'),
   memory: () => import('./memory.ts'),

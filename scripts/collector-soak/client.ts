@@ -1,0 +1,222 @@
+import { sha256 } from '../clients/image.ts'
+import { type Answer, imageManifest, type Registry } from '../registry.ts'
+import type { Random } from '../soak/random.ts'
+import { isDigestOf, type Sample, type Samples } from '../soak/samples.ts'
+
+/** An image that can be pushed again and again: always the same bytes. */
+export interface SoakImage {
+  digest: string
+  manifest: Uint8Array
+  blobs: Sample[]
+}
+
+/** One of the clients that work at the same time. Its repository is its own, so it knows what each tag must hold. */
+export interface SoakClient {
+  registry: Registry
+  random: Random
+  samples: Samples
+  images: SoakImage[]
+  repository: string
+  /** A repository that all clients push to. */
+  shared: string
+  times: Times
+  /** Where each tag points, as acknowledged. */
+  tags: Map<string, SoakImage>
+  /** Tags that were taken away or moved, from where, and when. */
+  lost: { tag: string; image: SoakImage; at: number }[]
+  faults: string[]
+  /** What was done, by kind. */
+  counts: Map<string, number>
+}
+
+/** How long the collector of the server waits, in milliseconds. */
+export interface Times {
+  grace: number
+  window: number
+}
+
+type Act = (client: SoakClient) => Promise<void>
+
+const tagCount = 8
+/** A client has so much of the grace for its push, after it saw that a blob is there. */
+const pushShare = 0.4
+const restoreShare = 0.6
+
+const acts: [number, string, Act][] = [
+  [8, 'pushes', (client) => push(client, client.repository)],
+  [3, 'pushes to all', (client) => push(client, client.shared)],
+  [3, 'deleted tags', deleteTag],
+  [2, 'deleted manifests', deleteManifest],
+  [4, 'restores', restore],
+  [4, 'pulls', pullOne],
+  [1, 'deleted repositories', deleteRepository],
+  [1, 'collections', collect],
+]
+
+/** Works without a pause until `state` says that it is over, or the server is gone. */
+export async function work(client: SoakClient, state: { over: boolean }): Promise<void> {
+  const deck = acts.flatMap(([share, ...act]) => Array<[string, Act]>(share).fill(act))
+  try {
+    while (!state.over) {
+      const [name, act] = client.random.pick(deck) ?? ['pulls', pullOne]
+      await act(client)
+      client.counts.set(name, (client.counts.get(name) ?? 0) + 1)
+    }
+  } catch (error) {
+    const isGone = error instanceof Error && error.name !== 'UnexpectedAnswer'
+    if (!state.over || !isGone) throw error
+  }
+}
+
+/** Pushes an image as clients do: it asks for each blob, and sends only what is not there. */
+async function push(client: SoakClient, repository: string): Promise<void> {
+  const { registry, random } = client
+  const image = random.pick(client.images)
+  if (image === undefined) return
+  const tag = someTag(client)
+  const began = performance.now()
+  for (const blob of image.blobs) {
+    const path = `/v2/${repository}/blobs/${blob.digest}`
+    if ((await registry.expect([200, 404], 'HEAD', path)).status === 404)
+      await bring(client, repository, blob)
+  }
+  const headers = { 'content-type': 'application/vnd.oci.image.manifest.v1+json' }
+  const target = `/v2/${repository}/manifests/${tag}`
+  const before = client.tags.get(tag)
+  const answer = await registry.expect([201, 400], 'PUT', target, { headers, body: image.manifest })
+  if (answer.status === 201) {
+    if (repository !== client.repository) return
+    if (before !== undefined && before !== image)
+      client.lost.push({ tag, image: before, at: performance.now() })
+    client.tags.set(tag, image)
+  } else if (performance.now() - began < client.times.grace * pushShare) {
+    client.faults.push(`${target} was refused, though its blobs were there just before: ${text(answer)}`)
+  }
+}
+
+/** Sends a blob, or mounts it from where another client may have it. */
+async function bring({ registry, random, samples, shared }: SoakClient, repository: string, blob: Sample) {
+  if (random.chance(0.3)) {
+    const path = `/v2/${repository}/blobs/uploads/?mount=${blob.digest}&from=${shared}`
+    if ((await registry.expect([201, 202], 'POST', path)).status === 201) return
+  }
+  await registry.pushBlob(repository, blob.digest, samples.bytes(blob))
+}
+
+async function deleteTag(client: SoakClient): Promise<void> {
+  const { registry, random, repository, tags } = client
+  const tag = random.pick([...tags.keys()])
+  const image = tag === undefined ? undefined : tags.get(tag)
+  if (tag === undefined || image === undefined) return
+  await registry.expect([202], 'DELETE', `/v2/${repository}/manifests/${tag}`)
+  tags.delete(tag)
+  client.lost.push({ tag, image, at: performance.now() })
+}
+
+async function deleteManifest(client: SoakClient): Promise<void> {
+  const { registry, random, repository, tags } = client
+  const image = random.pick([...tags.values()])
+  if (image === undefined) return
+  await registry.expect([202], 'DELETE', `/v2/${repository}/manifests/${image.digest}`)
+  for (const [tag, pointed] of [...tags]) {
+    if (pointed !== image) continue
+    tags.delete(tag)
+    client.lost.push({ tag, image, at: performance.now() })
+  }
+}
+
+/** Takes back the loss of a tag, and pulls what came back. Within the window it must come back whole. */
+async function restore(client: SoakClient): Promise<void> {
+  const { registry, repository, tags, times } = client
+  client.lost = client.lost.filter(({ at }) => performance.now() - at < times.window * 2).slice(-50)
+  const loss = client.random.pick(client.lost)
+  if (loss === undefined) return
+  const path = `/api/v1/repositories/${encodeURIComponent(repository)}/tags/${loss.tag}/restore`
+  const answer = await send(registry, 'POST', path, { digest: loss.image.digest })
+  if (answer.status === 200) {
+    const before = tags.get(loss.tag)
+    if (before !== undefined && before !== loss.image) {
+      client.lost.push({ tag: loss.tag, image: before, at: performance.now() })
+    }
+    tags.set(loss.tag, loss.image)
+    await pull(client, repository, loss.tag, loss.image)
+  } else if (answer.status >= 500 || performance.now() - loss.at < times.window * restoreShare) {
+    client.faults.push(`${path} within the window: ${answer.status} ${text(answer)}`)
+  }
+}
+
+async function pullOne(client: SoakClient): Promise<void> {
+  const tag = client.random.pick([...client.tags.keys()])
+  const image = tag === undefined ? undefined : client.tags.get(tag)
+  if (tag !== undefined && image !== undefined) await pull(client, client.repository, tag, image)
+}
+
+/** Pulls an image with all its bytes; anything missing or other is a fault. */
+export async function pull(
+  { registry, faults }: Pick<SoakClient, 'registry' | 'faults'>,
+  repository: string,
+  tag: string,
+  image: SoakImage,
+): Promise<void> {
+  const wrong = (what: string, { status }: Answer) => faults.push(`${repository}:${tag}, ${what}: ${status}`)
+  const found = await registry.send('GET', `/v2/${repository}/manifests/${tag}`)
+  if (found.status !== 200 || !isDigestOf(image.digest, found.bytes)) wrong(`manifest ${image.digest}`, found)
+  for (const { digest } of image.blobs) {
+    const blob = await registry.send('GET', `/v2/${repository}/blobs/${digest}`)
+    if (blob.status !== 200 || !isDigestOf(digest, blob.bytes)) wrong(`blob ${digest}`, blob)
+  }
+}
+
+/** Deletes the whole repository, and mostly takes that back. */
+async function deleteRepository(client: SoakClient): Promise<void> {
+  const { registry, repository, tags } = client
+  if (tags.size === 0) return
+  const path = `/api/v1/repositories/${encodeURIComponent(repository)}`
+  await expectOk(client, 'DELETE', path)
+  if (client.random.chance(0.7)) {
+    await expectOk(client, 'POST', `${path}/restore`, {})
+    const [tag, image] = [...tags][0] ?? []
+    if (tag !== undefined && image !== undefined) await pull(client, repository, tag, image)
+    return
+  }
+  tags.clear()
+  client.lost = []
+  await registry.expect([404], 'GET', `/v2/${repository}/tags/list`)
+}
+
+async function collect({ registry, faults }: SoakClient): Promise<void> {
+  const answer = await send(registry, 'POST', '/api/v1/jobs', { kind: 'collect' })
+  if (answer.status >= 300 && answer.status !== 409)
+    faults.push(`a collection: ${answer.status} ${text(answer)}`)
+}
+
+async function expectOk({ registry, faults }: SoakClient, method: string, path: string, body?: object) {
+  const answer = await send(registry, method, path, body)
+  if (answer.status >= 300) faults.push(`${method} ${path}: ${answer.status} ${text(answer)}`)
+}
+
+/** Sends a request of the admin API. */
+export async function send(registry: Registry, method: string, path: string, body?: object): Promise<Answer> {
+  if (body === undefined) return await registry.send(method, path)
+  const headers = { 'content-type': 'application/json' }
+  return await registry.send(method, path, { headers, body: new TextEncoder().encode(JSON.stringify(body)) })
+}
+
+/** Images over a few blobs, so that all clients push, lose and collect the same ones. */
+export function makeImages(samples: Samples, random: Random, count: number): SoakImage[] {
+  const blobs = Array.from({ length: count }, () => samples.make(random, 8 + random.below(32 * 1024)))
+  return Array.from({ length: count }, (_, i) => {
+    const [config, ...layers] = [0, 1, 2].map((k) => blobs[(i + k * (1 + (i % 5))) % count])
+    const named = [config, ...layers].filter((blob) => blob !== undefined)
+    const manifest = imageManifest(named[0] ?? { digest: '', size: 0 }, named.slice(1), `image ${i}`)
+    return { digest: sha256(manifest), manifest, blobs: named }
+  })
+}
+
+function someTag({ random }: SoakClient): string {
+  return `tag-${random.below(tagCount)}`
+}
+
+function text({ bytes }: Answer): string {
+  return new TextDecoder().decode(bytes.subarray(0, 300))
+}
