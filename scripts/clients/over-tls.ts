@@ -3,12 +3,14 @@ import { randomBytes } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { CaseContext, Client } from './client.ts'
+import { cosign3 } from './cosign.ts'
 import { crane } from './crane.ts'
 import { docker } from './docker.ts'
 import { helm3, helm4 } from './helm.ts'
 import { makeImage, sha256, writeDockerArchive, writeLayout } from './image.ts'
 import { oras } from './oras.ts'
 import { podman } from './podman.ts'
+import { regctl } from './regctl.ts'
 import { skopeo } from './skopeo.ts'
 
 /** The user that the clients sign in as, and who may push to the repositories below this name only. */
@@ -20,6 +22,10 @@ interface Round {
   client: Client
   /** The command that signs in, but for the name, the password and the registry. */
   login: string[]
+  /** Its flags for the name, and for a password on its standard input. */
+  loginFlags?: [string, string]
+  /** It only keeps the password, and asks nobody. */
+  loginAsksNobody?: true
   /** Makes what is pushed. */
   prepare(context: CaseContext): Promise<void>
   /** Pushes it to a repository below a user's name. */
@@ -30,7 +36,7 @@ interface Round {
 
 const unknownAuthority = /x509|unknown authority|certificate/
 const unauthenticated = /unauthorized|authentication required/i
-const denied = /403\W{1,2}Forbidden|\bdenied$/im
+const denied = /403\W{1,2}Forbidden|\bhttp 403\b|\bdenied$/im
 
 const prepareLayout = async ({ folder }: CaseContext) =>
   writeLayout(join(folder, 'pushed'), await makeImage(), '1')
@@ -50,6 +56,7 @@ const rounds: Round[] = [
   {
     client: crane,
     login: ['crane', 'auth', 'login'],
+    loginAsksNobody: true,
     prepare: prepareLayout,
     push: async ({ run, registry }, owner) =>
       void (await run('crane', 'push', 'pushed', `${registry}/${owner}/crane:1`)),
@@ -73,14 +80,49 @@ const rounds: Round[] = [
   },
   chart(helm3),
   chart(helm4),
+  {
+    client: regctl,
+    login: ['regctl', 'registry', 'login'],
+    loginFlags: ['--user', '--pass-stdin'],
+    prepare: prepareLayout,
+    push: async ({ run, registry }, owner) =>
+      void (await run('regctl', 'image', 'copy', 'ocidir://pushed:1', `${registry}/${owner}/regctl:1`)),
+    pull: async ({ run, registry }) => {
+      const [from, to] = [`${registry}/${USER}/regctl:1`, `${registry}/${USER}/regctl/copy:1`]
+      await run('regctl', 'image', 'copy', from, to)
+      await run('regctl', 'image', 'copy', to, 'ocidir://pulled:1')
+      await run('diff', '--recursive', 'pushed/blobs', 'pulled/blobs')
+      await run('regctl', 'tag', 'rm', to)
+    },
+  },
+  {
+    client: { ...cosign3, tools: ['cosign3', 'crane'] },
+    login: ['cosign', 'login'],
+    loginAsksNobody: true,
+    async prepare(context) {
+      await prepareLayout(context)
+      await context.run('cosign', 'generate-key-pair')
+    },
+    async push({ run, registry }, owner) {
+      const name = await run('crane', 'push', 'pushed', `${registry}/${owner}/cosign:1`)
+      const flags = ['--tlog-upload=false', '--use-signing-config=false', '--yes', '--key', 'cosign.key']
+      await run('cosign', 'sign', ...flags, name.trim())
+    },
+    async pull({ run, registry }) {
+      const name = `${registry}/${USER}/cosign:1`
+      const verify = ['cosign', 'verify', '--key', 'cosign.pub', '--insecure-ignore-tlog']
+      await run(...verify, name)
+      await run('cosign', 'clean', '--force', name)
+      await rejects(run(...verify, name), /no signatures/)
+    },
+  },
 ]
 
 /** The clients before their host trusts the registry's authority: each refuses to send, because of its certificate. */
 export const distrusting: Client[] = rounds.map((round) => ({
   ...round.client,
   cases: {
-    // crane only keeps the password, and asks nobody.
-    ...(round.client !== crane && {
+    ...(!round.loginAsksNobody && {
       'does not sign in to an authority that is not trusted': (context) =>
         rejects(login(round, context), unknownAuthority),
     }),
@@ -112,8 +154,9 @@ export const trusting: Client[] = rounds.map((round) => ({
   },
 }))
 
-async function login({ login }: Round, { registry, runWithInput }: CaseContext): Promise<void> {
-  await runWithInput(PASSWORD, ...login, '--username', USER, '--password-stdin', registry)
+async function login(round: Round, { registry, runWithInput }: CaseContext): Promise<void> {
+  const [name, password] = round.loginFlags ?? ['--username', '--password-stdin']
+  await runWithInput(PASSWORD, ...round.login, name, USER, password, registry)
 }
 
 /** A client that pushes from a storage of its own, whose images have ids. */
