@@ -2,6 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { temporaryFolder } from '../scripts/temporary-folder.ts'
 import { type ConfigSources, loadConfig, SETTINGS } from '../src/config.ts'
+import { failureOf } from './support/failure.ts'
 
 const load = (sources: Partial<ConfigSources>) =>
   loadConfig({
@@ -53,6 +54,19 @@ describe('the defaults', () => {
 
 describe('a setting', () => {
   const setting = SETTINGS.find(({ path }) => path === 'uploads.idle-seconds-max')
+
+  test('may be yes or no, and lie deeper', async () => {
+    const push = { 'docker.schema1.push': 'false' }
+    expect((await load({ flags: push })).config.docker.schema1).toMatchObject({
+      push: false,
+      unsigned: false,
+    })
+    const { config } = await loadFile('[docker.schema1]\nunsigned = true\n')
+    expect(config.docker.schema1).toMatchObject({ push: true, unsigned: true })
+    expect((await failureOf(load({ environment: { CAY_DOCKER_SCHEMA1_PUSH: 'no' } }))).message).toBe(
+      'docker.schema1.push (from CAY_DOCKER_SCHEMA1_PUSH) is "no": expected true | false',
+    )
+  })
 
   test('has one name in three forms', () => {
     expect(setting).toMatchObject({

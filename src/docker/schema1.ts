@@ -26,6 +26,11 @@ const SCHEMA_1_TYPES: readonly string[] = [MEDIA_TYPE.dockerSchema1Signed, MEDIA
 /** The types under which clients push schema 1, besides its own. */
 const OTHER_TYPES: readonly (string | undefined)[] = [undefined, 'application/json']
 
+/** Whether this is the type of a manifest of schema 1, signed or not. */
+export function isSchema1Type(mediaType: string): boolean {
+  return SCHEMA_1_TYPES.includes(mediaType)
+}
+
 /** Whether a manifest that is pushed with this type (undefined: without one) is of schema 1. */
 export function isSchema1(bytes: Uint8Array, contentType: string | undefined): boolean {
   const type = contentType?.toLowerCase()
@@ -43,6 +48,12 @@ export function readManifest(bytes: Uint8Array, contentType: string | undefined)
   if (!isSchema1(bytes, contentType)) return parseManifest(bytes, contentType)
   const document = parseSignedDocument(bytes)
   return manifestOf(document, parseSchema1(document.payload))
+}
+
+/** The config of an image of schema 1, as JSON: the V1 image of its leaf. Throws MANIFEST_INVALID. */
+export function configOf(bytes: Uint8Array): string {
+  const [leaf] = parseSchema1(parseSignedDocument(bytes).payload).layers
+  return leaf?.v1Compatibility ?? ''
 }
 
 /** What cay keeps of a manifest of schema 1. */

@@ -1,4 +1,4 @@
-import { readManifest } from '../docker/schema1.ts'
+import { configOf, isSchema1Type, readManifest } from '../docker/schema1.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import { commonLabels, imageChildren, type Labels, labelsOfConfig } from '../oci/labels.ts'
@@ -55,13 +55,14 @@ export function labelReader(metadata: Metadata, blobs: BlobStore): ReadLabels {
 
   const read = async (
     repository: RepositoryName,
-    { artifactType, annotations, references }: Manifest,
+    { mediaType, artifactType, annotations, references }: Manifest,
     bytes: Uint8Array,
     depth: number,
   ): Promise<Labels> => {
     if (references.some(({ role }) => role === 'child')) {
       return { ...(await ofChildren(repository, bytes, depth)), ...annotations }
     }
+    if (isSchema1Type(mediaType)) return labelsOfConfig(Buffer.from(configOf(bytes)))
     const config = references.find(({ role }) => role === 'config')
     if (config === undefined || artifactType === undefined || !isImageConfig(artifactType))
       return annotations ?? {}

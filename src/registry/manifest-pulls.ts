@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import type { Refusal } from '../docker/conversion.ts'
+import { isSchema1Type } from '../docker/schema1.ts'
 import {
   type ManifestClient,
   type Schema1Need,
@@ -77,7 +78,7 @@ export class NegotiatedManifests implements ManifestPulls {
     const { digest, mediaType, bytes } = await this.manifests.get(repository, reference, asker)
     const stored = { digest, mediaType, bytes, varies: true }
     const accept = this.read(client.accept)
-    if (isSchema1(stored)) return await this.present(stored, accept)
+    if (isSchema1Type(mediaType)) return await this.present(stored, accept)
     if (accepts(accept, mediaType)) return stored
     const need = schema1Need(this.setting, accept, client)
     if (need === 'none' && accept.types.size + accept.ranges.size === 0) return stored
@@ -95,7 +96,7 @@ export class NegotiatedManifests implements ManifestPulls {
     const image = isIndex(stored.mediaType) ? await this.childOf(repository, stored) : stored
     if (image !== undefined && accepts(accept, image.mediaType)) return { ...image, varies: true }
     if (need === 'none') return undefined
-    if (image !== undefined && isSchema1(image)) return await this.present(image, accept)
+    if (image !== undefined && isSchema1Type(image.mediaType)) return await this.present(image, accept)
     const converted = await this.convert(repository, tag, image)
     if (!('refusal' in converted)) return asSent(converted, accept)
     if (need === 'must') throw unreadable(repository, tag, converted.refusal)
@@ -121,7 +122,9 @@ export class NegotiatedManifests implements ManifestPulls {
   ): Promise<SentManifest> {
     const stored = await found(this.manifests.get(repository, { digest }, asker))
     if (!(stored instanceof RegistryError)) {
-      return isSchema1(stored) ? await this.present(stored, this.read(client.accept), false) : fixed(stored)
+      return isSchema1Type(stored.mediaType)
+        ? await this.present(stored, this.read(client.accept), false)
+        : fixed(stored)
     }
     const converted = this.setting === 'never' ? undefined : await this.conversions.find(repository, digest)
     if (converted === undefined) throw stored
@@ -167,10 +170,6 @@ export class NegotiatedManifests implements ManifestPulls {
     if (key.length <= ACCEPT_CHARACTERS_MAX) this.headers.set(key, accept)
     return accept
   }
-}
-
-function isSchema1({ mediaType }: StoredManifest): boolean {
-  return mediaType === SIGNED || mediaType === UNSIGNED
 }
 
 /** The same for every client. */

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { Clock } from '../../support/clock.ts'
 import { digestOf, named, randomBlob } from '../../support/content.ts'
 import { schema1Text, signed, testKey } from '../../support/jws.ts'
 import { expectStatus, pushBlob } from '../../support/push.ts'
@@ -132,4 +133,17 @@ test('without a signature it is taken where the settings say so', async () => {
 test('it is refused where the settings say so', async () => {
   await using server = await startWithLayers(startInProcess, { 'docker.schema1.push': 'false' })
   await runScenario(server, refuse('MANIFEST_INVALID', { content: /schema 2 or OCI/ }))
+})
+
+test('its labels are those of its leaf: a tag that should end does', async () => {
+  const clock = new Clock(Date.UTC(2026, 0, 1))
+  await using server = await startInProcess({ now: clock.now })
+  await pushBlob(server, 'a/b', leaf)
+  const v1Compatibility = JSON.stringify({ id: '1', config: { Labels: { 'quay.expires-after': '1h' } } })
+  const bytes = signed(schema1Text('a/b', 'v1', [leaf.digest], { history: [{ v1Compatibility }] }), [key])
+  await runScenario(server, push({ bytes }))
+  const path = '/v2/a/b/manifests/v1'
+  await runScenario(server, { name: '', path, status: 200 })
+  clock.advance(3601)
+  await runScenario(server, { name: '', path, status: 404 })
 })
