@@ -58,7 +58,7 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
       expect(await refused('user add alice', `${PASSWORD}\n`)).toMatch(/^cay: user alice is there, /)
       expect(await refused('user add bob', 'short\n')).toMatch(/^cay: body password: .*\n$/)
       expect(await refused('user demote admin')).toContain('no server admin')
-    })
+    }, 60_000)
 
     test('robots, tokens, groups, grants, keys, and the trail of all that', async () => {
       const { id, secret } = await json('robot add alice+ci')
@@ -92,7 +92,7 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
       const trail = await cay('audit')
       expect(trail).toMatch(/ owner \(socket\) +signing-key\.add /)
       expect(trail).not.toContain(secret)
-    })
+    }, 60_000)
 
     test('an htpasswd file', async () => {
       const hash = (await Bun.password.hash('from-before', { algorithm: 'bcrypt', cost: 4 })).replace(
@@ -109,7 +109,7 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
       if (!isRunning) return
       expect((await server.as(basic('from-nginx', 'from-before')).fetch('/v2/')).status).toBe(200)
       expect((await server.as(basic('from-nginx', 'wrong-one')).fetch('/v2/')).status).toBe(401)
-    })
+    }, 60_000)
   })
 }
 
