@@ -24,6 +24,9 @@ const CACHE_BYTES_MAX = 16 * 1024 * 1024
 /** What an entry takes beside its bytes, roughly. */
 const ENTRY_BYTES = 512
 
+/** The one refusal that is not for good: the config may be pushed later. */
+const NOT_HERE: Refusal = { refusal: 'its config is not here' }
+
 /** An image as a manifest of Docker schema 1. */
 export interface ConvertedImage {
   /** Of the payload: the same after a restart. */
@@ -116,7 +119,7 @@ export class Conversions {
     this.running.set(key, running)
     try {
       const made = await running
-      this.cache.set(key, made)
+      if (made !== NOT_HERE) this.cache.set(key, made)
       return made
     } finally {
       this.running.delete(key)
@@ -165,7 +168,7 @@ export class Conversions {
       const body = await blobs.open(digest, { start: 0, end: size })
       return { bytes: 'bytes' in body ? body.bytes : await Bun.file(body.file).bytes() }
     } catch (error) {
-      if (error instanceof RegistryError && error.status === 404) return { refusal: 'its config is not here' }
+      if (error instanceof RegistryError && error.status === 404) return NOT_HERE
       throw error
     }
   }

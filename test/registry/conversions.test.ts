@@ -85,6 +85,20 @@ function trialOf({ size = config.bytes.length, isHeld = false, put, getSize }: T
 const refusalOf = (made: object) => ('refusal' in made ? made.refusal : 'none')
 
 describe('conversions', () => {
+  test('that lacked the config are tried again once it is here', async () => {
+    let isHere = false
+    const trial = trialOf({
+      async getSize() {
+        if (isHere) return config.bytes.length
+        throw registryError('BLOB_UNKNOWN')
+      },
+    })
+    const convert = () => trial.conversions.convert(repository, tag, imageOf(config))
+    expect(refusalOf(await convert())).toBe('its config is not here')
+    isHere = true
+    expect(refusalOf(await convert())).toBe('none')
+  })
+
   test('of one image that many ask for at once are one', async () => {
     const trial = trialOf()
     const image = imageOf(config)
