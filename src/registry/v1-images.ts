@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache'
 import { parseSchema1, type Schema1Layer } from '../docker/schema1.ts'
 import { parseSignedDocument } from '../docker/signed-document.ts'
 import { formatV1Id, isV1IdOf, parseV1Id, type V1Id } from '../docker/v1-id.ts'
@@ -21,6 +22,10 @@ const PLATFORM = { os: 'linux', architecture: 'amd64' }
 
 /** Images of V1 are the same whatever tag they are pulled by. */
 const ANY_TAG = 'latest' as Tag
+
+/** What was parsed of images lately may have so many characters; each layer has its JSON, and about so many besides. */
+const PARSED_CHARACTERS_MAX = 8 * 1024 * 1024
+const LAYER_CHARACTERS = 200
 
 /** The fact of the installation that holds the key of the ids. */
 const KEY_FACT = 'v1-id-key'
@@ -52,6 +57,11 @@ export class V1Images {
   /** Milliseconds since 1970. */
   private readonly now: () => number
   private readonly key: Buffer
+  private readonly parsed = new LRUCache<string, Schema1Layer[]>({
+    maxSize: PARSED_CHARACTERS_MAX,
+    sizeCalculation: (layers) =>
+      layers.reduce((sum, { v1Compatibility }) => sum + v1Compatibility.length + LAYER_CHARACTERS, 0),
+  })
 
   private constructor(
     metadata: Metadata,
@@ -146,11 +156,22 @@ export class V1Images {
 
   private async read(repository: RepositoryName, stored: StoredManifest): Promise<Schema1Layer[]> {
     const image = isIndex(stored.mediaType) ? await this.childOf(repository, stored) : stored
-    if (SCHEMA_1.includes(image.mediaType))
-      return parseSchema1(parseSignedDocument(image.bytes).payload).layers
+    const key = `${repository}@${image.digest}`
+    if (SCHEMA_1.includes(image.mediaType)) {
+      return this.parse(key, () => parseSignedDocument(image.bytes).payload)
+    }
     const converted = await this.conversions.convert(repository, ANY_TAG, image)
     if ('refusal' in converted) throw unknown(converted.refusal)
-    return parseSchema1(converted.payload).layers
+    return this.parse(key, () => converted.payload)
+  }
+
+  /** A pull asks for each layer twice. */
+  private parse(key: string, payload: () => Uint8Array): Schema1Layer[] {
+    const known = this.parsed.get(key)
+    if (known !== undefined) return known
+    const { layers } = parseSchema1(payload())
+    this.parsed.set(key, layers)
+    return layers
   }
 
   private async childOf(repository: RepositoryName, { bytes }: StoredManifest): Promise<StoredManifest> {
