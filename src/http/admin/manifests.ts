@@ -4,6 +4,7 @@ import type { Reference, RepositoryName } from '../../oci/reference.ts'
 import { unknownManifest } from '../../registry/local-manifests.ts'
 import { REFERRERS_DEPTH_MAX, ReferrersTreeBuilder } from '../../registry/referrers-tree.ts'
 import { unknownIn, unknownRepository } from '../../registry/unknown.ts'
+import { INERT } from '../inert.ts'
 import { type AdminContext, controller } from './context.ts'
 import { cursorOf, parseCursor } from './cursor.ts'
 import { toManifest, toMembers, toReferrer } from './manifest-answers.ts'
@@ -14,13 +15,6 @@ import { DONE, page, RepositoryParam } from './schemas.ts'
 const LISTED_TAGS_MAX = 10
 
 const CONDITIONS = ['if-match', 'if-none-match']
-
-/** Whatever its type says, a browser shows or runs nothing of a manifest. */
-const RAW_HEADERS = {
-  'x-content-type-options': 'nosniff',
-  'content-security-policy': "default-src 'none'; sandbox",
-  'cache-control': 'private, no-cache',
-}
 
 /**
  * Below /api/v1/repositories/:repository/manifests: GET; GET and DELETE /:reference; GET .../raw, GET .../referrers,
@@ -111,8 +105,12 @@ function readsOf({ metadata, content, now }: AdminContext) {
 
     async raw(repository: RepositoryName, reference: Reference): Promise<Response> {
       const { bytes, mediaType, digest } = await registry.manifests.get(repository, reference)
-      const named = { 'content-type': mediaType, 'docker-content-digest': digest }
-      return new Response(Uint8Array.from(bytes), { headers: { ...RAW_HEADERS, ...named } })
+      const named = {
+        'content-type': mediaType,
+        'docker-content-digest': digest,
+        'cache-control': 'private, no-cache',
+      }
+      return new Response(Uint8Array.from(bytes), { headers: { ...INERT, ...named } })
     },
 
     async referrers(repository: RepositoryName, reference: Reference) {

@@ -3,6 +3,7 @@ import { registryError } from '../../oci/error.ts'
 import { parseContentType } from '../../oci/media-type.ts'
 import { parseTag, type Tag } from '../../oci/reference.ts'
 import type { BodyReader } from '../body-reader.ts'
+import { INERT } from '../inert.ts'
 import { notModified } from './blobs.ts'
 import { isNotModified, preconditionOf } from './conditional.ts'
 import type { Exchange } from './exchange.ts'
@@ -20,6 +21,7 @@ export async function getManifest({
   const sent = await pulls.get(repository, path.reference, clientOf(request), identity)
   const { digest, mediaType, bytes, varies, warning } = sent
   const headers: Record<string, string> = {
+    ...INERT,
     'content-type': mediaType,
     'content-length': String(bytes.length),
     'docker-content-digest': digest,

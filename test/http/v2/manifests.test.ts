@@ -94,6 +94,7 @@ const SHAPES: [name: string, type: string, manifest: content.Named][] = [
     OCI_MANIFEST,
     content.imageManifest(EMPTY, [], { future: [{}], 'org.example': null }),
   ],
+  ['a type that a browser would run', 'text/html', json({ a: '<script>alert(1)</script>' })],
   ['a type that nobody knows', 'application/vnd.example.thing.v9+json', json({ anything: ['goes'] })],
 ]
 
@@ -116,6 +117,8 @@ for (const [kind, start] of SERVERS) {
         'content-length': `${manifest.bytes.length}`,
         'docker-content-digest': manifest.digest,
         etag: `"${manifest.digest}"`,
+        'x-content-type-options': 'nosniff',
+        'content-security-policy': "default-src 'none'; sandbox",
       }
       for (const reference of ['shape', manifest.digest]) {
         const path = `/v2/a/b/manifests/${reference}`
