@@ -73,6 +73,7 @@ export const tools = {
   skopeo: { package: 'skopeo', path: '/usr/bin/skopeo' },
   podman: { package: 'podman', path: '/usr/bin/podman' },
   buildah: { package: 'buildah', path: '/usr/bin/buildah' },
+  runc: { package: 'runc', path: '/usr/sbin/runc' },
   ip: { package: 'iproute2', path: '/usr/sbin/ip' },
   strace: { package: 'strace', path: '/usr/bin/strace' },
   'qemu-aarch64': { package: 'qemu-user', path: '/usr/bin/qemu-aarch64' },

@@ -22,7 +22,7 @@ interface Descriptor {
 /** buildkit: what docker buildx drives; it pushes images, attestations and caches itself. */
 export const buildkit: Client = {
   name: 'buildkit',
-  tools: ['buildctl', 'buildkitd', 'buildx', 'crane'],
+  tools: ['buildctl', 'buildkitd', 'buildx', 'runc', 'crane'],
   setUp: startBuilder,
   cases: {
     'an index of two platforms with provenance': pushAttested,

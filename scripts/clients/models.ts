@@ -51,6 +51,7 @@ async function pushModelPack({ registry, folder }: CaseContext): Promise<void> {
   })
   await replay.pushManifestThenTag(manifest, sha256(manifest), '1b')
   await published.expectTags('1b')
+  equal((await published.manifest('1b')).digest, sha256(manifest))
   equal(await replay.pullInTwo(weights, 700 * mebibyte), weights.digest)
   await rm(weights.path)
   await published.delete('1b')
