@@ -1,4 +1,4 @@
-import { and, eq, isNotNull, sql } from 'drizzle-orm'
+import { and, eq, sql } from 'drizzle-orm'
 import type { Db } from './database.ts'
 import { manifestFinder } from './manifest-rows.ts'
 import { reachability } from './reachability.ts'
@@ -18,20 +18,10 @@ export interface Revived {
 export function revivals(db: Db) {
   const find = manifestFinder(db)
   const reach = reachability(db)
-  const hiddenChildren = db
-    .select({ id: manifest.id, deletedAt: sql<number>`${manifest.deletedAt}` })
-    .from(manifest)
-    .where(
-      and(
-        sql`${manifest.id} in (
-          select c.id from manifest_reference r join manifest c on c.digest = r.digest and c.repository_id = r.repository_id
-            where r.manifest_id = ${sql.placeholder('id')} and r.role = 'child'
-          union all select d.manifest_id from manifest_reference r
-            join manifest_digest d on d.repository_id = r.repository_id and d.digest = r.digest
-            where r.manifest_id = ${sql.placeholder('id')} and r.role = 'child')`,
-        isNotNull(manifest.deletedAt),
-      ),
-    )
+  const children = db
+    .select({ digest: manifestReference.digest })
+    .from(manifestReference)
+    .where(and(eq(manifestReference.manifestId, sql.placeholder('id')), eq(manifestReference.role, 'child')))
     .prepare()
   const show = db
     .update(manifest)
@@ -60,8 +50,10 @@ export function revivals(db: Db) {
         reach.appeared(next.id)
         shown.push(next.id)
       }
-      const children = hiddenChildren.all({ id: next.id })
-      for (const child of children) if (child.deletedAt >= windowStart) waiting.push(child)
+      for (const { digest } of children.all({ id: next.id })) {
+        const child = find(repositoryId, digest)
+        if (child && child.deletedAt !== null && child.deletedAt >= windowStart) waiting.push(child)
+      }
     }
     for (const id of shown) reach.lost(id, at)
     return { id: root.id, wasHidden: root.deletedAt !== null }
