@@ -40,7 +40,8 @@ export async function compile(path: string, target?: Bun.Build.CompileTarget): P
   try {
     await Bun.build({
       entrypoints: [main, ...(await findWorkers())].map((entry) => join(root, entry)),
-      minify: true,
+      // Names stay: Elysia knows an error of decoding by the name of its class, and passes over any other one.
+      minify: { whitespace: true, syntax: true, identifiers: false },
       bytecode: true,
       format: 'esm',
       splitting: true,

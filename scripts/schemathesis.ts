@@ -52,6 +52,7 @@ export async function run(args: string[]): Promise<void> {
   if (schemathesis === undefined) throw new Error('there is no schemathesis')
   await using server = await startServer({
     access: 'accounts',
+    logLinesMax: 20_000,
     env: { CAY_ADMIN_PASSWORD: password },
   })
   const { token, digest } = await fill(server)
@@ -75,8 +76,16 @@ export async function run(args: string[]): Promise<void> {
     )
   } catch (error) {
     const { message } = error as Error
-    throw new Error(`${message.slice(-outputLengthMax)}\n${server.log().slice(-outputLengthMax)}`)
+    const failures = message.slice(Math.max(0, message.indexOf('= FAILURES =')))
+    throw new Error(
+      `${failures.slice(0, outputLengthMax)}\n${errorsIn(server.log()).slice(0, outputLengthMax)}`,
+    )
   }
+}
+
+function errorsIn(log: string): string {
+  const lines = log.split('\n').filter((line) => line.includes('"level":"error"'))
+  return lines.join('\n')
 }
 
 /** Gives the server something of each noun, by the names that the examples have: the keeper's token, a digest. */

@@ -4,7 +4,6 @@ import { temporaryFolder } from './temporary-folder.ts'
 
 const startSecondsMax = 20
 const stopSecondsMax = 30
-const logLinesMax = 500
 
 /** A running cay. `await using` stops it. */
 export interface Server extends AsyncDisposable {
@@ -25,6 +24,8 @@ export interface ServerOptions {
   /** Further arguments of `cay serve`. */
   args?: string[]
   env?: Record<string, string>
+  /** Lines of its log that are kept. */
+  logLinesMax?: number
   /** Another executable than `$CAY_EXECUTABLE`, or else what `build` makes. */
   executable?: string
 }
@@ -37,7 +38,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
   const executable = options.executable ?? process.env.CAY_EXECUTABLE ?? (await build())
   const folder = options.data === undefined ? await temporaryFolder('data') : undefined
   const data = options.data ?? folder?.path ?? ''
-  const access = options.access ?? 'open'
+  const { access = 'open', logLinesMax = 500 } = options
   const command = [executable, 'serve', '--listen', '127.0.0.1:0', '--data', data, '--access', access]
   const child = Bun.spawn([...command, ...(options.args ?? [])], {
     env: { PATH: process.env.PATH ?? '', HOME: data, ...options.env },

@@ -123,9 +123,10 @@ test('no schema is anything, or an empty object', () => {
   const bodies = operations().flatMap(([, { parameters = [], requestBody, responses }]) => [
     ...parameters.map((one) => (one as OpenAPIV3.ParameterObject).schema),
     ...[requestBody, ...Object.values(responses)].flatMap((body) =>
-      Object.values((body as OpenAPIV3.ResponseObject | undefined)?.content ?? {}).map(
-        ({ schema }) => schema,
-      ),
+      Object.entries((body as OpenAPIV3.ResponseObject | undefined)?.content ?? {})
+        // Bytes as they are stored.
+        .filter(([type]) => type !== '*/*')
+        .map(([, { schema }]) => schema),
     ),
   ])
   expect([...components, ...bodies].flatMap((schema) => vague(schema as Schema, ''))).toEqual([])

@@ -27,6 +27,14 @@ const JobModel = t.Object(
   { description: 'A job' },
 )
 
+const JobEvent = t.Object(
+  {
+    event: t.UnionEnum(['progress', 'end'], { default: undefined }),
+    data: t.String({ description: 'The job, as JSON', example: '{"id":"...","state":"done"}' }),
+  },
+  { description: 'One of the events' },
+)
+
 const OPERATIONS = {
   list: operation({
     ...{ id: 'listJobs', summary: 'List jobs: those that run, and the last that ended', access: 'admin' },
@@ -48,7 +56,7 @@ const OPERATIONS = {
   watch: operation({
     ...{ id: 'watchJob', summary: 'Follow a job: server-sent events', access: 'admin' },
     description: 'Events `progress`, then `end`, each with the job as JSON; the stream ends with the job.',
-    answer: t.String({ description: 'The events' }),
+    answer: JobEvent,
     mediaType: 'text/event-stream',
     errors: ['NOT_FOUND'],
   }),

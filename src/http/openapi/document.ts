@@ -179,6 +179,8 @@ function completeContent(content: Content, type: string): Content {
   const media = content['application/json']
   if (media?.schema === undefined || '$ref' in media.schema) return content
   const schema = media.schema as OpenAPIV3.SchemaObject
+  // Bytes of any type, JSON among them: nothing is said of them.
+  if (type === '*/*') return { [type]: { schema: {} } }
   toPlainSchema(schema)
   return { [type]: { schema, example: media.example ?? exampleOf(schema) } }
 }
