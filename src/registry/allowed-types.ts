@@ -1,3 +1,4 @@
+import { isSchema1Type } from '../docker/schema1.ts'
 import {
   matchesPattern,
   parseRepositoryPattern,
@@ -13,9 +14,6 @@ export type CheckAllowed = (repository: RepositoryName, manifest: Manifest) => v
 
 /** What is shaped as an image, and every index that says no type of its own. */
 const IMAGE = 'image'
-
-/** Docker's schema 1, signed or not. */
-const SCHEMA_1 = 'application/vnd.docker.distribution.manifest.v1+'
 
 const SETTING = 'artifacts.allow'
 
@@ -71,7 +69,7 @@ function parsePattern(text: string): RepositoryPattern {
 /** The type by which a manifest is allowed; its media type when it says nothing else. */
 function typeOf({ artifactType, mediaType }: Manifest): string {
   if (artifactType !== undefined) return isImageConfig(artifactType) ? IMAGE : artifactType
-  return isIndex(mediaType) || mediaType.startsWith(SCHEMA_1) ? IMAGE : mediaType
+  return isIndex(mediaType) || isSchema1Type(mediaType) ? IMAGE : mediaType
 }
 
 function isLike(pattern: string, type: string): boolean {

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { parseSchema1, type Schema1Layer } from '../docker/schema1.ts'
+import { isSchema1Type, parseSchema1, type Schema1Layer } from '../docker/schema1.ts'
 import { parseSignedDocument } from '../docker/signed-document.ts'
 import { formatV1Id, isV1IdOf, parseV1Id, type V1Id } from '../docker/v1-id.ts'
 import { v1Json } from '../docker/v1-image.ts'
@@ -8,7 +8,7 @@ import type { V1ManifestRow } from '../metadata/v1-images.ts'
 import type { Digest } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import { findPlatform } from '../oci/image.ts'
-import { isIndex, MEDIA_TYPE } from '../oci/media-type.ts'
+import { isIndex } from '../oci/media-type.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import type { ConversionRegistry, Conversions } from './conversions.ts'
 import type { StoredManifest } from './registry.ts'
@@ -29,8 +29,6 @@ const LAYER_CHARACTERS = 200
 
 /** The fact of the installation that holds the key of the ids. */
 const KEY_FACT = 'v1-id-key'
-
-const SCHEMA_1: readonly string[] = [MEDIA_TYPE.dockerSchema1, MEDIA_TYPE.dockerSchema1Signed]
 
 /** An image that an id names: one layer of a manifest. */
 export interface V1Image {
@@ -157,7 +155,7 @@ export class V1Images {
   private async read(repository: RepositoryName, stored: StoredManifest): Promise<Schema1Layer[]> {
     const image = isIndex(stored.mediaType) ? await this.childOf(repository, stored) : stored
     const key = `${repository}@${image.digest}`
-    if (SCHEMA_1.includes(image.mediaType)) {
+    if (isSchema1Type(image.mediaType)) {
       return this.parse(key, () => parseSignedDocument(image.bytes).payload)
     }
     const converted = await this.conversions.convert(repository, ANY_TAG, image)
