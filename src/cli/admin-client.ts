@@ -6,6 +6,8 @@ export interface AdminClient {
   send(method: string, path: string, body?: unknown, options?: RequestOptions): Promise<Response>
   /** The same, for what answers JSON. */
   request<T>(method: string, path: string, body?: unknown, options?: RequestOptions): Promise<T>
+  /** Whom is asked takes it for the owner of the data folder, who may do everything. */
+  isOwner: boolean
   /** No server runs: the API is that of this process, and ends with it. */
   isAlone: boolean
   close(): Promise<void>
@@ -19,6 +21,7 @@ export interface Transport {
   /** What to do when the server asks for another credential. */
   signInHint?: string
   isAlone?: boolean
+  isOwner?: boolean
   close(): Promise<void>
 }
 
@@ -62,6 +65,7 @@ export function adminClient(transport: Transport): AdminClient {
       }
     },
     isAlone: transport.isAlone === true,
+    isOwner: transport.isOwner === true,
     close: () => transport.close(),
   }
 }

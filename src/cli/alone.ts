@@ -22,6 +22,7 @@ export async function openAlone(config: Config): Promise<Transport> {
   })
   return {
     isAlone: true,
+    isOwner: true,
     fetch: (path, init) => api.handle(new Request(`http://localhost${path}`, init)),
     close: () => services.close(),
   }

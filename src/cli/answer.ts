@@ -12,6 +12,8 @@ export interface Listing {
   /** What is said instead of an empty table. */
   none: string
   limit?: number | undefined
+  /** A line for people below the table. */
+  sum?: () => Promise<string>
 }
 
 /** One thing: a line for each field that it has, then tables of what is in it. */
@@ -75,7 +77,7 @@ async function listAsJson({ list }: Listing, client: AdminClient, terminal: Term
 }
 
 async function listAsTable(
-  { list, columns, none }: Listing,
+  { list, columns, none, sum }: Listing,
   client: AdminClient,
   terminal: Terminal,
   options: PageOptions,
@@ -88,6 +90,7 @@ async function listAsTable(
     count += items.length
   }
   if (count === 0) terminal.note(none)
+  else if (sum !== undefined) await terminal.write(`\n${await sum()}\n`)
 }
 
 async function printCard({ value, lines, tables = [] }: Card, terminal: Terminal): Promise<void> {

@@ -1,5 +1,7 @@
+import { access } from './nouns/access.ts'
 import { audit } from './nouns/audit.ts'
 import { blobs } from './nouns/blobs.ts'
+import { collector } from './nouns/collector.ts'
 import { events } from './nouns/events.ts'
 import { grants } from './nouns/grants.ts'
 import { groups } from './nouns/groups.ts'
@@ -24,6 +26,7 @@ export const NOUNS: Readonly<Record<string, Noun>> = {
   blob: blobs,
   upload: uploads,
   storage,
+  gc: collector,
   job: jobs,
   server,
   user: users,
@@ -31,6 +34,7 @@ export const NOUNS: Readonly<Record<string, Noun>> = {
   token: tokens,
   group: groups,
   grant: grants,
+  access,
   key: signingKeys,
   audit,
   event: events,

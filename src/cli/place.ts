@@ -89,6 +89,7 @@ async function socketTransport(data: string): Promise<Transport | undefined> {
     return undefined
   }
   return {
+    isOwner: true,
     fetch: (path, init) => fetch(`http://localhost${path}`, { ...init, unix }),
     close: async () => {},
   }

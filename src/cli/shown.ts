@@ -61,6 +61,18 @@ export function asBytes(value: unknown): string {
   return `${unit === 0 ? left : left.toFixed(1)} ${units[unit]}`
 }
 
+/** `14 days`, `1 day 12 hours`: seconds, by the largest units that give whole numbers. */
+export function asDuration(value: unknown): string {
+  let left = Number(value)
+  const parts: string[] = []
+  for (const [size, unit] of STEPS.slice(2)) {
+    const count = Math.floor(left / size)
+    if (count > 0) parts.push(`${count} ${unit}${count === 1 ? '' : 's'}`)
+    left -= count * size
+  }
+  return parts.join(' ') || '0 seconds'
+}
+
 /** On a terminal enough of a digest to tell it from others; elsewhere all of it. */
 export function asShortDigest(value: unknown, { isForPeople }: Terminal): string {
   const text = asText(value)

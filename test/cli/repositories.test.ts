@@ -80,7 +80,7 @@ describe('repositories, tags and manifests, on a running server', () => {
 
   test('are listed and shown', async () => {
     await jsonOf('repo list', '')
-    expect(await cay('repo list')).toMatch(/^NAME +SIZE +OWN .*\nlibrary\/app +\d.*\nnotes +2 B/)
+    expect(await cay('repo list')).toMatch(/^NAME +TAGS +SIZE +OWN .*\nlibrary\/app +2 +\d.*\nnotes +1 +2 B/)
     expect(await cay('repo list --search APP --limit 1')).toMatch(/^NAME .*\nlibrary\/app .*\n$/)
     await jsonOf('repo show library/app', '/library%2Fapp')
     const card = await cay('repo show library/app')

@@ -67,7 +67,7 @@ export const jobs: Noun = {
 }
 
 /** Starts a job, and shows its progress unless --detach says otherwise. */
-async function startJob({ client, terminal, options }: Call, kind: string) {
+export async function startJob({ client, terminal, options }: Call, kind: string) {
   const isDetached = options.detach === 'true'
   if (isDetached && client.isAlone) {
     throw new CommandError('--detach needs a server that goes on with the job: none runs here', EXIT.usage)

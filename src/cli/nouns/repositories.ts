@@ -23,6 +23,7 @@ const NEWEST_TAGS = 10
 
 const COLUMNS: readonly Shown[] = [
   shown('name', 'name'),
+  shown('tags', 'tags', asCount),
   shown('size', 'bytes', asBytes),
   shown('own', 'ownBytes', asBytes),
   shown('pushed', 'lastPushedAt', asTime),

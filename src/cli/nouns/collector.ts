@@ -1,0 +1,178 @@
+import { plural } from '../acts.ts'
+import { type AdminClient, pagesOf, withQuery } from '../admin-client.ts'
+import type { Answer } from '../answer.ts'
+import { CommandError } from '../failure.ts'
+
+import { asBytes, asCount, asDuration, asMoment, asTime, asYes, type Shown, shown } from '../shown.ts'
+import type { Call, Noun } from '../verb.ts'
+import { startJob } from './jobs.ts'
+
+/** Candidates that a question counts. */
+const COUNTED_MAX = 2000
+
+const CANDIDATE_COLUMNS: readonly Shown[] = [
+  shown('kind', 'kind'),
+  shown('repository', 'repository'),
+  shown('tag', 'tag'),
+  shown('digest', 'digest'),
+  shown('why', 'why'),
+  shown('since', 'since', asTime),
+  shown('goes', 'goesAt', asTime),
+  shown('size', 'bytes', asBytes),
+]
+
+/** `cay gc` */
+export const collector: Noun = {
+  summary: 'The collector: what it takes, when, and why the rest stays',
+  byDefault: 'run',
+  verbs: {
+    run: {
+      summary: 'Collect garbage now, as the server does by itself again and again',
+      isDestructive: true,
+      isList: true,
+      options: [
+        ['--dry-run', 'take nothing: list what goes, when, and how many bytes'],
+        ['--explain <digest>', 'take nothing: say why a digest is kept, or when it goes'],
+        ['--repository <repository>', 'with --explain: in this repository only'],
+        ['--detach', 'do not wait for its end'],
+      ],
+      run: (call) => {
+        const { explain, dryRun } = call.options
+        if (explain !== undefined) return explanation(call, explain)
+        if (dryRun === 'true') {
+          return {
+            list: '/collector/candidates',
+            columns: CANDIDATE_COLUMNS,
+            none: 'There is no garbage.',
+            sum: () => total(call.client),
+          }
+        }
+        return collect(call)
+      },
+    },
+    status: {
+      summary: 'Show what the collector does, and did last',
+      run: async ({ client }) => ({
+        value: await client.request('GET', '/collector'),
+        lines: [
+          shown('Running', 'isRunning', asYes),
+          shown('Waits until', 'waitingUntil', asMoment),
+          shown('Grace', 'kept.graceSeconds', asDuration),
+          shown('Time machine', 'kept.windowSeconds', asDuration),
+          shown('Days without a tag', 'kept.untaggedDays', asCount),
+          shown('Last run', 'lastRun.endedAt', asMoment),
+          shown('Tags', 'lastRun.tags', asCount),
+          shown('Manifests', 'lastRun.manifests', asCount),
+          shown('Repositories', 'lastRun.repositories', asCount),
+          shown('Blobs', 'lastRun.blobs', asCount),
+          shown('Bytes', 'lastRun.bytes', asBytes),
+        ],
+      }),
+    },
+  },
+}
+
+/** What goes, now and later, when nothing happens. */
+interface Totals {
+  tags: number
+  manifests: number
+  repositories: number
+  blobs: number
+  bytes: number
+  isComplete: boolean
+}
+
+async function total(client: AdminClient): Promise<string> {
+  const { tags, manifests, repositories, blobs, bytes, isComplete } = await client.request<Totals>(
+    'GET',
+    '/collector/totals',
+  )
+  const counts = [
+    plural(tags, 'tag'),
+    plural(manifests, 'manifest'),
+    plural(repositories, 'repository'),
+    plural(blobs, 'blob'),
+  ]
+  return `${counts.join(', ')}: ${asBytes(bytes)}${isComplete ? '' : ', or more'}`
+}
+
+interface Candidate {
+  kind: 'tag' | 'manifest' | 'repository' | 'blob'
+  goesAt: string
+  bytes: number
+}
+
+async function collect(call: Call): Promise<Answer> {
+  const { client, terminal, confirm } = call
+  const { waitingUntil } = await client.request<{ waitingUntil?: string }>('GET', '/collector')
+  if (waitingUntil !== undefined) {
+    const why = client.isAlone
+      ? 'no server runs here: the collector takes nothing before one has been up for a whole grace'
+      : `the collector takes nothing before it has been up for a whole grace, until ${asMoment(waitingUntil, terminal)}`
+    throw new CommandError(why)
+  }
+  await confirm(`takes for good ${await countDue(client, terminal.now())}`)
+  return startJob(call, 'collect')
+}
+
+/** What goes now: `2 manifests and 1 blob, 1.2 GiB`. */
+async function countDue(client: AdminClient, now: number): Promise<string> {
+  const counts = new Map<string, number>()
+  let bytes = 0
+  let isCut = false
+  for await (const page of pagesOf(client, '/collector/candidates', { limit: COUNTED_MAX })) {
+    for (const { kind, goesAt, bytes: size } of page.items as Candidate[]) {
+      if (Date.parse(goesAt) > now) continue
+      counts.set(kind, (counts.get(kind) ?? 0) + 1)
+      bytes += size
+    }
+    isCut = page.next !== undefined
+  }
+  if (counts.size === 0) return 'what has become garbage by then: there is none now'
+  const things = [...counts].map(([kind, count]) => plural(count, kind)).join(', ')
+  return `${things}, ${asBytes(bytes)}${isCut ? ', or more' : ''}`
+}
+
+interface Explanation {
+  kind: string
+  repository: string
+  goesAt?: string
+  reasons: { because: string; names: string[]; until?: string }[]
+}
+
+/** What each reason says, for people. */
+const BECAUSE: Readonly<Record<string, string>> = {
+  tag: 'a tag points at it',
+  index: 'an index names it',
+  subject: 'it refers to something that is kept',
+  manifest: 'a manifest names it',
+  pushed: 'it was pushed, or asked for by somebody who may push',
+  unreferenced: 'nothing reaches it any more',
+  untagged: 'it never had a tag',
+  deleted: 'it was deleted, and can be restored',
+  'repository-deleted': 'its repository was deleted, and can be restored',
+}
+
+async function explanation({ client, options: { repository } }: Call, digest: string): Promise<Answer> {
+  const value = await client.request<{ items: Explanation[] }>(
+    'GET',
+    withQuery('/collector/explain', { digest, repository }),
+  )
+  const columns = [
+    shown('because', 'because', (because) => BECAUSE[String(because)] ?? String(because)),
+    shown('which', 'names'),
+    shown('until', 'until', asTime),
+  ]
+  return {
+    value,
+    lines: [
+      shown('Digest', '', () => digest),
+      shown('Found in', 'items', (items) => plural((items as []).length, 'place')),
+    ],
+    tables: value.items.map(({ kind, repository, goesAt, reasons }) => ({
+      title: `The ${kind} in ${repository} ${goesAt === undefined ? 'stays' : `goes at ${goesAt}`}`,
+      items: reasons,
+      columns,
+    })),
+  }
+}

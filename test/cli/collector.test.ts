@@ -1,0 +1,95 @@
+import { beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
+import { build } from '../../scripts/build.ts'
+import { temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { startWithAccounts } from '../support/accounts.ts'
+import { EMPTY, imageManifest, randomBlob } from '../support/content.ts'
+import { expectStatus, pushImage } from '../support/push.ts'
+import { runCay } from '../support/run-cay.ts'
+import { startExecutable } from '../support/server.ts'
+import { until } from '../support/until.ts'
+
+// Each test runs many commands.
+setDefaultTimeout(60_000)
+
+beforeAll(async () => {
+  await build()
+}, 60_000)
+
+const layer = randomBlob(3000)
+const image = imageManifest(EMPTY, [layer])
+
+test('cay gc says what it would take and why the rest stays, asks, and takes it', async () => {
+  const settings = { 'gc.grace-seconds': '1', 'gc.window-seconds': '1' }
+  await using server = await startExecutable({ settings })
+  const run = (line: string) => runCay([...line.split(' '), '--data', server.data])
+  const cay = async (line: string) => {
+    const { code, output } = await run(line)
+    expect([line, code]).toEqual([line, 0])
+    return output
+  }
+  const api = async (path: string) =>
+    (await server.fetch(`/api/v1/collector${path}`)).json() as Promise<object>
+  await pushImage(server, 'app', image, [layer], { reference: '1' })
+  expect(await cay(`gc --explain ${image.digest}`)).toMatch(
+    /^The manifest in app stays\nBECAUSE +WHICH +UNTIL\na tag points at it +1$/m,
+  )
+  expect(JSON.parse(await cay(`gc --explain ${layer.digest} --repository app --json`))).toEqual(
+    await api(`/explain?digest=${layer.digest}&repository=app`),
+  )
+  await expectStatus(await server.fetch(`/v2/app/manifests/${image.digest}`, { method: 'DELETE' }), 202)
+  expect(JSON.parse(await cay('gc --dry-run --json'))).toEqual(await api('/candidates'))
+  expect(await cay('gc --dry-run')).toMatch(
+    new RegExp(
+      `^KIND +REPOSITORY .*^manifest +app +${image.digest} +deleted .*^0 tags, 1 manifest, 0 repositories, `,
+      'ms',
+    ),
+  )
+  await until(async () => {
+    const [{ waitingUntil }, { items }] = (await Promise.all([api(''), api('/candidates')])) as [
+      { waitingUntil?: string },
+      { items: { goesAt: string }[] },
+    ]
+    return waitingUntil === undefined && items.every(({ goesAt }) => Date.parse(goesAt) < Date.now())
+  })
+  const asked = await run('gc')
+  expect([asked.code, asked.output]).toEqual([2, ''])
+  expect(asked.errors).toMatch(/^cay: this takes for good 1 manifest, \d.*; say --yes to do it\n$/)
+  expect(await cay('gc --yes')).toMatch(/^Kind: +collect\nState: +done\n.*^manifests: +1\n/ms)
+  expect((await run('gc --dry-run')).output).not.toContain(image.digest)
+  expect(await cay('gc status')).toMatch(/^Grace: +1 second\nTime machine: +1 second\n.*^Manifests: +1$/ms)
+  expect(await cay('job list')).toMatch(/^ID .*\n\S+ +collect +done /)
+})
+
+test('cay gc takes nothing before a server has been up for a grace', async () => {
+  await using folder = await temporaryFolder('collector')
+  await using server = await startExecutable({ data: folder.path })
+  const served = await runCay(['gc', '--yes', '--data', server.data])
+  expect([served.code, served.output]).toEqual([1, ''])
+  await server.stop()
+  const alone = await runCay(['gc', '--yes', '--data', server.data])
+  expect([alone.code, alone.output]).toEqual([1, ''])
+  expect(alone.errors).toStartWith(
+    'cay: no server runs here: the collector takes nothing before one has been up',
+  )
+  expect(served.errors).toMatch(
+    /^cay: the collector takes nothing before it has been up for a whole grace, until 20/,
+  )
+})
+
+test('cay access says what an account may do, and why', async () => {
+  await using server = await startWithAccounts({}, startExecutable)
+  await server.addUser('alice')
+  await server.grant('alice', 'team/**', 'writer')
+  const cay = async (line: string) => {
+    const { code, output, errors } = await runCay([...line.split(' '), '--data', server.data])
+    expect([line, code, errors]).toEqual([line, 0, ''])
+    return output
+  }
+  expect(await cay('access show alice team/app')).toMatch(
+    /^alice may: +pull, push\n\nBy\nREASON +SUBJECT +PATTERN +ROLE +GIVES\naccount +alice +team\/\*\* +writer +pull, push\n$/,
+  )
+  expect(await cay('access show anonymous team/app')).toBe('anonymous may:  nothing\n')
+  expect(JSON.parse(await cay('access show alice other --json'))).toEqual(
+    await server.admin('GET', '/access?account=alice&repository=other'),
+  )
+})
