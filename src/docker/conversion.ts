@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { type Digest, digestFromHex, hexOf } from '../oci/digest.ts'
 import type { Image } from '../oci/image.ts'
+import { isNestedDeep, JSON_LEVELS_MAX } from '../oci/json-depth.ts'
 import { isImageConfig } from '../oci/media-type.ts'
 import { formatSchema1, type Schema1, type Schema1Layer } from './schema1.ts'
 
@@ -72,6 +73,7 @@ export function convertImage(
   layers: readonly Digest[],
   config: Uint8Array,
 ): Conversion | Refusal {
+  if (isNestedDeep(config)) return { refusal: `its config nests deeper than ${JSON_LEVELS_MAX} levels` }
   const image = readConfig(config)
   if (image === undefined) return { refusal: 'its config is not that of an image' }
   const steps = historyOf(image, layers.length)

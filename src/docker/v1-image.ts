@@ -1,3 +1,4 @@
+import { isNestedDeep } from '../oci/json-depth.ts'
 import type { V1Id } from './v1-id.ts'
 
 /** What the JSON of an image says besides what its manifest does. */
@@ -29,6 +30,7 @@ export function v1Json(v1Compatibility: string, { id, parent, size }: V1Names): 
 }
 
 function readObject(text: string): Record<string, unknown> {
+  if (isNestedDeep(Buffer.from(text))) return {}
   try {
     const value: unknown = JSON.parse(text)
     return typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -176,6 +176,7 @@ function isObject(value: unknown): value is Json {
 }
 
 function shown(value: unknown): string {
+  if (typeof value === 'object' && value !== null) return Array.isArray(value) ? '[...]' : '{...}'
   return (JSON.stringify(value) ?? String(value)).slice(0, 160)
 }
 

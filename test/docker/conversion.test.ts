@@ -177,6 +177,12 @@ describe('is refused, with a reason', () => {
     [{ config, layers: [layer] }, /none/],
   ])('%j', (document, reason) => expect(reasonOf(document)).toMatch(reason))
 
+  test.each([50_000, 1_000_000])('when its config is nested %d deep', (depth) => {
+    const nested = `${'['.repeat(depth)}${']'.repeat(depth)}`
+    const bytes = Buffer.from(`{"rootfs":{},"history":[{}],"config":${nested}}`)
+    expect(convertImage(NAME, [one], bytes)).toHaveProperty('refusal')
+  })
+
   test('or is done: whatever the config is, nothing is thrown', () => {
     const history = fc.array(fc.oneof(fc.constant({ empty_layer: true }), fc.jsonValue()))
     const configs = fc.oneof(

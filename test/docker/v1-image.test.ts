@@ -31,6 +31,14 @@ test.each(['', 'null', '[]', '5', '{"a":', '\u0000'])('what is no JSON object sa
   expect(of(text)).toEqual({ id, parent, Size: 5 })
 })
 
+test.each([101, 50_000])('what nests %d deep says nothing', (depth) => {
+  expect(of(`{"os":"linux","config":${'['.repeat(depth)}${']'.repeat(depth)}}`)).toEqual({
+    id,
+    parent,
+    Size: 5,
+  })
+})
+
 test('whatever the text, it is an image of this id', () => {
   fc.assert(
     fc.property(fc.oneof(fc.string(), fc.json()), (text) => {

@@ -210,6 +210,15 @@ describe('whatever comes', () => {
     }
   })
 
+  test('of any depth in a field is refused for what it is', () => {
+    const nested = `${'['.repeat(50_000)}${']'.repeat(50_000)}`
+    const text = JSON.stringify({ ...image, config: { ...one, digest: 0 } }).replace(
+      '"digest":0',
+      `"digest":${nested}`,
+    )
+    expect(codeOf(() => parseText(text, OCI_MANIFEST))).toBe('MANIFEST_INVALID')
+  })
+
   test('costs no more than its length', () => {
     for (const text of longInputs(100_000)) {
       const document = { ...image, artifactType: text, layers: [{ ...one, digest: text }] }

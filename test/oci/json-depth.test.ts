@@ -1,0 +1,23 @@
+import { expect, test } from 'bun:test'
+import fc from 'fast-check'
+import { isNestedDeep, JSON_LEVELS_MAX } from '../../src/oci/json-depth.ts'
+
+const isDeep = (text: string) => isNestedDeep(Buffer.from(text))
+const nested = (levels: number) => `${'[{"a":'.repeat(levels / 2)}1${'}]'.repeat(levels / 2)}`
+
+test.each<[text: string, expected: boolean]>([
+  [nested(JSON_LEVELS_MAX), false],
+  [nested(JSON_LEVELS_MAX + 2), true],
+  ['['.repeat(1e6), true],
+  [`[${'[],'.repeat(1000)}{}]`, false],
+  [JSON.stringify({ a: '['.repeat(1000), b: `\\"${'{'.repeat(1000)}` }), false],
+  [`{"a\\"": ${nested(JSON_LEVELS_MAX)}}`, true],
+  ['"\\', false],
+  ['', false],
+])('%.30s', (text, expected) => expect(isDeep(text)).toBe(expected))
+
+test('what is as deep as people write it is not deep, whatever its texts are', () => {
+  fc.assert(
+    fc.property(fc.jsonValue({ maxDepth: 20 }), (value) => expect(isDeep(JSON.stringify(value))).toBe(false)),
+  )
+})
