@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { type TemporaryFolder, temporaryFolder } from '../../scripts/temporary-folder.ts'
 import { blobCollectionWrites } from '../../src/metadata/blob-collection.ts'
+import { blobUseReads } from '../../src/metadata/blob-uses.ts'
 import { blobReads, blobWrites } from '../../src/metadata/blobs.ts'
 import { catalogReads } from '../../src/metadata/catalog.ts'
 import { collectionWrites } from '../../src/metadata/collection.ts'
@@ -11,11 +12,13 @@ import { manifestRestores } from '../../src/metadata/manifest-restores.ts'
 import { manifestWrites } from '../../src/metadata/manifest-writes.ts'
 import { manifestReads } from '../../src/metadata/manifests.ts'
 import { operations } from '../../src/metadata/operations.ts'
+import { outboxReads } from '../../src/metadata/outbox.ts'
 import { referrerReads } from '../../src/metadata/referrers.ts'
 import { renewalWrites } from '../../src/metadata/renewals.ts'
 import { EVERYTHING, repositoryReads } from '../../src/metadata/repositories.ts'
 import { repositoryRestores, repositoryWrites } from '../../src/metadata/repository-writes.ts'
 import { rewinds } from '../../src/metadata/rewind.ts'
+import { storageReads } from '../../src/metadata/storage.ts'
 import { tagRestores } from '../../src/metadata/tag-restores.ts'
 import { tagWrites } from '../../src/metadata/tag-writes.ts'
 import { type TagQuery, tagReads } from '../../src/metadata/tags.ts'
@@ -137,6 +140,16 @@ test('pages of the API are read in the order of an index', () => {
     [
       (db) => catalogReads(db).deletedManifests(NAME, 1, 9, 10),
       /INDEX manifest_hidden \(repository_id=\? AND rowid</,
+    ],
+    [(db) => storageReads(db).list({ by: 'name', name: 'a' }, 10), /INDEX repository_name \(name>/],
+    [
+      (db) => blobUseReads(db).list(1, EVERYTHING, 5, 10),
+      /SEARCH repository_blob USING INDEX sqlite_autoindex_repository_blob_1 \(blob_id=\? AND repository_id>/,
+    ],
+    [(db) => outboxReads(db).list({}, 9, 10), /SEARCH event USING INTEGER PRIMARY KEY \(rowid</],
+    [
+      (db) => outboxReads(db).list({ repository: NAME }, 9, 10),
+      /SEARCH event USING INDEX event_repository \(repository=\? AND id</,
     ],
     [
       (db) => historyReads(db).ofTag(NAME, parseTag('a'), 9, 10),

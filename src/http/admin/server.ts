@@ -15,6 +15,15 @@ const Setting = t.Object({
   description: t.String(),
 })
 
+/** What a server may do or not, by its settings. */
+const FEATURES: Record<string, (config: Config) => boolean> = {
+  accounts: ({ access }) => access === 'accounts',
+  tls: ({ tls }) => tls !== undefined && tls !== 'off',
+  'docker-v1': ({ docker }) => docker.v1,
+  'docker-schema1-push': ({ docker }) => docker.schema1.push,
+  'docker-schema1-pull': ({ docker }) => docker.schema1.pull !== 'never',
+}
+
 const Server = t.Object(
   {
     version: t.String(),
@@ -22,6 +31,7 @@ const Server = t.Object(
     startedAt: Time,
     now: t.String({ format: 'date-time', description: "The server's clock" }),
     health: t.String({ description: '`ok`, or what keeps it from serving' }),
+    features: t.Array(t.String({ example: 'docker-v1' }), { description: 'What its settings switch on' }),
     settings: t.Array(Setting, { description: 'As they are in force; none is a secret' }),
   },
   { description: 'The server' },
@@ -42,6 +52,7 @@ const OPERATIONS = {
 export function server(context: AdminContext) {
   const { content, now } = context
   const settings = settingsOf(content.config)
+  const features = Object.keys(FEATURES).filter((name) => FEATURES[name]?.(content.config))
   return controller(context, 'server', '/server').get(
     '',
     () => ({
@@ -50,6 +61,7 @@ export function server(context: AdminContext) {
       startedAt: timeOf(content.startedAt),
       now: timeOf(now()),
       health: content.problem() ?? 'ok',
+      features,
       settings,
     }),
     OPERATIONS.get,

@@ -2,8 +2,9 @@ import { expect, test } from 'bun:test'
 import { temporaryFolder } from '../../../scripts/temporary-folder.ts'
 import { openServices } from '../../../src/app.ts'
 import { loadConfig } from '../../../src/config.ts'
+import { socketPath } from '../../../src/data-folder.ts'
 import { jobEvents } from '../../../src/http/admin/job-events.ts'
-import { ownerApi } from '../../../src/http/socket.ts'
+import { ownerApi, serveSocket } from '../../../src/http/socket.ts'
 import { type JobRun, Jobs, type JobWork } from '../../../src/jobs.ts'
 import { openMemoryLog } from '../../support/memory-log.ts'
 import { until } from '../../support/until.ts'
@@ -43,12 +44,18 @@ async function open(work: Partial<Record<'collect' | 'scan', JobWork>>) {
     const response = await send(...asked)
     return { status: response.status, json: (await response.json()) as T }
   }
+  /** The same API on the data folder's socket. */
+  const listen = () => {
+    const owner = { ...services, content, now: Date.now, log, onPasswordChanged: () => {} }
+    const socket = serveSocket(folder.path, owner)
+    return { unix: socketPath(folder.path), stop: socket.stop }
+  }
   const close = async () => {
     await jobs.stop()
     await services.close()
     await folder[Symbol.asyncDispose]()
   }
-  return { send, ask, jobs, lines, [Symbol.asyncDispose]: close }
+  return { send, ask, listen, jobs, lines, [Symbol.asyncDispose]: close }
 }
 
 /** The events of a stream that has ended: their names and data. */
@@ -151,6 +158,26 @@ test('a kind without work is refused, and so is who watches when too many do', a
   expect(response.status).toBe(200)
   await response.body?.cancel()
   expect((await api.send('GET', `/jobs/${id}/events`)).status).toBe(200)
+})
+
+test('who goes away makes room for others who watch', async () => {
+  const { work } = gated()
+  await using api = await open({ scan: work })
+  const { unix, stop } = api.listen()
+  const { id } = (await api.ask('POST', '/jobs', { kind: 'scan' })).json
+  const watch = async (signal?: AbortSignal) =>
+    await fetch(`http://localhost/api/v1/jobs/${id}/events`, { unix, ...(signal && { signal }) })
+  const leaving = new AbortController()
+  await Promise.all(Array.from({ length: 100 }, () => watch(leaving.signal)))
+  expect((await watch()).status).toBe(429)
+  leaving.abort()
+  await until(async () => {
+    const response = await watch()
+    await response.body?.cancel()
+    return response.status === 200
+  })
+  await api.jobs.stop()
+  await stop()
 })
 
 test('a job from which nothing comes keeps its stream alive by comments', async () => {

@@ -97,6 +97,9 @@ test('an upload of an earlier process is dropped, too', async () => {
 test('the server tells its version, health and settings', async () => {
   const answer = await server.admin<{ settings: { name: string }[] }>('GET', '/server')
   expect(answer).toMatchObject({ health: 'ok', commit: 'source', version: expect.any(String) })
+  expect(answer).toMatchObject({
+    features: ['accounts', 'docker-v1', 'docker-schema1-push', 'docker-schema1-pull'],
+  })
   expect(answer.settings.map(({ name }) => name)).toEqual(SETTINGS.map(({ path }) => path))
   expect(answer.settings as object[]).toContainEqual({
     name: 'access',
