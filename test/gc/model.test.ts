@@ -61,6 +61,8 @@ class Model {
   /** Until when a pusher may name what was found. */
   promises: { repository: string; blob: Named; until: number }[] = []
   deleted: Deleted[] = []
+  /** Every manifest that was pushed, by its digest. */
+  readonly known = new Map<string, Known>()
   count = 0
 
   constructor(cay: CollectedRegistry, seed: number) {
@@ -101,6 +103,7 @@ class Model {
   private async push(repository: string, manifest: Named, blobs: Named[], children: Known[], tags: string[]) {
     await this.cay.pushManifest(manifest, tags, repository)
     const known = { manifest, blobs, children }
+    this.known.set(manifest.digest, known)
     for (const tag of tags) this.tagsOf(repository).set(tag, known)
     return known
   }
@@ -218,15 +221,16 @@ class Model {
     for (const child of children) await this.expectThere(repository, child)
   }
 
-  /** Which manifests the tags are at, as the registry says: what was restored may have moved some. */
+  /** Where the tags are, as the registry says: what came back may have moved some. */
   private async readTags() {
-    const all = [...this.tags].flatMap(([repository, tags]) =>
-      [...tags].map(([tag, known]) => ({ repository, tag, known })),
-    )
-    for (const { repository, tag, known } of all) {
-      const there = await this.cay.hasManifest(tag, undefined, repository)
-      if (!there) this.tagsOf(repository).delete(tag)
-      else await this.expectThere(repository, known)
+    for (const repository of REPOSITORIES) {
+      const name = parseRepositoryName(repository)
+      const there = this.cay.metadata.tags.list(name, '', 1000, this.cay.now()) ?? []
+      const tags = there.map(async (tag): Promise<[string, Known]> => {
+        const { digest } = await this.cay.registry.manifests.get(name, { tag })
+        return [tag, this.known.get(digest) as Known]
+      })
+      this.tags.set(repository, new Map(await Promise.all(tags)))
     }
   }
 
