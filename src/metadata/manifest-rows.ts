@@ -91,7 +91,7 @@ export function manifestRows(db: Db) {
   }
 }
 
-interface StoredRow {
+export interface StoredRow {
   id: number
   /** The row is new. */
   inserted: boolean

@@ -6,7 +6,7 @@ import type { Caller } from './caller.ts'
 import type { Db } from './database.ts'
 import { eventWrites } from './events.ts'
 import { referenceRows } from './manifest-references.ts'
-import { manifestRows } from './manifest-rows.ts'
+import { manifestRows, type StoredRow } from './manifest-rows.ts'
 import type { Stale } from './operations.ts'
 import { reachability } from './reachability.ts'
 import { ensureRepository, repositoryReads } from './repositories.ts'
@@ -48,6 +48,17 @@ export function manifestWrites(db: Db) {
   const references = referenceRows(db)
   const reach = reachability(db)
   const { find } = repositoryReads(db)
+  /** Most pushes are of a new image, which lists no manifests: for these the short way. */
+  const markReached = (
+    repositoryId: number,
+    stored: StoredRow,
+    { digest, sha256, manifest }: ManifestPut,
+  ) => {
+    if (!stored.inserted || manifest.references.some(({ role }) => role === 'child')) {
+      return reach.appeared(stored.id)
+    }
+    reach.subjectCame(repositoryId, [...new Set([digest, sha256])].map(digestToBytes))
+  }
   return {
     /**
      * Stores a manifest and points its tags at it. Answers whether something that may be remembered has changed.
@@ -61,7 +72,7 @@ export function manifestWrites(db: Db) {
       const stored = rows.put(repositoryId, call)
       if (stored.inserted) references.insert(repositoryId, stored.id, call.manifest.references)
       references.markUsed(repositoryId, stored.id)
-      if (stored.appeared) reach.appeared(stored.id)
+      if (stored.appeared) markReached(repositoryId, stored, call)
       let replaced = stored.replaced
       const { caller, at, digest, expiresAfterSeconds } = call
       const expiresAt = expiresAfterSeconds === undefined ? null : at + expiresAfterSeconds * 1000

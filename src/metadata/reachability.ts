@@ -47,6 +47,15 @@ export function reachability(db: Db) {
   const unmark = db.update(manifest).set({ unreferencedAt: null, untaggedAt: null })
   const reached = unmark.where(and(eq(manifest.id, id), isMarked)).prepare()
   const appeared = unmark.where(and(sql`manifest.id in ${reachable(id)}`, isMarked)).prepare()
+  const subjectCame = unmark
+    .where(
+      and(
+        eq(manifest.repositoryId, sql.placeholder('repositoryId')),
+        eq(manifest.subject, sql.placeholder('digest')),
+        isMarked,
+      ),
+    )
+    .prepare()
   const leave = (since: SQL) =>
     db.update(manifest).set({
       leftAt: since,
@@ -70,6 +79,11 @@ export function reachability(db: Db) {
 
     /** The manifest was pushed by its digest: it has no tag since `at`, unless something reaches it. */
     untagged: (manifestId: number, at: number) => untagged.run({ id: manifestId, at }),
+
+    /** A manifest came that has these digests, and lists nothing: its referrers are reached. */
+    subjectCame: (repositoryId: number, digests: Buffer[]): void => {
+      for (const digest of digests) subjectCame.run({ repositoryId, digest })
+    },
 
     /** The manifest is there from now on (pushed, brought back): what it lists, and its referrers, are reached. */
     appeared: (manifestId: number) => appeared.run({ id: manifestId }),
