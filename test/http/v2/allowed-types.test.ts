@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { parseRepositoryName } from '../../../src/oci/reference.ts'
 import { allowedTypes } from '../../../src/registry/allowed-types.ts'
 import {
   DOCKER_LIST,
@@ -69,3 +70,19 @@ test.each([
   [['a/**=image,'], 'artifacts.allow has the entry "": expected PATTERN=TYPE'],
   [['A=image'], /^artifacts\.allow: .*"A" is not a repository pattern/],
 ])('%j is not a setting', (setting, message) => expect(() => allowedTypes(setting)).toThrow(message))
+
+test.each(['prettyjws', 'json'])('schema 1 (%s) is an image', (form) => {
+  const mediaType = `application/vnd.docker.distribution.manifest.v1+${form}`
+  const manifest = {
+    mediaType,
+    artifactType: undefined,
+    subject: undefined,
+    annotations: undefined,
+    references: [],
+  }
+  const name = parseRepositoryName('a/b')
+  expect(() => allowedTypes(['a/**=image'])(name, manifest)).not.toThrow()
+  expect(() => allowedTypes(['a/**=application/*'])(name, manifest)).toThrow(
+    /takes application\/\*, and this is image/,
+  )
+})
