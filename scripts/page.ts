@@ -1,4 +1,5 @@
-import { type Browser, chromium } from 'playwright-core'
+import type { OpenAPIV3 } from 'openapi-types'
+import { type Browser, chromium, type Page } from 'playwright-core'
 import { startServer } from './server.ts'
 
 const pageSecondsMax = 30
@@ -15,12 +16,15 @@ const flags = [
   '--disable-sync',
 ]
 
+const password = 'correct-horse-battery'
+
 /**
- * `page`: opens the API's page of the executable in Chromium, and fails when it does not show the endpoints, asks
- * another host for anything, or reports an error.
+ * `page`: opens the API's page of the executable in Chromium, signs in there, and asks for something from its form.
+ * Fails when an operation is not shown, the answer does not come, another host is asked for anything, or an error is
+ * reported.
  */
 export async function run(): Promise<void> {
-  await using server = await startServer()
+  await using server = await startServer({ access: 'accounts', env: { CAY_ADMIN_PASSWORD: password } })
   const origin = `http://${server.address}`
   const browser = await launch()
   try {
@@ -29,10 +33,12 @@ export async function run(): Promise<void> {
   } finally {
     await browser.close()
   }
-  console.log('the page of the API shows its endpoints, and asks no other host for anything')
+  console.log(
+    'the page of the API shows each operation, answers who signed in there, and asks no other host for anything',
+  )
 }
 
-/** Opens the page, reads an operation and its form for a request, and returns all that should not have happened. */
+/** Opens the page, asks for something there, and returns all that should not have happened. */
 async function findFaults(browser: Browser, origin: string): Promise<string[]> {
   const faults: string[] = []
   const page = await browser.newPage()
@@ -47,15 +53,46 @@ async function findFaults(browser: Browser, origin: string): Promise<string[]> {
     if (url.origin !== origin && !['data:', 'blob:'].includes(url.protocol)) faults.push(`asked: ${url}`)
   })
   await page.goto(`${origin}/swagger`)
-  const operation = page.getByText('/v2/{name}/tags/list').first()
-  await operation.click()
-  await page
-    .getByRole('button', { name: /test request/i })
-    .first()
-    .click()
-  await page.getByRole('dialog').first().waitFor()
+  await page.getByText('/v2/{name}/tags/list').first().waitFor()
+  faults.push(...(await findMissing(page, origin)))
+  faults.push(...(await askSignedIn(page)))
   await page.evaluate('document.fonts.ready.then(() => true)')
   return faults
+}
+
+/** The tags and operations of the document that the page does not show. */
+async function findMissing(page: Page, origin: string): Promise<string[]> {
+  const { tags = [], paths } = (await (await fetch(`${origin}/swagger/json`)).json()) as OpenAPIV3.Document
+  const operations = Object.values(paths).flatMap((item) => {
+    const { parameters, ...methods } = item ?? {}
+    return Object.values(methods) as OpenAPIV3.OperationObject[]
+  })
+  const wanted = [...tags.map(({ description }) => description), ...operations.map(({ summary }) => summary)]
+  const shown = String(await page.evaluate('document.body.innerText'))
+  return wanted.flatMap((text) => (shown.includes(text ?? '') ? [] : [`not shown: ${text}`]))
+}
+
+/** Signs in as a script of the page would, and sends the form of an operation, which needs a server admin. */
+async function askSignedIn(page: Page): Promise<string[]> {
+  const init = {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ name: 'admin', password }),
+  }
+  const signIn = `fetch('/api/v1/session', ${JSON.stringify(init)}).then((response) => response.status)`
+  const status = await page.evaluate(signIn)
+  if (status !== 200) return [`signing in: ${status}`]
+  await page.getByText('/api/v1/users', { exact: true }).first().click()
+  await page
+    .getByRole('button', { name: /test request.*\/api\/v1\/users\)?$/i })
+    .first()
+    .click()
+  const form = page.getByRole('dialog').first()
+  const answered = page.waitForResponse((response) => new URL(response.url()).pathname === '/api/v1/users')
+  await form.getByRole('button', { name: /^send/i }).first().click()
+  const answer = (await (await answered).json()) as { items?: { name: string }[] }
+  await form.getByText('200 OK').first().waitFor()
+  return answer.items?.[0]?.name === 'admin' ? [] : [`the answer is ${JSON.stringify(answer)}`]
 }
 
 /** @throws Error that says how to get Chromium, when there is none. */

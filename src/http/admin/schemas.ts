@@ -65,7 +65,7 @@ export const pageParameters = {
     t.String({
       maxLength: 512,
       description: 'Where the page begins: `next` of the page before',
-      example: 'alice',
+      example: 'a',
     }),
   ),
   limit: t.Optional(
