@@ -58,7 +58,7 @@ function checkConditions(headers: Headers, resource: string, read: () => unknown
   const isMatch = ifMatch === null || (etag !== undefined && matches(ifMatch, etag))
   if (isMatch && (etag === undefined || !isKnown(ifNoneMatch, etag))) return
   const message =
-    etag === undefined ? `there is no ${resource}` : `${resource} is there, with the entity tag ${etag}`
+    etag === undefined ? `${resource} is not there` : `${resource} is there, with the entity tag ${etag}`
   throw registryError('PRECONDITION_FAILED', `${message}: the request's condition excludes that`, {
     ...(etag !== undefined && { headers: { etag } }),
   })
