@@ -13,6 +13,10 @@ import { type Scanned, type ScanRun, scan } from './scan.ts'
 /** Rows that one call of the writer removes at most. */
 const BATCH_ROWS_MAX = 100
 
+/** Moves of tags that one call forgets at most, which takes no longer; and the calls of one run, for the next goes on. */
+const HISTORY_ROWS_MAX = 500
+const HISTORY_BATCHES_MAX = 100
+
 export interface CollectorOptions {
   metadata: Metadata
   blobs: BlobStore
@@ -139,6 +143,7 @@ export class Collector {
     const { metadata, now, retention } = this.options
     const call = () => ({ at: now(), retention, limit: BATCH_ROWS_MAX })
     let after = 0
+    let trims = 0
     return [
       () => metadata.write('collectTags', call()),
       () => metadata.write('collectManifests', call()),
@@ -149,7 +154,10 @@ export class Collector {
       },
       async () => await this.removeBytes(await metadata.write('collectRepositories', call())),
       async () => await this.removeBytes(await metadata.write('collectBlobs', call())),
-      () => metadata.write('trimHistory', call()),
+      async () => {
+        const batch = await metadata.write('trimHistory', { ...call(), limit: HISTORY_ROWS_MAX })
+        return { ...batch, more: batch.more && ++trims < HISTORY_BATCHES_MAX }
+      },
     ]
   }
 

@@ -7,7 +7,7 @@ import { registryError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 
 /** Candidates that are read in one go, before other requests have their turn. */
-const SLICE_MAX = 10
+const SLICE_MAX = 5
 
 /** Candidates that totals count at most. */
 const COUNTED_MAX = 10_000
