@@ -89,9 +89,15 @@ export function manifestReads(db: Db) {
 
     /** The bytes as they were pushed. */
     getBytes(row: Pick<ManifestRow, 'storedAs'>): Buffer {
-      const found = bytes.get({ digest: row.storedAs })
-      if (found === undefined) throw new Error('a manifest has no bytes')
-      return found.bytes
+      return this.findBytes(row) ?? withoutBytes()
     },
+
+    /** The bytes; undefined when the collector has taken them since the row was read. */
+    findBytes: (row: Pick<ManifestRow, 'storedAs'>): Buffer | undefined =>
+      bytes.get({ digest: row.storedAs })?.bytes,
   }
+}
+
+function withoutBytes(): never {
+  throw new Error('a manifest has no bytes')
 }

@@ -84,8 +84,10 @@ export function descriptions(metadata: Metadata, blobs: Pick<BlobStore, 'open'>)
   return {
     kindOf({ digest, mediaType, artifactType, size }) {
       const isRead = size <= LISTED_BYTES_MAX
-      const storedAs = digestToBytes(digest)
-      const document = isRead ? parseLeniently(metadata.manifests.getBytes({ storedAs })) : { artifactType }
+      const bytes = isRead ? metadata.manifests.findBytes({ storedAs: digestToBytes(digest) }) : undefined
+      // The type of a row is that of the config where the manifest has none of its own.
+      const said = { artifactType, config: { mediaType: artifactType } }
+      const document = bytes === undefined ? said : parseLeniently(bytes)
       return artifactKind(artifactTraits(document, mediaType))
     },
 

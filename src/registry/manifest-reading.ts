@@ -42,7 +42,7 @@ export class ManifestReading {
     return { isHere: row !== undefined, manifest: row && this.get(row) }
   }
 
-  /** The manifest of a row; the first one that is asked for is never too much. */
+  /** The manifest of a row, unless it has just gone; the first one that is asked for is never too much. */
   get(row: ReadManifest['row']): ReadManifest | undefined {
     const known = this.read.get(row.id)
     if (known) return known
@@ -51,8 +51,10 @@ export class ManifestReading {
       this.isCut = true
       return undefined
     }
+    const stored = this.metadata.manifests.findBytes(row)
+    if (stored === undefined) return undefined
     this.bytesLeft -= bytes
-    const document = parseLeniently(this.metadata.manifests.getBytes(row))
+    const document = parseLeniently(stored)
     const found = { row, document, parts: readParts(document) }
     this.read.set(row.id, found)
     return found

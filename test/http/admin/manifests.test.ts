@@ -174,6 +174,13 @@ test.each([
   expect(Object.keys(answer)).not.toContain('image')
 })
 
+test('an image with a very large manifest has its kind, too', async () => {
+  const large = imageManifest(EMPTY, [], { annotations: { text: 'x'.repeat(70_000) } })
+  await push('large/app', large, [], 'latest')
+  expect(await ask('GET', at('large/app', '/latest'))).toMatchObject({ kind: 'Container image' })
+  expect((await ask<Page>('GET', at('large/app'))).items).toMatchObject([{ kind: 'Container image' }])
+})
+
 test('an artifact has its kind, and the names of its files as annotations', async () => {
   const chart = named('a chart')
   const manifest = json({
