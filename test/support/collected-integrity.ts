@@ -43,7 +43,7 @@ export function faultsOf({ db, data }: CollectedRegistry): string[] {
     const expected = row.deleted !== null || isReached(row) ? 0 : 1
     if (marks !== expected) faults.push(`manifest ${row.id} has ${marks} marks, not ${expected}`)
   }
-  return [...faults, ...blobFaults({ db, data }, references)]
+  return [...faults, ...blobFaults({ db, data }, references), ...sumFaults({ db })]
 }
 
 function blobFaults(
@@ -89,6 +89,20 @@ function blobFaults(
     'select count(*) as n from manifest_bytes where digest not in (select digest from manifest)'
   if (count(bytesOnly) > 0) faults.push('bytes of a manifest without a row')
   return faults
+}
+
+/** Repositories whose sums are not what counting their links comes to. */
+function sumFaults({ db }: Pick<CollectedRegistry, 'db'>): string[] {
+  const wrong = db
+    .query(
+      `select p.id, p.blob_count, p.blob_bytes, p.own_bytes from repository p
+       where (p.blob_count, p.blob_bytes, p.own_bytes) is not (
+         select count(*), coalesce(sum(b.size), 0), coalesce(sum(iif(
+           (select count(*) from repository_blob o where o.blob_id = l.blob_id) = 1, b.size, 0)), 0)
+         from repository_blob l join blob b on b.id = l.blob_id where l.repository_id = p.id)`,
+    )
+    .all()
+  return wrong.map((row) => `sums of a repository: ${JSON.stringify(row)}`)
 }
 
 function filesOf(folder: string): Map<string, number> {
