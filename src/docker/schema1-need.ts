@@ -32,12 +32,21 @@ export function schema1Need(setting: Schema1Pulls, accept: Accept, client: Manif
   if (types.has(MEDIA_TYPE.dockerSchema1Signed) || types.has(MEDIA_TYPE.dockerSchema1)) {
     return namesOthers(accept) ? 'may' : 'must'
   }
-  if (isOlder(dockerVersion(client.userAgent()), 1, 10)) return 'must'
+  if (readsOnlySchema1(client)) return 'must'
   return setting === 'always' && !namesOthers(accept) ? 'may' : 'none'
 }
 
 function namesOthers({ types, ranges }: Accept): boolean {
   return ranges.size > 0 || [...types].some((type) => !TYPES.includes(type))
+}
+
+/** Whether a client that reads schema 1 reads it only with a signature, as Docker does. */
+export function readsOnlySigned({ types }: Accept, client: ManifestClient): boolean {
+  return types.has(MEDIA_TYPE.dockerSchema1Signed) || readsOnlySchema1(client)
+}
+
+function readsOnlySchema1(client: ManifestClient): boolean {
+  return isOlder(dockerVersion(client.userAgent()), 1, 10)
 }
 
 /** Whether a client takes schema 1 only without a signature, which Docker itself does not. */

@@ -3,6 +3,7 @@ import type { Refusal } from '../docker/conversion.ts'
 import { isSchema1Type } from '../docker/schema1.ts'
 import {
   type ManifestClient,
+  readsOnlySigned,
   type Schema1Need,
   type Schema1Pulls,
   schema1Need,
@@ -78,11 +79,11 @@ export class NegotiatedManifests implements ManifestPulls {
     const { digest, mediaType, bytes } = await this.manifests.get(repository, reference, asker)
     const stored = { digest, mediaType, bytes, varies: true }
     const accept = this.read(client.accept)
-    if (isSchema1Type(mediaType)) return await this.present(stored, accept)
+    if (isSchema1Type(mediaType)) return await this.present(stored, client)
     if (accepts(accept, mediaType)) return stored
     const need = schema1Need(this.setting, accept, client)
     if (need === 'none' && accept.types.size + accept.ranges.size === 0) return stored
-    return (await this.substitute(repository, reference.tag, stored, accept, need)) ?? stored
+    return (await this.substitute(repository, reference.tag, stored, client, need)) ?? stored
   }
 
   /** What a client gets instead of a manifest that it does not accept, if anything. */
@@ -90,13 +91,14 @@ export class NegotiatedManifests implements ManifestPulls {
     repository: RepositoryName,
     tag: Tag,
     stored: StoredManifest,
-    accept: Accept,
+    client: ManifestClient,
     need: Schema1Need,
   ): Promise<SentManifest | undefined> {
+    const accept = this.read(client.accept)
     const image = isIndex(stored.mediaType) ? await this.childOf(repository, stored) : stored
     if (image !== undefined && accepts(accept, image.mediaType)) return { ...image, varies: true }
     if (need === 'none') return undefined
-    if (image !== undefined && isSchema1Type(image.mediaType)) return await this.present(image, accept)
+    if (image !== undefined && isSchema1Type(image.mediaType)) return await this.present(image, client)
     const converted = await this.convert(repository, tag, image)
     if (!('refusal' in converted)) return asSent(converted, accept)
     if (need === 'must') throw unreadable(repository, tag, converted.refusal)
@@ -122,9 +124,7 @@ export class NegotiatedManifests implements ManifestPulls {
   ): Promise<SentManifest> {
     const stored = await found(this.manifests.get(repository, { digest }, asker))
     if (!(stored instanceof RegistryError)) {
-      return isSchema1Type(stored.mediaType)
-        ? await this.present(stored, this.read(client.accept), false)
-        : fixed(stored)
+      return isSchema1Type(stored.mediaType) ? await this.present(stored, client, false) : fixed(stored)
     }
     const converted = this.setting === 'never' ? undefined : await this.conversions.find(repository, digest)
     if (converted === undefined) throw stored
@@ -151,12 +151,14 @@ export class NegotiatedManifests implements ManifestPulls {
    */
   private async present(
     { digest, mediaType, bytes }: StoredManifest,
-    accept: Accept,
+    client: ManifestClient,
     mayStrip = true,
   ): Promise<SentManifest> {
     const { payload, signatures } = parseSignedDocument(bytes)
-    const isStripped = mayStrip && wantsUnsigned(accept)
-    const isSigned = accept.types.has(SIGNED) || (mediaType === SIGNED && !isStripped)
+    const accept = this.read(client.accept)
+    const isSigned = wantsUnsigned(accept)
+      ? mediaType === SIGNED && !mayStrip
+      : mediaType === SIGNED || readsOnlySigned(accept, client)
     if (!isSigned) return { digest, mediaType: UNSIGNED, bytes: payload, varies: true }
     const signed = signatures.length > 0 ? bytes : await this.conversions.sign(payload)
     return { digest, mediaType: SIGNED, bytes: signed, varies: true }

@@ -57,6 +57,14 @@ test('what was pushed without a signature gets one for clients that take no othe
     const document = parseSignedDocument(sent.bytes)
     expect(document.signatures.length).toBe(1)
     verifySignatures(document)
+    for (const accept of [null, '*/*']) {
+      const old = await pull(server, reference, accept, 'docker/1.9.1 go/go1.4.2')
+      expect([old.type, old.digest, parseSignedDocument(old.bytes).signatures.length]).toEqual([
+        SIGNED,
+        digest,
+        1,
+      ])
+    }
     const other = await pull(server, reference, null)
     expect([other.type, other.bytes.toString()]).toEqual([UNSIGNED, text])
   }
