@@ -46,7 +46,11 @@ export async function openRunning(sources: PlaceSources): Promise<AdminClient | 
 async function remoteTransport({ options, environment, warn }: PlaceSources): Promise<Transport | undefined> {
   const here = HERE.find((name) => options[name] !== undefined)
   const named = options.server ?? (here === undefined ? environment.CAY_SERVER || undefined : undefined)
-  if (named === undefined) return undefined
+  if (named === undefined) {
+    const lost = (['token', 'ca'] as const).find((name) => options[name] !== undefined)
+    if (lost === undefined) return undefined
+    throw new CommandError(`--${lost} is for a server elsewhere: name it with --server`, EXIT.usage)
+  }
   if (here !== undefined) {
     throw new CommandError(`choose --server, or --${here} for a data folder on this host`, EXIT.usage)
   }

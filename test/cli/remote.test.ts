@@ -140,6 +140,7 @@ test.each([
   ['user list --server registry.example', 'the server is "registry.example": expected https://HOST:PORT'],
   ['user list --server https://h/v2/', 'the server is "https://h/v2/": expected https://HOST:PORT'],
   ['user list --server https://h --data /x', 'choose --server, or --data for a data folder on this host'],
+  ['user list --token cay_x', '--token is for a server elsewhere: name it with --server'],
   ['user list --server https://h --ca /nonexistent', 'cannot read /nonexistent, which --ca names'],
   ['user list --limit 0', '--limit is "0": expected a whole number from 1'],
   ['token add a b --days x --server http://127.0.0.1:9', '--days is "x": expected a whole number'],

@@ -59,7 +59,9 @@ export const collector: Noun = {
           shown('Waits until', 'waitingUntil', asMoment),
           shown('Grace', 'kept.graceSeconds', asDuration),
           shown('Time machine', 'kept.windowSeconds', asDuration),
-          shown('Days without a tag', 'kept.untaggedDays', asCount),
+          shown('Without a tag', 'kept.untaggedDays', (days) =>
+            days === 0 ? 'for good' : plural(Number(days), 'day'),
+          ),
           shown('Last run', 'lastRun.endedAt', asMoment),
           shown('Tags', 'lastRun.tags', asCount),
           shown('Manifests', 'lastRun.manifests', asCount),

@@ -174,7 +174,9 @@ async function repositoryCard({ client, args: [name = ''], options }: Call): Pro
       shown('Last pushed', 'lastPushedAt', asMoment),
       shown('Created', 'createdAt', asMoment),
       shown('Immutable tags', 'immutableTags', asYes),
-      shown('Days without a tag', 'untaggedDays', asCount),
+      shown('Without a tag', 'untaggedDays', (days) =>
+        days === 0 ? 'for good' : plural(Number(days), 'day'),
+      ),
     ],
     tables: [
       {

@@ -1,6 +1,6 @@
-import { add, change, countOf, listing } from '../acts.ts'
+import { add, card, change, countOf, listing } from '../acts.ts'
 import { apiPath } from '../admin-client.ts'
-import { asTime, asYes, shown } from '../shown.ts'
+import { asMoment, asTime, asYes, shown } from '../shown.ts'
 import type { Noun, Verb } from '../verb.ts'
 import { newToken } from './tokens.ts'
 
@@ -21,6 +21,16 @@ export const robots: Noun = {
           ],
           'There are no robots.',
         ),
+    },
+    show: {
+      usage: '<robot>',
+      summary: 'Show a robot',
+      run: ({ client, args: [name = ''] }) =>
+        card(client, apiPath('robots', name), [
+          shown('Name', 'name'),
+          shown('Disabled', 'disabled', asYes),
+          shown('Created', 'createdAt', asMoment),
+        ]),
     },
     add: {
       usage: '<owner+name>',

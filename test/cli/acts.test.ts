@@ -1,0 +1,103 @@
+import { expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { temporaryFolder } from '../../scripts/temporary-folder.ts'
+import type { AdminClient } from '../../src/cli/admin-client.ts'
+import { NOUNS } from '../../src/cli/nouns.ts'
+import { openTerminal } from '../../src/cli/terminal.ts'
+import type { Verb } from '../../src/cli/verb.ts'
+import { startInProcess } from '../support/server.ts'
+
+/** Sessions are of browsers. */
+const NO_COMMANDS = ['beginSession', 'getSession', 'endSession']
+
+/** Verbs that ask for a password; their acts are those of others, too. */
+const ASKS = ['user add', 'user passwd']
+
+/** Options without which a verb does nothing, or something else. */
+const OPTIONS: Record<string, Record<string, string>[]> = {
+  'repo set': [{ description: 'x' }],
+  'repo rewind': [{ at: '2h' }],
+  'tag restore': [{ at: '2h' }],
+  'gc run': [{}, { dryRun: 'true' }, { explain: 'x' }],
+}
+
+/** What the fake server answers to all that is asked: whatever some verb reads. */
+const ANSWER = {
+  ...{ id: 'x', name: 'x', digest: 'x', kind: 'x', state: 'done', endedAt: '2026-11-24T12:00:00Z' },
+  ...{
+    progress: { done: 1 },
+    kept: { windowSeconds: 1 },
+    totalBytes: 1,
+    bytes: 1,
+    repositories: 1,
+    blobs: 1,
+  },
+  ...{ items: [], members: [], tags: [], actions: [], reasons: [], limits: [], settings: [] },
+  ...{ layers: [], history: [], manifests: [], referrers: [] },
+}
+
+test('each act of the admin API is a command', async () => {
+  await using server = await startInProcess()
+  await using folder = await temporaryFolder('acts')
+  const { paths } = (await (await server.fetch('/swagger/json')).json()) as {
+    paths: Record<string, Record<string, { operationId: string }>>
+  }
+  const asked = new Set<string>()
+  const client = fakeClient((method, path) => asked.add(`${method} ${path.split('?')[0]}`))
+  await Bun.write(join(folder.path, 'x'), 'x:$2y$05$x')
+  const terminal = { ...openTerminal({}), note: () => {}, hasBar: false }
+  for (const [name, verb] of verbs()) {
+    for (const options of OPTIONS[name] ?? [{}]) {
+      const call = { client, options, terminal, confirm: async () => {} }
+      const answer = await verb.run({ ...call, args: argsOf(verb, folder.path) })
+      if (!('list' in answer)) continue
+      asked.add(`GET ${answer.list.split('?')[0]}`)
+      await answer.sum?.()
+    }
+  }
+  const acts = Object.entries(paths)
+    .filter(([path]) => path.startsWith('/api/v1/'))
+    .flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, { operationId }]) => ({
+        operationId,
+        pattern: new RegExp(
+          `^${method.toUpperCase()} ${path.slice('/api/v1'.length).replaceAll(/\{\w+\}/g, '[^/]+')}$`,
+        ),
+      })),
+    )
+  expect(acts.length).toBeGreaterThan(50)
+  const without = acts.filter(({ pattern }) => ![...asked].some((one) => pattern.test(one)))
+  expect(without.map(({ operationId }) => operationId)).toEqual(NO_COMMANDS)
+})
+
+function verbs(): [string, Verb][] {
+  return Object.entries(NOUNS)
+    .flatMap(([noun, { verbs }]) =>
+      Object.entries(verbs).map(([verb, one]): [string, Verb] => [`${noun} ${verb}`, one]),
+    )
+    .filter(([name]) => !ASKS.includes(name))
+}
+
+/** An argument for each that the verb takes. */
+function argsOf({ usage = '' }: Verb, folder: string): string[] {
+  return [...usage.matchAll(/<([\w.+-]+)>/g)].map(([, name]) => {
+    if (name === 'file') return join(folder, 'x')
+    return name === 'when' ? 'never' : 'x'
+  })
+}
+
+function fakeClient(onAsked: (method: string, path: string) => void): AdminClient {
+  return {
+    isAlone: false,
+    isOwner: true,
+    async send(method, path) {
+      onAsked(method, path)
+      return new Response(`data: ${JSON.stringify(ANSWER)}\n\n`)
+    },
+    async request<T>(method: string, path: string) {
+      onAsked(method, path)
+      return ANSWER as T
+    },
+    close: async () => {},
+  }
+}
