@@ -1,4 +1,4 @@
-import { type AdminClient, ONLY_NEW, type Page, withQuery } from './admin-client.ts'
+import { type AdminClient, ONLY_NEW, type Page, type RequestOptions, withQuery } from './admin-client.ts'
 import type { Card, Line, Listing } from './answer.ts'
 import type { Shown } from './shown.ts'
 
@@ -8,8 +8,20 @@ export async function change(
   method: 'PUT' | 'PATCH' | 'POST' | 'DELETE',
   path: string,
   body?: unknown,
+  options?: RequestOptions,
 ): Promise<Line> {
-  return { value: await client.request(method, path, body), line: 'done' }
+  return { value: await client.request(method, path, body, options), line: 'done' }
+}
+
+/** Reads what is about to be destroyed, with the condition that it is then still as it was shown. */
+export async function readToDestroy<T>(
+  client: AdminClient,
+  path: string,
+): Promise<{ value: T; ifSame: RequestOptions }> {
+  const response = await client.send('GET', path)
+  const etag = response.headers.get('etag')
+  const ifSame = etag === null ? {} : { headers: { 'if-match': etag } }
+  return { value: (await response.json()) as T, ifSame }
 }
 
 /** Adds what is not there yet: a PUT alone would change what is. */

@@ -52,6 +52,8 @@ export function adminClient(transport: Transport): AdminClient {
     if (body !== undefined) init.body = JSON.stringify(body)
     const response = await transport.fetch(`/api/v1${path}`, init)
     if (response.ok) return response
+    if (response.status === 412 && headers.has('if-match'))
+      throw new CommandError('it has changed since it was shown: nothing was done')
     throw await refusal(response, transport.signInHint)
   }
   return {

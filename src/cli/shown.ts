@@ -119,5 +119,7 @@ function relative(milliseconds: number): string {
   const step = STEPS.find(([size]) => Math.abs(seconds) >= size)
   if (step === undefined) return 'now'
   const [size, unit] = step
-  return new Intl.RelativeTimeFormat('en').format(Math.trunc(seconds / size), unit)
+  // What is to come in nearly 14 days is said to come in 14.
+  const count = seconds < 0 ? Math.trunc(seconds / size) : Math.round(seconds / size)
+  return new Intl.RelativeTimeFormat('en').format(count, unit)
 }

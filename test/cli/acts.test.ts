@@ -92,7 +92,9 @@ function fakeClient(onAsked: (method: string, path: string) => void): AdminClien
     isOwner: true,
     async send(method, path) {
       onAsked(method, path)
-      return new Response(`data: ${JSON.stringify(ANSWER)}\n\n`)
+      return path.endsWith('/events')
+        ? new Response(`data: ${JSON.stringify(ANSWER)}\n\n`)
+        : Response.json(ANSWER)
     },
     async request<T>(method: string, path: string) {
       onAsked(method, path)

@@ -195,6 +195,36 @@ describe('repositories, tags and manifests, on a running server', () => {
     expect(await cay('repo history library/app')).toMatch(/ repository\.rewind .*\n.* tag\.delete /)
   })
 
+  test.skipIf(Bun.which('script') === null)(
+    'what has changed during the question is not deleted',
+    async () => {
+      const command = `${await build()} tag delete library/app raced --data ${folder.path}`
+      const [first, second] = images.map(({ digest }) => digest)
+      await cay(`tag set library/app raced ${first}`)
+      const child = Bun.spawn(['script', '--quiet', '--return', '--command', command, '/dev/null'], {
+        stdin: 'pipe',
+        stdout: 'pipe',
+      })
+      let shown = ''
+      let isAnswered = false
+      const decoder = new TextDecoder()
+      for await (const chunk of child.stdout) {
+        shown += decoder.decode(chunk, { stream: true })
+        if (isAnswered || !shown.includes('Go on? [y/N]')) continue
+        isAnswered = true
+        await cay(`tag set library/app raced ${second}`)
+        child.stdin.write('y\n')
+        child.stdin.flush()
+      }
+      expect([await child.exited, shown]).toEqual([
+        1,
+        expect.stringContaining('it has changed since it was shown: nothing was done'),
+      ])
+      expect(JSON.parse(await cay('tag show library/app raced --json')).digest).toBe(second)
+      await cay('tag delete library/app raced --yes')
+    },
+  )
+
   test('TAB completes them', async () => {
     const complete = async (...words: string[]) => {
       const { code, output, errors } = await runCay(['complete', '--', ...words], { CAY_DATA: folder.path })

@@ -42,6 +42,7 @@ describe('a time', () => {
     ['2026-11-24T11:58:59Z', '1 minute ago'],
     ['2026-11-24T02:00:00Z', '10 hours ago'],
     ['2026-12-08T12:00:00Z', 'in 14 days'],
+    ['2026-12-08T11:59:59.5Z', 'in 14 days'],
     ['2020-01-01T00:00:00Z', '6 years ago'],
   ])('on a terminal %s is %s', (time, text) => {
     expect(asTime(time, memoryTerminal({ isForPeople: true }))).toBe(text)

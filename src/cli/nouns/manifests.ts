@@ -1,4 +1,4 @@
-import { change, plural } from '../acts.ts'
+import { change, plural, readToDestroy } from '../acts.ts'
 import { type AdminClient, apiPath, withQuery } from '../admin-client.ts'
 import type { Card } from '../answer.ts'
 import { asBytes, asMoment, asShortDigest, asText, asTime, asYes, type Shown, shown } from '../shown.ts'
@@ -52,13 +52,15 @@ export const manifests: Noun = {
       summary: 'Delete a manifest with its tags; it can be restored for a while',
       isDestructive: true,
       run: async ({ client, args: [repository = '', reference = ''], confirm, terminal }) => {
-        const { digest, kind, tags } = await getManifest(client, repository, reference)
+        const path = manifestPath(repository, reference)
+        const { value, ifSame } = await readToDestroy<Manifest>(client, path)
+        const { digest, kind, tags } = value
         const names = tags.length === 0 ? '' : ` (${tags.join(', ')})`
         const back = await wayBack(client, terminal, 'cay manifest restore')
         await confirm(
           `deletes the manifest ${digest} of ${repository} (${kind}) with ${plural(tags.length, 'tag')}${names}; ${back}`,
         )
-        return change(client, 'DELETE', manifestPath(repository, reference))
+        return change(client, 'DELETE', path, undefined, ifSame)
       },
     },
     restore: {

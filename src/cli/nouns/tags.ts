@@ -1,4 +1,4 @@
-import { change } from '../acts.ts'
+import { change, readToDestroy } from '../acts.ts'
 import { type AdminClient, apiPath, withQuery } from '../admin-client.ts'
 import type { Card } from '../answer.ts'
 import { CommandError, EXIT } from '../failure.ts'
@@ -85,10 +85,11 @@ export const tags: Noun = {
       summary: 'Delete a tag; it can be restored for a while',
       isDestructive: true,
       run: async ({ client, args: [repository = '', tag = ''], confirm, terminal }) => {
-        const { digest } = await getTag(client, repository, tag)
+        const path = tagPath(repository, tag)
+        const { value, ifSame } = await readToDestroy<Tag>(client, path)
         const back = await wayBack(client, terminal, 'cay tag restore')
-        await confirm(`deletes the tag ${repository}:${tag}, which points at ${digest}; ${back}`)
-        return change(client, 'DELETE', tagPath(repository, tag))
+        await confirm(`deletes the tag ${repository}:${tag}, which points at ${value.digest}; ${back}`)
+        return change(client, 'DELETE', path, undefined, ifSame)
       },
     },
     restore: {
@@ -148,7 +149,11 @@ function tagPath(repository: string, tag: string): string {
   return apiPath('repositories', repository, 'tags', tag)
 }
 
-function getTag(client: AdminClient, repository: string, tag: string): Promise<{ digest: string }> {
+interface Tag {
+  digest: string
+}
+
+function getTag(client: AdminClient, repository: string, tag: string): Promise<Tag> {
   return client.request('GET', tagPath(repository, tag))
 }
 
