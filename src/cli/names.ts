@@ -95,7 +95,8 @@ function findArgument(program: Command, words: readonly string[]): Asked | undef
     return required && (short === previous || long === previous)
   })
   if (command === undefined || isOptionValue || start.startsWith('-')) return undefined
-  const { operands } = command.parseOptions(rest)
+  const operands = operandsOf(command, rest)
+  if (operands === undefined) return undefined
   const last = command.registeredArguments.at(-1)
   const argument = command.registeredArguments[operands.length] ?? (last?.variadic ? last : undefined)
   if (argument === undefined) return undefined
@@ -105,6 +106,15 @@ function findArgument(program: Command, words: readonly string[]): Asked | undef
     before: operands,
     start,
     options: command.opts(),
+  }
+}
+
+/** The arguments among the words; undefined where an option has a value that it does not take. */
+function operandsOf(command: Command, words: string[]): string[] | undefined {
+  try {
+    return command.configureOutput({ writeErr: () => {} }).parseOptions(words).operands
+  } catch {
+    return undefined
   }
 }
 

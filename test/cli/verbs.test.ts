@@ -114,6 +114,13 @@ describe('on a running server', () => {
     expect(await complete('user', 're')).toEqual(['remove'])
   })
 
+  test('TAB is silent when the line is wrong', async () => {
+    const words = ['tag', 'list', '--sort', 'bogus', '']
+    expect(await runCay(['complete', '--', ...words], { CAY_DATA: server.data })).toEqual({
+      ...{ code: 0, output: ':4\n', errors: '' },
+    })
+  })
+
   test('TAB is silent when no server answers', async () => {
     for (const env of [
       { CAY_DATA: '/nonexistent' },
