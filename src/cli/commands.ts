@@ -4,10 +4,16 @@ import { NOUNS } from './nouns.ts'
 import type { LoadConfig } from './place.ts'
 import type { Verb } from './verb.ts'
 
-/** Adds `cay <noun> <verb>` for each act of the admin API. */
-export function addNouns(program: Command, load: LoadConfig, withPlace: (command: Command) => Command): void {
+/** Adds `cay <noun> <verb>` for each act of the admin API; the verbs only of nouns that the command line names. */
+export function addNouns(
+  program: Command,
+  words: readonly string[],
+  load: LoadConfig,
+  withPlace: (command: Command) => Command,
+): void {
   for (const [name, noun] of Object.entries(NOUNS)) {
     const parent = program.command(name).description(noun.summary)
+    if (!words.includes(name)) continue
     for (const [verb, one] of Object.entries(noun.verbs)) {
       const isDefault = verb === noun.byDefault
       const command = parent.command(`${verb} ${one.usage ?? ''}`.trim(), { isDefault })

@@ -39,7 +39,7 @@ export async function runProgram(argv: string[]): Promise<number> {
       const { trust } = await import('./trust.ts')
       code = await trust((await load(options)).config, options)
     })
-  addNouns(program, load, withPlace)
+  addNouns(program, argv, load, withPlace)
   program.addHelpText('after', `\nExit codes:\n${exitCodes()}`)
   const completions = tab(program)
   const words = completionWords(argv)
