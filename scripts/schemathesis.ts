@@ -63,7 +63,7 @@ export async function run(args: string[]): Promise<void> {
     ...['--header', `Authorization: Bearer ${token}`],
     ...['--include-path-regex', '^/api/v1/'],
     ...['--checks', checks.join(',')],
-    ...['--phases', 'examples,coverage,fuzzing'],
+    ...['--phases', 'examples,coverage,fuzzing,stateful'],
     ...['--seed', `${seed}`, '--max-examples', `${casesPerOperationMax}`, '--continue-on-failure'],
     ...['--request-timeout', '10', '--no-color', ...args],
   ]

@@ -46,12 +46,18 @@ const scalarConfig = {
   mcp: { disabled: true },
 } as const
 
+const DESCRIPTION = `A private OCI registry and image cache.
+
+Requests to \`/api/v1\` sign in by Basic, with a token as Bearer, or by the session of a browser. A repository's name is one
+part of a path, with \`%2F\` for its slashes. Lists have pages: \`next\` of an answer is \`last\` of the request for the next one.
+What has an entity tag heeds \`If-Match\` and \`If-None-Match\`. Errors are problems (RFC 9457); \`/problems\` lists their codes.`
+
 /** Serves the page of the API at `/swagger`, its OpenAPI 3 document at `/swagger/json`, and the script of the page. */
 export function openapi(options: OpenApiOptions) {
   const info = {
     title: 'cay',
     version: options.version,
-    description: 'A private OCI registry and image cache.',
+    description: DESCRIPTION,
   }
   let script: Promise<Script> | undefined
   let document: OpenAPIV3.Document | undefined

@@ -31,6 +31,13 @@ export interface AdminContext {
   onPasswordChanged: (account: string) => void
 }
 
+/** Answers are for who asked: no cache in between hands them to another, and a browser asks whether they still hold. */
+const OWN = {
+  'cache-control': 'private, no-cache',
+  vary: 'authorization, cookie',
+  'x-content-type-options': 'nosniff',
+}
+
 /**
  * The beginning of each controller: `asker` is who asks, and the noun is the tag of its routes in the OpenAPI
  * document. What a route's `operation` declares as its access is checked after this, and before all else.
@@ -39,6 +46,7 @@ export function controller(context: AdminContext, noun: string, prefix: string) 
   return new Elysia({ name: noun, prefix, tags: [noun] })
     .use(body(context.bodies, 'application/json'))
     .derive({ as: 'local' }, async ({ request, set }) => {
+      Object.assign(set.headers, OWN)
       refuseForeign(request)
       const identity = await context.authenticate(request)
       const { account, credential } = identity

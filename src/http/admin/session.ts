@@ -54,10 +54,16 @@ export function session(context: AdminContext) {
           throw registryError('UNAUTHORIZED', 'a session begins with a password, not with a token')
         const { secret, hash } = newSecret()
         const expiresAt = at + SESSION_SECONDS * 1000
-        await metadata.write('addCredential', {
-          ...{ caller: { ...caller, account }, at, of: account, id: crypto.randomUUID() },
-          ...{ kind: 'session', name: 'session', hash, expiresAt, scope: null },
-        })
+        const made = { caller: { ...caller, account }, at, of: account, id: crypto.randomUUID() }
+        const kind = 'session'
+        await metadata.write('addCredential', { ...made, kind, name: kind, hash, expiresAt, scope: null })
+        try {
+          // A password that was changed meanwhile has ended the sessions before this one; unchanged, it is remembered.
+          await authenticator.authenticatePassword(name, password, caller.address)
+        } catch (error) {
+          await metadata.write('removeCredential', { ...made, kind })
+          throw error
+        }
         set.headers['set-cookie'] = cookies.format(request, secret, SESSION_SECONDS)
         set.headers['cache-control'] = 'no-store'
         return { account, isAdmin, expiresAt: timeOf(expiresAt), csrfToken: csrfTokenOf(secret) }

@@ -75,6 +75,14 @@ test('a wrong password begins no session, nor does a token', async () => {
   expect([refused.status, refused.headers.get('set-cookie')]).toEqual([401, null])
 })
 
+test('who guesses has to wait', async () => {
+  await server.addUser('bob')
+  const statuses: number[] = []
+  for (let at = 0; at < 7; at++) statuses.push((await signIn({}, 'bob', 'wrong-horse')).status)
+  expect(statuses).toEqual([401, 401, 401, 401, 401, 401, 429])
+  expect((await signIn({}, 'bob')).headers.get('retry-after')).toMatch(/^\d+$/)
+})
+
 test('a change needs the token of the session', async () => {
   const { csrfToken, cookie } = await begin()
   const put = (headers: Record<string, string>) =>
@@ -134,4 +142,17 @@ test('of many sessions of one account the newest stay', async () => {
   clock += 1
   for (let at = 0; at < 100; at++) await begin()
   expect(await statusOf('/session', { headers: { cookie: first.cookie } })).toBe(401)
+})
+
+test('no cache hands the answers to another', async () => {
+  const { cookie } = await begin()
+  const answer = await server.fetch('/api/v1/users/alice', { headers: { cookie } })
+  expect(answer.headers.get('cache-control')).toBe('private, no-cache')
+  expect(answer.headers.get('vary')).toBe('authorization, cookie')
+  expect((await server.fetch('/api/v1/session', { headers: { cookie } })).headers.get('cache-control')).toBe(
+    'no-store',
+  )
+  const again = { headers: { cookie, 'if-none-match': answer.headers.get('etag') ?? '' } }
+  const known = await server.fetch('/api/v1/users/alice', again)
+  expect([known.status, known.headers.get('cache-control')]).toEqual([304, 'private, no-cache'])
 })
