@@ -1,5 +1,6 @@
 import type { RootCommand } from '@bomb.sh/tab'
 import type { Command } from 'commander'
+import { JOB_KINDS } from '../jobs.ts'
 import { type AdminClient, apiPath, type Page, withQuery } from './admin-client.ts'
 import { type LoadConfig, openRunning, type PlaceOptions } from './place.ts'
 
@@ -43,7 +44,7 @@ const SOURCES: Readonly<Record<string, (before: readonly string[]) => Source[]>>
   tag: tagsOf,
   reference: tagsOf,
   job: () => [{ list: '/jobs', field: 'id' }],
-  kind: () => [['collect', 'scan']],
+  kind: () => [JOB_KINDS],
   upload: () => [{ list: '/uploads', field: 'id' }],
   token: ([account = '']) => [{ list: `${apiPath('accounts', account)}/tokens`, field: 'id' }],
 }

@@ -18,7 +18,7 @@ const OPTIONS: Record<string, Record<string, string>[]> = {
   'repo set': [{ description: 'x' }],
   'repo rewind': [{ at: '2h' }],
   'tag restore': [{ at: '2h' }],
-  'gc run': [{}, { dryRun: 'true' }, { explain: 'x' }],
+  'gc run': [{}, { dryRun: 'true' }, { explain: 'x', json: 'true' }],
 }
 
 /** What the fake server answers to all that is asked: whatever some verb reads. */
@@ -82,6 +82,7 @@ function verbs(): [string, Verb][] {
 function argsOf({ usage = '' }: Verb, folder: string): string[] {
   return [...usage.matchAll(/<([\w.+-]+)>/g)].map(([, name]) => {
     if (name === 'file') return join(folder, 'x')
+    if (name === 'kind') return 'collect'
     return name === 'when' ? 'never' : 'x'
   })
 }

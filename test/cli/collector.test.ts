@@ -36,6 +36,11 @@ test('cay gc says what it would take and why the rest stays, asks, and takes it'
   expect(JSON.parse(await cay(`gc --explain ${layer.digest} --repository app --json`))).toEqual(
     await api(`/explain?digest=${layer.digest}&repository=app`),
   )
+  const unknown = await run(`gc --explain sha256:${'0'.repeat(64)}`)
+  expect([unknown.code, unknown.output]).toEqual([3, ''])
+  expect((await run('job start nonsense --yes')).errors).toBe(
+    'cay: there is no job "nonsense": expected collect or scan\n',
+  )
   await expectStatus(await server.fetch(`/v2/app/manifests/${image.digest}`, { method: 'DELETE' }), 202)
   expect(JSON.parse(await cay('gc --dry-run --json'))).toEqual(await api('/candidates'))
   expect(await cay('gc --dry-run')).toMatch(
@@ -57,7 +62,8 @@ test('cay gc says what it would take and why the rest stays, asks, and takes it'
   expect(await cay('gc --yes')).toMatch(/^Kind: +collect\nState: +done\n.*^manifests: +1\n/ms)
   expect((await run('gc --dry-run')).output).not.toContain(image.digest)
   expect(await cay('gc status')).toMatch(/^Grace: +1 second\nTime machine: +1 second\n.*^Manifests: +1$/ms)
-  expect(await cay('job list')).toMatch(/^ID .*\n\S+ +collect +done /)
+  expect(await cay('job start scan --yes')).toMatch(/^State: +done\n.*^missing: +0\n/ms)
+  expect(await cay('job list')).toMatch(/^ID .*\n\S+ +scan +done .*\n\S+ +collect +done /)
 })
 
 test('cay gc takes nothing before a server has been up for a grace', async () => {

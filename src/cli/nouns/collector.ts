@@ -1,7 +1,7 @@
 import { plural } from '../acts.ts'
 import { type AdminClient, pagesOf, withQuery } from '../admin-client.ts'
 import type { Answer } from '../answer.ts'
-import { CommandError } from '../failure.ts'
+import { CommandError, EXIT } from '../failure.ts'
 
 import { asBytes, asCount, asDuration, asMoment, asTime, asYes, type Shown, shown } from '../shown.ts'
 import type { Call, Noun } from '../verb.ts'
@@ -155,11 +155,13 @@ const BECAUSE: Readonly<Record<string, string>> = {
   'repository-deleted': 'its repository was deleted, and can be restored',
 }
 
-async function explanation({ client, options: { repository } }: Call, digest: string): Promise<Answer> {
+async function explanation({ client, options: { repository, json } }: Call, digest: string): Promise<Answer> {
   const value = await client.request<{ items: Explanation[] }>(
     'GET',
     withQuery('/collector/explain', { digest, repository }),
   )
+  if (value.items.length === 0 && json !== 'true')
+    throw new CommandError(`nothing here has ${digest}`, EXIT.absent)
   const columns = [
     shown('because', 'because', (because) => BECAUSE[String(because)] ?? String(because)),
     shown('which', 'names'),

@@ -1,3 +1,4 @@
+import { JOB_KINDS } from '../../jobs.ts'
 import { change, listing } from '../acts.ts'
 import { apiPath } from '../admin-client.ts'
 import { CommandError, EXIT } from '../failure.ts'
@@ -40,6 +41,8 @@ export const jobs: Noun = {
       isDestructive: true,
       run: async (call) => {
         const [kind = ''] = call.args
+        if (!JOB_KINDS.some((known) => known === kind))
+          throw new CommandError(`there is no job "${kind}": expected ${JOB_KINDS.join(' or ')}`, EXIT.usage)
         await call.confirm(
           kind === 'collect'
             ? 'takes what nothing reaches, for good: cay gc --dry-run lists it'
