@@ -134,18 +134,20 @@ function manifestStatements({ $client }: Db) {
   return {
     rows: $client.query<ManifestRow, Asked>(
       `${named('manifest m', 'm.digest = $digest')}
-       union ${named('manifest_digest d join manifest m on m.id = d.manifest_id', 'd.digest = $digest')}
+       union all ${named('manifest_digest d join manifest m on m.id = d.manifest_id', 'd.digest = $digest')}
        limit ${REPOSITORIES_MAX}`,
     ),
     tags: $client.query<Named, { $id: number }>(
-      `select name from tag where manifest_id = $id order by name limit ${NAMES_MAX}`,
+      `select name from tag where manifest_id = $id limit ${NAMES_MAX}`,
     ),
     indexes: $client.query<Named, { $id: number }>(
-      `select p.digest as name from (
-         select digest, repository_id from manifest where id = $id
-         union select digest, repository_id from manifest_digest where manifest_id = $id) c
-       join manifest_reference r on r.digest = c.digest and r.repository_id = c.repository_id and r.role = 'child'
-       join manifest p on p.id = r.manifest_id where p.deleted_at is null limit ${NAMES_MAX}`,
+      `select p.digest as name from manifest c
+         join manifest_reference r on r.digest = c.digest and r.repository_id = c.repository_id and r.role = 'child'
+         join manifest p on p.id = r.manifest_id where c.id = $id and p.deleted_at is null
+       union all select p.digest from manifest_digest d
+         join manifest_reference r on r.digest = d.digest and r.repository_id = d.repository_id and r.role = 'child'
+         join manifest p on p.id = r.manifest_id where d.manifest_id = $id and p.deleted_at is null
+       limit ${NAMES_MAX}`,
     ),
     subjects: $client.query<Named, { $id: number }>(
       `select m.subject as name from manifest m where m.id = $id and m.subject is not null and (

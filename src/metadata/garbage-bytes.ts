@@ -16,11 +16,11 @@ export function garbageBytes({ $client }: Db) {
     `select c.id from manifest_reference r
        join manifest c on c.digest = r.digest and c.repository_id = r.repository_id
        where r.manifest_id = $id and r.role = 'child' and c.deleted_at is null and c.unreferenced_at is null
-     union select f.id from manifest m join manifest f on f.repository_id = m.repository_id and f.subject = m.digest
+     union all select f.id from manifest m join manifest f on f.repository_id = m.repository_id and f.subject = m.digest
        where m.id = $id and f.deleted_at is null and f.unreferenced_at is null limit ${MANIFESTS_MAX}`,
   )
   const reachers = $client.query<{ id: number }, { $id: number }>(
-    `select * from (select 0 as id from tag where manifest_id = $id limit 1)
+    `select 0 as id where exists (select 1 from tag where manifest_id = $id)
      union all select r.manifest_id from manifest c
        join manifest_reference r on r.digest = c.digest and r.repository_id = c.repository_id and r.role = 'child'
        join manifest p on p.id = r.manifest_id where c.id = $id and p.deleted_at is null

@@ -142,4 +142,12 @@ export const migrations: MigrationMeta[] = [
       "ALTER TABLE `manifest` ADD `left_at` integer;",
     ],
   },
+  {
+    hash: 'aa9382de4f4d1e32c4649ce3e76faf555ef8f25a6d4051e77f8d7ca3cacc149c',
+    folderMillis: 1795548104762,
+    bps: true,
+    sql: [
+      "CREATE INDEX `manifest_digest_name` ON `manifest_digest` (`digest`);",
+    ],
+  },
 ]

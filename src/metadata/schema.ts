@@ -119,7 +119,11 @@ export const manifestDigest = sqliteTable(
       .notNull()
       .references(() => manifest.id),
   },
-  (t) => [primaryKey({ columns: [t.repositoryId, t.digest] }), index('manifest_digest_of').on(t.manifestId)],
+  (t) => [
+    primaryKey({ columns: [t.repositoryId, t.digest] }),
+    index('manifest_digest_of').on(t.manifestId),
+    index('manifest_digest_name').on(t.digest),
+  ],
 )
 
 /** A manifest's bytes, once a digest for all repositories, apart from the rows that are listed. */

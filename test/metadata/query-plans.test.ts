@@ -7,6 +7,8 @@ import { blobReads, blobWrites } from '../../src/metadata/blobs.ts'
 import { catalogReads } from '../../src/metadata/catalog.ts'
 import { collectionWrites } from '../../src/metadata/collection.ts'
 import { type Db, openForWriting } from '../../src/metadata/database.ts'
+import { explanations } from '../../src/metadata/explanation.ts'
+import { garbageReads } from '../../src/metadata/garbage.ts'
 import { historyReads } from '../../src/metadata/history.ts'
 import { manifestRestores } from '../../src/metadata/manifest-restores.ts'
 import { manifestWrites } from '../../src/metadata/manifest-writes.ts'
@@ -45,15 +47,19 @@ afterAll(async () => {
 function statementsOf(act: (db: Db) => unknown): string[] {
   const statements: string[] = []
   const { $client } = db
-  const { prepare } = $client
+  const { prepare, query } = $client
   $client.prepare = ((sql: string) => {
     statements.push(sql)
     return prepare.call($client, sql)
   }) as typeof $client.prepare
+  $client.query = ((sql: string) => {
+    statements.push(sql)
+    return query.call($client, sql)
+  }) as typeof $client.query
   try {
     act(db)
   } finally {
-    $client.prepare = prepare
+    Object.assign($client, { prepare, query })
   }
   return statements
 }
@@ -82,6 +88,16 @@ test.each([
   expect(statements.length).toBeGreaterThan(0)
   for (const sql of statements) {
     const scans = planOf(sql).filter((detail) => /^SCAN (?!CONSTANT)/.test(detail))
+    expect([sql, scans]).toEqual([sql, []])
+  }
+})
+
+test.each([
+  ['what goes', garbageReads],
+  ['why something stays', explanations],
+] as [string, (db: Db) => unknown][])('%s is told without a look at everything', (_, reads) => {
+  for (const sql of statementsOf(reads)) {
+    const scans = planOf(sql).filter((detail) => /^SCAN (?!CONSTANT)|B-TREE FOR ORDER BY/.test(detail))
     expect([sql, scans]).toEqual([sql, []])
   }
 })

@@ -1,0 +1,1 @@
+CREATE INDEX `manifest_digest_name` ON `manifest_digest` (`digest`);
