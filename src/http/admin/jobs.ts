@@ -102,10 +102,13 @@ export function jobs(context: AdminContext) {
     )
     .get(
       '/:id/events',
-      ({ params: { id } }) =>
-        new Response(jobEvents(content.jobs, get(id).id, toJob), {
+      ({ params: { id }, request: { method } }) => {
+        const job = get(id)
+        // The framework would read the events of a HEAD to their end.
+        return new Response(method === 'HEAD' ? null : jobEvents(content.jobs, job.id, toJob), {
           headers: { 'content-type': 'text/event-stream', 'cache-control': 'no-store' },
-        }),
+        })
+      },
       { params, ...OPERATIONS.watch },
     )
 }

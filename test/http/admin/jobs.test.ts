@@ -180,6 +180,20 @@ test('who goes away makes room for others who watch', async () => {
   await stop()
 })
 
+test('who asks for the headers only takes no room from those who watch', async () => {
+  const { work } = gated()
+  await using api = await open({ scan: work })
+  const { unix, stop } = api.listen()
+  const { id } = (await api.ask('POST', '/jobs', { kind: 'scan' })).json
+  const ask = (method: string) => fetch(`http://localhost/api/v1/jobs/${id}/events`, { unix, method })
+  for (let asked = 0; asked < 101; asked++) expect((await ask('HEAD')).status).toBe(200)
+  const response = await ask('GET')
+  expect(response.status).toBe(200)
+  await response.body?.cancel()
+  await api.jobs.stop()
+  await stop()
+})
+
 test('a job from which nothing comes keeps its stream alive by comments', async () => {
   const { work } = gated()
   await using api = await open({ scan: work })
