@@ -17,20 +17,7 @@ export interface Target extends Move {
 /** The moves of tags, as far as the repository allows them. */
 export function tagMoves(db: Db) {
   const rows = tagRows(db)
-  const settings = db
-    .select({ immutableTags: repository.immutableTags })
-    .from(repository)
-    .where(eq(repository.id, sql.placeholder('id')))
-    .prepare()
-  const refuseImmutable = (repositoryId: number, name: Tag, { digest }: TagNow) => {
-    if (settings.get({ id: repositoryId })?.immutableTags !== true) return
-    throw registryError(
-      'DENIED',
-      `the tags of this repository are immutable, and "${name}" is at ${digestFromBytes(digest)}: ` +
-        'take another tag, or let the repository have mutable tags first',
-      { status: 409 },
-    )
-  }
+  const { isImmutable, refuseImmutable } = immutability(db)
   const remove = (repositoryId: number, name: Tag, move: Move): boolean => {
     const row = rows.find(repositoryId, name, move.at)
     if (row === undefined) return false
@@ -48,7 +35,8 @@ export function tagMoves(db: Db) {
     },
 
     /**
-     * Points the tag at a manifest, until `expiresAt`. Answers whether something else was known of it before.
+     * Points the tag at a manifest, until `expiresAt`; an immutable one that is there ends no sooner than it did. Answers
+     * whether something else was known of it before.
      * Throws DENIED (409) when it points elsewhere and may not be moved.
      */
     move(repositoryId: number, name: Tag, manifestId: number, target: Target): boolean {
@@ -57,6 +45,8 @@ export function tagMoves(db: Db) {
       const before = rows.find(repositoryId, name, at)
       if (before?.manifestId === manifestId && before.digest.equals(digest)) {
         if (before.expiresAt === expiresAt) return false
+        // To end is to be deleted: what was to stay would go by a push of the same.
+        if (isSooner(expiresAt, before.expiresAt) && isImmutable(repositoryId)) return false
         rows.setEnd(repositoryId, name, expiresAt)
         return true
       }
@@ -84,4 +74,28 @@ export function tagMoves(db: Db) {
       for (const name of rows.overIn(repositoryId, at)) rows.find(repositoryId, name, at)
     },
   }
+}
+
+/** Whether an end is before another one; null is never. */
+function isSooner(end: number | null, other: number | null): boolean {
+  return end !== null && (other === null || end < other)
+}
+
+function immutability(db: Db) {
+  const settings = db
+    .select({ immutableTags: repository.immutableTags })
+    .from(repository)
+    .where(eq(repository.id, sql.placeholder('id')))
+    .prepare()
+  const isImmutable = (repositoryId: number) => settings.get({ id: repositoryId })?.immutableTags === true
+  const refuseImmutable = (repositoryId: number, name: Tag, { digest }: TagNow) => {
+    if (!isImmutable(repositoryId)) return
+    throw registryError(
+      'DENIED',
+      `the tags of this repository are immutable, and "${name}" is at ${digestFromBytes(digest)}: ` +
+        'take another tag, or let the repository have mutable tags first',
+      { status: 409 },
+    )
+  }
+  return { isImmutable, refuseImmutable }
 }

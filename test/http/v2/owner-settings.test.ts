@@ -97,6 +97,25 @@ test('a push takes back that its tag ends, also a push of the same manifest', as
   expect((await again.fetch('/v2/app/manifests/a')).status).toBe(200)
 })
 
+test('no push lets an immutable tag end that was to stay', async () => {
+  const clock = new Clock(AT)
+  const brief = imageManifest(EMPTY, [], { annotations: { 'quay.expires-after': '1m' } })
+  await using server = await startInProcess({ now: clock.now })
+  await pushImage(server, 'fixed', brief, [], { reference: 'v1' })
+  const change = async (path: string, method: string, body: object) =>
+    await expectStatus(
+      await server.fetch(`/api/v1/repositories/fixed${path}`, {
+        ...{ method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) },
+      }),
+      200,
+    )
+  await change('/tags/v1', 'PATCH', { expiresAt: null })
+  await change('', 'PATCH', { immutableTags: true })
+  await pushManifest(server, 'fixed', brief, { reference: 'v1' })
+  clock.advance(3600)
+  expect((await server.fetch('/v2/fixed/manifests/v1')).status).toBe(200)
+})
+
 test('an immutable tag can be made and pushed again as it is, but neither moved nor deleted by any client', async () => {
   await using folder = await temporaryFolder('immutable')
   await withMetadata(folder.path, (metadata) =>
