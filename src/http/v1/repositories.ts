@@ -41,7 +41,8 @@ async function answer(exchange: V1Request, value: unknown): Promise<Response> {
     headers: {
       'content-type': 'application/json',
       'x-docker-endpoints': origin.host,
-      'cache-control': await cacheControl(exchange, 0),
+      // The session that it gives is for one client.
+      'cache-control': 'set-cookie' in session ? 'no-store' : await cacheControl(exchange, 0),
       vary: 'Authorization, Cookie',
       ...session,
     },

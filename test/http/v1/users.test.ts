@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { type AccountsServer, basic, PASSWORD, startWithAccounts } from '../../support/accounts.ts'
+import { type AccountsServer, basic, bearer, PASSWORD, startWithAccounts } from '../../support/accounts.ts'
 import { expectStatus, pushImage } from '../../support/push.ts'
 import { oldImage } from '../../support/v1.ts'
 
@@ -135,12 +135,20 @@ describe('a cache between', () => {
     ['keeps what anybody may pull', 'public/app', 'public, '],
     ['keeps nothing else', 'alice/app', 'private, '],
   ])('%s', async (_, name, directive) => {
+    // By a token, as one who signs in is given a session.
+    const token = bearer(await server.tokenFor(basic('admin'), `repository:${name}:pull`))
     for (const path of await pathsOf(name)) {
-      const { headers } = await server.as(basic('admin')).fetch(path)
+      const { headers } = await server.as(token).fetch(path)
       expect([path, headers.get('cache-control')?.slice(0, directive.length)]).toEqual([path, directive])
       expect(headers.get('vary')).toBe('Authorization, Cookie')
     }
     const refused = await server.fetch('/v1/repositories/alice/app/tags')
     expect([refused.status, refused.headers.get('cache-control')]).toEqual([401, 'no-store'])
+  })
+
+  test('never keeps the session that an answer gives', async () => {
+    const { headers } = await server.as(basic('alice')).fetch('/v1/repositories/public/app/images')
+    expect(headers.get('set-cookie')).toStartWith('cay-v1=')
+    expect(headers.get('cache-control')).toBe('no-store')
   })
 })
