@@ -1,7 +1,7 @@
 import { allOf, EVERYTHING, NOTHING, type Pullable } from '../metadata/repositories.ts'
 import { matchesPattern, patternsCondition } from '../metadata/repository-pattern.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import type { Access, Action, Permission } from '../registry/access.ts'
+import type { Access, Action, Identity, Permission } from '../registry/access.ts'
 
 /** Who may do what, by grants: they add up, and each limit of the credential must agree. */
 export const grantedAccess: Access = {
@@ -11,11 +11,15 @@ export const grantedAccess: Access = {
     (identity.isAdmin || allows(identity.granted, action, repository)) &&
     identity.limits.every((limit) => allows(limit, action, repository)),
 
-  pullable: (identity) => {
-    const conditions = identity.limits.map(pullCondition)
-    if (!identity.isAdmin) conditions.push(pullCondition(identity.granted))
-    return allOf(conditions)
-  },
+  pullable: (identity) => allowed(identity, 'pull'),
+
+  deletable: (identity) => allowed(identity, 'delete'),
+}
+
+function allowed({ isAdmin, granted, limits }: Identity, action: Action): Pullable {
+  const conditions = limits.map((limit) => condition(limit, action))
+  if (!isAdmin) conditions.push(condition(granted, action))
+  return allOf(conditions)
 }
 
 function allows(permissions: readonly Permission[], action: Action, repository: RepositoryName): boolean {
@@ -24,8 +28,8 @@ function allows(permissions: readonly Permission[], action: Action, repository: 
   )
 }
 
-function pullCondition(permissions: readonly Permission[]): Pullable {
-  const patterns = permissions.filter(({ actions }) => actions.has('pull')).map(({ pattern }) => pattern)
+function condition(permissions: readonly Permission[], action: Action): Pullable {
+  const patterns = permissions.filter(({ actions }) => actions.has(action)).map(({ pattern }) => pattern)
   if (patterns.length === 0) return NOTHING
   return patterns.some(({ text }) => text === '**') ? EVERYTHING : patternsCondition(patterns)
 }

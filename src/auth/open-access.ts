@@ -6,4 +6,5 @@ export const openAccess: Access = {
   isOpen: true,
   may: () => true,
   pullable: () => EVERYTHING,
+  deletable: () => EVERYTHING,
 }

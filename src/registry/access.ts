@@ -47,7 +47,7 @@ export function isInScope({ token }: Identity, action: Action, repository: Repos
   return actions !== undefined && (actions.has('*') || actions.has(action))
 }
 
-/** The two questions that decide who may do what. */
+/** The questions that decide who may do what. */
 export interface Access {
   /** Nobody is asked who they are. */
   isOpen: boolean
@@ -55,4 +55,6 @@ export interface Access {
   may(identity: Identity, action: Action, repository: RepositoryName): boolean
   /** From which repositories may this identity pull? */
   pullable(identity: Identity): Pullable
+  /** In which repositories may this identity delete, and see what was deleted? */
+  deletable(identity: Identity): Pullable
 }

@@ -70,6 +70,7 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
       isOpen: false,
       may: ({ account }, action) => action === 'pull' || account === PUSHER.account,
       pullable: () => EVERYTHING,
+      deletable: () => EVERYTHING,
     },
     sparse: 'index',
     checkAllowed: () => {},

@@ -24,6 +24,8 @@ export interface Asker {
   isAdmin: boolean
   /** The repositories that may be pulled from, for lists. */
   pullable(): Pullable
+  /** Those in which content may be deleted and brought back, for lists of what was deleted. */
+  deletable(): Pullable
   /** Who asks and when, for what is written. */
   act(): AccountAct
   /** May pull from, push to, or delete in a repository. */
@@ -74,6 +76,7 @@ export function askerOf({ access, identity, act, onRefused }: AskerOptions): Ask
     account,
     isAdmin,
     pullable: () => access.pullable(identity),
+    deletable: () => access.deletable(identity),
     act,
     pull: on('pull'),
     push: on('push'),

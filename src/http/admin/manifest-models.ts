@@ -156,7 +156,7 @@ const UNKNOWN = [
 export const MANIFEST_OPERATIONS = {
   list: operation({
     ...{ id: 'listManifests', summary: 'List the manifests of a repository', access: 'pull' },
-    description: 'With `deleted`, those that can be restored.',
+    description: 'With `deleted`, those that can be restored, for who may do that.',
     answer: pageOf(t.Object(members), 'Manifests, the one that was first pushed last first'),
     errors: ['NAME_UNKNOWN', 'NAME_INVALID'],
   }),

@@ -5,6 +5,7 @@ import { unknownManifest } from '../../registry/local-manifests.ts'
 import { REFERRERS_DEPTH_MAX, ReferrersTreeBuilder } from '../../registry/referrers-tree.ts'
 import { unknownIn, unknownRepository } from '../../registry/unknown.ts'
 import { INERT } from '../inert.ts'
+import type { Asker } from './asker.ts'
 import { type AdminContext, controller } from './context.ts'
 import { cursorOf, parseCursor } from './cursor.ts'
 import { toManifest, toMembers, toReferrer } from './manifest-answers.ts'
@@ -24,7 +25,7 @@ export function manifests(context: AdminContext) {
   const { metadata, content } = context
   const { list, describe, raw, referrers } = readsOf(context)
   return controller(context, 'manifests', '/repositories/:repository/manifests')
-    .get('', ({ params: { repository }, query }) => list(repository, query), {
+    .get('', ({ asker, params: { repository }, query }) => list(asker, repository, query), {
       params: t.Object({ repository: RepositoryParam }),
       query: ManifestsQuery,
       ...OPERATIONS.list,
@@ -81,7 +82,8 @@ function readsOf({ metadata, content, now }: AdminContext) {
     return toMembers({ ...row, kind: descriptions.kindOf(row), tags }, windowMs)
   }
   return {
-    list(repository: RepositoryName, query: typeof ManifestsQuery.static) {
+    list(asker: Asker, repository: RepositoryName, query: typeof ManifestsQuery.static) {
+      if (query.deleted === 'true') asker.delete(repository)
       const [before = 0] = parseCursor(query.last, Number.MAX_SAFE_INTEGER)
       const read = (limit: number) =>
         query.deleted === 'true'

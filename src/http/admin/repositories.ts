@@ -118,7 +118,7 @@ function readsOf({ metadata, content, now }: AdminContext) {
       const asked = { windowStart: now() - windowMs, after: { deletedAt, id } }
       return page(
         query,
-        (limit) => withTags(metadata.catalog.deletedRepositories(asker.pullable(), asked, limit)),
+        (limit) => withTags(metadata.catalog.deletedRepositories(asker.deletable(), asked, limit)),
         (row) => cursorOf(row.deletedAt ?? 0, row.id),
         toListed,
       )

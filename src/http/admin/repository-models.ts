@@ -90,7 +90,7 @@ export const REPOSITORY_OPERATIONS = {
   list: operation({
     ...{ id: 'listRepositories', summary: 'List and search the repositories that you may pull from' },
     ...{ access: 'catalog', answer: pageOf(ListedRepository, 'Repositories, by name') },
-    description: 'With `deleted`, those that can be restored, the one that was deleted last first.',
+    description: 'With `deleted`, those that you may restore, the one that was deleted last first.',
   }),
   get: operation({
     ...{ id: 'getRepository', summary: 'Show a repository', access: 'pull', answer: Repository },

@@ -41,7 +41,7 @@ const ACTS: [method: string, path: string, body: object | undefined, statuses: n
   ['POST', `${repo}/tags/latest/restore`, { digest: manifest.digest }, [401, 403, 403, 403, 200, 200, 403]],
   ['DELETE', `${repo}/tags/none`, undefined, [401, 403, 403, 403, 404, 404, 403]],
   ['GET', `${repo}/manifests`, undefined, [401, 403, 200, 200, 200, 200, 200]],
-  ['GET', `${repo}/manifests?deleted=true`, undefined, [401, 403, 200, 200, 200, 200, 200]],
+  ['GET', `${repo}/manifests?deleted=true`, undefined, [401, 403, 403, 403, 200, 200, 403]],
   ['GET', `${repo}/manifests/${manifest.digest}`, undefined, [401, 403, 200, 200, 200, 200, 200]],
   ['GET', `${repo}/manifests/latest/raw`, undefined, [401, 403, 200, 200, 200, 200, 200]],
   ['GET', `${repo}/manifests/latest/referrers`, undefined, [401, 403, 200, 200, 200, 200, 200]],
@@ -98,5 +98,23 @@ describe.each(ACTS)('%s %s %j', (method, path, body, statuses) => {
     const text = await answer.text()
     expect([answer.status, answer.status === status ? '' : text]).toEqual([status, ''])
     if (status >= 400) expect(answer.headers.get('content-type')).toBe('application/problem+json')
+  })
+})
+
+test('deleted repositories are listed for those who may bring them back', async () => {
+  const gone = 'team/gone'
+  for (const who of ['reader', 'writer']) await server.grant(who, gone, 'reader')
+  await server.grant('boss', gone, 'admin')
+  await server.admin('PUT', '/repositories/team%2Fgone', { description: 'no longer for everybody' })
+  await server.admin('DELETE', '/repositories/team%2Fgone')
+  const found: Record<string, string[]> = {}
+  for (const who of WHO.slice(1)) {
+    const answer = await server.as(credentials[who]).fetch('/api/v1/repositories?deleted=true')
+    const { items } = (await answer.json()) as { items: { name: string }[] }
+    found[who] = items.map(({ name }) => name)
+  }
+  expect(found).toEqual({
+    ...{ 'no grant': [], reader: [], writer: [], 'narrowed token': [] },
+    ...{ 'repository admin': [gone], 'server admin': [gone] },
   })
 })
