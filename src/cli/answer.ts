@@ -1,5 +1,5 @@
 import { type AdminClient, type PageOptions, pagesOf } from './admin-client.ts'
-import { asText, render, type Shown } from './shown.ts'
+import { asText, jsonText, render, type Shown } from './shown.ts'
 import type { Terminal } from './terminal.ts'
 
 /** What a verb answers. JSON is the API's own; otherwise people read a table, a card or a line. */
@@ -52,7 +52,7 @@ export async function printAnswer(
       ? listAsJson(answer, client, terminal, page)
       : listAsTable(answer, client, terminal, page)
   }
-  if (options.asJson) return terminal.write(`${JSON.stringify(answer.value, null, 2)}\n`)
+  if (options.asJson) return terminal.write(`${jsonText(answer.value)}\n`)
   if ('line' in answer) return terminal.write(`${answer.line}\n`)
   return printCard(answer, terminal)
 }
@@ -67,12 +67,12 @@ async function listAsJson({ list }: Listing, client: AdminClient, terminal: Term
   let next: string | undefined
   await terminal.write('{\n  "items": [')
   for await (const page of pagesOf(client, list, options)) {
-    const items = page.items.map((item) => JSON.stringify(item, null, 2).replaceAll('\n', '\n    '))
+    const items = page.items.map((item) => jsonText(item).replaceAll('\n', '\n    '))
     if (items.length > 0) await terminal.write(`${separator}    ${items.join(',\n    ')}`)
     if (items.length > 0) separator = ',\n'
     next = page.next
   }
-  const end = next === undefined ? '' : `,\n  "next": ${JSON.stringify(next)}`
+  const end = next === undefined ? '' : `,\n  "next": ${jsonText(next)}`
   await terminal.write(`${separator === '\n' ? '' : '\n  '}]${end}\n}\n`)
 }
 

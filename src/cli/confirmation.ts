@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline/promises'
 import { CommandError, EXIT } from './failure.ts'
-import type { Terminal } from './terminal.ts'
+import { harmless, type Terminal } from './terminal.ts'
 
 /**
  * Says what is about to be destroyed, and comes back when somebody wants it: who said --yes, or answers the question.
@@ -9,7 +9,7 @@ import type { Terminal } from './terminal.ts'
 export async function confirm(what: string, hasSaidYes: boolean, { canAsk, note }: Terminal): Promise<void> {
   if (hasSaidYes) return
   if (!canAsk) throw new CommandError(`this ${what}; say --yes to do it`, EXIT.usage)
-  note(`This ${what}.`)
+  note(harmless(`This ${what}.`))
   if (!(await answersYes('Go on? [y/N] '))) throw new CommandError('nothing was done')
 }
 

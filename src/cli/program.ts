@@ -5,6 +5,7 @@ import { ConfigError, expectation, type LoadedConfig, loadConfig, SETTINGS } fro
 import { commit, version } from '../version.ts'
 import { addNouns } from './commands.ts'
 import { CommandError, EXIT, EXIT_CODES } from './failure.ts'
+import { harmless } from './terminal.ts'
 
 /** The whole command line. Runs the command that the arguments name; answers the process's exit code. */
 export async function runProgram(argv: string[]): Promise<number> {
@@ -64,7 +65,7 @@ function failed(error: unknown): number {
   if (error instanceof Error && 'exitCode' in error) return error.exitCode === 0 ? EXIT.done : EXIT.usage
   // Whoever reads the output has enough of it, like head.
   if ((error as NodeJS.ErrnoException).code === 'EPIPE') return EXIT.done
-  process.stderr.write(`cay: ${(error as Error).message}\n`)
+  process.stderr.write(`cay: ${harmless((error as Error).message)}\n`)
   if (error instanceof CommandError) return error.exit
   return error instanceof ConfigError ? EXIT.usage : EXIT.failed
 }

@@ -40,6 +40,12 @@ export function asText(value: unknown): string {
     .join(' ')
 }
 
+/** JSON in which the control characters are escaped, too, that JSON would leave as they are. */
+export function jsonText(value: unknown): string {
+  const text = JSON.stringify(value, null, 2) ?? ''
+  return text.replaceAll(/[\x7f-\x9f]/g, (control) => `\\u00${control.charCodeAt(0).toString(16)}`)
+}
+
 /** `yes`, or nothing. */
 export function asYes(value: unknown): string {
   return value === true ? 'yes' : ''

@@ -39,7 +39,10 @@ export function openTerminal(environment: Record<string, string | undefined>): T
   }
 }
 
-/** Text of others as it may be shown on a terminal: nothing in it moves the cursor or changes colours. */
+/**
+ * Text of others as it may be shown on a terminal: nothing in it moves the cursor, changes colours, or turns the
+ * direction in which the rest of the line is read (UAX 9).
+ */
 export function harmless(text: string): string {
-  return text.replaceAll(/\p{Cc}+/gu, ' ')
+  return text.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]+/gu, ' ')
 }

@@ -104,6 +104,8 @@ test('what is no cay is told apart: the token goes to no other host', async () =
     fetch(request) {
       const { pathname } = new URL(request.url)
       if (pathname.endsWith('/users')) return Response.redirect(elsewhere.url.href, 307)
+      if (pathname.endsWith('/tokens'))
+        return Response.json({ detail: 'no\x1b[2J\u009b2J\u202e' }, { status: 400 })
       return new Response('<html>', { status: pathname.endsWith('/robots') ? 502 : 200 })
     },
   })
@@ -116,6 +118,7 @@ test('what is no cay is told apart: the token goes to no other host', async () =
   })
   expect((await cay('robot list')).errors).toBe('cay: the server answered 502\n')
   expect((await cay('group list')).errors).toBe('cay: the answer is no JSON: is this the address of a cay?\n')
+  expect((await cay('token list alice')).errors).toBe('cay: no [2J 2J \n')
   expect(asked).toEqual([])
 })
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { asBytes, asCount, asMoment, asText, asTime, render, shown } from '../../src/cli/shown.ts'
+import { asBytes, asCount, asMoment, asText, asTime, jsonText, render, shown } from '../../src/cli/shown.ts'
 import { TableWriter } from '../../src/cli/table.ts'
 import type { Terminal } from '../../src/cli/terminal.ts'
 
@@ -60,8 +60,11 @@ describe('a time', () => {
   })
 })
 
-test('what others wrote cannot change the terminal', () => {
+test('what others wrote cannot change the terminal, nor the order of what is read there', () => {
   expect(asText('a\x1b[31mb\nc\x07\u009b')).toBe('a [31mb c ')
+  expect(asText('a\u202eb\u2066c\u2028d')).toBe('a b c d')
+  expect(jsonText({ 'k\u009b': 'v\x1b\x7f大' })).toBe('{\n  "k\\u009b": "v\\u001b\\u007f大"\n}')
+  expect(jsonText(undefined)).toBe('')
   expect(asText({ 'k\x1b': ['v\x1b', 1] })).toBe('k =v , 1')
 })
 
