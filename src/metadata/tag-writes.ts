@@ -9,6 +9,9 @@ import { repositoryReads } from './repositories.ts'
 import { tagMoves } from './tag-moves.ts'
 import type { Precondition } from './tag-precondition.ts'
 
+/** The last millisecond that RFC 3339 can say. */
+const LAST_TIME = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
+
 export interface TagWrite extends Write {
   repository: RepositoryName
   tag: Tag
@@ -41,6 +44,8 @@ export function tagWrites(db: Db) {
       const { caller, at, repository, tag, expiresAt } = call
       if (expiresAt !== null && expiresAt <= at)
         throw registryError('REQUEST_INVALID', 'a tag ends at a time to come; to end it now, delete it')
+      if (expiresAt !== null && expiresAt > LAST_TIME)
+        throw registryError('REQUEST_INVALID', 'a tag ends before the year 10000, or never (null)')
       const row = tags.find(repositoryId, tag, at)
       if (row === undefined) throw registryError('MANIFEST_UNKNOWN', `${repository} has no tag "${tag}"`)
       if (row.expiresAt === expiresAt) return { stale: 'content' }
