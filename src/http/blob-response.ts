@@ -30,6 +30,7 @@ export async function blobResponse(asked: BlobRequest, more: Record<string, stri
     'content-length': String(size),
     'accept-ranges': 'bytes',
     'content-disposition': 'attachment',
+    'x-content-type-options': 'nosniff',
     ...names,
   }
   const range = rangeOf(request, digest, size)

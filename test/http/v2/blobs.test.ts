@@ -18,6 +18,8 @@ const WHOLE = {
   'docker-content-digest': small.digest,
   etag,
   'accept-ranges': 'bytes',
+  // A page that asks for it as a script or a style gets none.
+  'x-content-type-options': 'nosniff',
 }
 
 const ranges: Scenario[] = (
