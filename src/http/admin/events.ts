@@ -4,11 +4,13 @@ import type { EventRow } from '../../metadata/outbox.ts'
 import { digestFromBytes } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
 import { parseRepositoryName } from '../../oci/reference.ts'
+import type { Asker } from './asker.ts'
 import { type AdminContext, controller } from './context.ts'
 import { cursorOf, parseCursor } from './cursor.ts'
 import { operation } from './operation.ts'
 import { present } from './present.ts'
 import { DigestText, page, pageOf, pageParameters, RepositoryText, Time, timeOf } from './schemas.ts'
+import { toWho } from './who.ts'
 
 const EventModel = t.Object({
   id: t.Integer(),
@@ -17,7 +19,9 @@ const EventModel = t.Object({
   repository: RepositoryText,
   tag: t.Optional(t.String({ example: 'latest' })),
   digest: t.Optional(DigestText),
-  account: t.Optional(t.String({ description: 'Who did it; left out for anonymous' })),
+  account: t.Optional(
+    t.String({ description: 'Who did it, for those who sign in; left out when that was nobody' }),
+  ),
   credential: t.Optional(t.String({ description: 'For a server admin only, as is what follows' })),
   address: t.Optional(t.String()),
   requestId: t.Optional(t.String()),
@@ -51,17 +55,17 @@ export function events(context: AdminContext) {
         query,
         (limit) => context.metadata.outbox.list({ repository, type: query.type }, before, limit),
         ({ id }) => cursorOf(id),
-        (row) => toEvent(row, asker.isAdmin),
+        (row) => toEvent(row, asker),
       )
     },
     { query: EventsQuery, ...LIST },
   )
 }
 
-function toEvent({ digest, at, credential, address, requestId, ...row }: EventRow, isAdmin: boolean) {
+function toEvent({ digest, at, account, credential, address, requestId, ...row }: EventRow, asker: Asker) {
   return present({
     ...{ ...row, type: row.type as (typeof EVENT_TYPES)[number], at: timeOf(at) },
     digest: digest === null ? undefined : digestFromBytes(digest),
-    ...(isAdmin ? { credential, address, requestId } : {}),
+    ...toWho({ account, credential, address, requestId }, asker),
   })
 }

@@ -1,8 +1,10 @@
 import { t } from 'elysia'
 import { EVENT_TYPES } from '../../metadata/events.ts'
 import type { HistoryLine } from '../../metadata/history.ts'
+import type { Asker } from './asker.ts'
 import { present } from './present.ts'
 import { DigestText, pageOf, Time, timeOf } from './schemas.ts'
+import { toWho } from './who.ts'
 
 const Move = t.Object({
   at: Time,
@@ -15,7 +17,9 @@ const Move = t.Object({
   ),
   previous: t.Optional(DigestText),
   isRestorable: t.Boolean({ description: 'Whether what it pointed at before is still here' }),
-  account: t.Optional(t.String({ description: 'Who moved it; left out for anonymous' })),
+  account: t.Optional(
+    t.String({ description: 'Who moved it, for those who sign in; left out when that was nobody' }),
+  ),
   credential: t.Optional(t.String({ description: 'For a server admin only, as is what follows' })),
   address: t.Optional(t.String()),
   requestId: t.Optional(t.String()),
@@ -24,13 +28,13 @@ const Move = t.Object({
 /** A page of the moves of tags. */
 export const Moves = pageOf(Move, 'Moves, newest first')
 
-/** A move as the API tells of it; where a request came from is for server admins. */
-export function toMove(line: HistoryLine, isAdmin: boolean) {
-  const { at, tag, digest, previous, isPreviousHere, account, credential, address, requestId } = line
+/** A move as the API tells of it, as far as the asker may know. */
+export function toMove(line: HistoryLine, asker: Asker) {
+  const { at, tag, digest, previous, isPreviousHere } = line
   return present({
     act: EVENT_TYPES.find((type) => type === line.act),
-    ...{ at: timeOf(at), tag, digest, previous, account },
+    ...{ at: timeOf(at), tag, digest, previous },
     isRestorable: previous !== undefined && isPreviousHere,
-    ...(isAdmin ? { credential, address, requestId } : {}),
+    ...toWho(line, asker),
   })
 }

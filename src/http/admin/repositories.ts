@@ -140,7 +140,7 @@ function readsOf({ metadata, content, now }: AdminContext) {
           return lines
         },
         ({ id }) => cursorOf(id),
-        (line) => toMove(line, asker.isAdmin),
+        (line) => toMove(line, asker),
       )
     },
   }

@@ -118,3 +118,24 @@ test('deleted repositories are listed for those who may bring them back', async 
     ...{ 'repository admin': [gone], 'server admin': [gone] },
   })
 })
+
+test('where anybody may pull, names of accounts are for those who sign in, and the rest for server admins', async () => {
+  const open = 'open/app'
+  await server.grant('anonymous', 'open/**', 'reader')
+  await pushImage(server.as(basic('admin')), open, manifest, [], { reference: 'v' })
+  const paths = [
+    '/repositories/open%2Fapp/history',
+    '/repositories/open%2Fapp/tags/v/history',
+    `/events?repository=${open}`,
+  ]
+  for (const path of paths) {
+    const told = async (who: (typeof WHO)[number]) => {
+      const answer = await server.as(credentials[who]).fetch(`/api/v1${path}`)
+      const { items } = (await answer.json()) as { items: object[] }
+      return Object.keys(items[0] ?? {}).filter((key) => ['account', 'address', 'requestId'].includes(key))
+    }
+    expect([path, await told('anonymous')]).toEqual([path, []])
+    expect([path, await told('no grant')]).toEqual([path, ['account']])
+    expect([path, await told('server admin')]).toEqual([path, ['account', 'address', 'requestId']])
+  }
+})
