@@ -1,5 +1,5 @@
 import { type AdminClient, type PageOptions, pagesOf } from './admin-client.ts'
-import { asText, jsonText, render, type Shown } from './shown.ts'
+import { asText, escapeControls, jsonText, render, type Shown } from './shown.ts'
 import type { Terminal } from './terminal.ts'
 
 /** What a verb answers. JSON is the API's own; otherwise people read a table, a card or a line. */
@@ -58,7 +58,8 @@ export async function printAnswer(
 }
 
 async function printRaw(response: Response, terminal: Terminal): Promise<void> {
-  await terminal.write(await response.text())
+  const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(await response.arrayBuffer())
+  await terminal.write(terminal.isForPeople ? escapeControls(text) : text)
 }
 
 /** The form of a page of the API, with the entries of all pages that were asked for; `next` is that of the last. */

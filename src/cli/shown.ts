@@ -42,8 +42,12 @@ export function asText(value: unknown): string {
 
 /** JSON in which the control characters are escaped, too, that JSON would leave as they are. */
 export function jsonText(value: unknown): string {
-  const text = JSON.stringify(value, null, 2) ?? ''
-  return text.replaceAll(/[\x7f-\x9f]/g, (control) => `\\u00${control.charCodeAt(0).toString(16)}`)
+  return escapeControls(JSON.stringify(value, null, 2) ?? '')
+}
+
+/** JSON text that says the same, and changes nothing on a terminal. */
+export function escapeControls(json: string): string {
+  return json.replaceAll(/[\x7f-\x9f]/g, (control) => `\\u00${control.charCodeAt(0).toString(16)}`)
 }
 
 /** `yes`, or nothing. */

@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'bun:test'
+import type { AdminClient } from '../../src/cli/admin-client.ts'
+import { printAnswer } from '../../src/cli/answer.ts'
 import { asBytes, asCount, asMoment, asText, asTime, jsonText, render, shown } from '../../src/cli/shown.ts'
 import { TableWriter } from '../../src/cli/table.ts'
 import type { Terminal } from '../../src/cli/terminal.ts'
@@ -65,6 +67,17 @@ test('what others wrote cannot change the terminal, nor the order of what is rea
   expect(asText('a\u202eb\u2066c\u2028d')).toBe('a b c d')
   expect(jsonText({ 'k\u009b': 'v\x1b\x7f大' })).toBe('{\n  "k\\u009b": "v\\u001b\\u007f大"\n}')
   expect(jsonText(undefined)).toBe('')
+})
+
+test('a manifest is printed byte for byte, but on a terminal without what would change it', async () => {
+  const json = '\ufeff{"a":"\u009b2J大"}\n'
+  const print = async (isForPeople: boolean) => {
+    const terminal = memoryTerminal({ isForPeople })
+    await printAnswer({ raw: new Response(json) }, {} as AdminClient, terminal, { asJson: false })
+    return terminal.text
+  }
+  expect(await print(false)).toBe(json)
+  expect(await print(true)).toBe('\ufeff{"a":"\\u009b2J大"}\n')
   expect(asText({ 'k\x1b': ['v\x1b', 1] })).toBe('k =v , 1')
 })
 
