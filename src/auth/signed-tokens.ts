@@ -1,5 +1,6 @@
 import { type CryptoKey, exportJWK, generateKeyPair, importJWK, jwtVerify, SignJWT } from 'jose'
 import type { Metadata } from '../metadata/metadata.ts'
+import { hashSecret } from './secrets.ts'
 
 /** Seconds that a token lives; clients ask for the next one by themselves. */
 export const TOKEN_SECONDS = 300
@@ -20,7 +21,7 @@ export interface TokenAccess {
 export interface TokenClaims {
   /** The account's id; undefined is anonymous. */
   accountId: number | undefined
-  /** The credential that it was had with, when that was a token. */
+  /** The credential that it was had with, when that was a token; without one the password, with which it ends. */
   credential: string | undefined
   access: TokenAccess[]
 }
@@ -70,7 +71,8 @@ export class SignedTokens {
     const key = (await this.readKeys()).at(-1)
     if (key === undefined) throw new Error('there is no signing key')
     const seconds = Math.floor(now / 1000)
-    return await new SignJWT({ access, ...(credential === undefined ? {} : { credential }) })
+    const proof = credential === undefined ? { password: this.passwordMark(accountId) } : { credential }
+    return await new SignJWT({ access, ...proof })
       .setProtectedHeader({ alg: ALGORITHM, typ: 'JWT', kid: key.kid })
       .setIssuer(ISSUER)
       .setAudience(this.service)
@@ -102,15 +104,25 @@ export class SignedTokens {
           requiredClaims: ['exp', 'nbf', 'iat', 'sub'],
         },
       )
+      const accountId = payload.sub ? Number(payload.sub) : undefined
+      const credential = payload.credential as string | undefined
+      if (credential === undefined && payload.password !== this.passwordMark(accountId)) return undefined
       return {
-        accountId: payload.sub ? Number(payload.sub) : undefined,
-        credential: payload.credential as string | undefined,
+        accountId,
+        credential,
         access: payload.access as TokenAccess[],
         expiresAt: (payload.exp ?? 0) * 1000,
       }
     } catch {
       return undefined
     }
+  }
+
+  /** Another one for each password that an account has had; it tells nothing of them. */
+  private passwordMark(accountId: number | undefined): string | undefined {
+    const hash =
+      accountId === undefined ? undefined : this.metadata.accounts.findById(accountId)?.passwordHash
+    return hash ? hashSecret(`password ${hash}`).subarray(0, 16).toString('base64url') : undefined
   }
 
   private readKeys(): Promise<Key[]> {

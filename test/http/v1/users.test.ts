@@ -121,6 +121,22 @@ describe('a session', () => {
     await server.admin('PATCH', '/users/carol', { disabled: true })
     expect((await images('alice/app', token)).status).toBe(401)
   })
+
+  test('ends with the password that it was had with', async () => {
+    await server.addUser('dora')
+    const first = await images('dora/app', basic('dora'), { 'X-Docker-Token': 'true' })
+    expect(first.status).toBe(404)
+    await pushImage(server.as(basic('dora')), 'dora/app', oldImage().manifest, oldImage().blobs, {
+      reference: 'v',
+    })
+    const { headers } = await images('dora/app', basic('dora'), { 'X-Docker-Token': 'true' })
+    const token = `Token ${headers.get('x-docker-token')}`
+    const other = (await server.addToken('dora')).secret
+    const byToken = await images('dora/app', bearer(other), { 'X-Docker-Token': 'true' })
+    await server.admin('PATCH', '/users/dora', { password: 'another-password' })
+    expect((await images('dora/app', token)).status).toBe(401)
+    expect((await images('dora/app', `Token ${byToken.headers.get('x-docker-token')}`)).status).toBe(200)
+  })
 })
 
 describe('a cache between', () => {

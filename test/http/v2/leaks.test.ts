@@ -203,12 +203,15 @@ describe('what ends access ends it at once, though a token lives', () => {
     expect(await refreshStatus(refresh)).toBe(401)
   })
 
-  test('a new password ends the old one and its refresh tokens', async () => {
+  test('a new password ends the old one, and the tokens that it gave', async () => {
     await server.addUser('dave')
+    await server.grant('dave', 'alice/**', 'reader')
+    const token = bearer(await server.tokenFor(basic('dave'), scope))
+    expect(await statusOf(token)).toBe(200)
     const refresh = await refreshToken('dave')
     expect(await refreshStatus(refresh)).toBe(200)
     await server.admin('PATCH', '/users/dave', { password: 'another-horse' })
-    expect(await refreshStatus(refresh)).toBe(401)
+    expect([await refreshStatus(refresh), await statusOf(token)]).toEqual([401, 401])
     const base = async (password?: string) => (await server.as(basic('dave', password)).fetch('/v2/')).status
     expect([await base(), await base('another-horse')]).toEqual([401, 200])
   })
