@@ -101,6 +101,9 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
         open.size = size
         if (mismatch === undefined) {
           if (!keep) Object.assign(open, { hasFile: false, size: 0 })
+          if (tail?.length === size && this.blobs.isSmall(size)) {
+            this.blobs.remember(digest, this.pool.copy(tail))
+          }
           return { digest, size }
         }
         throw registryError('DIGEST_INVALID', `the content (${size} bytes) is ${mismatch}, not ${digest}`)

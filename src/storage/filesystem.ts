@@ -51,10 +51,20 @@ export class FilesystemBlobs implements BlobStore {
     if (cached) return { bytes: cached.subarray(range.start, range.end) }
     const file = this.path(digest)
     const { size } = await stat(file)
-    if (size > SMALL_BYTES_MAX || size === 0) return { file, range }
+    if (!this.isSmall(size)) return { file, range }
     const bytes = await readFile(file)
     this.small.set(digest, bytes)
     return { bytes: bytes.subarray(range.start, range.end) }
+  }
+
+  /** Whether a blob of this size is kept in memory once it was read. */
+  isSmall(size: number): boolean {
+    return size > 0 && size <= SMALL_BYTES_MAX
+  }
+
+  /** Keeps a small blob in memory that was just published: configs are read again soon. */
+  remember(digest: Digest, bytes: Uint8Array): void {
+    this.small.set(digest, bytes)
   }
 
   async delete(digest: Digest): Promise<void> {

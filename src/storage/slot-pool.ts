@@ -49,6 +49,12 @@ export class SlotPool {
     this.bytes.set(bytes, slot * this.slotBytes + at)
   }
 
+  /** A copy of the first bytes of a slot. */
+  copy({ slot, length }: FilledSlot): Uint8Array {
+    const at = slot * this.slotBytes
+    return new Uint8Array(this.bytes.subarray(at, at + length))
+  }
+
   /** Whether somebody waits for a slot. */
   get scarce(): boolean {
     return this.waiting.length > 0
