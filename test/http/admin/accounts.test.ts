@@ -37,6 +37,7 @@ const ACTS: [method: string, path: string, body: unknown, statuses: number[]][] 
   ['DELETE', '/users/new', undefined, [401, 403, 403, 200]],
   ['GET', '/robots', undefined, [401, 200, 200, 200]],
   ['PUT', '/robots/alice%2Bone', undefined, [401, 403, 200, 200]],
+  ['GET', '/robots/alice%2Bone', undefined, [401, 403, 200, 200]],
   ['PATCH', '/robots/alice%2Bone', { disabled: false }, [401, 403, 200, 200]],
   ['GET', '/accounts/alice%2Bone/tokens', undefined, [401, 403, 200, 200]],
   ['POST', '/accounts/alice%2Bone/tokens', { name: 'x' }, [401, 403, 200, 200]],

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { type AccountsServer, basic, startWithAccounts } from '../../support/accounts.ts'
+import { type AccountsServer, basic, bearer, startWithAccounts } from '../../support/accounts.ts'
 import { EMPTY, imageManifest } from '../../support/content.ts'
 import { pushImage } from '../../support/push.ts'
 
@@ -65,10 +65,32 @@ const ACTS: [method: string, path: string, body: object | undefined, statuses: n
   ['GET', '/jobs/none/events', undefined, [401, 403, 403, 403, 403, 404, 403]],
   ['POST', '/jobs', { kind: 'none' }, [401, 403, 403, 403, 403, 400, 403]],
   ['GET', '/server', undefined, [401, 403, 403, 403, 403, 200, 403]],
+  ['GET', '/access?repository=team/app', undefined, [401, 403, 403, 403, 200, 200, 403]],
+  ['GET', '/access?repository=team/app&account=reader', undefined, [401, 403, 200, 403, 200, 200, 403]],
+  ['GET', '/access?repository=team/other&account=boss', undefined, [401, 403, 403, 403, 200, 200, 403]],
+  ['GET', '/access?repository=team/other&account=reader', undefined, [401, 403, 200, 403, 403, 200, 403]],
+]
+
+/** What a token of /token may that the repository admin had for pulls from the repository. */
+const SCOPED: [method: string, path: string, status: number][] = [
+  ['GET', '/repositories', 401],
+  ['GET', '/repositories?deleted=true', 401],
+  ['GET', repo, 200],
+  ['GET', other, 403],
+  ['DELETE', repo, 401],
+  ['GET', `${repo}/manifests`, 200],
+  ['GET', `${repo}/manifests?deleted=true`, 401],
+  ['DELETE', `${repo}/tags/none`, 401],
+  ['GET', '/events?repository=team/app', 401],
+  ['GET', `/blobs/${EMPTY.digest}`, 401],
+  ['GET', '/access?repository=team/app', 403],
+  ['GET', '/jobs', 403],
 ]
 
 let server: AccountsServer
 let credentials: Record<(typeof WHO)[number], string | undefined>
+/** Of a robot whose grants are more than its owner's, and of one whose owner is disabled. */
+let [robot, orphan] = ['', '']
 beforeAll(async () => {
   server = await startWithAccounts()
   for (const name of ['none', 'reader', 'writer', 'boss']) await server.addUser(name)
@@ -86,19 +108,59 @@ beforeAll(async () => {
     'server admin': basic('admin'),
     'narrowed token': basic('admin', (await server.addToken('admin', { scope })).secret),
   }
+  await server.addUser('gone')
+  await server.grant('gone', repository, 'admin')
+  for (const name of ['boss+ci', 'gone+ci']) {
+    await server.admin('PUT', `/robots/${encodeURIComponent(name)}`)
+    await server.grant(name, '**', 'admin')
+  }
+  robot = basic('boss+ci', (await server.addToken('boss+ci')).secret)
+  orphan = basic('gone+ci', (await server.addToken('gone+ci')).secret)
+  await server.admin('PATCH', '/users/gone', { disabled: true })
 }, 60_000)
 afterAll(() => server.stop())
 
 describe.each(ACTS)('%s %s %j', (method, path, body, statuses) => {
-  test.each(WHO.map((who, at) => [who, statuses[at] ?? 0] as const))('%s: %d', async (who, status) => {
-    const answer = await server.as(credentials[who]).fetch(`/api/v1${path}`, {
+  const expectStatus = async (credential: string | undefined, status: number) => {
+    const answer = await server.as(credential).fetch(`/api/v1${path}`, {
       method,
       ...(body && { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
     })
     const text = await answer.text()
     expect([answer.status, answer.status === status ? '' : text]).toEqual([status, ''])
     if (status >= 400) expect(answer.headers.get('content-type')).toBe('application/problem+json')
+  }
+  test.each(WHO.map((who, at) => [who, statuses[at] ?? 0] as const))('%s: %d', async (who, status) => {
+    await expectStatus(credentials[who], status)
   })
+
+  test('a robot may do what its owner may, and nothing when that is disabled', async () => {
+    // Of accounts it may know nothing.
+    const status = path.startsWith('/access') ? 403 : statuses[WHO.indexOf('repository admin')]
+    await expectStatus(robot, status ?? 0)
+    await expectStatus(orphan, 401)
+  })
+})
+
+test.each(SCOPED)('%s %s by a token of /token: %d', async (method, path, status) => {
+  const token = bearer(await server.tokenFor(basic('boss'), `repository:${repository}:pull`))
+  expect((await server.as(token).fetch(`/api/v1${path}`, { method })).status).toBe(status)
+})
+
+test('each operation on content has its row', async () => {
+  const { paths } = (await (await server.fetch('/swagger/json')).json()) as { paths: Record<string, object> }
+  const isMeant = (path: string) =>
+    !/^\/api\/v1\/(session|users|robots|accounts|groups|grants|signing-keys|audit)/.test(path)
+  const operations = Object.entries(paths)
+    .filter(([path]) => path.startsWith('/api/v1/') && isMeant(path))
+    .flatMap(([path, item]) => Object.keys(item).map((method) => `${method.toUpperCase()} ${path}`))
+  const tried = ACTS.map(([method, path]) => `${method} /api/v1${path.split('?')[0]}`)
+  const isTried = (operation: string) => {
+    const pattern = new RegExp(`^${operation.replaceAll(/\{\w+\}/g, '[^/]+')}$`)
+    return tried.some((one) => pattern.test(one))
+  }
+  expect(operations.length).toBeGreaterThan(30)
+  expect(operations.filter((operation) => !isTried(operation))).toEqual([])
 })
 
 test('deleted repositories are listed for those who may bring them back', async () => {
