@@ -18,7 +18,8 @@ export interface Explanation {
 }
 
 /**
- * `tag`, `index`, `subject` and `manifest` reach it; their `names` are tags or digests. `pushed` (or asked for by
+ * `tag`, `index`, `subject` and `manifest` reach it; their `names` are tags or digests. Tags that all have an end keep it
+ * until the window after the last of them. `pushed` (or asked for by
  * somebody who may push), `unreferenced`, `untagged`, `deleted` and `repository-deleted` keep it until a time, or for
  * good.
  */
@@ -60,8 +61,12 @@ export function explanations(db: Db) {
 
   const ofManifest = (row: ManifestRow, digest: Digest, retention: Retention): Explanation => {
     const { windowMs } = retention
+    const end = manifests.endOfTags.get({ $id: row.id })?.end ?? null
     const reached = [
-      reason('tag', manifests.tags.all({ $id: row.id })),
+      {
+        ...reason('tag', manifests.tags.all({ $id: row.id })),
+        until: end === null ? undefined : end + windowMs,
+      },
       reason('index', manifests.indexes.all({ $id: row.id })),
       reason('subject', manifests.subjects.all({ $id: row.id })),
     ].filter(({ names }) => names.length > 0)
@@ -139,6 +144,9 @@ function manifestStatements({ $client }: Db) {
     ),
     tags: $client.query<Named, { $id: number }>(
       `select name from tag where manifest_id = $id limit ${NAMES_MAX}`,
+    ),
+    endOfTags: $client.query<{ end: number | null }, { $id: number }>(
+      `select iif(count(*) = count(expires_at), max(expires_at), null) as end from tag where manifest_id = $id`,
     ),
     indexes: $client.query<Named, { $id: number }>(
       `select p.digest as name from manifest c

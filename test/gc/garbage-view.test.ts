@@ -180,3 +180,22 @@ test('what goes says when', async () => {
     { goesAt: at + 10 + 10 * DAY, reasons: [{ because: 'manifest' }, { because: 'repository-deleted' }] },
   ])
 })
+
+test('what only tags with an end keep goes after the last of them', async () => {
+  const { image } = await pushImage(['early', 'late'])
+  const at = cay.now()
+  const expire = async (tag: string, expiresAt: number | null) => {
+    const write = { caller: CALLER, at, repository: a, tag: parseTag(tag), expiresAt }
+    await cay.metadata.write('expireTag', write)
+  }
+  await expire('early', at + 5)
+  expect(explain(image.digest)).toMatchObject([{ goesAt: undefined, reasons: [{ until: undefined }] }])
+  await expire('late', at + 50)
+  const goesAt = at + 50 + 10 * DAY
+  const kept = [{ goesAt, reasons: [{ because: 'tag', names: ['early', 'late'], until: goesAt }] }]
+  expect(explain(image.digest)).toMatchObject(kept)
+  cay.wait(60)
+  expect(explain(image.digest)).toMatchObject(kept)
+  await cay.collector.run()
+  expect(explain(image.digest)).toMatchObject([{ goesAt, reasons: [{ because: 'unreferenced' }] }])
+})
