@@ -1,6 +1,7 @@
 import { t } from 'elysia'
 import type { Passwords } from '../../auth/passwords.ts'
 import type { AccountRow } from '../../metadata/accounts.ts'
+import { SYSTEM } from '../../metadata/caller.ts'
 import { registryError } from '../../oci/error.ts'
 import { type AdminContext, controller } from './context.ts'
 import { operation } from './operation.ts'
@@ -25,8 +26,8 @@ const UserChange = t.Object({
   disabled: t.Optional(t.Boolean()),
 })
 
-/** Subjects of grants that are no accounts. */
-const RESERVED: readonly string[] = ['anonymous', 'authenticated']
+/** Names that mean something else than a user: subjects of grants, and who acts in the history when nobody has asked. */
+const RESERVED: readonly (string | undefined)[] = ['anonymous', 'authenticated', SYSTEM.account]
 
 /** What each route does, and who may ask for it. */
 const OPERATIONS = {
@@ -134,7 +135,10 @@ function missing(name: string): never {
 
 function refuseReserved(name: string): void {
   if (!RESERVED.includes(name)) return
-  throw registryError('REQUEST_INVALID', `${name} is a word of grants, not a name for a user`)
+  throw registryError(
+    'REQUEST_INVALID',
+    `the name ${name} is taken by cay itself: it has a meaning in grants or in the history; choose another`,
+  )
 }
 
 function toUser({ name, isAdmin, disabledAt, createdAt }: AccountRow) {
