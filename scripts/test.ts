@@ -1,10 +1,19 @@
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { build } from './build.ts'
 import { runInForeground } from './foreground.ts'
+import { temporaryFolder } from './temporary-folder.ts'
 
-/** `test [arguments of bun test]`: builds, since many tests run against the executable, and runs the tests. */
+/**
+ * `test [arguments of bun test]`: builds, since many tests run against the executable, and runs the tests. What they
+ * leave in the system's temporary folder fails the run, and is removed.
+ */
 export async function run(args: string[]): Promise<void> {
   await build()
   process.chdir(join(import.meta.dir, '..'))
-  process.exitCode = await runInForeground([process.execPath, 'test', ...args])
+  await using temporary = await temporaryFolder('tests')
+  const code = await runInForeground([process.execPath, 'test', ...args], { TMPDIR: temporary.path })
+  const left = await readdir(temporary.path)
+  if (left.length > 0) console.error(`the tests have left behind: ${left.join(', ')}`)
+  process.exitCode = code === 0 && left.length > 0 ? 1 : code
 }

@@ -48,19 +48,22 @@ export type Place = 'write' | 'written' | 'published' | 'removal'
 /** A registry and its collector on a data folder of their own, with a clock that goes on when it is told to. */
 export async function openCollectedRegistry(options: CollectedRegistryOptions = {}) {
   const { retention = RETENTION, gate = async () => {} } = options
-  const folder = await temporaryFolder('collected')
+  await using resources = new AsyncDisposableStack()
+  const folder = resources.use(await temporaryFolder('collected'))
   const fail = (error: Error) => {
     throw error
   }
   const clock = { wall: 1_700_000_000_000, monotonic: 5000 }
   const time = { wall: () => clock.wall, monotonic: () => clock.monotonic }
   const metadata = guardWrites(await openMetadata(folder.path, clock.wall, fail), gate)
+  resources.defer(() => metadata.close())
   const now = recordingClock(metadata.newestTime(), time)
   const files = new FilesystemBlobs(folder.path)
   const uploadFiles = new FilesystemUploads(folder.path, files, {
     ...{ poolBytes: 4 * 1024 * 1024, digesters: 1, blobBytesMax: 1024 ** 3, stallSecondsMax: 60 },
     onFailure: fail,
   })
+  resources.defer(() => uploadFiles.stop())
   const { log, lines } = openMemoryLog()
   const shared = { metadata, blobs: guardBlobs(files, gate), locks: new DigestLocks(), retention, now }
   const uploads = guardUploads(uploadFiles, gate)
@@ -78,7 +81,8 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
     cacheBytesMax: 1024 * 1024,
   })
   const conversions = new Conversions(registry, localConversions({ ...shared, uploads }), now)
-  const db = new Database(join(folder.path, 'cay.db'), { readonly: true })
+  const db = resources.use(new Database(join(folder.path, 'cay.db'), { readonly: true }))
+  const kept = resources.move()
   return {
     ...{ metadata, registry, db, clock, now, log: lines, data: folder.path },
     ...contentOf(registry),
@@ -97,12 +101,7 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
     /** Whether a blob's bytes are on the disk. */
     isOnDisk: ({ digest }: Named): boolean => existsSync(files.path(parseDigest(digest))),
 
-    async [Symbol.asyncDispose]() {
-      db.close()
-      uploadFiles.stop()
-      await metadata.close()
-      await folder[Symbol.asyncDispose]()
-    },
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
   }
 }
 

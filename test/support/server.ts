@@ -1,6 +1,6 @@
 import { startServer } from '../../scripts/server.ts'
 import { temporaryFolder } from '../../scripts/temporary-folder.ts'
-import { type App, openApp } from '../../src/app.ts'
+import { openApp } from '../../src/app.ts'
 import { loadConfig } from '../../src/config.ts'
 import { documentOf, expectDescribed } from './described.ts'
 import { openMemoryLog } from './memory-log.ts'
@@ -32,48 +32,37 @@ export type StartTestServer = (options?: TestServerOptions) => Promise<TestServe
 
 /** The app inside this process, with its defaults, on a free port of loopback. */
 export async function startInProcess(options: TestServerOptions = {}): Promise<TestServer> {
-  const folder = options.data === undefined ? await temporaryFolder('test') : undefined
-  const data = options.data ?? folder?.path ?? ''
+  await using resources = new AsyncDisposableStack()
+  const data = options.data ?? resources.use(await temporaryFolder('test')).path
   const { log, lines } = openMemoryLog()
-  let app: App
-  try {
-    const flags = { listen: '127.0.0.1:0', data, access: 'open', ...options.settings }
-    const { config } = await loadConfig({ flags, file: undefined, environment: {} })
-    const { adminPassword, now } = options
-    app = await openApp(config, log, { adminPassword, ...(now && { now, monotonic: now }) })
-  } catch (error) {
-    await folder?.[Symbol.asyncDispose]()
-    throw error
-  }
-  const stop = async () => {
-    await app.close()
-    await folder?.[Symbol.asyncDispose]()
-  }
-  return testServer(app.addresses[0] ?? '', data, () => lines, stop)
+  const flags = { listen: '127.0.0.1:0', data, access: 'open', ...options.settings }
+  const { config } = await loadConfig({ flags, file: undefined, environment: {} })
+  const { adminPassword, now } = options
+  const app = await openApp(config, log, { adminPassword, ...(now && { now, monotonic: now }) })
+  resources.defer(() => app.close())
+  return testServer(app.addresses[0] ?? '', data, () => lines, resources.move())
 }
 
 /** The compiled executable, with its own process. */
 export async function startExecutable(options: TestServerOptions = {}): Promise<TestServer> {
-  const folder = options.data === undefined ? await temporaryFolder('test') : undefined
-  const data = options.data ?? folder?.path ?? ''
+  await using resources = new AsyncDisposableStack()
+  const data = options.data ?? resources.use(await temporaryFolder('test')).path
   const { access, ...settings } = options.settings ?? {}
   const args = Object.entries(settings).flatMap(([path, value]) => [`--${path.replaceAll('.', '-')}`, value])
-  const server = await startServer({
-    data,
-    access: access === 'accounts' ? access : 'open',
-    args: ['--log-level', 'debug', ...args],
-    ...(options.adminPassword && { env: { CAY_ADMIN_PASSWORD: options.adminPassword } }),
-  })
+  const server = resources.use(
+    await startServer({
+      data,
+      access: access === 'accounts' ? access : 'open',
+      args: ['--log-level', 'debug', ...args],
+      ...(options.adminPassword && { env: { CAY_ADMIN_PASSWORD: options.adminPassword } }),
+    }),
+  )
   const log = () =>
     server
       .log()
       .split('\n')
       .map((line) => JSON.parse(line))
-  const stop = async () => {
-    await server.stop()
-    await folder?.[Symbol.asyncDispose]()
-  }
-  return testServer(server.address, data, log, stop)
+  return testServer(server.address, data, log, resources.move())
 }
 
 /** Both, by name: what a user meets is tried in each of them. */
@@ -86,8 +75,9 @@ function testServer(
   address: string,
   data: string,
   log: TestServer['log'],
-  stop: TestServer['stop'],
+  resources: AsyncDisposableStack,
 ): TestServer {
+  const stop = () => resources.disposeAsync()
   const url = `http://${address}`
   let document: ReturnType<typeof documentOf> | undefined
   return {

@@ -17,10 +17,13 @@ export const [one, two, three] = ['1', '2', '3'].map((n) =>
 
 /** A database with an empty repository, and a clock that goes on by a second with each push and deletion. */
 export async function openMachine() {
-  const folder = await temporaryFolder('machine')
+  await using resources = new AsyncDisposableStack()
+  const folder = resources.use(await temporaryFolder('machine'))
   const metadata = await open(folder.path)
+  resources.defer(() => metadata.close())
   const clock = new Clock(AT)
   await metadata.write(...link('app', EMPTY))
+  const kept = resources.move()
 
   const who = () => ({ caller: CALLER, at: clock.time })
   const at = (tag: string) =>
@@ -54,9 +57,6 @@ export async function openMachine() {
       Object.fromEntries((metadata.tags.list(APP, '', 100, clock.time) ?? []).map((tag) => [tag, at(tag)])),
     /** The types of all events. */
     events: () => sql<{ type: string }>('select type from event order by id').map(({ type }) => type),
-    async [Symbol.asyncDispose]() {
-      await metadata.close()
-      await folder[Symbol.asyncDispose]()
-    },
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
   }
 }

@@ -25,12 +25,15 @@ function gated() {
 
 /** The admin API over a data folder, with jobs whose work is the test's. */
 async function open(work: Partial<Record<'collect' | 'scan', JobWork>>) {
-  const folder = await temporaryFolder('jobs')
+  await using resources = new AsyncDisposableStack()
+  const folder = resources.use(await temporaryFolder('jobs'))
   const { log, lines } = openMemoryLog()
   const flags = { data: folder.path, access: 'open' }
   const { config } = await loadConfig({ flags, file: undefined, environment: {} })
   const services = await openServices(config, log, { now: Date.now, onFailure: () => {} })
+  resources.defer(() => services.close())
   const jobs = new Jobs({ log, now: Date.now, work })
+  resources.defer(() => jobs.stop())
   const content = { ...services.content, jobs }
   const api = ownerApi({ ...services, content, now: Date.now, log, onPasswordChanged: () => {} })
   const send = (method: string, path: string, body?: object) =>
@@ -50,12 +53,8 @@ async function open(work: Partial<Record<'collect' | 'scan', JobWork>>) {
     const socket = serveSocket(folder.path, owner)
     return { unix: socketPath(folder.path), stop: socket.stop }
   }
-  const close = async () => {
-    await jobs.stop()
-    await services.close()
-    await folder[Symbol.asyncDispose]()
-  }
-  return { send, ask, listen, jobs, lines, [Symbol.asyncDispose]: close }
+  const kept = resources.move()
+  return { send, ask, listen, jobs, lines, [Symbol.asyncDispose]: () => kept.disposeAsync() }
 }
 
 /** The events of a stream that has ended: their names and data. */
