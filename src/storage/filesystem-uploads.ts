@@ -11,16 +11,14 @@ import {
   type UploadStore,
   type UploadsInProgress,
 } from './blob-store.ts'
-import { DigesterClient, type UploadFile } from './digester-client.ts'
+import { DigesterClient } from './digester-client.ts'
 import type { FilesystemBlobs } from './filesystem.ts'
+import { type OpenUpload, OpenUploads } from './open-uploads.ts'
 import { SlotPool } from './slot-pool.ts'
 import { Turns } from './turns.ts'
 import { UploadFiles } from './upload-files.ts'
 import { beganAt, UploadIds, uuidOf } from './upload-ids.ts'
 import type { UploadOptions } from './upload-options.ts'
-
-/** Uploads whose file and hash are kept at hand; those idle longest are let go, and read back when they go on. */
-const UPLOADS_OPEN_MAX = 512
 
 const SLOT_BYTES = 512 * 1024
 
@@ -39,7 +37,7 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
   private readonly options: UploadOptions
   private readonly pool: SlotPool
   private readonly digesters: DigesterClient[]
-  private readonly open = new Map<string, OpenUpload>()
+  private readonly open: OpenUploads
   private readonly turns = new Turns()
   private nextDigester = 0
 
@@ -53,6 +51,7 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
       { length: options.digesters },
       () => new DigesterClient(this.pool, options.onFailure),
     )
+    this.open = new OpenUploads(this.files, () => this.digesterOf(), options.onFailure)
   }
 
   /** Removes what a crash has left; to be called before the first upload starts. */
@@ -62,30 +61,30 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
 
   start(scope: string, algorithm: DigestAlgorithm): Upload {
     const upload = this.ids.make(scope, algorithm)
-    this.remember(upload, 0).opened = Promise.resolve()
+    this.open.start(upload)
     return upload
   }
 
   async find(scope: string, id: string): Promise<Upload | undefined> {
     const upload = this.ids.parse(scope, id)
     if (upload === undefined || this.ended.has(uuidOf(id))) return undefined
-    if (this.open.has(id) || beganAt(id) >= this.expiredBefore) return upload
-    return (await this.files.findSize(this.fileOf(upload))) === undefined ? undefined : upload
+    if (this.open.find(id) || beganAt(id) >= this.expiredBefore) return upload
+    return (await this.files.findSize(this.files.ofUpload(upload))) === undefined ? undefined : upload
   }
 
   async getSize(upload: Upload): Promise<number> {
-    return this.open.get(upload.id)?.size ?? (await this.files.findSize(this.fileOf(upload))) ?? 0
+    return this.open.find(upload.id)?.size ?? (await this.files.findSize(this.files.ofUpload(upload))) ?? 0
   }
 
   append(upload: Upload, body: UploadBody): Promise<number> {
-    return this.exclusively(upload, async (open) => {
+    return this.open.exclusively(upload, async (open) => {
       await this.receive(open, body, false)
       return open.size
     })
   }
 
   commit(upload: Upload, digest: Digest, body: UploadBody): Promise<BlobStat> {
-    return this.exclusively(upload, async (open) => {
+    return this.open.exclusively(upload, async (open) => {
       const keep = open.size > 0
       const tail = await this.receive(open, body, true)
       if (tail) this.options.onReceived?.(tail.length)
@@ -115,20 +114,20 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
   }
 
   async cancel(upload: Upload): Promise<void> {
-    await this.exclusively(upload, async (open) => {
+    await this.open.exclusively(upload, async (open) => {
       open.ended = true
       this.ended.set(open.file.id, true)
-      this.open.delete(upload.id)
+      this.open.forget(upload.id)
       if (open.hasFile) await open.digester.drop(open.file)
     })
   }
 
   async expire(before: number): Promise<number> {
     this.expiredBefore = before
-    for (const { upload, users, hasFile } of this.open.values()) {
-      if (users === 0 && !hasFile && beganAt(upload.id) < before) this.open.delete(upload.id)
+    for (const { upload, users, hasFile } of this.open.list()) {
+      if (users === 0 && !hasFile && beganAt(upload.id) < before) this.open.forget(upload.id)
     }
-    const busy = new Map(this.open.values().map((open) => [open.file.id, open] as const))
+    const busy = new Map(this.open.list().map((open) => [open.file.id, open] as const))
     let expired = 0
     for await (const file of this.files.list()) {
       const open = busy.get(file.id)
@@ -142,7 +141,7 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
   }
 
   async list(last: string, limit: number): Promise<UploadProgress[]> {
-    const scopes = new Map(this.open.values().map(({ file, upload }) => [file.id, upload.scope] as const))
+    const scopes = new Map(this.open.list().map(({ file, upload }) => [file.id, upload.scope] as const))
     const files = await Array.fromAsync(this.files.list(last, limit))
     return files.map(({ id: name, ...file }) => ({
       ...file,
@@ -157,7 +156,7 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
   }
 
   async drop(name: string): Promise<boolean> {
-    const open = this.open.values().find(({ file }) => file.id === name)
+    const open = this.open.list().find(({ file }) => file.id === name)
     const file = await this.files.find(name)
     // Who works on it may take long: it goes when that request has ended.
     if (open && open.users > 0) this.cancel(open.upload).catch(() => {})
@@ -193,74 +192,11 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
     return await appendBody(body, options, keepFilledSlot)
   }
 
-  /** One request at a time works on an upload; the next one finds what the one before has left. */
-  private async exclusively<T>(upload: Upload, work: (open: OpenUpload) => Promise<T>): Promise<T> {
-    const open = await this.recall(upload)
-    const before = open.last
-    const { promise, resolve } = Promise.withResolvers<void>()
-    open.last = promise
-    open.users++
-    try {
-      await before
-      if (open.ended) throw registryError('BLOB_UPLOAD_UNKNOWN')
-      return await work(open)
-    } catch (error) {
-      open.opened = undefined
-      open.size = (await this.files.findSize(open.file)) ?? 0
-      throw error
-    } finally {
-      open.users--
-      resolve()
-    }
-  }
-
-  private async recall(upload: Upload): Promise<OpenUpload> {
-    let open = this.open.get(upload.id)
-    if (open === undefined) {
-      const size = (await this.files.findSize(this.fileOf(upload))) ?? 0
-      open = this.open.get(upload.id) ?? this.remember(upload, size)
-    }
-    this.open.delete(upload.id)
-    this.open.set(upload.id, open)
-    return open
-  }
-
-  private remember(upload: Upload, size: number): OpenUpload {
-    const { id } = upload
-    const open: OpenUpload = {
-      upload,
-      file: this.fileOf(upload),
-      hasFile: size > 0,
-      digester: this.digesterOf(),
-      size,
-      users: 0,
-      ended: false,
-      opened: undefined,
-      last: Promise.resolve(),
-    }
-    this.open.set(id, open)
-    if (this.open.size > UPLOADS_OPEN_MAX) this.letGoOfOldest()
-    return open
-  }
-
-  private fileOf({ id, algorithm }: Upload): UploadFile {
-    return this.files.of({ id: uuidOf(id), algorithm })
-  }
-
   /** The digesters take uploads in turns. */
   private digesterOf(): DigesterClient {
     const digester = this.digesters[this.nextDigester++ % this.digesters.length]
     if (!digester) throw new Error('there are no digesters')
     return digester
-  }
-
-  private letGoOfOldest(): void {
-    for (const [id, open] of this.open) {
-      if (open.users > 0) continue
-      this.open.delete(id)
-      open.digester.close(open.file).catch(this.options.onFailure)
-      return
-    }
   }
 
   /** What the file has is hashed again, unless the digester still knows it. After an error it is asked anew. */
@@ -271,22 +207,4 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
     })
     return open.opened
   }
-}
-
-interface OpenUpload {
-  upload: Upload
-  file: UploadFile
-  /** The file may be there: it is to be removed at the end. */
-  hasFile: boolean
-  digester: DigesterClient
-  /** Bytes that are in the file. */
-  size: number
-  /** Requests that work on it or wait for it. */
-  users: number
-  /** Settled when the digester has the file open, or makes it by itself; undefined when it must be asked. */
-  opened: Promise<void> | undefined
-  /** Published or cancelled. */
-  ended: boolean
-  /** Settled when the request before this one is done with it. */
-  last: Promise<void>
 }

@@ -2,7 +2,9 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { findAlgorithm } from '../oci/digest.ts'
+import type { Upload } from './blob-store.ts'
 import type { UploadFile } from './digester-client.ts'
+import { uuidOf } from './upload-ids.ts'
 
 const KEY_BYTES = 32
 
@@ -40,6 +42,10 @@ export class UploadFiles {
 
   of({ id, algorithm }: Pick<UploadFile, 'id' | 'algorithm'>): UploadFile {
     return { id, algorithm, path: join(this.folder, `${id}.${algorithm}`) }
+  }
+
+  ofUpload({ id, algorithm }: Upload): UploadFile {
+    return this.of({ id: uuidOf(id), algorithm })
   }
 
   /** How many bytes a file has; undefined when it is not there. */
