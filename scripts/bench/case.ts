@@ -30,7 +30,7 @@ export interface Case {
   /** For `--only`. */
   name: string
   title(scale: Scale): string
-  unit: 'req/s' | 'MB/s' | 'images/s' | 'ms' | 'MiB'
+  unit: 'req/s' | 'MB/s' | 'images/s' | 'ms' | 'MiB' | 'x'
   /** The row that the others are a share of. */
   reference: string
   targets: Target[]
