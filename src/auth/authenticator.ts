@@ -139,7 +139,9 @@ export class Authenticator {
     const attempt = attempts.begin(name, address)
     const row = metadata.accounts.find(name)
     const isRight = await passwords.verify(password, row?.passwordHash ?? undefined)
-    const identity = isRight && row ? identities.find(row.id) : undefined
+    // Hashing takes long enough for the password to be changed, which ends only what it gave before.
+    const isStill = metadata.accounts.find(name)?.passwordHash === row?.passwordHash
+    const identity = isRight && isStill && row ? identities.find(row.id) : undefined
     if (identity === undefined) {
       attempt.failed()
       this.options.onLogin(false)
