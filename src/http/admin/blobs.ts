@@ -19,7 +19,7 @@ const Blob = t.Object(
   {
     digest: DigestText,
     bytes: Bytes,
-    storedAt: Time,
+    storedAt: t.Optional(t.String({ format: 'date-time', description: 'For a server admin only' })),
     items: t.Array(Use, { description: 'Repositories that hold it and that you may pull from' }),
     next: t.Optional(t.String()),
   },
@@ -51,7 +51,9 @@ export function blobs(context: AdminContext) {
         ({ repositoryId }) => cursorOf(repositoryId),
         toUse,
       )
-      return { digest, bytes: blob.size, storedAt: timeOf(blob.storedAt), ...uses }
+      // It may have come here by a repository that the asker may not see.
+      const storedAt = asker.isAdmin ? { storedAt: timeOf(blob.storedAt) } : {}
+      return { digest, bytes: blob.size, ...storedAt, ...uses }
     },
     { params: t.Object({ digest: DigestParam }), query: PageQuery, ...OPERATIONS.get },
   )

@@ -42,7 +42,10 @@ export function repositories(context: AdminContext) {
         ...OPERATIONS.list,
       },
     )
-    .get('/:repository', ({ params: { repository } }) => reads.get(repository), { params, ...OPERATIONS.get })
+    .get('/:repository', ({ asker, params: { repository } }) => reads.get(asker, repository), {
+      params,
+      ...OPERATIONS.get,
+    })
     .put(
       '/:repository',
       async ({ asker, params: { repository }, body, request }) => {
@@ -99,10 +102,12 @@ function readsOf({ metadata, content, now }: AdminContext) {
     )
     return rows.map((row) => ({ ...row, tags: counts.get(row.id) ?? 0 }))
   }
-  const toListed = (row: RepositoryRow & { tags: number }) => ({
-    ...toListedRepository(row, windowMs),
-    tags: row.tags,
-  })
+  const toListed =
+    ({ isAdmin }: Asker) =>
+    (row: RepositoryRow & { tags: number }) => ({
+      ...toListedRepository(row, windowMs, isAdmin),
+      tags: row.tags,
+    })
   return {
     list: (asker: Asker, query: Query) =>
       page(
@@ -110,7 +115,7 @@ function readsOf({ metadata, content, now }: AdminContext) {
         (limit) =>
           withTags(metadata.catalog.repositories(asker.pullable(), query.q ?? '', query.last ?? '', limit)),
         ({ name }) => name,
-        toListed,
+        toListed(asker),
       ),
 
     listDeleted(asker: Asker, query: Query) {
@@ -120,14 +125,15 @@ function readsOf({ metadata, content, now }: AdminContext) {
         query,
         (limit) => withTags(metadata.catalog.deletedRepositories(asker.deletable(), asked, limit)),
         (row) => cursorOf(row.deletedAt ?? 0, row.id),
-        toListed,
+        toListed(asker),
       )
     },
 
-    get(repository: RepositoryName) {
+    get(asker: Asker, repository: RepositoryName) {
       const row = metadata.catalog.findRepository(repository)
       if (row === undefined) throw unknownRepository(repository)
-      return { ...toListedRepository(row, windowMs), ...metadata.catalog.contentsOf(row.id, now()) }
+      const contents = metadata.catalog.contentsOf(row.id, now())
+      return { ...toListedRepository(row, windowMs, asker.isAdmin), ...contents }
     },
 
     history(asker: Asker, repository: RepositoryName, query: typeof PageQuery.static) {
@@ -159,7 +165,7 @@ function changesOf({ metadata, changes, content }: AdminContext) {
       const read = () => {
         const row = metadata.catalog.findRepository(repository)
         expected = row ?? null
-        return row && stateOfRepository(toListedRepository(row, windowMs))
+        return row && stateOfRepository(toListedRepository(row, windowMs, false))
       }
       return changes.make(request, `the repository ${repository}`, read, () => write(expected))
     },

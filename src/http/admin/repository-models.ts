@@ -34,7 +34,12 @@ const members = {
     minimum: 0,
     description: 'Bytes of all blobs that it links, also of those that are deleted',
   }),
-  ownBytes: t.Integer({ minimum: 0, description: 'Bytes of those that no other repository links' }),
+  ownBytes: t.Optional(
+    t.Integer({
+      minimum: 0,
+      description: 'Bytes of those that no other repository links; for a server admin only',
+    }),
+  ),
   pulls: t.Integer({ minimum: 0, description: 'Manifests that were pulled' }),
   pushes: t.Integer({ minimum: 0, description: 'Manifests that were pushed' }),
   lastPulledAt: t.Optional(Time),
@@ -62,13 +67,17 @@ const Restored = t.Object(
   { description: 'It is back; the counts are of a repository whose tags went back in time' },
 )
 
-/** A repository of a list. */
-export function toListedRepository(row: RepositoryRow, windowMs: number) {
+/**
+ * A repository of a list. What it shares with others is for server admins: it would tell anybody who pushes something
+ * that a repository has it, which they may not see.
+ */
+export function toListedRepository(row: RepositoryRow, windowMs: number, isAdmin: boolean) {
   const { name, description, untaggedDays, immutableTags, pulls, pushes, deletedAt } = row
   const time = (at: number | null) => (at === null ? undefined : timeOf(at))
   return present({
     ...{ name, description, untaggedDays, immutableTags, createdAt: timeOf(row.createdAt) },
-    ...{ blobs: row.blobCount, bytes: row.blobBytes, ownBytes: row.ownBytes, pulls, pushes },
+    ...{ blobs: row.blobCount, bytes: row.blobBytes, pulls, pushes },
+    ownBytes: isAdmin ? row.ownBytes : undefined,
     ...{ lastPulledAt: time(row.lastPulledAt), lastPushedAt: time(row.lastPushedAt) },
     ...{ deletedAt: time(deletedAt), restorableUntil: time(deletedAt && deletedAt + windowMs) },
   })

@@ -201,3 +201,18 @@ test('where anybody may pull, names of accounts are for those who sign in, and t
     expect([path, await told('server admin')]).toEqual([path, ['account', 'address', 'requestId']])
   }
 })
+
+test('that others have the same content is told to server admins only', async () => {
+  await pushImage(server.as(basic('admin')), 'team/secret', manifest, [], { reference: 'v' })
+  const told = async (who: (typeof WHO)[number], path: string) => {
+    const answer = await server.as(credentials[who]).fetch(`/api/v1${path}`)
+    const text = await answer.text()
+    return ['ownBytes', 'storedAt'].filter((field) => text.includes(`"${field}"`))
+  }
+  for (const path of ['/repositories?q=team/app', repo]) {
+    expect([path, await told('server admin', path)]).toEqual([path, ['ownBytes']])
+    expect([path, await told('repository admin', path)]).toEqual([path, []])
+  }
+  expect(await told('server admin', `/blobs/${EMPTY.digest}`)).toEqual(['storedAt'])
+  expect(await told('repository admin', `/blobs/${EMPTY.digest}`)).toEqual([])
+})
