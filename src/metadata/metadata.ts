@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { lazily } from '../lazily.ts'
 import { type AccountReads, accountReads } from './accounts.ts'
 import { auditReads } from './audit.ts'
 import { type BlobUseReads, blobUseReads } from './blob-uses.ts'
@@ -22,8 +23,8 @@ import { type TagReads, tagReads } from './tags.ts'
 import { type V1ImageReads, v1ImageReads } from './v1-images.ts'
 import { Writer } from './writer.ts'
 
-/** The database of one data folder: reads here and at once, writes through the writer's thread. */
-export interface Metadata {
+/** What is read, by what it is of. The statements of each are prepared when it is used for the first time. */
+interface Reads {
   repositories: RepositoryReads
   manifests: ManifestReads
   conversions: ConversionReads
@@ -42,6 +43,10 @@ export interface Metadata {
   audit: ReturnType<typeof auditReads>
   garbage: GarbageReads
   explain: Explain
+}
+
+/** The database of one data folder: reads here and at once, writes through the writer's thread. */
+export interface Metadata extends Reads {
   /** The newest time that is recorded, in milliseconds since 1970; 0 when nothing is. */
   newestTime(): number
   write: Writer['call']
@@ -70,33 +75,35 @@ export async function openMetadata(
     onFailure,
   })
   const db = openForReading(path)
-  return {
-    repositories: repositoryReads(db),
-    manifests: manifestReads(db),
-    conversions: conversionReads(db),
-    tags: tagReads(db),
-    v1Images: v1ImageReads(db),
-    history: historyReads(db),
-    catalog: catalogReads(db),
-    blobs: blobReads(db),
-    blobUses: blobUseReads(db),
-    referrers: referrerReads(db),
-    outbox: outboxReads(db),
-    storage: storageReads(db),
-    accounts: accountReads(db),
-    credentials: credentialReads(db),
-    grants: grantReads(db),
-    audit: auditReads(db),
-    garbage: garbageReads(db),
-    explain: explanations(db),
+  const reads: Reads = lazily({
+    repositories: () => repositoryReads(db),
+    manifests: () => manifestReads(db),
+    conversions: () => conversionReads(db),
+    tags: () => tagReads(db),
+    v1Images: () => v1ImageReads(db),
+    history: () => historyReads(db),
+    catalog: () => catalogReads(db),
+    blobs: () => blobReads(db),
+    blobUses: () => blobUseReads(db),
+    referrers: () => referrerReads(db),
+    outbox: () => outboxReads(db),
+    storage: () => storageReads(db),
+    accounts: () => accountReads(db),
+    credentials: () => credentialReads(db),
+    grants: () => grantReads(db),
+    audit: () => auditReads(db),
+    garbage: () => garbageReads(db),
+    explain: () => explanations(db),
+  })
+  return Object.assign(reads, {
     newestTime: () => newestTime(db),
-    write: (name, args, moved) => writer.call(name, args, moved),
-    onStale: (what, listener) => {
+    write: ((name, args, moved) => writer.call(name, args, moved)) as Writer['call'],
+    onStale: (what: Stale, listener: () => void) => {
       listeners.push([what, listener])
     },
     async close() {
       db.$client.close()
       await writer.close()
     },
-  }
+  })
 }

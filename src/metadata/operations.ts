@@ -16,35 +16,34 @@ import { tagRestores } from './tag-restores.ts'
 import { tagWrites } from './tag-writes.ts'
 import { usageWrites } from './usage.ts'
 
+/** Every write, in groups. What a start needs comes first, and what restores last. */
+export const WRITES = [
+  installationWrites,
+  accountWrites,
+  groupWrites,
+  credentialWrites,
+  grantWrites,
+  trailWrites,
+  usageWrites,
+  blobWrites,
+  renewalWrites,
+  manifestWrites,
+  tagWrites,
+  conversionWrites,
+  repositoryWrites,
+  collectionWrites,
+  blobCollectionWrites,
+  manifestRestores,
+  tagRestores,
+  repositoryRestores,
+  rewinds,
+] as const
+
 /**
- * Every write, by name. The writer's thread makes them once, and runs each call in a savepoint of its own.
+ * Every write, by name. The writer's thread runs each call in a savepoint of its own.
  * One that answers `stale` has changed something that may be remembered: content, or who may do what.
  */
-export function operations(db: Db) {
-  return {
-    ...blobWrites(db),
-    ...manifestWrites(db),
-    ...manifestRestores(db),
-    ...tagWrites(db),
-    ...tagRestores(db),
-    ...repositoryWrites(db),
-    ...repositoryRestores(db),
-    ...rewinds(db),
-    ...usageWrites(db),
-    ...collectionWrites(db),
-    ...blobCollectionWrites(db),
-    ...renewalWrites(db),
-    ...conversionWrites(db),
-    ...accountWrites(db),
-    ...groupWrites(db),
-    ...credentialWrites(db),
-    ...installationWrites(db),
-    ...grantWrites(db),
-    ...trailWrites(db),
-  }
-}
-
-export type Operations = ReturnType<typeof operations>
+export type Operations = Together<ReturnType<(typeof WRITES)[number]>>
 export type OperationName = keyof Operations
 
 /** What may be remembered of the database, and a write may have made stale. */
@@ -59,3 +58,22 @@ export const VOLATILE: ReadonlySet<OperationName> = new Set<OperationName>([
   'renewBlob',
   'renewManifest',
 ])
+
+type Together<T> = (T extends unknown ? (each: T) => void : never) extends (all: infer All) => void
+  ? All
+  : never
+
+/** Finds writes by name. Groups are made, and so their statements prepared, only as far as one was asked for. */
+export function operations(db: Db): <N extends OperationName>(name: N) => Operations[N] {
+  const made: Partial<Operations> = {}
+  const others = WRITES.values()
+  return (name) => {
+    for (;;) {
+      const found = made[name]
+      if (found !== undefined) return found
+      const { value: writes } = others.next()
+      if (writes === undefined) throw new Error(`there is no write ${name}`)
+      Object.assign(made, writes(db))
+    }
+  }
+}

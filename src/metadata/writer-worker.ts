@@ -1,7 +1,7 @@
 import { diskFull, RegistryError, registryError } from '../oci/error.ts'
 import { type Db, openForWriting } from './database.ts'
 import { migrate } from './migrate.ts'
-import { type Operations, operations, VOLATILE } from './operations.ts'
+import { operations, VOLATILE } from './operations.ts'
 import type { Call, Failure, FromWriter, Reply, ToWriter } from './writer.ts'
 
 declare const self: Worker
@@ -17,7 +17,7 @@ type AnyOperation = (args: unknown) => unknown
  */
 class WriterThread {
   private readonly db: Db
-  private readonly operations: Operations
+  private readonly find: ReturnType<typeof operations>
   private queue: Call[] = []
   private scheduled = false
   private durable = true
@@ -26,7 +26,7 @@ class WriterThread {
     this.db = openForWriting(path)
     try {
       migrate(this.db, path, now)
-      this.operations = operations(this.db)
+      this.find = operations(this.db)
     } catch (error) {
       this.db.$client.close()
       throw error
@@ -74,7 +74,7 @@ class WriterThread {
   private answer(call: Call): Reply {
     this.run('SAVEPOINT call')
     try {
-      const value = (this.operations[call.name] as AnyOperation)(call.args)
+      const value = (this.find(call.name) as AnyOperation)(call.args)
       this.run('RELEASE call')
       return { id: call.id, value }
     } catch (error) {

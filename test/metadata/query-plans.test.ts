@@ -13,7 +13,7 @@ import { historyReads } from '../../src/metadata/history.ts'
 import { manifestRestores } from '../../src/metadata/manifest-restores.ts'
 import { manifestWrites } from '../../src/metadata/manifest-writes.ts'
 import { manifestReads } from '../../src/metadata/manifests.ts'
-import { operations } from '../../src/metadata/operations.ts'
+import { WRITES } from '../../src/metadata/operations.ts'
 import { outboxReads } from '../../src/metadata/outbox.ts'
 import { referrerReads } from '../../src/metadata/referrers.ts'
 import { renewalWrites } from '../../src/metadata/renewals.ts'
@@ -111,7 +111,7 @@ test('a repository is found by its name among those that are not deleted', () =>
       blobReads,
       referrerReads,
       catalogReads,
-      operations,
+      ...WRITES,
     ])
       reads(db)
   })
