@@ -11,8 +11,9 @@ import { Changes } from './http/admin/changes.ts'
 import type { Content } from './http/admin/content.ts'
 import { listenAll } from './http/listen-all.ts'
 import { Origins } from './http/origin.ts'
+import type { OwnerOptions } from './http/owner-api.ts'
 import { type HttpOptions, type HttpServer, serveHttp } from './http/server.ts'
-import { type SocketOptions, serveSocket } from './http/socket.ts'
+import { serveSocket } from './http/socket.ts'
 import { Jobs } from './jobs.ts'
 import { parseListenAddress, refuseToListen } from './listen-address.ts'
 import type { Retention } from './metadata/retention.ts'
@@ -244,7 +245,7 @@ async function readPreset(path: string): Promise<string> {
 }
 
 /** Commands reach the server through its socket; a server without one serves all the same. */
-function openSocket(data: string, options: SocketOptions) {
+function openSocket(data: string, options: OwnerOptions) {
   try {
     return serveSocket(data, options)
   } catch (cause) {

@@ -1,7 +1,7 @@
 import { openServices } from '../app.ts'
 import { FIRST_ADMIN } from '../auth/first-admin.ts'
 import type { Config } from '../config-schema.ts'
-import { ownerApi } from '../http/socket.ts'
+import { ownerApi } from '../http/owner-api.ts'
 import { openLog } from '../log.ts'
 import { PasswordFile } from '../password-file.ts'
 import type { Transport } from './admin-client.ts'

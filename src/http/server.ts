@@ -6,30 +6,22 @@ import type { Metrics } from '../metrics.ts'
 import { NOBODY } from '../registry/access.ts'
 import type { Authority } from '../tls/authority.ts'
 import type { Credentials } from '../tls/key-pair.ts'
-import { version } from '../version.ts'
-import { adminApi } from './admin/api.ts'
 import type { Changes } from './admin/changes.ts'
 import type { Content } from './admin/content.ts'
-import type { AdminContext } from './admin/context.ts'
-import { orSession } from './admin/session-identity.ts'
 import { authorityFiles } from './authority.ts'
 import { BodyReader } from './body-reader.ts'
 import { errors } from './errors.ts'
 import { health } from './health.ts'
 import { Listener } from './listener.ts'
 import { metrics } from './metrics.ts'
-import { openapi } from './openapi.ts'
+import { onDemand } from './on-demand.ts'
 import type { Origins } from './origin.ts'
-import { problems } from './problems.ts'
 import { requestIds, requestLog } from './request-log.ts'
 import { SendfilePacer } from './sendfile-pacer.ts'
-import { SessionCookies } from './session-cookie.ts'
 import { token } from './token.ts'
-import { v1Paths } from './v1/openapi.ts'
 import { isForV1, v1Surface } from './v1/surface.ts'
 import { v2Dispatch } from './v2/dispatch.ts'
 import type { V2Limits } from './v2/exchange.ts'
-import { v2Paths } from './v2/openapi.ts'
 import { routes } from './v2/routes.ts'
 
 export interface HttpOptions {
@@ -54,6 +46,12 @@ export interface HttpOptions {
   /** With it HTTPS is spoken, otherwise HTTP. */
   tls?: { credentials: Credentials; authority: Authority | undefined } | undefined
 }
+
+/** Requests that are handed on as they are. */
+const WHOLE = { parse: 'none', detail: { hide: true } } as const
+
+/** The paths of what is loaded when somebody asks for it. */
+const ADMINISTRATION = ['/api/v1/*', '/problems', '/problems/*', '/swagger', '/swagger/*']
 
 export interface HttpServer {
   /** `host:port`, with the port that was taken. */
@@ -89,22 +87,24 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     isForV1: (request) => docker.v1 && docker.v1Fallback && isForV1(request),
   })
   // Elysia looks for the path from a fixed place in the URL: behind `http://`, or from the third letter of a host.
-  const app = new Elysia({ handler: { standardHostname: tls !== undefined } })
+  const handler = { standardHostname: tls !== undefined }
+  const controllers = new Elysia()
+    .use(health(content.problem))
+    .use(metrics({ ...shared, mode: settings.access }))
+    .use(token(shared))
+    .use(tls?.authority ? authorityFiles(tls.authority) : new Elysia())
+  const administer = onDemand(async () => {
+    const { administration } = await import('./administration.ts')
+    const context = { ...shared, changes: options.changes }
+    return administration({ ...context, handler, controllers, table, hasV1: docker.v1 })
+  })
+  const app = new Elysia({ handler })
     .use(errors(log, nextRequestId))
-    .all('/v2', ({ request }) => dispatch(request), { parse: 'none', detail: { hide: true } })
-    .all('/v2/*', ({ request }) => dispatch(request), { parse: 'none', detail: { hide: true } })
+    .all('/v2', ({ request }) => dispatch(request), WHOLE)
+    .all('/v2/*', ({ request }) => dispatch(request), WHOLE)
     .use(v1Surface({ ...shared, ...content.registry, images: content.v1Images }))
-    .use(
-      new Elysia()
-        .use(requestLog(log, nextRequestId, counted))
-        .use(health(content.problem))
-        .use(metrics({ ...shared, mode: settings.access }))
-        .use(token(shared))
-        .use(adminApi(adminContextOf(options, shared)))
-        .use(problems())
-        .use(openapi({ paths: { ...v2Paths(table), ...(docker.v1 && v1Paths()) }, version }))
-        .use(tls?.authority ? authorityFiles(tls.authority) : new Elysia()),
-    )
+    .use(new Elysia().use(requestLog(log, nextRequestId, counted)).use(controllers))
+  for (const path of ADMINISTRATION) app.all(path, ({ request }) => administer(request), WHOLE)
   const listener = new Listener(app, hostname, port, tls?.credentials)
   return {
     address: listener.address,
@@ -127,15 +127,4 @@ function clientsOf({ auth, origins, limits }: HttpOptions, peerOf: (request: Req
     nextRequestId: requestIds(),
     bodies: new BodyReader(limits.bodyBytesMax, limits.stallSecondsMax),
   }
-}
-
-type Shared = ReturnType<typeof clientsOf> &
-  Auth &
-  Pick<AdminContext, 'metadata' | 'content' | 'now' | 'onPasswordChanged'>
-
-/** The admin API takes the session of a browser, too. */
-function adminContextOf({ auth, changes }: HttpOptions, shared: Shared): AdminContext {
-  const cookies = new SessionCookies(shared.originOf)
-  const authenticate = orSession(cookies, auth.authenticator, shared.authenticate)
-  return { ...shared, changes, cookies, authenticate: auth.access.isOpen ? () => NOBODY : authenticate }
 }

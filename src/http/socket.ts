@@ -1,63 +1,17 @@
-import { Elysia } from 'elysia'
-import type { Logger } from 'pino'
-import type { Auth } from '../auth/auth.ts'
 import { removeSocket, socketPath } from '../data-folder.ts'
-import type { Metadata } from '../metadata/metadata.ts'
-import { type Identity, NOBODY } from '../registry/access.ts'
-import { adminApi } from './admin/api.ts'
-import { Changes } from './admin/changes.ts'
-import type { Content } from './admin/content.ts'
-import { BodyReader } from './body-reader.ts'
-import { errors } from './errors.ts'
-import { requestIds, requestLog } from './request-log.ts'
-import { SessionCookies } from './session-cookie.ts'
-
-/** Who speaks through the socket: whoever may open it is the owner of the data folder. */
-const OWNER: Identity = Object.freeze({ ...NOBODY, account: 'owner (socket)', isAdmin: true })
-
-const BODY_BYTES_MAX = 1024 * 1024
-const STALL_SECONDS_MAX = 60
-
-export interface SocketOptions {
-  auth: Auth
-  metadata: Metadata
-  content: Content
-  /** Milliseconds since 1970. */
-  now: () => number
-  /** Of the data folder, as its other servers have them; without any, new ones. */
-  changes?: Changes
-  log: Logger
-  /** Told when an account has a new password, or is gone. */
-  onPasswordChanged: (account: string) => void
-}
-
-/** The admin API for the owner of the data folder, who needs no credential. */
-export function ownerApi({ auth, metadata, now, log, changes = new Changes(), ...options }: SocketOptions) {
-  const nextRequestId = requestIds()
-  const context = {
-    metadata,
-    content: options.content,
-    ...{ ...auth, now },
-    cookies: new SessionCookies(() => 'http://localhost'),
-    changes,
-    authenticate: () => OWNER,
-    addressOf: () => 'socket',
-    bodies: new BodyReader(BODY_BYTES_MAX, STALL_SECONDS_MAX),
-    onPasswordChanged: options.onPasswordChanged,
-  }
-  return new Elysia()
-    .use(errors(log, nextRequestId))
-    .use(requestLog(log, nextRequestId))
-    .use(adminApi(context))
-}
+import { onDemand } from './on-demand.ts'
+import type { OwnerOptions } from './owner-api.ts'
 
 /** Serves the owner's API on `<data>/cay.sock`, which only its owner can open: how commands reach a running server. */
-export function serveSocket(data: string, options: SocketOptions): { stop(): Promise<void> } {
+export function serveSocket(data: string, options: OwnerOptions): { stop(): Promise<void> } {
   removeSocket(data)
-  const app = ownerApi(options)
+  const fetch = onDemand(async () => {
+    const { ownerApi } = await import('./owner-api.ts')
+    return ownerApi(options)
+  })
   const umask = process.umask(0o177)
   try {
-    const server = Bun.serve({ unix: socketPath(data), fetch: (request) => app.handle(request) })
+    const server = Bun.serve({ unix: socketPath(data), fetch })
     return {
       async stop() {
         await server.stop()

@@ -8,8 +8,9 @@ import { pathOf, queryOf } from '../v2/exchange.ts'
 import type { V1Context, V1Target } from './exchange.ts'
 import { parseV1Path, V1_PATH_TEMPLATES, type V1Path, type V1PathKind } from './path.ts'
 import { V1_ROUTES, type V1Method, type V1Route } from './routes.ts'
+import { type SessionOptions, Sessions } from './sessions.ts'
 
-export interface V1Options extends V1Context {
+export interface V1Options extends Omit<V1Context, 'sessions'>, SessionOptions {
   metrics: Metrics
   log: Logger
   nextRequestId: () => string
@@ -18,6 +19,7 @@ export interface V1Options extends V1Context {
 /** The one way into /v1: from the path to its row of the table, through the row's access, to the handler. */
 export function v1Dispatch(options: V1Options): (request: Request) => Promise<Response> {
   const table = lookup()
+  const context = { ...options, sessions: new Sessions(options) }
   return async (request) => {
     const began = performance.now()
     const target = pathOf(request.url)
@@ -32,7 +34,7 @@ export function v1Dispatch(options: V1Options): (request: Request) => Promise<Re
       const methods = table[path.kind]
       route = methods[method as V1Method]
       if (route === undefined) throw notAllowed(method, methods)
-      response = await answer(options, request, path, route, requestId)
+      response = await answer(context, request, path, route, requestId)
     } catch (error) {
       failure = error
       response = toErrorResponse(error, method)

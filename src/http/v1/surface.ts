@@ -3,9 +3,9 @@ import type { Logger } from 'pino'
 import { dockerVersion, isOlder } from '../../docker/user-agent.ts'
 import type { Metrics } from '../../metrics.ts'
 import type { V1Images } from '../../registry/v1-images.ts'
-import { v1Dispatch } from './dispatch.ts'
+import { onDemand } from '../on-demand.ts'
 import type { V1Context } from './exchange.ts'
-import { type SessionOptions, Sessions } from './sessions.ts'
+import type { SessionOptions } from './sessions.ts'
 
 export interface V1SurfaceOptions extends Omit<V1Context, 'sessions' | 'images'>, SessionOptions {
   /** Undefined where V1 is switched off: nothing is mounted then. */
@@ -19,7 +19,10 @@ export interface V1SurfaceOptions extends Omit<V1Context, 'sessions' | 'images'>
 export function v1Surface({ images, ...options }: V1SurfaceOptions) {
   const surface = new Elysia({ name: 'v1' })
   if (images === undefined) return surface
-  const dispatch = v1Dispatch({ ...options, images, sessions: new Sessions(options) })
+  const dispatch = onDemand(async () => {
+    const { v1Dispatch } = await import('./dispatch.ts')
+    return { handle: v1Dispatch({ ...options, images }) }
+  })
   return surface.all('/v1/*', ({ request }) => dispatch(request), {
     parse: 'none',
     detail: { hide: true },

@@ -1,0 +1,60 @@
+import { type AnyElysia, Elysia } from 'elysia'
+import type { Logger } from 'pino'
+import type { Metrics } from '../metrics.ts'
+import { NOBODY } from '../registry/access.ts'
+import { version } from '../version.ts'
+import { adminApi } from './admin/api.ts'
+import type { AdminContext } from './admin/context.ts'
+import { orSession } from './admin/session-identity.ts'
+import { errors } from './errors.ts'
+import { openapi } from './openapi.ts'
+import { problems } from './problems.ts'
+import { requestLog } from './request-log.ts'
+import { SessionCookies } from './session-cookie.ts'
+import { v1Paths } from './v1/openapi.ts'
+import { v2Paths } from './v2/openapi.ts'
+import type { routes } from './v2/routes.ts'
+
+export interface AdministrationOptions extends Omit<AdminContext, 'cookies'> {
+  /** The scheme and host by which the client reaches this server. */
+  originOf: (request: Request) => string
+  log: Logger
+  nextRequestId: () => string
+  metrics: Metrics
+  /** As the server has it, which hands its requests on. */
+  handler: { standardHostname: boolean }
+  /** What the server itself answers, and the document describes. */
+  controllers: AnyElysia
+  /** The rows of /v2. */
+  table: ReturnType<typeof routes>
+  hasV1: boolean
+}
+
+/** The admin API, the codes of errors, and the page of the whole API with its document. */
+export function administration({
+  log,
+  nextRequestId,
+  metrics,
+  controllers,
+  ...options
+}: AdministrationOptions) {
+  const paths = { ...v2Paths(options.table), ...(options.hasV1 && v1Paths()) }
+  return new Elysia({ handler: options.handler }).use(errors(log, nextRequestId)).use(
+    new Elysia()
+      .use(requestLog(log, nextRequestId, metrics))
+      .use(controllers)
+      .use(adminApi(contextOf(options)))
+      .use(problems())
+      .use(openapi({ paths, version })),
+  )
+}
+
+/** The admin API takes the session of a browser, too. */
+function contextOf(
+  options: Omit<AdminContext, 'cookies'> & Pick<AdministrationOptions, 'originOf'>,
+): AdminContext {
+  const cookies = new SessionCookies(options.originOf)
+  const { access, authenticator } = options
+  if (access.isOpen) return { ...options, cookies, authenticate: () => NOBODY }
+  return { ...options, cookies, authenticate: orSession(cookies, authenticator, options.authenticate) }
+}

@@ -1,0 +1,51 @@
+import { Elysia } from 'elysia'
+import type { Logger } from 'pino'
+import type { Auth } from '../auth/auth.ts'
+import type { Metadata } from '../metadata/metadata.ts'
+import { type Identity, NOBODY } from '../registry/access.ts'
+import { adminApi } from './admin/api.ts'
+import { Changes } from './admin/changes.ts'
+import type { Content } from './admin/content.ts'
+import { BodyReader } from './body-reader.ts'
+import { errors } from './errors.ts'
+import { requestIds, requestLog } from './request-log.ts'
+import { SessionCookies } from './session-cookie.ts'
+
+/** Who speaks through the socket: whoever may open it is the owner of the data folder. */
+const OWNER: Identity = Object.freeze({ ...NOBODY, account: 'owner (socket)', isAdmin: true })
+
+const BODY_BYTES_MAX = 1024 * 1024
+const STALL_SECONDS_MAX = 60
+
+export interface OwnerOptions {
+  auth: Auth
+  metadata: Metadata
+  content: Content
+  /** Milliseconds since 1970. */
+  now: () => number
+  /** Of the data folder, as its other servers have them; without any, new ones. */
+  changes?: Changes
+  log: Logger
+  /** Told when an account has a new password, or is gone. */
+  onPasswordChanged: (account: string) => void
+}
+
+/** The admin API for the owner of the data folder, who needs no credential. */
+export function ownerApi({ auth, metadata, now, log, changes = new Changes(), ...options }: OwnerOptions) {
+  const nextRequestId = requestIds()
+  const context = {
+    metadata,
+    content: options.content,
+    ...{ ...auth, now },
+    cookies: new SessionCookies(() => 'http://localhost'),
+    changes,
+    authenticate: () => OWNER,
+    addressOf: () => 'socket',
+    bodies: new BodyReader(BODY_BYTES_MAX, STALL_SECONDS_MAX),
+    onPasswordChanged: options.onPasswordChanged,
+  }
+  return new Elysia()
+    .use(errors(log, nextRequestId))
+    .use(requestLog(log, nextRequestId))
+    .use(adminApi(context))
+}
