@@ -20,19 +20,17 @@ test('there is a data folder of each schema that a release had', () => expect(na
 for (const name of names) {
   for (const [kind, start] of SERVERS) {
     describe(`a data folder that an older version left, ${name}, ${kind}`, () => {
+      const resources = new AsyncDisposableStack()
       let folder: TemporaryFolder
       let server: TestServer
       let location: string
       beforeAll(async () => {
-        folder = await temporaryFolder('fixture')
+        folder = resources.use(await temporaryFolder('fixture'))
         await cp(join(fixtures, name), folder.path, { recursive: true })
         location = (await Bun.file(join(folder.path, 'fixture.json')).json()).upload
-        server = await start({ data: folder.path })
+        server = resources.use(await start({ data: folder.path }))
       }, 60_000)
-      afterAll(async () => {
-        await server.stop()
-        await folder[Symbol.asyncDispose]()
-      })
+      afterAll(() => resources.disposeAsync())
       const get = (path: string, more: object) =>
         runScenario(server, { name: '', path, status: 200, ...more })
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { generateKeyPair, importJWK, SignJWT, UnsecuredJWT } from 'jose'
-import { type TemporaryFolder, temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { temporaryFolder } from '../../scripts/temporary-folder.ts'
 import { newSigningKey, SignedTokens } from '../../src/auth/signed-tokens.ts'
 import { type Metadata, openMetadata } from '../../src/metadata/metadata.ts'
 
@@ -12,19 +12,17 @@ const claims = {
   credential: undefined,
   access: [{ type: 'repository', name: 'a', actions: ['pull'] }],
 }
-let folder: TemporaryFolder
+const resources = new AsyncDisposableStack()
 let metadata: Metadata
 let tokens: SignedTokens
 
 beforeAll(async () => {
-  folder = await temporaryFolder('tokens')
+  const folder = resources.use(await temporaryFolder('tokens'))
   metadata = await openMetadata(folder.path, now, () => {})
+  resources.defer(() => metadata.close())
   tokens = await SignedTokens.open(metadata, now)
 })
-afterAll(async () => {
-  await metadata.close()
-  await folder[Symbol.asyncDispose]()
-})
+afterAll(() => resources.disposeAsync())
 
 /** A token as this registry makes it, but for what is changed. */
 function forge(payload: object = {}, header: object = {}) {

@@ -15,18 +15,16 @@ beforeAll(async () => {
 
 for (const kind of ['a running server', 'a data folder that no server has']) {
   describe(`the commands, on ${kind}`, () => {
+    const resources = new AsyncDisposableStack()
     let folder: TemporaryFolder
     let server: AccountsServer
     const isRunning = kind === 'a running server'
     beforeAll(async () => {
-      folder = await temporaryFolder('accounts')
-      server = await startWithAccounts({ data: folder.path }, startExecutable)
+      folder = resources.use(await temporaryFolder('accounts'))
+      server = resources.use(await startWithAccounts({ data: folder.path }, startExecutable))
       if (!isRunning) await server.stop()
     }, 60_000)
-    afterAll(async () => {
-      if (isRunning) await server.stop()
-      await folder[Symbol.asyncDispose]()
-    })
+    afterAll(() => resources.disposeAsync())
 
     const cay = async (line: string, input?: string) => {
       const { code, output, errors } = await runCay([...line.split(' '), '--data', folder.path], {}, input)

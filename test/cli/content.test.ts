@@ -15,13 +15,14 @@ const image = imageManifest(EMPTY, [layer])
 
 for (const kind of ['a running server', 'a data folder that no server has']) {
   describe(`what is stored, on ${kind}`, () => {
+    const resources = new AsyncDisposableStack()
     let folder: TemporaryFolder
     let server: TestServer
     let upload: string
     const isRunning = kind === 'a running server'
     beforeAll(async () => {
-      folder = await temporaryFolder('content')
-      server = await startExecutable({ data: folder.path })
+      folder = resources.use(await temporaryFolder('content'))
+      server = resources.use(await startExecutable({ data: folder.path }))
       await pushImage(server, 'library/app', image, [layer], { reference: '1.0' })
       await pushBlob(server, 'library/other', layer)
       const location = await startUpload(server, 'library/app')
@@ -29,10 +30,7 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
       upload = JSON.parse(await cay('upload list --json')).items[0].id
       if (!isRunning) await server.stop()
     }, 60_000)
-    afterAll(async () => {
-      if (isRunning) await server.stop()
-      await folder[Symbol.asyncDispose]()
-    })
+    afterAll(() => resources.disposeAsync())
 
     const cay = async (line: string) => {
       const { code, output, errors } = await runCay([...line.split(' '), '--data', folder.path])

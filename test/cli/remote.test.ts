@@ -13,14 +13,15 @@ beforeAll(async () => {
 
 describe('cay --server, over TLS', () => {
   let server: TestServer
+  const resources = new AsyncDisposableStack()
   let folder: TemporaryFolder
   let url: string
   let ca: string
   let token: string
   let aliceToken: string
   beforeAll(async () => {
-    folder = await temporaryFolder('remote')
-    server = await startExecutable({ settings: { access: 'accounts', tls: 'auto' } })
+    folder = resources.use(await temporaryFolder('remote'))
+    server = resources.use(await startExecutable({ settings: { access: 'accounts', tls: 'auto' } }))
     url = server.url.replace('http:', 'https:')
     ca = authorityPath(server.data)
     const here = async (line: string, input?: string) => {
@@ -32,10 +33,7 @@ describe('cay --server, over TLS', () => {
     token = JSON.parse(await here('token add admin tests --json')).secret
     aliceToken = JSON.parse(await here('token add alice tests --json')).secret
   }, 60_000)
-  afterAll(async () => {
-    await server.stop()
-    await folder[Symbol.asyncDispose]()
-  })
+  afterAll(() => resources.disposeAsync())
 
   const there = (line: string, env: Record<string, string> = {}, input?: string) =>
     runCay([...line.split(' '), '--server', url, '--ca', ca], env, input)

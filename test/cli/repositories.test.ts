@@ -49,16 +49,14 @@ async function startWithContent(data: string): Promise<TestServer> {
 }
 
 describe('repositories, tags and manifests, on a running server', () => {
+  const resources = new AsyncDisposableStack()
   let folder: TemporaryFolder
   let server: TestServer
   beforeAll(async () => {
-    folder = await temporaryFolder('repositories')
-    server = await startWithContent(folder.path)
+    folder = resources.use(await temporaryFolder('repositories'))
+    server = resources.use(await startWithContent(folder.path))
   }, 60_000)
-  afterAll(async () => {
-    await server.stop()
-    await folder[Symbol.asyncDispose]()
-  })
+  afterAll(() => resources.disposeAsync())
 
   const run = (line: string) => runCay([...line.split(' '), '--data', folder.path])
   const cay = async (line: string) => {

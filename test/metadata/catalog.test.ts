@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { type TemporaryFolder, temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { temporaryFolder } from '../../scripts/temporary-folder.ts'
 import type { Metadata } from '../../src/metadata/metadata.ts'
 import { EVERYTHING, NOTHING } from '../../src/metadata/repositories.ts'
 import { parseRepositoryPattern, patternsCondition } from '../../src/metadata/repository-pattern.ts'
@@ -18,12 +18,13 @@ const REPOSITORIES: Record<string, string> = {
   ab: '日本',
 }
 
-let folder: TemporaryFolder
+const resources = new AsyncDisposableStack()
 let metadata: Metadata
 
 beforeAll(async () => {
-  folder = await temporaryFolder('catalog')
+  const folder = resources.use(await temporaryFolder('catalog'))
   metadata = await open(folder.path)
+  resources.defer(() => metadata.close())
   for (const [name, description] of Object.entries(REPOSITORIES)) {
     await metadata.write('putRepository', {
       caller: CALLER,
@@ -33,10 +34,7 @@ beforeAll(async () => {
     })
   }
 })
-afterAll(async () => {
-  await metadata.close()
-  await folder[Symbol.asyncDispose]()
-})
+afterAll(() => resources.disposeAsync())
 
 describe('repositories', () => {
   const search = (q: string, pullable = EVERYTHING) =>

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { type TemporaryFolder, temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { temporaryFolder } from '../../scripts/temporary-folder.ts'
 import { blobCollectionWrites } from '../../src/metadata/blob-collection.ts'
 import { blobUseReads } from '../../src/metadata/blob-uses.ts'
 import { blobReads, blobWrites } from '../../src/metadata/blobs.ts'
@@ -29,19 +29,17 @@ import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
 import { open } from '../support/writes.ts'
 
 const NAME = parseRepositoryName('app')
-let folder: TemporaryFolder
+const resources = new AsyncDisposableStack()
 let db: Db
 
 beforeAll(async () => {
-  folder = await temporaryFolder('plans')
+  const folder = resources.use(await temporaryFolder('plans'))
   await (await open(folder.path)).close()
   db = openForWriting(join(folder.path, 'cay.db'))
+  resources.defer(() => db.$client.close())
   db.run("insert into repository (name, created_at) values ('app', 0)")
 })
-afterAll(async () => {
-  db.$client.close()
-  await folder[Symbol.asyncDispose]()
-})
+afterAll(() => resources.disposeAsync())
 
 /** Every statement that `act` prepares. */
 function statementsOf(act: (db: Db) => unknown): string[] {

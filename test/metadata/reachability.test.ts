@@ -1,7 +1,7 @@
 import { Database } from 'bun:sqlite'
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { type TemporaryFolder, temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { temporaryFolder } from '../../scripts/temporary-folder.ts'
 import type { Metadata } from '../../src/metadata/metadata.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import {
@@ -16,19 +16,16 @@ import {
 } from '../support/content.ts'
 import { AT, link, open, put, remove } from '../support/writes.ts'
 
-let folder: TemporaryFolder
+const resources = new AsyncDisposableStack()
 let metadata: Metadata
 let db: Database
 beforeAll(async () => {
-  folder = await temporaryFolder('reachability')
+  const folder = resources.use(await temporaryFolder('reachability'))
   metadata = await open(folder.path)
-  db = new Database(join(folder.path, 'cay.db'), { readonly: true })
+  resources.defer(() => metadata.close())
+  db = resources.use(new Database(join(folder.path, 'cay.db'), { readonly: true }))
 })
-afterAll(async () => {
-  db.close()
-  await metadata.close()
-  await folder[Symbol.asyncDispose]()
-})
+afterAll(() => resources.disposeAsync())
 
 /** A repository of its own, with writes at a time that goes on by 1 with each. */
 async function repository(name: string) {

@@ -2,7 +2,7 @@ import { Database } from 'bun:sqlite'
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { type TemporaryFolder, temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { temporaryFolder } from '../../scripts/temporary-folder.ts'
 import type { Metadata } from '../../src/metadata/metadata.ts'
 import {
   matchesPattern,
@@ -25,19 +25,17 @@ const NAMES = [
   .map(parseRepositoryName)
   .sort()
 
-let folder: TemporaryFolder
+const resources = new AsyncDisposableStack()
 let metadata: Metadata
 
 beforeAll(async () => {
-  folder = await temporaryFolder('patterns')
+  const folder = resources.use(await temporaryFolder('patterns'))
   metadata = await open(folder.path)
+  resources.defer(() => metadata.close())
   using db = new Database(join(folder.path, 'cay.db'))
   db.run(`insert into repository (name, created_at) values ${NAMES.map((name) => `('${name}', 0)`).join()}`)
 })
-afterAll(async () => {
-  await metadata.close()
-  await folder[Symbol.asyncDispose]()
-})
+afterAll(() => resources.disposeAsync())
 
 const component = fc.constantFrom('*', ...COMPONENTS)
 const pattern = fc

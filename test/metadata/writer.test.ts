@@ -1,7 +1,7 @@
 import { Database } from 'bun:sqlite'
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { type TemporaryFolder, temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { temporaryFolder } from '../../scripts/temporary-folder.ts'
 import type { Metadata } from '../../src/metadata/metadata.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
@@ -13,19 +13,16 @@ const manifest = imageManifest(EMPTY, [])
 const broken = imageManifest(named('not here'), [])
 
 describe('the writer', () => {
-  let folder: TemporaryFolder
+  const resources = new AsyncDisposableStack()
   let metadata: Metadata
   let db: Database
   beforeAll(async () => {
-    folder = await temporaryFolder('metadata')
+    const folder = resources.use(await temporaryFolder('metadata'))
     metadata = await open(folder.path)
-    db = new Database(join(folder.path, 'cay.db'), { readonly: true })
+    resources.defer(() => metadata.close())
+    db = resources.use(new Database(join(folder.path, 'cay.db'), { readonly: true }))
   })
-  afterAll(async () => {
-    db.close()
-    await metadata.close()
-    await folder[Symbol.asyncDispose]()
-  })
+  afterAll(() => resources.disposeAsync())
   const rows = (sql: string, ...values: string[]) => db.query(sql).all(...values) as Record<string, unknown>[]
   const tagsOf = (name: string) => metadata.tags.list(parseRepositoryName(name), '', 1000, AT)
 

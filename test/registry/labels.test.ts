@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { type TemporaryFolder, temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { temporaryFolder } from '../../scripts/temporary-folder.ts'
 import { type Metadata, openMetadata } from '../../src/metadata/metadata.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import type { Labels } from '../../src/oci/labels.ts'
@@ -51,12 +51,12 @@ const indexes = {
 }
 const nested = imageIndex([descriptor(indexes.both, OCI_INDEX), child(images.second)])
 
-let folder: TemporaryFolder
+const resources = new AsyncDisposableStack()
 let metadata: Metadata
 let read: ReadLabels
 
 beforeAll(async () => {
-  folder = await temporaryFolder('labels')
+  const folder = resources.use(await temporaryFolder('labels'))
   const server = await startInProcess({ data: folder.path })
   for (const image of Object.values(images)) {
     await pushImage(server, repository, image, [layer, first, second, large, bare])
@@ -66,13 +66,11 @@ beforeAll(async () => {
   }
   await server.stop()
   metadata = await openMetadata(folder.path, 0, () => {})
+  resources.defer(() => metadata.close())
   read = labelReader(metadata, new FilesystemBlobs(folder.path))
 })
 
-afterAll(async () => {
-  await metadata.close()
-  await folder[Symbol.asyncDispose]()
-})
+afterAll(() => resources.disposeAsync())
 
 test.each<[what: string, manifest: Named, labels: Labels]>([
   [

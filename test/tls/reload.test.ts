@@ -14,25 +14,25 @@ const NAMES = { dns: ['localhost'], addresses: ['127.0.0.1'] }
 
 for (const [kind, start] of SERVERS) {
   describe(`a certificate from files, ${kind}`, () => {
+    const resources = new AsyncDisposableStack()
     let folder: TemporaryFolder
     let authority: IssuedCertificate
     let server: TestServer
     let address: string
     let blob: Named
     beforeAll(async () => {
-      folder = await temporaryFolder('certificate')
+      folder = resources.use(await temporaryFolder('certificate'))
       authority = await makeAuthority('test', Date.now())
       for (const name of ['cert.pem', 'key.pem']) symlinkSync(`..data/${name}`, join(folder.path, name))
       await show('1')
-      server = await start({ settings: { tls: `${folder.path}/cert.pem,${folder.path}/key.pem` } })
+      server = resources.use(
+        await start({ settings: { tls: `${folder.path}/cert.pem,${folder.path}/key.pem` } }),
+      )
       address = new URL(server.url).host
       blob = randomBlob(64 * 1024 * 1024)
       await pushBlob({ fetch: ask }, 'a', blob)
     }, 60_000)
-    afterAll(async () => {
-      await server.stop()
-      await folder[Symbol.asyncDispose]()
-    })
+    afterAll(() => resources.disposeAsync())
 
     const ask = (path: string, init: RequestInit = {}) =>
       fetch(new URL(path, `https://${address}`), { ...init, tls: { ca: authority.certificate } })

@@ -33,11 +33,12 @@ describe('a tag whose end has come', () => {
   const referrer = imageManifest(EMPTY, [], { annotations: { is: 'a signature without a subject' } })
   const list = imageIndex([descriptor(referrer, OCI_MANIFEST)])
   const listTag = referrersTag(parseDigest(one.digest))
+  const resources = new AsyncDisposableStack()
   let folder: TemporaryFolder
   let server: TestServer
 
   beforeAll(async () => {
-    folder = await temporaryFolder('ends')
+    folder = resources.use(await temporaryFolder('ends'))
     await using before = await startInProcess({ data: folder.path, now: clock.now })
     await pushImage(before, 'app', one, [], { reference: 'ends' })
     await pushManifest(before, 'app', one, { reference: 'stays' })
@@ -48,12 +49,9 @@ describe('a tag whose end has come', () => {
       for (const tag of ['ends', listTag])
         await metadata.write('expireTag', { ...tagWrite('app', tag), expiresAt: AT + 60 * SECOND })
     })
-    server = await startInProcess({ data: folder.path, now: clock.now })
+    server = resources.use(await startInProcess({ data: folder.path, now: clock.now }))
   })
-  afterAll(async () => {
-    await server.stop()
-    await folder[Symbol.asyncDispose]()
-  })
+  afterAll(() => resources.disposeAsync())
   const status = async (reference: string, method = 'GET') =>
     (await server.fetch(`/v2/app/manifests/${reference}`, { method })).status
   const json = async (path: string) => (await (await server.fetch(path)).json()) as { manifests: unknown[] }
