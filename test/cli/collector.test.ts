@@ -61,7 +61,9 @@ test('cay gc says what it would take and why the rest stays, asks, and takes it'
   expect(asked.errors).toMatch(/^cay: this takes for good 1 manifest, \d.*; say --yes to do it\n$/)
   expect(await cay('gc --yes')).toMatch(/^Kind: +collect\nState: +done\n.*^manifests: +1\n/ms)
   expect((await run('gc --dry-run')).output).not.toContain(image.digest)
-  expect(await cay('gc status')).toMatch(/^Grace: +1 second\nTime machine: +1 second\n.*^Manifests: +1$/ms)
+  expect(await cay('gc status')).toMatch(
+    /^Grace: +1 second\nTime machine: +1 second\n.*^Manifests taken: +1$/ms,
+  )
   expect(await cay('job start scan --yes')).toMatch(/^State: +done\n.*^missing: +0\n/ms)
   expect(await cay('job list')).toMatch(/^ID .*\n\S+ +scan +done .*\n\S+ +collect +done /)
 })
@@ -69,16 +71,18 @@ test('cay gc says what it would take and why the rest stays, asks, and takes it'
 test('cay gc takes nothing before a server has been up for a grace', async () => {
   await using folder = await temporaryFolder('collector')
   await using server = await startExecutable({ data: folder.path })
-  const served = await runCay(['gc', '--yes', '--data', server.data])
-  expect([served.code, served.output]).toEqual([1, ''])
+  const served = await runCay(['gc', '--data', server.data])
+  expect([served.code, served.errors]).toEqual([0, ''])
+  expect(served.output).toMatch(
+    /^nothing was taken: the server has not been up for a whole grace, and collects by itself from 20/,
+  )
+  const asJson = await runCay(['gc', '--json', '--data', server.data])
+  expect([asJson.code, Object.keys(JSON.parse(asJson.output))]).toEqual([0, ['waitingUntil']])
   await server.stop()
   const alone = await runCay(['gc', '--yes', '--data', server.data])
   expect([alone.code, alone.output]).toEqual([1, ''])
   expect(alone.errors).toStartWith(
-    'cay: no server runs here: the collector takes nothing before one has been up',
-  )
-  expect(served.errors).toMatch(
-    /^cay: the collector takes nothing before it has been up for a whole grace, until 20/,
+    'cay: no server runs here, and only one that has been up for a whole grace',
   )
 })
 

@@ -2,8 +2,18 @@ import { plural } from '../acts.ts'
 import { type AdminClient, pagesOf, withQuery } from '../admin-client.ts'
 import type { Answer } from '../answer.ts'
 import { CommandError, EXIT } from '../failure.ts'
-
-import { asBytes, asCount, asDuration, asMoment, asTime, asYes, type Shown, shown } from '../shown.ts'
+import {
+  asBytes,
+  asCount,
+  asDuration,
+  asKeptDays,
+  asMoment,
+  asTags,
+  asTime,
+  asYes,
+  type Shown,
+  shown,
+} from '../shown.ts'
 import type { Call, Noun } from '../verb.ts'
 import { startJob } from './jobs.ts'
 
@@ -13,7 +23,7 @@ const COUNTED_MAX = 2000
 const CANDIDATE_COLUMNS: readonly Shown[] = [
   shown('kind', 'kind'),
   shown('repository', 'repository'),
-  shown('tag', 'tag'),
+  shown('tag', 'tag', asTags),
   shown('digest', 'digest'),
   shown('why', 'why'),
   shown('since', 'since', asTime),
@@ -59,15 +69,13 @@ export const collector: Noun = {
           shown('Waits until', 'waitingUntil', asMoment),
           shown('Grace', 'kept.graceSeconds', asDuration),
           shown('Time machine', 'kept.windowSeconds', asDuration),
-          shown('Without a tag', 'kept.untaggedDays', (days) =>
-            days === 0 ? 'for good' : plural(Number(days), 'day'),
-          ),
+          shown('Never tagged', 'kept.untaggedDays', asKeptDays),
           shown('Last run', 'lastRun.endedAt', asMoment),
-          shown('Tags', 'lastRun.tags', asCount),
-          shown('Manifests', 'lastRun.manifests', asCount),
-          shown('Repositories', 'lastRun.repositories', asCount),
-          shown('Blobs', 'lastRun.blobs', asCount),
-          shown('Bytes', 'lastRun.bytes', asBytes),
+          shown('Tags taken', 'lastRun.tags', asCount),
+          shown('Manifests taken', 'lastRun.manifests', asCount),
+          shown('Repositories taken', 'lastRun.repositories', asCount),
+          shown('Blobs taken', 'lastRun.blobs', asCount),
+          shown('Bytes freed', 'lastRun.bytes', asBytes),
         ],
       }),
     },
@@ -107,11 +115,17 @@ interface Candidate {
 async function collect(call: Call): Promise<Answer> {
   const { client, terminal, confirm } = call
   const { waitingUntil } = await client.request<{ waitingUntil?: string }>('GET', '/collector')
+  if (waitingUntil !== undefined && client.isAlone) {
+    throw new CommandError(
+      'no server runs here, and only one that has been up for a whole grace collects: start cay serve, which does it by itself',
+    )
+  }
   if (waitingUntil !== undefined) {
-    const why = client.isAlone
-      ? 'no server runs here: the collector takes nothing before one has been up for a whole grace'
-      : `the collector takes nothing before it has been up for a whole grace, until ${asMoment(waitingUntil, terminal)}`
-    throw new CommandError(why)
+    const until = asMoment(waitingUntil, terminal)
+    return {
+      value: { waitingUntil },
+      line: `nothing was taken: the server has not been up for a whole grace, and collects by itself from ${until}`,
+    }
   }
   await confirm(`takes for good ${await countDue(client, terminal.now())}`)
   return startJob(call, 'collect')
