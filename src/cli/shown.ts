@@ -83,6 +83,12 @@ export function asDuration(value: unknown): string {
   return parts.join(' ') || '0 seconds'
 }
 
+/** `kept for 3 days`, `kept for good`: days, of which 0 is for ever. */
+export function asKeptDays(value: unknown): string {
+  if (value === 0) return 'kept for good'
+  return `kept for ${asCount(value)} ${value === 1 ? 'day' : 'days'}`
+}
+
 /** On a terminal enough of a digest to tell it from others; elsewhere all of it. */
 export function asShortDigest(value: unknown, { isForPeople }: Terminal): string {
   const text = asText(value)
@@ -91,10 +97,19 @@ export function asShortDigest(value: unknown, { isForPeople }: Terminal): string
 
 const SHORT_DIGEST_CHARACTERS = 12
 
+/** Tags; on a terminal a digest in the name of one (`sha256-….sig`) is cut as `asShortDigest` cuts it. */
+export function asTags(value: unknown, { isForPeople }: Terminal): string {
+  const text = asText(value)
+  return isForPeople ? text.replaceAll(DIGEST_IN_TAG, '$1…') : text
+}
+
+const DIGEST_IN_TAG = new RegExp(`\\b([a-z0-9]+-[0-9a-f]{${SHORT_DIGEST_CHARACTERS}})[0-9a-f]{52}\\b`, 'g')
+
 /** On a terminal how long ago, or how long from now; elsewhere RFC 3339. */
 export function asTime(value: unknown, { isForPeople, now }: Terminal): string {
   const at = new Date(String(value))
   if (Number.isNaN(at.getTime())) return asText(value)
+  if (at.getTime() === UNKNOWN_TIME) return ''
   return isForPeople ? relative(at.getTime() - now()) : at.toISOString()
 }
 
@@ -102,8 +117,12 @@ export function asTime(value: unknown, { isForPeople, now }: Terminal): string {
 export function asMoment(value: unknown, terminal: Terminal): string {
   const at = new Date(String(value))
   if (Number.isNaN(at.getTime())) return asText(value)
+  if (at.getTime() === UNKNOWN_TIME) return ''
   return terminal.isForPeople ? `${localTime(at)} (${asTime(value, terminal)})` : at.toISOString()
 }
+
+/** What programs in Go write for a time that they do not know: the beginning of the year 1. */
+const UNKNOWN_TIME = Date.parse('0001-01-01T00:00:00Z')
 
 /** `2026-11-24 18:03:09 +01:00` */
 function localTime(at: Date): string {

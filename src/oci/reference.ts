@@ -74,6 +74,11 @@ export function referrersTag(subject: Digest): Tag {
   return `${algorithm.slice(0, 32)}-${encoded.slice(0, 64)}` as Tag
 }
 
+/** Whether a tag has the form of `companionTags`: it is there for another manifest, not for people. */
+export function isCompanionTag(tag: string): boolean {
+  return /^[a-z0-9+._]{1,32}-[0-9a-f]{64}(\.sig|\.att|\.sbom)?$/.test(tag)
+}
+
 /** The tags that belong to a manifest by their name: the referrers tag, and what cosign keeps beside it. */
 export function companionTags(subject: Digest): Tag[] {
   return ['', '.sig', '.att', '.sbom'].map((suffix) => `${referrersTag(subject)}${suffix}` as Tag)

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { build } from '../../scripts/build.ts'
 import { type TemporaryFolder, temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { parseDigest } from '../../src/oci/digest.ts'
+import { referrersTag } from '../../src/oci/reference.ts'
 import {
   descriptor,
   EMPTY,
@@ -36,6 +38,9 @@ const signature = imageManifest(EMPTY, [], {
   subject: descriptor(index, OCI_INDEX),
 })
 
+const note = imageManifest(EMPTY, [], { artifactType: 'text/note' })
+const signed = imageManifest(EMPTY, [], { annotations: { 'signed by': 'somebody: at noon' } })
+
 /** Starts a server on a folder, with an index of two images that a document refers to, and another repository. */
 async function startWithContent(data: string): Promise<TestServer> {
   const server = await startExecutable({ data })
@@ -44,7 +49,8 @@ async function startWithContent(data: string): Promise<TestServer> {
   for (const reference of ['1.0', 'latest'])
     await pushManifest(server, 'library/app', index, { reference, type: OCI_INDEX })
   await pushManifest(server, 'library/app', signature)
-  await pushImage(server, 'notes', imageManifest(EMPTY, []), [], { reference: 'x' })
+  await pushImage(server, 'notes', note, [], { reference: 'x' })
+  await pushManifest(server, 'notes', signed, { reference: `${referrersTag(parseDigest(note.digest))}.sig` })
   return server
 }
 
@@ -78,7 +84,7 @@ describe('repositories, tags and manifests, on a running server', () => {
 
   test('are listed and shown', async () => {
     await jsonOf('repo list', '')
-    expect(await cay('repo list')).toMatch(/^NAME +TAGS +SIZE +OWN .*\nlibrary\/app +2 +\d.*\nnotes +1 +2 B/)
+    expect(await cay('repo list')).toMatch(/^NAME +TAGS +SIZE +OWN .*\nlibrary\/app +2 +\d.*\nnotes +2 +2 B/)
     expect(await cay('repo list --search APP --limit 1')).toMatch(/^NAME .*\nlibrary\/app .*\n$/)
     await jsonOf('repo show library/app', '/library%2Fapp')
     const card = await cay('repo show library/app')
@@ -105,6 +111,10 @@ describe('repositories, tags and manifests, on a running server', () => {
     expect(await cay('manifest referrers library/app 1.0')).toMatch(
       new RegExp(`^Subject: .*^${signature.digest} .* application/spdx\\+json `, 'ms'),
     )
+    expect(await cay(`manifest show notes ${signed.digest}`)).toMatch(
+      /\n\nAnnotations\nNAME +VALUE\nsigned by +somebody: at noon\n$/,
+    )
+    expect(await cay('repo show notes')).toMatch(/^Kind: +Artifact \(text\/note\)$/m)
     expect(await cay('event list --repository library/app --type manifest.push')).toContain(index.digest)
   })
 

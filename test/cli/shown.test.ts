@@ -1,7 +1,18 @@
 import { describe, expect, test } from 'bun:test'
 import type { AdminClient } from '../../src/cli/admin-client.ts'
 import { printAnswer } from '../../src/cli/answer.ts'
-import { asBytes, asCount, asMoment, asText, asTime, jsonText, render, shown } from '../../src/cli/shown.ts'
+import {
+  asBytes,
+  asCount,
+  asKeptDays,
+  asMoment,
+  asTags,
+  asText,
+  asTime,
+  jsonText,
+  render,
+  shown,
+} from '../../src/cli/shown.ts'
 import { TableWriter } from '../../src/cli/table.ts'
 import type { Terminal } from '../../src/cli/terminal.ts'
 
@@ -36,6 +47,20 @@ test.each([
   [2 ** 70, '1048576.0 PiB'],
 ])('%d bytes are %s', (bytes, text) => expect(asBytes(bytes)).toBe(text))
 
+test('a digest in the name of a tag is cut on a terminal only', () => {
+  const names = ['1.0', `sha256-${'a1'.repeat(32)}.sig`, `sha256-${'b2'.repeat(32)}`]
+  expect(asTags(names, memoryTerminal())).toBe(names.join(', '))
+  expect(asTags(names, memoryTerminal({ isForPeople: true }))).toBe(
+    '1.0, sha256-a1a1a1a1a1a1….sig, sha256-b2b2b2b2b2b2…',
+  )
+})
+
+test.each([
+  [0, 'kept for good'],
+  [1, 'kept for 1 day'],
+  [1000, 'kept for 1,000 days'],
+])('%d days: %s', (days, text) => expect(asKeptDays(days)).toBe(text))
+
 test('counts have their thousands apart', () => expect(asCount(1234567)).toBe('1,234,567'))
 
 describe('a time', () => {
@@ -53,6 +78,13 @@ describe('a time', () => {
   test('elsewhere it is RFC 3339', () => {
     expect(asTime('2026-11-24T12:00:00+01:00', memoryTerminal())).toBe('2026-11-24T11:00:00.000Z')
     expect(asMoment('2026-11-24T12:00:00+01:00', memoryTerminal())).toBe('2026-11-24T11:00:00.000Z')
+  })
+
+  test('that a program did not know is none', () => {
+    for (const isForPeople of [false, true]) {
+      expect(asTime('0001-01-01T00:00:00Z', memoryTerminal({ isForPeople }))).toBe('')
+      expect(asMoment('0001-01-01T00:00:00Z', memoryTerminal({ isForPeople }))).toBe('')
+    }
   })
 
   test('in a card it is the local time, too', () => {

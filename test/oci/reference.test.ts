@@ -2,8 +2,10 @@ import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { parseDigest } from '../../src/oci/digest.ts'
 import {
+  companionTags,
   findTag,
   formatReference,
+  isCompanionTag,
   parseReference,
   parseRepositoryName,
   parseTag,
@@ -131,6 +133,14 @@ describe('a reference', () => {
       expect(millisecondsOf(() => codeOf(() => parseRepositoryName(text)))).toBeLessThan(20)
     }
   })
+})
+
+test('tags that are there for another manifest have their own form', () => {
+  const digests = [sha256, `sha512:${'1'.repeat(128)}`].map(parseDigest)
+  for (const digest of digests)
+    expect(companionTags(digest).filter((tag) => !isCompanionTag(tag))).toEqual([])
+  for (const tag of ['1.0', 'sha256-12', `sha256-${'0'.repeat(63)}`, `sha256-${'0'.repeat(64)}.txt`])
+    expect([tag, isCompanionTag(tag)]).toEqual([tag, false])
 })
 
 test('the tag of a subject is the one that clients compute', () => {

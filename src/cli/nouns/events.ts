@@ -1,5 +1,5 @@
 import { withQuery } from '../admin-client.ts'
-import { asTime, shown } from '../shown.ts'
+import { asTags, asTime, shown } from '../shown.ts'
 import type { Noun } from '../verb.ts'
 
 /** Events that are shown unless the command line says how many. */
@@ -23,7 +23,7 @@ export const events: Noun = {
           shown('time', 'at', asTime),
           shown('type', 'type'),
           shown('repository', 'repository'),
-          shown('tag', 'tag'),
+          shown('tag', 'tag', asTags),
           shown('digest', 'digest'),
           shown('account', 'account'),
         ],

@@ -1,15 +1,25 @@
 import { change, plural, readToDestroy } from '../acts.ts'
 import { type AdminClient, apiPath, withQuery } from '../admin-client.ts'
 import type { Card } from '../answer.ts'
-import { asBytes, asMoment, asShortDigest, asText, asTime, asYes, type Shown, shown } from '../shown.ts'
+import {
+  asBytes,
+  asMoment,
+  asShortDigest,
+  asTags,
+  asText,
+  asTime,
+  asYes,
+  type Shown,
+  shown,
+} from '../shown.ts'
 import { wayBack } from '../time-machine.ts'
 import type { Noun } from '../verb.ts'
 
 const COLUMNS: readonly Shown[] = [
   shown('digest', 'digest'),
   shown('kind', 'kind'),
-  shown('size', 'bytes', asBytes),
-  shown('tags', 'tags'),
+  shown('manifest size', 'bytes', asBytes),
+  shown('tags', 'tags', asTags),
   shown('pushed', 'pushedAt', asTime),
 ]
 
@@ -18,6 +28,9 @@ const DELETED_COLUMNS: readonly Shown[] = [
   shown('deleted', 'deletedAt', asTime),
   shown('restorable until', 'restorableUntil', asTime),
 ]
+
+/** Labels, and annotations. */
+const WORDS: readonly Shown[] = [shown('name', '0'), shown('value', '1')]
 
 /** `cay manifest` */
 export const manifests: Noun = {
@@ -91,7 +104,7 @@ export const manifests: Noun = {
                 shown('digest', 'text'),
                 shown('kind', 'referrer.kind'),
                 shown('artifact type', 'referrer.artifactType'),
-                shown('size', 'referrer.bytes', asBytes),
+                shown('manifest size', 'referrer.bytes', asBytes),
               ],
             },
           ],
@@ -111,6 +124,8 @@ export interface Manifest {
   manifests: { platform?: unknown }[]
   history: unknown[]
   image?: { platform?: unknown }
+  labels: object
+  annotations: object
 }
 
 interface Referrers {
@@ -132,7 +147,7 @@ function getManifest(client: AdminClient, repository: string, reference: string)
 
 async function manifestCard(client: AdminClient, repository: string, reference: string): Promise<Card> {
   const value = await getManifest(client, repository, reference)
-  const { layers, manifests, history } = value
+  const { layers, manifests, history, labels, annotations } = value
   return {
     value,
     lines: [
@@ -150,8 +165,6 @@ async function manifestCard(client: AdminClient, repository: string, reference: 
       shown('User', 'image.user'),
       shown('Entrypoint', 'image.entrypoint', asWords),
       shown('Command', 'image.command', asWords),
-      shown('Labels', 'labels'),
-      shown('Annotations', 'annotations'),
     ],
     tables: [
       {
@@ -179,6 +192,8 @@ async function manifestCard(client: AdminClient, repository: string, reference: 
         items: history,
         columns: [shown('made', 'createdAt', asTime), shown('by', 'createdBy', asShort)],
       },
+      { title: 'Labels', items: Object.entries(labels), columns: WORDS },
+      { title: 'Annotations', items: Object.entries(annotations), columns: WORDS },
     ],
   }
 }

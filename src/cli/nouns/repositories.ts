@@ -1,9 +1,10 @@
+import { isCompanionTag } from '../../oci/reference.ts'
 import { add, change, plural } from '../acts.ts'
 import { type AdminClient, apiPath, type Page, withQuery } from '../admin-client.ts'
 import type { Card } from '../answer.ts'
 import { CommandError, EXIT } from '../failure.ts'
 import { parseMoment } from '../moment.ts'
-import { asBytes, asCount, asMoment, asText, asTime, asYes, type Shown, shown } from '../shown.ts'
+import { asBytes, asCount, asKeptDays, asMoment, asText, asTime, asYes, type Shown, shown } from '../shown.ts'
 import { wayBack } from '../time-machine.ts'
 import type { Call, Noun, Option } from '../verb.ts'
 import { type Manifest, platformsOf } from './manifests.ts'
@@ -174,9 +175,7 @@ async function repositoryCard({ client, args: [name = ''], options }: Call): Pro
       shown('Last pushed', 'lastPushedAt', asMoment),
       shown('Created', 'createdAt', asMoment),
       shown('Immutable tags', 'immutableTags', asYes),
-      shown('Without a tag', 'untaggedDays', (days) =>
-        days === 0 ? 'for good' : plural(Number(days), 'day'),
-      ),
+      shown('Never tagged', 'untaggedDays', asKeptDays),
     ],
     tables: [
       {
@@ -188,10 +187,11 @@ async function repositoryCard({ client, args: [name = ''], options }: Call): Pro
   }
 }
 
-/** What the tag is that moved last: what the repository is about, most likely. */
-async function newestLines(client: AdminClient, path: string, [newest]: unknown[]): Promise<Shown[]> {
-  if (newest === undefined) return []
-  const { name } = newest as { name: string }
+/** What the tag is that moved last, of those for people: what the repository is about, most likely. */
+async function newestLines(client: AdminClient, path: string, newest: unknown[]): Promise<Shown[]> {
+  const names = (newest as { name: string }[]).map(({ name }) => name)
+  const name = names.find((name) => !isCompanionTag(name))
+  if (name === undefined) return []
   const manifest = await client.request<Manifest>('GET', `${path}${apiPath('manifests', name)}`)
   return [
     shown('Kind', 'name', () => asText(manifest.kind)),

@@ -3,14 +3,24 @@ import { type AdminClient, apiPath, withQuery } from '../admin-client.ts'
 import type { Card } from '../answer.ts'
 import { CommandError, EXIT } from '../failure.ts'
 import { parseMoment } from '../moment.ts'
-import { asBytes, asCount, asMoment, asShortDigest, asTime, asYes, type Shown, shown } from '../shown.ts'
+import {
+  asBytes,
+  asCount,
+  asMoment,
+  asShortDigest,
+  asTags,
+  asTime,
+  asYes,
+  type Shown,
+  shown,
+} from '../shown.ts'
 import { wayBack } from '../time-machine.ts'
 import type { Call, Noun } from '../verb.ts'
 import { type Manifest, platformsOf } from './manifests.ts'
 
 /** Tags as a list shows them. */
 export const TAG_COLUMNS: readonly Shown[] = [
-  shown('tag', 'name'),
+  shown('tag', 'name', asTags),
   shown('digest', 'digest', asShortDigest),
   shown('kind', 'kind'),
   shown('updated', 'updatedAt', asTime),
@@ -21,7 +31,7 @@ export const TAG_COLUMNS: readonly Shown[] = [
 /** Moves of tags as a list shows them. */
 export const HISTORY_COLUMNS: readonly Shown[] = [
   shown('time', 'at', asTime),
-  shown('tag', 'tag'),
+  shown('tag', 'tag', asTags),
   shown('act', 'act'),
   shown('to', 'digest', asShortDigest),
   shown('from', 'previous', asShortDigest),
