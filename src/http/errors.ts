@@ -1,6 +1,7 @@
 import { Elysia, ValidationError } from 'elysia'
 import type { Logger } from 'pino'
 import { ERROR_CODES, RegistryError, registryError } from '../oci/error.ts'
+import { type ExpectedSchema, expectationOf } from './expectation.ts'
 import { toProblemResponse } from './problem.ts'
 
 /**
@@ -78,5 +79,11 @@ function fromElysia(error: unknown): RegistryError {
 /** The first thing that is wrong, by its place; never its value, which may be a password. */
 function explain({ type, valueError }: ValidationError): string {
   const path = valueError?.path.slice(1).replaceAll('/', '.') ?? ''
-  return `${type}${path === '' ? '' : ` ${path}`}: ${valueError?.message ?? 'is not as the API describes it'}`
+  return `${type}${path === '' ? '' : ` ${path}`}: ${faultOf(valueError)}`
+}
+
+function faultOf(fault: ValidationError['valueError']): string {
+  if (fault !== undefined && fault.value === undefined) return 'is missing'
+  const expected = fault && expectationOf(fault.schema as ExpectedSchema)
+  return expected === undefined ? 'is not as the API describes it' : `expected ${expected}`
 }

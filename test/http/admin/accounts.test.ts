@@ -78,8 +78,8 @@ describe.each(ACTS)('%s %s %j', (method, path, body, statuses) => {
 })
 
 test.each([
-  ['PUT', '/users/UPPER', user, 400, 'params name'],
-  ['PUT', '/users/a', { password: 'short' }, 400, 'body password'],
+  ['PUT', '/users/UPPER', user, 400, 'params name: expected lower-case letters and digits, with '],
+  ['PUT', '/users/a', { password: 'short' }, 400, 'body password: expected 8 to 72 characters'],
   ['PUT', '/users/a', { password: 'x'.repeat(73) }, 400, 'body password'],
   ['PUT', '/users/a', {}, 400, 'at least 8 characters'],
   ['PUT', '/users/a', { passwordHash: '{SHA}x' }, 400, 'SHA-1'],
@@ -89,15 +89,27 @@ test.each([
   ['PUT', '/users/system', user, 400, 'taken by cay itself'],
   ['PUT', '/users/system', { passwordHash: 'as an import has it' }, 400, 'taken by cay itself'],
   ['PUT', '/robots/nobody%2Bci', undefined, 404, 'no user'],
-  ['PUT', '/robots/alice', undefined, 400, 'params name'],
+  ['PUT', '/robots/alice', undefined, 400, 'params name: expected OWNER+NAME; at most 129 characters'],
   ['PATCH', '/users/nobody', { disabled: true }, 404, 'no user'],
   ['PATCH', '/groups/none', { add: ['alice'] }, 404, 'no group'],
   ['PUT', '/grants', { subject: 'nobody', pattern: '**', role: 'reader' }, 404, 'no account'],
   ['PUT', '/grants', { subject: 'group:none', pattern: '**', role: 'reader' }, 404, 'no group'],
   ['PUT', '/grants', { subject: 'alice', pattern: '**/**', role: 'reader' }, 400, 'pattern'],
-  ['PUT', '/grants', { subject: 'alice', pattern: '**', role: 'owner' }, 400, 'body role'],
-  ['PUT', '/grants', { subject: 'alice', pattern: '**' }, 400, 'body role'],
-  ['POST', '/accounts/alice/tokens', { name: 'x', expiresInDays: 0 }, 400, 'body expiresInDays'],
+  [
+    'PUT',
+    '/grants',
+    { subject: 'alice', pattern: '**', role: 'owner' },
+    400,
+    'body role: expected reader, writer or admin',
+  ],
+  ['PUT', '/grants', { subject: 'alice', pattern: '**' }, 400, 'body role: is missing'],
+  [
+    'POST',
+    '/accounts/alice/tokens',
+    { name: 'x', expiresInDays: 0 },
+    400,
+    'body expiresInDays: expected a whole number from 1 to ',
+  ],
   [
     'POST',
     '/accounts/alice/tokens',
