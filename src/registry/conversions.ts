@@ -11,8 +11,11 @@ import { isIndex } from '../oci/media-type.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import type { Registry, StoredManifest } from './registry.ts'
 
-/** The largest config that is read for a conversion: it is parsed at once, on the thread that serves. */
-const CONFIG_BYTES_MAX = 4 * 1024 * 1024
+/**
+ * The largest config that is read for a conversion: it is parsed at once, on the thread that serves; and what comes of it
+ * can be remembered, so that this happens once. Real ones are a hundredth of it.
+ */
+const CONFIG_BYTES_MAX = 1024 * 1024
 
 /** Conversions that run at once, and those that may wait for one; further ones are refused. */
 const CONVERSIONS_AT_ONCE = 2

@@ -42,12 +42,15 @@ interface Trial {
 interface TrialOptions {
   /** Bytes that the blob's row says. */
   size?: number
+  /** The config that is read. */
+  bytes?: Uint8Array<ArrayBuffer>
   isHeld?: boolean
   put?: () => Promise<void>
   getSize?: () => Promise<number>
 }
 
-function trialOf({ size = config.bytes.length, isHeld = false, put, getSize }: TrialOptions = {}): Trial {
+function trialOf({ bytes = config.bytes, isHeld = false, ...given }: TrialOptions = {}): Trial {
+  const { size = bytes.length, put, getSize } = given
   const key = readSigningKey(newSigningKey())
   let { promise: gate, resolve: open } = Promise.withResolvers<void>()
   if (!isHeld) open()
@@ -66,7 +69,7 @@ function trialOf({ size = config.bytes.length, isHeld = false, put, getSize }: T
       trial.most = Math.max(trial.most, ++trial.reading)
       await gate
       trial.reading--
-      return { bytes: config.bytes }
+      return { bytes }
     },
   }
   const registry = { blobs, manifests: {} } as unknown as Registry
@@ -130,6 +133,18 @@ describe('conversions', () => {
     expect(trial.most).toBe(2)
     expect(results.slice(0, 66)).toEqual(Array(66).fill('converted'))
     expect(results.slice(66)).toEqual(Array(34).fill('429 1'))
+  })
+
+  test.each([1, 2, 4])('take the time for a config of %d MiB once, if at all', async (size) => {
+    const steps = 2000
+    const created_by = '"'.repeat(Math.floor((size * 1024 * 1024) / steps / 2) - 30)
+    const history = Array.from({ length: steps }, (_, step) => ({ created_by, empty_layer: step > 0 }))
+    const { bytes } = json({ rootfs: {}, history })
+    const trial = trialOf({ bytes })
+    const convert = () => trial.conversions.convert(repository, tag, imageOf(config))
+    expect(refusalOf(await convert())).toMatch(size === 1 ? /^none$/ : /^its config has \d+ bytes/)
+    await convert()
+    expect(trial.read).toBe(size === 1 ? 1 : 0)
   })
 
   test('read no config that is too large, or not here', async () => {
