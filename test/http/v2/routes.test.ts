@@ -7,6 +7,7 @@ import { digestOf, EMPTY, imageManifest, named } from '../../support/content.ts'
 import { pushImage } from '../../support/push.ts'
 import { runScenarios } from '../../support/scenario.ts'
 import { SERVERS, startInProcess, type TestServer } from '../../support/server.ts'
+import { until } from '../../support/until.ts'
 
 const manifest = imageManifest(EMPTY, [])
 const unknown = digestOf(new TextEncoder().encode('unknown'))
@@ -125,7 +126,10 @@ for (const [kind, start] of SERVERS) {
         [path, path].map(async (each) => (await server.fetch(each)).headers.get('x-request-id')),
       )
       expect(new Set(ids).size).toBe(2)
-      const lines = server.log().filter((line) => line.path === path)
+      // The lines of another process come after its answers.
+      const linesOf = () => server.log().filter((line) => line.path === path)
+      await until(() => linesOf().length === ids.length)
+      const lines = linesOf()
       expect(lines.map(({ requestId }) => requestId)).toEqual(expect.arrayContaining(ids))
       expect(lines[0]).toMatchObject({ route: 'end-2', method: 'GET', status: 404 })
     })
