@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { temporaryFolder } from '../scripts/temporary-folder.ts'
+import { asBytes } from '../src/cli/shown.ts'
 import { type ConfigSources, loadConfig, SETTINGS } from '../src/config.ts'
 import { failureOf } from './support/failure.ts'
 
@@ -196,4 +197,20 @@ test('an unknown CAY_* is a warning, for Kubernetes makes such', async () => {
       (name) => `the environment variable ${name} is not a setting of cay`,
     ),
   )
+})
+
+test("the README's table of settings is that of the schema", async () => {
+  const readme = await Bun.file(join(import.meta.dir, '../README.md')).text()
+  const [, table = ''] = readme.split('| `cay.toml` | default | what it is |\n| --- | --- | --- |\n')
+  const rows =
+    table
+      .split('\n\n')[0]
+      ?.split('\n')
+      .map((row) => row.split(' | ')) ?? []
+  expect(rows.map(([name]) => name)).toEqual(SETTINGS.map(({ path }) => `| \`${path}\``))
+  for (const [at, { path, schema }] of SETTINGS.entries()) {
+    if (schema.default === undefined || Array.isArray(schema.default)) continue
+    const text = /bytes/.test(path) ? asBytes(schema.default).replace('.0', '') : String(schema.default)
+    expect([path, rows[at]?.[1]?.replaceAll('`', '')]).toEqual([path, text])
+  }
 })
