@@ -14,6 +14,11 @@ const DATE_TIME = /^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d+)?(?:[Zz]|[+-]\d
 /** The words around a duration that say in which direction it goes. */
 const WORDS = { past: /^(.+?) +ago$/, future: /^in +(.+)$/ } as const
 
+/** The moment that `parseMoment` reads, as the API takes one: RFC 3339. */
+export function momentOf(...read: Parameters<typeof parseMoment>): string {
+  return new Date(parseMoment(...read)).toISOString()
+}
+
 /**
  * Reads a moment: RFC 3339, or how far it is from now (`2h`, `1d 12h`, `2h ago`, `in 3 days`). Answers milliseconds since
  * 1970.

@@ -3,7 +3,7 @@ import { add, change, plural } from '../acts.ts'
 import { type AdminClient, apiPath, type Page, withQuery } from '../admin-client.ts'
 import type { Card } from '../answer.ts'
 import { CommandError, EXIT } from '../failure.ts'
-import { parseMoment } from '../moment.ts'
+import { momentOf } from '../moment.ts'
 import { asBytes, asCount, asKeptDays, asMoment, asText, asTime, asYes, type Shown, shown } from '../shown.ts'
 import { wayBack } from '../time-machine.ts'
 import type { Call, Noun, Option } from '../verb.ts'
@@ -99,7 +99,7 @@ export const repositories: Noun = {
       ],
       run: ({ client, args: [name = ''], options, terminal }) => {
         const at = options.deletedAt
-        const body = at === undefined ? {} : { deletedAt: timeOf(at, terminal.now()) }
+        const body = at === undefined ? {} : { deletedAt: momentOf(at, terminal.now(), 'past') }
         return change(client, 'POST', `${apiPath('repositories', name)}/restore`, body)
       },
     },
@@ -110,7 +110,7 @@ export const repositories: Noun = {
       isDestructive: true,
       run: async ({ client, args: [name = ''], options: { at }, terminal, confirm }) => {
         if (at === undefined) throw new CommandError('say to which time: --at 2h, for example', EXIT.usage)
-        const time = timeOf(at, terminal.now())
+        const time = momentOf(at, terminal.now(), 'past')
         const { tags } = await getRepository(client, name)
         await confirm(
           `brings every tag of ${name} that has moved since, of ${plural(tags, 'tag')}, back to ${time}`,
@@ -212,8 +212,4 @@ function parseDays(text: string): number | null {
   if (text === 'default') return null
   if (/^\d{1,6}$/.test(text)) return Number(text)
   throw new CommandError(`--untagged-days is "${text}": expected a whole number, or default`, EXIT.usage)
-}
-
-function timeOf(text: string, now: number): string {
-  return new Date(parseMoment(text, now, 'past')).toISOString()
 }

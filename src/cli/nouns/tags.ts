@@ -2,7 +2,7 @@ import { change, readToDestroy } from '../acts.ts'
 import { type AdminClient, apiPath, withQuery } from '../admin-client.ts'
 import type { Card } from '../answer.ts'
 import { CommandError, EXIT } from '../failure.ts'
-import { parseMoment } from '../moment.ts'
+import { momentOf } from '../moment.ts'
 import {
   asBytes,
   asCount,
@@ -86,7 +86,7 @@ export const tags: Noun = {
       usage: '<repository> <tag> <when>',
       summary: 'Let a tag go at a time: RFC 3339, or in how long (14d, in 2 weeks); or never',
       run: ({ client, args: [repository = '', tag = '', when = ''], terminal }) => {
-        const expiresAt = when === 'never' ? null : isoOf(parseMoment(when, terminal.now(), 'future'))
+        const expiresAt = when === 'never' ? null : momentOf(when, terminal.now(), 'future')
         return change(client, 'PATCH', tagPath(repository, tag), { expiresAt })
       },
     },
@@ -120,7 +120,7 @@ export const tags: Noun = {
         if ((digest === undefined) === (at === undefined)) {
           throw new CommandError('say where to: either --digest DIGEST or --at TIME', EXIT.usage)
         }
-        const to = at === undefined ? { digest } : { at: isoOf(parseMoment(at, terminal.now(), 'past')) }
+        const to = at === undefined ? { digest } : { at: momentOf(at, terminal.now(), 'past') }
         const now = await findTag(client, repository, tag)
         // Over nothing there is nothing to lose.
         if (now !== undefined) {
@@ -174,8 +174,4 @@ async function findTag(client: AdminClient, repository: string, tag: string) {
     if (error instanceof CommandError && error.exit === EXIT.absent) return undefined
     throw error
   }
-}
-
-function isoOf(milliseconds: number): string {
-  return new Date(milliseconds).toISOString()
 }
