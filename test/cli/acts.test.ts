@@ -33,7 +33,7 @@ const ANSWER = {
     blobs: 1,
   },
   ...{ items: [], members: [], tags: [], actions: [], reasons: [], limits: [], settings: [] },
-  ...{ layers: [], history: [], manifests: [], referrers: [] },
+  ...{ layers: [], history: [], manifests: [], referrers: [], labels: {}, annotations: {} },
 }
 
 test('each act of the admin API is a command', async () => {
