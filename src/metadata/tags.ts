@@ -10,7 +10,8 @@ import { containing } from './text-search.ts'
 export interface TagRow {
   name: Tag
   digest: Digest
-  manifestId: number
+  /** The digest that the manifest's bytes are stored under: a tag may name them by another one. */
+  storedAs: Digest
   mediaType: string
   artifactType: string | null
   /** Bytes of the manifest. */
@@ -133,7 +134,7 @@ function selectTags(db: Db) {
     .select({
       name: tag.name,
       digest: tag.digest,
-      manifestId: tag.manifestId,
+      storedAs: manifest.digest,
       mediaType: manifest.mediaType,
       artifactType: manifest.artifactType,
       size: manifest.size,
@@ -147,6 +148,14 @@ function selectTags(db: Db) {
     .innerJoin(manifest, eq(manifest.id, tag.manifestId))
 }
 
-function toTag(row: Omit<TagRow, 'name' | 'digest'> & { name: string; digest: Buffer }): TagRow {
-  return { ...row, name: row.name as Tag, digest: digestFromBytes(row.digest) }
+type StoredTag = Omit<TagRow, 'name' | 'digest' | 'storedAs'> & {
+  name: string
+  digest: Buffer
+  storedAs: Buffer
+}
+
+function toTag(row: StoredTag): TagRow {
+  const digest = digestFromBytes(row.digest)
+  const storedAs = row.storedAs.equals(row.digest) ? digest : digestFromBytes(row.storedAs)
+  return { ...row, name: row.name as Tag, digest, storedAs }
 }

@@ -188,10 +188,10 @@ export function artifactTraits(
   }
 }
 
-function fits(kind: Kind, { mediaType, artifactType, configType, ...traits }: ArtifactTraits): boolean {
+function fits(kind: Kind, traits: ArtifactTraits): boolean {
   return (
-    hasAny(kind.manifest, [mediaType]) ||
-    hasAny(kind.type, [artifactType, configType]) ||
+    hasAny(kind.manifest, [traits.mediaType]) ||
+    hasAny(kind.type, [traits.artifactType, traits.configType]) ||
     hasAny(kind.entry, traits.entryTypes) ||
     hasAny(kind.label, traits.labels) ||
     (traits.platforms.length > 0 && traits.platforms.every((one) => hasAny(kind.platform, [one])))
@@ -199,7 +199,8 @@ function fits(kind: Kind, { mediaType, artifactType, configType, ...traits }: Ar
 }
 
 function hasAny(patterns: string[] | undefined, values: readonly (string | undefined)[]): boolean {
-  return values.some((value) => value !== undefined && patterns?.some((pattern) => isLike(pattern, value)))
+  if (patterns === undefined) return false
+  return values.some((value) => value !== undefined && patterns.some((pattern) => isLike(pattern, value)))
 }
 
 function isLike(pattern: string, value: string): boolean {

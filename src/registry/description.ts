@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache'
 import type { ListedManifest } from '../metadata/catalog.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { artifactKind, artifactTraits } from '../oci/artifact-kind.ts'
@@ -16,6 +17,9 @@ const CONFIG_BYTES_MAX = 8 * 1024 * 1024
 
 /** The largest manifest that is read for its line in a list, in bytes; of a larger one the row must do. */
 const LISTED_BYTES_MAX = 64 * 1024
+
+/** The characters of all kinds that are remembered, with what they are remembered by. */
+const KIND_CHARACTERS_MAX = 4 * 1024 * 1024
 
 /** Layers, entries of the history, and manifests of an index that are described; `isCut` says that there are more. */
 const PARTS_MAX = 1000
@@ -81,15 +85,9 @@ export function descriptions(metadata: Metadata, blobs: Pick<BlobStore, 'open'>)
       return undefined
     }
   }
+  const { kindOf } = kinds(metadata)
   return {
-    kindOf({ digest, mediaType, artifactType, size }) {
-      const isRead = size <= LISTED_BYTES_MAX
-      const bytes = isRead ? metadata.manifests.findBytes({ storedAs: digestToBytes(digest) }) : undefined
-      // The type of a row is that of the config where the manifest has none of its own.
-      const said = { artifactType, config: { mediaType: artifactType } }
-      const document = bytes === undefined ? said : parseLeniently(bytes)
-      return artifactKind(artifactTraits(document, mediaType))
-    },
+    kindOf,
 
     async describe(repository, reference, now) {
       const row = metadata.manifests.find(repository, reference, now)
@@ -119,6 +117,32 @@ export function descriptions(metadata: Metadata, blobs: Pick<BlobStore, 'open'>)
         tags: tags.slice(0, TAGS_MAX),
         isCut: isLong || reading.isCut,
       }
+    },
+  }
+}
+
+/**
+ * Kinds by what a row and the manifest's bytes say. The bytes of a digest are always the same ones, so what they say is
+ * remembered.
+ */
+function kinds(metadata: Metadata): Pick<Descriptions, 'kindOf'> {
+  const remembered = new LRUCache<string, string>({
+    maxSize: KIND_CHARACTERS_MAX,
+    sizeCalculation: (kind, key) => key.length + kind.length,
+  })
+  return {
+    kindOf({ digest, mediaType, artifactType, size }) {
+      const key = `${digest} ${mediaType}`
+      const known = remembered.get(key)
+      if (known !== undefined) return known
+      const isRead = size <= LISTED_BYTES_MAX
+      const bytes = isRead ? metadata.manifests.findBytes({ storedAs: digestToBytes(digest) }) : undefined
+      // The type of a row is that of the config where the manifest has none of its own.
+      const said = { artifactType, config: { mediaType: artifactType } }
+      const document = bytes === undefined ? said : parseLeniently(bytes)
+      const kind = artifactKind(artifactTraits(document, mediaType))
+      if (bytes !== undefined) remembered.set(key, kind)
+      return kind
     },
   }
 }

@@ -168,10 +168,12 @@ describe('tags', () => {
     expect(tag).toMatchObject({
       name: 'v-0',
       digest: manifests[0].digest,
+      storedAs: manifests[0].digest,
       size: manifests[0].bytes.length,
       updatedAt: AT,
     })
-    expect(metadata.tags.ofManifest(tag?.manifestId ?? 0, 'v', 2, AT)).toEqual(['v-0', 'v-10'] as never)
+    const { id } = metadata.manifests.find(name, { tag: parseTag('v-0') }, AT)!
+    expect(metadata.tags.ofManifest(id, 'v', 2, AT)).toEqual(['v-0', 'v-10'] as never)
     expect(metadata.tags.find(name, parseTag('over'), AT + 1000)).toBeUndefined()
     expect(
       metadata.tags.search(parseRepositoryName('unknown'), { sort: 'name', order: 'asc' }, 9, AT),

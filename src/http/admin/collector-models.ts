@@ -1,6 +1,6 @@
 import { t } from 'elysia'
 import { operation } from './operation.ts'
-import { Bytes, Count, DigestText, pageOf, RepositoryText, Time } from './schemas.ts'
+import { Bytes, Count, DigestText, integer, pageOf, RepositoryText, Time } from './schemas.ts'
 
 const counts = { tags: Count, manifests: Count, repositories: Count, blobs: Count, bytes: Bytes }
 
@@ -43,7 +43,7 @@ const Candidate = t.Object({
   why: t.UnionEnum(['expired', 'deleted', 'unreferenced', 'untagged'], { default: undefined }),
   since: t.String({ format: 'date-time', description: 'Since when it is garbage' }),
   goesAt: t.String({ format: 'date-time', description: 'When it goes, unless something happens' }),
-  bytes: t.Integer({ minimum: 0, description: 'What is free then, at least' }),
+  bytes: integer({ minimum: 0, description: 'What is free then, at least' }),
 })
 
 const Totals = t.Object(

@@ -9,11 +9,11 @@ import { type AdminContext, controller } from './context.ts'
 import { cursorOf, parseCursor } from './cursor.ts'
 import { operation } from './operation.ts'
 import { present } from './present.ts'
-import { DigestText, page, pageOf, pageParameters, RepositoryText, Time, timeOf } from './schemas.ts'
+import { DigestText, integer, page, pageOf, pageParameters, RepositoryText, Time, timeOf } from './schemas.ts'
 import { toWho } from './who.ts'
 
 const EventModel = t.Object({
-  id: t.Integer(),
+  id: integer(),
   at: Time,
   type: t.UnionEnum([...EVENT_TYPES], { default: undefined }),
   repository: RepositoryText,

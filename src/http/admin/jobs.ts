@@ -5,7 +5,7 @@ import { type AdminContext, controller } from './context.ts'
 import { jobEvents } from './job-events.ts'
 import { operation } from './operation.ts'
 import { present } from './present.ts'
-import { Count, DONE, Done, pageOf, Time, timeOf } from './schemas.ts'
+import { Count, DONE, Done, integer, pageOf, Time, timeOf } from './schemas.ts'
 
 const KIND = t.UnionEnum([...JOB_KINDS], {
   default: undefined,
@@ -21,7 +21,7 @@ const JobModel = t.Object(
     startedBy: t.String({ description: 'The account that asked for it' }),
     startedAt: Time,
     endedAt: t.Optional(Time),
-    result: t.Optional(t.Record(t.String(), t.Integer(), { description: 'What it has counted, by name' })),
+    result: t.Optional(t.Record(t.String(), integer(), { description: 'What it has counted, by name' })),
     error: t.Optional(t.String()),
   },
   { description: 'A job' },

@@ -7,6 +7,7 @@ import {
   DigestParam,
   DigestText,
   Done,
+  integer,
   pageOf,
   pageParameters,
   RepositoryParam,
@@ -46,7 +47,7 @@ const members = {
   kind: Kind,
   mediaType: MediaType,
   artifactType: t.Optional(t.String()),
-  bytes: t.Integer({ minimum: 0, description: 'Bytes of the manifest itself' }),
+  bytes: integer({ minimum: 0, description: 'Bytes of the manifest itself' }),
   pushedAt: Time,
   subject: t.Optional(DigestText),
   tags: t.Array(t.String({ example: 'latest' }), { description: 'Tags that point at it; the first of many' }),
@@ -110,7 +111,7 @@ const Image = t.Object({
 const Manifest = t.Object(
   {
     ...members,
-    totalBytes: t.Integer({ minimum: 0, description: 'With all that is below it, each digest once' }),
+    totalBytes: integer({ minimum: 0, description: 'With all that is below it, each digest once' }),
     config: t.Optional(Config),
     layers: t.Array(Layer),
     history: t.Array(HistoryEntry, { description: 'How it was made, the oldest step first' }),

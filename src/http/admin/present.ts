@@ -9,6 +9,9 @@ export type Present<T> = {
 
 /** Leaves out what is absent: an answer has no nulls. */
 export function present<T extends object>(value: T): Present<T> {
-  const members = Object.entries(value).filter(([, member]) => member !== undefined && member !== null)
-  return Object.fromEntries(members) as Present<T>
+  const members: Record<string, unknown> = {}
+  for (const [name, member] of Object.entries(value)) {
+    if (member !== undefined && member !== null) members[name] = member
+  }
+  return members as Present<T>
 }

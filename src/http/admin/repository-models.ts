@@ -3,45 +3,46 @@ import type { RepositoryRow } from '../../metadata/catalog.ts'
 import { Moves } from './moves.ts'
 import { operation } from './operation.ts'
 import { present } from './present.ts'
-import { Bytes, Count, Done, pageOf, RepositoryText, Time, timeOf } from './schemas.ts'
+import { Bytes, Count, Done, integer, pageOf, RepositoryText, Time, timeOf } from './schemas.ts'
+
+const days = {
+  minimum: 0,
+  maximum: 36_500,
+  description:
+    "Days until a manifest goes that never got a tag; 0: it stays; left out: as the server's setting says",
+}
 
 const settings = {
   description: t.String({ maxLength: 4096, description: 'For people', example: 'The base images of team A' }),
-  untaggedDays: t.Integer({
-    minimum: 0,
-    maximum: 36_500,
-    description:
-      "Days until a manifest goes that never got a tag; 0: it stays; left out: as the server's setting says",
-  }),
   immutableTags: t.Boolean({ description: 'Its tags may be made, but neither moved nor deleted' }),
 }
 
 /** What is given of a repository's settings; null is back to the server's setting. */
 export const RepositorySettings = t.Object({
   description: t.Optional(settings.description),
-  untaggedDays: t.Optional(t.Union([settings.untaggedDays, t.Null()])),
+  untaggedDays: t.Optional(t.Union([t.Integer(days), t.Null()])),
   immutableTags: t.Optional(settings.immutableTags),
 })
 
 const members = {
   name: RepositoryText,
   description: settings.description,
-  untaggedDays: t.Optional(settings.untaggedDays),
+  untaggedDays: t.Optional(integer(days)),
   immutableTags: settings.immutableTags,
   createdAt: Time,
   blobs: Count,
-  bytes: t.Integer({
+  bytes: integer({
     minimum: 0,
     description: 'Bytes of all blobs that it links, also of those that are deleted',
   }),
   ownBytes: t.Optional(
-    t.Integer({
+    integer({
       minimum: 0,
       description: 'Bytes of those that no other repository links; for a server admin only',
     }),
   ),
-  pulls: t.Integer({ minimum: 0, description: 'Manifests that were pulled' }),
-  pushes: t.Integer({ minimum: 0, description: 'Manifests that were pushed' }),
+  pulls: integer({ minimum: 0, description: 'Manifests that were pulled' }),
+  pushes: integer({ minimum: 0, description: 'Manifests that were pushed' }),
   lastPulledAt: t.Optional(Time),
   lastPushedAt: t.Optional(Time),
   deletedAt: t.Optional(Time),
@@ -58,11 +59,9 @@ const Repository = t.Object(
 const Restored = t.Object(
   {
     done: t.Boolean(),
-    restored: t.Optional(t.Integer({ minimum: 0, description: 'Tags that point at where they did' })),
-    removed: t.Optional(
-      t.Integer({ minimum: 0, description: 'Tags that were not there, and are gone again' }),
-    ),
-    lost: t.Optional(t.Integer({ minimum: 0, description: 'Tags whose manifest is not here any more' })),
+    restored: t.Optional(integer({ minimum: 0, description: 'Tags that point at where they did' })),
+    removed: t.Optional(integer({ minimum: 0, description: 'Tags that were not there, and are gone again' })),
+    lost: t.Optional(integer({ minimum: 0, description: 'Tags whose manifest is not here any more' })),
   },
   { description: 'It is back; the counts are of a repository whose tags went back in time' },
 )
@@ -90,7 +89,7 @@ export function stateOfRepository({
   description,
   untaggedDays,
   immutableTags,
-}: Pick<typeof ListedRepository.static, 'name' | 'createdAt' | keyof typeof settings>) {
+}: Pick<typeof ListedRepository.static, 'name' | 'createdAt' | 'untaggedDays' | keyof typeof settings>) {
   return { name, createdAt, description, untaggedDays, immutableTags }
 }
 

@@ -1,3 +1,4 @@
+import { type IntegerOptions, Type } from '@sinclair/typebox'
 import { type TSchema, t } from 'elysia'
 import { parseDigest } from '../../oci/digest.ts'
 import { parseRepositoryName, REPOSITORY_NAME_CHARACTERS_MAX } from '../../oci/reference.ts'
@@ -51,9 +52,15 @@ export const RuleModel = t.Object({ pattern: Pattern, role: RoleName })
 
 export const Time = t.String({ format: 'date-time', example: '2026-01-31T12:00:00.000Z' })
 
-export const Bytes = t.Integer({ minimum: 0, description: 'Bytes' })
+/**
+ * A number in an answer. Elysia's `t.Integer` takes the text of a number, too, which is for paths and queries: answers
+ * with one are encoded by a walk of their schema, which takes longer than all else of a list.
+ */
+export const integer = (options?: IntegerOptions) => Type.Integer(options)
 
-export const Count = t.Integer({ minimum: 0 })
+export const Bytes = integer({ minimum: 0, description: 'Bytes' })
+
+export const Count = integer({ minimum: 0 })
 
 export const DigestText = t.String({ example: `sha256:${'0'.repeat(64)}` })
 

@@ -5,9 +5,9 @@ import { commit, version } from '../../version.ts'
 import { type AdminContext, controller } from './context.ts'
 import { operation } from './operation.ts'
 import { present } from './present.ts'
-import { Time, timeOf } from './schemas.ts'
+import { integer, Time, timeOf } from './schemas.ts'
 
-const Value = t.Union([t.String(), t.Integer(), t.Boolean(), t.Array(t.String())])
+const Value = t.Union([t.String(), integer(), t.Boolean(), t.Array(t.String())])
 
 const Setting = t.Object({
   name: t.String({ example: 'uploads.pool-bytes' }),

@@ -3,7 +3,7 @@ import type { RepositoryStorage, StorageCursor } from '../../metadata/storage.ts
 import { type AdminContext, controller } from './context.ts'
 import { cursorOf, parseCursor } from './cursor.ts'
 import { operation } from './operation.ts'
-import { Bytes, Count, page, pageOf, pageParameters, RepositoryText } from './schemas.ts'
+import { Bytes, Count, integer, page, pageOf, pageParameters, RepositoryText } from './schemas.ts'
 
 /** Files of uploads that are looked at to sum their bytes. */
 const UPLOADS_MAX = 10_000
@@ -29,12 +29,12 @@ const Storage = t.Object(
 const InRepository = t.Object({
   repository: RepositoryText,
   blobs: Count,
-  bytes: t.Integer({
+  bytes: integer({
     minimum: 0,
     description: 'Bytes of all blobs that it links, also of those that wait for the collector',
   }),
-  ownBytes: t.Integer({ minimum: 0, description: 'Bytes of those that no other repository links' }),
-  sharedBytes: t.Integer({ minimum: 0, description: 'Bytes of those that another repository links, too' }),
+  ownBytes: integer({ minimum: 0, description: 'Bytes of those that no other repository links' }),
+  sharedBytes: integer({ minimum: 0, description: 'Bytes of those that another repository links, too' }),
 })
 
 const OPERATIONS = {

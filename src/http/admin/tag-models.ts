@@ -3,7 +3,7 @@ import { parseDigest } from '../../oci/digest.ts'
 import { parseTag } from '../../oci/reference.ts'
 import { Moves } from './moves.ts'
 import { operation } from './operation.ts'
-import { Count, DigestText, Done, pageOf, pageParameters, Time } from './schemas.ts'
+import { Count, DigestText, Done, integer, pageOf, pageParameters, Time } from './schemas.ts'
 
 /** A tag in a path. */
 export const TagParam = t
@@ -44,7 +44,7 @@ const TagModel = t.Object(
     kind: t.String({ description: 'What it is, in words', example: 'Container image' }),
     mediaType: t.String({ example: 'application/vnd.oci.image.manifest.v1+json' }),
     artifactType: t.Optional(t.String()),
-    bytes: t.Integer({ minimum: 0, description: 'Bytes of the manifest itself' }),
+    bytes: integer({ minimum: 0, description: 'Bytes of the manifest itself' }),
     pushedAt: t.String({ format: 'date-time', description: 'When the manifest was pushed' }),
     updatedAt: t.String({ format: 'date-time', description: 'When the tag moved there' }),
     expiresAt: t.Optional(Time),

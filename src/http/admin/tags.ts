@@ -91,11 +91,9 @@ interface Named {
 function readsOf({ metadata, content, now }: AdminContext) {
   const toTag = (row: TagRow) => {
     const { name, digest, mediaType, artifactType, size, expiresAt, pulls, lastPulledAt } = row
-    // The tag may name its manifest by another digest than the one that it is stored under.
-    const stored = metadata.catalog.manifestOf(row.manifestId)
     return present({
       ...{ name, digest, mediaType, artifactType, bytes: size, pulls },
-      kind: stored === undefined ? mediaType : content.descriptions.kindOf(stored),
+      kind: content.descriptions.kindOf({ ...row, digest: row.storedAs }),
       ...{ pushedAt: timeOf(row.pushedAt), updatedAt: timeOf(row.updatedAt) },
       expiresAt: expiresAt === null ? undefined : timeOf(expiresAt),
       lastPulledAt: lastPulledAt === null ? undefined : timeOf(lastPulledAt),
