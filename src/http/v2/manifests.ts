@@ -2,40 +2,60 @@ import type { ManifestClient } from '../../docker/schema1-need.ts'
 import { registryError } from '../../oci/error.ts'
 import { parseContentType } from '../../oci/media-type.ts'
 import { parseTag, type Tag } from '../../oci/reference.ts'
+import type { SentManifest } from '../../registry/manifest-pulls.ts'
 import type { BodyReader } from '../body-reader.ts'
 import { INERT } from '../inert.ts'
 import { notModified } from './blobs.ts'
 import { isNotModified, preconditionOf } from './conditional.ts'
 import type { Exchange } from './exchange.ts'
 
-/** end-3: a manifest, by digest byte for byte as it was pushed, by tag in a format that the client reads. */
-export async function getManifest({
-  request,
-  registry,
-  pulls,
-  repository,
-  path,
-  identity,
-  traffic,
-}: Exchange<'manifest'>): Promise<Response> {
-  const sent = await pulls.get(repository, path.reference, clientOf(request), identity)
-  const { digest, mediaType, bytes, varies, warning } = sent
-  const headers: Record<string, string> = {
+/**
+ * end-3: a manifest, by digest byte for byte as it was pushed, by tag in a format that the client reads. The headers of
+ * a manifest that is remembered are made once: that costs more than all else of its answer.
+ */
+export function getManifest() {
+  const remembered = new WeakMap<Uint8Array, { sent: SentManifest; headers: Headers }>()
+  const headersFor = (sent: SentManifest): Headers => {
+    const known = remembered.get(sent.bytes)
+    if (known !== undefined && isSentSo(known.sent, sent)) return known.headers
+    const headers = headersOf(sent)
+    remembered.set(sent.bytes, { sent, headers })
+    return headers
+  }
+  return async (exchange: Exchange<'manifest'>): Promise<Response> => {
+    const { request, registry, pulls, repository, path, identity, traffic } = exchange
+    const sent = await pulls.get(repository, path.reference, clientOf(request), identity)
+    const { digest, bytes, varies } = sent
+    if (isNotModified(request, digest)) return notModified(digest, varies)
+    const headers = headersFor(sent)
+    if (request.method === 'HEAD') return new Response(null, { headers })
+    registry.usage.pulled(repository, path.reference.tag)
+    traffic.sent += bytes.length
+    return new Response(bytes, { headers })
+  }
+}
+
+function headersOf({ digest, mediaType, bytes, varies, warning }: SentManifest): Headers {
+  return new Headers({
     ...INERT,
     'content-type': mediaType,
     'content-length': String(bytes.length),
     'docker-content-digest': digest,
     etag: `"${digest}"`,
-  }
-  if (varies) headers.vary = 'Accept'
-  if (warning !== undefined) headers.warning = `299 - "${warning}"`
-  if (isNotModified(request, digest)) return notModified(digest, varies)
-  const isHead = request.method === 'HEAD'
-  if (!isHead) {
-    registry.usage.pulled(repository, path.reference.tag)
-    traffic.sent += bytes.length
-  }
-  return new Response(isHead ? null : bytes, { headers })
+    ...(varies && { vary: 'Accept' }),
+    ...(warning !== undefined && { warning: `299 - "${warning}"` }),
+  })
+}
+
+/** Whether the same bytes are sent with the same headers: they may have another name, or be what another client gets. */
+function isSentSo(known: SentManifest, sent: SentManifest): boolean {
+  const { digest, mediaType, varies, warning } = sent
+  return (
+    known.digest === digest &&
+    known.mediaType === mediaType &&
+    known.varies === varies &&
+    known.warning === warning
+  )
 }
 
 function clientOf({ headers }: Request): ManifestClient {

@@ -63,7 +63,7 @@ export function routes(bodies: BodyReader): readonly Row[] {
       methods: ['GET', 'HEAD'],
       path: 'manifest',
       access: 'pull',
-      handle: getManifest,
+      handle: getManifest(),
       summary: 'Pull a manifest',
       answers: {
         200: 'The manifest; by tag in a format that Accept names, where there is one.',
