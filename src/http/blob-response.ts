@@ -21,7 +21,10 @@ export interface BlobRequest {
  * @param more further headers, also of a 304
  * @throws RegistryError SIZE_INVALID for a range that is not within the blob
  */
-export async function blobResponse(asked: BlobRequest, more: Record<string, string> = {}): Promise<Response> {
+export function blobResponse(
+  asked: BlobRequest,
+  more: Record<string, string> = {},
+): Response | Promise<Response> {
   const { request, digest, size } = asked
   const names = { 'docker-content-digest': digest, etag: `"${digest}"`, ...more }
   if (isNotModified(request, digest)) return new Response(null, { status: 304, headers: names })
@@ -34,19 +37,29 @@ export async function blobResponse(asked: BlobRequest, more: Record<string, stri
     ...names,
   }
   const range = rangeOf(request, digest, size)
-  if (range === undefined) return await respond(asked, 200, headers, { start: 0, end: size })
+  if (range === undefined) return respond(asked, 200, headers, { start: 0, end: size })
   headers['content-range'] = `bytes ${range.start}-${range.end - 1}/${size}`
   headers['content-length'] = String(range.end - range.start)
-  return await respond(asked, 206, headers, range)
+  return respond(asked, 206, headers, range)
 }
 
-async function respond(
-  { request, blobs, digest, onBlobBody }: BlobRequest,
+/** Waits for nothing where no bytes are sent. */
+function respond(
+  asked: BlobRequest,
+  status: number,
+  headers: Record<string, string>,
+  range: ByteRange,
+): Response | Promise<Response> {
+  const isEmpty = asked.request.method === 'HEAD' || range.start === range.end
+  return isEmpty ? new Response(null, { status, headers }) : send(asked, status, headers, range)
+}
+
+async function send(
+  { blobs, digest, onBlobBody }: BlobRequest,
   status: number,
   headers: Record<string, string>,
   range: ByteRange,
 ): Promise<Response> {
-  if (request.method === 'HEAD' || range.start === range.end) return new Response(null, { status, headers })
   const body = await blobs.open(digest, range)
   const isFile = !('bytes' in body)
   onBlobBody(range.end - range.start, isFile)
