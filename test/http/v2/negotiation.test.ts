@@ -91,6 +91,27 @@ for (const [kind, start] of SERVERS) {
       expectStored(await pull(server, 'arm-index', OCI_MANIFEST), 'arm-index')
     })
 
+    test('the same image says that it varies where it does, each time and in any order', async () => {
+      const ids = new Set<string | null>()
+      for (const [reference, varies] of [
+        ...[
+          [docker.digest, null],
+          ['list', 'Accept'],
+          ['docker', 'Accept'],
+        ],
+        ...[
+          [docker.digest, null],
+          ['list', 'Accept'],
+          ['docker', 'Accept'],
+        ],
+      ] as const) {
+        const { digest, headers } = await pull(server, reference!, DOCKER_MANIFEST)
+        expect([digest, headers.get('vary')]).toEqual([docker.digest, varies as string | null])
+        ids.add(headers.get('x-request-id'))
+      }
+      expect(ids.size).toBe(6)
+    })
+
     test.each([
       ['zstd', /layer sha256:[0-9a-f]+ of type application\/vnd.oci.image.layer.v1.tar\+zstd/],
       ['chart', /an artifact: its config is of type application\/vnd.cncf.helm.config.v1\+json/],
