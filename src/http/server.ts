@@ -93,11 +93,13 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     .use(metrics({ ...shared, mode: settings.access }))
     .use(token(shared))
     .use(tls?.authority ? authorityFiles(tls.authority) : new Elysia())
-  const administer = onDemand(async () => {
-    const { administration } = await import('./administration.ts')
-    const context = { ...shared, changes: options.changes }
-    return administration({ ...context, handler, controllers, table, hasV1: docker.v1 })
-  })
+  const administer = onDemand(
+    () => import('./administration.ts'),
+    ({ administration }) => {
+      const context = { ...shared, changes: options.changes }
+      return administration({ ...context, handler, controllers, table, hasV1: docker.v1 })
+    },
+  )
   const app = new Elysia({ handler })
     .use(errors(log, nextRequestId))
     .all('/v2', ({ request }) => dispatch(request), WHOLE)

@@ -5,10 +5,10 @@ import type { OwnerOptions } from './owner-api.ts'
 /** Serves the owner's API on `<data>/cay.sock`, which only its owner can open: how commands reach a running server. */
 export function serveSocket(data: string, options: OwnerOptions): { stop(): Promise<void> } {
   removeSocket(data)
-  const fetch = onDemand(async () => {
-    const { ownerApi } = await import('./owner-api.ts')
-    return ownerApi(options)
-  })
+  const fetch = onDemand(
+    () => import('./owner-api.ts'),
+    ({ ownerApi }) => ownerApi(options),
+  )
   const umask = process.umask(0o177)
   try {
     const server = Bun.serve({ unix: socketPath(data), fetch })

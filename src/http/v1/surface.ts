@@ -19,10 +19,10 @@ export interface V1SurfaceOptions extends Omit<V1Context, 'sessions' | 'images'>
 export function v1Surface({ images, ...options }: V1SurfaceOptions) {
   const surface = new Elysia({ name: 'v1' })
   if (images === undefined) return surface
-  const dispatch = onDemand(async () => {
-    const { v1Dispatch } = await import('./dispatch.ts')
-    return { handle: v1Dispatch({ ...options, images }) }
-  })
+  const dispatch = onDemand(
+    () => import('./dispatch.ts'),
+    ({ v1Dispatch }) => ({ handle: v1Dispatch({ ...options, images }) }),
+  )
   return surface.all('/v1/*', ({ request }) => dispatch(request), {
     parse: 'none',
     detail: { hide: true },
