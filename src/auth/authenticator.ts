@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import type { CredentialRow } from '../metadata/credentials.ts'
+import type { CredentialRow } from '../metadata/accounts/credentials.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { registryError } from '../oci/error.ts'
 import type { Identity, TokenScope } from '../registry/access.ts'

@@ -1,5 +1,5 @@
-import { allOf, EVERYTHING, NOTHING, type Pullable } from '../metadata/repositories.ts'
-import { matchesPattern, patternsCondition } from '../metadata/repository-pattern.ts'
+import { matchesPattern, patternsCondition } from '../metadata/accounts/repository-pattern.ts'
+import { allOf, EVERYTHING, NOTHING, type Pullable } from '../metadata/content/repositories.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Access, Action, Identity, Permission } from '../registry/access.ts'
 

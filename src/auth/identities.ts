@@ -1,9 +1,9 @@
 import { LRUCache } from 'lru-cache'
-import type { AccountRow } from '../metadata/accounts.ts'
-import type { CredentialRow } from '../metadata/credentials.ts'
-import type { Role, Rule } from '../metadata/grants.ts'
+import type { AccountRow } from '../metadata/accounts/accounts.ts'
+import type { CredentialRow } from '../metadata/accounts/credentials.ts'
+import type { Role, Rule } from '../metadata/accounts/grants.ts'
+import { parseRepositoryPattern } from '../metadata/accounts/repository-pattern.ts'
 import type { Metadata } from '../metadata/metadata.ts'
-import { parseRepositoryPattern } from '../metadata/repository-pattern.ts'
 import { type Action, type Identity, NOBODY, type Permission } from '../registry/access.ts'
 
 /** What a role allows. */

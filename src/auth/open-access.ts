@@ -1,4 +1,4 @@
-import { EVERYTHING } from '../metadata/repositories.ts'
+import { EVERYTHING } from '../metadata/content/repositories.ts'
 import type { Access } from '../registry/access.ts'
 
 /** Everybody may do everything: a registry without accounts, for loopback only. */

@@ -1,5 +1,5 @@
-import type { Pullable } from '../metadata/repositories.ts'
-import type { RepositoryPattern } from '../metadata/repository-pattern.ts'
+import type { RepositoryPattern } from '../metadata/accounts/repository-pattern.ts'
+import type { Pullable } from '../metadata/content/repositories.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 
 export type Action = 'pull' | 'push' | 'delete'

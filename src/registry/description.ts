@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import type { ListedManifest } from '../metadata/catalog.ts'
+import type { ListedManifest } from '../metadata/content/catalog.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { artifactKind, artifactTraits } from '../oci/artifact-kind.ts'
 import { type Digest, digestToBytes } from '../oci/digest.ts'

@@ -1,5 +1,5 @@
-import type { ManifestRow } from '../metadata/manifests.ts'
-import { untaggedMs } from '../metadata/retention.ts'
+import type { ManifestRow } from '../metadata/content/manifests.ts'
+import { untaggedMs } from '../metadata/garbage/retention.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Identity } from './access.ts'

@@ -1,5 +1,5 @@
+import type { Retention } from '../metadata/garbage/retention.ts'
 import type { Metadata } from '../metadata/metadata.ts'
-import type { Retention } from '../metadata/retention.ts'
 import type { BlobStore, UploadStore } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
 import type { Access } from './access.ts'

@@ -1,5 +1,5 @@
+import type { ReferrerRow } from '../metadata/content/referrers.ts'
 import type { Metadata } from '../metadata/metadata.ts'
-import type { ReferrerRow } from '../metadata/referrers.ts'
 import type { Digest } from '../oci/digest.ts'
 import { childDigests, parseManifest } from '../oci/manifest.ts'
 import { type RepositoryName, referrersTag } from '../oci/reference.ts'

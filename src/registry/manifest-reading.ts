@@ -1,4 +1,4 @@
-import type { ManifestRow } from '../metadata/manifests.ts'
+import type { ManifestRow } from '../metadata/content/manifests.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import { type Json, parseLeniently } from '../oci/lenient-json.ts'

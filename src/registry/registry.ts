@@ -1,5 +1,5 @@
 import type { Caller } from '../metadata/caller.ts'
-import type { Precondition } from '../metadata/tag-precondition.ts'
+import type { Precondition } from '../metadata/content/tag-precondition.ts'
 import type { Digest, DigestAlgorithm } from '../oci/digest.ts'
 import type { ByteRange } from '../oci/range.ts'
 import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'

@@ -1,5 +1,5 @@
+import type { UsageEntry } from '../metadata/content/usage.ts'
 import type { Metadata } from '../metadata/metadata.ts'
-import type { UsageEntry } from '../metadata/usage.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import type { UsageCounter } from './registry.ts'
 

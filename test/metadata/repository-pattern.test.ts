@@ -3,12 +3,12 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { temporaryFolder } from '../../scripts/temporary-folder.ts'
-import type { Metadata } from '../../src/metadata/metadata.ts'
 import {
   matchesPattern,
   parseRepositoryPattern,
   patternsCondition,
-} from '../../src/metadata/repository-pattern.ts'
+} from '../../src/metadata/accounts/repository-pattern.ts'
+import type { Metadata } from '../../src/metadata/metadata.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
 import { open } from '../support/writes.ts'
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import type { UsageEntry } from '../../src/metadata/usage.ts'
+import type { UsageEntry } from '../../src/metadata/content/usage.ts'
 import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
 import { Usage } from '../../src/registry/usage.ts'
 import { failureOf } from '../support/failure.ts'

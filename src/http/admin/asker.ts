@@ -1,5 +1,5 @@
-import type { AccountAct } from '../../metadata/accounts.ts'
-import type { Pullable } from '../../metadata/repositories.ts'
+import type { AccountAct } from '../../metadata/accounts/accounts.ts'
+import type { Pullable } from '../../metadata/content/repositories.ts'
 import { registryError } from '../../oci/error.ts'
 import { parseRepositoryName, type RepositoryName } from '../../oci/reference.ts'
 import { type Access, type Action, type Identity, isInScope } from '../../registry/access.ts'

@@ -1,5 +1,5 @@
 import { t } from 'elysia'
-import type { ActDetail, AuditRow } from '../../metadata/audit.ts'
+import type { ActDetail, AuditRow } from '../../metadata/accounts/audit.ts'
 import { type AdminContext, controller } from './context.ts'
 import { operation } from './operation.ts'
 import { PageQuery, page, pageOf, Time, timeOf } from './schemas.ts'

@@ -1,5 +1,5 @@
 import { t } from 'elysia'
-import type { BlobUse } from '../../metadata/blob-uses.ts'
+import type { BlobUse } from '../../metadata/content/blob-uses.ts'
 import { registryError } from '../../oci/error.ts'
 import { type AdminContext, controller } from './context.ts'
 import { cursorOf, parseCursor } from './cursor.ts'

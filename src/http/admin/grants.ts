@@ -1,5 +1,5 @@
 import { t } from 'elysia'
-import { formatSubject, type GrantRow, parseSubject } from '../../metadata/grants.ts'
+import { formatSubject, type GrantRow, parseSubject } from '../../metadata/accounts/grants.ts'
 import type { Asker } from './asker.ts'
 import { type AdminContext, controller } from './context.ts'
 import { operation } from './operation.ts'

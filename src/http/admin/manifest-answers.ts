@@ -1,4 +1,4 @@
-import type { ListedManifest } from '../../metadata/catalog.ts'
+import type { ListedManifest } from '../../metadata/content/catalog.ts'
 import type { ImageConfig } from '../../oci/image-config.ts'
 import type { Part } from '../../oci/manifest-parts.ts'
 import type { Tag } from '../../oci/reference.ts'

@@ -1,5 +1,5 @@
 import { t } from 'elysia'
-import type { ListedManifest } from '../../metadata/catalog.ts'
+import type { ListedManifest } from '../../metadata/content/catalog.ts'
 import type { Reference, RepositoryName } from '../../oci/reference.ts'
 import { unknownManifest } from '../../registry/local-manifests.ts'
 import { REFERRERS_DEPTH_MAX, ReferrersTreeBuilder } from '../../registry/referrers-tree.ts'

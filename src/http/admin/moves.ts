@@ -1,6 +1,6 @@
 import { t } from 'elysia'
 import { EVENT_TYPES } from '../../metadata/events.ts'
-import type { HistoryLine } from '../../metadata/history.ts'
+import type { HistoryLine } from '../../metadata/time-machine/history.ts'
 import type { Asker } from './asker.ts'
 import { present } from './present.ts'
 import { DigestText, pageOf, Time, timeOf } from './schemas.ts'

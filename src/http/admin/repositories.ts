@@ -1,6 +1,6 @@
 import { t } from 'elysia'
-import type { RepositoryRow } from '../../metadata/catalog.ts'
-import type { RepositoryState } from '../../metadata/repository-writes.ts'
+import type { RepositoryRow } from '../../metadata/content/catalog.ts'
+import type { RepositoryState } from '../../metadata/content/repository-writes.ts'
 import { registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import { unknownRepository } from '../../registry/unknown.ts'

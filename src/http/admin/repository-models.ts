@@ -1,5 +1,5 @@
 import { t } from 'elysia'
-import type { RepositoryRow } from '../../metadata/catalog.ts'
+import type { RepositoryRow } from '../../metadata/content/catalog.ts'
 import { Moves } from './moves.ts'
 import { operation } from './operation.ts'
 import { present } from './present.ts'

@@ -1,5 +1,5 @@
 import { t } from 'elysia'
-import type { AccountRow } from '../../metadata/accounts.ts'
+import type { AccountRow } from '../../metadata/accounts/accounts.ts'
 import { registryError } from '../../oci/error.ts'
 import { ownerOf } from './asker.ts'
 import { type AdminContext, controller } from './context.ts'

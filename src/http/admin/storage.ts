@@ -1,5 +1,5 @@
 import { t } from 'elysia'
-import type { RepositoryStorage, StorageCursor } from '../../metadata/storage.ts'
+import type { RepositoryStorage, StorageCursor } from '../../metadata/content/storage.ts'
 import { type AdminContext, controller } from './context.ts'
 import { cursorOf, parseCursor } from './cursor.ts'
 import { operation } from './operation.ts'

@@ -1,6 +1,6 @@
 import { t } from 'elysia'
-import type { Precondition } from '../../metadata/tag-precondition.ts'
-import type { TagRow } from '../../metadata/tags.ts'
+import type { Precondition } from '../../metadata/content/tag-precondition.ts'
+import type { TagRow } from '../../metadata/content/tags.ts'
 import { registryError } from '../../oci/error.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import { unknownIn, unknownRepository } from '../../registry/unknown.ts'

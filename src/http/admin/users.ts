@@ -1,6 +1,6 @@
 import { t } from 'elysia'
 import type { Passwords } from '../../auth/passwords.ts'
-import type { AccountRow } from '../../metadata/accounts.ts'
+import type { AccountRow } from '../../metadata/accounts/accounts.ts'
 import { SYSTEM } from '../../metadata/caller.ts'
 import { registryError } from '../../oci/error.ts'
 import { type AdminContext, controller } from './context.ts'

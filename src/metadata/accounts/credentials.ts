@@ -1,0 +1,159 @@
+import { and, asc, desc, eq, gt, inArray, lt, lte, sql } from 'drizzle-orm'
+import { registryError } from '../../oci/error.ts'
+import { account, credential, installation, signingKey } from '../account-schema.ts'
+import type { Db } from '../database.ts'
+import type { AccountAct } from './accounts.ts'
+import { auditWrites } from './audit.ts'
+
+export type CredentialRow = typeof credential.$inferSelect
+export type SigningKeyRow = typeof signingKey.$inferSelect
+
+export type CredentialReads = ReturnType<typeof credentialReads>
+
+/** Reads of tokens and of the keys that sign. */
+export function credentialReads(db: Db) {
+  const byHash = db
+    .select()
+    .from(credential)
+    .where(eq(credential.hash, sql.placeholder('hash')))
+    .prepare()
+  const byId = db
+    .select()
+    .from(credential)
+    .where(eq(credential.id, sql.placeholder('id')))
+    .prepare()
+  return {
+    findByHash: (hash: Buffer): CredentialRow | undefined => byHash.get({ hash }),
+    find: (id: string): CredentialRow | undefined => byId.get({ id }),
+
+    /** At most `limit` tokens of an account after the id `last`. */
+    list: (accountId: number, last: string, limit: number): CredentialRow[] =>
+      db
+        .select()
+        .from(credential)
+        .where(
+          and(eq(credential.accountId, accountId), eq(credential.kind, 'token'), gt(credential.id, last)),
+        )
+        .orderBy(asc(credential.id))
+        .limit(limit)
+        .all(),
+
+    /** The keys that tokens are verified with, oldest first: the last one signs. */
+    signingKeys: (): SigningKeyRow[] =>
+      db.select().from(signingKey).orderBy(asc(signingKey.createdAt), asc(signingKey.id)).all(),
+
+    /** A fact of this installation. */
+    fact: (name: string): string | undefined =>
+      db.select().from(installation).where(eq(installation.name, name)).get()?.value,
+  }
+}
+
+/** Credentials of one account. Of those that each login makes, the newest stay. */
+const CREDENTIALS_MAX = { token: 1000, refresh: 100, session: 100 }
+
+/** A key that has not signed for so long has no token left that is good. */
+const KEY_KEPT_MILLISECONDS = 3_600_000
+
+/** Writes of tokens, each for one call of the writer. */
+export function credentialWrites(db: Db) {
+  const tell = auditWrites(db)
+  const touch = db
+    .update(credential)
+    .set({ lastUsedAt: sql`${sql.placeholder('at')}` })
+    .where(eq(credential.id, sql.placeholder('id')))
+    .prepare()
+  return {
+    addCredential(
+      call: AccountAct & Omit<CredentialRow, 'accountId' | 'createdAt' | 'lastUsedAt'> & { of: string },
+    ) {
+      const owner = db.select().from(account).where(eq(account.name, call.of)).get()
+      if (!owner) throw registryError('NOT_FOUND', `there is no account ${JSON.stringify(call.of)}`)
+      const { id, kind, name, expiresAt, scope } = call
+      const hash = Buffer.from(call.hash)
+      makeRoom(db, owner.id, kind)
+      db.insert(credential)
+        .values({ id, accountId: owner.id, kind, name, hash, createdAt: call.at, expiresAt, scope })
+        .run()
+      const detail = { id, expiresAt, ...(kind === 'token' && { name, scope }) }
+      if (kind !== 'refresh') tell({ action: `${kind}.add`, target: call.of, detail }, call.caller, call.at)
+    },
+
+    /** Ends a token, or a session, of the account. Throws NOT_FOUND when it has none of this id. */
+    removeCredential(call: AccountAct & { id: string; of: string; kind: 'token' | 'session' }) {
+      const { kind } = call
+      const owner = db.select().from(account).where(eq(account.name, call.of)).get()
+      const removed = db
+        .delete(credential)
+
+        .where(
+          and(
+            eq(credential.id, call.id),
+            eq(credential.kind, kind),
+            eq(credential.accountId, owner?.id ?? 0),
+          ),
+        )
+        .returning({ id: credential.id })
+        .all()
+      if (removed.length === 0) throw registryError('NOT_FOUND', `${call.of} has no ${kind} ${call.id}`)
+      tell({ action: `${kind}.remove`, target: call.of, detail: { id: call.id } }, call.caller, call.at)
+      return { stale: 'accounts' } as const
+    },
+
+    /** Notes when credentials were last used. */
+    touchCredentials(call: { used: { id: string; at: number }[] }): void {
+      for (const { id, at } of call.used) touch.run({ id, at })
+    },
+
+    /** Removes the tokens that have expired before a time. */
+    removeExpired(call: { before: number }): void {
+      db.delete(credential).where(lt(credential.expiresAt, call.before)).run()
+    },
+  }
+}
+
+/** Writes of what an installation has one of: its facts, and its keys. */
+export function installationWrites(db: Db) {
+  const tell = auditWrites(db)
+  return {
+    /** Adds the key that signs from now on, and removes those whose tokens have ended. */
+    addSigningKey(call: AccountAct & { id: string; privateJwk: string }) {
+      const { id, privateJwk, at, caller } = call
+      const lastNeeded = db
+        .select({ createdAt: signingKey.createdAt })
+        .from(signingKey)
+        .where(lte(signingKey.createdAt, at - KEY_KEPT_MILLISECONDS))
+        .orderBy(desc(signingKey.createdAt))
+        .limit(1)
+        .get()
+      if (lastNeeded) db.delete(signingKey).where(lt(signingKey.createdAt, lastNeeded.createdAt)).run()
+      db.insert(signingKey).values({ id, privateJwk, createdAt: at }).run()
+      tell({ action: 'signing-key.add', target: id }, caller, at)
+      return { stale: 'signing-keys' } as const
+    },
+
+    /** Keeps a fact that is made once; the first one stays. */
+    addFact(call: { name: string; value: string }): void {
+      db.insert(installation).values(call).onConflictDoNothing().run()
+    },
+  }
+}
+
+function makeRoom(db: Db, accountId: number, kind: CredentialRow['kind']): void {
+  const older = db
+    .select({ id: credential.id })
+    .from(credential)
+    .where(and(eq(credential.accountId, accountId), eq(credential.kind, kind)))
+    .orderBy(desc(credential.createdAt))
+    .limit(Number.MAX_SAFE_INTEGER)
+    .offset(CREDENTIALS_MAX[kind] - 1)
+    .all()
+    .map(({ id }) => id)
+  if (older.length === 0) return
+  if (kind === 'token') {
+    throw registryError(
+      'CONFLICT',
+      `an account has at most ${CREDENTIALS_MAX.token} tokens: remove one first`,
+    )
+  }
+  db.delete(credential).where(inArray(credential.id, older)).run()
+}

@@ -1,0 +1,150 @@
+import { and, asc, eq, gt, inArray, sql } from 'drizzle-orm'
+import { registryError } from '../../oci/error.ts'
+import { accessGrant, account, accountGroup } from '../account-schema.ts'
+import type { Db } from '../database.ts'
+import type { AccountAct } from './accounts.ts'
+import { auditWrites } from './audit.ts'
+import { parseRepositoryPattern } from './repository-pattern.ts'
+
+export type Role = 'reader' | 'writer' | 'admin'
+
+/** Who a grant is for. */
+export type Subject = 'anonymous' | 'authenticated' | { account: string } | { group: string }
+
+/** What one grant says. */
+export interface Rule {
+  pattern: string
+  role: Role
+}
+
+export interface GrantRow extends Rule {
+  id: number
+  subject: Subject
+  createdAt: number
+}
+
+export type GrantReads = ReturnType<typeof grantReads>
+
+/** Reads of grants. */
+export function grantReads(db: Db) {
+  return {
+    /** What is granted to an account with its groups; to undefined, what is granted to anonymous. */
+    rulesOf: (accountId: number | undefined, groupIds: number[]): Rule[] =>
+      db
+        .select({ pattern: accessGrant.pattern, role: accessGrant.role })
+        .from(accessGrant)
+        .where(inArray(accessGrant.subject, subjectsOf(accountId, groupIds)))
+        .all(),
+
+    /** The grants that these rules are of, oldest first. */
+    grantsOf: (accountId: number | undefined, groupIds: number[]): GrantRow[] =>
+      named(db)
+        .where(inArray(accessGrant.subject, subjectsOf(accountId, groupIds)))
+        .orderBy(asc(accessGrant.id))
+        .all()
+        .map(toGrant),
+
+    /** At most `limit` grants after the id `last`: all, or those on a namespace. */
+    list(last: number, limit: number, namespace?: string): GrantRow[] {
+      const isWithin =
+        namespace === undefined
+          ? undefined
+          : sql`substr(${accessGrant.pattern}, 1, ${namespace.length + 1}) = ${`${namespace}/`}`
+      return named(db)
+        .where(and(gt(accessGrant.id, last), isWithin))
+        .orderBy(asc(accessGrant.id))
+        .limit(limit)
+        .all()
+        .map(toGrant)
+    },
+  }
+}
+
+/** The subjects that an account is: undefined is anonymous. */
+function subjectsOf(accountId: number | undefined, groupIds: number[]): string[] {
+  if (accountId === undefined) return ['anonymous']
+  return ['anonymous', 'authenticated', `account:${accountId}`, ...groupIds.map((id) => `group:${id}`)]
+}
+
+/** Grants with the names of their subjects. */
+function named(db: Db) {
+  return db
+    .select({ grant: accessGrant, account: account.name, group: accountGroup.name })
+    .from(accessGrant)
+    .leftJoin(account, eq(account.id, accessGrant.accountId))
+    .leftJoin(accountGroup, eq(accountGroup.id, accessGrant.groupId))
+}
+
+interface NamedGrant {
+  grant: typeof accessGrant.$inferSelect
+  account: string | null
+  group: string | null
+}
+
+function toGrant({ grant: { id, pattern, role, subject, createdAt }, account, group }: NamedGrant): GrantRow {
+  const by = account !== null ? { account } : group !== null ? { group } : (subject as 'anonymous')
+  return { id, pattern, role, createdAt, subject: by }
+}
+
+/** Writes of grants, each for one call of the writer. */
+export function grantWrites(db: Db) {
+  const tell = auditWrites(db)
+  const resolve = (subject: Subject) => {
+    if (typeof subject === 'string') return { subject, accountId: null, groupId: null }
+    const [table, name] = 'account' in subject ? [account, subject.account] : [accountGroup, subject.group]
+    const row = db.select({ id: table.id }).from(table).where(eq(table.name, name)).get()
+    const kind = 'account' in subject ? 'account' : 'group'
+    if (!row) throw registryError('NOT_FOUND', `there is no ${kind} ${JSON.stringify(name)}`)
+    return {
+      subject: `${kind}:${row.id}`,
+      accountId: kind === 'account' ? row.id : null,
+      groupId: kind === 'group' ? row.id : null,
+    }
+  }
+  return {
+    /** Gives a role on a pattern; a subject has one role on each pattern, the last one given. */
+    putGrant(call: AccountAct & { subject: Subject } & Rule) {
+      const { pattern, role } = call
+      parseRepositoryPattern(pattern)
+      const { id } = db
+        .insert(accessGrant)
+        .values({ ...resolve(call.subject), pattern, role, createdAt: call.at })
+        .onConflictDoUpdate({ target: [accessGrant.subject, accessGrant.pattern], set: { role } })
+        .returning({ id: accessGrant.id })
+        .get()
+      tell(
+        { action: 'grant.put', target: formatSubject(call.subject), detail: { pattern, role } },
+        call.caller,
+        call.at,
+      )
+      return { stale: 'accounts', id } as const
+    },
+
+    /** Throws NOT_FOUND when there is no such grant. */
+    removeGrant(call: AccountAct & { subject: Subject; pattern: string }) {
+      const removed = db
+        .delete(accessGrant)
+        .where(
+          and(eq(accessGrant.subject, resolve(call.subject).subject), eq(accessGrant.pattern, call.pattern)),
+        )
+        .returning({ id: accessGrant.id })
+        .all()
+      const target = formatSubject(call.subject)
+      if (removed.length === 0) throw registryError('NOT_FOUND', `${target} has no grant on ${call.pattern}`)
+      tell({ action: 'grant.remove', target, detail: { pattern: call.pattern } }, call.caller, call.at)
+      return { stale: 'accounts' } as const
+    },
+  }
+}
+
+/** A subject as people write it: `anonymous`, `authenticated`, `group:<name>`, or an account's name. */
+export function formatSubject(subject: Subject): string {
+  if (typeof subject === 'string') return subject
+  return 'account' in subject ? subject.account : `group:${subject.group}`
+}
+
+/** The inverse of formatSubject. */
+export function parseSubject(text: string): Subject {
+  if (text === 'anonymous' || text === 'authenticated') return text
+  return text.startsWith('group:') ? { group: text.slice('group:'.length) } : { account: text }
+}

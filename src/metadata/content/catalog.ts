@@ -1,0 +1,196 @@
+import { and, count, desc, eq, gte, isNull, type SQL, sql, sum } from 'drizzle-orm'
+import { type Digest, digestFromBytes } from '../../oci/digest.ts'
+import type { RepositoryName } from '../../oci/reference.ts'
+import type { Db } from '../database.ts'
+import { manifest, repository } from '../schema.ts'
+import { type Pullable, repositoryReads } from './repositories.ts'
+import { containing, trigramQuery } from './text-search.ts'
+
+/** A repository with its settings, counters and sums; `deletedAt` is null unless deleted ones are asked for. */
+export type RepositoryRow = Omit<typeof repository.$inferSelect, 'name'> & { name: RepositoryName }
+
+/** What a repository has. */
+export interface RepositoryContents {
+  tags: number
+  manifests: number
+  /** Bytes of the manifests; those of the blobs are in the repository's row. */
+  manifestBytes: number
+}
+
+/** A manifest of a repository. */
+export interface ListedManifest {
+  id: number
+  digest: Digest
+  mediaType: string
+  artifactType: string | null
+  subject: Digest | undefined
+  /** Bytes. */
+  size: number
+  /** Times are milliseconds since 1970. */
+  pushedAt: number
+  deletedAt: number | null
+  unreferencedAt: number | null
+  untaggedAt: number | null
+}
+
+export type CatalogReads = ReturnType<typeof catalogReads>
+
+/** What there is, and what could come back, in pages. */
+export function catalogReads(db: Db) {
+  return { ...repositoryPages(db), ...manifestPages(db) }
+}
+
+function repositoryPages(db: Db) {
+  const { byName, tagsOf, endedTagsOf, manifestsOf } = statements(db)
+  const countTags = (ids: readonly number[], now: number): Map<number, number> => {
+    const asked = { $ids: JSON.stringify(ids), $now: now }
+    const counts = new Map(tagsOf.all(asked).map(({ id, n }) => [id, n]))
+    for (const { id, n } of endedTagsOf.all(asked)) counts.set(id, (counts.get(id) ?? 0) - n)
+    return counts
+  }
+  return {
+    /** At most `limit` repositories after the name `last`, in byte order, which have `q` in the name or description. */
+    repositories(pullable: Pullable, q: string, last: string, limit: number): RepositoryRow[] {
+      return db
+        .select()
+        .from(repository)
+        .where(and(sql`${repository.name} > ${last}`, isNull(repository.deletedAt), matching(q), pullable))
+        .orderBy(repository.name)
+        .limit(limit)
+        .all()
+        .map(toRepository)
+    },
+
+    /** A repository that is not deleted. */
+    findRepository(name: RepositoryName): RepositoryRow | undefined {
+      const row = byName.get({ name })
+      return row && toRepository(row)
+    },
+
+    /** How many tags each of these repositories has; `now` is milliseconds since 1970. */
+    countTags,
+
+    /** Counts what a repository has; `now` is milliseconds since 1970. */
+    contentsOf(repositoryId: number, now: number): RepositoryContents {
+      const { n = 0, bytes = 0 } = manifestsOf.get({ repositoryId }) ?? {}
+      const tags = countTags([repositoryId], now).get(repositoryId) ?? 0
+      return { tags, manifests: n, manifestBytes: bytes ?? 0 }
+    },
+
+    /**
+     * At most `limit` repositories that were deleted at `windowStart` or later, the last one first: those after the
+     * entry `after`, and of one name where it is given.
+     */
+    deletedRepositories(
+      pullable: Pullable,
+      query: { windowStart: number; after?: { deletedAt: number; id: number }; name?: RepositoryName },
+      limit: number,
+    ): RepositoryRow[] {
+      const { windowStart, after, name } = query
+      return db
+        .select()
+        .from(repository)
+        .where(
+          and(
+            gte(repository.deletedAt, windowStart),
+            after && sql`(${repository.deletedAt}, ${repository.id}) < (${after.deletedAt}, ${after.id})`,
+            name === undefined ? undefined : eq(repository.name, name),
+            pullable,
+          ),
+        )
+        .orderBy(desc(repository.deletedAt), desc(repository.id))
+        .limit(limit)
+        .all()
+        .map(toRepository)
+    },
+  }
+}
+
+function manifestPages(db: Db) {
+  const { find } = repositoryReads(db)
+  const byId = db
+    .select()
+    .from(manifest)
+    .where(eq(manifest.id, sql.placeholder('id')))
+    .prepare()
+  const manifests = (name: RepositoryName, condition: SQL | undefined, before: number, limit: number) => {
+    const repositoryId = find(name)
+    if (repositoryId === undefined) return undefined
+    return db
+      .select()
+      .from(manifest)
+      .where(and(eq(manifest.repositoryId, repositoryId), sql`${manifest.id} < ${before}`, condition))
+      .orderBy(desc(manifest.id))
+      .limit(limit)
+      .all()
+      .map(toManifest)
+  }
+  return {
+    /** The manifest of an id that was just found. */
+    manifestOf(id: number): ListedManifest | undefined {
+      const row = byId.get({ id })
+      return row && toManifest(row)
+    },
+
+    /** At most `limit` manifests before the id `before`, newest first; undefined when there is no such repository. */
+    manifests: (name: RepositoryName, before: number, limit: number): ListedManifest[] | undefined =>
+      manifests(name, isNull(manifest.deletedAt), before, limit),
+
+    /** The same of manifests that were deleted at `windowStart` or later. */
+    deletedManifests: (
+      name: RepositoryName,
+      windowStart: number,
+      before: number,
+      limit: number,
+    ): ListedManifest[] | undefined => manifests(name, gte(manifest.deletedAt, windowStart), before, limit),
+  }
+}
+
+function statements(db: Db) {
+  const byName = db
+    .select()
+    .from(repository)
+    .where(and(eq(repository.name, sql.placeholder('name')), isNull(repository.deletedAt)))
+    .prepare()
+  // Two indexes answer this; for the ends of all tags every row would be read, and so it would to group them.
+  const tagsOf = db.$client.query<TagCount, TagsAsked>(
+    `select value as id, (select count(*) from tag where repository_id = value) as n from json_each($ids)`,
+  )
+  const endedTagsOf = db.$client.query<TagCount, TagsAsked>(
+    `select +repository_id as id, count(*) as n from tag indexed by tag_expires
+      where expires_at <= $now and +repository_id in (select value from json_each($ids)) group by +repository_id`,
+  )
+  const manifestsOf = db
+    .select({ n: count(), bytes: sum(manifest.size).mapWith(Number) })
+    .from(manifest)
+    .where(and(eq(manifest.repositoryId, sql.placeholder('repositoryId')), isNull(manifest.deletedAt)))
+    .prepare()
+  return { byName, tagsOf, endedTagsOf, manifestsOf }
+}
+
+interface TagCount {
+  id: number
+  n: number
+}
+type TagsAsked = { $ids: string; $now: number }
+
+function matching(q: string): SQL | undefined {
+  if (q === '') return undefined
+  const query = trigramQuery(q)
+  if (query === undefined)
+    return sql`(${containing(repository.name, q)} or ${containing(repository.description, q)})`
+  return sql`${repository.id} in (select rowid from repository_search where repository_search match ${query})`
+}
+
+function toRepository(row: typeof repository.$inferSelect): RepositoryRow {
+  return { ...row, name: row.name as RepositoryName }
+}
+
+function toManifest({ repositoryId: _, ...row }: typeof manifest.$inferSelect): ListedManifest {
+  const { digest, subject } = row
+  return {
+    ...row,
+    digest: digestFromBytes(digest),
+    subject: subject === null ? undefined : digestFromBytes(subject),
+  }
+}

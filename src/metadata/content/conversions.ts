@@ -1,0 +1,92 @@
+import { and, eq, isNull, sql } from 'drizzle-orm'
+import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
+import type { RepositoryName, Tag } from '../../oci/reference.ts'
+import type { Db } from '../database.ts'
+import { convertedManifest, manifest, repository } from '../schema.ts'
+import { linkBlob } from './blobs.ts'
+import { referenceRows } from './manifest-references.ts'
+import { manifestFinder } from './manifest-rows.ts'
+import { repositoryReads } from './repositories.ts'
+
+/** What a conversion was made of: the manifest of the repository, and the tag that it carries. */
+export interface ConversionSource {
+  manifest: Digest
+  tag: Tag
+}
+
+export interface ConversionPut extends ConversionSource {
+  at: number
+  repository: RepositoryName
+  /** The conversion's own. */
+  digest: Digest
+  /** A layer that the conversion needs and the image has not: its bytes are verified, on disk and synced. */
+  layer: { digest: Digest; size: number } | undefined
+}
+
+export type ConversionReads = ReturnType<typeof conversionReads>
+
+/** Reads of what manifests were converted to. */
+export function conversionReads(db: Db) {
+  const byDigest = db
+    .select({ manifest: manifest.digest, tag: convertedManifest.tag })
+    .from(repository)
+    .innerJoin(convertedManifest, eq(convertedManifest.repositoryId, repository.id))
+    .innerJoin(manifest, eq(manifest.id, convertedManifest.manifestId))
+    .where(
+      and(
+        eq(repository.name, sql.placeholder('name')),
+        isNull(repository.deletedAt),
+        isNull(manifest.deletedAt),
+        eq(convertedManifest.digest, sql.placeholder('digest')),
+      ),
+    )
+    .prepare()
+  return {
+    /** What the conversion of this digest was made of, while that is there. */
+    find(name: RepositoryName, digest: Digest): ConversionSource | undefined {
+      const row = byDigest.get({ name, digest: digestToBytes(digest) })
+      return row && { manifest: digestFromBytes(row.manifest), tag: row.tag as Tag }
+    },
+  }
+}
+
+/** Writes of conversions, each for one call of the writer. */
+export function conversionWrites(db: Db) {
+  const { find } = repositoryReads(db)
+  const findManifest = manifestFinder(db)
+  const link = linkBlob(db)
+  const references = referenceRows(db)
+  const insert = db
+    .insert(convertedManifest)
+    .values({
+      repositoryId: sql.placeholder('repositoryId'),
+      digest: sql.placeholder('digest'),
+      manifestId: sql.placeholder('manifestId'),
+      tag: sql.placeholder('tag'),
+    })
+    .onConflictDoUpdate({
+      target: [convertedManifest.repositoryId, convertedManifest.digest],
+      set: { manifestId: sql`excluded.manifest_id`, tag: sql`excluded.tag` },
+    })
+    .prepare()
+  return {
+    /**
+     * Remembers a conversion, so that its digest can be pulled; of several sources of it, the last one. Its layer counts
+     * as one of the manifest that it was made of, and stays as long as that. Does nothing when the manifest is gone.
+     */
+    putConversion(call: ConversionPut): void {
+      const repositoryId = find(call.repository)
+      if (repositoryId === undefined) return
+      const source = findManifest(repositoryId, digestToBytes(call.manifest))
+      if (source === undefined || source.deletedAt !== null) return
+      const { layer } = call
+      if (layer !== undefined) {
+        link(repositoryId, layer.digest, layer.size, call.at)
+        references.insert(repositoryId, source.id, [{ digest: layer.digest, role: 'layer' }])
+        references.markUsed(repositoryId, source.id)
+      }
+      const digest = digestToBytes(call.digest)
+      insert.run({ repositoryId, digest, manifestId: source.id, tag: call.tag })
+    },
+  }
+}

@@ -1,0 +1,143 @@
+import { and, eq, sql } from 'drizzle-orm'
+import { digestToBytes } from '../../oci/digest.ts'
+import type { Db } from '../database.ts'
+import { manifest, manifestBytes, manifestDigest } from '../schema.ts'
+import type { ManifestPut } from './manifest-writes.ts'
+
+/** Finds manifests by the id of their repository and any digest that they are known by; those that are deleted too. */
+export function manifestFinder(db: Db) {
+  const columns = {
+    id: manifest.id,
+    mediaType: manifest.mediaType,
+    deletedAt: manifest.deletedAt,
+    unreferencedAt: manifest.unreferencedAt,
+    untaggedAt: manifest.untaggedAt,
+  }
+  const byFirst = db
+    .select(columns)
+    .from(manifest)
+    .where(
+      and(
+        eq(manifest.repositoryId, sql.placeholder('repositoryId')),
+        eq(manifest.digest, sql.placeholder('digest')),
+      ),
+    )
+    .prepare()
+  const byOther = db
+    .select(columns)
+    .from(manifestDigest)
+    .innerJoin(manifest, eq(manifest.id, manifestDigest.manifestId))
+    .where(
+      and(
+        eq(manifestDigest.repositoryId, sql.placeholder('repositoryId')),
+        eq(manifestDigest.digest, sql.placeholder('digest')),
+      ),
+    )
+    .prepare()
+  return (repositoryId: number, digest: Buffer) =>
+    byFirst.get({ repositoryId, digest }) ?? byOther.get({ repositoryId, digest })
+}
+
+/** The rows of manifests. */
+export function manifestRows(db: Db) {
+  const find = manifestFinder(db)
+  const insert = manifestInserts(db)
+  const ofId = eq(manifest.id, sql.placeholder('id'))
+  const renew = db
+    .update(manifest)
+    .set({
+      mediaType: sql`${sql.placeholder('mediaType')}`,
+      artifactType: sql`${sql.placeholder('artifactType')}`,
+      pushedAt: sql`${sql.placeholder('at')}`,
+      deletedAt: null,
+      unreferencedAt: sql`${sql.placeholder('unreferencedAt')}`,
+      untaggedAt: sql`${sql.placeholder('untaggedAt')}`,
+    })
+    .where(ofId)
+    .prepare()
+  const hide = db
+    .update(manifest)
+    .set({ deletedAt: sql`${sql.placeholder('at')}`, unreferencedAt: null, untaggedAt: null })
+    .where(ofId)
+    .prepare()
+  return {
+    find,
+    hide: (id: number, at: number) => hide.run({ id, at }),
+
+    /**
+     * Makes the row, or brings back the one that is there, also under a digest that it had not before. One that is
+     * garbage is so since now, or no longer when it gets a tag.
+     */
+    put(repositoryId: number, call: ManifestPut): StoredRow {
+      const digest = digestToBytes(call.digest)
+      const sha256 = digestToBytes(call.sha256)
+      const known = find(repositoryId, digest)
+      const found = known ?? (call.digest === call.sha256 ? undefined : find(repositoryId, sha256))
+      if (found === undefined) {
+        const id = insert.manifest(repositoryId, digest, call)
+        if (call.digest !== call.sha256) insert.otherDigest(repositoryId, sha256, id)
+        return { id, inserted: true, appeared: true, replaced: false }
+      }
+      if (known === undefined) insert.otherDigest(repositoryId, digest, found.id)
+      const { mediaType, artifactType = null } = call.manifest
+      const isTagged = call.tags.length > 0
+      const since = (before: number | null) => (before === null || isTagged ? null : call.at)
+      const unreferencedAt = since(found.unreferencedAt)
+      const untaggedAt = since(found.untaggedAt)
+      renew.run({ id: found.id, mediaType, artifactType, at: call.at, unreferencedAt, untaggedAt })
+      const appeared = found.deletedAt !== null
+      return { id: found.id, inserted: false, appeared, replaced: found.mediaType !== mediaType }
+    },
+  }
+}
+
+export interface StoredRow {
+  id: number
+  /** The row is new. */
+  inserted: boolean
+  /** The manifest was not there before, or deleted. */
+  appeared: boolean
+  /** Something that may be remembered of it has changed. */
+  replaced: boolean
+}
+
+function manifestInserts(db: Db) {
+  const row = db
+    .insert(manifest)
+    .values({
+      repositoryId: sql.placeholder('repositoryId'),
+      digest: sql.placeholder('digest'),
+      mediaType: sql.placeholder('mediaType'),
+      artifactType: sql.placeholder('artifactType'),
+      subject: sql.placeholder('subject'),
+      size: sql.placeholder('size'),
+      pushedAt: sql.placeholder('at'),
+    })
+    .returning({ id: manifest.id })
+    .prepare()
+  const bytes = db
+    .insert(manifestBytes)
+    .values({ digest: sql.placeholder('digest'), bytes: sql.placeholder('bytes') })
+    .onConflictDoNothing()
+    .prepare()
+  const other = db
+    .insert(manifestDigest)
+    .values({
+      repositoryId: sql.placeholder('repositoryId'),
+      digest: sql.placeholder('digest'),
+      manifestId: sql.placeholder('manifestId'),
+    })
+    .prepare()
+  return {
+    manifest(repositoryId: number, digest: Buffer, call: ManifestPut): number {
+      const { mediaType, artifactType = null, subject } = call.manifest
+      bytes.run({ digest, bytes: Buffer.from(call.bytes.buffer, call.bytes.byteOffset, call.bytes.length) })
+      const size = call.bytes.length
+      const named = subject === undefined ? null : digestToBytes(subject)
+      const values = { repositoryId, digest, mediaType, artifactType, subject: named, size, at: call.at }
+      return row.get(values).id
+    },
+    otherDigest: (repositoryId: number, digest: Buffer, manifestId: number) =>
+      other.run({ repositoryId, digest, manifestId }),
+  }
+}

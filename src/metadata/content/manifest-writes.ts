@@ -1,0 +1,112 @@
+import { type Digest, digestToBytes } from '../../oci/digest.ts'
+import { registryError } from '../../oci/error.ts'
+import type { Manifest, ManifestReference } from '../../oci/manifest.ts'
+import type { Reference, RepositoryName, Tag } from '../../oci/reference.ts'
+import type { Caller } from '../caller.ts'
+import type { Db } from '../database.ts'
+import { eventWrites } from '../events.ts'
+import { reachability } from '../garbage/reachability.ts'
+import type { Stale } from '../operations.ts'
+import { referenceRows } from './manifest-references.ts'
+import { manifestRows, type StoredRow } from './manifest-rows.ts'
+import { ensureRepository, repositoryReads } from './repositories.ts'
+import { tagMoves } from './tag-moves.ts'
+import type { Precondition } from './tag-precondition.ts'
+
+export interface ManifestPut {
+  caller: Caller
+  at: number
+  repository: RepositoryName
+  /** The digest that the manifest is pushed with; for a push by tag, its sha256. */
+  digest: Digest
+  /** The manifest's sha256, by which it is found again whatever it was pushed with. */
+  sha256: Digest
+  tags: Tag[]
+  /** Seconds until these tags end; undefined: they stay. */
+  expiresAfterSeconds?: number | undefined
+  manifest: Omit<Manifest, 'annotations'>
+  bytes: Uint8Array<ArrayBuffer>
+  /** References of these roles need not be in the repository. */
+  optionalRoles: ManifestReference['role'][]
+  precondition: Precondition | undefined
+}
+
+export interface ManifestDelete {
+  caller: Caller
+  at: number
+  repository: RepositoryName
+  reference: Reference
+  precondition: Precondition | undefined
+}
+
+/** Writes of manifests and their tags, each for one call of the writer. */
+export function manifestWrites(db: Db) {
+  const ensure = ensureRepository(db)
+  const { tell } = eventWrites(db)
+  const tags = tagMoves(db)
+  const rows = manifestRows(db)
+  const references = referenceRows(db)
+  const reach = reachability(db)
+  const { find } = repositoryReads(db)
+  /** Most pushes are of a new image, which lists no manifests: for these the short way. */
+  const markReached = (
+    repositoryId: number,
+    stored: StoredRow,
+    { digest, sha256, manifest }: ManifestPut,
+  ) => {
+    if (!stored.inserted || manifest.references.some(({ role }) => role === 'child')) {
+      return reach.appeared(stored.id)
+    }
+    reach.subjectCame(repositoryId, [...new Set([digest, sha256])].map(digestToBytes))
+  }
+  return {
+    /**
+     * Stores a manifest and points its tags at it. Answers whether something that may be remembered has changed.
+     * Throws MANIFEST_BLOB_UNKNOWN with one entry for each reference that the repository lacks, and DENIED (409) for a
+     * tag that may not be moved.
+     */
+    putManifest(call: ManifestPut): { stale: Stale | undefined } {
+      const repositoryId = ensure(call.repository, call.at)
+      for (const name of call.tags) tags.check(repositoryId, name, call.precondition, call.at)
+      references.check(repositoryId, call)
+      const stored = rows.put(repositoryId, call)
+      if (stored.inserted) references.insert(repositoryId, stored.id, call.manifest.references)
+      references.markUsed(repositoryId, stored.id)
+      if (stored.appeared) markReached(repositoryId, stored, call)
+      let replaced = stored.replaced
+      const { caller, at, digest, expiresAfterSeconds } = call
+      const expiresAt = expiresAfterSeconds === undefined ? null : at + expiresAfterSeconds * 1000
+      const target = { caller, at, digest, expiresAt, act: 'manifest.push' } as const
+      for (const name of call.tags) {
+        if (tags.move(repositoryId, name, stored.id, target)) replaced = true
+      }
+      if (stored.appeared && call.tags.length === 0) reach.untagged(stored.id, call.at)
+      const change = { type: 'manifest.push', repository: call.repository, digest: call.digest } as const
+      for (const name of call.tags) tell({ ...change, tag: name }, call.caller, call.at)
+      if (call.tags.length === 0) tell(change, call.caller, call.at)
+      return { stale: replaced ? 'content' : undefined }
+    },
+
+    /** Hides a manifest and the tags that point at it, or one tag. Throws NAME_UNKNOWN or MANIFEST_UNKNOWN. */
+    deleteManifest(call: ManifestDelete): { stale: 'content' } {
+      const repositoryId = find(call.repository)
+      if (repositoryId === undefined) throw registryError('NAME_UNKNOWN')
+      const { digest, tag } = call.reference
+      if (tag !== undefined) {
+        tags.check(repositoryId, tag, call.precondition, call.at)
+        if (!tags.remove(repositoryId, tag, { caller: call.caller, at: call.at, act: 'tag.delete' })) {
+          throw registryError('MANIFEST_UNKNOWN', `${call.repository} has no tag "${tag}"`)
+        }
+        tell({ type: 'tag.delete', repository: call.repository, tag }, call.caller, call.at)
+        return { stale: 'content' }
+      }
+      const found = rows.find(repositoryId, digestToBytes(digest))
+      if (found === undefined || found.deletedAt !== null) throw registryError('MANIFEST_UNKNOWN')
+      rows.hide(found.id, call.at)
+      tags.removeAll(repositoryId, found.id, { caller: call.caller, at: call.at, act: 'manifest.delete' })
+      reach.vanished(found.id, call.at)
+      tell({ type: 'manifest.delete', repository: call.repository, digest }, call.caller, call.at)
+      return { stale: 'content' }
+    },
+  }
+}

@@ -1,0 +1,103 @@
+import { and, eq, isNull, sql } from 'drizzle-orm'
+import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
+import type { Reference, RepositoryName } from '../../oci/reference.ts'
+import type { Db } from '../database.ts'
+import { manifest, manifestBytes, manifestDigest, repository, tag } from '../schema.ts'
+import { isTagAt } from './tags.ts'
+
+/** A manifest as one reference names it; `digest` is the name that the answer carries. */
+export interface ManifestRow {
+  id: number
+  digest: Digest
+  /** When the tag that named it ends; null for never, and for a digest. */
+  expiresAt: number | null
+  mediaType: string
+  size: number
+  artifactType: string | null
+  subject: Buffer | null
+  /** The digest that its bytes are stored under. */
+  storedAs: Buffer
+  /** Since when nothing reaches it, after something did; or since when it is here while nothing ever did. */
+  unreferencedAt: number | null
+  untaggedAt: number | null
+  /** Its repository's own policy for what never had a tag. */
+  untaggedDays: number | null
+}
+
+export type ManifestReads = ReturnType<typeof manifestReads>
+
+/** Reads of manifests. */
+export function manifestReads(db: Db) {
+  const columns = {
+    id: manifest.id,
+    mediaType: manifest.mediaType,
+    size: manifest.size,
+    artifactType: manifest.artifactType,
+    subject: manifest.subject,
+    storedAs: manifest.digest,
+    unreferencedAt: manifest.unreferencedAt,
+    untaggedAt: manifest.untaggedAt,
+    untaggedDays: repository.untaggedDays,
+  }
+  const inRepository = and(
+    eq(repository.name, sql.placeholder('name')),
+    isNull(repository.deletedAt),
+    isNull(manifest.deletedAt),
+  )
+  const byTag = db
+    .select({ ...columns, digest: tag.digest, expiresAt: tag.expiresAt })
+    .from(repository)
+    .innerJoin(tag, eq(tag.repositoryId, repository.id))
+    .innerJoin(manifest, eq(manifest.id, tag.manifestId))
+    .where(and(inRepository, eq(tag.name, sql.placeholder('tag')), isTagAt(sql`${sql.placeholder('now')}`)))
+    .prepare()
+  const byDigest = db
+    .select(columns)
+    .from(repository)
+    .innerJoin(manifest, eq(manifest.repositoryId, repository.id))
+    .where(and(inRepository, eq(manifest.digest, sql.placeholder('digest'))))
+    .prepare()
+  const byOtherDigest = db
+    .select(columns)
+    .from(repository)
+    .innerJoin(manifestDigest, eq(manifestDigest.repositoryId, repository.id))
+    .innerJoin(manifest, eq(manifest.id, manifestDigest.manifestId))
+    .where(and(inRepository, eq(manifestDigest.digest, sql.placeholder('digest'))))
+    .prepare()
+  const bytes = db
+    .select({ bytes: manifestBytes.bytes })
+    .from(manifestBytes)
+    .where(eq(manifestBytes.digest, sql.placeholder('digest')))
+    .prepare()
+  const findByDigest = (name: RepositoryName, named: Digest): ManifestRow | undefined => {
+    const digest = digestToBytes(named)
+    const row = byDigest.get({ name, digest }) ?? byOtherDigest.get({ name, digest })
+    return row && { ...row, digest: named, expiresAt: null }
+  }
+  return {
+    /** The manifest that a tag or a digest names in a repository; `now` is milliseconds since 1970, for tags end. */
+    find(name: RepositoryName, reference: Reference, now: number): ManifestRow | undefined {
+      if (reference.tag !== undefined) {
+        const row = byTag.get({ name, tag: reference.tag, now })
+        return row && { ...row, digest: digestFromBytes(row.digest) }
+      }
+      return findByDigest(name, reference.digest)
+    },
+
+    /** The manifest that a digest names in a repository. */
+    findByDigest,
+
+    /** The bytes as they were pushed. */
+    getBytes(row: Pick<ManifestRow, 'storedAs'>): Buffer {
+      return this.findBytes(row) ?? withoutBytes()
+    },
+
+    /** The bytes; undefined when the collector has taken them since the row was read. */
+    findBytes: (row: Pick<ManifestRow, 'storedAs'>): Buffer | undefined =>
+      bytes.get({ digest: row.storedAs })?.bytes,
+  }
+}
+
+function withoutBytes(): never {
+  throw new Error('a manifest has no bytes')
+}

@@ -1,0 +1,57 @@
+import { and, asc, eq, gt, isNull, type SQL, sql } from 'drizzle-orm'
+import type { RepositoryName } from '../../oci/reference.ts'
+import type { Db } from '../database.ts'
+import { repository } from '../schema.ts'
+
+/** Which repositories a caller may pull from, as a condition on the table `repository`. */
+export type Pullable = SQL
+
+/** The condition of a caller who may pull everything. */
+export const EVERYTHING: Pullable = sql`1`
+
+/** The condition of a caller who may pull nothing. */
+export const NOTHING: Pullable = sql`0`
+
+/** The condition that all of these hold. */
+export const allOf = (conditions: Pullable[]): Pullable =>
+  conditions.length === 0 ? EVERYTHING : sql`(${sql.join(conditions, sql` and `)})`
+
+export type RepositoryReads = ReturnType<typeof repositoryReads>
+
+/** Reads of repositories. */
+export function repositoryReads(db: Db) {
+  const byName = db
+    .select({ id: repository.id })
+    .from(repository)
+    .where(and(eq(repository.name, sql.placeholder('name')), isNull(repository.deletedAt)))
+    .prepare()
+  return {
+    /** The id of a repository that exists. */
+    find: (name: RepositoryName): number | undefined => byName.get({ name })?.id,
+
+    /** At most `limit` names after `last`, in byte order. */
+    list(pullable: Pullable, last: string, limit: number): RepositoryName[] {
+      const rows = db
+        .select({ name: repository.name })
+        .from(repository)
+        .where(and(gt(repository.name, last), isNull(repository.deletedAt), pullable))
+        .orderBy(asc(repository.name))
+        .limit(limit)
+        .all()
+      return rows.map((row) => row.name as RepositoryName)
+    },
+  }
+}
+
+export type EnsureRepository = (name: RepositoryName, at: number) => number
+
+/** The id of a repository; the first push to a name makes it. One that is deleted is not brought back by that. */
+export function ensureRepository(db: Db): EnsureRepository {
+  const { find } = repositoryReads(db)
+  const insert = db
+    .insert(repository)
+    .values({ name: sql.placeholder('name'), createdAt: sql.placeholder('at') })
+    .returning({ id: repository.id })
+    .prepare()
+  return (name, at) => find(name) ?? insert.get({ name, at }).id
+}

@@ -1,0 +1,197 @@
+import { and, desc, eq, gte, sql } from 'drizzle-orm'
+import { registryError } from '../../oci/error.ts'
+import type { RepositoryName } from '../../oci/reference.ts'
+import type { Write } from '../caller.ts'
+import type { Db } from '../database.ts'
+import { eventWrites } from '../events.ts'
+import { repository } from '../schema.ts'
+import { deletedThen, type Restore, tooLongAgo } from '../time-machine/restore.ts'
+import { ensureRepository, repositoryReads } from './repositories.ts'
+
+/** What an owner says of a repository. */
+export interface RepositorySettings {
+  description: string
+  /** Days until a manifest goes that was pushed by digest and never got a tag; null: as the server's setting says. */
+  untaggedDays: number | null
+  /** Its tags may be made, but neither moved nor deleted. */
+  immutableTags: boolean
+}
+
+/** The state that a conditional change expects: the very repository, with these settings. */
+export interface RepositoryState extends RepositorySettings {
+  id: number
+}
+
+export interface RepositoryWrite extends Write {
+  repository: RepositoryName
+  /** Throws PRECONDITION_FAILED when the repository is not so; null: when there is one. */
+  expected?: RepositoryState | null | undefined
+}
+
+const DEFAULTS: RepositorySettings = { description: '', untaggedDays: null, immutableTags: false }
+
+/** Changes of repositories, each for one call of the writer. */
+export function repositoryWrites(db: Db) {
+  const ensure = ensureRepository(db)
+  const { tell } = eventWrites(db)
+  const rows = repositoryRows(db)
+
+  const get = ({ repository, expected }: RepositoryWrite): RepositoryState | undefined => {
+    const row = rows.find.get({ name: repository })
+    checkState(repository, row, expected)
+    return row
+  }
+  const getThere = (call: RepositoryWrite): RepositoryState => {
+    const row = get(call)
+    if (row !== undefined) return row
+    throw registryError('NAME_UNKNOWN', `there is no repository ${call.repository}`)
+  }
+  const change = (call: RepositoryWrite, row: RepositoryState, settings: RepositorySettings): boolean => {
+    if (isSame(row, settings)) return false
+    rows.change.run({ ...settings, immutableTags: settings.immutableTags ? 1 : 0, id: row.id })
+    tell({ type: 'repository.change', repository: call.repository }, call.caller, call.at)
+    return true
+  }
+
+  return {
+    /** Makes a repository, or gives the one that is there these settings; those left out are the defaults. */
+    putRepository(call: RepositoryWrite & Partial<RepositorySettings>): { id: number; isNew: boolean } {
+      const { repository, caller, at } = call
+      const settings = settingsOf(call, DEFAULTS)
+      const row = get(call)
+      if (row !== undefined) {
+        change(call, row, settings)
+        return { id: row.id, isNew: false }
+      }
+      const id = ensure(repository, at)
+      if (!isSame(DEFAULTS, settings))
+        rows.change.run({ ...settings, immutableTags: settings.immutableTags ? 1 : 0, id })
+      tell({ type: 'repository.create', repository }, caller, at)
+      return { id, isNew: true }
+    },
+
+    /** Changes the settings that are given. Throws NAME_UNKNOWN, or PRECONDITION_FAILED. */
+    changeRepository(call: RepositoryWrite & { change: Partial<RepositorySettings> }): { id: number } {
+      const row = getThere(call)
+      change(call, row, settingsOf(call.change, row))
+      return { id: row.id }
+    },
+
+    /** Hides a repository with all that is in it. Throws NAME_UNKNOWN, or PRECONDITION_FAILED. */
+    deleteRepository(call: RepositoryWrite): { stale: 'content' } {
+      const { id } = getThere(call)
+      rows.setDeleted.run({ id, deletedAt: call.at })
+      tell({ type: 'repository.delete', repository: call.repository }, call.caller, call.at)
+      return { stale: 'content' }
+    },
+  }
+}
+
+/** Brings deleted repositories back, each by one call of the writer. */
+export function repositoryRestores(db: Db) {
+  const { tell } = eventWrites(db)
+  const rows = repositoryRows(db)
+  const { find } = repositoryReads(db)
+  return {
+    /**
+     * Brings back the repository that was deleted at a time, or the one that was deleted last, as it was.
+     * Throws NAME_UNKNOWN, and CONFLICT when there is a repository of that name.
+     */
+    restoreRepository(call: Restore & { deletedAt?: number | undefined }): { id: number } {
+      const { repository, caller, at, deletedAt } = call
+      if (find(repository) !== undefined) {
+        throw registryError(
+          'CONFLICT',
+          `there is a repository ${repository} again: delete that one first, then this one can come back`,
+        )
+      }
+      const row =
+        deletedAt === undefined
+          ? rows.lastDeleted.get({ name: repository, windowStart: call.windowStart })
+          : rows.deletedAt.get({ name: repository, deletedAt })
+      if (row === undefined)
+        throw registryError('NAME_UNKNOWN', `no repository ${repository} ${deletedThen(call)}`)
+      if (row.deletedAt < call.windowStart)
+        throw registryError('NAME_UNKNOWN', `${repository} ${tooLongAgo(row.deletedAt, call)}`)
+      rows.setDeleted.run({ id: row.id, deletedAt: null })
+      tell({ type: 'repository.restore', repository }, caller, at)
+      return { id: row.id }
+    },
+  }
+}
+
+function repositoryRows(db: Db) {
+  const ofName = eq(repository.name, sql.placeholder('name'))
+  const deleted = (condition: ReturnType<typeof eq>) =>
+    db
+      .select({ id: repository.id, deletedAt: sql<number>`${repository.deletedAt}` })
+      .from(repository)
+      .where(and(ofName, condition))
+      .orderBy(desc(repository.deletedAt), desc(repository.id))
+      .limit(1)
+      .prepare()
+  const ofId = eq(repository.id, sql.placeholder('id'))
+  return {
+    find: db
+      .select({
+        id: repository.id,
+        description: repository.description,
+        untaggedDays: repository.untaggedDays,
+        immutableTags: repository.immutableTags,
+      })
+      .from(repository)
+      .where(and(ofName, sql`${repository.deletedAt} is null`))
+      .prepare(),
+    lastDeleted: deleted(gte(repository.deletedAt, sql.placeholder('windowStart'))),
+    deletedAt: deleted(eq(repository.deletedAt, sql.placeholder('deletedAt'))),
+    change: db
+      .update(repository)
+      .set({
+        description: sql`${sql.placeholder('description')}`,
+        untaggedDays: sql`${sql.placeholder('untaggedDays')}`,
+        immutableTags: sql`${sql.placeholder('immutableTags')}`,
+      })
+      .where(ofId)
+      .prepare(),
+    setDeleted: db
+      .update(repository)
+      .set({ deletedAt: sql`${sql.placeholder('deletedAt')}` })
+      .where(ofId)
+      .prepare(),
+  }
+}
+
+function settingsOf(given: Partial<RepositorySettings>, otherwise: RepositorySettings): RepositorySettings {
+  const { description, untaggedDays, immutableTags } = given
+  return {
+    description: description ?? otherwise.description,
+    untaggedDays: untaggedDays === undefined ? otherwise.untaggedDays : untaggedDays,
+    immutableTags: immutableTags ?? otherwise.immutableTags,
+  }
+}
+
+function isSame(a: RepositorySettings, b: RepositorySettings): boolean {
+  return (
+    a.description === b.description &&
+    a.untaggedDays === b.untaggedDays &&
+    a.immutableTags === b.immutableTags
+  )
+}
+
+function checkState(
+  name: RepositoryName,
+  found: RepositoryState | undefined,
+  expected: RepositoryState | null | undefined,
+): void {
+  if (expected === undefined) return
+  const isExpected =
+    expected === null
+      ? found === undefined
+      : found !== undefined && found.id === expected.id && isSame(found, expected)
+  if (isExpected) return
+  const state = found === undefined ? 'does not exist' : 'has changed, or was there before'
+  throw registryError(
+    'PRECONDITION_FAILED',
+    `the repository ${name} ${state}, which the request's condition excludes`,
+  )
+}

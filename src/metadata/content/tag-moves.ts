@@ -1,0 +1,101 @@
+import { eq, sql } from 'drizzle-orm'
+import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
+import { registryError } from '../../oci/error.ts'
+import type { Tag } from '../../oci/reference.ts'
+import type { Db } from '../database.ts'
+import { repository } from '../schema.ts'
+import { checkPrecondition, type Precondition } from './tag-precondition.ts'
+import { type Move, type TagNow, tagRows } from './tag-rows.ts'
+
+/** Where a tag is to point, and until when; without an end it stays. */
+export interface Target extends Move {
+  digest: Digest
+  /** Milliseconds since 1970. */
+  expiresAt?: number | null | undefined
+}
+
+/** The moves of tags, as far as the repository allows them. */
+export function tagMoves(db: Db) {
+  const rows = tagRows(db)
+  const { isImmutable, refuseImmutable } = immutability(db)
+  const remove = (repositoryId: number, name: Tag, move: Move): boolean => {
+    const row = rows.find(repositoryId, name, move.at)
+    if (row === undefined) return false
+    refuseImmutable(repositoryId, name, row)
+    rows.remove(repositoryId, name, row, move)
+    return true
+  }
+  return {
+    /** A tag that is there at this time. */
+    find: rows.find,
+
+    /** Throws 412 when the tag is not what the caller expects. */
+    check(repositoryId: number, name: Tag, precondition: Precondition | undefined, at: number): void {
+      if (precondition !== undefined) checkPrecondition(name, rows.find(repositoryId, name, at), precondition)
+    },
+
+    /**
+     * Points the tag at a manifest, until `expiresAt`; an immutable one that is there ends no sooner than it did. Answers
+     * whether something else was known of it before.
+     * Throws DENIED (409) when it points elsewhere and may not be moved.
+     */
+    move(repositoryId: number, name: Tag, manifestId: number, target: Target): boolean {
+      const digest = digestToBytes(target.digest)
+      const { caller, at, act, expiresAt = null } = target
+      const before = rows.find(repositoryId, name, at)
+      if (before?.manifestId === manifestId && before.digest.equals(digest)) {
+        if (before.expiresAt === expiresAt) return false
+        // To end is to be deleted: what was to stay would go by a push of the same.
+        if (isSooner(expiresAt, before.expiresAt) && isImmutable(repositoryId)) return false
+        rows.setEnd(repositoryId, name, expiresAt)
+        return true
+      }
+      if (before !== undefined) refuseImmutable(repositoryId, name, before)
+      rows.put(repositoryId, name, { manifestId, digest, expiresAt }, before, { caller, at, act })
+      return before !== undefined
+    },
+
+    /** Deletes the tag; answers whether there was one. Throws DENIED (409) when it may not be deleted. */
+    remove,
+
+    /** Deletes every tag that points at the manifest. */
+    removeAll(repositoryId: number, manifestId: number, move: Move): void {
+      for (const name of rows.pointingAt(manifestId)) remove(repositoryId, name, move)
+    },
+
+    /** Lets a tag, which is `row`, end at a time, or never (null). Throws DENIED (409) when it may not be deleted. */
+    setEnd(repositoryId: number, name: Tag, row: TagNow, expiresAt: number | null): void {
+      if (expiresAt !== null) refuseImmutable(repositoryId, name, row)
+      rows.setEnd(repositoryId, name, expiresAt)
+    },
+
+    /** Removes the tags of a repository whose end has come. */
+    expireOf(repositoryId: number, at: number): void {
+      for (const name of rows.overIn(repositoryId, at)) rows.find(repositoryId, name, at)
+    },
+  }
+}
+
+/** Whether an end is before another one; null is never. */
+function isSooner(end: number | null, other: number | null): boolean {
+  return end !== null && (other === null || end < other)
+}
+
+function immutability(db: Db) {
+  const settings = db
+    .select({ immutableTags: repository.immutableTags })
+    .from(repository)
+    .where(eq(repository.id, sql.placeholder('id')))
+    .prepare()
+  const isImmutable = (repositoryId: number) => settings.get({ id: repositoryId })?.immutableTags === true
+  const refuseImmutable = (repositoryId: number, name: Tag, { digest }: TagNow) => {
+    if (!isImmutable(repositoryId)) return
+    throw registryError(
+      'DENIED',
+      `the tags of this repository are immutable, and "${name}" is at ${digestFromBytes(digest)}: ` +
+        'take another tag, or let the repository have mutable tags first',
+      { status: 409 },
+    )
+  }
+  return { isImmutable, refuseImmutable }
+}

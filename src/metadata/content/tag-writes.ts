@@ -1,0 +1,70 @@
+import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
+import { registryError } from '../../oci/error.ts'
+import type { RepositoryName, Tag } from '../../oci/reference.ts'
+import type { Write } from '../caller.ts'
+import type { Db } from '../database.ts'
+import { eventWrites } from '../events.ts'
+import { manifestFinder } from './manifest-rows.ts'
+import { repositoryReads } from './repositories.ts'
+import { tagMoves } from './tag-moves.ts'
+import type { Precondition } from './tag-precondition.ts'
+
+/** The last millisecond that RFC 3339 can say. */
+const LAST_TIME = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
+
+export interface TagWrite extends Write {
+  repository: RepositoryName
+  tag: Tag
+  precondition?: Precondition | undefined
+}
+
+/** Changes of tags apart from pushes, each for one call of the writer. */
+export function tagWrites(db: Db) {
+  const { tell } = eventWrites(db)
+  const tags = tagMoves(db)
+  const findManifest = manifestFinder(db)
+  const begin = tagWriteBeginning(db)
+  return {
+    /** Points a tag at a manifest of the repository. Throws NAME_UNKNOWN, MANIFEST_UNKNOWN, DENIED (409, 412). */
+    putTag(call: TagWrite & { digest: Digest }): { stale: 'content' } {
+      const repositoryId = begin(call)
+      const { caller, at, digest, repository, tag } = call
+      const found = findManifest(repositoryId, digestToBytes(digest))
+      if (found === undefined || found.deletedAt !== null)
+        throw registryError('MANIFEST_UNKNOWN', `${repository} has no manifest ${digest}`)
+      const isNew = tags.find(repositoryId, tag, at) === undefined
+      const isOther = tags.move(repositoryId, tag, found.id, { caller, at, digest, act: 'tag.put' })
+      if (isNew || isOther) tell({ type: 'tag.put', repository, tag, digest }, caller, at)
+      return { stale: 'content' }
+    },
+
+    /** Lets a tag end at a time to come, or never (null). Throws NAME_UNKNOWN, MANIFEST_UNKNOWN, DENIED, REQUEST_INVALID. */
+    expireTag(call: TagWrite & { expiresAt: number | null }): { stale: 'content' } {
+      const repositoryId = begin(call)
+      const { caller, at, repository, tag, expiresAt } = call
+      if (expiresAt !== null && expiresAt <= at)
+        throw registryError('REQUEST_INVALID', 'a tag ends at a time to come; to end it now, delete it')
+      if (expiresAt !== null && expiresAt > LAST_TIME)
+        throw registryError('REQUEST_INVALID', 'a tag ends before the year 10000, or never (null)')
+      const row = tags.find(repositoryId, tag, at)
+      if (row === undefined) throw registryError('MANIFEST_UNKNOWN', `${repository} has no tag "${tag}"`)
+      if (row.expiresAt === expiresAt) return { stale: 'content' }
+      tags.setEnd(repositoryId, tag, row, expiresAt)
+      tell({ type: 'tag.change', repository, tag, digest: digestFromBytes(row.digest) }, caller, at)
+      return { stale: 'content' }
+    },
+  }
+}
+
+/** The beginning of every write of a tag: its repository's id. Throws NAME_UNKNOWN, or DENIED (412). */
+export function tagWriteBeginning(db: Db) {
+  const tags = tagMoves(db)
+  const { find } = repositoryReads(db)
+  return (call: TagWrite): number => {
+    const repositoryId = find(call.repository)
+    if (repositoryId === undefined)
+      throw registryError('NAME_UNKNOWN', `there is no repository ${call.repository}`)
+    tags.check(repositoryId, call.tag, call.precondition, call.at)
+    return repositoryId
+  }
+}

@@ -1,0 +1,68 @@
+import { and, asc, eq, gt, isNull, type SQL, sql } from 'drizzle-orm'
+import { type Digest, digestFromBytes } from '../../oci/digest.ts'
+import type { RepositoryName, Tag } from '../../oci/reference.ts'
+import type { Db } from '../database.ts'
+import { manifest, repository, tag } from '../schema.ts'
+import { isTagAt } from './tags.ts'
+
+/** The manifest that images of Docker V1 are made of; `storedAs` is its digest as the database holds it. */
+export interface V1ManifestRow {
+  id: number
+  repositoryId: number
+  storedAs: Buffer
+}
+
+export interface V1TagRow extends V1ManifestRow {
+  tag: Tag
+}
+
+export type V1ImageReads = ReturnType<typeof v1ImageReads>
+
+/** Reads for Docker V1, whose images are named by the rows of manifests. */
+export function v1ImageReads(db: Db) {
+  const columns = { id: manifest.id, repositoryId: manifest.repositoryId, storedAs: manifest.digest }
+  const tags = (more: SQL) =>
+    db
+      .select({ ...columns, tag: tag.name })
+      .from(repository)
+      .innerJoin(tag, eq(tag.repositoryId, repository.id))
+      .innerJoin(manifest, eq(manifest.id, tag.manifestId))
+      .where(
+        and(
+          eq(repository.name, sql.placeholder('name')),
+          isNull(repository.deletedAt),
+          isNull(manifest.deletedAt),
+          isTagAt(sql`${sql.placeholder('now')}`),
+          more,
+        ),
+      )
+  const page = tags(gt(tag.name, sql.placeholder('last')))
+    .orderBy(asc(tag.name))
+    .limit(sql.placeholder('limit'))
+    .prepare()
+  const one = tags(eq(tag.name, sql.placeholder('tag'))).prepare()
+  const byId = db
+    .select({ ...columns, name: repository.name })
+    .from(manifest)
+    .innerJoin(repository, eq(repository.id, manifest.repositoryId))
+    .where(
+      and(eq(manifest.id, sql.placeholder('id')), isNull(manifest.deletedAt), isNull(repository.deletedAt)),
+    )
+    .prepare()
+  return {
+    /** At most `limit` tags after `last`, in byte order; `now` is milliseconds since 1970, for tags end. */
+    tags: (name: RepositoryName, last: string, limit: number, now: number): V1TagRow[] =>
+      page.all({ name, last, limit, now }).map((row) => ({ ...row, tag: row.tag as Tag })),
+
+    findTag: (name: RepositoryName, wanted: Tag, now: number): V1ManifestRow | undefined =>
+      one.get({ name, tag: wanted, now }),
+
+    /** The manifest of a row, with the name of its repository. */
+    find(id: number): (V1ManifestRow & { repository: RepositoryName; digest: Digest }) | undefined {
+      const row = byId.get({ id })
+      if (row === undefined) return undefined
+      const { name, ...found } = row
+      return { ...found, repository: name as RepositoryName, digest: digestFromBytes(row.storedAs) }
+    },
+  }
+}

@@ -1,0 +1,187 @@
+import { asc, eq, gt, lt, lte, type SQL, sql } from 'drizzle-orm'
+import type { Tag } from '../../oci/reference.ts'
+import { tagRows } from '../content/tag-rows.ts'
+import type { Db } from '../database.ts'
+import type { Stale } from '../operations.ts'
+import { manifest, repository, tag, tagHistory } from '../schema.ts'
+import { manifestPurge, type PurgedManifest } from './manifest-purge.ts'
+import { isReached, reachability } from './reachability.ts'
+import { type Retention, untaggedMs } from './retention.ts'
+import { untaggedWalk } from './untagged-walk.ts'
+
+/** A batch ends early when it has taken so long, so that writes of others do not wait for it. */
+const BATCH_MS_MAX = 8
+
+/** One batch of a collection. */
+export interface CollectionCall {
+  /** Milliseconds since 1970. */
+  at: number
+  retention: Retention
+  /** Rows that it removes at most. */
+  limit: number
+}
+
+/** What a batch has removed. */
+export interface CollectionBatch {
+  tags: number
+  manifests: number
+  /** Bytes of manifests. */
+  bytes: number
+  /** There is more to collect now. */
+  more: boolean
+  stale: Stale | undefined
+}
+
+/** Writes of the collector for tags and manifests, each a bounded batch. */
+export function collectionWrites(db: Db) {
+  const tags = tagRows(db)
+  const candidates = manifestCandidates(db)
+  const walk = untaggedWalk(db)
+  const purge = purgeMarked(db)
+  const expired = db
+    .select({ repositoryId: tag.repositoryId, name: tag.name })
+    .from(tag)
+    .where(lte(tag.expiresAt, sql.placeholder('at')))
+    .orderBy(asc(tag.expiresAt))
+    .limit(sql.placeholder('limit'))
+    .prepare()
+  const history = oldHistory(db)
+  return {
+    /** Removes tags whose end has come. */
+    collectTags({ at, limit }: CollectionCall): CollectionBatch {
+      const rows = expired.all({ at, limit })
+      const taken = within(rows, ({ repositoryId, name }) => tags.find(repositoryId, name as Tag, at))
+      return batchOf({
+        tags: taken,
+        more: rows.length === limit || taken < rows.length,
+        stale: taken > 0 ? 'content' : undefined,
+      })
+    },
+
+    /** Removes manifests that were deleted, or lost what had reached them, before the window. */
+    collectManifests({ at, retention, limit }: CollectionCall): CollectionBatch {
+      const before = at - retention.windowMs
+      const deleted = candidates.deleted.all({ before, limit })
+      const unreferenced = candidates.unreferenced.all({ before, limit: limit - deleted.length })
+      return purge([...deleted, ...unreferenced] as PurgedManifest[], { at, retention, limit })
+    },
+
+    /**
+     * Removes manifests that never had a tag, as the policies of repositories say, from the repository after `after`
+     * on. Answers where to go on.
+     */
+    collectUntagged(call: CollectionCall & { after: number }): CollectionBatch & { after: number } {
+      const began = performance.now()
+      const { at, retention, limit } = call
+      let { after } = call
+      while (performance.now() - began < BATCH_MS_MAX) {
+        const next = walk.next(after, retention)
+        if (next === undefined) return { ...batchOf({ more: false }), after }
+        const keptMs = untaggedMs(retention, next.untaggedDays)
+        const repositoryId = next.id
+        const rows =
+          keptMs === undefined ? [] : candidates.untagged.all({ repositoryId, before: at - keptMs, limit })
+        if (rows.length > 0) return { ...purge(rows as PurgedManifest[], call), more: true, after }
+        after = repositoryId
+      }
+      return { ...batchOf({ more: true }), after }
+    },
+
+    /** Forgets moves of tags from before the window. */
+    trimHistory({ at, retention, limit }: CollectionCall): CollectionBatch {
+      return batchOf({ more: history.trim(at - retention.windowMs, limit) })
+    },
+  }
+}
+
+/** Does the work on each row until the batch's time is over; answers how many were done. */
+export function within<T>(rows: T[], work: (row: T) => unknown): number {
+  const began = performance.now()
+  let done = 0
+  for (const row of rows) {
+    if (performance.now() - began >= BATCH_MS_MAX) break
+    work(row)
+    done++
+  }
+  return done
+}
+
+export function batchOf(batch: Partial<CollectionBatch>): CollectionBatch {
+  return { tags: 0, manifests: 0, bytes: 0, more: false, stale: undefined, ...batch }
+}
+
+function oldHistory(db: Db) {
+  const oldest = db
+    .select({ id: tagHistory.id, at: tagHistory.at })
+    .from(tagHistory)
+    .where(gt(tagHistory.id, 0))
+    .orderBy(asc(tagHistory.id))
+    .limit(sql.placeholder('limit'))
+    .prepare()
+  const remove = db
+    .delete(tagHistory)
+    .where(lte(tagHistory.id, sql.placeholder('id')))
+    .prepare()
+  return {
+    /** Removes the oldest moves, up to the first one that is not older; answers whether there may be more of them. */
+    trim(before: number, limit: number): boolean {
+      const rows = oldest.all({ limit })
+      const kept = rows.findIndex((row) => row.at >= before)
+      const gone = kept === -1 ? rows.at(-1) : rows[kept - 1]
+      if (gone) remove.run({ id: gone.id })
+      return kept === -1 && rows.length === limit
+    },
+  }
+}
+
+function purgeMarked(db: Db) {
+  const { purge } = manifestPurge(db)
+  const reach = reachability(db)
+  const reached = db
+    .select({ id: manifest.id })
+    .from(manifest)
+    .where(sql`${manifest.id} = ${sql.placeholder('id')} and ${isReached}`)
+    .prepare()
+  return (rows: PurgedManifest[], { at, retention, limit }: CollectionCall): CollectionBatch => {
+    // Whoever has found one of them here, as part of a whole, has a grace from now on to name it.
+    const since = at - retention.windowMs + retention.graceMs
+    const batch = batchOf({ stale: rows.length > 0 ? 'content' : undefined })
+    const done = within(rows, (row) => {
+      if (row.deletedAt === null && reached.get({ id: row.id }) !== undefined) return reach.reached(row.id)
+      const { bytes, tags } = purge(row, at, since)
+      batch.bytes += bytes
+      batch.tags += tags
+      batch.manifests++
+    })
+    return { ...batch, more: rows.length === limit || done < rows.length }
+  }
+}
+
+function manifestCandidates(db: Db) {
+  const columns = {
+    id: manifest.id,
+    repositoryId: manifest.repositoryId,
+    repository: repository.name,
+    digest: manifest.digest,
+    size: manifest.size,
+    deletedAt: manifest.deletedAt,
+  }
+  const page = (condition: SQL, order: SQL) =>
+    db
+      .select(columns)
+      .from(manifest)
+      .innerJoin(repository, eq(repository.id, manifest.repositoryId))
+      .where(condition)
+      .orderBy(order)
+      .limit(sql.placeholder('limit'))
+      .prepare()
+  const before = sql.placeholder('before')
+  return {
+    deleted: page(lt(manifest.deletedAt, before), asc(manifest.deletedAt)),
+    unreferenced: page(lt(manifest.unreferencedAt, before), asc(manifest.unreferencedAt)),
+    untagged: page(
+      sql`${manifest.repositoryId} = ${sql.placeholder('repositoryId')} and ${manifest.untaggedAt} < ${before}`,
+      asc(manifest.untaggedAt),
+    ),
+  }
+}

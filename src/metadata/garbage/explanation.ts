@@ -1,0 +1,183 @@
+import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
+import type { RepositoryName } from '../../oci/reference.ts'
+import type { Db } from '../database.ts'
+import { type Retention, untaggedMs } from './retention.ts'
+
+/** Repositories, and names of one reason, that are told of at most. */
+const REPOSITORIES_MAX = 100
+const NAMES_MAX = 20
+
+/** Why something in a repository is kept, or when it goes. */
+export interface Explanation {
+  kind: 'manifest' | 'blob'
+  repository: RepositoryName
+  digest: Digest
+  reasons: Reason[]
+  /** When it goes, in milliseconds since 1970; undefined: it stays. */
+  goesAt: number | undefined
+}
+
+/**
+ * `tag`, `index`, `subject` and `manifest` reach it; their `names` are tags or digests. Tags that all have an end keep it
+ * until the window after the last of them. `pushed` (or asked for by
+ * somebody who may push), `unreferenced`, `untagged`, `deleted` and `repository-deleted` keep it until a time, or for
+ * good.
+ */
+export interface Reason {
+  because:
+    | 'tag'
+    | 'index'
+    | 'subject'
+    | 'manifest'
+    | 'pushed'
+    | 'unreferenced'
+    | 'untagged'
+    | 'deleted'
+    | 'repository-deleted'
+  /** At most 20. */
+  names: string[]
+  /** Milliseconds since 1970. */
+  until: number | undefined
+}
+
+interface Row {
+  id: number
+  repositoryId: number
+  repository: string
+  repositoryDeletedAt: number | null
+  deletedAt: number | null
+  unreferencedAt: number | null
+}
+
+type ManifestRow = Row & { digest: Buffer; untaggedAt: number | null; untaggedDays: number | null }
+type Named = { name: Buffer | string }
+
+export type Explain = ReturnType<typeof explanations>
+
+/** Says of a digest, in each repository or one, why it is kept. */
+export function explanations(db: Db) {
+  const manifests = manifestStatements(db)
+  const blobs = blobStatements(db)
+
+  const ofManifest = (row: ManifestRow, digest: Digest, retention: Retention): Explanation => {
+    const { windowMs } = retention
+    const end = manifests.endOfTags.get({ $id: row.id })?.end ?? null
+    const reached = [
+      {
+        ...reason('tag', manifests.tags.all({ $id: row.id })),
+        until: end === null ? undefined : end + windowMs,
+      },
+      reason('index', manifests.indexes.all({ $id: row.id })),
+      reason('subject', manifests.subjects.all({ $id: row.id })),
+    ].filter(({ names }) => names.length > 0)
+    const times = [
+      since('deleted', row.deletedAt, windowMs),
+      since('unreferenced', row.unreferencedAt, windowMs),
+    ]
+    const keptMs = untaggedMs(retention, row.untaggedDays)
+    return explain('manifest', row, digest, retention, [
+      ...(row.deletedAt === null ? reached : []),
+      ...times.flat(),
+      ...since('untagged', row.untaggedAt, keptMs),
+    ])
+  }
+
+  const ofBlob = (row: Row, digest: Digest, retention: Retention): Explanation => {
+    const users = blobs.users.all({ $digest: digestToBytes(digest), $repositoryId: row.repositoryId })
+    const named = reason('manifest', users)
+    return explain('blob', row, digest, retention, [
+      ...(named.names.length > 0 ? [named] : []),
+      ...(row.deletedAt === null ? [] : [{ because: 'deleted' as const, names: [], until: undefined }]),
+      ...since('pushed', row.unreferencedAt, retention.graceMs),
+    ])
+  }
+
+  return (digest: Digest, repository: RepositoryName | undefined, retention: Retention): Explanation[] => {
+    const asked = { $digest: digestToBytes(digest), $repository: repository ?? null }
+    return [
+      ...manifests.rows.all(asked).map((row) => ofManifest(row, digest, retention)),
+      ...blobs.rows.all(asked).map((row) => ofBlob(row, digest, retention)),
+    ]
+  }
+}
+
+function explain(
+  kind: Explanation['kind'],
+  row: Row,
+  digest: Digest,
+  { windowMs }: Retention,
+  own: Reason[],
+): Explanation {
+  const hidden = since('repository-deleted', row.repositoryDeletedAt, windowMs)
+  const stays = own.some(({ because, until }) => until === undefined && because !== 'deleted')
+  const ends = [...hidden, ...(stays ? [] : own)].flatMap(({ until }) => until ?? [])
+  return {
+    ...{ kind, repository: row.repository as RepositoryName, digest, reasons: [...own, ...hidden] },
+    goesAt: ends.length === 0 ? undefined : Math.min(...ends),
+  }
+}
+
+function reason(because: Reason['because'], rows: Named[]): Reason {
+  const names = rows.map(({ name }) => (typeof name === 'string' ? name : digestFromBytes(Buffer.from(name))))
+  return { because, names, until: undefined }
+}
+
+function since(because: Reason['because'], stamp: number | null, keptMs: number | undefined): Reason[] {
+  if (stamp === null) return []
+  return [{ because, names: [], until: keptMs === undefined ? undefined : stamp + keptMs }]
+}
+
+type Asked = { $digest: Buffer; $repository: string | null }
+
+function manifestStatements({ $client }: Db) {
+  const rows = `select m.id, m.digest, m.repository_id as repositoryId, p.name as repository,
+      p.deleted_at as repositoryDeletedAt, p.untagged_days as untaggedDays, m.deleted_at as deletedAt,
+      m.unreferenced_at as unreferencedAt, m.untagged_at as untaggedAt
+    from %from join repository p on p.id = m.repository_id
+    where %digest and ($repository is null or p.name = $repository)`
+  const named = (from: string, digest: string) => rows.replace('%from', from).replace('%digest', digest)
+  return {
+    rows: $client.query<ManifestRow, Asked>(
+      `${named('manifest m', 'm.digest = $digest')}
+       union all ${named('manifest_digest d join manifest m on m.id = d.manifest_id', 'd.digest = $digest')}
+       limit ${REPOSITORIES_MAX}`,
+    ),
+    tags: $client.query<Named, { $id: number }>(
+      `select name from tag where manifest_id = $id limit ${NAMES_MAX}`,
+    ),
+    endOfTags: $client.query<{ end: number | null }, { $id: number }>(
+      `select iif(count(*) = count(expires_at), max(expires_at), null) as end from tag where manifest_id = $id`,
+    ),
+    indexes: $client.query<Named, { $id: number }>(
+      `select p.digest as name from manifest c
+         join manifest_reference r on r.digest = c.digest and r.repository_id = c.repository_id and r.role = 'child'
+         join manifest p on p.id = r.manifest_id where c.id = $id and p.deleted_at is null
+       union all select p.digest from manifest_digest d
+         join manifest_reference r on r.digest = d.digest and r.repository_id = d.repository_id and r.role = 'child'
+         join manifest p on p.id = r.manifest_id where d.manifest_id = $id and p.deleted_at is null
+       limit ${NAMES_MAX}`,
+    ),
+    subjects: $client.query<Named, { $id: number }>(
+      `select m.subject as name from manifest m where m.id = $id and m.subject is not null and (
+         exists (select 1 from manifest s
+           where s.digest = m.subject and s.repository_id = m.repository_id and s.deleted_at is null)
+         or exists (select 1 from manifest_digest d join manifest s on s.id = d.manifest_id
+           where d.repository_id = m.repository_id and d.digest = m.subject and s.deleted_at is null))`,
+    ),
+  }
+}
+
+function blobStatements({ $client }: Db) {
+  return {
+    rows: $client.query<Row, Asked>(
+      `select b.id, l.repository_id as repositoryId, p.name as repository, p.deleted_at as repositoryDeletedAt,
+         l.deleted_at as deletedAt, l.unreferenced_at as unreferencedAt
+       from blob b join repository_blob l on l.blob_id = b.id join repository p on p.id = l.repository_id
+       where b.digest = $digest and ($repository is null or p.name = $repository) limit ${REPOSITORIES_MAX}`,
+    ),
+    users: $client.query<Named, { $digest: Buffer; $repositoryId: number }>(
+      `select m.digest as name from manifest_reference r join manifest m on m.id = r.manifest_id
+       where r.digest = $digest and r.repository_id = $repositoryId limit ${NAMES_MAX}`,
+    ),
+  }
+}

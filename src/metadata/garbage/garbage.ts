@@ -1,0 +1,249 @@
+import { and, asc, eq, isNull, type SQL, sql } from 'drizzle-orm'
+import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
+import { type Digest, digestFromBytes } from '../../oci/digest.ts'
+import type { RepositoryName, Tag } from '../../oci/reference.ts'
+import type { Db } from '../database.ts'
+import { blob, manifest, repository, repositoryBlob, tag } from '../schema.ts'
+import { garbageBytes } from './garbage-bytes.ts'
+import { type Retention, untaggedMs } from './retention.ts'
+import { untaggedWalk } from './untagged-walk.ts'
+
+/** Something that goes when nothing happens. */
+export interface Candidate {
+  kind: 'tag' | 'manifest' | 'repository' | 'blob'
+  repository: RepositoryName
+  digest: Digest | undefined
+  tag: Tag | undefined
+  why: 'expired' | 'deleted' | 'unreferenced' | 'untagged'
+  /** Since when it is garbage, and when it goes, in milliseconds since 1970. */
+  since: number
+  goesAt: number
+  /** Bytes that are free then, or with what goes after it because of that: at least so many. */
+  bytes: number
+}
+
+/** Where a page begins: after the row that has these values in the source of this number. */
+export interface GarbageCursor {
+  source: number
+  after: [number, number, number]
+}
+
+export interface GarbagePage {
+  items: Candidate[]
+  /** Undefined: there is no more. */
+  next: GarbageCursor | undefined
+}
+
+/** Repositories without garbage that one page passes by at most. */
+const REPOSITORIES_PASSED_MAX = 200
+
+type Source = (after: GarbageCursor['after'], limit: number, retention: Retention) => Found[]
+type Found = { after: GarbageCursor['after']; candidate: Candidate | undefined }
+
+export type GarbageReads = ReturnType<typeof garbageReads>
+
+/** Reads of what the collector is to take. */
+export function garbageReads(db: Db) {
+  const sources: Source[] = [
+    ...[expiredTags(db), deletedManifests(db), unreferencedManifests(db)],
+    ...[untaggedManifests(db), deletedRepositories(db), unreferencedBlobs(db)],
+  ]
+  return {
+    /** At most `limit` candidates after the cursor; a page may be short, or empty, and yet there is a next one. */
+    page(cursor: GarbageCursor, retention: Retention, limit: number): GarbagePage {
+      const items: Candidate[] = []
+      let { source, after } = cursor
+      for (; source < sources.length; source++, after = [0, 0, 0]) {
+        const wanted = limit - items.length
+        const found = sources[source]?.(after, wanted, retention) ?? []
+        for (const { candidate } of found) if (candidate) items.push(candidate)
+        const last = found.at(-1)
+        const isCut = last !== undefined && (found.length >= wanted || last.candidate === undefined)
+        if (isCut) return { items, next: { source, after: last.after } }
+      }
+      return { items, next: undefined }
+    },
+  }
+}
+
+const after = (stamp: SQLiteColumn, id: SQL | SQLiteColumn) =>
+  sql`${stamp} >= ${sql.placeholder('stamp')} and (${stamp} > ${sql.placeholder('stamp')} or ${id} > ${sql.placeholder('id')})`
+
+function expiredTags(db: Db): Source {
+  const rowid = sql<number>`tag.rowid`
+  const page = db
+    .select({
+      id: rowid,
+      repository: repository.name,
+      name: tag.name,
+      digest: tag.digest,
+      stamp: tag.expiresAt,
+    })
+    .from(tag)
+    .innerJoin(repository, eq(repository.id, tag.repositoryId))
+    .where(after(tag.expiresAt, rowid))
+    .orderBy(asc(tag.expiresAt), rowid)
+    .limit(sql.placeholder('limit'))
+    .prepare()
+  return ([stamp, id], limit) =>
+    page.all({ stamp, id, limit }).map((row) => {
+      const since = row.stamp ?? 0
+      const names = { repository: row.repository as RepositoryName, tag: row.name as Tag }
+      const digest = digestFromBytes(row.digest)
+      return {
+        after: [since, row.id, 0],
+        candidate: { kind: 'tag', ...names, digest, why: 'expired', since, goesAt: since, bytes: 0 },
+      }
+    })
+}
+
+function manifestColumns(stamp: SQLiteColumn) {
+  return {
+    id: manifest.id,
+    repositoryId: manifest.repositoryId,
+    repository: repository.name,
+    digest: manifest.digest,
+    stamp: sql<number>`${stamp}`,
+  }
+}
+
+interface ManifestRow {
+  id: number
+  repositoryId: number
+  repository: string
+  digest: Buffer
+  stamp: number
+}
+
+function toCandidate(
+  row: ManifestRow,
+  why: Candidate['why'],
+  keptMs: number,
+  bytesOf: ReturnType<typeof garbageBytes>,
+): Candidate {
+  return {
+    kind: 'manifest',
+    repository: row.repository as RepositoryName,
+    digest: digestFromBytes(row.digest),
+    tag: undefined,
+    why,
+    since: row.stamp,
+    goesAt: row.stamp + keptMs,
+    bytes: bytesOf(row.repositoryId, row.id),
+  }
+}
+
+function markedManifests(db: Db, stamp: SQLiteColumn, why: Candidate['why']): Source {
+  const bytesOf = garbageBytes(db)
+  const page = db
+    .select(manifestColumns(stamp))
+    .from(manifest)
+    .innerJoin(repository, eq(repository.id, manifest.repositoryId))
+    .where(after(stamp, manifest.id))
+    .orderBy(asc(stamp), asc(manifest.id))
+    .limit(sql.placeholder('limit'))
+    .prepare()
+  return ([stamp, id], limit, { windowMs }) =>
+    page.all({ stamp, id, limit }).map((row) => ({
+      after: [row.stamp, row.id, 0],
+      candidate: toCandidate(row, why, windowMs, bytesOf),
+    }))
+}
+
+const deletedManifests = (db: Db) => markedManifests(db, manifest.deletedAt, 'deleted')
+const unreferencedManifests = (db: Db) => markedManifests(db, manifest.unreferencedAt, 'unreferenced')
+
+/** The cursor is the repository, the time, and the manifest. */
+function untaggedManifests(db: Db): Source {
+  const bytesOf = garbageBytes(db)
+  const walk = untaggedWalk(db)
+  const page = db
+    .select(manifestColumns(manifest.untaggedAt))
+    .from(manifest)
+    .innerJoin(repository, eq(repository.id, manifest.repositoryId))
+    .where(
+      and(
+        eq(manifest.repositoryId, sql.placeholder('repositoryId')),
+        after(manifest.untaggedAt, manifest.id),
+      ),
+    )
+    .orderBy(asc(manifest.untaggedAt), asc(manifest.id))
+    .limit(sql.placeholder('limit'))
+    .prepare()
+  return ([repositoryId, stamp, id], limit, retention) => {
+    const found: Found[] = []
+    let from = { repositoryId, stamp, id }
+    for (let passed = 0; passed < REPOSITORIES_PASSED_MAX && found.length < limit; passed++) {
+      const next = walk.next(from.repositoryId - 1, retention)
+      if (next === undefined) return found
+      if (next.id !== from.repositoryId) from = { repositoryId: next.id, stamp: 0, id: 0 }
+      const keptMs = untaggedMs(retention, next.untaggedDays)
+      const rows = keptMs === undefined ? [] : page.all({ ...from, limit: limit - found.length })
+      for (const row of rows) {
+        const candidate = toCandidate(row, 'untagged', keptMs ?? 0, bytesOf)
+        found.push({ after: [row.repositoryId, row.stamp, row.id], candidate })
+      }
+      from = { repositoryId: next.id + 1, stamp: 0, id: 0 }
+    }
+    if (found.length < limit) found.push({ after: [from.repositoryId, 0, 0], candidate: undefined })
+    return found
+  }
+}
+
+function deletedRepositories(db: Db): Source {
+  const page = db
+    .select({
+      id: repository.id,
+      name: repository.name,
+      stamp: repository.deletedAt,
+      bytes: repository.ownBytes,
+    })
+    .from(repository)
+    .where(after(repository.deletedAt, repository.id))
+    .orderBy(asc(repository.deletedAt), asc(repository.id))
+    .limit(sql.placeholder('limit'))
+    .prepare()
+  return ([stamp, id], limit, { windowMs }) =>
+    page.all({ stamp, id, limit }).map(({ id, name, stamp, bytes }) => {
+      const since = stamp ?? 0
+      const named = { repository: name as RepositoryName, digest: undefined, tag: undefined }
+      return {
+        after: [since, id, 0],
+        candidate: { kind: 'repository', ...named, why: 'deleted', since, goesAt: since + windowMs, bytes },
+      }
+    })
+}
+
+function unreferencedBlobs(db: Db): Source {
+  const rowid = sql<number>`repository_blob.rowid`
+  const page = db
+    .select({
+      id: rowid,
+      repository: repository.name,
+      digest: blob.digest,
+      size: blob.size,
+      stamp: repositoryBlob.unreferencedAt,
+      isShared: sql<number>`exists (select 1 from repository_blob o
+        where o.blob_id = repository_blob.blob_id and o.repository_id <> repository_blob.repository_id)`,
+    })
+    .from(repositoryBlob)
+    .innerJoin(blob, eq(blob.id, repositoryBlob.blobId))
+    .innerJoin(repository, eq(repository.id, repositoryBlob.repositoryId))
+    .where(and(after(repositoryBlob.unreferencedAt, rowid), isNull(repository.deletedAt)))
+    .orderBy(asc(repositoryBlob.unreferencedAt), rowid)
+    .limit(sql.placeholder('limit'))
+    .prepare()
+  return ([stamp, id], limit, { graceMs }) =>
+    page.all({ stamp, id, limit }).map((row) => {
+      const since = row.stamp ?? 0
+      const named = { repository: row.repository as RepositoryName, digest: digestFromBytes(row.digest) }
+      const bytes = row.isShared === 1 ? 0 : row.size
+      return {
+        after: [since, row.id, 0],
+        candidate: {
+          ...{ kind: 'blob', ...named, tag: undefined, why: 'unreferenced' },
+          ...{ since, goesAt: since + graceMs, bytes },
+        },
+      }
+    })
+}

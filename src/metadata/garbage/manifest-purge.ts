@@ -1,0 +1,100 @@
+import { eq, sql } from 'drizzle-orm'
+import { digestFromBytes } from '../../oci/digest.ts'
+import { companionTags, type RepositoryName } from '../../oci/reference.ts'
+import { SYSTEM } from '../caller.ts'
+import { manifestRows } from '../content/manifest-rows.ts'
+import { tagRows } from '../content/tag-rows.ts'
+import type { Db } from '../database.ts'
+import { eventWrites } from '../events.ts'
+import { manifest, manifestBytes, manifestDigest, manifestReference, repositoryBlob } from '../schema.ts'
+import { reachability } from './reachability.ts'
+
+/** A manifest that goes. */
+export interface PurgedManifest {
+  id: number
+  repositoryId: number
+  repository: RepositoryName
+  digest: Buffer
+  size: number
+  deletedAt: number | null
+}
+
+/** Removes manifests for good: their rows, and with the last row of a digest its bytes. */
+export function manifestPurge(db: Db) {
+  const { tell } = eventWrites(db)
+  const reach = reachability(db)
+  const rows = manifestRows(db)
+  const tags = tagRows(db)
+  const { otherDigests, releaseBlobs, removals, removeBytes } = purgeStatements(db)
+  /** Removes the row and what belongs to it. Its blobs are unreferenced since `at`. Answers the bytes that are free. */
+  const remove = (
+    { id, repositoryId, digest, size }: Omit<PurgedManifest, 'repository'>,
+    at: number,
+  ): number => {
+    releaseBlobs.run({ id, repositoryId, at })
+    for (const removal of removals) removal.run({ id })
+    return removeBytes.get({ digest }) === undefined ? 0 : size
+  }
+  return {
+    remove,
+
+    /**
+     * Takes a manifest out of a repository that stays. What only it has reached is garbage since `since`; tags that
+     * belong to it by their name go with it. Answers the bytes that are free, and how many tags went.
+     */
+    purge(row: PurgedManifest, at: number, since: number): { bytes: number; tags: number } {
+      const { repositoryId, repository } = row
+      const digests = [row.digest, ...otherDigests.all({ id: row.id }).map(({ digest }) => digest)].map(
+        digestFromBytes,
+      )
+      if (row.deletedAt === null) {
+        rows.hide(row.id, at)
+        reach.vanished(row.id, since)
+        tell({ type: 'manifest.delete', repository, digest: digestFromBytes(row.digest) }, SYSTEM, at)
+      }
+      let removed = 0
+      for (const tag of [...digests.flatMap(companionTags), ...tags.pointingAt(row.id)]) {
+        const found = tags.find(repositoryId, tag, at)
+        if (found === undefined) continue
+        tags.remove(repositoryId, tag, found, { caller: SYSTEM, at, act: 'tag.delete' })
+        tell({ type: 'tag.delete', repository, tag }, SYSTEM, at)
+        removed++
+      }
+      return { bytes: remove(row, at), tags: removed }
+    },
+  }
+}
+
+function purgeStatements(db: Db) {
+  const id = sql.placeholder('id')
+  const otherDigests = db
+    .select({ digest: manifestDigest.digest })
+    .from(manifestDigest)
+    .where(eq(manifestDigest.manifestId, id))
+    .prepare()
+  const releaseBlobs = db
+    .update(repositoryBlob)
+    .set({ unreferencedAt: sql`${sql.placeholder('at')}` })
+    .where(
+      sql`repository_blob.repository_id = ${sql.placeholder('repositoryId')} and repository_blob.unreferenced_at is null
+        and repository_blob.blob_id in (
+          select b.id from manifest_reference r join blob b on b.digest = r.digest
+          where r.manifest_id = ${id} and not exists (select 1 from manifest_reference o
+            where o.digest = r.digest and o.repository_id = r.repository_id and o.manifest_id <> r.manifest_id))`,
+    )
+    .prepare()
+  const removals = [
+    db.delete(manifestReference).where(eq(manifestReference.manifestId, id)).prepare(),
+    db.delete(manifestDigest).where(eq(manifestDigest.manifestId, id)).prepare(),
+    db.delete(manifest).where(eq(manifest.id, id)).prepare(),
+  ]
+  const removeBytes = db
+    .delete(manifestBytes)
+    .where(
+      sql`manifest_bytes.digest = ${sql.placeholder('digest')}
+        and not exists (select 1 from manifest m where m.digest = ${sql.placeholder('digest')})`,
+    )
+    .returning({ digest: manifestBytes.digest })
+    .prepare()
+  return { otherDigests, releaseBlobs, removals, removeBytes }
+}

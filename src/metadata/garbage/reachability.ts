@@ -1,0 +1,97 @@
+import { and, eq, isNull, type SQL, sql } from 'drizzle-orm'
+import type { Db } from '../database.ts'
+import { manifest } from '../schema.ts'
+
+/**
+ * A condition on rows of `manifest`: a tag points at it, or a manifest of its repository that is not deleted is an index
+ * that lists it, or is its subject.
+ */
+export const isReached: SQL = sql`(
+  exists (select 1 from tag t where t.manifest_id = manifest.id)
+  or exists (select 1 from manifest_reference r join manifest p on p.id = r.manifest_id
+    where r.digest = manifest.digest and r.repository_id = manifest.repository_id
+    and r.role = 'child' and p.deleted_at is null)
+  or exists (select 1 from manifest_digest d join manifest_reference r
+      on r.digest = d.digest and r.repository_id = d.repository_id
+    join manifest p on p.id = r.manifest_id
+    where d.manifest_id = manifest.id and r.role = 'child' and p.deleted_at is null)
+  or (manifest.subject is not null and (
+    exists (select 1 from manifest s
+      where s.digest = manifest.subject and s.repository_id = manifest.repository_id and s.deleted_at is null)
+    or exists (select 1 from manifest_digest d join manifest s on s.id = d.manifest_id
+      where d.digest = manifest.subject and d.repository_id = manifest.repository_id and s.deleted_at is null))))`
+
+/** The ids of what a manifest can reach: the entries of an index, and its referrers, by any of its digests. */
+const reachable = (id: SQL): SQL => sql`(
+  select c.id from manifest_reference r join manifest c on c.digest = r.digest and c.repository_id = r.repository_id
+    where r.manifest_id = ${id} and r.role = 'child'
+  union all select d.manifest_id from manifest_reference r
+    join manifest_digest d on d.repository_id = r.repository_id and d.digest = r.digest
+    where r.manifest_id = ${id} and r.role = 'child'
+  union all select f.id from manifest m join manifest f on f.repository_id = m.repository_id and f.subject = m.digest
+    where m.id = ${id}
+  union all select f.id from manifest_digest d
+    join manifest f on f.repository_id = d.repository_id and f.subject = d.digest
+    where d.manifest_id = ${id})`
+
+/**
+ * Keeps when each manifest became garbage, in the transaction of the change. One that is not deleted has, while
+ * something reaches it, neither `unreferencedAt` nor `untaggedAt`; otherwise it has one of them. One that is deleted has
+ * neither.
+ */
+export function reachability(db: Db) {
+  const id = sql`${sql.placeholder('id')}`
+  const at = sql`${sql.placeholder('at')}`
+  const isMarked = sql`(manifest.unreferenced_at is not null or manifest.untagged_at is not null)`
+  const becomesGarbage = and(isNull(manifest.deletedAt), sql`not ${isMarked}`, sql`not ${isReached}`)
+  const unmark = db.update(manifest).set({ unreferencedAt: null, untaggedAt: null })
+  const reached = unmark.where(and(eq(manifest.id, id), isMarked)).prepare()
+  const appeared = unmark.where(and(sql`manifest.id in ${reachable(id)}`, isMarked)).prepare()
+  const subjectCame = unmark
+    .where(
+      and(
+        eq(manifest.repositoryId, sql.placeholder('repositoryId')),
+        eq(manifest.subject, sql.placeholder('digest')),
+        isMarked,
+      ),
+    )
+    .prepare()
+  const leave = (since: SQL) =>
+    db.update(manifest).set({
+      leftAt: since,
+      unreferencedAt: sql`iif(${becomesGarbage}, max(${since}, manifest.pushed_at), manifest.unreferenced_at)`,
+    })
+  const lost = leave(at).where(eq(manifest.id, id)).prepare()
+  const vanished = leave(sql`max(${at}, coalesce(manifest.left_at, 0))`)
+    .where(sql`manifest.id in ${reachable(id)}`)
+    .prepare()
+  const untagged = db
+    .update(manifest)
+    .set({ untaggedAt: at })
+    .where(and(eq(manifest.id, id), becomesGarbage))
+    .prepare()
+  return {
+    /** A tag points at the manifest from now on. */
+    reached: (manifestId: number) => reached.run({ id: manifestId }),
+
+    /** A tag has left the manifest, or it was brought back: it is garbage since `at`, unless something reaches it. */
+    lost: (manifestId: number, at: number) => lost.run({ id: manifestId, at }),
+
+    /** The manifest was pushed by its digest: it has no tag since `at`, unless something reaches it. */
+    untagged: (manifestId: number, at: number) => untagged.run({ id: manifestId, at }),
+
+    /** A manifest came that has these digests, and lists nothing: its referrers are reached. */
+    subjectCame: (repositoryId: number, digests: Buffer[]): void => {
+      for (const digest of digests) subjectCame.run({ repositoryId, digest })
+    },
+
+    /** The manifest is there from now on (pushed, brought back): what it lists, and its referrers, are reached. */
+    appeared: (manifestId: number) => appeared.run({ id: manifestId }),
+
+    /**
+     * The manifest is deleted: what only it has reached is garbage since `at`, or since its own push, or since something
+     * else has left it, if that is later.
+     */
+    vanished: (manifestId: number, at: number) => vanished.run({ id: manifestId, at }),
+  }
+}

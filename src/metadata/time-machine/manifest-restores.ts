@@ -1,0 +1,49 @@
+import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
+import { registryError } from '../../oci/error.ts'
+import type { Tag } from '../../oci/reference.ts'
+import { manifestFinder } from '../content/manifest-rows.ts'
+import { repositoryReads } from '../content/repositories.ts'
+import { tagMoves } from '../content/tag-moves.ts'
+import type { Db } from '../database.ts'
+import { eventWrites } from '../events.ts'
+import { tagLines } from './history.ts'
+import { type Restore, tooLongAgo } from './restore.ts'
+import { revivals } from './revival.ts'
+
+/** Brings deleted manifests back, each by one call of the writer. */
+export function manifestRestores(db: Db) {
+  const { tell } = eventWrites(db)
+  const tags = tagMoves(db)
+  const lines = tagLines(db)
+  const findManifest = manifestFinder(db)
+  const revive = revivals(db)
+  const { find } = repositoryReads(db)
+  return {
+    /**
+     * Brings a manifest back with the tags that went with it, unless they were made again. Answers these tags.
+     * Changes nothing when it is there. Throws NAME_UNKNOWN or MANIFEST_UNKNOWN.
+     */
+    restoreManifest(call: Restore & { digest: Digest }): { stale: 'content'; tags: Tag[] } {
+      const { caller, at, repository, digest } = call
+      const repositoryId = find(repository)
+      if (repositoryId === undefined) throw registryError('NAME_UNKNOWN')
+      const row = findManifest(repositoryId, digestToBytes(digest))
+      if (row === undefined)
+        throw registryError('MANIFEST_UNKNOWN', `${repository} has no manifest ${digest}, nor had it lately`)
+      if (row.deletedAt === null) return { stale: 'content', tags: [] }
+      const { deletedAt } = row
+      if (revive(repositoryId, digestToBytes(digest), call) === undefined)
+        throw registryError('MANIFEST_UNKNOWN', `${digest} ${tooLongAgo(deletedAt, call)}`)
+      tell({ type: 'manifest.restore', repository, digest }, caller, at)
+      const restored: Tag[] = []
+      for (const gone of lines.goneWith(repositoryId, deletedAt)) {
+        const isOfThis = findManifest(repositoryId, gone.digest)?.id === row.id
+        if (!isOfThis || tags.find(repositoryId, gone.name, at) !== undefined) continue
+        const target = { caller, at, digest: digestFromBytes(gone.digest), act: 'manifest.restore' } as const
+        tags.move(repositoryId, gone.name, row.id, target)
+        restored.push(gone.name)
+      }
+      return { stale: 'content', tags: restored }
+    },
+  }
+}

@@ -1,0 +1,65 @@
+import { digestFromBytes } from '../../oci/digest.ts'
+import { registryError } from '../../oci/error.ts'
+import type { Tag } from '../../oci/reference.ts'
+import { repositoryReads } from '../content/repositories.ts'
+import { tagMoves } from '../content/tag-moves.ts'
+import type { Db } from '../database.ts'
+import { eventWrites } from '../events.ts'
+import { type PastState, tagLines } from './history.ts'
+import { checkTime, type Restore } from './restore.ts'
+import { revivals } from './revival.ts'
+
+/** What a rewind did with the tags that had moved. */
+export interface Rewound {
+  /** Tags that point at where they did. */
+  restored: number
+  /** Tags that were not there, and are gone again. */
+  removed: number
+  /** Tags that stay, for what they pointed at has been collected. */
+  lost: number
+}
+
+/** Goes back in time with a whole repository, by one call of the writer. */
+export function rewinds(db: Db) {
+  const { tell } = eventWrites(db)
+  const tags = tagMoves(db)
+  const lines = tagLines(db)
+  const revive = revivals(db)
+  const { find } = repositoryReads(db)
+  const takeBack = (
+    repositoryId: number,
+    name: Tag,
+    state: PastState,
+    call: Restore,
+  ): keyof Rewound | undefined => {
+    const { caller, at } = call
+    const move = { caller, at, act: 'repository.rewind' } as const
+    if (state === null) return tags.remove(repositoryId, name, move) ? 'removed' : undefined
+    if (tags.find(repositoryId, name, at)?.digest.equals(state)) return undefined
+    const revived = revive(repositoryId, state, call)
+    if (revived === undefined) return 'lost'
+    tags.move(repositoryId, name, revived.id, { ...move, digest: digestFromBytes(state) })
+    return 'restored'
+  }
+  return {
+    /**
+     * Brings every tag of a repository back to where it was at a time, with the manifests; only tags that have moved
+     * since are touched. This can be undone in the same way.
+     * Throws NAME_UNKNOWN, DENIED (409) where tags are immutable, and REQUEST_INVALID for a time outside of the window.
+     */
+    rewindRepository(call: Restore & { to: number }): { stale: 'content' } & Rewound {
+      const { repository, caller, at, to } = call
+      const repositoryId = find(repository)
+      if (repositoryId === undefined) throw registryError('NAME_UNKNOWN')
+      checkTime(to, call)
+      tags.expireOf(repositoryId, at)
+      const done = { restored: 0, removed: 0, lost: 0 }
+      for (const { name, state } of lines.movedSince(repositoryId, to)) {
+        const outcome = takeBack(repositoryId, name, state, call)
+        if (outcome !== undefined) done[outcome]++
+      }
+      tell({ type: 'repository.rewind', repository }, caller, at)
+      return { stale: 'content', ...done }
+    },
+  }
+}

@@ -1,0 +1,60 @@
+import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
+import { registryError } from '../../oci/error.ts'
+import { tagMoves } from '../content/tag-moves.ts'
+import { type TagWrite, tagWriteBeginning } from '../content/tag-writes.ts'
+import type { Db } from '../database.ts'
+import { eventWrites } from '../events.ts'
+import { tagLines } from './history.ts'
+import { checkTime, type Restore } from './restore.ts'
+import { revivals } from './revival.ts'
+
+/** Where a tag is restored to: a digest that it had, or what it had at a time, in milliseconds since 1970. */
+export type TagState = { digest: Digest } | { at: number }
+
+/** Brings tags back to where they pointed, each by one call of the writer. */
+export function tagRestores(db: Db) {
+  const { tell } = eventWrites(db)
+  const tags = tagMoves(db)
+  const lines = tagLines(db)
+  const revive = revivals(db)
+  const begin = tagWriteBeginning(db)
+
+  const digestOf = (repositoryId: number, call: TagWrite & Restore, to: TagState): Buffer => {
+    if ('digest' in to) {
+      const digest = digestToBytes(to.digest)
+      const isThere = tags.find(repositoryId, call.tag, call.at)?.digest.equals(digest)
+      if (isThere || lines.hasLeft(repositoryId, call.tag, digest, call.windowStart)) return digest
+      throw registryError(
+        'MANIFEST_UNKNOWN',
+        `the tag "${call.tag}" has not been at ${to.digest} within the time machine's window`,
+      )
+    }
+    checkTime(to.at, call)
+    const current = tags.find(repositoryId, call.tag, call.at)?.digest ?? null
+    const past = lines.stateAt(repositoryId, call.tag, to.at)
+    const state = past === undefined ? current : past
+    if (state !== null) return state
+    const time = new Date(to.at).toISOString()
+    throw registryError('MANIFEST_UNKNOWN', `there was no tag "${call.tag}" at ${time}`)
+  }
+
+  return {
+    /**
+     * Points a tag at where it pointed before, and brings that manifest back if it was deleted. Answers the digest.
+     * Throws NAME_UNKNOWN, MANIFEST_UNKNOWN, DENIED, and REQUEST_INVALID for a time outside of the window.
+     */
+    restoreTag(call: TagWrite & Restore & { to: TagState }): { stale: 'content'; digest: Digest } {
+      const repositoryId = begin(call)
+      const { caller, at, repository, tag } = call
+      const bytes = digestOf(repositoryId, call, call.to)
+      const digest = digestFromBytes(bytes)
+      const revived = revive(repositoryId, bytes, call)
+      if (revived === undefined)
+        throw registryError('MANIFEST_UNKNOWN', `${digest} is not in ${repository} any more`)
+      if (revived.wasHidden) tell({ type: 'manifest.restore', repository, digest }, caller, at)
+      tags.move(repositoryId, tag, revived.id, { caller, at, digest, act: 'tag.restore' })
+      tell({ type: 'tag.restore', repository, tag, digest }, caller, at)
+      return { stale: 'content', digest }
+    },
+  }
+}
