@@ -53,8 +53,8 @@ export const RuleModel = t.Object({ pattern: Pattern, role: RoleName })
 export const Time = t.String({ format: 'date-time', example: '2026-01-31T12:00:00.000Z' })
 
 /**
- * A number in an answer. Elysia's `t.Integer` takes the text of a number, too, which is for paths and queries: answers
- * with one are encoded by a walk of their schema, which takes longer than all else of a list.
+ * A number in an answer. Elysia's `t.Integer` takes the text of a number, too, which is for paths and queries: an answer
+ * with one is encoded by a walk of its schema, which took a fifth of the time of a list of 100 tags.
  */
 export const integer = (options?: IntegerOptions) => Type.Integer(options)
 

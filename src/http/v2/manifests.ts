@@ -11,7 +11,7 @@ import type { Exchange } from './exchange.ts'
 
 /**
  * end-3: a manifest, by digest byte for byte as it was pushed, by tag in a format that the client reads. The headers of
- * a manifest that is remembered are made once: that costs more than all else of its answer.
+ * a manifest that is remembered are made once: they are most of what a Response costs to make.
  */
 export function getManifest() {
   const remembered = new WeakMap<Uint8Array, { sent: SentManifest; headers: Headers }>()
