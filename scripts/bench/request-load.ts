@@ -51,13 +51,21 @@ function repeat(
   let missing = 0
   /** The length of the last answer: the next one is seldom of another. */
   let usual = 0
+  /** A head of which only the beginning has come. */
+  let begun: Buffer | undefined
   const socket = {
     open(connection: Bun.Socket) {
       sentAt = performance.now()
       connection.write(request)
     },
-    data(connection: Bun.Socket, chunk: Buffer) {
+    data(connection: Bun.Socket, part: Buffer) {
+      const chunk = begun ? Buffer.concat([begun, part]) : part
+      begun = undefined
       if (missing === 0) {
+        if (chunk.indexOf('\r\n\r\n') < 0) {
+          begun = Buffer.from(chunk)
+          return
+        }
         if (chunk.length !== usual || !isOk(chunk)) usual = answerLength(chunk, method)
         if (usual === 0) return reject(new Error(`${method} ${path}: ${chunk.toString('latin1')}`))
         missing = usual
