@@ -59,13 +59,26 @@ export async function run(args: string[]): Promise<void> {
   await using folder = await temporaryFolder('schemathesis')
   await Bun.write(join(folder.path, 'hooks.py'), hooks(digest))
   const command = [
-    ...[schemathesis, 'run', `http://${server.address}/swagger/json`],
-    ...['--header', `Authorization: Bearer ${token}`],
-    ...['--include-path-regex', '^/api/v1/'],
-    ...['--checks', checks.join(',')],
-    ...['--phases', 'examples,coverage,fuzzing,stateful'],
-    ...['--seed', `${seed}`, '--max-examples', `${casesPerOperationMax}`, '--continue-on-failure'],
-    ...['--request-timeout', '10', '--no-color', ...args],
+    schemathesis,
+    'run',
+    `http://${server.address}/swagger/json`,
+    '--header',
+    `Authorization: Bearer ${token}`,
+    '--include-path-regex',
+    '^/api/v1/',
+    '--checks',
+    checks.join(','),
+    '--phases',
+    'examples,coverage,fuzzing,stateful',
+    '--seed',
+    `${seed}`,
+    '--max-examples',
+    `${casesPerOperationMax}`,
+    '--continue-on-failure',
+    '--request-timeout',
+    '10',
+    '--no-color',
+    ...args,
   ]
   const env = { ...process.env, HYPOTHESIS_STORAGE_DIRECTORY: folder.path, SCHEMATHESIS_HOOKS: 'hooks' }
   try {

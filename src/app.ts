@@ -1,37 +1,37 @@
 import type { Logger } from 'pino'
 import { type Auth, openAuth } from './auth/auth.ts'
 import { FIRST_ADMIN, makeFirstAdmin } from './auth/first-admin.ts'
-import { recordingClock } from './clock.ts'
-import type { Config } from './config-schema.ts'
+import { PasswordFile } from './auth/password-file.ts'
+import type { Config } from './config/config-schema.ts'
+import { parseListenAddress, refuseToListen } from './config/listen-address.ts'
+import { allowedTypes } from './core/allowed-types.ts'
+import { recordingClock } from './core/clock.ts'
+import { Conversions } from './core/conversions.ts'
+import { descriptions } from './core/description.ts'
+import { Jobs } from './core/jobs.ts'
+import { localConversions } from './core/local-conversions.ts'
+import { localRegistry } from './core/local-registry.ts'
+import { NegotiatedManifests } from './core/manifest-pulls.ts'
+import { Schedule } from './core/schedule.ts'
+import type { Usage } from './core/usage.ts'
+import { V1Images } from './core/v1-images.ts'
 import { type DataFolder, openDataFolder } from './data-folder.ts'
 import { Collector } from './gc/collector.ts'
 import { collectJob, scanJob } from './gc/collector-jobs.ts'
 import { GarbageView } from './gc/garbage-view.ts'
 import { Changes } from './http/admin/changes.ts'
-import type { Content } from './http/admin/content.ts'
-import { listenAll } from './http/listen-all.ts'
-import { Origins } from './http/origin.ts'
+import type { Content } from './http/admin/services.ts'
+import { listenAll } from './http/listener/listen-all.ts'
 import type { OwnerOptions } from './http/owner-api.ts'
+import { Origins } from './http/request/origin.ts'
 import { type HttpOptions, type HttpServer, serveHttp } from './http/server.ts'
 import { serveSocket } from './http/socket.ts'
-import { Jobs } from './jobs.ts'
-import { parseListenAddress, refuseToListen } from './listen-address.ts'
 import type { Retention } from './metadata/garbage/retention.ts'
-import { Metrics } from './metrics.ts'
-import { PasswordFile } from './password-file.ts'
-import { allowedTypes } from './registry/allowed-types.ts'
-import { Conversions } from './registry/conversions.ts'
-import { descriptions } from './registry/description.ts'
-import { localConversions } from './registry/local-conversions.ts'
-import { localRegistry } from './registry/local-registry.ts'
-import { NegotiatedManifests } from './registry/manifest-pulls.ts'
-import type { Usage } from './registry/usage.ts'
-import { V1Images } from './registry/v1-images.ts'
-import { Schedule } from './schedule.ts'
 import { DigestLocks } from './storage/digest-locks.ts'
 import { diskSpace } from './storage/disk.ts'
 import { FilesystemBlobs } from './storage/filesystem.ts'
 import { FilesystemUploads } from './storage/filesystem-uploads.ts'
+import { Metrics } from './telemetry/metrics.ts'
 import type { Authority } from './tls/authority.ts'
 import { parseTlsChoice } from './tls/choice.ts'
 import { openTls, TLS_CHECK_SECONDS } from './tls/tls.ts'
@@ -74,7 +74,10 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
   if (tls) schedule.every(TLS_CHECK_SECONDS, 'check the certificate', tls.check)
   const served = {
     ...services,
-    ...{ now, log, changes: new Changes(), limits: limitsOf(config) },
+    now,
+    log,
+    changes: new Changes(),
+    limits: limitsOf(config),
     origins: new Origins({ ...originOptions(config), isTls: tls !== undefined }),
     onPasswordChanged: (account: string) => account === FIRST_ADMIN && passwordFile.remove(),
     tls: tls && { credentials: tls.credentials(), authority: tls.authority },
@@ -134,7 +137,9 @@ export async function openServices(config: Config, log: Logger, options: Service
   const blobs = new FilesystemBlobs(config.data)
   const blobBytesMax = config.blobs.bytesMax
   const uploads = new FilesystemUploads(config.data, blobs, {
-    ...{ ...config.uploads, blobBytesMax, onFailure },
+    ...config.uploads,
+    blobBytesMax,
+    onFailure,
     onReceived: (bytes) => {
       metrics.traffic.received += bytes
     },
@@ -142,7 +147,10 @@ export async function openServices(config: Config, log: Logger, options: Service
   const kept = { metadata, blobs, locks: new DigestLocks(), retention: retentionOf(config), now }
   const collector = new Collector({ ...kept, log, time })
   const registry = localRegistry({
-    ...{ ...kept, uploads, access: auth.access, checkAllowed },
+    ...kept,
+    uploads,
+    access: auth.access,
+    checkAllowed,
     sparse: config.manifests.sparse,
     schema1: config.docker.schema1,
     cacheBytesMax: config.manifests.cacheBytesMax,
@@ -150,17 +158,29 @@ export async function openServices(config: Config, log: Logger, options: Service
   const jobs = new Jobs({ log, now, work: { collect: collectJob(collector), scan: scanJob(collector) } })
   const conversions = new Conversions(registry, localConversions({ ...kept, uploads }), now)
   const content = {
-    ...{ registry, uploads, jobs, config },
+    registry,
+    uploads,
+    jobs,
+    config,
     pulls: new NegotiatedManifests(registry.manifests, conversions, config.docker.schema1.pull),
     v1Images: config.docker.v1 ? await V1Images.open(metadata, registry, conversions, now) : undefined,
     descriptions: descriptions(metadata, blobs),
     disk: () => diskSpace(config.data),
-    ...{ collector, retention: kept.retention, garbage: new GarbageView(metadata, kept.retention) },
+    collector,
+    retention: kept.retention,
+    garbage: new GarbageView(metadata, kept.retention),
     startedAt: now(),
     problem: () => undefined,
   }
   return {
-    ...{ metadata, auth, uploads, collector, usage: registry.usage, now, content, metrics },
+    metadata,
+    auth,
+    uploads,
+    collector,
+    usage: registry.usage,
+    now,
+    content,
+    metrics,
     async close() {
       await Promise.all([jobs.stop(), collector.stop()])
       await Promise.all([auth.authenticator.noteUse(), registry.usage.close()])

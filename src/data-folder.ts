@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Config } from './config-schema.ts'
+import type { Config } from './config/config-schema.ts'
 import { requireLocalDisk } from './metadata/local-disk.ts'
 import { lockFolder } from './metadata/lock.ts'
 import { type Metadata, openMetadata } from './metadata/metadata.ts'

@@ -35,7 +35,10 @@ async function measure({ executables, random, rounds, scale }: Bench): Promise<R
   const origin = `http://${server.address}`
   const port = Number(new URL(origin).port)
   const peer: Peer = {
-    ...{ name: 'cay', port, data: '', startMilliseconds: 0 },
+    name: 'cay',
+    port,
+    data: '',
+    startMilliseconds: 0,
     usage: () => processUsage(server.pid),
   }
   await grantEverythingTo('anonymous', origin)

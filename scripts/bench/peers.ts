@@ -87,8 +87,13 @@ interface Setup {
 
 const argumentsOf: Record<PeerName, (setup: Setup) => Promise<string[]>> = {
   cay: async ({ port, data }) => [
-    ...['serve', '--listen', `127.0.0.1:${port}`, '--data', data],
-    ...['--access', 'open'],
+    'serve',
+    '--listen',
+    `127.0.0.1:${port}`,
+    '--data',
+    data,
+    '--access',
+    'open',
   ],
   'docker-registry': registryArguments,
   distribution: registryArguments,

@@ -1,7 +1,7 @@
+import type { Access, Action, Identity, Permission } from '../core/access.ts'
 import { matchesPattern, patternsCondition } from '../metadata/accounts/repository-pattern.ts'
 import { allOf, EVERYTHING, NOTHING, type Pullable } from '../metadata/content/repositories.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import type { Access, Action, Identity, Permission } from '../registry/access.ts'
 
 /** Who may do what, by grants: they add up, and each limit of the credential must agree. */
 export const grantedAccess: Access = {

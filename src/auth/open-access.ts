@@ -1,5 +1,5 @@
+import type { Access } from '../core/access.ts'
 import { EVERYTHING } from '../metadata/content/repositories.ts'
-import type { Access } from '../registry/access.ts'
 
 /** Everybody may do everything: a registry without accounts, for loopback only. */
 export const openAccess: Access = {

@@ -1,6 +1,6 @@
 import { type AdminClient, ONLY_NEW, type Page, type RequestOptions, withQuery } from './admin-client.ts'
-import type { Card, Line, Listing } from './answer.ts'
-import type { Shown } from './shown.ts'
+import type { Card, Line, Listing } from './output/answer.ts'
+import type { Shown } from './output/shown.ts'
 
 /** Asks for one change, and answers that it is done. */
 export async function change(

@@ -1,9 +1,9 @@
 import { openServices } from '../app.ts'
 import { FIRST_ADMIN } from '../auth/first-admin.ts'
-import type { Config } from '../config-schema.ts'
+import { PasswordFile } from '../auth/password-file.ts'
+import type { Config } from '../config/config-schema.ts'
 import { ownerApi } from '../http/owner-api.ts'
-import { openLog } from '../log.ts'
-import { PasswordFile } from '../password-file.ts'
+import { openLog } from '../telemetry/log.ts'
 import type { Transport } from './admin-client.ts'
 
 /** Memory for uploads, of which a command has none. */

@@ -43,9 +43,9 @@ async function runVerb(verb: Verb, load: LoadConfig, given: unknown[], opts: Rec
   const limit = options.limit === undefined ? undefined : parseLimit(options.limit)
   const [{ openClient }, { openTerminal }, { printAnswer }, { confirm }] = await Promise.all([
     import('./place.ts'),
-    import('./terminal.ts'),
-    import('./answer.ts'),
-    import('./confirmation.ts'),
+    import('./output/terminal.ts'),
+    import('./output/answer.ts'),
+    import('./input/confirmation.ts'),
   ])
   const terminal = openTerminal(process.env)
   const warn = (message: string) => terminal.note(`cay: warning: ${message}`)

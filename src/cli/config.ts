@@ -1,4 +1,4 @@
-import { type LoadedConfig, SETTINGS } from '../config.ts'
+import { type LoadedConfig, SETTINGS } from '../config/config.ts'
 
 /** Prints every setting with its effective value, in the form of cay.toml. */
 export function printConfig({ config, warnings }: LoadedConfig): void {

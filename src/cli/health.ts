@@ -1,5 +1,5 @@
-import type { Config } from '../config-schema.ts'
-import { isLoopback, parseListenAddress } from '../listen-address.ts'
+import type { Config } from '../config/config-schema.ts'
+import { isLoopback, parseListenAddress } from '../config/listen-address.ts'
 import { findAuthority } from '../tls/authority.ts'
 import { parseTlsChoice } from '../tls/choice.ts'
 

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import type { LoadedConfig } from '../config.ts'
+import type { LoadedConfig } from '../config/config.ts'
 import { socketPath } from '../data-folder.ts'
 import { type AdminClient, adminClient, type Transport } from './admin-client.ts'
 import { CommandError, EXIT } from './failure.ts'

@@ -1,11 +1,11 @@
 import type { RootCommand } from '@bomb.sh/tab'
 import tab from '@bomb.sh/tab/commander'
 import { Command } from 'commander'
-import { ConfigError, expectation, type LoadedConfig, loadConfig, SETTINGS } from '../config.ts'
-import { commit, version } from '../version.ts'
+import { ConfigError, expectation, type LoadedConfig, loadConfig, SETTINGS } from '../config/config.ts'
+import { commit, version } from '../config/version.ts'
 import { addNouns } from './commands.ts'
 import { CommandError, EXIT, EXIT_CODES } from './failure.ts'
-import { harmless } from './terminal.ts'
+import { harmless } from './output/terminal.ts'
 
 /** The whole command line. Runs the command that the arguments name; answers the process's exit code. */
 export async function runProgram(argv: string[]): Promise<number> {
@@ -56,7 +56,7 @@ export async function runProgram(argv: string[]): Promise<number> {
 /** Names come from a server, so what asks for them is loaded only where an argument may be one. */
 async function completeNames(completions: RootCommand, program: Command, words: string[]): Promise<void> {
   if (words.length < 3) return
-  const { addNames } = await import('./names.ts')
+  const { addNames } = await import('./input/names.ts')
   await addNames(completions, program, words, load)
 }
 

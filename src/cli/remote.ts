@@ -1,5 +1,5 @@
 import { getCACertificates } from 'node:tls'
-import { isLoopback } from '../listen-address.ts'
+import { isLoopback } from '../config/listen-address.ts'
 import type { Transport } from './admin-client.ts'
 import { CommandError, EXIT } from './failure.ts'
 

@@ -1,7 +1,7 @@
 import { openApp } from '../app.ts'
-import type { LoadedConfig } from '../config.ts'
-import { openLog } from '../log.ts'
-import { version } from '../version.ts'
+import type { LoadedConfig } from '../config/config.ts'
+import { version } from '../config/version.ts'
+import { openLog } from '../telemetry/log.ts'
 
 /** Serves until SIGTERM or SIGINT; a second signal does not wait for requests in flight. */
 export async function serve({ config, warnings }: LoadedConfig): Promise<number> {

@@ -1,6 +1,6 @@
 import type { AdminClient } from './admin-client.ts'
-import { asMoment } from './shown.ts'
-import type { Terminal } from './terminal.ts'
+import { asMoment } from './output/shown.ts'
+import type { Terminal } from './output/terminal.ts'
 
 /**
  * What a question says of the way back: `cay tag restore brings it back until ...`. Only a server admin may ask for how

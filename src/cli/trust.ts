@@ -1,6 +1,6 @@
 import { hostname } from 'node:os'
-import type { Config } from '../config-schema.ts'
-import { parseListenAddress } from '../listen-address.ts'
+import type { Config } from '../config/config-schema.ts'
+import { parseListenAddress } from '../config/listen-address.ts'
 import { authorityPath, findAuthority } from '../tls/authority.ts'
 import { certificateNames } from '../tls/certificate-names.ts'
 import { applying, install, knownRegistries, uninstall } from '../tls/trust-host.ts'

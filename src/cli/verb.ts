@@ -1,6 +1,6 @@
 import type { AdminClient } from './admin-client.ts'
-import type { Answer } from './answer.ts'
-import type { Terminal } from './terminal.ts'
+import type { Answer } from './output/answer.ts'
+import type { Terminal } from './output/terminal.ts'
 
 /** One command: an act of the admin API. */
 export interface Verb {

@@ -1,4 +1,4 @@
-import type { JobWork } from '../jobs.ts'
+import type { JobWork } from '../core/jobs.ts'
 import type { Collected, Collector } from './collector.ts'
 
 /** A run of the collector, as a job. */

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import type { TimeSources } from '../clock.ts'
+import type { TimeSources } from '../core/clock.ts'
 import type { BlobBatch } from '../metadata/garbage/blob-collection.ts'
 import type { CollectionBatch } from '../metadata/garbage/collection.ts'
 import type { Retention } from '../metadata/garbage/retention.ts'

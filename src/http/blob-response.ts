@@ -1,8 +1,8 @@
+import type { Blobs } from '../core/registry.ts'
 import type { Digest } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import { type ByteRange, parseRange } from '../oci/range.ts'
-import type { Blobs } from '../registry/registry.ts'
-import { isNotModified } from './v2/conditional.ts'
+import { isNotModified } from './distribution/conditional.ts'
 
 /** A blob that is asked for, whatever the surface. */
 export interface BlobRequest {

@@ -1,9 +1,9 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { commit, version } from '../config/version.ts'
 import type { Metadata } from '../metadata/metadata.ts'
-import { BUCKET_SECONDS, type Metrics } from '../metrics.ts'
-import { processNumbers } from '../process-numbers.ts'
-import { commit, version } from '../version.ts'
-import type { Content } from './admin/content.ts'
+import { BUCKET_SECONDS, type Metrics } from '../telemetry/metrics.ts'
+import { processNumbers } from '../telemetry/process-numbers.ts'
+import type { Content } from './admin/services.ts'
 
 export interface ExpositionSources {
   metrics: Metrics
@@ -25,7 +25,10 @@ export async function openExposition(sources: ExpositionSources): Promise<() => 
   const registers = [registry]
   const counter = (name: string, help: string, labelNames: string[], read: () => Samples) =>
     new Counter({
-      ...{ name, help, labelNames, registers },
+      name,
+      help,
+      labelNames,
+      registers,
       collect() {
         this.reset()
         for (const [labels, value] of read()) this.inc(labels, value)
@@ -33,7 +36,10 @@ export async function openExposition(sources: ExpositionSources): Promise<() => 
     })
   const gauge = (name: string, help: string, labelNames: string[], read: () => Samples | Promise<Samples>) =>
     new Gauge({
-      ...{ name, help, labelNames, registers },
+      name,
+      help,
+      labelNames,
+      registers,
       async collect() {
         const samples = [...(await read())]
         this.reset()

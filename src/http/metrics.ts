@@ -1,6 +1,6 @@
 import { Elysia, t } from 'elysia'
+import type { Access, Identity } from '../core/access.ts'
 import { registryError } from '../oci/error.ts'
-import type { Access, Identity } from '../registry/access.ts'
 import { type ExpositionSources, openExposition } from './exposition.ts'
 
 /** Who may read the metrics: a server admin, by any of its credentials; anybody; or nobody. */
@@ -38,8 +38,10 @@ export function metrics({ mode, access, authenticate, ...sources }: MetricsOptio
     {
       response: { 200: t.String({ description: 'The metrics', example: 'cay_blobs 42' }) },
       detail: {
-        ...{ summary: 'Read the metrics, as Prometheus does', operationId: 'getMetrics' },
-        ...{ security: SECURITY[mode], 'x-media-type': 'text/plain' },
+        summary: 'Read the metrics, as Prometheus does',
+        operationId: 'getMetrics',
+        security: SECURITY[mode],
+        'x-media-type': 'text/plain',
       },
     },
   )

@@ -1,13 +1,13 @@
 import { Elysia } from 'elysia'
 import type { Logger } from 'pino'
 import type { Auth } from '../auth/auth.ts'
+import { type Identity, NOBODY } from '../core/access.ts'
 import type { Metadata } from '../metadata/metadata.ts'
-import { type Identity, NOBODY } from '../registry/access.ts'
 import { adminApi } from './admin/api.ts'
 import { Changes } from './admin/changes.ts'
-import type { Content } from './admin/content.ts'
-import { BodyReader } from './body-reader.ts'
-import { errors } from './errors.ts'
+import type { Content } from './admin/services.ts'
+import { errors } from './problem/errors.ts'
+import { BodyReader } from './request/body-reader.ts'
 import { requestIds, requestLog } from './request-log.ts'
 import { SessionCookies } from './session-cookie.ts'
 
@@ -36,7 +36,8 @@ export function ownerApi({ auth, metadata, now, log, changes = new Changes(), ..
   const context = {
     metadata,
     content: options.content,
-    ...{ ...auth, now },
+    ...auth,
+    now,
     cookies: new SessionCookies(() => 'http://localhost'),
     changes,
     authenticate: () => OWNER,

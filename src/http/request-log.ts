@@ -1,7 +1,7 @@
 import { Elysia } from 'elysia'
 import type { Logger } from 'pino'
-import type { Metrics } from '../metrics.ts'
-import { isClientGone, toRegistryError } from './errors.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import { isClientGone, toRegistryError } from './problem/errors.ts'
 
 export interface Handled {
   method: string

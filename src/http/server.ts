@@ -1,28 +1,28 @@
 import { Elysia } from 'elysia'
 import type { Logger } from 'pino'
 import type { Auth } from '../auth/auth.ts'
+import { NOBODY } from '../core/access.ts'
 import type { Metadata } from '../metadata/metadata.ts'
-import type { Metrics } from '../metrics.ts'
-import { NOBODY } from '../registry/access.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
 import type { Authority } from '../tls/authority.ts'
 import type { Credentials } from '../tls/key-pair.ts'
 import type { Changes } from './admin/changes.ts'
-import type { Content } from './admin/content.ts'
-import { authorityFiles } from './authority.ts'
-import { BodyReader } from './body-reader.ts'
-import { errors } from './errors.ts'
+import type { Content } from './admin/services.ts'
+import { v2Dispatch } from './distribution/dispatch.ts'
+import type { V2Limits } from './distribution/exchange.ts'
+import { routes } from './distribution/routes.ts'
+import { isForV1, v1Surface } from './docker-v1/surface.ts'
 import { health } from './health.ts'
-import { Listener } from './listener.ts'
+import { Listener } from './listener/listener.ts'
+import { SendfilePacer } from './listener/sendfile-pacer.ts'
 import { metrics } from './metrics.ts'
 import { onDemand } from './on-demand.ts'
-import type { Origins } from './origin.ts'
+import { errors } from './problem/errors.ts'
+import { authorityFiles } from './request/authority.ts'
+import { BodyReader } from './request/body-reader.ts'
+import type { Origins } from './request/origin.ts'
 import { requestIds, requestLog } from './request-log.ts'
-import { SendfilePacer } from './sendfile-pacer.ts'
 import { token } from './token.ts'
-import { isForV1, v1Surface } from './v1/surface.ts'
-import { v2Dispatch } from './v2/dispatch.ts'
-import type { V2Limits } from './v2/exchange.ts'
-import { routes } from './v2/routes.ts'
 
 export interface HttpOptions {
   content: Content
@@ -72,7 +72,14 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
   const { docker, metrics: settings } = content.config
   const { traffic } = counted
   const shared = {
-    ...{ ...auth, ...clients, metadata, content, limits, log, metrics: counted, now: options.now },
+    ...auth,
+    ...clients,
+    metadata,
+    content,
+    limits,
+    log,
+    metrics: counted,
+    now: options.now,
     onPasswordChanged: options.onPasswordChanged,
     onBlobBody: (bytes: number, isFile: boolean) => {
       traffic.sent += bytes
@@ -81,8 +88,13 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     },
   }
   const dispatch = v2Dispatch({
-    ...{ ...shared, routes: table, registry: content.registry, pulls: content.pulls },
-    ...{ upstreams: new Set<string>(), mirrorOf: undefined, service: auth.tokens.service },
+    ...shared,
+    routes: table,
+    registry: content.registry,
+    pulls: content.pulls,
+    upstreams: new Set<string>(),
+    mirrorOf: undefined,
+    service: auth.tokens.service,
     authenticate: auth.access.isOpen ? () => NOBODY : authenticate,
     isForV1: (request) => docker.v1 && docker.v1Fallback && isForV1(request),
   })

@@ -3,11 +3,11 @@ import type { Authenticator } from '../auth/authenticator.ts'
 import { grantScopes } from '../auth/scopes.ts'
 import { newSecret } from '../auth/secrets.ts'
 import { type SignedTokens, TOKEN_SECONDS } from '../auth/signed-tokens.ts'
+import type { Access, Identity } from '../core/access.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { registryError } from '../oci/error.ts'
-import type { Access, Identity } from '../registry/access.ts'
-import { body } from './body.ts'
-import type { BodyReader } from './body-reader.ts'
+import { body } from './request/body.ts'
+import type { BodyReader } from './request/body-reader.ts'
 
 /** How long a refresh token lives, in days. */
 const REFRESH_DAYS = 90

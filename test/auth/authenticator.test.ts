@@ -21,9 +21,13 @@ test('a password that is changed while it is verified is wrong', async () => {
     return password === hash
   }
   const authenticator = new Authenticator({
-    ...{ metadata, identities: new Identities(metadata), passwords: new Passwords({ verify }) },
-    ...{ attempts: new Attempts(() => at), tokens: await SignedTokens.open(metadata, at) },
-    ...{ now: () => at, onLogin: () => {} },
+    metadata,
+    identities: new Identities(metadata),
+    passwords: new Passwords({ verify }),
+    attempts: new Attempts(() => at),
+    tokens: await SignedTokens.open(metadata, at),
+    now: () => at,
+    onLogin: () => {},
   })
   const signingIn = authenticator.authenticatePassword('alice', 'one', '192.0.2.1')
   const failure = failureOf(signingIn)

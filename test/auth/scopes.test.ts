@@ -1,8 +1,8 @@
 import { expect, test } from 'bun:test'
 import { grantedAccess } from '../../src/auth/granted-access.ts'
 import { grantScopes } from '../../src/auth/scopes.ts'
+import { type Action, NOBODY } from '../../src/core/access.ts'
 import { parseRepositoryPattern } from '../../src/metadata/accounts/repository-pattern.ts'
-import { type Action, NOBODY } from '../../src/registry/access.ts'
 
 const alice = {
   ...NOBODY,

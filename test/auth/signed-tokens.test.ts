@@ -28,8 +28,13 @@ afterAll(() => resources.disposeAsync())
 function forge(payload: object = {}, header: object = {}) {
   const [{ id = '' } = {}] = metadata.credentials.signingKeys()
   return new SignJWT({
-    ...{ iss: 'cay', aud: tokens.service, sub: '7', access: claims.access },
-    ...{ iat: seconds, nbf: seconds, exp: seconds + 300 },
+    iss: 'cay',
+    aud: tokens.service,
+    sub: '7',
+    access: claims.access,
+    iat: seconds,
+    nbf: seconds,
+    exp: seconds + 300,
     ...payload,
   }).setProtectedHeader({ alg: 'ES256', kid: id, ...header })
 }

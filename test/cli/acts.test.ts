@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/temporary-folder.ts'
 import type { AdminClient } from '../../src/cli/admin-client.ts'
 import { NOUNS } from '../../src/cli/nouns.ts'
-import { openTerminal } from '../../src/cli/terminal.ts'
+import { openTerminal } from '../../src/cli/output/terminal.ts'
 import type { Verb } from '../../src/cli/verb.ts'
 import { startInProcess } from '../support/server.ts'
 
@@ -23,17 +23,31 @@ const OPTIONS: Record<string, Record<string, string>[]> = {
 
 /** What the fake server answers to all that is asked: whatever some verb reads. */
 const ANSWER = {
-  ...{ id: 'x', name: 'x', digest: 'x', kind: 'x', state: 'done', endedAt: '2026-11-24T12:00:00Z' },
-  ...{
-    progress: { done: 1 },
-    kept: { windowSeconds: 1 },
-    totalBytes: 1,
-    bytes: 1,
-    repositories: 1,
-    blobs: 1,
-  },
-  ...{ items: [], members: [], tags: [], actions: [], reasons: [], limits: [], settings: [] },
-  ...{ layers: [], history: [], manifests: [], referrers: [], labels: {}, annotations: {} },
+  id: 'x',
+  name: 'x',
+  digest: 'x',
+  kind: 'x',
+  state: 'done',
+  endedAt: '2026-11-24T12:00:00Z',
+  progress: { done: 1 },
+  kept: { windowSeconds: 1 },
+  totalBytes: 1,
+  bytes: 1,
+  repositories: 1,
+  blobs: 1,
+  items: [],
+  members: [],
+  tags: [],
+  actions: [],
+  reasons: [],
+  limits: [],
+  settings: [],
+  layers: [],
+  history: [],
+  manifests: [],
+  referrers: [],
+  labels: {},
+  annotations: {},
 }
 
 test('each act of the admin API is a command', async () => {

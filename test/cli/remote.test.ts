@@ -91,14 +91,16 @@ describe('cay --server, over TLS', () => {
 test('what is no cay is told apart: the token goes to no other host', async () => {
   const asked: (string | null)[] = []
   using elsewhere = Bun.serve({
-    ...{ hostname: '127.0.0.1', port: 0 },
+    hostname: '127.0.0.1',
+    port: 0,
     fetch(request) {
       asked.push(request.headers.get('authorization'))
       return new Response('{"items":[]}')
     },
   })
   using server = Bun.serve({
-    ...{ hostname: '127.0.0.1', port: 0 },
+    hostname: '127.0.0.1',
+    port: 0,
     fetch(request) {
       const { pathname } = new URL(request.url)
       if (pathname.endsWith('/users')) return Response.redirect(elsewhere.url.href, 307)

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import type { AdminClient } from '../../src/cli/admin-client.ts'
-import { printAnswer } from '../../src/cli/answer.ts'
+import { printAnswer } from '../../src/cli/output/answer.ts'
 import {
   asBytes,
   asCount,
@@ -12,9 +12,9 @@ import {
   jsonText,
   render,
   shown,
-} from '../../src/cli/shown.ts'
-import { TableWriter } from '../../src/cli/table.ts'
-import type { Terminal } from '../../src/cli/terminal.ts'
+} from '../../src/cli/output/shown.ts'
+import { TableWriter } from '../../src/cli/output/table.ts'
+import type { Terminal } from '../../src/cli/output/terminal.ts'
 
 const NOW = Date.parse('2026-11-24T12:00:00Z')
 

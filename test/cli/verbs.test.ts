@@ -117,7 +117,9 @@ describe('on a running server', () => {
   test('TAB is silent when the line is wrong', async () => {
     const words = ['tag', 'list', '--sort', 'bogus', '']
     expect(await runCay(['complete', '--', ...words], { CAY_DATA: server.data })).toEqual({
-      ...{ code: 0, output: ':4\n', errors: '' },
+      code: 0,
+      output: ':4\n',
+      errors: '',
     })
   })
 

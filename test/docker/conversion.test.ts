@@ -64,7 +64,10 @@ describe("as Docker's own registry converts it", () => {
 
 describe('the conversion', () => {
   const config = {
-    ...{ architecture: 'arm64', os: 'linux', created: '2020-01-02T03:04:05Z', author: 'Zoë' },
+    architecture: 'arm64',
+    os: 'linux',
+    created: '2020-01-02T03:04:05Z',
+    author: 'Zoë',
     config: { Cmd: ['sh', '-c', 'echo 🐳'] },
     container_config: { Cmd: ['its own'] },
     rootfs: { type: 'layers', diff_ids: [] },
@@ -84,11 +87,17 @@ describe('the conversion', () => {
     const { rootfs: _, history: __, ...kept } = config
     expect(leaf).toEqual({ ...kept, id: leaf?.id, parent: middle?.id })
     expect(middle).toEqual({
-      ...{ id: middle?.id, parent: base?.id, created: '0001-01-01T00:00:00Z' },
-      ...{ container_config: { Cmd: [''] }, throwaway: true },
+      id: middle?.id,
+      parent: base?.id,
+      created: '0001-01-01T00:00:00Z',
+      container_config: { Cmd: [''] },
+      throwaway: true,
     })
     expect(base).toEqual({
-      ...{ id: base?.id, created: '2020-01-01T00:00:00Z', comment: 'c', author: 'a' },
+      id: base?.id,
+      created: '2020-01-01T00:00:00Z',
+      comment: 'c',
+      author: 'a',
       container_config: { Cmd: ['ADD 日本'] },
     })
     for (const { id } of [leaf, middle, base] as { id: string }[]) expect(id).toMatch(/^[0-9a-f]{64}$/)

@@ -8,7 +8,10 @@ const of = (text: string) => JSON.parse(v1Json(text, { id, parent, size: 5 }))
 
 test('its names and its size are those of the layer, whatever was said, in any case', () => {
   expect(of('{"id":"theimage","Parent":"x","PARENT":"y","Size":1,"os":"linux"}')).toEqual({
-    ...{ os: 'linux', id, parent, Size: 5 },
+    os: 'linux',
+    id,
+    parent,
+    Size: 5,
   })
 })
 

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { NOBODY } from '../../src/core/access.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
-import { NOBODY } from '../../src/registry/access.ts'
 import {
   type CollectedRegistry,
   DAY,

@@ -58,46 +58,57 @@ test('a dry run says what goes, why, when, and how many bytes are free then', as
   await cay.metadata.write('deleteRepository', write)
   await pushImage(['soon'], 'b')
   await cay.metadata.write('expireTag', {
-    ...{ caller: CALLER, at, repository: parseRepositoryName('b') },
-    ...{ tag: parseTag('soon'), expiresAt: at + 5 },
+    caller: CALLER,
+    at,
+    repository: parseRepositoryName('b'),
+    tag: parseTag('soon'),
+    expiresAt: at + 5,
   })
   const found = await candidates(100)
-  const common = { tag: undefined, digest: undefined, since: at }
+  const common = { tag: undefined, digest: undefined, since: at, repository: a }
   expect(found).toEqual([
     expect.objectContaining({ kind: 'tag', repository: 'b', tag: 'soon', why: 'expired', goesAt: at + 5 }),
     {
-      ...{
-        ...common,
-        kind: 'manifest',
-        repository: a,
-        digest: parseDigest(kept.image.digest),
-        why: 'deleted',
-      },
-      ...{ goesAt: at + 10 * DAY, bytes: kept.image.bytes.length + 100 },
+      ...common,
+      kind: 'manifest',
+      digest: parseDigest(kept.image.digest),
+      why: 'deleted',
+      goesAt: at + 10 * DAY,
+      bytes: kept.image.bytes.length + 100,
     },
     {
-      ...{
-        ...common,
-        kind: 'manifest',
-        repository: a,
-        digest: parseDigest(index.digest),
-        why: 'unreferenced',
-      },
-      ...{ goesAt: at + 10 * DAY, bytes: index.bytes.length + image.bytes.length + layer.bytes.length },
+      ...common,
+      kind: 'manifest',
+      digest: parseDigest(index.digest),
+      why: 'unreferenced',
+      goesAt: at + 10 * DAY,
+      bytes: index.bytes.length + image.bytes.length + layer.bytes.length,
     },
     {
-      ...{ ...common, kind: 'repository', repository: parseRepositoryName('gone'), why: 'deleted' },
-      ...{ goesAt: at + 10 * DAY, bytes: 100 },
+      ...common,
+      kind: 'repository',
+      repository: parseRepositoryName('gone'),
+      why: 'deleted',
+      goesAt: at + 10 * DAY,
+      bytes: 100,
     },
     {
-      ...{ ...common, kind: 'blob', repository: a, digest: parseDigest(blob.digest), why: 'unreferenced' },
-      ...{ goesAt: at + DAY, bytes: 7 },
+      ...common,
+      kind: 'blob',
+      digest: parseDigest(blob.digest),
+      why: 'unreferenced',
+      goesAt: at + DAY,
+      bytes: 7,
     },
   ])
   expect(await candidates(1)).toEqual(found)
   expect(await candidates(2)).toEqual(found)
   expect(await cay.collector.garbage.totals()).toEqual({
-    ...{ tags: 1, manifests: 2, repositories: 1, blobs: 1, isComplete: true },
+    tags: 1,
+    manifests: 2,
+    repositories: 1,
+    blobs: 1,
+    isComplete: true,
     bytes: found.reduce((sum, { bytes }) => sum + bytes, 0),
   })
 })
@@ -138,7 +149,10 @@ test('what is kept says why', async () => {
   const kept = { until: undefined }
   expect(explain(image.digest)).toEqual([
     {
-      ...{ kind: 'manifest', repository: a, digest: parseDigest(image.digest), goesAt: undefined },
+      kind: 'manifest',
+      repository: a,
+      digest: parseDigest(image.digest),
+      goesAt: undefined,
       reasons: [
         { ...kept, because: 'tag', names: ['one', 'two'] },
         { ...kept, because: 'index', names: [index.digest] },

@@ -26,8 +26,13 @@ test('removes bytes that nothing names when they are older than the grace, and n
   cay.wait(2 * DAY)
   const [old, fresh] = [await orphan(cay.now() - DAY - 1000), await orphan(cay.now() - DAY + 1000)]
   expect(await cay.collector.scan()).toEqual({
-    ...{ files: 3, orphans: 2, removed: 1, bytes: 50 },
-    ...{ blobs: 1, missing: 0, damaged: 0 },
+    files: 3,
+    orphans: 2,
+    removed: 1,
+    bytes: 50,
+    blobs: 1,
+    missing: 0,
+    damaged: 0,
   })
   expect([named, old, fresh].map((blob) => cay.isOnDisk(blob))).toEqual([true, false, true])
 })

@@ -37,7 +37,9 @@ async function collectAfter(ms: number) {
 }
 
 const write = (repository: string) => ({
-  ...{ caller: CALLER, at: cay.now(), repository: parseRepositoryName(repository) },
+  caller: CALLER,
+  at: cay.now(),
+  repository: parseRepositoryName(repository),
 })
 const counts = () =>
   ['repository', 'manifest', 'tag', 'repository_blob', 'blob', 'tag_history'].map(

@@ -15,7 +15,8 @@ afterAll(() => server.stop())
 async function scrape(asker = server.as(basic('admin'))): Promise<Map<string, number>> {
   const response = await asker.fetch('/metrics')
   expect([response.status, response.headers.get('content-type')]).toEqual([
-    ...[200, 'text/plain; version=0.0.4; charset=utf-8'],
+    200,
+    'text/plain; version=0.0.4; charset=utf-8',
   ])
   const lines = (await response.text()).split('\n').filter((line) => line !== '' && !line.startsWith('#'))
   return new Map(
@@ -34,7 +35,8 @@ test('a server admin reads them, by any credential, and nobody else', async () =
   }
   const anonymous = await server.fetch('/metrics')
   expect([anonymous.status, anonymous.headers.get('www-authenticate')]).toEqual([
-    ...[401, 'Basic realm="cay", charset="UTF-8"'],
+    401,
+    'Basic realm="cay", charset="UTF-8"',
   ])
   expect((await server.as(basic('alice')).fetch('/metrics')).status).toBe(403)
 })

@@ -2,19 +2,19 @@ import { Database } from 'bun:sqlite'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/temporary-folder.ts'
-import { recordingClock } from '../../src/clock.ts'
+import { type Identity, NOBODY } from '../../src/core/access.ts'
+import { recordingClock } from '../../src/core/clock.ts'
+import { Conversions } from '../../src/core/conversions.ts'
+import { localConversions } from '../../src/core/local-conversions.ts'
+import { localRegistry } from '../../src/core/local-registry.ts'
+import { NegotiatedManifests } from '../../src/core/manifest-pulls.ts'
+import type { Registry, Uploads } from '../../src/core/registry.ts'
 import { Collector } from '../../src/gc/collector.ts'
 import { EVERYTHING } from '../../src/metadata/content/repositories.ts'
 import type { Retention } from '../../src/metadata/garbage/retention.ts'
 import { type Metadata, openMetadata } from '../../src/metadata/metadata.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { parseReference, parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
-import { type Identity, NOBODY } from '../../src/registry/access.ts'
-import { Conversions } from '../../src/registry/conversions.ts'
-import { localConversions } from '../../src/registry/local-conversions.ts'
-import { localRegistry } from '../../src/registry/local-registry.ts'
-import { NegotiatedManifests } from '../../src/registry/manifest-pulls.ts'
-import type { Registry, Uploads } from '../../src/registry/registry.ts'
 import type { BlobStore, UploadStore } from '../../src/storage/blob-store.ts'
 import { DigestLocks } from '../../src/storage/digest-locks.ts'
 import { FilesystemBlobs } from '../../src/storage/filesystem.ts'
@@ -60,7 +60,10 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
   const now = recordingClock(metadata.newestTime(), time)
   const files = new FilesystemBlobs(folder.path)
   const uploadFiles = new FilesystemUploads(folder.path, files, {
-    ...{ poolBytes: 4 * 1024 * 1024, digesters: 1, blobBytesMax: 1024 ** 3, stallSecondsMax: 60 },
+    poolBytes: 4 * 1024 * 1024,
+    digesters: 1,
+    blobBytesMax: 1024 ** 3,
+    stallSecondsMax: 60,
     onFailure: fail,
   })
   resources.defer(() => uploadFiles.stop())
@@ -68,7 +71,8 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
   const shared = { metadata, blobs: guardBlobs(files, gate), locks: new DigestLocks(), retention, now }
   const uploads = guardUploads(uploadFiles, gate)
   const registry = localRegistry({
-    ...{ ...shared, uploads },
+    ...shared,
+    uploads,
     access: {
       isOpen: false,
       may: ({ account }, action) => action === 'pull' || account === PUSHER.account,
@@ -84,7 +88,13 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
   const db = resources.use(new Database(join(folder.path, 'cay.db'), { readonly: true }))
   const kept = resources.move()
   return {
-    ...{ metadata, registry, db, clock, now, log: lines, data: folder.path },
+    metadata,
+    registry,
+    db,
+    clock,
+    now,
+    log: lines,
+    data: folder.path,
     ...contentOf(registry),
     pulls: new NegotiatedManifests(registry.manifests, conversions, 'auto'),
     collector: new Collector({ ...shared, log, time }),
@@ -165,8 +175,11 @@ function contentOf(registry: Registry & { uploads: Uploads }) {
     async pushManifest({ bytes, digest }: Named, tags: string[] = [], repository = 'a'): Promise<void> {
       const [name, reference] = asked(repository, digest)
       await registry.manifests.put(CALLER, {
-        ...{ repository: name, reference, tags: tags.map(parseTag) },
-        ...{ contentType: undefined, bytes: bytes.slice() },
+        repository: name,
+        reference,
+        tags: tags.map(parseTag),
+        contentType: undefined,
+        bytes: bytes.slice(),
       })
     },
 

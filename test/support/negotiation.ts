@@ -28,7 +28,10 @@ const DOCKER_LAYER = 'application/vnd.docker.image.rootfs.diff.tar.gzip'
 
 const [base, leaf] = [randomBlob(100), randomBlob(100)]
 const config = json({
-  ...{ architecture: 'amd64', os: 'linux', rootfs: { type: 'layers', diff_ids: [] }, author: 'Zoë 🐳' },
+  architecture: 'amd64',
+  os: 'linux',
+  rootfs: { type: 'layers', diff_ids: [] },
+  author: 'Zoë 🐳',
   history: [
     { created_by: 'ADD 日本' },
     { created_by: 'ENV a=б', empty_layer: true },

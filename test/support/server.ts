@@ -1,7 +1,7 @@
 import { startServer } from '../../scripts/server.ts'
 import { temporaryFolder } from '../../scripts/temporary-folder.ts'
 import { openApp } from '../../src/app.ts'
-import { loadConfig } from '../../src/config.ts'
+import { loadConfig } from '../../src/config/config.ts'
 import { documentOf, expectDescribed } from './described.ts'
 import { openMemoryLog } from './memory-log.ts'
 

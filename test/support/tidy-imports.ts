@@ -9,14 +9,14 @@ const layers = [
   ['app.ts'],
   ['http'],
   ['auth', 'proxy', 'gc', 'retention', 'tls', 'data-folder.ts'],
-  ['registry'],
+  ['core'],
   ['storage', 'metadata', 'events'],
   ['docker'],
   ['oci'],
 ]
 
 /** What only app.ts may import, besides the file's own folder. */
-const implementations = ['storage/filesystem.ts', 'registry/local-registry.ts']
+const implementations = ['storage/filesystem.ts', 'core/local-registry.ts']
 
 /** Packages and parts of the platform, and the only places that may import them. */
 const technologies: [packages: RegExp, places: string[]][] = [
@@ -24,10 +24,7 @@ const technologies: [packages: RegExp, places: string[]][] = [
   [/^(drizzle-orm|bun:sqlite)/, ['metadata']],
   [
     /^node:fs/,
-    [
-      ...['storage', 'metadata', 'cli', 'tls'],
-      ...['app.ts', 'config.ts', 'data-folder.ts', 'log.ts', 'password-file.ts', 'process-numbers.ts'],
-    ],
+    ['storage', 'metadata', 'cli', 'tls', 'auth', 'config', 'telemetry', 'app.ts', 'data-folder.ts'],
   ],
   [/^(@peculiar\/x509|reflect-metadata)/, ['tls']],
   [/^(commander|@bomb\.sh\/)/, ['cli', 'main.ts']],
@@ -43,17 +40,17 @@ export const importRules: Rule[] = [
   {
     name: 'imports point one way',
     bad: [
-      ['src/registry/tags.ts', "import { token } from '../auth/token.ts'"],
-      ['src/registry/tags.ts', "const app = await import('../app.ts')"],
+      ['src/core/tags.ts', "import { token } from '../auth/token.ts'"],
+      ['src/core/tags.ts', "const app = await import('../app.ts')"],
       ['src/metadata/blobs.ts', "export type { BlobStore } from '../storage/blob-store.ts'"],
-      ['src/config.ts', "import type { Registry } from './registry/registry.ts'"],
+      ['src/config/config.ts', "import type { Registry } from '../core/registry.ts'"],
       ['src/oci/manifest.ts', "import { parseSchema1 } from '../docker/schema1.ts'"],
     ],
     faults: (file) => ours(file).flatMap(({ from, to }) => (pointsDown(from, to) ? [] : [`imports ${to}`])),
   },
   {
     name: 'only app.ts imports implementations',
-    bad: [['src/http/v2/blobs.ts', "import { Files } from '../../storage/filesystem.ts'"]],
+    bad: [['src/http/distribution/blobs.ts', "import { Files } from '../../storage/filesystem.ts'"]],
     faults: (file) =>
       ours(file).flatMap(({ from, to }) =>
         implementations.includes(to) && from !== 'app.ts' && place(from) !== place(to)
@@ -63,7 +60,7 @@ export const importRules: Rule[] = [
   },
   {
     name: 'a technology stays in its place',
-    bad: [['src/registry/tags.ts', "import { sql } from 'drizzle-orm'"]],
+    bad: [['src/core/tags.ts', "import { sql } from 'drizzle-orm'"]],
     faults: (file) =>
       isSource(file) ? file.imports.filter((name) => isOutOfPlace(place(withoutSrc(file.path)), name)) : [],
   },
@@ -72,8 +69,8 @@ export const importRules: Rule[] = [
     bad: [
       ['src/oci/digest.ts', "import { readFile } from 'node:fs/promises'"],
       ['src/oci/manifest.ts', "import { parseSchema1 } from '../docker/schema1.ts'"],
-      ['src/docker/schema1.ts', "import { log } from '../log.ts'"],
-      ['src/docker/schema1.ts', "import type { StoredManifest } from '../registry/registry.ts'"],
+      ['src/docker/schema1.ts', "import { log } from '../telemetry/log.ts'"],
+      ['src/docker/schema1.ts', "import type { StoredManifest } from '../core/registry.ts'"],
     ],
     faults: (file) => {
       const below = isSource(file) ? pure.places[place(withoutSrc(file.path))] : undefined

@@ -74,6 +74,19 @@ export const shapeRules: Rule[] = [
     faults: (file) => (file.path.startsWith('src/') ? lostWorkers(file) : []),
   },
   {
+    name: 'an object literal is not made of other literals: that switches off checks of excess properties',
+    bad: [['src/a.ts', 'const a = { ...{ b, c } }']],
+    faults: (file) => {
+      const faults: string[] = []
+      file.visit({
+        SpreadElement(node) {
+          if (node.argument.type === 'ObjectExpression') faults.push(at(file, node, 'spreads a literal'))
+        },
+      })
+      return faults
+    },
+  },
+  {
     name: 'a file is named by a noun in kebab-case',
     bad: [
       ['src/http/blobRoutes.ts', ''],

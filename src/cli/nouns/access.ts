@@ -1,5 +1,5 @@
 import { withQuery } from '../admin-client.ts'
-import { shown } from '../shown.ts'
+import { shown } from '../output/shown.ts'
 import type { Noun } from '../verb.ts'
 
 /** `cay access` */

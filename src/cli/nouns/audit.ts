@@ -1,4 +1,4 @@
-import { asText, asTime, shown } from '../shown.ts'
+import { asText, asTime, shown } from '../output/shown.ts'
 import type { Noun } from '../verb.ts'
 
 /** Acts that are shown unless the command line says how many. */

@@ -1,5 +1,5 @@
 import { apiPath, type Page } from '../admin-client.ts'
-import { asBytes, asMoment, asTime, shown } from '../shown.ts'
+import { asBytes, asMoment, asTime, shown } from '../output/shown.ts'
 import type { Noun } from '../verb.ts'
 
 /** `cay blob` */

@@ -1,7 +1,7 @@
 import { plural } from '../acts.ts'
 import { type AdminClient, pagesOf, withQuery } from '../admin-client.ts'
-import type { Answer } from '../answer.ts'
 import { CommandError, EXIT } from '../failure.ts'
+import type { Answer } from '../output/answer.ts'
 import {
   asBytes,
   asCount,
@@ -13,7 +13,7 @@ import {
   asYes,
   type Shown,
   shown,
-} from '../shown.ts'
+} from '../output/shown.ts'
 import type { Call, Noun } from '../verb.ts'
 import { startJob } from './jobs.ts'
 

@@ -1,5 +1,5 @@
 import { withQuery } from '../admin-client.ts'
-import { asTags, asTime, shown } from '../shown.ts'
+import { asTags, asTime, shown } from '../output/shown.ts'
 import type { Noun } from '../verb.ts'
 
 /** Events that are shown unless the command line says how many. */

@@ -1,6 +1,6 @@
 import { change, listing } from '../acts.ts'
 import { withQuery } from '../admin-client.ts'
-import { asTime, shown } from '../shown.ts'
+import { asTime, shown } from '../output/shown.ts'
 import type { Noun } from '../verb.ts'
 
 /** `cay grant` */

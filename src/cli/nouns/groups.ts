@@ -1,6 +1,6 @@
 import { add, card, change, plural } from '../acts.ts'
 import { apiPath } from '../admin-client.ts'
-import { shown } from '../shown.ts'
+import { shown } from '../output/shown.ts'
 import type { Noun } from '../verb.ts'
 
 /** `cay group` */

@@ -1,9 +1,9 @@
-import { JOB_KINDS } from '../../jobs.ts'
+import { JOB_KINDS } from '../../core/jobs.ts'
 import { change, listing } from '../acts.ts'
 import { apiPath } from '../admin-client.ts'
 import { CommandError, EXIT } from '../failure.ts'
-import { asProgress, followJob, type Job, jobCard } from '../job-progress.ts'
-import { asTime, shown } from '../shown.ts'
+import { asProgress, followJob, type Job, jobCard } from '../output/job-progress.ts'
+import { asTime, shown } from '../output/shown.ts'
 import type { Call, Noun } from '../verb.ts'
 
 /** `cay job` */

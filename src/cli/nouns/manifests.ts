@@ -1,6 +1,6 @@
 import { change, plural, readToDestroy } from '../acts.ts'
 import { type AdminClient, apiPath, withQuery } from '../admin-client.ts'
-import type { Card } from '../answer.ts'
+import type { Card } from '../output/answer.ts'
 import {
   asBytes,
   asMoment,
@@ -11,7 +11,7 @@ import {
   asYes,
   type Shown,
   shown,
-} from '../shown.ts'
+} from '../output/shown.ts'
 import { wayBack } from '../time-machine.ts'
 import type { Noun } from '../verb.ts'
 

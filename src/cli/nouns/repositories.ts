@@ -1,10 +1,20 @@
 import { isCompanionTag } from '../../oci/reference.ts'
 import { add, change, plural } from '../acts.ts'
 import { type AdminClient, apiPath, type Page, withQuery } from '../admin-client.ts'
-import type { Card } from '../answer.ts'
 import { CommandError, EXIT } from '../failure.ts'
-import { momentOf } from '../moment.ts'
-import { asBytes, asCount, asKeptDays, asMoment, asText, asTime, asYes, type Shown, shown } from '../shown.ts'
+import { momentOf } from '../input/moment.ts'
+import type { Card } from '../output/answer.ts'
+import {
+  asBytes,
+  asCount,
+  asKeptDays,
+  asMoment,
+  asText,
+  asTime,
+  asYes,
+  type Shown,
+  shown,
+} from '../output/shown.ts'
 import { wayBack } from '../time-machine.ts'
 import type { Call, Noun, Option } from '../verb.ts'
 import { type Manifest, platformsOf } from './manifests.ts'

@@ -1,6 +1,6 @@
 import { add, card, change, countOf, listing } from '../acts.ts'
 import { apiPath } from '../admin-client.ts'
-import { asMoment, asTime, asYes, shown } from '../shown.ts'
+import { asMoment, asTime, asYes, shown } from '../output/shown.ts'
 import type { Noun, Verb } from '../verb.ts'
 import { newToken } from './tokens.ts'
 

@@ -1,4 +1,4 @@
-import { asMoment, asText, shown } from '../shown.ts'
+import { asMoment, asText, shown } from '../output/shown.ts'
 import type { Noun } from '../verb.ts'
 
 /** `cay server` */

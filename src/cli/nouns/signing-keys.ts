@@ -1,5 +1,5 @@
 import { listing } from '../acts.ts'
-import { asMoment, asTime, shown } from '../shown.ts'
+import { asMoment, asTime, shown } from '../output/shown.ts'
 import type { Noun } from '../verb.ts'
 
 /** `cay key` */

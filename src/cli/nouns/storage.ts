@@ -1,6 +1,6 @@
 import { card } from '../acts.ts'
 import { withQuery } from '../admin-client.ts'
-import { asBytes, asCount, shown } from '../shown.ts'
+import { asBytes, asCount, shown } from '../output/shown.ts'
 import type { Noun } from '../verb.ts'
 
 /** `cay storage` */

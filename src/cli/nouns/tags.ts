@@ -1,8 +1,8 @@
 import { change, readToDestroy } from '../acts.ts'
 import { type AdminClient, apiPath, withQuery } from '../admin-client.ts'
-import type { Card } from '../answer.ts'
 import { CommandError, EXIT } from '../failure.ts'
-import { momentOf } from '../moment.ts'
+import { momentOf } from '../input/moment.ts'
+import type { Card } from '../output/answer.ts'
 import {
   asBytes,
   asCount,
@@ -13,7 +13,7 @@ import {
   asYes,
   type Shown,
   shown,
-} from '../shown.ts'
+} from '../output/shown.ts'
 import { wayBack } from '../time-machine.ts'
 import type { Call, Noun } from '../verb.ts'
 import { type Manifest, platformsOf } from './manifests.ts'

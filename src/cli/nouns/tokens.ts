@@ -1,8 +1,8 @@
 import { change, listing } from '../acts.ts'
 import { type AdminClient, apiPath } from '../admin-client.ts'
-import type { Card } from '../answer.ts'
 import { CommandError, EXIT } from '../failure.ts'
-import { asTime, shown } from '../shown.ts'
+import type { Card } from '../output/answer.ts'
+import { asTime, shown } from '../output/shown.ts'
 import type { Noun } from '../verb.ts'
 
 /** `cay token` */

@@ -1,6 +1,6 @@
 import { change, listing } from '../acts.ts'
 import { apiPath } from '../admin-client.ts'
-import { asBytes, asTime, shown } from '../shown.ts'
+import { asBytes, asTime, shown } from '../output/shown.ts'
 import type { Noun } from '../verb.ts'
 
 /** `cay upload` */

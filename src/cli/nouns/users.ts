@@ -1,8 +1,8 @@
 import { add, card, change, countOf, listing } from '../acts.ts'
 import { apiPath } from '../admin-client.ts'
-import { importUsers } from '../htpasswd.ts'
-import { readPassword } from '../password-input.ts'
-import { asMoment, asTime, asYes, shown } from '../shown.ts'
+import { importUsers } from '../input/htpasswd.ts'
+import { readPassword } from '../input/password-input.ts'
+import { asMoment, asTime, asYes, shown } from '../output/shown.ts'
 import type { Noun, Verb } from '../verb.ts'
 
 /** `cay user` */

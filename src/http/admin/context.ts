@@ -2,14 +2,14 @@ import { Elysia } from 'elysia'
 import type { Authenticator } from '../../auth/authenticator.ts'
 import type { Identities } from '../../auth/identities.ts'
 import type { Passwords } from '../../auth/passwords.ts'
+import type { Access, Identity } from '../../core/access.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
-import type { Access, Identity } from '../../registry/access.ts'
-import { body } from '../body.ts'
-import type { BodyReader } from '../body-reader.ts'
+import { body } from '../request/body.ts'
+import type { BodyReader } from '../request/body-reader.ts'
 import { refuseForeign, type SessionCookies } from '../session-cookie.ts'
 import { askerOf } from './asker.ts'
 import type { Changes } from './changes.ts'
-import type { Content } from './content.ts'
+import type { Content } from './services.ts'
 
 /** What the controllers of the admin API are made from. */
 export interface AdminContext {

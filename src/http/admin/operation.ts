@@ -46,7 +46,11 @@ interface Answered {
 export function operation<T extends TSchema>({ access, answer, etag = false, ...rest }: Operation<T>) {
   const { id: operationId, summary, description, mediaType, errors = [] } = rest
   const detail: OperationDetail = {
-    ...{ operationId, summary, 'x-access': access, 'x-errors': errors, 'x-etag': etag !== false },
+    operationId,
+    summary,
+    'x-access': access,
+    'x-errors': errors,
+    'x-etag': etag !== false,
     ...(description !== undefined && { description }),
     ...(mediaType !== undefined && { 'x-media-type': mediaType }),
   }

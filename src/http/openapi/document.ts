@@ -1,7 +1,7 @@
 import type { OpenAPIV3 } from 'openapi-types'
 import type { AccessRule } from '../admin/asker.ts'
 import type { OperationDetail } from '../admin/operation.ts'
-import { Problem } from '../problem.ts'
+import { Problem } from '../problem/problem.ts'
 import { COOKIE, CSRF_HEADER } from '../session-cookie.ts'
 import { refusalsOf } from './refusals.ts'
 import { exampleOf, toPlainSchema } from './schema.ts'
@@ -118,12 +118,10 @@ const ETAG: OpenAPIV3.HeaderObject = {
 }
 
 const CSRF: OpenAPIV3.ParameterObject = {
-  ...{
-    in: 'header',
-    name: CSRF_HEADER,
-    schema: { type: 'string' },
-    example: 'kZ3vB0Sg8b0vLr0m1T2Zq4m0o9mJv2K8',
-  },
+  in: 'header',
+  name: CSRF_HEADER,
+  schema: { type: 'string' },
+  example: 'kZ3vB0Sg8b0vLr0m1T2Zq4m0o9mJv2K8',
   description: 'With the cookie of a session only: its csrfToken',
 }
 
@@ -167,7 +165,8 @@ function completeBodies(operation: Operation): void {
     if ('$ref' in answer) continue
     const { description, headers, content = {} } = answer
     responses[status] = {
-      ...{ description, content: completeContent(content, answered) },
+      description,
+      content: completeContent(content, answered),
       ...(headers && { headers }),
     }
   }

@@ -1,7 +1,7 @@
 import type { OpenAPIV3 } from 'openapi-types'
 import { ERROR_CODES, type ErrorCode } from '../../oci/error.ts'
 import type { OperationDetail } from '../admin/operation.ts'
-import { PROBLEM_TYPE } from '../problem.ts'
+import { PROBLEM_TYPE } from '../problem/problem.ts'
 
 /** What any operation may answer, whoever asks for whatever. */
 const ALWAYS: ErrorCode[] = ['UNAUTHORIZED', 'TOOMANYREQUESTS', 'INTERNAL']

@@ -112,7 +112,10 @@ function explain(
   const stays = own.some(({ because, until }) => until === undefined && because !== 'deleted')
   const ends = [...hidden, ...(stays ? [] : own)].flatMap(({ until }) => until ?? [])
   return {
-    ...{ kind, repository: row.repository as RepositoryName, digest, reasons: [...own, ...hidden] },
+    kind,
+    repository: row.repository as RepositoryName,
+    digest,
+    reasons: [...own, ...hidden],
     goesAt: ends.length === 0 ? undefined : Math.min(...ends),
   }
 }

@@ -45,8 +45,12 @@ export type GarbageReads = ReturnType<typeof garbageReads>
 /** Reads of what the collector is to take. */
 export function garbageReads(db: Db) {
   const sources: Source[] = [
-    ...[expiredTags(db), deletedManifests(db), unreferencedManifests(db)],
-    ...[untaggedManifests(db), deletedRepositories(db), unreferencedBlobs(db)],
+    expiredTags(db),
+    deletedManifests(db),
+    unreferencedManifests(db),
+    untaggedManifests(db),
+    deletedRepositories(db),
+    unreferencedBlobs(db),
   ]
   return {
     /** At most `limit` candidates after the cursor; a page may be short, or empty, and yet there is a next one. */
@@ -241,8 +245,13 @@ function unreferencedBlobs(db: Db): Source {
       return {
         after: [since, row.id, 0],
         candidate: {
-          ...{ kind: 'blob', ...named, tag: undefined, why: 'unreferenced' },
-          ...{ since, goesAt: since + graceMs, bytes },
+          kind: 'blob',
+          ...named,
+          tag: undefined,
+          why: 'unreferenced',
+          since,
+          goesAt: since + graceMs,
+          bytes,
         },
       }
     })

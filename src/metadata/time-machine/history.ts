@@ -82,7 +82,11 @@ function toLine(line: typeof tagHistory.$inferSelect, isPreviousHere: boolean): 
     previous: previous === null ? undefined : digestFromBytes(previous),
     at,
     act: act as EventType,
-    ...{ account, credential, address, requestId, isPreviousHere },
+    account,
+    credential,
+    address,
+    requestId,
+    isPreviousHere,
   }
 }
 

@@ -23,7 +23,9 @@ const explain = (query: Record<string, string>) =>
 
 test('each grant that gives something is named', async () => {
   expect(await explain({ account: 'bob', repository: 'alice/app' })).toEqual({
-    ...{ actions: ['pull', 'push'], disabled: false, limits: [] },
+    actions: ['pull', 'push'],
+    disabled: false,
+    limits: [],
     reasons: [
       { by: 'group', subject: 'group:team', pattern: 'alice/*', role: 'writer', actions: ['pull', 'push'] },
       { by: 'account', subject: 'bob', pattern: 'alice/app', role: 'reader', actions: ['pull'] },
@@ -45,7 +47,8 @@ test('each grant that gives something is named', async () => {
     ],
   })
   expect(await explain({ account: 'admin', repository: 'x' })).toMatchObject({
-    ...{ actions: all, reasons: [{ by: 'server-admin', actions: all }] },
+    actions: all,
+    reasons: [{ by: 'server-admin', actions: all }],
   })
   expect(await explain({ account: 'carol', repository: 'x' })).toMatchObject({ actions: [], reasons: [] })
 })
@@ -67,7 +70,8 @@ test("what narrows is told: a robot's owner, a token's scope, and that an accoun
     limits: [owner, { by: 'credential', name: id, actions: ['pull'] }],
   })
   expect(await explain({ account: 'admin+ci', repository: 'x' })).toMatchObject({
-    ...{ actions: ['pull', 'push'], limits: [{ by: 'owner', name: 'admin' }] },
+    actions: ['pull', 'push'],
+    limits: [{ by: 'owner', name: 'admin' }],
   })
   await server.admin('PATCH', '/users/bob', { disabled: true })
   expect(await explain(robot)).toMatchObject({ actions: [], disabled: true })
@@ -92,6 +96,7 @@ test('with open access everybody may everything', async () => {
   await using open = await startInProcess()
   const response = await open.fetch('/api/v1/access?repository=a')
   expect(await response.json()).toMatchObject({
-    ...{ actions: ['pull', 'push', 'delete'], reasons: [{ by: 'open' }] },
+    actions: ['pull', 'push', 'delete'],
+    reasons: [{ by: 'open' }],
   })
 })

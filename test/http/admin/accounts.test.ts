@@ -180,7 +180,8 @@ test('a token is shown once, and says when it was last used', async () => {
   const { text, json } = await ask(basic('bob'), 'GET', '/accounts/bob/tokens')
   expect(text).not.toContain(secret)
   expect(json.items).toContainEqual({
-    ...{ id, name: 'laptop' },
+    id,
+    name: 'laptop',
     createdAt: new Date(clock).toISOString(),
     expiresAt: new Date(clock + 2 * 86_400_000).toISOString(),
   })

@@ -47,8 +47,12 @@ test('a dry run tells what goes and when, and what keeps the rest', async () => 
   const { items } = await ask<Page>('GET', '/collector/candidates')
   expect(items).toMatchObject([
     {
-      ...{ kind: 'manifest', repository: 'team/app', digest: gone.digest, why: 'unreferenced' },
-      ...{ since: time(clock), goesAt: time(clock + 14 * DAY) },
+      kind: 'manifest',
+      repository: 'team/app',
+      digest: gone.digest,
+      why: 'unreferenced',
+      since: time(clock),
+      goesAt: time(clock + 14 * DAY),
     },
   ])
   expect(await ask('GET', '/collector/totals')).toMatchObject({ manifests: 1, tags: 0, isComplete: true })
@@ -56,7 +60,9 @@ test('a dry run tells what goes and when, and what keeps the rest', async () => 
     (await ask<Page>('GET', `/collector/explain?digest=${digest}&repository=team/app`)).items
   expect(await explain(kept.digest)).toEqual([
     {
-      ...{ kind: 'manifest', repository: 'team/app', digest: kept.digest },
+      kind: 'manifest',
+      repository: 'team/app',
+      digest: kept.digest,
       reasons: [{ because: 'tag', names: ['latest'] }],
     },
   ])

@@ -176,8 +176,12 @@ test('deleted repositories are listed for those who may bring them back', async 
     found[who] = items.map(({ name }) => name)
   }
   expect(found).toEqual({
-    ...{ 'no grant': [], reader: [], writer: [], 'narrowed token': [] },
-    ...{ 'repository admin': [gone], 'server admin': [gone] },
+    'no grant': [],
+    reader: [],
+    writer: [],
+    'narrowed token': [],
+    'repository admin': [gone],
+    'server admin': [gone],
   })
 })
 

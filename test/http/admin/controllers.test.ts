@@ -3,18 +3,18 @@ import { Elysia, t } from 'elysia'
 import { grantedAccess } from '../../../src/auth/granted-access.ts'
 import { openAccess } from '../../../src/auth/open-access.ts'
 import { Passwords } from '../../../src/auth/passwords.ts'
+import { type Action, type Identity, NOBODY } from '../../../src/core/access.ts'
 import { Changes } from '../../../src/http/admin/changes.ts'
-import type { Content } from '../../../src/http/admin/content.ts'
 import { type AdminContext, controller } from '../../../src/http/admin/context.ts'
 import { operation } from '../../../src/http/admin/operation.ts'
 import { page, pageOf, pageParameters, RepositoryParam } from '../../../src/http/admin/schemas.ts'
-import { BodyReader } from '../../../src/http/body-reader.ts'
-import { errors } from '../../../src/http/errors.ts'
+import type { Content } from '../../../src/http/admin/services.ts'
+import { errors } from '../../../src/http/problem/errors.ts'
+import { BodyReader } from '../../../src/http/request/body-reader.ts'
 import { SessionCookies } from '../../../src/http/session-cookie.ts'
 import { parseRepositoryPattern } from '../../../src/metadata/accounts/repository-pattern.ts'
 import type { Metadata } from '../../../src/metadata/metadata.ts'
 import type { RepositoryName } from '../../../src/oci/reference.ts'
-import { type Action, type Identity, NOBODY } from '../../../src/registry/access.ts'
 import { openMemoryLog } from '../../support/memory-log.ts'
 
 /** An identity that may do something in one repository. */
@@ -138,7 +138,10 @@ test('a repository is one segment of the path, and its name is checked', async (
   ]) {
     const { status, json } = await ask('GET', `/${name}`)
     expect([name, status, json.code, json.type]).toEqual([
-      ...[name, 400, 'NAME_INVALID', '/problems/name-invalid'],
+      name,
+      400,
+      'NAME_INVALID',
+      '/problems/name-invalid',
     ])
   }
 })

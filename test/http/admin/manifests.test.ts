@@ -84,8 +84,14 @@ describe('an image', () => {
     ]
     const answer = await ask('GET', at('team/app', '/latest'))
     expect(answer).toMatchObject({
-      ...{ digest: image.digest, kind: 'Container image', mediaType: OCI_MANIFEST, tags: ['latest'] },
-      ...{ bytes: image.bytes.length, pushedAt: new Date(clock).toISOString(), isCut: false, manifests: [] },
+      digest: image.digest,
+      kind: 'Container image',
+      mediaType: OCI_MANIFEST,
+      tags: ['latest'],
+      bytes: image.bytes.length,
+      pushedAt: new Date(clock).toISOString(),
+      isCut: false,
+      manifests: [],
       totalBytes: image.bytes.length + config.bytes.length + base.bytes.length + top.bytes.length,
       config: { digest: config.digest, mediaType: OCI_CONFIG, bytes: config.bytes.length },
       layers,
@@ -95,8 +101,13 @@ describe('an image', () => {
         platform: { os: 'linux', architecture: 'arm64', variant: 'v8' },
         createdAt: '2024-05-06T07:08:09.123Z',
         author: 'somebody',
-        ...{ entrypoint: ['/app'], command: ['serve'], environment: ['A=b'], user: '1000' },
-        ...{ workingDirectory: '/srv', ports: ['80/tcp'], volumes: [] },
+        entrypoint: ['/app'],
+        command: ['serve'],
+        environment: ['A=b'],
+        user: '1000',
+        workingDirectory: '/srv',
+        ports: ['80/tcp'],
+        volumes: [],
       },
     })
     expect(answer.history as unknown).toEqual([

@@ -10,19 +10,27 @@ test('a manifest of Docker schema 1 is described by its V1 images, the base firs
   const [base, empty, top] = [named('base'), named('empty'), named('top layer')]
   const history = [
     {
-      ...{ id: 'c'.repeat(64), parent: 'b'.repeat(64), os: 'linux', architecture: 'amd64' },
+      id: 'c'.repeat(64),
+      parent: 'b'.repeat(64),
+      os: 'linux',
+      architecture: 'amd64',
       container_config: { Cmd: ['/bin/sh', '-c', 'make "Grüße"'] },
       config: { Labels: { maintainer: 'somebody' }, Cmd: ['serve'] },
       created: '2015-01-02T03:04:05Z',
     },
     {
-      ...{ id: 'b'.repeat(64), parent: 'a'.repeat(64), throwaway: true },
+      id: 'b'.repeat(64),
+      parent: 'a'.repeat(64),
+      throwaway: true,
       container_config: { Cmd: ['/bin/sh', '-c', '#(nop) CMD ["sh"]'] },
     },
     { id: 'a'.repeat(64), container_config: { Cmd: ['/bin/sh', '-c', '#(nop) ADD file:1 in /'] } },
   ]
   const manifest = json({
-    ...{ schemaVersion: 1, name: 'old/app', tag: 'latest', architecture: 'amd64' },
+    schemaVersion: 1,
+    name: 'old/app',
+    tag: 'latest',
+    architecture: 'amd64',
     fsLayers: [top, empty, base].map(({ digest }) => ({ blobSum: digest })),
     history: history.map((image) => ({ v1Compatibility: JSON.stringify(image) })),
   })
@@ -30,7 +38,9 @@ test('a manifest of Docker schema 1 is described by its V1 images, the base firs
   await pushManifest(server, 'old/app', manifest, { type: SCHEMA_1, reference: 'latest' })
   const response = await server.fetch('/api/v1/repositories/old%2Fapp/manifests/latest')
   expect(await response.json()).toMatchObject({
-    ...{ kind: 'Docker schema 1 image', mediaType: SCHEMA_1, tags: ['latest'] },
+    kind: 'Docker schema 1 image',
+    mediaType: SCHEMA_1,
+    tags: ['latest'],
     totalBytes: manifest.bytes.length + base.bytes.length + empty.bytes.length + top.bytes.length,
     layers: [
       { digest: base.digest, createdBy: 'ADD file:1 in /', isHere: true },

@@ -43,7 +43,10 @@ test('a browser signs in, is known by its cookie, and signs out', async () => {
   expect(setCookie).toMatch(/^cay-session=cay_[\w-]{43}; Path=\/; Max-Age=43200; HttpOnly; SameSite=Strict$/)
   const shown = await server.fetch('/api/v1/session', { headers: { cookie: `other=1; ${cookie}` } })
   expect(await shown.json()).toEqual({
-    ...{ account, csrfToken, isAdmin: false, expiresAt: new Date(clock + 12 * 3_600_000).toISOString() },
+    account,
+    csrfToken,
+    isAdmin: false,
+    expiresAt: new Date(clock + 12 * 3_600_000).toISOString(),
   })
   expect(await statusOf('/users/alice', { headers: { cookie } })).toBe(200)
   expect(await statusOf('/users', { headers: { cookie } })).toBe(403)

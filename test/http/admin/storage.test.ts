@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { temporaryFolder } from '../../../scripts/temporary-folder.ts'
-import { SETTINGS } from '../../../src/config.ts'
+import { SETTINGS } from '../../../src/config/config.ts'
 import { type AccountsServer, basic, startWithAccounts } from '../../support/accounts.ts'
 import { EMPTY, imageManifest, named } from '../../support/content.ts'
 import { pushBlob, pushImage, startUpload } from '../../support/push.ts'

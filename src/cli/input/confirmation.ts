@@ -1,0 +1,25 @@
+import { createInterface } from 'node:readline/promises'
+import { CommandError, EXIT } from '../failure.ts'
+import { harmless, type Terminal } from '../output/terminal.ts'
+
+/**
+ * Says what is about to be destroyed, and comes back when somebody wants it: who said --yes, or answers the question.
+ * Throws a CommandError when nobody does.
+ */
+export async function confirm(what: string, hasSaidYes: boolean, { canAsk, note }: Terminal): Promise<void> {
+  if (hasSaidYes) return
+  if (!canAsk) throw new CommandError(`this ${what}; say --yes to do it`, EXIT.usage)
+  note(harmless(`This ${what}.`))
+  if (!(await answersYes('Go on? [y/N] '))) throw new CommandError('nothing was done')
+}
+
+async function answersYes(question: string): Promise<boolean> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr })
+  // The end of the input is no yes.
+  const ended = new Promise<string>((resolve) => lines.once('close', () => resolve('')))
+  try {
+    return /^y(es)?$/i.test((await Promise.race([lines.question(question), ended])).trim())
+  } finally {
+    lines.close()
+  }
+}

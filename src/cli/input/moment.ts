@@ -1,0 +1,62 @@
+import { CommandError, EXIT } from '../failure.ts'
+
+const UNITS: readonly [names: readonly string[], milliseconds: number][] = [
+  [['s', 'second', 'seconds'], 1000],
+  [['m', 'min', 'minute', 'minutes'], 60_000],
+  [['h', 'hour', 'hours'], 3_600_000],
+  [['d', 'day', 'days'], 86_400_000],
+  [['w', 'week', 'weeks'], 604_800_000],
+]
+
+/** RFC 3339, 5.6: `date-time`, which has an offset. */
+const DATE_TIME = /^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)$/
+
+/** The words around a duration that say in which direction it goes. */
+const WORDS = { past: /^(.+?) +ago$/, future: /^in +(.+)$/ } as const
+
+/** The moment that `parseMoment` reads, as the API takes one: RFC 3339. */
+export function momentOf(...read: Parameters<typeof parseMoment>): string {
+  return new Date(parseMoment(...read)).toISOString()
+}
+
+/**
+ * Reads a moment: RFC 3339, or how far it is from now (`2h`, `1d 12h`, `2h ago`, `in 3 days`). Answers milliseconds since
+ * 1970.
+ *
+ * @param direction where a duration goes that does not say it
+ * @throws CommandError that says what is expected
+ */
+export function parseMoment(text: string, now: number, direction: 'past' | 'future'): number {
+  const trimmed = text.trim()
+  const duration = parseDuration(WORDS[direction].exec(trimmed)?.[1] ?? trimmed)
+  const at =
+    duration === undefined ? parseDateTime(trimmed) : now + (direction === 'past' ? -duration : duration)
+  // What a Date can hold, within years of four digits.
+  if (at !== undefined && at >= 0 && at < Date.UTC(10_000, 0)) return at
+  const example = direction === 'past' ? '2h, or 3 days ago' : '12h, or in 3 days'
+  throw new CommandError(
+    `"${text}" is no time: expected RFC 3339, as 2026-11-24T18:00:00Z, or a duration, as ${example}`,
+    EXIT.usage,
+  )
+}
+
+/** Milliseconds; undefined for what is no duration. */
+function parseDuration(text: string): number | undefined {
+  if (!/^(\d{1,9} *[a-z]+[ ,]*)+$/.test(text)) return undefined
+  let sum = 0
+  for (const [, number, name = ''] of text.matchAll(/(\d+) *([a-z]+)/g)) {
+    const unit = UNITS.find(([names]) => names.includes(name))
+    if (unit === undefined) return undefined
+    sum += Number(number) * unit[1]
+  }
+  return sum
+}
+
+function parseDateTime(text: string): number | undefined {
+  const [, date, time] = DATE_TIME.exec(text) ?? []
+  if (date === undefined) return undefined
+  const at = Date.parse(text.replace(' ', 'T').toUpperCase())
+  // The parser takes the 30th of February for the 2nd of March.
+  const isReal = new Date(`${date}T${time}Z`).toJSON()?.startsWith(`${date}T${time}`)
+  return Number.isNaN(at) || !isReal ? undefined : at
+}

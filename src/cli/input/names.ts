@@ -1,0 +1,146 @@
+import type { RootCommand } from '@bomb.sh/tab'
+import type { Command } from 'commander'
+import { JOB_KINDS } from '../../core/jobs.ts'
+import { type AdminClient, apiPath, type Page, withQuery } from '../admin-client.ts'
+import { type LoadConfig, openRunning, type PlaceOptions } from '../place.ts'
+
+/** How long somebody who presses TAB waits for names. */
+const MILLISECONDS_MAX = 150
+
+/** Names that are asked for at once. */
+const NAMES_MAX = 100
+
+/** Where names come from: a list of the API, with the field that has the name; or the names themselves. */
+type Source = readonly string[] | NameList
+
+interface NameList {
+  list: string
+  /** Without one the entry is the name. */
+  field?: string
+  prefix?: string
+  /** The list is in the order of the names, and each is a cursor. */
+  isOrdered?: boolean
+}
+
+const USERS: Source = { list: '/users', field: 'name', isOrdered: true }
+const ROBOTS: Source = { list: '/robots', field: 'name', isOrdered: true }
+const GROUPS: Source = { list: '/groups', isOrdered: true }
+const REPOSITORIES: Source = { list: '/repositories', field: 'name', isOrdered: true }
+
+function tagsOf([repository = '']: readonly string[]): Source[] {
+  return [{ list: `${apiPath('repositories', repository)}/tags`, field: 'name', isOrdered: true }]
+}
+
+/** What completes an argument, by what it is called; `before` are the arguments before it. */
+const SOURCES: Readonly<Record<string, (before: readonly string[]) => Source[]>> = {
+  user: () => [USERS],
+  robot: () => [ROBOTS],
+  account: () => [USERS, ROBOTS],
+  accounts: () => [USERS, ROBOTS],
+  group: () => [GROUPS],
+  subject: () => [['anonymous', 'authenticated'], USERS, ROBOTS, { ...GROUPS, prefix: 'group:' }],
+  role: () => [['reader', 'writer', 'admin']],
+  repository: () => [REPOSITORIES],
+  tag: tagsOf,
+  reference: tagsOf,
+  job: () => [{ list: '/jobs', field: 'id' }],
+  kind: () => [JOB_KINDS],
+  upload: () => [{ list: '/uploads', field: 'id' }],
+  token: ([account = '']) => [{ list: `${apiPath('accounts', account)}/tokens`, field: 'id' }],
+}
+
+/**
+ * Makes the completions of the argument that is being written the names that a running server has. Whatever goes wrong,
+ * there are none: nobody who presses TAB wants an error.
+ */
+export async function addNames(
+  root: RootCommand,
+  program: Command,
+  words: readonly string[],
+  load: LoadConfig,
+): Promise<void> {
+  const asked = findArgument(program, words)
+  const sources = asked && SOURCES[asked.argument]?.(asked.before)
+  if (asked === undefined || sources === undefined) return
+  const argument = root.commands.get(asked.command)?.arguments.get(asked.argument)
+  if (argument === undefined) return
+  const late = Promise.withResolvers<string[]>()
+  const timer = setTimeout(() => late.resolve([]), MILLISECONDS_MAX)
+  const names = await Promise.race([late.promise, namesOf(sources, asked, load).catch(() => [])])
+  clearTimeout(timer)
+  argument.handler = (complete) => {
+    for (const name of names) complete(name, '')
+  }
+}
+
+/** The argument that is being written. */
+interface Asked {
+  /** `tag show` */
+  command: string
+  argument: string
+  /** The arguments before it. */
+  before: string[]
+  /** What is written of it. */
+  start: string
+  options: PlaceOptions
+}
+
+function findArgument(program: Command, words: readonly string[]): Asked | undefined {
+  const [noun = '', verb = '', ...rest] = words.slice(0, -1)
+  const start = words.at(-1) ?? ''
+  const command = program.commands
+    .find((one) => one.name() === noun)
+    ?.commands.find((one) => one.name() === verb)
+  const previous = rest.at(-1) ?? ''
+  const isOptionValue = command?.options.some(({ required, short, long }) => {
+    return required && (short === previous || long === previous)
+  })
+  if (command === undefined || isOptionValue || start.startsWith('-')) return undefined
+  const operands = operandsOf(command, rest)
+  if (operands === undefined) return undefined
+  const last = command.registeredArguments.at(-1)
+  const argument = command.registeredArguments[operands.length] ?? (last?.variadic ? last : undefined)
+  if (argument === undefined) return undefined
+  return {
+    command: `${noun} ${verb}`,
+    argument: argument.name(),
+    before: operands,
+    start,
+    options: command.opts(),
+  }
+}
+
+/** The arguments among the words; undefined where an option has a value that it does not take. */
+function operandsOf(command: Command, words: string[]): string[] | undefined {
+  try {
+    return command.configureOutput({ writeErr: () => {} }).parseOptions(words).operands
+  } catch {
+    return undefined
+  }
+}
+
+async function namesOf(sources: Source[], { start, options }: Asked, load: LoadConfig): Promise<string[]> {
+  if (sources.every((source) => Array.isArray(source))) return sources.flat() as string[]
+  const client = await openRunning({ options, environment: process.env, load, warn: () => {} })
+  if (client === undefined) return []
+  const found = await Promise.all(sources.map((source) => readNames(client, source, start)))
+  return found.flat()
+}
+
+async function readNames(client: AdminClient, source: Source, start: string): Promise<readonly string[]> {
+  if (!('list' in source)) return source
+  const { list, field, prefix = '', isOrdered = false } = source
+  const wanted = start.startsWith(prefix) ? start.slice(prefix.length) : ''
+  const query = { limit: NAMES_MAX, last: isOrdered ? justBefore(wanted) : undefined }
+  const { items } = await client.request<Page>('GET', withQuery(list, query)).catch(() => ({ items: [] }))
+  return items.map((item) => {
+    const name = field === undefined ? item : (item as Record<string, unknown>)[field]
+    return `${prefix}${name}`
+  })
+}
+
+/** Text that comes before all names that begin so, and behind nearly all others; no name has a `~`. */
+function justBefore(start: string): string | undefined {
+  const code = start.charCodeAt(start.length - 1)
+  return start === '' ? undefined : `${start.slice(0, -1)}${String.fromCharCode(code - 1)}~`
+}

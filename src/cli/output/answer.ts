@@ -1,0 +1,108 @@
+import { type AdminClient, type PageOptions, pagesOf } from '../admin-client.ts'
+import { asText, escapeControls, jsonText, render, type Shown } from './shown.ts'
+import type { Terminal } from './terminal.ts'
+
+/** What a verb answers. JSON is the API's own; otherwise people read a table, a card or a line. */
+export type Answer = Listing | Card | Line | Raw
+
+/** A list of the API, which is read and written page by page. */
+export interface Listing {
+  list: string
+  columns: readonly Shown[]
+  /** What is said instead of an empty table. */
+  none: string
+  limit?: number | undefined
+  /** A line for people below the table. */
+  sum?: () => Promise<string>
+}
+
+/** One thing: a line for each field that it has, then tables of what is in it. */
+export interface Card {
+  value: unknown
+  lines: readonly Shown[]
+  tables?: readonly { title: string; items: readonly unknown[]; columns: readonly Shown[] }[]
+}
+
+/** An act is done. */
+export interface Line {
+  value: unknown
+  line: string
+}
+
+/** Bytes that are written as they are. */
+export interface Raw {
+  raw: Response
+}
+
+export interface PrintOptions extends PageOptions {
+  asJson: boolean
+}
+
+/** Writes what a verb answered. */
+export async function printAnswer(
+  answer: Answer,
+  client: AdminClient,
+  terminal: Terminal,
+  options: PrintOptions,
+): Promise<void> {
+  if ('raw' in answer) return printRaw(answer.raw, terminal)
+  if ('list' in answer) {
+    const page = { ...options, limit: options.limit ?? answer.limit }
+    return options.asJson
+      ? listAsJson(answer, client, terminal, page)
+      : listAsTable(answer, client, terminal, page)
+  }
+  if (options.asJson) return terminal.write(`${jsonText(answer.value)}\n`)
+  if ('line' in answer) return terminal.write(`${answer.line}\n`)
+  return printCard(answer, terminal)
+}
+
+async function printRaw(response: Response, terminal: Terminal): Promise<void> {
+  const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(await response.arrayBuffer())
+  await terminal.write(terminal.isForPeople ? escapeControls(text) : text)
+}
+
+/** The form of a page of the API, with the entries of all pages that were asked for; `next` is that of the last. */
+async function listAsJson({ list }: Listing, client: AdminClient, terminal: Terminal, options: PageOptions) {
+  let separator = '\n'
+  let next: string | undefined
+  await terminal.write('{\n  "items": [')
+  for await (const page of pagesOf(client, list, options)) {
+    const items = page.items.map((item) => jsonText(item).replaceAll('\n', '\n    '))
+    if (items.length > 0) await terminal.write(`${separator}    ${items.join(',\n    ')}`)
+    if (items.length > 0) separator = ',\n'
+    next = page.next
+  }
+  const end = next === undefined ? '' : `,\n  "next": ${jsonText(next)}`
+  await terminal.write(`${separator === '\n' ? '' : '\n  '}]${end}\n}\n`)
+}
+
+async function listAsTable(
+  { list, columns, none, sum }: Listing,
+  client: AdminClient,
+  terminal: Terminal,
+  options: PageOptions,
+): Promise<void> {
+  const { TableWriter } = await import('./table.ts')
+  const table = new TableWriter(columns, terminal)
+  let count = 0
+  for await (const { items } of pagesOf(client, list, options)) {
+    await table.write(items)
+    count += items.length
+  }
+  if (count === 0) terminal.note(none)
+  else if (sum !== undefined) await terminal.write(`\n${await sum()}\n`)
+}
+
+async function printCard({ value, lines, tables = [] }: Card, terminal: Terminal): Promise<void> {
+  const rows = lines.map((line) => [line.label, render(line, value, terminal)] as const)
+  const known = rows.filter(([, text]) => text !== '')
+  const width = Math.max(0, ...known.map(([label]) => label.length))
+  await terminal.write(known.map(([label, text]) => `${`${label}:`.padEnd(width + 2)} ${text}\n`).join(''))
+  for (const { title, items, columns } of tables) {
+    if (items.length === 0) continue
+    const { TableWriter } = await import('./table.ts')
+    await terminal.write(`\n${asText(title)}\n`)
+    await new TableWriter(columns, terminal).write(items)
+  }
+}

@@ -1,0 +1,90 @@
+import { t } from 'elysia'
+import { explainAccess, type Reason } from '../../../auth/explained-access.ts'
+import { registryError } from '../../../oci/error.ts'
+import type { RepositoryName } from '../../../oci/reference.ts'
+import type { Asker } from '../asker.ts'
+import { type AdminContext, controller } from '../context.ts'
+import { operation } from '../operation.ts'
+import { AccountName, Pattern, RepositoryParam, RoleName } from '../schemas.ts'
+
+const Actions = t.Array(t.UnionEnum(['pull', 'push', 'delete'], { default: undefined }))
+
+const Explained = t.Object(
+  {
+    actions: Actions,
+    disabled: t.Boolean({ description: 'The account, or its owner, is disabled' }),
+    reasons: t.Array(
+      t.Object({
+        by: t.UnionEnum(
+          ['open', 'server-admin', 'own-namespace', 'account', 'group', 'authenticated', 'anonymous'],
+          { default: undefined, description: 'What gives it: a grant, or what the account is' },
+        ),
+        subject: t.Optional(t.String({ description: 'Of a grant', example: 'group:team' })),
+        pattern: t.Optional(Pattern),
+        role: t.Optional(RoleName),
+        actions: Actions,
+      }),
+      { description: 'What some of these give, it may' },
+    ),
+    limits: t.Array(
+      t.Object({
+        by: t.UnionEnum(['owner', 'credential'], { default: undefined }),
+        name: t.String({ description: "The owner's name, or the token's id", example: 'alice' }),
+        actions: Actions,
+      }),
+      { description: 'What each of these leaves of it' },
+    ),
+  },
+  { description: 'What the account may do in the repository, and why' },
+)
+
+const Question = t.Object({
+  account: t.Optional(AccountName),
+  repository: RepositoryParam,
+  credential: t.Optional(t.String({ maxLength: 64, description: 'The id of one of its tokens' })),
+})
+
+/** GET /api/v1/access: what may an account do in a repository, and by which grants? */
+export function access(context: AdminContext) {
+  const { metadata } = context
+  const findCredential = (accountId: number, id: string) => {
+    const found = metadata.credentials.find(id)
+    if (found?.kind === 'token' && found.accountId === accountId) return found
+    throw registryError('NOT_FOUND', `the account has no token ${id}`)
+  }
+  return controller(context, 'access', '/access').get(
+    '',
+    ({ asker, query: { account, repository, credential: id } }) => {
+      checkMayAsk(asker, account, repository)
+      const row = account === undefined ? undefined : metadata.accounts.find(account)
+      if (account !== undefined && row === undefined)
+        throw registryError('NOT_FOUND', `there is no account ${account}`)
+      const credential = id === undefined || row === undefined ? undefined : findCredential(row.id, id)
+      const { isDisabled, reasons, ...found } = explainAccess(context, repository, row, credential)
+      return { ...found, disabled: isDisabled, reasons: reasons.map(toReason) }
+    },
+    {
+      query: Question,
+      ...operation({
+        id: 'explainAccess',
+        summary: 'Ask what an account may do in a repository, and why',
+        description:
+          'Without an account: what anybody may. For others than your own account: who may delete in the repository.',
+        access: 'account',
+        answer: Explained,
+        errors: ['NOT_FOUND', 'NAME_INVALID'],
+      }),
+    },
+  )
+}
+
+/** Who administers a repository may know who may do what there. */
+function checkMayAsk(asker: Asker, account: string | undefined, repository: RepositoryName): void {
+  if (asker.may('delete', repository)) return
+  if (account === undefined) asker.delete(repository)
+  else asker.owner(account)
+}
+
+function toReason({ by, subject, rule, actions }: Reason) {
+  return { by, ...(subject !== undefined && { subject }), ...rule, actions }
+}

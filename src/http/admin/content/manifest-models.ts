@@ -1,0 +1,206 @@
+import { type TSchema, t } from 'elysia'
+import { REFERRERS_DEPTH_MAX } from '../../../core/referrers-tree.ts'
+import { parseReference } from '../../../oci/reference.ts'
+import { operation } from '../operation.ts'
+import {
+  Bytes,
+  DigestParam,
+  DigestText,
+  Done,
+  integer,
+  pageOf,
+  pageParameters,
+  RepositoryParam,
+  Time,
+} from '../schemas.ts'
+
+export const params = t.Object({
+  repository: RepositoryParam,
+  reference: t
+    .Transform(t.String({ maxLength: 135, description: 'A tag, or a digest', example: 'latest' }))
+    .Decode(parseReference)
+    .Encode(({ digest, tag }) => digest ?? tag),
+})
+
+export const digestParams = t.Object({ repository: RepositoryParam, reference: DigestParam })
+
+export const ManifestsQuery = t.Object({
+  ...pageParameters,
+  deleted: t.Optional(t.UnionEnum(['true', 'false'], { default: undefined })),
+})
+
+const Texts = t.Record(t.String(), t.String())
+
+const MediaType = t.String({ example: 'application/vnd.oci.image.manifest.v1+json' })
+
+const Kind = t.String({ description: 'What it is, in words', example: 'Container image' })
+
+const Platform = t.Object({
+  os: t.String({ example: 'linux' }),
+  architecture: t.String({ example: 'arm64' }),
+  variant: t.Optional(t.String({ example: 'v8' })),
+  osVersion: t.Optional(t.String()),
+})
+
+const members = {
+  digest: DigestText,
+  kind: Kind,
+  mediaType: MediaType,
+  artifactType: t.Optional(t.String()),
+  bytes: integer({ minimum: 0, description: 'Bytes of the manifest itself' }),
+  pushedAt: Time,
+  subject: t.Optional(DigestText),
+  tags: t.Array(t.String({ example: 'latest' }), { description: 'Tags that point at it; the first of many' }),
+  unreferencedAt: t.Optional(
+    t.String({ format: 'date-time', description: 'Since when nothing reaches it, after something did' }),
+  ),
+  untaggedAt: t.Optional(
+    t.String({ format: 'date-time', description: 'Since when it is here while nothing ever reached it' }),
+  ),
+  deletedAt: t.Optional(Time),
+  restorableUntil: t.Optional(t.String({ format: 'date-time', description: 'Of one that is deleted' })),
+}
+
+const part = {
+  digest: DigestText,
+  mediaType: MediaType,
+  bytes: Bytes,
+  artifactType: t.Optional(t.String()),
+  annotations: t.Optional(Texts),
+}
+
+const Config = t.Object(part)
+
+const Layer = t.Object({
+  ...part,
+  createdBy: t.Optional(t.String({ description: 'The command that made it', example: 'COPY . /app' })),
+  isHere: t.Boolean({ description: 'Whether the repository has its bytes' }),
+})
+
+const HistoryEntry = t.Object({
+  createdAt: t.Optional(Time),
+  createdBy: t.Optional(t.String({ example: 'RUN make' })),
+  author: t.Optional(t.String()),
+  comment: t.Optional(t.String()),
+  layer: t.Optional(t.String({ description: 'The digest of the layer that it made' })),
+})
+
+const Child = t.Object({
+  ...part,
+  kind: t.Optional(Kind),
+  platform: t.Optional(Platform),
+  totalBytes: Bytes,
+  isHere: t.Boolean(),
+})
+
+const texts = t.Array(t.String())
+
+const Image = t.Object({
+  platform: t.Optional(Platform),
+  createdAt: t.Optional(Time),
+  author: t.Optional(t.String()),
+  entrypoint: texts,
+  command: texts,
+  environment: texts,
+  user: t.Optional(t.String()),
+  workingDirectory: t.Optional(t.String()),
+  ports: texts,
+  volumes: texts,
+})
+
+const Manifest = t.Object(
+  {
+    ...members,
+    totalBytes: integer({ minimum: 0, description: 'With all that is below it, each digest once' }),
+    config: t.Optional(Config),
+    layers: t.Array(Layer),
+    history: t.Array(HistoryEntry, { description: 'How it was made, the oldest step first' }),
+    manifests: t.Array(Child, { description: 'Of an index' }),
+    image: t.Optional(Image),
+    annotations: Texts,
+    labels: Texts,
+    isCut: t.Boolean({ description: 'There is more than is told' }),
+  },
+  { description: 'A manifest' },
+)
+
+const referrer = {
+  ...part,
+  kind: t.Optional(Kind),
+  tag: t.Optional(t.String({ description: 'The tag that makes it a referrer, as cosign names them' })),
+}
+
+/** Referrers with theirs, so deep: a schema that names itself is more than many generators of clients take. */
+function referrersOf(depth: number): TSchema {
+  return t.Array(t.Object(depth === 1 ? referrer : { ...referrer, referrers: referrersOf(depth - 1) }))
+}
+
+const ReferrersTree = t.Object(
+  { digest: DigestText, referrers: referrersOf(REFERRERS_DEPTH_MAX), isCut: t.Boolean() },
+  { description: 'What refers to a manifest: signatures, SBOMs, attestations, and what refers to those' },
+)
+
+const Restored = t.Object(
+  { done: t.Boolean(), tags: t.Array(t.String(), { description: 'Those that came back with it' }) },
+  { description: 'It is back' },
+)
+
+const UNKNOWN = [
+  'NAME_UNKNOWN',
+  'NAME_INVALID',
+  'MANIFEST_UNKNOWN',
+  'MANIFEST_INVALID',
+  'DIGEST_INVALID',
+] as const
+
+/** What the routes of manifests do, and who may ask. */
+export const MANIFEST_OPERATIONS = {
+  list: operation({
+    id: 'listManifests',
+    summary: 'List the manifests of a repository',
+    access: 'pull',
+    description: 'With `deleted`, those that can be restored, for who may do that.',
+    answer: pageOf(t.Object(members), 'Manifests, the one that was first pushed last first'),
+    errors: ['NAME_UNKNOWN', 'NAME_INVALID'],
+  }),
+  get: operation({
+    id: 'getManifest',
+    summary: 'Show a manifest: what it is, and what it is made of',
+    access: 'pull',
+    answer: Manifest,
+    etag: true,
+    errors: [...UNKNOWN],
+  }),
+  raw: operation({
+    id: 'getRawManifest',
+    summary: 'A manifest, byte for byte as it was pushed',
+    access: 'pull',
+    description: 'With the Content-Type that it was pushed with.',
+    answer: t.String({ format: 'binary', description: 'The bytes' }),
+    mediaType: '*/*',
+    errors: [...UNKNOWN],
+  }),
+  referrers: operation({
+    id: 'listReferrers',
+    summary: 'What refers to a manifest, as a tree',
+    access: 'pull',
+    answer: ReferrersTree,
+    errors: [...UNKNOWN],
+  }),
+  remove: operation({
+    id: 'deleteManifest',
+    summary: 'Delete a manifest with its tags',
+    access: 'delete',
+    answer: Done,
+    description: "It can be restored within the time machine's window.",
+    etag: true,
+    errors: [...UNKNOWN, 'CONFLICT'],
+  }),
+  restore: operation({
+    id: 'restoreManifest',
+    summary: 'Bring a deleted manifest back, with the tags that went with it',
+    access: 'delete',
+    answer: Restored,
+    errors: [...UNKNOWN],
+  }),
+}

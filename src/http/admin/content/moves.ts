@@ -1,0 +1,43 @@
+import { t } from 'elysia'
+import { EVENT_TYPES } from '../../../metadata/events.ts'
+import type { HistoryLine } from '../../../metadata/time-machine/history.ts'
+import type { Asker } from '../asker.ts'
+import { present } from '../present.ts'
+import { DigestText, pageOf, Time, timeOf } from '../schemas.ts'
+import { toWho } from '../who.ts'
+
+const Move = t.Object({
+  at: Time,
+  tag: t.String({ example: 'latest' }),
+  act: t.Optional(
+    t.UnionEnum([...EVENT_TYPES], { default: undefined, description: 'By which act, where that is known' }),
+  ),
+  digest: t.Optional(
+    t.String({ description: 'Where it points from then on; left out: there is no such tag' }),
+  ),
+  previous: t.Optional(DigestText),
+  isRestorable: t.Boolean({ description: 'Whether what it pointed at before is still here' }),
+  account: t.Optional(
+    t.String({ description: 'Who moved it, for those who sign in; left out when that was nobody' }),
+  ),
+  credential: t.Optional(t.String({ description: 'For a server admin only, as is what follows' })),
+  address: t.Optional(t.String()),
+  requestId: t.Optional(t.String()),
+})
+
+/** A page of the moves of tags. */
+export const Moves = pageOf(Move, 'Moves, newest first')
+
+/** A move as the API tells of it, as far as the asker may know. */
+export function toMove(line: HistoryLine, asker: Asker) {
+  const { at, tag, digest, previous, isPreviousHere } = line
+  return present({
+    act: EVENT_TYPES.find((type) => type === line.act),
+    at: timeOf(at),
+    tag,
+    digest,
+    previous,
+    isRestorable: previous !== undefined && isPreviousHere,
+    ...toWho(line, asker),
+  })
+}

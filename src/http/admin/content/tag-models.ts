@@ -1,0 +1,135 @@
+import { t } from 'elysia'
+import { parseDigest } from '../../../oci/digest.ts'
+import { parseTag } from '../../../oci/reference.ts'
+import { operation } from '../operation.ts'
+import { Count, DigestText, Done, integer, pageOf, pageParameters, Time } from '../schemas.ts'
+import { Moves } from './moves.ts'
+
+/** A tag in a path. */
+export const TagParam = t
+  .Transform(t.String({ maxLength: 128, example: 'latest' }))
+  .Decode(parseTag)
+  .Encode(String)
+
+/** A digest in a body. */
+const DigestValue = t
+  .Transform(t.String({ maxLength: 135, example: `sha256:${'0'.repeat(64)}` }))
+  .Decode(parseDigest)
+  .Encode(String)
+
+export const TagTarget = t.Object({ digest: DigestValue })
+
+export const TagChange = t.Object({
+  expiresAt: t.Union([t.String({ format: 'date-time' }), t.Null()], {
+    description: 'When there is no such tag any more; null: never',
+  }),
+})
+
+export const TagRestore = t.Object({
+  digest: t.Optional(DigestValue),
+  at: t.Optional(t.String({ format: 'date-time', description: 'Where it pointed at this time' })),
+})
+
+export const TagsQuery = t.Object({
+  ...pageParameters,
+  q: t.Optional(t.String({ maxLength: 128, description: 'A part of the name, in any case' })),
+  sort: t.Optional(t.UnionEnum(['name', 'updated'], { default: undefined })),
+  order: t.Optional(t.UnionEnum(['asc', 'desc'], { default: undefined })),
+})
+
+const TagModel = t.Object(
+  {
+    name: t.String({ example: 'latest' }),
+    digest: DigestText,
+    kind: t.String({ description: 'What it is, in words', example: 'Container image' }),
+    mediaType: t.String({ example: 'application/vnd.oci.image.manifest.v1+json' }),
+    artifactType: t.Optional(t.String()),
+    bytes: integer({ minimum: 0, description: 'Bytes of the manifest itself' }),
+    pushedAt: t.String({ format: 'date-time', description: 'When the manifest was pushed' }),
+    updatedAt: t.String({ format: 'date-time', description: 'When the tag moved there' }),
+    expiresAt: t.Optional(Time),
+    pulls: Count,
+    lastPulledAt: t.Optional(Time),
+  },
+  { description: 'A tag' },
+)
+
+const Restored = t.Object(
+  { done: t.Boolean(), digest: DigestText },
+  { description: 'It points at this manifest again' },
+)
+
+/** What of a tag its entity tag is of: its counters change by themselves. */
+export function stateOfTag({
+  name,
+  digest,
+  expiresAt,
+}: {
+  name: string
+  digest: string
+  expiresAt?: string
+}) {
+  return { name, digest, expiresAt }
+}
+
+const UNKNOWN = ['NAME_UNKNOWN', 'NAME_INVALID', 'MANIFEST_UNKNOWN', 'MANIFEST_INVALID'] as const
+
+/** What the routes of tags do, and who may ask. */
+export const TAG_OPERATIONS = {
+  list: operation({
+    id: 'listTags',
+    summary: 'List and search the tags of a repository',
+    access: 'pull',
+    answer: pageOf(TagModel, 'Tags'),
+    errors: ['NAME_UNKNOWN', 'NAME_INVALID'],
+  }),
+  get: operation({
+    id: 'getTag',
+    summary: 'Show a tag',
+    access: 'pull',
+    answer: TagModel,
+    etag: stateOfTag,
+    errors: [...UNKNOWN],
+  }),
+  put: operation({
+    id: 'putTag',
+    summary: 'Point a tag at a manifest of its repository',
+    access: 'push',
+    answer: Done,
+    etag: true,
+    errors: [...UNKNOWN, 'DIGEST_INVALID', 'CONFLICT'],
+  }),
+  change: operation({
+    id: 'changeTag',
+    summary: 'Let a tag end at a time, or never',
+    access: 'delete',
+    answer: Done,
+    etag: true,
+    errors: [...UNKNOWN, 'CONFLICT'],
+  }),
+  remove: operation({
+    id: 'deleteTag',
+    summary: 'Delete a tag; its manifest stays',
+    access: 'delete',
+    answer: Done,
+    description: "It can be restored within the time machine's window.",
+    etag: true,
+    errors: [...UNKNOWN, 'CONFLICT'],
+  }),
+  history: operation({
+    id: 'listTagHistory',
+    summary: 'Where a tag pointed',
+    access: 'pull',
+    answer: Moves,
+    errors: [...UNKNOWN],
+  }),
+  restore: operation({
+    id: 'restoreTag',
+    summary: 'Bring a tag back to where it pointed',
+    access: 'delete',
+    description:
+      'To a digest that it had, or to where it was at a time; a deleted manifest comes back with it.',
+    answer: Restored,
+    errors: [...UNKNOWN, 'DIGEST_INVALID', 'CONFLICT'],
+  }),
+}

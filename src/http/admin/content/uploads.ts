@@ -1,0 +1,79 @@
+import { t } from 'elysia'
+import { registryError } from '../../../oci/error.ts'
+import type { UploadProgress } from '../../../storage/blob-store.ts'
+import { type AdminContext, controller } from '../context.ts'
+import { operation } from '../operation.ts'
+import { present } from '../present.ts'
+import { Bytes, DONE, Done, PAGE_DEFAULT, PageQuery, page, pageOf, Time, timeOf } from '../schemas.ts'
+
+const UploadName = t.String({
+  pattern: '^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$',
+  description: "The beginning of the upload's id; it gives no right to the upload",
+  example: '01a20eb4-c836-7331-88bc-0fcfff9ebd41',
+})
+
+const Upload = t.Object({
+  id: UploadName,
+  repository: t.Optional(
+    t.String({ description: 'Known while somebody works on the upload, or has since the server started' }),
+  ),
+  bytes: Bytes,
+  beganAt: Time,
+  changedAt: Time,
+})
+
+const OPERATIONS = {
+  list: operation({
+    id: 'listUploads',
+    summary: 'List the uploads in progress that have bytes',
+    access: 'admin',
+    answer: pageOf(Upload, 'Uploads, the oldest first'),
+  }),
+  cancel: operation({
+    id: 'cancelUpload',
+    summary: 'Drop an upload',
+    access: 'admin',
+    answer: Done,
+    description: 'Its bytes go as soon as no request works on it.',
+    errors: ['NOT_FOUND'],
+  }),
+}
+
+/** GET /api/v1/uploads; DELETE /api/v1/uploads/:id */
+export function uploads(context: AdminContext) {
+  const { metadata, content } = context
+  return controller(context, 'uploads', '/uploads')
+    .get(
+      '',
+      async ({ query }) => {
+        const { last = '', limit = PAGE_DEFAULT } = query
+        const found = await content.uploads.list(last, limit + 1)
+        return page(
+          query,
+          () => found,
+          ({ name }) => name,
+          toUpload,
+        )
+      },
+      { query: PageQuery, ...OPERATIONS.list },
+    )
+    .delete(
+      '/:id',
+      async ({ asker, params: { id } }) => {
+        if (!(await content.uploads.drop(id))) throw registryError('NOT_FOUND', `there is no upload ${id}`)
+        await metadata.write('noteAct', { ...asker.act(), action: 'upload.cancel', target: id })
+        return DONE
+      },
+      { params: t.Object({ id: UploadName }), ...OPERATIONS.cancel },
+    )
+}
+
+function toUpload({ name, scope, size, beganAt, changedAt }: UploadProgress) {
+  return present({
+    id: name,
+    repository: scope,
+    bytes: size,
+    beganAt: timeOf(beganAt),
+    changedAt: timeOf(changedAt),
+  })
+}

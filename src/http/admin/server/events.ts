@@ -1,0 +1,84 @@
+import { t } from 'elysia'
+import { EVENT_TYPES } from '../../../metadata/events.ts'
+import type { EventRow } from '../../../metadata/outbox.ts'
+import { digestFromBytes } from '../../../oci/digest.ts'
+import { registryError } from '../../../oci/error.ts'
+import { parseRepositoryName } from '../../../oci/reference.ts'
+import type { Asker } from '../asker.ts'
+import { type AdminContext, controller } from '../context.ts'
+import { cursorOf, parseCursor } from '../cursor.ts'
+import { operation } from '../operation.ts'
+import { present } from '../present.ts'
+import {
+  DigestText,
+  integer,
+  page,
+  pageOf,
+  pageParameters,
+  RepositoryText,
+  Time,
+  timeOf,
+} from '../schemas.ts'
+import { toWho } from '../who.ts'
+
+const EventModel = t.Object({
+  id: integer(),
+  at: Time,
+  type: t.UnionEnum([...EVENT_TYPES], { default: undefined }),
+  repository: RepositoryText,
+  tag: t.Optional(t.String({ example: 'latest' })),
+  digest: t.Optional(DigestText),
+  account: t.Optional(
+    t.String({ description: 'Who did it, for those who sign in; left out when that was nobody' }),
+  ),
+  credential: t.Optional(t.String({ description: 'For a server admin only, as is what follows' })),
+  address: t.Optional(t.String()),
+  requestId: t.Optional(t.String()),
+})
+
+const EventsQuery = t.Object({
+  ...pageParameters,
+  repository: t.Optional(t.String({ maxLength: 255, example: 'library/alpine' })),
+  type: t.Optional(t.UnionEnum([...EVENT_TYPES], { default: undefined })),
+})
+
+const LIST = operation({
+  id: 'listEvents',
+  summary: 'What happened to content',
+  access: 'catalog',
+  description: 'All of it for a server admin; others name a repository that they may pull from.',
+  answer: pageOf(EventModel, 'Events, newest first'),
+  errors: ['NAME_INVALID'],
+})
+
+/** GET /api/v1/events */
+export function events(context: AdminContext) {
+  return controller(context, 'events', '/events').get(
+    '',
+    ({ asker, query }) => {
+      const repository = query.repository === undefined ? undefined : parseRepositoryName(query.repository)
+      if (repository !== undefined) asker.pull(repository)
+      else if (!asker.isAdmin) {
+        throw registryError('REQUEST_INVALID', 'query repository: name one that you may pull from')
+      }
+      const [before = 0] = parseCursor(query.last, Number.MAX_SAFE_INTEGER)
+      return page(
+        query,
+        (limit) => context.metadata.outbox.list({ repository, type: query.type }, before, limit),
+        ({ id }) => cursorOf(id),
+        (row) => toEvent(row, asker),
+      )
+    },
+    { query: EventsQuery, ...LIST },
+  )
+}
+
+function toEvent({ digest, at, account, credential, address, requestId, ...row }: EventRow, asker: Asker) {
+  return present({
+    ...row,
+    type: row.type as (typeof EVENT_TYPES)[number],
+    at: timeOf(at),
+    digest: digest === null ? undefined : digestFromBytes(digest),
+    ...toWho({ account, credential, address, requestId }, asker),
+  })
+}

@@ -1,0 +1,142 @@
+import { t } from 'elysia'
+import { JOB_KINDS, type Job } from '../../../core/jobs.ts'
+import { registryError } from '../../../oci/error.ts'
+import { type AdminContext, controller } from '../context.ts'
+import { operation } from '../operation.ts'
+import { present } from '../present.ts'
+import { Count, DONE, Done, integer, pageOf, Time, timeOf } from '../schemas.ts'
+import { jobEvents } from './job-events.ts'
+
+const KIND = t.UnionEnum([...JOB_KINDS], {
+  default: undefined,
+  description: 'collect: take what nothing reaches; scan: look for files that nothing names',
+})
+
+const JobModel = t.Object(
+  {
+    id: t.String(),
+    kind: KIND,
+    state: t.UnionEnum(['waiting', 'running', 'done', 'failed', 'cancelled'], { default: undefined }),
+    progress: t.Object({ done: Count, total: t.Optional(Count) }),
+    startedBy: t.String({ description: 'The account that asked for it' }),
+    startedAt: Time,
+    endedAt: t.Optional(Time),
+    result: t.Optional(t.Record(t.String(), integer(), { description: 'What it has counted, by name' })),
+    error: t.Optional(t.String()),
+  },
+  { description: 'A job' },
+)
+
+const JobEvent = t.Object(
+  {
+    event: t.UnionEnum(['progress', 'end'], { default: undefined }),
+    data: t.String({ description: 'The job, as JSON', example: '{"id":"...","state":"done"}' }),
+  },
+  { description: 'One of the events' },
+)
+
+const OPERATIONS = {
+  list: operation({
+    id: 'listJobs',
+    summary: 'List jobs: those that run, and the last that ended',
+    access: 'admin',
+    answer: pageOf(JobModel, 'Jobs, newest first; never more than one page'),
+  }),
+  start: operation({
+    id: 'startJob',
+    summary: 'Start a job',
+    access: 'admin',
+    answer: JobModel,
+    description: 'One of a kind at a time.',
+    errors: ['CONFLICT', 'UNSUPPORTED'],
+  }),
+  get: operation({
+    id: 'getJob',
+    summary: 'Show a job',
+    access: 'admin',
+    answer: JobModel,
+    errors: ['NOT_FOUND'],
+  }),
+  cancel: operation({
+    id: 'cancelJob',
+    summary: 'Cancel a job',
+    access: 'admin',
+    answer: Done,
+    description: 'It ends as soon as it can; what it has done stays done.',
+    errors: ['NOT_FOUND', 'CONFLICT'],
+  }),
+  watch: operation({
+    id: 'watchJob',
+    summary: 'Follow a job: server-sent events',
+    access: 'admin',
+    description: 'Events `progress`, then `end`, each with the job as JSON; the stream ends with the job.',
+    answer: JobEvent,
+    mediaType: 'text/event-stream',
+    errors: ['NOT_FOUND'],
+  }),
+}
+
+/** GET and POST /api/v1/jobs; GET and DELETE /api/v1/jobs/:id; GET /api/v1/jobs/:id/events */
+export function jobs(context: AdminContext) {
+  const { metadata, content } = context
+  const params = t.Object({ id: t.String({ maxLength: 64 }) })
+  const get = (id: string): Job => {
+    const job = content.jobs.find(id)
+    if (job === undefined) throw registryError('NOT_FOUND', `there is no job ${id}, or it ended long ago`)
+    return job
+  }
+  return controller(context, 'jobs', '/jobs')
+    .get('', () => ({ items: content.jobs.list().map(toJob) }), OPERATIONS.list)
+    .post(
+      '',
+      async ({ asker, body: { kind } }) => {
+        const act = asker.act()
+        const note = async (action: string, job: Job, at: number) => {
+          const detail = { kind, state: job.state, ...job.result }
+          await metadata.write('noteAct', { ...act, at, action, target: job.id, detail })
+        }
+        const job = await content.jobs.start(kind, asker.account ?? 'anonymous', {
+          accept: (job) => note('job.start', job, act.at),
+          onEnd: (job) => note('job.end', job, job.endedAt ?? act.at),
+        })
+        return toJob(job)
+      },
+      { body: t.Object({ kind: KIND }), ...OPERATIONS.start },
+    )
+    .get('/:id', ({ params: { id } }) => toJob(get(id)), { params, ...OPERATIONS.get })
+    .delete(
+      '/:id',
+      async ({ asker, params: { id } }) => {
+        if (get(id).endedAt !== undefined) throw registryError('CONFLICT', `the job ${id} has ended`)
+        await metadata.write('noteAct', { ...asker.act(), action: 'job.cancel', target: id })
+        content.jobs.cancel(id)
+        return DONE
+      },
+      { params, ...OPERATIONS.cancel },
+    )
+    .get(
+      '/:id/events',
+      ({ params: { id }, request: { method } }) => {
+        const job = get(id)
+        // The framework would read the events of a HEAD to their end.
+        return new Response(method === 'HEAD' ? null : jobEvents(content.jobs, job.id, toJob), {
+          headers: { 'content-type': 'text/event-stream', 'cache-control': 'no-store' },
+        })
+      },
+      { params, ...OPERATIONS.watch },
+    )
+}
+
+function toJob({ id, kind, state, progress, startedBy, startedAt, endedAt, result, error }: Job) {
+  return present({
+    id,
+    kind,
+    state,
+    progress: present(progress),
+    startedBy,
+    startedAt: timeOf(startedAt),
+    endedAt: endedAt === undefined ? undefined : timeOf(endedAt),
+    result,
+    error,
+  })
+}

@@ -1,0 +1,80 @@
+import { t } from 'elysia'
+import { SETTINGS } from '../../../config/config.ts'
+import type { Config } from '../../../config/config-schema.ts'
+import { commit, version } from '../../../config/version.ts'
+import { type AdminContext, controller } from '../context.ts'
+import { operation } from '../operation.ts'
+import { present } from '../present.ts'
+import { integer, Time, timeOf } from '../schemas.ts'
+
+const Value = t.Union([t.String(), integer(), t.Boolean(), t.Array(t.String())])
+
+const Setting = t.Object({
+  name: t.String({ example: 'uploads.pool-bytes' }),
+  value: t.Optional(Value),
+  description: t.String(),
+})
+
+/** What a server may do or not, by its settings. */
+const FEATURES: Record<string, (config: Config) => boolean> = {
+  accounts: ({ access }) => access === 'accounts',
+  tls: ({ tls }) => tls !== undefined && tls !== 'off',
+  'docker-v1': ({ docker }) => docker.v1,
+  'docker-schema1-push': ({ docker }) => docker.schema1.push,
+  'docker-schema1-pull': ({ docker }) => docker.schema1.pull !== 'never',
+}
+
+const Server = t.Object(
+  {
+    version: t.String(),
+    commit: t.String({ description: 'What it was built from; `source` when it runs from source' }),
+    startedAt: Time,
+    now: t.String({ format: 'date-time', description: "The server's clock" }),
+    health: t.String({ description: '`ok`, or what keeps it from serving' }),
+    features: t.Array(t.String({ example: 'docker-v1' }), { description: 'What its settings switch on' }),
+    settings: t.Array(Setting, { description: 'As they are in force; none is a secret' }),
+  },
+  { description: 'The server' },
+)
+
+const OPERATIONS = {
+  get: operation({
+    id: 'getServer',
+    summary: 'The server: its version, health and settings',
+    access: 'admin',
+    answer: Server,
+  }),
+}
+
+/** GET /api/v1/server */
+export function server(context: AdminContext) {
+  const { content, now } = context
+  const settings = settingsOf(content.config)
+  const features = Object.keys(FEATURES).filter((name) => FEATURES[name]?.(content.config))
+  return controller(context, 'server', '/server').get(
+    '',
+    () => ({
+      version,
+      commit,
+      startedAt: timeOf(content.startedAt),
+      now: timeOf(now()),
+      health: content.problem() ?? 'ok',
+      features,
+      settings,
+    }),
+    OPERATIONS.get,
+  )
+}
+
+type Value = string | number | boolean | string[]
+
+function settingsOf(config: Config) {
+  return SETTINGS.map(({ path, keys, schema }) =>
+    present({ name: path, value: valueAt(config, keys), description: schema.description ?? '' }),
+  )
+}
+
+function valueAt(config: unknown, [key = '', ...rest]: string[]): Value | undefined {
+  const value = (config as Record<string, unknown>)[key]
+  return rest.length === 0 ? (value as Value | undefined) : valueAt(value, rest)
+}

@@ -1,0 +1,54 @@
+import { type Access, isInScope } from '../../core/access.ts'
+import { type RegistryError, registryError } from '../../oci/error.ts'
+import type { Exchange } from './exchange.ts'
+import type { Route, RouteAccess } from './routes.ts'
+
+/**
+ * Throws unless the identity may do what the row asks for. UNAUTHORIZED while another credential, or a token with
+ * more scope, could help; DENIED when the account may not. Nothing is looked up before, so the answer does not tell
+ * what exists.
+ */
+export function authorise(access: Access, exchange: Exchange, route: Route): void {
+  const { identity, repository } = exchange
+  if (access.isOpen) return
+  if (route.access === 'base') {
+    if (identity.account === undefined && identity.token === undefined) throw registryError('UNAUTHORIZED')
+    return
+  }
+  if (route.access === 'catalog') {
+    authoriseCatalog(exchange)
+    return
+  }
+  if (!access.may(identity, route.access, repository)) {
+    // Docker's engine tries again and again on an error that has no detail.
+    const detail = { action: route.access }
+    throw registryError(identity.account === undefined ? 'UNAUTHORIZED' : 'DENIED', undefined, { detail })
+  }
+  if (!isInScope(identity, route.access, repository)) throw insufficientScope()
+}
+
+/** The scope that a challenge names: what a token must be asked for to do this. */
+export function scopeOf(
+  access: RouteAccess | undefined,
+  name: string | undefined,
+  query: URLSearchParams,
+): string {
+  if (access === 'catalog') return 'registry:catalog:*'
+  if (access === undefined || access === 'base' || name === undefined) return ''
+  const actions = { pull: 'pull', push: 'pull,push', delete: 'pull,push,delete' }[access]
+  const from = query.get('mount') === null ? null : query.get('from')
+  const source = from === null || !/^[a-z0-9._/-]{1,255}$/.test(from) ? '' : ` repository:${from}:pull`
+  return `repository:${name}:${actions}${source}`
+}
+
+/** Whoever may see at least something may list it. */
+function authoriseCatalog({ identity }: Exchange): void {
+  if (identity.token !== undefined && !identity.token.catalog) throw insufficientScope()
+  if (identity.account === undefined && identity.granted.length === 0) throw registryError('UNAUTHORIZED')
+}
+
+function insufficientScope(): RegistryError {
+  return registryError('UNAUTHORIZED', 'the token was not asked for this', {
+    detail: { error: 'insufficient_scope' },
+  })
+}

@@ -1,0 +1,161 @@
+import type { Logger } from 'pino'
+import type { Access, Identity } from '../../core/access.ts'
+import { addressOf, type Origin } from '../../core/address.ts'
+import type { ManifestPulls } from '../../core/manifest-pulls.ts'
+import type { Registry } from '../../core/registry.ts'
+import { registryError } from '../../oci/error.ts'
+import type { Metrics, RequestMeter } from '../../telemetry/metrics.ts'
+import { toErrorResponse } from '../problem/errors.ts'
+import { logRequest } from '../request-log.ts'
+import { authorise, scopeOf } from './authorise.ts'
+import { type Exchange, pathOf, queryOf, type V2Limits } from './exchange.ts'
+import { PATH_TEMPLATES, type PathKind, parsePath, type V2Path } from './path.ts'
+import type { Method, Route, routes } from './routes.ts'
+
+export interface V2Options {
+  routes: ReturnType<typeof routes>
+  registry: Registry
+  pulls: ManifestPulls
+  access: Access
+  limits: V2Limits
+  metrics: Metrics
+  log: Logger
+  /** The upstreams that are configured; the main registry's own names are local. */
+  upstreams: ReadonlySet<string>
+  mirrorOf: string | undefined
+  authenticate: (request: Request) => Identity | Promise<Identity>
+  addressOf: (request: Request) => string
+  /** The scheme and host by which the client reaches this registry. */
+  originOf: (request: Request) => string
+  /** What tokens are for: a constant of the installation. */
+  service: string
+  nextRequestId: () => string
+  onBlobBody: (bytes: number, isFile: boolean) => void
+  /** Whether the client is to find no `/v2/`, so that it comes to `/v1/`. */
+  isForV1: (request: Request) => boolean
+}
+
+/** The one way into /v2: from the path to its row of the table, through the questions of access, to the handler. */
+export function v2Dispatch(options: V2Options): (request: Request) => Promise<Response> {
+  const table = lookup(options.routes, options.metrics)
+  const other = options.metrics.meter('none', 'other')
+  return async (request) => {
+    const began = performance.now()
+    const target = pathOf(request.url)
+    const { method } = request
+    const requestId = options.nextRequestId()
+    let path: V2Path | undefined
+    let row: Row | undefined
+    let failure: unknown
+    let response: Response
+    try {
+      path = parsePath(target)
+      if (path === undefined) throw registryError('UNSUPPORTED', 'there is no such endpoint', { status: 404 })
+      const methods = table[path.kind]
+      row = methods[method as Method]
+      if (row === undefined) throw notAllowed(method, methods)
+      if (path.kind === 'base' && options.isForV1(request)) throw pullByV1()
+      const identity = await options.authenticate(request)
+      const exchange = exchangeOf(options, request, path, identity, requestId)
+      authorise(options.access, exchange, row.route)
+      response = await row.route.handle(exchange)
+    } catch (error) {
+      failure = error
+      response = toErrorResponse(error, method)
+      if (response.status === 401)
+        response.headers.set('www-authenticate', challenge(options, request, path, row?.route))
+    }
+    response.headers.set('docker-distribution-api-version', 'registry/2.0')
+    response.headers.set('x-request-id', requestId)
+    const { status } = response
+    const meter = row?.meter ?? other
+    meter.count(status, began)
+    const route = row?.route.id
+    logRequest(options.log, { method, path: target, status, route, requestId, began, failure })
+    return response
+  }
+}
+
+/** A row of the table, with what counts its requests. */
+interface Row {
+  route: Route
+  meter: RequestMeter
+}
+
+type Table = Record<PathKind, Partial<Record<Method, Row>>>
+
+function lookup(rows: V2Options['routes'], metrics: Metrics): Table {
+  const kinds = Object.keys(PATH_TEMPLATES) as PathKind[]
+  const table = Object.fromEntries(kinds.map((kind) => [kind, {}])) as Table
+  for (const row of rows) {
+    for (const method of row.methods) {
+      table[row.path][method] = { route: row as Route, meter: metrics.meter(row.id, method) }
+    }
+  }
+  return table
+}
+
+/** Where a client gets a token, and for what (Docker's token protocol). */
+function challenge(
+  options: V2Options,
+  request: Request,
+  path: V2Path | undefined,
+  route: Route | undefined,
+): string {
+  const name = path !== undefined && 'name' in path ? path.name : undefined
+  const scope = scopeOf(route?.access, name, queryOf(request.url))
+  const realm = `Bearer realm="${options.originOf(request)}/token",service="${options.service}"`
+  return scope === '' ? realm : `${realm},scope="${scope}"`
+}
+
+function exchangeOf(
+  options: V2Options,
+  request: Request,
+  path: V2Path,
+  identity: Identity,
+  requestId: string,
+): Exchange {
+  const query = queryOf(request.url)
+  return {
+    request,
+    path,
+    registry: options.registry,
+    pulls: options.pulls,
+    repository: repositoryOf(options, request, path, query),
+    query,
+    identity,
+    caller: () => ({
+      account: identity.account,
+      credential: identity.credential,
+      address: options.addressOf(request),
+      requestId,
+    }),
+    limits: options.limits,
+    traffic: options.metrics.traffic,
+    onBlobBody: options.onBlobBody,
+  }
+}
+
+/** The repository that the path addresses; paths without a name have none, and their handlers ask for none. */
+function repositoryOf(
+  { upstreams, mirrorOf }: V2Options,
+  request: Request,
+  path: V2Path,
+  query: URLSearchParams,
+) {
+  if (!('name' in path)) return '' as Exchange['repository']
+  const origin: Origin = { host: request.headers.get('host') ?? undefined, mirrorOf }
+  const address = addressOf(upstreams, origin, path.name, query.get('ns') ?? undefined)
+  if (address !== undefined) return address.repository
+  throw registryError('NAME_UNKNOWN', `${query.get('ns')} is not an upstream of this registry`)
+}
+
+function pullByV1() {
+  return registryError('UNSUPPORTED', 'Docker before 1.6 pulls by /v1/ here', { status: 404 })
+}
+
+function notAllowed(method: string, methods: Table[PathKind]) {
+  return registryError('UNSUPPORTED', `${method} is not a method of this endpoint`, {
+    headers: { allow: Object.keys(methods).join(', ') },
+  })
+}

@@ -1,0 +1,120 @@
+import type { SentManifest } from '../../core/manifest-pulls.ts'
+import type { ManifestClient } from '../../docker/schema1-need.ts'
+import { registryError } from '../../oci/error.ts'
+import { parseContentType } from '../../oci/media-type.ts'
+import { parseTag, type Tag } from '../../oci/reference.ts'
+import { INERT } from '../inert.ts'
+import type { BodyReader } from '../request/body-reader.ts'
+import { notModified } from './blobs.ts'
+import { isNotModified, preconditionOf } from './conditional.ts'
+import type { Exchange } from './exchange.ts'
+
+/**
+ * end-3: a manifest, by digest byte for byte as it was pushed, by tag in a format that the client reads. The headers of
+ * a manifest that is remembered are made once: they are most of what a Response costs to make.
+ */
+export function getManifest() {
+  const remembered = new WeakMap<Uint8Array, { sent: SentManifest; headers: Headers }>()
+  const headersFor = (sent: SentManifest): Headers => {
+    const known = remembered.get(sent.bytes)
+    if (known !== undefined && isSentSo(known.sent, sent)) return known.headers
+    const headers = headersOf(sent)
+    remembered.set(sent.bytes, { sent, headers })
+    return headers
+  }
+  return async (exchange: Exchange<'manifest'>): Promise<Response> => {
+    const { request, registry, pulls, repository, path, identity, traffic } = exchange
+    const sent = await pulls.get(repository, path.reference, clientOf(request), identity)
+    const { digest, bytes, varies } = sent
+    if (isNotModified(request, digest)) return notModified(digest, varies)
+    const headers = headersFor(sent)
+    if (request.method === 'HEAD') return new Response(null, { headers })
+    registry.usage.pulled(repository, path.reference.tag)
+    traffic.sent += bytes.length
+    return new Response(bytes, { headers })
+  }
+}
+
+function headersOf({ digest, mediaType, bytes, varies, warning }: SentManifest): Headers {
+  return new Headers({
+    ...INERT,
+    'content-type': mediaType,
+    'content-length': String(bytes.length),
+    'docker-content-digest': digest,
+    etag: `"${digest}"`,
+    ...(varies && { vary: 'Accept' }),
+    ...(warning !== undefined && { warning: `299 - "${warning}"` }),
+  })
+}
+
+/** Whether the same bytes are sent with the same headers: they may have another name, or be what another client gets. */
+function isSentSo(known: SentManifest, sent: SentManifest): boolean {
+  const { digest, mediaType, varies, warning } = sent
+  return (
+    known.digest === digest &&
+    known.mediaType === mediaType &&
+    known.varies === varies &&
+    known.warning === warning
+  )
+}
+
+function clientOf({ headers }: Request): ManifestClient {
+  return { accept: headers.get('accept'), userAgent: () => headers.get('user-agent') }
+}
+
+/** end-7: stores a manifest. The bodies that are in memory together are bounded by `bodies`. */
+export function putManifest(bodies: BodyReader) {
+  return async (exchange: Exchange<'manifest'>): Promise<Response> => {
+    const { request, registry, repository, path, caller, limits, traffic } = exchange
+    const tags = tagsOf(exchange)
+    const pushed = await bodies.read(request, limits.manifestBytesMax, (bytes) => {
+      traffic.received += bytes.length
+      return registry.manifests.put(caller(), {
+        repository,
+        reference: path.reference,
+        tags,
+        contentType: contentTypeOf(request),
+        bytes,
+        precondition: preconditionOf(request),
+      })
+    })
+    registry.usage.pushed(repository)
+    return new Response(null, {
+      status: 201,
+      headers: {
+        location: `/v2/${path.name}/manifests/${pushed.digest}`,
+        'docker-content-digest': pushed.digest,
+        ...(pushed.subject === undefined ? {} : { 'oci-subject': pushed.subject }),
+        ...(tags.length === 0 ? {} : { 'oci-tag': tags.join(', ') }),
+      },
+    })
+  }
+}
+
+/** end-9: hides a manifest and its tags, or one tag. */
+export async function deleteManifest(exchange: Exchange<'manifest'>): Promise<Response> {
+  const { request, registry, repository, path, caller } = exchange
+  await registry.manifests.delete(caller(), repository, path.reference, preconditionOf(request))
+  return new Response(null, { status: 202 })
+}
+
+/** The further tags of a push by digest (end-7b). */
+function tagsOf({ query, path, limits }: Exchange<'manifest'>): Tag[] {
+  const tags = new Set(query.getAll('tag').map(parseTag))
+  if (tags.size > 0 && path.reference.tag !== undefined) {
+    throw registryError('MANIFEST_INVALID', 'the parameter "tag" goes with a push by digest')
+  }
+  if (tags.size > limits.tagsPerPushMax) {
+    const message = `one push may set ${limits.tagsPerPushMax} tags, this one names ${tags.size}`
+    throw registryError('MANIFEST_INVALID', message, { status: 414 })
+  }
+  return [...tags]
+}
+
+function contentTypeOf(request: Request): string | undefined {
+  const header = request.headers.get('content-type')
+  if (header === null || header === '') return undefined
+  const type = parseContentType(header)
+  if (type !== undefined) return type
+  throw registryError('MANIFEST_INVALID', `the Content-Type ${JSON.stringify(header)} is not a media type`)
+}

@@ -1,0 +1,146 @@
+import type { OpenAPIV3 } from 'openapi-types'
+
+/* What the distribution API takes and answers, by the ids of the table's rows: for its OpenAPI document. */
+
+export const NAME = 'library/alpine'
+export const DIGEST = 'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
+
+type Parameter = Pick<OpenAPIV3.ParameterObject, 'description' | 'example' | 'schema'>
+
+const text = (description: string, example: string): Parameter => ({
+  description,
+  example,
+  schema: { type: 'string' },
+})
+const count = (description: string): Parameter => ({
+  description,
+  example: 100,
+  schema: { type: 'integer', minimum: 0 },
+})
+
+const PAGE = { n: count('Entries of a page'), last: text('The entry before the page', 'a') }
+
+/** The parameters of a row. */
+export const QUERIES: Partial<Record<string, Record<string, Parameter>>> = {
+  'end-4': {
+    digest: text('The digest of a blob whose bytes are the body', DIGEST),
+    'digest-algorithm': text('The algorithm that the upload is closed with, if it is not sha256', 'sha512'),
+    mount: text('The digest of a blob to be linked from another repository', DIGEST),
+    from: text('The repository that has it; without it, any that you may pull from', NAME),
+  },
+  'end-6': { digest: text('The digest of the whole blob', DIGEST) },
+  'end-7': { tag: text('A further tag; may be repeated, in a push by digest', 'latest') },
+  'end-8': PAGE,
+  'end-12': {
+    artifactType: text('Only this type', 'application/spdx+json'),
+    last: text('The digest before the page', DIGEST),
+  },
+  catalog: PAGE,
+}
+
+const header = (description: string, example: string): OpenAPIV3.HeaderObject => ({
+  description,
+  example,
+  schema: { type: 'string' },
+})
+const location = { location: header('Where it is', `/v2/${NAME}/manifests/${DIGEST}`) }
+const digest = { 'docker-content-digest': header('The digest of the content', DIGEST) }
+const etag = { etag: header('The digest of the content', `"${DIGEST}"`) }
+const negotiated = {
+  vary: header('Accept, where it decides what is sent', 'Accept'),
+  warning: header('Says so when the manifest was converted', '299 - "this manifest was converted"'),
+}
+const range = { range: header('The bytes that are here, the last one included', '0-1023') }
+const link = { link: header('The next page, when there is one', `</v2/_catalog?last=a>; rel="next"`) }
+
+/** The headers of a row's answers, by status. */
+export const HEADERS: Partial<Record<string, Record<number, Record<string, OpenAPIV3.HeaderObject>>>> = {
+  'end-2': { 200: { ...digest, ...etag }, 206: digest },
+  'end-3': { 200: { ...digest, ...etag, ...negotiated } },
+  'end-4': { 201: { ...location, ...digest }, 202: { ...location, ...range } },
+  'end-5': { 202: { ...location, ...range } },
+  'end-6': { 201: { ...location, ...digest } },
+  'end-7': { 201: { ...location, ...digest } },
+  'end-8': { 200: link },
+  'end-12': { 200: link },
+  'end-13': { 204: { ...location, ...range } },
+  catalog: { 200: link },
+}
+
+const string: OpenAPIV3.SchemaObject = { type: 'string' }
+
+const object = (properties: Record<string, OpenAPIV3.SchemaObject>, required = Object.keys(properties)) =>
+  ({ type: 'object', required, properties }) satisfies OpenAPIV3.SchemaObject
+
+const list = (items: OpenAPIV3.SchemaObject): OpenAPIV3.SchemaObject => ({ type: 'array', items })
+
+/** The distribution-spec, "Error Codes". */
+export const ERRORS: OpenAPIV3.MediaTypeObject = {
+  schema: object({
+    errors: list(
+      object(
+        {
+          code: string,
+          message: string,
+          detail: {
+            type: 'object',
+            additionalProperties: { anyOf: [string, list(string)] },
+            description: 'What it is about, by name',
+          },
+        },
+        ['code', 'message'],
+      ),
+    ),
+  }),
+  example: { errors: [{ code: 'NAME_UNKNOWN', message: 'repository name not known to the registry' }] },
+}
+
+const annotations: OpenAPIV3.SchemaObject = { type: 'object', additionalProperties: string }
+
+const descriptor = object(
+  { mediaType: string, digest: string, size: { type: 'integer' }, artifactType: string, annotations },
+  ['mediaType', 'digest', 'size'],
+)
+
+const index = object({
+  schemaVersion: { type: 'integer' },
+  mediaType: string,
+  manifests: list(descriptor),
+})
+
+const MANIFEST_TYPE = 'application/vnd.oci.image.manifest.v1+json'
+
+const BYTES: OpenAPIV3.MediaTypeObject = { schema: { type: 'string', format: 'binary' } }
+
+/** What a row answers with: JSON by its schema, or bytes as they were pushed. */
+export function contentOfAnswer(
+  id: string,
+  status: number,
+): Record<string, OpenAPIV3.MediaTypeObject> | undefined {
+  if (status === 206 || (id === 'end-2' && status === 200)) return { 'application/octet-stream': BYTES }
+  if (status !== 200) return undefined
+  switch (id) {
+    case 'end-3':
+      return { '*/*': BYTES }
+    case 'end-8':
+      return json(object({ name: string, tags: list(string) }), { name: NAME, tags: ['3.22', 'latest'] })
+    case 'end-12': {
+      const found = {
+        mediaType: MANIFEST_TYPE,
+        digest: DIGEST,
+        size: 525,
+        artifactType: 'application/spdx+json',
+      }
+      const mediaType = 'application/vnd.oci.image.index.v1+json'
+      return { [mediaType]: { schema: index, example: { schemaVersion: 2, mediaType, manifests: [found] } } }
+    }
+    case 'catalog':
+      return json(object({ repositories: list(string) }), { repositories: [NAME] })
+    default:
+      return undefined
+  }
+}
+
+function json(schema: OpenAPIV3.SchemaObject, example: unknown) {
+  return { 'application/json': { schema, example } }
+}

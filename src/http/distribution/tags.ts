@@ -1,0 +1,43 @@
+import type { Listing, Page } from '../../core/registry.ts'
+import { registryError } from '../../oci/error.ts'
+import type { Exchange } from './exchange.ts'
+
+/** end-8: the tags of a repository, in byte order. */
+export async function listTags(exchange: Exchange<'tags'>): Promise<Response> {
+  const { registry, repository, path } = exchange
+  const page = pageOf(exchange)
+  const listing = await registry.tags.list(repository, page)
+  return Response.json({ name: path.name, tags: listing.items }, { headers: link(exchange, page, listing) })
+}
+
+/** Docker's catalog: the repositories that the caller may pull from. */
+export async function listRepositories(exchange: Exchange<'catalog'>): Promise<Response> {
+  const page = pageOf(exchange)
+  const listing = await exchange.registry.repositories.list(exchange.identity, page)
+  return Response.json({ repositories: listing.items }, { headers: link(exchange, page, listing) })
+}
+
+function pageOf({ query, limits }: Pick<Exchange, 'query' | 'limits'>): Page {
+  const n = query.get('n')
+  if (n !== null && !/^\d{1,9}$/.test(n)) {
+    throw registryError('UNSUPPORTED', `n is ${JSON.stringify(n)}, not a number of entries`, { status: 400 })
+  }
+  return {
+    last: query.get('last') ?? '',
+    limit: Math.min(n === null ? limits.pageMax : Number(n), limits.pageMax),
+  }
+}
+
+/** The next page (RFC 8288), after the last entry of this one. */
+function link(
+  { query, request }: Pick<Exchange, 'query' | 'request'>,
+  page: Page,
+  { items, more }: Listing<string>,
+): Record<string, string> {
+  const last = items.at(-1)
+  if (!more || last === undefined) return {}
+  const next = new URLSearchParams(query)
+  next.set('n', String(page.limit))
+  next.set('last', last)
+  return { link: `<${new URL(request.url).pathname}?${next}>; rel="next"` }
+}

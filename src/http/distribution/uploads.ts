@@ -1,0 +1,161 @@
+import type { UploadState, Uploads } from '../../core/registry.ts'
+import { type DigestAlgorithm, findAlgorithm, parseDigest } from '../../oci/digest.ts'
+import { RegistryError, registryError } from '../../oci/error.ts'
+import { formatUploadRange, parseContentRange } from '../../oci/range.ts'
+import { parseRepositoryName, type RepositoryName } from '../../oci/reference.ts'
+import { OffsetError, type UploadBody } from '../../storage/blob-store.ts'
+import type { Exchange } from './exchange.ts'
+
+/** end-4 and end-11: begins an upload, or pushes or mounts a blob in one go. */
+export async function postUpload(exchange: Exchange<'uploads'>): Promise<Response> {
+  const { request, registry, repository, path, query, caller, identity } = exchange
+  const mount = query.get('mount')
+  if (mount !== null) {
+    const digest = parseDigest(mount)
+    const from = query.get('from')
+    const source = from === null ? undefined : findName(from)
+    const isMounted =
+      (from === null || source !== undefined) &&
+      (await registry.blobs.mount(caller(), identity, { repository, digest, from: source }))
+    if (isMounted) return created(path.name, digest)
+  }
+  const digest = mount === null ? query.get('digest') : null
+  if (digest !== null) {
+    const parsed = parseDigest(digest)
+    await uploadsOf(exchange).put(caller(), repository, parsed, bodyOf(request))
+    return created(path.name, parsed)
+  }
+  const state = await uploadsOf(exchange).start(repository, algorithmOf(query))
+  return accepted(path.name, state)
+}
+
+/** end-5: appends a chunk. */
+export async function patchUpload(exchange: Exchange<'upload'>): Promise<Response> {
+  const { path, repository, request } = exchange
+  return await inOrder(path.name, path.id, async () =>
+    accepted(path.name, await uploadsOf(exchange).append(repository, path.id, chunkOf(request))),
+  )
+}
+
+/** end-6: appends the last chunk, if any, and closes the upload. */
+export async function putUpload(exchange: Exchange<'upload'>): Promise<Response> {
+  const { path, repository, request, query, caller } = exchange
+  const text = query.get('digest')
+  if (text === null)
+    throw registryError('DIGEST_INVALID', 'the parameter "digest" is missing: it closes the upload')
+  const digest = parseDigest(text)
+  return await inOrder(path.name, path.id, async () => {
+    await uploadsOf(exchange).commit(caller(), repository, path.id, digest, chunkOf(request))
+    return created(path.name, digest)
+  })
+}
+
+/** end-13: how much of the upload is here. */
+export async function getUpload(exchange: Exchange<'upload'>): Promise<Response> {
+  const { path, repository } = exchange
+  const state = await uploadsOf(exchange).get(repository, path.id)
+  return new Response(null, { status: 204, headers: stateHeaders(path.name, state) })
+}
+
+/** end-14: drops the upload. */
+export async function deleteUpload(exchange: Exchange<'upload'>): Promise<Response> {
+  await uploadsOf(exchange).cancel(exchange.repository, exchange.path.id)
+  return new Response(null, { status: 204 })
+}
+
+function uploadsOf({ registry }: Pick<Exchange, 'registry'>): Uploads {
+  if (registry.uploads) return registry.uploads
+  throw registryError('UNSUPPORTED', 'this repository is a cache of an upstream: push to the upstream')
+}
+
+function created(name: RepositoryName, digest: string): Response {
+  const headers = { location: `/v2/${name}/blobs/${digest}`, 'docker-content-digest': digest }
+  return new Response(null, { status: 201, headers })
+}
+
+function accepted(name: RepositoryName, state: UploadState): Response {
+  return new Response(null, { status: 202, headers: stateHeaders(name, state) })
+}
+
+function stateHeaders(name: RepositoryName, { id, size }: UploadState): Record<string, string> {
+  return {
+    location: `/v2/${name}/blobs/uploads/${id}`,
+    range: formatUploadRange(size),
+    'docker-upload-uuid': id,
+  }
+}
+
+/** A chunk out of order is a 416 that says where the upload stands; the upload goes on. */
+async function inOrder(name: RepositoryName, id: string, work: () => Promise<Response>): Promise<Response> {
+  try {
+    return await work()
+  } catch (error) {
+    if (!(error instanceof OffsetError)) throw error
+    throw new RegistryError([{ code: 'BLOB_UPLOAD_INVALID', message: error.message }], {
+      status: 416,
+      headers: stateHeaders(name, { id, size: error.size }),
+    })
+  }
+}
+
+function chunkOf(request: Request): UploadBody {
+  const header = request.headers.get('content-range')
+  if (header === null) return bodyOf(request)
+  const range = parseContentRange(header)
+  if (range === undefined) {
+    throw registryError(
+      'BLOB_UPLOAD_INVALID',
+      `the Content-Range ${JSON.stringify(header)} is not "<start>-<end>"`,
+    )
+  }
+  checkLength(request, range)
+  return bodyOf(request, range.start)
+}
+
+/** Some clients write the end as the byte after the last: that is taken, too. */
+function checkLength(request: Request, { start, last }: { start: number; last: number }): void {
+  const length = request.headers.get('content-length')
+  if (length === null || last - start + 1 === Number(length) || last - start === Number(length)) return
+  throw registryError(
+    'SIZE_INVALID',
+    `the Content-Range ${start}-${last} does not fit ${length} bytes of content`,
+  )
+}
+
+/** The body is not touched before the store asks for it: until then, it takes no memory. */
+function bodyOf(request: Request, offset?: number): UploadBody {
+  return {
+    get stream() {
+      return request.body as ReadableStream<Uint8Array> | null
+    },
+    length: lengthOf(request.headers),
+    offset,
+    ownsChunks: true,
+  }
+}
+
+/** Without a length and a transfer coding there is no body (RFC 9112, 6.3). */
+function lengthOf(headers: Headers): number | undefined {
+  const length = headers.get('content-length')
+  if (length !== null) return Number(length)
+  return headers.has('transfer-encoding') ? undefined : 0
+}
+
+function algorithmOf(query: URLSearchParams): DigestAlgorithm {
+  const name = query.get('digest-algorithm')
+  if (name === null) return 'sha256'
+  const algorithm = findAlgorithm(name)
+  if (algorithm !== undefined) return algorithm
+  throw registryError(
+    'DIGEST_INVALID',
+    `the digest algorithm ${JSON.stringify(name)} is not sha256 or sha512`,
+  )
+}
+
+function findName(text: string): RepositoryName | undefined {
+  try {
+    return parseRepositoryName(text)
+  } catch {
+    return undefined
+  }
+}

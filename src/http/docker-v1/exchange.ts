@@ -1,0 +1,51 @@
+import type { Passwords } from '../../auth/passwords.ts'
+import type { Access, Identity } from '../../core/access.ts'
+import type { Blobs, UsageCounter } from '../../core/registry.ts'
+import type { V1Image, V1Images } from '../../core/v1-images.ts'
+import type { Metadata } from '../../metadata/metadata.ts'
+import type { RepositoryName } from '../../oci/reference.ts'
+import type { BodyReader } from '../request/body-reader.ts'
+import type { V1Path, V1PathKind } from './path.ts'
+import type { Sessions } from './sessions.ts'
+
+/** What the surface is made of. */
+export interface V1Context {
+  images: V1Images
+  blobs: Blobs
+  usage: UsageCounter
+  metadata: Metadata
+  access: Access
+  passwords: Passwords
+  sessions: Sessions
+  bodies: BodyReader
+  /** Milliseconds since 1970. */
+  now: () => number
+  addressOf: (request: Request) => string
+  /** The scheme and host by which the client reaches this registry. */
+  originOf: (request: Request) => string
+  onPasswordChanged: (account: string) => void
+  /** Told of each body of a blob that is sent, with its size in bytes, and whether it comes from a file. */
+  onBlobBody: (bytes: number, isFile: boolean) => void
+}
+
+/** One request, whatever its path. */
+export interface V1Request {
+  context: V1Context
+  request: Request
+  query: URLSearchParams
+  identity: Identity
+  /** What the row's access was checked for: the repository of the path, or the one of the image that it names. */
+  target: V1Target
+  requestId: string
+}
+
+/** One request, as its handler sees it. */
+export interface V1Exchange<K extends V1PathKind = V1PathKind> extends V1Request {
+  path: Extract<V1Path, { kind: K }>
+}
+
+export interface V1Target {
+  repository: RepositoryName
+  /** Of paths that name an image. */
+  image: V1Image | undefined
+}

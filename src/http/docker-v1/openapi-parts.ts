@@ -1,0 +1,136 @@
+import type { OpenAPIV3 } from 'openapi-types'
+
+/* What Docker's V1 API takes and answers, by the ids of the table's rows: for its OpenAPI document. */
+
+type Schema = OpenAPIV3.SchemaObject
+type Media = OpenAPIV3.MediaTypeObject
+
+const NAME = 'library/alpine'
+const LEAF = 'b96aa2ad20a4e75c0b1d4dcfcf1b7a1bb1c7e3ff1c0e7d3b6a2f4e8d9c0a1b2c'
+const BASE = '00d96aa2ad20a4e75c0b1d4dcfcf1b7a1bb1c7e3ff1c0e7d3b6a2f4e8d9c0a1b'
+
+const text: Schema = { type: 'string' }
+const integer: Schema = { type: 'integer' }
+const boolean: Schema = { type: 'boolean' }
+const id: Schema = { type: 'string', pattern: '^[0-9a-f]{64}$' }
+
+const object = (properties: Record<string, Schema>, required = Object.keys(properties)): Schema => ({
+  type: 'object',
+  required,
+  properties,
+})
+const list = (items: Schema): Schema => ({ type: 'array', items })
+
+/** The parts of a path, by their names in the template. */
+export const PARTS: Record<string, Omit<OpenAPIV3.ParameterObject, 'name' | 'in'>> = {
+  name: { description: 'The repository', schema: text, example: NAME },
+  tag: { description: 'The tag', schema: text, example: 'latest' },
+  id: { description: 'The image', schema: id, example: LEAF },
+  account: { description: 'The account', schema: text, example: 'alice' },
+}
+
+/** The parameters of a row. */
+export const QUERIES: Partial<Record<string, OpenAPIV3.ParameterObject[]>> = {
+  'v1-search': [
+    {
+      in: 'query',
+      name: 'q',
+      description: 'A part of the name or description',
+      schema: text,
+      example: 'alpine',
+    },
+    { in: 'query', name: 'n', description: 'Entries of a page, at most 100', schema: integer, example: 25 },
+    { in: 'query', name: 'page', description: 'Which page, from 1', schema: integer, example: 1 },
+  ],
+}
+
+/** What the requests of a row have. */
+export const BODIES: Partial<Record<string, Media>> = {
+  'v1-register': {
+    schema: object({ username: text, password: text, email: text }, ['username', 'password']),
+    example: { username: 'alice', password: 'correct-horse' },
+  },
+  'v1-password': { schema: object({ password: text }), example: { password: 'correct-horse' } },
+}
+
+/** What an image says of itself, and of how it is run: as its makers wrote it. */
+const said: Schema[] = [text, { type: 'number' }, boolean, list(text)]
+const saidBelow: Schema = {
+  type: 'object',
+  additionalProperties: { nullable: true, anyOf: [...said, { type: 'object', additionalProperties: text }] },
+}
+
+const image: Schema = {
+  ...object({ id, parent: id, created: text, Size: { ...integer, description: 'Bytes of the layer' } }, [
+    'id',
+    'Size',
+  ]),
+  additionalProperties: { nullable: true, anyOf: [...said, saidBelow] },
+}
+
+const found = object({
+  name: text,
+  description: text,
+  is_public: boolean,
+  is_official: boolean,
+  is_automated: boolean,
+  star_count: integer,
+  href: text,
+})
+
+const results = object({
+  query: text,
+  num_results: integer,
+  num_pages: integer,
+  page: integer,
+  page_size: integer,
+  results: list(found),
+})
+
+/** What a row answers with 200. */
+export const ANSWERS: Partial<Record<string, Media>> = {
+  'v1-ping': { schema: boolean, example: true },
+  'v1-internal-ping': { schema: boolean, example: true },
+  'v1-search': {
+    schema: results,
+    example: {
+      query: 'alpine',
+      num_results: 1,
+      num_pages: 1,
+      page: 1,
+      page_size: 25,
+      results: [
+        {
+          name: NAME,
+          description: '',
+          is_public: true,
+          is_official: false,
+          is_automated: false,
+          star_count: 0,
+          href: `/v1/repositories/${NAME}/tags`,
+        },
+      ],
+    },
+  },
+  'v1-login': {
+    schema: object({ username: { ...text, nullable: true }, email: { ...text, nullable: true } }),
+    example: { username: 'alice', email: null },
+  },
+  'v1-images': { schema: { ...list(text), maxItems: 0 }, example: [] },
+  'v1-tags': {
+    schema: { type: 'object', additionalProperties: id, description: 'Ids by tag' },
+    example: { latest: LEAF },
+  },
+  'v1-tag': { schema: id, example: LEAF },
+  'v1-json': { schema: image, example: { id: LEAF, parent: BASE, created: '2026-01-02T03:04:05Z', Size: 3 } },
+  'v1-ancestry': { schema: list(id), example: [LEAF, BASE] },
+}
+
+/** The first step of a login always fails: with that the name is taken, or with what is wrong. */
+export const REGISTERED: Media = {
+  schema: { anyOf: [text, object({ error: text, issue: text })] },
+  example: 'Username or email already exists',
+}
+
+/** A layer, or a part of it. */
+export const BYTES: Media = { schema: { type: 'string', format: 'binary' } }

@@ -1,0 +1,173 @@
+import { ping, refuse } from './base.ts'
+import type { V1Exchange } from './exchange.ts'
+import { getAncestry, getJson, getLayer } from './images.ts'
+import type { V1PathKind } from './path.ts'
+import { getTag, listImages, listTags } from './repositories.ts'
+import { search } from './search.ts'
+import { getUser, postUser, putUser } from './users.ts'
+
+export type V1Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE'
+
+/**
+ * Who may ask: `pull`: whoever may pull from the repository that the path names, or from the one of the image that it
+ * names; `account`: whoever signs in; `self`: the account that the path names, with a credential that is not narrowed;
+ * `anybody`.
+ */
+export type V1Access = 'pull' | 'account' | 'self' | 'anybody'
+
+/** One row of the table: also the log's field, and the entry in the OpenAPI page. */
+export interface V1Route<K extends V1PathKind = V1PathKind> {
+  id: string
+  methods: V1Method[]
+  path: K
+  access: V1Access
+  handle: (exchange: V1Exchange<K>) => Response | Promise<Response>
+  summary: string
+  /** The statuses of success and refusal, with what they say. */
+  answers: Record<number, string>
+}
+
+type Row = { [K in V1PathKind]: V1Route<K> }[V1PathKind]
+
+const UNKNOWN = 'There is no such content, or V1 cannot give it; the message says why.'
+const PUSH = 'V1 takes no pushes: push with Docker 1.6 or newer.'
+
+/** Every endpoint of Docker's V1 API, "index" and "registry" together. */
+export const V1_ROUTES: readonly Row[] = [
+  {
+    id: 'v1-ping',
+    methods: ['GET'],
+    path: 'ping',
+    access: 'anybody',
+    handle: ping,
+    summary: 'Check that this is a registry of V1',
+    answers: { 200: 'It is.' },
+  },
+  {
+    id: 'v1-internal-ping',
+    methods: ['GET'],
+    path: 'internalPing',
+    access: 'anybody',
+    handle: ping,
+    summary: 'Check that this is a registry of V1',
+    answers: { 200: 'It is.' },
+  },
+  {
+    id: 'v1-search',
+    methods: ['GET'],
+    path: 'search',
+    access: 'anybody',
+    handle: search,
+    summary: 'Search for repositories by a part of their name or description, among those that may be pulled',
+    answers: { 200: 'A page of repositories.' },
+  },
+  {
+    id: 'v1-register',
+    methods: ['POST'],
+    path: 'users',
+    access: 'anybody',
+    handle: postUser,
+    summary: 'Try a name and a password: the first step of a login, which adds no account',
+    answers: { 400: 'That the name is taken, when the password is right; otherwise what is wrong.' },
+  },
+  {
+    id: 'v1-login',
+    methods: ['GET'],
+    path: 'users',
+    access: 'account',
+    handle: getUser,
+    summary: 'Say who signed in',
+    answers: { 200: 'The name of the account.' },
+  },
+  {
+    id: 'v1-password',
+    methods: ['PUT'],
+    path: 'user',
+    access: 'self',
+    handle: putUser,
+    summary: 'Change the password of the account that signed in',
+    answers: { 204: 'It is changed.', 400: 'There is no password in the body, or it is too short.' },
+  },
+  {
+    id: 'v1-images',
+    methods: ['GET'],
+    path: 'images',
+    access: 'pull',
+    handle: listImages,
+    summary: 'Begin a pull: a token and the address of the images; the list itself is empty',
+    answers: { 200: 'An empty list.', 404: UNKNOWN },
+  },
+  {
+    id: 'v1-tags',
+    methods: ['GET'],
+    path: 'tags',
+    access: 'pull',
+    handle: listTags,
+    summary: 'List tags with the ids of their images',
+    answers: { 200: 'The tags.', 404: UNKNOWN },
+  },
+  {
+    id: 'v1-tag',
+    methods: ['GET'],
+    path: 'tag',
+    access: 'pull',
+    handle: getTag,
+    summary: 'Show the id of the image of a tag',
+    answers: { 200: 'The id.', 404: UNKNOWN },
+  },
+  {
+    id: 'v1-json',
+    methods: ['GET', 'HEAD'],
+    path: 'json',
+    access: 'pull',
+    handle: getJson,
+    summary: 'Show an image, with the size of its layer in X-Docker-Size',
+    answers: { 200: 'The image.', 404: UNKNOWN },
+  },
+  {
+    id: 'v1-ancestry',
+    methods: ['GET', 'HEAD'],
+    path: 'ancestry',
+    access: 'pull',
+    handle: getAncestry,
+    summary: 'List the ids of an image and of all below it',
+    answers: { 200: 'The ids, the base last.', 404: UNKNOWN },
+  },
+  {
+    id: 'v1-layer',
+    methods: ['GET', 'HEAD'],
+    path: 'layer',
+    access: 'pull',
+    handle: getLayer,
+    summary: 'Pull the layer of an image',
+    answers: {
+      200: 'The layer.',
+      206: 'A range of it.',
+      304: 'The client has it.',
+      404: UNKNOWN,
+      416: 'The range is not within the layer.',
+    },
+  },
+  ...(
+    [
+      ['v1-push-repository', 'repository', ['PUT', 'DELETE']],
+      ['v1-push-images', 'images', ['PUT', 'DELETE']],
+      ['v1-push-auth', 'auth', ['PUT']],
+      ['v1-push-tags', 'tags', ['DELETE']],
+      ['v1-push-tag', 'tag', ['PUT', 'DELETE']],
+      ['v1-push-json', 'json', ['PUT']],
+      ['v1-push-layer', 'layer', ['PUT']],
+      ['v1-push-checksum', 'checksum', ['PUT']],
+    ] as const
+  ).map(
+    ([id, path, methods]): Row => ({
+      id,
+      path,
+      methods: [...methods],
+      access: 'anybody',
+      handle: refuse,
+      summary: 'Refuse a push',
+      answers: { 405: PUSH },
+    }),
+  ),
+]

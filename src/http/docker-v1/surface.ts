@@ -1,0 +1,35 @@
+import { Elysia } from 'elysia'
+import type { Logger } from 'pino'
+import type { V1Images } from '../../core/v1-images.ts'
+import { dockerVersion, isOlder } from '../../docker/user-agent.ts'
+import type { Metrics } from '../../telemetry/metrics.ts'
+import { onDemand } from '../on-demand.ts'
+import type { V1Context } from './exchange.ts'
+import type { SessionOptions } from './sessions.ts'
+
+export interface V1SurfaceOptions extends Omit<V1Context, 'sessions' | 'images'>, SessionOptions {
+  /** Undefined where V1 is switched off: nothing is mounted then. */
+  images: V1Images | undefined
+  metrics: Metrics
+  log: Logger
+  nextRequestId: () => string
+}
+
+/** Docker's V1 API, for pulls. Names of repositories have slashes, so it is one wildcard. */
+export function v1Surface({ images, ...options }: V1SurfaceOptions) {
+  const surface = new Elysia({ name: 'v1' })
+  if (images === undefined) return surface
+  const dispatch = onDemand(
+    () => import('./dispatch.ts'),
+    ({ v1Dispatch }) => ({ handle: v1Dispatch({ ...options, images }) }),
+  )
+  return surface.all('/v1/*', ({ request }) => dispatch(request), {
+    parse: 'none',
+    detail: { hide: true },
+  })
+}
+
+/** Whether a Docker asks that knows no `/v2`, or not well: it comes to V1 when it does not find that. */
+export function isForV1(request: Request): boolean {
+  return isOlder(dockerVersion(request.headers.get('user-agent')), 1, 6)
+}

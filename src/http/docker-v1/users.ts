@@ -1,0 +1,63 @@
+import { TOKEN_PREFIX } from '../../auth/secrets.ts'
+import { RegistryError, registryError } from '../../oci/error.ts'
+import type { BodyReader } from '../request/body-reader.ts'
+import type { V1Exchange } from './exchange.ts'
+
+const BODY_BYTES_MAX = 65_536
+
+/**
+ * What `docker login` asks first: to add the account. Never done; what it goes on with is the name that is taken already,
+ * when the password is right.
+ */
+export async function postUser({ context, request }: V1Exchange<'users'>): Promise<Response> {
+  const { username, password } = await readJson(context.bodies, request)
+  if (typeof username !== 'string' || typeof password !== 'string') {
+    throw registryError('REQUEST_INVALID', 'the body has no "username" or no "password"')
+  }
+  try {
+    await context.sessions.authenticatePassword(request, username, password)
+  } catch (error) {
+    if (!(error instanceof RegistryError) || error.status !== 401) throw error
+    return json(400, { error: error.entries[0]?.message, issue: issueOf(username, password) })
+  }
+  return json(400, 'Username or email already exists')
+}
+
+/** Who signed in. */
+export async function getUser({ identity }: V1Exchange<'users'>): Promise<Response> {
+  return json(200, { username: identity.account ?? null, email: null })
+}
+
+/** Gives an account another password. */
+export async function putUser(exchange: V1Exchange<'user'>): Promise<Response> {
+  const { context, request, identity, path, requestId } = exchange
+  const { password } = await readJson(context.bodies, request)
+  if (typeof password !== 'string') throw registryError('REQUEST_INVALID', 'the body has no "password"')
+  const passwordHash = await context.passwords.hashNew(password)
+  const { account, credential } = identity
+  const caller = { account, credential, address: context.addressOf(request), requestId }
+  const change = { name: path.account, kind: 'user', change: { passwordHash } } as const
+  await context.metadata.write('changeAccount', { caller, at: context.now(), ...change })
+  context.onPasswordChanged(path.account)
+  return new Response(null, { status: 204 })
+}
+
+/** What was wrong, in the words that clients of V1 know. */
+function issueOf(name: string, password: string): string {
+  if (password.startsWith(TOKEN_PREFIX)) return 'invalid-access-token'
+  return name.includes('+') ? 'robot-login-failure' : 'login-failure'
+}
+
+async function readJson(bodies: BodyReader, request: Request): Promise<Record<string, unknown>> {
+  return await bodies.read(request, BODY_BYTES_MAX, async (bytes) => {
+    try {
+      const value: unknown = JSON.parse(new TextDecoder().decode(bytes))
+      if (typeof value === 'object' && value !== null) return { ...value }
+    } catch {}
+    throw registryError('REQUEST_INVALID', 'the body is not a JSON object')
+  })
+}
+
+function json(status: number, value: unknown): Response {
+  return new Response(JSON.stringify(value), { status, headers: { 'content-type': 'application/json' } })
+}

@@ -1,0 +1,216 @@
+import { describe, expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { asBytes } from '../../src/cli/output/shown.ts'
+import { type ConfigSources, loadConfig, SETTINGS } from '../../src/config/config.ts'
+import { failureOf } from '../support/failure.ts'
+
+const load = (sources: Partial<ConfigSources>) =>
+  loadConfig({
+    flags: {},
+    file: undefined,
+    environment: {},
+    ...sources,
+    ...(sources.flags?.data ? {} : { flags: { data: '/nonexistent', ...sources.flags } }),
+  })
+
+/** Loads with a file of this text. */
+async function loadFile(text: string, sources: Partial<ConfigSources> = {}) {
+  await using folder = await temporaryFolder('config')
+  const file = join(folder.path, 'my.toml')
+  await Bun.write(file, text)
+  return await load({ file, ...sources })
+}
+
+describe('the defaults', () => {
+  test('are safe and complete', async () => {
+    const { config, warnings } = await load({})
+    expect(warnings).toEqual([])
+    expect(config.listen).toEqual(['127.0.0.1:5000', '[::1]:5000'])
+    expect(config).toMatchObject({
+      access: 'accounts',
+      trustedProxies: [],
+      log: { level: 'info', format: 'auto' },
+      manifests: { bytesMax: 4 * 1024 * 1024, sparse: 'index' },
+      shutdown: { secondsMax: 30 },
+    })
+    const optional = ['tls', 'metadata', 'external-url']
+    for (const { keys, path } of SETTINGS.filter((setting) => !optional.includes(setting.path))) {
+      const value = keys.reduce<unknown>((at, key) => (at as Record<string, unknown>)[key], config)
+      expect([path, value === undefined]).toEqual([path, false])
+    }
+  })
+
+  test('of the data folder follow the system', async () => {
+    const { config } = await loadConfig({
+      flags: {},
+      file: undefined,
+      environment: { XDG_DATA_HOME: '/xdg', LOCALAPPDATA: 'C:\\xdg' },
+    })
+    const expected =
+      process.getuid?.() === 0 ? '/var/lib/cay' : expect.stringMatching(/xdg.cay$|Application Support.cay$/)
+    expect(config.data).toEqual(expected)
+  })
+})
+
+describe('a setting', () => {
+  const setting = SETTINGS.find(({ path }) => path === 'uploads.idle-seconds-max')
+
+  test('may be yes or no, and lie deeper', async () => {
+    const push = { 'docker.schema1.push': 'false' }
+    expect((await load({ flags: push })).config.docker.schema1).toMatchObject({
+      push: false,
+      unsigned: false,
+    })
+    const { config } = await loadFile('[docker.schema1]\nunsigned = true\n')
+    expect(config.docker.schema1).toMatchObject({ push: true, unsigned: true })
+    expect((await failureOf(load({ environment: { CAY_DOCKER_SCHEMA1_PUSH: 'no' } }))).message).toBe(
+      'docker.schema1.push (from CAY_DOCKER_SCHEMA1_PUSH) is "no": expected true | false',
+    )
+  })
+
+  test('has one name in three forms', () => {
+    expect(setting).toMatchObject({
+      flag: '--uploads-idle-seconds-max',
+      variable: 'CAY_UPLOADS_IDLE_SECONDS_MAX',
+    })
+    for (const form of ['path', 'flag', 'variable'] as const) {
+      expect(new Set(SETTINGS.map((each) => each[form])).size).toBe(SETTINGS.length)
+    }
+  })
+
+  test('is taken from a flag before the environment before the file before the default', async () => {
+    const file = '[uploads]\nidle-seconds-max = 100\n'
+    const environment = { CAY_UPLOADS_IDLE_SECONDS_MAX: '200' }
+    const flags = { 'uploads.idle-seconds-max': '300' }
+    const seconds = async (text: string, sources: Partial<ConfigSources>) =>
+      (await loadFile(text, sources)).config.uploads.idleSecondsMax
+    expect(await seconds('', {})).toBe(86_400)
+    expect(await seconds(file, {})).toBe(100)
+    expect(await seconds(file, { environment })).toBe(200)
+    expect(await seconds(file, { environment, flags })).toBe(300)
+    expect(await seconds('', { environment, flags })).toBe(300)
+  })
+
+  test('that is a list has commas as text and is an array in the file', async () => {
+    const expected = ['127.0.0.1:1', '[::1]:2']
+    expect((await load({ flags: { listen: '127.0.0.1:1, [::1]:2' } })).config.listen).toEqual(expected)
+    expect((await loadFile(`listen = ${JSON.stringify(expected)}`)).config.listen).toEqual(expected)
+    expect((await loadFile('listen = "127.0.0.1:1"')).config.listen).toEqual(['127.0.0.1:1'])
+    expect((await loadFile('[log]\n[uploads]\n')).config).toEqual((await loadFile('')).config)
+  })
+})
+
+describe('what is wrong is named as the person wrote it', () => {
+  test.each<[Partial<ConfigSources>, string]>([
+    [
+      { flags: { 'uploads.idle-seconds-max': 'soon' } },
+      'uploads.idle-seconds-max (from --uploads-idle-seconds-max) is "soon": expected a whole number from 60 to 31536000',
+    ],
+    [
+      { environment: { CAY_UPLOADS_IDLE_SECONDS_MAX: '5' } },
+      'uploads.idle-seconds-max (from CAY_UPLOADS_IDLE_SECONDS_MAX) is 5: expected a whole number from 60 to 31536000',
+    ],
+    [
+      { environment: { CAY_MANIFESTS_SPARSE: 'maybe' } },
+      'manifests.sparse (from CAY_MANIFESTS_SPARSE) is "maybe": expected none | index | all',
+    ],
+    [
+      { flags: { 'log.level': 'loud' } },
+      'log.level (from --log-level) is "loud": expected debug | info | warn | error',
+    ],
+    [
+      { flags: { 'lists.page-max': '-1' } },
+      'lists.page-max (from --lists-page-max) is "-1": expected a whole number',
+    ],
+    [{ flags: { 'lists.page-max': '1e3' } }, 'lists.page-max (from --lists-page-max) is "1e3"'],
+    [{ environment: { CAY_DATA: '' } }, 'data (from CAY_DATA) is ""'],
+    [{ flags: { metadata: '' } }, 'metadata (from --metadata) is ""'],
+    [{ file: '/nonexistent/cay.toml' }, 'there is no configuration file /nonexistent/cay.toml'],
+    [
+      { environment: { CAY_CONFIG: '/nonexistent/other.toml' } },
+      'there is no configuration file /nonexistent/other.toml',
+    ],
+  ])('%j', async (sources, message) => {
+    const flags = sources.environment?.CAY_DATA === undefined ? { data: '/nonexistent' } : {}
+    const wrong = loadConfig({
+      file: undefined,
+      environment: {},
+      ...sources,
+      flags: { ...flags, ...sources.flags },
+    })
+    await expect(wrong).rejects.toThrow(message)
+  })
+
+  test.each([
+    ['[uploads]\nidle-seconds-max = "x"', /^uploads\.idle-seconds-max \(from .*my\.toml\) is "x": expected/],
+    ['listen = [1]', /^listen \(from .*my\.toml\) is 1/],
+    ['listen = []', /^listen \(from .*my\.toml\) is \[\]/],
+    ['[uploads]\nidle = 5', /my\.toml: there is no setting "uploads\.idle"$/],
+    [
+      'idle-seconds-max = 100',
+      /there is no setting "idle-seconds-max"; did you mean "uploads\.idle-seconds-max"\?$/,
+    ],
+    ['uploads = 5', /there is no setting "uploads"/],
+    ['[uploads]\nidleSecondsMax = 100', /there is no setting "uploads\.idleSecondsMax"/],
+    ['[nonsense]\n', /there is no setting "nonsense"/],
+    ['[log.level]\nx = 1', /there is no setting "log\.level\.x"/],
+    ['= 1', /my\.toml is not TOML: /],
+  ])('%j', async (text, message) => {
+    const error = await loadFile(text).then(
+      () => undefined,
+      (reason: Error) => reason,
+    )
+    expect(error?.message).toMatch(message)
+    expect(error?.name).toBe('ConfigError')
+  })
+})
+
+test('cay.toml in the data folder is read, unless another file is named', async () => {
+  await using folder = await temporaryFolder('config')
+  const [own, other] = ['cay.toml', 'other.toml'].map((name) => join(folder.path, name)) as [string, string]
+  await Bun.write(own, '[lists]\npage-max = 7')
+  await Bun.write(other, '[log]\nlevel = "warn"')
+  const data = { data: folder.path }
+  expect((await load({ flags: data })).config.lists.pageMax).toBe(7)
+  expect(
+    (await loadConfig({ flags: {}, file: undefined, environment: { CAY_DATA: folder.path } })).config.lists
+      .pageMax,
+  ).toBe(7)
+  for (const sources of [{ file: other }, { environment: { CAY_CONFIG: other } }]) {
+    const { config } = await load({ flags: data, ...sources })
+    expect([config.lists.pageMax, config.log.level]).toEqual([1000, 'warn'])
+  }
+})
+
+test('an unknown CAY_* is a warning, for Kubernetes makes such', async () => {
+  const environment = {
+    CAY_PORT: 'tcp://10.0.0.1:80',
+    CAY_SERVICE_HOST: '10.0.0.1',
+    CAY_LOG_LEVEL: 'warn',
+    CAYENNE: '1',
+  }
+  const { config, warnings } = await load({ environment })
+  expect(config.log.level).toBe('warn')
+  expect(warnings).toEqual(
+    ['CAY_PORT', 'CAY_SERVICE_HOST'].map(
+      (name) => `the environment variable ${name} is not a setting of cay`,
+    ),
+  )
+})
+
+test("the README's table of settings is that of the schema", async () => {
+  const readme = await Bun.file(join(import.meta.dir, '../../README.md')).text()
+  const [, table = ''] = readme.split('| `cay.toml` | default | what it is |\n| --- | --- | --- |\n')
+  const rows =
+    table
+      .split('\n\n')[0]
+      ?.split('\n')
+      .map((row) => row.split(' | ')) ?? []
+  expect(rows.map(([name]) => name)).toEqual(SETTINGS.map(({ path }) => `| \`${path}\``))
+  for (const [at, { path, schema }] of SETTINGS.entries()) {
+    if (schema.default === undefined || Array.isArray(schema.default)) continue
+    const text = /bytes/.test(path) ? asBytes(schema.default).replace('.0', '') : String(schema.default)
+    expect([path, rows[at]?.[1]?.replaceAll('`', '')]).toEqual([path, text])
+  }
+})

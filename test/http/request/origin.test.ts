@@ -1,0 +1,73 @@
+import { expect, test } from 'bun:test'
+import { type OriginOptions, Origins } from '../../../src/http/request/origin.ts'
+
+function origins(options: Partial<OriginOptions> = {}) {
+  return new Origins({ externalUrl: undefined, trustedProxies: [], isTls: false, ...options })
+}
+
+function ask(headers: Record<string, string>): Request {
+  return new Request('http://localhost/v2/', { headers: { host: 'cay.example:5000', ...headers } })
+}
+
+const PROXY = '10.1.2.3'
+const FORWARDED = {
+  forwarded: 'for=198.51.100.7;proto=https;host=registry.example',
+  'x-forwarded-proto': 'https',
+  'x-forwarded-host': 'registry.example',
+  'x-forwarded-for': '198.51.100.7',
+}
+
+test('the address is the one that the request names, with the scheme that is spoken', () => {
+  expect(origins().of(ask({}), '192.0.2.1')).toBe('http://cay.example:5000')
+  expect(origins({ isTls: true }).of(ask({}), '192.0.2.1')).toBe('https://cay.example:5000')
+})
+
+test('external-url wins over everything', () => {
+  const fixed = origins({ externalUrl: 'https://fixed.example', trustedProxies: [PROXY] })
+  expect(fixed.of(ask(FORWARDED), PROXY)).toBe('https://fixed.example')
+})
+
+test('what is forwarded is believed of trusted proxies only', () => {
+  const some = origins({ trustedProxies: ['10.0.0.0/8', 'fd00::/8'] })
+  for (const peer of [PROXY, '::ffff:10.1.2.3', 'fd00::1']) {
+    expect(some.of(ask(FORWARDED), peer)).toBe('https://registry.example')
+    expect(some.clientOf(ask(FORWARDED), peer)).toBe('198.51.100.7')
+  }
+  for (const peer of ['192.0.2.1', '11.0.0.1', '::1', '']) {
+    expect(some.of(ask(FORWARDED), peer)).toBe('http://cay.example:5000')
+    expect(some.clientOf(ask(FORWARDED), peer)).toBe(peer)
+  }
+})
+
+test.each<[Record<string, string>, string]>([
+  [{ forwarded: 'proto=https' }, 'https://cay.example:5000'],
+  [{ forwarded: 'Host="a.example:8443";Proto=https, host=b.example' }, 'https://a.example:8443'],
+  [{ 'x-forwarded-proto': 'https' }, 'https://cay.example:5000'],
+  [{ 'x-forwarded-host': 'a.example, b.example' }, 'http://a.example'],
+  [{ 'x-forwarded-proto': 'gopher' }, 'http://cay.example:5000'],
+  [{ 'x-forwarded-host': 'a"b' }, 'http://cay.example:5000'],
+  [{ forwarded: ';;=,,' }, 'http://cay.example:5000'],
+])('%j is %s', (headers, expected) => {
+  expect(origins({ trustedProxies: [PROXY] }).of(ask(headers), PROXY)).toBe(expected)
+})
+
+test.each<[Record<string, string>, string]>([
+  [{ 'x-forwarded-for': '198.51.100.7, 10.9.9.9' }, '198.51.100.7'],
+  [{ 'x-forwarded-for': '203.0.113.1, 198.51.100.7' }, '198.51.100.7'],
+  [{ 'x-forwarded-for': 'made up' }, PROXY],
+  [{ forwarded: 'for="[2001:db8::7]:4711"' }, '2001:db8::7'],
+  [{ forwarded: 'for=203.0.113.1, for="198.51.100.7:80"' }, '198.51.100.7'],
+])('%j comes from %s', (headers, expected) => {
+  expect(origins({ trustedProxies: ['10.0.0.0/8'] }).clientOf(ask(headers), PROXY)).toBe(expected)
+})
+
+test('a host that would break out of the challenge is not repeated', () => {
+  const request = { headers: { get: (name: string) => (name === 'host' ? 'x",error="' : null) } }
+  expect(origins().of(request as unknown as Request, '192.0.2.1')).toBe('http://localhost')
+})
+
+test.each(['10.0.0.0/33', 'proxy.example', '', 'fd00::/129', '10.0.0.0/x'])('%j is no proxy', (network) => {
+  expect(() => origins({ trustedProxies: [network] })).toThrow(
+    `trusted-proxies names ${JSON.stringify(network)}`,
+  )
+})
