@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { cp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TemporaryFolder, temporaryFolder } from '../scripts/temporary-folder.ts'
+import { migrations } from '../src/metadata/migrations.ts'
 import { digestOf, EMPTY, imageManifest } from './support/content.ts'
 import { fixtureContent } from './support/fixture-content.ts'
 import { pushManifest } from './support/push.ts'
@@ -18,6 +19,7 @@ const { blobs, manifests, deleted, upload } = fixtureContent()
 test('there is a data folder of each schema that a release had', () => expect(names).toContain('data-0001'))
 
 for (const name of names) {
+  const applied = Number(name.slice(-4))
   for (const [kind, start] of SERVERS) {
     describe(`a data folder that an older version left, ${name}, ${kind}`, () => {
       const resources = new AsyncDisposableStack()
@@ -34,12 +36,10 @@ for (const name of names) {
       const get = (path: string, more: object) =>
         runScenario(server, { name: '', path, status: 200, ...more })
 
-      test('kept a copy of the database as it was', () => {
-        const copy = new Database(join(folder.path, `cay.db.before-${Number(name.slice(-4))}`), {
-          readonly: true,
-        })
+      test.skipIf(applied === migrations.length)('kept a copy of the database as it was', () => {
+        const copy = new Database(join(folder.path, `cay.db.before-${applied}`), { readonly: true })
         const [row] = copy.query<{ n: number }, []>('select count(*) as n from __drizzle_migrations').all()
-        expect(row?.n).toBe(Number(name.slice(-4)))
+        expect(row?.n).toBe(applied)
         expect(copy.query('pragma integrity_check').get()).toEqual({ integrity_check: 'ok' })
         copy.close()
       })
