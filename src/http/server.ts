@@ -2,12 +2,14 @@ import { Elysia } from 'elysia'
 import type { Logger } from 'pino'
 import type { Auth } from '../auth/auth.ts'
 import { NOBODY } from '../core/access.ts'
+import { NO_UPSTREAMS } from '../core/address.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Authority } from '../tls/authority.ts'
 import type { Credentials } from '../tls/key-pair.ts'
 import type { Changes } from './admin/changes.ts'
 import type { Content } from './admin/services.ts'
+import { authorise } from './distribution/authorise.ts'
 import { v2Dispatch } from './distribution/dispatch.ts'
 import type { V2Limits } from './distribution/exchange.ts'
 import { routes } from './distribution/routes.ts'
@@ -92,7 +94,8 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     routes: table,
     registry: content.registry,
     pulls: content.pulls,
-    upstreams: new Set<string>(),
+    authorise: (exchange, route) => authorise(auth.access, exchange, route),
+    upstreams: NO_UPSTREAMS,
     mirrorOf: undefined,
     service: auth.tokens.service,
     authenticate: auth.access.isOpen ? () => NOBODY : authenticate,

@@ -1,55 +1,57 @@
 import { describe, expect, test } from 'bun:test'
-import { addressOf } from '../../src/core/address.ts'
+import { repositoryOf, type Upstream, type Upstreams } from '../../src/core/address.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
 
-const upstreams = new Set(['docker.io', 'quay'])
-const main = { host: '127.0.0.1:5000', mirrorOf: undefined }
-const mirror = { host: '127.0.0.1:5001', mirrorOf: 'docker.io' }
+const hub: Upstream = { name: 'docker.io', namespace: 'library' }
+const quay: Upstream = { name: 'quay', namespace: undefined }
+const hosts: Record<string, Upstream> = {
+  'docker.io': hub,
+  'index.docker.io': hub,
+  quay,
+  'quay.lan:8443': quay,
+}
+const upstreams: Upstreams = {
+  find: (name) => [hub, quay].find((upstream) => upstream.name === name),
+  findByHost: (host) => hosts[host],
+}
+const main = { isOwnHost: (host: string) => host === '127.0.0.1:5000', mirrorOf: undefined }
+const mirror = { ...main, mirrorOf: hub }
 
-describe('what a path names', () => {
-  test.each<[string, typeof main | typeof mirror, string, string | undefined, string | undefined, string]>([
-    ['a plain name is local', main, 'library/alpine', undefined, undefined, 'library/alpine'],
-    ['dots make no upstream', main, 'ghcr.io/a/b', undefined, undefined, 'ghcr.io/a/b'],
-    [
-      'a first component that is one',
-      main,
-      'docker.io/library/alpine',
-      undefined,
-      'docker.io',
-      'library/alpine',
-    ],
-    ['an upstream without dots', main, 'quay/a/b', undefined, 'quay', 'a/b'],
-    ['the name alone is local', main, 'quay', undefined, undefined, 'quay'],
-    ['not the first component', main, 'a/quay/b', undefined, undefined, 'a/quay/b'],
-    [
-      'the beginning of a component is not the component',
-      main,
-      'quayside/a',
-      undefined,
-      undefined,
-      'quayside/a',
-    ],
-    ['ns of an upstream', main, 'library/alpine', 'docker.io', 'docker.io', 'library/alpine'],
-    ['ns before the path', main, 'quay/a', 'docker.io', 'docker.io', 'quay/a'],
-    ['ns of this host', main, 'a/b', '127.0.0.1:5000', undefined, 'a/b'],
-    ['an empty ns', main, 'a/b', '', undefined, 'a/b'],
-    ['a listener that mirrors', mirror, 'library/alpine', undefined, 'docker.io', 'library/alpine'],
-    [
-      'a listener that mirrors, asked with ns',
-      mirror,
-      'library/alpine',
-      'docker.io',
-      'docker.io',
-      'library/alpine',
-    ],
-  ])('%s', (_, origin, name, ns, upstream, repository) => {
-    expect(addressOf(upstreams, origin, parseRepositoryName(name), ns)).toEqual({
-      upstream,
-      repository: parseRepositoryName(repository),
-    })
+describe('the repository that a request addresses', () => {
+  test.each<[string, typeof main | typeof mirror, string, string | undefined, string]>([
+    ['a plain name is local', main, 'library/alpine', undefined, 'library/alpine'],
+    ['dots make no upstream', main, 'ghcr.io/a/b', undefined, 'ghcr.io/a/b'],
+    ['a first component may be one', main, 'docker.io/grafana/loki', undefined, 'docker.io/grafana/loki'],
+    ['an upstream may imply a namespace', main, 'docker.io/alpine', undefined, 'docker.io/library/alpine'],
+    ['an upstream may imply none', main, 'quay/a', undefined, 'quay/a'],
+    ['not the first component', main, 'a/quay/b', undefined, 'a/quay/b'],
+    ['the beginning of a component is not the component', main, 'quayside/a', undefined, 'quayside/a'],
+    ['ns of an upstream', main, 'library/alpine', 'docker.io', 'docker.io/library/alpine'],
+    ['ns is a host of an upstream', main, 'alpine', 'index.docker.io', 'docker.io/library/alpine'],
+    ['ns is a host with a port', main, 'a/b', 'quay.lan:8443', 'quay/a/b'],
+    ['ns counts before the path', main, 'quay/a', 'docker.io', 'docker.io/quay/a'],
+    ['ns of this host', main, 'a/b', '127.0.0.1:5000', 'a/b'],
+    ['ns of this host, an upstream in the path', main, 'quay/b', '127.0.0.1:5000', 'quay/b'],
+    ['an empty ns', main, 'a/b', '', 'a/b'],
+    ['a listener that mirrors', mirror, 'library/alpine', undefined, 'docker.io/library/alpine'],
+    ['a listener that mirrors, a bare name', mirror, 'alpine', undefined, 'docker.io/library/alpine'],
+    ['a listener that mirrors ignores ns', mirror, 'library/alpine', 'ghcr.io', 'docker.io/library/alpine'],
+  ])('%s', (_, origin, name, ns, repository) => {
+    expect(repositoryOf(upstreams, origin, parseRepositoryName(name), ns)).toBe(
+      parseRepositoryName(repository),
+    )
   })
 
-  test.each(['ghcr.io', '127.0.0.1:5001', 'localhost'])('ns=%s is nothing here', (ns) => {
-    expect(addressOf(upstreams, main, parseRepositoryName('a/b'), ns)).toBeUndefined()
+  test.each(['ghcr.io', '127.0.0.1:5001', 'localhost'])('ns=%s names no registry that is here', (ns) => {
+    expect(repositoryOf(upstreams, main, parseRepositoryName('a/b'), ns)).toBeUndefined()
+  })
+
+  test('the name of an upstream alone is no repository', () => {
+    expect(repositoryOf(upstreams, main, parseRepositoryName('quay'), undefined)).toBeUndefined()
+  })
+
+  test('a full name that is too long is refused', () => {
+    const name = parseRepositoryName('a'.repeat(250))
+    expect(() => repositoryOf(upstreams, mirror, name, undefined)).toThrow('255')
   })
 })

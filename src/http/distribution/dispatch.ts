@@ -1,13 +1,14 @@
 import type { Logger } from 'pino'
-import type { Access, Identity } from '../../core/access.ts'
-import { addressOf, type Origin } from '../../core/address.ts'
+import type { Identity } from '../../core/access.ts'
+import { type Origin, repositoryOf, type Upstream, type Upstreams } from '../../core/address.ts'
 import type { ManifestPulls } from '../../core/manifest-pulls.ts'
 import type { Registry } from '../../core/registry.ts'
 import { registryError } from '../../oci/error.ts'
+import type { RepositoryName } from '../../oci/reference.ts'
 import type { Metrics, RequestMeter } from '../../telemetry/metrics.ts'
 import { toErrorResponse } from '../problem/errors.ts'
 import { logRequest } from '../request-log.ts'
-import { authorise, scopeOf } from './authorise.ts'
+import { scopeOf } from './authorise.ts'
 import { type Exchange, pathOf, queryOf, type V2Limits } from './exchange.ts'
 import { PATH_TEMPLATES, type PathKind, parsePath, type V2Path } from './path.ts'
 import type { Method, Route, routes } from './routes.ts'
@@ -16,13 +17,14 @@ export interface V2Options {
   routes: ReturnType<typeof routes>
   registry: Registry
   pulls: ManifestPulls
-  access: Access
+  /** Throws UNAUTHORIZED or DENIED unless the exchange may do what the row asks for. */
+  authorise: (exchange: Exchange, route: Route) => void
   limits: V2Limits
   metrics: Metrics
   log: Logger
-  /** The upstreams that are configured; the main registry's own names are local. */
-  upstreams: ReadonlySet<string>
-  mirrorOf: string | undefined
+  upstreams: Upstreams
+  /** The upstream that this listener mirrors; undefined on the main listener. */
+  mirrorOf: Upstream | undefined
   authenticate: (request: Request) => Identity | Promise<Identity>
   addressOf: (request: Request) => string
   /** The scheme and host by which the client reaches this registry. */
@@ -45,6 +47,7 @@ export function v2Dispatch(options: V2Options): (request: Request) => Promise<Re
     const { method } = request
     const requestId = options.nextRequestId()
     let path: V2Path | undefined
+    let repository: RepositoryName | undefined
     let row: Row | undefined
     let failure: unknown
     let response: Response
@@ -55,15 +58,17 @@ export function v2Dispatch(options: V2Options): (request: Request) => Promise<Re
       row = methods[method as Method]
       if (row === undefined) throw notAllowed(method, methods)
       if (path.kind === 'base' && options.isForV1(request)) throw pullByV1()
+      if ('name' in path) repository = resolve(options, request, path.name)
       const identity = await options.authenticate(request)
-      const exchange = exchangeOf(options, request, path, identity, requestId)
-      authorise(options.access, exchange, row.route)
+      if ('name' in path && repository === undefined) throw unknownRepository(request, path.name)
+      const exchange = exchangeOf(options, request, { path, repository, identity, requestId })
+      options.authorise(exchange, row.route)
       response = await row.route.handle(exchange)
     } catch (error) {
       failure = error
       response = toErrorResponse(error, method)
       if (response.status === 401)
-        response.headers.set('www-authenticate', challenge(options, request, path, row?.route))
+        response.headers.set('www-authenticate', challenge(options, request, repository, row?.route))
     }
     response.headers.set('docker-distribution-api-version', 'registry/2.0')
     response.headers.set('x-request-id', requestId)
@@ -99,30 +104,34 @@ function lookup(rows: V2Options['routes'], metrics: Metrics): Table {
 function challenge(
   options: V2Options,
   request: Request,
-  path: V2Path | undefined,
+  repository: RepositoryName | undefined,
   route: Route | undefined,
 ): string {
-  const name = path !== undefined && 'name' in path ? path.name : undefined
-  const scope = scopeOf(route?.access, name, queryOf(request.url))
+  const scope = scopeOf(route?.access, repository, queryOf(request.url))
   const realm = `Bearer realm="${options.originOf(request)}/token",service="${options.service}"`
   return scope === '' ? realm : `${realm},scope="${scope}"`
+}
+
+interface Asked {
+  path: V2Path
+  repository: RepositoryName | undefined
+  identity: Identity
+  requestId: string
 }
 
 function exchangeOf(
   options: V2Options,
   request: Request,
-  path: V2Path,
-  identity: Identity,
-  requestId: string,
+  { path, repository, identity, requestId }: Asked,
 ): Exchange {
-  const query = queryOf(request.url)
   return {
     request,
     path,
     registry: options.registry,
     pulls: options.pulls,
-    repository: repositoryOf(options, request, path, query),
-    query,
+    // Paths without a name have no repository, and their handlers do not read it.
+    repository: repository ?? ('' as RepositoryName),
+    query: queryOf(request.url),
     identity,
     caller: () => ({
       account: identity.account,
@@ -136,18 +145,22 @@ function exchangeOf(
   }
 }
 
-/** The repository that the path addresses; paths without a name have none, and their handlers ask for none. */
-function repositoryOf(
-  { upstreams, mirrorOf }: V2Options,
-  request: Request,
-  path: V2Path,
-  query: URLSearchParams,
-) {
-  if (!('name' in path)) return '' as Exchange['repository']
-  const origin: Origin = { host: request.headers.get('host') ?? undefined, mirrorOf }
-  const address = addressOf(upstreams, origin, path.name, query.get('ns') ?? undefined)
-  if (address !== undefined) return address.repository
-  throw registryError('NAME_UNKNOWN', `${query.get('ns')} is not an upstream of this registry`)
+/** The repository that the path addresses by its full name, or undefined if there can be none. */
+function resolve(options: V2Options, request: Request, name: RepositoryName): RepositoryName | undefined {
+  const origin: Origin = {
+    mirrorOf: options.mirrorOf,
+    isOwnHost: (host) =>
+      host === request.headers.get('host') || host === new URL(options.originOf(request)).host,
+  }
+  return repositoryOf(options.upstreams, origin, name, queryOf(request.url).get('ns') ?? undefined)
+}
+
+function unknownRepository(request: Request, name: RepositoryName) {
+  const ns = queryOf(request.url).get('ns')
+  const message = ns
+    ? `ns=${ns} names neither this registry nor an upstream of it`
+    : `${name} is an upstream, not a repository: add the name of a repository to it`
+  return registryError('NAME_UNKNOWN', message)
 }
 
 function pullByV1() {

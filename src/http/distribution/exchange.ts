@@ -9,10 +9,10 @@ import type { PathKind, V2Path } from './path.ts'
 export interface Exchange<K extends PathKind = PathKind> {
   request: Request
   path: Extract<V2Path, { kind: K }>
-  /** The registry that the path's name addresses, and the repository's name there. */
   registry: Registry
   /** Its manifests, as clients can read them. */
   pulls: ManifestPulls
+  /** The full name of the repository that the path addresses; `path.name` is what the client wrote. */
   repository: RepositoryName
   query: URLSearchParams
   /** Who asks, without where from: enough for every question of access. */

@@ -1,0 +1,82 @@
+import { expect, test } from 'bun:test'
+import { NOBODY } from '../../../src/core/access.ts'
+import type { Upstream } from '../../../src/core/address.ts'
+import { type V2Options, v2Dispatch } from '../../../src/http/distribution/dispatch.ts'
+import { routes } from '../../../src/http/distribution/routes.ts'
+import { BodyReader } from '../../../src/http/request/body-reader.ts'
+import { registryError } from '../../../src/oci/error.ts'
+import { Metrics } from '../../../src/telemetry/metrics.ts'
+import { openMemoryLog } from '../../support/memory-log.ts'
+
+const hub: Upstream = { name: 'docker.io', namespace: 'library' }
+
+/** A dispatch over a registry with an upstream, and the names that its services were asked for. */
+function dispatchWithUpstream(authorise: V2Options['authorise'] = () => {}) {
+  const asked: string[] = []
+  const registry = {
+    tags: {
+      async list(repository: string) {
+        asked.push(repository)
+        return { items: [], more: false }
+      },
+    },
+  } as unknown as V2Options['registry']
+  const dispatch = v2Dispatch({
+    routes: routes(new BodyReader(1024, 1)),
+    registry,
+    pulls: {} as V2Options['pulls'],
+    authorise,
+    limits: { manifestBytesMax: 1024, pageMax: 10, tagsPerPushMax: 10 },
+    metrics: new Metrics(),
+    log: openMemoryLog().log,
+    upstreams: { find: (name) => (name === hub.name ? hub : undefined), findByHost: () => undefined },
+    mirrorOf: undefined,
+    authenticate: () => NOBODY,
+    addressOf: () => '127.0.0.1',
+    originOf: () => 'https://registry.example',
+    service: 'cay',
+    nextRequestId: () => 'request',
+    onBlobBody: () => {},
+    isForV1: () => false,
+  })
+  const get = (path: string) => dispatch(new Request(`http://10.0.0.5:5000${path}`))
+  return { asked, get }
+}
+
+test('upstreams: tags of a repository of an upstream are looked up by its full name', async () => {
+  const { asked, get } = dispatchWithUpstream()
+  expect((await get('/v2/docker.io/team/app/tags/list')).status).toBe(200)
+  expect((await get('/v2/docker.io/alpine/tags/list')).status).toBe(200)
+  expect((await get('/v2/team/app/tags/list')).status).toBe(200)
+  expect(asked).toEqual(['docker.io/team/app', 'docker.io/library/alpine', 'team/app'])
+})
+
+test('upstreams: access is asked for the full name, and a challenge names it', async () => {
+  const authorised: string[] = []
+  const { asked, get } = dispatchWithUpstream(({ repository }) => {
+    authorised.push(repository)
+    throw registryError('UNAUTHORIZED')
+  })
+  const response = await get('/v2/docker.io/alpine/tags/list')
+  expect(response.status).toBe(401)
+  expect(response.headers.get('www-authenticate')).toBe(
+    'Bearer realm="https://registry.example/token",service="cay",scope="repository:docker.io/library/alpine:pull"',
+  )
+  expect(authorised).toEqual(['docker.io/library/alpine'])
+  expect(asked).toEqual([])
+})
+
+test('upstreams: the name of an upstream alone is no repository', async () => {
+  const { asked, get } = dispatchWithUpstream()
+  const response = await get('/v2/docker.io/tags/list')
+  expect(response.status).toBe(404)
+  expect(await response.json()).toMatchObject({ errors: [{ code: 'NAME_UNKNOWN' }] })
+  expect(asked).toEqual([])
+})
+
+test('upstreams: ns may be the host of external-url', async () => {
+  const { asked, get } = dispatchWithUpstream()
+  expect((await get('/v2/team/app/tags/list?ns=registry.example')).status).toBe(200)
+  expect((await get('/v2/team/app/tags/list?ns=elsewhere.example')).status).toBe(404)
+  expect(asked).toEqual(['team/app'])
+})
