@@ -1,6 +1,6 @@
 import type { Access, Action, Identity, Permission } from '../core/access.ts'
-import { matchesPattern, patternsCondition } from '../metadata/accounts/repository-pattern.ts'
-import { allOf, EVERYTHING, NOTHING, type Pullable } from '../metadata/content/repositories.ts'
+import { matchesPattern, type RepositoryPattern } from '../metadata/accounts/repository-pattern.ts'
+import { type Pullable, repositoriesOf } from '../metadata/content/pullable.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 
 /** Who may do what, by grants: they add up, and each limit of the credential must agree. */
@@ -17,9 +17,7 @@ export const grantedAccess: Access = {
 }
 
 function allowed({ isAdmin, granted, limits }: Identity, action: Action): Pullable {
-  const conditions = limits.map((limit) => condition(limit, action))
-  if (!isAdmin) conditions.push(condition(granted, action))
-  return allOf(conditions)
+  return repositoriesOf([...limits, ...(isAdmin ? [] : [granted])].map((list) => patternsOf(list, action)))
 }
 
 function allows(permissions: readonly Permission[], action: Action, repository: RepositoryName): boolean {
@@ -28,8 +26,6 @@ function allows(permissions: readonly Permission[], action: Action, repository: 
   )
 }
 
-function condition(permissions: readonly Permission[], action: Action): Pullable {
-  const patterns = permissions.filter(({ actions }) => actions.has(action)).map(({ pattern }) => pattern)
-  if (patterns.length === 0) return NOTHING
-  return patterns.some(({ text }) => text === '**') ? EVERYTHING : patternsCondition(patterns)
+function patternsOf(permissions: readonly Permission[], action: Action): RepositoryPattern[] {
+  return permissions.filter(({ actions }) => actions.has(action)).map(({ pattern }) => pattern)
 }

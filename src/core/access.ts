@@ -1,5 +1,5 @@
 import type { RepositoryPattern } from '../metadata/accounts/repository-pattern.ts'
-import type { Pullable } from '../metadata/content/repositories.ts'
+import type { Pullable } from '../metadata/content/pullable.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 
 export type Action = 'pull' | 'push' | 'delete'

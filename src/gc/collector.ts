@@ -1,11 +1,6 @@
-import type { Logger } from 'pino'
-import type { TimeSources } from '../core/clock.ts'
 import type { BlobBatch } from '../metadata/garbage/blob-collection.ts'
 import type { CollectionBatch } from '../metadata/garbage/collection.ts'
-import type { Retention } from '../metadata/garbage/retention.ts'
-import type { Metadata } from '../metadata/metadata.ts'
-import type { BlobStore } from '../storage/blob-store.ts'
-import type { DigestLocks } from '../storage/digest-locks.ts'
+import type { CollectorOptions } from './collector-options.ts'
 import { GarbageView } from './garbage-view.ts'
 import { Patience } from './patience.ts'
 import { type Scanned, type ScanRun, scan } from './scan.ts'
@@ -16,17 +11,6 @@ const BATCH_ROWS_MAX = 100
 /** Moves of tags that one call forgets at most, which takes no longer; and the calls of one run, for the next goes on. */
 const HISTORY_ROWS_MAX = 500
 const HISTORY_BATCHES_MAX = 100
-
-export interface CollectorOptions {
-  metadata: Metadata
-  blobs: BlobStore
-  locks: DigestLocks
-  log: Logger
-  /** Milliseconds since 1970. */
-  now: () => number
-  time: TimeSources
-  retention: Retention
-}
 
 /** What a run has removed. */
 export interface Collected {

@@ -1,5 +1,5 @@
 import type { Digest } from '../oci/digest.ts'
-import type { CollectorOptions } from './collector.ts'
+import type { CollectorOptions } from './collector-options.ts'
 import type { Patience } from './patience.ts'
 
 /** Files or rows that are looked at before the walk rests, */

@@ -46,9 +46,6 @@ export const WRITES = [
 export type Operations = Together<ReturnType<(typeof WRITES)[number]>>
 export type OperationName = keyof Operations
 
-/** What may be remembered of the database, and a write may have made stale. */
-export type Stale = 'content' | 'accounts' | 'signing-keys'
-
 /** What is not acknowledged as stored: committed without a sync. A crash of the process loses none of it. */
 export const VOLATILE: ReadonlySet<OperationName> = new Set<OperationName>([
   'touchCredentials',

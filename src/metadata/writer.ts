@@ -1,5 +1,6 @@
 import { type ErrorEntry, RegistryError, registryError } from '../oci/error.ts'
-import type { OperationName, Operations, Stale } from './operations.ts'
+import type { OperationName, Operations } from './operations.ts'
+import type { Stale } from './stale.ts'
 
 /** Calls that may wait for the writer's thread at once; further ones are refused with TOOMANYREQUESTS. */
 const CALLS_WAITING_MAX = 10_000

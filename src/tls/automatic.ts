@@ -11,7 +11,7 @@ import {
 } from './certificate-names.ts'
 import { findText, writeDurably } from './durable-file.ts'
 import { type Credentials, checkCredentials, parseCertificate } from './key-pair.ts'
-import type { Tls, TlsOptions } from './tls.ts'
+import type { Tls, TlsOptions } from './served-certificate.ts'
 
 const DAY = 86_400_000
 

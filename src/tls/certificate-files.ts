@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { CertificateFiles } from './choice.ts'
 import { type Credentials, checkCredentials } from './key-pair.ts'
-import type { Tls, TlsOptions } from './tls.ts'
+import type { Tls, TlsOptions } from './served-certificate.ts'
 
 /** What replaces a certificate and its key does so in several steps; it is read when this long nothing came. */
 const SETTLE_MILLISECONDS = 500

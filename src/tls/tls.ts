@@ -1,31 +1,8 @@
 import { hostname, networkInterfaces } from 'node:os'
-import type { Logger } from 'pino'
-import type { Authority } from './authority.ts'
 import { openAutomatic } from './automatic.ts'
 import { openCertificateFiles } from './certificate-files.ts'
 import type { TlsChoice } from './choice.ts'
-import type { Credentials } from './key-pair.ts'
-
-/** What the server shows, and when that changes. */
-export interface Tls {
-  /** What new connections get now. */
-  credentials(): Credentials
-  /** Where it is cay's own: what others need to trust it. */
-  authority: Authority | undefined
-  /** Looks whether another certificate is needed, or there; tells `onChange`. */
-  check(): Promise<void>
-  close(): void
-}
-
-export interface TlsOptions {
-  /** The data folder. */
-  data: string
-  log: Logger
-  /** Milliseconds since 1970. */
-  now: () => number
-  /** Called with what new connections are to get from now on. */
-  onChange: (credentials: Credentials) => void
-}
+import type { Tls, TlsOptions } from './served-certificate.ts'
 
 /** How often `check` should be called, in seconds. */
 export const TLS_CHECK_SECONDS = 60

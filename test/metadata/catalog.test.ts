@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { temporaryFolder } from '../../scripts/temporary-folder.ts'
-import { parseRepositoryPattern, patternsCondition } from '../../src/metadata/accounts/repository-pattern.ts'
-import { EVERYTHING, NOTHING } from '../../src/metadata/content/repositories.ts'
+import { parseRepositoryPattern } from '../../src/metadata/accounts/repository-pattern.ts'
+import { EVERYTHING, repositoriesOf } from '../../src/metadata/content/pullable.ts'
 import type { TagQuery, TagRow } from '../../src/metadata/content/tags.ts'
 import type { Metadata } from '../../src/metadata/metadata.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
@@ -76,9 +76,9 @@ describe('repositories', () => {
   })
 
   test('only those that may be pulled are found', () => {
-    const ofAlice = patternsCondition([parseRepositoryPattern('alice/*')])
+    const ofAlice = repositoriesOf([[parseRepositoryPattern('alice/*')]])
     expect(search('web', ofAlice)).toEqual(['alice/web'])
-    expect(search('', NOTHING)).toEqual([])
+    expect(search('', repositoriesOf([[]]))).toEqual([])
   })
 
   test('are read in pages', () => {

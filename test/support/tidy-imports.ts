@@ -99,6 +99,11 @@ function ours(file: SourceFile): { from: string; to: string }[] {
     .filter(({ to }) => !to.startsWith('..'))
 }
 
+/** What a file of src/ imports of src/, as paths below it. */
+export function sourceImports(file: SourceFile): string[] {
+  return ours(file).map(({ to }) => to)
+}
+
 /** Files directly in src/ that are in no layer (config.ts, log.ts) serve all of them, and import only their like. */
 function pointsDown(from: string, to: string): boolean {
   const [fromLayer, toLayer] = [from, to].map((path) =>

@@ -1,6 +1,6 @@
 import { type Access, type Action, type Identity, isInScope } from '../../core/access.ts'
 import type { AccountAct } from '../../metadata/accounts/accounts.ts'
-import type { Pullable } from '../../metadata/content/repositories.ts'
+import type { Pullable } from '../../metadata/content/pullable.ts'
 import { registryError } from '../../oci/error.ts'
 import { parseRepositoryName, type RepositoryName } from '../../oci/reference.ts'
 

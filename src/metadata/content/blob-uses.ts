@@ -3,7 +3,8 @@ import { type Digest, digestToBytes } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { blob, repository, repositoryBlob } from '../schema.ts'
-import type { Pullable } from './repositories.ts'
+import type { Pullable } from './pullable.ts'
+import { isIn } from './repository-condition.ts'
 
 /** A blob's bytes, whoever links them. Times are milliseconds since 1970. */
 export interface StoredBlob {
@@ -50,7 +51,7 @@ export function blobUseReads(db: Db) {
             gt(repositoryBlob.repositoryId, last),
             isNull(repositoryBlob.deletedAt),
             isNull(repository.deletedAt),
-            pullable,
+            isIn(pullable),
           ),
         )
         .orderBy(asc(repositoryBlob.repositoryId))

@@ -6,7 +6,9 @@ import type { Caller } from '../caller.ts'
 import type { Db } from '../database.ts'
 import { eventWrites } from '../events.ts'
 import { blob, manifest, manifestReference, repository, repositoryBlob } from '../schema.ts'
-import { ensureRepository, type Pullable, repositoryReads } from './repositories.ts'
+import type { Pullable } from './pullable.ts'
+import { ensureRepository, repositoryReads } from './repositories.ts'
+import { isIn } from './repository-condition.ts'
 
 export type BlobReads = ReturnType<typeof blobReads>
 
@@ -56,7 +58,7 @@ export function blobReads(db: Db) {
             eq(blob.digest, digestToBytes(digest)),
             isNull(repositoryBlob.deletedAt),
             isNull(repository.deletedAt),
-            pullable,
+            isIn(pullable),
           ),
         )
         .limit(1)

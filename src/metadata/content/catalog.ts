@@ -3,7 +3,9 @@ import { type Digest, digestFromBytes } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { manifest, repository } from '../schema.ts'
-import { type Pullable, repositoryReads } from './repositories.ts'
+import type { Pullable } from './pullable.ts'
+import { repositoryReads } from './repositories.ts'
+import { isIn } from './repository-condition.ts'
 import { containing, trigramQuery } from './text-search.ts'
 
 /** A repository with its settings, counters and sums; `deletedAt` is null unless deleted ones are asked for. */
@@ -54,7 +56,9 @@ function repositoryPages(db: Db) {
       return db
         .select()
         .from(repository)
-        .where(and(sql`${repository.name} > ${last}`, isNull(repository.deletedAt), matching(q), pullable))
+        .where(
+          and(sql`${repository.name} > ${last}`, isNull(repository.deletedAt), matching(q), isIn(pullable)),
+        )
         .orderBy(repository.name)
         .limit(limit)
         .all()
@@ -95,7 +99,7 @@ function repositoryPages(db: Db) {
             gte(repository.deletedAt, windowStart),
             after && sql`(${repository.deletedAt}, ${repository.id}) < (${after.deletedAt}, ${after.id})`,
             name === undefined ? undefined : eq(repository.name, name),
-            pullable,
+            isIn(pullable),
           ),
         )
         .orderBy(desc(repository.deletedAt), desc(repository.id))

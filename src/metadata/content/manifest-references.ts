@@ -4,8 +4,8 @@ import { RegistryError } from '../../oci/error.ts'
 import type { ManifestReference } from '../../oci/manifest.ts'
 import type { Db } from '../database.ts'
 import { blob, manifestReference, repositoryBlob } from '../schema.ts'
+import type { ManifestPut } from './manifest-put.ts'
 import { manifestFinder } from './manifest-rows.ts'
-import type { ManifestPut } from './manifest-writes.ts'
 
 /** The rows that say what a manifest names. */
 export function referenceRows(db: Db) {

@@ -2,7 +2,7 @@ import { and, eq, sql } from 'drizzle-orm'
 import { digestToBytes } from '../../oci/digest.ts'
 import type { Db } from '../database.ts'
 import { manifest, manifestBytes, manifestDigest } from '../schema.ts'
-import type { ManifestPut } from './manifest-writes.ts'
+import type { ManifestPut } from './manifest-put.ts'
 
 /** Finds manifests by the id of their repository and any digest that they are known by; those that are deleted too. */
 export function manifestFinder(db: Db) {

@@ -1,39 +1,19 @@
-import { type Digest, digestToBytes } from '../../oci/digest.ts'
+import { digestToBytes } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
-import type { Manifest, ManifestReference } from '../../oci/manifest.ts'
-import type { Reference, RepositoryName, Tag } from '../../oci/reference.ts'
-import type { Caller } from '../caller.ts'
+import type { Reference, RepositoryName } from '../../oci/reference.ts'
+import type { Write } from '../caller.ts'
 import type { Db } from '../database.ts'
 import { eventWrites } from '../events.ts'
 import { reachability } from '../garbage/reachability.ts'
-import type { Stale } from '../operations.ts'
+import type { Stale } from '../stale.ts'
+import type { ManifestPut } from './manifest-put.ts'
 import { referenceRows } from './manifest-references.ts'
 import { manifestRows, type StoredRow } from './manifest-rows.ts'
 import { ensureRepository, repositoryReads } from './repositories.ts'
 import { tagMoves } from './tag-moves.ts'
 import type { Precondition } from './tag-precondition.ts'
 
-export interface ManifestPut {
-  caller: Caller
-  at: number
-  repository: RepositoryName
-  /** The digest that the manifest is pushed with; for a push by tag, its sha256. */
-  digest: Digest
-  /** The manifest's sha256, by which it is found again whatever it was pushed with. */
-  sha256: Digest
-  tags: Tag[]
-  /** Seconds until these tags end; undefined: they stay. */
-  expiresAfterSeconds?: number | undefined
-  manifest: Omit<Manifest, 'annotations'>
-  bytes: Uint8Array<ArrayBuffer>
-  /** References of these roles need not be in the repository. */
-  optionalRoles: ManifestReference['role'][]
-  precondition: Precondition | undefined
-}
-
-export interface ManifestDelete {
-  caller: Caller
-  at: number
+export interface ManifestDelete extends Write {
   repository: RepositoryName
   reference: Reference
   precondition: Precondition | undefined

@@ -1,20 +1,9 @@
-import { and, asc, eq, gt, isNull, type SQL, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, isNull, sql } from 'drizzle-orm'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { repository } from '../schema.ts'
-
-/** Which repositories a caller may pull from, as a condition on the table `repository`. */
-export type Pullable = SQL
-
-/** The condition of a caller who may pull everything. */
-export const EVERYTHING: Pullable = sql`1`
-
-/** The condition of a caller who may pull nothing. */
-export const NOTHING: Pullable = sql`0`
-
-/** The condition that all of these hold. */
-export const allOf = (conditions: Pullable[]): Pullable =>
-  conditions.length === 0 ? EVERYTHING : sql`(${sql.join(conditions, sql` and `)})`
+import type { Pullable } from './pullable.ts'
+import { isIn } from './repository-condition.ts'
 
 export type RepositoryReads = ReturnType<typeof repositoryReads>
 
@@ -34,7 +23,7 @@ export function repositoryReads(db: Db) {
       const rows = db
         .select({ name: repository.name })
         .from(repository)
-        .where(and(gt(repository.name, last), isNull(repository.deletedAt), pullable))
+        .where(and(gt(repository.name, last), isNull(repository.deletedAt), isIn(pullable)))
         .orderBy(asc(repository.name))
         .limit(limit)
         .all()

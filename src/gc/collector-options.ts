@@ -1,0 +1,18 @@
+import type { Logger } from 'pino'
+import type { TimeSources } from '../core/clock.ts'
+import type { Retention } from '../metadata/garbage/retention.ts'
+import type { Metadata } from '../metadata/metadata.ts'
+import type { BlobStore } from '../storage/blob-store.ts'
+import type { DigestLocks } from '../storage/digest-locks.ts'
+
+/** What the collector and the walk over files work on. */
+export interface CollectorOptions {
+  metadata: Metadata
+  blobs: BlobStore
+  locks: DigestLocks
+  log: Logger
+  /** Milliseconds since 1970. */
+  now: () => number
+  time: TimeSources
+  retention: Retention
+}
