@@ -164,7 +164,7 @@ export async function openServices(config: Config, log: Logger, options: Service
     config,
     pulls: new NegotiatedManifests(registry.manifests, conversions, config.docker.schema1.pull),
     v1Images: config.docker.v1 ? await V1Images.open(metadata, registry, conversions, now) : undefined,
-    descriptions: descriptions(metadata, blobs),
+    descriptions: descriptions(metadata, registry.blobs),
     disk: () => diskSpace(config.data),
     collector,
     retention: kept.retention,

@@ -9,6 +9,7 @@ import { RegistryError, registryError } from '../oci/error.ts'
 import { readImage } from '../oci/image.ts'
 import { isIndex } from '../oci/media-type.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
+import { readBlob } from './open-blob.ts'
 import type { Registry, StoredManifest } from './registry.ts'
 
 /**
@@ -164,12 +165,11 @@ export class Conversions {
   ): Promise<{ bytes: Uint8Array } | Refusal> {
     const { blobs } = this.registry
     try {
-      const size = await blobs.getSize(repository, digest)
-      if (size > CONFIG_BYTES_MAX) {
-        return { refusal: `its config has ${size} bytes, more than ${CONFIG_BYTES_MAX}` }
-      }
-      const body = await blobs.open(digest, { start: 0, end: size })
-      return { bytes: 'bytes' in body ? body.bytes : await Bun.file(body.file).bytes() }
+      const blob = await blobs.open(repository, digest)
+      const bytes = await readBlob(blob, CONFIG_BYTES_MAX)
+      return bytes
+        ? { bytes }
+        : { refusal: `its config has ${blob.size} bytes, more than ${CONFIG_BYTES_MAX}` }
     } catch (error) {
       if (error instanceof RegistryError && error.status === 404) return NOT_HERE
       throw error

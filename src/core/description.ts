@@ -7,9 +7,10 @@ import { type HistoryEntry, type ImageConfig, type Platform, readImageConfig } f
 import { type Json, objectOf, parseLeniently } from '../oci/lenient-json.ts'
 import type { ManifestParts, Part } from '../oci/manifest-parts.ts'
 import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
-import type { BlobStore } from '../storage/blob-store.ts'
 import { unknownManifest } from './local-manifests.ts'
 import { ManifestReading } from './manifest-reading.ts'
+import { readBlob } from './open-blob.ts'
+import type { Blobs } from './registry.ts'
 import { unknownIn } from './unknown.ts'
 
 /** The largest config that is read for a description, in bytes. */
@@ -73,13 +74,11 @@ export interface Descriptions {
 }
 
 /** Describes the manifests of a data folder. */
-export function descriptions(metadata: Metadata, blobs: Pick<BlobStore, 'open'>): Descriptions {
+export function descriptions(metadata: Metadata, blobs: Pick<Blobs, 'open'>): Descriptions {
   const readConfig = async (repository: RepositoryName, { digest }: Part): Promise<Json | undefined> => {
-    const size = metadata.blobs.findSize(repository, digest)
-    if (size === undefined || size > CONFIG_BYTES_MAX) return undefined
     try {
-      const body = await blobs.open(digest, { start: 0, end: size })
-      return parseLeniently('bytes' in body ? body.bytes : await Bun.file(body.file).bytes())
+      const bytes = await readBlob(await blobs.open(repository, digest), CONFIG_BYTES_MAX)
+      return bytes && parseLeniently(bytes)
     } catch {
       // Its bytes are gone meanwhile, or cannot be read: whoever pulls it hears of that.
       return undefined

@@ -1,11 +1,13 @@
 import { configOf, isSchema1Type, readManifest } from '../docker/schema1.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
+import { RegistryError } from '../oci/error.ts'
 import { commonLabels, imageChildren, type Labels, labelsOfConfig } from '../oci/labels.ts'
 import type { Manifest } from '../oci/manifest.ts'
 import { isImageConfig } from '../oci/media-type.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import type { BlobStore } from '../storage/blob-store.ts'
+import { readBlob } from './open-blob.ts'
+import type { Blobs } from './registry.ts'
 
 /** The config of an image may have so many bytes; of a larger one the labels are not read. */
 const CONFIG_BYTES_MAX = 1024 * 1024
@@ -27,12 +29,20 @@ export type ReadLabels = (
 ) => Promise<Labels>
 
 /** Labels of what a data folder holds. */
-export function labelReader(metadata: Metadata, blobs: BlobStore): ReadLabels {
+export function labelReader(metadata: Metadata, blobs: Pick<Blobs, 'open'>): ReadLabels {
+  const findConfig = async (repository: RepositoryName, digest: Digest) => {
+    try {
+      return await readBlob(await blobs.open(repository, digest), CONFIG_BYTES_MAX)
+    } catch (error) {
+      // A registry may take images without their config.
+      if (error instanceof RegistryError && error.status === 404) return undefined
+      throw error
+    }
+  }
+
   const ofConfig = async (repository: RepositoryName, digest: Digest): Promise<Labels> => {
-    const size = metadata.blobs.findSize(repository, digest)
-    if (size === undefined || size > CONFIG_BYTES_MAX) return {}
-    const body = await blobs.open(digest, { start: 0, end: size })
-    return labelsOfConfig('bytes' in body ? body.bytes : await Bun.file(body.file).bytes())
+    const bytes = await findConfig(repository, digest)
+    return bytes === undefined ? {} : labelsOfConfig(bytes)
   }
 
   const ofChildren = async (

@@ -15,22 +15,27 @@ export function localBlobs(options: LocalOptions, cache: ReadCache): Blobs {
     const error = registryError('BLOB_UNKNOWN', `${repository} has no blob ${digest}`, { detail: { digest } })
     return unknownIn(metadata, repository, error)
   }
+  const find = (repository: RepositoryName, digest: Digest) => {
+    const cached = cache.findSize(repository, digest)
+    if (cached !== undefined) return { size: cached, unreferencedAt: null }
+    const found = metadata.blobs.find(repository, digest)
+    if (found === undefined) throw unknown(repository, digest)
+    // The size of a blob that may be collected is not remembered, so that each asker is seen here.
+    if (found.unreferencedAt === null) cache.putSize(repository, digest, found.size)
+    return found
+  }
   return {
     async getSize(repository, digest, asker) {
-      const cached = cache.findSize(repository, digest)
-      if (cached !== undefined) return cached
-      const found = metadata.blobs.find(repository, digest)
-      if (found === undefined) throw unknown(repository, digest)
-      const { size, unreferencedAt } = found
-      // What may go is not remembered, so that each asker is seen here.
-      if (unreferencedAt === null) cache.putSize(repository, digest, size)
-      else if (asker && !(await keepBlob(asker, repository, digest, unreferencedAt))) {
-        throw unknown(repository, digest)
-      }
-      return size
+      const { size, unreferencedAt } = find(repository, digest)
+      if (unreferencedAt === null || asker === undefined) return size
+      if (await keepBlob(asker, repository, digest, unreferencedAt)) return size
+      throw unknown(repository, digest)
     },
 
-    open: (digest, range) => blobs.open(digest, range),
+    async open(repository, digest) {
+      const { size } = find(repository, digest)
+      return { size, read: (range) => blobs.open(digest, range) }
+    },
 
     async mount(caller, identity, { repository, digest, from }) {
       // By what the account may, not by what its token was asked for: without "from" no client can ask for the source.

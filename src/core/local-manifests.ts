@@ -8,7 +8,7 @@ import { labelReader } from './labels.ts'
 import type { LocalOptions, Sparse } from './local-options.ts'
 import { readPushed } from './pushed-manifest.ts'
 import type { CachedManifest, ReadCache } from './read-cache.ts'
-import type { Manifests } from './registry.ts'
+import type { Blobs, Manifests } from './registry.ts'
 import { unknownIn } from './unknown.ts'
 
 const OPTIONAL_ROLES: Record<Sparse, ManifestReference['role'][]> = {
@@ -18,9 +18,9 @@ const OPTIONAL_ROLES: Record<Sparse, ManifestReference['role'][]> = {
 }
 
 /** The manifests of this data folder. */
-export function localManifests(options: LocalOptions, cache: ReadCache): Manifests {
+export function localManifests(options: LocalOptions, cache: ReadCache, blobs: Blobs): Manifests {
   const { metadata, now, checkAllowed, schema1 } = options
-  const readLabels = labelReader(metadata, options.blobs)
+  const readLabels = labelReader(metadata, blobs)
   const optionalRoles = OPTIONAL_ROLES[options.sparse]
   const { keepManifest, doomOf } = freshPushes(options)
   const unknown = (repository: RepositoryName, reference: Reference) =>

@@ -13,10 +13,11 @@ export function localRegistry(options: LocalOptions): Registry & { uploads: Uplo
   const { metadata, access } = options
   const cache = new ReadCache(options.cacheBytesMax)
   metadata.onStale('content', () => cache.clear())
+  const blobs = localBlobs(options, cache)
   return {
     usage: new Usage(metadata, options.now),
-    manifests: localManifests(options, cache),
-    blobs: localBlobs(options, cache),
+    manifests: localManifests(options, cache, blobs),
+    blobs,
     uploads: localUploads(options),
     referrers: localReferrers(options),
     tags: {

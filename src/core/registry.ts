@@ -1,10 +1,10 @@
 import type { Caller } from '../metadata/caller.ts'
 import type { Precondition } from '../metadata/content/tag-precondition.ts'
 import type { Digest, DigestAlgorithm } from '../oci/digest.ts'
-import type { ByteRange } from '../oci/range.ts'
 import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
-import type { BlobBody, UploadBody } from '../storage/blob-store.ts'
+import type { UploadBody } from '../storage/blob-store.ts'
 import type { Identity } from './access.ts'
+import type { OpenBlob } from './open-blob.ts'
 
 /** What /v2 needs of a registry. A registry that only pulls has no uploads. */
 export interface Registry {
@@ -70,12 +70,12 @@ export interface PushedManifest {
 
 export interface Blobs {
   /**
-   * The size in bytes. Throws NAME_UNKNOWN or BLOB_UNKNOWN. What an asker who may push is told of stays here for a grace,
-   * for a push may count on it.
+   * Returns the size in bytes, for HEAD. Throws NAME_UNKNOWN or BLOB_UNKNOWN. A blob that an asker who may push was told
+   * of is kept for the grace, because a push may count on it.
    */
   getSize(repository: RepositoryName, digest: Digest, asker?: Identity): Promise<number>
-  /** What is sent of a blob whose size was just asked for. */
-  open(digest: Digest, range: ByteRange): Promise<BlobBody>
+  /** Opens a blob to read its bytes, for GET. Throws NAME_UNKNOWN or BLOB_UNKNOWN. */
+  open(repository: RepositoryName, digest: Digest): Promise<OpenBlob>
   /**
    * Links a blob of another repository, of `from` or of any that the identity may pull from (end-11).
    * Answers false when there is none.

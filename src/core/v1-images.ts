@@ -37,13 +37,6 @@ export interface V1Image {
   manifest: V1ManifestRow & { digest: Digest }
 }
 
-/** What is sent of an image's layer. */
-export interface V1Layer {
-  digest: Digest
-  /** Bytes. */
-  size: number
-}
-
 /**
  * The images of Docker V1: each layer of an image, whatever format that was pushed in. Their ids are made from where they
  * are and a key, so they stay the same after a restart, and nothing is kept of them.
@@ -127,29 +120,23 @@ export class V1Images {
   async json(image: V1Image): Promise<{ json: string; size: number }> {
     const { layer, manifest } = image
     const layers = await this.layersOf(image)
-    const { size, v1Compatibility } = await this.sized(image, layers[layer])
+    const { blobSum, v1Compatibility } = layerAt(layers, layer)
+    const size = await this.registry.blobs.getSize(image.repository, blobSum)
     const parent = layer + 1 < layers.length ? this.idOf(manifest, layer + 1) : undefined
     return { json: v1Json(v1Compatibility, { id: this.idOf(manifest, layer), parent, size }), size }
   }
 
-  /** The layer of an image. Throws MANIFEST_UNKNOWN. */
-  async layer(image: V1Image): Promise<V1Layer> {
-    const layers = await this.layersOf(image)
-    const { blobSum: digest, size } = await this.sized(image, layers[image.layer])
-    return { digest, size }
-  }
-
-  private async sized({ repository }: V1Image, layer: Schema1Layer | undefined) {
-    if (layer === undefined) throw unknown('it has no such layer')
-    return { ...layer, size: await this.registry.blobs.getSize(repository, layer.blobSum) }
+  /** Returns the digest of an image's layer. Throws MANIFEST_UNKNOWN. */
+  async layer(image: V1Image): Promise<Digest> {
+    return layerAt(await this.layersOf(image), image.layer).blobSum
   }
 
   /** The layers of the image's manifest, the leaf first. */
   private async layersOf({ repository, manifest, layer }: V1Image): Promise<Schema1Layer[]> {
     const stored = await this.registry.manifests.get(repository, { digest: manifest.digest })
     const layers = await this.read(repository, stored)
-    if (layer < layers.length) return layers
-    throw unknown('it has no such layer')
+    layerAt(layers, layer)
+    return layers
   }
 
   private async read(repository: RepositoryName, stored: StoredManifest): Promise<Schema1Layer[]> {
@@ -181,6 +168,12 @@ export class V1Images {
   private idOf(row: V1ManifestRow, layer: number): V1Id {
     return formatV1Id(this.key, { ...row, digest: row.storedAs }, layer)
   }
+}
+
+function layerAt(layers: Schema1Layer[], at: number): Schema1Layer {
+  const layer = layers[at]
+  if (layer !== undefined) return layer
+  throw unknown('it has no such layer')
 }
 
 function unknown(reason: string) {

@@ -1,34 +1,57 @@
+import type { Identity } from '../core/access.ts'
+import type { FedBody, OpenBlob } from '../core/open-blob.ts'
 import type { Blobs } from '../core/registry.ts'
 import type { Digest } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import { type ByteRange, parseRange } from '../oci/range.ts'
+import type { RepositoryName } from '../oci/reference.ts'
 import { isNotModified } from './distribution/conditional.ts'
 
-/** A blob that is asked for, whatever the surface. */
+/** A request for a blob, on any surface. */
 export interface BlobRequest {
   request: Request
-  blobs: Blobs
+  blobs: Pick<Blobs, 'getSize' | 'open'>
+  repository: RepositoryName
   digest: Digest
-  /** Bytes. */
-  size: number
-  /** Told of each body of a blob that is sent, with its size in bytes, and whether it comes from a file. */
+  /** Who asks: a HEAD by somebody who may push keeps the blob for the grace. */
+  asker?: Identity
+  /** Called for each body of a blob that is sent, with its size in bytes and whether it comes from a file. */
   onBlobBody: (bytes: number, isFile: boolean) => void
 }
 
 /**
- * A blob, or the range of it that is asked for (RFC 9110, 14); HEAD reads none of its bytes.
+ * Answers with a blob, or the requested range of it (RFC 9110, 14). HEAD opens none.
  *
  * @param more further headers, also of a 304
- * @throws RegistryError SIZE_INVALID for a range that is not within the blob
+ * @throws RegistryError BLOB_UNKNOWN or NAME_UNKNOWN, and SIZE_INVALID for a range outside the blob
  */
-export function blobResponse(
-  asked: BlobRequest,
+export async function blobResponse(
+  { request, blobs, repository, digest, asker, onBlobBody }: BlobRequest,
   more: Record<string, string> = {},
-): Response | Promise<Response> {
-  const { request, digest, size } = asked
+): Promise<Response> {
   const names = { 'docker-content-digest': digest, etag: `"${digest}"`, ...more }
-  if (isNotModified(request, digest)) return new Response(null, { status: 304, headers: names })
-  const headers: Record<string, string> = {
+  if (request.method === 'HEAD') {
+    const size = await blobs.getSize(repository, digest, asker)
+    if (isNotModified(request, digest)) return new Response(null, { status: 304, headers: names })
+    return new Response(null, { headers: headersOf(size, names) })
+  }
+  if (isNotModified(request, digest)) {
+    await blobs.getSize(repository, digest)
+    return new Response(null, { status: 304, headers: names })
+  }
+  const blob = await blobs.open(repository, digest)
+  const headers = headersOf(blob.size, names)
+  const range = rangeOf(request, digest, blob.size)
+  if (range === undefined) {
+    return new Response(await bodyOf(blob, { start: 0, end: blob.size }, onBlobBody), { headers })
+  }
+  headers['content-range'] = `bytes ${range.start}-${range.end - 1}/${blob.size}`
+  headers['content-length'] = String(range.end - range.start)
+  return new Response(await bodyOf(blob, range, onBlobBody), { status: 206, headers })
+}
+
+function headersOf(size: number, names: Record<string, string>): Record<string, string> {
+  return {
     'content-type': 'application/octet-stream',
     'content-length': String(size),
     'accept-ranges': 'bytes',
@@ -36,35 +59,39 @@ export function blobResponse(
     'x-content-type-options': 'nosniff',
     ...names,
   }
-  const range = rangeOf(request, digest, size)
-  if (range === undefined) return respond(asked, 200, headers, { start: 0, end: size })
-  headers['content-range'] = `bytes ${range.start}-${range.end - 1}/${size}`
-  headers['content-length'] = String(range.end - range.start)
-  return respond(asked, 206, headers, range)
 }
 
-/** Waits for nothing where no bytes are sent. */
-function respond(
-  asked: BlobRequest,
-  status: number,
-  headers: Record<string, string>,
-  range: ByteRange,
-): Response | Promise<Response> {
-  const isEmpty = asked.request.method === 'HEAD' || range.start === range.end
-  return isEmpty ? new Response(null, { status, headers }) : send(asked, status, headers, range)
+async function bodyOf(blob: OpenBlob, range: ByteRange, onBlobBody: BlobRequest['onBlobBody']) {
+  if (range.start === range.end) return null
+  const body = await blob.read(range)
+  onBlobBody(range.end - range.start, 'file' in body)
+  if ('bytes' in body) return body.bytes
+  if ('file' in body) return Bun.file(body.file).slice(body.range.start, body.range.end)
+  return streamOf(body)
 }
 
-async function send(
-  { blobs, digest, onBlobBody }: BlobRequest,
-  status: number,
-  headers: Record<string, string>,
-  range: ByteRange,
-): Promise<Response> {
-  const body = await blobs.open(digest, range)
-  const isFile = !('bytes' in body)
-  onBlobBody(range.end - range.start, isFile)
-  if (!isFile) return new Response(body.bytes, { status, headers })
-  return new Response(Bun.file(body.file).slice(range.start, range.end), { status, headers })
+/**
+ * The stream of a body that writes itself. Bun (1.4.5) sends it chunked and drops its Content-Length. A direct stream
+ * copies what is written and answers a promise while the client is slow, and 0 once it has left.
+ */
+function streamOf(body: FedBody): ReadableStream {
+  let hasLeft = false
+  return new ReadableStream({
+    type: 'direct',
+    async pull(controller) {
+      const write = async (bytes: Uint8Array) => (await controller.write(bytes)) !== 0 && !hasLeft
+      try {
+        await body.feed({ write })
+      } catch {
+        // A rejection without a reason resets the connection; Bun prints any other one on stderr.
+        return Promise.reject()
+      }
+      controller.close()
+    },
+    cancel() {
+      hasLeft = true
+    },
+  })
 }
 
 /** Of GET only (RFC 9110, 14.2). `If-Range` that names something else asks for the whole (13.1.5). */

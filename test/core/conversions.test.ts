@@ -46,11 +46,12 @@ interface TrialOptions {
   bytes?: Uint8Array<ArrayBuffer>
   isHeld?: boolean
   put?: () => Promise<void>
-  getSize?: () => Promise<number>
+  /** Called before the config is opened. */
+  find?: () => void
 }
 
 function trialOf({ bytes = config.bytes, isHeld = false, ...given }: TrialOptions = {}): Trial {
-  const { size = bytes.length, put, getSize } = given
+  const { size = bytes.length, put, find } = given
   const key = readSigningKey(newSigningKey())
   let { promise: gate, resolve: open } = Promise.withResolvers<void>()
   if (!isHeld) open()
@@ -62,14 +63,17 @@ function trialOf({ bytes = config.bytes, isHeld = false, ...given }: TrialOption
     },
     signingKey: async () => key,
   }
+  const read = async () => {
+    trial.read++
+    trial.most = Math.max(trial.most, ++trial.reading)
+    await gate
+    trial.reading--
+    return { bytes }
+  }
   const blobs = {
-    getSize: getSize ?? (async () => size),
     async open() {
-      trial.read++
-      trial.most = Math.max(trial.most, ++trial.reading)
-      await gate
-      trial.reading--
-      return { bytes }
+      find?.()
+      return { size, read }
     },
   }
   const registry = { blobs, manifests: {} } as unknown as Registry
@@ -94,9 +98,8 @@ describe('conversions', () => {
   test('that lacked the config are tried again once it is here', async () => {
     let isHere = false
     const trial = trialOf({
-      async getSize() {
-        if (isHere) return config.bytes.length
-        throw registryError('BLOB_UNKNOWN')
+      find() {
+        if (!isHere) throw registryError('BLOB_UNKNOWN')
       },
     })
     const convert = () => trial.conversions.convert(repository, tag, imageOf(config))
@@ -155,10 +158,10 @@ describe('conversions', () => {
     expect(refusalOf(await large.conversions.convert(repository, tag, imageOf(config)))).toMatch(
       /5242880 bytes/,
     )
-    const unknown = async () => {
+    const unknown = () => {
       throw registryError('BLOB_UNKNOWN')
     }
-    const absent = trialOf({ getSize: unknown })
+    const absent = trialOf({ find: unknown })
     expect(refusalOf(await absent.conversions.convert(repository, tag, imageOf(config)))).toMatch(/not here/)
     expect([large.read, absent.read]).toEqual([0, 0])
   })

@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { openServices, type Services } from '../../src/app.ts'
+import { loadConfig } from '../../src/config/config.ts'
 import { labelReader, type ReadLabels } from '../../src/core/labels.ts'
-import { type Metadata, openMetadata } from '../../src/metadata/metadata.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import type { Labels } from '../../src/oci/labels.ts'
 import { parseManifest } from '../../src/oci/manifest.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
-import { FilesystemBlobs } from '../../src/storage/filesystem.ts'
 import {
   descriptor,
   imageIndex,
@@ -17,6 +17,7 @@ import {
   OCI_MANIFEST,
   randomBlob,
 } from '../support/content.ts'
+import { openMemoryLog } from '../support/memory-log.ts'
 import { pushImage, pushManifest } from '../support/push.ts'
 import { startInProcess } from '../support/server.ts'
 
@@ -52,7 +53,7 @@ const indexes = {
 const nested = imageIndex([descriptor(indexes.both, OCI_INDEX), child(images.second)])
 
 const resources = new AsyncDisposableStack()
-let metadata: Metadata
+let services: Services
 let read: ReadLabels
 
 beforeAll(async () => {
@@ -65,9 +66,12 @@ beforeAll(async () => {
     await pushManifest(server, repository, index, { type: OCI_INDEX })
   }
   await server.stop()
-  metadata = await openMetadata(folder.path, 0, () => {})
-  resources.defer(() => metadata.close())
-  read = labelReader(metadata, new FilesystemBlobs(folder.path))
+  const { config } = await loadConfig({ flags: { data: folder.path }, file: undefined, environment: {} })
+  services = await openServices(config, openMemoryLog().log, {
+    onFailure: () => {},
+  })
+  resources.defer(() => services.close())
+  read = labelReader(services.metadata, services.content.registry.blobs)
 })
 
 afterAll(() => resources.disposeAsync())
@@ -90,7 +94,7 @@ test.each<[what: string, manifest: Named, labels: Labels]>([
   ['an index in an index', nested, { common: 'x' }],
 ])('labels of %s', async (_, { bytes, digest }, labels) => {
   const name = parseRepositoryName(repository)
-  const { mediaType } = metadata.manifests.findByDigest(name, parseDigest(digest)) ?? {}
+  const { mediaType } = services.metadata.manifests.findByDigest(name, parseDigest(digest)) ?? {}
   expect(await read(name, parseManifest(bytes, mediaType), bytes)).toEqual(labels)
 })
 

@@ -11,9 +11,7 @@ export async function getBlob({
   identity,
   onBlobBody,
 }: Exchange<'blob'>): Promise<Response> {
-  const asker = request.method === 'HEAD' ? identity : undefined
-  const size = await blobs.getSize(repository, digest, asker)
-  return await blobResponse({ request, blobs, digest, size, onBlobBody })
+  return await blobResponse({ request, blobs, repository, digest, asker: identity, onBlobBody })
 }
 
 /** end-10: hides the blob from the repository. */

@@ -25,13 +25,14 @@ export async function getAncestry(exchange: V1Exchange<'ancestry'>): Promise<Res
 /** The layer of an image, or a part of it: an archive, compressed by gzip or not. */
 export async function getLayer(exchange: V1Exchange<'layer'>): Promise<Response> {
   const { context, request } = exchange
-  const { digest, size } = await context.images.layer(imageOf(exchange))
+  const image = imageOf(exchange)
+  const digest = await context.images.layer(image)
   const { blobs, onBlobBody } = context
   const headers = {
     'cache-control': await cacheControl(exchange, CACHED_SECONDS),
     vary: 'Authorization, Cookie',
   }
-  return await blobResponse({ request, blobs, digest, size, onBlobBody }, headers)
+  return await blobResponse({ request, blobs, repository: image.repository, digest, onBlobBody }, headers)
 }
 
 async function answer(
