@@ -1,7 +1,7 @@
-import type { Access, Action, Identity, Permission } from '../core/access.ts'
 import { matchesPattern, type RepositoryPattern } from '../metadata/accounts/repository-pattern.ts'
 import { type Pullable, repositoriesOf } from '../metadata/content/pullable.ts'
 import type { RepositoryName } from '../oci/reference.ts'
+import type { Access, Action, Identity, Permission } from './access.ts'
 
 /** Who may do what, by grants: they add up, and each limit of the credential must agree. */
 export const grantedAccess: Access = {

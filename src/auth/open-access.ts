@@ -1,5 +1,5 @@
-import type { Access } from '../core/access.ts'
 import { EVERYTHING } from '../metadata/content/pullable.ts'
+import type { Access } from './access.ts'
 
 /** Everybody may do everything: a registry without accounts, for loopback only. */
 export const openAccess: Access = {

@@ -1,8 +1,8 @@
+import type { Identity } from '../auth/access.ts'
 import type { ManifestRow } from '../metadata/content/manifests.ts'
 import { untaggedMs } from '../metadata/garbage/retention.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import type { Identity } from './access.ts'
 import type { LocalOptions } from './local-options.ts'
 
 /** A manifest that goes when nothing happens. */

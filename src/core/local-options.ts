@@ -1,8 +1,8 @@
+import type { Access } from '../auth/access.ts'
 import type { Retention } from '../metadata/garbage/retention.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { BlobStore, UploadStore } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
-import type { Access } from './access.ts'
 import type { CheckAllowed } from './allowed-types.ts'
 import type { Schema1Pushes } from './pushed-manifest.ts'
 

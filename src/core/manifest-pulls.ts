@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import type { Identity } from '../auth/access.ts'
 import type { Refusal } from '../docker/conversion.ts'
 import { isSchema1Type } from '../docker/schema1.ts'
 import {
@@ -16,7 +17,6 @@ import { RegistryError, registryError } from '../oci/error.ts'
 import { findPlatform } from '../oci/image.ts'
 import { isIndex, MEDIA_TYPE } from '../oci/media-type.ts'
 import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
-import type { Identity } from './access.ts'
 import type { Conversions, ConvertedImage } from './conversions.ts'
 import type { Manifests, StoredManifest } from './registry.ts'
 

@@ -1,4 +1,4 @@
-import type { Identity } from '../core/access.ts'
+import type { Identity } from '../auth/access.ts'
 import type { FedBody, OpenBlob } from '../core/open-blob.ts'
 import type { Blobs } from '../core/registry.ts'
 import type { Digest } from '../oci/digest.ts'

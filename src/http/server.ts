@@ -1,7 +1,7 @@
 import { Elysia } from 'elysia'
 import type { Logger } from 'pino'
+import { NOBODY } from '../auth/access.ts'
 import type { Auth } from '../auth/auth.ts'
-import { NOBODY } from '../core/access.ts'
 import { NO_UPSTREAMS } from '../core/address.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Metrics } from '../telemetry/metrics.ts'

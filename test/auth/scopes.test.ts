@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
+import { type Action, NOBODY } from '../../src/auth/access.ts'
 import { grantedAccess } from '../../src/auth/granted-access.ts'
 import { grantScopes } from '../../src/auth/scopes.ts'
-import { type Action, NOBODY } from '../../src/core/access.ts'
 import { parseRepositoryPattern } from '../../src/metadata/accounts/repository-pattern.ts'
 
 const alice = {

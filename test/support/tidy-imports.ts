@@ -8,8 +8,9 @@ const layers = [
   ['cli'],
   ['app.ts'],
   ['http'],
-  ['auth', 'proxy', 'gc', 'retention', 'tls', 'data-folder.ts'],
+  ['gc', 'retention'],
   ['core'],
+  ['auth', 'proxy', 'tls', 'data-folder.ts'],
   ['storage', 'metadata', 'events'],
   ['docker'],
   ['oci'],
@@ -40,7 +41,7 @@ export const importRules: Rule[] = [
   {
     name: 'imports point one way',
     bad: [
-      ['src/core/tags.ts', "import { token } from '../auth/token.ts'"],
+      ['src/auth/token.ts', "import { tags } from '../core/tags.ts'"],
       ['src/core/tags.ts', "const app = await import('../app.ts')"],
       ['src/metadata/blobs.ts', "export type { BlobStore } from '../storage/blob-store.ts'"],
       ['src/config/config.ts', "import type { Registry } from '../core/registry.ts'"],

@@ -1,6 +1,6 @@
 import type { Static, TSchema } from 'elysia'
+import { type AccessRule, type Asker, enforce } from '../../auth/asker.ts'
 import type { ErrorCode } from '../../oci/error.ts'
-import { type AccessRule, type Asker, enforce } from './asker.ts'
 import { etagOf, isKnown } from './changes.ts'
 
 export interface Operation<T extends TSchema> {

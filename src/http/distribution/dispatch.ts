@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import type { Identity } from '../../core/access.ts'
+import type { Identity } from '../../auth/access.ts'
 import { type Origin, repositoryOf, type Upstream, type Upstreams } from '../../core/address.ts'
 import type { ManifestPulls } from '../../core/manifest-pulls.ts'
 import type { Registry } from '../../core/registry.ts'

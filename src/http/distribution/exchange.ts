@@ -1,4 +1,4 @@
-import type { Identity } from '../../core/access.ts'
+import type { Identity } from '../../auth/access.ts'
 import type { ManifestPulls } from '../../core/manifest-pulls.ts'
 import type { Registry } from '../../core/registry.ts'
 import type { Caller } from '../../metadata/caller.ts'

@@ -1,5 +1,5 @@
+import type { Access, Identity } from '../../auth/access.ts'
 import type { Passwords } from '../../auth/passwords.ts'
-import type { Access, Identity } from '../../core/access.ts'
 import type { Blobs, UsageCounter } from '../../core/registry.ts'
 import type { V1Image, V1Images } from '../../core/v1-images.ts'
 import type { Metadata } from '../../metadata/metadata.ts'

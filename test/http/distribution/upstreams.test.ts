@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { NOBODY } from '../../../src/core/access.ts'
+import { NOBODY } from '../../../src/auth/access.ts'
 import type { Upstream } from '../../../src/core/address.ts'
 import { type V2Options, v2Dispatch } from '../../../src/http/distribution/dispatch.ts'
 import { routes } from '../../../src/http/distribution/routes.ts'

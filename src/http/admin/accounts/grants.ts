@@ -1,6 +1,6 @@
 import { t } from 'elysia'
+import type { Asker } from '../../../auth/asker.ts'
 import { formatSubject, type GrantRow, parseSubject } from '../../../metadata/accounts/grants.ts'
-import type { Asker } from '../asker.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
 import { DONE, Done, PageQuery, Pattern, page, pageOf, RoleName, Time, timeOf } from '../schemas.ts'

@@ -1,7 +1,7 @@
 import { t } from 'elysia'
+import { ownerOf } from '../../../auth/asker.ts'
 import type { AccountRow } from '../../../metadata/accounts/accounts.ts'
 import { registryError } from '../../../oci/error.ts'
-import { ownerOf } from '../asker.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
 import { DONE, Done, PageQuery, page, pageOf, RobotName, Time, timeOf } from '../schemas.ts'

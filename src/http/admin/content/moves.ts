@@ -1,7 +1,7 @@
 import { t } from 'elysia'
+import type { Asker } from '../../../auth/asker.ts'
 import { EVENT_TYPES } from '../../../metadata/events.ts'
 import type { HistoryLine } from '../../../metadata/time-machine/history.ts'
-import type { Asker } from '../asker.ts'
 import { present } from '../present.ts'
 import { DigestText, pageOf, Time, timeOf } from '../schemas.ts'
 import { toWho } from '../who.ts'

@@ -1,8 +1,8 @@
-import { type Access, type Action, type Identity, isInScope } from '../../core/access.ts'
-import type { AccountAct } from '../../metadata/accounts/accounts.ts'
-import type { Pullable } from '../../metadata/content/pullable.ts'
-import { registryError } from '../../oci/error.ts'
-import { parseRepositoryName, type RepositoryName } from '../../oci/reference.ts'
+import type { AccountAct } from '../metadata/accounts/accounts.ts'
+import type { Pullable } from '../metadata/content/pullable.ts'
+import { registryError } from '../oci/error.ts'
+import { parseRepositoryName, type RepositoryName } from '../oci/reference.ts'
+import { type Access, type Action, type Identity, isInScope } from './access.ts'
 
 /**
  * Who may ask for a route, declared beside it and checked before anything is validated or looked up:
