@@ -1,5 +1,5 @@
+import type { Access } from '../domain/access.ts'
 import type { Metadata } from '../metadata/metadata.ts'
-import type { Access } from './access.ts'
 import { Attempts } from './attempts.ts'
 import { Authenticator, type AuthenticatorOptions } from './authenticator.ts'
 import { grantedAccess } from './granted-access.ts'

@@ -1,10 +1,10 @@
+import type { Access, Action } from '../domain/access.ts'
+import { matchesPattern, parseRepositoryPattern } from '../domain/repository-pattern.ts'
 import type { AccountRow } from '../metadata/accounts/accounts.ts'
 import type { CredentialRow } from '../metadata/accounts/credentials.ts'
 import { formatSubject, type GrantRow, type Rule } from '../metadata/accounts/grants.ts'
-import { matchesPattern, parseRepositoryPattern } from '../metadata/accounts/repository-pattern.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import type { Access, Action } from './access.ts'
 import { type Identities, ROLE_ACTIONS } from './identities.ts'
 
 /** One thing that gives an account something in a repository. */

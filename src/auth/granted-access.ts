@@ -1,7 +1,7 @@
-import { matchesPattern, type RepositoryPattern } from '../metadata/accounts/repository-pattern.ts'
-import { type Pullable, repositoriesOf } from '../metadata/content/pullable.ts'
+import type { Access, Action, Identity, Permission } from '../domain/access.ts'
+import { matchesPattern, type RepositoryPattern } from '../domain/repository-pattern.ts'
+import type { RepositorySet } from '../domain/repository-set.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import type { Access, Action, Identity, Permission } from './access.ts'
 
 /** Who may do what, by grants: they add up, and each limit of the credential must agree. */
 export const grantedAccess: Access = {
@@ -16,8 +16,8 @@ export const grantedAccess: Access = {
   deletable: (identity) => allowed(identity, 'delete'),
 }
 
-function allowed({ isAdmin, granted, limits }: Identity, action: Action): Pullable {
-  return repositoriesOf([...limits, ...(isAdmin ? [] : [granted])].map((list) => patternsOf(list, action)))
+function allowed({ isAdmin, granted, limits }: Identity, action: Action): RepositorySet {
+  return [...limits, ...(isAdmin ? [] : [granted])].map((list) => patternsOf(list, action))
 }
 
 function allows(permissions: readonly Permission[], action: Action, repository: RepositoryName): boolean {

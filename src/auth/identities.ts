@@ -1,10 +1,10 @@
 import { LRUCache } from 'lru-cache'
+import { type Action, type Identity, NOBODY, type Permission } from '../domain/access.ts'
+import { parseRepositoryPattern } from '../domain/repository-pattern.ts'
 import type { AccountRow } from '../metadata/accounts/accounts.ts'
 import type { CredentialRow } from '../metadata/accounts/credentials.ts'
 import type { Role, Rule } from '../metadata/accounts/grants.ts'
-import { parseRepositoryPattern } from '../metadata/accounts/repository-pattern.ts'
 import type { Metadata } from '../metadata/metadata.ts'
-import { type Action, type Identity, NOBODY, type Permission } from './access.ts'
 
 /** What a role allows. */
 export const ROLE_ACTIONS: Record<Role, ReadonlySet<Action>> = {

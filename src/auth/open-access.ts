@@ -1,5 +1,5 @@
-import { EVERYTHING } from '../metadata/content/pullable.ts'
-import type { Access } from './access.ts'
+import type { Access } from '../domain/access.ts'
+import { EVERYTHING } from '../domain/repository-set.ts'
 
 /** Everybody may do everything: a registry without accounts, for loopback only. */
 export const openAccess: Access = {

@@ -1,5 +1,5 @@
+import type { Access, Action, Identity } from '../domain/access.ts'
 import { parseRepositoryName, type RepositoryName } from '../oci/reference.ts'
-import type { Access, Action, Identity } from './access.ts'
 import type { TokenAccess } from './signed-tokens.ts'
 
 /** Scopes of one request for a token. */

@@ -3,7 +3,7 @@ import {
   matchesPattern,
   parseRepositoryPattern,
   type RepositoryPattern,
-} from '../metadata/accounts/repository-pattern.ts'
+} from '../domain/repository-pattern.ts'
 import { registryError } from '../oci/error.ts'
 import type { Manifest } from '../oci/manifest.ts'
 import { isImageConfig, isIndex } from '../oci/media-type.ts'

@@ -3,14 +3,14 @@ import PQueue from 'p-queue'
 import { type Conversion, convertImage, convertible, type Refusal } from '../docker/conversion.ts'
 import { signDocument } from '../docker/signed-document.ts'
 import type { SigningKey } from '../docker/signing-key.ts'
+import type { Registry, StoredManifest } from '../domain/registry.ts'
 import type { ConversionSource } from '../metadata/content/conversions.ts'
 import { type Digest, digestFromHex } from '../oci/digest.ts'
 import { RegistryError, registryError } from '../oci/error.ts'
 import { readImage } from '../oci/image.ts'
 import { isIndex } from '../oci/media-type.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
-import { readBlob } from './open-blob.ts'
-import type { Registry, StoredManifest } from './registry.ts'
+import { readBlob } from './read-blob.ts'
 
 /**
  * The largest config that is read for a conversion: it is parsed at once, on the thread that serves; and what comes of it

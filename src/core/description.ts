@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import type { Blobs } from '../domain/registry.ts'
 import type { ListedManifest } from '../metadata/content/catalog.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { artifactKind, artifactTraits } from '../oci/artifact-kind.ts'
@@ -9,8 +10,7 @@ import type { ManifestParts, Part } from '../oci/manifest-parts.ts'
 import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
 import { unknownManifest } from './local-manifests.ts'
 import { ManifestReading } from './manifest-reading.ts'
-import { readBlob } from './open-blob.ts'
-import type { Blobs } from './registry.ts'
+import { readBlob } from './read-blob.ts'
 import { unknownIn } from './unknown.ts'
 
 /** The largest config that is read for a description, in bytes. */

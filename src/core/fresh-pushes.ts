@@ -1,6 +1,6 @@
-import type { Identity } from '../auth/access.ts'
+import type { Identity } from '../domain/access.ts'
+import { untaggedMs } from '../domain/retention.ts'
 import type { ManifestRow } from '../metadata/content/manifests.ts'
-import { untaggedMs } from '../metadata/garbage/retention.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { LocalOptions } from './local-options.ts'

@@ -1,4 +1,5 @@
 import { configOf, isSchema1Type, readManifest } from '../docker/schema1.ts'
+import type { Blobs } from '../domain/registry.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
@@ -6,8 +7,7 @@ import { commonLabels, imageChildren, type Labels, labelsOfConfig } from '../oci
 import type { Manifest } from '../oci/manifest.ts'
 import { isImageConfig } from '../oci/media-type.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import { readBlob } from './open-blob.ts'
-import type { Blobs } from './registry.ts'
+import { readBlob } from './read-blob.ts'
 
 /** The config of an image may have so many bytes; of a larger one the labels are not read. */
 const CONFIG_BYTES_MAX = 1024 * 1024

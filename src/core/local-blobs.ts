@@ -1,10 +1,10 @@
+import type { Blobs } from '../domain/registry.ts'
 import type { Digest } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import { freshPushes } from './fresh-pushes.ts'
 import type { LocalOptions } from './local-options.ts'
 import type { ReadCache } from './read-cache.ts'
-import type { Blobs } from './registry.ts'
 import { unknownIn } from './unknown.ts'
 
 /** The blobs of this data folder, by the repositories that link them. */

@@ -1,3 +1,4 @@
+import type { Blobs, Manifests } from '../domain/registry.ts'
 import { algorithmOf, type Digest, type DigestAlgorithm, digestFromHex } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import { expiresAfterSeconds } from '../oci/labels.ts'
@@ -8,7 +9,6 @@ import { labelReader } from './labels.ts'
 import type { LocalOptions, Sparse } from './local-options.ts'
 import { readPushed } from './pushed-manifest.ts'
 import type { CachedManifest, ReadCache } from './read-cache.ts'
-import type { Blobs, Manifests } from './registry.ts'
 import { unknownIn } from './unknown.ts'
 
 const OPTIONAL_ROLES: Record<Sparse, ManifestReference['role'][]> = {

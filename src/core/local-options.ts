@@ -1,5 +1,5 @@
-import type { Access } from '../auth/access.ts'
-import type { Retention } from '../metadata/garbage/retention.ts'
+import type { Access } from '../domain/access.ts'
+import type { Retention } from '../domain/retention.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { BlobStore, UploadStore } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'

@@ -1,10 +1,10 @@
+import type { Listing, ReferrerDescriptor, Referrers, ReferrersQuery } from '../domain/registry.ts'
 import type { ReferrerRow } from '../metadata/content/referrers.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import { childDigests, parseManifest } from '../oci/manifest.ts'
 import { type RepositoryName, referrersTag } from '../oci/reference.ts'
 import type { LocalOptions } from './local-options.ts'
-import type { Listing, ReferrerDescriptor, Referrers, ReferrersQuery } from './registry.ts'
 
 /** A page has at most so many descriptors, */
 const DESCRIPTORS_MAX = 500

@@ -1,10 +1,10 @@
+import type { Listing, Page, Registry, Uploads } from '../domain/registry.ts'
 import { localBlobs } from './local-blobs.ts'
 import { localManifests } from './local-manifests.ts'
 import type { LocalOptions } from './local-options.ts'
 import { localReferrers } from './local-referrers.ts'
 import { localUploads } from './local-uploads.ts'
 import { ReadCache } from './read-cache.ts'
-import type { Listing, Page, Registry, Uploads } from './registry.ts'
 import { unknownRepository } from './unknown.ts'
 import { Usage } from './usage.ts'
 

@@ -1,10 +1,11 @@
-import type { Caller } from '../metadata/caller.ts'
+import type { UploadBody } from '../domain/blob-body.ts'
+import type { Caller } from '../domain/caller.ts'
+import type { Uploads } from '../domain/registry.ts'
 import { algorithmOf, type Digest } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import type { Upload, UploadBody } from '../storage/blob-store.ts'
+import type { Upload } from '../storage/blob-store.ts'
 import type { LocalOptions } from './local-options.ts'
-import type { Uploads } from './registry.ts'
 
 /** The uploads of this data folder. */
 export function localUploads({ metadata, uploads, locks, now }: LocalOptions): Uploads {

@@ -1,5 +1,4 @@
 import { LRUCache } from 'lru-cache'
-import type { Identity } from '../auth/access.ts'
 import type { Refusal } from '../docker/conversion.ts'
 import { isSchema1Type } from '../docker/schema1.ts'
 import {
@@ -11,6 +10,8 @@ import {
   wantsUnsigned,
 } from '../docker/schema1-need.ts'
 import { parseSignedDocument } from '../docker/signed-document.ts'
+import type { Identity } from '../domain/access.ts'
+import type { Manifests, StoredManifest } from '../domain/registry.ts'
 import { type Accept, accepts, parseAccept } from '../oci/accept.ts'
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError, registryError } from '../oci/error.ts'
@@ -18,7 +19,6 @@ import { findPlatform } from '../oci/image.ts'
 import { isIndex, MEDIA_TYPE } from '../oci/media-type.ts'
 import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
 import type { Conversions, ConvertedImage } from './conversions.ts'
-import type { Manifests, StoredManifest } from './registry.ts'
 
 /** A manifest as one client gets it. */
 export interface SentManifest extends StoredManifest {

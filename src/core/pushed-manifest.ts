@@ -1,8 +1,8 @@
 import { isSchema1, manifestOf, parseSchema1, type Schema1 } from '../docker/schema1.ts'
 import { parseSignedDocument, type SignedDocument, verifySignatures } from '../docker/signed-document.ts'
+import type { ManifestPush } from '../domain/registry.ts'
 import { type RegistryError, registryError } from '../oci/error.ts'
 import { type Manifest, parseManifest } from '../oci/manifest.ts'
-import type { ManifestPush } from './registry.ts'
 
 /** Which manifests of Docker schema 1 are taken. */
 export interface Schema1Pushes {

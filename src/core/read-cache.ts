@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache'
+import type { StoredManifest } from '../domain/registry.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { DoomedManifest } from './fresh-pushes.ts'
-import type { StoredManifest } from './registry.ts'
 
 /** Blobs whose size is remembered. */
 const SIZES_MAX = 50_000

@@ -1,9 +1,9 @@
+import type { ReferrerDescriptor, Referrers } from '../domain/registry.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { artifactKind, artifactTraits } from '../oci/artifact-kind.ts'
 import type { Digest } from '../oci/digest.ts'
 import { type RepositoryName, referrersTag, type Tag } from '../oci/reference.ts'
 import { ManifestReading } from './manifest-reading.ts'
-import type { ReferrerDescriptor, Referrers } from './registry.ts'
 
 /** How deep referrers of referrers are followed, */
 export const REFERRERS_DEPTH_MAX = 5

@@ -1,7 +1,7 @@
+import type { UsageCounter } from '../domain/registry.ts'
 import type { UsageEntry } from '../metadata/content/usage.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
-import type { UsageCounter } from './registry.ts'
 
 /** Repositories and tags that are counted between two writes; when there are more, they are written early. */
 const ENTRIES_MAX = 10_000

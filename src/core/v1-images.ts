@@ -3,6 +3,7 @@ import { isSchema1Type, parseSchema1, type Schema1Layer } from '../docker/schema
 import { parseSignedDocument } from '../docker/signed-document.ts'
 import { formatV1Id, isV1IdOf, parseV1Id, type V1Id } from '../docker/v1-id.ts'
 import { v1Json } from '../docker/v1-image.ts'
+import type { StoredManifest } from '../domain/registry.ts'
 import type { V1ManifestRow } from '../metadata/content/v1-images.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -11,7 +12,6 @@ import { findPlatform } from '../oci/image.ts'
 import { isIndex } from '../oci/media-type.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import type { ConversionRegistry, Conversions } from './conversions.ts'
-import type { StoredManifest } from './registry.ts'
 
 /** Tags of one repository that are listed, and those that are read at once. */
 const TAGS_MAX = 10_000

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
-import type { TimeSources } from '../core/clock.ts'
-import type { Retention } from '../metadata/garbage/retention.ts'
+import type { TimeSources } from '../domain/clock.ts'
+import type { Retention } from '../domain/retention.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { BlobStore } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'

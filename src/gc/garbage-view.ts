@@ -1,6 +1,6 @@
+import type { Retention } from '../domain/retention.ts'
 import type { Explanation } from '../metadata/garbage/explanation.ts'
 import type { Candidate, GarbageCursor } from '../metadata/garbage/garbage.ts'
-import type { Retention } from '../metadata/garbage/retention.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'

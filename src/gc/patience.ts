@@ -1,4 +1,4 @@
-import type { TimeSources } from '../core/clock.ts'
+import type { TimeSources } from '../domain/clock.ts'
 
 /** The wall clock has jumped when it went so many milliseconds further than time, or less far. */
 const JUMP_MS_MAX = 60_000

@@ -1,7 +1,7 @@
 import { Elysia } from 'elysia'
 import type { Logger } from 'pino'
-import { type Identity, NOBODY } from '../auth/access.ts'
 import type { Auth } from '../auth/auth.ts'
+import { type Identity, NOBODY } from '../domain/access.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { adminApi } from './admin/api.ts'
 import { Changes } from './admin/changes.ts'

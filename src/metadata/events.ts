@@ -1,44 +1,15 @@
 import { lte, sql } from 'drizzle-orm'
-import type { Digest } from '../oci/digest.ts'
+import type { Caller } from '../domain/caller.ts'
+import type { Change } from '../domain/events.ts'
 import { digestToBytes } from '../oci/digest.ts'
-import type { RepositoryName, Tag } from '../oci/reference.ts'
-import { type Caller, whoColumns } from './caller.ts'
 import type { Db } from './database.ts'
 import { event } from './schema.ts'
+import { whoColumns } from './who-columns.ts'
 
 /** The outbox keeps this many events; older ones go when new ones come, */
 const EVENTS_MAX = 100_000
 /** this many at a time. */
 const EVENTS_TRIMMED = 1000
-
-/** What may happen to content. */
-export const EVENT_TYPES = [
-  'blob.push',
-  'blob.mount',
-  'blob.delete',
-  'manifest.push',
-  'manifest.delete',
-  'manifest.restore',
-  'repository.create',
-  'repository.change',
-  'repository.delete',
-  'repository.restore',
-  'repository.rewind',
-  'tag.put',
-  'tag.change',
-  'tag.delete',
-  'tag.expire',
-  'tag.restore',
-] as const
-
-export type EventType = (typeof EVENT_TYPES)[number]
-
-export interface Change {
-  type: EventType
-  repository: RepositoryName
-  digest?: Digest
-  tag?: Tag
-}
 
 /** Writes that go with a change, in its transaction. */
 export function eventWrites(db: Db) {

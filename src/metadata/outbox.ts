@@ -1,6 +1,6 @@
 import { and, desc, eq, lt } from 'drizzle-orm'
+import type { EventType } from '../domain/events.ts'
 import type { Db } from './database.ts'
-import type { EventType } from './events.ts'
 import { event } from './schema.ts'
 
 export type EventRow = typeof event.$inferSelect

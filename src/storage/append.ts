@@ -1,5 +1,5 @@
+import type { UploadBody } from '../domain/blob-body.ts'
 import { registryError } from '../oci/error.ts'
-import type { UploadBody } from './blob-store.ts'
 import { freeChunk } from './chunk.ts'
 import type { DigesterClient, UploadFile } from './digester-client.ts'
 import type { FilledSlot, SlotPool } from './slot-pool.ts'

@@ -1,3 +1,4 @@
+import type { BlobBody, UploadBody } from '../domain/blob-body.ts'
 import type { Digest, DigestAlgorithm } from '../oci/digest.ts'
 import type { ByteRange } from '../oci/range.ts'
 
@@ -19,9 +20,6 @@ export interface BlobStat {
   size: number
 }
 
-/** Bytes in memory, or a part of a file, to be streamed. */
-export type BlobBody = { bytes: Uint8Array } | { file: string; range: ByteRange }
-
 /** An upload in progress. */
 export interface Upload {
   id: string
@@ -29,18 +27,6 @@ export interface Upload {
   scope: string
   /** The algorithm that is computed while the bytes come. */
   algorithm: DigestAlgorithm
-}
-
-/** What is appended to an upload; a stream of null adds nothing. */
-export interface UploadBody {
-  /** Asked for once, when it is the body's turn to be read. */
-  readonly stream: ReadableStream<Uint8Array> | null
-  /** The byte that it begins at, when the client says so. */
-  offset?: number | undefined
-  /** Its size in bytes, when the client says so. */
-  length?: number | undefined
-  /** Nobody else has the stream's chunks: a chunk's memory may be given back as soon as it is copied. */
-  ownsChunks?: boolean
 }
 
 /** Partial content: appended to, then published by its digest or dropped. */
@@ -94,15 +80,4 @@ export interface UploadProgress {
   size: number
   beganAt: number
   changedAt: number
-}
-
-/** A chunk does not begin where the upload ends. */
-export class OffsetError extends Error {
-  override name = 'OffsetError'
-  readonly size: number
-
-  constructor(size: number, offset: number) {
-    super(`the chunk begins at byte ${offset}, but the upload has ${size} bytes`)
-    this.size = size
-  }
 }

@@ -1,16 +1,9 @@
 import { LRUCache } from 'lru-cache'
+import { OffsetError, type UploadBody } from '../domain/blob-body.ts'
 import { algorithmOf, type Digest, type DigestAlgorithm, hexOf } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import { appendBody } from './append.ts'
-import {
-  type BlobStat,
-  OffsetError,
-  type Upload,
-  type UploadBody,
-  type UploadProgress,
-  type UploadStore,
-  type UploadsInProgress,
-} from './blob-store.ts'
+import type { BlobStat, Upload, UploadProgress, UploadStore, UploadsInProgress } from './blob-store.ts'
 import { DigesterClient } from './digester-client.ts'
 import type { FilesystemBlobs } from './filesystem.ts'
 import { type OpenUpload, OpenUploads } from './open-uploads.ts'

@@ -2,9 +2,10 @@ import { mkdirSync } from 'node:fs'
 import { mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { LRUCache } from 'lru-cache'
+import type { BlobBody } from '../domain/blob-body.ts'
 import { algorithmOf, type Digest, digestFromHex, findAlgorithm, findDigest, hexOf } from '../oci/digest.ts'
 import type { ByteRange } from '../oci/range.ts'
-import type { BlobBody, BlobStat, BlobStore } from './blob-store.ts'
+import type { BlobStat, BlobStore } from './blob-store.ts'
 
 /** Blobs up to this size (configs, mostly) are kept in memory when they were read, */
 const SMALL_BYTES_MAX = 64 * 1024

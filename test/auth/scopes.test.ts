@@ -1,8 +1,8 @@
 import { expect, test } from 'bun:test'
-import { type Action, NOBODY } from '../../src/auth/access.ts'
 import { grantedAccess } from '../../src/auth/granted-access.ts'
 import { grantScopes } from '../../src/auth/scopes.ts'
-import { parseRepositoryPattern } from '../../src/metadata/accounts/repository-pattern.ts'
+import { type Action, NOBODY } from '../../src/domain/access.ts'
+import { parseRepositoryPattern } from '../../src/domain/repository-pattern.ts'
 
 const alice = {
   ...NOBODY,

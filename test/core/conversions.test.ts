@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { type ConversionStore, Conversions } from '../../src/core/conversions.ts'
-import type { Registry, StoredManifest } from '../../src/core/registry.ts'
 import { newSigningKey, readSigningKey } from '../../src/docker/signing-key.ts'
+import type { Registry, StoredManifest } from '../../src/domain/registry.ts'
 import type { Digest } from '../../src/oci/digest.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { registryError } from '../../src/oci/error.ts'

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { connect } from 'node:net'
-import { type ByteSink, type FedBody, readBlob } from '../../src/core/open-blob.ts'
+import { readBlob } from '../../src/core/read-blob.ts'
+import type { ByteSink, FedBody } from '../../src/domain/blob-body.ts'
 import { blobResponse } from '../../src/http/blob-response.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'

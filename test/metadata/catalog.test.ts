@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { temporaryFolder } from '../../scripts/temporary-folder.ts'
-import { parseRepositoryPattern } from '../../src/metadata/accounts/repository-pattern.ts'
-import { EVERYTHING, repositoriesOf } from '../../src/metadata/content/pullable.ts'
+import { parseRepositoryPattern } from '../../src/domain/repository-pattern.ts'
+import { EVERYTHING } from '../../src/domain/repository-set.ts'
 import type { TagQuery, TagRow } from '../../src/metadata/content/tags.ts'
 import type { Metadata } from '../../src/metadata/metadata.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
@@ -76,9 +76,9 @@ describe('repositories', () => {
   })
 
   test('only those that may be pulled are found', () => {
-    const ofAlice = repositoriesOf([[parseRepositoryPattern('alice/*')]])
+    const ofAlice = [[parseRepositoryPattern('alice/*')]]
     expect(search('web', ofAlice)).toEqual(['alice/web'])
-    expect(search('', repositoriesOf([[]]))).toEqual([])
+    expect(search('', [[]])).toEqual([])
   })
 
   test('are read in pages', () => {

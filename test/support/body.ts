@@ -1,4 +1,4 @@
-import type { UploadBody } from '../../src/storage/blob-store.ts'
+import type { UploadBody } from '../../src/domain/blob-body.ts'
 
 /** A body of these parts, as they would come from a client. */
 export function bodyOf(...parts: Uint8Array<ArrayBuffer>[]): UploadBody {

@@ -1,5 +1,5 @@
 import type { Static, TSchema } from 'elysia'
-import { type AccessRule, type Asker, enforce } from '../../auth/asker.ts'
+import { type AccessRule, type Asker, enforce } from '../../domain/asker.ts'
 import type { ErrorCode } from '../../oci/error.ts'
 import { etagOf, isKnown } from './changes.ts'
 

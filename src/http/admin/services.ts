@@ -2,11 +2,11 @@ import type { Config } from '../../config/config-schema.ts'
 import type { Descriptions } from '../../core/description.ts'
 import type { Jobs } from '../../core/jobs.ts'
 import type { ManifestPulls } from '../../core/manifest-pulls.ts'
-import type { Registry } from '../../core/registry.ts'
 import type { V1Images } from '../../core/v1-images.ts'
+import type { Registry } from '../../domain/registry.ts'
+import type { Retention } from '../../domain/retention.ts'
 import type { Collector } from '../../gc/collector.ts'
 import type { GarbageView } from '../../gc/garbage-view.ts'
-import type { Retention } from '../../metadata/garbage/retention.ts'
 import type { UploadsInProgress } from '../../storage/blob-store.ts'
 
 /** What the controllers of content, and of the server itself, are made from. One for a data folder. */

@@ -1,4 +1,4 @@
-import type { Asker } from '../../auth/asker.ts'
+import type { Asker } from '../../domain/asker.ts'
 
 /** Who did something, and from where. */
 interface Who {

@@ -1,4 +1,4 @@
-import { type Access, isInScope } from '../../auth/access.ts'
+import { type Access, isInScope } from '../../domain/access.ts'
 import { type RegistryError, registryError } from '../../oci/error.ts'
 import type { Exchange } from './exchange.ts'
 import type { Route, RouteAccess } from './routes.ts'

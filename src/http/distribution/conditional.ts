@@ -1,4 +1,4 @@
-import type { Precondition } from '../../metadata/content/tag-precondition.ts'
+import type { Precondition } from '../../domain/precondition.ts'
 import type { Digest } from '../../oci/digest.ts'
 
 /** Whether `If-None-Match` names what the client has already: the answer is 304 (RFC 9110, 13.1.2). */

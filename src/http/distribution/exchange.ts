@@ -1,7 +1,7 @@
-import type { Identity } from '../../auth/access.ts'
 import type { ManifestPulls } from '../../core/manifest-pulls.ts'
-import type { Registry } from '../../core/registry.ts'
-import type { Caller } from '../../metadata/caller.ts'
+import type { Identity } from '../../domain/access.ts'
+import type { Caller } from '../../domain/caller.ts'
+import type { Registry } from '../../domain/registry.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { PathKind, V2Path } from './path.ts'
 

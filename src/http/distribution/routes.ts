@@ -1,4 +1,4 @@
-import type { Action } from '../../auth/access.ts'
+import type { Action } from '../../domain/access.ts'
 import type { BodyReader } from '../request/body-reader.ts'
 import { getBase } from './base.ts'
 import { deleteBlob, getBlob } from './blobs.ts'

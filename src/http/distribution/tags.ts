@@ -1,4 +1,4 @@
-import type { Listing, Page } from '../../core/registry.ts'
+import type { Listing, Page } from '../../domain/registry.ts'
 import { registryError } from '../../oci/error.ts'
 import type { Exchange } from './exchange.ts'
 

@@ -1,9 +1,9 @@
-import type { UploadState, Uploads } from '../../core/registry.ts'
+import { OffsetError, type UploadBody } from '../../domain/blob-body.ts'
+import type { UploadState, Uploads } from '../../domain/registry.ts'
 import { type DigestAlgorithm, findAlgorithm, parseDigest } from '../../oci/digest.ts'
 import { RegistryError, registryError } from '../../oci/error.ts'
 import { formatUploadRange, parseContentRange } from '../../oci/range.ts'
 import { parseRepositoryName, type RepositoryName } from '../../oci/reference.ts'
-import { OffsetError, type UploadBody } from '../../storage/blob-store.ts'
 import type { Exchange } from './exchange.ts'
 
 /** end-4 and end-11: begins an upload, or pushes or mounts a blob in one go. */

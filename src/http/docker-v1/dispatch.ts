@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import { type Identity, isInScope } from '../../auth/access.ts'
+import { type Identity, isInScope } from '../../domain/access.ts'
 import { registryError } from '../../oci/error.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
 import { pathOf, queryOf } from '../distribution/exchange.ts'

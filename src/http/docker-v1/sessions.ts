@@ -1,6 +1,6 @@
-import { type Access, type Identity, NOBODY } from '../../auth/access.ts'
 import type { Authenticator } from '../../auth/authenticator.ts'
 import type { SignedTokens } from '../../auth/signed-tokens.ts'
+import { type Access, type Identity, NOBODY } from '../../domain/access.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { RegistryError, registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'

@@ -1,7 +1,7 @@
 import { and, asc, eq, gt, inArray, ne, sql } from 'drizzle-orm'
+import type { Caller } from '../../domain/caller.ts'
 import { registryError } from '../../oci/error.ts'
 import { account, accountGroup, credential, groupMember } from '../account-schema.ts'
-import type { Caller } from '../caller.ts'
 import type { Db } from '../database.ts'
 import { auditWrites } from './audit.ts'
 

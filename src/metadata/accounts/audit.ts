@@ -1,6 +1,6 @@
 import { desc, lt, lte } from 'drizzle-orm'
+import type { Caller } from '../../domain/caller.ts'
 import { audit } from '../account-schema.ts'
-import type { Caller } from '../caller.ts'
 import type { Db } from '../database.ts'
 
 /** The trail keeps this many acts; older ones go when new ones come. */

@@ -1,10 +1,10 @@
 import { and, asc, eq, gt, inArray, sql } from 'drizzle-orm'
+import { parseRepositoryPattern } from '../../domain/repository-pattern.ts'
 import { registryError } from '../../oci/error.ts'
 import { accessGrant, account, accountGroup } from '../account-schema.ts'
 import type { Db } from '../database.ts'
 import type { AccountAct } from './accounts.ts'
 import { auditWrites } from './audit.ts'
-import { parseRepositoryPattern } from './repository-pattern.ts'
 
 export type Role = 'reader' | 'writer' | 'admin'
 

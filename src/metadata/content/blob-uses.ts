@@ -1,9 +1,9 @@
 import { and, asc, eq, gt, isNull, sql } from 'drizzle-orm'
+import type { RepositorySet } from '../../domain/repository-set.ts'
 import { type Digest, digestToBytes } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { blob, repository, repositoryBlob } from '../schema.ts'
-import type { Pullable } from './pullable.ts'
 import { isIn } from './repository-condition.ts'
 
 /** A blob's bytes, whoever links them. Times are milliseconds since 1970. */
@@ -35,7 +35,7 @@ export function blobUseReads(db: Db) {
     find: (digest: Digest): StoredBlob | undefined => stored.get({ digest: digestToBytes(digest) }),
 
     /** At most `limit` repositories among those that the caller may pull from, by their ids after `last`. */
-    list(blobId: number, pullable: Pullable, last: number, limit: number): BlobUse[] {
+    list(blobId: number, pullable: RepositorySet, last: number, limit: number): BlobUse[] {
       const rows = db
         .select({
           repositoryId: repository.id,

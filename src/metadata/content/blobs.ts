@@ -1,12 +1,12 @@
 import { and, asc, eq, gt, isNull, type SQL, sql } from 'drizzle-orm'
+import type { Caller } from '../../domain/caller.ts'
+import type { RepositorySet } from '../../domain/repository-set.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
-import type { Caller } from '../caller.ts'
 import type { Db } from '../database.ts'
 import { eventWrites } from '../events.ts'
 import { blob, manifest, manifestReference, repository, repositoryBlob } from '../schema.ts'
-import type { Pullable } from './pullable.ts'
 import { ensureRepository, repositoryReads } from './repositories.ts'
 import { isIn } from './repository-condition.ts'
 
@@ -47,7 +47,7 @@ export function blobReads(db: Db) {
     isStored: (digest: Digest): boolean => stored.get({ digest: digestToBytes(digest) }) !== undefined,
 
     /** A repository among those that the caller may pull from, which holds the blob. */
-    findSource(digest: Digest, pullable: Pullable): RepositoryName | undefined {
+    findSource(digest: Digest, pullable: RepositorySet): RepositoryName | undefined {
       const row = db
         .select({ name: repository.name })
         .from(blob)

@@ -1,9 +1,9 @@
 import { and, count, desc, eq, gte, isNull, type SQL, sql, sum } from 'drizzle-orm'
+import type { RepositorySet } from '../../domain/repository-set.ts'
 import { type Digest, digestFromBytes } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { manifest, repository } from '../schema.ts'
-import type { Pullable } from './pullable.ts'
 import { repositoryReads } from './repositories.ts'
 import { isIn } from './repository-condition.ts'
 import { containing, trigramQuery } from './text-search.ts'
@@ -52,7 +52,7 @@ function repositoryPages(db: Db) {
   }
   return {
     /** At most `limit` repositories after the name `last`, in byte order, which have `q` in the name or description. */
-    repositories(pullable: Pullable, q: string, last: string, limit: number): RepositoryRow[] {
+    repositories(pullable: RepositorySet, q: string, last: string, limit: number): RepositoryRow[] {
       return db
         .select()
         .from(repository)
@@ -86,7 +86,7 @@ function repositoryPages(db: Db) {
      * entry `after`, and of one name where it is given.
      */
     deletedRepositories(
-      pullable: Pullable,
+      pullable: RepositorySet,
       query: { windowStart: number; after?: { deletedAt: number; id: number }; name?: RepositoryName },
       limit: number,
     ): RepositoryRow[] {

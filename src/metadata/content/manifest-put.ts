@@ -1,8 +1,8 @@
+import type { Write } from '../../domain/caller.ts'
+import type { Precondition } from '../../domain/precondition.ts'
 import type { Digest } from '../../oci/digest.ts'
 import type { Manifest, ManifestReference } from '../../oci/manifest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
-import type { Write } from '../caller.ts'
-import type { Precondition } from './tag-precondition.ts'
 
 /** A push of a manifest. */
 export interface ManifestPut extends Write {

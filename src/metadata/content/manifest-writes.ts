@@ -1,7 +1,8 @@
+import type { Write } from '../../domain/caller.ts'
+import type { Precondition } from '../../domain/precondition.ts'
 import { digestToBytes } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
 import type { Reference, RepositoryName } from '../../oci/reference.ts'
-import type { Write } from '../caller.ts'
 import type { Db } from '../database.ts'
 import { eventWrites } from '../events.ts'
 import { reachability } from '../garbage/reachability.ts'
@@ -11,7 +12,6 @@ import { referenceRows } from './manifest-references.ts'
 import { manifestRows, type StoredRow } from './manifest-rows.ts'
 import { ensureRepository, repositoryReads } from './repositories.ts'
 import { tagMoves } from './tag-moves.ts'
-import type { Precondition } from './tag-precondition.ts'
 
 export interface ManifestDelete extends Write {
   repository: RepositoryName

@@ -1,8 +1,8 @@
 import { and, asc, eq, gt, isNull, sql } from 'drizzle-orm'
+import type { RepositorySet } from '../../domain/repository-set.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { repository } from '../schema.ts'
-import type { Pullable } from './pullable.ts'
 import { isIn } from './repository-condition.ts'
 
 export type RepositoryReads = ReturnType<typeof repositoryReads>
@@ -19,7 +19,7 @@ export function repositoryReads(db: Db) {
     find: (name: RepositoryName): number | undefined => byName.get({ name })?.id,
 
     /** At most `limit` names after `last`, in byte order. */
-    list(pullable: Pullable, last: string, limit: number): RepositoryName[] {
+    list(pullable: RepositorySet, last: string, limit: number): RepositoryName[] {
       const rows = db
         .select({ name: repository.name })
         .from(repository)

@@ -1,11 +1,11 @@
 import { type SQL, sql } from 'drizzle-orm'
-import type { RepositoryPattern } from '../accounts/repository-pattern.ts'
+import type { RepositoryPattern } from '../../domain/repository-pattern.ts'
+import type { RepositorySet } from '../../domain/repository-set.ts'
 import { repository } from '../schema.ts'
-import { type Pullable, patternListsOf } from './pullable.ts'
 
 /** The set as a condition on the table `repository`; undefined when every row meets it. */
-export function isIn(pullable: Pullable): SQL | undefined {
-  const lists = patternListsOf(pullable).filter((patterns) => !patterns.some(({ text }) => text === '**'))
+export function isIn(pullable: RepositorySet): SQL | undefined {
+  const lists = pullable.filter((patterns) => !patterns.some(({ text }) => text === '**'))
   return lists.length === 0 ? undefined : sql`(${sql.join(lists.map(patternsCondition), sql` and `)})`
 }
 

@@ -1,7 +1,7 @@
 import { and, desc, eq, gte, sql } from 'drizzle-orm'
+import type { Write } from '../../domain/caller.ts'
 import { registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
-import type { Write } from '../caller.ts'
 import type { Db } from '../database.ts'
 import { eventWrites } from '../events.ts'
 import { repository } from '../schema.ts'

@@ -1,10 +1,11 @@
 import { eq, sql } from 'drizzle-orm'
+import type { Precondition } from '../../domain/precondition.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
 import type { Tag } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { repository } from '../schema.ts'
-import { checkPrecondition, type Precondition } from './tag-precondition.ts'
+import { checkPrecondition } from './tag-precondition.ts'
 import { type Move, type TagNow, tagRows } from './tag-rows.ts'
 
 /** Where a tag is to point, and until when; without an end it stays. */

@@ -1,14 +1,7 @@
+import type { Precondition } from '../../domain/precondition.ts'
 import { type Digest, digestFromBytes } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
 import type { Tag } from '../../oci/reference.ts'
-
-/** What a conditional push, change or delete expects of a tag (RFC 9110, 13.1): digests, or `*` for any. */
-export interface Precondition {
-  ifMatch?: string[]
-  ifNoneMatch?: string[]
-  /** Besides, when the tag must end; null: never. */
-  expiresAt?: number | null
-}
 
 /** Throws 412 when the tag is not what the caller expects; undefined is a tag that is not there. */
 export function checkPrecondition(

@@ -1,13 +1,13 @@
+import type { Write } from '../../domain/caller.ts'
+import type { Precondition } from '../../domain/precondition.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
-import type { Write } from '../caller.ts'
 import type { Db } from '../database.ts'
 import { eventWrites } from '../events.ts'
 import { manifestFinder } from './manifest-rows.ts'
 import { repositoryReads } from './repositories.ts'
 import { tagMoves } from './tag-moves.ts'
-import type { Precondition } from './tag-precondition.ts'
 
 /** The last millisecond that RFC 3339 can say. */
 const LAST_TIME = Date.UTC(9999, 11, 31, 23, 59, 59, 999)

@@ -1,4 +1,5 @@
 import { asc, eq, gt, lt, lte, type SQL, sql } from 'drizzle-orm'
+import { type Retention, untaggedMs } from '../../domain/retention.ts'
 import type { Tag } from '../../oci/reference.ts'
 import { tagRows } from '../content/tag-rows.ts'
 import type { Db } from '../database.ts'
@@ -6,7 +7,6 @@ import { manifest, repository, tag, tagHistory } from '../schema.ts'
 import type { Stale } from '../stale.ts'
 import { manifestPurge, type PurgedManifest } from './manifest-purge.ts'
 import { isReached, reachability } from './reachability.ts'
-import { type Retention, untaggedMs } from './retention.ts'
 import { untaggedWalk } from './untagged-walk.ts'
 
 /** A batch ends early when it has taken so long, so that writes of others do not wait for it. */

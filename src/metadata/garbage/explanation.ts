@@ -1,7 +1,7 @@
+import { type Retention, untaggedMs } from '../../domain/retention.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
-import { type Retention, untaggedMs } from './retention.ts'
 
 /** Repositories, and names of one reason, that are told of at most. */
 const REPOSITORIES_MAX = 100

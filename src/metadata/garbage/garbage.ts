@@ -1,11 +1,11 @@
 import { and, asc, eq, isNull, type SQL, sql } from 'drizzle-orm'
 import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
+import { type Retention, untaggedMs } from '../../domain/retention.ts'
 import { type Digest, digestFromBytes } from '../../oci/digest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { blob, manifest, repository, repositoryBlob, tag } from '../schema.ts'
 import { garbageBytes } from './garbage-bytes.ts'
-import { type Retention, untaggedMs } from './retention.ts'
 import { untaggedWalk } from './untagged-walk.ts'
 
 /** Something that goes when nothing happens. */

@@ -1,7 +1,7 @@
 import { eq, sql } from 'drizzle-orm'
+import { SYSTEM } from '../../domain/caller.ts'
 import { digestFromBytes } from '../../oci/digest.ts'
 import { companionTags, type RepositoryName } from '../../oci/reference.ts'
-import { SYSTEM } from '../caller.ts'
 import { manifestRows } from '../content/manifest-rows.ts'
 import { tagRows } from '../content/tag-rows.ts'
 import type { Db } from '../database.ts'

@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm'
+import type { Retention } from '../../domain/retention.ts'
 import type { Db } from '../database.ts'
 import { repository } from '../schema.ts'
-import type { Retention } from './retention.ts'
 
 /** Walks over the repositories that may have untagged manifests which are to go. */
 export function untaggedWalk(db: Db) {

@@ -1,11 +1,12 @@
 import { and, asc, desc, eq, gt, lt, type SQL, sql } from 'drizzle-orm'
+import type { Write } from '../../domain/caller.ts'
+import type { EventType } from '../../domain/events.ts'
 import { type Digest, digestFromBytes } from '../../oci/digest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
-import { type Write, whoColumns } from '../caller.ts'
 import { repositoryReads } from '../content/repositories.ts'
 import type { Db } from '../database.ts'
-import type { EventType } from '../events.ts'
 import { tagHistory } from '../schema.ts'
+import { whoColumns } from '../who-columns.ts'
 
 /** One move of a tag. */
 export interface HistoryLine {

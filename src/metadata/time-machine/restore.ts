@@ -1,6 +1,6 @@
+import type { Write } from '../../domain/caller.ts'
 import { registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
-import type { Write } from '../caller.ts'
 
 /** What is brought back, or gone back to, within the time machine's window. */
 export interface Restore extends Write {

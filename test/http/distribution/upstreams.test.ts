@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
-import { NOBODY } from '../../../src/auth/access.ts'
-import type { Upstream } from '../../../src/core/address.ts'
+import { NOBODY } from '../../../src/domain/access.ts'
+import type { Upstream } from '../../../src/domain/address.ts'
 import { type V2Options, v2Dispatch } from '../../../src/http/distribution/dispatch.ts'
 import { routes } from '../../../src/http/distribution/routes.ts'
 import { BodyReader } from '../../../src/http/request/body-reader.ts'

@@ -1,6 +1,6 @@
 import { t } from 'elysia'
-import type { Asker } from '../../../auth/asker.ts'
 import { explainAccess, type Reason } from '../../../auth/explained-access.ts'
+import type { Asker } from '../../../domain/asker.ts'
 import { registryError } from '../../../oci/error.ts'
 import type { RepositoryName } from '../../../oci/reference.ts'
 import { type AdminContext, controller } from '../context.ts'

@@ -1,5 +1,5 @@
 import { t } from 'elysia'
-import type { Asker } from '../../../auth/asker.ts'
+import type { Asker } from '../../../domain/asker.ts'
 import { formatSubject, type GrantRow, parseSubject } from '../../../metadata/accounts/grants.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'

@@ -1,5 +1,5 @@
 import { t } from 'elysia'
-import { ownerOf } from '../../../auth/asker.ts'
+import { ownerOf } from '../../../domain/asker.ts'
 import type { AccountRow } from '../../../metadata/accounts/accounts.ts'
 import { registryError } from '../../../oci/error.ts'
 import { type AdminContext, controller } from '../context.ts'

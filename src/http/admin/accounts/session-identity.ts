@@ -1,5 +1,5 @@
-import type { Identity } from '../../../auth/access.ts'
 import type { Authenticator } from '../../../auth/authenticator.ts'
+import type { Identity } from '../../../domain/access.ts'
 import { checkCsrf, type SessionCookies } from '../../session-cookie.ts'
 
 type Authenticate = (request: Request) => Identity | Promise<Identity>

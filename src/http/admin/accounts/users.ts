@@ -1,7 +1,7 @@
 import { t } from 'elysia'
 import type { Passwords } from '../../../auth/passwords.ts'
+import { SYSTEM } from '../../../domain/caller.ts'
 import type { AccountRow } from '../../../metadata/accounts/accounts.ts'
-import { SYSTEM } from '../../../metadata/caller.ts'
 import { registryError } from '../../../oci/error.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'

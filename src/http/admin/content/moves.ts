@@ -1,6 +1,6 @@
 import { t } from 'elysia'
-import type { Asker } from '../../../auth/asker.ts'
-import { EVENT_TYPES } from '../../../metadata/events.ts'
+import type { Asker } from '../../../domain/asker.ts'
+import { EVENT_TYPES } from '../../../domain/events.ts'
 import type { HistoryLine } from '../../../metadata/time-machine/history.ts'
 import { present } from '../present.ts'
 import { DigestText, pageOf, Time, timeOf } from '../schemas.ts'

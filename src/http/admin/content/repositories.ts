@@ -1,6 +1,6 @@
 import { t } from 'elysia'
-import type { Asker } from '../../../auth/asker.ts'
 import { unknownRepository } from '../../../core/unknown.ts'
+import type { Asker } from '../../../domain/asker.ts'
 import type { RepositoryRow } from '../../../metadata/content/catalog.ts'
 import type { RepositoryState } from '../../../metadata/content/repository-writes.ts'
 import { registryError } from '../../../oci/error.ts'

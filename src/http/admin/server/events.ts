@@ -1,6 +1,6 @@
 import { t } from 'elysia'
-import type { Asker } from '../../../auth/asker.ts'
-import { EVENT_TYPES } from '../../../metadata/events.ts'
+import type { Asker } from '../../../domain/asker.ts'
+import { EVENT_TYPES } from '../../../domain/events.ts'
 import type { EventRow } from '../../../metadata/outbox.ts'
 import { digestFromBytes } from '../../../oci/digest.ts'
 import { registryError } from '../../../oci/error.ts'

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { recordingClock } from '../../src/core/clock.ts'
+import { recordingClock } from '../../src/domain/clock.ts'
 
 /** A machine whose wall clock and time are told apart. */
 function machine(newest: number, wall: number) {

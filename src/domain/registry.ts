@@ -1,10 +1,9 @@
-import type { Identity } from '../auth/access.ts'
-import type { Caller } from '../metadata/caller.ts'
-import type { Precondition } from '../metadata/content/tag-precondition.ts'
 import type { Digest, DigestAlgorithm } from '../oci/digest.ts'
 import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
-import type { UploadBody } from '../storage/blob-store.ts'
-import type { OpenBlob } from './open-blob.ts'
+import type { Identity } from './access.ts'
+import type { OpenBlob, UploadBody } from './blob-body.ts'
+import type { Caller } from './caller.ts'
+import type { Precondition } from './precondition.ts'
 
 /** What /v2 needs of a registry. A registry that only pulls has no uploads. */
 export interface Registry {

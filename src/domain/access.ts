@@ -1,6 +1,6 @@
-import type { RepositoryPattern } from '../metadata/accounts/repository-pattern.ts'
-import type { Pullable } from '../metadata/content/pullable.ts'
 import type { RepositoryName } from '../oci/reference.ts'
+import type { RepositoryPattern } from './repository-pattern.ts'
+import type { RepositorySet } from './repository-set.ts'
 
 export type Action = 'pull' | 'push' | 'delete'
 
@@ -54,7 +54,7 @@ export interface Access {
   /** May this identity do this here? */
   may(identity: Identity, action: Action, repository: RepositoryName): boolean
   /** From which repositories may this identity pull? */
-  pullable(identity: Identity): Pullable
+  pullable(identity: Identity): RepositorySet
   /** In which repositories may this identity delete, and see what was deleted? */
-  deletable(identity: Identity): Pullable
+  deletable(identity: Identity): RepositorySet
 }

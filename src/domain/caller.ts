@@ -23,13 +23,3 @@ export const SYSTEM: Caller = Object.freeze({
   address: '',
   requestId: '',
 })
-
-/** The columns that say who did it. */
-export function whoColumns(caller: Caller) {
-  return {
-    account: caller.account ?? null,
-    credential: caller.credential ?? null,
-    address: caller.address,
-    requestId: caller.requestId,
-  }
-}

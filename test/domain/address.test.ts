@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { repositoryOf, type Upstream, type Upstreams } from '../../src/core/address.ts'
+import { repositoryOf, type Upstream, type Upstreams } from '../../src/domain/address.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
 
 const hub: Upstream = { name: 'docker.io', namespace: 'library' }

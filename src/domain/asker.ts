@@ -1,8 +1,8 @@
-import type { AccountAct } from '../metadata/accounts/accounts.ts'
-import type { Pullable } from '../metadata/content/pullable.ts'
 import { registryError } from '../oci/error.ts'
 import { parseRepositoryName, type RepositoryName } from '../oci/reference.ts'
 import { type Access, type Action, type Identity, isInScope } from './access.ts'
+import type { Write } from './caller.ts'
+import type { RepositorySet } from './repository-set.ts'
 
 /**
  * Who may ask for a route, declared beside it and checked before anything is validated or looked up:
@@ -23,22 +23,22 @@ export interface Asker {
   /** Whether a server admin asks, with a whole credential. */
   isAdmin: boolean
   /** The repositories that may be pulled from, for lists. */
-  pullable(): Pullable
+  pullable(): RepositorySet
   /** Those in which content may be deleted and brought back, for lists of what was deleted. */
-  deletable(): Pullable
+  deletable(): RepositorySet
   /** Who asks and when, for what is written. */
-  act(): AccountAct
+  act(): Write
   /** May pull from, push to, or delete in a repository. */
-  pull(repository: RepositoryName): AccountAct
-  push(repository: RepositoryName): AccountAct
-  delete(repository: RepositoryName): AccountAct
+  pull(repository: RepositoryName): Write
+  push(repository: RepositoryName): Write
+  delete(repository: RepositoryName): Write
   may(action: Action, repository: RepositoryName): boolean
   /** May see at least something. */
-  catalog(): AccountAct
+  catalog(): Write
   /** Is a server admin. */
-  admin(): AccountAct
+  admin(): Write
   /** Is the account, its owner, or a server admin: a user's robots are the user's. */
-  owner(account: string): AccountAct
+  owner(account: string): Write
   /** Is an account, with a whole credential; answers its name. */
   self(): string
 }
@@ -46,7 +46,7 @@ export interface Asker {
 export interface AskerOptions {
   access: Access
   identity: Identity
-  act: () => AccountAct
+  act: () => Write
   /** Told of a refusal that the trail is to know of. */
   onRefused: () => void
 }

@@ -3,8 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { temporaryFolder } from '../../scripts/temporary-folder.ts'
-import { matchesPattern, parseRepositoryPattern } from '../../src/metadata/accounts/repository-pattern.ts'
-import { repositoriesOf } from '../../src/metadata/content/pullable.ts'
+import { matchesPattern, parseRepositoryPattern } from '../../src/domain/repository-pattern.ts'
 import type { Metadata } from '../../src/metadata/metadata.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
 import { open } from '../support/writes.ts'
@@ -44,7 +43,7 @@ const pattern = fc
 test('the condition of some patterns finds the repositories that one of them matches', () => {
   fc.assert(
     fc.property(fc.array(pattern, { maxLength: 6 }), (patterns) => {
-      const found = metadata.repositories.list(repositoriesOf([patterns]), '', 1000)
+      const found = metadata.repositories.list([patterns], '', 1000)
       expect(found).toEqual(NAMES.filter((name) => patterns.some((one) => matchesPattern(one, name))))
     }),
   )

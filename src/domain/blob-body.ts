@@ -1,5 +1,7 @@
 import type { ByteRange } from '../oci/range.ts'
-import type { BlobBody } from '../storage/blob-store.ts'
+
+/** Bytes in memory, or a part of a file, to be streamed. */
+export type BlobBody = { bytes: Uint8Array } | { file: string; range: ByteRange }
 
 /** A blob that a repository has. None of its bytes have been read yet. */
 export interface OpenBlob {
@@ -26,20 +28,25 @@ export interface ByteSink {
   write(bytes: Uint8Array): boolean | Promise<boolean>
 }
 
-/** Reads a whole blob into memory; undefined when it has more than `bytesMax` bytes. */
-export async function readBlob(blob: OpenBlob, bytesMax: number): Promise<Uint8Array | undefined> {
-  if (blob.size > bytesMax) return undefined
-  const body = await blob.read({ start: 0, end: blob.size })
-  if ('bytes' in body) return body.bytes
-  if ('file' in body) return await Bun.file(body.file).slice(body.range.start, body.range.end).bytes()
-  const bytes = new Uint8Array(blob.size)
-  let filled = 0
-  await body.feed({
-    write(part) {
-      bytes.set(part, filled)
-      filled += part.length
-      return true
-    },
-  })
-  return bytes
+/** What is appended to an upload; a stream of null adds nothing. */
+export interface UploadBody {
+  /** Asked for once, when it is the body's turn to be read. */
+  readonly stream: ReadableStream<Uint8Array> | null
+  /** The byte that it begins at, when the client says so. */
+  offset?: number | undefined
+  /** Its size in bytes, when the client says so. */
+  length?: number | undefined
+  /** Nobody else has the stream's chunks: a chunk's memory may be given back as soon as it is copied. */
+  ownsChunks?: boolean
+}
+
+/** A chunk does not begin where the upload ends. */
+export class OffsetError extends Error {
+  override name = 'OffsetError'
+  readonly size: number
+
+  constructor(size: number, offset: number) {
+    super(`the chunk begins at byte ${offset}, but the upload has ${size} bytes`)
+    this.size = size
+  }
 }

@@ -1,5 +1,5 @@
-import type { JobWork } from '../core/jobs.ts'
-import type { Collected, Collector } from './collector.ts'
+import type { Collected, Collector } from '../gc/collector.ts'
+import type { JobWork } from './jobs.ts'
 
 /** A run of the collector, as a job. */
 export function collectJob(collector: Collector): JobWork {

@@ -1,5 +1,5 @@
-import { registryError } from '../../oci/error.ts'
-import type { RepositoryName } from '../../oci/reference.ts'
+import { registryError } from '../oci/error.ts'
+import type { RepositoryName } from '../oci/reference.ts'
 
 /** A set of repositories: `*` is one component of a name, `**` (at most once) any number of them, at least one. */
 export interface RepositoryPattern {

@@ -1,0 +1,31 @@
+import type { Digest } from '../oci/digest.ts'
+import type { RepositoryName, Tag } from '../oci/reference.ts'
+
+/** What may happen to content. */
+export const EVENT_TYPES = [
+  'blob.push',
+  'blob.mount',
+  'blob.delete',
+  'manifest.push',
+  'manifest.delete',
+  'manifest.restore',
+  'repository.create',
+  'repository.change',
+  'repository.delete',
+  'repository.restore',
+  'repository.rewind',
+  'tag.put',
+  'tag.change',
+  'tag.delete',
+  'tag.expire',
+  'tag.restore',
+] as const
+
+export type EventType = (typeof EVENT_TYPES)[number]
+
+export interface Change {
+  type: EventType
+  repository: RepositoryName
+  digest?: Digest
+  tag?: Tag
+}
