@@ -1,0 +1,198 @@
+import { version } from '../config/version.ts'
+import { Breaker } from './breaker.ts'
+import { type Resolve, type Target, Targets } from './targets.ts'
+import { errorOfStatus, UpstreamError } from './upstream-error.ts'
+import { type UpstreamCredentials, UpstreamTokens } from './upstream-tokens.ts'
+
+/** Redirects of one request that are followed. */
+const REDIRECTS_MAX = 5
+
+/** How long a token service may take for its whole answer. */
+const TOKEN_SECONDS_MAX = 15
+
+const REDIRECT_STATUSES: readonly number[] = [301, 302, 303, 307, 308]
+
+export interface EndpointOptions {
+  /** The registry's URL, without `/v2`. */
+  url: URL
+  credentials: UpstreamCredentials
+  /** Hosts that redirects and realms may lead to, whatever their address. */
+  redirects: readonly string[]
+  /** PEM certificates that are trusted besides the system's. */
+  ca?: string | undefined
+  /** A proxy's URL; `none` for none, whatever the environment says. */
+  proxy?: string | undefined
+  resolve: Resolve
+  /** Milliseconds since some moment. */
+  monotonic: () => number
+  /** Told of each answer of the registry itself. */
+  onAnswer?: (headers: Headers) => void
+}
+
+export interface EndpointRequest {
+  method: 'GET' | 'HEAD'
+  /** Begins with `/v2/`. */
+  path: string
+  headers?: Record<string, string>
+  /** What a token must be good for. */
+  scope: string
+  /** Ends the request; when its headers are here, also the body. */
+  signal: AbortSignal
+}
+
+/** One host of an upstream: its connections, its tokens, and whether it answers. */
+export class Endpoint {
+  readonly breaker: Breaker
+  private readonly options: EndpointOptions
+  private readonly session: Bun.FetchSession
+  private readonly targets: Targets
+  private readonly tokens: UpstreamTokens
+
+  constructor(options: EndpointOptions) {
+    const { url, redirects, resolve, credentials, monotonic, proxy, ca } = options
+    this.options = options
+    this.breaker = new Breaker(monotonic)
+    const isProxied = proxy !== 'none' && (proxy !== undefined || hasEnvironmentProxy(url))
+    this.targets = new Targets(url, redirects, resolve, isProxied)
+    this.session = new Bun.FetchSession({
+      keepAlive: { maxIdleSockets: 8, idleTimeout: 60 },
+      ...(proxy !== undefined && { proxy: proxy === 'none' ? false : proxy }),
+      ...(ca !== undefined && { tls: { ca } }),
+    })
+    this.tokens = new UpstreamTokens(credentials, (...args) => this.fetchToken(...args), monotonic)
+  }
+
+  get host(): string {
+    return this.options.url.host
+  }
+
+  /**
+   * Sends a request, with a token where one is asked for, and follows redirects. Answers what has a status of success.
+   * @throws UpstreamError for everything else
+   */
+  async request(asked: EndpointRequest): Promise<Response> {
+    if (!this.breaker.enter()) throw this.unavailable('did not answer lately')
+    try {
+      const response = await this.authorised(asked)
+      this.breaker.answered()
+      return response
+    } catch (error) {
+      const failure = this.toError(error)
+      if (failure.isTransport) this.breaker.failed()
+      else if (asked.signal.aborted) this.breaker.left()
+      else this.breaker.answered()
+      throw failure
+    }
+  }
+
+  /** Closes idle connections. */
+  close(): void {
+    this.session.close()
+  }
+
+  private async authorised(asked: EndpointRequest): Promise<Response> {
+    const { scope, signal } = asked
+    let authorization = this.tokens.find(scope)
+    let response = await this.follow(asked, authorization)
+    if (response.status === 401) {
+      const header = response.headers.get('www-authenticate')
+      authorization = await this.tokens.answer(header, scope, authorization, signal)
+      if (authorization !== undefined) {
+        discard(response)
+        response = await this.follow(asked, authorization)
+      }
+    }
+    if (response.status >= 200 && response.status < 300) return response
+    discard(response)
+    throw errorOfStatus(this.host, response)
+  }
+
+  /** Follows redirects by hand: each target is checked, and another host is never sent the authorization. */
+  private async follow(
+    { method, path, headers, signal }: EndpointRequest,
+    authorization: string | undefined,
+  ) {
+    const { url } = this.options
+    const own = new URL(url.pathname.replace(/\/$/, '') + path, url)
+    let at = own
+    let target: Target = { url: at }
+    for (let redirects = 0; ; redirects++) {
+      const isOwn = at.origin === own.origin
+      const response = await this.send(target, {
+        method,
+        headers: { ...headers, ...(isOwn && authorization !== undefined && { authorization }) },
+        signal,
+      })
+      if (isOwn) this.options.onAnswer?.(response.headers)
+      const location = response.headers.get('location')
+      if (!REDIRECT_STATUSES.includes(response.status) || location === null) return response
+      discard(response)
+      const next = URL.parse(location, at.href)
+      if (next === null) throw new UpstreamError('wrong', `${at.host} redirects to what is not a URL`)
+      if (redirects === REDIRECTS_MAX)
+        throw new UpstreamError('wrong', `${own.host} redirects again and again`)
+      target = await this.targets.check(next)
+      at = next
+    }
+  }
+
+  private async fetchToken(url: URL, headers: Record<string, string>): Promise<Response> {
+    const target = await this.targets.check(url)
+    const signal = AbortSignal.timeout(TOKEN_SECONDS_MAX * 1000)
+    const response = await this.send(target, { headers, signal })
+    if (response.status === 200) return response
+    discard(response)
+    throw errorOfStatus(`the token service ${url.host}`, response)
+  }
+
+  private async send({ url, host, serverName }: Target, init: RequestInit): Promise<Response> {
+    const { ca } = this.options
+    const headers = {
+      'user-agent': `cay/${version}`,
+      ...(init.headers as object),
+      ...(host !== undefined && { host }),
+    }
+    try {
+      return await this.session.fetch(url, {
+        ...init,
+        headers,
+        redirect: 'manual',
+        decompress: false,
+        ...(serverName !== undefined && {
+          tls: { serverName, ...(ca !== undefined && { ca }) },
+          proxy: false as never,
+        }),
+      })
+    } catch (cause) {
+      if (init.signal?.aborted) throw cause
+      const { code, message } = cause as Error & { code?: string }
+      throw new UpstreamError('unavailable', `${host ?? url.host} cannot be reached: ${code ?? message}`, {
+        cause,
+        isTransport: true,
+      })
+    }
+  }
+
+  private toError(error: unknown): UpstreamError {
+    if (error instanceof UpstreamError) return error
+    const { name } = Object(error) as Error
+    if (name === 'TimeoutError') return this.unavailable('does not answer in time', true)
+    if (name === 'AbortError') return this.unavailable('was asked by nobody any more')
+    return new UpstreamError('unavailable', `${this.host} failed`, { cause: error })
+  }
+
+  private unavailable(what: string, isTransport = false): UpstreamError {
+    const retryAfterSeconds = Math.ceil(this.breaker.pauseMs / 1000) || undefined
+    return new UpstreamError('unavailable', `${this.host} ${what}`, { isTransport, retryAfterSeconds })
+  }
+}
+
+/** Lets go of an answer whose body nobody reads. */
+function discard(response: Response): void {
+  response.body?.cancel().catch(() => {})
+}
+
+function hasEnvironmentProxy({ protocol }: URL): boolean {
+  const names = protocol === 'https:' ? ['https_proxy', 'HTTPS_PROXY'] : ['http_proxy', 'HTTP_PROXY']
+  return names.some((name) => process.env[name])
+}

@@ -1,0 +1,103 @@
+import { lookup } from 'node:dns/promises'
+import { isIP } from 'node:net'
+import { type AddressKind, addressKinds } from './addresses.ts'
+import { UpstreamError } from './upstream-error.ts'
+
+/** Where a request is sent: the address that was checked, under the name that it is for. */
+export interface Target {
+  /** With a checked IP address as its host, where the name was looked up. */
+  url: URL
+  /** The `Host` header, where the URL's host is an address in place of a name. */
+  host?: string
+  /** The name that the certificate must be for. */
+  serverName?: string
+}
+
+/** Finds the IP addresses of a name. */
+export type Resolve = (hostname: string) => Promise<string[]>
+
+/** Addresses of one name that are looked at. */
+const ADDRESSES_MAX = 64
+
+export const systemResolve: Resolve = async (hostname) =>
+  (await lookup(hostname, { all: true })).map(({ address }) => address)
+
+/**
+ * Decides where a redirect or a token's realm may lead, before a connection is made: to the endpoint's own host, to
+ * hosts that are named in the setting `redirects`, and otherwise to public addresses, or to private and loopback ones
+ * where the endpoint's own address is of that kind. Link-local addresses, behind which metadata services are, never.
+ */
+export class Targets {
+  private readonly endpoint: URL
+  private readonly allowed: readonly string[]
+  private readonly resolve: Resolve
+  private readonly kindOf = addressKinds()
+  private readonly isProxied: boolean
+
+  /**
+   * @param allowed hosts, `host`, `host:port` or `*.domain`
+   * @param isProxied a proxy looks names up, so only addresses that are written out can be checked
+   */
+  constructor(endpoint: URL, allowed: readonly string[], resolve: Resolve, isProxied = false) {
+    this.endpoint = endpoint
+    this.allowed = allowed
+    this.resolve = resolve
+    this.isProxied = isProxied
+  }
+
+  /**
+   * Answers where to send the request.
+   * @throws UpstreamError `wrong` for a target that is refused, `unavailable` when its name is not found
+   */
+  async check(url: URL): Promise<Target> {
+    const { endpoint } = this
+    if (url.username !== '' || url.password !== '') throw refused(url, 'it has a user name or password')
+    if (url.protocol !== 'https:' && url.protocol !== endpoint.protocol) throw refused(url, 'it is not HTTPS')
+    if (url.host === endpoint.host && url.protocol === endpoint.protocol) return { url }
+    const hostname = bare(url)
+    if (this.isProxied && !isIP(hostname)) return { url }
+    const addresses = isIP(hostname) ? [hostname] : await this.find(hostname)
+    const kinds = new Set(addresses.slice(0, ADDRESSES_MAX).map(this.kindOf))
+    const own = await this.findOwnKinds()
+    const isNamed = this.allowed.some((pattern) => matchesHost(pattern, url))
+    for (const kind of kinds) {
+      const mayBe = kind === 'public' || (kind !== 'forbidden' && (isNamed || own.has(kind)))
+      if (!mayBe) throw refused(url, `it leads to a ${kind === 'forbidden' ? 'link-local' : kind} address`)
+    }
+    const [address = hostname] = addresses
+    if (address === hostname) return { url }
+    const pinned = new URL(url)
+    pinned.hostname = address.includes(':') ? `[${address}]` : address
+    return { url: pinned, host: url.host, ...(url.protocol === 'https:' && { serverName: hostname }) }
+  }
+
+  private async findOwnKinds(): Promise<Set<AddressKind>> {
+    const hostname = bare(this.endpoint)
+    const addresses = isIP(hostname) ? [hostname] : await this.find(hostname)
+    return new Set(addresses.map(this.kindOf))
+  }
+
+  private async find(hostname: string): Promise<string[]> {
+    try {
+      const addresses = await this.resolve(hostname)
+      if (addresses.length > 0) return addresses
+    } catch (cause) {
+      throw new UpstreamError('unavailable', `the host ${hostname} is not found`, { cause })
+    }
+    throw new UpstreamError('unavailable', `the host ${hostname} has no address`)
+  }
+}
+
+/** The host without the brackets of an IPv6 address. */
+function bare({ hostname }: URL): string {
+  return hostname.replace(/^\[|\]$/g, '')
+}
+
+function matchesHost(pattern: string, { hostname, host }: URL): boolean {
+  if (pattern.startsWith('*.')) return hostname.endsWith(pattern.slice(1))
+  return pattern === hostname || pattern === host
+}
+
+function refused(url: URL, why: string): UpstreamError {
+  return new UpstreamError('wrong', `it sends cay to ${url.protocol}//${url.host}, which is refused: ${why}`)
+}

@@ -1,0 +1,287 @@
+import { matchesPattern, parseRepositoryPattern } from '../domain/repository-pattern.ts'
+import { type Digest, findDigest } from '../oci/digest.ts'
+import { MEDIA_TYPE, parseContentType } from '../oci/media-type.ts'
+import {
+  formatReference,
+  parseRepositoryName,
+  type Reference,
+  type RepositoryName,
+} from '../oci/reference.ts'
+import { Deadline } from './deadline.ts'
+import { Endpoint, type EndpointRequest } from './endpoint.ts'
+import { Places } from './places.ts'
+import { type Resolve, systemResolve } from './targets.ts'
+import { UpstreamError, type UpstreamErrorKind } from './upstream-error.ts'
+import { readBounded, type UpstreamCredentials } from './upstream-tokens.ts'
+
+/** An upstream as it is configured, its secrets read. */
+export interface UpstreamSettings {
+  /** The first component of its repositories' names here, for example `docker.io`. */
+  name: string
+  /** Its registry's URL, then those of its mirrors, in the order in which they are asked. */
+  urls: readonly [URL, ...URL[]]
+  /** Names by which containerd's `ns` may call it, besides its own. */
+  hosts: readonly string[]
+  /** The namespace of names that have none, as Docker Hub's `library`. */
+  namespace: string | undefined
+  redirects: readonly string[]
+  proxy: string | undefined
+  ca: string | undefined
+  credentials: UpstreamCredentials
+  /** Patterns of names at the upstream that may be asked for; empty for all. */
+  repositories: readonly string[]
+  /** Its blobs are lent to no other upstream's repositories. */
+  isPrivate: boolean
+  /** Blobs that are fetched at once. */
+  connections: number
+  bytesPerSecond: number
+  freshSeconds: number | undefined
+  /** What becomes of a tag that the upstream has no more, and of one that it refuses. */
+  gone: 'keep' | 'drop'
+  refused: 'serve' | 'refuse'
+  /** It is never asked. */
+  offline: boolean
+}
+
+export interface UpstreamOptions {
+  monotonic: () => number
+  resolve?: Resolve
+  /** Told of the result of each request. */
+  onRequest?: (upstream: string, kind: RequestKind, result: 'ok' | UpstreamErrorKind) => void
+}
+
+export type RequestKind = 'manifest' | 'check' | 'blob' | 'list'
+
+export interface FetchedManifest {
+  bytes: Uint8Array<ArrayBuffer>
+  mediaType: string | undefined
+  /** The digest that the upstream names; it is not verified. */
+  digest: Digest | undefined
+}
+
+export interface FetchedBlob {
+  stream: ReadableStream<Uint8Array>
+  /** The byte that the stream begins at. */
+  from: number
+  /** The size of the whole blob in bytes, where the upstream says it. */
+  total: number | undefined
+}
+
+/** What Docker Hub says of the pulls that are left (RateLimit-Limit, RateLimit-Remaining). */
+export interface PullsLeft {
+  limit: number | undefined
+  remaining: number
+}
+
+const ACCEPT = Object.values(MEDIA_TYPE).join(', ')
+
+/** Bytes of one page of tags or referrers. */
+const LIST_BYTES_MAX = 8 * 1024 * 1024
+
+/** How long a manifest or a list may take altogether once its headers are here. */
+const SMALL_BODY_SECONDS_MAX = 60
+
+/** A registry that content is cached of. Everything it answers is unverified; what it fails with is an UpstreamError. */
+export class Upstream {
+  readonly settings: UpstreamSettings
+  /** Fetches of blobs take one each. */
+  readonly places: Places
+  pullsLeft: PullsLeft | undefined
+  private readonly options: UpstreamOptions
+  private readonly endpoints: readonly Endpoint[]
+  private readonly allowed: ReturnType<typeof parseRepositoryPattern>[]
+
+  constructor(settings: UpstreamSettings, options: UpstreamOptions) {
+    const { monotonic, resolve = systemResolve } = options
+    this.settings = settings
+    this.options = options
+    this.places = new Places(settings.connections)
+    this.allowed = settings.repositories.map((pattern) => parseRepositoryPattern(pattern))
+    this.endpoints = settings.urls.map((url, at) => {
+      const { redirects, proxy, ca } = settings
+      // A mirror is another party: it is not shown the upstream's credentials.
+      const credentials = at === 0 ? settings.credentials : {}
+      const onAnswer = (headers: Headers) => this.notePullsLeft(headers)
+      return new Endpoint({ url, redirects, proxy, ca, credentials, resolve, monotonic, onAnswer })
+    })
+  }
+
+  get name(): string {
+    return this.settings.name
+  }
+
+  /** Whether it can be asked at all now. */
+  get isUp(): boolean {
+    return !this.settings.offline && this.endpoints.some(({ breaker }) => !breaker.isOpen)
+  }
+
+  /** A manifest's bytes, at most `bytesMax` of them. */
+  async getManifest(
+    repository: RepositoryName,
+    reference: Reference,
+    { bytesMax, deadlineMs }: { bytesMax: number; deadlineMs: number },
+  ): Promise<FetchedManifest> {
+    const path = `/v2/${this.nameOf(repository)}/manifests/${formatReference(reference)}`
+    return await this.ask('manifest', repository, deadlineMs, async (send) => {
+      const response = await send({ method: 'GET', path, headers: { accept: ACCEPT } })
+      const { headers } = response
+      return {
+        bytes: await readBounded(response, bytesMax, this.name),
+        mediaType: parseContentType(headers.get('content-type') ?? ''),
+        digest: findDigest(headers.get('docker-content-digest') ?? ''),
+      }
+    })
+  }
+
+  /** The digest that a tag is at; undefined when the upstream does not say it. */
+  async checkTag(
+    repository: RepositoryName,
+    reference: Reference,
+    deadlineMs: number,
+  ): Promise<Digest | undefined> {
+    const path = `/v2/${this.nameOf(repository)}/manifests/${formatReference(reference)}`
+    return await this.ask('check', repository, deadlineMs, async (send) => {
+      const { headers } = await send({ method: 'HEAD', path, headers: { accept: ACCEPT } })
+      return findDigest(headers.get('docker-content-digest') ?? '')
+    })
+  }
+
+  /** The size of a blob in bytes; undefined when the upstream has it, and does not say its size. */
+  async getBlobSize(
+    repository: RepositoryName,
+    digest: Digest,
+    deadlineMs: number,
+  ): Promise<number | undefined> {
+    const path = `/v2/${this.nameOf(repository)}/blobs/${digest}`
+    return await this.ask('check', repository, deadlineMs, async (send) => {
+      const { headers } = await send({ method: 'HEAD', path })
+      return lengthOf(headers)
+    })
+  }
+
+  /** A blob from a byte on. The caller reads the stream, and watches that it goes on. */
+  async getBlob(
+    repository: RepositoryName,
+    digest: Digest,
+    from: number,
+    { deadlineMs, avoid = 0 }: { deadlineMs: number; avoid?: number },
+  ): Promise<FetchedBlob> {
+    const path = `/v2/${this.nameOf(repository)}/blobs/${digest}`
+    const headers = from > 0 ? { range: `bytes=${from}-` } : {}
+    return await this.ask(
+      'blob',
+      repository,
+      deadlineMs,
+      async (send) => {
+        const response = await send({ method: 'GET', path, headers })
+        const stream = response.body ?? new Blob([]).stream()
+        const part =
+          response.status === 206 ? partOf(response.headers) : { from: 0, total: lengthOf(response.headers) }
+        if (part !== undefined && (part.from === 0 || part.from === from)) return { stream, ...part }
+        stream.cancel().catch(() => {})
+        throw new UpstreamError('wrong', `${this.name} answers another range of ${digest} than was asked for`)
+      },
+      avoid,
+    )
+  }
+
+  /** A JSON document of a list: tags or referrers. Answers its text, and whether there are more pages. */
+  async getList(
+    repository: RepositoryName,
+    suffix: string,
+    deadlineMs: number,
+  ): Promise<{ text: string; more: boolean; headers: Headers }> {
+    const path = `/v2/${this.nameOf(repository)}/${suffix}`
+    return await this.ask('list', repository, deadlineMs, async (send) => {
+      const response = await send({
+        method: 'GET',
+        path,
+        headers: { accept: `${MEDIA_TYPE.ociIndex}, application/json` },
+      })
+      const bytes = await readBounded(response, LIST_BYTES_MAX, this.name)
+      const { headers } = response
+      return {
+        text: new TextDecoder().decode(bytes),
+        more: /rel="?next"?/.test(headers.get('link') ?? ''),
+        headers,
+      }
+    })
+  }
+
+  /** Closes idle connections. */
+  close(): void {
+    for (const endpoint of this.endpoints) endpoint.close()
+  }
+
+  /** The repository's name at the upstream. */
+  private nameOf(repository: RepositoryName): RepositoryName {
+    const name = parseRepositoryName(repository.slice(this.name.length + 1))
+    if (this.allowed.length === 0 || this.allowed.some((pattern) => matchesPattern(pattern, name)))
+      return name
+    throw new UpstreamError(
+      'denied',
+      `the upstream ${this.name} is not to be asked for ${name} (setting "repositories")`,
+    )
+  }
+
+  /**
+   * Asks the endpoints in order, until one has it. What is thrown is the first failure that says more than that there
+   * is none.
+   *
+   * @param avoid how many endpoints are asked last that would be first
+   */
+  private async ask<T>(
+    kind: RequestKind,
+    repository: RepositoryName,
+    deadlineMs: number,
+    work: (send: (asked: Omit<EndpointRequest, 'scope' | 'signal'>) => Promise<Response>) => Promise<T>,
+    avoid = 0,
+  ): Promise<T> {
+    if (this.settings.offline) throw new UpstreamError('unavailable', `${this.name} is set to offline`)
+    const scope = `repository:${this.nameOf(repository)}:pull`
+    const began = this.options.monotonic()
+    let failure: UpstreamError | undefined
+    for (let at = 0; at < this.endpoints.length; at++) {
+      const endpoint = this.endpoints[(at + avoid) % this.endpoints.length]
+      const leftMs = deadlineMs - (this.options.monotonic() - began)
+      if (endpoint === undefined || leftMs <= 0) break
+      const deadline = new Deadline(leftMs)
+      try {
+        const result = await work(async (asked) => {
+          const response = await endpoint.request({ ...asked, scope, signal: deadline.signal })
+          deadline.extend(kind === 'blob' ? undefined : SMALL_BODY_SECONDS_MAX * 1000)
+          return response
+        })
+        this.options.onRequest?.(this.name, kind, 'ok')
+        return result
+      } catch (error) {
+        if (!(error instanceof UpstreamError)) throw error
+        this.options.onRequest?.(this.name, kind, error.kind)
+        if (failure === undefined || failure.kind === 'absent') failure = error
+      } finally {
+        deadline.extend(undefined)
+      }
+    }
+    throw failure ?? new UpstreamError('unavailable', `${this.name} does not answer in time`)
+  }
+
+  private notePullsLeft(headers: Headers): void {
+    const remaining = Number.parseInt(headers.get('ratelimit-remaining') ?? '', 10)
+    if (Number.isNaN(remaining)) return
+    const limit = Number.parseInt(headers.get('ratelimit-limit') ?? '', 10)
+    this.pullsLeft = { remaining, limit: Number.isNaN(limit) ? undefined : limit }
+  }
+}
+
+function lengthOf(headers: Headers): number | undefined {
+  const text = headers.get('content-length') ?? ''
+  return /^\d{1,15}$/.test(text) ? Number(text) : undefined
+}
+
+/** The range of a 206 (RFC 9110, 14.4). */
+function partOf(headers: Headers): { from: number; total: number | undefined } | undefined {
+  const [, from, total] =
+    /^bytes (\d{1,15})-\d{1,15}\/(\d{1,15}|\*)$/.exec(headers.get('content-range') ?? '') ?? []
+  if (from === undefined || total === undefined) return undefined
+  return { from: Number(from), total: total === '*' ? undefined : Number(total) }
+}

@@ -1,0 +1,195 @@
+import { createServer, type Server, type Socket } from 'node:net'
+import { imageManifest, json, type Named, named, OCI_MANIFEST, randomBlob } from './content.ts'
+
+/** One request that the upstream got. */
+export interface UpstreamRequest {
+  method: string
+  /** With its query. */
+  path: string
+  headers: Record<string, string>
+}
+
+/**
+ * A part of an answer: bytes as they are, a promise that is waited for, or the end of the connection. After `keep` the
+ * connection takes further requests.
+ */
+export type Step = Uint8Array | string | Promise<unknown> | 'fin' | 'reset' | 'keep'
+
+export type Answer = (request: UpstreamRequest) => Step[]
+
+/**
+ * A registry on a raw socket, made of what it was given: everything is answered as a faultless registry would, until
+ * `on` says otherwise. Nothing in it sleeps; what has to wait waits for a promise of the test.
+ */
+export class FakeUpstream implements AsyncDisposable {
+  /** Every request, in the order in which it came. */
+  readonly log: UpstreamRequest[] = []
+  /** Bodies by path, with their headers. */
+  readonly content = new Map<string, { bytes: Uint8Array; headers: Record<string, string> }>()
+  /** When it is set, every request under /v2 needs this Authorization. */
+  auth: { header: string; challenge: string } | undefined
+  private readonly rules: { match: RegExp; answer: Answer; times: number }[] = []
+  private readonly sockets = new Set<Socket>()
+  private readonly server: Server
+
+  private constructor(server: Server) {
+    this.server = server
+    server.on('connection', (socket) => this.serve(socket))
+  }
+
+  static async start(port = 0): Promise<FakeUpstream> {
+    const server = createServer()
+    const upstream = new FakeUpstream(server)
+    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
+    return upstream
+  }
+
+  get host(): string {
+    return `127.0.0.1:${this.port}`
+  }
+
+  get port(): number {
+    return (this.server.address() as { port: number }).port
+  }
+
+  get url(): string {
+    return `http://${this.host}`
+  }
+
+  /** Answers what matches `METHOD path` in another way, the first so many times; the newest rule comes first. */
+  on(match: RegExp, answer: Answer | Step[], times = Number.POSITIVE_INFINITY): this {
+    this.rules.unshift({ match, answer: Array.isArray(answer) ? () => answer : answer, times })
+    return this
+  }
+
+  /** Forgets all rules. */
+  heal(): void {
+    this.rules.length = 0
+  }
+
+  /** The requests that match `METHOD path`. */
+  requests(match: RegExp): UpstreamRequest[] {
+    return this.log.filter(({ method, path }) => match.test(`${method} ${path}`))
+  }
+
+  putBlob(repository: string, { digest, bytes }: Named): void {
+    this.content.set(`/v2/${repository}/blobs/${digest}`, { bytes, headers: {} })
+  }
+
+  putManifest(repository: string, reference: string, { digest, bytes }: Named, type = OCI_MANIFEST): void {
+    const headers = { 'content-type': type, 'docker-content-digest': digest }
+    for (const name of [reference, digest]) {
+      this.content.set(`/v2/${repository}/manifests/${name}`, { bytes, headers })
+    }
+  }
+
+  /** An image of random layers under a tag. */
+  putImage(repository: string, tag: string, layerBytes: number[] = [100_000]) {
+    const layers = layerBytes.map(randomBlob)
+    const config = json({ architecture: 'amd64', os: 'linux', of: `${repository}:${tag}:${Math.random()}` })
+    const manifest = imageManifest(config, layers)
+    for (const blob of [config, ...layers]) this.putBlob(repository, blob)
+    this.putManifest(repository, tag, manifest)
+    return { config, layers, manifest, layer: layers[0] ?? named('') }
+  }
+
+  /** The steps of the answer that a faultless registry gives. */
+  answer(request: UpstreamRequest): Step[] {
+    const { method, path, headers } = request
+    if (path === '/v2/') return reply(200, {}, '{}')
+    if (this.auth !== undefined && headers.authorization !== this.auth.header) {
+      return reply(401, { 'www-authenticate': this.auth.challenge }, '')
+    }
+    const found = this.content.get(path.replace(/\?.*/, ''))
+    if (found === undefined) return reply(404, {}, '{"errors":[{"code":"MANIFEST_UNKNOWN"}]}')
+    const range = /^bytes=(\d+)-$/.exec(headers.range ?? '')
+    const size = found.bytes.length
+    const from = Number(range?.[1] ?? 0)
+    if (range && from >= size) return reply(416, { 'content-range': `bytes */${size}` }, '')
+    const status = range ? 206 : 200
+    const more = range && { 'content-range': `bytes ${from}-${size - 1}/${size}` }
+    return reply(status, { ...found.headers, ...more }, found.bytes.subarray(from), method === 'HEAD')
+  }
+
+  /** Closes every connection, and takes no more until `resume`. */
+  async stop(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.server.close(() => resolve()))
+    for (const socket of this.sockets) socket.resetAndDestroy()
+    await closed
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.server.listening) await this.stop()
+  }
+
+  private serve(socket: Socket): void {
+    this.sockets.add(socket)
+    let text = ''
+    let turn = Promise.resolve()
+    socket.on('close', () => this.sockets.delete(socket))
+    socket.on('error', () => {})
+    socket.on('data', (data) => {
+      text += data.toString('latin1')
+      for (let end = text.indexOf('\r\n\r\n'); end >= 0; end = text.indexOf('\r\n\r\n')) {
+        const request = parseHead(text.slice(0, end))
+        text = text.slice(end + 4)
+        this.log.push(request)
+        turn = turn.then(() => this.play(socket, this.choose(request)))
+      }
+    })
+  }
+
+  private choose(request: UpstreamRequest): Step[] {
+    const line = `${request.method} ${request.path}`
+    const rule = this.rules.find(({ match, times }) => times > 0 && match.test(line))
+    if (rule === undefined) return this.answer(request)
+    rule.times--
+    return rule.answer(request)
+  }
+
+  private async play(socket: Socket, steps: Step[]): Promise<void> {
+    for (const step of steps) {
+      if (step === 'keep' || socket.destroyed) return
+      if (step === 'reset') socket.resetAndDestroy()
+      else if (step === 'fin') socket.end()
+      else if (step instanceof Promise) await step
+      else if (!socket.write(step)) await drained(socket)
+    }
+  }
+}
+
+/** The steps of a whole answer. */
+export function reply(
+  status: number,
+  headers: Record<string, string>,
+  body: Uint8Array | string,
+  isHead = false,
+): Step[] {
+  return [
+    head(status, { 'content-length': String(Buffer.byteLength(body)), ...headers }),
+    ...(isHead ? [] : [body]),
+  ]
+}
+
+/** The head of an answer. */
+export function head(status: number, headers: Record<string, string>): string {
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+  return `HTTP/1.1 ${status} ${status}\r\n${lines.join('')}\r\n`
+}
+
+function parseHead(text: string): UpstreamRequest {
+  const [line = '', ...lines] = text.split('\r\n')
+  const [method = '', path = ''] = line.split(' ')
+  const headers = lines.map((one) => {
+    const colon = one.indexOf(':')
+    return [one.slice(0, colon).toLowerCase(), one.slice(colon + 1).trim()] as const
+  })
+  return { method, path, headers: Object.fromEntries(headers) }
+}
+
+function drained(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    socket.once('drain', resolve)
+    socket.once('close', resolve)
+  })
+}
