@@ -15,7 +15,7 @@ import { NegotiatedManifests } from './core/manifest-pulls.ts'
 import { Schedule } from './core/schedule.ts'
 import type { Usage } from './core/usage.ts'
 import { V1Images } from './core/v1-images.ts'
-import { type DataFolder, openDataFolder } from './data-folder.ts'
+import { type DataFolder, openDataFolder } from './data-folder/data-folder.ts'
 import { recordingClock } from './domain/clock.ts'
 import type { Retention } from './domain/retention.ts'
 import { Collector } from './gc/collector.ts'
@@ -126,7 +126,7 @@ export interface ServiceOptions {
 export async function openServices(config: Config, log: Logger, options: ServiceOptions): Promise<Services> {
   const { now: wall = Date.now, monotonic = () => performance.now(), onFailure } = options
   const checkAllowed = allowedTypes(config.artifacts.allow)
-  const folder = await openDataFolder(config, onFailure)
+  const folder = await openDataFolder(config, log, onFailure)
   const { metadata } = folder
   const time = { wall, monotonic }
   const now = recordingClock(metadata.newestTime(), time)

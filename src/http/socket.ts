@@ -1,4 +1,4 @@
-import { removeSocket, socketPath } from '../data-folder.ts'
+import { removeSocket, socketPath } from '../data-folder/data-folder.ts'
 import { onDemand } from './on-demand.ts'
 import type { OwnerOptions } from './owner-api.ts'
 

@@ -2,12 +2,13 @@ import { Database } from 'bun:sqlite'
 import { join } from 'node:path'
 
 /**
- * Takes the data folder for this process: an exclusive SQLite lock, which ends with the process, however it ends.
+ * Locks a folder for this process with an exclusive SQLite lock, which ends with the process, however it ends.
  *
- * @throws Error when another process has it
- * @returns how to give it back
+ * @param setting the one that chose the folder
+ * @throws Error when another process has locked it
+ * @returns how to unlock it
  */
-export function lockFolder(folder: string): () => void {
+export function lockFolder(folder: string, setting: 'data' | 'metadata'): () => void {
   const database = new Database(join(folder, 'lock'), { create: true, readwrite: true })
   try {
     database.run('PRAGMA journal_mode=MEMORY')
@@ -15,7 +16,7 @@ export function lockFolder(folder: string): () => void {
   } catch (error) {
     database.close()
     if ((error as { code?: string }).code !== 'SQLITE_BUSY') throw error
-    throw new Error(`another cay serves ${folder}: stop it, or choose another folder with --data`)
+    throw new Error(`another cay serves ${folder}: stop it, or choose another folder with --${setting}`)
   }
   return () => database.close()
 }

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { findText, writeDurably } from '../storage/durable-file.ts'
 import type { IssuedCertificate } from './certificate.ts'
-import { findText, writeDurably } from './durable-file.ts'
 import { checkCredentials, parseCertificate } from './key-pair.ts'
 
 /** The authority whose certificates this cay shows: what others need to trust it. Nothing here is secret. */

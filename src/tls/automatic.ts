@@ -1,6 +1,7 @@
 import type { X509Certificate } from 'node:crypto'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
+import { findText, writeDurably } from '../storage/durable-file.ts'
 import { authorityPath, findAuthority, openAuthority, tlsFolder } from './authority.ts'
 import {
   type CertificateNames,
@@ -9,7 +10,6 @@ import {
   coversNames,
   type HostFacts,
 } from './certificate-names.ts'
-import { findText, writeDurably } from './durable-file.ts'
 import { type Credentials, checkCredentials, parseCertificate } from './key-pair.ts'
 import type { Tls, TlsOptions } from './served-certificate.ts'
 

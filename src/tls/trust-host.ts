@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, rm, rmdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { findText, writeDurably } from './durable-file.ts'
+import { findText, writeDurably } from '../storage/durable-file.ts'
 import { TRUST_MARK, type TrustFile, type TrustStep } from './trust-steps.ts'
 
 /** Where steps are done, and how it is told what is. */

@@ -67,10 +67,10 @@ describe('a database', () => {
 
 test('a data folder is one server’s, until that gives it back', async () => {
   await using folder = await temporaryFolder('lock')
-  const unlock = lockFolder(folder.path)
-  expect(() => lockFolder(folder.path)).toThrow(
+  const unlock = lockFolder(folder.path, 'data')
+  expect(() => lockFolder(folder.path, 'data')).toThrow(
     `another cay serves ${folder.path}: stop it, or choose another folder with --data`,
   )
   unlock()
-  lockFolder(folder.path)()
+  lockFolder(folder.path, 'data')()
 })

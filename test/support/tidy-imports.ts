@@ -9,7 +9,7 @@ const layers = [
   ['app.ts'],
   ['http'],
   ['core'],
-  ['auth', 'proxy', 'gc', 'tls', 'data-folder.ts'],
+  ['auth', 'proxy', 'gc', 'tls', 'data-folder'],
   ['storage', 'metadata'],
   ['domain'],
   ['docker'],
@@ -67,10 +67,7 @@ const implementations = ['storage/filesystem.ts', 'core/local-registry.ts']
 const technologies: [packages: RegExp, places: string[]][] = [
   [/^(elysia|@elysiajs\/)/, ['http', 'app.ts']],
   [/^(drizzle-orm|bun:sqlite)/, ['metadata']],
-  [
-    /^node:fs/,
-    ['storage', 'metadata', 'cli', 'tls', 'auth', 'config', 'telemetry', 'app.ts', 'data-folder.ts'],
-  ],
+  [/^node:fs/, ['storage', 'metadata', 'cli', 'tls', 'auth', 'config', 'telemetry', 'app.ts', 'data-folder']],
   [/^(@peculiar\/x509|reflect-metadata)/, ['tls']],
   [/^(commander|@bomb\.sh\/)/, ['cli', 'main.ts']],
 ]

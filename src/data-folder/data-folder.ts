@@ -1,0 +1,100 @@
+import { existsSync, mkdirSync, realpathSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Logger } from 'pino'
+import type { Config } from '../config/config-schema.ts'
+import { requireLocalDisk } from '../metadata/local-disk.ts'
+import { lockFolder } from '../metadata/lock.ts'
+import { type Metadata, openMetadata } from '../metadata/metadata.ts'
+import { type Folders, joinInstallation, refuseLostDatabase } from './installation.ts'
+import { keepNewFilesPrivate, makePrivate, warnIfOpen } from './private-files.ts'
+
+/** The folders of an installation, locked for this process. */
+export interface DataFolder {
+  metadata: Metadata
+  close(): Promise<void>
+}
+
+/**
+ * Makes the folders if need be, locks them for this process, and opens the database.
+ *
+ * @throws Error that says which folder cannot be used, why, and what to do
+ */
+export async function openDataFolder(
+  config: Pick<Config, 'data' | 'metadata'>,
+  log: Logger,
+  onFailure: (error: Error) => void,
+): Promise<DataFolder> {
+  keepNewFilesPrivate()
+  const folders = openFolders(config, log)
+  requireLocalDisk(folders.metadata)
+  const unlock = lock(folders)
+  try {
+    makePrivate(folders.data, folders.metadata, log)
+    refuseLostDatabase(folders)
+    const metadata = await openMetadata(folders.metadata, Date.now(), onFailure)
+    try {
+      await joinInstallation(folders, metadata)
+    } catch (error) {
+      await metadata.close()
+      throw error
+    }
+    return {
+      metadata,
+      async close() {
+        await metadata.close()
+        unlock()
+      },
+    }
+  } catch (error) {
+    unlock()
+    throw error
+  }
+}
+
+/** Where commands reach the server of a data folder. */
+export function socketPath(data: string): string {
+  return join(data, 'cay.sock')
+}
+
+/** Removes the socket, which a crash may have left. */
+export function removeSocket(data: string): void {
+  rmSync(socketPath(data), { force: true })
+}
+
+/** A folder that exists keeps its mode: it may be a share, or a volume whose group must reach it. */
+function openFolders({ data, metadata = data }: Pick<Config, 'data' | 'metadata'>, log: Logger): Folders {
+  for (const [folder, setting] of new Map([
+    [metadata, 'metadata'],
+    [data, 'data'],
+  ])) {
+    if (existsSync(folder)) warnIfOpen(folder, log)
+    else makeFolder(folder, setting)
+  }
+  return { data: realpathSync(data), metadata: realpathSync(metadata) }
+}
+
+function makeFolder(folder: string, setting: string): void {
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    throw new Error(
+      `cannot make the folder ${folder}: ${(error as Error).message}; choose another one with --${setting}`,
+    )
+  }
+}
+
+/** Locks both folders. Answers how to unlock them. */
+function lock({ data, metadata }: Folders): () => void {
+  const unlockData = lockFolder(data, 'data')
+  if (metadata === data) return unlockData
+  try {
+    const unlockMetadata = lockFolder(metadata, 'metadata')
+    return () => {
+      unlockMetadata()
+      unlockData()
+    }
+  } catch (error) {
+    unlockData()
+    throw error
+  }
+}

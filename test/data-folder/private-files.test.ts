@@ -1,0 +1,140 @@
+import { beforeAll, describe, expect, test } from 'bun:test'
+import { chmodSync, chownSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { build } from '../../scripts/build.ts'
+import { temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { EMPTY, imageManifest, randomBlob } from '../support/content.ts'
+import { expectStatus, pushImage, startUpload } from '../support/push.ts'
+import { runCay } from '../support/run-cay.ts'
+import { SERVERS, startInProcess, type TestServer } from '../support/server.ts'
+
+beforeAll(async () => {
+  await build()
+}, 60_000)
+
+/** What other users of the host may do with files and folders in a folder, by path. */
+function openPaths(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter((path) => (statSync(path).mode & 0o077) !== 0)
+    .map((path) => path.slice(folder.length + 1))
+}
+
+/** Leaves a file or a folder of each kind. */
+async function use(server: TestServer): Promise<void> {
+  const layer = randomBlob(100_000)
+  await pushImage(server, 'a', imageManifest(EMPTY, [layer]), [layer], { reference: '1' })
+  await expectStatus(
+    await server.fetch(await startUpload(server, 'a'), { method: 'PATCH', body: 'some' }),
+    202,
+  )
+}
+
+// Only this one is for everybody.
+const PUBLIC = 'tls/rootCA.pem'
+
+for (const [kind, start] of SERVERS) {
+  describe.skipIf(process.platform === 'win32')(`files, ${kind}`, () => {
+    test('everything in a folder that others can enter is for its owner only, and the folder keeps its mode', async () => {
+      await using folder = await temporaryFolder('modes')
+      chmodSync(folder.path, 0o755)
+      await using server = await start({
+        data: folder.path,
+        settings: { access: 'accounts', tls: 'auto' },
+      })
+      expect(openPaths(folder.path)).toEqual([PUBLIC])
+      expect(statSync(folder.path).mode & 0o777).toBe(0o755)
+      const warnings = server.log().filter(({ msg }) => /can enter the folder/.test(`${msg}`))
+      expect(warnings).toMatchObject([{ folder: folder.path, mode: '0755' }])
+    })
+
+    test('what a push leaves is for its owner only, and a folder that cay makes is 0700', async () => {
+      await using folder = await temporaryFolder('modes')
+      const data = join(folder.path, 'made')
+      await using server = await start({ data, settings: { metadata: join(folder.path, 'database') } })
+      await use(server)
+      expect(openPaths(folder.path)).toEqual([])
+      expect(server.log().filter(({ msg }) => /can enter/.test(`${msg}`))).toEqual([])
+    })
+
+    test('what an earlier version left open is closed by the next start', async () => {
+      await using folder = await temporaryFolder('modes')
+      const first = await start({ data: folder.path, settings: { access: 'accounts', tls: 'auto' } })
+      await first.stop()
+      const copy = join(folder.path, 'cay.db.before-3')
+      await Bun.write(copy, Bun.file(join(folder.path, 'cay.db')))
+      for (const name of [
+        'cay.db',
+        'cay.db.before-3',
+        'initial-admin-password',
+        'uploads/key',
+        'tls/server.pem',
+      ])
+        chmodSync(join(folder.path, name), 0o644)
+      for (const name of ['blobs', 'uploads', 'tls']) chmodSync(join(folder.path, name), 0o755)
+      await using _ = await start({ data: folder.path, settings: { access: 'accounts', tls: 'auto' } })
+      expect(openPaths(folder.path)).toEqual([PUBLIC])
+    })
+  })
+}
+
+/** Runs a command as a user who owns nothing; only root can do that. */
+const asNobody = Bun.which('setpriv')
+const canBeNobody = process.getuid?.() === 0 && asNobody !== null
+
+describe.skipIf(!canBeNobody)('files: a start is refused', () => {
+  const NOBODY = 65_534
+
+  async function startAsNobody(data: string) {
+    const cay = process.env.CAY_EXECUTABLE ?? (await build())
+    const child = Bun.spawn(
+      [
+        ...[asNobody ?? '', `--reuid=${NOBODY}`, '--clear-groups', cay, 'serve'],
+        ...['--listen', '127.0.0.1:0', '--data', data],
+      ],
+      { stdin: 'ignore', stdout: 'ignore', stderr: 'pipe', timeout: 20_000, env: { HOME: '/nonexistent' } },
+    )
+    return { errors: await child.stderr.text(), code: await child.exited }
+  }
+
+  async function foreignDatabase(mode: number) {
+    const folder = await temporaryFolder('modes')
+    // The folder that the whole test run is in.
+    if ((statSync(tmpdir()).mode & 0o001) === 0) chmodSync(tmpdir(), 0o711)
+    await (await startInProcess({ data: folder.path })).stop()
+    for (const path of readdirSync(folder.path, { recursive: true, withFileTypes: true }))
+      chownSync(join(path.parentPath, path.name), NOBODY, NOBODY)
+    chownSync(folder.path, NOBODY, NOBODY)
+    chownSync(join(folder.path, 'cay.db'), 0, 0)
+    chmodSync(join(folder.path, 'cay.db'), mode)
+    return folder
+  }
+
+  test('where a secret is open to others and belongs to somebody else', async () => {
+    await using folder = await foreignDatabase(0o666)
+    const { code, errors } = await startAsNobody(folder.path)
+    expect(code).toBe(1)
+    expect(errors).toMatch(
+      /^cay: other users of this host can read .*\/cay\.db, which holds secrets, .*\(chown 65534 .*\/cay\.db\)/,
+    )
+  })
+
+  test('where cay cannot read a secret, and it says whose it is', async () => {
+    await using folder = await foreignDatabase(0o600)
+    const { code, errors } = await startAsNobody(folder.path)
+    expect(code).toBe(1)
+    expect(errors).toMatch(
+      /^cay: cannot read and write .*\/cay\.db, which belongs to user 0 while cay runs as user 65534: .*chown -R 65534/,
+    )
+  })
+})
+
+test('files: a command that works alone on a folder leaves nothing open', async () => {
+  await using folder = await temporaryFolder('modes')
+  const data = join(folder.path, 'data')
+  mkdirSync(data, { mode: 0o755 })
+  const { code } = await runCay(['user', 'list', '--data', data])
+  expect(code).toBe(0)
+  expect(openPaths(data)).toEqual([])
+})
