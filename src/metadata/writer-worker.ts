@@ -1,14 +1,16 @@
 import { diskFull, RegistryError, registryError } from '../oci/error.ts'
+import type { Answer, Asked } from '../worker-client.ts'
 import { type Db, openForWriting } from './database.ts'
 import { migrate } from './migrate.ts'
 import { operations, VOLATILE } from './operations.ts'
-import type { Call, Failure, FromWriter, Reply, ToWriter } from './writer.ts'
+import type { Call, Failure, WriterQuestion } from './writer.ts'
 
 declare const self: Worker
 
 /** At most this many calls share one commit, so that none waits long for its own. */
 const CALLS_PER_COMMIT_MAX = 256
 
+type Reply = Answer<Failure>
 type AnyOperation = (args: unknown) => unknown
 
 /**
@@ -18,7 +20,7 @@ type AnyOperation = (args: unknown) => unknown
 class WriterThread {
   private readonly db: Db
   private readonly find: ReturnType<typeof operations>
-  private queue: Call[] = []
+  private queue: Asked<Call>[] = []
   private scheduled = false
   private durable = true
 
@@ -33,7 +35,7 @@ class WriterThread {
     }
   }
 
-  push(call: Call): void {
+  push(call: Asked<Call>): void {
     this.queue.push(call)
     this.schedule()
   }
@@ -68,10 +70,10 @@ class WriterThread {
       if (this.db.$client.inTransaction) this.run('ROLLBACK')
       replies = calls.map((call) => ({ id: call.id, failure: toFailure(error) }))
     }
-    answer({ replies })
+    answer(replies)
   }
 
-  private answer(call: Call): Reply {
+  private answer(call: Asked<Call>): Reply {
     this.run('SAVEPOINT call')
     try {
       const value = (this.find(call.name) as AnyOperation)(call.args)
@@ -113,26 +115,25 @@ function fromSqlite(cause: unknown): RegistryError {
   return registryError('INTERNAL', undefined, { cause })
 }
 
-/** The first message opens the database; the rest are calls, and at the end `close`. */
-function open(event: MessageEvent<ToWriter>): void {
-  const message = event.data
-  if (!('open' in message)) return
-  try {
-    const thread = new WriterThread(message.open, message.now)
-    self.onmessage = ({ data }: MessageEvent<ToWriter>) => {
-      if ('name' in data) return thread.push(data)
-      if (!('close' in data)) return
-      thread.close()
-      answer({ closed: true })
+/** The first question opens the database; the rest are calls, and at last `close`. */
+function serve(): (question: Asked<WriterQuestion>) => void {
+  let thread: WriterThread | undefined
+  return (question) => {
+    const { id } = question
+    try {
+      if ('name' in question) return thread?.push(question)
+      if ('open' in question) thread = new WriterThread(question.open, question.now)
+      else thread?.close()
+      answer([{ id }])
+    } catch (error) {
+      answer([{ id, failure: { message: (error as Error).message } }])
     }
-    answer({ opened: true })
-  } catch (error) {
-    answer({ failed: (error as Error).message })
   }
 }
 
-function answer(message: FromWriter): void {
-  self.postMessage(message)
+function answer(answers: Reply[]): void {
+  self.postMessage(answers)
 }
 
-self.onmessage = open
+const take = serve()
+self.onmessage = ({ data }: MessageEvent<Asked<WriterQuestion>[]>) => data.forEach(take)

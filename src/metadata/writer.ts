@@ -1,83 +1,69 @@
 import { type ErrorEntry, RegistryError, registryError } from '../oci/error.ts'
+import { WorkerClient } from '../worker-client.ts'
 import type { OperationName, Operations } from './operations.ts'
 import type { Stale } from './stale.ts'
 
 /** Calls that may wait for the writer's thread at once; further ones are refused with TOOMANYREQUESTS. */
 const CALLS_WAITING_MAX = 10_000
 
+/** What the writer's thread is asked: to open the database first, then calls, at last to close it. */
+export type WriterQuestion = { open: string; now: number } | Call | { close: true }
+
 export interface Call {
-  id: number
   name: OperationName
   args: unknown
 }
 
-export interface Failure {
-  entries: readonly ErrorEntry[]
-  status: number
-  headers: Readonly<Record<string, string>>
-  cause: string
-}
-
-export type Reply = { id: number; value?: unknown; failure?: Failure }
-
-export type ToWriter = { open: string; now: number } | Call | { close: true }
-export type FromWriter = { opened: true } | { closed: true } | { failed: string } | { replies: Reply[] }
+/** A RegistryError as plain data, or why the database cannot be opened. */
+export type Failure =
+  | { message: string }
+  | {
+      entries: readonly ErrorEntry[]
+      status: number
+      headers: Readonly<Record<string, string>>
+      cause: string
+    }
 
 export interface WriterOptions {
-  /** Told before a write returns what it has made stale. */
+  /** Called before a write returns, with what it has made stale. */
   onStale: (what: Stale) => void
-  /** Told when the thread has died. */
+  /** Called when the thread has died. */
   onFailure: (error: Error) => void
 }
 
-type Waiting = { resolve: (value: never) => void; reject: (error: Error) => void }
-
 /** The serving thread's side of the writer's thread: each write is an ordinary async call. */
 export class Writer {
-  private readonly worker: Worker
-  private readonly options: WriterOptions
-  private readonly waiting = new Map<number, Waiting>()
-  private readonly closed = Promise.withResolvers<void>()
-  private readonly ended = Promise.withResolvers<void>()
-  private nextId = 1
-  private failed: Error | undefined
-  private closing = false
+  private readonly client: WorkerClient<WriterQuestion, Failure>
 
-  private constructor(worker: Worker, options: WriterOptions) {
-    this.worker = worker
-    this.options = options
-    worker.addEventListener('error', (event) => this.fail(new Error(`the writer failed: ${event.message}`)))
-    worker.addEventListener('close', () => {
-      this.fail(new Error('the writer has stopped'))
-      this.ended.resolve()
-    })
+  private constructor(client: WorkerClient<WriterQuestion, Failure>) {
+    this.client = client
   }
 
   /**
-   * Starts the thread, which makes or migrates the database at `path`.
+   * Starts the thread, which creates or migrates the database at `path`.
    *
    * @param now milliseconds since 1970
-   * @throws Error that names what hinders the database from being opened
+   * @throws Error that says why the database cannot be opened
    */
-  static open(path: string, now: number, options: WriterOptions): Promise<Writer> {
-    const worker = new Worker(new URL('./writer-worker.ts', import.meta.url))
-    const writer = new Writer(worker, options)
-    const opened = Promise.withResolvers<Writer>()
-    writer.waiting.set(0, { resolve: () => {}, reject: opened.reject })
-    worker.onmessage = ({ data }: MessageEvent<FromWriter>) => {
-      if ('failed' in data) {
-        writer.closing = true
-        worker.terminate()
-        opened.reject(new Error(data.failed))
-        return
-      }
-      if (!('opened' in data)) return
-      writer.waiting.delete(0)
-      worker.onmessage = (event: MessageEvent<FromWriter>) => writer.receive(event.data)
-      opened.resolve(writer)
+  static async open(path: string, now: number, { onStale, onFailure }: WriterOptions): Promise<Writer> {
+    const client = new WorkerClient<WriterQuestion, Failure>(
+      new Worker(new URL('./writer-worker.ts', import.meta.url)),
+      {
+        name: 'the writer',
+        toError,
+        onFailure,
+        onAnswers(answers) {
+          for (const stale of new Set(answers.map(({ value }) => staleOf(value)))) if (stale) onStale(stale)
+        },
+      },
+    )
+    try {
+      await client.ask({ open: path, now })
+    } catch (error) {
+      await client.stop()
+      throw error
     }
-    writer.post({ open: path, now })
-    return opened.promise
+    return new Writer(client)
   }
 
   /**
@@ -90,51 +76,20 @@ export class Writer {
     args: Parameters<Operations[N]>[0],
     moved: ArrayBuffer[] = [],
   ): Promise<ReturnType<Operations[N]>> {
-    if (this.failed) return Promise.reject(this.failed)
-    if (this.waiting.size >= CALLS_WAITING_MAX) return Promise.reject(tooMany())
-    const id = this.nextId++
-    const { promise, resolve, reject } = Promise.withResolvers<never>()
-    this.waiting.set(id, { resolve, reject })
-    this.post({ id, name, args }, moved)
-    return promise
+    if (this.client.waiting >= CALLS_WAITING_MAX) return Promise.reject(tooMany())
+    return this.client.ask({ name, args }, moved)
   }
 
   /** Commits what waits, then closes the database and ends the thread. */
   async close(): Promise<void> {
-    this.closing = true
-    if (this.failed === undefined) {
-      this.post({ close: true })
-      await this.closed.promise
-    }
-    this.worker.terminate()
-    await this.ended.promise
+    // A thread that has died has nothing to commit.
+    await this.client.ask({ close: true }).catch(() => {})
+    await this.client.stop()
   }
+}
 
-  private post(message: ToWriter, moved: ArrayBuffer[] = []): void {
-    this.worker.postMessage(message, moved)
-  }
-
-  private receive(message: FromWriter): void {
-    if ('closed' in message) this.closed.resolve()
-    if (!('replies' in message)) return
-    for (const stale of new Set(message.replies.map(({ value }) => staleOf(value)))) {
-      if (stale) this.options.onStale(stale)
-    }
-    for (const { id, value, failure } of message.replies) {
-      const waiting = this.waiting.get(id)
-      this.waiting.delete(id)
-      if (failure) waiting?.reject(new RegistryError(failure.entries, failure))
-      else waiting?.resolve(value as never)
-    }
-  }
-
-  private fail(error: Error): void {
-    if (this.failed === undefined && !this.closing) this.options.onFailure(error)
-    this.failed ??= error
-    for (const { reject } of this.waiting.values()) reject(this.failed)
-    this.waiting.clear()
-    this.closed.resolve()
-  }
+function toError(failure: Failure): Error {
+  return 'message' in failure ? new Error(failure.message) : new RegistryError(failure.entries, failure)
 }
 
 function staleOf(value: unknown): Stale | undefined {
