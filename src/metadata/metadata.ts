@@ -4,6 +4,7 @@ import { type AccountReads, accountReads } from './accounts/accounts.ts'
 import { auditReads } from './accounts/audit.ts'
 import { type CredentialReads, credentialReads } from './accounts/credentials.ts'
 import { type GrantReads, grantReads } from './accounts/grants.ts'
+import { type CacheReads, cacheReads } from './cache/cache-reads.ts'
 import { type BlobUseReads, blobUseReads } from './content/blob-uses.ts'
 import { type BlobReads, blobReads } from './content/blobs.ts'
 import { type CatalogReads, catalogReads } from './content/catalog.ts'
@@ -43,6 +44,7 @@ interface Reads {
   audit: ReturnType<typeof auditReads>
   garbage: GarbageReads
   explain: Explain
+  cache: CacheReads
 }
 
 /** The database of one data folder: reads here and at once, writes through the writer's thread. */
@@ -94,6 +96,7 @@ export async function openMetadata(
     audit: () => auditReads(db),
     garbage: () => garbageReads(db),
     explain: () => explanations(db),
+    cache: () => cacheReads(db),
   })
   return Object.assign(reads, {
     newestTime: () => newestTime(db),

@@ -150,4 +150,23 @@ export const migrations: MigrationMeta[] = [
       "CREATE INDEX `manifest_digest_name` ON `manifest_digest` (`digest`);",
     ],
   },
+  {
+    hash: 'd293c2cb4198955d5fd94770c295b0b11a328d0293e0d8c5b9960c461b899c60',
+    folderMillis: 1795670657337,
+    bps: true,
+    sql: [
+      "ALTER TABLE `blob` ADD `is_cached` integer DEFAULT false NOT NULL;",
+      "ALTER TABLE `manifest` ADD `used_at` integer;",
+      "CREATE INDEX `manifest_used` ON `manifest` (`used_at`) WHERE used_at is not null;",
+      "ALTER TABLE `repository` ADD `upstream` text;",
+      "ALTER TABLE `repository_blob` ADD `is_cached` integer DEFAULT false NOT NULL;",
+      "ALTER TABLE `tag` ADD `checked_at` integer;",
+      "INSERT INTO `total` (`name`, `value`) VALUES ('cache.count', 0), ('cache.bytes', 0);",
+      "CREATE TRIGGER `repository_blob_cached_insert` AFTER INSERT ON `repository_blob` BEGIN\n  UPDATE `blob` SET is_cached = NOT EXISTS (SELECT 1 FROM `repository_blob` l WHERE l.blob_id = new.blob_id AND l.is_cached = 0)\n    WHERE id = new.blob_id AND is_cached <> NOT EXISTS (SELECT 1 FROM `repository_blob` l WHERE l.blob_id = new.blob_id AND l.is_cached = 0);\nEND;",
+      "CREATE TRIGGER `repository_blob_cached_update` AFTER UPDATE OF `is_cached` ON `repository_blob` WHEN new.is_cached <> old.is_cached BEGIN\n  UPDATE `blob` SET is_cached = NOT EXISTS (SELECT 1 FROM `repository_blob` l WHERE l.blob_id = new.blob_id AND l.is_cached = 0)\n    WHERE id = new.blob_id;\nEND;",
+      "CREATE TRIGGER `repository_blob_cached_delete` AFTER DELETE ON `repository_blob` WHEN old.is_cached = 0 BEGIN\n  UPDATE `blob` SET is_cached = 1\n    WHERE id = old.blob_id AND EXISTS (SELECT 1 FROM `repository_blob` l WHERE l.blob_id = old.blob_id)\n    AND NOT EXISTS (SELECT 1 FROM `repository_blob` l WHERE l.blob_id = old.blob_id AND l.is_cached = 0);\nEND;",
+      "CREATE TRIGGER `blob_cached_update` AFTER UPDATE OF `is_cached` ON `blob` WHEN new.is_cached <> old.is_cached BEGIN\n  UPDATE `total` SET value = value + iif(new.is_cached, 1, -1) WHERE name = 'cache.count';\n  UPDATE `total` SET value = value + iif(new.is_cached, new.size, -new.size) WHERE name = 'cache.bytes';\nEND;",
+      "CREATE TRIGGER `blob_cached_delete` AFTER DELETE ON `blob` WHEN old.is_cached = 1 BEGIN\n  UPDATE `total` SET value = value - 1 WHERE name = 'cache.count';\n  UPDATE `total` SET value = value - old.size WHERE name = 'cache.bytes';\nEND;",
+    ],
+  },
 ]

@@ -2,6 +2,8 @@ import { accountWrites, groupWrites } from './accounts/accounts.ts'
 import { trailWrites } from './accounts/audit.ts'
 import { credentialWrites, installationWrites } from './accounts/credentials.ts'
 import { grantWrites } from './accounts/grants.ts'
+import { cacheWrites } from './cache/cached-content.ts'
+import { evictionWrites } from './cache/eviction.ts'
 import { blobWrites } from './content/blobs.ts'
 import { conversionWrites } from './content/conversions.ts'
 import { manifestWrites } from './content/manifest-writes.ts'
@@ -29,6 +31,8 @@ export const WRITES = [
   renewalWrites,
   manifestWrites,
   tagWrites,
+  cacheWrites,
+  evictionWrites,
   conversionWrites,
   repositoryWrites,
   collectionWrites,
@@ -54,6 +58,10 @@ export const VOLATILE: ReadonlySet<OperationName> = new Set<OperationName>([
   'addUsage',
   'renewBlob',
   'renewManifest',
+  'cacheManifest',
+  'linkCached',
+  'touchCached',
+  'noteChecks',
 ])
 
 type Together<T> = (T extends unknown ? (each: T) => void : never) extends (all: infer All) => void

@@ -38,6 +38,8 @@ export const repository = sqliteTable(
     blobCount: integer('blob_count').notNull().default(0),
     blobBytes: integer('blob_bytes').notNull().default(0),
     ownBytes: integer('own_bytes').notNull().default(0),
+    /** The upstream that its content was cached of, the first component of its name; null for a local one. */
+    upstream: text('upstream'),
   },
   (t) => [
     uniqueIndex('repository_name').on(t.name).where(sql`deleted_at is null`),
@@ -52,6 +54,8 @@ export const blob = sqliteTable('blob', {
   size: integer('size').notNull(),
   storedAt: time('stored_at').notNull(),
   verifiedAt: time('verified_at').notNull(),
+  /** Every link of it is cached: it may be evicted. By triggers. */
+  isCached: integer('is_cached', { mode: 'boolean' }).notNull().default(false),
 })
 
 /** A blob is reachable through a repository by this link only. */
@@ -68,6 +72,8 @@ export const repositoryBlob = sqliteTable(
     /** Since when no manifest of the repository names the blob; null while one does. */
     unreferencedAt: time('unreferenced_at'),
     deletedAt: time('deleted_at'),
+    /** It came from the upstream, and nobody has pushed or mounted it. */
+    isCached: integer('is_cached', { mode: 'boolean' }).notNull().default(false),
   },
   (t) => [
     primaryKey({ columns: [t.blobId, t.repositoryId] }),
@@ -97,6 +103,8 @@ export const manifest = sqliteTable(
     untaggedAt: time('untagged_at'),
     /** When a tag, index or subject last left it that can come back, whatever else reaches it. */
     leftAt: time('left_at'),
+    /** When it was last used, of what came from an upstream; null for what was pushed, which is never evicted. */
+    usedAt: time('used_at'),
   },
   (t) => [
     uniqueIndex('manifest_digest_unique').on(t.digest, t.repositoryId),
@@ -105,6 +113,7 @@ export const manifest = sqliteTable(
     index('manifest_hidden').on(t.repositoryId).where(sql`deleted_at is not null`),
     index('manifest_deleted').on(t.deletedAt).where(sql`deleted_at is not null`),
     index('manifest_unreferenced').on(t.unreferencedAt).where(sql`unreferenced_at is not null`),
+    index('manifest_used').on(t.usedAt).where(sql`used_at is not null`),
     index('manifest_untagged').on(t.repositoryId, t.untaggedAt).where(sql`untagged_at is not null`),
   ],
 )
@@ -172,7 +181,7 @@ export const convertedManifest = sqliteTable(
   ],
 )
 
-/** Sums that triggers keep with every change, for they would be slow to count: `blob.count`, `blob.bytes`. */
+/** Sums that triggers keep with every change, for they would be slow to count: `blob.count`, `blob.bytes`, `cache.count`, `cache.bytes`. */
 export const total = sqliteTable('total', {
   name: text('name').primaryKey(),
   value: integer('value').notNull(),
@@ -195,6 +204,8 @@ export const tag = sqliteTable(
     expiresAt: time('expires_at'),
     pulls: integer('pulls').notNull().default(0),
     lastPulledAt: time('last_pulled_at'),
+    /** When the upstream last said that the tag is here what it is there; null for one that was pushed. */
+    checkedAt: time('checked_at'),
   },
   (t) => [
     primaryKey({ columns: [t.repositoryId, t.name] }),

@@ -2,6 +2,9 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/temporary-folder.ts'
 import { EVERYTHING } from '../../src/domain/repository-set.ts'
+import { cacheReads } from '../../src/metadata/cache/cache-reads.ts'
+import { cacheWrites } from '../../src/metadata/cache/cached-content.ts'
+import { evictionWrites } from '../../src/metadata/cache/eviction.ts'
 import { blobUseReads } from '../../src/metadata/content/blob-uses.ts'
 import { blobReads, blobWrites } from '../../src/metadata/content/blobs.ts'
 import { catalogReads } from '../../src/metadata/content/catalog.ts'
@@ -82,6 +85,8 @@ test.each([
   ['deleted repositories', repositoryRestores],
   ['repositories of the past', rewinds],
   ['counters', usageWrites],
+  ['cached content', cacheWrites],
+  ['evictions', evictionWrites],
 ] as [string, (db: Db) => unknown][])('no write of %s reads a whole table', (_, writes) => {
   const statements = statementsOf(writes)
   expect(statements.length).toBeGreaterThan(0)
@@ -110,6 +115,7 @@ test('a repository is found by its name among those that are not deleted', () =>
       blobReads,
       referrerReads,
       catalogReads,
+      cacheReads,
       ...WRITES,
     ])
       reads(db)

@@ -192,17 +192,20 @@ export function linkBlob(db: Db) {
       unreferencedAt: sql`iif(exists (select 1 from manifest_reference r
         where r.digest = ${sql.placeholder('digest')} and r.repository_id = ${sql.placeholder('repositoryId')}),
         null, ${sql.placeholder('at')})`,
+      isCached: sql`${sql.placeholder('isCached')}`,
     })
     .onConflictDoUpdate({
       target: [repositoryBlob.blobId, repositoryBlob.repositoryId],
       set: {
         deletedAt: null,
         unreferencedAt: sql`iif(repository_blob.unreferenced_at is null, null, excluded.unreferenced_at)`,
+        // What was pushed stays pushed.
+        isCached: sql`min(excluded.is_cached, iif(repository_blob.deleted_at is null, repository_blob.is_cached, 1))`,
       },
     })
     .prepare()
-  return (repositoryId: number, digest: Digest, size: number, at: number) => {
-    const values = { repositoryId, digest: digestToBytes(digest), size, at }
+  return (repositoryId: number, digest: Digest, size: number, at: number, isCached = false) => {
+    const values = { repositoryId, digest: digestToBytes(digest), size, at, isCached: Number(isCached) }
     const { id } = ensureBlob.get(values)
     ensureLink.run({ ...values, blobId: id })
   }

@@ -19,4 +19,6 @@ export interface ManifestPut extends Write {
   /** References of these roles need not be in the repository. */
   optionalRoles: ManifestReference['role'][]
   precondition: Precondition | undefined
+  /** It comes from an upstream, and is used at this time; undefined: it is pushed. */
+  usedAt?: number | undefined
 }

@@ -12,6 +12,7 @@ export function manifestFinder(db: Db) {
     deletedAt: manifest.deletedAt,
     unreferencedAt: manifest.unreferencedAt,
     untaggedAt: manifest.untaggedAt,
+    usedAt: manifest.usedAt,
   }
   const byFirst = db
     .select(columns)
@@ -52,6 +53,7 @@ export function manifestRows(db: Db) {
       deletedAt: null,
       unreferencedAt: sql`${sql.placeholder('unreferencedAt')}`,
       untaggedAt: sql`${sql.placeholder('untaggedAt')}`,
+      usedAt: sql`${sql.placeholder('usedAt')}`,
     })
     .where(ofId)
     .prepare()
@@ -84,8 +86,11 @@ export function manifestRows(db: Db) {
       const since = (before: number | null) => (before === null || isTagged ? null : call.at)
       const unreferencedAt = since(found.unreferencedAt)
       const untaggedAt = since(found.untaggedAt)
-      renew.run({ id: found.id, mediaType, artifactType, at: call.at, unreferencedAt, untaggedAt })
-      const appeared = found.deletedAt !== null
+      // What was pushed stays pushed; what is pushed is no longer cached.
+      const wasPushed = found.deletedAt === null && found.usedAt === null
+      const usedAt = wasPushed ? null : (call.usedAt ?? null)
+      renew.run({ id: found.id, mediaType, artifactType, at: call.at, unreferencedAt, untaggedAt, usedAt })
+      const appeared = found.deletedAt !== null || (found.usedAt !== null && usedAt === null)
       return { id: found.id, inserted: false, appeared, replaced: found.mediaType !== mediaType }
     },
   }
@@ -95,7 +100,7 @@ export interface StoredRow {
   id: number
   /** The row is new. */
   inserted: boolean
-  /** The manifest was not there before, or deleted. */
+  /** The manifest was not there before, or deleted, or only cached. */
   appeared: boolean
   /** Something that may be remembered of it has changed. */
   replaced: boolean
@@ -112,6 +117,7 @@ function manifestInserts(db: Db) {
       subject: sql.placeholder('subject'),
       size: sql.placeholder('size'),
       pushedAt: sql.placeholder('at'),
+      usedAt: sql.placeholder('usedAt'),
     })
     .returning({ id: manifest.id })
     .prepare()
@@ -135,7 +141,7 @@ function manifestInserts(db: Db) {
       const size = call.bytes.length
       const named = subject === undefined ? null : digestToBytes(subject)
       const values = { repositoryId, digest, mediaType, artifactType, subject: named, size, at: call.at }
-      return row.get(values).id
+      return row.get({ ...values, usedAt: call.usedAt ?? null }).id
     },
     otherDigest: (repositoryId: number, digest: Buffer, manifestId: number) =>
       other.run({ repositoryId, digest, manifestId }),

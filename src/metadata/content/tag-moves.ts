@@ -44,7 +44,7 @@ export function tagMoves(db: Db) {
       const digest = digestToBytes(target.digest)
       const { caller, at, act, expiresAt = null } = target
       const before = rows.find(repositoryId, name, at)
-      if (before?.manifestId === manifestId && before.digest.equals(digest)) {
+      if (before?.manifestId === manifestId && before.digest.equals(digest) && before.checkedAt === null) {
         if (before.expiresAt === expiresAt) return false
         // To end is to be deleted: what was to stay would go by a push of the same.
         if (isSooner(expiresAt, before.expiresAt) && isImmutable(repositoryId)) return false

@@ -21,7 +21,12 @@ export interface TagNow {
   digest: Buffer
   /** Milliseconds since 1970; null for never. */
   expiresAt: number | null
+  /** When its upstream was last asked; null for one that was pushed. */
+  checkedAt: number | null
 }
+
+/** Where a tag is pointed; without `checkedAt` it is pushed. */
+export type TagTarget = Omit<TagNow, 'checkedAt'> & Partial<Pick<TagNow, 'checkedAt'>>
 
 /**
  * The rows of tags, for the writer: the only place that makes, moves or removes one, each with its line in the
@@ -58,8 +63,8 @@ export function tagRows(db: Db) {
     find,
 
     /** Makes the tag, or points it elsewhere; `before` is what it was. */
-    put(repositoryId: number, name: Tag, row: TagNow, before: TagNow | undefined, move: Move): void {
-      statements.put.run({ ...row, repositoryId, name, at: move.at })
+    put(repositoryId: number, name: Tag, row: TagTarget, before: TagNow | undefined, move: Move): void {
+      statements.put.run({ checkedAt: null, ...row, repositoryId, name, at: move.at })
       lines.add(repositoryId, name, { ...move, digest: row.digest, previous: before?.digest ?? null })
       reach.reached(row.manifestId)
       if (before !== undefined && before.manifestId !== row.manifestId) reach.lost(before.manifestId, move.at)
@@ -86,7 +91,12 @@ function tagStatements(db: Db) {
   const ofTag = and(ofRepository, eq(tag.name, sql.placeholder('name')))
   return {
     find: db
-      .select({ manifestId: tag.manifestId, digest: tag.digest, expiresAt: tag.expiresAt })
+      .select({
+        manifestId: tag.manifestId,
+        digest: tag.digest,
+        expiresAt: tag.expiresAt,
+        checkedAt: tag.checkedAt,
+      })
       .from(tag)
       .where(ofTag)
       .prepare(),
@@ -99,6 +109,7 @@ function tagStatements(db: Db) {
         digest: sql.placeholder('digest'),
         updatedAt: sql.placeholder('at'),
         expiresAt: sql.placeholder('expiresAt'),
+        checkedAt: sql.placeholder('checkedAt'),
       })
       .onConflictDoUpdate({
         target: [tag.repositoryId, tag.name],
@@ -107,6 +118,7 @@ function tagStatements(db: Db) {
           digest: sql`excluded.digest`,
           updatedAt: sql`excluded.updated_at`,
           expiresAt: sql`excluded.expires_at`,
+          checkedAt: sql`excluded.checked_at`,
         },
       })
       .prepare(),

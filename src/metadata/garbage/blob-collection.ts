@@ -61,7 +61,7 @@ export function blobCollectionWrites(db: Db) {
 }
 
 /** Removes a link; with the last one of a blob its row, which it answers. */
-function dropLink(db: Db) {
+export function dropLink(db: Db) {
   const unlink = db
     .delete(repositoryBlob)
     .where(

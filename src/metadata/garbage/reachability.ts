@@ -43,7 +43,13 @@ export function reachability(db: Db) {
   const id = sql`${sql.placeholder('id')}`
   const at = sql`${sql.placeholder('at')}`
   const isMarked = sql`(manifest.unreferenced_at is not null or manifest.untagged_at is not null)`
-  const becomesGarbage = and(isNull(manifest.deletedAt), sql`not ${isMarked}`, sql`not ${isReached}`)
+  // Cached manifests are evicted, never collected.
+  const becomesGarbage = and(
+    isNull(manifest.deletedAt),
+    isNull(manifest.usedAt),
+    sql`not ${isMarked}`,
+    sql`not ${isReached}`,
+  )
   const unmark = db.update(manifest).set({ unreferencedAt: null, untaggedAt: null })
   const reached = unmark.where(and(eq(manifest.id, id), isMarked)).prepare()
   const appeared = unmark.where(and(sql`manifest.id in ${reachable(id)}`, isMarked)).prepare()

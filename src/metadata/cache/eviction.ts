@@ -1,0 +1,231 @@
+import { and, asc, eq, isNotNull, lt, sql } from 'drizzle-orm'
+import { type Caller, SYSTEM } from '../../domain/caller.ts'
+import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
+import { registryError } from '../../oci/error.ts'
+import { formatReference, type Reference, type RepositoryName } from '../../oci/reference.ts'
+import { manifestFinder, manifestRows } from '../content/manifest-rows.ts'
+import { repositoryReads } from '../content/repositories.ts'
+import { tagRows } from '../content/tag-rows.ts'
+import type { Db } from '../database.ts'
+import { eventWrites } from '../events.ts'
+import { dropLink } from '../garbage/blob-collection.ts'
+import { within } from '../garbage/collection.ts'
+import { manifestPurge } from '../garbage/manifest-purge.ts'
+import { reachability } from '../garbage/reachability.ts'
+import { blob, manifest, repository, repositoryBlob } from '../schema.ts'
+
+/** What an eviction has removed; the bytes of the blobs are for the store to remove, after the commit. */
+export interface Evicted {
+  stale: 'content'
+  manifests: number
+  blobs: { digest: Digest; size: number }[]
+  /** There is more that may be evicted. */
+  more: boolean
+}
+
+export interface EvictionCall {
+  at: number
+  /** What was used since then stays. */
+  before: number
+  /** Bytes of blobs that are wanted. */
+  bytes: number
+  /** Rows that are looked at. */
+  limit: number
+}
+
+/** A cached manifest that goes. */
+interface Victim {
+  id: number
+  repositoryId: number
+  repository: string
+  digest: Buffer
+  size: number
+  deletedAt: number | null
+}
+
+/** Writes that make room, or remove cached content by hand. They are synced: rows go before bytes. */
+export function evictionWrites(db: Db) {
+  const remove = victims(db)
+  const candidates = evictionCandidates(db)
+  const drop = dropLink(db)
+  const { find } = repositoryReads(db)
+  const findManifest = manifestFinder(db)
+  const tags = tagRows(db)
+  const { tell } = eventWrites(db)
+  return {
+    /**
+     * Evicts what was used least recently, until so many bytes are free: first blobs that no manifest names, then
+     * manifests with the blobs that only they name. Pushed content stays, and blobs that are linked elsewhere.
+     */
+    evict({ at, before, bytes, limit }: EvictionCall): Evicted {
+      const evicted: Evicted = { stale: 'content', manifests: 0, blobs: [], more: false }
+      let left = bytes
+      const free = (blobs: Evicted['blobs']) => {
+        evicted.blobs.push(...blobs)
+        left -= blobs.reduce((sum, { size }) => sum + size, 0)
+      }
+      const loose = candidates.loose.all({ before, limit })
+      const dropped = within(loose, (link) => left > 0 && free(drop(link)))
+      const oldest = left > 0 ? candidates.oldest.all({ before, limit }) : []
+      const taken = within(oldest, (row) => {
+        if (left <= 0 || !candidates.isThere(row.id)) return
+        const gone = remove(row, { at, before, caller: SYSTEM })
+        evicted.manifests += gone.manifests
+        free(gone.blobs)
+      })
+      evicted.more = dropped < loose.length || taken < oldest.length || oldest.length === limit
+      return evicted
+    },
+
+    /** Evicts one manifest with its tags, or removes one tag. Throws NAME_UNKNOWN or MANIFEST_UNKNOWN. */
+    evictReference(call: {
+      at: number
+      caller: Caller
+      repository: RepositoryName
+      reference: Reference
+    }): Evicted {
+      const { at, caller, repository, reference } = call
+      const repositoryId = find(repository)
+      if (repositoryId === undefined)
+        throw registryError('NAME_UNKNOWN', `there is no repository ${repository}`)
+      const unknown = () =>
+        registryError('MANIFEST_UNKNOWN', `${repository} has no ${formatReference(reference)} in the cache`)
+      if (reference.tag !== undefined) {
+        const row = tags.find(repositoryId, reference.tag, at)
+        if (row === undefined) throw unknown()
+        tags.remove(repositoryId, reference.tag, row, { caller, at, act: 'cache.evict' })
+        tell({ type: 'cache.evict', repository, tag: reference.tag }, caller, at)
+        return { stale: 'content', manifests: 0, blobs: [], more: false }
+      }
+      const found = findManifest(repositoryId, digestToBytes(reference.digest))
+      const row = found && candidates.byId.get({ id: found.id })
+      if (row === undefined) throw unknown()
+      return { stale: 'content', ...remove(row, { at, before: at, caller }), more: false }
+    },
+
+    /** Removes the link of a cached blob whose bytes are missing. */
+    unlinkCached({ repository, digest }: { repository: RepositoryName; digest: Digest }): Evicted {
+      const link = candidates.link.get({ name: repository, digest: digestToBytes(digest) })
+      return { stale: 'content', manifests: 0, blobs: link === undefined ? [] : drop(link), more: false }
+    },
+  }
+}
+
+/** Removes a cached manifest with its tags, the links that only it needs, and indexes that have nothing left here. */
+function victims(db: Db) {
+  const { remove } = manifestPurge(db)
+  const reach = reachability(db)
+  const rows = manifestRows(db)
+  const tags = tagRows(db)
+  const drop = dropLink(db)
+  const { tell } = eventWrites(db)
+  const id = sql.placeholder('id')
+  const ownLinks = db
+    .select({ repositoryId: repositoryBlob.repositoryId, blobId: repositoryBlob.blobId })
+    .from(repositoryBlob)
+    .where(
+      sql`repository_blob.repository_id = ${sql.placeholder('repositoryId')} and repository_blob.is_cached = 1
+        and repository_blob.blob_id in (
+          select b.id from manifest_reference r join blob b on b.digest = r.digest
+          where r.manifest_id = ${id} and not exists (select 1 from manifest_reference o
+            where o.digest = r.digest and o.repository_id = r.repository_id and o.manifest_id <> r.manifest_id))`,
+    )
+    .prepare()
+  const emptyIndexes = db
+    .select({ ...victimColumns, repository: repository.name })
+    .from(manifest)
+    .innerJoin(repository, eq(repository.id, manifest.repositoryId))
+    .where(
+      sql`manifest.used_at < ${sql.placeholder('before')} and manifest.id in (
+          select r.manifest_id from manifest_reference r
+          where r.digest = ${sql.placeholder('digest')} and r.repository_id = ${sql.placeholder('repositoryId')}
+          and r.role = 'child')
+        and not exists (select 1 from manifest_reference o join manifest c
+          on c.digest = o.digest and c.repository_id = o.repository_id
+          where o.manifest_id = manifest.id and o.role = 'child')`,
+    )
+    .prepare()
+  const removeRepository = db
+    .delete(repository)
+    .where(
+      sql`id = ${sql.placeholder('repositoryId')} and upstream is not null
+        and not exists (select 1 from manifest m where m.repository_id = repository.id)
+        and not exists (select 1 from repository_blob l where l.repository_id = repository.id)
+        and not exists (select 1 from tag t where t.repository_id = repository.id)`,
+    )
+    .prepare()
+  return (first: Victim, { at, before, caller }: { at: number; before: number; caller: Caller }) => {
+    const blobs: Evicted['blobs'] = []
+    const queue = [first]
+    let manifests = 0
+    for (let row = queue.pop(); row !== undefined; row = queue.pop()) {
+      const { repositoryId, digest } = row
+      const name = row.repository as RepositoryName
+      const links = ownLinks.all({ id: row.id, repositoryId })
+      for (const tag of tags.pointingAt(row.id)) {
+        const found = tags.find(repositoryId, tag, at)
+        if (found) tags.remove(repositoryId, tag, found, { caller, at, act: 'cache.evict' })
+      }
+      rows.hide(row.id, at)
+      reach.vanished(row.id, at)
+      remove(row, at)
+      for (const link of links) blobs.push(...drop(link))
+      tell({ type: 'cache.evict', repository: name, digest: digestFromBytes(digest) }, caller, at)
+      manifests++
+      queue.push(...emptyIndexes.all({ digest, repositoryId, before }))
+    }
+    removeRepository.run({ repositoryId: first.repositoryId })
+    return { manifests, blobs }
+  }
+}
+
+const victimColumns = {
+  id: manifest.id,
+  repositoryId: manifest.repositoryId,
+  digest: manifest.digest,
+  size: manifest.size,
+  deletedAt: manifest.deletedAt,
+}
+
+function evictionCandidates(db: Db) {
+  const columns = { ...victimColumns, repository: repository.name }
+  const manifests = db
+    .select(columns)
+    .from(manifest)
+    .innerJoin(repository, eq(repository.id, manifest.repositoryId))
+  const oldest = manifests
+    .where(lt(manifest.usedAt, sql.placeholder('before')))
+    .orderBy(asc(manifest.usedAt))
+    .limit(sql.placeholder('limit'))
+    .prepare()
+  const byId = db
+    .select(columns)
+    .from(manifest)
+    .innerJoin(repository, eq(repository.id, manifest.repositoryId))
+    .where(and(eq(manifest.id, sql.placeholder('id')), isNotNull(manifest.usedAt)))
+    .prepare()
+  const loose = db
+    .select({ repositoryId: repositoryBlob.repositoryId, blobId: repositoryBlob.blobId })
+    .from(repositoryBlob)
+    .where(
+      and(lt(repositoryBlob.unreferencedAt, sql.placeholder('before')), eq(repositoryBlob.isCached, true)),
+    )
+    .orderBy(asc(repositoryBlob.unreferencedAt))
+    .limit(sql.placeholder('limit'))
+    .prepare()
+  const link = db
+    .select({ repositoryId: repositoryBlob.repositoryId, blobId: repositoryBlob.blobId })
+    .from(repositoryBlob)
+    .innerJoin(blob, eq(blob.id, repositoryBlob.blobId))
+    .innerJoin(repository, eq(repository.id, repositoryBlob.repositoryId))
+    .where(
+      and(
+        eq(repository.name, sql.placeholder('name')),
+        sql`${repository.deletedAt} is null`,
+        eq(blob.digest, sql.placeholder('digest')),
+        eq(repositoryBlob.isCached, true),
+      ),
+    )
+    .prepare()
+  return { oldest, byId, loose, link, isThere: (id: number) => byId.get({ id }) !== undefined }
+}

@@ -1,0 +1,156 @@
+import { expect, test } from 'bun:test'
+import { temporaryFolder } from '../../scripts/temporary-folder.ts'
+import type { Metadata } from '../../src/metadata/metadata.ts'
+import { parseDigest } from '../../src/oci/digest.ts'
+import { parseManifest } from '../../src/oci/manifest.ts'
+import { parseReference, parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
+import {
+  descriptor,
+  imageIndex,
+  imageManifest,
+  type Named,
+  OCI_MANIFEST,
+  randomBlob,
+} from '../support/content.ts'
+import { AT, link, open, put } from '../support/writes.ts'
+
+const UPSTREAM = 'docker.io'
+const nameOf = (repository: string) => parseRepositoryName(`${UPSTREAM}/${repository}`)
+
+/** Content of an upstream, as fetches write it, on a clock that goes on by 1 with each write. */
+function cache(metadata: Metadata) {
+  let at = AT
+  return {
+    async manifest(repository: string, { bytes, digest }: Named, tag?: string) {
+      const { annotations: _, ...manifest } = parseManifest(bytes, undefined)
+      await metadata.write('cacheManifest', {
+        at: ++at,
+        upstream: UPSTREAM,
+        repository: nameOf(repository),
+        digest: parseDigest(digest),
+        sha256: parseDigest(digest),
+        tag: tag === undefined ? undefined : parseTag(tag),
+        manifest,
+        bytes: Uint8Array.from(bytes),
+      })
+      return at
+    },
+    async blob(repository: string, { bytes, digest }: Named) {
+      const repositories = [nameOf(repository)]
+      const call = { upstream: UPSTREAM, repositories, digest: parseDigest(digest), size: bytes.length }
+      await metadata.write('linkCached', { ...call, at: ++at })
+    },
+    evict: (bytes: number, before = at + 1) => metadata.write('evict', { at, before, bytes, limit: 100 }),
+  }
+}
+
+const isHere = (metadata: Metadata, repository: string, { digest }: Named) =>
+  metadata.manifests.findByDigest(nameOf(repository), parseDigest(digest)) !== undefined
+
+async function withMetadata(work: (metadata: Metadata) => Promise<void>) {
+  await using folder = await temporaryFolder('cache')
+  const metadata = await open(folder.path)
+  try {
+    await work(metadata)
+  } finally {
+    await metadata.close()
+  }
+}
+
+test('eviction: the image that was used least recently goes, with the blobs that only it names', () =>
+  withMetadata(async (metadata) => {
+    const write = cache(metadata)
+    const [config, shared, own, other] = [10, 100, 1000, 10_000].map(randomBlob) as [
+      Named,
+      Named,
+      Named,
+      Named,
+    ]
+    const first = imageManifest(config, [shared, own])
+    const second = imageManifest(config, [shared, other])
+    await write.manifest('library/a', first, '1')
+    await write.manifest('library/a', second, '2')
+    for (const blob of [config, shared, own, other]) await write.blob('library/a', blob)
+    expect(metadata.cache.totals()).toEqual({ bytes: 11_110, blobs: 4 })
+    const evicted = await write.evict(1)
+    expect(evicted.blobs).toEqual([{ digest: parseDigest(own.digest), size: 1000 }])
+    expect(isHere(metadata, 'library/a', first)).toBe(false)
+    expect(isHere(metadata, 'library/a', second)).toBe(true)
+    expect(metadata.cache.totals()).toEqual({ bytes: 10_110, blobs: 3 })
+    await metadata.write('touchCached', {
+      at: AT + 1000,
+      uses: [{ repository: nameOf('library/a'), digest: parseDigest(other.digest), isBlob: true }],
+    })
+    expect((await write.evict(1, AT + 1000)).manifests).toBe(0)
+    expect((await write.evict(1, AT + 1001)).manifests).toBe(1)
+    expect(metadata.cache.totals()).toEqual({ bytes: 0, blobs: 0 })
+    expect(metadata.repositories.find(nameOf('library/a'))).toBeUndefined()
+  }))
+
+test('eviction: what was pushed or mounted stays, also when a cache brought it first', () =>
+  withMetadata(async (metadata) => {
+    const write = cache(metadata)
+    const [config, layer] = [randomBlob(10), randomBlob(5000)]
+    const image = imageManifest(config, [layer])
+    await write.manifest('library/a', image, '1')
+    await write.blob('library/a', config)
+    await write.blob('library/a', layer)
+    for (const blob of [config, layer]) await metadata.write(...link('mine', blob))
+    await metadata.write(...put('mine', image, ['1']))
+    expect(metadata.cache.totals()).toEqual({ bytes: 0, blobs: 0 })
+    const evicted = await write.evict(1e9)
+    expect(evicted).toMatchObject({ manifests: 1, blobs: [] })
+    expect(metadata.blobs.findSize(parseRepositoryName('mine'), parseDigest(layer.digest))).toBe(5000)
+    expect(
+      metadata.manifests.findByDigest(parseRepositoryName('mine'), parseDigest(image.digest)),
+    ).toBeDefined()
+  }))
+
+test('eviction: a push of a cached manifest makes it pushed content', () =>
+  withMetadata(async (metadata) => {
+    const write = cache(metadata)
+    const config = randomBlob(10)
+    const image = imageManifest(config, [])
+    await write.manifest('library/a', image, '1')
+    await write.blob('library/a', config)
+    await metadata.write(...link('docker.io/library/a', config))
+    await metadata.write(...put('docker.io/library/a', image, ['1']))
+    await write.manifest('library/a', image, '1')
+    expect(metadata.cache.findTag(nameOf('library/a'), parseTag('1'))?.checkedAt).toBeNull()
+    expect(await write.evict(1e9)).toMatchObject({ manifests: 0, blobs: [] })
+    expect(isHere(metadata, 'library/a', image)).toBe(true)
+  }))
+
+test('eviction: an index goes with its last image that is here, and blobs that no manifest names go first', () =>
+  withMetadata(async (metadata) => {
+    const write = cache(metadata)
+    const [config, layer, loose] = [randomBlob(10), randomBlob(5000), randomBlob(70)]
+    const image = imageManifest(config, [layer])
+    const absent = imageManifest(randomBlob(3), [])
+    const index = imageIndex([image, absent].map((one) => descriptor(one, OCI_MANIFEST)))
+    await write.manifest('library/a', image)
+    await write.manifest('library/a', index, '1')
+    for (const blob of [loose, config, layer]) await write.blob('library/a', blob)
+    expect((await write.evict(1)).blobs).toEqual([{ digest: parseDigest(loose.digest), size: 70 }])
+    expect(await write.evict(1)).toMatchObject({ manifests: 2 })
+    expect(metadata.cache.totals()).toEqual({ bytes: 0, blobs: 0 })
+  }))
+
+test('cache: a tag follows its upstream with a line in its history, and a delete evicts at once', () =>
+  withMetadata(async (metadata) => {
+    const write = cache(metadata)
+    const [first, second] = [imageManifest(randomBlob(1), []), imageManifest(randomBlob(2), [])]
+    const [name, tag] = [nameOf('library/a'), parseTag('1')]
+    await write.manifest('library/a', first, '1')
+    const at = await write.manifest('library/a', second, '1')
+    expect(metadata.cache.findTag(name, tag)).toEqual({ digest: parseDigest(second.digest), checkedAt: at })
+    await metadata.write('noteChecks', { checks: [{ repository: name, tag, at: at + 7 }] })
+    expect(metadata.cache.findTag(name, tag)?.checkedAt).toBe(at + 7)
+    const lines = metadata.history.ofTag(name, tag, Number.MAX_SAFE_INTEGER, 10)
+    expect(lines?.map(({ act }) => act)).toEqual(['tag.follow', 'tag.follow'])
+    const caller = { account: 'me', credential: undefined, address: '', requestId: '' }
+    const reference = parseReference(second.digest)
+    await metadata.write('evictReference', { at: at + 8, caller, repository: name, reference })
+    expect(isHere(metadata, 'library/a', second)).toBe(false)
+    expect(metadata.cache.findTag(name, tag)).toBeUndefined()
+  }))
