@@ -6,8 +6,8 @@ import type { Config } from './config/config-schema.ts'
 import { parseListenAddress, refuseToListen } from './config/listen-address.ts'
 import { allowedTypes } from './core/allowed-types.ts'
 import { collectJob, scanJob } from './core/collector-jobs.ts'
+import { contentServices } from './core/content/services.ts'
 import { Conversions } from './core/conversions.ts'
-import { descriptions } from './core/description.ts'
 import { Jobs } from './core/jobs.ts'
 import { localConversions } from './core/local-conversions.ts'
 import { localRegistry } from './core/local-registry.ts'
@@ -19,7 +19,6 @@ import { type DataFolder, openDataFolder } from './data-folder/data-folder.ts'
 import { recordingClock } from './domain/clock.ts'
 import type { Retention } from './domain/retention.ts'
 import { Collector } from './gc/collector.ts'
-import { GarbageView } from './gc/garbage-view.ts'
 import { Changes } from './http/admin/changes.ts'
 import type { Content } from './http/admin/services.ts'
 import { listenAll } from './http/listener/listen-all.ts'
@@ -155,20 +154,20 @@ export async function openServices(config: Config, log: Logger, options: Service
     schema1: config.docker.schema1,
     cacheBytesMax: config.manifests.cacheBytesMax,
   })
-  const jobs = new Jobs({ log, now, work: { collect: collectJob(collector), scan: scanJob(collector) } })
+  const jobs = new Jobs({
+    log,
+    now,
+    work: { collect: collectJob(collector), scan: scanJob(collector) },
+    note: (act) => metadata.write('noteAct', act),
+  })
   const conversions = new Conversions(registry, localConversions({ ...kept, uploads }), now)
   const content = {
+    ...contentServices({ ...kept, registry, uploads, collector, disk: () => diskSpace(config.data) }),
     registry,
-    uploads,
     jobs,
     config,
     pulls: new NegotiatedManifests(registry.manifests, conversions, config.docker.schema1.pull),
     v1Images: config.docker.v1 ? await V1Images.open(metadata, registry, conversions, now) : undefined,
-    descriptions: descriptions(metadata, registry.blobs),
-    disk: () => diskSpace(config.data),
-    collector,
-    retention: kept.retention,
-    garbage: new GarbageView(metadata, kept.retention),
     startedAt: now(),
     problem: () => undefined,
   }

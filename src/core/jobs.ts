@@ -1,4 +1,5 @@
 import type { Logger } from 'pino'
+import type { Write } from '../domain/caller.ts'
 import { registryError } from '../oci/error.ts'
 
 /** Jobs that have ended and are remembered. */
@@ -55,19 +56,21 @@ export interface JobsOptions {
   now: () => number
   /** The work of each kind that this server can do. */
   work: Partial<Record<JobKind, JobWork>>
+  /** Notes an act in the audit trail. */
+  note: (act: Write & JobAct) => Promise<void>
+}
+
+/** What the trail is told of a job. */
+export interface JobAct {
+  action: 'job.start' | 'job.end' | 'job.cancel'
+  /** The job's id. */
+  target: string
+  detail?: Record<string, string | number>
 }
 
 export interface JobCounts {
   running: number
   ended: { done: number; failed: number; cancelled: number }
-}
-
-/** Who must hear of a job. */
-export interface JobTrail {
-  /** Told of a job before it runs; when this fails, so does the job. */
-  accept: (job: Job) => Promise<void>
-  /** Told of a job that has ended. */
-  onEnd: (job: Job) => Promise<void>
 }
 
 type JobEnd = Partial<Job> & { state: 'done' | 'failed' | 'cancelled' }
@@ -96,30 +99,31 @@ export class Jobs {
   }
 
   /**
-   * Begins a job, when it has been accepted.
+   * Begins a job, once the audit trail knows of it.
    *
    * @throws RegistryError CONFLICT, which names the job of this kind that has not ended; UNSUPPORTED for a kind without
-   *   work; what `accept` throws
+   *   work; what `note` throws
    */
-  async start(kind: JobKind, startedBy: string, { accept, onEnd }: JobTrail): Promise<Job> {
-    const work = this.options.work[kind]
-    if (work === undefined) throw registryError('UNSUPPORTED', `this server has no work "${kind}"`)
+  async start(kind: JobKind, act: Write): Promise<Job> {
+    const { log, note, work } = this.options
+    const own = work[kind]
+    if (own === undefined) throw registryError('UNSUPPORTED', `this server has no work "${kind}"`)
     const other = this.running.values().find(({ job }) => job.kind === kind)?.job
     if (other) {
       throw registryError('CONFLICT', `the job ${other.id} of this kind has not ended: wait, or cancel it`, {
         detail: { job: other.id },
       })
     }
-    const running = this.make(kind, startedBy)
+    const running = this.make(kind, act.caller.account ?? 'anonymous')
     try {
-      await accept(running.job)
+      await note({ ...act, action: 'job.start', ...noteOf(running.job) })
     } catch (error) {
       this.end(running, { state: 'failed', error: 'it could not be written down that it began' })
       throw error
     }
-    const settled = this.run(running, work)
-      .then(onEnd)
-      .catch((cause) => this.options.log.error({ job: kind, cause }, 'the end of a job was not noted'))
+    const settled = this.run(running, own)
+      .then((job) => note({ ...act, at: job.endedAt ?? act.at, action: 'job.end', ...noteOf(job) }))
+      .catch((cause) => log.error({ job: kind, cause }, 'the end of a job was not noted'))
       .finally(() => this.unsettled.delete(settled))
     this.unsettled.add(settled)
     return running.job
@@ -140,27 +144,29 @@ export class Jobs {
     return counts
   }
 
-  find(id: string): Job | undefined {
-    return this.running.get(id)?.job ?? this.ended.find((job) => job.id === id)
+  /** Throws NOT_FOUND. */
+  get(id: string): Job {
+    const job = this.running.get(id)?.job ?? this.ended.find((one) => one.id === id)
+    if (job !== undefined) return job
+    throw registryError('NOT_FOUND', `there is no job ${id}, or it ended long ago`)
   }
 
-  /** Asks a job to end. Answers false when it has ended, or there is no such job. */
-  cancel(id: string): boolean {
-    const running = this.running.get(id)
-    running?.abort.abort()
-    return running !== undefined
+  /** Asks a job to end, once the audit trail knows of it. Throws NOT_FOUND, or CONFLICT when it has ended. */
+  async cancel(id: string, act: Write): Promise<void> {
+    if (this.get(id).endedAt !== undefined) throw registryError('CONFLICT', `the job ${id} has ended`)
+    await this.options.note({ ...act, action: 'job.cancel', target: id })
+    this.running.get(id)?.abort.abort()
   }
 
   /**
    * Tells `watcher` of each change, and of the end. Answers how to stop that; nothing is told after.
    * A job that has ended is told of once, at once.
    *
-   * @throws RegistryError TOOMANYREQUESTS
+   * @throws RegistryError NOT_FOUND, or TOOMANYREQUESTS when too many watch jobs
    */
   watch(id: string, watcher: JobWatcher): () => void {
+    watcher(this.get(id))
     const running = this.running.get(id)
-    const job = this.find(id)
-    if (job !== undefined) watcher(job)
     if (running === undefined) return () => {}
     if (this.watching >= WATCHERS_MAX) {
       throw registryError('TOOMANYREQUESTS', 'too many watch jobs: ask for the job itself now and then', {
@@ -235,4 +241,8 @@ export class Jobs {
     running.job = { ...running.job, ...change }
     for (const watcher of running.watchers) watcher(running.job)
   }
+}
+
+function noteOf({ id, kind, state, result }: Job): Pick<JobAct, 'target' | 'detail'> {
+  return { target: id, detail: { kind, state, ...result } }
 }

@@ -1,7 +1,6 @@
 import type { BlobBatch } from '../metadata/garbage/blob-collection.ts'
 import type { CollectionBatch } from '../metadata/garbage/collection.ts'
 import type { CollectorOptions } from './collector-options.ts'
-import { GarbageView } from './garbage-view.ts'
 import { Patience } from './patience.ts'
 import { type Scanned, type ScanRun, scan } from './scan.ts'
 
@@ -45,8 +44,6 @@ export interface CollectorState {
 export class Collector {
   private readonly options: CollectorOptions
   private readonly patience: Patience
-  /** What it would remove, and why it keeps the rest. */
-  readonly garbage: GarbageView
   private lastRun: Run | undefined
   private running = 0
   private readonly stopping = new AbortController()
@@ -56,7 +53,6 @@ export class Collector {
   constructor(options: CollectorOptions) {
     this.options = options
     this.patience = new Patience(options.retention.graceMs, options.time)
-    this.garbage = new GarbageView(options.metadata, options.retention)
   }
 
   state(): CollectorState {

@@ -1,20 +1,16 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { commit, version } from '../config/version.ts'
-import type { Metadata } from '../metadata/metadata.ts'
+import type { StorageTotals } from '../core/content/storage.ts'
 import { BUCKET_SECONDS, type Metrics } from '../telemetry/metrics.ts'
 import { processNumbers } from '../telemetry/process-numbers.ts'
 import type { Content } from './admin/services.ts'
 
 export interface ExpositionSources {
   metrics: Metrics
-  metadata: Metadata
   content: Content
 }
 
 type Samples = Iterable<[labels: Record<string, string>, value: number]>
-
-/** Files of uploads that are looked at to count them. */
-const UPLOADS_MAX = 10_000
 
 const QUANTILES = [50, 99, 100] as const
 
@@ -34,33 +30,29 @@ export async function openExposition(sources: ExpositionSources): Promise<() => 
         for (const [labels, value] of read()) this.inc(labels, value)
       },
     })
-  const gauge = (name: string, help: string, labelNames: string[], read: () => Samples | Promise<Samples>) =>
+  const gauge = (name: string, help: string, labelNames: string[], read: () => Samples) =>
     new Gauge({
       name,
       help,
       labelNames,
       registers,
-      async collect() {
-        const samples = [...(await read())]
+      collect() {
         this.reset()
-        for (const [labels, value] of samples) this.set(labels, value)
+        for (const [labels, value] of read()) this.set(labels, value)
       },
     })
   describeRequests(sources, counter)
-  describeContent(sources, gauge)
+  let stored = await sources.content.storage.totals()
+  describeContent(() => stored, gauge)
   describeJobs(sources, counter, gauge)
   describeProcess(counter, gauge)
-  return async () => (await registry.metrics()) + durations(sources.metrics)
+  return async () => {
+    stored = await sources.content.storage.totals()
+    return (await registry.metrics()) + durations(sources.metrics)
+  }
 }
 
 type Describe = (name: string, help: string, labels: string[], read: () => Samples) => unknown
-type DescribeLater = (
-  name: string,
-  help: string,
-  labels: string[],
-  read: () => Samples | Promise<Samples>,
-) => unknown
-
 function describeRequests({ metrics }: ExpositionSources, counter: Describe): void {
   const { traffic, logins } = metrics
   counter(
@@ -90,26 +82,19 @@ function describeRequests({ metrics }: ExpositionSources, counter: Describe): vo
   ])
 }
 
-function describeContent({ metadata, content }: ExpositionSources, gauge: DescribeLater): void {
-  gauge('cay_uploads_in_progress', 'Uploads that have begun and not ended', [], async () => [
-    [{}, (await content.uploads.measure(UPLOADS_MAX)).uploads],
+function describeContent(stored: () => StorageTotals, gauge: Describe): void {
+  gauge('cay_uploads_in_progress', 'Uploads that have begun and not ended', [], () => [
+    [{}, stored().uploads.count],
   ])
-  gauge('cay_blobs', 'Blobs that are stored', [], () => [[{}, metadata.storage.totals().blobs]])
-  gauge('cay_blob_bytes', 'Bytes of all blobs', [], () => [[{}, metadata.storage.totals().bytes]])
-  gauge('cay_disk_bytes', 'The disk of the data folder', ['kind'], async () => {
-    const { totalBytes, freeBytes } = await content.disk()
-    return [
-      [{ kind: 'total' }, totalBytes],
-      [{ kind: 'free' }, freeBytes],
-    ]
-  })
+  gauge('cay_blobs', 'Blobs that are stored', [], () => [[{}, stored().blobs.count]])
+  gauge('cay_blob_bytes', 'Bytes of all blobs', [], () => [[{}, stored().blobs.bytes]])
+  gauge('cay_disk_bytes', 'The disk of the data folder', ['kind'], () => [
+    [{ kind: 'total' }, stored().disk.totalBytes],
+    [{ kind: 'free' }, stored().disk.freeBytes],
+  ])
 }
 
-function describeJobs(
-  { content: { jobs } }: ExpositionSources,
-  counter: Describe,
-  gauge: DescribeLater,
-): void {
+function describeJobs({ content: { jobs } }: ExpositionSources, counter: Describe, gauge: Describe): void {
   gauge('cay_jobs_running', 'Jobs that have not ended', ['kind'], () => {
     const counts = jobs.counts()
     return Object.entries(counts).map(([kind, { running }]) => [{ kind }, running])
@@ -121,7 +106,7 @@ function describeJobs(
   })
 }
 
-function describeProcess(counter: Describe, gauge: DescribeLater): void {
+function describeProcess(counter: Describe, gauge: Describe): void {
   const delay = monitorEventLoopDelay({ resolution: 10 })
   delay.enable()
   gauge(

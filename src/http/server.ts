@@ -119,7 +119,7 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     .use(errors(log, nextRequestId))
     .all('/v2', ({ request }) => dispatch(request), WHOLE)
     .all('/v2/*', ({ request }) => dispatch(request), WHOLE)
-    .use(v1Surface({ ...shared, ...content.registry, images: content.v1Images }))
+    .use(v1Surface(shared))
     .use(new Elysia().use(requestLog(log, nextRequestId, counted)).use(controllers))
   for (const path of ADMINISTRATION) app.all(path, ({ request }) => administer(request), WHOLE)
   const listener = new Listener(app, hostname, port, tls?.credentials)

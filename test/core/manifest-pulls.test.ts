@@ -68,8 +68,7 @@ function pullsOf(stored: StoredManifest, setting: 'auto' | 'always' | 'never'): 
     },
   }
   const blobs = {
-    getSize: async () => config.bytes.length,
-    open: async () => ({ bytes: config.bytes }),
+    open: async () => ({ size: config.bytes.length, read: async () => ({ bytes: config.bytes }) }),
   }
   const key = readSigningKey(newSigningKey())
   const kept = new Set<Digest>()

@@ -2,6 +2,7 @@ import { Database } from 'bun:sqlite'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { GarbageService } from '../../src/core/content/garbage.ts'
 import { Conversions } from '../../src/core/conversions.ts'
 import { localConversions } from '../../src/core/local-conversions.ts'
 import { localRegistry } from '../../src/core/local-registry.ts'
@@ -86,6 +87,7 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
   })
   const conversions = new Conversions(registry, localConversions({ ...shared, uploads }), now)
   const db = resources.use(new Database(join(folder.path, 'cay.db'), { readonly: true }))
+  const collector = new Collector({ ...shared, log, time })
   const kept = resources.move()
   return {
     metadata,
@@ -97,7 +99,8 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
     data: folder.path,
     ...contentOf(registry),
     pulls: new NegotiatedManifests(registry.manifests, conversions, 'auto'),
-    collector: new Collector({ ...shared, log, time }),
+    collector,
+    garbage: new GarbageService(metadata, retention, collector),
 
     /** Lets time go on. */
     wait(ms: number): void {

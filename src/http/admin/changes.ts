@@ -26,7 +26,7 @@ export class Changes {
     this.last.set(resource, promise)
     try {
       await before
-      checkConditions(request.headers, resource, read)
+      await checkConditions(request.headers, resource, read)
       return await change()
     } finally {
       resolve()
@@ -50,10 +50,10 @@ export function isKnown(ifNoneMatch: string | null, etag: string): boolean {
 }
 
 /** What is there is read only for a request that has a condition. */
-function checkConditions(headers: Headers, resource: string, read: () => unknown): void {
+async function checkConditions(headers: Headers, resource: string, read: () => unknown): Promise<void> {
   const [ifMatch, ifNoneMatch] = [headers.get('if-match'), headers.get('if-none-match')]
   if (ifMatch === null && ifNoneMatch === null) return
-  const representation = read()
+  const representation = await read()
   const etag = representation === undefined ? undefined : etagOf(representation)
   const isMatch = ifMatch === null || (etag !== undefined && matches(ifMatch, etag))
   if (isMatch && (etag === undefined || !isKnown(ifNoneMatch, etag))) return

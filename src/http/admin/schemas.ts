@@ -1,10 +1,10 @@
 import { type IntegerOptions, Type } from '@sinclair/typebox'
 import { type TSchema, t } from 'elysia'
+import { type ListPage, PAGE_DEFAULT } from '../../core/page.ts'
 import { parseDigest } from '../../oci/digest.ts'
 import { parseRepositoryName, REPOSITORY_NAME_CHARACTERS_MAX } from '../../oci/reference.ts'
 
-/** Entries of one page of the admin API, unless a request says how many, and at most. */
-export const PAGE_DEFAULT = 50
+/** Entries of one page of the admin API at most. */
 const PAGE_MAX = 500
 
 const COMPONENT = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*'
@@ -133,7 +133,18 @@ export function page<T, U>(
   return found.length > limit && end !== undefined ? { items, next: keyOf(end) } : { items }
 }
 
+/** A page of a service as the API answers it. */
+export function mapPage<T, U>({ items, next }: ListPage<T>, toItem: (entry: T) => U) {
+  const shown = { items: items.map(toItem) }
+  return next === undefined ? shown : { ...shown, next }
+}
+
 /** Milliseconds since 1970 as RFC 3339. */
 export function timeOf(milliseconds: number): string {
   return new Date(milliseconds).toISOString()
+}
+
+/** The same for a time that may be missing. */
+export function timeOrNot(milliseconds: number | undefined | null): string | undefined {
+  return milliseconds === undefined || milliseconds === null ? undefined : timeOf(milliseconds)
 }

@@ -1,4 +1,5 @@
 import type { Passwords } from '../../auth/passwords.ts'
+import type { RepositoryService } from '../../core/content/repositories.ts'
 import type { V1Image, V1Images } from '../../core/v1-images.ts'
 import type { Access, Identity } from '../../domain/access.ts'
 import type { Blobs, UsageCounter } from '../../domain/registry.ts'
@@ -13,6 +14,7 @@ export interface V1Context {
   images: V1Images
   blobs: Blobs
   usage: UsageCounter
+  repositories: RepositoryService
   metadata: Metadata
   access: Access
   passwords: Passwords

@@ -6,7 +6,7 @@ import type { V1Exchange, V1Request } from './exchange.ts'
 /** The images of a repository: an empty list, for clients take them from its tags. */
 export async function listImages(exchange: V1Exchange<'images'>): Promise<Response> {
   const { context, target } = exchange
-  if (context.metadata.repositories.find(target.repository) === undefined)
+  if ((await context.repositories.find(target.repository)) === undefined)
     throw unknownRepository(target.repository)
   return await answer(exchange, [])
 }
@@ -14,7 +14,7 @@ export async function listImages(exchange: V1Exchange<'images'>): Promise<Respon
 /** The tags of a repository, each with the id of its image. */
 export async function listTags(exchange: V1Exchange<'tags'>): Promise<Response> {
   const { context, target } = exchange
-  if (context.metadata.repositories.find(target.repository) === undefined)
+  if ((await context.repositories.find(target.repository)) === undefined)
     throw unknownRepository(target.repository)
   return await answer(exchange, await context.images.listTags(target.repository))
 }

@@ -13,7 +13,8 @@ export async function search({ context, query, identity, request }: V1Exchange<'
   const anonymous = await context.sessions.anonymous()
   // The token of a pull is for one repository: it finds no others.
   const asker = identity.token === undefined || identity.token.catalog ? identity : anonymous
-  const found = context.metadata.catalog.repositories(context.access.pullable(asker), words, '', FOUND_MAX)
+  const visible = context.access.pullable(asker)
+  const found = await context.repositories.search(visible, words, FOUND_MAX)
   const { host } = new URL(context.originOf(request))
   const results = found.slice((page - 1) * size, page * size).map(({ name, description }) => ({
     name,

@@ -1,27 +1,31 @@
 import { Elysia } from 'elysia'
 import type { Logger } from 'pino'
-import type { V1Images } from '../../core/v1-images.ts'
 import { dockerVersion, isOlder } from '../../docker/user-agent.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
+import type { Content } from '../admin/services.ts'
 import { onDemand } from '../on-demand.ts'
 import type { V1Context } from './exchange.ts'
 import type { SessionOptions } from './sessions.ts'
 
-export interface V1SurfaceOptions extends Omit<V1Context, 'sessions' | 'images'>, SessionOptions {
-  /** Undefined where V1 is switched off: nothing is mounted then. */
-  images: V1Images | undefined
+export interface V1SurfaceOptions
+  extends Omit<V1Context, 'sessions' | 'images' | 'blobs' | 'usage' | 'repositories'>,
+    SessionOptions {
+  content: Pick<Content, 'v1Images' | 'registry' | 'repositories'>
   metrics: Metrics
   log: Logger
   nextRequestId: () => string
 }
 
 /** Docker's V1 API, for pulls. Names of repositories have slashes, so it is one wildcard. */
-export function v1Surface({ images, ...options }: V1SurfaceOptions) {
+export function v1Surface({ content, ...options }: V1SurfaceOptions) {
   const surface = new Elysia({ name: 'v1' })
+  const { v1Images: images, registry, repositories } = content
+  // V1 is switched off.
   if (images === undefined) return surface
+  const { blobs, usage } = registry
   const dispatch = onDemand(
     () => import('./dispatch.ts'),
-    ({ v1Dispatch }) => ({ handle: v1Dispatch({ ...options, images }) }),
+    ({ v1Dispatch }) => ({ handle: v1Dispatch({ ...options, images, blobs, usage, repositories }) }),
   )
   return surface.all('/v1/*', ({ request }) => dispatch(request), {
     parse: 'none',

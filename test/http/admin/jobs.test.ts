@@ -33,7 +33,7 @@ async function open(work: Partial<Record<'collect' | 'scan', JobWork>>) {
   const { config } = await loadConfig({ flags, file: undefined, environment: {} })
   const services = await openServices(config, log, { now: Date.now, onFailure: () => {} })
   resources.defer(() => services.close())
-  const jobs = new Jobs({ log, now: Date.now, work })
+  const jobs = new Jobs({ log, now: Date.now, work, note: (act) => services.metadata.write('noteAct', act) })
   resources.defer(() => jobs.stop())
   const content = { ...services.content, jobs }
   const api = ownerApi({ ...services, content, now: Date.now, log, onPasswordChanged: () => {} })

@@ -52,7 +52,7 @@ test('the document has each route of the admin API', async () => {
     changes: {},
     metadata: {},
     content: { config, retention: {} },
-  } as AdminContext)
+  } as unknown as AdminContext)
   expect(routes.length).toBeGreaterThan(20)
   const written = routes.map(({ method, path }) => `${method} ${path.replaceAll(/:(\w+)/g, '{$1}')}`)
   const known = new Set(operations('/api/').map(([name]) => name))

@@ -1,11 +1,19 @@
 import { t } from 'elysia'
-import type { BlobUse } from '../../../metadata/content/blob-uses.ts'
-import { registryError } from '../../../oci/error.ts'
+import type { BlobUse } from '../../../core/content/blobs.ts'
 import { type AdminContext, controller } from '../context.ts'
-import { cursorOf, parseCursor } from '../cursor.ts'
 import { operation } from '../operation.ts'
 import { present } from '../present.ts'
-import { Bytes, DigestParam, DigestText, PageQuery, page, RepositoryText, Time, timeOf } from '../schemas.ts'
+import {
+  Bytes,
+  DigestParam,
+  DigestText,
+  mapPage,
+  PageQuery,
+  RepositoryText,
+  Time,
+  timeOf,
+  timeOrNot,
+} from '../schemas.ts'
 
 const Use = t.Object({
   repository: RepositoryText,
@@ -38,34 +46,16 @@ const OPERATIONS = {
 
 /** GET /api/v1/blobs/:digest */
 export function blobs(context: AdminContext) {
-  const { metadata } = context
   return controller(context, 'blobs', '/blobs').get(
     '/:digest',
-    ({ asker, params: { digest }, query }) => {
-      const [last = 0] = parseCursor(query.last, 0)
-      const blob = metadata.blobUses.find(digest)
-      // Whoever sees none of its repositories does not hear that it is here.
-      if (blob === undefined || metadata.blobs.findSource(digest, asker.pullable()) === undefined) {
-        throw registryError('BLOB_UNKNOWN', `no repository that you may pull from has a blob ${digest}`)
-      }
-      const uses = page(
-        query,
-        (limit) => metadata.blobUses.list(blob.id, asker.pullable(), last, limit),
-        ({ repositoryId }) => cursorOf(repositoryId),
-        toUse,
-      )
-      // It may have come here by a repository that the asker may not see.
-      const storedAt = asker.isAdmin ? { storedAt: timeOf(blob.storedAt) } : {}
-      return { digest, bytes: blob.size, ...storedAt, ...uses }
+    async ({ asker, params: { digest }, query }) => {
+      const { size, storedAt, uses } = await context.content.blobs.describe(asker, digest, query)
+      return present({ digest, bytes: size, storedAt: timeOrNot(storedAt), ...mapPage(uses, toUse) })
     },
     { params: t.Object({ digest: DigestParam }), query: PageQuery, ...OPERATIONS.get },
   )
 }
 
 function toUse({ repository, linkedAt, unreferencedAt }: BlobUse) {
-  return present({
-    repository,
-    linkedAt: timeOf(linkedAt),
-    unreferencedAt: unreferencedAt === null ? undefined : timeOf(unreferencedAt),
-  })
+  return present({ repository, linkedAt: timeOf(linkedAt), unreferencedAt: timeOrNot(unreferencedAt) })
 }

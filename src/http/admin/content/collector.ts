@@ -1,12 +1,10 @@
 import { t } from 'elysia'
-import type { Run } from '../../../gc/collector.ts'
-import type { Explanation } from '../../../metadata/garbage/explanation.ts'
-import type { Candidate } from '../../../metadata/garbage/garbage.ts'
+import type { Candidate, Explanation, GarbageState, Run } from '../../../core/content/garbage.ts'
 import { parseDigest } from '../../../oci/digest.ts'
 import { parseRepositoryName } from '../../../oci/reference.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { present } from '../present.ts'
-import { PAGE_DEFAULT, PageQuery, timeOf } from '../schemas.ts'
+import { mapPage, PageQuery, timeOf, timeOrNot } from '../schemas.ts'
 import { COLLECTOR_OPERATIONS as OPERATIONS } from './collector-models.ts'
 
 const ExplainQuery = t.Object({
@@ -16,40 +14,32 @@ const ExplainQuery = t.Object({
 
 /** GET /api/v1/collector, /api/v1/collector/candidates, /api/v1/collector/totals, /api/v1/collector/explain */
 export function collector(context: AdminContext) {
-  const { collector, garbage, retention } = context.content
-  const { graceMs, windowMs, untaggedDays } = retention
-  const kept = { graceSeconds: graceMs / 1000, windowSeconds: windowMs / 1000, untaggedDays }
+  const { garbage } = context.content
   return controller(context, 'collector', '/collector')
-    .get(
-      '',
-      () => {
-        const { waitingUntil, isRunning, lastRun } = collector.state()
-        return present({
-          isRunning,
-          waitingUntil: timeOrNot(waitingUntil),
-          kept,
-          lastRun: lastRun && toRun(lastRun),
-        })
-      },
-      OPERATIONS.get,
-    )
-    .get(
-      '/candidates',
-      async ({ query: { last, limit = PAGE_DEFAULT } }) => {
-        const { items, next } = await garbage.page(last, limit)
-        return present({ items: items.map(toCandidate), next })
-      },
-      { query: PageQuery, ...OPERATIONS.candidates },
-    )
+    .get('', () => toState(garbage.state()), OPERATIONS.get)
+    .get('/candidates', async ({ query }) => mapPage(await garbage.candidates(query), toCandidate), {
+      query: PageQuery,
+      ...OPERATIONS.candidates,
+    })
     .get('/totals', () => garbage.totals(), OPERATIONS.totals)
     .get(
       '/explain',
-      ({ query: { digest, repository } }) => {
+      async ({ query: { digest, repository } }) => {
         const name = repository === undefined ? undefined : parseRepositoryName(repository)
-        return { items: garbage.explain(parseDigest(digest), name).map(toExplanation) }
+        return { items: (await garbage.explain(parseDigest(digest), name)).map(toExplanation) }
       },
       { query: ExplainQuery, ...OPERATIONS.explain },
     )
+}
+
+function toState({ waitingUntil, isRunning, lastRun, retention }: GarbageState) {
+  const { graceMs, windowMs, untaggedDays } = retention
+  return present({
+    isRunning,
+    waitingUntil: timeOrNot(waitingUntil),
+    kept: { graceSeconds: graceMs / 1000, windowSeconds: windowMs / 1000, untaggedDays },
+    lastRun: lastRun && toRun(lastRun),
+  })
 }
 
 function toRun({ startedAt, endedAt, ...run }: Run) {
@@ -68,8 +58,4 @@ function toExplanation({ kind, repository, digest, reasons, goesAt }: Explanatio
     goesAt: timeOrNot(goesAt),
     reasons: reasons.map(({ because, names, until }) => present({ because, names, until: timeOrNot(until) })),
   })
-}
-
-function timeOrNot(milliseconds: number | undefined): string | undefined {
-  return milliseconds === undefined ? undefined : timeOf(milliseconds)
 }

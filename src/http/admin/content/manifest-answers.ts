@@ -1,19 +1,14 @@
+import type { ManifestSummary } from '../../../core/content/manifests.ts'
 import type { ManifestDescription } from '../../../core/description.ts'
 import type { Referrer } from '../../../core/referrers-tree.ts'
-import type { ListedManifest } from '../../../metadata/content/catalog.ts'
 import type { ImageConfig } from '../../../oci/image-config.ts'
 import type { Part } from '../../../oci/manifest-parts.ts'
-import type { Tag } from '../../../oci/reference.ts'
 import { present } from '../present.ts'
-import { timeOf } from '../schemas.ts'
+import { timeOf, timeOrNot } from '../schemas.ts'
 
 /** What a list and a description tell of a manifest. */
-export function toMembers(
-  { size, kind, tags, ...row }: ListedManifest & { kind: string; tags: Tag[] },
-  windowMs: number,
-) {
-  const { digest, mediaType, artifactType, subject, deletedAt } = row
-  const time = (at: number | null) => (at === null ? undefined : timeOf(at))
+export function toMembers(row: Omit<ManifestSummary, 'restorableUntil'> & Partial<ManifestSummary>) {
+  const { digest, kind, mediaType, artifactType, size, subject, tags } = row
   return present({
     digest,
     kind,
@@ -23,18 +18,18 @@ export function toMembers(
     subject,
     tags,
     pushedAt: timeOf(row.pushedAt),
-    unreferencedAt: time(row.unreferencedAt),
-    untaggedAt: time(row.untaggedAt),
-    deletedAt: time(deletedAt),
-    restorableUntil: time(deletedAt && deletedAt + windowMs),
+    unreferencedAt: timeOrNot(row.unreferencedAt),
+    untaggedAt: timeOrNot(row.untaggedAt),
+    deletedAt: timeOrNot(row.deletedAt),
+    restorableUntil: timeOrNot(row.restorableUntil),
   })
 }
 
 /** A manifest in all its parts. */
-export function toManifest(manifest: ManifestDescription, windowMs: number) {
+export function toManifest(manifest: ManifestDescription) {
   const { totalBytes, config, layers, history, manifests, image, annotations, isCut } = manifest
   return present({
-    ...toMembers(manifest, windowMs),
+    ...toMembers(manifest),
     totalBytes,
     annotations,
     isCut,

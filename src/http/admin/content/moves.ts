@@ -1,7 +1,7 @@
 import { t } from 'elysia'
+import type { HistoryLine } from '../../../core/content/history.ts'
 import type { Asker } from '../../../domain/asker.ts'
 import { EVENT_TYPES } from '../../../domain/events.ts'
-import type { HistoryLine } from '../../../metadata/time-machine/history.ts'
 import { present } from '../present.ts'
 import { DigestText, pageOf, Time, timeOf } from '../schemas.ts'
 import { toWho } from '../who.ts'

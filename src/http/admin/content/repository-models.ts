@@ -1,8 +1,8 @@
 import { t } from 'elysia'
-import type { RepositoryRow } from '../../../metadata/content/catalog.ts'
+import type { RepositorySummary } from '../../../core/content/repositories.ts'
 import { operation } from '../operation.ts'
 import { present } from '../present.ts'
-import { Bytes, Count, Done, integer, pageOf, RepositoryText, Time, timeOf } from '../schemas.ts'
+import { Bytes, Count, Done, integer, pageOf, RepositoryText, Time, timeOf, timeOrNot } from '../schemas.ts'
 import { Moves } from './moves.ts'
 
 const days = {
@@ -66,30 +66,30 @@ const Restored = t.Object(
   { description: 'It is back; the counts are of a repository whose tags went back in time' },
 )
 
-/**
- * A repository of a list. What it shares with others is for server admins: it would tell anybody who pushes something
- * that a repository has it, which they may not see.
- */
-export function toListedRepository(row: RepositoryRow, windowMs: number, isAdmin: boolean) {
-  const { name, description, untaggedDays, immutableTags, pulls, pushes, deletedAt } = row
-  const time = (at: number | null) => (at === null ? undefined : timeOf(at))
+/** A repository as a list tells of it. */
+export function toRepository(row: RepositorySummary) {
   return present({
-    name,
-    description,
-    untaggedDays,
-    immutableTags,
-    createdAt: timeOf(row.createdAt),
+    ...toState(row),
+    tags: row.tags,
     blobs: row.blobCount,
     bytes: row.blobBytes,
-    pulls,
-    pushes,
-    ownBytes: isAdmin ? row.ownBytes : undefined,
-    lastPulledAt: time(row.lastPulledAt),
-    lastPushedAt: time(row.lastPushedAt),
-    deletedAt: time(deletedAt),
-    restorableUntil: time(deletedAt && deletedAt + windowMs),
+    pulls: row.pulls,
+    pushes: row.pushes,
+    ownBytes: row.ownBytes,
+    lastPulledAt: timeOrNot(row.lastPulledAt),
+    lastPushedAt: timeOrNot(row.lastPushedAt),
+    deletedAt: timeOrNot(row.deletedAt),
+    restorableUntil: timeOrNot(row.restorableUntil),
   })
 }
+
+/** What only changes when somebody changes it. */
+export function toState(row: Pick<RepositorySummary, keyof typeof settings | StateNames>) {
+  const { name, description, untaggedDays, immutableTags, createdAt } = row
+  return present({ name, description, untaggedDays, immutableTags, createdAt: timeOf(createdAt) })
+}
+
+type StateNames = 'name' | 'untaggedDays' | 'createdAt'
 
 /** What of a repository its entity tag is of: counters and sums change by themselves. */
 export function stateOfRepository({
@@ -98,7 +98,7 @@ export function stateOfRepository({
   description,
   untaggedDays,
   immutableTags,
-}: Pick<typeof ListedRepository.static, 'name' | 'createdAt' | 'untaggedDays' | keyof typeof settings>) {
+}: Pick<typeof ListedRepository.static, StateNames | keyof typeof settings>) {
   return { name, createdAt, description, untaggedDays, immutableTags }
 }
 

@@ -1,12 +1,8 @@
 import { t } from 'elysia'
-import type { RepositoryStorage, StorageCursor } from '../../../metadata/content/storage.ts'
+import { type RepositoryStorage, UPLOADS_COUNTED_MAX } from '../../../core/content/storage.ts'
 import { type AdminContext, controller } from '../context.ts'
-import { cursorOf, parseCursor } from '../cursor.ts'
 import { operation } from '../operation.ts'
-import { Bytes, Count, integer, page, pageOf, pageParameters, RepositoryText } from '../schemas.ts'
-
-/** Files of uploads that are looked at to sum their bytes. */
-const UPLOADS_MAX = 10_000
+import { Bytes, Count, integer, mapPage, pageOf, pageParameters, RepositoryText } from '../schemas.ts'
 
 const Storage = t.Object(
   {
@@ -16,7 +12,7 @@ const Storage = t.Object(
     ),
     uploads: t.Object(
       { count: Count, bytes: Bytes },
-      { description: `In progress; at most ${UPLOADS_MAX} count` },
+      { description: `In progress; at most ${UPLOADS_COUNTED_MAX} count` },
     ),
     disk: t.Object(
       { totalBytes: Bytes, freeBytes: Bytes },
@@ -61,36 +57,13 @@ const RepositoriesQuery = t.Object({
 
 /** GET /api/v1/storage, /api/v1/storage/repositories */
 export function storage(context: AdminContext) {
-  const { metadata, content } = context
+  const { storage } = context.content
   return controller(context, 'storage', '/storage')
-    .get(
-      '',
-      async () => {
-        const { blobs: count, bytes } = metadata.storage.totals()
-        const [uploads, disk] = await Promise.all([content.uploads.measure(UPLOADS_MAX), content.disk()])
-        return { blobs: { count, bytes }, uploads: { count: uploads.uploads, bytes: uploads.bytes }, disk }
-      },
-      OPERATIONS.get,
-    )
-    .get(
-      '/repositories',
-      ({ query }) => {
-        const isByBytes = query.sort === 'bytes'
-        const cursor = isByBytes ? bytesCursor(query.last) : ({ by: 'name', name: query.last ?? '' } as const)
-        return page(
-          query,
-          (limit) => metadata.storage.list(cursor, limit),
-          ({ name, bytes, id }) => (isByBytes ? cursorOf(bytes, id) : name),
-          toInRepository,
-        )
-      },
-      { query: RepositoriesQuery, ...OPERATIONS.repositories },
-    )
-}
-
-function bytesCursor(last: string | undefined): StorageCursor {
-  const [bytes = 0, id = 0] = parseCursor(last, Number.MAX_SAFE_INTEGER, 0)
-  return { by: 'bytes', bytes, id }
+    .get('', () => storage.totals(), OPERATIONS.get)
+    .get('/repositories', async ({ query }) => mapPage(await storage.list(query), toInRepository), {
+      query: RepositoriesQuery,
+      ...OPERATIONS.repositories,
+    })
 }
 
 function toInRepository({ name, blobs, bytes, ownBytes }: RepositoryStorage) {

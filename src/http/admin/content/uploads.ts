@@ -1,10 +1,9 @@
 import { t } from 'elysia'
-import { registryError } from '../../../oci/error.ts'
-import type { UploadProgress } from '../../../storage/blob-store.ts'
+import type { UploadProgress } from '../../../core/content/uploads.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
 import { present } from '../present.ts'
-import { Bytes, DONE, Done, PAGE_DEFAULT, PageQuery, page, pageOf, Time, timeOf } from '../schemas.ts'
+import { Bytes, DONE, Done, mapPage, PageQuery, pageOf, Time, timeOf } from '../schemas.ts'
 
 const UploadName = t.String({
   pattern: '^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$',
@@ -41,27 +40,16 @@ const OPERATIONS = {
 
 /** GET /api/v1/uploads; DELETE /api/v1/uploads/:id */
 export function uploads(context: AdminContext) {
-  const { metadata, content } = context
+  const { uploads } = context.content
   return controller(context, 'uploads', '/uploads')
-    .get(
-      '',
-      async ({ query }) => {
-        const { last = '', limit = PAGE_DEFAULT } = query
-        const found = await content.uploads.list(last, limit + 1)
-        return page(
-          query,
-          () => found,
-          ({ name }) => name,
-          toUpload,
-        )
-      },
-      { query: PageQuery, ...OPERATIONS.list },
-    )
+    .get('', async ({ query }) => mapPage(await uploads.list(query), toUpload), {
+      query: PageQuery,
+      ...OPERATIONS.list,
+    })
     .delete(
       '/:id',
       async ({ asker, params: { id } }) => {
-        if (!(await content.uploads.drop(id))) throw registryError('NOT_FOUND', `there is no upload ${id}`)
-        await metadata.write('noteAct', { ...asker.act(), action: 'upload.cancel', target: id })
+        await uploads.cancel(asker.act(), id)
         return DONE
       },
       { params: t.Object({ id: UploadName }), ...OPERATIONS.cancel },

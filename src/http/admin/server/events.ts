@@ -1,18 +1,16 @@
 import { t } from 'elysia'
+import type { EventRow } from '../../../core/content/history.ts'
 import type { Asker } from '../../../domain/asker.ts'
 import { EVENT_TYPES } from '../../../domain/events.ts'
-import type { EventRow } from '../../../metadata/outbox.ts'
 import { digestFromBytes } from '../../../oci/digest.ts'
-import { registryError } from '../../../oci/error.ts'
 import { parseRepositoryName } from '../../../oci/reference.ts'
 import { type AdminContext, controller } from '../context.ts'
-import { cursorOf, parseCursor } from '../cursor.ts'
 import { operation } from '../operation.ts'
 import { present } from '../present.ts'
 import {
   DigestText,
   integer,
-  page,
+  mapPage,
   pageOf,
   pageParameters,
   RepositoryText,
@@ -55,19 +53,10 @@ const LIST = operation({
 export function events(context: AdminContext) {
   return controller(context, 'events', '/events').get(
     '',
-    ({ asker, query }) => {
+    async ({ asker, query }) => {
       const repository = query.repository === undefined ? undefined : parseRepositoryName(query.repository)
-      if (repository !== undefined) asker.pull(repository)
-      else if (!asker.isAdmin) {
-        throw registryError('REQUEST_INVALID', 'query repository: name one that you may pull from')
-      }
-      const [before = 0] = parseCursor(query.last, Number.MAX_SAFE_INTEGER)
-      return page(
-        query,
-        (limit) => context.metadata.outbox.list({ repository, type: query.type }, before, limit),
-        ({ id }) => cursorOf(id),
-        (row) => toEvent(row, asker),
-      )
+      const found = await context.content.history.events(asker, { ...query, repository })
+      return mapPage(found, (row) => toEvent(row, asker))
     },
     { query: EventsQuery, ...LIST },
   )

@@ -1,10 +1,9 @@
 import { t } from 'elysia'
 import { JOB_KINDS, type Job } from '../../../core/jobs.ts'
-import { registryError } from '../../../oci/error.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
 import { present } from '../present.ts'
-import { Count, DONE, Done, integer, pageOf, Time, timeOf } from '../schemas.ts'
+import { Count, DONE, Done, integer, pageOf, Time, timeOf, timeOrNot } from '../schemas.ts'
 import { jobEvents } from './job-events.ts'
 
 const KIND = t.UnionEnum([...JOB_KINDS], {
@@ -78,38 +77,19 @@ const OPERATIONS = {
 
 /** GET and POST /api/v1/jobs; GET and DELETE /api/v1/jobs/:id; GET /api/v1/jobs/:id/events */
 export function jobs(context: AdminContext) {
-  const { metadata, content } = context
+  const { jobs } = context.content
   const params = t.Object({ id: t.String({ maxLength: 64 }) })
-  const get = (id: string): Job => {
-    const job = content.jobs.find(id)
-    if (job === undefined) throw registryError('NOT_FOUND', `there is no job ${id}, or it ended long ago`)
-    return job
-  }
   return controller(context, 'jobs', '/jobs')
-    .get('', () => ({ items: content.jobs.list().map(toJob) }), OPERATIONS.list)
-    .post(
-      '',
-      async ({ asker, body: { kind } }) => {
-        const act = asker.act()
-        const note = async (action: string, job: Job, at: number) => {
-          const detail = { kind, state: job.state, ...job.result }
-          await metadata.write('noteAct', { ...act, at, action, target: job.id, detail })
-        }
-        const job = await content.jobs.start(kind, asker.account ?? 'anonymous', {
-          accept: (job) => note('job.start', job, act.at),
-          onEnd: (job) => note('job.end', job, job.endedAt ?? act.at),
-        })
-        return toJob(job)
-      },
-      { body: t.Object({ kind: KIND }), ...OPERATIONS.start },
-    )
-    .get('/:id', ({ params: { id } }) => toJob(get(id)), { params, ...OPERATIONS.get })
+    .get('', () => ({ items: jobs.list().map(toJob) }), OPERATIONS.list)
+    .post('', async ({ asker, body: { kind } }) => toJob(await jobs.start(kind, asker.act())), {
+      body: t.Object({ kind: KIND }),
+      ...OPERATIONS.start,
+    })
+    .get('/:id', ({ params: { id } }) => toJob(jobs.get(id)), { params, ...OPERATIONS.get })
     .delete(
       '/:id',
       async ({ asker, params: { id } }) => {
-        if (get(id).endedAt !== undefined) throw registryError('CONFLICT', `the job ${id} has ended`)
-        await metadata.write('noteAct', { ...asker.act(), action: 'job.cancel', target: id })
-        content.jobs.cancel(id)
+        await jobs.cancel(id, asker.act())
         return DONE
       },
       { params, ...OPERATIONS.cancel },
@@ -117,9 +97,9 @@ export function jobs(context: AdminContext) {
     .get(
       '/:id/events',
       ({ params: { id }, request: { method } }) => {
-        const job = get(id)
+        const job = jobs.get(id)
         // The framework would read the events of a HEAD to their end.
-        return new Response(method === 'HEAD' ? null : jobEvents(content.jobs, job.id, toJob), {
+        return new Response(method === 'HEAD' ? null : jobEvents(jobs, job.id, toJob), {
           headers: { 'content-type': 'text/event-stream', 'cache-control': 'no-store' },
         })
       },
@@ -135,7 +115,7 @@ function toJob({ id, kind, state, progress, startedBy, startedAt, endedAt, resul
     progress: present(progress),
     startedBy,
     startedAt: timeOf(startedAt),
-    endedAt: endedAt === undefined ? undefined : timeOf(endedAt),
+    endedAt: timeOrNot(endedAt),
     result,
     error,
   })

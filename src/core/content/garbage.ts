@@ -1,0 +1,95 @@
+import type { Retention } from '../../domain/retention.ts'
+import type { Collector, CollectorState, Run } from '../../gc/collector.ts'
+import type { Explanation } from '../../metadata/garbage/explanation.ts'
+import type { Candidate, GarbageCursor } from '../../metadata/garbage/garbage.ts'
+import type { Metadata } from '../../metadata/metadata.ts'
+import type { Digest } from '../../oci/digest.ts'
+import type { RepositoryName } from '../../oci/reference.ts'
+import { formatCursor, type ListPage, PAGE_DEFAULT, type PageQuery, parseCursor } from '../page.ts'
+
+/** Candidates that are read in one go, before other requests have their turn. */
+const SLICE_MAX = 5
+
+/** Candidates that totals count at most. */
+const COUNTED_MAX = 10_000
+
+export type { Candidate, Explanation, Run }
+
+/** What the collector does, and how long it keeps garbage. */
+export interface GarbageState extends CollectorState {
+  retention: Retention
+}
+
+/** What the collector would remove, now and later. */
+export interface GarbageTotals {
+  tags: number
+  manifests: number
+  repositories: number
+  blobs: number
+  /** At least so many. */
+  bytes: number
+  /** Whether that is all: no more than 10,000 are counted. */
+  isComplete: boolean
+}
+
+/** The collector and the garbage: what would be deleted if nothing happened, and why the rest is kept. */
+export class GarbageService {
+  private readonly metadata: Metadata
+  private readonly retention: Retention
+  private readonly collector: Collector
+
+  constructor(metadata: Metadata, retention: Retention, collector: Collector) {
+    this.metadata = metadata
+    this.retention = retention
+    this.collector = collector
+  }
+
+  state(): GarbageState {
+    return { ...this.collector.state(), retention: this.retention }
+  }
+
+  /** A dry run. A page may be short, or empty, and have a next one. Throws REQUEST_INVALID for a bad cursor. */
+  async candidates({ last, limit = PAGE_DEFAULT }: PageQuery): Promise<ListPage<Candidate>> {
+    const items: Candidate[] = []
+    const [source = 0, ...after] = parseCursor(last, 0, 0, 0, 0)
+    let at: GarbageCursor | undefined = { source, after: after as GarbageCursor['after'] }
+    let slices = 0
+    do {
+      if (slices++ > 0) await turn()
+      const wanted = Math.min(SLICE_MAX, limit - items.length)
+      const page = this.metadata.garbage.page(at, this.retention, wanted)
+      items.push(...page.items)
+      at = page.next
+    } while (at !== undefined && items.length < limit && slices * SLICE_MAX <= limit)
+    return at === undefined ? { items } : { items, next: formatCursor(at.source, ...at.after) }
+  }
+
+  async totals(): Promise<GarbageTotals> {
+    const counts = { tag: 0, manifest: 0, repository: 0, blob: 0 }
+    let bytes = 0
+    let counted = 0
+    let last: string | undefined
+    do {
+      const page: ListPage<Candidate> = await this.candidates({ last, limit: SLICE_MAX })
+      for (const candidate of page.items) {
+        counts[candidate.kind]++
+        bytes += candidate.bytes
+      }
+      counted += page.items.length
+      last = page.next
+      await turn()
+    } while (last !== undefined && counted < COUNTED_MAX)
+    const { tag, manifest, repository, blob } = counts
+    const isComplete = last === undefined
+    return { tags: tag, manifests: manifest, repositories: repository, blobs: blob, bytes, isComplete }
+  }
+
+  /** Why a digest is kept, or when it goes: in each repository that has it, or in one. */
+  async explain(digest: Digest, repository?: RepositoryName): Promise<Explanation[]> {
+    return this.metadata.explain(digest, repository, this.retention)
+  }
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}

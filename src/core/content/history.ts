@@ -1,0 +1,55 @@
+import type { Asker } from '../../domain/asker.ts'
+import type { EventType } from '../../domain/events.ts'
+import type { Metadata } from '../../metadata/metadata.ts'
+import type { EventRow } from '../../metadata/outbox.ts'
+import type { HistoryLine } from '../../metadata/time-machine/history.ts'
+import { registryError } from '../../oci/error.ts'
+import type { RepositoryName, Tag } from '../../oci/reference.ts'
+import { formatCursor, type ListPage, type PageQuery, parseCursor, readPage } from '../page.ts'
+import { unknownRepository } from '../unknown.ts'
+
+export interface EventQuery extends PageQuery {
+  repository?: RepositoryName | undefined
+  type?: EventType | undefined
+}
+
+export type { EventRow, HistoryLine }
+
+/** What happened to content, newest first. */
+export function historyService(metadata: Metadata) {
+  const idOf = ({ id }: { id: number }) => formatCursor(id)
+  const before = ({ last }: PageQuery) => parseCursor(last, Number.MAX_SAFE_INTEGER)[0] ?? 0
+  return {
+    /** The moves of one tag, or of all tags of a repository. Throws NAME_UNKNOWN. */
+    moves(
+      repository: RepositoryName,
+      tag: Tag | undefined,
+      query: PageQuery,
+    ): Promise<ListPage<HistoryLine>> {
+      const { history } = metadata
+      const read = (limit: number) => {
+        const lines =
+          tag === undefined
+            ? history.ofRepository(repository, before(query), limit)
+            : history.ofTag(repository, tag, before(query), limit)
+        if (lines === undefined) throw unknownRepository(repository)
+        return lines
+      }
+      return readPage(query, read, idOf)
+    },
+
+    /** Events of one repository that the asker may pull from; of all repositories for a server admin only. */
+    async events(asker: Asker, query: EventQuery): Promise<ListPage<EventRow>> {
+      const { repository, type } = query
+      if (repository !== undefined) asker.pull(repository)
+      else if (!asker.isAdmin) {
+        throw registryError('REQUEST_INVALID', 'query repository: name one that you may pull from')
+      }
+      return await readPage(
+        query,
+        (limit) => metadata.outbox.list({ repository, type }, before(query), limit),
+        idOf,
+      )
+    },
+  }
+}

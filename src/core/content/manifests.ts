@@ -1,0 +1,97 @@
+import type { Asker } from '../../domain/asker.ts'
+import type { Write } from '../../domain/caller.ts'
+import type { Registry } from '../../domain/registry.ts'
+import type { Retention } from '../../domain/retention.ts'
+import type { ListedManifest } from '../../metadata/content/catalog.ts'
+import type { Metadata } from '../../metadata/metadata.ts'
+import type { Digest } from '../../oci/digest.ts'
+import type { Reference, RepositoryName, Tag } from '../../oci/reference.ts'
+import type { Descriptions, ManifestDescription } from '../description.ts'
+import { unknownManifest } from '../local-manifests.ts'
+import { formatCursor, type ListPage, type PageQuery, parseCursor, readPage } from '../page.ts'
+import { type ReferrersTree, ReferrersTreeBuilder } from '../referrers-tree.ts'
+import { unknownIn, unknownRepository } from '../unknown.ts'
+
+/** Tags that a list names of each manifest. */
+const LISTED_TAGS_MAX = 10
+
+/** A manifest of a list. */
+export interface ManifestSummary extends ListedManifest {
+  /** In words: "Helm chart", "Container image". */
+  kind: string
+  /** Tags that point at it; the first of many. */
+  tags: Tag[]
+  /** Of a deleted one, in milliseconds since 1970. */
+  restorableUntil: number | undefined
+}
+
+export interface ManifestQuery extends PageQuery {
+  /** Those that can be restored, instead of those that are there. */
+  deleted?: boolean | undefined
+}
+
+export interface ManifestOptions {
+  metadata: Metadata
+  registry: Registry
+  retention: Retention
+  descriptions: Descriptions
+  now: () => number
+}
+
+/** The manifests of repositories, for people. Every method throws NAME_UNKNOWN for an unknown repository. */
+export function manifestService({ metadata, registry, retention, descriptions, now }: ManifestOptions) {
+  const { windowMs } = retention
+  const summary = (row: ListedManifest): ManifestSummary => ({
+    ...row,
+    kind: descriptions.kindOf(row),
+    tags: metadata.tags.ofManifest(row.id, '', LISTED_TAGS_MAX, now()),
+    restorableUntil: row.deletedAt === null ? undefined : row.deletedAt + windowMs,
+  })
+  return {
+    /** The manifest that was pushed first comes last. Only those who may delete see what was deleted. */
+    async list(
+      asker: Asker,
+      repository: RepositoryName,
+      query: ManifestQuery,
+    ): Promise<ListPage<ManifestSummary>> {
+      if (query.deleted) asker.delete(repository)
+      const [before = 0] = parseCursor(query.last, Number.MAX_SAFE_INTEGER)
+      const { catalog } = metadata
+      const read = (limit: number) => {
+        const found = query.deleted
+          ? catalog.deletedManifests(repository, now() - windowMs, before, limit)
+          : catalog.manifests(repository, before, limit)
+        if (found === undefined) throw unknownRepository(repository)
+        return found.map(summary)
+      }
+      return await readPage(query, read, ({ id }) => formatCursor(id))
+    },
+
+    /** What a manifest is and what it is made of. Throws MANIFEST_UNKNOWN. */
+    describe(repository: RepositoryName, reference: Reference): Promise<ManifestDescription> {
+      return descriptions.describe(repository, reference, now())
+    },
+
+    /** What refers to a manifest, and to that, and so on. Throws MANIFEST_UNKNOWN. */
+    async referrers(
+      repository: RepositoryName,
+      reference: Reference,
+    ): Promise<ReferrersTree & { digest: Digest }> {
+      const row = metadata.manifests.find(repository, reference, now())
+      if (row === undefined) throw unknownIn(metadata, repository, unknownManifest(repository, reference))
+      const builder = new ReferrersTreeBuilder(metadata, registry.referrers, repository, now())
+      return { digest: row.digest, ...(await builder.build(row.digest)) }
+    },
+
+    /** Deletes a manifest with its tags. Throws MANIFEST_UNKNOWN. */
+    async delete({ caller }: Write, repository: RepositoryName, digest: Digest): Promise<void> {
+      await registry.manifests.delete(caller, repository, { digest })
+    },
+
+    /** Brings back a manifest that was deleted within the time machine's window; answers the tags that came with it. */
+    async restore(act: Write, repository: RepositoryName, digest: Digest): Promise<Tag[]> {
+      const windowStart = act.at - windowMs
+      return (await metadata.write('restoreManifest', { ...act, repository, digest, windowStart })).tags
+    },
+  }
+}

@@ -1,0 +1,140 @@
+import type { Asker } from '../../domain/asker.ts'
+import type { Write } from '../../domain/caller.ts'
+import type { RepositorySet } from '../../domain/repository-set.ts'
+import type { Retention } from '../../domain/retention.ts'
+import type { RepositoryContents, RepositoryRow } from '../../metadata/content/catalog.ts'
+import type { RepositorySettings, RepositoryState } from '../../metadata/content/repository-writes.ts'
+import type { Metadata } from '../../metadata/metadata.ts'
+import type { Rewound } from '../../metadata/time-machine/rewind.ts'
+import type { RepositoryName } from '../../oci/reference.ts'
+import { formatCursor, type ListPage, type PageQuery, parseCursor, readPage } from '../page.ts'
+import { unknownRepository } from '../unknown.ts'
+
+/** A repository as an asker may see it. */
+export interface RepositorySummary extends Omit<RepositoryRow, 'ownBytes'> {
+  tags: number
+  /**
+   * Bytes that no other repository links, for server admins only: they would tell anybody who pushes something whether
+   * another repository has it.
+   */
+  ownBytes: number | undefined
+  /** Of a deleted one, in milliseconds since 1970. */
+  restorableUntil: number | undefined
+}
+
+export interface RepositorySearch extends PageQuery {
+  /** A part of the name or the description. */
+  q?: string | undefined
+  /** Those that the asker may restore, instead of those that are there. */
+  deleted?: boolean | undefined
+}
+
+/** One repository, and what a conditional change expects of it: null, that there is none. */
+export interface NamedRepository {
+  repository: RepositoryName
+  expected?: RepositoryState | null | undefined
+}
+
+export interface RepositoryOptions {
+  metadata: Metadata
+  retention: Retention
+  now: () => number
+}
+
+export type RepositoryService = ReturnType<typeof repositoryService>
+
+/** Repositories: what there is, and changes. */
+export function repositoryService(options: RepositoryOptions) {
+  return { ...reads(options), ...changes(options) }
+}
+
+function reads({ metadata, retention, now }: RepositoryOptions) {
+  const { windowMs } = retention
+  const summary = (asker: Asker, row: RepositoryRow, tags: number): RepositorySummary => ({
+    ...row,
+    tags,
+    ownBytes: asker.isAdmin ? row.ownBytes : undefined,
+    restorableUntil: row.deletedAt === null ? undefined : row.deletedAt + windowMs,
+  })
+  const summaries = (asker: Asker, rows: RepositoryRow[]) => {
+    const ids = rows.map(({ id }) => id)
+    const counts = metadata.catalog.countTags(ids, now())
+    return rows.map((row) => summary(asker, row, counts.get(row.id) ?? 0))
+  }
+  const listDeleted = (asker: Asker, query: PageQuery) => {
+    const [deletedAt = 0, id = 0] = parseCursor(query.last, Number.MAX_SAFE_INTEGER, 0)
+    const asked = { windowStart: now() - windowMs, after: { deletedAt, id } }
+    return readPage(
+      query,
+      (limit) => summaries(asker, metadata.catalog.deletedRepositories(asker.deletable(), asked, limit)),
+      (row) => formatCursor(row.deletedAt ?? 0, row.id),
+    )
+  }
+  return {
+    /** By name, those that the asker may pull from; of deleted ones, the one that was deleted last comes first. */
+    async list(asker: Asker, query: RepositorySearch): Promise<ListPage<RepositorySummary>> {
+      if (query.deleted) return await listDeleted(asker, query)
+      const { q = '', last = '' } = query
+      return await readPage(
+        query,
+        (limit) => summaries(asker, metadata.catalog.repositories(asker.pullable(), q, last, limit)),
+        ({ name }) => name,
+      )
+    },
+
+    /** At most `limit` repositories of a set that have the words in their name or description. */
+    async search(visible: RepositorySet, words: string, limit: number): Promise<RepositoryRow[]> {
+      return metadata.catalog.repositories(visible, words, '', limit)
+    },
+
+    async find(repository: RepositoryName): Promise<RepositoryRow | undefined> {
+      return metadata.catalog.findRepository(repository)
+    },
+
+    /** Throws NAME_UNKNOWN. */
+    async get(asker: Asker, repository: RepositoryName): Promise<RepositorySummary & RepositoryContents> {
+      const row = metadata.catalog.findRepository(repository)
+      if (row === undefined) throw unknownRepository(repository)
+      const contents = metadata.catalog.contentsOf(row.id, now())
+      return { ...summary(asker, row, contents.tags), ...contents }
+    },
+  }
+}
+
+/** They throw PRECONDITION_FAILED where `expected` is not what is there. */
+function changes({ metadata, retention: { windowMs } }: RepositoryOptions) {
+  return {
+    /** Makes a repository, or gives it these settings; those left out are the defaults. */
+    async put(act: Write, named: NamedRepository, settings: Partial<RepositorySettings>): Promise<void> {
+      await metadata.write('putRepository', { ...act, ...named, ...settings })
+    },
+
+    /** Changes the settings that are given. Throws NAME_UNKNOWN. */
+    async change(act: Write, named: NamedRepository, change: Partial<RepositorySettings>): Promise<void> {
+      await metadata.write('changeRepository', { ...act, ...named, change })
+    },
+
+    /** Deletes a repository with all that is in it. Throws NAME_UNKNOWN. */
+    async delete(act: Write, named: NamedRepository): Promise<void> {
+      await metadata.write('deleteRepository', { ...act, ...named })
+    },
+
+    /** Brings back the repository that was deleted at a time, or else the last one of this name. Throws NAME_UNKNOWN or CONFLICT. */
+    async restore(act: Write, repository: RepositoryName, deletedAt: number | undefined): Promise<void> {
+      const windowStart = act.at - windowMs
+      await metadata.write('restoreRepository', { ...act, repository, windowStart, deletedAt })
+    },
+
+    /** Points every tag at what it did at a time. Throws NAME_UNKNOWN, DENIED (409) or REQUEST_INVALID. */
+    async rewind(act: Write, repository: RepositoryName, to: number): Promise<Rewound> {
+      const windowStart = act.at - windowMs
+      const { stale: _, ...rewound } = await metadata.write('rewindRepository', {
+        ...act,
+        repository,
+        windowStart,
+        to,
+      })
+      return rewound
+    },
+  }
+}

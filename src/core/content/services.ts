@@ -1,0 +1,43 @@
+import type { Registry } from '../../domain/registry.ts'
+import type { Retention } from '../../domain/retention.ts'
+import type { Collector } from '../../gc/collector.ts'
+import type { Metadata } from '../../metadata/metadata.ts'
+import type { UploadsInProgress } from '../../storage/blob-store.ts'
+import { descriptions } from '../description.ts'
+import { blobService } from './blobs.ts'
+import { GarbageService } from './garbage.ts'
+import { historyService } from './history.ts'
+import { manifestService } from './manifests.ts'
+import { repositoryService } from './repositories.ts'
+import { type StorageTotals, storageService } from './storage.ts'
+import { tagService } from './tags.ts'
+import { uploadService } from './uploads.ts'
+
+export interface ContentOptions {
+  metadata: Metadata
+  registry: Registry
+  uploads: UploadsInProgress
+  collector: Collector
+  retention: Retention
+  disk: () => Promise<StorageTotals['disk']>
+  /** Milliseconds since 1970. */
+  now: () => number
+}
+
+/** The services of a data folder's content, one a noun. Beside the registry they are all that the admin API knows of it. */
+export type ContentServices = ReturnType<typeof contentServices>
+
+export function contentServices(options: ContentOptions) {
+  const { metadata, registry, uploads, disk, retention, collector } = options
+  const shared = { ...options, descriptions: descriptions(metadata, registry.blobs) }
+  return {
+    repositories: repositoryService(shared),
+    tags: tagService(shared),
+    manifests: manifestService(shared),
+    blobs: blobService(metadata),
+    uploads: uploadService(metadata, uploads),
+    storage: storageService(metadata, uploads, disk),
+    history: historyService(metadata),
+    garbage: new GarbageService(metadata, retention, collector),
+  }
+}

@@ -1,0 +1,112 @@
+import type { Write } from '../../domain/caller.ts'
+import type { Precondition } from '../../domain/precondition.ts'
+import type { Registry } from '../../domain/registry.ts'
+import type { Retention } from '../../domain/retention.ts'
+import type { TagQuery, TagRow } from '../../metadata/content/tags.ts'
+import type { Metadata } from '../../metadata/metadata.ts'
+import type { TagState } from '../../metadata/time-machine/tag-restores.ts'
+import type { Digest } from '../../oci/digest.ts'
+import type { RepositoryName, Tag } from '../../oci/reference.ts'
+import type { Descriptions } from '../description.ts'
+import { unknownManifest } from '../local-manifests.ts'
+import { formatCursor, type ListPage, type PageQuery, parseCursor, readPage } from '../page.ts'
+import { unknownIn, unknownRepository } from '../unknown.ts'
+
+/** A tag, what it points at, and what that is in words. */
+export interface DescribedTag extends TagRow {
+  kind: string
+}
+
+export interface TagSearch extends PageQuery {
+  /** A part of the name, in any case. */
+  q?: string | undefined
+  sort?: TagQuery['sort'] | undefined
+  order?: TagQuery['order'] | undefined
+}
+
+/** One tag, and what a conditional change expects of it. */
+export interface NamedTag {
+  repository: RepositoryName
+  tag: Tag
+  precondition?: Precondition | undefined
+}
+
+export interface TagOptions {
+  metadata: Metadata
+  registry: Registry
+  retention: Retention
+  descriptions: Descriptions
+  now: () => number
+}
+
+/** The tags of repositories. Every method throws NAME_UNKNOWN for an unknown repository, and changes throw DENIED (409, 412). */
+export function tagService({ metadata, registry, retention, descriptions, now }: TagOptions) {
+  const describe = (row: TagRow): DescribedTag => ({
+    ...row,
+    kind: descriptions.kindOf({ ...row, digest: row.storedAs }),
+  })
+  const find = async (repository: RepositoryName, tag: Tag) => {
+    const row = metadata.tags.find(repository, tag, now())
+    return row && describe(row)
+  }
+  return {
+    async list(repository: RepositoryName, query: TagSearch): Promise<ListPage<DescribedTag>> {
+      const { q, sort = 'name', order = 'asc', last } = query
+      const after = sort === 'name' ? afterName(last) : afterTime(last)
+      const read = (limit: number) => {
+        const found = metadata.tags.search(repository, { q, sort, order, after }, limit, now())
+        if (found === undefined) throw unknownRepository(repository)
+        return found.map(describe)
+      }
+      return await readPage(query, read, ({ name, updatedAt }) =>
+        sort === 'name' ? name : `${formatCursor(updatedAt)}.${name}`,
+      )
+    },
+
+    /** Like get, but answers undefined for an unknown tag. */
+    find,
+
+    /** Throws MANIFEST_UNKNOWN for an unknown tag. */
+    async get(repository: RepositoryName, tag: Tag): Promise<DescribedTag> {
+      const found = await find(repository, tag)
+      if (found !== undefined) return found
+      throw unknownIn(metadata, repository, unknownManifest(repository, { tag }))
+    },
+
+    /** Points a tag at a manifest of the repository. Throws MANIFEST_UNKNOWN. */
+    async put(act: Write, named: NamedTag, digest: Digest): Promise<void> {
+      await metadata.write('putTag', { ...act, ...named, digest })
+    },
+
+    /** Sets when a tag expires, in milliseconds since 1970; null: never. Throws MANIFEST_UNKNOWN or REQUEST_INVALID. */
+    async expire(act: Write, named: NamedTag, expiresAt: number | null): Promise<void> {
+      await metadata.write('expireTag', { ...act, ...named, expiresAt })
+    },
+
+    /** Deletes a tag; its manifest stays. Throws MANIFEST_UNKNOWN. */
+    async delete({ caller }: Write, { repository, tag, precondition }: NamedTag): Promise<void> {
+      await registry.manifests.delete(caller, repository, { tag }, precondition)
+    },
+
+    /**
+     * Points a tag at a digest that it had, or at what it had at a time, within the time machine's window. A manifest
+     * that was deleted comes back. Answers the digest. Throws MANIFEST_UNKNOWN or REQUEST_INVALID.
+     */
+    async restore(act: Write, named: NamedTag, to: TagState): Promise<Digest> {
+      const windowStart = act.at - retention.windowMs
+      return (await metadata.write('restoreTag', { ...act, ...named, windowStart, to })).digest
+    },
+  }
+}
+
+function afterName(last: string | undefined) {
+  return last === undefined || last === '' ? undefined : { name: last as Tag, updatedAt: 0 }
+}
+
+/** `<milliseconds>.<tag>`: a tag may have dots. */
+function afterTime(last: string | undefined) {
+  if (last === undefined || last === '') return undefined
+  const dot = last.indexOf('.')
+  const [updatedAt = 0] = parseCursor(last.slice(0, Math.max(dot, 1)), 0)
+  return { name: last.slice(dot + 1) as Tag, updatedAt }
+}

@@ -1,0 +1,28 @@
+import type { Write } from '../../domain/caller.ts'
+import type { Metadata } from '../../metadata/metadata.ts'
+import { registryError } from '../../oci/error.ts'
+import type { UploadProgress, UploadsInProgress } from '../../storage/blob-store.ts'
+import { type ListPage, type PageQuery, readPage } from '../page.ts'
+
+export type { UploadProgress }
+
+/** The uploads that are in progress, for those who look after the server. */
+export function uploadService(metadata: Metadata, uploads: UploadsInProgress) {
+  return {
+    /** The uploads that have bytes, the oldest first. */
+    list(query: PageQuery): Promise<ListPage<UploadProgress>> {
+      const { last = '' } = query
+      return readPage(
+        query,
+        (limit) => uploads.list(last, limit),
+        ({ name }) => name,
+      )
+    },
+
+    /** Drops an upload as soon as no request works on it. Throws NOT_FOUND. */
+    async cancel(act: Write, id: string): Promise<void> {
+      if (!(await uploads.drop(id))) throw registryError('NOT_FOUND', `there is no upload ${id}`)
+      await metadata.write('noteAct', { ...act, action: 'upload.cancel', target: id })
+    },
+  }
+}

@@ -1,0 +1,43 @@
+import { registryError } from '../oci/error.ts'
+
+/** Entries of one page, unless the caller says how many. */
+export const PAGE_DEFAULT = 50
+
+/** The page of a list that is asked for. */
+export interface PageQuery {
+  /** `next` of the page before; empty or undefined for the first page. */
+  last?: string | undefined
+  limit?: number | undefined
+}
+
+/** A page of a list. */
+export interface ListPage<T> {
+  items: T[]
+  /** The cursor of the next page, when there are more entries. */
+  next?: string
+}
+
+/** Reads one page. `read` is asked for one entry more than the page has, to know whether the list goes on. */
+export async function readPage<T>(
+  { limit = PAGE_DEFAULT }: PageQuery,
+  read: (limit: number) => T[] | Promise<T[]>,
+  cursorOf: (entry: T) => string,
+): Promise<ListPage<T>> {
+  const found = await read(limit + 1)
+  const items = found.slice(0, limit)
+  const end = items.at(-1)
+  return found.length > limit && end !== undefined ? { items, next: cursorOf(end) } : { items }
+}
+
+/** Formats the numbers that name a place in a list. */
+export function formatCursor(...numbers: number[]): string {
+  return numbers.join('.')
+}
+
+/** Parses a cursor; without one, answers the numbers of the beginning. Throws REQUEST_INVALID. */
+export function parseCursor(text: string | undefined, ...beginning: number[]): number[] {
+  if (text === undefined || text === '') return beginning
+  const numbers = text.split('.').map((one) => (/^\d{1,16}$/.test(one) ? Number(one) : Number.NaN))
+  if (numbers.length === beginning.length && numbers.every(Number.isSafeInteger)) return numbers
+  throw registryError('REQUEST_INVALID', 'query last: is not the `next` of a page of this list')
+}
