@@ -3,7 +3,7 @@ import { type Auth, openAuth } from './auth/auth.ts'
 import { FIRST_ADMIN, makeFirstAdmin } from './auth/first-admin.ts'
 import { PasswordFile } from './auth/password-file.ts'
 import type { Config } from './config/config-schema.ts'
-import { parseListenAddress, refuseToListen } from './config/listen-address.ts'
+import { type ListenAddress, parseListenAddress, refuseToListen } from './config/listen-address.ts'
 import { allowedTypes } from './core/allowed-types.ts'
 import { collectJob, scanJob } from './core/collector-jobs.ts'
 import { contentServices } from './core/content/services.ts'
@@ -21,8 +21,11 @@ import type { Retention } from './domain/retention.ts'
 import { Collector } from './gc/collector.ts'
 import { Changes } from './http/admin/changes.ts'
 import type { Content } from './http/admin/services.ts'
+import { AllowedHosts } from './http/listener/allowed-hosts.ts'
+import { FrontDoor } from './http/listener/front-door.ts'
 import { listenAll } from './http/listener/listen-all.ts'
 import type { OwnerOptions } from './http/owner-api.ts'
+import { openBodies } from './http/request/bodies.ts'
 import { Origins } from './http/request/origin.ts'
 import { type HttpOptions, type HttpServer, serveHttp } from './http/server.ts'
 import { serveSocket } from './http/socket.ts'
@@ -47,6 +50,9 @@ export interface App {
 }
 
 const TAGS_PER_PUSH_MAX = 100
+
+const OPEN_WARNING =
+  'access is open: whoever reaches this server can do everything, and accounts made now stay when access = accounts'
 
 /** The composition root: opens the data folder, builds the services, and serves. */
 export async function openApp(config: Config, log: Logger, options: AppOptions = {}): Promise<App> {
@@ -77,10 +83,11 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
     log,
     changes: new Changes(),
     limits: limitsOf(config),
-    origins: new Origins({ ...originOptions(config), isTls: tls !== undefined }),
+    ...doorOf(config, listen, tls !== undefined),
     onPasswordChanged: (account: string) => account === FIRST_ADMIN && passwordFile.remove(),
     tls: tls && { credentials: tls.credentials(), authority: tls.authority },
   }
+  if (auth.access.isOpen) log.warn(OPEN_WARNING)
   servers = listenAll(listen, log, ({ host, port }) => serveHttp(served, host, port))
   const socket = openSocket(config.data, served)
   return {
@@ -205,18 +212,33 @@ function retentionOf({ gc }: Config): Retention {
   return { graceMs, windowMs: Math.max(graceMs, gc.windowSeconds * 1000), untaggedDays: gc.untaggedDays }
 }
 
-function limitsOf({ manifests, uploads, lists }: Config): HttpOptions['limits'] {
+function limitsOf({ manifests, lists }: Config): HttpOptions['limits'] {
   return {
     manifestBytesMax: manifests.bytesMax,
-    bodyBytesMax: Math.max(manifests.bodyBytesMax, manifests.bytesMax),
-    stallSecondsMax: uploads.stallSecondsMax,
     pageMax: lists.pageMax,
     tagsPerPushMax: TAGS_PER_PUSH_MAX,
   }
 }
 
-function originOptions({ externalUrl, trustedProxies }: Config) {
-  return { externalUrl, trustedProxies }
+/** What all listeners share of how requests come in. */
+function doorOf(config: Config, listen: ListenAddress[], isTls: boolean) {
+  const { externalUrl, trustedProxies, access, http, manifests, uploads } = config
+  const origins = new Origins({ externalUrl, trustedProxies, isTls })
+  const names = [...config.host, ...listen.map(({ host }) => host)]
+  if (externalUrl !== undefined) names.push(new URL(externalUrl).host)
+  return {
+    origins,
+    frontDoor: new FrontDoor({
+      requestsPerClientMax: http.requestsPerAddressMax,
+      hosts: access === 'open' ? new AllowedHosts(names) : undefined,
+      hstsSeconds: http.hstsSeconds,
+    }),
+    bodies: openBodies({
+      manifestBytesMax: manifests.bytesMax,
+      bodyBytesMax: Math.max(manifests.bodyBytesMax, manifests.bytesMax),
+      stallSecondsMax: uploads.stallSecondsMax,
+    }),
+  }
 }
 
 function startSchedule(

@@ -158,6 +158,23 @@ export const ConfigSchema = Type.Object(
       },
       { additionalProperties: false },
     ),
+    http: Type.Object(
+      {
+        requestsPerAddressMax: integer(
+          1,
+          1_000_000,
+          512,
+          'Requests in flight of one client address (IPv6: of one /64 network); trusted proxies are not counted',
+        ),
+        hstsSeconds: integer(
+          0,
+          315_360_000,
+          0,
+          'For how long browsers may reach this host by HTTPS only (HSTS: on every port); 0 leaves it open',
+        ),
+      },
+      { additionalProperties: false },
+    ),
     lists: Type.Object(
       { pageMax: integer(1, 100_000, 1000, 'Entries of one page of tags or repositories') },
       { additionalProperties: false },

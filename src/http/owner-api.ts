@@ -7,15 +7,15 @@ import { adminApi } from './admin/api.ts'
 import { Changes } from './admin/changes.ts'
 import type { Content } from './admin/services.ts'
 import { errors } from './problem/errors.ts'
-import { BodyReader } from './request/body-reader.ts'
+import { openBodies } from './request/bodies.ts'
 import { requestIds, requestLog } from './request-log.ts'
 import { SessionCookies } from './session-cookie.ts'
 
 /** Who speaks through the socket: whoever may open it is the owner of the data folder. */
 const OWNER: Identity = Object.freeze({ ...NOBODY, account: 'owner (socket)', isAdmin: true })
 
-const BODY_BYTES_MAX = 1024 * 1024
-const STALL_SECONDS_MAX = 60
+/** No manifest comes by the socket. */
+const BODY_LIMITS = { manifestBytesMax: 0, bodyBytesMax: 0, stallSecondsMax: 60 }
 
 export interface OwnerOptions {
   auth: Auth
@@ -42,7 +42,8 @@ export function ownerApi({ auth, metadata, now, log, changes = new Changes(), ..
     changes,
     authenticate: () => OWNER,
     addressOf: () => 'socket',
-    bodies: new BodyReader(BODY_BYTES_MAX, STALL_SECONDS_MAX),
+    bodies: openBodies(BODY_LIMITS),
+    sourceOf: (request: Request) => ({ request, client: undefined }),
     onPasswordChanged: options.onPasswordChanged,
   }
   return new Elysia()

@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import type { Auth } from '../auth/auth.ts'
 import { NOBODY } from '../domain/access.ts'
 import { NO_UPSTREAMS } from '../domain/address.ts'
+import { once } from '../lazily.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Authority } from '../tls/authority.ts'
@@ -15,13 +16,15 @@ import type { V2Limits } from './distribution/exchange.ts'
 import { routes } from './distribution/routes.ts'
 import { isForV1, v1Surface } from './docker-v1/surface.ts'
 import { health } from './health.ts'
+import type { Arrival, FrontDoor } from './listener/front-door.ts'
 import { Listener } from './listener/listener.ts'
 import { SendfilePacer } from './listener/sendfile-pacer.ts'
 import { metrics } from './metrics.ts'
 import { onDemand } from './on-demand.ts'
 import { errors } from './problem/errors.ts'
 import { authorityFiles } from './request/authority.ts'
-import { BodyReader } from './request/body-reader.ts'
+import type { Bodies } from './request/bodies.ts'
+import type { BodySource } from './request/body-reader.ts'
 import type { Origins } from './request/origin.ts'
 import { requestIds, requestLog } from './request-log.ts'
 import { token } from './token.ts'
@@ -36,15 +39,13 @@ export interface HttpOptions {
   changes: Changes
   metrics: Metrics
   origins: Origins
+  /** Of all listeners together. */
+  frontDoor: FrontDoor
+  bodies: Bodies
   /** Told when an account has a new password. */
   onPasswordChanged: (account: string) => void
   log: Logger
-  limits: V2Limits & {
-    /** Memory for all bodies that are read whole. */
-    bodyBytesMax: number
-    /** A body that brings nothing for so long is given up. */
-    stallSecondsMax: number
-  }
+  limits: V2Limits
   /** With it HTTPS is spoken, otherwise HTTP. */
   tls?: { credentials: Credentials; authority: Authority | undefined } | undefined
 }
@@ -67,10 +68,10 @@ export interface HttpServer {
 /** Mounts every surface, in order, and listens. The one page where the whole URL space is seen. */
 export function serveHttp(options: HttpOptions, hostname: string, port: number): HttpServer {
   const { auth, metadata, content, log, limits, tls, metrics: counted } = options
-  const pacer = new SendfilePacer(() => app.server?.pendingRequests ?? 0)
+  const pacer = new SendfilePacer(() => listener.pending)
   const clients = clientsOf(options, (request) => listener.addressOf(request))
   const { authenticate, nextRequestId } = clients
-  const table = routes(clients.bodies)
+  const table = routes()
   const { docker, metrics: settings } = content.config
   const { traffic } = counted
   const shared = {
@@ -104,7 +105,7 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
   // Elysia looks for the path from a fixed place in the URL: behind `http://`, or from the third letter of a host.
   const handler = { standardHostname: tls !== undefined }
   const controllers = new Elysia()
-    .use(health(content.problem))
+    .use(health(() => content.problem() ?? options.bodies.problem()))
     .use(metrics({ ...shared, mode: settings.access }))
     .use(token(shared))
     .use(tls?.authority ? authorityFiles(tls.authority) : new Elysia())
@@ -122,7 +123,8 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     .use(v1Surface(shared))
     .use(new Elysia().use(requestLog(log, nextRequestId, counted)).use(controllers))
   for (const path of ADMINISTRATION) app.all(path, ({ request }) => administer(request), WHOLE)
-  const listener = new Listener(app, hostname, port, tls?.credentials)
+  const fetch = (request: Request) => options.frontDoor.admit(clients.arrivalOf(request), app.fetch)
+  const listener = new Listener(fetch, hostname, port, tls?.credentials)
   return {
     address: listener.address,
     replace: (credentials) => listener.replace(credentials),
@@ -134,14 +136,22 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
 }
 
 /** How requests are read, and what is known of who sends them. */
-function clientsOf({ auth, origins, limits }: HttpOptions, peerOf: (request: Request) => string) {
+function clientsOf({ auth, origins, bodies }: HttpOptions, peerOf: (request: Request) => string) {
   const addressOf = (request: Request): string => origins.clientOf(request, peerOf(request))
+  const originOf = (request: Request): string => origins.of(request, peerOf(request))
+  const clientOf = (request: Request) => origins.countedAs(request, peerOf(request))
   return {
     addressOf,
-    originOf: (request: Request): string => origins.of(request, peerOf(request)),
+    arrivalOf: (request: Request): Arrival => ({
+      request,
+      client: once(() => clientOf(request)),
+      origin: () => originOf(request),
+    }),
+    sourceOf: (request: Request): BodySource => ({ request, client: clientOf(request) }),
+    bodies,
+    originOf,
     authenticate: (request: Request) =>
       auth.authenticator.authenticate(request.headers.get('authorization'), () => addressOf(request)),
     nextRequestId: requestIds(),
-    bodies: new BodyReader(limits.bodyBytesMax, limits.stallSecondsMax),
   }
 }

@@ -6,8 +6,9 @@ import { type SignedTokens, TOKEN_SECONDS } from '../auth/signed-tokens.ts'
 import type { Access, Identity } from '../domain/access.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { registryError } from '../oci/error.ts'
-import { body } from './request/body.ts'
-import type { BodyReader } from './request/body-reader.ts'
+import type { Bodies } from './request/bodies.ts'
+import { forms } from './request/body.ts'
+import type { BodySource } from './request/body-reader.ts'
 
 /** How long a refresh token lives, in days. */
 const REFRESH_DAYS = 90
@@ -39,14 +40,15 @@ export interface TokenOptions {
   tokens: SignedTokens
   now: () => number
   addressOf: (request: Request) => string
-  bodies: BodyReader
+  bodies: Bodies
+  sourceOf: (request: Request) => BodySource
 }
 
 /** Docker's token protocol: GET with Basic, and POST as OAuth 2. */
 export function token(options: TokenOptions) {
   const { authenticator, addressOf } = options
   return new Elysia({ name: 'token', tags: ['token'] })
-    .use(body(options.bodies, 'application/x-www-form-urlencoded'))
+    .use(forms(options.bodies.signIn, options.sourceOf))
     .get(
       '/token',
       async ({ request, query }) => {

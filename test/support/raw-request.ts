@@ -49,3 +49,12 @@ function readAnswer(socket: Socket): Promise<string> {
     socket.on('close', () => resolve(text))
   })
 }
+
+/** Sends the lines of a request, all its headers among them, and answers what comes back. */
+export async function exchangeRaw(url: string, lines: string[]): Promise<string> {
+  const { hostname, port } = new URL(url)
+  const socket = await open(hostname, Number(port))
+  const answer = readAnswer(socket)
+  socket.write(lines.join('\r\n'))
+  return await answer
+}

@@ -3,10 +3,11 @@ import type { Authenticator } from '../../auth/authenticator.ts'
 import type { Identities } from '../../auth/identities.ts'
 import type { Passwords } from '../../auth/passwords.ts'
 import type { Access, Identity } from '../../domain/access.ts'
-import { askerOf } from '../../domain/asker.ts'
+import { type Asker, askerOf } from '../../domain/asker.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
-import { body } from '../request/body.ts'
-import type { BodyReader } from '../request/body-reader.ts'
+import type { Bodies } from '../request/bodies.ts'
+import { readBody } from '../request/body.ts'
+import type { BodySource } from '../request/body-reader.ts'
 import { refuseForeign, type SessionCookies } from '../session-cookie.ts'
 import type { Changes } from './changes.ts'
 import type { Content } from './services.ts'
@@ -24,7 +25,8 @@ export interface AdminContext {
   /** Who asks; throws UNAUTHORIZED. */
   authenticate: (request: Request) => Identity | Promise<Identity>
   addressOf: (request: Request) => string
-  bodies: BodyReader
+  bodies: Pick<Bodies, 'signIn' | 'admin'>
+  sourceOf: (request: Request) => BodySource
   /** Orders the changes of each resource. One for a data folder. */
   changes: Changes
   /** Told when an account has a new password, or is gone. */
@@ -40,25 +42,41 @@ const OWN = {
 
 /**
  * The beginning of each controller: `asker` is who asks, and the noun is the tag of its routes in the OpenAPI
- * document. What a route's `operation` declares as its access is checked after this, and before all else.
+ * document. What a route's `operation` declares as its access is checked after this, and before all else: also before
+ * the body is read, for which it has `readJson`.
  */
 export function controller(context: AdminContext, noun: string, prefix: string) {
+  const findAsker = (request: Request, set: Answering) =>
+    askerFor(context, request, String(set.headers['x-request-id']))
   return new Elysia({ name: noun, prefix, tags: [noun] })
-    .use(body(context.bodies, 'application/json'))
+    .decorate('findAsker', findAsker)
+    .decorate('readJson', (request: Request, asker: Asker, contentType: string) => {
+      const { signIn, admin } = context.bodies
+      const reader = asker.account === undefined && !asker.isAdmin ? signIn : admin
+      return readBody(reader, context.sourceOf(request), 'application/json', contentType)
+    })
     .derive({ as: 'local' }, async ({ request, set }) => {
       Object.assign(set.headers, OWN)
       refuseForeign(request)
-      const identity = await context.authenticate(request)
-      const { account, credential } = identity
-      const requestId = String(set.headers['x-request-id'])
-      const act = () => ({
-        caller: { account, credential, address: context.addressOf(request), requestId },
-        at: context.now(),
-      })
-      const onRefused = () => {
-        const target = `${request.method} ${new URL(request.url).pathname}`
-        void context.metadata.write('noteRefusal', { ...act(), action: 'refused', target }).catch(() => {})
-      }
-      return { asker: askerOf({ access: context.access, identity, act, onRefused }) }
+      return { asker: await findAsker(request, set) }
     })
+}
+
+/** What has the headers of the answer so far. */
+export interface Answering {
+  headers: Record<string, string | number | undefined>
+}
+
+async function askerFor(context: AdminContext, request: Request, requestId: string): Promise<Asker> {
+  const identity = await context.authenticate(request)
+  const { account, credential } = identity
+  const act = () => ({
+    caller: { account, credential, address: context.addressOf(request), requestId },
+    at: context.now(),
+  })
+  const onRefused = () => {
+    const target = `${request.method} ${new URL(request.url).pathname}`
+    void context.metadata.write('noteRefusal', { ...act(), action: 'refused', target }).catch(() => {})
+  }
+  return askerOf({ access: context.access, identity, act, onRefused })
 }

@@ -1,7 +1,9 @@
 import type { Static, TSchema } from 'elysia'
 import { type AccessRule, type Asker, enforce } from '../../domain/asker.ts'
 import type { ErrorCode } from '../../oci/error.ts'
+import { refuseForeign } from '../session-cookie.ts'
 import { etagOf, isKnown } from './changes.ts'
+import type { Answering } from './context.ts'
 
 export interface Operation<T extends TSchema> {
   /** The `operationId` in the OpenAPI document, which clients that are generated from it name their functions by. */
@@ -42,6 +44,16 @@ interface Answered {
   response?: unknown
 }
 
+/** What of `controller` is there before the body is. */
+interface Parsed {
+  request: Request
+  set: Answering
+  params: Record<string, unknown>
+  contentType: string
+  findAsker: (request: Request, set: Answering) => Promise<Asker>
+  readJson: (request: Request, asker: Asker, contentType: string) => Promise<unknown>
+}
+
 /** The hooks of a route: its access is checked first of all, and all of it is in the OpenAPI document. */
 export function operation<T extends TSchema>({ access, answer, etag = false, ...rest }: Operation<T>) {
   const { id: operationId, summary, description, mediaType, errors = [] } = rest
@@ -57,6 +69,12 @@ export function operation<T extends TSchema>({ access, answer, etag = false, ...
   return {
     response: { 200: answer },
     detail,
+    parse: async ({ request, set, params, contentType, findAsker, readJson }: Parsed) => {
+      refuseForeign(request)
+      const asker = await findAsker(request, set)
+      enforce(access, asker, params)
+      return await readJson(request, asker, contentType)
+    },
     transform: ({ asker, params }: { asker: Asker; params: Record<string, unknown> }) =>
       enforce(access, asker, params),
     ...(etag !== false && {

@@ -7,6 +7,8 @@ import { registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Metrics, RequestMeter } from '../../telemetry/metrics.ts'
 import { toErrorResponse } from '../problem/errors.ts'
+import type { Bodies } from '../request/bodies.ts'
+import type { BodySource } from '../request/body-reader.ts'
 import { logRequest } from '../request-log.ts'
 import { scopeOf } from './authorise.ts'
 import { type Exchange, pathOf, queryOf, type V2Limits } from './exchange.ts'
@@ -27,6 +29,8 @@ export interface V2Options {
   mirrorOf: Upstream | undefined
   authenticate: (request: Request) => Identity | Promise<Identity>
   addressOf: (request: Request) => string
+  bodies: Bodies
+  sourceOf: (request: Request) => BodySource
   /** The scheme and host by which the client reaches this registry. */
   originOf: (request: Request) => string
   /** What tokens are for: a constant of the installation. */
@@ -140,6 +144,8 @@ function exchangeOf(
       requestId,
     }),
     limits: options.limits,
+    bodies: options.bodies.manifests,
+    source: () => options.sourceOf(request),
     traffic: options.metrics.traffic,
     onBlobBody: options.onBlobBody,
   }

@@ -3,6 +3,7 @@ import type { Identity } from '../../domain/access.ts'
 import type { Caller } from '../../domain/caller.ts'
 import type { Registry } from '../../domain/registry.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
+import type { BodyReader, BodySource } from '../request/body-reader.ts'
 import type { PathKind, V2Path } from './path.ts'
 
 /** One request, as its handler sees it. */
@@ -20,6 +21,10 @@ export interface Exchange<K extends PathKind = PathKind> {
   /** Who asks, for what is written. */
   caller(): Caller
   limits: V2Limits
+  /** Reads the bodies of manifests. */
+  bodies: BodyReader
+  /** The request, as whoever reads its body has to know it. */
+  source(): BodySource
   /** Bytes of manifests that came and went, which their handlers add to. */
   traffic: { received: number; sent: number }
   /** Told of each body of a blob that is sent, with its size in bytes, and whether it comes from a file. */

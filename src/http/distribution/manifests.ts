@@ -4,7 +4,6 @@ import { registryError } from '../../oci/error.ts'
 import { parseContentType } from '../../oci/media-type.ts'
 import { parseTag, type Tag } from '../../oci/reference.ts'
 import { INERT } from '../inert.ts'
-import type { BodyReader } from '../request/body-reader.ts'
 import { notModified } from './blobs.ts'
 import { isNotModified, preconditionOf } from './conditional.ts'
 import type { Exchange } from './exchange.ts'
@@ -62,33 +61,31 @@ function clientOf({ headers }: Request): ManifestClient {
   return { accept: headers.get('accept'), userAgent: () => headers.get('user-agent') }
 }
 
-/** end-7: stores a manifest. The bodies that are in memory together are bounded by `bodies`. */
-export function putManifest(bodies: BodyReader) {
-  return async (exchange: Exchange<'manifest'>): Promise<Response> => {
-    const { request, registry, repository, path, caller, limits, traffic } = exchange
-    const tags = tagsOf(exchange)
-    const pushed = await bodies.read(request, limits.manifestBytesMax, (bytes) => {
-      traffic.received += bytes.length
-      return registry.manifests.put(caller(), {
-        repository,
-        reference: path.reference,
-        tags,
-        contentType: contentTypeOf(request),
-        bytes,
-        precondition: preconditionOf(request),
-      })
+/** end-7: stores a manifest. */
+export async function putManifest(exchange: Exchange<'manifest'>): Promise<Response> {
+  const { request, registry, repository, path, caller, limits, traffic, bodies, source } = exchange
+  const tags = tagsOf(exchange)
+  const pushed = await bodies.read(source(), limits.manifestBytesMax, (bytes) => {
+    traffic.received += bytes.length
+    return registry.manifests.put(caller(), {
+      repository,
+      reference: path.reference,
+      tags,
+      contentType: contentTypeOf(request),
+      bytes,
+      precondition: preconditionOf(request),
     })
-    registry.usage.pushed(repository)
-    return new Response(null, {
-      status: 201,
-      headers: {
-        location: `/v2/${path.name}/manifests/${pushed.digest}`,
-        'docker-content-digest': pushed.digest,
-        ...(pushed.subject === undefined ? {} : { 'oci-subject': pushed.subject }),
-        ...(tags.length === 0 ? {} : { 'oci-tag': tags.join(', ') }),
-      },
-    })
-  }
+  })
+  registry.usage.pushed(repository)
+  return new Response(null, {
+    status: 201,
+    headers: {
+      location: `/v2/${path.name}/manifests/${pushed.digest}`,
+      'docker-content-digest': pushed.digest,
+      ...(pushed.subject === undefined ? {} : { 'oci-subject': pushed.subject }),
+      ...(tags.length === 0 ? {} : { 'oci-tag': tags.join(', ') }),
+    },
+  })
 }
 
 /** end-9: hides a manifest and its tags, or one tag. */

@@ -1,5 +1,4 @@
 import type { Action } from '../../domain/access.ts'
-import type { BodyReader } from '../request/body-reader.ts'
 import { getBase } from './base.ts'
 import { deleteBlob, getBlob } from './blobs.ts'
 import type { Exchange } from './exchange.ts'
@@ -32,7 +31,7 @@ const UNKNOWN = 'The repository has no such content, or there is no such reposit
 const MALFORMED = 'A part of the request is malformed; the message says which.'
 
 /** Every endpoint of the distribution-spec, by its number there. Newcomers: begin here. */
-export function routes(bodies: BodyReader): readonly Row[] {
+export function routes(): readonly Row[] {
   return [
     {
       id: 'end-1',
@@ -112,7 +111,7 @@ export function routes(bodies: BodyReader): readonly Row[] {
       methods: ['PUT'],
       path: 'manifest',
       access: 'push',
-      handle: putManifest(bodies),
+      handle: putManifest,
       summary: 'Push a manifest',
       answers: {
         201: 'The manifest is stored.',

@@ -5,7 +5,8 @@ import type { Access, Identity } from '../../domain/access.ts'
 import type { Blobs, UsageCounter } from '../../domain/registry.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
-import type { BodyReader } from '../request/body-reader.ts'
+import type { Bodies } from '../request/bodies.ts'
+import type { BodySource } from '../request/body-reader.ts'
 import type { V1Path, V1PathKind } from './path.ts'
 import type { Sessions } from './sessions.ts'
 
@@ -19,7 +20,8 @@ export interface V1Context {
   access: Access
   passwords: Passwords
   sessions: Sessions
-  bodies: BodyReader
+  bodies: Bodies
+  sourceOf: (request: Request) => BodySource
   /** Milliseconds since 1970. */
   now: () => number
   addressOf: (request: Request) => string

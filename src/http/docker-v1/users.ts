@@ -1,16 +1,15 @@
 import { TOKEN_PREFIX } from '../../auth/secrets.ts'
 import { RegistryError, registryError } from '../../oci/error.ts'
-import type { BodyReader } from '../request/body-reader.ts'
-import type { V1Exchange } from './exchange.ts'
-
-const BODY_BYTES_MAX = 65_536
+import { SMALL_BODY_BYTES_MAX } from '../request/bodies.ts'
+import { parseJson } from '../request/body.ts'
+import type { V1Context, V1Exchange } from './exchange.ts'
 
 /**
  * What `docker login` asks first: to add the account. Never done; what it goes on with is the name that is taken already,
  * when the password is right.
  */
 export async function postUser({ context, request }: V1Exchange<'users'>): Promise<Response> {
-  const { username, password } = await readJson(context.bodies, request)
+  const { username, password } = await readJson(context, request)
   if (typeof username !== 'string' || typeof password !== 'string') {
     throw registryError('REQUEST_INVALID', 'the body has no "username" or no "password"')
   }
@@ -31,7 +30,7 @@ export async function getUser({ identity }: V1Exchange<'users'>): Promise<Respon
 /** Gives an account another password. */
 export async function putUser(exchange: V1Exchange<'user'>): Promise<Response> {
   const { context, request, identity, path, requestId } = exchange
-  const { password } = await readJson(context.bodies, request)
+  const { password } = await readJson(context, request)
   if (typeof password !== 'string') throw registryError('REQUEST_INVALID', 'the body has no "password"')
   const passwordHash = await context.passwords.hashNew(password)
   const { account, credential } = identity
@@ -48,10 +47,10 @@ function issueOf(name: string, password: string): string {
   return name.includes('+') ? 'robot-login-failure' : 'login-failure'
 }
 
-async function readJson(bodies: BodyReader, request: Request): Promise<Record<string, unknown>> {
-  return await bodies.read(request, BODY_BYTES_MAX, async (bytes) => {
+async function readJson({ bodies, sourceOf }: V1Context, request: Request): Promise<Record<string, unknown>> {
+  return await bodies.signIn.read(sourceOf(request), SMALL_BODY_BYTES_MAX, async (bytes) => {
     try {
-      const value: unknown = JSON.parse(new TextDecoder().decode(bytes))
+      const value = parseJson(bytes)
       if (typeof value === 'object' && value !== null) return { ...value }
     } catch {}
     throw registryError('REQUEST_INVALID', 'the body is not a JSON object')

@@ -1,4 +1,3 @@
-import type { AnyElysia } from 'elysia'
 import type { Credentials } from '../../tls/key-pair.ts'
 
 /** Bun closes a connection that is silent for so long; a body that stalls is answered before. */
@@ -7,29 +6,34 @@ const CONNECTION_IDLE_SECONDS_MAX = 255
 /** How long clients have to leave the connections that show the certificate from before, one request at a time. */
 const LEAVE_SECONDS = 5
 
-type BunServer = NonNullable<AnyElysia['server']>
+type BunServer = Bun.Server<unknown>
+
+type Fetch = (request: Request) => Response | Promise<Response>
 
 /**
- * One address that the app listens on. Bun cannot change the certificate of a server that listens, so with another
+ * One address that is listened on. Bun cannot change the certificate of a server that listens, so with another
  * one a second server takes the same port. The first answers each further request with `Connection: close`, which
  * clients follow, then it takes no more, and ends when its last request has.
  */
 export class Listener {
-  private readonly app: AnyElysia
+  private readonly fetch: Fetch
   private readonly hostname: string
+  /** Requests as they came, of those that were handed on under a URL. */
+  private readonly originals = new WeakMap<Request, Request>()
   private readonly leaving = new Set<BunServer>()
   private server: BunServer
 
   /** @throws an error with code EADDRINUSE when something else has the port */
-  constructor(app: AnyElysia, hostname: string, port: number, credentials: Credentials | undefined) {
-    this.app = app
+  constructor(fetch: Fetch, hostname: string, port: number, credentials: Credentials | undefined) {
+    this.fetch = (request) => fetch(request.url.startsWith('/') ? this.named(request) : request)
     this.hostname = hostname
-    this.server = listen(
-      app,
-      hostname,
-      credentials && canShare ? freePort(hostname, port) : port,
-      credentials,
-    )
+    const taken = credentials && canShare ? freePort(hostname, port) : port
+    this.server = listen(this.fetch, hostname, taken, credentials)
+  }
+
+  /** How many requests are in flight. */
+  get pending(): number {
+    return this.server.pendingRequests
   }
 
   /** `host:port`, with the port that was taken. */
@@ -40,8 +44,9 @@ export class Listener {
 
   /** Where a request comes from; empty when it is gone. */
   addressOf(request: Request): string {
+    const original = this.originals.get(request) ?? request
     for (const server of [this.server, ...this.leaving]) {
-      const found = server.requestIP(request)
+      const found = server.requestIP(original)
       if (found) return found.address
     }
     return ''
@@ -52,7 +57,7 @@ export class Listener {
     const old = this.server
     const port = old.port ?? 0
     if (!canShare) void old.stop()
-    this.server = listen(this.app, this.hostname, port, credentials)
+    this.server = listen(this.fetch, this.hostname, port, credentials)
     this.leaving.add(old)
     void this.leave(old)
   }
@@ -64,9 +69,8 @@ export class Listener {
 
   private async leave(server: BunServer): Promise<void> {
     server.reload({
-      routes: {},
       fetch: async (request) => {
-        const response = await this.app.fetch(request)
+        const response = await this.fetch(request)
         response.headers.set('connection', 'close')
         return response
       },
@@ -75,28 +79,33 @@ export class Listener {
     await server.stop()
     this.leaving.delete(server)
   }
+
+  /** HTTP/1.0 needs no Host, and without one Bun's URL is only a path. */
+  private named(original: Request): Request {
+    const request = new Request(`http://localhost${original.url}`, original)
+    this.originals.set(request, original)
+    return request
+  }
 }
 
 /** Whether two servers can have one port, of which the newer gets connections while the older one ends. */
 const canShare = process.platform === 'linux'
 
 function listen(
-  app: AnyElysia,
+  fetch: Fetch,
   hostname: string,
   port: number,
   credentials: Credentials | undefined,
 ): BunServer {
-  app.listen({
+  return Bun.serve({
+    fetch,
     hostname,
     port,
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     idleTimeout: CONNECTION_IDLE_SECONDS_MAX,
-    // Elysia shares a port with whoever has it; a second cay must be told that it is taken.
     reusePort: credentials !== undefined && canShare,
     ...(credentials && { tls: { cert: credentials.certificate, key: credentials.key } }),
   })
-  if (app.server === null) throw new Error(`cannot listen on ${hostname}:${port}`)
-  return app.server
 }
 
 /** A port that is shared would be taken in silence from who has it, so it is taken alone first. */

@@ -1,6 +1,7 @@
 import { Elysia, ValidationError } from 'elysia'
 import type { Logger } from 'pino'
 import { ERROR_CODES, RegistryError, registryError } from '../../oci/error.ts'
+import { pathOf } from '../distribution/exchange.ts'
 import { type ExpectedSchema, expectationOf } from './expectation.ts'
 import { toProblemResponse } from './problem.ts'
 
@@ -13,8 +14,7 @@ export function errors(log: Logger, nextRequestId: () => string) {
     const known = fromElysia(error)
     const requestId = String(set.headers['x-request-id'] ?? nextRequestId())
     if (known.status >= 500) log.error({ requestId, cause: known.cause ?? known }, 'request failed')
-    const answer = isDistribution(path) ? toErrorResponse : toProblemResponse
-    const response = answer(known, request.method)
+    const response = answerOf(known, request.method, path)
     set.headers['x-request-id'] = requestId
     response.headers.set('x-request-id', requestId)
     if (known.status === 401 && (path.startsWith('/api/') || path === '/metrics'))
@@ -22,6 +22,16 @@ export function errors(log: Logger, nextRequestId: () => string) {
     set.status = known.status
     return response
   })
+}
+
+/** The answer to a request that no surface has seen. */
+export function answerFor(error: RegistryError, { method, url }: Request): Response {
+  return answerOf(error, method, pathOf(url))
+}
+
+/** The error in the form that the clients of the path know. */
+function answerOf(error: RegistryError, method: string, path: string): Response {
+  return isDistribution(path) ? toErrorResponse(error, method) : toProblemResponse(error, method)
 }
 
 /** A script of a page has its own form to sign in: with Basic the browser would ask, too. */

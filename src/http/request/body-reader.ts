@@ -1,94 +1,180 @@
 import { registryError } from '../../oci/error.ts'
 import { freeChunk } from '../../storage/chunk.ts'
+import { MemoryBudget, type MemoryShare } from './memory-budget.ts'
 
-/** Requests that may wait for memory at once; further ones are refused with TOOMANYREQUESTS. */
-const WAITING_MAX = 1000
+/** How long a body may wait for memory, unless the options say otherwise. */
+const WAIT_SECONDS_MAX = 20
 
-/** Reads whole bodies into memory, as many together as a budget of bytes allows; the others wait their turn. */
+/** How long a body may take altogether, without the time that it waits for memory. */
+const BODY_SECONDS_MAX = 120
+
+/** After the first seconds, a body must have brought so many bytes a second on average. */
+const SLOW_START_SECONDS = 10
+const BYTES_PER_SECOND_MIN = 1024
+
+/** Waiting bodies that nothing has moved for so long are a failure of this server. */
+const STUCK_SECONDS = 30
+
+/** Memory that a body takes first, and at least, when its first bytes are not all of it. */
+const FIRST_BYTES = 4096
+
+export interface BodyReaderOptions {
+  /** What all bodies may take together, in bytes. */
+  budgetBytes: number
+  /** The size of the largest body, in bytes. */
+  largestBytes: number
+  /** A body that brings nothing for so long is given up. */
+  stallSecondsMax: number
+  /** How long a body may wait for memory. */
+  waitSecondsMax?: number
+}
+
+/** A request whose body is read, and whose it is: undefined for a client that is not counted. */
+export interface BodySource {
+  request: Request
+  client: string | undefined
+}
+
+/**
+ * Reads whole bodies into memory: for one kind of requests, so that none of them takes what the others need. What a
+ * client may hold, and for how long, is bounded by what it sends, not by what it announces.
+ */
 export class BodyReader {
-  private free: number
-  private readonly waiting: { bytes: number; resolve: () => void }[] = []
+  private readonly budget: MemoryBudget
   private readonly stallSecondsMax: number
 
-  /**
-   * @param budgetBytes what all bodies together may take, at least the largest one
-   * @param stallSecondsMax a body that brings nothing for so long is given up
-   */
-  constructor(budgetBytes: number, stallSecondsMax: number) {
-    this.free = budgetBytes
+  constructor(options: BodyReaderOptions) {
+    const { budgetBytes, largestBytes, stallSecondsMax, waitSecondsMax = WAIT_SECONDS_MAX } = options
+    this.budget = new MemoryBudget(budgetBytes, largestBytes, waitSecondsMax)
     this.stallSecondsMax = stallSecondsMax
   }
 
-  /** Reads a body of at most `bytesMax` bytes and hands it to `use`; its memory counts until that has ended. */
+  /** What keeps bodies from being read; undefined when nothing does. */
+  problem(): string | undefined {
+    const seconds = Math.floor(this.budget.stuckSeconds)
+    return seconds < STUCK_SECONDS
+      ? undefined
+      : `request bodies have been waiting for memory for ${seconds} s`
+  }
+
+  /**
+   * Reads a body of at most `bytesMax` bytes and hands it to `use`; its memory counts until that has ended.
+   *
+   * @throws RegistryError with status 413 for a larger body, 408 for one that ends early or is too slow, 503 when there
+   * is no memory for too long
+   */
   async read<T>(
-    request: Request,
+    { request, client }: BodySource,
     bytesMax: number,
     use: (bytes: Uint8Array<ArrayBuffer>) => Promise<T>,
   ): Promise<T> {
-    const declared = Number(request.headers.get('content-length') ?? bytesMax)
-    if (declared > bytesMax) throw tooLarge(bytesMax)
-    await this.take(declared)
+    const length = request.headers.get('content-length')
+    // The front door lets no other header in.
+    const declared = length === null ? undefined : Number(length)
+    if (declared !== undefined && !(declared <= bytesMax)) throw tooLarge(bytesMax)
+    const share = this.budget.begin(client)
     try {
-      return await use(await this.collect(request, declared, bytesMax))
+      return await use(await this.collect(request, share, { declared, bytesMax }))
     } finally {
-      this.give(declared)
+      this.budget.end(share)
     }
   }
 
   private async collect(
     request: Request,
-    declared: number,
-    bytesMax: number,
+    share: MemoryShare,
+    { declared, bytesMax }: { declared: number | undefined; bytesMax: number },
   ): Promise<Uint8Array<ArrayBuffer>> {
-    const bytes = new Uint8Array(declared)
-    let length = 0
-    if (request.body === null) return bytes.subarray(0, 0)
-    const reader = (request.body as ReadableStream<Uint8Array>).getReader()
-    let stalled = false
-    const timer = setTimeout(() => {
-      stalled = true
-      reader.cancel().catch(() => {})
-    }, this.stallSecondsMax * 1000)
+    if (request.body === null) return new Uint8Array()
+    const limit = declared ?? bytesMax
+    const reader = (request.body as ReadableStream<Uint8Array<ArrayBuffer>>).getReader()
+    const watch = new Watch(this.stallSecondsMax, () => void reader.cancel().catch(() => {}))
+    let bytes = new Uint8Array()
     try {
       for (;;) {
         const { done, value } = await reader.read()
         if (done) break
-        timer.refresh()
-        if (length + value.length > declared) throw tooLarge(bytesMax)
-        bytes.set(value, length)
-        length += value.length
+        const end = watch.length + value.length
+        if (end > limit) throw tooLarge(bytesMax)
+        if (end > bytes.length) {
+          const size = end === declared ? end : Math.min(limit, Math.max(FIRST_BYTES, end, bytes.length * 2))
+          await watch.pause(this.take(request, share, size - bytes.length))
+          bytes = grown(bytes.subarray(0, watch.length), size)
+        }
+        bytes.set(value, watch.length)
+        watch.came(value.length)
         freeChunk(value)
       }
     } finally {
-      clearTimeout(timer)
+      watch.stop()
       reader.releaseLock()
     }
-    const isShort = request.headers.has('content-length') && length < declared
-    if (!stalled && !isShort) return bytes.subarray(0, length)
-    throw registryError('SIZE_INVALID', `the body ended or stalled after ${length} bytes`, { status: 408 })
+    if (watch.fault === undefined && (declared === undefined || watch.length === declared)) {
+      return bytes.subarray(0, watch.length)
+    }
+    throw tooSlow(watch.fault ?? 'ended', watch.length)
   }
 
-  private async take(bytes: number): Promise<void> {
-    if (this.waiting.length === 0 && bytes <= this.free) {
-      this.free -= bytes
-      return
+  private async take(request: Request, share: MemoryShare, bytes: number): Promise<void> {
+    if (!this.budget.tryTake(share, bytes)) await this.budget.wait(share, bytes, request.signal)
+  }
+}
+
+/** Watches that a body comes fast enough. */
+class Watch {
+  /** What came, in bytes. */
+  length = 0
+  /** What is wrong with how it comes. */
+  fault: string | undefined
+  private readonly timer: Timer
+  private began = performance.now()
+  private last = this.began
+  private isPaused = false
+
+  constructor(stallSecondsMax: number, onFault: () => void) {
+    const check = () => {
+      this.fault ??= this.isPaused ? undefined : this.look(stallSecondsMax)
+      if (this.fault !== undefined) onFault()
     }
-    if (this.waiting.length >= WAITING_MAX) {
-      throw registryError('TOOMANYREQUESTS', undefined, { headers: { 'retry-after': '1' } })
-    }
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.waiting.push({ bytes, resolve })
-    await promise
+    this.timer = setInterval(check, 500)
   }
 
-  private give(bytes: number): void {
-    this.free += bytes
-    for (let next = this.waiting[0]; next !== undefined && next.bytes <= this.free; next = this.waiting[0]) {
-      this.waiting.shift()
-      this.free -= next.bytes
-      next.resolve()
-    }
+  came(bytes: number): void {
+    this.length += bytes
+    this.last = performance.now()
   }
+
+  /** The time until something else has come counts for nothing. */
+  async pause(other: Promise<void>): Promise<void> {
+    const from = performance.now()
+    this.isPaused = true
+    await other
+    this.isPaused = false
+    this.began += performance.now() - from
+  }
+
+  stop(): void {
+    clearInterval(this.timer)
+  }
+
+  private look(stallSecondsMax: number): string | undefined {
+    const now = performance.now()
+    const seconds = (now - this.began) / 1000
+    if (now - this.last >= stallSecondsMax * 1000) return 'stalled'
+    if (seconds > BODY_SECONDS_MAX) return `took longer than ${BODY_SECONDS_MAX} seconds`
+    const isSlow = this.length < (seconds - SLOW_START_SECONDS) * BYTES_PER_SECOND_MIN
+    return isSlow ? `came slower than ${BYTES_PER_SECOND_MIN} bytes a second` : undefined
+  }
+}
+
+function grown(bytes: Uint8Array<ArrayBuffer>, size: number): Uint8Array<ArrayBuffer> {
+  const larger = new Uint8Array(size)
+  larger.set(bytes)
+  return larger
+}
+
+function tooSlow(fault: string, length: number) {
+  return registryError('SIZE_INVALID', `the body ${fault} after ${length} bytes`, { status: 408 })
 }
 
 function tooLarge(bytesMax: number) {

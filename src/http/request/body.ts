@@ -1,31 +1,47 @@
 import { Elysia } from 'elysia'
 import { registryError } from '../../oci/error.ts'
-import type { BodyReader } from './body-reader.ts'
-
-/** The largest body of the JSON surfaces. */
-const BODY_BYTES_MAX = 65_536
+import { isNestedDeep, JSON_LEVELS_MAX } from '../../oci/json-depth.ts'
+import { SMALL_BODY_BYTES_MAX } from './bodies.ts'
+import type { BodyReader, BodySource } from './body-reader.ts'
 
 const PARSERS = {
-  'application/json': (text: string): unknown => JSON.parse(text),
-  'application/x-www-form-urlencoded': (text: string) => Object.fromEntries(new URLSearchParams(text)),
+  'application/json': parseJson,
+  'application/x-www-form-urlencoded': (bytes: Uint8Array): unknown =>
+    Object.fromEntries(new URLSearchParams(new TextDecoder().decode(bytes))),
 }
 
 /**
- * Reads the bodies of a controller, of at most BODY_BYTES_MAX and within the reader's budget, and of one type: a page
- * of another site can make a browser send a form with what it remembers, but no JSON.
+ * Reads a body of at most SMALL_BODY_BYTES_MAX and of one type; undefined without a body. A page of another site can
+ * make a browser send a form with what it remembers, but no JSON.
  */
-export function body(bodies: BodyReader, type: keyof typeof PARSERS) {
-  return new Elysia().onParse({ as: 'scoped' }, async ({ request, contentType }) => {
-    if (request.body === null) return
-    if (contentType !== type) {
-      throw registryError('REQUEST_INVALID', `the Content-Type of the body must be ${type}`, { status: 415 })
+export async function readBody(
+  bodies: BodyReader,
+  source: BodySource,
+  type: keyof typeof PARSERS,
+  contentType: string,
+): Promise<unknown> {
+  if (source.request.body === null) return undefined
+  if (contentType !== type) {
+    throw registryError('REQUEST_INVALID', `the Content-Type of the body must be ${type}`, { status: 415 })
+  }
+  return await bodies.read(source, SMALL_BODY_BYTES_MAX, async (bytes) => {
+    try {
+      return PARSERS[type](bytes)
+    } catch (error) {
+      throw registryError('REQUEST_INVALID', `the body is not ${type}`, { cause: error })
     }
-    return await bodies.read(request, BODY_BYTES_MAX, async (bytes) => {
-      try {
-        return PARSERS[type](new TextDecoder().decode(bytes))
-      } catch {
-        throw registryError('REQUEST_INVALID', `the body is not ${type}`)
-      }
-    })
   })
+}
+
+/** Reads the forms of a controller whose requests have their credentials in them. */
+export function forms(bodies: BodyReader, sourceOf: (request: Request) => BodySource) {
+  return new Elysia().onParse({ as: 'scoped' }, ({ request, contentType }) =>
+    readBody(bodies, sourceOf(request), 'application/x-www-form-urlencoded', contentType),
+  )
+}
+
+/** JSON whose depth no reader of it has to fear. */
+export function parseJson(bytes: Uint8Array): unknown {
+  if (isNestedDeep(bytes)) throw new Error(`deeper than ${JSON_LEVELS_MAX} levels`)
+  return JSON.parse(new TextDecoder().decode(bytes))
 }

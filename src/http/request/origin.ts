@@ -1,4 +1,5 @@
 import { BlockList, isIP } from 'node:net'
+import { networkOf } from '../../domain/client-network.ts'
 
 export interface OriginOptions {
   /** Scheme, host and port that clients use, whatever a request says. */
@@ -42,6 +43,15 @@ export class Origins {
       parseForwarded(headers.get('forwarded')).map((hop) => hop.for ?? '')
     // Each proxy adds the hop before it: what is left of the last one that is not trusted, a client may have made up.
     return hops.map(addressIn).findLast((hop) => isIP(hop) !== 0 && !this.isTrusted(hop)) ?? peer
+  }
+
+  /**
+   * What the requests of a client are counted by: its network. Undefined for a trusted proxy that does not say for whom
+   * it asks, as its requests are those of many.
+   */
+  countedAs(request: Request, peer: string): string | undefined {
+    const address = this.clientOf(request, peer)
+    return address === '' || this.isTrusted(address) ? undefined : networkOf(address)
   }
 
   private isTrusted(address: string): boolean {

@@ -11,7 +11,7 @@ import { operation } from '../../../src/http/admin/operation.ts'
 import { page, pageOf, pageParameters, RepositoryParam } from '../../../src/http/admin/schemas.ts'
 import type { Content } from '../../../src/http/admin/services.ts'
 import { errors } from '../../../src/http/problem/errors.ts'
-import { BodyReader } from '../../../src/http/request/body-reader.ts'
+import { openBodies } from '../../../src/http/request/bodies.ts'
 import { SessionCookies } from '../../../src/http/session-cookie.ts'
 import type { Metadata } from '../../../src/metadata/metadata.ts'
 import type { RepositoryName } from '../../../src/oci/reference.ts'
@@ -38,7 +38,8 @@ function notes(as: Identity, access = grantedAccess) {
     access,
     authenticate: () => as,
     addressOf: () => '127.0.0.1',
-    bodies: new BodyReader(100_000, 10),
+    bodies: openBodies({ manifestBytesMax: 0, bodyBytesMax: 0, stallSecondsMax: 10 }),
+    sourceOf: (request) => ({ request, client: undefined }),
     changes: new Changes(),
     onPasswordChanged: () => {},
   }

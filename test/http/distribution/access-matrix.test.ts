@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { routes } from '../../../src/http/distribution/routes.ts'
-import { BodyReader } from '../../../src/http/request/body-reader.ts'
 import { type AccountsServer, basic, bearer, startWithAccounts } from '../../support/accounts.ts'
 import { EMPTY, imageManifest, type Named, named, OCI_MANIFEST } from '../../support/content.ts'
 import { pushBlob, pushImage, startUpload } from '../../support/push.ts'
@@ -56,7 +55,7 @@ const EXPECTED: Record<string, number[]> = {
   catalog: [401, 200, 200, 200, 200, 200, 200, 200, 200, 401, 401, 401, 401, 401, 401, 401, 401],
 }
 
-const rows = routes(new BodyReader(1, 1))
+const rows = routes()
 const repository = 'team/app'
 const manifest = imageManifest(EMPTY, [])
 const scope = `repository:${repository}:pull,push,delete`

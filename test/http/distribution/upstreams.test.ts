@@ -3,7 +3,7 @@ import { NOBODY } from '../../../src/domain/access.ts'
 import type { Upstream } from '../../../src/domain/address.ts'
 import { type V2Options, v2Dispatch } from '../../../src/http/distribution/dispatch.ts'
 import { routes } from '../../../src/http/distribution/routes.ts'
-import { BodyReader } from '../../../src/http/request/body-reader.ts'
+import { openBodies } from '../../../src/http/request/bodies.ts'
 import { registryError } from '../../../src/oci/error.ts'
 import { Metrics } from '../../../src/telemetry/metrics.ts'
 import { openMemoryLog } from '../../support/memory-log.ts'
@@ -22,7 +22,7 @@ function dispatchWithUpstream(authorise: V2Options['authorise'] = () => {}) {
     },
   } as unknown as V2Options['registry']
   const dispatch = v2Dispatch({
-    routes: routes(new BodyReader(1024, 1)),
+    routes: routes(),
     registry,
     pulls: {} as V2Options['pulls'],
     authorise,
@@ -33,6 +33,8 @@ function dispatchWithUpstream(authorise: V2Options['authorise'] = () => {}) {
     mirrorOf: undefined,
     authenticate: () => NOBODY,
     addressOf: () => '127.0.0.1',
+    bodies: openBodies({ manifestBytesMax: 1024, bodyBytesMax: 1024, stallSecondsMax: 1 }),
+    sourceOf: (request) => ({ request, client: undefined }),
     originOf: () => 'https://registry.example',
     service: 'cay',
     nextRequestId: () => 'request',

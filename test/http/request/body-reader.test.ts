@@ -1,18 +1,38 @@
 import { expect, test } from 'bun:test'
-import { BodyReader } from '../../../src/http/request/body-reader.ts'
+import { BodyReader, type BodyReaderOptions } from '../../../src/http/request/body-reader.ts'
 import { failureOf } from '../../support/failure.ts'
 
-const withBody = (body: string, headers: Record<string, string> = { 'content-length': `${body.length}` }) =>
-  new Request('http://localhost/', { method: 'PUT', body, headers })
+const withBody = (
+  body: string,
+  headers: Record<string, string> = { 'content-length': `${body.length}` },
+) => ({
+  request: new Request('http://localhost/', { method: 'PUT', body, headers }),
+  client: undefined,
+})
 
-/** Uses of bodies that end when they are told to. */
-function gate() {
-  const { promise, resolve } = Promise.withResolvers<void>()
-  return { opened: promise, open: resolve }
+const open = (options: Partial<BodyReaderOptions> = {}) =>
+  new BodyReader({ budgetBytes: 20, largestBytes: 10, stallSecondsMax: 60, ...options })
+
+/** A body that is sent by hand. */
+function slowBody(headers: Record<string, string> = {}) {
+  let controller: ReadableStreamDefaultController<Uint8Array> | undefined
+  const body = new ReadableStream<Uint8Array>({
+    start: (given) => {
+      controller = given
+    },
+  })
+  return {
+    source: {
+      request: new Request('http://localhost/', { method: 'PUT', body, headers }),
+      client: undefined,
+    },
+    send: (text: string) => controller?.enqueue(new TextEncoder().encode(text)),
+    end: () => controller?.close(),
+  }
 }
 
-test('bodies that are in memory together stay within the budget, and each has its turn', async () => {
-  const reader = new BodyReader(10, 60)
+test('body reader: bodies that are in memory together stay within the budget, and each has its turn', async () => {
+  const reader = open()
   let [held, most] = [0, 0]
   const order: string[] = []
   const lengths = [4, 4, 4, 10, 1, 9, 3, 3, 3, 3]
@@ -28,48 +48,73 @@ test('bodies that are in memory together stay within the budget, and each has it
     ),
   )
   expect(order.toSorted()).toEqual(lengths.map((_, n) => `${n}`))
-  expect(order.indexOf('3')).toBeLessThan(order.indexOf('6'))
   expect(most).toBeGreaterThan(4)
-  expect(most).toBeLessThanOrEqual(10)
+  expect(most).toBeLessThanOrEqual(20)
 })
 
-test('one of unknown length counts as the largest, and what fails gives its memory back', async () => {
-  const reader = new BodyReader(10, 60)
-  const { opened, open } = gate()
-  const first = reader.read(withBody('x', {}), 10, () => opened)
-  let second = 'waits'
-  const other = reader.read(withBody('y'), 10, async () => {
-    second = 'has its turn'
-    throw new Error('of the second')
-  })
-  const failure = failureOf(other)
-  await new Promise(setImmediate)
-  expect(second).toBe('waits')
-  open()
-  await first
-  expect((await failure).message).toBe('of the second')
+test('body reader: what was announced and has not come keeps nobody out', async () => {
+  const reader = open()
+  const slow = Array.from({ length: 50 }, () => slowBody({ 'content-length': '10' }))
+  const reads = slow.map(({ source }) => reader.read(source, 10, async (bytes) => bytes.length))
   expect(await reader.read(withBody('0123456789'), 10, async (bytes) => bytes.length)).toBe(10)
+  for (const { send, end } of slow) {
+    send('0123456789')
+    end()
+  }
+  expect(await Promise.all(reads)).toEqual(slow.map(() => 10))
 })
 
-test('one that is too large is refused at once, before its turn', async () => {
-  const reader = new BodyReader(10, 60)
-  const { opened, open } = gate()
-  const first = reader.read(withBody('0123456789'), 10, () => opened)
-  expect(await failureOf(reader.read(withBody('0123456789a'), 10, async () => {}))).toMatchObject({
-    status: 413,
+test('body reader: one that comes in many parts is put together', async () => {
+  const reader = open({ budgetBytes: 200_000, largestBytes: 100_000 })
+  const slow = slowBody()
+  const read = reader.read(slow.source, 100_000, async (bytes) => new TextDecoder().decode(bytes))
+  const parts = Array.from({ length: 3000 }, (_, n) => `part ${n};`)
+  for (const part of parts) slow.send(part)
+  slow.end()
+  expect(await read).toBe(parts.join(''))
+})
+
+test('body reader: what fails gives its memory back', async () => {
+  const reader = open()
+  const failing = reader.read(withBody('0123456789'), 10, async () => {
+    throw new Error('of the first')
   })
-  open()
-  await first
+  expect((await failureOf(failing)).message).toBe('of the first')
+  const both = [1, 2].map(() => reader.read(withBody('0123456789'), 10, async (bytes) => bytes.length))
+  expect(await Promise.all(both)).toEqual([10, 10])
+})
+
+test('body reader: one that is too large is refused, before it is read where it says so', async () => {
+  const reader = open()
+  const announced = slowBody({ 'content-length': '11' })
+  expect(await failureOf(reader.read(announced.source, 10, async () => {}))).toMatchObject({ status: 413 })
   const streamed = reader.read(withBody('0123456789a', {}), 10, async () => {})
   expect(await failureOf(streamed)).toMatchObject({ status: 413 })
 })
 
-test('more than may wait are refused with when to come again', async () => {
-  const reader = new BodyReader(1, 60)
-  const { opened, open } = gate()
-  const waiting = Array.from({ length: 1001 }, () => reader.read(withBody('x'), 1, () => opened))
-  const refused = await failureOf(reader.read(withBody('x'), 1, async () => {}))
-  expect(refused).toMatchObject({ status: 429, headers: { 'retry-after': '1' } })
-  open()
-  await Promise.all(waiting)
+test('body reader: a length that is no number is refused', async () => {
+  const request = { headers: new Headers({ 'content-length': '2, 2' }), body: null } as unknown as Request
+  const failure = await failureOf(open().read({ request, client: undefined }, 10, async () => {}))
+  expect(failure).toMatchObject({ status: 413 })
+})
+
+test('body reader: one that stalls, or ends before its length, is 408', async () => {
+  const reader = open({ stallSecondsMax: 0.1 })
+  const stalled = slowBody({ 'content-length': '10' })
+  stalled.send('01234')
+  expect(await failureOf(reader.read(stalled.source, 10, async () => {}))).toMatchObject({ status: 408 })
+  const short = slowBody({ 'content-length': '10' })
+  short.send('01234')
+  short.end()
+  expect(await failureOf(reader.read(short.source, 10, async () => {}))).toMatchObject({ status: 408 })
+})
+
+test('body reader: one that has no memory in time is 503, and says when to come again', async () => {
+  const reader = open({ budgetBytes: 10, waitSecondsMax: 0.01 })
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const first = reader.read(withBody('0123456789'), 10, () => promise)
+  const refused = await failureOf(reader.read(withBody('x'), 10, async () => {}))
+  expect(refused).toMatchObject({ status: 503, headers: { 'retry-after': '5' } })
+  resolve()
+  await first
 })

@@ -1,0 +1,14 @@
+/**
+ * What a client's address counts as: an IPv4 address is its own, an IPv6 one its /64 network, for a single host
+ * commonly has all of that.
+ */
+export function networkOf(address: string): string {
+  const plain = /^::ffff:(\d+(?:\.\d+){3})$/.exec(address)?.[1] ?? address
+  if (!plain.includes(':')) return plain
+  const [head = '', tail] = plain.split('%', 1)[0]?.split('::') ?? []
+  const left = head === '' ? [] : head.split(':')
+  const right = tail ? tail.split(':') : []
+  const zeros = tail === undefined ? 0 : Math.max(0, 8 - left.length - right.length)
+  const groups = [...left, ...Array<string>(zeros).fill('0'), ...right].slice(0, 4)
+  return `${groups.map((group) => Number.parseInt(group, 16).toString(16)).join(':')}::/64`
+}
