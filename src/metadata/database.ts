@@ -5,7 +5,11 @@ import * as content from './schema.ts'
 
 const schema = { ...content, ...accounts }
 
-export type Db = BunSQLiteDatabase<typeof schema> & { $client: Database }
+export type Db = BunSQLiteDatabase<typeof schema> & {
+  $client: Database
+  /** Every statement that was made for it, prepared or not. */
+  statements: { text(): string }[]
+}
 
 /** How long a statement waits for a lock that another process holds (a backup, a shell on the database). */
 const BUSY_MILLISECONDS_MAX = 5000
@@ -21,7 +25,7 @@ export function openForWriting(path: string): Db {
   client.run('PRAGMA synchronous=FULL')
   client.run(`PRAGMA wal_autocheckpoint=${LOG_PAGES_MAX}`)
   client.run('PRAGMA foreign_keys=ON')
-  return drizzle({ client, schema })
+  return withStatements(client)
 }
 
 /** Opens a database that exists for reading, beside its writer. */
@@ -29,5 +33,9 @@ export function openForReading(path: string): Db {
   const client = new Database(path, { readonly: true })
   client.run(`PRAGMA busy_timeout=${BUSY_MILLISECONDS_MAX}`)
   client.run('PRAGMA query_only=ON')
-  return drizzle({ client, schema })
+  return withStatements(client)
+}
+
+function withStatements(client: Database): Db {
+  return Object.assign(drizzle({ client, schema }), { statements: [] })
 }

@@ -1,53 +1,39 @@
 import { accountWrites, groupWrites } from './accounts/accounts.ts'
-import { trailWrites } from './accounts/audit.ts'
+import { auditWrites, trailWrites } from './accounts/audit.ts'
 import { credentialWrites, installationWrites } from './accounts/credentials.ts'
 import { grantWrites } from './accounts/grants.ts'
 import { cacheWrites } from './cache/cached-content.ts'
 import { evictionWrites } from './cache/eviction.ts'
+import { blobLinks } from './content/blob-links.ts'
 import { blobWrites } from './content/blobs.ts'
 import { conversionWrites } from './content/conversions.ts'
+import { referenceRows } from './content/manifest-references.ts'
+import { manifestFinder, manifestRows } from './content/manifest-rows.ts'
 import { manifestWrites } from './content/manifest-writes.ts'
-import { repositoryRestores, repositoryWrites } from './content/repository-writes.ts'
-import { tagWrites } from './content/tag-writes.ts'
+import { ensureRepository, repositoryReads } from './content/repositories.ts'
+import { repositoryRestores, repositoryRows, repositoryWrites } from './content/repository-writes.ts'
+import { tagMoves } from './content/tag-moves.ts'
+import { tagRows } from './content/tag-rows.ts'
+import { tagWriteBeginning, tagWrites } from './content/tag-writes.ts'
 import { usageWrites } from './content/usage.ts'
 import type { Db } from './database.ts'
-import { blobCollectionWrites } from './garbage/blob-collection.ts'
+import { outboxWrites } from './events.ts'
+import { blobCollectionWrites, dropLink } from './garbage/blob-collection.ts'
 import { collectionWrites } from './garbage/collection.ts'
+import { manifestPurge } from './garbage/manifest-purge.ts'
+import { reachability } from './garbage/reachability.ts'
 import { renewalWrites } from './garbage/renewals.ts'
 import { manifestRestores } from './time-machine/manifest-restores.ts'
+import { revivals } from './time-machine/revival.ts'
 import { rewinds } from './time-machine/rewind.ts'
+import { tagLines } from './time-machine/tag-lines.ts'
 import { tagRestores } from './time-machine/tag-restores.ts'
-
-/** Every write, in groups. What a start needs comes first, and what restores last. */
-export const WRITES = [
-  installationWrites,
-  accountWrites,
-  groupWrites,
-  credentialWrites,
-  grantWrites,
-  trailWrites,
-  usageWrites,
-  blobWrites,
-  renewalWrites,
-  manifestWrites,
-  tagWrites,
-  cacheWrites,
-  evictionWrites,
-  conversionWrites,
-  repositoryWrites,
-  collectionWrites,
-  blobCollectionWrites,
-  manifestRestores,
-  tagRestores,
-  repositoryRestores,
-  rewinds,
-] as const
 
 /**
  * Every write, by name. The writer's thread runs each call in a savepoint of its own.
  * One that answers `stale` has changed something that may be remembered: content, or who may do what.
  */
-export type Operations = Together<ReturnType<(typeof WRITES)[number]>>
+export type Operations = ReturnType<typeof operations>
 export type OperationName = keyof Operations
 
 /** What is not acknowledged as stored: committed without a sync. A crash of the process loses none of it. */
@@ -64,21 +50,56 @@ export const VOLATILE: ReadonlySet<OperationName> = new Set<OperationName>([
   'noteChecks',
 ])
 
-type Together<T> = (T extends unknown ? (each: T) => void : never) extends (all: infer All) => void
-  ? All
-  : never
+/** Makes every write of a database; what several share is made once, and with it each of its statements. */
+export function operations(db: Db) {
+  return { ...accountOperations(db), ...contentOperations(db) }
+}
 
-/** Finds writes by name. Groups are made, and so their statements prepared, only as far as one was asked for. */
-export function operations(db: Db): <N extends OperationName>(name: N) => Operations[N] {
-  const made: Partial<Operations> = {}
-  const others = WRITES.values()
-  return (name) => {
-    for (;;) {
-      const found = made[name]
-      if (found !== undefined) return found
-      const { value: writes } = others.next()
-      if (writes === undefined) throw new Error(`there is no write ${name}`)
-      Object.assign(made, writes(db))
-    }
+function accountOperations(db: Db) {
+  const tellAct = auditWrites(db)
+  return {
+    ...installationWrites(db, tellAct),
+    ...accountWrites(db, tellAct),
+    ...groupWrites(db, tellAct),
+    ...credentialWrites(db, tellAct),
+    ...grantWrites(db, tellAct),
+    ...trailWrites(tellAct),
+  }
+}
+
+function contentOperations(db: Db) {
+  const tell = outboxWrites(db)
+  const repositories = repositoryReads(db)
+  const { find } = repositories
+  const ensure = ensureRepository(db, repositories)
+  const repositoriesByName = repositoryRows(db)
+  const findManifest = manifestFinder(db)
+  const rows = manifestRows(db, findManifest)
+  const references = referenceRows(db, findManifest)
+  const link = blobLinks(db)
+  const reach = reachability(db)
+  const lines = tagLines(db)
+  const namedTags = tagRows(db, { tell, lines, reach })
+  const tags = tagMoves(db, namedTags)
+  const begin = tagWriteBeginning(find, tags)
+  const revive = revivals(db, { find: findManifest, reach })
+  const purge = manifestPurge(db, { tell, reach, rows, tags: namedTags })
+  const drop = dropLink(db)
+  return {
+    ...usageWrites(db),
+    ...blobWrites(db, { tell, ensure, link, find }),
+    ...renewalWrites(db),
+    ...manifestWrites({ tell, find, ensure, tags, rows, references, reach }),
+    ...tagWrites({ tell, tags, findManifest, begin }),
+    ...cacheWrites(db, { tell, ensure, rows, references, reach, link, tags: namedTags }),
+    ...evictionWrites(db, { tell, find, findManifest, rows, tags: namedTags, reach, purge, drop }),
+    ...conversionWrites(db, { find, findManifest, link, references }),
+    ...repositoryWrites({ tell, ensure, rows: repositoriesByName }),
+    ...collectionWrites(db, { tags: namedTags, reach, purge }),
+    ...blobCollectionWrites(db, { purge, drop, setDeleted: repositoriesByName.setDeleted }),
+    ...manifestRestores({ tell, find, findManifest, tags, lines, revive }),
+    ...tagRestores({ tell, tags, lines, revive, begin }),
+    ...repositoryRestores({ tell, find, rows: repositoriesByName }),
+    ...rewinds({ tell, find, tags, lines, revive }),
   }
 }

@@ -10,8 +10,6 @@ export interface EventFilter {
   type?: EventType | undefined
 }
 
-export type OutboxReads = ReturnType<typeof outboxReads>
-
 /** Reads of the outbox. */
 export function outboxReads(db: Db) {
   return {

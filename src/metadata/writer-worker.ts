@@ -2,7 +2,7 @@ import { diskFull, RegistryError, registryError } from '../oci/error.ts'
 import type { Answer, Asked } from '../worker-client.ts'
 import { type Db, openForWriting } from './database.ts'
 import { migrate } from './migrate.ts'
-import { operations, VOLATILE } from './operations.ts'
+import { type Operations, operations, VOLATILE } from './operations.ts'
 import type { Call, Failure, WriterQuestion } from './writer.ts'
 
 declare const self: Worker
@@ -19,7 +19,7 @@ type AnyOperation = (args: unknown) => unknown
  */
 class WriterThread {
   private readonly db: Db
-  private readonly find: ReturnType<typeof operations>
+  private readonly operations: Operations
   private queue: Asked<Call>[] = []
   private scheduled = false
   private durable = true
@@ -28,7 +28,7 @@ class WriterThread {
     this.db = openForWriting(path)
     try {
       migrate(this.db, path, now)
-      this.find = operations(this.db)
+      this.operations = operations(this.db)
     } catch (error) {
       this.db.$client.close()
       throw error
@@ -76,7 +76,7 @@ class WriterThread {
   private answer(call: Asked<Call>): Reply {
     this.run('SAVEPOINT call')
     try {
-      const value = (this.find(call.name) as AnyOperation)(call.args)
+      const value = (this.operations[call.name] as AnyOperation)(call.args)
       this.run('RELEASE call')
       return { id: call.id, value }
     } catch (error) {

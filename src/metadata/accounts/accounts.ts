@@ -3,25 +3,18 @@ import type { Caller } from '../../domain/caller.ts'
 import { registryError } from '../../oci/error.ts'
 import { account, accountGroup, credential, groupMember } from '../account-schema.ts'
 import type { Db } from '../database.ts'
-import { auditWrites } from './audit.ts'
+import { number, statement, text } from '../statement.ts'
+import type { TellAct } from './audit.ts'
 
 export type AccountRow = typeof account.$inferSelect
 export type GroupRow = typeof accountGroup.$inferSelect
 
-export type AccountReads = ReturnType<typeof accountReads>
-
 /** Reads of accounts and groups. */
 export function accountReads(db: Db) {
-  const byName = db
-    .select()
-    .from(account)
-    .where(eq(account.name, sql.placeholder('name')))
-    .prepare()
-  const byId = db
-    .select()
-    .from(account)
-    .where(eq(account.id, sql.placeholder('id')))
-    .prepare()
+  const byName = statement(db, { name: text }, ({ name }) =>
+    db.select().from(account).where(eq(account.name, name)),
+  )
+  const byId = statement(db, { id: number }, ({ id }) => db.select().from(account).where(eq(account.id, id)))
   return {
     find: (name: string): AccountRow | undefined => byName.get({ name }),
     findById: (id: number): AccountRow | undefined => byId.get({ id }),
@@ -89,8 +82,7 @@ export interface AccountChange {
 }
 
 /** Writes of accounts, each for one call of the writer. */
-export function accountWrites(db: Db) {
-  const tell = auditWrites(db)
+export function accountWrites(db: Db, tell: TellAct) {
   const get = getAccount(db)
   return {
     /** Throws CONFLICT when the name is taken. */
@@ -151,8 +143,7 @@ export function accountWrites(db: Db) {
 }
 
 /** Writes of groups. */
-export function groupWrites(db: Db) {
-  const tell = auditWrites(db)
+export function groupWrites(db: Db, tell: TellAct) {
   const get = (name: string) => {
     const row = db.select().from(accountGroup).where(eq(accountGroup.name, name)).get()
     if (row) return row

@@ -19,8 +19,10 @@ export interface Act {
 export type ActDetail = Record<string, string | number | boolean | string[] | null | undefined>
 
 /** Writes an act into the trail, in the transaction of what it did. */
-export function auditWrites(db: Db) {
-  return (act: Act, caller: Caller, at: number): void => {
+export type TellAct = (act: Act, caller: Caller, at: number) => void
+
+export function auditWrites(db: Db): TellAct {
+  return (act, caller, at) => {
     const { id } = db
       .insert(audit)
       .values({
@@ -43,8 +45,7 @@ export function auditWrites(db: Db) {
 }
 
 /** Writes into the trail what changes nothing else here. */
-export function trailWrites(db: Db) {
-  const tell = auditWrites(db)
+export function trailWrites(tell: TellAct) {
   return {
     /** Notes an act on something that is not in the database. */
     noteAct({ caller, at, ...act }: Act & { caller: Caller; at: number }): void {

@@ -2,26 +2,21 @@ import { and, asc, desc, eq, gt, inArray, lt, lte, sql } from 'drizzle-orm'
 import { registryError } from '../../oci/error.ts'
 import { account, credential, installation, signingKey } from '../account-schema.ts'
 import type { Db } from '../database.ts'
+import { bytes, number, statement, text } from '../statement.ts'
 import type { AccountAct } from './accounts.ts'
-import { auditWrites } from './audit.ts'
+import type { TellAct } from './audit.ts'
 
 export type CredentialRow = typeof credential.$inferSelect
 export type SigningKeyRow = typeof signingKey.$inferSelect
 
-export type CredentialReads = ReturnType<typeof credentialReads>
-
 /** Reads of tokens and of the keys that sign. */
 export function credentialReads(db: Db) {
-  const byHash = db
-    .select()
-    .from(credential)
-    .where(eq(credential.hash, sql.placeholder('hash')))
-    .prepare()
-  const byId = db
-    .select()
-    .from(credential)
-    .where(eq(credential.id, sql.placeholder('id')))
-    .prepare()
+  const byHash = statement(db, { hash: bytes }, ({ hash }) =>
+    db.select().from(credential).where(eq(credential.hash, hash)),
+  )
+  const byId = statement(db, { id: text }, ({ id }) =>
+    db.select().from(credential).where(eq(credential.id, id)),
+  )
   return {
     findByHash: (hash: Buffer): CredentialRow | undefined => byHash.get({ hash }),
     find: (id: string): CredentialRow | undefined => byId.get({ id }),
@@ -55,13 +50,13 @@ const CREDENTIALS_MAX = { token: 1000, refresh: 100, session: 100 }
 const KEY_KEPT_MILLISECONDS = 3_600_000
 
 /** Writes of tokens, each for one call of the writer. */
-export function credentialWrites(db: Db) {
-  const tell = auditWrites(db)
-  const touch = db
-    .update(credential)
-    .set({ lastUsedAt: sql`${sql.placeholder('at')}` })
-    .where(eq(credential.id, sql.placeholder('id')))
-    .prepare()
+export function credentialWrites(db: Db, tell: TellAct) {
+  const touch = statement(db, { id: text, at: number }, ({ id, at }) =>
+    db
+      .update(credential)
+      .set({ lastUsedAt: sql`${at}` })
+      .where(eq(credential.id, id)),
+  )
   return {
     addCredential(
       call: AccountAct & Omit<CredentialRow, 'accountId' | 'createdAt' | 'lastUsedAt'> & { of: string },
@@ -112,8 +107,7 @@ export function credentialWrites(db: Db) {
 }
 
 /** Writes of what an installation has one of: its facts, and its keys. */
-export function installationWrites(db: Db) {
-  const tell = auditWrites(db)
+export function installationWrites(db: Db, tell: TellAct) {
   return {
     /** Adds the key that signs from now on, and removes those whose tokens have ended. */
     addSigningKey(call: AccountAct & { id: string; privateJwk: string }) {

@@ -4,7 +4,7 @@ import { registryError } from '../../oci/error.ts'
 import { accessGrant, account, accountGroup } from '../account-schema.ts'
 import type { Db } from '../database.ts'
 import type { AccountAct } from './accounts.ts'
-import { auditWrites } from './audit.ts'
+import type { TellAct } from './audit.ts'
 
 export type Role = 'reader' | 'writer' | 'admin'
 
@@ -22,8 +22,6 @@ export interface GrantRow extends Rule {
   subject: Subject
   createdAt: number
 }
-
-export type GrantReads = ReturnType<typeof grantReads>
 
 /** Reads of grants. */
 export function grantReads(db: Db) {
@@ -87,8 +85,7 @@ function toGrant({ grant: { id, pattern, role, subject, createdAt }, account, gr
 }
 
 /** Writes of grants, each for one call of the writer. */
-export function grantWrites(db: Db) {
-  const tell = auditWrites(db)
+export function grantWrites(db: Db, tell: TellAct) {
   const resolve = (subject: Subject) => {
     if (typeof subject === 'string') return { subject, accountId: null, groupId: null }
     const [table, name] = 'account' in subject ? [account, subject.account] : [accountGroup, subject.group]

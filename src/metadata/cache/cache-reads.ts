@@ -1,23 +1,23 @@
-import { and, eq, isNotNull, isNull, sql } from 'drizzle-orm'
+import { and, eq, isNotNull, isNull, type Placeholder, sql } from 'drizzle-orm'
 import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
+import type { ReadTotal } from '../content/totals.ts'
 import type { Db } from '../database.ts'
-import { blob, manifest, manifestReference, repository, repositoryBlob, tag, total } from '../schema.ts'
-
-export type CacheReads = ReturnType<typeof cacheReads>
+import { blob, manifest, manifestReference, repository, repositoryBlob, tag } from '../schema.ts'
+import { bytes, statement, text } from '../statement.ts'
 
 /** Manifests that name a blob and are looked at. */
 const NAMING_MAX = 8
 
 /** Reads of what was cached. */
-export function cacheReads(db: Db) {
-  const { check, naming, lender, holders, totals, localNames } = statements(db)
+export function cacheReads(db: Db, total: ReadTotal) {
+  const { check, naming, lender, holders, localNames } = statements(db)
   return {
     /** All blobs that may be evicted: their bytes, and how many they are. */
-    totals(): { bytes: number; blobs: number } {
-      const values = new Map(totals.all().map(({ name, value }) => [name, value]))
-      return { bytes: values.get('cache.bytes') ?? 0, blobs: values.get('cache.count') ?? 0 }
-    },
+    totals: (): { bytes: number; blobs: number } => ({
+      bytes: total('cache.bytes'),
+      blobs: total('cache.count'),
+    }),
 
     /** Where a tag is here, and when its upstream was last asked; null for one that was pushed. */
     findTag(name: RepositoryName, tagName: Tag): { digest: Digest; checkedAt: number | null } | undefined {
@@ -52,60 +52,61 @@ export function cacheReads(db: Db) {
 }
 
 function statements(db: Db) {
-  const named = eq(repository.name, sql.placeholder('name'))
-  const inRepository = and(named, isNull(repository.deletedAt))
-  const check = db
-    .select({ digest: tag.digest, checkedAt: tag.checkedAt })
-    .from(repository)
-    .innerJoin(tag, eq(tag.repositoryId, repository.id))
-    .where(and(inRepository, eq(tag.name, sql.placeholder('tag'))))
-    .prepare()
-  const naming = db
-    .select({ storedAs: manifest.digest })
-    .from(repository)
-    .innerJoin(manifestReference, eq(manifestReference.repositoryId, repository.id))
-    .innerJoin(manifest, eq(manifest.id, manifestReference.manifestId))
-    .where(
-      and(inRepository, eq(manifestReference.digest, sql.placeholder('digest')), isNull(manifest.deletedAt)),
-    )
-    .limit(NAMING_MAX)
-    .prepare()
-  const lender = db
-    .select({ size: blob.size })
-    .from(blob)
-    .innerJoin(repositoryBlob, eq(repositoryBlob.blobId, blob.id))
-    .innerJoin(repository, eq(repository.id, repositoryBlob.repositoryId))
-    .where(
-      and(
-        eq(blob.digest, sql.placeholder('digest')),
-        eq(repository.upstream, sql.placeholder('upstream')),
-        eq(repositoryBlob.isCached, true),
-        isNull(repositoryBlob.deletedAt),
-        isNull(repository.deletedAt),
-      ),
-    )
-    .limit(1)
-    .prepare()
-  const holders = db
-    .selectDistinct({ upstream: repository.upstream, size: blob.size, isCached: repositoryBlob.isCached })
-    .from(blob)
-    .innerJoin(repositoryBlob, eq(repositoryBlob.blobId, blob.id))
-    .innerJoin(repository, eq(repository.id, repositoryBlob.repositoryId))
-    .where(eq(blob.digest, sql.placeholder('digest')))
-    .limit(100)
-    .prepare()
-  const totals = db.select().from(total).prepare()
-  const localNames = db
-    .select({ name: repository.name })
-    .from(repository)
-    .where(
-      and(
-        sql`${repository.name} >= ${sql.placeholder('from')} and ${repository.name} < ${sql.placeholder('to')}`,
-        isNull(repository.upstream),
-        isNull(repository.deletedAt),
-      ),
-    )
-    .limit(10)
-    .prepare()
-  return { check, naming, lender, holders, totals, localNames }
+  const inRepository = (name: Placeholder) => and(eq(repository.name, name), isNull(repository.deletedAt))
+  const check = statement(db, { name: text, tag: text }, (wanted) =>
+    db
+      .select({ digest: tag.digest, checkedAt: tag.checkedAt })
+      .from(repository)
+      .innerJoin(tag, eq(tag.repositoryId, repository.id))
+      .where(and(inRepository(wanted.name), eq(tag.name, wanted.tag))),
+  )
+  const naming = statement(db, { name: text, digest: bytes }, ({ name, digest }) =>
+    db
+      .select({ storedAs: manifest.digest })
+      .from(repository)
+      .innerJoin(manifestReference, eq(manifestReference.repositoryId, repository.id))
+      .innerJoin(manifest, eq(manifest.id, manifestReference.manifestId))
+      .where(and(inRepository(name), eq(manifestReference.digest, digest), isNull(manifest.deletedAt)))
+      .limit(NAMING_MAX),
+  )
+  const lender = statement(db, { digest: bytes, upstream: text }, ({ digest, upstream }) =>
+    db
+      .select({ size: blob.size })
+      .from(blob)
+      .innerJoin(repositoryBlob, eq(repositoryBlob.blobId, blob.id))
+      .innerJoin(repository, eq(repository.id, repositoryBlob.repositoryId))
+      .where(
+        and(
+          eq(blob.digest, digest),
+          eq(repository.upstream, upstream),
+          eq(repositoryBlob.isCached, true),
+          isNull(repositoryBlob.deletedAt),
+          isNull(repository.deletedAt),
+        ),
+      )
+      .limit(1),
+  )
+  const holders = statement(db, { digest: bytes }, ({ digest }) =>
+    db
+      .selectDistinct({ upstream: repository.upstream, size: blob.size, isCached: repositoryBlob.isCached })
+      .from(blob)
+      .innerJoin(repositoryBlob, eq(repositoryBlob.blobId, blob.id))
+      .innerJoin(repository, eq(repository.id, repositoryBlob.repositoryId))
+      .where(eq(blob.digest, digest))
+      .limit(100),
+  )
+  const localNames = statement(db, { from: text, to: text }, ({ from, to }) =>
+    db
+      .select({ name: repository.name })
+      .from(repository)
+      .where(
+        and(
+          sql`${repository.name} >= ${from} and ${repository.name} < ${to}`,
+          isNull(repository.upstream),
+          isNull(repository.deletedAt),
+        ),
+      )
+      .limit(10),
+  )
+  return { check, naming, lender, holders, localNames }
 }

@@ -1,18 +1,19 @@
-import { and, eq, isNotNull, sql } from 'drizzle-orm'
+import { and, eq, isNotNull, type Placeholder, sql } from 'drizzle-orm'
 import { SYSTEM } from '../../domain/caller.ts'
 import { type Digest, digestToBytes } from '../../oci/digest.ts'
 import type { Manifest } from '../../oci/manifest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
-import { linkBlob } from '../content/blobs.ts'
-import { referenceRows } from '../content/manifest-references.ts'
-import { manifestRows } from '../content/manifest-rows.ts'
-import { ensureRepository } from '../content/repositories.ts'
-import { tagRows } from '../content/tag-rows.ts'
+import type { LinkBlob } from '../content/blob-links.ts'
+import type { ReferenceRows } from '../content/manifest-references.ts'
+import type { ManifestRows } from '../content/manifest-rows.ts'
+import type { EnsureRepository } from '../content/repositories.ts'
+import type { TagRows } from '../content/tag-rows.ts'
 import type { Db } from '../database.ts'
-import { eventWrites } from '../events.ts'
-import { reachability } from '../garbage/reachability.ts'
+import type { Tell } from '../events.ts'
+import type { Reachability } from '../garbage/reachability.ts'
 import { manifest, manifestReference, repository, tag } from '../schema.ts'
 import type { Stale } from '../stale.ts'
+import { bytes, number, statement, text } from '../statement.ts'
 
 /** A manifest that an upstream has sent; its digest is verified. */
 export interface CachedManifestPut {
@@ -41,15 +42,20 @@ export interface TagCheck {
   at: number
 }
 
+interface Parts {
+  tell: Tell
+  ensure: EnsureRepository
+  rows: ManifestRows
+  references: ReferenceRows
+  reach: Reachability
+  link: LinkBlob
+  tags: TagRows
+}
+
 /** Writes of what comes from upstreams, each for one call of the writer. */
-export function cacheWrites(db: Db) {
-  const ensure = ensureCached(db)
-  const { tell } = eventWrites(db)
-  const rows = manifestRows(db)
-  const references = referenceRows(db)
-  const reach = reachability(db)
-  const link = linkBlob(db)
-  const follow = followTag(db)
+export function cacheWrites(db: Db, { tell, rows, references, reach, link, tags, ...parts }: Parts) {
+  const ensure = ensureCached(db, parts.ensure)
+  const follow = followTag(db, { tell, tags })
   const marks = useMarks(db)
   return {
     /** Stores a manifest of an upstream, whatever of its blobs is here, and has the tag follow it. */
@@ -105,13 +111,13 @@ export function cacheWrites(db: Db) {
 }
 
 /** The id of a repository that caches an upstream's; the first fetch makes it. */
-function ensureCached(db: Db) {
-  const ensure = ensureRepository(db)
-  const mark = db
-    .update(repository)
-    .set({ upstream: sql`${sql.placeholder('upstream')}` })
-    .where(and(eq(repository.id, sql.placeholder('id')), sql`upstream is not ${sql.placeholder('upstream')}`))
-    .prepare()
+function ensureCached(db: Db, ensure: EnsureRepository) {
+  const mark = statement(db, { id: number, upstream: text }, ({ id, upstream }) =>
+    db
+      .update(repository)
+      .set({ upstream: sql`${upstream}` })
+      .where(and(eq(repository.id, id), sql`upstream is not ${upstream}`)),
+  )
   return (name: RepositoryName, upstream: string, at: number): number => {
     const id = ensure(name, at)
     mark.run({ id, upstream })
@@ -120,14 +126,16 @@ function ensureCached(db: Db) {
 }
 
 /** Points a tag to where it is at the upstream; one that was pushed here stays. Answers whether it was elsewhere. */
-function followTag(db: Db) {
-  const tags = tagRows(db)
-  const { tell } = eventWrites(db)
-  const setChecked = db
-    .update(tag)
-    .set({ checkedAt: sql`${sql.placeholder('at')}` })
-    .where(and(eq(tag.repositoryId, sql.placeholder('repositoryId')), eq(tag.name, sql.placeholder('name'))))
-    .prepare()
+function followTag(db: Db, { tell, tags }: Pick<Parts, 'tell' | 'tags'>) {
+  const setChecked = statement(
+    db,
+    { repositoryId: number, name: text, at: number },
+    ({ repositoryId, name, at }) =>
+      db
+        .update(tag)
+        .set({ checkedAt: sql`${at}` })
+        .where(and(eq(tag.repositoryId, repositoryId), eq(tag.name, name))),
+  )
   return (
     repositoryId: number,
     { at, digest, repository }: CachedManifestPut,
@@ -148,31 +156,41 @@ function followTag(db: Db) {
 }
 
 function useMarks(db: Db) {
-  const ofRepository = sql`(select id from ${repository} where name = ${sql.placeholder('name')} and deleted_at is null)`
-  const use = db.update(manifest).set({ usedAt: sql`max(${manifest.usedAt}, ${sql.placeholder('at')})` })
-  const isOf = and(isNotNull(manifest.usedAt), sql`${manifest.repositoryId} = ${ofRepository}`)
+  const idOf = (name: Placeholder) =>
+    sql`(select id from ${repository} where name = ${name} and deleted_at is null)`
+  const use = (at: Placeholder) => db.update(manifest).set({ usedAt: sql`max(${manifest.usedAt}, ${at})` })
+  const used = { name: text, digest: bytes, at: number }
   return {
-    manifest: use.where(and(eq(manifest.digest, sql.placeholder('digest')), isOf)).prepare(),
-    naming: use
-      .where(
+    manifest: statement(db, used, ({ name, digest, at }) =>
+      use(at).where(
+        and(
+          eq(manifest.digest, digest),
+          isNotNull(manifest.usedAt),
+          sql`${manifest.repositoryId} = ${idOf(name)}`,
+        ),
+      ),
+    ),
+    naming: statement(db, used, ({ name, digest, at }) =>
+      use(at).where(
         and(
           sql`${manifest.id} in (select ${manifestReference.manifestId} from ${manifestReference}
-            where ${manifestReference.digest} = ${sql.placeholder('digest')}
-            and ${manifestReference.repositoryId} = ${ofRepository})`,
+            where ${manifestReference.digest} = ${digest}
+            and ${manifestReference.repositoryId} = ${idOf(name)})`,
           isNotNull(manifest.usedAt),
         ),
-      )
-      .prepare(),
-    checked: db
-      .update(tag)
-      .set({ checkedAt: sql`${sql.placeholder('at')}` })
-      .where(
-        and(
-          sql`${tag.repositoryId} = ${ofRepository}`,
-          eq(tag.name, sql.placeholder('tag')),
-          isNotNull(tag.checkedAt),
+      ),
+    ),
+    checked: statement(db, { name: text, tag: text, at: number }, (seen) =>
+      db
+        .update(tag)
+        .set({ checkedAt: sql`${seen.at}` })
+        .where(
+          and(
+            sql`${tag.repositoryId} = ${idOf(seen.name)}`,
+            eq(tag.name, seen.tag),
+            isNotNull(tag.checkedAt),
+          ),
         ),
-      )
-      .prepare(),
+    ),
   }
 }

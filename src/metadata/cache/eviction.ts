@@ -3,16 +3,17 @@ import { type Caller, SYSTEM } from '../../domain/caller.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
 import { formatReference, type Reference, type RepositoryName } from '../../oci/reference.ts'
-import { manifestFinder, manifestRows } from '../content/manifest-rows.ts'
-import { repositoryReads } from '../content/repositories.ts'
-import { tagRows } from '../content/tag-rows.ts'
+import type { FindManifest, ManifestRows } from '../content/manifest-rows.ts'
+import type { RepositoryReads } from '../content/repositories.ts'
+import type { TagRows } from '../content/tag-rows.ts'
 import type { Db } from '../database.ts'
-import { eventWrites } from '../events.ts'
-import { dropLink } from '../garbage/blob-collection.ts'
+import type { Tell } from '../events.ts'
+import type { DropLink } from '../garbage/blob-collection.ts'
 import { within } from '../garbage/collection.ts'
-import { manifestPurge } from '../garbage/manifest-purge.ts'
-import { reachability } from '../garbage/reachability.ts'
+import type { ManifestPurge } from '../garbage/manifest-purge.ts'
+import type { Reachability } from '../garbage/reachability.ts'
 import { blob, manifest, repository, repositoryBlob } from '../schema.ts'
+import { bytes, number, statement, text } from '../statement.ts'
 
 /** What an eviction has removed; the bytes of the blobs are for the store to remove, after the commit. */
 export interface Evicted {
@@ -43,15 +44,22 @@ interface Victim {
   deletedAt: number | null
 }
 
+interface Parts {
+  tell: Tell
+  find: RepositoryReads['find']
+  findManifest: FindManifest
+  rows: ManifestRows
+  tags: TagRows
+  reach: Reachability
+  purge: ManifestPurge
+  drop: DropLink
+}
+
 /** Writes that make room, or remove cached content by hand. They are synced: rows go before bytes. */
-export function evictionWrites(db: Db) {
-  const remove = victims(db)
+export function evictionWrites(db: Db, parts: Parts) {
+  const { tell, find, findManifest, tags, drop } = parts
+  const remove = victims(db, parts)
   const candidates = evictionCandidates(db)
-  const drop = dropLink(db)
-  const { find } = repositoryReads(db)
-  const findManifest = manifestFinder(db)
-  const tags = tagRows(db)
-  const { tell } = eventWrites(db)
   return {
     /**
      * Evicts what was used least recently, until so many bytes are free: first blobs that no manifest names, then
@@ -112,48 +120,8 @@ export function evictionWrites(db: Db) {
 }
 
 /** Removes a cached manifest with its tags, the links that only it needs, and indexes that have nothing left here. */
-function victims(db: Db) {
-  const { remove } = manifestPurge(db)
-  const reach = reachability(db)
-  const rows = manifestRows(db)
-  const tags = tagRows(db)
-  const drop = dropLink(db)
-  const { tell } = eventWrites(db)
-  const id = sql.placeholder('id')
-  const ownLinks = db
-    .select({ repositoryId: repositoryBlob.repositoryId, blobId: repositoryBlob.blobId })
-    .from(repositoryBlob)
-    .where(
-      sql`repository_blob.repository_id = ${sql.placeholder('repositoryId')} and repository_blob.is_cached = 1
-        and repository_blob.blob_id in (
-          select b.id from manifest_reference r join blob b on b.digest = r.digest
-          where r.manifest_id = ${id} and not exists (select 1 from manifest_reference o
-            where o.digest = r.digest and o.repository_id = r.repository_id and o.manifest_id <> r.manifest_id))`,
-    )
-    .prepare()
-  const emptyIndexes = db
-    .select({ ...victimColumns, repository: repository.name })
-    .from(manifest)
-    .innerJoin(repository, eq(repository.id, manifest.repositoryId))
-    .where(
-      sql`manifest.used_at < ${sql.placeholder('before')} and manifest.id in (
-          select r.manifest_id from manifest_reference r
-          where r.digest = ${sql.placeholder('digest')} and r.repository_id = ${sql.placeholder('repositoryId')}
-          and r.role = 'child')
-        and not exists (select 1 from manifest_reference o join manifest c
-          on c.digest = o.digest and c.repository_id = o.repository_id
-          where o.manifest_id = manifest.id and o.role = 'child')`,
-    )
-    .prepare()
-  const removeRepository = db
-    .delete(repository)
-    .where(
-      sql`id = ${sql.placeholder('repositoryId')} and upstream is not null
-        and not exists (select 1 from manifest m where m.repository_id = repository.id)
-        and not exists (select 1 from repository_blob l where l.repository_id = repository.id)
-        and not exists (select 1 from tag t where t.repository_id = repository.id)`,
-    )
-    .prepare()
+function victims(db: Db, { tell, rows, tags, reach, purge: { remove }, drop }: Parts) {
+  const { ownLinks, emptyIndexes, removeRepository } = victimStatements(db)
   return (first: Victim, { at, before, caller }: { at: number; before: number; caller: Caller }) => {
     const blobs: Evicted['blobs'] = []
     const queue = [first]
@@ -179,6 +147,47 @@ function victims(db: Db) {
   }
 }
 
+function victimStatements(db: Db) {
+  const ownLinks = statement(db, { id: number, repositoryId: number }, ({ id, repositoryId }) =>
+    db
+      .select({ repositoryId: repositoryBlob.repositoryId, blobId: repositoryBlob.blobId })
+      .from(repositoryBlob)
+      .where(
+        sql`repository_blob.repository_id = ${repositoryId} and repository_blob.is_cached = 1
+          and repository_blob.blob_id in (
+            select b.id from manifest_reference r join blob b on b.digest = r.digest
+            where r.manifest_id = ${id} and not exists (select 1 from manifest_reference o
+              where o.digest = r.digest and o.repository_id = r.repository_id and o.manifest_id <> r.manifest_id))`,
+      ),
+  )
+  const emptyIndexes = statement(
+    db,
+    { digest: bytes, repositoryId: number, before: number },
+    ({ digest, repositoryId, before }) =>
+      db
+        .select({ ...victimColumns, repository: repository.name })
+        .from(manifest)
+        .innerJoin(repository, eq(repository.id, manifest.repositoryId))
+        .where(
+          sql`manifest.used_at < ${before} and manifest.id in (
+              select r.manifest_id from manifest_reference r
+              where r.digest = ${digest} and r.repository_id = ${repositoryId} and r.role = 'child')
+            and not exists (select 1 from manifest_reference o join manifest c
+              on c.digest = o.digest and c.repository_id = o.repository_id
+              where o.manifest_id = manifest.id and o.role = 'child')`,
+        ),
+  )
+  const removeRepository = statement(db, { repositoryId: number }, ({ repositoryId }) =>
+    db.delete(repository).where(
+      sql`id = ${repositoryId} and upstream is not null
+          and not exists (select 1 from manifest m where m.repository_id = repository.id)
+          and not exists (select 1 from repository_blob l where l.repository_id = repository.id)
+          and not exists (select 1 from tag t where t.repository_id = repository.id)`,
+    ),
+  )
+  return { ownLinks, emptyIndexes, removeRepository }
+}
+
 const victimColumns = {
   id: manifest.id,
   repositoryId: manifest.repositoryId,
@@ -189,43 +198,45 @@ const victimColumns = {
 
 function evictionCandidates(db: Db) {
   const columns = { ...victimColumns, repository: repository.name }
-  const manifests = db
-    .select(columns)
-    .from(manifest)
-    .innerJoin(repository, eq(repository.id, manifest.repositoryId))
-  const oldest = manifests
-    .where(lt(manifest.usedAt, sql.placeholder('before')))
-    .orderBy(asc(manifest.usedAt))
-    .limit(sql.placeholder('limit'))
-    .prepare()
-  const byId = db
-    .select(columns)
-    .from(manifest)
-    .innerJoin(repository, eq(repository.id, manifest.repositoryId))
-    .where(and(eq(manifest.id, sql.placeholder('id')), isNotNull(manifest.usedAt)))
-    .prepare()
-  const loose = db
-    .select({ repositoryId: repositoryBlob.repositoryId, blobId: repositoryBlob.blobId })
-    .from(repositoryBlob)
-    .where(
-      and(lt(repositoryBlob.unreferencedAt, sql.placeholder('before')), eq(repositoryBlob.isCached, true)),
-    )
-    .orderBy(asc(repositoryBlob.unreferencedAt))
-    .limit(sql.placeholder('limit'))
-    .prepare()
-  const link = db
-    .select({ repositoryId: repositoryBlob.repositoryId, blobId: repositoryBlob.blobId })
-    .from(repositoryBlob)
-    .innerJoin(blob, eq(blob.id, repositoryBlob.blobId))
-    .innerJoin(repository, eq(repository.id, repositoryBlob.repositoryId))
-    .where(
-      and(
-        eq(repository.name, sql.placeholder('name')),
-        sql`${repository.deletedAt} is null`,
-        eq(blob.digest, sql.placeholder('digest')),
-        eq(repositoryBlob.isCached, true),
+  const links = { repositoryId: repositoryBlob.repositoryId, blobId: repositoryBlob.blobId }
+  const oldest = statement(db, { before: number, limit: number }, ({ before, limit }) =>
+    db
+      .select(columns)
+      .from(manifest)
+      .innerJoin(repository, eq(repository.id, manifest.repositoryId))
+      .where(lt(manifest.usedAt, before))
+      .orderBy(asc(manifest.usedAt))
+      .limit(limit),
+  )
+  const byId = statement(db, { id: number }, ({ id }) =>
+    db
+      .select(columns)
+      .from(manifest)
+      .innerJoin(repository, eq(repository.id, manifest.repositoryId))
+      .where(and(eq(manifest.id, id), isNotNull(manifest.usedAt))),
+  )
+  const loose = statement(db, { before: number, limit: number }, ({ before, limit }) =>
+    db
+      .select(links)
+      .from(repositoryBlob)
+      .where(and(lt(repositoryBlob.unreferencedAt, before), eq(repositoryBlob.isCached, true)))
+      .orderBy(asc(repositoryBlob.unreferencedAt))
+      .limit(limit),
+  )
+  const link = statement(db, { name: text, digest: bytes }, ({ name, digest }) =>
+    db
+      .select(links)
+      .from(repositoryBlob)
+      .innerJoin(blob, eq(blob.id, repositoryBlob.blobId))
+      .innerJoin(repository, eq(repository.id, repositoryBlob.repositoryId))
+      .where(
+        and(
+          eq(repository.name, name),
+          sql`${repository.deletedAt} is null`,
+          eq(blob.digest, digest),
+          eq(repositoryBlob.isCached, true),
+        ),
       ),
-    )
-    .prepare()
+  )
   return { oldest, byId, loose, link, isThere: (id: number) => byId.get({ id }) !== undefined }
 }

@@ -1,9 +1,10 @@
-import { and, asc, eq, gt, isNull, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, isNull } from 'drizzle-orm'
 import type { RepositorySet } from '../../domain/repository-set.ts'
 import { type Digest, digestToBytes } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { blob, repository, repositoryBlob } from '../schema.ts'
+import { bytes, statement } from '../statement.ts'
 import { isIn } from './repository-condition.ts'
 
 /** A blob's bytes, whoever links them. Times are milliseconds since 1970. */
@@ -22,15 +23,14 @@ export interface BlobUse {
   unreferencedAt: number | null
 }
 
-export type BlobUseReads = ReturnType<typeof blobUseReads>
-
 /** Reads of where blobs are used. */
 export function blobUseReads(db: Db) {
-  const stored = db
-    .select({ id: blob.id, size: blob.size, storedAt: blob.storedAt })
-    .from(blob)
-    .where(eq(blob.digest, sql.placeholder('digest')))
-    .prepare()
+  const stored = statement(db, { digest: bytes }, ({ digest }) =>
+    db
+      .select({ id: blob.id, size: blob.size, storedAt: blob.storedAt })
+      .from(blob)
+      .where(eq(blob.digest, digest)),
+  )
   return {
     find: (digest: Digest): StoredBlob | undefined => stored.get({ digest: digestToBytes(digest) }),
 

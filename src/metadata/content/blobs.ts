@@ -1,32 +1,31 @@
-import { and, asc, eq, gt, isNull, type SQL, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, isNull, sql } from 'drizzle-orm'
 import type { Caller } from '../../domain/caller.ts'
 import type { RepositorySet } from '../../domain/repository-set.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
-import { eventWrites } from '../events.ts'
+import type { Tell } from '../events.ts'
 import { blob, manifest, manifestReference, repository, repositoryBlob } from '../schema.ts'
-import { ensureRepository, repositoryReads } from './repositories.ts'
+import { bytes, number, statement, text } from '../statement.ts'
+import type { LinkBlob } from './blob-links.ts'
+import type { EnsureRepository, RepositoryReads } from './repositories.ts'
 import { isIn } from './repository-condition.ts'
-
-export type BlobReads = ReturnType<typeof blobReads>
 
 /** Reads of blobs, always through the repository that they are reached by. */
 export function blobReads(db: Db) {
-  const link = selectLink(db, isNull(repositoryBlob.deletedAt)).prepare()
-  const stored = db
-    .select({ id: blob.id })
-    .from(blob)
-    .where(eq(blob.digest, sql.placeholder('digest')))
-    .prepare()
-  const page = db
-    .select({ id: blob.id, digest: blob.digest, size: blob.size })
-    .from(blob)
-    .where(gt(blob.id, sql.placeholder('after')))
-    .orderBy(asc(blob.id))
-    .limit(sql.placeholder('limit'))
-    .prepare()
+  const link = selectLink(db)
+  const stored = statement(db, { digest: bytes }, ({ digest }) =>
+    db.select({ id: blob.id }).from(blob).where(eq(blob.digest, digest)),
+  )
+  const page = statement(db, { after: number, limit: number }, ({ after, limit }) =>
+    db
+      .select({ id: blob.id, digest: blob.digest, size: blob.size })
+      .from(blob)
+      .where(gt(blob.id, after))
+      .orderBy(asc(blob.id))
+      .limit(limit),
+  )
   return {
     /** At most `limit` blobs after the one with this id. */
     stored: (after: number, limit: number): { id: number; digest: Digest; size: number }[] =>
@@ -75,24 +74,26 @@ export interface BlobChange {
   digest: Digest
 }
 
+interface Parts {
+  tell: Tell
+  find: RepositoryReads['find']
+  ensure: EnsureRepository
+  link: LinkBlob
+}
+
 /** Writes of blobs, each for one call of the writer. */
-export function blobWrites(db: Db) {
-  const ensure = ensureRepository(db)
-  const { tell } = eventWrites(db)
-  const { find: findRepository } = repositoryReads(db)
-  const link = linkBlob(db)
-  const linked = selectLink(db, isNull(repositoryBlob.deletedAt)).prepare()
+export function blobWrites(db: Db, { tell, find, ensure, link }: Parts) {
+  const linked = selectLink(db)
   const user = selectUser(db)
-  const unlink = db
-    .update(repositoryBlob)
-    .set({ deletedAt: sql`${sql.placeholder('at')}` })
-    .where(
-      and(
-        eq(repositoryBlob.repositoryId, sql.placeholder('repositoryId')),
-        eq(repositoryBlob.blobId, sql.placeholder('blobId')),
-      ),
-    )
-    .prepare()
+  const unlink = statement(
+    db,
+    { repositoryId: number, blobId: number, at: number },
+    ({ repositoryId, blobId, at }) =>
+      db
+        .update(repositoryBlob)
+        .set({ deletedAt: sql`${at}` })
+        .where(and(eq(repositoryBlob.repositoryId, repositoryId), eq(repositoryBlob.blobId, blobId))),
+  )
   return {
     /** Names a blob whose bytes are verified, on disk and synced. */
     linkBlob(call: BlobChange & { size: number }): void {
@@ -111,7 +112,7 @@ export function blobWrites(db: Db) {
 
     /** Hides a blob from the repository. Throws NAME_UNKNOWN, BLOB_UNKNOWN, or DENIED while a manifest there names it. */
     unlinkBlob(call: BlobChange): { stale: 'content' } {
-      if (findRepository(call.repository) === undefined) throw registryError('NAME_UNKNOWN')
+      if (find(call.repository) === undefined) throw registryError('NAME_UNKNOWN')
       const digest = digestToBytes(call.digest)
       const found = linked.get({ name: call.repository, digest })
       if (found === undefined)
@@ -132,81 +133,43 @@ export function blobWrites(db: Db) {
   }
 }
 
-function selectLink(db: Db, state: SQL) {
-  return db
-    .select({
-      size: blob.size,
-      unreferencedAt: repositoryBlob.unreferencedAt,
-      blobId: blob.id,
-      repositoryId: repository.id,
-    })
-    .from(repository)
-    .innerJoin(repositoryBlob, eq(repositoryBlob.repositoryId, repository.id))
-    .innerJoin(blob, eq(blob.id, repositoryBlob.blobId))
-    .where(
-      and(
-        eq(repository.name, sql.placeholder('name')),
-        isNull(repository.deletedAt),
-        eq(blob.digest, sql.placeholder('digest')),
-        state,
+function selectLink(db: Db) {
+  return statement(db, { name: text, digest: bytes }, ({ name, digest }) =>
+    db
+      .select({
+        size: blob.size,
+        unreferencedAt: repositoryBlob.unreferencedAt,
+        blobId: blob.id,
+        repositoryId: repository.id,
+      })
+      .from(repository)
+      .innerJoin(repositoryBlob, eq(repositoryBlob.repositoryId, repository.id))
+      .innerJoin(blob, eq(blob.id, repositoryBlob.blobId))
+      .where(
+        and(
+          eq(repository.name, name),
+          isNull(repository.deletedAt),
+          eq(blob.digest, digest),
+          isNull(repositoryBlob.deletedAt),
+        ),
       ),
-    )
+  )
 }
 
 /** A manifest of the repository that is not deleted and names the blob. */
 function selectUser(db: Db) {
-  return db
-    .select({ digest: manifest.digest })
-    .from(manifestReference)
-    .innerJoin(manifest, eq(manifest.id, manifestReference.manifestId))
-    .where(
-      and(
-        eq(manifestReference.digest, sql.placeholder('digest')),
-        eq(manifest.repositoryId, sql.placeholder('repositoryId')),
-        isNull(manifest.deletedAt),
-      ),
-    )
-    .limit(1)
-    .prepare()
-}
-
-/** Makes or renews the link: it counts as unreferenced from now on, unless or until a manifest names the blob. */
-export function linkBlob(db: Db) {
-  const ensureBlob = db
-    .insert(blob)
-    .values({
-      digest: sql.placeholder('digest'),
-      size: sql.placeholder('size'),
-      storedAt: sql.placeholder('at'),
-      verifiedAt: sql.placeholder('at'),
-    })
-    .onConflictDoUpdate({ target: blob.digest, set: { verifiedAt: sql`excluded.verified_at` } })
-    .returning({ id: blob.id })
-    .prepare()
-  const ensureLink = db
-    .insert(repositoryBlob)
-    .values({
-      repositoryId: sql.placeholder('repositoryId'),
-      blobId: sql.placeholder('blobId'),
-      linkedAt: sql.placeholder('at'),
-      unreferencedAt: sql`iif(exists (select 1 from manifest_reference r
-        where r.digest = ${sql.placeholder('digest')} and r.repository_id = ${sql.placeholder('repositoryId')}),
-        null, ${sql.placeholder('at')})`,
-      isCached: sql`${sql.placeholder('isCached')}`,
-    })
-    .onConflictDoUpdate({
-      target: [repositoryBlob.blobId, repositoryBlob.repositoryId],
-      set: {
-        deletedAt: null,
-        unreferencedAt: sql`iif(repository_blob.unreferenced_at is null, null, excluded.unreferenced_at)`,
-        // What was pushed stays pushed.
-        isCached: sql`min(excluded.is_cached, iif(repository_blob.deleted_at is null, repository_blob.is_cached, 1))`,
-      },
-    })
-    .prepare()
-  return (repositoryId: number, digest: Digest, size: number, at: number, isCached = false) => {
-    const values = { repositoryId, digest: digestToBytes(digest), size, at, isCached: Number(isCached) }
-    const { id } = ensureBlob.get(values)
-    ensureLink.run({ ...values, blobId: id })
-  }
+  return statement(db, { repositoryId: number, digest: bytes }, ({ repositoryId, digest }) =>
+    db
+      .select({ digest: manifest.digest })
+      .from(manifestReference)
+      .innerJoin(manifest, eq(manifest.id, manifestReference.manifestId))
+      .where(
+        and(
+          eq(manifestReference.digest, digest),
+          eq(manifest.repositoryId, repositoryId),
+          isNull(manifest.deletedAt),
+        ),
+      )
+      .limit(1),
+  )
 }

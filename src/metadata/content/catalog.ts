@@ -4,7 +4,8 @@ import { type Digest, digestFromBytes } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { manifest, repository } from '../schema.ts'
-import { repositoryReads } from './repositories.ts'
+import { number, statement, text } from '../statement.ts'
+import type { RepositoryReads } from './repositories.ts'
 import { isIn } from './repository-condition.ts'
 import { containing, trigramQuery } from './text-search.ts'
 
@@ -35,17 +36,15 @@ export interface ListedManifest {
   untaggedAt: number | null
 }
 
-export type CatalogReads = ReturnType<typeof catalogReads>
-
 /** What there is, and what could come back, in pages. */
-export function catalogReads(db: Db) {
-  return { ...repositoryPages(db), ...manifestPages(db) }
+export function catalogReads(db: Db, { find }: Pick<RepositoryReads, 'find'>) {
+  return { ...repositoryPages(db), ...manifestPages(db, find) }
 }
 
 function repositoryPages(db: Db) {
   const { byName, tagsOf, endedTagsOf, manifestsOf } = statements(db)
   const countTags = (ids: readonly number[], now: number): Map<number, number> => {
-    const asked = { $ids: JSON.stringify(ids), $now: now }
+    const asked = { ids: JSON.stringify(ids), now }
     const counts = new Map(tagsOf.all(asked).map(({ id, n }) => [id, n]))
     for (const { id, n } of endedTagsOf.all(asked)) counts.set(id, (counts.get(id) ?? 0) - n)
     return counts
@@ -110,13 +109,10 @@ function repositoryPages(db: Db) {
   }
 }
 
-function manifestPages(db: Db) {
-  const { find } = repositoryReads(db)
-  const byId = db
-    .select()
-    .from(manifest)
-    .where(eq(manifest.id, sql.placeholder('id')))
-    .prepare()
+function manifestPages(db: Db, find: RepositoryReads['find']) {
+  const byId = statement(db, { id: number }, ({ id }) =>
+    db.select().from(manifest).where(eq(manifest.id, id)),
+  )
   const manifests = (name: RepositoryName, condition: SQL | undefined, before: number, limit: number) => {
     const repositoryId = find(name)
     if (repositoryId === undefined) return undefined
@@ -151,24 +147,34 @@ function manifestPages(db: Db) {
 }
 
 function statements(db: Db) {
-  const byName = db
-    .select()
-    .from(repository)
-    .where(and(eq(repository.name, sql.placeholder('name')), isNull(repository.deletedAt)))
-    .prepare()
+  const byName = statement(db, { name: text }, ({ name }) =>
+    db
+      .select()
+      .from(repository)
+      .where(and(eq(repository.name, name), isNull(repository.deletedAt))),
+  )
   // Two indexes answer this; for the ends of all tags every row would be read, and so it would to group them.
-  const tagsOf = db.$client.query<TagCount, TagsAsked>(
-    `select value as id, (select count(*) from tag where repository_id = value) as n from json_each($ids)`,
+  const tagsOf = statement(
+    db,
+    { ids: text },
+    ({ ids }) =>
+      sql<TagCount>`select value as id, (select count(*) from tag where repository_id = value) as n
+        from json_each(${ids})`,
   )
-  const endedTagsOf = db.$client.query<TagCount, TagsAsked>(
-    `select +repository_id as id, count(*) as n from tag indexed by tag_expires
-      where expires_at <= $now and +repository_id in (select value from json_each($ids)) group by +repository_id`,
+  const endedTagsOf = statement(
+    db,
+    { ids: text, now: number },
+    ({ ids, now }) =>
+      sql<TagCount>`select +repository_id as id, count(*) as n from tag indexed by tag_expires
+        where expires_at <= ${now} and +repository_id in (select value from json_each(${ids}))
+        group by +repository_id`,
   )
-  const manifestsOf = db
-    .select({ n: count(), bytes: sum(manifest.size).mapWith(Number) })
-    .from(manifest)
-    .where(and(eq(manifest.repositoryId, sql.placeholder('repositoryId')), isNull(manifest.deletedAt)))
-    .prepare()
+  const manifestsOf = statement(db, { repositoryId: number }, ({ repositoryId }) =>
+    db
+      .select({ n: count(), bytes: sum(manifest.size).mapWith(Number) })
+      .from(manifest)
+      .where(and(eq(manifest.repositoryId, repositoryId), isNull(manifest.deletedAt))),
+  )
   return { byName, tagsOf, endedTagsOf, manifestsOf }
 }
 
@@ -176,7 +182,6 @@ interface TagCount {
   id: number
   n: number
 }
-type TagsAsked = { $ids: string; $now: number }
 
 function matching(q: string): SQL | undefined {
   if (q === '') return undefined

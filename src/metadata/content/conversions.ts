@@ -3,10 +3,11 @@ import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { convertedManifest, manifest, repository } from '../schema.ts'
-import { linkBlob } from './blobs.ts'
-import { referenceRows } from './manifest-references.ts'
-import { manifestFinder } from './manifest-rows.ts'
-import { repositoryReads } from './repositories.ts'
+import { bytes, number, statement, text } from '../statement.ts'
+import type { LinkBlob } from './blob-links.ts'
+import type { ReferenceRows } from './manifest-references.ts'
+import type { FindManifest } from './manifest-rows.ts'
+import type { RepositoryReads } from './repositories.ts'
 
 /** What a conversion was made of: the manifest of the repository, and the tag that it carries. */
 export interface ConversionSource {
@@ -23,24 +24,23 @@ export interface ConversionPut extends ConversionSource {
   layer: { digest: Digest; size: number } | undefined
 }
 
-export type ConversionReads = ReturnType<typeof conversionReads>
-
 /** Reads of what manifests were converted to. */
 export function conversionReads(db: Db) {
-  const byDigest = db
-    .select({ manifest: manifest.digest, tag: convertedManifest.tag })
-    .from(repository)
-    .innerJoin(convertedManifest, eq(convertedManifest.repositoryId, repository.id))
-    .innerJoin(manifest, eq(manifest.id, convertedManifest.manifestId))
-    .where(
-      and(
-        eq(repository.name, sql.placeholder('name')),
-        isNull(repository.deletedAt),
-        isNull(manifest.deletedAt),
-        eq(convertedManifest.digest, sql.placeholder('digest')),
+  const byDigest = statement(db, { name: text, digest: bytes }, ({ name, digest }) =>
+    db
+      .select({ manifest: manifest.digest, tag: convertedManifest.tag })
+      .from(repository)
+      .innerJoin(convertedManifest, eq(convertedManifest.repositoryId, repository.id))
+      .innerJoin(manifest, eq(manifest.id, convertedManifest.manifestId))
+      .where(
+        and(
+          eq(repository.name, name),
+          isNull(repository.deletedAt),
+          isNull(manifest.deletedAt),
+          eq(convertedManifest.digest, digest),
+        ),
       ),
-    )
-    .prepare()
+  )
   return {
     /** What the conversion of this digest was made of, while that is there. */
     find(name: RepositoryName, digest: Digest): ConversionSource | undefined {
@@ -51,24 +51,27 @@ export function conversionReads(db: Db) {
 }
 
 /** Writes of conversions, each for one call of the writer. */
-export function conversionWrites(db: Db) {
-  const { find } = repositoryReads(db)
-  const findManifest = manifestFinder(db)
-  const link = linkBlob(db)
-  const references = referenceRows(db)
-  const insert = db
-    .insert(convertedManifest)
-    .values({
-      repositoryId: sql.placeholder('repositoryId'),
-      digest: sql.placeholder('digest'),
-      manifestId: sql.placeholder('manifestId'),
-      tag: sql.placeholder('tag'),
-    })
-    .onConflictDoUpdate({
-      target: [convertedManifest.repositoryId, convertedManifest.digest],
-      set: { manifestId: sql`excluded.manifest_id`, tag: sql`excluded.tag` },
-    })
-    .prepare()
+export function conversionWrites(
+  db: Db,
+  {
+    find,
+    findManifest,
+    link,
+    references,
+  }: { find: RepositoryReads['find']; findManifest: FindManifest; link: LinkBlob; references: ReferenceRows },
+) {
+  const insert = statement(
+    db,
+    { repositoryId: number, digest: bytes, manifestId: number, tag: text },
+    (row) =>
+      db
+        .insert(convertedManifest)
+        .values(row)
+        .onConflictDoUpdate({
+          target: [convertedManifest.repositoryId, convertedManifest.digest],
+          set: { manifestId: sql`excluded.manifest_id`, tag: sql`excluded.tag` },
+        }),
+  )
   return {
     /**
      * Remembers a conversion, so that its digest can be pulled; of several sources of it, the last one. Its layer counts

@@ -4,42 +4,45 @@ import { RegistryError } from '../../oci/error.ts'
 import type { ManifestReference } from '../../oci/manifest.ts'
 import type { Db } from '../database.ts'
 import { blob, manifestReference, repositoryBlob } from '../schema.ts'
+import { bytes, number, statement, text } from '../statement.ts'
 import type { ManifestPut } from './manifest-put.ts'
-import { manifestFinder } from './manifest-rows.ts'
+import type { FindManifest } from './manifest-rows.ts'
+
+export type ReferenceRows = ReturnType<typeof referenceRows>
 
 /** The rows that say what a manifest names. */
-export function referenceRows(db: Db) {
-  const linked = db
-    .select({ id: blob.id })
-    .from(blob)
-    .innerJoin(repositoryBlob, eq(repositoryBlob.blobId, blob.id))
-    .where(
-      and(
-        eq(blob.digest, sql.placeholder('digest')),
-        eq(repositoryBlob.repositoryId, sql.placeholder('repositoryId')),
-        isNull(repositoryBlob.deletedAt),
+export function referenceRows(db: Db, find: FindManifest) {
+  const linked = statement(db, { digest: bytes, repositoryId: number }, ({ digest, repositoryId }) =>
+    db
+      .select({ id: blob.id })
+      .from(blob)
+      .innerJoin(repositoryBlob, eq(repositoryBlob.blobId, blob.id))
+      .where(
+        and(
+          eq(blob.digest, digest),
+          eq(repositoryBlob.repositoryId, repositoryId),
+          isNull(repositoryBlob.deletedAt),
+        ),
       ),
-    )
-    .prepare()
-  const insert = db
-    .insert(manifestReference)
-    .values({
-      manifestId: sql.placeholder('manifestId'),
-      digest: sql.placeholder('digest'),
-      role: sql.placeholder('role'),
-      repositoryId: sql.placeholder('repositoryId'),
-    })
-    .onConflictDoNothing()
-    .prepare()
-  const named = sql`${repositoryBlob.repositoryId} = ${sql.placeholder('repositoryId')} and ${repositoryBlob.blobId} in (
-    select ${blob.id} from ${manifestReference} join ${blob} on ${blob.digest} = ${manifestReference.digest}
-    where ${manifestReference.manifestId} = ${sql.placeholder('manifestId')})`
-  const markUsed = db
-    .update(repositoryBlob)
-    .set({ unreferencedAt: null })
-    .where(and(named, isNotNull(repositoryBlob.unreferencedAt)))
-    .prepare()
-  const find = manifestFinder(db)
+  )
+  const insert = statement(
+    db,
+    { manifestId: number, digest: bytes, role: text, repositoryId: number },
+    (row) => db.insert(manifestReference).values(row).onConflictDoNothing(),
+  )
+  const markUsed = statement(
+    db,
+    { repositoryId: number, manifestId: number },
+    ({ repositoryId, manifestId }) => {
+      const named = sql`${repositoryBlob.repositoryId} = ${repositoryId} and ${repositoryBlob.blobId} in (
+        select ${blob.id} from ${manifestReference} join ${blob} on ${blob.digest} = ${manifestReference.digest}
+        where ${manifestReference.manifestId} = ${manifestId})`
+      return db
+        .update(repositoryBlob)
+        .set({ unreferencedAt: null })
+        .where(and(named, isNotNull(repositoryBlob.unreferencedAt)))
+    },
+  )
   const isHere = (repositoryId: number, reference: ManifestReference) => {
     const digest = digestToBytes(reference.digest)
     if (reference.role === 'child' && find(repositoryId, digest)?.deletedAt === null) return true

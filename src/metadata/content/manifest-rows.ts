@@ -2,7 +2,10 @@ import { and, eq, sql } from 'drizzle-orm'
 import { digestToBytes } from '../../oci/digest.ts'
 import type { Db } from '../database.ts'
 import { manifest, manifestBytes, manifestDigest } from '../schema.ts'
+import { bytes, number, optional, statement, text } from '../statement.ts'
 import type { ManifestPut } from './manifest-put.ts'
+
+export type FindManifest = ReturnType<typeof manifestFinder>
 
 /** Finds manifests by the id of their repository and any digest that they are known by; those that are deleted too. */
 export function manifestFinder(db: Db) {
@@ -14,54 +17,60 @@ export function manifestFinder(db: Db) {
     untaggedAt: manifest.untaggedAt,
     usedAt: manifest.usedAt,
   }
-  const byFirst = db
-    .select(columns)
-    .from(manifest)
-    .where(
-      and(
-        eq(manifest.repositoryId, sql.placeholder('repositoryId')),
-        eq(manifest.digest, sql.placeholder('digest')),
-      ),
-    )
-    .prepare()
-  const byOther = db
-    .select(columns)
-    .from(manifestDigest)
-    .innerJoin(manifest, eq(manifest.id, manifestDigest.manifestId))
-    .where(
-      and(
-        eq(manifestDigest.repositoryId, sql.placeholder('repositoryId')),
-        eq(manifestDigest.digest, sql.placeholder('digest')),
-      ),
-    )
-    .prepare()
+  const parameters = { repositoryId: number, digest: bytes }
+  const byFirst = statement(db, parameters, ({ repositoryId, digest }) =>
+    db
+      .select(columns)
+      .from(manifest)
+      .where(and(eq(manifest.repositoryId, repositoryId), eq(manifest.digest, digest))),
+  )
+  const byOther = statement(db, parameters, ({ repositoryId, digest }) =>
+    db
+      .select(columns)
+      .from(manifestDigest)
+      .innerJoin(manifest, eq(manifest.id, manifestDigest.manifestId))
+      .where(and(eq(manifestDigest.repositoryId, repositoryId), eq(manifestDigest.digest, digest))),
+  )
   return (repositoryId: number, digest: Buffer) =>
     byFirst.get({ repositoryId, digest }) ?? byOther.get({ repositoryId, digest })
 }
 
+export type ManifestRows = ReturnType<typeof manifestRows>
+
 /** The rows of manifests. */
-export function manifestRows(db: Db) {
-  const find = manifestFinder(db)
+export function manifestRows(db: Db, find: FindManifest) {
   const insert = manifestInserts(db)
-  const ofId = eq(manifest.id, sql.placeholder('id'))
-  const renew = db
-    .update(manifest)
-    .set({
-      mediaType: sql`${sql.placeholder('mediaType')}`,
-      artifactType: sql`${sql.placeholder('artifactType')}`,
-      pushedAt: sql`${sql.placeholder('at')}`,
-      deletedAt: null,
-      unreferencedAt: sql`${sql.placeholder('unreferencedAt')}`,
-      untaggedAt: sql`${sql.placeholder('untaggedAt')}`,
-      usedAt: sql`${sql.placeholder('usedAt')}`,
-    })
-    .where(ofId)
-    .prepare()
-  const hide = db
-    .update(manifest)
-    .set({ deletedAt: sql`${sql.placeholder('at')}`, unreferencedAt: null, untaggedAt: null })
-    .where(ofId)
-    .prepare()
+  const renew = statement(
+    db,
+    {
+      id: number,
+      mediaType: text,
+      artifactType: optional(text),
+      at: number,
+      unreferencedAt: optional(number),
+      untaggedAt: optional(number),
+      usedAt: optional(number),
+    },
+    ({ id, mediaType, artifactType, at, unreferencedAt, untaggedAt, usedAt }) =>
+      db
+        .update(manifest)
+        .set({
+          mediaType: sql`${mediaType}`,
+          artifactType: sql`${artifactType}`,
+          pushedAt: sql`${at}`,
+          deletedAt: null,
+          unreferencedAt: sql`${unreferencedAt}`,
+          untaggedAt: sql`${untaggedAt}`,
+          usedAt: sql`${usedAt}`,
+        })
+        .where(eq(manifest.id, id)),
+  )
+  const hide = statement(db, { id: number, at: number }, ({ id, at }) =>
+    db
+      .update(manifest)
+      .set({ deletedAt: sql`${at}`, unreferencedAt: null, untaggedAt: null })
+      .where(eq(manifest.id, id)),
+  )
   return {
     find,
     hide: (id: number, at: number) => hide.run({ id, at }),
@@ -107,40 +116,41 @@ export interface StoredRow {
 }
 
 function manifestInserts(db: Db) {
-  const row = db
-    .insert(manifest)
-    .values({
-      repositoryId: sql.placeholder('repositoryId'),
-      digest: sql.placeholder('digest'),
-      mediaType: sql.placeholder('mediaType'),
-      artifactType: sql.placeholder('artifactType'),
-      subject: sql.placeholder('subject'),
-      size: sql.placeholder('size'),
-      pushedAt: sql.placeholder('at'),
-      usedAt: sql.placeholder('usedAt'),
-    })
-    .returning({ id: manifest.id })
-    .prepare()
-  const bytes = db
-    .insert(manifestBytes)
-    .values({ digest: sql.placeholder('digest'), bytes: sql.placeholder('bytes') })
-    .onConflictDoNothing()
-    .prepare()
-  const other = db
-    .insert(manifestDigest)
-    .values({
-      repositoryId: sql.placeholder('repositoryId'),
-      digest: sql.placeholder('digest'),
-      manifestId: sql.placeholder('manifestId'),
-    })
-    .prepare()
+  const row = statement(
+    db,
+    {
+      repositoryId: number,
+      digest: bytes,
+      mediaType: text,
+      artifactType: optional(text),
+      subject: optional(bytes),
+      size: number,
+      pushedAt: number,
+      usedAt: optional(number),
+    },
+    (values) => db.insert(manifest).values(values).returning({ id: manifest.id }),
+  )
+  const content = statement(db, { digest: bytes, bytes }, (values) =>
+    db.insert(manifestBytes).values(values).onConflictDoNothing(),
+  )
+  const other = statement(db, { repositoryId: number, digest: bytes, manifestId: number }, (values) =>
+    db.insert(manifestDigest).values(values),
+  )
   return {
     manifest(repositoryId: number, digest: Buffer, call: ManifestPut): number {
       const { mediaType, artifactType = null, subject } = call.manifest
-      bytes.run({ digest, bytes: Buffer.from(call.bytes.buffer, call.bytes.byteOffset, call.bytes.length) })
+      content.run({ digest, bytes: Buffer.from(call.bytes.buffer, call.bytes.byteOffset, call.bytes.length) })
       const size = call.bytes.length
       const named = subject === undefined ? null : digestToBytes(subject)
-      const values = { repositoryId, digest, mediaType, artifactType, subject: named, size, at: call.at }
+      const values = {
+        repositoryId,
+        digest,
+        mediaType,
+        artifactType,
+        subject: named,
+        size,
+        pushedAt: call.at,
+      }
       return row.get({ ...values, usedAt: call.usedAt ?? null }).id
     },
     otherDigest: (repositoryId: number, digest: Buffer, manifestId: number) =>

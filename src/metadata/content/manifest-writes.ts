@@ -3,15 +3,14 @@ import type { Precondition } from '../../domain/precondition.ts'
 import { digestToBytes } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
 import type { Reference, RepositoryName } from '../../oci/reference.ts'
-import type { Db } from '../database.ts'
-import { eventWrites } from '../events.ts'
-import { reachability } from '../garbage/reachability.ts'
+import type { Tell } from '../events.ts'
+import type { Reachability } from '../garbage/reachability.ts'
 import type { Stale } from '../stale.ts'
 import type { ManifestPut } from './manifest-put.ts'
-import { referenceRows } from './manifest-references.ts'
-import { manifestRows, type StoredRow } from './manifest-rows.ts'
-import { ensureRepository, repositoryReads } from './repositories.ts'
-import { tagMoves } from './tag-moves.ts'
+import type { ReferenceRows } from './manifest-references.ts'
+import type { ManifestRows, StoredRow } from './manifest-rows.ts'
+import type { EnsureRepository, RepositoryReads } from './repositories.ts'
+import type { TagMoves } from './tag-moves.ts'
 
 export interface ManifestDelete extends Write {
   repository: RepositoryName
@@ -19,15 +18,18 @@ export interface ManifestDelete extends Write {
   precondition: Precondition | undefined
 }
 
+interface Parts {
+  tell: Tell
+  find: RepositoryReads['find']
+  ensure: EnsureRepository
+  tags: TagMoves
+  rows: ManifestRows
+  references: ReferenceRows
+  reach: Reachability
+}
+
 /** Writes of manifests and their tags, each for one call of the writer. */
-export function manifestWrites(db: Db) {
-  const ensure = ensureRepository(db)
-  const { tell } = eventWrites(db)
-  const tags = tagMoves(db)
-  const rows = manifestRows(db)
-  const references = referenceRows(db)
-  const reach = reachability(db)
-  const { find } = repositoryReads(db)
+export function manifestWrites({ tell, find, ensure, tags, rows, references, reach }: Parts) {
   /** Most pushes are of a new image, which lists no manifests: for these the short way. */
   const markReached = (
     repositoryId: number,

@@ -1,8 +1,9 @@
-import { and, eq, isNull, sql } from 'drizzle-orm'
+import { and, eq, isNull, type Placeholder, sql } from 'drizzle-orm'
 import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
 import type { Reference, RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { manifest, manifestBytes, manifestDigest, repository, tag } from '../schema.ts'
+import { bytes, number, statement, text } from '../statement.ts'
 import { isTagAt } from './tags.ts'
 
 /** A manifest as one reference names it; `digest` is the name that the answer carries. */
@@ -24,8 +25,6 @@ export interface ManifestRow {
   untaggedDays: number | null
 }
 
-export type ManifestReads = ReturnType<typeof manifestReads>
-
 /** Reads of manifests. */
 export function manifestReads(db: Db) {
   const columns = {
@@ -39,36 +38,34 @@ export function manifestReads(db: Db) {
     untaggedAt: manifest.untaggedAt,
     untaggedDays: repository.untaggedDays,
   }
-  const inRepository = and(
-    eq(repository.name, sql.placeholder('name')),
-    isNull(repository.deletedAt),
-    isNull(manifest.deletedAt),
+  const inRepository = (name: Placeholder) =>
+    and(eq(repository.name, name), isNull(repository.deletedAt), isNull(manifest.deletedAt))
+  const byTag = statement(db, { name: text, tag: text, now: number }, (wanted) =>
+    db
+      .select({ ...columns, digest: tag.digest, expiresAt: tag.expiresAt })
+      .from(repository)
+      .innerJoin(tag, eq(tag.repositoryId, repository.id))
+      .innerJoin(manifest, eq(manifest.id, tag.manifestId))
+      .where(and(inRepository(wanted.name), eq(tag.name, wanted.tag), isTagAt(sql`${wanted.now}`))),
   )
-  const byTag = db
-    .select({ ...columns, digest: tag.digest, expiresAt: tag.expiresAt })
-    .from(repository)
-    .innerJoin(tag, eq(tag.repositoryId, repository.id))
-    .innerJoin(manifest, eq(manifest.id, tag.manifestId))
-    .where(and(inRepository, eq(tag.name, sql.placeholder('tag')), isTagAt(sql`${sql.placeholder('now')}`)))
-    .prepare()
-  const byDigest = db
-    .select(columns)
-    .from(repository)
-    .innerJoin(manifest, eq(manifest.repositoryId, repository.id))
-    .where(and(inRepository, eq(manifest.digest, sql.placeholder('digest'))))
-    .prepare()
-  const byOtherDigest = db
-    .select(columns)
-    .from(repository)
-    .innerJoin(manifestDigest, eq(manifestDigest.repositoryId, repository.id))
-    .innerJoin(manifest, eq(manifest.id, manifestDigest.manifestId))
-    .where(and(inRepository, eq(manifestDigest.digest, sql.placeholder('digest'))))
-    .prepare()
-  const bytes = db
-    .select({ bytes: manifestBytes.bytes })
-    .from(manifestBytes)
-    .where(eq(manifestBytes.digest, sql.placeholder('digest')))
-    .prepare()
+  const byDigest = statement(db, { name: text, digest: bytes }, ({ name, digest }) =>
+    db
+      .select(columns)
+      .from(repository)
+      .innerJoin(manifest, eq(manifest.repositoryId, repository.id))
+      .where(and(inRepository(name), eq(manifest.digest, digest))),
+  )
+  const byOtherDigest = statement(db, { name: text, digest: bytes }, ({ name, digest }) =>
+    db
+      .select(columns)
+      .from(repository)
+      .innerJoin(manifestDigest, eq(manifestDigest.repositoryId, repository.id))
+      .innerJoin(manifest, eq(manifest.id, manifestDigest.manifestId))
+      .where(and(inRepository(name), eq(manifestDigest.digest, digest))),
+  )
+  const content = statement(db, { digest: bytes }, ({ digest }) =>
+    db.select({ bytes: manifestBytes.bytes }).from(manifestBytes).where(eq(manifestBytes.digest, digest)),
+  )
   const findByDigest = (name: RepositoryName, named: Digest): ManifestRow | undefined => {
     const digest = digestToBytes(named)
     const row = byDigest.get({ name, digest }) ?? byOtherDigest.get({ name, digest })
@@ -94,7 +91,7 @@ export function manifestReads(db: Db) {
 
     /** The bytes; undefined when the collector has taken them since the row was read. */
     findBytes: (row: Pick<ManifestRow, 'storedAs'>): Buffer | undefined =>
-      bytes.get({ digest: row.storedAs })?.bytes,
+      content.get({ digest: row.storedAs })?.bytes,
   }
 }
 

@@ -1,8 +1,9 @@
-import { and, asc, eq, gt, isNull, type SQL, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, isNull, type Placeholder, type SQL } from 'drizzle-orm'
 import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { manifest, repository } from '../schema.ts'
+import { bytes, number, statement, text } from '../statement.ts'
 
 /** A manifest that names a subject, as its row has it. */
 export interface ReferrerRow {
@@ -13,11 +14,11 @@ export interface ReferrerRow {
   size: number
 }
 
-export type ReferrerReads = ReturnType<typeof referrerReads>
-
 /** Reads of referrers. */
 export function referrerReads(db: Db) {
-  const page = (filter: SQL | undefined) =>
+  const parameters = { name: text, subject: bytes, last: bytes, limit: number }
+  type Wanted = { [K in keyof typeof parameters]: Placeholder }
+  const page = ({ name, subject, last, limit }: Wanted, filter?: SQL) =>
     db
       .select({
         storedAs: manifest.digest,
@@ -29,19 +30,20 @@ export function referrerReads(db: Db) {
       .innerJoin(manifest, eq(manifest.repositoryId, repository.id))
       .where(
         and(
-          eq(repository.name, sql.placeholder('name')),
+          eq(repository.name, name),
           isNull(repository.deletedAt),
-          eq(manifest.subject, sql.placeholder('subject')),
-          gt(manifest.digest, sql.placeholder('last')),
+          eq(manifest.subject, subject),
+          gt(manifest.digest, last),
           isNull(manifest.deletedAt),
           filter,
         ),
       )
       .orderBy(asc(manifest.digest))
-      .limit(sql.placeholder('limit'))
-      .prepare()
-  const all = page(undefined)
-  const ofType = page(eq(manifest.artifactType, sql.placeholder('artifactType')))
+      .limit(limit)
+  const all = statement(db, parameters, (wanted) => page(wanted))
+  const ofType = statement(db, { ...parameters, artifactType: text }, (wanted) =>
+    page(wanted, eq(manifest.artifactType, wanted.artifactType)),
+  )
   return {
     /** At most `limit` referrers after `last`, in the order of their digests' bytes. */
     list(

@@ -1,19 +1,21 @@
-import { and, asc, eq, gt, isNull, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, isNull } from 'drizzle-orm'
 import type { RepositorySet } from '../../domain/repository-set.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { repository } from '../schema.ts'
+import { number, statement, text } from '../statement.ts'
 import { isIn } from './repository-condition.ts'
 
 export type RepositoryReads = ReturnType<typeof repositoryReads>
 
 /** Reads of repositories. */
 export function repositoryReads(db: Db) {
-  const byName = db
-    .select({ id: repository.id })
-    .from(repository)
-    .where(and(eq(repository.name, sql.placeholder('name')), isNull(repository.deletedAt)))
-    .prepare()
+  const byName = statement(db, { name: text }, ({ name }) =>
+    db
+      .select({ id: repository.id })
+      .from(repository)
+      .where(and(eq(repository.name, name), isNull(repository.deletedAt))),
+  )
   return {
     /** The id of a repository that exists. */
     find: (name: RepositoryName): number | undefined => byName.get({ name })?.id,
@@ -32,15 +34,12 @@ export function repositoryReads(db: Db) {
   }
 }
 
+/** The id of a repository; the first push to a name makes it. One that is deleted is not brought back by that. */
 export type EnsureRepository = (name: RepositoryName, at: number) => number
 
-/** The id of a repository; the first push to a name makes it. One that is deleted is not brought back by that. */
-export function ensureRepository(db: Db): EnsureRepository {
-  const { find } = repositoryReads(db)
-  const insert = db
-    .insert(repository)
-    .values({ name: sql.placeholder('name'), createdAt: sql.placeholder('at') })
-    .returning({ id: repository.id })
-    .prepare()
-  return (name, at) => find(name) ?? insert.get({ name, at }).id
+export function ensureRepository(db: Db, { find }: Pick<RepositoryReads, 'find'>): EnsureRepository {
+  const insert = statement(db, { name: text, createdAt: number }, (row) =>
+    db.insert(repository).values(row).returning({ id: repository.id }),
+  )
+  return (name, at) => find(name) ?? insert.get({ name, createdAt: at }).id
 }

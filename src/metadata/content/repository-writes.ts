@@ -1,12 +1,13 @@
-import { and, desc, eq, gte, sql } from 'drizzle-orm'
+import { and, desc, eq, gte, type Placeholder, type SQL, sql } from 'drizzle-orm'
 import type { Write } from '../../domain/caller.ts'
 import { registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
-import { eventWrites } from '../events.ts'
+import type { Tell } from '../events.ts'
 import { repository } from '../schema.ts'
+import { boolean, number, optional, statement, text } from '../statement.ts'
 import { deletedThen, type Restore, tooLongAgo } from '../time-machine/restore.ts'
-import { ensureRepository, repositoryReads } from './repositories.ts'
+import type { EnsureRepository, RepositoryReads } from './repositories.ts'
 
 /** What an owner says of a repository. */
 export interface RepositorySettings {
@@ -31,11 +32,15 @@ export interface RepositoryWrite extends Write {
 const DEFAULTS: RepositorySettings = { description: '', untaggedDays: null, immutableTags: false }
 
 /** Changes of repositories, each for one call of the writer. */
-export function repositoryWrites(db: Db) {
-  const ensure = ensureRepository(db)
-  const { tell } = eventWrites(db)
-  const rows = repositoryRows(db)
-
+export function repositoryWrites({
+  tell,
+  ensure,
+  rows,
+}: {
+  tell: Tell
+  ensure: EnsureRepository
+  rows: RepositoryRows
+}) {
   const get = ({ repository, expected }: RepositoryWrite): RepositoryState | undefined => {
     const row = rows.find.get({ name: repository })
     checkState(repository, row, expected)
@@ -48,7 +53,7 @@ export function repositoryWrites(db: Db) {
   }
   const change = (call: RepositoryWrite, row: RepositoryState, settings: RepositorySettings): boolean => {
     if (isSame(row, settings)) return false
-    rows.change.run({ ...settings, immutableTags: settings.immutableTags ? 1 : 0, id: row.id })
+    rows.change.run({ ...settings, id: row.id })
     tell({ type: 'repository.change', repository: call.repository }, call.caller, call.at)
     return true
   }
@@ -64,8 +69,7 @@ export function repositoryWrites(db: Db) {
         return { id: row.id, isNew: false }
       }
       const id = ensure(repository, at)
-      if (!isSame(DEFAULTS, settings))
-        rows.change.run({ ...settings, immutableTags: settings.immutableTags ? 1 : 0, id })
+      if (!isSame(DEFAULTS, settings)) rows.change.run({ ...settings, id })
       tell({ type: 'repository.create', repository }, caller, at)
       return { id, isNew: true }
     },
@@ -88,10 +92,15 @@ export function repositoryWrites(db: Db) {
 }
 
 /** Brings deleted repositories back, each by one call of the writer. */
-export function repositoryRestores(db: Db) {
-  const { tell } = eventWrites(db)
-  const rows = repositoryRows(db)
-  const { find } = repositoryReads(db)
+export function repositoryRestores({
+  tell,
+  find,
+  rows,
+}: {
+  tell: Tell
+  find: RepositoryReads['find']
+  rows: RepositoryRows
+}) {
   return {
     /**
      * Brings back the repository that was deleted at a time, or the one that was deleted last, as it was.
@@ -120,44 +129,53 @@ export function repositoryRestores(db: Db) {
   }
 }
 
-function repositoryRows(db: Db) {
-  const ofName = eq(repository.name, sql.placeholder('name'))
-  const deleted = (condition: ReturnType<typeof eq>) =>
+export type RepositoryRows = ReturnType<typeof repositoryRows>
+
+export function repositoryRows(db: Db) {
+  const deleted = (name: Placeholder, condition: SQL) =>
     db
       .select({ id: repository.id, deletedAt: sql<number>`${repository.deletedAt}` })
       .from(repository)
-      .where(and(ofName, condition))
+      .where(and(eq(repository.name, name), condition))
       .orderBy(desc(repository.deletedAt), desc(repository.id))
       .limit(1)
-      .prepare()
-  const ofId = eq(repository.id, sql.placeholder('id'))
   return {
-    find: db
-      .select({
-        id: repository.id,
-        description: repository.description,
-        untaggedDays: repository.untaggedDays,
-        immutableTags: repository.immutableTags,
-      })
-      .from(repository)
-      .where(and(ofName, sql`${repository.deletedAt} is null`))
-      .prepare(),
-    lastDeleted: deleted(gte(repository.deletedAt, sql.placeholder('windowStart'))),
-    deletedAt: deleted(eq(repository.deletedAt, sql.placeholder('deletedAt'))),
-    change: db
-      .update(repository)
-      .set({
-        description: sql`${sql.placeholder('description')}`,
-        untaggedDays: sql`${sql.placeholder('untaggedDays')}`,
-        immutableTags: sql`${sql.placeholder('immutableTags')}`,
-      })
-      .where(ofId)
-      .prepare(),
-    setDeleted: db
-      .update(repository)
-      .set({ deletedAt: sql`${sql.placeholder('deletedAt')}` })
-      .where(ofId)
-      .prepare(),
+    find: statement(db, { name: text }, ({ name }) =>
+      db
+        .select({
+          id: repository.id,
+          description: repository.description,
+          untaggedDays: repository.untaggedDays,
+          immutableTags: repository.immutableTags,
+        })
+        .from(repository)
+        .where(and(eq(repository.name, name), sql`${repository.deletedAt} is null`)),
+    ),
+    lastDeleted: statement(db, { name: text, windowStart: number }, ({ name, windowStart }) =>
+      deleted(name, gte(repository.deletedAt, windowStart)),
+    ),
+    deletedAt: statement(db, { name: text, deletedAt: number }, ({ name, deletedAt }) =>
+      deleted(name, eq(repository.deletedAt, deletedAt)),
+    ),
+    change: statement(
+      db,
+      { id: number, description: text, untaggedDays: optional(number), immutableTags: boolean },
+      ({ id, description, untaggedDays, immutableTags }) =>
+        db
+          .update(repository)
+          .set({
+            description: sql`${description}`,
+            untaggedDays: sql`${untaggedDays}`,
+            immutableTags: sql`${immutableTags}`,
+          })
+          .where(eq(repository.id, id)),
+    ),
+    setDeleted: statement(db, { id: number, deletedAt: optional(number) }, ({ id, deletedAt }) =>
+      db
+        .update(repository)
+        .set({ deletedAt: sql`${deletedAt}` })
+        .where(eq(repository.id, id)),
+    ),
   }
 }
 

@@ -1,7 +1,8 @@
 import { and, asc, desc, eq, gt, isNull, lt, or } from 'drizzle-orm'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
-import { repository, total } from '../schema.ts'
+import { repository } from '../schema.ts'
+import type { ReadTotal } from './totals.ts'
 
 /** What one repository holds. The bytes of blobs that are hidden count until the collector has removed them. */
 export interface RepositoryStorage {
@@ -17,11 +18,8 @@ export interface RepositoryStorage {
 /** The entry before a page, by what the list is sorted by. */
 export type StorageCursor = { by: 'name'; name: string } | { by: 'bytes'; bytes: number; id: number }
 
-export type StorageReads = ReturnType<typeof storageReads>
-
 /** Reads of how much is stored. */
-export function storageReads(db: Db) {
-  const totals = db.select().from(total).prepare()
+export function storageReads(db: Db, total: ReadTotal) {
   const columns = {
     id: repository.id,
     name: repository.name,
@@ -49,10 +47,10 @@ export function storageReads(db: Db) {
   }
   return {
     /** All blobs, each once, whichever repositories link it. */
-    totals(): { blobs: number; bytes: number } {
-      const values = new Map(totals.all().map(({ name, value }) => [name, value]))
-      return { blobs: values.get('blob.count') ?? 0, bytes: values.get('blob.bytes') ?? 0 }
-    },
+    totals: (): { blobs: number; bytes: number } => ({
+      blobs: total('blob.count'),
+      bytes: total('blob.bytes'),
+    }),
 
     /** At most `limit` repositories after the cursor: by name, or the largest first. */
     list: (cursor: StorageCursor, limit: number): RepositoryStorage[] =>

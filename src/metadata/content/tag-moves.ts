@@ -1,12 +1,13 @@
-import { eq, sql } from 'drizzle-orm'
+import { eq } from 'drizzle-orm'
 import type { Precondition } from '../../domain/precondition.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
 import type { Tag } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { repository } from '../schema.ts'
+import { number, statement } from '../statement.ts'
 import { checkPrecondition } from './tag-precondition.ts'
-import { type Move, type TagNow, tagRows } from './tag-rows.ts'
+import type { Move, TagNow, TagRows } from './tag-rows.ts'
 
 /** Where a tag is to point, and until when; without an end it stays. */
 export interface Target extends Move {
@@ -15,9 +16,10 @@ export interface Target extends Move {
   expiresAt?: number | null | undefined
 }
 
+export type TagMoves = ReturnType<typeof tagMoves>
+
 /** The moves of tags, as far as the repository allows them. */
-export function tagMoves(db: Db) {
-  const rows = tagRows(db)
+export function tagMoves(db: Db, rows: TagRows) {
   const { isImmutable, refuseImmutable } = immutability(db)
   const remove = (repositoryId: number, name: Tag, move: Move): boolean => {
     const row = rows.find(repositoryId, name, move.at)
@@ -83,11 +85,9 @@ function isSooner(end: number | null, other: number | null): boolean {
 }
 
 function immutability(db: Db) {
-  const settings = db
-    .select({ immutableTags: repository.immutableTags })
-    .from(repository)
-    .where(eq(repository.id, sql.placeholder('id')))
-    .prepare()
+  const settings = statement(db, { id: number }, ({ id }) =>
+    db.select({ immutableTags: repository.immutableTags }).from(repository).where(eq(repository.id, id)),
+  )
   const isImmutable = (repositoryId: number) => settings.get({ id: repositoryId })?.immutableTags === true
   const refuseImmutable = (repositoryId: number, name: Tag, { digest }: TagNow) => {
     if (!isImmutable(repositoryId)) return

@@ -1,13 +1,14 @@
-import { and, eq, isNotNull, lte, sql } from 'drizzle-orm'
+import { and, eq, isNotNull, lte, type Placeholder, sql } from 'drizzle-orm'
 import { SYSTEM, type Write } from '../../domain/caller.ts'
 import type { EventType } from '../../domain/events.ts'
 import { digestFromBytes } from '../../oci/digest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
-import { eventWrites } from '../events.ts'
-import { reachability } from '../garbage/reachability.ts'
+import type { Tell } from '../events.ts'
+import type { Reachability } from '../garbage/reachability.ts'
 import { repository, tag } from '../schema.ts'
-import { tagLines } from '../time-machine/history.ts'
+import { bytes, number, optional, statement, text } from '../statement.ts'
+import type { TagLines } from '../time-machine/tag-lines.ts'
 
 /** A move of a tag: who, when, and by which act. */
 export interface Move extends Write {
@@ -28,20 +29,20 @@ export interface TagNow {
 /** Where a tag is pointed; without `checkedAt` it is pushed. */
 export type TagTarget = Omit<TagNow, 'checkedAt'> & Partial<Pick<TagNow, 'checkedAt'>>
 
+export type TagRows = ReturnType<typeof tagRows>
+
 /**
  * The rows of tags, for the writer: the only place that makes, moves or removes one, each with its line in the
  * history. A tag whose end has come is removed, as of its end, before anything else is done with it.
  */
-export function tagRows(db: Db) {
-  const lines = tagLines(db)
-  const reach = reachability(db)
+export function tagRows(
+  db: Db,
+  { tell, lines, reach }: { tell: Tell; lines: TagLines; reach: Reachability },
+) {
   const statements = tagStatements(db)
-  const { tell } = eventWrites(db)
-  const repositoryName = db
-    .select({ name: repository.name })
-    .from(repository)
-    .where(eq(repository.id, sql.placeholder('id')))
-    .prepare()
+  const repositoryName = statement(db, { id: number }, ({ id }) =>
+    db.select({ name: repository.name }).from(repository).where(eq(repository.id, id)),
+  )
 
   const remove = (repositoryId: number, name: Tag, row: TagNow, move: Move) => {
     statements.remove.run({ repositoryId, name })
@@ -64,7 +65,7 @@ export function tagRows(db: Db) {
 
     /** Makes the tag, or points it elsewhere; `before` is what it was. */
     put(repositoryId: number, name: Tag, row: TagTarget, before: TagNow | undefined, move: Move): void {
-      statements.put.run({ checkedAt: null, ...row, repositoryId, name, at: move.at })
+      statements.put.run({ checkedAt: null, ...row, repositoryId, name, updatedAt: move.at })
       lines.add(repositoryId, name, { ...move, digest: row.digest, previous: before?.digest ?? null })
       reach.reached(row.manifestId)
       if (before !== undefined && before.manifestId !== row.manifestId) reach.lost(before.manifestId, move.at)
@@ -87,56 +88,61 @@ export function tagRows(db: Db) {
 }
 
 function tagStatements(db: Db) {
-  const ofRepository = eq(tag.repositoryId, sql.placeholder('repositoryId'))
-  const ofTag = and(ofRepository, eq(tag.name, sql.placeholder('name')))
+  const named = { repositoryId: number, name: text }
+  const isNamed = ({ repositoryId, name }: { [K in keyof typeof named]: Placeholder }) =>
+    and(eq(tag.repositoryId, repositoryId), eq(tag.name, name))
   return {
-    find: db
-      .select({
-        manifestId: tag.manifestId,
-        digest: tag.digest,
-        expiresAt: tag.expiresAt,
-        checkedAt: tag.checkedAt,
-      })
-      .from(tag)
-      .where(ofTag)
-      .prepare(),
-    put: db
-      .insert(tag)
-      .values({
-        repositoryId: sql.placeholder('repositoryId'),
-        name: sql.placeholder('name'),
-        manifestId: sql.placeholder('manifestId'),
-        digest: sql.placeholder('digest'),
-        updatedAt: sql.placeholder('at'),
-        expiresAt: sql.placeholder('expiresAt'),
-        checkedAt: sql.placeholder('checkedAt'),
-      })
-      .onConflictDoUpdate({
-        target: [tag.repositoryId, tag.name],
-        set: {
-          manifestId: sql`excluded.manifest_id`,
-          digest: sql`excluded.digest`,
-          updatedAt: sql`excluded.updated_at`,
-          expiresAt: sql`excluded.expires_at`,
-          checkedAt: sql`excluded.checked_at`,
-        },
-      })
-      .prepare(),
-    setEnd: db
-      .update(tag)
-      .set({ expiresAt: sql`${sql.placeholder('expiresAt')}` })
-      .where(ofTag)
-      .prepare(),
-    remove: db.delete(tag).where(ofTag).prepare(),
-    pointing: db
-      .select({ name: tag.name })
-      .from(tag)
-      .where(eq(tag.manifestId, sql.placeholder('manifestId')))
-      .prepare(),
-    overIn: db
-      .select({ name: tag.name })
-      .from(tag)
-      .where(and(ofRepository, isNotNull(tag.expiresAt), lte(tag.expiresAt, sql.placeholder('at'))))
-      .prepare(),
+    find: statement(db, named, (wanted) =>
+      db
+        .select({
+          manifestId: tag.manifestId,
+          digest: tag.digest,
+          expiresAt: tag.expiresAt,
+          checkedAt: tag.checkedAt,
+        })
+        .from(tag)
+        .where(isNamed(wanted)),
+    ),
+    put: statement(
+      db,
+      {
+        ...named,
+        manifestId: number,
+        digest: bytes,
+        updatedAt: number,
+        expiresAt: optional(number),
+        checkedAt: optional(number),
+      },
+      (row) =>
+        db
+          .insert(tag)
+          .values(row)
+          .onConflictDoUpdate({
+            target: [tag.repositoryId, tag.name],
+            set: {
+              manifestId: sql`excluded.manifest_id`,
+              digest: sql`excluded.digest`,
+              updatedAt: sql`excluded.updated_at`,
+              expiresAt: sql`excluded.expires_at`,
+              checkedAt: sql`excluded.checked_at`,
+            },
+          }),
+    ),
+    setEnd: statement(db, { ...named, expiresAt: optional(number) }, ({ expiresAt, ...wanted }) =>
+      db
+        .update(tag)
+        .set({ expiresAt: sql`${expiresAt}` })
+        .where(isNamed(wanted)),
+    ),
+    remove: statement(db, named, (wanted) => db.delete(tag).where(isNamed(wanted))),
+    pointing: statement(db, { manifestId: number }, ({ manifestId }) =>
+      db.select({ name: tag.name }).from(tag).where(eq(tag.manifestId, manifestId)),
+    ),
+    overIn: statement(db, { repositoryId: number, at: number }, ({ repositoryId, at }) =>
+      db
+        .select({ name: tag.name })
+        .from(tag)
+        .where(and(eq(tag.repositoryId, repositoryId), isNotNull(tag.expiresAt), lte(tag.expiresAt, at))),
+    ),
   }
 }

@@ -3,11 +3,10 @@ import type { Precondition } from '../../domain/precondition.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
-import type { Db } from '../database.ts'
-import { eventWrites } from '../events.ts'
-import { manifestFinder } from './manifest-rows.ts'
-import { repositoryReads } from './repositories.ts'
-import { tagMoves } from './tag-moves.ts'
+import type { Tell } from '../events.ts'
+import type { FindManifest } from './manifest-rows.ts'
+import type { RepositoryReads } from './repositories.ts'
+import type { TagMoves } from './tag-moves.ts'
 
 /** The last millisecond that RFC 3339 can say. */
 const LAST_TIME = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
@@ -19,11 +18,17 @@ export interface TagWrite extends Write {
 }
 
 /** Changes of tags apart from pushes, each for one call of the writer. */
-export function tagWrites(db: Db) {
-  const { tell } = eventWrites(db)
-  const tags = tagMoves(db)
-  const findManifest = manifestFinder(db)
-  const begin = tagWriteBeginning(db)
+export function tagWrites({
+  tell,
+  tags,
+  findManifest,
+  begin,
+}: {
+  tell: Tell
+  tags: TagMoves
+  findManifest: FindManifest
+  begin: BeginTagWrite
+}) {
   return {
     /** Points a tag at a manifest of the repository. Throws NAME_UNKNOWN, MANIFEST_UNKNOWN, DENIED (409, 412). */
     putTag(call: TagWrite & { digest: Digest }): { stale: 'content' } {
@@ -57,10 +62,10 @@ export function tagWrites(db: Db) {
 }
 
 /** The beginning of every write of a tag: its repository's id. Throws NAME_UNKNOWN, or DENIED (412). */
-export function tagWriteBeginning(db: Db) {
-  const tags = tagMoves(db)
-  const { find } = repositoryReads(db)
-  return (call: TagWrite): number => {
+export type BeginTagWrite = (call: TagWrite) => number
+
+export function tagWriteBeginning(find: RepositoryReads['find'], tags: TagMoves): BeginTagWrite {
+  return (call) => {
     const repositoryId = find(call.repository)
     if (repositoryId === undefined)
       throw registryError('NAME_UNKNOWN', `there is no repository ${call.repository}`)

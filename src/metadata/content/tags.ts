@@ -3,7 +3,8 @@ import { type Digest, digestFromBytes } from '../../oci/digest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { manifest, repository, tag } from '../schema.ts'
-import { repositoryReads } from './repositories.ts'
+import { number, statement, text } from '../statement.ts'
+import type { RepositoryReads } from './repositories.ts'
 import { containing } from './text-search.ts'
 
 /** A tag with what it points at. */
@@ -34,16 +35,13 @@ export interface TagQuery {
   after?: Pick<TagRow, 'name' | 'updatedAt'> | undefined
 }
 
-export type TagReads = ReturnType<typeof tagReads>
-
 /** A tag whose end has come is none. */
 export const isTagAt = (now: SQL | number): SQL | undefined =>
   or(isNull(tag.expiresAt), gt(tag.expiresAt, now))
 
 /** Reads of tags. `now` is milliseconds since 1970: a tag whose end has come is not among them. */
-export function tagReads(db: Db) {
+export function tagReads(db: Db, { find }: Pick<RepositoryReads, 'find'>) {
   const { page, byName, ofManifest } = statements(db)
-  const { find } = repositoryReads(db)
   return {
     /** At most `limit` tags after `last`, in byte order; undefined when there is no such repository. */
     list(name: RepositoryName, last: string, limit: number, now: number): Tag[] | undefined {
@@ -90,40 +88,35 @@ export function tagReads(db: Db) {
 }
 
 function statements(db: Db) {
-  const isThere = isTagAt(sql`${sql.placeholder('now')}`)
-  const page = db
-    .select({ name: tag.name })
-    .from(tag)
-    .where(
-      and(
-        eq(tag.repositoryId, sql.placeholder('repositoryId')),
-        gt(tag.name, sql.placeholder('last')),
-        isThere,
+  const after = { last: text, limit: number, now: number }
+  const page = statement(db, { repositoryId: number, ...after }, ({ repositoryId, last, limit, now }) =>
+    db
+      .select({ name: tag.name })
+      .from(tag)
+      .where(and(eq(tag.repositoryId, repositoryId), gt(tag.name, last), isTagAt(sql`${now}`)))
+      .orderBy(asc(tag.name))
+      .limit(limit),
+  )
+  const byName = statement(db, { repository: text, name: text, now: number }, (wanted) =>
+    selectTags(db)
+      .innerJoin(repository, eq(repository.id, tag.repositoryId))
+      .where(
+        and(
+          eq(repository.name, wanted.repository),
+          isNull(repository.deletedAt),
+          eq(tag.name, wanted.name),
+          isTagAt(sql`${wanted.now}`),
+        ),
       ),
-    )
-    .orderBy(asc(tag.name))
-    .limit(sql.placeholder('limit'))
-    .prepare()
-  const byName = selectTags(db)
-    .innerJoin(repository, eq(repository.id, tag.repositoryId))
-    .where(
-      and(
-        eq(repository.name, sql.placeholder('repository')),
-        isNull(repository.deletedAt),
-        eq(tag.name, sql.placeholder('name')),
-        isThere,
-      ),
-    )
-    .prepare()
-  const ofManifest = db
-    .select({ name: tag.name })
-    .from(tag)
-    .where(
-      and(eq(tag.manifestId, sql.placeholder('manifestId')), gt(tag.name, sql.placeholder('last')), isThere),
-    )
-    .orderBy(asc(tag.name))
-    .limit(sql.placeholder('limit'))
-    .prepare()
+  )
+  const ofManifest = statement(db, { manifestId: number, ...after }, ({ manifestId, last, limit, now }) =>
+    db
+      .select({ name: tag.name })
+      .from(tag)
+      .where(and(eq(tag.manifestId, manifestId), gt(tag.name, last), isTagAt(sql`${now}`)))
+      .orderBy(asc(tag.name))
+      .limit(limit),
+  )
   return { page, byName, ofManifest }
 }
 

@@ -2,6 +2,7 @@ import { and, eq, isNull, sql } from 'drizzle-orm'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { repository, tag } from '../schema.ts'
+import { number, optional, statement, text } from '../statement.ts'
 
 /** How often a repository, or one tag of it, was pulled and pushed since the last time that this was noted. */
 export interface UsageEntry {
@@ -16,26 +17,39 @@ export interface UsageEntry {
 
 /** Writes of counters, for one call of the writer. */
 export function usageWrites(db: Db) {
-  const parameters = { pulls: sql.placeholder('pulls'), lastPulledAt: sql.placeholder('lastPulledAt') }
-  const addToRepository = db
-    .update(repository)
-    .set({
-      pulls: sql`${repository.pulls} + ${parameters.pulls}`,
-      pushes: sql`${repository.pushes} + ${sql.placeholder('pushes')}`,
-      lastPulledAt: sql`coalesce(${parameters.lastPulledAt}, ${repository.lastPulledAt})`,
-      lastPushedAt: sql`coalesce(${sql.placeholder('lastPushedAt')}, ${repository.lastPushedAt})`,
-    })
-    .where(and(eq(repository.name, sql.placeholder('repository')), isNull(repository.deletedAt)))
-    .returning({ id: repository.id })
-    .prepare()
-  const addToTag = db
-    .update(tag)
-    .set({
-      pulls: sql`${tag.pulls} + ${parameters.pulls}`,
-      lastPulledAt: sql`coalesce(${parameters.lastPulledAt}, ${tag.lastPulledAt})`,
-    })
-    .where(and(eq(tag.repositoryId, sql.placeholder('repositoryId')), eq(tag.name, sql.placeholder('tag'))))
-    .prepare()
+  const addToRepository = statement(
+    db,
+    {
+      repository: text,
+      pulls: number,
+      pushes: number,
+      lastPulledAt: optional(number),
+      lastPushedAt: optional(number),
+    },
+    (used) =>
+      db
+        .update(repository)
+        .set({
+          pulls: sql`${repository.pulls} + ${used.pulls}`,
+          pushes: sql`${repository.pushes} + ${used.pushes}`,
+          lastPulledAt: sql`coalesce(${used.lastPulledAt}, ${repository.lastPulledAt})`,
+          lastPushedAt: sql`coalesce(${used.lastPushedAt}, ${repository.lastPushedAt})`,
+        })
+        .where(and(eq(repository.name, used.repository), isNull(repository.deletedAt)))
+        .returning({ id: repository.id }),
+  )
+  const addToTag = statement(
+    db,
+    { repositoryId: number, tag: text, pulls: number, lastPulledAt: optional(number) },
+    (used) =>
+      db
+        .update(tag)
+        .set({
+          pulls: sql`${tag.pulls} + ${used.pulls}`,
+          lastPulledAt: sql`coalesce(${used.lastPulledAt}, ${tag.lastPulledAt})`,
+        })
+        .where(and(eq(tag.repositoryId, used.repositoryId), eq(tag.name, used.tag))),
+  )
   return {
     /** Adds to the counters of repositories and tags; those that are gone are left out. */
     addUsage({ entries }: { entries: UsageEntry[] }): void {

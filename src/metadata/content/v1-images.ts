@@ -1,8 +1,9 @@
-import { and, asc, eq, gt, isNull, type SQL, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, isNull, type Placeholder, type SQL, sql } from 'drizzle-orm'
 import { type Digest, digestFromBytes } from '../../oci/digest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { manifest, repository, tag } from '../schema.ts'
+import { number, statement, text } from '../statement.ts'
 import { isTagAt } from './tags.ts'
 
 /** The manifest that images of Docker V1 are made of; `storedAs` is its digest as the database holds it. */
@@ -16,12 +17,10 @@ export interface V1TagRow extends V1ManifestRow {
   tag: Tag
 }
 
-export type V1ImageReads = ReturnType<typeof v1ImageReads>
-
 /** Reads for Docker V1, whose images are named by the rows of manifests. */
 export function v1ImageReads(db: Db) {
   const columns = { id: manifest.id, repositoryId: manifest.repositoryId, storedAs: manifest.digest }
-  const tags = (more: SQL) =>
+  const tags = ({ name, now }: { name: Placeholder; now: Placeholder }, more: SQL) =>
     db
       .select({ ...columns, tag: tag.name })
       .from(repository)
@@ -29,26 +28,26 @@ export function v1ImageReads(db: Db) {
       .innerJoin(manifest, eq(manifest.id, tag.manifestId))
       .where(
         and(
-          eq(repository.name, sql.placeholder('name')),
+          eq(repository.name, name),
           isNull(repository.deletedAt),
           isNull(manifest.deletedAt),
-          isTagAt(sql`${sql.placeholder('now')}`),
+          isTagAt(sql`${now}`),
           more,
         ),
       )
-  const page = tags(gt(tag.name, sql.placeholder('last')))
-    .orderBy(asc(tag.name))
-    .limit(sql.placeholder('limit'))
-    .prepare()
-  const one = tags(eq(tag.name, sql.placeholder('tag'))).prepare()
-  const byId = db
-    .select({ ...columns, name: repository.name })
-    .from(manifest)
-    .innerJoin(repository, eq(repository.id, manifest.repositoryId))
-    .where(
-      and(eq(manifest.id, sql.placeholder('id')), isNull(manifest.deletedAt), isNull(repository.deletedAt)),
-    )
-    .prepare()
+  const page = statement(db, { name: text, now: number, last: text, limit: number }, (wanted) =>
+    tags(wanted, gt(tag.name, wanted.last)).orderBy(asc(tag.name)).limit(wanted.limit),
+  )
+  const one = statement(db, { name: text, now: number, tag: text }, (wanted) =>
+    tags(wanted, eq(tag.name, wanted.tag)),
+  )
+  const byId = statement(db, { id: number }, ({ id }) =>
+    db
+      .select({ ...columns, name: repository.name })
+      .from(manifest)
+      .innerJoin(repository, eq(repository.id, manifest.repositoryId))
+      .where(and(eq(manifest.id, id), isNull(manifest.deletedAt), isNull(repository.deletedAt))),
+  )
   return {
     /** At most `limit` tags after `last`, in byte order; `now` is milliseconds since 1970, for tags end. */
     tags: (name: RepositoryName, last: string, limit: number, now: number): V1TagRow[] =>

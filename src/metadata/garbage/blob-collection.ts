@@ -1,9 +1,11 @@
 import { and, asc, eq, lt, sql } from 'drizzle-orm'
 import { type Digest, digestFromBytes } from '../../oci/digest.ts'
+import type { RepositoryRows } from '../content/repository-writes.ts'
 import type { Db } from '../database.ts'
 import { blob, manifest, repository, repositoryBlob, tag, tagHistory } from '../schema.ts'
+import { number, statement } from '../statement.ts'
 import { batchOf, type CollectionBatch, type CollectionCall, within } from './collection.ts'
-import { manifestPurge } from './manifest-purge.ts'
+import type { ManifestPurge } from './manifest-purge.ts'
 
 /** A batch that has removed rows of blobs: their bytes are for the store to remove, after the commit. */
 export interface BlobBatch extends CollectionBatch {
@@ -11,34 +13,35 @@ export interface BlobBatch extends CollectionBatch {
   blobs: { digest: Digest; size: number }[]
 }
 
+const link = { repositoryId: number, blobId: number }
+
 /** Writes of the collector for blobs, and for whole repositories, each a bounded batch. */
-export function blobCollectionWrites(db: Db) {
-  const drop = dropLink(db)
-  const repositories = deletedRepositories(db)
-  const candidates = db
-    .select({
-      repositoryId: repositoryBlob.repositoryId,
-      blobId: repositoryBlob.blobId,
-      isNamed: sql<number>`exists (
-      select 1 from manifest_reference r where r.digest = blob.digest
-      and r.repository_id = repository_blob.repository_id)`,
-    })
-    .from(repositoryBlob)
-    .innerJoin(blob, eq(blob.id, repositoryBlob.blobId))
-    .where(lt(repositoryBlob.unreferencedAt, sql.placeholder('before')))
-    .orderBy(asc(repositoryBlob.unreferencedAt))
-    .limit(sql.placeholder('limit'))
-    .prepare()
-  const markUsed = db
-    .update(repositoryBlob)
-    .set({ unreferencedAt: null })
-    .where(
-      and(
-        eq(repositoryBlob.blobId, sql.placeholder('blobId')),
-        eq(repositoryBlob.repositoryId, sql.placeholder('repositoryId')),
-      ),
-    )
-    .prepare()
+export function blobCollectionWrites(
+  db: Db,
+  { purge, drop, setDeleted }: { purge: ManifestPurge; drop: DropLink } & Pick<RepositoryRows, 'setDeleted'>,
+) {
+  const repositories = deletedRepositories(db, { drop, remove: purge.remove, setDeleted })
+  const candidates = statement(db, { before: number, limit: number }, ({ before, limit }) =>
+    db
+      .select({
+        repositoryId: repositoryBlob.repositoryId,
+        blobId: repositoryBlob.blobId,
+        isNamed: sql<number>`exists (
+          select 1 from manifest_reference r where r.digest = blob.digest
+          and r.repository_id = repository_blob.repository_id)`,
+      })
+      .from(repositoryBlob)
+      .innerJoin(blob, eq(blob.id, repositoryBlob.blobId))
+      .where(lt(repositoryBlob.unreferencedAt, before))
+      .orderBy(asc(repositoryBlob.unreferencedAt))
+      .limit(limit),
+  )
+  const markUsed = statement(db, link, ({ repositoryId, blobId }) =>
+    db
+      .update(repositoryBlob)
+      .set({ unreferencedAt: null })
+      .where(and(eq(repositoryBlob.blobId, blobId), eq(repositoryBlob.repositoryId, repositoryId))),
+  )
   return {
     /** Removes blobs from repositories whose manifests do not name them since before the grace. */
     collectBlobs({ at, retention, limit }: CollectionCall): BlobBatch {
@@ -60,73 +63,33 @@ export function blobCollectionWrites(db: Db) {
   }
 }
 
+export type DropLink = ReturnType<typeof dropLink>
+
 /** Removes a link; with the last one of a blob its row, which it answers. */
 export function dropLink(db: Db) {
-  const unlink = db
-    .delete(repositoryBlob)
-    .where(
-      and(
-        eq(repositoryBlob.blobId, sql.placeholder('blobId')),
-        eq(repositoryBlob.repositoryId, sql.placeholder('repositoryId')),
-      ),
-    )
-    .prepare()
-  const remove = db
-    .delete(blob)
-    .where(
-      sql`${blob.id} = ${sql.placeholder('blobId')}
-        and not exists (select 1 from repository_blob l where l.blob_id = blob.id)`,
-    )
-    .returning({ digest: blob.digest, size: blob.size })
-    .prepare()
+  const unlink = statement(db, link, ({ repositoryId, blobId }) =>
+    db
+      .delete(repositoryBlob)
+      .where(and(eq(repositoryBlob.blobId, blobId), eq(repositoryBlob.repositoryId, repositoryId))),
+  )
+  const remove = statement(db, { blobId: number }, ({ blobId }) =>
+    db
+      .delete(blob)
+      .where(
+        sql`${blob.id} = ${blobId} and not exists (select 1 from repository_blob l where l.blob_id = blob.id)`,
+      )
+      .returning({ digest: blob.digest, size: blob.size }),
+  )
   return (link: { repositoryId: number; blobId: number }): BlobBatch['blobs'] => {
     unlink.run(link)
     return remove.all(link).map(({ digest, size }) => ({ digest: digestFromBytes(digest), size }))
   }
 }
 
-function deletedRepositories(db: Db) {
-  const drop = dropLink(db)
-  const { remove } = manifestPurge(db)
-  const id = sql.placeholder('repositoryId')
-  const limit = sql.placeholder('limit')
-  const oldest = db
-    .select({ id: repository.id })
-    .from(repository)
-    .where(lt(repository.deletedAt, sql.placeholder('before')))
-    .orderBy(asc(repository.deletedAt))
-    .limit(1)
-    .prepare()
-  const tags = db
-    .delete(tag)
-    .where(sql`rowid in (select t.rowid from tag t where t.repository_id = ${id} limit ${limit})`)
-    .returning({ name: tag.name })
-    .prepare()
-  const history = db
-    .delete(tagHistory)
-    .where(sql`id in (select h.id from tag_history h where h.repository_id = ${id} limit ${limit})`)
-    .returning({ id: tagHistory.id })
-    .prepare()
-  const manifests = db
-    .select({
-      id: manifest.id,
-      repositoryId: manifest.repositoryId,
-      digest: manifest.digest,
-      size: manifest.size,
-      deletedAt: manifest.deletedAt,
-    })
-    .from(manifest)
-    .where(eq(manifest.repositoryId, id))
-    .limit(limit)
-    .prepare()
-  const links = db
-    .select({ repositoryId: repositoryBlob.repositoryId, blobId: repositoryBlob.blobId })
-    .from(repositoryBlob)
-    .where(eq(repositoryBlob.repositoryId, id))
-    .limit(limit)
-    .prepare()
-  const giveUp = db.update(repository).set({ deletedAt: 0 }).where(eq(repository.id, id)).prepare()
-  const removeRepository = db.delete(repository).where(eq(repository.id, id)).prepare()
+type Parts = { drop: DropLink; remove: ManifestPurge['remove']; setDeleted: RepositoryRows['setDeleted'] }
+
+function deletedRepositories(db: Db, { drop, remove, setDeleted }: Parts) {
+  const { oldest, tags, history, manifests, links, removeRepository } = repositoryStatements(db)
   return {
     oldest,
 
@@ -135,7 +98,7 @@ function deletedRepositories(db: Db) {
      * one on it was deleted in 1970, so that no restore, however old, brings back a part of it.
      */
     empty(repositoryId: number, at: number, limit: number): BlobBatch {
-      giveUp.run({ repositoryId })
+      setDeleted.run({ id: repositoryId, deletedAt: 0 })
       const batch: BlobBatch = { ...batchOf({ more: true }), repositories: 0, blobs: [] }
       batch.tags = tags.all({ repositoryId, limit }).length
       if (batch.tags > 0) return batch
@@ -149,4 +112,54 @@ function deletedRepositories(db: Db) {
       return { ...batch, repositories: 1 }
     },
   }
+}
+
+function repositoryStatements(db: Db) {
+  const some = { repositoryId: number, limit: number }
+  const oldest = statement(db, { before: number }, ({ before }) =>
+    db
+      .select({ id: repository.id })
+      .from(repository)
+      .where(lt(repository.deletedAt, before))
+      .orderBy(asc(repository.deletedAt))
+      .limit(1),
+  )
+  const tags = statement(db, some, ({ repositoryId, limit }) =>
+    db
+      .delete(tag)
+      .where(sql`rowid in (select t.rowid from tag t where t.repository_id = ${repositoryId} limit ${limit})`)
+      .returning({ name: tag.name }),
+  )
+  const history = statement(db, some, ({ repositoryId, limit }) =>
+    db
+      .delete(tagHistory)
+      .where(
+        sql`id in (select h.id from tag_history h where h.repository_id = ${repositoryId} limit ${limit})`,
+      )
+      .returning({ id: tagHistory.id }),
+  )
+  const manifests = statement(db, some, ({ repositoryId, limit }) =>
+    db
+      .select({
+        id: manifest.id,
+        repositoryId: manifest.repositoryId,
+        digest: manifest.digest,
+        size: manifest.size,
+        deletedAt: manifest.deletedAt,
+      })
+      .from(manifest)
+      .where(eq(manifest.repositoryId, repositoryId))
+      .limit(limit),
+  )
+  const links = statement(db, some, ({ repositoryId, limit }) =>
+    db
+      .select({ repositoryId: repositoryBlob.repositoryId, blobId: repositoryBlob.blobId })
+      .from(repositoryBlob)
+      .where(eq(repositoryBlob.repositoryId, repositoryId))
+      .limit(limit),
+  )
+  const removeRepository = statement(db, { repositoryId: number }, ({ repositoryId }) =>
+    db.delete(repository).where(eq(repository.id, repositoryId)),
+  )
+  return { oldest, tags, history, manifests, links, removeRepository }
 }

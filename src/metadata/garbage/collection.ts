@@ -1,12 +1,13 @@
-import { asc, eq, gt, lt, lte, type SQL, sql } from 'drizzle-orm'
+import { asc, eq, gt, lt, lte, type Placeholder, type SQL, sql } from 'drizzle-orm'
 import { type Retention, untaggedMs } from '../../domain/retention.ts'
 import type { Tag } from '../../oci/reference.ts'
-import { tagRows } from '../content/tag-rows.ts'
+import type { TagRows } from '../content/tag-rows.ts'
 import type { Db } from '../database.ts'
 import { manifest, repository, tag, tagHistory } from '../schema.ts'
 import type { Stale } from '../stale.ts'
-import { manifestPurge, type PurgedManifest } from './manifest-purge.ts'
-import { isReached, reachability } from './reachability.ts'
+import { number, statement } from '../statement.ts'
+import type { ManifestPurge, PurgedManifest } from './manifest-purge.ts'
+import { isReached, type Reachability } from './reachability.ts'
 import { untaggedWalk } from './untagged-walk.ts'
 
 /** A batch ends early when it has taken so long, so that writes of others do not wait for it. */
@@ -33,18 +34,21 @@ export interface CollectionBatch {
 }
 
 /** Writes of the collector for tags and manifests, each a bounded batch. */
-export function collectionWrites(db: Db) {
-  const tags = tagRows(db)
+export function collectionWrites(
+  db: Db,
+  { tags, reach, purge: { purge: take } }: { tags: TagRows; reach: Reachability; purge: ManifestPurge },
+) {
   const candidates = manifestCandidates(db)
   const walk = untaggedWalk(db)
-  const purge = purgeMarked(db)
-  const expired = db
-    .select({ repositoryId: tag.repositoryId, name: tag.name })
-    .from(tag)
-    .where(lte(tag.expiresAt, sql.placeholder('at')))
-    .orderBy(asc(tag.expiresAt))
-    .limit(sql.placeholder('limit'))
-    .prepare()
+  const purge = purgeMarked(db, reach, take)
+  const expired = statement(db, { at: number, limit: number }, ({ at, limit }) =>
+    db
+      .select({ repositoryId: tag.repositoryId, name: tag.name })
+      .from(tag)
+      .where(lte(tag.expiresAt, at))
+      .orderBy(asc(tag.expiresAt))
+      .limit(limit),
+  )
   const history = oldHistory(db)
   return {
     /** Removes tags whose end has come. */
@@ -111,17 +115,17 @@ export function batchOf(batch: Partial<CollectionBatch>): CollectionBatch {
 }
 
 function oldHistory(db: Db) {
-  const oldest = db
-    .select({ id: tagHistory.id, at: tagHistory.at })
-    .from(tagHistory)
-    .where(gt(tagHistory.id, 0))
-    .orderBy(asc(tagHistory.id))
-    .limit(sql.placeholder('limit'))
-    .prepare()
-  const remove = db
-    .delete(tagHistory)
-    .where(lte(tagHistory.id, sql.placeholder('id')))
-    .prepare()
+  const oldest = statement(db, { limit: number }, ({ limit }) =>
+    db
+      .select({ id: tagHistory.id, at: tagHistory.at })
+      .from(tagHistory)
+      .where(gt(tagHistory.id, 0))
+      .orderBy(asc(tagHistory.id))
+      .limit(limit),
+  )
+  const remove = statement(db, { id: number }, ({ id }) =>
+    db.delete(tagHistory).where(lte(tagHistory.id, id)),
+  )
   return {
     /** Removes the oldest moves, up to the first one that is not older; answers whether there may be more of them. */
     trim(before: number, limit: number): boolean {
@@ -134,14 +138,10 @@ function oldHistory(db: Db) {
   }
 }
 
-function purgeMarked(db: Db) {
-  const { purge } = manifestPurge(db)
-  const reach = reachability(db)
-  const reached = db
-    .select({ id: manifest.id })
-    .from(manifest)
-    .where(sql`${manifest.id} = ${sql.placeholder('id')} and ${isReached}`)
-    .prepare()
+function purgeMarked(db: Db, reach: Reachability, purge: ManifestPurge['purge']) {
+  const reached = statement(db, { id: number }, ({ id }) =>
+    db.select({ id: manifest.id }).from(manifest).where(sql`${manifest.id} = ${id} and ${isReached}`),
+  )
   return (rows: PurgedManifest[], { at, retention, limit }: CollectionCall): CollectionBatch => {
     // Whoever has found one of them here, as part of a whole, has a grace from now on to name it.
     const since = at - retention.windowMs + retention.graceMs
@@ -166,22 +166,28 @@ function manifestCandidates(db: Db) {
     size: manifest.size,
     deletedAt: manifest.deletedAt,
   }
-  const page = (condition: SQL, order: SQL) =>
+  const page = (condition: SQL, order: SQL, limit: Placeholder) =>
     db
       .select(columns)
       .from(manifest)
       .innerJoin(repository, eq(repository.id, manifest.repositoryId))
       .where(condition)
       .orderBy(order)
-      .limit(sql.placeholder('limit'))
-      .prepare()
-  const before = sql.placeholder('before')
+      .limit(limit)
+  const marked = { before: number, limit: number }
   return {
-    deleted: page(lt(manifest.deletedAt, before), asc(manifest.deletedAt)),
-    unreferenced: page(lt(manifest.unreferencedAt, before), asc(manifest.unreferencedAt)),
-    untagged: page(
-      sql`${manifest.repositoryId} = ${sql.placeholder('repositoryId')} and ${manifest.untaggedAt} < ${before}`,
-      asc(manifest.untaggedAt),
+    deleted: statement(db, marked, ({ before, limit }) =>
+      page(lt(manifest.deletedAt, before), asc(manifest.deletedAt), limit),
+    ),
+    unreferenced: statement(db, marked, ({ before, limit }) =>
+      page(lt(manifest.unreferencedAt, before), asc(manifest.unreferencedAt), limit),
+    ),
+    untagged: statement(db, { repositoryId: number, ...marked }, ({ repositoryId, before, limit }) =>
+      page(
+        sql`${manifest.repositoryId} = ${repositoryId} and ${manifest.untaggedAt} < ${before}`,
+        asc(manifest.untaggedAt),
+        limit,
+      ),
     ),
   }
 }

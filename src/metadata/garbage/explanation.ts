@@ -1,11 +1,14 @@
+import { type SQL, sql } from 'drizzle-orm'
 import { type Retention, untaggedMs } from '../../domain/retention.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
+import { bytes, number, optional, statement, text } from '../statement.ts'
 
 /** Repositories, and names of one reason, that are told of at most. */
 const REPOSITORIES_MAX = 100
 const NAMES_MAX = 20
+const NAMES = sql.raw(`limit ${NAMES_MAX}`)
 
 /** Why something in a repository is kept, or when it goes. */
 export interface Explanation {
@@ -52,8 +55,6 @@ interface Row {
 type ManifestRow = Row & { digest: Buffer; untaggedAt: number | null; untaggedDays: number | null }
 type Named = { name: Buffer | string }
 
-export type Explain = ReturnType<typeof explanations>
-
 /** Says of a digest, in each repository or one, why it is kept. */
 export function explanations(db: Db) {
   const manifests = manifestStatements(db)
@@ -61,14 +62,14 @@ export function explanations(db: Db) {
 
   const ofManifest = (row: ManifestRow, digest: Digest, retention: Retention): Explanation => {
     const { windowMs } = retention
-    const end = manifests.endOfTags.get({ $id: row.id })?.end ?? null
+    const end = manifests.endOfTags.get({ id: row.id })?.end ?? null
     const reached = [
       {
-        ...reason('tag', manifests.tags.all({ $id: row.id })),
+        ...reason('tag', manifests.tags.all({ id: row.id })),
         until: end === null ? undefined : end + windowMs,
       },
-      reason('index', manifests.indexes.all({ $id: row.id })),
-      reason('subject', manifests.subjects.all({ $id: row.id })),
+      reason('index', manifests.indexes.all({ id: row.id })),
+      reason('subject', manifests.subjects.all({ id: row.id })),
     ].filter(({ names }) => names.length > 0)
     const times = [
       since('deleted', row.deletedAt, windowMs),
@@ -83,7 +84,7 @@ export function explanations(db: Db) {
   }
 
   const ofBlob = (row: Row, digest: Digest, retention: Retention): Explanation => {
-    const users = blobs.users.all({ $digest: digestToBytes(digest), $repositoryId: row.repositoryId })
+    const users = blobs.users.all({ digest: digestToBytes(digest), repositoryId: row.repositoryId })
     const named = reason('manifest', users)
     return explain('blob', row, digest, retention, [
       ...(named.names.length > 0 ? [named] : []),
@@ -93,7 +94,7 @@ export function explanations(db: Db) {
   }
 
   return (digest: Digest, repository: RepositoryName | undefined, retention: Retention): Explanation[] => {
-    const asked = { $digest: digestToBytes(digest), $repository: repository ?? null }
+    const asked = { digest: digestToBytes(digest), repository: repository ?? null }
     return [
       ...manifests.rows.all(asked).map((row) => ofManifest(row, digest, retention)),
       ...blobs.rows.all(asked).map((row) => ofBlob(row, digest, retention)),
@@ -130,38 +131,43 @@ function since(because: Reason['because'], stamp: number | null, keptMs: number 
   return [{ because, names: [], until: keptMs === undefined ? undefined : stamp + keptMs }]
 }
 
-type Asked = { $digest: Buffer; $repository: string | null }
+const asked = { digest: bytes, repository: optional(text) }
 
-function manifestStatements({ $client }: Db) {
-  const rows = `select m.id, m.digest, m.repository_id as repositoryId, p.name as repository,
+function manifestStatements(db: Db) {
+  const ofManifest = (build: (id: SQL) => SQL<Named>) =>
+    statement(db, { id: number }, ({ id }) => build(sql`${id}`))
+  const rows = (from: SQL, condition: SQL, repository: SQL) =>
+    sql`select m.id, m.digest, m.repository_id as repositoryId, p.name as repository,
       p.deleted_at as repositoryDeletedAt, p.untagged_days as untaggedDays, m.deleted_at as deletedAt,
       m.unreferenced_at as unreferencedAt, m.untagged_at as untaggedAt
-    from %from join repository p on p.id = m.repository_id
-    where %digest and ($repository is null or p.name = $repository)`
-  const named = (from: string, digest: string) => rows.replace('%from', from).replace('%digest', digest)
+    from ${from} join repository p on p.id = m.repository_id
+    where ${condition} and (${repository} is null or p.name = ${repository})`
   return {
-    rows: $client.query<ManifestRow, Asked>(
-      `${named('manifest m', 'm.digest = $digest')}
-       union all ${named('manifest_digest d join manifest m on m.id = d.manifest_id', 'd.digest = $digest')}
-       limit ${REPOSITORIES_MAX}`,
+    rows: statement(db, asked, ({ digest, repository }) => {
+      const named = sql`${repository}`
+      return sql<ManifestRow>`
+        ${rows(sql`manifest m`, sql`m.digest = ${digest}`, named)} union all
+        ${rows(sql`manifest_digest d join manifest m on m.id = d.manifest_id`, sql`d.digest = ${digest}`, named)}
+        limit ${sql.raw(String(REPOSITORIES_MAX))}`
+    }),
+    tags: ofManifest((id) => sql`select name from tag where manifest_id = ${id} ${NAMES}`),
+    endOfTags: statement(
+      db,
+      { id: number },
+      ({ id }) =>
+        sql<{ end: number | null }>`select iif(count(*) = count(expires_at), max(expires_at), null) as end
+          from tag where manifest_id = ${id}`,
     ),
-    tags: $client.query<Named, { $id: number }>(
-      `select name from tag where manifest_id = $id limit ${NAMES_MAX}`,
-    ),
-    endOfTags: $client.query<{ end: number | null }, { $id: number }>(
-      `select iif(count(*) = count(expires_at), max(expires_at), null) as end from tag where manifest_id = $id`,
-    ),
-    indexes: $client.query<Named, { $id: number }>(
-      `select p.digest as name from manifest c
+    indexes: ofManifest(
+      (id) => sql`select p.digest as name from manifest c
          join manifest_reference r on r.digest = c.digest and r.repository_id = c.repository_id and r.role = 'child'
-         join manifest p on p.id = r.manifest_id where c.id = $id and p.deleted_at is null
+         join manifest p on p.id = r.manifest_id where c.id = ${id} and p.deleted_at is null
        union all select p.digest from manifest_digest d
          join manifest_reference r on r.digest = d.digest and r.repository_id = d.repository_id and r.role = 'child'
-         join manifest p on p.id = r.manifest_id where d.manifest_id = $id and p.deleted_at is null
-       limit ${NAMES_MAX}`,
+         join manifest p on p.id = r.manifest_id where d.manifest_id = ${id} and p.deleted_at is null ${NAMES}`,
     ),
-    subjects: $client.query<Named, { $id: number }>(
-      `select m.subject as name from manifest m where m.id = $id and m.subject is not null and (
+    subjects: ofManifest(
+      (id) => sql`select m.subject as name from manifest m where m.id = ${id} and m.subject is not null and (
          exists (select 1 from manifest s
            where s.digest = m.subject and s.repository_id = m.repository_id and s.deleted_at is null)
          or exists (select 1 from manifest_digest d join manifest s on s.id = d.manifest_id
@@ -170,17 +176,24 @@ function manifestStatements({ $client }: Db) {
   }
 }
 
-function blobStatements({ $client }: Db) {
+function blobStatements(db: Db) {
   return {
-    rows: $client.query<Row, Asked>(
-      `select b.id, l.repository_id as repositoryId, p.name as repository, p.deleted_at as repositoryDeletedAt,
-         l.deleted_at as deletedAt, l.unreferenced_at as unreferencedAt
-       from blob b join repository_blob l on l.blob_id = b.id join repository p on p.id = l.repository_id
-       where b.digest = $digest and ($repository is null or p.name = $repository) limit ${REPOSITORIES_MAX}`,
+    rows: statement(
+      db,
+      asked,
+      ({ digest, repository }) =>
+        sql<Row>`select b.id, l.repository_id as repositoryId, p.name as repository,
+           p.deleted_at as repositoryDeletedAt, l.deleted_at as deletedAt, l.unreferenced_at as unreferencedAt
+         from blob b join repository_blob l on l.blob_id = b.id join repository p on p.id = l.repository_id
+         where b.digest = ${digest} and (${repository} is null or p.name = ${repository})
+         limit ${sql.raw(String(REPOSITORIES_MAX))}`,
     ),
-    users: $client.query<Named, { $digest: Buffer; $repositoryId: number }>(
-      `select m.digest as name from manifest_reference r join manifest m on m.id = r.manifest_id
-       where r.digest = $digest and r.repository_id = $repositoryId limit ${NAMES_MAX}`,
+    users: statement(
+      db,
+      { digest: bytes, repositoryId: number },
+      ({ digest, repositoryId }) =>
+        sql<Named>`select m.digest as name from manifest_reference r join manifest m on m.id = r.manifest_id
+         where r.digest = ${digest} and r.repository_id = ${repositoryId} ${NAMES}`,
     ),
   }
 }

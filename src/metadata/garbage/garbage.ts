@@ -1,11 +1,12 @@
-import { and, asc, eq, isNull, type SQL, sql } from 'drizzle-orm'
+import { and, asc, eq, isNull, type Placeholder, type SQL, sql } from 'drizzle-orm'
 import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
 import { type Retention, untaggedMs } from '../../domain/retention.ts'
 import { type Digest, digestFromBytes } from '../../oci/digest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { blob, manifest, repository, repositoryBlob, tag } from '../schema.ts'
-import { garbageBytes } from './garbage-bytes.ts'
+import { number, statement } from '../statement.ts'
+import { type GarbageBytes, garbageBytes } from './garbage-bytes.ts'
 import { untaggedWalk } from './untagged-walk.ts'
 
 /** Something that goes when nothing happens. */
@@ -40,15 +41,14 @@ const REPOSITORIES_PASSED_MAX = 200
 type Source = (after: GarbageCursor['after'], limit: number, retention: Retention) => Found[]
 type Found = { after: GarbageCursor['after']; candidate: Candidate | undefined }
 
-export type GarbageReads = ReturnType<typeof garbageReads>
-
 /** Reads of what the collector is to take. */
 export function garbageReads(db: Db) {
+  const bytesOf = garbageBytes(db)
   const sources: Source[] = [
     expiredTags(db),
-    deletedManifests(db),
-    unreferencedManifests(db),
-    untaggedManifests(db),
+    markedManifests(db, bytesOf, manifest.deletedAt, 'deleted'),
+    markedManifests(db, bytesOf, manifest.unreferencedAt, 'unreferenced'),
+    untaggedManifests(db, bytesOf),
     deletedRepositories(db),
     unreferencedBlobs(db),
   ]
@@ -70,25 +70,28 @@ export function garbageReads(db: Db) {
   }
 }
 
-const after = (stamp: SQLiteColumn, id: SQL | SQLiteColumn) =>
-  sql`${stamp} >= ${sql.placeholder('stamp')} and (${stamp} > ${sql.placeholder('stamp')} or ${id} > ${sql.placeholder('id')})`
+const cursor = { stamp: number, id: number, limit: number }
+
+const after = (stamp: SQLiteColumn, id: SQL | SQLiteColumn, from: { stamp: Placeholder; id: Placeholder }) =>
+  sql`${stamp} >= ${from.stamp} and (${stamp} > ${from.stamp} or ${id} > ${from.id})`
 
 function expiredTags(db: Db): Source {
   const rowid = sql<number>`tag.rowid`
-  const page = db
-    .select({
-      id: rowid,
-      repository: repository.name,
-      name: tag.name,
-      digest: tag.digest,
-      stamp: tag.expiresAt,
-    })
-    .from(tag)
-    .innerJoin(repository, eq(repository.id, tag.repositoryId))
-    .where(after(tag.expiresAt, rowid))
-    .orderBy(asc(tag.expiresAt), rowid)
-    .limit(sql.placeholder('limit'))
-    .prepare()
+  const page = statement(db, cursor, ({ limit, ...from }) =>
+    db
+      .select({
+        id: rowid,
+        repository: repository.name,
+        name: tag.name,
+        digest: tag.digest,
+        stamp: tag.expiresAt,
+      })
+      .from(tag)
+      .innerJoin(repository, eq(repository.id, tag.repositoryId))
+      .where(after(tag.expiresAt, rowid, from))
+      .orderBy(asc(tag.expiresAt), rowid)
+      .limit(limit),
+  )
   return ([stamp, id], limit) =>
     page.all({ stamp, id, limit }).map((row) => {
       const since = row.stamp ?? 0
@@ -123,7 +126,7 @@ function toCandidate(
   row: ManifestRow,
   why: Candidate['why'],
   keptMs: number,
-  bytesOf: ReturnType<typeof garbageBytes>,
+  bytesOf: GarbageBytes,
 ): Candidate {
   return {
     kind: 'manifest',
@@ -137,16 +140,16 @@ function toCandidate(
   }
 }
 
-function markedManifests(db: Db, stamp: SQLiteColumn, why: Candidate['why']): Source {
-  const bytesOf = garbageBytes(db)
-  const page = db
-    .select(manifestColumns(stamp))
-    .from(manifest)
-    .innerJoin(repository, eq(repository.id, manifest.repositoryId))
-    .where(after(stamp, manifest.id))
-    .orderBy(asc(stamp), asc(manifest.id))
-    .limit(sql.placeholder('limit'))
-    .prepare()
+function markedManifests(db: Db, bytesOf: GarbageBytes, stamp: SQLiteColumn, why: Candidate['why']): Source {
+  const page = statement(db, cursor, ({ limit, ...from }) =>
+    db
+      .select(manifestColumns(stamp))
+      .from(manifest)
+      .innerJoin(repository, eq(repository.id, manifest.repositoryId))
+      .where(after(stamp, manifest.id, from))
+      .orderBy(asc(stamp), asc(manifest.id))
+      .limit(limit),
+  )
   return ([stamp, id], limit, { windowMs }) =>
     page.all({ stamp, id, limit }).map((row) => ({
       after: [row.stamp, row.id, 0],
@@ -154,26 +157,18 @@ function markedManifests(db: Db, stamp: SQLiteColumn, why: Candidate['why']): So
     }))
 }
 
-const deletedManifests = (db: Db) => markedManifests(db, manifest.deletedAt, 'deleted')
-const unreferencedManifests = (db: Db) => markedManifests(db, manifest.unreferencedAt, 'unreferenced')
-
 /** The cursor is the repository, the time, and the manifest. */
-function untaggedManifests(db: Db): Source {
-  const bytesOf = garbageBytes(db)
+function untaggedManifests(db: Db, bytesOf: GarbageBytes): Source {
   const walk = untaggedWalk(db)
-  const page = db
-    .select(manifestColumns(manifest.untaggedAt))
-    .from(manifest)
-    .innerJoin(repository, eq(repository.id, manifest.repositoryId))
-    .where(
-      and(
-        eq(manifest.repositoryId, sql.placeholder('repositoryId')),
-        after(manifest.untaggedAt, manifest.id),
-      ),
-    )
-    .orderBy(asc(manifest.untaggedAt), asc(manifest.id))
-    .limit(sql.placeholder('limit'))
-    .prepare()
+  const page = statement(db, { ...cursor, repositoryId: number }, ({ repositoryId, limit, ...from }) =>
+    db
+      .select(manifestColumns(manifest.untaggedAt))
+      .from(manifest)
+      .innerJoin(repository, eq(repository.id, manifest.repositoryId))
+      .where(and(eq(manifest.repositoryId, repositoryId), after(manifest.untaggedAt, manifest.id, from)))
+      .orderBy(asc(manifest.untaggedAt), asc(manifest.id))
+      .limit(limit),
+  )
   return ([repositoryId, stamp, id], limit, retention) => {
     const found: Found[] = []
     let from = { repositoryId, stamp, id }
@@ -195,18 +190,19 @@ function untaggedManifests(db: Db): Source {
 }
 
 function deletedRepositories(db: Db): Source {
-  const page = db
-    .select({
-      id: repository.id,
-      name: repository.name,
-      stamp: repository.deletedAt,
-      bytes: repository.ownBytes,
-    })
-    .from(repository)
-    .where(after(repository.deletedAt, repository.id))
-    .orderBy(asc(repository.deletedAt), asc(repository.id))
-    .limit(sql.placeholder('limit'))
-    .prepare()
+  const page = statement(db, cursor, ({ limit, ...from }) =>
+    db
+      .select({
+        id: repository.id,
+        name: repository.name,
+        stamp: repository.deletedAt,
+        bytes: repository.ownBytes,
+      })
+      .from(repository)
+      .where(after(repository.deletedAt, repository.id, from))
+      .orderBy(asc(repository.deletedAt), asc(repository.id))
+      .limit(limit),
+  )
   return ([stamp, id], limit, { windowMs }) =>
     page.all({ stamp, id, limit }).map(({ id, name, stamp, bytes }) => {
       const since = stamp ?? 0
@@ -220,23 +216,24 @@ function deletedRepositories(db: Db): Source {
 
 function unreferencedBlobs(db: Db): Source {
   const rowid = sql<number>`repository_blob.rowid`
-  const page = db
-    .select({
-      id: rowid,
-      repository: repository.name,
-      digest: blob.digest,
-      size: blob.size,
-      stamp: repositoryBlob.unreferencedAt,
-      isShared: sql<number>`exists (select 1 from repository_blob o
-        where o.blob_id = repository_blob.blob_id and o.repository_id <> repository_blob.repository_id)`,
-    })
-    .from(repositoryBlob)
-    .innerJoin(blob, eq(blob.id, repositoryBlob.blobId))
-    .innerJoin(repository, eq(repository.id, repositoryBlob.repositoryId))
-    .where(and(after(repositoryBlob.unreferencedAt, rowid), isNull(repository.deletedAt)))
-    .orderBy(asc(repositoryBlob.unreferencedAt), rowid)
-    .limit(sql.placeholder('limit'))
-    .prepare()
+  const page = statement(db, cursor, ({ limit, ...from }) =>
+    db
+      .select({
+        id: rowid,
+        repository: repository.name,
+        digest: blob.digest,
+        size: blob.size,
+        stamp: repositoryBlob.unreferencedAt,
+        isShared: sql<number>`exists (select 1 from repository_blob o
+          where o.blob_id = repository_blob.blob_id and o.repository_id <> repository_blob.repository_id)`,
+      })
+      .from(repositoryBlob)
+      .innerJoin(blob, eq(blob.id, repositoryBlob.blobId))
+      .innerJoin(repository, eq(repository.id, repositoryBlob.repositoryId))
+      .where(and(after(repositoryBlob.unreferencedAt, rowid, from), isNull(repository.deletedAt)))
+      .orderBy(asc(repositoryBlob.unreferencedAt), rowid)
+      .limit(limit),
+  )
   return ([stamp, id], limit, { graceMs }) =>
     page.all({ stamp, id, limit }).map((row) => {
       const since = row.stamp ?? 0

@@ -2,12 +2,13 @@ import { eq, sql } from 'drizzle-orm'
 import { SYSTEM } from '../../domain/caller.ts'
 import { digestFromBytes } from '../../oci/digest.ts'
 import { companionTags, type RepositoryName } from '../../oci/reference.ts'
-import { manifestRows } from '../content/manifest-rows.ts'
-import { tagRows } from '../content/tag-rows.ts'
+import type { ManifestRows } from '../content/manifest-rows.ts'
+import type { TagRows } from '../content/tag-rows.ts'
 import type { Db } from '../database.ts'
-import { eventWrites } from '../events.ts'
+import type { Tell } from '../events.ts'
 import { manifest, manifestBytes, manifestDigest, manifestReference, repositoryBlob } from '../schema.ts'
-import { reachability } from './reachability.ts'
+import { bytes, number, statement } from '../statement.ts'
+import type { Reachability } from './reachability.ts'
 
 /** A manifest that goes. */
 export interface PurgedManifest {
@@ -19,12 +20,13 @@ export interface PurgedManifest {
   deletedAt: number | null
 }
 
+export type ManifestPurge = ReturnType<typeof manifestPurge>
+
 /** Removes manifests for good: their rows, and with the last row of a digest its bytes. */
-export function manifestPurge(db: Db) {
-  const { tell } = eventWrites(db)
-  const reach = reachability(db)
-  const rows = manifestRows(db)
-  const tags = tagRows(db)
+export function manifestPurge(
+  db: Db,
+  { tell, reach, rows, tags }: { tell: Tell; reach: Reachability; rows: ManifestRows; tags: TagRows },
+) {
   const { otherDigests, releaseBlobs, removals, removeBytes } = purgeStatements(db)
   /** Removes the row and what belongs to it. Its blobs are unreferenced since `at`. Answers the bytes that are free. */
   const remove = (
@@ -66,35 +68,44 @@ export function manifestPurge(db: Db) {
 }
 
 function purgeStatements(db: Db) {
-  const id = sql.placeholder('id')
-  const otherDigests = db
-    .select({ digest: manifestDigest.digest })
-    .from(manifestDigest)
-    .where(eq(manifestDigest.manifestId, id))
-    .prepare()
-  const releaseBlobs = db
-    .update(repositoryBlob)
-    .set({ unreferencedAt: sql`${sql.placeholder('at')}` })
-    .where(
-      sql`repository_blob.repository_id = ${sql.placeholder('repositoryId')} and repository_blob.unreferenced_at is null
-        and repository_blob.blob_id in (
-          select b.id from manifest_reference r join blob b on b.digest = r.digest
-          where r.manifest_id = ${id} and not exists (select 1 from manifest_reference o
-            where o.digest = r.digest and o.repository_id = r.repository_id and o.manifest_id <> r.manifest_id))`,
-    )
-    .prepare()
+  const otherDigests = statement(db, { id: number }, ({ id }) =>
+    db
+      .select({ digest: manifestDigest.digest })
+      .from(manifestDigest)
+      .where(eq(manifestDigest.manifestId, id)),
+  )
+  const releaseBlobs = statement(
+    db,
+    { id: number, repositoryId: number, at: number },
+    ({ id, repositoryId, at }) =>
+      db
+        .update(repositoryBlob)
+        .set({ unreferencedAt: sql`${at}` })
+        .where(
+          sql`repository_blob.repository_id = ${repositoryId} and repository_blob.unreferenced_at is null
+            and repository_blob.blob_id in (
+              select b.id from manifest_reference r join blob b on b.digest = r.digest
+              where r.manifest_id = ${id} and not exists (select 1 from manifest_reference o
+                where o.digest = r.digest and o.repository_id = r.repository_id and o.manifest_id <> r.manifest_id))`,
+        ),
+  )
   const removals = [
-    db.delete(manifestReference).where(eq(manifestReference.manifestId, id)).prepare(),
-    db.delete(manifestDigest).where(eq(manifestDigest.manifestId, id)).prepare(),
-    db.delete(manifest).where(eq(manifest.id, id)).prepare(),
+    statement(db, { id: number }, ({ id }) =>
+      db.delete(manifestReference).where(eq(manifestReference.manifestId, id)),
+    ),
+    statement(db, { id: number }, ({ id }) =>
+      db.delete(manifestDigest).where(eq(manifestDigest.manifestId, id)),
+    ),
+    statement(db, { id: number }, ({ id }) => db.delete(manifest).where(eq(manifest.id, id))),
   ]
-  const removeBytes = db
-    .delete(manifestBytes)
-    .where(
-      sql`manifest_bytes.digest = ${sql.placeholder('digest')}
-        and not exists (select 1 from manifest m where m.digest = ${sql.placeholder('digest')})`,
-    )
-    .returning({ digest: manifestBytes.digest })
-    .prepare()
+  const removeBytes = statement(db, { digest: bytes }, ({ digest }) =>
+    db
+      .delete(manifestBytes)
+      .where(
+        sql`manifest_bytes.digest = ${digest}
+          and not exists (select 1 from manifest m where m.digest = ${digest})`,
+      )
+      .returning({ digest: manifestBytes.digest }),
+  )
   return { otherDigests, releaseBlobs, removals, removeBytes }
 }

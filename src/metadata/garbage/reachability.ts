@@ -1,6 +1,7 @@
-import { and, eq, isNull, type SQL, sql } from 'drizzle-orm'
+import { and, eq, isNull, type Placeholder, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../database.ts'
 import { manifest } from '../schema.ts'
+import { bytes, number, statement } from '../statement.ts'
 
 /**
  * A condition on rows of `manifest`: a tag points at it, or a manifest of its repository that is not deleted is an index
@@ -22,7 +23,7 @@ export const isReached: SQL = sql`(
       where d.digest = manifest.subject and d.repository_id = manifest.repository_id and s.deleted_at is null))))`
 
 /** The ids of what a manifest can reach: the entries of an index, and its referrers, by any of its digests. */
-const reachable = (id: SQL): SQL => sql`(
+const reachable = (id: Placeholder): SQL => sql`(
   select c.id from manifest_reference r join manifest c on c.digest = r.digest and c.repository_id = r.repository_id
     where r.manifest_id = ${id} and r.role = 'child'
   union all select d.manifest_id from manifest_reference r
@@ -34,14 +35,14 @@ const reachable = (id: SQL): SQL => sql`(
     join manifest f on f.repository_id = d.repository_id and f.subject = d.digest
     where d.manifest_id = ${id})`
 
+export type Reachability = ReturnType<typeof reachability>
+
 /**
  * Keeps when each manifest became garbage, in the transaction of the change. One that is not deleted has, while
  * something reaches it, neither `unreferencedAt` nor `untaggedAt`; otherwise it has one of them. One that is deleted has
  * neither.
  */
 export function reachability(db: Db) {
-  const id = sql`${sql.placeholder('id')}`
-  const at = sql`${sql.placeholder('at')}`
   const isMarked = sql`(manifest.unreferenced_at is not null or manifest.untagged_at is not null)`
   // Cached manifests are evicted, never collected.
   const becomesGarbage = and(
@@ -50,32 +51,30 @@ export function reachability(db: Db) {
     sql`not ${isMarked}`,
     sql`not ${isReached}`,
   )
-  const unmark = db.update(manifest).set({ unreferencedAt: null, untaggedAt: null })
-  const reached = unmark.where(and(eq(manifest.id, id), isMarked)).prepare()
-  const appeared = unmark.where(and(sql`manifest.id in ${reachable(id)}`, isMarked)).prepare()
-  const subjectCame = unmark
-    .where(
-      and(
-        eq(manifest.repositoryId, sql.placeholder('repositoryId')),
-        eq(manifest.subject, sql.placeholder('digest')),
-        isMarked,
-      ),
-    )
-    .prepare()
+  const unmark = (condition: SQL) =>
+    db.update(manifest).set({ unreferencedAt: null, untaggedAt: null }).where(and(condition, isMarked))
+  const reached = statement(db, { id: number }, ({ id }) => unmark(eq(manifest.id, id)))
+  const appeared = statement(db, { id: number }, ({ id }) => unmark(sql`manifest.id in ${reachable(id)}`))
+  const subjectCame = statement(db, { repositoryId: number, digest: bytes }, ({ repositoryId, digest }) =>
+    unmark(sql`${manifest.repositoryId} = ${repositoryId} and ${manifest.subject} = ${digest}`),
+  )
   const leave = (since: SQL) =>
     db.update(manifest).set({
       leftAt: since,
       unreferencedAt: sql`iif(${becomesGarbage}, max(${since}, manifest.pushed_at), manifest.unreferenced_at)`,
     })
-  const lost = leave(at).where(eq(manifest.id, id)).prepare()
-  const vanished = leave(sql`max(${at}, coalesce(manifest.left_at, 0))`)
-    .where(sql`manifest.id in ${reachable(id)}`)
-    .prepare()
-  const untagged = db
-    .update(manifest)
-    .set({ untaggedAt: at })
-    .where(and(eq(manifest.id, id), becomesGarbage))
-    .prepare()
+  const lost = statement(db, { id: number, at: number }, ({ id, at }) =>
+    leave(sql`${at}`).where(eq(manifest.id, id)),
+  )
+  const vanished = statement(db, { id: number, at: number }, ({ id, at }) =>
+    leave(sql`max(${at}, coalesce(manifest.left_at, 0))`).where(sql`manifest.id in ${reachable(id)}`),
+  )
+  const untagged = statement(db, { id: number, at: number }, ({ id, at }) =>
+    db
+      .update(manifest)
+      .set({ untaggedAt: sql`${at}` })
+      .where(and(eq(manifest.id, id), becomesGarbage)),
+  )
   return {
     /** A tag points at the manifest from now on. */
     reached: (manifestId: number) => reached.run({ id: manifestId }),

@@ -2,26 +2,29 @@ import { sql } from 'drizzle-orm'
 import type { Retention } from '../../domain/retention.ts'
 import type { Db } from '../database.ts'
 import { repository } from '../schema.ts'
+import { number, statement } from '../statement.ts'
 
 /** Walks over the repositories that may have untagged manifests which are to go. */
 export function untaggedWalk(db: Db) {
   const columns = { id: repository.id, untaggedDays: repository.untaggedDays }
-  const withUntagged = db
-    .select(columns)
-    .from(repository)
-    .where(
-      sql`${repository.id} = (select m.repository_id from manifest m indexed by manifest_untagged
-        where m.untagged_at is not null and m.repository_id > ${sql.placeholder('after')}
-        order by m.repository_id limit 1)`,
-    )
-    .prepare()
-  const withPolicy = db
-    .select(columns)
-    .from(repository)
-    .where(sql`${repository.id} > ${sql.placeholder('after')} and ${repository.untaggedDays} > 0`)
-    .orderBy(repository.id)
-    .limit(1)
-    .prepare()
+  const withUntagged = statement(db, { after: number }, ({ after }) =>
+    db
+      .select(columns)
+      .from(repository)
+      .where(
+        sql`${repository.id} = (select m.repository_id from manifest m indexed by manifest_untagged
+          where m.untagged_at is not null and m.repository_id > ${after}
+          order by m.repository_id limit 1)`,
+      ),
+  )
+  const withPolicy = statement(db, { after: number }, ({ after }) =>
+    db
+      .select(columns)
+      .from(repository)
+      .where(sql`${repository.id} > ${after} and ${repository.untaggedDays} > 0`)
+      .orderBy(repository.id)
+      .limit(1),
+  )
   return {
     /** The next repository, by its id: of those with a policy of their own, when there is none for all. */
     next: (after: number, { untaggedDays }: Retention) =>

@@ -1,12 +1,11 @@
-import { and, asc, desc, eq, gt, lt, type SQL, sql } from 'drizzle-orm'
-import type { Write } from '../../domain/caller.ts'
+import { and, desc, eq, lt, type SQL, sql } from 'drizzle-orm'
 import type { EventType } from '../../domain/events.ts'
 import { type Digest, digestFromBytes } from '../../oci/digest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
-import { repositoryReads } from '../content/repositories.ts'
+import type { RepositoryReads } from '../content/repositories.ts'
 import type { Db } from '../database.ts'
 import { tagHistory } from '../schema.ts'
-import { whoColumns } from '../who-columns.ts'
+import { number, statement } from '../statement.ts'
 
 /** One move of a tag. */
 export interface HistoryLine {
@@ -27,11 +26,8 @@ export interface HistoryLine {
   isPreviousHere: boolean
 }
 
-export type HistoryReads = ReturnType<typeof historyReads>
-
 /** Reads of where tags pointed. */
-export function historyReads(db: Db) {
-  const { find } = repositoryReads(db)
+export function historyReads(db: Db, { find }: Pick<RepositoryReads, 'find'>) {
   // Spelled out, for in what is selected Drizzle leaves out the names of tables.
   const isPreviousHere = sql<number>`(
     exists (select 1 from manifest m where m.digest = tag_history.previous and m.repository_id = tag_history.repository_id)
@@ -46,11 +42,9 @@ export function historyReads(db: Db) {
       .limit(limit)
       .all()
       .map(({ line, isPreviousHere }) => toLine(line, isPreviousHere === 1))
-  const ofId = db
-    .select({ at: tagHistory.at })
-    .from(tagHistory)
-    .where(eq(tagHistory.id, sql.placeholder('id')))
-    .prepare()
+  const ofId = statement(db, { id: number }, ({ id }) =>
+    db.select({ at: tagHistory.at }).from(tagHistory).where(eq(tagHistory.id, id)),
+  )
   return {
     /** At most `limit` moves of a tag before the line `before`, newest first; undefined without such a repository. */
     ofTag(name: RepositoryName, tag: Tag, before: number, limit: number): HistoryLine[] | undefined {
@@ -89,93 +83,4 @@ function toLine(line: typeof tagHistory.$inferSelect, isPreviousHere: boolean): 
     requestId,
     isPreviousHere,
   }
-}
-
-/** A move to be recorded; null is no tag. */
-export interface MoveLine extends Write {
-  act: EventType
-  digest: Buffer | null
-  previous: Buffer | null
-}
-
-/** Where a tag pointed at some time; null: nowhere. */
-export type PastState = Buffer | null
-
-/** What the writer records of tags, and looks up to undo it. */
-export function tagLines(db: Db) {
-  const insert = lineInsert(db)
-  const ofRepository = eq(tagHistory.repositoryId, sql.placeholder('repositoryId'))
-  const ofTag = and(ofRepository, eq(tagHistory.name, sql.placeholder('name')))
-  const since = gt(tagHistory.at, sql.placeholder('at'))
-  const firstSince = db
-    .select({ previous: tagHistory.previous })
-    .from(tagHistory)
-    .where(and(ofTag, since))
-    .orderBy(asc(tagHistory.id))
-    .limit(1)
-    .prepare()
-  const leftSince = db
-    .select({ id: tagHistory.id })
-    .from(tagHistory)
-    .where(and(ofTag, since, eq(tagHistory.previous, sql.placeholder('digest'))))
-    .limit(1)
-    .prepare()
-  const movedSince = db
-    .select({ name: tagHistory.name, previous: tagHistory.previous, first: sql`min(${tagHistory.id})` })
-    .from(tagHistory)
-    .where(and(ofRepository, since))
-    .groupBy(tagHistory.name)
-    .prepare()
-  const goneWith = db
-    .select({ name: tagHistory.name, previous: tagHistory.previous })
-    .from(tagHistory)
-    .where(and(ofRepository, eq(tagHistory.at, sql.placeholder('at')), eq(tagHistory.act, 'manifest.delete')))
-    .orderBy(asc(tagHistory.id))
-    .prepare()
-  return {
-    /** Records that a tag moved. */
-    add(repositoryId: number, name: Tag, { caller, ...line }: MoveLine): void {
-      insert.run({ ...whoColumns(caller), ...line, repositoryId, name })
-    },
-
-    /** Where the tag pointed at a time; undefined when it has not moved since. */
-    stateAt(repositoryId: number, name: Tag, at: number): PastState | undefined {
-      return firstSince.get({ repositoryId, name, at })?.previous
-    },
-
-    /** Whether the tag pointed at the digest at some time since, or until then, and no longer does. */
-    hasLeft: (repositoryId: number, name: Tag, digest: Buffer, at: number): boolean =>
-      leftSince.get({ repositoryId, name, digest, at }) !== undefined,
-
-    /** Every tag that moved after a time, with where it pointed then. */
-    movedSince: (repositoryId: number, at: number): { name: Tag; state: PastState }[] =>
-      movedSince
-        .all({ repositoryId, at })
-        // `previous` is of the row that has the least id: https://sqlite.org/lang_select.html#bareagg
-        .map(({ name, previous }) => ({ name: name as Tag, state: previous })),
-
-    /** The tags that went with a manifest in one act at this time, with the digest that they had. */
-    goneWith: (repositoryId: number, at: number): { name: Tag; digest: Buffer }[] =>
-      goneWith
-        .all({ repositoryId, at })
-        .flatMap(({ name, previous }) => (previous ? [{ name: name as Tag, digest: previous }] : [])),
-  }
-}
-
-function lineInsert(db: Db) {
-  return db
-    .insert(tagHistory)
-    .values({
-      repositoryId: sql.placeholder('repositoryId'),
-      name: sql.placeholder('name'),
-      digest: sql.placeholder('digest'),
-      previous: sql.placeholder('previous'),
-      at: sql.placeholder('at'),
-      act: sql.placeholder('act'),
-      account: sql.placeholder('account'),
-      credential: sql.placeholder('credential'),
-      address: sql.placeholder('address'),
-      requestId: sql.placeholder('requestId'),
-    })
-    .prepare()
 }

@@ -1,23 +1,30 @@
 import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
 import type { Tag } from '../../oci/reference.ts'
-import { manifestFinder } from '../content/manifest-rows.ts'
-import { repositoryReads } from '../content/repositories.ts'
-import { tagMoves } from '../content/tag-moves.ts'
-import type { Db } from '../database.ts'
-import { eventWrites } from '../events.ts'
-import { tagLines } from './history.ts'
+import type { FindManifest } from '../content/manifest-rows.ts'
+import type { RepositoryReads } from '../content/repositories.ts'
+import type { TagMoves } from '../content/tag-moves.ts'
+import type { Tell } from '../events.ts'
 import { type Restore, tooLongAgo } from './restore.ts'
-import { revivals } from './revival.ts'
+import type { Revive } from './revival.ts'
+import type { TagLines } from './tag-lines.ts'
 
 /** Brings deleted manifests back, each by one call of the writer. */
-export function manifestRestores(db: Db) {
-  const { tell } = eventWrites(db)
-  const tags = tagMoves(db)
-  const lines = tagLines(db)
-  const findManifest = manifestFinder(db)
-  const revive = revivals(db)
-  const { find } = repositoryReads(db)
+export function manifestRestores({
+  tell,
+  find,
+  findManifest,
+  tags,
+  lines,
+  revive,
+}: {
+  tell: Tell
+  find: RepositoryReads['find']
+  findManifest: FindManifest
+  tags: TagMoves
+  lines: TagLines
+  revive: Revive
+}) {
   return {
     /**
      * Brings a manifest back with the tags that went with it, unless they were made again. Answers these tags.

@@ -1,8 +1,9 @@
 import { and, eq, sql } from 'drizzle-orm'
-import { manifestFinder } from '../content/manifest-rows.ts'
+import type { FindManifest } from '../content/manifest-rows.ts'
 import type { Db } from '../database.ts'
-import { reachability } from '../garbage/reachability.ts'
+import type { Reachability } from '../garbage/reachability.ts'
 import { blob, manifest, manifestReference, repositoryBlob } from '../schema.ts'
+import { number, statement } from '../statement.ts'
 import type { Restore } from './restore.ts'
 
 /** A manifest that is there again; `wasHidden` tells that it had been deleted. */
@@ -15,28 +16,28 @@ export interface Revived {
  * Brings a manifest back with what it names: the blobs, and the children that were deleted, too. Answers undefined
  * when there is none, or it was deleted before the window.
  */
-export function revivals(db: Db) {
-  const find = manifestFinder(db)
-  const reach = reachability(db)
-  const children = db
-    .select({ digest: manifestReference.digest })
-    .from(manifestReference)
-    .where(and(eq(manifestReference.manifestId, sql.placeholder('id')), eq(manifestReference.role, 'child')))
-    .prepare()
-  const show = db
-    .update(manifest)
-    .set({ deletedAt: null })
-    .where(eq(manifest.id, sql.placeholder('id')))
-    .prepare()
-  const showLinks = db
-    .update(repositoryBlob)
-    .set({ deletedAt: null, unreferencedAt: null })
-    .where(
-      sql`${repositoryBlob.repositoryId} = ${sql.placeholder('repositoryId')} and ${repositoryBlob.blobId} in (
-        select ${blob.id} from ${manifestReference} join ${blob} on ${blob.digest} = ${manifestReference.digest}
-        where ${manifestReference.manifestId} = ${sql.placeholder('id')})`,
-    )
-    .prepare()
+export type Revive = ReturnType<typeof revivals>
+
+export function revivals(db: Db, { find, reach }: { find: FindManifest; reach: Reachability }) {
+  const children = statement(db, { id: number }, ({ id }) =>
+    db
+      .select({ digest: manifestReference.digest })
+      .from(manifestReference)
+      .where(and(eq(manifestReference.manifestId, id), eq(manifestReference.role, 'child'))),
+  )
+  const show = statement(db, { id: number }, ({ id }) =>
+    db.update(manifest).set({ deletedAt: null }).where(eq(manifest.id, id)),
+  )
+  const showLinks = statement(db, { id: number, repositoryId: number }, ({ id, repositoryId }) =>
+    db
+      .update(repositoryBlob)
+      .set({ deletedAt: null, unreferencedAt: null })
+      .where(
+        sql`${repositoryBlob.repositoryId} = ${repositoryId} and ${repositoryBlob.blobId} in (
+          select ${blob.id} from ${manifestReference} join ${blob} on ${blob.digest} = ${manifestReference.digest}
+          where ${manifestReference.manifestId} = ${id})`,
+      ),
+  )
   return (repositoryId: number, digest: Buffer, { at, windowStart }: Restore): Revived | undefined => {
     const root = find(repositoryId, digest)
     if (root === undefined) return undefined

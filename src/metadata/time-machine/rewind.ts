@@ -1,13 +1,12 @@
 import { digestFromBytes } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
 import type { Tag } from '../../oci/reference.ts'
-import { repositoryReads } from '../content/repositories.ts'
-import { tagMoves } from '../content/tag-moves.ts'
-import type { Db } from '../database.ts'
-import { eventWrites } from '../events.ts'
-import { type PastState, tagLines } from './history.ts'
+import type { RepositoryReads } from '../content/repositories.ts'
+import type { TagMoves } from '../content/tag-moves.ts'
+import type { Tell } from '../events.ts'
 import { checkTime, type Restore } from './restore.ts'
-import { revivals } from './revival.ts'
+import type { Revive } from './revival.ts'
+import type { PastState, TagLines } from './tag-lines.ts'
 
 /** What a rewind did with the tags that had moved. */
 export interface Rewound {
@@ -20,12 +19,19 @@ export interface Rewound {
 }
 
 /** Goes back in time with a whole repository, by one call of the writer. */
-export function rewinds(db: Db) {
-  const { tell } = eventWrites(db)
-  const tags = tagMoves(db)
-  const lines = tagLines(db)
-  const revive = revivals(db)
-  const { find } = repositoryReads(db)
+export function rewinds({
+  tell,
+  find,
+  tags,
+  lines,
+  revive,
+}: {
+  tell: Tell
+  find: RepositoryReads['find']
+  tags: TagMoves
+  lines: TagLines
+  revive: Revive
+}) {
   const takeBack = (
     repositoryId: number,
     name: Tag,

@@ -1,24 +1,29 @@
 import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
-import { tagMoves } from '../content/tag-moves.ts'
-import { type TagWrite, tagWriteBeginning } from '../content/tag-writes.ts'
-import type { Db } from '../database.ts'
-import { eventWrites } from '../events.ts'
-import { tagLines } from './history.ts'
+import type { TagMoves } from '../content/tag-moves.ts'
+import type { BeginTagWrite, TagWrite } from '../content/tag-writes.ts'
+import type { Tell } from '../events.ts'
 import { checkTime, type Restore } from './restore.ts'
-import { revivals } from './revival.ts'
+import type { Revive } from './revival.ts'
+import type { TagLines } from './tag-lines.ts'
 
 /** Where a tag is restored to: a digest that it had, or what it had at a time, in milliseconds since 1970. */
 export type TagState = { digest: Digest } | { at: number }
 
 /** Brings tags back to where they pointed, each by one call of the writer. */
-export function tagRestores(db: Db) {
-  const { tell } = eventWrites(db)
-  const tags = tagMoves(db)
-  const lines = tagLines(db)
-  const revive = revivals(db)
-  const begin = tagWriteBeginning(db)
-
+export function tagRestores({
+  tell,
+  tags,
+  lines,
+  revive,
+  begin,
+}: {
+  tell: Tell
+  tags: TagMoves
+  lines: TagLines
+  revive: Revive
+  begin: BeginTagWrite
+}) {
   const digestOf = (repositoryId: number, call: TagWrite & Restore, to: TagState): Buffer => {
     if ('digest' in to) {
       const digest = digestToBytes(to.digest)

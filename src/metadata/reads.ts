@@ -1,0 +1,54 @@
+import { accountReads } from './accounts/accounts.ts'
+import { auditReads } from './accounts/audit.ts'
+import { credentialReads } from './accounts/credentials.ts'
+import { grantReads } from './accounts/grants.ts'
+import { cacheReads } from './cache/cache-reads.ts'
+import { blobUseReads } from './content/blob-uses.ts'
+import { blobReads } from './content/blobs.ts'
+import { catalogReads } from './content/catalog.ts'
+import { conversionReads } from './content/conversions.ts'
+import { manifestReads } from './content/manifests.ts'
+import { referrerReads } from './content/referrers.ts'
+import { repositoryReads } from './content/repositories.ts'
+import { storageReads } from './content/storage.ts'
+import { tagReads } from './content/tags.ts'
+import { totals } from './content/totals.ts'
+import { v1ImageReads } from './content/v1-images.ts'
+import type { Db } from './database.ts'
+import { explanations } from './garbage/explanation.ts'
+import { garbageReads } from './garbage/garbage.ts'
+import { outboxReads } from './outbox.ts'
+import { historyReads } from './time-machine/history.ts'
+import { newestTime } from './time-machine/recorded-time.ts'
+
+/** Every read, by what it is of. */
+export type Reads = ReturnType<typeof reads>
+
+/** Makes every read of a database. */
+export function reads(db: Db) {
+  const repositories = repositoryReads(db)
+  const total = totals(db)
+  return {
+    repositories,
+    manifests: manifestReads(db),
+    conversions: conversionReads(db),
+    tags: tagReads(db, repositories),
+    v1Images: v1ImageReads(db),
+    history: historyReads(db, repositories),
+    catalog: catalogReads(db, repositories),
+    blobs: blobReads(db),
+    cache: cacheReads(db, total),
+    blobUses: blobUseReads(db),
+    referrers: referrerReads(db),
+    outbox: outboxReads(db),
+    storage: storageReads(db, total),
+    accounts: accountReads(db),
+    credentials: credentialReads(db),
+    grants: grantReads(db),
+    audit: auditReads(db),
+    garbage: garbageReads(db),
+    explain: explanations(db),
+    /** The newest time that is recorded, in milliseconds since 1970; 0 when nothing is. */
+    newestTime: () => newestTime(db),
+  }
+}
