@@ -1,3 +1,4 @@
+import { checkFailingDatabase } from './durability/failing-database.ts'
 import { checkFailingDisk } from './durability/failing-disk.ts'
 import { checkOrder } from './durability/order.ts'
 import { checkSlowDisk } from './durability/slow-disk.ts'
@@ -11,5 +12,6 @@ export async function run(): Promise<void> {
   if (!Bun.which('strace')) throw new Error('this needs strace: `apt-get install strace`')
   for (const line of await checkOrder()) console.log(line)
   for (const line of await checkFailingDisk()) console.log(line)
+  for (const line of await checkFailingDatabase()) console.log(line)
   console.log(await checkSlowDisk())
 }

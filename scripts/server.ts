@@ -10,6 +10,8 @@ export interface Server extends AsyncDisposable {
   /** Where it listens, `host:port`. */
   address: string
   pid: number
+  /** Resolves with its exit code when it ends by itself or is stopped. */
+  exited: Promise<number>
   /** What it printed lately, for the report of a failure. */
   log(): string
   /** Ends it as an operator would (SIGTERM), by force if it does not go, and deletes the data folder that it was given here. */
@@ -68,7 +70,14 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
   child.exited.then(() => drained).then(() => fail(`ended with ${child.exitCode ?? child.signalCode}`))
   try {
     const address = await listening.promise
-    return { address, pid: child.pid, log: () => log.join('\n'), stop, [Symbol.asyncDispose]: stop }
+    return {
+      address,
+      pid: child.pid,
+      exited: child.exited,
+      log: () => log.join('\n'),
+      stop,
+      [Symbol.asyncDispose]: stop,
+    }
   } catch (error) {
     await stop()
     throw error

@@ -24,11 +24,9 @@ export async function startTraced(options: string[]): Promise<TracedServer> {
   await using resources = new AsyncDisposableStack()
   const folder = resources.use(await temporaryFolder('strace'))
   const data = join(await realpath(folder.path), 'data')
-  const executable = process.env.CAY_EXECUTABLE ?? (await build())
-  const [trace, wrapper] = [join(folder.path, 'trace'), join(folder.path, 'cay')]
-  const command = ['strace', '-D', '-f', '-q', '--seccomp-bpf', '-o', trace, ...options, executable]
-  await writeFile(wrapper, `#!/bin/sh\nexec ${command.join(' ')} "$@"\n`, { mode: 0o755 })
-  const server = resources.use(await startServer({ executable: wrapper, data }))
+  const trace = join(folder.path, 'trace')
+  const executable = await wrapInStrace(folder.path, ['--seccomp-bpf', '-o', trace, ...options])
+  const server = resources.use(await startServer({ executable, data }))
   const kept = resources.move()
   return {
     server,
@@ -39,6 +37,15 @@ export async function startTraced(options: string[]): Promise<TracedServer> {
       return (await Bun.file(trace).text()).split('\n')
     },
   }
+}
+
+/** Writes a program that runs the executable under strace; answers its path. */
+export async function wrapInStrace(folder: string, options: string[]): Promise<string> {
+  const wrapper = join(folder, 'cay')
+  const executable = process.env.CAY_EXECUTABLE ?? (await build())
+  const command = ['strace', '-D', '-f', '-q', ...options, executable]
+  await writeFile(wrapper, `#!/bin/sh\nexec ${command.join(' ')} "$@"\n`, { mode: 0o755 })
+  return wrapper
 }
 
 /**

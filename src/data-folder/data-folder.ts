@@ -31,7 +31,7 @@ export async function openDataFolder(
   try {
     makePrivate(folders.data, folders.metadata, log)
     refuseLostDatabase(folders)
-    const metadata = await openMetadata(folders.metadata, Date.now(), onFailure)
+    const metadata = await openMetadata(folders.metadata, onFailure)
     try {
       await joinInstallation(folders, metadata)
     } catch (error) {

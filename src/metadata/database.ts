@@ -14,18 +14,36 @@ export type Db = BunSQLiteDatabase<typeof schema> & {
 /** How long a statement waits for a lock that another process holds (a backup, a shell on the database). */
 const BUSY_MILLISECONDS_MAX = 5000
 
-/** Pages of the write-ahead log (4 KiB each) before they are moved into the database. */
-const LOG_PAGES_MAX = 4000
-
-/** Opens the database for its one writer: WAL, each commit synced, foreign keys on. */
+/**
+ * Opens the database for its one writer: WAL, each commit synced, foreign keys on. Checkpoints are the writer's task:
+ * SQLite would ignore a sync that fails in one of its own. What the log holds is moved into the database first: after a
+ * sync that failed, a part of the log may be in memory only, and what is appended to it could not be recovered.
+ *
+ * @throws Error that names the database and the cause
+ */
 export function openForWriting(path: string): Db {
-  const client = new Database(path, { create: true, readwrite: true })
-  client.run(`PRAGMA busy_timeout=${BUSY_MILLISECONDS_MAX}`)
-  client.run('PRAGMA journal_mode=WAL')
-  client.run('PRAGMA synchronous=FULL')
-  client.run(`PRAGMA wal_autocheckpoint=${LOG_PAGES_MAX}`)
-  client.run('PRAGMA foreign_keys=ON')
-  return withStatements(client)
+  try {
+    const client = new Database(path, { create: true, readwrite: true })
+    client.run(`PRAGMA busy_timeout=${BUSY_MILLISECONDS_MAX}`)
+    client.run('PRAGMA journal_mode=WAL')
+    client.run('PRAGMA synchronous=FULL')
+    // On macOS a plain fsync leaves the data in the drive's cache. Other systems ignore both settings.
+    client.run('PRAGMA fullfsync=ON')
+    client.run('PRAGMA checkpoint_fullfsync=ON')
+    client.run('PRAGMA wal_autocheckpoint=0')
+    client.run('PRAGMA wal_checkpoint(TRUNCATE)')
+    client.run('PRAGMA foreign_keys=ON')
+    return withStatements(client)
+  } catch (error) {
+    throw new Error(`cannot open the database ${path}: ${causeOf(error)}`)
+  }
+}
+
+/** What SQLite said, with its code, beneath what was wrapped around it. */
+export function causeOf(error: unknown): string {
+  const { cause, message, code } = error as Error & { code?: string }
+  if (cause instanceof Error) return causeOf(cause)
+  return code === undefined ? message : `${message} (${code})`
 }
 
 /** Opens a database that exists for reading, beside its writer. */

@@ -15,17 +15,12 @@ export interface Metadata extends Reads {
 /**
  * Opens, makes or migrates `<folder>/cay.db`.
  *
- * @param now milliseconds since 1970, for the name of a copy that a migration makes
  * @param onFailure told when the writer's thread has died: nothing can be written, the process should end
  */
-export async function openMetadata(
-  folder: string,
-  now: number,
-  onFailure: (error: Error) => void,
-): Promise<Metadata> {
+export async function openMetadata(folder: string, onFailure: (error: Error) => void): Promise<Metadata> {
   const path = join(folder, 'cay.db')
   const listeners: [Stale, () => void][] = []
-  const writer = await Writer.open(path, now, {
+  const writer = await Writer.open(path, {
     onStale: (what) => {
       for (const [kind, listener] of listeners) if (kind === what) listener()
     },

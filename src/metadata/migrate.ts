@@ -1,6 +1,5 @@
-import { existsSync } from 'node:fs'
-import { sql } from 'drizzle-orm'
-import type { Db } from './database.ts'
+import { causeOf, type Db } from './database.ts'
+import { keepCopy } from './migration-copy.ts'
 import { migrations } from './migrations.ts'
 
 interface Migrator {
@@ -12,9 +11,11 @@ const TABLE = '__drizzle_migrations'
 
 /**
  * Brings the database to this executable's schema. One that has content is copied first, to
- * `<path>.before-<n>`, where n is the number of migrations that it had. Throws when a newer executable made it.
+ * `<path>.before-<n>`, where n is the number of migrations that it had.
+ *
+ * @throws Error when a newer executable made it, or when the disk is full: it is unchanged then
  */
-export function migrate(db: Db, path: string, now: number): void {
+export function migrate(db: Db, path: string): void {
   const applied = appliedMigrations(db)
   if (applied > migrations.length) {
     throw new Error(
@@ -23,9 +24,16 @@ export function migrate(db: Db, path: string, now: number): void {
     )
   }
   if (applied === migrations.length) return
-  if (applied > 0) snapshot(db, `${path}.before-${applied}`, now)
+  if (applied > 0) keepCopy(db.$client, path, applied)
   const { dialect, session } = db as unknown as Migrator
-  dialect.migrate(migrations, session, { migrationsTable: TABLE })
+  try {
+    dialect.migrate(migrations, session, { migrationsTable: TABLE })
+  } catch (error) {
+    throw new Error(
+      `cannot bring the database ${path} from schema ${applied} to ${migrations.length}: ${causeOf(error)}; ` +
+        'it is unchanged: if the disk is full, free some space and start again',
+    )
+  }
 }
 
 function appliedMigrations({ $client }: Db): number {
@@ -33,10 +41,4 @@ function appliedMigrations({ $client }: Db): number {
   if (table === null) return 0
   const row = $client.query<{ n: number }, []>(`select count(*) as n from "${TABLE}"`).get()
   return row?.n ?? 0
-}
-
-/** An older copy of the same schema is kept under another name, not overwritten. */
-function snapshot(db: Db, path: string, now: number): void {
-  const target = existsSync(path) ? `${path}-${now}` : path
-  db.run(sql`VACUUM INTO ${target}`)
 }

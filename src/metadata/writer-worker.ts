@@ -1,6 +1,6 @@
 import { diskFull, RegistryError, registryError } from '../oci/error.ts'
 import type { Answer, Asked } from '../worker-client.ts'
-import { type Db, openForWriting } from './database.ts'
+import { causeOf, type Db, openForWriting } from './database.ts'
 import { migrate } from './migrate.ts'
 import { type Operations, operations, VOLATILE } from './operations.ts'
 import type { Call, Failure, WriterQuestion } from './writer.ts'
@@ -9,6 +9,11 @@ declare const self: Worker
 
 /** At most this many calls share one commit, so that none waits long for its own. */
 const CALLS_PER_COMMIT_MAX = 256
+
+/** Pages of the write-ahead log (4 KiB each) before they are moved into the database, */
+const LOG_PAGES_MAX = 4000
+/** and commits between two looks at its length. */
+const COMMITS_PER_LOOK = 16
 
 type Reply = Answer<Failure>
 type AnyOperation = (args: unknown) => unknown
@@ -24,10 +29,13 @@ class WriterThread {
   private scheduled = false
   private durable = true
 
-  constructor(path: string, now: number) {
+  private commits = 0
+  private dead = false
+
+  constructor(path: string) {
     this.db = openForWriting(path)
     try {
-      migrate(this.db, path, now)
+      migrate(this.db, path)
       this.operations = operations(this.db)
     } catch (error) {
       this.db.$client.close()
@@ -59,7 +67,7 @@ class WriterThread {
 
   private flush(): void {
     const calls = this.queue.splice(0, CALLS_PER_COMMIT_MAX)
-    if (calls.length === 0) return
+    if (calls.length === 0 || this.dead) return
     let replies: Reply[]
     try {
       this.syncEachCommit(calls.some((call) => !VOLATILE.has(call.name)))
@@ -67,10 +75,43 @@ class WriterThread {
       replies = calls.map((call) => this.answer(call))
       this.run('COMMIT')
     } catch (error) {
+      if (isDiskFailure(error)) this.die(error)
       if (this.db.$client.inTransaction) this.run('ROLLBACK')
       replies = calls.map((call) => ({ id: call.id, failure: toFailure(error) }))
     }
     answer(replies)
+    if (++this.commits % COMMITS_PER_LOOK === 0) this.checkpoint()
+  }
+
+  /** Moves a long log into the database. A full disk only makes the log longer. */
+  private checkpoint(): void {
+    try {
+      const { log, checkpointed } = this.measureLog('NOOP')
+      if (log >= LOG_PAGES_MAX && checkpointed < log) this.measureLog('PASSIVE')
+    } catch (error) {
+      if (isDiskFailure(error)) this.die(error)
+    }
+  }
+
+  /** Pages in the log, and those of them that are in the database; with `PASSIVE`, after a checkpoint. */
+  private measureLog(mode: 'NOOP' | 'PASSIVE'): { log: number; checkpointed: number } {
+    return this.db.$client.query(`PRAGMA wal_checkpoint(${mode})`).get() as {
+      log: number
+      checkpointed: number
+    }
+  }
+
+  /**
+   * Ends the thread, and with it the process. After a sync that failed the kernel may have dropped what was written,
+   * although it can still be read, so whatever is committed later could be lost with the power. The next start moves
+   * the whole log into the database.
+   */
+  private die(error: unknown): never {
+    this.dead = true
+    throw new Error(
+      `the disk of the database failed: ${causeOf(error)}; what was not acknowledged may be lost: ` +
+        'check the disk (dmesg), then start cay again',
+    )
   }
 
   private answer(call: Asked<Call>): Reply {
@@ -109,6 +150,11 @@ function toFailure(error: unknown): Failure {
   }
 }
 
+/** Whether reading, writing or syncing failed, other than for lack of space. */
+function isDiskFailure(error: unknown): boolean {
+  return ((error as { code?: string }).code ?? '').startsWith('SQLITE_IOERR')
+}
+
 function fromSqlite(cause: unknown): RegistryError {
   const code = (cause as { code?: string }).code ?? ''
   if (code === 'SQLITE_FULL') return diskFull(cause)
@@ -122,7 +168,7 @@ function serve(): (question: Asked<WriterQuestion>) => void {
     const { id } = question
     try {
       if ('name' in question) return thread?.push(question)
-      if ('open' in question) thread = new WriterThread(question.open, question.now)
+      if ('open' in question) thread = new WriterThread(question.open)
       else thread?.close()
       answer([{ id }])
     } catch (error) {

@@ -7,7 +7,7 @@ import type { Stale } from './stale.ts'
 const CALLS_WAITING_MAX = 10_000
 
 /** What the writer's thread is asked: to open the database first, then calls, at last to close it. */
-export type WriterQuestion = { open: string; now: number } | Call | { close: true }
+export type WriterQuestion = { open: string } | Call | { close: true }
 
 export interface Call {
   name: OperationName
@@ -42,10 +42,9 @@ export class Writer {
   /**
    * Starts the thread, which creates or migrates the database at `path`.
    *
-   * @param now milliseconds since 1970
    * @throws Error that says why the database cannot be opened
    */
-  static async open(path: string, now: number, { onStale, onFailure }: WriterOptions): Promise<Writer> {
+  static async open(path: string, { onStale, onFailure }: WriterOptions): Promise<Writer> {
     const client = new WorkerClient<WriterQuestion, Failure>(
       new Worker(new URL('./writer-worker.ts', import.meta.url)),
       {
@@ -58,7 +57,7 @@ export class Writer {
       },
     )
     try {
-      await client.ask({ open: path, now })
+      await client.ask({ open: path })
     } catch (error) {
       await client.stop()
       throw error

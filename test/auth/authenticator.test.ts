@@ -12,7 +12,7 @@ import { CALLER } from '../support/writes.ts'
 test('a password that is changed while it is verified is wrong', async () => {
   const at = Date.UTC(2026, 0, 1)
   await using folder = await temporaryFolder('authenticator')
-  const metadata = await openMetadata(folder.path, at, () => {})
+  const metadata = await openMetadata(folder.path, () => {})
   const act = { caller: CALLER, at, name: 'alice', kind: 'user' } as const
   await metadata.write('addAccount', { ...act, owner: undefined, passwordHash: 'one', isAdmin: true })
   const gate = Promise.withResolvers<void>()

@@ -18,7 +18,7 @@ let tokens: SignedTokens
 
 beforeAll(async () => {
   const folder = resources.use(await temporaryFolder('tokens'))
-  metadata = await openMetadata(folder.path, now, () => {})
+  metadata = await openMetadata(folder.path, () => {})
   resources.defer(() => metadata.close())
   tokens = await SignedTokens.open(metadata, now)
 })

@@ -56,7 +56,7 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
   }
   const clock = { wall: 1_700_000_000_000, monotonic: 5000 }
   const time = { wall: () => clock.wall, monotonic: () => clock.monotonic }
-  const metadata = guardWrites(await openMetadata(folder.path, clock.wall, fail), gate)
+  const metadata = guardWrites(await openMetadata(folder.path, fail), gate)
   resources.defer(() => metadata.close())
   const now = recordingClock(metadata.newestTime(), time)
   const files = new FilesystemBlobs(folder.path)

@@ -17,7 +17,7 @@ export const CALLER: Caller = {
 
 /** Opens a database, and fails the test when its thread dies. */
 export function open(folder: string): Promise<Metadata> {
-  return openMetadata(folder, AT, (error) => {
+  return openMetadata(folder, (error) => {
     throw error
   })
 }

@@ -1,0 +1,105 @@
+import { Database } from 'bun:sqlite'
+import { existsSync } from 'node:fs'
+import { cp, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { sha256 } from '../clients/image.ts'
+import { imageManifest, Registry } from '../registry.ts'
+import { type Server, startServer } from '../server.ts'
+import { checkDatabase } from '../soak/data-folder.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
+import { afflict, wrapInStrace } from './strace.ts'
+
+const repository = 'durability/database'
+/** Manifests large enough that the database's log is moved into the database after some of them. */
+const noteBytes = 2 * 1024 * 1024
+const manifestsMax = 64
+const fixture = join(import.meta.dir, '../../test/fixtures/data-0002')
+
+/**
+ * Makes syncs of the database fail: the process ends, and what was acknowledged is there again after the next start.
+ * Then interrupts a migration at each step of its copy. Returns a line for each failure.
+ */
+export async function checkFailingDatabase(): Promise<string[]> {
+  return [
+    await failSync("the log's sync", 'cay.db-wal'),
+    await failSync("a checkpoint's sync", 'cay.db'),
+    await interruptCopy('the kill of a migration before its copy has its name', 'rename:signal=SIGKILL', /./),
+    await interruptCopy(
+      'no space for the copy before a migration',
+      'pwrite64:error=ENOSPC',
+      /cannot copy the database .*: .*disk is full.*takes up to \d+ MiB: free that much/,
+    ),
+  ]
+}
+
+async function failSync(what: string, name: string): Promise<string> {
+  await using folder = await temporaryFolder('failing')
+  const data = join(folder.path, 'data')
+  let acknowledged: string[] = []
+  {
+    await using server = await startServer({ data })
+    acknowledged = await pushUntilDeath(server, join(data, name))
+    const code = await server.exited
+    if (code !== 1 || !server.log().includes('the disk of the database failed'))
+      throw new Error(`${what} failed: exit code ${code}\n${server.log()}`)
+  }
+  await using server = await startServer({ data })
+  const registry = new Registry(server.address)
+  for (const path of acknowledged) await registry.expect([200], 'GET', path)
+  await push(registry)
+  throwFaults(data)
+  return `${what} fails: the process ends, and ${acknowledged.length} acknowledged manifests are there again`
+}
+
+/** Pushes while syncs of a file fail; answers the paths of what was acknowledged. */
+async function pushUntilDeath(server: Server, path: string): Promise<string[]> {
+  const registry = new Registry(server.address)
+  const acknowledged = [await push(registry)]
+  await using _ = await afflict(server, 'fsync,fdatasync:error=EIO', [path])
+  while (acknowledged.length < manifestsMax) {
+    try {
+      acknowledged.push(await push(registry))
+    } catch {
+      return acknowledged
+    }
+  }
+  throw new Error(`${manifestsMax} manifests were acknowledged although syncs of ${path} fail`)
+}
+
+/** Pushes a manifest by its digest; answers its path. */
+async function push(registry: Registry): Promise<string> {
+  const bytes = crypto.getRandomValues(new Uint8Array(64))
+  const config = { digest: sha256(bytes), size: bytes.length }
+  await registry.pushBlob(repository, config.digest, bytes)
+  const manifest = imageManifest(config, [], sha256(bytes).repeat(noteBytes / 64))
+  await registry.pushManifest(repository, sha256(manifest), manifest)
+  return `/v2/${repository}/manifests/${sha256(manifest)}`
+}
+
+/** A start that must migrate fails in the middle of its copy; the next one copies and migrates. */
+async function interruptCopy(what: string, injection: string, said: RegExp): Promise<string> {
+  await using folder = await temporaryFolder('migration')
+  const data = join(folder.path, 'data')
+  await cp(fixture, data, { recursive: true })
+  const copy = join(data, 'cay.db.before-2')
+  const calls = injection.slice(0, injection.indexOf(':'))
+  const paths = ['-P', `${copy}.new`]
+  const options = ['-o', '/dev/null', '-e', `trace=${calls}`, '-e', `inject=${injection}`, ...paths]
+  const executable = await wrapInStrace(folder.path, options)
+  const failure = await startServer({ data, executable }).then(
+    () => 'it started',
+    (error: Error) => error.message,
+  )
+  if (!said.test(failure) || existsSync(copy)) throw new Error(`${what}: ${failure}`)
+  await using _ = await startServer({ data })
+  const copies = (await readdir(data)).filter((name) => name.includes('.before-'))
+  if (copies.join() !== 'cay.db.before-2') throw new Error(`${what}: ${copies.join()}`)
+  throwFaults(data)
+  return `${what}: no partial copy, and the next start makes one and migrates`
+}
+
+function throwFaults(data: string): void {
+  using database = new Database(join(data, 'cay.db'), { readonly: true })
+  const faults = checkDatabase(database)
+  if (faults.length > 0) throw new Error(`the database is harmed:\n${faults.join('\n')}`)
+}

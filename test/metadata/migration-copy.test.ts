@@ -1,0 +1,76 @@
+import { Database } from 'bun:sqlite'
+import { afterEach, beforeEach, expect, test } from 'bun:test'
+import { readdirSync } from 'node:fs'
+import { copyFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type TemporaryFolder, temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { failureOf } from '../support/failure.ts'
+import { open } from '../support/writes.ts'
+
+let folder: TemporaryFolder
+let path: string
+beforeEach(async () => {
+  folder = await temporaryFolder('migration')
+  path = join(folder.path, 'cay.db')
+  await copyFile(join(import.meta.dir, '../fixtures/data-0002/cay.db'), path)
+})
+afterEach(() => folder[Symbol.asyncDispose]())
+
+const copies = () =>
+  readdirSync(folder.path)
+    .filter((name) => name.startsWith('cay.db.'))
+    .sort()
+
+/** The rows and migrations in a database of two migrations. */
+function look(name: string) {
+  using database = new Database(join(folder.path, name), { readonly: true })
+  const [manifests, applied] = ['manifest', '__drizzle_migrations'].map(
+    (table) => (database.query(`select count(*) as n from ${table}`).get() as { n: number }).n,
+  )
+  return { manifests, applied, integrity: database.query('pragma integrity_check').values().flat() }
+}
+
+function run(...statements: string[]): void {
+  const database = new Database(path)
+  for (const statement of statements) database.run(statement)
+  database.run('pragma wal_checkpoint(truncate)')
+  database.close(true)
+}
+
+/** Makes a migration fail: it creates this table, too. */
+const HINDER = 'create table "total" (name text)'
+
+const WHOLE = { manifests: 5, applied: 2, integrity: ['ok'] }
+
+test('migrations: the copy has what the database had, and nothing is left beside it', async () => {
+  await Bun.write(`${path}.before-2.new`, 'as a kill leaves it')
+  await (await open(folder.path)).close()
+  expect(copies()).toEqual(['cay.db.before-2'])
+  expect(look('cay.db.before-2')).toEqual(WHOLE)
+})
+
+test('migrations: starts that fail make one copy, and say what failed and that the database is unchanged', async () => {
+  run(HINDER)
+  for (let n = 0; n < 3; n++) {
+    expect((await failureOf(open(folder.path))).message).toMatch(
+      /^cannot bring the database .*\/cay\.db from schema 2 to \d+: table .?total.? already exists \(SQLITE_ERROR\); it is unchanged/,
+    )
+  }
+  expect(copies()).toEqual(['cay.db.before-2'])
+  expect(look('cay.db')).toEqual(WHOLE)
+})
+
+test('migrations: a database that has changed since its copy is copied again, once', async () => {
+  run(HINDER)
+  await failureOf(open(folder.path))
+  run("update tag set updated_at = updated_at + 1 where name = 'latest'")
+  for (let n = 0; n < 2; n++) await failureOf(open(folder.path))
+  expect(copies()).toEqual(['cay.db.before-2', 'cay.db.before-2-2'])
+})
+
+test('migrations: a copy that a kill left incomplete is replaced by a whole one', async () => {
+  await Bun.write(`${path}.before-2`, '')
+  await (await open(folder.path)).close()
+  expect(copies()).toEqual(['cay.db.before-2'])
+  expect(look('cay.db.before-2')).toEqual(WHOLE)
+})
