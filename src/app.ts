@@ -4,6 +4,8 @@ import { FIRST_ADMIN, makeFirstAdmin } from './auth/first-admin.ts'
 import { PasswordFile } from './auth/password-file.ts'
 import type { Config } from './config/config-schema.ts'
 import { type ListenAddress, parseListenAddress, refuseToListen } from './config/listen-address.ts'
+import { socketPath } from './config/socket-path.ts'
+import { parseTlsChoice } from './config/tls-choice.ts'
 import { allowedTypes } from './core/allowed-types.ts'
 import { collectJob, scanJob } from './core/collector-jobs.ts'
 import { contentServices } from './core/content/services.ts'
@@ -15,9 +17,10 @@ import { NegotiatedManifests } from './core/manifest-pulls.ts'
 import { Schedule } from './core/schedule.ts'
 import type { Usage } from './core/usage.ts'
 import { V1Images } from './core/v1-images.ts'
-import { type DataFolder, openDataFolder } from './data-folder/data-folder.ts'
+import { type DataFolder, openDataFolder, removeSocket } from './data-folder/data-folder.ts'
 import { recordingClock } from './domain/clock.ts'
 import type { Retention } from './domain/retention.ts'
+import type { Authority } from './domain/server-certificate.ts'
 import { Collector } from './gc/collector.ts'
 import { Changes } from './http/admin/changes.ts'
 import type { Content } from './http/admin/services.ts'
@@ -34,8 +37,6 @@ import { diskSpace } from './storage/disk.ts'
 import { FilesystemBlobs } from './storage/filesystem.ts'
 import { FilesystemUploads } from './storage/filesystem-uploads.ts'
 import { Metrics } from './telemetry/metrics.ts'
-import type { Authority } from './tls/authority.ts'
-import { parseTlsChoice } from './tls/choice.ts'
 import { openTls, TLS_CHECK_SECONDS } from './tls/tls.ts'
 
 export interface App {
@@ -63,8 +64,7 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
   const failed = Promise.withResolvers<Error>()
   const services = await openServices(config, log, { ...options, onFailure: failed.resolve })
   const { auth, uploads, now } = services
-  const passwordFile = new PasswordFile(config.data)
-  if (!auth.access.isOpen) await presentFirstAdmin(services, passwordFile, options, log)
+  if (!auth.access.isOpen) await presentFirstAdmin(services, options, log)
   await uploads.tidy()
   let servers: HttpServer[] = []
   const tls = await openTls(tlsChoice, config.host, {
@@ -84,7 +84,6 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
     changes: new Changes(),
     limits: limitsOf(config),
     ...doorOf(config, listen, tls !== undefined),
-    onPasswordChanged: (account: string) => account === FIRST_ADMIN && passwordFile.remove(),
     tls: tls && { credentials: tls.credentials(), authority: tls.authority },
   }
   if (auth.access.isOpen) log.warn(OPEN_WARNING)
@@ -116,6 +115,9 @@ export interface Services {
   now: () => number
   content: Content
   metrics: Metrics
+  passwordFile: PasswordFile
+  /** Told when an account has a new password, or is gone. */
+  onPasswordChanged: (account: string) => void
   close(): Promise<void>
 }
 
@@ -137,6 +139,7 @@ export async function openServices(config: Config, log: Logger, options: Service
   const time = { wall, monotonic }
   const now = recordingClock(metadata.newestTime(), time)
   const metrics = new Metrics()
+  const passwordFile = new PasswordFile(config.data)
   const auth = await openAuth(metadata, config.access, now, (isRight) => {
     metrics.logins[isRight ? 'ok' : 'failed']++
   })
@@ -187,6 +190,8 @@ export async function openServices(config: Config, log: Logger, options: Service
     now,
     content,
     metrics,
+    passwordFile,
+    onPasswordChanged: (account) => account === FIRST_ADMIN && passwordFile.remove(),
     async close() {
       await Promise.all([jobs.stop(), collector.stop()])
       await Promise.all([auth.authenticator.noteUse(), registry.usage.close()])
@@ -261,8 +266,7 @@ function startSchedule(
 
 /** Makes the first account; its password is for the terminal, or for a file that only its owner reads. */
 async function presentFirstAdmin(
-  { metadata, auth, now }: Services,
-  file: PasswordFile,
+  { metadata, auth, now, passwordFile: file }: Services,
   { adminPassword, adminPasswordFile: path }: AppOptions,
   log: Logger,
 ): Promise<void> {
@@ -288,7 +292,14 @@ async function readPreset(path: string): Promise<string> {
 /** Commands reach the server through its socket; a server without one serves all the same. */
 function openSocket(data: string, options: OwnerOptions) {
   try {
-    return serveSocket(data, options)
+    removeSocket(data)
+    const socket = serveSocket(socketPath(data), options)
+    return {
+      async stop() {
+        await socket.stop()
+        removeSocket(data)
+      },
+    }
   } catch (cause) {
     options.log.warn({ cause }, `commands cannot reach this server: there is no socket in ${data}`)
     return { stop: async () => {} }

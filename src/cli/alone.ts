@@ -1,6 +1,4 @@
 import { openServices } from '../app.ts'
-import { FIRST_ADMIN } from '../auth/first-admin.ts'
-import { PasswordFile } from '../auth/password-file.ts'
 import type { Config } from '../config/config-schema.ts'
 import { ownerApi } from '../http/owner-api.ts'
 import { openLog } from '../telemetry/log.ts'
@@ -14,12 +12,7 @@ export async function openAlone(config: Config): Promise<Transport> {
   const log = openLog({ level: 'error', format: 'pretty' })
   const light = { ...config, uploads: { ...config.uploads, digesters: 1, poolBytes: POOL_BYTES } }
   const services = await openServices(light, log, { onFailure: () => {} })
-  const file = new PasswordFile(config.data)
-  const api = ownerApi({
-    ...services,
-    log,
-    onPasswordChanged: (account) => account === FIRST_ADMIN && file.remove(),
-  })
+  const api = ownerApi({ ...services, log })
   return {
     isAlone: true,
     isOwner: true,

@@ -1,7 +1,7 @@
 import type { Config } from '../config/config-schema.ts'
 import { isLoopback, parseListenAddress } from '../config/listen-address.ts'
-import { findAuthority } from '../tls/authority.ts'
-import { parseTlsChoice } from '../tls/choice.ts'
+import { parseTlsChoice } from '../config/tls-choice.ts'
+import { authorityOf } from '../core/host-trust.ts'
 
 const SECONDS_MAX = 5
 
@@ -37,6 +37,6 @@ async function tlsFor(url: URL, { data, tls }: Config): Promise<BunFetchRequestI
   if (url.protocol !== 'https:') return {}
   const host = url.hostname.replace(/^\[|\]$/g, '')
   if (parseTlsChoice(tls).kind === 'files') return { rejectUnauthorized: !isLoopback({ host, port: 0 }) }
-  const authority = await findAuthority(data)
+  const authority = await authorityOf(data)
   return authority === undefined ? {} : { ca: authority.certificate }
 }

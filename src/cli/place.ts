@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import type { LoadedConfig } from '../config/config.ts'
-import { socketPath } from '../data-folder/data-folder.ts'
+import { socketPath } from '../config/socket-path.ts'
 import { type AdminClient, adminClient, type Transport } from './admin-client.ts'
 import { CommandError, EXIT } from './failure.ts'
 import { isOpenToOthers, openRemote, parseServer } from './remote.ts'

@@ -1,10 +1,5 @@
-import { hostname } from 'node:os'
 import type { Config } from '../config/config-schema.ts'
-import { parseListenAddress } from '../config/listen-address.ts'
-import { authorityPath, findAuthority } from '../tls/authority.ts'
-import { certificateNames } from '../tls/certificate-names.ts'
-import { applying, install, knownRegistries, uninstall } from '../tls/trust-host.ts'
-import { type TrustStep, trustSteps } from '../tls/trust-steps.ts'
+import { type HostTrust, hostTrust } from '../core/host-trust.ts'
 
 export interface TrustOptions {
   install?: boolean
@@ -17,39 +12,27 @@ export interface TrustOptions {
 
 /** Says how hosts come to trust cay's own authority, or does so on this host. */
 export async function trust(config: Config, options: TrustOptions): Promise<number> {
-  const authority = await findAuthority(config.data)
-  if (authority === undefined)
-    throw new Error(`there is no ${authorityPath(config.data)}: cay serve --tls auto makes it`)
-  if (options.install && options.uninstall) throw new Error('choose --install or --uninstall')
   const root = options.root ?? '/'
-  const registries = options.registry?.split(',').map((name) => name.trim()) ?? registriesOf(config)
-  const steps = (more: string[] = []) =>
-    trustSteps(process.platform, { ...authority, registries: [...new Set([...registries, ...more])] })
   const report = (line: string) => void process.stdout.write(`${line}\n`)
+  const named = options.registry?.split(',').map((name) => name.trim())
+  const { authority, registries, steps, install, uninstall } = await hostTrust(config, {
+    root,
+    report,
+    registries: named,
+  })
+  if (options.install && options.uninstall) throw new Error('choose --install or --uninstall')
   report(`authority ${authority.path}\nSHA-256 ${authority.fingerprint}`)
-  if (options.install) await install(steps(), { root, report })
-  else if (options.uninstall) await uninstall(steps(await knownRegistries(root)), { root, report })
+  if (options.install) await install()
+  else if (options.uninstall) await uninstall()
   else {
-    report(`\nOn this host, cay trust --install does this:\n${describe(applying(steps(), root))}`)
+    report(`\nOn this host, cay trust --install does this:\n${describe(steps)}`)
     report(`\nOn a host without cay:\n${elsewhere(registries[0] ?? 'HOST:PORT', authority.fingerprint)}`)
   }
   if (options.install && root === '/') report('programs that run already know it when they start again')
   return 0
 }
 
-/** The names that clients of this host may write: each name of the certificate, with each port. */
-function registriesOf({ listen, host }: Config): string[] {
-  const { dns } = certificateNames({ hostname: hostname(), addresses: [], named: host })
-  const addresses = host.filter((name) => !dns.includes(name.toLowerCase()) && !name.includes(':'))
-  const names = [...dns.filter((name) => !name.startsWith('*')), '127.0.0.1', ...addresses]
-  const ports = [...new Set(listen.map((address) => parseListenAddress(address).port))]
-  return ports.flatMap((port) => {
-    if (port === 0) return []
-    return names.flatMap((name) => (port === 443 ? [name, `${name}:443`] : [`${name}:${port}`]))
-  })
-}
-
-function describe(steps: TrustStep[]): string {
+function describe(steps: HostTrust['steps']): string {
   return steps
     .filter(({ files, commands }) => files.length > 0 || commands?.install)
     .flatMap(({ name, files, commands }) => [

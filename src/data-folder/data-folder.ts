@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, realpathSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
 import type { Logger } from 'pino'
 import type { Config } from '../config/config-schema.ts'
+import { socketPath } from '../config/socket-path.ts'
 import { requireLocalDisk } from '../metadata/local-disk.ts'
 import { lockFolder } from '../metadata/lock.ts'
 import { type Metadata, openMetadata } from '../metadata/metadata.ts'
@@ -49,11 +49,6 @@ export async function openDataFolder(
     unlock()
     throw error
   }
-}
-
-/** Where commands reach the server of a data folder. */
-export function socketPath(data: string): string {
-  return join(data, 'cay.sock')
 }
 
 /** Removes the socket, which a crash may have left. */

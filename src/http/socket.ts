@@ -1,23 +1,16 @@
-import { removeSocket, socketPath } from '../data-folder/data-folder.ts'
 import { onDemand } from './on-demand.ts'
 import type { OwnerOptions } from './owner-api.ts'
 
-/** Serves the owner's API on `<data>/cay.sock`, which only its owner can open: how commands reach a running server. */
-export function serveSocket(data: string, options: OwnerOptions): { stop(): Promise<void> } {
-  removeSocket(data)
+/** Serves the owner's API on a socket that only its owner can open: how commands reach a running server. */
+export function serveSocket(path: string, options: OwnerOptions): { stop(): Promise<void> } {
   const fetch = onDemand(
     () => import('./owner-api.ts'),
     ({ ownerApi }) => ownerApi(options),
   )
   const umask = process.umask(0o177)
   try {
-    const server = Bun.serve({ unix: socketPath(data), fetch })
-    return {
-      async stop() {
-        await server.stop()
-        removeSocket(data)
-      },
-    }
+    const server = Bun.serve({ unix: path, fetch })
+    return { stop: () => server.stop() }
   } finally {
     process.umask(umask)
   }

@@ -1,18 +1,9 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Authority } from '../domain/server-certificate.ts'
 import { findText, writeDurably } from '../storage/durable-file.ts'
 import type { IssuedCertificate } from './certificate.ts'
 import { checkCredentials, parseCertificate } from './key-pair.ts'
-
-/** The authority whose certificates this cay shows: what others need to trust it. Nothing here is secret. */
-export interface Authority {
-  /** The file with its certificate. */
-  path: string
-  /** PEM */
-  certificate: string
-  /** The SHA-256 of the certificate, as tools print it: pairs of hexadecimal digits with colons between. */
-  fingerprint: string
-}
 
 /** The authority's certificate in a data folder. */
 export function authorityPath(data: string): string {

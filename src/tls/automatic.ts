@@ -1,6 +1,7 @@
 import type { X509Certificate } from 'node:crypto'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
+import type { Credentials } from '../domain/server-certificate.ts'
 import { findText, writeDurably } from '../storage/durable-file.ts'
 import { authorityPath, findAuthority, openAuthority, tlsFolder } from './authority.ts'
 import {
@@ -10,7 +11,7 @@ import {
   coversNames,
   type HostFacts,
 } from './certificate-names.ts'
-import { type Credentials, checkCredentials, parseCertificate } from './key-pair.ts'
+import { checkCredentials, parseCertificate } from './key-pair.ts'
 import type { Tls, TlsOptions } from './served-certificate.ts'
 
 const DAY = 86_400_000

@@ -1,8 +1,9 @@
 import { type FSWatcher, watch } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import type { CertificateFiles } from './choice.ts'
-import { type Credentials, checkCredentials } from './key-pair.ts'
+import type { CertificateFiles } from '../config/tls-choice.ts'
+import type { Credentials } from '../domain/server-certificate.ts'
+import { checkCredentials } from './key-pair.ts'
 import type { Tls, TlsOptions } from './served-certificate.ts'
 
 /** What replaces a certificate and its key does so in several steps; it is read when this long nothing came. */

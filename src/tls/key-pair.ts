@@ -1,10 +1,5 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
-
-/** What a server shows and signs with: a certificate with its chain, and its key, both PEM. */
-export interface Credentials {
-  certificate: string
-  key: string
-}
+import type { Credentials } from '../domain/server-certificate.ts'
 
 /** Where a certificate and its key come from, in the words of the person who wrote the setting. */
 export interface CredentialsSource {

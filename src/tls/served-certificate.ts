@@ -1,6 +1,5 @@
 import type { Logger } from 'pino'
-import type { Authority } from './authority.ts'
-import type { Credentials } from './key-pair.ts'
+import type { Authority, Credentials } from '../domain/server-certificate.ts'
 
 /** What the server shows, and when that changes. */
 export interface Tls {

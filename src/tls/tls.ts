@@ -1,7 +1,7 @@
 import { hostname, networkInterfaces } from 'node:os'
+import type { TlsChoice } from '../config/tls-choice.ts'
 import { openAutomatic } from './automatic.ts'
 import { openCertificateFiles } from './certificate-files.ts'
-import type { TlsChoice } from './choice.ts'
 import type { Tls, TlsOptions } from './served-certificate.ts'
 
 /** How often `check` should be called, in seconds. */

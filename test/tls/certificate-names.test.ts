@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
+import { parseTlsChoice } from '../../src/config/tls-choice.ts'
 import { certificateNames, coversNames } from '../../src/tls/certificate-names.ts'
-import { parseTlsChoice } from '../../src/tls/choice.ts'
 
 test('loopback, the host, its addresses, and what is named', () => {
   const names = certificateNames({

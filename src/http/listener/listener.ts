@@ -1,4 +1,4 @@
-import type { Credentials } from '../../tls/key-pair.ts'
+import type { Credentials } from '../../domain/server-certificate.ts'
 
 /** Bun closes a connection that is silent for so long; a body that stalls is answered before. */
 const CONNECTION_IDLE_SECONDS_MAX = 255

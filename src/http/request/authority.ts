@@ -1,5 +1,5 @@
 import { Elysia, t } from 'elysia'
-import type { Authority } from '../../tls/authority.ts'
+import type { Authority } from '../../domain/server-certificate.ts'
 
 const CERTIFICATE = t.String({ format: 'binary', description: 'The certificate' })
 

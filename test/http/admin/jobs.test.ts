@@ -2,8 +2,8 @@ import { expect, test } from 'bun:test'
 import { temporaryFolder } from '../../../scripts/temporary-folder.ts'
 import { openServices } from '../../../src/app.ts'
 import { loadConfig } from '../../../src/config/config.ts'
+import { socketPath } from '../../../src/config/socket-path.ts'
 import { type JobRun, Jobs, type JobWork } from '../../../src/core/jobs.ts'
-import { socketPath } from '../../../src/data-folder/data-folder.ts'
 import { jobEvents } from '../../../src/http/admin/server/job-events.ts'
 import { ownerApi } from '../../../src/http/owner-api.ts'
 import { serveSocket } from '../../../src/http/socket.ts'
@@ -51,8 +51,8 @@ async function open(work: Partial<Record<'collect' | 'scan', JobWork>>) {
   /** The same API on the data folder's socket. */
   const listen = () => {
     const owner = { ...services, content, now: Date.now, log, onPasswordChanged: () => {} }
-    const socket = serveSocket(folder.path, owner)
-    return { unix: socketPath(folder.path), stop: socket.stop }
+    const unix = socketPath(folder.path)
+    return { unix, stop: serveSocket(unix, owner).stop }
   }
   const kept = resources.move()
   return { send, ask, listen, jobs, lines, [Symbol.asyncDispose]: () => kept.disposeAsync() }
