@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import { type Auth, openAuth } from './auth/auth.ts'
-import { FIRST_ADMIN, makeFirstAdmin } from './auth/first-admin.ts'
+import { FIRST_ADMIN, type FirstPassword, makeFirstAdmin } from './auth/first-admin.ts'
 import { PasswordFile } from './auth/password-file.ts'
 import type { Config } from './config/config-schema.ts'
 import { type ListenAddress, parseListenAddress, refuseToListen } from './config/listen-address.ts'
@@ -64,7 +64,7 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
   const failed = Promise.withResolvers<Error>()
   const services = await openServices(config, log, { ...options, onFailure: failed.resolve })
   const { auth, uploads, now } = services
-  if (!auth.access.isOpen) await presentFirstAdmin(services, options, log)
+  if (!auth.access.isOpen) await makeFirstAdmin(services, options, log)
   await uploads.tidy()
   let servers: HttpServer[] = []
   const tls = await openTls(tlsChoice, config.host, {
@@ -201,10 +201,7 @@ export async function openServices(config: Config, log: Logger, options: Service
   }
 }
 
-export interface AppOptions {
-  /** The first account's password, or the file that has it; without them it gets a new one. */
-  adminPassword?: string | undefined
-  adminPasswordFile?: string | undefined
+export interface AppOptions extends FirstPassword {
   /** Milliseconds since 1970, by the machine's clock. */
   now?: () => number
   /** Milliseconds since some moment; it only goes on. */
@@ -262,31 +259,6 @@ function startSchedule(
   schedule.every(60, 'note the use of tokens', () => auth.authenticator.noteUse())
   schedule.every(3600, 'remove expired tokens', () => metadata.write('removeExpired', { before: now() }))
   return schedule
-}
-
-/** Makes the first account; its password is for the terminal, or for a file that only its owner reads. */
-async function presentFirstAdmin(
-  { metadata, auth, now, passwordFile: file }: Services,
-  { adminPassword, adminPasswordFile: path }: AppOptions,
-  log: Logger,
-): Promise<void> {
-  const preset = adminPassword ?? (path === undefined ? undefined : await readPreset(path))
-  const tell = (password: string) => {
-    if (process.stdout.isTTY) {
-      process.stdout.write(`\n  The first account is ${FIRST_ADMIN}, with the password ${password}\n\n`)
-    } else {
-      log.info({ account: FIRST_ADMIN, passwordFile: file.write(password) }, 'made the first account')
-    }
-  }
-  await makeFirstAdmin(metadata, auth.passwords, preset, tell, now())
-}
-
-async function readPreset(path: string): Promise<string> {
-  try {
-    return (await Bun.file(path).text()).trimEnd()
-  } catch (error) {
-    throw new Error(`cannot read ${path}, which CAY_ADMIN_PASSWORD_FILE names: ${(error as Error).message}`)
-  }
 }
 
 /** Commands reach the server through its socket; a server without one serves all the same. */

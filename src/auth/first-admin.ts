@@ -1,5 +1,7 @@
+import type { Logger } from 'pino'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { RegistryError } from '../oci/error.ts'
+import type { PasswordFile } from './password-file.ts'
 import type { Passwords } from './passwords.ts'
 import { newPassword } from './secrets.ts'
 
@@ -9,23 +11,52 @@ export const FIRST_ADMIN = 'admin'
 /** Who makes accounts when nobody has asked. */
 const SERVER = { account: undefined, credential: undefined, address: 'server', requestId: 'start' }
 
+/** What is needed to make the first account. */
+export interface FirstAdminSources {
+  metadata: Metadata
+  auth: { passwords: Passwords }
+  passwordFile: PasswordFile
+  now: () => number
+}
+
+/** The first account's password, or the file that has it; without them it gets a new one. */
+export interface FirstPassword {
+  adminPassword?: string | undefined
+  adminPasswordFile?: string | undefined
+}
+
 /**
- * Makes the first account when there is none, with the preset password, or with a new one, which `tell` is told before
- * the account is there: a crash between leaves no account whose password nobody knows.
+ * Makes the first account when there is none. A new password is shown on the terminal, or written to a file that only
+ * its owner reads, before the account is there: a crash between leaves no account whose password nobody knows.
  */
 export async function makeFirstAdmin(
-  metadata: Metadata,
-  passwords: Passwords,
-  preset: string | undefined,
-  tell: (password: string) => void,
-  now: number,
+  { metadata, auth, passwordFile, now }: FirstAdminSources,
+  { adminPassword, adminPasswordFile: path }: FirstPassword,
+  log: Logger,
 ): Promise<void> {
   if (metadata.accounts.list('user', '', 1).length > 0) return
+  const preset = adminPassword ?? (path === undefined ? undefined : await readPreset(path))
   const password = preset ?? newPassword()
-  const passwordHash = await passwords.hashNew(password).catch((error: RegistryError) => {
+  const passwordHash = await auth.passwords.hashNew(password).catch((error: RegistryError) => {
     throw new Error(`the password of CAY_ADMIN_PASSWORD is refused: ${error.entries[0]?.message}`)
   })
-  if (preset === undefined) tell(password)
+  if (preset === undefined) present(password, passwordFile, log)
   const account = { name: FIRST_ADMIN, kind: 'user', owner: undefined, passwordHash, isAdmin: true } as const
-  await metadata.write('addAccount', { ...account, caller: SERVER, at: now })
+  await metadata.write('addAccount', { ...account, caller: SERVER, at: now() })
+}
+
+function present(password: string, file: PasswordFile, log: Logger): void {
+  if (process.stdout.isTTY) {
+    process.stdout.write(`\n  The first account is ${FIRST_ADMIN}, with the password ${password}\n\n`)
+  } else {
+    log.info({ account: FIRST_ADMIN, passwordFile: file.write(password) }, 'made the first account')
+  }
+}
+
+async function readPreset(path: string): Promise<string> {
+  try {
+    return (await Bun.file(path).text()).trimEnd()
+  } catch (error) {
+    throw new Error(`cannot read ${path}, which CAY_ADMIN_PASSWORD_FILE names: ${(error as Error).message}`)
+  }
 }
