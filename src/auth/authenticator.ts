@@ -35,6 +35,12 @@ interface Proved {
   until: number
 }
 
+interface Proving {
+  identity: Promise<Identity>
+  /** The ids of the accounts that have changed meanwhile. */
+  changed: Set<number>
+}
+
 /** Finds out who asks: by Basic with a password or a token, by a Bearer token of either kind, or nobody. */
 export class Authenticator {
   private readonly options: AuthenticatorOptions
@@ -44,18 +50,12 @@ export class Authenticator {
     sizeCalculation: (_, key) => key.length,
   })
   /** What is being proved now, so that many requests with one password cost one hash. */
-  private readonly proving = new Map<string, Promise<Identity>>()
+  private readonly proving = new Map<string, Proving>()
   private readonly used = new Map<string, number>()
-  /** Counts what made memory stale, so that nothing that was proved before is remembered after. */
-  private generation = 0
 
   constructor(options: AuthenticatorOptions) {
     this.options = options
-    options.metadata.onStale('accounts', () => {
-      this.generation++
-      this.remembered.clear()
-      this.proving.clear()
-    })
+    options.metadata.onStale('accounts', ({ accounts }) => this.forget(accounts))
   }
 
   /**
@@ -71,10 +71,11 @@ export class Authenticator {
     const known = this.remembered.get(key)
     if (known && known.until > this.options.now()) return known.identity
     const proving = this.proving.get(key)
-    if (proving) return proving
-    const started = this.proveOnce(key, header, address())
-    this.proving.set(key, started)
-    return started
+    if (proving) return proving.identity
+    const changed = new Set<number>()
+    const identity = this.proveOnce(key, header, address(), changed)
+    this.proving.set(key, { identity, changed })
+    return identity
   }
 
   /** The identity behind a refresh token. */
@@ -105,15 +106,30 @@ export class Authenticator {
     if (used.length > 0) await this.options.metadata.write('touchCredentials', { used })
   }
 
-  private async proveOnce(key: string, header: string, address: string): Promise<Identity> {
-    const { generation } = this
+  /** @param changed accounts that have changed since this began: what was proved of them is not remembered */
+  private async proveOnce(
+    key: string,
+    header: string,
+    address: string,
+    changed: ReadonlySet<number>,
+  ): Promise<Identity> {
     try {
       const proved = await this.prove(header, address)
-      if (generation === this.generation) this.remembered.set(key, proved)
+      const { accountId } = proved.identity
+      if (accountId === undefined || !changed.has(accountId)) this.remembered.set(key, proved)
       return proved.identity
     } finally {
-      if (generation === this.generation) this.proving.delete(key)
+      this.proving.delete(key)
     }
+  }
+
+  /** Forgets what was proved of accounts that have changed, and what is being proved of them will not be remembered. */
+  private forget(accounts: readonly number[]): void {
+    const changed = new Set<number | undefined>(accounts)
+    for (const [key, { identity }] of this.remembered) {
+      if (changed.has(identity.accountId)) this.remembered.delete(key)
+    }
+    for (const proving of this.proving.values()) for (const id of accounts) proving.changed.add(id)
   }
 
   private async prove(header: string, address: string): Promise<Proved> {
@@ -150,7 +166,7 @@ export class Authenticator {
     }
     attempt.succeeded()
     this.options.onLogin(true)
-    return { identity, until: this.forget() }
+    return { identity, until: this.rememberedUntil() }
   }
 
   private proveSecret(secret: string, kind: CredentialRow['kind'], name: string | undefined): Proved {
@@ -162,7 +178,7 @@ export class Authenticator {
       throw wrong('the token is wrong, expired or revoked, or is not of this account')
     }
     this.used.set(row.id, now())
-    return { identity, until: Math.min(this.forget(), row.expiresAt ?? Number.POSITIVE_INFINITY) }
+    return { identity, until: Math.min(this.rememberedUntil(), row.expiresAt ?? Number.POSITIVE_INFINITY) }
   }
 
   private async proveSigned(token: string): Promise<Proved> {
@@ -177,7 +193,11 @@ export class Authenticator {
     const identity =
       claims.accountId === undefined ? identities.anonymous() : identities.find(claims.accountId, credential)
     if (identity === undefined || isRevoked) throw wrong('the account or its token is gone or disabled')
-    const until = Math.min(this.forget(), claims.expiresAt, credential?.expiresAt ?? Number.POSITIVE_INFINITY)
+    const until = Math.min(
+      this.rememberedUntil(),
+      claims.expiresAt,
+      credential?.expiresAt ?? Number.POSITIVE_INFINITY,
+    )
     return { identity: { ...identity, token: scopeOf(claims.access) }, until }
   }
 
@@ -190,7 +210,7 @@ export class Authenticator {
       .catch(() => {})
   }
 
-  private forget(): number {
+  private rememberedUntil(): number {
     return this.options.now() + REMEMBERED_SECONDS * 1000
   }
 }

@@ -1,11 +1,12 @@
 import type { Access, Action } from '../domain/access.ts'
-import { matchesPattern, parseRepositoryPattern } from '../domain/repository-pattern.ts'
+import type { Rule } from '../domain/rule.ts'
 import type { AccountRow } from '../metadata/accounts/accounts.ts'
 import type { CredentialRow } from '../metadata/accounts/credentials.ts'
-import { formatSubject, type GrantRow, type Rule } from '../metadata/accounts/grants.ts'
+import { subjectsOf } from '../metadata/accounts/grants.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import { type Identities, ROLE_ACTIONS } from './identities.ts'
+import type { Identities } from './identities.ts'
+import { ROLE_ACTIONS, Rules } from './rules.ts'
 
 /** One thing that gives an account something in a repository. */
 export interface Reason {
@@ -48,50 +49,66 @@ export function explainAccess(
 ): ExplainedAccess {
   const identity = row === undefined ? identities.anonymous() : identities.find(row.id, credential)
   const may = (action: Action) => identity !== undefined && access.may(identity, action, repository)
+  const reasonsOf = (account: AccountRow | undefined) =>
+    ownReasons(repository, account).concat(grantReasons(metadata, identities, repository, account))
   const owner = row?.ownerId == null ? undefined : metadata.accounts.findById(row.ownerId)
   const limits: Limit[] = []
   if (owner) {
-    const actions = actionsOf(reasonsOf(metadata, repository, owner))
-    limits.push({ by: 'owner', name: owner.name, actions })
+    const actions = reasonsOf(owner).flatMap((reason) => reason.actions)
+    limits.push({ by: 'owner', name: owner.name, actions: inOrder(actions) })
   }
   if (credential?.scope) {
-    const actions = (JSON.parse(credential.scope) as Rule[]).flatMap((rule) => actionsIn(rule, repository))
-    limits.push({ by: 'credential', name: credential.id, actions: inOrder(actions) })
+    const rules = (JSON.parse(credential.scope) as Rule[]).flatMap((rule) =>
+      new Rules([rule]).matching(repository),
+    )
+    limits.push({ by: 'credential', name: credential.id, actions: actionsOf(rules) })
   }
   return {
     actions: ACTIONS.filter(may),
     isDisabled: identity === undefined,
-    reasons: access.isOpen ? [{ by: 'open', actions: [...ACTIONS] }] : reasonsOf(metadata, repository, row),
+    reasons: access.isOpen ? [{ by: 'open', actions: [...ACTIONS] }] : reasonsOf(row),
     limits: access.isOpen ? [] : limits,
   }
 }
 
-function reasonsOf(metadata: Metadata, repository: RepositoryName, row: AccountRow | undefined): Reason[] {
+/** What an account may do by what it is. */
+function ownReasons(repository: RepositoryName, row: AccountRow | undefined): Reason[] {
   const reasons: Reason[] = []
   if (row?.isAdmin) reasons.push({ by: 'server-admin', actions: [...ACTIONS] })
   if (row?.kind === 'user' && repository.startsWith(`${row.name}/`)) {
     const rule: Rule = { pattern: `${row.name}/**`, role: 'admin' }
     reasons.push({ by: 'own-namespace', rule, actions: [...ACTIONS] })
   }
-  const groups = row === undefined ? [] : metadata.accounts.groupsOf(row.id)
-  for (const grant of metadata.grants.grantsOf(row?.id, groups)) {
-    const actions = actionsIn(grant, repository)
-    if (actions.length > 0) reasons.push({ ...toReason(grant), actions })
-  }
   return reasons
 }
 
-function toReason({ subject, pattern, role }: GrantRow): Omit<Reason, 'actions'> {
-  const by = typeof subject === 'string' ? subject : 'account' in subject ? 'account' : 'group'
-  return { by, subject: formatSubject(subject), rule: { pattern, role } }
+/** What is granted to an account, its groups, and everybody. */
+function grantReasons(
+  metadata: Metadata,
+  identities: Identities,
+  repository: RepositoryName,
+  row: AccountRow | undefined,
+): Reason[] {
+  const groups = row === undefined ? [] : metadata.accounts.groupsOf(row.id)
+  // What is granted to fewer comes first.
+  const subjects = subjectsOf(row?.id, groups).toReversed()
+  return subjects.flatMap((subject) => {
+    const [by, name] = nameOf(metadata, subject, row)
+    const rules = identities.granted.of(subject).matching(repository)
+    return rules.map((rule): Reason => ({ by, subject: name, rule, actions: actionsOf([rule]) }))
+  })
 }
 
-function actionsIn({ pattern, role }: Rule, repository: RepositoryName): Action[] {
-  return matchesPattern(parseRepositoryPattern(pattern), repository) ? inOrder(ROLE_ACTIONS[role]) : []
+/** The kind of a subject and its name, as people write it. */
+function nameOf(metadata: Metadata, subject: string, row: AccountRow | undefined): [Reason['by'], string] {
+  if (subject === 'anonymous' || subject === 'authenticated') return [subject, subject]
+  const [kind, id] = subject.split(':')
+  if (kind === 'account') return ['account', row?.name ?? '']
+  return ['group', `group:${metadata.accounts.groupName(Number(id)) ?? ''}`]
 }
 
-function actionsOf(reasons: Reason[]): Action[] {
-  return inOrder(reasons.flatMap(({ actions }) => actions))
+function actionsOf(rules: readonly Rule[]): Action[] {
+  return inOrder(rules.flatMap(({ role }) => [...ROLE_ACTIONS[role]]))
 }
 
 function inOrder(actions: Iterable<Action>): Action[] {

@@ -1,50 +1,57 @@
 import { LRUCache } from 'lru-cache'
-import { type Action, type Identity, NOBODY, type Permission } from '../domain/access.ts'
-import { parseRepositoryPattern } from '../domain/repository-pattern.ts'
+import { type Identity, NOBODY, type Permissions } from '../domain/access.ts'
+import type { Rule } from '../domain/rule.ts'
 import type { AccountRow } from '../metadata/accounts/accounts.ts'
 import type { CredentialRow } from '../metadata/accounts/credentials.ts'
-import type { Role, Rule } from '../metadata/accounts/grants.ts'
+import { subjectsOf } from '../metadata/accounts/grants.ts'
 import type { Metadata } from '../metadata/metadata.ts'
-
-/** What a role allows. */
-export const ROLE_ACTIONS: Record<Role, ReadonlySet<Action>> = {
-  reader: new Set<Action>(['pull']),
-  writer: new Set<Action>(['pull', 'push']),
-  admin: new Set<Action>(['pull', 'push', 'delete']),
-}
+import { GrantedRules } from './granted-rules.ts'
+import { addUp, anyOf, Rules } from './rules.ts'
 
 const REMEMBERED_MAX = 1000
 
-/** What accounts may do, remembered until any account or grant changes. */
+/** What accounts may do. An identity is remembered until its account changes; what is granted is always as it is now. */
 export class Identities {
   private readonly metadata: Metadata
+  readonly granted: GrantedRules
   private readonly remembered = new LRUCache<string, Identity>({ max: REMEMBERED_MAX })
+  private readonly nobody: Identity
 
   constructor(metadata: Metadata) {
     this.metadata = metadata
-    metadata.onStale('accounts', () => this.remembered.clear())
+    this.granted = new GrantedRules(metadata)
+    this.nobody = { ...NOBODY, granted: this.grantedTo(subjectsOf(undefined, [])) }
+    metadata.onStale('accounts', ({ accounts }) => {
+      const changed = new Set<number | undefined>(accounts)
+      for (const [key, { accountId }] of this.remembered) {
+        if (changed.has(accountId)) this.remembered.delete(key)
+      }
+    })
   }
 
   /** Somebody without a credential, with what is granted to anonymous. */
   anonymous(): Identity {
-    return this.remember('anonymous', () => ({
-      ...NOBODY,
-      granted: permissionsOf(this.metadata.grants.rulesOf(undefined, [])),
-    }))
+    return this.nobody
   }
 
   /** The identity of an account by a credential; undefined when it, or its owner, is gone or disabled. */
   find(accountId: number, credential?: CredentialRow): Identity | undefined {
     const row = this.metadata.accounts.findById(accountId)
     if (row === undefined || !this.isActive(row)) return undefined
-    return this.remember(`${accountId} ${credential?.id}`, () => ({
+    const key = `${accountId} ${credential?.id}`
+    const known = this.remembered.get(key)
+    if (known) return known
+    const made: Identity = {
       ...NOBODY,
       account: row.name,
+      accountId,
       credential: credential?.id,
       isAdmin: row.isAdmin,
-      granted: permissionsOf(this.rulesOf(row)),
+      granted: this.permissionsOf(row),
       limits: [...this.limitOfOwner(row), ...limitOfScope(credential)],
-    }))
+    }
+    this.remembered.set(key, made)
+    return made
   }
 
   private isActive(row: AccountRow): boolean {
@@ -55,34 +62,23 @@ export class Identities {
   }
 
   /** The grants of an account and its groups; a user's own namespace is the user's. */
-  private rulesOf(row: AccountRow): Rule[] {
-    const granted = this.metadata.grants.rulesOf(row.id, this.metadata.accounts.groupsOf(row.id))
-    return row.kind === 'user' ? [...granted, { pattern: `${row.name}/**`, role: 'admin' }] : granted
+  private permissionsOf(row: AccountRow): Permissions {
+    const own = row.kind === 'user' ? [new Rules([{ pattern: `${row.name}/**`, role: 'admin' }])] : []
+    return this.grantedTo(subjectsOf(row.id, this.metadata.accounts.groupsOf(row.id)), own)
+  }
+
+  private grantedTo(subjects: string[], own: Rules[] = []): Permissions {
+    return anyOf(() => [...own, ...subjects.map((subject) => this.granted.of(subject))])
   }
 
   /** A robot may never do what its owner may not. */
-  private limitOfOwner({ ownerId }: AccountRow): Permission[][] {
+  private limitOfOwner({ ownerId }: AccountRow): Permissions[] {
     const owner = ownerId === null ? undefined : this.metadata.accounts.findById(ownerId)
-    return owner === undefined || owner.isAdmin ? [] : [permissionsOf(this.rulesOf(owner))]
-  }
-
-  private remember(key: string, make: () => Identity): Identity {
-    const known = this.remembered.get(key)
-    if (known) return known
-    const made = make()
-    this.remembered.set(key, made)
-    return made
+    return owner === undefined || owner.isAdmin ? [] : [this.permissionsOf(owner)]
   }
 }
 
-function limitOfScope(credential: CredentialRow | undefined): Permission[][] {
+function limitOfScope(credential: CredentialRow | undefined): Permissions[] {
   if (credential === undefined || credential.scope === null) return []
-  return [permissionsOf(JSON.parse(credential.scope) as Rule[])]
-}
-
-function permissionsOf(rules: Rule[]): Permission[] {
-  return rules.map(({ pattern, role }) => ({
-    pattern: parseRepositoryPattern(pattern),
-    actions: ROLE_ACTIONS[role],
-  }))
+  return [addUp(JSON.parse(credential.scope) as Rule[])]
 }

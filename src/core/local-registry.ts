@@ -31,9 +31,8 @@ export function localRegistry(options: LocalOptions): Registry & { uploads: Uplo
     },
     repositories: {
       async list(identity, page) {
-        return listing(page, (limit) =>
-          metadata.repositories.list(access.pullable(identity), page.last, limit),
-        )
+        const found = metadata.repositories.list(access.pullable(identity), page.last, page.limit)
+        return { items: found.rows.map(({ name }) => name), more: found.next !== undefined, next: found.next }
       },
     },
   }

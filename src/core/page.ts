@@ -29,6 +29,16 @@ export async function readPage<T>(
   return found.length > limit && end !== undefined ? { items, next: cursorOf(end) } : { items }
 }
 
+/** Makes a page of a part of a list, which says itself where the list goes on. */
+export function pageOfPart<T, K, U>(
+  { rows, next }: { rows: T[]; next: K | undefined },
+  toItems: (rows: T[]) => U[],
+  cursorOf: (key: K) => string,
+): ListPage<U> {
+  const items = toItems(rows)
+  return next === undefined ? { items } : { items, next: cursorOf(next) }
+}
+
 /** Formats the numbers that name a place in a list. */
 export function formatCursor(...numbers: number[]): string {
   return numbers.join('.')

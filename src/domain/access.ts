@@ -1,25 +1,29 @@
 import type { RepositoryName } from '../oci/reference.ts'
-import type { RepositoryPattern } from './repository-pattern.ts'
 import type { RepositorySet } from './repository-set.ts'
 
 export type Action = 'pull' | 'push' | 'delete'
 
-/** Actions on the repositories of a pattern. */
-export interface Permission {
-  pattern: RepositoryPattern
-  actions: ReadonlySet<Action>
+/** What somebody may do in which repositories. */
+export interface Permissions {
+  /** Whether nothing is allowed anywhere. */
+  readonly isEmpty: boolean
+  allows(action: Action, repository: RepositoryName): boolean
+  /** The repositories in which this is allowed. */
+  repositories(action: Action): RepositorySet
 }
 
 /** An account, as one of its credentials proved it; without one, anonymous. */
 export interface Identity {
   account: string | undefined
+  /** The account's id, where it is one of the database. */
+  accountId: number | undefined
   credential: string | undefined
   /** A server admin may do all. */
   isAdmin: boolean
-  /** What is granted: these add up. */
-  granted: readonly Permission[]
+  /** What is granted now, whenever it is asked. */
+  granted: Permissions
   /** What narrows it (a robot's owner, a token's scope): each of these must allow it, too. */
-  limits: readonly (readonly Permission[])[]
+  limits: readonly Permissions[]
   /** What a short-lived token was asked for; undefined for other credentials, which are good for all of it. */
   token: TokenScope | undefined
 }
@@ -30,12 +34,19 @@ export interface TokenScope {
   catalog: boolean
 }
 
+const NOTHING: Permissions = {
+  isEmpty: true,
+  allows: () => false,
+  repositories: () => ({ has: () => false, seek: () => undefined }),
+}
+
 /** Somebody without a credential, to whom nothing is granted. */
 export const NOBODY: Identity = Object.freeze({
   account: undefined,
+  accountId: undefined,
   credential: undefined,
   isAdmin: false,
-  granted: [],
+  granted: NOTHING,
   limits: [],
   token: undefined,
 })

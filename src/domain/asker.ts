@@ -85,7 +85,7 @@ export function askerOf({ access, identity, act, onRefused }: AskerOptions): Ask
       access.may(identity, action, repository) && isInScope(identity, action, repository),
     catalog() {
       if (identity.token !== undefined && !identity.token.catalog) throw unauthorized(OUT_OF_SCOPE)
-      if (account !== undefined || access.isOpen || identity.granted.length > 0) return act()
+      if (account !== undefined || access.isOpen || !identity.granted.isEmpty) return act()
       throw unauthorized()
     },
     admin() {

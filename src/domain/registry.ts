@@ -136,6 +136,8 @@ export interface Listing<T> {
   items: T[]
   /** Whether there are more after the last one. */
   more: boolean
+  /** Where the next page begins, when that is not after the last one: a page may end early, even empty. */
+  next?: string | undefined
 }
 
 export interface Referrers {

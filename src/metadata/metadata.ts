@@ -1,14 +1,14 @@
 import { join } from 'node:path'
 import { openForReading } from './database.ts'
 import { type Reads, reads } from './reads.ts'
-import type { Stale } from './stale.ts'
+import type { Stale, StaleParts } from './stale.ts'
 import { Writer } from './writer.ts'
 
 /** The database of one data folder: reads here and at once, writes through the writer's thread. */
 export interface Metadata extends Reads {
   write: Writer['call']
-  /** Has `listener` called whenever what is remembered of this kind is stale, before the write returns. */
-  onStale(what: Stale, listener: () => void): void
+  /** Calls `listener` whenever a part of what is remembered of this kind is stale, before the write returns. */
+  onStale<K extends Stale>(what: K, listener: (part: StaleParts[K]) => void): void
   close(): Promise<void>
 }
 
@@ -19,10 +19,10 @@ export interface Metadata extends Reads {
  */
 export async function openMetadata(folder: string, onFailure: (error: Error) => void): Promise<Metadata> {
   const path = join(folder, 'cay.db')
-  const listeners: [Stale, () => void][] = []
+  const listeners: [Stale, (part: never) => void][] = []
   const writer = await Writer.open(path, {
-    onStale: (what) => {
-      for (const [kind, listener] of listeners) if (kind === what) listener()
+    onStale: (what, part) => {
+      for (const [kind, listener] of listeners) if (kind === what) listener(part as never)
     },
     onFailure,
   })
@@ -30,7 +30,7 @@ export async function openMetadata(folder: string, onFailure: (error: Error) => 
   return {
     ...reads(db),
     write: (name, args, moved) => writer.call(name, args, moved),
-    onStale: (what: Stale, listener: () => void) => {
+    onStale: <K extends Stale>(what: K, listener: (part: StaleParts[K]) => void) => {
       listeners.push([what, listener])
     },
     async close() {

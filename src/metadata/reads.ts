@@ -3,6 +3,7 @@ import { auditReads } from './accounts/audit.ts'
 import { credentialReads } from './accounts/credentials.ts'
 import { grantReads } from './accounts/grants.ts'
 import { cacheReads } from './cache/cache-reads.ts'
+import { blobSources } from './content/blob-sources.ts'
 import { blobUseReads } from './content/blob-uses.ts'
 import { blobReads } from './content/blobs.ts'
 import { catalogReads } from './content/catalog.ts'
@@ -27,6 +28,7 @@ export type Reads = ReturnType<typeof reads>
 /** Makes every read of a database. */
 export function reads(db: Db) {
   const repositories = repositoryReads(db)
+  const blobs = blobReads(db)
   const total = totals(db)
   return {
     repositories,
@@ -36,7 +38,7 @@ export function reads(db: Db) {
     v1Images: v1ImageReads(db),
     history: historyReads(db, repositories),
     catalog: catalogReads(db, repositories),
-    blobs: blobReads(db),
+    blobs: { ...blobs, ...blobSources(db, repositories, blobs) },
     cache: cacheReads(db, total),
     blobUses: blobUseReads(db),
     referrers: referrerReads(db),

@@ -1,7 +1,7 @@
 import { type ErrorEntry, RegistryError, registryError } from '../oci/error.ts'
 import { WorkerClient } from '../worker-client.ts'
 import type { OperationName, Operations } from './operations.ts'
-import type { Stale } from './stale.ts'
+import type { Stale, StaleParts } from './stale.ts'
 
 /** Calls that may wait for the writer's thread at once; further ones are refused with TOOMANYREQUESTS. */
 const CALLS_WAITING_MAX = 10_000
@@ -25,11 +25,13 @@ export type Failure =
     }
 
 export interface WriterOptions {
-  /** Called before a write returns, with what it has made stale. */
-  onStale: (what: Stale) => void
+  /** Called before a write returns, with what it has made stale, in the order of the writes. */
+  onStale: OnStale
   /** Called when the thread has died. */
   onFailure: (error: Error) => void
 }
+
+export type OnStale = <K extends Stale>(what: K, part: StaleParts[K]) => void
 
 /** The serving thread's side of the writer's thread: each write is an ordinary async call. */
 export class Writer {
@@ -51,9 +53,7 @@ export class Writer {
         name: 'the writer',
         toError,
         onFailure,
-        onAnswers(answers) {
-          for (const stale of new Set(answers.map(({ value }) => staleOf(value)))) if (stale) onStale(stale)
-        },
+        onAnswers: (answers) => tellStale(answers, onStale),
       },
     )
     try {
@@ -91,8 +91,14 @@ function toError(failure: Failure): Error {
   return 'message' in failure ? new Error(failure.message) : new RegistryError(failure.entries, failure)
 }
 
-function staleOf(value: unknown): Stale | undefined {
-  return (value as { stale?: Stale } | undefined)?.stale
+/** All content is forgotten together, so it is told of once. */
+function tellStale(answers: readonly { value?: unknown }[], onStale: OnStale): void {
+  const changes = answers.map(({ value }) => value as (StaleParts[Stale] & { stale?: Stale }) | undefined)
+  const content = changes.findIndex((change) => change?.stale === 'content')
+  for (const [at, change] of changes.entries()) {
+    if (change?.stale === undefined || (change.stale === 'content' && at !== content)) continue
+    onStale(change.stale, change as never)
+  }
 }
 
 function tooMany(): RegistryError {

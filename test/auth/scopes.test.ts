@@ -1,13 +1,13 @@
 import { expect, test } from 'bun:test'
 import { grantedAccess } from '../../src/auth/granted-access.ts'
+import { Rules } from '../../src/auth/rules.ts'
 import { grantScopes } from '../../src/auth/scopes.ts'
-import { type Action, NOBODY } from '../../src/domain/access.ts'
-import { parseRepositoryPattern } from '../../src/domain/repository-pattern.ts'
+import { NOBODY } from '../../src/domain/access.ts'
 
 const alice = {
   ...NOBODY,
   account: 'alice',
-  granted: [{ pattern: parseRepositoryPattern('alice/**'), actions: new Set<Action>(['pull', 'push']) }],
+  granted: new Rules([{ pattern: 'alice/**', role: 'writer' }]),
 }
 const ask = (...scopes: string[]) =>
   grantScopes(grantedAccess, alice, scopes).map(({ name, actions }) => `${name}:${actions.join(',')}`)

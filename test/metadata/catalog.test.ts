@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { temporaryFolder } from '../../scripts/temporary-folder.ts'
-import { parseRepositoryPattern } from '../../src/domain/repository-pattern.ts'
+import { Rules } from '../../src/auth/rules.ts'
 import { EVERYTHING } from '../../src/domain/repository-set.ts'
 import type { TagQuery, TagRow } from '../../src/metadata/content/tags.ts'
 import type { Metadata } from '../../src/metadata/metadata.ts'
@@ -38,7 +38,7 @@ afterAll(() => resources.disposeAsync())
 
 describe('repositories', () => {
   const search = (q: string, pullable = EVERYTHING) =>
-    metadata.catalog.repositories(pullable, q, '', 100).map(({ name }) => name as string)
+    metadata.catalog.repositories(pullable, q, '', 100).rows.map(({ name }) => name as string)
   const NAMES = Object.keys(REPOSITORIES).sort()
 
   test.each([
@@ -76,17 +76,17 @@ describe('repositories', () => {
   })
 
   test('only those that may be pulled are found', () => {
-    const ofAlice = [[parseRepositoryPattern('alice/*')]]
+    const ofAlice = new Rules([{ pattern: 'alice/*', role: 'reader' }]).repositories('pull')
     expect(search('web', ofAlice)).toEqual(['alice/web'])
-    expect(search('', [[]])).toEqual([])
+    expect(search('', new Rules().repositories('pull'))).toEqual([])
   })
 
   test('are read in pages', () => {
     const seen: string[] = []
-    for (let last = ''; ; last = seen.at(-1) ?? '') {
+    for (let last: string | undefined = ''; last !== undefined; ) {
       const page = metadata.catalog.repositories(EVERYTHING, '', last, 2)
-      seen.push(...page.map(({ name }) => name))
-      if (page.length < 2) break
+      seen.push(...page.rows.map(({ name }) => name))
+      last = page.next
     }
     expect(seen).toEqual(NAMES)
   })

@@ -84,7 +84,7 @@ test('a deleted repository comes back whole; one whose name was taken again says
   expect(await failureOf(m.metadata.write('restoreRepository', m.restore()))).toMatchObject({ status: 409 })
   await m.metadata.write('deleteRepository', { ...m.who(), repository: APP })
   m.clock.advance()
-  expect(m.metadata.catalog.deletedRepositories(EVERYTHING, { windowStart: 0 }, 10)).toHaveLength(2)
+  expect(m.metadata.catalog.deletedRepositories(EVERYTHING, { windowStart: 0 }, 10).rows).toHaveLength(2)
   await m.metadata.write('restoreRepository', { ...m.restore(), deletedAt })
   expect(m.state()).toEqual({ t: one.digest })
   await m.metadata.write('deleteRepository', { ...m.who(), repository: APP })

@@ -3,7 +3,14 @@ import type { BlobUse } from '../../metadata/content/blob-uses.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import type { Digest } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
-import { formatCursor, type ListPage, type PageQuery, parseCursor, readPage } from '../page.ts'
+import {
+  formatCursor,
+  type ListPage,
+  PAGE_DEFAULT,
+  type PageQuery,
+  pageOfPart,
+  parseCursor,
+} from '../page.ts'
 
 /** A blob and a page of the repositories that link it. */
 export interface DescribedBlob {
@@ -24,14 +31,16 @@ export function blobService(metadata: Metadata) {
     async describe(asker: Asker, digest: Digest, query: PageQuery): Promise<DescribedBlob> {
       const [last = 0] = parseCursor(query.last, 0)
       const visible = asker.pullable()
+      // Whoever sees none of its repositories does not hear that it is here, also not by the time that this takes.
+      const source = metadata.blobs.findSource(digest, visible)
       const blob = metadata.blobUses.find(digest)
-      if (blob === undefined || metadata.blobs.findSource(digest, visible) === undefined) {
+      if (blob === undefined || source === undefined) {
         throw registryError('BLOB_UNKNOWN', `no repository that you may pull from has a blob ${digest}`)
       }
-      const uses = await readPage(
-        query,
-        (limit) => metadata.blobUses.list(blob.id, visible, last, limit),
-        ({ repositoryId }) => formatCursor(repositoryId),
+      const uses = pageOfPart(
+        metadata.blobUses.list(blob.id, visible, last, query.limit ?? PAGE_DEFAULT),
+        (rows) => rows,
+        formatCursor,
       )
       return { digest, size: blob.size, storedAt: asker.isAdmin ? blob.storedAt : undefined, uses }
     },

@@ -7,7 +7,14 @@ import type { RepositorySettings, RepositoryState } from '../../metadata/content
 import type { Metadata } from '../../metadata/metadata.ts'
 import type { Rewound } from '../../metadata/time-machine/rewind.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
-import { formatCursor, type ListPage, type PageQuery, parseCursor, readPage } from '../page.ts'
+import {
+  formatCursor,
+  type ListPage,
+  PAGE_DEFAULT,
+  type PageQuery,
+  pageOfPart,
+  parseCursor,
+} from '../page.ts'
 import { unknownRepository } from '../unknown.ts'
 
 /** A repository as an asker may see it. */
@@ -64,27 +71,28 @@ function reads({ metadata, retention, now }: RepositoryOptions) {
   const listDeleted = (asker: Asker, query: PageQuery) => {
     const [deletedAt = 0, id = 0] = parseCursor(query.last, Number.MAX_SAFE_INTEGER, 0)
     const asked = { windowStart: now() - windowMs, after: { deletedAt, id } }
-    return readPage(
-      query,
-      (limit) => summaries(asker, metadata.catalog.deletedRepositories(asker.deletable(), asked, limit)),
-      (row) => formatCursor(row.deletedAt ?? 0, row.id),
+    const { limit = PAGE_DEFAULT } = query
+    return pageOfPart(
+      metadata.catalog.deletedRepositories(asker.deletable(), asked, limit),
+      (rows) => summaries(asker, rows),
+      (end) => formatCursor(end.deletedAt, end.id),
     )
   }
   return {
     /** By name, those that the asker may pull from; of deleted ones, the one that was deleted last comes first. */
     async list(asker: Asker, query: RepositorySearch): Promise<ListPage<RepositorySummary>> {
       if (query.deleted) return await listDeleted(asker, query)
-      const { q = '', last = '' } = query
-      return await readPage(
-        query,
-        (limit) => summaries(asker, metadata.catalog.repositories(asker.pullable(), q, last, limit)),
-        ({ name }) => name,
+      const { q = '', last = '', limit = PAGE_DEFAULT } = query
+      return pageOfPart(
+        metadata.catalog.repositories(asker.pullable(), q, last, limit),
+        (rows) => summaries(asker, rows),
+        (name) => name,
       )
     },
 
     /** At most `limit` repositories of a set that have the words in their name or description. */
     async search(visible: RepositorySet, words: string, limit: number): Promise<RepositoryRow[]> {
-      return metadata.catalog.repositories(visible, words, '', limit)
+      return metadata.catalog.repositories(visible, words, '', limit).rows
     },
 
     async find(repository: RepositoryName): Promise<RepositoryRow | undefined> {

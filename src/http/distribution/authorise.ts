@@ -44,7 +44,7 @@ export function scopeOf(
 /** Whoever may see at least something may list it. */
 function authoriseCatalog({ identity }: Exchange): void {
   if (identity.token !== undefined && !identity.token.catalog) throw insufficientScope()
-  if (identity.account === undefined && identity.granted.length === 0) throw registryError('UNAUTHORIZED')
+  if (identity.account === undefined && identity.granted.isEmpty) throw registryError('UNAUTHORIZED')
 }
 
 function insufficientScope(): RegistryError {

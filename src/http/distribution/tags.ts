@@ -32,9 +32,8 @@ function pageOf({ query, limits }: Pick<Exchange, 'query' | 'limits'>): Page {
 function link(
   { query, request }: Pick<Exchange, 'query' | 'request'>,
   page: Page,
-  { items, more }: Listing<string>,
+  { items, more, next: last = items.at(-1) }: Listing<string>,
 ): Record<string, string> {
-  const last = items.at(-1)
   if (!more || last === undefined) return {}
   const next = new URLSearchParams(query)
   next.set('n', String(page.limit))

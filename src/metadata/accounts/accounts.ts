@@ -32,6 +32,10 @@ export function accountReads(db: Db) {
         .all()
     },
 
+    /** The name of a group that exists. */
+    groupName: (id: number): string | undefined =>
+      db.select({ name: accountGroup.name }).from(accountGroup).where(eq(accountGroup.id, id)).get()?.name,
+
     groupsOf: (accountId: number): number[] =>
       db
         .select({ id: groupMember.groupId })
@@ -66,13 +70,11 @@ export function accountReads(db: Db) {
   }
 }
 
-/** What every act on accounts says of itself. After one, what was known of who may do what is stale. */
+/** What every act on accounts says of itself. */
 export interface AccountAct {
   caller: Caller
   at: number
 }
-
-const CHANGED = { stale: 'accounts' } as const
 
 /** What an account may be changed in; what is left out stays. */
 export interface AccountChange {
@@ -105,7 +107,6 @@ export function accountWrites(db: Db, tell: TellAct) {
         .all()
       if (inserted.length === 0) throw registryError('CONFLICT', `the name ${name} is taken`)
       tell({ action: `${kind}.add`, target: name, detail: { isAdmin } }, call.caller, call.at)
-      return CHANGED
     },
 
     /** A new password ends what the old one gave, refresh tokens and sessions; so does disabling. Throws CONFLICT when no server admin is left. */
@@ -128,16 +129,17 @@ export function accountWrites(db: Db, tell: TellAct) {
       }
       const detail = { isAdmin, disabled, password: passwordHash === undefined ? undefined : 'changed' }
       tell({ action: `${call.kind}.change`, target: call.name, detail }, call.caller, call.at)
-      return CHANGED
+      return changed(db, [row.id])
     },
 
     /** With its robots, tokens, grants and memberships. */
     removeAccount(call: AccountAct & { name: string; kind: AccountRow['kind'] }) {
       const row = get(call.name, call.kind)
+      const change = changed(db, [row.id])
       db.delete(account).where(eq(account.id, row.id)).run()
       keepOneAdmin(db)
       tell({ action: `${call.kind}.remove`, target: call.name }, call.caller, call.at)
-      return CHANGED
+      return change
     },
   }
 }
@@ -159,15 +161,22 @@ export function groupWrites(db: Db, tell: TellAct) {
         .all()
       if (inserted.length === 0) throw registryError('CONFLICT', `the group ${call.name} exists`)
       tell({ action: 'group.add', target: call.name }, call.caller, call.at)
-      return CHANGED
     },
 
     removeGroup(call: AccountAct & { name: string }) {
-      db.delete(accountGroup)
-        .where(eq(accountGroup.id, get(call.name).id))
-        .run()
+      const { id } = get(call.name)
+      const members = db
+        .select({ id: groupMember.accountId })
+        .from(groupMember)
+        .where(eq(groupMember.groupId, id))
+        .all()
+      const change = changed(
+        db,
+        members.map((member) => member.id),
+      )
+      db.delete(accountGroup).where(eq(accountGroup.id, id)).run()
       tell({ action: 'group.remove', target: call.name }, call.caller, call.at)
-      return CHANGED
+      return change
     },
 
     /** Adds and removes members. Throws NOT_FOUND for an account that is not there. */
@@ -179,17 +188,25 @@ export function groupWrites(db: Db, tell: TellAct) {
           if (row) return row.id
           throw registryError('NOT_FOUND', `there is no account ${JSON.stringify(name)}`)
         })
-      for (const accountId of ids(call.add)) {
+      const [added, removed] = [ids(call.add), ids(call.remove)]
+      for (const accountId of added) {
         db.insert(groupMember).values({ groupId, accountId }).onConflictDoNothing().run()
       }
       db.delete(groupMember)
-        .where(and(eq(groupMember.groupId, groupId), inArray(groupMember.accountId, ids(call.remove))))
+        .where(and(eq(groupMember.groupId, groupId), inArray(groupMember.accountId, removed)))
         .run()
       const { add, remove } = call
       tell({ action: 'group.change', target: call.name, detail: { add, remove } }, call.caller, call.at)
-      return CHANGED
+      return changed(db, [...added, ...removed])
     },
   }
+}
+
+/** Accounts have changed, and with them their robots, which can do no more than their owners. */
+function changed(db: Db, ids: number[]) {
+  const isOwned = sql`${account.ownerId} in (select value from json_each(${JSON.stringify(ids)}))`
+  const robots = db.select({ id: account.id }).from(account).where(isOwned).all()
+  return { stale: 'accounts', accounts: [...ids, ...robots.map(({ id }) => id)] } as const
 }
 
 function getAccount(db: Db) {

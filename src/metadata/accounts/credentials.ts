@@ -91,7 +91,7 @@ export function credentialWrites(db: Db, tell: TellAct) {
         .all()
       if (removed.length === 0) throw registryError('NOT_FOUND', `${call.of} has no ${kind} ${call.id}`)
       tell({ action: `${kind}.remove`, target: call.of, detail: { id: call.id } }, call.caller, call.at)
-      return { stale: 'accounts' } as const
+      return { stale: 'accounts', accounts: owner === undefined ? [] : [owner.id] } as const
     },
 
     /** Notes when credentials were last used. */

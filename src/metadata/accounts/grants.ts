@@ -1,21 +1,15 @@
-import { and, asc, eq, gt, inArray, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, sql } from 'drizzle-orm'
 import { parseRepositoryPattern } from '../../domain/repository-pattern.ts'
+import type { Rule } from '../../domain/rule.ts'
 import { registryError } from '../../oci/error.ts'
 import { accessGrant, account, accountGroup } from '../account-schema.ts'
 import type { Db } from '../database.ts'
+import { statement, text } from '../statement.ts'
 import type { AccountAct } from './accounts.ts'
 import type { TellAct } from './audit.ts'
 
-export type Role = 'reader' | 'writer' | 'admin'
-
 /** Who a grant is for. */
 export type Subject = 'anonymous' | 'authenticated' | { account: string } | { group: string }
-
-/** What one grant says. */
-export interface Rule {
-  pattern: string
-  role: Role
-}
 
 export interface GrantRow extends Rule {
   id: number
@@ -25,22 +19,15 @@ export interface GrantRow extends Rule {
 
 /** Reads of grants. */
 export function grantReads(db: Db) {
+  const rules = statement(db, { subject: text }, ({ subject }) =>
+    db
+      .select({ pattern: accessGrant.pattern, role: accessGrant.role })
+      .from(accessGrant)
+      .where(eq(accessGrant.subject, subject)),
+  )
   return {
-    /** What is granted to an account with its groups; to undefined, what is granted to anonymous. */
-    rulesOf: (accountId: number | undefined, groupIds: number[]): Rule[] =>
-      db
-        .select({ pattern: accessGrant.pattern, role: accessGrant.role })
-        .from(accessGrant)
-        .where(inArray(accessGrant.subject, subjectsOf(accountId, groupIds)))
-        .all(),
-
-    /** The grants that these rules are of, oldest first. */
-    grantsOf: (accountId: number | undefined, groupIds: number[]): GrantRow[] =>
-      named(db)
-        .where(inArray(accessGrant.subject, subjectsOf(accountId, groupIds)))
-        .orderBy(asc(accessGrant.id))
-        .all()
-        .map(toGrant),
+    /** What is granted to a subject, one of `subjectsOf`. */
+    rulesOf: (subject: string): Rule[] => rules.all({ subject }),
 
     /** At most `limit` grants after the id `last`: all, or those on a namespace. */
     list(last: number, limit: number, namespace?: string): GrantRow[] {
@@ -58,8 +45,8 @@ export function grantReads(db: Db) {
   }
 }
 
-/** The subjects that an account is: undefined is anonymous. */
-function subjectsOf(accountId: number | undefined, groupIds: number[]): string[] {
+/** The subjects that an account with its groups is, as grants have them: undefined is anonymous. */
+export function subjectsOf(accountId: number | undefined, groupIds: number[]): string[] {
   if (accountId === undefined) return ['anonymous']
   return ['anonymous', 'authenticated', `account:${accountId}`, ...groupIds.map((id) => `group:${id}`)]
 }
@@ -103,9 +90,10 @@ export function grantWrites(db: Db, tell: TellAct) {
     putGrant(call: AccountAct & { subject: Subject } & Rule) {
       const { pattern, role } = call
       parseRepositoryPattern(pattern)
+      const grantee = resolve(call.subject)
       const { id } = db
         .insert(accessGrant)
-        .values({ ...resolve(call.subject), pattern, role, createdAt: call.at })
+        .values({ ...grantee, pattern, role, createdAt: call.at })
         .onConflictDoUpdate({ target: [accessGrant.subject, accessGrant.pattern], set: { role } })
         .returning({ id: accessGrant.id })
         .get()
@@ -114,22 +102,21 @@ export function grantWrites(db: Db, tell: TellAct) {
         call.caller,
         call.at,
       )
-      return { stale: 'accounts', id } as const
+      return { stale: 'grants', id, subject: grantee.subject, rule: { pattern, role } } as const
     },
 
     /** Throws NOT_FOUND when there is no such grant. */
     removeGrant(call: AccountAct & { subject: Subject; pattern: string }) {
+      const { subject } = resolve(call.subject)
       const removed = db
         .delete(accessGrant)
-        .where(
-          and(eq(accessGrant.subject, resolve(call.subject).subject), eq(accessGrant.pattern, call.pattern)),
-        )
+        .where(and(eq(accessGrant.subject, subject), eq(accessGrant.pattern, call.pattern)))
         .returning({ id: accessGrant.id })
         .all()
       const target = formatSubject(call.subject)
       if (removed.length === 0) throw registryError('NOT_FOUND', `${target} has no grant on ${call.pattern}`)
       tell({ action: 'grant.remove', target, detail: { pattern: call.pattern } }, call.caller, call.at)
-      return { stale: 'accounts' } as const
+      return { stale: 'grants', subject, removed: call.pattern } as const
     },
   }
 }

@@ -4,8 +4,8 @@ import { type Digest, digestToBytes } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { blob, repository, repositoryBlob } from '../schema.ts'
-import { bytes, statement } from '../statement.ts'
-import { isIn } from './repository-condition.ts'
+import { bytes, number, statement } from '../statement.ts'
+import { type Part, readPart } from './visible-pages.ts'
 
 /** A blob's bytes, whoever links them. Times are milliseconds since 1970. */
 export interface StoredBlob {
@@ -31,33 +31,40 @@ export function blobUseReads(db: Db) {
       .from(blob)
       .where(eq(blob.digest, digest)),
   )
+  const links = statement(db, { blobId: number, after: number, limit: number }, ({ blobId, after, limit }) =>
+    db
+      .select({
+        repositoryId: repository.id,
+        repository: repository.name,
+        linkedAt: repositoryBlob.linkedAt,
+        unreferencedAt: repositoryBlob.unreferencedAt,
+      })
+      .from(repositoryBlob)
+      .innerJoin(repository, eq(repository.id, repositoryBlob.repositoryId))
+      .where(
+        and(
+          eq(repositoryBlob.blobId, blobId),
+          gt(repositoryBlob.repositoryId, after),
+          isNull(repositoryBlob.deletedAt),
+          isNull(repository.deletedAt),
+        ),
+      )
+      .orderBy(asc(repositoryBlob.repositoryId))
+      .limit(limit),
+  )
   return {
     find: (digest: Digest): StoredBlob | undefined => stored.get({ digest: digestToBytes(digest) }),
 
-    /** At most `limit` repositories among those that the caller may pull from, by their ids after `last`. */
-    list(blobId: number, pullable: RepositorySet, last: number, limit: number): BlobUse[] {
-      const rows = db
-        .select({
-          repositoryId: repository.id,
-          repository: repository.name,
-          linkedAt: repositoryBlob.linkedAt,
-          unreferencedAt: repositoryBlob.unreferencedAt,
-        })
-        .from(repositoryBlob)
-        .innerJoin(repository, eq(repository.id, repositoryBlob.repositoryId))
-        .where(
-          and(
-            eq(repositoryBlob.blobId, blobId),
-            gt(repositoryBlob.repositoryId, last),
-            isNull(repositoryBlob.deletedAt),
-            isNull(repository.deletedAt),
-            isIn(pullable),
-          ),
-        )
-        .orderBy(asc(repositoryBlob.repositoryId))
-        .limit(limit)
-        .all()
-      return rows.map((row) => ({ ...row, repository: row.repository as RepositoryName }))
-    },
+    /** At most `limit` repositories of the set that link the blob, by their ids after `last`. */
+    list: (blobId: number, set: RepositorySet, last: number, limit: number): Part<BlobUse, number> =>
+      readPart<BlobUse, number>(
+        {
+          read: (after, size) => links.all({ blobId, after, limit: size }) as BlobUse[],
+          keyOf: ({ repositoryId }) => repositoryId,
+          isShown: (use) => set.has(use.repository),
+        },
+        last,
+        limit,
+      ),
   }
 }

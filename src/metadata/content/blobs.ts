@@ -1,6 +1,5 @@
 import { and, asc, eq, gt, isNull, sql } from 'drizzle-orm'
 import type { Caller } from '../../domain/caller.ts'
-import type { RepositorySet } from '../../domain/repository-set.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
@@ -10,7 +9,6 @@ import { blob, manifest, manifestReference, repository, repositoryBlob } from '.
 import { bytes, number, statement, text } from '../statement.ts'
 import type { LinkBlob } from './blob-links.ts'
 import type { EnsureRepository, RepositoryReads } from './repositories.ts'
-import { isIn } from './repository-condition.ts'
 
 /** Reads of blobs, always through the repository that they are reached by. */
 export function blobReads(db: Db) {
@@ -42,28 +40,11 @@ export function blobReads(db: Db) {
     ): { size: number; unreferencedAt: number | null } | undefined =>
       link.get({ name, digest: digestToBytes(digest) }),
 
+    /** The id of a blob, whichever repositories hold it. */
+    findId: (digest: Digest): number | undefined => stored.get({ digest: digestToBytes(digest) })?.id,
+
     /** Whether any repository, hidden or not, has the blob: its bytes must stay. */
     isStored: (digest: Digest): boolean => stored.get({ digest: digestToBytes(digest) }) !== undefined,
-
-    /** A repository among those that the caller may pull from, which holds the blob. */
-    findSource(digest: Digest, pullable: RepositorySet): RepositoryName | undefined {
-      const row = db
-        .select({ name: repository.name })
-        .from(blob)
-        .innerJoin(repositoryBlob, eq(repositoryBlob.blobId, blob.id))
-        .innerJoin(repository, eq(repository.id, repositoryBlob.repositoryId))
-        .where(
-          and(
-            eq(blob.digest, digestToBytes(digest)),
-            isNull(repositoryBlob.deletedAt),
-            isNull(repository.deletedAt),
-            isIn(pullable),
-          ),
-        )
-        .limit(1)
-        .get()
-      return row?.name as RepositoryName | undefined
-    },
   }
 }
 

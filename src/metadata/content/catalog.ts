@@ -5,9 +5,9 @@ import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { manifest, repository } from '../schema.ts'
 import { number, statement, text } from '../statement.ts'
-import type { RepositoryReads } from './repositories.ts'
-import { isIn } from './repository-condition.ts'
+import { type RepositoryReads, readByName } from './repositories.ts'
 import { containing, trigramQuery } from './text-search.ts'
+import { type Part, readPart } from './visible-pages.ts'
 
 /** A repository with its settings, counters and sums; `deletedAt` is null unless deleted ones are asked for. */
 export type RepositoryRow = Omit<typeof repository.$inferSelect, 'name'> & { name: RepositoryName }
@@ -36,9 +36,18 @@ export interface ListedManifest {
   untaggedAt: number | null
 }
 
+/** The place of a deleted repository in their list. */
+export interface DeletedKey {
+  /** Milliseconds since 1970. */
+  deletedAt: number
+  id: number
+}
+
+const FIRST_DELETED: DeletedKey = { deletedAt: Number.MAX_SAFE_INTEGER, id: 0 }
+
 /** What there is, and what could come back, in pages. */
 export function catalogReads(db: Db, { find }: Pick<RepositoryReads, 'find'>) {
-  return { ...repositoryPages(db), ...manifestPages(db, find) }
+  return { ...repositoryPages(db), ...deletedPages(db), ...manifestPages(db, find) }
 }
 
 function repositoryPages(db: Db) {
@@ -50,18 +59,16 @@ function repositoryPages(db: Db) {
     return counts
   }
   return {
-    /** At most `limit` repositories after the name `last`, in byte order, which have `q` in the name or description. */
-    repositories(pullable: RepositorySet, q: string, last: string, limit: number): RepositoryRow[] {
-      return db
+    /** At most `limit` repositories of the set after the name `last`, in byte order, which have `q` in the name or description. */
+    repositories(set: RepositorySet, q: string, last: string, limit: number): Part<RepositoryRow, string> {
+      const found = db
         .select()
         .from(repository)
-        .where(
-          and(sql`${repository.name} > ${last}`, isNull(repository.deletedAt), matching(q), isIn(pullable)),
-        )
+        .where(and(gte(repository.name, sql.placeholder('from')), isNull(repository.deletedAt), matching(q)))
         .orderBy(repository.name)
-        .limit(limit)
-        .all()
-        .map(toRepository)
+        .limit(sql.placeholder('limit'))
+        .prepare()
+      return readByName(set, last, limit, (from, size) => found.all({ from, limit: size }).map(toRepository))
     },
 
     /** A repository that is not deleted. */
@@ -79,32 +86,44 @@ function repositoryPages(db: Db) {
       const tags = countTags([repositoryId], now).get(repositoryId) ?? 0
       return { tags, manifests: n, manifestBytes: bytes ?? 0 }
     },
+  }
+}
 
+function deletedPages(db: Db) {
+  return {
     /**
-     * At most `limit` repositories that were deleted at `windowStart` or later, the last one first: those after the
-     * entry `after`, and of one name where it is given.
+     * At most `limit` repositories of the set that were deleted at `windowStart` or later, the last one first: those after
+     * the entry `after`, and of one name where it is given.
      */
     deletedRepositories(
-      pullable: RepositorySet,
-      query: { windowStart: number; after?: { deletedAt: number; id: number }; name?: RepositoryName },
+      set: RepositorySet,
+      query: { windowStart: number; after?: DeletedKey; name?: RepositoryName },
       limit: number,
-    ): RepositoryRow[] {
-      const { windowStart, after, name } = query
-      return db
+    ): Part<RepositoryRow, DeletedKey> {
+      const { windowStart, after = FIRST_DELETED, name } = query
+      const before = sql`(${sql.placeholder('deletedAt')}, ${sql.placeholder('id')})`
+      const found = db
         .select()
         .from(repository)
         .where(
           and(
             gte(repository.deletedAt, windowStart),
-            after && sql`(${repository.deletedAt}, ${repository.id}) < (${after.deletedAt}, ${after.id})`,
+            sql`(${repository.deletedAt}, ${repository.id}) < ${before}`,
             name === undefined ? undefined : eq(repository.name, name),
-            isIn(pullable),
           ),
         )
         .orderBy(desc(repository.deletedAt), desc(repository.id))
-        .limit(limit)
-        .all()
-        .map(toRepository)
+        .limit(sql.placeholder('limit'))
+        .prepare()
+      return readPart<RepositoryRow, DeletedKey>(
+        {
+          read: ({ deletedAt, id }, size) => found.all({ deletedAt, id, limit: size }).map(toRepository),
+          keyOf: ({ deletedAt, id }) => ({ deletedAt: deletedAt ?? 0, id }),
+          isShown: (row) => set.has(row.name),
+        },
+        after,
+        limit,
+      )
     },
   }
 }

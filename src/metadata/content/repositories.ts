@@ -1,10 +1,10 @@
-import { and, asc, eq, gt, isNull } from 'drizzle-orm'
+import { and, asc, eq, gte, isNull } from 'drizzle-orm'
 import type { RepositorySet } from '../../domain/repository-set.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { repository } from '../schema.ts'
 import { number, statement, text } from '../statement.ts'
-import { isIn } from './repository-condition.ts'
+import { type Part, readPart } from './visible-pages.ts'
 
 export type RepositoryReads = ReturnType<typeof repositoryReads>
 
@@ -16,22 +16,48 @@ export function repositoryReads(db: Db) {
       .from(repository)
       .where(and(eq(repository.name, name), isNull(repository.deletedAt))),
   )
+  const names = statement(db, { from: text, limit: number }, ({ from, limit }) =>
+    db
+      .select({ id: repository.id, name: repository.name })
+      .from(repository)
+      .where(and(gte(repository.name, from), isNull(repository.deletedAt)))
+      .orderBy(asc(repository.name))
+      .limit(limit),
+  )
   return {
     /** The id of a repository that exists. */
     find: (name: RepositoryName): number | undefined => byName.get({ name })?.id,
 
-    /** At most `limit` names after `last`, in byte order. */
-    list(pullable: RepositorySet, last: string, limit: number): RepositoryName[] {
-      const rows = db
-        .select({ name: repository.name })
-        .from(repository)
-        .where(and(gt(repository.name, last), isNull(repository.deletedAt), isIn(pullable)))
-        .orderBy(asc(repository.name))
-        .limit(limit)
-        .all()
-      return rows.map((row) => row.name as RepositoryName)
-    },
+    /** At most `limit` repositories of the set after the name `last`, in byte order. */
+    list: (set: RepositorySet, last: string, limit: number): Part<NamedRow, string> =>
+      readByName(set, last, limit, (from, size) => names.all({ from, limit: size }) as NamedRow[]),
   }
+}
+
+interface NamedRow {
+  id: number
+  name: RepositoryName
+}
+
+/** Reads a part of a list that is in the order of names. `read` begins at a name, whether that exists or not. */
+export function readByName<T extends { name: RepositoryName }>(
+  set: RepositorySet,
+  last: string,
+  limit: number,
+  read: (from: string, limit: number) => T[],
+): Part<T, string> {
+  return readPart<T, string>(
+    {
+      read(after, size) {
+        const from = set.seek(`${after}\0`)
+        return from === undefined ? [] : read(from, size)
+      },
+      keyOf: ({ name }) => name,
+      isShown: ({ name }) => set.has(name),
+    },
+    last,
+    limit,
+  )
 }
 
 /** The id of a repository; the first push to a name makes it. One that is deleted is not brought back by that. */

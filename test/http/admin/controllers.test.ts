@@ -3,8 +3,8 @@ import { Elysia, t } from 'elysia'
 import { grantedAccess } from '../../../src/auth/granted-access.ts'
 import { openAccess } from '../../../src/auth/open-access.ts'
 import { Passwords } from '../../../src/auth/passwords.ts'
+import { Rules } from '../../../src/auth/rules.ts'
 import { type Action, type Identity, NOBODY } from '../../../src/domain/access.ts'
-import { parseRepositoryPattern } from '../../../src/domain/repository-pattern.ts'
 import { Changes } from '../../../src/http/admin/changes.ts'
 import { type AdminContext, controller } from '../../../src/http/admin/context.ts'
 import { operation } from '../../../src/http/admin/operation.ts'
@@ -19,7 +19,8 @@ import { openMemoryLog } from '../../support/memory-log.ts'
 
 /** An identity that may do something in one repository. */
 function identity(account: string | undefined, actions: Action[], more: Partial<Identity> = {}): Identity {
-  const granted = [{ pattern: parseRepositoryPattern('team/**'), actions: new Set(actions) }]
+  const role = actions.includes('delete') ? 'admin' : actions.includes('push') ? 'writer' : 'reader'
+  const granted = new Rules([{ pattern: 'team/**', role }])
   return { ...NOBODY, account, granted, ...more }
 }
 
@@ -163,7 +164,7 @@ test('the rights on a repository decide, before the request is validated', async
 })
 
 test('what narrows a credential counts', async () => {
-  const limit = [{ pattern: parseRepositoryPattern('team/a'), actions: new Set<Action>(['pull']) }]
+  const limit = new Rules([{ pattern: 'team/a', role: 'reader' }])
   const narrowed = notes({ ...NOBODY, account: 'root', isAdmin: true, limits: [limit] })
   expect((await narrowed('GET', '/team%2Fa')).status).toBe(200)
   expect((await narrowed('GET', '/team%2Fb')).status).toBe(403)

@@ -1,0 +1,48 @@
+/** Texts in byte order, which may be in it several times. */
+export class SortedTexts {
+  private readonly counts = new Map<string, number>()
+  private sorted: string[] = []
+
+  addAll(texts: readonly string[]): void {
+    for (const text of texts) this.counts.set(text, (this.counts.get(text) ?? 0) + 1)
+    this.sorted = Array.from(this.counts.keys()).sort()
+  }
+
+  add(text: string): void {
+    const count = this.counts.get(text) ?? 0
+    this.counts.set(text, count + 1)
+    if (count === 0) this.sorted.splice(this.indexAfter(text), 0, text)
+  }
+
+  remove(text: string): void {
+    const count = this.counts.get(text) ?? 0
+    if (count > 1) this.counts.set(text, count - 1)
+    else if (this.counts.delete(text)) this.sorted.splice(this.indexAfter(text) - 1, 1)
+  }
+
+  /** The first one after a text. */
+  after(text: string): string | undefined {
+    return this.sorted[this.indexAfter(text)]
+  }
+
+  /** Whether one of them is the text, or begins it and ends where a component of it ends or with a `/`. */
+  hasStartOf(text: string): boolean {
+    if (this.counts.size === 0) return false
+    if (this.counts.has('') || this.counts.has(text)) return true
+    for (let slash = text.indexOf('/'); slash >= 0; slash = text.indexOf('/', slash + 1)) {
+      if (this.counts.has(text.slice(0, slash + 1))) return true
+    }
+    return false
+  }
+
+  /** The index of the first one after a text. */
+  private indexAfter(text: string): number {
+    let [low, high] = [0, this.sorted.length]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((this.sorted[middle] ?? '') <= text) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+}

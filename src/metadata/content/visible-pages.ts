@@ -1,0 +1,43 @@
+/** Rows that one page looks at, shown or not: some milliseconds. */
+const LOOKED_AT_MAX = 2048
+
+/** Rows that are read at once, at first and at most. */
+const CHUNK_MIN = 64
+const CHUNK_MAX = 512
+
+/** A part of a list. */
+export interface Part<T, K> {
+  rows: T[]
+  /** Where the list goes on; undefined at its end. A part may be shorter than asked for, even empty, and go on. */
+  next: K | undefined
+}
+
+export interface Walk<T, K> {
+  /** Reads at most `limit` rows after a key, in the order of the list. Fewer mean that the list ends. */
+  read(after: K, limit: number): T[]
+  keyOf(row: T): K
+  /** Whether the caller may see a row. */
+  isShown(row: T): boolean
+}
+
+/** Reads at most `limit` rows that the caller may see, and looks at a bounded number of others. */
+export function readPart<T, K>(walk: Walk<T, K>, after: K, limit: number): Part<T, K> {
+  const rows: T[] = []
+  let key = after
+  let looked = 0
+  for (let size = CHUNK_MIN; limit > 0; size = Math.min(CHUNK_MAX, size * 2)) {
+    const chunk = walk.read(key, size)
+    for (const row of chunk) {
+      if (!walk.isShown(row)) continue
+      const last = rows.at(-1)
+      if (rows.length === limit && last !== undefined) return { rows, next: walk.keyOf(last) }
+      rows.push(row)
+    }
+    const end = chunk.at(-1)
+    if (end === undefined || chunk.length < size) break
+    key = walk.keyOf(end)
+    looked += chunk.length
+    if (looked >= LOOKED_AT_MAX && rows.length < limit) return { rows, next: key }
+  }
+  return { rows, next: undefined }
+}
