@@ -145,7 +145,7 @@ export async function openServices(config: Config, log: Logger, options: Service
   })
   const blobs = new FilesystemBlobs(config.data)
   const blobBytesMax = config.blobs.bytesMax
-  const uploads = new FilesystemUploads(config.data, blobs, {
+  const uploads = new FilesystemUploads(config.data, {
     ...config.uploads,
     blobBytesMax,
     onFailure,
@@ -195,7 +195,7 @@ export async function openServices(config: Config, log: Logger, options: Service
     async close() {
       await Promise.all([jobs.stop(), collector.stop()])
       await Promise.all([auth.authenticator.noteUse(), registry.usage.close()])
-      uploads.stop()
+      await uploads.stop()
       await folder.close()
     },
   }

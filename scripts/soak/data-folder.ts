@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { isDigestOf } from './samples.ts'
 
 /**
- * What is wrong in a data folder, whose server may run but has nothing to do: the database's own checks, and a file for
+ * What is wrong in a data folder, whose server may run but has nothing to do: the database's own checks, and the bytes of
  * each blob that it names.
  *
  * @param hashed blobs whose bytes need not be read again; those that were read are added
@@ -13,13 +13,27 @@ import { isDigestOf } from './samples.ts'
 export async function checkDataFolder(data: string, hashed: Set<string>): Promise<string[]> {
   using database = new Database(join(data, 'cay.db'), { readonly: true })
   const faults = checkDatabase(database)
-  const rows = database.query<{ digest: Uint8Array; size: number }, []>('select digest, size from blob').all()
-  for (const { digest, size } of rows) {
+  const rows = database
+    .query<BlobRow, []>('select digest, size, bytes from blob left join blob_bytes on blob_id = id')
+    .all()
+  for (const { digest, size, bytes } of rows) {
     const hex = Buffer.from(digest).toString('hex')
     const algorithm = digest.length === 64 ? 'sha512' : 'sha256'
+    if (bytes) {
+      const isWhole = bytes.length === size && isDigestOf(`${algorithm}:${hex}`, bytes)
+      if (!isWhole) faults.push(`${algorithm}:${hex} has other bytes in the database`)
+      continue
+    }
     faults.push(...(await checkBlob(join(data, 'blobs', algorithm, hex.slice(0, 2), hex), size, hashed)))
   }
   return faults
+}
+
+interface BlobRow {
+  digest: Uint8Array
+  size: number
+  /** Of a small blob. */
+  bytes: Uint8Array | null
 }
 
 /** What SQLite itself says of a database, and rows that name what is not there. */

@@ -21,15 +21,10 @@ export interface DoomedManifest {
 export function freshPushes({ metadata, access, now, retention }: LocalOptions) {
   const { graceMs } = retention
   return {
-    /** Answers whether the blob is still there. */
-    async keepBlob(
-      identity: Identity,
-      repository: RepositoryName,
-      digest: Digest,
-      unreferencedAt: number,
-    ): Promise<boolean> {
+    /** Keeps a blob for somebody who may push. Answers whether it is still there. */
+    async keepBlob(repository: RepositoryName, digest: Digest, unreferencedAt: number): Promise<boolean> {
       const at = now()
-      if (at - unreferencedAt <= graceMs / 2 || !access.may(identity, 'push', repository)) return true
+      if (at - unreferencedAt <= graceMs / 2) return true
       return await metadata.write('renewBlob', { at, repository, digest })
     },
 

@@ -8,6 +8,7 @@ import type { Manifest } from '../oci/manifest.ts'
 import { isImageConfig } from '../oci/media-type.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import { readBlob } from './read-blob.ts'
+import type { SmallBlobs } from './small-blobs.ts'
 
 /** The config of an image may have so many bytes; of a larger one the labels are not read. */
 const CONFIG_BYTES_MAX = 1024 * 1024
@@ -28,9 +29,14 @@ export type ReadLabels = (
   bytes: Uint8Array,
 ) => Promise<Labels>
 
-/** Labels of what a data folder holds. */
-export function labelReader(metadata: Metadata, blobs: Pick<Blobs, 'open'>): ReadLabels {
-  const findConfig = async (repository: RepositoryName, digest: Digest) => {
+/** The bytes of an image's config; undefined when the repository has none, or a large one. */
+export type FindConfig = (repository: RepositoryName, digest: Digest) => Promise<Uint8Array | undefined>
+
+/** Finds configs among what was just pushed, then in the repository. Writing the manifest checks that it is there. */
+export function configReader(blobs: Pick<Blobs, 'open'>, pushed: Pick<SmallBlobs, 'findPushed'>): FindConfig {
+  return async (repository, digest) => {
+    const bytes = pushed.findPushed(repository, digest)
+    if (bytes) return bytes
     try {
       return await readBlob(await blobs.open(repository, digest), CONFIG_BYTES_MAX)
     } catch (error) {
@@ -39,7 +45,10 @@ export function labelReader(metadata: Metadata, blobs: Pick<Blobs, 'open'>): Rea
       throw error
     }
   }
+}
 
+/** Labels of what a data folder holds. */
+export function labelReader(metadata: Metadata, findConfig: FindConfig): ReadLabels {
   const ofConfig = async (repository: RepositoryName, digest: Digest): Promise<Labels> => {
     const bytes = await findConfig(repository, digest)
     return bytes === undefined ? {} : labelsOfConfig(bytes)

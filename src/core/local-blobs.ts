@@ -1,14 +1,16 @@
 import type { Blobs } from '../domain/registry.ts'
 import type { Digest } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
+import type { ByteRange } from '../oci/range.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import { freshPushes } from './fresh-pushes.ts'
 import type { LocalOptions } from './local-options.ts'
 import type { ReadCache } from './read-cache.ts'
+import type { SmallBlobs } from './small-blobs.ts'
 import { unknownIn } from './unknown.ts'
 
 /** The blobs of this data folder, by the repositories that link them. */
-export function localBlobs(options: LocalOptions, cache: ReadCache): Blobs {
+export function localBlobs(options: LocalOptions, cache: ReadCache, small: SmallBlobs): Blobs {
   const { metadata, blobs, access, now } = options
   const { keepBlob } = freshPushes(options)
   const unknown = (repository: RepositoryName, digest: Digest) => {
@@ -27,20 +29,30 @@ export function localBlobs(options: LocalOptions, cache: ReadCache): Blobs {
   return {
     async getSize(repository, digest, asker) {
       const { size, unreferencedAt } = find(repository, digest)
-      if (unreferencedAt === null || asker === undefined) return size
-      if (await keepBlob(asker, repository, digest, unreferencedAt)) return size
+      if (asker === undefined || !access.may(asker, 'push', repository)) return size
+      // Who hears that the blob is not here pushes it again, which repairs bytes that are lost.
+      const isHere = await small.has({ digest, size })
+      if (isHere && (unreferencedAt === null || (await keepBlob(repository, digest, unreferencedAt))))
+        return size
       throw unknown(repository, digest)
     },
 
     async open(repository, digest) {
       const { size } = find(repository, digest)
-      return { size, read: (range) => blobs.open(digest, range) }
+      if (!small.isSmall(size)) return { size, read: (range) => blobs.open({ digest, size }, range) }
+      const read = async ({ start, end }: ByteRange) => {
+        const bytes = await small.read({ digest, size })
+        return { bytes: bytes.subarray(start, end) }
+      }
+      return { size, read }
     },
 
     async mount(caller, identity, { repository, digest, from }) {
       // By what the account may, not by what its token was asked for: without "from" no client can ask for the source.
       const source = from ?? metadata.blobs.findSource(digest, access.pullable(identity))
       if (source === undefined || !access.may(identity, 'pull', source)) return false
+      const found = metadata.blobs.find(source, digest)
+      if (found === undefined || !(await small.has({ digest, size: found.size }))) return false
       const size = await metadata.write('mountBlob', { caller, at: now(), repository, digest, from: source })
       return size !== undefined
     },

@@ -1,11 +1,11 @@
-import type { Blobs, Manifests } from '../domain/registry.ts'
+import type { Manifests } from '../domain/registry.ts'
 import { algorithmOf, type Digest, type DigestAlgorithm, digestFromHex } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import { expiresAfterSeconds } from '../oci/labels.ts'
 import type { ManifestReference } from '../oci/manifest.ts'
 import { formatReference, type Reference, type RepositoryName } from '../oci/reference.ts'
 import { freshPushes } from './fresh-pushes.ts'
-import { labelReader } from './labels.ts'
+import { type FindConfig, labelReader } from './labels.ts'
 import type { LocalOptions, Sparse } from './local-options.ts'
 import { readPushed } from './pushed-manifest.ts'
 import type { CachedManifest, ReadCache } from './read-cache.ts'
@@ -18,9 +18,9 @@ const OPTIONAL_ROLES: Record<Sparse, ManifestReference['role'][]> = {
 }
 
 /** The manifests of this data folder. */
-export function localManifests(options: LocalOptions, cache: ReadCache, blobs: Blobs): Manifests {
+export function localManifests(options: LocalOptions, cache: ReadCache, findConfig: FindConfig): Manifests {
   const { metadata, now, checkAllowed, schema1 } = options
-  const readLabels = labelReader(metadata, blobs)
+  const readLabels = labelReader(metadata, findConfig)
   const optionalRoles = OPTIONAL_ROLES[options.sparse]
   const { keepManifest, doomOf } = freshPushes(options)
   const unknown = (repository: RepositoryName, reference: Reference) =>

@@ -1,10 +1,12 @@
 import type { Listing, Page, Registry, Uploads } from '../domain/registry.ts'
+import { configReader } from './labels.ts'
 import { localBlobs } from './local-blobs.ts'
 import { localManifests } from './local-manifests.ts'
 import type { LocalOptions } from './local-options.ts'
 import { localReferrers } from './local-referrers.ts'
 import { localUploads } from './local-uploads.ts'
 import { ReadCache } from './read-cache.ts'
+import { SmallBlobs } from './small-blobs.ts'
 import { unknownRepository } from './unknown.ts'
 import { Usage } from './usage.ts'
 
@@ -13,12 +15,13 @@ export function localRegistry(options: LocalOptions): Registry & { uploads: Uplo
   const { metadata, access } = options
   const cache = new ReadCache(options.cacheBytesMax)
   metadata.onStale('content', () => cache.clear())
-  const blobs = localBlobs(options, cache)
+  const small = new SmallBlobs(metadata, options.blobs)
+  const blobs = localBlobs(options, cache, small)
   return {
     usage: new Usage(metadata, options.now),
-    manifests: localManifests(options, cache, blobs),
+    manifests: localManifests(options, cache, configReader(blobs, small)),
     blobs,
-    uploads: localUploads(options),
+    uploads: localUploads(options, small),
     referrers: localReferrers(options),
     tags: {
       async list(repository, page) {

@@ -6,9 +6,10 @@ import { registryError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Upload } from '../storage/blob-store.ts'
 import type { LocalOptions } from './local-options.ts'
+import type { SmallBlobs } from './small-blobs.ts'
 
 /** The uploads of this data folder. */
-export function localUploads({ metadata, uploads, locks, now }: LocalOptions): Uploads {
+export function localUploads({ metadata, uploads, locks, now }: LocalOptions, small: SmallBlobs): Uploads {
   const get = async (repository: RepositoryName, id: string): Promise<Upload> => {
     const upload = await uploads.find(repository, id)
     if (upload !== undefined) return upload
@@ -25,8 +26,9 @@ export function localUploads({ metadata, uploads, locks, now }: LocalOptions): U
     body: UploadBody,
   ) => {
     await locks.push(digest, async () => {
-      const { size } = await uploads.commit(upload, digest, body)
-      await metadata.write('linkBlob', { caller, at: now(), repository, digest, size })
+      const { size, bytes } = await uploads.commit(upload, digest, body)
+      await metadata.write('linkBlob', { caller, at: now(), repository, digest, size, bytes })
+      if (bytes) small.remember(repository, digest, bytes)
     })
     // The client need not wait for this; what a crash leaves of it goes at the next start.
     uploads.cancel(upload).catch(() => {})

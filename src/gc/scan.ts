@@ -1,3 +1,4 @@
+import type { StoredBlob } from '../metadata/content/blobs.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { CollectorOptions } from './collector-options.ts'
 import type { Patience } from './patience.ts'
@@ -9,12 +10,12 @@ const REST_MS = 5
 
 /** What a walk over all files and all rows has found. */
 export interface Scanned {
-  /** Files of blobs, and those of them that no row names: old ones are removed, with so many bytes. */
+  /** Files of blobs, and those of them that no row needs: old ones are removed, with so many bytes. */
   files: number
   orphans: number
   removed: number
   bytes: number
-  /** Blobs, and those of them whose file is missing, or has another size. They are in the log, and stay. */
+  /** Blobs, and those of them whose bytes are missing, or of another size. They are in the log, and stay. */
   blobs: number
   missing: number
   damaged: number
@@ -48,17 +49,19 @@ async function walkFiles(
   found: Scanned,
   rest: () => Promise<void>,
 ): Promise<void> {
+  // The bytes of a small blob are in the database; an older cay had a file of it.
+  const isNeeded = (digest: Digest) => metadata.blobs.isStored(digest) && !metadata.blobBytes.has(digest)
   for await (const { digest, size, changedAt } of blobs.list()) {
     if (++found.files % STEP_MAX === 0) await rest()
-    if (metadata.blobs.isStored(digest)) continue
+    if (isNeeded(digest)) continue
     found.orphans++
     if (changedAt > now() - retention.graceMs || patience.remainingMs() > 0) continue
     await locks.remove(digest, async () => {
-      if (metadata.blobs.isStored(digest)) return
+      if (isNeeded(digest)) return
       await blobs.delete(digest)
       found.removed++
       found.bytes += size
-      log.info({ digest, size }, 'removed the bytes of a blob that nothing names')
+      log.info({ digest, size }, 'removed the file of a blob that nothing needs')
     })
   }
 }
@@ -68,13 +71,13 @@ async function walkRows(
   found: Scanned,
   rest: () => Promise<void>,
 ): Promise<void> {
-  const check = async (digest: Digest, size: number) => {
-    const stored = await blobs.stat(digest)
-    if (stored?.size === size || !metadata.blobs.isStored(digest)) return
+  const check = async ({ digest, size, bytesHere }: StoredBlob) => {
+    const stored = bytesHere ?? (await blobs.stat(digest))?.size
+    if (stored === size || !metadata.blobs.isStored(digest)) return
     if (stored === undefined) found.missing++
     else found.damaged++
     log.error(
-      { digest, size, sizeOnDisk: stored?.size },
+      { digest, size, sizeOnDisk: stored },
       stored === undefined
         ? 'the bytes of a blob are missing: push it again, or restore a backup'
         : 'the bytes of a blob have another size than they had: push it again, or restore a backup',
@@ -82,7 +85,7 @@ async function walkRows(
   }
   for (let after = 0; ; ) {
     const page = metadata.blobs.stored(after, STEP_MAX)
-    for (const { digest, size } of page) await check(digest, size)
+    for (const row of page) await check(row)
     found.blobs += page.length
     const last = page.at(-1)
     if (last === undefined || page.length < STEP_MAX) return

@@ -169,4 +169,12 @@ export const migrations: MigrationMeta[] = [
       "CREATE TRIGGER `blob_cached_delete` AFTER DELETE ON `blob` WHEN old.is_cached = 1 BEGIN\n  UPDATE `total` SET value = value - 1 WHERE name = 'cache.count';\n  UPDATE `total` SET value = value - old.size WHERE name = 'cache.bytes';\nEND;",
     ],
   },
+  {
+    hash: '013cfacd9d13d1e93c7c20e97c21009408b7a311c2c7daff184fd77b01d55d91',
+    folderMillis: 1795671121138,
+    bps: true,
+    sql: [
+      "CREATE TABLE `blob_bytes` (\n\t`blob_id` integer PRIMARY KEY NOT NULL,\n\t`bytes` blob NOT NULL,\n\tFOREIGN KEY (`blob_id`) REFERENCES `blob`(`id`) ON UPDATE no action ON DELETE cascade\n);",
+    ],
+  },
 ]

@@ -3,6 +3,7 @@ import { auditReads } from './accounts/audit.ts'
 import { credentialReads } from './accounts/credentials.ts'
 import { grantReads } from './accounts/grants.ts'
 import { cacheReads } from './cache/cache-reads.ts'
+import { blobBytesReads } from './content/blob-bytes.ts'
 import { blobSources } from './content/blob-sources.ts'
 import { blobUseReads } from './content/blob-uses.ts'
 import { blobReads } from './content/blobs.ts'
@@ -38,6 +39,7 @@ export function reads(db: Db) {
     v1Images: v1ImageReads(db),
     history: historyReads(db, repositories),
     catalog: catalogReads(db, repositories),
+    blobBytes: blobBytesReads(db),
     blobs: { ...blobs, ...blobSources(db, repositories, blobs) },
     cache: cacheReads(db, total),
     blobUses: blobUseReads(db),

@@ -47,7 +47,7 @@ export const repository = sqliteTable(
   ],
 )
 
-/** Bytes that are verified, on disk, and synced. */
+/** Bytes that are verified and durable: of a small blob in `blob_bytes`, of any other in its file. */
 export const blob = sqliteTable('blob', {
   id: integer('id').primaryKey(),
   digest: digestBytes('digest').unique(),
@@ -56,6 +56,14 @@ export const blob = sqliteTable('blob', {
   verifiedAt: time('verified_at').notNull(),
   /** Every link of it is cached: it may be evicted. By triggers. */
   isCached: integer('is_cached', { mode: 'boolean' }).notNull().default(false),
+})
+
+/** The bytes of small blobs. A file of their own would cost each push two syncs more. */
+export const blobBytes = sqliteTable('blob_bytes', {
+  blobId: integer('blob_id')
+    .primaryKey()
+    .references(() => blob.id, { onDelete: 'cascade' }),
+  bytes: bytes('bytes', { mode: 'buffer' }).notNull(),
 })
 
 /** A blob is reachable through a repository by this link only. */

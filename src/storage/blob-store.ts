@@ -6,12 +6,24 @@ import type { ByteRange } from '../oci/range.ts'
 export interface BlobStore {
   /** The blob's size, or undefined when the store has no such blob. */
   stat(digest: Digest): Promise<BlobStat | undefined>
-  /** What a client is sent; the range is within the blob's size. Throws when the store has no such blob. */
-  open(digest: Digest, range: ByteRange): Promise<BlobBody>
+  /**
+   * Opens a part of a blob; the range is within its size.
+   * @throws RegistryError when the store has no such blob, or one of another size
+   */
+  open(blob: BlobStat, range: ByteRange): Promise<BlobBody>
   /** Removes a blob's bytes; no error when there are none. */
   delete(digest: Digest): Promise<void>
   /** Every blob, in no order, with when its bytes were last written (milliseconds since 1970). */
   list(): AsyncIterable<BlobStat & { changedAt: number }>
+}
+
+/** Blobs up to this size (configs, mostly) are not the store's to keep: their bytes are given to whoever commits them. */
+export const SMALL_BYTES_MAX = 64 * 1024
+
+/** A blob whose content was verified. */
+export interface CommittedBlob extends BlobStat {
+  /** All of it, where it is small: the store keeps nothing of it. */
+  bytes?: Uint8Array
 }
 
 export interface BlobStat {
@@ -46,15 +58,15 @@ export interface UploadStore {
    */
   append(upload: Upload, body: UploadBody): Promise<number>
   /**
-   * Appends the last body, verifies the upload's bytes, makes them durable (file, then folder), and publishes
-   * them in one atomic step.
+   * Appends the last body and verifies the upload's bytes. Those of a small blob are answered, for the caller to store.
+   * A larger one is made durable (file, then folder), and published in one atomic step.
    * What an answer has acknowledged before stays with the upload until that is cancelled, also after an error; only
    * a failed sync leaves it empty.
    *
    * @throws OffsetError when the upload is not `offset` bytes long
    * @throws RegistryError DIGEST_INVALID when the bytes have another digest
    */
-  commit(upload: Upload, digest: Digest, body: UploadBody): Promise<BlobStat>
+  commit(upload: Upload, digest: Digest, body: UploadBody): Promise<CommittedBlob>
   /** Drops the upload's bytes. */
   cancel(upload: Upload): Promise<void>
   /** Cancels the uploads that did not grow since `before` (milliseconds since 1970); answers how many had bytes. */

@@ -1,115 +1,82 @@
 import type { DigestAlgorithm } from '../oci/digest.ts'
-import { diskFull } from '../oci/error.ts'
+import { WorkerClient } from '../worker-client.ts'
+import { type FileFailure, fromFileFailure } from './file-failure.ts'
 import type { FilledSlot, SlotPool } from './slot-pool.ts'
 
-/** An upload's file, which the digester makes when it is not there yet. */
+/** An upload's file. The digester creates it with its first byte. */
 export interface UploadFile {
   id: string
   path: string
   algorithm: DigestAlgorithm
 }
 
-/** How a file becomes a blob. */
-export interface Publication {
-  algorithm: DigestAlgorithm
-  hex: string
-  /** The blob's file, and the folder that it is in. */
-  target: string
-  folder: string
-  /** The upload keeps a file of its own, until it is dropped. */
-  keep: boolean
-}
+/** What a digester is asked: to use a pool first, then about uploads. */
+export type DigesterQuestion =
+  | { do: 'use'; pool: SharedArrayBuffer; slotBytes: number }
+  | { do: 'open'; upload: UploadFile }
+  | { do: 'write'; upload: UploadFile; part: FilledSlot }
+  | { do: 'verify'; upload: UploadFile; algorithm: DigestAlgorithm; part: FilledSlot | undefined }
+  | { do: 'close'; upload: UploadFile }
+  | { do: 'drop'; upload: UploadFile }
 
-export type Question = { id: number; upload: UploadFile } & (
-  | { do: 'open' }
-  | { do: 'write'; part: FilledSlot }
-  | { do: 'commit'; publication: Publication; part: FilledSlot | undefined }
-  | { do: 'close' }
-  | { do: 'drop' }
-)
-export type ToDigester = { pool: SharedArrayBuffer; slotBytes: number } | Question
-export type Answer = { id: number; value?: unknown; error?: string; code?: string }
-
-/** What a commit found: `mismatch` is the digest that the bytes have instead. */
-export interface Committed {
+/** What an upload's file has. */
+export interface VerifiedFile {
   size: number
-  mismatch?: string
+  /** The digest of all of it, in the algorithm that was asked for. */
+  hex: string
+  /** All of it, where it is small: these bytes were hashed. */
+  bytes: Uint8Array | undefined
+  /** The open file, which any thread of the process can sync until it is closed. */
+  fd: number
+  /** The file is a published blob, too: it was published before, but its row was not written. */
+  isPublished: boolean
 }
 
-type Ask = Question extends infer Q ? (Q extends Question ? Omit<Q, 'id'> : never) : never
-type Waiting = { resolve: (value: never) => void; reject: (error: Error) => void }
-
-/** The serving thread's side of one digester. Questions are taken up in the order in which they are asked. */
+/** The serving thread's side of one digester. Questions are answered in the order in which they are asked. */
 export class DigesterClient {
-  private readonly worker: Worker
-  private readonly waiting = new Map<number, Waiting>()
-  private nextId = 1
-  private failed: Error | undefined
+  private readonly client: WorkerClient<DigesterQuestion, FileFailure>
 
   constructor(pool: SlotPool, onFailure: (error: Error) => void) {
-    this.worker = new Worker(new URL('./digester.ts', import.meta.url))
-    this.worker.postMessage({ pool: pool.buffer, slotBytes: pool.slotBytes } satisfies ToDigester)
-    this.worker.onmessage = ({ data }: MessageEvent<Answer>) => this.receive(data)
-    this.worker.addEventListener('error', (event) => {
-      this.fail(new Error(`a digester failed: ${event.message}`))
-      onFailure(new Error(`a digester failed: ${event.message}`))
-    })
+    const worker = new Worker(new URL('./digester.ts', import.meta.url))
+    this.client = new WorkerClient(worker, { name: 'a digester', toError: fromFileFailure, onFailure })
+    this.client.ask({ do: 'use', pool: pool.buffer, slotBytes: pool.slotBytes }).catch(() => {})
+  }
+
+  /** Questions that it has not answered yet. */
+  get waiting(): number {
+    return this.client.waiting
   }
 
   /** Opens an upload's file, with its hash; answers its size in bytes. */
   open(upload: UploadFile): Promise<number> {
-    return this.ask({ do: 'open', upload })
+    return this.client.ask({ do: 'open', upload })
   }
 
-  /** Appends a part of the pool. After an error the file has none of it, and is to be opened again. */
+  /** Appends a part of the pool. After an error the file has none of it, and must be opened again. */
   write(upload: UploadFile, part: FilledSlot): Promise<void> {
-    return this.ask({ do: 'write', upload, part })
+    return this.client.ask({ do: 'write', upload, part })
   }
 
-  /** Appends the last part, if any, then verifies, syncs and publishes the upload, which keeps its own file. */
-  commit(upload: UploadFile, publication: Publication, part: FilledSlot | undefined): Promise<Committed> {
-    return this.ask({ do: 'commit', upload, publication, part })
+  /** Appends the last part, if any, and answers what the file has. */
+  verify(
+    upload: UploadFile,
+    algorithm: DigestAlgorithm,
+    part: FilledSlot | undefined,
+  ): Promise<VerifiedFile> {
+    return this.client.ask({ do: 'verify', upload, algorithm, part })
   }
 
-  /** Lets go of an upload's file and hash; both can be had again by `open`. */
+  /** Lets go of an upload's file and hash; `open` makes both again. */
   close(upload: UploadFile): Promise<void> {
-    return this.ask({ do: 'close', upload })
+    return this.client.ask({ do: 'close', upload })
   }
 
   /** Lets go of an upload and removes its file. */
   drop(upload: UploadFile): Promise<void> {
-    return this.ask({ do: 'drop', upload })
+    return this.client.ask({ do: 'drop', upload })
   }
 
-  stop(): void {
-    this.fail(new Error('the digester has stopped'))
-    this.worker.terminate()
+  stop(): Promise<void> {
+    return this.client.stop()
   }
-
-  private ask<T>(ask: Ask): Promise<T> {
-    if (this.failed) return Promise.reject(this.failed)
-    const id = this.nextId++
-    const { promise, resolve, reject } = Promise.withResolvers<T>()
-    this.waiting.set(id, { resolve, reject })
-    this.worker.postMessage({ ...ask, id } as Question)
-    return promise
-  }
-
-  private receive({ id, value, error, code }: Answer): void {
-    const waiting = this.waiting.get(id)
-    this.waiting.delete(id)
-    if (error === undefined) waiting?.resolve(value as never)
-    else waiting?.reject(toError(error, code))
-  }
-
-  private fail(error: Error): void {
-    this.failed ??= error
-    for (const { reject } of this.waiting.values()) reject(this.failed)
-    this.waiting.clear()
-  }
-}
-
-function toError(message: string, code: string | undefined): Error {
-  const cause = new Error(message)
-  return code === 'ENOSPC' || code === 'EDQUOT' ? diskFull(cause) : cause
 }

@@ -2,20 +2,19 @@ import {
   closeSync,
   constants,
   copyFileSync,
-  fdatasync,
   fstatSync,
-  fsync,
   ftruncateSync,
-  linkSync,
   openSync,
   readSync,
   renameSync,
   rmSync,
   writeSync,
 } from 'node:fs'
-import { promisify } from 'node:util'
 import type { DigestAlgorithm } from '../oci/digest.ts'
-import type { Answer, Committed, Publication, Question, ToDigester, UploadFile } from './digester-client.ts'
+import type { Answer, Asked } from '../worker-client.ts'
+import { SMALL_BYTES_MAX } from './blob-store.ts'
+import type { DigesterQuestion, UploadFile, VerifiedFile } from './digester-client.ts'
+import { type FileFailure, toFileFailure } from './file-failure.ts'
 import type { FilledSlot } from './slot-pool.ts'
 
 declare const self: Worker
@@ -23,8 +22,6 @@ declare const self: Worker
 /** Bytes of an upload that are read back in one turn, so that other uploads of this thread go on between. */
 const READ_BACK_BYTES = 1024 * 1024
 
-const syncData = promisify(fdatasync)
-const sync = promisify(fsync)
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
 
 interface OpenFile {
@@ -33,44 +30,42 @@ interface OpenFile {
   size: number
   algorithm: DigestAlgorithm
   hasher: Bun.CryptoHasher
-  /** The file is a published blob, too: it was published before, but its row was not written. */
-  published: boolean
+  isPublished: boolean
   /** A write has failed: those that were sent after it must fail too, until the file is opened again. */
-  broken: boolean
+  isBroken: boolean
 }
 
-/** A digester's thread: hashes and writes what the serving thread put into the pool's slots. */
+/** A digester's thread: hashes and writes what the serving thread put into the pool's slots. It waits for no sync. */
 class Digester {
-  private readonly pool: SharedArrayBuffer
-  private readonly slotBytes: number
+  private pool = new SharedArrayBuffer(0)
+  private slotBytes = 0
   private readonly files = new Map<string, OpenFile>()
 
-  constructor(pool: SharedArrayBuffer, slotBytes: number) {
-    this.pool = pool
-    this.slotBytes = slotBytes
-  }
-
-  answer(question: Question): Promise<unknown> | unknown {
-    const { upload } = question
+  answer(question: DigesterQuestion): Promise<unknown> | unknown {
     switch (question.do) {
+      case 'use':
+        this.pool = question.pool
+        this.slotBytes = question.slotBytes
+        return undefined
       case 'open':
-        return this.open(upload)
+        return this.open(question.upload)
       case 'write':
-        return this.write(this.get(upload), question.part)
-      case 'commit':
-        return this.commit(upload, question.publication, question.part)
+        return this.write(this.get(question.upload), question.part)
+      case 'verify':
+        return this.verify(this.get(question.upload), question.algorithm, question.part)
       case 'close':
-        return this.close(upload)
+        return this.close(question.upload)
       case 'drop':
-        return this.drop(upload)
+        this.close(question.upload)
+        return rmSync(question.upload.path, { force: true })
     }
   }
 
-  /** Opens the upload's file, or makes it; what it has is hashed again. Answers its size. */
+  /** Opens the upload's file, or creates it, and hashes what it has. Answers its size. */
   private async open(upload: UploadFile): Promise<number> {
     const known = this.files.get(upload.id)
     if (known) {
-      known.broken = false
+      known.isBroken = false
       return known.size
     }
     const file = openFile(upload)
@@ -86,8 +81,8 @@ class Digester {
 
   /** Writes and hashes a slot. When that fails, the file ends where it ended before. */
   private write(file: OpenFile, { slot, length }: FilledSlot): void {
-    if (file.broken) throw new Error(`a write before this one to ${file.path} failed`)
-    if (file.published) separate(file)
+    if (file.isBroken) throw new Error(`a write before this one to ${file.path} failed`)
+    if (file.isPublished) separate(file)
     const bytes = new Uint8Array(this.pool, slot * this.slotBytes, length)
     try {
       let written = 0
@@ -95,7 +90,7 @@ class Digester {
         written += writeSync(file.fd, bytes, written, length - written, file.size + written)
       }
     } catch (error) {
-      file.broken = true
+      file.isBroken = true
       ftruncateSync(file.fd, file.size)
       throw error
     }
@@ -103,41 +98,18 @@ class Digester {
     file.size += length
   }
 
-  /**
-   * Publishes the file as `target`: verified, synced, renamed, and its folder synced, in this order. An upload with
-   * acknowledged bytes keeps its file until the blob is named; a sync that fails empties it, since a second one would
-   * report success.
-   */
-  private async commit(
-    upload: UploadFile,
-    publication: Publication,
+  private async verify(
+    file: OpenFile,
+    algorithm: DigestAlgorithm,
     part: FilledSlot | undefined,
-  ): Promise<Committed> {
-    const { algorithm, hex, target, folder, keep } = publication
-    const file = this.get(upload)
+  ): Promise<VerifiedFile> {
     if (part) this.write(file, part)
-    const actual = await hash(file, algorithm)
-    if (actual !== hex) return { size: file.size, mismatch: `${algorithm}:${actual}` }
-    const emptyAfter = (error: unknown): never => {
-      this.empty(upload)
-      throw error
-    }
-    await syncData(file.fd).catch(emptyAfter)
-    if (keep) publish(file, target)
-    else renameSync(file.path, target)
-    await syncFolder(folder).catch(emptyAfter)
-    this.close(upload)
-    return { size: file.size }
-  }
-
-  private drop(upload: UploadFile): void {
-    this.close(upload)
-    rmSync(upload.path, { force: true })
-  }
-
-  private empty(upload: UploadFile): void {
-    this.drop(upload)
-    closeSync(openFile(upload).fd)
+    const { fd, size, isPublished } = file
+    const bytes = size <= SMALL_BYTES_MAX ? readWhole(file) : undefined
+    const hex = bytes
+      ? new Bun.CryptoHasher(algorithm).update(bytes).digest('hex')
+      : await hash(file, algorithm)
+    return { size, hex, bytes, fd, isPublished }
   }
 
   private close({ id }: UploadFile): void {
@@ -146,7 +118,7 @@ class Digester {
     this.files.delete(id)
   }
 
-  /** The open file; a new upload's is made by the first question about it. */
+  /** The open file; that of a new upload is created by the first question about it. */
   private get(upload: UploadFile): OpenFile {
     const known = this.files.get(upload.id)
     if (known) return known
@@ -161,27 +133,7 @@ function openFile({ path, algorithm }: UploadFile): OpenFile {
   const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600)
   const { size, nlink } = fstatSync(fd)
   const hasher = new Bun.CryptoHasher(algorithm)
-  return { path, fd, size, algorithm, hasher, published: nlink > 1, broken: false }
-}
-
-/** Gives the file a second name and moves that to `target`; without hard links, moves the file itself. */
-function publish({ path, published }: OpenFile, target: string): void {
-  const second = `${path}.published`
-  try {
-    linkSync(path, second)
-  } catch {
-    renameSync(path, target)
-    return
-  }
-  try {
-    renameSync(second, target)
-    if (!published) return
-  } catch (error) {
-    rmSync(second, { force: true })
-    throw error
-  }
-  // A rename between two names of one file leaves both.
-  rmSync(second, { force: true })
+  return { path, fd, size, algorithm, hasher, isPublished: nlink > 1, isBroken: false }
 }
 
 /** Gives an upload that goes on after it was published a file of its own: the blob's must not change. */
@@ -191,16 +143,7 @@ function separate(file: OpenFile): void {
   renameSync(copy, file.path)
   closeSync(file.fd)
   file.fd = openSync(file.path, constants.O_RDWR)
-  file.published = false
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const fd = openSync(folder, constants.O_RDONLY)
-  try {
-    await sync(fd)
-  } finally {
-    closeSync(fd)
-  }
+  file.isPublished = false
 }
 
 /** The hash of all that the file has; one of another algorithm than was announced is made by reading it back. */
@@ -214,27 +157,38 @@ async function hash(file: OpenFile, algorithm: DigestAlgorithm): Promise<string>
 async function readBack(file: OpenFile, hasher: Bun.CryptoHasher): Promise<void> {
   const bytes = new Uint8Array(READ_BACK_BYTES)
   for (let at = 0; at < file.size; ) {
-    const length = readSync(file.fd, bytes, 0, bytes.length, at)
-    if (length === 0) throw new Error(`${file.path} is shorter than it was`)
+    const length = readPart(file, bytes, at)
     hasher.update(bytes.subarray(0, length))
     at += length
     await turn()
   }
 }
 
-self.onmessage = ({ data }: MessageEvent<ToDigester>) => {
-  if (!('pool' in data)) return
-  const digester = new Digester(data.pool, data.slotBytes)
-  const reply = (answer: Answer) => self.postMessage(answer)
-  self.onmessage = async ({ data: question }: MessageEvent<ToDigester>) => {
-    if ('pool' in question) return
-    const { id } = question
-    try {
-      const value = digester.answer(question)
-      reply({ id, value: value instanceof Promise ? await value : value })
-    } catch (error) {
-      const { message, code } = error as NodeJS.ErrnoException
-      reply({ id, error: message, ...(code === undefined ? {} : { code }) })
-    }
+function readWhole(file: OpenFile): Uint8Array {
+  const bytes = new Uint8Array(file.size)
+  for (let at = 0; at < file.size; ) at += readPart(file, bytes.subarray(at), at)
+  return bytes
+}
+
+function readPart(file: OpenFile, bytes: Uint8Array, at: number): number {
+  const length = readSync(file.fd, bytes, 0, bytes.length, at)
+  if (length === 0) throw new Error(`${file.path} is shorter than it was`)
+  return length
+}
+
+const digester = new Digester()
+
+async function answer(question: Asked<DigesterQuestion>): Promise<void> {
+  const reply = (answer: Omit<Answer<FileFailure>, 'id'>) =>
+    self.postMessage([{ ...answer, id: question.id }])
+  try {
+    const value = digester.answer(question)
+    reply({ value: value instanceof Promise ? await value : value })
+  } catch (error) {
+    reply({ failure: toFileFailure(error) })
   }
+}
+
+self.onmessage = ({ data }: MessageEvent<Asked<DigesterQuestion>[]>) => {
+  for (const question of data) answer(question)
 }

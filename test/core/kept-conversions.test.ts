@@ -48,7 +48,7 @@ test('a conversion, and the empty layer that it needs, stay as long as the image
   const { digest } = await pull('t')
   await collectAfter(100 * DAY)
   expect((await pull(digest)).digest).toBe(digest)
-  expect([await cay.hasBlob(EMPTY_LAYER), cay.isOnDisk(EMPTY_LAYER)]).toEqual([true, true])
+  expect([await cay.hasBlob(EMPTY_LAYER), cay.hasBytes(EMPTY_LAYER)]).toEqual([true, true])
   expect(count('converted_manifest')).toBe(1)
 })
 
@@ -57,7 +57,7 @@ test('and go with it', async () => {
   await cay.delete(image.digest)
   expect((await failureOf(pull(digest))).status).toBe(404)
   for (const days of [11, 2, 2]) await collectAfter(days * DAY)
-  expect([await cay.hasBlob(EMPTY_LAYER), cay.isOnDisk(EMPTY_LAYER)]).toEqual([false, false])
+  expect([await cay.hasBlob(EMPTY_LAYER), cay.hasBytes(EMPTY_LAYER)]).toEqual([false, false])
   expect([count('converted_manifest'), count('manifest_reference'), count('manifest')]).toEqual([0, 0, 0])
 })
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { temporaryFolder } from '../../scripts/temporary-folder.ts'
 import { openServices, type Services } from '../../src/app.ts'
 import { loadConfig } from '../../src/config/config.ts'
-import { labelReader, type ReadLabels } from '../../src/core/labels.ts'
+import { configReader, labelReader, type ReadLabels } from '../../src/core/labels.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import type { Labels } from '../../src/oci/labels.ts'
 import { parseManifest } from '../../src/oci/manifest.ts'
@@ -71,7 +71,10 @@ beforeAll(async () => {
     onFailure: () => {},
   })
   resources.defer(() => services.close())
-  read = labelReader(services.metadata, services.content.registry.blobs)
+  read = labelReader(
+    services.metadata,
+    configReader(services.content.registry.blobs, { findPushed: () => undefined }),
+  )
 })
 
 afterAll(() => resources.disposeAsync())

@@ -49,7 +49,7 @@ describe('what has a tag', () => {
     const { image, layer } = await pushImage(['t'])
     const run = await collectAfter(100 * DAY)
     expect(run).toMatchObject({ tags: 0, manifests: 0, blobs: 0, bytes: 0 })
-    expect([await cay.hasManifest(image.digest), await cay.hasBlob(layer), cay.isOnDisk(layer)]).toEqual([
+    expect([await cay.hasManifest(image.digest), await cay.hasBlob(layer), cay.hasBytes(layer)]).toEqual([
       true,
       true,
       true,
@@ -66,7 +66,7 @@ describe('what has a tag', () => {
     await collectAfter(DAY)
     expect(await cay.hasBlob(layer)).toBe(true)
     expect(await collectAfter(1)).toMatchObject({ blobs: 2, bytes: 100 + EMPTY.bytes.length })
-    expect([await cay.hasBlob(layer), cay.isOnDisk(layer)]).toEqual([false, false])
+    expect([await cay.hasBlob(layer), cay.hasBytes(layer)]).toEqual([false, false])
     expect(
       ['manifest', 'manifest_bytes', 'manifest_reference', 'blob', 'repository_blob'].map(count),
     ).toEqual([0, 0, 0, 0, 0])
@@ -90,7 +90,7 @@ describe('what has a tag', () => {
       false,
       true,
     ])
-    expect([cay.isOnDisk(layer), await cay.hasManifest('t', undefined, 'b')]).toEqual([true, true])
+    expect([cay.hasBytes(layer), await cay.hasManifest('t', undefined, 'b')]).toEqual([true, true])
   })
 })
 
@@ -176,7 +176,7 @@ describe('what a push may name', () => {
     await collectAfter(DAY)
     expect(await cay.hasBlob(blob)).toBe(true)
     await collectAfter(1)
-    expect([await cay.hasBlob(blob), cay.isOnDisk(blob)]).toEqual([false, false])
+    expect([await cay.hasBlob(blob), cay.hasBytes(blob)]).toEqual([false, false])
   })
 
   test('a blob stays for a grace after a pusher has asked for it, not after a reader has', async () => {

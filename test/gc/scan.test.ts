@@ -1,6 +1,7 @@
+import { Database } from 'bun:sqlite'
 import { afterEach, beforeEach, expect, test } from 'bun:test'
 import { mkdir, rm, truncate, utimes, writeFile } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { type CollectedRegistry, DAY, openCollectedRegistry } from '../support/collected-registry.ts'
 import { type Named, randomBlob } from '../support/content.ts'
 import { failureOf } from '../support/failure.ts'
@@ -13,7 +14,7 @@ afterEach(() => cay[Symbol.asyncDispose]())
 
 /** A file as a crash leaves it between its bytes and its row. */
 async function orphan(changedAt: number): Promise<Named> {
-  const blob = randomBlob(50)
+  const blob = randomBlob(70_000)
   await mkdir(dirname(cay.pathOf(blob)), { recursive: true })
   await writeFile(cay.pathOf(blob), blob.bytes)
   await utimes(cay.pathOf(blob), changedAt / 1000, changedAt / 1000)
@@ -21,44 +22,44 @@ async function orphan(changedAt: number): Promise<Named> {
 }
 
 test('removes bytes that nothing names when they are older than the grace, and nothing else', async () => {
-  const named = randomBlob(10)
-  await cay.pushBlob(named)
+  const [named, small] = [randomBlob(80_000), randomBlob(10)]
+  for (const blob of [named, small]) await cay.pushBlob(blob)
   cay.wait(2 * DAY)
   const [old, fresh] = [await orphan(cay.now() - DAY - 1000), await orphan(cay.now() - DAY + 1000)]
   expect(await cay.collector.scan()).toEqual({
     files: 3,
     orphans: 2,
     removed: 1,
-    bytes: 50,
-    blobs: 1,
+    bytes: 70_000,
+    blobs: 2,
     missing: 0,
     damaged: 0,
   })
-  expect([named, old, fresh].map((blob) => cay.isOnDisk(blob))).toEqual([true, false, true])
+  expect([named, small, old, fresh].map((blob) => cay.hasBytes(blob))).toEqual([true, true, false, true])
 })
 
 test('removes nothing until the server is up for a grace', async () => {
   const old = await orphan(0)
   expect(await cay.collector.scan()).toMatchObject({ orphans: 1, removed: 0 })
-  expect(cay.isOnDisk(old)).toBe(true)
+  expect(cay.hasBytes(old)).toBe(true)
 })
 
 test('says what is missing or damaged, and keeps its row', async () => {
-  const [missing, damaged, whole] = [randomBlob(10), randomBlob(20), randomBlob(30)]
+  const [missing, damaged, whole] = [randomBlob(70_010), randomBlob(70_020), randomBlob(70_030)]
   for (const blob of [missing, damaged, whole]) await cay.pushBlob(blob)
   await rm(cay.pathOf(missing))
   await truncate(cay.pathOf(damaged), 5)
   expect(await cay.collector.scan()).toMatchObject({ files: 2, blobs: 3, missing: 1, damaged: 1 })
   const told = cay.log.filter(({ level }) => level === 50)
   expect(told).toMatchObject([
-    { digest: missing.digest, size: 10 },
-    { digest: damaged.digest, size: 20, sizeOnDisk: 5 },
+    { digest: missing.digest, size: 70_010 },
+    { digest: damaged.digest, size: 70_020, sizeOnDisk: 5 },
   ])
   expect(await cay.hasBlob(missing)).toBe(true)
 })
 
 test('tells how far it is, and can be cancelled', async () => {
-  for (let n = 0; n < 120; n++) await cay.pushBlob(randomBlob(10))
+  for (let n = 0; n < 120; n++) await cay.pushBlob(randomBlob(66_000))
   const progress: [number, number | undefined][] = []
   await cay.collector.scan({ progress: (done, total) => progress.push([done, total]) })
   expect(progress).toEqual([
@@ -69,4 +70,28 @@ test('tells how far it is, and can be cancelled', async () => {
   const cancelled = new AbortController()
   const scan = cay.collector.scan({ signal: cancelled.signal, progress: () => cancelled.abort() })
   expect((await failureOf(scan)).name).toBe('AbortError')
+})
+
+test('takes the file of a small blob that an older cay wrote as long as its bytes are nowhere else', async () => {
+  const blob = randomBlob(100)
+  await cay.pushBlob(blob)
+  const moveToFile = async () => {
+    await mkdir(dirname(cay.pathOf(blob)), { recursive: true })
+    await writeFile(cay.pathOf(blob), blob.bytes)
+    await utimes(cay.pathOf(blob), 0, 0)
+    using db = new Database(join(cay.data, 'cay.db'))
+    db.run('delete from blob_bytes')
+  }
+  await moveToFile()
+  cay.wait(2 * DAY)
+  expect(await cay.collector.scan()).toMatchObject({ files: 1, orphans: 0, removed: 0, blobs: 1, missing: 0 })
+  await cay.pushBlob(blob)
+  expect(await cay.collector.scan()).toMatchObject({
+    files: 1,
+    orphans: 1,
+    removed: 1,
+    bytes: 100,
+    missing: 0,
+  })
+  expect([await cay.hasBlob(blob), cay.hasBytes(blob)]).toEqual([true, true])
 })

@@ -56,7 +56,7 @@ test('a deleted repository goes with all that it has, and what is made again und
   expect(await collectAfter(10 * DAY)).toMatchObject({ repositories: 0 })
   expect(await collectAfter(1)).toMatchObject({ repositories: 1, manifests: 2, tags: 3 })
   expect([await cay.hasManifest('t'), await cay.hasManifest(again.digest)]).toEqual([true, true])
-  expect([cay.isOnDisk(own), cay.isOnDisk(layer)]).toEqual([false, true])
+  expect([cay.hasBytes(own), cay.hasBytes(layer)]).toEqual([false, true])
   expect(counts()).toEqual([1, 1, 1, 2, 2, 0])
   expect(faultsOf(cay)).toEqual([])
 })

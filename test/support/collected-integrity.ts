@@ -73,8 +73,14 @@ function blobFaults(
   }[]
   const rows = new Map(blobs.map(({ digest, size }) => [digest.toLowerCase(), size]))
   const files = filesOf(join(data, 'blobs', 'sha256'))
+  const small = db
+    .query(
+      'select lower(hex(b.digest)) as digest, length(y.bytes) as size from blob_bytes y join blob b on b.id = y.blob_id',
+    )
+    .all() as { digest: string; size: number }[]
+  const stored = new Map([...files, ...small.map(({ digest, size }) => [digest, size] as const)])
   for (const [digest, size] of rows)
-    if (files.get(digest) !== size) faults.push(`blob ${digest} has no bytes`)
+    if (stored.get(digest) !== size) faults.push(`blob ${digest} has no bytes`)
   for (const digest of files.keys()) if (!rows.has(digest)) faults.push(`nothing names the bytes ${digest}`)
   const count = (sql: string) => (db.query(sql).get() as { n: number | null }).n ?? 0
   for (const [total, sql] of [

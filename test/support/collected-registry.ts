@@ -14,8 +14,9 @@ import { EVERYTHING } from '../../src/domain/repository-set.ts'
 import type { Retention } from '../../src/domain/retention.ts'
 import { Collector } from '../../src/gc/collector.ts'
 import { type Metadata, openMetadata } from '../../src/metadata/metadata.ts'
-import { parseDigest } from '../../src/oci/digest.ts'
+import { digestToBytes, parseDigest } from '../../src/oci/digest.ts'
 import { parseReference, parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
+import { blobPlace } from '../../src/storage/blob-place.ts'
 import type { BlobStore, UploadStore } from '../../src/storage/blob-store.ts'
 import { DigestLocks } from '../../src/storage/digest-locks.ts'
 import { FilesystemBlobs } from '../../src/storage/filesystem.ts'
@@ -60,7 +61,7 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
   resources.defer(() => metadata.close())
   const now = recordingClock(metadata.newestTime(), time)
   const files = new FilesystemBlobs(folder.path)
-  const uploadFiles = new FilesystemUploads(folder.path, files, {
+  const uploadFiles = new FilesystemUploads(folder.path, {
     poolBytes: 4 * 1024 * 1024,
     digesters: 1,
     blobBytesMax: 1024 ** 3,
@@ -108,13 +109,22 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
       clock.monotonic += ms
     },
 
-    /** Where a blob's bytes are. */
-    pathOf: ({ digest }: Named): string => files.path(parseDigest(digest)),
-
-    /** Whether a blob's bytes are on the disk. */
-    isOnDisk: ({ digest }: Named): boolean => existsSync(files.path(parseDigest(digest))),
+    ...bytesIn(folder.path, db),
 
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  }
+}
+
+function bytesIn(data: string, db: Database) {
+  const pathOf = ({ digest }: Named): string => blobPlace(data, parseDigest(digest)).file
+  const row = 'select 1 from blob b join blob_bytes y on y.blob_id = b.id where b.digest = ?'
+  return {
+    /** Where the file of a blob is that is not small. */
+    pathOf,
+
+    /** Whether a blob's bytes are there, in the database or in a file. */
+    hasBytes: (blob: Named): boolean =>
+      db.query(row).get(digestToBytes(parseDigest(blob.digest))) !== null || existsSync(pathOf(blob)),
   }
 }
 
@@ -133,7 +143,7 @@ function guardWrites(metadata: Metadata, gate: Gate): Metadata {
 function guardBlobs(blobs: BlobStore, gate: Gate): BlobStore {
   return {
     stat: (digest) => blobs.stat(digest),
-    open: (digest, range) => blobs.open(digest, range),
+    open: (blob, range) => blobs.open(blob, range),
     list: () => blobs.list(),
     async delete(digest) {
       await gate('removal', digest)

@@ -3,7 +3,7 @@ import { SYSTEM } from '../../domain/caller.ts'
 import { type Digest, digestToBytes } from '../../oci/digest.ts'
 import type { Manifest } from '../../oci/manifest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
-import type { LinkBlob } from '../content/blob-links.ts'
+import type { LinkBlob, LinkedBlob } from '../content/blob-links.ts'
 import type { ReferenceRows } from '../content/manifest-references.ts'
 import type { ManifestRows } from '../content/manifest-rows.ts'
 import type { EnsureRepository } from '../content/repositories.ts'
@@ -81,16 +81,10 @@ export function cacheWrites(db: Db, { tell, rows, references, reach, link, tags,
       return { stale: stored.replaced || isMoved ? 'content' : undefined }
     },
 
-    /** Names a blob of an upstream in repositories. Its bytes are verified, on disk and synced. */
-    linkCached(call: {
-      at: number
-      upstream: string
-      repositories: RepositoryName[]
-      digest: Digest
-      size: number
-    }): void {
+    /** Names a blob of an upstream in repositories. */
+    linkCached(call: LinkedBlob & { at: number; upstream: string; repositories: RepositoryName[] }): void {
       for (const repository of call.repositories) {
-        link(ensure(repository, call.upstream, call.at), call.digest, call.size, call.at, true)
+        link(ensure(repository, call.upstream, call.at), call, call.at, true)
       }
     },
 

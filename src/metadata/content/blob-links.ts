@@ -3,15 +3,17 @@ import { type Digest, digestToBytes } from '../../oci/digest.ts'
 import type { Db } from '../database.ts'
 import { blob, repositoryBlob } from '../schema.ts'
 import { boolean, bytes, number, statement } from '../statement.ts'
+import { keepBytes } from './blob-bytes.ts'
+
+/** A blob whose bytes are verified: given where it is small, else durable in their file. */
+export interface LinkedBlob {
+  digest: Digest
+  size: number
+  bytes?: Uint8Array | undefined
+}
 
 /** Makes or renews the link: it counts as unreferenced from now on, unless or until a manifest names the blob. */
-export type LinkBlob = (
-  repositoryId: number,
-  digest: Digest,
-  size: number,
-  at: number,
-  isCached?: boolean,
-) => void
+export type LinkBlob = (repositoryId: number, blob: LinkedBlob, at: number, isCached?: boolean) => void
 
 export function blobLinks(db: Db): LinkBlob {
   const ensureBlob = statement(db, { digest: bytes, size: number, at: number }, ({ digest, size, at }) =>
@@ -45,9 +47,11 @@ export function blobLinks(db: Db): LinkBlob {
           },
         }),
   )
-  return (repositoryId, named, size, at, isCached = false) => {
-    const digest = digestToBytes(named)
+  const keep = keepBytes(db)
+  return (repositoryId, { size, bytes, ...named }, at, isCached = false) => {
+    const digest = digestToBytes(named.digest)
     const { id } = ensureBlob.get({ digest, size, at })
+    if (bytes) keep(id, bytes)
     ensureLink.run({ repositoryId, blobId: id, digest, at, isCached })
   }
 }

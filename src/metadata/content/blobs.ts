@@ -5,9 +5,9 @@ import { registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import type { Tell } from '../events.ts'
-import { blob, manifest, manifestReference, repository, repositoryBlob } from '../schema.ts'
+import { blob, blobBytes, manifest, manifestReference, repository, repositoryBlob } from '../schema.ts'
 import { bytes, number, statement, text } from '../statement.ts'
-import type { LinkBlob } from './blob-links.ts'
+import type { LinkBlob, LinkedBlob } from './blob-links.ts'
 import type { EnsureRepository, RepositoryReads } from './repositories.ts'
 
 /** Reads of blobs, always through the repository that they are reached by. */
@@ -18,15 +18,21 @@ export function blobReads(db: Db) {
   )
   const page = statement(db, { after: number, limit: number }, ({ after, limit }) =>
     db
-      .select({ id: blob.id, digest: blob.digest, size: blob.size })
+      .select({
+        id: blob.id,
+        digest: blob.digest,
+        size: blob.size,
+        bytesHere: sql<number | null>`length(${blobBytes.bytes})`,
+      })
       .from(blob)
+      .leftJoin(blobBytes, eq(blobBytes.blobId, blob.id))
       .where(gt(blob.id, after))
       .orderBy(asc(blob.id))
       .limit(limit),
   )
   return {
     /** At most `limit` blobs after the one with this id. */
-    stored: (after: number, limit: number): { id: number; digest: Digest; size: number }[] =>
+    stored: (after: number, limit: number): StoredBlob[] =>
       page.all({ after, limit }).map((row) => ({ ...row, digest: digestFromBytes(row.digest) })),
 
     /** The size in bytes of a blob that the repository holds. */
@@ -46,6 +52,15 @@ export function blobReads(db: Db) {
     /** Whether any repository, hidden or not, has the blob: its bytes must stay. */
     isStored: (digest: Digest): boolean => stored.get({ digest: digestToBytes(digest) }) !== undefined,
   }
+}
+
+/** A blob, whichever repositories link it. */
+export interface StoredBlob {
+  id: number
+  digest: Digest
+  size: number
+  /** How many bytes the database has of it; null when they are in a file. */
+  bytesHere: number | null
 }
 
 export interface BlobChange {
@@ -76,9 +91,9 @@ export function blobWrites(db: Db, { tell, find, ensure, link }: Parts) {
         .where(and(eq(repositoryBlob.repositoryId, repositoryId), eq(repositoryBlob.blobId, blobId))),
   )
   return {
-    /** Names a blob whose bytes are verified, on disk and synced. */
-    linkBlob(call: BlobChange & { size: number }): void {
-      link(ensure(call.repository, call.at), call.digest, call.size, call.at)
+    /** Names a blob that was pushed. */
+    linkBlob(call: BlobChange & LinkedBlob): void {
+      link(ensure(call.repository, call.at), call, call.at)
       tell({ type: 'blob.push', repository: call.repository, digest: call.digest }, call.caller, call.at)
     },
 
@@ -86,7 +101,7 @@ export function blobWrites(db: Db, { tell, find, ensure, link }: Parts) {
     mountBlob(call: BlobChange & { from: RepositoryName }): number | undefined {
       const size = linked.get({ name: call.from, digest: digestToBytes(call.digest) })?.size
       if (size === undefined) return undefined
-      link(ensure(call.repository, call.at), call.digest, size, call.at)
+      link(ensure(call.repository, call.at), { digest: call.digest, size }, call.at)
       tell({ type: 'blob.mount', repository: call.repository, digest: call.digest }, call.caller, call.at)
       return size
     },

@@ -4,7 +4,7 @@ import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { convertedManifest, manifest, repository } from '../schema.ts'
 import { bytes, number, statement, text } from '../statement.ts'
-import type { LinkBlob } from './blob-links.ts'
+import type { LinkBlob, LinkedBlob } from './blob-links.ts'
 import type { ReferenceRows } from './manifest-references.ts'
 import type { FindManifest } from './manifest-rows.ts'
 import type { RepositoryReads } from './repositories.ts'
@@ -20,8 +20,8 @@ export interface ConversionPut extends ConversionSource {
   repository: RepositoryName
   /** The conversion's own. */
   digest: Digest
-  /** A layer that the conversion needs and the image has not: its bytes are verified, on disk and synced. */
-  layer: { digest: Digest; size: number } | undefined
+  /** A layer that the conversion needs and the image has not. */
+  layer: LinkedBlob | undefined
 }
 
 /** Reads of what manifests were converted to. */
@@ -84,7 +84,7 @@ export function conversionWrites(
       if (source === undefined || source.deletedAt !== null) return
       const { layer } = call
       if (layer !== undefined) {
-        link(repositoryId, layer.digest, layer.size, call.at)
+        link(repositoryId, layer, call.at)
         references.insert(repositoryId, source.id, [{ digest: layer.digest, role: 'layer' }])
         references.markUsed(repositoryId, source.id)
       }

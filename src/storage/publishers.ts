@@ -1,0 +1,88 @@
+import { WorkerClient } from '../worker-client.ts'
+import { type BlobPlace, foldersOf } from './blob-place.ts'
+import { type FileFailure, fromFileFailure } from './file-failure.ts'
+
+/** Blobs that are synced at once. Each takes a thread of about 2 MiB, which is started when it is first needed. */
+const PUBLISHERS_MAX = 8
+
+/** How a verified file becomes a blob. */
+export interface Publication {
+  /** The upload's file, which is open. */
+  path: string
+  fd: number
+  /** The file is a blob already: it was published before. */
+  isPublished: boolean
+  /** The upload keeps a file of its own, until it is dropped. */
+  keep: boolean
+  place: BlobPlace
+}
+
+export type PublisherQuestion = Publication & {
+  /** The blob's folder and those above it, as far as they may be missing or not be durable. */
+  newFolders: string[]
+}
+
+type PublisherClient = WorkerClient<PublisherQuestion, FileFailure>
+
+/**
+ * Threads that sync blobs, and do nothing else: a sync on a slow disk takes long, and must keep neither the digesters
+ * nor the runtime's own threads, which read for pulls.
+ */
+export class Publishers {
+  private readonly all: PublisherClient[] = []
+  private readonly idle: PublisherClient[] = []
+  private readonly waiting: ((publisher: PublisherClient) => void)[] = []
+  /** The folders that are there, and durable. */
+  private readonly folders = new Set<string>()
+  private readonly onFailure: (error: Error) => void
+
+  constructor(onFailure: (error: Error) => void) {
+    this.onFailure = onFailure
+  }
+
+  /**
+   * Makes a file a blob: syncs it, gives it the blob's name, and syncs the folder. The blob is durable when this
+   * resolves. A sync that fails leaves the upload empty, since a second one would report success.
+   */
+  async publish(publication: Publication): Promise<void> {
+    const publisher = await this.take()
+    try {
+      const newFolders = foldersOf(publication.place).filter((folder) => !this.folders.has(folder))
+      await publisher.ask({ ...publication, newFolders })
+      for (const folder of newFolders) this.folders.add(folder)
+    } finally {
+      this.give(publisher)
+    }
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.all.map((publisher) => publisher.stop()))
+  }
+
+  private take(): PublisherClient | Promise<PublisherClient> {
+    const idle = this.idle.pop()
+    if (idle) return idle
+    if (this.all.length < PUBLISHERS_MAX) return this.start()
+    const { promise, resolve } = Promise.withResolvers<PublisherClient>()
+    this.waiting.push(resolve)
+    return promise
+  }
+
+  private give(publisher: PublisherClient): void {
+    const next = this.waiting.shift()
+    if (next) next(publisher)
+    else this.idle.push(publisher)
+  }
+
+  private start(): PublisherClient {
+    const { onFailure } = this
+    const worker = new Worker(new URL('./publisher.ts', import.meta.url))
+    const publisher: PublisherClient = new WorkerClient(worker, {
+      name: 'a publisher',
+      toError: fromFileFailure,
+      onFailure,
+    })
+    this.all.push(publisher)
+    return publisher
+  }
+}

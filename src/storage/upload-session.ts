@@ -1,0 +1,177 @@
+import { OffsetError, type UploadBody } from '../domain/blob-body.ts'
+import { algorithmOf, type Digest, type DigestAlgorithm, digestFromHex } from '../oci/digest.ts'
+import { registryError } from '../oci/error.ts'
+import { appendBody } from './append.ts'
+import type { BlobPlace } from './blob-place.ts'
+import { type CommittedBlob, SMALL_BYTES_MAX, type Upload } from './blob-store.ts'
+import type { DigesterClient, UploadFile } from './digester-client.ts'
+import type { Publishers } from './publishers.ts'
+import type { FilledSlot, SlotPool } from './slot-pool.ts'
+import type { Turns } from './turns.ts'
+import type { UploadFiles } from './upload-files.ts'
+
+/** What all sessions of a store share. */
+export interface SessionMeans {
+  files: UploadFiles
+  pool: SlotPool
+  turns: Turns
+  publishers: Publishers
+  /** The largest blob. */
+  blobBytesMax: number
+  /** A body that brings nothing for so long is given up. */
+  stallSecondsMax: number
+  /** Chooses who writes an upload's file. */
+  takeDigester: () => DigesterClient
+  /** Where a blob's file is. */
+  placeOf: (digest: Digest) => BlobPlace
+  /** Called for each part of a body that has come, with its size in bytes. */
+  onReceived: (bytes: number) => void
+  /** Called when a session was cancelled, while no other request works on it. */
+  onEnded: (session: UploadSession) => void
+}
+
+/**
+ * One upload while it goes on. What an answer has acknowledged is in its file; an upload that is one small body never
+ * has a file. One request at a time works on it, and the next one finds what the one before has left.
+ */
+export class UploadSession {
+  readonly upload: Upload
+  readonly file: UploadFile
+  private readonly means: SessionMeans
+  private readonly digester: DigesterClient
+  /** Bytes that are in the file; undefined when there is no file. */
+  private fileSize: number | undefined
+  /** The digester has the file open, with its hash. */
+  private isOpen = false
+  private requests = 0
+  private hasEnded = false
+  private last: Promise<unknown> = Promise.resolve()
+
+  /** @param fileSize of the file that the upload has from before; undefined when there is none */
+  constructor(upload: Upload, means: SessionMeans, fileSize: number | undefined) {
+    this.upload = upload
+    this.file = means.files.ofUpload(upload)
+    this.means = means
+    this.digester = means.takeDigester()
+    this.fileSize = fileSize
+  }
+
+  /** Bytes. */
+  get size(): number {
+    return this.fileSize ?? 0
+  }
+
+  get hasFile(): boolean {
+    return this.fileSize !== undefined
+  }
+
+  /** Whether a request works on it, or waits for it. */
+  get isBusy(): boolean {
+    return this.requests > 0
+  }
+
+  /** Appends a body to the file; answers the new size. See UploadStore. */
+  append(body: UploadBody): Promise<number> {
+    return this.exclusively(async () => {
+      await this.receive(body, false)
+      return this.size
+    })
+  }
+
+  /** Appends the last body and makes the upload a blob. See UploadStore. */
+  commit(digest: Digest, body: UploadBody): Promise<CommittedBlob> {
+    return this.exclusively(async () => {
+      const keep = this.size > 0
+      const tail = await this.receive(body, true)
+      if (tail) this.means.onReceived(tail.length)
+      try {
+        const isSmall = tail === undefined || tail.length <= SMALL_BYTES_MAX
+        return isSmall && !this.hasFile ? this.take(digest, tail) : await this.publish(digest, tail, keep)
+      } finally {
+        if (tail) this.means.pool.give(tail.slot)
+      }
+    })
+  }
+
+  /** Drops what it has; requests that wait for it find no upload any more. */
+  cancel(): Promise<void> {
+    return this.exclusively(async () => {
+      this.hasEnded = true
+      this.means.onEnded(this)
+      if (this.hasFile) await this.digester.drop(this.file)
+    })
+  }
+
+  /** Lets go of the open file. A later session of the same upload goes on with it. */
+  close(): Promise<void> {
+    return this.digester.close(this.file)
+  }
+
+  private async exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const before = this.last
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.last = promise
+    this.requests++
+    try {
+      await before
+      if (this.hasEnded) throw registryError('BLOB_UPLOAD_UNKNOWN')
+      return await work()
+    } catch (error) {
+      this.isOpen = false
+      this.fileSize = await this.means.files.findSize(this.file)
+      throw error
+    } finally {
+      this.requests--
+      resolve()
+    }
+  }
+
+  private async receive(body: UploadBody, keepTail: boolean): Promise<FilledSlot | undefined> {
+    // What the file has is hashed again, unless the digester still knows it.
+    if (this.hasFile && !this.isOpen) this.fileSize = await this.digester.open(this.file)
+    this.isOpen = true
+    const { offset, length } = body
+    if (offset !== undefined && offset !== this.size) throw new OffsetError(this.size, offset)
+    if (length === 0) return undefined
+    const { means, digester, file } = this
+    const onWritten = (bytes: number) => {
+      this.fileSize = this.size + bytes
+      means.onReceived(bytes)
+    }
+    const bytesMax = means.blobBytesMax - this.size
+    return await appendBody(body, { ...means, digester, upload: file, bytesMax, onWritten }, keepTail)
+  }
+
+  /** A small blob that came in one body, whose bytes are in memory. */
+  private take(digest: Digest, tail: FilledSlot | undefined): CommittedBlob {
+    const bytes = tail ? this.means.pool.copy(tail) : new Uint8Array()
+    const algorithm = algorithmOf(digest)
+    const hex = new Bun.CryptoHasher(algorithm).update(bytes).digest('hex')
+    verify(digest, algorithm, hex, bytes.length)
+    return { digest, size: bytes.length, bytes }
+  }
+
+  private async publish(digest: Digest, tail: FilledSlot | undefined, keep: boolean): Promise<CommittedBlob> {
+    const algorithm = algorithmOf(digest)
+    const { path } = this.file
+    const { size, hex, bytes, fd, isPublished } = await this.digester.verify(this.file, algorithm, tail)
+    this.fileSize = size
+    verify(digest, algorithm, hex, size)
+    if (bytes) return { digest, size, bytes }
+    const place = this.means.placeOf(digest)
+    try {
+      await this.means.publishers.publish({ path, fd, isPublished, keep, place })
+    } finally {
+      this.isOpen = false
+      await this.digester.close(this.file)
+    }
+    if (!keep) this.fileSize = undefined
+    return { digest, size }
+  }
+}
+
+function verify(digest: Digest, algorithm: DigestAlgorithm, hex: string, size: number): void {
+  const actual = digestFromHex(algorithm, hex)
+  if (actual === digest) return
+  throw registryError('DIGEST_INVALID', `the content (${size} bytes) is ${actual}, not ${digest}`)
+}
