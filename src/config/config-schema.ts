@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { MANIFEST_BYTES_MAX } from '../oci/manifest.ts'
 
 const MiB = 1024 * 1024
 const TiB = MiB * MiB
@@ -61,7 +62,7 @@ export const ConfigSchema = Type.Object(
     ),
     manifests: Type.Object(
       {
-        bytesMax: integer(4 * MiB, 64 * MiB, 4 * MiB, 'The largest manifest, in bytes'),
+        bytesMax: integer(4 * MiB, MANIFEST_BYTES_MAX, 4 * MiB, 'The largest manifest, in bytes'),
         bodyBytesMax: integer(
           4 * MiB,
           1024 * MiB,

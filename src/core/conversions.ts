@@ -7,7 +7,7 @@ import type { Registry, StoredManifest } from '../domain/registry.ts'
 import type { ConversionSource } from '../metadata/content/conversions.ts'
 import { type Digest, digestFromHex } from '../oci/digest.ts'
 import { RegistryError, registryError } from '../oci/error.ts'
-import { readImage } from '../oci/image.ts'
+import { readParts } from '../oci/manifest-parts.ts'
 import { isIndex } from '../oci/media-type.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import { readBlob } from './read-blob.ts'
@@ -153,7 +153,7 @@ export class Conversions {
     { bytes, mediaType }: StoredManifest,
   ): Promise<Conversion | Refusal> {
     if (isIndex(mediaType)) return { refusal: 'it is an index' }
-    const image = readable(bytes)
+    const image = convertible(readParts(bytes))
     if ('refusal' in image) return image
     const config = await this.readConfig(repository, image.config.digest)
     return 'refusal' in config ? config : convertImage({ name: repository, tag }, image.layers, config.bytes)
@@ -174,16 +174,6 @@ export class Conversions {
       if (error instanceof RegistryError && error.status === 404) return NOT_HERE
       throw error
     }
-  }
-}
-
-/** A manifest of a type of its own may be of any shape. */
-function readable(bytes: Uint8Array) {
-  try {
-    return convertible(readImage(bytes))
-  } catch (error) {
-    if (error instanceof RegistryError) return { refusal: 'it is not an image' }
-    throw error
   }
 }
 

@@ -96,7 +96,7 @@ export function descriptions(metadata: Metadata, blobs: Pick<Blobs, 'open'>): De
       if (row === undefined || entry === undefined || manifest === undefined) {
         throw unknownIn(metadata, repository, unknownManifest(repository, reference))
       }
-      const { document, parts } = manifest
+      const { parts } = manifest
       const config = parts.image ?? (parts.config && (await readConfig(repository, parts.config)))
       const image = imageOf(config, parts)
       const tags = metadata.tags.ofManifest(row.id, '', TAGS_MAX + 1, now)
@@ -106,13 +106,13 @@ export function descriptions(metadata: Metadata, blobs: Pick<Blobs, 'open'>): De
       return {
         ...entry,
         digest: row.digest,
-        kind: artifactKind(artifactTraits(document, entry.mediaType, traitsOf(image))),
+        kind: artifactKind(artifactTraits(parts.document, entry.mediaType, traitsOf(image))),
         totalBytes: reading.totalBytes(manifest),
         config: parts.config,
         ...withMakers(metadata, repository, parts.layers, history),
         manifests: parts.children.slice(0, PARTS_MAX).map((part) => describeChild(reading, part)),
         image,
-        annotations: parts.annotations,
+        annotations: parts.annotations ?? {},
         tags: tags.slice(0, TAGS_MAX),
         isCut: isLong || reading.isCut,
       }
@@ -149,7 +149,7 @@ function kinds(metadata: Metadata): Pick<Descriptions, 'kindOf'> {
 function describeChild(reading: ManifestReading, part: Part): ChildDescription {
   const { isHere, manifest } = reading.find(part.digest)
   if (manifest === undefined) return { ...part, kind: undefined, totalBytes: part.size, isHere }
-  const kind = artifactKind(artifactTraits(manifest.document, manifest.row.mediaType))
+  const kind = artifactKind(artifactTraits(manifest.parts.document, manifest.row.mediaType))
   return { ...part, kind, totalBytes: reading.totalBytes(manifest), isHere }
 }
 

@@ -3,8 +3,9 @@ import type { Blobs } from '../domain/registry.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
-import { commonLabels, imageChildren, type Labels, labelsOfConfig } from '../oci/labels.ts'
+import { commonLabels, type Labels, labelsOfConfig } from '../oci/labels.ts'
 import type { Manifest } from '../oci/manifest.ts'
+import { imageChildren, readParts } from '../oci/manifest-parts.ts'
 import { isImageConfig } from '../oci/media-type.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import { readBlob } from './read-blob.ts'
@@ -59,7 +60,7 @@ export function labelReader(metadata: Metadata, findConfig: FindConfig): ReadLab
     bytes: Uint8Array,
     depth: number,
   ): Promise<Labels> => {
-    const children = imageChildren(bytes)
+    const children = imageChildren(readParts(bytes))
     if (depth === DEPTH_MAX || children.length > CHILDREN_MAX) return {}
     const found: Labels[] = []
     for (const digest of children) {

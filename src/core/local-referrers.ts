@@ -2,7 +2,7 @@ import type { Listing, ReferrerDescriptor, Referrers, ReferrersQuery } from '../
 import type { ReferrerRow } from '../metadata/content/referrers.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
-import { childDigests, parseManifest } from '../oci/manifest.ts'
+import { readParts } from '../oci/manifest-parts.ts'
 import { type RepositoryName, referrersTag } from '../oci/reference.ts'
 import type { LocalOptions } from './local-options.ts'
 
@@ -44,7 +44,7 @@ function describe(metadata: Metadata, rows: Iterable<ReferrerRow>): Listing<Refe
 }
 
 function toDescriptor(metadata: Metadata, row: ReferrerRow): ReferrerDescriptor {
-  const { annotations } = parseManifest(metadata.manifests.getBytes(row), row.mediaType)
+  const { annotations } = readParts(metadata.manifests.getBytes(row))
   const { mediaType, digest, size, artifactType } = row
   return {
     mediaType,
@@ -68,7 +68,8 @@ function* fromTag(
 ): Iterable<ReferrerRow> {
   const list = metadata.manifests.find(repository, { tag: referrersTag(subject) }, now)
   if (list === undefined) return
-  for (const digest of new Set(childDigests(metadata.manifests.getBytes(list)))) {
+  const { children } = readParts(metadata.manifests.getBytes(list))
+  for (const digest of new Set(children.map((part) => part.digest))) {
     const row = metadata.manifests.findByDigest(repository, digest)
     if (row === undefined || row.subject !== null) continue
     if (query.artifactType !== undefined && row.artifactType !== query.artifactType) continue

@@ -15,7 +15,7 @@ import type { Manifests, StoredManifest } from '../domain/registry.ts'
 import { type Accept, accepts, parseAccept } from '../oci/accept.ts'
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError, registryError } from '../oci/error.ts'
-import { findPlatform } from '../oci/image.ts'
+import { findPlatform, readParts } from '../oci/manifest-parts.ts'
 import { isIndex, MEDIA_TYPE } from '../oci/media-type.ts'
 import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
 import type { Conversions, ConvertedImage } from './conversions.ts'
@@ -136,7 +136,9 @@ export class NegotiatedManifests implements ManifestPulls {
     repository: RepositoryName,
     index: StoredManifest,
   ): Promise<StoredManifest | undefined> {
-    const known = this.children.get(index.digest) ?? { digest: findPlatform(index.bytes, PLATFORM)?.digest }
+    const known = this.children.get(index.digest) ?? {
+      digest: findPlatform(readParts(index.bytes), PLATFORM)?.digest,
+    }
     this.children.set(index.digest, known)
     if (known.digest === undefined) return undefined
     const child = await found(this.manifests.get(repository, { digest: known.digest }))

@@ -1,7 +1,6 @@
 import type { ManifestRow } from '../metadata/content/manifests.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
-import { type Json, parseLeniently } from '../oci/lenient-json.ts'
 import { type ManifestParts, readParts } from '../oci/manifest-parts.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 
@@ -18,7 +17,6 @@ const DEPTH_MAX = 3
 
 export interface ReadManifest {
   row: Pick<ManifestRow, 'id' | 'storedAs' | 'mediaType' | 'size'>
-  document: Json
   parts: ManifestParts
 }
 
@@ -54,8 +52,7 @@ export class ManifestReading {
     const stored = this.metadata.manifests.findBytes(row)
     if (stored === undefined) return undefined
     this.bytesLeft -= bytes
-    const document = parseLeniently(stored)
-    const found = { row, document, parts: readParts(document) }
+    const found = { row, parts: readParts(stored) }
     this.read.set(row.id, found)
     return found
   }

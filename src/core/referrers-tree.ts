@@ -91,6 +91,6 @@ export class ReferrersTreeBuilder {
 
   private kindOf(digest: Digest): string | undefined {
     const { manifest } = this.reading.find(digest)
-    return manifest && artifactKind(artifactTraits(manifest.document, manifest.row.mediaType))
+    return manifest && artifactKind(artifactTraits(manifest.parts.document, manifest.row.mediaType))
   }
 }

@@ -8,7 +8,7 @@ import type { V1ManifestRow } from '../metadata/content/v1-images.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
-import { findPlatform } from '../oci/image.ts'
+import { findPlatform, readParts } from '../oci/manifest-parts.ts'
 import { isIndex } from '../oci/media-type.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import type { ConversionRegistry, Conversions } from './conversions.ts'
@@ -160,7 +160,7 @@ export class V1Images {
   }
 
   private async childOf(repository: RepositoryName, { bytes }: StoredManifest): Promise<StoredManifest> {
-    const child = findPlatform(bytes, PLATFORM)
+    const child = findPlatform(readParts(bytes), PLATFORM)
     if (child !== undefined) return await this.registry.manifests.get(repository, { digest: child.digest })
     throw unknown(`it is an index without an image for ${PLATFORM.architecture} and ${PLATFORM.os}`)
   }

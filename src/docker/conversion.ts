@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { type Digest, digestFromHex, hexOf } from '../oci/digest.ts'
-import type { Image } from '../oci/image.ts'
 import { isNestedDeep, JSON_LEVELS_MAX } from '../oci/json-depth.ts'
+import { isTime, type Json, objectOf, parseLeniently, stringOf, stringsOf } from '../oci/lenient-json.ts'
+import type { ManifestParts } from '../oci/manifest-parts.ts'
 import { isImageConfig } from '../oci/media-type.ts'
 import { formatSchema1, type Schema1, type Schema1Layer } from './schema1.ts'
 
@@ -43,7 +44,11 @@ export interface ConvertibleImage {
 }
 
 /** Whether an image of schema 2 or OCI can be converted, as far as its manifest says. */
-export function convertible({ config, layers, artifactType }: Image): ConvertibleImage | Refusal {
+export function convertible({
+  config,
+  layers,
+  artifactType,
+}: Pick<ManifestParts, 'config' | 'layers' | 'artifactType'>): ConvertibleImage | Refusal {
   if (artifactType !== undefined) return { refusal: `it is an artifact of type ${artifactType}` }
   if (config === undefined || !isImageConfig(config.mediaType)) {
     return { refusal: `it is an artifact: its config is of type ${config?.mediaType ?? 'none'}` }
@@ -99,8 +104,6 @@ export function convertImage(
   }
 }
 
-type Json = Record<string, unknown>
-
 /** One entry of a config's history (image-spec, "Image Configuration"). */
 interface Step {
   created: string | undefined
@@ -111,33 +114,27 @@ interface Step {
 }
 
 function readConfig(bytes: Uint8Array): Json | undefined {
-  let config: unknown
-  try {
-    config = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
-  } catch {
-    return undefined
-  }
-  return isObject(config) && (isObject(config.rootfs) || Array.isArray(config.history)) ? config : undefined
+  const config = parseLeniently(bytes)
+  return isObject(config.rootfs) || Array.isArray(config.history) ? config : undefined
 }
 
 /** The history, base first; one that is left out is made up: a step a layer, the last one with the config's command. */
 function historyOf(image: Json, layers: number): Step[] {
   const history = Array.isArray(image.history) ? image.history : []
   if (history.length > 0) return history.map(readStep)
-  const { Cmd: command } = (isObject(image.config) ? image.config : {}) as { Cmd?: unknown }
-  const words = Array.isArray(command) ? command.filter((word) => typeof word === 'string') : []
+  const words = stringsOf(objectOf(image.config).Cmd)
   return Array.from({ length: layers }, (_, index) =>
     readStep(index === layers - 1 ? { created: image.created, created_by: words.join(' ') } : {}),
   )
 }
 
 function readStep(entry: unknown): Step {
-  const { created, created_by, author, comment, empty_layer } = (isObject(entry) ? entry : {}) as Json
+  const { created, created_by, author, comment, empty_layer } = objectOf(entry)
   return {
     created: isTime(created) ? created : undefined,
-    createdBy: text(created_by) ?? '',
-    author: text(author),
-    comment: text(comment),
+    createdBy: stringOf(created_by) ?? '',
+    author: stringOf(author),
+    comment: stringOf(comment),
     isEmpty: empty_layer === true,
   }
 }
@@ -190,22 +187,12 @@ function leafOf(image: Json, step: Step, id: string, parent: string): Json {
     ...config,
     created: isTime(config.created) ? config.created : created,
     container_config: isObject(config.container_config) ? config.container_config : container_config,
-    author: text(config.author) ?? author,
-    comment: text(config.comment) ?? comment,
+    author: stringOf(config.author) ?? author,
+    comment: stringOf(config.comment) ?? comment,
     id,
     parent: parent || undefined,
     throwaway: step.isEmpty || undefined,
   }
-}
-
-/** RFC 3339, as Go's clients read it: anything else would make them refuse the whole manifest. */
-function isTime(value: unknown): value is string {
-  const form = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/
-  return typeof value === 'string' && form.test(value) && !Number.isNaN(Date.parse(value))
-}
-
-function text(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' ? value : undefined
 }
 
 function isObject(value: unknown): value is Json {

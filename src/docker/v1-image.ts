@@ -1,4 +1,5 @@
 import { isNestedDeep } from '../oci/json-depth.ts'
+import { isTime, type Json, parseLeniently } from '../oci/lenient-json.ts'
 import type { V1Id } from './v1-id.ts'
 
 /** What the JSON of an image says besides what its manifest does. */
@@ -29,22 +30,6 @@ export function v1Json(v1Compatibility: string, { id, parent, size }: V1Names): 
   })
 }
 
-function readObject(text: string): Record<string, unknown> {
-  if (isNestedDeep(Buffer.from(text))) return {}
-  try {
-    const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : {}
-  } catch {
-    return {}
-  }
-}
-
-/** RFC 3339, which is all that Docker takes. */
-function isTime(value: unknown): boolean {
-  return (
-    typeof value === 'string' &&
-    /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/.test(value)
-  )
+function readObject(text: string): Json {
+  return isNestedDeep(Buffer.from(text)) ? {} : parseLeniently(text)
 }

@@ -1,4 +1,4 @@
-import { type Digest, findDigest } from './digest.ts'
+import { objectOf, parseLeniently, textsOf } from './lenient-json.ts'
 
 /** Labels of an image's config and annotations of a manifest, by name. */
 export type Labels = Readonly<Record<string, string>>
@@ -32,25 +32,7 @@ export function expiresAfterSeconds(labels: Labels): number | undefined {
 export function labelsOfConfig(bytes: Uint8Array): Labels {
   // Most configs have none: those are not parsed.
   if (!Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes('"Labels"')) return {}
-  try {
-    return textsOf(JSON.parse(new TextDecoder().decode(bytes))?.config?.Labels)
-  } catch {
-    return {}
-  }
-}
-
-/** The digests of the entries of an index that is well formed, without the attestations that BuildKit puts beside its images. */
-export function imageChildren(bytes: Uint8Array): Digest[] {
-  const { manifests } = JSON.parse(new TextDecoder().decode(bytes)) as { manifests?: IndexEntry[] }
-  return (manifests ?? []).flatMap(({ digest, annotations }) => {
-    if (annotations?.['vnd.docker.reference.type'] !== undefined) return []
-    return findDigest(digest) ?? []
-  })
-}
-
-interface IndexEntry {
-  digest: string
-  annotations?: Record<string, unknown> | null
+  return textsOf(objectOf(parseLeniently(bytes).config).Labels)
 }
 
 /** The labels that all have, with the same value. */
@@ -60,9 +42,4 @@ export function commonLabels(all: readonly Labels[]): Labels {
     others.every((labels) => Object.hasOwn(labels, name) && labels[name] === value),
   )
   return Object.fromEntries(shared)
-}
-
-function textsOf(value: unknown): Labels {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return {}
-  return Object.fromEntries(Object.entries(value).filter(([, text]) => typeof text === 'string'))
 }

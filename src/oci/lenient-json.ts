@@ -5,7 +5,9 @@ export type Json = Readonly<Record<string, unknown>>
 /** The object that a text is; an empty one when it is none. */
 export function parseLeniently(bytes: Uint8Array | string): Json {
   try {
-    return objectOf(JSON.parse(typeof bytes === 'string' ? bytes : new TextDecoder().decode(bytes)))
+    return objectOf(
+      JSON.parse(typeof bytes === 'string' ? bytes : new TextDecoder('utf-8', { fatal: true }).decode(bytes)),
+    )
   } catch {
     return {}
   }
@@ -45,4 +47,10 @@ export function timeOf(value: unknown): string | undefined {
   const time = typeof value === 'string' ? new Date(value) : new Date(Number.NaN)
   const year = time.getUTCFullYear()
   return year >= 1 && year <= 9999 ? time.toISOString() : undefined
+}
+
+/** Whether it is a time in RFC 3339 as Go's clients read it: anything else would make them refuse the whole manifest. */
+export function isTime(value: unknown): value is string {
+  const form = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/
+  return typeof value === 'string' && form.test(value) && !Number.isNaN(Date.parse(value))
 }

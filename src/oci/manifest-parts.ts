@@ -1,6 +1,7 @@
 import { type Digest, findDigest } from './digest.ts'
 import { type HistoryEntry, type Platform, platformOf, readV1History } from './image-config.ts'
 import { bytesOf, type Json, objectOf, objectsOf, parseLeniently, stringOf, textsOf } from './lenient-json.ts'
+import { parseObject } from './manifest.ts'
 
 /** What a manifest names (image-spec, "Content Descriptors"), for people. */
 export interface Part {
@@ -15,33 +16,65 @@ export interface Part {
 
 /** A manifest of any kind in its parts. */
 export interface ManifestParts {
+  /** The whole JSON. */
+  document: Json
+  artifactType: string | undefined
   config: Part | undefined
   /** Layers, the base first, or the blobs of an artifact. */
   layers: Part[]
   /** The entries of an index. */
   children: Part[]
   subject: Part | undefined
-  annotations: Record<string, string>
+  annotations: Record<string, string> | undefined
   /** Of Docker schema 1, which has no config: the oldest first, one for each layer. */
   history: HistoryEntry[]
   /** Of Docker schema 1: the V1 image of the topmost layer, which is what its config would be. */
   image: Json | undefined
 }
 
-/** Takes a manifest apart. What is malformed in it is left out, so nothing that could be stored fails. */
-export function readParts(document: Json): ManifestParts {
+/** Takes a stored manifest apart. What is malformed in it is left out, so nothing that could be stored fails. */
+export function readParts(bytes: Uint8Array): ManifestParts {
+  const document = findObject(bytes)
   const isSchema1 = document.schemaVersion === 1 && Array.isArray(document.fsLayers)
   const images = isSchema1 ? objectsOf(document.history).map(v1Image).reverse() : []
   return {
+    document,
+    artifactType: stringOf(document.artifactType),
     config: partOf(document.config),
     layers: isSchema1
       ? partsOf(objectsOf(document.fsLayers).map(layerOfSchema1).reverse())
       : partsOf(document.layers ?? document.blobs),
     children: partsOf(document.manifests),
     subject: partOf(document.subject),
-    annotations: textsOf(document.annotations),
+    annotations: document.annotations == null ? undefined : textsOf(document.annotations),
     history: images.map(readV1History),
     image: images.at(-1),
+  }
+}
+
+/** The entry of an index for an operating system and architecture; one without a variant comes first. */
+export function findPlatform(
+  { children }: ManifestParts,
+  { os, architecture }: Pick<Platform, 'os' | 'architecture'>,
+): Part | undefined {
+  const fitting = children.filter(
+    ({ platform }) => platform?.os === os && platform.architecture === architecture,
+  )
+  return fitting.find(({ platform }) => platform?.variant === undefined) ?? fitting[0]
+}
+
+/** The entries of an index without the attestations that BuildKit puts beside its images. */
+export function imageChildren({ children }: ManifestParts): Digest[] {
+  return children.flatMap(({ digest, annotations }) =>
+    Object.hasOwn(annotations, 'vnd.docker.reference.type') ? [] : digest,
+  )
+}
+
+function findObject(bytes: Uint8Array): Json {
+  try {
+    return parseObject(bytes)
+  } catch {
+    return {}
   }
 }
 

@@ -66,26 +66,30 @@ export function parseManifest(bytes: Uint8Array, contentType: string | undefined
   }
 }
 
-/** The digests that an index lists, as far as they are well formed; none when it is not an index. */
-export function childDigests(bytes: Uint8Array): Digest[] {
-  const list = parseObject(bytes).manifests
-  if (!Array.isArray(list)) return []
-  return list.flatMap((entry) => {
-    const digest = isObject(entry) && typeof entry.digest === 'string' ? findDigest(entry.digest) : undefined
-    return digest === undefined ? [] : [digest]
-  })
-}
-
 /** What names content: image-spec, "Content Descriptors". */
-export interface Descriptor {
+interface Descriptor {
   mediaType: string
   digest: Digest
   /** Bytes. */
   size: number
 }
 
-/** The JSON object that these bytes are; throws MANIFEST_INVALID. */
+/** No manifest is larger: it is parsed at once, on the thread that serves. */
+export const MANIFEST_BYTES_MAX = 64 * 1024 * 1024
+
+/** Entries of one list of a manifest. */
+const ITEMS_MAX = 100_000
+
+const LISTS = ['layers', 'manifests', 'blobs', 'fsLayers', 'history']
+
+/**
+ * Returns the JSON object that a manifest is. Every reader of manifests goes through it. Throws MANIFEST_INVALID, also
+ * for a manifest of more than MANIFEST_BYTES_MAX bytes or with a list of more than 100,000 entries.
+ */
 export function parseObject(bytes: Uint8Array): Json {
+  if (bytes.length > MANIFEST_BYTES_MAX) {
+    throw invalid(`the manifest has ${bytes.length} bytes; at most ${MANIFEST_BYTES_MAX} are read`)
+  }
   let document: unknown
   try {
     document = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
@@ -93,6 +97,12 @@ export function parseObject(bytes: Uint8Array): Json {
     throw registryError('MANIFEST_INVALID', 'the manifest is not JSON in UTF-8', { cause })
   }
   if (!isObject(document)) throw registryError('MANIFEST_INVALID', 'the manifest is not a JSON object')
+  for (const name of LISTS) {
+    const list = document[name]
+    if (Array.isArray(list) && list.length > ITEMS_MAX) {
+      throw invalid(`${name} has ${list.length} entries; at most ${ITEMS_MAX} are read`)
+    }
+  }
   return document
 }
 
@@ -147,14 +157,14 @@ function annotationsOf(value: unknown): Record<string, string> | undefined {
 }
 
 /** The descriptors of a list, which may be left out; throws MANIFEST_INVALID, which names `at`. */
-export function descriptors(value: unknown, at: string): Descriptor[] {
+function descriptors(value: unknown, at: string): Descriptor[] {
   if (value === undefined || value === null) return []
   if (!Array.isArray(value)) throw invalid(`${at} is not an array`)
   return value.map((entry, index) => descriptor(entry, `${at}[${index}]`))
 }
 
 /** A descriptor that may be left out; throws MANIFEST_INVALID, which names `at`. */
-export function optionalDescriptor(value: unknown, at: string): Descriptor | undefined {
+function optionalDescriptor(value: unknown, at: string): Descriptor | undefined {
   return value === undefined || value === null ? undefined : descriptor(value, at)
 }
 

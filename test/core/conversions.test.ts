@@ -170,7 +170,7 @@ describe('conversions', () => {
     const trial = trialOf()
     const text = new TextEncoder().encode('{"layers": 7}')
     const odd = { ...imageOf(config), bytes: text }
-    expect(refusalOf(await trial.conversions.convert(repository, tag, odd))).toMatch(/not an image/)
+    expect(refusalOf(await trial.conversions.convert(repository, tag, odd))).toMatch(/an artifact/)
     const wrong = imageOf(config)
     const first = await trial.conversions.convert(repository, tag, { ...wrong, bytes: text })
     expect(await trial.conversions.convert(repository, tag, { ...wrong, bytes: text })).toBe(first)

@@ -12,7 +12,7 @@ import {
 import { parseSchema1 } from '../../src/docker/schema1.ts'
 import { parseSignedDocument } from '../../src/docker/signed-document.ts'
 import { type Digest, parseDigest } from '../../src/oci/digest.ts'
-import { readImage } from '../../src/oci/image.ts'
+import { readParts } from '../../src/oci/manifest-parts.ts'
 import { descriptor, digestOf, EMPTY, json, named, OCI_CONFIG, OCI_LAYER } from '../support/content.ts'
 
 const fixture = (name: string) => Bun.file(join(import.meta.dir, '../fixtures/schema1', name)).bytes()
@@ -43,7 +43,7 @@ function refusalOf(config: unknown, layers: Digest[]): string {
 describe("as Docker's own registry converts it", () => {
   test('an image has the same layers, ids, parents and history', async () => {
     const theirs = parseSchema1(parseSignedDocument(await fixture('signed.json')).payload)
-    const image = convertible(readImage(await fixture('image.json')))
+    const image = convertible(readParts(await fixture('image.json')))
     if ('refusal' in image) throw new Error(image.refusal)
     const ours = convertImage(NAME, image.layers, await fixture('config.json'))
     if ('refusal' in ours) throw new Error(ours.refusal)
@@ -166,7 +166,7 @@ describe('is refused, with a reason', () => {
   const layer = descriptor(named('layer'), OCI_LAYER)
   const config = descriptor(EMPTY, OCI_CONFIG)
   const reasonOf = (document: object) => {
-    const image = convertible(readImage(json(document).bytes))
+    const image = convertible(readParts(json(document).bytes))
     return 'refusal' in image ? image.refusal : 'none'
   }
   test.each<[document: object, reason: RegExp]>([

@@ -2,7 +2,12 @@ import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { readImageConfig, readV1History } from '../../src/oci/image-config.ts'
 import { objectOf, parseLeniently, timeOf } from '../../src/oci/lenient-json.ts'
-import { readParts } from '../../src/oci/manifest-parts.ts'
+import { findPlatform, readParts } from '../../src/oci/manifest-parts.ts'
+import { descriptor, imageIndex, imageManifest, json, named, OCI_MANIFEST } from '../support/content.ts'
+
+const [one, two] = [named('one'), named('two')]
+const amd64 = { os: 'linux', architecture: 'amd64' }
+const entry = (content: string, platform?: unknown) => descriptor(named(content), OCI_MANIFEST, { platform })
 
 /** JSON whose members have the names that are looked for, and any values. */
 const document = fc.letrec((tie) => ({
@@ -53,8 +58,9 @@ describe('what is shown of a manifest or a config', () => {
   test('is read of any JSON, and what is malformed is left out', () => {
     fc.assert(
       fc.property(document, (value) => {
-        const json = parseLeniently(JSON.stringify(value) ?? '')
-        const { layers, children, config, subject } = readParts(json)
+        const text = JSON.stringify(value) ?? ''
+        const json = parseLeniently(text)
+        const { layers, children, config, subject } = readParts(Buffer.from(text))
         for (const part of [
           ...layers,
           ...children,
@@ -99,4 +105,30 @@ describe('what is shown of a manifest or a config', () => {
   ])('the command %p is %p', (created_by, expected) => {
     expect(readImageConfig({ history: [{ created_by }] }).history[0]?.createdBy).toBe(expected)
   })
+})
+
+test('an image has its layers in order, and each as often as it is there', () => {
+  const image = readParts(imageManifest(one, [two, one, two], { artifactType: 'a/b' }).bytes)
+  expect<string | undefined>(image.config?.digest).toBe(one.digest)
+  expect<string[]>(image.layers.map(({ digest }) => digest)).toEqual([two.digest, one.digest, two.digest])
+  expect(image.artifactType).toBe('a/b')
+})
+
+test('a manifest with a list that is too long has no parts', () => {
+  const layers = Array.from({ length: 100_001 }, () => 0)
+  expect(readParts(json({ artifactType: 'a/b', layers }).bytes).artifactType).toBeUndefined()
+})
+
+test.each<[name: string, entries: ReturnType<typeof entry>[], found: string | undefined]>([
+  ['the only one', [entry('a', { os: 'linux', architecture: 'arm64' }), entry('b', amd64)], 'b'],
+  ['the first of many', [entry('a', amd64), entry('b', amd64)], 'a'],
+  ['one without a variant', [entry('a', { ...amd64, variant: 'v3' }), entry('b', amd64)], 'b'],
+  ['one with a variant', [entry('a', { ...amd64, variant: 'v2' })], 'a'],
+  ['none without a platform', [entry('a'), entry('b', null), entry('c', 'linux')], undefined],
+  ['none of another system', [entry('a', { os: 'windows', architecture: 'amd64' })], undefined],
+  ['none of an attestation', [entry('a', { os: 'unknown', architecture: 'unknown' })], undefined],
+  ['none', [], undefined],
+])('of an index, %s', (_, entries, found) => {
+  const digest = found === undefined ? undefined : named(found).digest
+  expect<string | undefined>(findPlatform(readParts(imageIndex(entries).bytes), amd64)?.digest).toBe(digest)
 })

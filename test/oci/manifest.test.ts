@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { childDigests, parseManifest } from '../../src/oci/manifest.ts'
+import { parseManifest } from '../../src/oci/manifest.ts'
 import * as content from '../support/content.ts'
 import { codeOf, longInputs, millisecondsOf } from '../support/parsing.ts'
 
@@ -105,13 +105,6 @@ describe('what is read of a manifest', () => {
     ],
     ['unknown fields', { ...image, future: { deep: [1] } }, OCI_MANIFEST, { mediaType: OCI_MANIFEST }],
   ])('%s', (_, document, type, expected) => expect(parse(document, type)).toMatchObject(expected))
-
-  test('the entries of a list under the referrers tag', () => {
-    expect<string[]>(childDigests(content.imageIndex([one, two]).bytes)).toEqual([one.digest, two.digest])
-    const odd = content.json({ manifests: ['no', one, null, { digest: 'no' }] })
-    expect<string[]>(childDigests(odd.bytes)).toEqual([one.digest])
-    expect<string[]>(childDigests(content.json({ manifests: 'no' }).bytes)).toEqual([])
-  })
 })
 
 describe('MANIFEST_INVALID says what is wrong', () => {
