@@ -1,11 +1,12 @@
 import type { Logger } from 'pino'
 import { type Auth, openAuth } from './auth/auth.ts'
-import { FIRST_ADMIN, type FirstPassword, makeFirstAdmin } from './auth/first-admin.ts'
+import { type FirstPassword, makeFirstAdmin } from './auth/first-admin.ts'
 import { PasswordFile } from './auth/password-file.ts'
 import type { Config } from './config/config-schema.ts'
 import { type ListenAddress, parseListenAddress, refuseToListen } from './config/listen-address.ts'
 import { socketPath } from './config/socket-path.ts'
 import { parseTlsChoice } from './config/tls-choice.ts'
+import { type AccountServices, accountServices } from './core/accounts/account-services.ts'
 import { allowedTypes } from './core/allowed-types.ts'
 import { collectJob, scanJob } from './core/collector-jobs.ts'
 import { contentServices } from './core/content/services.ts'
@@ -108,6 +109,7 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
 export interface Services {
   metadata: DataFolder['metadata']
   auth: Auth
+  accounts: AccountServices
   uploads: FilesystemUploads
   collector: Collector
   usage: Usage
@@ -116,8 +118,6 @@ export interface Services {
   content: Content
   metrics: Metrics
   passwordFile: PasswordFile
-  /** Told when an account has a new password, or is gone. */
-  onPasswordChanged: (account: string) => void
   close(): Promise<void>
 }
 
@@ -184,6 +184,7 @@ export async function openServices(config: Config, log: Logger, options: Service
   return {
     metadata,
     auth,
+    accounts: accountServices({ metadata, auth, now, passwordFile }),
     uploads,
     collector,
     usage: registry.usage,
@@ -191,7 +192,6 @@ export async function openServices(config: Config, log: Logger, options: Service
     content,
     metrics,
     passwordFile,
-    onPasswordChanged: (account) => account === FIRST_ADMIN && passwordFile.remove(),
     async close() {
       await Promise.all([jobs.stop(), collector.stop()])
       await Promise.all([auth.authenticator.noteUse(), registry.usage.close()])

@@ -84,12 +84,13 @@ export class Authenticator {
   }
 
   /** The identity of a browser's session, and when it ends; undefined when it has ended. */
-  findSession(secret: string): { identity: Identity; expiresAt: number | null } | undefined {
+  findSession(secret: string): { identity: Identity; expiresAt: number } | undefined {
     const { metadata, identities, now } = this.options
     const row = metadata.credentials.findByHash(hashSecret(secret))
-    if (row?.kind !== 'session' || (row.expiresAt ?? 0) <= now()) return undefined
+    const expiresAt = row?.expiresAt ?? 0
+    if (row?.kind !== 'session' || expiresAt <= now()) return undefined
     const identity = identities.find(row.accountId, row)
-    return identity && { identity, expiresAt: row.expiresAt }
+    return identity && { identity, expiresAt }
   }
 
   /** The identity of a name with a password, or with a token as password. */

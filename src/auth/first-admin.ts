@@ -1,12 +1,9 @@
 import type { Logger } from 'pino'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { RegistryError } from '../oci/error.ts'
-import type { PasswordFile } from './password-file.ts'
+import { FIRST_ADMIN, type PasswordFile } from './password-file.ts'
 import type { Passwords } from './passwords.ts'
 import { newPassword } from './secrets.ts'
-
-/** The first account of an installation. */
-export const FIRST_ADMIN = 'admin'
 
 /** Who makes accounts when nobody has asked. */
 const SERVER = { account: undefined, credential: undefined, address: 'server', requestId: 'start' }
@@ -41,8 +38,8 @@ export async function makeFirstAdmin(
     throw new Error(`the password of CAY_ADMIN_PASSWORD is refused: ${error.entries[0]?.message}`)
   })
   if (preset === undefined) present(password, passwordFile, log)
-  const account = { name: FIRST_ADMIN, kind: 'user', owner: undefined, passwordHash, isAdmin: true } as const
-  await metadata.write('addAccount', { ...account, caller: SERVER, at: now() })
+  const account = { name: FIRST_ADMIN, kind: 'user', passwordHash, isAdmin: true } as const
+  await metadata.write('putAccount', { ...account, caller: SERVER, at: now() })
 }
 
 function present(password: string, file: PasswordFile, log: Logger): void {

@@ -1,6 +1,9 @@
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
+/** The first account of an installation. */
+export const FIRST_ADMIN = 'admin'
+
 /** Where the first account's password waits for its owner, when there is no terminal to show it on. */
 export class PasswordFile {
   private readonly path: string
@@ -15,7 +18,8 @@ export class PasswordFile {
     return this.path
   }
 
-  remove(): void {
-    rmSync(this.path, { force: true })
+  /** Removes it when it is the password of this account, which is no longer true. */
+  removeFor(account: string): void {
+    if (account === FIRST_ADMIN) rmSync(this.path, { force: true })
   }
 }

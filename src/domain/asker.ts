@@ -26,7 +26,7 @@ export interface Asker {
   pullable(): RepositorySet
   /** Those in which content may be deleted and brought back, for lists of what was deleted. */
   deletable(): RepositorySet
-  /** Who asks and when, for what is written. */
+  /** Who asks, when, and under which condition, for what is written. */
   act(): Write
   /** May pull from, push to, or delete in a repository. */
   pull(repository: RepositoryName): Write

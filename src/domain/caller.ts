@@ -1,3 +1,5 @@
+import type { Condition } from './condition.ts'
+
 /** Who asks for a change: written with it into the history, the outbox and the log. Never holds a secret. */
 export interface Caller {
   /** The account's name; undefined is anonymous. */
@@ -9,11 +11,13 @@ export interface Caller {
   requestId: string
 }
 
-/** What every write of content is told: who asks for it, and when. */
+/** What every write is told: who asks for it, when, and under which condition. */
 export interface Write {
   caller: Caller
   /** Milliseconds since 1970. */
   at: number
+  /** What the version of the resource must be. */
+  condition?: Condition | undefined
 }
 
 /** What happens by itself: a tag's end. */

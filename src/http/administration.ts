@@ -54,7 +54,7 @@ function contextOf(
   options: Omit<AdminContext, 'cookies'> & Pick<AdministrationOptions, 'originOf'>,
 ): AdminContext {
   const cookies = new SessionCookies(options.originOf)
-  const { access, authenticator } = options
+  const { access, accounts } = options
   if (access.isOpen) return { ...options, cookies, authenticate: () => NOBODY }
-  return { ...options, cookies, authenticate: orSession(cookies, authenticator, options.authenticate) }
+  return { ...options, cookies, authenticate: orSession(cookies, accounts.sessions, options.authenticate) }
 }

@@ -1,6 +1,7 @@
 import { Elysia } from 'elysia'
 import type { Logger } from 'pino'
 import type { Auth } from '../auth/auth.ts'
+import type { AccountServices } from '../core/accounts/account-services.ts'
 import { type Identity, NOBODY } from '../domain/access.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { adminApi } from './admin/api.ts'
@@ -20,31 +21,27 @@ const BODY_LIMITS = { manifestBytesMax: 0, bodyBytesMax: 0, stallSecondsMax: 60 
 export interface OwnerOptions {
   auth: Auth
   metadata: Metadata
+  accounts: AccountServices
   content: Content
   /** Milliseconds since 1970. */
   now: () => number
   /** Of the data folder, as its other servers have them; without any, new ones. */
   changes?: Changes
   log: Logger
-  /** Told when an account has a new password, or is gone. */
-  onPasswordChanged: (account: string) => void
 }
 
 /** The admin API for the owner of the data folder, who needs no credential. */
-export function ownerApi({ auth, metadata, now, log, changes = new Changes(), ...options }: OwnerOptions) {
+export function ownerApi({ auth, log, changes = new Changes(), ...options }: OwnerOptions) {
   const nextRequestId = requestIds()
   const context = {
-    metadata,
-    content: options.content,
-    ...auth,
-    now,
+    ...options,
+    access: auth.access,
     cookies: new SessionCookies(() => 'http://localhost'),
     changes,
     authenticate: () => OWNER,
     addressOf: () => 'socket',
     bodies: openBodies(BODY_LIMITS),
     sourceOf: (request: Request) => ({ request, client: undefined }),
-    onPasswordChanged: options.onPasswordChanged,
   }
   return new Elysia()
     .use(errors(log, nextRequestId))

@@ -1,6 +1,7 @@
 import { Elysia } from 'elysia'
 import type { Logger } from 'pino'
 import type { Auth } from '../auth/auth.ts'
+import type { AccountServices } from '../core/accounts/account-services.ts'
 import { NOBODY } from '../domain/access.ts'
 import { NO_UPSTREAMS } from '../domain/address.ts'
 import type { Authority, Credentials } from '../domain/server-certificate.ts'
@@ -32,6 +33,7 @@ export interface HttpOptions {
   content: Content
   auth: Auth
   metadata: Metadata
+  accounts: AccountServices
   /** Milliseconds since 1970. */
   now: () => number
   /** Of the data folder, as all its servers have them. */
@@ -41,8 +43,6 @@ export interface HttpOptions {
   /** Of all listeners together. */
   frontDoor: FrontDoor
   bodies: Bodies
-  /** Told when an account has a new password. */
-  onPasswordChanged: (account: string) => void
   log: Logger
   limits: V2Limits
   /** With it HTTPS is spoken, otherwise HTTP. */
@@ -77,12 +77,12 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     ...auth,
     ...clients,
     metadata,
+    accounts: options.accounts,
     content,
     limits,
     log,
     metrics: counted,
     now: options.now,
-    onPasswordChanged: options.onPasswordChanged,
     onBlobBody: (bytes: number, isFile: boolean) => {
       traffic.sent += bytes
       // With TLS, Bun reads and writes files in small pieces.

@@ -1,17 +1,11 @@
 import { Elysia, t } from 'elysia'
 import type { Authenticator } from '../auth/authenticator.ts'
-import { grantScopes } from '../auth/scopes.ts'
-import { newSecret } from '../auth/secrets.ts'
-import { type SignedTokens, TOKEN_SECONDS } from '../auth/signed-tokens.ts'
-import type { Access, Identity } from '../domain/access.ts'
-import type { Metadata } from '../metadata/metadata.ts'
-import { registryError } from '../oci/error.ts'
+import type { AccountServices } from '../core/accounts/account-services.ts'
+import type { IssuedToken } from '../core/accounts/registry-tokens.ts'
+import type { Identity } from '../domain/access.ts'
 import type { Bodies } from './request/bodies.ts'
 import { forms } from './request/body.ts'
 import type { BodySource } from './request/body-reader.ts'
-
-/** How long a refresh token lives, in days. */
-const REFRESH_DAYS = 90
 
 /** Errors as the distribution-spec has them ("Error Codes"). */
 const Errors = t.Object(
@@ -34,28 +28,26 @@ const Tokens = t.Object(
 const ANSWERS = { 200: Tokens, 400: Errors, 401: Errors, 413: Errors, 415: Errors, 429: Errors, 500: Errors }
 
 export interface TokenOptions {
-  metadata: Metadata
-  access: Access
+  accounts: Pick<AccountServices, 'registryTokens'>
   authenticator: Authenticator
-  tokens: SignedTokens
-  now: () => number
   addressOf: (request: Request) => string
   bodies: Bodies
   sourceOf: (request: Request) => BodySource
 }
 
 /** Docker's token protocol: GET with Basic, and POST as OAuth 2. */
-export function token(options: TokenOptions) {
-  const { authenticator, addressOf } = options
+export function token({ authenticator, addressOf, accounts: { registryTokens }, ...options }: TokenOptions) {
   return new Elysia({ name: 'token', tags: ['token'] })
     .use(forms(options.bodies.signIn, options.sourceOf))
     .get(
       '/token',
       async ({ request, query }) => {
         const header = request.headers.get('authorization')
-        const identity = await authenticator.authenticate(header, () => addressOf(request))
+        const address = addressOf(request)
+        const identity = await authenticator.authenticate(header, () => address)
         const scopes = new URL(request.url).searchParams.getAll('scope')
-        return await answer(options, request, identity, scopes, query.offline_token === 'true')
+        const isOffline = query.offline_token === 'true'
+        return toAnswer(await registryTokens.issue(identity, { scopes, isOffline, address }))
       },
       {
         query: t.Object(
@@ -75,8 +67,10 @@ export function token(options: TokenOptions) {
     .post(
       '/token',
       async ({ request, body }) => {
-        const identity = await identityOf(authenticator, body, addressOf(request))
-        return await answer(options, request, identity, [body.scope ?? ''], body.access_type === 'offline')
+        const address = addressOf(request)
+        const identity = await identityOf(authenticator, body, address)
+        const asked = { scopes: [body.scope ?? ''], isOffline: body.access_type === 'offline', address }
+        return toAnswer(await registryTokens.issue(identity, asked))
       },
       {
         body: t.Object(
@@ -111,51 +105,13 @@ function identityOf(authenticator: Authenticator, grant: Grant, address: string)
   return authenticator.authenticatePassword(grant.username ?? '', grant.password ?? '', address)
 }
 
-async function answer(
-  options: TokenOptions,
-  request: Request,
-  identity: Identity,
-  scopes: string[],
-  isOffline: boolean,
-) {
-  // A token is had with what lasts longer, not with another token: it ends when it says.
-  if (identity.token !== undefined) throw registryError('UNAUTHORIZED', 'a token gives no further token')
-  const now = options.now()
-  const access = grantScopes(options.access, identity, scopes)
-  const { account, credential } = identity
-  const accountId = account === undefined ? undefined : options.metadata.accounts.find(account)?.id
-  if (account !== undefined && accountId === undefined)
-    throw registryError('UNAUTHORIZED', 'the account is gone')
-  const signed = await options.tokens.sign({ accountId, credential, access }, now)
-  const isByPassword = account !== undefined && credential === undefined
-  const refresh = isOffline && isByPassword ? await newRefresh(options, request, account) : undefined
+function toAnswer({ token, access, issuedAt, seconds, refreshToken }: IssuedToken) {
   return {
-    token: signed,
-    access_token: signed,
-    expires_in: TOKEN_SECONDS,
-    issued_at: new Date(now).toISOString(),
+    token,
+    access_token: token,
+    expires_in: seconds,
+    issued_at: new Date(issuedAt).toISOString(),
     scope: access.map(({ type, name, actions }) => `${type}:${name}:${actions.join(',')}`).join(' '),
-    ...(refresh === undefined ? {} : { refresh_token: refresh }),
+    ...(refreshToken !== undefined && { refresh_token: refreshToken }),
   }
-}
-
-/**
- * A refresh token stands for a password, so that a client need not keep that; changing the password ends it.
- * Who has a token already gets none.
- */
-async function newRefresh(options: TokenOptions, request: Request, account: string): Promise<string> {
-  const { secret, hash } = newSecret()
-  const now = options.now()
-  await options.metadata.write('addCredential', {
-    caller: { account, credential: undefined, address: options.addressOf(request), requestId: '' },
-    at: now,
-    of: account,
-    id: crypto.randomUUID(),
-    kind: 'refresh',
-    name: 'refresh',
-    hash,
-    expiresAt: now + REFRESH_DAYS * 86_400_000,
-    scope: null,
-  })
-  return secret
 }

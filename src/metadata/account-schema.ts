@@ -13,6 +13,9 @@ import {
 
 const time = (name: string) => integer(name)
 
+/** Another one after each change of what is told of the row: see `versions.ts`. */
+const version = () => integer('version').notNull().default(0)
+
 /** Who can sign in: a user by password, a robot by its tokens only. */
 export const account = sqliteTable('account', {
   id: integer('id').primaryKey({ autoIncrement: true }),
@@ -26,6 +29,7 @@ export const account = sqliteTable('account', {
   isAdmin: integer('is_admin', { mode: 'boolean' }).notNull(),
   createdAt: time('created_at').notNull(),
   disabledAt: time('disabled_at'),
+  version: version(),
 })
 
 /** A token of an account: only its hash is kept. */
@@ -53,6 +57,7 @@ export const accountGroup = sqliteTable('account_group', {
   id: integer('id').primaryKey({ autoIncrement: true }),
   name: text('name').notNull().unique(),
   createdAt: time('created_at').notNull(),
+  version: version(),
 })
 
 export const groupMember = sqliteTable(

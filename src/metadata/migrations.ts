@@ -177,4 +177,17 @@ export const migrations: MigrationMeta[] = [
       "CREATE TABLE `blob_bytes` (\n\t`blob_id` integer PRIMARY KEY NOT NULL,\n\t`bytes` blob NOT NULL,\n\tFOREIGN KEY (`blob_id`) REFERENCES `blob`(`id`) ON UPDATE no action ON DELETE cascade\n);",
     ],
   },
+  {
+    hash: 'ba594180a50eb0da1d4a10f15869a880569a2d0db7ba4f10f203470ffb9fcca3',
+    folderMillis: 1795671446207,
+    bps: true,
+    sql: [
+      "ALTER TABLE `account` ADD `version` integer DEFAULT 0 NOT NULL;",
+      "ALTER TABLE `account_group` ADD `version` integer DEFAULT 0 NOT NULL;",
+      "ALTER TABLE `manifest` ADD `version` integer DEFAULT 0 NOT NULL;",
+      "ALTER TABLE `repository` ADD `version` integer DEFAULT 0 NOT NULL;",
+      "ALTER TABLE `tag` ADD `version` integer DEFAULT 0 NOT NULL;",
+      "INSERT INTO `total` (`name`, `value`) VALUES ('version', 0);",
+    ],
+  },
 ]

@@ -28,6 +28,7 @@ import { revivals } from './time-machine/revival.ts'
 import { rewinds } from './time-machine/rewind.ts'
 import { tagLines } from './time-machine/tag-lines.ts'
 import { tagRestores } from './time-machine/tag-restores.ts'
+import { versions } from './versions.ts'
 
 /**
  * Every write, by name. The writer's thread runs each call in a savepoint of its own.
@@ -56,14 +57,15 @@ export function operations(db: Db) {
 }
 
 function accountOperations(db: Db) {
-  const tellAct = auditWrites(db)
+  const tell = auditWrites(db)
+  const next = versions(db)
   return {
-    ...installationWrites(db, tellAct),
-    ...accountWrites(db, tellAct),
-    ...groupWrites(db, tellAct),
-    ...credentialWrites(db, tellAct),
-    ...grantWrites(db, tellAct),
-    ...trailWrites(tellAct),
+    ...installationWrites(db, tell),
+    ...accountWrites(db, { tell, next }),
+    ...groupWrites(db, { tell, next }),
+    ...credentialWrites(db, tell),
+    ...grantWrites(db, tell),
+    ...trailWrites(tell),
   }
 }
 

@@ -17,6 +17,9 @@ import {
 const digestBytes = (name: string) => bytes(name, { mode: 'buffer' }).notNull()
 const time = (name: string) => integer(name)
 
+/** Another one after each change of what is told of the row, but for its counters: see `versions.ts`. */
+const version = () => integer('version').notNull().default(0)
+
 /** A name may have been deleted and made again: one row of it is not deleted, the others can be restored or collected. */
 export const repository = sqliteTable(
   'repository',
@@ -40,6 +43,7 @@ export const repository = sqliteTable(
     ownBytes: integer('own_bytes').notNull().default(0),
     /** The upstream that its content was cached of, the first component of its name; null for a local one. */
     upstream: text('upstream'),
+    version: version(),
   },
   (t) => [
     uniqueIndex('repository_name').on(t.name).where(sql`deleted_at is null`),
@@ -113,6 +117,7 @@ export const manifest = sqliteTable(
     leftAt: time('left_at'),
     /** When it was last used, of what came from an upstream; null for what was pushed, which is never evicted. */
     usedAt: time('used_at'),
+    version: version(),
   },
   (t) => [
     uniqueIndex('manifest_digest_unique').on(t.digest, t.repositoryId),
@@ -190,6 +195,10 @@ export const convertedManifest = sqliteTable(
 )
 
 /** Sums that triggers keep with every change, for they would be slow to count: `blob.count`, `blob.bytes`, `cache.count`, `cache.bytes`. */
+/**
+ * What the database has one of: the last version that was given (`version`, see `versions.ts`), and sums that triggers
+ * keep with every change, for they would be slow to count (`blob.count`, `blob.bytes`).
+ */
 export const total = sqliteTable('total', {
   name: text('name').primaryKey(),
   value: integer('value').notNull(),
@@ -214,6 +223,7 @@ export const tag = sqliteTable(
     lastPulledAt: time('last_pulled_at'),
     /** When the upstream last said that the tag is here what it is there; null for one that was pushed. */
     checkedAt: time('checked_at'),
+    version: version(),
   },
   (t) => [
     primaryKey({ columns: [t.repositoryId, t.name] }),

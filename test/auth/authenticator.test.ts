@@ -14,7 +14,7 @@ test('a password that is changed while it is verified is wrong', async () => {
   await using folder = await temporaryFolder('authenticator')
   const metadata = await openMetadata(folder.path, () => {})
   const act = { caller: CALLER, at, name: 'alice', kind: 'user' } as const
-  await metadata.write('addAccount', { ...act, owner: undefined, passwordHash: 'one', isAdmin: true })
+  await metadata.write('putAccount', { ...act, passwordHash: 'one', isAdmin: true })
   const gate = Promise.withResolvers<void>()
   const verify = async (password: string, hash: string) => {
     await gate.promise

@@ -42,7 +42,7 @@ export function etagOf(representation: unknown): string {
 }
 
 /** Whether `If-None-Match` names this entity tag: weak ones are as good (RFC 9110, 13.1.2). */
-export function isKnown(ifNoneMatch: string | null, etag: string): boolean {
+function isKnown(ifNoneMatch: string | null, etag: string): boolean {
   return (
     ifNoneMatch !== null &&
     parseTags(ifNoneMatch).some((tag) => tag === '*' || tag.replace(/^W\//, '') === etag)

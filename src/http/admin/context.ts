@@ -1,13 +1,12 @@
 import { Elysia } from 'elysia'
-import type { Authenticator } from '../../auth/authenticator.ts'
-import type { Identities } from '../../auth/identities.ts'
-import type { Passwords } from '../../auth/passwords.ts'
+import type { AccountServices } from '../../core/accounts/account-services.ts'
 import type { Access, Identity } from '../../domain/access.ts'
 import { type Asker, askerOf } from '../../domain/asker.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import type { Bodies } from '../request/bodies.ts'
 import { readBody } from '../request/body.ts'
 import type { BodySource } from '../request/body-reader.ts'
+import { conditionOf } from '../request/conditions.ts'
 import { refuseForeign, type SessionCookies } from '../session-cookie.ts'
 import type { Changes } from './changes.ts'
 import type { Content } from './services.ts'
@@ -15,13 +14,11 @@ import type { Content } from './services.ts'
 /** What the controllers of the admin API are made from. */
 export interface AdminContext {
   metadata: Metadata
+  accounts: AccountServices
   content: Content
-  passwords: Passwords
-  authenticator: Authenticator
   cookies: SessionCookies
   now: () => number
   access: Access
-  identities: Identities
   /** Who asks; throws UNAUTHORIZED. */
   authenticate: (request: Request) => Identity | Promise<Identity>
   addressOf: (request: Request) => string
@@ -29,8 +26,6 @@ export interface AdminContext {
   sourceOf: (request: Request) => BodySource
   /** Orders the changes of each resource. One for a data folder. */
   changes: Changes
-  /** Told when an account has a new password, or is gone. */
-  onPasswordChanged: (account: string) => void
 }
 
 /** Answers are for who asked: no cache in between hands them to another, and a browser asks whether they still hold. */
@@ -73,10 +68,9 @@ async function askerFor(context: AdminContext, request: Request, requestId: stri
   const act = () => ({
     caller: { account, credential, address: context.addressOf(request), requestId },
     at: context.now(),
+    condition: conditionOf(request),
   })
-  const onRefused = () => {
-    const target = `${request.method} ${new URL(request.url).pathname}`
-    void context.metadata.write('noteRefusal', { ...act(), action: 'refused', target }).catch(() => {})
-  }
+  const onRefused = () =>
+    context.accounts.audit.noteRefusal(act(), `${request.method} ${new URL(request.url).pathname}`)
   return askerOf({ access: context.access, identity, act, onRefused })
 }

@@ -1,8 +1,9 @@
 import type { Static, TSchema } from 'elysia'
 import { type AccessRule, type Asker, enforce } from '../../domain/asker.ts'
 import type { ErrorCode } from '../../oci/error.ts'
+import { isKnown } from '../request/conditions.ts'
 import { refuseForeign } from '../session-cookie.ts'
-import { etagOf, isKnown } from './changes.ts'
+import { etagOf } from './changes.ts'
 import type { Answering } from './context.ts'
 
 export interface Operation<T extends TSchema> {
@@ -94,10 +95,24 @@ function tagAnswer<T>(
     response instanceof Response
   )
     return undefined
-  const etag = etagOf(stateOf === undefined ? response : stateOf(response as T))
-  set.headers.etag = etag
-  if (stateOf !== undefined || !isKnown(request.headers.get('if-none-match'), etag)) return undefined
+  set.headers.etag ??= etagOf(stateOf === undefined ? response : stateOf(response as T))
+  const etag = String(set.headers.etag)
+  if (stateOf !== undefined || !isKnown(request, etag.slice(1, -1))) return undefined
   set.status = 304
   // The types of a route know no other answer than its schema's.
   return new Response(null, { status: 304, headers: { etag } }) as never
+}
+
+interface AnswerHeaders {
+  headers: Record<string, string | number | undefined>
+}
+
+/** Answers a resource with its entity tag, which is its version (strong: RFC 9110, 8.8.3). */
+export function tagged<T extends { version: number }, U>(
+  set: AnswerHeaders,
+  resource: T,
+  toAnswer: (resource: T) => U,
+): U {
+  set.headers.etag = `"${resource.version}"`
+  return toAnswer(resource)
 }

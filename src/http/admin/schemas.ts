@@ -120,13 +120,13 @@ export const Done = t.Object({ done: t.Boolean() }, { description: 'It is done, 
 export const DONE = { done: true } as const
 
 /** One page of the items made of what `read` gives; it is asked for one entry more than the page has. */
-export function page<T, U>(
+export async function page<T, U>(
   { limit = PAGE_DEFAULT }: { limit?: number },
-  read: (limit: number) => T[],
+  read: (limit: number) => T[] | Promise<T[]>,
   keyOf: (entry: T) => string,
   toItem: (entry: T) => U,
-): { items: U[]; next?: string } {
-  const found = read(limit + 1)
+): Promise<{ items: U[]; next?: string }> {
+  const found = await read(limit + 1)
   const shown = found.slice(0, limit)
   const end = shown.at(-1)
   const items = shown.map(toItem)

@@ -1,4 +1,4 @@
-import type { Passwords } from '../../auth/passwords.ts'
+import type { AccountServices } from '../../core/accounts/account-services.ts'
 import type { RepositoryService } from '../../core/content/repositories.ts'
 import type { V1Image, V1Images } from '../../core/v1-images.ts'
 import type { Access, Identity } from '../../domain/access.ts'
@@ -17,8 +17,8 @@ export interface V1Context {
   usage: UsageCounter
   repositories: RepositoryService
   metadata: Metadata
+  accounts: AccountServices
   access: Access
-  passwords: Passwords
   sessions: Sessions
   bodies: Bodies
   sourceOf: (request: Request) => BodySource
@@ -27,7 +27,6 @@ export interface V1Context {
   addressOf: (request: Request) => string
   /** The scheme and host by which the client reaches this registry. */
   originOf: (request: Request) => string
-  onPasswordChanged: (account: string) => void
   /** Told of each body of a blob that is sent, with its size in bytes, and whether it comes from a file. */
   onBlobBody: (bytes: number, isFile: boolean) => void
 }

@@ -1,7 +1,6 @@
 import type { Authenticator } from '../../auth/authenticator.ts'
-import type { SignedTokens } from '../../auth/signed-tokens.ts'
+import type { AccountServices } from '../../core/accounts/account-services.ts'
 import { type Access, type Identity, NOBODY } from '../../domain/access.ts'
-import type { Metadata } from '../../metadata/metadata.ts'
 import { RegistryError, registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 
@@ -15,11 +14,8 @@ const COOKIE = 'cay-v1'
 
 export interface SessionOptions {
   authenticator: Authenticator
-  tokens: SignedTokens
+  accounts: AccountServices
   access: Access
-  metadata: Metadata
-  /** Milliseconds since 1970. */
-  now: () => number
   addressOf: (request: Request) => string
 }
 
@@ -75,12 +71,9 @@ export class Sessions {
     repository: RepositoryName,
     isSecure: boolean,
   ): Promise<Record<string, string>> {
-    const { account, credential, token } = identity
-    const accountId = account === undefined ? undefined : this.options.metadata.accounts.find(account)?.id
-    if (accountId === undefined || token !== undefined) return {}
-    const access = [{ type: 'repository', name: repository, actions: ['pull'] }]
-    const { tokens, now } = this.options
-    const signed = await tokens.sign({ accountId, credential, access }, now(), SESSION_SECONDS)
+    const { registryTokens } = this.options.accounts
+    const signed = await registryTokens.issueForPulls(identity, repository, SESSION_SECONDS)
+    if (signed === undefined) return {}
     const attributes = `Path=/v1/; Max-Age=${SESSION_SECONDS}; HttpOnly; SameSite=Strict`
     const headers: Record<string, string> = {
       'set-cookie': `${COOKIE}=${signed}; ${attributes}${isSecure ? '; Secure' : ''}`,

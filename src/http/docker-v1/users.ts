@@ -32,12 +32,9 @@ export async function putUser(exchange: V1Exchange<'user'>): Promise<Response> {
   const { context, request, identity, path, requestId } = exchange
   const { password } = await readJson(context, request)
   if (typeof password !== 'string') throw registryError('REQUEST_INVALID', 'the body has no "password"')
-  const passwordHash = await context.passwords.hashNew(password)
   const { account, credential } = identity
   const caller = { account, credential, address: context.addressOf(request), requestId }
-  const change = { name: path.account, kind: 'user', change: { passwordHash } } as const
-  await context.metadata.write('changeAccount', { caller, at: context.now(), ...change })
-  context.onPasswordChanged(path.account)
+  await context.accounts.users.change({ caller, at: context.now() }, path.account, { password })
   return new Response(null, { status: 204 })
 }
 

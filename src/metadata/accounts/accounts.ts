@@ -1,9 +1,10 @@
-import { and, asc, eq, gt, inArray, ne, sql } from 'drizzle-orm'
-import type { Caller } from '../../domain/caller.ts'
+import { and, asc, eq, gt, inArray, ne, or, sql } from 'drizzle-orm'
+import type { Write } from '../../domain/caller.ts'
 import { registryError } from '../../oci/error.ts'
 import { account, accountGroup, credential, groupMember } from '../account-schema.ts'
 import type { Db } from '../database.ts'
 import { number, statement, text } from '../statement.ts'
+import { checkVersion, type NextVersion } from '../versions.ts'
 import type { TellAct } from './audit.ts'
 
 export type AccountRow = typeof account.$inferSelect
@@ -47,15 +48,16 @@ export function accountReads(db: Db) {
     findGroup: (name: string): GroupRow | undefined =>
       db.select().from(accountGroup).where(eq(accountGroup.name, name)).get(),
 
-    /** At most `limit` groups after the name `last`. */
-    listGroups: (last: string, limit: number): GroupRow[] =>
+    /** The names of at most `limit` groups after the name `last`. */
+    listGroups: (last: string, limit: number): string[] =>
       db
-        .select()
+        .select({ name: accountGroup.name })
         .from(accountGroup)
         .where(gt(accountGroup.name, last))
         .orderBy(asc(accountGroup.name))
         .limit(limit)
-        .all(),
+        .all()
+        .map(({ name }) => name),
 
     /** The names of a group's members, in byte order. */
     membersOf: (groupId: number): string[] =>
@@ -70,73 +72,60 @@ export function accountReads(db: Db) {
   }
 }
 
-/** What every act on accounts says of itself. */
-export interface AccountAct {
-  caller: Caller
-  at: number
+/** A write of one account. It throws PRECONDITION_FAILED when the account is not as its condition expects. */
+export interface AccountWrite extends Write {
+  name: string
+  kind: AccountRow['kind']
 }
 
 /** What an account may be changed in; what is left out stays. */
 export interface AccountChange {
-  passwordHash?: string
-  isAdmin?: boolean
-  disabled?: boolean
+  passwordHash?: string | undefined
+  isAdmin?: boolean | undefined
+  disabled?: boolean | undefined
+}
+
+interface AccountParts {
+  tell: TellAct
+  next: NextVersion
 }
 
 /** Writes of accounts, each for one call of the writer. */
-export function accountWrites(db: Db, tell: TellAct) {
-  const get = getAccount(db)
+export function accountWrites(db: Db, { tell, next }: AccountParts) {
+  const find = ({ name, kind, condition }: AccountWrite): AccountRow | undefined => {
+    const row = findAccount(db, name, kind)
+    checkVersion(`${kind} ${name}`, row?.version, condition)
+    return row
+  }
+  const get = (call: AccountWrite) => found(find(call), call.kind, call.name)
+  const change = accountChange(db, { tell, next })
+
   return {
-    /** Throws CONFLICT when the name is taken. */
-    addAccount(
-      call: AccountAct & {
-        name: string
-        kind: AccountRow['kind']
-        owner: string | undefined
-        passwordHash: string | undefined
-        isAdmin: boolean
-      },
-    ) {
-      const { name, kind, isAdmin, passwordHash = null } = call
-      const ownerId = call.owner === undefined ? null : get(call.owner, 'user').id
-      const inserted = db
-        .insert(account)
-        .values({ name, kind, ownerId, passwordHash, isAdmin, createdAt: call.at })
-        .onConflictDoNothing()
-        .returning({ id: account.id })
-        .all()
-      if (inserted.length === 0) throw registryError('CONFLICT', `the name ${name} is taken`)
+    /** Adds an account. One that exists is changed where it differs. */
+    putAccount(call: AccountWrite & { owner?: string; passwordHash?: string; isAdmin: boolean }) {
+      const { name, kind, isAdmin, passwordHash } = call
+      const row = find(call)
+      if (row !== undefined) {
+        const isChanged = passwordHash !== undefined || isAdmin !== row.isAdmin
+        return isChanged ? change(call, row, { passwordHash, isAdmin }) : undefined
+      }
+      const ownerId =
+        call.owner === undefined ? null : found(findAccount(db, call.owner, 'user'), 'user', call.owner).id
+      db.insert(account)
+        .values({ name, kind, ownerId, passwordHash, isAdmin, createdAt: call.at, version: next() })
+        .run()
       tell({ action: `${kind}.add`, target: name, detail: { isAdmin } }, call.caller, call.at)
     },
 
     /** A new password ends what the old one gave, refresh tokens and sessions; so does disabling. Throws CONFLICT when no server admin is left. */
-    changeAccount(call: AccountAct & { name: string; kind: AccountRow['kind']; change: AccountChange }) {
-      const { passwordHash, isAdmin, disabled } = call.change
-      const row = get(call.name, call.kind)
-      db.update(account)
-        .set({
-          passwordHash: passwordHash ?? row.passwordHash,
-          isAdmin: isAdmin ?? row.isAdmin,
-          disabledAt: disabled === undefined ? row.disabledAt : disabled ? (row.disabledAt ?? call.at) : null,
-        })
-        .where(eq(account.id, row.id))
-        .run()
-      keepOneAdmin(db)
-      if (passwordHash !== undefined || disabled) {
-        db.delete(credential)
-          .where(and(eq(credential.accountId, row.id), ne(credential.kind, 'token')))
-          .run()
-      }
-      const detail = { isAdmin, disabled, password: passwordHash === undefined ? undefined : 'changed' }
-      tell({ action: `${call.kind}.change`, target: call.name, detail }, call.caller, call.at)
-      return changed(db, [row.id])
-    },
+    changeAccount: (call: AccountWrite & { change: AccountChange }) => change(call, get(call), call.change),
 
     /** With its robots, tokens, grants and memberships. */
-    removeAccount(call: AccountAct & { name: string; kind: AccountRow['kind'] }) {
-      const row = get(call.name, call.kind)
-      const change = changed(db, [row.id])
-      db.delete(account).where(eq(account.id, row.id)).run()
+    removeAccount(call: AccountWrite) {
+      const { id } = get(call)
+      const change = changed(db, [id])
+      changeGroupsOf(db, id, next())
+      db.delete(account).where(eq(account.id, id)).run()
       keepOneAdmin(db)
       tell({ action: `${call.kind}.remove`, target: call.name }, call.caller, call.at)
       return change
@@ -144,58 +133,79 @@ export function accountWrites(db: Db, tell: TellAct) {
   }
 }
 
-/** Writes of groups. */
-export function groupWrites(db: Db, tell: TellAct) {
-  const get = (name: string) => {
-    const row = db.select().from(accountGroup).where(eq(accountGroup.name, name)).get()
-    if (row) return row
-    throw registryError('NOT_FOUND', `there is no group ${JSON.stringify(name)}`)
+function accountChange(db: Db, { tell, next }: AccountParts) {
+  return ({ kind, name, caller, at }: AccountWrite, row: AccountRow, change: AccountChange) => {
+    const { passwordHash, isAdmin, disabled } = change
+    db.update(account)
+      .set({
+        passwordHash: passwordHash ?? row.passwordHash,
+        isAdmin: isAdmin ?? row.isAdmin,
+        disabledAt: disabled === undefined ? row.disabledAt : disabled ? (row.disabledAt ?? at) : null,
+        version: next(),
+      })
+      .where(eq(account.id, row.id))
+      .run()
+    keepOneAdmin(db)
+    if (passwordHash !== undefined || disabled) {
+      db.delete(credential)
+        .where(and(eq(credential.accountId, row.id), ne(credential.kind, 'token')))
+        .run()
+    }
+    const detail = { isAdmin, disabled, password: passwordHash === undefined ? undefined : 'changed' }
+    tell({ action: `${kind}.change`, target: name, detail }, caller, at)
+    return changed(db, [row.id])
   }
+}
+
+/** A write of one group. It throws PRECONDITION_FAILED when the group is not as its condition expects. */
+export interface GroupWrite extends Write {
+  name: string
+}
+
+/** Writes of groups. */
+export function groupWrites(db: Db, { tell, next }: AccountParts) {
+  const find = ({ name, condition }: GroupWrite): GroupRow | undefined => {
+    const row = db.select().from(accountGroup).where(eq(accountGroup.name, name)).get()
+    checkVersion(`group ${name}`, row?.version, condition)
+    return row
+  }
+  const idsOf = (names: string[]) => names.map((name) => found(findAccount(db, name), 'account', name).id)
+
   return {
-    addGroup(call: AccountAct & { name: string }) {
-      const inserted = db
-        .insert(accountGroup)
-        .values({ name: call.name, createdAt: call.at })
-        .onConflictDoNothing()
-        .returning({ id: accountGroup.id })
-        .all()
-      if (inserted.length === 0) throw registryError('CONFLICT', `the group ${call.name} exists`)
-      tell({ action: 'group.add', target: call.name }, call.caller, call.at)
+    /** Adds a group. One that exists stays as it is. */
+    putGroup(call: GroupWrite): void {
+      const { name, at } = call
+      if (find(call) !== undefined) return
+      db.insert(accountGroup).values({ name, createdAt: at, version: next() }).run()
+      tell({ action: 'group.add', target: name }, call.caller, at)
     },
 
-    removeGroup(call: AccountAct & { name: string }) {
-      const { id } = get(call.name)
+    removeGroup(call: GroupWrite) {
+      const { id } = found(find(call), 'group', call.name)
       const members = db
         .select({ id: groupMember.accountId })
         .from(groupMember)
         .where(eq(groupMember.groupId, id))
         .all()
-      const change = changed(
-        db,
-        members.map((member) => member.id),
-      )
+        .map((member) => member.id)
+      const change = changed(db, members)
       db.delete(accountGroup).where(eq(accountGroup.id, id)).run()
       tell({ action: 'group.remove', target: call.name }, call.caller, call.at)
       return change
     },
 
-    /** Adds and removes members. Throws NOT_FOUND for an account that is not there. */
-    changeMembers(call: AccountAct & { name: string; add: string[]; remove: string[] }) {
-      const { id: groupId } = get(call.name)
-      const ids = (names: string[]) =>
-        names.map((name) => {
-          const row = db.select({ id: account.id }).from(account).where(eq(account.name, name)).get()
-          if (row) return row.id
-          throw registryError('NOT_FOUND', `there is no account ${JSON.stringify(name)}`)
-        })
-      const [added, removed] = [ids(call.add), ids(call.remove)]
+    /** Adds and removes members. Throws NOT_FOUND for an account that does not exist. */
+    changeMembers(call: GroupWrite & { add: string[]; remove: string[] }) {
+      const { add, remove } = call
+      const { id: groupId } = found(find(call), 'group', call.name)
+      const [added, removed] = [idsOf(add), idsOf(remove)]
       for (const accountId of added) {
         db.insert(groupMember).values({ groupId, accountId }).onConflictDoNothing().run()
       }
       db.delete(groupMember)
         .where(and(eq(groupMember.groupId, groupId), inArray(groupMember.accountId, removed)))
         .run()
-      const { add, remove } = call
+      db.update(accountGroup).set({ version: next() }).where(eq(accountGroup.id, groupId)).run()
       tell({ action: 'group.change', target: call.name, detail: { add, remove } }, call.caller, call.at)
       return changed(db, [...added, ...removed])
     },
@@ -209,16 +219,28 @@ function changed(db: Db, ids: number[]) {
   return { stale: 'accounts', accounts: [...ids, ...robots.map(({ id }) => id)] } as const
 }
 
-function getAccount(db: Db) {
-  return (name: string, kind: AccountRow['kind']): AccountRow => {
-    const row = db
-      .select()
-      .from(account)
-      .where(and(eq(account.name, name), eq(account.kind, kind)))
-      .get()
-    if (row) return row
-    throw registryError('NOT_FOUND', `there is no ${kind} ${JSON.stringify(name)}`)
-  }
+/** Gives a version to the groups that an account, or one of its robots, is a member of. */
+function changeGroupsOf(db: Db, accountId: number, version: number): void {
+  const groups = db
+    .select({ id: groupMember.groupId })
+    .from(groupMember)
+    .innerJoin(account, eq(account.id, groupMember.accountId))
+    .where(or(eq(account.id, accountId), eq(account.ownerId, accountId)))
+  db.update(accountGroup).set({ version }).where(inArray(accountGroup.id, groups)).run()
+}
+
+function findAccount(db: Db, name: string, kind?: AccountRow['kind']): AccountRow | undefined {
+  const isKind = kind === undefined ? undefined : eq(account.kind, kind)
+  return db
+    .select()
+    .from(account)
+    .where(and(eq(account.name, name), isKind))
+    .get()
+}
+
+function found<T>(row: T | undefined, kind: string, name: string): T {
+  if (row !== undefined) return row
+  throw registryError('NOT_FOUND', `there is no ${kind} ${name}`)
 }
 
 /** An owner must not lock everybody out. */

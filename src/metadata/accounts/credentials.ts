@@ -1,9 +1,9 @@
 import { and, asc, desc, eq, gt, inArray, lt, lte, sql } from 'drizzle-orm'
+import type { Write } from '../../domain/caller.ts'
 import { registryError } from '../../oci/error.ts'
 import { account, credential, installation, signingKey } from '../account-schema.ts'
 import type { Db } from '../database.ts'
 import { bytes, number, statement, text } from '../statement.ts'
-import type { AccountAct } from './accounts.ts'
 import type { TellAct } from './audit.ts'
 
 export type CredentialRow = typeof credential.$inferSelect
@@ -59,7 +59,7 @@ export function credentialWrites(db: Db, tell: TellAct) {
   )
   return {
     addCredential(
-      call: AccountAct & Omit<CredentialRow, 'accountId' | 'createdAt' | 'lastUsedAt'> & { of: string },
+      call: Write & Omit<CredentialRow, 'accountId' | 'createdAt' | 'lastUsedAt'> & { of: string },
     ) {
       const owner = db.select().from(account).where(eq(account.name, call.of)).get()
       if (!owner) throw registryError('NOT_FOUND', `there is no account ${JSON.stringify(call.of)}`)
@@ -74,7 +74,7 @@ export function credentialWrites(db: Db, tell: TellAct) {
     },
 
     /** Ends a token, or a session, of the account. Throws NOT_FOUND when it has none of this id. */
-    removeCredential(call: AccountAct & { id: string; of: string; kind: 'token' | 'session' }) {
+    removeCredential(call: Write & { id: string; of: string; kind: 'token' | 'session' }) {
       const { kind } = call
       const owner = db.select().from(account).where(eq(account.name, call.of)).get()
       const removed = db
@@ -110,7 +110,7 @@ export function credentialWrites(db: Db, tell: TellAct) {
 export function installationWrites(db: Db, tell: TellAct) {
   return {
     /** Adds the key that signs from now on, and removes those whose tokens have ended. */
-    addSigningKey(call: AccountAct & { id: string; privateJwk: string }) {
+    addSigningKey(call: Write & { id: string; privateJwk: string }) {
       const { id, privateJwk, at, caller } = call
       const lastNeeded = db
         .select({ createdAt: signingKey.createdAt })

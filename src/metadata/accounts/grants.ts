@@ -1,11 +1,11 @@
 import { and, asc, eq, gt, sql } from 'drizzle-orm'
+import type { Write } from '../../domain/caller.ts'
 import { parseRepositoryPattern } from '../../domain/repository-pattern.ts'
 import type { Rule } from '../../domain/rule.ts'
 import { registryError } from '../../oci/error.ts'
 import { accessGrant, account, accountGroup } from '../account-schema.ts'
 import type { Db } from '../database.ts'
 import { statement, text } from '../statement.ts'
-import type { AccountAct } from './accounts.ts'
 import type { TellAct } from './audit.ts'
 
 /** Who a grant is for. */
@@ -87,7 +87,7 @@ export function grantWrites(db: Db, tell: TellAct) {
   }
   return {
     /** Gives a role on a pattern; a subject has one role on each pattern, the last one given. */
-    putGrant(call: AccountAct & { subject: Subject } & Rule) {
+    putGrant(call: Write & { subject: Subject } & Rule) {
       const { pattern, role } = call
       parseRepositoryPattern(pattern)
       const grantee = resolve(call.subject)
@@ -106,7 +106,7 @@ export function grantWrites(db: Db, tell: TellAct) {
     },
 
     /** Throws NOT_FOUND when there is no such grant. */
-    removeGrant(call: AccountAct & { subject: Subject; pattern: string }) {
+    removeGrant(call: Write & { subject: Subject; pattern: string }) {
       const { subject } = resolve(call.subject)
       const removed = db
         .delete(accessGrant)

@@ -2,7 +2,6 @@ import { expect, test } from 'bun:test'
 import { Elysia, t } from 'elysia'
 import { grantedAccess } from '../../../src/auth/granted-access.ts'
 import { openAccess } from '../../../src/auth/open-access.ts'
-import { Passwords } from '../../../src/auth/passwords.ts'
 import { Rules } from '../../../src/auth/rules.ts'
 import { type Action, type Identity, NOBODY } from '../../../src/domain/access.ts'
 import { Changes } from '../../../src/http/admin/changes.ts'
@@ -30,10 +29,9 @@ const Note = t.Object({ repository: t.String(), text: t.String() }, { descriptio
 function notes(as: Identity, access = grantedAccess) {
   const { log } = openMemoryLog()
   const context: AdminContext = {
-    metadata: { write: async () => undefined } as unknown as Metadata,
+    metadata: {} as Metadata,
+    accounts: { audit: { noteRefusal() {} } } as unknown as AdminContext['accounts'],
     content: {} as Content,
-    passwords: new Passwords(),
-    ...({ authenticator: {}, identities: {} } as Pick<AdminContext, 'authenticator' | 'identities'>),
     cookies: new SessionCookies(() => ''),
     now: Date.now,
     access,
@@ -42,7 +40,6 @@ function notes(as: Identity, access = grantedAccess) {
     bodies: openBodies({ manifestBytesMax: 0, bodyBytesMax: 0, stallSecondsMax: 10 }),
     sourceOf: (request) => ({ request, client: undefined }),
     changes: new Changes(),
-    onPasswordChanged: () => {},
   }
   const params = t.Object({ repository: RepositoryParam })
   const texts = new Map<RepositoryName, string>()

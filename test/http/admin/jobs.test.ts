@@ -36,7 +36,7 @@ async function open(work: Partial<Record<'collect' | 'scan', JobWork>>) {
   const jobs = new Jobs({ log, now: Date.now, work, note: (act) => services.metadata.write('noteAct', act) })
   resources.defer(() => jobs.stop())
   const content = { ...services.content, jobs }
-  const api = ownerApi({ ...services, content, now: Date.now, log, onPasswordChanged: () => {} })
+  const api = ownerApi({ ...services, content, now: Date.now, log })
   const send = (method: string, path: string, body?: object) =>
     api.handle(
       new Request(`http://localhost/api/v1${path}`, {
@@ -50,7 +50,7 @@ async function open(work: Partial<Record<'collect' | 'scan', JobWork>>) {
   }
   /** The same API on the data folder's socket. */
   const listen = () => {
-    const owner = { ...services, content, now: Date.now, log, onPasswordChanged: () => {} }
+    const owner = { ...services, content, now: Date.now, log }
     const unix = socketPath(folder.path)
     return { unix, stop: serveSocket(unix, owner).stop }
   }

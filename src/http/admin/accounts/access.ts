@@ -1,7 +1,6 @@
 import { t } from 'elysia'
-import { explainAccess, type Reason } from '../../../auth/explained-access.ts'
+import type { Reason } from '../../../auth/explained-access.ts'
 import type { Asker } from '../../../domain/asker.ts'
-import { registryError } from '../../../oci/error.ts'
 import type { RepositoryName } from '../../../oci/reference.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
@@ -46,21 +45,12 @@ const Question = t.Object({
 
 /** GET /api/v1/access: what may an account do in a repository, and by which grants? */
 export function access(context: AdminContext) {
-  const { metadata } = context
-  const findCredential = (accountId: number, id: string) => {
-    const found = metadata.credentials.find(id)
-    if (found?.kind === 'token' && found.accountId === accountId) return found
-    throw registryError('NOT_FOUND', `the account has no token ${id}`)
-  }
+  const { grants } = context.accounts
   return controller(context, 'access', '/access').get(
     '',
-    ({ asker, query: { account, repository, credential: id } }) => {
-      checkMayAsk(asker, account, repository)
-      const row = account === undefined ? undefined : metadata.accounts.find(account)
-      if (account !== undefined && row === undefined)
-        throw registryError('NOT_FOUND', `there is no account ${account}`)
-      const credential = id === undefined || row === undefined ? undefined : findCredential(row.id, id)
-      const { isDisabled, reasons, ...found } = explainAccess(context, repository, row, credential)
+    async ({ asker, query }) => {
+      checkMayAsk(asker, query.account, query.repository)
+      const { isDisabled, reasons, ...found } = await grants.explain(query)
       return { ...found, disabled: isDisabled, reasons: reasons.map(toReason) }
     },
     {

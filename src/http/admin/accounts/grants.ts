@@ -1,33 +1,28 @@
 import { t } from 'elysia'
+import type { Grant } from '../../../core/accounts/grants.ts'
 import type { Asker } from '../../../domain/asker.ts'
-import { formatSubject, type GrantRow, parseSubject } from '../../../metadata/accounts/grants.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
-import { DONE, Done, PageQuery, Pattern, page, pageOf, RoleName, Time, timeOf } from '../schemas.ts'
+import { DONE, Done, mapPage, PageQuery, Pattern, pageOf, RoleName, Time, timeOf } from '../schemas.ts'
 
 const SubjectName = t.String({
   maxLength: 140,
   description: '"anonymous", "authenticated", "group:NAME", or the name of a user or robot',
 })
 
-const Grant = t.Object({ subject: t.String(), pattern: t.String(), role: RoleName, createdAt: Time })
+const GrantModel = t.Object({ subject: t.String(), pattern: t.String(), role: RoleName, createdAt: Time })
 
 const IN_OWN_NAMESPACE = 'In their own namespace users grant by themselves, elsewhere a server admin does.'
 
 /** GET, PUT and DELETE /api/v1/grants */
 export function grants(context: AdminContext) {
-  const { metadata } = context
+  const { grants } = context.accounts
   return controller(context, 'grants', '/grants')
     .get(
       '',
-      ({ asker, query }) => {
+      async ({ asker, query }) => {
         const namespace = asker.isAdmin ? undefined : asker.self()
-        return page(
-          query,
-          (limit) => metadata.grants.list(Number(query.last ?? 0) || 0, limit, namespace),
-          ({ id }) => String(id),
-          toGrant,
-        )
+        return mapPage(await grants.list(query, namespace), toGrant)
       },
       {
         query: PageQuery,
@@ -35,15 +30,14 @@ export function grants(context: AdminContext) {
           id: 'listGrants',
           summary: 'List grants: all to a server admin, else those in your own namespace',
           access: 'account',
-          answer: pageOf(Grant, 'Grants'),
+          answer: pageOf(GrantModel, 'Grants'),
         }),
       },
     )
     .put(
       '',
-      async ({ asker, body: { subject, pattern, role } }) => {
-        const grant = { ...actOn(asker, pattern), subject: parseSubject(subject), pattern, role }
-        await metadata.write('putGrant', grant)
+      async ({ asker, body }) => {
+        await grants.put(actOn(asker, body.pattern), body)
         return DONE
       },
       {
@@ -60,9 +54,8 @@ export function grants(context: AdminContext) {
     )
     .delete(
       '',
-      async ({ asker, query: { subject, pattern } }) => {
-        const grant = { ...actOn(asker, pattern), subject: parseSubject(subject), pattern }
-        await metadata.write('removeGrant', grant)
+      async ({ asker, query }) => {
+        await grants.delete(actOn(asker, query.pattern), query)
         return DONE
       },
       {
@@ -86,6 +79,6 @@ function actOn(asker: Asker, pattern: string) {
   return asker.owner(asker.account)
 }
 
-function toGrant({ subject, pattern, role, createdAt }: GrantRow) {
-  return { subject: formatSubject(subject), pattern, role, createdAt: timeOf(createdAt) }
+function toGrant({ subject, pattern, role, createdAt }: Grant) {
+  return { subject, pattern, role, createdAt: timeOf(createdAt) }
 }

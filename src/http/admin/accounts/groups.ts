@@ -1,10 +1,10 @@
 import { t } from 'elysia'
-import { registryError } from '../../../oci/error.ts'
+import type { Group } from '../../../core/accounts/groups.ts'
 import { type AdminContext, controller } from '../context.ts'
-import { operation } from '../operation.ts'
-import { AccountName, DONE, Done, Name, PageQuery, page, pageOf } from '../schemas.ts'
+import { operation, tagged } from '../operation.ts'
+import { AccountName, DONE, Done, mapPage, Name, PageQuery, pageOf } from '../schemas.ts'
 
-const Group = t.Object({ name: Name, members: t.Array(AccountName) }, { description: 'A group' })
+const GroupModel = t.Object({ name: Name, members: t.Array(AccountName) }, { description: 'A group' })
 
 /** What each route does, and who may ask for it. */
 const OPERATIONS = {
@@ -18,7 +18,7 @@ const OPERATIONS = {
     id: 'getGroup',
     summary: 'Show a group',
     access: 'admin',
-    answer: Group,
+    answer: GroupModel,
     etag: true,
     errors: ['NOT_FOUND'],
   }),
@@ -49,63 +49,44 @@ const OPERATIONS = {
 
 /** GET /api/v1/groups; GET, PUT, PATCH and DELETE /api/v1/groups/:name */
 export function groups(context: AdminContext) {
-  const { metadata, changes } = context
-  const findGroup = (name: string) => {
-    const group = metadata.accounts.findGroup(name)
-    return group && { name, members: metadata.accounts.membersOf(group.id) }
-  }
-  const getGroup = (name: string) => {
-    const group = findGroup(name)
-    if (group) return group
-    throw registryError('NOT_FOUND', `there is no group ${name}`)
-  }
+  const { groups } = context.accounts
   const params = t.Object({ name: Name })
   const names = t.Optional(t.Array(AccountName, { maxItems: 100 }))
   return controller(context, 'groups', '/groups')
-    .get(
-      '',
-      ({ query }) => {
-        const nameOf = ({ name }: { name: string }) => name
-        return page(query, (limit) => metadata.accounts.listGroups(query.last ?? '', limit), nameOf, nameOf)
-      },
-      { query: PageQuery, ...OPERATIONS.list },
-    )
-    .get('/:name', ({ params: { name } }) => getGroup(name), { params, ...OPERATIONS.get })
+    .get('', async ({ query }) => mapPage(await groups.list(query), String), {
+      query: PageQuery,
+      ...OPERATIONS.list,
+    })
+    .get('/:name', async ({ params: { name }, set }) => tagged(set, await groups.get(name), toGroup), {
+      params,
+      ...OPERATIONS.get,
+    })
     .put(
       '/:name',
-      async ({ asker, params: { name }, request }) => {
-        await changes.make(
-          request,
-          `group ${name}`,
-          () => findGroup(name),
-          async () => {
-            if (findGroup(name) === undefined) await metadata.write('addGroup', { ...asker.act(), name })
-          },
-        )
+      async ({ asker, params: { name } }) => {
+        await groups.put(asker.act(), name)
         return DONE
       },
       { params, ...OPERATIONS.add },
     )
     .patch(
       '/:name',
-      async ({ asker, params: { name }, body: { add = [], remove = [] }, request }) => {
-        const change = () => metadata.write('changeMembers', { ...asker.act(), name, add, remove })
-        await changes.make(request, `group ${name}`, () => findGroup(name), change)
+      async ({ asker, params: { name }, body: { add = [], remove = [] } }) => {
+        await groups.change(asker.act(), name, { add, remove })
         return DONE
       },
-      {
-        params,
-        body: t.Object({ add: names, remove: names }),
-        ...OPERATIONS.change,
-      },
+      { params, body: t.Object({ add: names, remove: names }), ...OPERATIONS.change },
     )
     .delete(
       '/:name',
-      async ({ asker, params: { name }, request }) => {
-        const remove = () => metadata.write('removeGroup', { ...asker.act(), name })
-        await changes.make(request, `group ${name}`, () => findGroup(name), remove)
+      async ({ asker, params: { name } }) => {
+        await groups.delete(asker.act(), name)
         return DONE
       },
       { params, ...OPERATIONS.remove },
     )
+}
+
+function toGroup({ name, members }: Group) {
+  return { name, members }
 }

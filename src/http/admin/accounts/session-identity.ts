@@ -1,4 +1,4 @@
-import type { Authenticator } from '../../../auth/authenticator.ts'
+import type { Sessions } from '../../../core/accounts/sessions.ts'
 import type { Identity } from '../../../domain/access.ts'
 import { checkCsrf, type SessionCookies } from '../../session-cookie.ts'
 
@@ -10,15 +10,15 @@ type Authenticate = (request: Request) => Identity | Promise<Identity>
  */
 export function orSession(
   cookies: SessionCookies,
-  authenticator: Authenticator,
+  sessions: Sessions,
   authenticate: Authenticate,
 ): Authenticate {
-  return (request) => {
-    if (request.headers.has('authorization') || isSigningIn(request)) return authenticate(request)
+  return async (request) => {
+    if (request.headers.has('authorization') || isSigningIn(request)) return await authenticate(request)
     const secret = cookies.secretOf(request)
-    const found = secret === undefined ? undefined : authenticator.findSession(secret)
-    if (secret === undefined || found === undefined) return authenticate(request)
-    checkCsrf(request, secret)
+    const found = secret === undefined ? undefined : await sessions.find(secret)
+    if (found === undefined) return await authenticate(request)
+    checkCsrf(request, found.secret)
     return found.identity
   }
 }

@@ -1,14 +1,11 @@
 import { t } from 'elysia'
-import { newSecret } from '../../../auth/secrets.ts'
-import { parseRepositoryPattern } from '../../../domain/repository-pattern.ts'
-import type { Rule } from '../../../domain/rule.ts'
-import type { CredentialRow } from '../../../metadata/accounts/credentials.ts'
-import { registryError } from '../../../oci/error.ts'
+import type { Token } from '../../../core/accounts/tokens.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
-import { AccountName, DONE, Done, PageQuery, page, pageOf, RuleModel, Time, timeOf } from '../schemas.ts'
+import { present } from '../present.ts'
+import { AccountName, DONE, Done, mapPage, PageQuery, pageOf, RuleModel, Time, timeOf } from '../schemas.ts'
 
-const Token = t.Object({
+const TokenModel = t.Object({
   id: t.String(),
   name: t.String(),
   createdAt: Time,
@@ -28,15 +25,13 @@ const TokenRequest = t.Object({
   scope: t.Optional(t.Array(RuleModel, { maxItems: 100, description: 'Narrows what the account may' })),
 })
 
-const DAY_MILLISECONDS = 86_400_000
-
 const OPERATIONS = {
   list: operation({
     id: 'listTokens',
     summary: 'List tokens',
     access: 'self',
     errors: ['NOT_FOUND'],
-    answer: pageOf(Token, 'Tokens'),
+    answer: pageOf(TokenModel, 'Tokens'),
   }),
   add: operation({
     id: 'addToken',
@@ -56,56 +51,23 @@ const OPERATIONS = {
 
 /** GET and POST /api/v1/accounts/:account/tokens; DELETE /api/v1/accounts/:account/tokens/:id */
 export function tokens(context: AdminContext) {
-  const { metadata } = context
+  const { tokens } = context.accounts
   const params = t.Object({ account: AccountName })
   return controller(context, 'tokens', '/accounts/:account/tokens')
-    .get(
-      '',
-      ({ params: { account }, query }) => {
-        const row = metadata.accounts.find(account)
-        if (row === undefined) throw registryError('NOT_FOUND', `there is no account ${account}`)
-        return page(
-          query,
-          (limit) => metadata.credentials.list(row.id, query.last ?? '', limit),
-          ({ id }) => id,
-          toToken,
-        )
-      },
-      {
-        params,
-        query: PageQuery,
-        ...OPERATIONS.list,
-      },
-    )
-    .post(
-      '',
-      async ({ asker, params: { account: of }, body: { name, expiresInDays, scope } }) => {
-        const act = asker.act()
-        for (const { pattern } of scope ?? []) parseRepositoryPattern(pattern)
-        const { secret, hash } = newSecret()
-        const id = crypto.randomUUID()
-        await metadata.write('addCredential', {
-          ...act,
-          of,
-          id,
-          kind: 'token',
-          name,
-          hash,
-          expiresAt: expiresInDays === undefined ? null : act.at + expiresInDays * DAY_MILLISECONDS,
-          scope: scope === undefined ? null : JSON.stringify(scope),
-        })
-        return { id, secret }
-      },
-      {
-        params,
-        body: TokenRequest,
-        ...OPERATIONS.add,
-      },
-    )
+    .get('', async ({ params: { account }, query }) => mapPage(await tokens.list(account, query), toToken), {
+      params,
+      query: PageQuery,
+      ...OPERATIONS.list,
+    })
+    .post('', async ({ asker, params: { account }, body }) => tokens.add(asker.act(), account, body), {
+      params,
+      body: TokenRequest,
+      ...OPERATIONS.add,
+    })
     .delete(
       '/:id',
-      async ({ asker, params: { account: of, id } }) => {
-        await metadata.write('removeCredential', { ...asker.act(), of, id, kind: 'token' })
+      async ({ asker, params: { account, id } }) => {
+        await tokens.delete(asker.act(), account, id)
         return DONE
       },
       {
@@ -115,13 +77,13 @@ export function tokens(context: AdminContext) {
     )
 }
 
-function toToken({ id, name, createdAt, expiresAt, lastUsedAt, scope }: CredentialRow) {
-  return {
+function toToken({ id, name, createdAt, expiresAt, lastUsedAt, scope }: Token) {
+  return present({
     id,
     name,
     createdAt: timeOf(createdAt),
-    ...(expiresAt === null ? {} : { expiresAt: timeOf(expiresAt) }),
-    ...(lastUsedAt === null ? {} : { lastUsedAt: timeOf(lastUsedAt) }),
-    ...(scope === null ? {} : { scope: JSON.parse(scope) as Rule[] }),
-  }
+    expiresAt: expiresAt === null ? null : timeOf(expiresAt),
+    lastUsedAt: lastUsedAt === null ? null : timeOf(lastUsedAt),
+    scope,
+  })
 }

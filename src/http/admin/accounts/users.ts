@@ -1,13 +1,10 @@
 import { t } from 'elysia'
-import type { Passwords } from '../../../auth/passwords.ts'
-import { SYSTEM } from '../../../domain/caller.ts'
-import type { AccountRow } from '../../../metadata/accounts/accounts.ts'
-import { registryError } from '../../../oci/error.ts'
+import type { User } from '../../../core/accounts/users.ts'
 import { type AdminContext, controller } from '../context.ts'
-import { operation } from '../operation.ts'
-import { DONE, Done, Name, PageQuery, Password, page, pageOf, Time, timeOf } from '../schemas.ts'
+import { operation, tagged } from '../operation.ts'
+import { DONE, Done, mapPage, Name, PageQuery, Password, pageOf, Time, timeOf } from '../schemas.ts'
 
-const User = t.Object(
+const UserModel = t.Object(
   { name: Name, isAdmin: t.Boolean(), disabled: t.Boolean(), createdAt: Time },
   { description: 'A user' },
 )
@@ -26,22 +23,19 @@ const UserChange = t.Object({
   disabled: t.Optional(t.Boolean()),
 })
 
-/** Names that mean something else than a user: subjects of grants, and who acts in the history when nobody has asked. */
-const RESERVED: readonly (string | undefined)[] = ['anonymous', 'authenticated', SYSTEM.account]
-
 /** What each route does, and who may ask for it. */
 const OPERATIONS = {
   list: operation({
     id: 'listUsers',
     summary: 'List users',
     access: 'admin',
-    answer: pageOf(User, 'Users'),
+    answer: pageOf(UserModel, 'Users'),
   }),
   get: operation({
     id: 'getUser',
     summary: 'Show a user',
     access: 'self',
-    answer: User,
+    answer: UserModel,
     etag: true,
     errors: ['NOT_FOUND'],
   }),
@@ -74,86 +68,45 @@ const OPERATIONS = {
 
 /** GET /api/v1/users; GET, PUT, PATCH and DELETE /api/v1/users/:name */
 export function users(context: AdminContext) {
-  const { metadata, passwords, changes } = context
+  const { users } = context.accounts
   const params = t.Object({ name: Name })
-  const kind = 'user'
-  const findUser = (name: string) => {
-    const row = metadata.accounts.find(name)
-    return row?.kind === kind ? toUser(row) : undefined
-  }
-  const change = <T>(request: Request, name: string, write: () => Promise<T>) =>
-    changes.make(request, `user ${name}`, () => findUser(name), write)
   return controller(context, 'users', '/users')
-    .get(
-      '',
-      ({ query }) =>
-        page(
-          query,
-          (limit) => metadata.accounts.list(kind, query.last ?? '', limit),
-          ({ name }) => name,
-          toUser,
-        ),
-      { query: PageQuery, ...OPERATIONS.list },
-    )
-    .get('/:name', ({ params: { name } }) => findUser(name) ?? missing(name), { params, ...OPERATIONS.get })
+    .get('', async ({ query }) => mapPage(await users.list(query), toUser), {
+      query: PageQuery,
+      ...OPERATIONS.list,
+    })
+    .get('/:name', async ({ params: { name }, set }) => tagged(set, await users.get(name), toUser), {
+      params,
+      ...OPERATIONS.get,
+    })
     .put(
       '/:name',
-      async ({ asker, params: { name }, body: { isAdmin = false, ...given }, request }) => {
-        refuseReserved(name)
-        const passwordHash = await hashOf(passwords, name, given)
-        await change(request, name, async () => {
-          const user = { ...asker.act(), name, kind } as const
-          const isThere = findUser(name) !== undefined
-          if (isThere) await metadata.write('changeAccount', { ...user, change: { passwordHash, isAdmin } })
-          else await metadata.write('addAccount', { ...user, owner: undefined, passwordHash, isAdmin })
-          if (isThere) context.onPasswordChanged(name)
-        })
+      async ({ asker, params: { name }, body: { isAdmin = false, password = '', passwordHash } }) => {
+        const secret = passwordHash === undefined ? { password } : { passwordHash }
+        await users.put(asker.act(), name, { isAdmin, ...secret })
         return DONE
       },
       { params, body: NewUser, ...OPERATIONS.add },
     )
     .patch(
       '/:name',
-      async ({ asker, params: { name }, body: { password, ...flags }, request }) => {
-        const act = Object.keys(flags).length === 0 ? asker.act() : asker.admin()
-        const hash = password === undefined ? {} : { passwordHash: await passwords.hashNew(password) }
-        const write = { ...act, name, kind, change: { ...flags, ...hash } } as const
-        await change(request, name, () => metadata.write('changeAccount', write))
-        if (password !== undefined) context.onPasswordChanged(name)
+      async ({ asker, params: { name }, body }) => {
+        const isOwn = body.isAdmin === undefined && body.disabled === undefined
+        await users.change(isOwn ? asker.act() : asker.admin(), name, body)
         return DONE
       },
       { params, body: UserChange, ...OPERATIONS.change },
     )
     .delete(
       '/:name',
-      async ({ asker, params: { name }, request }) => {
-        await change(request, name, () => metadata.write('removeAccount', { ...asker.act(), name, kind }))
-        context.onPasswordChanged(name)
+      async ({ asker, params: { name } }) => {
+        await users.delete(asker.act(), name)
         return DONE
       },
       { params, ...OPERATIONS.remove },
     )
 }
 
-function hashOf(passwords: Passwords, name: string, given: { password?: string; passwordHash?: string }) {
-  const { password = '', passwordHash } = given
-  return passwordHash === undefined
-    ? passwords.hashNew(password)
-    : passwords.checkImported(name, passwordHash)
-}
-
-function missing(name: string): never {
-  throw registryError('NOT_FOUND', `there is no user ${name}`)
-}
-
-function refuseReserved(name: string): void {
-  if (!RESERVED.includes(name)) return
-  throw registryError(
-    'REQUEST_INVALID',
-    `the name ${name} is taken by cay itself: it has a meaning in grants or in the history; choose another`,
-  )
-}
-
-function toUser({ name, isAdmin, disabledAt, createdAt }: AccountRow) {
+function toUser({ name, isAdmin, disabledAt, createdAt }: User) {
   return { name, isAdmin, disabled: disabledAt !== null, createdAt: timeOf(createdAt) }
 }

@@ -1,8 +1,9 @@
 import { t } from 'elysia'
-import type { ActDetail, AuditRow } from '../../../metadata/accounts/audit.ts'
+import type { AuditEntry } from '../../../core/accounts/audit.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
-import { PageQuery, page, pageOf, Time, timeOf } from '../schemas.ts'
+import { present } from '../present.ts'
+import { mapPage, PageQuery, pageOf, Time, timeOf } from '../schemas.ts'
 
 const Act = t.Object({
   at: Time,
@@ -17,17 +18,10 @@ const Act = t.Object({
 
 /** GET /api/v1/audit: who did what to accounts and grants. */
 export function audit(context: AdminContext) {
+  const { audit } = context.accounts
   return controller(context, 'audit', '/audit').get(
     '',
-    ({ query }) => {
-      const before = query.last === undefined ? Number.MAX_SAFE_INTEGER : Number(query.last) || 0
-      return page(
-        query,
-        (limit) => context.metadata.audit.list(before, limit),
-        ({ id }) => String(id),
-        toAct,
-      )
-    },
+    async ({ query }) => mapPage(await audit.list(query), toAct),
     {
       query: PageQuery,
       ...operation({
@@ -40,20 +34,6 @@ export function audit(context: AdminContext) {
   )
 }
 
-function toAct({ at, action, target, detail, account, credential, address, requestId }: AuditRow) {
-  return {
-    at: timeOf(at),
-    action,
-    target,
-    detail: toDetail(detail),
-    ...(account === null ? {} : { account }),
-    ...(credential === null ? {} : { credential }),
-    address,
-    requestId,
-  }
-}
-
-function toDetail(text: string) {
-  const parts = Object.entries(JSON.parse(text) as ActDetail)
-  return Object.fromEntries(parts.flatMap(([name, value]) => (value == null ? [] : [[name, value]])))
+function toAct({ id: _, at, ...entry }: AuditEntry) {
+  return present({ ...entry, at: timeOf(at) })
 }

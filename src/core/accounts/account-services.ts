@@ -1,0 +1,48 @@
+import type { Auth } from '../../auth/auth.ts'
+import type { PasswordFile } from '../../auth/password-file.ts'
+import type { Metadata } from '../../metadata/metadata.ts'
+import { type Audit, audit } from './audit.ts'
+import { type Grants, grants } from './grants.ts'
+import { type Groups, groups } from './groups.ts'
+import { type RegistryTokens, registryTokens } from './registry-tokens.ts'
+import { type Robots, robots } from './robots.ts'
+import { type Sessions, sessions } from './sessions.ts'
+import { type SigningKeys, signingKeys } from './signing-keys.ts'
+import { type Tokens, tokens } from './tokens.ts'
+import { type Users, users } from './users.ts'
+
+/** Everything about accounts: who there is, how they sign in, and what they may do. One for a data folder. */
+export interface AccountServices {
+  users: Users
+  robots: Robots
+  groups: Groups
+  grants: Grants
+  tokens: Tokens
+  sessions: Sessions
+  registryTokens: RegistryTokens
+  signingKeys: SigningKeys
+  audit: Audit
+}
+
+export interface AccountOptions {
+  metadata: Metadata
+  auth: Auth
+  /** Where the first account's password is, until that changes. */
+  passwordFile: PasswordFile
+  /** Milliseconds since 1970. */
+  now: () => number
+}
+
+export function accountServices({ metadata, auth, now, passwordFile }: AccountOptions): AccountServices {
+  return {
+    users: users({ metadata, passwords: auth.passwords, passwordFile }),
+    robots: robots(metadata),
+    groups: groups(metadata),
+    grants: grants({ metadata, access: auth.access, identities: auth.identities }),
+    tokens: tokens(metadata),
+    sessions: sessions({ metadata, authenticator: auth.authenticator }),
+    registryTokens: registryTokens({ metadata, access: auth.access, tokens: auth.tokens, now }),
+    signingKeys: signingKeys(metadata),
+    audit: audit(metadata),
+  }
+}

@@ -1,0 +1,58 @@
+import { ownerOf } from '../../domain/asker.ts'
+import type { Write } from '../../domain/caller.ts'
+import type { Metadata } from '../../metadata/metadata.ts'
+import { registryError } from '../../oci/error.ts'
+import { type ListPage, type PageQuery, readPage } from '../page.ts'
+
+/** A program that signs in with tokens; its name is `owner+robot`. Times are milliseconds since 1970. */
+export interface Robot {
+  name: string
+  createdAt: number
+  disabledAt: number | null
+  version: number
+}
+
+/** Robots. Changes throw PRECONDITION_FAILED. */
+export interface Robots {
+  /** Lists robots by name: all, or those of an owner. */
+  list(query: PageQuery, owner?: string): Promise<ListPage<Robot>>
+  /** Throws NOT_FOUND. */
+  get(name: string): Promise<Robot>
+  /** Adds a robot; one that exists stays as it is. Throws NOT_FOUND when its owner does not exist. */
+  put(act: Write, name: string): Promise<void>
+  /** Throws NOT_FOUND. */
+  change(act: Write, name: string, change: { disabled: boolean }): Promise<void>
+  /** Deletes a robot with its tokens and grants. Throws NOT_FOUND. */
+  delete(act: Write, name: string): Promise<void>
+}
+
+const kind = 'robot'
+
+export function robots(metadata: Metadata): Robots {
+  return {
+    list: (query, owner) =>
+      readPage(
+        query,
+        (limit) => metadata.accounts.list(kind, query.last ?? '', limit, owner),
+        ({ name }) => name,
+      ),
+
+    async get(name) {
+      const row = metadata.accounts.find(name)
+      if (row?.kind === kind) return row
+      throw registryError('NOT_FOUND', `there is no robot ${name}`)
+    },
+
+    async put(act, name) {
+      await metadata.write('putAccount', { ...act, name, kind, owner: ownerOf(name), isAdmin: false })
+    },
+
+    async change(act, name, change) {
+      await metadata.write('changeAccount', { ...act, name, kind, change })
+    },
+
+    async delete(act, name) {
+      await metadata.write('removeAccount', { ...act, name, kind })
+    },
+  }
+}

@@ -1,0 +1,78 @@
+import { newSecret } from '../../auth/secrets.ts'
+import type { Write } from '../../domain/caller.ts'
+import { parseRepositoryPattern } from '../../domain/repository-pattern.ts'
+import type { Rule } from '../../domain/rule.ts'
+import type { CredentialRow } from '../../metadata/accounts/credentials.ts'
+import type { Metadata } from '../../metadata/metadata.ts'
+import { registryError } from '../../oci/error.ts'
+import { type ListPage, type PageQuery, readPage } from '../page.ts'
+
+const DAY_MILLISECONDS = 86_400_000
+
+/** A token that an account signs in with; its secret is kept as a hash. Times are milliseconds since 1970. */
+export interface Token {
+  id: string
+  name: string
+  createdAt: number
+  expiresAt: number | null
+  lastUsedAt: number | null
+  /** Narrows what the account may do; null does not narrow. */
+  scope: Rule[] | null
+}
+
+export interface NewToken {
+  name: string
+  expiresInDays?: number | undefined
+  scope?: Rule[] | undefined
+}
+
+/** The tokens of accounts. */
+export interface Tokens {
+  /** Lists the tokens of an account. Throws NOT_FOUND. */
+  list(account: string, query: PageQuery): Promise<ListPage<Token>>
+  /**
+   * Makes a token; its secret is shown this once. Throws NOT_FOUND, NAME_INVALID for a bad pattern, and CONFLICT when the
+   * account has too many tokens.
+   */
+  add(act: Write, account: string, token: NewToken): Promise<{ id: string; secret: string }>
+  /** Revokes a token, which takes effect immediately. Throws NOT_FOUND. */
+  delete(act: Write, account: string, id: string): Promise<void>
+}
+
+const kind = 'token'
+
+export function tokens(metadata: Metadata): Tokens {
+  return {
+    list(account, query) {
+      const row = metadata.accounts.find(account)
+      if (row === undefined) throw registryError('NOT_FOUND', `there is no account ${account}`)
+      const read = (limit: number) => metadata.credentials.list(row.id, query.last ?? '', limit).map(toToken)
+      return readPage(query, read, ({ id }) => id)
+    },
+
+    async add(act, account, { name, expiresInDays, scope }) {
+      for (const { pattern } of scope ?? []) parseRepositoryPattern(pattern)
+      const { secret, hash } = newSecret()
+      const id = crypto.randomUUID()
+      await metadata.write('addCredential', {
+        ...act,
+        of: account,
+        id,
+        kind,
+        name,
+        hash,
+        expiresAt: expiresInDays === undefined ? null : act.at + expiresInDays * DAY_MILLISECONDS,
+        scope: scope === undefined ? null : JSON.stringify(scope),
+      })
+      return { id, secret }
+    },
+
+    async delete(act, account, id) {
+      await metadata.write('removeCredential', { ...act, of: account, id, kind })
+    },
+  }
+}
+
+function toToken({ scope, ...row }: CredentialRow): Token {
+  return { ...row, scope: scope === null ? null : JSON.parse(scope) }
+}

@@ -1,0 +1,80 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { type AccountsServer, basic, PASSWORD, startWithAccounts } from '../../support/accounts.ts'
+
+let server: AccountsServer
+beforeAll(async () => {
+  server = await startWithAccounts()
+  await server.addUser('ann')
+})
+afterAll(() => server.stop())
+
+/** Each resource with an entity tag: how it is put, and a change that its representation shows. */
+const RESOURCES = [
+  { noun: 'user', path: '/users/bob', body: { password: PASSWORD }, change: { disabled: true } },
+  { noun: 'robot', path: '/robots/ann%2Bci', body: undefined, change: { disabled: true } },
+  { noun: 'group', path: '/groups/team', body: undefined, change: { add: ['ann'] } },
+]
+
+async function ask(method: string, path: string, body?: object, headers: Record<string, string> = {}) {
+  const response = await server.fetch(`/api/v1${path}`, {
+    method,
+    headers: {
+      authorization: basic('admin'),
+      ...headers,
+      ...(body && { 'content-type': 'application/json' }),
+    },
+    ...(body && { body: JSON.stringify(body) }),
+  })
+  await response.text()
+  return { status: response.status, etag: response.headers.get('etag') ?? '' }
+}
+
+const etagOf = async (path: string) => (await ask('GET', path)).etag
+
+describe.each(RESOURCES)('the entity tag of a $noun', ({ path, body, change }) => {
+  beforeAll(async () => {
+    await ask('PUT', path, body)
+  })
+
+  test('stays until the resource changes', async () => {
+    const etag = await etagOf(path)
+    expect(await ask('GET', path, undefined, { 'if-none-match': `"0", W/${etag}` })).toEqual({
+      status: 304,
+      etag,
+    })
+    expect((await ask('PATCH', path, change)).status).toBe(200)
+    expect(await etagOf(path)).not.toBe(etag)
+    expect((await ask('GET', path, undefined, { 'if-none-match': etag })).status).toBe(200)
+  })
+
+  test('lets one of several changes through that expect the same', async () => {
+    const etag = await etagOf(path)
+    const racing = await Promise.all([1, 2, 3].map(() => ask('PATCH', path, change, { 'if-match': etag })))
+    expect(racing.map(({ status }) => status).sort()).toEqual([200, 412, 412])
+    const stale = racing.find(({ status }) => status === 412)
+    expect(stale?.etag).toBe(await etagOf(path))
+  })
+
+  test('is not that of a resource of the same name that was made anew', async () => {
+    const etag = await etagOf(path)
+    expect((await ask('DELETE', path)).status).toBe(200)
+    expect((await ask('PUT', path, body, { 'if-match': '*' })).status).toBe(412)
+    expect((await ask('PUT', path, body, { 'if-none-match': '*' })).status).toBe(200)
+    expect((await ask('PUT', path, body, { 'if-none-match': '*' })).status).toBe(412)
+    expect((await ask('DELETE', path, undefined, { 'if-match': etag })).status).toBe(412)
+    expect((await ask('DELETE', path, undefined, { 'if-match': `W/${await etagOf(path)}` })).status).toBe(412)
+    expect((await ask('DELETE', path, undefined, { 'if-match': `"0", ${await etagOf(path)}` })).status).toBe(
+      200,
+    )
+  })
+})
+
+test('the entity tag of a group changes when a member, or the owner of one, is removed', async () => {
+  await server.addUser('carl')
+  await ask('PUT', '/robots/carl%2Bci')
+  await ask('PUT', '/groups/mixed')
+  await ask('PATCH', '/groups/mixed', { add: ['ann', 'carl+ci'] })
+  const etag = await etagOf('/groups/mixed')
+  await ask('DELETE', '/users/carl')
+  expect(await etagOf('/groups/mixed')).not.toBe(etag)
+})
