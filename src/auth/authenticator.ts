@@ -1,12 +1,13 @@
 import { LRUCache } from 'lru-cache'
 import type { Identity, TokenScope } from '../domain/access.ts'
+import { TOKEN_PREFIX } from '../domain/authentication.ts'
 import type { CredentialRow } from '../metadata/accounts/credentials.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { registryError } from '../oci/error.ts'
 import type { Attempts } from './attempts.ts'
 import type { Identities } from './identities.ts'
 import type { Passwords } from './passwords.ts'
-import { hashSecret, TOKEN_PREFIX } from './secrets.ts'
+import { hashSecret } from './secrets.ts'
 import type { SignedTokens, TokenAccess } from './signed-tokens.ts'
 
 /** What a credential proved is remembered so long, for so many, and for headers of so many characters together. */

@@ -1,10 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { TOKEN_PREFIX } from '../domain/authentication.ts'
 
 /** 256 random bits. */
 const SECRET_BYTES = 32
-
-/** What a token of cay's begins with, so that scanners of leaked secrets know it. */
-export const TOKEN_PREFIX = 'cay_'
 
 /** A new secret, to be shown once, and the hash that is kept of it. */
 export function newSecret(): { secret: string; hash: Buffer } {

@@ -1,9 +1,8 @@
 import { Elysia } from 'elysia'
 import type { Logger } from 'pino'
-import type { Auth } from '../auth/auth.ts'
 import type { AccountServices } from '../core/accounts/account-services.ts'
 import { type Identity, NOBODY } from '../domain/access.ts'
-import type { Metadata } from '../metadata/metadata.ts'
+import type { Authentication } from '../domain/authentication.ts'
 import { adminApi } from './admin/api.ts'
 import { Changes } from './admin/changes.ts'
 import type { Content } from './admin/services.ts'
@@ -19,8 +18,7 @@ const OWNER: Identity = Object.freeze({ ...NOBODY, account: 'owner (socket)', is
 const BODY_LIMITS = { manifestBytesMax: 0, bodyBytesMax: 0, stallSecondsMax: 60 }
 
 export interface OwnerOptions {
-  auth: Auth
-  metadata: Metadata
+  auth: Pick<Authentication, 'access'>
   accounts: AccountServices
   content: Content
   /** Milliseconds since 1970. */

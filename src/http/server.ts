@@ -1,12 +1,11 @@
 import { Elysia } from 'elysia'
 import type { Logger } from 'pino'
-import type { Auth } from '../auth/auth.ts'
 import type { AccountServices } from '../core/accounts/account-services.ts'
 import { NOBODY } from '../domain/access.ts'
 import { NO_UPSTREAMS } from '../domain/address.ts'
+import type { Authentication } from '../domain/authentication.ts'
 import type { Authority, Credentials } from '../domain/server-certificate.ts'
 import { once } from '../lazily.ts'
-import type { Metadata } from '../metadata/metadata.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Changes } from './admin/changes.ts'
 import type { Content } from './admin/services.ts'
@@ -31,8 +30,7 @@ import { token } from './token.ts'
 
 export interface HttpOptions {
   content: Content
-  auth: Auth
-  metadata: Metadata
+  auth: Authentication
   accounts: AccountServices
   /** Milliseconds since 1970. */
   now: () => number
@@ -66,7 +64,7 @@ export interface HttpServer {
 
 /** Mounts every surface, in order, and listens. The one page where the whole URL space is seen. */
 export function serveHttp(options: HttpOptions, hostname: string, port: number): HttpServer {
-  const { auth, metadata, content, log, limits, tls, metrics: counted } = options
+  const { auth, content, log, limits, tls, metrics: counted } = options
   const pacer = new SendfilePacer(() => listener.pending)
   const clients = clientsOf(options, (request) => listener.addressOf(request))
   const { authenticate, nextRequestId } = clients
@@ -76,7 +74,6 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
   const shared = {
     ...auth,
     ...clients,
-    metadata,
     accounts: options.accounts,
     content,
     limits,

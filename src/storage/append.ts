@@ -1,6 +1,6 @@
 import type { UploadBody } from '../domain/blob-body.ts'
+import { freeChunk } from '../domain/chunk.ts'
 import { registryError } from '../oci/error.ts'
-import { freeChunk } from './chunk.ts'
 import type { DigesterClient, UploadFile } from './digester-client.ts'
 import type { FilledSlot, SlotPool } from './slot-pool.ts'
 import type { Turn, Turns } from './turns.ts'

@@ -9,6 +9,8 @@ import { registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import { formatCursor, type ListPage, type PageQuery, parseCursor, readPage } from '../page.ts'
 
+export type { ExplainedAccess }
+
 /** A role on the repositories of a pattern. */
 export interface Grant extends Rule {
   id: number

@@ -2,7 +2,6 @@ import { Elysia } from 'elysia'
 import type { AccountServices } from '../../core/accounts/account-services.ts'
 import type { Access, Identity } from '../../domain/access.ts'
 import { type Asker, askerOf } from '../../domain/asker.ts'
-import type { Metadata } from '../../metadata/metadata.ts'
 import type { Bodies } from '../request/bodies.ts'
 import { readBody } from '../request/body.ts'
 import type { BodySource } from '../request/body-reader.ts'
@@ -13,7 +12,6 @@ import type { Content } from './services.ts'
 
 /** What the controllers of the admin API are made from. */
 export interface AdminContext {
-  metadata: Metadata
   accounts: AccountServices
   content: Content
   cookies: SessionCookies

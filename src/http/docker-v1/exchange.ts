@@ -3,7 +3,6 @@ import type { RepositoryService } from '../../core/content/repositories.ts'
 import type { V1Image, V1Images } from '../../core/v1-images.ts'
 import type { Access, Identity } from '../../domain/access.ts'
 import type { Blobs, UsageCounter } from '../../domain/registry.ts'
-import type { Metadata } from '../../metadata/metadata.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Bodies } from '../request/bodies.ts'
 import type { BodySource } from '../request/body-reader.ts'
@@ -16,7 +15,6 @@ export interface V1Context {
   blobs: Blobs
   usage: UsageCounter
   repositories: RepositoryService
-  metadata: Metadata
   accounts: AccountServices
   access: Access
   sessions: Sessions

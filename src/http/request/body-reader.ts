@@ -1,5 +1,5 @@
+import { freeChunk } from '../../domain/chunk.ts'
 import { registryError } from '../../oci/error.ts'
-import { freeChunk } from '../../storage/chunk.ts'
 import { MemoryBudget, type MemoryShare } from './memory-budget.ts'
 
 /** How long a body may wait for memory, unless the options say otherwise. */

@@ -12,7 +12,6 @@ import type { Content } from '../../../src/http/admin/services.ts'
 import { errors } from '../../../src/http/problem/errors.ts'
 import { openBodies } from '../../../src/http/request/bodies.ts'
 import { SessionCookies } from '../../../src/http/session-cookie.ts'
-import type { Metadata } from '../../../src/metadata/metadata.ts'
 import type { RepositoryName } from '../../../src/oci/reference.ts'
 import { openMemoryLog } from '../../support/memory-log.ts'
 
@@ -29,7 +28,6 @@ const Note = t.Object({ repository: t.String(), text: t.String() }, { descriptio
 function notes(as: Identity, access = grantedAccess) {
   const { log } = openMemoryLog()
   const context: AdminContext = {
-    metadata: {} as Metadata,
     accounts: { audit: { noteRefusal() {} } } as unknown as AdminContext['accounts'],
     content: {} as Content,
     cookies: new SessionCookies(() => ''),

@@ -1,5 +1,5 @@
 import { t } from 'elysia'
-import type { Reason } from '../../../auth/explained-access.ts'
+import type { ExplainedAccess } from '../../../core/accounts/grants.ts'
 import type { Asker } from '../../../domain/asker.ts'
 import type { RepositoryName } from '../../../oci/reference.ts'
 import { type AdminContext, controller } from '../context.ts'
@@ -75,6 +75,6 @@ function checkMayAsk(asker: Asker, account: string | undefined, repository: Repo
   else asker.owner(account)
 }
 
-function toReason({ by, subject, rule, actions }: Reason) {
+function toReason({ by, subject, rule, actions }: ExplainedAccess['reasons'][number]) {
   return { by, ...(subject !== undefined && { subject }), ...rule, actions }
 }
