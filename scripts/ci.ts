@@ -29,6 +29,7 @@ const steps: Step[] = [
   { name: 'disk-full', args: ['disk-full'] },
   { name: 'soak', args: ['soak', '--rounds', '8'] },
   { name: 'collector-soak', args: ['collector-soak', '--seconds', '20'] },
+  { name: 'fuzz', args: ['attack', 'fuzz', '--minutes', '5'] },
   { name: 'page', args: ['page'], needs: ['chromium'] },
   { name: 'release', args: ['release'] },
   { name: 'arm64 under qemu', args: ['release', 'smoke'], needs: ['qemu-aarch64', 'libc-arm64'] },

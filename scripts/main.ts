@@ -18,6 +18,7 @@ const commands: Record<string, () => Promise<{ run: (args: string[]) => Promise<
   'docker-v1': () => import('./docker-v1.ts'),
   differential: () => import('./differential.ts'),
   bench: () => import('./bench.ts'),
+  attack: () => import('./attack.ts'),
   soak: () => import('./soak.ts'),
   'collector-soak': () => import('./collector-soak.ts'),
   durability: () => import('./durability.ts'),

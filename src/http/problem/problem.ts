@@ -1,21 +1,21 @@
-import { Type } from '@sinclair/typebox'
+import { t } from 'elysia'
 import { ERROR_CODES, type ErrorCode, type RegistryError } from '../../oci/error.ts'
 
 /** The Content-Type of a problem (RFC 9457, 3). */
 export const PROBLEM_TYPE = 'application/problem+json'
 
-const code = Type.Unsafe<ErrorCode>({ type: 'string', enum: Object.keys(ERROR_CODES) })
+const code = t.UnionEnum(Object.keys(ERROR_CODES) as [ErrorCode, ...ErrorCode[]], { default: undefined })
 
 /** What the JSON surfaces answer when something went wrong (RFC 9457, 3.1). */
-export const Problem = Type.Object(
+export const Problem = t.Object(
   {
-    type: Type.String({ format: 'uri-reference', description: 'A page that tells of this code' }),
-    title: Type.String({ description: 'What the code means: the same each time' }),
-    status: Type.Integer({ minimum: 400, maximum: 599 }),
-    detail: Type.String({ description: 'What was wrong this time, and what to do' }),
+    type: t.String({ format: 'uri-reference', description: 'A page that tells of this code' }),
+    title: t.String({ description: 'What the code means: the same each time' }),
+    status: t.Integer({ minimum: 400, maximum: 599 }),
+    detail: t.String({ description: 'What was wrong this time, and what to do' }),
     code,
-    errors: Type.Optional(
-      Type.Array(Type.Object({ code, detail: Type.String() }), {
+    errors: t.Optional(
+      t.Array(t.Object({ code, detail: t.String() }), {
         description: 'Each thing that was wrong, where there are several',
       }),
     ),

@@ -1,0 +1,153 @@
+import { parseArgs } from 'node:util'
+import { processUsage } from '../bench/process-usage.ts'
+import { Random } from '../soak/random.ts'
+import { type Attack, mutate } from './mutation.ts'
+import { exchange, type RawAnswer } from './raw-exchange.ts'
+import { type Recorded, recordRequests, renew } from './recorded.ts'
+import { CHECKER, checkService, PASSWORD, startTarget, type Target } from './target.ts'
+
+const MiB = 1024 * 1024
+const CONNECTIONS = 32
+
+/** What a server that is full or too busy answers; 505 is Bun's answer to a first line that is malformed. */
+const ALLOWED = [501, 503, 505, 507]
+
+/** Memory that the server may have kept at the end, and how long it has to return the rest. */
+const KEPT_BYTES_MAX = 30 * MiB
+const SETTLE_SECONDS_MAX = 60
+
+const FINDINGS_MAX = 20
+
+/** What a run has sent and found. */
+interface Fuzz {
+  random: Random
+  sent: number
+  /** By the status of the first answer, 0 for none. */
+  statuses: Map<number, number>
+  findings: string[]
+}
+
+/** A server that is fuzzed, over HTTP or over TLS, and good requests to it. */
+interface Fuzzed {
+  target: Target
+  recorded: Recorded[]
+  rssBefore: number
+}
+
+/**
+ * `attack fuzz [--minutes 5] [--seed <number>]`: mutated requests on raw sockets, over HTTP and TLS, to every surface. After
+ * each minute a push, a pull and the sign-ins must work, and at the end the memory must be what it was.
+ * @throws Error with each answer of 5xx, each request that hangs, and the seed
+ */
+export async function fuzz(args: string[]): Promise<void> {
+  const { values } = parseArgs({
+    args,
+    options: { minutes: { type: 'string', default: '5' }, seed: { type: 'string' } },
+  })
+  const minutes = Number(values.minutes)
+  const seed = Number(values.seed ?? crypto.getRandomValues(new Uint32Array(1))[0])
+  if (!(minutes > 0) || !Number.isInteger(seed))
+    throw new Error('usage: attack fuzz [--minutes 5] [--seed <number>]')
+  console.log(`fuzz: ${minutes} minutes, ${CONNECTIONS} connections, seed ${seed}`)
+  const run: Fuzz = { random: new Random(seed), sent: 0, statuses: new Map(), findings: [] }
+  await using plain = await startTarget({ logLinesMax: 5000 })
+  await using tls = await startTarget({ logLinesMax: 5000, args: ['--tls', 'auto'] })
+  const servers = [await prepare(plain), await prepare(tls)]
+  for (let minute = 1; minute <= Math.ceil(minutes); minute++) {
+    const until = performance.now() + Math.min(1, minutes - minute + 1) * 60_000
+    await Promise.all(Array.from({ length: CONNECTIONS }, (_, at) => attackUntil(run, servers, at, until)))
+    for (const { target } of servers) await checkService(target)
+    const rss = servers.map(
+      ({ target }) => `${Math.round(processUsage(target.server.pid).rssBytes / MiB)} MiB`,
+    )
+    console.log(
+      `minute ${minute}: ${run.sent} requests, ${rss.join(' and ')}, ${run.findings.length} findings`,
+    )
+    if (run.findings.length >= FINDINGS_MAX) break
+  }
+  for (const server of servers) await checkMemory(run, server)
+  const statuses = [...run.statuses]
+    .sort(([a], [b]) => a - b)
+    .map(([status, count]) => `${status || 'none'}: ${count}`)
+  console.log(`answers ${statuses.join(', ')}`)
+  if (run.findings.length > 0) throw new Error(`attack fuzz --seed ${seed}:\n\n${run.findings.join('\n\n')}`)
+  console.log(`${run.sent} requests, ${run.findings.length} findings`)
+}
+
+/** The memory before is that of a server whose surfaces have all been asked once. */
+async function prepare(target: Target): Promise<Fuzzed> {
+  await target.admin('PUT', '/api/v1/users/operator', { password: PASSWORD, isAdmin: true })
+  const operator = await target.admin('POST', '/api/v1/accounts/operator/tokens', { name: 'fuzz' })
+  const recorded = await recordRequests(target)
+  const asOperator = recorded.map((request) => ({
+    ...request,
+    headers: request.headers.map(([name, value]): [string, string] =>
+      name === 'Authorization' ? [name, `Bearer ${operator.json.secret}`] : [name, value],
+    ),
+  }))
+  const url = new URL(target.url)
+  for (const request of await renew(target, recorded)) await exchange(url, asRecorded(request))
+  await checkService(target)
+  await Bun.sleep(2000)
+  return {
+    target,
+    recorded: [...recorded, ...asOperator],
+    rssBefore: processUsage(target.server.pid).rssBytes,
+  }
+}
+
+function asRecorded({ method, target, headers, body }: Recorded): Uint8Array[] {
+  const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`).join('')
+  return [new Uint8Array(Buffer.from(`${method} ${target} HTTP/1.1\r\n${lines}\r\n`)), body]
+}
+
+async function attackUntil(run: Fuzz, servers: Fuzzed[], at: number, until: number): Promise<void> {
+  const random = run.random.fork()
+  const { target, recorded } = servers[at % servers.length] as Fuzzed
+  let requests = recorded
+  for (let count = 0; performance.now() < until && run.findings.length < FINDINGS_MAX; count++) {
+    if (count % 100 === 0) requests = await renew(target, recorded).catch(() => requests)
+    const attack = mutate(random.pick(requests) as Recorded, requests, random)
+    if (Buffer.concat(attack.parts).includes(CHECKER)) continue
+    const answer = await exchange(new URL(target.url), attack.parts, attack.isReset)
+    run.sent++
+    const [status = 0] = answer.statuses
+    run.statuses.set(status, (run.statuses.get(status) ?? 0) + 1)
+    const fault = faultOf(answer)
+    if (fault !== undefined) run.findings.push(`${fault}\n${shown(attack)}\n${causeOf(target, answer)}`)
+  }
+}
+
+function faultOf({ statuses, isHang }: RawAnswer): string | undefined {
+  if (isHang) return 'no answer, and the connection stays open'
+  const failed = statuses.find((status) => status >= 500 && !ALLOWED.includes(status))
+  return failed === undefined ? undefined : `answered ${failed}`
+}
+
+/** The lines of the server's log about the request. */
+function causeOf({ server }: Target, { text }: RawAnswer): string {
+  const id = /x-request-id: (\S+)/i.exec(text.slice(text.search(/HTTP\/1\.1 5/)))?.[1]
+  const lines = server
+    .log()
+    .split('\n')
+    .filter((line) => id !== undefined && line.includes(id))
+  return lines.join('\n').slice(0, 1500)
+}
+
+function shown({ parts }: Attack): string {
+  const text = JSON.stringify(Buffer.concat(parts).toString('latin1'))
+  return text.length > 1500 ? `${text.slice(0, 1000)} ... ${text.length} characters` : text
+}
+
+async function checkMemory(run: Fuzz, { target, rssBefore }: Fuzzed): Promise<void> {
+  const limit = rssBefore + KEPT_BYTES_MAX
+  const until = performance.now() + SETTLE_SECONDS_MAX * 1000
+  let rss = processUsage(target.server.pid).rssBytes
+  while (rss > limit && performance.now() < until) {
+    await Bun.sleep(1000)
+    rss = processUsage(target.server.pid).rssBytes
+  }
+  const said = `${target.url}: ${Math.round(rss / MiB)} MiB of memory, ${Math.round(rssBefore / MiB)} MiB before`
+  console.log(said)
+  if (rss > limit) run.findings.push(said)
+}
