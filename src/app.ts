@@ -11,15 +11,15 @@ import { allowedTypes } from './core/allowed-types.ts'
 import { collectJob, scanJob } from './core/collector-jobs.ts'
 import { contentServices } from './core/content/services.ts'
 import { Conversions } from './core/conversions.ts'
+import { startHousekeeping } from './core/housekeeping.ts'
 import { Jobs } from './core/jobs.ts'
 import { localConversions } from './core/local-conversions.ts'
 import { localRegistry } from './core/local-registry.ts'
 import { NegotiatedManifests } from './core/manifest-pulls.ts'
-import { Schedule } from './core/schedule.ts'
 import type { Usage } from './core/usage.ts'
 import { V1Images } from './core/v1-images.ts'
 import { type DataFolder, openDataFolder, removeSocket } from './data-folder/data-folder.ts'
-import { recordingClock } from './domain/clock.ts'
+import { type Clocks, certificateClock, openClocks } from './domain/clock.ts'
 import type { Retention } from './domain/retention.ts'
 import type { Authority } from './domain/server-certificate.ts'
 import { Collector } from './gc/collector.ts'
@@ -53,6 +53,9 @@ export interface App {
 
 const TAGS_PER_PUSH_MAX = 100
 
+/** A jump of the clock dates certificates when it has lasted so long. */
+const CERTIFICATE_GRACE_MS = 86_400_000
+
 const OPEN_WARNING =
   'access is open: whoever reaches this server can do everything, and accounts made now stay when access = accounts'
 
@@ -64,19 +67,19 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
   if (refusal !== undefined) throw new Error(refusal)
   const failed = Promise.withResolvers<Error>()
   const services = await openServices(config, log, { ...options, onFailure: failed.resolve })
-  const { auth, uploads, now } = services
+  const { auth, uploads, now, clocks } = services
   if (!auth.access.isOpen) await makeFirstAdmin(services, options, log)
   await uploads.tidy()
   let servers: HttpServer[] = []
   const tls = await openTls(tlsChoice, config.host, {
     data: config.data,
     log,
-    now,
+    now: certificateClock(clocks.steady(CERTIFICATE_GRACE_MS), now),
     onChange: (credentials) => {
       for (const server of servers) server.replace(credentials)
     },
   })
-  const schedule = startSchedule(config, log, services)
+  const schedule = startHousekeeping(config, log, { ...services, ...services.auth })
   if (tls) schedule.every(TLS_CHECK_SECONDS, 'check the certificate', tls.check)
   const served = {
     ...services,
@@ -115,6 +118,7 @@ export interface Services {
   usage: Usage
   /** The time of what is recorded, in milliseconds since 1970: it never goes back behind what was recorded before. */
   now: () => number
+  clocks: Clocks
   content: Content
   metrics: Metrics
   passwordFile: PasswordFile
@@ -123,7 +127,7 @@ export interface Services {
 
 export interface ServiceOptions {
   /** Milliseconds since 1970, by the machine's clock. */
-  now?: () => number
+  wall?: () => number
   /** Milliseconds since some moment; it only goes on. */
   monotonic?: () => number
   /** Told when something has ended that the services cannot go on without. */
@@ -132,29 +136,29 @@ export interface ServiceOptions {
 
 /** Takes the data folder for this process, and builds the services that work on it. */
 export async function openServices(config: Config, log: Logger, options: ServiceOptions): Promise<Services> {
-  const { now: wall = Date.now, monotonic = () => performance.now(), onFailure } = options
+  const { onFailure } = options
   const checkAllowed = allowedTypes(config.artifacts.allow)
   const folder = await openDataFolder(config, log, onFailure)
   const { metadata } = folder
-  const time = { wall, monotonic }
-  const now = recordingClock(metadata.newestTime(), time)
+  const clocks = openClocks(metadata.newestTime(), options)
+  const { now } = clocks
+  const retention = retentionOf(config)
   const metrics = new Metrics()
   const passwordFile = new PasswordFile(config.data)
   const auth = await openAuth(metadata, config.access, now, (isRight) => {
     metrics.logins[isRight ? 'ok' : 'failed']++
   })
   const blobs = new FilesystemBlobs(config.data)
-  const blobBytesMax = config.blobs.bytesMax
   const uploads = new FilesystemUploads(config.data, {
     ...config.uploads,
-    blobBytesMax,
+    blobBytesMax: config.blobs.bytesMax,
     onFailure,
     onReceived: (bytes) => {
       metrics.traffic.received += bytes
     },
   })
-  const kept = { metadata, blobs, locks: new DigestLocks(), retention: retentionOf(config), now }
-  const collector = new Collector({ ...kept, log, time })
+  const kept = { metadata, blobs, locks: new DigestLocks(), retention, now }
+  const collector = new Collector({ ...kept, ...clocks, log, steady: clocks.steady(retention.graceMs) })
   const registry = localRegistry({
     ...kept,
     uploads,
@@ -189,6 +193,7 @@ export async function openServices(config: Config, log: Logger, options: Service
     collector,
     usage: registry.usage,
     now,
+    clocks,
     content,
     metrics,
     passwordFile,
@@ -203,7 +208,7 @@ export async function openServices(config: Config, log: Logger, options: Service
 
 export interface AppOptions extends FirstPassword {
   /** Milliseconds since 1970, by the machine's clock. */
-  now?: () => number
+  wall?: () => number
   /** Milliseconds since some moment; it only goes on. */
   monotonic?: () => number
 }
@@ -241,24 +246,6 @@ function doorOf(config: Config, listen: ListenAddress[], isTls: boolean) {
       stallSecondsMax: uploads.stallSecondsMax,
     }),
   }
-}
-
-function startSchedule(
-  config: Config,
-  log: Logger,
-  { metadata, uploads, auth, usage, collector, now }: Services,
-): Schedule {
-  const schedule = new Schedule(log)
-  const { idleSecondsMax } = config.uploads
-  schedule.every(Math.min(3600, idleSecondsMax), 'expire uploads', async () => {
-    const expired = await uploads.expire(now() - idleSecondsMax * 1000)
-    if (expired > 0) log.info({ expired }, 'dropped idle uploads')
-  })
-  schedule.every(10, 'note what was pulled and pushed', () => usage.flush())
-  schedule.every(config.gc.intervalSeconds, 'collect garbage', () => collector.run())
-  schedule.every(60, 'note the use of tokens', () => auth.authenticator.noteUse())
-  schedule.every(3600, 'remove expired tokens', () => metadata.write('removeExpired', { before: now() }))
-  return schedule
 }
 
 /** Commands reach the server through its socket; a server without one serves all the same. */

@@ -1,5 +1,4 @@
 import type { Logger } from 'pino'
-import type { TimeSources } from '../domain/clock.ts'
 import type { Retention } from '../domain/retention.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { BlobStore } from '../storage/blob-store.ts'
@@ -11,8 +10,11 @@ export interface CollectorOptions {
   blobs: BlobStore
   locks: DigestLocks
   log: Logger
-  /** Milliseconds since 1970. */
+  /** The time of what is recorded, in milliseconds since 1970. */
   now: () => number
-  time: TimeSources
+  /** The time that deletions go by, in milliseconds since 1970. */
+  steady: () => number
+  /** Milliseconds since some moment. */
+  monotonic: () => number
   retention: Retention
 }

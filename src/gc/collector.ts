@@ -1,7 +1,7 @@
 import type { BlobBatch } from '../metadata/garbage/blob-collection.ts'
 import type { CollectionBatch } from '../metadata/garbage/collection.ts'
 import type { CollectorOptions } from './collector-options.ts'
-import { Patience } from './patience.ts'
+import { firstGrace } from './patience.ts'
 import { type Scanned, type ScanRun, scan } from './scan.ts'
 
 /** Rows that one call of the writer removes at most. */
@@ -26,12 +26,12 @@ export interface Run extends Collected {
   /** Milliseconds since 1970. */
   startedAt: number
   endedAt: number
-  /** Why it ended before everything was collected: it was cancelled, or the clock makes it wait. */
+  /** Why it ended before everything was collected: it was cancelled, or the process has just begun. */
   stopped?: 'cancelled' | 'waiting'
 }
 
 export interface CollectorState {
-  /** Until when nothing is deleted, for the server has started or its clock has jumped; milliseconds since 1970. */
+  /** Until when nothing is deleted, because the process has just begun; milliseconds since 1970. */
   waitingUntil: number | undefined
   isRunning: boolean
   lastRun: Run | undefined
@@ -43,7 +43,7 @@ export interface CollectorState {
  */
 export class Collector {
   private readonly options: CollectorOptions
-  private readonly patience: Patience
+  private readonly waitMs: () => number
   private lastRun: Run | undefined
   private running = 0
   private readonly stopping = new AbortController()
@@ -52,11 +52,11 @@ export class Collector {
 
   constructor(options: CollectorOptions) {
     this.options = options
-    this.patience = new Patience(options.retention.graceMs, options.time)
+    this.waitMs = firstGrace(options.retention.graceMs, options.monotonic)
   }
 
   state(): CollectorState {
-    const remainingMs = this.patience.remainingMs()
+    const remainingMs = this.waitMs()
     return {
       waitingUntil: remainingMs > 0 ? this.options.now() + Math.ceil(remainingMs) : undefined,
       isRunning: this.running > 0,
@@ -82,7 +82,7 @@ export class Collector {
    */
   async scan(run: ScanRun = {}): Promise<Scanned> {
     const signal = run.signal ? AbortSignal.any([run.signal, this.stopping.signal]) : this.stopping.signal
-    const scanning = scan(this.options, this.patience, { ...run, signal })
+    const scanning = scan(this.options, this.waitMs, { ...run, signal })
     this.scans = Promise.allSettled([this.scans, scanning])
     return await scanning
   }
@@ -105,7 +105,7 @@ export class Collector {
       let more = true
       while (more) {
         if (signal?.aborted || this.stopping.signal.aborted) stopped = 'cancelled'
-        else if (this.patience.remainingMs() > 0) stopped = 'waiting'
+        else if (this.waitMs() > 0) stopped = 'waiting'
         if (stopped !== undefined) break
         const batch = await step()
         more = batch.more
@@ -120,8 +120,8 @@ export class Collector {
 
   /** In the order in which one makes garbage of the next. */
   private steps(): (() => Promise<Batch>)[] {
-    const { metadata, now, retention } = this.options
-    const call = () => ({ at: now(), retention, limit: BATCH_ROWS_MAX })
+    const { metadata, now, steady, retention } = this.options
+    const call = () => ({ at: now(), until: steady(), retention, limit: BATCH_ROWS_MAX })
     let after = 0
     let trims = 0
     return [

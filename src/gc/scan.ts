@@ -1,7 +1,6 @@
 import type { StoredBlob } from '../metadata/content/blobs.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { CollectorOptions } from './collector-options.ts'
-import type { Patience } from './patience.ts'
 
 /** Files or rows that are looked at before the walk rests, */
 const STEP_MAX = 100
@@ -28,7 +27,7 @@ export interface ScanRun {
 }
 
 /** Compares what is on the disk with what the database says, slowly, and with little memory. */
-export async function scan(options: CollectorOptions, patience: Patience, run: ScanRun): Promise<Scanned> {
+export async function scan(options: CollectorOptions, waitMs: () => number, run: ScanRun): Promise<Scanned> {
   const found: Scanned = { files: 0, orphans: 0, removed: 0, bytes: 0, blobs: 0, missing: 0, damaged: 0 }
   const total = options.metadata.storage.totals().blobs * 2
   const rest = async () => {
@@ -37,15 +36,15 @@ export async function scan(options: CollectorOptions, patience: Patience, run: S
     await Bun.sleep(REST_MS)
     run.signal?.throwIfAborted()
   }
-  await walkFiles(options, patience, found, rest)
+  await walkFiles(options, waitMs, found, rest)
   await walkRows(options, found, rest)
   run.progress?.(found.files + found.blobs)
   return found
 }
 
 async function walkFiles(
-  { metadata, blobs, locks, log, now, retention }: CollectorOptions,
-  patience: Patience,
+  { metadata, blobs, locks, log, steady, retention }: CollectorOptions,
+  waitMs: () => number,
   found: Scanned,
   rest: () => Promise<void>,
 ): Promise<void> {
@@ -55,7 +54,7 @@ async function walkFiles(
     if (++found.files % STEP_MAX === 0) await rest()
     if (isNeeded(digest)) continue
     found.orphans++
-    if (changedAt > now() - retention.graceMs || patience.remainingMs() > 0) continue
+    if (changedAt > steady() - retention.graceMs || waitMs() > 0) continue
     await locks.remove(digest, async () => {
       if (isNeeded(digest)) return
       await blobs.delete(digest)

@@ -32,7 +32,7 @@ export async function findAuthority(data: string): Promise<Authority | undefined
  * so that what a crash leaves between was never shown to anyone.
  *
  * @param now milliseconds since 1970
- * @throws Error that names the file that is damaged, missing or over, and what to do
+ * @throws Error that names the file that is damaged or missing, and what to do
  */
 export async function openAuthority(data: string, hostname: string, now: number): Promise<IssuedCertificate> {
   const path = authorityPath(data)
@@ -48,7 +48,7 @@ export async function openAuthority(data: string, hostname: string, now: number)
   }
   try {
     if (key === undefined) throw new Error(`${keyPath} is missing`)
-    checkCredentials({ certificate, key }, { certificate: path, key: keyPath }, now)
+    checkCredentials({ certificate, key }, { certificate: path, key: keyPath })
     return { certificate, key }
   } catch (error) {
     throw new Error(

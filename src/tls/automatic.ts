@@ -11,7 +11,7 @@ import {
   coversNames,
   type HostFacts,
 } from './certificate-names.ts'
-import { checkCredentials, parseCertificate } from './key-pair.ts'
+import { checkCredentials, parseCertificate, whyNotValid } from './key-pair.ts'
 import type { Tls, TlsOptions } from './served-certificate.ts'
 
 const DAY = 86_400_000
@@ -26,14 +26,14 @@ const AUTHORITY_WARNING_DAYS = 180
  * Certificates of cay's own authority: made at the first start, made anew well before their end, and when this host
  * has a name or an address that they lack. A name that is gone stays until then: interfaces come and go.
  *
- * @throws Error when the authority is damaged or over, or `host` names what is no name
+ * @throws Error when the authority is damaged, or `host` names what is no name
  */
 export async function openAutomatic(options: TlsOptions & { facts: () => HostFacts }): Promise<Tls> {
   const { data, now, log, facts, onChange } = options
   const path = join(tlsFolder(data), 'server.pem')
   const authority = await openAuthority(data, facts().hostname, now())
   const issuer = parseCertificate(authority.certificate, authorityPath(data))
-  warnOfEnd(log, issuer, now())
+  warnOfEnd(log, issuer, data, now())
   let credentials = await ensure()
   return {
     credentials: () => credentials,
@@ -70,7 +70,9 @@ function whyRenew(
   now: number,
 ): string | undefined {
   try {
-    const certificate = checkCredentials(present, { certificate: path, key: path }, now)
+    const certificate = checkCredentials(present, { certificate: path, key: path })
+    const invalid = whyNotValid(certificate, path, now)
+    if (invalid !== undefined) return invalid
     if (!certificate.verify(issuer.publicKey)) return 'it is of another authority'
     const endsSoon = certificate.validToDate.getTime() - now < RENEW_DAYS * DAY
     if (endsSoon && certificate.validToDate < issuer.validToDate) return 'it ends soon'
@@ -80,7 +82,15 @@ function whyRenew(
   }
 }
 
-function warnOfEnd(log: Logger, authority: X509Certificate, now: number): void {
+function warnOfEnd(log: Logger, authority: X509Certificate, data: string, now: number): void {
+  const invalid = whyNotValid(authority, authorityPath(data), now)
+  if (invalid !== undefined) {
+    const remedy = `remove ${tlsFolder(data)} and trust the authority that the next start makes (cay trust)`
+    log.error(
+      `clients refuse this server, unless its clock is wrong: ${invalid}; if the clock is right, ${remedy}`,
+    )
+    return
+  }
   if (authority.validToDate.getTime() - now > AUTHORITY_WARNING_DAYS * DAY) return
   log.warn({ ends: authority.validTo }, 'the authority ends soon: remove the folder tls and trust a new one')
 }

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { CertificateFiles } from '../config/tls-choice.ts'
 import type { Credentials } from '../domain/server-certificate.ts'
-import { checkCredentials } from './key-pair.ts'
+import { checkCredentials, whyNotValid } from './key-pair.ts'
 import type { Tls, TlsOptions } from './served-certificate.ts'
 
 /** What replaces a certificate and its key does so in several steps; it is read when this long nothing came. */
@@ -18,7 +18,9 @@ const SETTLE_MILLISECONDS = 500
 export async function openCertificateFiles(options: TlsOptions & { files: CertificateFiles }): Promise<Tls> {
   const { files, log, now, onChange } = options
   let credentials = await read()
-  checkCredentials(credentials, named(files), now())
+  const invalid = whyNotValid(checkCredentials(credentials, named(files)), files.certificate, now())
+  if (invalid !== undefined)
+    log.error(`tls: clients refuse this server, unless its clock is wrong: ${invalid}`)
   let refused = ''
   let timer: Timer | undefined
   const soon = () => {
@@ -40,7 +42,8 @@ export async function openCertificateFiles(options: TlsOptions & { files: Certif
     try {
       const found = await read()
       if (found.certificate === credentials.certificate && found.key === credentials.key) return
-      checkCredentials(found, named(files), now())
+      const invalid = whyNotValid(checkCredentials(found, named(files)), files.certificate, now())
+      if (invalid !== undefined) throw new Error(invalid)
       credentials = found
       refused = ''
       log.info({ path: files.certificate }, 'read the certificate again')

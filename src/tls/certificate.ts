@@ -29,6 +29,9 @@ const AUTHORITY_DAYS = 3650
 /** Clients refuse a server's certificate that holds longer than 398 days. */
 const SERVER_DAYS = 397
 
+/** Authorities are valid from before cay's first release on, so a clock that was ahead does not delay them. */
+const AUTHORITY_BEGIN = new Date(Date.UTC(2026, 0, 1))
+
 /**
  * Makes a root authority that can sign servers' certificates only, for ten years.
  *
@@ -40,7 +43,7 @@ export async function makeAuthority(hostname: string, now: number): Promise<Issu
   const certificate = await X509CertificateGenerator.createSelfSigned({
     serialNumber: serialNumber(),
     name: [{ O: ['cay'] }, { CN: [`cay on ${hostname}`.slice(0, 64)] }],
-    notBefore: new Date(now - HOUR),
+    notBefore: AUTHORITY_BEGIN,
     notAfter: new Date(now + AUTHORITY_DAYS * DAY),
     signingAlgorithm: ALGORITHM,
     keys,
@@ -54,7 +57,7 @@ export async function makeAuthority(hostname: string, now: number): Promise<Issu
 }
 
 /**
- * Makes a server's certificate, for 397 days or for as long as its authority holds.
+ * Makes a server's certificate, for 397 days or for as long as its authority is valid.
  *
  * @param now milliseconds since 1970
  */
@@ -65,13 +68,14 @@ export async function issueCertificate(
 ): Promise<IssuedCertificate> {
   const keys = await makeKeys()
   const issuer = new X509Certificate(authority.certificate)
-  const end = Math.min(now - HOUR + SERVER_DAYS * DAY, issuer.notAfter.getTime())
+  const end = now - HOUR + SERVER_DAYS * DAY
+  const issuerEnd = issuer.notAfter.getTime()
   const certificate = await X509CertificateGenerator.create({
     serialNumber: serialNumber(),
     subject: [{ O: ['cay'] }, { CN: [(names.dns.at(1) ?? 'localhost').slice(0, 64)] }],
     issuer: issuer.subjectName.toJSON(),
     notBefore: new Date(now - HOUR),
-    notAfter: new Date(end),
+    notAfter: new Date(issuerEnd > now ? Math.min(end, issuerEnd) : end),
     signingAlgorithm: ALGORITHM,
     publicKey: keys.publicKey,
     signingKey: await importKey(authority.key),

@@ -8,27 +8,35 @@ export interface CredentialsSource {
 }
 
 /**
- * The certificate, when it and the key belong together and it holds now.
+ * The certificate, when it and the key belong together.
  *
  * @param source named in errors
- * @param now milliseconds since 1970
  * @throws Error that names the file and what is wrong with it
  */
 export function checkCredentials(
   { certificate, key }: Credentials,
   source: CredentialsSource,
-  now: number,
 ): X509Certificate {
   const parsed = parseCertificate(certificate, source.certificate)
   if (!parsed.checkPrivateKey(parseKey(key, source.key)))
     throw new Error(`${source.key} is not the key of the certificate in ${source.certificate}`)
-  if (now > parsed.validToDate.getTime())
-    throw new Error(`the certificate in ${source.certificate} ended on ${parsed.validToDate.toISOString()}`)
-  if (now < parsed.validFromDate.getTime())
-    throw new Error(
-      `the certificate in ${source.certificate} begins on ${parsed.validFromDate.toISOString()}: is this host's clock right?`,
-    )
   return parsed
+}
+
+/**
+ * Says why a certificate is not valid at a time; undefined when it is. The clock may be what is wrong, so this is never
+ * a reason not to start.
+ *
+ * @param now milliseconds since 1970
+ */
+export function whyNotValid(
+  { validFromDate, validToDate }: X509Certificate,
+  path: string,
+  now: number,
+): string | undefined {
+  if (now > validToDate.getTime()) return `the certificate in ${path} expired on ${validToDate.toISOString()}`
+  if (now >= validFromDate.getTime()) return undefined
+  return `the certificate in ${path} is valid from ${validFromDate.toISOString()} on, which this host's clock has not reached`
 }
 
 /** @throws Error that names the file */

@@ -1,13 +1,16 @@
 import { expect, test } from 'bun:test'
-import { recordingClock } from '../../src/domain/clock.ts'
+import { certificateClock, openClocks } from '../../src/domain/clock.ts'
+
+const DAY = 86_400_000
 
 /** A machine whose wall clock and time are told apart. */
 function machine(newest: number, wall: number) {
   const at = { wall, monotonic: 7 }
-  const now = recordingClock(newest, { wall: () => at.wall, monotonic: () => at.monotonic })
+  const clocks = openClocks(newest, { wall: () => at.wall, monotonic: () => at.monotonic })
   return {
     at,
-    now,
+    now: clocks.now,
+    steady: clocks.steady(DAY),
     wait(ms: number) {
       at.wall += ms
       at.monotonic += ms
@@ -41,4 +44,57 @@ test('goes on when the wall clock is set back, and follows it again when it is s
   expect(now()).toBe(50_010)
   at.wall = 90_000
   expect(now()).toBe(90_000)
+})
+
+test('the steady clock does not believe a jump forward until it has lasted a grace', () => {
+  const { at, now, steady, wait } = machine(0, 1000 * DAY)
+  wait(DAY)
+  expect(steady()).toBe(1001 * DAY)
+  at.wall += 9 * DAY
+  expect([now(), steady()]).toEqual([1010 * DAY, 1001 * DAY])
+  wait(DAY - 1)
+  expect(steady()).toBe(1002 * DAY - 1)
+  wait(1)
+  expect(steady()).toBe(1011 * DAY)
+})
+
+test('the steady clock forgets a jump that ended, and starts with what the wall clock says', () => {
+  const { at, now, steady, wait } = machine(2000 * DAY, 1000 * DAY)
+  expect(steady()).toBe(1000 * DAY)
+  at.wall += 9 * DAY
+  expect(steady()).toBe(1000 * DAY)
+  wait(DAY / 2)
+  at.wall -= 9 * DAY
+  expect(steady()).toBe(1000.5 * DAY)
+  at.wall += 9 * DAY
+  wait(DAY / 2)
+  expect([now(), steady()]).toEqual([2001 * DAY, 1001 * DAY])
+})
+
+test('the steady clock follows the wall clock back at once, and never runs ahead of it', () => {
+  const { at, steady, wait } = machine(0, 1000 * DAY)
+  at.wall = 5 * DAY
+  expect(steady()).toBe(5 * DAY)
+  wait(3 * DAY)
+  expect(steady()).toBe(8 * DAY)
+  at.wall = 1003 * DAY
+  expect(steady()).toBe(8 * DAY)
+})
+
+test('certificates are dated by the best guess while the clock is not set, and by no jump afterwards', () => {
+  const then = Date.UTC(2027, 0, 1)
+  const { at, now, steady, wait } = machine(then, 0)
+  const dated = certificateClock(steady, now)
+  expect(dated()).toBe(then)
+  at.wall = then + 30 * DAY
+  expect(dated()).toBe(then + 30 * DAY)
+  wait(DAY)
+  expect(dated()).toBe(then + 31 * DAY)
+  at.wall += 9 * DAY
+  expect(dated()).toBe(then + 31 * DAY)
+})
+
+test('certificates of a board without any time are dated by the first release', () => {
+  const { steady, now } = machine(0, 0)
+  expect(certificateClock(steady, now)()).toBe(Date.UTC(2026, 9, 1))
 })

@@ -240,19 +240,14 @@ describe('what a push may name', () => {
 })
 
 describe('the collector', () => {
-  test('deletes nothing until it is up for a grace, and waits again when the clock has jumped', async () => {
+  test('deletes nothing until it is up for a grace', async () => {
     await using own = await openCollectedRegistry()
     const blob = randomBlob(10)
     await own.pushBlob(blob)
-    own.clock.wall += 365 * DAY
-    expect(await own.collector.run()).toMatchObject({ blobs: 0, stopped: 'waiting' })
     own.wait(DAY - 1)
     expect(own.collector.state().waitingUntil).toBe(own.now() + 1)
     expect(await own.collector.run()).toMatchObject({ blobs: 0, stopped: 'waiting' })
-    own.wait(1)
-    own.clock.wall -= 2 * DAY
-    expect(await own.collector.run()).toMatchObject({ blobs: 0, stopped: 'waiting' })
-    own.wait(DAY)
+    own.wait(2)
     expect(await own.collector.run()).toMatchObject({ blobs: 1 })
     expect(own.collector.state()).toMatchObject({ waitingUntil: undefined, lastRun: { blobs: 1, bytes: 10 } })
   })

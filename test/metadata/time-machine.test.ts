@@ -106,7 +106,12 @@ test('a repository that is being collected does not come back in part', async ()
   const restore = m.restore()
   m.clock.advance(15 * DAY_SECONDS)
   const retention = { windowMs: 14 * DAY_SECONDS * 1000, graceMs: DAY_SECONDS * 1000, untaggedDays: 0 }
-  const batch = await m.metadata.write('collectRepositories', { at: m.clock.time, retention, limit: 1 })
+  const batch = await m.metadata.write('collectRepositories', {
+    at: m.clock.time,
+    until: m.clock.time,
+    retention,
+    limit: 1,
+  })
   expect(batch).toMatchObject({ tags: 1, more: true })
   // Asked for while it could be brought back, and answered later.
   expect(await failureOf(m.metadata.write('restoreRepository', restore))).toMatchObject({ status: 404 })

@@ -8,7 +8,7 @@ import { localConversions } from '../../src/core/local-conversions.ts'
 import { localRegistry } from '../../src/core/local-registry.ts'
 import { NegotiatedManifests } from '../../src/core/manifest-pulls.ts'
 import { type Identity, NOBODY } from '../../src/domain/access.ts'
-import { recordingClock } from '../../src/domain/clock.ts'
+import { openClocks } from '../../src/domain/clock.ts'
 import type { Registry, Uploads } from '../../src/domain/registry.ts'
 import { EVERYTHING } from '../../src/domain/repository-set.ts'
 import type { Retention } from '../../src/domain/retention.ts'
@@ -31,6 +31,8 @@ export const DAY = 24 * HOUR
 
 /** Keeps pushes in progress for a day, and what can be undone for ten. */
 const RETENTION: Retention = { graceMs: DAY, windowMs: 10 * DAY, untaggedDays: 0 }
+
+const UPLOADS = { poolBytes: 4 * 1024 * 1024, digesters: 1, blobBytesMax: 1024 ** 3, stallSecondsMax: 60 }
 
 /** Somebody who may push. */
 export const PUSHER: Identity = { ...NOBODY, account: 'pusher' }
@@ -59,18 +61,18 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
   const time = { wall: () => clock.wall, monotonic: () => clock.monotonic }
   const metadata = guardWrites(await openMetadata(folder.path, fail), gate)
   resources.defer(() => metadata.close())
-  const now = recordingClock(metadata.newestTime(), time)
+  const clocks = openClocks(metadata.newestTime(), time)
   const files = new FilesystemBlobs(folder.path)
-  const uploadFiles = new FilesystemUploads(folder.path, {
-    poolBytes: 4 * 1024 * 1024,
-    digesters: 1,
-    blobBytesMax: 1024 ** 3,
-    stallSecondsMax: 60,
-    onFailure: fail,
-  })
+  const uploadFiles = new FilesystemUploads(folder.path, { ...UPLOADS, onFailure: fail })
   resources.defer(() => uploadFiles.stop())
   const { log, lines } = openMemoryLog()
-  const shared = { metadata, blobs: guardBlobs(files, gate), locks: new DigestLocks(), retention, now }
+  const shared = {
+    metadata,
+    blobs: guardBlobs(files, gate),
+    locks: new DigestLocks(),
+    retention,
+    now: clocks.now,
+  }
   const uploads = guardUploads(uploadFiles, gate)
   const registry = localRegistry({
     ...shared,
@@ -86,16 +88,16 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
     schema1: { push: true, unsigned: false },
     cacheBytesMax: 1024 * 1024,
   })
-  const conversions = new Conversions(registry, localConversions({ ...shared, uploads }), now)
+  const conversions = new Conversions(registry, localConversions({ ...shared, uploads }), clocks.now)
   const db = resources.use(new Database(join(folder.path, 'cay.db'), { readonly: true }))
-  const collector = new Collector({ ...shared, log, time })
+  const collector = new Collector({ ...shared, ...clocks, log, steady: clocks.steady(retention.graceMs) })
   const kept = resources.move()
   return {
     metadata,
     registry,
     db,
     clock,
-    now,
+    now: clocks.now,
     log: lines,
     data: folder.path,
     ...contentOf(registry),

@@ -24,8 +24,9 @@ export interface TestServerOptions {
   settings?: Record<string, string>
   /** The first account's password. */
   adminPassword?: string
-  /** The clock of a server in this process, and how time goes on there. */
+  /** The clock of a server in this process, and how time goes on there: with the clock, unless `monotonic` says otherwise. */
   now?: () => number
+  monotonic?: () => number
 }
 
 export type StartTestServer = (options?: TestServerOptions) => Promise<TestServer>
@@ -37,8 +38,11 @@ export async function startInProcess(options: TestServerOptions = {}): Promise<T
   const { log, lines } = openMemoryLog()
   const flags = { listen: '127.0.0.1:0', data, access: 'open', ...options.settings }
   const { config } = await loadConfig({ flags, file: undefined, environment: {} })
-  const { adminPassword, now } = options
-  const app = await openApp(config, log, { adminPassword, ...(now && { now, monotonic: now }) })
+  const { adminPassword, now, monotonic } = options
+  const app = await openApp(config, log, {
+    adminPassword,
+    ...(now && { wall: now, monotonic: monotonic ?? now }),
+  })
   resources.defer(() => app.close())
   return testServer(app.addresses[0] ?? '', data, () => lines, resources.move())
 }

@@ -16,6 +16,7 @@ describe('a certificate of the own authority', () => {
   let now: number
   let facts: HostFacts
   let changes: Credentials[]
+  let lines: Record<string, unknown>[]
   beforeEach(async () => {
     folder = await temporaryFolder('tls')
     now = Date.now()
@@ -25,7 +26,8 @@ describe('a certificate of the own authority', () => {
   afterEach(() => folder[Symbol.asyncDispose]())
 
   const open = () => {
-    const { log } = openMemoryLog()
+    const { log, lines: told } = openMemoryLog()
+    lines = told
     const onChange = (credentials: Credentials) => void changes.push(credentials)
     return openAutomatic({ data: folder.path, log, now: () => now, onChange, facts: () => facts })
   }
@@ -81,7 +83,9 @@ describe('a certificate of the own authority', () => {
     const days = ({ validFromDate, validToDate }: X509Certificate) =>
       (validToDate.getTime() - validFromDate.getTime()) / DAY
     expect(days(shown(tls.credentials()))).toBeCloseTo(397, 1)
-    expect(days(new X509Certificate(tls.authority!.certificate))).toBeCloseTo(3650, 0)
+    const authority = new X509Certificate(tls.authority!.certificate)
+    expect((authority.validToDate.getTime() - now) / DAY).toBeCloseTo(3650, 0)
+    expect(authority.validFromDate.getTime()).toBe(Date.UTC(2026, 0, 1))
   })
 
   test('it is the same after a restart, and made anew well before its end', async () => {
@@ -122,7 +126,32 @@ describe('a certificate of the own authority', () => {
     await tls.check()
     expect(changes).toHaveLength(1)
     now += 200 * DAY
-    await expect(open()).rejects.toThrow(/own authority cannot be used: .*rootCA\.pem ended on/)
+    const late = await open()
+    expect(shown(late.credentials()).validToDate.getTime()).toBeGreaterThan(now + 390 * DAY)
+    expect(lines.at(-2)).toMatchObject({
+      level: 50,
+      msg: expect.stringMatching(
+        /^clients refuse this server, unless its clock is wrong: .*rootCA\.pem expired on .*remove .*\/tls and trust/,
+      ),
+    })
+    await late.check()
+    expect(changes).toHaveLength(1)
+  })
+
+  test('a clock that was ahead when it was made, or is in 1970, ends no start; a wrong one is made anew', async () => {
+    const right = now
+    now += 3000 * DAY
+    await open()
+    now = right
+    const tls = await open()
+    const { validFromDate, validToDate } = shown(tls.credentials())
+    expect(validFromDate.getTime()).toBeLessThan(right)
+    expect(validToDate.getTime()).toBeLessThan(right + 398 * DAY)
+    now = 0
+    await open()
+    now = right
+    await tls.check()
+    expect(shown((await open()).credentials()).validFromDate.getTime()).toBeLessThan(right)
   })
 
   test('a certificate that is half written is made anew', async () => {

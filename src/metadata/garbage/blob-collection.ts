@@ -44,8 +44,8 @@ export function blobCollectionWrites(
   )
   return {
     /** Removes blobs from repositories whose manifests do not name them since before the grace. */
-    collectBlobs({ at, retention, limit }: CollectionCall): BlobBatch {
-      const rows = candidates.all({ before: at - retention.graceMs, limit })
+    collectBlobs({ until, retention, limit }: CollectionCall): BlobBatch {
+      const rows = candidates.all({ before: until - retention.graceMs, limit })
       const blobs: BlobBatch['blobs'] = []
       const done = within(rows, (row) => {
         if (row.isNamed === 1) markUsed.run(row)
@@ -55,8 +55,8 @@ export function blobCollectionWrites(
     },
 
     /** Removes what a repository holds that was deleted before the window; with the last of it the repository. */
-    collectRepositories({ at, retention, limit }: CollectionCall): BlobBatch {
-      const found = repositories.oldest.get({ before: at - retention.windowMs })
+    collectRepositories({ at, until, retention, limit }: CollectionCall): BlobBatch {
+      const found = repositories.oldest.get({ before: until - retention.windowMs })
       if (found === undefined) return { ...batchOf({}), repositories: 0, blobs: [] }
       return repositories.empty(found.id, at, limit)
     },

@@ -17,6 +17,8 @@ const BATCH_MS_MAX = 8
 export interface CollectionCall {
   /** Milliseconds since 1970. */
   at: number
+  /** What is old enough by this time is removed; milliseconds since 1970, not after `at`. */
+  until: number
   retention: Retention
   /** Rows that it removes at most. */
   limit: number
@@ -52,8 +54,8 @@ export function collectionWrites(
   const history = oldHistory(db)
   return {
     /** Removes tags whose end has come. */
-    collectTags({ at, limit }: CollectionCall): CollectionBatch {
-      const rows = expired.all({ at, limit })
+    collectTags({ at, until, limit }: CollectionCall): CollectionBatch {
+      const rows = expired.all({ at: until, limit })
       const taken = within(rows, ({ repositoryId, name }) => tags.find(repositoryId, name as Tag, at))
       return batchOf({
         tags: taken,
@@ -63,11 +65,12 @@ export function collectionWrites(
     },
 
     /** Removes manifests that were deleted, or lost what had reached them, before the window. */
-    collectManifests({ at, retention, limit }: CollectionCall): CollectionBatch {
-      const before = at - retention.windowMs
+    collectManifests(call: CollectionCall): CollectionBatch {
+      const { until, retention, limit } = call
+      const before = until - retention.windowMs
       const deleted = candidates.deleted.all({ before, limit })
       const unreferenced = candidates.unreferenced.all({ before, limit: limit - deleted.length })
-      return purge([...deleted, ...unreferenced] as PurgedManifest[], { at, retention, limit })
+      return purge([...deleted, ...unreferenced] as PurgedManifest[], call)
     },
 
     /**
@@ -76,7 +79,7 @@ export function collectionWrites(
      */
     collectUntagged(call: CollectionCall & { after: number }): CollectionBatch & { after: number } {
       const began = performance.now()
-      const { at, retention, limit } = call
+      const { until, retention, limit } = call
       let { after } = call
       while (performance.now() - began < BATCH_MS_MAX) {
         const next = walk.next(after, retention)
@@ -84,7 +87,7 @@ export function collectionWrites(
         const keptMs = untaggedMs(retention, next.untaggedDays)
         const repositoryId = next.id
         const rows =
-          keptMs === undefined ? [] : candidates.untagged.all({ repositoryId, before: at - keptMs, limit })
+          keptMs === undefined ? [] : candidates.untagged.all({ repositoryId, before: until - keptMs, limit })
         if (rows.length > 0) return { ...purge(rows as PurgedManifest[], call), more: true, after }
         after = repositoryId
       }
@@ -92,8 +95,8 @@ export function collectionWrites(
     },
 
     /** Forgets moves of tags from before the window. */
-    trimHistory({ at, retention, limit }: CollectionCall): CollectionBatch {
-      return batchOf({ more: history.trim(at - retention.windowMs, limit) })
+    trimHistory({ until, retention, limit }: CollectionCall): CollectionBatch {
+      return batchOf({ more: history.trim(until - retention.windowMs, limit) })
     },
   }
 }
@@ -142,9 +145,9 @@ function purgeMarked(db: Db, reach: Reachability, purge: ManifestPurge['purge'])
   const reached = statement(db, { id: number }, ({ id }) =>
     db.select({ id: manifest.id }).from(manifest).where(sql`${manifest.id} = ${id} and ${isReached}`),
   )
-  return (rows: PurgedManifest[], { at, retention, limit }: CollectionCall): CollectionBatch => {
+  return (rows: PurgedManifest[], { at, until, retention, limit }: CollectionCall): CollectionBatch => {
     // Whoever has found one of them here, as part of a whole, has a grace from now on to name it.
-    const since = at - retention.windowMs + retention.graceMs
+    const since = until - retention.windowMs + retention.graceMs
     const batch = batchOf({ stale: rows.length > 0 ? 'content' : undefined })
     const done = within(rows, (row) => {
       if (row.deletedAt === null && reached.get({ id: row.id }) !== undefined) return reach.reached(row.id)

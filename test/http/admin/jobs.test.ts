@@ -31,7 +31,7 @@ async function open(work: Partial<Record<'collect' | 'scan', JobWork>>) {
   const { log, lines } = openMemoryLog()
   const flags = { data: folder.path, access: 'open' }
   const { config } = await loadConfig({ flags, file: undefined, environment: {} })
-  const services = await openServices(config, log, { now: Date.now, onFailure: () => {} })
+  const services = await openServices(config, log, { onFailure: () => {} })
   resources.defer(() => services.close())
   const jobs = new Jobs({ log, now: Date.now, work, note: (act) => services.metadata.write('noteAct', act) })
   resources.defer(() => jobs.stop())

@@ -1,0 +1,45 @@
+import type { Logger } from 'pino'
+import type { Config } from '../config/config-schema.ts'
+import type { Clocks } from '../domain/clock.ts'
+import { Schedule } from './schedule.ts'
+
+/** What is done again and again while a server runs. */
+export interface Chores {
+  clocks: Clocks
+  uploads: { expire(before: number): Promise<number> }
+  usage: { flush(): Promise<void> }
+  collector: { run(): Promise<unknown> }
+  authenticator: { noteUse(): Promise<void> }
+  metadata: { write(name: 'removeExpired', args: { before: number }): Promise<void> }
+}
+
+/** A clock that is so far behind what was recorded is worth a warning. */
+const BEHIND_MS_MAX = 60_000
+
+/** Does what a server does by itself again and again, until the schedule is stopped. */
+export function startHousekeeping(config: Config, log: Logger, chores: Chores): Schedule {
+  const { clocks, uploads, usage, collector, authenticator, metadata } = chores
+  warnOfClock(clocks, log)
+  const schedule = new Schedule(log)
+  const { idleSecondsMax } = config.uploads
+  const idleMs = idleSecondsMax * 1000
+  const now = clocks.steady(idleMs)
+  schedule.every(Math.min(3600, idleSecondsMax), 'expire uploads', async () => {
+    const expired = await uploads.expire(now() - idleMs)
+    if (expired > 0) log.info({ expired }, 'dropped idle uploads')
+  })
+  schedule.every(10, 'note what was pulled and pushed', () => usage.flush())
+  schedule.every(config.gc.intervalSeconds, 'collect garbage', () => collector.run())
+  schedule.every(60, 'note the use of tokens', () => authenticator.noteUse())
+  schedule.every(3600, 'remove expired tokens', () => metadata.write('removeExpired', { before: now() }))
+  return schedule
+}
+
+function warnOfClock({ wall, now }: Clocks, log: Logger): void {
+  const behindMs = now() - wall()
+  if (behindMs < BEHIND_MS_MAX) return
+  log.warn(
+    { behindSeconds: Math.round(behindMs / 1000) },
+    "this host's clock is behind what was recorded: set it, for nothing is collected or expires until it has caught up",
+  )
+}
