@@ -2,7 +2,6 @@ import { describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { renderMigrations } from '../scripts/migrations.ts'
 import { tools } from '../scripts/toolchain.ts'
-import { importCircles } from './support/import-circles.ts'
 import { parseSource } from './support/source-file.ts'
 import { importRules } from './support/tidy-imports.ts'
 import { leftoverRules, shapeRules } from './support/tidy-rules.ts'
@@ -19,21 +18,6 @@ describe.each(rules)('$name', (rule) => {
 
   test.each(rule.bad)('and fails where it is not kept: %s %j', (path, text) => {
     expect(rule.faults(parseSource(path, text))).not.toEqual([])
-  })
-})
-
-describe('no files of src/ import each other in a circle', () => {
-  test('in the whole tree', () => {
-    expect(importCircles(files.filter(({ path }) => path.startsWith('src/')))).toEqual([])
-  })
-
-  test.each([
-    ['a value', "import { b } from './b.ts'", "import { a } from '../core/a.ts'"],
-    ['a type', "import type { B } from './b.ts'", "export type { A } from './a.ts'"],
-    ['a file on demand', "const b = () => import('./b.ts')", "import './a.ts'"],
-  ])('and fails for a circle by %s', (_, a, b) => {
-    const circle = [parseSource('src/core/a.ts', a), parseSource('src/core/b.ts', b)]
-    expect(importCircles(circle)).toEqual(['core/a.ts -> core/b.ts -> core/a.ts'])
   })
 })
 

@@ -93,12 +93,6 @@ export const importRules: Rule[] = [
       return [...file.imports.filter((name) => pure.banned.test(name)), ...outside.map(({ to }) => to)]
     },
   },
-  {
-    name: 'imports of files name them whole',
-    bad: [['src/oci/digest.ts', "import { a } from './reference'"]],
-    faults: (file) =>
-      file.imports.filter((name) => name.startsWith('.') && !/\.(ts|tsx|js|json)$/.test(name)),
-  },
 ]
 
 /** The imports between files of src/, as paths below it. */
@@ -109,11 +103,6 @@ function ours(file: SourceFile): { from: string; to: string }[] {
     .filter((name) => name.startsWith('.'))
     .map((name) => ({ from, to: posix.join(posix.dirname(from), name) }))
     .filter(({ to }) => !to.startsWith('..'))
-}
-
-/** What a file of src/ imports of src/, as paths below it. */
-export function sourceImports(file: SourceFile): string[] {
-  return ours(file).map(({ to }) => to)
 }
 
 /** Files directly in src/ that are in no layer (config.ts, log.ts) serve all of them, and import only their like. */

@@ -2,10 +2,7 @@ import type { ArrowFunctionExpression, Node, Function as OtherFunction } from 'o
 import { worker } from '../../scripts/build.ts'
 import type { SourceFile } from './source-file.ts'
 
-const fileLinesMax = 300
 const functionLinesMax = 70
-const testFunctions = ['test', 'it', 'describe']
-const generated = 'src/metadata/migrations.ts'
 
 /** A habit that every file keeps. */
 export interface Rule {
@@ -17,14 +14,6 @@ export interface Rule {
 }
 
 export const shapeRules: Rule[] = [
-  {
-    name: `a file has at most ${fileLinesMax} lines`,
-    bad: [['src/a.ts', '\n'.repeat(fileLinesMax + 1)]],
-    faults: ({ path, text }) => {
-      const lines = text.split('\n').length - 1
-      return lines > fileLinesMax && path !== generated ? [`${lines} lines`] : []
-    },
-  },
   {
     name: `a function has at most ${functionLinesMax} lines`,
     bad: [
@@ -116,11 +105,6 @@ export const leftoverRules: Rule[] = [
         .map((comment) => at(file, comment, comment.value.trim())),
   },
   {
-    name: 'no console in src',
-    bad: [['src/a.ts', 'console.log(1)']],
-    faults: (file) => calls(file, (object) => file.path.startsWith('src/') && object === 'console'),
-  },
-  {
     name: 'only main.ts ends the process',
     bad: [['src/cli/serve.ts', 'process.exit(1)']],
     faults: (file) =>
@@ -131,18 +115,6 @@ export const leftoverRules: Rule[] = [
           file.path !== 'src/main.ts' &&
           object === 'process' &&
           method === 'exit',
-      ),
-  },
-  {
-    name: 'every test runs',
-    bad: [
-      ['test/a.test.ts', "test.only('a', () => {})"],
-      ['test/a.test.ts', "describe.skip('a', () => {})"],
-    ],
-    faults: (file) =>
-      calls(
-        file,
-        (object, method) => testFunctions.includes(object) && ['only', 'skip', 'todo'].includes(method),
       ),
   },
   {

@@ -7,6 +7,9 @@ const HEARTBEAT_SECONDS = 5
  * A job as server-sent events (HTML, 9.2): `progress` for its changes, of which a slow client gets the last ones
  * only, and `end`, with which the stream ends.
  *
+ * Elysia's `sse` is not used: it sends no comments as heartbeats, and it notices that a client has left only when the
+ * generator yields again, so the client would keep its place among the watchers until then.
+ *
  * @param toData what is sent of the job, as JSON
  * @throws RegistryError TOOMANYREQUESTS when too many watch jobs
  */
