@@ -18,6 +18,7 @@ import { localRegistry } from './core/local-registry.ts'
 import { NegotiatedManifests } from './core/manifest-pulls.ts'
 import type { Usage } from './core/usage.ts'
 import { V1Images } from './core/v1-images.ts'
+import { openCrashMarker } from './data-folder/crash-marker.ts'
 import { type DataFolder, openDataFolder, removeSocket } from './data-folder/data-folder.ts'
 import { type Clocks, certificateClock, openClocks } from './domain/clock.ts'
 import type { Retention } from './domain/retention.ts'
@@ -79,7 +80,8 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
       for (const server of servers) server.replace(credentials)
     },
   })
-  const schedule = startHousekeeping(config, log, { ...services, ...services.auth })
+  const crash = await openCrashMarker(config.data)
+  const schedule = startHousekeeping(config, log, { ...services, ...services.auth, crash })
   if (tls) schedule.every(TLS_CHECK_SECONDS, 'check the certificate', tls.check)
   const served = {
     ...services,
@@ -103,6 +105,7 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
       // Those who watch a job would keep their connection until it has ended.
       await services.content.jobs.stop()
       await Promise.all([socket, ...servers].map((server) => server.stop(config.shutdown.secondsMax)))
+      crash.close()
       await services.close()
     },
   }

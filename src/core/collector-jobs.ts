@@ -13,7 +13,7 @@ export function collectJob(collector: Collector): JobWork {
 
 /** A walk over all files and all blobs, as a job. */
 export function scanJob(collector: Collector): JobWork {
-  return async (run) => ({ ...(await collector.scan(run)) })
+  return async ({ options, ...run }) => ({ ...(await collector.scan({ ...run, ...options })) })
 }
 
 function rowsOf({ tags, manifests, repositories, blobs }: Collected): number {

@@ -8,7 +8,11 @@ export interface Chores {
   clocks: Clocks
   uploads: { expire(before: number): Promise<number> }
   usage: { flush(): Promise<void> }
-  collector: { run(): Promise<unknown> }
+  collector: {
+    run(): Promise<unknown>
+    removeLeftBehind(window: { since: number; until: number }): Promise<number | undefined>
+  }
+  crash: { crashedAt(): number | undefined; touch(): void; settle(): Promise<void> }
   authenticator: { noteUse(): Promise<void> }
   metadata: { write(name: 'removeExpired', args: { before: number }): Promise<void> }
 }
@@ -16,9 +20,12 @@ export interface Chores {
 /** A clock that is so far behind what was recorded is worth a warning. */
 const BEHIND_MS_MAX = 60_000
 
+/** How old the time of a crash may be: it is noted once a minute. */
+const CRASH_SLACK_MS = 120_000
+
 /** Does what a server does by itself again and again, until the schedule is stopped. */
 export function startHousekeeping(config: Config, log: Logger, chores: Chores): Schedule {
-  const { clocks, uploads, usage, collector, authenticator, metadata } = chores
+  const { clocks, uploads, usage, collector, authenticator, metadata, crash } = chores
   warnOfClock(clocks, log)
   const schedule = new Schedule(log)
   const { idleSecondsMax } = config.uploads
@@ -32,6 +39,17 @@ export function startHousekeeping(config: Config, log: Logger, chores: Chores): 
   schedule.every(config.gc.intervalSeconds, 'collect garbage', () => collector.run())
   schedule.every(60, 'note the use of tokens', () => authenticator.noteUse())
   schedule.every(3600, 'remove expired tokens', () => metadata.write('removeExpired', { before: now() }))
+  schedule.every(60, 'note that the server works', async () => crash.touch())
+  const until = clocks.wall()
+  schedule.every(Math.min(3600, config.gc.graceSeconds), 'remove what a crash has left', async () => {
+    const crashedAt = crash.crashedAt()
+    if (crashedAt === undefined) return
+    // The bytes of a blob may have been there for long before its push was closed.
+    const removed = await collector.removeLeftBehind({ since: crashedAt - idleMs - CRASH_SLACK_MS, until })
+    if (removed === undefined) return
+    await crash.settle()
+    log.info({ removed }, 'removed what a crash had left')
+  })
   return schedule
 }
 

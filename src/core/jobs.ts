@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import type { Write } from '../domain/caller.ts'
-import { registryError } from '../oci/error.ts'
+import { RegistryError, registryError } from '../oci/error.ts'
 
 /** Jobs that have ended and are remembered. */
 const ENDED_MAX = 100
@@ -45,6 +45,12 @@ export interface JobRun {
   /** Aborted when somebody cancels the job, or the server ends: the work then ends soon, as it likes. */
   signal: AbortSignal
   progress: (done: number, total?: number) => void
+  options: JobOptions
+}
+
+export interface JobOptions {
+  /** Whether a scan may remove more than a tenth of the files. */
+  removeMany?: boolean | undefined
 }
 
 /** Told of every change of a job; the last one has `endedAt`. */
@@ -72,6 +78,8 @@ export interface JobCounts {
   running: number
   ended: { done: number; failed: number; cancelled: number }
 }
+
+const SEE_LOG = 'the log of the server names the cause'
 
 type JobEnd = Partial<Job> & { state: 'done' | 'failed' | 'cancelled' }
 
@@ -104,7 +112,7 @@ export class Jobs {
    * @throws RegistryError CONFLICT, which names the job of this kind that has not ended; UNSUPPORTED for a kind without
    *   work; what `note` throws
    */
-  async start(kind: JobKind, act: Write): Promise<Job> {
+  async start(kind: JobKind, act: Write, options: JobOptions = {}): Promise<Job> {
     const { log, note, work } = this.options
     const own = work[kind]
     if (own === undefined) throw registryError('UNSUPPORTED', `this server has no work "${kind}"`)
@@ -121,7 +129,7 @@ export class Jobs {
       this.end(running, { state: 'failed', error: 'it could not be written down that it began' })
       throw error
     }
-    const settled = this.run(running, own)
+    const settled = this.run(running, own, options)
       .then((job) => note({ ...act, at: job.endedAt ?? act.at, action: 'job.end', ...noteOf(job) }))
       .catch((cause) => log.error({ job: kind, cause }, 'the end of a job was not noted'))
       .finally(() => this.unsettled.delete(settled))
@@ -204,7 +212,7 @@ export class Jobs {
     return running
   }
 
-  private async run(running: Running, work: JobWork): Promise<Job> {
+  private async run(running: Running, work: JobWork, options: JobOptions): Promise<Job> {
     const { id, kind } = running.job
     const { signal } = running.abort
     try {
@@ -213,7 +221,7 @@ export class Jobs {
       const progress = (done: number, total?: number) => {
         this.change(running, { progress: { done, total } })
       }
-      const result = await work({ signal, progress })
+      const result = await work({ signal, progress, options })
       // What was cancelled too late is done.
       this.end(running, { state: 'done', result })
     } catch (cause) {
@@ -221,7 +229,8 @@ export class Jobs {
         this.end(running, { state: 'cancelled' })
       } else {
         this.options.log.error({ job: kind, id, cause }, 'job failed')
-        this.end(running, { state: 'failed', error: 'it failed: the log of the server names the cause' })
+        const error = (cause instanceof RegistryError && cause.entries[0]?.message) || SEE_LOG
+        this.end(running, { state: 'failed', error })
       }
     }
     return running.job

@@ -2,7 +2,7 @@ import type { BlobBatch } from '../metadata/garbage/blob-collection.ts'
 import type { CollectionBatch } from '../metadata/garbage/collection.ts'
 import type { CollectorOptions } from './collector-options.ts'
 import { firstGrace } from './patience.ts'
-import { type Scanned, type ScanRun, scan } from './scan.ts'
+import { type CrashWindow, removeLeftBehind, type Scanned, type ScanRun, scan } from './scan.ts'
 
 /** Rows that one call of the writer removes at most. */
 const BATCH_ROWS_MAX = 100
@@ -85,6 +85,14 @@ export class Collector {
     const scanning = scan(this.options, this.waitMs, { ...run, signal })
     this.scans = Promise.allSettled([this.scans, scanning])
     return await scanning
+  }
+
+  /** Removes the files that a crash has left, once the first grace is over. Answers how many; undefined before that. */
+  async removeLeftBehind(window: CrashWindow): Promise<number | undefined> {
+    if (this.waitMs() > 0) return undefined
+    const removing = removeLeftBehind(this.options, window, this.stopping.signal)
+    this.scans = Promise.allSettled([this.scans, removing])
+    return await removing
   }
 
   /** Ends what is at work, after its batch; nothing is collected afterwards. */

@@ -1,4 +1,7 @@
 import { beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
+import { existsSync } from 'node:fs'
+import { mkdir, utimes, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { build } from '../../scripts/build.ts'
 import { temporaryFolder } from '../../scripts/temporary-folder.ts'
 import { startWithAccounts } from '../support/accounts.ts'
@@ -66,6 +69,24 @@ test('cay gc says what it would take and why the rest stays, asks, and takes it'
   )
   expect(await cay('job start scan --yes')).toMatch(/^State: +done\n.*^missing: +0\n/ms)
   expect(await cay('job list')).toMatch(/^ID .*\n\S+ +scan +done .*\n\S+ +collect +done /)
+})
+
+test('cay job start scan asks before it removes more than a tenth of the files', async () => {
+  await using server = await startExecutable({ settings: { 'gc.grace-seconds': '1' } })
+  const file = join(server.data, 'blobs/sha256/00', '0'.repeat(64))
+  await mkdir(dirname(file), { recursive: true })
+  await writeFile(file, 'of no row')
+  await utimes(file, 0, 0)
+  const run = (line: string) => runCay([...line.split(' '), '--data', server.data])
+  const { waitingUntil } = JSON.parse((await run('gc status --json')).output)
+  await until(() => waitingUntil === undefined || Date.now() > Date.parse(waitingUntil))
+  const refused = await run('job start scan --yes')
+  expect([refused.code, existsSync(file)]).toEqual([1, true])
+  expect(refused.errors).toMatch(
+    /the job \S+ failed: 1 of 1 files of blobs are not in the database, .*--remove-many\n$/,
+  )
+  expect((await run('job start scan --remove-many --yes')).output).toMatch(/^removed: +1$/m)
+  expect(existsSync(file)).toBe(false)
 })
 
 test('cay gc takes nothing before a server has been up for a grace', async () => {

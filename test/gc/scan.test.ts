@@ -1,5 +1,6 @@
 import { Database } from 'bun:sqlite'
 import { afterEach, beforeEach, expect, test } from 'bun:test'
+import { existsSync } from 'node:fs'
 import { mkdir, rm, truncate, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type CollectedRegistry, DAY, openCollectedRegistry } from '../support/collected-registry.ts'
@@ -26,7 +27,7 @@ test('removes bytes that nothing names when they are older than the grace, and n
   for (const blob of [named, small]) await cay.pushBlob(blob)
   cay.wait(2 * DAY)
   const [old, fresh] = [await orphan(cay.now() - DAY - 1000), await orphan(cay.now() - DAY + 1000)]
-  expect(await cay.collector.scan()).toEqual({
+  expect(await cay.collector.scan({ removeMany: true })).toEqual({
     files: 3,
     orphans: 2,
     removed: 1,
@@ -94,4 +95,32 @@ test('takes the file of a small blob that an older cay wrote as long as its byte
     missing: 0,
   })
   expect([await cay.hasBlob(blob), cay.hasBytes(blob)]).toEqual([true, true])
+})
+
+test('a scan that would remove more than a tenth of the files removes nothing, unless it is allowed to', async () => {
+  for (let n = 0; n < 18; n++) await cay.pushBlob(randomBlob(80_000 + n))
+  cay.wait(2 * DAY)
+  const orphans = [await orphan(0), await orphan(0)]
+  expect(await cay.collector.scan()).toMatchObject({ files: 20, orphans: 2, removed: 2 })
+  orphans.push(await orphan(0), await orphan(0), await orphan(0))
+  expect((await failureOf(cay.collector.scan())).message).toMatch(
+    /^CONFLICT: 3 of 21 files of blobs are not in the database, more than a tenth: .*cay job start scan --remove-many$/,
+  )
+  expect(orphans.map((blob) => existsSync(cay.pathOf(blob)))).toEqual([false, false, true, true, true])
+  expect(await cay.collector.scan({ removeMany: true })).toMatchObject({ files: 21, removed: 3 })
+})
+
+test('what a crash has left goes after the first grace, but not what was there long before it', async () => {
+  const crashedAt = cay.now()
+  const window = { since: crashedAt - DAY, until: crashedAt }
+  const [before, left, after] = [
+    await orphan(window.since - 1000),
+    await orphan(crashedAt - 1000),
+    await orphan(window.until + 1000),
+  ]
+  cay.wait(DAY - 1)
+  expect(await cay.collector.removeLeftBehind(window)).toBe(undefined)
+  cay.wait(DAY)
+  expect(await cay.collector.removeLeftBehind(window)).toBe(1)
+  expect([before, left, after].map((blob) => existsSync(cay.pathOf(blob)))).toEqual([true, false, true])
 })

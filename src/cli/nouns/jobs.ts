@@ -37,7 +37,10 @@ export const jobs: Noun = {
       usage: '<kind>',
       summary:
         'Start a job and show its progress: collect takes garbage, scan looks for files that nothing names',
-      options: [['--detach', 'do not wait for its end']],
+      options: [
+        ['--detach', 'do not wait for its end'],
+        ['--remove-many', 'let a scan remove more than a tenth of the files'],
+      ],
       isDestructive: true,
       run: async (call) => {
         const [kind = ''] = call.args
@@ -46,7 +49,7 @@ export const jobs: Noun = {
         await call.confirm(
           kind === 'collect'
             ? 'takes what nothing reaches, for good: cay gc --dry-run lists it'
-            : 'looks at every file, and removes those that nothing names',
+            : `looks at every file, and removes those that nothing names${call.options.removeMany === 'true' ? ', however many' : ''}`,
         )
         return startJob(call, kind)
       },
@@ -75,7 +78,10 @@ export async function startJob({ client, terminal, options }: Call, kind: string
   if (isDetached && client.isAlone) {
     throw new CommandError('--detach needs a server that goes on with the job: none runs here', EXIT.usage)
   }
-  const job = await client.request<Job>('POST', '/jobs', { kind })
+  const job = await client.request<Job>('POST', '/jobs', {
+    kind,
+    ...(options.removeMany === 'true' && { removeMany: true }),
+  })
   if (isDetached) return { value: job, line: `started the job ${job.id}` }
   return followJob(client, terminal, job)
 }

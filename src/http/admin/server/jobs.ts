@@ -81,10 +81,21 @@ export function jobs(context: AdminContext) {
   const params = t.Object({ id: t.String({ maxLength: 64 }) })
   return controller(context, 'jobs', '/jobs')
     .get('', () => ({ items: jobs.list().map(toJob) }), OPERATIONS.list)
-    .post('', async ({ asker, body: { kind } }) => toJob(await jobs.start(kind, asker.act())), {
-      body: t.Object({ kind: KIND }),
-      ...OPERATIONS.start,
-    })
+    .post(
+      '',
+      async ({ asker, body: { kind, ...options } }) => toJob(await jobs.start(kind, asker.act(), options)),
+      {
+        body: t.Object({
+          kind: KIND,
+          removeMany: t.Optional(
+            t.Boolean({
+              description: 'Let a scan remove more than a tenth of the files, when no row names them',
+            }),
+          ),
+        }),
+        ...OPERATIONS.start,
+      },
+    )
     .get('/:id', ({ params: { id } }) => toJob(jobs.get(id)), { params, ...OPERATIONS.get })
     .delete(
       '/:id',

@@ -1,0 +1,35 @@
+import { beforeAll, expect, test } from 'bun:test'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { build } from '../../scripts/build.ts'
+import { startServer } from '../../scripts/server.ts'
+import { temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { hexOf, parseDigest } from '../../src/oci/digest.ts'
+import { randomBlob } from '../support/content.ts'
+import { until } from '../support/until.ts'
+
+beforeAll(async () => {
+  await build()
+}, 60_000)
+
+test('a server that was killed is followed by one that removes what it left, and an orderly end leaves no mark', async () => {
+  await using folder = await temporaryFolder('crash')
+  const marker = join(folder.path, 'running')
+  const start = () => startServer({ data: folder.path, args: ['--gc-grace-seconds', '1'] })
+  const killed = await start()
+  process.kill(killed.pid, 'SIGKILL')
+  await killed.stop()
+  expect(existsSync(marker)).toBe(true)
+  const hex = hexOf(parseDigest(randomBlob(100).digest))
+  const orphan = join(folder.path, 'blobs/sha256', hex.slice(0, 2), hex)
+  mkdirSync(dirname(orphan), { recursive: true })
+  writeFileSync(orphan, 'between its bytes and its row')
+  const early = await start()
+  await early.stop()
+  expect(existsSync(marker)).toBe(true)
+  const next = await start()
+  await until(() => next.log().includes('removed what a crash had left'))
+  expect(existsSync(orphan)).toBe(false)
+  await next.stop()
+  expect(existsSync(marker)).toBe(false)
+}, 20_000)
