@@ -24,7 +24,6 @@ import { type Clocks, certificateClock, openClocks } from './domain/clock.ts'
 import type { Retention } from './domain/retention.ts'
 import type { Authority } from './domain/server-certificate.ts'
 import { Collector } from './gc/collector.ts'
-import { Changes } from './http/admin/changes.ts'
 import type { Content } from './http/admin/services.ts'
 import { AllowedHosts } from './http/listener/allowed-hosts.ts'
 import { FrontDoor } from './http/listener/front-door.ts'
@@ -87,7 +86,6 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
     ...services,
     now,
     log,
-    changes: new Changes(),
     limits: limitsOf(config),
     ...doorOf(config, listen, tls !== undefined),
     tls: tls && { credentials: tls.credentials(), authority: tls.authority },

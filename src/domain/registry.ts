@@ -3,7 +3,7 @@ import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
 import type { Identity } from './access.ts'
 import type { OpenBlob, UploadBody } from './blob-body.ts'
 import type { Caller } from './caller.ts'
-import type { Precondition } from './precondition.ts'
+import type { Condition } from './condition.ts'
 
 /** What /v2 needs of a registry. A registry that only pulls has no uploads. */
 export interface Registry {
@@ -37,7 +37,7 @@ export interface Manifests {
     caller: Caller,
     repository: RepositoryName,
     reference: Reference,
-    precondition?: Precondition,
+    precondition?: Condition,
   ): Promise<void>
 }
 
@@ -59,7 +59,8 @@ export interface ManifestPush {
   contentType: string | undefined
   /** Given away: the buffer is empty after the push. */
   bytes: Uint8Array<ArrayBuffer>
-  precondition?: Precondition | undefined
+  /** What the digest of each tag must be. */
+  precondition?: Condition | undefined
 }
 
 export interface PushedManifest {

@@ -5,7 +5,7 @@ import type { Digest } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import { type ByteRange, parseRange } from '../oci/range.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import { isNotModified } from './distribution/conditional.ts'
+import { isKnown } from './request/conditions.ts'
 
 /** A request for a blob, on any surface. */
 export interface BlobRequest {
@@ -32,10 +32,10 @@ export async function blobResponse(
   const names = { 'docker-content-digest': digest, etag: `"${digest}"`, ...more }
   if (request.method === 'HEAD') {
     const size = await blobs.getSize(repository, digest, asker)
-    if (isNotModified(request, digest)) return new Response(null, { status: 304, headers: names })
+    if (isKnown(request, digest)) return new Response(null, { status: 304, headers: names })
     return new Response(null, { headers: headersOf(size, names) })
   }
-  if (isNotModified(request, digest)) {
+  if (isKnown(request, digest)) {
     await blobs.getSize(repository, digest)
     return new Response(null, { status: 304, headers: names })
   }

@@ -4,7 +4,6 @@ import type { AccountServices } from '../core/accounts/account-services.ts'
 import { type Identity, NOBODY } from '../domain/access.ts'
 import type { Authentication } from '../domain/authentication.ts'
 import { adminApi } from './admin/api.ts'
-import { Changes } from './admin/changes.ts'
 import type { Content } from './admin/services.ts'
 import { errors } from './problem/errors.ts'
 import { openBodies } from './request/bodies.ts'
@@ -23,19 +22,16 @@ export interface OwnerOptions {
   content: Content
   /** Milliseconds since 1970. */
   now: () => number
-  /** Of the data folder, as its other servers have them; without any, new ones. */
-  changes?: Changes
   log: Logger
 }
 
 /** The admin API for the owner of the data folder, who needs no credential. */
-export function ownerApi({ auth, log, changes = new Changes(), ...options }: OwnerOptions) {
+export function ownerApi({ auth, log, ...options }: OwnerOptions) {
   const nextRequestId = requestIds()
   const context = {
     ...options,
     access: auth.access,
     cookies: new SessionCookies(() => 'http://localhost'),
-    changes,
     authenticate: () => OWNER,
     addressOf: () => 'socket',
     bodies: openBodies(BODY_LIMITS),

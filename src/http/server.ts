@@ -7,7 +7,6 @@ import type { Authentication } from '../domain/authentication.ts'
 import type { Authority, Credentials } from '../domain/server-certificate.ts'
 import { once } from '../lazily.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import type { Changes } from './admin/changes.ts'
 import type { Content } from './admin/services.ts'
 import { authorise } from './distribution/authorise.ts'
 import { v2Dispatch } from './distribution/dispatch.ts'
@@ -34,8 +33,6 @@ export interface HttpOptions {
   accounts: AccountServices
   /** Milliseconds since 1970. */
   now: () => number
-  /** Of the data folder, as all its servers have them. */
-  changes: Changes
   metrics: Metrics
   origins: Origins
   /** Of all listeners together. */
@@ -107,10 +104,7 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     .use(tls?.authority ? authorityFiles(tls.authority) : new Elysia())
   const administer = onDemand(
     () => import('./administration.ts'),
-    ({ administration }) => {
-      const context = { ...shared, changes: options.changes }
-      return administration({ ...context, handler, controllers, table, hasV1: docker.v1 })
-    },
+    ({ administration }) => administration({ ...shared, handler, controllers, table, hasV1: docker.v1 }),
   )
   const app = new Elysia({ handler })
     .use(errors(log, nextRequestId))

@@ -28,7 +28,7 @@ import { revivals } from './time-machine/revival.ts'
 import { rewinds } from './time-machine/rewind.ts'
 import { tagLines } from './time-machine/tag-lines.ts'
 import { tagRestores } from './time-machine/tag-restores.ts'
-import { versions } from './versions.ts'
+import type { VersionOfCall } from './versions.ts'
 
 /**
  * Every write, by name. The writer's thread runs each call in a savepoint of its own.
@@ -52,36 +52,35 @@ export const VOLATILE: ReadonlySet<OperationName> = new Set<OperationName>([
 ])
 
 /** Makes every write of a database; what several share is made once, and with it each of its statements. */
-export function operations(db: Db) {
-  return { ...accountOperations(db), ...contentOperations(db) }
+export function operations(db: Db, version: VersionOfCall) {
+  return { ...accountOperations(db, version), ...contentOperations(db, version) }
 }
 
-function accountOperations(db: Db) {
+function accountOperations(db: Db, version: VersionOfCall) {
   const tell = auditWrites(db)
-  const next = versions(db)
   return {
     ...installationWrites(db, tell),
-    ...accountWrites(db, { tell, next }),
-    ...groupWrites(db, { tell, next }),
+    ...accountWrites(db, { tell, version }),
+    ...groupWrites(db, { tell, version }),
     ...credentialWrites(db, tell),
     ...grantWrites(db, tell),
     ...trailWrites(tell),
   }
 }
 
-function contentOperations(db: Db) {
+function contentOperations(db: Db, version: VersionOfCall) {
   const tell = outboxWrites(db)
   const repositories = repositoryReads(db)
   const { find } = repositories
-  const ensure = ensureRepository(db, repositories)
-  const repositoriesByName = repositoryRows(db)
+  const ensure = ensureRepository(db, { find, version })
+  const repositoriesByName = repositoryRows(db, version)
   const findManifest = manifestFinder(db)
-  const rows = manifestRows(db, findManifest)
+  const rows = manifestRows(db, { find: findManifest, version })
   const references = referenceRows(db, findManifest)
   const link = blobLinks(db)
-  const reach = reachability(db)
+  const reach = reachability(db, version)
   const lines = tagLines(db)
-  const namedTags = tagRows(db, { tell, lines, reach })
+  const namedTags = tagRows(db, { tell, lines, reach, version })
   const tags = tagMoves(db, namedTags)
   const begin = tagWriteBeginning(find, tags)
   const revive = revivals(db, { find: findManifest, reach })

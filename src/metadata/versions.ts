@@ -5,13 +5,14 @@ import type { Db } from './database.ts'
 import { total } from './schema.ts'
 import { statement } from './statement.ts'
 
-/** Gives the next version, in the transaction of a change. */
-export type NextVersion = () => number
+/** Returns the version that the call of the writer at hand gives to everything that it changes. */
+export type VersionOfCall = () => number
 
 /**
- * No version is given twice in a database, so a resource that is made anew never has one of its predecessor's.
+ * The versions of a database. None is given by two calls, so a resource that is made anew never has one of its
+ * predecessor's.
  */
-export function versions(db: Db): NextVersion {
+export function versions(db: Db): { begin: () => void; ofCall: VersionOfCall } {
   const next = statement(db, {}, () =>
     db
       .update(total)
@@ -19,7 +20,17 @@ export function versions(db: Db): NextVersion {
       .where(eq(total.name, 'version'))
       .returning({ value: total.value }),
   )
-  return () => next.get({}).value
+  let taken: number | undefined
+  return {
+    /** Begins a call, in a savepoint of its own: what an earlier one took is rolled back with it, or stays its own. */
+    begin() {
+      taken = undefined
+    },
+    ofCall() {
+      taken ??= next.get({}).value
+      return taken
+    },
+  }
 }
 
 /**

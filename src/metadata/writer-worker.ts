@@ -3,6 +3,7 @@ import type { Answer, Asked } from '../worker-client.ts'
 import { causeOf, type Db, openForWriting } from './database.ts'
 import { migrate } from './migrate.ts'
 import { type Operations, operations, VOLATILE } from './operations.ts'
+import { versions } from './versions.ts'
 import type { Call, Failure, WriterQuestion } from './writer.ts'
 
 declare const self: Worker
@@ -25,6 +26,7 @@ type AnyOperation = (args: unknown) => unknown
 class WriterThread {
   private readonly db: Db
   private readonly operations: Operations
+  private readonly versions: ReturnType<typeof versions>
   private queue: Asked<Call>[] = []
   private scheduled = false
   private durable = true
@@ -36,7 +38,8 @@ class WriterThread {
     this.db = openForWriting(path)
     try {
       migrate(this.db, path)
-      this.operations = operations(this.db)
+      this.versions = versions(this.db)
+      this.operations = operations(this.db, this.versions.ofCall)
     } catch (error) {
       this.db.$client.close()
       throw error
@@ -116,6 +119,7 @@ class WriterThread {
 
   private answer(call: Asked<Call>): Reply {
     this.run('SAVEPOINT call')
+    this.versions.begin()
     try {
       const value = (this.operations[call.name] as AnyOperation)(call.args)
       this.run('RELEASE call')

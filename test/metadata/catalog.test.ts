@@ -91,29 +91,31 @@ describe('repositories', () => {
     expect(seen).toEqual(NAMES)
   })
 
-  test('settings are given whole by a put and in part by a change, and only from the state that is expected', async () => {
+  test('settings are given whole by a put and in part by a change, and only from the version that is expected', async () => {
     const repository = parseRepositoryName('settings')
     const call = { caller: CALLER, at: AT, repository }
-    const { id, isNew } = await metadata.write('putRepository', { ...call, untaggedDays: 7, expected: null })
+    const isNone = { condition: { ifNoneMatch: ['*'] } }
+    const { isNew } = await metadata.write('putRepository', { ...call, ...isNone, untaggedDays: 7 })
     expect(isNew).toBeTrue()
+    const find = () => metadata.catalog.findRepository(repository)
+    const isAsNow = () => ({ condition: { ifMatch: [String(find()?.version)] } })
+    const before = isAsNow()
     await metadata.write('changeRepository', { ...call, change: { immutableTags: true, description: 'x' } })
-    const state = { id, description: 'x', untaggedDays: 7, immutableTags: true }
-    expect(metadata.catalog.findRepository(repository)).toMatchObject(state)
-    for (const expected of [null, { ...state, description: 'y' }, { ...state, id: id + 1 }]) {
+    expect(find()).toMatchObject({ description: 'x', untaggedDays: 7, immutableTags: true })
+    for (const expected of [isNone, before]) {
       const change = { immutableTags: false }
       const calls = [
-        metadata.write('changeRepository', { ...call, change, expected }),
-        metadata.write('deleteRepository', { ...call, expected }),
-        metadata.write('putRepository', { ...call, expected }),
+        metadata.write('changeRepository', { ...call, change, ...expected }),
+        metadata.write('deleteRepository', { ...call, ...expected }),
+        metadata.write('putRepository', { ...call, ...expected }),
       ]
       for (const settled of await Promise.allSettled(calls))
         expect(settled).toMatchObject({ status: 'rejected', reason: { status: 412 } })
     }
-    await metadata.write('putRepository', { ...call, expected: state })
-    const defaults = { id, description: '', untaggedDays: null, immutableTags: false }
-    expect(metadata.catalog.findRepository(repository)).toMatchObject(defaults)
-    await metadata.write('deleteRepository', { ...call, expected: defaults })
-    expect(metadata.catalog.findRepository(repository)).toBeUndefined()
+    await metadata.write('putRepository', { ...call, ...isAsNow() })
+    expect(find()).toMatchObject({ description: '', untaggedDays: null, immutableTags: false })
+    await metadata.write('deleteRepository', { ...call, ...isAsNow() })
+    expect(find()).toBeUndefined()
   })
 })
 

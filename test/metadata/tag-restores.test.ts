@@ -157,23 +157,22 @@ test('changes of a tag heed what is expected of it', async () => {
   await m.push(one, ['t'])
   const digest = parseDigest(one.digest)
   const end = m.clock.time + 5000
-  for (const precondition of [{ ifMatch: [two.digest] }, { ifNoneMatch: ['*'] }, { expiresAt: end }]) {
-    const call = { ...m.tagCall('t'), precondition }
+  const isAsNow = () => ({
+    condition: { ifMatch: [String(m.metadata.tags.find(APP, parseTag('t'), m.clock.time)?.version)] },
+  })
+  const before = isAsNow()
+  await m.metadata.write('expireTag', { ...m.tagCall('t'), ...before, expiresAt: end })
+  for (const expected of [before, { condition: { ifNoneMatch: ['*'] } }]) {
+    const call = { ...m.tagCall('t'), ...expected }
     const refused = [
       m.metadata.write('putTag', { ...call, digest }),
-      m.metadata.write('expireTag', { ...call, expiresAt: end }),
+      m.metadata.write('expireTag', { ...call, expiresAt: null }),
       m.metadata.write('restoreTag', { ...m.restore(), ...call, to: { digest } }),
     ]
     for (const settled of await Promise.allSettled(refused))
       expect(settled).toMatchObject({ status: 'rejected', reason: { status: 412 } })
   }
-  const expected = { ifMatch: [one.digest], expiresAt: null }
-  await m.metadata.write('expireTag', { ...m.tagCall('t'), expiresAt: end, precondition: expected })
-  await m.metadata.write('expireTag', {
-    ...m.tagCall('t'),
-    expiresAt: null,
-    precondition: { expiresAt: end },
-  })
+  await m.metadata.write('expireTag', { ...m.tagCall('t'), ...isAsNow(), expiresAt: null })
   m.clock.advance(60)
   expect(m.at('t')).toBe(one.digest)
   expect(

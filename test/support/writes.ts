@@ -54,7 +54,6 @@ export function put(repository: string, manifest: Named, tags: string[], caller 
     manifest: parseManifest(manifest.bytes, undefined),
     bytes: Uint8Array.from(manifest.bytes),
     optionalRoles: [],
-    precondition: undefined,
   }
   return ['putManifest', call] as const
 }
@@ -63,5 +62,5 @@ export function put(repository: string, manifest: Named, tags: string[], caller 
 export function remove(repository: string, reference: { digest: Digest } | { tag: string }, caller = CALLER) {
   const named = 'tag' in reference ? { tag: parseTag(reference.tag) } : reference
   const call = { caller, at: AT, repository: parseRepositoryName(repository), reference: named }
-  return ['deleteManifest', { ...call, precondition: undefined }] as const
+  return ['deleteManifest', call] as const
 }

@@ -84,8 +84,8 @@ export function manifestService({ metadata, registry, retention, descriptions, n
     },
 
     /** Deletes a manifest with its tags. Throws MANIFEST_UNKNOWN. */
-    async delete({ caller }: Write, repository: RepositoryName, digest: Digest): Promise<void> {
-      await registry.manifests.delete(caller, repository, { digest })
+    async delete(act: Write, repository: RepositoryName, digest: Digest): Promise<void> {
+      await metadata.write('deleteManifest', { ...act, repository, reference: { digest } })
     },
 
     /** Brings back a manifest that was deleted within the time machine's window; answers the tags that came with it. */

@@ -3,7 +3,7 @@ import type { Write } from '../../domain/caller.ts'
 import type { RepositorySet } from '../../domain/repository-set.ts'
 import type { Retention } from '../../domain/retention.ts'
 import type { RepositoryContents, RepositoryRow } from '../../metadata/content/catalog.ts'
-import type { RepositorySettings, RepositoryState } from '../../metadata/content/repository-writes.ts'
+import type { RepositorySettings } from '../../metadata/content/repository-writes.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import type { Rewound } from '../../metadata/time-machine/rewind.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
@@ -34,12 +34,6 @@ export interface RepositorySearch extends PageQuery {
   q?: string | undefined
   /** Those that the asker may restore, instead of those that are there. */
   deleted?: boolean | undefined
-}
-
-/** One repository, and what a conditional change expects of it: null, that there is none. */
-export interface NamedRepository {
-  repository: RepositoryName
-  expected?: RepositoryState | null | undefined
 }
 
 export interface RepositoryOptions {
@@ -109,22 +103,22 @@ function reads({ metadata, retention, now }: RepositoryOptions) {
   }
 }
 
-/** They throw PRECONDITION_FAILED where `expected` is not what is there. */
+/** They throw PRECONDITION_FAILED. */
 function changes({ metadata, retention: { windowMs } }: RepositoryOptions) {
   return {
     /** Makes a repository, or gives it these settings; those left out are the defaults. */
-    async put(act: Write, named: NamedRepository, settings: Partial<RepositorySettings>): Promise<void> {
-      await metadata.write('putRepository', { ...act, ...named, ...settings })
+    async put(act: Write, repository: RepositoryName, settings: Partial<RepositorySettings>): Promise<void> {
+      await metadata.write('putRepository', { ...act, repository, ...settings })
     },
 
     /** Changes the settings that are given. Throws NAME_UNKNOWN. */
-    async change(act: Write, named: NamedRepository, change: Partial<RepositorySettings>): Promise<void> {
-      await metadata.write('changeRepository', { ...act, ...named, change })
+    async change(act: Write, repository: RepositoryName, change: Partial<RepositorySettings>): Promise<void> {
+      await metadata.write('changeRepository', { ...act, repository, change })
     },
 
     /** Deletes a repository with all that is in it. Throws NAME_UNKNOWN. */
-    async delete(act: Write, named: NamedRepository): Promise<void> {
-      await metadata.write('deleteRepository', { ...act, ...named })
+    async delete(act: Write, repository: RepositoryName): Promise<void> {
+      await metadata.write('deleteRepository', { ...act, repository })
     },
 
     /** Brings back the repository that was deleted at a time, or else the last one of this name. Throws NAME_UNKNOWN or CONFLICT. */

@@ -1,6 +1,4 @@
 import type { Write } from '../../domain/caller.ts'
-import type { Precondition } from '../../domain/precondition.ts'
-import type { Registry } from '../../domain/registry.ts'
 import type { Retention } from '../../domain/retention.ts'
 import type { TagQuery, TagRow } from '../../metadata/content/tags.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
@@ -24,31 +22,24 @@ export interface TagSearch extends PageQuery {
   order?: TagQuery['order'] | undefined
 }
 
-/** One tag, and what a conditional change expects of it. */
 export interface NamedTag {
   repository: RepositoryName
   tag: Tag
-  precondition?: Precondition | undefined
 }
 
 export interface TagOptions {
   metadata: Metadata
-  registry: Registry
   retention: Retention
   descriptions: Descriptions
   now: () => number
 }
 
-/** The tags of repositories. Every method throws NAME_UNKNOWN for an unknown repository, and changes throw DENIED (409, 412). */
-export function tagService({ metadata, registry, retention, descriptions, now }: TagOptions) {
+/** The tags of repositories. Every method throws NAME_UNKNOWN for an unknown repository, and changes throw DENIED (409) and PRECONDITION_FAILED. */
+export function tagService({ metadata, retention, descriptions, now }: TagOptions) {
   const describe = (row: TagRow): DescribedTag => ({
     ...row,
     kind: descriptions.kindOf({ ...row, digest: row.storedAs }),
   })
-  const find = async (repository: RepositoryName, tag: Tag) => {
-    const row = metadata.tags.find(repository, tag, now())
-    return row && describe(row)
-  }
   return {
     async list(repository: RepositoryName, query: TagSearch): Promise<ListPage<DescribedTag>> {
       const { q, sort = 'name', order = 'asc', last } = query
@@ -63,13 +54,10 @@ export function tagService({ metadata, registry, retention, descriptions, now }:
       )
     },
 
-    /** Like get, but answers undefined for an unknown tag. */
-    find,
-
     /** Throws MANIFEST_UNKNOWN for an unknown tag. */
     async get(repository: RepositoryName, tag: Tag): Promise<DescribedTag> {
-      const found = await find(repository, tag)
-      if (found !== undefined) return found
+      const found = metadata.tags.find(repository, tag, now())
+      if (found !== undefined) return describe(found)
       throw unknownIn(metadata, repository, unknownManifest(repository, { tag }))
     },
 
@@ -84,8 +72,8 @@ export function tagService({ metadata, registry, retention, descriptions, now }:
     },
 
     /** Deletes a tag; its manifest stays. Throws MANIFEST_UNKNOWN. */
-    async delete({ caller }: Write, { repository, tag, precondition }: NamedTag): Promise<void> {
-      await registry.manifests.delete(caller, repository, { tag }, precondition)
+    async delete(act: Write, { repository, tag }: NamedTag): Promise<void> {
+      await metadata.write('deleteManifest', { ...act, repository, reference: { tag } })
     },
 
     /**

@@ -7,7 +7,6 @@ import { readBody } from '../request/body.ts'
 import type { BodySource } from '../request/body-reader.ts'
 import { conditionOf } from '../request/conditions.ts'
 import { refuseForeign, type SessionCookies } from '../session-cookie.ts'
-import type { Changes } from './changes.ts'
 import type { Content } from './services.ts'
 
 /** What the controllers of the admin API are made from. */
@@ -22,8 +21,6 @@ export interface AdminContext {
   addressOf: (request: Request) => string
   bodies: Pick<Bodies, 'signIn' | 'admin'>
   sourceOf: (request: Request) => BodySource
-  /** Orders the changes of each resource. One for a data folder. */
-  changes: Changes
 }
 
 /** Answers are for who asked: no cache in between hands them to another, and a browser asks whether they still hold. */

@@ -1,9 +1,8 @@
-import type { Static, TSchema } from 'elysia'
+import type { TSchema } from 'elysia'
 import { type AccessRule, type Asker, enforce } from '../../domain/asker.ts'
 import type { ErrorCode } from '../../oci/error.ts'
 import { isKnown } from '../request/conditions.ts'
 import { refuseForeign } from '../session-cookie.ts'
-import { etagOf } from './changes.ts'
 import type { Answering } from './context.ts'
 
 export interface Operation<T extends TSchema> {
@@ -17,11 +16,10 @@ export interface Operation<T extends TSchema> {
   /** What it can fail with, besides what every operation can: no credential, no right, a malformed request. */
   errors?: ErrorCode[]
   /**
-   * Of a GET: its answers carry an entity tag. Of a change: it heeds If-Match and If-None-Match, by `Changes`. A function
-   * answers what of the answer the tag is of, where some of it changes by itself, as counters do; then a GET always
-   * answers all of it.
+   * Of a GET: its answers carry an entity tag, by `tagged`. Of a change: it heeds If-Match and If-None-Match. `partial`:
+   * some of the answer changes without the tag (counters, tags that expire), so a GET always answers all of it.
    */
-  etag?: boolean | ((answer: Static<T>) => unknown)
+  etag?: boolean | 'partial'
   /** What the summary leaves open. */
   description?: string
   /** The media type of the answer, where that is not JSON. */
@@ -41,8 +39,7 @@ export interface OperationDetail {
 
 interface Answered {
   request: Request
-  set: { headers: Record<string, string | number | undefined>; status?: number | string }
-  response?: unknown
+  set: Answering
 }
 
 /** What of `controller` is there before the body is. */
@@ -78,38 +75,21 @@ export function operation<T extends TSchema>({ access, answer, etag = false, ...
     },
     transform: ({ asker, params }: { asker: Asker; params: Record<string, unknown> }) =>
       enforce(access, asker, params),
-    ...(etag !== false && {
-      afterHandle: (answered: Answered) => tagAnswer(answered, etag === true ? undefined : etag),
-    }),
+    ...(etag === true && { afterHandle: answerKnown }),
   }
 }
 
-/** Gives what a GET answers its entity tag, or says that the client has it already (RFC 9110, 15.4.5). */
-function tagAnswer<T>(
-  { request, set, response }: Answered,
-  stateOf: ((answer: T) => unknown) | undefined,
-): undefined {
-  if (
-    (request.method !== 'GET' && request.method !== 'HEAD') ||
-    response === undefined ||
-    response instanceof Response
-  )
-    return undefined
-  set.headers.etag ??= etagOf(stateOf === undefined ? response : stateOf(response as T))
-  const etag = String(set.headers.etag)
-  if (stateOf !== undefined || !isKnown(request, etag.slice(1, -1))) return undefined
-  set.status = 304
+/** Says that the client has the answer of a GET already (RFC 9110, 15.4.5). */
+function answerKnown({ request, set: { headers } }: Answered): undefined {
+  const { etag } = headers
+  if (typeof etag !== 'string' || !isKnown(request, etag.slice(1, -1))) return undefined
   // The types of a route know no other answer than its schema's.
   return new Response(null, { status: 304, headers: { etag } }) as never
 }
 
-interface AnswerHeaders {
-  headers: Record<string, string | number | undefined>
-}
-
 /** Answers a resource with its entity tag, which is its version (strong: RFC 9110, 8.8.3). */
 export function tagged<T extends { version: number }, U>(
-  set: AnswerHeaders,
+  set: Answering,
   resource: T,
   toAnswer: (resource: T) => U,
 ): U {

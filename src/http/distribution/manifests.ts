@@ -4,8 +4,8 @@ import { registryError } from '../../oci/error.ts'
 import { parseContentType } from '../../oci/media-type.ts'
 import { parseTag, type Tag } from '../../oci/reference.ts'
 import { INERT } from '../inert.ts'
+import { conditionOf, isKnown } from '../request/conditions.ts'
 import { notModified } from './blobs.ts'
-import { isNotModified, preconditionOf } from './conditional.ts'
 import type { Exchange } from './exchange.ts'
 
 /**
@@ -25,7 +25,7 @@ export function getManifest() {
     const { request, registry, pulls, repository, path, identity, traffic } = exchange
     const sent = await pulls.get(repository, path.reference, clientOf(request), identity)
     const { digest, bytes, varies } = sent
-    if (isNotModified(request, digest)) return notModified(digest, varies)
+    if (isKnown(request, digest)) return notModified(digest, varies)
     const headers = headersFor(sent)
     if (request.method === 'HEAD') return new Response(null, { headers })
     registry.usage.pulled(repository, path.reference.tag)
@@ -73,7 +73,7 @@ export async function putManifest(exchange: Exchange<'manifest'>): Promise<Respo
       tags,
       contentType: contentTypeOf(request),
       bytes,
-      precondition: preconditionOf(request),
+      precondition: conditionOf(request, true),
     })
   })
   registry.usage.pushed(repository)
@@ -91,7 +91,7 @@ export async function putManifest(exchange: Exchange<'manifest'>): Promise<Respo
 /** end-9: hides a manifest and its tags, or one tag. */
 export async function deleteManifest(exchange: Exchange<'manifest'>): Promise<Response> {
   const { request, registry, repository, path, caller } = exchange
-  await registry.manifests.delete(caller(), repository, path.reference, preconditionOf(request))
+  await registry.manifests.delete(caller(), repository, path.reference, conditionOf(request, true))
   return new Response(null, { status: 202 })
 }
 

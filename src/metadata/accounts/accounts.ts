@@ -4,7 +4,7 @@ import { registryError } from '../../oci/error.ts'
 import { account, accountGroup, credential, groupMember } from '../account-schema.ts'
 import type { Db } from '../database.ts'
 import { number, statement, text } from '../statement.ts'
-import { checkVersion, type NextVersion } from '../versions.ts'
+import { checkVersion, type VersionOfCall } from '../versions.ts'
 import type { TellAct } from './audit.ts'
 
 export type AccountRow = typeof account.$inferSelect
@@ -87,18 +87,18 @@ export interface AccountChange {
 
 interface AccountParts {
   tell: TellAct
-  next: NextVersion
+  version: VersionOfCall
 }
 
 /** Writes of accounts, each for one call of the writer. */
-export function accountWrites(db: Db, { tell, next }: AccountParts) {
+export function accountWrites(db: Db, { tell, version }: AccountParts) {
   const find = ({ name, kind, condition }: AccountWrite): AccountRow | undefined => {
     const row = findAccount(db, name, kind)
     checkVersion(`${kind} ${name}`, row?.version, condition)
     return row
   }
   const get = (call: AccountWrite) => found(find(call), call.kind, call.name)
-  const change = accountChange(db, { tell, next })
+  const change = accountChange(db, { tell, version })
 
   return {
     /** Adds an account. One that exists is changed where it differs. */
@@ -112,7 +112,7 @@ export function accountWrites(db: Db, { tell, next }: AccountParts) {
       const ownerId =
         call.owner === undefined ? null : found(findAccount(db, call.owner, 'user'), 'user', call.owner).id
       db.insert(account)
-        .values({ name, kind, ownerId, passwordHash, isAdmin, createdAt: call.at, version: next() })
+        .values({ name, kind, ownerId, passwordHash, isAdmin, createdAt: call.at, version: version() })
         .run()
       tell({ action: `${kind}.add`, target: name, detail: { isAdmin } }, call.caller, call.at)
     },
@@ -124,7 +124,7 @@ export function accountWrites(db: Db, { tell, next }: AccountParts) {
     removeAccount(call: AccountWrite) {
       const { id } = get(call)
       const change = changed(db, [id])
-      changeGroupsOf(db, id, next())
+      changeGroupsOf(db, id, version())
       db.delete(account).where(eq(account.id, id)).run()
       keepOneAdmin(db)
       tell({ action: `${call.kind}.remove`, target: call.name }, call.caller, call.at)
@@ -133,7 +133,7 @@ export function accountWrites(db: Db, { tell, next }: AccountParts) {
   }
 }
 
-function accountChange(db: Db, { tell, next }: AccountParts) {
+function accountChange(db: Db, { tell, version }: AccountParts) {
   return ({ kind, name, caller, at }: AccountWrite, row: AccountRow, change: AccountChange) => {
     const { passwordHash, isAdmin, disabled } = change
     db.update(account)
@@ -141,7 +141,7 @@ function accountChange(db: Db, { tell, next }: AccountParts) {
         passwordHash: passwordHash ?? row.passwordHash,
         isAdmin: isAdmin ?? row.isAdmin,
         disabledAt: disabled === undefined ? row.disabledAt : disabled ? (row.disabledAt ?? at) : null,
-        version: next(),
+        version: version(),
       })
       .where(eq(account.id, row.id))
       .run()
@@ -163,7 +163,7 @@ export interface GroupWrite extends Write {
 }
 
 /** Writes of groups. */
-export function groupWrites(db: Db, { tell, next }: AccountParts) {
+export function groupWrites(db: Db, { tell, version }: AccountParts) {
   const find = ({ name, condition }: GroupWrite): GroupRow | undefined => {
     const row = db.select().from(accountGroup).where(eq(accountGroup.name, name)).get()
     checkVersion(`group ${name}`, row?.version, condition)
@@ -176,7 +176,7 @@ export function groupWrites(db: Db, { tell, next }: AccountParts) {
     putGroup(call: GroupWrite): void {
       const { name, at } = call
       if (find(call) !== undefined) return
-      db.insert(accountGroup).values({ name, createdAt: at, version: next() }).run()
+      db.insert(accountGroup).values({ name, createdAt: at, version: version() }).run()
       tell({ action: 'group.add', target: name }, call.caller, at)
     },
 
@@ -205,7 +205,7 @@ export function groupWrites(db: Db, { tell, next }: AccountParts) {
       db.delete(groupMember)
         .where(and(eq(groupMember.groupId, groupId), inArray(groupMember.accountId, removed)))
         .run()
-      db.update(accountGroup).set({ version: next() }).where(eq(accountGroup.id, groupId)).run()
+      db.update(accountGroup).set({ version: version() }).where(eq(accountGroup.id, groupId)).run()
       tell({ action: 'group.change', target: call.name, detail: { add, remove } }, call.caller, call.at)
       return changed(db, [...added, ...removed])
     },

@@ -67,7 +67,6 @@ export function cacheWrites(db: Db, { tell, rows, references, reach, link, tags,
         caller: SYSTEM,
         tags: call.tag === undefined ? [] : [call.tag],
         optionalRoles: [],
-        precondition: undefined,
         usedAt: at,
       }
       const stored = rows.put(repositoryId, put)

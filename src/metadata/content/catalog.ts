@@ -34,6 +34,7 @@ export interface ListedManifest {
   deletedAt: number | null
   unreferencedAt: number | null
   untaggedAt: number | null
+  version: number
 }
 
 /** The place of a deleted repository in their list. */

@@ -1,5 +1,5 @@
 import type { Write } from '../../domain/caller.ts'
-import type { Precondition } from '../../domain/precondition.ts'
+import type { Condition } from '../../domain/condition.ts'
 import type { Digest } from '../../oci/digest.ts'
 import type { Manifest, ManifestReference } from '../../oci/manifest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
@@ -18,7 +18,8 @@ export interface ManifestPut extends Write {
   bytes: Uint8Array<ArrayBuffer>
   /** References of these roles need not be in the repository. */
   optionalRoles: ManifestReference['role'][]
-  precondition: Precondition | undefined
+  /** What the digest of each tag must be. */
+  precondition?: Condition | undefined
   /** It comes from an upstream, and is used at this time; undefined: it is pushed. */
   usedAt?: number | undefined
 }

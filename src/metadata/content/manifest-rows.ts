@@ -3,6 +3,7 @@ import { digestToBytes } from '../../oci/digest.ts'
 import type { Db } from '../database.ts'
 import { manifest, manifestBytes, manifestDigest } from '../schema.ts'
 import { bytes, number, optional, statement, text } from '../statement.ts'
+import type { VersionOfCall } from '../versions.ts'
 import type { ManifestPut } from './manifest-put.ts'
 
 export type FindManifest = ReturnType<typeof manifestFinder>
@@ -16,6 +17,7 @@ export function manifestFinder(db: Db) {
     unreferencedAt: manifest.unreferencedAt,
     untaggedAt: manifest.untaggedAt,
     usedAt: manifest.usedAt,
+    version: manifest.version,
   }
   const parameters = { repositoryId: number, digest: bytes }
   const byFirst = statement(db, parameters, ({ repositoryId, digest }) =>
@@ -38,42 +40,18 @@ export function manifestFinder(db: Db) {
 export type ManifestRows = ReturnType<typeof manifestRows>
 
 /** The rows of manifests. */
-export function manifestRows(db: Db, find: FindManifest) {
-  const insert = manifestInserts(db)
-  const renew = statement(
-    db,
-    {
-      id: number,
-      mediaType: text,
-      artifactType: optional(text),
-      at: number,
-      unreferencedAt: optional(number),
-      untaggedAt: optional(number),
-      usedAt: optional(number),
-    },
-    ({ id, mediaType, artifactType, at, unreferencedAt, untaggedAt, usedAt }) =>
-      db
-        .update(manifest)
-        .set({
-          mediaType: sql`${mediaType}`,
-          artifactType: sql`${artifactType}`,
-          pushedAt: sql`${at}`,
-          deletedAt: null,
-          unreferencedAt: sql`${unreferencedAt}`,
-          untaggedAt: sql`${untaggedAt}`,
-          usedAt: sql`${usedAt}`,
-        })
-        .where(eq(manifest.id, id)),
-  )
-  const hide = statement(db, { id: number, at: number }, ({ id, at }) =>
+export function manifestRows(db: Db, { find, version }: { find: FindManifest; version: VersionOfCall }) {
+  const insert = manifestInserts(db, version)
+  const renew = renewal(db)
+  const hide = statement(db, { id: number, at: number, version: number }, ({ id, at, version }) =>
     db
       .update(manifest)
-      .set({ deletedAt: sql`${at}`, unreferencedAt: null, untaggedAt: null })
+      .set({ deletedAt: sql`${at}`, unreferencedAt: null, untaggedAt: null, version: sql`${version}` })
       .where(eq(manifest.id, id)),
   )
   return {
     find,
-    hide: (id: number, at: number) => hide.run({ id, at }),
+    hide: (id: number, at: number) => hide.run({ id, at, version: version() }),
 
     /**
      * Makes the row, or brings back the one that is there, also under a digest that it had not before. One that is
@@ -98,7 +76,8 @@ export function manifestRows(db: Db, find: FindManifest) {
       // What was pushed stays pushed; what is pushed is no longer cached.
       const wasPushed = found.deletedAt === null && found.usedAt === null
       const usedAt = wasPushed ? null : (call.usedAt ?? null)
-      renew.run({ id: found.id, mediaType, artifactType, at: call.at, unreferencedAt, untaggedAt, usedAt })
+      const state = { mediaType, artifactType, unreferencedAt, untaggedAt, usedAt }
+      renew.run({ ...state, id: found.id, at: call.at, version: version() })
       const appeared = found.deletedAt !== null || (found.usedAt !== null && usedAt === null)
       return { id: found.id, inserted: false, appeared, replaced: found.mediaType !== mediaType }
     },
@@ -115,7 +94,37 @@ export interface StoredRow {
   replaced: boolean
 }
 
-function manifestInserts(db: Db) {
+function renewal(db: Db) {
+  return statement(
+    db,
+    {
+      id: number,
+      mediaType: text,
+      artifactType: optional(text),
+      at: number,
+      unreferencedAt: optional(number),
+      untaggedAt: optional(number),
+      usedAt: optional(number),
+      version: number,
+    },
+    ({ id, mediaType, artifactType, at, unreferencedAt, untaggedAt, usedAt, version }) =>
+      db
+        .update(manifest)
+        .set({
+          mediaType: sql`${mediaType}`,
+          artifactType: sql`${artifactType}`,
+          pushedAt: sql`${at}`,
+          deletedAt: null,
+          unreferencedAt: sql`${unreferencedAt}`,
+          untaggedAt: sql`${untaggedAt}`,
+          usedAt: sql`${usedAt}`,
+          version: sql`${version}`,
+        })
+        .where(eq(manifest.id, id)),
+  )
+}
+
+function manifestInserts(db: Db, version: VersionOfCall) {
   const row = statement(
     db,
     {
@@ -127,6 +136,7 @@ function manifestInserts(db: Db) {
       size: number,
       pushedAt: number,
       usedAt: optional(number),
+      version: number,
     },
     (values) => db.insert(manifest).values(values).returning({ id: manifest.id }),
   )
@@ -151,7 +161,7 @@ function manifestInserts(db: Db) {
         size,
         pushedAt: call.at,
       }
-      return row.get({ ...values, usedAt: call.usedAt ?? null }).id
+      return row.get({ ...values, usedAt: call.usedAt ?? null, version: version() }).id
     },
     otherDigest: (repositoryId: number, digest: Buffer, manifestId: number) =>
       other.run({ repositoryId, digest, manifestId }),

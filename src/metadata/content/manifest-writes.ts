@@ -1,11 +1,12 @@
 import type { Write } from '../../domain/caller.ts'
-import type { Precondition } from '../../domain/precondition.ts'
+import type { Condition } from '../../domain/condition.ts'
 import { digestToBytes } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
 import type { Reference, RepositoryName } from '../../oci/reference.ts'
 import type { Tell } from '../events.ts'
 import type { Reachability } from '../garbage/reachability.ts'
 import type { Stale } from '../stale.ts'
+import { checkVersion } from '../versions.ts'
 import type { ManifestPut } from './manifest-put.ts'
 import type { ReferenceRows } from './manifest-references.ts'
 import type { ManifestRows, StoredRow } from './manifest-rows.ts'
@@ -15,7 +16,8 @@ import type { TagMoves } from './tag-moves.ts'
 export interface ManifestDelete extends Write {
   repository: RepositoryName
   reference: Reference
-  precondition: Precondition | undefined
+  /** What the digest of the tag must be. */
+  precondition?: Condition | undefined
 }
 
 interface Parts {
@@ -49,7 +51,7 @@ export function manifestWrites({ tell, find, ensure, tags, rows, references, rea
      */
     putManifest(call: ManifestPut): { stale: Stale | undefined } {
       const repositoryId = ensure(call.repository, call.at)
-      for (const name of call.tags) tags.check(repositoryId, name, call.precondition, call.at)
+      for (const name of call.tags) tags.check(repositoryId, name, call)
       references.check(repositoryId, call)
       const stored = rows.put(repositoryId, call)
       if (stored.inserted) references.insert(repositoryId, stored.id, call.manifest.references)
@@ -75,7 +77,7 @@ export function manifestWrites({ tell, find, ensure, tags, rows, references, rea
       if (repositoryId === undefined) throw registryError('NAME_UNKNOWN')
       const { digest, tag } = call.reference
       if (tag !== undefined) {
-        tags.check(repositoryId, tag, call.precondition, call.at)
+        tags.check(repositoryId, tag, call)
         if (!tags.remove(repositoryId, tag, { caller: call.caller, at: call.at, act: 'tag.delete' })) {
           throw registryError('MANIFEST_UNKNOWN', `${call.repository} has no tag "${tag}"`)
         }
@@ -84,6 +86,7 @@ export function manifestWrites({ tell, find, ensure, tags, rows, references, rea
       }
       const found = rows.find(repositoryId, digestToBytes(digest))
       if (found === undefined || found.deletedAt !== null) throw registryError('MANIFEST_UNKNOWN')
+      checkVersion(`the manifest ${digest}`, found.version, call.condition)
       rows.hide(found.id, call.at)
       tags.removeAll(repositoryId, found.id, { caller: call.caller, at: call.at, act: 'manifest.delete' })
       reach.vanished(found.id, call.at)

@@ -4,6 +4,7 @@ import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { repository } from '../schema.ts'
 import { number, statement, text } from '../statement.ts'
+import type { VersionOfCall } from '../versions.ts'
 import { type Part, readPart } from './visible-pages.ts'
 
 export type RepositoryReads = ReturnType<typeof repositoryReads>
@@ -63,9 +64,12 @@ export function readByName<T extends { name: RepositoryName }>(
 /** The id of a repository; the first push to a name makes it. One that is deleted is not brought back by that. */
 export type EnsureRepository = (name: RepositoryName, at: number) => number
 
-export function ensureRepository(db: Db, { find }: Pick<RepositoryReads, 'find'>): EnsureRepository {
-  const insert = statement(db, { name: text, createdAt: number }, (row) =>
+export function ensureRepository(
+  db: Db,
+  { find, version }: Pick<RepositoryReads, 'find'> & { version: VersionOfCall },
+): EnsureRepository {
+  const insert = statement(db, { name: text, createdAt: number, version: number }, (row) =>
     db.insert(repository).values(row).returning({ id: repository.id }),
   )
-  return (name, at) => find(name) ?? insert.get({ name, createdAt: at }).id
+  return (name, at) => find(name) ?? insert.get({ name, createdAt: at, version: version() }).id
 }

@@ -7,6 +7,7 @@ import type { Tell } from '../events.ts'
 import { repository } from '../schema.ts'
 import { boolean, number, optional, statement, text } from '../statement.ts'
 import { deletedThen, type Restore, tooLongAgo } from '../time-machine/restore.ts'
+import { checkVersion, type VersionOfCall } from '../versions.ts'
 import type { EnsureRepository, RepositoryReads } from './repositories.ts'
 
 /** What an owner says of a repository. */
@@ -18,15 +19,14 @@ export interface RepositorySettings {
   immutableTags: boolean
 }
 
-/** The state that a conditional change expects: the very repository, with these settings. */
-export interface RepositoryState extends RepositorySettings {
+interface RepositoryState extends RepositorySettings {
   id: number
+  version: number
 }
 
+/** A write of one repository. It throws PRECONDITION_FAILED when the repository is not as its condition expects. */
 export interface RepositoryWrite extends Write {
   repository: RepositoryName
-  /** Throws PRECONDITION_FAILED when the repository is not so; null: when there is one. */
-  expected?: RepositoryState | null | undefined
 }
 
 const DEFAULTS: RepositorySettings = { description: '', untaggedDays: null, immutableTags: false }
@@ -41,9 +41,9 @@ export function repositoryWrites({
   ensure: EnsureRepository
   rows: RepositoryRows
 }) {
-  const get = ({ repository, expected }: RepositoryWrite): RepositoryState | undefined => {
+  const get = ({ repository, condition }: RepositoryWrite): RepositoryState | undefined => {
     const row = rows.find.get({ name: repository })
-    checkState(repository, row, expected)
+    checkVersion(`the repository ${repository}`, row?.version, condition)
     return row
   }
   const getThere = (call: RepositoryWrite): RepositoryState => {
@@ -53,7 +53,7 @@ export function repositoryWrites({
   }
   const change = (call: RepositoryWrite, row: RepositoryState, settings: RepositorySettings): boolean => {
     if (isSame(row, settings)) return false
-    rows.change.run({ ...settings, id: row.id })
+    rows.change(row.id, settings)
     tell({ type: 'repository.change', repository: call.repository }, call.caller, call.at)
     return true
   }
@@ -69,7 +69,7 @@ export function repositoryWrites({
         return { id: row.id, isNew: false }
       }
       const id = ensure(repository, at)
-      if (!isSame(DEFAULTS, settings)) rows.change.run({ ...settings, id })
+      if (!isSame(DEFAULTS, settings)) rows.change(id, settings)
       tell({ type: 'repository.create', repository }, caller, at)
       return { id, isNew: true }
     },
@@ -84,7 +84,7 @@ export function repositoryWrites({
     /** Hides a repository with all that is in it. Throws NAME_UNKNOWN, or PRECONDITION_FAILED. */
     deleteRepository(call: RepositoryWrite): { stale: 'content' } {
       const { id } = getThere(call)
-      rows.setDeleted.run({ id, deletedAt: call.at })
+      rows.setDeleted(id, call.at)
       tell({ type: 'repository.delete', repository: call.repository }, call.caller, call.at)
       return { stale: 'content' }
     },
@@ -122,7 +122,7 @@ export function repositoryRestores({
         throw registryError('NAME_UNKNOWN', `no repository ${repository} ${deletedThen(call)}`)
       if (row.deletedAt < call.windowStart)
         throw registryError('NAME_UNKNOWN', `${repository} ${tooLongAgo(row.deletedAt, call)}`)
-      rows.setDeleted.run({ id: row.id, deletedAt: null })
+      rows.setDeleted(row.id, null)
       tell({ type: 'repository.restore', repository }, caller, at)
       return { id: row.id }
     },
@@ -131,7 +131,7 @@ export function repositoryRestores({
 
 export type RepositoryRows = ReturnType<typeof repositoryRows>
 
-export function repositoryRows(db: Db) {
+export function repositoryRows(db: Db, version: VersionOfCall) {
   const deleted = (name: Placeholder, condition: SQL) =>
     db
       .select({ id: repository.id, deletedAt: sql<number>`${repository.deletedAt}` })
@@ -139,6 +139,35 @@ export function repositoryRows(db: Db) {
       .where(and(eq(repository.name, name), condition))
       .orderBy(desc(repository.deletedAt), desc(repository.id))
       .limit(1)
+  const change = statement(
+    db,
+    {
+      id: number,
+      description: text,
+      untaggedDays: optional(number),
+      immutableTags: boolean,
+      version: number,
+    },
+    ({ id, description, untaggedDays, immutableTags, version }) =>
+      db
+        .update(repository)
+        .set({
+          description: sql`${description}`,
+          untaggedDays: sql`${untaggedDays}`,
+          immutableTags: sql`${immutableTags}`,
+          version: sql`${version}`,
+        })
+        .where(eq(repository.id, id)),
+  )
+  const setDeleted = statement(
+    db,
+    { id: number, deletedAt: optional(number), version: number },
+    ({ id, deletedAt, version }) =>
+      db
+        .update(repository)
+        .set({ deletedAt: sql`${deletedAt}`, version: sql`${version}` })
+        .where(eq(repository.id, id)),
+  )
   return {
     find: statement(db, { name: text }, ({ name }) =>
       db
@@ -147,6 +176,7 @@ export function repositoryRows(db: Db) {
           description: repository.description,
           untaggedDays: repository.untaggedDays,
           immutableTags: repository.immutableTags,
+          version: repository.version,
         })
         .from(repository)
         .where(and(eq(repository.name, name), sql`${repository.deletedAt} is null`)),
@@ -157,25 +187,9 @@ export function repositoryRows(db: Db) {
     deletedAt: statement(db, { name: text, deletedAt: number }, ({ name, deletedAt }) =>
       deleted(name, eq(repository.deletedAt, deletedAt)),
     ),
-    change: statement(
-      db,
-      { id: number, description: text, untaggedDays: optional(number), immutableTags: boolean },
-      ({ id, description, untaggedDays, immutableTags }) =>
-        db
-          .update(repository)
-          .set({
-            description: sql`${description}`,
-            untaggedDays: sql`${untaggedDays}`,
-            immutableTags: sql`${immutableTags}`,
-          })
-          .where(eq(repository.id, id)),
-    ),
-    setDeleted: statement(db, { id: number, deletedAt: optional(number) }, ({ id, deletedAt }) =>
-      db
-        .update(repository)
-        .set({ deletedAt: sql`${deletedAt}` })
-        .where(eq(repository.id, id)),
-    ),
+    change: (id: number, settings: RepositorySettings) => change.run({ ...settings, id, version: version() }),
+    setDeleted: (id: number, deletedAt: number | null) =>
+      setDeleted.run({ id, deletedAt, version: version() }),
   }
 }
 
@@ -193,23 +207,5 @@ function isSame(a: RepositorySettings, b: RepositorySettings): boolean {
     a.description === b.description &&
     a.untaggedDays === b.untaggedDays &&
     a.immutableTags === b.immutableTags
-  )
-}
-
-function checkState(
-  name: RepositoryName,
-  found: RepositoryState | undefined,
-  expected: RepositoryState | null | undefined,
-): void {
-  if (expected === undefined) return
-  const isExpected =
-    expected === null
-      ? found === undefined
-      : found !== undefined && found.id === expected.id && isSame(found, expected)
-  if (isExpected) return
-  const state = found === undefined ? 'does not exist' : 'has changed, or was there before'
-  throw registryError(
-    'PRECONDITION_FAILED',
-    `the repository ${name} ${state}, which the request's condition excludes`,
   )
 }

@@ -1,12 +1,12 @@
 import { eq } from 'drizzle-orm'
-import type { Precondition } from '../../domain/precondition.ts'
+import { type Condition, holds } from '../../domain/condition.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
 import type { Tag } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { repository } from '../schema.ts'
 import { number, statement } from '../statement.ts'
-import { checkPrecondition } from './tag-precondition.ts'
+import { checkVersion } from '../versions.ts'
 import type { Move, TagNow, TagRows } from './tag-rows.ts'
 
 /** Where a tag is to point, and until when; without an end it stays. */
@@ -14,6 +14,13 @@ export interface Target extends Move {
   digest: Digest
   /** Milliseconds since 1970. */
   expiresAt?: number | null | undefined
+}
+
+/** What a conditional write expects of a tag: its version or, where it is named by its manifest, its digest. */
+export interface TagExpectation {
+  condition?: Condition | undefined
+  precondition?: Condition | undefined
+  at: number
 }
 
 export type TagMoves = ReturnType<typeof tagMoves>
@@ -33,8 +40,11 @@ export function tagMoves(db: Db, rows: TagRows) {
     find: rows.find,
 
     /** Throws 412 when the tag is not what the caller expects. */
-    check(repositoryId: number, name: Tag, precondition: Precondition | undefined, at: number): void {
-      if (precondition !== undefined) checkPrecondition(name, rows.find(repositoryId, name, at), precondition)
+    check(repositoryId: number, name: Tag, { precondition, condition, at }: TagExpectation): void {
+      if (precondition === undefined && condition === undefined) return
+      const found = rows.find(repositoryId, name, at)
+      checkVersion(`the tag ${name}`, found?.version, condition)
+      if (precondition !== undefined) checkDigest(name, found, precondition)
     },
 
     /**
@@ -77,6 +87,16 @@ export function tagMoves(db: Db, rows: TagRows) {
       for (const name of rows.overIn(repositoryId, at)) rows.find(repositoryId, name, at)
     },
   }
+}
+
+function checkDigest(name: Tag, found: TagNow | undefined, expected: Condition): void {
+  const digest = found && digestFromBytes(found.digest)
+  if (holds(expected, digest)) return
+  const state = digest === undefined ? 'does not exist' : `is at ${digest}`
+  throw registryError('DENIED', `the tag "${name}" ${state}, which the request's condition excludes`, {
+    status: 412,
+    ...(digest === undefined ? {} : { headers: { etag: `"${digest}"` } }),
+  })
 }
 
 /** Whether an end is before another one; null is never. */

@@ -9,6 +9,7 @@ import type { Reachability } from '../garbage/reachability.ts'
 import { repository, tag } from '../schema.ts'
 import { bytes, number, optional, statement, text } from '../statement.ts'
 import type { TagLines } from '../time-machine/tag-lines.ts'
+import type { VersionOfCall } from '../versions.ts'
 
 /** A move of a tag: who, when, and by which act. */
 export interface Move extends Write {
@@ -24,21 +25,26 @@ export interface TagNow {
   expiresAt: number | null
   /** When its upstream was last asked; null for one that was pushed. */
   checkedAt: number | null
+  version: number
 }
 
 /** Where a tag is pointed; without `checkedAt` it is pushed. */
-export type TagTarget = Omit<TagNow, 'checkedAt'> & Partial<Pick<TagNow, 'checkedAt'>>
+export type TagTarget = Omit<TagNow, 'checkedAt' | 'version'> & Partial<Pick<TagNow, 'checkedAt'>>
 
 export type TagRows = ReturnType<typeof tagRows>
+
+interface Parts {
+  tell: Tell
+  lines: TagLines
+  reach: Reachability
+  version: VersionOfCall
+}
 
 /**
  * The rows of tags, for the writer: the only place that makes, moves or removes one, each with its line in the
  * history. A tag whose end has come is removed, as of its end, before anything else is done with it.
  */
-export function tagRows(
-  db: Db,
-  { tell, lines, reach }: { tell: Tell; lines: TagLines; reach: Reachability },
-) {
+export function tagRows(db: Db, { tell, lines, reach, version }: Parts) {
   const statements = tagStatements(db)
   const repositoryName = statement(db, { id: number }, ({ id }) =>
     db.select({ name: repository.name }).from(repository).where(eq(repository.id, id)),
@@ -65,7 +71,14 @@ export function tagRows(
 
     /** Makes the tag, or points it elsewhere; `before` is what it was. */
     put(repositoryId: number, name: Tag, row: TagTarget, before: TagNow | undefined, move: Move): void {
-      statements.put.run({ checkedAt: null, ...row, repositoryId, name, updatedAt: move.at })
+      statements.put.run({
+        checkedAt: null,
+        ...row,
+        repositoryId,
+        name,
+        updatedAt: move.at,
+        version: version(),
+      })
       lines.add(repositoryId, name, { ...move, digest: row.digest, previous: before?.digest ?? null })
       reach.reached(row.manifestId)
       if (before !== undefined && before.manifestId !== row.manifestId) reach.lost(before.manifestId, move.at)
@@ -75,7 +88,7 @@ export function tagRows(
     remove,
 
     setEnd: (repositoryId: number, name: Tag, expiresAt: number | null) =>
-      statements.setEnd.run({ repositoryId, name, expiresAt }),
+      statements.setEnd.run({ repositoryId, name, expiresAt, version: version() }),
 
     /** The tags that point at a manifest, also those whose end has come. */
     pointingAt: (manifestId: number): Tag[] =>
@@ -99,6 +112,7 @@ function tagStatements(db: Db) {
           digest: tag.digest,
           expiresAt: tag.expiresAt,
           checkedAt: tag.checkedAt,
+          version: tag.version,
         })
         .from(tag)
         .where(isNamed(wanted)),
@@ -112,6 +126,7 @@ function tagStatements(db: Db) {
         updatedAt: number,
         expiresAt: optional(number),
         checkedAt: optional(number),
+        version: number,
       },
       (row) =>
         db
@@ -125,14 +140,18 @@ function tagStatements(db: Db) {
               updatedAt: sql`excluded.updated_at`,
               expiresAt: sql`excluded.expires_at`,
               checkedAt: sql`excluded.checked_at`,
+              version: sql`excluded.version`,
             },
           }),
     ),
-    setEnd: statement(db, { ...named, expiresAt: optional(number) }, ({ expiresAt, ...wanted }) =>
-      db
-        .update(tag)
-        .set({ expiresAt: sql`${expiresAt}` })
-        .where(isNamed(wanted)),
+    setEnd: statement(
+      db,
+      { ...named, expiresAt: optional(number), version: number },
+      ({ expiresAt, version, ...wanted }) =>
+        db
+          .update(tag)
+          .set({ expiresAt: sql`${expiresAt}`, version: sql`${version}` })
+          .where(isNamed(wanted)),
     ),
     remove: statement(db, named, (wanted) => db.delete(tag).where(isNamed(wanted))),
     pointing: statement(db, { manifestId: number }, ({ manifestId }) =>

@@ -1,5 +1,4 @@
 import type { Write } from '../../domain/caller.ts'
-import type { Precondition } from '../../domain/precondition.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
@@ -14,7 +13,6 @@ const LAST_TIME = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
 export interface TagWrite extends Write {
   repository: RepositoryName
   tag: Tag
-  precondition?: Precondition | undefined
 }
 
 /** Changes of tags apart from pushes, each for one call of the writer. */
@@ -69,7 +67,7 @@ export function tagWriteBeginning(find: RepositoryReads['find'], tags: TagMoves)
     const repositoryId = find(call.repository)
     if (repositoryId === undefined)
       throw registryError('NAME_UNKNOWN', `there is no repository ${call.repository}`)
-    tags.check(repositoryId, call.tag, call.precondition, call.at)
+    tags.check(repositoryId, call.tag, call)
     return repositoryId
   }
 }

@@ -23,6 +23,7 @@ export interface TagRow {
   expiresAt: number | null
   pulls: number
   lastPulledAt: number | null
+  version: number
 }
 
 /** Which tags are listed, and in which order. */
@@ -136,6 +137,7 @@ function selectTags(db: Db) {
       expiresAt: tag.expiresAt,
       pulls: tag.pulls,
       lastPulledAt: tag.lastPulledAt,
+      version: tag.version,
     })
     .from(tag)
     .innerJoin(manifest, eq(manifest.id, tag.manifestId))

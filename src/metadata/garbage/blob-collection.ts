@@ -98,7 +98,7 @@ function deletedRepositories(db: Db, { drop, remove, setDeleted }: Parts) {
      * one on it was deleted in 1970, so that no restore, however old, brings back a part of it.
      */
     empty(repositoryId: number, at: number, limit: number): BlobBatch {
-      setDeleted.run({ id: repositoryId, deletedAt: 0 })
+      setDeleted(repositoryId, 0)
       const batch: BlobBatch = { ...batchOf({ more: true }), repositories: 0, blobs: [] }
       batch.tags = tags.all({ repositoryId, limit }).length
       if (batch.tags > 0) return batch

@@ -2,6 +2,7 @@ import { and, eq, isNull, type Placeholder, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../database.ts'
 import { manifest } from '../schema.ts'
 import { bytes, number, statement } from '../statement.ts'
+import type { VersionOfCall } from '../versions.ts'
 
 /**
  * A condition on rows of `manifest`: a tag points at it, or a manifest of its repository that is not deleted is an index
@@ -42,7 +43,10 @@ export type Reachability = ReturnType<typeof reachability>
  * something reaches it, neither `unreferencedAt` nor `untaggedAt`; otherwise it has one of them. One that is deleted has
  * neither.
  */
-export function reachability(db: Db) {
+const found = { id: number, version: number }
+const left = { ...found, at: number }
+
+export function reachability(db: Db, version: VersionOfCall) {
   const isMarked = sql`(manifest.unreferenced_at is not null or manifest.untagged_at is not null)`
   // Cached manifests are evicted, never collected.
   const becomesGarbage = and(
@@ -51,52 +55,63 @@ export function reachability(db: Db) {
     sql`not ${isMarked}`,
     sql`not ${isReached}`,
   )
-  const unmark = (condition: SQL) =>
-    db.update(manifest).set({ unreferencedAt: null, untaggedAt: null }).where(and(condition, isMarked))
-  const reached = statement(db, { id: number }, ({ id }) => unmark(eq(manifest.id, id)))
-  const appeared = statement(db, { id: number }, ({ id }) => unmark(sql`manifest.id in ${reachable(id)}`))
-  const subjectCame = statement(db, { repositoryId: number, digest: bytes }, ({ repositoryId, digest }) =>
-    unmark(sql`${manifest.repositoryId} = ${repositoryId} and ${manifest.subject} = ${digest}`),
+  const unmark = (version: Placeholder, condition: SQL | undefined) =>
+    db
+      .update(manifest)
+      .set({ unreferencedAt: null, untaggedAt: null, version: sql`${version}` })
+      .where(condition)
+  const reached = statement(db, found, ({ id, version }) => unmark(version, eq(manifest.id, id)))
+  const appeared = statement(db, found, ({ id, version }) =>
+    unmark(version, and(sql`manifest.id in ${reachable(id)}`, isMarked)),
   )
-  const leave = (since: SQL) =>
+  const subjectCame = statement(
+    db,
+    { repositoryId: number, digest: bytes, version: number },
+    ({ repositoryId, digest, version }) =>
+      unmark(version, and(eq(manifest.repositoryId, repositoryId), eq(manifest.subject, digest), isMarked)),
+  )
+  const leave = (version: Placeholder, since: SQL) =>
     db.update(manifest).set({
+      version: sql`${version}`,
       leftAt: since,
       unreferencedAt: sql`iif(${becomesGarbage}, max(${since}, manifest.pushed_at), manifest.unreferenced_at)`,
     })
-  const lost = statement(db, { id: number, at: number }, ({ id, at }) =>
-    leave(sql`${at}`).where(eq(manifest.id, id)),
+  const lost = statement(db, left, ({ id, at, version }) =>
+    leave(version, sql`${at}`).where(eq(manifest.id, id)),
   )
-  const vanished = statement(db, { id: number, at: number }, ({ id, at }) =>
-    leave(sql`max(${at}, coalesce(manifest.left_at, 0))`).where(sql`manifest.id in ${reachable(id)}`),
+  const vanished = statement(db, left, ({ id, at, version }) =>
+    leave(version, sql`max(${at}, coalesce(manifest.left_at, 0))`).where(
+      sql`manifest.id in ${reachable(id)}`,
+    ),
   )
-  const untagged = statement(db, { id: number, at: number }, ({ id, at }) =>
+  const untagged = statement(db, left, ({ id, at, version }) =>
     db
       .update(manifest)
-      .set({ untaggedAt: sql`${at}` })
+      .set({ untaggedAt: sql`${at}`, version: sql`${version}` })
       .where(and(eq(manifest.id, id), becomesGarbage)),
   )
   return {
     /** A tag points at the manifest from now on. */
-    reached: (manifestId: number) => reached.run({ id: manifestId }),
+    reached: (manifestId: number) => reached.run({ id: manifestId, version: version() }),
 
     /** A tag has left the manifest, or it was brought back: it is garbage since `at`, unless something reaches it. */
-    lost: (manifestId: number, at: number) => lost.run({ id: manifestId, at }),
+    lost: (manifestId: number, at: number) => lost.run({ id: manifestId, at, version: version() }),
 
     /** The manifest was pushed by its digest: it has no tag since `at`, unless something reaches it. */
-    untagged: (manifestId: number, at: number) => untagged.run({ id: manifestId, at }),
+    untagged: (manifestId: number, at: number) => untagged.run({ id: manifestId, at, version: version() }),
 
     /** A manifest came that has these digests, and lists nothing: its referrers are reached. */
     subjectCame: (repositoryId: number, digests: Buffer[]): void => {
-      for (const digest of digests) subjectCame.run({ repositoryId, digest })
+      for (const digest of digests) subjectCame.run({ repositoryId, digest, version: version() })
     },
 
     /** The manifest is there from now on (pushed, brought back): what it lists, and its referrers, are reached. */
-    appeared: (manifestId: number) => appeared.run({ id: manifestId }),
+    appeared: (manifestId: number) => appeared.run({ id: manifestId, version: version() }),
 
     /**
      * The manifest is deleted: what only it has reached is garbage since `at`, or since its own push, or since something
      * else has left it, if that is later.
      */
-    vanished: (manifestId: number, at: number) => vanished.run({ id: manifestId, at }),
+    vanished: (manifestId: number, at: number) => vanished.run({ id: manifestId, at, version: version() }),
   }
 }

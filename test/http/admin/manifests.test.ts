@@ -133,12 +133,13 @@ describe('an image', () => {
     expect(response.headers.get('content-security-policy')).toContain('sandbox')
   })
 
-  test('is as it was for a client that has its description', async () => {
-    const { headers } = await server.fetch(at('team/app', '/latest'))
-    const again = await server.fetch(at('team/app', '/latest'), {
-      headers: { 'if-none-match': headers.get('etag') ?? '' },
-    })
-    expect(again.status).toBe(304)
+  test('keeps its entity tag until one of its tags moves', async () => {
+    const etagOf = async () => (await server.fetch(at('team/app', '/latest'))).headers.get('etag')
+    const etag = await etagOf()
+    expect(await etagOf()).toBe(etag)
+    await push('team/app', image, [config, base, top], 'moving')
+    await ask('DELETE', '/api/v1/repositories/team%2Fapp/tags/moving')
+    expect(await etagOf()).not.toBe(etag)
   })
 })
 

@@ -168,7 +168,7 @@ export const MANIFEST_OPERATIONS = {
     summary: 'Show a manifest: what it is, and what it is made of',
     access: 'pull',
     answer: Manifest,
-    etag: true,
+    etag: 'partial',
     errors: [...UNKNOWN],
   }),
   raw: operation({

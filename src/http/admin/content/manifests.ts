@@ -4,11 +4,10 @@ import type { Registry } from '../../../domain/registry.ts'
 import type { Reference, RepositoryName } from '../../../oci/reference.ts'
 import { INERT } from '../../inert.ts'
 import { type AdminContext, controller } from '../context.ts'
+import { tagged } from '../operation.ts'
 import { DONE, mapPage, RepositoryParam } from '../schemas.ts'
 import { toManifest, toMembers, toReferrer } from './manifest-answers.ts'
 import { digestParams, ManifestsQuery, MANIFEST_OPERATIONS as OPERATIONS, params } from './manifest-models.ts'
-
-const CONDITIONS = ['if-match', 'if-none-match']
 
 /**
  * Below /api/v1/repositories/:repository/manifests: GET; GET and DELETE /:reference; GET .../raw, GET .../referrers,
@@ -16,8 +15,6 @@ const CONDITIONS = ['if-match', 'if-none-match']
  */
 export function manifests(context: AdminContext) {
   const { manifests, registry } = context.content
-  const describe = async (repository: RepositoryName, reference: Reference) =>
-    toManifest(await manifests.describe(repository, reference))
   return controller(context, 'manifests', '/repositories/:repository/manifests')
     .get(
       '',
@@ -31,10 +28,12 @@ export function manifests(context: AdminContext) {
         ...OPERATIONS.list,
       },
     )
-    .get('/:reference', ({ params: { repository, reference } }) => describe(repository, reference), {
-      params,
-      ...OPERATIONS.get,
-    })
+    .get(
+      '/:reference',
+      async ({ params: { repository, reference }, set }) =>
+        tagged(set, await manifests.describe(repository, reference), toManifest),
+      { params, ...OPERATIONS.get },
+    )
     .get('/:reference/raw', ({ params: { repository, reference } }) => raw(registry, repository, reference), {
       params,
       ...OPERATIONS.raw,
@@ -49,15 +48,8 @@ export function manifests(context: AdminContext) {
     )
     .delete(
       '/:reference',
-      async ({ asker, params: { repository, reference: digest }, request }) => {
-        const isConditional = CONDITIONS.some((name) => request.headers.has(name))
-        const description = isConditional ? await describe(repository, { digest }) : undefined
-        await context.changes.make(
-          request,
-          `the manifest ${repository}@${digest}`,
-          () => description,
-          () => manifests.delete(asker.act(), repository, digest),
-        )
+      async ({ asker, params: { repository, reference: digest } }) => {
+        await manifests.delete(asker.act(), repository, digest)
         return DONE
       },
       { params: digestParams, ...OPERATIONS.remove },

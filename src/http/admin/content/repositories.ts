@@ -1,17 +1,10 @@
 import { t } from 'elysia'
-import type { NamedRepository } from '../../../core/content/repositories.ts'
 import { registryError } from '../../../oci/error.ts'
-import type { RepositoryName } from '../../../oci/reference.ts'
 import { type AdminContext, controller } from '../context.ts'
+import { tagged } from '../operation.ts'
 import { DONE, mapPage, PageQuery, pageParameters, RepositoryParam } from '../schemas.ts'
 import { toMove } from './moves.ts'
-import {
-  REPOSITORY_OPERATIONS as OPERATIONS,
-  RepositorySettings,
-  stateOfRepository,
-  toRepository,
-  toState,
-} from './repository-models.ts'
+import { REPOSITORY_OPERATIONS as OPERATIONS, RepositorySettings, toRepository } from './repository-models.ts'
 
 const ListQuery = t.Object({
   ...pageParameters,
@@ -29,7 +22,6 @@ const params = t.Object({ repository: RepositoryParam })
 /** Below /api/v1/repositories: GET; GET, PUT, PATCH and DELETE /:repository; POST .../restore; GET .../history */
 export function repositories(context: AdminContext) {
   const { repositories, history } = context.content
-  const change = changesOf(context)
   return controller(context, 'repositories', '/repositories')
     .get(
       '',
@@ -41,32 +33,34 @@ export function repositories(context: AdminContext) {
     )
     .get(
       '/:repository',
-      async ({ asker, params: { repository } }) => {
-        const found = await repositories.get(asker, repository)
-        return { ...toRepository(found), manifests: found.manifests, manifestBytes: found.manifestBytes }
-      },
+      async ({ asker, params: { repository }, set }) =>
+        tagged(set, await repositories.get(asker, repository), (found) => ({
+          ...toRepository(found),
+          manifests: found.manifests,
+          manifestBytes: found.manifestBytes,
+        })),
       { params, ...OPERATIONS.get },
     )
     .put(
       '/:repository',
-      async ({ asker, params: { repository }, body, request }) => {
-        await change(request, repository, (named) => repositories.put(asker.act(), named, body))
+      async ({ asker, params: { repository }, body }) => {
+        await repositories.put(asker.act(), repository, body)
         return DONE
       },
       { params, body: RepositorySettings, ...OPERATIONS.put },
     )
     .patch(
       '/:repository',
-      async ({ asker, params: { repository }, body, request }) => {
-        await change(request, repository, (named) => repositories.change(asker.act(), named, body))
+      async ({ asker, params: { repository }, body }) => {
+        await repositories.change(asker.act(), repository, body)
         return DONE
       },
       { params, body: RepositorySettings, ...OPERATIONS.change },
     )
     .delete(
       '/:repository',
-      async ({ asker, params: { repository }, request }) => {
-        await change(request, repository, (named) => repositories.delete(asker.act(), named))
+      async ({ asker, params: { repository } }) => {
+        await repositories.delete(asker.act(), repository)
         return DONE
       },
       { params, ...OPERATIONS.remove },
@@ -90,21 +84,4 @@ export function repositories(context: AdminContext) {
         mapPage(await history.moves(repository, undefined, query), (line) => toMove(line, asker)),
       { params, query: PageQuery, ...OPERATIONS.history },
     )
-}
-
-/** Makes changes that are told of the state that a condition was checked against, so that no push comes between. */
-function changesOf({ changes, content }: AdminContext) {
-  return <T>(
-    request: Request,
-    repository: RepositoryName,
-    change: (named: NamedRepository) => Promise<T>,
-  ): Promise<T> => {
-    let expected: NamedRepository['expected']
-    const read = async () => {
-      const row = await content.repositories.find(repository)
-      expected = row ?? null
-      return row && stateOfRepository(toState(row))
-    }
-    return changes.make(request, `the repository ${repository}`, read, () => change({ repository, expected }))
-  }
 }

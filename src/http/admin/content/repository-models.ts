@@ -68,38 +68,24 @@ const Restored = t.Object(
 
 /** A repository as a list tells of it. */
 export function toRepository(row: RepositorySummary) {
+  const { name, description, untaggedDays, immutableTags, tags, pulls, pushes, ownBytes } = row
   return present({
-    ...toState(row),
-    tags: row.tags,
+    name,
+    description,
+    untaggedDays,
+    immutableTags,
+    createdAt: timeOf(row.createdAt),
+    tags,
     blobs: row.blobCount,
     bytes: row.blobBytes,
-    pulls: row.pulls,
-    pushes: row.pushes,
-    ownBytes: row.ownBytes,
+    pulls,
+    pushes,
+    ownBytes,
     lastPulledAt: timeOrNot(row.lastPulledAt),
     lastPushedAt: timeOrNot(row.lastPushedAt),
     deletedAt: timeOrNot(row.deletedAt),
     restorableUntil: timeOrNot(row.restorableUntil),
   })
-}
-
-/** What only changes when somebody changes it. */
-export function toState(row: Pick<RepositorySummary, keyof typeof settings | StateNames>) {
-  const { name, description, untaggedDays, immutableTags, createdAt } = row
-  return present({ name, description, untaggedDays, immutableTags, createdAt: timeOf(createdAt) })
-}
-
-type StateNames = 'name' | 'untaggedDays' | 'createdAt'
-
-/** What of a repository its entity tag is of: counters and sums change by themselves. */
-export function stateOfRepository({
-  name,
-  createdAt,
-  description,
-  untaggedDays,
-  immutableTags,
-}: Pick<typeof ListedRepository.static, StateNames | keyof typeof settings>) {
-  return { name, createdAt, description, untaggedDays, immutableTags }
 }
 
 /** What the routes of repositories do, and who may ask. */
@@ -116,7 +102,7 @@ export const REPOSITORY_OPERATIONS = {
     summary: 'Show a repository',
     access: 'pull',
     answer: Repository,
-    etag: stateOfRepository,
+    etag: 'partial',
     errors: ['NAME_UNKNOWN', 'NAME_INVALID'],
   }),
   put: operation({

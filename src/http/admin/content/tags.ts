@@ -1,14 +1,13 @@
 import { t } from 'elysia'
-import type { DescribedTag, NamedTag } from '../../../core/content/tags.ts'
-import type { Precondition } from '../../../domain/precondition.ts'
+import type { DescribedTag } from '../../../core/content/tags.ts'
 import { registryError } from '../../../oci/error.ts'
 import { type AdminContext, controller } from '../context.ts'
+import { tagged } from '../operation.ts'
 import { present } from '../present.ts'
 import { DONE, mapPage, PageQuery, RepositoryParam, timeOf, timeOrNot } from '../schemas.ts'
 import { toMove } from './moves.ts'
 import {
   TAG_OPERATIONS as OPERATIONS,
-  stateOfTag,
   TagChange,
   TagParam,
   TagRestore,
@@ -21,7 +20,6 @@ const params = t.Object({ repository: RepositoryParam, tag: TagParam })
 /** Below /api/v1/repositories/:repository/tags: GET; GET, PUT, PATCH and DELETE /:tag; GET .../history; POST .../restore */
 export function tags(context: AdminContext) {
   const { tags, history } = context.content
-  const change = changesOf(context)
   return controller(context, 'tags', '/repositories/:repository/tags')
     .get(
       '',
@@ -32,31 +30,31 @@ export function tags(context: AdminContext) {
         ...OPERATIONS.list,
       },
     )
-    .get('/:tag', async ({ params: { repository, tag } }) => toTag(await tags.get(repository, tag)), {
-      params,
-      ...OPERATIONS.get,
-    })
+    .get(
+      '/:tag',
+      async ({ params: { repository, tag }, set }) => tagged(set, await tags.get(repository, tag), toTag),
+      { params, ...OPERATIONS.get },
+    )
     .put(
       '/:tag',
-      async ({ asker, params, body: { digest }, request }) => {
-        await change(request, params, (named) => tags.put(asker.act(), named, digest))
+      async ({ asker, params, body: { digest } }) => {
+        await tags.put(asker.act(), params, digest)
         return DONE
       },
       { params, body: TagTarget, ...OPERATIONS.put },
     )
     .patch(
       '/:tag',
-      async ({ asker, params, body: { expiresAt }, request }) => {
-        const end = expiresAt === null ? null : Date.parse(expiresAt)
-        await change(request, params, (named) => tags.expire(asker.act(), named, end))
+      async ({ asker, params, body: { expiresAt } }) => {
+        await tags.expire(asker.act(), params, expiresAt === null ? null : Date.parse(expiresAt))
         return DONE
       },
       { params, body: TagChange, ...OPERATIONS.change },
     )
     .delete(
       '/:tag',
-      async ({ asker, params, request }) => {
-        await change(request, params, (named) => tags.delete(asker.act(), named))
+      async ({ asker, params }) => {
+        await tags.delete(asker.act(), params)
         return DONE
       },
       { params, ...OPERATIONS.remove },
@@ -78,20 +76,6 @@ export function tags(context: AdminContext) {
       },
       { params, body: TagRestore, ...OPERATIONS.restore },
     )
-}
-
-/** Makes changes that are told of the state that a condition was checked against, so that no push comes between. */
-function changesOf({ changes, content }: AdminContext) {
-  return <T>(request: Request, named: NamedTag, change: (named: NamedTag) => Promise<T>): Promise<T> => {
-    let precondition: Precondition | undefined
-    const read = async () => {
-      const found = await content.tags.find(named.repository, named.tag)
-      precondition = found ? { ifMatch: [found.digest], expiresAt: found.expiresAt } : { ifNoneMatch: ['*'] }
-      return found && stateOfTag(toTag(found))
-    }
-    const resource = `the tag ${named.repository}:${named.tag}`
-    return changes.make(request, resource, read, () => change({ ...named, precondition }))
-  }
 }
 
 function toTag(row: DescribedTag) {
