@@ -13,5 +13,5 @@ export async function run(): Promise<void> {
   for (const line of await checkOrder()) console.log(line)
   for (const line of await checkFailingDisk()) console.log(line)
   for (const line of await checkFailingDatabase()) console.log(line)
-  console.log(await checkSlowDisk())
+  for (const line of await checkSlowDisk()) console.log(line)
 }

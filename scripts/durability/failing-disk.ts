@@ -1,4 +1,5 @@
 import { Database } from 'bun:sqlite'
+import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sha256 } from '../clients/image.ts'
@@ -23,7 +24,7 @@ interface Blob {
   /** Where its upload goes on, and the upload's file. */
   location: string
   file: string
-  /** Where the blob's file will be. */
+  /** Where the blob's file will be; it is the first one there. */
   folder: string
 }
 
@@ -45,6 +46,13 @@ export async function checkFailingDisk(): Promise<string[]> {
       await failClose(patient, "the folder's sync", 'fsync:error=EIO', ({ folder }) => [folder], 500),
     )
     lines.push(await failClose(patient, 'the rename', 'rename:error=ENOSPC', () => [], 507))
+    lines.push(
+      await failClose(patient, "the folder's making", 'mkdir:error=ENOSPC', () => [], 507, blobBytes),
+    )
+    const opening = 'open,openat:error=EMFILE'
+    lines.push(
+      await failClose(patient, "the folder's opening", opening, ({ folder }) => [folder], 500, blobBytes),
+    )
     const log = () => [join(data, 'cay.db-wal')]
     lines.push(await failClose(patient, "the log's write", 'pwrite64:error=ENOSPC', log, 507))
     lines.push(await failManifest(patient))
@@ -79,6 +87,7 @@ async function failClose(
   injection: string,
   paths: (blob: Blob) => string[],
   status: number,
+  sizeMin = 0,
 ): Promise<string> {
   const blob = await begin(registry, data)
   await registry.append(blob.location, blob.bytes)
@@ -89,6 +98,7 @@ async function failClose(
   }
   await registry.expect([404], 'HEAD', `/v2/${repository}/blobs/${blob.digest}`)
   const size = sizeOf(await registry.expect([204], 'GET', blob.location))
+  if (size < sizeMin) throw new Error(`after ${what} failed the upload has ${size} bytes, not ${sizeMin}`)
   await registry.closeUpload(blob.location, blob.digest, blob.bytes.subarray(size))
   await pull(registry, blob)
   return `${what} of a blob fails: ${status}, not there, the upload goes on from byte ${size} of ${blobBytes}`
@@ -122,13 +132,16 @@ async function withoutHardLinks({ server, registry, data }: Patient): Promise<st
 }
 
 async function begin(registry: Registry, data: string): Promise<Blob> {
-  const bytes = crypto.getRandomValues(new Uint8Array(blobBytes))
-  const digest = sha256(bytes)
   const location = await registry.startUpload(repository)
   const [uuid = ''] = location.split('/').at(-1)?.split('~') ?? []
-  const name = `${uuid}.sha256`
-  const file = join(data, 'uploads', name)
-  return { bytes, digest, location, file, folder: join(data, 'blobs/sha256', digest.slice(7, 9)) }
+  const file = join(data, 'uploads', `${uuid}.sha256`)
+  const bytes = new Uint8Array(blobBytes)
+  for (;;) {
+    crypto.getRandomValues(bytes)
+    const digest = sha256(bytes)
+    const folder = join(data, 'blobs/sha256', digest.slice(7, 9))
+    if (!existsSync(folder)) return { bytes, digest, location, file, folder }
+  }
 }
 
 async function pull(registry: Registry, { digest }: Blob): Promise<void> {

@@ -4,9 +4,9 @@ import { parseTrace, type SystemCall, startTraced, type TracedServer } from './s
 
 /** What a push costs in syncs: of the blob's file, of its folder, and of the database's log. */
 const syncsPerBlob = 3
-/** The first blob of the 256th that it falls into makes its folder, which is synced into the one above. */
-const syncsPerFolder = 1
-/** A manifest is a row: the sync of the database's log. So are a mount and a deletion. */
+/** The first blob of a process makes its folder, which is synced into the one above, and so are those above it. */
+const syncsOfFolders = 3
+/** A manifest is a row: the sync of the database's log. So are a small blob, a mount and a deletion. */
 const syncsPerManifest = 1
 /** An upload that only begins or grows is not acknowledged as stored. */
 const syncsPerUpload = 0
@@ -80,7 +80,7 @@ async function play({ server, data }: TracedServer): Promise<Step[]> {
     name: 'first blob of a folder pushed',
     request: ['PUT', `${location}?digest=${digest}`],
     status: 201,
-    syncs: syncsPerBlob + syncsPerFolder,
+    syncs: syncsPerBlob + syncsOfFolders,
     order: [made, ...stored],
   })
   const whole: Step['request'] = [
@@ -89,6 +89,9 @@ async function play({ server, data }: TracedServer): Promise<Step[]> {
     { body: bytes },
   ]
   await send({ name: 'blob pushed', request: whole, status: 201, syncs: syncsPerBlob, order: stored })
+  const small = crypto.getRandomValues(new Uint8Array(1024))
+  const config: Step['request'] = ['POST', `${base}/blobs/uploads/?digest=${sha256(small)}`, { body: small }]
+  await send({ name: 'small blob pushed', request: config, status: 201, ...row })
   const sent = { headers: { 'content-type': manifestMediaType }, body: manifest }
   const put: Step['request'] = ['PUT', `${base}/manifests/latest`, sent]
   await send({ name: 'manifest pushed', request: put, status: 201, ...row })

@@ -15,51 +15,70 @@ const layerBytes = 256 * 1024
 
 const repository = 'durability/slow'
 
-/** The same pushes and pulls with each sync as it is, and with each one slowed down. Returns a line with the figures. */
-export async function checkSlowDisk(): Promise<string> {
+/** The same pushes and pulls with each sync as it is, and with each one slowed down. Returns a line for each kind of pull. */
+export async function checkSlowDisk(): Promise<string[]> {
   const calls = 'fsync,fdatasync'
   const fast = await measure(['-e', `trace=${calls}`])
   const delay = `inject=${calls}:delay_exit=${syncMilliseconds * 1000}`
   const slow = await measure(['-e', `trace=${calls}`, '-e', delay])
-  const line =
-    `p99 of a manifest pull beside ${pushersCount} pushers: ${fast.p99.toFixed(1)} ms (${fast.pushes} pushes), ` +
-    `with syncs of ${syncMilliseconds} ms ${slow.p99.toFixed(1)} ms (${slow.pushes} pushes)`
-  if (slow.pushes < pushesMin) throw new Error(`${line}: too few pushes`)
-  if (slow.p99 - fast.p99 > addedMillisecondsMax)
-    throw new Error(`${line}: more than ${addedMillisecondsMax} ms more`)
-  return line
+  return (['manifest', 'blob'] as const).map((kind) => {
+    const line =
+      `p99 of a ${kind} pull beside ${pushersCount} pushers: ${fast[kind].toFixed(1)} ms (${fast.pushes} pushes), ` +
+      `with syncs of ${syncMilliseconds} ms ${slow[kind].toFixed(1)} ms (${slow.pushes} pushes)`
+    if (slow.pushes < pushesMin) throw new Error(`${line}: too few pushes`)
+    if (slow[kind] - fast[kind] > addedMillisecondsMax)
+      throw new Error(`${line}: more than ${addedMillisecondsMax} ms more`)
+    return line
+  })
 }
 
-/** Pulls a manifest at a fixed rate while others push images: the p99 in milliseconds, and the images pushed. */
-async function measure(options: string[]): Promise<{ p99: number; pushes: number }> {
+interface Measured {
+  /** The p99 of the pulls of each kind, in milliseconds. */
+  manifest: number
+  blob: number
+  /** Images. */
+  pushes: number
+}
+
+/** Pulls a manifest, and a blob that is in a file, by turns at a fixed rate, while others push images. */
+async function measure(options: string[]): Promise<Measured> {
   await using traced = await startTraced(options)
   const registry = new Registry(traced.server.address)
-  await pushImage(registry, 'first')
+  const digest = await pushImage(registry, 'first')
   const state = { pulling: true, pushes: 0 }
   const push = async (number: number) => {
     for (; state.pulling; state.pushes++) await pushImage(registry, `pusher-${number}`)
   }
   const pushers = Promise.all(Array.from({ length: pushersCount }, (_, number) => push(number)))
-  const pulls: Promise<number>[] = []
-  for (let due = performance.now(); pulls.length < pullsCount; due += pullMilliseconds) {
+  const pulls: Promise<number>[][] = [[], []]
+  for (let due = performance.now(), n = 0; n < pullsCount; n++, due += pullMilliseconds) {
     await Bun.sleep(Math.max(0, due - performance.now()))
-    pulls.push(pull(registry, due))
+    pulls[n % 2]?.push(pull(registry, n % 2 === 0 ? 'manifests/first' : `blobs/${digest}`, due))
   }
-  const times = (await Promise.all(pulls)).sort((a, b) => a - b)
+  const [manifest = 0, blob = 0] = await Promise.all(pulls.map(percentile))
   state.pulling = false
   await pushers
-  return { p99: times[Math.floor(times.length * 0.99)] ?? 0, pushes: state.pushes }
+  return { manifest, blob, pushes: state.pushes }
 }
 
-async function pull(registry: Registry, due: number): Promise<number> {
-  await registry.expect([200], 'GET', `/v2/${repository}/manifests/first`)
+async function percentile(pulls: Promise<number>[]): Promise<number> {
+  const times = (await Promise.all(pulls)).sort((a, b) => a - b)
+  return times[Math.floor(times.length * 0.99)] ?? 0
+}
+
+async function pull(registry: Registry, path: string, due: number): Promise<number> {
+  await registry.expect([200], 'GET', `/v2/${repository}/${path}`)
   return performance.now() - due
 }
 
-/** Pushes a small image; its tag moves, so that nothing can be answered from memory for long. */
-async function pushImage(registry: Registry, tag: string): Promise<void> {
+/**
+ * Pushes a small image, and returns the digest of its layer. Its tag moves, so that nothing can be answered from memory
+ * for long.
+ */
+async function pushImage(registry: Registry, tag: string): Promise<string> {
   const bytes = crypto.getRandomValues(new Uint8Array(layerBytes))
   const layer = { digest: sha256(bytes), size: bytes.length }
   await registry.pushBlob(repository, layer.digest, bytes)
   await registry.pushManifest(repository, tag, imageManifest(layer, [layer], tag))
+  return layer.digest
 }

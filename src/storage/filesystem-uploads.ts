@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { UploadBody } from '../domain/blob-body.ts'
 import type { Digest, DigestAlgorithm } from '../oci/digest.ts'
-import { blobPlace } from './blob-place.ts'
+import { blobPlace, blobsFolder } from './blob-place.ts'
 import type { CommittedBlob, Upload, UploadProgress, UploadStore, UploadsInProgress } from './blob-store.ts'
 import { DigesterClient } from './digester-client.ts'
 import { OpenUploads } from './open-uploads.ts'
@@ -28,11 +28,13 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
   private readonly digesters: DigesterClient[]
   private readonly publishers: Publishers
   private readonly open: OpenUploads
+  private readonly blobsFolder: string
   private nextDigester = 0
 
   constructor(data: string, options: UploadOptions) {
     const { poolBytes, digesters, onFailure } = options
     this.files = new UploadFiles(data)
+    this.blobsFolder = blobsFolder(data)
     this.ids = new UploadIds(this.files.readKey())
     const pool = new SlotPool(poolBytes, Math.min(SLOT_BYTES, poolBytes >> 2))
     this.digesters = Array.from({ length: digesters }, () => new DigesterClient(pool, onFailure))
@@ -56,9 +58,10 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
     )
   }
 
-  /** Removes what a crash has left; to be called before the first upload starts. */
-  tidy(): Promise<void> {
-    return this.files.tidy()
+  /** Checks the folders, and removes what a crash has left; to be called before the first upload starts. */
+  async tidy(): Promise<void> {
+    this.files.requireMovesTo(this.blobsFolder)
+    await this.files.tidy()
   }
 
   start(scope: string, algorithm: DigestAlgorithm): Upload {

@@ -1,6 +1,6 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { readdir, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { findAlgorithm } from '../oci/digest.ts'
 import type { Upload } from './blob-store.ts'
 import type { UploadFile } from './digester-client.ts'
@@ -80,6 +80,30 @@ export class UploadFiles {
   async measure(filesMax: number): Promise<{ uploads: number; bytes: number }> {
     const sizes = await Array.fromAsync(this.list('', filesMax), ({ size }) => size)
     return { uploads: sizes.length, bytes: sizes.reduce((sum, size) => sum + size, 0) }
+  }
+
+  /**
+   * Makes sure that an upload can become a blob, which is a rename.
+   * @throws Error when the blobs are on another file system, or mount
+   */
+  requireMovesTo(blobs: string): void {
+    const [from, to] = [this.folder, blobs].map((folder) => join(folder, 'probe.new.copy')) as [
+      string,
+      string,
+    ]
+    try {
+      writeFileSync(from, '')
+      renameSync(from, to)
+    } catch (error) {
+      // A full disk, for example, is no reason not to serve pulls.
+      if ((error as NodeJS.ErrnoException).code !== 'EXDEV') return
+      throw new Error(
+        `${this.folder} and ${blobs} are on different file systems or mounts, so an upload cannot become a blob: ` +
+          `mount the whole folder ${dirname(blobs)} instead`,
+      )
+    } finally {
+      for (const path of [from, to]) rmSync(path, { force: true })
+    }
   }
 
   /** Removes what crashes have left in the middle of a step; to be called before the first upload starts. */

@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
-import { readdirSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
+import { mkdtemp, rm, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/temporary-folder.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
@@ -7,12 +8,14 @@ import { FilesystemBlobs } from '../../src/storage/filesystem.ts'
 import { FilesystemUploads } from '../../src/storage/filesystem-uploads.ts'
 import { bodyOf, NO_BODY } from '../support/body.ts'
 import { randomBlob } from '../support/content.ts'
+import { failureOf } from '../support/failure.ts'
 import { blobStoreSuite, type OpenedStore, SCOPE, type StoreLimits } from './blob-store-suite.ts'
 import { uploadPoolSuite } from './upload-pool-suite.ts'
 
 const LIMITS: StoreLimits = { poolBytes: 4 * 1024 * 1024, blobBytesMax: 1024 * 1024 * 1024 }
 
 interface OpenedFolder extends OpenedStore {
+  uploads: FilesystemUploads
   data: string
 }
 
@@ -70,3 +73,26 @@ test('an upload that is one small body has no file, and one that was appended to
     await store.close()
   }
 })
+
+test.skipIf(!existsSync('/dev/shm'))(
+  'a blobs folder on another file system is refused at the start',
+  async () => {
+    await using folder = await temporaryFolder('storage')
+    await using elsewhere = new AsyncDisposableStack()
+    const blobs = elsewhere.adopt(await mkdtemp('/dev/shm/cay-blobs-'), (path) =>
+      rm(path, { recursive: true }),
+    )
+    await symlink(blobs, join(folder.path, 'blobs'))
+    const { uploads } = openIn(folder.path, LIMITS, async () => {})
+    try {
+      const { message } = await failureOf(uploads.tidy())
+      expect(message).toContain(
+        `${join(folder.path, 'uploads')} and ${join(folder.path, 'blobs')} are on different`,
+      )
+      expect(message).toContain(`mount the whole folder ${folder.path} instead`)
+      expect([...readdirSync(join(folder.path, 'uploads'))]).toEqual(['key'])
+    } finally {
+      await uploads.stop()
+    }
+  },
+)
