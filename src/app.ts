@@ -189,7 +189,7 @@ export async function openServices(config: Config, log: Logger, options: Service
   return {
     metadata,
     auth,
-    accounts: accountServices({ metadata, auth, now, passwordFile }),
+    accounts: accountServices({ metadata, config, auth, now, passwordFile }),
     uploads,
     collector,
     usage: registry.usage,

@@ -176,6 +176,17 @@ export const ConfigSchema = Type.Object(
       },
       { additionalProperties: false },
     ),
+    grants: Type.Object(
+      {
+        publicByAdminsOnly: boolean(
+          true,
+          'Whether only server admins grant to anonymous and authenticated; otherwise users do so in their namespaces',
+        ),
+        namespaceMax: integer(1, 100_000, 1000, 'Grants on the repositories of one namespace'),
+        subjectMax: integer(1, 100_000, 10_000, 'Grants to one subject: an account, a group, or everybody'),
+      },
+      { additionalProperties: false },
+    ),
     lists: Type.Object(
       { pageMax: integer(1, 100_000, 1000, 'Entries of one page of tags or repositories') },
       { additionalProperties: false },

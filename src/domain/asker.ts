@@ -35,8 +35,8 @@ export interface Asker {
   may(action: Action, repository: RepositoryName): boolean
   /** May see at least something. */
   catalog(): Write
-  /** Is a server admin. */
-  admin(): Write
+  /** Is a server admin; `what` only they may do. */
+  admin(what?: string): Write
   /** Is the account, its owner, or a server admin: a user's robots are the user's. */
   owner(account: string): Write
   /** Is an account, with a whole credential; answers its name. */
@@ -59,10 +59,10 @@ export function askerOf({ access, identity, act, onRefused }: AskerOptions): Ask
   // A credential that is narrowed to some repositories is none for accounts.
   const isWhole = identity.token === undefined && identity.limits.length === 0
   const isAdmin = access.isOpen || (identity.isAdmin && isWhole)
-  const refuse = (who: string) => {
+  const refuse = (who: string, what = 'do this') => {
     if (account === undefined) return unauthorized()
     onRefused()
-    return registryError('DENIED', `only ${who} may do this`)
+    return registryError('DENIED', `only ${who} may ${what}`)
   }
   const on = (action: Action) => (repository: RepositoryName) => {
     if (access.isOpen) return act()
@@ -88,9 +88,9 @@ export function askerOf({ access, identity, act, onRefused }: AskerOptions): Ask
       if (account !== undefined || access.isOpen || !identity.granted.isEmpty) return act()
       throw unauthorized()
     },
-    admin() {
+    admin(what) {
       if (isAdmin) return act()
-      throw refuse('a server admin')
+      throw refuse('a server admin', what)
     },
     owner(name) {
       if (isAdmin || (isWhole && account !== undefined && account === ownerOf(name))) return act()

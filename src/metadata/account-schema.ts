@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm'
 import {
   type AnySQLiteColumn,
   blob as bytes,
@@ -17,20 +18,38 @@ const time = (name: string) => integer(name)
 const version = () => integer('version').notNull().default(0)
 
 /** Who can sign in: a user by password, a robot by its tokens only. */
-export const account = sqliteTable('account', {
-  id: integer('id').primaryKey({ autoIncrement: true }),
-  name: text('name').notNull().unique(),
-  kind: text('kind', { enum: ['user', 'robot'] }).notNull(),
-  /** The user that a robot belongs to. */
-  ownerId: integer('owner_id').references((): AnySQLiteColumn => account.id, { onDelete: 'cascade' }),
-  /** argon2id or bcrypt; null for those who have none. */
-  passwordHash: text('password_hash'),
-  /** May do all. */
-  isAdmin: integer('is_admin', { mode: 'boolean' }).notNull(),
-  createdAt: time('created_at').notNull(),
-  disabledAt: time('disabled_at'),
-  version: version(),
-})
+export const account = sqliteTable(
+  'account',
+  {
+    id: integer('id').primaryKey({ autoIncrement: true }),
+    name: text('name').notNull().unique(),
+    kind: text('kind', { enum: ['user', 'robot'] }).notNull(),
+    /** The user that a robot belongs to. */
+    ownerId: integer('owner_id').references((): AnySQLiteColumn => account.id, { onDelete: 'cascade' }),
+    /** argon2id or bcrypt; null for those who have none. */
+    passwordHash: text('password_hash'),
+    /** May do all. */
+    isAdmin: integer('is_admin', { mode: 'boolean' }).notNull(),
+    createdAt: time('created_at').notNull(),
+    disabledAt: time('disabled_at'),
+    version: version(),
+  },
+  (t) => [index('account_owner').on(t.ownerId).where(sql`owner_id is not null`)],
+)
+
+/** Where an account has signed in with its password: guesses from elsewhere do not slow it down there. */
+export const accountAddress = sqliteTable(
+  'account_address',
+  {
+    accountId: integer('account_id')
+      .notNull()
+      .references(() => account.id, { onDelete: 'cascade' }),
+    /** An IPv4 address, or the first 64 bits of an IPv6 address. */
+    address: text('address').notNull(),
+    lastAt: time('last_at').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.accountId, t.address] })],
+)
 
 /** A token of an account: only its hash is kept. */
 export const credential = sqliteTable(
@@ -78,7 +97,10 @@ export const accessGrant = sqliteTable(
   'access_grant',
   {
     id: integer('id').primaryKey({ autoIncrement: true }),
-    /** `anonymous`, `authenticated`, `account:<id>` or `group:<id>`: what makes a grant one of its kind. */
+    /**
+     * `anonymous`, `authenticated`, `account:<id>` or `group:<id>`: what makes a grant one of its kind. `name:<text>` is for
+     * an account or a group that did not exist when the grant was made: such a grant has no effect.
+     */
     subject: text('subject').notNull(),
     accountId: integer('account_id').references(() => account.id, { onDelete: 'cascade' }),
     groupId: integer('group_id').references(() => accountGroup.id, { onDelete: 'cascade' }),
@@ -86,14 +108,19 @@ export const accessGrant = sqliteTable(
     role: text('role', { enum: ['reader', 'writer', 'admin'] }).notNull(),
     createdAt: time('created_at').notNull(),
   },
-  (t) => [uniqueIndex('access_grant_subject').on(t.subject, t.pattern)],
+  (t) => [
+    uniqueIndex('access_grant_subject').on(t.subject, t.pattern),
+    index('access_grant_pattern').on(t.pattern),
+  ],
 )
 
-/** Keys that tokens are signed with; the newest signs, the others still verify. */
+/** Keys that tokens are signed with; the newest signs, the others verify until they end. */
 export const signingKey = sqliteTable('signing_key', {
   id: text('id').primaryKey(),
   privateJwk: text('private_jwk').notNull(),
   createdAt: time('created_at').notNull(),
+  /** When a key that was replaced ends, and with it each token that it has signed; null for the one that signs. */
+  endsAt: time('ends_at'),
 })
 
 /** What is fixed once for an installation. */
@@ -117,4 +144,27 @@ export const audit = sqliteTable(
     requestId: text('request_id').notNull(),
   },
   (t) => [index('audit_at').on(t.at)],
+)
+
+/** What changed nothing: refusals and sign-ins, apart from the acts, so that they cannot push those out. */
+export const auditNotice = sqliteTable(
+  'audit_notice',
+  {
+    id: integer('id').primaryKey(),
+    kind: text('kind', { enum: ['refused', 'signed-in', 'failed'] }).notNull(),
+    /** When it happened first, and last: the same again within an hour is counted in one row. */
+    firstAt: time('first_at').notNull(),
+    at: time('at').notNull(),
+    count: integer('count').notNull(),
+    /** What was tried last. */
+    target: text('target').notNull(),
+    account: text('account').notNull(),
+    credential: text('credential'),
+    address: text('address').notNull(),
+    requestId: text('request_id').notNull(),
+  },
+  (t) => [
+    index('audit_notice_kind').on(t.kind, t.id),
+    index('audit_notice_same').on(t.kind, t.account, t.address, t.firstAt),
+  ],
 )

@@ -190,4 +190,19 @@ export const migrations: MigrationMeta[] = [
       "INSERT INTO `total` (`name`, `value`) VALUES ('version', 0);",
     ],
   },
+  {
+    hash: 'ecd7b281b68cd4fbfa3fce1bb8bf61e91e2d853169f03b0a6ec470a83a195fba',
+    folderMillis: 1795672077913,
+    bps: true,
+    sql: [
+      "CREATE TABLE `account_address` (\n\t`account_id` integer NOT NULL,\n\t`address` text NOT NULL,\n\t`last_at` integer NOT NULL,\n\tPRIMARY KEY(`account_id`, `address`),\n\tFOREIGN KEY (`account_id`) REFERENCES `account`(`id`) ON UPDATE no action ON DELETE cascade\n);",
+      "CREATE TABLE `audit_notice` (\n\t`id` integer PRIMARY KEY NOT NULL,\n\t`kind` text NOT NULL,\n\t`first_at` integer NOT NULL,\n\t`at` integer NOT NULL,\n\t`count` integer NOT NULL,\n\t`target` text NOT NULL,\n\t`account` text NOT NULL,\n\t`credential` text,\n\t`address` text NOT NULL,\n\t`request_id` text NOT NULL\n);",
+      "CREATE INDEX `audit_notice_kind` ON `audit_notice` (`kind`,`id`);",
+      "CREATE INDEX `audit_notice_same` ON `audit_notice` (`kind`,`account`,`address`,`first_at`);",
+      "ALTER TABLE `signing_key` ADD `ends_at` integer;",
+      "CREATE INDEX `access_grant_pattern` ON `access_grant` (`pattern`);",
+      "CREATE INDEX `account_owner` ON `account` (`owner_id`) WHERE owner_id is not null;",
+      "UPDATE `signing_key` SET `ends_at` = (SELECT min(newer.created_at) + 3600000 FROM `signing_key` newer WHERE newer.created_at > `signing_key`.created_at);",
+    ],
+  },
 ]

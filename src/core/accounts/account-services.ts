@@ -1,5 +1,6 @@
 import type { Auth } from '../../auth/auth.ts'
 import type { PasswordFile } from '../../auth/password-file.ts'
+import type { Config } from '../../config/config-schema.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { type Audit, audit } from './audit.ts'
 import { type Grants, grants } from './grants.ts'
@@ -26,6 +27,7 @@ export interface AccountServices {
 
 export interface AccountOptions {
   metadata: Metadata
+  config: Config
   auth: Auth
   /** Where the first account's password is, until that changes. */
   passwordFile: PasswordFile
@@ -33,12 +35,18 @@ export interface AccountOptions {
   now: () => number
 }
 
-export function accountServices({ metadata, auth, now, passwordFile }: AccountOptions): AccountServices {
+export function accountServices({
+  metadata,
+  config,
+  auth,
+  now,
+  passwordFile,
+}: AccountOptions): AccountServices {
   return {
     users: users({ metadata, passwords: auth.passwords, passwordFile }),
     robots: robots(metadata),
     groups: groups(metadata),
-    grants: grants({ metadata, access: auth.access, identities: auth.identities }),
+    grants: grants({ metadata, access: auth.access, identities: auth.identities, settings: config.grants }),
     tokens: tokens(metadata),
     sessions: sessions({ metadata, authenticator: auth.authenticator }),
     registryTokens: registryTokens({ metadata, access: auth.access, tokens: auth.tokens, now }),

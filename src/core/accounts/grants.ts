@@ -1,6 +1,8 @@
 import { type ExplainedAccess, explainAccess } from '../../auth/explained-access.ts'
 import type { Identities } from '../../auth/identities.ts'
+import type { Config } from '../../config/config-schema.ts'
 import type { Access } from '../../domain/access.ts'
+import type { Asker } from '../../domain/asker.ts'
 import type { Write } from '../../domain/caller.ts'
 import type { Rule } from '../../domain/rule.ts'
 import { formatSubject, type GrantRow, parseSubject } from '../../metadata/accounts/grants.ts'
@@ -29,40 +31,62 @@ export interface AccessQuestion {
 
 /** What subjects may do in repositories. A subject has one role on each pattern. */
 export interface Grants {
-  /** Lists grants, oldest first: all, or those on a namespace. */
-  list(query: PageQuery, namespace?: string): Promise<ListPage<Grant>>
-  /** Gives the subject this role, instead of the one it has. Throws NOT_FOUND, and NAME_INVALID for a bad pattern. */
-  put(act: Write, grant: Pick<Grant, 'subject' | 'pattern' | 'role'>): Promise<void>
-  /** Throws NOT_FOUND. */
-  delete(act: Write, grant: Pick<Grant, 'subject' | 'pattern'>): Promise<void>
-  /** Returns what an account may do in a repository, and why. Throws NOT_FOUND. */
-  explain(question: AccessQuestion): Promise<ExplainedAccess>
+  /** Lists grants, oldest first: all to a server admin, else those on the asker's own namespace. */
+  list(asker: Asker, query: PageQuery): Promise<ListPage<Grant>>
+  /**
+   * Gives the subject this role, instead of the one it has. Users grant in their own namespaces, elsewhere a server admin
+   * does. To a server admin this throws NOT_FOUND for an unknown account or group; users do not learn who exists: what
+   * they grant to an unknown one is listed, but has no effect. Throws NAME_INVALID for a bad pattern, CONFLICT when there
+   * are too many grants.
+   */
+  put(asker: Asker, grant: Pick<Grant, 'subject' | 'pattern' | 'role'>): Promise<void>
+  /** Throws NOT_FOUND when there is no such grant. */
+  delete(asker: Asker, grant: Pick<Grant, 'subject' | 'pattern'>): Promise<void>
+  /**
+   * Returns what an account may do in a repository, and why. Users ask about themselves and their robots, and who may
+   * delete in the repository also about anybody without an account. Throws NOT_FOUND.
+   */
+  explain(asker: Asker, question: AccessQuestion): Promise<ExplainedAccess>
 }
 
 export interface GrantsOptions {
   metadata: Metadata
   access: Access
   identities: Identities
+  settings: Config['grants']
 }
 
 export function grants(options: GrantsOptions): Grants {
-  const { metadata } = options
+  const { metadata, settings } = options
   return {
-    list(query, namespace) {
+    async list(asker, query) {
       const [last = 0] = parseCursor(query.last, 0)
+      const namespace = asker.isAdmin ? undefined : asker.self()
       const read = (limit: number) => metadata.grants.list(last, limit, namespace).map(toGrant)
       return readPage(query, read, ({ id }) => formatCursor(id))
     },
 
-    async put(act, { subject, pattern, role }) {
-      await metadata.write('putGrant', { ...act, subject: parseSubject(subject), pattern, role })
+    async put(asker, { pattern, role, ...grant }) {
+      const act = actOn(asker, pattern)
+      const subject = parseSubject(grant.subject)
+      if (typeof subject === 'string' && settings.publicByAdminsOnly) {
+        asker.admin('grant to anonymous or authenticated (grants.public-by-admins-only)')
+      }
+      const mayBeUnknown = !asker.isAdmin
+      await metadata.write('putGrant', { ...act, subject, pattern, role, limits: settings, mayBeUnknown })
     },
 
-    async delete(act, { subject, pattern }) {
-      await metadata.write('removeGrant', { ...act, subject: parseSubject(subject), pattern })
+    async delete(asker, { subject, pattern }) {
+      await metadata.write('removeGrant', {
+        ...actOn(asker, pattern),
+        subject: parseSubject(subject),
+        pattern,
+      })
     },
 
-    async explain({ repository, account, credential: id }) {
+    async explain(asker, { repository, account, credential: id }) {
+      if (account !== undefined) asker.owner(account)
+      else if (!asker.isAdmin) asker.delete(repository)
       if (account === undefined) return explainAccess(options, repository, undefined, undefined)
       const row = metadata.accounts.find(account)
       if (row === undefined) throw registryError('NOT_FOUND', `there is no account ${account}`)
@@ -73,6 +97,13 @@ export function grants(options: GrantsOptions): Grants {
       throw registryError('NOT_FOUND', `${account} has no token ${id}`)
     },
   }
+}
+
+/** In their own namespaces users grant by themselves, elsewhere a server admin does. */
+function actOn(asker: Asker, pattern: string): Write {
+  const slash = pattern.indexOf('/')
+  if (slash <= 0 || pattern.slice(0, slash) !== asker.account) return asker.admin()
+  return asker.owner(asker.account)
 }
 
 function toGrant(row: GrantRow): Grant {

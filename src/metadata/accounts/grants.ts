@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, sql } from 'drizzle-orm'
+import { and, asc, count, eq, gt, gte, lt } from 'drizzle-orm'
 import type { Write } from '../../domain/caller.ts'
 import { parseRepositoryPattern } from '../../domain/repository-pattern.ts'
 import type { Rule } from '../../domain/rule.ts'
@@ -31,10 +31,11 @@ export function grantReads(db: Db) {
 
     /** At most `limit` grants after the id `last`: all, or those on a namespace. */
     list(last: number, limit: number, namespace?: string): GrantRow[] {
+      const [from, before] = rangeOf(namespace ?? '')
       const isWithin =
         namespace === undefined
           ? undefined
-          : sql`substr(${accessGrant.pattern}, 1, ${namespace.length + 1}) = ${`${namespace}/`}`
+          : and(gte(accessGrant.pattern, from), lt(accessGrant.pattern, before))
       return named(db)
         .where(and(gt(accessGrant.id, last), isWithin))
         .orderBy(asc(accessGrant.id))
@@ -67,58 +68,145 @@ interface NamedGrant {
 }
 
 function toGrant({ grant: { id, pattern, role, subject, createdAt }, account, group }: NamedGrant): GrantRow {
-  const by = account !== null ? { account } : group !== null ? { group } : (subject as 'anonymous')
+  const by =
+    account !== null
+      ? { account }
+      : group !== null
+        ? { group }
+        : parseSubject(subject.startsWith(UNKNOWN) ? subject.slice(UNKNOWN.length) : subject)
   return { id, pattern, role, createdAt, subject: by }
+}
+
+/** How many grants there may be. */
+export interface GrantLimits {
+  /** On the repositories of one namespace. */
+  namespaceMax: number
+  /** To one subject. */
+  subjectMax: number
+}
+
+interface GrantWrite extends Write {
+  subject: Subject
+  pattern: string
 }
 
 /** Writes of grants, each for one call of the writer. */
 export function grantWrites(db: Db, tell: TellAct) {
-  const resolve = (subject: Subject) => {
-    if (typeof subject === 'string') return { subject, accountId: null, groupId: null }
-    const [table, name] = 'account' in subject ? [account, subject.account] : [accountGroup, subject.group]
-    const row = db.select({ id: table.id }).from(table).where(eq(table.name, name)).get()
-    const kind = 'account' in subject ? 'account' : 'group'
-    if (!row) throw registryError('NOT_FOUND', `there is no ${kind} ${JSON.stringify(name)}`)
-    return {
-      subject: `${kind}:${row.id}`,
-      accountId: kind === 'account' ? row.id : null,
-      groupId: kind === 'group' ? row.id : null,
-    }
-  }
+  const { resolve, find } = grantees(db)
+  const checkLimits = grantCounts(db)
+  const remove = (subject: string, pattern: string): boolean =>
+    db
+      .delete(accessGrant)
+      .where(and(eq(accessGrant.subject, subject), eq(accessGrant.pattern, pattern)))
+      .returning({ id: accessGrant.id })
+      .all().length > 0
   return {
-    /** Gives a role on a pattern; a subject has one role on each pattern, the last one given. */
-    putGrant(call: Write & { subject: Subject } & Rule) {
+    /**
+     * Gives a role on a pattern; a subject has one role on each pattern, the last one given. Throws CONFLICT when there are
+     * too many grants, and NOT_FOUND for an unknown account or group, unless `mayBeUnknown`: then the grant is kept, but
+     * has no effect, so that who grants does not learn who exists.
+     */
+    putGrant(call: GrantWrite & Rule & { limits: GrantLimits; mayBeUnknown: boolean }) {
       const { pattern, role } = call
       parseRepositoryPattern(pattern)
-      const grantee = resolve(call.subject)
+      const grantee = call.mayBeUnknown
+        ? (find(call.subject) ?? unknown(call.subject))
+        : resolve(call.subject)
+      checkLimits(grantee.subject, pattern, call.limits)
       const { id } = db
         .insert(accessGrant)
         .values({ ...grantee, pattern, role, createdAt: call.at })
         .onConflictDoUpdate({ target: [accessGrant.subject, accessGrant.pattern], set: { role } })
         .returning({ id: accessGrant.id })
         .get()
-      tell(
-        { action: 'grant.put', target: formatSubject(call.subject), detail: { pattern, role } },
-        call.caller,
-        call.at,
-      )
+      const target = formatSubject(call.subject)
+      const left = unknown(call.subject).subject
+      if (grantee.subject !== left) remove(left, pattern)
+      tell({ action: 'grant.put', target, detail: { pattern, role } }, call.caller, call.at)
       return { stale: 'grants', id, subject: grantee.subject, rule: { pattern, role } } as const
     },
 
     /** Throws NOT_FOUND when there is no such grant. */
-    removeGrant(call: Write & { subject: Subject; pattern: string }) {
-      const { subject } = resolve(call.subject)
-      const removed = db
-        .delete(accessGrant)
-        .where(and(eq(accessGrant.subject, subject), eq(accessGrant.pattern, call.pattern)))
-        .returning({ id: accessGrant.id })
-        .all()
+    removeGrant(call: GrantWrite) {
+      const { pattern } = call
+      const subject = find(call.subject)?.subject
       const target = formatSubject(call.subject)
-      if (removed.length === 0) throw registryError('NOT_FOUND', `${target} has no grant on ${call.pattern}`)
-      tell({ action: 'grant.remove', target, detail: { pattern: call.pattern } }, call.caller, call.at)
-      return { stale: 'grants', subject, removed: call.pattern } as const
+      const isRemoved = subject !== undefined && remove(subject, pattern)
+      if (!isRemoved && !remove(unknown(call.subject).subject, pattern))
+        throw registryError('NOT_FOUND', `${target} has no grant on ${pattern}`)
+      tell({ action: 'grant.remove', target, detail: { pattern } }, call.caller, call.at)
+      return { stale: 'grants', subject: subject ?? '', removed: pattern } as const
     },
   }
+}
+
+/** Whom a grant is for, as the table has it. */
+type Grantee = Pick<typeof accessGrant.$inferInsert, 'subject' | 'accountId' | 'groupId'>
+
+function grantees(db: Db) {
+  const find = (subject: Subject): Grantee | undefined => {
+    if (typeof subject === 'string') return { subject, accountId: null, groupId: null }
+    const [table, name] = 'account' in subject ? [account, subject.account] : [accountGroup, subject.group]
+    const row = db.select({ id: table.id }).from(table).where(eq(table.name, name)).get()
+    if (row === undefined) return undefined
+    return 'account' in subject
+      ? { subject: `account:${row.id}`, accountId: row.id, groupId: null }
+      : { subject: `group:${row.id}`, accountId: null, groupId: row.id }
+  }
+  const resolve = (subject: Subject): Grantee => {
+    const found = find(subject)
+    if (found !== undefined || typeof subject === 'string') return found ?? unknown(subject)
+    const [kind, name] = 'account' in subject ? ['account', subject.account] : ['group', subject.group]
+    throw registryError('NOT_FOUND', `there is no ${kind} ${JSON.stringify(name)}`)
+  }
+  return { find, resolve }
+}
+
+const UNKNOWN = 'name:'
+
+/** Whom a grant is for that names an account or a group which does not exist. */
+function unknown(subject: Subject): Grantee {
+  return { subject: UNKNOWN + formatSubject(subject), accountId: null, groupId: null }
+}
+
+/** Throws CONFLICT when one more grant would be too many. */
+function grantCounts(db: Db) {
+  const known = statement(db, { subject: text, pattern: text }, ({ subject, pattern }) =>
+    db
+      .select({ id: accessGrant.id })
+      .from(accessGrant)
+      .where(and(eq(accessGrant.subject, subject), eq(accessGrant.pattern, pattern))),
+  )
+  const ofSubject = statement(db, { subject: text }, ({ subject }) =>
+    db.select({ n: count() }).from(accessGrant).where(eq(accessGrant.subject, subject)),
+  )
+  const ofNamespace = statement(db, { from: text, before: text }, ({ from, before }) =>
+    db
+      .select({ n: count() })
+      .from(accessGrant)
+      .where(and(gte(accessGrant.pattern, from), lt(accessGrant.pattern, before))),
+  )
+  return (subject: string, pattern: string, { namespaceMax, subjectMax }: GrantLimits): void => {
+    if (known.get({ subject, pattern }) !== undefined) return
+    const namespace = pattern.split('/', 1)[0] ?? ''
+    const [from, before] = rangeOf(namespace)
+    if (!namespace.includes('*') && (ofNamespace.get({ from, before })?.n ?? 0) >= namespaceMax) {
+      throw tooMany(`on ${namespace}/...`, namespaceMax, 'grants.namespace-max')
+    }
+    if ((ofSubject.get({ subject })?.n ?? 0) >= subjectMax) {
+      throw tooMany('to this subject', subjectMax, 'grants.subject-max')
+    }
+  }
+}
+
+function tooMany(where: string, max: number, setting: string) {
+  const message = `there are ${max} grants ${where} already, the most that ${setting} allows: use patterns or groups`
+  return registryError('CONFLICT', message)
+}
+
+/** What begins with `a/` lies between `a/` and `a0`, for `0` is the character after `/`. */
+function rangeOf(namespace: string): [from: string, before: string] {
+  return [`${namespace}/`, `${namespace}0`]
 }
 
 /** A subject as people write it: `anonymous`, `authenticated`, `group:<name>`, or an account's name. */

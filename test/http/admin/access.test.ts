@@ -78,14 +78,15 @@ test("what narrows is told: a robot's owner, a token's scope, and that an accoun
   await server.admin('PATCH', '/users/bob', { disabled: false })
 })
 
-test('an account asks of itself and its robots, who administers a repository of everybody', async () => {
+test('an account asks about itself and its robots; who may delete in a repository, also about anybody', async () => {
   const ask = async (who: string, query: Record<string, string>) =>
     (await server.as(basic(who)).fetch(`/api/v1/access?${new URLSearchParams(query)}`)).status
   expect(await ask('bob', { account: 'bob', repository: 'alice/app' })).toBe(200)
   expect(await ask('bob', { account: 'bob+ci', repository: 'alice/app' })).toBe(200)
   expect(await ask('bob', { account: 'carol', repository: 'alice/app' })).toBe(403)
   expect(await ask('bob', { repository: 'alice/app' })).toBe(403)
-  expect(await ask('alice', { account: 'carol', repository: 'alice/app' })).toBe(200)
+  expect(await ask('alice', { account: 'carol', repository: 'alice/app' })).toBe(403)
+  expect(await ask('alice', { repository: 'alice/app' })).toBe(200)
   expect(await ask('alice', { repository: 'alice/app' })).toBe(200)
   expect(await ask('admin', { account: 'nobody', repository: 'alice/app' })).toBe(404)
   expect(await ask('admin', { account: 'bob', repository: 'alice/app', credential: 'x' })).toBe(404)

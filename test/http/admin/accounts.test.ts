@@ -155,7 +155,7 @@ test("an admin's robot is no admin", async () => {
 test('users see and grant what is in their own namespace', async () => {
   await server.grant('alice', 'bob/app', 'reader')
   await server.admin('PUT', '/robots/bob%2Bci')
-  const grant = { subject: 'authenticated', pattern: 'alice/shared/**', role: 'writer' }
+  const grant = { subject: 'bob', pattern: 'alice/shared/**', role: 'writer' }
   expect((await ask(basic('alice'), 'PUT', '/grants', grant)).status).toBe(200)
   expect((await ask(basic('alice'), 'GET', '/grants')).json.items).toMatchObject([grant])
   expect((await ask(basic('alice'), 'GET', '/robots')).json.items).toEqual([])

@@ -1,7 +1,5 @@
 import { t } from 'elysia'
 import type { ExplainedAccess } from '../../../core/accounts/grants.ts'
-import type { Asker } from '../../../domain/asker.ts'
-import type { RepositoryName } from '../../../oci/reference.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
 import { AccountName, Pattern, RepositoryParam, RoleName } from '../schemas.ts'
@@ -49,8 +47,7 @@ export function access(context: AdminContext) {
   return controller(context, 'access', '/access').get(
     '',
     async ({ asker, query }) => {
-      checkMayAsk(asker, query.account, query.repository)
-      const { isDisabled, reasons, ...found } = await grants.explain(query)
+      const { isDisabled, reasons, ...found } = await grants.explain(asker, query)
       return { ...found, disabled: isDisabled, reasons: reasons.map(toReason) }
     },
     {
@@ -59,20 +56,14 @@ export function access(context: AdminContext) {
         id: 'explainAccess',
         summary: 'Ask what an account may do in a repository, and why',
         description:
-          'Without an account: what anybody may. For others than your own account: who may delete in the repository.',
+          'Without an account: what anybody may do, for those who may delete in the repository. About other accounts than ' +
+          'yours and your robots only a server admin may ask.',
         access: 'account',
         answer: Explained,
         errors: ['NOT_FOUND', 'NAME_INVALID'],
       }),
     },
   )
-}
-
-/** Who administers a repository may know who may do what there. */
-function checkMayAsk(asker: Asker, account: string | undefined, repository: RepositoryName): void {
-  if (asker.may('delete', repository)) return
-  if (account === undefined) asker.delete(repository)
-  else asker.owner(account)
 }
 
 function toReason({ by, subject, rule, actions }: ExplainedAccess['reasons'][number]) {

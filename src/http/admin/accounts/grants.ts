@@ -1,6 +1,5 @@
 import { t } from 'elysia'
 import type { Grant } from '../../../core/accounts/grants.ts'
-import type { Asker } from '../../../domain/asker.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
 import { DONE, Done, mapPage, PageQuery, Pattern, pageOf, RoleName, Time, timeOf } from '../schemas.ts'
@@ -12,32 +11,29 @@ const SubjectName = t.String({
 
 const GrantModel = t.Object({ subject: t.String(), pattern: t.String(), role: RoleName, createdAt: Time })
 
-const IN_OWN_NAMESPACE = 'In their own namespace users grant by themselves, elsewhere a server admin does.'
+const IN_OWN_NAMESPACE = 'Users grant in their own namespaces, elsewhere a server admin does.'
+
+const TO_WHOM =
+  'Only a server admin grants to anonymous and authenticated, unless grants.public-by-admins-only is false. Users do not ' +
+  'learn who exists: what they grant to an unknown account or group is listed, but has no effect.'
 
 /** GET, PUT and DELETE /api/v1/grants */
 export function grants(context: AdminContext) {
   const { grants } = context.accounts
   return controller(context, 'grants', '/grants')
-    .get(
-      '',
-      async ({ asker, query }) => {
-        const namespace = asker.isAdmin ? undefined : asker.self()
-        return mapPage(await grants.list(query, namespace), toGrant)
-      },
-      {
-        query: PageQuery,
-        ...operation({
-          id: 'listGrants',
-          summary: 'List grants: all to a server admin, else those in your own namespace',
-          access: 'account',
-          answer: pageOf(GrantModel, 'Grants'),
-        }),
-      },
-    )
+    .get('', async ({ asker, query }) => mapPage(await grants.list(asker, query), toGrant), {
+      query: PageQuery,
+      ...operation({
+        id: 'listGrants',
+        summary: 'List grants: all to a server admin, else those in your own namespace',
+        access: 'account',
+        answer: pageOf(GrantModel, 'Grants'),
+      }),
+    })
     .put(
       '',
       async ({ asker, body }) => {
-        await grants.put(actOn(asker, body.pattern), body)
+        await grants.put(asker, body)
         return DONE
       },
       {
@@ -46,16 +42,16 @@ export function grants(context: AdminContext) {
           id: 'putGrant',
           summary: 'Grant a role on the repositories of a pattern',
           access: 'account',
-          description: IN_OWN_NAMESPACE,
+          description: `${IN_OWN_NAMESPACE} ${TO_WHOM}`,
           answer: Done,
-          errors: ['NOT_FOUND', 'NAME_INVALID'],
+          errors: ['NOT_FOUND', 'NAME_INVALID', 'CONFLICT'],
         }),
       },
     )
     .delete(
       '',
       async ({ asker, query }) => {
-        await grants.delete(actOn(asker, query.pattern), query)
+        await grants.delete(asker, query)
         return DONE
       },
       {
@@ -70,13 +66,6 @@ export function grants(context: AdminContext) {
         }),
       },
     )
-}
-
-/** In their own namespace users grant by themselves, elsewhere a server admin does. */
-function actOn(asker: Asker, pattern: string) {
-  const slash = pattern.indexOf('/')
-  if (slash <= 0 || pattern.slice(0, slash) !== asker.account) return asker.admin()
-  return asker.owner(asker.account)
 }
 
 function toGrant({ subject, pattern, role, createdAt }: Grant) {
