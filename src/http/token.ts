@@ -39,6 +39,10 @@ export interface TokenOptions {
 export function token({ authenticator, addressOf, accounts: { registryTokens }, ...options }: TokenOptions) {
   return new Elysia({ name: 'token', tags: ['token'] })
     .use(forms(options.bodies.signIn, options.sourceOf))
+    .onTransform(({ set }) => {
+      // RFC 6749, 5.1
+      set.headers['cache-control'] = 'no-store'
+    })
     .get(
       '/token',
       async ({ request, query }) => {

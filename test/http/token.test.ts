@@ -28,7 +28,7 @@ describe('GET /token', () => {
     const scopes = ['alice/app:pull,push', 'alice/b:pull bob/c:pull'].map((one) => `scope=repository:${one}`)
     const query = `?service=any&account=alice&client_id=docker&${scopes.join('&').replace(' bob', ' repository:bob')}`
     const response = await get(query, basic('alice'))
-    expect(response.status).toBe(200)
+    expect([response.status, response.headers.get('cache-control')]).toEqual([200, 'no-store'])
     const answer = (await response.json()) as Answer
     expect(answer).toMatchObject({
       access_token: answer.token,

@@ -58,20 +58,7 @@ describe.each(SERVERS)('--tls auto, %s', (_, start) => {
 
   test.skipIf(Bun.which('openssl') === null)('openssl verifies it; TLS 1.2 at least', async () => {
     await using server = await start({ settings: { tls: 'auto' } })
-    const { address } = await withAuthority(server)
-    const connect = (...args: string[]) =>
-      openssl(
-        [
-          's_client',
-          '-connect',
-          address,
-          '-CAfile',
-          join(server.data, 'tls', 'rootCA.pem'),
-          '-verify_return_error',
-          ...args,
-        ],
-        'Q\n',
-      )
+    const connect = opensslClient(server)
     for (const version of ['-tls1_2', '-tls1_3']) {
       const verified = await connect(version, '-verify_hostname', 'localhost')
       expect([verified.code, verified.output]).toEqual([
@@ -88,6 +75,22 @@ describe.each(SERVERS)('--tls auto, %s', (_, start) => {
     }
   })
 })
+
+test.skipIf(Bun.which('openssl') === null)('TLS 1.2 has no cipher in CBC mode', async () => {
+  await using server = await startInProcess({ settings: { tls: 'auto' } })
+  const connect = opensslClient(server)
+  const cbc = 'ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA'
+  expect((await connect('-tls1_2', '-cipher', cbc)).output).toContain('alert handshake failure')
+  const gcm = 'ECDHE-ECDSA-AES128-GCM-SHA256'
+  expect((await connect('-tls1_2', '-cipher', `${cbc}:${gcm}`)).output).toContain(gcm)
+})
+
+/** Connects by openssl with these arguments, and trusts the server's authority. */
+function opensslClient({ data, url }: TestServer) {
+  const authority = join(data, 'tls', 'rootCA.pem')
+  const always = ['-connect', new URL(url).host, '-CAfile', authority, '-verify_return_error']
+  return (...args: string[]) => openssl(['s_client', ...always, ...args], 'Q\n')
+}
 
 describe('cay serve with TLS', () => {
   test('the line "listening" has the authority and its fingerprint', async () => {

@@ -5,6 +5,7 @@ import type { Metrics } from '../../telemetry/metrics.ts'
 import { pathOf, queryOf } from '../distribution/exchange.ts'
 import { toErrorResponse } from '../problem/errors.ts'
 import { logRequest } from '../request-log.ts'
+import { refuse } from './base.ts'
 import type { V1Context, V1Target } from './exchange.ts'
 import { parseV1Path, V1_PATH_TEMPLATES, type V1Path, type V1PathKind } from './path.ts'
 import { V1_ROUTES, type V1Method, type V1Route } from './routes.ts'
@@ -25,20 +26,23 @@ export function v1Dispatch(options: V1Options): (request: Request) => Promise<Re
     const target = pathOf(request.url)
     const { method } = request
     const requestId = options.nextRequestId()
+    let methods: Methods = {}
     let route: V1Route | undefined
     let failure: unknown
     let response: Response
     try {
       const path = parseV1Path(target)
       if (path === undefined) throw registryError('UNSUPPORTED', 'there is no such endpoint', { status: 404 })
-      const methods = table[path.kind]
+      methods = table[path.kind]
       route = methods[method as V1Method]
-      if (route === undefined) throw notAllowed(method, methods)
+      if (route === undefined)
+        throw registryError('UNSUPPORTED', `${method} is not a method of this endpoint`)
       response = await answer(context, request, path, route, requestId)
     } catch (error) {
       failure = error
       response = toErrorResponse(error, method)
       response.headers.set('cache-control', 'no-store')
+      if (response.status === 405) response.headers.set('allow', allowOf(methods))
       if (response.status === 401)
         response.headers.set('www-authenticate', 'Basic realm="cay", charset="UTF-8"')
     }
@@ -64,7 +68,9 @@ async function answer(
   return await route.handle({ context, request, path, query, identity, target, requestId })
 }
 
-type Table = Record<V1PathKind, Partial<Record<V1Method, V1Route>>>
+type Methods = Partial<Record<V1Method, V1Route>>
+
+type Table = Record<V1PathKind, Methods>
 
 function lookup(): Table {
   const kinds = Object.keys(V1_PATH_TEMPLATES) as V1PathKind[]
@@ -96,10 +102,16 @@ function authorise(
   { repository }: V1Target,
 ): void {
   const { account, token, limits } = identity
-  const refuse = (detail: object) =>
+  const refusal = (detail: object) =>
     registryError(account === undefined ? 'UNAUTHORIZED' : 'DENIED', undefined, { detail })
   switch (route.access) {
     case 'anybody':
+      return
+    case 'catalog':
+      // Clients that get an empty list look no further; refused, they sign in, or ask the catalog of /v2.
+      if (account === undefined && identity.granted.isEmpty && !access.isOpen) {
+        throw registryError('UNAUTHORIZED')
+      }
       return
     case 'account':
       if (account === undefined && !access.isOpen) throw registryError('UNAUTHORIZED')
@@ -107,20 +119,21 @@ function authorise(
     case 'self': {
       const isWhole = token === undefined && limits.length === 0
       if (account === undefined || !isWhole || !('account' in path) || path.account !== account) {
-        throw refuse({ account: 'account' in path ? path.account : undefined })
+        throw refusal({ account: 'account' in path ? path.account : undefined })
       }
       return
     }
     case 'pull':
-      if (!access.may(identity, 'pull', repository)) throw refuse({ action: 'pull' })
+      if (!access.may(identity, 'pull', repository)) throw refusal({ action: 'pull' })
       if (!isInScope(identity, 'pull', repository)) {
         throw registryError('UNAUTHORIZED', 'the token, or the cookie, is for another repository')
       }
   }
 }
 
-function notAllowed(method: string, methods: Partial<Record<V1Method, V1Route>>) {
-  return registryError('UNSUPPORTED', `${method} is not a method of this endpoint`, {
-    headers: { allow: Object.keys(methods).join(', ') },
-  })
+/** The methods that do something; those of pushes are in the table to be refused. Empty where there is none (RFC 9110, 10.2.1). */
+function allowOf(methods: Methods): string {
+  return Object.entries(methods)
+    .flatMap(([method, { handle }]) => (handle === refuse ? [] : [method]))
+    .join(', ')
 }

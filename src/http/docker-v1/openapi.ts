@@ -22,6 +22,7 @@ export function v1Paths(): OpenAPIV3.PathsObject {
 /** Who may ask, in words. */
 const ACCESS: Record<V1Access, string> = {
   pull: 'Whoever may pull from the repository, or from the one of the image',
+  catalog: 'Whoever may pull from at least one repository, or signs in',
   account: 'Whoever signs in',
   self: 'The account itself, with a credential that is not narrowed',
   anybody: 'Anybody',
@@ -40,8 +41,9 @@ function operation(route: V1Route, method: string): OpenAPIV3.OperationObject {
     tags: ['docker v1'],
     parameters: QUERIES[id] ?? [],
     ...(body && { requestBody: { content: { 'application/json': body } } }),
-    security:
-      access === 'anybody' || access === 'pull' ? [{ basic: [] }, { bearer: [] }, {}] : [{ basic: [] }],
+    security: ['anybody', 'pull', 'catalog'].includes(access)
+      ? [{ basic: [] }, { bearer: [] }, {}]
+      : [{ basic: [] }],
     responses: Object.fromEntries(
       Object.entries(answers).map(([status, description]) => {
         const content = method === 'HEAD' ? undefined : contentOf(id, Number(status))

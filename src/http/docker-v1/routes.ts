@@ -10,10 +10,10 @@ export type V1Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE'
 
 /**
  * Who may ask: `pull`: whoever may pull from the repository that the path names, or from the one of the image that it
- * names; `account`: whoever signs in; `self`: the account that the path names, with a credential that is not narrowed;
+ * names; `catalog`: whoever may see at least something; `account`: whoever signs in; `self`: the account that the path names, with a credential that is not narrowed;
  * `anybody`.
  */
-export type V1Access = 'pull' | 'account' | 'self' | 'anybody'
+export type V1Access = 'pull' | 'catalog' | 'account' | 'self' | 'anybody'
 
 /** One row of the table: also the log's field, and the entry in the OpenAPI page. */
 export interface V1Route<K extends V1PathKind = V1PathKind> {
@@ -56,7 +56,7 @@ export const V1_ROUTES: readonly Row[] = [
     id: 'v1-search',
     methods: ['GET'],
     path: 'search',
-    access: 'anybody',
+    access: 'catalog',
     handle: search,
     summary: 'Search for repositories by a part of their name or description, among those that may be pulled',
     answers: { 200: 'A page of repositories.' },

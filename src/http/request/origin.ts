@@ -28,19 +28,14 @@ export class Origins {
     const host = headers.get('host') ?? ''
     const own = { proto: this.options.isTls ? 'https' : 'http', host: isHost(host) ? host : 'localhost' }
     if (!this.isTrusted(peer)) return `${own.proto}://${own.host}`
-    const [first] = parseForwarded(headers.get('forwarded'))
-    const proto = first?.proto ?? firstOf(headers.get('x-forwarded-proto')) ?? own.proto
-    const named = first?.host ?? firstOf(headers.get('x-forwarded-host')) ?? own.host
+    const { proto = own.proto, host: named = own.host } = forwardedBy(headers)[0] ?? {}
     return `${proto === 'https' ? 'https' : 'http'}://${isHost(named) ? named : own.host}`
   }
 
   /** The client's address: the peer's, or what a trusted proxy says. */
   clientOf(request: Request, peer: string): string {
     if (!this.isTrusted(peer)) return peer
-    const { headers } = request
-    const hops =
-      headers.get('x-forwarded-for')?.split(',') ??
-      parseForwarded(headers.get('forwarded')).map((hop) => hop.for ?? '')
+    const hops = forwardedBy(request.headers).map((hop) => hop.for ?? '')
     // Each proxy adds the hop before it: what is left of the last one that is not trusted, a client may have made up.
     return hops.map(addressIn).findLast((hop) => isIP(hop) !== 0 && !this.isTrusted(hop)) ?? peer
   }
@@ -72,7 +67,7 @@ function addNetwork(list: BlockList, network: string): void {
 }
 
 /** The elements of `Forwarded` (RFC 7239), the one nearest to the client first. */
-function parseForwarded(header: string | null): Record<string, string>[] {
+function parseForwarded(header: string | null): Hop[] {
   return (header?.split(',') ?? []).map((element) =>
     Object.fromEntries(
       element.split(';').map((pair) => {
@@ -90,7 +85,26 @@ function addressIn(hop: string): string {
   return bracketed ?? (/^[\d.]+:\d+$/.test(text) ? (text.split(':')[0] ?? '') : text)
 }
 
-function firstOf(header: string | null): string | undefined {
+interface Hop {
+  proto?: string | undefined
+  host?: string | undefined
+  for?: string | undefined
+}
+
+/**
+ * What the proxies say of the request, the one nearest to the client first. Where they set X-Forwarded-*, a Forwarded
+ * header is one that the client has sent and they have passed on: most proxies do not know it.
+ */
+function forwardedBy(headers: Headers): Hop[] {
+  const [proto, host, addresses] = FAMILY.map((name) => headers.get(name))
+  if (proto === null && host === null && addresses === null) return parseForwarded(headers.get('forwarded'))
+  const hops: Hop[] = addresses?.split(',').map((address) => ({ for: address })) ?? [{}]
+  return hops.with(0, { ...hops[0], proto: firstOf(proto), host: firstOf(host) })
+}
+
+const FAMILY = ['x-forwarded-proto', 'x-forwarded-host', 'x-forwarded-for'] as const
+
+function firstOf(header: string | null | undefined): string | undefined {
   return header?.split(',', 1)[0]?.trim() || undefined
 }
 

@@ -203,17 +203,18 @@ test('ids are the same after a restart, and go with their repository', async () 
 })
 
 test.each([
-  ['PUT', 'repositories/team/app/'],
-  ['PUT', 'repositories/team/app/images'],
-  ['DELETE', 'repositories/team/app/images'],
-  ['PUT', 'repositories/team/app/tags/v1'],
-  ['DELETE', 'repositories/team/app/tags/v1'],
-  ['PUT', `images/${'a'.repeat(64)}/json`],
-  ['PUT', `images/${'a'.repeat(64)}/layer`],
-  ['PUT', `images/${'a'.repeat(64)}/checksum`],
-])('a push is refused with what to use: %s %s', async (method, path) => {
+  ['PUT', 'repositories/team/app/', ''],
+  ['PUT', 'repositories/team/app/images', 'GET'],
+  ['DELETE', 'repositories/team/app/images', 'GET'],
+  ['PUT', 'repositories/team/app/tags/v1', 'GET'],
+  ['DELETE', 'repositories/team/app/tags/v1', 'GET'],
+  ['PUT', `images/${'a'.repeat(64)}/json`, 'GET, HEAD'],
+  ['PUT', `images/${'a'.repeat(64)}/layer`, 'GET, HEAD'],
+  ['PUT', `images/${'a'.repeat(64)}/checksum`, ''],
+])('a push is refused with what to use: %s %s', async (method, path, allow) => {
   const response = await server.fetch(`/v1/${path}`, { method, body: '[]' })
   expect(response.status).toBe(405)
+  expect(response.headers.get('allow')).toBe(allow)
   expect(await response.text()).toContain('push with Docker 1.6 or newer')
 })
 

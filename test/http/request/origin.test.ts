@@ -61,6 +61,17 @@ test.each<[Record<string, string>, string]>([
   expect(origins({ trustedProxies: ['10.0.0.0/8'] }).clientOf(ask(headers), PROXY)).toBe(expected)
 })
 
+test("behind a proxy that sets X-Forwarded-*, a Forwarded header is the client's, and is not believed", () => {
+  const request = ask({
+    forwarded: 'proto=http;host=evil.example;for=203.0.113.9',
+    'x-forwarded-proto': 'https',
+    'x-forwarded-for': '198.51.100.7',
+  })
+  const some = origins({ trustedProxies: [PROXY] })
+  expect(some.of(request, PROXY)).toBe('https://cay.example:5000')
+  expect(some.clientOf(request, PROXY)).toBe('198.51.100.7')
+})
+
 test('a host that would break out of the challenge is not repeated', () => {
   const request = { headers: { get: (name: string) => (name === 'host' ? 'x",error="' : null) } }
   expect(origins().of(request as unknown as Request, '192.0.2.1')).toBe('http://localhost')
