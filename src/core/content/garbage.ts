@@ -1,5 +1,5 @@
 import type { Retention } from '../../domain/retention.ts'
-import type { Collector, CollectorState, Run } from '../../gc/collector.ts'
+import type { Collector, CollectorState } from '../../gc/collector.ts'
 import type { Explanation } from '../../metadata/garbage/explanation.ts'
 import type { Candidate, GarbageCursor } from '../../metadata/garbage/garbage.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
@@ -13,7 +13,7 @@ const SLICE_MAX = 5
 /** Candidates that totals count at most. */
 const COUNTED_MAX = 10_000
 
-export type { Candidate, Explanation, Run }
+export type { Candidate, Explanation }
 
 /** What the collector does, and how long it keeps garbage. */
 export interface GarbageState extends CollectorState {

@@ -143,8 +143,3 @@ export function mapPage<T, U>({ items, next }: ListPage<T>, toItem: (entry: T) =
 export function timeOf(milliseconds: number): string {
   return new Date(milliseconds).toISOString()
 }
-
-/** The same for a time that may be missing. */
-export function timeOrNot(milliseconds: number | undefined | null): string | undefined {
-  return milliseconds === undefined || milliseconds === null ? undefined : timeOf(milliseconds)
-}

@@ -1,19 +1,8 @@
 import { t } from 'elysia'
-import type { BlobUse } from '../../../core/content/blobs.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
 import { present } from '../present.ts'
-import {
-  Bytes,
-  DigestParam,
-  DigestText,
-  mapPage,
-  PageQuery,
-  RepositoryText,
-  Time,
-  timeOf,
-  timeOrNot,
-} from '../schemas.ts'
+import { Bytes, DigestParam, DigestText, mapPage, PageQuery, RepositoryText, Time } from '../schemas.ts'
 
 const Use = t.Object({
   repository: RepositoryText,
@@ -49,13 +38,9 @@ export function blobs(context: AdminContext) {
   return controller(context, 'blobs', '/blobs').get(
     '/:digest',
     async ({ asker, params: { digest }, query }) => {
-      const { size, storedAt, uses } = await context.content.blobs.describe(asker, digest, query)
-      return present({ digest, bytes: size, storedAt: timeOrNot(storedAt), ...mapPage(uses, toUse) })
+      const { size: bytes, storedAt, uses } = await context.content.blobs.describe(asker, digest, query)
+      return present({ digest, bytes, storedAt, ...mapPage(uses, present) })
     },
     { params: t.Object({ digest: DigestParam }), query: PageQuery, ...OPERATIONS.get },
   )
-}
-
-function toUse({ repository, linkedAt, unreferencedAt }: BlobUse) {
-  return present({ repository, linkedAt: timeOf(linkedAt), unreferencedAt: timeOrNot(unreferencedAt) })
 }

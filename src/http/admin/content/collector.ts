@@ -1,10 +1,10 @@
 import { t } from 'elysia'
-import type { Candidate, Explanation, GarbageState, Run } from '../../../core/content/garbage.ts'
+import type { Explanation, GarbageState } from '../../../core/content/garbage.ts'
 import { parseDigest } from '../../../oci/digest.ts'
 import { parseRepositoryName } from '../../../oci/reference.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { present } from '../present.ts'
-import { mapPage, PageQuery, timeOf, timeOrNot } from '../schemas.ts'
+import { mapPage, PageQuery } from '../schemas.ts'
 import { COLLECTOR_OPERATIONS as OPERATIONS } from './collector-models.ts'
 
 const ExplainQuery = t.Object({
@@ -17,7 +17,7 @@ export function collector(context: AdminContext) {
   const { garbage } = context.content
   return controller(context, 'collector', '/collector')
     .get('', () => toState(garbage.state()), OPERATIONS.get)
-    .get('/candidates', async ({ query }) => mapPage(await garbage.candidates(query), toCandidate), {
+    .get('/candidates', async ({ query }) => mapPage(await garbage.candidates(query), present), {
       query: PageQuery,
       ...OPERATIONS.candidates,
     })
@@ -32,30 +32,15 @@ export function collector(context: AdminContext) {
     )
 }
 
-function toState({ waitingUntil, isRunning, lastRun, retention }: GarbageState) {
+function toState({ retention, lastRun, ...state }: GarbageState) {
   const { graceMs, windowMs, untaggedDays } = retention
   return present({
-    isRunning,
-    waitingUntil: timeOrNot(waitingUntil),
+    ...state,
     kept: { graceSeconds: graceMs / 1000, windowSeconds: windowMs / 1000, untaggedDays },
-    lastRun: lastRun && toRun(lastRun),
+    lastRun: lastRun && present(lastRun),
   })
 }
 
-function toRun({ startedAt, endedAt, ...run }: Run) {
-  return present({ ...run, startedAt: timeOf(startedAt), endedAt: timeOf(endedAt) })
-}
-
-function toCandidate({ since, goesAt, ...candidate }: Candidate) {
-  return present({ ...candidate, since: timeOf(since), goesAt: timeOf(goesAt) })
-}
-
-function toExplanation({ kind, repository, digest, reasons, goesAt }: Explanation) {
-  return present({
-    kind,
-    repository,
-    digest,
-    goesAt: timeOrNot(goesAt),
-    reasons: reasons.map(({ because, names, until }) => present({ because, names, until: timeOrNot(until) })),
-  })
+function toExplanation(explanation: Explanation) {
+  return present({ ...explanation, reasons: explanation.reasons.map(present) })
 }

@@ -1,81 +1,43 @@
 import type { ManifestSummary } from '../../../core/content/manifests.ts'
 import type { ManifestDescription } from '../../../core/description.ts'
 import type { Referrer } from '../../../core/referrers-tree.ts'
-import type { ImageConfig } from '../../../oci/image-config.ts'
 import type { Part } from '../../../oci/manifest-parts.ts'
 import { present } from '../present.ts'
-import { timeOf, timeOrNot } from '../schemas.ts'
 
 /** What a list and a description tell of a manifest. */
-export function toMembers(row: Omit<ManifestSummary, 'restorableUntil'> & Partial<ManifestSummary>) {
-  const { digest, kind, mediaType, artifactType, size, subject, tags } = row
-  return present({
-    digest,
-    kind,
-    mediaType,
-    artifactType,
-    bytes: size,
-    subject,
-    tags,
-    pushedAt: timeOf(row.pushedAt),
-    unreferencedAt: timeOrNot(row.unreferencedAt),
-    untaggedAt: timeOrNot(row.untaggedAt),
-    deletedAt: timeOrNot(row.deletedAt),
-    restorableUntil: timeOrNot(row.restorableUntil),
-  })
+export function toMembers<T extends Omit<ManifestSummary, 'restorableUntil'>>({
+  size: bytes,
+  ...manifest
+}: T) {
+  return present({ ...manifest, bytes })
 }
 
 /** A manifest in all its parts. */
 export function toManifest(manifest: ManifestDescription) {
-  const { totalBytes, config, layers, history, manifests, image, annotations, isCut } = manifest
+  const { config, layers, history, manifests, image } = manifest
   return present({
     ...toMembers(manifest),
-    totalBytes,
-    annotations,
-    isCut,
     labels: image?.labels ?? {},
     config: config && toPart(config),
-    layers: layers.map(({ createdBy, isHere, ...part }) => present({ ...toPart(part), createdBy, isHere })),
-    history: history.map(({ isEmpty: _, ...entry }) => present(entry)),
-    manifests: manifests.map(({ kind, platform, totalBytes: total, isHere, ...part }) =>
-      present({
-        ...toPart(part),
-        kind,
-        totalBytes: total,
-        isHere,
-        platform: platform && present(platform),
-      }),
-    ),
-    image: image && toImage(image),
+    layers: layers.map(toPart),
+    history: history.map(present),
+    manifests: manifests.map(toPart),
+    image: image && present({ ...image, platform: image.platform && present(image.platform) }),
   })
 }
 
 /** A referrer with its own, as deep as the schema goes. */
-export function toReferrer(referrer: Referrer, depth: number): object {
-  const { digest, mediaType, size, artifactType, annotations, kind, tag, referrers } = referrer
-  return present({
-    digest,
-    mediaType,
-    bytes: size,
-    artifactType,
-    annotations,
-    kind,
-    tag,
-    referrers: depth === 1 ? undefined : referrers.map((one) => toReferrer(one, depth - 1)),
-  })
+export function toReferrer({ size: bytes, ...referrer }: Referrer, depth: number): object {
+  const referrers = depth === 1 ? undefined : referrer.referrers.map((one) => toReferrer(one, depth - 1))
+  return present({ ...referrer, bytes, referrers })
 }
 
-function toPart({ digest, mediaType, size, artifactType, annotations }: Omit<Part, 'platform'>) {
+function toPart<T extends Part>({ size: bytes, annotations, platform, ...part }: T) {
   const isAnnotated = Object.keys(annotations).length > 0
   return present({
-    digest,
-    mediaType,
-    bytes: size,
-    artifactType,
+    ...part,
+    bytes,
     annotations: isAnnotated ? annotations : undefined,
+    platform: platform && present(platform),
   })
-}
-
-function toImage({ labels: _, history: __, platform, ...image }: ImageConfig) {
-  return present({ ...image, platform: platform && present(platform) })
 }

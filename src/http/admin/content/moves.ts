@@ -3,7 +3,7 @@ import type { HistoryLine } from '../../../core/content/history.ts'
 import type { Asker } from '../../../domain/asker.ts'
 import { EVENT_TYPES } from '../../../domain/events.ts'
 import { present } from '../present.ts'
-import { DigestText, pageOf, Time, timeOf } from '../schemas.ts'
+import { DigestText, pageOf, Time } from '../schemas.ts'
 import { toWho } from '../who.ts'
 
 const Move = t.Object({
@@ -31,13 +31,7 @@ export const Moves = pageOf(Move, 'Moves, newest first')
 /** A move as the API tells of it, as far as the asker may know. */
 export function toMove(line: HistoryLine, asker: Asker) {
   const { at, tag, digest, previous, isPreviousHere } = line
-  return present({
-    act: EVENT_TYPES.find((type) => type === line.act),
-    at: timeOf(at),
-    tag,
-    digest,
-    previous,
-    isRestorable: previous !== undefined && isPreviousHere,
-    ...toWho(line, asker),
-  })
+  const act = EVENT_TYPES.find((type) => type === line.act)
+  const isRestorable = previous !== undefined && isPreviousHere
+  return present({ act, at, tag, digest, previous, isRestorable, ...toWho(line, asker) })
 }

@@ -2,7 +2,7 @@ import { t } from 'elysia'
 import type { RepositorySummary } from '../../../core/content/repositories.ts'
 import { operation } from '../operation.ts'
 import { present } from '../present.ts'
-import { Bytes, Count, Done, integer, pageOf, RepositoryText, Time, timeOf, timeOrNot } from '../schemas.ts'
+import { Bytes, Count, Done, integer, pageOf, RepositoryText, Time } from '../schemas.ts'
 import { Moves } from './moves.ts'
 
 const days = {
@@ -67,25 +67,8 @@ const Restored = t.Object(
 )
 
 /** A repository as a list tells of it. */
-export function toRepository(row: RepositorySummary) {
-  const { name, description, untaggedDays, immutableTags, tags, pulls, pushes, ownBytes } = row
-  return present({
-    name,
-    description,
-    untaggedDays,
-    immutableTags,
-    createdAt: timeOf(row.createdAt),
-    tags,
-    blobs: row.blobCount,
-    bytes: row.blobBytes,
-    pulls,
-    pushes,
-    ownBytes,
-    lastPulledAt: timeOrNot(row.lastPulledAt),
-    lastPushedAt: timeOrNot(row.lastPushedAt),
-    deletedAt: timeOrNot(row.deletedAt),
-    restorableUntil: timeOrNot(row.restorableUntil),
-  })
+export function toRepository({ blobCount: blobs, blobBytes: bytes, ...repository }: RepositorySummary) {
+  return present({ ...repository, blobs, bytes })
 }
 
 /** What the routes of repositories do, and who may ask. */

@@ -4,7 +4,7 @@ import { registryError } from '../../../oci/error.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { tagged } from '../operation.ts'
 import { present } from '../present.ts'
-import { DONE, mapPage, PageQuery, RepositoryParam, timeOf, timeOrNot } from '../schemas.ts'
+import { DONE, mapPage, PageQuery, RepositoryParam } from '../schemas.ts'
 import { toMove } from './moves.ts'
 import {
   TAG_OPERATIONS as OPERATIONS,
@@ -78,19 +78,6 @@ export function tags(context: AdminContext) {
     )
 }
 
-function toTag(row: DescribedTag) {
-  const { name, digest, mediaType, artifactType, size, kind, pulls } = row
-  return present({
-    name,
-    digest,
-    mediaType,
-    artifactType,
-    bytes: size,
-    pulls,
-    kind,
-    pushedAt: timeOf(row.pushedAt),
-    updatedAt: timeOf(row.updatedAt),
-    expiresAt: timeOrNot(row.expiresAt),
-    lastPulledAt: timeOrNot(row.lastPulledAt),
-  })
+function toTag({ size: bytes, ...tag }: DescribedTag) {
+  return present({ ...tag, bytes })
 }

@@ -3,7 +3,7 @@ import type { UploadProgress } from '../../../core/content/uploads.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
 import { present } from '../present.ts'
-import { Bytes, DONE, Done, mapPage, PageQuery, pageOf, Time, timeOf } from '../schemas.ts'
+import { Bytes, DONE, Done, mapPage, PageQuery, pageOf, Time } from '../schemas.ts'
 
 const UploadName = t.String({
   pattern: '^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$',
@@ -56,12 +56,6 @@ export function uploads(context: AdminContext) {
     )
 }
 
-function toUpload({ name, scope, size, beganAt, changedAt }: UploadProgress) {
-  return present({
-    id: name,
-    repository: scope,
-    bytes: size,
-    beganAt: timeOf(beganAt),
-    changedAt: timeOf(changedAt),
-  })
+function toUpload({ name: id, scope: repository, size: bytes, ...upload }: UploadProgress) {
+  return present({ ...upload, id, repository, bytes })
 }

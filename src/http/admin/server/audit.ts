@@ -3,7 +3,7 @@ import type { AuditEntry } from '../../../core/accounts/audit.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
 import { present } from '../present.ts'
-import { mapPage, PageQuery, pageOf, Time, timeOf } from '../schemas.ts'
+import { mapPage, PageQuery, pageOf, Time } from '../schemas.ts'
 
 const Act = t.Object({
   at: Time,
@@ -35,5 +35,5 @@ export function audit(context: AdminContext) {
 }
 
 function toAct({ id: _, at, ...entry }: AuditEntry) {
-  return present({ ...entry, at: timeOf(at) })
+  return present({ ...entry, at })
 }

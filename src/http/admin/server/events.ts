@@ -7,16 +7,7 @@ import { parseRepositoryName } from '../../../oci/reference.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
 import { present } from '../present.ts'
-import {
-  DigestText,
-  integer,
-  mapPage,
-  pageOf,
-  pageParameters,
-  RepositoryText,
-  Time,
-  timeOf,
-} from '../schemas.ts'
+import { DigestText, integer, mapPage, pageOf, pageParameters, RepositoryText, Time } from '../schemas.ts'
 import { toWho } from '../who.ts'
 
 const EventModel = t.Object({
@@ -62,12 +53,12 @@ export function events(context: AdminContext) {
   )
 }
 
-function toEvent({ digest, at, account, credential, address, requestId, ...row }: EventRow, asker: Asker) {
+function toEvent(row: EventRow, asker: Asker) {
+  const { digest, account: _, credential: __, address: ___, requestId: ____, ...event } = row
   return present({
-    ...row,
+    ...event,
     type: row.type as (typeof EVENT_TYPES)[number],
-    at: timeOf(at),
     digest: digest === null ? undefined : digestFromBytes(digest),
-    ...toWho({ account, credential, address, requestId }, asker),
+    ...toWho(row, asker),
   })
 }

@@ -3,7 +3,7 @@ import { JOB_KINDS, type Job } from '../../../core/jobs.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
 import { present } from '../present.ts'
-import { Count, DONE, Done, integer, pageOf, Time, timeOf, timeOrNot } from '../schemas.ts'
+import { Count, DONE, Done, integer, pageOf, Time } from '../schemas.ts'
 import { jobEvents } from './job-events.ts'
 
 const KIND = t.UnionEnum([...JOB_KINDS], {
@@ -118,16 +118,6 @@ export function jobs(context: AdminContext) {
     )
 }
 
-function toJob({ id, kind, state, progress, startedBy, startedAt, endedAt, result, error }: Job) {
-  return present({
-    id,
-    kind,
-    state,
-    progress: present(progress),
-    startedBy,
-    startedAt: timeOf(startedAt),
-    endedAt: timeOrNot(endedAt),
-    result,
-    error,
-  })
+function toJob(job: Job) {
+  return present({ ...job, progress: present(job.progress) })
 }
