@@ -1,7 +1,7 @@
 import type { ReferrerDescriptor, Referrers } from '../domain/registry.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { artifactKind, artifactTraits } from '../oci/artifact-kind.ts'
-import type { Digest } from '../oci/digest.ts'
+import { type Digest, findDigest } from '../oci/digest.ts'
 import { type RepositoryName, referrersTag, type Tag } from '../oci/reference.ts'
 import { ManifestReading } from './manifest-reading.ts'
 
@@ -74,9 +74,9 @@ export class ReferrersTreeBuilder {
       found.push({ ...descriptor, kind: this.kindOf(descriptor.digest), tag, referrers: [] })
     }
     for (let last: Digest | undefined; ; ) {
-      const { items, more } = await this.listing.list(this.repository, subject, { last })
+      const { items, more, next } = await this.listing.list(this.repository, subject, { last })
       for (const item of items) add(item, undefined)
-      last = items.at(-1)?.digest
+      last = findDigest(next ?? '') ?? items.at(-1)?.digest
       if (!more || this.isCut) break
     }
     for (const suffix of COMPANIONS) {

@@ -11,13 +11,17 @@ export async function listReferrers({
 }: Exchange<'referrers'>): Promise<Response> {
   const artifactType = query.get('artifactType') || undefined
   const last = findDigest(query.get('last') ?? '')
-  const { items, more } = await registry.referrers.list(repository, path.digest, { artifactType, last })
+  const {
+    items,
+    more,
+    next: cursor,
+  } = await registry.referrers.list(repository, path.digest, { artifactType, last })
   const headers: Record<string, string> = { 'content-type': MEDIA_TYPE.ociIndex }
   if (artifactType !== undefined) headers['oci-filters-applied'] = 'artifactType'
-  const end = items.at(-1)
+  const end = cursor ?? items.at(-1)?.digest
   if (more && end !== undefined) {
     const next = new URLSearchParams(artifactType === undefined ? {} : { artifactType })
-    next.set('last', end.digest)
+    next.set('last', end)
     headers.link = `</v2/${path.name}/referrers/${path.digest}?${next}>; rel="next"`
   }
   const index = { schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests: items }

@@ -146,6 +146,39 @@ describe('referrers', () => {
     })
   })
 
+  /** Follows the links from a list of referrers to the last page; answers the digests of each. */
+  async function pagesOf(first: string): Promise<string[][]> {
+    const pages: string[][] = []
+    for (let next: string | undefined = first; next !== undefined; ) {
+      const response = await runScenario(server, { name: '', path: next, status: 200, has: INDEX })
+      const body = (await (await server.fetch(next)).json()) as { manifests: { digest: string }[] }
+      pages.push(body.manifests.map(({ digest }) => digest))
+      next = /^<(\/v2\/[^>]+)>; rel="next"$/.exec(response.headers.get('link') ?? '')?.[1]
+      expect(response.headers.has('link')).toBe(next !== undefined)
+      expect(response.headers.has('oci-filters-applied')).toBe(first.includes('artifactType'))
+    }
+    return pages
+  }
+
+  test('that were listed under the referrers tag are all found by Link, too, beside those that name the subject', async () => {
+    await pushBlob(server, 'listed', EMPTY)
+    const make = (n: number, more: object) =>
+      imageManifest(EMPTY, [], { artifactType: 'a/b', annotations: { n: `${n}` }, ...more })
+    const old = Array.from({ length: 620 }, (_, n) => make(n, {}))
+    const own = Array.from({ length: 130 }, (_, n) => make(n, { subject }))
+    await Promise.all([...old, ...own].map((manifest) => pushManifest(server, 'listed', manifest)))
+    const absent = Array.from({ length: 2500 }, (_, n) => named(`absent ${n}`))
+    const list = imageIndex([...absent, ...old, ...own].map((one) => descriptor(one, OCI_MANIFEST)))
+    const reference = subject.digest.replace(':', '-')
+    await pushManifest(server, 'listed', list, { reference, type: OCI_INDEX })
+    const digests = [...old, ...own].map(({ digest }) => digest).sort()
+    for (const query of ['', '?artifactType=a/b']) {
+      const pages = await pagesOf(`/v2/listed/referrers/${subject.digest}${query}`)
+      expect(pages.length).toBeGreaterThan(1)
+      expect(pages.flat()).toEqual(digests)
+    }
+  }, 30_000)
+
   test('more than a page has are all found by Link, with and without a filter', async () => {
     await pushBlob(server, 'many', EMPTY)
     const many = Array.from({ length: 1203 }, (_, n) =>
@@ -156,21 +189,7 @@ describe('referrers', () => {
       }),
     )
     await Promise.all(many.map((manifest) => pushManifest(server, 'many', manifest)))
-    const collect = async (query: string) => {
-      const pages: string[][] = []
-      for (
-        let next: string | undefined = `/v2/many/referrers/${subject.digest}${query}`;
-        next !== undefined;
-      ) {
-        const response = await runScenario(server, { name: '', path: next, status: 200, has: INDEX })
-        const body = (await (await server.fetch(next)).json()) as { manifests: { digest: string }[] }
-        pages.push(body.manifests.map(({ digest }) => digest))
-        next = /^<(\/v2\/[^>]+)>; rel="next"$/.exec(response.headers.get('link') ?? '')?.[1]
-        expect(response.headers.has('link')).toBe(next !== undefined)
-        if (query !== '') expect(response.headers.get('oci-filters-applied')).toBe('artifactType')
-      }
-      return pages
-    }
+    const collect = (query: string) => pagesOf(`/v2/many/referrers/${subject.digest}${query}`)
     const pages = await collect('')
     expect(pages.length).toBeGreaterThan(1)
     expect(pages.flat()).toEqual(many.map(({ digest }) => digest).sort())
@@ -206,7 +225,7 @@ describe('what clients had listed under the referrers tag', () => {
         path: `${path}${query}`,
         status: 200,
         has: INDEX,
-        content: { ...answer([]), manifests: expected },
+        content: answer(expected),
       })
     await ask('', [all[0]!, found])
     await ask('?artifactType=a/old', [found])
