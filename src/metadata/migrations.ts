@@ -205,4 +205,13 @@ export const migrations: MigrationMeta[] = [
       "UPDATE `signing_key` SET `ends_at` = (SELECT min(newer.created_at) + 3600000 FROM `signing_key` newer WHERE newer.created_at > `signing_key`.created_at);",
     ],
   },
+  {
+    hash: '2501ff69d680d9f78d02ecc403cdd7c6cec70de3ec8d3d3b9bf9a754ead7c442',
+    folderMillis: 1795672481894,
+    bps: true,
+    sql: [
+      "ALTER TABLE `tag_history` ADD `previous_expires_at` integer;",
+      "UPDATE `tag_history` SET `previous_expires_at` = `at` WHERE `act` = 'tag.expire';",
+    ],
+  },
 ]

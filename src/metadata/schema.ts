@@ -242,6 +242,8 @@ export const tagHistory = sqliteTable(
     name: text('name').notNull(),
     digest: bytes('digest', { mode: 'buffer' }),
     previous: bytes('previous', { mode: 'buffer' }),
+    /** When the tag would have expired that pointed at `previous`; null for never. */
+    previousExpiresAt: time('previous_expires_at'),
     at: time('at').notNull(),
     /** The act that moved it, as the outbox names it. */
     act: text('act').notNull().default(''),

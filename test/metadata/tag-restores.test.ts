@@ -1,4 +1,4 @@
-import { expect, test } from 'bun:test'
+import { describe, expect, test } from 'bun:test'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { parseTag } from '../../src/oci/reference.ts'
 import {
@@ -192,4 +192,69 @@ test('a manifest that comes back without a tag is garbage from then on, until a 
   expect(since()).toEqual([{ at: m.clock.time }])
   await m.metadata.write('putTag', { ...m.tagCall('t'), digest: parseDigest(one.digest) })
   expect(since()).toEqual([{ at: null }])
+})
+
+describe('the end of a tag', () => {
+  const HOUR_MS = 3_600_000
+  const endOf = (m: Awaited<ReturnType<typeof openMachine>>, tag = 't') =>
+    m.metadata.tags.find(APP, parseTag(tag), m.clock.time)?.expiresAt
+
+  test('that is still to come is kept by a restore of the tag, of its manifest, and by a rewind', async () => {
+    await using m = await openMachine()
+    const end = m.clock.time + HOUR_MS
+    await m.push(one, ['t'], { expiresAfterSeconds: 3600 })
+    const then = m.clock.advance()
+    await m.drop({ tag: 't' })
+    const digest = parseDigest(one.digest)
+    await m.metadata.write('restoreTag', { ...m.restore(), ...m.tagCall('t'), to: { digest } })
+    expect(endOf(m)).toBe(end)
+    m.clock.advance()
+    await m.push(two, ['t'])
+    expect(endOf(m)).toBeNull()
+    await m.metadata.write('restoreTag', { ...m.restore(), ...m.tagCall('t'), to: { at: then } })
+    expect(endOf(m)).toBe(end)
+    m.clock.advance()
+    await m.drop({ digest })
+    await m.metadata.write('restoreManifest', { ...m.restore(), digest })
+    expect(endOf(m)).toBe(end)
+    m.clock.advance()
+    await m.push(two, ['t'])
+    await m.metadata.write('rewindRepository', { ...m.restore(), to: then })
+    expect(endOf(m)).toBe(end)
+  })
+
+  test('that has passed becomes the time that the tag had left', async () => {
+    await using m = await openMachine()
+    await m.push(one, ['t', 'deleted'], { expiresAfterSeconds: 3600 })
+    m.clock.advance(599)
+    const then = m.clock.time
+    await m.drop({ tag: 'deleted' })
+    m.clock.advance(2 * 3600)
+    expect(m.state()).toEqual({})
+    await m.metadata.write('rewindRepository', { ...m.restore(), to: then })
+    expect(endOf(m)).toBe(m.clock.time + HOUR_MS - 600_000)
+    const digest = parseDigest(one.digest)
+    await m.metadata.write('restoreTag', { ...m.restore(), ...m.tagCall('deleted'), to: { digest } })
+    expect(endOf(m, 'deleted')).toBe(m.clock.time + HOUR_MS - 600_000)
+  })
+
+  test('that came by itself is gone when the tag is restored to its digest, or it would be gone at once', async () => {
+    await using m = await openMachine()
+    await m.push(one, ['t'], { expiresAfterSeconds: 3600 })
+    m.clock.advance(2 * 3600)
+    const digest = parseDigest(one.digest)
+    await m.metadata.write('restoreTag', { ...m.restore(), ...m.tagCall('t'), to: { digest } })
+    expect(endOf(m)).toBeNull()
+    expect(m.state()).toEqual({ t: one.digest })
+  })
+
+  test('is taken back by a rewind also where the tag points at the same manifest again', async () => {
+    await using m = await openMachine()
+    await m.push(one, ['t'])
+    const then = m.clock.advance()
+    await m.push(two, ['t'])
+    await m.push(one, ['t'], { expiresAfterSeconds: 60 })
+    await m.metadata.write('rewindRepository', { ...m.restore(), to: then })
+    expect(endOf(m)).toBeNull()
+  })
 })

@@ -52,7 +52,7 @@ export function tagRows(db: Db, { tell, lines, reach, version }: Parts) {
 
   const remove = (repositoryId: number, name: Tag, row: TagNow, move: Move) => {
     statements.remove.run({ repositoryId, name })
-    lines.add(repositoryId, name, { ...move, digest: null, previous: row.digest })
+    lines.add(repositoryId, name, { ...move, digest: null, previous: row })
     reach.lost(row.manifestId, move.at)
   }
   const find = (repositoryId: number, name: Tag, at: number): TagNow | undefined => {
@@ -79,7 +79,7 @@ export function tagRows(db: Db, { tell, lines, reach, version }: Parts) {
         updatedAt: move.at,
         version: version(),
       })
-      lines.add(repositoryId, name, { ...move, digest: row.digest, previous: before?.digest ?? null })
+      lines.add(repositoryId, name, { ...move, digest: row.digest, previous: before })
       reach.reached(row.manifestId)
       if (before !== undefined && before.manifestId !== row.manifestId) reach.lost(before.manifestId, move.at)
     },

@@ -7,7 +7,7 @@ import type { TagMoves } from '../content/tag-moves.ts'
 import type { Tell } from '../events.ts'
 import { type Restore, tooLongAgo } from './restore.ts'
 import type { Revive } from './revival.ts'
-import type { TagLines } from './tag-lines.ts'
+import { restoredEnd, type TagLines } from './tag-lines.ts'
 
 /** Brings deleted manifests back, each by one call of the writer. */
 export function manifestRestores({
@@ -44,9 +44,17 @@ export function manifestRestores({
       tell({ type: 'manifest.restore', repository, digest }, caller, at)
       const restored: Tag[] = []
       for (const gone of lines.goneWith(repositoryId, deletedAt)) {
-        const isOfThis = findManifest(repositoryId, gone.digest)?.id === row.id
+        const { digest: own } = gone.state
+        const isOfThis = findManifest(repositoryId, own)?.id === row.id
         if (!isOfThis || tags.find(repositoryId, gone.name, at) !== undefined) continue
-        const target = { caller, at, digest: digestFromBytes(gone.digest), act: 'manifest.restore' } as const
+        const expiresAt = restoredEnd(gone.state, deletedAt, at)
+        const target = {
+          caller,
+          at,
+          digest: digestFromBytes(own),
+          expiresAt,
+          act: 'manifest.restore',
+        } as const
         tags.move(repositoryId, gone.name, row.id, target)
         restored.push(gone.name)
       }

@@ -6,7 +6,7 @@ import type { TagMoves } from '../content/tag-moves.ts'
 import type { Tell } from '../events.ts'
 import { checkTime, type Restore } from './restore.ts'
 import type { Revive } from './revival.ts'
-import type { PastState, TagLines } from './tag-lines.ts'
+import { type PastTag, restoredEnd, type TagLines } from './tag-lines.ts'
 
 /** What a rewind did with the tags that had moved. */
 export interface Rewound {
@@ -35,16 +35,18 @@ export function rewinds({
   const takeBack = (
     repositoryId: number,
     name: Tag,
-    state: PastState,
-    call: Restore,
+    state: PastTag | null,
+    call: Restore & { to: number },
   ): keyof Rewound | undefined => {
     const { caller, at } = call
     const move = { caller, at, act: 'repository.rewind' } as const
     if (state === null) return tags.remove(repositoryId, name, move) ? 'removed' : undefined
-    if (tags.find(repositoryId, name, at)?.digest.equals(state)) return undefined
-    const revived = revive(repositoryId, state, call)
+    const expiresAt = restoredEnd(state, call.to, at)
+    const current = tags.find(repositoryId, name, at)
+    if (current?.digest.equals(state.digest) && current.expiresAt === expiresAt) return undefined
+    const revived = revive(repositoryId, state.digest, call)
     if (revived === undefined) return 'lost'
-    tags.move(repositoryId, name, revived.id, { ...move, digest: digestFromBytes(state) })
+    tags.move(repositoryId, name, revived.id, { ...move, digest: digestFromBytes(state.digest), expiresAt })
     return 'restored'
   }
   return {

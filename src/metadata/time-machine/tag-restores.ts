@@ -5,7 +5,7 @@ import type { BeginTagWrite, TagWrite } from '../content/tag-writes.ts'
 import type { Tell } from '../events.ts'
 import { checkTime, type Restore } from './restore.ts'
 import type { Revive } from './revival.ts'
-import type { TagLines } from './tag-lines.ts'
+import { type PastTag, restoredEnd, type TagLines } from './tag-lines.ts'
 
 /** Where a tag is restored to: a digest that it had, or what it had at a time, in milliseconds since 1970. */
 export type TagState = { digest: Digest } | { at: number }
@@ -24,21 +24,22 @@ export function tagRestores({
   revive: Revive
   begin: BeginTagWrite
 }) {
-  const digestOf = (repositoryId: number, call: TagWrite & Restore, to: TagState): Buffer => {
+  const wantedOf = (repositoryId: number, call: TagWrite & Restore, to: TagState): PastTag => {
+    const current = tags.find(repositoryId, call.tag, call.at)
     if ('digest' in to) {
       const digest = digestToBytes(to.digest)
-      const isThere = tags.find(repositoryId, call.tag, call.at)?.digest.equals(digest)
-      if (isThere || lines.hasLeft(repositoryId, call.tag, digest, call.windowStart)) return digest
+      if (current?.digest.equals(digest)) return current
+      const last = lines.lastAt(repositoryId, call.tag, digest, call.windowStart)
+      if (last) return { digest, expiresAt: restoredEnd(last.state, last.leftAt, call.at) }
       throw registryError(
         'MANIFEST_UNKNOWN',
         `the tag "${call.tag}" has not been at ${to.digest} within the time machine's window`,
       )
     }
     checkTime(to.at, call)
-    const current = tags.find(repositoryId, call.tag, call.at)?.digest ?? null
     const past = lines.stateAt(repositoryId, call.tag, to.at)
-    const state = past === undefined ? current : past
-    if (state !== null) return state
+    if (past === undefined && current !== undefined) return current
+    if (past) return { digest: past.digest, expiresAt: restoredEnd(past, to.at, call.at) }
     const time = new Date(to.at).toISOString()
     throw registryError('MANIFEST_UNKNOWN', `there was no tag "${call.tag}" at ${time}`)
   }
@@ -51,13 +52,19 @@ export function tagRestores({
     restoreTag(call: TagWrite & Restore & { to: TagState }): { stale: 'content'; digest: Digest } {
       const repositoryId = begin(call)
       const { caller, at, repository, tag } = call
-      const bytes = digestOf(repositoryId, call, call.to)
-      const digest = digestFromBytes(bytes)
-      const revived = revive(repositoryId, bytes, call)
+      const wanted = wantedOf(repositoryId, call, call.to)
+      const digest = digestFromBytes(wanted.digest)
+      const revived = revive(repositoryId, wanted.digest, call)
       if (revived === undefined)
         throw registryError('MANIFEST_UNKNOWN', `${digest} is not in ${repository} any more`)
       if (revived.wasHidden) tell({ type: 'manifest.restore', repository, digest }, caller, at)
-      tags.move(repositoryId, tag, revived.id, { caller, at, digest, act: 'tag.restore' })
+      tags.move(repositoryId, tag, revived.id, {
+        caller,
+        at,
+        digest,
+        expiresAt: wanted.expiresAt,
+        act: 'tag.restore',
+      })
       tell({ type: 'tag.restore', repository, tag, digest }, caller, at)
       return { stale: 'content', digest }
     },
