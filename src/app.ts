@@ -6,16 +6,16 @@ import type { Config } from './config/config-schema.ts'
 import { type ListenAddress, parseListenAddress, refuseToListen } from './config/listen-address.ts'
 import { socketPath } from './config/socket-path.ts'
 import { parseTlsChoice } from './config/tls-choice.ts'
+import { parseMirrors } from './config/upstreams.ts'
 import { type AccountServices, accountServices } from './core/accounts/account-services.ts'
-import { allowedTypes } from './core/allowed-types.ts'
 import { collectJob, scanJob } from './core/collector-jobs.ts'
 import { contentServices } from './core/content/services.ts'
 import { Conversions } from './core/conversions.ts'
 import { startHousekeeping } from './core/housekeeping.ts'
 import { Jobs } from './core/jobs.ts'
 import { localConversions } from './core/local-conversions.ts'
-import { localRegistry } from './core/local-registry.ts'
 import { NegotiatedManifests } from './core/manifest-pulls.ts'
+import { openRegistries } from './core/registries.ts'
 import type { Usage } from './core/usage.ts'
 import { V1Images } from './core/v1-images.ts'
 import { openCrashMarker } from './data-folder/crash-marker.ts'
@@ -28,14 +28,17 @@ import type { Content } from './http/admin/services.ts'
 import { AllowedHosts } from './http/listener/allowed-hosts.ts'
 import { FrontDoor } from './http/listener/front-door.ts'
 import { listenAll } from './http/listener/listen-all.ts'
+import { serveMirror } from './http/mirror.ts'
 import type { OwnerOptions } from './http/owner-api.ts'
 import { openBodies } from './http/request/bodies.ts'
 import { Origins } from './http/request/origin.ts'
 import { type HttpOptions, type HttpServer, serveHttp } from './http/server.ts'
 import { serveSocket } from './http/socket.ts'
+import type { ProxyCache } from './proxy/proxy-cache.ts'
 import { DigestLocks } from './storage/digest-locks.ts'
 import { diskSpace } from './storage/disk.ts'
 import { FilesystemBlobs } from './storage/filesystem.ts'
+import { filesystemFills } from './storage/filesystem-fills.ts'
 import { FilesystemUploads } from './storage/filesystem-uploads.ts'
 import { Metrics } from './telemetry/metrics.ts'
 import { openTls, TLS_CHECK_SECONDS } from './tls/tls.ts'
@@ -43,6 +46,8 @@ import { openTls, TLS_CHECK_SECONDS } from './tls/tls.ts'
 export interface App {
   /** The addresses that it listens on. */
   addresses: string[]
+  /** The addresses of the listeners that mirror an upstream for Docker. */
+  mirrors: { upstream: string; address: string }[]
   /** The authority of its certificate, where that is its own. */
   authority: Authority | undefined
   /** Resolves when the app cannot go on; its process should end. */
@@ -62,8 +67,13 @@ const OPEN_WARNING =
 /** The composition root: opens the data folder, builds the services, and serves. */
 export async function openApp(config: Config, log: Logger, options: AppOptions = {}): Promise<App> {
   const listen = config.listen.map(parseListenAddress)
+  const mirrors = parseMirrors(config).map((one) => ({ ...one, address: parseListenAddress(one.listen) }))
   const tlsChoice = parseTlsChoice(config.tls)
-  const refusal = refuseToListen(listen, { access: config.access, hasTlsChoice: config.tls !== undefined })
+  const everywhere = [...listen, ...mirrors.map(({ address }) => address)]
+  const refusal = refuseToListen(everywhere, {
+    access: config.access,
+    hasTlsChoice: config.tls !== undefined,
+  })
   if (refusal !== undefined) throw new Error(refusal)
   const failed = Promise.withResolvers<Error>()
   const services = await openServices(config, log, { ...options, onFailure: failed.resolve })
@@ -87,14 +97,22 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
     now,
     log,
     limits: limitsOf(config),
-    ...doorOf(config, listen, tls !== undefined),
+    ...doorOf(config, everywhere, tls !== undefined),
     tls: tls && { credentials: tls.credentials(), authority: tls.authority },
   }
   if (auth.access.isOpen) log.warn(OPEN_WARNING)
-  servers = listenAll(listen, log, ({ host, port }) => serveHttp(served, host, port))
+  const main = listenAll(listen, log, ({ host, port }) => serveHttp(served, host, port))
+  const further = mirrors.flatMap(({ upstream: name, address }) => {
+    const upstream = services.content.upstreams.find(name)
+    return upstream
+      ? listenAll([address], log, ({ host, port }) => serveMirror(served, upstream, host, port))
+      : []
+  })
+  servers = [...main, ...further]
   const socket = openSocket(config.data, served)
   return {
-    addresses: servers.map(({ address }) => address),
+    addresses: main.map(({ address }) => address),
+    mirrors: further.map(({ address }, at) => ({ upstream: mirrors[at]?.upstream ?? '', address })),
     authority: tls?.authority,
     failed: failed.promise,
     async close() {
@@ -117,6 +135,7 @@ export interface Services {
   uploads: FilesystemUploads
   collector: Collector
   usage: Usage
+  cache: ProxyCache
   /** The time of what is recorded, in milliseconds since 1970: it never goes back behind what was recorded before. */
   now: () => number
   clocks: Clocks
@@ -138,7 +157,6 @@ export interface ServiceOptions {
 /** Takes the data folder for this process, and builds the services that work on it. */
 export async function openServices(config: Config, log: Logger, options: ServiceOptions): Promise<Services> {
   const { onFailure } = options
-  const checkAllowed = allowedTypes(config.artifacts.allow)
   const folder = await openDataFolder(config, log, onFailure)
   const { metadata } = folder
   const clocks = openClocks(metadata.newestTime(), options)
@@ -156,19 +174,17 @@ export async function openServices(config: Config, log: Logger, options: Service
     onFailure,
     onReceived: (bytes) => {
       metrics.traffic.received += bytes
+      cache.room.noteReceived(bytes)
     },
   })
   const kept = { metadata, blobs, locks: new DigestLocks(), retention, now }
   const collector = new Collector({ ...kept, ...clocks, log, steady: clocks.steady(retention.graceMs) })
-  const registry = localRegistry({
-    ...kept,
-    uploads,
-    access: auth.access,
-    checkAllowed,
-    sparse: config.manifests.sparse,
-    schema1: config.docker.schema1,
-    cacheBytesMax: config.manifests.cacheBytesMax,
-  })
+  const disk = () => diskSpace(config.data)
+  const fills = filesystemFills(config.data, uploads)
+  const { access } = auth
+  const { monotonic } = clocks
+  const { local, cache } = openRegistries({ ...kept, config, uploads, fills, access, disk, log, monotonic })
+  const { registry } = cache
   const jobs = new Jobs({
     log,
     now,
@@ -177,12 +193,13 @@ export async function openServices(config: Config, log: Logger, options: Service
   })
   const conversions = new Conversions(registry, localConversions({ ...kept, uploads }), now)
   const content = {
-    ...contentServices({ ...kept, registry, uploads, collector, disk: () => diskSpace(config.data) }),
+    ...contentServices({ ...kept, registry, storedBlobs: local.blobs, uploads, collector, disk }),
     registry,
+    upstreams: cache.upstreams,
     jobs,
     config,
     pulls: new NegotiatedManifests(registry.manifests, conversions, config.docker.schema1.pull),
-    v1Images: config.docker.v1 ? await V1Images.open(metadata, registry, conversions, now) : undefined,
+    v1Images: config.docker.v1 ? await V1Images.open(metadata, local, conversions, now) : undefined,
     startedAt: now(),
     problem: () => undefined,
   }
@@ -192,15 +209,16 @@ export async function openServices(config: Config, log: Logger, options: Service
     accounts: accountServices({ metadata, config, auth, now, passwordFile }),
     uploads,
     collector,
-    usage: registry.usage,
+    usage: local.usage,
+    cache,
     now,
     clocks,
     content,
     metrics,
     passwordFile,
     async close() {
-      await Promise.all([jobs.stop(), collector.stop()])
-      await Promise.all([auth.authenticator.noteUse(), registry.usage.close()])
+      await Promise.all([jobs.stop(), collector.stop(), cache.stop()])
+      await Promise.all([auth.authenticator.noteUse(), local.usage.close()])
       await uploads.stop()
       await folder.close()
     },

@@ -1,11 +1,12 @@
-import { type LoadedConfig, SETTINGS } from '../config/config.ts'
+import { type LoadedConfig, SETTINGS, shownValue } from '../config/config.ts'
 
 /** Prints every setting with its effective value, in the form of cay.toml. */
 export function printConfig({ config, warnings }: LoadedConfig): void {
   for (const warning of warnings) process.stderr.write(`cay: ${warning}\n`)
   let section = ''
-  for (const { keys, path } of SETTINGS) {
-    const value = keys.reduce<unknown>((at, key) => (at as Record<string, unknown>)[key], config)
+  for (const setting of SETTINGS) {
+    const { path } = setting
+    const value = shownValue(setting, config)
     if (value === undefined) continue
     const dot = path.lastIndexOf('.')
     const own = path.slice(0, Math.max(0, dot))

@@ -15,6 +15,7 @@ export async function serve({ config, warnings }: LoadedConfig): Promise<number>
   for (const address of app.addresses) {
     log.info({ address, ...tls, data: config.data, version }, 'listening')
   }
+  for (const mirror of app.mirrors) log.info(mirror, 'listening as a mirror')
   const ending = await Promise.race([ended, app.failed])
   if (ending instanceof Error) {
     log.fatal({ cause: ending }, 'cannot go on')

@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { MANIFEST_BYTES_MAX } from '../oci/manifest.ts'
+import { UpstreamSchema } from './upstream-schema.ts'
 
 const MiB = 1024 * 1024
 const TiB = MiB * MiB
@@ -184,6 +185,49 @@ export const ConfigSchema = Type.Object(
         ),
         namespaceMax: integer(1, 100_000, 1000, 'Grants on the repositories of one namespace'),
         subjectMax: integer(1, 100_000, 10_000, 'Grants to one subject: an account, a group, or everybody'),
+      },
+      { additionalProperties: false },
+    ),
+    upstream: Type.Array(UpstreamSchema, {
+      default: [],
+      description: 'Registries whose content is cached under their name: names, or [[upstream]] tables',
+    }),
+    mirror: Type.Array(Type.String(), {
+      default: [],
+      description: 'UPSTREAM=HOST:PORT: further listeners, which Docker takes for a mirror of the upstream',
+    }),
+    cache: Type.Object(
+      {
+        bytesMax: integer(0, 1024 * TiB, 0, 'Bytes that cached blobs may take; 0 for no limit but the disk'),
+        freeBytesMin: Type.Optional(
+          Type.Integer({
+            minimum: 0,
+            maximum: 1024 * TiB,
+            description: 'Bytes of the volume that the cache leaves free; by default 10 %, at most 10 GiB',
+          }),
+        ),
+        freshSeconds: integer(0, 31_536_000, 300, 'How long a cached tag is served without a check'),
+        staleWhileRevalidateSeconds: integer(
+          0,
+          31_536_000,
+          300,
+          'How long after that it is served while the check runs behind',
+        ),
+        deadlineMilliseconds: integer(
+          1,
+          60_000,
+          3000,
+          'How long a client waits for a check where there is a cached copy',
+        ),
+        firstByteSecondsMax: integer(1, 60, 20, 'How long a client waits for an upstream that must answer'),
+        stallSecondsMax: integer(
+          1,
+          240,
+          15,
+          'A download from an upstream that brings nothing for so many seconds is begun again',
+        ),
+        fillsMax: integer(1, 200, 64, 'Blobs that are fetched at once from all upstreams'),
+        offline: boolean(false, 'Whether upstreams are never asked'),
       },
       { additionalProperties: false },
     ),

@@ -60,7 +60,8 @@ export async function loadConfig({ flags, file, environment }: ConfigSources): P
   const values: Record<string, unknown> = {}
   const sources = new Map<string, string>()
   const set = (setting: Setting, value: unknown, source: string) => {
-    put(values, setting.keys, typeof value === 'string' ? fromText(setting.schema, value) : value)
+    const given = typeof value === 'string' ? fromText(setting.schema, value) : value
+    put(values, setting.keys, isTables(setting.schema) ? tablesOf(given) : given)
     sources.set(setting.path, source)
   }
   put(values, ['data'], data)
@@ -72,6 +73,31 @@ export async function loadConfig({ flags, file, environment }: ConfigSources): P
     if (flag !== undefined) set(setting, flag, setting.flag)
   }
   return { config: check(values, sources), warnings: unknownVariables(environment) }
+}
+
+/** A setting's value as it may be shown: of tables only their names, for they may hold secrets. */
+export function shownValue({ keys, schema }: Setting, config: Config): unknown {
+  const value = keys.reduce<unknown>((at, key) => (at as Record<string, unknown>)[key], config)
+  return isTables(schema) ? (value as { name: string }[]).map(({ name }) => name) : value
+}
+
+/** Whether the setting is an array of tables. */
+function isTables({ type, items }: TSchema): boolean {
+  return type === 'array' && items.type === 'object'
+}
+
+/** Entries that are texts are the names of tables that say nothing else; keys are written with hyphens. */
+function tablesOf(given: unknown): unknown {
+  if (!Array.isArray(given)) return given
+  return given.map((entry) => {
+    if (typeof entry === 'string') return { name: entry }
+    if (typeof entry !== 'object' || entry === null) return entry
+    return Object.fromEntries(Object.entries(entry).map(([key, value]) => [camel(key), value]))
+  })
+}
+
+function camel(name: string): string {
+  return name.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())
 }
 
 function settingsOf(schema: TObject, above: string[]): Setting[] {
@@ -135,11 +161,16 @@ function check(values: Record<string, unknown>, sources: Map<string, string>): C
     .join('.')
     .replace(/\.\d+$/, '')
   const setting = SETTINGS.find((candidate) => candidate.path === path)
-  const source = sources.get(path)
+  const source = sources.get(setting?.path ?? path.replace(/\.\d+\..*$/, ''))
   throw new ConfigError(
-    `${path}${source === undefined ? '' : ` (from ${source})`} is ${JSON.stringify(error.value)}: ` +
+    `${path}${source === undefined ? '' : ` (from ${source})`} is ${shown(path, error.value)}: ` +
       (setting === undefined ? error.message : `expected ${expectation(setting.schema)}`),
   )
+}
+
+/** A wrong value, unless it may be a secret. */
+function shown(path: string, value: unknown): string {
+  return path.endsWith('password') ? 'not what it must be' : JSON.stringify(value)
 }
 
 /** What a setting takes, for people. */

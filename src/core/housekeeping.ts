@@ -8,6 +8,7 @@ export interface Chores {
   clocks: Clocks
   uploads: { expire(before: number): Promise<number> }
   usage: { flush(): Promise<void> }
+  cache: { lastUse: { flush(): Promise<void> }; room: { keep(): Promise<void> } }
   collector: {
     run(): Promise<unknown>
     removeLeftBehind(window: { since: number; until: number }): Promise<number | undefined>
@@ -25,7 +26,7 @@ const CRASH_SLACK_MS = 120_000
 
 /** Does what a server does by itself again and again, until the schedule is stopped. */
 export function startHousekeeping(config: Config, log: Logger, chores: Chores): Schedule {
-  const { clocks, uploads, usage, collector, authenticator, metadata, crash } = chores
+  const { clocks, uploads, usage, cache, collector, authenticator, metadata, crash } = chores
   warnOfClock(clocks, log)
   const schedule = new Schedule(log)
   const { idleSecondsMax } = config.uploads
@@ -37,6 +38,8 @@ export function startHousekeeping(config: Config, log: Logger, chores: Chores): 
   })
   schedule.every(10, 'note what was pulled and pushed', () => usage.flush())
   schedule.every(config.gc.intervalSeconds, 'collect garbage', () => collector.run())
+  schedule.every(60, 'note what was used of the cache', () => cache.lastUse.flush())
+  schedule.every(10, 'keep the reserve of free space', () => cache.room.keep())
   schedule.every(60, 'note the use of tokens', () => authenticator.noteUse())
   schedule.every(3600, 'remove expired tokens', () => metadata.write('removeExpired', { before: now() }))
   schedule.every(60, 'note that the server works', async () => crash.touch())

@@ -24,8 +24,6 @@ import type { Conversions, ConvertedImage } from './conversions.ts'
 export interface SentManifest extends StoredManifest {
   /** Whether another client may get something else under this name. */
   varies: boolean
-  /** What the client should hear of it. */
-  warning?: string
 }
 
 /** Pulls of manifests, each in a format that its client reads. */
@@ -76,8 +74,8 @@ export class NegotiatedManifests implements ManifestPulls {
     asker?: Identity,
   ): Promise<SentManifest> {
     if (reference.tag === undefined) return await this.byDigest(repository, reference.digest, client, asker)
-    const { digest, mediaType, bytes } = await this.manifests.get(repository, reference, asker)
-    const stored = { digest, mediaType, bytes, varies: true }
+    const { digest, mediaType, bytes, warning } = await this.manifests.get(repository, reference, asker)
+    const stored = { digest, mediaType, bytes, warning, varies: true }
     const accept = this.read(client.accept)
     if (isSchema1Type(mediaType)) return await this.present(stored, client)
     if (accepts(accept, mediaType)) return stored
@@ -96,7 +94,8 @@ export class NegotiatedManifests implements ManifestPulls {
   ): Promise<SentManifest | undefined> {
     const accept = this.read(client.accept)
     const image = isIndex(stored.mediaType) ? await this.childOf(repository, stored) : stored
-    if (image !== undefined && accepts(accept, image.mediaType)) return { ...image, varies: true }
+    if (image !== undefined && accepts(accept, image.mediaType))
+      return { ...image, warning: stored.warning, varies: true }
     if (need === 'none') return undefined
     if (image !== undefined && isSchema1Type(image.mediaType)) return await this.present(image, client)
     const converted = await this.convert(repository, tag, image)

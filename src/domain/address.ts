@@ -15,8 +15,6 @@ export interface Upstream {
   namespace: string | undefined
 }
 
-export const NO_UPSTREAMS: Upstreams = { find: () => undefined, findByHost: () => undefined }
-
 /** Where a request came in. */
 export interface Origin {
   /** Whether this is a host, with its port, by which clients reach this registry. */

@@ -38,6 +38,14 @@ export interface UploadBody {
   length?: number | undefined
   /** Nobody else has the stream's chunks: a chunk's memory may be given back as soon as it is copied. */
   ownsChunks?: boolean
+  /** Bytes are written as soon as the digester is idle, for readers that follow the file. */
+  isEager?: boolean
+  /** The most bytes that it may bring; by default the store's own limit. */
+  bytesMax?: number
+  /** A body that brings nothing for so long is given up; by default after the store's own limit. */
+  stallSecondsMax?: number
+  /** Told of each part that is in the file, with its size in bytes. */
+  onWritten?: (bytes: number) => void
 }
 
 /** A chunk does not begin where the upload ends. */

@@ -48,6 +48,8 @@ export interface StoredManifest {
   bytes: Uint8Array
   /** From then on the tag names nothing, in milliseconds since 1970. */
   expiresAt?: number | undefined
+  /** What the client should hear of it: that it may be out of date. */
+  warning?: string | undefined
 }
 
 export interface ManifestPush {

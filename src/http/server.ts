@@ -2,19 +2,18 @@ import { Elysia } from 'elysia'
 import type { Logger } from 'pino'
 import type { AccountServices } from '../core/accounts/account-services.ts'
 import { NOBODY } from '../domain/access.ts'
-import { NO_UPSTREAMS } from '../domain/address.ts'
 import type { Authentication } from '../domain/authentication.ts'
 import type { Authority, Credentials } from '../domain/server-certificate.ts'
-import { once } from '../lazily.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Content } from './admin/services.ts'
+import { clientsOf } from './clients.ts'
 import { authorise } from './distribution/authorise.ts'
 import { v2Dispatch } from './distribution/dispatch.ts'
 import type { V2Limits } from './distribution/exchange.ts'
 import { routes } from './distribution/routes.ts'
 import { isForV1, v1Surface } from './docker-v1/surface.ts'
 import { health } from './health.ts'
-import type { Arrival, FrontDoor } from './listener/front-door.ts'
+import type { FrontDoor } from './listener/front-door.ts'
 import { Listener } from './listener/listener.ts'
 import { SendfilePacer } from './listener/sendfile-pacer.ts'
 import { metrics } from './metrics.ts'
@@ -22,9 +21,8 @@ import { onDemand } from './on-demand.ts'
 import { errors } from './problem/errors.ts'
 import { authorityFiles } from './request/authority.ts'
 import type { Bodies } from './request/bodies.ts'
-import type { BodySource } from './request/body-reader.ts'
 import type { Origins } from './request/origin.ts'
-import { requestIds, requestLog } from './request-log.ts'
+import { requestLog } from './request-log.ts'
 import { token } from './token.ts'
 
 export interface HttpOptions {
@@ -89,7 +87,7 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     registry: content.registry,
     pulls: content.pulls,
     authorise: (exchange, route) => authorise(auth.access, exchange, route),
-    upstreams: NO_UPSTREAMS,
+    upstreams: content.upstreams,
     mirrorOf: undefined,
     service: auth.tokens.service,
     authenticate: auth.access.isOpen ? () => NOBODY : authenticate,
@@ -122,26 +120,5 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
       await listener.stop(secondsMax)
       pacer.stop()
     },
-  }
-}
-
-/** How requests are read, and what is known of who sends them. */
-function clientsOf({ auth, origins, bodies }: HttpOptions, peerOf: (request: Request) => string) {
-  const addressOf = (request: Request): string => origins.clientOf(request, peerOf(request))
-  const originOf = (request: Request): string => origins.of(request, peerOf(request))
-  const clientOf = (request: Request) => origins.countedAs(request, peerOf(request))
-  return {
-    addressOf,
-    arrivalOf: (request: Request): Arrival => ({
-      request,
-      client: once(() => clientOf(request)),
-      origin: () => originOf(request),
-    }),
-    sourceOf: (request: Request): BodySource => ({ request, client: clientOf(request) }),
-    bodies,
-    originOf,
-    authenticate: (request: Request) =>
-      auth.authenticator.authenticate(request.headers.get('authorization'), () => addressOf(request)),
-    nextRequestId: requestIds(),
   }
 }

@@ -24,6 +24,7 @@ export const ERROR_CODES = {
   DENIED: { status: 403, message: 'requested access to the resource is denied' },
   UNSUPPORTED: { status: 405, message: 'the operation is unsupported' },
   TOOMANYREQUESTS: { status: 429, message: 'too many requests' },
+  UNAVAILABLE: { status: 503, message: 'the upstream cannot be reached, and the cache does not have this' },
   NOT_FOUND: { status: 404, message: 'there is nothing of this name' },
   CONFLICT: { status: 409, message: 'what is here already stands against it' },
   PRECONDITION_FAILED: { status: 412, message: 'it is not as the condition of the request expects it' },

@@ -1,8 +1,9 @@
+import type { UpstreamCredentials } from '../config/upstreams.ts'
 import { version } from '../config/version.ts'
 import { Breaker } from './breaker.ts'
 import { type Resolve, type Target, Targets } from './targets.ts'
 import { errorOfStatus, UpstreamError } from './upstream-error.ts'
-import { type UpstreamCredentials, UpstreamTokens } from './upstream-tokens.ts'
+import { UpstreamTokens } from './upstream-tokens.ts'
 
 /** Redirects of one request that are followed. */
 const REDIRECTS_MAX = 5

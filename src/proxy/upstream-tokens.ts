@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import type { UpstreamCredentials } from '../config/upstreams.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
 import { UpstreamError } from './upstream-error.ts'
 
@@ -12,14 +13,6 @@ const SPARE_SECONDS = 10
 
 /** Bytes of a token service's answer. */
 const ANSWER_BYTES_MAX = 256 * 1024
-
-/** What proves to an upstream who cay is. */
-export interface UpstreamCredentials {
-  username?: string | undefined
-  password?: string | undefined
-  /** A Bearer token, used as it is. */
-  token?: string | undefined
-}
 
 /** Sends a request to a token service, whose address is checked. It has a deadline of its own. */
 export type FetchToken = (url: URL, headers: Record<string, string>) => Promise<Response>

@@ -1,3 +1,4 @@
+import type { UpstreamSettings } from '../config/upstreams.ts'
 import { matchesPattern, parseRepositoryPattern } from '../domain/repository-pattern.ts'
 import { type Digest, findDigest } from '../oci/digest.ts'
 import { MEDIA_TYPE, parseContentType } from '../oci/media-type.ts'
@@ -12,36 +13,7 @@ import { Endpoint, type EndpointRequest } from './endpoint.ts'
 import { Places } from './places.ts'
 import { type Resolve, systemResolve } from './targets.ts'
 import { UpstreamError, type UpstreamErrorKind } from './upstream-error.ts'
-import { readBounded, type UpstreamCredentials } from './upstream-tokens.ts'
-
-/** An upstream as it is configured, its secrets read. */
-export interface UpstreamSettings {
-  /** The first component of its repositories' names here, for example `docker.io`. */
-  name: string
-  /** Its registry's URL, then those of its mirrors, in the order in which they are asked. */
-  urls: readonly [URL, ...URL[]]
-  /** Names by which containerd's `ns` may call it, besides its own. */
-  hosts: readonly string[]
-  /** The namespace of names that have none, as Docker Hub's `library`. */
-  namespace: string | undefined
-  redirects: readonly string[]
-  proxy: string | undefined
-  ca: string | undefined
-  credentials: UpstreamCredentials
-  /** Patterns of names at the upstream that may be asked for; empty for all. */
-  repositories: readonly string[]
-  /** Its blobs are lent to no other upstream's repositories. */
-  isPrivate: boolean
-  /** Blobs that are fetched at once. */
-  connections: number
-  bytesPerSecond: number
-  freshSeconds: number | undefined
-  /** What becomes of a tag that the upstream has no more, and of one that it refuses. */
-  gone: 'keep' | 'drop'
-  refused: 'serve' | 'refuse'
-  /** It is never asked. */
-  offline: boolean
-}
+import { readBounded } from './upstream-tokens.ts'
 
 export interface UpstreamOptions {
   monotonic: () => number
@@ -72,6 +44,8 @@ export interface PullsLeft {
   limit: number | undefined
   remaining: number
 }
+
+type SentRequest = Omit<EndpointRequest, 'scope' | 'signal'> & { signal?: AbortSignal }
 
 const ACCEPT = Object.values(MEDIA_TYPE).join(', ')
 
@@ -104,6 +78,11 @@ export class Upstream {
       const onAnswer = (headers: Headers) => this.notePullsLeft(headers)
       return new Endpoint({ url, redirects, proxy, ca, credentials, resolve, monotonic, onAnswer })
     })
+  }
+
+  /** The namespace of names that have none. */
+  get namespace(): string | undefined {
+    return this.settings.namespace
   }
 
   get name(): string {
@@ -164,7 +143,7 @@ export class Upstream {
     repository: RepositoryName,
     digest: Digest,
     from: number,
-    { deadlineMs, avoid = 0 }: { deadlineMs: number; avoid?: number },
+    { deadlineMs, avoid = 0, signal }: { deadlineMs: number; avoid?: number; signal?: AbortSignal },
   ): Promise<FetchedBlob> {
     const path = `/v2/${this.nameOf(repository)}/blobs/${digest}`
     const headers = from > 0 ? { range: `bytes=${from}-` } : {}
@@ -173,7 +152,7 @@ export class Upstream {
       repository,
       deadlineMs,
       async (send) => {
-        const response = await send({ method: 'GET', path, headers })
+        const response = await send({ method: 'GET', path, headers, ...(signal && { signal }) })
         const stream = response.body ?? new Blob([]).stream()
         const part =
           response.status === 206 ? partOf(response.headers) : { from: 0, total: lengthOf(response.headers) }
@@ -234,7 +213,7 @@ export class Upstream {
     kind: RequestKind,
     repository: RepositoryName,
     deadlineMs: number,
-    work: (send: (asked: Omit<EndpointRequest, 'scope' | 'signal'>) => Promise<Response>) => Promise<T>,
+    work: (send: (asked: SentRequest) => Promise<Response>) => Promise<T>,
     avoid = 0,
   ): Promise<T> {
     if (this.settings.offline) throw new UpstreamError('unavailable', `${this.name} is set to offline`)
@@ -248,7 +227,9 @@ export class Upstream {
       const deadline = new Deadline(leftMs)
       try {
         const result = await work(async (asked) => {
-          const response = await endpoint.request({ ...asked, scope, signal: deadline.signal })
+          const { signal } = deadline
+          const both = asked.signal === undefined ? signal : AbortSignal.any([signal, asked.signal])
+          const response = await endpoint.request({ ...asked, scope, signal: both })
           deadline.extend(kind === 'blob' ? undefined : SMALL_BODY_SECONDS_MAX * 1000)
           return response
         })

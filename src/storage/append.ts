@@ -33,7 +33,7 @@ export async function appendBody(
   options: AppendOptions,
   keepFilledSlot = false,
 ): Promise<FilledSlot | undefined> {
-  const sender = new SlotSender(options)
+  const sender = new SlotSender(options, body.isEager === true)
   try {
     await readBody(body, sender, options)
   } catch (error) {
@@ -131,14 +131,16 @@ function watchBody(reader: Reader, turn: Turn, secondsMax: number) {
 /** Collects chunks into slots and sends each slot when it is full, or when others wait for one. */
 class SlotSender {
   private readonly options: AppendOptions
+  private readonly isEager: boolean
   private readonly inFlight = new Set<Promise<void>>()
   private slot: number | undefined
   private filled = 0
   private failure: unknown
   private readonly send = () => this.sendSlot()
 
-  constructor(options: AppendOptions) {
+  constructor(options: AppendOptions, isEager: boolean) {
     this.options = options
+    this.isEager = isEager
   }
 
   async add(chunk: Uint8Array): Promise<void> {
@@ -153,6 +155,7 @@ class SlotSender {
       at += length
       if (this.filled === pool.slotBytes || pool.scarce) this.sendSlot()
     }
+    this.sendEarly()
   }
 
   /** Takes away the slot that is not sent yet. */
@@ -178,6 +181,11 @@ class SlotSender {
     this.options.pool.hold(this.send)
   }
 
+  /** Keeps the digester busy, rather than waiting for a full slot: a fast body fills whole slots meanwhile. */
+  private sendEarly(): void {
+    if (this.isEager && this.inFlight.size === 0) this.sendSlot()
+  }
+
   private sendSlot(): void {
     const tail = this.detach()
     if (tail === undefined) return
@@ -191,6 +199,7 @@ class SlotSender {
       .finally(() => {
         pool.give(tail.slot)
         this.inFlight.delete(sent)
+        this.sendEarly()
       })
     this.inFlight.add(sent)
   }

@@ -89,6 +89,11 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
     return await (await this.open.get(upload)).commit(digest, body)
   }
 
+  /** Whether what the upload has so far has this digest. */
+  async verify(upload: Upload, digest: Digest): Promise<boolean> {
+    return await (await this.open.get(upload)).verify(digest)
+  }
+
   async cancel(upload: Upload): Promise<void> {
     await (await this.open.get(upload)).cancel()
   }
@@ -100,7 +105,7 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
     }
     const sessions = new Map(this.open.list().map((session) => [session.file.id, session] as const))
     let expired = 0
-    for await (const file of this.files.list()) {
+    for await (const file of this.files.all()) {
       const session = sessions.get(file.id)
       if (file.changedAt >= before || session?.isBusy) continue
       if (session) await session.cancel()

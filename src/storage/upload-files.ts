@@ -53,14 +53,26 @@ export class UploadFiles {
     return (await statFile(path))?.size
   }
 
-  /** Every file, or `limit` of those after the id `after`, in the order in which the uploads began. */
-  async *list(after = '', limit = Number.POSITIVE_INFINITY): AsyncIterable<UploadFile & FileState> {
+  /** The files of clients' uploads: `limit` of those after the id `after`, in the order in which the uploads began. */
+  list(after: string, limit: number): AsyncIterable<UploadFile & FileState> {
+    return this.walk((id) => UUID.test(id) && id > after, limit)
+  }
+
+  /** Every file, also those of fills. */
+  all(): AsyncIterable<UploadFile & FileState> {
+    return this.walk(() => true, Number.POSITIVE_INFINITY)
+  }
+
+  private async *walk(
+    isMeant: (id: string) => boolean,
+    limit: number,
+  ): AsyncIterable<UploadFile & FileState> {
     const names = await readdir(this.folder)
     let listed = 0
     for (const name of names.sort()) {
       const [id = '', extension = '', more] = name.split('.')
       const algorithm = findAlgorithm(extension)
-      if (algorithm === undefined || more !== undefined || id <= after) continue
+      if (algorithm === undefined || more !== undefined || !isMeant(id)) continue
       const file = this.of({ id, algorithm })
       const found = await statFile(file.path)
       if (found) yield { ...file, size: found.size, changedAt: Math.round(found.mtimeMs) }

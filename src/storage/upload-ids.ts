@@ -40,6 +40,9 @@ export class UploadIds {
   }
 }
 
+/** What follows the hash in the id of a fill, whose file is named by the hash alone: no client's id ends so. */
+export const FILL_SUFFIX = '~fill'
+
 /** What names the upload's file. */
 export function uuidOf(id: string): string {
   return id.slice(0, id.indexOf('~'))

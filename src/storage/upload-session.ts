@@ -78,6 +78,16 @@ export class UploadSession {
     })
   }
 
+  /** Whether the file has this digest. */
+  verify(digest: Digest): Promise<boolean> {
+    return this.exclusively(async () => {
+      await this.openFile()
+      const algorithm = algorithmOf(digest)
+      const { hex } = await this.digester.verify(this.file, algorithm, undefined)
+      return digestFromHex(algorithm, hex) === digest
+    })
+  }
+
   /** Appends the last body and makes the upload a blob. See UploadStore. */
   commit(digest: Digest, body: UploadBody): Promise<CommittedBlob> {
     return this.exclusively(async () => {
@@ -127,19 +137,25 @@ export class UploadSession {
   }
 
   private async receive(body: UploadBody, keepTail: boolean): Promise<FilledSlot | undefined> {
-    // What the file has is hashed again, unless the digester still knows it.
-    if (this.hasFile && !this.isOpen) this.fileSize = await this.digester.open(this.file)
-    this.isOpen = true
+    await this.openFile()
     const { offset, length } = body
     if (offset !== undefined && offset !== this.size) throw new OffsetError(this.size, offset)
     if (length === 0) return undefined
     const { means, digester, file } = this
     const onWritten = (bytes: number) => {
       this.fileSize = this.size + bytes
+      body.onWritten?.(bytes)
       means.onReceived(bytes)
     }
-    const bytesMax = means.blobBytesMax - this.size
-    return await appendBody(body, { ...means, digester, upload: file, bytesMax, onWritten }, keepTail)
+    const { bytesMax = means.blobBytesMax - this.size, stallSecondsMax = means.stallSecondsMax } = body
+    const options = { ...means, digester, upload: file, bytesMax, stallSecondsMax, onWritten }
+    return await appendBody(body, options, keepTail)
+  }
+
+  /** What the file has is hashed again, unless the digester still knows it. */
+  private async openFile(): Promise<void> {
+    if (this.hasFile && !this.isOpen) this.fileSize = await this.digester.open(this.file)
+    this.isOpen = true
   }
 
   /** A small blob that came in one body, whose bytes are in memory. */

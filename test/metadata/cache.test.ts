@@ -25,7 +25,6 @@ function cache(metadata: Metadata) {
       const { annotations: _, ...manifest } = parseManifest(bytes, undefined)
       await metadata.write('cacheManifest', {
         at: ++at,
-        upstream: UPSTREAM,
         repository: nameOf(repository),
         digest: parseDigest(digest),
         sha256: parseDigest(digest),
@@ -37,7 +36,7 @@ function cache(metadata: Metadata) {
     },
     async blob(repository: string, { bytes, digest }: Named) {
       const repositories = [nameOf(repository)]
-      const call = { upstream: UPSTREAM, repositories, digest: parseDigest(digest), size: bytes.length }
+      const call = { repositories, digest: parseDigest(digest), size: bytes.length }
       await metadata.write('linkCached', { ...call, at: ++at })
     },
     evict: (bytes: number, before = at + 1) => metadata.write('evict', { at, before, bytes, limit: 100 }),
@@ -78,8 +77,9 @@ test('eviction: the image that was used least recently goes, with the blobs that
     expect(isHere(metadata, 'library/a', second)).toBe(true)
     expect(metadata.cache.totals()).toEqual({ bytes: 10_110, blobs: 3 })
     await metadata.write('touchCached', {
-      at: AT + 1000,
-      uses: [{ repository: nameOf('library/a'), digest: parseDigest(other.digest), isBlob: true }],
+      uses: [
+        { repository: nameOf('library/a'), digest: parseDigest(other.digest), isBlob: true, at: AT + 1000 },
+      ],
     })
     expect((await write.evict(1, AT + 1000)).manifests).toBe(0)
     expect((await write.evict(1, AT + 1001)).manifests).toBe(1)

@@ -30,26 +30,23 @@ export class FakeUpstream implements AsyncDisposable {
   auth: { header: string; challenge: string } | undefined
   private readonly rules: { match: RegExp; answer: Answer; times: number }[] = []
   private readonly sockets = new Set<Socket>()
+  readonly port: number
   private readonly server: Server
 
-  private constructor(server: Server) {
+  private constructor(server: Server, port: number) {
     this.server = server
+    this.port = port
     server.on('connection', (socket) => this.serve(socket))
   }
 
   static async start(port = 0): Promise<FakeUpstream> {
     const server = createServer()
-    const upstream = new FakeUpstream(server)
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
-    return upstream
+    return new FakeUpstream(server, (server.address() as { port: number }).port)
   }
 
   get host(): string {
     return `127.0.0.1:${this.port}`
-  }
-
-  get port(): number {
-    return (this.server.address() as { port: number }).port
   }
 
   get url(): string {
@@ -111,7 +108,7 @@ export class FakeUpstream implements AsyncDisposable {
     return reply(status, { ...found.headers, ...more }, found.bytes.subarray(from), method === 'HEAD')
   }
 
-  /** Closes every connection, and takes no more until `resume`. */
+  /** Closes every connection, and takes no more. */
   async stop(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.server.close(() => resolve()))
     for (const socket of this.sockets) socket.resetAndDestroy()

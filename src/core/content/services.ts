@@ -1,4 +1,4 @@
-import type { Registry } from '../../domain/registry.ts'
+import type { Blobs, Registry } from '../../domain/registry.ts'
 import type { Retention } from '../../domain/retention.ts'
 import type { Collector } from '../../gc/collector.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
@@ -16,6 +16,8 @@ import { uploadService } from './uploads.ts'
 export interface ContentOptions {
   metadata: Metadata
   registry: Registry
+  /** The blobs that are here: descriptions are made of these, and fetch nothing. */
+  storedBlobs: Blobs
   uploads: UploadsInProgress
   collector: Collector
   retention: Retention
@@ -28,8 +30,8 @@ export interface ContentOptions {
 export type ContentServices = ReturnType<typeof contentServices>
 
 export function contentServices(options: ContentOptions) {
-  const { metadata, registry, uploads, disk, retention, collector } = options
-  const shared = { ...options, descriptions: descriptions(metadata, registry.blobs) }
+  const { metadata, storedBlobs, uploads, disk, retention, collector } = options
+  const shared = { ...options, descriptions: descriptions(metadata, storedBlobs) }
   return {
     repositories: repositoryService(shared),
     tags: tagService(shared),

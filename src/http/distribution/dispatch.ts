@@ -68,6 +68,8 @@ export function v2Dispatch(options: V2Options): (request: Request) => Promise<Re
       const exchange = exchangeOf(options, request, { path, repository, identity, requestId })
       options.authorise(exchange, row.route)
       response = await row.route.handle(exchange)
+      const ns = exchange.query.get('ns')
+      if (ns !== null && repository !== undefined) response.headers.set('oci-namespace', ns)
     } catch (error) {
       failure = error
       response = toErrorResponse(error, method)

@@ -18,7 +18,6 @@ import { bytes, number, statement, text } from '../statement.ts'
 /** A manifest that an upstream has sent; its digest is verified. */
 export interface CachedManifestPut {
   at: number
-  upstream: string
   repository: RepositoryName
   digest: Digest
   sha256: Digest
@@ -33,6 +32,8 @@ export interface Use {
   repository: RepositoryName
   digest: Digest
   isBlob: boolean
+  /** When, in milliseconds since 1970. */
+  at: number
 }
 
 /** A tag that was the same at its upstream. */
@@ -61,7 +62,7 @@ export function cacheWrites(db: Db, { tell, rows, references, reach, link, tags,
     /** Stores a manifest of an upstream, whatever of its blobs is here, and has the tag follow it. */
     cacheManifest(call: CachedManifestPut): { stale: Stale | undefined } {
       const { at, repository, digest } = call
-      const repositoryId = ensure(repository, call.upstream, at)
+      const repositoryId = ensure(repository, at)
       const put = {
         ...call,
         caller: SYSTEM,
@@ -81,15 +82,15 @@ export function cacheWrites(db: Db, { tell, rows, references, reach, link, tags,
     },
 
     /** Names a blob of an upstream in repositories. */
-    linkCached(call: LinkedBlob & { at: number; upstream: string; repositories: RepositoryName[] }): void {
+    linkCached(call: LinkedBlob & { at: number; repositories: RepositoryName[] }): void {
       for (const repository of call.repositories) {
-        link(ensure(repository, call.upstream, call.at), call, call.at, true)
+        link(ensure(repository, call.at), call, call.at, true)
       }
     },
 
     /** Notes when cached content was last used. */
-    touchCached({ at, uses }: { at: number; uses: Use[] }): void {
-      for (const { repository, digest, isBlob } of uses) {
+    touchCached({ uses }: { uses: Use[] }): void {
+      for (const { repository, digest, isBlob, at } of uses) {
         const values = { name: repository, digest: digestToBytes(digest), at }
         if (isBlob) marks.naming.run(values)
         else marks.manifest.run(values)
@@ -103,7 +104,7 @@ export function cacheWrites(db: Db, { tell, rows, references, reach, link, tags,
   }
 }
 
-/** The id of a repository that caches an upstream's; the first fetch makes it. */
+/** The id of a repository that caches an upstream's, whose name it begins with; the first fetch makes it. */
 function ensureCached(db: Db, ensure: EnsureRepository) {
   const mark = statement(db, { id: number, upstream: text }, ({ id, upstream }) =>
     db
@@ -111,9 +112,9 @@ function ensureCached(db: Db, ensure: EnsureRepository) {
       .set({ upstream: sql`${upstream}` })
       .where(and(eq(repository.id, id), sql`upstream is not ${upstream}`)),
   )
-  return (name: RepositoryName, upstream: string, at: number): number => {
+  return (name: RepositoryName, at: number): number => {
     const id = ensure(name, at)
-    mark.run({ id, upstream })
+    mark.run({ id, upstream: name.slice(0, name.indexOf('/')) })
     return id
   }
 }

@@ -1,5 +1,5 @@
 import { t } from 'elysia'
-import { SETTINGS } from '../../../config/config.ts'
+import { SETTINGS, shownValue } from '../../../config/config.ts'
 import type { Config } from '../../../config/config-schema.ts'
 import { commit, version } from '../../../config/version.ts'
 import { type AdminContext, controller } from '../context.ts'
@@ -69,12 +69,11 @@ export function server(context: AdminContext) {
 type Value = string | number | boolean | string[]
 
 function settingsOf(config: Config) {
-  return SETTINGS.map(({ path, keys, schema }) =>
-    present({ name: path, value: valueAt(config, keys), description: schema.description ?? '' }),
+  return SETTINGS.map((setting) =>
+    present({
+      name: setting.path,
+      value: shownValue(setting, config) as Value | undefined,
+      description: setting.schema.description ?? '',
+    }),
   )
-}
-
-function valueAt(config: unknown, [key = '', ...rest]: string[]): Value | undefined {
-  const value = (config as Record<string, unknown>)[key]
-  return rest.length === 0 ? (value as Value | undefined) : valueAt(value, rest)
 }

@@ -1,0 +1,163 @@
+import { readFileSync } from 'node:fs'
+import type { Config } from './config-schema.ts'
+import type { UpstreamConfig } from './upstream-schema.ts'
+
+/** An upstream as it is configured, its secrets read. */
+export interface UpstreamSettings {
+  /** The first component of its repositories' names here, for example `docker.io`. */
+  name: string
+  /** Its registry's URL, then those of its mirrors, in the order in which they are asked. */
+  urls: readonly [URL, ...URL[]]
+  /** Names by which containerd's `ns` may call it, besides its own. */
+  hosts: readonly string[]
+  /** The namespace of names that have none, as Docker Hub's `library`. */
+  namespace: string | undefined
+  redirects: readonly string[]
+  proxy: string | undefined
+  ca: string | undefined
+  credentials: UpstreamCredentials
+  /** Patterns of names at the upstream that may be asked for; empty for all. */
+  repositories: readonly string[]
+  /** Its blobs are lent to no other upstream's repositories. */
+  isPrivate: boolean
+  /** Blobs that are fetched at once. */
+  connections: number
+  bytesPerSecond: number
+  freshSeconds: number | undefined
+  /** What becomes of a tag that the upstream has no more, and of one that it refuses. */
+  gone: 'keep' | 'drop'
+  refused: 'serve' | 'refuse'
+  /** It is never asked. */
+  offline: boolean
+}
+
+/** What proves to an upstream who cay is. */
+export interface UpstreamCredentials {
+  username?: string | undefined
+  password?: string | undefined
+  /** A Bearer token, used as it is. */
+  token?: string | undefined
+}
+
+/** A further listener, which Docker takes for an upstream's mirror (`registry-mirrors`). */
+export interface MirrorListen {
+  upstream: string
+  /** HOST:PORT */
+  listen: string
+}
+
+/** What is known of registries by their names. */
+const PRESETS: Readonly<Record<string, { url: string; hosts: string[]; namespace: string }>> = {
+  'docker.io': {
+    url: 'https://registry-1.docker.io',
+    hosts: ['index.docker.io', 'registry-1.docker.io'],
+    namespace: 'library',
+  },
+}
+
+/** Entries of a Docker config.json for Docker Hub. */
+const HUB_ENTRIES = ['https://index.docker.io/v1/', 'index.docker.io', 'docker.io']
+
+/**
+ * Reads the upstreams of the configuration, with the files that it names.
+ * @throws Error that names the upstream and the setting
+ */
+export function readUpstreams(config: Pick<Config, 'upstream' | 'cache'>): UpstreamSettings[] {
+  const names = config.upstream.map(({ name }) => name)
+  const twice = names.find((name, at) => names.indexOf(name) !== at)
+  if (twice !== undefined) throw new Error(`the upstream ${twice} is configured twice`)
+  return config.upstream.map((upstream) => readUpstream(upstream, config.cache.offline))
+}
+
+/**
+ * Parses the setting `mirror`: NAME=HOST:PORT each.
+ * @throws Error
+ */
+export function parseMirrors({ mirror, upstream }: Pick<Config, 'mirror' | 'upstream'>): MirrorListen[] {
+  return mirror.map((entry) => {
+    const [, name = '', listen = ''] = /^([^=]+)=(.+)$/.exec(entry) ?? []
+    if (upstream.some((one) => one.name === name)) return { upstream: name, listen }
+    throw new Error(
+      `mirror is ${JSON.stringify(entry)}: expected UPSTREAM=HOST:PORT, for example docker.io=127.0.0.1:5001, ` +
+        'of an upstream that is configured',
+    )
+  })
+}
+
+function readUpstream(upstream: UpstreamConfig, isOffline: boolean): UpstreamSettings {
+  const { name, hosts, mirrors, redirects, proxy, ca, repositories, freshSeconds } = upstream
+  const preset = PRESETS[name]
+  const url = urlOf(name, 'url', upstream.url ?? preset?.url ?? `https://${name}`)
+  return {
+    name,
+    urls: [url, ...mirrors.map((mirror) => urlOf(name, 'mirrors', mirror))],
+    hosts: [...(preset?.hosts ?? []), ...hosts],
+    namespace: preset?.namespace,
+    redirects,
+    proxy,
+    ca: ca === undefined ? undefined : readText(name, 'ca', ca),
+    credentials: readCredentials(upstream, url),
+    repositories,
+    isPrivate: upstream.private,
+    connections: upstream.connections,
+    bytesPerSecond: upstream.bytesPerSecond,
+    freshSeconds,
+    gone: upstream.gone,
+    refused: upstream.refused,
+    offline: isOffline || upstream.offline,
+  }
+}
+
+function urlOf(name: string, setting: string, text: string): URL {
+  const url = URL.parse(text)
+  if (url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '') return url
+  throw new Error(
+    `upstream ${name}: ${setting} is ${JSON.stringify(text.replace(/\/\/[^/]*@/, '//***@'))}: expected https://HOST or https://HOST:PORT`,
+  )
+}
+
+function readCredentials(upstream: UpstreamConfig, url: URL): UpstreamCredentials {
+  const { name, username, password, passwordFile, tokenFile, credentials } = upstream
+  if (tokenFile !== undefined) return { token: readText(name, 'token-file', tokenFile).trim() }
+  if (credentials !== undefined) return dockerEntry(name, credentials, url)
+  if (passwordFile !== undefined)
+    return { username, password: readText(name, 'password-file', passwordFile).trimEnd() }
+  if ((username === undefined) !== (password === undefined)) {
+    throw new Error(`upstream ${name}: username goes with password, or with password-file`)
+  }
+  return { username, password }
+}
+
+/** The entry of a Docker config.json for the registry; helpers are programs, and are not run. */
+function dockerEntry(name: string, path: string, { host }: URL): UpstreamCredentials {
+  let auths: Record<string, { auth?: string; username?: string; password?: string }>
+  try {
+    auths = JSON.parse(readText(name, 'credentials', path)).auths ?? {}
+  } catch (error) {
+    throw new Error(
+      `upstream ${name}: credentials: ${path} is not a Docker config.json: ${(error as Error).message}`,
+    )
+  }
+  const names = [
+    name,
+    host,
+    `https://${host}`,
+    `https://${name}`,
+    ...(name === 'docker.io' ? HUB_ENTRIES : []),
+  ]
+  const found = names.map((one) => auths[one]).find((entry) => entry !== undefined)
+  const [username, ...password] = Buffer.from(found?.auth ?? '', 'base64')
+    .toString()
+    .split(':')
+  const entry = found?.auth ? { username, password: password.join(':') } : found
+  if (entry?.username && entry.password) return { username: entry.username, password: entry.password }
+  throw new Error(`upstream ${name}: credentials: ${path} has no plain entry for ${host}`)
+}
+
+function readText(name: string, setting: string, path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    throw new Error(`upstream ${name}: ${setting}: cannot read ${path}: ${(error as Error).message}`)
+  }
+}

@@ -1,0 +1,73 @@
+import type { Logger } from 'pino'
+import type { Config } from '../config/config-schema.ts'
+import { readUpstreams } from '../config/upstreams.ts'
+import type { RepositoryName } from '../oci/reference.ts'
+import { ProxyCache } from '../proxy/proxy-cache.ts'
+import { Upstream } from '../proxy/upstream.ts'
+import { UpstreamSet } from '../proxy/upstream-set.ts'
+import type { FillStore } from '../storage/fill-store.ts'
+import { allowedTypes } from './allowed-types.ts'
+import type { LocalOptions } from './local-options.ts'
+import { localRegistry } from './local-registry.ts'
+import { readPushed } from './pushed-manifest.ts'
+
+export interface RegistriesOptions extends Pick<LocalOptions, Shared> {
+  config: Config
+  fills: FillStore
+  disk: () => Promise<{ totalBytes: number; freeBytes: number }>
+  log: Logger
+  monotonic: () => number
+}
+
+type Shared = 'metadata' | 'blobs' | 'uploads' | 'locks' | 'retention' | 'access' | 'now'
+
+/** The registries of a data folder. */
+export interface Registries {
+  /** What is here. */
+  local: ReturnType<typeof localRegistry>
+  /** The same with the repositories of upstreams, which are filled when they are pulled from. */
+  cache: ProxyCache
+}
+
+/** Upstreams send what they have, however old. */
+const SCHEMA1 = { push: true, unsigned: true }
+
+/**
+ * Builds the registries as they are configured.
+ * @throws Error that names a setting, or local repositories whose names an upstream would take
+ */
+export function openRegistries(options: RegistriesOptions): Registries {
+  const { config, monotonic, metadata } = options
+  const checkAllowed = allowedTypes(config.artifacts.allow)
+  const local = localRegistry({
+    ...options,
+    checkAllowed,
+    sparse: config.manifests.sparse,
+    schema1: config.docker.schema1,
+    cacheBytesMax: config.manifests.cacheBytesMax,
+  })
+  const upstreams = readUpstreams(config).map((settings) => new Upstream(settings, { monotonic }))
+  for (const { name } of upstreams) refuseLocalNames(name, metadata.cache.localUnder(name))
+  const cache = new ProxyCache({
+    ...options,
+    local,
+    upstreams: new UpstreamSet(upstreams),
+    settings: config.cache,
+    manifestBytesMax: config.manifests.bytesMax,
+    readManifest: (repository, reference, { bytes, mediaType: contentType }) => {
+      const name = repository.slice(repository.indexOf('/') + 1) as RepositoryName
+      const document = readPushed({ repository: name, reference, tags: [], contentType, bytes }, SCHEMA1)
+      checkAllowed(repository, document.manifest)
+      return document
+    },
+  })
+  return { local, cache }
+}
+
+function refuseLocalNames(upstream: string, repositories: string[]): void {
+  if (repositories.length === 0) return
+  throw new Error(
+    `upstream ${upstream}: local repositories have names that begin with ${upstream}/, for example ` +
+      `${repositories.slice(0, 3).join(', ')}: delete or rename them, or call the upstream something else`,
+  )
+}

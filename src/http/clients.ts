@@ -1,0 +1,36 @@
+import type { Identity } from '../domain/access.ts'
+import { once } from '../lazily.ts'
+import type { Arrival } from './listener/front-door.ts'
+import type { Bodies } from './request/bodies.ts'
+import type { BodySource } from './request/body-reader.ts'
+import type { Origins } from './request/origin.ts'
+import { requestIds } from './request-log.ts'
+
+type Authenticate = (header: string | null, addressOf: () => string) => Identity | Promise<Identity>
+
+export interface ClientsOptions {
+  auth: { authenticator: { authenticate: Authenticate } }
+  origins: Origins
+  bodies: Bodies
+}
+
+/** How requests are read, and what is known of who sends them. */
+export function clientsOf({ auth, origins, bodies }: ClientsOptions, peerOf: (request: Request) => string) {
+  const addressOf = (request: Request): string => origins.clientOf(request, peerOf(request))
+  const originOf = (request: Request): string => origins.of(request, peerOf(request))
+  const clientOf = (request: Request) => origins.countedAs(request, peerOf(request))
+  return {
+    addressOf,
+    arrivalOf: (request: Request): Arrival => ({
+      request,
+      client: once(() => clientOf(request)),
+      origin: () => originOf(request),
+    }),
+    sourceOf: (request: Request): BodySource => ({ request, client: clientOf(request) }),
+    bodies,
+    originOf,
+    authenticate: (request: Request) =>
+      auth.authenticator.authenticate(request.headers.get('authorization'), () => addressOf(request)),
+    nextRequestId: requestIds(),
+  }
+}

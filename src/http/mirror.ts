@@ -1,0 +1,69 @@
+import { Elysia } from 'elysia'
+import type { Access } from '../domain/access.ts'
+import type { Upstream } from '../domain/address.ts'
+import { registryError } from '../oci/error.ts'
+import { clientsOf } from './clients.ts'
+import { v2Dispatch } from './distribution/dispatch.ts'
+import type { Exchange } from './distribution/exchange.ts'
+import { type Route, routes } from './distribution/routes.ts'
+import { Listener } from './listener/listener.ts'
+import { SendfilePacer } from './listener/sendfile-pacer.ts'
+import { errors } from './problem/errors.ts'
+import type { HttpOptions, HttpServer } from './server.ts'
+
+/**
+ * Serves one upstream's repositories by their own names, as Docker's `registry-mirrors` asks for them. It serves what
+ * `anonymous` may pull and never asks who somebody is: Docker would answer with the user's password for the upstream.
+ */
+export function serveMirror(
+  options: HttpOptions,
+  mirrorOf: Upstream,
+  hostname: string,
+  port: number,
+): HttpServer {
+  const { auth, content, log, limits, tls, metrics } = options
+  const pacer = new SendfilePacer(() => listener.pending)
+  const clients = clientsOf(options, (request) => listener.addressOf(request))
+  const dispatch = v2Dispatch({
+    ...clients,
+    routes: routes().filter(({ access }) => access === 'pull' || access === 'base'),
+    registry: content.registry,
+    pulls: content.pulls,
+    authorise: (exchange, route) => authoriseAnonymous(auth.access, mirrorOf, exchange, route),
+    limits,
+    metrics,
+    log,
+    upstreams: content.upstreams,
+    mirrorOf,
+    service: auth.tokens.service,
+    authenticate: (request) => auth.authenticator.authenticate(null, () => clients.addressOf(request)),
+    isForV1: () => false,
+    onBlobBody: (bytes, isFile) => {
+      metrics.traffic.sent += bytes
+      if (isFile && !tls) pacer.begin(bytes)
+    },
+  })
+  const app = new Elysia({ handler: { standardHostname: tls !== undefined } })
+    .use(errors(log, clients.nextRequestId))
+    .all('/v2', ({ request }) => dispatch(request), { parse: 'none' })
+    .all('/v2/*', ({ request }) => dispatch(request), { parse: 'none' })
+  const fetch = (request: Request) => options.frontDoor.admit(clients.arrivalOf(request), app.fetch)
+  const listener = new Listener(fetch, hostname, port, tls?.credentials)
+  return {
+    address: listener.address,
+    replace: (credentials) => listener.replace(credentials),
+    async stop(secondsMax) {
+      await listener.stop(secondsMax)
+      pacer.stop()
+    },
+  }
+}
+
+function authoriseAnonymous(access: Access, { name }: Upstream, exchange: Exchange, route: Route): void {
+  const { identity, repository } = exchange
+  if (route.access === 'base' || access.isOpen || access.may(identity, 'pull', repository)) return
+  const message =
+    `this mirror of ${name} serves what anonymous may pull, and ${repository} is not granted: ` +
+    `cay grant add anonymous '${name}/**' reader`
+  throw registryError('DENIED', message, { detail: { action: 'pull' } })
+}

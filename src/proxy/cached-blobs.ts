@@ -1,0 +1,280 @@
+import type { OpenBlob } from '../domain/blob-body.ts'
+import type { Blobs } from '../domain/registry.ts'
+import type { Metadata } from '../metadata/metadata.ts'
+import type { Digest } from '../oci/digest.ts'
+import { RegistryError } from '../oci/error.ts'
+import { readParts } from '../oci/manifest-parts.ts'
+import type { ByteRange } from '../oci/range.ts'
+import type { RepositoryName } from '../oci/reference.ts'
+import type { DigestLocks } from '../storage/digest-locks.ts'
+import type { Fill, FillOrder } from './fill.ts'
+import type { Fills } from './fills.ts'
+import { Flights } from './flights.ts'
+import type { LastUse } from './last-use.ts'
+import { pullOnly, refusalOf } from './refusals.ts'
+import type { Room } from './room.ts'
+import { streamThrough } from './stream-through.ts'
+import type { Upstream } from './upstream.ts'
+import { UpstreamError } from './upstream-error.ts'
+import type { UpstreamSet } from './upstream-set.ts'
+
+/** Blobs up to this size are sent when they are here whole, with their length. */
+const WHOLE_BYTES_MAX = 64 * 1024
+
+export interface CachedBlobsOptions {
+  local: Blobs
+  metadata: Metadata
+  upstreams: UpstreamSet
+  fills: Fills
+  room: Room
+  locks: DigestLocks
+  lastUse: LastUse
+  now: () => number
+  monotonic: () => number
+  /** Until a first answer is here. */
+  firstByteMs: number
+  stallSecondsMax: number
+  onRequest(upstream: string, result: 'hit' | 'miss' | 'joined' | 'through'): void
+}
+
+/** The blobs of a registry whose repositories under the names of upstreams are cached from there. */
+export class CachedBlobs implements Blobs {
+  private readonly options: CachedBlobsOptions
+  private readonly sizes: Flights
+
+  constructor(options: CachedBlobsOptions) {
+    this.options = options
+    this.sizes = new Flights(options.monotonic)
+  }
+
+  /** HEAD of what is not here asks the upstream, and fetches nothing. */
+  async getSize(...[repository, digest, asker]: Parameters<Blobs['getSize']>): Promise<number> {
+    const { local, upstreams } = this.options
+    const upstream = upstreams.of(repository)
+    if (upstream === undefined) return await local.getSize(repository, digest, asker)
+    const here = await unlessUnknown(local.getSize(repository, digest))
+    return here ?? (await this.refusing(repository, digest, () => this.sizeAt(upstream, repository, digest)))
+  }
+
+  async open(repository: RepositoryName, digest: Digest): Promise<OpenBlob> {
+    const { local, upstreams, lastUse, onRequest } = this.options
+    const upstream = upstreams.of(repository)
+    if (upstream === undefined) return await local.open(repository, digest)
+    const here = await unlessUnknown(local.open(repository, digest))
+    lastUse.note(repository, digest, true)
+    if (here !== undefined) {
+      onRequest(upstream.name, 'hit')
+      return { size: here.size, read: (range) => this.read(here, range, upstream, repository, digest) }
+    }
+    return await this.refusing(repository, digest, () => this.fetch(upstream, repository, digest))
+  }
+
+  async mount(...args: Parameters<Blobs['mount']>): Promise<boolean> {
+    const upstream = this.options.upstreams.of(args[2].repository)
+    if (upstream !== undefined) throw pullOnly(upstream.name)
+    return await this.options.local.mount(...args)
+  }
+
+  async delete(...[caller, repository, digest]: Parameters<Blobs['delete']>): Promise<void> {
+    return await this.options.local.delete(caller, repository, digest)
+  }
+
+  /** Reads what is here. Bytes that are missing on the disk are fetched again. */
+  private async read(
+    here: OpenBlob,
+    range: ByteRange,
+    upstream: Upstream,
+    repository: RepositoryName,
+    digest: Digest,
+  ) {
+    try {
+      return await here.read(range)
+    } catch {
+      const { metadata, room } = this.options
+      const { blobs } = await metadata.write('unlinkCached', { repository, digest })
+      await room.removeBytes(blobs)
+      const again = await this.refusing(repository, digest, () => this.fetch(upstream, repository, digest))
+      return await again.read(range)
+    }
+  }
+
+  private async refusing<T>(repository: RepositoryName, digest: Digest, work: () => Promise<T>): Promise<T> {
+    const key = `${repository}@${digest}`
+    try {
+      this.sizes.throwIfAbsent(key)
+      return await work()
+    } catch (error) {
+      this.sizes.noteAbsent(key, error)
+      throw refusalOf(error, `the blob ${digest} of ${repository}`, 'BLOB_UNKNOWN')
+    }
+  }
+
+  /**
+   * A digest alone proves nothing. What the upstream has brought for another of its repositories is lent where a
+   * manifest here names it; for everything else the upstream must say that this repository has it.
+   */
+  private async fetch(
+    upstream: Upstream,
+    repository: RepositoryName,
+    digest: Digest,
+    attempts = 3,
+  ): Promise<OpenBlob> {
+    const { metadata, fills, room, onRequest } = this.options
+    const named = this.findNamedSize(repository, digest)
+    if (named !== undefined) {
+      const own = await this.findOwn(upstream, repository, digest, named)
+      if (own !== undefined) return own
+    }
+    const needsWord =
+      named === undefined || fills.find(digest) !== undefined || this.isLendable(digest, upstream)
+    const size = needsWord ? await this.sizeAt(upstream, repository, digest) : named
+    if (named !== undefined && size !== named) throw otherSize(upstream, digest, size, named)
+    const lent =
+      needsWord && this.isLendable(digest, upstream) ? await this.lend(repository, digest, size) : undefined
+    if (lent !== undefined) return lent
+    const order = { digest, size, upstream, repository }
+    let isHere = false
+    const fill = await room.admit(order, () => {
+      const running = fills.find(digest)
+      // Another fill may have ended meanwhile.
+      isHere = running === undefined && metadata.blobs.isStored(digest) && this.isLendable(digest, upstream)
+      return running ?? (isHere ? undefined : this.begin(order))
+    })
+    if (isHere && attempts > 1) return await this.fetch(upstream, repository, digest, attempts - 1)
+    if (fill === undefined || fill.order.size !== size || !this.mayLend(fill.order.upstream.name, upstream)) {
+      onRequest(upstream.name, 'through')
+      return this.through(order)
+    }
+    return await this.join(fill, repository)
+  }
+
+  /** What the same upstream has brought, or brings, for another repository; a manifest of this one names it. */
+  private async findOwn(upstream: Upstream, repository: RepositoryName, digest: Digest, size: number) {
+    const { metadata, fills } = this.options
+    if (metadata.cache.findLender(upstream.name, digest) === size) {
+      const lent = await this.lend(repository, digest, size)
+      if (lent !== undefined) return lent
+    }
+    const running = fills.find(digest)
+    const isOwn = running?.order.upstream === upstream && running.order.size === size
+    return isOwn ? await this.join(running, repository) : undefined
+  }
+
+  private isLendable(digest: Digest, to: Upstream): boolean {
+    return this.options.metadata.cache.holders(digest).some(({ upstream }) => this.mayLend(upstream, to))
+  }
+
+  private begin(order: FillOrder): Fill {
+    this.options.onRequest(order.upstream.name, 'miss')
+    return this.options.fills.begin(order)
+  }
+
+  private async join(fill: Fill, repository: RepositoryName): Promise<OpenBlob> {
+    if (!fill.repositories.has(repository)) fill.repositories.add(repository)
+    if (fill.followed++ > 0) this.options.onRequest(fill.order.upstream.name, 'joined')
+    return await this.follow(fill, repository)
+  }
+
+  /**
+   * A body that follows a fill, when its first byte is here; a small one when it is here whole. Bun (1.4.5) sends no
+   * status line before a stream's first byte, so that is what clients are kept waiting for.
+   */
+  private async follow(fill: Fill, repository: RepositoryName): Promise<OpenBlob> {
+    const { local, firstByteMs, monotonic } = this.options
+    const { digest, size, upstream } = fill.order
+    const isSmall = size <= WHOLE_BYTES_MAX
+    const until = monotonic() + firstByteMs
+    await inTime(isSmall ? fill.ended : fill.begun, firstByteMs, upstream)
+    if (isSmall) return await local.open(repository, digest)
+    return {
+      size,
+      read: (range) =>
+        this.refusing(repository, digest, async () => {
+          await inTime(fill.reach(range.start), until - monotonic(), upstream)
+          return fill.follow(range)
+        }),
+    }
+  }
+
+  private through(order: FillOrder): OpenBlob {
+    const { fills, firstByteMs: deadlineMs, stallSecondsMax } = this.options
+    const read = (range: ByteRange) =>
+      streamThrough(order, range, { pace: fills.pace, deadlineMs, stallSecondsMax })
+    return {
+      size: order.size,
+      read: (range) => this.refusing(order.repository, order.digest, () => read(range)),
+    }
+  }
+
+  /** Links what is here; undefined when it has just gone. */
+  private async lend(
+    repository: RepositoryName,
+    digest: Digest,
+    size: number,
+  ): Promise<OpenBlob | undefined> {
+    const { metadata, locks, local, now } = this.options
+    return await locks.push(digest, async () => {
+      if (metadata.cache.holders(digest)[0]?.size !== size) return undefined
+      await metadata.write('linkCached', { at: now(), repositories: [repository], digest, size })
+      return await unlessUnknown(local.open(repository, digest))
+    })
+  }
+
+  private mayLend(holder: string | undefined, to: Upstream): boolean {
+    if (holder === undefined || holder === to.name) return true
+    return this.options.upstreams.find(holder)?.settings.isPrivate !== true
+  }
+
+  private async sizeAt(upstream: Upstream, repository: RepositoryName, digest: Digest): Promise<number> {
+    const { firstByteMs } = this.options
+    const size = await this.sizes.join(`${repository}@${digest}`, () =>
+      upstream.getBlobSize(repository, digest, firstByteMs),
+    )
+    if (size !== undefined) return size
+    const named = this.findNamedSize(repository, digest)
+    if (named !== undefined) return named
+    throw new UpstreamError('wrong', `${upstream.name} does not say the size of ${digest}`)
+  }
+
+  /** The size of a blob as a manifest of the repository says it. */
+  private findNamedSize(repository: RepositoryName, digest: Digest): number | undefined {
+    const { metadata } = this.options
+    for (const row of metadata.cache.naming(repository, digest)) {
+      const bytes = metadata.manifests.findBytes(row)
+      const { config, layers, children } = readParts(bytes ?? new Uint8Array())
+      const part = [...(config ? [config] : []), ...layers, ...children].find((one) => one.digest === digest)
+      if (part !== undefined && part.size > 0) return part.size
+    }
+    return undefined
+  }
+}
+
+function otherSize(upstream: Upstream, digest: Digest, size: number, named: number): UpstreamError {
+  return new UpstreamError(
+    'wrong',
+    `${upstream.name} says ${digest} has ${size} bytes, and its manifest ${named}`,
+  )
+}
+
+/** A status line comes in time, whatever the upstream does. */
+async function inTime(promise: Promise<void>, milliseconds: number, upstream: Upstream): Promise<void> {
+  let timer: Timer | undefined
+  const late = new Promise<void>((_, reject) => {
+    const error = new UpstreamError('unavailable', `${upstream.name} does not answer in time`)
+    timer = setTimeout(() => reject(error), milliseconds)
+  })
+  try {
+    await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+async function unlessUnknown<T>(promise: Promise<T>): Promise<T | undefined> {
+  try {
+    return await promise
+  } catch (error) {
+    if (error instanceof RegistryError && error.status === 404) return undefined
+    throw error
+  }
+}

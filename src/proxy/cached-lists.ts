@@ -1,0 +1,150 @@
+import { LRUCache } from 'lru-cache'
+import type {
+  Listing,
+  Manifests,
+  Page,
+  ReferrerDescriptor,
+  Referrers,
+  ReferrersQuery,
+  Tags,
+} from '../domain/registry.ts'
+import type { Digest } from '../oci/digest.ts'
+import { RegistryError } from '../oci/error.ts'
+import { readParts } from '../oci/manifest-parts.ts'
+import { findTag, type RepositoryName, referrersTag, type Tag } from '../oci/reference.ts'
+import { refusalOf } from './refusals.ts'
+import type { Upstream } from './upstream.ts'
+import { UpstreamError } from './upstream-error.ts'
+import type { UpstreamSet } from './upstream-set.ts'
+
+/** Pages that are remembered. */
+const PAGES_MAX = 1000
+
+/** How many tags one page of an upstream is asked for. */
+const PAGE_MAX = 1000
+
+export interface CachedListsOptions {
+  tags: Tags
+  referrers: Referrers
+  /** The manifests with those of upstreams, for fallback tags. */
+  manifests: Pick<Manifests, 'get'>
+  upstreams: UpstreamSet
+  monotonic: () => number
+  freshMs: number
+  deadlineMs: number
+}
+
+/** Lists of tags and referrers: an upstream's own while it answers, and what is here otherwise. */
+export class CachedLists {
+  readonly tags: Tags
+  readonly referrers: Referrers
+  private readonly options: CachedListsOptions
+  private readonly pages = new LRUCache<string, { until: number; page: Promise<Listing<unknown>> }>({
+    max: PAGES_MAX,
+  })
+
+  constructor(options: CachedListsOptions) {
+    this.options = options
+    this.tags = { list: (repository, page) => this.listTags(repository, page) }
+    this.referrers = { list: (...args) => this.listReferrers(...args) }
+  }
+
+  private async listTags(repository: RepositoryName, page: Page): Promise<Listing<Tag>> {
+    const { tags, upstreams } = this.options
+    const upstream = upstreams.of(repository)
+    if (upstream === undefined || page.limit === 0) return await tags.list(repository, page)
+    const query = new URLSearchParams({ n: String(Math.min(page.limit, PAGE_MAX)) })
+    if (page.last !== '') query.set('last', page.last)
+    const suffix = `tags/list?${query}`
+    try {
+      return await this.remember(`${repository} ${suffix}`, async () => {
+        const { text, more } = await upstream.getList(repository, suffix, this.options.deadlineMs)
+        const listed = (Object(JSON.parse(text)) as { tags?: unknown }).tags
+        const items = (Array.isArray(listed) ? listed : []).flatMap((one) => findTag(String(one)) ?? [])
+        // Some registries answer all tags, whatever they were asked for.
+        const after = items.filter((tag) => tag > page.last || page.last === '')
+        return {
+          items: after.slice(0, page.limit),
+          more: (more || after.length > page.limit) && after.length > 0,
+        }
+      })
+    } catch (error) {
+      return await orElse(error, repository, () => tags.list(repository, page))
+    }
+  }
+
+  private async listReferrers(
+    repository: RepositoryName,
+    subject: Digest,
+    query: ReferrersQuery,
+  ): Promise<Listing<ReferrerDescriptor>> {
+    const { referrers, upstreams } = this.options
+    const upstream = upstreams.of(repository)
+    if (upstream === undefined) return await referrers.list(repository, subject, query)
+    try {
+      const all = await this.remember(`${repository} ${subject}`, async () => ({
+        items: await this.fetchReferrers(upstream, repository, subject),
+        more: false,
+      }))
+      const { artifactType } = query
+      const items = all.items.filter((one) => artifactType === undefined || one.artifactType === artifactType)
+      const from = query.last === undefined ? 0 : items.findIndex(({ digest }) => digest === query.last) + 1
+      return { items: items.slice(from), more: false }
+    } catch {
+      return await referrers.list(repository, subject, query)
+    }
+  }
+
+  /** By the referrers API, or else by the tag that stands in for it (distribution-spec, "Referrers Tag Schema"). */
+  private async fetchReferrers(
+    upstream: Upstream,
+    repository: RepositoryName,
+    subject: Digest,
+  ): Promise<ReferrerDescriptor[]> {
+    try {
+      const { text } = await upstream.getList(repository, `referrers/${subject}`, this.options.deadlineMs)
+      return descriptorsOf(new TextEncoder().encode(text))
+    } catch (error) {
+      const { kind } = Object(error) as UpstreamError
+      if (kind !== 'absent' && kind !== 'unsupported') throw error
+    }
+    try {
+      const { bytes } = await this.options.manifests.get(repository, { tag: referrersTag(subject) })
+      return descriptorsOf(bytes)
+    } catch (error) {
+      if (error instanceof RegistryError && error.status === 404) return []
+      throw error
+    }
+  }
+
+  private async remember<T>(key: string, read: () => Promise<Listing<T>>): Promise<Listing<T>> {
+    const now = this.options.monotonic()
+    const known = this.pages.get(key)
+    if (known !== undefined && known.until > now) return (await known.page) as Listing<T>
+    const page = read()
+    this.pages.set(key, { page, until: now + this.options.freshMs })
+    page.catch(() => this.pages.delete(key))
+    return await page
+  }
+}
+
+/** The entries of an index of referrers. */
+function descriptorsOf(bytes: Uint8Array): ReferrerDescriptor[] {
+  return readParts(bytes).children.map(({ digest, mediaType, size, artifactType, annotations }) => ({
+    mediaType,
+    digest,
+    size,
+    ...(artifactType !== undefined && { artifactType }),
+    ...(Object.keys(annotations).length > 0 && { annotations }),
+  }))
+}
+
+/** What is here, unless there is nothing: then what the upstream said. */
+async function orElse<T>(error: unknown, repository: RepositoryName, local: () => Promise<T>): Promise<T> {
+  try {
+    return await local()
+  } catch (missing) {
+    if (error instanceof UpstreamError) throw refusalOf(error, `the list of ${repository}`, 'NAME_UNKNOWN')
+    throw missing
+  }
+}

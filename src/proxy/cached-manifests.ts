@@ -1,0 +1,207 @@
+import { SYSTEM } from '../domain/caller.ts'
+import type { Manifests, StoredManifest } from '../domain/registry.ts'
+import type { Metadata } from '../metadata/metadata.ts'
+import { algorithmOf, type Digest, digestFromHex } from '../oci/digest.ts'
+import { RegistryError, registryError } from '../oci/error.ts'
+import type { Manifest } from '../oci/manifest.ts'
+import { formatReference, type Reference, type RepositoryName, type Tag } from '../oci/reference.ts'
+import { Flights } from './flights.ts'
+import type { LastUse } from './last-use.ts'
+import { pullOnly, refusalOf } from './refusals.ts'
+import type { Room } from './room.ts'
+import { TagChecks } from './tag-checks.ts'
+import type { FetchedManifest, Upstream } from './upstream.ts'
+import { UpstreamError } from './upstream-error.ts'
+import type { UpstreamSet } from './upstream-set.ts'
+
+export interface CachedManifestsOptions {
+  local: Manifests
+  metadata: Metadata
+  upstreams: UpstreamSet
+  lastUse: LastUse
+  room: Pick<Room, 'removeBytes'>
+  now: () => number
+  monotonic: () => number
+  manifestBytesMax: number
+  freshMs: number
+  staleMs: number
+  deadlineMs: number
+  /** Until a first answer is here, where there is no copy. */
+  firstByteMs: number
+  /** Reads what is stored: of any media type, and of what its digest is. Throws MANIFEST_INVALID or DENIED. */
+  readManifest(
+    repository: RepositoryName,
+    reference: Reference,
+    fetched: FetchedManifest,
+  ): { manifest: Manifest; payload: Uint8Array }
+  onRequest(upstream: string, result: 'hit' | 'stale' | 'miss'): void
+  onCheckFailed(upstream: Upstream, repository: RepositoryName, tag: Tag, error: UpstreamError): void
+}
+
+/** The manifests of a registry whose repositories under the names of upstreams are cached from there. */
+export class CachedManifests implements Manifests {
+  readonly checks: TagChecks
+  private readonly options: CachedManifestsOptions
+  private readonly flights: Flights
+
+  constructor(options: CachedManifestsOptions) {
+    this.options = options
+    this.flights = new Flights(options.monotonic)
+    const { metadata, onCheckFailed } = options
+    this.checks = new TagChecks({
+      ...options,
+      readCheckedAt: (repository, tag) => metadata.cache.findTag(repository, tag)?.checkedAt,
+      follow: (upstream, repository, tag) => this.follow(upstream, repository, tag),
+      onFailed: onCheckFailed,
+    })
+  }
+
+  async get(...[repository, reference, asker]: Parameters<Manifests['get']>): Promise<StoredManifest> {
+    const { local, upstreams, lastUse, onRequest } = this.options
+    const upstream = upstreams.of(repository)
+    if (upstream === undefined) return await local.get(repository, reference, asker)
+    const here = await unlessUnknown(local.get(repository, reference, asker))
+    if (here === undefined) {
+      onRequest(upstream.name, 'miss')
+      await this.fetch(upstream, repository, reference)
+      return await local.get(repository, reference, asker)
+    }
+    if (reference.tag === undefined || this.checks.isFresh(upstream, repository, reference.tag)) {
+      onRequest(upstream.name, 'hit')
+      lastUse.note(repository, here.digest, false)
+      return here
+    }
+    const { warning, failure, isStale } = await this.checks.check(upstream, repository, reference.tag)
+    onRequest(upstream.name, isStale ? 'stale' : 'hit')
+    await this.giveUp(upstream, repository, reference, failure)
+    const found = await local.get(repository, reference, asker)
+    lastUse.note(repository, found.digest, false)
+    return warning === undefined ? found : { ...found, warning }
+  }
+
+  async put(...args: Parameters<Manifests['put']>) {
+    const upstream = this.options.upstreams.of(args[1].repository)
+    if (upstream !== undefined) throw pullOnly(upstream.name)
+    return await this.options.local.put(...args)
+  }
+
+  /** What is deleted of an upstream's is evicted: the next pull fetches it again. */
+  async delete(
+    ...[caller, repository, reference, precondition]: Parameters<Manifests['delete']>
+  ): Promise<void> {
+    const { local, upstreams, metadata, now, room } = this.options
+    if (upstreams.of(repository) === undefined)
+      return await local.delete(caller, repository, reference, precondition)
+    const evicted = await metadata.write('evictReference', { caller, at: now(), repository, reference })
+    if (reference.tag !== undefined) this.checks.forget(repository, reference.tag)
+    await room.removeBytes(evicted.blobs)
+  }
+
+  /** Fetches what is not here; all who ask for the same wait for one request. */
+  private async fetch(upstream: Upstream, repository: RepositoryName, reference: Reference): Promise<void> {
+    const name = formatReference(reference)
+    try {
+      await this.flights.join(`${repository}@${name}`, async () => {
+        await this.fetchOne(upstream, repository, reference, reference.tag)
+        if (reference.tag !== undefined) this.checks.noteFetched(repository, reference.tag)
+      })
+    } catch (error) {
+      throw refusalOf(
+        error,
+        `${repository}${reference.tag === undefined ? '@' : ':'}${name}`,
+        'MANIFEST_UNKNOWN',
+      )
+    }
+  }
+
+  /** Asks where a tag is, and fetches the manifest where that is not here. */
+  private async follow(upstream: Upstream, repository: RepositoryName, tag: Tag): Promise<void> {
+    const { metadata, firstByteMs, now } = this.options
+    const digest = await this.askForDigest(upstream, repository, tag, firstByteMs)
+    if (digest !== undefined && digest === metadata.cache.findTag(repository, tag)?.digest) {
+      await metadata.write('noteChecks', { checks: [{ repository, tag, at: now() }] })
+      return
+    }
+    // A manifest that is asked for by its digest cannot be that of another moment.
+    await this.fetchOne(upstream, repository, digest === undefined ? { tag } : { digest }, tag)
+  }
+
+  /** Undefined when the upstream does not say it without the manifest itself. */
+  private async askForDigest(upstream: Upstream, repository: RepositoryName, tag: Tag, deadlineMs: number) {
+    try {
+      return await upstream.checkTag(repository, { tag }, deadlineMs)
+    } catch (error) {
+      if (error instanceof UpstreamError && error.kind === 'unsupported') return undefined
+      throw error
+    }
+  }
+
+  private async fetchOne(
+    upstream: Upstream,
+    repository: RepositoryName,
+    reference: Reference,
+    tag: Tag | undefined,
+  ): Promise<void> {
+    const { metadata, now, manifestBytesMax: bytesMax, firstByteMs: deadlineMs, readManifest } = this.options
+    const fetched = await upstream.getManifest(repository, reference, { bytesMax, deadlineMs })
+    const { manifest: parsed, payload } = read(() => readManifest(repository, reference, fetched), upstream)
+    const { annotations: _, ...manifest } = parsed
+    const sha256 = digestOf('sha256', payload)
+    const expected = reference.digest ?? fetched.digest ?? sha256
+    const actual = expected === sha256 ? sha256 : digestOf(algorithmOf(expected), payload)
+    if (actual !== expected) {
+      throw new UpstreamError('wrong', `${upstream.name} sends ${actual} for ${expected}`)
+    }
+    const { bytes } = fetched
+    const at = now()
+    await metadata.write(
+      'cacheManifest',
+      { at, repository, digest: expected, sha256, tag, manifest, bytes },
+      [bytes.buffer],
+    )
+  }
+
+  /** What the settings say of a tag that the upstream has no more, or refuses. */
+  private async giveUp(
+    upstream: Upstream,
+    repository: RepositoryName,
+    reference: Reference & { tag: Tag },
+    failure: UpstreamError['kind'] | undefined,
+  ): Promise<void> {
+    const { gone, refused } = upstream.settings
+    const what = `${repository}:${reference.tag}`
+    if (failure === 'denied' && refused === 'refuse') {
+      throw registryError('DENIED', `${upstream.name} refuses ${what} to the account that is configured`)
+    }
+    if (failure !== 'absent' || gone === 'keep') return
+    await this.delete(SYSTEM, repository, reference).catch(() => {})
+    throw registryError('MANIFEST_UNKNOWN', `${upstream.name} no longer has ${what}`)
+  }
+}
+
+/** What an upstream sends and this registry does not take is the upstream's fault. */
+function read<T>(work: () => T, upstream: Upstream): T {
+  try {
+    return work()
+  } catch (error) {
+    if (!(error instanceof RegistryError) || error.status === 403) throw error
+    throw new UpstreamError(
+      'wrong',
+      `${upstream.name} sends a manifest that is malformed: ${error.entries[0]?.message}`,
+    )
+  }
+}
+
+/** Undefined for what is not here. */
+async function unlessUnknown<T>(promise: Promise<T>): Promise<T | undefined> {
+  try {
+    return await promise
+  } catch (error) {
+    if (error instanceof RegistryError && error.status === 404) return undefined
+    throw error
+  }
+}
+
+function digestOf(algorithm: 'sha256' | 'sha512', bytes: Uint8Array): Digest {
+  return digestFromHex(algorithm, new Bun.CryptoHasher(algorithm).update(bytes).digest('hex'))
+}

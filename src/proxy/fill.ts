@@ -1,0 +1,300 @@
+import type { ByteSink, FedBody } from '../domain/blob-body.ts'
+import type { Digest } from '../oci/digest.ts'
+import { RegistryError } from '../oci/error.ts'
+import type { ByteRange } from '../oci/range.ts'
+import type { RepositoryName } from '../oci/reference.ts'
+import type { FillStore, GrowingFile } from '../storage/fill-store.ts'
+import type { SharedReads } from '../storage/shared-reads.ts'
+import type { Pace } from './pace.ts'
+import type { FetchedBlob, Upstream } from './upstream.ts'
+import { UpstreamError } from './upstream-error.ts'
+
+/** How often a fill is tried that gets no further: before its clients were promised anything, and after that. */
+const FIRST_ATTEMPTS_MAX = 3
+const ATTEMPTS_MAX = 6
+/** The pause before the first new attempt; each further one is twice as long, up to the second number. */
+const PAUSE_MILLISECONDS = 250
+const PAUSE_MILLISECONDS_MAX = 8000
+
+/** A fill that has brought nothing for so long gives its place to another one. */
+const PLACE_MILLISECONDS = 5000
+
+/** Bytes that are written to a client at once. */
+const WRITE_BYTES = 64 * 1024
+
+export interface FillContext {
+  store: FillStore
+  reads: SharedReads
+  pace: Pace
+  /** Aborted when the server stops. */
+  signal: AbortSignal
+  /** Until an answer's headers are here. */
+  deadlineMs: number
+  /** A body that brings nothing for so long is given up. */
+  stallSecondsMax: number
+  /** Waits, or throws when the server stops. */
+  pause(milliseconds: number): Promise<void>
+  /** Takes a place among all fills, and among those of the upstream; answers how to give it back. */
+  takePlace(upstream: Upstream): Promise<() => void>
+  /** Makes room after the disk was full. */
+  onDiskFull(bytes: number): Promise<void>
+  /** Makes the verified bytes durable, names them in the repositories, and drops what the fill has kept. */
+  publish(fill: Fill): Promise<void>
+  onEnd(fill: Fill, failure: Error | undefined): void
+  onReceived(upstream: string, bytes: number): void
+  onResumed(): void
+}
+
+/** What a fill fetches. */
+export interface FillOrder {
+  digest: Digest
+  /** Bytes. */
+  size: number
+  upstream: Upstream
+  repository: RepositoryName
+}
+
+/**
+ * One blob that comes from an upstream, for all who ask for it. It goes on without its clients, and from the byte that it
+ * has when a connection breaks. Clients follow its file: they get all but the last byte that is here, and that when the
+ * digest is verified, so none ever completes a wrong blob.
+ */
+export class Fill {
+  readonly order: FillOrder
+  readonly id: string
+  /** The repositories that asked, which the blob is named in when it is here. */
+  readonly repositories: Set<RepositoryName>
+  /** Settled when it has ended; rejects with what it ended with. */
+  readonly ended: Promise<void>
+  /** Settled when an answer of the upstream has come, or a failure that ends it. */
+  readonly begun: Promise<void>
+  /** Clients that it was given to. */
+  followed = 0
+  private readonly context: FillContext
+  private readonly begin = Promise.withResolvers<void>()
+  private hasBegun = false
+  private have = 0
+  private isVerified = false
+  private failure: Error | undefined
+  private change = Promise.withResolvers<void>()
+  private file: Promise<GrowingFile> | undefined
+  private followers = 0
+  private isOver = false
+
+  /** @param id no other fill of the process has the same */
+  constructor(order: FillOrder, id: string, context: FillContext) {
+    this.order = order
+    this.id = id
+    this.context = context
+    this.repositories = new Set([order.repository])
+    this.begun = this.begin.promise
+    this.begun.catch(() => {})
+    this.ended = this.run()
+    this.ended.catch(() => {})
+  }
+
+  /** Bytes that are here. */
+  get received(): number {
+    return this.have
+  }
+
+  /** Waits until the byte at this offset may be sent; rejects when the fill ends without it. */
+  async reach(offset: number): Promise<void> {
+    await this.waitFor(offset)
+  }
+
+  /** A body that follows the fill. */
+  follow(range: ByteRange): FedBody {
+    return { feed: (sink) => this.feed(range, sink) }
+  }
+
+  private async feed({ start, end }: ByteRange, sink: ByteSink): Promise<void> {
+    const { reads, pace, store } = this.context
+    this.followers++
+    try {
+      for (let at = start; at < end; ) {
+        const limit = Math.min(end, await this.waitFor(at))
+        this.file ??= store.read(store.of(this.order.digest), this.order.digest)
+        const file = await this.file
+        while (at < limit) {
+          const length = Math.min(WRITE_BYTES, limit - at)
+          await pace.take(length)
+          const written = reads.use(this.id, file, at, at + length, (bytes) => {
+            at += bytes.length
+            return sink.write(bytes)
+          })
+          if (!(await written)) return
+        }
+      }
+    } finally {
+      this.followers--
+      this.closeFile()
+    }
+  }
+
+  /** Waits until more than `at` bytes may be sent; answers how many. */
+  private async waitFor(at: number): Promise<number> {
+    for (;;) {
+      const limit = this.isVerified ? this.order.size : Math.min(this.have, this.order.size - 1)
+      if (limit > at) return limit
+      if (this.failure !== undefined) throw this.failure
+      await this.change.promise
+    }
+  }
+
+  private changed(): void {
+    const { resolve } = this.change
+    this.change = Promise.withResolvers()
+    resolve()
+  }
+
+  private async run(): Promise<void> {
+    let failure: Error | undefined
+    try {
+      await this.fetchAll()
+      await this.verify()
+      await this.context.publish(this)
+    } catch (error) {
+      failure = error as Error
+      this.failure = failure
+      this.begin.reject(failure)
+      throw error
+    } finally {
+      this.isOver = true
+      this.changed()
+      this.closeFile()
+      this.context.onEnd(this, failure)
+    }
+  }
+
+  private async fetchAll(): Promise<void> {
+    const { store, pause } = this.context
+    const { digest, size } = this.order
+    const upload = store.of(digest)
+    this.have = await store.getSize(upload)
+    if (this.have > size) await this.startOver()
+    let failures = 0
+    while (this.have < size) {
+      const before = this.have
+      if (before > 0) this.context.onResumed()
+      try {
+        await this.fetchOn(failures)
+        if (this.have < size) throw new UpstreamError('unavailable', 'the answer is too short')
+      } catch (error) {
+        this.have = await store.getSize(upload)
+        // Clients have bytes of it: they must not get others of another beginning.
+        if (this.have < before) throw error
+        if (isWrong(error)) await this.startOver()
+        failures = this.have > before ? 0 : failures + 1
+        const attempts = this.hasBegun ? ATTEMPTS_MAX : FIRST_ATTEMPTS_MAX
+        if (failures >= attempts || !this.isWorthAnother(error)) throw error
+        if (isDiskFull(error)) await this.context.onDiskFull(size - this.have)
+        await pause(Math.min(PAUSE_MILLISECONDS * 2 ** failures, PAUSE_MILLISECONDS_MAX))
+      }
+    }
+    this.begin.resolve()
+  }
+
+  private isWorthAnother(error: unknown): boolean {
+    if (error instanceof RegistryError) return error.status === 408 || isDiskFull(error)
+    // The body of an answer broke off.
+    if (!(error instanceof UpstreamError)) return !this.context.signal.aborted
+    const { signal } = this.context
+    if (error.kind === 'unavailable') return !signal.aborted && (this.hasBegun || this.order.upstream.isUp)
+    return error.kind === 'limited' && this.have > 0
+  }
+
+  /** One request: from the byte that is here to the end, or as far as the answer goes. */
+  private async fetchOn(avoid: number): Promise<void> {
+    const { store, signal, deadlineMs, stallSecondsMax, onReceived } = this.context
+    const { digest, size, upstream, repository } = this.order
+    const give = await this.context.takePlace(upstream)
+    let timer = setTimeout(give, PLACE_MILLISECONDS)
+    let stream: FetchedBlob['stream'] | undefined
+    try {
+      const answer = await upstream.getBlob(repository, digest, this.have, { deadlineMs, avoid, signal })
+      stream = answer.stream
+      if (answer.total !== undefined && answer.total !== size) {
+        throw new UpstreamError(
+          'wrong',
+          `${upstream.name} says ${digest} has ${answer.total} bytes, not ${size}`,
+        )
+      }
+      this.hasBegun = true
+      if (answer.from < this.have) stream = without(answer.stream, this.have)
+      this.begin.resolve()
+      await store.append(store.of(digest), {
+        stream,
+        offset: this.have,
+        bytesMax: size - this.have,
+        stallSecondsMax,
+        isEager: true,
+        ownsChunks: true,
+        onWritten: (bytes) => {
+          this.have += bytes
+          onReceived(upstream.name, bytes)
+          clearTimeout(timer)
+          timer = setTimeout(give, PLACE_MILLISECONDS)
+          this.changed()
+        },
+      })
+    } catch (error) {
+      stream?.cancel().catch(() => {})
+      if (error instanceof RegistryError && error.status === 413) {
+        await this.startOver()
+        throw new UpstreamError('wrong', `${upstream.name} sends more than the ${size} bytes of ${digest}`)
+      }
+      throw error
+    } finally {
+      clearTimeout(timer)
+      give()
+    }
+  }
+
+  private async verify(): Promise<void> {
+    const { store } = this.context
+    const { digest, upstream } = this.order
+    if (await store.verify(store.of(digest), digest)) {
+      this.isVerified = true
+      this.changed()
+      return
+    }
+    await this.startOver()
+    throw new UpstreamError('wrong', `${upstream.name} sends other content than ${digest}`)
+  }
+
+  private async startOver(): Promise<void> {
+    const { store } = this.context
+    await store.cancel(store.of(this.order.digest))
+    this.have = 0
+  }
+
+  private closeFile(): void {
+    if (!this.isOver || this.followers > 0) return
+    const { file } = this
+    this.file = undefined
+    file?.then((opened) => opened.close()).catch(() => {})
+  }
+}
+
+function isWrong(error: unknown): boolean {
+  return error instanceof UpstreamError && error.kind === 'wrong'
+}
+
+function isDiskFull(error: unknown): boolean {
+  return error instanceof RegistryError && error.status === 507
+}
+
+/** A stream without its first bytes: an upstream that knows no ranges sends them again. */
+function without(stream: ReadableStream<Uint8Array>, bytes: number): ReadableStream<Uint8Array> {
+  let left = bytes
+  return stream.pipeThrough(
+    new TransformStream<Uint8Array, Uint8Array>({
+      transform(chunk, controller) {
+        const skipped = Math.min(left, chunk.length)
+        left -= skipped
+        if (skipped < chunk.length) controller.enqueue(skipped === 0 ? chunk : chunk.slice(skipped))
+      },
+    }),
+  )
+}

@@ -1,0 +1,132 @@
+import type { Digest } from '../oci/digest.ts'
+import type { RepositoryName } from '../oci/reference.ts'
+import type { CommittedBlob } from '../storage/blob-store.ts'
+import type { DigestLocks } from '../storage/digest-locks.ts'
+import type { FillStore } from '../storage/fill-store.ts'
+import { SharedReads } from '../storage/shared-reads.ts'
+import { Fill, type FillContext, type FillOrder } from './fill.ts'
+import { Pace } from './pace.ts'
+import { Places } from './places.ts'
+import type { Upstream } from './upstream.ts'
+
+/** Memory in which clients of one fill share what they read. */
+const SHARED_BYTES_MAX = 16 * 1024 * 1024
+const CHUNK_BYTES = 256 * 1024
+
+/** Bytes that all followers together are sent in one turn of the event loop. */
+const BYTES_PER_TURN = 1024 * 1024
+
+export interface FillsOptions {
+  store: FillStore
+  locks: DigestLocks
+  /** Fills that fetch at once. */
+  fillsMax: number
+  deadlineMs: number
+  stallSecondsMax: number
+  /** Names a blob in repositories; its bytes are durable. */
+  link(repositories: RepositoryName[], blob: CommittedBlob): Promise<void>
+  onDiskFull(bytes: number): Promise<void>
+  onEnd(fill: Fill, failure: Error | undefined): void
+  onReceived(upstream: string, bytes: number): void
+  onResumed(): void
+}
+
+/** The fills that go on: one for each digest, whoever asks. */
+export class Fills {
+  private readonly options: FillsOptions
+  private readonly places: Places
+  private readonly running = new Map<Digest, Fill>()
+  private readonly reads = new SharedReads(SHARED_BYTES_MAX, CHUNK_BYTES)
+  private readonly stopping = new AbortController()
+  readonly pace = new Pace(BYTES_PER_TURN)
+  private count = 0
+
+  constructor(options: FillsOptions) {
+    this.options = options
+    this.places = new Places(options.fillsMax)
+  }
+
+  find(digest: Digest): Fill | undefined {
+    return this.running.get(digest)
+  }
+
+  list(): Fill[] {
+    return [...this.running.values()]
+  }
+
+  /** Begins the fill of a digest that has none. */
+  begin(order: FillOrder): Fill {
+    const fill = new Fill(order, String(++this.count), this.context())
+    this.running.set(order.digest, fill)
+    return fill
+  }
+
+  /** Ends all of them; what they have stays. */
+  async stop(): Promise<void> {
+    this.stopping.abort(new Error('the server stops'))
+    await Promise.allSettled(this.list().map(({ ended }) => ended))
+  }
+
+  private context(): FillContext {
+    const { options, reads, pace } = this
+    return {
+      ...options,
+      reads,
+      pace,
+      signal: this.stopping.signal,
+      takePlace: (upstream) => this.takePlace(upstream),
+      publish: (fill) => this.publish(fill),
+      pause: (milliseconds) => this.pause(milliseconds),
+      onEnd: (fill, failure) => {
+        if (this.running.get(fill.order.digest) === fill) this.running.delete(fill.order.digest)
+        options.onEnd(fill, failure)
+      },
+    }
+  }
+
+  private async takePlace(upstream: Upstream): Promise<() => void> {
+    await upstream.places.take()
+    await this.places.take()
+    let isTaken = true
+    const give = () => {
+      if (!isTaken) return
+      isTaken = false
+      this.places.give()
+      upstream.places.give()
+    }
+    if (this.stopping.signal.aborted) give()
+    this.stopping.signal.throwIfAborted()
+    return give
+  }
+
+  private async publish(fill: Fill): Promise<void> {
+    const { store, locks, link } = this.options
+    const { digest } = fill.order
+    const upload = store.of(digest)
+    await locks.push(digest, async () => {
+      const blob = await store.commit(upload, digest, { stream: null, length: 0 })
+      let linked = 0
+      // Others may ask while the first ones are being named.
+      while (linked < fill.repositories.size) {
+        const repositories = [...fill.repositories]
+        await link(repositories.slice(linked), blob)
+        linked = repositories.length
+      }
+      this.running.delete(digest)
+    })
+    await store.cancel(upload)
+  }
+
+  private pause(milliseconds: number): Promise<void> {
+    const { signal } = this.stopping
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const abort = () => reject(signal.reason)
+    const timer = setTimeout(resolve, milliseconds)
+    signal.addEventListener('abort', abort)
+    if (signal.aborted) abort()
+    return promise.finally(() => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', abort)
+    })
+  }
+}

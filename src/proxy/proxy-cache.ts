@@ -1,0 +1,139 @@
+import type { Logger } from 'pino'
+import type { Registry, Uploads } from '../domain/registry.ts'
+import type { Metadata } from '../metadata/metadata.ts'
+import type { BlobStore } from '../storage/blob-store.ts'
+import type { DigestLocks } from '../storage/digest-locks.ts'
+import type { FillStore } from '../storage/fill-store.ts'
+import { CachedBlobs } from './cached-blobs.ts'
+import { CachedLists } from './cached-lists.ts'
+import { CachedManifests, type CachedManifestsOptions } from './cached-manifests.ts'
+import { Fills } from './fills.ts'
+import { LastUse } from './last-use.ts'
+import { pullOnly } from './refusals.ts'
+import { Room } from './room.ts'
+import type { UpstreamSet } from './upstream-set.ts'
+
+export interface ProxyCacheOptions extends Pick<CachedManifestsOptions, 'readManifest' | 'manifestBytesMax'> {
+  local: Registry & { uploads: Uploads }
+  metadata: Metadata
+  blobs: BlobStore
+  fills: FillStore
+  locks: DigestLocks
+  upstreams: UpstreamSet
+  settings: CacheSettings
+  log: Logger
+  now: () => number
+  monotonic: () => number
+  disk: () => Promise<{ totalBytes: number; freeBytes: number }>
+}
+
+/** The setting `cache`. */
+export interface CacheSettings {
+  bytesMax: number
+  freeBytesMin?: number
+  freshSeconds: number
+  staleWhileRevalidateSeconds: number
+  deadlineMilliseconds: number
+  firstByteSecondsMax: number
+  stallSecondsMax: number
+  fillsMax: number
+}
+
+/**
+ * A registry that wraps a local one: repositories under the name of an upstream are filled from there when they are
+ * pulled from; all others are the local registry's.
+ */
+export class ProxyCache {
+  readonly registry: Registry & { uploads: Uploads }
+  readonly room: Room
+  readonly lastUse: LastUse
+  readonly upstreams: UpstreamSet
+  private readonly fills: Fills
+
+  constructor(options: ProxyCacheOptions) {
+    const { local, metadata, upstreams, settings, log, now } = options
+    this.upstreams = upstreams
+    this.lastUse = new LastUse((uses) => metadata.write('touchCached', { uses }), now)
+    const firstByteMs = settings.firstByteSecondsMax * 1000
+    this.fills = new Fills({
+      store: options.fills,
+      locks: options.locks,
+      fillsMax: settings.fillsMax,
+      deadlineMs: firstByteMs,
+      stallSecondsMax: settings.stallSecondsMax,
+      link: async (repositories, blob) => {
+        await metadata.write('linkCached', { at: now(), repositories, ...blob })
+      },
+      onDiskFull: async (bytes) => {
+        await this.room.evict(bytes)
+      },
+      onEnd: ({ order }, cause) => {
+        const { digest, size, repository } = order
+        if (cause) log.warn({ digest, repository, cause }, 'a blob could not be fetched from its upstream')
+        else log.debug({ digest, repository, size }, 'cached a blob')
+      },
+      onReceived: (_, bytes) => this.room.noteReceived(bytes),
+      onResumed: () => {},
+    })
+    this.room = new Room({
+      ...options,
+      lastUse: this.lastUse,
+      bytesMax: settings.bytesMax,
+      freeBytesMin: settings.freeBytesMin,
+      fills: () => this.fills.list(),
+      onEvicted: (bytes) => log.info({ bytes }, 'evicted what was used least recently'),
+    })
+    const shared = { ...options, firstByteMs, lastUse: this.lastUse, room: this.room }
+    const freshMs = settings.freshSeconds * 1000
+    const manifests = new CachedManifests({
+      ...shared,
+      local: local.manifests,
+      freshMs,
+      staleMs: settings.staleWhileRevalidateSeconds * 1000,
+      deadlineMs: settings.deadlineMilliseconds,
+      onRequest: () => {},
+      onCheckFailed: ({ name }, repository, tag, cause) =>
+        log.warn({ upstream: name, repository, tag, cause }, 'cannot check a tag; the cached one is served'),
+    })
+    const blobs = new CachedBlobs({
+      ...shared,
+      local: local.blobs,
+      fills: this.fills,
+      stallSecondsMax: settings.stallSecondsMax,
+      onRequest: () => {},
+    })
+    const { tags, referrers } = new CachedLists({
+      ...shared,
+      tags: local.tags,
+      referrers: local.referrers,
+      manifests,
+      freshMs,
+      deadlineMs: settings.deadlineMilliseconds,
+    })
+    this.registry = { ...local, manifests, blobs, tags, referrers, uploads: pushes(local.uploads, upstreams) }
+  }
+
+  /** Ends what is fetched; what is here of it stays, and goes on with the next pull. */
+  async stop(): Promise<void> {
+    await this.fills.stop()
+    await this.lastUse.flush().catch(() => {})
+    this.upstreams.close()
+  }
+}
+
+/** Uploads begin in local repositories only. */
+function pushes(uploads: Uploads, upstreams: UpstreamSet): Uploads {
+  return {
+    ...uploads,
+    async start(repository, algorithm) {
+      const upstream = upstreams.of(repository)
+      if (upstream !== undefined) throw pullOnly(upstream.name)
+      return await uploads.start(repository, algorithm)
+    },
+    async put(caller, repository, digest, body) {
+      const upstream = upstreams.of(repository)
+      if (upstream !== undefined) throw pullOnly(upstream.name)
+      return await uploads.put(caller, repository, digest, body)
+    },
+  }
+}

@@ -1,0 +1,144 @@
+import type { Logger } from 'pino'
+import type { Metadata } from '../metadata/metadata.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { BlobStore } from '../storage/blob-store.ts'
+import type { DigestLocks } from '../storage/digest-locks.ts'
+import type { Fill, FillOrder } from './fill.ts'
+import type { LastUse } from './last-use.ts'
+
+/** What was used in the last moment stays: it is between a look-up and its read. */
+const PROTECTED_MILLISECONDS = 10_000
+
+/** How often room is made for one fill before it is given up. */
+const ROUNDS_MAX = 3
+
+/** Rows that one write of an eviction looks at. */
+const ROWS_MAX = 200
+
+/** Free space is looked at after so many bytes were received. */
+const LOOK_BYTES = 8 * 1024 * 1024
+
+export interface RoomOptions {
+  metadata: Metadata
+  blobs: Pick<BlobStore, 'delete'>
+  locks: DigestLocks
+  lastUse: LastUse
+  log: Logger
+  now: () => number
+  /** Bytes that cached blobs may take; 0 for as many as there are. */
+  bytesMax: number
+  /** Bytes of the volume that are kept free of the cache; undefined for a part of the volume. */
+  freeBytesMin: number | undefined
+  disk: () => Promise<{ totalBytes: number; freeBytes: number }>
+  /** The fills that go on. */
+  fills: () => readonly Fill[]
+  onEvicted(bytes: number): void
+}
+
+/** Keeps the cache within its bounds, by evicting what was used least recently. */
+export class Room {
+  private readonly options: RoomOptions
+  private turn: Promise<unknown> = Promise.resolve()
+  private received = 0
+  private keeping: Promise<void> | undefined
+
+  constructor(options: RoomOptions) {
+    this.options = options
+  }
+
+  /** Begins a fill when there is, or can be made, room for it; undefined when there is none. One at a time, so that none takes the room of another. */
+  admit(order: Pick<FillOrder, 'size'>, begin: () => Fill | undefined): Promise<Fill | undefined> {
+    const mine = this.turn.then(async () => ((await this.make(order.size)) ? begin() : undefined))
+    this.turn = mine.catch(() => {})
+    return mine
+  }
+
+  /** Evicts until so many bytes are free, or nothing is left to evict; answers how many were freed. */
+  async evict(bytes: number): Promise<number> {
+    const { metadata, lastUse, now, onEvicted } = this.options
+    await lastUse.flush()
+    let freed = 0
+    let more = true
+    while (freed < bytes && more) {
+      const at = now()
+      const call = { at, before: at - PROTECTED_MILLISECONDS, bytes: bytes - freed, limit: ROWS_MAX }
+      const evicted = await metadata.write('evict', call)
+      more = evicted.more
+      await this.removeBytes(evicted.blobs)
+      const sum = evicted.blobs.reduce((total, { size }) => total + size, 0)
+      freed += sum
+      onEvicted(sum)
+    }
+    return freed
+  }
+
+  /** Bytes were received: the cache gives way before pushes find the disk full. */
+  noteReceived(bytes: number): void {
+    this.received += bytes
+    if (this.received >= LOOK_BYTES) void this.keep()
+  }
+
+  /** Evicts what stands in the reserve of free space. */
+  keep(): Promise<void> {
+    this.received = 0
+    this.keeping ??= this.keepReserve().finally(() => {
+      this.keeping = undefined
+    })
+    return this.keeping
+  }
+
+  /** Removes the bytes of blobs whose rows are gone; those that a push has named meanwhile stay. */
+  async removeBytes(evicted: readonly { digest: Digest }[]): Promise<void> {
+    const { metadata, blobs, locks, log } = this.options
+    const remove = async (digest: Digest) => {
+      try {
+        await locks.remove(digest, async () => {
+          if (!metadata.blobs.isStored(digest)) await blobs.delete(digest)
+        })
+      } catch (cause) {
+        log.error({ digest, cause }, 'cannot remove the bytes of an evicted blob: the next scan will')
+      }
+    }
+    await Promise.all(evicted.map(({ digest }) => remove(digest)))
+  }
+
+  private async make(bytes: number): Promise<boolean> {
+    for (let round = 0; ; round++) {
+      const { short, isPossible } = await this.measure(bytes)
+      if (short <= 0) return true
+      if (!isPossible || round === ROUNDS_MAX) return false
+      if ((await this.evict(short)) === 0) return false
+    }
+  }
+
+  /** How many bytes are missing for a fill, and whether the whole cache would be enough. */
+  private async measure(bytes: number): Promise<{ short: number; isPossible: boolean }> {
+    const { metadata, bytesMax, disk, fills } = this.options
+    const cached = metadata.cache.totals().bytes
+    // One that is being named counts as cached already.
+    const running = fills().filter(({ order }) => !metadata.blobs.isStored(order.digest))
+    const whole = running.reduce((sum, { order }) => sum + order.size, 0)
+    const missing = running.reduce((sum, { order, received }) => sum + order.size - received, 0)
+    const { totalBytes, freeBytes } = await disk()
+    const overCap = bytesMax === 0 ? 0 : cached + whole + bytes - bytesMax
+    const overReserve = missing + bytes + this.reserveOf(totalBytes) - freeBytes
+    const short = Math.max(overCap, overReserve)
+    return { short, isPossible: short <= cached }
+  }
+
+  private async keepReserve(): Promise<void> {
+    const { metadata, disk, log } = this.options
+    if (metadata.cache.totals().bytes === 0) return
+    try {
+      const { totalBytes, freeBytes } = await disk()
+      const short = this.reserveOf(totalBytes) - freeBytes
+      if (short > 0) await this.evict(short)
+    } catch (cause) {
+      log.error({ cause }, 'cannot keep the reserve of free space')
+    }
+  }
+
+  private reserveOf(totalBytes: number): number {
+    return this.options.freeBytesMin ?? Math.min(totalBytes / 10, 10 * 1024 ** 3)
+  }
+}

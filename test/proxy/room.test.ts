@@ -1,0 +1,112 @@
+import { expect, test } from 'bun:test'
+import { type CacheOptions, startCache } from '../support/cache.ts'
+import { EMPTY, imageManifest, type Named, randomBlob } from '../support/content.ts'
+import { pushImage } from '../support/push.ts'
+import { until } from '../support/until.ts'
+import { reply } from '../support/upstream.ts'
+
+/** A cache of 1,000,000 bytes, on a clock that goes on by a minute with each pull. */
+async function startSmall(options: CacheOptions = {}) {
+  let now = Date.UTC(2026, 0, 1)
+  const cache = await startCache({ cache: 'bytes-max = 1_000_000', ...options, now: () => now })
+  const stored = (digest: string) =>
+    Bun.file(`${cache.server.data}/blobs/sha256/${digest.slice(7, 9)}/${digest.slice(7)}`)
+  /** Only a body that is still being fetched has no length. */
+  const isServedFromDisk = async (digest: string) => {
+    const response = await cache.get(`blobs/${digest}`)
+    await response.bytes()
+    return response.headers.has('content-length')
+  }
+  /** Pulls all of an image, and waits until what is large of it is stored, which clients need not. */
+  const pull = async (tag: string, isStored = true) => {
+    now += 60_000
+    const manifest = await cache.get(`manifests/${tag}`)
+    expect(manifest.status).toBe(200)
+    const { config, layers } = (await manifest.json()) as { config: Named; layers: Named[] }
+    for (const { digest } of [config, ...layers]) {
+      const response = await cache.get(`blobs/${digest}`)
+      expect(response.status).toBe(200)
+      const bytes = await response.bytes()
+      expect(`sha256:${new Bun.CryptoHasher('sha256').update(bytes).digest('hex')}`).toBe(digest)
+      if (isStored) await until(() => isServedFromDisk(digest))
+    }
+  }
+  /** The layers that were fetched since. */
+  const fetched = () => cache.fake.requests(/^GET .*blobs/).length
+  return { cache, pull, stored, fetched, [Symbol.asyncDispose]: () => cache[Symbol.asyncDispose]() }
+}
+
+test('cache: the image that was used least recently makes room, as a whole', async () => {
+  await using world = await startSmall()
+  const { cache, pull, fetched } = world
+  for (const tag of ['1', '2', '3']) cache.fake.putImage('library/app', tag, [200_000, 200_000])
+  await pull('1')
+  await pull('2')
+  await pull('1')
+  await pull('3')
+  const before = fetched()
+  await pull('1')
+  await pull('3')
+  expect(fetched()).toBe(before)
+  await pull('2')
+  expect(fetched()).toBe(before + 3)
+})
+
+test('cache: pushed content stays whatever is pulled, also what was cached before', async () => {
+  await using world = await startSmall()
+  const { cache, pull } = world
+  const { server } = cache
+  const layer = randomBlob(600_000)
+  const mine = await pushImage(server, 'mine', imageManifest(EMPTY, [layer]), [layer], { reference: '1' })
+  for (const tag of ['1', '2', '3', '4']) {
+    cache.fake.putImage('library/app', tag, [400_000])
+    await pull(tag)
+  }
+  expect((await server.fetch(`/v2/mine/manifests/${mine.digest}`)).status).toBe(200)
+  const blob = await server.fetch(`/v2/mine/blobs/${layer.digest}`)
+  expect(Buffer.from(await blob.bytes()).equals(layer.bytes)).toBe(true)
+})
+
+test('cache: a blob that is larger than the cache comes through, and is not stored', async () => {
+  await using world = await startSmall()
+  const { cache, pull, fetched } = world
+  cache.fake.putImage('library/app', 'large', [1_500_000])
+  await pull('large', false)
+  await pull('large', false)
+  expect(fetched()).toBe(3)
+})
+
+test('cache: what comes through is verified as well', async () => {
+  await using world = await startSmall()
+  const { cache } = world
+  const { layer } = cache.fake.putImage('library/app', 'large', [1_500_000])
+  await cache.get('manifests/large')
+  cache.fake.on(/^GET .*blobs/, () => reply(200, {}, randomBlob(1_500_000).bytes))
+  const response = await cache.get(`blobs/${layer.digest}`)
+  let failed = false
+  await response.bytes().catch(() => {
+    failed = true
+  })
+  expect(failed).toBe(true)
+})
+
+test('cache: a delete evicts at once, and the next pull fetches again', async () => {
+  await using world = await startSmall()
+  const { cache, pull, fetched } = world
+  const { manifest, layer } = cache.fake.putImage('library/app', '1', [200_000])
+  await pull('1')
+  expect((await cache.get(`manifests/${manifest.digest}`, { method: 'DELETE' })).status).toBe(202)
+  await pull('1')
+  expect(fetched()).toBe(4)
+  expect((await cache.get(`blobs/${layer.digest}`)).status).toBe(200)
+})
+
+test('cache: bytes that are missing on the disk are fetched again', async () => {
+  await using world = await startSmall()
+  const { cache, pull, stored } = world
+  const { layer } = cache.fake.putImage('library/app', '1', [200_000])
+  await pull('1')
+  await stored(layer.digest).delete()
+  await pull('1')
+  await pull('1')
+})

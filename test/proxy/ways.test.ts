@@ -1,0 +1,104 @@
+import { describe, expect, test } from 'bun:test'
+import { temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { openApp } from '../../src/app.ts'
+import { loadConfig } from '../../src/config/config.ts'
+import { startCache } from '../support/cache.ts'
+import { openMemoryLog } from '../support/memory-log.ts'
+import { FakeUpstream } from '../support/upstream.ts'
+
+const PASSWORD = 'the password of the admin'
+const settings = { access: 'accounts' }
+const admin = { authorization: `Basic ${btoa(`admin:${PASSWORD}`)}` }
+
+describe('cache: the ways in', () => {
+  test('containerd names the upstream by ns, also by its host, and hears it back', async () => {
+    await using cache = await startCache()
+    const { manifest } = cache.fake.putImage('library/app', '1')
+    for (const ns of ['up.example', cache.fake.host]) {
+      const response = await cache.server.fetch(`/v2/library/app/manifests/1?ns=${ns}`)
+      expect(response.status).toBe(200)
+      expect(response.headers.get('oci-namespace')).toBe(ns)
+      expect(response.headers.get('docker-content-digest')).toBe(manifest.digest)
+    }
+    expect((await cache.server.fetch('/v2/library/app/manifests/1?ns=other.example')).status).toBe(404)
+  })
+
+  test('private content is given by none of them to those who may not pull it here', async () => {
+    await using cache = await startCache({ settings, adminPassword: PASSWORD })
+    const { layer } = cache.fake.putImage('library/app', '1')
+    expect((await cache.get('manifests/1', { headers: admin })).status).toBe(200)
+    const asked = cache.fake.log.length
+    for (const path of ['manifests/1', `blobs/${layer.digest}`, 'tags/list']) {
+      const refused = await cache.get(path)
+      expect(refused.status).toBe(401)
+      expect(refused.headers.get('www-authenticate')).toContain(
+        'scope="repository:up.example/library/app:pull"',
+      )
+      const byNs = await cache.server.fetch(`/v2/library/app/${path}?ns=up.example`)
+      expect(byNs.status).toBe(401)
+      expect(byNs.headers.get('www-authenticate')).toContain('scope="repository:up.example/library/app:pull"')
+    }
+    expect(cache.fake.log).toHaveLength(asked)
+  })
+
+  test('a grant on a local name opens nothing of an upstream', async () => {
+    await using cache = await startCache({ settings, adminPassword: PASSWORD })
+    cache.fake.putImage('library/app', '1')
+    const body = JSON.stringify({ subject: 'anonymous', pattern: 'library/**', role: 'reader' })
+    const headers = { ...admin, 'content-type': 'application/json' }
+    expect(
+      (await cache.server.fetch('/api/v1/grants', { method: 'PUT', headers, body })).status,
+    ).toBeLessThan(300)
+    expect((await cache.server.fetch('/v2/library/app/manifests/1?ns=up.example')).status).toBe(401)
+  })
+})
+
+/** A server with accounts, and its mirror listener. */
+async function startMirror(access: string) {
+  await using resources = new AsyncDisposableStack()
+  const fake = resources.use(await FakeUpstream.start())
+  const { path: data } = resources.use(await temporaryFolder('mirror'))
+  await Bun.write(
+    `${data}/cay.toml`,
+    `mirror = ["up.example=127.0.0.1:0"]\n[[upstream]]\nname = "up.example"\nurl = "${fake.url}"\n`,
+  )
+  const flags = { listen: '127.0.0.1:0', data, access }
+  const { config } = await loadConfig({ flags, file: undefined, environment: {} })
+  const app = await openApp(config, openMemoryLog().log, { adminPassword: PASSWORD })
+  resources.defer(() => app.close())
+  const moved = resources.move()
+  const [main, mirror] = [app.addresses[0], app.mirrors[0]?.address].map((address) => `http://${address}`)
+  return { fake, main, mirror, [Symbol.asyncDispose]: () => moved.disposeAsync() }
+}
+
+describe('cache: the mirror for Docker', () => {
+  test('serves the upstream by its own names, to pull only', async () => {
+    await using world = await startMirror('open')
+    const { fake, mirror } = world
+    const { manifest, layer } = fake.putImage('library/app', '1')
+    expect((await fetch(`${mirror}/v2/`)).status).toBe(200)
+    const pulled = await fetch(`${mirror}/v2/library/app/manifests/1`)
+    expect(pulled.headers.get('docker-content-digest')).toBe(manifest.digest)
+    const blob = await fetch(`${mirror}/v2/library/app/blobs/${layer.digest}`)
+    expect(Buffer.from(await blob.bytes()).equals(layer.bytes)).toBe(true)
+    expect((await fetch(`${mirror}/v2/library/app/blobs/uploads/`, { method: 'POST' })).status).toBe(405)
+    for (const path of ['/v2/_catalog', '/api/v1/server', '/token', '/metrics']) {
+      expect((await fetch(`${mirror}${path}`)).status).toBeGreaterThanOrEqual(400)
+    }
+  })
+
+  test('asks nobody for a password, and names the grant that is missing', async () => {
+    await using world = await startMirror('accounts')
+    const { fake, main, mirror } = world
+    fake.putImage('library/app', '1')
+    expect((await fetch(`${mirror}/v2/`)).status).toBe(200)
+    const refused = await fetch(`${mirror}/v2/library/app/manifests/1`, { headers: admin })
+    expect(refused.status).toBe(403)
+    expect(refused.headers.get('www-authenticate')).toBeNull()
+    expect(await refused.text()).toContain("cay grant add anonymous 'up.example/**' reader")
+    const body = JSON.stringify({ subject: 'anonymous', pattern: 'up.example/**', role: 'reader' })
+    const headers = { ...admin, 'content-type': 'application/json' }
+    expect((await fetch(`${main}/api/v1/grants`, { method: 'PUT', headers, body })).ok).toBe(true)
+    expect((await fetch(`${mirror}/v2/library/app/manifests/1`)).status).toBe(200)
+  })
+})
