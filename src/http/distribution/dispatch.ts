@@ -5,15 +5,14 @@ import { type Origin, repositoryOf, type Upstream, type Upstreams } from '../../
 import type { Registry } from '../../domain/registry.ts'
 import { registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
-import type { Metrics, RequestMeter } from '../../telemetry/metrics.ts'
-import { toErrorResponse } from '../problem/errors.ts'
+import type { Metrics } from '../../telemetry/metrics.ts'
 import type { Bodies } from '../request/bodies.ts'
 import type { BodySource } from '../request/body-reader.ts'
-import { logRequest } from '../request-log.ts'
+import { type Matched, tableDispatch } from '../route-table.ts'
 import { scopeOf } from './authorise.ts'
-import { type Exchange, pathOf, queryOf, type V2Limits } from './exchange.ts'
-import { PATH_TEMPLATES, type PathKind, parsePath, type V2Path } from './path.ts'
-import type { Method, Route, routes } from './routes.ts'
+import { type Exchange, queryOf, type V2Limits } from './exchange.ts'
+import { parsePath, type V2Path } from './path.ts'
+import type { Route, routes } from './routes.ts'
 
 export interface V2Options {
   routes: ReturnType<typeof routes>
@@ -43,76 +42,43 @@ export interface V2Options {
 
 /** The one way into /v2: from the path to its row of the table, through the questions of access, to the handler. */
 export function v2Dispatch(options: V2Options): (request: Request) => Promise<Response> {
-  const table = lookup(options.routes, options.metrics)
-  const other = options.metrics.meter('none', 'other')
-  return async (request) => {
-    const began = performance.now()
-    const target = pathOf(request.url)
-    const { method } = request
-    const requestId = options.nextRequestId()
-    let path: V2Path | undefined
-    let repository: RepositoryName | undefined
-    let row: Row | undefined
-    let failure: unknown
-    let response: Response
-    try {
-      path = parsePath(target)
-      if (path === undefined) throw registryError('UNSUPPORTED', 'there is no such endpoint', { status: 404 })
-      const methods = table[path.kind]
-      row = methods[method as Method]
-      if (row === undefined) throw notAllowed(method, methods)
-      if (path.kind === 'base' && options.isForV1(request)) throw pullByV1()
-      if ('name' in path) repository = resolve(options, request, path.name)
-      const identity = await options.authenticate(request)
-      if ('name' in path && repository === undefined) throw unknownRepository(request, path.name)
-      const exchange = exchangeOf(options, request, { path, repository, identity, requestId })
-      options.authorise(exchange, row.route)
-      response = await row.route.handle(exchange)
-      const ns = exchange.query.get('ns')
-      if (ns !== null && repository !== undefined) response.headers.set('oci-namespace', ns)
-    } catch (error) {
-      failure = error
-      response = toErrorResponse(error, method)
-      if (response.status === 401)
-        response.headers.set('www-authenticate', challenge(options, request, repository, row?.route))
-    }
-    response.headers.set('docker-distribution-api-version', 'registry/2.0')
-    response.headers.set('x-request-id', requestId)
-    const { status } = response
-    const meter = row?.meter ?? other
-    meter.count(status, began)
-    const route = row?.route.id
-    logRequest(options.log, { method, path: target, status, route, requestId, began, failure })
-    return response
-  }
+  return tableDispatch<V2Path, Route>({
+    ...options,
+    label: '',
+    headers: { 'docker-distribution-api-version': 'registry/2.0' },
+    rows: options.routes as readonly Route[],
+    parse: parsePath,
+    answer: (matched) => answer(options, matched),
+    refuse(response, request, path, route) {
+      if (response.status === 401) {
+        response.headers.set('www-authenticate', challenge(options, request, path, route))
+      }
+    },
+  })
 }
 
-/** A row of the table, with what counts its requests. */
-interface Row {
-  route: Route
-  meter: RequestMeter
-}
-
-type Table = Record<PathKind, Partial<Record<Method, Row>>>
-
-function lookup(rows: V2Options['routes'], metrics: Metrics): Table {
-  const kinds = Object.keys(PATH_TEMPLATES) as PathKind[]
-  const table = Object.fromEntries(kinds.map((kind) => [kind, {}])) as Table
-  for (const row of rows) {
-    for (const method of row.methods) {
-      table[row.path][method] = { route: row as Route, meter: metrics.meter(row.id, method) }
-    }
-  }
-  return table
+async function answer(options: V2Options, matched: Matched<V2Path, Route>): Promise<Response> {
+  const { request, path, row, requestId } = matched
+  if (path.kind === 'base' && options.isForV1(request)) throw pullByV1()
+  const repository = resolve(options, request, path)
+  const identity = await options.authenticate(request)
+  if ('name' in path && repository === undefined) throw unknownRepository(request, path.name)
+  const exchange = exchangeOf(options, request, { path, repository, identity, requestId })
+  options.authorise(exchange, row)
+  const response = await row.handle(exchange)
+  const ns = exchange.query.get('ns')
+  if (ns !== null && repository !== undefined) response.headers.set('oci-namespace', ns)
+  return response
 }
 
 /** Where a client gets a token, and for what (Docker's token protocol). */
 function challenge(
   options: V2Options,
   request: Request,
-  repository: RepositoryName | undefined,
+  path: V2Path | undefined,
   route: Route | undefined,
 ): string {
+  const repository = path && resolve(options, request, path)
   const scope = scopeOf(route?.access, repository, queryOf(request.url))
   const realm = `Bearer realm="${options.originOf(request)}/token",service="${options.service}"`
   return scope === '' ? realm : `${realm},scope="${scope}"`
@@ -154,13 +120,14 @@ function exchangeOf(
 }
 
 /** The repository that the path addresses by its full name, or undefined if there can be none. */
-function resolve(options: V2Options, request: Request, name: RepositoryName): RepositoryName | undefined {
+function resolve(options: V2Options, request: Request, path: V2Path): RepositoryName | undefined {
+  if (!('name' in path)) return undefined
   const origin: Origin = {
     mirrorOf: options.mirrorOf,
     isOwnHost: (host) =>
       host === request.headers.get('host') || host === new URL(options.originOf(request)).host,
   }
-  return repositoryOf(options.upstreams, origin, name, queryOf(request.url).get('ns') ?? undefined)
+  return repositoryOf(options.upstreams, origin, path.name, queryOf(request.url).get('ns') ?? undefined)
 }
 
 function unknownRepository(request: Request, name: RepositoryName) {
@@ -173,10 +140,4 @@ function unknownRepository(request: Request, name: RepositoryName) {
 
 function pullByV1() {
   return registryError('UNSUPPORTED', 'Docker before 1.6 pulls by /v1/ here', { status: 404 })
-}
-
-function notAllowed(method: string, methods: Table[PathKind]) {
-  return registryError('UNSUPPORTED', `${method} is not a method of this endpoint`, {
-    headers: { allow: Object.keys(methods).join(', ') },
-  })
 }

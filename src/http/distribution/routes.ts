@@ -1,4 +1,5 @@
 import type { Action } from '../../domain/access.ts'
+import type { TableRow } from '../route-table.ts'
 import { getBase } from './base.ts'
 import { deleteBlob, getBlob } from './blobs.ts'
 import type { Exchange } from './exchange.ts'
@@ -13,16 +14,11 @@ export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 /** What a row asks for: an action on the path's repository, to be somebody, or to see any repository. */
 export type RouteAccess = Action | 'base' | 'catalog'
 
-/** One row of the table: also the metric's label, the log's field, and the entry in the OpenAPI page. */
-export interface Route<K extends PathKind = PathKind> {
-  id: string
+export interface Route<K extends PathKind = PathKind> extends TableRow {
   methods: Method[]
   path: K
   access: RouteAccess
   handle: (exchange: Exchange<K>) => Response | Promise<Response>
-  summary: string
-  /** The statuses of success and refusal, with what they say. */
-  answers: Record<number, string>
 }
 
 type Row = { [K in PathKind]: Route<K> }[PathKind]

@@ -2,13 +2,12 @@ import type { Logger } from 'pino'
 import { type Identity, isInScope } from '../../domain/access.ts'
 import { registryError } from '../../oci/error.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
-import { pathOf, queryOf } from '../distribution/exchange.ts'
-import { toErrorResponse } from '../problem/errors.ts'
-import { logRequest } from '../request-log.ts'
+import { queryOf } from '../distribution/exchange.ts'
+import { type Matched, tableDispatch } from '../route-table.ts'
 import { refuse } from './base.ts'
 import type { V1Context, V1Target } from './exchange.ts'
-import { parseV1Path, V1_PATH_TEMPLATES, type V1Path, type V1PathKind } from './path.ts'
-import { V1_ROUTES, type V1Method, type V1Route } from './routes.ts'
+import { parseV1Path, type V1Path } from './path.ts'
+import { V1_ROUTES, type V1Route } from './routes.ts'
 import { type SessionOptions, Sessions } from './sessions.ts'
 
 export interface V1Options extends Omit<V1Context, 'sessions'>, SessionOptions {
@@ -19,66 +18,33 @@ export interface V1Options extends Omit<V1Context, 'sessions'>, SessionOptions {
 
 /** The one way into /v1: from the path to its row of the table, through the row's access, to the handler. */
 export function v1Dispatch(options: V1Options): (request: Request) => Promise<Response> {
-  const table = lookup()
   const context = { ...options, sessions: new Sessions(options) }
-  return async (request) => {
-    const began = performance.now()
-    const target = pathOf(request.url)
-    const { method } = request
-    const requestId = options.nextRequestId()
-    let methods: Methods = {}
-    let route: V1Route | undefined
-    let failure: unknown
-    let response: Response
-    try {
-      const path = parseV1Path(target)
-      if (path === undefined) throw registryError('UNSUPPORTED', 'there is no such endpoint', { status: 404 })
-      methods = table[path.kind]
-      route = methods[method as V1Method]
-      if (route === undefined)
-        throw registryError('UNSUPPORTED', `${method} is not a method of this endpoint`)
-      response = await answer(context, request, path, route, requestId)
-    } catch (error) {
-      failure = error
-      response = toErrorResponse(error, method)
+  return tableDispatch<V1Path, V1Route>({
+    ...options,
+    label: 'v1 ',
+    rows: V1_ROUTES as readonly V1Route[],
+    parse: parseV1Path,
+    allow: allowOf,
+    answer: (matched) => answer(context, matched),
+    refuse(response, _request, path) {
       response.headers.set('cache-control', 'no-store')
-      if (response.status === 405) response.headers.set('allow', allowOf(methods))
+      if (response.status === 405 && path !== undefined) {
+        const rows = V1_ROUTES.filter((row) => row.path === path.kind) as V1Route[]
+        response.headers.set('allow', allowOf(rows).join(', '))
+      }
       if (response.status === 401)
         response.headers.set('www-authenticate', 'Basic realm="cay", charset="UTF-8"')
-    }
-    response.headers.set('x-request-id', requestId)
-    const { status } = response
-    options.metrics.meter(`v1 ${route?.id ?? 'none'}`, method).count(status, began)
-    logRequest(options.log, { method, path: target, status, route: route?.id, requestId, began, failure })
-    return response
-  }
+    },
+  })
 }
 
-async function answer(
-  context: V1Context,
-  request: Request,
-  path: V1Path,
-  route: V1Route,
-  requestId: string,
-): Promise<Response> {
+async function answer(context: V1Context, matched: Matched<V1Path, V1Route>): Promise<Response> {
+  const { request, path, row, requestId } = matched
   const identity = await context.sessions.authenticate(request)
-  const target = targetOf(context, path, route)
-  authorise(context, identity, path, route, target)
+  const target = targetOf(context, path, row)
+  authorise(context, identity, path, row, target)
   const query = queryOf(request.url)
-  return await route.handle({ context, request, path, query, identity, target, requestId })
-}
-
-type Methods = Partial<Record<V1Method, V1Route>>
-
-type Table = Record<V1PathKind, Methods>
-
-function lookup(): Table {
-  const kinds = Object.keys(V1_PATH_TEMPLATES) as V1PathKind[]
-  const table = Object.fromEntries(kinds.map((kind) => [kind, {}])) as Table
-  for (const row of V1_ROUTES) {
-    for (const method of row.methods) table[row.path][method] = row as V1Route
-  }
-  return table
+  return await row.handle({ context, request, path, query, identity, target, requestId })
 }
 
 /**
@@ -132,8 +98,6 @@ function authorise(
 }
 
 /** The methods that do something; those of pushes are in the table to be refused. Empty where there is none (RFC 9110, 10.2.1). */
-function allowOf(methods: Methods): string {
-  return Object.entries(methods)
-    .flatMap(([method, { handle }]) => (handle === refuse ? [] : [method]))
-    .join(', ')
+function allowOf(rows: V1Route[]): string[] {
+  return rows.flatMap(({ handle, methods }) => (handle === refuse ? [] : methods))
 }

@@ -1,3 +1,4 @@
+import type { TableRow } from '../route-table.ts'
 import { ping, refuse } from './base.ts'
 import type { V1Exchange } from './exchange.ts'
 import { getAncestry, getJson, getLayer } from './images.ts'
@@ -15,16 +16,11 @@ export type V1Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE'
  */
 export type V1Access = 'pull' | 'catalog' | 'account' | 'self' | 'anybody'
 
-/** One row of the table: also the log's field, and the entry in the OpenAPI page. */
-export interface V1Route<K extends V1PathKind = V1PathKind> {
-  id: string
+export interface V1Route<K extends V1PathKind = V1PathKind> extends TableRow {
   methods: V1Method[]
   path: K
   access: V1Access
   handle: (exchange: V1Exchange<K>) => Response | Promise<Response>
-  summary: string
-  /** The statuses of success and refusal, with what they say. */
-  answers: Record<number, string>
 }
 
 type Row = { [K in V1PathKind]: V1Route<K> }[V1PathKind]
