@@ -1,7 +1,9 @@
-import { and, desc, eq, lt } from 'drizzle-orm'
+import { and, desc, gte, lt, sql } from 'drizzle-orm'
 import type { EventType } from '../domain/events.ts'
 import type { Db } from './database.ts'
 import { event } from './schema.ts'
+import { number, optional, statement, text } from './statement.ts'
+import { turn } from './turn.ts'
 
 export type EventRow = typeof event.$inferSelect
 
@@ -10,17 +12,56 @@ export interface EventFilter {
   type?: EventType | undefined
 }
 
+/** Events that are looked at in one turn: some milliseconds. */
+const EVENTS_A_TURN = 2000
+
 /** Reads of the outbox. */
 export function outboxReads(db: Db) {
+  const ends = statement(
+    db,
+    {},
+    () => sql<{ oldest: number | null; newest: number | null }>`
+      select (select min(id) from event) as oldest,
+        (select max(id) from event) as newest`,
+  )
+  const part = statement(
+    db,
+    { start: number, end: number, repository: optional(text), type: optional(text), limit: number },
+    ({ start, end, repository, type, limit }) =>
+      db
+        .select()
+        .from(event)
+        .where(
+          and(
+            gte(event.id, start),
+            lt(event.id, end),
+            sql`(${repository} is null or ${event.repository} = ${repository})`,
+            sql`(${type} is null or ${event.type} = ${type})`,
+          ),
+        )
+        .orderBy(desc(event.id))
+        .limit(limit),
+  )
   return {
-    /** At most `limit` events before the one with this id, newest first. */
-    list(filter: EventFilter, before: number, limit: number): EventRow[] {
-      const isMeant = and(
-        lt(event.id, before),
-        filter.repository === undefined ? undefined : eq(event.repository, filter.repository),
-        filter.type === undefined ? undefined : eq(event.type, filter.type),
-      )
-      return db.select().from(event).where(isMeant).orderBy(desc(event.id)).limit(limit).all()
+    /**
+     * At most `limit` events before the one with this id, newest first. No index finds those of one repository, for each
+     * push would pay for it: the outbox, whose length is bounded, is looked through, some events a turn.
+     */
+    async list(filter: EventFilter, before: number, limit: number): Promise<EventRow[]> {
+      const { repository = null, type = null } = filter
+      const { oldest, newest } = ends.get({}) ?? {}
+      const rows: EventRow[] = []
+      if (oldest == null || newest == null) return rows
+      for (
+        let end = Math.min(before, newest + 1);
+        end > oldest && rows.length < limit;
+        end -= EVENTS_A_TURN
+      ) {
+        const start = end - EVENTS_A_TURN
+        rows.push(...part.all({ start, end, repository, type, limit: limit - rows.length }))
+        await turn()
+      }
+      return rows
     },
   }
 }

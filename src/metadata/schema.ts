@@ -41,6 +41,10 @@ export const repository = sqliteTable(
     blobCount: integer('blob_count').notNull().default(0),
     blobBytes: integer('blob_bytes').notNull().default(0),
     ownBytes: integer('own_bytes').notNull().default(0),
+    /** Its tags, its manifests that are not deleted, and their bytes: by triggers. */
+    tagCount: integer('tag_count').notNull().default(0),
+    manifestCount: integer('manifest_count').notNull().default(0),
+    manifestBytes: integer('manifest_bytes').notNull().default(0),
     /** The upstream that its content was cached of, the first component of its name; null for a local one. */
     upstream: text('upstream'),
     version: version(),
@@ -70,7 +74,7 @@ export const blobBytes = sqliteTable('blob_bytes', {
   bytes: bytes('bytes', { mode: 'buffer' }).notNull(),
 })
 
-/** A blob is reachable through a repository by this link only. */
+/** A blob is reachable through a repository by this link only. The table is WITHOUT ROWID, which Drizzle cannot say. */
 export const repositoryBlob = sqliteTable(
   'repository_blob',
   {
@@ -88,9 +92,11 @@ export const repositoryBlob = sqliteTable(
     isCached: integer('is_cached', { mode: 'boolean' }).notNull().default(false),
   },
   (t) => [
-    primaryKey({ columns: [t.blobId, t.repositoryId] }),
-    index('repository_blob_repository').on(t.repositoryId),
-    index('repository_blob_unreferenced').on(t.unreferencedAt).where(sql`unreferenced_at is not null`),
+    primaryKey({ columns: [t.repositoryId, t.blobId] }),
+    index('repository_blob_of').on(t.blobId, t.repositoryId),
+    index('repository_blob_unreferenced')
+      .on(t.unreferencedAt, t.repositoryId, t.blobId)
+      .where(sql`unreferenced_at is not null`),
   ],
 )
 
@@ -156,7 +162,8 @@ export const manifestBytes = sqliteTable('manifest_bytes', {
 
 /**
  * What a manifest names: without foreign keys, for foreign layers and sparse children may be absent. The repository is
- * the manifest's: whether one there names a digest costs one look-up, however many elsewhere do.
+ * the manifest's: whether one there names a digest costs one look-up, however many elsewhere do. The table is WITHOUT
+ * ROWID, which Drizzle cannot say.
  */
 export const manifestReference = sqliteTable(
   'manifest_reference',
@@ -259,19 +266,15 @@ export const tagHistory = sqliteTable(
 )
 
 /** The outbox: written with the change that it tells of. */
-export const event = sqliteTable(
-  'event',
-  {
-    id: integer('id').primaryKey(),
-    at: time('at').notNull(),
-    type: text('type').notNull(),
-    repository: text('repository').notNull(),
-    digest: bytes('digest', { mode: 'buffer' }),
-    tag: text('tag'),
-    account: text('account'),
-    credential: text('credential'),
-    address: text('address').notNull(),
-    requestId: text('request_id').notNull(),
-  },
-  (t) => [index('event_repository').on(t.repository, t.id)],
-)
+export const event = sqliteTable('event', {
+  id: integer('id').primaryKey(),
+  at: time('at').notNull(),
+  type: text('type').notNull(),
+  repository: text('repository').notNull(),
+  digest: bytes('digest', { mode: 'buffer' }),
+  tag: text('tag'),
+  account: text('account'),
+  credential: text('credential'),
+  address: text('address').notNull(),
+  requestId: text('request_id').notNull(),
+})

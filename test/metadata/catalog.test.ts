@@ -188,11 +188,12 @@ describe('tags', () => {
     await metadata.write(...link('tagged', layer))
     await metadata.write(...put('tagged', hidden, []))
     await metadata.write(...remove('tagged', { digest: parseDigest(hidden.digest) }))
-    const { id, blobCount, blobBytes, ownBytes } = metadata.catalog.findRepository(name) ?? { id: 0 }
+    const row = metadata.catalog.findRepository(name)!
+    const { id, blobCount, blobBytes, ownBytes } = row
     expect({ blobCount, blobBytes, ownBytes }).toEqual({ blobCount: 2, blobBytes: 1002, ownBytes: 1002 })
-    expect(metadata.catalog.contentsOf(id, AT + 5000)).toEqual({
-      tags: TAGS.length,
-      manifests: 2,
+    expect(metadata.catalog.countTags([row], AT + 5000).get(id)).toBe(TAGS.length)
+    expect(row).toMatchObject({
+      manifestCount: 2,
       manifestBytes: manifests[0].bytes.length + manifests[1].bytes.length,
     })
     const listed = metadata.catalog.manifests(name, Number.MAX_SAFE_INTEGER, 10) ?? []

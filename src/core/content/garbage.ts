@@ -3,6 +3,7 @@ import type { Collector, CollectorState } from '../../gc/collector.ts'
 import type { Explanation } from '../../metadata/garbage/explanation.ts'
 import type { Candidate, GarbageCursor } from '../../metadata/garbage/garbage.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
+import { turn } from '../../metadata/turn.ts'
 import type { Digest } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import { formatCursor, type ListPage, PAGE_DEFAULT, type PageQuery, parseCursor } from '../page.ts'
@@ -88,8 +89,4 @@ export class GarbageService {
   async explain(digest: Digest, repository?: RepositoryName): Promise<Explanation[]> {
     return this.metadata.explain(digest, repository, this.retention)
   }
-}
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
 }

@@ -2,7 +2,7 @@ import type { Asker } from '../../domain/asker.ts'
 import type { Write } from '../../domain/caller.ts'
 import type { RepositorySet } from '../../domain/repository-set.ts'
 import type { Retention } from '../../domain/retention.ts'
-import type { RepositoryContents, RepositoryRow } from '../../metadata/content/catalog.ts'
+import type { RepositoryRow } from '../../metadata/content/catalog.ts'
 import type { RepositorySettings } from '../../metadata/content/repository-writes.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import type { Rewound } from '../../metadata/time-machine/rewind.ts'
@@ -58,8 +58,7 @@ function reads({ metadata, retention, now }: RepositoryOptions) {
     restorableUntil: row.deletedAt === null ? undefined : row.deletedAt + windowMs,
   })
   const summaries = (asker: Asker, rows: RepositoryRow[]) => {
-    const ids = rows.map(({ id }) => id)
-    const counts = metadata.catalog.countTags(ids, now())
+    const counts = metadata.catalog.countTags(rows, now())
     return rows.map((row) => summary(asker, row, counts.get(row.id) ?? 0))
   }
   const listDeleted = (asker: Asker, query: PageQuery) => {
@@ -94,11 +93,10 @@ function reads({ metadata, retention, now }: RepositoryOptions) {
     },
 
     /** Throws NAME_UNKNOWN. */
-    async get(asker: Asker, repository: RepositoryName): Promise<RepositorySummary & RepositoryContents> {
+    async get(asker: Asker, repository: RepositoryName): Promise<RepositorySummary> {
       const row = metadata.catalog.findRepository(repository)
       if (row === undefined) throw unknownRepository(repository)
-      const contents = metadata.catalog.contentsOf(row.id, now())
-      return { ...summary(asker, row, contents.tags), ...contents }
+      return summary(asker, row, metadata.catalog.countTags([row], now()).get(row.id) ?? 0)
     },
   }
 }

@@ -1,4 +1,4 @@
-import { and, count, desc, eq, gte, isNull, type SQL, sql, sum } from 'drizzle-orm'
+import { and, desc, eq, gte, isNull, type SQL, sql } from 'drizzle-orm'
 import type { RepositorySet } from '../../domain/repository-set.ts'
 import { type Digest, digestFromBytes } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
@@ -11,14 +11,6 @@ import { type Part, readPart } from './visible-pages.ts'
 
 /** A repository with its settings, counters and sums; `deletedAt` is null unless deleted ones are asked for. */
 export type RepositoryRow = Omit<typeof repository.$inferSelect, 'name'> & { name: RepositoryName }
-
-/** What a repository has. */
-export interface RepositoryContents {
-  tags: number
-  manifests: number
-  /** Bytes of the manifests; those of the blobs are in the repository's row. */
-  manifestBytes: number
-}
 
 /** A manifest of a repository. */
 export interface ListedManifest {
@@ -44,6 +36,9 @@ export interface DeletedKey {
   id: number
 }
 
+/** Tags whose end has come that a count looks at. */
+const ENDED_MAX = 5000
+
 const FIRST_DELETED: DeletedKey = { deletedAt: Number.MAX_SAFE_INTEGER, id: 0 }
 
 /** What there is, and what could come back, in pages. */
@@ -52,13 +47,7 @@ export function catalogReads(db: Db, { find }: Pick<RepositoryReads, 'find'>) {
 }
 
 function repositoryPages(db: Db) {
-  const { byName, tagsOf, endedTagsOf, manifestsOf } = statements(db)
-  const countTags = (ids: readonly number[], now: number): Map<number, number> => {
-    const asked = { ids: JSON.stringify(ids), now }
-    const counts = new Map(tagsOf.all(asked).map(({ id, n }) => [id, n]))
-    for (const { id, n } of endedTagsOf.all(asked)) counts.set(id, (counts.get(id) ?? 0) - n)
-    return counts
-  }
+  const { byName, endedTagsOf } = statements(db)
   return {
     /** At most `limit` repositories of the set after the name `last`, in byte order, which have `q` in the name or description. */
     repositories(set: RepositorySet, q: string, last: string, limit: number): Part<RepositoryRow, string> {
@@ -79,13 +68,10 @@ function repositoryPages(db: Db) {
     },
 
     /** How many tags each of these repositories has; `now` is milliseconds since 1970. */
-    countTags,
-
-    /** Counts what a repository has; `now` is milliseconds since 1970. */
-    contentsOf(repositoryId: number, now: number): RepositoryContents {
-      const { n = 0, bytes = 0 } = manifestsOf.get({ repositoryId }) ?? {}
-      const tags = countTags([repositoryId], now).get(repositoryId) ?? 0
-      return { tags, manifests: n, manifestBytes: bytes ?? 0 }
+    countTags(rows: readonly RepositoryRow[], now: number): Map<number, number> {
+      const ids = JSON.stringify(rows.map(({ id }) => id))
+      const ended = new Map(endedTagsOf.all({ ids, now }).map(({ id, n }) => [id, n]))
+      return new Map(rows.map(({ id, tagCount }) => [id, tagCount - (ended.get(id) ?? 0)]))
     },
   }
 }
@@ -173,29 +159,16 @@ function statements(db: Db) {
       .from(repository)
       .where(and(eq(repository.name, name), isNull(repository.deletedAt))),
   )
-  // Two indexes answer this; for the ends of all tags every row would be read, and so it would to group them.
-  const tagsOf = statement(
-    db,
-    { ids: text },
-    ({ ids }) =>
-      sql<TagCount>`select value as id, (select count(*) from tag where repository_id = value) as n
-        from json_each(${ids})`,
-  )
+  // Those that the collector has not removed yet. What it is behind by more than this is not looked at.
   const endedTagsOf = statement(
     db,
     { ids: text, now: number },
     ({ ids, now }) =>
-      sql<TagCount>`select +repository_id as id, count(*) as n from tag indexed by tag_expires
-        where expires_at <= ${now} and +repository_id in (select value from json_each(${ids}))
-        group by +repository_id`,
+      sql<TagCount>`select repository_id as id, count(*) as n
+        from (select repository_id from tag where expires_at <= ${now} limit ${sql.raw(String(ENDED_MAX))})
+        where repository_id in (select value from json_each(${ids})) group by repository_id`,
   )
-  const manifestsOf = statement(db, { repositoryId: number }, ({ repositoryId }) =>
-    db
-      .select({ n: count(), bytes: sum(manifest.size).mapWith(Number) })
-      .from(manifest)
-      .where(and(eq(manifest.repositoryId, repositoryId), isNull(manifest.deletedAt))),
-  )
-  return { byName, tagsOf, endedTagsOf, manifestsOf }
+  return { byName, endedTagsOf }
 }
 
 interface TagCount {

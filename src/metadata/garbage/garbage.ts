@@ -215,32 +215,37 @@ function deletedRepositories(db: Db): Source {
 }
 
 function unreferencedBlobs(db: Db): Source {
-  const rowid = sql<number>`repository_blob.rowid`
-  const page = statement(db, cursor, ({ limit, ...from }) =>
+  const { repositoryId, blobId, unreferencedAt } = repositoryBlob
+  const page = statement(db, { ...cursor, blobId: number }, ({ limit, ...from }) =>
     db
       .select({
-        id: rowid,
+        id: repositoryId,
+        blobId,
         repository: repository.name,
         digest: blob.digest,
         size: blob.size,
-        stamp: repositoryBlob.unreferencedAt,
+        stamp: unreferencedAt,
         isShared: sql<number>`exists (select 1 from repository_blob o
           where o.blob_id = repository_blob.blob_id and o.repository_id <> repository_blob.repository_id)`,
       })
       .from(repositoryBlob)
       .innerJoin(blob, eq(blob.id, repositoryBlob.blobId))
       .innerJoin(repository, eq(repository.id, repositoryBlob.repositoryId))
-      .where(and(after(repositoryBlob.unreferencedAt, rowid, from), isNull(repository.deletedAt)))
-      .orderBy(asc(repositoryBlob.unreferencedAt), rowid)
+      .where(
+        sql`${unreferencedAt} >= ${from.stamp}
+          and (${unreferencedAt}, ${repositoryId}, ${blobId}) > (${from.stamp}, ${from.id}, ${from.blobId})
+          and ${isNull(repository.deletedAt)}`,
+      )
+      .orderBy(asc(unreferencedAt), asc(repositoryId), asc(blobId))
       .limit(limit),
   )
-  return ([stamp, id], limit, { graceMs }) =>
-    page.all({ stamp, id, limit }).map((row) => {
+  return ([stamp, id, blobId], limit, { graceMs }) =>
+    page.all({ stamp, id, blobId, limit }).map((row) => {
       const since = row.stamp ?? 0
       const named = { repository: row.repository as RepositoryName, digest: digestFromBytes(row.digest) }
       const bytes = row.isShared === 1 ? 0 : row.size
       return {
-        after: [since, row.id, 0],
+        after: [since, row.id, row.blobId],
         candidate: {
           kind: 'blob',
           ...named,

@@ -36,7 +36,7 @@ export function repositories(context: AdminContext) {
       async ({ asker, params: { repository }, set }) =>
         tagged(set, await repositories.get(asker, repository), (found) => ({
           ...toRepository(found),
-          manifests: found.manifests,
+          manifests: found.manifestCount,
           manifestBytes: found.manifestBytes,
         })),
       { params, ...OPERATIONS.get },
