@@ -1,5 +1,4 @@
 import type { Action, Permissions } from '../domain/access.ts'
-import { parseRepositoryPattern, type RepositoryPattern } from '../domain/repository-pattern.ts'
 import { inAny, type RepositorySet } from '../domain/repository-set.ts'
 import type { Role, Rule } from '../domain/rule.ts'
 import type { RepositoryName } from '../oci/reference.ts'
@@ -30,7 +29,7 @@ export class Rules implements Permissions {
   private count = 0
 
   constructor(rules: readonly Rule[] = []) {
-    this.starts.addAll(rules.map(({ pattern }) => startOf(parseRepositoryPattern(pattern))))
+    this.starts.addAll(rules.map(({ pattern }) => startOf(pattern)))
     for (const rule of rules) this.insert(rule)
   }
 
@@ -43,13 +42,12 @@ export class Rules implements Permissions {
   }
 
   put(rule: Rule): void {
-    if (this.insert(rule)) this.starts.add(startOf(parseRepositoryPattern(rule.pattern)))
+    if (this.insert(rule)) this.starts.add(startOf(rule.pattern))
   }
 
   remove(pattern: string): void {
-    const parsed = parseRepositoryPattern(pattern)
     const path = [this.root]
-    const steps = stepsOf(parsed)
+    const steps = stepsOf(pattern)
     for (const step of steps) {
       const child = path.at(-1)?.children.get(step)
       if (child === undefined) return
@@ -59,7 +57,7 @@ export class Rules implements Permissions {
     if (node?.rule === undefined) return
     node.rule = undefined
     this.count--
-    this.starts.remove(startOf(parsed))
+    this.starts.remove(startOf(pattern))
     for (let at = steps.length; at > 0 && isBare(path[at]); at--) {
       path[at - 1]?.children.delete(steps[at - 1] ?? '')
     }
@@ -92,7 +90,7 @@ export class Rules implements Permissions {
   /** Whether the pattern is a new one. */
   private insert(rule: Rule): boolean {
     let node = this.root
-    for (const step of stepsOf(parseRepositoryPattern(rule.pattern))) {
+    for (const step of stepsOf(rule.pattern)) {
       let child = node.children.get(step)
       if (child === undefined) {
         child = newNode()
@@ -154,9 +152,11 @@ function search(root: Node, components: readonly string[], visit: (rule: Rule) =
   return fromStart(root, 0)
 }
 
-function stepsOf({ before, after }: RepositoryPattern): string[] {
-  const steps = before.map((one) => one ?? '*')
-  return after === undefined ? steps : [...steps, '**', ...after.map((one) => one ?? '*').toReversed()]
+/** The steps of a pattern, which was parsed when it was given. */
+function stepsOf(pattern: string): string[] {
+  const components = pattern.split('/')
+  const gap = components.indexOf('**') + 1
+  return gap === 0 ? components : [...components.slice(0, gap), ...components.slice(gap).reverse()]
 }
 
 function newNode(): Node {
@@ -168,7 +168,7 @@ function isBare(node: Node | undefined): boolean {
 }
 
 /** What every name begins with that a pattern matches: its components before a wildcard, and a `/` if more follow. */
-function startOf({ text }: RepositoryPattern): string {
-  const star = text.indexOf('*')
-  return star < 0 ? text : text.slice(0, star)
+function startOf(pattern: string): string {
+  const star = pattern.indexOf('*')
+  return star < 0 ? pattern : pattern.slice(0, star)
 }

@@ -29,6 +29,16 @@ export function grantReads(db: Db) {
     /** What is granted to a subject, one of `subjectsOf`. */
     rulesOf: (subject: string): Rule[] => rules.all({ subject }),
 
+    /** The subjects that have more grants than this. */
+    subjectsWithMore: (grants: number): string[] =>
+      db
+        .select({ subject: accessGrant.subject })
+        .from(accessGrant)
+        .groupBy(accessGrant.subject)
+        .having(gt(count(), grants))
+        .all()
+        .map(({ subject }) => subject),
+
     /** At most `limit` grants after the id `last`: all, or those on a namespace. */
     list(last: number, limit: number, namespace?: string): GrantRow[] {
       const [from, before] = rangeOf(namespace ?? '')
