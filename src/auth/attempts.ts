@@ -1,11 +1,14 @@
 import { LRUCache } from 'lru-cache'
+import { networkOf } from '../domain/client-network.ts'
 import { registryError } from '../oci/error.ts'
+import { hashSecret } from './secrets.ts'
 
 /** Wrong passwords that are free, for an account and for an address; each further one doubles the wait. */
 const FREE_FOR_ACCOUNT = 5
 const FREE_FOR_ADDRESS = 20
 const WAIT_SECONDS_MAX = 300
-const REMEMBERED_MAX = 10_000
+/** Accounts and addresses that are remembered, each by a short hash: what clients send as names can be long. */
+const REMEMBERED_MAX = 20_000
 const REMEMBERED_MILLISECONDS = 3_600_000
 
 interface Failures {
@@ -15,17 +18,25 @@ interface Failures {
   until: number
 }
 
-/** One try of a password. For the account it counts as wrong until it turns out to be right: many at once count, too. */
-export interface Attempt {
-  /** Whether this is the one that makes the account wait for the first time, should it be wrong. */
-  isLastFree: boolean
-  succeeded(): void
-  failed(): void
+/** Whose password is tried, and from where. */
+export interface Try {
+  account: string
+  address: string
+  /** Whether the account has signed in from this address before: then guesses from elsewhere do not slow it down. */
+  isKnownAddress: boolean
 }
 
-/** Slows down who guesses passwords, by account and by address. */
+/** One try of a password. It counts as wrong until it turns out otherwise, so that many at once count, too. */
+export interface Attempt {
+  succeeded(): void
+  /** It was not tried at all: the server was too busy. */
+  abandoned(): void
+}
+
+/** Slows down who guesses passwords, by account and by address (IPv6: by /64 network). */
 export class Attempts {
-  private readonly failures = new LRUCache<string, Failures>({ max: REMEMBERED_MAX })
+  private readonly accounts = new LRUCache<string, Failures>({ max: REMEMBERED_MAX })
+  private readonly addresses = new LRUCache<string, Failures>({ max: REMEMBERED_MAX })
   private readonly now: () => number
 
   /** @param now milliseconds since 1970 */
@@ -34,37 +45,68 @@ export class Attempts {
   }
 
   /** Throws TOOMANYREQUESTS while the account or the address has to wait. */
-  begin(account: string, address: string): Attempt {
-    const [byAccount, byAddress] = [`account ${account}`, `address ${address}`]
-    const seconds = Math.max(this.secondsLeft(byAccount), this.secondsLeft(byAddress))
+  begin({ account, address, isKnownAddress }: Try): Attempt {
+    const network = networkOf(address)
+    const key = isKnownAddress ? `${keyOf(account)} ${network}` : keyOf(account)
+    const seconds = Math.max(
+      this.secondsLeft(this.accounts, key),
+      isKnownAddress ? 0 : this.secondsLeft(this.addresses, network),
+    )
     if (seconds > 0) {
       throw registryError('TOOMANYREQUESTS', `too many wrong passwords: try again in ${seconds} seconds`, {
         headers: { 'retry-after': String(seconds) },
       })
     }
-    const count = this.add(byAccount, FREE_FOR_ACCOUNT)
+    const takeFromAccount = this.add(this.accounts, key, FREE_FOR_ACCOUNT)
+    const takeFromAddress = isKnownAddress ? () => {} : this.add(this.addresses, network, FREE_FOR_ADDRESS)
     return {
-      isLastFree: count === FREE_FOR_ACCOUNT + 1,
-      // The address stays as it is: one account of one's own must not free it.
-      succeeded: () => this.failures.delete(byAccount),
-      failed: () => this.add(byAddress, FREE_FOR_ADDRESS),
+      succeeded: () => {
+        this.accounts.delete(key)
+        // Only this try is taken from the address: one account of one's own must not free it.
+        takeFromAddress()
+      },
+      abandoned() {
+        takeFromAccount()
+        takeFromAddress()
+      },
     }
   }
 
-  private find(key: string): Failures | undefined {
-    const found = this.failures.get(key)
+  /** Forgets the wrong passwords of an account. */
+  unlock(account: string): void {
+    const key = keyOf(account)
+    for (const known of [...this.accounts.keys()]) {
+      if (known === key || known.startsWith(`${key} `)) this.accounts.delete(known)
+    }
+  }
+
+  private find(table: LRUCache<string, Failures>, key: string): Failures | undefined {
+    const found = table.get(key)
     return found && found.at + REMEMBERED_MILLISECONDS > this.now() ? found : undefined
   }
 
-  private secondsLeft(key: string): number {
-    return Math.ceil(((this.find(key)?.until ?? 0) - this.now()) / 1000)
+  private secondsLeft(table: LRUCache<string, Failures>, key: string): number {
+    return Math.ceil(((this.find(table, key)?.until ?? 0) - this.now()) / 1000)
   }
 
-  private add(key: string, free: number): number {
+  /** Counts one more; answers what takes it back. */
+  private add(table: LRUCache<string, Failures>, key: string, free: number): () => void {
     const at = this.now()
-    const count = (this.find(key)?.count ?? 0) + 1
+    const before = this.find(table, key) ?? { count: 0, at, until: 0 }
+    const count = before.count + 1
     const seconds = count <= free ? 0 : Math.min(WAIT_SECONDS_MAX, 2 ** Math.min(20, count - free))
-    this.failures.set(key, { count, at, until: at + seconds * 1000 })
-    return count
+    const until = at + seconds * 1000
+    table.set(key, { count, at, until })
+    return () => {
+      const now = table.peek(key)
+      if (now === undefined) return
+      const left = now.count - 1
+      const waits = now.until === until ? before.until : now.until
+      table.set(key, { ...now, count: left, until: left <= free ? 0 : waits })
+    }
   }
+}
+
+function keyOf(account: string): string {
+  return hashSecret(account).toString('base64', 0, 12)
 }

@@ -4,6 +4,7 @@ import { Attempts } from './attempts.ts'
 import { Authenticator, type AuthenticatorOptions } from './authenticator.ts'
 import { grantedAccess } from './granted-access.ts'
 import { Identities } from './identities.ts'
+import { Notices } from './notices.ts'
 import { openAccess } from './open-access.ts'
 import { Passwords } from './passwords.ts'
 import { SignedTokens } from './signed-tokens.ts'
@@ -15,6 +16,8 @@ export interface Auth {
   passwords: Passwords
   tokens: SignedTokens
   identities: Identities
+  attempts: Attempts
+  notices: Notices
 }
 
 /** `accounts`: by credentials and grants; `open`: everybody may do everything. */
@@ -31,7 +34,9 @@ export async function openAuth(
   const tokens = await SignedTokens.open(metadata, now())
   const identities = new Identities(metadata)
   const attempts = new Attempts(now)
-  const authenticator = new Authenticator({ metadata, identities, passwords, attempts, tokens, now, onLogin })
+  const notices = new Notices(metadata, now)
+  const services = { metadata, identities, passwords, attempts, notices, tokens }
+  const authenticator = new Authenticator({ ...services, now, onLogin })
   const access = mode === 'open' ? openAccess : grantedAccess
-  return { access, authenticator, passwords, tokens, identities }
+  return { access, authenticator, passwords, tokens, identities, attempts, notices }
 }

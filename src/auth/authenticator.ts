@@ -1,11 +1,13 @@
 import { LRUCache } from 'lru-cache'
 import type { Identity, TokenScope } from '../domain/access.ts'
 import { TOKEN_PREFIX } from '../domain/authentication.ts'
+import { networkOf } from '../domain/client-network.ts'
 import type { CredentialRow } from '../metadata/accounts/credentials.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { registryError } from '../oci/error.ts'
 import type { Attempts } from './attempts.ts'
 import type { Identities } from './identities.ts'
+import type { Notices } from './notices.ts'
 import type { Passwords } from './passwords.ts'
 import { hashSecret } from './secrets.ts'
 import type { SignedTokens, TokenAccess } from './signed-tokens.ts'
@@ -15,14 +17,15 @@ const REMEMBERED_SECONDS = 60
 const REMEMBERED_MAX = 10_000
 const REMEMBERED_CHARACTERS_MAX = 16 * 1024 * 1024
 
-/** Of a name that nobody has, the trail keeps no more. */
-const NAME_CHARACTERS_MAX = 64
+/** Where an account signs in is written down again after so long. */
+const ADDRESS_RENEWED_MILLISECONDS = 86_400_000
 
 export interface AuthenticatorOptions {
   metadata: Metadata
   identities: Identities
   passwords: Passwords
   attempts: Attempts
+  notices: Notices
   tokens: SignedTokens
   /** Milliseconds since 1970. */
   now: () => number
@@ -34,6 +37,13 @@ interface Proved {
   identity: Identity
   /** When it is to be proved anew, in milliseconds since 1970. */
   until: number
+}
+
+/** How a secret is used: as which kind of credential, with which name, and from where. */
+interface SecretUse {
+  kind: CredentialRow['kind']
+  name?: string
+  address: string
 }
 
 interface Proving {
@@ -80,8 +90,8 @@ export class Authenticator {
   }
 
   /** The identity behind a refresh token. */
-  async authenticateRefresh(secret: string): Promise<Identity> {
-    return this.proveSecret(secret, 'refresh', undefined).identity
+  async authenticateRefresh(secret: string, address: string): Promise<Identity> {
+    return this.proveSecret(secret, { kind: 'refresh', address }).identity
   }
 
   /** The identity of a browser's session, and when it ends; undefined when it has ended. */
@@ -144,7 +154,7 @@ export class Authenticator {
         return await this.provePassword(text.slice(0, colon), text.slice(colon + 1), address)
       }
       case 'bearer':
-        if (value.startsWith(TOKEN_PREFIX)) return this.proveSecret(value, 'token', undefined)
+        if (value.startsWith(TOKEN_PREFIX)) return this.proveSecret(value, { kind: 'token', address })
         return await this.proveSigned(value)
       default:
         throw wrong('the Authorization header is neither Basic nor Bearer')
@@ -152,31 +162,43 @@ export class Authenticator {
   }
 
   private async provePassword(name: string, password: string, address: string): Promise<Proved> {
-    if (password.startsWith(TOKEN_PREFIX)) return this.proveSecret(password, 'token', name)
+    if (password.startsWith(TOKEN_PREFIX)) return this.proveSecret(password, { kind: 'token', name, address })
     const { metadata, attempts, passwords, identities } = this.options
-    const attempt = attempts.begin(name, address)
     const row = metadata.accounts.find(name)
-    const isRight = await passwords.verify(password, row?.passwordHash ?? undefined)
+    const lastHere = row && metadata.addresses.lastAt(row.id, networkOf(address))
+    const attempt = attempts.begin({ account: name, address, isKnownAddress: lastHere !== undefined })
+    const isRight = await passwords.verify(password, row?.passwordHash ?? undefined).catch((error) => {
+      attempt.abandoned()
+      throw error
+    })
     // Hashing takes long enough for the password to be changed, which ends only what it gave before.
     const isStill = metadata.accounts.find(name)?.passwordHash === row?.passwordHash
     const identity = isRight && isStill && row ? identities.find(row.id) : undefined
-    if (identity === undefined) {
-      attempt.failed()
-      this.options.onLogin(false)
-      if (attempt.isLastFree) this.noteGuesses(name, address)
+    this.options.onLogin(identity !== undefined)
+    const kind = identity === undefined ? 'failed' : 'signed-in'
+    this.options.notices.note({ kind, target: 'password', account: name, address })
+    if (identity === undefined || row === undefined)
       throw wrong('the name or the password is wrong, or the account is disabled')
-    }
     attempt.succeeded()
-    this.options.onLogin(true)
+    this.rememberAddress(row.id, address, lastHere)
     return { identity, until: this.rememberedUntil() }
   }
 
-  private proveSecret(secret: string, kind: CredentialRow['kind'], name: string | undefined): Proved {
+  /** Where an account signs in, guesses from elsewhere shall not hinder it; this is worth one write a day. */
+  private rememberAddress(accountId: number, address: string, lastAt = 0): void {
+    const { metadata, now } = this.options
+    const at = now()
+    if (at < lastAt + ADDRESS_RENEWED_MILLISECONDS) return
+    void metadata.write('addAddress', { accountId, address: networkOf(address), at }).catch(() => {})
+  }
+
+  private proveSecret(secret: string, { kind, name, address }: SecretUse): Proved {
     const { metadata, identities, now } = this.options
     const row = metadata.credentials.findByHash(hashSecret(secret))
     const isGood = row?.kind === kind && (row.expiresAt === null || row.expiresAt > now())
     const identity = row && isGood ? identities.find(row.accountId, row) : undefined
     if (row === undefined || identity === undefined || (name !== undefined && identity.account !== name)) {
+      this.options.notices.note({ kind: 'failed', target: kind, account: name, address })
       throw wrong('the token is wrong, expired or revoked, or is not of this account')
     }
     this.used.set(row.id, now())
@@ -201,15 +223,6 @@ export class Authenticator {
       credential?.expiresAt ?? Number.POSITIVE_INFINITY,
     )
     return { identity: { ...identity, token: scopeOf(claims.access) }, until }
-  }
-
-  /** The trail tells of an account whose password somebody guesses at, once until it is free again. */
-  private noteGuesses(name: string, address: string): void {
-    const caller = { account: undefined, credential: undefined, address, requestId: '' }
-    const act = { action: 'password.guessed-at', target: name.slice(0, NAME_CHARACTERS_MAX) }
-    void this.options.metadata
-      .write('noteRefusal', { ...act, caller, at: this.options.now() })
-      .catch(() => {})
   }
 
   private rememberedUntil(): number {

@@ -21,5 +21,5 @@ export interface Authenticator {
   authenticate(header: string | null, address: () => string): Identity | Promise<Identity>
   authenticatePassword(name: string, password: string, address: string): Promise<Identity>
   /** By the refresh token that `/token` gave. */
-  authenticateRefresh(secret: string): Promise<Identity>
+  authenticateRefresh(secret: string, address: string): Promise<Identity>
 }

@@ -105,7 +105,7 @@ interface Grant {
 
 function identityOf(authenticator: Authenticator, grant: Grant, address: string): Promise<Identity> {
   if (grant.grant_type === 'refresh_token')
-    return authenticator.authenticateRefresh(grant.refresh_token ?? '')
+    return authenticator.authenticateRefresh(grant.refresh_token ?? '', address)
   return authenticator.authenticatePassword(grant.username ?? '', grant.password ?? '', address)
 }
 

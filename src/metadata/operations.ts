@@ -1,7 +1,9 @@
 import { accountWrites, groupWrites } from './accounts/accounts.ts'
+import { addressWrites } from './accounts/addresses.ts'
 import { auditWrites, trailWrites } from './accounts/audit.ts'
 import { credentialWrites, installationWrites } from './accounts/credentials.ts'
 import { grantWrites } from './accounts/grants.ts'
+import { noticeWrites } from './accounts/notices.ts'
 import { cacheWrites } from './cache/cached-content.ts'
 import { evictionWrites } from './cache/eviction.ts'
 import { blobLinks } from './content/blob-links.ts'
@@ -41,7 +43,8 @@ export type OperationName = keyof Operations
 export const VOLATILE: ReadonlySet<OperationName> = new Set<OperationName>([
   'touchCredentials',
   'removeExpired',
-  'noteRefusal',
+  'addNotices',
+  'addAddress',
   'addUsage',
   'renewBlob',
   'renewManifest',
@@ -65,6 +68,8 @@ function accountOperations(db: Db, version: VersionOfCall) {
     ...credentialWrites(db, tell),
     ...grantWrites(db, tell),
     ...trailWrites(tell),
+    ...noticeWrites(db),
+    ...addressWrites(db),
   }
 }
 

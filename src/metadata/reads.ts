@@ -1,7 +1,9 @@
 import { accountReads } from './accounts/accounts.ts'
+import { addressReads } from './accounts/addresses.ts'
 import { auditReads } from './accounts/audit.ts'
 import { credentialReads } from './accounts/credentials.ts'
 import { grantReads } from './accounts/grants.ts'
+import { noticeReads } from './accounts/notices.ts'
 import { cacheReads } from './cache/cache-reads.ts'
 import { blobBytesReads } from './content/blob-bytes.ts'
 import { blobSources } from './content/blob-sources.ts'
@@ -49,7 +51,8 @@ export function reads(db: Db) {
     accounts: accountReads(db),
     credentials: credentialReads(db),
     grants: grantReads(db),
-    audit: auditReads(db),
+    audit: { ...auditReads(db), notices: noticeReads(db) },
+    addresses: addressReads(db),
     garbage: garbageReads(db),
     explain: explanations(db),
     /** The newest time that is recorded, in milliseconds since 1970; 0 when nothing is. */

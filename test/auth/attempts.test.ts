@@ -4,10 +4,11 @@ import { Attempts } from '../../src/auth/attempts.ts'
 function make() {
   const clock = { now: 1_000_000 }
   const attempts = new Attempts(() => clock.now)
-  const fail = (account: string, address = '192.0.2.1') => attempts.begin(account, address).failed()
-  const secondsLeft = (account: string, address = '192.0.2.1'): number => {
+  const begin = (account: string, address = '192.0.2.1', isKnownAddress = false) =>
+    attempts.begin({ account, address, isKnownAddress })
+  const secondsLeft = (account: string, address?: string, isKnownAddress?: boolean): number => {
     try {
-      attempts.begin(account, address)
+      begin(account, address, isKnownAddress).abandoned()
       return 0
     } catch (error) {
       const { headers, status } = error as { headers: Record<string, string>; status: number }
@@ -15,7 +16,7 @@ function make() {
       return Number(headers['retry-after'])
     }
   }
-  return { clock, attempts, fail, secondsLeft }
+  return { clock, attempts, begin, fail: begin, secondsLeft }
 }
 
 test('five wrong passwords of an account are free, then each doubles the wait, up to 300 seconds', () => {
@@ -37,25 +38,65 @@ test('an account waits for guesses from anywhere; others at other addresses do n
   expect(secondsLeft('bob', '198.51.100.1')).toBe(0)
 })
 
+test('an account does not wait at an address where it has signed in before, but for guesses from there', () => {
+  const { fail, secondsLeft } = make()
+  for (let count = 0; count < 6; count++) fail('alice', `192.0.2.${count}`)
+  for (let count = 0; count < 21; count++) fail(`other-${count}`, '203.0.113.1')
+  expect(secondsLeft('alice', '203.0.113.1', true)).toBe(0)
+  for (let count = 0; count < 6; count++) fail('alice', '203.0.113.1', true)
+  expect(secondsLeft('alice', '203.0.113.1', true)).toBe(2)
+  expect(secondsLeft('alice', '203.0.113.2', true)).toBe(0)
+})
+
+test('unlocking an account ends its wait everywhere, and no other one', () => {
+  const { attempts, fail, secondsLeft } = make()
+  for (let count = 0; count < 6; count++) {
+    fail('alice')
+    fail('bob', '192.0.2.9')
+    fail('alice', '203.0.113.1', true)
+  }
+  attempts.unlock('alice')
+  expect(secondsLeft('alice')).toBe(0)
+  expect(secondsLeft('alice', '203.0.113.1', true)).toBe(0)
+  expect(secondsLeft('bob', '192.0.2.8')).toBe(2)
+})
+
 test('an address waits for guesses at any account, and a right password there does not free it', () => {
-  const { clock, attempts, fail, secondsLeft } = make()
+  const { clock, begin, fail, secondsLeft } = make()
   for (let count = 0; count < 20; count++) fail(`account-${count}`)
-  attempts.begin('own', '192.0.2.1').succeeded()
+  begin('own').succeeded()
   fail('account-20')
   expect(secondsLeft('own')).toBe(2)
   clock.now += 2000
-  attempts.begin('own', '192.0.2.1').succeeded()
+  begin('own').succeeded()
+  expect(secondsLeft('own')).toBe(0)
   fail('account-21')
   expect(secondsLeft('own')).toBe(4)
 })
 
-test('many tries at once count as wrong ones until they are known to be right', () => {
-  const { attempts, secondsLeft } = make()
-  const begun = Array.from({ length: 6 }, () => attempts.begin('alice', '192.0.2.1'))
-  expect(begun.map(({ isLastFree }) => isLastFree)).toEqual([false, false, false, false, false, true])
+test('many tries at once count as wrong ones until they are known to be right, by account and by address', () => {
+  const { begin, secondsLeft } = make()
+  const begun = Array.from({ length: 6 }, () => begin('alice'))
   expect(secondsLeft('alice')).toBe(2)
   begun[0]?.succeeded()
   expect(secondsLeft('alice')).toBe(0)
+  const others = Array.from({ length: 16 }, (_, at) => begin(`other-${at}`))
+  expect(secondsLeft('another')).toBe(2)
+  others[0]?.succeeded()
+  expect(secondsLeft('another')).toBe(0)
+})
+
+test('a try that the server was too busy for does not count', () => {
+  const { begin, secondsLeft } = make()
+  for (let count = 0; count < 100; count++) begin('alice').abandoned()
+  expect(secondsLeft('alice')).toBe(0)
+})
+
+test('an IPv6 address is counted by its /64 network', () => {
+  const { fail, secondsLeft } = make()
+  for (let count = 0; count < 21; count++) fail(`account-${count}`, `2001:db8:0:1::${count + 1}`)
+  expect(secondsLeft('another', '2001:db8:0:1:ffff::1')).toBe(2)
+  expect(secondsLeft('another', '2001:db8:0:2::1')).toBe(0)
 })
 
 test('what was wrong is forgotten after an hour', () => {

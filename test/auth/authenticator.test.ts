@@ -3,6 +3,7 @@ import { temporaryFolder } from '../../scripts/temporary-folder.ts'
 import { Attempts } from '../../src/auth/attempts.ts'
 import { Authenticator } from '../../src/auth/authenticator.ts'
 import { Identities } from '../../src/auth/identities.ts'
+import { Notices } from '../../src/auth/notices.ts'
 import { Passwords } from '../../src/auth/passwords.ts'
 import { SignedTokens } from '../../src/auth/signed-tokens.ts'
 import { openMetadata } from '../../src/metadata/metadata.ts'
@@ -25,6 +26,7 @@ test('a password that is changed while it is verified is wrong', async () => {
     identities: new Identities(metadata),
     passwords: new Passwords({ verify }),
     attempts: new Attempts(() => at),
+    notices: new Notices(metadata, () => at),
     tokens: await SignedTokens.open(metadata, at),
     now: () => at,
     onLogin: () => {},

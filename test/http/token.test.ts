@@ -151,9 +151,31 @@ test('a guesser has to wait, and the account is free again after', async () => {
   expect(((await refused.json()) as { errors: object[] }).errors).toMatchObject([{ code: 'TOOMANYREQUESTS' }])
   clock += 2000
   expect((await guess('198.51.100.99')).status).toBe(200)
-  const { items } = await server.admin<{ items: { action: string; target: string }[] }>('GET', '/audit')
-  const noted = items.filter(({ action }) => action === 'password.guessed-at')
-  expect(noted).toMatchObject([{ target: 'victim', address: '198.51.100.5' }])
+  const { items } = await server.admin<{ items: { account?: string; address: string; count?: number }[] }>(
+    'GET',
+    '/audit?kind=failed',
+  )
+  expect(items.filter(({ account }) => account === 'victim')).toMatchObject(
+    [5, 4, 3, 2, 1, 0].map((at) => ({ address: `198.51.100.${at}`, target: 'password', count: 1 })),
+  )
+})
+
+test('others cannot lock an account out where it has signed in before, and an admin unlocks it elsewhere', async () => {
+  await server.addUser('locked')
+  const signIn = async (from: string, password?: string) => {
+    const headers = { authorization: basic('locked', password), 'x-forwarded-for': from }
+    return (await server.fetch('/v2/', { headers })).status
+  }
+  expect(await signIn('203.0.113.1')).toBe(200)
+  for (let count = 0; count < 12; count++) await signIn(`198.51.100.${count}`, `guess-number-${count}`)
+  clock += 61_000
+  for (let count = 0; count < 12; count++) await signIn(`198.51.100.${count}`, `guess-number-${count}`)
+  expect(await signIn('203.0.113.2')).toBe(429)
+  expect(await signIn('203.0.113.1')).toBe(200)
+  await server.admin('POST', '/users/locked/unlock')
+  expect(await signIn('203.0.113.2')).toBe(200)
+  const { items } = await server.admin<{ items: object[] }>('GET', '/audit?limit=1')
+  expect(items).toMatchObject([{ action: 'user.unlock', target: 'locked', account: 'admin' }])
 })
 
 test('many requests at once with one right password are one try', async () => {

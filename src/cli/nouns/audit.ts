@@ -6,15 +6,18 @@ const NEWEST = 100
 
 /** `cay audit` */
 export const audit: Noun = {
-  summary: 'The audit trail: who did what, when, from where',
+  summary: 'The audit log: who did what, when, from where',
   byDefault: 'list',
   verbs: {
     list: {
-      summary: 'Read the audit trail, newest first',
+      summary: 'Read the audit log, newest first: changes, or what was refused, or sign-ins',
       isList: true,
-      options: [['--all', 'the whole trail, not only the newest acts']],
-      run: ({ options: { all } }) => ({
-        list: '/audit',
+      options: [
+        ['--all', 'the whole log, not only the newest entries'],
+        ['--kind <kind>', 'change, refused, signed-in or failed [change]'],
+      ],
+      run: ({ options: { all, kind = 'change' } }) => ({
+        list: `/audit?${new URLSearchParams({ kind })}`,
         columns: [
           shown('time', 'at', asTime),
           shown('account', 'account'),
@@ -22,6 +25,7 @@ export const audit: Noun = {
           shown('target', 'target'),
           shown('detail', 'detail', asText),
           shown('from', 'address'),
+          ...(kind === 'change' ? [] : [shown('times', 'count')]),
         ],
         none: 'Nothing was done yet.',
         limit: all === 'true' ? undefined : NEWEST,

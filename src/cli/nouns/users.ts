@@ -63,6 +63,11 @@ export const users: Noun = {
     demote: flags('Make a server admin an ordinary user', { isAdmin: false }),
     disable: flags('Disable a user, with its robots and tokens', { disabled: true }),
     enable: flags('Enable a user again', { disabled: false }),
+    unlock: {
+      usage: '<user>',
+      summary: 'Let a user sign in again after too many wrong passwords',
+      run: ({ client, args: [name = ''] }) => change(client, 'POST', `${apiPath('users', name)}/unlock`),
+    },
     remove: {
       usage: '<user>',
       summary: 'Remove a user with its robots, tokens and grants',

@@ -43,7 +43,7 @@ export function accountServices({
   passwordFile,
 }: AccountOptions): AccountServices {
   return {
-    users: users({ metadata, passwords: auth.passwords, passwordFile }),
+    users: users({ metadata, auth, passwordFile }),
     robots: robots(metadata),
     groups: groups(metadata),
     grants: grants({ metadata, access: auth.access, identities: auth.identities, settings: config.grants }),
@@ -51,6 +51,6 @@ export function accountServices({
     sessions: sessions({ metadata, authenticator: auth.authenticator }),
     registryTokens: registryTokens({ metadata, access: auth.access, tokens: auth.tokens, now }),
     signingKeys: signingKeys(metadata),
-    audit: audit(metadata),
+    audit: audit(metadata, auth.notices),
   }
 }

@@ -1,13 +1,21 @@
+import type { Notices } from '../../auth/notices.ts'
 import type { Write } from '../../domain/caller.ts'
 import type { Act, ActDetail, AuditRow } from '../../metadata/accounts/audit.ts'
+import type { NoticeKind, NoticeRow } from '../../metadata/accounts/notices.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { formatCursor, type ListPage, type PageQuery, parseCursor, readPage } from '../page.ts'
 
-/** An act on accounts, grants or the server, as the audit trail keeps it. */
+/** A part of the log: changes, or what changed nothing, which is kept apart so that it cannot push changes out. */
+export type AuditKind = 'change' | NoticeKind
+
+/** An act on accounts, grants or the server, a refusal or a sign-in, as the audit log keeps it. */
 export interface AuditEntry {
   id: number
   /** Milliseconds since 1970. */
   at: number
+  /** Of refusals and sign-ins: when it happened first, and how often; the same within an hour is one entry. */
+  firstAt?: number
+  count?: number
   action: string
   target: string
   detail: Record<string, string | number | boolean | string[]>
@@ -17,33 +25,42 @@ export interface AuditEntry {
   requestId: string
 }
 
-/** The audit trail: who did what to accounts and grants, and from where. */
+/** The audit log: who did what to accounts and grants, who was refused or signed in, and from where. */
 export interface Audit {
-  /** Lists acts, newest first. */
-  list(query: PageQuery): Promise<ListPage<AuditEntry>>
+  /** Lists entries of a kind, newest first. */
+  list(query: PageQuery, kind?: AuditKind): Promise<ListPage<AuditEntry>>
   /** Notes an act on something that is not in the database. */
   note(write: Write, act: Act): Promise<void>
   /** Notes that an act was refused, when there is time for it. */
   noteRefusal(write: Write, target: string): void
 }
 
-export function audit(metadata: Metadata): Audit {
+const ACTIONS: Record<NoticeKind, string> = {
+  refused: 'refused',
+  'signed-in': 'sign-in',
+  failed: 'sign-in.failed',
+}
+
+export function audit(metadata: Metadata, notices: Notices): Audit {
   return {
-    list(query) {
+    async list(query, kind = 'change') {
       const [before = 0] = parseCursor(query.last, Number.MAX_SAFE_INTEGER)
-      return readPage(
-        query,
-        (limit) => metadata.audit.list(before, limit).map(toEntry),
-        ({ id }) => formatCursor(id),
-      )
+      await notices.flush()
+      const read = (limit: number): AuditEntry[] =>
+        kind === 'change'
+          ? metadata.audit.list(before, limit).map(toEntry)
+          : metadata.audit.notices.list(kind, before, limit).map(noticeToEntry)
+      return await readPage(query, read, ({ id }) => formatCursor(id))
     },
 
     note: ({ caller, at }, act) => metadata.write('noteAct', { caller, at, ...act }),
 
-    noteRefusal({ caller, at }, target) {
-      void metadata.write('noteRefusal', { caller, at, action: 'refused', target }).catch(() => {})
-    },
+    noteRefusal: ({ caller }, target) => notices.note({ ...caller, kind: 'refused', target }),
   }
+}
+
+function noticeToEntry({ kind, account, ...row }: NoticeRow): AuditEntry {
+  return { ...row, action: ACTIONS[kind], account: account === '' ? null : account, detail: {} }
 }
 
 function toEntry({ detail, ...row }: AuditRow): AuditEntry {

@@ -1,5 +1,5 @@
+import type { Auth } from '../../auth/auth.ts'
 import type { PasswordFile } from '../../auth/password-file.ts'
-import type { Passwords } from '../../auth/passwords.ts'
 import { SYSTEM, type Write } from '../../domain/caller.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { registryError } from '../../oci/error.ts'
@@ -34,6 +34,8 @@ export interface Users {
   put(act: Write, name: string, user: NewUser): Promise<void>
   /** A new password ends sessions and refresh tokens; so does disabling. Throws NOT_FOUND, and REQUEST_INVALID for a bad password. */
   change(act: Write, name: string, change: UserChange): Promise<void>
+  /** Forgets the wrong passwords that keep a user waiting. Throws NOT_FOUND. */
+  unlock(act: Write, name: string): Promise<void>
   /** Deletes a user with its robots, tokens and grants. Throws NOT_FOUND. */
   delete(act: Write, name: string): Promise<void>
 }
@@ -43,7 +45,7 @@ export type NewUser = { isAdmin: boolean } & ({ password: string } | { passwordH
 
 export interface UsersOptions {
   metadata: Metadata
-  passwords: Passwords
+  auth: Pick<Auth, 'passwords' | 'attempts'>
   passwordFile: PasswordFile
 }
 
@@ -52,7 +54,8 @@ const kind = 'user'
 /** Names that mean something else: subjects of grants, and who acts in the history when nobody has asked. */
 const RESERVED: readonly (string | undefined)[] = ['anonymous', 'authenticated', SYSTEM.account]
 
-export function users({ metadata, passwords, passwordFile }: UsersOptions): Users {
+export function users({ metadata, auth, passwordFile }: UsersOptions): Users {
+  const { passwords, attempts } = auth
   return {
     list: (query) =>
       readPage(
@@ -61,11 +64,7 @@ export function users({ metadata, passwords, passwordFile }: UsersOptions): User
         ({ name }) => name,
       ),
 
-    async get(name) {
-      const row = metadata.accounts.find(name)
-      if (row?.kind === kind) return row
-      throw registryError('NOT_FOUND', `there is no user ${name}`)
-    },
+    get: async (name) => getUser(metadata, name),
 
     async put(act, name, { isAdmin, ...secret }) {
       if (RESERVED.includes(name)) {
@@ -86,9 +85,21 @@ export function users({ metadata, passwords, passwordFile }: UsersOptions): User
       if (password !== undefined) passwordFile.removeFor(name)
     },
 
+    async unlock({ caller, at }, name) {
+      getUser(metadata, name)
+      attempts.unlock(name)
+      await metadata.write('noteAct', { caller, at, action: 'user.unlock', target: name })
+    },
+
     async delete(act, name) {
       await metadata.write('removeAccount', { ...act, name, kind })
       passwordFile.removeFor(name)
     },
   }
+}
+
+function getUser(metadata: Metadata, name: string): User {
+  const row = metadata.accounts.find(name)
+  if (row?.kind === kind) return row
+  throw registryError('NOT_FOUND', `there is no user ${name}`)
 }

@@ -51,11 +51,6 @@ export function trailWrites(tell: TellAct) {
     noteAct({ caller, at, ...act }: Act & { caller: Caller; at: number }): void {
       tell(act, caller, at)
     },
-
-    /** Notes an act that was refused. */
-    noteRefusal({ caller, at, ...act }: Act & { caller: Caller; at: number }): void {
-      tell(act, caller, at)
-    },
   }
 }
 

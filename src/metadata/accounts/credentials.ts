@@ -69,8 +69,9 @@ export function credentialWrites(db: Db, tell: TellAct) {
       db.insert(credential)
         .values({ id, accountId: owner.id, kind, name, hash, createdAt: call.at, expiresAt, scope })
         .run()
-      const detail = { id, expiresAt, ...(kind === 'token' && { name, scope }) }
-      if (kind !== 'refresh') tell({ action: `${kind}.add`, target: call.of, detail }, call.caller, call.at)
+      const detail = { id, expiresAt, name, scope }
+      // Sign-ins are noted apart from changes.
+      if (kind === 'token') tell({ action: 'token.add', target: call.of, detail }, call.caller, call.at)
     },
 
     /** Ends a token, or a session, of the account. Throws NOT_FOUND when it has none of this id. */
@@ -90,7 +91,8 @@ export function credentialWrites(db: Db, tell: TellAct) {
         .returning({ id: credential.id })
         .all()
       if (removed.length === 0) throw registryError('NOT_FOUND', `${call.of} has no ${kind} ${call.id}`)
-      tell({ action: `${kind}.remove`, target: call.of, detail: { id: call.id } }, call.caller, call.at)
+      const act = { action: 'token.remove', target: call.of, detail: { id: call.id } }
+      if (kind === 'token') tell(act, call.caller, call.at)
       return { stale: 'accounts', accounts: owner === undefined ? [] : [owner.id] } as const
     },
 

@@ -194,9 +194,10 @@ test('the trail says who did what, from where, with which credential, and what w
   expect((await ask(bearer(secret), 'PUT', '/groups/audited')).status).toBe(200)
   expect((await ask(basic('alice'), 'DELETE', '/groups/audited')).status).toBe(403)
   const { text, json } = await ask(basic('admin'), 'GET', '/audit')
-  const [refused, added] = json.items
+  const [added] = json.items
   expect(added).toMatchObject({ action: 'group.add', target: 'audited', account: 'admin', credential: id })
   expect(added.address).toBe('127.0.0.1')
+  const [refused] = (await ask(basic('admin'), 'GET', '/audit?kind=refused')).json.items
   expect(refused).toMatchObject({
     action: 'refused',
     target: 'DELETE /api/v1/groups/audited',
@@ -204,6 +205,34 @@ test('the trail says who did what, from where, with which credential, and what w
   })
   expect(text).not.toContain(secret)
   expect(text).not.toMatch(/argon2|correct-horse/)
+})
+
+test('a flood of refusals is one entry of its own, with a short target, and pushes out no change', async () => {
+  await server.addUser('flooder')
+  const flood = Array.from({ length: 100 }, (_, n) =>
+    ask(basic('flooder'), 'GET', `/users/a${'x'.repeat(n % 2 ? 2000 : 60)}${n}`),
+  )
+  expect((await Promise.all(flood)).map(({ status }) => status)).toEqual(flood.map(() => 403))
+  const changes = (await ask(basic('admin'), 'GET', '/audit?limit=1')).json.items
+  expect(changes).toMatchObject([{ action: 'user.add', target: 'flooder' }])
+  const { items } = (await ask(basic('admin'), 'GET', '/audit?kind=refused')).json
+  const ofFlooder = items.filter((entry: { account: string }) => entry.account === 'flooder')
+  expect(ofFlooder).toMatchObject([{ count: 100 }])
+  expect(ofFlooder[0].target.length).toBeLessThanOrEqual(200)
+})
+
+test('sign-ins are in the audit log, the failed ones apart', async () => {
+  await server.addUser('visitor')
+  for (const password of ['wrong-horse', 'worse-horse'])
+    await ask(basic('visitor', password), 'GET', '/robots')
+  await ask(basic('visitor', 'cay_wrong'), 'GET', '/robots')
+  await ask(basic('visitor'), 'GET', '/robots')
+  const of = async (kind: string) =>
+    (await ask(basic('admin'), 'GET', `/audit?kind=${kind}`)).json.items.filter(
+      (entry: { account?: string }) => entry.account === 'visitor',
+    )
+  expect(await of('failed')).toMatchObject([{ action: 'sign-in.failed', target: 'token', count: 3 }])
+  expect(await of('signed-in')).toMatchObject([{ action: 'sign-in', target: 'password', count: 1 }])
 })
 
 test('the first password waits in a file until it is changed', async () => {

@@ -56,6 +56,13 @@ const OPERATIONS = {
     etag: true,
     errors: ['NOT_FOUND', 'CONFLICT'],
   }),
+  unlock: operation({
+    id: 'unlockUser',
+    summary: 'Let a user sign in again after too many wrong passwords',
+    access: 'admin',
+    answer: Done,
+    errors: ['NOT_FOUND'],
+  }),
   remove: operation({
     id: 'removeUser',
     summary: 'Remove a user with its robots, tokens and grants',
@@ -66,7 +73,7 @@ const OPERATIONS = {
   }),
 }
 
-/** GET /api/v1/users; GET, PUT, PATCH and DELETE /api/v1/users/:name */
+/** GET /api/v1/users; GET, PUT, PATCH and DELETE /api/v1/users/:name; POST /api/v1/users/:name/unlock */
 export function users(context: AdminContext) {
   const { users } = context.accounts
   const params = t.Object({ name: Name })
@@ -96,6 +103,14 @@ export function users(context: AdminContext) {
         return DONE
       },
       { params, body: UserChange, ...OPERATIONS.change },
+    )
+    .post(
+      '/:name/unlock',
+      async ({ asker, params: { name } }) => {
+        await users.unlock(asker.act(), name)
+        return DONE
+      },
+      { params, ...OPERATIONS.unlock },
     )
     .delete(
       '/:name',

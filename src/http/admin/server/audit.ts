@@ -3,10 +3,12 @@ import type { AuditEntry } from '../../../core/accounts/audit.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
 import { present } from '../present.ts'
-import { mapPage, PageQuery, pageOf, Time } from '../schemas.ts'
+import { integer, mapPage, pageOf, pageParameters, Time } from '../schemas.ts'
 
 const Act = t.Object({
   at: Time,
+  firstAt: t.Optional(Time),
+  count: t.Optional(integer({ minimum: 1, description: 'How often, since `firstAt`' })),
   action: t.String(),
   target: t.String(),
   detail: t.Record(t.String(), t.Union([t.String(), t.Number(), t.Boolean(), t.Array(t.String())])),
@@ -16,17 +18,30 @@ const Act = t.Object({
   requestId: t.String(),
 })
 
-/** GET /api/v1/audit: who did what to accounts and grants. */
+const AuditQuery = t.Object({
+  ...pageParameters,
+  kind: t.Optional(
+    t.UnionEnum(['change', 'refused', 'signed-in', 'failed'], {
+      default: undefined,
+      description: 'changes (the default), what was refused, sign-ins, or failed sign-ins',
+    }),
+  ),
+})
+
+/** GET /api/v1/audit: who did what to accounts and grants, who was refused, and who signed in. */
 export function audit(context: AdminContext) {
   const { audit } = context.accounts
   return controller(context, 'audit', '/audit').get(
     '',
-    async ({ query }) => mapPage(await audit.list(query), toAct),
+    async ({ query }) => mapPage(await audit.list(query, query.kind), toAct),
     {
-      query: PageQuery,
+      query: AuditQuery,
       ...operation({
         id: 'listAudit',
-        summary: 'Read the audit trail',
+        summary: 'Read the audit log',
+        description:
+          'Refusals and sign-ins are kept apart from changes, so that they cannot push those out. The same of an account, ' +
+          'from one address, is one entry an hour, with the target that was tried last.',
         access: 'admin',
         answer: pageOf(Act, 'Acts, newest first'),
       }),
@@ -34,6 +49,6 @@ export function audit(context: AdminContext) {
   )
 }
 
-function toAct({ id: _, at, ...entry }: AuditEntry) {
-  return present({ ...entry, at })
+function toAct({ id: _, ...entry }: AuditEntry) {
+  return present(entry)
 }

@@ -1,0 +1,51 @@
+import { and, desc, eq, lte } from 'drizzle-orm'
+import { accountAddress } from '../account-schema.ts'
+import type { Db } from '../database.ts'
+import { number, statement, text } from '../statement.ts'
+
+/** Addresses that are remembered of an account, the last ones, and for how long. */
+const ADDRESSES_MAX = 50
+const REMEMBERED_MILLISECONDS = 90 * 86_400_000
+
+/** Reads of where accounts have signed in. */
+export function addressReads(db: Db) {
+  const last = statement(db, { accountId: number, address: text }, ({ accountId, address }) =>
+    db
+      .select({ lastAt: accountAddress.lastAt })
+      .from(accountAddress)
+      .where(and(eq(accountAddress.accountId, accountId), eq(accountAddress.address, address))),
+  )
+  return {
+    /** When an account last signed in from an address with its password, in milliseconds since 1970. */
+    lastAt: (accountId: number, address: string): number | undefined =>
+      last.get({ accountId, address })?.lastAt,
+  }
+}
+
+/** Writes of where accounts have signed in. */
+export function addressWrites(db: Db) {
+  return {
+    /** Remembers where an account has signed in; of many addresses the last ones. */
+    addAddress({ accountId, address, at }: { accountId: number; address: string; at: number }): void {
+      db.insert(accountAddress)
+        .values({ accountId, address, lastAt: at })
+        .onConflictDoUpdate({
+          target: [accountAddress.accountId, accountAddress.address],
+          set: { lastAt: at },
+        })
+        .run()
+      const oldest = db
+        .select({ lastAt: accountAddress.lastAt })
+        .from(accountAddress)
+        .where(eq(accountAddress.accountId, accountId))
+        .orderBy(desc(accountAddress.lastAt))
+        .limit(1)
+        .offset(ADDRESSES_MAX)
+        .get()
+      const before = Math.max(oldest?.lastAt ?? 0, at - REMEMBERED_MILLISECONDS)
+      db.delete(accountAddress)
+        .where(and(eq(accountAddress.accountId, accountId), lte(accountAddress.lastAt, before)))
+        .run()
+    },
+  }
+}
