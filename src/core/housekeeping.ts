@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type { Config } from '../config/config-schema.ts'
 import type { Clocks } from '../domain/clock.ts'
-import { Schedule } from './schedule.ts'
+import { Schedule } from './jobs/schedule.ts'
 
 /** What is done again and again while a server runs. */
 export interface Chores {

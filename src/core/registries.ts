@@ -6,10 +6,10 @@ import { ProxyCache } from '../proxy/proxy-cache.ts'
 import { Upstream } from '../proxy/upstream.ts'
 import { UpstreamSet } from '../proxy/upstream-set.ts'
 import type { FillStore } from '../storage/fill-store.ts'
-import { allowedTypes } from './allowed-types.ts'
-import type { LocalOptions } from './local-options.ts'
-import { localRegistry } from './local-registry.ts'
-import { readPushed } from './pushed-manifest.ts'
+import { allowedTypes } from './registry/allowed-types.ts'
+import type { LocalOptions } from './registry/local-options.ts'
+import { localRegistry } from './registry/local-registry.ts'
+import { readPushed } from './registry/pushed-manifest.ts'
 
 export interface RegistriesOptions extends Pick<LocalOptions, Shared> {
   config: Config

@@ -20,7 +20,7 @@ const layers = [
 const behindCore = ['auth', 'gc', 'metadata', 'proxy', 'storage', 'tls', 'data-folder']
 
 /** What only app.ts may import, besides the file's own folder. */
-const implementations = ['storage/filesystem.ts', 'core/local-registry.ts']
+const implementations = ['storage/filesystem.ts', 'core/registry/local-registry.ts']
 
 /** Packages and parts of the platform, and the only places that may import them. */
 const technologies: [packages: RegExp, places: string[]][] = [

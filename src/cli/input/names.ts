@@ -1,6 +1,6 @@
 import type { RootCommand } from '@bomb.sh/tab'
 import type { Command } from 'commander'
-import { JOB_KINDS } from '../../core/jobs.ts'
+import { JOB_KINDS } from '../../core/jobs/jobs.ts'
 import { type AdminClient, apiPath, type Page, withQuery } from '../admin-client.ts'
 import { type LoadConfig, openRunning, type PlaceOptions } from '../place.ts'
 

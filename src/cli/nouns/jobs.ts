@@ -1,4 +1,4 @@
-import { JOB_KINDS } from '../../core/jobs.ts'
+import { JOB_KINDS } from '../../core/jobs/jobs.ts'
 import { change, listing } from '../acts.ts'
 import { apiPath } from '../admin-client.ts'
 import { CommandError, EXIT } from '../failure.ts'

@@ -6,11 +6,11 @@ import type { ListedManifest } from '../../metadata/content/catalog.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import type { Digest } from '../../oci/digest.ts'
 import type { Reference, RepositoryName, Tag } from '../../oci/reference.ts'
-import type { Descriptions, ManifestDescription } from '../description.ts'
-import { unknownManifest } from '../local-manifests.ts'
 import { formatCursor, type ListPage, type PageQuery, parseCursor, readPage } from '../page.ts'
-import { type ReferrersTree, ReferrersTreeBuilder } from '../referrers-tree.ts'
+import { unknownManifest } from '../registry/local-manifests.ts'
 import { unknownIn, unknownRepository } from '../unknown.ts'
+import type { Descriptions, ManifestDescription } from './description.ts'
+import { type ReferrersTree, ReferrersTreeBuilder } from './referrers-tree.ts'
 
 /** Tags that a list names of each manifest. */
 const LISTED_TAGS_MAX = 10

@@ -5,10 +5,10 @@ import type { Metadata } from '../../metadata/metadata.ts'
 import type { TagState } from '../../metadata/time-machine/tag-restores.ts'
 import type { Digest } from '../../oci/digest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
-import type { Descriptions } from '../description.ts'
-import { unknownManifest } from '../local-manifests.ts'
 import { formatCursor, type ListPage, type PageQuery, parseCursor, readPage } from '../page.ts'
+import { unknownManifest } from '../registry/local-manifests.ts'
 import { unknownIn, unknownRepository } from '../unknown.ts'
+import type { Descriptions } from './description.ts'
 
 /** A tag, what it points at, and what that is in words. */
 export interface DescribedTag extends TagRow {

@@ -1,8 +1,8 @@
 import type { Config } from '../../config/config-schema.ts'
 import type { ContentServices } from '../../core/content/services.ts'
-import type { Jobs } from '../../core/jobs.ts'
-import type { ManifestPulls } from '../../core/manifest-pulls.ts'
-import type { V1Images } from '../../core/v1-images.ts'
+import type { Jobs } from '../../core/jobs/jobs.ts'
+import type { ManifestPulls } from '../../core/pulls/manifest-pulls.ts'
+import type { V1Images } from '../../core/pulls/v1-images.ts'
 import type { Upstreams } from '../../domain/address.ts'
 import type { Registry } from '../../domain/registry.ts'
 

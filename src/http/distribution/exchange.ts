@@ -1,4 +1,4 @@
-import type { ManifestPulls } from '../../core/manifest-pulls.ts'
+import type { ManifestPulls } from '../../core/pulls/manifest-pulls.ts'
 import type { Identity } from '../../domain/access.ts'
 import type { Caller } from '../../domain/caller.ts'
 import type { Registry } from '../../domain/registry.ts'

@@ -1,4 +1,4 @@
-import type { SentManifest } from '../../core/manifest-pulls.ts'
+import type { SentManifest } from '../../core/pulls/manifest-pulls.ts'
 import type { ManifestClient } from '../../docker/schema1-need.ts'
 import { registryError } from '../../oci/error.ts'
 import { parseContentType } from '../../oci/media-type.ts'

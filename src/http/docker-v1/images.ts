@@ -1,4 +1,4 @@
-import type { V1Image } from '../../core/v1-images.ts'
+import type { V1Image } from '../../core/pulls/v1-images.ts'
 import { registryError } from '../../oci/error.ts'
 import { blobResponse } from '../blob-response.ts'
 import { cacheControl } from './caching.ts'

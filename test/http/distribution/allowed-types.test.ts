@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { allowedTypes } from '../../../src/core/allowed-types.ts'
+import { allowedTypes } from '../../../src/core/registry/allowed-types.ts'
 import { parseRepositoryName } from '../../../src/oci/reference.ts'
 import {
   DOCKER_LIST,

@@ -1,6 +1,6 @@
+import type { ManifestDescription } from '../../../core/content/description.ts'
 import type { ManifestSummary } from '../../../core/content/manifests.ts'
-import type { ManifestDescription } from '../../../core/description.ts'
-import type { Referrer } from '../../../core/referrers-tree.ts'
+import type { Referrer } from '../../../core/content/referrers-tree.ts'
 import type { Part } from '../../../oci/manifest-parts.ts'
 import { present } from '../present.ts'
 

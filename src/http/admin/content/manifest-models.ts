@@ -1,5 +1,5 @@
 import { type TSchema, t } from 'elysia'
-import { REFERRERS_DEPTH_MAX } from '../../../core/referrers-tree.ts'
+import { REFERRERS_DEPTH_MAX } from '../../../core/content/referrers-tree.ts'
 import { parseReference } from '../../../oci/reference.ts'
 import { operation } from '../operation.ts'
 import {

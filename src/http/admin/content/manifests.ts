@@ -1,5 +1,5 @@
 import { t } from 'elysia'
-import { REFERRERS_DEPTH_MAX } from '../../../core/referrers-tree.ts'
+import { REFERRERS_DEPTH_MAX } from '../../../core/content/referrers-tree.ts'
 import type { Registry } from '../../../domain/registry.ts'
 import type { Reference, RepositoryName } from '../../../oci/reference.ts'
 import { INERT } from '../../inert.ts'

@@ -1,4 +1,4 @@
-import type { Job, Jobs } from '../../../core/jobs.ts'
+import type { Job, Jobs } from '../../../core/jobs/jobs.ts'
 
 /** A comment is sent when there was nothing for so long, that no proxy nor server takes the stream for dead. */
 const HEARTBEAT_SECONDS = 5

@@ -1,5 +1,5 @@
 import { t } from 'elysia'
-import { JOB_KINDS, type Job } from '../../../core/jobs.ts'
+import { JOB_KINDS, type Job } from '../../../core/jobs/jobs.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
 import { present } from '../present.ts'

@@ -1,0 +1,197 @@
+import { LRUCache } from 'lru-cache'
+import type { Blobs } from '../../domain/registry.ts'
+import type { ListedManifest } from '../../metadata/content/catalog.ts'
+import type { Metadata } from '../../metadata/metadata.ts'
+import { artifactKind, artifactTraits } from '../../oci/artifact-kind.ts'
+import { type Digest, digestToBytes } from '../../oci/digest.ts'
+import {
+  type HistoryEntry,
+  type ImageConfig,
+  type Platform,
+  readImageConfig,
+} from '../../oci/image-config.ts'
+import { type Json, objectOf, parseLeniently } from '../../oci/lenient-json.ts'
+import type { ManifestParts, Part } from '../../oci/manifest-parts.ts'
+import type { Reference, RepositoryName, Tag } from '../../oci/reference.ts'
+import { readBlob } from '../read-blob.ts'
+import { unknownManifest } from '../registry/local-manifests.ts'
+import { unknownIn } from '../unknown.ts'
+import { ManifestReading } from './manifest-reading.ts'
+
+/** The largest config that is read for a description, in bytes. */
+const CONFIG_BYTES_MAX = 8 * 1024 * 1024
+
+/** The largest manifest that is read for its line in a list, in bytes; of a larger one the row must do. */
+const LISTED_BYTES_MAX = 64 * 1024
+
+/** The characters of all kinds that are remembered, with what they are remembered by. */
+const KIND_CHARACTERS_MAX = 4 * 1024 * 1024
+
+/** Layers, entries of the history, and manifests of an index that are described; `isCut` says that there are more. */
+const PARTS_MAX = 1000
+
+/** Tags that are named. */
+const TAGS_MAX = 100
+
+/** A manifest for people: what it is, what it is made of, and how it was made. */
+export interface ManifestDescription extends ListedManifest {
+  /** In words: "Helm chart", "Container image". */
+  kind: string
+  /** The bytes of the manifest and everything below it that its descriptors tell of, each digest once. */
+  totalBytes: number
+  config: Part | undefined
+  layers: LayerDescription[]
+  history: (HistoryEntry & { layer: Digest | undefined })[]
+  /** The manifests of an index. */
+  manifests: ChildDescription[]
+  /** What the config says, of an image whose config is here. */
+  image: ImageConfig | undefined
+  annotations: Record<string, string>
+  tags: Tag[]
+  /** There is more than is told. */
+  isCut: boolean
+}
+
+export interface LayerDescription extends Part {
+  /** The command that made it, where the history says so. */
+  createdBy: string | undefined
+  /** Whether the repository has its bytes. */
+  isHere: boolean
+}
+
+export interface ChildDescription extends Part {
+  kind: string | undefined
+  platform: Platform | undefined
+  totalBytes: number
+  isHere: boolean
+}
+
+/** What of a manifest its kind is told by. */
+export type KindOf = Pick<ListedManifest, 'digest' | 'mediaType' | 'size'> & {
+  artifactType?: string | null | undefined
+}
+
+export interface Descriptions {
+  /** Throws NAME_UNKNOWN or MANIFEST_UNKNOWN; `now` is milliseconds since 1970, for tags end. */
+  describe(repository: RepositoryName, reference: Reference, now: number): Promise<ManifestDescription>
+  /** What a manifest is, in words, without a look at its config. */
+  kindOf(manifest: KindOf): string
+}
+
+/** Describes the manifests of a data folder. */
+export function descriptions(metadata: Metadata, blobs: Pick<Blobs, 'open'>): Descriptions {
+  const readConfig = async (repository: RepositoryName, { digest }: Part): Promise<Json | undefined> => {
+    try {
+      const bytes = await readBlob(await blobs.open(repository, digest), CONFIG_BYTES_MAX)
+      return bytes && parseLeniently(bytes)
+    } catch {
+      // Its bytes are gone meanwhile, or cannot be read: whoever pulls it hears of that.
+      return undefined
+    }
+  }
+  const { kindOf } = kinds(metadata)
+  return {
+    kindOf,
+
+    async describe(repository, reference, now) {
+      const row = metadata.manifests.find(repository, reference, now)
+      const entry = row && metadata.catalog.manifestOf(row.id)
+      const reading = new ManifestReading(metadata, repository)
+      const manifest = row && reading.get(row)
+      if (row === undefined || entry === undefined || manifest === undefined) {
+        throw unknownIn(metadata, repository, unknownManifest(repository, reference))
+      }
+      const { parts } = manifest
+      const config = parts.image ?? (parts.config && (await readConfig(repository, parts.config)))
+      const image = imageOf(config, parts)
+      const tags = metadata.tags.ofManifest(row.id, '', TAGS_MAX + 1, now)
+      const history = image?.history ?? []
+      const lists = [parts.layers, parts.children, history]
+      const isLong = tags.length > TAGS_MAX || lists.some((list) => list.length > PARTS_MAX)
+      return {
+        ...entry,
+        digest: row.digest,
+        kind: artifactKind(artifactTraits(parts.document, entry.mediaType, traitsOf(image))),
+        totalBytes: reading.totalBytes(manifest),
+        config: parts.config,
+        ...withMakers(metadata, repository, parts.layers, history),
+        manifests: parts.children.slice(0, PARTS_MAX).map((part) => describeChild(reading, part)),
+        image,
+        annotations: parts.annotations ?? {},
+        tags: tags.slice(0, TAGS_MAX),
+        isCut: isLong || reading.isCut,
+      }
+    },
+  }
+}
+
+/**
+ * Kinds by what a row and the manifest's bytes say. The bytes of a digest are always the same ones, so what they say is
+ * remembered.
+ */
+function kinds(metadata: Metadata): Pick<Descriptions, 'kindOf'> {
+  const remembered = new LRUCache<string, string>({
+    maxSize: KIND_CHARACTERS_MAX,
+    sizeCalculation: (kind, key) => key.length + kind.length,
+  })
+  return {
+    kindOf({ digest, mediaType, artifactType, size }) {
+      const key = `${digest} ${mediaType}`
+      const known = remembered.get(key)
+      if (known !== undefined) return known
+      const isRead = size <= LISTED_BYTES_MAX
+      const bytes = isRead ? metadata.manifests.findBytes({ storedAs: digestToBytes(digest) }) : undefined
+      // The type of a row is that of the config where the manifest has none of its own.
+      const said = { artifactType, config: { mediaType: artifactType } }
+      const document = bytes === undefined ? said : parseLeniently(bytes)
+      const kind = artifactKind(artifactTraits(document, mediaType))
+      if (bytes !== undefined) remembered.set(key, kind)
+      return kind
+    },
+  }
+}
+
+function describeChild(reading: ManifestReading, part: Part): ChildDescription {
+  const { isHere, manifest } = reading.find(part.digest)
+  if (manifest === undefined) return { ...part, kind: undefined, totalBytes: part.size, isHere }
+  const kind = artifactKind(artifactTraits(manifest.parts.document, manifest.row.mediaType))
+  return { ...part, kind, totalBytes: reading.totalBytes(manifest), isHere }
+}
+
+/** The layers with what made them, and the history with the layers that it made. */
+function withMakers(metadata: Metadata, repository: RepositoryName, layers: Part[], history: HistoryEntry[]) {
+  const makers = makersOf(history, layers.length)
+  const made = new Map(makers.map((entry, index) => [entry, layers[index]?.digest]))
+  return {
+    layers: layers.slice(0, PARTS_MAX).map((part, index) => ({
+      ...part,
+      createdBy: makers[index]?.createdBy,
+      isHere: metadata.blobs.findSize(repository, part.digest) !== undefined,
+    })),
+    history: history.slice(0, PARTS_MAX).map((entry) => ({ ...entry, layer: made.get(entry) })),
+  }
+}
+
+/** A config that tells neither a platform nor a history is none of an image. */
+function imageOf(config: Json | undefined, parts: ManifestParts): ImageConfig | undefined {
+  const read = readImageConfig(objectOf(config))
+  const image = parts.image === undefined ? read : { ...read, history: parts.history }
+  return image.platform === undefined && image.history.length === 0 ? undefined : image
+}
+
+function traitsOf(image: ImageConfig | undefined) {
+  const { platform, labels = {} } = image ?? {}
+  return {
+    labels: Object.keys(labels),
+    platforms: platform === undefined ? [] : [`${platform.os}/${platform.architecture}`],
+  }
+}
+
+/**
+ * The entries of the history that made the layers, in their order; none unless the two agree in number, for some tools
+ * write a history that leaves layers out. In Docker schema 1 also an entry that changes no file has a layer.
+ */
+function makersOf(history: HistoryEntry[], layers: number): HistoryEntry[] {
+  const making = history.length === layers ? history : history.filter(({ isEmpty }) => !isEmpty)
+  return making.length === layers ? making : []
+}

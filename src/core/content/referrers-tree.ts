@@ -1,0 +1,96 @@
+import type { ReferrerDescriptor, Referrers } from '../../domain/registry.ts'
+import type { Metadata } from '../../metadata/metadata.ts'
+import { artifactKind, artifactTraits } from '../../oci/artifact-kind.ts'
+import { type Digest, findDigest } from '../../oci/digest.ts'
+import { type RepositoryName, referrersTag, type Tag } from '../../oci/reference.ts'
+import { ManifestReading } from './manifest-reading.ts'
+
+/** How deep referrers of referrers are followed, */
+export const REFERRERS_DEPTH_MAX = 5
+/** and how many there are altogether. */
+const REFERRERS_MAX = 500
+
+/** What cosign keeps beside a manifest, by tags made of its digest. */
+const COMPANIONS = ['.sig', '.att', '.sbom'] as const
+
+/** A manifest that refers to another one, with those that refer to it. */
+export interface Referrer extends ReferrerDescriptor {
+  /** In words: "SPDX SBOM", "cosign signature"; undefined where that was too much to read. */
+  kind: string | undefined
+  /** The tag that makes it a referrer, where it has no subject. */
+  tag: Tag | undefined
+  referrers: Referrer[]
+}
+
+export interface ReferrersTree {
+  referrers: Referrer[]
+  /** There is more than is told. */
+  isCut: boolean
+}
+
+/** What refers to a manifest, and to that, and so on; the nearest first where it is too much. */
+export class ReferrersTreeBuilder {
+  private readonly metadata: Metadata
+  private readonly listing: Referrers
+  private readonly repository: RepositoryName
+  private readonly now: number
+  private readonly reading: ManifestReading
+  private readonly seen = new Set<Digest>()
+  private isCut = false
+
+  /** @param now milliseconds since 1970, for tags end */
+  constructor(metadata: Metadata, listing: Referrers, repository: RepositoryName, now: number) {
+    this.metadata = metadata
+    this.listing = listing
+    this.repository = repository
+    this.now = now
+    this.reading = new ManifestReading(metadata, repository)
+  }
+
+  async build(subject: Digest): Promise<ReferrersTree> {
+    this.seen.add(subject)
+    const referrers: Referrer[] = []
+    let level: { digest: Digest; referrers: Referrer[] }[] = [{ digest: subject, referrers }]
+    for (let depth = 0; depth < REFERRERS_DEPTH_MAX && level.length > 0; depth++) {
+      for (const node of level) node.referrers.push(...(await this.referrersOf(node.digest)))
+      level = level.flatMap((node) => node.referrers)
+    }
+    // What is below the last level is not looked at, unless nothing is there.
+    for (const { digest } of level) {
+      if ((await this.listing.list(this.repository, digest, {})).items.length > 0) this.isCut = true
+    }
+    return { referrers, isCut: this.isCut || this.reading.isCut }
+  }
+
+  private async referrersOf(subject: Digest): Promise<Referrer[]> {
+    const found: Referrer[] = []
+    const add = (descriptor: ReferrerDescriptor, tag: Tag | undefined) => {
+      if (this.seen.has(descriptor.digest)) return
+      if (this.seen.size > REFERRERS_MAX) {
+        this.isCut = true
+        return
+      }
+      this.seen.add(descriptor.digest)
+      found.push({ ...descriptor, kind: this.kindOf(descriptor.digest), tag, referrers: [] })
+    }
+    for (let last: Digest | undefined; ; ) {
+      const { items, more, next } = await this.listing.list(this.repository, subject, { last })
+      for (const item of items) add(item, undefined)
+      last = findDigest(next ?? '') ?? items.at(-1)?.digest
+      if (!more || this.isCut) break
+    }
+    for (const suffix of COMPANIONS) {
+      const tag = `${referrersTag(subject)}${suffix}` as Tag
+      const row = this.metadata.manifests.find(this.repository, { tag }, this.now)
+      if (row === undefined) continue
+      const { digest, mediaType, size, artifactType } = row
+      add({ digest, mediaType, size, ...(artifactType === null ? {} : { artifactType }) }, tag)
+    }
+    return found
+  }
+
+  private kindOf(digest: Digest): string | undefined {
+    const { manifest } = this.reading.find(digest)
+    return manifest && artifactKind(artifactTraits(manifest.parts.document, manifest.row.mediaType))
+  }
+}

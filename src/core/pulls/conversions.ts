@@ -1,0 +1,183 @@
+import { LRUCache } from 'lru-cache'
+import PQueue from 'p-queue'
+import { type Conversion, convertImage, convertible, type Refusal } from '../../docker/conversion.ts'
+import { signDocument } from '../../docker/signed-document.ts'
+import type { SigningKey } from '../../docker/signing-key.ts'
+import type { Registry, StoredManifest } from '../../domain/registry.ts'
+import type { ConversionSource } from '../../metadata/content/conversions.ts'
+import { type Digest, digestFromHex } from '../../oci/digest.ts'
+import { RegistryError, registryError } from '../../oci/error.ts'
+import { readParts } from '../../oci/manifest-parts.ts'
+import { isIndex } from '../../oci/media-type.ts'
+import type { RepositoryName, Tag } from '../../oci/reference.ts'
+import { readBlob } from '../read-blob.ts'
+
+/**
+ * The largest config that is read for a conversion: it is parsed at once, on the thread that serves; and what comes of it
+ * can be remembered, so that this happens once. Real ones are a hundredth of it.
+ */
+const CONFIG_BYTES_MAX = 1024 * 1024
+
+/** Conversions that run at once, and those that may wait for one; further ones are refused. */
+const CONVERSIONS_AT_ONCE = 2
+const CONVERSIONS_WAITING_MAX = 64
+
+/** Memory for what was converted. */
+const CACHE_BYTES_MAX = 16 * 1024 * 1024
+
+/** What an entry takes beside its bytes, roughly. */
+const ENTRY_BYTES = 512
+
+/** The one refusal that is not for good: the config may be pushed later. */
+const NOT_HERE: Refusal = { refusal: 'its config is not here' }
+
+/** An image as a manifest of Docker schema 1. */
+export interface ConvertedImage {
+  /** Of the payload: the same after a restart. */
+  digest: Digest
+  /** Without a signature. */
+  payload: Uint8Array<ArrayBuffer>
+  signed: Uint8Array<ArrayBuffer>
+  /** Whether it has a layer that the image itself need not have. */
+  hasEmptyLayer: boolean
+}
+
+/** Where it is kept what was converted. */
+export interface ConversionStore {
+  find(repository: RepositoryName, digest: Digest): ConversionSource | undefined
+  /** Keeps a conversion, with the empty layer if it has that, as long as the image. Durable when it resolves. */
+  put(repository: RepositoryName, source: ConversionSource, converted: ConvertedImage): Promise<void>
+  /** The key that conversions are signed with, made at the first time. */
+  signingKey(): Promise<SigningKey>
+}
+
+export type ConversionRegistry = Pick<Registry, 'manifests' | 'blobs'>
+
+/**
+ * Converts images to Docker schema 1, and remembers some. What an image is converted to depends on its bytes, the
+ * repository's name and the tag only, so nothing that is remembered becomes stale. Several images may be converted to
+ * the same; its digest is kept for the last of them.
+ */
+export class Conversions {
+  private readonly registry: ConversionRegistry
+  private readonly store: ConversionStore
+  private readonly now: () => number
+  private readonly queue = new PQueue({ concurrency: CONVERSIONS_AT_ONCE })
+  private readonly running = new Map<string, Promise<ConvertedImage | Refusal>>()
+  private readonly cache = new LRUCache<string, ConvertedImage | Refusal>({
+    maxSize: CACHE_BYTES_MAX,
+    maxEntrySize: CACHE_BYTES_MAX / 2,
+    sizeCalculation: (entry) =>
+      ENTRY_BYTES + ('refusal' in entry ? entry.refusal.length : entry.payload.length + entry.signed.length),
+  })
+
+  constructor(registry: ConversionRegistry, store: ConversionStore, now: () => number) {
+    this.registry = registry
+    this.store = store
+    this.now = now
+  }
+
+  /**
+   * The image of the repository as schema 1 that carries the tag, or why it cannot be. Its digest can be pulled once
+   * this resolves, and so can each of its layers.
+   *
+   * @throws RegistryError TOOMANYREQUESTS when too many conversions wait
+   */
+  async convert(
+    repository: RepositoryName,
+    tag: Tag,
+    image: StoredManifest,
+  ): Promise<ConvertedImage | Refusal> {
+    const key = `${repository}@${image.digest}:${tag}`
+    const made = this.cache.get(key) ?? (await this.makeOnce(key, repository, tag, image))
+    if (!('refusal' in made) && this.store.find(repository, made.digest) === undefined) {
+      await this.store.put(repository, { manifest: image.digest, tag }, made)
+    }
+    return made
+  }
+
+  /** What was converted to the manifest of this digest, converted again; undefined when nothing was. */
+  async find(repository: RepositoryName, digest: Digest): Promise<ConvertedImage | undefined> {
+    const source = this.store.find(repository, digest)
+    if (source === undefined) return undefined
+    const image = await this.registry.manifests.get(repository, { digest: source.manifest })
+    const converted = await this.convert(repository, source.tag, image)
+    return 'refusal' in converted || converted.digest !== digest ? undefined : converted
+  }
+
+  /** Signs a manifest of schema 1 with the key of this installation. */
+  async sign(payload: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+    return signDocument(payload, await this.store.signingKey(), this.now())
+  }
+
+  private async makeOnce(
+    key: string,
+    repository: RepositoryName,
+    tag: Tag,
+    image: StoredManifest,
+  ): Promise<ConvertedImage | Refusal> {
+    const known = this.running.get(key)
+    if (known !== undefined) return await known
+    if (this.queue.size >= CONVERSIONS_WAITING_MAX) throw tooMany()
+    const running = this.queue.add(() => this.make(repository, tag, image))
+    this.running.set(key, running)
+    try {
+      const made = await running
+      if (made !== NOT_HERE) this.cache.set(key, made)
+      return made
+    } finally {
+      this.running.delete(key)
+    }
+  }
+
+  private async make(
+    repository: RepositoryName,
+    tag: Tag,
+    image: StoredManifest,
+  ): Promise<ConvertedImage | Refusal> {
+    const read = await this.read(repository, tag, image)
+    if ('refusal' in read) return read
+    const { payload, hasEmptyLayer } = read
+    const hash = new Bun.CryptoHasher('sha256').update(payload).digest('hex')
+    const digest = digestFromHex('sha256', hash)
+    const made = { digest, payload, signed: await this.sign(payload), hasEmptyLayer }
+    if (this.store.find(repository, digest)?.manifest !== image.digest) {
+      await this.store.put(repository, { manifest: image.digest, tag }, made)
+    }
+    return made
+  }
+
+  private async read(
+    repository: RepositoryName,
+    tag: Tag,
+    { bytes, mediaType }: StoredManifest,
+  ): Promise<Conversion | Refusal> {
+    if (isIndex(mediaType)) return { refusal: 'it is an index' }
+    const image = convertible(readParts(bytes))
+    if ('refusal' in image) return image
+    const config = await this.readConfig(repository, image.config.digest)
+    return 'refusal' in config ? config : convertImage({ name: repository, tag }, image.layers, config.bytes)
+  }
+
+  private async readConfig(
+    repository: RepositoryName,
+    digest: Digest,
+  ): Promise<{ bytes: Uint8Array } | Refusal> {
+    const { blobs } = this.registry
+    try {
+      const blob = await blobs.open(repository, digest)
+      const bytes = await readBlob(blob, CONFIG_BYTES_MAX)
+      return bytes
+        ? { bytes }
+        : { refusal: `its config has ${blob.size} bytes, more than ${CONFIG_BYTES_MAX}` }
+    } catch (error) {
+      if (error instanceof RegistryError && error.status === 404) return NOT_HERE
+      throw error
+    }
+  }
+}
+
+function tooMany(): RegistryError {
+  const message = 'too many images are being converted to Docker schema 1: try again in a second'
+  return registryError('TOOMANYREQUESTS', message, { headers: { 'retry-after': '1' } })
+}

@@ -1,0 +1,182 @@
+import { LRUCache } from 'lru-cache'
+import { isSchema1Type, parseSchema1, type Schema1Layer } from '../../docker/schema1.ts'
+import { parseSignedDocument } from '../../docker/signed-document.ts'
+import { formatV1Id, isV1IdOf, parseV1Id, type V1Id } from '../../docker/v1-id.ts'
+import { v1Json } from '../../docker/v1-image.ts'
+import type { StoredManifest } from '../../domain/registry.ts'
+import type { V1ManifestRow } from '../../metadata/content/v1-images.ts'
+import type { Metadata } from '../../metadata/metadata.ts'
+import type { Digest } from '../../oci/digest.ts'
+import { registryError } from '../../oci/error.ts'
+import { findPlatform, readParts } from '../../oci/manifest-parts.ts'
+import { isIndex } from '../../oci/media-type.ts'
+import type { RepositoryName, Tag } from '../../oci/reference.ts'
+import type { ConversionRegistry, Conversions } from './conversions.ts'
+
+/** Tags of one repository that are listed, and those that are read at once. */
+const TAGS_MAX = 10_000
+const TAGS_PER_READ = 500
+
+/** A client of V1 cannot choose a platform. */
+const PLATFORM = { os: 'linux', architecture: 'amd64' }
+
+/** Images of V1 are the same whatever tag they are pulled by. */
+const ANY_TAG = 'latest' as Tag
+
+/** What was parsed of images lately may have so many characters; each layer has its JSON, and about so many besides. */
+const PARSED_CHARACTERS_MAX = 8 * 1024 * 1024
+const LAYER_CHARACTERS = 200
+
+/** The fact of the installation that holds the key of the ids. */
+const KEY_FACT = 'v1-id-key'
+
+/** An image that an id names: one layer of a manifest. */
+export interface V1Image {
+  repository: RepositoryName
+  layer: number
+  manifest: V1ManifestRow & { digest: Digest }
+}
+
+/**
+ * The images of Docker V1: each layer of an image, whatever format that was pushed in. Their ids are made from where they
+ * are and a key, so they stay the same after a restart, and nothing is kept of them.
+ */
+export class V1Images {
+  private readonly metadata: Metadata
+  private readonly registry: ConversionRegistry
+  private readonly conversions: Conversions
+  /** Milliseconds since 1970. */
+  private readonly now: () => number
+  private readonly key: Buffer
+  private readonly parsed = new LRUCache<string, Schema1Layer[]>({
+    maxSize: PARSED_CHARACTERS_MAX,
+    sizeCalculation: (layers) =>
+      layers.reduce((sum, { v1Compatibility }) => sum + v1Compatibility.length + LAYER_CHARACTERS, 0),
+  })
+
+  private constructor(
+    metadata: Metadata,
+    registry: ConversionRegistry,
+    conversions: Conversions,
+    now: () => number,
+    key: Buffer,
+  ) {
+    this.metadata = metadata
+    this.now = now
+    this.registry = registry
+    this.conversions = conversions
+    this.key = key
+  }
+
+  /** The first time, this makes the key of the ids. */
+  static async open(
+    metadata: Metadata,
+    registry: ConversionRegistry,
+    conversions: Conversions,
+    now: () => number,
+  ): Promise<V1Images> {
+    if (metadata.credentials.fact(KEY_FACT) === undefined) {
+      const value = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('hex')
+      await metadata.write('addFact', { name: KEY_FACT, value })
+    }
+    const key = Buffer.from(metadata.credentials.fact(KEY_FACT) ?? '', 'hex')
+    return new V1Images(metadata, registry, conversions, now, key)
+  }
+
+  /** The leaf of each tag's image, also of those that V1 cannot give; of the first TAGS_MAX tags. */
+  async listTags(repository: RepositoryName): Promise<Record<Tag, V1Id>> {
+    const tags: [Tag, V1Id][] = []
+    for (let last = ''; tags.length < TAGS_MAX; last = tags.at(-1)?.[0] ?? '') {
+      const rows = this.metadata.v1Images.tags(repository, last, TAGS_PER_READ, this.now())
+      for (const row of rows) tags.push([row.tag, this.idOf(row, 0)])
+      if (rows.length < TAGS_PER_READ) break
+      // Other requests go on meanwhile.
+      await new Promise(setImmediate)
+    }
+    return Object.fromEntries(tags)
+  }
+
+  /** The leaf of a tag's image. */
+  findTag(repository: RepositoryName, tag: Tag): V1Id | undefined {
+    const row = this.metadata.v1Images.findTag(repository, tag, this.now())
+    return row && this.idOf(row, 0)
+  }
+
+  /** What an id of ours names, while its manifest is there. Who asks may not know it yet. */
+  find(id: string): V1Image | undefined {
+    const place = parseV1Id(id)
+    const row = place && this.metadata.v1Images.find(place.manifest)
+    if (row === undefined || !isV1IdOf(this.key, id, { ...row, digest: row.storedAs })) return undefined
+    return { repository: row.repository, layer: place?.layer ?? 0, manifest: row }
+  }
+
+  /** The ids of the image and of all below it, the base last. Throws MANIFEST_UNKNOWN, with why V1 cannot give it. */
+  async ancestry(image: V1Image): Promise<V1Id[]> {
+    const layers = await this.layersOf(image)
+    return layers.slice(image.layer).map((_, index) => this.idOf(image.manifest, image.layer + index))
+  }
+
+  /** The JSON of an image, and the size of its layer. Throws MANIFEST_UNKNOWN. */
+  async json(image: V1Image): Promise<{ json: string; size: number }> {
+    const { layer, manifest } = image
+    const layers = await this.layersOf(image)
+    const { blobSum, v1Compatibility } = layerAt(layers, layer)
+    const size = await this.registry.blobs.getSize(image.repository, blobSum)
+    const parent = layer + 1 < layers.length ? this.idOf(manifest, layer + 1) : undefined
+    return { json: v1Json(v1Compatibility, { id: this.idOf(manifest, layer), parent, size }), size }
+  }
+
+  /** Returns the digest of an image's layer. Throws MANIFEST_UNKNOWN. */
+  async layer(image: V1Image): Promise<Digest> {
+    return layerAt(await this.layersOf(image), image.layer).blobSum
+  }
+
+  /** The layers of the image's manifest, the leaf first. */
+  private async layersOf({ repository, manifest, layer }: V1Image): Promise<Schema1Layer[]> {
+    const stored = await this.registry.manifests.get(repository, { digest: manifest.digest })
+    const layers = await this.read(repository, stored)
+    layerAt(layers, layer)
+    return layers
+  }
+
+  private async read(repository: RepositoryName, stored: StoredManifest): Promise<Schema1Layer[]> {
+    const image = isIndex(stored.mediaType) ? await this.childOf(repository, stored) : stored
+    const key = `${repository}@${image.digest}`
+    if (isSchema1Type(image.mediaType)) {
+      return this.parse(key, () => parseSignedDocument(image.bytes).payload)
+    }
+    const converted = await this.conversions.convert(repository, ANY_TAG, image)
+    if ('refusal' in converted) throw unknown(converted.refusal)
+    return this.parse(key, () => converted.payload)
+  }
+
+  /** A pull asks for each layer twice. */
+  private parse(key: string, payload: () => Uint8Array): Schema1Layer[] {
+    const known = this.parsed.get(key)
+    if (known !== undefined) return known
+    const { layers } = parseSchema1(payload())
+    this.parsed.set(key, layers)
+    return layers
+  }
+
+  private async childOf(repository: RepositoryName, { bytes }: StoredManifest): Promise<StoredManifest> {
+    const child = findPlatform(readParts(bytes), PLATFORM)
+    if (child !== undefined) return await this.registry.manifests.get(repository, { digest: child.digest })
+    throw unknown(`it is an index without an image for ${PLATFORM.architecture} and ${PLATFORM.os}`)
+  }
+
+  private idOf(row: V1ManifestRow, layer: number): V1Id {
+    return formatV1Id(this.key, { ...row, digest: row.storedAs }, layer)
+  }
+}
+
+function layerAt(layers: Schema1Layer[], at: number): Schema1Layer {
+  const layer = layers[at]
+  if (layer !== undefined) return layer
+  throw unknown('it has no such layer')
+}
+
+function unknown(reason: string) {
+  const message = `Docker's V1 API cannot give this image: ${reason}. Pull it with a newer client`
+  return registryError('MANIFEST_UNKNOWN', message, { detail: { reason } })
+}

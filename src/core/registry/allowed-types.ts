@@ -1,0 +1,77 @@
+import { isSchema1Type } from '../../docker/schema1.ts'
+import {
+  matchesPattern,
+  parseRepositoryPattern,
+  type RepositoryPattern,
+} from '../../domain/repository-pattern.ts'
+import { registryError } from '../../oci/error.ts'
+import type { Manifest } from '../../oci/manifest.ts'
+import { isImageConfig, isIndex } from '../../oci/media-type.ts'
+import type { RepositoryName } from '../../oci/reference.ts'
+
+/** Throws DENIED when the repository does not take manifests of this kind. */
+export type CheckAllowed = (repository: RepositoryName, manifest: Manifest) => void
+
+/** What is shaped as an image, and every index that says no type of its own. */
+const IMAGE = 'image'
+
+const SETTING = 'artifacts.allow'
+
+interface Rule {
+  pattern: RepositoryPattern
+  types: string[]
+}
+
+/**
+ * Reads the setting: each entry is `PATTERN=TYPE`, further types of the pattern follow it, apart or after commas. A
+ * type is an artifact type (or the media type of a config), with `*` at its end for all that begin so, or `image`.
+ * Repositories that no pattern has take everything; of several patterns the types add up.
+ *
+ * @throws Error that names the setting when it is malformed
+ */
+export function allowedTypes(setting: readonly string[]): CheckAllowed {
+  const rules = parseRules(setting)
+  return (repository, manifest) => {
+    const own = rules.filter(({ pattern }) => matchesPattern(pattern, repository))
+    if (own.length === 0) return
+    const type = typeOf(manifest)
+    const allowed = own.flatMap(({ types }) => types)
+    if (allowed.some((one) => isLike(one, type))) return
+    throw registryError('DENIED', `${repository} takes ${allowed.join(', ')}, and this is ${type}`, {
+      detail: { name: repository, artifactType: type, allowed },
+    })
+  }
+}
+
+function parseRules(setting: readonly string[]): Rule[] {
+  const rules: Rule[] = []
+  for (const entry of setting.flatMap((text) => text.split(',')).map((text) => text.trim())) {
+    const equals = entry.indexOf('=')
+    if (equals >= 0) rules.push({ pattern: parsePattern(entry.slice(0, equals)), types: [] })
+    const type = entry.slice(equals + 1)
+    const rule = rules.at(-1)
+    if (rule === undefined || type === '') {
+      throw new Error(`${SETTING} has the entry ${JSON.stringify(entry)}: expected PATTERN=TYPE`)
+    }
+    rule.types.push(type)
+  }
+  return rules
+}
+
+function parsePattern(text: string): RepositoryPattern {
+  try {
+    return parseRepositoryPattern(text)
+  } catch (error) {
+    throw new Error(`${SETTING}: ${(error as Error).message}`)
+  }
+}
+
+/** The type by which a manifest is allowed; its media type when it says nothing else. */
+function typeOf({ artifactType, mediaType }: Manifest): string {
+  if (artifactType !== undefined) return isImageConfig(artifactType) ? IMAGE : artifactType
+  return isIndex(mediaType) || isSchema1Type(mediaType) ? IMAGE : mediaType
+}
+
+function isLike(pattern: string, type: string): boolean {
+  return pattern.endsWith('*') ? type.startsWith(pattern.slice(0, -1)) : type === pattern
+}

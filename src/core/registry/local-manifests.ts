@@ -1,0 +1,103 @@
+import type { Manifests } from '../../domain/registry.ts'
+import { algorithmOf, type Digest, type DigestAlgorithm, digestFromHex } from '../../oci/digest.ts'
+import { registryError } from '../../oci/error.ts'
+import { expiresAfterSeconds } from '../../oci/labels.ts'
+import type { ManifestReference } from '../../oci/manifest.ts'
+import { formatReference, type Reference, type RepositoryName } from '../../oci/reference.ts'
+import { unknownIn } from '../unknown.ts'
+import { freshPushes } from './fresh-pushes.ts'
+import { type FindConfig, labelReader } from './labels.ts'
+import type { LocalOptions, Sparse } from './local-options.ts'
+import { readPushed } from './pushed-manifest.ts'
+import type { CachedManifest, ReadCache } from './read-cache.ts'
+
+const OPTIONAL_ROLES: Record<Sparse, ManifestReference['role'][]> = {
+  none: ['foreign'],
+  index: ['foreign', 'child'],
+  all: ['foreign', 'child', 'config', 'layer', 'blob'],
+}
+
+/** The manifests of this data folder. */
+export function localManifests(options: LocalOptions, cache: ReadCache, findConfig: FindConfig): Manifests {
+  const { metadata, now, checkAllowed, schema1 } = options
+  const readLabels = labelReader(metadata, findConfig)
+  const optionalRoles = OPTIONAL_ROLES[options.sparse]
+  const { keepManifest, doomOf } = freshPushes(options)
+  const unknown = (repository: RepositoryName, reference: Reference) =>
+    unknownIn(metadata, repository, unknownManifest(repository, reference))
+  const read = (repository: RepositoryName, reference: Reference): CachedManifest => {
+    const name = formatReference(reference)
+    const cached = cache.findManifest(repository, name)
+    if (cached && (cached.expiresAt === undefined || cached.expiresAt > now())) return cached
+    const row = metadata.manifests.find(repository, reference, now())
+    if (row === undefined) throw unknown(repository, reference)
+    const { digest, mediaType } = row
+    const expiresAt = row.expiresAt ?? undefined
+    const bytes = metadata.manifests.getBytes(row)
+    const found = { digest, mediaType, expiresAt, bytes, doom: doomOf(row) }
+    cache.putManifest(repository, name, found)
+    return found
+  }
+  return {
+    async get(repository, reference, asker) {
+      const found = read(repository, reference)
+      const { doom } = found
+      if (doom && asker && !(await keepManifest(asker, repository, doom)))
+        throw unknown(repository, reference)
+      return found
+    },
+
+    async put(caller, push) {
+      const { repository, reference, tags, bytes, precondition } = push
+      const { manifest: parsed, payload } = readPushed(push, schema1)
+      checkAllowed(repository, parsed)
+      const { annotations: _, ...manifest } = parsed
+      const sha256 = digestOf('sha256', payload)
+      const digest = reference.digest ?? sha256
+      verifyDigest(digest, sha256, payload)
+      const tagged = reference.tag === undefined ? tags : [reference.tag]
+      const labels = tagged.length === 0 ? {} : await readLabels(repository, parsed, bytes)
+      await metadata.write(
+        'putManifest',
+        {
+          caller,
+          at: now(),
+          repository,
+          digest,
+          sha256,
+          tags: tagged,
+          expiresAfterSeconds: expiresAfterSeconds(labels),
+          manifest,
+          bytes,
+          optionalRoles,
+          precondition,
+        },
+        [bytes.buffer],
+      )
+      return { digest, subject: manifest.subject }
+    },
+
+    async delete(caller, repository, reference, precondition) {
+      await metadata.write('deleteManifest', { caller, at: now(), repository, reference, precondition })
+    },
+  }
+}
+
+function digestOf(algorithm: DigestAlgorithm, bytes: Uint8Array): Digest {
+  return digestFromHex(algorithm, new Bun.CryptoHasher(algorithm).update(bytes).digest('hex'))
+}
+
+function verifyDigest(digest: Digest, sha256: Digest, bytes: Uint8Array): void {
+  const algorithm = algorithmOf(digest)
+  const actual = algorithm === 'sha256' ? sha256 : digestOf(algorithm, bytes)
+  if (actual === digest) return
+  throw registryError('DIGEST_INVALID', `the manifest (${bytes.length} bytes) is ${actual}, not ${digest}`)
+}
+
+/** MANIFEST_UNKNOWN for what a reference names. */
+export function unknownManifest(repository: RepositoryName, reference: Reference) {
+  const named = reference.tag === undefined ? `manifest ${reference.digest}` : `tag "${reference.tag}"`
+  return registryError('MANIFEST_UNKNOWN', `${repository} has no ${named}`, {
+    detail: { name: repository, reference: formatReference(reference) },
+  })
+}

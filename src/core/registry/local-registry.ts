@@ -1,0 +1,48 @@
+import type { Listing, Page, Registry, Uploads } from '../../domain/registry.ts'
+import { unknownRepository } from '../unknown.ts'
+import { configReader } from './labels.ts'
+import { localBlobs } from './local-blobs.ts'
+import { localManifests } from './local-manifests.ts'
+import type { LocalOptions } from './local-options.ts'
+import { localReferrers } from './local-referrers.ts'
+import { localUploads } from './local-uploads.ts'
+import { ReadCache } from './read-cache.ts'
+import { SmallBlobs } from './small-blobs.ts'
+import { Usage } from './usage.ts'
+
+/** A registry whose content is in this data folder. */
+export function localRegistry(options: LocalOptions): Registry & { uploads: Uploads; usage: Usage } {
+  const { metadata, access } = options
+  const cache = new ReadCache(options.cacheBytesMax)
+  metadata.onStale('content', () => cache.clear())
+  const small = new SmallBlobs(metadata, options.blobs)
+  const blobs = localBlobs(options, cache, small)
+  return {
+    usage: new Usage(metadata, options.now),
+    manifests: localManifests(options, cache, configReader(blobs, small)),
+    blobs,
+    uploads: localUploads(options, small),
+    referrers: localReferrers(options),
+    tags: {
+      async list(repository, page) {
+        return listing(page, (limit) => {
+          const found = metadata.tags.list(repository, page.last, limit, options.now())
+          if (found === undefined) throw unknownRepository(repository)
+          return found
+        })
+      },
+    },
+    repositories: {
+      async list(identity, page) {
+        const found = metadata.repositories.list(access.pullable(identity), page.last, page.limit)
+        return { items: found.rows.map(({ name }) => name), more: found.next !== undefined, next: found.next }
+      },
+    },
+  }
+}
+
+/** One more than the page is read, to know whether the list goes on. */
+function listing<T>({ limit }: Page, read: (limit: number) => T[]): Listing<T> {
+  const items = read(limit + 1)
+  return { items: items.slice(0, limit), more: limit > 0 && items.length > limit }
+}

@@ -1,0 +1,88 @@
+import type { UsageCounter } from '../../domain/registry.ts'
+import type { UsageEntry } from '../../metadata/content/usage.ts'
+import type { Metadata } from '../../metadata/metadata.ts'
+import type { RepositoryName, Tag } from '../../oci/reference.ts'
+
+/** Repositories and tags that are counted between two writes; when there are more, they are written early. */
+const ENTRIES_MAX = 10_000
+
+/** Entries of one write, so that no other write waits long for it. */
+const ENTRIES_PER_WRITE = 500
+
+/**
+ * Counts pulls and pushes in memory, to be written together from time to time. The time of the last one is that of the
+ * first one between two writes. A crash loses what was not written. When writes cannot keep up, what is new is not counted.
+ */
+export class Usage implements UsageCounter {
+  private readonly write: Metadata['write']
+  private readonly now: () => number
+  private entries = new Map<string, UsageEntry>()
+  private flushing: Promise<void> | undefined
+
+  /** @param now milliseconds since 1970 */
+  constructor({ write }: Pick<Metadata, 'write'>, now: () => number) {
+    this.write = write
+    this.now = now
+  }
+
+  pulled(repository: RepositoryName, tag: Tag | undefined): void {
+    const entry = this.entryOf(repository, tag)
+    if (entry === undefined) return
+    entry.pulls++
+    entry.lastPulledAt ??= this.now()
+  }
+
+  pushed(repository: RepositoryName): void {
+    const entry = this.entryOf(repository, undefined)
+    if (entry === undefined) return
+    entry.pushes++
+    entry.lastPushedAt ??= this.now()
+  }
+
+  /** Writes what was counted until now. What could not be written is tried again the next time. */
+  flush(): Promise<void> {
+    this.flushing ??= this.writeAll().finally(() => {
+      this.flushing = undefined
+    })
+    return this.flushing
+  }
+
+  /** Writes all, also what was counted while the last write was on its way; a failure hinders nobody from closing. */
+  async close(): Promise<void> {
+    await this.flushing?.catch(() => {})
+    await this.flush().catch(() => {})
+  }
+
+  private entryOf(repository: RepositoryName, tag: Tag | undefined): UsageEntry | undefined {
+    const key = tag === undefined ? repository : `${repository}:${tag}`
+    const found = this.entries.get(key)
+    if (found !== undefined) return found
+    if (this.entries.size >= ENTRIES_MAX) this.flush().catch(() => {})
+    if (this.entries.size >= ENTRIES_MAX) return undefined
+    const entry = { repository, tag, pulls: 0, pushes: 0, lastPulledAt: undefined, lastPushedAt: undefined }
+    this.entries.set(key, entry)
+    return entry
+  }
+
+  private async writeAll(): Promise<void> {
+    const counted = [...this.entries.values()]
+    this.entries = new Map()
+    for (let begin = 0; begin < counted.length; begin += ENTRIES_PER_WRITE) {
+      try {
+        await this.write('addUsage', { entries: counted.slice(begin, begin + ENTRIES_PER_WRITE) })
+      } catch (error) {
+        for (const entry of counted.slice(begin)) this.putBack(entry)
+        throw error
+      }
+    }
+  }
+
+  private putBack({ repository, tag, pulls, pushes, lastPulledAt, lastPushedAt }: UsageEntry): void {
+    const entry = this.entryOf(repository, tag)
+    if (entry === undefined) return
+    entry.pulls += pulls
+    entry.pushes += pushes
+    entry.lastPulledAt ??= lastPulledAt
+    entry.lastPushedAt ??= lastPushedAt
+  }
+}

@@ -1,0 +1,191 @@
+import { describe, expect, test } from 'bun:test'
+import { type ConversionStore, Conversions } from '../../../src/core/pulls/conversions.ts'
+import { newSigningKey, readSigningKey } from '../../../src/docker/signing-key.ts'
+import type { Registry, StoredManifest } from '../../../src/domain/registry.ts'
+import type { Digest } from '../../../src/oci/digest.ts'
+import { parseDigest } from '../../../src/oci/digest.ts'
+import { registryError } from '../../../src/oci/error.ts'
+import { parseRepositoryName, parseTag } from '../../../src/oci/reference.ts'
+import {
+  descriptor,
+  digestOf,
+  json,
+  type Named,
+  OCI_CONFIG,
+  OCI_LAYER,
+  OCI_MANIFEST,
+} from '../../support/content.ts'
+import { failureOf } from '../../support/failure.ts'
+
+const repository = parseRepositoryName('a/b')
+const tag = parseTag('t')
+const layer = descriptor({ bytes: Uint8Array.of(1), digest: digestOf(Uint8Array.of(1)) }, OCI_LAYER)
+const config = json({ rootfs: {}, history: [{}, { empty_layer: true }] })
+
+/** An image of this config, and of a comment that makes it another one. */
+function imageOf(blob: Named, comment = ''): StoredManifest {
+  const manifest = json({ config: descriptor(blob, OCI_CONFIG), layers: [layer], comment })
+  return { digest: parseDigest(manifest.digest), mediaType: OCI_MANIFEST, bytes: manifest.bytes }
+}
+
+interface Trial {
+  conversions: Conversions
+  /** Configs that are being read now, those that were read, and what is kept. */
+  reading: number
+  read: number
+  most: number
+  kept: Digest[]
+  /** Lets those go on that are being read. */
+  release(): void
+}
+
+interface TrialOptions {
+  /** Bytes that the blob's row says. */
+  size?: number
+  /** The config that is read. */
+  bytes?: Uint8Array<ArrayBuffer>
+  isHeld?: boolean
+  put?: () => Promise<void>
+  /** Called before the config is opened. */
+  find?: () => void
+}
+
+function trialOf({ bytes = config.bytes, isHeld = false, ...given }: TrialOptions = {}): Trial {
+  const { size = bytes.length, put, find } = given
+  const key = readSigningKey(newSigningKey())
+  let { promise: gate, resolve: open } = Promise.withResolvers<void>()
+  if (!isHeld) open()
+  const store: ConversionStore = {
+    find: (_, digest) => (trial.kept.includes(digest) ? { manifest: digest, tag } : undefined),
+    async put(_, __, { digest }) {
+      await put?.()
+      trial.kept.push(digest)
+    },
+    signingKey: async () => key,
+  }
+  const read = async () => {
+    trial.read++
+    trial.most = Math.max(trial.most, ++trial.reading)
+    await gate
+    trial.reading--
+    return { bytes }
+  }
+  const blobs = {
+    async open() {
+      find?.()
+      return { size, read }
+    },
+  }
+  const registry = { blobs, manifests: {} } as unknown as Registry
+  const trial: Trial = {
+    conversions: new Conversions(registry, store, () => 1_700_000_000_000),
+    reading: 0,
+    read: 0,
+    most: 0,
+    kept: [],
+    release() {
+      open()
+      ;({ promise: gate, resolve: open } = Promise.withResolvers<void>())
+      open()
+    },
+  }
+  return trial
+}
+
+const refusalOf = (made: object) => ('refusal' in made ? made.refusal : 'none')
+
+describe('conversions', () => {
+  test('that lacked the config are tried again once it is here', async () => {
+    let isHere = false
+    const trial = trialOf({
+      find() {
+        if (!isHere) throw registryError('BLOB_UNKNOWN')
+      },
+    })
+    const convert = () => trial.conversions.convert(repository, tag, imageOf(config))
+    expect(refusalOf(await convert())).toBe('its config is not here')
+    isHere = true
+    expect(refusalOf(await convert())).toBe('none')
+  })
+
+  test('of one image that many ask for at once are one', async () => {
+    const trial = trialOf()
+    const image = imageOf(config)
+    const all = await Promise.all(
+      Array.from({ length: 200 }, () => trial.conversions.convert(repository, tag, image)),
+    )
+    expect(new Set(all).size).toBe(1)
+    await trial.conversions.convert(repository, tag, image)
+    expect([trial.read, trial.kept.length]).toEqual([1, 1])
+  })
+
+  test('of another tag are others', async () => {
+    const trial = trialOf()
+    await trial.conversions.convert(repository, tag, imageOf(config))
+    await trial.conversions.convert(repository, parseTag('u'), imageOf(config))
+    expect(new Set(trial.kept).size).toBe(2)
+  })
+
+  test('run a few at once, some more wait, and the others are told to come again', async () => {
+    const trial = trialOf({ isHeld: true })
+    const all = Array.from({ length: 100 }, (_, index) =>
+      trial.conversions.convert(repository, tag, imageOf(config, `${index}`)).then(
+        () => 'converted',
+        (error) => `${error.status} ${error.headers['retry-after']}`,
+      ),
+    )
+    trial.release()
+    const results = await Promise.all(all)
+    expect(trial.most).toBe(2)
+    expect(results.slice(0, 66)).toEqual(Array(66).fill('converted'))
+    expect(results.slice(66)).toEqual(Array(34).fill('429 1'))
+  })
+
+  test.each([1, 2, 4])('take the time for a config of %d MiB once, if at all', async (size) => {
+    const steps = 2000
+    const created_by = '"'.repeat(Math.floor((size * 1024 * 1024) / steps / 2) - 30)
+    const history = Array.from({ length: steps }, (_, step) => ({ created_by, empty_layer: step > 0 }))
+    const { bytes } = json({ rootfs: {}, history })
+    const trial = trialOf({ bytes })
+    const convert = () => trial.conversions.convert(repository, tag, imageOf(config))
+    expect(refusalOf(await convert())).toMatch(size === 1 ? /^none$/ : /^its config has \d+ bytes/)
+    await convert()
+    expect(trial.read).toBe(size === 1 ? 1 : 0)
+  })
+
+  test('read no config that is too large, or not here', async () => {
+    const large = trialOf({ size: 5 * 1024 * 1024 })
+    expect(refusalOf(await large.conversions.convert(repository, tag, imageOf(config)))).toMatch(
+      /5242880 bytes/,
+    )
+    const unknown = () => {
+      throw registryError('BLOB_UNKNOWN')
+    }
+    const absent = trialOf({ find: unknown })
+    expect(refusalOf(await absent.conversions.convert(repository, tag, imageOf(config)))).toMatch(/not here/)
+    expect([large.read, absent.read]).toEqual([0, 0])
+  })
+
+  test('of what is no image are refused, and a refusal is remembered', async () => {
+    const trial = trialOf()
+    const text = new TextEncoder().encode('{"layers": 7}')
+    const odd = { ...imageOf(config), bytes: text }
+    expect(refusalOf(await trial.conversions.convert(repository, tag, odd))).toMatch(/an artifact/)
+    const wrong = imageOf(config)
+    const first = await trial.conversions.convert(repository, tag, { ...wrong, bytes: text })
+    expect(await trial.conversions.convert(repository, tag, { ...wrong, bytes: text })).toBe(first)
+  })
+
+  test('that cannot be kept fail, and are tried again', async () => {
+    let fails = true
+    const put = async () => {
+      if (fails) throw new Error('the disk is full')
+    }
+    const { conversions } = trialOf({ put })
+    expect((await failureOf(conversions.convert(repository, tag, imageOf(config)))).message).toBe(
+      'the disk is full',
+    )
+    fails = false
+    expect(refusalOf(await conversions.convert(repository, tag, imageOf(config)))).toBe('none')
+  })
+})
