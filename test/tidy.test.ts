@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { renderMigrations } from '../scripts/migrations.ts'
 import { tools } from '../scripts/toolchain.ts'
 import { parseSource } from './support/source-file.ts'
 import { importRules } from './support/tidy-imports.ts'
@@ -19,12 +18,6 @@ describe.each(rules)('$name', (rule) => {
   test.each(rule.bad)('and fails where it is not kept: %s %j', (path, text) => {
     expect(rule.faults(parseSource(path, text))).not.toEqual([])
   })
-})
-
-test('the migrations inside the executable are those of drizzle/', async () => {
-  const listed = await read('src/metadata/migrations.ts')
-  expect(listed).toBe(renderMigrations())
-  expect(listed.match(/hash:/g)?.length).toBe([...new Bun.Glob('drizzle/*.sql').scanSync(root)].length)
 })
 
 test('bun.lock names no registry, so that it serves everyone', async () => {
