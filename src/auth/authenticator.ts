@@ -67,6 +67,7 @@ export class Authenticator {
   constructor(options: AuthenticatorOptions) {
     this.options = options
     options.metadata.onStale('accounts', ({ accounts }) => this.forget(accounts))
+    options.metadata.onStale('signing-keys', () => this.forgetSigned())
   }
 
   /**
@@ -142,6 +143,13 @@ export class Authenticator {
       if (changed.has(identity.accountId)) this.remembered.delete(key)
     }
     for (const proving of this.proving.values()) for (const id of accounts) proving.changed.add(id)
+  }
+
+  /** Forgets what signed tokens proved: one whose key has ended is looked at anew, and refused. */
+  private forgetSigned(): void {
+    for (const [key, { identity }] of this.remembered) {
+      if (identity.token !== undefined) this.remembered.delete(key)
+    }
   }
 
   private async prove(header: string, address: string): Promise<Proved> {

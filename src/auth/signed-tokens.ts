@@ -1,9 +1,21 @@
-import { type CryptoKey, exportJWK, generateKeyPair, importJWK, jwtVerify, SignJWT } from 'jose'
+import {
+  type CryptoKey,
+  exportJWK,
+  generateKeyPair,
+  importJWK,
+  type JWTPayload,
+  jwtVerify,
+  SignJWT,
+} from 'jose'
+import type { SigningKeyRow } from '../metadata/accounts/credentials.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { hashSecret } from './secrets.ts'
 
 /** Seconds that a token lives; clients ask for the next one by themselves. */
 export const TOKEN_SECONDS = 300
+
+/** No token lives longer: one that says so is refused, and a key that was replaced ends after this. */
+export const TOKEN_SECONDS_MAX = 3000
 
 /** Clocks may differ by so many seconds. */
 const CLOCK_SECONDS = 30
@@ -30,6 +42,8 @@ interface Key {
   kid: string
   privateKey: CryptoKey
   publicKey: CryptoKey
+  /** Milliseconds since 1970; null for the one that signs. */
+  endsAt: number | null
 }
 
 /** Signs and verifies short-lived tokens (ES256), with keys that the database keeps. The newest key signs. */
@@ -54,14 +68,14 @@ export class SignedTokens {
     }
     if (metadata.credentials.signingKeys().length === 0) {
       const caller = { account: undefined, credential: undefined, address: 'server', requestId: 'start' }
-      await metadata.write('addSigningKey', { ...(await newSigningKey()), caller, at: now })
+      await metadata.write('addSigningKey', { ...(await newSigningKey()), caller, at: now, othersEndAt: now })
     }
     return new SignedTokens(metadata, metadata.credentials.fact('service') ?? ISSUER)
   }
 
   /**
    * @param now milliseconds since 1970
-   * @param lifetime seconds; less than a replaced key is kept
+   * @param lifetime seconds, at most TOKEN_SECONDS_MAX
    */
   async sign(
     { accountId, credential, access }: TokenClaims,
@@ -86,14 +100,16 @@ export class SignedTokens {
 
   /** The claims of a token of ours that is in force, and when it ends; undefined for any other one. */
   async verify(token: string, now: number): Promise<(TokenClaims & { expiresAt: number }) | undefined> {
-    const keys = await this.readKeys()
+    const reading = this.readKeys()
+    const keys = (await reading).filter(({ endsAt }) => endsAt === null || endsAt > now)
+    let signedBy: Key | undefined
     try {
       const { payload } = await jwtVerify(
         token,
         ({ kid }) => {
-          const key = keys.find((candidate) => candidate.kid === kid)
-          if (key === undefined) throw new Error('unknown key')
-          return key.publicKey
+          signedBy = keys.find((candidate) => candidate.kid === kid)
+          if (signedBy === undefined) throw new Error('unknown key')
+          return signedBy.publicKey
         },
         {
           algorithms: [ALGORITHM],
@@ -104,17 +120,23 @@ export class SignedTokens {
           requiredClaims: ['exp', 'nbf', 'iat', 'sub'],
         },
       )
-      const accountId = payload.sub ? Number(payload.sub) : undefined
-      const credential = payload.credential as string | undefined
-      if (credential === undefined && payload.password !== this.passwordMark(accountId)) return undefined
-      return {
-        accountId,
-        credential,
-        access: payload.access as TokenAccess[],
-        expiresAt: (payload.exp ?? 0) * 1000,
-      }
+      // A key may have been ended meanwhile.
+      if (this.keys !== reading) return await this.verify(token, now)
+      return this.claimsOf(payload, signedBy?.endsAt ?? Number.POSITIVE_INFINITY)
     } catch {
       return undefined
+    }
+  }
+
+  private claimsOf({ sub, exp = 0, iat = 0, credential, password, access }: JWTPayload, keyEndsAt: number) {
+    if (!(exp - iat <= TOKEN_SECONDS_MAX)) return undefined
+    const accountId = sub ? Number(sub) : undefined
+    if (credential === undefined && password !== this.passwordMark(accountId)) return undefined
+    return {
+      accountId,
+      credential: credential as string | undefined,
+      access: access as TokenAccess[],
+      expiresAt: Math.min(exp * 1000, keyEndsAt),
     }
   }
 
@@ -137,10 +159,11 @@ export async function newSigningKey(): Promise<{ id: string; privateJwk: string 
   return { id: crypto.randomUUID(), privateJwk: JSON.stringify(await exportJWK(privateKey)) }
 }
 
-async function toKey(row: { id: string; privateJwk: string }): Promise<Key> {
+async function toKey(row: SigningKeyRow): Promise<Key> {
   const { d, ...publicJwk } = JSON.parse(row.privateJwk) as Record<string, string>
   return {
     kid: row.id,
+    endsAt: row.endsAt,
     privateKey: (await importJWK({ ...publicJwk, d: d ?? '' }, ALGORITHM)) as CryptoKey,
     publicKey: (await importJWK(publicJwk, ALGORITHM)) as CryptoKey,
   }

@@ -113,18 +113,41 @@ test('a changed payload is refused', async () => {
   expect(await tokens.verify(`${header}.${payload}.${signature}`, now)).toBeUndefined()
 })
 
-test('a new key signs at once, tokens of the old ones are good until they end, and then the keys go', async () => {
+const rotate = async (at: number, seconds: number) =>
+  metadata.write('addSigningKey', {
+    ...(await newSigningKey()),
+    caller,
+    at,
+    othersEndAt: at + seconds * 1000,
+  })
+
+test('a new key signs at once, and tokens of the old one are good until that ends', async () => {
   const old = await tokens.sign(claims, now)
-  const rotate = async (at: number) =>
-    metadata.write('addSigningKey', { ...(await newSigningKey()), caller, at })
-  await rotate(now + 60_000)
+  await rotate(now + 60_000, 100)
   const fresh = await tokens.sign(claims, now + 60_000)
   expect(kidOf(fresh)).not.toBe(kidOf(old))
-  expect(await tokens.verify(old, now + 200_000)).toBeDefined()
-  expect(await tokens.verify(fresh, now + 200_000)).toBeDefined()
-  await rotate(now + 3_700_000)
-  expect(metadata.credentials.signingKeys().map(({ id }) => id)).not.toContain(kidOf(old))
-  expect(metadata.credentials.signingKeys().length).toBe(2)
+  expect(await tokens.verify(old, now + 159_000)).toMatchObject({ expiresAt: now + 160_000 })
+  expect(await tokens.verify(old, now + 160_000)).toBeUndefined()
+  expect(await tokens.verify(fresh, now + 160_000)).toBeDefined()
+  await metadata.write('removeExpired', { before: now + 161_000 })
+  expect(metadata.credentials.signingKeys().map(({ id }) => id)).toEqual([kidOf(fresh)])
+})
+
+test('a key that is ended at once signs nothing that is good, also when others were to end later', async () => {
+  const first = await tokens.sign(claims, now)
+  await rotate(now, 3000)
+  const second = await tokens.sign(claims, now)
+  await rotate(now, 0)
+  for (const token of [first, second]) expect(await tokens.verify(token, now)).toBeUndefined()
+  expect(metadata.credentials.signingKeys().length).toBe(1)
+})
+
+test('a token that is good for longer than any that this registry gives is refused', async () => {
+  const sign = async (seconds_: number) => forge({ exp: seconds + seconds_ }).sign(await ownKey())
+  expect(await tokens.verify(await sign(3000), now)).toBeDefined()
+  expect(await tokens.verify(await sign(3001), now)).toBeUndefined()
+  const backdated = forge({ iat: seconds - 1_000_000 }).sign(await ownKey())
+  expect(await tokens.verify(await backdated, now)).toBeUndefined()
 })
 
 test('a restart keeps the keys and the name of the installation', async () => {

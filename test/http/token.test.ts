@@ -194,6 +194,18 @@ test('a new key signs at once; tokens of the old one stay good', async () => {
   }
 })
 
+test('a rotation that ends the old key at once ends its tokens, also those that were used just before', async () => {
+  const old = await server.tokenFor(basic('alice'), 'repository:alice/app:pull')
+  const pull = async (token: string) =>
+    (await server.as(bearer(token)).fetch('/v2/alice/app/tags/list')).status
+  expect(await pull(old)).toBe(404)
+  const { othersEndAt } = await server.admin<{ othersEndAt: string }>('POST', '/signing-keys?now=true')
+  expect(Date.parse(othersEndAt)).toBe(clock)
+  expect(await pull(old)).toBe(401)
+  expect(await pull(await server.tokenFor(basic('alice'), 'repository:alice/app:pull'))).toBe(404)
+  expect(await server.admin<{ items: object[] }>('GET', '/signing-keys')).toMatchObject({ items: [{}] })
+})
+
 test('no secret is in the log', () => {
   const text = JSON.stringify(server.log())
   expect(text).not.toMatch(/correct-horse|wrong-password|guess-number|cay_|eyJ|Basic /)

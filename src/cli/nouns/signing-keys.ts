@@ -12,15 +12,21 @@ export const signingKeys: Noun = {
       run: () =>
         listing(
           '/signing-keys',
-          [shown('id', 'id'), shown('created', 'createdAt', asTime)],
+          [shown('id', 'id'), shown('created', 'createdAt', asTime), shown('ends', 'endsAt', asTime)],
           'There are none.',
         ),
     },
     rotate: {
-      summary: 'Sign with a new key from now on; tokens of the others end as they would',
-      run: async ({ client }) => ({
-        value: await client.request('POST', '/signing-keys'),
-        lines: [shown('Id', 'id'), shown('Created', 'createdAt', asMoment)],
+      summary:
+        'Sign with a new key from now on; the others end when the last of their tokens would, or at once',
+      options: [['--now', 'end the other keys at once, with all tokens that they have signed']],
+      run: async ({ client, options: { now } }) => ({
+        value: await client.request('POST', now === 'true' ? '/signing-keys?now=true' : '/signing-keys'),
+        lines: [
+          shown('Id', 'id'),
+          shown('Created', 'createdAt', asMoment),
+          shown('Others end', 'othersEndAt', asMoment),
+        ],
       }),
     },
   },

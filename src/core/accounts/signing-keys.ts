@@ -1,4 +1,4 @@
-import { newSigningKey } from '../../auth/signed-tokens.ts'
+import { newSigningKey, TOKEN_SECONDS_MAX } from '../../auth/signed-tokens.ts'
 import type { Write } from '../../domain/caller.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { type ListPage, type PageQuery, readPage } from '../page.ts'
@@ -9,13 +9,18 @@ export interface SigningKey {
   id: string
   /** Milliseconds since 1970. */
   createdAt: number
+  /** When a key that was replaced ends, and with it the tokens that it has signed; null for the one that signs. */
+  endsAt: number | null
 }
 
 export interface SigningKeys {
   /** Lists keys, oldest first: the last one signs. */
   list(query: PageQuery): Promise<ListPage<SigningKey>>
-  /** Signs with a new key from now on. Tokens of the others expire as they would. */
-  rotate(act: Write): Promise<SigningKey>
+  /**
+   * Signs with a new key from now on. The others end when the last of their tokens would, or at once, and then all tokens
+   * that they have signed are refused.
+   */
+  rotate(act: Write, options?: { now?: boolean | undefined }): Promise<SigningKey & { othersEndAt: number }>
 }
 
 export function signingKeys(metadata: Metadata): SigningKeys {
@@ -31,10 +36,11 @@ export function signingKeys(metadata: Metadata): SigningKeys {
       )
     },
 
-    async rotate(act) {
+    async rotate(act, { now = false } = {}) {
       const key = await newSigningKey()
-      await metadata.write('addSigningKey', { ...act, ...key })
-      return { id: key.id, createdAt: act.at }
+      const othersEndAt = now ? act.at : act.at + TOKEN_SECONDS_MAX * 1000
+      await metadata.write('addSigningKey', { ...act, ...key, othersEndAt })
+      return { id: key.id, createdAt: act.at, endsAt: null, othersEndAt }
     },
   }
 }

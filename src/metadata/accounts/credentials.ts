@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, gt, inArray, lt, lte, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, gt, inArray, isNull, lt, lte, or, sql } from 'drizzle-orm'
 import type { Write } from '../../domain/caller.ts'
 import { registryError } from '../../oci/error.ts'
 import { account, credential, installation, signingKey } from '../account-schema.ts'
@@ -45,9 +45,6 @@ export function credentialReads(db: Db) {
 
 /** Credentials of one account. Of those that each login makes, the newest stay. */
 const CREDENTIALS_MAX = { token: 1000, refresh: 100, session: 100 }
-
-/** A key that has not signed for so long has no token left that is good. */
-const KEY_KEPT_MILLISECONDS = 3_600_000
 
 /** Writes of tokens, each for one call of the writer. */
 export function credentialWrites(db: Db, tell: TellAct) {
@@ -101,9 +98,10 @@ export function credentialWrites(db: Db, tell: TellAct) {
       for (const { id, at } of call.used) touch.run({ id, at })
     },
 
-    /** Removes the tokens that have expired before a time. */
+    /** Removes the tokens that have expired before a time, and the keys that have ended. */
     removeExpired(call: { before: number }): void {
       db.delete(credential).where(lt(credential.expiresAt, call.before)).run()
+      db.delete(signingKey).where(lt(signingKey.endsAt, call.before)).run()
     },
   }
 }
@@ -111,19 +109,16 @@ export function credentialWrites(db: Db, tell: TellAct) {
 /** Writes of what an installation has one of: its facts, and its keys. */
 export function installationWrites(db: Db, tell: TellAct) {
   return {
-    /** Adds the key that signs from now on, and removes those whose tokens have ended. */
-    addSigningKey(call: Write & { id: string; privateJwk: string }) {
-      const { id, privateJwk, at, caller } = call
-      const lastNeeded = db
-        .select({ createdAt: signingKey.createdAt })
-        .from(signingKey)
-        .where(lte(signingKey.createdAt, at - KEY_KEPT_MILLISECONDS))
-        .orderBy(desc(signingKey.createdAt))
-        .limit(1)
-        .get()
-      if (lastNeeded) db.delete(signingKey).where(lt(signingKey.createdAt, lastNeeded.createdAt)).run()
+    /** Adds the key that signs from now on. The others end at a time, unless they end before; at once, if that is now. */
+    addSigningKey(call: Write & { id: string; privateJwk: string; othersEndAt: number }) {
+      const { id, privateJwk, othersEndAt, at, caller } = call
+      db.update(signingKey)
+        .set({ endsAt: othersEndAt })
+        .where(or(isNull(signingKey.endsAt), gt(signingKey.endsAt, othersEndAt)))
+        .run()
+      db.delete(signingKey).where(lte(signingKey.endsAt, at)).run()
       db.insert(signingKey).values({ id, privateJwk, createdAt: at }).run()
-      tell({ action: 'signing-key.add', target: id }, caller, at)
+      tell({ action: 'signing-key.add', target: id, detail: { othersEndAt } }, caller, at)
       return { stale: 'signing-keys' } as const
     },
 
