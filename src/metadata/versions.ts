@@ -45,8 +45,13 @@ export function checkVersion(
   condition: Condition | undefined,
 ): void {
   if (condition === undefined || holds(condition, version?.toString())) return
-  const state = version === undefined ? 'does not exist' : `exists, with the entity tag "${version}"`
-  throw registryError('PRECONDITION_FAILED', `${resource} ${state}, which the request's condition excludes`, {
+  throw registryError('PRECONDITION_FAILED', `${resource} ${unexpected(version, condition)}`, {
     ...(version !== undefined && { headers: { etag: `"${version}"` } }),
   })
+}
+
+/** What a condition did not expect, for the message. */
+function unexpected(version: number | undefined, { ifMatch }: Condition): string {
+  if (version === undefined) return 'does not exist'
+  return ifMatch === undefined ? 'already exists' : `has changed: its entity tag is now "${version}"`
 }

@@ -53,7 +53,7 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
       await cay('user promote root')
       await cay('user passwd root', 'another-horse\n')
       await cay('user remove root --yes')
-      expect(await refused('user add alice', `${PASSWORD}\n`)).toMatch(/^cay: user alice is there, /)
+      expect(await refused('user add alice', `${PASSWORD}\n`)).toMatch(/^cay: user alice already exists$/m)
       expect(await refused('user add bob', 'short\n')).toMatch(/^cay: body password: .*\n$/)
       expect(await refused('user demote admin')).toContain('no server admin')
     }, 60_000)
