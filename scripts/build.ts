@@ -7,7 +7,7 @@ const stamp = join(root, 'dist', 'cay.stamp')
 const main = 'src/main.ts'
 
 /** What decides how the executable turns out, besides this version of Bun and the commit. */
-const inputs = ['src/**/*', 'scripts/build.ts', '{package.json,bun.lock,tsconfig.json}'].map(
+const inputs = ['src/**/*', 'drizzle/**/*', 'scripts/build.ts', '{package.json,bun.lock,tsconfig.json}'].map(
   (pattern) => new Bun.Glob(pattern),
 )
 
