@@ -34,6 +34,8 @@ export interface UploadBody {
   readonly stream: ReadableStream<Uint8Array> | null
   /** The byte that it begins at, when the client says so. */
   offset?: number | undefined
+  /** All of it at once, instead of the stream, which costs more for a small body. */
+  bytes?(): Promise<Uint8Array>
   /** Its size in bytes, when the client says so. */
   length?: number | undefined
   /** Nobody else has the stream's chunks: a chunk's memory may be given back as soon as it is copied. */

@@ -71,9 +71,11 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
   }
 
   async find(scope: string, id: string): Promise<Upload | undefined> {
+    const known = this.open.find(id)?.upload
+    if (known?.scope === scope) return known
     const upload = this.ids.parse(scope, id)
     if (upload === undefined || this.ended.has(uuidOf(id))) return undefined
-    if (this.open.find(id) || beganAt(id) >= this.expiredBefore) return upload
+    if (beganAt(id) >= this.expiredBefore) return upload
     return (await this.files.findSize(this.files.ofUpload(upload))) === undefined ? undefined : upload
   }
 

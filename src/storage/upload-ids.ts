@@ -1,4 +1,4 @@
-import { createHmac, timingSafeEqual } from 'node:crypto'
+import { timingSafeEqual } from 'node:crypto'
 import { type DigestAlgorithm, findAlgorithm } from '../oci/digest.ts'
 import type { Upload } from './blob-store.ts'
 
@@ -35,7 +35,7 @@ export class UploadIds {
   }
 
   private sign(uuid: string, scope: string, algorithm: DigestAlgorithm): string {
-    const hmac = createHmac('sha256', this.key).update(`${uuid} ${algorithm} ${scope}`).digest()
+    const hmac = new Bun.CryptoHasher('sha256', this.key).update(`${uuid} ${algorithm} ${scope}`).digest()
     return hmac.subarray(0, SIGNATURE_BYTES).toString('base64url')
   }
 }

@@ -7,6 +7,7 @@ import { type CommittedBlob, SMALL_BYTES_MAX, type Upload } from './blob-store.t
 import type { DigesterClient, UploadFile } from './digester-client.ts'
 import type { Publishers } from './publishers.ts'
 import type { FilledSlot, SlotPool } from './slot-pool.ts'
+import { isSmallBody, readSmallBody, type SmallBody } from './small-body.ts'
 import type { Turns } from './turns.ts'
 import type { UploadFiles } from './upload-files.ts'
 
@@ -91,12 +92,14 @@ export class UploadSession {
   /** Appends the last body and makes the upload a blob. See UploadStore. */
   commit(digest: Digest, body: UploadBody): Promise<CommittedBlob> {
     return this.exclusively(async () => {
+      if (!this.hasFile && isSmallBody(body, this.means.blobBytesMax)) return await this.take(digest, body)
       const keep = this.size > 0
       const tail = await this.receive(body, true)
       if (tail) this.means.onReceived(tail.length)
       try {
         const isSmall = tail === undefined || tail.length <= SMALL_BYTES_MAX
-        return isSmall && !this.hasFile ? this.take(digest, tail) : await this.publish(digest, tail, keep)
+        if (!isSmall || this.hasFile) return await this.publish(digest, tail, keep)
+        return verified(digest, tail ? this.means.pool.copy(tail) : new Uint8Array())
       } finally {
         if (tail) this.means.pool.give(tail.slot)
       }
@@ -113,8 +116,8 @@ export class UploadSession {
   }
 
   /** Lets go of the open file. A later session of the same upload goes on with it. */
-  close(): Promise<void> {
-    return this.digester.close(this.file)
+  async close(): Promise<void> {
+    if (this.hasFile) await this.digester.close(this.file)
   }
 
   private async exclusively<T>(work: () => Promise<T>): Promise<T> {
@@ -138,9 +141,8 @@ export class UploadSession {
 
   private async receive(body: UploadBody, keepTail: boolean): Promise<FilledSlot | undefined> {
     await this.openFile()
-    const { offset, length } = body
-    if (offset !== undefined && offset !== this.size) throw new OffsetError(this.size, offset)
-    if (length === 0) return undefined
+    this.checkOffset(body)
+    if (body.length === 0) return undefined
     const { means, digester, file } = this
     const onWritten = (bytes: number) => {
       this.fileSize = this.size + bytes
@@ -158,13 +160,16 @@ export class UploadSession {
     this.isOpen = true
   }
 
-  /** A small blob that came in one body, whose bytes are in memory. */
-  private take(digest: Digest, tail: FilledSlot | undefined): CommittedBlob {
-    const bytes = tail ? this.means.pool.copy(tail) : new Uint8Array()
-    const algorithm = algorithmOf(digest)
-    const hex = new Bun.CryptoHasher(algorithm).update(bytes).digest('hex')
-    verify(digest, algorithm, hex, bytes.length)
-    return { digest, size: bytes.length, bytes }
+  private checkOffset({ offset }: UploadBody): void {
+    if (offset !== undefined && offset !== this.size) throw new OffsetError(this.size, offset)
+  }
+
+  /** Takes a small blob that comes in one body: it needs no file, and no slot. */
+  private async take(digest: Digest, body: SmallBody): Promise<CommittedBlob> {
+    this.checkOffset(body)
+    const bytes = await readSmallBody(body, body.stallSecondsMax ?? this.means.stallSecondsMax)
+    this.means.onReceived(bytes.length)
+    return verified(digest, bytes)
   }
 
   private async publish(digest: Digest, tail: FilledSlot | undefined, keep: boolean): Promise<CommittedBlob> {
@@ -184,6 +189,13 @@ export class UploadSession {
     if (!keep) this.fileSize = undefined
     return { digest, size }
   }
+}
+
+function verified(digest: Digest, bytes: Uint8Array): CommittedBlob {
+  const algorithm = algorithmOf(digest)
+  const hex = new Bun.CryptoHasher(algorithm).update(bytes).digest('hex')
+  verify(digest, algorithm, hex, bytes.length)
+  return { digest, size: bytes.length, bytes }
 }
 
 function verify(digest: Digest, algorithm: DigestAlgorithm, hex: string, size: number): void {

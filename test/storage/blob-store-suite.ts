@@ -151,30 +151,6 @@ const BLOBS: StorePromise[] = [
   },
 
   {
-    name: 'that are small are not kept: their verified bytes are answered, however they came',
-    run: async ({ uploads, blobs }) => {
-      for (const size of [0, 1, 4096, 64 * 1024]) {
-        const { bytes } = randomBlob(size)
-        const halves = [bytes.subarray(0, size >> 1), bytes.subarray(size >> 1)] as const
-        for (const algorithm of ['sha256', 'sha512'] as const) {
-          const digest = parseDigest(digestOf(bytes, algorithm))
-          for (const [appended, last] of [
-            [NO_BODY, bodyOf(bytes)],
-            [bodyOf(bytes), NO_BODY],
-            [bodyOf(halves[0]), bodyOf(halves[1])],
-          ] as const) {
-            const upload = uploads.start(SCOPE, 'sha256')
-            await uploads.append(upload, appended)
-            expect(await uploads.commit(upload, digest, last)).toEqual({ digest, size, bytes })
-            await uploads.cancel(upload)
-          }
-          expect(await blobs.stat(digest)).toBeUndefined()
-        }
-      }
-    },
-  },
-
-  {
     name: 'outlive the process',
     run: async (opened) => {
       const { bytes, digest } = randomBlob(100_000)

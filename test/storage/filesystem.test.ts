@@ -10,6 +10,7 @@ import { bodyOf, NO_BODY } from '../support/body.ts'
 import { randomBlob } from '../support/content.ts'
 import { failureOf } from '../support/failure.ts'
 import { blobStoreSuite, type OpenedStore, SCOPE, type StoreLimits } from './blob-store-suite.ts'
+import { smallBlobSuite } from './small-blob-suite.ts'
 import { uploadPoolSuite } from './upload-pool-suite.ts'
 
 const LIMITS: StoreLimits = { poolBytes: 4 * 1024 * 1024, blobBytesMax: 1024 * 1024 * 1024 }
@@ -53,6 +54,7 @@ function openIn(data: string, limits: StoreLimits, remove: () => PromiseLike<voi
 }
 
 blobStoreSuite('on a local disk', open)
+smallBlobSuite('on a local disk', open)
 uploadPoolSuite('on a local disk', open)
 
 test('an upload that is one small body has no file, and one that was appended to has', async () => {

@@ -128,6 +128,7 @@ function bodyOf(request: Request, offset?: number): UploadBody {
     get stream() {
       return request.body as ReadableStream<Uint8Array> | null
     },
+    bytes: () => request.bytes(),
     length: lengthOf(request.headers),
     offset,
     ownsChunks: true,
