@@ -12,7 +12,7 @@ import { pushCases } from './bench/pushes.ts'
 import { RandomFile } from './bench/random-file.ts'
 import { renderCase, renderTargets } from './bench/report.ts'
 import { smallRequestCases } from './bench/small-requests.ts'
-import { temporaryFolder } from './temporary-folder.ts'
+import { temporaryFolder } from './lib/temporary-folder.ts'
 
 const mebibyte = 1024 * 1024
 const cases: Case[] = [

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { runInForeground } from './foreground.ts'
+import { runInForeground } from './lib/foreground.ts'
 
 /** The checks that need no running server, by the name that a failure is reported under. */
 const checks = {

@@ -20,8 +20,8 @@ import { singularity } from './clients/singularity.ts'
 import { skopeo } from './clients/skopeo.ts'
 import { wasm } from './clients/wasm.ts'
 import { zstd } from './clients/zstd.ts'
-import { startServer } from './server.ts'
-import { temporaryFolder } from './temporary-folder.ts'
+import { startServer } from './lib/server.ts'
+import { temporaryFolder } from './lib/temporary-folder.ts'
 
 const clients: Client[] = [
   docker,

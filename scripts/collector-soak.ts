@@ -4,12 +4,12 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { build } from './build.ts'
 import { makeImages, pull, type SoakClient, send, type Times, work } from './collector-soak/client.ts'
-import { Registry } from './registry.ts'
-import { type Server, startServer } from './server.ts'
+import { Registry } from './lib/registry.ts'
+import { type Server, startServer } from './lib/server.ts'
+import { temporaryFolder } from './lib/temporary-folder.ts'
 import { checkDataFolder } from './soak/data-folder.ts'
 import { Random } from './soak/random.ts'
 import { Samples } from './soak/samples.ts'
-import { temporaryFolder } from './temporary-folder.ts'
 
 const clientCount = 6
 const imageCount = 24

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { startBasicProxy } from './basic-proxy.ts'
-import { whileTrusting } from './host-trust.ts'
-import { startServer } from './server.ts'
-import { temporaryFolder } from './temporary-folder.ts'
+import { startBasicProxy } from './lib/basic-proxy.ts'
+import { whileTrusting } from './lib/host-trust.ts'
+import { startServer } from './lib/server.ts'
+import { temporaryFolder } from './lib/temporary-folder.ts'
 import { bringTools } from './toolchain.ts'
 
 const outputLengthMax = 6000

@@ -4,9 +4,9 @@ import { negotiation } from './differential/negotiation.ts'
 import type { Cases, Registries } from './differential/registries.ts'
 import { signatures } from './differential/signatures.ts'
 import { skopeo } from './differential/skopeo.ts'
-import { startDockerRegistry } from './docker-registry.ts'
-import { startServer } from './server.ts'
-import { temporaryFolder } from './temporary-folder.ts'
+import { startDockerRegistry } from './lib/docker-registry.ts'
+import { startServer } from './lib/server.ts'
+import { temporaryFolder } from './lib/temporary-folder.ts'
 
 const parts: Record<string, (registries: Registries) => Promise<Cases>> = {
   negotiation,

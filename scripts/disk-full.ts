@@ -2,12 +2,12 @@ import { Database } from 'bun:sqlite'
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
-import { sha256 } from './clients/image.ts'
-import { runCommand } from './command.ts'
-import { type Answer, imageManifest, manifestMediaType, Registry, sizeOf } from './registry.ts'
-import { startServer } from './server.ts'
+import { runCommand } from './lib/command.ts'
+import { sha256 } from './lib/image.ts'
+import { type Answer, imageManifest, manifestMediaType, Registry, sizeOf } from './lib/registry.ts'
+import { startServer } from './lib/server.ts'
+import { temporaryFolder } from './lib/temporary-folder.ts'
 import { checkDatabase, checkDataFolder } from './soak/data-folder.ts'
-import { temporaryFolder } from './temporary-folder.ts'
 
 const MiB = 1024 * 1024
 const diskMiB = 24

@@ -2,8 +2,8 @@ import { readdirSync } from 'node:fs'
 import { cp, mkdir, rm, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type FixtureContent, fixtureContent } from '../test/support/fixture-content.ts'
-import { startServer } from './server.ts'
-import { temporaryFolder } from './temporary-folder.ts'
+import { startServer } from './lib/server.ts'
+import { temporaryFolder } from './lib/temporary-folder.ts'
 
 const fixtures = join(import.meta.dir, '../test/fixtures')
 

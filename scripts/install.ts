@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { runInForeground } from './foreground.ts'
+import { runInForeground } from './lib/foreground.ts'
 
 const root = join(import.meta.dir, '..')
 const stamp = join(root, 'node_modules', '.installed')

@@ -1,6 +1,7 @@
 /** The project's own tools, one program: `bun scripts/main.ts <command> [arguments]`. */
-import { runInForeground } from './foreground.ts'
+
 import { install } from './install.ts'
+import { runInForeground } from './lib/foreground.ts'
 
 const commands: Record<string, () => Promise<{ run: (args: string[]) => Promise<void> }>> = {
   start: () => import('./start.ts'),

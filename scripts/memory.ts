@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
-import { sha256 } from './clients/image.ts'
-import { imageManifest, manifestMediaType, Registry } from './registry.ts'
-import { type Server, startServer } from './server.ts'
+import { sha256 } from './lib/image.ts'
+import { imageManifest, manifestMediaType, Registry } from './lib/registry.ts'
+import { type Server, startServer } from './lib/server.ts'
 
 const MiB = 1024 * 1024
 const peakMiBMax = 250

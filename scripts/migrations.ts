@@ -1,8 +1,8 @@
 import { cp } from 'node:fs/promises'
 import { join, relative } from 'node:path'
-import { runCommand } from './command.ts'
-import { runInForeground } from './foreground.ts'
-import { temporaryFolder } from './temporary-folder.ts'
+import { runCommand } from './lib/command.ts'
+import { runInForeground } from './lib/foreground.ts'
+import { temporaryFolder } from './lib/temporary-folder.ts'
 
 const root = join(import.meta.dir, '..')
 const folder = join(root, 'drizzle')

@@ -1,6 +1,6 @@
 import type { OpenAPIV3 } from 'openapi-types'
 import { type Browser, chromium, type Page } from 'playwright-core'
-import { startServer } from './server.ts'
+import { startServer } from './lib/server.ts'
 
 const pageSecondsMax = 30
 const names = ['chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome', 'chrome']

@@ -1,9 +1,9 @@
 import { join } from 'node:path'
-import { makeImage } from './clients/image.ts'
 import { pushContent } from './clients/push.ts'
-import { runCommand } from './command.ts'
-import { type Server, startServer } from './server.ts'
-import { temporaryFolder } from './temporary-folder.ts'
+import { runCommand } from './lib/command.ts'
+import { makeImage } from './lib/image.ts'
+import { type Server, startServer } from './lib/server.ts'
+import { temporaryFolder } from './lib/temporary-folder.ts'
 import { bringTools } from './toolchain.ts'
 
 /** What every run makes the same cases from. */

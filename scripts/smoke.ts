@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { makeImage, sha256 } from './clients/image.ts'
 import { pushContent } from './clients/push.ts'
-import { runCommand } from './command.ts'
-import { startServer } from './server.ts'
-import { temporaryFolder } from './temporary-folder.ts'
+import { runCommand } from './lib/command.ts'
+import { makeImage, sha256 } from './lib/image.ts'
+import { startServer } from './lib/server.ts'
+import { temporaryFolder } from './lib/temporary-folder.ts'
 
 /** Where Debian's `libc6-arm64-cross` has the libraries that an arm64 executable is linked with. */
 const libraries = '/usr/aarch64-linux-gnu'

@@ -1,5 +1,5 @@
 import { build } from './build.ts'
-import { runInForeground } from './foreground.ts'
+import { runInForeground } from './lib/foreground.ts'
 
 /** `start [arguments of cay serve]`: builds and serves. */
 export async function run(args: string[]): Promise<void> {

@@ -1,8 +1,8 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { build } from './build.ts'
-import { runInForeground } from './foreground.ts'
-import { temporaryFolder } from './temporary-folder.ts'
+import { runInForeground } from './lib/foreground.ts'
+import { temporaryFolder } from './lib/temporary-folder.ts'
 
 /**
  * `test [arguments of bun test]`: builds, since many tests run against the executable, and runs the tests. What they

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { runCommand } from './command.ts'
-import { bringGoTool, type GoTool } from './go-tool.ts'
-import { bringPythonTool, type PythonTool } from './python-tool.ts'
+import { runCommand } from './lib/command.ts'
+import { bringGoTool, type GoTool } from './toolchain/go-tool.ts'
+import { bringPythonTool, type PythonTool } from './toolchain/python-tool.ts'
 
 const installSecondsMax = 1800
 

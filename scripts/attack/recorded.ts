@@ -1,5 +1,5 @@
-import { sha256 } from '../clients/image.ts'
-import { manifestMediaType } from '../registry.ts'
+import { sha256 } from '../lib/image.ts'
+import { manifestMediaType } from '../lib/registry.ts'
 import { ATTACKER, CONFIG, LAYER, MANIFEST, PASSWORD, pushImage, type Target } from './target.ts'
 
 /** A request as it is sent, before anything is changed in it. */

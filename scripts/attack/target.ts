@@ -1,6 +1,6 @@
-import { sha256 } from '../clients/image.ts'
-import { imageManifest, manifestMediaType } from '../registry.ts'
-import { type Server, type ServerOptions, startServer } from '../server.ts'
+import { sha256 } from '../lib/image.ts'
+import { imageManifest, manifestMediaType } from '../lib/registry.ts'
+import { type Server, type ServerOptions, startServer } from '../lib/server.ts'
 
 export const PASSWORD = 'correct-horse-battery'
 

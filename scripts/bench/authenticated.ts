@@ -1,4 +1,4 @@
-import { startServer } from '../server.ts'
+import { startServer } from '../lib/server.ts'
 import type { Bench, Case, Target } from './case.ts'
 import { inTurns, observe, type Row } from './measurement.ts'
 import { processUsage } from './process-usage.ts'

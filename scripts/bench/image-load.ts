@@ -1,4 +1,4 @@
-import { manifestMediaType } from '../registry.ts'
+import { manifestMediaType } from '../lib/registry.ts'
 import { Connection } from './connection.ts'
 import type { Image } from './push.ts'
 

@@ -1,4 +1,4 @@
-import { temporaryFolder } from '../temporary-folder.ts'
+import { temporaryFolder } from '../lib/temporary-folder.ts'
 import { absolute, type Bench, type Case, parallel, sized } from './case.ts'
 import { downloadMany } from './download.ts'
 import { fillMetadata } from './filled-metadata.ts'

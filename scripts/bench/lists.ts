@@ -1,4 +1,4 @@
-import { temporaryFolder } from '../temporary-folder.ts'
+import { temporaryFolder } from '../lib/temporary-folder.ts'
 import { absolute, type Bench, type Case } from './case.ts'
 import { fillMetadata } from './filled-metadata.ts'
 import { inTurns, observe, type Row } from './measurement.ts'

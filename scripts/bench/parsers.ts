@@ -9,7 +9,7 @@ import { parseManifest } from '../../src/oci/manifest.ts'
 import { parseContentType } from '../../src/oci/media-type.ts'
 import { parseContentRange, parseRange } from '../../src/oci/range.ts'
 import { parseReference, parseRepositoryName } from '../../src/oci/reference.ts'
-import { manifestMediaType } from '../registry.ts'
+import { manifestMediaType } from '../lib/registry.ts'
 import { absolute, type Case } from './case.ts'
 import type { Row } from './measurement.ts'
 

@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { build } from '../build.ts'
-import { temporaryFolder } from '../temporary-folder.ts'
+import { temporaryFolder } from '../lib/temporary-folder.ts'
 import { bringTools } from '../toolchain.ts'
 import { type ProcessUsage, processUsage } from './process-usage.ts'
 

@@ -1,6 +1,6 @@
 import { mkdir, writeFile as writeContent } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { imageManifest, manifestMediaType } from '../registry.ts'
+import { imageManifest, manifestMediaType } from '../lib/registry.ts'
 import type { Peer } from './peers.ts'
 import { bodyOf, type Piece } from './random-file.ts'
 

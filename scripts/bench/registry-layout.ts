@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { imageManifest } from '../registry.ts'
+import { imageManifest } from '../lib/registry.ts'
 
 const imagesARepository = 100
 const blobBytes = 256

@@ -1,4 +1,4 @@
-import { manifestMediaType } from '../registry.ts'
+import { manifestMediaType } from '../lib/registry.ts'
 import { percentile } from './percentiles.ts'
 
 /** One small request, sent over and over. */

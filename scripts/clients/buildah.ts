@@ -1,9 +1,9 @@
 import { deepEqual, equal } from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
+import { type Image, makeImage, readDockerArchive, sha256, writeLayout } from '../lib/image.ts'
 import type { CaseContext, Client } from './client.ts'
 import { containersHome } from './containers-home.ts'
-import { type Image, makeImage, readDockerArchive, sha256, writeLayout } from './image.ts'
 
 /** buildah: builds an image from nothing, and pushes it from its storage. */
 export const buildah: Client = {

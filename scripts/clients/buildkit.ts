@@ -1,11 +1,11 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
+import { sha256 } from '../lib/image.ts'
 import { bringTools } from '../toolchain.ts'
 import { readEstargz } from './chunked-layer.ts'
 import type { CaseContext, Client } from './client.ts'
 import { startDaemon } from './daemon.ts'
-import { sha256 } from './image.ts'
 import { Published } from './published.ts'
 
 const indexType = 'application/vnd.oci.image.index.v1+json'

@@ -1,4 +1,4 @@
-import { sha256 } from './image.ts'
+import { sha256 } from '../lib/image.ts'
 
 /** A layer in a registry that is read in pieces. */
 export interface RemoteLayer {

@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import { delimiter, dirname, join } from 'node:path'
-import { runCommand } from '../command.ts'
+import { runCommand } from '../lib/command.ts'
 import { bringTools, type ToolName } from '../toolchain.ts'
 
 /** A real client of registries, and what it must be able to do. */

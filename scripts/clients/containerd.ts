@@ -1,9 +1,9 @@
 import { deepEqual, rejects } from 'node:assert/strict'
 import { join } from 'node:path'
+import { type Content, makeImage, makeIndex, writeLayout } from '../lib/image.ts'
 import { bringTools } from '../toolchain.ts'
 import type { CaseContext, Client } from './client.ts'
 import { startDaemon } from './daemon.ts'
-import { type Content, makeImage, makeIndex, writeLayout } from './image.ts'
 import { Published } from './published.ts'
 
 /** containerd, which pulls for Kubernetes: one of its own, started here, and its command ctr. */

@@ -1,7 +1,7 @@
 import { deepEqual, equal, match, rejects } from 'node:assert/strict'
 import { join } from 'node:path'
+import { type Content, makeImage, makeIndex } from '../lib/image.ts'
 import type { CaseContext, Client } from './client.ts'
-import { type Content, makeImage, makeIndex } from './image.ts'
 import { Published } from './published.ts'
 import { pushContent } from './push.ts'
 

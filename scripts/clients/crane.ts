@@ -1,7 +1,7 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { join } from 'node:path'
+import { makeImage, makeIndex, sha256, writeLayout } from '../lib/image.ts'
 import type { CaseContext, Client } from './client.ts'
-import { makeImage, makeIndex, sha256, writeLayout } from './image.ts'
 
 /** crane: go-containerregistry's client, whose library ko, cosign and flux push with. */
 export const crane: Client = {

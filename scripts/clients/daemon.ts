@@ -1,4 +1,4 @@
-import { readLines } from '../command.ts'
+import { readLines } from '../lib/command.ts'
 
 const startSecondsMax = 60
 

@@ -1,9 +1,16 @@
 import { deepEqual, equal } from 'node:assert/strict'
 import { join } from 'node:path'
+import {
+  type Image,
+  makeImage,
+  makeIndex,
+  readDockerArchive,
+  sha256,
+  writeDockerArchive,
+} from '../lib/image.ts'
 import { bringTools } from '../toolchain.ts'
 import type { CaseContext, Client } from './client.ts'
 import { startDaemon } from './daemon.ts'
-import { type Image, makeImage, makeIndex, readDockerArchive, sha256, writeDockerArchive } from './image.ts'
 import { pushContent } from './push.ts'
 
 /** docker: an engine of its own, started here, which takes registries on loopback without TLS. */

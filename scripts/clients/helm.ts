@@ -1,7 +1,7 @@
 import { deepEqual, equal, match, rejects } from 'node:assert/strict'
 import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { runCommand } from '../command.ts'
+import { runCommand } from '../lib/command.ts'
 import type { CaseContext, Client } from './client.ts'
 import { Published } from './published.ts'
 

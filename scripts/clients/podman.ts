@@ -1,8 +1,15 @@
 import { deepEqual, equal, match } from 'node:assert/strict'
 import { join } from 'node:path'
+import {
+  type Image,
+  makeImage,
+  readDockerArchive,
+  sha256,
+  writeDockerArchive,
+  writeLayout,
+} from '../lib/image.ts'
 import type { CaseContext, Client } from './client.ts'
 import { containersHome } from './containers-home.ts'
-import { type Image, makeImage, readDockerArchive, sha256, writeDockerArchive, writeLayout } from './image.ts'
 
 /** podman: pushes from its own storage, so that each layer is compressed anew on the way. */
 export const podman: Client = {

@@ -1,6 +1,6 @@
 import { deepEqual, equal, ok } from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { Registry } from '../registry.ts'
+import { Registry } from '../lib/registry.ts'
 
 /** The Accept of a client that takes every kind of manifest. */
 const accept = [

@@ -1,4 +1,4 @@
-import type { Content } from './image.ts'
+import type { Content } from '../lib/image.ts'
 
 /** Pushes content as the specification says, with nothing but HTTP: each blob, then manifests, what is referred to first. */
 export async function pushContent(

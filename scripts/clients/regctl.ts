@@ -2,8 +2,8 @@ import { deepEqual, equal, match, rejects } from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { makeImage, makeIndex, writeLayout } from '../lib/image.ts'
 import type { CaseContext, Client } from './client.ts'
-import { makeImage, makeIndex, writeLayout } from './image.ts'
 import { Published } from './published.ts'
 
 const types = { artifact: 'application/vnd.example.artifact', file: 'application/vnd.example.file' }

@@ -1,7 +1,7 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { join } from 'node:path'
+import { makeImage } from '../lib/image.ts'
 import type { CaseContext, Client } from './client.ts'
-import { makeImage } from './image.ts'
 import { Published } from './published.ts'
 import { pushContent } from './push.ts'
 

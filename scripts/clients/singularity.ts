@@ -1,8 +1,8 @@
 import { equal } from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
+import { sha256 } from '../lib/image.ts'
 import type { CaseContext, Client } from './client.ts'
-import { sha256 } from './image.ts'
 import { Published } from './published.ts'
 import { describeFile, Replay } from './replay.ts'
 

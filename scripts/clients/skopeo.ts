@@ -1,9 +1,16 @@
 import { deepEqual, equal, rejects } from 'node:assert/strict'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import {
+  makeImage,
+  makeIndex,
+  readDockerArchive,
+  sha256,
+  writeDockerArchive,
+  writeLayout,
+} from '../lib/image.ts'
 import type { CaseContext, Client } from './client.ts'
 import { containersHome } from './containers-home.ts'
-import { makeImage, makeIndex, readDockerArchive, sha256, writeDockerArchive, writeLayout } from './image.ts'
 
 const toRegistry = ['skopeo', 'copy', '--dest-tls-verify=false']
 const fromRegistry = ['skopeo', 'copy', '--src-tls-verify=false']

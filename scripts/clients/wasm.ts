@@ -1,7 +1,7 @@
 import { deepEqual, equal, rejects } from 'node:assert/strict'
 import { join } from 'node:path'
+import { makeImage, makeIndex, writeLayout } from '../lib/image.ts'
 import type { CaseContext, Client } from './client.ts'
-import { makeImage, makeIndex, writeLayout } from './image.ts'
 import { Published } from './published.ts'
 
 /** A module with nothing in it. */

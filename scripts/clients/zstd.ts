@@ -1,10 +1,10 @@
 import { deepEqual, equal } from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
+import { type Image, makeImage, sha256, writeLayout } from '../lib/image.ts'
 import { readZstdChunked } from './chunked-layer.ts'
 import type { CaseContext, Client } from './client.ts'
 import { containersHome } from './containers-home.ts'
-import { type Image, makeImage, sha256, writeLayout } from './image.ts'
 import { Published } from './published.ts'
 
 const layerType = 'application/vnd.oci.image.layer.v1.tar+zstd'

@@ -1,5 +1,5 @@
-import { sha256 } from '../clients/image.ts'
-import { type Answer, imageManifest, type Registry } from '../registry.ts'
+import { sha256 } from '../lib/image.ts'
+import { type Answer, imageManifest, type Registry } from '../lib/registry.ts'
 import type { Random } from '../soak/random.ts'
 import { isDigestOf, type Sample, type Samples } from '../soak/samples.ts'
 

@@ -1,5 +1,5 @@
-import { sha256 } from '../clients/image.ts'
-import { imageManifest, manifestMediaType, Registry, type Sent } from '../registry.ts'
+import { sha256 } from '../lib/image.ts'
+import { imageManifest, manifestMediaType, Registry, type Sent } from '../lib/registry.ts'
 import { parseTrace, type SystemCall, startTraced, type TracedServer } from './strace.ts'
 
 /** What a push costs in syncs: of the blob's file, of its folder, and of the database's log. */

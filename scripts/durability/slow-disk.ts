@@ -1,5 +1,5 @@
-import { sha256 } from '../clients/image.ts'
-import { imageManifest, Registry } from '../registry.ts'
+import { sha256 } from '../lib/image.ts'
+import { imageManifest, Registry } from '../lib/registry.ts'
 import { startTraced } from './strace.ts'
 
 const syncMilliseconds = 50

@@ -1,9 +1,9 @@
 import { realpath, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { build } from '../build.ts'
-import { readLines } from '../command.ts'
-import { type Server, startServer } from '../server.ts'
-import { temporaryFolder } from '../temporary-folder.ts'
+import { readLines } from '../lib/command.ts'
+import { type Server, startServer } from '../lib/server.ts'
+import { temporaryFolder } from '../lib/temporary-folder.ts'
 
 const attachSecondsMax = 20
 

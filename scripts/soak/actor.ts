@@ -1,4 +1,4 @@
-import type { Answer, Registry, Sent } from '../registry.ts'
+import type { Answer, Registry, Sent } from '../lib/registry.ts'
 import type { Ledger, Register, Value } from './ledger.ts'
 import type { Random } from './random.ts'
 import type { Sample, Samples } from './samples.ts'

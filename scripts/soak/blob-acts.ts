@@ -1,4 +1,4 @@
-import { locationOf, sizeOf } from '../registry.ts'
+import { locationOf, sizeOf } from '../lib/registry.ts'
 import { type Act, type Actor, change, makeSample } from './actor.ts'
 import type { PendingUpload } from './ledger.ts'
 import type { Sample } from './samples.ts'

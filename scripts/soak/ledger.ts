@@ -1,4 +1,4 @@
-import type { Described } from '../registry.ts'
+import type { Described } from '../lib/registry.ts'
 import type { Sample } from './samples.ts'
 
 /** What a register holds: a digest, or null for nothing. */

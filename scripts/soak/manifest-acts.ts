@@ -1,5 +1,5 @@
-import { sha256 } from '../clients/image.ts'
-import { imageManifest, manifestMediaType } from '../registry.ts'
+import { sha256 } from '../lib/image.ts'
+import { imageManifest, manifestMediaType } from '../lib/registry.ts'
 import { type Act, type Actor, type Change, change } from './actor.ts'
 import type { Value } from './ledger.ts'
 

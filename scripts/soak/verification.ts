@@ -1,4 +1,4 @@
-import { type Registry, sizeOf } from '../registry.ts'
+import { type Registry, sizeOf } from '../lib/registry.ts'
 import type { Actor } from './actor.ts'
 import { close } from './blob-acts.ts'
 import { type Ledger, type PendingUpload, possible, type Register, type Value } from './ledger.ts'

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { Attempts } from '../../src/auth/attempts.ts'
 import { Authenticator } from '../../src/auth/authenticator.ts'
 import { Identities } from '../../src/auth/identities.ts'

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { generateKeyPair, importJWK, SignJWT, UnsecuredJWT } from 'jose'
-import { temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { newSigningKey, SignedTokens } from '../../src/auth/signed-tokens.ts'
 import { type Metadata, openMetadata } from '../../src/metadata/metadata.ts'
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import type { AdminClient } from '../../src/cli/admin-client.ts'
 import { NOUNS } from '../../src/cli/nouns.ts'
 import { openTerminal } from '../../src/cli/output/terminal.ts'

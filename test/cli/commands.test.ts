@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { build } from '../../scripts/build.ts'
-import { temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { loadConfig, SETTINGS } from '../../src/config/config.ts'
 import { version } from '../../src/config/version.ts'
 import { runCay } from '../support/run-cay.ts'

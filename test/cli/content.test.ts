@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { build } from '../../scripts/build.ts'
-import { type TemporaryFolder, temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { type TemporaryFolder, temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { EMPTY, imageManifest, randomBlob } from '../support/content.ts'
 import { expectStatus, pushBlob, pushImage, startUpload } from '../support/push.ts'
 import { runCay } from '../support/run-cay.ts'

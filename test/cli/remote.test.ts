@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { build } from '../../scripts/build.ts'
-import { type TemporaryFolder, temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { type TemporaryFolder, temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { isOpenToOthers } from '../../src/cli/remote.ts'
 import { authorityPath } from '../../src/tls/authority.ts'
 import { runCay } from '../support/run-cay.ts'

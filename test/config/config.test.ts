@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { asBytes } from '../../src/cli/output/shown.ts'
 import { type ConfigSources, loadConfig, SETTINGS } from '../../src/config/config.ts'
 import { failureOf } from '../support/failure.ts'

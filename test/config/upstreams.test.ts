@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { type TemporaryFolder, temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { type TemporaryFolder, temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { loadConfig, SETTINGS, shownValue } from '../../src/config/config.ts'
 import { parseMirrors, readUpstreams } from '../../src/config/upstreams.ts'
 import { failureOf } from '../support/failure.ts'

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { Rules } from '../../src/auth/rules.ts'
 import { EVERYTHING } from '../../src/domain/repository-set.ts'
 import type { TagQuery, TagRow } from '../../src/metadata/content/tags.ts'

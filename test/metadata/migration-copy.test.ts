@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test } from 'bun:test'
 import { readdirSync } from 'node:fs'
 import { copyFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type TemporaryFolder, temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { type TemporaryFolder, temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { failureOf } from '../support/failure.ts'
 import { open } from '../support/writes.ts'
 

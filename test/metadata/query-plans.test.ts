@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { EVERYTHING } from '../../src/domain/repository-set.ts'
 import type { TagQuery } from '../../src/metadata/content/tags.ts'
 import { type Db, openForWriting } from '../../src/metadata/database.ts'

@@ -1,7 +1,7 @@
 import { afterAll, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { eq, sql } from 'drizzle-orm'
-import { temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { type Db, openForWriting } from '../../src/metadata/database.ts'
 import { tag } from '../../src/metadata/schema.ts'
 import { number, optional, statement, text } from '../../src/metadata/statement.ts'

@@ -1,7 +1,7 @@
 import { Database } from 'bun:sqlite'
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import type { StorageCursor } from '../../src/metadata/content/storage.ts'
 import type { Metadata } from '../../src/metadata/metadata.ts'
 import { type Named, named } from '../support/content.ts'

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { openForWriting } from '../../src/metadata/database.ts'
 
 test('the database syncs each commit, on macOS also the cache of the drive', async () => {

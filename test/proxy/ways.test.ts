@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { openApp } from '../../src/app.ts'
 import { loadConfig } from '../../src/config/config.ts'
 import { startCache } from '../support/cache.ts'

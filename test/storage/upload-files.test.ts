@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { utimes } from 'node:fs/promises'
 import { join } from 'node:path'
-import { temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { digestOf, named } from '../support/content.ts'
 import { startUpload } from '../support/push.ts'
 import { startInProcess } from '../support/server.ts'

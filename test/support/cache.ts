@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { type StartTestServer, startInProcess, type TestServer, type TestServerOptions } from './server.ts'
 import { FakeUpstream } from './upstream.ts'
 

@@ -1,7 +1,7 @@
 import { Database } from 'bun:sqlite'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { GarbageService } from '../../src/core/content/garbage.ts'
 import { Conversions } from '../../src/core/pulls/conversions.ts'
 import { localConversions } from '../../src/core/pulls/local-conversions.ts'

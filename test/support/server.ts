@@ -1,5 +1,5 @@
-import { startServer } from '../../scripts/server.ts'
-import { temporaryFolder } from '../../scripts/temporary-folder.ts'
+import { startServer } from '../../scripts/lib/server.ts'
+import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { openApp } from '../../src/app.ts'
 import { loadConfig } from '../../src/config/config.ts'
 import { documentOf, expectDescribed } from './described.ts'

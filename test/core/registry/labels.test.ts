@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { temporaryFolder } from '../../../scripts/temporary-folder.ts'
+import { temporaryFolder } from '../../../scripts/lib/temporary-folder.ts'
 import { openServices, type Services } from '../../../src/app.ts'
 import { loadConfig } from '../../../src/config/config.ts'
 import { configReader, labelReader, type ReadLabels } from '../../../src/core/registry/labels.ts'

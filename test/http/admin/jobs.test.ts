@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { temporaryFolder } from '../../../scripts/temporary-folder.ts'
+import { temporaryFolder } from '../../../scripts/lib/temporary-folder.ts'
 import { openServices } from '../../../src/app.ts'
 import { loadConfig } from '../../../src/config/config.ts'
 import { socketPath } from '../../../src/config/socket-path.ts'

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { temporaryFolder } from '../../../scripts/temporary-folder.ts'
+import { temporaryFolder } from '../../../scripts/lib/temporary-folder.ts'
 import { SETTINGS } from '../../../src/config/config.ts'
 import { type AccountsServer, basic, startWithAccounts } from '../../support/accounts.ts'
 import { EMPTY, imageManifest, named } from '../../support/content.ts'

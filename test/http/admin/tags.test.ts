@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { temporaryFolder } from '../../../scripts/temporary-folder.ts'
+import { temporaryFolder } from '../../../scripts/lib/temporary-folder.ts'
 import { type AccountsServer, basic, startWithAccounts } from '../../support/accounts.ts'
 import { digestOf, EMPTY, imageIndex, imageManifest, named, OCI_INDEX } from '../../support/content.ts'
 import { pushBlob, pushImage, pushManifest } from '../../support/push.ts'

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { temporaryFolder } from '../../../scripts/temporary-folder.ts'
+import { temporaryFolder } from '../../../scripts/lib/temporary-folder.ts'
 import { parseSignedDocument, verifySignatures } from '../../../src/docker/signed-document.ts'
 import { digestOf, randomBlob } from '../../support/content.ts'
 import { schema1Text, signed, testKey } from '../../support/jws.ts'

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { type TemporaryFolder, temporaryFolder } from '../../../scripts/temporary-folder.ts'
+import { type TemporaryFolder, temporaryFolder } from '../../../scripts/lib/temporary-folder.ts'
 import { parseDigest } from '../../../src/oci/digest.ts'
 import { parseRepositoryName, parseTag, referrersTag } from '../../../src/oci/reference.ts'
 import { Clock } from '../../support/clock.ts'

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { temporaryFolder } from '../../../scripts/temporary-folder.ts'
+import { temporaryFolder } from '../../../scripts/lib/temporary-folder.ts'
 import type { Metadata } from '../../../src/metadata/metadata.ts'
 import { parseDigest } from '../../../src/oci/digest.ts'
 import { parseRepositoryName, parseTag } from '../../../src/oci/reference.ts'

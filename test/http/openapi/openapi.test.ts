@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import type { OpenAPIV3 } from 'openapi-types'
-import { startServer } from '../../../scripts/server.ts'
+import { startServer } from '../../../scripts/lib/server.ts'
 import { openapi } from '../../../src/http/openapi/openapi.ts'
 
 const paths: OpenAPIV3.PathsObject = {

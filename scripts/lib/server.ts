@@ -1,4 +1,4 @@
-import { build } from './build.ts'
+import { build } from '../build.ts'
 import { readLines } from './command.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 

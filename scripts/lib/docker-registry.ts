@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { bringTools } from '../toolchain.ts'
 import { temporaryFolder } from './temporary-folder.ts'
-import { bringTools } from './toolchain.ts'
 
 const startSecondsMax = 30
 const stopSecondsMax = 10

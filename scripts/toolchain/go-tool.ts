@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { runCommand } from './command.ts'
+import { runCommand } from '../lib/command.ts'
 
 const buildSecondsMax = 1800
 

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { mkdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { runCommand } from './command.ts'
+import { runCommand } from '../lib/command.ts'
 import { cacheFolder } from './go-tool.ts'
 
 const installSecondsMax = 600

@@ -1,7 +1,7 @@
 import { deepEqual } from 'node:assert/strict'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { build } from './build.ts'
+import { build } from '../build.ts'
 import { runCommand } from './command.ts'
 
 /** What `cay trust` may change on this host. */
