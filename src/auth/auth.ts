@@ -30,7 +30,7 @@ export async function openAuth(
   now: () => number,
   onLogin: AuthenticatorOptions['onLogin'] = () => {},
 ): Promise<Auth> {
-  const passwords = new Passwords()
+  const passwords = new Passwords({ bcryptCosts: rememberedCosts(metadata) })
   const tokens = await SignedTokens.open(metadata, now())
   const identities = new Identities(metadata)
   const attempts = new Attempts(now)
@@ -39,4 +39,16 @@ export async function openAuth(
   const authenticator = new Authenticator({ ...services, now, onLogin })
   const access = mode === 'open' ? openAccess : grantedAccess
   return { access, authenticator, passwords, tokens, identities, attempts, notices }
+}
+
+/** They are read again when accounts have changed. */
+function rememberedCosts(metadata: Metadata): () => readonly string[] {
+  let costs: readonly string[] | undefined
+  metadata.onStale('accounts', () => {
+    costs = undefined
+  })
+  return () => {
+    costs ??= metadata.accounts.bcryptCosts()
+    return costs
+  }
 }

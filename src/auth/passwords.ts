@@ -18,18 +18,23 @@ const PASSWORD_BYTES_MAX = 72
 /** The htpasswd kinds of bcrypt; a cost of 2^14 or more would hold others up. */
 const BCRYPT = /^\$2[aby]\$(?:0[4-9]|1[0-3])\$[./A-Za-z0-9]{53}$/
 
+/** A bcrypt hash of the same cost that no password has, behind `$2b$<cost>$`. */
+const ABSENT_BCRYPT = 'abcdefghijklmnopqrstuuPLnCxFVIGIBLqHRgCYHsKx7m3wXiZ5e'
+
 export interface PasswordsOptions {
   /** Compares a password with a hash; what it costs bounds how many can be tried. */
-  verify: (password: string, hash: string) => Promise<boolean>
+  verify?: (password: string, hash: string) => Promise<boolean>
+  /** The costs of the bcrypt hashes that accounts have, two digits each. */
+  bcryptCosts?: () => readonly string[]
 }
 
 /** Hashes and verifies passwords, a bounded number at once. */
 export class Passwords {
   private readonly queue = new PQueue({ concurrency: HASHES_AT_ONCE })
-  private readonly options: PasswordsOptions
+  private readonly options: Required<PasswordsOptions>
 
-  constructor(options: PasswordsOptions = { verify: Bun.password.verify }) {
-    this.options = options
+  constructor({ verify = Bun.password.verify, bcryptCosts = () => [] }: PasswordsOptions = {}) {
+    this.options = { verify, bcryptCosts }
   }
 
   /** The hash of a new password. Throws REQUEST_INVALID when it is too short or too long. */
@@ -45,16 +50,25 @@ export class Passwords {
   }
 
   /**
-   * Whether the password is right. It takes one argon2id in any case, with no hash, or another one, as well: time does
-   * not tell who exists. Throws TOOMANYREQUESTS when too many wait.
+   * Whether the password is right. In any case it takes one argon2id, and one bcrypt of each cost that some account has:
+   * neither without a hash, nor with one of another kind it takes another time, so that time does not tell who exists.
+   * Throws TOOMANYREQUESTS when too many wait.
    */
   async verify(password: string, hash: string | undefined): Promise<boolean> {
     if (this.queue.size >= HASHES_WAITING_MAX) throw tooMany()
     return await this.queue.add(async () => {
+      const { verify, bcryptCosts } = this.options
       const isArgon = hash?.startsWith('$argon2') ?? false
-      const isRight = await this.options.verify(password, isArgon && hash ? hash : ABSENT)
-      if (hash === undefined || isArgon) return isRight && isArgon
-      return await this.options.verify(password, hash)
+      const isRight = await verify(password, isArgon && hash ? hash : ABSENT)
+      const costs = new Set(bcryptCosts())
+      if (hash !== undefined && !isArgon) costs.add(costOf(hash))
+      let isRightBcrypt = false
+      for (const cost of costs) {
+        const isOwn = hash !== undefined && !isArgon && costOf(hash) === cost
+        const isSame = await verify(password, isOwn ? hash : `$2b$${cost}$${ABSENT_BCRYPT}`)
+        if (isOwn) isRightBcrypt = isSame
+      }
+      return isArgon ? isRight : isRightBcrypt
     })
   }
 
@@ -66,6 +80,10 @@ export class Passwords {
       `the password of ${account} is ${kindOf(hash)}; only bcrypt is taken, as of htpasswd -B`,
     )
   }
+}
+
+function costOf(bcrypt: string): string {
+  return bcrypt.slice(4, 6)
 }
 
 function kindOf(hash: string): string {

@@ -3,18 +3,30 @@ import { Passwords } from '../../src/auth/passwords.ts'
 
 const bcrypt = `$2y$05$${'a'.repeat(53)}`
 
-test('an absent account costs one argon2id, as a wrong password does; bcrypt costs one besides', async () => {
+test('each try costs the same: one argon2id, and one bcrypt of each cost that some account has', async () => {
   const tried: string[] = []
   const passwords = new Passwords({
     verify: async (_, hash) => {
-      tried.push(hash.split('$')[1] ?? '')
+      tried.push(hash.split('$').slice(1, 3).join(' '))
       return hash === bcrypt
     },
+    bcryptCosts: () => ['05', '10'],
   })
+  const costs: string[][] = []
+  for (const hash of [undefined, '$argon2id$v=19$m=19456,t=2,p=1$other', bcrypt]) {
+    expect(await passwords.verify('x', hash)).toBe(hash === bcrypt)
+    costs.push(tried.splice(0).map((cost) => cost.replace(/^2[by]/, 'bcrypt')))
+  }
+  expect(costs[0]).toEqual(['argon2id v=19', 'bcrypt 05', 'bcrypt 10'])
+  expect(costs).toEqual(costs.map(() => costs[0] ?? []))
+})
+
+test('a password is not that of an absent bcrypt hash, which takes as long as another one', async () => {
+  const passwords = new Passwords({ bcryptCosts: () => ['04'] })
   expect(await passwords.verify('x', undefined)).toBe(false)
-  expect(await passwords.verify('x', '$argon2id$v=19$m=19456,t=2,p=1$other')).toBe(false)
-  expect(await passwords.verify('x', bcrypt)).toBe(true)
-  expect(tried).toEqual(['argon2id', 'argon2id', 'argon2id', '2y'])
+  const imported = await Bun.password.hash('correct-horse', { algorithm: 'bcrypt', cost: 4 })
+  expect(await passwords.verify('correct-horse', imported)).toBe(true)
+  expect(await passwords.verify('correct-horsf', imported)).toBe(false)
 })
 
 test('the password that nobody knows is that of no account, even when it is guessed', async () => {

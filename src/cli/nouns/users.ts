@@ -1,7 +1,7 @@
 import { add, card, change, countOf, listing } from '../acts.ts'
 import { apiPath } from '../admin-client.ts'
 import { importUsers } from '../input/htpasswd.ts'
-import { readPassword } from '../input/password-input.ts'
+import { readPasswords } from '../input/password-input.ts'
 import { asMoment, asTime, asYes, shown } from '../output/shown.ts'
 import type { Noun, Verb } from '../verb.ts'
 
@@ -41,15 +41,20 @@ export const users: Noun = {
       options: [['--admin', 'make a server admin, who may do all']],
       run: async ({ client, args: [name = ''], options: { admin } }) =>
         add(client, apiPath('users', name), {
-          password: await readPassword(name),
+          password: (await readPasswords(`Password for ${name}`))[0],
           isAdmin: admin === 'true',
         }),
     },
     passwd: {
       usage: '<user>',
       summary: "Change a user's password; it is asked for, or read from standard input",
-      run: async ({ client, args: [name = ''] }) =>
-        change(client, 'PATCH', apiPath('users', name), { password: await readPassword(name) }),
+      options: [['--current', 'ask for the password so far first, which your own token needs']],
+      run: async ({ client, args: [name = ''], options: { current } }) => {
+        const questions = current === 'true' ? [`Password so far for ${name}`] : []
+        const answers = await readPasswords(...questions, `New password for ${name}`)
+        const currentPassword = current === 'true' ? answers[0] : undefined
+        return change(client, 'PATCH', apiPath('users', name), { password: answers.at(-1), currentPassword })
+      },
     },
     import: {
       usage: '<file>',

@@ -5,6 +5,7 @@ import type { Metadata } from '../../metadata/metadata.ts'
 import { type Audit, audit } from './audit.ts'
 import { type Grants, grants } from './grants.ts'
 import { type Groups, groups } from './groups.ts'
+import { refuseStrangers } from './open-access.ts'
 import { type RegistryTokens, registryTokens } from './registry-tokens.ts'
 import { type Robots, robots } from './robots.ts'
 import { type Sessions, sessions } from './sessions.ts'
@@ -36,12 +37,13 @@ export interface AccountOptions {
 }
 
 export function accountServices({
-  metadata,
   config,
   auth,
   now,
   passwordFile,
+  ...options
 }: AccountOptions): AccountServices {
+  const metadata = auth.access.isOpen ? refuseStrangers(options.metadata) : options.metadata
   return {
     users: users({ metadata, auth, passwordFile }),
     robots: robots(metadata),
@@ -51,6 +53,6 @@ export function accountServices({
     sessions: sessions({ metadata, authenticator: auth.authenticator }),
     registryTokens: registryTokens({ metadata, access: auth.access, tokens: auth.tokens, now }),
     signingKeys: signingKeys(metadata),
-    audit: audit(metadata, auth.notices),
+    audit: audit(options.metadata, auth.notices),
   }
 }

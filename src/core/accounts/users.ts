@@ -2,7 +2,7 @@ import type { Auth } from '../../auth/auth.ts'
 import type { PasswordFile } from '../../auth/password-file.ts'
 import { SYSTEM, type Write } from '../../domain/caller.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
-import { registryError } from '../../oci/error.ts'
+import { RegistryError, registryError } from '../../oci/error.ts'
 import { type ListPage, type PageQuery, readPage } from '../page.ts'
 
 /** Somebody who signs in with a password. Times are milliseconds since 1970. */
@@ -17,6 +17,8 @@ export interface User {
 /** What a user may be changed in; what is left out stays. */
 export interface UserChange {
   password?: string
+  /** The password so far. A token or a session changes the password of its own account only with it. */
+  currentPassword?: string
   isAdmin?: boolean
   disabled?: boolean
 }
@@ -41,11 +43,14 @@ export interface Users {
 }
 
 /** The password, or a bcrypt hash of it as in htpasswd. */
-export type NewUser = { isAdmin: boolean } & ({ password: string } | { passwordHash: string })
+export type NewUser = { isAdmin: boolean; currentPassword?: string } & (
+  | { password: string }
+  | { passwordHash: string }
+)
 
 export interface UsersOptions {
   metadata: Metadata
-  auth: Pick<Auth, 'passwords' | 'attempts'>
+  auth: Pick<Auth, 'passwords' | 'attempts' | 'authenticator'>
   passwordFile: PasswordFile
 }
 
@@ -55,7 +60,16 @@ const kind = 'user'
 const RESERVED: readonly (string | undefined)[] = ['anonymous', 'authenticated', SYSTEM.account]
 
 export function users({ metadata, auth, passwordFile }: UsersOptions): Users {
-  const { passwords, attempts } = auth
+  const { passwords, attempts, authenticator } = auth
+  /** Who finds a token, or takes over a session, shall not take over the account for good. */
+  const checkCurrent = async ({ caller }: Write, name: string, password: string | undefined) => {
+    if (caller.account !== name || caller.credential === undefined) return
+    if (password === undefined) {
+      throw registryError('DENIED', 'a token or a session changes its own password only with currentPassword')
+    }
+    const identity = await authenticator.authenticatePassword(name, password, caller.address).catch(deny)
+    if (identity.credential !== undefined) throw wrongPassword()
+  }
   return {
     list: (query) =>
       readPage(
@@ -66,11 +80,12 @@ export function users({ metadata, auth, passwordFile }: UsersOptions): Users {
 
     get: async (name) => getUser(metadata, name),
 
-    async put(act, name, { isAdmin, ...secret }) {
+    async put(act, name, { isAdmin, currentPassword, ...secret }) {
       if (RESERVED.includes(name)) {
         const message = `the name ${name} is reserved: it has a meaning in grants or in the history; choose another`
         throw registryError('REQUEST_INVALID', message)
       }
+      await checkCurrent(act, name, currentPassword)
       const passwordHash =
         'password' in secret
           ? await passwords.hashNew(secret.password)
@@ -79,7 +94,8 @@ export function users({ metadata, auth, passwordFile }: UsersOptions): Users {
       passwordFile.removeFor(name)
     },
 
-    async change(act, name, { password, ...flags }) {
+    async change(act, name, { password, currentPassword, ...flags }) {
+      if (password !== undefined) await checkCurrent(act, name, currentPassword)
       const passwordHash = password === undefined ? undefined : await passwords.hashNew(password)
       await metadata.write('changeAccount', { ...act, name, kind, change: { ...flags, passwordHash } })
       if (password !== undefined) passwordFile.removeFor(name)
@@ -96,6 +112,15 @@ export function users({ metadata, auth, passwordFile }: UsersOptions): Users {
       passwordFile.removeFor(name)
     },
   }
+}
+
+function wrongPassword() {
+  return registryError('DENIED', 'currentPassword is wrong')
+}
+
+/** Who asks is signed in: only the password that was sent besides is wrong. */
+function deny(error: unknown): never {
+  throw error instanceof RegistryError && error.status === 401 ? wrongPassword() : error
 }
 
 function getUser(metadata: Metadata, name: string): User {

@@ -33,6 +33,15 @@ export function accountReads(db: Db) {
         .all()
     },
 
+    /** The costs of the bcrypt hashes that accounts have, two digits each. */
+    bcryptCosts: (): string[] =>
+      db
+        .selectDistinct({ cost: sql<string>`substr(${account.passwordHash}, 5, 2)` })
+        .from(account)
+        .where(sql`${account.passwordHash} glob '$2[aby]$*'`)
+        .all()
+        .map(({ cost }) => cost),
+
     /** The name of a group that exists. */
     groupName: (id: number): string | undefined =>
       db.select({ name: accountGroup.name }).from(accountGroup).where(eq(accountGroup.id, id)).get()?.name,
@@ -115,6 +124,7 @@ export function accountWrites(db: Db, { tell, version }: AccountParts) {
         .values({ name, kind, ownerId, passwordHash, isAdmin, createdAt: call.at, version: version() })
         .run()
       tell({ action: `${kind}.add`, target: name, detail: { isAdmin } }, call.caller, call.at)
+      return passwordHash === undefined ? undefined : changed(db, [])
     },
 
     /** A new password ends what the old one gave, refresh tokens and sessions; so does disabling. Throws CONFLICT when no server admin is left. */

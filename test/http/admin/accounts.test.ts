@@ -248,6 +248,44 @@ test('the first password waits in a file until it is changed', async () => {
   expect(existsSync(path)).toBe(false)
 })
 
+test('a token or a session sets another password of its account only with the one so far', async () => {
+  await server.addUser('owner')
+  const { secret } = await server.addToken('owner')
+  const change = (body: object, as = bearer(secret)) => ask(as, 'PATCH', '/users/owner', body)
+  const refused = await change({ password: 'stolen-horse' })
+  expect([refused.status, refused.json.detail]).toEqual([
+    403,
+    'a token or a session changes its own password only with currentPassword',
+  ])
+  const wrong = await change({ password: 'stolen-horse', currentPassword: 'wrong-horse' })
+  expect([wrong.status, wrong.json.detail]).toEqual([403, 'currentPassword is wrong'])
+  expect((await change({ password: 'stolen-horse', currentPassword: secret })).status).toBe(403)
+  expect((await change({ password: 'second-horse', currentPassword: PASSWORD })).status).toBe(200)
+  expect((await change({ password: 'third-horse' }, basic('owner', 'second-horse'))).status).toBe(200)
+  const admin = await server.addToken('admin')
+  const put = (name: string, body: object) => ask(bearer(admin.secret), 'PUT', `/users/${name}`, body)
+  expect((await put('admin', { password: 'stolen-horse', isAdmin: true })).status).toBe(403)
+  expect((await put('admin', { ...user, isAdmin: true, currentPassword: PASSWORD })).status).toBe(200)
+  expect((await put('owner', user)).status).toBe(200)
+})
+
+test('with open access, strangers leave no account behind for when accounts are switched on', async () => {
+  await using open = await startInProcess()
+  const ask = async (method: string, path: string, body?: object) => {
+    const headers = { 'content-type': 'application/json' }
+    const init = { method, headers, ...(body && { body: JSON.stringify(body) }) }
+    return (await open.fetch(`/api/v1${path}`, init)).status
+  }
+  const statuses = [
+    await ask('PUT', '/users/mallory', { ...user, isAdmin: true }),
+    await ask('PUT', '/groups/team'),
+    await ask('PUT', '/grants', { subject: 'anonymous', pattern: '**', role: 'admin' }),
+    await ask('POST', '/signing-keys'),
+  ]
+  expect(statuses).toEqual([403, 403, 403, 403])
+  expect(await ask('PUT', '/repositories/app', {})).toBe(200)
+})
+
 test('with open access nobody is asked who they are, and everybody may do everything', async () => {
   await using open = await startInProcess()
   expect((await open.fetch('/v2/')).status).toBe(200)

@@ -66,7 +66,7 @@ const ACTS: [method: string, path: string, body: object | undefined, statuses: n
   ['POST', '/jobs', { kind: 'none' }, [401, 403, 403, 403, 403, 400, 403]],
   ['GET', '/server', undefined, [401, 403, 403, 403, 403, 200, 403]],
   ['GET', '/access?repository=team/app', undefined, [401, 403, 403, 403, 200, 200, 403]],
-  ['GET', '/access?repository=team/app&account=reader', undefined, [401, 403, 200, 403, 200, 200, 403]],
+  ['GET', '/access?repository=team/app&account=reader', undefined, [401, 403, 200, 403, 403, 200, 403]],
   ['GET', '/access?repository=team/other&account=boss', undefined, [401, 403, 403, 403, 200, 200, 403]],
   ['GET', '/access?repository=team/other&account=reader', undefined, [401, 403, 200, 403, 403, 200, 403]],
 ]

@@ -9,7 +9,16 @@ const UserModel = t.Object(
   { description: 'A user' },
 )
 
+const CurrentPassword = t.Optional(
+  t.String({
+    maxLength: 72,
+    description:
+      'The password so far: a token or a session changes the password of its own account only with it',
+  }),
+)
+
 const NewUser = t.Object({
+  currentPassword: CurrentPassword,
   password: t.Optional(Password),
   passwordHash: t.Optional(
     t.String({ maxLength: 60, description: 'Instead: a bcrypt hash, as in htpasswd' }),
@@ -18,6 +27,7 @@ const NewUser = t.Object({
 })
 
 const UserChange = t.Object({
+  currentPassword: CurrentPassword,
   password: t.Optional(Password),
   isAdmin: t.Optional(t.Boolean()),
   disabled: t.Optional(t.Boolean()),
@@ -88,9 +98,13 @@ export function users(context: AdminContext) {
     })
     .put(
       '/:name',
-      async ({ asker, params: { name }, body: { isAdmin = false, password = '', passwordHash } }) => {
+      async ({
+        asker,
+        params: { name },
+        body: { isAdmin = false, password = '', passwordHash, ...current },
+      }) => {
         const secret = passwordHash === undefined ? { password } : { passwordHash }
-        await users.put(asker.act(), name, { isAdmin, ...secret })
+        await users.put(asker.act(), name, { isAdmin, ...current, ...secret })
         return DONE
       },
       { params, body: NewUser, ...OPERATIONS.add },
