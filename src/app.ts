@@ -9,6 +9,7 @@ import { parseTlsChoice } from './config/tls-choice.ts'
 import { parseMirrors } from './config/upstreams.ts'
 import { type AccountServices, accountServices } from './core/accounts/account-services.ts'
 import { contentServices } from './core/content/services.ts'
+import { ContentReader } from './core/content-reader.ts'
 import { startHousekeeping } from './core/housekeeping.ts'
 import { collectJob, scanJob } from './core/jobs/collector-jobs.ts'
 import { Jobs } from './core/jobs/jobs.ts'
@@ -177,7 +178,7 @@ export async function openServices(config: Config, log: Logger, options: Service
       cache.room.noteReceived(bytes)
     },
   })
-  const kept = { metadata, blobs, locks: new DigestLocks(), retention, now }
+  const kept = { metadata, blobs, reader: new ContentReader(), locks: new DigestLocks(), retention, now }
   const collector = new Collector({ ...kept, ...clocks, log, steady: clocks.steady(retention.graceMs) })
   const disk = () => diskSpace(config.data)
   const fills = filesystemFills(config.data, uploads)
@@ -191,7 +192,7 @@ export async function openServices(config: Config, log: Logger, options: Service
     work: { collect: collectJob(collector), scan: scanJob(collector) },
     note: (act) => metadata.write('noteAct', act),
   })
-  const conversions = new Conversions(registry, localConversions({ ...kept, uploads }), now)
+  const conversions = new Conversions(registry, localConversions({ ...kept, uploads }), kept.reader, now)
   const content = {
     ...contentServices({ ...kept, registry, storedBlobs: local.blobs, uploads, collector, disk }),
     registry,
@@ -219,7 +220,7 @@ export async function openServices(config: Config, log: Logger, options: Service
     async close() {
       await Promise.all([jobs.stop(), collector.stop(), cache.stop()])
       await Promise.all([auth.authenticator.noteUse(), local.usage.close()])
-      await uploads.stop()
+      await Promise.all([uploads.stop(), kept.reader.stop()])
       await folder.close()
     },
   }

@@ -215,7 +215,7 @@ function withBody(request: Recorded, body: Uint8Array): Recorded {
 }
 
 function flipped(bytes: Uint8Array, random: Random): Uint8Array {
-  const copy = Uint8Array.from(bytes)
+  const copy = new Uint8Array(bytes)
   for (let count = 1 + random.below(8); count > 0 && copy.length > 0; count--)
     copy[random.below(copy.length)] = random.below(256)
   return copy

@@ -19,7 +19,7 @@ export interface RegistriesOptions extends Pick<LocalOptions, Shared> {
   monotonic: () => number
 }
 
-type Shared = 'metadata' | 'blobs' | 'uploads' | 'locks' | 'retention' | 'access' | 'now'
+type Shared = 'metadata' | 'reader' | 'blobs' | 'uploads' | 'locks' | 'retention' | 'access' | 'now'
 
 /** The registries of a data folder. */
 export interface Registries {

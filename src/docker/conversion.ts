@@ -99,7 +99,7 @@ export function convertImage(
   }
   return {
     schema1,
-    payload: Uint8Array.from(Buffer.from(formatSchema1(schema1))),
+    payload: new Uint8Array(Buffer.from(formatSchema1(schema1))),
     hasEmptyLayer: blobs.includes(EMPTY_LAYER.digest),
   }
 }

@@ -39,7 +39,7 @@ const SPLICED = /^[ \t\r\n]*,[ \t\r\n]*"signatures"[ \t\r\n]*:/
  */
 export function parseSignedDocument(bytes: Uint8Array): SignedDocument {
   const list = parse(bytes).signatures
-  if (list === undefined) return { payload: Uint8Array.from(bytes), signatures: [] }
+  if (list === undefined) return { payload: new Uint8Array(bytes), signatures: [] }
   if (!Array.isArray(list) || list.length === 0 || list.length > SIGNATURES_MAX) {
     throw invalid(`"signatures" is not a list of 1 to ${SIGNATURES_MAX} signatures`)
   }
@@ -83,7 +83,7 @@ export function signDocument(payload: Uint8Array, key: SigningKey, now: number):
   }
   const list = JSON.stringify([block], undefined, 3).replaceAll('\n', '\n   ')
   const spliced = Buffer.from(`,\n   "signatures": ${list}`)
-  return Uint8Array.from(Buffer.concat([bytes.subarray(0, length), spliced, tail]))
+  return new Uint8Array(Buffer.concat([bytes.subarray(0, length), spliced, tail]))
 }
 
 /** The index of the last byte before `end` that is not white space; -1 when there is none. */
@@ -108,7 +108,7 @@ function withoutSignatures(bytes: Uint8Array, { length, tail }: Format): Uint8Ar
   } catch (cause) {
     throw invalidFormat(cause)
   }
-  const payload = Uint8Array.from(Buffer.concat([bytes.subarray(0, length), tail]))
+  const payload = new Uint8Array(Buffer.concat([bytes.subarray(0, length), tail]))
   if ('signatures' in parse(payload)) throw invalidFormat()
   return payload
 }

@@ -4,7 +4,7 @@ import { objectOf, parseLeniently, textsOf } from './lenient-json.ts'
 export type Labels = Readonly<Record<string, string>>
 
 /** The label that says how long a tag lasts, from the push that sets it. */
-const EXPIRES_AFTER = 'quay.expires-after'
+export const EXPIRES_AFTER = 'quay.expires-after'
 
 const SECONDS: Record<string, number> = {
   s: 1,

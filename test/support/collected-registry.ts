@@ -3,10 +3,12 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { GarbageService } from '../../src/core/content/garbage.ts'
+import { ContentReader } from '../../src/core/content-reader.ts'
 import { Conversions } from '../../src/core/pulls/conversions.ts'
 import { localConversions } from '../../src/core/pulls/local-conversions.ts'
 import { NegotiatedManifests } from '../../src/core/pulls/manifest-pulls.ts'
 import { localRegistry } from '../../src/core/registry/local-registry.ts'
+import type { Access } from '../../src/domain/access.ts'
 import { type Identity, NOBODY } from '../../src/domain/access.ts'
 import { openClocks } from '../../src/domain/clock.ts'
 import type { Registry, Uploads } from '../../src/domain/registry.ts'
@@ -49,6 +51,14 @@ export type Gate = (place: Place, name: string) => Promise<void>
 /** Before the writer is called, after it has answered, after bytes were published, before they are removed. */
 export type Place = 'write' | 'written' | 'published' | 'removal'
 
+/** Everybody pulls, and one pushes. */
+const ACCESS: Access = {
+  isOpen: false,
+  may: ({ account }, action) => action === 'pull' || account === PUSHER.account,
+  pullable: () => EVERYTHING,
+  deletable: () => EVERYTHING,
+}
+
 /** A registry and its collector on a data folder of their own, with a clock that goes on when it is told to. */
 export async function openCollectedRegistry(options: CollectedRegistryOptions = {}) {
   const { retention = RETENTION, gate = async () => {} } = options
@@ -71,24 +81,21 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
     blobs: guardBlobs(files, gate),
     locks: new DigestLocks(),
     retention,
+    reader: new ContentReader(),
     now: clocks.now,
   }
   const uploads = guardUploads(uploadFiles, gate)
   const registry = localRegistry({
     ...shared,
     uploads,
-    access: {
-      isOpen: false,
-      may: ({ account }, action) => action === 'pull' || account === PUSHER.account,
-      pullable: () => EVERYTHING,
-      deletable: () => EVERYTHING,
-    },
+    access: ACCESS,
     sparse: 'index',
     checkAllowed: () => {},
     schema1: { push: true, unsigned: false },
     cacheBytesMax: 1024 * 1024,
   })
-  const conversions = new Conversions(registry, localConversions({ ...shared, uploads }), clocks.now)
+  const conversionStore = localConversions({ ...shared, uploads })
+  const conversions = new Conversions(registry, conversionStore, shared.reader, clocks.now)
   const db = resources.use(new Database(join(folder.path, 'cay.db'), { readonly: true }))
   const collector = new Collector({ ...shared, ...clocks, log, steady: clocks.steady(retention.graceMs) })
   const kept = resources.move()

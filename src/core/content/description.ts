@@ -2,17 +2,14 @@ import { LRUCache } from 'lru-cache'
 import type { Blobs } from '../../domain/registry.ts'
 import type { ListedManifest } from '../../metadata/content/catalog.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
-import { artifactKind, artifactTraits } from '../../oci/artifact-kind.ts'
+import { type ArtifactTraits, artifactKind, artifactTraits } from '../../oci/artifact-kind.ts'
 import { type Digest, digestToBytes } from '../../oci/digest.ts'
-import {
-  type HistoryEntry,
-  type ImageConfig,
-  type Platform,
-  readImageConfig,
-} from '../../oci/image-config.ts'
-import { type Json, objectOf, parseLeniently } from '../../oci/lenient-json.ts'
-import type { ManifestParts, Part } from '../../oci/manifest-parts.ts'
+import type { HistoryEntry, ImageConfig, Platform } from '../../oci/image-config.ts'
+import { parseLeniently } from '../../oci/lenient-json.ts'
+import type { ImageBrief, ManifestBrief } from '../../oci/manifest-brief.ts'
+import type { Part } from '../../oci/manifest-parts.ts'
 import type { Reference, RepositoryName, Tag } from '../../oci/reference.ts'
+import type { ContentReader } from '../content-reader.ts'
 import { readBlob } from '../read-blob.ts'
 import { unknownManifest } from '../registry/local-manifests.ts'
 import { unknownIn } from '../unknown.ts'
@@ -22,13 +19,10 @@ import { ManifestReading } from './manifest-reading.ts'
 const CONFIG_BYTES_MAX = 8 * 1024 * 1024
 
 /** The largest manifest that is read for its line in a list, in bytes; of a larger one the row must do. */
-const LISTED_BYTES_MAX = 64 * 1024
+const LISTED_BYTES_MAX = 16 * 1024
 
 /** The characters of all kinds that are remembered, with what they are remembered by. */
 const KIND_CHARACTERS_MAX = 4 * 1024 * 1024
-
-/** Layers, entries of the history, and manifests of an index that are described; `isCut` says that there are more. */
-const PARTS_MAX = 1000
 
 /** Tags that are named. */
 const TAGS_MAX = 100
@@ -79,11 +73,18 @@ export interface Descriptions {
 }
 
 /** Describes the manifests of a data folder. */
-export function descriptions(metadata: Metadata, blobs: Pick<Blobs, 'open'>): Descriptions {
-  const readConfig = async (repository: RepositoryName, { digest }: Part): Promise<Json | undefined> => {
+export function descriptions(
+  metadata: Metadata,
+  blobs: Pick<Blobs, 'open'>,
+  reader: ContentReader,
+): Descriptions {
+  const readConfig = async (
+    repository: RepositoryName,
+    { digest }: Part,
+  ): Promise<ImageBrief | undefined> => {
     try {
       const bytes = await readBlob(await blobs.open(repository, digest), CONFIG_BYTES_MAX)
-      return bytes && parseLeniently(bytes)
+      return bytes && (await reader.imageBrief(digest, bytes))
     } catch {
       // Its bytes are gone meanwhile, or cannot be read: whoever pulls it hears of that.
       return undefined
@@ -96,30 +97,29 @@ export function descriptions(metadata: Metadata, blobs: Pick<Blobs, 'open'>): De
     async describe(repository, reference, now) {
       const row = metadata.manifests.find(repository, reference, now)
       const entry = row && metadata.catalog.manifestOf(row.id)
-      const reading = new ManifestReading(metadata, repository)
-      const manifest = row && reading.get(row)
+      const reading = new ManifestReading(metadata, reader, repository)
+      const manifest = row && (await reading.get(row))
       if (row === undefined || entry === undefined || manifest === undefined) {
         throw unknownIn(metadata, repository, unknownManifest(repository, reference))
       }
-      const { parts } = manifest
-      const config = parts.image ?? (parts.config && (await readConfig(repository, parts.config)))
-      const image = imageOf(config, parts)
+      const { brief } = manifest
+      const config = brief.config && (await readConfig(repository, brief.config))
+      const image = imageOf(config, brief)
       const tags = metadata.tags.ofManifest(row.id, '', TAGS_MAX + 1, now)
-      const history = image?.history ?? []
-      const lists = [parts.layers, parts.children, history]
-      const isLong = tags.length > TAGS_MAX || lists.some((list) => list.length > PARTS_MAX)
+      const manifests: ChildDescription[] = []
+      for (const part of brief.children) manifests.push(await describeChild(reading, part))
       return {
         ...entry,
         digest: row.digest,
-        kind: artifactKind(artifactTraits(parts.document, entry.mediaType, traitsOf(image))),
-        totalBytes: reading.totalBytes(manifest),
-        config: parts.config,
-        ...withMakers(metadata, repository, parts.layers, history),
-        manifests: parts.children.slice(0, PARTS_MAX).map((part) => describeChild(reading, part)),
+        kind: artifactKind(withImage(brief.traits, image)),
+        totalBytes: await reading.totalBytes(manifest),
+        config: brief.config,
+        ...withMakers(metadata, repository, brief, image?.history ?? []),
+        manifests,
         image,
-        annotations: parts.annotations ?? {},
+        annotations: brief.annotations,
         tags: tags.slice(0, TAGS_MAX),
-        isCut: isLong || reading.isCut,
+        isCut: tags.length > TAGS_MAX || config?.isCut === true || reading.isCut,
       }
     },
   }
@@ -151,39 +151,47 @@ function kinds(metadata: Metadata): Pick<Descriptions, 'kindOf'> {
   }
 }
 
-function describeChild(reading: ManifestReading, part: Part): ChildDescription {
-  const { isHere, manifest } = reading.find(part.digest)
+async function describeChild(reading: ManifestReading, part: Part): Promise<ChildDescription> {
+  const { isHere, manifest } = await reading.find(part.digest)
   if (manifest === undefined) return { ...part, kind: undefined, totalBytes: part.size, isHere }
-  const kind = artifactKind(artifactTraits(manifest.parts.document, manifest.row.mediaType))
-  return { ...part, kind, totalBytes: reading.totalBytes(manifest), isHere }
+  const kind = artifactKind(manifest.brief.traits)
+  return { ...part, kind, totalBytes: await reading.totalBytes(manifest), isHere }
 }
 
 /** The layers with what made them, and the history with the layers that it made. */
-function withMakers(metadata: Metadata, repository: RepositoryName, layers: Part[], history: HistoryEntry[]) {
-  const makers = makersOf(history, layers.length)
+function withMakers(
+  metadata: Metadata,
+  repository: RepositoryName,
+  { layers, layerCount }: ManifestBrief,
+  history: HistoryEntry[],
+) {
+  const makers = makersOf(history, layerCount)
   const made = new Map(makers.map((entry, index) => [entry, layers[index]?.digest]))
   return {
-    layers: layers.slice(0, PARTS_MAX).map((part, index) => ({
+    layers: layers.map((part, index) => ({
       ...part,
       createdBy: makers[index]?.createdBy,
       isHere: metadata.blobs.findSize(repository, part.digest) !== undefined,
     })),
-    history: history.slice(0, PARTS_MAX).map((entry) => ({ ...entry, layer: made.get(entry) })),
+    history: history.map((entry) => ({ ...entry, layer: made.get(entry) })),
   }
 }
 
 /** A config that tells neither a platform nor a history is none of an image. */
-function imageOf(config: Json | undefined, parts: ManifestParts): ImageConfig | undefined {
-  const read = readImageConfig(objectOf(config))
-  const image = parts.image === undefined ? read : { ...read, history: parts.history }
-  return image.platform === undefined && image.history.length === 0 ? undefined : image
+function imageOf(config: ImageBrief | undefined, brief: ManifestBrief): ImageConfig | undefined {
+  const image = brief.image === undefined ? config?.image : { ...brief.image, history: brief.history }
+  return image === undefined || (image.platform === undefined && image.history.length === 0)
+    ? undefined
+    : image
 }
 
-function traitsOf(image: ImageConfig | undefined) {
+/** With what the config says, too. */
+function withImage(traits: ArtifactTraits, image: ImageConfig | undefined): ArtifactTraits {
   const { platform, labels = {} } = image ?? {}
   return {
-    labels: Object.keys(labels),
-    platforms: platform === undefined ? [] : [`${platform.os}/${platform.architecture}`],
+    ...traits,
+    labels: [...traits.labels, ...Object.keys(labels)],
+    platforms: [...traits.platforms, ...(platform ? [`${platform.os}/${platform.architecture}`] : [])],
   }
 }
 

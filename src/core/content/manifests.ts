@@ -6,6 +6,7 @@ import type { ListedManifest } from '../../metadata/content/catalog.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import type { Digest } from '../../oci/digest.ts'
 import type { Reference, RepositoryName, Tag } from '../../oci/reference.ts'
+import type { ContentReader } from '../content-reader.ts'
 import { formatCursor, type ListPage, type PageQuery, parseCursor, readPage } from '../page.ts'
 import { unknownManifest } from '../registry/local-manifests.ts'
 import { unknownIn, unknownRepository } from '../unknown.ts'
@@ -33,13 +34,15 @@ export interface ManifestQuery extends PageQuery {
 export interface ManifestOptions {
   metadata: Metadata
   registry: Registry
+  reader: ContentReader
   retention: Retention
   descriptions: Descriptions
   now: () => number
 }
 
 /** The manifests of repositories, for people. Every method throws NAME_UNKNOWN for an unknown repository. */
-export function manifestService({ metadata, registry, retention, descriptions, now }: ManifestOptions) {
+export function manifestService(options: ManifestOptions) {
+  const { metadata, retention, descriptions, now } = options
   const { windowMs } = retention
   const summary = (row: ListedManifest): ManifestSummary => ({
     ...row,
@@ -79,7 +82,7 @@ export function manifestService({ metadata, registry, retention, descriptions, n
     ): Promise<ReferrersTree & { digest: Digest }> {
       const row = metadata.manifests.find(repository, reference, now())
       if (row === undefined) throw unknownIn(metadata, repository, unknownManifest(repository, reference))
-      const builder = new ReferrersTreeBuilder(metadata, registry.referrers, repository, now())
+      const builder = new ReferrersTreeBuilder(options, repository, now())
       return { digest: row.digest, ...(await builder.build(row.digest)) }
     },
 

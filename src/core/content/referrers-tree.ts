@@ -1,8 +1,9 @@
 import type { ReferrerDescriptor, Referrers } from '../../domain/registry.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
-import { artifactKind, artifactTraits } from '../../oci/artifact-kind.ts'
+import { artifactKind } from '../../oci/artifact-kind.ts'
 import { type Digest, findDigest } from '../../oci/digest.ts'
 import { type RepositoryName, referrersTag, type Tag } from '../../oci/reference.ts'
+import type { ContentReader } from '../content-reader.ts'
 import { ManifestReading } from './manifest-reading.ts'
 
 /** How deep referrers of referrers are followed, */
@@ -28,6 +29,12 @@ export interface ReferrersTree {
   isCut: boolean
 }
 
+export interface ReferrersSources {
+  metadata: Metadata
+  registry: { referrers: Referrers }
+  reader: ContentReader
+}
+
 /** What refers to a manifest, and to that, and so on; the nearest first where it is too much. */
 export class ReferrersTreeBuilder {
   private readonly metadata: Metadata
@@ -39,12 +46,12 @@ export class ReferrersTreeBuilder {
   private isCut = false
 
   /** @param now milliseconds since 1970, for tags end */
-  constructor(metadata: Metadata, listing: Referrers, repository: RepositoryName, now: number) {
+  constructor({ metadata, registry, reader }: ReferrersSources, repository: RepositoryName, now: number) {
     this.metadata = metadata
-    this.listing = listing
+    this.listing = registry.referrers
     this.repository = repository
     this.now = now
-    this.reading = new ManifestReading(metadata, repository)
+    this.reading = new ManifestReading(metadata, reader, repository)
   }
 
   async build(subject: Digest): Promise<ReferrersTree> {
@@ -64,18 +71,18 @@ export class ReferrersTreeBuilder {
 
   private async referrersOf(subject: Digest): Promise<Referrer[]> {
     const found: Referrer[] = []
-    const add = (descriptor: ReferrerDescriptor, tag: Tag | undefined) => {
+    const add = async (descriptor: ReferrerDescriptor, tag: Tag | undefined) => {
       if (this.seen.has(descriptor.digest)) return
       if (this.seen.size > REFERRERS_MAX) {
         this.isCut = true
         return
       }
       this.seen.add(descriptor.digest)
-      found.push({ ...descriptor, kind: this.kindOf(descriptor.digest), tag, referrers: [] })
+      found.push({ ...descriptor, kind: await this.kindOf(descriptor.digest), tag, referrers: [] })
     }
     for (let last: Digest | undefined; ; ) {
       const { items, more, next } = await this.listing.list(this.repository, subject, { last })
-      for (const item of items) add(item, undefined)
+      for (const item of items) await add(item, undefined)
       last = findDigest(next ?? '') ?? items.at(-1)?.digest
       if (!more || this.isCut) break
     }
@@ -84,13 +91,13 @@ export class ReferrersTreeBuilder {
       const row = this.metadata.manifests.find(this.repository, { tag }, this.now)
       if (row === undefined) continue
       const { digest, mediaType, size, artifactType } = row
-      add({ digest, mediaType, size, ...(artifactType === null ? {} : { artifactType }) }, tag)
+      await add({ digest, mediaType, size, ...(artifactType === null ? {} : { artifactType }) }, tag)
     }
     return found
   }
 
-  private kindOf(digest: Digest): string | undefined {
-    const { manifest } = this.reading.find(digest)
-    return manifest && artifactKind(artifactTraits(manifest.parts.document, manifest.row.mediaType))
+  private async kindOf(digest: Digest): Promise<string | undefined> {
+    const { manifest } = await this.reading.find(digest)
+    return manifest && artifactKind(manifest.brief.traits)
   }
 }

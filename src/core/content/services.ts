@@ -3,6 +3,7 @@ import type { Retention } from '../../domain/retention.ts'
 import type { Collector } from '../../gc/collector.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import type { UploadsInProgress } from '../../storage/blob-store.ts'
+import type { ContentReader } from '../content-reader.ts'
 import { blobService } from './blobs.ts'
 import { descriptions } from './description.ts'
 import { GarbageService } from './garbage.ts'
@@ -18,6 +19,7 @@ export interface ContentOptions {
   registry: Registry
   /** The blobs that are here: descriptions are made of these, and fetch nothing. */
   storedBlobs: Blobs
+  reader: ContentReader
   uploads: UploadsInProgress
   collector: Collector
   retention: Retention
@@ -30,8 +32,8 @@ export interface ContentOptions {
 export type ContentServices = ReturnType<typeof contentServices>
 
 export function contentServices(options: ContentOptions) {
-  const { metadata, storedBlobs, uploads, disk, retention, collector } = options
-  const shared = { ...options, descriptions: descriptions(metadata, storedBlobs) }
+  const { metadata, storedBlobs, reader, uploads, disk, retention, collector } = options
+  const shared = { ...options, descriptions: descriptions(metadata, storedBlobs, reader) }
   return {
     repositories: repositoryService(shared),
     tags: tagService(shared),

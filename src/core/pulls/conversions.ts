@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import PQueue from 'p-queue'
-import { type Conversion, convertImage, convertible, type Refusal } from '../../docker/conversion.ts'
+import { convertible, type Refusal } from '../../docker/conversion.ts'
 import { signDocument } from '../../docker/signed-document.ts'
 import type { SigningKey } from '../../docker/signing-key.ts'
 import type { Registry, StoredManifest } from '../../domain/registry.ts'
@@ -10,11 +10,12 @@ import { RegistryError, registryError } from '../../oci/error.ts'
 import { readParts } from '../../oci/manifest-parts.ts'
 import { isIndex } from '../../oci/media-type.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
+import type { ContentReader, ConvertedPayload } from '../content-reader.ts'
 import { readBlob } from '../read-blob.ts'
 
 /**
- * The largest config that is read for a conversion: it is parsed at once, on the thread that serves; and what comes of it
- * can be remembered, so that this happens once. Real ones are a hundredth of it.
+ * The largest config that is read for a conversion; what comes of it can be remembered, so that this happens once. Real
+ * ones are a hundredth of it.
  */
 const CONFIG_BYTES_MAX = 1024 * 1024
 
@@ -61,6 +62,7 @@ export type ConversionRegistry = Pick<Registry, 'manifests' | 'blobs'>
 export class Conversions {
   private readonly registry: ConversionRegistry
   private readonly store: ConversionStore
+  private readonly reader: ContentReader
   private readonly now: () => number
   private readonly queue = new PQueue({ concurrency: CONVERSIONS_AT_ONCE })
   private readonly running = new Map<string, Promise<ConvertedImage | Refusal>>()
@@ -71,8 +73,14 @@ export class Conversions {
       ENTRY_BYTES + ('refusal' in entry ? entry.refusal.length : entry.payload.length + entry.signed.length),
   })
 
-  constructor(registry: ConversionRegistry, store: ConversionStore, now: () => number) {
+  constructor(
+    registry: ConversionRegistry,
+    store: ConversionStore,
+    reader: ContentReader,
+    now: () => number,
+  ) {
     this.registry = registry
+    this.reader = reader
     this.store = store
     this.now = now
   }
@@ -151,12 +159,13 @@ export class Conversions {
     repository: RepositoryName,
     tag: Tag,
     { bytes, mediaType }: StoredManifest,
-  ): Promise<Conversion | Refusal> {
+  ): Promise<ConvertedPayload | Refusal> {
     if (isIndex(mediaType)) return { refusal: 'it is an index' }
     const image = convertible(readParts(bytes))
     if ('refusal' in image) return image
     const config = await this.readConfig(repository, image.config.digest)
-    return 'refusal' in config ? config : convertImage({ name: repository, tag }, image.layers, config.bytes)
+    if ('refusal' in config) return config
+    return await this.reader.convert({ name: repository, tag }, image.layers, config.bytes)
   }
 
   private async readConfig(

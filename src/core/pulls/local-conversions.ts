@@ -26,7 +26,7 @@ export function localConversions({ metadata, uploads, locks, now }: ConversionOp
         await metadata.write('putConversion', { ...call, layer: undefined })
         return
       }
-      const bytes = Uint8Array.from(Buffer.from(EMPTY_LAYER.base64, 'base64'))
+      const bytes = new Uint8Array(Buffer.from(EMPTY_LAYER.base64, 'base64'))
       const upload = uploads.start(repository, 'sha256')
       try {
         await locks.push(EMPTY_LAYER.digest, async () => {

@@ -8,7 +8,6 @@ import { unknownIn } from '../unknown.ts'
 import { freshPushes } from './fresh-pushes.ts'
 import { type FindConfig, labelReader } from './labels.ts'
 import type { LocalOptions, Sparse } from './local-options.ts'
-import { readPushed } from './pushed-manifest.ts'
 import type { CachedManifest, ReadCache } from './read-cache.ts'
 
 const OPTIONAL_ROLES: Record<Sparse, ManifestReference['role'][]> = {
@@ -19,7 +18,7 @@ const OPTIONAL_ROLES: Record<Sparse, ManifestReference['role'][]> = {
 
 /** The manifests of this data folder. */
 export function localManifests(options: LocalOptions, cache: ReadCache, findConfig: FindConfig): Manifests {
-  const { metadata, now, checkAllowed, schema1 } = options
+  const { metadata, now, checkAllowed, schema1, reader } = options
   const readLabels = labelReader(metadata, findConfig)
   const optionalRoles = OPTIONAL_ROLES[options.sparse]
   const { keepManifest, doomOf } = freshPushes(options)
@@ -49,7 +48,7 @@ export function localManifests(options: LocalOptions, cache: ReadCache, findConf
 
     async put(caller, push) {
       const { repository, reference, tags, bytes, precondition } = push
-      const { manifest: parsed, payload } = readPushed(push, schema1)
+      const { manifest: parsed, payload } = await reader.readPushed(push, schema1)
       checkAllowed(repository, parsed)
       const { annotations: _, ...manifest } = parsed
       const sha256 = digestOf('sha256', payload)

@@ -3,6 +3,7 @@ import type { Retention } from '../../domain/retention.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import type { BlobStore, UploadStore } from '../../storage/blob-store.ts'
 import type { DigestLocks } from '../../storage/digest-locks.ts'
+import type { ContentReader } from '../content-reader.ts'
 import type { CheckAllowed } from './allowed-types.ts'
 import type { Schema1Pushes } from './pushed-manifest.ts'
 
@@ -24,6 +25,7 @@ export interface LocalOptions {
   checkAllowed: CheckAllowed
   /** Which manifests of Docker schema 1 are taken. */
   schema1: Schema1Pushes
+  reader: ContentReader
   /** Memory for manifests that are pulled again. */
   cacheBytesMax: number
 }

@@ -16,7 +16,7 @@ const BYTES_PER_SECOND_MIN = 1024
 const STUCK_SECONDS = 30
 
 /** Memory that a body takes first, and at least, when its first bytes are not all of it. */
-const FIRST_BYTES = 4096
+const FIRST_BYTES = 1024
 
 export interface BodyReaderOptions {
   /** What all bodies may take together, in bytes. */

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test'
+import { ContentReader } from '../../../src/core/content-reader.ts'
 import { type ConversionStore, Conversions } from '../../../src/core/pulls/conversions.ts'
 import { newSigningKey, readSigningKey } from '../../../src/docker/signing-key.ts'
 import type { Registry, StoredManifest } from '../../../src/domain/registry.ts'
@@ -78,7 +79,7 @@ function trialOf({ bytes = config.bytes, isHeld = false, ...given }: TrialOption
   }
   const registry = { blobs, manifests: {} } as unknown as Registry
   const trial: Trial = {
-    conversions: new Conversions(registry, store, () => 1_700_000_000_000),
+    conversions: new Conversions(registry, store, new ContentReader(), () => 1_700_000_000_000),
     reading: 0,
     read: 0,
     most: 0,

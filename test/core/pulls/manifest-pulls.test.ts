@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
+import { ContentReader } from '../../../src/core/content-reader.ts'
 import { Conversions } from '../../../src/core/pulls/conversions.ts'
 import { NegotiatedManifests, type SentManifest } from '../../../src/core/pulls/manifest-pulls.ts'
 import { newSigningKey, readSigningKey } from '../../../src/docker/signing-key.ts'
@@ -80,7 +81,12 @@ function pullsOf(stored: StoredManifest, setting: 'auto' | 'always' | 'never'): 
     },
     signingKey: async () => key,
   }
-  const conversions = new Conversions({ manifests, blobs } as unknown as Registry, store, () => 0)
+  const conversions = new Conversions(
+    { manifests, blobs } as unknown as Registry,
+    store,
+    new ContentReader(),
+    () => 0,
+  )
   return new NegotiatedManifests(manifests, conversions, setting)
 }
 

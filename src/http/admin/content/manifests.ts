@@ -76,5 +76,5 @@ async function raw(
     'docker-content-digest': digest,
     'cache-control': 'private, no-cache',
   }
-  return new Response(Uint8Array.from(bytes), { headers: { ...INERT, ...named } })
+  return new Response(new Uint8Array(bytes), { headers: { ...INERT, ...named } })
 }

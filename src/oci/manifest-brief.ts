@@ -1,0 +1,128 @@
+import { type ArtifactTraits, artifactTraits } from './artifact-kind.ts'
+import { type HistoryEntry, type ImageConfig, readImageConfig } from './image-config.ts'
+import { objectOf, parseLeniently } from './lenient-json.ts'
+import { type ManifestParts, type Part, readParts } from './manifest-parts.ts'
+
+/** Entries of each list, and annotations of each part, that people are shown. */
+const ENTRIES_MAX = 1000
+const ANNOTATIONS_MAX = 200
+
+/** Characters of one text, and of all texts together. */
+const TEXT_MAX = 4096
+const TEXTS_MAX = 512 * 1024
+
+/** What people are shown of a manifest. However large it is, this is not. */
+export interface ManifestBrief
+  extends Pick<ManifestParts, 'config' | 'layers' | 'children' | 'history' | 'artifactType'> {
+  annotations: Record<string, string>
+  /** What its kind is told by. */
+  traits: ArtifactTraits
+  /** Of Docker schema 1, which has no config. */
+  image: ImageConfig | undefined
+  /** How many layers there are, also where they are cut. */
+  layerCount: number
+  /** There is more than this. */
+  isCut: boolean
+}
+
+/** What people are shown of an image's config. */
+export interface ImageBrief {
+  image: ImageConfig
+  isCut: boolean
+}
+
+/** Reads a manifest as far as people are shown it. What is malformed in it is left out. */
+export function manifestBrief(bytes: Uint8Array, mediaType: string): ManifestBrief {
+  const cut = new Cut()
+  const parts = readParts(bytes)
+  const traits = artifactTraits(parts.document, mediaType)
+  const brief = {
+    annotations: cut.texts(parts.annotations ?? {}),
+    config: parts.config && cut.part(parts.config),
+    layers: cut.list(parts.layers).map((part) => cut.part(part)),
+    children: cut.list(parts.children).map((part) => cut.part(part)),
+    history: cut.history(parts.history),
+    artifactType: parts.artifactType,
+    traits: {
+      ...traits,
+      entryTypes: cut.names(traits.entryTypes),
+      labels: cut.names(traits.labels),
+      platforms: cut.names(traits.platforms),
+    },
+    image: parts.image && cut.image(readImageConfig(parts.image)),
+    layerCount: parts.layers.length,
+  }
+  return { ...brief, isCut: cut.isCut }
+}
+
+/** Reads the config of an image as far as people are shown it. */
+export function imageBrief(bytes: Uint8Array): ImageBrief {
+  const cut = new Cut()
+  const image = cut.image(readImageConfig(objectOf(parseLeniently(bytes))))
+  return { image, isCut: cut.isCut }
+}
+
+/** Cuts what is too much, and says whether anything was. */
+class Cut {
+  isCut = false
+  private left = TEXTS_MAX
+
+  list<T>(items: readonly T[], max = ENTRIES_MAX): T[] {
+    if (items.length > max) this.isCut = true
+    return items.slice(0, max)
+  }
+
+  /** Each name once. */
+  names(all: readonly string[]): string[] {
+    return this.list([...new Set(all)]).map((name) => this.text(name))
+  }
+
+  text(text: string): string {
+    const length = Math.min(TEXT_MAX, this.left, text.length)
+    if (length < text.length) this.isCut = true
+    this.left -= length
+    return text.slice(0, length)
+  }
+
+  texts(all: Readonly<Record<string, string>>): Record<string, string> {
+    const texts: Record<string, string> = {}
+    for (const [name, value] of this.list(Object.entries(all), ANNOTATIONS_MAX)) {
+      if (this.left === 0) {
+        this.isCut = true
+        break
+      }
+      texts[this.text(name)] = this.text(value)
+    }
+    return texts
+  }
+
+  part(part: Part): Part {
+    return { ...part, annotations: this.texts(part.annotations) }
+  }
+
+  history(entries: readonly HistoryEntry[]): HistoryEntry[] {
+    return this.list(entries).map((entry) => ({
+      ...entry,
+      createdBy: entry.createdBy === undefined ? undefined : this.text(entry.createdBy),
+      author: entry.author === undefined ? undefined : this.text(entry.author),
+      comment: entry.comment === undefined ? undefined : this.text(entry.comment),
+    }))
+  }
+
+  image(image: ImageConfig): ImageConfig {
+    const texts = (all: readonly string[]) => this.list(all).map((text) => this.text(text))
+    return {
+      ...image,
+      author: image.author === undefined ? undefined : this.text(image.author),
+      labels: this.texts(image.labels),
+      entrypoint: texts(image.entrypoint),
+      command: texts(image.command),
+      environment: texts(image.environment),
+      user: image.user === undefined ? undefined : this.text(image.user),
+      workingDirectory: image.workingDirectory === undefined ? undefined : this.text(image.workingDirectory),
+      ports: texts(image.ports),
+      volumes: texts(image.volumes),
+      history: this.history(image.history),
+    }
+  }
+}

@@ -1,0 +1,85 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { ContentReader } from '../../src/core/content-reader.ts'
+import { digestFromHex } from '../../src/oci/digest.ts'
+import { manifestBrief } from '../../src/oci/manifest-brief.ts'
+import { MEDIA_TYPE } from '../../src/oci/media-type.ts'
+import { parseRepositoryName } from '../../src/oci/reference.ts'
+import { failureOf } from '../support/failure.ts'
+import { longestTurn } from '../support/longest-turn.ts'
+
+const reader = new ContentReader()
+let inline = 0
+beforeAll(async () => {
+  const began = performance.now()
+  manifestBrief(LARGE, MEDIA_TYPE.ociManifest)
+  inline = performance.now() - began
+  // Starts the thread.
+  await reader.manifestBrief(row('0', LARGE.length), () => LARGE)
+})
+afterAll(() => reader.stop())
+
+const digest = (digit: string) => digestFromHex('sha256', digit.repeat(64))
+const CONFIG = { mediaType: 'application/vnd.oci.image.config.v1+json', digest: digest('0'), size: 2 }
+const bytesOf = (value: unknown) => new TextEncoder().encode(JSON.stringify(value))
+
+/** A manifest of some megabytes. */
+const LARGE = bytesOf({
+  schemaVersion: 2,
+  mediaType: MEDIA_TYPE.ociManifest,
+  config: CONFIG,
+  layers: Array.from({ length: 1500 }, () => ({ ...CONFIG, annotations: { a: 'x'.repeat(1000) } })),
+  annotations: Object.fromEntries(Array.from({ length: 200_000 }, (_, i) => [`k${i}`, 'v'])),
+})
+
+const row = (name: string, size: number) => ({
+  digest: digest(name),
+  mediaType: MEDIA_TYPE.ociManifest,
+  size,
+})
+
+test('a large manifest is described without holding the serving thread, cut, and says so', async () => {
+  let brief: Awaited<ReturnType<ContentReader['manifestBrief']>>
+  const longest = await longestTurn(async () => {
+    brief = await reader.manifestBrief(row('1', LARGE.length), () => LARGE)
+  })
+  expect(longest).toBeLessThan(inline / 2)
+  expect(brief).toMatchObject({ isCut: true, layerCount: 1500 })
+  expect(Object.keys(brief?.annotations ?? {})).toHaveLength(200)
+  expect(brief?.layers).toHaveLength(1000)
+  expect(JSON.stringify(brief).length).toBeLessThan(2_000_000)
+})
+
+test('a large manifest is read once, by its digest', async () => {
+  let reads = 0
+  const find = () => {
+    reads++
+    return LARGE
+  }
+  await Promise.all([1, 2, 3].map(() => reader.manifestBrief(row('2', LARGE.length), find)))
+  expect(reads).toBe(1)
+})
+
+test('a small manifest is described whole', async () => {
+  const small = bytesOf({ schemaVersion: 2, config: CONFIG, layers: [CONFIG], annotations: { a: 'b' } })
+  const brief = await reader.manifestBrief(row('3', small.length), () => small)
+  expect(brief).toMatchObject({ isCut: false, annotations: { a: 'b' }, layerCount: 1 })
+})
+
+test('a large push is read without holding the serving thread; what is wrong with it is said', async () => {
+  const push = (bytes: Uint8Array<ArrayBuffer>) => ({
+    repository: parseRepositoryName('a'),
+    reference: { tag: undefined, digest: digest('4') },
+    tags: [],
+    contentType: MEDIA_TYPE.ociManifest,
+    bytes,
+    precondition: undefined,
+  })
+  const taken = { push: true, unsigned: false }
+  const longest = await longestTurn(async () => {
+    const { manifest } = await reader.readPushed(push(LARGE), taken)
+    expect(manifest.references.map(({ digest }) => digest)).toEqual([CONFIG.digest])
+  })
+  expect(longest).toBeLessThan(inline / 2)
+  const broken = LARGE.slice(0, LARGE.length - 1)
+  expect(await failureOf(reader.readPushed(push(broken), taken))).toMatchObject({ status: 400 })
+})
