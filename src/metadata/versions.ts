@@ -8,27 +8,41 @@ import { statement } from './statement.ts'
 /** Returns the version that the call of the writer at hand gives to everything that it changes. */
 export type VersionOfCall = () => number
 
+/** Versions that are reserved at once: to write each down would cost a push one page more. */
+const RESERVED = 1000
+
+export type Versions = ReturnType<typeof versions>
+
 /**
  * The versions of a database. None is given by two calls, so a resource that is made anew never has one of its
- * predecessor's.
+ * predecessor's. Those that are reserved when the process ends are never given.
  */
-export function versions(db: Db): { begin: () => void; ofCall: VersionOfCall } {
-  const next = statement(db, {}, () =>
+export function versions(db: Db) {
+  const reserve = statement(db, {}, () =>
     db
       .update(total)
-      .set({ value: sql`${total.value} + 1` })
+      .set({ value: sql`${total.value} + ${RESERVED}` })
       .where(eq(total.name, 'version'))
       .returning({ value: total.value }),
   )
+  let next = 0
+  let last = -1
   let taken: number | undefined
   return {
-    /** Begins a call, in a savepoint of its own: what an earlier one took is rolled back with it, or stays its own. */
-    begin() {
+    /** Begins a call. This comes before its savepoint: what is reserved must outlast a call that fails. */
+    begin(): void {
       taken = undefined
+      if (next <= last) return
+      last = reserve.get({}).value
+      next = last - RESERVED + 1
     },
-    ofCall() {
-      taken ??= next.get({}).value
+    ofCall(): number {
+      taken ??= next++
       return taken
+    },
+    /** Forgets what was reserved, for its commit has failed. */
+    reset(): void {
+      last = -1
     },
   }
 }

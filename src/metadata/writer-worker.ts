@@ -3,7 +3,7 @@ import type { Answer, Asked } from '../worker-client.ts'
 import { causeOf, type Db, openForWriting } from './database.ts'
 import { migrate } from './migrate.ts'
 import { type Operations, operations, VOLATILE } from './operations.ts'
-import { versions } from './versions.ts'
+import { type Versions, versions } from './versions.ts'
 import type { Call, Failure, WriterQuestion } from './writer.ts'
 
 declare const self: Worker
@@ -26,7 +26,7 @@ type AnyOperation = (args: unknown) => unknown
 class WriterThread {
   private readonly db: Db
   private readonly operations: Operations
-  private readonly versions: ReturnType<typeof versions>
+  private readonly versions: Versions
   private queue: Asked<Call>[] = []
   private scheduled = false
   private durable = true
@@ -80,6 +80,7 @@ class WriterThread {
     } catch (error) {
       if (isDiskFailure(error)) this.die(error)
       if (this.db.$client.inTransaction) this.run('ROLLBACK')
+      this.versions.reset()
       replies = calls.map((call) => ({ id: call.id, failure: toFailure(error) }))
     }
     answer(replies)
@@ -118,8 +119,8 @@ class WriterThread {
   }
 
   private answer(call: Asked<Call>): Reply {
-    this.run('SAVEPOINT call')
     this.versions.begin()
+    this.run('SAVEPOINT call')
     try {
       const value = (this.operations[call.name] as AnyOperation)(call.args)
       this.run('RELEASE call')

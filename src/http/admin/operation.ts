@@ -33,7 +33,7 @@ export interface OperationDetail {
   description?: string
   'x-access': AccessRule
   'x-errors': ErrorCode[]
-  'x-etag': boolean
+  'x-etag': boolean | 'partial'
   'x-media-type'?: string
 }
 
@@ -60,7 +60,7 @@ export function operation<T extends TSchema>({ access, answer, etag = false, ...
     summary,
     'x-access': access,
     'x-errors': errors,
-    'x-etag': etag !== false,
+    'x-etag': etag,
     ...(description !== undefined && { description }),
     ...(mediaType !== undefined && { 'x-media-type': mediaType }),
   }

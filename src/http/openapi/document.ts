@@ -85,8 +85,10 @@ function completeAdminOperation(operation: Operation, method: string): void {
     access === 'session' ? [{ session: [] }] : access === 'anybody' ? [...SECURITY, {}] : SECURITY
   operation.responses = { ...operation.responses, ...refusalsOf(operation, method) }
   const done = operation.responses[200] as OpenAPIV3.ResponseObject | undefined
-  if (operation['x-etag'] && method === 'get' && done) done.headers = { etag: ETAG }
-  if (operation['x-etag']) operation.parameters = [...(operation.parameters ?? []), ...conditionsOf(method)]
+  const { 'x-etag': isTagged = false } = operation
+  const takesConditions = isTagged === true || (isTagged && method !== 'get')
+  if (isTagged && method === 'get' && done) done.headers = { etag: ETAG }
+  if (takesConditions) operation.parameters = [...(operation.parameters ?? []), ...conditionsOf(method)]
   if (method !== 'get') operation.parameters = [...(operation.parameters ?? []), CSRF]
   if (operation['x-access']) operation.description = describe(operation)
   delete operation['x-errors']
@@ -114,7 +116,7 @@ function describe({ description, 'x-access': access = 'anybody' }: Operation): s
 
 const ETAG: OpenAPIV3.HeaderObject = {
   description: 'The entity tag of what is answered (strong)',
-  schema: { type: 'string', example: '"h4sJH7P0Gq1mSbbnvAaVXTxZvCw"' },
+  schema: { type: 'string', example: '"17"' },
 }
 
 const CSRF: OpenAPIV3.ParameterObject = {

@@ -35,7 +35,8 @@ export function refusalsOf(operation: Described, method: string): OpenAPIV3.Resp
     const description = `${before === undefined ? '' : `${before.description}; `}${code}: ${message}`
     responses[status] = { description, content: PROBLEM }
   }
-  if (isTagged && !isChange) responses[304] = { description: 'The client has it: If-None-Match names it.' }
+  if (isTagged === true && !isChange)
+    responses[304] = { description: 'The client has it: If-None-Match names it.' }
   if (isChange) {
     for (const [status, description] of Object.entries(OF_BODIES)) {
       if (operation.requestBody || status === '507') responses[status] = { description, content: PROBLEM }

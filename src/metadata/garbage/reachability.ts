@@ -1,4 +1,4 @@
-import { and, eq, isNull, type Placeholder, type SQL, sql } from 'drizzle-orm'
+import { and, eq, isNull, ne, or, type Placeholder, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../database.ts'
 import { manifest } from '../schema.ts'
 import { bytes, number, statement } from '../statement.ts'
@@ -38,29 +38,34 @@ const reachable = (id: Placeholder): SQL => sql`(
 
 export type Reachability = ReturnType<typeof reachability>
 
+const isMarked = sql`(manifest.unreferenced_at is not null or manifest.untagged_at is not null)`
+
+// Cached manifests are evicted, never collected.
+const becomesGarbage = and(
+  isNull(manifest.deletedAt),
+  isNull(manifest.usedAt),
+  sql`not ${isMarked}`,
+  sql`not ${isReached}`,
+)
+
+const found = { id: number, version: number }
+const left = { ...found, at: number }
+
 /**
  * Keeps when each manifest became garbage, in the transaction of the change. One that is not deleted has, while
  * something reaches it, neither `unreferencedAt` nor `untaggedAt`; otherwise it has one of them. One that is deleted has
  * neither.
  */
-const found = { id: number, version: number }
-const left = { ...found, at: number }
-
 export function reachability(db: Db, version: VersionOfCall) {
-  const isMarked = sql`(manifest.unreferenced_at is not null or manifest.untagged_at is not null)`
-  // Cached manifests are evicted, never collected.
-  const becomesGarbage = and(
-    isNull(manifest.deletedAt),
-    isNull(manifest.usedAt),
-    sql`not ${isMarked}`,
-    sql`not ${isReached}`,
-  )
   const unmark = (version: Placeholder, condition: SQL | undefined) =>
     db
       .update(manifest)
       .set({ unreferencedAt: null, untaggedAt: null, version: sql`${version}` })
       .where(condition)
-  const reached = statement(db, found, ({ id, version }) => unmark(version, eq(manifest.id, id)))
+  // A push has just written the row: it need not be written twice.
+  const reached = statement(db, found, ({ id, version }) =>
+    unmark(version, and(eq(manifest.id, id), or(isMarked, ne(manifest.version, version)))),
+  )
   const appeared = statement(db, found, ({ id, version }) =>
     unmark(version, and(sql`manifest.id in ${reachable(id)}`, isMarked)),
   )
