@@ -21,7 +21,6 @@ const commands: Record<string, () => Promise<{ run: (args: string[]) => Promise<
   bench: () => import('./bench.ts'),
   attack: () => import('./attack.ts'),
   soak: () => import('./soak.ts'),
-  'collector-soak': () => import('./collector-soak.ts'),
   durability: () => import('./durability.ts'),
   'disk-full': () => import('./disk-full.ts'),
   memory: () => import('./memory.ts'),

@@ -1,20 +1,13 @@
-import type { Answer, Registry, Sent } from '../lib/registry.ts'
+import type { Answer, Sent } from '../lib/registry.ts'
 import type { Ledger, Register, Value } from './ledger.ts'
-import type { Random } from './random.ts'
-import type { Sample, Samples } from './samples.ts'
+import type { Sample } from './samples.ts'
+import type { Client } from './trial.ts'
 
-/** One of the clients that push at the same time. What is deleted is its own. */
-export interface Actor {
-  registry: Registry
+/** A client that notes what it asks for. */
+export interface Actor extends Client {
   ledger: Ledger
-  samples: Samples
-  random: Random
-  /** The repository that nobody else changes. */
-  repository: string
   /** The repositories of all clients. */
   repositories: string[]
-  /** A repository whose tags all clients move. */
-  shared: string
 }
 
 /** Something that a client does; it ends when it is answered, and fails when the registry is gone. */

@@ -1,7 +1,8 @@
 import { sha256 } from '../lib/image.ts'
 import { type Answer, imageManifest, type Registry } from '../lib/registry.ts'
-import type { Random } from '../soak/random.ts'
-import { isDigestOf, type Sample, type Samples } from '../soak/samples.ts'
+import type { Random } from './random.ts'
+import { isDigestOf, type Sample, type Samples } from './samples.ts'
+import type { Client, Deck } from './trial.ts'
 
 /** An image that can be pushed again and again: always the same bytes. */
 export interface SoakImage {
@@ -10,23 +11,15 @@ export interface SoakImage {
   blobs: Sample[]
 }
 
-/** One of the clients that work at the same time. Its repository is its own, so it knows what each tag must hold. */
-export interface SoakClient {
-  registry: Registry
-  random: Random
-  samples: Samples
+/** A client that knows what each tag of its repository must hold. */
+export interface SoakClient extends Client {
   images: SoakImage[]
-  repository: string
-  /** A repository that all clients push to. */
-  shared: string
   times: Times
   /** Where each tag points, as acknowledged. */
   tags: Map<string, SoakImage>
   /** Tags that were taken away or moved, from where, and when. */
   lost: { tag: string; image: SoakImage; at: number }[]
   faults: string[]
-  /** What was done, by kind. */
-  counts: Map<string, number>
 }
 
 /** How long the collector of the server waits, in milliseconds. */
@@ -35,14 +28,12 @@ export interface Times {
   window: number
 }
 
-type Act = (client: SoakClient) => Promise<void>
-
 const tagCount = 8
 /** A client has so much of the grace for its push, after it saw that a blob is there. */
 const pushShare = 0.4
 const restoreShare = 0.6
 
-const acts: [number, string, Act][] = [
+export const collectorActs: Deck<SoakClient> = [
   [8, 'pushes', (client) => push(client, client.repository)],
   [3, 'pushes to all', (client) => push(client, client.shared)],
   [3, 'deleted tags', deleteTag],
@@ -52,21 +43,6 @@ const acts: [number, string, Act][] = [
   [1, 'deleted repositories', deleteRepository],
   [1, 'collections', collect],
 ]
-
-/** Works without a pause until `state` says that it is over, or the server is gone. */
-export async function work(client: SoakClient, state: { over: boolean }): Promise<void> {
-  const deck = acts.flatMap(([share, ...act]) => Array<[string, Act]>(share).fill(act))
-  try {
-    while (!state.over) {
-      const [name, act] = client.random.pick(deck) ?? ['pulls', pullOne]
-      await act(client)
-      client.counts.set(name, (client.counts.get(name) ?? 0) + 1)
-    }
-  } catch (error) {
-    const isGone = error instanceof Error && error.name !== 'UnexpectedAnswer'
-    if (!state.over || !isGone) throw error
-  }
-}
 
 /** Pushes an image as clients do: it asks for each blob, and sends only what is not there. */
 async function push(client: SoakClient, repository: string): Promise<void> {
@@ -202,9 +178,12 @@ export async function send(registry: Registry, method: string, path: string, bod
   return await registry.send(method, path, { headers, body: new TextEncoder().encode(JSON.stringify(body)) })
 }
 
+/** Small blobs live in the database, and larger ones in files. */
+const sizes = (random: Random) => (random.chance(0.5) ? 32 : 200) * 1024
+
 /** Images over a few blobs, so that all clients push, lose and collect the same ones. */
 export function makeImages(samples: Samples, random: Random, count: number): SoakImage[] {
-  const blobs = Array.from({ length: count }, () => samples.make(random, 8 + random.below(32 * 1024)))
+  const blobs = Array.from({ length: count }, () => samples.make(random, 8 + random.below(sizes(random))))
   return Array.from({ length: count }, (_, i) => {
     const [config, ...layers] = [0, 1, 2].map((k) => blobs[(i + k * (1 + (i % 5))) % count])
     const named = [config, ...layers].filter((blob) => blob !== undefined)

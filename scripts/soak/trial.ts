@@ -1,0 +1,67 @@
+import type { Registry } from '../lib/registry.ts'
+import type { Server } from '../lib/server.ts'
+import type { Random } from './random.ts'
+import type { Samples } from './samples.ts'
+
+/** One of the clients that work at the same time. */
+export interface Client {
+  registry: Registry
+  random: Random
+  samples: Samples
+  /** The repository that nobody else changes. */
+  repository: string
+  /** A repository that all clients push to. */
+  shared: string
+}
+
+/** What clients do between kills, and how what is left of it is looked at. */
+export interface Trial {
+  /** Settings of the server. */
+  env: Record<string, string>
+  /** How long a server lives, in milliseconds. */
+  roundMilliseconds(): number
+  /** Begins what each client does until `state` says that the server was killed. */
+  work(server: Server, state: State): Promise<void>[]
+  /** What is wrong after a kill, while nobody works; at last more is read. */
+  examine(server: Server, isLast: boolean): Promise<string[]>
+  /** What was done, for people. */
+  summary(): string
+}
+
+export interface State {
+  over: boolean
+}
+
+/** What a trial works with. */
+export interface TrialContext {
+  data: string
+  random: Random
+  samples: Samples
+  /** The repositories of the clients, one each, and the one that all of them push to. */
+  repositories: string[]
+  shared: string
+}
+
+/** Acts, each with how often and its name. */
+export type Deck<C> = [share: number, name: string, act: (client: C) => Promise<void>][]
+
+/** Does `first`, then one act after the other, without a pause, until the server is gone. */
+export async function workThrough<C extends Client>(
+  client: C,
+  deck: Deck<C>,
+  state: State,
+  { first, onDone }: { first?: (client: C) => Promise<void>; onDone?: (name: string) => void } = {},
+): Promise<void> {
+  const acts = deck.flatMap((entry) => Array<(typeof deck)[number]>(entry[0]).fill(entry))
+  try {
+    await first?.(client)
+    while (!state.over) {
+      const [, name = '', act] = client.random.pick(acts) ?? []
+      await act?.(client)
+      onDone?.(name)
+    }
+  } catch (error) {
+    const isGone = error instanceof Error && error.name !== 'UnexpectedAnswer'
+    if (!state.over || !isGone) throw error
+  }
+}
