@@ -44,6 +44,11 @@ for (const name of names) {
         copy.close()
       })
 
+      test('releases pages that are free from now on', () => {
+        using database = new Database(join(folder.path, 'cay.db'), { readonly: true })
+        expect(database.query('pragma auto_vacuum').get()).toEqual({ auto_vacuum: 2 })
+      })
+
       test('serves every blob byte for byte', async () => {
         for (const { repository, digest, bytes } of blobs) {
           await get(`/v2/${repository}/blobs/${digest}`, {

@@ -7,6 +7,9 @@ import { type CrashWindow, removeLeftBehind, type Scanned, type ScanRun, scan } 
 /** Rows that one call of the writer removes at most. */
 const BATCH_ROWS_MAX = 100
 
+/** Rows of a deleted repository that one call removes at most; its time ends sooner where they are slow. */
+const REPOSITORY_ROWS_MAX = 5000
+
 /** Moves of tags that one call forgets at most, which takes no longer; and the calls of one run, for the next goes on. */
 const HISTORY_ROWS_MAX = 500
 const HISTORY_BATCHES_MAX = 100
@@ -140,12 +143,16 @@ export class Collector {
         after = batch.after
         return batch
       },
-      async () => await this.removeBytes(await metadata.write('collectRepositories', call())),
+      async () =>
+        await this.removeBytes(
+          await metadata.write('collectRepositories', { ...call(), limit: REPOSITORY_ROWS_MAX }),
+        ),
       async () => await this.removeBytes(await metadata.write('collectBlobs', call())),
       async () => {
         const batch = await metadata.write('trimHistory', { ...call(), limit: HISTORY_ROWS_MAX })
         return { ...batch, more: batch.more && ++trims < HISTORY_BATCHES_MAX }
       },
+      () => metadata.write('releasePages', {}),
     ]
   }
 

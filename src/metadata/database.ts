@@ -14,6 +14,9 @@ export type Db = BunSQLiteDatabase<typeof schema> & {
 /** How long a statement waits for a lock that another process holds (a backup, a shell on the database). */
 const BUSY_MILLISECONDS_MAX = 5000
 
+/** The log's file is cut to this after a checkpoint, if a long write made it longer. */
+const LOG_BYTES_KEPT = 32 * 1024 * 1024
+
 /**
  * Opens the database for its one writer: WAL, each commit synced, foreign keys on. Checkpoints are the writer's task:
  * SQLite would ignore a sync that fails in one of its own. What the log holds is moved into the database first: after a
@@ -25,7 +28,10 @@ export function openForWriting(path: string): Db {
   try {
     const client = new Database(path, { create: true, readwrite: true })
     client.run(`PRAGMA busy_timeout=${BUSY_MILLISECONDS_MAX}`)
+    // Takes effect when the first table is made, or with the next VACUUM.
+    client.run('PRAGMA auto_vacuum=INCREMENTAL')
     client.run('PRAGMA journal_mode=WAL')
+    client.run(`PRAGMA journal_size_limit=${LOG_BYTES_KEPT}`)
     client.run('PRAGMA synchronous=FULL')
     // On macOS a plain fsync leaves the data in the drive's cache. Other systems ignore both settings.
     client.run('PRAGMA fullfsync=ON')

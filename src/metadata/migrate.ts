@@ -9,6 +9,9 @@ interface Migrator {
 
 const TABLE = '__drizzle_migrations'
 
+/** `PRAGMA auto_vacuum`, where free pages are released step by step. */
+const INCREMENTAL = 2
+
 /**
  * Brings the database to this executable's schema. One that has content is copied first, to
  * `<path>.before-<n>`, where n is the number of migrations that it had.
@@ -23,7 +26,11 @@ export function migrate(db: Db, path: string): void {
         'run that version, or restore the copy that it made before',
     )
   }
-  if (applied === migrations.length) return
+  if (applied < migrations.length) apply(db, path, applied)
+  letShrink(db)
+}
+
+function apply(db: Db, path: string, applied: number): void {
   if (applied > 0) keepCopy(db.$client, path, applied)
   const { dialect, session } = db as unknown as Migrator
   try {
@@ -33,6 +40,17 @@ export function migrate(db: Db, path: string): void {
       `cannot bring the database ${path} from schema ${applied} to ${migrations.length}: ${causeOf(error)}; ` +
         'it is unchanged: if the disk is full, free some space and start again',
     )
+  }
+}
+
+/** Has a database of an earlier cay release its free pages from now on. For want of space it stays as it is. */
+function letShrink({ $client }: Db): void {
+  const [mode] = $client.query('PRAGMA auto_vacuum').values()[0] ?? []
+  if (mode === INCREMENTAL) return
+  try {
+    $client.run('VACUUM')
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'SQLITE_FULL') throw error
   }
 }
 

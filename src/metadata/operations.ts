@@ -22,6 +22,7 @@ import type { Db } from './database.ts'
 import { outboxWrites } from './events.ts'
 import { blobCollectionWrites, dropLink } from './garbage/blob-collection.ts'
 import { collectionWrites } from './garbage/collection.ts'
+import { pageWrites } from './garbage/free-pages.ts'
 import { manifestPurge } from './garbage/manifest-purge.ts'
 import { reachability } from './garbage/reachability.ts'
 import { renewalWrites } from './garbage/renewals.ts'
@@ -33,7 +34,8 @@ import { tagRestores } from './time-machine/tag-restores.ts'
 import type { VersionOfCall } from './versions.ts'
 
 /**
- * Every write, by name. The writer's thread runs each call in a savepoint of its own.
+ * Every write, by name. The writer's thread runs each call in a savepoint of its own. One that may take long is a
+ * generator: at each `yield` what it did is committed, and the calls that wait come first.
  * One that answers `stale` has changed something that may be remembered: content, or who may do what.
  */
 export type Operations = ReturnType<typeof operations>
@@ -52,6 +54,7 @@ export const VOLATILE: ReadonlySet<OperationName> = new Set<OperationName>([
   'linkCached',
   'touchCached',
   'noteChecks',
+  'releasePages',
 ])
 
 /** Makes every write of a database; what several share is made once, and with it each of its statements. */
@@ -102,6 +105,7 @@ function contentOperations(db: Db, version: VersionOfCall) {
     ...conversionWrites(db, { find, findManifest, link, references }),
     ...repositoryWrites({ tell, ensure, rows: repositoriesByName }),
     ...collectionWrites(db, { tags: namedTags, reach, purge }),
+    ...pageWrites(db),
     ...blobCollectionWrites(db, { purge, drop, setDeleted: repositoriesByName.setDeleted }),
     ...manifestRestores({ tell, find, findManifest, tags, lines, revive }),
     ...tagRestores({ tell, tags, lines, revive, begin }),

@@ -19,6 +19,10 @@ const COMMITS_PER_LOOK = 16
 type Reply = Answer<Failure>
 type AnyOperation = (args: unknown) => unknown
 
+/** What is left of a call that is done in parts. */
+type Rest = Generator<undefined, unknown>
+type Pending = Asked<Call> & { rest?: Rest }
+
 /**
  * The writer's thread: the only one that writes to the database. Calls that wait are grouped into one commit,
  * a savepoint each, so that a commit's sync is shared and never blocks the serving thread.
@@ -27,7 +31,7 @@ class WriterThread {
   private readonly db: Db
   private readonly operations: Operations
   private readonly versions: Versions
-  private queue: Asked<Call>[] = []
+  private queue: Pending[] = []
   private scheduled = false
   private durable = true
 
@@ -72,11 +76,13 @@ class WriterThread {
     const calls = this.queue.splice(0, CALLS_PER_COMMIT_MAX)
     if (calls.length === 0 || this.dead) return
     let replies: Reply[]
+    const unfinished: Pending[] = []
     try {
       this.syncEachCommit(calls.some((call) => !VOLATILE.has(call.name)))
       this.run('BEGIN IMMEDIATE')
-      replies = calls.map((call) => this.answer(call))
+      replies = calls.flatMap((call) => this.answer(call, unfinished) ?? [])
       this.run('COMMIT')
+      this.queue.push(...unfinished)
     } catch (error) {
       if (isDiskFailure(error)) this.die(error)
       if (this.db.$client.inTransaction) this.run('ROLLBACK')
@@ -118,13 +124,17 @@ class WriterThread {
     )
   }
 
-  private answer(call: Asked<Call>): Reply {
+  /** Runs a call, or its next part. Without an answer yet, the call goes to those that are unfinished. */
+  private answer(call: Pending, unfinished: Pending[]): Reply | undefined {
     this.versions.begin()
     this.run('SAVEPOINT call')
     try {
-      const value = (this.operations[call.name] as AnyOperation)(call.args)
+      const begun = call.rest ?? (this.operations[call.name] as AnyOperation)(call.args)
+      const { done = false, value } = isGenerator(begun) ? begun.next() : { done: true, value: begun }
       this.run('RELEASE call')
-      return { id: call.id, value }
+      if (done) return { id: call.id, value }
+      unfinished.push({ ...call, rest: begun as Rest })
+      return undefined
     } catch (error) {
       if (!this.db.$client.inTransaction) throw error
       this.run('ROLLBACK TO call')
@@ -143,6 +153,10 @@ class WriterThread {
     this.db.$client.run(`PRAGMA synchronous=${durable ? 'FULL' : 'NORMAL'}`)
     this.durable = durable
   }
+}
+
+function isGenerator(value: unknown): value is Rest {
+  return typeof (value as Rest | undefined)?.next === 'function'
 }
 
 function toFailure(error: unknown): Failure {

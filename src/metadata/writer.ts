@@ -24,6 +24,10 @@ export type Failure =
       cause: string
     }
 
+/** What a write answers, whether it is done in one part or in several. */
+type Outcome<Operation extends (call: never) => unknown> =
+  ReturnType<Operation> extends Generator<unknown, infer Answer> ? Answer : ReturnType<Operation>
+
 export interface WriterOptions {
   /** Called before a write returns, with what it has made stale, in the order of the writes. */
   onStale: OnStale
@@ -74,7 +78,7 @@ export class Writer {
     name: N,
     args: Parameters<Operations[N]>[0],
     moved: ArrayBuffer[] = [],
-  ): Promise<ReturnType<Operations[N]>> {
+  ): Promise<Outcome<Operations[N]>> {
     if (this.client.waiting >= CALLS_WAITING_MAX) return Promise.reject(tooMany())
     return this.client.ask({ name, args }, moved)
   }

@@ -71,9 +71,9 @@ test('a large repository goes in many small batches', async () => {
   }
   await cay.metadata.write('deleteRepository', write('a'))
   cay.wait(10 * DAY + 1)
-  const stopped = new AbortController()
-  const first = await cay.collector.run(stopped.signal, ({ tags }) => tags > 0 && stopped.abort())
-  expect(first).toMatchObject({ tags: 100, repositories: 0, stopped: 'cancelled' })
+  const retention = { graceMs: DAY, windowMs: 10 * DAY, untaggedDays: 0 }
+  const call = { at: cay.now(), until: cay.now(), retention, limit: 100 }
+  expect(await cay.metadata.write('collectRepositories', call)).toMatchObject({ tags: 100, more: true })
   expect(await cay.collector.run()).toMatchObject({ tags: 150, repositories: 1 })
   expect(counts()).toEqual([0, 0, 0, 0, 0, 0])
 })

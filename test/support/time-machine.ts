@@ -34,6 +34,7 @@ export async function openMachine() {
   }
   return {
     metadata,
+    folder: folder.path,
     clock,
     who,
     at,

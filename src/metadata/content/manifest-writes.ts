@@ -72,7 +72,7 @@ export function manifestWrites({ tell, find, ensure, tags, rows, references, rea
     },
 
     /** Hides a manifest and the tags that point at it, or one tag. Throws NAME_UNKNOWN or MANIFEST_UNKNOWN. */
-    deleteManifest(call: ManifestDelete): { stale: 'content' } {
+    *deleteManifest(call: ManifestDelete): Generator<undefined, { stale: 'content' }> {
       const repositoryId = find(call.repository)
       if (repositoryId === undefined) throw registryError('NAME_UNKNOWN')
       const { digest, tag } = call.reference
@@ -88,9 +88,12 @@ export function manifestWrites({ tell, find, ensure, tags, rows, references, rea
       if (found === undefined || found.deletedAt !== null) throw registryError('MANIFEST_UNKNOWN')
       checkVersion(`the manifest ${digest}`, found.version, call.condition)
       rows.hide(found.id, call.at)
-      tags.removeAll(repositoryId, found.id, { caller: call.caller, at: call.at, act: 'manifest.delete' })
       reach.vanished(found.id, call.at)
       tell({ type: 'manifest.delete', repository: call.repository, digest }, call.caller, call.at)
+      const move = { caller: call.caller, at: call.at, act: 'manifest.delete' } as const
+      // A push that brings it back meanwhile comes after the deletion: what it has tagged stays.
+      const isDeleted = () => rows.find(repositoryId, digestToBytes(digest))?.deletedAt === call.at
+      while (isDeleted() && tags.removeSome(repositoryId, found.id, move)) yield
       return { stale: 'content' }
     },
   }

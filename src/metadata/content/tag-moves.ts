@@ -4,6 +4,7 @@ import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts
 import { registryError } from '../../oci/error.ts'
 import type { Tag } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
+import { partTime, within } from '../part-time.ts'
 import { repository } from '../schema.ts'
 import { number, statement } from '../statement.ts'
 import { checkVersion } from '../versions.ts'
@@ -22,6 +23,9 @@ export interface TagExpectation {
   precondition?: Condition | undefined
   at: number
 }
+
+/** Tags that are read at once. */
+const TAGS_READ = 200
 
 export type TagMoves = ReturnType<typeof tagMoves>
 
@@ -71,20 +75,50 @@ export function tagMoves(db: Db, rows: TagRows) {
     /** Deletes the tag; answers whether there was one. Throws DENIED (409) when it may not be deleted. */
     remove,
 
-    /** Deletes every tag that points at the manifest. */
-    removeAll(repositoryId: number, manifestId: number, move: Move): void {
-      for (const name of rows.pointingAt(manifestId)) remove(repositoryId, name, move)
-    },
-
     /** Lets a tag, which is `row`, end at a time, or never (null). Throws DENIED (409) when it may not be deleted. */
     setEnd(repositoryId: number, name: Tag, row: TagNow, expiresAt: number | null): void {
       if (expiresAt !== null) refuseImmutable(repositoryId, name, row)
       rows.setEnd(repositoryId, name, expiresAt)
     },
 
-    /** Removes the tags of a repository whose end has come. */
-    expireOf(repositoryId: number, at: number): void {
-      for (const name of rows.overIn(repositoryId, at)) rows.find(repositoryId, name, at)
+    isImmutable,
+
+    ...manyTags(rows, { remove, isImmutable }),
+  }
+}
+
+interface Removal {
+  remove: (repositoryId: number, name: Tag, move: Move) => boolean
+  isImmutable: (repositoryId: number) => boolean
+}
+
+/** Moves of many tags, a part of them at a time. */
+function manyTags(rows: TagRows, { remove, isImmutable }: Removal) {
+  return {
+    /**
+     * Deletes some of the tags that point at the manifest; answers whether there are more. Throws DENIED (409) before it
+     * has deleted one that may not be deleted, and then for all of them.
+     */
+    removeSome(repositoryId: number, manifestId: number, move: Move): boolean {
+      // None of an immutable repository is deleted but those whose end has come, so all are looked at in one part.
+      const isOver = isImmutable(repositoryId) ? () => false : partTime()
+      for (;;) {
+        const names = rows.pointingAt(manifestId, TAGS_READ)
+        for (const name of names) {
+          if (isOver()) return true
+          remove(repositoryId, name, move)
+        }
+        if (names.length < TAGS_READ) return false
+      }
+    },
+
+    /** Removes some of a repository's tags whose end has come; answers whether there are more. */
+    expireSome(repositoryId: number, at: number): boolean {
+      const names = rows.overIn(repositoryId, at, TAGS_READ)
+      return (
+        within(names, (name) => rows.find(repositoryId, name, at)) < names.length ||
+        names.length === TAGS_READ
+      )
     },
   }
 }

@@ -90,13 +90,13 @@ export function tagRows(db: Db, { tell, lines, reach, version }: Parts) {
     setEnd: (repositoryId: number, name: Tag, expiresAt: number | null) =>
       statements.setEnd.run({ repositoryId, name, expiresAt, version: version() }),
 
-    /** The tags that point at a manifest, also those whose end has come. */
-    pointingAt: (manifestId: number): Tag[] =>
-      statements.pointing.all({ manifestId }).map((row) => row.name as Tag),
+    /** At most `limit` tags that point at a manifest, also those whose end has come. */
+    pointingAt: (manifestId: number, limit = Number.MAX_SAFE_INTEGER): Tag[] =>
+      statements.pointing.all({ manifestId, limit }).map((row) => row.name as Tag),
 
-    /** The tags of a repository whose end has come. */
-    overIn: (repositoryId: number, at: number): Tag[] =>
-      statements.overIn.all({ repositoryId, at }).map((row) => row.name as Tag),
+    /** At most `limit` tags of a repository whose end has come. */
+    overIn: (repositoryId: number, at: number, limit: number): Tag[] =>
+      statements.overIn.all({ repositoryId, at, limit }).map((row) => row.name as Tag),
   }
 }
 
@@ -154,14 +154,18 @@ function tagStatements(db: Db) {
           .where(isNamed(wanted)),
     ),
     remove: statement(db, named, (wanted) => db.delete(tag).where(isNamed(wanted))),
-    pointing: statement(db, { manifestId: number }, ({ manifestId }) =>
-      db.select({ name: tag.name }).from(tag).where(eq(tag.manifestId, manifestId)),
+    pointing: statement(db, { manifestId: number, limit: number }, ({ manifestId, limit }) =>
+      db.select({ name: tag.name }).from(tag).where(eq(tag.manifestId, manifestId)).limit(limit),
     ),
-    overIn: statement(db, { repositoryId: number, at: number }, ({ repositoryId, at }) =>
-      db
-        .select({ name: tag.name })
-        .from(tag)
-        .where(and(eq(tag.repositoryId, repositoryId), isNotNull(tag.expiresAt), lte(tag.expiresAt, at))),
+    overIn: statement(
+      db,
+      { repositoryId: number, at: number, limit: number },
+      ({ repositoryId, at, limit }) =>
+        db
+          .select({ name: tag.name })
+          .from(tag)
+          .where(and(eq(tag.repositoryId, repositoryId), isNotNull(tag.expiresAt), lte(tag.expiresAt, at)))
+          .limit(limit),
     ),
   }
 }

@@ -2,9 +2,10 @@ import { and, asc, eq, lt, sql } from 'drizzle-orm'
 import { type Digest, digestFromBytes } from '../../oci/digest.ts'
 import type { RepositoryRows } from '../content/repository-writes.ts'
 import type { Db } from '../database.ts'
+import { partTime, within } from '../part-time.ts'
 import { blob, manifest, repository, repositoryBlob, tag, tagHistory } from '../schema.ts'
 import { number, statement } from '../statement.ts'
-import { batchOf, type CollectionBatch, type CollectionCall, within } from './collection.ts'
+import { batchOf, type CollectionBatch, type CollectionCall } from './collection.ts'
 import type { ManifestPurge } from './manifest-purge.ts'
 
 /** A batch that has removed rows of blobs: their bytes are for the store to remove, after the commit. */
@@ -12,6 +13,9 @@ export interface BlobBatch extends CollectionBatch {
   repositories: number
   blobs: { digest: Digest; size: number }[]
 }
+
+/** Rows of a repository that one statement removes. */
+const ROWS_AT_ONCE = 100
 
 const link = { repositoryId: number, blobId: number }
 
@@ -94,20 +98,42 @@ function deletedRepositories(db: Db, { drop, remove, setDeleted }: Parts) {
     oldest,
 
     /**
-     * Takes so many rows out of a repository: tags, then manifests, links and history, at last its own. From the first
-     * one on it was deleted in 1970, so that no restore, however old, brings back a part of it.
+     * Takes at most `limit` rows out of a repository, as far as a part's time goes: tags, then manifests, links and
+     * history, at last its own. From the first one on it was deleted in 1970, so that no restore, however old, brings
+     * back a part of it.
      */
     empty(repositoryId: number, at: number, limit: number): BlobBatch {
-      setDeleted(repositoryId, 0)
       const batch: BlobBatch = { ...batchOf({ more: true }), repositories: 0, blobs: [] }
-      batch.tags = tags.all({ repositoryId, limit }).length
-      if (batch.tags > 0) return batch
-      batch.manifests = within(manifests.all({ repositoryId, limit }), (row) => {
-        batch.bytes += remove(row, at)
-      })
-      if (batch.manifests > 0) return batch
-      const done = within(links.all({ repositoryId, limit }), (link) => batch.blobs.push(...drop(link)))
-      if (done > 0 || history.all({ repositoryId, limit }).length > 0) return batch
+      const isOver = partTime()
+      let left = limit
+      const some = () => ({ repositoryId, limit: Math.min(left, ROWS_AT_ONCE) })
+      const steps: (() => number)[] = [
+        () => {
+          const { length } = tags.all(some())
+          batch.tags += length
+          return length
+        },
+        () => {
+          const done = within(
+            manifests.all(some()),
+            (row) => {
+              batch.bytes += remove(row, at)
+            },
+            isOver,
+          )
+          batch.manifests += done
+          return done
+        },
+        () => within(links.all(some()), (link) => batch.blobs.push(...drop(link)), isOver),
+        () => history.all(some()).length,
+      ]
+      setDeleted(repositoryId, 0)
+      for (const step of steps) {
+        for (let done = 1; done > 0; left -= done) {
+          if (left <= 0 || isOver()) return batch
+          done = step()
+        }
+      }
       removeRepository.run({ repositoryId })
       return { ...batch, repositories: 1 }
     },

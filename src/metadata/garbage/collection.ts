@@ -3,15 +3,13 @@ import { type Retention, untaggedMs } from '../../domain/retention.ts'
 import type { Tag } from '../../oci/reference.ts'
 import type { TagRows } from '../content/tag-rows.ts'
 import type { Db } from '../database.ts'
+import { partTime, within } from '../part-time.ts'
 import { manifest, repository, tag, tagHistory } from '../schema.ts'
 import type { Stale } from '../stale.ts'
 import { number, statement } from '../statement.ts'
 import type { ManifestPurge, PurgedManifest } from './manifest-purge.ts'
 import { isReached, type Reachability } from './reachability.ts'
 import { untaggedWalk } from './untagged-walk.ts'
-
-/** A batch ends early when it has taken so long, so that writes of others do not wait for it. */
-const BATCH_MS_MAX = 8
 
 /** One batch of a collection. */
 export interface CollectionCall {
@@ -78,10 +76,10 @@ export function collectionWrites(
      * on. Answers where to go on.
      */
     collectUntagged(call: CollectionCall & { after: number }): CollectionBatch & { after: number } {
-      const began = performance.now()
+      const isOver = partTime()
       const { until, retention, limit } = call
       let { after } = call
-      while (performance.now() - began < BATCH_MS_MAX) {
+      while (!isOver()) {
         const next = walk.next(after, retention)
         if (next === undefined) return { ...batchOf({ more: false }), after }
         const keptMs = untaggedMs(retention, next.untaggedDays)
@@ -99,18 +97,6 @@ export function collectionWrites(
       return batchOf({ more: history.trim(until - retention.windowMs, limit) })
     },
   }
-}
-
-/** Does the work on each row until the batch's time is over; answers how many were done. */
-export function within<T>(rows: T[], work: (row: T) => unknown): number {
-  const began = performance.now()
-  let done = 0
-  for (const row of rows) {
-    if (performance.now() - began >= BATCH_MS_MAX) break
-    work(row)
-    done++
-  }
-  return done
 }
 
 export function batchOf(batch: Partial<CollectionBatch>): CollectionBatch {

@@ -5,6 +5,7 @@ import type { FindManifest } from '../content/manifest-rows.ts'
 import type { RepositoryReads } from '../content/repositories.ts'
 import type { TagMoves } from '../content/tag-moves.ts'
 import type { Tell } from '../events.ts'
+import { partTime } from '../part-time.ts'
 import { type Restore, tooLongAgo } from './restore.ts'
 import type { Revive } from './revival.ts'
 import { restoredEnd, type TagLines } from './tag-lines.ts'
@@ -30,7 +31,9 @@ export function manifestRestores({
      * Brings a manifest back with the tags that went with it, unless they were made again. Answers these tags.
      * Changes nothing when it is there. Throws NAME_UNKNOWN or MANIFEST_UNKNOWN.
      */
-    restoreManifest(call: Restore & { digest: Digest }): { stale: 'content'; tags: Tag[] } {
+    *restoreManifest(
+      call: Restore & { digest: Digest },
+    ): Generator<undefined, { stale: 'content'; tags: Tag[] }> {
       const { caller, at, repository, digest } = call
       const repositoryId = find(repository)
       if (repositoryId === undefined) throw registryError('NAME_UNKNOWN')
@@ -43,10 +46,16 @@ export function manifestRestores({
         throw registryError('MANIFEST_UNKNOWN', `${digest} ${tooLongAgo(deletedAt, call)}`)
       tell({ type: 'manifest.restore', repository, digest }, caller, at)
       const restored: Tag[] = []
+      let isOver = partTime()
       for (const gone of lines.goneWith(repositoryId, deletedAt)) {
-        const { digest: own } = gone.state
-        const isOfThis = findManifest(repositoryId, own)?.id === row.id
+        if (isOver()) {
+          yield
+          isOver = partTime()
+        }
+        const found = findManifest(repositoryId, gone.state.digest)
+        const isOfThis = found?.id === row.id && found.deletedAt === null
         if (!isOfThis || tags.find(repositoryId, gone.name, at) !== undefined) continue
+        const { digest: own } = gone.state
         const expiresAt = restoredEnd(gone.state, deletedAt, at)
         const target = {
           caller,

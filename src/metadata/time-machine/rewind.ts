@@ -4,6 +4,7 @@ import type { Tag } from '../../oci/reference.ts'
 import type { RepositoryReads } from '../content/repositories.ts'
 import type { TagMoves } from '../content/tag-moves.ts'
 import type { Tell } from '../events.ts'
+import { partTime } from '../part-time.ts'
 import { checkTime, type Restore } from './restore.ts'
 import type { Revive } from './revival.ts'
 import { type PastTag, restoredEnd, type TagLines } from './tag-lines.ts'
@@ -18,7 +19,7 @@ export interface Rewound {
   lost: number
 }
 
-/** Goes back in time with a whole repository, by one call of the writer. */
+/** Goes back in time with a whole repository, some tags at a time. */
 export function rewinds({
   tell,
   find,
@@ -52,17 +53,24 @@ export function rewinds({
   return {
     /**
      * Brings every tag of a repository back to where it was at a time, with the manifests; only tags that have moved
-     * since are touched. This can be undone in the same way.
+     * since are touched. This can be undone in the same way. What ends it in the middle leaves a part done: the same call
+     * does the rest.
      * Throws NAME_UNKNOWN, DENIED (409) where tags are immutable, and REQUEST_INVALID for a time outside of the window.
      */
-    rewindRepository(call: Restore & { to: number }): { stale: 'content' } & Rewound {
+    *rewindRepository(call: Restore & { to: number }): Generator<undefined, { stale: 'content' } & Rewound> {
       const { repository, caller, at, to } = call
       const repositoryId = find(repository)
       if (repositoryId === undefined) throw registryError('NAME_UNKNOWN')
       checkTime(to, call)
-      tags.expireOf(repositoryId, at)
+      while (tags.expireSome(repositoryId, at)) yield
       const done = { restored: 0, removed: 0, lost: 0 }
-      for (const { name, state } of lines.movedSince(repositoryId, to)) {
+      // A tag that may not be moved ends the rewind, so before it all is done in one part.
+      let isOver = partTime()
+      for (const { name, state } of lines.movedSince(repositoryId, to, at)) {
+        if (isOver() && !tags.isImmutable(repositoryId)) {
+          yield
+          isOver = partTime()
+        }
         const outcome = takeBack(repositoryId, name, state, call)
         if (outcome !== undefined) done[outcome]++
       }

@@ -33,6 +33,9 @@ export function restoredEnd({ expiresAt }: PastTag, then: number, now: number): 
   return expiresAt > then ? now + expiresAt - then : null
 }
 
+/** Lines that are read at once. */
+const LINES_READ = 200
+
 const named = { repositoryId: number, name: text }
 
 export type TagLines = ReturnType<typeof tagLines>
@@ -55,7 +58,7 @@ export function tagLines(db: Db) {
     },
     (line) => db.insert(tagHistory).values(line),
   )
-  const { firstSince, leftSince, movedSince, goneWith } = pastStatements(db)
+  const { firstSince, leftSince } = pastStatements(db)
   return {
     /** Records that a tag moved. */
     add(repositoryId: number, name: Tag, { caller, previous, ...line }: MoveLine): void {
@@ -80,19 +83,46 @@ export function tagLines(db: Db) {
       return line && { state: { digest, expiresAt: line.previousExpiresAt }, leftAt: line.at }
     },
 
-    /** Every tag that moved after a time, as it was then. */
-    movedSince: (repositoryId: number, at: number): { name: Tag; state: PastTag | null }[] =>
-      movedSince
-        .all({ repositoryId, at })
-        // What is selected is of the row that has the least id: https://sqlite.org/lang_select.html#bareagg
-        .map(({ name, ...line }) => ({ name: name as Tag, state: toPastTag(line) })),
+    ...lineWalks(db),
+  }
+}
+
+/** Walks over the moves of many tags. */
+function lineWalks(db: Db) {
+  const { lastId, moved, goneWith } = walkStatements(db)
+  return {
+    /** Every tag that moved between two times, as it was at the first one. What is recorded meanwhile is not looked at. */
+    *movedSince(
+      repositoryId: number,
+      from: number,
+      until: number,
+    ): Iterable<{ name: Tag; state: PastTag | null }> {
+      const last = lastId.get({})?.id ?? 0
+      let after = { at: from, id: last }
+      for (;;) {
+        const page = moved.all({ repositoryId, from, ...after, limit: LINES_READ })
+        for (const { id, at, name, isFirst, ...line } of page) {
+          if (id > last && at >= until) return
+          if (isFirst && id <= last) yield { name: name as Tag, state: toPastTag(line) }
+          after = { at, id }
+        }
+        if (page.length < LINES_READ) return
+      }
+    },
 
     /** The tags that went with a manifest in one act at this time, as they were. */
-    goneWith: (repositoryId: number, at: number): { name: Tag; state: PastTag }[] =>
-      goneWith.all({ repositoryId, at }).flatMap(({ name, ...line }) => {
-        const state = toPastTag(line)
-        return state ? [{ name: name as Tag, state }] : []
-      }),
+    *goneWith(repositoryId: number, at: number): Iterable<{ name: Tag; state: PastTag }> {
+      let after = 0
+      for (;;) {
+        const page = goneWith.all({ repositoryId, at, after, limit: LINES_READ })
+        for (const { id, name, ...line } of page) {
+          const state = toPastTag(line)
+          if (state) yield { name: name as Tag, state }
+          after = id
+        }
+        if (page.length < LINES_READ) return
+      }
+    },
   }
 }
 
@@ -126,25 +156,54 @@ function pastStatements(db: Db) {
       .orderBy(desc(tagHistory.id))
       .limit(1),
   )
-  const movedSince = statement(db, { repositoryId: number, at: number }, ({ repositoryId, at }) =>
-    db
-      .select({ name: tagHistory.name, ...before, first: sql`min(${tagHistory.id})` })
-      .from(tagHistory)
-      .where(and(eq(tagHistory.repositoryId, repositoryId), gt(tagHistory.at, at)))
-      .groupBy(tagHistory.name),
+  return { firstSince, leftSince }
+}
+
+function walkStatements(db: Db) {
+  const before = { previous: tagHistory.previous, previousExpiresAt: tagHistory.previousExpiresAt }
+  const lastId = statement(db, {}, () => sql<{ id: number | null }>`select max(id) as id from tag_history`)
+  // A tag's lines are in the order of time, so the first since then follows one from before.
+  const moved = statement(
+    db,
+    { repositoryId: number, from: number, at: number, id: number, limit: number },
+    ({ repositoryId, from, at, id, limit }) =>
+      db
+        .select({
+          id: tagHistory.id,
+          at: tagHistory.at,
+          name: tagHistory.name,
+          ...before,
+          isFirst: sql<number>`coalesce((select e.at from tag_history e
+            where e.repository_id = tag_history.repository_id and e.name = tag_history.name
+              and e.id < tag_history.id order by e.id desc limit 1), 0) <= ${from}`,
+        })
+        .from(tagHistory)
+        .where(
+          and(
+            eq(tagHistory.repositoryId, repositoryId),
+            sql`${tagHistory.at} >= ${at} and (${tagHistory.at} > ${at} or ${tagHistory.id} > ${id})`,
+          ),
+        )
+        .orderBy(asc(tagHistory.at), asc(tagHistory.id))
+        .limit(limit),
   )
-  const goneWith = statement(db, { repositoryId: number, at: number }, ({ repositoryId, at }) =>
-    db
-      .select({ name: tagHistory.name, ...before })
-      .from(tagHistory)
-      .where(
-        and(
-          eq(tagHistory.repositoryId, repositoryId),
-          eq(tagHistory.at, at),
-          eq(tagHistory.act, 'manifest.delete'),
-        ),
-      )
-      .orderBy(asc(tagHistory.id)),
+  const goneWith = statement(
+    db,
+    { repositoryId: number, at: number, after: number, limit: number },
+    ({ repositoryId, at, after, limit }) =>
+      db
+        .select({ id: tagHistory.id, name: tagHistory.name, ...before })
+        .from(tagHistory)
+        .where(
+          and(
+            eq(tagHistory.repositoryId, repositoryId),
+            eq(tagHistory.at, at),
+            gt(tagHistory.id, after),
+            eq(tagHistory.act, 'manifest.delete'),
+          ),
+        )
+        .orderBy(asc(tagHistory.id))
+        .limit(limit),
   )
-  return { firstSince, leftSince, movedSince, goneWith }
+  return { lastId, moved, goneWith }
 }

@@ -1,0 +1,29 @@
+import type { Db } from '../database.ts'
+import { partTime } from '../part-time.ts'
+import { batchOf, type CollectionBatch } from './collection.ts'
+
+/** Pages that are released before the time is looked at. */
+const STEP_PAGES = 32
+
+/** Free pages that stay for what comes next: a share of the database, and at least so many (4 KiB each). */
+const KEPT_SHARE = 0.05
+const KEPT_PAGES_MIN = 256
+
+/** Writes that make the database's file smaller. */
+export function pageWrites({ $client }: Db) {
+  const countOf = (pragma: 'freelist_count' | 'page_count') =>
+    Number($client.query(`PRAGMA ${pragma}`).values()[0]?.[0])
+  const surplus = () =>
+    countOf('freelist_count') - Math.max(KEPT_PAGES_MIN, countOf('page_count') * KEPT_SHARE)
+  return {
+    /** Releases some free pages. The file gets shorter when the log is moved into it. */
+    releasePages(_: object): CollectionBatch {
+      const isOver = partTime()
+      while (surplus() > 0) {
+        if (isOver()) return batchOf({ more: true })
+        $client.query(`PRAGMA incremental_vacuum(${STEP_PAGES})`).values()
+      }
+      return batchOf({})
+    },
+  }
+}
