@@ -28,6 +28,7 @@ const steps: Step[] = [
   { name: 'durability', args: ['durability'], needs: ['strace'] },
   { name: 'disk-full', args: ['disk-full'] },
   { name: 'soak', args: ['soak', '--rounds', '6'] },
+  { name: 'attack', args: ['attack'] },
   { name: 'fuzz', args: ['attack', 'fuzz', '--minutes', '5'] },
   { name: 'page', args: ['page'], needs: ['chromium'] },
   { name: 'release', args: ['release'] },

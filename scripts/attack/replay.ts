@@ -1,9 +1,20 @@
+import { audit, grants, guesses, lockout, rotation } from './accounts.ts'
 import { contentLength, slowBodies } from './bodies.ts'
 import { type AttackCase, isWithin } from './case.ts'
 import { conversions, describing } from './describing.ts'
 import { startTarget } from './target.ts'
 
-const CASES: AttackCase[] = [contentLength, slowBodies, describing, conversions]
+const CASES: AttackCase[] = [
+  contentLength,
+  slowBodies,
+  grants,
+  describing,
+  conversions,
+  rotation,
+  lockout,
+  guesses,
+  audit,
+]
 
 /**
  * `attack replay [--only <case>]`: each attack that once worked, on a server of its own, and what somebody else notices.
