@@ -198,8 +198,10 @@ export class CachedBlobs implements Blobs {
 
   private through(order: FillOrder): OpenBlob {
     const { fills, firstByteMs: deadlineMs, stallSecondsMax } = this.options
+    const { pace } = fills
+    const pause = (milliseconds: number) => fills.pause(milliseconds)
     const read = (range: ByteRange) =>
-      streamThrough(order, range, { pace: fills.pace, deadlineMs, stallSecondsMax })
+      streamThrough(order, range, { pace, pause, deadlineMs, stallSecondsMax })
     return {
       size: order.size,
       read: (range) => this.refusing(order.repository, order.digest, () => read(range)),

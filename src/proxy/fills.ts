@@ -117,7 +117,8 @@ export class Fills {
     await store.cancel(upload)
   }
 
-  private pause(milliseconds: number): Promise<void> {
+  /** Waits; rejects when the server stops. */
+  pause(milliseconds: number): Promise<void> {
     const { signal } = this.stopping
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const abort = () => reject(signal.reason)

@@ -7,13 +7,16 @@ import type { Fill, FillOrder } from './fill.ts'
 import type { LastUse } from './last-use.ts'
 
 /** What was used in the last moment stays: it is between a look-up and its read. */
-const PROTECTED_MILLISECONDS = 10_000
+const PROTECTED_MILLISECONDS = 3000
 
 /** How often room is made for one fill before it is given up. */
 const ROUNDS_MAX = 3
 
 /** Rows that one write of an eviction looks at. */
 const ROWS_MAX = 200
+
+/** What is kept free beside the reserve, for what grows between two looks: pushes, and the database's log. */
+const HEADROOM_BYTES_MAX = 16 * 1024 * 1024
 
 /** Free space is looked at after so many bytes were received. */
 const LOOK_BYTES = 8 * 1024 * 1024
@@ -138,7 +141,9 @@ export class Room {
     }
   }
 
+  /** The reserve of free space with its headroom. */
   private reserveOf(totalBytes: number): number {
-    return this.options.freeBytesMin ?? Math.min(totalBytes / 10, 10 * 1024 ** 3)
+    const reserve = this.options.freeBytesMin ?? Math.min(totalBytes / 10, 10 * 1024 ** 3)
+    return reserve + Math.min(HEADROOM_BYTES_MAX, reserve / 2)
   }
 }

@@ -1,14 +1,21 @@
 import type { ByteSink, FedBody } from '../domain/blob-body.ts'
+import { freeChunk } from '../domain/chunk.ts'
 import { algorithmOf, hexOf } from '../oci/digest.ts'
 import type { ByteRange } from '../oci/range.ts'
 import type { FillOrder } from './fill.ts'
 import type { Pace } from './pace.ts'
+import type { FetchedBlob } from './upstream.ts'
 import { UpstreamError } from './upstream-error.ts'
+
+/** How often the upstream is asked again without a byte more, and the pauses between. */
+const ATTEMPTS_MAX = 6
+const PAUSE_MILLISECONDS = 250
 
 export interface ThroughOptions {
   pace: Pace
   deadlineMs: number
   stallSecondsMax: number
+  pause(milliseconds: number): Promise<void>
 }
 
 interface Reader {
@@ -18,52 +25,99 @@ interface Reader {
 
 /**
  * A blob that there is no room for: it goes to one client as it comes, and nothing of it is stored. All of it is
- * fetched and hashed, also for a range; the last byte is sent when the digest is verified.
+ * fetched and hashed, also for a range; the last byte is sent when the digest is verified. When the connection breaks
+ * it goes on from the byte that it has.
  */
 export async function streamThrough(
   order: FillOrder,
   range: ByteRange,
   options: ThroughOptions,
 ): Promise<FedBody> {
-  const { upstream, repository, digest, size } = order
-  const answer = await upstream.getBlob(repository, digest, 0, { deadlineMs: options.deadlineMs })
-  if (answer.total === undefined || answer.total === size) {
-    return { feed: (sink) => pump(order, answer.stream, range, sink, options) }
-  }
+  const answer = await open(order, 0, options)
+  return { feed: (sink) => new Passage(order, range, options).feed(answer, sink) }
+}
+
+async function open(
+  { upstream, repository, digest, size }: FillOrder,
+  from: number,
+  options: ThroughOptions,
+) {
+  const answer = await upstream.getBlob(repository, digest, from, { deadlineMs: options.deadlineMs })
+  if (answer.total === undefined || answer.total === size) return answer
   answer.stream.cancel().catch(() => {})
   throw new UpstreamError('wrong', `${upstream.name} says ${digest} has ${answer.total} bytes, not ${size}`)
 }
 
-async function pump(
-  { upstream, digest, size }: FillOrder,
-  stream: ReadableStream<Uint8Array>,
-  { start, end }: ByteRange,
-  sink: ByteSink,
-  { pace, stallSecondsMax }: ThroughOptions,
-): Promise<void> {
-  const hasher = new Bun.CryptoHasher(algorithmOf(digest))
-  const reader: Reader = stream.getReader()
-  let at = 0
-  let last: Uint8Array | undefined
-  try {
-    for (;;) {
-      const { done, value } = await readInTime(reader, stallSecondsMax)
-      if (done || value === undefined) break
-      if (value.length === 0) continue
-      await pace.take(value.length)
-      hasher.update(value)
-      const part = value.subarray(Math.max(0, start - at), Math.max(0, Math.min(end, size - 1) - at))
-      if (at + value.length > size) break
-      if (at + value.length === size) last = value.slice(-1)
-      at += value.length
-      if (part.length > 0 && !(await sink.write(part))) return
+class Passage {
+  private readonly order: FillOrder
+  private readonly range: ByteRange
+  private readonly options: ThroughOptions
+  private readonly hasher: Bun.CryptoHasher
+  private at = 0
+  private last: Uint8Array | undefined
+
+  constructor(order: FillOrder, range: ByteRange, options: ThroughOptions) {
+    this.order = order
+    this.range = range
+    this.options = options
+    this.hasher = new Bun.CryptoHasher(algorithmOf(order.digest))
+  }
+
+  async feed(first: FetchedBlob, sink: ByteSink): Promise<void> {
+    const { upstream, digest, size } = this.order
+    let answer: FetchedBlob | undefined = first
+    for (let failures = 0; this.at < size; ) {
+      const before = this.at
+      try {
+        answer ??= await open(this.order, this.at, this.options)
+        if (!(await this.pass(answer, sink))) return
+      } catch (error) {
+        if (error instanceof UpstreamError && error.kind === 'wrong') throw error
+      }
+      answer = undefined
+      failures = this.at > before ? 0 : failures + 1
+      if (failures === ATTEMPTS_MAX) throw new UpstreamError('unavailable', `${upstream.name} breaks off`)
+      if (this.at < size) await this.options.pause(PAUSE_MILLISECONDS * 2 ** failures)
     }
-    if (at !== size || hasher.digest('hex') !== hexOf(digest)) {
+    if (this.hasher.digest('hex') !== hexOf(digest)) {
       throw new UpstreamError('wrong', `${upstream.name} sends other content than ${digest}`)
     }
-    if (last !== undefined && end === size) await sink.write(last)
-  } finally {
-    reader.cancel().catch(() => {})
+    if (this.last !== undefined && this.range.end === size) await sink.write(this.last)
+  }
+
+  /** Passes one answer on, as far as it goes. Answers false when the client has left. */
+  private async pass({ stream, from }: FetchedBlob, sink: ByteSink): Promise<boolean> {
+    const { pace, stallSecondsMax } = this.options
+    const reader: Reader = stream.getReader()
+    let skipped = this.at - from
+    try {
+      for (;;) {
+        const { done, value } = await readInTime(reader, stallSecondsMax)
+        if (done || value === undefined) return true
+        await pace.take(value.length)
+        const fresh = value.subarray(Math.min(skipped, value.length))
+        skipped -= value.length - fresh.length
+        const written = this.take(fresh, sink)
+        freeChunk(value)
+        if (!(await written)) return false
+      }
+    } finally {
+      reader.cancel().catch(() => {})
+    }
+  }
+
+  /** Hashes a part, and sends what of it the client has asked for, but for the blob's last byte. */
+  private take(bytes: Uint8Array, sink: ByteSink): boolean | Promise<boolean> {
+    const { size } = this.order
+    if (bytes.length === 0) return true
+    const { at } = this
+    this.at += bytes.length
+    if (this.at > size) throw new UpstreamError('wrong', `more than the ${size} bytes of the blob are sent`)
+    this.hasher.update(bytes)
+    if (this.at === size) this.last = bytes.slice(-1)
+    const start = Math.max(0, this.range.start - at)
+    const part = bytes.subarray(start, Math.max(start, Math.min(this.range.end, size - 1) - at))
+    return part.length === 0 || sink.write(part)
   }
 }
 
