@@ -1,5 +1,4 @@
 import { Database } from 'bun:sqlite'
-import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sha256 } from '../lib/image.ts'
@@ -24,7 +23,7 @@ interface Blob {
   /** Where its upload goes on, and the upload's file. */
   location: string
   file: string
-  /** Where the blob's file will be; it is the first one there. */
+  /** Where the blob's file will be. */
   folder: string
 }
 
@@ -40,15 +39,14 @@ export async function checkFailingDisk(): Promise<string[]> {
   {
     await using server = await startServer({ data })
     const patient = { server, registry: new Registry(server.address), data }
+    const making = 'mkdir:error=ENOSPC'
+    lines.push(await failClose(patient, "the folders' making", making, () => [], 507, blobBytes))
     lines.push(await failWrite(patient))
     lines.push(await failClose(patient, "the file's sync", 'fdatasync:error=EIO', ({ file }) => [file], 500))
     lines.push(
       await failClose(patient, "the folder's sync", 'fsync:error=EIO', ({ folder }) => [folder], 500),
     )
     lines.push(await failClose(patient, 'the rename', 'rename:error=ENOSPC', () => [], 507))
-    lines.push(
-      await failClose(patient, "the folder's making", 'mkdir:error=ENOSPC', () => [], 507, blobBytes),
-    )
     const opening = 'open,openat:error=EMFILE'
     lines.push(
       await failClose(patient, "the folder's opening", opening, ({ folder }) => [folder], 500, blobBytes),
@@ -135,13 +133,9 @@ async function begin(registry: Registry, data: string): Promise<Blob> {
   const location = await registry.startUpload(repository)
   const [uuid = ''] = location.split('/').at(-1)?.split('~') ?? []
   const file = join(data, 'uploads', `${uuid}.sha256`)
-  const bytes = new Uint8Array(blobBytes)
-  for (;;) {
-    crypto.getRandomValues(bytes)
-    const digest = sha256(bytes)
-    const folder = join(data, 'blobs/sha256', digest.slice(7, 9))
-    if (!existsSync(folder)) return { bytes, digest, location, file, folder }
-  }
+  const bytes = crypto.getRandomValues(new Uint8Array(blobBytes))
+  const digest = sha256(bytes)
+  return { bytes, digest, location, file, folder: join(data, 'blobs/sha256', digest.slice(7, 9)) }
 }
 
 async function pull(registry: Registry, { digest }: Blob): Promise<void> {

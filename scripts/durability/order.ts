@@ -4,7 +4,7 @@ import { parseTrace, type SystemCall, startTraced, type TracedServer } from './s
 
 /** What a push costs in syncs: of the blob's file, of its folder, and of the database's log. */
 const syncsPerBlob = 3
-/** The first blob of a process makes its folder, which is synced into the one above, and so are those above it. */
+/** The first blob of a process makes all folders, which are synced into the one above, and so are those above it. */
 const syncsOfFolders = 3
 /** A manifest is a row: the sync of the database's log. So are a small blob, a mount and a deletion. */
 const syncsPerManifest = 1
@@ -75,9 +75,9 @@ async function play({ server, data }: TracedServer): Promise<Step[]> {
     { what: "the folder's sync", calls: ['fsync'], argument: `${data}/blobs/sha256/${hex.slice(0, 2)}>` },
     wal,
   ]
-  const made = { what: "the new folder's own sync", calls: ['fsync'], argument: `${data}/blobs/sha256>` }
+  const made = { what: "the new folders' own sync", calls: ['fsync'], argument: `${data}/blobs/sha256>` }
   await send({
-    name: 'first blob of a folder pushed',
+    name: 'first blob pushed',
     request: ['PUT', `${location}?digest=${digest}`],
     status: 201,
     syncs: syncsPerBlob + syncsOfFolders,

@@ -1,4 +1,4 @@
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
 
 /** Where a blob's bytes are on the disk: `blobs/<algorithm>/<2 hex>/<hex>` in the data folder. */
@@ -15,10 +15,4 @@ export function blobPlace(data: string, digest: Digest): BlobPlace {
 
 export function blobsFolder(data: string): string {
   return join(data, 'blobs')
-}
-
-/** A blob's folder, and those above it that are of the store. */
-export function foldersOf({ folder }: BlobPlace): string[] {
-  const algorithm = dirname(folder)
-  return [folder, algorithm, dirname(algorithm)]
 }

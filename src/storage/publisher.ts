@@ -6,20 +6,23 @@ import {
   linkSync,
   mkdirSync,
   openSync,
+  readdirSync,
   renameSync,
   rmSync,
 } from 'node:fs'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { Asked } from '../worker-client.ts'
 import { toFileFailure } from './file-failure.ts'
-import type { PublisherQuestion } from './publishers.ts'
+import type { Publication, PublisherQuestion } from './publishers.ts'
 
 declare const self: Worker
 
+/** The folders of an algorithm's blobs: two hex digits each. */
+const FOLDERS = Array.from({ length: 256 }, (_, n) => n.toString(16).padStart(2, '0'))
+
 /** Syncs the file, gives it the blob's name, and syncs the folder, in this order. */
-function publish(publication: PublisherQuestion): void {
-  const { place, path, fd, keep, newFolders } = publication
-  if (newFolders.length > 0) makeFolders(newFolders)
+function publish(publication: Publication): void {
+  const { place, path, fd, keep } = publication
   // Opened first: a process that is out of file descriptors has not failed to sync.
   withFolder(place.folder, (folder) => {
     emptyUnless(path, () => fdatasyncSync(fd))
@@ -29,10 +32,13 @@ function publish(publication: PublisherQuestion): void {
   })
 }
 
-/** Makes folders, the lowest first among them, and syncs each one's name into the folder above. */
-function makeFolders(folders: string[]): void {
-  for (const folder of folders) mkdirSync(folder, { recursive: true })
-  for (const folder of folders) withFolder(dirname(folder), fsyncSync)
+/** Makes all folders of an algorithm at once, for one sync instead of one each; and syncs those above. */
+function makeFolders(algorithm: string): void {
+  const present = new Set(readdirSync(algorithm))
+  for (const name of FOLDERS) if (!present.has(name)) mkdirSync(join(algorithm, name))
+  for (const folder of [algorithm, dirname(algorithm), dirname(dirname(algorithm))]) {
+    withFolder(folder, fsyncSync)
+  }
 }
 
 function withFolder(path: string, work: (fd: number) => void): void {
@@ -55,7 +61,7 @@ function emptyUnless(path: string, sync: () => void): void {
 }
 
 /** Gives the file the blob's name as a second one; without hard links, moves the file itself. */
-function giveSecondName({ path, isPublished, place }: PublisherQuestion): void {
+function giveSecondName({ path, isPublished, place }: Publication): void {
   const second = `${path}.published`
   try {
     linkSync(path, second)
@@ -75,9 +81,10 @@ function giveSecondName({ path, isPublished, place }: PublisherQuestion): void {
 }
 
 self.onmessage = ({ data }: MessageEvent<Asked<PublisherQuestion>[]>) => {
-  for (const { id, ...publication } of data) {
+  for (const { id, ...question } of data) {
     try {
-      publish(publication)
+      if ('algorithm' in question) makeFolders(question.algorithm)
+      else publish(question)
       self.postMessage([{ id }])
     } catch (error) {
       self.postMessage([{ id, failure: toFileFailure(error) }])

@@ -1,5 +1,6 @@
+import { dirname } from 'node:path'
 import { WorkerClient } from '../worker-client.ts'
-import { type BlobPlace, foldersOf } from './blob-place.ts'
+import type { BlobPlace } from './blob-place.ts'
 import { type FileFailure, fromFileFailure } from './file-failure.ts'
 
 /** Blobs that are synced at once. Each takes a thread of about 2 MiB, which is started when it is first needed. */
@@ -17,10 +18,8 @@ export interface Publication {
   place: BlobPlace
 }
 
-export type PublisherQuestion = Publication & {
-  /** The blob's folder and those above it, as far as they may be missing or not be durable. */
-  newFolders: string[]
-}
+/** What a publisher is asked: to publish, or to make the folders of an algorithm's blobs. */
+export type PublisherQuestion = Publication | { algorithm: string }
 
 type PublisherClient = WorkerClient<PublisherQuestion, FileFailure>
 
@@ -32,8 +31,8 @@ export class Publishers {
   private readonly all: PublisherClient[] = []
   private readonly idle: PublisherClient[] = []
   private readonly waiting: ((publisher: PublisherClient) => void)[] = []
-  /** The folders that are there, and durable. */
-  private readonly folders = new Set<string>()
+  /** The folders of algorithms: resolved when all folders of its blobs are there, and durable. */
+  private readonly algorithms = new Map<string, Promise<void>>()
   private readonly onFailure: (error: Error) => void
 
   constructor(onFailure: (error: Error) => void) {
@@ -45,18 +44,30 @@ export class Publishers {
    * resolves. A sync that fails leaves the upload empty, since a second one would report success.
    */
   async publish(publication: Publication): Promise<void> {
-    const publisher = await this.take()
-    try {
-      const newFolders = foldersOf(publication.place).filter((folder) => !this.folders.has(folder))
-      await publisher.ask({ ...publication, newFolders })
-      for (const folder of newFolders) this.folders.add(folder)
-    } finally {
-      this.give(publisher)
-    }
+    await this.makeFolders(dirname(publication.place.folder))
+    await this.ask(publication)
   }
 
   async stop(): Promise<void> {
     await Promise.all(this.all.map((publisher) => publisher.stop()))
+  }
+
+  private makeFolders(algorithm: string): Promise<void> {
+    const known = this.algorithms.get(algorithm)
+    if (known) return known
+    const made = this.ask({ algorithm })
+    this.algorithms.set(algorithm, made)
+    made.catch(() => this.algorithms.delete(algorithm))
+    return made
+  }
+
+  private async ask(question: PublisherQuestion): Promise<void> {
+    const publisher = await this.take()
+    try {
+      await publisher.ask(question)
+    } finally {
+      this.give(publisher)
+    }
   }
 
   private take(): PublisherClient | Promise<PublisherClient> {
