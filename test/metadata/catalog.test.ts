@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { Rules } from '../../src/auth/rules.ts'
 import { EVERYTHING } from '../../src/domain/repository-set.ts'
-import type { TagQuery, TagRow } from '../../src/metadata/content/tags.ts'
+import type { TagQuery, TagRow } from '../../src/metadata/content/listed-tag.ts'
 import type { Metadata } from '../../src/metadata/metadata.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
@@ -137,10 +137,11 @@ describe('tags', () => {
     const [write, call] = put('tagged', manifests[1], ['over'])
     await metadata.write(write, { ...call, expiresAfterSeconds: 1 })
   })
-  const pages = (query: Omit<TagQuery, 'after'>, limit: number) => {
+  const pages = async (query: Omit<TagQuery, 'after'>, limit: number) => {
     const seen: TagRow[] = []
     for (;;) {
-      const page = metadata.tags.search(name, { ...query, after: seen.at(-1) }, limit, AT + 5000) ?? []
+      const page =
+        (await metadata.tags.search(name, { ...query, after: seen.at(-1) }, limit, AT + 5000)) ?? []
       seen.push(...page)
       if (page.length < limit) return seen.map((tag) => tag.name as string)
     }
@@ -153,19 +154,19 @@ describe('tags', () => {
 
   test.each([1, 5, 100])(
     'are sorted by name or by time, either way, in pages of %i, without those whose end has come',
-    (limit) => {
+    async (limit) => {
       for (const sort of ['name', 'updated'] as const) {
         const expected = sorted[sort].map((tag) => tag.name)
-        expect(pages({ sort, order: 'asc' }, limit)).toEqual(expected)
-        expect(pages({ sort, order: 'desc' }, limit)).toEqual(expected.reverse())
+        expect(await pages({ sort, order: 'asc' }, limit)).toEqual(expected)
+        expect(await pages({ sort, order: 'desc' }, limit)).toEqual(expected.reverse())
         const releases = expected.filter((tag) => tag.startsWith('Release'))
-        expect(pages({ sort, order: 'desc', q: 'release-' }, limit)).toEqual(releases)
+        expect(await pages({ sort, order: 'desc', q: 'release-' }, limit)).toEqual(releases)
       }
-      expect(pages({ sort: 'name', order: 'asc', q: '%' }, limit)).toEqual([])
+      expect(await pages({ sort: 'name', order: 'asc', q: '%' }, limit)).toEqual([])
     },
   )
 
-  test('say what they point at', () => {
+  test('say what they point at', async () => {
     const tag = metadata.tags.find(name, parseTag('v-0'), AT)
     expect(tag).toMatchObject({
       name: 'v-0',
@@ -178,7 +179,7 @@ describe('tags', () => {
     expect(metadata.tags.ofManifest(id, 'v', 2, AT)).toEqual(['v-0', 'v-10'] as never)
     expect(metadata.tags.find(name, parseTag('over'), AT + 1000)).toBeUndefined()
     expect(
-      metadata.tags.search(parseRepositoryName('unknown'), { sort: 'name', order: 'asc' }, 9, AT),
+      await metadata.tags.search(parseRepositoryName('unknown'), { sort: 'name', order: 'asc' }, 9, AT),
     ).toBeUndefined()
   })
 

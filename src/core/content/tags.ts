@@ -1,6 +1,6 @@
 import type { Write } from '../../domain/caller.ts'
 import type { Retention } from '../../domain/retention.ts'
-import type { TagQuery, TagRow } from '../../metadata/content/tags.ts'
+import type { TagQuery, TagRow } from '../../metadata/content/listed-tag.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import type { TagState } from '../../metadata/time-machine/tag-restores.ts'
 import type { Digest } from '../../oci/digest.ts'
@@ -44,8 +44,8 @@ export function tagService({ metadata, retention, descriptions, now }: TagOption
     async list(repository: RepositoryName, query: TagSearch): Promise<ListPage<DescribedTag>> {
       const { q, sort = 'name', order = 'asc', last } = query
       const after = sort === 'name' ? afterName(last) : afterTime(last)
-      const read = (limit: number) => {
-        const found = metadata.tags.search(repository, { q, sort, order, after }, limit, now())
+      const read = async (limit: number) => {
+        const found = await metadata.tags.search(repository, { q, sort, order, after }, limit, now())
         if (found === undefined) throw unknownRepository(repository)
         return found.map(describe)
       }

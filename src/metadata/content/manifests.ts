@@ -4,7 +4,7 @@ import type { Reference, RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { manifest, manifestBytes, manifestDigest, repository, tag } from '../schema.ts'
 import { bytes, number, statement, text } from '../statement.ts'
-import { isTagAt } from './tags.ts'
+import { isTagAt } from './listed-tag.ts'
 
 /** A manifest as one reference names it; `digest` is the name that the answer carries. */
 export interface ManifestRow {

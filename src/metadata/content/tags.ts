@@ -1,44 +1,11 @@
-import { and, asc, desc, eq, gt, isNull, or, type SQL, sql } from 'drizzle-orm'
-import { type Digest, digestFromBytes } from '../../oci/digest.ts'
+import { and, asc, eq, gt, isNull, sql } from 'drizzle-orm'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
-import { manifest, repository, tag } from '../schema.ts'
+import { repository, tag } from '../schema.ts'
 import { number, statement, text } from '../statement.ts'
+import { isTagAt, selectTags, type TagQuery, type TagRow, toTag } from './listed-tag.ts'
 import type { RepositoryReads } from './repositories.ts'
-import { containing } from './text-search.ts'
-
-/** A tag with what it points at. */
-export interface TagRow {
-  name: Tag
-  digest: Digest
-  /** The digest that the manifest's bytes are stored under: a tag may name them by another one. */
-  storedAs: Digest
-  mediaType: string
-  artifactType: string | null
-  /** Bytes of the manifest. */
-  size: number
-  /** Times are milliseconds since 1970. */
-  pushedAt: number
-  updatedAt: number
-  expiresAt: number | null
-  pulls: number
-  lastPulledAt: number | null
-  version: number
-}
-
-/** Which tags are listed, and in which order. */
-export interface TagQuery {
-  /** A part of the name, in any case. */
-  q?: string | undefined
-  sort: 'name' | 'updated'
-  order: 'asc' | 'desc'
-  /** The entry before the page; its `updatedAt` counts only where tags are sorted by it. */
-  after?: Pick<TagRow, 'name' | 'updatedAt'> | undefined
-}
-
-/** A tag whose end has come is none. */
-export const isTagAt = (now: SQL | number): SQL | undefined =>
-  or(isNull(tag.expiresAt), gt(tag.expiresAt, now))
+import { searchTags } from './tag-search.ts'
 
 /** Reads of tags. `now` is milliseconds since 1970: a tag whose end has come is not among them. */
 export function tagReads(db: Db, { find }: Pick<RepositoryReads, 'find'>) {
@@ -58,28 +25,14 @@ export function tagReads(db: Db, { find }: Pick<RepositoryReads, 'find'>) {
     },
 
     /** At most `limit` tags that match; undefined when there is no such repository. */
-    search(name: RepositoryName, query: TagQuery, limit: number, now: number): TagRow[] | undefined {
+    async search(
+      name: RepositoryName,
+      query: TagQuery,
+      limit: number,
+      now: number,
+    ): Promise<TagRow[] | undefined> {
       const repositoryId = find(name)
-      if (repositoryId === undefined) return undefined
-      const { q = '', after } = query
-      const direction = query.order === 'asc' ? asc : desc
-      const than = query.order === 'asc' ? sql`>` : sql`<`
-      const key = query.sort === 'name' ? [tag.name] : [tag.updatedAt, tag.name]
-      const end = after && (query.sort === 'name' ? [after.name] : [after.updatedAt, after.name])
-      const isAfter = end && sql`(${sql.join(key, sql`, `)}) ${than} (${sql.join(end.map(bound), sql`, `)})`
-      return selectTags(db)
-        .where(
-          and(
-            eq(tag.repositoryId, repositoryId),
-            isAfter,
-            q === '' ? undefined : containing(tag.name, q),
-            isTagAt(now),
-          ),
-        )
-        .orderBy(...key.map((column) => direction(column)))
-        .limit(limit)
-        .all()
-        .map(toTag)
+      return repositoryId === undefined ? undefined : await searchTags(db, repositoryId, query, limit, now)
     },
 
     /** At most `limit` tags after `last` that point at a manifest. */
@@ -119,38 +72,4 @@ function statements(db: Db) {
       .limit(limit),
   )
   return { page, byName, ofManifest }
-}
-
-const bound = (value: string | number): SQL => sql`${value}`
-
-function selectTags(db: Db) {
-  return db
-    .select({
-      name: tag.name,
-      digest: tag.digest,
-      storedAs: manifest.digest,
-      mediaType: manifest.mediaType,
-      artifactType: manifest.artifactType,
-      size: manifest.size,
-      pushedAt: manifest.pushedAt,
-      updatedAt: tag.updatedAt,
-      expiresAt: tag.expiresAt,
-      pulls: tag.pulls,
-      lastPulledAt: tag.lastPulledAt,
-      version: tag.version,
-    })
-    .from(tag)
-    .innerJoin(manifest, eq(manifest.id, tag.manifestId))
-}
-
-type StoredTag = Omit<TagRow, 'name' | 'digest' | 'storedAs'> & {
-  name: string
-  digest: Buffer
-  storedAs: Buffer
-}
-
-function toTag(row: StoredTag): TagRow {
-  const digest = digestFromBytes(row.digest)
-  const storedAs = row.storedAs.equals(row.digest) ? digest : digestFromBytes(row.storedAs)
-  return { ...row, name: row.name as Tag, digest, storedAs }
 }

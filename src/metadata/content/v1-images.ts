@@ -4,7 +4,7 @@ import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { manifest, repository, tag } from '../schema.ts'
 import { number, statement, text } from '../statement.ts'
-import { isTagAt } from './tags.ts'
+import { isTagAt } from './listed-tag.ts'
 
 /** The manifest that images of Docker V1 are made of; `storedAs` is its digest as the database holds it. */
 export interface V1ManifestRow {

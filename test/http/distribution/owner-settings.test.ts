@@ -155,7 +155,7 @@ test('pulls and pushes are counted by repository and tag, and written at the lat
   await get('a', { headers: { 'if-none-match': `"${one.digest}"` } })
   await get('none')
   await server.stop()
-  await withMetadata(folder.path, ({ catalog, tags }) => {
+  await withMetadata(folder.path, async ({ catalog, tags }) => {
     const name = parseRepositoryName('app')
     expect(catalog.findRepository(name)).toMatchObject({
       pulls: 4,
@@ -163,7 +163,7 @@ test('pulls and pushes are counted by repository and tag, and written at the lat
       lastPulledAt: clock.time,
       lastPushedAt: AT,
     })
-    const counted = tags.search(name, { sort: 'name', order: 'asc' }, 10, clock.time)
+    const counted = await tags.search(name, { sort: 'name', order: 'asc' }, 10, clock.time)
     expect(counted).toMatchObject([
       { name: 'a', pulls: 2, lastPulledAt: clock.time },
       { name: 'b', pulls: 1, lastPulledAt: clock.time },
