@@ -29,7 +29,7 @@ export interface TableOptions<P extends { kind: string }, R extends TableRow> {
   /** Parses a path without its query. Answers undefined for a path of no row; throws for a malformed one. */
   parse(path: string): P | undefined
   /** Authenticates, authorises and handles a request. */
-  answer(matched: Matched<P, R>): Promise<Response>
+  answer(matched: Matched<P, R>): Response | Promise<Response>
   /** Completes the answer to a request that failed, of which the path and the row may be unknown. */
   refuse(response: Response, request: Request, path: P | undefined, row: R | undefined): void
   /** What the Allow header names of the rows of a path. */

@@ -57,17 +57,33 @@ export function v2Dispatch(options: V2Options): (request: Request) => Promise<Re
   })
 }
 
-async function answer(options: V2Options, matched: Matched<V2Path, Route>): Promise<Response> {
-  const { request, path, row, requestId } = matched
+/** Waits for nothing where who asks is known at once: a pull should cost no turn of the loop more than it needs. */
+function answer(options: V2Options, matched: Matched<V2Path, Route>): Response | Promise<Response> {
+  const { request, path } = matched
   if (path.kind === 'base' && options.isForV1(request)) throw pullByV1()
   const repository = resolve(options, request, path)
-  const identity = await options.authenticate(request)
+  const identity = options.authenticate(request)
+  return identity instanceof Promise
+    ? identity.then((one) => handle(options, matched, repository, one))
+    : handle(options, matched, repository, identity)
+}
+
+function handle(
+  options: V2Options,
+  { request, path, row, requestId }: Matched<V2Path, Route>,
+  repository: RepositoryName | undefined,
+  identity: Identity,
+): Response | Promise<Response> {
   if ('name' in path && repository === undefined) throw unknownRepository(request, path.name)
   const exchange = exchangeOf(options, request, { path, repository, identity, requestId })
   options.authorise(exchange, row)
-  const response = await row.handle(exchange)
-  const ns = exchange.query.get('ns')
-  if (ns !== null && repository !== undefined) response.headers.set('oci-namespace', ns)
+  const ns = repository === undefined ? null : exchange.query.get('ns')
+  return ns === null ? row.handle(exchange) : withNamespace(row.handle(exchange), ns)
+}
+
+async function withNamespace(answered: Response | Promise<Response>, ns: string): Promise<Response> {
+  const response = await answered
+  response.headers.set('oci-namespace', ns)
   return response
 }
 
