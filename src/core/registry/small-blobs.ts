@@ -45,9 +45,9 @@ export class SmallBlobs {
     return bytes
   }
 
-  /** Whether the blob's bytes are here, as many as its row says. */
+  /** Whether the blob can be read: its bytes are here, as many as its row says. */
   async has({ digest, size }: BlobStat): Promise<boolean> {
-    if (this.isSmall(size) && this.metadata.blobBytes.has(digest)) return true
+    if (this.isSmall(size) && (this.recent.has(digest) || this.metadata.blobBytes.has(digest))) return true
     return (await this.files.stat(digest))?.size === size
   }
 
