@@ -1,7 +1,7 @@
 import { join } from 'node:path'
-import { pushContent } from './clients/push.ts'
 import { runCommand } from './lib/command.ts'
 import { makeImage } from './lib/image.ts'
+import { Registry } from './lib/registry.ts'
 import { type Server, startServer } from './lib/server.ts'
 import { temporaryFolder } from './lib/temporary-folder.ts'
 import { bringTools } from './toolchain.ts'
@@ -123,6 +123,6 @@ async function fill({ address }: Server): Promise<{ token: string; digest: strin
   await ask('PATCH', '/groups/alice', { add: ['alice'] })
   await ask('PUT', '/grants', { subject: 'anonymous', pattern: '**', role: 'writer' })
   const image = await makeImage()
-  await pushContent(address, 'library/alpine', 'latest', image)
+  await new Registry(address).pushContent('library/alpine', 'latest', image)
   return { token: secret, digest: image.descriptor.digest }
 }

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { pushContent } from './clients/push.ts'
 import { runCommand } from './lib/command.ts'
 import { makeImage, sha256 } from './lib/image.ts'
+import { Registry } from './lib/registry.ts'
 import { startServer } from './lib/server.ts'
 import { temporaryFolder } from './lib/temporary-folder.ts'
 
@@ -33,7 +33,7 @@ export async function smoke(path: string): Promise<void> {
 /** Pushes an image, pulls it, compares every byte, and returns how many blobs it had. */
 async function pushAndPull(address: string): Promise<number> {
   const image = await makeImage({ architecture: 'arm64', layerBytes: 256 * 1024 })
-  await pushContent(address, 'smoke/image', 'latest', image)
+  await new Registry(address).pushContent('smoke/image', 'latest', image)
   const base = `http://${address}/v2/smoke/image`
   for (const digest of image.blobs.keys()) {
     const isManifest = digest === image.descriptor.digest

@@ -1,9 +1,9 @@
 import { deepEqual, equal, match, rejects } from 'node:assert/strict'
 import { join } from 'node:path'
 import { type Content, makeImage, makeIndex } from '../lib/image.ts'
+import { Registry } from '../lib/registry.ts'
 import type { CaseContext, Client } from './client.ts'
 import { Published } from './published.ts'
-import { pushContent } from './push.ts'
 
 /** cosign: signatures and attestations beside an image. Version 2 keeps them under tags unless it is asked, 3 as referrers. */
 export const cosign2 = cosign('cosign2')
@@ -66,7 +66,7 @@ function cosign(name: 'cosign2' | 'cosign3'): Client {
 async function prepare(context: CaseContext, repository: string, scheme: Scheme, content?: Content) {
   const { registry, run } = context
   const pushed = content ?? (await makeImage({ layerBytes: 1000 }))
-  await pushContent(registry, repository, '1', pushed)
+  await new Registry(registry).pushContent(repository, '1', pushed)
   await run('cosign', 'generate-key-pair')
   await run('cosign', 'trusted-root', 'create', '--out', 'trusted-root.json')
   await Bun.write(join(context.folder, 'predicate.json'), '{"checked":true}')

@@ -8,10 +8,10 @@ import {
   sha256,
   writeDockerArchive,
 } from '../lib/image.ts'
+import { Registry } from '../lib/registry.ts'
 import { bringTools } from '../toolchain.ts'
 import type { CaseContext, Client } from './client.ts'
 import { startDaemon } from './daemon.ts'
-import { pushContent } from './push.ts'
 
 /** docker: an engine of its own, started here, which takes registries on loopback without TLS. */
 export const docker: Client = {
@@ -104,7 +104,7 @@ async function pushManifestList(context: CaseContext): Promise<void> {
 
 async function pullIndex(context: CaseContext): Promise<void> {
   const images = [await makeImage({ architecture: 'amd64' }), await makeImage({ architecture: 'arm64' })]
-  await pushContent(context.registry, 'docker/index', '1', makeIndex(images))
+  await new Registry(context.registry).pushContent('docker/index', '1', makeIndex(images))
   for (const image of images) {
     const platform = `linux/${image.descriptor.platform?.architecture}`
     await pullAndCompare(context, image, `${context.registry}/docker/index:1`, '--platform', platform)
@@ -113,7 +113,7 @@ async function pullIndex(context: CaseContext): Promise<void> {
 
 async function pullByDigest(context: CaseContext): Promise<void> {
   const image = await makeImage()
-  await pushContent(context.registry, 'docker/digest', '1', image)
+  await new Registry(context.registry).pushContent('docker/digest', '1', image)
   await pullAndCompare(context, image, `${context.registry}/docker/digest@${image.descriptor.digest}`)
 }
 

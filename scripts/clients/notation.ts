@@ -1,9 +1,9 @@
 import { deepEqual, equal, match, rejects } from 'node:assert/strict'
 import { basename, join } from 'node:path'
 import { makeImage } from '../lib/image.ts'
+import { Registry } from '../lib/registry.ts'
 import type { CaseContext, Client } from './client.ts'
 import { Published } from './published.ts'
-import { pushContent } from './push.ts'
 
 const signatureType = 'application/vnd.cncf.notary.signature'
 
@@ -23,7 +23,7 @@ export const notation: Client = {
 
 async function prepare({ registry, folder, run }: CaseContext, repository: string) {
   const image = await makeImage({ layerBytes: 1000 })
-  await pushContent(registry, repository, '1', image)
+  await new Registry(registry).pushContent(repository, '1', image)
   const identity = `${basename(repository)}.example.org`
   await run('notation', 'cert', 'generate-test', identity)
   const trusted = {

@@ -1,9 +1,9 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { join } from 'node:path'
 import { makeImage } from '../lib/image.ts'
+import { Registry } from '../lib/registry.ts'
 import type { CaseContext, Client } from './client.ts'
 import { Published } from './published.ts'
-import { pushContent } from './push.ts'
 
 const formats = { spdx: 'application/spdx+json', cyclonedx: 'application/vnd.cyclonedx+json' }
 
@@ -30,7 +30,7 @@ async function attachSboms({ registry, folder, run }: CaseContext): Promise<void
   const image = await makeImage({
     files: [{ 'etc/os-release': release }, { 'var/lib/dpkg/status': packages }],
   })
-  await pushContent(registry, 'syft/image', '1', image)
+  await new Registry(registry).pushContent('syft/image', '1', image)
   const { digest } = image.descriptor
   const name = `${registry}/syft/image`
   const outputs = ['--output', 'spdx-json=spdx.json', '--output', 'cyclonedx-json=cyclonedx.json']

@@ -1,13 +1,7 @@
 import { deepEqual, equal, match } from 'node:assert/strict'
-import {
-  type Answer,
-  ask,
-  expectStatus,
-  pushBlob,
-  pushSample,
-  putManifest,
-} from '../formats/registry-http.ts'
+import { type Answer, ask, expectStatus, pushSample, putManifest } from '../formats/registry-http.ts'
 import { makeSamples, mediaTypes, type Sample } from '../formats/samples.ts'
+import { Registry } from '../lib/registry.ts'
 import type { Cases, Registries } from './registries.ts'
 
 const emptyLayer = Buffer.from('H4sIAAAJbogA/2IYBaNgFIxYAAgAAP//Lq+17wAEAAA=', 'base64')
@@ -20,7 +14,7 @@ export async function signatures({ cay, peer }: Registries): Promise<Cases> {
   for (const address of [cay, peer]) {
     await pushSample(address, repository, schema2, 'converted')
     await pushSample(address, repository, schema1, 'signed')
-    await pushBlob(address, repository, emptyDigest, emptyLayer)
+    await new Registry(address).pushBlob(repository, emptyDigest, emptyLayer)
   }
   const refuse = (bytes: Uint8Array, codes: RegExp) => refusedByBoth({ cay, peer }, repository, bytes, codes)
   return {
@@ -77,7 +71,7 @@ async function lacksLayers({ cay, peer }: Pick<Registries, 'cay' | 'peer'>): Pro
     JSON.parse(schema1.manifest.toString()).fsLayers.map(({ blobSum }: { blobSum: string }) => blobSum),
   )
   for (const address of [peer, cay]) {
-    await pushBlob(address, repository, emptyDigest, emptyLayer)
+    await new Registry(address).pushBlob(repository, emptyDigest, emptyLayer)
     const put = putManifest(address, repository, mediaTypes.schema1, schema1.manifest, 'signed')
     const { body } = await expectStatus(put, 400)
     const codes: string[] = JSON.parse(body.toString()).errors.map(({ code }: { code: string }) => code)

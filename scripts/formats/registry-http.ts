@@ -1,4 +1,5 @@
 import { request } from 'node:http'
+import { Registry } from '../lib/registry.ts'
 import type { Sample } from './samples.ts'
 
 /** What a registry answered. Names of headers are in lower case. */
@@ -54,29 +55,17 @@ export async function expectStatus(answer: Promise<Answer>, ...statuses: number[
   throw new Error(`${got.status}, not ${statuses.join(' or ')}: ${got.body.toString()}`)
 }
 
-/** Pushes a blob in two requests, as every registry takes it. */
-export async function pushBlob(
-  address: string,
-  repository: string,
-  digest: string,
-  bytes: Uint8Array,
-): Promise<void> {
-  const started = await expectStatus(ask(address, 'POST', `/v2/${repository}/blobs/uploads/`), 202)
-  const location = started.headers.location ?? ''
-  const path = `${location}${location.includes('?') ? '&' : '?'}digest=${digest}`
-  await expectStatus(ask(address, 'PUT', path, { 'content-type': 'application/octet-stream' }, bytes), 201)
-}
-
 /** Pushes what a sample consists of: its blobs, its children by their digests, and its manifest by a tag. */
 export async function pushSample(
   address: string,
   repository: string,
   sample: Sample,
   tag: string,
-): Promise<Answer> {
-  for (const [digest, bytes] of sample.blobs) await pushBlob(address, repository, digest, bytes)
+): Promise<void> {
+  const registry = new Registry(address)
+  for (const [digest, bytes] of sample.blobs) await registry.pushBlob(repository, digest, bytes)
   for (const child of sample.children) await pushSample(address, repository, child, child.digest)
-  return await expectStatus(putManifest(address, repository, sample.mediaType, sample.manifest, tag), 201)
+  await registry.pushManifest(repository, tag, sample.manifest, sample.mediaType)
 }
 
 /** Asks for a manifest to be stored. */

@@ -1,3 +1,5 @@
+import type { Content } from './image.ts'
+
 const requestSecondsMax = 120
 
 /** What a registry answered. */
@@ -21,9 +23,15 @@ class UnexpectedAnswer extends Error {
 /** A registry as a client speaks with it, by nothing but HTTP: no request is tried again. */
 export class Registry {
   readonly address: string
+  readonly #headers: Record<string, string>
 
+  /** @param address `host:port`, or `name:password@host:port` to sign in by Basic */
   constructor(address: string) {
-    this.address = address
+    const [, credentials, host = address] = /^(.+)@(.+)$/.exec(address) ?? []
+    this.address = host
+    this.#headers = credentials
+      ? { authorization: `Basic ${Buffer.from(credentials).toString('base64')}` }
+      : {}
   }
 
   /** Sends a request to a path, or to what a Location said, and reads the whole answer. */
@@ -31,6 +39,7 @@ export class Registry {
     const response = await fetch(new URL(path, `http://${this.address}`), {
       method,
       ...sent,
+      headers: { ...this.#headers, ...sent.headers },
       signal: AbortSignal.timeout(requestSecondsMax * 1000),
       decompress: false,
     })
@@ -45,6 +54,13 @@ export class Registry {
     throw new UnexpectedAnswer(`${method} ${path}: ${answer.status}, not ${statuses.join(' or ')}: ${text}`)
   }
 
+  /** Sends a request of the admin API. */
+  async sendJson(method: string, path: string, body?: object): Promise<Answer> {
+    if (body === undefined) return await this.send(method, path)
+    const headers = { 'content-type': 'application/json' }
+    return await this.send(method, path, { headers, body: new TextEncoder().encode(JSON.stringify(body)) })
+  }
+
   /** Starts an upload; answers its Location. */
   async startUpload(repository: string): Promise<string> {
     return locationOf(await this.expect([202], 'POST', `/v2/${repository}/blobs/uploads/`))
@@ -57,7 +73,8 @@ export class Registry {
 
   /** Closes an upload, with its last bytes if there are some. */
   async closeUpload(location: string, digest: string, body?: Uint8Array): Promise<Answer> {
-    return await this.expect([201], 'PUT', `${location}?digest=${digest}`, body === undefined ? {} : { body })
+    const path = `${location}${location.includes('?') ? '&' : '?'}digest=${digest}`
+    return await this.expect([201], 'PUT', path, body === undefined ? {} : { body })
   }
 
   /** Pushes a blob by POST and PUT. */
@@ -65,11 +82,35 @@ export class Registry {
     await this.closeUpload(await this.startUpload(repository), digest, bytes)
   }
 
-  /** Pushes an OCI image manifest under a tag or a digest. */
-  async pushManifest(repository: string, reference: string, body: Uint8Array): Promise<Answer> {
-    const headers = { 'content-type': manifestMediaType }
+  /** Pushes a manifest, of an OCI image unless `mediaType` says otherwise, under a tag or a digest. */
+  async pushManifest(
+    repository: string,
+    reference: string,
+    body: Uint8Array,
+    mediaType = manifestMediaType,
+  ): Promise<Answer> {
+    const headers = { 'content-type': mediaType }
     return await this.expect([201], 'PUT', `/v2/${repository}/manifests/${reference}`, { headers, body })
   }
+
+  /** Pushes content under a tag: each blob, then manifests, what is referred to first. */
+  async pushContent(repository: string, tag: string, content: Content): Promise<void> {
+    const manifests = manifestsOf(content)
+    for (const [digest, bytes] of content.blobs)
+      if (!manifests.has(digest)) await this.pushBlob(repository, digest, bytes)
+    for (const [digest, mediaType] of manifests) {
+      const reference = digest === content.descriptor.digest ? tag : digest
+      await this.pushManifest(repository, reference, content.blobs.get(digest) ?? new Uint8Array(), mediaType)
+    }
+  }
+}
+
+/** The media type of each manifest in some content by its digest, children first. */
+function manifestsOf({ descriptor, blobs }: Content): Map<string, string> {
+  const { manifests = [] } = JSON.parse(new TextDecoder().decode(blobs.get(descriptor.digest)))
+  const children: Content['descriptor'][] = manifests
+  const below = children.flatMap((child) => [...manifestsOf({ descriptor: child, blobs })])
+  return new Map([...below, [descriptor.digest, descriptor.mediaType]])
 }
 
 /** Where an upload goes on. */

@@ -1,5 +1,5 @@
 import { sha256 } from '../lib/image.ts'
-import { type Answer, imageManifest, type Registry } from '../lib/registry.ts'
+import { type Answer, imageManifest } from '../lib/registry.ts'
 import type { Random } from './random.ts'
 import { isDigestOf, type Sample, type Samples } from './samples.ts'
 import type { Client, Deck } from './trial.ts'
@@ -108,7 +108,7 @@ async function restore(client: SoakClient): Promise<void> {
   const loss = client.random.pick(client.lost)
   if (loss === undefined) return
   const path = `/api/v1/repositories/${encodeURIComponent(repository)}/tags/${loss.tag}/restore`
-  const answer = await send(registry, 'POST', path, { digest: loss.image.digest })
+  const answer = await registry.sendJson('POST', path, { digest: loss.image.digest })
   if (answer.status === 200) {
     const before = tags.get(loss.tag)
     if (before !== undefined && before !== loss.image) {
@@ -161,21 +161,14 @@ async function deleteRepository(client: SoakClient): Promise<void> {
 }
 
 async function collect({ registry, faults }: SoakClient): Promise<void> {
-  const answer = await send(registry, 'POST', '/api/v1/jobs', { kind: 'collect' })
+  const answer = await registry.sendJson('POST', '/api/v1/jobs', { kind: 'collect' })
   if (answer.status >= 300 && answer.status !== 409)
     faults.push(`a collection: ${answer.status} ${text(answer)}`)
 }
 
 async function expectOk({ registry, faults }: SoakClient, method: string, path: string, body?: object) {
-  const answer = await send(registry, method, path, body)
+  const answer = await registry.sendJson(method, path, body)
   if (answer.status >= 300) faults.push(`${method} ${path}: ${answer.status} ${text(answer)}`)
-}
-
-/** Sends a request of the admin API. */
-export async function send(registry: Registry, method: string, path: string, body?: object): Promise<Answer> {
-  if (body === undefined) return await registry.send(method, path)
-  const headers = { 'content-type': 'application/json' }
-  return await registry.send(method, path, { headers, body: new TextEncoder().encode(JSON.stringify(body)) })
 }
 
 /** Small blobs live in the database, and larger ones in files. */

@@ -1,7 +1,7 @@
 import { Database } from 'bun:sqlite'
 import { join } from 'node:path'
 import { Registry } from '../lib/registry.ts'
-import { collectorActs, makeImages, pull, type SoakClient, send, type Times } from './collector-acts.ts'
+import { collectorActs, makeImages, pull, type SoakClient, type Times } from './collector-acts.ts'
 import { checkDataFolder } from './data-folder.ts'
 import { type Trial, type TrialContext, workThrough } from './trial.ts'
 
@@ -115,7 +115,7 @@ async function settle(registry: Registry, data: string, clients: SoakClient[]): 
   const until = performance.now() + endSecondsMax * 1000
   let faults = differences(data, kept)
   while (performance.now() < until && faults.length > 0) {
-    await send(registry, 'POST', '/api/v1/jobs', { kind: 'collect' })
+    await registry.sendJson('POST', '/api/v1/jobs', { kind: 'collect' })
     await Bun.sleep(250)
     faults = differences(data, kept)
   }
