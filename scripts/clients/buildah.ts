@@ -20,33 +20,33 @@ async function build({ registry, folder, run }: CaseContext): Promise<void> {
   const name = `${registry}/buildah/built:1`
   await Bun.write(join(folder, 'files', 'random.bin'), randomBytes(5 * 1024 * 1024))
   await Bun.write(join(folder, 'files', 'etc', 'motd'), 'hello\n')
-  const building = (await run('buildah', 'from', 'scratch')).trim()
-  await run('buildah', 'copy', building, 'files', '/')
-  await run('buildah', 'config', '--cmd', '/random.bin', building)
-  const id = await run('buildah', 'commit', '--quiet', building, name)
-  await run('buildah', 'push', '--tls-verify=false', name)
-  await run('buildah', 'rm', '--all')
-  await run('buildah', 'rmi', '--all', '--force')
-  equal(await run('buildah', 'pull', '--quiet', '--tls-verify=false', name), id)
-  const pulled = (await run('buildah', 'from', '--pull-never', name)).trim()
-  await run('diff', '--recursive', 'files', (await run('buildah', 'mount', pulled)).trim())
-  await run('buildah', 'rm', '--all')
-  await run('buildah', 'rmi', '--all', '--force')
+  const building = (await run`buildah from scratch`).trim()
+  await run`buildah copy ${building} files /`
+  await run`buildah config --cmd /random.bin ${building}`
+  const id = await run`buildah commit --quiet ${building} ${name}`
+  await run`buildah push --tls-verify=false ${name}`
+  await run`buildah rm --all`
+  await run`buildah rmi --all --force`
+  equal(await run`buildah pull --quiet --tls-verify=false ${name}`, id)
+  const pulled = (await run`buildah from --pull-never ${name}`).trim()
+  await run`diff --recursive files ${(await run`buildah mount ${pulled}`).trim()}`
+  await run`buildah rm --all`
+  await run`buildah rmi --all --force`
 }
 
 async function pushManifestList(context: CaseContext): Promise<void> {
   const { registry, folder, run } = context
   const name = `${registry}/buildah/list:1`
   const images: Image[] = []
-  await run('buildah', 'manifest', 'create', 'list')
+  await run`buildah manifest create list`
   for (const architecture of ['amd64', 'arm64'] as const) {
     const image = await makeImage({ architecture })
     await writeLayout(join(folder, architecture), image, '1')
-    await run('buildah', 'manifest', 'add', 'list', `oci:${architecture}:1`)
+    await run`buildah manifest add list oci:${architecture}:1`
     images.push(image)
   }
-  await run('buildah', 'manifest', 'push', '--all', '--tls-verify=false', 'list', `docker://${name}`)
-  await run('buildah', 'manifest', 'rm', 'list')
+  await run`buildah manifest push --all --tls-verify=false list docker://${name}`
+  await run`buildah manifest rm list`
   for (const image of images) await pullAndCompare(context, name, image)
 }
 
@@ -54,10 +54,10 @@ async function pushManifestList(context: CaseContext): Promise<void> {
 async function pullAndCompare({ folder, run }: CaseContext, name: string, image: Image): Promise<void> {
   const architecture = image.descriptor.platform?.architecture ?? ''
   const pull = ['buildah', 'pull', '--quiet', '--tls-verify=false', '--arch', architecture, name]
-  const id = (await run(...pull)).trim()
+  const id = (await run`${pull}`).trim()
   equal(`sha256:${id}`, sha256(image.config))
-  await run('buildah', 'push', id, `docker-archive:${id}.tar`)
+  await run`buildah push ${id} docker-archive:${id}.tar`
   const pulled = await readDockerArchive(join(folder, `${id}.tar`))
   deepEqual(pulled.layers.map(sha256), image.layers.map(sha256))
-  await run('buildah', 'rmi', '--all', '--force')
+  await run`buildah rmi --all --force`
 }

@@ -59,7 +59,7 @@ async function startBuilder(home: string) {
 function build({ run }: CaseContext, ...flags: string[]): Promise<string> {
   const context = ['--local', 'context=.', '--local', 'dockerfile=.', '--progress', 'plain']
   const command = ['buildctl', 'build', '--frontend', 'dockerfile.v0', ...context, ...flags]
-  return run('sh', '-c', '"$@" 2>&1', 'sh', ...command)
+  return run`sh -c ${'"$@" 2>&1'} sh ${command}`
 }
 
 function toRegistry(name: string, ...options: string[]): string[] {
@@ -99,16 +99,10 @@ async function pushAttested(context: CaseContext): Promise<void> {
     )
     match(statement.predicateType, /slsa\.dev\/provenance/)
   }
-  await run('crane', 'pull', '--insecure', '--format', 'oci', name, 'pulled')
-  await run('crane', 'validate', '--insecure', '--remote', name)
-  await run(
-    'sh',
-    '-c',
-    'crane export --insecure "$1" - | tar --extract',
-    'sh',
-    `${name}@${children[1]?.digest}`,
-  )
-  await run('cmp', 'motd', join('etc', 'motd'))
+  await run`crane pull --insecure --format oci ${name} pulled`
+  await run`crane validate --insecure --remote ${name}`
+  await run`sh -c ${'crane export --insecure "$1" - | tar --extract'} sh ${name}@${children[1]?.digest ?? ''}`
+  await run`cmp motd ${join('etc', 'motd')}`
   await published.delete(digest)
 }
 
@@ -126,10 +120,10 @@ async function reuseCache(context: CaseContext, shape: 'image' | 'index', asImag
     const types = json.manifests.map((child: Descriptor) => child.mediaType)
     ok(types.includes(cacheConfigType) && types.includes('application/vnd.oci.image.layer.v1.tar+gzip'))
   }
-  await run('buildctl', 'prune', '--all')
+  await run`buildctl prune --all`
   const cached = /CACHED/
   ok(!cached.test(await build(context, '--no-cache')))
-  await run('buildctl', 'prune', '--all')
+  await run`buildctl prune --all`
   match(await build(context, '--import-cache', cache, ...toRegistry(`${registry}/buildkit/cached:1`)), cached)
   await published.delete('1')
 }
@@ -156,38 +150,21 @@ async function pushEstargz(context: CaseContext): Promise<void> {
 
 async function pushByBuildx({ registry, folder, run }: CaseContext): Promise<void> {
   await writeContext(folder)
-  await run(
-    'buildx',
-    'create',
-    '--name',
-    'cay',
-    '--driver',
-    'remote',
-    `unix://${join(folder, '..')}/buildkit.sock`,
-  )
+  await run`buildx create --name cay --driver remote unix://${join(folder, '..')}/buildkit.sock`
   const name = `${registry}/buildkit/buildx`
   const build = ['buildx', 'build', '--builder', 'cay', '--push', '--platform', 'linux/amd64,linux/arm64']
-  await run(...build, '--metadata-file', 'pushed.json', '--tag', `${name}:1`, '.')
+  await run`${build} --metadata-file pushed.json --tag ${name}:1 .`
   const published = new Published(registry, 'buildkit/buildx')
   const { digest, json } = await published.manifest('1')
   equal((await Bun.file(join(folder, 'pushed.json')).json())['containerimage.digest'], digest)
   const [amd64, arm64]: Descriptor[] = json.manifests
   const children = [amd64, arm64].map((child) => `${name}@${child?.digest}`)
-  await run(
-    'buildx',
-    'imagetools',
-    'create',
-    '--annotation',
-    'index:note=2',
-    '--tag',
-    `${name}:2`,
-    ...children,
-  )
+  await run`buildx imagetools create --annotation index:note=2 --tag ${name}:2 ${children}`
   await published.expectTags('1', '2')
-  const raw = await run('buildx', 'imagetools', 'inspect', '--raw', `${name}:2`)
+  const raw = await run`buildx imagetools inspect --raw ${name}:2`
   equal(sha256(Buffer.from(raw)), (await published.manifest('2')).digest)
-  match(await run('buildx', 'imagetools', 'inspect', `${name}:1`), /Platform: +linux\/arm64/)
-  await run('buildx', 'rm', 'cay')
+  match(await run`buildx imagetools inspect ${name}:1`, /Platform: +linux\/arm64/)
+  await run`buildx rm cay`
   await published.delete('1')
   await published.expectTags('2')
 }

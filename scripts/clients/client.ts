@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import { delimiter, dirname, join } from 'node:path'
-import { runCommand } from '../lib/command.ts'
+import { type Run, runCommand, wordsOf } from '../lib/command.ts'
 import { bringTools, type ToolName } from '../toolchain.ts'
 
 /** A real client of registries, and what it must be able to do. */
@@ -22,7 +22,7 @@ export interface CaseContext {
    * Runs a command of the client to its end and returns its standard output.
    * @throws CommandError with all that it printed, when it fails.
    */
-  run(...command: string[]): Promise<string>
+  run: Run
   /** The same with something on its standard input. */
   runWithInput(input: string, ...command: string[]): Promise<string>
 }
@@ -56,7 +56,7 @@ export async function runClient(
     for (const [name, runCase] of Object.entries(client.cases)) {
       const cwd = join(home, name.replaceAll(/\W+/g, '-'))
       await mkdir(cwd)
-      const run = (...command: string[]) => runCommand(command, { cwd, env })
+      const run: Run = (...command) => runCommand(wordsOf(...command), { cwd, env })
       const runWithInput = (input: string, ...command: string[]) => runCommand(command, { cwd, env, input })
       const start = performance.now()
       const error = await runCase({ registry, folder: cwd, run, runWithInput }).then(

@@ -44,18 +44,18 @@ async function pushAndPull(context: CaseContext, content: Content, repository: s
   const { registry, folder, run } = context
   const base = `${registry}/containerd/${repository}`
   const name = `${base}:1`
-  const images = (...command: string[]) => run('ctr', 'images', ...command)
+  const images = (...command: string[]) => run`ctr images ${command}`
   await writeLayout(join(folder, 'pushed'), content, '1')
-  await run('tar', '--create', '--file', 'pushed.tar', '--directory', 'pushed', '.')
+  await run`tar --create --file pushed.tar --directory pushed .`
   await images('import', '--all-platforms', '--no-unpack', '--base-name', base, 'pushed.tar')
   await images('push', '--plain-http', name)
   await images('rm', '--sync', ...(await images('list', '--quiet')).trim().split('\n'))
   await images('pull', '--plain-http', '--all-platforms', '--snapshotter', 'native', name)
   await images('export', '--all-platforms', 'pulled.tar', name)
-  await run('tar', '--extract', '--file', 'pulled.tar', '--one-top-level=pulled')
+  await run`tar --extract --file pulled.tar --one-top-level=pulled`
   for (const digest of content.blobs.keys()) {
     const path = join('blobs', ...digest.split(':'))
-    await run('cmp', join('pushed', path), join('pulled', path))
+    await run`cmp ${join('pushed', path)} ${join('pulled', path)}`
   }
   const published = new Published(registry, `containerd/${repository}`)
   await published.expectTags('1')

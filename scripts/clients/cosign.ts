@@ -67,8 +67,8 @@ async function prepare(context: CaseContext, repository: string, scheme: Scheme,
   const { registry, run } = context
   const pushed = content ?? (await makeImage({ layerBytes: 1000 }))
   await new Registry(registry).pushContent(repository, '1', pushed)
-  await run('cosign', 'generate-key-pair')
-  await run('cosign', 'trusted-root', 'create', '--out', 'trusted-root.json')
+  await run`cosign generate-key-pair`
+  await run`cosign trusted-root create --out trusted-root.json`
   await Bun.write(join(context.folder, 'predicate.json'), '{"checked":true}')
   const { digest } = pushed.descriptor
   const image = `${registry}/${repository}@${digest}`
@@ -88,10 +88,10 @@ async function prepare(context: CaseContext, repository: string, scheme: Scheme,
     digest,
     image,
     published: new Published(registry, repository),
-    sign: (...flags: string[]) => run('cosign', 'sign', ...signed, ...(scheme.sign ?? []), ...flags, image),
-    attest: () => run('cosign', 'attest', ...signed, ...custom, '--predicate', 'predicate.json', image),
-    verify: (name = image) => run('cosign', 'verify', ...verified, name),
-    verifyAttestation: (name = image) => run('cosign', 'verify-attestation', ...verified, ...custom, name),
+    sign: (...flags: string[]) => run`cosign sign ${signed} ${scheme.sign ?? []} ${flags} ${image}`,
+    attest: () => run`cosign attest ${signed} ${custom} --predicate predicate.json ${image}`,
+    verify: (name = image) => run`cosign verify ${verified} ${name}`,
+    verifyAttestation: (name = image) => run`cosign verify-attestation ${verified} ${custom} ${name}`,
   }
 }
 
@@ -109,8 +109,8 @@ async function signImage(context: CaseContext, name: string, kind: keyof typeof 
   deepEqual(types, scheme.referrers)
   await published.expectTags('1', ...scheme.tags.map((end) => digest.replace(':', '-') + end))
   const tree = ['--allow-http-registry', ...(name === 'cosign2' ? ['--experimental-oci11=true'] : [])]
-  match(await context.run('cosign', 'tree', ...tree, image), /🍒 sha256:/)
-  await context.run('cosign', 'clean', '--force', '--allow-http-registry', image)
+  match(await context.run`cosign tree ${tree} ${image}`, /🍒 sha256:/)
+  await context.run`cosign clean --force --allow-http-registry ${image}`
   // Of referrers it cleans bundles only, and since version 3.
   const left = await published.referrers(digest)
   equal(left.length, name === 'cosign3' && kind === 'bundles' ? 0 : scheme.referrers.length)
@@ -132,7 +132,7 @@ async function copy(context: CaseContext, name: string): Promise<void> {
   await commands.sign()
   await commands.attest()
   const target = `${context.registry}/${name}/target`
-  await context.run('cosign', 'copy', '--allow-http-registry', image, `${target}:1`)
+  await context.run`cosign copy --allow-http-registry ${image} ${target}:1`
   await commands.verify(`${target}@${digest}`)
   await commands.verifyAttestation(`${target}@${digest}`)
 }
@@ -140,8 +140,8 @@ async function copy(context: CaseContext, name: string): Promise<void> {
 async function saveAndLoad(context: CaseContext, name: string): Promise<void> {
   const { image, digest, ...commands } = await prepare(context, `${name}/saved`, schemes.tags)
   await commands.sign()
-  await context.run('cosign', 'save', '--allow-http-registry', '--dir', 'saved', image)
+  await context.run`cosign save --allow-http-registry --dir saved ${image}`
   const target = `${context.registry}/${name}/loaded`
-  await context.run('cosign', 'load', '--allow-http-registry', '--dir', 'saved', `${target}:1`)
+  await context.run`cosign load --allow-http-registry --dir saved ${target}:1`
   await commands.verify(`${target}@${digest}`)
 }

@@ -51,7 +51,7 @@ async function search(context: CaseContext): Promise<void> {
   const { registry, run } = context
   const image = await makeImage({ layerBytes: 1024 })
   await loadAndPush(context, image, `${registry}/docker/to-be-found:1`)
-  const found = await run('docker', 'search', '--format', '{{.Name}}', `${registry}/to-be-found`)
+  const found = await run`docker search --format {{.Name}} ${registry}/to-be-found`
   equal(found.trimEnd(), 'docker/to-be-found')
 }
 
@@ -68,11 +68,11 @@ async function build({ registry, folder, run }: CaseContext): Promise<void> {
     'FROM scratch\nCOPY motd /etc/\nCOPY motd /srv/\nCMD ["/etc/motd"]\n',
   )
   await Bun.write(join(folder, 'motd'), 'hello\n')
-  await run('docker', 'build', '--tag', name, '.')
+  await run`docker build --tag ${name} .`
   const id = await imageId(run, name)
-  await run('docker', 'push', name)
-  await run('docker', 'rmi', '--force', id)
-  await run('docker', 'pull', name)
+  await run`docker push ${name}`
+  await run`docker rmi --force ${id}`
+  await run`docker pull ${name}`
   equal(await imageId(run, name), id)
 }
 
@@ -80,10 +80,10 @@ async function pushAgain(context: CaseContext): Promise<void> {
   const { registry, run } = context
   const image = await makeImage()
   await loadAndPush(context, image, `${registry}/docker/again:1`)
-  await run('docker', 'load', '--input', 'pushed.tar')
-  await run('docker', 'tag', `${registry}/docker/again:1`, `${registry}/docker/again:2`)
-  await run('docker', 'push', '--all-tags', `${registry}/docker/again`)
-  await run('docker', 'rmi', `${registry}/docker/again:1`, `${registry}/docker/again:2`)
+  await run`docker load --input pushed.tar`
+  await run`docker tag ${registry}/docker/again:1 ${registry}/docker/again:2`
+  await run`docker push --all-tags ${registry}/docker/again`
+  await run`docker rmi ${registry}/docker/again:1 ${registry}/docker/again:2`
   await pullAndCompare(context, image, `${registry}/docker/again:2`)
 }
 
@@ -96,8 +96,8 @@ async function pushManifestList(context: CaseContext): Promise<void> {
   const name = `${registry}/docker/list`
   await loadAndPush(context, amd64, `${name}:amd64`)
   await loadAndPush(context, arm64, `${name}:arm64`)
-  await run('docker', 'manifest', 'create', '--insecure', `${name}:1`, `${name}:amd64`, `${name}:arm64`)
-  await run('docker', 'manifest', 'push', '--insecure', '--purge', `${name}:1`)
+  await run`docker manifest create --insecure ${name}:1 ${name}:amd64 ${name}:arm64`
+  await run`docker manifest push --insecure --purge ${name}:1`
   await pullAndCompare(context, amd64, `${name}:1`, '--platform', 'linux/amd64')
   await pullAndCompare(context, arm64, `${name}:1`, '--platform', 'linux/arm64')
 }
@@ -119,21 +119,21 @@ async function pullByDigest(context: CaseContext): Promise<void> {
 
 async function loadAndPush({ folder, run }: CaseContext, image: Image, name: string): Promise<void> {
   await writeDockerArchive(join(folder, 'pushed.tar'), image, name)
-  await run('docker', 'load', '--input', 'pushed.tar')
-  await run('docker', 'push', name)
-  await run('docker', 'rmi', name)
+  await run`docker load --input pushed.tar`
+  await run`docker push ${name}`
+  await run`docker rmi ${name}`
 }
 
 /** Pulls an image whose id and layers must be those of `image`, then forgets it. */
 async function pullAndCompare({ folder, run }: CaseContext, image: Image, name: string, ...flags: string[]) {
-  await run('docker', 'pull', ...flags, name)
+  await run`docker pull ${flags} ${name}`
   equal(await imageId(run, name), sha256(image.config))
-  await run('docker', 'save', '--output', 'pulled.tar', name)
+  await run`docker save --output pulled.tar ${name}`
   const pulled = await readDockerArchive(join(folder, 'pulled.tar'))
   deepEqual(pulled.layers.map(sha256), image.layers.map(sha256))
-  await run('docker', 'rmi', name)
+  await run`docker rmi ${name}`
 }
 
 async function imageId(run: CaseContext['run'], name: string): Promise<string> {
-  return (await run('docker', 'image', 'inspect', '--format', '{{.Id}}', name)).trim()
+  return (await run`docker image inspect --format {{.Id}} ${name}`).trim()
 }

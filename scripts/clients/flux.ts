@@ -24,14 +24,14 @@ async function pushArtifact({ registry, folder, run }: CaseContext): Promise<voi
   const url = `oci://${registry}/flux/deploy`
   const plain = '--insecure-registry'
   const source = ['--source', 'https://example.org/deploy.git', '--revision', revision]
-  await run('flux', 'push', 'artifact', `${url}:1`, '--path', 'deploy', plain, ...source)
-  await run('flux', 'tag', 'artifact', `${url}:1`, '--tag', 'latest')
-  const listed = await run('flux', 'list', 'artifacts', url, plain)
+  await run`flux push artifact ${url}:1 --path deploy ${plain} ${source}`
+  await run`flux tag artifact ${url}:1 --tag latest`
+  const listed = await run`flux list artifacts ${url} ${plain}`
   match(listed, /deploy:1\s.*main@sha1:0123/)
-  await run('flux', 'diff', 'artifact', `${url}:latest`, '--path', 'deploy', plain)
+  await run`flux diff artifact ${url}:latest --path deploy ${plain}`
   await mkdir(join(folder, 'pulled'))
-  await run('flux', 'pull', 'artifact', `${url}:latest`, '--output', 'pulled', plain)
-  await run('diff', '--recursive', 'deploy', 'pulled')
+  await run`flux pull artifact ${url}:latest --output pulled ${plain}`
+  await run`diff --recursive deploy pulled`
   const published = new Published(registry, 'flux/deploy')
   await published.expectTags('1', 'latest')
   const { json } = await published.manifest('1')
@@ -41,8 +41,5 @@ async function pushArtifact({ registry, folder, run }: CaseContext): Promise<voi
     ['application/vnd.cncf.flux.content.v1.tar+gzip'],
   )
   await published.delete('latest')
-  await rejects(
-    run('flux', 'pull', 'artifact', `${url}:1`, '--output', 'pulled', plain),
-    /MANIFEST_UNKNOWN|404/,
-  )
+  await rejects(run`flux pull artifact ${url}:1 --output pulled ${plain}`, /MANIFEST_UNKNOWN|404/)
 }

@@ -30,7 +30,7 @@ function helm(name: 'helm3' | 'helm4'): Client {
         const published = new Published(context.registry, `${name}/quay`)
         await published.expectTags('0.1.0')
         await published.delete('0.1.0')
-        await rejects(context.run('helm', 'pull', '--plain-http', url, '--version', '0.1.0'), /not found/)
+        await rejects(context.run`helm pull --plain-http ${url} --version 0.1.0`, /not found/)
       },
       'a version with a plus sign': async (context) => {
         const url = await pushChart(context, `${name}/plus`, '0.1.0+build.5')
@@ -40,7 +40,7 @@ function helm(name: 'helm3' | 'helm4'): Client {
       'the newest version of a range, by the tags': async (context) => {
         for (const version of ['1.2.0', '1.10.0', '2.0.0']) await pushChart(context, `${name}/range`, version)
         const url = `oci://${context.registry}/${name}/range/quay`
-        const shown = await context.run('helm', 'show', 'chart', '--plain-http', url, '--version', '^1.0.0')
+        const shown = await context.run`helm show chart --plain-http ${url} --version ^1.0.0`
         equal(/^version: (.*)$/m.exec(shown)?.[1], '1.10.0')
       },
       'provenance: sign, push, pull and verify': (context) => verifyProvenance(context, `${name}/signed`),
@@ -76,15 +76,15 @@ async function pushChart(
 ): Promise<string> {
   for (const [path, text] of Object.entries(chart))
     await Bun.write(join(folder, 'quay', path), text.replace('VERSION', version))
-  await run('helm', 'package', 'quay', ...flags)
-  await run('helm', 'push', '--plain-http', `quay-${version}.tgz`, `oci://${registry}/${namespace}`)
+  await run`helm package quay ${flags}`
+  await run`helm push --plain-http quay-${version}.tgz oci://${registry}/${namespace}`
   return `oci://${registry}/${namespace}/quay`
 }
 
 async function pullAndCompare({ folder, run }: CaseContext, url: string, version: string): Promise<void> {
   await mkdir(join(folder, 'pulled'))
-  await run('helm', 'pull', '--plain-http', url, '--version', version, '--destination', 'pulled')
-  await run('cmp', `quay-${version}.tgz`, `pulled/quay-${version}.tgz`)
+  await run`helm pull --plain-http ${url} --version ${version} --destination pulled`
+  await run`cmp quay-${version}.tgz pulled/quay-${version}.tgz`
 }
 
 async function verifyProvenance(context: CaseContext, namespace: string): Promise<void> {
@@ -101,8 +101,8 @@ async function verifyProvenance(context: CaseContext, namespace: string): Promis
   )
   await mkdir(join(folder, 'pulled'))
   const verify = ['--verify', '--keyring', '../public.gpg', '--destination', 'pulled']
-  match(await run('helm', 'pull', '--plain-http', url, '--version', '0.1.0', ...verify), /Signed by: Quay/)
-  await run('cmp', 'quay-0.1.0.tgz.prov', 'pulled/quay-0.1.0.tgz.prov')
+  match(await run`helm pull --plain-http ${url} --version 0.1.0 ${verify}`, /Signed by: Quay/)
+  await run`cmp quay-0.1.0.tgz.prov pulled/quay-0.1.0.tgz.prov`
   const { json } = await new Published(context.registry, `${namespace}/quay`).manifest('0.1.0')
   const types = json.layers.map(({ mediaType }: { mediaType: string }) => mediaType)
   deepEqual(types.sort(), [
@@ -117,8 +117,8 @@ async function updateDependencies(context: CaseContext, namespace: string): Prom
   const dependency = `- name: quay\n  version: ^0.1.0\n  repository: oci://${registry}/${namespace}\n`
   const text = `apiVersion: v2\nname: harbour\nversion: 1.0.0\ndependencies:\n${dependency}`
   await Bun.write(join(folder, 'harbour', 'Chart.yaml'), text)
-  await run('helm', 'dependency', 'update', '--plain-http', 'harbour')
+  await run`helm dependency update --plain-http harbour`
   deepEqual(await readdir(join(folder, 'harbour', 'charts')), ['quay-0.1.0.tgz'])
-  await run('cmp', 'quay-0.1.0.tgz', 'harbour/charts/quay-0.1.0.tgz')
-  match(await run('helm', 'template', 'example', 'harbour'), /replicas: "3"/)
+  await run`cmp quay-0.1.0.tgz harbour/charts/quay-0.1.0.tgz`
+  match(await run`helm template example harbour`, /replicas: "3"/)
 }

@@ -61,7 +61,7 @@ async function pushModelKit({ registry, folder, run }: CaseContext): Promise<voi
   const type = 'application/vnd.kitops.modelkit'
   const [replay, published] = [new Replay(registry, 'models/kit'), new Published(registry, 'models/kit')]
   await writeWeights(join(folder, 'model.gguf'))
-  await run('tar', '--create', '--remove-files', '--file', 'model.tar', 'model.gguf')
+  await run`tar --create --remove-files --file model.tar model.gguf`
   const model = await describeFile(join(folder, 'model.tar'))
   const kitfile = { manifestVersion: '1.0.0', package: { name: 'quay' }, model: { path: 'model.gguf' } }
   const config = await writeText(join(folder, 'config.json'), JSON.stringify(kitfile))

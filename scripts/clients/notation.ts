@@ -25,7 +25,7 @@ async function prepare({ registry, folder, run }: CaseContext, repository: strin
   const image = await makeImage({ layerBytes: 1000 })
   await new Registry(registry).pushContent(repository, '1', image)
   const identity = `${basename(repository)}.example.org`
-  await run('notation', 'cert', 'generate-test', identity)
+  await run`notation cert generate-test ${identity}`
   const trusted = {
     name: 'test',
     registryScopes: ['*'],
@@ -34,14 +34,14 @@ async function prepare({ registry, folder, run }: CaseContext, repository: strin
     trustedIdentities: ['*'],
   }
   await Bun.write(join(folder, 'policy.json'), JSON.stringify({ version: '1.0', trustPolicies: [trusted] }))
-  await run('notation', 'policy', 'import', '--force', 'policy.json')
+  await run`notation policy import --force policy.json`
   const { digest } = image.descriptor
   const target = ['--insecure-registry', `${registry}/${repository}@${digest}`]
   return {
     digest,
     published: new Published(registry, repository),
-    sign: (...flags: string[]) => run('notation', 'sign', '--key', identity, ...flags, ...target),
-    notation: (...command: string[]) => run('notation', ...command, ...target),
+    sign: (...flags: string[]) => run`notation sign --key ${identity} ${flags} ${target}`,
+    notation: (...command: string[]) => run`notation ${command} ${target}`,
   }
 }
 

@@ -61,9 +61,9 @@ async function pushImage(
     name,
     '.',
   ]
-  await run(...build)
-  await run('buildah', 'push', '--tls-verify=false', name)
-  await run('buildah', 'rmi', '--all', '--force')
+  await run`${build}`
+  await run`buildah push --tls-verify=false ${name}`
+  await run`buildah rmi --all --force`
 }
 
 async function pushBundle(context: CaseContext, repository: string): Promise<string> {
@@ -79,7 +79,7 @@ async function pushBundle(context: CaseContext, repository: string): Promise<str
 async function renderBundle(context: CaseContext): Promise<void> {
   const { registry, run } = context
   const name = await pushBundle(context, 'operators/bundle')
-  const rendered = JSON.parse(await run('opm', 'render', '--use-http', name))
+  const rendered = JSON.parse(await run`opm render --use-http ${name}`)
   equal(rendered.schema, 'olm.bundle')
   equal(rendered.image, name)
   equal(rendered.name, 'harbour.v1.0.0')
@@ -87,28 +87,24 @@ async function renderBundle(context: CaseContext): Promise<void> {
   const published = new Published(registry, 'operators/bundle')
   await published.expectTags('v1.0.0')
   await published.delete('v1.0.0')
-  await rejects(run('opm', 'render', '--use-http', name), /not found|manifest unknown/i)
+  await rejects(run`opm render --use-http ${name}`, /not found|manifest unknown/i)
 }
 
 async function renderCatalog(context: CaseContext): Promise<void> {
   const { registry, folder, run } = context
-  const bundle = await run('opm', 'render', '--use-http', await pushBundle(context, 'operators/harbour'))
+  const bundle = await run`opm render --use-http ${await pushBundle(context, 'operators/harbour')}`
   const channel = {
     schema: 'olm.channel',
     package: 'harbour',
     name: 'stable',
     entries: [{ name: 'harbour.v1.0.0' }],
   }
-  const catalog = [
-    await run('opm', 'init', 'harbour', '--default-channel', 'stable'),
-    JSON.stringify(channel),
-    bundle,
-  ]
-  await run('rm', '--recursive', 'files')
+  const catalog = [await run`opm init harbour --default-channel stable`, JSON.stringify(channel), bundle]
+  await run`rm --recursive files`
   const files = { 'configs/harbour/catalog.json': catalog.join('\n') }
   const name = `${registry}/operators/catalog:v1`
   await pushImage(context, name, { files, labels: { [`${labels}.index.configs.v1`]: '/configs' } }, 'oci')
-  await run('opm', 'validate', join(folder, 'files', 'configs'))
-  const rendered = await run('opm', 'render', '--use-http', name)
-  equal(rendered, await run('opm', 'render', join(folder, 'files', 'configs')))
+  await run`opm validate ${join(folder, 'files', 'configs')}`
+  const rendered = await run`opm render --use-http ${name}`
+  equal(rendered, await run`opm render ${join(folder, 'files', 'configs')}`)
 }

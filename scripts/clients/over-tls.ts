@@ -47,10 +47,10 @@ const rounds: Round[] = [
     login: ['skopeo', 'login'],
     prepare: prepareLayout,
     push: async ({ run, registry }, owner) =>
-      void (await run('skopeo', 'copy', 'oci:pushed:1', `docker://${registry}/${owner}/skopeo:1`)),
+      void (await run`skopeo copy oci:pushed:1 docker://${registry}/${owner}/skopeo:1`),
     pull: async ({ run, registry }) => {
-      await run('skopeo', 'copy', `docker://${registry}/${USER}/skopeo:1`, 'oci:pulled:1')
-      await run('diff', '--recursive', 'pushed/blobs', 'pulled/blobs')
+      await run`skopeo copy docker://${registry}/${USER}/skopeo:1 oci:pulled:1`
+      await run`diff --recursive pushed/blobs pulled/blobs`
     },
   },
   {
@@ -59,10 +59,10 @@ const rounds: Round[] = [
     loginAsksNobody: true,
     prepare: prepareLayout,
     push: async ({ run, registry }, owner) =>
-      void (await run('crane', 'push', 'pushed', `${registry}/${owner}/crane:1`)),
+      void (await run`crane push pushed ${registry}/${owner}/crane:1`),
     pull: async ({ run, registry }) => {
-      await run('crane', 'pull', '--format', 'oci', `${registry}/${USER}/crane:1`, 'pulled')
-      await run('diff', '--recursive', 'pushed/blobs', 'pulled/blobs')
+      await run`crane pull --format oci ${registry}/${USER}/crane:1 pulled`
+      await run`diff --recursive pushed/blobs pulled/blobs`
     },
   },
   storing('podman', podman, '{{.Id}}'),
@@ -72,10 +72,10 @@ const rounds: Round[] = [
     login: ['oras', 'login'],
     prepare: async ({ folder }) => void (await Bun.write(join(folder, 'file.bin'), randomBytes(1_000_000))),
     push: async ({ run, registry }, owner) =>
-      void (await run('oras', 'push', `${registry}/${owner}/oras:1`, 'file.bin')),
+      void (await run`oras push ${registry}/${owner}/oras:1 file.bin`),
     pull: async ({ run, registry }) => {
-      await run('oras', 'pull', '--output', 'pulled', `${registry}/${USER}/oras:1`)
-      await run('cmp', 'file.bin', 'pulled/file.bin')
+      await run`oras pull --output pulled ${registry}/${USER}/oras:1`
+      await run`cmp file.bin pulled/file.bin`
     },
   },
   chart(helm3),
@@ -86,13 +86,13 @@ const rounds: Round[] = [
     loginFlags: ['--user', '--pass-stdin'],
     prepare: prepareLayout,
     push: async ({ run, registry }, owner) =>
-      void (await run('regctl', 'image', 'copy', 'ocidir://pushed:1', `${registry}/${owner}/regctl:1`)),
+      void (await run`regctl image copy ocidir://pushed:1 ${registry}/${owner}/regctl:1`),
     pull: async ({ run, registry }) => {
       const [from, to] = [`${registry}/${USER}/regctl:1`, `${registry}/${USER}/regctl/copy:1`]
-      await run('regctl', 'image', 'copy', from, to)
-      await run('regctl', 'image', 'copy', to, 'ocidir://pulled:1')
-      await run('diff', '--recursive', 'pushed/blobs', 'pulled/blobs')
-      await run('regctl', 'tag', 'rm', to)
+      await run`regctl image copy ${from} ${to}`
+      await run`regctl image copy ${to} ocidir://pulled:1`
+      await run`diff --recursive pushed/blobs pulled/blobs`
+      await run`regctl tag rm ${to}`
     },
   },
   {
@@ -101,19 +101,19 @@ const rounds: Round[] = [
     loginAsksNobody: true,
     async prepare(context) {
       await prepareLayout(context)
-      await context.run('cosign', 'generate-key-pair')
+      await context.run`cosign generate-key-pair`
     },
     async push({ run, registry }, owner) {
-      const name = await run('crane', 'push', 'pushed', `${registry}/${owner}/cosign:1`)
+      const name = await run`crane push pushed ${registry}/${owner}/cosign:1`
       const flags = ['--tlog-upload=false', '--use-signing-config=false', '--yes', '--key', 'cosign.key']
-      await run('cosign', 'sign', ...flags, name.trim())
+      await run`cosign sign ${flags} ${name.trim()}`
     },
     async pull({ run, registry }) {
       const name = `${registry}/${USER}/cosign:1`
       const verify = ['cosign', 'verify', '--key', 'cosign.pub', '--insecure-ignore-tlog']
-      await run(...verify, name)
-      await run('cosign', 'clean', '--force', name)
-      await rejects(run(...verify, name), /no signatures/)
+      await run`${verify} ${name}`
+      await run`cosign clean --force ${name}`
+      await rejects(run`${verify} ${name}`, /no signatures/)
     },
   },
 ]
@@ -163,7 +163,7 @@ async function login(round: Round, { registry, runWithInput }: CaseContext): Pro
 function storing(program: string, client: Client, id: string): Round {
   const name = (registry: string, owner = USER) => `${registry}/${owner}/${program}:1`
   const idOf = async ({ run, registry }: CaseContext) =>
-    (await run(program, 'image', 'inspect', '--format', id, name(registry))).trim().replace('sha256:', '')
+    (await run`${program} image inspect --format ${id} ${name(registry)}`).trim().replace('sha256:', '')
   return {
     client,
     login: [program, 'login'],
@@ -171,16 +171,16 @@ function storing(program: string, client: Client, id: string): Round {
       const image = await makeImage()
       await writeDockerArchive(join(folder, 'pushed.tar'), image, name(registry))
       await Bun.write(join(folder, 'id'), sha256(image.config).replace('sha256:', ''))
-      await run(program, 'load', '--input', 'pushed.tar')
+      await run`${program} load --input pushed.tar`
     },
     async push({ run, registry }, owner) {
-      if (owner !== USER) await run(program, 'tag', name(registry), name(registry, owner))
-      await run(program, 'push', name(registry, owner))
+      if (owner !== USER) await run`${program} tag ${name(registry)} ${name(registry, owner)}`
+      await run`${program} push ${name(registry, owner)}`
     },
     async pull(context) {
       const { run, folder, registry } = context
-      await run(program, 'rmi', name(registry))
-      await run(program, 'pull', name(registry))
+      await run`${program} rmi ${name(registry)}`
+      await run`${program} pull ${name(registry)}`
       equal(await idOf(context), await Bun.file(join(folder, 'id')).text())
     },
   }
@@ -193,15 +193,15 @@ function chart(client: Client): Round {
     async prepare({ run, folder }) {
       const text = 'apiVersion: v2\nname: quay\nversion: 0.1.0\n'
       await Bun.write(join(folder, 'quay', 'Chart.yaml'), text)
-      await run('helm', 'package', 'quay')
+      await run`helm package quay`
     },
     push: async ({ run, registry }, owner) =>
-      void (await run('helm', 'push', 'quay-0.1.0.tgz', `oci://${registry}/${owner}/${client.name}`)),
+      void (await run`helm push quay-0.1.0.tgz oci://${registry}/${owner}/${client.name}`),
     async pull({ run, folder, registry }) {
       await mkdir(join(folder, 'pulled'))
       const url = `oci://${registry}/${USER}/${client.name}/quay`
-      await run('helm', 'pull', url, '--version', '0.1.0', '--destination', 'pulled')
-      await run('cmp', 'quay-0.1.0.tgz', 'pulled/quay-0.1.0.tgz')
+      await run`helm pull ${url} --version 0.1.0 --destination pulled`
+      await run`cmp quay-0.1.0.tgz pulled/quay-0.1.0.tgz`
     },
   }
 }

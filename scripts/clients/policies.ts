@@ -36,28 +36,28 @@ async function writePolicy(folder: string): Promise<void> {
 async function pushPolicy({ registry, folder, run }: CaseContext): Promise<void> {
   await writePolicy(folder)
   const name = `${registry}/conftest/policies:1`
-  await run('conftest', 'push', '--tls=false', '--policy', 'policy', name)
-  await run('conftest', 'pull', '--tls=false', '--policy', 'pulled', name)
-  await run('diff', '--recursive', 'policy', 'pulled/policy')
-  await run('conftest', 'test', '--policy', 'pulled', 'replicas-3.json')
-  await rejects(run('conftest', 'test', '--policy', 'pulled', 'replicas-1.json'), /1 replicas are too few/)
+  await run`conftest push --tls=false --policy policy ${name}`
+  await run`conftest pull --tls=false --policy pulled ${name}`
+  await run`diff --recursive policy pulled/policy`
+  await run`conftest test --policy pulled replicas-3.json`
+  await rejects(run`conftest test --policy pulled replicas-1.json`, /1 replicas are too few/)
   const published = new Published(registry, 'conftest/policies')
   await published.expectTags('1')
   const { json, mediaType } = await published.manifest('1')
   equal(mediaType, 'application/vnd.oci.image.manifest.v1+json')
   equal(json.layers[0].mediaType, 'application/vnd.cncf.openpolicyagent.policy.layer.v1+rego')
   await published.delete('1')
-  await rejects(run('conftest', 'pull', '--tls=false', '--policy', 'again', name), /not found/)
+  await rejects(run`conftest pull --tls=false --policy again ${name}`, /not found/)
 }
 
 async function runBundle({ registry, folder, run }: CaseContext): Promise<void> {
   await writePolicy(folder)
-  await run('opa', 'build', '--bundle', 'policy', '--output', 'bundle.tar.gz')
+  await run`opa build --bundle policy --output bundle.tar.gz`
   await Bun.write(join(folder, 'config.json'), '{}')
   const name = `${registry}/opa/bundle:1`
   const types = ['--config', 'config.json:application/vnd.oci.image.config.v1+json']
   const layer = 'bundle.tar.gz:application/vnd.oci.image.layer.v1.tar+gzip'
-  await run('oras', 'push', '--plain-http', ...types, name, layer)
+  await run`oras push --plain-http ${types} ${name} ${layer}`
   const configuration = {
     services: { cay: { url: `http://${registry}`, type: 'oci' } },
     bundles: { policies: { service: 'cay', resource: name } },
@@ -65,7 +65,7 @@ async function runBundle({ registry, folder, run }: CaseContext): Promise<void> 
   }
   await Bun.write(join(folder, 'opa.json'), JSON.stringify(configuration))
   const command = ['opa', 'exec', '--config-file', 'opa.json', '--decision', 'main/deny']
-  const { result } = JSON.parse(await run(...command, 'replicas-1.json', 'replicas-3.json'))
+  const { result } = JSON.parse(await run`${command} replicas-1.json replicas-3.json`)
   deepEqual(
     result.map((decided: { result: string[] }) => decided.result),
     [['1 replicas are too few'], []],
@@ -77,7 +77,7 @@ async function runBundle({ registry, folder, run }: CaseContext): Promise<void> 
     await Bun.file(join(folder, 'bundle.tar.gz')).bytes(),
   )
   await published.delete('1')
-  await rejects(run(...command, 'replicas-1.json'), (error: Error) => {
+  await rejects(run`${command} replicas-1.json`, (error: Error) => {
     match(error.message, /not found|404/)
     return true
   })

@@ -26,7 +26,7 @@ export const regctl: Client = {
 /** Runs regctl, which is told that the registry speaks HTTP. */
 function regctlFor({ registry, run }: CaseContext, ...options: string[]) {
   const host = ['--host', [`reg=${registry}`, 'tls=disabled', ...options].join(',')]
-  return (...command: string[]) => run('regctl', ...command, ...host)
+  return (...command: string[]) => run`regctl ${command} ${host}`
 }
 
 /** Pushes an index of two images from a layout, and returns its digest. */
@@ -57,7 +57,7 @@ async function copy(context: CaseContext): Promise<void> {
   equal((await copied.referrers(digest, types.artifact)).length, 1)
   match(await regctl('artifact', 'tree', '--digest-tags', `${target}:1`), /vnd\.example\.artifact/)
   await regctl('image', 'copy', `${target}:1`, 'ocidir://pulled:1')
-  await run('diff', '--recursive', 'pushed/blobs', 'pulled/blobs')
+  await run`diff --recursive pushed/blobs pulled/blobs`
 }
 
 async function putArtifact(context: CaseContext): Promise<void> {
@@ -86,10 +86,10 @@ async function putArtifact(context: CaseContext): Promise<void> {
   )
   match(await regctl('artifact', 'tree', `${name}:1`), /vnd\.example\.note/)
   await regctl('artifact', 'get', '--output', 'pulled', `${name}:1`)
-  await run('cmp', 'file.bin', 'pulled/file.bin')
+  await run`cmp file.bin pulled/file.bin`
   const filter = ['--filter-artifact-type', 'application/vnd.example.note', '--output', 'noted']
   await regctl('artifact', 'get', '--subject', `${name}:1`, ...filter)
-  await run('cmp', 'note.txt', 'noted/note.txt')
+  await run`cmp note.txt noted/note.txt`
 }
 
 async function pushInChunks(context: CaseContext): Promise<void> {
@@ -97,10 +97,10 @@ async function pushInChunks(context: CaseContext): Promise<void> {
   await Bun.write(join(folder, 'file.bin'), randomBytes(5_000_000))
   const command = 'regctl blob put "$1" --host "$2" < file.bin'
   const host = `reg=${registry},tls=disabled,blobMax=1000000,blobChunk=700001`
-  const digest = (await run('sh', '-c', command, 'sh', `${registry}/regctl/chunks`, host)).trim()
+  const digest = (await run`sh -c ${command} sh ${registry}/regctl/chunks ${host}`).trim()
   const get = 'regctl blob get "$1" "$2" --host "$3" > pulled.bin'
-  await run('sh', '-c', get, 'sh', `${registry}/regctl/chunks`, digest, host)
-  await run('cmp', 'file.bin', 'pulled.bin')
+  await run`sh -c ${get} sh ${registry}/regctl/chunks ${digest} ${host}`
+  await run`cmp file.bin pulled.bin`
 }
 
 /** regctl mounts, uploads and deletes what it makes of an image's layers. */
@@ -117,7 +117,7 @@ async function recompress(context: CaseContext): Promise<void> {
   await regctl('image', 'mod', gzip, '--layer-compress', 'none', '--create', `${registry}/regctl/gzip:plain`)
   for (const tag of ['none', 'plain'])
     await regctl('image', 'copy', `${registry}/regctl/gzip:${tag}`, `ocidir://${tag}:1`)
-  await run('diff', '--recursive', 'none/blobs', 'plain/blobs')
+  await run`diff --recursive none/blobs plain/blobs`
 }
 
 async function rename(context: CaseContext): Promise<void> {
@@ -134,7 +134,7 @@ async function rename(context: CaseContext): Promise<void> {
   await regctl('image', 'copy', to, 'ocidir://first:1')
   await regctl('image', 'copy', 'ocidir://first:1', again)
   await regctl('image', 'copy', again, 'ocidir://second:1')
-  await run('diff', '--recursive', 'first/blobs/sha512', 'second/blobs/sha512')
+  await run`diff --recursive first/blobs/sha512 second/blobs/sha512`
 }
 
 async function removeTag(context: CaseContext): Promise<void> {

@@ -34,7 +34,7 @@ async function attachSboms({ registry, folder, run }: CaseContext): Promise<void
   const { digest } = image.descriptor
   const name = `${registry}/syft/image`
   const outputs = ['--output', 'spdx-json=spdx.json', '--output', 'cyclonedx-json=cyclonedx.json']
-  await run('syft', 'scan', '--quiet', `registry:${name}:1`, ...outputs)
+  await run`syft scan --quiet registry:${name}:1 ${outputs}`
   const found = await Bun.file(join(folder, 'spdx.json')).json()
   ok(
     found.packages.some(
@@ -45,16 +45,16 @@ async function attachSboms({ registry, folder, run }: CaseContext): Promise<void
   for (const [format, type] of Object.entries(formats)) {
     const file = `${format}.json`
     const attach = ['oras', 'attach', '--plain-http', '--artifact-type', type]
-    await run(...attach, `${name}:1`, `${file}:${type}`)
+    await run`${attach} ${name}:1 ${file}:${type}`
     const discover = ['oras', 'discover', '--plain-http', '--format', 'json', '--artifact-type', type]
-    const { referrers } = JSON.parse(await run(...discover, `${name}:1`))
+    const { referrers } = JSON.parse(await run`${discover} ${name}:1`)
     equal(referrers.length, 1)
-    await run('oras', 'pull', '--plain-http', '--output', 'pulled', `${name}@${referrers[0].digest}`)
-    await run('cmp', file, join('pulled', file))
+    await run`oras pull --plain-http --output pulled ${name}@${referrers[0].digest}`
+    await run`cmp ${file} ${join('pulled', file)}`
   }
   const types = (await published.referrers(digest)).map(({ artifactType }) => artifactType)
   deepEqual(types.sort(), Object.values(formats).sort())
-  await run('oras', 'manifest', 'delete', '--plain-http', '--force', `${name}@${digest}`)
+  await run`oras manifest delete --plain-http --force ${name}@${digest}`
   await published.expectGone('1', digest)
-  await rejects(run('syft', 'scan', `registry:${name}:1`), /MANIFEST_UNKNOWN|404/)
+  await rejects(run`syft scan registry:${name}:1`, /MANIFEST_UNKNOWN|404/)
 }

@@ -21,9 +21,9 @@ export const wasm: Client = {
 async function pushByWasmToOci({ registry, folder, run }: CaseContext): Promise<void> {
   await Bun.write(join(folder, 'pushed.wasm'), wasmModule)
   const name = `${registry}/wasm/module:1`
-  await run('wasm-to-oci', 'push', '--use-http', 'pushed.wasm', name)
-  await run('wasm-to-oci', 'pull', '--use-http', name, '--out', 'pulled.wasm')
-  await run('cmp', 'pushed.wasm', 'pulled.wasm')
+  await run`wasm-to-oci push --use-http pushed.wasm ${name}`
+  await run`wasm-to-oci pull --use-http ${name} --out pulled.wasm`
+  await run`cmp pushed.wasm pulled.wasm`
   const published = new Published(registry, 'wasm/module')
   await published.expectTags('1')
   const { json } = await published.manifest('1')
@@ -48,11 +48,11 @@ async function pushArtifact({ registry, folder, run }: CaseContext): Promise<voi
     'config.json:application/vnd.wasm.config.v0+json',
     'pushed.wasm:application/wasm',
   ]
-  await run('oras', 'push', '--plain-http', name, ...typed)
-  await run('oras', 'pull', '--plain-http', '--output', 'pulled', name)
-  await run('cmp', 'pushed.wasm', join('pulled', 'pushed.wasm'))
-  await run('oras', 'manifest', 'delete', '--plain-http', '--force', name)
-  await rejects(run('oras', 'pull', '--plain-http', name), /not found/)
+  await run`oras push --plain-http ${name} ${typed}`
+  await run`oras pull --plain-http --output pulled ${name}`
+  await run`cmp pushed.wasm ${join('pulled', 'pushed.wasm')}`
+  await run`oras manifest delete --plain-http --force ${name}`
+  await rejects(run`oras pull --plain-http ${name}`, /not found/)
 }
 
 async function pushImage({ registry, folder, run }: CaseContext): Promise<void> {
@@ -64,13 +64,13 @@ async function pushImage({ registry, folder, run }: CaseContext): Promise<void> 
   const images = await Promise.all(platforms.map((platform) => makeImage({ ...platform, files })))
   await writeLayout(join(folder, 'pushed'), makeIndex(images), '1')
   const name = `${registry}/wasm/image:1`
-  await run('crane', 'push', '--insecure', 'pushed', name)
+  await run`crane push --insecure pushed ${name}`
   for (const platform of platforms) {
     const flag = ['--platform', `${platform.os}/${platform.architecture}`]
-    const { os, architecture } = JSON.parse(await run('crane', 'config', '--insecure', ...flag, name))
+    const { os, architecture } = JSON.parse(await run`crane config --insecure ${flag} ${name}`)
     deepEqual({ os, architecture }, platform)
   }
-  await run('crane', 'pull', '--insecure', '--format', 'oci', name, 'pulled')
-  await run('diff', '--recursive', 'pushed/blobs', 'pulled/blobs')
+  await run`crane pull --insecure --format oci ${name} pulled`
+  await run`diff --recursive pushed/blobs pulled/blobs`
   await new Published(registry, 'wasm/image').delete('1')
 }

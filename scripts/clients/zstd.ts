@@ -33,23 +33,20 @@ async function pushBySkopeo(
 ) {
   await writeLayout(join(folder, 'pushed'), image, '1')
   const compress = ['--dest-tls-verify=false', '--dest-compress-format', format]
-  await run('skopeo', 'copy', ...compress, 'oci:pushed:1', `docker://${registry}/${repository}:1`)
+  await run`skopeo copy ${compress} oci:pushed:1 docker://${registry}/${repository}:1`
 }
 
 async function pushByPodman(context: CaseContext): Promise<void> {
   const { registry, folder, run } = context
   const image = await makeImage()
   await writeLayout(join(folder, 'pushed'), image, '1')
-  const id = (await run('podman', 'pull', '--quiet', 'oci:pushed:1')).trim()
+  const id = (await run`podman pull --quiet oci:pushed:1`).trim()
   const push = ['podman', 'push', '--tls-verify=false', '--format', 'oci', '--compression-format', 'zstd']
-  await run(...push, id, `${registry}/zstd/podman:1`)
-  await run('podman', 'rmi', '--all', '--force')
+  await run`${push} ${id} ${registry}/zstd/podman:1`
+  await run`podman rmi --all --force`
   await pullAndCompare(context, image, 'zstd/podman')
-  equal(
-    (await run('podman', 'pull', '--quiet', '--tls-verify=false', `${registry}/zstd/podman:1`)).trim(),
-    id,
-  )
-  await run('podman', 'rmi', '--all', '--force')
+  equal((await run`podman pull --quiet --tls-verify=false ${registry}/zstd/podman:1`).trim(), id)
+  await run`podman rmi --all --force`
 }
 
 async function pushChunked(context: CaseContext): Promise<void> {
@@ -69,7 +66,7 @@ async function pushChunked(context: CaseContext): Promise<void> {
 /** Pulls an image, whose layers are compressed with zstd, and compares it. Returns its first layer's descriptor. */
 async function pullAndCompare({ registry, folder, run }: CaseContext, image: Image, repository: string) {
   const name = `docker://${registry}/${repository}:1`
-  await run('skopeo', 'copy', '--src-tls-verify=false', name, 'oci:pulled:1')
+  await run`skopeo copy --src-tls-verify=false ${name} oci:pulled:1`
   const { json } = await new Published(registry, repository).manifest('1')
   const blobs = json.layers.map(({ mediaType, digest }: { mediaType: string; digest: string }) => {
     equal(mediaType, layerType)

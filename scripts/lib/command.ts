@@ -37,6 +37,33 @@ export async function runCommand(command: string[], options: CommandOptions = {}
   return output
 }
 
+/** Runs a command that is written as a template: `` run`crane pull ${name} ${flags}` ``. */
+export type Run = (
+  template: TemplateStringsArray,
+  ...values: (string | readonly string[])[]
+) => Promise<string>
+
+/** The words of a command: spaces divide them, but not those within a value; a list is several words. */
+export function wordsOf(...[template, ...values]: Parameters<Run>): string[] {
+  const words: string[] = []
+  let word: string | undefined
+  const end = () => {
+    if (word !== undefined) words.push(word)
+    word = undefined
+  }
+  for (const [at, text] of template.entries()) {
+    for (const [number, piece] of text.split(/\s+/).entries()) {
+      if (number > 0) end()
+      if (piece !== '') word = (word ?? '') + piece
+    }
+    const value = values[at]
+    if (typeof value === 'object') words.push(...value)
+    else if (value !== undefined) word = (word ?? '') + value
+  }
+  end()
+  return words
+}
+
 /** Calls `onLine` with each line of a stream, as it comes. */
 export async function readLines(stream: ReadableStream<Uint8Array>, onLine: (line: string) => void) {
   let rest = ''
