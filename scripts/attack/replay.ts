@@ -3,6 +3,7 @@ import { contentLength, slowBodies } from './bodies.ts'
 import { type AttackCase, isWithin } from './case.ts'
 import { conversions, describing } from './describing.ts'
 import { startTarget } from './target.ts'
+import { timing } from './timing.ts'
 
 const CASES: AttackCase[] = [
   contentLength,
@@ -14,6 +15,7 @@ const CASES: AttackCase[] = [
   lockout,
   guesses,
   audit,
+  timing,
 ]
 
 /**
