@@ -180,12 +180,12 @@ export async function openServices(config: Config, log: Logger, options: Service
   })
   const kept = { metadata, blobs, reader: new ContentReader(), locks: new DigestLocks(), retention, now }
   const collector = new Collector({ ...kept, ...clocks, log, steady: clocks.steady(retention.graceMs) })
-  const disk = () => diskSpace(config.data)
   const fills = filesystemFills(config.data, uploads)
-  const { access } = auth
+  const around = { config, log, fills, access: auth.access, disk: () => diskSpace(config.data) }
   const { monotonic } = clocks
-  const { local, cache } = openRegistries({ ...kept, config, uploads, fills, access, disk, log, monotonic })
+  const { local, cache } = openRegistries({ ...kept, ...around, uploads, monotonic, counts: metrics.cache })
   const { registry } = cache
+  const { disk } = around
   const jobs = new Jobs({
     log,
     now,
@@ -194,7 +194,7 @@ export async function openServices(config: Config, log: Logger, options: Service
   })
   const conversions = new Conversions(registry, localConversions({ ...kept, uploads }), kept.reader, now)
   const content = {
-    ...contentServices({ ...kept, registry, storedBlobs: local.blobs, uploads, collector, disk }),
+    ...contentServices({ ...kept, registry, storedBlobs: local.blobs, uploads, collector, cache, disk }),
     registry,
     upstreams: cache.upstreams,
     jobs,

@@ -1,6 +1,7 @@
 import { access } from './nouns/access.ts'
 import { audit } from './nouns/audit.ts'
 import { blobs } from './nouns/blobs.ts'
+import { cache } from './nouns/cache.ts'
 import { collector } from './nouns/collector.ts'
 import { events } from './nouns/events.ts'
 import { grants } from './nouns/grants.ts'
@@ -15,6 +16,7 @@ import { storage } from './nouns/storage.ts'
 import { tags } from './nouns/tags.ts'
 import { tokens } from './nouns/tokens.ts'
 import { uploads } from './nouns/uploads.ts'
+import { upstreams } from './nouns/upstreams.ts'
 import { users } from './nouns/users.ts'
 import type { Noun } from './verb.ts'
 
@@ -26,6 +28,8 @@ export const NOUNS: Readonly<Record<string, Noun>> = {
   blob: blobs,
   upload: uploads,
   storage,
+  cache,
+  upstream: upstreams,
   gc: collector,
   job: jobs,
   server,

@@ -54,6 +54,14 @@ export const ConfigSchema = Type.Object(
       default: [],
       description: 'Proxies whose Forwarded and X-Forwarded-* are believed: addresses, or ADDRESS/BITS',
     }),
+    upstream: Type.Array(UpstreamSchema, {
+      default: [],
+      description: 'Registries whose content is cached under their name: names, or [[upstream]] tables',
+    }),
+    mirror: Type.Array(Type.String(), {
+      default: [],
+      description: 'UPSTREAM=HOST:PORT: further listeners, which Docker takes for a mirror of the upstream',
+    }),
     log: Type.Object(
       {
         level: choice(['debug', 'info', 'warn', 'error'], 'info', 'What is logged; pulls are at debug'),
@@ -188,14 +196,6 @@ export const ConfigSchema = Type.Object(
       },
       { additionalProperties: false },
     ),
-    upstream: Type.Array(UpstreamSchema, {
-      default: [],
-      description: 'Registries whose content is cached under their name: names, or [[upstream]] tables',
-    }),
-    mirror: Type.Array(Type.String(), {
-      default: [],
-      description: 'UPSTREAM=HOST:PORT: further listeners, which Docker takes for a mirror of the upstream',
-    }),
     cache: Type.Object(
       {
         bytesMax: integer(0, 1024 * TiB, 0, 'Bytes that cached blobs may take; 0 for no limit but the disk'),

@@ -6,6 +6,7 @@ import { ProxyCache } from '../proxy/proxy-cache.ts'
 import { Upstream } from '../proxy/upstream.ts'
 import { UpstreamSet } from '../proxy/upstream-set.ts'
 import type { FillStore } from '../storage/fill-store.ts'
+import type { CacheCounts } from '../telemetry/cache-counts.ts'
 import { allowedTypes } from './registry/allowed-types.ts'
 import type { LocalOptions } from './registry/local-options.ts'
 import { localRegistry } from './registry/local-registry.ts'
@@ -17,6 +18,7 @@ export interface RegistriesOptions extends Pick<LocalOptions, Shared> {
   disk: () => Promise<{ totalBytes: number; freeBytes: number }>
   log: Logger
   monotonic: () => number
+  counts: CacheCounts
 }
 
 type Shared = 'metadata' | 'reader' | 'blobs' | 'uploads' | 'locks' | 'retention' | 'access' | 'now'
@@ -37,7 +39,8 @@ const SCHEMA1 = { push: true, unsigned: true }
  * @throws Error that names a setting, or local repositories whose names an upstream would take
  */
 export function openRegistries(options: RegistriesOptions): Registries {
-  const { config, monotonic, metadata } = options
+  const { config, monotonic, metadata, counts } = options
+  const onRequest = (...labels: string[]) => counts.upstreamRequests.add(labels)
   const checkAllowed = allowedTypes(config.artifacts.allow)
   const local = localRegistry({
     ...options,
@@ -46,7 +49,7 @@ export function openRegistries(options: RegistriesOptions): Registries {
     schema1: config.docker.schema1,
     cacheBytesMax: config.manifests.cacheBytesMax,
   })
-  const upstreams = readUpstreams(config).map((settings) => new Upstream(settings, { monotonic }))
+  const upstreams = readUpstreams(config).map((settings) => new Upstream(settings, { monotonic, onRequest }))
   for (const { name } of upstreams) refuseLocalNames(name, metadata.cache.localUnder(name))
   const cache = new ProxyCache({
     ...options,

@@ -45,6 +45,7 @@ export async function openExposition(sources: ExpositionSources): Promise<() => 
   let stored = await sources.content.storage.totals()
   describeContent(() => stored, gauge)
   describeJobs(sources, counter, gauge)
+  describeCache(sources, counter, gauge)
   describeProcess(counter, gauge)
   return async () => {
     stored = await sources.content.storage.totals()
@@ -104,6 +105,50 @@ function describeJobs({ content: { jobs } }: ExpositionSources, counter: Describ
       for (const [state, count] of Object.entries(ended)) yield [{ kind, state }, count]
     }
   })
+}
+
+function describeCache({ metrics, content }: ExpositionSources, counter: Describe, gauge: Describe): void {
+  const { cache } = metrics
+  const counted = (tally: typeof cache.requests, names: string[]): Samples =>
+    tally.list().map(({ labels, count }) => {
+      return [Object.fromEntries(names.map((name, at) => [name, labels[at] ?? ''])), count]
+    })
+  counter(
+    'cay_cache_requests_total',
+    'Requests for content of upstreams, by how they were served',
+    ['upstream', 'result'],
+    () => counted(cache.requests, ['upstream', 'result']),
+  )
+  counter(
+    'cay_upstream_requests_total',
+    'Requests to upstreams, by how they ended',
+    ['upstream', 'kind', 'result'],
+    () => counted(cache.upstreamRequests, ['upstream', 'kind', 'result']),
+  )
+  counter('cay_upstream_bytes_total', 'Bytes of blobs that came from upstreams', ['upstream'], () =>
+    counted(cache.upstreamBytes, ['upstream']),
+  )
+  gauge(
+    'cay_upstream_up',
+    'Whether an upstream answers; 0 also where it is set to offline',
+    ['upstream'],
+    () =>
+      content.upstreamStates.list().map(({ name, state }) => [{ upstream: name }, Number(state === 'up')]),
+  )
+  gauge(
+    'cay_upstream_pulls_remaining',
+    'What an upstream says of the pulls that are left',
+    ['upstream'],
+    function* () {
+      for (const { name, pullsRemaining } of content.upstreamStates.list()) {
+        if (pullsRemaining !== undefined) yield [{ upstream: name }, pullsRemaining]
+      }
+    },
+  )
+  gauge('cay_cache_bytes', 'Bytes of blobs that may be evicted', [], () => [[{}, content.cache.show().bytes]])
+  gauge('cay_cache_fills', 'Blobs that are being fetched', [], () => [[{}, content.cache.show().fills]])
+  counter('cay_cache_evicted_bytes_total', 'Bytes that were evicted', [], () => [[{}, cache.evictedBytes]])
+  counter('cay_cache_resumed_total', 'Downloads that went on from a byte', [], () => [[{}, cache.resumed]])
 }
 
 function describeProcess(counter: Describe, gauge: Describe): void {

@@ -97,6 +97,20 @@ export class CachedManifests implements Manifests {
     await room.removeBytes(evicted.blobs)
   }
 
+  /** Asks for a tag now, and follows it; answers where it is. */
+  async refresh(repository: RepositoryName, tag: Tag): Promise<Digest> {
+    const { upstreams, local } = this.options
+    const upstream = upstreams.of(repository)
+    if (upstream === undefined) throw registryError('NAME_UNKNOWN', `${repository} is not of an upstream`)
+    try {
+      await this.flights.join(`${repository}@${tag}`, () => this.follow(upstream, repository, tag))
+    } catch (error) {
+      throw refusalOf(error, `the state of ${repository}:${tag}`, 'MANIFEST_UNKNOWN')
+    }
+    this.checks.noteFetched(repository, tag)
+    return (await local.get(repository, { tag })).digest
+  }
+
   /** Fetches what is not here; all who ask for the same wait for one request. */
   private async fetch(upstream: Upstream, repository: RepositoryName, reference: Reference): Promise<void> {
     const name = formatReference(reference)

@@ -1,12 +1,16 @@
 import type { Logger } from 'pino'
 import type { Registry, Uploads } from '../domain/registry.ts'
 import type { Metadata } from '../metadata/metadata.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { RepositoryName, Tag } from '../oci/reference.ts'
 import type { BlobStore } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
 import type { FillStore } from '../storage/fill-store.ts'
+import type { CacheCounts } from '../telemetry/cache-counts.ts'
 import { CachedBlobs } from './cached-blobs.ts'
 import { CachedLists } from './cached-lists.ts'
 import { CachedManifests, type CachedManifestsOptions } from './cached-manifests.ts'
+import type { Fill } from './fill.ts'
 import { Fills } from './fills.ts'
 import { LastUse } from './last-use.ts'
 import { pullOnly } from './refusals.ts'
@@ -25,6 +29,7 @@ export interface ProxyCacheOptions extends Pick<CachedManifestsOptions, 'readMan
   now: () => number
   monotonic: () => number
   disk: () => Promise<{ totalBytes: number; freeBytes: number }>
+  counts: CacheCounts
 }
 
 /** The setting `cache`. */
@@ -48,11 +53,15 @@ export class ProxyCache {
   readonly room: Room
   readonly lastUse: LastUse
   readonly upstreams: UpstreamSet
+  readonly bytesMax: number
   private readonly fills: Fills
+  private readonly manifests: CachedManifests
 
   constructor(options: ProxyCacheOptions) {
-    const { local, metadata, upstreams, settings, log, now } = options
+    const { local, metadata, upstreams, settings, log, now, counts } = options
+    const onRequest = (upstream: string, result: string) => counts.requests.add([upstream, result])
     this.upstreams = upstreams
+    this.bytesMax = settings.bytesMax
     this.lastUse = new LastUse((uses) => metadata.write('touchCached', { uses }), now)
     const firstByteMs = settings.firstByteSecondsMax * 1000
     this.fills = new Fills({
@@ -72,8 +81,10 @@ export class ProxyCache {
         if (cause) log.warn({ digest, repository, cause }, 'a blob could not be fetched from its upstream')
         else log.debug({ digest, repository, size }, 'cached a blob')
       },
-      onReceived: (_, bytes) => this.room.noteReceived(bytes),
-      onResumed: () => {},
+      onReceived: (upstream, bytes) => counts.upstreamBytes.add([upstream], bytes),
+      onResumed: () => {
+        counts.resumed++
+      },
     })
     this.room = new Room({
       ...options,
@@ -81,7 +92,10 @@ export class ProxyCache {
       bytesMax: settings.bytesMax,
       freeBytesMin: settings.freeBytesMin,
       fills: () => this.fills.list(),
-      onEvicted: (bytes) => log.info({ bytes }, 'evicted what was used least recently'),
+      onEvicted: (bytes) => {
+        counts.evictedBytes += bytes
+        log.info({ bytes }, 'evicted what was used least recently')
+      },
     })
     const shared = { ...options, firstByteMs, lastUse: this.lastUse, room: this.room }
     const freshMs = settings.freshSeconds * 1000
@@ -91,16 +105,17 @@ export class ProxyCache {
       freshMs,
       staleMs: settings.staleWhileRevalidateSeconds * 1000,
       deadlineMs: settings.deadlineMilliseconds,
-      onRequest: () => {},
+      onRequest,
       onCheckFailed: ({ name }, repository, tag, cause) =>
         log.warn({ upstream: name, repository, tag, cause }, 'cannot check a tag; the cached one is served'),
     })
+    this.manifests = manifests
     const blobs = new CachedBlobs({
       ...shared,
       local: local.blobs,
       fills: this.fills,
       stallSecondsMax: settings.stallSecondsMax,
-      onRequest: () => {},
+      onRequest,
     })
     const { tags, referrers } = new CachedLists({
       ...shared,
@@ -111,6 +126,22 @@ export class ProxyCache {
       deadlineMs: settings.deadlineMilliseconds,
     })
     this.registry = { ...local, manifests, blobs, tags, referrers, uploads: pushes(local.uploads, upstreams) }
+  }
+
+  /** The blobs that are being fetched. */
+  listFills(): readonly Fill[] {
+    return this.fills.list()
+  }
+
+  /** Whether a tag that is here is served without a check. */
+  isFresh(repository: RepositoryName, tag: Tag): boolean {
+    const upstream = this.upstreams.of(repository)
+    return upstream === undefined || this.manifests.checks.isFresh(upstream, repository, tag)
+  }
+
+  /** Checks a tag with its upstream now; answers where it is. Throws what a pull would. */
+  refresh(repository: RepositoryName, tag: Tag): Promise<Digest> {
+    return this.manifests.refresh(repository, tag)
   }
 
   /** Ends what is fetched; what is here of it stays, and goes on with the next pull. */

@@ -52,6 +52,9 @@ const ACCEPT = Object.values(MEDIA_TYPE).join(', ')
 /** Bytes of one page of tags or referrers. */
 const LIST_BYTES_MAX = 8 * 1024 * 1024
 
+/** How long a check by hand waits. */
+const REACH_SECONDS_MAX = 10
+
 /** How long a manifest or a list may take altogether once its headers are here. */
 const SMALL_BODY_SECONDS_MAX = 60
 
@@ -185,6 +188,24 @@ export class Upstream {
         headers,
       }
     })
+  }
+
+  /** Asks whether the registry is there, and takes the credentials that are configured. Never throws. */
+  async reach(): Promise<{ isReached: boolean; milliseconds: number; message: string }> {
+    const began = performance.now()
+    const deadline = new Deadline(REACH_SECONDS_MAX * 1000)
+    let message = `${this.name} answers`
+    let isReached = false
+    try {
+      if (this.settings.offline) throw new UpstreamError('unavailable', `${this.name} is set to offline`)
+      await this.endpoints[0]?.request({ method: 'GET', path: '/v2/', scope: '', signal: deadline.signal })
+      isReached = true
+    } catch (error) {
+      message = (error as Error).message
+    } finally {
+      deadline.extend(undefined)
+    }
+    return { isReached, milliseconds: Math.round(performance.now() - began), message }
   }
 
   /** Closes idle connections. */

@@ -1,3 +1,5 @@
+import { CacheCounts } from './cache-counts.ts'
+
 /** The upper ends of the histogram's buckets, in seconds; the last bucket has no end. */
 export const BUCKET_SECONDS: readonly number[] = [
   0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10,
@@ -36,6 +38,7 @@ export class Metrics {
   readonly traffic = { received: 0, sent: 0 }
   /** Passwords that were tried: right, and wrong or refused. */
   readonly logins = { ok: 0, failed: 0 }
+  readonly cache = new CacheCounts()
   private readonly meters = new Map<string, [route: string, method: string, meter: RequestMeter]>()
 
   /**

@@ -45,6 +45,7 @@ const SOURCES: Readonly<Record<string, (before: readonly string[]) => Source[]>>
   reference: tagsOf,
   job: () => [{ list: '/jobs', field: 'id' }],
   kind: () => [JOB_KINDS],
+  upstream: () => [{ list: '/upstreams', field: 'name' }],
   upload: () => [{ list: '/uploads', field: 'id' }],
   token: ([account = '']) => [{ list: `${apiPath('accounts', account)}/tokens`, field: 'id' }],
 }

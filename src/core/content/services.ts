@@ -2,9 +2,11 @@ import type { Blobs, Registry } from '../../domain/registry.ts'
 import type { Retention } from '../../domain/retention.ts'
 import type { Collector } from '../../gc/collector.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
+import type { ProxyCache } from '../../proxy/proxy-cache.ts'
 import type { UploadsInProgress } from '../../storage/blob-store.ts'
 import type { ContentReader } from '../content-reader.ts'
 import { blobService } from './blobs.ts'
+import { cacheService } from './cache.ts'
 import { descriptions } from './description.ts'
 import { GarbageService } from './garbage.ts'
 import { historyService } from './history.ts'
@@ -13,6 +15,7 @@ import { repositoryService } from './repositories.ts'
 import { type StorageTotals, storageService } from './storage.ts'
 import { tagService } from './tags.ts'
 import { uploadService } from './uploads.ts'
+import { upstreamService } from './upstreams.ts'
 
 export interface ContentOptions {
   metadata: Metadata
@@ -24,6 +27,7 @@ export interface ContentOptions {
   collector: Collector
   retention: Retention
   disk: () => Promise<StorageTotals['disk']>
+  cache: ProxyCache
   /** Milliseconds since 1970. */
   now: () => number
 }
@@ -32,7 +36,7 @@ export interface ContentOptions {
 export type ContentServices = ReturnType<typeof contentServices>
 
 export function contentServices(options: ContentOptions) {
-  const { metadata, storedBlobs, reader, uploads, disk, retention, collector } = options
+  const { metadata, storedBlobs, reader, uploads, cache, disk, retention, collector, now } = options
   const shared = { ...options, descriptions: descriptions(metadata, storedBlobs, reader) }
   return {
     repositories: repositoryService(shared),
@@ -40,6 +44,8 @@ export function contentServices(options: ContentOptions) {
     manifests: manifestService(shared),
     blobs: blobService(metadata),
     uploads: uploadService(metadata, uploads),
+    cache: cacheService(cache, metadata, now),
+    upstreamStates: upstreamService(cache.upstreams),
     storage: storageService(metadata, uploads, disk),
     history: historyService(metadata),
     garbage: new GarbageService(metadata, retention, collector),

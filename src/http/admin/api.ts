@@ -8,6 +8,7 @@ import { signingKeys } from './accounts/signing-keys.ts'
 import { tokens } from './accounts/tokens.ts'
 import { users } from './accounts/users.ts'
 import { blobs } from './content/blobs.ts'
+import { cache } from './content/cache.ts'
 import { collector } from './content/collector.ts'
 import { manifests } from './content/manifests.ts'
 import { repositories } from './content/repositories.ts'
@@ -19,6 +20,7 @@ import { audit } from './server/audit.ts'
 import { events } from './server/events.ts'
 import { jobs } from './server/jobs.ts'
 import { server } from './server/server.ts'
+import { upstreams } from './server/upstreams.ts'
 
 /** The admin API: one instance a noun, under /api/v1. */
 export function adminApi(context: AdminContext) {
@@ -39,6 +41,8 @@ export function adminApi(context: AdminContext) {
     .use(blobs(context))
     .use(uploads(context))
     .use(storage(context))
+    .use(cache(context))
+    .use(upstreams(context))
     .use(collector(context))
     .use(jobs(context))
     .use(server(context))

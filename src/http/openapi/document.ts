@@ -35,6 +35,8 @@ export const TAGS: OpenAPIV3.TagObject[] = [
   { name: 'blobs', description: 'Bytes by digest, and where they are used.' },
   { name: 'uploads', description: 'Pushes in progress.' },
   { name: 'storage', description: 'What takes how much of the disk.' },
+  { name: 'cache', description: 'What came from upstreams, and follows them.' },
+  { name: 'upstreams', description: 'Registries whose content is cached.' },
   { name: 'events', description: 'What happened to content.' },
   { name: 'jobs', description: 'Long work, with its progress.' },
   { name: 'collector', description: 'What goes and when, and why the rest stays.' },

@@ -1,17 +1,28 @@
-import { and, eq, isNotNull, isNull, type Placeholder, sql } from 'drizzle-orm'
+import { and, asc, eq, isNotNull, isNull, type Placeholder, sql } from 'drizzle-orm'
 import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { ReadTotal } from '../content/totals.ts'
 import type { Db } from '../database.ts'
 import { blob, manifest, manifestReference, repository, repositoryBlob, tag } from '../schema.ts'
-import { bytes, statement, text } from '../statement.ts'
+import { bytes, number, statement, text } from '../statement.ts'
 
 /** Manifests that name a blob and are looked at. */
 const NAMING_MAX = 8
 
+/** A tag of an upstream. */
+export interface CachedTagRow {
+  repositoryId: number
+  repository: RepositoryName
+  tag: Tag
+  digest: Digest
+  /** When it was last the same at its upstream, in milliseconds since 1970. */
+  checkedAt: number
+}
+
 /** Reads of what was cached. */
 export function cacheReads(db: Db, total: ReadTotal) {
-  const { check, naming, lender, holders, localNames } = statements(db)
+  const { check, naming, localNames, page } = statements(db)
+  const { lender, holders } = holderStatements(db)
   return {
     /** All blobs that may be evicted: their bytes, and how many they are. */
     totals: (): { bytes: number; blobs: number } => ({
@@ -44,6 +55,15 @@ export function cacheReads(db: Db, total: ReadTotal) {
     localUnder: (first: string): string[] =>
       localNames.all({ from: `${first}/`, to: `${first}0` }).map(({ name }) => name),
 
+    /** At most `limit` cached tags after one, by their repositories and names. */
+    tags: (after: { repositoryId: number; tag: string }, limit: number): CachedTagRow[] =>
+      page.all({ ...after, limit }).map((row) => ({
+        ...row,
+        repository: row.repository as RepositoryName,
+        tag: row.tag as Tag,
+        digest: digestFromBytes(row.digest),
+      })),
+
     /** How many cached manifests there are. */
     countManifests: (): number =>
       db.select({ count: sql<number>`count(*)` }).from(manifest).where(isNotNull(manifest.usedAt)).get()
@@ -69,6 +89,44 @@ function statements(db: Db) {
       .where(and(inRepository(name), eq(manifestReference.digest, digest), isNull(manifest.deletedAt)))
       .limit(NAMING_MAX),
   )
+  const localNames = statement(db, { from: text, to: text }, ({ from, to }) =>
+    db
+      .select({ name: repository.name })
+      .from(repository)
+      .where(
+        and(
+          sql`${repository.name} >= ${from} and ${repository.name} < ${to}`,
+          isNull(repository.upstream),
+          isNull(repository.deletedAt),
+        ),
+      )
+      .limit(10),
+  )
+  const page = statement(db, { repositoryId: number, tag: text, limit: number }, (after) =>
+    db
+      .select({
+        repositoryId: tag.repositoryId,
+        repository: repository.name,
+        tag: tag.name,
+        digest: tag.digest,
+        checkedAt: sql<number>`${tag.checkedAt}`,
+      })
+      .from(tag)
+      .innerJoin(repository, eq(repository.id, tag.repositoryId))
+      .where(
+        and(
+          sql`(${tag.repositoryId}, ${tag.name}) > (${after.repositoryId}, ${after.tag})`,
+          isNotNull(tag.checkedAt),
+        ),
+      )
+      .orderBy(asc(tag.repositoryId), asc(tag.name))
+      .limit(after.limit),
+  )
+  return { check, naming, localNames, page }
+}
+
+/** Who links a blob. */
+function holderStatements(db: Db) {
   const lender = statement(db, { digest: bytes, upstream: text }, ({ digest, upstream }) =>
     db
       .select({ size: blob.size })
@@ -95,18 +153,5 @@ function statements(db: Db) {
       .where(eq(blob.digest, digest))
       .limit(100),
   )
-  const localNames = statement(db, { from: text, to: text }, ({ from, to }) =>
-    db
-      .select({ name: repository.name })
-      .from(repository)
-      .where(
-        and(
-          sql`${repository.name} >= ${from} and ${repository.name} < ${to}`,
-          isNull(repository.upstream),
-          isNull(repository.deletedAt),
-        ),
-      )
-      .limit(10),
-  )
-  return { check, naming, lender, holders, localNames }
+  return { lender, holders }
 }

@@ -1,0 +1,152 @@
+import type { Write } from '../../domain/caller.ts'
+import type { Metadata } from '../../metadata/metadata.ts'
+import { registryError } from '../../oci/error.ts'
+import { formatReference, type Reference, type RepositoryName, type Tag } from '../../oci/reference.ts'
+import type { ProxyCache } from '../../proxy/proxy-cache.ts'
+import type { Upstream } from '../../proxy/upstream.ts'
+import { type PageQuery, readPage } from '../page.ts'
+
+/** What the cache holds, and what it may. Sizes are in bytes. */
+export interface CacheState {
+  bytes: number
+  blobs: number
+  manifests: number
+  /** 0 for no limit but the disk. */
+  bytesMax: number
+  /** Blobs that are being fetched. */
+  fills: number
+}
+
+/** A blob that is being fetched. */
+export interface FillState {
+  digest: string
+  repository: RepositoryName
+  size: number
+  received: number
+}
+
+/** Why something is here, stale or gone. */
+export interface CacheExplanation {
+  state: 'fresh' | 'stale' | 'cached' | 'pushed' | 'absent'
+  explanation: string
+}
+
+/** The cache, for those who look after it. */
+export function cacheService(cache: ProxyCache, metadata: Metadata, now: () => number) {
+  const cachedUpstream = (repository: RepositoryName) => {
+    const upstream = cache.upstreams.of(repository)
+    if (upstream !== undefined) return upstream
+    throw registryError(
+      'NOT_FOUND',
+      `${repository} is not of an upstream: the names of those begin with the upstream's`,
+    )
+  }
+  return {
+    show(): CacheState {
+      const manifests = metadata.cache.countManifests()
+      return {
+        ...metadata.cache.totals(),
+        manifests,
+        bytesMax: cache.bytesMax,
+        fills: cache.listFills().length,
+      }
+    },
+
+    fills: (): FillState[] =>
+      cache.listFills().map(({ order, received }) => {
+        const { digest, repository, size } = order
+        return { digest, repository, size, received }
+      }),
+
+    /** Cached tags, by their repositories. */
+    tags(query: PageQuery) {
+      const after = parseTagCursor(query.last)
+      return readPage(
+        query,
+        (limit) =>
+          metadata.cache.tags(after, limit).map((row) => ({
+            ...row,
+            isFresh: cache.isFresh(row.repository, row.tag),
+          })),
+        ({ repositoryId, tag }) => `${repositoryId}/${tag}`,
+      )
+    },
+
+    /** Checks a tag now, and follows it. Throws what a pull would. */
+    async refresh(repository: RepositoryName, tag: Tag): Promise<{ digest: string }> {
+      cachedUpstream(repository)
+      return { digest: await cache.refresh(repository, tag) }
+    },
+
+    /** Evicts one manifest with its tags, or a tag. */
+    async evict({ caller, at }: Write, repository: RepositoryName, reference: Reference): Promise<void> {
+      cachedUpstream(repository)
+      await cache.registry.manifests.delete(caller, repository, reference)
+      await metadata.write('noteAct', {
+        caller,
+        at,
+        action: 'cache.evict',
+        target: nameOf(repository, reference),
+      })
+    },
+
+    explain: (repository: RepositoryName, reference: Reference): CacheExplanation =>
+      explain({ cache, metadata, now }, cachedUpstream(repository), repository, reference),
+  }
+}
+
+function nameOf(repository: RepositoryName, reference: Reference): string {
+  return `${repository}${reference.tag === undefined ? '@' : ':'}${formatReference(reference)}`
+}
+
+function parseTagCursor(text: string | undefined): { repositoryId: number; tag: string } {
+  if (text === undefined || text === '') return { repositoryId: 0, tag: '' }
+  const [, id, tag] = /^(\d{1,15})\/([\w.-]{1,128})$/.exec(text) ?? []
+  if (id !== undefined && tag !== undefined) return { repositoryId: Number(id), tag }
+  throw registryError('REQUEST_INVALID', 'query last: is not the `next` of a page of this list')
+}
+
+function at(time: number): string {
+  return `at ${new Date(time).toISOString()}`
+}
+
+interface Sources {
+  cache: ProxyCache
+  metadata: Metadata
+  now: () => number
+}
+
+function explain(
+  { cache, metadata, now }: Sources,
+  upstream: Upstream,
+  repository: RepositoryName,
+  reference: Reference,
+): CacheExplanation {
+  const what = nameOf(repository, reference)
+  const row = metadata.manifests.find(repository, reference, now())
+  if (row === undefined) {
+    const line =
+      reference.tag && metadata.history.ofTag(repository, reference.tag, Number.MAX_SAFE_INTEGER, 1)?.[0]
+    const gone =
+      line?.act === 'cache.evict' ? `it was evicted ${at(line.at)}` : 'it was not pulled yet, or was evicted'
+    return {
+      state: 'absent',
+      explanation: `${what} is not here: ${gone}; the next pull asks ${upstream.name}`,
+    }
+  }
+  if (reference.tag === undefined) {
+    return {
+      state: 'cached',
+      explanation: `${what} is here; by digest ${upstream.name} is never asked again`,
+    }
+  }
+  const checkedAt = metadata.cache.findTag(repository, reference.tag)?.checkedAt
+  if (checkedAt == null)
+    return { state: 'pushed', explanation: `${what} was pushed here; it follows no upstream` }
+  const isFresh = cache.isFresh(repository, reference.tag)
+  const next = isFresh ? 'it is served without a check' : `the next pull checks it with ${upstream.name}`
+  return {
+    state: isFresh ? 'fresh' : 'stale',
+    explanation: `${what} is here, and was last the same at ${upstream.name} ${at(checkedAt)}: ${next}`,
+  }
+}

@@ -1,0 +1,138 @@
+import { t } from 'elysia'
+import { parseReference, parseRepositoryName, parseTag } from '../../../oci/reference.ts'
+import { type AdminContext, controller } from '../context.ts'
+import { operation } from '../operation.ts'
+import { present } from '../present.ts'
+import {
+  Bytes,
+  Count,
+  DigestText,
+  DONE,
+  Done,
+  mapPage,
+  PageQuery,
+  pageOf,
+  RepositoryText,
+  Time,
+} from '../schemas.ts'
+
+const CacheModel = t.Object(
+  {
+    bytes: Bytes,
+    blobs: Count,
+    manifests: Count,
+    bytesMax: Bytes,
+    fills: Count,
+  },
+  { description: 'What came from upstreams and may be evicted; a bytesMax of 0 is no limit but the disk' },
+)
+
+const TagModel = t.Object({
+  repository: RepositoryText,
+  tag: t.String({ example: '3' }),
+  digest: DigestText,
+  checkedAt: Time,
+  isFresh: t.Boolean({ description: 'It is served without a check' }),
+})
+
+const FillModel = t.Object({
+  digest: DigestText,
+  repository: RepositoryText,
+  size: Bytes,
+  received: Bytes,
+})
+
+const ExplanationModel = t.Object(
+  {
+    state: t.UnionEnum(['fresh', 'stale', 'cached', 'pushed', 'absent'], { default: undefined }),
+    explanation: t.String({
+      example: 'docker.io/library/alpine:3 is here, and was last the same at docker.io ...',
+    }),
+  },
+  { description: 'Why it is here, stale or gone' },
+)
+
+const Moved = t.Object({ digest: DigestText }, { description: 'Where the tag is now' })
+
+const repository = t.String({ maxLength: 255, example: 'docker.io/library/alpine' })
+const reference = t.String({ maxLength: 135, description: 'A tag or a digest', example: '3' })
+const Named = t.Object({ repository, reference })
+
+const OPERATIONS = {
+  get: operation({
+    id: 'getCache',
+    summary: 'How much of upstreams is cached',
+    access: 'admin',
+    answer: CacheModel,
+  }),
+  tags: operation({
+    id: 'listCachedTags',
+    summary: 'List cached tags',
+    access: 'admin',
+    answer: pageOf(TagModel, 'Tags, by their repositories'),
+  }),
+  fills: operation({
+    id: 'listFills',
+    summary: 'List blobs that are being fetched',
+    access: 'admin',
+    answer: pageOf(FillModel, 'Blobs; never more than one page'),
+  }),
+  refresh: operation({
+    id: 'refreshCachedTag',
+    summary: 'Check a tag with its upstream now',
+    access: 'admin',
+    answer: Moved,
+    errors: ['NOT_FOUND', 'MANIFEST_UNKNOWN', 'MANIFEST_INVALID', 'NAME_INVALID', 'DENIED', 'UNAVAILABLE'],
+  }),
+  evict: operation({
+    id: 'evictCached',
+    summary: 'Evict a manifest with its tags, or a tag',
+    access: 'admin',
+    answer: Done,
+    description: 'The next pull fetches it again. What was pushed is never evicted.',
+    errors: [
+      'NOT_FOUND',
+      'NAME_UNKNOWN',
+      'NAME_INVALID',
+      'MANIFEST_UNKNOWN',
+      'MANIFEST_INVALID',
+      'DIGEST_INVALID',
+    ],
+  }),
+  explain: operation({
+    id: 'explainCached',
+    summary: 'Explain why a tag or manifest is here, stale or gone',
+    access: 'admin',
+    answer: ExplanationModel,
+    errors: ['NOT_FOUND', 'NAME_INVALID', 'MANIFEST_INVALID', 'DIGEST_INVALID'],
+  }),
+}
+
+/** GET /api/v1/cache, /cache/tags, /cache/fills, /cache/explain; POST /api/v1/cache/refresh, /cache/evict */
+export function cache(context: AdminContext) {
+  const { cache } = context.content
+  return controller(context, 'cache', '/cache')
+    .get('', () => cache.show(), OPERATIONS.get)
+    .get('/tags', async ({ query }) => mapPage(await cache.tags(query), present), {
+      query: PageQuery,
+      ...OPERATIONS.tags,
+    })
+    .get('/fills', () => ({ items: cache.fills() }), OPERATIONS.fills)
+    .get(
+      '/explain',
+      ({ query }) => cache.explain(parseRepositoryName(query.repository), parseReference(query.reference)),
+      { query: Named, ...OPERATIONS.explain },
+    )
+    .post('/refresh', ({ body }) => cache.refresh(parseRepositoryName(body.repository), parseTag(body.tag)), {
+      body: t.Object({ repository, tag: t.String({ maxLength: 128, example: '3' }) }),
+      ...OPERATIONS.refresh,
+    })
+    .post(
+      '/evict',
+      async ({ asker, body }) => {
+        await cache.evict(asker.act(), parseRepositoryName(body.repository), parseReference(body.reference))
+        return DONE
+      },
+      { body: Named, ...OPERATIONS.evict },
+    )
+}

@@ -1,0 +1,76 @@
+import { expect, test } from 'bun:test'
+import { startCache } from '../../support/cache.ts'
+import { until } from '../../support/until.ts'
+import { reply } from '../../support/upstream.ts'
+
+const REPOSITORY = 'up.example/library/app'
+
+test('the cache tells what it has, why, and forgets it when it is told to', async () => {
+  await using cache = await startCache({ upstream: 'username = "me"\npassword = "a secret"' })
+  const { server, fake } = cache
+  const { manifest, layer } = fake.putImage('library/app', '1', [100_000])
+  const get = async (path: string) => {
+    const response = await server.fetch(`/api/v1${path}`)
+    expect(response.status).toBe(200)
+    return (await response.json()) as Record<string, unknown>
+  }
+  const post = (path: string, body: unknown) =>
+    server.fetch(`/api/v1${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    })
+  const explain = () => get(`/cache/explain?repository=${encodeURIComponent(REPOSITORY)}&reference=1`)
+  expect(await explain()).toMatchObject({ state: 'absent' })
+  await cache.get('manifests/1')
+  await (await cache.get(`blobs/${layer.digest}`)).bytes()
+  expect(await get('/cache/tags')).toMatchObject({
+    items: [{ repository: REPOSITORY, tag: '1', digest: manifest.digest, isFresh: true }],
+  })
+  expect(await explain()).toMatchObject({ state: 'fresh' })
+  const second = fake.putImage('library/app', '1')
+  const refreshed = await post('/cache/refresh', { repository: REPOSITORY, tag: '1' })
+  expect(await refreshed.json()).toEqual({ digest: second.manifest.digest })
+  expect((await post('/cache/evict', { repository: REPOSITORY, reference: '1' })).status).toBe(200)
+  expect(await explain()).toMatchObject({
+    state: 'absent',
+    explanation: expect.stringContaining('was evicted at'),
+  })
+  expect((await post('/cache/evict', { repository: 'mine', reference: '1' })).status).toBe(404)
+  expect(await get('/cache')).toMatchObject({ manifests: 2, bytesMax: 0 })
+  await until(async () => ((await get('/cache/fills')).items as unknown[]).length === 0)
+  const audit = JSON.stringify(await get('/audit'))
+  expect(audit).toContain('cache.evict')
+})
+
+test('upstreams are shown with whether they answer, and never with a secret', async () => {
+  await using cache = await startCache({ upstream: 'username = "me"\npassword = "a-secret"' })
+  const { server, fake } = cache
+  const text = async (path: string, method = 'GET') =>
+    await (await server.fetch(`/api/v1${path}`, { method })).text()
+  const listed = await text('/upstreams')
+  expect(JSON.parse(listed).items).toMatchObject([{ name: 'up.example', state: 'up', hasCredentials: true }])
+  expect(JSON.parse(await text('/upstreams/up.example/check', 'POST'))).toMatchObject({ isReached: true })
+  fake.on(/GET \/v2\//, () => reply(401, { 'www-authenticate': 'Basic' }, ''))
+  expect(JSON.parse(await text('/upstreams/up.example/check', 'POST'))).toMatchObject({ isReached: false })
+  expect((await server.fetch('/api/v1/upstreams/other')).status).toBe(404)
+  const shown = listed + (await text('/server')) + JSON.stringify(server.log())
+  expect(shown).not.toContain('a-secret')
+})
+
+test('metrics tell how requests for upstreams were served', async () => {
+  await using cache = await startCache({ settings: { 'metrics.access': 'anonymous' } })
+  cache.fake.putImage('library/app', '1')
+  await cache.get('manifests/1')
+  await cache.get('manifests/1')
+  const metrics = await (await cache.server.fetch('/metrics')).text()
+  for (const line of [
+    'cay_cache_requests_total{upstream="up.example",result="miss"} 1',
+    'cay_cache_requests_total{upstream="up.example",result="hit"} 1',
+    'cay_upstream_requests_total{upstream="up.example",kind="manifest",result="ok"} 1',
+    'cay_upstream_up{upstream="up.example"} 1',
+    'cay_cache_fills 0',
+  ]) {
+    expect(metrics).toContain(line)
+  }
+})
