@@ -4,7 +4,9 @@ import { type LoadedConfig, SETTINGS, shownValue } from '../config/config.ts'
 export function printConfig({ config, warnings }: LoadedConfig): void {
   for (const warning of warnings) process.stderr.write(`cay: ${warning}\n`)
   let section = ''
-  for (const setting of SETTINGS) {
+  // What is in no section must come before the first one.
+  const settings = SETTINGS.toSorted((a, b) => Number(a.path.includes('.')) - Number(b.path.includes('.')))
+  for (const setting of settings) {
     const { path } = setting
     const value = shownValue(setting, config)
     if (value === undefined) continue

@@ -60,12 +60,13 @@ export function tableDispatch<P extends { kind: string }, R extends TableRow>(op
     let response: Response
     try {
       path = options.parse(target)
-      const rows = path && table.get(path.kind)
-      if (path === undefined || rows === undefined) {
-        throw registryError('UNSUPPORTED', 'there is no such endpoint', { status: 404 })
+      if (path === undefined) throw registryError('UNSUPPORTED', 'there is no such endpoint', { status: 404 })
+      // A mirror has no rows for some kinds of path.
+      const rows = table.get(path.kind)
+      found = rows?.get(method)
+      if (found === undefined) {
+        throw notAllowed(method, allow([...(rows?.values() ?? [])].map(({ row }) => row)))
       }
-      found = rows.get(method)
-      if (found === undefined) throw notAllowed(method, allow([...rows.values()].map(({ row }) => row)))
       response = await options.answer({ request, path, row: found.row, requestId })
     } catch (error) {
       failure = error
