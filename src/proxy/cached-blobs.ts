@@ -48,18 +48,35 @@ export class CachedBlobs implements Blobs {
   }
 
   /** HEAD of what is not here asks the upstream, and fetches nothing. */
-  async getSize(...[repository, digest, asker]: Parameters<Blobs['getSize']>): Promise<number> {
+  getSize(...[repository, digest, asker]: Parameters<Blobs['getSize']>): Promise<number> {
     const { local, upstreams } = this.options
     const upstream = upstreams.of(repository)
-    if (upstream === undefined) return await local.getSize(repository, digest, asker)
-    const here = await unlessUnknown(local.getSize(repository, digest))
+    if (upstream === undefined) return local.getSize(repository, digest, asker)
+    return this.getCachedSize(upstream, repository, digest)
+  }
+
+  private async getCachedSize(
+    upstream: Upstream,
+    repository: RepositoryName,
+    digest: Digest,
+  ): Promise<number> {
+    const here = await unlessUnknown(this.options.local.getSize(repository, digest))
     return here ?? (await this.refusing(repository, digest, () => this.sizeAt(upstream, repository, digest)))
   }
 
-  async open(repository: RepositoryName, digest: Digest): Promise<OpenBlob> {
-    const { local, upstreams, lastUse, onRequest } = this.options
+  open(repository: RepositoryName, digest: Digest): Promise<OpenBlob> {
+    const { local, upstreams } = this.options
     const upstream = upstreams.of(repository)
-    if (upstream === undefined) return await local.open(repository, digest)
+    if (upstream === undefined) return local.open(repository, digest)
+    return this.openCached(upstream, repository, digest)
+  }
+
+  private async openCached(
+    upstream: Upstream,
+    repository: RepositoryName,
+    digest: Digest,
+  ): Promise<OpenBlob> {
+    const { local, lastUse, onRequest } = this.options
     const here = await unlessUnknown(local.open(repository, digest))
     lastUse.note(repository, digest, true)
     if (here !== undefined) {

@@ -31,9 +31,12 @@ export function localBlobs(options: LocalOptions, cache: ReadCache, small: Small
       const { size, unreferencedAt } = find(repository, digest)
       if (asker === undefined || !access.may(asker, 'push', repository)) return size
       // Who hears that the blob is not here pushes it again, which repairs bytes that are lost.
-      const isHere = await small.has({ digest, size })
-      if (isHere && (unreferencedAt === null || (await keepBlob(repository, digest, unreferencedAt))))
-        return size
+      const here = small.has({ digest, size })
+      // A small blob in memory is not waited for: clients ask for each of an image's.
+      const isKept =
+        (here === true || (await here)) &&
+        (unreferencedAt === null || (await keepBlob(repository, digest, unreferencedAt)))
+      if (isKept) return size
       throw unknown(repository, digest)
     },
 

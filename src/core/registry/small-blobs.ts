@@ -46,9 +46,9 @@ export class SmallBlobs {
   }
 
   /** Whether the blob can be read: its bytes are here, as many as its row says. */
-  async has({ digest, size }: BlobStat): Promise<boolean> {
+  has({ digest, size }: BlobStat): boolean | Promise<boolean> {
     if (this.isSmall(size) && (this.recent.has(digest) || this.metadata.blobBytes.has(digest))) return true
-    return (await this.files.stat(digest))?.size === size
+    return this.files.stat(digest).then((found) => found?.size === size)
   }
 
   /** Remembers a small blob that was just pushed: a config is read with its manifest, which comes next. */

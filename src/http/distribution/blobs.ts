@@ -3,7 +3,7 @@ import { blobResponse } from '../blob-response.ts'
 import type { Exchange } from './exchange.ts'
 
 /** end-2: a blob, or a part of it. HEAD reads none of its bytes. */
-export async function getBlob({
+export function getBlob({
   request,
   registry: { blobs },
   repository,
@@ -11,7 +11,7 @@ export async function getBlob({
   identity,
   onBlobBody,
 }: Exchange<'blob'>): Promise<Response> {
-  return await blobResponse({ request, blobs, repository, digest, asker: identity, onBlobBody })
+  return blobResponse({ request, blobs, repository, digest, asker: identity, onBlobBody })
 }
 
 /** end-10: hides the blob from the repository. */
