@@ -1,9 +1,13 @@
 import { fuzz } from './attack/fuzz.ts'
+import { neighbours } from './attack/neighbours.ts'
 import { replay } from './attack/replay.ts'
 
-/** `attack`: replays the attacks that once worked; `attack fuzz`: sends mutated requests. */
+/** `attack`: replays the attacks that once worked; `attack fuzz`: sends mutated requests; `attack neighbours`: attacks beside a user. */
 export async function run([name = 'replay', ...args]: string[]): Promise<void> {
   if (name === 'replay') return await replay(args)
   if (name === 'fuzz') return await fuzz(args)
-  throw new Error('usage: attack [replay [<case> ...]] | attack fuzz [--minutes 5] [--seed <number>]')
+  if (name === 'neighbours') return await neighbours(args)
+  throw new Error(
+    'usage: attack [replay [<case> ...]] | attack fuzz [--minutes 5] [--seed <number>] | attack neighbours [--seconds 6]',
+  )
 }

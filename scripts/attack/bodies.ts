@@ -55,7 +55,8 @@ export const slowBodies: AttackCase = {
   },
 }
 
-function slowClients({ url }: Target) {
+/** Clients of which each sends a byte of a form now and then, until this is disposed of. */
+export function slowClients({ url }: Target) {
   const { hostname, port } = new URL(url)
   const head =
     'POST /token HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.9\r\nContent-Type: application/x-www-form-urlencoded\r\n'

@@ -15,19 +15,7 @@ const LIVEZ_MILLISECONDS_MAX = 300
 export const describing: AttackCase = {
   name: 'describing',
   async run(target) {
-    const annotations = Object.fromEntries(Array.from({ length: 200_000 }, (_, i) => [`k${i}`, 'v']))
-    const config = {
-      mediaType: 'application/vnd.oci.image.config.v1+json',
-      digest: sha256(CONFIG),
-      size: CONFIG.length,
-    }
-    const manifest = JSON.stringify({
-      schemaVersion: 2,
-      mediaType: manifestMediaType,
-      config,
-      layers: [],
-      annotations,
-    })
+    const manifest = largeManifest()
     await pushImage(target, REPOSITORY, 'base', as)
     const headers = { 'content-type': manifestMediaType }
     const pushing = await longestLivez(target, async () => {
@@ -65,18 +53,7 @@ export const describing: AttackCase = {
 export const conversions: AttackCase = {
   name: 'conversions',
   async run(target) {
-    const history = Array.from({ length: 1900 }, (_, i) => ({
-      created_by: `RUN ${i} ${'x'.repeat(450)}`,
-      empty_layer: i > 0,
-    }))
-    const config = new TextEncoder().encode(
-      JSON.stringify({
-        architecture: 'amd64',
-        os: 'linux',
-        rootfs: { type: 'layers', diff_ids: [sha256(LAYER)] },
-        history,
-      }),
-    )
+    const config = largeConfig()
     await pushImage(target, REPOSITORY, 'base', as)
     await target.ask('POST', `/v2/${REPOSITORY}/blobs/uploads/?digest=${sha256(config)}`, {
       as,
@@ -107,6 +84,25 @@ export const conversions: AttackCase = {
       },
     ]
   },
+}
+
+/** 200,000 annotations. */
+export function largeManifest(): string {
+  const annotations = Object.fromEntries(Array.from({ length: 200_000 }, (_, i) => [`k${i}`, 'v']))
+  const mediaType = 'application/vnd.oci.image.config.v1+json'
+  const config = { mediaType, digest: sha256(CONFIG), size: CONFIG.length }
+  const manifest = { schemaVersion: 2, mediaType: manifestMediaType, config, layers: [], annotations }
+  return JSON.stringify(manifest)
+}
+
+/** Almost 1 MB, for an image of one layer. */
+export function largeConfig(): Uint8Array<ArrayBuffer> {
+  const history = Array.from({ length: 1900 }, (_, i) => ({
+    created_by: `RUN ${i} ${'x'.repeat(450)}`,
+    empty_layer: i > 0,
+  }))
+  const rootfs = { type: 'layers', diff_ids: [sha256(LAYER)] }
+  return new TextEncoder().encode(JSON.stringify({ architecture: 'amd64', os: 'linux', rootfs, history }))
 }
 
 /** What a normal user pulls, and how long `/livez` takes, while four connections repeat something. */
