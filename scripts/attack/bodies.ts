@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import { type AttackCase, millisecondsOf } from './case.ts'
 import { exchange } from './raw-exchange.ts'
-import { checkService, type Target } from './target.ts'
+import { type Client, checkService } from './target.ts'
 
 const SLOW_CONNECTIONS = 256
 const SLOW_SECONDS = 5
@@ -56,7 +56,7 @@ export const slowBodies: AttackCase = {
 }
 
 /** Clients of which each sends a byte of a form now and then, until this is disposed of. */
-export function slowClients({ url }: Target) {
+export function slowClients({ url }: Client) {
   const { hostname, port } = new URL(url)
   const head =
     'POST /token HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.9\r\nContent-Type: application/x-www-form-urlencoded\r\n'

@@ -4,7 +4,7 @@ import { Random } from '../soak/random.ts'
 import { type Attack, mutate } from './mutation.ts'
 import { exchange, type RawAnswer } from './raw-exchange.ts'
 import { type Recorded, recordRequests, renew } from './recorded.ts'
-import { CHECKER, checkService, PASSWORD, startTarget, type Target } from './target.ts'
+import { ATTACKER, CHECKER, checkService, PASSWORD, startTarget, type Target } from './target.ts'
 
 const MiB = 1024 * 1024
 const CONNECTIONS = 32
@@ -106,7 +106,7 @@ async function attackUntil(run: Fuzz, servers: Fuzzed[], at: number, until: numb
   const { target, recorded } = servers[at % servers.length] as Fuzzed
   let requests = recorded
   for (let count = 0; performance.now() < until && run.findings.length < FINDINGS_MAX; count++) {
-    if (count % 100 === 0) requests = await renew(target, recorded).catch(() => requests)
+    if (count % 100 === 0) requests = (await restore(target, recorded)) ?? requests
     const attack = mutate(random.pick(requests) as Recorded, requests, random)
     if (Buffer.concat(attack.parts).includes(CHECKER)) continue
     const answer = await exchange(new URL(target.url), attack.parts, attack.isReset)
@@ -115,6 +115,17 @@ async function attackUntil(run: Fuzz, servers: Fuzzed[], at: number, until: numb
     run.statuses.set(status, (run.statuses.get(status) ?? 0) + 1)
     const fault = faultOf(answer)
     if (fault !== undefined) run.findings.push(`${fault}\n${shown(attack)}\n${causeOf(target, answer)}`)
+  }
+}
+
+/** What the requests are about, again, as others of them delete it. */
+async function restore(target: Target, recorded: readonly Recorded[]): Promise<Recorded[] | undefined> {
+  try {
+    await target.admin('PUT', `/api/v1/users/${ATTACKER}`, { password: PASSWORD })
+    return await renew(target, recorded)
+  } catch {
+    // They lock what is restored, too; the next time it works.
+    return undefined
   }
 }
 

@@ -1,6 +1,6 @@
 import { sha256 } from '../lib/image.ts'
 import { manifestMediaType } from '../lib/registry.ts'
-import { ATTACKER, CONFIG, LAYER, MANIFEST, PASSWORD, pushImage, type Target } from './target.ts'
+import { ATTACKER, type Client, CONFIG, LAYER, MANIFEST, PASSWORD, pushImage } from './target.ts'
 
 /** A request as it is sent, before anything is changed in it. */
 export interface Recorded {
@@ -28,9 +28,8 @@ const REPOSITORY = `${ATTACKER}/app`
 const UPLOAD = '-upload-'
 
 /** Pushes what the requests are about, which others of them delete, and answers them with an upload that has begun. */
-export async function renew(target: Target, recorded: readonly Recorded[]): Promise<Recorded[]> {
+export async function renew(target: Client, recorded: readonly Recorded[]): Promise<Recorded[]> {
   const as = `${ATTACKER}:${PASSWORD}`
-  await target.admin('PUT', `/api/v1/users/${ATTACKER}`, { password: PASSWORD })
   await pushImage(target, REPOSITORY, 'latest', as)
   const upload = await target.ask('POST', `/v2/${REPOSITORY}/blobs/uploads/`, { as })
   const id = upload.headers.get('location')?.split('/').at(-1) ?? ''
@@ -41,7 +40,7 @@ export async function renew(target: Target, recorded: readonly Recorded[]): Prom
 const LEFT_OUT = ['rotateKey', 'removeUser', 'changeUser', 'v1-password-put']
 
 /** A good request for each operation of every surface, from the server's own document, with what is really there. */
-export async function recordRequests(target: Target): Promise<Recorded[]> {
+export async function recordRequests(target: Client): Promise<Recorded[]> {
   const as = `${ATTACKER}:${PASSWORD}`
   await pushImage(target, REPOSITORY, 'latest', as)
   const document = (await target.ask('GET', '/swagger/json')).json as unknown as Document
@@ -61,7 +60,7 @@ export async function recordRequests(target: Target): Promise<Recorded[]> {
 
 type Known = Record<string, string>
 
-async function knownValues(target: Target, as: string): Promise<Known> {
+async function knownValues(target: Client, as: string): Promise<Known> {
   const tags = await target.ask('GET', `/v1/repositories/${REPOSITORY}/tags`, { as })
   const token = await target.ask('POST', `/api/v1/accounts/${ATTACKER}/tokens`, {
     as,

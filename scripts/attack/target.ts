@@ -17,12 +17,16 @@ export interface Asked {
   json: Record<string, unknown>
 }
 
-/** A server with accounts and some content, to be attacked. */
-export interface Target extends AsyncDisposable {
+/** A server, as its clients see it. */
+export interface Client {
   url: string
-  server: Server
   /** Sends a request as somebody; an object is sent as JSON. Clients with different `from` have different addresses. */
   ask(method: string, path: string, options?: AskOptions): Promise<Asked>
+}
+
+/** A server with accounts and some content, to be attacked. */
+export interface Target extends Client, AsyncDisposable {
+  server: Server
   /** As the server admin; throws unless the answer is a success. */
   admin(method: string, path: string, body?: object): Promise<Asked>
 }
@@ -61,24 +65,7 @@ export async function startTarget(options: ServerOptions = {}): Promise<Target> 
   const server = await startServer({ ...options, access: 'accounts', args, env })
   const isTls = args.includes('--tls')
   const url = `${isTls ? 'https' : 'http'}://${server.address}`
-  const ask: Target['ask'] = async (method, path, { as, from = '198.51.100.1', headers, body } = {}) => {
-    const isBytes = typeof body === 'string' || body instanceof Uint8Array
-    const response = await fetch(new URL(path, url), {
-      method,
-      headers: {
-        'x-forwarded-for': from,
-        ...(as !== undefined && { authorization: `Basic ${btoa(as)}` }),
-        ...(body !== undefined && !isBytes && { 'content-type': 'application/json' }),
-        ...headers,
-      },
-      ...(body !== undefined && { body: isBytes ? body : JSON.stringify(body) }),
-      redirect: 'manual',
-      signal: AbortSignal.timeout(60_000),
-      tls: { rejectUnauthorized: false },
-    })
-    const text = await response.text()
-    return { status: response.status, headers: response.headers, json: parsed(text) }
-  }
+  const { ask } = clientOf(url)
   const token = (await ask('POST', '/api/v1/accounts/admin/tokens', {
     as: `admin:${PASSWORD}`,
     body: { name: 'attack' },
@@ -101,9 +88,32 @@ export async function startTarget(options: ServerOptions = {}): Promise<Target> 
   }
 }
 
+/** A client of the server at a URL. */
+export function clientOf(url: string): Client {
+  const ask: Client['ask'] = async (method, path, { as, from = '198.51.100.1', headers, body } = {}) => {
+    const isBytes = typeof body === 'string' || body instanceof Uint8Array
+    const response = await fetch(new URL(path, url), {
+      method,
+      headers: {
+        'x-forwarded-for': from,
+        ...(as !== undefined && { authorization: `Basic ${btoa(as)}` }),
+        ...(body !== undefined && !isBytes && { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body !== undefined && { body: isBytes ? body : JSON.stringify(body) }),
+      redirect: 'manual',
+      signal: AbortSignal.timeout(60_000),
+      tls: { rejectUnauthorized: false },
+    })
+    const text = await response.text()
+    return { status: response.status, headers: response.headers, json: parsed(text) }
+  }
+  return { url, ask }
+}
+
 /** Pushes the image as its owner. */
 export async function pushImage(
-  { ask }: Target,
+  { ask }: Client,
   repository: string,
   tag: string,
   as: string,

@@ -1,11 +1,15 @@
+import { availableParallelism } from 'node:os'
 import PQueue from 'p-queue'
 import { registryError } from '../oci/error.ts'
 
 /** Memory and turns of one argon2id hash: 19 MiB, 2 (OWASP). */
 const ARGON2 = { algorithm: 'argon2id', memoryCost: 19_456, timeCost: 2 } as const
 
-/** Hashes that are computed at once, and that may wait: what bounds the memory of a flood of logins. */
-const HASHES_AT_ONCE = 2
+/**
+ * Hashes that are computed at once, and that may wait: what bounds the memory of a flood of logins, and leaves half of a
+ * single processor to everything else.
+ */
+const HASHES_AT_ONCE = Math.min(2, availableParallelism())
 const HASHES_WAITING_MAX = 64
 
 /** The hash of a password that nobody knows, made with the same parameters. */

@@ -1,8 +1,11 @@
+import { lowerPriority } from '../low-priority.ts'
 import { RegistryError } from '../oci/error.ts'
 import type { Answer, Asked } from '../worker-client.ts'
 import { answerTo, type ReadingFailure, type ReadingQuestion } from './content-reader.ts'
 
 declare const self: Worker
+
+lowerPriority()
 
 self.onmessage = ({ data }: MessageEvent<Asked<ReadingQuestion>[]>) => {
   for (const question of data) self.postMessage([answer(question)])

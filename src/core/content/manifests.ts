@@ -7,7 +7,7 @@ import type { Metadata } from '../../metadata/metadata.ts'
 import type { Digest } from '../../oci/digest.ts'
 import type { Reference, RepositoryName, Tag } from '../../oci/reference.ts'
 import type { ContentReader } from '../content-reader.ts'
-import { formatCursor, type ListPage, type PageQuery, parseCursor, readPage } from '../page.ts'
+import { formatCursor, type ListPage, mapInSlices, type PageQuery, parseCursor, readPage } from '../page.ts'
 import { unknownManifest } from '../registry/local-manifests.ts'
 import { unknownIn, unknownRepository } from '../unknown.ts'
 import type { Descriptions, ManifestDescription } from './description.ts'
@@ -60,12 +60,12 @@ export function manifestService(options: ManifestOptions) {
       if (query.deleted) asker.delete(repository)
       const [before = 0] = parseCursor(query.last, Number.MAX_SAFE_INTEGER)
       const { catalog } = metadata
-      const read = (limit: number) => {
+      const read = async (limit: number) => {
         const found = query.deleted
           ? catalog.deletedManifests(repository, now() - windowMs, before, limit)
           : catalog.manifests(repository, before, limit)
         if (found === undefined) throw unknownRepository(repository)
-        return found.map(summary)
+        return await mapInSlices(found, summary)
       }
       return await readPage(query, read, ({ id }) => formatCursor(id))
     },
