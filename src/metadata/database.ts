@@ -60,6 +60,16 @@ export function openForReading(path: string): Db {
   return withStatements(client)
 }
 
+/**
+ * SQLite compiles a statement anew whenever a parameter that its plan looks at is bound: most joins and limits, which
+ * costs ten times what running them does. It does not look into a subquery.
+ */
+function keepPlan(sql: string): string {
+  return sql.replace(/(=|<|>|\b(?:is|not|limit|offset)) \?/gi, '$1 (select ?)')
+}
+
 function withStatements(client: Database): Db {
+  const prepare = client.prepare.bind(client)
+  client.prepare = ((sql: string) => prepare(keepPlan(sql))) as typeof client.prepare
   return Object.assign(drizzle({ client, schema }), { statements: [] })
 }

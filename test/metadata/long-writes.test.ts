@@ -8,7 +8,7 @@ import { EMPTY, imageManifest } from '../support/content.ts'
 import { DAY_SECONDS, one, openMachine, two } from '../support/time-machine.ts'
 import { AT, link, open, put, remove } from '../support/writes.ts'
 
-const MANY = 4000
+const MANY = 1200
 const NONE = { windowMs: 0, graceMs: 0, untaggedDays: 0 }
 
 type Machine = Awaited<ReturnType<typeof openMachine>>

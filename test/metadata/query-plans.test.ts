@@ -53,7 +53,8 @@ function preparedBy(act: () => unknown): string[] {
 
 function planOf(sql: string): string[] {
   const plan = db.$client.prepare(`explain query plan ${sql}`).all() as { detail: string }[]
-  return plan.map(({ detail }) => detail)
+  // Each parameter is a subquery: see keepPlan.
+  return plan.map(({ detail }) => detail).filter((detail) => !/^(SCALAR|REUSE|SCAN CONSTANT)/.test(detail))
 }
 
 /** What a push, a delete or the collector runs costs as much as what it changes, however much is stored. */
@@ -61,7 +62,7 @@ test('no write reads a whole table', () => {
   const statements = statementsOf(writes)
   expect(statements.length).toBeGreaterThan(70)
   for (const sql of statements) {
-    const scans = planOf(sql).filter((detail) => /^SCAN (?!CONSTANT)/.test(detail))
+    const scans = planOf(sql).filter((detail) => /^SCAN/.test(detail))
     expect([sql, scans]).toEqual([sql, []])
   }
 })
@@ -78,7 +79,7 @@ test.each([
   ['why something stays', explanations],
 ] as [string, (db: Db) => unknown][])('%s is told without a look at everything', (_, reads) => {
   for (const sql of statementsOf(reads)) {
-    const scans = planOf(sql).filter((detail) => /^SCAN (?!CONSTANT)|B-TREE FOR ORDER BY/.test(detail))
+    const scans = planOf(sql).filter((detail) => /^SCAN|B-TREE FOR ORDER BY/.test(detail))
     expect([sql, scans]).toEqual([sql, []])
   }
 })
