@@ -7,11 +7,11 @@ import { downloadCases } from './bench/downloads.ts'
 import { lifetimeCases } from './bench/lifetime.ts'
 import { listCases } from './bench/lists.ts'
 import { parserCases } from './bench/parsers.ts'
-import { bringPeers } from './bench/peers.ts'
 import { pushCases } from './bench/pushes.ts'
 import { RandomFile } from './bench/random-file.ts'
 import { renderCase, renderTargets } from './bench/report.ts'
 import { smallRequestCases } from './bench/small-requests.ts'
+import { bringPeers } from './lib/peers.ts'
 import { temporaryFolder } from './lib/temporary-folder.ts'
 
 const mebibyte = 1024 * 1024

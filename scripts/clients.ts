@@ -1,6 +1,6 @@
 import { buildah } from './clients/buildah.ts'
 import { buildkit } from './clients/buildkit.ts'
-import { type CaseContext, type CaseResult, type Client, printResult, runClient } from './clients/client.ts'
+import { type CaseContext, type Client, runClient } from './clients/client.ts'
 import { containerd } from './clients/containerd.ts'
 import { cosign2, cosign3 } from './clients/cosign.ts'
 import { crane } from './clients/crane.ts'
@@ -20,6 +20,7 @@ import { singularity } from './clients/singularity.ts'
 import { skopeo } from './clients/skopeo.ts'
 import { wasm } from './clients/wasm.ts'
 import { zstd } from './clients/zstd.ts'
+import { CaseReport } from './lib/cases.ts'
 import { startServer } from './lib/server.ts'
 import { temporaryFolder } from './lib/temporary-folder.ts'
 
@@ -62,22 +63,14 @@ export async function run(args: string[]): Promise<void> {
   const address = option('--address')
   await using folder = await temporaryFolder('clients')
   await using server = address === undefined ? await startServer() : undefined
-  const results: CaseResult[] = []
-  const report = (result: CaseResult) => {
-    results.push(result)
-    printResult(result)
-  }
+  const report = new CaseReport()
   const registry = server?.address ?? address ?? ''
   for (const client of chosen) {
-    const running = runClient(await withEnd(client, registry), registry, folder.path, report)
-    await running.catch((error: unknown) =>
-      report({ client: client.name, case: 'set up', milliseconds: 0, error }),
+    await report.prepare(client.name, async () =>
+      runClient(await withEnd(client, registry), registry, folder.path, report),
     )
   }
-  const failed = results.filter((result) => result.error !== undefined).length
-  if (failed > 0 && server) console.log(`The server's log:\n${server.log()}`)
-  console.log(`${results.length - failed} passed, ${failed} failed`)
-  if (failed > 0) process.exitCode = 1
+  report.end(server)
 }
 
 /** A client with a last case: all that it leaves in the registry is found there, and deleted. */

@@ -1,13 +1,14 @@
 import { deepEqual, equal, ok } from 'node:assert/strict'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type CaseResult, printResult } from './clients/client.ts'
 import { containersHome } from './clients/containers-home.ts'
 import { type Proof, V1Client } from './docker-v1/client.ts'
 import { applyLayers, type FileSystem } from './formats/file-system.ts'
-import { ask, expectStatus, pushSample } from './formats/registry-http.ts'
+import { pushSample } from './formats/registry-http.ts'
 import { imageConfig, makeSamples } from './formats/samples.ts'
+import { CaseReport } from './lib/cases.ts'
 import { runCommand } from './lib/command.ts'
+import { Registry } from './lib/registry.ts'
 import { startServer } from './lib/server.ts'
 import { temporaryFolder } from './lib/temporary-folder.ts'
 import { bringTools } from './toolchain.ts'
@@ -23,17 +24,8 @@ const proofs: Proof[] = ['token', 'cookie', 'basic']
 export async function run(): Promise<void> {
   await using folder = await temporaryFolder('docker-v1')
   const data = join(folder.path, 'data')
-  const results: CaseResult[] = []
-  const tryCase = async (name: string, runCase: () => Promise<void>) => {
-    const start = performance.now()
-    const error = await runCase().then(
-      () => undefined,
-      (cause: unknown) => ({ cause }),
-    )
-    const milliseconds = Math.round(performance.now() - start)
-    results.push({ client: 'docker v1', case: name, milliseconds, ...(error && { error: error.cause }) })
-    printResult(results.at(-1) as CaseResult)
-  }
+  const report = new CaseReport()
+  const tryCase = (name: string, runCase: () => Promise<void>) => report.try('docker v1', name, runCase)
   const ids = new Map<string, string[]>()
   const start = () => startServer({ data, access: 'accounts', env: { CAY_ADMIN_PASSWORD: password } })
   {
@@ -63,21 +55,15 @@ export async function run(): Promise<void> {
       for (const proof of proofs) deepEqual(ids.get(`private/${format} ${proof}`), now)
     })
   }
-  const failed = results.filter(({ error }) => error !== undefined).length
-  if (failed > 0) console.log(`The server's log:\n${server.log()}`)
-  console.log(`${results.length - failed} passed, ${failed} failed`)
-  if (failed > 0) process.exitCode = 1
+  report.end(server)
 }
 
 /** Pushes an image in each format, and one for everybody; adds somebody who may pull them. */
 async function fill(address: string): Promise<void> {
   const admin = `admin:${password}@${address}`
-  const put = (path: string, body: object) => {
-    const bytes = Buffer.from(JSON.stringify(body))
-    return expectStatus(
-      ask(admin, 'PUT', `/api/v1/${path}`, { 'content-type': 'application/json' }, bytes),
-      200,
-    )
+  const put = async (path: string, body: object) => {
+    const { status } = await new Registry(admin).sendJson('PUT', `/api/v1/${path}`, body)
+    equal(status, 200)
   }
   await put('users/reader', { password })
   await put('grants', { subject: 'reader', pattern: 'private/**', role: 'reader' })

@@ -1,8 +1,9 @@
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { build } from './build.ts'
-import { type CaseResult, type Client, printResult, runClient } from './clients/client.ts'
+import { type Client, runClient } from './clients/client.ts'
 import { distrusting, PASSWORD, trusting, USER } from './clients/over-tls.ts'
+import { CaseReport } from './lib/cases.ts'
 import { runCommand } from './lib/command.ts'
 import { whileTrusting } from './lib/host-trust.ts'
 import { startServer } from './lib/server.ts'
@@ -37,44 +38,23 @@ export async function run(): Promise<void> {
   ] as const)
     await runCommand([executable, 'user', 'add', '--data', data, name], { input: password })
   await runCommand([ip, 'address', 'add', `${ADDRESS}/32`, 'dev', 'lo'])
-  const results: CaseResult[] = []
+  const report = new CaseReport()
   try {
     await using relay = await startRelay(server.address)
-    await runClients(distrusting, relay.address, join(folder.path, 'before'), results)
-    const step = (name: string, work: () => Promise<unknown>) => report('cay trust', name, work, results)
+    await runClients(distrusting, relay.address, join(folder.path, 'before'), report)
+    const step = (name: string, work: () => Promise<unknown>) => report.try('cay trust', name, work)
     await whileTrusting({ data, registry: relay.address, step }, () =>
-      runClients(trusting, relay.address, join(folder.path, 'after'), results),
+      runClients(trusting, relay.address, join(folder.path, 'after'), report),
     )
   } finally {
     await runCommand([ip, 'address', 'del', `${ADDRESS}/32`, 'dev', 'lo'])
   }
-  const failed = results.filter(({ error }) => error !== undefined).length
-  if (failed > 0) console.log(`The server's log:\n${server.log()}`)
-  console.log(`${results.length - failed} passed, ${failed} failed`)
-  if (failed > 0) process.exitCode = 1
+  report.end(server)
 }
 
-async function runClients(clients: Client[], registry: string, folder: string, results: CaseResult[]) {
-  const keep = (result: CaseResult) => {
-    results.push(result)
-    printResult(result)
-  }
+async function runClients(clients: Client[], registry: string, folder: string, report: CaseReport) {
   for (const client of clients)
-    await runClient(client, registry, folder, keep).catch((error: unknown) =>
-      keep({ client: client.name, case: 'set up', milliseconds: 0, error }),
-    )
-}
-
-async function report(client: string, name: string, work: () => Promise<unknown>, results: CaseResult[]) {
-  const start = performance.now()
-  const failure = await work().then(
-    () => undefined,
-    (cause: unknown) => ({ cause }),
-  )
-  const milliseconds = Math.round(performance.now() - start)
-  const result = { client, case: name, milliseconds, ...(failure && { error: failure.cause }) }
-  results.push(result)
-  printResult(result)
+    await report.prepare(client.name, () => runClient(client, registry, folder, report))
 }
 
 /** Passes bytes on from the address that clients use to the server, which listens on 127.0.0.1 only. */

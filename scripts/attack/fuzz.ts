@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { processUsage } from '../bench/process-usage.ts'
+import { processUsage } from '../lib/process-usage.ts'
 import { Random } from '../soak/random.ts'
 import { type Attack, mutate } from './mutation.ts'
 import { exchange, type RawAnswer } from './raw-exchange.ts'

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
-import { processUsage } from '../bench/process-usage.ts'
 import { sha256 } from '../lib/image.ts'
+import { processUsage } from '../lib/process-usage.ts'
 import { manifestMediaType } from '../lib/registry.ts'
 import { ATTACKERS } from './attackers.ts'
 import { smallMachine } from './small-machine.ts'

@@ -1,7 +1,7 @@
+import { processUsage } from '../lib/process-usage.ts'
 import { startServer } from '../lib/server.ts'
 import type { Bench, Case, Target } from './case.ts'
 import { inTurns, observe, type Row } from './measurement.ts'
-import { processUsage } from './process-usage.ts'
 import { imageOf, type Target as Peer, publishImage } from './push.ts'
 import { requestLoad } from './request-load.ts'
 

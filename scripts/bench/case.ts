@@ -1,5 +1,5 @@
+import type { Executables } from '../lib/peers.ts'
 import type { Row } from './measurement.ts'
-import type { Executables } from './peers.ts'
 import type { RandomFile } from './random-file.ts'
 
 /** What all cases of a run share. */

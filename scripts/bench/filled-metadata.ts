@@ -1,6 +1,6 @@
 import { Database } from 'bun:sqlite'
 import { join } from 'node:path'
-import { type Executables, startPeer } from './peers.ts'
+import { type Executables, startPeer } from '../lib/peers.ts'
 
 const tagsARepository = 100
 const tagsAManifest = 10

@@ -1,9 +1,9 @@
+import { type PeerName, registries, startPeer, startPeers } from '../lib/peers.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
 import { absolute, type Bench, type Case, parallel, sized } from './case.ts'
 import { downloadMany } from './download.ts'
 import { fillMetadata } from './filled-metadata.ts'
 import { type Contestant, inTurns, type Row } from './measurement.ts'
-import { type PeerName, registries, startPeer, startPeers } from './peers.ts'
 import { publishBlob, pushBlob } from './push.ts'
 
 const idleSeconds = 5

@@ -1,8 +1,8 @@
+import { startPeer } from '../lib/peers.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
 import { absolute, type Bench, type Case } from './case.ts'
 import { fillMetadata } from './filled-metadata.ts'
 import { inTurns, observe, type Row } from './measurement.ts'
-import { startPeer } from './peers.ts'
 import { requestLoad } from './request-load.ts'
 
 const connections = 2

@@ -1,4 +1,4 @@
-import type { Peer } from './peers.ts'
+import type { Peer } from '../lib/peers.ts'
 import { median } from './percentiles.ts'
 
 /** What one measurement of one contestant says. Times are in milliseconds. */

@@ -1,7 +1,7 @@
 import { mkdir, writeFile as writeContent } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import type { Peer } from '../lib/peers.ts'
 import { imageManifest, manifestMediaType } from '../lib/registry.ts'
-import type { Peer } from './peers.ts'
 import { bodyOf, type Piece } from './random-file.ts'
 
 const requestSecondsMax = 300

@@ -1,6 +1,6 @@
+import { registries, startPeers } from '../lib/peers.ts'
 import { type Bench, type Case, relative } from './case.ts'
 import { inTurns, observe, type Row } from './measurement.ts'
-import { registries, startPeers } from './peers.ts'
 import { imageOf, publishImage } from './push.ts'
 import { requestLoad } from './request-load.ts'
 

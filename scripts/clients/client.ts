@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import { delimiter, dirname, join } from 'node:path'
+import type { CaseReport } from '../lib/cases.ts'
 import { type Run, runCommand, wordsOf } from '../lib/command.ts'
 import { bringTools, type ToolName } from '../toolchain.ts'
 
@@ -27,20 +28,12 @@ export interface CaseContext {
   runWithInput(input: string, ...command: string[]): Promise<string>
 }
 
-/** The result of a case. */
-export interface CaseResult {
-  client: string
-  case: string
-  milliseconds: number
-  error?: unknown
-}
-
-/** Runs a client's cases one after the other, in a home of its own below `folder`, and reports each when it is over. */
+/** Runs a client's cases one after the other, in a home of its own below `folder`. */
 export async function runClient(
   client: Client,
   registry: string,
   folder: string,
-  report: (result: CaseResult) => void,
+  report: CaseReport,
 ): Promise<void> {
   const paths = Object.values(await bringTools(client.tools)).map((path) => dirname(path))
   const home = join(folder, client.name)
@@ -58,22 +51,9 @@ export async function runClient(
       await mkdir(cwd)
       const run: Run = (...command) => runCommand(wordsOf(...command), { cwd, env })
       const runWithInput = (input: string, ...command: string[]) => runCommand(command, { cwd, env, input })
-      const start = performance.now()
-      const error = await runCase({ registry, folder: cwd, run, runWithInput }).then(
-        () => undefined,
-        (cause: unknown) => ({ cause }),
-      )
-      const milliseconds = Math.round(performance.now() - start)
-      report({ client: client.name, case: name, milliseconds, ...(error && { error: error.cause }) })
+      await report.try(client.name, name, () => runCase({ registry, folder: cwd, run, runWithInput }))
     }
   } finally {
     await setup?.tearDown?.()
   }
-}
-
-/** Prints a result for people: a line, and what went wrong. */
-export function printResult({ client, case: name, milliseconds, error }: CaseResult): void {
-  console.log(`${error === undefined ? 'ok' : 'FAIL'} ${client}: ${name} (${milliseconds} ms)`)
-  if (error !== undefined)
-    console.log(String(error instanceof Error ? error.message : error).replaceAll(/^/gm, '    '))
 }

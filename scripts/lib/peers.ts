@@ -1,9 +1,9 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { build } from '../build.ts'
-import { temporaryFolder } from '../lib/temporary-folder.ts'
 import { bringTools } from '../toolchain.ts'
 import { type ProcessUsage, processUsage } from './process-usage.ts'
+import { temporaryFolder } from './temporary-folder.ts'
 
 const startSecondsMax = 30
 const stopSecondsMax = 30
@@ -43,11 +43,15 @@ export async function bringPeers(): Promise<Executables> {
  * @param data the folder of a registry's data, which is then kept; without it a temporary one
  * @throws Error with what it printed, when it ends instead
  */
-export async function startPeer(executables: Executables, name: PeerName, data?: string): Promise<Peer> {
+export async function startPeer(
+  executables: Partial<Executables>,
+  name: PeerName,
+  data?: string,
+): Promise<Peer> {
   const folder = await temporaryFolder(`bench-${name}`)
   const setup = { port: freePort(), folder: folder.path, data: data ?? join(folder.path, 'data') }
   await mkdir(setup.data, { recursive: true })
-  const command = [executables[name], ...(await argumentsOf[name](setup))]
+  const command = [executables[name] ?? '', ...(await argumentsOf[name](setup))]
   const log = join(folder.path, 'log')
   const env = { PATH: process.env.PATH ?? '', HOME: folder.path, OTEL_TRACES_EXPORTER: 'none' }
   const began = performance.now()
@@ -95,8 +99,9 @@ const argumentsOf: Record<PeerName, (setup: Setup) => Promise<string[]>> = {
     '--access',
     'open',
   ],
-  'docker-registry': registryArguments,
-  distribution: registryArguments,
+  // The last line that takes and makes Docker schema 1.
+  'docker-registry': (setup) => registryArguments(setup, 'compatibility: { schema1: { enabled: true } }\n'),
+  distribution: (setup) => registryArguments(setup, ''),
   nginx: async (setup) => {
     const config = join(setup.folder, 'nginx.conf')
     await writeFile(config, nginxConfig(setup))
@@ -104,9 +109,9 @@ const argumentsOf: Record<PeerName, (setup: Setup) => Promise<string[]>> = {
   },
 }
 
-async function registryArguments({ folder, port, data }: Setup): Promise<string[]> {
+async function registryArguments({ folder, port, data }: Setup, more: string): Promise<string[]> {
   const config = join(folder, 'config.yml')
-  await writeFile(config, registryConfig(data, port))
+  await writeFile(config, registryConfig(data, port) + more)
   return ['serve', config]
 }
 
