@@ -6,7 +6,7 @@ import type { CredentialRow } from '../metadata/accounts/credentials.ts'
 import { subjectsOf } from '../metadata/accounts/grants.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { GrantedRules } from './granted-rules.ts'
-import { addUp, anyOf, Rules } from './rules.ts'
+import { addUp, eitherOf, Rules, rulesOfAny } from './rules.ts'
 
 const REMEMBERED_MAX = 1000
 
@@ -63,12 +63,13 @@ export class Identities {
 
   /** The grants of an account and its groups; a user's own namespace is the user's. */
   private permissionsOf(row: AccountRow): Permissions {
-    const own = row.kind === 'user' ? [new Rules([{ pattern: `${row.name}/**`, role: 'admin' }])] : []
-    return this.grantedTo(subjectsOf(row.id, this.metadata.accounts.groupsOf(row.id)), own)
+    const granted = this.grantedTo(subjectsOf(row.id, this.metadata.accounts.groupsOf(row.id)))
+    if (row.kind !== 'user') return granted
+    return eitherOf(new Rules([{ pattern: `${row.name}/**`, role: 'admin' }]), granted)
   }
 
-  private grantedTo(subjects: string[], own: Rules[] = []): Permissions {
-    return anyOf(() => [...own, ...subjects.map((subject) => this.granted.of(subject))])
+  private grantedTo(subjects: string[]): Permissions {
+    return rulesOfAny(subjects, (subject) => this.granted.of(subject))
   }
 
   /** A robot may never do what its owner may not. */

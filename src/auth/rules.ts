@@ -105,14 +105,28 @@ export class Rules implements Permissions {
   }
 }
 
-/** What any of some rules allows. They are asked for anew with each question, for they may have changed. */
-export function anyOf(permissions: () => readonly Permissions[]): Permissions {
+/** What any of the rules of some subjects allows. They are asked for anew with each question, for they may have changed. */
+export function rulesOfAny(subjects: readonly string[], rulesOf: (subject: string) => Rules): Permissions {
   return {
     get isEmpty() {
-      return permissions().every(({ isEmpty }) => isEmpty)
+      return subjects.every((subject) => rulesOf(subject).isEmpty)
     },
-    allows: (action, name) => permissions().some((one) => one.allows(action, name)),
-    repositories: (action) => inAny(permissions().map((one) => one.repositories(action))),
+    allows(action, name) {
+      for (const subject of subjects) if (rulesOf(subject).allows(action, name)) return true
+      return false
+    },
+    repositories: (action) => inAny(subjects.map((subject) => rulesOf(subject).repositories(action))),
+  }
+}
+
+/** What either of two allows. */
+export function eitherOf(first: Permissions, second: Permissions): Permissions {
+  return {
+    get isEmpty() {
+      return first.isEmpty && second.isEmpty
+    },
+    allows: (action, name) => first.allows(action, name) || second.allows(action, name),
+    repositories: (action) => inAny([first.repositories(action), second.repositories(action)]),
   }
 }
 
