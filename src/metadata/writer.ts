@@ -5,6 +5,8 @@ import type { Stale, StaleParts } from './stale.ts'
 
 /** Calls that may wait for the writer's thread at once; further ones are refused with TOOMANYREQUESTS. */
 const CALLS_WAITING_MAX = 10_000
+/** The bytes of manifests and small blobs that these calls may have together. */
+const BYTES_WAITING_MAX = 64 * 1024 * 1024
 
 /** What the writer's thread is asked: to open the database first, then calls, at last to close it. */
 export type WriterQuestion = { open: string } | Call | { close: true }
@@ -40,6 +42,7 @@ export type OnStale = <K extends Stale>(what: K, part: StaleParts[K]) => void
 /** The serving thread's side of the writer's thread: each write is an ordinary async call. */
 export class Writer {
   private readonly client: WorkerClient<WriterQuestion, Failure>
+  private bytesWaiting = 0
 
   private constructor(client: WorkerClient<WriterQuestion, Failure>) {
     this.client = client
@@ -79,8 +82,20 @@ export class Writer {
     args: Parameters<Operations[N]>[0],
     moved: ArrayBuffer[] = [],
   ): Promise<Outcome<Operations[N]>> {
-    if (this.client.waiting >= CALLS_WAITING_MAX) return Promise.reject(tooMany())
-    return this.client.ask({ name, args }, moved)
+    const bytes = bytesOf(args)
+    const isFull = this.client.waiting >= CALLS_WAITING_MAX || this.bytesWaiting + bytes > BYTES_WAITING_MAX
+    if (isFull) return Promise.reject(tooMany())
+    const answer = this.client.ask<Outcome<Operations[N]>>({ name, args }, moved)
+    return bytes === 0 ? answer : this.holding(bytes, answer)
+  }
+
+  private async holding<T>(bytes: number, answer: Promise<T>): Promise<T> {
+    this.bytesWaiting += bytes
+    try {
+      return await answer
+    } finally {
+      this.bytesWaiting -= bytes
+    }
   }
 
   /** Commits what waits, then closes the database and ends the thread. */
@@ -89,6 +104,10 @@ export class Writer {
     await this.client.ask({ close: true }).catch(() => {})
     await this.client.stop()
   }
+}
+
+function bytesOf(args: unknown): number {
+  return (args as { bytes?: Uint8Array } | undefined)?.bytes?.byteLength ?? 0
 }
 
 function toError(failure: Failure): Error {

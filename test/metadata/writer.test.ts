@@ -54,6 +54,20 @@ describe('the writer', () => {
     expect(together).toBeLessThan(alone / 2)
   })
 
+  test('refuses more bytes than may wait, and takes them a moment later', async () => {
+    const bytes = new Uint8Array(64 * 1024)
+    const push = (n: number) => {
+      const blob = named(`waiting ${n}`)
+      const [name, call] = link('waiting', blob)
+      return metadata.write(name, { ...call, bytes })
+    }
+    const settled = await Promise.allSettled(Array.from({ length: 1100 }, (_, n) => push(n)))
+    const refused = settled.filter(({ status }) => status === 'rejected')
+    expect(refused.length).toBe(1100 - 1024)
+    expect(refused[0]).toMatchObject({ reason: { status: 429, headers: { 'retry-after': '1' } } })
+    await push(1100)
+  })
+
   test('rejects with the error of the project, with its status, entries and detail', async () => {
     const failure = await failureOf(metadata.write(...put('group', broken, [])))
     expect(failure).toMatchObject({ name: 'RegistryError', status: 400 })
