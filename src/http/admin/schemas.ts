@@ -44,7 +44,7 @@ export const RoleName = t.UnionEnum(['reader', 'writer', 'admin'], {
 
 export const Pattern = t.String({
   maxLength: 255,
-  description: '"*" is one component, "**" any number of them',
+  description: '"*" matches one component, "**" any number of them',
   example: 'alice/**',
 })
 
@@ -71,7 +71,7 @@ export const pageParameters = {
   last: t.Optional(
     t.String({
       maxLength: 512,
-      description: 'Where the page begins: `next` of the page before',
+      description: 'The cursor: `next` of the previous page',
       example: 'a',
     }),
   ),
@@ -91,7 +91,7 @@ export const RepositoryParam = t
   .Transform(
     t.String({
       maxLength: REPOSITORY_NAME_CHARACTERS_MAX,
-      description: 'With %2F for its slashes',
+      description: 'Slashes are written as %2F',
       example: 'library/alpine',
     }),
   )
@@ -114,7 +114,7 @@ export const DigestParam = t
 export const pageOf = <T extends TSchema>(items: T, description: string) =>
   t.Object({ items: t.Array(items), next: t.Optional(t.String()) }, { description })
 
-export const Done = t.Object({ done: t.Boolean() }, { description: 'It is done, and durable' })
+export const Done = t.Object({ done: t.Boolean() }, { description: 'The change is made and durable' })
 
 /** The answer of an act that has nothing else to say. */
 export const DONE = { done: true } as const

@@ -8,7 +8,7 @@ const Use = t.Object({
   repository: RepositoryText,
   linkedAt: Time,
   unreferencedAt: t.Optional(
-    t.String({ format: 'date-time', description: 'Since when no manifest of the repository names it' }),
+    t.String({ format: 'date-time', description: 'Since when no manifest of the repository references it' }),
   ),
 })
 
@@ -16,8 +16,8 @@ const Blob = t.Object(
   {
     digest: DigestText,
     bytes: Bytes,
-    storedAt: t.Optional(t.String({ format: 'date-time', description: 'For a server admin only' })),
-    items: t.Array(Use, { description: 'Repositories that hold it and that you may pull from' }),
+    storedAt: t.Optional(t.String({ format: 'date-time', description: 'Server admins only' })),
+    items: t.Array(Use, { description: 'The repositories that link it, of those you may pull from' }),
     next: t.Optional(t.String()),
   },
   { description: 'A blob' },
@@ -26,7 +26,7 @@ const Blob = t.Object(
 const OPERATIONS = {
   get: operation({
     id: 'getBlob',
-    summary: 'Show a blob, and where it is used',
+    summary: 'Show a blob and where it is used',
     access: 'catalog',
     answer: Blob,
     errors: ['BLOB_UNKNOWN', 'DIGEST_INVALID'],

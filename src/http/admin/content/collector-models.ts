@@ -11,7 +11,7 @@ const Run = t.Object({
   stopped: t.Optional(
     t.UnionEnum(['cancelled', 'waiting'], {
       default: undefined,
-      description: 'Why it ended before all was collected',
+      description: 'Why the run stopped early',
     }),
   ),
 })
@@ -22,17 +22,16 @@ const Collector = t.Object(
     waitingUntil: t.Optional(
       t.String({
         format: 'date-time',
-        description:
-          'Nothing is deleted until then, for the server has started lately, or its clock has jumped',
+        description: 'Nothing is deleted until then, because the server started recently or its clock jumped',
       }),
     ),
     lastRun: t.Optional(Run),
     kept: t.Object(
       { graceSeconds: Count, windowSeconds: Count, untaggedDays: Count },
-      { description: 'How long garbage is kept: see the settings `gc`' },
+      { description: 'How long garbage is kept: the `gc` settings' },
     ),
   },
-  { description: 'The collector' },
+  { description: 'The garbage collector' },
 )
 
 const Candidate = t.Object({
@@ -41,17 +40,17 @@ const Candidate = t.Object({
   digest: t.Optional(DigestText),
   tag: t.Optional(t.String({ example: 'latest' })),
   why: t.UnionEnum(['expired', 'deleted', 'unreferenced', 'untagged'], { default: undefined }),
-  since: t.String({ format: 'date-time', description: 'Since when it is garbage' }),
-  goesAt: t.String({ format: 'date-time', description: 'When it goes, unless something happens' }),
-  bytes: integer({ minimum: 0, description: 'What is free then, at least' }),
+  since: t.String({ format: 'date-time', description: 'Since when it has been garbage' }),
+  goesAt: t.String({ format: 'date-time', description: 'When it will be deleted, unless something changes' }),
+  bytes: integer({ minimum: 0, description: 'Bytes that this frees, at least' }),
 })
 
 const Totals = t.Object(
   {
     ...counts,
-    isComplete: t.Boolean({ description: 'Whether that is all: no more than 10,000 are counted' }),
+    isComplete: t.Boolean({ description: 'False if there are more: at most 10,000 are counted' }),
   },
-  { description: 'What goes, now and later, when nothing happens' },
+  { description: 'What will be deleted, now and later, if nothing changes' },
 )
 
 const Reason = t.Object({
@@ -60,9 +59,9 @@ const Reason = t.Object({
       ...(['tag', 'index', 'subject', 'manifest', 'pushed', 'unreferenced', 'untagged', 'deleted'] as const),
       'repository-deleted',
     ],
-    { default: undefined, description: 'What reaches it, or what it is that keeps it for a while' },
+    { default: undefined, description: 'What references it, or what keeps it for a while' },
   ),
-  names: t.Array(t.String(), { description: 'The tags, or digests, that reach it; the first of many' }),
+  names: t.Array(t.String(), { description: 'The first tags or digests that reference it' }),
   until: t.Optional(Time),
 })
 
@@ -71,36 +70,36 @@ const Explanation = t.Object({
   repository: RepositoryText,
   digest: DigestText,
   reasons: t.Array(Reason),
-  goesAt: t.Optional(t.String({ format: 'date-time', description: 'Left out: it stays' })),
+  goesAt: t.Optional(t.String({ format: 'date-time', description: 'Absent: it is kept' })),
 })
 
 /** What the routes of the collector do, and who may ask. */
 export const COLLECTOR_OPERATIONS = {
   get: operation({
     id: 'getCollector',
-    summary: 'The collector: whether it waits or runs, and what it did last',
-    description: 'A job of the kind `collect` starts it.',
+    summary: 'Show the garbage collector: its state and its last run',
+    description: 'Start a job of the kind `collect` to run it.',
     access: 'admin',
     answer: Collector,
   }),
   candidates: operation({
     id: 'listCandidates',
-    summary: 'What goes when nothing happens: a dry run',
+    summary: 'List what would be deleted: a dry run',
     access: 'admin',
-    description: 'A page may be short, or empty, and yet have a `next` one.',
+    description: 'A page can be short, or even empty, and still have a `next`.',
     answer: pageOf(Candidate, 'Candidates'),
   }),
   totals: operation({
     id: 'getGarbageTotals',
-    summary: 'How much goes when nothing happens',
+    summary: 'Show how much would be deleted',
     access: 'admin',
     answer: Totals,
   }),
   explain: operation({
     id: 'explainKept',
-    summary: 'Why a manifest or blob is kept, or when it goes',
+    summary: 'Explain why a manifest or blob is kept, or when it is deleted',
     access: 'admin',
-    description: 'By repository; empty when none has it.',
+    description: 'One entry a repository; empty if none has it.',
     answer: pageOf(Explanation, 'By repository; never more than one page'),
     errors: ['DIGEST_INVALID', 'NAME_INVALID'],
   }),

@@ -33,7 +33,7 @@ const Texts = t.Record(t.String(), t.String())
 
 const MediaType = t.String({ example: 'application/vnd.oci.image.manifest.v1+json' })
 
-const Kind = t.String({ description: 'What it is, in words', example: 'Container image' })
+const Kind = t.String({ description: 'What kind of artifact it is', example: 'Container image' })
 
 const Platform = t.Object({
   os: t.String({ example: 'linux' }),
@@ -47,18 +47,21 @@ const members = {
   kind: Kind,
   mediaType: MediaType,
   artifactType: t.Optional(t.String()),
-  bytes: integer({ minimum: 0, description: 'Bytes of the manifest itself' }),
+  bytes: integer({ minimum: 0, description: 'Size of the manifest itself, in bytes' }),
   pushedAt: Time,
   subject: t.Optional(DigestText),
-  tags: t.Array(t.String({ example: 'latest' }), { description: 'Tags that point at it; the first of many' }),
+  tags: t.Array(t.String({ example: 'latest' }), { description: 'The first tags that point at it' }),
   unreferencedAt: t.Optional(
-    t.String({ format: 'date-time', description: 'Since when nothing reaches it, after something did' }),
+    t.String({ format: 'date-time', description: 'Since when nothing references it, after something did' }),
   ),
   untaggedAt: t.Optional(
-    t.String({ format: 'date-time', description: 'Since when it is here while nothing ever reached it' }),
+    t.String({
+      format: 'date-time',
+      description: 'Since when it has been here without ever being referenced',
+    }),
   ),
   deletedAt: t.Optional(Time),
-  restorableUntil: t.Optional(t.String({ format: 'date-time', description: 'Of one that is deleted' })),
+  restorableUntil: t.Optional(t.String({ format: 'date-time', description: 'Only for deleted ones' })),
 }
 
 const part = {
@@ -111,15 +114,18 @@ const Image = t.Object({
 const Manifest = t.Object(
   {
     ...members,
-    totalBytes: integer({ minimum: 0, description: 'With all that is below it, each digest once' }),
+    totalBytes: integer({
+      minimum: 0,
+      description: 'Size including everything below it, each digest once, in bytes',
+    }),
     config: t.Optional(Config),
     layers: t.Array(Layer),
-    history: t.Array(HistoryEntry, { description: 'How it was made, the oldest step first' }),
+    history: t.Array(HistoryEntry, { description: 'How it was built, oldest step first' }),
     manifests: t.Array(Child, { description: 'Of an index' }),
     image: t.Optional(Image),
     annotations: Texts,
     labels: Texts,
-    isCut: t.Boolean({ description: 'There is more than is told' }),
+    isCut: t.Boolean({ description: 'The answer was cut: there is more' }),
   },
   { description: 'A manifest' },
 )
@@ -141,8 +147,8 @@ const ReferrersTree = t.Object(
 )
 
 const Restored = t.Object(
-  { done: t.Boolean(), tags: t.Array(t.String(), { description: 'Those that came back with it' }) },
-  { description: 'It is back' },
+  { done: t.Boolean(), tags: t.Array(t.String(), { description: 'The tags that were restored with it' }) },
+  { description: 'The manifest is restored' },
 )
 
 const UNKNOWN = [
@@ -159,7 +165,7 @@ export const MANIFEST_OPERATIONS = {
     id: 'listManifests',
     summary: 'List the manifests of a repository',
     access: 'pull',
-    description: 'With `deleted`, those that can be restored, for who may do that.',
+    description: 'With `deleted`, lists what can be restored, for those who may restore it.',
     answer: pageOf(t.Object(members), 'Manifests, the one that was first pushed last first'),
     errors: ['NAME_UNKNOWN', 'NAME_INVALID'],
   }),
@@ -173,7 +179,7 @@ export const MANIFEST_OPERATIONS = {
   }),
   raw: operation({
     id: 'getRawManifest',
-    summary: 'A manifest, byte for byte as it was pushed',
+    summary: 'Get a manifest, byte for byte as it was pushed',
     access: 'pull',
     description: 'With the Content-Type that it was pushed with.',
     answer: t.String({ format: 'binary', description: 'The bytes' }),
@@ -182,7 +188,7 @@ export const MANIFEST_OPERATIONS = {
   }),
   referrers: operation({
     id: 'listReferrers',
-    summary: 'What refers to a manifest, as a tree',
+    summary: 'List the referrers of a manifest as a tree',
     access: 'pull',
     answer: ReferrersTree,
     errors: [...UNKNOWN],
@@ -198,7 +204,7 @@ export const MANIFEST_OPERATIONS = {
   }),
   restore: operation({
     id: 'restoreManifest',
-    summary: 'Bring a deleted manifest back, with the tags that went with it',
+    summary: 'Restore a deleted manifest with the tags that were deleted with it',
     access: 'delete',
     answer: Restored,
     errors: [...UNKNOWN],

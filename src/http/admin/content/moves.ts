@@ -10,17 +10,17 @@ const Move = t.Object({
   at: Time,
   tag: t.String({ example: 'latest' }),
   act: t.Optional(
-    t.UnionEnum([...EVENT_TYPES], { default: undefined, description: 'By which act, where that is known' }),
+    t.UnionEnum([...EVENT_TYPES], { default: undefined, description: 'What moved it, if known' }),
   ),
   digest: t.Optional(
-    t.String({ description: 'Where it points from then on; left out: there is no such tag' }),
+    t.String({ description: 'What it points at from then on; absent: the tag was deleted' }),
   ),
   previous: t.Optional(DigestText),
-  isRestorable: t.Boolean({ description: 'Whether what it pointed at before is still here' }),
+  isRestorable: t.Boolean({ description: 'Whether the previous manifest can still be restored' }),
   account: t.Optional(
-    t.String({ description: 'Who moved it, for those who sign in; left out when that was nobody' }),
+    t.String({ description: 'Who moved it, for authenticated callers; absent for anonymous' }),
   ),
-  credential: t.Optional(t.String({ description: 'For a server admin only, as is what follows' })),
+  credential: t.Optional(t.String({ description: 'Server admins only, like the fields below' })),
   address: t.Optional(t.String()),
   requestId: t.Optional(t.String()),
 })

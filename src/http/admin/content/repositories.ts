@@ -8,13 +8,18 @@ import { REPOSITORY_OPERATIONS as OPERATIONS, RepositorySettings, toRepository }
 
 const ListQuery = t.Object({
   ...pageParameters,
-  q: t.Optional(t.String({ maxLength: 100, description: 'A part of the name or the description' })),
+  q: t.Optional(t.String({ maxLength: 100, description: 'Part of the name or the description' })),
   deleted: t.Optional(t.UnionEnum(['true', 'false'], { default: undefined })),
 })
 
 const RestoreBody = t.Object({
-  deletedAt: t.Optional(t.String({ format: 'date-time', description: 'Which one, of several of this name' })),
-  at: t.Optional(t.String({ format: 'date-time', description: 'To which time its tags go back' })),
+  deletedAt: t.Optional(
+    t.String({
+      format: 'date-time',
+      description: 'When the repository was deleted, if several of this name were',
+    }),
+  ),
+  at: t.Optional(t.String({ format: 'date-time', description: 'Rewind all tags to this time' })),
 })
 
 const params = t.Object({ repository: RepositoryParam })

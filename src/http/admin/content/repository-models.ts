@@ -9,12 +9,12 @@ const days = {
   minimum: 0,
   maximum: 36_500,
   description:
-    "Days until a manifest goes that never got a tag; 0: it stays; left out: as the server's setting says",
+    "Days until a manifest that was never tagged is collected; 0: never; absent: the server's setting",
 }
 
 const settings = {
-  description: t.String({ maxLength: 4096, description: 'For people', example: 'The base images of team A' }),
-  immutableTags: t.Boolean({ description: 'Its tags may be made, but neither moved nor deleted' }),
+  description: t.String({ maxLength: 4096, description: 'Free text', example: 'The base images of team A' }),
+  immutableTags: t.Boolean({ description: 'Tags can be created, but not moved or deleted' }),
 }
 
 /** What is given of a repository's settings; null is back to the server's setting. */
@@ -33,20 +33,20 @@ const members = {
   blobs: Count,
   bytes: integer({
     minimum: 0,
-    description: 'Bytes of all blobs that it links, also of those that are deleted',
+    description: 'Size of all blobs that it links, including deleted ones, in bytes',
   }),
   ownBytes: t.Optional(
     integer({
       minimum: 0,
-      description: 'Bytes of those that no other repository links; for a server admin only',
+      description: 'Size of the blobs that no other repository links, in bytes; server admins only',
     }),
   ),
-  pulls: integer({ minimum: 0, description: 'Manifests that were pulled' }),
-  pushes: integer({ minimum: 0, description: 'Manifests that were pushed' }),
+  pulls: integer({ minimum: 0, description: 'Number of manifest pulls' }),
+  pushes: integer({ minimum: 0, description: 'Number of manifest pushes' }),
   lastPulledAt: t.Optional(Time),
   lastPushedAt: t.Optional(Time),
   deletedAt: t.Optional(Time),
-  restorableUntil: t.Optional(t.String({ format: 'date-time', description: 'Of one that is deleted' })),
+  restorableUntil: t.Optional(t.String({ format: 'date-time', description: 'Only for deleted ones' })),
 }
 
 const ListedRepository = t.Object({ ...members, tags: Count })
@@ -59,11 +59,13 @@ const Repository = t.Object(
 const Restored = t.Object(
   {
     done: t.Boolean(),
-    restored: t.Optional(integer({ minimum: 0, description: 'Tags that point at where they did' })),
-    removed: t.Optional(integer({ minimum: 0, description: 'Tags that were not there, and are gone again' })),
-    lost: t.Optional(integer({ minimum: 0, description: 'Tags whose manifest is not here any more' })),
+    restored: t.Optional(integer({ minimum: 0, description: 'Tags that were moved back' })),
+    removed: t.Optional(
+      integer({ minimum: 0, description: 'Tags that did not exist then and were deleted' }),
+    ),
+    lost: t.Optional(integer({ minimum: 0, description: 'Tags whose manifest has been collected' })),
   },
-  { description: 'It is back; the counts are of a repository whose tags went back in time' },
+  { description: 'The repository is restored; the counts are of a rewind' },
 )
 
 /** A repository as a list tells of it. */
@@ -78,7 +80,7 @@ export const REPOSITORY_OPERATIONS = {
     summary: 'List and search the repositories that you may pull from',
     access: 'catalog',
     answer: pageOf(ListedRepository, 'Repositories, by name'),
-    description: 'With `deleted`, those that you may restore, the one that was deleted last first.',
+    description: 'With `deleted`, lists the repositories that you may restore, most recently deleted first.',
   }),
   get: operation({
     id: 'getRepository',
@@ -90,16 +92,16 @@ export const REPOSITORY_OPERATIONS = {
   }),
   put: operation({
     id: 'putRepository',
-    summary: 'Make a repository, or give it these settings',
+    summary: 'Create a repository, or replace its settings',
     access: 'delete',
-    description: 'Settings that are left out are the defaults. A push makes a repository, too.',
+    description: 'Absent settings get their defaults. A push also creates a repository.',
     answer: Done,
     etag: true,
     errors: ['NAME_INVALID'],
   }),
   change: operation({
     id: 'changeRepository',
-    summary: 'Change settings of a repository',
+    summary: "Change a repository's settings",
     access: 'delete',
     answer: Done,
     etag: true,
@@ -107,7 +109,7 @@ export const REPOSITORY_OPERATIONS = {
   }),
   remove: operation({
     id: 'deleteRepository',
-    summary: 'Delete a repository with all that is in it',
+    summary: 'Delete a repository and everything in it',
     access: 'delete',
     description: "It can be restored within the time machine's window.",
     answer: Done,
@@ -116,17 +118,17 @@ export const REPOSITORY_OPERATIONS = {
   }),
   restore: operation({
     id: 'restoreRepository',
-    summary: 'Bring a deleted repository back, or go back in time with one',
+    summary: 'Restore a deleted repository, or rewind its tags',
     description:
-      'With `at`, every tag of the repository points at what it did then. Otherwise the repository comes back that ' +
-      'was deleted at `deletedAt`, or else the last one of this name.',
+      'With `at`, points every tag of the repository at what it pointed at then. Otherwise restores the repository that ' +
+      'was deleted at `deletedAt`, or the one of this name that was deleted last.',
     access: 'delete',
     answer: Restored,
     errors: ['NAME_UNKNOWN', 'NAME_INVALID', 'CONFLICT'],
   }),
   history: operation({
     id: 'listRepositoryHistory',
-    summary: 'How the tags of a repository moved',
+    summary: "List the moves of a repository's tags",
     access: 'pull',
     answer: Moves,
     errors: ['NAME_UNKNOWN', 'NAME_INVALID'],

@@ -8,11 +8,11 @@ const Storage = t.Object(
   {
     blobs: t.Object(
       { count: Count, bytes: Bytes },
-      { description: 'Each once, whichever repositories link it' },
+      { description: 'Each blob counts once, however many repositories link it' },
     ),
     uploads: t.Object(
       { count: Count, bytes: Bytes },
-      { description: `In progress; at most ${UPLOADS_COUNTED_MAX} count` },
+      { description: `In progress; at most ${UPLOADS_COUNTED_MAX} are counted` },
     ),
     disk: t.Object(
       { totalBytes: Bytes, freeBytes: Bytes },
@@ -27,22 +27,28 @@ const InRepository = t.Object({
   blobs: Count,
   bytes: integer({
     minimum: 0,
-    description: 'Bytes of all blobs that it links, also of those that wait for the collector',
+    description: 'Size of all blobs that it links, including those that await collection, in bytes',
   }),
-  ownBytes: integer({ minimum: 0, description: 'Bytes of those that no other repository links' }),
-  sharedBytes: integer({ minimum: 0, description: 'Bytes of those that another repository links, too' }),
+  ownBytes: integer({
+    minimum: 0,
+    description: 'Size of the blobs that no other repository links, in bytes',
+  }),
+  sharedBytes: integer({
+    minimum: 0,
+    description: 'Size of the blobs that other repositories link, too, in bytes',
+  }),
 })
 
 const OPERATIONS = {
   get: operation({
     id: 'getStorage',
-    summary: 'How much is stored, and what is free',
+    summary: 'Show how much is stored, and how much is free',
     access: 'admin',
     answer: Storage,
   }),
   repositories: operation({
     id: 'listStorage',
-    summary: 'How much each repository stores',
+    summary: 'List how much each repository stores',
     access: 'admin',
     answer: pageOf(InRepository, 'Repositories, by name or the largest first'),
   }),
@@ -50,9 +56,7 @@ const OPERATIONS = {
 
 const RepositoriesQuery = t.Object({
   ...pageParameters,
-  sort: t.Optional(
-    t.UnionEnum(['name', 'bytes'], { default: undefined, description: 'By name, when it is left out' }),
-  ),
+  sort: t.Optional(t.UnionEnum(['name', 'bytes'], { default: undefined, description: 'By name by default' })),
 })
 
 /** GET /api/v1/storage, /api/v1/storage/repositories */

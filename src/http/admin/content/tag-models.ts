@@ -21,18 +21,18 @@ export const TagTarget = t.Object({ digest: DigestValue })
 
 export const TagChange = t.Object({
   expiresAt: t.Union([t.String({ format: 'date-time' }), t.Null()], {
-    description: 'When there is no such tag any more; null: never',
+    description: 'When the tag expires; null: never',
   }),
 })
 
 export const TagRestore = t.Object({
   digest: t.Optional(DigestValue),
-  at: t.Optional(t.String({ format: 'date-time', description: 'Where it pointed at this time' })),
+  at: t.Optional(t.String({ format: 'date-time', description: 'Restore what the tag pointed at then' })),
 })
 
 export const TagsQuery = t.Object({
   ...pageParameters,
-  q: t.Optional(t.String({ maxLength: 128, description: 'A part of the name, in any case' })),
+  q: t.Optional(t.String({ maxLength: 128, description: 'Part of the name, case-insensitive' })),
   sort: t.Optional(t.UnionEnum(['name', 'updated'], { default: undefined })),
   order: t.Optional(t.UnionEnum(['asc', 'desc'], { default: undefined })),
 })
@@ -41,12 +41,12 @@ const TagModel = t.Object(
   {
     name: t.String({ example: 'latest' }),
     digest: DigestText,
-    kind: t.String({ description: 'What it is, in words', example: 'Container image' }),
+    kind: t.String({ description: 'What kind of artifact it is', example: 'Container image' }),
     mediaType: t.String({ example: 'application/vnd.oci.image.manifest.v1+json' }),
     artifactType: t.Optional(t.String()),
-    bytes: integer({ minimum: 0, description: 'Bytes of the manifest itself' }),
+    bytes: integer({ minimum: 0, description: 'Size of the manifest itself, in bytes' }),
     pushedAt: t.String({ format: 'date-time', description: 'When the manifest was pushed' }),
-    updatedAt: t.String({ format: 'date-time', description: 'When the tag moved there' }),
+    updatedAt: t.String({ format: 'date-time', description: 'When the tag was last moved' }),
     expiresAt: t.Optional(Time),
     pulls: Count,
     lastPulledAt: t.Optional(Time),
@@ -56,7 +56,7 @@ const TagModel = t.Object(
 
 const Restored = t.Object(
   { done: t.Boolean(), digest: DigestText },
-  { description: 'It points at this manifest again' },
+  { description: 'The tag points at this manifest again' },
 )
 
 const UNKNOWN = ['NAME_UNKNOWN', 'NAME_INVALID', 'MANIFEST_UNKNOWN', 'MANIFEST_INVALID'] as const
@@ -88,7 +88,7 @@ export const TAG_OPERATIONS = {
   }),
   change: operation({
     id: 'changeTag',
-    summary: 'Let a tag end at a time, or never',
+    summary: 'Set when a tag expires',
     access: 'delete',
     answer: Done,
     etag: true,
@@ -105,17 +105,17 @@ export const TAG_OPERATIONS = {
   }),
   history: operation({
     id: 'listTagHistory',
-    summary: 'Where a tag pointed',
+    summary: 'List where a tag pointed',
     access: 'pull',
     answer: Moves,
     errors: [...UNKNOWN],
   }),
   restore: operation({
     id: 'restoreTag',
-    summary: 'Bring a tag back to where it pointed',
+    summary: 'Restore a tag to where it pointed',
     access: 'delete',
     description:
-      'To a digest that it had, or to where it was at a time; a deleted manifest comes back with it.',
+      'Restores a digest that the tag had, or what it pointed at at a time. A deleted manifest is restored with it.',
     answer: Restored,
     errors: [...UNKNOWN, 'DIGEST_INVALID', 'CONFLICT'],
   }),

@@ -7,15 +7,13 @@ import { Bytes, DONE, Done, mapPage, PageQuery, pageOf, Time } from '../schemas.
 
 const UploadName = t.String({
   pattern: '^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$',
-  description: "The beginning of the upload's id; it gives no right to the upload",
+  description: "The first part of the upload's id; it does not authorize anything",
   example: '01a20eb4-c836-7331-88bc-0fcfff9ebd41',
 })
 
 const Upload = t.Object({
   id: UploadName,
-  repository: t.Optional(
-    t.String({ description: 'Known while somebody works on the upload, or has since the server started' }),
-  ),
+  repository: t.Optional(t.String({ description: 'Known if the upload was used since the server started' })),
   bytes: Bytes,
   beganAt: Time,
   changedAt: Time,
@@ -30,10 +28,10 @@ const OPERATIONS = {
   }),
   cancel: operation({
     id: 'cancelUpload',
-    summary: 'Drop an upload',
+    summary: 'Cancel an upload',
     access: 'admin',
     answer: Done,
-    description: 'Its bytes go as soon as no request works on it.',
+    description: 'Its bytes are deleted as soon as no request uses it.',
     errors: ['NOT_FOUND'],
   }),
 }

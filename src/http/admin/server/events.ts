@@ -18,9 +18,9 @@ const EventModel = t.Object({
   tag: t.Optional(t.String({ example: 'latest' })),
   digest: t.Optional(DigestText),
   account: t.Optional(
-    t.String({ description: 'Who did it, for those who sign in; left out when that was nobody' }),
+    t.String({ description: 'Who did it, for authenticated callers; absent for anonymous' }),
   ),
-  credential: t.Optional(t.String({ description: 'For a server admin only, as is what follows' })),
+  credential: t.Optional(t.String({ description: 'Server admins only, like the fields below' })),
   address: t.Optional(t.String()),
   requestId: t.Optional(t.String()),
 })
@@ -33,9 +33,9 @@ const EventsQuery = t.Object({
 
 const LIST = operation({
   id: 'listEvents',
-  summary: 'What happened to content',
+  summary: 'List what happened to content',
   access: 'catalog',
-  description: 'All of it for a server admin; others name a repository that they may pull from.',
+  description: 'Server admins see all events; others must name a repository that they may pull from.',
   answer: pageOf(EventModel, 'Events, newest first'),
   errors: ['NAME_INVALID'],
 })

@@ -8,7 +8,7 @@ import { jobEvents } from './job-events.ts'
 
 const KIND = t.UnionEnum([...JOB_KINDS], {
   default: undefined,
-  description: 'collect: take what nothing reaches; scan: look for files that nothing names',
+  description: 'collect: delete garbage; scan: look for files that no row names',
 })
 
 const JobModel = t.Object(
@@ -17,10 +17,10 @@ const JobModel = t.Object(
     kind: KIND,
     state: t.UnionEnum(['waiting', 'running', 'done', 'failed', 'cancelled'], { default: undefined }),
     progress: t.Object({ done: Count, total: t.Optional(Count) }),
-    startedBy: t.String({ description: 'The account that asked for it' }),
+    startedBy: t.String({ description: 'The account that started it' }),
     startedAt: Time,
     endedAt: t.Optional(Time),
-    result: t.Optional(t.Record(t.String(), integer(), { description: 'What it has counted, by name' })),
+    result: t.Optional(t.Record(t.String(), integer(), { description: 'Its counters, by name' })),
     error: t.Optional(t.String()),
   },
   { description: 'A job' },
@@ -37,7 +37,7 @@ const JobEvent = t.Object(
 const OPERATIONS = {
   list: operation({
     id: 'listJobs',
-    summary: 'List jobs: those that run, and the last that ended',
+    summary: 'List the running jobs and the last ones that ended',
     access: 'admin',
     answer: pageOf(JobModel, 'Jobs, newest first; never more than one page'),
   }),
@@ -46,7 +46,7 @@ const OPERATIONS = {
     summary: 'Start a job',
     access: 'admin',
     answer: JobModel,
-    description: 'One of a kind at a time.',
+    description: 'Only one job of a kind runs at a time.',
     errors: ['CONFLICT', 'UNSUPPORTED'],
   }),
   get: operation({
@@ -61,12 +61,12 @@ const OPERATIONS = {
     summary: 'Cancel a job',
     access: 'admin',
     answer: Done,
-    description: 'It ends as soon as it can; what it has done stays done.',
+    description: 'The job ends as soon as possible; what it has done is not undone.',
     errors: ['NOT_FOUND', 'CONFLICT'],
   }),
   watch: operation({
     id: 'watchJob',
-    summary: 'Follow a job: server-sent events',
+    summary: 'Follow a job by server-sent events',
     access: 'admin',
     description: 'Events `progress`, then `end`, each with the job as JSON; the stream ends with the job.',
     answer: JobEvent,

@@ -27,12 +27,14 @@ const FEATURES: Record<string, (config: Config) => boolean> = {
 const Server = t.Object(
   {
     version: t.String(),
-    commit: t.String({ description: 'What it was built from; `source` when it runs from source' }),
+    commit: t.String({ description: 'The commit it was built from; `source` when run from source' }),
     startedAt: Time,
     now: t.String({ format: 'date-time', description: "The server's clock" }),
-    health: t.String({ description: '`ok`, or what keeps it from serving' }),
-    features: t.Array(t.String({ example: 'docker-v1' }), { description: 'What its settings switch on' }),
-    settings: t.Array(Setting, { description: 'As they are in force; none is a secret' }),
+    health: t.String({ description: '`ok`, or why it cannot serve' }),
+    features: t.Array(t.String({ example: 'docker-v1' }), {
+      description: 'Optional features that are enabled',
+    }),
+    settings: t.Array(Setting, { description: 'The effective settings; secrets are not included' }),
   },
   { description: 'The server' },
 )
@@ -40,7 +42,7 @@ const Server = t.Object(
 const OPERATIONS = {
   get: operation({
     id: 'getServer',
-    summary: 'The server: its version, health and settings',
+    summary: 'Show the version, health and settings of the server',
     access: 'admin',
     answer: Server,
   }),
