@@ -143,7 +143,7 @@ export const audit = sqliteTable(
     address: text('address').notNull(),
     requestId: text('request_id').notNull(),
   },
-  (t) => [index('audit_at').on(t.at)],
+  (t) => [index('audit_at').on(t.at), index('audit_account').on(t.account)],
 )
 
 /** What changed nothing: refusals and sign-ins, apart from the acts, so that they cannot push those out. */

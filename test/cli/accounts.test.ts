@@ -86,8 +86,17 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
         /^SUBJECT +PATTERN +ROLE +CREATED\ngroup:team +team\/\*\* +writer +20\d\d-/,
       )
       const { id: key } = await json('key rotate')
+      expect((await items('key list')).map(({ endsAt }: { endsAt?: string }) => typeof endsAt)).toEqual([
+        'string',
+        'undefined',
+      ])
       expect((await items('key list')).at(-1).id).toBe(key)
+      await cay('key rotate --now')
+      expect((await items('key list')).length).toBe(1)
+      await cay('user unlock alice')
+      expect(await items('audit --kind refused')).toEqual([])
       const trail = await cay('audit')
+      expect(trail).toMatch(/ owner \(socket\) +user\.unlock +alice /)
       expect(trail).toMatch(/ owner \(socket\) +signing-key\.add /)
       expect(trail).not.toContain(secret)
     }, 60_000)

@@ -1,10 +1,18 @@
-import { desc, lt, lte } from 'drizzle-orm'
+import { and, desc, eq, lt, lte } from 'drizzle-orm'
 import type { Caller } from '../../domain/caller.ts'
 import { audit } from '../account-schema.ts'
 import type { Db } from '../database.ts'
 
-/** The trail keeps this many acts; older ones go when new ones come. */
-const ACTS_MAX = 1_000_000
+/** How many acts the log keeps; older ones go when new ones come. */
+export interface AuditLimits {
+  all: number
+  /** Of one account, so that nobody pushes out what others did by doing something in a loop. */
+  ofAccount: number
+  /** After so many acts it is looked whether there are too many. */
+  trimmed: number
+}
+
+const LIMITS: AuditLimits = { all: 1_000_000, ofAccount: 100_000, trimmed: 1000 }
 
 export type AuditRow = typeof audit.$inferSelect
 
@@ -21,7 +29,26 @@ export type ActDetail = Record<string, string | number | boolean | string[] | nu
 /** Writes an act into the trail, in the transaction of what it did. */
 export type TellAct = (act: Act, caller: Caller, at: number) => void
 
-export function auditWrites(db: Db): TellAct {
+export function auditWrites(db: Db, limits = LIMITS): TellAct {
+  const trim = (id: number, account: string | undefined) => {
+    db.delete(audit)
+      .where(lte(audit.id, id - limits.all))
+      .run()
+    if (account === undefined) return
+    const isOwn = eq(audit.account, account)
+    const oldest = db
+      .select({ id: audit.id })
+      .from(audit)
+      .where(isOwn)
+      .orderBy(desc(audit.id))
+      .limit(1)
+      .offset(limits.ofAccount)
+      .get()
+    if (oldest === undefined) return
+    db.delete(audit)
+      .where(and(isOwn, lte(audit.id, oldest.id)))
+      .run()
+  }
   return (act, caller, at) => {
     const { id } = db
       .insert(audit)
@@ -37,10 +64,7 @@ export function auditWrites(db: Db): TellAct {
       })
       .returning({ id: audit.id })
       .get()
-    if (id % 1000 === 0)
-      db.delete(audit)
-        .where(lte(audit.id, id - ACTS_MAX))
-        .run()
+    if (id % limits.trimmed === 0) trim(id, caller.account)
   }
 }
 

@@ -104,6 +104,13 @@ interface GrantWrite extends Write {
 export function grantWrites(db: Db, tell: TellAct) {
   const { resolve, find } = grantees(db)
   const checkLimits = grantCounts(db)
+  const known = statement(db, { subject: text, pattern: text }, ({ subject, pattern }) =>
+    db
+      .select({ role: accessGrant.role })
+      .from(accessGrant)
+      .where(and(eq(accessGrant.subject, subject), eq(accessGrant.pattern, pattern))),
+  )
+  const roleOf = (subject: string, pattern: string) => known.get({ subject, pattern })?.role
   const remove = (subject: string, pattern: string): boolean =>
     db
       .delete(accessGrant)
@@ -122,7 +129,8 @@ export function grantWrites(db: Db, tell: TellAct) {
       const grantee = call.mayBeUnknown
         ? (find(call.subject) ?? unknown(call.subject))
         : resolve(call.subject)
-      checkLimits(grantee.subject, pattern, call.limits)
+      const before = roleOf(grantee.subject, pattern)
+      if (before === undefined) checkLimits(grantee.subject, pattern, call.limits)
       const { id } = db
         .insert(accessGrant)
         .values({ ...grantee, pattern, role, createdAt: call.at })
@@ -132,7 +140,8 @@ export function grantWrites(db: Db, tell: TellAct) {
       const target = formatSubject(call.subject)
       const left = unknown(call.subject).subject
       if (grantee.subject !== left) remove(left, pattern)
-      tell({ action: 'grant.put', target, detail: { pattern, role } }, call.caller, call.at)
+      const act = { action: 'grant.put', target, detail: { pattern, role } }
+      if (before !== role) tell(act, call.caller, call.at)
       return { stale: 'grants', id, subject: grantee.subject, rule: { pattern, role } } as const
     },
 
@@ -181,12 +190,6 @@ function unknown(subject: Subject): Grantee {
 
 /** Throws CONFLICT when one more grant would be too many. */
 function grantCounts(db: Db) {
-  const known = statement(db, { subject: text, pattern: text }, ({ subject, pattern }) =>
-    db
-      .select({ id: accessGrant.id })
-      .from(accessGrant)
-      .where(and(eq(accessGrant.subject, subject), eq(accessGrant.pattern, pattern))),
-  )
   const ofSubject = statement(db, { subject: text }, ({ subject }) =>
     db.select({ n: count() }).from(accessGrant).where(eq(accessGrant.subject, subject)),
   )
@@ -197,7 +200,6 @@ function grantCounts(db: Db) {
       .where(and(gte(accessGrant.pattern, from), lt(accessGrant.pattern, before))),
   )
   return (subject: string, pattern: string, { namespaceMax, subjectMax }: GrantLimits): void => {
-    if (known.get({ subject, pattern }) !== undefined) return
     const namespace = pattern.split('/', 1)[0] ?? ''
     const [from, before] = rangeOf(namespace)
     if (!namespace.includes('*') && (ofNamespace.get({ from, before })?.n ?? 0) >= namespaceMax) {

@@ -1,0 +1,1 @@
+CREATE INDEX `audit_account` ON `audit` (`account`);

@@ -1,0 +1,26 @@
+import { expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
+import { auditReads, auditWrites } from '../../src/metadata/accounts/audit.ts'
+import { openForWriting } from '../../src/metadata/database.ts'
+import { AT, CALLER, open } from '../support/writes.ts'
+
+test('audit: whoever does something in a loop does not push out what others did', async () => {
+  await using folder = await temporaryFolder('audit')
+  await (await open(folder.path)).close()
+  const db = openForWriting(join(folder.path, 'cay.db'))
+  const tell = auditWrites(db, { all: 100, ofAccount: 10, trimmed: 5 })
+  const act = (account: string, n: number) =>
+    tell({ action: 'grant.put', target: `${account}-${n}` }, { ...CALLER, account }, AT)
+  act('admin', 0)
+  for (let n = 0; n < 99; n++) act('mallory', n)
+  const kept = () =>
+    auditReads(db)
+      .list(Number.MAX_SAFE_INTEGER, 1000)
+      .map(({ target }) => target)
+  expect(kept()).toContain('admin-0')
+  expect(kept().length).toBeLessThanOrEqual(15)
+  for (let n = 0; n < 100; n++) act(`user-${n}`, 0)
+  expect(kept()).not.toContain('admin-0')
+  db.$client.close()
+})
