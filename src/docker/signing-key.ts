@@ -11,6 +11,11 @@ import {
 } from 'node:crypto'
 import { registryError } from '../oci/error.ts'
 
+/*
+ * jose is used elsewhere, but not here: it verifies asynchronously, takes no RSA key under 2048 bits, which libtrust did,
+ * and does not know libtrust's names of keys. What it would replace is `sign` and `verify`, one call each.
+ */
+
 /** The algorithms that libtrust writes (RFC 7518, 3.1): the hash, and for ECDSA the only curve that goes with it. */
 const ALGORITHMS = new Map<string, { hash: string; curve?: string }>([
   ['ES256', { hash: 'sha256', curve: 'prime256v1' }],

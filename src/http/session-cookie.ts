@@ -5,6 +5,9 @@ import { registryError } from '../oci/error.ts'
 export const COOKIE = 'cay-session'
 const SECURE_COOKIE = `__Host-${COOKIE}`
 
+/** Neither scripts nor pages of other sites see it. */
+const OWN = { path: '/', httpOnly: true, sameSite: 'strict' } as const
+
 /** The header that says that a request of a session was made by a page of this server. */
 export const CSRF_HEADER = 'x-csrf-token'
 
@@ -19,16 +22,15 @@ export class SessionCookies {
 
   /** The secret that a request brings. */
   secretOf(request: Request): string | undefined {
-    const name = `${this.nameFor(request)}=`
-    const pairs = request.headers.get('cookie')?.split('; ') ?? []
-    return pairs.find((pair) => pair.startsWith(name))?.slice(name.length)
+    const cookies = new Bun.CookieMap(request.headers.get('cookie') ?? '')
+    return cookies.get(this.nameFor(request)) ?? undefined
   }
 
   /** The header `set-cookie` for a secret that is good for so many seconds; with 0 it takes the cookie back. */
   format(request: Request, secret: string, seconds: number): string {
     const name = this.nameFor(request)
-    const secure = name === SECURE_COOKIE ? '; Secure' : ''
-    return `${name}=${secret}; Path=/; Max-Age=${seconds}; HttpOnly; SameSite=Strict${secure}`
+    const secure = name === SECURE_COOKIE
+    return new Bun.Cookie(name, secret, { secure, maxAge: seconds, ...OWN }).serialize()
   }
 
   private nameFor(request: Request): string {

@@ -9,6 +9,9 @@ interface Held {
 /**
  * Decides, digest by digest, between a push and the removal of bytes that no row names. A push holds its digest from
  * before its bytes are published until its row is committed; what it finds removed it publishes again.
+ *
+ * async-mutex has no lock that many share. A weighted semaphore of its would do, but at each release it counts from its
+ * free weight down to one, so the weight would have to be small, and would bound the pushes of one digest.
  */
 export class DigestLocks {
   private readonly held = new Map<Digest, Held>()

@@ -14,7 +14,8 @@ const FIRST_CHECK_MILLISECONDS = 20
 
 /**
  * Lets large uploads be read some at a time. A body that is being read, but not as fast as it comes, fills buffers of
- * some MiB below this program; one that nobody has begun to read does not.
+ * some MiB below this program; one that nobody has begun to read does not. The places
+ * are a semaphore of our own: async-mutex would replace these fifteen lines, and nothing else here.
  */
 export class Turns {
   private free = PLACES

@@ -11,6 +11,7 @@ import type { RepositoryName } from '../../oci/reference.ts'
 const SESSION_SECONDS = 3000
 
 const COOKIE = 'cay-v1'
+const OWN = { path: '/v1/', httpOnly: true, sameSite: 'strict' } as const
 
 export interface SessionOptions {
   authenticator: Authenticator
@@ -74,10 +75,8 @@ export class Sessions {
     const { registryTokens } = this.options.accounts
     const signed = await registryTokens.issueForPulls(identity, repository, SESSION_SECONDS)
     if (signed === undefined) return {}
-    const attributes = `Path=/v1/; Max-Age=${SESSION_SECONDS}; HttpOnly; SameSite=Strict`
-    const headers: Record<string, string> = {
-      'set-cookie': `${COOKIE}=${signed}; ${attributes}${isSecure ? '; Secure' : ''}`,
-    }
+    const cookie = new Bun.Cookie(COOKIE, signed, { secure: isSecure, maxAge: SESSION_SECONDS, ...OWN })
+    const headers: Record<string, string> = { 'set-cookie': cookie.serialize() }
     if (request.headers.get('x-docker-token')?.toLowerCase() !== 'true') return headers
     const value = `signature=${signed},repository="${repository}",access=read`
     return { ...headers, 'www-authenticate': `Token ${value}`, 'x-docker-token': value }
@@ -97,8 +96,6 @@ function authorizationOf(request: Request): string | null {
 
 /** The cookie's value; no token of another kind is taken from there. */
 function cookieOf(request: Request): string | undefined {
-  const cookies = request.headers.get('cookie')?.split(';') ?? []
-  const own = cookies.map((cookie) => cookie.trim()).find((cookie) => cookie.startsWith(`${COOKIE}=`))
-  const value = own?.slice(COOKIE.length + 1)
-  return value !== undefined && /^[\w-]+\.[\w-]+\.[\w-]+$/.test(value) ? value : undefined
+  const value = new Bun.CookieMap(request.headers.get('cookie') ?? '').get(COOKIE)
+  return value && /^[\w-]+\.[\w-]+\.[\w-]+$/.test(value) ? value : undefined
 }
