@@ -63,7 +63,7 @@ const TAGS_PER_PUSH_MAX = 100
 const CERTIFICATE_GRACE_MS = 86_400_000
 
 const OPEN_WARNING =
-  'access is open: whoever reaches this server can do everything, and accounts made now stay when access = accounts'
+  'access is open: whoever reaches this server can do everything but change accounts; use access = accounts to ask who they are'
 
 /** The composition root: opens the data folder, builds the services, and serves. */
 export async function openApp(config: Config, log: Logger, options: AppOptions = {}): Promise<App> {
