@@ -4,11 +4,11 @@ import type { Noun } from '../verb.ts'
 
 /** `cay blob` */
 export const blobs: Noun = {
-  summary: 'Blobs: layers, configs and whatever else manifests name',
+  summary: 'Inspect blobs: layers, configs and other content',
   verbs: {
     show: {
       usage: '<digest>',
-      summary: 'Show a blob, and the repositories that it is used in',
+      summary: 'Show a blob and the repositories that use it',
       run: async ({ client, args: [digest = ''] }) => {
         const value = await client.request<Page>('GET', apiPath('blobs', digest))
         const more = value.next === undefined ? '' : ' (the first of them)'

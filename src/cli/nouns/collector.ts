@@ -33,18 +33,18 @@ const CANDIDATE_COLUMNS: readonly Shown[] = [
 
 /** `cay gc` */
 export const collector: Noun = {
-  summary: 'The collector: what it takes, when, and why the rest stays',
+  summary: 'Collect garbage, and explain what is kept',
   byDefault: 'run',
   verbs: {
     run: {
-      summary: 'Collect garbage now, as the server does by itself again and again',
+      summary: 'Collect garbage now; the server also does so regularly',
       isDestructive: true,
       isList: true,
       options: [
-        ['--dry-run', 'take nothing: list what goes, when, and how many bytes'],
-        ['--explain <digest>', 'take nothing: say why a digest is kept, or when it goes'],
-        ['--repository <repository>', 'with --explain: in this repository only'],
-        ['--detach', 'do not wait for its end'],
+        ['--dry-run', 'delete nothing: list what would be deleted, when, and its size'],
+        ['--explain <digest>', 'delete nothing: explain why a digest is kept, or when it is deleted'],
+        ['--repository <repository>', 'with --explain: only in this repository'],
+        ['--detach', 'do not wait until it ends'],
       ],
       run: (call) => {
         const { explain, dryRun } = call.options
@@ -61,7 +61,7 @@ export const collector: Noun = {
       },
     },
     status: {
-      summary: 'Show what the collector does, and did last',
+      summary: 'Show the state of the collector and its last run',
       run: async ({ client }) => ({
         value: await client.request('GET', '/collector'),
         lines: [

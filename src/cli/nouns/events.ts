@@ -7,15 +7,15 @@ const NEWEST = 100
 
 /** `cay event` */
 export const events: Noun = {
-  summary: 'Events: what happened to repositories, tags and manifests',
+  summary: 'List what happened to repositories, tags and manifests',
   verbs: {
     list: {
       summary: 'List events, newest first',
       isList: true,
       options: [
-        ['--repository <repository>', 'of this repository only'],
-        ['--type <type>', 'of this type only, as tag.move'],
-        ['--all', 'all that are kept, not only the newest'],
+        ['--repository <repository>', 'only events of this repository'],
+        ['--type <type>', 'only events of this type, such as tag.move'],
+        ['--all', 'list all events, not only the newest'],
       ],
       run: ({ options: { repository, type, all } }) => ({
         list: withQuery('/events', { repository, type }),

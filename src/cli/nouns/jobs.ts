@@ -8,10 +8,10 @@ import type { Call, Noun } from '../verb.ts'
 
 /** `cay job` */
 export const jobs: Noun = {
-  summary: 'Jobs: long work, with its progress',
+  summary: 'Manage long-running jobs',
   verbs: {
     list: {
-      summary: 'List the jobs that run, and the last that ended',
+      summary: 'List running jobs and the last ones that ended',
       isList: true,
       run: () =>
         listing(
@@ -38,8 +38,8 @@ export const jobs: Noun = {
       summary:
         'Start a job and show its progress: collect takes garbage, scan looks for files that nothing names',
       options: [
-        ['--detach', 'do not wait for its end'],
-        ['--remove-many', 'let a scan remove more than a tenth of the files'],
+        ['--detach', 'do not wait until it ends'],
+        ['--remove-many', 'allow a scan to remove more than a tenth of the files'],
       ],
       isDestructive: true,
       run: async (call) => {
@@ -56,12 +56,12 @@ export const jobs: Noun = {
     },
     watch: {
       usage: '<job>',
-      summary: 'Show the progress of a job until it has ended',
+      summary: 'Follow the progress of a job until it ends',
       run: ({ client, args: [id = ''], terminal }) => followJob(client, terminal, { id }),
     },
     cancel: {
       usage: '<job>',
-      summary: 'Cancel a job; what it has done stays done',
+      summary: 'Cancel a job; what it has done is not undone',
       isDestructive: true,
       run: async ({ client, args: [id = ''], confirm }) => {
         const { kind, state, progress } = await client.request<Job>('GET', apiPath('jobs', id))

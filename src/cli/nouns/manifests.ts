@@ -34,13 +34,14 @@ const WORDS: readonly Shown[] = [shown('name', '0'), shown('value', '1')]
 
 /** `cay manifest` */
 export const manifests: Noun = {
-  summary: 'Manifests: images, indexes, charts and every other artifact',
+  summary: 'Manage manifests: images, indexes, charts and other artifacts',
   verbs: {
     list: {
       usage: '<repository>',
-      summary: 'List the manifests of a repository, newest first; with --deleted those that can come back',
+      summary:
+        'List the manifests of a repository, newest first, or with --deleted those that can be restored',
       isList: true,
-      options: [['--deleted', 'those that were deleted, and can be restored']],
+      options: [['--deleted', 'list deleted repositories that can be restored']],
       run: ({ args: [repository = ''], options: { deleted } }) => ({
         list: withQuery(`${apiPath('repositories', repository)}/manifests`, { deleted }),
         columns: deleted === 'true' ? DELETED_COLUMNS : COLUMNS,
@@ -78,7 +79,7 @@ export const manifests: Noun = {
     },
     restore: {
       usage: '<repository> <digest>',
-      summary: 'Bring back a deleted manifest, with the tags that went with it',
+      summary: 'Restore a deleted manifest with the tags that were deleted with it',
       run: async ({ client, args: [repository = '', digest = ''] }) => ({
         value: await client.request('POST', `${manifestPath(repository, digest)}/restore`),
         lines: [shown('Restored', 'done', asYes), shown('Tags', 'tags')],
@@ -86,7 +87,7 @@ export const manifests: Noun = {
     },
     referrers: {
       usage: '<repository> <reference>',
-      summary: 'Show what refers to a manifest: signatures, SBOMs, attestations, and what refers to those',
+      summary: 'Show the referrers of a manifest (signatures, SBOMs, attestations) as a tree',
       run: async ({ client, args: [repository = '', reference = ''] }) => {
         const value = await client.request<Referrers>(
           'GET',

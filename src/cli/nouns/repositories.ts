@@ -21,12 +21,12 @@ import { type Manifest, platformsOf } from './manifests.ts'
 import { HISTORY_COLUMNS, TAG_COLUMNS } from './tags.ts'
 
 const SETTINGS: readonly Option[] = [
-  ['--description <text>', 'what it is, for people'],
+  ['--description <text>', 'a description for people'],
   [
     '--untagged-days <days>',
     'days until a manifest goes that never had a tag; "default": as the server says',
   ],
-  ['--immutable-tags <answer>', 'whether its tags may be made, but neither moved nor deleted', ['yes', 'no']],
+  ['--immutable-tags <answer>', 'allow tags to be created, but not moved or deleted', ['yes', 'no']],
 ]
 
 /** Tags that a card shows. */
@@ -51,14 +51,14 @@ const DELETED_COLUMNS: readonly Shown[] = [
 
 /** `cay repo` */
 export const repositories: Noun = {
-  summary: 'Repositories: their settings, deletion, and their way back',
+  summary: 'Manage repositories: settings, deletion, restore',
   verbs: {
     list: {
-      summary: 'List repositories; with --deleted those that can come back',
+      summary: 'List repositories, or with --deleted those that can be restored',
       isList: true,
       options: [
         ['--search <text>', 'only those with this text in the name or description'],
-        ['--deleted', 'those that were deleted, and can be restored'],
+        ['--deleted', 'list deleted repositories that can be restored'],
       ],
       run: ({ options: { search, deleted } }) => ({
         list: withQuery('/repositories', { q: search, deleted }),
@@ -68,12 +68,12 @@ export const repositories: Noun = {
     },
     show: {
       usage: '<repository>',
-      summary: 'Show a repository: what it has, how it is used, its newest tags',
+      summary: 'Show a repository: its contents, usage and newest tags',
       run: (call) => repositoryCard(call),
     },
     create: {
       usage: '<repository>',
-      summary: 'Make a repository; a push makes one, too',
+      summary: 'Create a repository (a push also creates one)',
       options: SETTINGS,
       run: ({ client, args: [name = ''], options }) =>
         add(client, apiPath('repositories', name), settingsOf(options)),
@@ -91,7 +91,7 @@ export const repositories: Noun = {
     },
     delete: {
       usage: '<repository>',
-      summary: 'Delete a repository with all that is in it; it can be restored for a while',
+      summary: 'Delete a repository and everything in it; it can be restored for a while',
       isDestructive: true,
       run: async ({ client, args: [name = ''], confirm, terminal }) => {
         const { tags, manifests, bytes } = await getRepository(client, name)
@@ -103,10 +103,8 @@ export const repositories: Noun = {
     },
     restore: {
       usage: '<repository>',
-      summary: 'Bring back a deleted repository, as it was',
-      options: [
-        ['--deleted-at <time>', 'the one that was deleted then, of several; the last one without it'],
-      ],
+      summary: 'Restore a deleted repository',
+      options: [['--deleted-at <time>', 'when it was deleted, if several of this name were [the last one]']],
       run: ({ client, args: [name = ''], options, terminal }) => {
         const at = options.deletedAt
         const body = at === undefined ? {} : { deletedAt: momentOf(at, terminal.now(), 'past') }
@@ -115,7 +113,7 @@ export const repositories: Noun = {
     },
     rewind: {
       usage: '<repository>',
-      summary: 'Bring all tags of a repository back to where they were at a time',
+      summary: 'Rewind all tags of a repository to a time',
       options: [['--at <time>', 'RFC 3339, or how long ago: 2h, 3 days ago']],
       isDestructive: true,
       run: async ({ client, args: [name = ''], options: { at }, terminal, confirm }) => {

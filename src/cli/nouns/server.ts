@@ -3,7 +3,7 @@ import type { Noun } from '../verb.ts'
 
 /** `cay server` */
 export const server: Noun = {
-  summary: 'The server: its version, health and settings',
+  summary: 'Show the server: version, health and settings',
   byDefault: 'show',
   verbs: {
     show: {

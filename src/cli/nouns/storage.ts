@@ -5,11 +5,11 @@ import type { Noun } from '../verb.ts'
 
 /** `cay storage` */
 export const storage: Noun = {
-  summary: 'What is stored, and what is free',
+  summary: 'Show disk usage',
   byDefault: 'show',
   verbs: {
     show: {
-      summary: 'Show how much is stored, and what is free on the disk',
+      summary: 'Show how much is stored and how much is free',
       run: ({ client }) =>
         card(client, '/storage', [
           shown('Blobs', 'blobs.count', asCount),
@@ -21,7 +21,7 @@ export const storage: Noun = {
         ]),
     },
     repositories: {
-      summary: 'List what each repository stores: of its own, and shared with others',
+      summary: 'List how much each repository stores, alone and shared with others',
       isList: true,
       options: [['--sort <field>', 'by name, or by bytes: the largest first', ['name', 'bytes']]],
       run: ({ options: { sort } }) => ({

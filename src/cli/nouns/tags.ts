@@ -54,7 +54,7 @@ const TAG_LINES: readonly Shown[] = [
 
 /** `cay tag` */
 export const tags: Noun = {
-  summary: 'Tags: where they point, their history, and their way back',
+  summary: 'Manage tags: targets, history, restore',
   verbs: {
     list: {
       usage: '<repository>',
@@ -62,8 +62,8 @@ export const tags: Noun = {
       isList: true,
       options: [
         ['--search <text>', 'only those with this text in the name'],
-        ['--sort <field>', 'in which order', ['name', 'updated']],
-        ['--order <order>', 'in which direction', ['asc', 'desc']],
+        ['--sort <field>', 'sort by this field', ['name', 'updated']],
+        ['--order <order>', 'sort direction', ['asc', 'desc']],
       ],
       run: ({ args: [repository = ''], options: { search, sort, order } }) => ({
         list: withQuery(`${apiPath('repositories', repository)}/tags`, { q: search, sort, order }),
@@ -78,13 +78,13 @@ export const tags: Noun = {
     },
     set: {
       usage: '<repository> <tag> <digest>',
-      summary: 'Point a tag at a manifest of its repository; a tag that is not there is made',
+      summary: 'Point a tag at a manifest of its repository; creates the tag if needed',
       run: ({ client, args: [repository = '', tag = '', digest = ''] }) =>
         change(client, 'PUT', tagPath(repository, tag), { digest }),
     },
     expire: {
       usage: '<repository> <tag> <when>',
-      summary: 'Let a tag go at a time: RFC 3339, or in how long (14d, in 2 weeks); or never',
+      summary: 'Set when a tag expires: RFC 3339, a duration (14d, in 2 weeks), or never',
       run: ({ client, args: [repository = '', tag = '', when = ''], terminal }) => {
         const expiresAt = when === 'never' ? null : momentOf(when, terminal.now(), 'future')
         return change(client, 'PATCH', tagPath(repository, tag), { expiresAt })
@@ -104,9 +104,9 @@ export const tags: Noun = {
     },
     restore: {
       usage: '<repository> <tag>',
-      summary: 'Bring a tag back to a digest that it had, or to where it was at a time',
+      summary: 'Restore a tag to a digest that it had, or to where it pointed at a time',
       options: [
-        ['--digest <digest>', 'a digest that it had: see its history'],
+        ['--digest <digest>', 'a digest that it had (see its history)'],
         ['--at <time>', 'RFC 3339, or how long ago: 2h, 3 days ago'],
       ],
       isDestructive: true,
@@ -132,12 +132,12 @@ export const tags: Noun = {
     },
     history: {
       usage: '<repository> <tag>',
-      summary: 'List the moves of a tag, newest first: who, when, from where to where',
+      summary: 'List the moves of a tag, newest first',
       isList: true,
       run: ({ args: [repository = '', tag = ''] }) => ({
         list: `${tagPath(repository, tag)}/history`,
         columns: HISTORY_COLUMNS,
-        none: 'It never moved.',
+        none: 'The tag has never moved.',
       }),
     },
   },

@@ -5,10 +5,10 @@ import type { Noun } from '../verb.ts'
 
 /** `cay upload` */
 export const uploads: Noun = {
-  summary: 'Uploads in progress',
+  summary: 'Manage uploads in progress',
   verbs: {
     list: {
-      summary: 'List uploads that have bytes, the oldest first',
+      summary: 'List uploads that have bytes, oldest first',
       isList: true,
       run: () =>
         listing(
@@ -25,7 +25,7 @@ export const uploads: Noun = {
     },
     cancel: {
       usage: '<upload>',
-      summary: 'Drop an upload',
+      summary: 'Cancel an upload',
       isDestructive: true,
       run: async ({ client, args: [id = ''], confirm }) => {
         await confirm(`drops the upload ${id} with what has come of it: its client must begin again`)
