@@ -4,7 +4,14 @@ import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { runCommand } from './lib/command.ts'
 import { sha256 } from './lib/image.ts'
-import { type Answer, imageManifest, manifestMediaType, Registry, sizeOf } from './lib/registry.ts'
+import {
+  type Answer,
+  imageManifest,
+  manifestMediaType,
+  Registry,
+  randomBlob,
+  sizeOf,
+} from './lib/registry.ts'
 import { startServer } from './lib/server.ts'
 import { temporaryFolder } from './lib/temporary-folder.ts'
 import { checkDatabase, checkDataFolder } from './soak/data-folder.ts'
@@ -58,7 +65,7 @@ async function fillUnder(mount: string, data: string): Promise<void> {
     console.log(await whilePulling(disk, () => check(disk)))
     disk.free()
   }
-  await pushImage(disk.registry, 'after')
+  await disk.registry.pushRandomImage(repository, 'after', MiB)
 }
 
 async function prepare(registry: Registry, mount: string, data: string): Promise<Disk> {
@@ -66,7 +73,7 @@ async function prepare(registry: Registry, mount: string, data: string): Promise
   return {
     registry,
     data,
-    before: await pushImage(registry, 'before'),
+    before: await registry.pushRandomImage(repository, 'before', MiB),
     free: () => rmSync(filler, { force: true }),
     async fill(free) {
       const { bavail, bsize } = await statfs(mount)
@@ -91,7 +98,7 @@ async function fullForChunk({ registry, fill, free }: Disk): Promise<string> {
   const headers = { 'content-range': `${size}-${blobBytes - 1}` }
   await registry.expect([202], 'PATCH', location, { body: rest, headers })
   await registry.closeUpload(location, digest)
-  await pull(registry, digest)
+  await registry.pullBlob(repository, digest)
   return `a chunk that does not fit: 507, the upload goes on from byte ${size} of ${blobBytes}`
 }
 
@@ -118,7 +125,7 @@ async function fullForRow({ registry, fill, free }: Disk): Promise<string> {
   if (size !== bytes.length) throw new Error(`the upload has ${size} of ${bytes.length} bytes`)
   free()
   await registry.closeUpload(location, digest)
-  await pull(registry, digest)
+  await registry.pullBlob(repository, digest)
   return `a row that does not fit (after ${refused} manifests): 507, the upload can be closed later`
 }
 
@@ -163,7 +170,7 @@ async function whilePulling<T>({ registry, before }: Disk, work: () => Promise<T
   const pulls = async () => {
     while (state.working) {
       await registry.expect([200], 'GET', `/v2/${repository}/manifests/before`)
-      await pull(registry, before)
+      await registry.pullBlob(repository, before)
     }
   }
   const pulled = pulls()
@@ -173,24 +180,6 @@ async function whilePulling<T>({ registry, before }: Disk, work: () => Promise<T
     state.working = false
     await pulled
   }
-}
-
-async function pull(registry: Registry, digest: string): Promise<void> {
-  const { bytes } = await registry.expect([200], 'GET', `/v2/${repository}/blobs/${digest}`)
-  if (sha256(bytes) !== digest) throw new Error(`${digest} is served with other bytes`)
-}
-
-/** Pushes an image of one blob; answers the blob's digest. */
-async function pushImage(registry: Registry, tag: string): Promise<string> {
-  const { bytes, digest } = randomBlob(MiB)
-  await registry.pushBlob(repository, digest, bytes)
-  await registry.pushManifest(repository, tag, imageManifest({ digest, size: bytes.length }, [], tag))
-  return digest
-}
-
-function randomBlob(size: number): { bytes: Uint8Array; digest: string } {
-  const bytes = crypto.getRandomValues(new Uint8Array(size))
-  return { bytes, digest: sha256(bytes) }
 }
 
 /** The answer to what does not fit says so. */

@@ -1,6 +1,5 @@
 import { parseArgs } from 'node:util'
-import { sha256 } from './lib/image.ts'
-import { imageManifest, manifestMediaType, Registry } from './lib/registry.ts'
+import { imageManifest, manifestMediaType, Registry, randomBlob } from './lib/registry.ts'
 import { type Server, startServer } from './lib/server.ts'
 
 const MiB = 1024 * 1024
@@ -52,8 +51,7 @@ async function transfers(registry: Registry, bytes: number): Promise<string> {
 }
 
 async function largestManifests(registry: Registry): Promise<string> {
-  const config = crypto.getRandomValues(new Uint8Array(32))
-  const described = { digest: sha256(config), size: config.length }
+  const { bytes: config, ...described } = randomBlob(32)
   await registry.pushBlob(repository, described.digest, config)
   const frame = imageManifest(described, [], '').length
   const putManifest = async (_: unknown, number: number) => {

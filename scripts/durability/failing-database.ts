@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { cp, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sha256 } from '../lib/image.ts'
-import { imageManifest, Registry } from '../lib/registry.ts'
+import { imageManifest, Registry, randomBlob } from '../lib/registry.ts'
 import { type Server, startServer } from '../lib/server.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
 import { checkDatabase } from '../soak/data-folder.ts'
@@ -68,8 +68,7 @@ async function pushUntilDeath(server: Server, path: string): Promise<string[]> {
 
 /** Pushes a manifest by its digest; answers its path. */
 async function push(registry: Registry): Promise<string> {
-  const bytes = crypto.getRandomValues(new Uint8Array(64))
-  const config = { digest: sha256(bytes), size: bytes.length }
+  const { bytes, ...config } = randomBlob(64)
   await registry.pushBlob(repository, config.digest, bytes)
   const manifest = imageManifest(config, [], sha256(bytes).repeat(noteBytes / 64))
   await registry.pushManifest(repository, sha256(manifest), manifest)

@@ -2,7 +2,7 @@ import { Database } from 'bun:sqlite'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sha256 } from '../lib/image.ts'
-import { imageManifest, Registry, sizeOf } from '../lib/registry.ts'
+import { imageManifest, Registry, randomBlob, sizeOf } from '../lib/registry.ts'
 import { type Server, startServer } from '../lib/server.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
 import { checkDatabase } from '../soak/data-folder.ts'
@@ -74,7 +74,7 @@ async function failWrite({ server, registry, data }: Patient): Promise<string> {
   const size = sizeOf(await registry.expect([204], 'GET', blob.location))
   if (size !== half) throw new Error(`after a write that failed the upload has ${size} bytes, not ${half}`)
   await registry.closeUpload(blob.location, blob.digest, blob.bytes.subarray(half))
-  await pull(registry, blob)
+  await registry.pullBlob(repository, blob.digest)
   return 'a write of a chunk fails: 507, the upload goes on'
 }
 
@@ -98,16 +98,15 @@ async function failClose(
   const size = sizeOf(await registry.expect([204], 'GET', blob.location))
   if (size < sizeMin) throw new Error(`after ${what} failed the upload has ${size} bytes, not ${sizeMin}`)
   await registry.closeUpload(blob.location, blob.digest, blob.bytes.subarray(size))
-  await pull(registry, blob)
+  await registry.pullBlob(repository, blob.digest)
   return `${what} of a blob fails: ${status}, not there, the upload goes on from byte ${size} of ${blobBytes}`
 }
 
 async function failManifest({ server, registry }: Patient): Promise<string> {
   const what = "the log's write"
-  const bytes = crypto.getRandomValues(new Uint8Array(64))
-  const digest = sha256(bytes)
+  const { bytes, digest, size } = randomBlob(64)
   await registry.pushBlob(repository, digest, bytes)
-  const manifest = imageManifest({ digest, size: bytes.length }, [], what)
+  const manifest = imageManifest({ digest, size }, [], what)
   const path = `/v2/${repository}/manifests/${sha256(manifest)}`
   {
     await using _ = await afflict(server, 'pwrite64:error=ENOSPC')
@@ -125,7 +124,7 @@ async function withoutHardLinks({ server, registry, data }: Patient): Promise<st
   await using _ = await afflict(server, 'link,linkat:error=EPERM')
   await registry.append(blob.location, blob.bytes)
   await registry.closeUpload(blob.location, blob.digest)
-  await pull(registry, blob)
+  await registry.pullBlob(repository, blob.digest)
   return 'the file system has no hard links: pushed all the same'
 }
 
@@ -133,12 +132,6 @@ async function begin(registry: Registry, data: string): Promise<Blob> {
   const location = await registry.startUpload(repository)
   const [uuid = ''] = location.split('/').at(-1)?.split('~') ?? []
   const file = join(data, 'uploads', `${uuid}.sha256`)
-  const bytes = crypto.getRandomValues(new Uint8Array(blobBytes))
-  const digest = sha256(bytes)
+  const { bytes, digest } = randomBlob(blobBytes)
   return { bytes, digest, location, file, folder: join(data, 'blobs/sha256', digest.slice(7, 9)) }
-}
-
-async function pull(registry: Registry, { digest }: Blob): Promise<void> {
-  const { bytes } = await registry.expect([200], 'GET', `/v2/${repository}/blobs/${digest}`)
-  if (sha256(bytes) !== digest) throw new Error(`${digest} is served with other bytes`)
 }

@@ -1,5 +1,4 @@
-import { sha256 } from '../lib/image.ts'
-import { imageManifest, Registry } from '../lib/registry.ts'
+import { Registry } from '../lib/registry.ts'
 import { startTraced } from './strace.ts'
 
 const syncMilliseconds = 50
@@ -44,10 +43,12 @@ interface Measured {
 async function measure(options: string[]): Promise<Measured> {
   await using traced = await startTraced(options)
   const registry = new Registry(traced.server.address)
-  const digest = await pushImage(registry, 'first')
+  const digest = await registry.pushRandomImage(repository, 'first', layerBytes)
   const state = { pulling: true, pushes: 0 }
   const push = async (number: number) => {
-    for (; state.pulling; state.pushes++) await pushImage(registry, `pusher-${number}`)
+    // The tag moves, so that nothing can be answered from memory for long.
+    for (; state.pulling; state.pushes++)
+      await registry.pushRandomImage(repository, `pusher-${number}`, layerBytes)
   }
   const pushers = Promise.all(Array.from({ length: pushersCount }, (_, number) => push(number)))
   const pulls: Promise<number>[][] = [[], []]
@@ -69,16 +70,4 @@ async function percentile(pulls: Promise<number>[]): Promise<number> {
 async function pull(registry: Registry, path: string, due: number): Promise<number> {
   await registry.expect([200], 'GET', `/v2/${repository}/${path}`)
   return performance.now() - due
-}
-
-/**
- * Pushes a small image, and returns the digest of its layer. Its tag moves, so that nothing can be answered from memory
- * for long.
- */
-async function pushImage(registry: Registry, tag: string): Promise<string> {
-  const bytes = crypto.getRandomValues(new Uint8Array(layerBytes))
-  const layer = { digest: sha256(bytes), size: bytes.length }
-  await registry.pushBlob(repository, layer.digest, bytes)
-  await registry.pushManifest(repository, tag, imageManifest(layer, [layer], tag))
-  return layer.digest
 }

@@ -1,4 +1,4 @@
-import type { Content } from './image.ts'
+import { type Content, sha256 } from './image.ts'
 
 const requestSecondsMax = 120
 
@@ -93,6 +93,20 @@ export class Registry {
     return await this.expect([201], 'PUT', `/v2/${repository}/manifests/${reference}`, { headers, body })
   }
 
+  /** Pushes an image whose config and only layer are one blob of random bytes; answers the blob's digest. */
+  async pushRandomImage(repository: string, tag: string, size: number): Promise<string> {
+    const { bytes, ...blob } = randomBlob(size)
+    await this.pushBlob(repository, blob.digest, bytes)
+    await this.pushManifest(repository, tag, imageManifest(blob, [blob], tag))
+    return blob.digest
+  }
+
+  /** Pulls a blob. Throws an Error when its bytes are not those that the digest names. */
+  async pullBlob(repository: string, digest: string): Promise<void> {
+    const { bytes } = await this.expect([200], 'GET', `/v2/${repository}/blobs/${digest}`)
+    if (sha256(bytes) !== digest) throw new UnexpectedAnswer(`${digest} is served with other bytes`)
+  }
+
   /** Pushes content under a tag: each blob, then manifests, what is referred to first. */
   async pushContent(repository: string, tag: string, content: Content): Promise<void> {
     const manifests = manifestsOf(content)
@@ -149,4 +163,10 @@ export function imageManifest(config: Described, layers: Described[], note: stri
 export interface Described {
   digest: string
   size: number
+}
+
+/** A blob of random bytes. */
+export function randomBlob(size: number): Described & { bytes: Uint8Array } {
+  const bytes = crypto.getRandomValues(new Uint8Array(size))
+  return { bytes, digest: sha256(bytes), size }
 }
