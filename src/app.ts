@@ -160,7 +160,7 @@ export async function openServices(config: Config, log: Logger, options: Service
   const { onFailure } = options
   const folder = await openDataFolder(config, log, onFailure)
   const { metadata } = folder
-  const clocks = openClocks(metadata.newestTime(), options)
+  const clocks = openClocks(await metadata.newestTime(), options)
   const { now } = clocks
   const retention = retentionOf(config)
   const metrics = new Metrics()

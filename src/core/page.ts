@@ -33,22 +33,22 @@ export async function readPage<T>(
 const SLICE = 25
 
 /** Makes each entry of a list in turn, in slices between which other requests go on. */
-export async function mapInSlices<T, U>(rows: readonly T[], make: (row: T) => U): Promise<U[]> {
+export async function mapInSlices<T, U>(rows: readonly T[], make: (row: T) => U | Promise<U>): Promise<U[]> {
   const made: U[] = []
   for (const row of rows) {
     if (made.length % SLICE === 0) await new Promise((resolve) => setImmediate(resolve))
-    made.push(make(row))
+    made.push(await make(row))
   }
   return made
 }
 
 /** Makes a page of a part of a list, which says itself where the list goes on. */
-export function pageOfPart<T, K, U>(
+export async function pageOfPart<T, K, U>(
   { rows, next }: { rows: T[]; next: K | undefined },
-  toItems: (rows: T[]) => U[],
+  toItems: (rows: T[]) => U[] | Promise<U[]>,
   cursorOf: (key: K) => string,
-): ListPage<U> {
-  const items = toItems(rows)
+): Promise<ListPage<U>> {
+  const items = await toItems(rows)
   return next === undefined ? { items } : { items, next: cursorOf(next) }
 }
 

@@ -38,7 +38,7 @@ export async function joinInstallation(
 ): Promise<void> {
   const [inData, inDatabase] = [readId(data), metadata.credentials.fact(FACT)]
   if (inData !== undefined && inData === inDatabase) return
-  const isUnused = metadata.storage.totals().blobs === 0
+  const isUnused = (await metadata.storage.totals()).blobs === 0
   if (inData !== undefined && inDatabase !== undefined) {
     throw new Error(
       `the data folder ${data} belongs to installation ${inData}, but the database in ${folder} belongs to ` +

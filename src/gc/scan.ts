@@ -47,7 +47,7 @@ const LEFT_BY_CRASH_MAX = 100
  */
 export async function scan(options: CollectorOptions, waitMs: () => number, run: ScanRun): Promise<Scanned> {
   const found: Scanned = { files: 0, orphans: 0, removed: 0, bytes: 0, blobs: 0, missing: 0, damaged: 0 }
-  const total = options.metadata.storage.totals().blobs * 2
+  const total = (await options.metadata.storage.totals()).blobs * 2
   const rest = () => restOf(run.signal, () => run.progress?.(found.files + found.blobs, total))
   const files = { count: 0, unknown: 0 }
   for await (const file of walkFiles(options, found, rest)) {

@@ -4,8 +4,29 @@ import { type Reads, reads } from './reads.ts'
 import type { Stale, StaleParts } from './stale.ts'
 import { Writer } from './writer.ts'
 
-/** The database of one data folder: reads here and at once, writes through the writer's thread. */
-export interface Metadata extends Reads {
+/**
+ * What is read at once, not by a promise: what a pull, a HEAD of a push, and the authentication of both need. They are
+ * measured in microseconds; a database elsewhere would need a cache for these.
+ */
+const AT_ONCE = [
+  'repositories',
+  'cache',
+  'manifests',
+  'blobs',
+  'blobBytes',
+  'accounts',
+  'credentials',
+  'grants',
+  'addresses',
+] as const
+type AtOnce = (typeof AT_ONCE)[number]
+
+type Asynchronous<T> = T extends (...args: infer A) => infer R
+  ? (...args: A) => Promise<Awaited<R>>
+  : { [N in keyof T]: Asynchronous<T[N]> }
+
+/** The database of one data folder: reads by what they are of, and writes by name. */
+export interface Metadata extends Pick<Reads, AtOnce>, Asynchronous<Omit<Reads, AtOnce>> {
   write: Writer['call']
   /** Calls `listener` whenever a part of what is remembered of this kind is stale, before the write returns. */
   onStale<K extends Stale>(what: K, listener: (part: StaleParts[K]) => void): void
@@ -28,7 +49,7 @@ export async function openMetadata(folder: string, onFailure: (error: Error) => 
   })
   const db = openForReading(path)
   return {
-    ...reads(db),
+    ...asynchronous(reads(db)),
     write: (name, args, moved) => writer.call(name, args, moved),
     onStale: <K extends Stale>(what: K, listener: (part: StaleParts[K]) => void) => {
       listeners.push([what, listener])
@@ -38,4 +59,15 @@ export async function openMetadata(folder: string, onFailure: (error: Error) => 
       await writer.close()
     },
   }
+}
+
+/** The reads as the interface has them: each answers by a promise, and rejects where it throws. */
+function asynchronous(all: Reads): Pick<Metadata, keyof Reads> {
+  const isAtOnce = (name: string) => (AT_ONCE as readonly string[]).includes(name)
+  const wrap = (read: unknown): unknown => {
+    if (typeof read === 'function') return async (...args: unknown[]) => read(...args)
+    return Object.fromEntries(Object.entries(read as object).map(([name, one]) => [name, wrap(one)]))
+  }
+  const wrapped = Object.entries(all).map(([name, read]) => [name, isAtOnce(name) ? read : wrap(read)])
+  return Object.fromEntries(wrapped) as Pick<Metadata, keyof Reads>
 }

@@ -161,7 +161,7 @@ describe('what a whole is made of', () => {
     await cay.delete('t')
     expect(await collectAfter(10 * DAY + 1)).toMatchObject({ manifests: 1, tags: 4 })
     expect(
-      cay.metadata.tags.list(parseRepositoryName('a'), '', 10, cay.now()) as string[] | undefined,
+      (await cay.metadata.tags.list(parseRepositoryName('a'), '', 10, cay.now())) as string[] | undefined,
     ).toEqual([`${name}.other`])
     const last = cay.db.query('select name, digest, account from tag_history order by id desc limit 1').get()
     expect(last).toEqual({ name: `${name}.sbom`, digest: null, account: 'system' })

@@ -225,7 +225,7 @@ class Model {
   private async readTags() {
     for (const repository of REPOSITORIES) {
       const name = parseRepositoryName(repository)
-      const there = this.cay.metadata.tags.list(name, '', 1000, this.cay.now()) ?? []
+      const there = (await this.cay.metadata.tags.list(name, '', 1000, this.cay.now())) ?? []
       const tags = there.map(async (tag): Promise<[string, Known]> => {
         const { digest } = await this.cay.registry.manifests.get(name, { tag })
         return [tag, this.known.get(digest) as Known]
@@ -266,7 +266,8 @@ test.each([1, 2])(
     }
     for (const repository of REPOSITORIES) {
       if (cay.metadata.repositories.find(parseRepositoryName(repository)) === undefined) continue
-      for (const tag of cay.metadata.tags.list(parseRepositoryName(repository), '', 1000, cay.now()) ?? []) {
+      const tags = await cay.metadata.tags.list(parseRepositoryName(repository), '', 1000, cay.now())
+      for (const tag of tags ?? []) {
         await cay.delete(tag, repository)
       }
     }

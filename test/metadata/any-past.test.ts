@@ -104,7 +104,7 @@ async function play(name: RepositoryName, [kind, n, tagName]: Act, times: number
 
 const tagsOf = (name: RepositoryName, at: number) =>
   Object.fromEntries(
-    (metadata().tags.list(name, '', 100, at) ?? []).map((tag) => [
+    (m.here.tags.list(name, '', 100, at) ?? []).map((tag) => [
       tag,
       metadata().manifests.find(name, { tag }, at)?.digest,
     ]),

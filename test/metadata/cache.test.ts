@@ -146,7 +146,7 @@ test('cache: a tag follows its upstream with a line in its history, and a delete
     expect(metadata.cache.findTag(name, tag)).toEqual({ digest: parseDigest(second.digest), checkedAt: at })
     await metadata.write('noteChecks', { checks: [{ repository: name, tag, at: at + 7 }] })
     expect(metadata.cache.findTag(name, tag)?.checkedAt).toBe(at + 7)
-    const lines = metadata.history.ofTag(name, tag, Number.MAX_SAFE_INTEGER, 10)
+    const lines = await metadata.history.ofTag(name, tag, Number.MAX_SAFE_INTEGER, 10)
     expect(lines?.map(({ act }) => act)).toEqual(['tag.follow', 'tag.follow'])
     const caller = { account: 'me', credential: undefined, address: '', requestId: '' }
     const reference = parseReference(second.digest)

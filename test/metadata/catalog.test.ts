@@ -37,8 +37,8 @@ beforeAll(async () => {
 afterAll(() => resources.disposeAsync())
 
 describe('repositories', () => {
-  const search = (q: string, pullable = EVERYTHING) =>
-    metadata.catalog.repositories(pullable, q, '', 100).rows.map(({ name }) => name as string)
+  const search = async (q: string, pullable = EVERYTHING) =>
+    (await metadata.catalog.repositories(pullable, q, '', 100)).rows.map(({ name }) => name as string)
   const NAMES = Object.keys(REPOSITORIES).sort()
 
   test.each([
@@ -63,28 +63,29 @@ describe('repositories', () => {
     ['web" OR "api', []],
     ['\0\0\0', []],
     ['no such thing', []],
-  ])('a search for %j finds exactly what has this text', (q, names) => {
-    expect(search(q)).toEqual(names)
+  ])('a search for %j finds exactly what has this text', async (q, names) => {
+    expect(await search(q)).toEqual(names)
   })
 
-  test('no text that is searched for is an error', () => {
-    fc.assert(
-      fc.property(fc.string({ unit: 'binary', maxLength: 40 }), (q) =>
-        search(q).every((name) => NAMES.includes(name)),
+  test('no text that is searched for is an error', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.string({ unit: 'binary', maxLength: 40 }), async (q) =>
+        (await search(q)).every((name) => NAMES.includes(name)),
       ),
     )
   })
 
-  test('only those that may be pulled are found', () => {
+  test('only those that may be pulled are found', async () => {
     const ofAlice = new Rules([{ pattern: 'alice/*', role: 'reader' }]).repositories('pull')
-    expect(search('web', ofAlice)).toEqual(['alice/web'])
-    expect(search('', new Rules().repositories('pull'))).toEqual([])
+    expect(await search('web', ofAlice)).toEqual(['alice/web'])
+    expect(await search('', new Rules().repositories('pull'))).toEqual([])
   })
 
-  test('are read in pages', () => {
+  test('are read in pages', async () => {
     const seen: string[] = []
     for (let last: string | undefined = ''; last !== undefined; ) {
-      const page = metadata.catalog.repositories(EVERYTHING, '', last, 2)
+      const page: Awaited<ReturnType<typeof metadata.catalog.repositories>> =
+        await metadata.catalog.repositories(EVERYTHING, '', last, 2)
       seen.push(...page.rows.map(({ name }) => name))
       last = page.next
     }
@@ -98,10 +99,10 @@ describe('repositories', () => {
     const { isNew } = await metadata.write('putRepository', { ...call, ...isNone, untaggedDays: 7 })
     expect(isNew).toBeTrue()
     const find = () => metadata.catalog.findRepository(repository)
-    const isAsNow = () => ({ condition: { ifMatch: [String(find()?.version)] } })
-    const before = isAsNow()
+    const isAsNow = async () => ({ condition: { ifMatch: [String((await find())?.version)] } })
+    const before = await isAsNow()
     await metadata.write('changeRepository', { ...call, change: { immutableTags: true, description: 'x' } })
-    expect(find()).toMatchObject({ description: 'x', untaggedDays: 7, immutableTags: true })
+    expect(await find()).toMatchObject({ description: 'x', untaggedDays: 7, immutableTags: true })
     for (const expected of [isNone, before]) {
       const change = { immutableTags: false }
       const calls = [
@@ -112,10 +113,10 @@ describe('repositories', () => {
       for (const settled of await Promise.allSettled(calls))
         expect(settled).toMatchObject({ status: 'rejected', reason: { status: 412 } })
     }
-    await metadata.write('putRepository', { ...call, ...isAsNow() })
-    expect(find()).toMatchObject({ description: '', untaggedDays: null, immutableTags: false })
-    await metadata.write('deleteRepository', { ...call, ...isAsNow() })
-    expect(find()).toBeUndefined()
+    await metadata.write('putRepository', { ...call, ...(await isAsNow()) })
+    expect(await find()).toMatchObject({ description: '', untaggedDays: null, immutableTags: false })
+    await metadata.write('deleteRepository', { ...call, ...(await isAsNow()) })
+    expect(await find()).toBeUndefined()
   })
 })
 
@@ -167,7 +168,7 @@ describe('tags', () => {
   )
 
   test('say what they point at', async () => {
-    const tag = metadata.tags.find(name, parseTag('v-0'), AT)
+    const tag = await metadata.tags.find(name, parseTag('v-0'), AT)
     expect(tag).toMatchObject({
       name: 'v-0',
       digest: manifests[0].digest,
@@ -176,8 +177,8 @@ describe('tags', () => {
       updatedAt: AT,
     })
     const { id } = metadata.manifests.find(name, { tag: parseTag('v-0') }, AT)!
-    expect(metadata.tags.ofManifest(id, 'v', 2, AT)).toEqual(['v-0', 'v-10'] as never)
-    expect(metadata.tags.find(name, parseTag('over'), AT + 1000)).toBeUndefined()
+    expect(await metadata.tags.ofManifest(id, 'v', 2, AT)).toEqual(['v-0', 'v-10'] as never)
+    expect(await metadata.tags.find(name, parseTag('over'), AT + 1000)).toBeUndefined()
     expect(
       await metadata.tags.search(parseRepositoryName('unknown'), { sort: 'name', order: 'asc' }, 9, AT),
     ).toBeUndefined()
@@ -189,21 +190,21 @@ describe('tags', () => {
     await metadata.write(...link('tagged', layer))
     await metadata.write(...put('tagged', hidden, []))
     await metadata.write(...remove('tagged', { digest: parseDigest(hidden.digest) }))
-    const row = metadata.catalog.findRepository(name)!
+    const row = (await metadata.catalog.findRepository(name))!
     const { id, blobCount, blobBytes, ownBytes } = row
     expect({ blobCount, blobBytes, ownBytes }).toEqual({ blobCount: 2, blobBytes: 1002, ownBytes: 1002 })
-    expect(metadata.catalog.countTags([row], AT + 5000).get(id)).toBe(TAGS.length)
+    expect((await metadata.catalog.countTags([row], AT + 5000)).get(id)).toBe(TAGS.length)
     expect(row).toMatchObject({
       manifestCount: 2,
       manifestBytes: manifests[0].bytes.length + manifests[1].bytes.length,
     })
-    const listed = metadata.catalog.manifests(name, Number.MAX_SAFE_INTEGER, 10) ?? []
+    const listed = (await metadata.catalog.manifests(name, Number.MAX_SAFE_INTEGER, 10)) ?? []
     expect(listed.map(({ digest }) => digest as string)).toEqual([manifests[1].digest, manifests[0].digest])
-    expect(metadata.catalog.manifests(name, listed[0]?.id ?? 0, 10)).toMatchObject([
+    expect(await metadata.catalog.manifests(name, listed[0]?.id ?? 0, 10)).toMatchObject([
       { digest: manifests[0].digest },
     ])
-    const deleted = metadata.catalog.deletedManifests(name, AT, Number.MAX_SAFE_INTEGER, 10)
+    const deleted = await metadata.catalog.deletedManifests(name, AT, Number.MAX_SAFE_INTEGER, 10)
     expect(deleted).toMatchObject([{ digest: hidden.digest, deletedAt: AT }])
-    expect(metadata.catalog.deletedManifests(name, AT + 1, Number.MAX_SAFE_INTEGER, 10)).toEqual([])
+    expect(await metadata.catalog.deletedManifests(name, AT + 1, Number.MAX_SAFE_INTEGER, 10)).toEqual([])
   })
 })

@@ -28,7 +28,8 @@ describe('a database', () => {
     await using copy = await temporaryFolder('database')
     await copyFile(join(folder.path, 'cay.db'), join(copy.path, 'cay.db'))
     const again = await open(copy.path)
-    expect(again.tags.list(repository, '', 10, Date.now()) as string[] | undefined).toEqual(['t'])
+    const tags = await again.tags.list(repository, '', 10, Date.now())
+    expect(tags as string[] | undefined).toEqual(['t'])
     await again.close()
   })
 

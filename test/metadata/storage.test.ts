@@ -9,10 +9,10 @@ import { link, open } from '../support/writes.ts'
 
 type Sum = [repository: string, blobs: number, bytes: number, own: number]
 
-const sums = (metadata: Metadata): Sum[] =>
-  metadata.storage
-    .list({ by: 'name', name: '' }, 10)
-    .map(({ name, blobs, bytes, ownBytes }) => [name, blobs, bytes, ownBytes])
+const sums = async (metadata: Metadata): Promise<Sum[]> => {
+  const rows = await metadata.storage.list({ by: 'name', name: '' }, 10)
+  return rows.map(({ name, blobs, bytes, ownBytes }) => [name, blobs, bytes, ownBytes])
+}
 
 const blob = (bytes: number): Named => named('x'.repeat(bytes))
 
@@ -20,21 +20,21 @@ test('a repository knows its bytes, and which of them are its own', async () => 
   await using folder = await temporaryFolder('storage')
   const metadata = await open(folder.path)
   for (const bytes of [10, 200, 3000]) await metadata.write(...link('a', blob(bytes)))
-  expect(sums(metadata)).toEqual([['a', 3, 3210, 3210]])
+  expect(await sums(metadata)).toEqual([['a', 3, 3210, 3210]])
   await metadata.write(...link('b', blob(200)))
   await metadata.write(...link('b', blob(200)))
-  expect(sums(metadata)).toEqual([
+  expect(await sums(metadata)).toEqual([
     ['a', 3, 3210, 3010],
     ['b', 1, 200, 0],
   ])
   await metadata.write(...link('c', blob(200)))
   await metadata.write(...link('c', blob(40_000)))
-  expect(sums(metadata)).toEqual([
+  expect(await sums(metadata)).toEqual([
     ['a', 3, 3210, 3010],
     ['b', 1, 200, 0],
     ['c', 2, 40_200, 40_000],
   ])
-  expect(metadata.storage.totals()).toEqual({ blobs: 4, bytes: 43_210 })
+  expect(await metadata.storage.totals()).toEqual({ blobs: 4, bytes: 43_210 })
   await metadata.close()
 })
 
@@ -53,21 +53,21 @@ test('what is removed is taken off again', async () => {
       [name],
     )
   unlink('a')
-  expect(sums(metadata)).toEqual([
+  expect(await sums(metadata)).toEqual([
     ['a', 1, 97, 97],
     ['b', 2, 298, 98],
     ['c', 2, 299, 99],
   ])
   unlink('c')
-  expect(sums(metadata)[1]).toEqual(['b', 2, 298, 298])
+  expect((await sums(metadata))[1]).toEqual(['b', 2, 298, 298])
   unlink('b')
   db.run('delete from blob where size = 200')
-  expect(sums(metadata).map(([, , bytes, own]) => [bytes, own])).toEqual([
+  expect((await sums(metadata)).map(([, , bytes, own]) => [bytes, own])).toEqual([
     [97, 97],
     [98, 98],
     [99, 99],
   ])
-  expect(metadata.storage.totals()).toEqual({ blobs: 3, bytes: 294 })
+  expect(await metadata.storage.totals()).toEqual({ blobs: 3, bytes: 294 })
   db.close()
   await metadata.close()
 })
@@ -80,16 +80,15 @@ test('repositories come by name, or the largest first, page by page', async () =
   const seen: string[] = []
   let cursor: StorageCursor = { by: 'bytes', bytes: Number.MAX_SAFE_INTEGER, id: 0 }
   for (;;) {
-    const page = metadata.storage.list(cursor, 2)
+    const page = await metadata.storage.list(cursor, 2)
     seen.push(...page.map(({ name }) => name))
     const last = page.at(-1)
     if (last === undefined) break
     cursor = { by: 'bytes', bytes: last.bytes, id: last.id }
   }
   expect(seen).toEqual(['d', 'b', 'a', 'c', 'e'])
-  expect(metadata.storage.list({ by: 'name', name: 'b' }, 2).map(({ name }): string => name)).toEqual([
-    'c',
-    'd',
-  ])
+  expect((await metadata.storage.list({ by: 'name', name: 'b' }, 2)).map(({ name }): string => name)).toEqual(
+    ['c', 'd'],
+  )
   await metadata.close()
 })

@@ -29,7 +29,7 @@ test('every move of a tag leaves a line: from where, to where, by which act, who
   await m.metadata.write('expireTag', { ...m.tagCall('t'), expiresAt: m.clock.time + 500 })
   m.clock.advance()
   await m.push(three, ['t'])
-  const lines = m.metadata.history.ofTag(APP, parseTag('t'), Number.MAX_SAFE_INTEGER, 100) ?? []
+  const lines = m.here.history.ofTag(APP, parseTag('t'), Number.MAX_SAFE_INTEGER, 100) ?? []
   const d = (manifest: Named) => parseDigest(manifest.digest)
   expect(lines.map(({ act, previous, digest, at }) => [act, previous, digest, at - AT]).reverse()).toEqual([
     ['manifest.push', undefined, d(one), 0],
@@ -43,8 +43,8 @@ test('every move of a tag leaves a line: from where, to where, by which act, who
   const { account, credential, address, requestId } = CALLER
   expect(lines[0]).toMatchObject({ account, credential, address, requestId, isPreviousHere: false })
   expect(lines[1]).toMatchObject({ account: 'system', isPreviousHere: true })
-  const pages = m.metadata.history.ofRepository(APP, Number.MAX_SAFE_INTEGER, 3) ?? []
-  const rest = m.metadata.history.ofRepository(APP, pages[2]?.id ?? 0, 100) ?? []
+  const pages = m.here.history.ofRepository(APP, Number.MAX_SAFE_INTEGER, 3) ?? []
+  const rest = m.here.history.ofRepository(APP, pages[2]?.id ?? 0, 100) ?? []
   expect([...pages, ...rest]).toEqual(lines)
   expect(m.events().filter((type) => type.startsWith('tag.'))).toEqual([
     'tag.put',
@@ -115,7 +115,7 @@ test('a manifest comes back with the tags that went in the same act, unless they
   await m.drop({ digest: parseDigest(one.digest) })
   await m.push(two, ['b'])
   expect(m.isThere(one)).toBeFalse()
-  expect(m.metadata.catalog.deletedManifests(APP, 0, 1e9, 10)).toMatchObject([{ digest: one.digest }])
+  expect(m.here.catalog.deletedManifests(APP, 0, 1e9, 10)).toMatchObject([{ digest: one.digest }])
   const call = { ...m.restore(), digest: parseDigest(one.digest) }
   expect(await m.metadata.write('restoreManifest', call)).toMatchObject({ tags: ['a'] })
   expect(m.state()).toEqual({ a: one.digest, b: two.digest })
@@ -158,7 +158,7 @@ test('changes of a tag heed what is expected of it', async () => {
   const digest = parseDigest(one.digest)
   const end = m.clock.time + 5000
   const isAsNow = () => ({
-    condition: { ifMatch: [String(m.metadata.tags.find(APP, parseTag('t'), m.clock.time)?.version)] },
+    condition: { ifMatch: [String(m.here.tags.find(APP, parseTag('t'), m.clock.time)?.version)] },
   })
   const before = isAsNow()
   await m.metadata.write('expireTag', { ...m.tagCall('t'), ...before, expiresAt: end })
@@ -197,7 +197,7 @@ test('a manifest that comes back without a tag is garbage from then on, until a 
 describe('the end of a tag', () => {
   const HOUR_MS = 3_600_000
   const endOf = (m: Awaited<ReturnType<typeof openMachine>>, tag = 't') =>
-    m.metadata.tags.find(APP, parseTag(tag), m.clock.time)?.expiresAt
+    m.here.tags.find(APP, parseTag(tag), m.clock.time)?.expiresAt
 
   test('that is still to come is kept by a restore of the tag, of its manifest, and by a rewind', async () => {
     await using m = await openMachine()

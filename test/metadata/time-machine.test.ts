@@ -26,12 +26,12 @@ test('a rewind takes every tag back, also those that ended, and can itself be un
   m.clock.advance()
   await m.metadata.write('rewindRepository', { ...m.restore(), to: undo })
   expect(m.state()).toEqual(after)
-  const lines = m.metadata.history.ofTag(APP, parseTag('same'), Number.MAX_SAFE_INTEGER, 100)
+  const lines = m.here.history.ofTag(APP, parseTag('same'), Number.MAX_SAFE_INTEGER, 100)
   expect(lines).toHaveLength(1)
-  const all = m.metadata.history.ofRepository(APP, Number.MAX_SAFE_INTEGER, 100) ?? []
+  const all = m.here.history.ofRepository(APP, Number.MAX_SAFE_INTEGER, 100) ?? []
   expect(all.filter(({ act }) => act === 'repository.rewind')).toHaveLength(8)
   for (const [at, line] of all.entries()) {
-    const page = m.metadata.history.ofRepository(APP, all[at - 1]?.id ?? Number.MAX_SAFE_INTEGER, 1)
+    const page = m.here.history.ofRepository(APP, all[at - 1]?.id ?? Number.MAX_SAFE_INTEGER, 1)
     expect(page).toEqual([line])
   }
   expect(
@@ -84,7 +84,7 @@ test('a deleted repository comes back whole; one whose name was taken again says
   expect(await failureOf(m.metadata.write('restoreRepository', m.restore()))).toMatchObject({ status: 409 })
   await m.metadata.write('deleteRepository', { ...m.who(), repository: APP })
   m.clock.advance()
-  expect(m.metadata.catalog.deletedRepositories(EVERYTHING, { windowStart: 0 }, 10).rows).toHaveLength(2)
+  expect(m.here.catalog.deletedRepositories(EVERYTHING, { windowStart: 0 }, 10).rows).toHaveLength(2)
   await m.metadata.write('restoreRepository', { ...m.restore(), deletedAt })
   expect(m.state()).toEqual({ t: one.digest })
   await m.metadata.write('deleteRepository', { ...m.who(), repository: APP })

@@ -35,7 +35,7 @@ describe('the writer', () => {
     )
     const settled = await Promise.allSettled(calls)
     expect(settled.map(({ status }) => status === 'rejected')).toEqual(settled.map((_, n) => n % 3 === 1))
-    expect(tagsOf('group')?.length).toBe(200)
+    expect((await tagsOf('group'))?.length).toBe(200)
     expect(rows("select name from repository where name like 'new-%'")).toEqual([])
     expect(rows("select id from event where repository like 'new-%'")).toEqual([])
     expect(rows('select id from manifest where digest = unhex(?)', broken.digest.slice(7))).toEqual([])

@@ -71,7 +71,7 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
   const time = { wall: () => clock.wall, monotonic: () => clock.monotonic }
   const metadata = guardWrites(await openMetadata(folder.path, fail), gate)
   resources.defer(() => metadata.close())
-  const clocks = openClocks(metadata.newestTime(), time)
+  const clocks = openClocks(await metadata.newestTime(), time)
   const files = new FilesystemBlobs(folder.path)
   const uploadFiles = new FilesystemUploads(folder.path, { ...UPLOADS, onFailure: fail })
   resources.defer(() => uploadFiles.stop())

@@ -1,6 +1,8 @@
 import { Database } from 'bun:sqlite'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
+import { openForReading } from '../../src/metadata/database.ts'
+import { reads } from '../../src/metadata/reads.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
 import { Clock } from './clock.ts'
@@ -21,6 +23,9 @@ export async function openMachine() {
   const folder = resources.use(await temporaryFolder('machine'))
   const metadata = await open(folder.path)
   resources.defer(() => metadata.close())
+  const db = openForReading(join(folder.path, 'cay.db'))
+  resources.defer(() => db.$client.close())
+  const here = reads(db)
   const clock = new Clock(AT)
   await metadata.write(...link('app', EMPTY))
   const kept = resources.move()
@@ -34,6 +39,8 @@ export async function openMachine() {
   }
   return {
     metadata,
+    /** The reads, which answer at once. */
+    here,
     folder: folder.path,
     clock,
     who,
@@ -55,7 +62,7 @@ export async function openMachine() {
     isThere: ({ digest }: Named) => metadata.manifests.findByDigest(APP, parseDigest(digest)) !== undefined,
     /** Every tag with its digest. */
     state: () =>
-      Object.fromEntries((metadata.tags.list(APP, '', 100, clock.time) ?? []).map((tag) => [tag, at(tag)])),
+      Object.fromEntries((here.tags.list(APP, '', 100, clock.time) ?? []).map((tag) => [tag, at(tag)])),
     /** The types of all events. */
     events: () => sql<{ type: string }>('select type from event order by id').map(({ type }) => type),
     [Symbol.asyncDispose]: () => kept.disposeAsync(),

@@ -46,10 +46,10 @@ export function audit(metadata: Metadata, notices: Notices): Audit {
     async list(query, kind = 'change') {
       const [before = 0] = parseCursor(query.last, Number.MAX_SAFE_INTEGER)
       await notices.flush()
-      const read = (limit: number): AuditEntry[] =>
+      const read = async (limit: number): Promise<AuditEntry[]> =>
         kind === 'change'
-          ? metadata.audit.list(before, limit).map(toEntry)
-          : metadata.audit.notices.list(kind, before, limit).map(noticeToEntry)
+          ? (await metadata.audit.list(before, limit)).map(toEntry)
+          : (await metadata.audit.notices.list(kind, before, limit)).map(noticeToEntry)
       return await readPage(query, read, ({ id }) => formatCursor(id))
     },
 

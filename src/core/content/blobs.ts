@@ -33,12 +33,12 @@ export function blobService(metadata: Metadata) {
       const visible = asker.pullable()
       // Whoever sees none of its repositories does not hear that it is here, also not by the time that this takes.
       const source = metadata.blobs.findSource(digest, visible)
-      const blob = metadata.blobUses.find(digest)
+      const blob = await metadata.blobUses.find(digest)
       if (blob === undefined || source === undefined) {
         throw registryError('BLOB_UNKNOWN', `no repository that you may pull from has a blob ${digest}`)
       }
-      const uses = pageOfPart(
-        metadata.blobUses.list(blob.id, visible, last, query.limit ?? PAGE_DEFAULT),
+      const uses = await pageOfPart(
+        await metadata.blobUses.list(blob.id, visible, last, query.limit ?? PAGE_DEFAULT),
         (rows) => rows,
         formatCursor,
       )

@@ -90,7 +90,7 @@ export function cacheService(cache: ProxyCache, metadata: Metadata, now: () => n
       })
     },
 
-    explain: (repository: RepositoryName, reference: Reference): CacheExplanation =>
+    explain: (repository: RepositoryName, reference: Reference): Promise<CacheExplanation> =>
       explain({ cache, metadata, now }, cachedUpstream(repository), repository, reference),
   }
 }
@@ -116,17 +116,18 @@ interface Sources {
   now: () => number
 }
 
-function explain(
+async function explain(
   { cache, metadata, now }: Sources,
   upstream: Upstream,
   repository: RepositoryName,
   reference: Reference,
-): CacheExplanation {
+): Promise<CacheExplanation> {
   const what = nameOf(repository, reference)
   const row = metadata.manifests.find(repository, reference, now())
   if (row === undefined) {
-    const line =
-      reference.tag && metadata.history.ofTag(repository, reference.tag, Number.MAX_SAFE_INTEGER, 1)?.[0]
+    const lines =
+      reference.tag && (await metadata.history.ofTag(repository, reference.tag, Number.MAX_SAFE_INTEGER, 1))
+    const line = lines?.[0]
     const gone =
       line?.act === 'cache.evict' ? `it was evicted ${at(line.at)}` : 'it was not pulled yet, or was evicted'
     return {

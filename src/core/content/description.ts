@@ -96,7 +96,7 @@ export function descriptions(
 
     async describe(repository, reference, now) {
       const row = metadata.manifests.find(repository, reference, now)
-      const entry = row && metadata.catalog.manifestOf(row.id)
+      const entry = row && (await metadata.catalog.manifestOf(row.id))
       const reading = new ManifestReading(metadata, reader, repository)
       const manifest = row && (await reading.get(row))
       if (row === undefined || entry === undefined || manifest === undefined) {
@@ -105,7 +105,7 @@ export function descriptions(
       const { brief } = manifest
       const config = brief.config && (await readConfig(repository, brief.config))
       const image = imageOf(config, brief)
-      const tags = metadata.tags.ofManifest(row.id, '', TAGS_MAX + 1, now)
+      const tags = await metadata.tags.ofManifest(row.id, '', TAGS_MAX + 1, now)
       const manifests: ChildDescription[] = []
       for (const part of brief.children) manifests.push(await describeChild(reading, part))
       return {

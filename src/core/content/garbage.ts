@@ -58,7 +58,7 @@ export class GarbageService {
     do {
       if (slices++ > 0) await turn()
       const wanted = Math.min(SLICE_MAX, limit - items.length)
-      const page = this.metadata.garbage.page(at, this.retention, wanted)
+      const page = await this.metadata.garbage.page(at, this.retention, wanted)
       items.push(...page.items)
       at = page.next
     } while (at !== undefined && items.length < limit && slices * SLICE_MAX <= limit)

@@ -27,11 +27,11 @@ export function historyService(metadata: Metadata) {
       query: PageQuery,
     ): Promise<ListPage<HistoryLine>> {
       const { history } = metadata
-      const read = (limit: number) => {
+      const read = async (limit: number) => {
         const lines =
           tag === undefined
-            ? history.ofRepository(repository, before(query), limit)
-            : history.ofTag(repository, tag, before(query), limit)
+            ? await history.ofRepository(repository, before(query), limit)
+            : await history.ofTag(repository, tag, before(query), limit)
         if (lines === undefined) throw unknownRepository(repository)
         return lines
       }

@@ -44,10 +44,10 @@ export interface ManifestOptions {
 export function manifestService(options: ManifestOptions) {
   const { metadata, retention, descriptions, now } = options
   const { windowMs } = retention
-  const summary = (row: ListedManifest): ManifestSummary => ({
+  const summary = async (row: ListedManifest): Promise<ManifestSummary> => ({
     ...row,
     kind: descriptions.kindOf(row),
-    tags: metadata.tags.ofManifest(row.id, '', LISTED_TAGS_MAX, now()),
+    tags: await metadata.tags.ofManifest(row.id, '', LISTED_TAGS_MAX, now()),
     restorableUntil: row.deletedAt === null ? undefined : row.deletedAt + windowMs,
   })
   return {
@@ -62,8 +62,8 @@ export function manifestService(options: ManifestOptions) {
       const { catalog } = metadata
       const read = async (limit: number) => {
         const found = query.deleted
-          ? catalog.deletedManifests(repository, now() - windowMs, before, limit)
-          : catalog.manifests(repository, before, limit)
+          ? await catalog.deletedManifests(repository, now() - windowMs, before, limit)
+          : await catalog.manifests(repository, before, limit)
         if (found === undefined) throw unknownRepository(repository)
         return await mapInSlices(found, summary)
       }

@@ -57,16 +57,16 @@ function reads({ metadata, retention, now }: RepositoryOptions) {
     ownBytes: asker.isAdmin ? row.ownBytes : undefined,
     restorableUntil: row.deletedAt === null ? undefined : row.deletedAt + windowMs,
   })
-  const summaries = (asker: Asker, rows: RepositoryRow[]) => {
-    const counts = metadata.catalog.countTags(rows, now())
+  const summaries = async (asker: Asker, rows: RepositoryRow[]) => {
+    const counts = await metadata.catalog.countTags(rows, now())
     return rows.map((row) => summary(asker, row, counts.get(row.id) ?? 0))
   }
-  const listDeleted = (asker: Asker, query: PageQuery) => {
+  const listDeleted = async (asker: Asker, query: PageQuery) => {
     const [deletedAt = 0, id = 0] = parseCursor(query.last, Number.MAX_SAFE_INTEGER, 0)
     const asked = { windowStart: now() - windowMs, after: { deletedAt, id } }
     const { limit = PAGE_DEFAULT } = query
-    return pageOfPart(
-      metadata.catalog.deletedRepositories(asker.deletable(), asked, limit),
+    return await pageOfPart(
+      await metadata.catalog.deletedRepositories(asker.deletable(), asked, limit),
       (rows) => summaries(asker, rows),
       (end) => formatCursor(end.deletedAt, end.id),
     )
@@ -76,8 +76,8 @@ function reads({ metadata, retention, now }: RepositoryOptions) {
     async list(asker: Asker, query: RepositorySearch): Promise<ListPage<RepositorySummary>> {
       if (query.deleted) return await listDeleted(asker, query)
       const { q = '', last = '', limit = PAGE_DEFAULT } = query
-      return pageOfPart(
-        metadata.catalog.repositories(asker.pullable(), q, last, limit),
+      return await pageOfPart(
+        await metadata.catalog.repositories(asker.pullable(), q, last, limit),
         (rows) => summaries(asker, rows),
         (name) => name,
       )
@@ -85,7 +85,7 @@ function reads({ metadata, retention, now }: RepositoryOptions) {
 
     /** At most `limit` repositories of a set that have the words in their name or description. */
     async search(visible: RepositorySet, words: string, limit: number): Promise<RepositoryRow[]> {
-      return metadata.catalog.repositories(visible, words, '', limit).rows
+      return (await metadata.catalog.repositories(visible, words, '', limit)).rows
     },
 
     async find(repository: RepositoryName): Promise<RepositoryRow | undefined> {
@@ -94,9 +94,10 @@ function reads({ metadata, retention, now }: RepositoryOptions) {
 
     /** Throws NAME_UNKNOWN. */
     async get(asker: Asker, repository: RepositoryName): Promise<RepositorySummary> {
-      const row = metadata.catalog.findRepository(repository)
+      const row = await metadata.catalog.findRepository(repository)
       if (row === undefined) throw unknownRepository(repository)
-      return summary(asker, row, metadata.catalog.countTags([row], now()).get(row.id) ?? 0)
+      const counts = await metadata.catalog.countTags([row], now())
+      return summary(asker, row, counts.get(row.id) ?? 0)
     },
   }
 }

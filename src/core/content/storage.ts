@@ -30,7 +30,7 @@ export function storageService(
 ) {
   return {
     async totals(): Promise<StorageTotals> {
-      const { blobs: count, bytes } = metadata.storage.totals()
+      const { blobs: count, bytes } = await metadata.storage.totals()
       const [measured, free] = await Promise.all([uploads.measure(UPLOADS_COUNTED_MAX), disk()])
       const inProgress = { count: measured.uploads, bytes: measured.bytes }
       return { blobs: { count, bytes }, uploads: inProgress, disk: free }

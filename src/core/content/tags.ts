@@ -56,7 +56,7 @@ export function tagService({ metadata, retention, descriptions, now }: TagOption
 
     /** Throws MANIFEST_UNKNOWN for an unknown tag. */
     async get(repository: RepositoryName, tag: Tag): Promise<DescribedTag> {
-      const found = metadata.tags.find(repository, tag, now())
+      const found = await metadata.tags.find(repository, tag, now())
       if (found !== undefined) return describe(found)
       throw unknownIn(metadata, repository, unknownManifest(repository, { tag }))
     },

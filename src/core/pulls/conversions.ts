@@ -45,7 +45,7 @@ export interface ConvertedImage {
 
 /** Where it is kept what was converted. */
 export interface ConversionStore {
-  find(repository: RepositoryName, digest: Digest): ConversionSource | undefined
+  find(repository: RepositoryName, digest: Digest): Promise<ConversionSource | undefined>
   /** Keeps a conversion, with the empty layer if it has that, as long as the image. Durable when it resolves. */
   put(repository: RepositoryName, source: ConversionSource, converted: ConvertedImage): Promise<void>
   /** The key that conversions are signed with, made at the first time. */
@@ -98,7 +98,7 @@ export class Conversions {
   ): Promise<ConvertedImage | Refusal> {
     const key = `${repository}@${image.digest}:${tag}`
     const made = this.cache.get(key) ?? (await this.makeOnce(key, repository, tag, image))
-    if (!('refusal' in made) && this.store.find(repository, made.digest) === undefined) {
+    if (!('refusal' in made) && (await this.store.find(repository, made.digest)) === undefined) {
       await this.store.put(repository, { manifest: image.digest, tag }, made)
     }
     return made
@@ -106,7 +106,7 @@ export class Conversions {
 
   /** What was converted to the manifest of this digest, converted again; undefined when nothing was. */
   async find(repository: RepositoryName, digest: Digest): Promise<ConvertedImage | undefined> {
-    const source = this.store.find(repository, digest)
+    const source = await this.store.find(repository, digest)
     if (source === undefined) return undefined
     const image = await this.registry.manifests.get(repository, { digest: source.manifest })
     const converted = await this.convert(repository, source.tag, image)
@@ -149,7 +149,8 @@ export class Conversions {
     const hash = new Bun.CryptoHasher('sha256').update(payload).digest('hex')
     const digest = digestFromHex('sha256', hash)
     const made = { digest, payload, signed: await this.sign(payload), hasEmptyLayer }
-    if (this.store.find(repository, digest)?.manifest !== image.digest) {
+    const known = await this.store.find(repository, digest)
+    if (known?.manifest !== image.digest) {
       await this.store.put(repository, { manifest: image.digest, tag }, made)
     }
     return made

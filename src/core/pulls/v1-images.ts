@@ -87,7 +87,7 @@ export class V1Images {
   async listTags(repository: RepositoryName): Promise<Record<Tag, V1Id>> {
     const tags: [Tag, V1Id][] = []
     for (let last = ''; tags.length < TAGS_MAX; last = tags.at(-1)?.[0] ?? '') {
-      const rows = this.metadata.v1Images.tags(repository, last, TAGS_PER_READ, this.now())
+      const rows = await this.metadata.v1Images.tags(repository, last, TAGS_PER_READ, this.now())
       for (const row of rows) tags.push([row.tag, this.idOf(row, 0)])
       if (rows.length < TAGS_PER_READ) break
       // Other requests go on meanwhile.
@@ -97,15 +97,15 @@ export class V1Images {
   }
 
   /** The leaf of a tag's image. */
-  findTag(repository: RepositoryName, tag: Tag): V1Id | undefined {
-    const row = this.metadata.v1Images.findTag(repository, tag, this.now())
+  async findTag(repository: RepositoryName, tag: Tag): Promise<V1Id | undefined> {
+    const row = await this.metadata.v1Images.findTag(repository, tag, this.now())
     return row && this.idOf(row, 0)
   }
 
   /** What an id of ours names, while its manifest is there. Who asks may not know it yet. */
-  find(id: string): V1Image | undefined {
+  async find(id: string): Promise<V1Image | undefined> {
     const place = parseV1Id(id)
-    const row = place && this.metadata.v1Images.find(place.manifest)
+    const row = place && (await this.metadata.v1Images.find(place.manifest))
     if (row === undefined || !isV1IdOf(this.key, id, { ...row, digest: row.storedAs })) return undefined
     return { repository: row.repository, layer: place?.layer ?? 0, manifest: row }
   }

@@ -24,7 +24,7 @@ export function localReferrers({ metadata, now }: LocalOptions): Referrers {
   return {
     async list(repository, subject, query) {
       const { artifactType, last } = query
-      const rows = metadata.referrers.list(repository, subject, artifactType, last, DESCRIPTORS_MAX + 1)
+      const rows = await metadata.referrers.list(repository, subject, artifactType, last, DESCRIPTORS_MAX + 1)
       const own = rows.map((row) => ({ digest: row.digest, row }))
       return pageOf(metadata, merge(own, fromTag(metadata, repository, subject, query, now())))
     },

@@ -25,8 +25,8 @@ export function localRegistry(options: LocalOptions): Registry & { uploads: Uplo
     referrers: localReferrers(options),
     tags: {
       async list(repository, page) {
-        return listing(page, (limit) => {
-          const found = metadata.tags.list(repository, page.last, limit, options.now())
+        return await listing(page, async (limit) => {
+          const found = await metadata.tags.list(repository, page.last, limit, options.now())
           if (found === undefined) throw unknownRepository(repository)
           return found
         })
@@ -42,7 +42,7 @@ export function localRegistry(options: LocalOptions): Registry & { uploads: Uplo
 }
 
 /** One more than the page is read, to know whether the list goes on. */
-function listing<T>({ limit }: Page, read: (limit: number) => T[]): Listing<T> {
-  const items = read(limit + 1)
+async function listing<T>({ limit }: Page, read: (limit: number) => Promise<T[]>): Promise<Listing<T>> {
+  const items = await read(limit + 1)
   return { items: items.slice(0, limit), more: limit > 0 && items.length > limit }
 }

@@ -41,7 +41,7 @@ export function v1Dispatch(options: V1Options): (request: Request) => Promise<Re
 async function answer(context: V1Context, matched: Matched<V1Path, V1Route>): Promise<Response> {
   const { request, path, row, requestId } = matched
   const identity = await context.sessions.authenticate(request)
-  const target = targetOf(context, path, row)
+  const target = await targetOf(context, path, row)
   authorise(context, identity, path, row, target)
   const query = queryOf(request.url)
   return await row.handle({ context, request, path, query, identity, target, requestId })
@@ -51,9 +51,9 @@ async function answer(context: V1Context, matched: Matched<V1Path, V1Route>): Pr
  * What the path is about. An image is looked for first, as its id alone tells of which repository it is; nobody can make
  * up an id that is found.
  */
-function targetOf(context: V1Context, path: V1Path, { access }: V1Route): V1Target {
+async function targetOf(context: V1Context, path: V1Path, { access }: V1Route): Promise<V1Target> {
   if ('name' in path) return { repository: path.name, image: undefined }
-  const image = access === 'pull' && 'id' in path ? context.images.find(path.id) : undefined
+  const image = access === 'pull' && 'id' in path ? await context.images.find(path.id) : undefined
   if (image !== undefined) return { repository: image.repository, image }
   if (access === 'pull') throw registryError('MANIFEST_UNKNOWN', 'there is no image of this id')
   return { repository: '' as V1Target['repository'], image }

@@ -22,7 +22,7 @@ export async function listTags(exchange: V1Exchange<'tags'>): Promise<Response> 
 /** The id of a tag's image. */
 export async function getTag(exchange: V1Exchange<'tag'>): Promise<Response> {
   const { context, target, path } = exchange
-  const id = context.images.findTag(target.repository, path.tag)
+  const id = await context.images.findTag(target.repository, path.tag)
   if (id !== undefined) return await answer(exchange, id)
   throw registryError('MANIFEST_UNKNOWN', `${target.repository} has no tag "${path.tag}"`)
 }

@@ -57,7 +57,7 @@ function trialOf({ bytes = config.bytes, isHeld = false, ...given }: TrialOption
   let { promise: gate, resolve: open } = Promise.withResolvers<void>()
   if (!isHeld) open()
   const store: ConversionStore = {
-    find: (_, digest) => (trial.kept.includes(digest) ? { manifest: digest, tag } : undefined),
+    find: async (_, digest) => (trial.kept.includes(digest) ? { manifest: digest, tag } : undefined),
     async put(_, __, { digest }) {
       await put?.()
       trial.kept.push(digest)

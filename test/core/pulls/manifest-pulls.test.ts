@@ -74,7 +74,7 @@ function pullsOf(stored: StoredManifest, setting: 'auto' | 'always' | 'never'): 
   const key = readSigningKey(newSigningKey())
   const kept = new Set<Digest>()
   const store = {
-    find: (_: unknown, digest: Digest) =>
+    find: async (_: unknown, digest: Digest) =>
       kept.has(digest) ? { manifest: digest, tag: parseTag('t') } : undefined,
     put: async (_: unknown, __: unknown, { digest }: { digest: Digest }) => {
       kept.add(digest)

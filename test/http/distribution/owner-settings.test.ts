@@ -84,10 +84,11 @@ test('a push takes back that its tag ends, also a push of the same manifest', as
   await pushImage(server, 'app', one, [], { reference: 'a' })
   await server.stop()
   await withMetadata(folder.path, async (metadata) => {
-    const expiresAt = () => metadata.tags.find(parseRepositoryName('app'), parseTag('a'), AT)?.expiresAt
-    expect(expiresAt()).toBeNull()
+    const expiresAt = async () =>
+      (await metadata.tags.find(parseRepositoryName('app'), parseTag('a'), AT))?.expiresAt
+    expect(await expiresAt()).toBeNull()
     await metadata.write('expireTag', { ...tagWrite('app', 'a'), expiresAt: AT + SECOND })
-    expect(expiresAt()).toBe(AT + SECOND)
+    expect(await expiresAt()).toBe(AT + SECOND)
   })
   await using again = await startInProcess({ data: folder.path, now: clock.now })
   await pushManifest(again, 'app', one, { reference: 'a' })
@@ -157,7 +158,7 @@ test('pulls and pushes are counted by repository and tag, and written at the lat
   await server.stop()
   await withMetadata(folder.path, async ({ catalog, tags }) => {
     const name = parseRepositoryName('app')
-    expect(catalog.findRepository(name)).toMatchObject({
+    expect(await catalog.findRepository(name)).toMatchObject({
       pulls: 4,
       pushes: 2,
       lastPulledAt: clock.time,
