@@ -1,6 +1,6 @@
 import type { Notices } from '../../auth/notices.ts'
 import type { Write } from '../../domain/caller.ts'
-import type { Act, ActDetail, AuditRow } from '../../metadata/accounts/audit.ts'
+import type { ActDetail, AuditRow } from '../../metadata/accounts/audit.ts'
 import type { NoticeKind, NoticeRow } from '../../metadata/accounts/notices.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { formatCursor, type ListPage, type PageQuery, parseCursor, readPage } from '../page.ts'
@@ -29,8 +29,6 @@ export interface AuditEntry {
 export interface Audit {
   /** Lists entries of a kind, newest first. */
   list(query: PageQuery, kind?: AuditKind): Promise<ListPage<AuditEntry>>
-  /** Notes an act on something that is not in the database. */
-  note(write: Write, act: Act): Promise<void>
   /** Notes that an act was refused, when there is time for it. */
   noteRefusal(write: Write, target: string): void
 }
@@ -52,8 +50,6 @@ export function audit(metadata: Metadata, notices: Notices): Audit {
           : (await metadata.audit.notices.list(kind, before, limit)).map(noticeToEntry)
       return await readPage(query, read, ({ id }) => formatCursor(id))
     },
-
-    note: ({ caller, at }, act) => metadata.write('noteAct', { caller, at, ...act }),
 
     noteRefusal: ({ caller }, target) => notices.note({ ...caller, kind: 'refused', target }),
   }
