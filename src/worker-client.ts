@@ -14,6 +14,11 @@ export interface WorkerClientOptions<Failure> {
   toError: (failure: Failure) => Error
   /** Called when the thread has died: nothing that it is asked can be answered any more. */
   onFailure: (error: Error) => void
+  /**
+   * Sends the questions of one turn of the event loop in one message, for a message costs more than most questions. Not
+   * for questions that the thread should begin with while this one goes on, for a turn may be long.
+   */
+  isBatching?: boolean
   /** Called with the answers that came together, before any of their promises settles. */
   onAnswers?: (answers: Answer<Failure>[]) => void
 }
@@ -24,9 +29,8 @@ interface Waiting {
 }
 
 /**
- * This side of a thread that answers questions. Questions of one turn of the event loop go in one message, for a
- * message costs more than most questions; the thread receives them as an array, in order, and answers with arrays of
- * `Answer`.
+ * This side of a thread that answers questions. The thread receives them as arrays, in order, and answers with arrays
+ * of `Answer`.
  */
 export class WorkerClient<Question extends object, Failure> {
   private readonly worker: Worker
@@ -69,9 +73,10 @@ export class WorkerClient<Question extends object, Failure> {
     const id = this.nextId++
     const { promise, resolve, reject } = Promise.withResolvers<Value>()
     this.unanswered.set(id, { resolve, reject })
-    if (this.unsent.length === 0) setImmediate(this.send)
+    if (this.unsent.length === 0 && this.options.isBatching) setImmediate(this.send)
     this.unsent.push({ ...question, id })
     this.moved.push(...moved)
+    if (!this.options.isBatching) this.send()
     return promise
   }
 

@@ -11,12 +11,13 @@ const SOURCE = `self.onmessage = ({ data }) => {
     text === 'no' ? { id, failure: 'refused' } : { id, value: text.toUpperCase() + data.length }))
 }`
 
-function open() {
+function open(isBatching = true) {
   const failures: string[] = []
   const together: number[] = []
   const worker = new Worker(URL.createObjectURL(new Blob([SOURCE], { type: 'text/javascript' })))
   const client = new WorkerClient<Question, string>(worker, {
     name: 'a thread',
+    isBatching,
     toError: (failure) => new Error(failure),
     onFailure: ({ message }) => failures.push(message),
     onAnswers: (answers: Answer<string>[]) => together.push(answers.length),
@@ -31,6 +32,13 @@ test('a thread is asked all questions of one turn in one message, and each gets 
   const settled = await Promise.allSettled(answers)
   expect(settled).toMatchObject([{ value: 'A3' }, { reason: { message: 'refused' } }, { value: 'B3' }])
   expect([client.waiting, together, failures]).toEqual([0, [3], []])
+  await client.stop()
+})
+
+test('a thread is asked at once, where it should begin before the turn ends', async () => {
+  const { client, together } = open(false)
+  expect(await Promise.all(['a', 'b'].map((text) => client.ask<string>({ text })))).toEqual(['A1', 'B1'])
+  expect(together).toEqual([1, 1])
   await client.stop()
 })
 

@@ -58,6 +58,7 @@ export class Writer {
       new Worker(new URL('./writer-worker.ts', import.meta.url)),
       {
         name: 'the writer',
+        isBatching: true,
         toError,
         onFailure,
         onAnswers: (answers) => tellStale(answers, onStale),
