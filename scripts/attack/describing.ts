@@ -11,7 +11,7 @@ const SECONDS = 4
 /** Much more than the server holds a request up for: the client and whatever else runs take the processors, too. */
 const LIVEZ_MILLISECONDS_MAX = 300
 
-/** A manifest with 200,000 annotations, shown again and again by the admin API. */
+/** A manifest with as many annotations as there can be, shown again and again by the admin API. */
 export const describing: AttackCase = {
   name: 'describing',
   async run(target) {
@@ -25,7 +25,7 @@ export const describing: AttackCase = {
     const beside = await pullsBeside(target, () => target.ask('GET', path, { as }))
     return [
       {
-        what: 'pulls of others while a manifest with 200,000 annotations is shown',
+        what: 'pulls of others while a manifest of 4 MB with 49,000 annotations is shown',
         before: '0.8/s (3,679/s alone)',
         now: beside.pulls,
         unit: '/s',
@@ -86,9 +86,9 @@ export const conversions: AttackCase = {
   },
 }
 
-/** 200,000 annotations. */
+/** As many annotations as a manifest may have: with 200,000 it is refused. */
 export function largeManifest(): string {
-  const annotations = Object.fromEntries(Array.from({ length: 200_000 }, (_, i) => [`k${i}`, 'v']))
+  const annotations = Object.fromEntries(Array.from({ length: 49_000 }, (_, i) => [`k${i}`, 'v'.repeat(60)]))
   const mediaType = 'application/vnd.oci.image.config.v1+json'
   const config = { mediaType, digest: sha256(CONFIG), size: CONFIG.length }
   const manifest = { schemaVersion: 2, mediaType: manifestMediaType, config, layers: [], annotations }

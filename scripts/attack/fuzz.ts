@@ -1,6 +1,8 @@
 import { parseArgs } from 'node:util'
 import { processUsage } from '../lib/process-usage.ts'
+import { manifestMediaType } from '../lib/registry.ts'
 import { Random } from '../soak/random.ts'
+import { largeManifest } from './describing.ts'
 import { type Attack, mutate } from './mutation.ts'
 import { exchange, type RawAnswer } from './raw-exchange.ts'
 import { type Recorded, recordRequests, renew } from './recorded.ts'
@@ -15,6 +17,9 @@ const ALLOWED = [501, 503, 505, 507]
 /** Memory that the server may have kept at the end, and how long it has to return the rest. */
 const KEPT_BYTES_MAX = 30 * MiB
 const SETTLE_SECONDS_MAX = 60
+
+/** How long a server is busy before it is fuzzed. */
+const WARM_SECONDS = 15
 
 const FINDINGS_MAX = 20
 
@@ -52,7 +57,7 @@ export async function fuzz(args: string[]): Promise<void> {
   const run: Fuzz = { random: new Random(seed), sent: 0, statuses: new Map(), findings: [] }
   await using plain = await startTarget({ logLinesMax: 5000 })
   await using tls = await startTarget({ logLinesMax: 5000, args: ['--tls', 'auto'] })
-  const servers = [await prepare(plain), await prepare(tls)]
+  const servers = await Promise.all([prepare(plain), prepare(tls)])
   for (let minute = 1; minute <= Math.ceil(minutes); minute++) {
     const until = performance.now() + Math.min(1, minutes - minute + 1) * 60_000
     await Promise.all(Array.from({ length: CONNECTIONS }, (_, at) => attackUntil(run, servers, at, until)))
@@ -74,7 +79,7 @@ export async function fuzz(args: string[]): Promise<void> {
   console.log(`${run.sent} requests, ${run.findings.length} findings`)
 }
 
-/** The memory before is that of a server whose surfaces have all been asked once. */
+/** The memory before is that of a server that has been busy with all of this for a while, each request as it should be. */
 async function prepare(target: Target): Promise<Fuzzed> {
   await target.admin('PUT', '/api/v1/users/operator', { password: PASSWORD, isAdmin: true })
   const operator = await target.admin('POST', '/api/v1/accounts/operator/tokens', { name: 'fuzz' })
@@ -86,7 +91,13 @@ async function prepare(target: Target): Promise<Fuzzed> {
     ),
   }))
   const url = new URL(target.url)
-  for (const request of await renew(target, recorded)) await exchange(url, asRecorded(request))
+  const until = performance.now() + WARM_SECONDS * 1000
+  while (performance.now() < until) {
+    for (const request of await renew(target, recorded)) await exchange(url, asRecorded(request))
+  }
+  const headers = { 'content-type': manifestMediaType }
+  const as = `${ATTACKER}:${PASSWORD}`
+  await target.ask('PUT', `/v2/${ATTACKER}/app/manifests/large`, { as, headers, body: largeManifest() })
   await checkService(target)
   await Bun.sleep(2000)
   return {

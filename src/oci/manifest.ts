@@ -1,5 +1,6 @@
 import { type Digest, findDigest } from './digest.ts'
 import { type RegistryError, registryError } from './error.ts'
+import { hasMoreItems } from './json-depth.ts'
 import { isNonDistributable, MEDIA_TYPE } from './media-type.ts'
 
 /** What cay reads of a manifest; its bytes are stored and served as they came. */
@@ -76,6 +77,15 @@ interface Descriptor {
 
 /** No manifest is larger: it is parsed at once, on the thread that serves. */
 export const MANIFEST_BYTES_MAX = 64 * 1024 * 1024
+
+/** Members and entries of a manifest that is pushed: so many are parsed in some 10 ms, wherever it is read later. */
+const PUSHED_ITEMS_MAX = 50_000
+
+/** Throws MANIFEST_INVALID for a manifest that would take whoever reads it too long. */
+export function checkItems(bytes: Uint8Array): void {
+  if (!hasMoreItems(bytes, PUSHED_ITEMS_MAX)) return
+  throw invalid(`the manifest has more than ${PUSHED_ITEMS_MAX} members and entries`)
+}
 
 /** Entries of one list of a manifest. */
 const ITEMS_MAX = 100_000

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { isNestedDeep, JSON_LEVELS_MAX } from '../../src/oci/json-depth.ts'
+import { hasMoreItems, isNestedDeep, JSON_LEVELS_MAX } from '../../src/oci/json-depth.ts'
 
 const isDeep = (text: string) => isNestedDeep(Buffer.from(text))
 const nested = (levels: number) => `${'[{"a":'.repeat(levels / 2)}1${'}]'.repeat(levels / 2)}`
@@ -20,4 +20,13 @@ test('what is as deep as people write it is not deep, whatever its texts are', (
   fc.assert(
     fc.property(fc.jsonValue({ maxDepth: 20 }), (value) => expect(isDeep(JSON.stringify(value))).toBe(false)),
   )
+})
+
+test.each<[value: unknown, items: number]>([
+  [[1, 2, 3], 3],
+  [{ a: 1, b: { c: '","' } }, 3],
+  [[[], [{}]], 5],
+])('%j has no more items than it has commas and brackets', (value, items) => {
+  const padded = Buffer.from(JSON.stringify(value).padEnd(50))
+  expect([hasMoreItems(padded, items), hasMoreItems(padded, items - 1)]).toEqual([false, true])
 })

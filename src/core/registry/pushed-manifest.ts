@@ -2,7 +2,7 @@ import { isSchema1, manifestOf, parseSchema1, type Schema1 } from '../../docker/
 import { parseSignedDocument, type SignedDocument, verifySignatures } from '../../docker/signed-document.ts'
 import type { ManifestPush } from '../../domain/registry.ts'
 import { type RegistryError, registryError } from '../../oci/error.ts'
-import { type Manifest, parseManifest } from '../../oci/manifest.ts'
+import { checkItems, type Manifest, parseManifest } from '../../oci/manifest.ts'
 
 /** Which manifests of Docker schema 1 are taken. */
 export interface Schema1Pushes {
@@ -26,6 +26,7 @@ export interface PushedDocument {
  */
 export function readPushed(push: ManifestPush, taken: Schema1Pushes): PushedDocument {
   const { bytes, contentType } = push
+  checkItems(bytes)
   if (!isSchema1(bytes, contentType)) return { manifest: parseManifest(bytes, contentType), payload: bytes }
   if (!taken.push) {
     throw invalid('this registry takes no manifests of Docker schema 1: push schema 2 or OCI instead')

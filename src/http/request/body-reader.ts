@@ -3,7 +3,7 @@ import { registryError } from '../../oci/error.ts'
 import { MemoryBudget, type MemoryShare } from './memory-budget.ts'
 
 /** How long a body may wait for memory, unless the options say otherwise. */
-const WAIT_SECONDS_MAX = 20
+const WAIT_SECONDS_MAX = 30
 
 /** How long a body may take altogether, without the time that it waits for memory. */
 const BODY_SECONDS_MAX = 120
@@ -13,7 +13,7 @@ const SLOW_START_SECONDS = 10
 const BYTES_PER_SECOND_MIN = 1024
 
 /** Waiting bodies that nothing has moved for so long are a failure of this server. */
-const STUCK_SECONDS = 30
+const STUCK_SECONDS = 40
 
 /** Memory that a body takes first, and at least, when its first bytes are not all of it. */
 const FIRST_BYTES = 1024

@@ -1,0 +1,18 @@
+/** How many turns other work got on the event loop while something went on. */
+export async function turnsDuring(work: () => Promise<void>): Promise<number> {
+  const state = { isDone: false, turns: 0 }
+  const counting = async () => {
+    while (!state.isDone) {
+      state.turns++
+      await new Promise(setImmediate)
+    }
+  }
+  const counted = counting()
+  try {
+    await work()
+  } finally {
+    state.isDone = true
+    await counted
+  }
+  return state.turns
+}
