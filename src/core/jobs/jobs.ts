@@ -79,7 +79,7 @@ export interface JobCounts {
   ended: { done: number; failed: number; cancelled: number }
 }
 
-const SEE_LOG = 'the log of the server names the cause'
+const SEE_LOG = "the server's log has the cause"
 
 type JobEnd = Partial<Job> & { state: 'done' | 'failed' | 'cancelled' }
 
@@ -115,10 +115,11 @@ export class Jobs {
   async start(kind: JobKind, act: Write, options: JobOptions = {}): Promise<Job> {
     const { log, note, work } = this.options
     const own = work[kind]
-    if (own === undefined) throw registryError('UNSUPPORTED', `this server has no work "${kind}"`)
+    if (own === undefined)
+      throw registryError('UNSUPPORTED', `this server cannot run jobs of the kind "${kind}"`)
     const other = this.running.values().find(({ job }) => job.kind === kind)?.job
     if (other) {
-      throw registryError('CONFLICT', `the job ${other.id} of this kind has not ended: wait, or cancel it`, {
+      throw registryError('CONFLICT', `job ${other.id} of this kind is still running: wait, or cancel it`, {
         detail: { job: other.id },
       })
     }
@@ -126,7 +127,7 @@ export class Jobs {
     try {
       await note({ ...act, action: 'job.start', ...noteOf(running.job) })
     } catch (error) {
-      this.end(running, { state: 'failed', error: 'it could not be written down that it began' })
+      this.end(running, { state: 'failed', error: 'the start of the job could not be recorded' })
       throw error
     }
     const settled = this.run(running, own, options)
@@ -156,7 +157,7 @@ export class Jobs {
   get(id: string): Job {
     const job = this.running.get(id)?.job ?? this.ended.find((one) => one.id === id)
     if (job !== undefined) return job
-    throw registryError('NOT_FOUND', `there is no job ${id}, or it ended long ago`)
+    throw registryError('NOT_FOUND', `job ${id} not found: it never existed, or it ended long ago`)
   }
 
   /** Asks a job to end, once the audit trail knows of it. Throws NOT_FOUND, or CONFLICT when it has ended. */
