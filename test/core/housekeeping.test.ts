@@ -1,0 +1,47 @@
+import { expect, test } from 'bun:test'
+import { loadConfig } from '../../src/config/config.ts'
+import { startHousekeeping } from '../../src/core/housekeeping.ts'
+import { openClocks } from '../../src/domain/clock.ts'
+import { openMemoryLog } from '../support/memory-log.ts'
+
+const DAY = 86_400_000
+const WALL = 1000 * DAY
+
+/** What the first turn of each chore is asked, when the newest recorded time is `newest`. */
+async function firstTurn(newest: number, crashedAt?: number) {
+  const { config } = await loadConfig({ flags: { data: '/nowhere' }, file: undefined, environment: {} })
+  const { log, lines } = openMemoryLog()
+  const asked: Record<string, unknown> = {}
+  const note = (name: string) => async (argument: unknown) => {
+    asked[name] = argument
+    return 0
+  }
+  const schedule = startHousekeeping(config, log, {
+    clocks: openClocks(newest, { wall: () => WALL, monotonic: () => 0 }),
+    uploads: { expire: note('expire') },
+    usage: { flush: async () => {} },
+    cache: { lastUse: { flush: async () => {} }, room: { keep: async () => {} } },
+    collector: { run: async () => {}, removeLeftBehind: note('removeLeftBehind') },
+    authenticator: { noteUse: async () => {} },
+    metadata: { write: async (name, { before }) => note(name)(before).then(() => {}) },
+    crash: { crashedAt: () => crashedAt, touch: () => {}, settle: () => note('settle')(true).then(() => {}) },
+  })
+  schedule.stop()
+  await new Promise((resolve) => setImmediate(resolve))
+  return { asked, lines }
+}
+
+test('uploads and tokens expire by the wall clock, also when recorded time is ahead of it after a wrong reading', async () => {
+  const { asked, lines } = await firstTurn(WALL + 9 * DAY)
+  expect(asked).toEqual({ expire: WALL - DAY, removeExpired: WALL })
+  expect(lines).toMatchObject([{ level: 40, behindSeconds: (9 * DAY) / 1000 }])
+})
+
+test('what a crash has left is removed when it was written in the day before', async () => {
+  const { asked, lines } = await firstTurn(0, WALL - 3 * DAY)
+  expect(asked).toMatchObject({
+    removeLeftBehind: { since: WALL - 4 * DAY - 120_000, until: WALL },
+    settle: true,
+  })
+  expect(lines).toMatchObject([{ removed: 0, msg: 'removed what a crash had left' }])
+})
