@@ -6,6 +6,7 @@ import type { Db } from '../database.ts'
 import { number, statement, text } from '../statement.ts'
 import { checkVersion, type VersionOfCall } from '../versions.ts'
 import type { TellAct } from './audit.ts'
+import { grantsOutlive } from './grants.ts'
 
 export type AccountRow = typeof account.$inferSelect
 export type GroupRow = typeof accountGroup.$inferSelect
@@ -108,6 +109,7 @@ export function accountWrites(db: Db, { tell, version }: AccountParts) {
   }
   const get = (call: AccountWrite) => found(find(call), call.kind, call.name)
   const change = accountChange(db, { tell, version })
+  const outlive = grantsOutlive(db)
 
   return {
     /** Adds an account. One that exists is changed where it differs. */
@@ -135,6 +137,7 @@ export function accountWrites(db: Db, { tell, version }: AccountParts) {
       const { id } = get(call)
       const change = changed(db, [id])
       changeGroupsOf(db, id, version())
+      outlive.account(id)
       db.delete(account).where(eq(account.id, id)).run()
       keepOneAdmin(db)
       tell({ action: `${call.kind}.remove`, target: call.name }, call.caller, call.at)
@@ -199,6 +202,7 @@ export function groupWrites(db: Db, { tell, version }: AccountParts) {
         .all()
         .map((member) => member.id)
       const change = changed(db, members)
+      grantsOutlive(db).group(id)
       db.delete(accountGroup).where(eq(accountGroup.id, id)).run()
       tell({ action: 'group.remove', target: call.name }, call.caller, call.at)
       return change

@@ -1,4 +1,4 @@
-import { and, asc, count, eq, gt, gte, lt } from 'drizzle-orm'
+import { and, asc, count, eq, gt, gte, lt, sql } from 'drizzle-orm'
 import type { Write } from '../../domain/caller.ts'
 import { parseRepositoryPattern } from '../../domain/repository-pattern.ts'
 import type { Rule } from '../../domain/rule.ts'
@@ -156,6 +156,25 @@ export function grantWrites(db: Db, tell: TellAct) {
       tell({ action: 'grant.remove', target, detail: { pattern } }, call.caller, call.at)
       return { stale: 'grants', subject: subject ?? '', removed: pattern } as const
     },
+  }
+}
+
+/**
+ * Keeps what users have granted in their namespaces to accounts or a group that are about to be removed, as grants to an
+ * unknown name: otherwise their disappearance would tell the users that somebody existed.
+ */
+export function grantsOutlive(db: Db) {
+  const owner = sql`select 1 from account owner where owner.kind = 'user'
+    and owner.name = substr(pattern, 1, instr(pattern, '/') - 1)`
+  return {
+    /** An account and its robots. What is granted on their own namespace goes with them. */
+    account: (id: number): void =>
+      db.run(sql`update or ignore access_grant set account_id = null, subject = ${UNKNOWN} || grantee.name
+        from account grantee where grantee.id = access_grant.account_id and ${id} in (grantee.id, grantee.owner_id)
+        and exists (${owner} and owner.id not in (grantee.id, ifnull(grantee.owner_id, 0)))`),
+    group: (id: number): void =>
+      db.run(sql`update or ignore access_grant set group_id = null, subject = ${`${UNKNOWN}group:`} || grantee.name
+        from account_group grantee where grantee.id = ${id} and access_grant.group_id = ${id} and exists (${owner})`),
   }
 }
 

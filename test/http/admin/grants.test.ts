@@ -72,6 +72,25 @@ test('grants: a user does not learn who exists, and what is granted to nobody ha
   expect(await listed()).toEqual([])
 })
 
+test('grants: a user does not learn that somebody whom he granted something is removed', async () => {
+  const subjects = ['leaver', 'leaver+ci', 'group:leavers', 'nobody-else']
+  await server.addUser('leaver')
+  await server.admin('PUT', '/robots/leaver%2Bci')
+  await server.admin('PUT', '/groups/leavers')
+  for (const subject of subjects) await grant(subject, 'alice/left')
+  await server.grant('leaver', 'leaver/own', 'reader')
+  await server.grant('leaver', 'team/**', 'reader')
+  await server.admin('DELETE', '/users/leaver')
+  await server.admin('DELETE', '/groups/leavers')
+  expect(await listed()).toEqual(subjects)
+  await server.addUser('leaver')
+  const query = new URLSearchParams({ account: 'leaver', repository: 'alice/left' })
+  expect(await server.admin('GET', `/access?${query}`)).toMatchObject({ actions: [] })
+  const { items } = await server.admin<{ items: { subject: string; pattern: string }[] }>('GET', '/grants')
+  expect(items.filter(({ pattern }) => pattern !== 'alice/left')).toEqual([])
+  for (const subject of subjects) expect((await remove(subject, 'alice/left')).status).toBe(200)
+})
+
 test('grants: a server admin is told that an account does not exist', async () => {
   const grant = server.admin('PUT', '/grants', { subject: 'absent', pattern: 'x', role: 'reader' })
   expect(await grant.catch((error: Error) => error.message)).toContain('404')
