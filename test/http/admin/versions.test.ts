@@ -129,3 +129,13 @@ test('the entity tag of a manifest changes with its tags, and is not that of one
   await push()
   expect((await ask('DELETE', path, undefined, { 'if-match': newer })).status).toBe(412)
 })
+
+test.each([
+  ['user', '/users/racer', (n: number) => ({ password: `${PASSWORD}-${n}` })],
+  ['repository', '/repositories/raced', (n: number) => ({ description: `${n}` })],
+])('two PUTs of one %s that expect the same version: one succeeds', async (_, path, body) => {
+  await ask('PUT', path, body(0))
+  const etag = await etagOf(path)
+  const racing = await Promise.all([1, 2].map((n) => ask('PUT', path, body(n), { 'if-match': etag })))
+  expect(racing.map(({ status }) => status).sort()).toEqual([200, 412])
+})
