@@ -2,15 +2,16 @@ import type { OpenBlob } from '../domain/blob-body.ts'
 import type { Blobs } from '../domain/registry.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
-import { RegistryError } from '../oci/error.ts'
-import { readParts } from '../oci/manifest-parts.ts'
 import type { ByteRange } from '../oci/range.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
 import type { Fill, FillOrder } from './fill.ts'
 import type { Fills } from './fills.ts'
 import { Flights } from './flights.ts'
+import { unlessUnknown } from './here.ts'
+import { inTime } from './in-time.ts'
 import type { LastUse } from './last-use.ts'
+import { findNamedSize } from './named-size.ts'
 import { pullOnly, refusalOf } from './refusals.ts'
 import type { Room } from './room.ts'
 import { streamThrough } from './stream-through.ts'
@@ -20,6 +21,14 @@ import type { UpstreamSet } from './upstream-set.ts'
 
 /** Blobs up to this size are sent when they are here whole, with their length. */
 const WHOLE_BYTES_MAX = 64 * 1024
+
+/** How far a fetch goes for one request. */
+interface FetchLimits {
+  /** When its client must have a status line, in milliseconds by the monotonic clock. */
+  until: number
+  /** How often it may begin anew, for what has changed meanwhile. */
+  attempts: number
+}
 
 export interface CachedBlobsOptions {
   local: Blobs
@@ -83,7 +92,7 @@ export class CachedBlobs implements Blobs {
       onRequest(upstream.name, 'hit')
       return { size: here.size, read: (range) => this.read(here, range, upstream, repository, digest) }
     }
-    return await this.refusing(repository, digest, () => this.fetch(upstream, repository, digest))
+    return await this.fetchInTime(upstream, repository, digest)
   }
 
   async mount(...args: Parameters<Blobs['mount']>): Promise<boolean> {
@@ -110,9 +119,21 @@ export class CachedBlobs implements Blobs {
       const { metadata, room } = this.options
       const { blobs } = await metadata.write('unlinkCached', { repository, digest })
       await room.removeBytes(blobs)
-      const again = await this.refusing(repository, digest, () => this.fetch(upstream, repository, digest))
+      const again = await this.fetchInTime(upstream, repository, digest)
       return await again.read(range)
     }
+  }
+
+  private async fetchInTime(
+    upstream: Upstream,
+    repository: RepositoryName,
+    digest: Digest,
+  ): Promise<OpenBlob> {
+    const { firstByteMs, monotonic } = this.options
+    const until = monotonic() + firstByteMs
+    return await this.refusing(repository, digest, () =>
+      inTime(this.fetch(upstream, repository, digest, { until, attempts: 3 }), firstByteMs, upstream),
+    )
   }
 
   private async refusing<T>(repository: RepositoryName, digest: Digest, work: () => Promise<T>): Promise<T> {
@@ -134,12 +155,12 @@ export class CachedBlobs implements Blobs {
     upstream: Upstream,
     repository: RepositoryName,
     digest: Digest,
-    attempts = 3,
+    limits: FetchLimits,
   ): Promise<OpenBlob> {
     const { metadata, fills, room, onRequest } = this.options
-    const named = this.findNamedSize(repository, digest)
+    const named = findNamedSize(this.options.metadata, repository, digest)
     if (named !== undefined) {
-      const own = await this.findOwn(upstream, repository, digest, named)
+      const own = await this.findOwn(upstream, repository, digest, named, limits)
       if (own !== undefined) return own
     }
     const needsWord =
@@ -157,16 +178,26 @@ export class CachedBlobs implements Blobs {
       isHere = running === undefined && metadata.blobs.isStored(digest) && this.isLendable(digest, upstream)
       return running ?? (isHere ? undefined : this.begin(order))
     })
-    if (isHere && attempts > 1) return await this.fetch(upstream, repository, digest, attempts - 1)
-    if (fill === undefined || fill.order.size !== size || !this.mayLend(fill.order.upstream.name, upstream)) {
+    const isForeign = fill !== undefined && fill.order.upstream !== upstream
+    if ((isHere || (isForeign && !needsWord)) && limits.attempts > 1) {
+      return await this.fetch(upstream, repository, digest, { ...limits, attempts: limits.attempts - 1 })
+    }
+    const isShared = !isForeign || (needsWord && this.mayLend(fill.order.upstream.name, upstream))
+    if (fill === undefined || fill.order.size !== size || !isShared) {
       onRequest(upstream.name, 'through')
       return this.through(order)
     }
-    return await this.join(fill, repository)
+    return await this.join(fill, repository, limits)
   }
 
   /** What the same upstream has brought, or brings, for another repository; a manifest of this one names it. */
-  private async findOwn(upstream: Upstream, repository: RepositoryName, digest: Digest, size: number) {
+  private async findOwn(
+    upstream: Upstream,
+    repository: RepositoryName,
+    digest: Digest,
+    size: number,
+    limits: FetchLimits,
+  ): Promise<OpenBlob | undefined> {
     const { metadata, fills } = this.options
     if (metadata.cache.findLender(upstream.name, digest) === size) {
       const lent = await this.lend(repository, digest, size)
@@ -174,7 +205,7 @@ export class CachedBlobs implements Blobs {
     }
     const running = fills.find(digest)
     const isOwn = running?.order.upstream === upstream && running.order.size === size
-    return isOwn ? await this.join(running, repository) : undefined
+    return isOwn ? await this.join(running, repository, limits) : undefined
   }
 
   private isLendable(digest: Digest, to: Upstream): boolean {
@@ -186,22 +217,21 @@ export class CachedBlobs implements Blobs {
     return this.options.fills.begin(order)
   }
 
-  private async join(fill: Fill, repository: RepositoryName): Promise<OpenBlob> {
+  private async join(fill: Fill, repository: RepositoryName, limits: FetchLimits): Promise<OpenBlob> {
     if (!fill.repositories.has(repository)) fill.repositories.add(repository)
     if (fill.followed++ > 0) this.options.onRequest(fill.order.upstream.name, 'joined')
-    return await this.follow(fill, repository)
+    return await this.follow(fill, repository, limits)
   }
 
   /**
    * A body that follows a fill, when its first byte is here; a small one when it is here whole. Bun (1.4.5) sends no
    * status line before a stream's first byte, so that is what clients are kept waiting for.
    */
-  private async follow(fill: Fill, repository: RepositoryName): Promise<OpenBlob> {
-    const { local, firstByteMs, monotonic } = this.options
+  private async follow(fill: Fill, repository: RepositoryName, { until }: FetchLimits): Promise<OpenBlob> {
+    const { local, monotonic } = this.options
     const { digest, size, upstream } = fill.order
     const isSmall = size <= WHOLE_BYTES_MAX
-    const until = monotonic() + firstByteMs
-    await inTime(isSmall ? fill.ended : fill.begun, firstByteMs, upstream)
+    await (isSmall ? fill.ended : fill.begun)
     if (isSmall) return await local.open(repository, digest)
     return {
       size,
@@ -250,21 +280,9 @@ export class CachedBlobs implements Blobs {
       upstream.getBlobSize(repository, digest, firstByteMs),
     )
     if (size !== undefined) return size
-    const named = this.findNamedSize(repository, digest)
+    const named = findNamedSize(this.options.metadata, repository, digest)
     if (named !== undefined) return named
     throw new UpstreamError('wrong', `${upstream.name} does not say the size of ${digest}`)
-  }
-
-  /** The size of a blob as a manifest of the repository says it. */
-  private findNamedSize(repository: RepositoryName, digest: Digest): number | undefined {
-    const { metadata } = this.options
-    for (const row of metadata.cache.naming(repository, digest)) {
-      const bytes = metadata.manifests.findBytes(row)
-      const { config, layers, children } = readParts(bytes ?? new Uint8Array())
-      const part = [...(config ? [config] : []), ...layers, ...children].find((one) => one.digest === digest)
-      if (part !== undefined && part.size > 0) return part.size
-    }
-    return undefined
   }
 }
 
@@ -273,27 +291,4 @@ function otherSize(upstream: Upstream, digest: Digest, size: number, named: numb
     'wrong',
     `${upstream.name} says ${digest} has ${size} bytes, and its manifest ${named}`,
   )
-}
-
-/** A status line comes in time, whatever the upstream does. */
-async function inTime(promise: Promise<void>, milliseconds: number, upstream: Upstream): Promise<void> {
-  let timer: Timer | undefined
-  const late = new Promise<void>((_, reject) => {
-    const error = new UpstreamError('unavailable', `${upstream.name} does not answer in time`)
-    timer = setTimeout(() => reject(error), milliseconds)
-  })
-  try {
-    await Promise.race([promise, late])
-  } finally {
-    clearTimeout(timer)
-  }
-}
-
-async function unlessUnknown<T>(promise: Promise<T>): Promise<T | undefined> {
-  try {
-    return await promise
-  } catch (error) {
-    if (error instanceof RegistryError && error.status === 404) return undefined
-    throw error
-  }
 }

@@ -6,6 +6,8 @@ import { RegistryError, registryError } from '../oci/error.ts'
 import type { Manifest } from '../oci/manifest.ts'
 import { formatReference, type Reference, type RepositoryName, type Tag } from '../oci/reference.ts'
 import { Flights } from './flights.ts'
+import { unlessUnknown } from './here.ts'
+import { inTime } from './in-time.ts'
 import type { LastUse } from './last-use.ts'
 import { pullOnly, refusalOf } from './refusals.ts'
 import type { Room } from './room.ts'
@@ -115,10 +117,11 @@ export class CachedManifests implements Manifests {
   private async fetch(upstream: Upstream, repository: RepositoryName, reference: Reference): Promise<void> {
     const name = formatReference(reference)
     try {
-      await this.flights.join(`${repository}@${name}`, async () => {
+      const flight = this.flights.join(`${repository}@${name}`, async () => {
         await this.fetchOne(upstream, repository, reference, reference.tag)
         if (reference.tag !== undefined) this.checks.noteFetched(repository, reference.tag)
       })
+      await inTime(flight, this.options.firstByteMs, upstream)
     } catch (error) {
       throw refusalOf(
         error,
@@ -203,16 +206,6 @@ function read<T>(work: () => T, upstream: Upstream): T {
       'wrong',
       `${upstream.name} sends a manifest that is malformed: ${error.entries[0]?.message}`,
     )
-  }
-}
-
-/** Undefined for what is not here. */
-async function unlessUnknown<T>(promise: Promise<T>): Promise<T | undefined> {
-  try {
-    return await promise
-  } catch (error) {
-    if (error instanceof RegistryError && error.status === 404) return undefined
-    throw error
   }
 }
 

@@ -94,25 +94,34 @@ export class Endpoint {
   private async authorised(asked: EndpointRequest): Promise<Response> {
     const { scope, signal } = asked
     let authorization = this.tokens.find(scope)
-    let response = await this.follow(asked, authorization)
-    if (response.status === 401) {
+    let { response, from } = await this.follow(asked, authorization)
+    // Another host's challenge is not answered: it would choose who is shown the credentials.
+    if (response.status === 401 && from === undefined) {
       const header = response.headers.get('www-authenticate')
       authorization = await this.tokens.answer(header, scope, authorization, signal)
       if (authorization !== undefined) {
         discard(response)
-        response = await this.follow(asked, authorization)
+        ;({ response, from } = await this.follow(asked, authorization))
       }
     }
     if (response.status >= 200 && response.status < 300) return response
     discard(response)
-    throw errorOfStatus(this.host, response)
+    if (from === undefined) throw errorOfStatus(this.host, response)
+    // Whether the content exists is the registry's to say: a link may have expired.
+    throw new UpstreamError(
+      'unavailable',
+      `${from}, to which ${this.host} redirects, answers ${response.status}`,
+    )
   }
 
-  /** Follows redirects by hand: each target is checked, and another host is never sent the authorization. */
+  /**
+   * Follows redirects by hand: each target is checked, and another host is never sent the authorization. Answers also
+   * which other host has answered, if one has.
+   */
   private async follow(
     { method, path, headers, signal }: EndpointRequest,
     authorization: string | undefined,
-  ) {
+  ): Promise<{ response: Response; from: string | undefined }> {
     const { url } = this.options
     const own = new URL(url.pathname.replace(/\/$/, '') + path, url)
     let at = own
@@ -126,7 +135,9 @@ export class Endpoint {
       })
       if (isOwn) this.options.onAnswer?.(response.headers)
       const location = response.headers.get('location')
-      if (!REDIRECT_STATUSES.includes(response.status) || location === null) return response
+      if (!REDIRECT_STATUSES.includes(response.status) || location === null) {
+        return { response, from: isOwn ? undefined : at.host }
+      }
       discard(response)
       const next = URL.parse(location, at.href)
       if (next === null) throw new UpstreamError('wrong', `${at.host} redirects to what is not a URL`)

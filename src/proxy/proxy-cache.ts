@@ -64,30 +64,10 @@ export class ProxyCache {
     this.bytesMax = settings.bytesMax
     this.lastUse = new LastUse((uses) => metadata.write('touchCached', { uses }), now)
     const firstByteMs = settings.firstByteSecondsMax * 1000
-    this.fills = new Fills({
-      store: options.fills,
-      locks: options.locks,
-      fillsMax: settings.fillsMax,
-      deadlineMs: firstByteMs,
-      stallSecondsMax: settings.stallSecondsMax,
-      link: async (repositories, blob) => {
-        await metadata.write('linkCached', { at: now(), repositories, ...blob })
-      },
-      onDiskFull: async (bytes) => {
-        await this.room.evict(bytes)
-      },
-      onEnd: ({ order }, cause) => {
-        const { digest, size, repository } = order
-        if (cause) log.warn({ digest, repository, cause }, 'a blob could not be fetched from its upstream')
-        else log.debug({ digest, repository, size }, 'cached a blob')
-      },
-      onReceived: (upstream, bytes) => counts.upstreamBytes.add([upstream], bytes),
-      onResumed: () => {
-        counts.resumed++
-      },
-    })
+    this.fills = this.openFills(options)
     this.room = new Room({
       ...options,
+      store: options.fills,
       lastUse: this.lastUse,
       bytesMax: settings.bytesMax,
       freeBytesMin: settings.freeBytesMin,
@@ -126,6 +106,31 @@ export class ProxyCache {
       deadlineMs: settings.deadlineMilliseconds,
     })
     this.registry = { ...local, manifests, blobs, tags, referrers, uploads: pushes(local.uploads, upstreams) }
+  }
+
+  private openFills({ fills, locks, settings, metadata, counts, log, now }: ProxyCacheOptions): Fills {
+    return new Fills({
+      store: fills,
+      locks,
+      fillsMax: settings.fillsMax,
+      deadlineMs: settings.firstByteSecondsMax * 1000,
+      stallSecondsMax: settings.stallSecondsMax,
+      link: async (repositories, blob) => {
+        await metadata.write('linkCached', { at: now(), repositories, ...blob })
+      },
+      onDiskFull: async (bytes) => {
+        await this.room.evict(bytes)
+      },
+      onEnd: ({ order }, cause) => {
+        const { digest, size, repository } = order
+        if (cause) log.warn({ digest, repository, cause }, 'a blob could not be fetched from its upstream')
+        else log.debug({ digest, repository, size }, 'cached a blob')
+      },
+      onReceived: (upstream, bytes) => counts.upstreamBytes.add([upstream], bytes),
+      onResumed: () => {
+        counts.resumed++
+      },
+    })
   }
 
   /** The blobs that are being fetched. */

@@ -3,11 +3,15 @@ import type { Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { BlobStore } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
+import type { FillStore } from '../storage/fill-store.ts'
 import type { Fill, FillOrder } from './fill.ts'
 import type { LastUse } from './last-use.ts'
 
 /** What was used in the last moment stays: it is between a look-up and its read. */
 const PROTECTED_MILLISECONDS = 3000
+
+/** A partial blob is dropped for room when it did not grow for so long. Files have the time of the machine's clock. */
+const IDLE_MILLISECONDS = 600_000
 
 /** How often room is made for one fill before it is given up. */
 const ROUNDS_MAX = 3
@@ -24,6 +28,7 @@ const LOOK_BYTES = 8 * 1024 * 1024
 export interface RoomOptions {
   metadata: Metadata
   blobs: Pick<BlobStore, 'delete'>
+  store: Pick<FillStore, 'expire'>
   locks: DigestLocks
   lastUse: LastUse
   log: Logger
@@ -60,7 +65,7 @@ export class Room {
   async evict(bytes: number): Promise<number> {
     const { metadata, lastUse, now, onEvicted } = this.options
     await lastUse.flush()
-    let freed = 0
+    let freed = await this.dropIdleFills()
     let more = true
     while (freed < bytes && more) {
       const at = now()
@@ -73,6 +78,13 @@ export class Room {
       onEvicted(sum)
     }
     return freed
+  }
+
+  /** Downloads that broke off and that nobody has asked for since. */
+  private async dropIdleFills(): Promise<number> {
+    const { store, fills } = this.options
+    const running = new Set(fills().map(({ order }) => order.digest))
+    return await store.expire(Date.now() - IDLE_MILLISECONDS, (digest) => running.has(digest))
   }
 
   /** Bytes were received: the cache gives way before pushes find the disk full. */

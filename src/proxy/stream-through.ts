@@ -4,7 +4,6 @@ import { algorithmOf, hexOf } from '../oci/digest.ts'
 import type { ByteRange } from '../oci/range.ts'
 import type { FillOrder } from './fill.ts'
 import type { Pace } from './pace.ts'
-import type { FetchedBlob } from './upstream.ts'
 import { UpstreamError } from './upstream-error.ts'
 
 /** How often the upstream is asked again without a byte more, and the pauses between. */
@@ -37,15 +36,26 @@ export async function streamThrough(
   return { feed: (sink) => new Passage(order, range, options).feed(answer, sink) }
 }
 
+/** An answer whose first bytes are here: a client has no status line before. */
+interface Opened {
+  reader: Reader
+  from: number
+  first: Uint8Array | undefined
+}
+
 async function open(
   { upstream, repository, digest, size }: FillOrder,
   from: number,
-  options: ThroughOptions,
-) {
-  const answer = await upstream.getBlob(repository, digest, from, { deadlineMs: options.deadlineMs })
-  if (answer.total === undefined || answer.total === size) return answer
-  answer.stream.cancel().catch(() => {})
-  throw new UpstreamError('wrong', `${upstream.name} says ${digest} has ${answer.total} bytes, not ${size}`)
+  { deadlineMs, stallSecondsMax }: ThroughOptions,
+): Promise<Opened> {
+  const answer = await upstream.getBlob(repository, digest, from, { deadlineMs })
+  if (answer.total !== undefined && answer.total !== size) {
+    answer.stream.cancel().catch(() => {})
+    throw new UpstreamError('wrong', `${upstream.name} says ${digest} has ${answer.total} bytes, not ${size}`)
+  }
+  const reader: Reader = answer.stream.getReader()
+  const { value } = await readInTime(reader, Math.min(stallSecondsMax, deadlineMs / 1000))
+  return { reader, from: answer.from, first: value }
 }
 
 class Passage {
@@ -63,9 +73,9 @@ class Passage {
     this.hasher = new Bun.CryptoHasher(algorithmOf(order.digest))
   }
 
-  async feed(first: FetchedBlob, sink: ByteSink): Promise<void> {
+  async feed(first: Opened, sink: ByteSink): Promise<void> {
     const { upstream, digest, size } = this.order
-    let answer: FetchedBlob | undefined = first
+    let answer: Opened | undefined = first
     for (let failures = 0; this.at < size; ) {
       const before = this.at
       try {
@@ -86,20 +96,20 @@ class Passage {
   }
 
   /** Passes one answer on, as far as it goes. Answers false when the client has left. */
-  private async pass({ stream, from }: FetchedBlob, sink: ByteSink): Promise<boolean> {
+  private async pass({ reader, from, first }: Opened, sink: ByteSink): Promise<boolean> {
     const { pace, stallSecondsMax } = this.options
-    const reader: Reader = stream.getReader()
     let skipped = this.at - from
+    let value = first
     try {
       for (;;) {
-        const { done, value } = await readInTime(reader, stallSecondsMax)
-        if (done || value === undefined) return true
+        if (value === undefined) return true
         await pace.take(value.length)
         const fresh = value.subarray(Math.min(skipped, value.length))
         skipped -= value.length - fresh.length
         const written = this.take(fresh, sink)
         freeChunk(value)
         if (!(await written)) return false
+        value = (await readInTime(reader, stallSecondsMax)).value
       }
     } finally {
       reader.cancel().catch(() => {})

@@ -11,6 +11,7 @@ import {
 import { Deadline } from './deadline.ts'
 import { Endpoint, type EndpointRequest } from './endpoint.ts'
 import { Places } from './places.ts'
+import { Rate } from './rate.ts'
 import { type Resolve, systemResolve } from './targets.ts'
 import { UpstreamError, type UpstreamErrorKind } from './upstream-error.ts'
 import { readBounded } from './upstream-tokens.ts'
@@ -63,6 +64,7 @@ export class Upstream {
   readonly settings: UpstreamSettings
   /** Fetches of blobs take one each. */
   readonly places: Places
+  private readonly rate: Rate
   pullsLeft: PullsLeft | undefined
   private readonly options: UpstreamOptions
   private readonly endpoints: readonly Endpoint[]
@@ -73,6 +75,7 @@ export class Upstream {
     this.settings = settings
     this.options = options
     this.places = new Places(settings.connections)
+    this.rate = new Rate(settings.bytesPerSecond, monotonic)
     this.allowed = settings.repositories.map((pattern) => parseRepositoryPattern(pattern))
     this.endpoints = settings.urls.map((url, at) => {
       const { redirects, proxy, ca } = settings
@@ -159,7 +162,8 @@ export class Upstream {
         const stream = response.body ?? new Blob([]).stream()
         const part =
           response.status === 206 ? partOf(response.headers) : { from: 0, total: lengthOf(response.headers) }
-        if (part !== undefined && (part.from === 0 || part.from === from)) return { stream, ...part }
+        if (part !== undefined && (part.from === 0 || part.from === from))
+          return { ...part, stream: this.rate.slow(stream) }
         stream.cancel().catch(() => {})
         throw new UpstreamError('wrong', `${this.name} answers another range of ${digest} than was asked for`)
       },

@@ -24,6 +24,7 @@ export function filesystemFills(data: string, uploads: FilesystemUploads): FillS
     verify: (upload, digest) => uploads.verify(upload, digest),
     commit: (upload, digest, body) => uploads.commit(upload, digest, body),
     cancel: (upload) => uploads.cancel(upload),
+    expire: (before, isKept) => uploads.expireFills(before, isKept),
     read: (upload, digest) => openFirst([files.ofUpload(upload).path, blobPlace(data, digest).file], digest),
   }
 }

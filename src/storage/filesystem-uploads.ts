@@ -1,14 +1,14 @@
 import { LRUCache } from 'lru-cache'
 import type { UploadBody } from '../domain/blob-body.ts'
-import type { Digest, DigestAlgorithm } from '../oci/digest.ts'
+import { type Digest, type DigestAlgorithm, digestFromHex } from '../oci/digest.ts'
 import { blobPlace, blobsFolder } from './blob-place.ts'
 import type { CommittedBlob, Upload, UploadProgress, UploadStore, UploadsInProgress } from './blob-store.ts'
-import { DigesterClient } from './digester-client.ts'
+import { DigesterClient, type UploadFile } from './digester-client.ts'
 import { OpenUploads } from './open-uploads.ts'
 import { Publishers } from './publishers.ts'
 import { SlotPool } from './slot-pool.ts'
 import { Turns } from './turns.ts'
-import { UploadFiles } from './upload-files.ts'
+import { type FileState, UploadFiles } from './upload-files.ts'
 import { beganAt, UploadIds, uuidOf } from './upload-ids.ts'
 import type { UploadOptions } from './upload-options.ts'
 
@@ -105,17 +105,32 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
     for (const { upload, isBusy, hasFile } of this.open.list()) {
       if (!isBusy && !hasFile && beganAt(upload.id) < before) this.open.forget(upload.id)
     }
+    return (await this.dropIdle(this.files.all(), before)).files
+  }
+
+  /** Drops partial blobs of upstreams that did not grow since `before`; answers their bytes. */
+  async expireFills(before: number, isKept: (digest: Digest) => boolean): Promise<number> {
+    const keep = ({ id, algorithm }: UploadFile) => isKept(digestFromHex(algorithm, id))
+    return (await this.dropIdle(this.files.fills(), before, keep)).bytes
+  }
+
+  private async dropIdle(
+    files: AsyncIterable<UploadFile & FileState>,
+    before: number,
+    keep: (file: UploadFile) => boolean = () => false,
+  ): Promise<{ files: number; bytes: number }> {
     const sessions = new Map(this.open.list().map((session) => [session.file.id, session] as const))
-    let expired = 0
-    for await (const file of this.files.all()) {
+    const dropped = { files: 0, bytes: 0 }
+    for await (const file of files) {
       const session = sessions.get(file.id)
-      if (file.changedAt >= before || session?.isBusy) continue
+      if (file.changedAt >= before || session?.isBusy || keep(file)) continue
       if (session) await session.cancel()
       else await this.takeDigester().drop(file)
       this.ended.set(file.id, true)
-      expired++
+      dropped.files++
+      dropped.bytes += file.size
     }
-    return expired
+    return dropped
   }
 
   async list(last: string, limit: number): Promise<UploadProgress[]> {

@@ -19,6 +19,8 @@ export interface FillStore {
   commit(upload: Upload, digest: Digest, body: UploadBody): Promise<CommittedBlob>
   /** Drops the upload's bytes. */
   cancel(upload: Upload): Promise<void>
+  /** Drops partial blobs that did not grow since `before` (milliseconds since 1970); answers their bytes. */
+  expire(before: number, isKept: (digest: Digest) => boolean): Promise<number>
   /** Opens the bytes for reading while they grow, or the blob that they have become; they can be read to the end. */
   read(upload: Upload, digest: Digest): Promise<GrowingFile>
 }

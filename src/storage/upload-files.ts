@@ -10,6 +10,8 @@ const KEY_BYTES = 32
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
+const HASH = /^[0-9a-f]{64}(?:[0-9a-f]{64})?$/
+
 const ALGORITHMS = ['sha256', 'sha512'] as const
 
 /**
@@ -61,6 +63,11 @@ export class UploadFiles {
   /** Every file, also those of fills. */
   all(): AsyncIterable<UploadFile & FileState> {
     return this.walk(() => true, Number.POSITIVE_INFINITY)
+  }
+
+  /** The files of fills, which are named by a hash. */
+  fills(): AsyncIterable<UploadFile & FileState> {
+    return this.walk((id) => HASH.test(id), Number.POSITIVE_INFINITY)
   }
 
   private async *walk(
@@ -127,7 +134,7 @@ export class UploadFiles {
 }
 
 /** How many bytes a file has, and when it last grew (milliseconds since 1970). */
-interface FileState {
+export interface FileState {
   size: number
   changedAt: number
 }

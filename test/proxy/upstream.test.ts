@@ -269,3 +269,14 @@ test('upstream: the pulls that Docker Hub leaves are read from its answers', asy
   await upstream.getManifest(NAME, TAG, within)
   expect(upstream.pullsLeft).toEqual({ limit: 100, remaining: 76 })
 })
+
+test('upstream: the challenge of a redirect is not answered', async () => {
+  await using fake = await FakeUpstream.start()
+  await using other = await FakeUpstream.start()
+  fake.on(/manifests/, () => reply(307, { location: `${other.url}/x` }, ''))
+  other.on(/./, () => reply(401, { 'www-authenticate': `Bearer realm="${other.url}/token"` }, ''))
+  const { upstream } = open(fake, { credentials: { username: 'me', password: 'pw' } })
+  expect(await kindOf(upstream.getManifest(NAME, TAG, within))).toBe('unavailable')
+  expect(other.log).toHaveLength(1)
+  expect(other.log[0]?.headers.authorization).toBeUndefined()
+})

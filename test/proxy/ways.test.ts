@@ -81,7 +81,8 @@ describe('cache: the mirror for Docker', () => {
     expect(pulled.headers.get('docker-content-digest')).toBe(manifest.digest)
     const blob = await fetch(`${mirror}/v2/library/app/blobs/${layer.digest}`)
     expect(Buffer.from(await blob.bytes()).equals(layer.bytes)).toBe(true)
-    expect((await fetch(`${mirror}/v2/library/app/blobs/uploads/`, { method: 'POST' })).status).toBe(405)
+    const pushed = await fetch(`${mirror}/v2/library/app/blobs/uploads/`, { method: 'POST' })
+    expect([404, 405]).toContain(pushed.status)
     for (const path of ['/v2/_catalog', '/api/v1/server', '/token', '/metrics']) {
       expect((await fetch(`${mirror}${path}`)).status).toBeGreaterThanOrEqual(400)
     }
