@@ -20,7 +20,7 @@ export async function run([number = '']: string[]): Promise<void> {
   const target = join(fixtures, `data-${number}`)
   await rm(target, { recursive: true, force: true })
   await mkdir(target)
-  for (const name of ['cay.db', 'blobs', 'uploads']) {
+  for (const name of ['cay.db', 'installation', 'blobs', 'uploads']) {
     await cp(join(folder.path, name), join(target, name), { recursive: true })
   }
   await removeEmptyFolders(target)
