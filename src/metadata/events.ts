@@ -5,7 +5,6 @@ import { digestToBytes } from '../oci/digest.ts'
 import type { Db } from './database.ts'
 import { event } from './schema.ts'
 import { bytes, number, optional, statement, text } from './statement.ts'
-import { whoColumns } from './who-columns.ts'
 
 /** The outbox keeps this many events; older ones go when new ones come, */
 const EVENTS_MAX = 100_000
@@ -36,5 +35,15 @@ export function outboxWrites(db: Db): Tell {
     const digest = change.digest === undefined ? null : digestToBytes(change.digest)
     const { id } = append.get({ ...whoColumns(caller), at, ...change, digest, tag: change.tag ?? null })
     if (id % EVENTS_TRIMMED === 0) trim.run({ id: id - EVENTS_MAX })
+  }
+}
+
+/** The columns that say who did it. */
+export function whoColumns(caller: Caller) {
+  return {
+    account: caller.account ?? null,
+    credential: caller.credential ?? null,
+    address: caller.address,
+    requestId: caller.requestId,
   }
 }

@@ -3,9 +3,9 @@ import type { Write } from '../../domain/caller.ts'
 import type { EventType } from '../../domain/events.ts'
 import type { Tag } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
+import { whoColumns } from '../events.ts'
 import { tagHistory } from '../schema.ts'
 import { bytes, number, optional, statement, text } from '../statement.ts'
-import { whoColumns } from '../who-columns.ts'
 
 /** A move to be recorded; null is no tag. */
 export interface MoveLine extends Write {
