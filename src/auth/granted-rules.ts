@@ -19,10 +19,11 @@ export class GrantedRules {
     const subjects = metadata.grants.subjectsWithMore(GRANTS_READ_MAX)
     this.large = new Map(subjects.map((subject) => [subject, this.read(subject)]))
     metadata.onStale('grants', ({ subject, rule, removed }) => {
-      const rules = this.large.get(subject) ?? this.others.peek(subject)
-      if (rule !== undefined) rules?.put(rule)
-      if (removed !== undefined) rules?.remove(removed)
-      if (rules !== undefined && rules.size > GRANTS_READ_MAX) this.large.set(subject, rules)
+      // Read now, while it has few: a subject that grows is never read by a request.
+      const rules = this.of(subject)
+      if (rule !== undefined) rules.put(rule)
+      if (removed !== undefined) rules.remove(removed)
+      if (rules.size > GRANTS_READ_MAX) this.large.set(subject, rules)
     })
   }
 
