@@ -6,6 +6,7 @@ import { collectionCases } from './bench/collection.ts'
 import { downloadCases } from './bench/downloads.ts'
 import { lifetimeCases } from './bench/lifetime.ts'
 import { listCases } from './bench/lists.ts'
+import { manyTagsCases } from './bench/many-tags.ts'
 import { parserCases } from './bench/parsers.ts'
 import { pushCases } from './bench/pushes.ts'
 import { RandomFile } from './bench/random-file.ts'
@@ -22,6 +23,7 @@ const cases: Case[] = [
   ...pushCases,
   ...lifetimeCases,
   ...listCases,
+  ...manyTagsCases,
   ...collectionCases,
   ...parserCases,
 ]

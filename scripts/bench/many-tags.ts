@@ -1,0 +1,144 @@
+import { Database } from 'bun:sqlite'
+import { join } from 'node:path'
+import { Registry } from '../lib/registry.ts'
+import { startServer } from '../lib/server.ts'
+import { temporaryFolder } from '../lib/temporary-folder.ts'
+import { absolute, type Bench, type Case } from './case.ts'
+import type { Row } from './measurement.ts'
+import { percentile } from './percentiles.ts'
+import { imageOf } from './push.ts'
+import { bytesOf } from './random-file.ts'
+
+const beside = 'bench/beside'
+const many = 'bench/many'
+const path = `/api/v1/repositories/${encodeURIComponent(many)}`
+const digest = `sha256:${'11'.repeat(32)}`
+/** The manifest that is deleted, and comes back, has one of so many tags. */
+const share = 10
+const millisecondsMax = 20
+
+const acts = ['search for tags', 'repository', 'repositories', 'deletion', 'rewind', 'collection'] as const
+
+/** What a repository with very many tags costs those who pull and push elsewhere. */
+export const manyTagsCases: Case[] = [
+  {
+    name: 'many-tags',
+    title: (scale) =>
+      `longest wait of a pull elsewhere, beside work on a repository of ${tagsOf(scale).toLocaleString('en')} tags`,
+    unit: 'ms',
+    reference: 'repository',
+    targets: acts.map((name) => absolute(name, 'at most', millisecondsMax)),
+    run: measure,
+  },
+]
+
+const tagsOf = ({ repositories }: Bench['scale']) => repositories * 100
+
+async function measure({ executables, random, scale }: Bench): Promise<Row[]> {
+  await using folder = await temporaryFolder('bench-many-tags')
+  const start = async (env: Record<string, string> = {}) => {
+    const server = await startServer({ data: folder.path, executable: executables.cay, env })
+    const registry = new Registry(server.address)
+    // The admin API is loaded with its first request, which is not what is measured here.
+    await registry.expect([200], 'GET', '/api/v1/jobs')
+    return { server, registry, [Symbol.asyncDispose]: () => server.stop() }
+  }
+  const [config, layer] = random.pieces(2, 1024)
+  const image = imageOf(config!, layer!)
+  {
+    await using empty = await start()
+    for (const piece of [image.config, image.layer]) {
+      await empty.registry.pushBlob(beside, piece.digest, bytesOf(piece))
+    }
+    await empty.registry.pushManifest(beside, 'latest', image.manifest)
+  }
+  fill(folder.path, tagsOf(scale))
+  const rows: Row[] = []
+  {
+    await using full = await start()
+    const { registry } = full
+    const observe = async (name: (typeof acts)[number], act: () => Promise<unknown>) => {
+      rows.push(await besidePulls(registry, image.manifest, name, act))
+    }
+    const to = new Date().toISOString()
+    await observe('search for tags', () => registry.expect([200], 'GET', `${path}/tags?q=none&limit=100`))
+    await observe('repository', () => registry.expect([200], 'GET', path))
+    await observe('repositories', () => registry.expect([200], 'GET', '/api/v1/repositories?limit=100'))
+    await observe('deletion', () => registry.expect([202], 'DELETE', `/v2/${many}/manifests/${digest}`))
+    await observe('rewind', () => json(registry, `${path}/restore`, { at: to }))
+    await registry.expect([200], 'DELETE', path)
+  }
+  await using emptied = await start({ CAY_GC_GRACE_SECONDS: '1', CAY_GC_WINDOW_SECONDS: '1' })
+  const { registry } = emptied
+  await Bun.sleep(2500)
+  const collect = async () => {
+    const { id } = await json(registry, '/api/v1/jobs', { kind: 'collect' })
+    await registry.expect([200], 'GET', `/api/v1/jobs/${id}/events`)
+  }
+  return [...rows, await besidePulls(registry, image.manifest, 'collection', collect)]
+}
+
+/** Does something while a manifest is pulled, and pushed, again and again; answers how long these took. */
+async function besidePulls(
+  registry: Registry,
+  manifest: Uint8Array,
+  name: string,
+  act: () => Promise<unknown>,
+): Promise<Row> {
+  const state = { isDone: false }
+  const again = async (request: (n: number) => Promise<unknown>) => {
+    const times: number[] = []
+    for (let n = 0; !state.isDone || times.length < 10; n++) {
+      const began = performance.now()
+      await request(n)
+      times.push(performance.now() - began)
+    }
+    return times
+  }
+  const pulling = again(() => registry.expect([200], 'GET', `/v2/${beside}/manifests/latest`))
+  const pushing = again((n) => registry.pushManifest(beside, `v${n % 100}`, manifest))
+  const began = performance.now()
+  await act()
+  const milliseconds = performance.now() - began
+  state.isDone = true
+  const [pulls, pushes] = await Promise.all([pulling, pushing])
+  const note = `in ${milliseconds.toFixed(0)} ms; p99 of pushes ${percentile(pushes, 0.99).toFixed(0)} ms`
+  return { name, value: Math.max(...pulls), note }
+}
+
+async function json(registry: Registry, at: string, body: object): Promise<{ id: string }> {
+  const sent = {
+    headers: { 'content-type': 'application/json' },
+    body: new TextEncoder().encode(JSON.stringify(body)),
+  }
+  const { bytes } = await registry.expect([200, 201, 202], 'POST', at, sent)
+  return JSON.parse(new TextDecoder().decode(bytes)) as { id: string }
+}
+
+/** Makes the repository: manifests without blobs, of which the first has a share of the tags. */
+function fill(data: string, tags: number): void {
+  using database = new Database(join(data, 'cay.db'))
+  const at = Date.now()
+  const numbers = 'WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?)'
+  database.transaction(() => {
+    const insert = 'INSERT INTO repository (name, created_at) VALUES (?, ?) RETURNING id'
+    const { id } = database.query<{ id: number }, [string, number]>(insert).get(many, at) ?? { id: 0 }
+    database
+      .query(
+        `${numbers} INSERT INTO manifest (repository_id, digest, media_type, size, pushed_at)
+          SELECT ?, iif(i = 0, unhex(?), randomblob(32)), 'application/vnd.oci.image.manifest.v1+json', 2, ? FROM n`,
+      )
+      .run(share, id, '11'.repeat(32), at)
+    database.run("INSERT OR IGNORE INTO manifest_bytes (digest, bytes) SELECT digest, x'7b7d' FROM manifest")
+    database
+      .query(
+        `${numbers} INSERT INTO tag (repository_id, name, manifest_id, digest, updated_at)
+          SELECT ?, 'v1.' || i, m.id, m.digest, ? FROM n JOIN manifest m
+          ON m.id = (SELECT min(id) FROM manifest WHERE repository_id = ?) + i % ?`,
+      )
+      .run(tags, id, at, id, share)
+    database.run(`INSERT INTO tag_history (repository_id, name, digest, act, at, address, request_id)
+      SELECT repository_id, name, digest, 'manifest.push', updated_at, '127.0.0.1', 'bench' FROM tag`)
+  })()
+  database.run('PRAGMA wal_checkpoint(TRUNCATE)')
+}
