@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { Authority } from '../domain/server-certificate.ts'
 import { findText, writeDurably } from '../storage/durable-file.ts'
 import type { IssuedCertificate } from './certificate.ts'
+import { certificateNames, type HostFacts } from './certificate-names.ts'
 import { checkCredentials, parseCertificate } from './key-pair.ts'
 
 /** The authority's certificate in a data folder. */
@@ -34,13 +35,13 @@ export async function findAuthority(data: string): Promise<Authority | undefined
  * @param now milliseconds since 1970
  * @throws Error that names the file that is damaged or missing, and what to do
  */
-export async function openAuthority(data: string, hostname: string, now: number): Promise<IssuedCertificate> {
+export async function openAuthority(data: string, facts: HostFacts, now: number): Promise<IssuedCertificate> {
   const path = authorityPath(data)
   const keyPath = join(tlsFolder(data), 'rootCA-key.pem')
   const [certificate, key] = await Promise.all([findText(path), findText(keyPath)])
   if (certificate === undefined) {
     const { makeAuthority } = await import('./certificate.ts')
-    const made = await makeAuthority(hostname, now)
+    const made = await makeAuthority(facts.hostname, certificateNames(facts), now)
     await mkdir(tlsFolder(data), { recursive: true, mode: 0o700 })
     await writeDurably(keyPath, made.key, 0o600)
     await writeDurably(path, made.certificate, 0o644)

@@ -31,7 +31,7 @@ const AUTHORITY_WARNING_DAYS = 180
 export async function openAutomatic(options: TlsOptions & { facts: () => HostFacts }): Promise<Tls> {
   const { data, now, log, facts, onChange } = options
   const path = join(tlsFolder(data), 'server.pem')
-  const authority = await openAuthority(data, facts().hostname, now())
+  const authority = await openAuthority(data, facts(), now())
   const issuer = parseCertificate(authority.certificate, authorityPath(data))
   warnOfEnd(log, issuer, data, now())
   let credentials = await ensure()
@@ -53,12 +53,24 @@ export async function openAutomatic(options: TlsOptions & { facts: () => HostFac
     const reason =
       present === undefined ? 'there is none' : whyRenew(split(present), path, issuer, wanted, now())
     if (present !== undefined && reason === undefined) return split(present)
-    const { issueCertificate } = await import('./certificate.ts')
-    const issued = await issueCertificate(authority, wanted, now())
+    const { issueCertificate, permittedNames } = await import('./certificate.ts')
+    const { permitted, refused } = permittedNames(authority.certificate, wanted)
+    warnOfRefused(log, refused, data)
+    if (present !== undefined && whyRenew(split(present), path, issuer, permitted, now()) === undefined) {
+      return split(present)
+    }
+    const issued = await issueCertificate(authority, permitted, now())
     await writeDurably(path, issued.certificate + issued.key, 0o600)
-    log.info({ path, reason, names: [...wanted.dns, ...wanted.addresses] }, 'made a certificate')
+    log.info({ path, reason, names: [...permitted.dns, ...permitted.addresses] }, 'made a certificate')
     return issued
   }
+}
+
+/** The authority was made when the host did not have these names, and cannot sign for more than it could then. */
+function warnOfRefused(log: Logger, refused: string[], data: string): void {
+  if (refused.length === 0) return
+  const remedy = `remove ${tlsFolder(data)}, restart, and trust the new authority (cay trust)`
+  log.warn(`the certificate is not for ${refused.join(', ')}, as the authority cannot sign for it: ${remedy}`)
 }
 
 /** Why the certificate in the file does not serve any longer. */

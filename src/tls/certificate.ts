@@ -14,6 +14,10 @@ import {
   X509CertificateGenerator,
 } from '@peculiar/x509'
 import type { CertificateNames } from './certificate-names.ts'
+import { nameConstraints } from './name-constraints.ts'
+
+// One file is the way to all that loads the generator, so that its polyfill comes first in the executable, too.
+export { permittedNames } from './name-constraints.ts'
 
 /** A certificate and its private key (PKCS #8), both PEM. */
 export interface IssuedCertificate {
@@ -36,9 +40,14 @@ const AUTHORITY_BEGIN = new Date(Date.UTC(2026, 0, 1))
  * Makes a root authority that can sign servers' certificates only, for ten years.
  *
  * @param hostname whom its subject names, so that a person knows it again in a list of authorities
+ * @param names what it will sign for, besides private names
  * @param now milliseconds since 1970
  */
-export async function makeAuthority(hostname: string, now: number): Promise<IssuedCertificate> {
+export async function makeAuthority(
+  hostname: string,
+  names: CertificateNames,
+  now: number,
+): Promise<IssuedCertificate> {
   const keys = await makeKeys()
   const certificate = await X509CertificateGenerator.createSelfSigned({
     serialNumber: serialNumber(),
@@ -50,6 +59,7 @@ export async function makeAuthority(hostname: string, now: number): Promise<Issu
     extensions: [
       new BasicConstraintsExtension(true, 0, true),
       new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+      nameConstraints(names),
       await SubjectKeyIdentifierExtension.create(keys.publicKey),
     ],
   })

@@ -27,7 +27,7 @@ const technologies: [packages: RegExp, places: string[]][] = [
   [/^(elysia|@elysiajs\/)/, ['http', 'app.ts']],
   [/^(drizzle-orm|bun:sqlite)/, ['metadata']],
   [/^node:fs/, ['storage', 'metadata', 'cli', 'tls', 'auth', 'config', 'telemetry', 'app.ts', 'data-folder']],
-  [/^(@peculiar\/x509|reflect-metadata)/, ['tls']],
+  [/^(@peculiar\/|reflect-metadata)/, ['tls']],
   [/^(commander|@bomb\.sh\/)/, ['cli', 'main.ts']],
 ]
 

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { type TemporaryFolder, temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import type { Credentials } from '../../src/domain/server-certificate.ts'
 import { openAutomatic } from '../../src/tls/automatic.ts'
+import { issueCertificate } from '../../src/tls/certificate.ts'
 import type { HostFacts } from '../../src/tls/certificate-names.ts'
 import { openMemoryLog } from '../support/memory-log.ts'
 import { openssl } from '../support/openssl.ts'
@@ -76,6 +77,41 @@ describe('a certificate of the own authority', () => {
     expect((await text('server.pem')).output).toMatch(
       /Basic Constraints: critical\s+CA:FALSE[\s\S]*Extended Key Usage:\s+TLS Web Server Authentication\n/,
     )
+  })
+
+  test.skipIf(Bun.which('openssl') === null)(
+    'its authority signs only for names of this host and private ones',
+    async () => {
+      const tls = await open()
+      const authority = {
+        certificate: tls.authority!.certificate,
+        key: readFileSync(file('rootCA-key.pem'), 'utf8'),
+      }
+      const verify = async (dns: string) => {
+        const { certificate } = await issueCertificate(
+          authority,
+          { dns: ['localhost', dns], addresses: [] },
+          now,
+        )
+        writeFileSync(file('other.pem'), certificate)
+        return (await openssl(['verify', '-x509_strict', '-CAfile', file('rootCA.pem'), file('other.pem')]))
+          .code
+      }
+      expect(await verify('sub.registry.example')).toBe(0)
+      expect(await verify('nas.local')).toBe(0)
+      expect(await verify('www.google.com')).not.toBe(0)
+    },
+  )
+
+  test('a name that the host gets later and the authority cannot sign for is left out, and the log says so', async () => {
+    const first = (await open()).credentials()
+    facts = { ...facts, named: [...facts.named, 'other.example', 'new.lan'] }
+    const tls = await open()
+    expect(shown(tls.credentials()).subjectAltName).toContain('new.lan')
+    expect(shown(tls.credentials()).subjectAltName).not.toContain('other.example')
+    expect(lines.some(({ msg }) => String(msg).includes('not for other.example'))).toBe(true)
+    expect((await open()).credentials()).toEqual(tls.credentials())
+    expect(tls.credentials()).not.toEqual(first)
   })
 
   test('it holds 397 days, its authority ten years', async () => {

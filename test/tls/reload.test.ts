@@ -22,7 +22,7 @@ for (const [kind, start] of SERVERS) {
     let blob: Named
     beforeAll(async () => {
       folder = resources.use(await temporaryFolder('certificate'))
-      authority = await makeAuthority('test', Date.now())
+      authority = await makeAuthority('test', { dns: ['localhost'], addresses: [] }, Date.now())
       for (const name of ['cert.pem', 'key.pem']) symlinkSync(`..data/${name}`, join(folder.path, name))
       await show('1')
       server = resources.use(

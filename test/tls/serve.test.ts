@@ -150,7 +150,10 @@ describe('cay serve with TLS', () => {
 
   const pair = async () => {
     const [now, names] = [Date.now(), { dns: ['registry.example'], addresses: [] }]
-    const [authority, another] = await Promise.all([makeAuthority('a', now), makeAuthority('b', now)])
+    const [authority, another] = await Promise.all([
+      makeAuthority('a', names, now),
+      makeAuthority('b', names, now),
+    ])
     const DAYS = 86_400_000
     return {
       good: await issueCertificate(authority, names, now),

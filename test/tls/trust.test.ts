@@ -16,7 +16,8 @@ describe('cay trust', () => {
   beforeAll(async () => {
     await build()
     data = await temporaryFolder('data')
-    certificate = (await openAuthority(data.path, 'box', Date.now())).certificate
+    certificate = (await openAuthority(data.path, { hostname: 'box', addresses: [], named: [] }, Date.now()))
+      .certificate
     id = new X509Certificate(certificate).fingerprint256.replaceAll(':', '').slice(0, 12).toLowerCase()
   }, 60_000)
   afterAll(() => data[Symbol.asyncDispose]())
