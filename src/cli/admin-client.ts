@@ -53,7 +53,7 @@ export function adminClient(transport: Transport): AdminClient {
     const response = await transport.fetch(`/api/v1${path}`, init)
     if (response.ok) return response
     if (response.status === 412 && headers.has('if-match'))
-      throw new CommandError('it has changed since it was shown: nothing was done')
+      throw new CommandError('it has changed in the meantime; nothing was changed')
     throw await refusal(response, transport.signInHint)
   }
   return {

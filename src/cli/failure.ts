@@ -13,13 +13,13 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
 
 /** What each code says, for people. */
 export const EXIT_CODES: Readonly<Record<ExitCode, string>> = {
-  0: 'done',
-  1: 'refused, or failed: the message says why',
-  2: 'a mistake in the command line or a setting, or a question that nobody could answer: see --yes',
-  3: 'what was named is not there',
-  4: 'not allowed: no token, a wrong one, or one that may not do this',
+  0: 'success',
+  1: 'failed or refused; the message says why',
+  2: 'invalid command line or setting, or a confirmation without a terminal: see --yes',
+  3: 'not found',
+  4: 'not allowed: no token, an invalid token, or missing permissions',
   5: 'the server does not answer, or its certificate is not trusted',
-  130: 'ended with Ctrl-C',
+  130: 'interrupted with Ctrl-C',
 }
 
 /** What went wrong, in one line for people, and how the process ends. */

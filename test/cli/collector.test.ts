@@ -61,7 +61,7 @@ test('cay gc says what it would take and why the rest stays, asks, and takes it'
   })
   const asked = await run('gc')
   expect([asked.code, asked.output]).toEqual([2, ''])
-  expect(asked.errors).toMatch(/^cay: this takes for good 1 manifest, \d.*; say --yes to do it\n$/)
+  expect(asked.errors).toMatch(/^cay: this permanently deletes 1 manifest, \d.*; pass --yes to confirm\n$/)
   expect(await cay('gc --yes')).toMatch(/^Kind: +collect\nState: +done\n.*^manifests: +1\n/ms)
   expect((await run('gc --dry-run')).output).not.toContain(image.digest)
   expect(await cay('gc status')).toMatch(

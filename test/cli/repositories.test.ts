@@ -141,7 +141,7 @@ describe('repositories, tags and manifests, on a running server', () => {
 
   test('a deleted tag comes back', async () => {
     expect(await asked('tag delete library/app 1.0')).toMatch(
-      /^cay: this deletes the tag library\/app:1\.0, which points at sha256:\w+; cay tag restore brings it back .*; say --yes/,
+      /^cay: this deletes the tag library\/app:1\.0, which points at sha256:\w+; cay tag restore brings it back .*; pass --yes/,
     )
     await cay('tag delete library/app 1.0 --yes')
     expect((await run('tag show library/app 1.0')).code).toBe(3)
@@ -218,7 +218,7 @@ describe('repositories, tags and manifests, on a running server', () => {
       const decoder = new TextDecoder()
       for await (const chunk of child.stdout) {
         shown += decoder.decode(chunk, { stream: true })
-        if (isAnswered || !shown.includes('Go on? [y/N]')) continue
+        if (isAnswered || !shown.includes('Continue? [y/N]')) continue
         isAnswered = true
         await cay(`tag set library/app raced ${second}`)
         child.stdin.write('y\n')
@@ -226,7 +226,7 @@ describe('repositories, tags and manifests, on a running server', () => {
       }
       expect([await child.exited, shown]).toEqual([
         1,
-        expect.stringContaining('it has changed since it was shown: nothing was done'),
+        expect.stringContaining('it has changed in the meantime; nothing was changed'),
       ])
       expect(JSON.parse(await cay('tag show library/app raced --json')).digest).toBe(second)
       await cay('tag delete library/app raced --yes')

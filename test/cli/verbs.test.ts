@@ -67,7 +67,7 @@ describe('on a running server', () => {
     const { code, output, errors } = await cay(line, 'y\n')
     expect([code, output]).toEqual([2, ''])
     expect(errors).toStartWith(`cay: this ${what}`)
-    expect(errors).toEndWith('; say --yes to do it\n')
+    expect(errors).toEndWith('; pass --yes to confirm\n')
   })
 
   test('what is not there: the code is 3', async () => {
@@ -148,7 +148,7 @@ test.skipIf(Bun.which('script') === null)('on a terminal it asks, and takes no f
     return { shown: await child.stdout.text(), code: await child.exited }
   }
   const no = await ask('n\n')
-  expect([no.code, no.shown]).toEqual([1, expect.stringContaining('nothing was done')])
+  expect([no.code, no.shown]).toEqual([1, expect.stringContaining('nothing was changed')])
   expect(no.shown).toContain('This removes the user bob with 0 tokens')
   const yes = await ask('y\n')
   expect([yes.code, yes.shown]).toEqual([0, expect.stringContaining('done')])

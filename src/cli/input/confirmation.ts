@@ -8,9 +8,9 @@ import { harmless, type Terminal } from '../output/terminal.ts'
  */
 export async function confirm(what: string, hasSaidYes: boolean, { canAsk, note }: Terminal): Promise<void> {
   if (hasSaidYes) return
-  if (!canAsk) throw new CommandError(`this ${what}; say --yes to do it`, EXIT.usage)
+  if (!canAsk) throw new CommandError(`this ${what}; pass --yes to confirm`, EXIT.usage)
   note(harmless(`This ${what}.`))
-  if (!(await answersYes('Go on? [y/N] '))) throw new CommandError('nothing was done')
+  if (!(await answersYes('Continue? [y/N] '))) throw new CommandError('canceled: nothing was changed')
 }
 
 async function answersYes(question: string): Promise<boolean> {

@@ -127,7 +127,7 @@ async function collect(call: Call): Promise<Answer> {
       line: `nothing was taken: the server has not been up for a whole grace, and collects by itself from ${until}`,
     }
   }
-  await confirm(`takes for good ${await countDue(client, terminal.now())}`)
+  await confirm(`permanently deletes ${await countDue(client, terminal.now())}`)
   return startJob(call, 'collect')
 }
 
