@@ -23,6 +23,15 @@ const get = async (query: string, authorization?: string) =>
 const post = async (form: Record<string, string>) =>
   await server.fetch('/token', { method: 'POST', body: new URLSearchParams(form) })
 
+test('a token that was not asked for the catalog is told which one is, as podman search needs', async () => {
+  const token = await server.tokenFor(basic('alice'), 'repository:alice/app:pull')
+  const response = await server.as(bearer(token)).fetch('/v2/_catalog')
+  expect(response.status).toBe(401)
+  const challenge = response.headers.get('www-authenticate')
+  expect(challenge).toContain('scope="registry:catalog:*"')
+  expect(challenge).toEndWith(',error="insufficient_scope"')
+})
+
 describe('GET /token', () => {
   test('gives what was asked for, as far as the account may', async () => {
     const scopes = ['alice/app:pull,push', 'alice/b:pull bob/c:pull'].map((one) => `scope=repository:${one}`)

@@ -50,5 +50,7 @@ function authoriseCatalog({ identity }: Exchange): void {
 function insufficientScope(): RegistryError {
   return registryError('UNAUTHORIZED', 'the token was not asked for this', {
     detail: { error: 'insufficient_scope' },
+    // For the challenge (RFC 6750, 3): podman then asks for another token.
+    headers: { 'www-authenticate': 'error="insufficient_scope"' },
   })
 }

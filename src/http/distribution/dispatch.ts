@@ -51,7 +51,9 @@ export function v2Dispatch(options: V2Options): (request: Request) => Promise<Re
     answer: (matched) => answer(options, matched),
     refuse(response, request, path, route) {
       if (response.status === 401) {
-        response.headers.set('www-authenticate', challenge(options, request, path, route))
+        const error = response.headers.get('www-authenticate')
+        const where = challenge(options, request, path, route)
+        response.headers.set('www-authenticate', error === null ? where : `${where},${error}`)
       }
     },
   })
