@@ -70,6 +70,6 @@ function keepPlan(sql: string): string {
 
 function withStatements(client: Database): Db {
   const prepare = client.prepare.bind(client)
-  client.prepare = ((sql: string) => prepare(keepPlan(sql))) as typeof client.prepare
+  client.prepare = ((sql: string, ...rest: []) => prepare(keepPlan(sql), ...rest)) as typeof client.prepare
   return Object.assign(drizzle({ client, schema }), { statements: [] })
 }
