@@ -40,6 +40,16 @@ export async function runProgram(argv: string[]): Promise<number> {
       const { trust } = await import('./trust.ts')
       code = await trust((await load(options)).config, options)
     })
+  withSettings(
+    program
+      .command('client-setup <client>')
+      .description('Print how docker, containerd, podman, k3s or buildkit pulls through the cache'),
+  )
+    .option('--registry <name>', 'HOST:PORT as the client reaches this server')
+    .action(async (client, options) => {
+      const { clientSetup } = await import('./client-setup.ts')
+      clientSetup(client, (await load(options)).config, options)
+    })
   addNouns(program, argv, load, withPlace)
   program.addHelpText('after', `\nExit codes:\n${exitCodes()}`)
   const completions = tab(program)
