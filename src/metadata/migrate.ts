@@ -49,6 +49,8 @@ function letShrink({ $client }: Db): void {
   if (mode === INCREMENTAL) return
   try {
     $client.run('VACUUM')
+    // The log holds all of the database now.
+    $client.run('PRAGMA wal_checkpoint(TRUNCATE)')
   } catch (error) {
     if ((error as { code?: string }).code !== 'SQLITE_FULL') throw error
   }
