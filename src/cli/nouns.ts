@@ -8,6 +8,7 @@ import { grants } from './nouns/grants.ts'
 import { groups } from './nouns/groups.ts'
 import { jobs } from './nouns/jobs.ts'
 import { manifests } from './nouns/manifests.ts'
+import { pins } from './nouns/pins.ts'
 import { repositories } from './nouns/repositories.ts'
 import { robots } from './nouns/robots.ts'
 import { server } from './nouns/server.ts'
@@ -29,6 +30,7 @@ export const NOUNS: Readonly<Record<string, Noun>> = {
   upload: uploads,
   storage,
   cache,
+  pin: pins,
   upstream: upstreams,
   gc: collector,
   job: jobs,

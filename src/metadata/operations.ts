@@ -6,6 +6,7 @@ import { grantWrites } from './accounts/grants.ts'
 import { noticeWrites } from './accounts/notices.ts'
 import { cacheWrites } from './cache/cached-content.ts'
 import { evictionWrites } from './cache/eviction.ts'
+import { pinRows, pinWrites } from './cache/pins.ts'
 import { blobLinks } from './content/blob-links.ts'
 import { blobWrites } from './content/blobs.ts'
 import { conversionWrites } from './content/conversions.ts'
@@ -73,6 +74,7 @@ function accountOperations(db: Db, version: VersionOfCall) {
     ...trailWrites(tell),
     ...noticeWrites(db),
     ...addressWrites(db),
+    ...pinWrites(db, tell),
   }
 }
 
@@ -94,6 +96,7 @@ function contentOperations(db: Db, version: VersionOfCall) {
   const revive = revivals(db, { find: findManifest, reach })
   const purge = manifestPurge(db, { tell, reach, rows, tags: namedTags })
   const drop = dropLink(db)
+  const pins = pinRows(db, namedTags)
   return {
     ...usageWrites(db),
     ...blobWrites(db, { tell, ensure, link, find }),
@@ -101,7 +104,7 @@ function contentOperations(db: Db, version: VersionOfCall) {
     ...manifestWrites({ tell, find, ensure, tags, rows, references, reach }),
     ...tagWrites({ tell, tags, findManifest, begin }),
     ...cacheWrites(db, { tell, ensure, rows, references, reach, link, tags: namedTags }),
-    ...evictionWrites(db, { tell, find, findManifest, rows, tags: namedTags, reach, purge, drop }),
+    ...evictionWrites(db, { tell, find, findManifest, rows, tags: namedTags, reach, purge, drop, pins }),
     ...conversionWrites(db, { find, findManifest, link, references }),
     ...repositoryWrites({ tell, ensure, rows: repositoriesByName }),
     ...collectionWrites(db, { tags: namedTags, reach, purge }),

@@ -5,6 +5,7 @@ import { credentialReads } from './accounts/credentials.ts'
 import { grantReads } from './accounts/grants.ts'
 import { noticeReads } from './accounts/notices.ts'
 import { cacheReads } from './cache/cache-reads.ts'
+import { pinReads } from './cache/pins.ts'
 import { blobBytesReads } from './content/blob-bytes.ts'
 import { blobSources } from './content/blob-sources.ts'
 import { blobUseReads } from './content/blob-uses.ts'
@@ -44,6 +45,7 @@ export function reads(db: Db) {
     blobBytes: blobBytesReads(db),
     blobs: { ...blobs, ...blobSources(db, repositories, blobs) },
     cache: cacheReads(db, total),
+    pins: pinReads(db),
     blobUses: blobUseReads(db),
     referrers: referrerReads(db),
     outbox: outboxReads(db),

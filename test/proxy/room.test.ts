@@ -110,3 +110,29 @@ test('cache: bytes that are missing on the disk are fetched again', async () => 
   await pull('1')
   await pull('1')
 })
+
+test('cache: what is pinned stays, with the images of an index, and goes when the pin is removed', async () => {
+  await using world = await startSmall()
+  const { cache, pull, fetched } = world
+  const pin = (method: string, reference: string) =>
+    method === 'PUT'
+      ? cache.server.fetch('/api/v1/pins', {
+          method,
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify({ pattern: 'up.example/**', reference }),
+        })
+      : cache.server.fetch(`/api/v1/pins?pattern=up.example%2F**&reference=${reference}`, { method })
+  for (const tag of ['1', '2', '3', '4']) cache.fake.putImage('library/app', tag, [400_000])
+  await pull('1')
+  expect((await pin('PUT', '1')).status).toBe(200)
+  for (const tag of ['2', '3', '4', '2', '3']) await pull(tag)
+  const before = fetched()
+  await pull('1')
+  expect(fetched()).toBe(before)
+  expect((await pin('DELETE', '1')).status).toBe(200)
+  expect((await pin('DELETE', '1')).status).toBe(404)
+  for (const tag of ['2', '3', '4', '2', '3']) await pull(tag)
+  const after = fetched()
+  await pull('1')
+  expect(fetched()).toBe(after + 2)
+})

@@ -11,6 +11,7 @@ import { descriptions } from './description.ts'
 import { GarbageService } from './garbage.ts'
 import { historyService } from './history.ts'
 import { manifestService } from './manifests.ts'
+import { pinService } from './pins.ts'
 import { repositoryService } from './repositories.ts'
 import { type StorageTotals, storageService } from './storage.ts'
 import { tagService } from './tags.ts'
@@ -45,6 +46,7 @@ export function contentServices(options: ContentOptions) {
     blobs: blobService(metadata),
     uploads: uploadService(metadata, uploads),
     cache: cacheService(cache, metadata, now),
+    pins: pinService(metadata),
     upstreamStates: upstreamService(cache.upstreams),
     storage: storageService(metadata, uploads, disk),
     history: historyService(metadata),

@@ -11,6 +11,7 @@ import { blobs } from './content/blobs.ts'
 import { cache } from './content/cache.ts'
 import { collector } from './content/collector.ts'
 import { manifests } from './content/manifests.ts'
+import { pins } from './content/pins.ts'
 import { repositories } from './content/repositories.ts'
 import { storage } from './content/storage.ts'
 import { tags } from './content/tags.ts'
@@ -42,6 +43,7 @@ export function adminApi(context: AdminContext) {
     .use(uploads(context))
     .use(storage(context))
     .use(cache(context))
+    .use(pins(context))
     .use(upstreams(context))
     .use(collector(context))
     .use(jobs(context))

@@ -36,6 +36,7 @@ export const TAGS: OpenAPIV3.TagObject[] = [
   { name: 'uploads', description: 'Uploads in progress.' },
   { name: 'storage', description: 'Disk usage.' },
   { name: 'cache', description: 'What came from upstreams, and follows them.' },
+  { name: 'pins', description: 'Cached content that is never evicted.' },
   { name: 'upstreams', description: 'Registries whose content is cached.' },
   { name: 'events', description: 'What happened to content.' },
   { name: 'jobs', description: 'Long-running work and its progress.' },

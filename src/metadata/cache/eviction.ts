@@ -14,6 +14,7 @@ import type { Reachability } from '../garbage/reachability.ts'
 import { within } from '../part-time.ts'
 import { blob, manifest, repository, repositoryBlob } from '../schema.ts'
 import { bytes, number, statement, text } from '../statement.ts'
+import type { Pins } from './pins.ts'
 
 /** What an eviction has removed; the bytes of the blobs are for the store to remove, after the commit. */
 export interface Evicted {
@@ -53,11 +54,12 @@ interface Parts {
   reach: Reachability
   purge: ManifestPurge
   drop: DropLink
+  pins: Pins
 }
 
 /** Writes that make room, or remove cached content by hand. They are synced: rows go before bytes. */
 export function evictionWrites(db: Db, parts: Parts) {
-  const { tell, find, findManifest, tags, drop } = parts
+  const { tell, find, findManifest, tags, drop, pins } = parts
   const remove = victims(db, parts)
   const candidates = evictionCandidates(db)
   return {
@@ -77,6 +79,8 @@ export function evictionWrites(db: Db, parts: Parts) {
       const oldest = left > 0 ? candidates.oldest.all({ before, limit }) : []
       const taken = within(oldest, (row) => {
         if (left <= 0 || !candidates.isThere(row.id)) return
+        // A pinned one counts as used, so that the next look is at others.
+        if (pins.isPinned(row)) return candidates.use.run({ id: row.id, at })
         const gone = remove(row, { at, before, caller: SYSTEM })
         evicted.manifests += gone.manifests
         free(gone.blobs)
@@ -238,5 +242,11 @@ function evictionCandidates(db: Db) {
         ),
       ),
   )
-  return { oldest, byId, loose, link, isThere: (id: number) => byId.get({ id }) !== undefined }
+  const use = statement(db, { id: number, at: number }, ({ id, at }) =>
+    db
+      .update(manifest)
+      .set({ usedAt: sql`${at}` })
+      .where(eq(manifest.id, id)),
+  )
+  return { oldest, byId, loose, link, use, isThere: (id: number) => byId.get({ id }) !== undefined }
 }

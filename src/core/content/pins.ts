@@ -1,0 +1,26 @@
+import type { Write } from '../../domain/caller.ts'
+import { parseRepositoryPattern } from '../../domain/repository-pattern.ts'
+import type { Metadata } from '../../metadata/metadata.ts'
+import { formatReference, parseReference } from '../../oci/reference.ts'
+
+/** Pins: cached content that is never evicted. */
+export function pinService(metadata: Metadata) {
+  return {
+    list: () => metadata.pins.list(),
+
+    /** Pins what a pattern and a reference name; an empty reference is all of the repositories. */
+    async add(act: Write, pattern: string, reference: string): Promise<void> {
+      await metadata.write('addPin', { ...act, ...parsePin(pattern, reference) })
+    },
+
+    /** Throws NOT_FOUND. */
+    async remove(act: Write, pattern: string, reference: string): Promise<void> {
+      await metadata.write('removePin', { ...act, ...parsePin(pattern, reference) })
+    },
+  }
+}
+
+function parsePin(pattern: string, reference: string) {
+  const named = reference === '' ? '' : formatReference(parseReference(reference))
+  return { pattern: parseRepositoryPattern(pattern).text, reference: named }
+}

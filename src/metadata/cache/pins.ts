@@ -1,0 +1,100 @@
+import { and, asc, eq, sql } from 'drizzle-orm'
+import type { Write } from '../../domain/caller.ts'
+import { matchesPattern, parseRepositoryPattern } from '../../domain/repository-pattern.ts'
+import { digestFromBytes } from '../../oci/digest.ts'
+import { registryError } from '../../oci/error.ts'
+import type { RepositoryName } from '../../oci/reference.ts'
+import type { TellAct } from '../accounts/audit.ts'
+import type { TagRows } from '../content/tag-rows.ts'
+import type { Db } from '../database.ts'
+import { cachePin, manifest, manifestReference } from '../schema.ts'
+import { bytes, number, statement } from '../statement.ts'
+
+/** Pins of one data folder. */
+const PINS_MAX = 1000
+
+/** Cached content that is never evicted. */
+export interface Pin {
+  pattern: string
+  /** A tag, a digest, or empty for all of the repositories. */
+  reference: string
+}
+
+interface PinnableManifest {
+  id: number
+  repositoryId: number
+  repository: string
+  digest: Buffer
+}
+
+export type Pins = ReturnType<typeof pinRows>
+
+/** The pins, for evictions. */
+export function pinRows(db: Db, tags: Pick<TagRows, 'pointingAt'>) {
+  const indexes = statement(db, { digest: bytes, repositoryId: number }, ({ digest, repositoryId }) =>
+    db
+      .select({ id: manifest.id, digest: manifest.digest })
+      .from(manifestReference)
+      .innerJoin(manifest, eq(manifest.id, manifestReference.manifestId))
+      .where(
+        and(
+          eq(manifestReference.digest, digest),
+          eq(manifestReference.repositoryId, repositoryId),
+          eq(manifestReference.role, 'child'),
+        ),
+      ),
+  )
+  return {
+    /** Whether a pin names a manifest, or an index that lists it. */
+    isPinned({ id, repositoryId, repository, digest }: PinnableManifest): boolean {
+      const pins = db.select().from(cachePin).limit(PINS_MAX).all()
+      const own = pins.filter(({ pattern }) =>
+        matchesPattern(parseRepositoryPattern(pattern), repository as RepositoryName),
+      )
+      if (own.length === 0) return false
+      const named = [{ id, digest }, ...indexes.all({ digest, repositoryId })]
+      const names = new Set([
+        '',
+        ...named.flatMap((one) => [digestFromBytes(one.digest), ...tags.pointingAt(one.id)]),
+      ])
+      return own.some(({ reference }) => names.has(reference))
+    },
+  }
+}
+
+/** Changes of pins, each for one call of the writer. */
+export function pinWrites(db: Db, tell: TellAct) {
+  return {
+    /** Pins what is cached, or will be. Throws CONFLICT when there are too many. */
+    addPin({ caller, at, pattern, reference }: Write & Pin): void {
+      const [counted] = db.select({ count: sql<number>`count(*)` }).from(cachePin).all()
+      if ((counted?.count ?? 0) >= PINS_MAX) {
+        throw registryError('CONFLICT', `there are ${PINS_MAX} pins: remove some, or pin whole patterns`)
+      }
+      db.insert(cachePin).values({ pattern, reference, createdAt: at }).onConflictDoNothing().run()
+      tell({ action: 'pin.add', target: pattern, detail: { reference } }, caller, at)
+    },
+
+    /** Throws NOT_FOUND when there is no such pin. */
+    removePin({ caller, at, pattern, reference }: Write & Pin): void {
+      const isMeant = and(eq(cachePin.pattern, pattern), eq(cachePin.reference, reference))
+      const removed = db.delete(cachePin).where(isMeant).returning().all()
+      if (removed.length === 0)
+        throw registryError('NOT_FOUND', `there is no pin of ${pattern} with this reference`)
+      tell({ action: 'pin.remove', target: pattern, detail: { reference } }, caller, at)
+    },
+  }
+}
+
+/** Reads of the pins. */
+export function pinReads(db: Db) {
+  return {
+    list: () =>
+      db
+        .select()
+        .from(cachePin)
+        .orderBy(asc(cachePin.pattern), asc(cachePin.reference))
+        .limit(PINS_MAX)
+        .all(),
+  }
+}
