@@ -22,13 +22,13 @@ export interface ManifestBrief
   /** How many layers there are, also where they are cut. */
   layerCount: number
   /** There is more than this. */
-  isCut: boolean
+  truncated: boolean
 }
 
 /** What people are shown of an image's config. */
 export interface ImageBrief {
   image: ImageConfig
-  isCut: boolean
+  truncated: boolean
 }
 
 /** Reads a manifest as far as people are shown it. What is malformed in it is left out. */
@@ -52,23 +52,23 @@ export function manifestBrief(bytes: Uint8Array, mediaType: string): ManifestBri
     image: parts.image && cut.image(readImageConfig(parts.image)),
     layerCount: parts.layers.length,
   }
-  return { ...brief, isCut: cut.isCut }
+  return { ...brief, truncated: cut.truncated }
 }
 
 /** Reads the config of an image as far as people are shown it. */
 export function imageBrief(bytes: Uint8Array): ImageBrief {
   const cut = new Cut()
   const image = cut.image(readImageConfig(objectOf(parseLeniently(bytes))))
-  return { image, isCut: cut.isCut }
+  return { image, truncated: cut.truncated }
 }
 
 /** Cuts what is too much, and says whether anything was. */
 class Cut {
-  isCut = false
+  truncated = false
   private left = TEXTS_MAX
 
   list<T>(items: readonly T[], max = ENTRIES_MAX): T[] {
-    if (items.length > max) this.isCut = true
+    if (items.length > max) this.truncated = true
     return items.slice(0, max)
   }
 
@@ -79,7 +79,7 @@ class Cut {
 
   text(text: string): string {
     const length = Math.min(TEXT_MAX, this.left, text.length)
-    if (length < text.length) this.isCut = true
+    if (length < text.length) this.truncated = true
     this.left -= length
     return text.slice(0, length)
   }
@@ -88,7 +88,7 @@ class Cut {
     const texts: Record<string, string> = {}
     for (const [name, value] of this.list(Object.entries(all), ANNOTATIONS_MAX)) {
       if (this.left === 0) {
-        this.isCut = true
+        this.truncated = true
         break
       }
       texts[this.text(name)] = this.text(value)

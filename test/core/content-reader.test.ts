@@ -37,7 +37,7 @@ test('a large manifest is described without holding the serving thread, cut, and
     brief = await reader.manifestBrief(row('1', LARGE.length), () => LARGE)
   })
   expect(turns).toBeGreaterThan(TURNS_MIN)
-  expect(brief).toMatchObject({ isCut: true, layerCount: 1500 })
+  expect(brief).toMatchObject({ truncated: true, layerCount: 1500 })
   expect(Object.keys(brief?.annotations ?? {})).toHaveLength(200)
   expect(brief?.layers).toHaveLength(1000)
   expect(JSON.stringify(brief).length).toBeLessThan(2_000_000)
@@ -56,7 +56,7 @@ test('a large manifest is read once, by its digest', async () => {
 test('a small manifest is described whole', async () => {
   const small = bytesOf({ schemaVersion: 2, config: CONFIG, layers: [CONFIG], annotations: { a: 'b' } })
   const brief = await reader.manifestBrief(row('3', small.length), () => small)
-  expect(brief).toMatchObject({ isCut: false, annotations: { a: 'b' }, layerCount: 1 })
+  expect(brief).toMatchObject({ truncated: false, annotations: { a: 'b' }, layerCount: 1 })
 })
 
 test('a large push is read without holding the serving thread; what is wrong with it is said', async () => {

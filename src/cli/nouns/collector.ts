@@ -135,18 +135,18 @@ async function collect(call: Call): Promise<Answer> {
 async function countDue(client: AdminClient, now: number): Promise<string> {
   const counts = new Map<string, number>()
   let bytes = 0
-  let isCut = false
+  let truncated = false
   for await (const page of pagesOf(client, '/collector/candidates', { limit: COUNTED_MAX })) {
     for (const { kind, goesAt, bytes: size } of page.items as Candidate[]) {
       if (Date.parse(goesAt) > now) continue
       counts.set(kind, (counts.get(kind) ?? 0) + 1)
       bytes += size
     }
-    isCut = page.next !== undefined
+    truncated = page.next !== undefined
   }
   if (counts.size === 0) return 'what has become garbage by then: there is none now'
   const things = [...counts].map(([kind, count]) => plural(count, kind)).join(', ')
-  return `${things}, ${asBytes(bytes)}${isCut ? ', or more' : ''}`
+  return `${things}, ${asBytes(bytes)}${truncated ? ', or more' : ''}`
 }
 
 interface Explanation {

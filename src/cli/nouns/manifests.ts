@@ -96,7 +96,7 @@ export const manifests: Noun = {
         const items = value.referrers.flatMap((referrer) => flatten(referrer, 0))
         return {
           value,
-          lines: [shown('Subject', 'digest'), shown('Incomplete', 'isCut', asYes)],
+          lines: [shown('Subject', 'digest'), shown('Incomplete', 'truncated', asYes)],
           tables: [
             {
               title: items.length === 0 ? 'Nothing refers to it' : 'Referrers',

@@ -43,7 +43,7 @@ export interface ManifestDescription extends ListedManifest {
   annotations: Record<string, string>
   tags: Tag[]
   /** There is more than is told. */
-  isCut: boolean
+  truncated: boolean
 }
 
 export interface LayerDescription extends Part {
@@ -119,7 +119,7 @@ export function descriptions(
         image,
         annotations: brief.annotations,
         tags: tags.slice(0, TAGS_MAX),
-        isCut: tags.length > TAGS_MAX || config?.isCut === true || reading.isCut,
+        truncated: tags.length > TAGS_MAX || config?.truncated === true || reading.truncated,
       }
     },
   }

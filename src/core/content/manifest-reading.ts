@@ -24,7 +24,7 @@ export interface ReadManifest {
 /** Reads the manifests of one repository that one answer tells of: each once, and altogether so many bytes. */
 export class ManifestReading {
   /** Something was not read, for it would have been too much. */
-  isCut = false
+  truncated = false
   private readonly metadata: Metadata
   private readonly reader: ContentReader
   private readonly repository: RepositoryName
@@ -50,14 +50,14 @@ export class ManifestReading {
     if (known) return known
     const bytes = Math.max(row.size, BYTES_EACH_MIN)
     if (bytes > this.bytesLeft && this.read.size > 0) {
-      this.isCut = true
+      this.truncated = true
       return undefined
     }
     const brief = await this.reader.manifestBrief(row, () => this.metadata.manifests.findBytes(row))
     if (brief === undefined) return undefined
     this.bytesLeft -= bytes
     const found = { row, brief }
-    if (found.brief.isCut) this.isCut = true
+    if (found.brief.truncated) this.truncated = true
     this.read.set(row.id, found)
     this.bytesInTurn += row.size
     if (this.bytesInTurn > TURN_BYTES) {

@@ -26,7 +26,7 @@ export interface Referrer extends ReferrerDescriptor {
 export interface ReferrersTree {
   referrers: Referrer[]
   /** There is more than is told. */
-  isCut: boolean
+  truncated: boolean
 }
 
 export interface ReferrersSources {
@@ -43,7 +43,7 @@ export class ReferrersTreeBuilder {
   private readonly now: number
   private readonly reading: ManifestReading
   private readonly seen = new Set<Digest>()
-  private isCut = false
+  private truncated = false
 
   /** @param now milliseconds since 1970, for tags end */
   constructor({ metadata, registry, reader }: ReferrersSources, repository: RepositoryName, now: number) {
@@ -64,9 +64,9 @@ export class ReferrersTreeBuilder {
     }
     // What is below the last level is not looked at, unless nothing is there.
     for (const { digest } of level) {
-      if ((await this.listing.list(this.repository, digest, {})).items.length > 0) this.isCut = true
+      if ((await this.listing.list(this.repository, digest, {})).items.length > 0) this.truncated = true
     }
-    return { referrers, isCut: this.isCut || this.reading.isCut }
+    return { referrers, truncated: this.truncated || this.reading.truncated }
   }
 
   private async referrersOf(subject: Digest): Promise<Referrer[]> {
@@ -74,7 +74,7 @@ export class ReferrersTreeBuilder {
     const add = async (descriptor: ReferrerDescriptor, tag: Tag | undefined) => {
       if (this.seen.has(descriptor.digest)) return
       if (this.seen.size > REFERRERS_MAX) {
-        this.isCut = true
+        this.truncated = true
         return
       }
       this.seen.add(descriptor.digest)
@@ -84,7 +84,7 @@ export class ReferrersTreeBuilder {
       const { items, more, next } = await this.listing.list(this.repository, subject, { last })
       for (const item of items) await add(item, undefined)
       last = findDigest(next ?? '') ?? items.at(-1)?.digest
-      if (!more || this.isCut) break
+      if (!more || this.truncated) break
     }
     for (const suffix of COMPANIONS) {
       const tag = `${referrersTag(subject)}${suffix}` as Tag

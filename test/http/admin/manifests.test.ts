@@ -90,7 +90,7 @@ describe('an image', () => {
       tags: ['latest'],
       bytes: image.bytes.length,
       pushedAt: new Date(clock).toISOString(),
-      isCut: false,
+      truncated: false,
       manifests: [],
       totalBytes: image.bytes.length + config.bytes.length + base.bytes.length + top.bytes.length,
       config: { digest: config.digest, mediaType: OCI_CONFIG, bytes: config.bytes.length },
@@ -182,7 +182,7 @@ test.each([
   await pushBlob(server, 'odd/app', json({ history: {}, config: [], os: 5 }))
   await push('odd/app', stored, [], stored.digest, isDocker ? DOCKER_MANIFEST : OCI_MANIFEST)
   const answer = await ask('GET', at('odd/app', `/${stored.digest}`))
-  expect(answer).toMatchObject({ kind: 'Container image', layers: [], history: [], labels: {}, isCut: false })
+  expect(answer).toMatchObject({ kind: 'Container image', layers: [], history: [], labels: {}, truncated: false })
   expect(Object.keys(answer)).not.toContain('image')
 })
 

@@ -12,7 +12,7 @@ interface Node {
 interface Tree {
   digest: string
   referrers: Node[]
-  isCut: boolean
+  truncated: boolean
 }
 
 let server: TestServer
@@ -56,7 +56,7 @@ test('referrers are a tree, with those that cosign names by tags', async () => {
   const signature = imageManifest(EMPTY, [layer], { annotations: { is: 'a signature' } })
   await push('signed/app', signature, `${image.digest.replace(':', '-')}.sig`)
   const tree = await treeOf('signed/app')
-  expect(tree).toMatchObject({ digest: image.digest, isCut: false })
+  expect(tree).toMatchObject({ digest: image.digest, truncated: false })
   expect(tree.referrers).toMatchObject([
     { digest: sbom!.digest, kind: 'SPDX SBOM', referrers: [{ digest: note!.digest, referrers: [] }] },
     { digest: signature.digest, tag: `${image.digest.replace(':', '-')}.sig`, referrers: [] },
@@ -67,7 +67,7 @@ test('a tree of referrers that is too deep or too wide says so', async () => {
   await push('deep/app', image, 'latest')
   await pushChain('deep/app', image, 6)
   const deep = await treeOf('deep/app')
-  expect(deep.isCut).toBe(true)
+  expect(deep.truncated).toBe(true)
   let depth = 0
   for (let level: Node[] | undefined = deep.referrers; level?.length; level = level[0]?.referrers) depth++
   expect(depth).toBe(5)
@@ -79,5 +79,5 @@ test('a tree of referrers that is too deep or too wide says so', async () => {
     ),
   )
   const wide = await treeOf('wide/app')
-  expect([wide.referrers.length, wide.isCut]).toEqual([500, true])
+  expect([wide.referrers.length, wide.truncated]).toEqual([500, true])
 }, 30_000)

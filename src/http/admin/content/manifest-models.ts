@@ -125,7 +125,7 @@ const Manifest = t.Object(
     image: t.Optional(Image),
     annotations: Texts,
     labels: Texts,
-    isCut: t.Boolean({ description: 'The answer was cut: there is more' }),
+    truncated: t.Boolean({ description: 'The answer was cut: there is more' }),
   },
   { description: 'A manifest' },
 )
@@ -142,7 +142,7 @@ function referrersOf(depth: number): TSchema {
 }
 
 const ReferrersTree = t.Object(
-  { digest: DigestText, referrers: referrersOf(REFERRERS_DEPTH_MAX), isCut: t.Boolean() },
+  { digest: DigestText, referrers: referrersOf(REFERRERS_DEPTH_MAX), truncated: t.Boolean() },
   { description: 'What refers to a manifest: signatures, SBOMs, attestations, and what refers to those' },
 )
 

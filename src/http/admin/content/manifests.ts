@@ -41,8 +41,8 @@ export function manifests(context: AdminContext) {
     .get(
       '/:reference/referrers',
       async ({ params: { repository, reference } }) => {
-        const { digest, referrers, isCut } = await manifests.referrers(repository, reference)
-        return { digest, referrers: referrers.map((one) => toReferrer(one, REFERRERS_DEPTH_MAX)), isCut }
+        const { digest, referrers, truncated } = await manifests.referrers(repository, reference)
+        return { digest, referrers: referrers.map((one) => toReferrer(one, REFERRERS_DEPTH_MAX)), truncated }
       },
       { params, ...OPERATIONS.referrers },
     )
