@@ -176,7 +176,7 @@ async function manifestCard(client: AdminClient, repository: string, reference: 
           shown('digest', 'digest'),
           shown('kind', 'kind'),
           shown('size', 'totalBytes', asBytes),
-          shown('here', 'isHere', asYes),
+          shown('here', 'exists', asYes),
         ],
       },
       {

@@ -50,14 +50,14 @@ export interface LayerDescription extends Part {
   /** The command that made it, where the history says so. */
   createdBy: string | undefined
   /** Whether the repository has its bytes. */
-  isHere: boolean
+  exists: boolean
 }
 
 export interface ChildDescription extends Part {
   kind: string | undefined
   platform: Platform | undefined
   totalBytes: number
-  isHere: boolean
+  exists: boolean
 }
 
 /** What of a manifest its kind is told by. */
@@ -152,10 +152,10 @@ function kinds(metadata: Metadata): Pick<Descriptions, 'kindOf'> {
 }
 
 async function describeChild(reading: ManifestReading, part: Part): Promise<ChildDescription> {
-  const { isHere, manifest } = await reading.find(part.digest)
-  if (manifest === undefined) return { ...part, kind: undefined, totalBytes: part.size, isHere }
+  const { exists, manifest } = await reading.find(part.digest)
+  if (manifest === undefined) return { ...part, kind: undefined, totalBytes: part.size, exists }
   const kind = artifactKind(manifest.brief.traits)
-  return { ...part, kind, totalBytes: await reading.totalBytes(manifest), isHere }
+  return { ...part, kind, totalBytes: await reading.totalBytes(manifest), exists }
 }
 
 /** The layers with what made them, and the history with the layers that it made. */
@@ -171,7 +171,7 @@ function withMakers(
     layers: layers.map((part, index) => ({
       ...part,
       createdBy: makers[index]?.createdBy,
-      isHere: metadata.blobs.findSize(repository, part.digest) !== undefined,
+      exists: metadata.blobs.findSize(repository, part.digest) !== undefined,
     })),
     history: history.map((entry) => ({ ...entry, layer: made.get(entry) })),
   }

@@ -38,10 +38,10 @@ export class ManifestReading {
     this.repository = repository
   }
 
-  /** The manifest of a digest, when it is here and not too much; `isHere` tells these apart. */
-  async find(digest: Digest): Promise<{ isHere: boolean; manifest: ReadManifest | undefined }> {
+  /** The manifest of a digest, when it is here and not too much; `exists` tells these apart. */
+  async find(digest: Digest): Promise<{ exists: boolean; manifest: ReadManifest | undefined }> {
     const row = this.metadata.manifests.findByDigest(this.repository, digest)
-    return { isHere: row !== undefined, manifest: row && (await this.get(row)) }
+    return { exists: row !== undefined, manifest: row && (await this.get(row)) }
   }
 
   /** The manifest of a row, unless it has just gone; the first one that is asked for is never too much. */

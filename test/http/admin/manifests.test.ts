@@ -79,8 +79,8 @@ describe('an image', () => {
 
   test('is described by what it is made of, and how', async () => {
     const layers = [
-      { digest: base.digest, createdBy: 'ADD file:1 in /', isHere: true },
-      { digest: top.digest, createdBy: 'RUN make', isHere: true },
+      { digest: base.digest, createdBy: 'ADD file:1 in /', exists: true },
+      { digest: top.digest, createdBy: 'RUN make', exists: true },
     ]
     const answer = await ask('GET', at('team/app', '/latest'))
     expect(answer).toMatchObject({
@@ -162,9 +162,9 @@ test('an index tells its platforms, and what all of it takes', async () => {
     totalBytes: shared.reduce((sum, { bytes }) => sum + bytes.length, 0),
     layers: [],
     manifests: [
-      { digest: other.digest, platform: { architecture: 'amd64' }, isHere: true, kind: 'Container image' },
-      { digest: image.digest, platform: { architecture: 'arm64', variant: 'v8' }, isHere: true },
-      { digest: absent.digest, isHere: false, totalBytes: absent.bytes.length },
+      { digest: other.digest, platform: { architecture: 'amd64' }, exists: true, kind: 'Container image' },
+      { digest: image.digest, platform: { architecture: 'arm64', variant: 'v8' }, exists: true },
+      { digest: absent.digest, exists: false, totalBytes: absent.bytes.length },
     ],
   })
 })

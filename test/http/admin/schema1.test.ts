@@ -43,7 +43,7 @@ test('a manifest of Docker schema 1 is described by its V1 images, the base firs
     tags: ['latest'],
     totalBytes: manifest.bytes.length + base.bytes.length + empty.bytes.length + top.bytes.length,
     layers: [
-      { digest: base.digest, createdBy: 'ADD file:1 in /', isHere: true },
+      { digest: base.digest, createdBy: 'ADD file:1 in /', exists: true },
       { digest: empty.digest, createdBy: 'CMD ["sh"]' },
       { digest: top.digest, createdBy: 'RUN make "Grüße"' },
     ],

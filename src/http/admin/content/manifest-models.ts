@@ -77,7 +77,7 @@ const Config = t.Object(part)
 const Layer = t.Object({
   ...part,
   createdBy: t.Optional(t.String({ description: 'The command that made it', example: 'COPY . /app' })),
-  isHere: t.Boolean({ description: 'Whether the repository has its bytes' }),
+  exists: t.Boolean({ description: 'Whether the repository has its bytes' }),
 })
 
 const HistoryEntry = t.Object({
@@ -93,7 +93,7 @@ const Child = t.Object({
   kind: t.Optional(Kind),
   platform: t.Optional(Platform),
   totalBytes: Bytes,
-  isHere: t.Boolean(),
+  exists: t.Boolean(),
 })
 
 const texts = t.Array(t.String())
