@@ -55,9 +55,9 @@ test('cay gc says what it would take and why the rest stays, asks, and takes it'
   await until(async () => {
     const [{ waitingUntil }, { items }] = (await Promise.all([api(''), api('/candidates')])) as [
       { waitingUntil?: string },
-      { items: { goesAt: string }[] },
+      { items: { collectableAt: string }[] },
     ]
-    return waitingUntil === undefined && items.every(({ goesAt }) => Date.parse(goesAt) < Date.now())
+    return waitingUntil === undefined && items.every(({ collectableAt }) => Date.parse(collectableAt) < Date.now())
   })
   const asked = await run('gc')
   expect([asked.code, asked.output]).toEqual([2, ''])

@@ -27,7 +27,7 @@ const CANDIDATE_COLUMNS: readonly Shown[] = [
   shown('digest', 'digest'),
   shown('why', 'why'),
   shown('since', 'since', asTime),
-  shown('goes', 'goesAt', asTime),
+  shown('goes', 'collectableAt', asTime),
   shown('size', 'bytes', asBytes),
 ]
 
@@ -108,7 +108,7 @@ async function total(client: AdminClient): Promise<string> {
 
 interface Candidate {
   kind: 'tag' | 'manifest' | 'repository' | 'blob'
-  goesAt: string
+  collectableAt: string
   bytes: number
 }
 
@@ -137,8 +137,8 @@ async function countDue(client: AdminClient, now: number): Promise<string> {
   let bytes = 0
   let truncated = false
   for await (const page of pagesOf(client, '/collector/candidates', { limit: COUNTED_MAX })) {
-    for (const { kind, goesAt, bytes: size } of page.items as Candidate[]) {
-      if (Date.parse(goesAt) > now) continue
+    for (const { kind, collectableAt, bytes: size } of page.items as Candidate[]) {
+      if (Date.parse(collectableAt) > now) continue
       counts.set(kind, (counts.get(kind) ?? 0) + 1)
       bytes += size
     }
@@ -152,7 +152,7 @@ async function countDue(client: AdminClient, now: number): Promise<string> {
 interface Explanation {
   kind: string
   repository: string
-  goesAt?: string
+  collectableAt?: string
   reasons: { because: string; names: string[]; until?: string }[]
 }
 
@@ -187,8 +187,8 @@ async function explanation({ client, options: { repository, json } }: Call, dige
       shown('Digest', '', () => digest),
       shown('Found in', 'items', (items) => plural((items as []).length, 'place')),
     ],
-    tables: value.items.map(({ kind, repository, goesAt, reasons }) => ({
-      title: `The ${kind} in ${repository} ${goesAt === undefined ? 'stays' : `goes at ${goesAt}`}`,
+    tables: value.items.map(({ kind, repository, collectableAt, reasons }) => ({
+      title: `The ${kind} in ${repository} ${collectableAt === undefined ? 'stays' : `goes at ${collectableAt}`}`,
       items: reasons,
       columns,
     })),

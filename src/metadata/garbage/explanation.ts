@@ -17,7 +17,7 @@ export interface Explanation {
   digest: Digest
   reasons: Reason[]
   /** When it goes, in milliseconds since 1970; undefined: it stays. */
-  goesAt: number | undefined
+  collectableAt: number | undefined
 }
 
 /**
@@ -117,7 +117,7 @@ function explain(
     repository: row.repository as RepositoryName,
     digest,
     reasons: [...own, ...hidden],
-    goesAt: ends.length === 0 ? undefined : Math.min(...ends),
+    collectableAt: ends.length === 0 ? undefined : Math.min(...ends),
   }
 }
 

@@ -18,7 +18,7 @@ export interface Candidate {
   why: 'expired' | 'deleted' | 'unreferenced' | 'untagged'
   /** Since when it is garbage, and when it goes, in milliseconds since 1970. */
   since: number
-  goesAt: number
+  collectableAt: number
   /** Bytes that are free then, or with what goes after it because of that: at least so many. */
   bytes: number
 }
@@ -99,7 +99,7 @@ function expiredTags(db: Db): Source {
       const digest = digestFromBytes(row.digest)
       return {
         after: [since, row.id, 0],
-        candidate: { kind: 'tag', ...names, digest, why: 'expired', since, goesAt: since, bytes: 0 },
+        candidate: { kind: 'tag', ...names, digest, why: 'expired', since, collectableAt: since, bytes: 0 },
       }
     })
 }
@@ -135,7 +135,7 @@ function toCandidate(
     tag: undefined,
     why,
     since: row.stamp,
-    goesAt: row.stamp + keptMs,
+    collectableAt: row.stamp + keptMs,
     bytes: bytesOf(row.repositoryId, row.id),
   }
 }
@@ -209,7 +209,7 @@ function deletedRepositories(db: Db): Source {
       const named = { repository: name as RepositoryName, digest: undefined, tag: undefined }
       return {
         after: [since, id, 0],
-        candidate: { kind: 'repository', ...named, why: 'deleted', since, goesAt: since + windowMs, bytes },
+        candidate: { kind: 'repository', ...named, why: 'deleted', since, collectableAt: since + windowMs, bytes },
       }
     })
 }
@@ -252,7 +252,7 @@ function unreferencedBlobs(db: Db): Source {
           tag: undefined,
           why: 'unreferenced',
           since,
-          goesAt: since + graceMs,
+          collectableAt: since + graceMs,
           bytes,
         },
       }

@@ -74,13 +74,13 @@ test('a dry run says what goes, why, when, and how many bytes are free then', as
   const found = await candidates(100)
   const common = { tag: undefined, digest: undefined, since: at, repository: a }
   expect(found).toEqual([
-    expect.objectContaining({ kind: 'tag', repository: 'b', tag: 'soon', why: 'expired', goesAt: at + 5 }),
+    expect.objectContaining({ kind: 'tag', repository: 'b', tag: 'soon', why: 'expired', collectableAt: at + 5 }),
     {
       ...common,
       kind: 'manifest',
       digest: parseDigest(kept.image.digest),
       why: 'deleted',
-      goesAt: at + 10 * DAY,
+      collectableAt: at + 10 * DAY,
       bytes: kept.image.bytes.length + 100,
     },
     {
@@ -88,7 +88,7 @@ test('a dry run says what goes, why, when, and how many bytes are free then', as
       kind: 'manifest',
       digest: parseDigest(index.digest),
       why: 'unreferenced',
-      goesAt: at + 10 * DAY,
+      collectableAt: at + 10 * DAY,
       bytes: index.bytes.length + image.bytes.length + layer.bytes.length,
     },
     {
@@ -96,7 +96,7 @@ test('a dry run says what goes, why, when, and how many bytes are free then', as
       kind: 'repository',
       repository: parseRepositoryName('gone'),
       why: 'deleted',
-      goesAt: at + 10 * DAY,
+      collectableAt: at + 10 * DAY,
       bytes: 100,
     },
     {
@@ -104,7 +104,7 @@ test('a dry run says what goes, why, when, and how many bytes are free then', as
       kind: 'blob',
       digest: parseDigest(blob.digest),
       why: 'unreferenced',
-      goesAt: at + DAY,
+      collectableAt: at + DAY,
       bytes: 7,
     },
   ])
@@ -139,7 +139,7 @@ test('what never had a tag is among it where a policy says so', async () => {
     ['b', 'untagged'],
     ['b', 'untagged'],
   ])
-  expect(found[0]?.goesAt).toBe(cay.now() + 30 * DAY)
+  expect(found[0]?.collectableAt).toBe(cay.now() + 30 * DAY)
 })
 
 test('a page of anything else is refused', async () => {
@@ -159,7 +159,7 @@ test('what is kept says why', async () => {
       kind: 'manifest',
       repository: a,
       digest: parseDigest(image.digest),
-      goesAt: undefined,
+      collectableAt: undefined,
       reasons: [
         { ...kept, because: 'tag', names: ['one', 'two'] },
         { ...kept, because: 'index', names: [index.digest] },
@@ -170,10 +170,10 @@ test('what is kept says why', async () => {
     { ...kept, because: 'subject', names: [image.digest] },
   ])
   expect(await explain(index.digest)).toMatchObject([
-    { reasons: [{ ...kept, because: 'untagged', names: [] }], goesAt: undefined },
+    { reasons: [{ ...kept, because: 'untagged', names: [] }], collectableAt: undefined },
   ])
   expect(await explain(layer.digest)).toMatchObject([
-    { kind: 'blob', reasons: [{ because: 'manifest', names: [image.digest] }], goesAt: undefined },
+    { kind: 'blob', reasons: [{ because: 'manifest', names: [image.digest] }], collectableAt: undefined },
   ])
   expect(await explain(EMPTY.digest, 'b')).toEqual([])
 })
@@ -185,20 +185,20 @@ test('what goes says when', async () => {
   const at = cay.now()
   await cay.delete('t')
   expect(await explain(image.digest)).toMatchObject([
-    { goesAt: at + 10 * DAY, reasons: [{ because: 'unreferenced', until: at + 10 * DAY }] },
+    { collectableAt: at + 10 * DAY, reasons: [{ because: 'unreferenced', until: at + 10 * DAY }] },
   ])
   expect(await explain(blob.digest)).toMatchObject([
-    { goesAt: at + DAY, reasons: [{ because: 'pushed', until: at + DAY }] },
+    { collectableAt: at + DAY, reasons: [{ because: 'pushed', until: at + DAY }] },
   ])
   cay.wait(5)
   await cay.delete(image.digest)
   expect(await explain(image.digest)).toMatchObject([
-    { goesAt: at + 5 + 10 * DAY, reasons: [{ because: 'deleted', until: at + 5 + 10 * DAY }] },
+    { collectableAt: at + 5 + 10 * DAY, reasons: [{ because: 'deleted', until: at + 5 + 10 * DAY }] },
   ])
   cay.wait(5)
   await cay.metadata.write('deleteRepository', { caller: CALLER, at: cay.now(), repository: a })
   expect(await explain(EMPTY.digest)).toMatchObject([
-    { goesAt: at + 10 + 10 * DAY, reasons: [{ because: 'manifest' }, { because: 'repository-deleted' }] },
+    { collectableAt: at + 10 + 10 * DAY, reasons: [{ because: 'manifest' }, { because: 'repository-deleted' }] },
   ])
 })
 
@@ -210,13 +210,13 @@ test('what only tags with an end keep goes after the last of them', async () => 
     await cay.metadata.write('expireTag', write)
   }
   await expire('early', at + 5)
-  expect(await explain(image.digest)).toMatchObject([{ goesAt: undefined, reasons: [{ until: undefined }] }])
+  expect(await explain(image.digest)).toMatchObject([{ collectableAt: undefined, reasons: [{ until: undefined }] }])
   await expire('late', at + 50)
-  const goesAt = at + 50 + 10 * DAY
-  const kept = [{ goesAt, reasons: [{ because: 'tag', names: ['early', 'late'], until: goesAt }] }]
+  const collectableAt = at + 50 + 10 * DAY
+  const kept = [{ collectableAt, reasons: [{ because: 'tag', names: ['early', 'late'], until: collectableAt }] }]
   expect(await explain(image.digest)).toMatchObject(kept)
   cay.wait(60)
   expect(await explain(image.digest)).toMatchObject(kept)
   await cay.collector.run()
-  expect(await explain(image.digest)).toMatchObject([{ goesAt, reasons: [{ because: 'unreferenced' }] }])
+  expect(await explain(image.digest)).toMatchObject([{ collectableAt, reasons: [{ because: 'unreferenced' }] }])
 })

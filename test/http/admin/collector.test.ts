@@ -52,7 +52,7 @@ test('a dry run tells what goes and when, and what keeps the rest', async () => 
       digest: gone.digest,
       why: 'unreferenced',
       since: time(clock),
-      goesAt: time(clock + 14 * DAY),
+      collectableAt: time(clock + 14 * DAY),
     },
   ])
   expect(await ask('GET', '/collector/totals')).toMatchObject({ manifests: 1, tags: 0, isComplete: true })
@@ -66,7 +66,7 @@ test('a dry run tells what goes and when, and what keeps the rest', async () => 
       reasons: [{ because: 'tag', names: ['latest'] }],
     },
   ])
-  expect(await explain(gone.digest)).toMatchObject([{ goesAt: time(clock + 14 * DAY) }])
+  expect(await explain(gone.digest)).toMatchObject([{ collectableAt: time(clock + 14 * DAY) }])
   expect(await explain(layer.digest)).toMatchObject([{ kind: 'blob', reasons: [{ because: 'manifest' }] }])
   expect(await explain(named('absent').digest)).toEqual([])
 })

@@ -41,7 +41,7 @@ const Candidate = t.Object({
   tag: t.Optional(t.String({ example: 'latest' })),
   why: t.UnionEnum(['expired', 'deleted', 'unreferenced', 'untagged'], { default: undefined }),
   since: t.String({ format: 'date-time', description: 'Since when it has been garbage' }),
-  goesAt: t.String({ format: 'date-time', description: 'When it will be deleted, unless something changes' }),
+  collectableAt: t.String({ format: 'date-time', description: 'When it will be deleted, unless something changes' }),
   bytes: integer({ minimum: 0, description: 'Bytes that this frees, at least' }),
 })
 
@@ -70,7 +70,7 @@ const Explanation = t.Object({
   repository: RepositoryText,
   digest: DigestText,
   reasons: t.Array(Reason),
-  goesAt: t.Optional(t.String({ format: 'date-time', description: 'Absent: it is kept' })),
+  collectableAt: t.Optional(t.String({ format: 'date-time', description: 'Absent: it is kept' })),
 })
 
 /** What the routes of the collector do, and who may ask. */
