@@ -153,11 +153,11 @@ interface Explanation {
   kind: string
   repository: string
   collectableAt?: string
-  reasons: { because: string; names: string[]; until?: string }[]
+  reasons: { reason: string; names: string[]; until?: string }[]
 }
 
 /** What each reason says, for people. */
-const BECAUSE: Readonly<Record<string, string>> = {
+const REASONS: Readonly<Record<string, string>> = {
   tag: 'a tag points at it',
   index: 'an index names it',
   subject: 'it refers to something that is kept',
@@ -177,7 +177,7 @@ async function explanation({ client, options: { repository, json } }: Call, dige
   if (value.items.length === 0 && json !== 'true')
     throw new CommandError(`nothing here has ${digest}`, EXIT.absent)
   const columns = [
-    shown('because', 'because', (because) => BECAUSE[String(because)] ?? String(because)),
+    shown('reason', 'reason', (reason) => REASONS[String(reason)] ?? String(reason)),
     shown('which', 'names'),
     shown('until', 'until', asTime),
   ]

@@ -27,7 +27,7 @@ export interface Explanation {
  * good.
  */
 export interface Reason {
-  because:
+  reason:
     | 'tag'
     | 'index'
     | 'subject'
@@ -63,13 +63,13 @@ export function explanations(db: Db) {
   const ofManifest = (row: ManifestRow, digest: Digest, retention: Retention): Explanation => {
     const { windowMs } = retention
     const end = manifests.endOfTags.get({ id: row.id })?.end ?? null
-    const reached = [
+    const holders = [
       {
-        ...reason('tag', manifests.tags.all({ id: row.id })),
+        ...reached('tag', manifests.tags.all({ id: row.id })),
         until: end === null ? undefined : end + windowMs,
       },
-      reason('index', manifests.indexes.all({ id: row.id })),
-      reason('subject', manifests.subjects.all({ id: row.id })),
+      reached('index', manifests.indexes.all({ id: row.id })),
+      reached('subject', manifests.subjects.all({ id: row.id })),
     ].filter(({ names }) => names.length > 0)
     const times = [
       since('deleted', row.deletedAt, windowMs),
@@ -77,7 +77,7 @@ export function explanations(db: Db) {
     ]
     const keptMs = untaggedMs(retention, row.untaggedDays)
     return explain('manifest', row, digest, retention, [
-      ...(row.deletedAt === null ? reached : []),
+      ...(row.deletedAt === null ? holders : []),
       ...times.flat(),
       ...since('untagged', row.untaggedAt, keptMs),
     ])
@@ -85,10 +85,10 @@ export function explanations(db: Db) {
 
   const ofBlob = (row: Row, digest: Digest, retention: Retention): Explanation => {
     const users = blobs.users.all({ digest: digestToBytes(digest), repositoryId: row.repositoryId })
-    const named = reason('manifest', users)
+    const named = reached('manifest', users)
     return explain('blob', row, digest, retention, [
       ...(named.names.length > 0 ? [named] : []),
-      ...(row.deletedAt === null ? [] : [{ because: 'deleted' as const, names: [], until: undefined }]),
+      ...(row.deletedAt === null ? [] : [{ reason: 'deleted' as const, names: [], until: undefined }]),
       ...since('pushed', row.unreferencedAt, retention.graceMs),
     ])
   }
@@ -110,7 +110,7 @@ function explain(
   own: Reason[],
 ): Explanation {
   const hidden = since('repository-deleted', row.repositoryDeletedAt, windowMs)
-  const stays = own.some(({ because, until }) => until === undefined && because !== 'deleted')
+  const stays = own.some(({ reason, until }) => until === undefined && reason !== 'deleted')
   const ends = [...hidden, ...(stays ? [] : own)].flatMap(({ until }) => until ?? [])
   return {
     kind,
@@ -121,14 +121,14 @@ function explain(
   }
 }
 
-function reason(because: Reason['because'], rows: Named[]): Reason {
+function reached(reason: Reason['reason'], rows: Named[]): Reason {
   const names = rows.map(({ name }) => (typeof name === 'string' ? name : digestFromBytes(Buffer.from(name))))
-  return { because, names, until: undefined }
+  return { reason, names, until: undefined }
 }
 
-function since(because: Reason['because'], stamp: number | null, keptMs: number | undefined): Reason[] {
+function since(reason: Reason['reason'], stamp: number | null, keptMs: number | undefined): Reason[] {
   if (stamp === null) return []
-  return [{ because, names: [], until: keptMs === undefined ? undefined : stamp + keptMs }]
+  return [{ reason, names: [], until: keptMs === undefined ? undefined : stamp + keptMs }]
 }
 
 const asked = { digest: bytes, repository: optional(text) }

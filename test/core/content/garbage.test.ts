@@ -161,19 +161,19 @@ test('what is kept says why', async () => {
       digest: parseDigest(image.digest),
       collectableAt: undefined,
       reasons: [
-        { ...kept, because: 'tag', names: ['one', 'two'] },
-        { ...kept, because: 'index', names: [index.digest] },
+        { ...kept, reason: 'tag', names: ['one', 'two'] },
+        { ...kept, reason: 'index', names: [index.digest] },
       ],
     },
   ])
   expect((await explain(referrer.digest))[0]?.reasons).toEqual([
-    { ...kept, because: 'subject', names: [image.digest] },
+    { ...kept, reason: 'subject', names: [image.digest] },
   ])
   expect(await explain(index.digest)).toMatchObject([
-    { reasons: [{ ...kept, because: 'untagged', names: [] }], collectableAt: undefined },
+    { reasons: [{ ...kept, reason: 'untagged', names: [] }], collectableAt: undefined },
   ])
   expect(await explain(layer.digest)).toMatchObject([
-    { kind: 'blob', reasons: [{ because: 'manifest', names: [image.digest] }], collectableAt: undefined },
+    { kind: 'blob', reasons: [{ reason: 'manifest', names: [image.digest] }], collectableAt: undefined },
   ])
   expect(await explain(EMPTY.digest, 'b')).toEqual([])
 })
@@ -185,20 +185,20 @@ test('what goes says when', async () => {
   const at = cay.now()
   await cay.delete('t')
   expect(await explain(image.digest)).toMatchObject([
-    { collectableAt: at + 10 * DAY, reasons: [{ because: 'unreferenced', until: at + 10 * DAY }] },
+    { collectableAt: at + 10 * DAY, reasons: [{ reason: 'unreferenced', until: at + 10 * DAY }] },
   ])
   expect(await explain(blob.digest)).toMatchObject([
-    { collectableAt: at + DAY, reasons: [{ because: 'pushed', until: at + DAY }] },
+    { collectableAt: at + DAY, reasons: [{ reason: 'pushed', until: at + DAY }] },
   ])
   cay.wait(5)
   await cay.delete(image.digest)
   expect(await explain(image.digest)).toMatchObject([
-    { collectableAt: at + 5 + 10 * DAY, reasons: [{ because: 'deleted', until: at + 5 + 10 * DAY }] },
+    { collectableAt: at + 5 + 10 * DAY, reasons: [{ reason: 'deleted', until: at + 5 + 10 * DAY }] },
   ])
   cay.wait(5)
   await cay.metadata.write('deleteRepository', { caller: CALLER, at: cay.now(), repository: a })
   expect(await explain(EMPTY.digest)).toMatchObject([
-    { collectableAt: at + 10 + 10 * DAY, reasons: [{ because: 'manifest' }, { because: 'repository-deleted' }] },
+    { collectableAt: at + 10 + 10 * DAY, reasons: [{ reason: 'manifest' }, { reason: 'repository-deleted' }] },
   ])
 })
 
@@ -213,10 +213,10 @@ test('what only tags with an end keep goes after the last of them', async () => 
   expect(await explain(image.digest)).toMatchObject([{ collectableAt: undefined, reasons: [{ until: undefined }] }])
   await expire('late', at + 50)
   const collectableAt = at + 50 + 10 * DAY
-  const kept = [{ collectableAt, reasons: [{ because: 'tag', names: ['early', 'late'], until: collectableAt }] }]
+  const kept = [{ collectableAt, reasons: [{ reason: 'tag', names: ['early', 'late'], until: collectableAt }] }]
   expect(await explain(image.digest)).toMatchObject(kept)
   cay.wait(60)
   expect(await explain(image.digest)).toMatchObject(kept)
   await cay.collector.run()
-  expect(await explain(image.digest)).toMatchObject([{ collectableAt, reasons: [{ because: 'unreferenced' }] }])
+  expect(await explain(image.digest)).toMatchObject([{ collectableAt, reasons: [{ reason: 'unreferenced' }] }])
 })

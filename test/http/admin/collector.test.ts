@@ -63,11 +63,11 @@ test('a dry run tells what goes and when, and what keeps the rest', async () => 
       kind: 'manifest',
       repository: 'team/app',
       digest: kept.digest,
-      reasons: [{ because: 'tag', names: ['latest'] }],
+      reasons: [{ reason: 'tag', names: ['latest'] }],
     },
   ])
   expect(await explain(gone.digest)).toMatchObject([{ collectableAt: time(clock + 14 * DAY) }])
-  expect(await explain(layer.digest)).toMatchObject([{ kind: 'blob', reasons: [{ because: 'manifest' }] }])
+  expect(await explain(layer.digest)).toMatchObject([{ kind: 'blob', reasons: [{ reason: 'manifest' }] }])
   expect(await explain(named('absent').digest)).toEqual([])
 })
 

@@ -54,7 +54,7 @@ const Totals = t.Object(
 )
 
 const Reason = t.Object({
-  because: t.UnionEnum(
+  reason: t.UnionEnum(
     [
       ...(['tag', 'index', 'subject', 'manifest', 'pushed', 'unreferenced', 'untagged', 'deleted'] as const),
       'repository-deleted',
