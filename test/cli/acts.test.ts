@@ -30,7 +30,7 @@ const ANSWER = {
   state: 'done',
   endedAt: '2026-11-24T12:00:00Z',
   progress: { done: 1 },
-  kept: { windowSeconds: 1 },
+  garbageWindow: { windowSeconds: 1 },
   totalBytes: 1,
   bytes: 1,
   repositories: 1,

@@ -67,9 +67,9 @@ export const collector: Noun = {
         lines: [
           shown('Running', 'isRunning', asYes),
           shown('Waits until', 'waitingUntil', asMoment),
-          shown('Grace', 'kept.graceSeconds', asDuration),
-          shown('Time machine', 'kept.windowSeconds', asDuration),
-          shown('Never tagged', 'kept.untaggedDays', asKeptDays),
+          shown('Grace', 'garbageWindow.graceSeconds', asDuration),
+          shown('Time machine', 'garbageWindow.windowSeconds', asDuration),
+          shown('Never tagged', 'garbageWindow.untaggedDays', asKeptDays),
           shown('Last run', 'lastRun.endedAt', asMoment),
           shown('Tags taken', 'lastRun.tags', asCount),
           shown('Manifests taken', 'lastRun.manifests', asCount),

@@ -93,7 +93,7 @@ test('a job collects, once the server is up for the grace, and what went cannot 
   expect(state).toMatchObject({
     isRunning: false,
     waitingUntil: time(Date.UTC(2026, 0, 2)),
-    kept: { graceSeconds: 86_400, windowSeconds: 1_209_600, untaggedDays: 0 },
+    garbageWindow: { graceSeconds: 86_400, windowSeconds: 1_209_600, untaggedDays: 0 },
   })
   expect(await run('collect')).toMatchObject({ state: 'done', result: { manifests: 0, blobs: 0 } })
   expect(await ask('GET', '/collector')).toMatchObject({ lastRun: { stopped: 'waiting' } })

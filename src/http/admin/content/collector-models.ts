@@ -26,7 +26,7 @@ const Collector = t.Object(
       }),
     ),
     lastRun: t.Optional(Run),
-    kept: t.Object(
+    garbageWindow: t.Object(
       { graceSeconds: Count, windowSeconds: Count, untaggedDays: Count },
       { description: 'How long garbage is kept: the `gc` settings' },
     ),

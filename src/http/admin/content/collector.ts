@@ -36,7 +36,7 @@ function toState({ retention, lastRun, ...state }: GarbageState) {
   const { graceMs, windowMs, untaggedDays } = retention
   return present({
     ...state,
-    kept: { graceSeconds: graceMs / 1000, windowSeconds: windowMs / 1000, untaggedDays },
+    garbageWindow: { graceSeconds: graceMs / 1000, windowSeconds: windowMs / 1000, untaggedDays },
     lastRun: lastRun && present(lastRun),
   })
 }
