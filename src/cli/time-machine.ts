@@ -8,7 +8,10 @@ import type { Terminal } from './output/terminal.ts'
  */
 export async function wayBack(client: AdminClient, terminal: Terminal, command: string): Promise<string> {
   if (!client.isOwner) return `${command} brings it back within the time machine's window`
-  const { garbageWindow } = await client.request<{ garbageWindow: { windowSeconds: number } }>('GET', '/collector')
+  const { garbageWindow } = await client.request<{ garbageWindow: { windowSeconds: number } }>(
+    'GET',
+    '/collector',
+  )
   const until = new Date(terminal.now() + garbageWindow.windowSeconds * 1000).toISOString()
   return `${command} brings it back until ${asMoment(until, terminal)}`
 }

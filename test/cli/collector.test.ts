@@ -57,7 +57,9 @@ test('cay gc says what it would take and why the rest stays, asks, and takes it'
       { waitingUntil?: string },
       { items: { collectableAt: string }[] },
     ]
-    return waitingUntil === undefined && items.every(({ collectableAt }) => Date.parse(collectableAt) < Date.now())
+    return (
+      waitingUntil === undefined && items.every(({ collectableAt }) => Date.parse(collectableAt) < Date.now())
+    )
   })
   const asked = await run('gc')
   expect([asked.code, asked.output]).toEqual([2, ''])

@@ -209,7 +209,14 @@ function deletedRepositories(db: Db): Source {
       const named = { repository: name as RepositoryName, digest: undefined, tag: undefined }
       return {
         after: [since, id, 0],
-        candidate: { kind: 'repository', ...named, why: 'deleted', since, collectableAt: since + windowMs, bytes },
+        candidate: {
+          kind: 'repository',
+          ...named,
+          why: 'deleted',
+          since,
+          collectableAt: since + windowMs,
+          bytes,
+        },
       }
     })
 }

@@ -72,15 +72,15 @@ test('a dry run says what goes, why, when, and how many bytes are free then', as
     expiresAt: at + 5,
   })
   const found = await candidates(100)
-  const common = { tag: undefined, digest: undefined, since: at, repository: a }
+  const collectableAt = at + 10 * DAY
+  const common = { tag: undefined, digest: undefined, since: at, repository: a, collectableAt }
   expect(found).toEqual([
-    expect.objectContaining({ kind: 'tag', repository: 'b', tag: 'soon', why: 'expired', collectableAt: at + 5 }),
+    expect.objectContaining({ kind: 'tag', repository: 'b', tag: 'soon', collectableAt: at + 5 }),
     {
       ...common,
       kind: 'manifest',
       digest: parseDigest(kept.image.digest),
       why: 'deleted',
-      collectableAt: at + 10 * DAY,
       bytes: kept.image.bytes.length + 100,
     },
     {
@@ -88,7 +88,6 @@ test('a dry run says what goes, why, when, and how many bytes are free then', as
       kind: 'manifest',
       digest: parseDigest(index.digest),
       why: 'unreferenced',
-      collectableAt: at + 10 * DAY,
       bytes: index.bytes.length + image.bytes.length + layer.bytes.length,
     },
     {
@@ -96,7 +95,6 @@ test('a dry run says what goes, why, when, and how many bytes are free then', as
       kind: 'repository',
       repository: parseRepositoryName('gone'),
       why: 'deleted',
-      collectableAt: at + 10 * DAY,
       bytes: 100,
     },
     {
@@ -198,7 +196,10 @@ test('what goes says when', async () => {
   cay.wait(5)
   await cay.metadata.write('deleteRepository', { caller: CALLER, at: cay.now(), repository: a })
   expect(await explain(EMPTY.digest)).toMatchObject([
-    { collectableAt: at + 10 + 10 * DAY, reasons: [{ reason: 'manifest' }, { reason: 'repository-deleted' }] },
+    {
+      collectableAt: at + 10 + 10 * DAY,
+      reasons: [{ reason: 'manifest' }, { reason: 'repository-deleted' }],
+    },
   ])
 })
 
@@ -210,13 +211,19 @@ test('what only tags with an end keep goes after the last of them', async () => 
     await cay.metadata.write('expireTag', write)
   }
   await expire('early', at + 5)
-  expect(await explain(image.digest)).toMatchObject([{ collectableAt: undefined, reasons: [{ until: undefined }] }])
+  expect(await explain(image.digest)).toMatchObject([
+    { collectableAt: undefined, reasons: [{ until: undefined }] },
+  ])
   await expire('late', at + 50)
   const collectableAt = at + 50 + 10 * DAY
-  const kept = [{ collectableAt, reasons: [{ reason: 'tag', names: ['early', 'late'], until: collectableAt }] }]
+  const kept = [
+    { collectableAt, reasons: [{ reason: 'tag', names: ['early', 'late'], until: collectableAt }] },
+  ]
   expect(await explain(image.digest)).toMatchObject(kept)
   cay.wait(60)
   expect(await explain(image.digest)).toMatchObject(kept)
   await cay.collector.run()
-  expect(await explain(image.digest)).toMatchObject([{ collectableAt, reasons: [{ reason: 'unreferenced' }] }])
+  expect(await explain(image.digest)).toMatchObject([
+    { collectableAt, reasons: [{ reason: 'unreferenced' }] },
+  ])
 })

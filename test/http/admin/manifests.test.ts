@@ -182,7 +182,13 @@ test.each([
   await pushBlob(server, 'odd/app', json({ history: {}, config: [], os: 5 }))
   await push('odd/app', stored, [], stored.digest, isDocker ? DOCKER_MANIFEST : OCI_MANIFEST)
   const answer = await ask('GET', at('odd/app', `/${stored.digest}`))
-  expect(answer).toMatchObject({ kind: 'Container image', layers: [], history: [], labels: {}, truncated: false })
+  expect(answer).toMatchObject({
+    kind: 'Container image',
+    layers: [],
+    history: [],
+    labels: {},
+    truncated: false,
+  })
   expect(Object.keys(answer)).not.toContain('image')
 })
 

@@ -41,7 +41,10 @@ const Candidate = t.Object({
   tag: t.Optional(t.String({ example: 'latest' })),
   why: t.UnionEnum(['expired', 'deleted', 'unreferenced', 'untagged'], { default: undefined }),
   since: t.String({ format: 'date-time', description: 'Since when it has been garbage' }),
-  collectableAt: t.String({ format: 'date-time', description: 'When it will be deleted, unless something changes' }),
+  collectableAt: t.String({
+    format: 'date-time',
+    description: 'When it will be deleted, unless something changes',
+  }),
   bytes: integer({ minimum: 0, description: 'Bytes that this frees, at least' }),
 })
 
