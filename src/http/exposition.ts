@@ -14,7 +14,7 @@ type Samples = Iterable<[labels: Record<string, string>, value: number]>
 
 const QUANTILES = [50, 99, 100] as const
 
-/** Answers all metrics in Prometheus' text format (0.0.4), as they are when it is called. */
+/** Returns a function that renders the current metrics in Prometheus' text format (0.0.4). */
 export async function openExposition(sources: ExpositionSources): Promise<() => Promise<string>> {
   const { Counter, Gauge, Registry } = await import('prom-client')
   const registry = new Registry()
@@ -58,7 +58,7 @@ function describeRequests({ metrics }: ExpositionSources, counter: Describe): vo
   const { traffic, logins } = metrics
   counter(
     'cay_http_requests_total',
-    'Requests, by the row of the table or the path of the API',
+    'HTTP requests by route, method and status.',
     ['route', 'method', 'status'],
     function* () {
       for (const [route, method, { statuses }] of metrics.requests()) {
@@ -68,39 +68,39 @@ function describeRequests({ metrics }: ExpositionSources, counter: Describe): vo
       }
     },
   )
-  counter('cay_received_bytes_total', 'Bytes of blobs and manifests that were pushed', [], () => [
+  counter('cay_received_bytes_total', 'Bytes of blobs and manifests received from clients.', [], () => [
     [{}, traffic.received],
   ])
   counter(
     'cay_sent_bytes_total',
-    'Bytes of blobs and manifests that answers had; who leaves early has less',
+    'Bytes of blobs and manifests in responses, including those a client disconnected from.',
     [],
     () => [[{}, traffic.sent]],
   )
-  counter('cay_logins_total', 'Passwords that were tried, by how that ended', ['result'], () => [
+  counter('cay_logins_total', 'Password sign-ins by result.', ['result'], () => [
     [{ result: 'ok' }, logins.ok],
     [{ result: 'failed' }, logins.failed],
   ])
 }
 
 function describeContent(stored: () => StorageTotals, gauge: Describe): void {
-  gauge('cay_uploads_in_progress', 'Uploads that have begun and not ended', [], () => [
+  gauge('cay_uploads_in_progress', 'Uploads in progress.', [], () => [
     [{}, stored().uploads.count],
   ])
-  gauge('cay_blobs', 'Blobs that are stored', [], () => [[{}, stored().blobs.count]])
-  gauge('cay_blob_bytes', 'Bytes of all blobs', [], () => [[{}, stored().blobs.bytes]])
-  gauge('cay_disk_bytes', 'The disk of the data folder', ['kind'], () => [
+  gauge('cay_blobs', 'Stored blobs.', [], () => [[{}, stored().blobs.count]])
+  gauge('cay_blob_bytes', 'Bytes of all stored blobs.', [], () => [[{}, stored().blobs.bytes]])
+  gauge('cay_disk_bytes', 'Size of the disk that holds the data folder, in bytes.', ['kind'], () => [
     [{ kind: 'total' }, stored().disk.totalBytes],
     [{ kind: 'free' }, stored().disk.freeBytes],
   ])
 }
 
 function describeJobs({ content: { jobs } }: ExpositionSources, counter: Describe, gauge: Describe): void {
-  gauge('cay_jobs_running', 'Jobs that have not ended', ['kind'], () => {
+  gauge('cay_jobs_running', 'Jobs waiting or running.', ['kind'], () => {
     const counts = jobs.counts()
     return Object.entries(counts).map(([kind, { running }]) => [{ kind }, running])
   })
-  counter('cay_jobs_ended_total', 'Jobs that have ended, by how', ['kind', 'state'], function* () {
+  counter('cay_jobs_ended_total', 'Jobs ended, by final state.', ['kind', 'state'], function* () {
     for (const [kind, { ended }] of Object.entries(jobs.counts())) {
       for (const [state, count] of Object.entries(ended)) yield [{ kind, state }, count]
     }
@@ -115,29 +115,29 @@ function describeCache({ metrics, content }: ExpositionSources, counter: Describ
     })
   counter(
     'cay_cache_requests_total',
-    'Requests for content of upstreams, by how they were served',
+    'Requests for cached repositories by result.',
     ['upstream', 'result'],
     () => counted(cache.requests, ['upstream', 'result']),
   )
   counter(
     'cay_upstream_requests_total',
-    'Requests to upstreams, by how they ended',
+    'Requests to upstreams by kind and result.',
     ['upstream', 'kind', 'result'],
     () => counted(cache.upstreamRequests, ['upstream', 'kind', 'result']),
   )
-  counter('cay_upstream_bytes_total', 'Bytes of blobs that came from upstreams', ['upstream'], () =>
+  counter('cay_upstream_bytes_total', 'Bytes of blobs downloaded from upstreams.', ['upstream'], () =>
     counted(cache.upstreamBytes, ['upstream']),
   )
   gauge(
     'cay_upstream_up',
-    'Whether an upstream answers; 0 also where it is set to offline',
+    '1 if the upstream responds; 0 if it is down or set to offline.',
     ['upstream'],
     () =>
       content.upstreamStates.list().map(({ name, state }) => [{ upstream: name }, Number(state === 'up')]),
   )
   gauge(
     'cay_upstream_pulls_remaining',
-    'What an upstream says of the pulls that are left',
+    'Pulls remaining in the current rate limit, as reported by the upstream.',
     ['upstream'],
     function* () {
       for (const { name, pullsRemaining } of content.upstreamStates.list()) {
@@ -145,10 +145,10 @@ function describeCache({ metrics, content }: ExpositionSources, counter: Describ
       }
     },
   )
-  gauge('cay_cache_bytes', 'Bytes of blobs that may be evicted', [], () => [[{}, content.cache.show().bytes]])
-  gauge('cay_cache_fills', 'Blobs that are being fetched', [], () => [[{}, content.cache.show().fills]])
-  counter('cay_cache_evicted_bytes_total', 'Bytes that were evicted', [], () => [[{}, cache.evictedBytes]])
-  counter('cay_cache_resumed_total', 'Downloads that went on from a byte', [], () => [[{}, cache.resumed]])
+  gauge('cay_cache_bytes', 'Bytes of cached blobs that can be evicted.', [], () => [[{}, content.cache.show().bytes]])
+  gauge('cay_cache_fills', 'Blob downloads from upstreams in progress.', [], () => [[{}, content.cache.show().fills]])
+  counter('cay_cache_evicted_bytes_total', 'Bytes evicted from the cache.', [], () => [[{}, cache.evictedBytes]])
+  counter('cay_cache_resumed_total', 'Upstream downloads resumed after an interruption.', [], () => [[{}, cache.resumed]])
 }
 
 function describeProcess(counter: Describe, gauge: Describe): void {
@@ -156,7 +156,7 @@ function describeProcess(counter: Describe, gauge: Describe): void {
   delay.enable()
   gauge(
     'cay_event_loop_delay_seconds',
-    'By how much the event loop was late, since the last time this was asked',
+    'Event loop delay since the last scrape.',
     ['quantile'],
     () => {
       const samples = QUANTILES.map((percent): [Record<string, string>, number] => [
@@ -167,31 +167,31 @@ function describeProcess(counter: Describe, gauge: Describe): void {
       return samples
     },
   )
-  gauge('cay_info', 'What runs', ['version', 'commit'], () => [[{ version, commit }, 1]])
-  counter('process_cpu_seconds_total', 'Time of the processors', [], () => [
+  gauge('cay_info', 'Version and commit of the running server.', ['version', 'commit'], () => [[{ version, commit }, 1]])
+  counter('process_cpu_seconds_total', 'Total user and system CPU time, in seconds.', [], () => [
     [{}, processNumbers.cpuSeconds()],
   ])
-  gauge('process_resident_memory_bytes', 'Memory', [], () => [[{}, processNumbers.residentBytes()]])
-  gauge('process_start_time_seconds', 'When it began, since 1970', [], () => [
+  gauge('process_resident_memory_bytes', 'Resident memory size, in bytes.', [], () => [[{}, processNumbers.residentBytes()]])
+  gauge('process_start_time_seconds', 'Start time of the process since the Unix epoch, in seconds.', [], () => [
     [{}, processNumbers.startSeconds()],
   ])
-  gauge('process_open_fds', 'Files and sockets that are open', [], () => toSample(processNumbers.openFiles()))
-  gauge('process_max_fds', 'Files and sockets that may be open', [], () =>
+  gauge('process_open_fds', 'Open file descriptors.', [], () => toSample(processNumbers.openFiles()))
+  gauge('process_max_fds', 'Maximum number of open file descriptors.', [], () =>
     toSample(processNumbers.filesMax()),
   )
 }
 
-/** None where this system does not tell. */
+/** Returns no sample on systems that do not report the value. */
 function toSample(value: number | undefined): [Record<string, string>, number][] {
   return value === undefined ? [] : [[{}, value]]
 }
 
 const DURATION = 'cay_http_request_duration_seconds'
 
-/** The histogram, whose numbers are kept as plain arrays. Routes have no character that a label would escape. */
+/** Renders the request histogram from its plain arrays. Route ids contain no character that labels must escape. */
 function durations(metrics: Metrics): string {
   const lines = [
-    `\n# HELP ${DURATION} From a request until its answer begins`,
+    `\n# HELP ${DURATION} Time from a request until its response begins, in seconds.`,
     `# TYPE ${DURATION} histogram`,
   ]
   for (const [route, method, { buckets, sum }] of metrics.requests()) {

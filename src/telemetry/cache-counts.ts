@@ -1,4 +1,4 @@
-/** Numbers by a few labels, which are of a bounded number: upstreams that are configured, and words of the code. */
+/** Counters by label values. The values must be bounded: configured upstreams and constants of the code. */
 class Tally {
   private readonly counts = new Map<string, { labels: readonly string[]; count: number }>()
 
@@ -9,21 +9,21 @@ class Tally {
     else found.count += count
   }
 
-  /** All of them, each with its labels. */
+  /** Returns all counters with their labels. */
   list(): { labels: readonly string[]; count: number }[] {
     return [...this.counts.values()]
   }
 }
 
-/** What the cache counts while it serves. */
+/** Counters of the cache. */
 export class CacheCounts {
-  /** Requests of clients: upstream, result. */
+  /** Client requests, by upstream and result. */
   readonly requests = new Tally()
-  /** Requests to upstreams: upstream, kind, result. */
+  /** Requests to upstreams, by upstream, kind and result. */
   readonly upstreamRequests = new Tally()
-  /** Bytes of blobs that came: upstream. */
+  /** Bytes of downloaded blobs, by upstream. */
   readonly upstreamBytes = new Tally()
   evictedBytes = 0
-  /** Downloads that went on from a byte. */
+  /** Downloads that were resumed. */
   resumed = 0
 }

@@ -2,7 +2,7 @@ import pino, { type Logger } from 'pino'
 import pretty from 'pino-pretty'
 import type { Config } from '../config/config-schema.ts'
 
-/** The log, on standard output: JSON lines, or for people on a terminal. */
+/** Opens the log on standard output: JSON lines, or readable text on a terminal. */
 export function openLog(config: Config['log']): Logger {
   const options = {
     level: config.level,
@@ -18,12 +18,12 @@ export function openLog(config: Config['log']): Logger {
   return pino(options, stream)
 }
 
-/** The cause of a failure: with its stack when it is an error, for this is not shown to clients. */
+/** Formats the cause of a failure with its stack. Clients never see it. */
 function cause(value: unknown): unknown {
   return value instanceof Error ? (value.stack ?? value.message) : value
 }
 
-/** Levels by name. */
+/** Writes levels by name instead of by number. */
 function level(label: string): object {
   return { level: label }
 }

@@ -6,8 +6,8 @@ import { type ExpectedSchema, expectationOf } from './expectation.ts'
 import { toProblemResponse } from './problem.ts'
 
 /**
- * The answers for whatever the ordinary controllers throw. To be used first: an error handler further down never sees
- * what those before it throw.
+ * Turns everything that the Elysia controllers throw into a response. Mount it before them: an error handler sees only
+ * what the plugins mounted after it throw.
  */
 export function errors(log: Logger, nextRequestId: () => string) {
   return new Elysia({ name: 'errors' }).onError({ as: 'global' }, ({ error, request, path, set }) => {
@@ -24,30 +24,30 @@ export function errors(log: Logger, nextRequestId: () => string) {
   })
 }
 
-/** The answer to a request that no surface has seen. */
+/** Returns the error response for a request that reached no route. */
 export function answerFor(error: RegistryError, { method, url }: Request): Response {
   return answerOf(error, method, pathOf(url))
 }
 
-/** The error in the form that the clients of the path know. */
+/** Formats the error as the clients of this path expect it. */
 function answerOf(error: RegistryError, method: string, path: string): Response {
   return isDistribution(path) ? toErrorResponse(error, method) : toProblemResponse(error, method)
 }
 
-/** A script of a page has its own form to sign in: with Basic the browser would ask, too. */
+/** Returns Basic only for navigations: on a script's request, Basic would make the browser open its login dialog. */
 function challenge(headers: Headers): string {
   const mode = headers.get('sec-fetch-mode') ?? 'navigate'
   return mode === 'navigate' ? 'Basic realm="cay", charset="UTF-8"' : 'Bearer realm="cay"'
 }
 
-/** Whether clients of the distribution-spec, or of Docker, read the answer: they know another form of errors. */
+/** Reports whether the path belongs to a distribution or Docker API, whose clients expect the specification's errors. */
 function isDistribution(path: string): boolean {
   return /^\/(?:v1|v2|token)(?:\/|$)/.test(path)
 }
 
 /**
- * The answer for anything thrown: what the client is told, in the specification's form. What is not the project's
- * own error is INTERNAL: its cause is for the log. HEAD answers have no body.
+ * Returns the response for anything thrown, in the specification's format. Anything but a RegistryError becomes
+ * INTERNAL, and its cause is only logged. HEAD responses have no body.
  */
 export function toErrorResponse(error: unknown, method: string): Response {
   const known = toRegistryError(error)
@@ -56,37 +56,37 @@ export function toErrorResponse(error: unknown, method: string): Response {
   return new Response(JSON.stringify({ errors: known.entries }), { status: known.status, headers })
 }
 
-/** What was thrown, as the project's own error. */
+/** Converts anything thrown to a RegistryError. */
 export function toRegistryError(error: unknown): RegistryError {
   if (error instanceof RegistryError) return error
   if (isClientGone(error)) {
-    return registryError('BLOB_UPLOAD_INVALID', 'the request broke off', { status: 400, cause: error })
+    return registryError('BLOB_UPLOAD_INVALID', 'the client closed the connection before the request was complete', { status: 400, cause: error })
   }
   return registryError('INTERNAL', ERROR_CODES.INTERNAL.message, { cause: error })
 }
 
-/** Whether the client closed its connection in the middle of its request. */
+/** Reports whether the client closed its connection during the request. */
 export function isClientGone(error: unknown): boolean {
   return error instanceof Error && error.name === 'AbortError'
 }
 
-/** What the framework throws, as the project's own error: a request that breaks its schema, or has no route. */
+/** Converts an error of Elysia: the request does not match its schema, or has no route. */
 function fromElysia(error: unknown): RegistryError {
   if (error instanceof ValidationError && error.type !== 'response') {
     return registryError('REQUEST_INVALID', explain(error))
   }
   switch ((error as { code?: unknown }).code) {
     case 'NOT_FOUND':
-      return registryError('NOT_FOUND', 'there is no such page')
+      return registryError('NOT_FOUND', 'no such endpoint')
     case 'PARSE':
       if (error instanceof Error && error.cause instanceof RegistryError) return error.cause
-      return registryError('REQUEST_INVALID', 'the body is not what its Content-Type says')
+      return registryError('REQUEST_INVALID', 'the body does not match its Content-Type')
     default:
       return toRegistryError(error)
   }
 }
 
-/** The first thing that is wrong, by its place; never its value, which may be a password. */
+/** Describes the first invalid value by its path. Never includes the value, which may be a password. */
 function explain({ type, valueError }: ValidationError): string {
   const path = valueError?.path.slice(1).replaceAll('/', '.') ?? ''
   return `${type}${path === '' ? '' : ` ${path}`}: ${faultOf(valueError)}`
@@ -95,5 +95,5 @@ function explain({ type, valueError }: ValidationError): string {
 function faultOf(fault: ValidationError['valueError']): string {
   if (fault !== undefined && fault.value === undefined) return 'is missing'
   const expected = fault && expectationOf(fault.schema as ExpectedSchema)
-  return expected === undefined ? 'is not as the API describes it' : `expected ${expected}`
+  return expected === undefined ? 'is invalid' : `expected ${expected}`
 }

@@ -1,4 +1,4 @@
-/** What of a JSON Schema is told to those whose request breaks it. */
+/** The part of a JSON Schema that `expectationOf` describes. */
 export interface ExpectedSchema {
   type?: string
   description?: string
@@ -13,10 +13,10 @@ export interface ExpectedSchema {
   maxItems?: number
 }
 
-/** What a schema expects, in words: `a whole number from 1 to 9`; undefined where it does not say. */
+/** Describes what a schema accepts, such as `a whole number from 1 to 9`; undefined if it has no description. */
 export function expectationOf(schema: ExpectedSchema): string | undefined {
   if (schema.enum) return either(schema.enum.map(String))
-  // A number or a truth value may come as text, too, in a query: that is the framework's affair.
+  // Elysia adds a string alternative for numbers and booleans in queries. It is left out here.
   const forms = schema.anyOf?.filter(({ type, format }) => type !== 'string' || format === undefined)
   if (forms) return eitherKnown(forms.map(expectationOf))
   const { type, minimum, maximum, minLength, maxLength, maxItems } = schema
@@ -36,9 +36,9 @@ export function expectationOf(schema: ExpectedSchema): string | undefined {
   }
 }
 
-/** What a text is, where not any text is right. */
+/** Describes a string's format; undefined if any string is valid. */
 function form({ format, pattern, description = '' }: ExpectedSchema): string | undefined {
-  if (format === 'date-time') return 'a time, as 2026-01-31T12:00:00Z'
+  if (format === 'date-time') return 'a time such as 2026-01-31T12:00:00Z'
   if (pattern === undefined) return undefined
   return description.replace(/^[A-Z](?=[a-z])/, (letter) => letter.toLowerCase())
 }
@@ -62,7 +62,7 @@ function eitherKnown(words: (string | undefined)[]): string | undefined {
   return known.length < words.length || known.length === 0 ? undefined : either([...new Set(known)])
 }
 
-/** `a, b or c` */
+/** Joins words as `a, b or c`. */
 function either(words: string[]): string {
   return [words.slice(0, -1).join(', '), ...words.slice(-1)].filter(Boolean).join(' or ')
 }

@@ -6,43 +6,43 @@ export const PROBLEM_TYPE = 'application/problem+json'
 
 const code = t.UnionEnum(Object.keys(ERROR_CODES) as [ErrorCode, ...ErrorCode[]], { default: undefined })
 
-/** What the JSON surfaces answer when something went wrong (RFC 9457, 3.1). */
+/** The error format of the JSON APIs (RFC 9457, 3.1). */
 export const Problem = t.Object(
   {
-    type: t.String({ format: 'uri-reference', description: 'A page that tells of this code' }),
-    title: t.String({ description: 'What the code means: the same each time' }),
+    type: t.String({ format: 'uri-reference', description: 'The documentation of this code' }),
+    title: t.String({ description: 'What the code means; the same for every occurrence' }),
     status: t.Integer({ minimum: 400, maximum: 599 }),
-    detail: t.String({ description: 'What was wrong this time, and what to do' }),
+    detail: t.String({ description: 'What went wrong this time, and what to do about it' }),
     code,
     errors: t.Optional(
       t.Array(t.Object({ code, detail: t.String() }), {
-        description: 'Each thing that was wrong, where there are several',
+        description: 'All errors, if there are several',
       }),
     ),
   },
   {
-    description: 'What was wrong, and what to do',
+    description: 'What went wrong, and what to do about it',
     example: {
       type: '/problems/not-found',
       title: ERROR_CODES.NOT_FOUND.message,
       status: 404,
-      detail: 'there is no user alice',
+      detail: 'user alice not found',
       code: 'NOT_FOUND',
     },
   },
 )
 
-/** The page of a code, relative to the server. */
+/** Returns the path of a code's documentation. */
 export function problemPath(code: ErrorCode): string {
   return `/problems/${code.toLowerCase().replaceAll('_', '-')}`
 }
 
-/** The answer for an error; HEAD answers have no body. */
+/** Returns the response for an error. HEAD responses have no body. */
 export function toProblemResponse({ entries, status, headers }: RegistryError, method: string): Response {
   const init = { status, headers: { ...headers, 'content-type': PROBLEM_TYPE, 'cache-control': 'no-store' } }
   if (method === 'HEAD') return new Response(null, init)
   const { message } = entries[0] ?? ERROR_CODES.INTERNAL
-  // Of the distribution-spec's codes none is for conditions.
+  // The distribution-spec has no code for failed conditions.
   const code = status === 412 ? 'PRECONDITION_FAILED' : (entries[0]?.code ?? 'INTERNAL')
   const several = entries.map((entry) => ({ code: entry.code, detail: entry.message }))
   const problem = {

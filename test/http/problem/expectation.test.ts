@@ -11,7 +11,7 @@ const CASES: [ExpectedSchema, string | undefined][] = [
   [{ type: 'string', minLength: 8, maxLength: 72, description: 'A secret' }, '8 to 72 characters'],
   [{ type: 'string', pattern: '^a$', description: 'Only the letter a' }, 'only the letter a'],
   [{ type: 'string', pattern: '^A$', description: 'OWNER', maxLength: 9 }, 'OWNER; at most 9 characters'],
-  [{ type: 'string', format: 'date-time' }, 'a time, as 2026-01-31T12:00:00Z'],
+  [{ type: 'string', format: 'date-time' }, 'a time such as 2026-01-31T12:00:00Z'],
   [{ type: 'boolean' }, 'true or false'],
   [{ type: 'integer' }, 'a whole number'],
   [{ type: 'integer', minimum: 0 }, 'a whole number of at least 0'],
