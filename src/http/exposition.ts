@@ -84,9 +84,7 @@ function describeRequests({ metrics }: ExpositionSources, counter: Describe): vo
 }
 
 function describeContent(stored: () => StorageTotals, gauge: Describe): void {
-  gauge('cay_uploads_in_progress', 'Uploads in progress.', [], () => [
-    [{}, stored().uploads.count],
-  ])
+  gauge('cay_uploads_in_progress', 'Uploads in progress.', [], () => [[{}, stored().uploads.count]])
   gauge('cay_blobs', 'Stored blobs.', [], () => [[{}, stored().blobs.count]])
   gauge('cay_blob_bytes', 'Bytes of all stored blobs.', [], () => [[{}, stored().blobs.bytes]])
   gauge('cay_disk_bytes', 'Size of the disk that holds the data folder, in bytes.', ['kind'], () => [
@@ -145,36 +143,46 @@ function describeCache({ metrics, content }: ExpositionSources, counter: Describ
       }
     },
   )
-  gauge('cay_cache_bytes', 'Bytes of cached blobs that can be evicted.', [], () => [[{}, content.cache.show().bytes]])
-  gauge('cay_cache_fills', 'Blob downloads from upstreams in progress.', [], () => [[{}, content.cache.show().fills]])
-  counter('cay_cache_evicted_bytes_total', 'Bytes evicted from the cache.', [], () => [[{}, cache.evictedBytes]])
-  counter('cay_cache_resumed_total', 'Upstream downloads resumed after an interruption.', [], () => [[{}, cache.resumed]])
+  gauge('cay_cache_bytes', 'Bytes of cached blobs that can be evicted.', [], () => [
+    [{}, content.cache.show().bytes],
+  ])
+  gauge('cay_cache_fills', 'Blob downloads from upstreams in progress.', [], () => [
+    [{}, content.cache.show().fills],
+  ])
+  counter('cay_cache_evicted_bytes_total', 'Bytes evicted from the cache.', [], () => [
+    [{}, cache.evictedBytes],
+  ])
+  counter('cay_cache_resumed_total', 'Upstream downloads resumed after an interruption.', [], () => [
+    [{}, cache.resumed],
+  ])
 }
 
 function describeProcess(counter: Describe, gauge: Describe): void {
   const delay = monitorEventLoopDelay({ resolution: 10 })
   delay.enable()
-  gauge(
-    'cay_event_loop_delay_seconds',
-    'Event loop delay since the last scrape.',
-    ['quantile'],
-    () => {
-      const samples = QUANTILES.map((percent): [Record<string, string>, number] => [
-        { quantile: String(percent / 100) },
-        (percent === 100 ? delay.max : delay.percentile(percent)) / 1e9,
-      ])
-      delay.reset()
-      return samples
-    },
-  )
-  gauge('cay_info', 'Version and commit of the running server.', ['version', 'commit'], () => [[{ version, commit }, 1]])
+  gauge('cay_event_loop_delay_seconds', 'Event loop delay since the last scrape.', ['quantile'], () => {
+    const samples = QUANTILES.map((percent): [Record<string, string>, number] => [
+      { quantile: String(percent / 100) },
+      (percent === 100 ? delay.max : delay.percentile(percent)) / 1e9,
+    ])
+    delay.reset()
+    return samples
+  })
+  gauge('cay_info', 'Version and commit of the running server.', ['version', 'commit'], () => [
+    [{ version, commit }, 1],
+  ])
   counter('process_cpu_seconds_total', 'Total user and system CPU time, in seconds.', [], () => [
     [{}, processNumbers.cpuSeconds()],
   ])
-  gauge('process_resident_memory_bytes', 'Resident memory size, in bytes.', [], () => [[{}, processNumbers.residentBytes()]])
-  gauge('process_start_time_seconds', 'Start time of the process since the Unix epoch, in seconds.', [], () => [
-    [{}, processNumbers.startSeconds()],
+  gauge('process_resident_memory_bytes', 'Resident memory size, in bytes.', [], () => [
+    [{}, processNumbers.residentBytes()],
   ])
+  gauge(
+    'process_start_time_seconds',
+    'Start time of the process since the Unix epoch, in seconds.',
+    [],
+    () => [[{}, processNumbers.startSeconds()]],
+  )
   gauge('process_open_fds', 'Open file descriptors.', [], () => toSample(processNumbers.openFiles()))
   gauge('process_max_fds', 'Maximum number of open file descriptors.', [], () =>
     toSample(processNumbers.filesMax()),

@@ -31,7 +31,7 @@ describe('a job of a server', () => {
       if (!pathname.endsWith('/events')) return Response.json(job({}))
       const stream = new ReadableStream({
         start(controller) {
-          controller.enqueue(encoder.encode(': still there\n\n'))
+          controller.enqueue(encoder.encode(': heartbeat\n\n'))
           for (const event of events)
             controller.enqueue(encoder.encode(`event: progress\ndata: ${JSON.stringify(event)}\n\n`))
           if (isEnding) controller.close()

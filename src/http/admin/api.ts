@@ -23,7 +23,7 @@ import { jobs } from './server/jobs.ts'
 import { server } from './server/server.ts'
 import { upstreams } from './server/upstreams.ts'
 
-/** The admin API: one instance a noun, under /api/v1. */
+/** The admin API under /api/v1, one Elysia instance for each resource. */
 export function adminApi(context: AdminContext) {
   return new Elysia({ name: 'admin', prefix: '/api/v1' })
     .use(session(context))

@@ -9,21 +9,21 @@ import { conditionOf } from '../request/conditions.ts'
 import { refuseForeign, type SessionCookies } from '../session-cookie.ts'
 import type { Content } from './services.ts'
 
-/** What the controllers of the admin API are made from. */
+/** What the controllers of the admin API depend on. */
 export interface AdminContext {
   accounts: AccountServices
   content: Content
   cookies: SessionCookies
   now: () => number
   access: Access
-  /** Who asks; throws UNAUTHORIZED. */
+  /** Returns the caller's identity; throws UNAUTHORIZED. */
   authenticate: (request: Request) => Identity | Promise<Identity>
   addressOf: (request: Request) => string
   bodies: Pick<Bodies, 'signIn' | 'admin'>
   sourceOf: (request: Request) => BodySource
 }
 
-/** Answers are for who asked: no cache in between hands them to another, and a browser asks whether they still hold. */
+/** Responses depend on the caller: shared caches must not store them, and browsers must revalidate them. */
 const OWN = {
   'cache-control': 'private, no-cache',
   vary: 'authorization, cookie',
@@ -31,9 +31,8 @@ const OWN = {
 }
 
 /**
- * The beginning of each controller: `asker` is who asks, and the noun is the tag of its routes in the OpenAPI
- * document. What a route's `operation` declares as its access is checked after this, and before all else: also before
- * the body is read, for which it has `readJson`.
+ * Starts a controller: `asker` is the principal, and the noun is the OpenAPI tag of its routes. The access that a route's
+ * `operation` declares is checked before anything else, also before the body is read with `readJson`.
  */
 export function controller(context: AdminContext, noun: string, prefix: string) {
   const findAsker = (request: Request, set: Answering) =>
@@ -52,7 +51,7 @@ export function controller(context: AdminContext, noun: string, prefix: string) 
     })
 }
 
-/** What has the headers of the answer so far. */
+/** Holds the response headers set so far. */
 export interface Answering {
   headers: Record<string, string | number | undefined>
 }

@@ -6,27 +6,27 @@ import { refuseForeign } from '../session-cookie.ts'
 import type { Answering } from './context.ts'
 
 export interface Operation<T extends TSchema> {
-  /** The `operationId` in the OpenAPI document, which clients that are generated from it name their functions by. */
+  /** The `operationId` in the OpenAPI document. Generated clients name their functions after it. */
   id: string
   summary: string
-  /** Who may ask. */
+  /** Who may call it. */
   access: AccessRule
-  /** The answer, with status 200. */
+  /** The schema of the 200 response. */
   answer: T
-  /** What it can fail with, besides what every operation can: no credential, no right, a malformed request. */
+  /** The errors it can return, besides those of every operation: unauthenticated, denied, invalid request. */
   errors?: ErrorCode[]
   /**
-   * Of a GET: its answers carry an entity tag, by `tagged`. Of a change: it heeds If-Match and If-None-Match. `partial`:
-   * some of the answer changes without the tag (counters, tags that expire), so a GET always answers all of it.
+   * For a GET: responses carry an entity tag, set by `tagged`. For a change: it supports If-Match and If-None-Match.
+   * `partial`: some fields change without the tag (counters, expiring tags), so a GET is never answered with 304.
    */
   etag?: boolean | 'partial'
-  /** What the summary leaves open. */
+  /** What the summary does not say. */
   description?: string
-  /** The media type of the answer, where that is not JSON. */
+  /** The media type of the response, if it is not JSON. */
   mediaType?: string
 }
 
-/** What the OpenAPI document is told of an operation, besides what its schemas say. */
+/** What the OpenAPI document needs of an operation besides its schemas. */
 export interface OperationDetail {
   operationId: string
   summary: string
@@ -42,7 +42,7 @@ interface Answered {
   set: Answering
 }
 
-/** What of `controller` is there before the body is. */
+/** What `controller` provides before the body is read. */
 interface Parsed {
   request: Request
   set: Answering
@@ -52,7 +52,7 @@ interface Parsed {
   readJson: (request: Request, asker: Asker, contentType: string) => Promise<unknown>
 }
 
-/** The hooks of a route: its access is checked first of all, and all of it is in the OpenAPI document. */
+/** Returns the hooks of a route, which check its access first and document it. */
 export function operation<T extends TSchema>({ access, answer, etag = false, ...rest }: Operation<T>) {
   const { id: operationId, summary, description, mediaType, errors = [] } = rest
   const detail: OperationDetail = {
@@ -79,15 +79,15 @@ export function operation<T extends TSchema>({ access, answer, etag = false, ...
   }
 }
 
-/** Says that the client has the answer of a GET already (RFC 9110, 15.4.5). */
+/** Answers a GET with 304 if the client has the response (RFC 9110, 15.4.5). */
 function answerKnown({ request, set: { headers } }: Answered): undefined {
   const { etag } = headers
   if (typeof etag !== 'string' || !isKnown(request, etag.slice(1, -1))) return undefined
-  // The types of a route know no other answer than its schema's.
+  // Elysia's types allow only the response of the schema.
   return new Response(null, { status: 304, headers: { etag } }) as never
 }
 
-/** Answers a resource with its entity tag, which is its version (strong: RFC 9110, 8.8.3). */
+/** Sets the resource's strong entity tag, which is its version (RFC 9110, 8.8.3), and converts it. */
 export function tagged<T extends { version: number }, U>(
   set: Answering,
   resource: T,

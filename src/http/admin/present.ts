@@ -1,10 +1,10 @@
 type Absent = undefined | null
 
-/** Members that hold a time: milliseconds since 1970 in the services, RFC 3339 in the API. */
+/** Fields that hold a time: milliseconds since 1970 in the services, RFC 3339 in the API. */
 type TimeName = `${string}At` | `${string}Until` | 'at' | 'since' | 'until'
 const TIME = /(At|Until|^at|^since|^until)$/
 
-/** An object as the API answers it: without members that are undefined or null, and with its times as text. */
+/** An object as the API returns it: without undefined or null fields, and with times as strings. */
 export type Present<T> = {
   [K in keyof T as Absent & T[K] extends never ? K : never]: Shown<K, T[K]>
 } & {
@@ -14,8 +14,8 @@ export type Present<T> = {
 type Shown<K, V> = K extends TimeName ? (V extends number ? string : V) : V
 
 /**
- * Makes an answer of what a service returns. Elysia sends only the members that the schema of the route has, so members
- * that the API does not show need not be taken out.
+ * Converts a service's result to a response. Elysia sends only the fields of the route's schema, so others need not be
+ * removed.
  */
 export function present<T extends object>(value: T): Present<T> {
   const members: Record<string, unknown> = {}

@@ -4,7 +4,7 @@ import { type ListPage, PAGE_DEFAULT } from '../../core/page.ts'
 import { parseDigest } from '../../oci/digest.ts'
 import { parseRepositoryName, REPOSITORY_NAME_CHARACTERS_MAX } from '../../oci/reference.ts'
 
-/** Entries of one page of the admin API at most. */
+/** The largest page of the admin API, in entries. */
 const PAGE_MAX = 500
 
 const COMPONENT = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*'
@@ -12,7 +12,7 @@ const COMPONENT = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*'
 export const Name = t.String({
   pattern: `^${COMPONENT}$`,
   maxLength: 64,
-  description: 'Lower-case letters and digits, with ".", "_" or "-" between',
+  description: 'Lowercase letters and digits, with ".", "_" or "-" between them',
   example: 'alice',
 })
 
@@ -26,7 +26,7 @@ export const RobotName = t.String({
 export const AccountName = t.String({
   pattern: `^${COMPONENT}(?:\\+${COMPONENT})?$`,
   maxLength: 129,
-  description: 'A user, or OWNER+NAME for a robot',
+  description: 'The name of a user, or OWNER+NAME of a robot',
   example: 'alice',
 })
 
@@ -39,12 +39,12 @@ export const Password = t.String({
 
 export const RoleName = t.UnionEnum(['reader', 'writer', 'admin'], {
   default: undefined,
-  description: 'reader: pull; writer: also push; admin: also delete',
+  description: 'reader: pull; writer: pull and push; admin: pull, push and delete',
 })
 
 export const Pattern = t.String({
   maxLength: 255,
-  description: '"*" matches one component, "**" any number of them',
+  description: 'Repository names: "*" matches one component, "**" any number of components',
   example: 'alice/**',
 })
 
@@ -53,8 +53,8 @@ export const RuleModel = t.Object({ pattern: Pattern, role: RoleName })
 export const Time = t.String({ format: 'date-time', example: '2026-01-31T12:00:00.000Z' })
 
 /**
- * A number in an answer. Elysia's `t.Integer` takes the text of a number, too, which is for paths and queries: an answer
- * with one is encoded by a walk of its schema, which took a fifth of the time of a list of 100 tags.
+ * A number in a response. Elysia's `t.Integer` also accepts strings, for paths and queries. A response that has one is
+ * encoded by walking its schema, which took a fifth of the time of a list of 100 tags.
  */
 export const integer = (options?: IntegerOptions) => Type.Integer(options)
 
@@ -66,7 +66,7 @@ export const DigestText = t.String({ example: `sha256:${'0'.repeat(64)}` })
 
 export const RepositoryText = t.String({ example: 'library/alpine' })
 
-/** The parameters of a list; further ones go beside them, by `t.Object({ ...pageParameters, ... })`. */
+/** The parameters of every list. Add others with `t.Object({ ...pageParameters, ... })`. */
 export const pageParameters = {
   last: t.Optional(
     t.String({
@@ -79,19 +79,19 @@ export const pageParameters = {
     t.Integer({
       minimum: 1,
       maximum: PAGE_MAX,
-      description: `Entries of the page, ${PAGE_DEFAULT} by default`,
+      description: `Entries per page [${PAGE_DEFAULT}]`,
     }),
   ),
 }
 
 export const PageQuery = t.Object(pageParameters)
 
-/** A repository's name as one segment of a path, with %2F for its slashes. */
+/** A repository name as one path segment, with %2F for its slashes. */
 export const RepositoryParam = t
   .Transform(
     t.String({
       maxLength: REPOSITORY_NAME_CHARACTERS_MAX,
-      description: 'Slashes are written as %2F',
+      description: 'The repository name, with %2F for slashes',
       example: 'library/alpine',
     }),
   )
@@ -110,16 +110,16 @@ export const DigestParam = t
   .Decode(parseDigest)
   .Encode(String)
 
-/** A page of entries; `next` is there when more follow. */
+/** A page of entries, with `next` if there are more. */
 export const pageOf = <T extends TSchema>(items: T, description: string) =>
   t.Object({ items: t.Array(items), next: t.Optional(t.String()) }, { description })
 
-export const Done = t.Object({ done: t.Boolean() }, { description: 'The change is made and durable' })
+export const Done = t.Object({ done: t.Boolean() }, { description: 'The change is complete and durable' })
 
-/** The answer of an act that has nothing else to say. */
+/** The response of a change that returns no data. */
 export const DONE = { done: true } as const
 
-/** One page of the items made of what `read` gives; it is asked for one entry more than the page has. */
+/** Returns a page of converted entries. Reads one entry more than the page has, to know whether there is a next one. */
 export async function page<T, U>(
   { limit = PAGE_DEFAULT }: { limit?: number },
   read: (limit: number) => T[] | Promise<T[]>,
@@ -133,13 +133,13 @@ export async function page<T, U>(
   return found.length > limit && end !== undefined ? { items, next: keyOf(end) } : { items }
 }
 
-/** A page of a service as the API answers it. */
+/** Converts a page of a service to a response. */
 export function mapPage<T, U>({ items, next }: ListPage<T>, toItem: (entry: T) => U) {
   const shown = { items: items.map(toItem) }
   return next === undefined ? shown : { ...shown, next }
 }
 
-/** Milliseconds since 1970 as RFC 3339. */
+/** Formats milliseconds since 1970 as RFC 3339. */
 export function timeOf(milliseconds: number): string {
   return new Date(milliseconds).toISOString()
 }

@@ -6,19 +6,19 @@ import type { V1Images } from '../../core/pulls/v1-images.ts'
 import type { Upstreams } from '../../domain/address.ts'
 import type { Registry } from '../../domain/registry.ts'
 
-/** The services that the surfaces are made from. One bag for a data folder. */
+/** The services of one data folder that the HTTP APIs call. */
 export interface Content extends ContentServices {
   registry: Registry
-  /** The upstreams that repositories are cached of. */
+  /** The upstreams to cache from. */
   upstreams: Upstreams
-  /** Its manifests, as clients can read them. */
+  /** Manifests in a format that the client can read. */
   pulls: ManifestPulls
-  /** Its images for Docker's V1 API; undefined where that is switched off. */
+  /** Images of Docker's V1 API; undefined if that is disabled. */
   v1Images: V1Images | undefined
   jobs: Jobs
   config: Config
   /** Milliseconds since 1970. */
   startedAt: number
-  /** What keeps the server from serving, if anything. */
+  /** Returns why the server cannot serve; undefined if it can. */
   problem: () => string | undefined
 }

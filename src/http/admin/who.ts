@@ -1,6 +1,6 @@
 import type { Asker } from '../../domain/asker.ts'
 
-/** Who did something, and from where. */
+/** The account, credential and address of a caller. */
 interface Who {
   account: string | null
   credential: string | null
@@ -9,8 +9,8 @@ interface Who {
 }
 
 /**
- * As much of it as the asker may know: names of accounts are for those who have one, and where a request came from is
- * for server admins.
+ * Returns the fields that the principal may see: account names need an account, and credentials, addresses and request
+ * ids need a server admin.
  */
 export function toWho({ account, credential, address, requestId }: Who, asker: Asker): Partial<Who> {
   if (asker.isAdmin) return { account, credential, address, requestId }

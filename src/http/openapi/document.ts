@@ -6,72 +6,77 @@ import { COOKIE, CSRF_HEADER } from '../session-cookie.ts'
 import { refusalsOf } from './refusals.ts'
 import { exampleOf, toPlainSchema } from './schema.ts'
 
-/** How a request says who asks: the names that the routes use. */
+/** How requests authenticate. Routes refer to these names. */
 export const SECURITY_SCHEMES = {
   basic: {
     type: 'http',
     scheme: 'basic',
-    description: 'A name with a password, or with a token as password',
+    description: 'An account name with its password, or with a token as the password',
   },
-  bearer: { type: 'http', scheme: 'bearer', description: 'A token; for /v2 also one of /token' },
+  bearer: {
+    type: 'http',
+    scheme: 'bearer',
+    description: 'A token; for /v2 also a short-lived token from /token',
+  },
   session: {
     type: 'apiKey',
     in: 'cookie',
     name: COOKIE,
-    description: `The session of a browser (with TLS the cookie is __Host-${COOKIE}). Changes need the header ${CSRF_HEADER}.`,
+    description: `The session cookie of a browser (with TLS, __Host-${COOKIE}). Changes need the ${CSRF_HEADER} header.`,
   },
 } as const
 
 const SECURITY = [{ basic: [] }, { bearer: [] }, { session: [] }]
 
-/** The groups of operations, in the order in which the page has them. */
+/** The groups of operations, in the order of the page. */
 export const TAGS: OpenAPIV3.TagObject[] = [
   { name: 'distribution', description: 'Pull and push: the API of the OCI distribution-spec.' },
   { name: 'docker v1', description: "Docker's V1 API: pulls by Docker before 1.6, and searches." },
   { name: 'token', description: "Docker's token protocol: short-lived tokens for /v2." },
   { name: 'repositories', description: 'Settings, history, deletion and restore.' },
-  { name: 'tags', description: 'Where they point and where they pointed.' },
-  { name: 'manifests', description: 'Images, indexes and other artifacts, and what they are made of.' },
-  { name: 'blobs', description: 'Content by digest, and where it is used.' },
+  { name: 'tags', description: 'Where tags point, and where they pointed before.' },
+  { name: 'manifests', description: 'Images, indexes and other artifacts.' },
+  { name: 'blobs', description: 'Blobs by digest, and the repositories that use them.' },
   { name: 'uploads', description: 'Uploads in progress.' },
   { name: 'storage', description: 'Disk usage.' },
-  { name: 'cache', description: 'What came from upstreams, and follows them.' },
+  { name: 'cache', description: 'Content cached from upstreams.' },
   { name: 'pins', description: 'Cached content that is never evicted.' },
   { name: 'upstreams', description: 'Registries whose content is cached.' },
-  { name: 'events', description: 'What happened to content.' },
-  { name: 'jobs', description: 'Long-running work and its progress.' },
+  { name: 'events', description: 'The history of changes to content.' },
+  { name: 'jobs', description: 'Long-running operations and their progress.' },
   {
     name: 'collector',
-    description: 'Garbage collection: what is deleted and when, and why the rest is kept.',
+    description: 'Garbage collection: what will be deleted and when, and why the rest is kept.',
   },
   { name: 'server', description: 'Version, settings and health of the server.' },
-  { name: 'session', description: 'A browser that has signed in.' },
-  { name: 'access', description: 'Who may do what, and why.' },
-  { name: 'users', description: 'People who sign in with a password.' },
-  { name: 'robots', description: 'Accounts of machines, each of a user, that sign in with tokens.' },
-  { name: 'tokens', description: 'Tokens of users and robots, shown once.' },
-  { name: 'groups', description: 'Groups of accounts, as subjects of grants.' },
-  { name: 'grants', description: 'Who may do what: a role on the repositories of a pattern.' },
-  { name: 'signing-keys', description: 'Keys that sign the short-lived tokens.' },
-  { name: 'audit', description: 'Who did what to accounts and grants, from where.' },
-  { name: 'metrics', description: 'What Prometheus reads.' },
-  { name: 'health', description: 'Whether the process lives, and can serve.' },
-  { name: 'problems', description: 'The codes of all errors (RFC 9457).' },
-  { name: 'authority', description: "The authority of this server's certificate." },
+  { name: 'session', description: 'Browser sessions.' },
+  { name: 'access', description: 'What an account may do in a repository, and why.' },
+  { name: 'users', description: 'People, who sign in with a password.' },
+  {
+    name: 'robots',
+    description: 'Accounts for machines, which sign in with tokens. Each belongs to a user.',
+  },
+  { name: 'tokens', description: 'Tokens of users and robots. A secret is shown only once.' },
+  { name: 'groups', description: 'Groups of accounts, to grant roles to.' },
+  { name: 'grants', description: 'Roles of accounts and groups on the repositories that match a pattern.' },
+  { name: 'signing-keys', description: 'Keys that sign short-lived tokens.' },
+  { name: 'audit', description: 'Changes to accounts and grants, denied requests and sign-ins.' },
+  { name: 'metrics', description: 'Metrics for Prometheus.' },
+  { name: 'health', description: 'Liveness and readiness.' },
+  { name: 'problems', description: 'All error codes (RFC 9457).' },
+  { name: 'authority', description: 'The certificate authority of this server.' },
 ]
 
-/** What the operations of the admin API declare. */
+/** An operation, with what the admin API declares for it. */
 type Operation = OpenAPIV3.OperationObject & Partial<OperationDetail>
 
-/** The one route whose body is a form (OAuth 2); all others take JSON. */
+/** The only route with a form as its body (OAuth 2). All others take JSON. */
 const FORM_OPERATION = 'postToken'
 
 /**
- * Completes the document that `@elysiajs/swagger` makes. Its successor `@elysiajs/openapi` (1.4.16) would need all of
- * this, too: it also writes three media types for each body, and the text form of each number.
- *
- * Adds what the plugin cannot know: the errors of the operations of the admin API, which
- * media types are true, and an example of each body and parameter.
+ * Completes the document that `@elysiajs/swagger` generates: adds the errors of the admin API, the actual media types,
+ * and an example of each body and parameter. The plugin's successor, `@elysiajs/openapi` (1.4.16), would need the same:
+ * it also lists three media types for each body and a string alternative for each number.
  */
 export function complete(document: OpenAPIV3.Document): OpenAPIV3.Document {
   const problem: OpenAPIV3.SchemaObject = JSON.parse(JSON.stringify(Problem))
@@ -105,26 +110,26 @@ function completeAdminOperation(operation: Operation, method: string): void {
   delete operation['x-media-type']
 }
 
-/** Who may ask, in words. */
+/** Who may call an operation, in words. */
 const ACCESS: Record<AccessRule, string> = {
-  pull: 'Whoever may pull from the repository',
-  push: 'Whoever may push to the repository',
-  delete: 'Whoever may delete in the repository',
-  catalog: 'Whoever may see at least something',
-  account: 'Whoever signs in, with a credential that is not narrowed',
+  pull: 'Anyone who can pull from the repository',
+  push: 'Anyone who can push to the repository',
+  delete: 'Anyone who can delete in the repository',
+  catalog: 'Any account, or anyone who can pull from at least one repository',
+  account: 'Any account, with a credential that has no scope of its own',
   self: 'The account itself, its owner, or a server admin',
   admin: 'A server admin',
-  session: 'A browser that has signed in',
-  anybody: 'Anybody',
+  session: 'A signed-in browser',
+  anybody: 'Anyone',
 }
 
 function describe({ description, 'x-access': access = 'anybody' }: Operation): string {
-  const who = `For: ${ACCESS[access]}.`
+  const who = `Access: ${ACCESS[access]}.`
   return description === undefined ? who : `${description}\n\n${who}`
 }
 
 const ETAG: OpenAPIV3.HeaderObject = {
-  description: 'The entity tag of what is answered (strong)',
+  description: 'The strong entity tag of the resource',
   schema: { type: 'string', example: '"17"' },
 }
 
@@ -133,19 +138,20 @@ const CSRF: OpenAPIV3.ParameterObject = {
   name: CSRF_HEADER,
   schema: { type: 'string' },
   example: 'kZ3vB0Sg8b0vLr0m1T2Zq4m0o9mJv2K8',
-  description: 'With the cookie of a session only: its csrfToken',
+  description: 'Only with a session cookie: the csrfToken of the session',
 }
 
-/** The conditions of a request (RFC 9110, 13). */
+/** Returns the conditional headers of a request (RFC 9110, 13). */
 function conditionsOf(method: string): OpenAPIV3.ParameterObject[] {
   const condition = (name: string, description: string, example: string) =>
     ({ in: 'header', name, description, example, schema: { type: 'string' } }) as const
-  if (method === 'get') return [condition('if-none-match', 'Entity tags that the client has', '"known"')]
+  if (method === 'get')
+    return [condition('if-none-match', 'Entity tags that the client already has', '"known"')]
   return [
-    condition('if-match', 'Only if what is there has one of these entity tags', '*'),
+    condition('if-match', 'Change only if the resource has one of these entity tags', '*'),
     condition(
       'if-none-match',
-      'Only if what is there has none of these; with *, only if nothing is',
+      'Change only if the resource has none of these entity tags; * means only if it does not exist',
       '"other"',
     ),
   ]
@@ -160,7 +166,7 @@ function completeParameters(parameters: Operation['parameters'] & object): void 
   }
 }
 
-/** The plugin writes three media types for each body, whatever a route takes, and the schema's notes beside it. */
+/** Replaces the three media types that the plugin lists for each body by the actual one. */
 function completeBodies(operation: Operation): void {
   const {
     operationId,
@@ -189,7 +195,7 @@ function completeContent(content: Content, type: string): Content {
   const media = content['application/json']
   if (media?.schema === undefined || '$ref' in media.schema) return content
   const schema = media.schema as OpenAPIV3.SchemaObject
-  // Bytes of any type, JSON among them: nothing is said of them.
+  // The bytes can be of any type, so they have no schema.
   if (type === '*/*') return { [type]: { schema: {} } }
   toPlainSchema(schema)
   return { [type]: { schema, example: media.example ?? exampleOf(schema) } }

@@ -7,18 +7,18 @@ import scalarPath from '../../../node_modules/@scalar/api-reference/dist/browser
 
 import { complete, SECURITY_SCHEMES, TAGS } from './document.ts'
 
-/** What the page of the API describes beyond the routes that Elysia knows. */
+/** What the document needs besides the routes of Elysia. */
 interface OpenApiOptions {
-  /** The paths of `/v2`, which are one wildcard to Elysia. */
+  /** The paths of `/v2` and `/v1`, each of which is one wildcard route in Elysia. */
   paths: OpenAPIV3.PathsObject
   /** cay's version. */
   version: string
 }
 
-/** What the plugin writes between the tags of the script element that holds Scalar's settings. */
+/** The hash of the content of the script element that holds Scalar's settings. */
 const emptyScript = new Bun.CryptoHasher('sha256').update('\n    ').digest('base64')
 
-/** Everything comes from this host, and the browser sees to it: no font, script, picture or call from elsewhere. */
+/** Allows content from this host only: no font, script, image or request elsewhere. */
 const contentSecurityPolicy = [
   "default-src 'none'",
   `script-src 'self' 'sha256-${emptyScript}'`,
@@ -31,7 +31,7 @@ const contentSecurityPolicy = [
   "frame-ancestors 'none'",
 ].join('; ')
 
-/** Scalar's settings: nothing that speaks to, or sends a person to, its makers' services. */
+/** Scalar's settings. Everything that calls or links to the vendor's services is switched off. */
 const scalarConfig = {
   spec: { url: '/swagger/json' },
   theme: 'default',
@@ -48,11 +48,12 @@ const scalarConfig = {
 
 const DESCRIPTION = `A private OCI registry and image cache.
 
-Requests to \`/api/v1\` sign in by Basic, with a token as Bearer, or by the session of a browser. A repository's name is one
-part of a path, with \`%2F\` for its slashes. Lists have pages: \`next\` of an answer is \`last\` of the request for the next one.
-What has an entity tag heeds \`If-Match\` and \`If-None-Match\`. Errors are problems (RFC 9457); \`/problems\` lists their codes.`
+Authenticate requests to \`/api/v1\` with Basic, with a token as Bearer, or with a browser session. Write the slashes of a
+repository name in a path as \`%2F\`. Lists are paginated: pass \`next\` of a page as \`last\` to get the next page. Resources
+with an entity tag support \`If-Match\` and \`If-None-Match\`. Errors are problem details (RFC 9457); \`/problems\` lists their
+codes.`
 
-/** Serves the page of the API at `/swagger`, its OpenAPI 3 document at `/swagger/json`, and the script of the page. */
+/** Serves the API reference at `/swagger`, its script, and the OpenAPI 3 document at `/swagger/json`. */
 export function openapi(options: OpenApiOptions) {
   const info = {
     title: 'cay',
@@ -70,7 +71,7 @@ export function openapi(options: OpenApiOptions) {
     })
     .onAfterHandle(({ path, response }) => {
       if (path !== '/swagger/json') return undefined
-      // The plugin answers with the schemas that requests are validated by: those stay as they are.
+      // The response shares its schemas with request validation, so a copy is completed.
       document ??= complete(JSON.parse(JSON.stringify(response)))
       return document
     })
@@ -102,7 +103,7 @@ interface Script {
   etag: string
 }
 
-/** The script as the executable has it, compressed by the build; from source it is compressed here. */
+/** Loads the script. The build compresses it for the executable; when run from source, it is compressed here. */
 async function loadScript(): Promise<Script> {
   const bytes = await Bun.file(scalarPath).bytes()
   const gzip = bytes[0] === 0x1f && bytes[1] === 0x8b ? bytes : Bun.gzipSync(bytes)
@@ -110,7 +111,7 @@ async function loadScript(): Promise<Script> {
   return { gzip, etag }
 }
 
-/** Always compressed, as only browsers ask for it, and at once for one that has it (RFC 9110, 13.1.2). */
+/** Returns the script, always compressed, since only browsers request it; 304 if the client has it. */
 function answerScript({ gzip, etag }: Script, headers: Headers): Response {
   if (headers.get('if-none-match') === etag) return new Response(null, { status: 304, headers: { etag } })
   const type = { 'content-type': 'text/javascript; charset=utf-8', 'content-encoding': 'gzip' }

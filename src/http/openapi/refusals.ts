@@ -3,23 +3,23 @@ import { ERROR_CODES, type ErrorCode } from '../../oci/error.ts'
 import type { OperationDetail } from '../admin/operation.ts'
 import { PROBLEM_TYPE } from '../problem/problem.ts'
 
-/** What any operation may answer, whoever asks for whatever. */
+/** The errors that any operation may return. */
 const ALWAYS: ErrorCode[] = ['UNAUTHORIZED', 'TOOMANYREQUESTS', 'INTERNAL']
 
-/** What is answered besides, by status, in words where the table has none for it. */
+/** Further statuses of changes, for which the error table has no text. */
 const OF_BODIES = {
-  408: 'The body ended or stalled.',
+  408: 'The body was incomplete or stalled.',
   413: 'The body is too large.',
   415: 'The Content-Type of the body is not application/json.',
   507: "The registry's disk is full.",
 }
 
-/** Where the document has the schema of problems. */
+/** Refers to the schema of problems. */
 const PROBLEM = { [PROBLEM_TYPE]: { schema: { $ref: '#/components/schemas/Problem' } } }
 
 type Described = OpenAPIV3.OperationObject & Partial<OperationDetail>
 
-/** The answers of an operation of the admin API that are none of success, by what its `operation` declares. */
+/** Returns the responses of an admin operation other than success, from what its `operation` declares. */
 export function refusalsOf(operation: Described, method: string): OpenAPIV3.ResponsesObject {
   const { 'x-access': access, 'x-errors': declared = [], 'x-etag': isTagged = false } = operation
   const codes = new Set<ErrorCode>([...ALWAYS, ...declared])
@@ -36,7 +36,7 @@ export function refusalsOf(operation: Described, method: string): OpenAPIV3.Resp
     responses[status] = { description, content: PROBLEM }
   }
   if (isTagged === true && !isChange)
-    responses[304] = { description: 'The client has it: If-None-Match names it.' }
+    responses[304] = { description: 'Not modified: If-None-Match matches the entity tag.' }
   if (isChange) {
     for (const [status, description] of Object.entries(OF_BODIES)) {
       if (operation.requestBody || status === '507') responses[status] = { description, content: PROBLEM }

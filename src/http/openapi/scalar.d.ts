@@ -1,4 +1,4 @@
-/** Scalar's script, imported as a file: its path on disk, or inside the executable. */
+/** Scalar's script, imported as a file: the path is on disk or inside the executable. */
 declare module '*/standalone.js' {
   const path: string
   export default path

@@ -1,6 +1,6 @@
 import type { OpenAPIV3 } from 'openapi-types'
 
-/** A schema of TypeBox's, with what OpenAPI 3.0 writes otherwise. */
+/** A TypeBox schema, with the keywords that OpenAPI 3.0 does not have. */
 type Schema = OpenAPIV3.SchemaObject & {
   const?: unknown
   examples?: unknown[]
@@ -8,8 +8,8 @@ type Schema = OpenAPIV3.SchemaObject & {
 }
 
 /**
- * A schema as OpenAPI 3.0 writes it, made of one of TypeBox's, in place: records are additional properties, constants
- * are enumerations, and a number in a path or a query is a number, not text that has one.
+ * Converts a TypeBox schema to OpenAPI 3.0 in place: records become additional properties, constants become enums, and
+ * numbers in paths and queries lose their string alternative.
  */
 export function toPlainSchema(schema: Schema): void {
   for (const child of childrenOf(schema)) toPlainSchema(child)
@@ -30,7 +30,7 @@ export function toPlainSchema(schema: Schema): void {
   if (alternatives.length > 0) joinAlternatives(schema, alternatives)
 }
 
-/** Alternatives that are one schema: a number and the text of one, texts to choose from, something or null. */
+/** Merges alternatives that OpenAPI writes as one schema: a number and its string form, enums, and a value or null. */
 function joinAlternatives(schema: Schema, alternatives: Schema[]): void {
   const isNull = (one: Schema) => (one.type as string) === 'null'
   const number = alternatives.find(({ type }) => type === 'integer' || type === 'number')
@@ -47,7 +47,7 @@ function joinAlternatives(schema: Schema, alternatives: Schema[]): void {
   if (rest.length > 1) schema.enum = rest.flatMap((one) => one.enum ?? [])
 }
 
-/** The schemas that a schema is made of. */
+/** Returns the subschemas of a schema. */
 function childrenOf(schema: Schema): Schema[] {
   const { properties = {}, additionalProperties, patternProperties = {}, anyOf = [], allOf = [] } = schema
   const items = 'items' in schema && schema.items ? [schema.items] : []
@@ -56,7 +56,7 @@ function childrenOf(schema: Schema): Schema[] {
   return [...named, ...more, ...items, ...anyOf, ...allOf] as Schema[]
 }
 
-/** A value that the schema describes: made of the examples of its parts, the first of the values to choose from, ... */
+/** Returns an example value, from the schema's example, default, first enum value, or the examples of its parts. */
 export function exampleOf(schema: Schema): unknown {
   const given = schema.example ?? schema.default ?? schema.enum?.[0]
   if (given !== undefined) return given

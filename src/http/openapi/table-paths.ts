@@ -1,29 +1,29 @@
 import type { OpenAPIV3 } from 'openapi-types'
 import type { TableRow } from '../route-table.ts'
 
-/** What any row may answer to who asks. */
+/** The errors that any row may return. */
 const REFUSALS: Record<number, string> = {
-  401: 'A credential, or another token, could help; WWW-Authenticate says where to get one.',
-  403: 'The account may not do this.',
-  429: 'Too much at once, or too many wrong passwords: Retry-After says how long to wait.',
-  500: 'The registry failed; its log names the cause under the X-Request-Id.',
+  401: 'Authentication is required, or the token is insufficient. WWW-Authenticate says where to get a token.',
+  403: 'Permission denied.',
+  429: 'Too many requests or failed logins. Retry-After says how long to wait.',
+  500: 'Internal error. The server log has the cause under the X-Request-Id.',
 }
 
-const MALFORMED = { 400: 'A part of the path is malformed; the message says which.' }
+const MALFORMED = { 400: 'A part of the path is invalid; the message says which.' }
 
-/** What the document needs of a table besides its rows. */
+/** What the document needs besides the rows of a table. */
 export interface TableDescription<R extends TableRow> {
-  /** Every kind of path as OpenAPI writes it. */
+  /** The OpenAPI template of each kind of path. */
   templates: Record<string, string>
-  /** The parts of a path, by their names in the templates. */
+  /** The path parameters, by their names in the templates. */
   parts: Record<string, Omit<OpenAPIV3.ParameterObject, 'name' | 'in'>>
   operation(row: R, method: string): Omit<OpenAPIV3.OperationObject, 'responses'>
-  /** The body of an answer; HEAD has none. */
+  /** Returns the body of a response; HEAD responses have none. */
   contentOf(row: R, status: number): OpenAPIV3.ResponseObject['content'] | undefined
   headersOf?(row: R, status: number): OpenAPIV3.ResponseObject['headers'] | undefined
 }
 
-/** A table of routes as OpenAPI paths. */
+/** Converts a table of routes to OpenAPI paths. */
 export function tablePaths<R extends TableRow>(
   rows: readonly R[],
   { templates, parts, operation, contentOf, headersOf }: TableDescription<R>,

@@ -60,7 +60,11 @@ export function toErrorResponse(error: unknown, method: string): Response {
 export function toRegistryError(error: unknown): RegistryError {
   if (error instanceof RegistryError) return error
   if (isClientGone(error)) {
-    return registryError('BLOB_UPLOAD_INVALID', 'the client closed the connection before the request was complete', { status: 400, cause: error })
+    return registryError(
+      'BLOB_UPLOAD_INVALID',
+      'the client closed the connection before the request was complete',
+      { status: 400, cause: error },
+    )
   }
   return registryError('INTERNAL', ERROR_CODES.INTERNAL.message, { cause: error })
 }

@@ -200,7 +200,7 @@ test('a job from which nothing comes keeps its stream alive by comments', async 
   const { id } = (await api.ask('POST', '/jobs', { kind: 'scan' })).json
   const reader = jobEvents(api.jobs, id, (job) => job, 0.001).getReader()
   const texts: string[] = []
-  while (!texts.includes(': still there\n\n')) {
+  while (!texts.includes(': heartbeat\n\n')) {
     texts.push(new TextDecoder().decode((await reader.read()).value))
   }
   await reader.cancel()

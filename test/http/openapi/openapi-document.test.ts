@@ -82,7 +82,7 @@ test('each operation of the admin API declares its access, and its errors are pr
       )
       return [
         ...(access ? [] : ['no access']),
-        ...(description.includes('For: ') ? [] : ['says not who may ask']),
+        ...(description.includes('Access: ') ? [] : ['does not say who may call it']),
         ...(refused ? [`lacks ${[refused, ...more]}`] : []),
         ...wrong.map(([status]) => `${status} is no problem`),
       ]

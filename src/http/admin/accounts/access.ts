@@ -9,19 +9,22 @@ const Actions = t.Array(t.UnionEnum(['pull', 'push', 'delete'], { default: undef
 const Explained = t.Object(
   {
     actions: Actions,
-    disabled: t.Boolean({ description: 'The account, or its owner, is disabled' }),
+    disabled: t.Boolean({ description: 'Whether the account or its owner is disabled' }),
     reasons: t.Array(
       t.Object({
         by: t.UnionEnum(
           ['open', 'server-admin', 'own-namespace', 'account', 'group', 'authenticated', 'anonymous'],
-          { default: undefined, description: 'What gives it: a grant, or what the account is' },
+          {
+            default: undefined,
+            description: 'The source of the permission: the subject of a grant, or the status of the account',
+          },
         ),
-        subject: t.Optional(t.String({ description: 'Of a grant', example: 'group:team' })),
+        subject: t.Optional(t.String({ description: 'The subject of the grant', example: 'group:team' })),
         pattern: t.Optional(Pattern),
         role: t.Optional(RoleName),
         actions: Actions,
       }),
-      { description: 'What some of these give, it may' },
+      { description: 'The permissions of the account, which add up' },
     ),
     limits: t.Array(
       t.Object({
@@ -29,7 +32,7 @@ const Explained = t.Object(
         name: t.String({ description: "The owner's name, or the token's id", example: 'alice' }),
         actions: Actions,
       }),
-      { description: 'What each of these leaves of it' },
+      { description: 'Limits, all of which must allow the action' },
     ),
   },
   { description: 'What the account may do in the repository, and why' },
@@ -38,10 +41,10 @@ const Explained = t.Object(
 const Question = t.Object({
   account: t.Optional(AccountName),
   repository: RepositoryParam,
-  credential: t.Optional(t.String({ maxLength: 64, description: 'The id of one of its tokens' })),
+  credential: t.Optional(t.String({ maxLength: 64, description: 'The id of a token of the account' })),
 })
 
-/** GET /api/v1/access: what may an account do in a repository, and by which grants? */
+/** GET /api/v1/access: what an account may do in a repository, and by which grants. */
 export function access(context: AdminContext) {
   const { grants } = context.accounts
   return controller(context, 'access', '/access').get(
@@ -54,10 +57,10 @@ export function access(context: AdminContext) {
       query: Question,
       ...operation({
         id: 'explainAccess',
-        summary: 'Ask what an account may do in a repository, and why',
+        summary: 'Show what an account may do in a repository, and why',
         description:
-          'Without an account: what anybody may do, for those who may delete in the repository. About other accounts than ' +
-          'yours and your robots only a server admin may ask.',
+          'Without an account, shows what anonymous callers may do; this needs permission to delete in the repository. Only ' +
+          'server admins may ask about accounts other than their own and their robots.',
         access: 'account',
         answer: Explained,
         errors: ['NOT_FOUND', 'NAME_INVALID'],

@@ -11,11 +11,11 @@ const SubjectName = t.String({
 
 const GrantModel = t.Object({ subject: t.String(), pattern: t.String(), role: RoleName, createdAt: Time })
 
-const IN_OWN_NAMESPACE = 'Users grant in their own namespaces, elsewhere a server admin does.'
+const IN_OWN_NAMESPACE = 'Users may change grants in their own namespace; elsewhere only server admins may.'
 
 const TO_WHOM =
-  'Only a server admin grants to anonymous and authenticated, unless grants.public-by-admins-only is false. Users do not ' +
-  'learn who exists: what they grant to an unknown account or group is listed, but has no effect.'
+  'Only server admins may grant to anonymous and authenticated, unless grants.public-by-admins-only is false. To hide ' +
+  'which accounts exist, a grant to an unknown account or group is accepted and listed, but has no effect.'
 
 /** GET, PUT and DELETE /api/v1/grants */
 export function grants(context: AdminContext) {
@@ -25,7 +25,7 @@ export function grants(context: AdminContext) {
       query: PageQuery,
       ...operation({
         id: 'listGrants',
-        summary: 'List grants: all to a server admin, else those in your own namespace',
+        summary: 'List grants: all for server admins, otherwise those in your own namespace',
         access: 'account',
         answer: pageOf(GrantModel, 'Grants'),
       }),
@@ -40,7 +40,7 @@ export function grants(context: AdminContext) {
         body: t.Object({ subject: SubjectName, pattern: Pattern, role: RoleName }),
         ...operation({
           id: 'putGrant',
-          summary: 'Grant a role on the repositories of a pattern',
+          summary: 'Grant a role on the repositories that match a pattern',
           access: 'account',
           description: `${IN_OWN_NAMESPACE} ${TO_WHOM}`,
           answer: Done,
@@ -58,7 +58,7 @@ export function grants(context: AdminContext) {
         query: t.Object({ subject: SubjectName, pattern: Pattern }),
         ...operation({
           id: 'removeGrant',
-          summary: 'Take a grant back',
+          summary: 'Delete a grant',
           access: 'account',
           answer: Done,
           description: IN_OWN_NAMESPACE,

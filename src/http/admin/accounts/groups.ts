@@ -6,7 +6,7 @@ import { AccountName, DONE, Done, mapPage, Name, PageQuery, pageOf } from '../sc
 
 const GroupModel = t.Object({ name: Name, members: t.Array(AccountName) }, { description: 'A group' })
 
-/** What each route does, and who may ask for it. */
+/** The operations on groups. */
 const OPERATIONS = {
   list: operation({
     id: 'listGroups',
@@ -24,7 +24,7 @@ const OPERATIONS = {
   }),
   add: operation({
     id: 'addGroup',
-    summary: 'Add a group',
+    summary: 'Create a group',
     access: 'admin',
     answer: Done,
     etag: true,
@@ -39,7 +39,7 @@ const OPERATIONS = {
   }),
   remove: operation({
     id: 'removeGroup',
-    summary: 'Remove a group with its grants',
+    summary: 'Delete a group and its grants',
     access: 'admin',
     answer: Done,
     etag: true,

@@ -9,11 +9,11 @@ const RobotModel = t.Object(
   { description: 'A robot' },
 )
 
-/** What each route does, and who may ask for it. */
+/** The operations on robots. */
 const OPERATIONS = {
   list: operation({
     id: 'listRobots',
-    summary: 'List robots: all to a server admin, else your own',
+    summary: 'List robots: all for server admins, otherwise your own',
     access: 'account',
     answer: pageOf(RobotModel, 'Robots'),
   }),
@@ -27,7 +27,7 @@ const OPERATIONS = {
   }),
   add: operation({
     id: 'addRobot',
-    summary: 'Add a robot to a user',
+    summary: 'Create a robot',
     access: 'self',
     answer: Done,
     etag: true,
@@ -43,7 +43,7 @@ const OPERATIONS = {
   }),
   remove: operation({
     id: 'removeRobot',
-    summary: 'Remove a robot with its tokens and grants',
+    summary: 'Delete a robot with its tokens and grants',
     access: 'self',
     answer: Done,
     etag: true,
@@ -51,7 +51,7 @@ const OPERATIONS = {
   }),
 }
 
-/** GET /api/v1/robots; GET, PUT, PATCH and DELETE /api/v1/robots/:name, where a name is `owner+robot`. */
+/** GET /api/v1/robots; GET, PUT, PATCH and DELETE /api/v1/robots/:name, where the name is `owner+robot`. */
 export function robots(context: AdminContext) {
   const { robots } = context.accounts
   const params = t.Object({ name: RobotName })

@@ -5,8 +5,8 @@ import { checkCsrf, type SessionCookies } from '../../session-cookie.ts'
 type Authenticate = (request: Request) => Identity | Promise<Identity>
 
 /**
- * Finds out who asks by the Authorization header or, without one, by the session of the cookie. A session that has
- * ended is as none. A change in a session's name needs its CSRF token, but for signing in, which brings a password.
+ * Authenticates by the Authorization header or, without one, by the session cookie. An expired session counts as none.
+ * A change that uses a session needs its CSRF token, except signing in, which sends a password.
  */
 export function orSession(
   cookies: SessionCookies,

@@ -12,11 +12,11 @@ const SessionModel = t.Object(
     isAdmin: t.Boolean(),
     expiresAt: Time,
     csrfToken: t.String({
-      description: 'For the header x-csrf-token of each change',
+      description: 'Send it in the x-csrf-token header of each change',
       example: 'kZ3vB0Sg8b0vLr0m1T2Zq4m0o9mJv2K8mVtN2b0fXkQ',
     }),
   },
-  { description: 'The session that the cookie names' },
+  { description: 'The current session' },
 )
 
 const OPERATIONS = {
@@ -25,7 +25,7 @@ const OPERATIONS = {
     summary: 'Sign in from a browser',
     access: 'anybody',
     answer: SessionModel,
-    description: 'Sets the cookie of the session. Changing the password, or disabling the user, ends it.',
+    description: 'Sets the session cookie. Changing the password or disabling the user ends the session.',
   }),
   get: operation({ id: 'getSession', summary: 'Show the session', access: 'session', answer: SessionModel }),
   end: operation({ id: 'endSession', summary: 'Sign out', access: 'session', answer: Done }),
@@ -33,14 +33,14 @@ const OPERATIONS = {
 
 const Password = t.String({ maxLength: 1024, example: 'correct-horse-battery' })
 
-/** POST, GET and DELETE /api/v1/session: a browser that has signed in. */
+/** POST, GET and DELETE /api/v1/session: the session of a browser. */
 export function session(context: AdminContext) {
   const { cookies } = context
   const { sessions } = context.accounts
   const currentOf = async (request: Request) => {
     const secret = cookies.secretOf(request)
     const found = secret === undefined ? undefined : await sessions.find(secret)
-    if (found === undefined) throw registryError('UNAUTHORIZED', 'there is no session')
+    if (found === undefined) throw registryError('UNAUTHORIZED', 'not signed in, or the session has expired')
     return found
   }
   return controller(context, 'session', '/session')

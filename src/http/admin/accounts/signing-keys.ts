@@ -5,22 +5,24 @@ import { operation } from '../operation.ts'
 import { present } from '../present.ts'
 import { mapPage, PageQuery, pageOf, Time } from '../schemas.ts'
 
-const KEY = { id: t.String({ description: 'The `kid` of its tokens' }), createdAt: Time }
+const KEY = { id: t.String({ description: 'The `kid` in its tokens' }), createdAt: Time }
 
 const SigningKeyModel = t.Object(
   {
     ...KEY,
-    endsAt: t.Optional(t.String({ format: 'date-time', description: 'Of a key that was replaced' })),
+    endsAt: t.Optional(
+      t.String({ format: 'date-time', description: 'When the key expires, if it was replaced' }),
+    ),
   },
   { description: 'A key' },
 )
 
 const NewKey = t.Object(
-  { ...KEY, othersEndAt: t.String({ format: 'date-time', description: 'When the other keys end' }) },
-  { description: 'The key that signs from now on' },
+  { ...KEY, othersEndAt: t.String({ format: 'date-time', description: 'When the other keys expire' }) },
+  { description: 'The new signing key' },
 )
 
-/** GET and POST /api/v1/signing-keys: the keys of the tokens that /token gives. */
+/** GET and POST /api/v1/signing-keys: the keys that sign the tokens of /token. */
 export function signingKeys(context: AdminContext) {
   const { signingKeys } = context.accounts
   return controller(context, 'signing-keys', '/signing-keys')
@@ -28,9 +30,9 @@ export function signingKeys(context: AdminContext) {
       query: PageQuery,
       ...operation({
         id: 'listSigningKeys',
-        summary: 'List the keys that tokens are signed with',
+        summary: 'List the signing keys',
         access: 'admin',
-        answer: pageOf(SigningKeyModel, 'Oldest first: the last one signs'),
+        answer: pageOf(SigningKeyModel, 'Keys, oldest first; the last one is in use'),
       }),
     })
     .post(
@@ -42,14 +44,13 @@ export function signingKeys(context: AdminContext) {
           now: t.Optional(
             t.UnionEnum(['true', 'false'], {
               default: undefined,
-              description: 'true ends the other keys at once, with all tokens that they have signed',
+              description: 'true revokes the other keys immediately, with all tokens that they signed',
             }),
           ),
         }),
         ...operation({
           id: 'rotateKey',
-          summary:
-            'Sign with a new key from now on; the others end when the last of their tokens would, or at once',
+          summary: 'Replace the signing key; the old keys stay valid until the last of their tokens expires',
           access: 'admin',
           answer: NewKey,
         }),

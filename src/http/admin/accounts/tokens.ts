@@ -15,14 +15,16 @@ const TokenModel = t.Object({
 })
 
 const NewToken = t.Object(
-  { id: t.String(), secret: t.String({ description: 'Shown now, and never again' }) },
+  { id: t.String(), secret: t.String({ description: 'Shown only once' }) },
   { description: 'The token' },
 )
 
 const TokenRequest = t.Object({
   name: t.String({ minLength: 1, maxLength: 64, description: 'What it is for' }),
   expiresInDays: t.Optional(t.Integer({ minimum: 1, maximum: 3650 })),
-  scope: t.Optional(t.Array(RuleModel, { maxItems: 100, description: 'Narrows what the account may' })),
+  scope: t.Optional(
+    t.Array(RuleModel, { maxItems: 100, description: 'Limits the token to some of what the account may do' }),
+  ),
 })
 
 const OPERATIONS = {
@@ -35,7 +37,7 @@ const OPERATIONS = {
   }),
   add: operation({
     id: 'addToken',
-    summary: 'Make a token',
+    summary: 'Create a token',
     access: 'self',
     answer: NewToken,
     errors: ['NOT_FOUND', 'CONFLICT', 'NAME_INVALID'],

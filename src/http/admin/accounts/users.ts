@@ -12,8 +12,7 @@ const UserModel = t.Object(
 const CurrentPassword = t.Optional(
   t.String({
     maxLength: 72,
-    description:
-      'The password so far: a token or a session changes the password of its own account only with it',
+    description: 'The current password; required to change your own password with a token or a session',
   }),
 )
 
@@ -21,7 +20,7 @@ const NewUser = t.Object({
   currentPassword: CurrentPassword,
   password: t.Optional(Password),
   passwordHash: t.Optional(
-    t.String({ maxLength: 60, description: 'Instead: a bcrypt hash, as in htpasswd' }),
+    t.String({ maxLength: 60, description: 'A bcrypt hash, as in htpasswd, instead of the password' }),
   ),
   isAdmin: t.Optional(t.Boolean()),
 })
@@ -33,7 +32,7 @@ const UserChange = t.Object({
   disabled: t.Optional(t.Boolean()),
 })
 
-/** What each route does, and who may ask for it. */
+/** The operations on users. */
 const OPERATIONS = {
   list: operation({
     id: 'listUsers',
@@ -51,7 +50,7 @@ const OPERATIONS = {
   }),
   add: operation({
     id: 'addUser',
-    summary: 'Add a user, or set what one has',
+    summary: 'Create a user, or replace its password and role',
     access: 'admin',
     answer: Done,
     etag: true,
@@ -59,8 +58,8 @@ const OPERATIONS = {
   }),
   change: operation({
     id: 'changeUser',
-    summary: 'Change a user: the password, server admin, disabled',
-    description: 'Users change their own passwords; the rest a server admin does.',
+    summary: 'Change a user',
+    description: 'Users may change their own password; everything else needs a server admin.',
     access: 'self',
     answer: Done,
     etag: true,
@@ -68,14 +67,14 @@ const OPERATIONS = {
   }),
   unlock: operation({
     id: 'unlockUser',
-    summary: 'Let a user sign in again after too many wrong passwords',
+    summary: 'Unlock a user after too many failed logins',
     access: 'admin',
     answer: Done,
     errors: ['NOT_FOUND'],
   }),
   remove: operation({
     id: 'removeUser',
-    summary: 'Remove a user with its robots, tokens and grants',
+    summary: 'Delete a user with its robots, tokens and grants',
     access: 'admin',
     answer: Done,
     etag: true,

@@ -17,7 +17,7 @@ const Blob = t.Object(
     digest: DigestText,
     bytes: Bytes,
     storedAt: t.Optional(t.String({ format: 'date-time', description: 'Server admins only' })),
-    items: t.Array(Use, { description: 'The repositories that link it, of those you may pull from' }),
+    items: t.Array(Use, { description: 'The repositories that have it, of those that you may pull from' }),
     next: t.Optional(t.String()),
   },
   { description: 'A blob' },

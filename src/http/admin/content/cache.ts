@@ -24,7 +24,7 @@ const CacheModel = t.Object(
     bytesMax: Bytes,
     fills: Count,
   },
-  { description: 'What came from upstreams and may be evicted; a bytesMax of 0 is no limit but the disk' },
+  { description: 'Cached content that can be evicted. A bytesMax of 0 means no limit' },
 )
 
 const TagModel = t.Object({
@@ -32,7 +32,7 @@ const TagModel = t.Object({
   tag: t.String({ example: '3' }),
   digest: DigestText,
   checkedAt: Time,
-  isFresh: t.Boolean({ description: 'It is served without a check' }),
+  isFresh: t.Boolean({ description: 'Whether it is served without asking the upstream' }),
 })
 
 const FillModel = t.Object({
@@ -46,13 +46,13 @@ const ExplanationModel = t.Object(
   {
     state: t.UnionEnum(['fresh', 'stale', 'cached', 'pushed', 'absent'], { default: undefined }),
     explanation: t.String({
-      example: 'docker.io/library/alpine:3 is here, and was last the same at docker.io ...',
+      example: 'docker.io/library/alpine:3 is cached, and was last checked with docker.io ...',
     }),
   },
-  { description: 'Why it is here, stale or gone' },
+  { description: 'Why it is cached, stale or absent' },
 )
 
-const Moved = t.Object({ digest: DigestText }, { description: 'Where the tag is now' })
+const Moved = t.Object({ digest: DigestText }, { description: 'The manifest that the tag points at now' })
 
 const repository = t.String({ maxLength: 255, example: 'docker.io/library/alpine' })
 const reference = t.String({ maxLength: 135, description: 'A tag or a digest', example: '3' })
@@ -61,7 +61,7 @@ const Named = t.Object({ repository, reference })
 const OPERATIONS = {
   get: operation({
     id: 'getCache',
-    summary: 'How much of upstreams is cached',
+    summary: 'Show how much is cached',
     access: 'admin',
     answer: CacheModel,
   }),
@@ -69,27 +69,27 @@ const OPERATIONS = {
     id: 'listCachedTags',
     summary: 'List cached tags',
     access: 'admin',
-    answer: pageOf(TagModel, 'Tags, by their repositories'),
+    answer: pageOf(TagModel, 'Tags, ordered by repository'),
   }),
   fills: operation({
     id: 'listFills',
-    summary: 'List blobs that are being fetched',
+    summary: 'List the blob downloads in progress',
     access: 'admin',
     answer: pageOf(FillModel, 'Blobs; never more than one page'),
   }),
   refresh: operation({
     id: 'refreshCachedTag',
-    summary: 'Check a tag with its upstream now',
+    summary: 'Check a cached tag with its upstream now',
     access: 'admin',
     answer: Moved,
     errors: ['NOT_FOUND', 'MANIFEST_UNKNOWN', 'MANIFEST_INVALID', 'NAME_INVALID', 'DENIED', 'UNAVAILABLE'],
   }),
   evict: operation({
     id: 'evictCached',
-    summary: 'Evict a manifest with its tags, or a tag',
+    summary: 'Evict a cached tag, or a manifest with its tags',
     access: 'admin',
     answer: Done,
-    description: 'The next pull fetches it again. What was pushed is never evicted.',
+    description: 'The next pull fetches it again. Pushed content is never evicted.',
     errors: [
       'NOT_FOUND',
       'NAME_UNKNOWN',
@@ -101,7 +101,7 @@ const OPERATIONS = {
   }),
   explain: operation({
     id: 'explainCached',
-    summary: 'Explain why a tag or manifest is here, stale or gone',
+    summary: 'Explain why a tag or manifest is cached, stale or absent',
     access: 'admin',
     answer: ExplanationModel,
     errors: ['NOT_FOUND', 'NAME_INVALID', 'MANIFEST_INVALID', 'DIGEST_INVALID'],

@@ -28,7 +28,7 @@ const Collector = t.Object(
     lastRun: t.Optional(Run),
     garbageWindow: t.Object(
       { graceSeconds: Count, windowSeconds: Count, untaggedDays: Count },
-      { description: 'How long garbage is kept: the `gc` settings' },
+      { description: 'How long garbage is kept before it is deleted: the `gc` settings' },
     ),
   },
   { description: 'The garbage collector' },
@@ -45,7 +45,7 @@ const Candidate = t.Object({
     format: 'date-time',
     description: 'When it will be deleted, unless something changes',
   }),
-  bytes: integer({ minimum: 0, description: 'Bytes that this frees, at least' }),
+  bytes: integer({ minimum: 0, description: 'The bytes that this frees, at least' }),
 })
 
 const Totals = t.Object(
@@ -62,7 +62,7 @@ const Reason = t.Object({
       ...(['tag', 'index', 'subject', 'manifest', 'pushed', 'unreferenced', 'untagged', 'deleted'] as const),
       'repository-deleted',
     ],
-    { default: undefined, description: 'What references it, or what keeps it for a while' },
+    { default: undefined, description: 'What references it, or why it is kept for a time' },
   ),
   names: t.Array(t.String(), { description: 'The first tags or digests that reference it' }),
   until: t.Optional(Time),
@@ -73,28 +73,30 @@ const Explanation = t.Object({
   repository: RepositoryText,
   digest: DigestText,
   reasons: t.Array(Reason),
-  collectableAt: t.Optional(t.String({ format: 'date-time', description: 'Absent: it is kept' })),
+  collectableAt: t.Optional(
+    t.String({ format: 'date-time', description: 'When it will be deleted; absent if it is kept' }),
+  ),
 })
 
-/** What the routes of the collector do, and who may ask. */
+/** The operations on the garbage collector. */
 export const COLLECTOR_OPERATIONS = {
   get: operation({
     id: 'getCollector',
-    summary: 'Show the garbage collector: its state and its last run',
-    description: 'Start a job of the kind `collect` to run it.',
+    summary: 'Show the state and last run of the garbage collector',
+    description: 'To run it, start a job of kind `collect`.',
     access: 'admin',
     answer: Collector,
   }),
   candidates: operation({
     id: 'listCandidates',
-    summary: 'List what would be deleted: a dry run',
+    summary: 'List what will be deleted (dry run)',
     access: 'admin',
-    description: 'A page can be short, or even empty, and still have a `next`.',
+    description: 'A page may be short or even empty and still have a `next`.',
     answer: pageOf(Candidate, 'Candidates'),
   }),
   totals: operation({
     id: 'getGarbageTotals',
-    summary: 'Show how much would be deleted',
+    summary: 'Show how much will be deleted',
     access: 'admin',
     answer: Totals,
   }),
@@ -102,8 +104,8 @@ export const COLLECTOR_OPERATIONS = {
     id: 'explainKept',
     summary: 'Explain why a manifest or blob is kept, or when it is deleted',
     access: 'admin',
-    description: 'One entry a repository; empty if none has it.',
-    answer: pageOf(Explanation, 'By repository; never more than one page'),
+    description: 'Returns one entry for each repository that has it.',
+    answer: pageOf(Explanation, 'Explanations by repository; never more than one page'),
     errors: ['DIGEST_INVALID', 'NAME_INVALID'],
   }),
 }

@@ -4,7 +4,7 @@ import type { Referrer } from '../../../core/content/referrers-tree.ts'
 import type { Part } from '../../../oci/manifest-parts.ts'
 import { present } from '../present.ts'
 
-/** What a list and a description tell of a manifest. */
+/** Returns the fields that lists and descriptions share. */
 export function toMembers<T extends Omit<ManifestSummary, 'restorableUntil'>>({
   size: bytes,
   ...manifest
@@ -12,7 +12,7 @@ export function toMembers<T extends Omit<ManifestSummary, 'restorableUntil'>>({
   return present({ ...manifest, bytes })
 }
 
-/** A manifest in all its parts. */
+/** Converts the description of a manifest to a response. */
 export function toManifest(manifest: ManifestDescription) {
   const { config, layers, history, manifests, image } = manifest
   return present({
@@ -26,7 +26,7 @@ export function toManifest(manifest: ManifestDescription) {
   })
 }
 
-/** A referrer with its own, as deep as the schema goes. */
+/** Converts a referrer and its referrers, down to the depth of the schema. */
 export function toReferrer({ size: bytes, ...referrer }: Referrer, depth: number): object {
   const referrers = depth === 1 ? undefined : referrer.referrers.map((one) => toReferrer(one, depth - 1))
   return present({ ...referrer, bytes, referrers })

@@ -52,16 +52,16 @@ const members = {
   subject: t.Optional(DigestText),
   tags: t.Array(t.String({ example: 'latest' }), { description: 'The first tags that point at it' }),
   unreferencedAt: t.Optional(
-    t.String({ format: 'date-time', description: 'Since when nothing references it, after something did' }),
+    t.String({ format: 'date-time', description: 'Since when nothing references it any more' }),
   ),
   untaggedAt: t.Optional(
     t.String({
       format: 'date-time',
-      description: 'Since when it has been here without ever being referenced',
+      description: 'Since when it has existed without ever being referenced',
     }),
   ),
   deletedAt: t.Optional(Time),
-  restorableUntil: t.Optional(t.String({ format: 'date-time', description: 'Only for deleted ones' })),
+  restorableUntil: t.Optional(t.String({ format: 'date-time', description: 'Only for deleted manifests' })),
 }
 
 const part = {
@@ -76,8 +76,8 @@ const Config = t.Object(part)
 
 const Layer = t.Object({
   ...part,
-  createdBy: t.Optional(t.String({ description: 'The command that made it', example: 'COPY . /app' })),
-  exists: t.Boolean({ description: 'Whether the repository has its bytes' }),
+  createdBy: t.Optional(t.String({ description: 'The command that created it', example: 'COPY . /app' })),
+  exists: t.Boolean({ description: 'Whether the repository has the blob' }),
 })
 
 const HistoryEntry = t.Object({
@@ -85,7 +85,7 @@ const HistoryEntry = t.Object({
   createdBy: t.Optional(t.String({ example: 'RUN make' })),
   author: t.Optional(t.String()),
   comment: t.Optional(t.String()),
-  layer: t.Optional(t.String({ description: 'The digest of the layer that it made' })),
+  layer: t.Optional(t.String({ description: 'The digest of the layer that it created' })),
 })
 
 const Child = t.Object({
@@ -116,16 +116,16 @@ const Manifest = t.Object(
     ...members,
     totalBytes: integer({
       minimum: 0,
-      description: 'Size including everything below it, each digest once, in bytes',
+      description: 'Total size including everything it references, each digest counted once, in bytes',
     }),
     config: t.Optional(Config),
     layers: t.Array(Layer),
     history: t.Array(HistoryEntry, { description: 'How it was built, oldest step first' }),
-    manifests: t.Array(Child, { description: 'Of an index' }),
+    manifests: t.Array(Child, { description: 'The manifests of an index' }),
     image: t.Optional(Image),
     annotations: Texts,
     labels: Texts,
-    truncated: t.Boolean({ description: 'The answer was cut: there is more' }),
+    truncated: t.Boolean({ description: 'Whether the response was truncated' }),
   },
   { description: 'A manifest' },
 )
@@ -136,14 +136,17 @@ const referrer = {
   tag: t.Optional(t.String({ description: 'The tag that makes it a referrer, as cosign names them' })),
 }
 
-/** Referrers with theirs, so deep: a schema that names itself is more than many generators of clients take. */
+/** Nests referrers to a fixed depth, because many client generators do not support recursive schemas. */
 function referrersOf(depth: number): TSchema {
   return t.Array(t.Object(depth === 1 ? referrer : { ...referrer, referrers: referrersOf(depth - 1) }))
 }
 
 const ReferrersTree = t.Object(
   { digest: DigestText, referrers: referrersOf(REFERRERS_DEPTH_MAX), truncated: t.Boolean() },
-  { description: 'What refers to a manifest: signatures, SBOMs, attestations, and what refers to those' },
+  {
+    description:
+      'The referrers of a manifest, such as signatures, SBOMs and attestations, and their referrers',
+  },
 )
 
 const Restored = t.Object(
@@ -159,19 +162,19 @@ const UNKNOWN = [
   'DIGEST_INVALID',
 ] as const
 
-/** What the routes of manifests do, and who may ask. */
+/** The operations on manifests. */
 export const MANIFEST_OPERATIONS = {
   list: operation({
     id: 'listManifests',
     summary: 'List the manifests of a repository',
     access: 'pull',
-    description: 'With `deleted`, lists what can be restored, for those who may restore it.',
-    answer: pageOf(t.Object(members), 'Manifests, the one that was first pushed last first'),
+    description: 'With `deleted`, lists the deleted manifests that you can restore.',
+    answer: pageOf(t.Object(members), 'Manifests, newest first by their first push'),
     errors: ['NAME_UNKNOWN', 'NAME_INVALID'],
   }),
   get: operation({
     id: 'getManifest',
-    summary: 'Show a manifest: what it is, and what it is made of',
+    summary: 'Show a manifest',
     access: 'pull',
     answer: Manifest,
     etag: 'partial',
@@ -179,10 +182,10 @@ export const MANIFEST_OPERATIONS = {
   }),
   raw: operation({
     id: 'getRawManifest',
-    summary: 'Get a manifest, byte for byte as it was pushed',
+    summary: 'Download a manifest exactly as it was pushed',
     access: 'pull',
-    description: 'With the Content-Type that it was pushed with.',
-    answer: t.String({ format: 'binary', description: 'The bytes' }),
+    description: 'The Content-Type is the one it was pushed with.',
+    answer: t.String({ format: 'binary', description: 'The manifest' }),
     mediaType: '*/*',
     errors: [...UNKNOWN],
   }),

@@ -64,7 +64,7 @@ export function manifests(context: AdminContext) {
     )
 }
 
-/** The bytes of a manifest as they were pushed. */
+/** Responds with the bytes of a manifest as they were pushed. */
 async function raw(
   { manifests }: Registry,
   repository: RepositoryName,

@@ -10,25 +10,25 @@ const Move = t.Object({
   at: Time,
   tag: t.String({ example: 'latest' }),
   act: t.Optional(
-    t.UnionEnum([...EVENT_TYPES], { default: undefined, description: 'What moved it, if known' }),
+    t.UnionEnum([...EVENT_TYPES], { default: undefined, description: 'What moved the tag, if known' }),
   ),
   digest: t.Optional(
-    t.String({ description: 'What it points at from then on; absent: the tag was deleted' }),
+    t.String({
+      description: 'The manifest that the tag points at from this time on; absent if the tag was deleted',
+    }),
   ),
   previous: t.Optional(DigestText),
   isRestorable: t.Boolean({ description: 'Whether the previous manifest can still be restored' }),
-  account: t.Optional(
-    t.String({ description: 'Who moved it, for authenticated callers; absent for anonymous' }),
-  ),
-  credential: t.Optional(t.String({ description: 'Server admins only, like the fields below' })),
+  account: t.Optional(t.String({ description: 'Who moved the tag; hidden from anonymous callers' })),
+  credential: t.Optional(t.String({ description: 'Server admins only, as are the fields below' })),
   address: t.Optional(t.String()),
   requestId: t.Optional(t.String()),
 })
 
-/** A page of the moves of tags. */
+/** A page of tag moves. */
 export const Moves = pageOf(Move, 'Moves, newest first')
 
-/** A move as the API tells of it, as far as the asker may know. */
+/** Converts a tag move, with only the fields that the principal may see. */
 export function toMove(line: HistoryLine, asker: Asker) {
   const { at, tag, digest, previous, isPreviousHere } = line
   const act = EVENT_TYPES.find((type) => type === line.act)

@@ -16,7 +16,7 @@ const RestoreBody = t.Object({
   deletedAt: t.Optional(
     t.String({
       format: 'date-time',
-      description: 'When the repository was deleted, if several of this name were',
+      description: 'When the repository was deleted, if several with this name were',
     }),
   ),
   at: t.Optional(t.String({ format: 'date-time', description: 'Rewind all tags to this time' })),
@@ -78,7 +78,8 @@ export function repositories(context: AdminContext) {
           await repositories.restore(asker.act(), repository, time)
           return DONE
         }
-        if (deletedAt !== undefined) throw registryError('REQUEST_INVALID', 'body: either deletedAt, or at')
+        if (deletedAt !== undefined)
+          throw registryError('REQUEST_INVALID', 'give either "deletedAt" or "at" in the body, not both')
         return { ...DONE, ...(await repositories.rewind(asker.act(), repository, Date.parse(at))) }
       },
       { params, body: RestoreBody, ...OPERATIONS.restore },

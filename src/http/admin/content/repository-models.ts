@@ -9,7 +9,7 @@ const days = {
   minimum: 0,
   maximum: 36_500,
   description:
-    "Days until a manifest that was never tagged is collected; 0: never; absent: the server's setting",
+    "Days until a manifest that was never tagged is deleted; 0: never; absent: the server's setting applies",
 }
 
 const settings = {
@@ -17,7 +17,7 @@ const settings = {
   immutableTags: t.Boolean({ description: 'Tags can be created, but not moved or deleted' }),
 }
 
-/** What is given of a repository's settings; null is back to the server's setting. */
+/** Changes to a repository's settings; null restores the server's setting. */
 export const RepositorySettings = t.Object({
   description: t.Optional(settings.description),
   untaggedDays: t.Optional(t.Union([t.Integer(days), t.Null()])),
@@ -33,12 +33,12 @@ const members = {
   blobs: Count,
   bytes: integer({
     minimum: 0,
-    description: 'Size of all blobs that it links, including deleted ones, in bytes',
+    description: 'Total size of its blobs, including deleted ones, in bytes',
   }),
   ownBytes: t.Optional(
     integer({
       minimum: 0,
-      description: 'Size of the blobs that no other repository links, in bytes; server admins only',
+      description: 'Total size of the blobs that no other repository has, in bytes; server admins only',
     }),
   ),
   pulls: integer({ minimum: 0, description: 'Number of manifest pulls' }),
@@ -46,7 +46,9 @@ const members = {
   lastPulledAt: t.Optional(Time),
   lastPushedAt: t.Optional(Time),
   deletedAt: t.Optional(Time),
-  restorableUntil: t.Optional(t.String({ format: 'date-time', description: 'Only for deleted ones' })),
+  restorableUntil: t.Optional(
+    t.String({ format: 'date-time', description: 'Only for deleted repositories' }),
+  ),
 }
 
 const ListedRepository = t.Object({ ...members, tags: Count })
@@ -61,19 +63,21 @@ const Restored = t.Object(
     done: t.Boolean(),
     restored: t.Optional(integer({ minimum: 0, description: 'Tags that were moved back' })),
     removed: t.Optional(
-      integer({ minimum: 0, description: 'Tags that did not exist then and were deleted' }),
+      integer({ minimum: 0, description: 'Tags that did not exist at that time and were deleted' }),
     ),
-    lost: t.Optional(integer({ minimum: 0, description: 'Tags whose manifest has been collected' })),
+    lost: t.Optional(
+      integer({ minimum: 0, description: 'Tags whose manifest has been permanently deleted' }),
+    ),
   },
-  { description: 'The repository is restored; the counts are of a rewind' },
+  { description: 'The repository is restored. A rewind also returns counts' },
 )
 
-/** A repository as a list tells of it. */
+/** Converts a repository to an entry of a list. */
 export function toRepository({ blobCount: blobs, blobBytes: bytes, ...repository }: RepositorySummary) {
   return present({ ...repository, blobs, bytes })
 }
 
-/** What the routes of repositories do, and who may ask. */
+/** The operations on repositories. */
 export const REPOSITORY_OPERATIONS = {
   list: operation({
     id: 'listRepositories',
@@ -128,7 +132,7 @@ export const REPOSITORY_OPERATIONS = {
   }),
   history: operation({
     id: 'listRepositoryHistory',
-    summary: "List the moves of a repository's tags",
+    summary: "List the history of a repository's tags",
     access: 'pull',
     answer: Moves,
     errors: ['NAME_UNKNOWN', 'NAME_INVALID'],

@@ -8,18 +8,18 @@ const Storage = t.Object(
   {
     blobs: t.Object(
       { count: Count, bytes: Bytes },
-      { description: 'Each blob counts once, however many repositories link it' },
+      { description: 'Each blob is counted once, however many repositories have it' },
     ),
     uploads: t.Object(
       { count: Count, bytes: Bytes },
-      { description: `In progress; at most ${UPLOADS_COUNTED_MAX} are counted` },
+      { description: `Uploads in progress; at most ${UPLOADS_COUNTED_MAX} are counted` },
     ),
     disk: t.Object(
       { totalBytes: Bytes, freeBytes: Bytes },
-      { description: 'The disk that the data folder is on' },
+      { description: 'The disk that holds the data folder' },
     ),
   },
-  { description: 'How much is stored' },
+  { description: 'Storage usage' },
 )
 
 const InRepository = t.Object({
@@ -27,36 +27,36 @@ const InRepository = t.Object({
   blobs: Count,
   bytes: integer({
     minimum: 0,
-    description: 'Size of all blobs that it links, including those that await collection, in bytes',
+    description: 'Total size of its blobs, including those that will be deleted, in bytes',
   }),
   ownBytes: integer({
     minimum: 0,
-    description: 'Size of the blobs that no other repository links, in bytes',
+    description: 'Total size of the blobs that no other repository has, in bytes',
   }),
   sharedBytes: integer({
     minimum: 0,
-    description: 'Size of the blobs that other repositories link, too, in bytes',
+    description: 'Total size of the blobs that other repositories also have, in bytes',
   }),
 })
 
 const OPERATIONS = {
   get: operation({
     id: 'getStorage',
-    summary: 'Show how much is stored, and how much is free',
+    summary: 'Show used and free storage',
     access: 'admin',
     answer: Storage,
   }),
   repositories: operation({
     id: 'listStorage',
-    summary: 'List how much each repository stores',
+    summary: 'List the storage of each repository',
     access: 'admin',
-    answer: pageOf(InRepository, 'Repositories, by name or the largest first'),
+    answer: pageOf(InRepository, 'Repositories, by name or largest first'),
   }),
 }
 
 const RepositoriesQuery = t.Object({
   ...pageParameters,
-  sort: t.Optional(t.UnionEnum(['name', 'bytes'], { default: undefined, description: 'By name by default' })),
+  sort: t.Optional(t.UnionEnum(['name', 'bytes'], { default: undefined, description: 'The order [name]' })),
 })
 
 /** GET /api/v1/storage, /api/v1/storage/repositories */

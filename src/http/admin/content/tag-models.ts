@@ -27,7 +27,9 @@ export const TagChange = t.Object({
 
 export const TagRestore = t.Object({
   digest: t.Optional(DigestValue),
-  at: t.Optional(t.String({ format: 'date-time', description: 'Restore what the tag pointed at then' })),
+  at: t.Optional(
+    t.String({ format: 'date-time', description: 'Restore what the tag pointed to at this time' }),
+  ),
 })
 
 export const TagsQuery = t.Object({
@@ -61,7 +63,7 @@ const Restored = t.Object(
 
 const UNKNOWN = ['NAME_UNKNOWN', 'NAME_INVALID', 'MANIFEST_UNKNOWN', 'MANIFEST_INVALID'] as const
 
-/** What the routes of tags do, and who may ask. */
+/** The operations on tags. */
 export const TAG_OPERATIONS = {
   list: operation({
     id: 'listTags',
@@ -105,17 +107,17 @@ export const TAG_OPERATIONS = {
   }),
   history: operation({
     id: 'listTagHistory',
-    summary: 'List where a tag pointed',
+    summary: 'List the history of a tag',
     access: 'pull',
     answer: Moves,
     errors: [...UNKNOWN],
   }),
   restore: operation({
     id: 'restoreTag',
-    summary: 'Restore a tag to where it pointed',
+    summary: 'Restore a tag to an earlier manifest',
     access: 'delete',
     description:
-      'Restores a digest that the tag had, or what it pointed at at a time. A deleted manifest is restored with it.',
+      'Give either a digest that the tag pointed at, or a time. If the manifest was deleted, it is restored too.',
     answer: Restored,
     errors: [...UNKNOWN, 'DIGEST_INVALID', 'CONFLICT'],
   }),

@@ -69,7 +69,7 @@ export function tags(context: AdminContext) {
       '/:tag/restore',
       async ({ asker, params, body: { digest, at = '' } }) => {
         if ((digest === undefined) === (at === '')) {
-          throw registryError('REQUEST_INVALID', 'body: either digest, or at')
+          throw registryError('REQUEST_INVALID', 'give either "digest" or "at" in the body')
         }
         const to = digest === undefined ? { at: Date.parse(at) } : { digest }
         return { ...DONE, digest: await tags.restore(asker.act(), params, to) }

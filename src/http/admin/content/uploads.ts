@@ -7,7 +7,7 @@ import { Bytes, DONE, Done, mapPage, PageQuery, pageOf, Time } from '../schemas.
 
 const UploadName = t.String({
   pattern: '^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$',
-  description: "The first part of the upload's id; it does not authorize anything",
+  description: "The first part of the upload's id; it does not give access to the upload",
   example: '01a20eb4-c836-7331-88bc-0fcfff9ebd41',
 })
 
@@ -22,9 +22,9 @@ const Upload = t.Object({
 const OPERATIONS = {
   list: operation({
     id: 'listUploads',
-    summary: 'List the uploads in progress that have bytes',
+    summary: 'List the uploads in progress that have received bytes',
     access: 'admin',
-    answer: pageOf(Upload, 'Uploads, the oldest first'),
+    answer: pageOf(Upload, 'Uploads, oldest first'),
   }),
   cancel: operation({
     id: 'cancelUpload',

@@ -8,12 +8,12 @@ import { integer, mapPage, pageOf, pageParameters, Time } from '../schemas.ts'
 const Act = t.Object({
   at: Time,
   firstAt: t.Optional(Time),
-  count: t.Optional(integer({ minimum: 1, description: 'How often, since `firstAt`' })),
+  count: t.Optional(integer({ minimum: 1, description: 'How many times since `firstAt`' })),
   action: t.String(),
   target: t.String(),
   detail: t.Record(t.String(), t.Union([t.String(), t.Number(), t.Boolean(), t.Array(t.String())])),
   account: t.Optional(t.String()),
-  credential: t.Optional(t.String({ description: 'The id of the token, when it was one' })),
+  credential: t.Optional(t.String({ description: 'The id of the token, if one was used' })),
   address: t.String(),
   requestId: t.String(),
 })
@@ -23,12 +23,12 @@ const AuditQuery = t.Object({
   kind: t.Optional(
     t.UnionEnum(['change', 'refused', 'signed-in', 'failed'], {
       default: undefined,
-      description: 'changes (the default), what was refused, sign-ins, or failed sign-ins',
+      description: 'Changes, denied requests, sign-ins or failed sign-ins [change]',
     }),
   ),
 })
 
-/** GET /api/v1/audit: who did what to accounts and grants, who was refused, and who signed in. */
+/** GET /api/v1/audit: changes to accounts and grants, denied requests, and sign-ins. */
 export function audit(context: AdminContext) {
   const { audit } = context.accounts
   return controller(context, 'audit', '/audit').get(
@@ -40,10 +40,10 @@ export function audit(context: AdminContext) {
         id: 'listAudit',
         summary: 'Read the audit log',
         description:
-          'Refusals and sign-ins are kept apart from changes, so that they cannot push those out. The same of an account, ' +
-          'from one address, is one entry an hour, with the target that was tried last.',
+          'Denied requests and sign-ins are stored apart from changes, so that they cannot crowd those out. Repeats of an ' +
+          'account from one address are one entry an hour, with the last target.',
         access: 'admin',
-        answer: pageOf(Act, 'Acts, newest first'),
+        answer: pageOf(Act, 'Entries, newest first'),
       }),
     },
   )

@@ -17,10 +17,8 @@ const EventModel = t.Object({
   repository: RepositoryText,
   tag: t.Optional(t.String({ example: 'latest' })),
   digest: t.Optional(DigestText),
-  account: t.Optional(
-    t.String({ description: 'Who did it, for authenticated callers; absent for anonymous' }),
-  ),
-  credential: t.Optional(t.String({ description: 'Server admins only, like the fields below' })),
+  account: t.Optional(t.String({ description: 'Who did it; hidden from anonymous callers' })),
+  credential: t.Optional(t.String({ description: 'Server admins only, as are the fields below' })),
   address: t.Optional(t.String()),
   requestId: t.Optional(t.String()),
 })
@@ -33,7 +31,7 @@ const EventsQuery = t.Object({
 
 const LIST = operation({
   id: 'listEvents',
-  summary: 'List what happened to content',
+  summary: 'List the changes to content',
   access: 'catalog',
   description: 'Server admins see all events; others must name a repository that they may pull from.',
   answer: pageOf(EventModel, 'Events, newest first'),

@@ -1,17 +1,17 @@
 import type { Job, Jobs } from '../../../core/jobs/jobs.ts'
 
-/** A comment is sent when there was nothing for so long, that no proxy nor server takes the stream for dead. */
+/** How often an idle stream sends a comment, so that no proxy or server closes it. */
 const HEARTBEAT_SECONDS = 5
 
 /**
- * A job as server-sent events (HTML, 9.2): `progress` for its changes, of which a slow client gets the last ones
- * only, and `end`, with which the stream ends.
+ * Streams a job as server-sent events (HTML, 9.2): `progress` for each change, and `end` as the last event. A slow client
+ * gets only the latest change.
  *
- * Elysia's `sse` is not used: it sends no comments as heartbeats, and it notices that a client has left only when the
- * generator yields again, so the client would keep its place among the watchers until then.
+ * Elysia's `sse` is not used: it sends no heartbeat comments, and it notices a disconnect only when the generator yields
+ * again, so the client would count as a watcher until then.
  *
- * @param toData what is sent of the job, as JSON
- * @throws RegistryError TOOMANYREQUESTS when too many watch jobs
+ * @param toData returns what to send of the job, as JSON
+ * @throws RegistryError TOOMANYREQUESTS if there are too many watchers
  */
 export function jobEvents(
   jobs: Jobs,
@@ -27,7 +27,7 @@ export function jobEvents(
     latest = job
     wake()
   })
-  /** The next thing to send: a change, or a comment when there is none for a while. */
+  /** Waits for the next change; undefined when it is time for a heartbeat. */
   const next = async (): Promise<Job | undefined> => {
     if (latest === undefined) {
       const { promise, resolve } = Promise.withResolvers<void>()
@@ -46,7 +46,7 @@ export function jobEvents(
       if (gone) return
       const isEnd = job?.endedAt !== undefined
       const event = job && `event: ${isEnd ? 'end' : 'progress'}\ndata: ${JSON.stringify(toData(job))}\n\n`
-      controller.enqueue(encoder.encode(event ?? ': still there\n\n'))
+      controller.enqueue(encoder.encode(event ?? ': heartbeat\n\n'))
       if (isEnd) controller.close()
     },
     cancel() {

@@ -8,7 +8,7 @@ import { jobEvents } from './job-events.ts'
 
 const KIND = t.UnionEnum([...JOB_KINDS], {
   default: undefined,
-  description: 'collect: delete garbage; scan: look for files that no row names',
+  description: 'collect: delete garbage; scan: find files that the database does not reference',
 })
 
 const JobModel = t.Object(
@@ -20,7 +20,7 @@ const JobModel = t.Object(
     startedBy: t.String({ description: 'The account that started it' }),
     startedAt: Time,
     endedAt: t.Optional(Time),
-    result: t.Optional(t.Record(t.String(), integer(), { description: 'Its counters, by name' })),
+    result: t.Optional(t.Record(t.String(), integer(), { description: 'Counters by name' })),
     error: t.Optional(t.String()),
   },
   { description: 'A job' },
@@ -31,13 +31,13 @@ const JobEvent = t.Object(
     event: t.UnionEnum(['progress', 'end'], { default: undefined }),
     data: t.String({ description: 'The job, as JSON', example: '{"id":"...","state":"done"}' }),
   },
-  { description: 'One of the events' },
+  { description: 'An event' },
 )
 
 const OPERATIONS = {
   list: operation({
     id: 'listJobs',
-    summary: 'List the running jobs and the last ones that ended',
+    summary: 'List running jobs and recently ended ones',
     access: 'admin',
     answer: pageOf(JobModel, 'Jobs, newest first; never more than one page'),
   }),
@@ -46,7 +46,7 @@ const OPERATIONS = {
     summary: 'Start a job',
     access: 'admin',
     answer: JobModel,
-    description: 'Only one job of a kind runs at a time.',
+    description: 'Only one job of each kind runs at a time.',
     errors: ['CONFLICT', 'UNSUPPORTED'],
   }),
   get: operation({
@@ -61,14 +61,14 @@ const OPERATIONS = {
     summary: 'Cancel a job',
     access: 'admin',
     answer: Done,
-    description: 'The job ends as soon as possible; what it has done is not undone.',
+    description: 'The job stops as soon as possible. Its work so far is not undone.',
     errors: ['NOT_FOUND', 'CONFLICT'],
   }),
   watch: operation({
     id: 'watchJob',
-    summary: 'Follow a job by server-sent events',
+    summary: 'Watch a job through server-sent events',
     access: 'admin',
-    description: 'Events `progress`, then `end`, each with the job as JSON; the stream ends with the job.',
+    description: 'Sends `progress` events and then an `end` event, each with the job as JSON.',
     answer: JobEvent,
     mediaType: 'text/event-stream',
     errors: ['NOT_FOUND'],
@@ -89,7 +89,7 @@ export function jobs(context: AdminContext) {
           kind: KIND,
           removeMany: t.Optional(
             t.Boolean({
-              description: 'Let a scan remove more than a tenth of the files, when no row names them',
+              description: 'Let a scan remove more than a tenth of the files, if they are unreferenced',
             }),
           ),
         }),
@@ -109,7 +109,7 @@ export function jobs(context: AdminContext) {
       '/:id/events',
       ({ params: { id }, request: { method } }) => {
         const job = jobs.get(id)
-        // The framework would read the events of a HEAD to their end.
+        // For a HEAD, Elysia would read the stream to its end.
         return new Response(method === 'HEAD' ? null : jobEvents(jobs, job.id, toJob), {
           headers: { 'content-type': 'text/event-stream', 'cache-control': 'no-store' },
         })

@@ -15,7 +15,7 @@ const Setting = t.Object({
   description: t.String(),
 })
 
-/** What a server may do or not, by its settings. */
+/** Optional features, by the settings that enable them. */
 const FEATURES: Record<string, (config: Config) => boolean> = {
   accounts: ({ access }) => access === 'accounts',
   tls: ({ tls }) => tls !== undefined && tls !== 'off',
@@ -30,7 +30,7 @@ const Server = t.Object(
     commit: t.String({ description: 'The commit it was built from; `source` when run from source' }),
     startedAt: Time,
     now: t.String({ format: 'date-time', description: "The server's clock" }),
-    health: t.String({ description: '`ok`, or why it cannot serve' }),
+    health: t.String({ description: '`ok`, or why the server cannot serve' }),
     features: t.Array(t.String({ example: 'docker-v1' }), {
       description: 'Optional features that are enabled',
     }),

@@ -6,16 +6,19 @@ import { Count, integer, pageOf } from '../schemas.ts'
 
 const UpstreamModel = t.Object(
   {
-    name: t.String({ description: 'The first component of its repositories here', example: 'docker.io' }),
+    name: t.String({ description: 'The first component of its repository names', example: 'docker.io' }),
     url: t.String({ example: 'https://registry-1.docker.io/' }),
-    mirrors: t.Array(t.String(), { description: 'URLs that are asked next, in order' }),
+    mirrors: t.Array(t.String(), { description: 'URLs to try next, in order' }),
     state: t.UnionEnum(['up', 'down', 'offline'], {
       default: undefined,
-      description: 'down: it did not answer lately; offline: it is set to offline',
+      description: 'down: recent requests failed; offline: set to offline in the configuration',
     }),
-    hasCredentials: t.Boolean({ description: 'Whether an account is configured; it is never shown' }),
+    hasCredentials: t.Boolean({ description: 'Whether credentials are configured; they are never shown' }),
     pullsRemaining: t.Optional(
-      integer({ minimum: 0, description: 'What it says of the pulls that are left' }),
+      integer({
+        minimum: 0,
+        description: 'Pulls remaining in the current rate limit, as reported by the upstream',
+      }),
     ),
     pullsLimit: t.Optional(Count),
   },
@@ -24,19 +27,19 @@ const UpstreamModel = t.Object(
 
 const CheckModel = t.Object(
   {
-    isReached: t.Boolean({ description: 'It answers, and takes the credentials' }),
+    isReached: t.Boolean({ description: 'Whether it responds and accepts the credentials' }),
     milliseconds: Count,
     message: t.String({ example: 'docker.io answers' }),
   },
-  { description: 'Whether it can be reached' },
+  { description: 'The result of the check' },
 )
 
 const OPERATIONS = {
   list: operation({
     id: 'listUpstreams',
-    summary: 'List the registries that content is cached of',
+    summary: 'List the upstream registries',
     access: 'admin',
-    answer: pageOf(UpstreamModel, 'Upstreams, in the order of the configuration; never more than one page'),
+    answer: pageOf(UpstreamModel, 'Upstreams in the order of the configuration; never more than one page'),
   }),
   get: operation({
     id: 'getUpstream',
@@ -47,7 +50,7 @@ const OPERATIONS = {
   }),
   check: operation({
     id: 'checkUpstream',
-    summary: 'Ask an upstream whether it is there',
+    summary: 'Check whether an upstream can be reached',
     access: 'admin',
     answer: CheckModel,
     errors: ['NOT_FOUND'],
