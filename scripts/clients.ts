@@ -14,6 +14,7 @@ import { oras } from './clients/oras.ts'
 import { podman } from './clients/podman.ts'
 import { conftest, opa } from './clients/policies.ts'
 import { deleteAll, listRepositories } from './clients/published.ts'
+import { pullThrough } from './clients/pull-through.ts'
 import { regctl } from './clients/regctl.ts'
 import { syft } from './clients/sboms.ts'
 import { singularity } from './clients/singularity.ts'
@@ -31,6 +32,7 @@ const clients: Client[] = [
   podman,
   buildah,
   crane,
+  pullThrough,
   oras,
   helm3,
   helm4,

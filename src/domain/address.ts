@@ -41,6 +41,8 @@ export function repositoryOf(
   if (origin.mirrorOf !== undefined) return nameAt(origin.mirrorOf, name)
   if (ns !== undefined && ns !== '' && !origin.isOwnHost(ns)) {
     const upstream = upstreams.findByHost(ns)
+    // BuildKit sends ns also to a mirror whose path has the upstream's name already.
+    if (upstream !== undefined && name.startsWith(`${upstream.name}/`)) return name
     return upstream && nameAt(upstream, name)
   }
   const [first = '', ...rest] = name.split('/')

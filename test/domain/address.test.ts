@@ -29,6 +29,13 @@ describe('the repository that a request addresses', () => {
     ['ns of an upstream', main, 'library/alpine', 'docker.io', 'docker.io/library/alpine'],
     ['ns is a host of an upstream', main, 'alpine', 'index.docker.io', 'docker.io/library/alpine'],
     ['ns is a host with a port', main, 'a/b', 'quay.lan:8443', 'quay/a/b'],
+    [
+      'ns, and the upstream in the path',
+      main,
+      'docker.io/library/alpine',
+      'docker.io',
+      'docker.io/library/alpine',
+    ],
     ['ns counts before the path', main, 'quay/a', 'docker.io', 'docker.io/quay/a'],
     ['ns of this host', main, 'a/b', '127.0.0.1:5000', 'a/b'],
     ['ns of this host, an upstream in the path', main, 'quay/b', '127.0.0.1:5000', 'quay/b'],
