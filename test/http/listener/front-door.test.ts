@@ -48,6 +48,8 @@ for (const [kind, start] of SERVERS) {
       ['one with a path', ['Host: a.example/x']],
       ['one with a space', ['Host: a b']],
       ['one with a quote', ['Host: a"b']],
+      ['one that is a number too large for an address', ['Host: 99999999999999999999']],
+      ['one with a port too large', ['Host: a.example:99999']],
     ])('a request with %s Host headers is 400', async (_, hosts) => {
       const answer = await exchangeRaw(server.url, ['GET /livez HTTP/1.1', ...hosts, '', ''])
       expect(answer).toStartWith('HTTP/1.1 400')
