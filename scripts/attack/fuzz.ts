@@ -79,7 +79,8 @@ export async function fuzz(args: string[]): Promise<void> {
     .sort(([a], [b]) => a - b)
     .map(([status, count]) => `${status || 'none'}: ${count}`)
   console.log(`answers ${statuses.join(', ')}`)
-  if (run.findings.length > 0) throw new Error(`attack fuzz --seed ${seed}:\n\n${run.findings.join('\n\n')}`)
+  if (run.findings.length > 0)
+    throw new Error(`${run.findings.length} findings of attack fuzz --seed ${seed}`)
   console.log(`${run.sent} requests, ${run.findings.length} findings`)
 }
 
@@ -129,7 +130,9 @@ async function attackUntil(run: Fuzz, servers: Fuzzed[], at: number, until: numb
     const [status = 0] = answer.statuses
     run.statuses.set(status, (run.statuses.get(status) ?? 0) + 1)
     const fault = faultOf(answer)
-    if (fault !== undefined) run.findings.push(`${fault}\n${shown(attack)}\n${causeOf(target, answer)}`)
+    if (fault === undefined) continue
+    run.findings.push(`${fault}\n${shown(attack)}\n${causeOf(target, answer)}`)
+    console.log(run.findings.at(-1))
   }
 }
 
