@@ -2,7 +2,7 @@ import { type AdminClient, ONLY_NEW, type Page, type RequestOptions, withQuery }
 import type { Card, Line, Listing } from './output/answer.ts'
 import type { Shown } from './output/shown.ts'
 
-/** Asks for one change, and answers that it is done. */
+/** Sends one change, and returns the line that reports success. */
 export async function change(
   client: AdminClient,
   method: 'PUT' | 'PATCH' | 'POST' | 'DELETE',
@@ -13,7 +13,7 @@ export async function change(
   return { value: await client.request(method, path, body, options), line: 'done' }
 }
 
-/** Reads what is about to be destroyed, with the condition that it is then still as it was shown. */
+/** Reads what is about to be deleted, with the condition (If-Match) that it has not changed by then. */
 export async function readToDestroy<T>(
   client: AdminClient,
   path: string,
@@ -24,12 +24,12 @@ export async function readToDestroy<T>(
   return { value: (await response.json()) as T, ifSame }
 }
 
-/** Adds what is not there yet: a PUT alone would change what is. */
+/** Creates a resource, and fails if it exists: a PUT without a condition would change it. */
 export async function add(client: AdminClient, path: string, body?: unknown): Promise<Line> {
   return { value: await client.request('PUT', path, body, ONLY_NEW), line: 'done' }
 }
 
-/** Asks for one thing, to be shown. */
+/** Reads one resource, and returns the card that shows it. */
 export async function card(client: AdminClient, path: string, lines: readonly Shown[]): Promise<Card> {
   return { value: await client.request('GET', path), lines }
 }
@@ -38,7 +38,7 @@ export function listing(list: string, columns: readonly Shown[], none: string): 
   return { list, columns, none }
 }
 
-/** How many entries a list has: `3 tokens`, or `100 or more tokens` after one page. */
+/** Counts the entries of a list: `3 tokens`, or `100 or more tokens` if they do not fit one page. */
 export async function countOf(client: AdminClient, list: string, one: string): Promise<string> {
   const { items, next } = await client.request<Page>('GET', withQuery(list, { limit: COUNT_MAX }))
   return next === undefined ? plural(items.length, one) : `${items.length} or more ${one}s`

@@ -1,14 +1,14 @@
 import { CommandError, EXIT, type ExitCode } from './failure.ts'
 
-/** Speaks to the admin API, wherever it is: see `openClient`. */
+/** A client of the admin API; `openClient` decides of which server. */
 export interface AdminClient {
-  /** Answers the response when it is a success. Throws a CommandError with the server's message when it refuses. */
+  /** Returns the response if it is a success. Throws a CommandError with the server's message otherwise. */
   send(method: string, path: string, body?: unknown, options?: RequestOptions): Promise<Response>
-  /** The same, for what answers JSON. */
+  /** Does the same, and parses the response as JSON. */
   request<T>(method: string, path: string, body?: unknown, options?: RequestOptions): Promise<T>
-  /** Whom is asked takes it for the owner of the data folder, who may do everything. */
+  /** The server takes the client for the owner of the data folder, who can do everything. */
   isOwner: boolean
-  /** No server runs: the API is that of this process, and ends with it. */
+  /** No server is running: the API is served by this process, and ends with it. */
   isAlone: boolean
   close(): Promise<void>
 }
@@ -16,27 +16,27 @@ export interface AdminClient {
 export type RequestOptions = Pick<RequestInit, 'headers' | 'signal'>
 
 export interface Transport {
-  /** Sends to a path of the server. Throws a CommandError when it cannot be reached. */
+  /** Sends a request to a path of the server. Throws a CommandError if the server cannot be reached. */
   fetch(path: string, init: RequestInit): Promise<Response>
-  /** What to do when the server asks for another credential. */
+  /** What to do if the server does not accept the credential. */
   signInHint?: string
   isAlone?: boolean
   isOwner?: boolean
   close(): Promise<void>
 }
 
-/** A page of a list; `next` is there when more follow. */
+/** A page of a list; `next` is set if more entries follow. */
 export interface Page {
   items: unknown[]
   next?: string
 }
 
-/** The path below /api/v1 of these parts; slashes inside a part stay a part of it. */
+/** Returns the path below /api/v1 of these segments; slashes inside a segment are escaped. */
 export function apiPath(...parts: string[]): string {
   return parts.map((part) => `/${encodeURIComponent(part)}`).join('')
 }
 
-/** The same path, with what is asked for; what is undefined is left out. */
+/** Adds a query to the path; leaves out what is undefined. */
 export function withQuery(path: string, query: Record<string, string | number | undefined>): string {
   const given = Object.entries(query).flatMap(([key, value]): [string, string][] =>
     value === undefined ? [] : [[key, `${value}`]],
@@ -53,7 +53,7 @@ export function adminClient(transport: Transport): AdminClient {
     const response = await transport.fetch(`/api/v1${path}`, init)
     if (response.ok) return response
     if (response.status === 412 && headers.has('if-match'))
-      throw new CommandError('it has changed in the meantime; nothing was changed')
+      throw new CommandError('it has changed in the meantime, so nothing was done; try again')
     throw await refusal(response, transport.signInHint)
   }
   return {
@@ -63,7 +63,11 @@ export function adminClient(transport: Transport): AdminClient {
       try {
         return (await response.json()) as T
       } catch (cause) {
-        throw new CommandError('the answer is no JSON: is this the address of a cay?', EXIT.failed, { cause })
+        throw new CommandError(
+          'the response is not JSON: is this the address of a cay server?',
+          EXIT.failed,
+          { cause },
+        )
       }
     },
     isAlone: transport.isAlone === true,
@@ -72,7 +76,7 @@ export function adminClient(transport: Transport): AdminClient {
   }
 }
 
-/** Pages of a list, each asked for when the one before has been used; at most so many items together. */
+/** Yields the pages of a list, each fetched after the previous one was used, up to `limit` items in all. */
 export async function* pagesOf(
   client: AdminClient,
   list: string,
@@ -90,19 +94,19 @@ export async function* pagesOf(
 }
 
 export interface PageOptions {
-  /** Items, all pages together. */
+  /** The most items, of all pages together. */
   limit?: number | undefined
-  /** The cursor to begin behind: `next` of the page before. */
+  /** The cursor to start after: `next` of the previous page. */
   last?: string | undefined
 }
 
-/** Entries asked for at once. */
+/** Entries fetched in one request. */
 const PAGE_MAX = 500
 
-/** The condition of what adds: a PUT would change what is there already. */
+/** The condition that nothing exists yet; without it a PUT changes what exists. */
 export const ONLY_NEW: RequestOptions = { headers: { 'if-none-match': '*' } }
 
-/** What a refusal says: a problem (RFC 9457). */
+/** The body of a refusal: a problem (RFC 9457). */
 interface Refusal {
   detail?: string
 }
@@ -111,11 +115,11 @@ async function refusal(response: Response, signInHint: string | undefined): Prom
   const { status } = response
   if (status >= 300 && status < 400) {
     return new CommandError(
-      `the server sends elsewhere, to ${response.headers.get('location')}: name that one`,
+      `the server redirects to ${response.headers.get('location')}: use that address with --server`,
     )
   }
   const text = await response.text()
-  const said = parse(text).detail ?? `the server answered ${status}`
+  const said = parse(text).detail ?? `the server responded with ${status}`
   if (status === 401 && signInHint !== undefined)
     return new CommandError(`${said}; ${signInHint}`, EXIT.denied)
   return new CommandError(said, exitOf(status))

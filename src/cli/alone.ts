@@ -4,10 +4,10 @@ import { ownerApi } from '../http/owner-api.ts'
 import { openLog } from '../telemetry/log.ts'
 import type { Transport } from './admin-client.ts'
 
-/** Memory for uploads, of which a command has none. */
+/** Memory for uploads: the smallest, as commands do not upload. */
 const POOL_BYTES = 1024 * 1024
 
-/** Takes a data folder that no server has, for as long as the command lasts, and asks the admin API of this process. */
+/** Locks a data folder without a server for as long as the command runs, and serves the admin API in this process. */
 export async function openAlone(config: Config): Promise<Transport> {
   const log = openLog({ level: 'error', format: 'pretty' })
   const light = { ...config, uploads: { ...config.uploads, digesters: 1, poolBytes: POOL_BYTES } }

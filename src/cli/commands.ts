@@ -4,7 +4,7 @@ import { NOUNS } from './nouns.ts'
 import type { LoadConfig } from './place.ts'
 import type { Verb } from './verb.ts'
 
-/** Adds `cay <noun> <verb>` for each act of the admin API; the verbs only of nouns that the command line names. */
+/** Adds `cay NOUN VERB` for each operation of the admin API. Adds verbs only to nouns that the command line names. */
 export function addNouns(
   program: Command,
   words: readonly string[],
@@ -18,7 +18,7 @@ export function addNouns(
       const isDefault = verb === noun.byDefault
       const command = parent.command(`${verb} ${one.usage ?? ''}`.trim(), { isDefault })
       addOptions(command.description(one.summary), one)
-      withPlace(command.optionsGroup('Where it is asked:'))
+      withPlace(command.optionsGroup('Server:'))
       command.action((...given: unknown[]) => runVerb(one, load, given, command.opts()))
     }
   }
@@ -27,10 +27,10 @@ export function addNouns(
 function addOptions(command: Command, { options = [], isDestructive, isList }: Verb): void {
   command.option('--json', "print the API's JSON")
   if (isList) {
-    command.option('--limit <number>', 'print no more entries than this')
-    command.option('--last <cursor>', 'go on behind a page: `next` of its JSON')
+    command.option('--limit <number>', 'print at most this many entries')
+    command.option('--last <cursor>', 'start after this cursor: `next` of a page in JSON')
   }
-  if (isDestructive) command.option('--yes', 'do it without a question')
+  if (isDestructive) command.option('--yes', 'confirm: do not ask')
   for (const [flags, description, choices] of options) {
     const option = command.createOption(flags, description)
     command.addOption(choices === undefined ? option : option.choices(choices))
@@ -62,5 +62,5 @@ async function runVerb(verb: Verb, load: LoadConfig, given: unknown[], opts: Rec
 
 function parseLimit(text: string): number {
   if (/^[1-9]\d{0,8}$/.test(text)) return Number(text)
-  throw new CommandError(`--limit is "${text}": expected a whole number from 1`, EXIT.usage)
+  throw new CommandError(`invalid --limit "${text}": expected a whole number from 1`, EXIT.usage)
 }

@@ -4,7 +4,7 @@ import { type LoadedConfig, SETTINGS, shownValue } from '../config/config.ts'
 export function printConfig({ config, warnings }: LoadedConfig): void {
   for (const warning of warnings) process.stderr.write(`cay: ${warning}\n`)
   let section = ''
-  // What is in no section must come before the first one.
+  // In TOML, settings outside of a section must come before the first section.
   const settings = SETTINGS.toSorted((a, b) => Number(a.path.includes('.')) - Number(b.path.includes('.')))
   for (const setting of settings) {
     const { path } = setting

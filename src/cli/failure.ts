@@ -1,4 +1,4 @@
-/** How a command ends: the process's exit codes. `cay help` and the README list the same. */
+/** The exit codes. `cay help` and the README list the same. */
 export const EXIT = {
   done: 0,
   failed: 1,
@@ -11,7 +11,7 @@ export const EXIT = {
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
 
-/** What each code says, for people. */
+/** What each exit code means. */
 export const EXIT_CODES: Readonly<Record<ExitCode, string>> = {
   0: 'success',
   1: 'failed or refused; the message says why',
@@ -22,7 +22,7 @@ export const EXIT_CODES: Readonly<Record<ExitCode, string>> = {
   130: 'interrupted with Ctrl-C',
 }
 
-/** What went wrong, in one line for people, and how the process ends. */
+/** What went wrong, in one line for people, with the exit code. */
 export class CommandError extends Error {
   override name = 'CommandError'
   readonly exit: ExitCode

@@ -5,7 +5,7 @@ import { authorityOf } from '../core/host-trust.ts'
 
 const SECONDS_MAX = 5
 
-/** Asks /readyz of the server. Answers 0 when it can serve, else 1, and says why. */
+/** Requests /readyz of the server. Returns 0 if the server is ready; otherwise prints why, and returns 1. */
 export async function askHealth(config: Config, url: string | undefined): Promise<number> {
   const base = url ?? configuredUrl(config)
   try {
@@ -30,8 +30,8 @@ function configuredUrl({ listen, tls }: Config): string {
 }
 
 /**
- * What the server's certificate must be: one of the authority in the data folder, if there is one. A certificate from
- * files is for the name that clients know, not for loopback, where this question has no secret to keep.
+ * Returns how to verify the server's certificate: by the authority in the data folder, if there is one. A certificate
+ * from files is for the name that clients use, so it is not verified on loopback; the request contains no secret.
  */
 async function tlsFor(url: URL, { data, tls }: Config): Promise<BunFetchRequestInitTLS> {
   if (url.protocol !== 'https:') return {}

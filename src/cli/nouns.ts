@@ -21,7 +21,7 @@ import { upstreams } from './nouns/upstreams.ts'
 import { users } from './nouns/users.ts'
 import type { Noun } from './verb.ts'
 
-/** Each noun with its verbs: what help, completions and the README's table are made of. */
+/** The nouns with their verbs. Help, completions and the README's table are made from this. */
 export const NOUNS: Readonly<Record<string, Noun>> = {
   repo: repositories,
   tag: tags,

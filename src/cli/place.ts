@@ -5,10 +5,10 @@ import { type AdminClient, adminClient, type Transport } from './admin-client.ts
 import { CommandError, EXIT } from './failure.ts'
 import { isOpenToOthers, openRemote, parseServer } from './remote.ts'
 
-/** What says where a command goes: its options, by name. */
+/** The options of a command that choose the server, by name. */
 export type PlaceOptions = Readonly<Record<string, string>>
 
-/** How the commands get at the configuration that their options name. */
+/** Loads the configuration that the options name. */
 export type LoadConfig = (options: PlaceOptions) => Promise<LoadedConfig>
 
 export interface PlaceSources {
@@ -22,8 +22,8 @@ export interface PlaceSources {
 const HERE = ['data', 'metadata', 'config'] as const
 
 /**
- * Opens what a command asks: a remote server when one is named, else the running server of the data folder through its
- * socket, else the data folder itself, which no server has.
+ * Opens a client of the remote server, if one is named; of the server that runs on the data folder, through its socket;
+ * or, without a running server, of the data folder itself.
  */
 export async function openClient(sources: PlaceSources): Promise<AdminClient> {
   const remote = await remoteTransport(sources)
@@ -35,7 +35,7 @@ export async function openClient(sources: PlaceSources): Promise<AdminClient> {
   return adminClient(await openAlone(config))
 }
 
-/** The same, only where a server runs that can be asked at once: for completions. */
+/** Opens a client only if a server is running, because completions must be fast. */
 export async function openRunning(sources: PlaceSources): Promise<AdminClient | undefined> {
   const transport =
     (await remoteTransport(sources)) ??
@@ -49,15 +49,18 @@ async function remoteTransport({ options, environment, warn }: PlaceSources): Pr
   if (named === undefined) {
     const lost = (['token', 'ca'] as const).find((name) => options[name] !== undefined)
     if (lost === undefined) return undefined
-    throw new CommandError(`--${lost} is for a server elsewhere: name it with --server`, EXIT.usage)
+    throw new CommandError(`--${lost} works only with a remote server: add --server`, EXIT.usage)
   }
   if (here !== undefined) {
-    throw new CommandError(`choose --server, or --${here} for a data folder on this host`, EXIT.usage)
+    throw new CommandError(
+      `--server and --${here} cannot be combined: use --server for a remote server, --${here} for this host`,
+      EXIT.usage,
+    )
   }
   const server = parseServer(named)
   const token = await tokenOf(options, environment)
   if (token !== undefined && isOpenToOthers(server))
-    warn(`http sends the token for others to read: use https`)
+    warn(`the token is sent unencrypted over http: use https`)
   const authorities = options.ca === undefined ? undefined : await readText(options.ca, '--ca')
   return openRemote({ server, token, authorities })
 }
@@ -75,15 +78,13 @@ async function readText(path: string, name: string): Promise<string> {
   try {
     return await Bun.file(path).text()
   } catch (cause) {
-    throw new CommandError(
-      `cannot read ${path}, which ${name} names: ${(cause as Error).message}`,
-      EXIT.usage,
-      { cause },
-    )
+    throw new CommandError(`cannot read ${path} (from ${name}): ${(cause as Error).message}`, EXIT.usage, {
+      cause,
+    })
   }
 }
 
-/** The running server of a data folder. A socket that a crash has left does not answer. */
+/** Connects to the running server of a data folder. After a crash the socket may exist without a server. */
 async function socketTransport(data: string): Promise<Transport | undefined> {
   const unix = socketPath(data)
   if (!existsSync(unix)) return undefined

@@ -7,13 +7,13 @@ import { addNouns } from './commands.ts'
 import { CommandError, EXIT, EXIT_CODES } from './failure.ts'
 import { harmless } from './output/terminal.ts'
 
-/** The whole command line. Runs the command that the arguments name; answers the process's exit code. */
+/** Runs the command that the arguments name, and returns the exit code. */
 export async function runProgram(argv: string[]): Promise<number> {
   let code = 0
   const program = new Command('cay')
     .description('A private OCI registry and image cache in one executable')
     .version(`cay ${version} (${commit})`, '--version')
-    .showHelpAfterError('(cay help lists the commands)')
+    .showHelpAfterError('(run cay help for a list of commands)')
     .exitOverride()
   withSettings(program.command('serve').description('Serve the registry')).action(async (options) => {
     const { serve } = await import('./serve.ts')
@@ -25,17 +25,24 @@ export async function runProgram(argv: string[]): Promise<number> {
       printConfig(await load(options))
     },
   )
-  withSettings(program.command('health').description('Ask the server on this host whether it can serve'))
-    .option('--url <url>', 'the server to ask, instead of the first configured address')
+  withSettings(program.command('health').description('Check whether the server on this host is ready'))
+    .option('--url <url>', 'the address of the server [the first configured address]')
     .action(async (options) => {
       const { askHealth } = await import('./health.ts')
       code = await askHealth((await load(options)).config, options.url)
     })
-  withSettings(program.command('trust').description('Make this host trust the authority of --tls auto'))
-    .option('--install', 'do it, instead of printing what would be done and the lines for other hosts')
-    .option('--uninstall', 'undo it')
+  withSettings(
+    program
+      .command('trust')
+      .description('Trust the certificate authority of --tls auto on this host, or show how other hosts do'),
+  )
+    .option(
+      '--install',
+      'install the authority, instead of printing what this would do and the commands for other hosts',
+    )
+    .option('--uninstall', 'uninstall the authority')
     .option('--registry <names>', 'HOST:PORT as clients write it, with commas between')
-    .option('--root <folder>', 'write below another root folder, and run no command')
+    .option('--root <folder>', 'write below this folder instead of /, and run no commands')
     .action(async (options) => {
       const { trust } = await import('./trust.ts')
       code = await trust((await load(options)).config, options)
@@ -63,24 +70,24 @@ export async function runProgram(argv: string[]): Promise<number> {
   return code
 }
 
-/** Names come from a server, so what asks for them is loaded only where an argument may be one. */
+/** Adds names from a server to the completions. The client is loaded only if an argument can be a name. */
 async function completeNames(completions: RootCommand, program: Command, words: string[]): Promise<void> {
   if (words.length < 3) return
   const { addNames } = await import('./input/names.ts')
   await addNames(completions, program, words, load)
 }
 
-/** A failure of the command line's own parser has been printed by it; anything else is said in one line. */
+/** Prints a failure in one line, unless the parser of the command line has already done so. Returns the exit code. */
 function failed(error: unknown): number {
   if (error instanceof Error && 'exitCode' in error) return error.exitCode === 0 ? EXIT.done : EXIT.usage
-  // Whoever reads the output has enough of it, like head.
+  // The reader of the output, such as head, has closed the pipe.
   if ((error as NodeJS.ErrnoException).code === 'EPIPE') return EXIT.done
   process.stderr.write(`cay: ${harmless((error as Error).message)}\n`)
   if (error instanceof CommandError) return error.exit
   return error instanceof ConfigError ? EXIT.usage : EXIT.failed
 }
 
-/** The words of a request for completions, of which the last one is being written; undefined for any other command. */
+/** Returns the words to complete, the last of which is incomplete; undefined for any other command. */
 function completionWords(argv: readonly string[]): string[] | undefined {
   return argv[2] === 'complete' && argv[3] === '--' ? argv.slice(4) : undefined
 }
@@ -92,7 +99,7 @@ function exitCodes(): string {
 }
 
 function withSettings(command: Command): Command {
-  command.option('--config <file>', 'the configuration file (default: cay.toml in the data folder)')
+  command.option('--config <file>', 'the configuration file [cay.toml in the data folder]')
   for (const { flag, schema, variable } of SETTINGS) {
     const value = String(schema.default ?? '')
     const byDefault = value === '' ? '' : `, default ${value}`
@@ -104,21 +111,18 @@ function withSettings(command: Command): Command {
   return command
 }
 
-/** The options of a command of the admin API: whom it asks. */
+/** Adds the options that choose the server. */
 function withPlace(command: Command): Command {
   return command
     .option('--config <file>', 'the configuration file')
     .option('--data <folder>', 'the data folder')
-    .option('--metadata <folder>', "the database's folder")
-    .option(
-      '--server <url>',
-      'a server elsewhere, https://HOST:PORT, instead of the data folder (CAY_SERVER)',
-    )
+    .option('--metadata <folder>', 'the folder of the database')
+    .option('--server <url>', 'a remote server, https://HOST:PORT (CAY_SERVER)')
     .option(
       '--token <token>',
-      'the token to sign in with there; others on this host can see it: better CAY_TOKEN, or CAY_TOKEN_FILE with a path',
+      'the token for the remote server; other users of this host can see it, so prefer CAY_TOKEN or CAY_TOKEN_FILE',
     )
-    .option('--ca <file>', "the authority of its certificate (PEM), instead of the system's")
+    .option('--ca <file>', 'trust the authorities in this PEM file instead of those of the system')
 }
 
 function load(options: Record<string, string>): Promise<LoadedConfig> {

@@ -3,7 +3,7 @@ import { isLoopback } from '../config/listen-address.ts'
 import type { Transport } from './admin-client.ts'
 import { CommandError, EXIT } from './failure.ts'
 
-/** A server elsewhere, and how it is asked. */
+/** A remote server, and how to connect to it. */
 export interface Remote {
   /** `https://registry.example`, without a path. */
   server: URL
@@ -13,24 +13,24 @@ export interface Remote {
   authorities: string | undefined
 }
 
-/** The codes of certificates that are not trusted, as BoringSSL and Bun name them. */
+/** Matches the error codes of BoringSSL and Bun for certificates that are not trusted. */
 const NOT_TRUSTED = /SELF_SIGNED|UNABLE_TO_|CERT_|CERTIFICATE|ALTNAME/
 
-/** Where a remote server is. Throws a CommandError that says what is expected. */
+/** Parses the address of a remote server. Throws a CommandError that says what is expected. */
 export function parseServer(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined
   const isWhole = url !== undefined && ['http:', 'https:'].includes(url.protocol) && url.host !== ''
   if (isWhole && url.pathname === '/' && url.search === '' && url.hash === '' && url.username === '')
     return url
-  throw new CommandError(`the server is "${text}": expected https://HOST:PORT`, EXIT.usage)
+  throw new CommandError(`invalid server "${text}": expected https://HOST:PORT`, EXIT.usage)
 }
 
-/** Asks a server over HTTP or HTTPS, with the system's authorities unless others are named. */
+/** Connects to a server over HTTP or HTTPS, and trusts the system's authorities unless others are given. */
 export function openRemote({ server, token, authorities }: Remote): Transport {
   const tls: BunFetchRequestInitTLS =
     server.protocol === 'https:' ? { ca: authorities ?? getCACertificates('system') } : {}
   return {
-    signInHint: `name a token with CAY_TOKEN, CAY_TOKEN_FILE or --token (cay token add makes one)`,
+    signInHint: `set CAY_TOKEN, CAY_TOKEN_FILE or --token to a token from cay token add`,
     async fetch(path, init) {
       try {
         const headers = new Headers(init.headers)
@@ -45,7 +45,7 @@ export function openRemote({ server, token, authorities }: Remote): Transport {
   }
 }
 
-/** Whether a token that is sent there can be read by others on the way. */
+/** Reports whether others could read a token on its way to the server. */
 export function isOpenToOthers({ protocol, hostname }: URL): boolean {
   return protocol === 'http:' && !isLoopback({ host: hostname.replace(/^\[|\]$/g, ''), port: 0 })
 }
@@ -53,8 +53,8 @@ export function isOpenToOthers({ protocol, hostname }: URL): boolean {
 function unreachable({ origin }: URL, cause: NodeJS.ErrnoException): CommandError {
   const { code = '', message } = cause
   const why = NOT_TRUSTED.test(code)
-    ? `the certificate of ${origin} is not trusted (${message}): run cay trust on its host, which says how this ` +
-      'host comes to trust it, or name its authority with --ca FILE'
+    ? `the certificate of ${origin} is not trusted (${message}): run cay trust on the server to see how this host ` +
+      'can trust it, or pass its authority with --ca FILE'
     : `${origin} does not answer (${message}): is cay serve running there?`
   return new CommandError(why, EXIT.unreachable, { cause })
 }

@@ -3,14 +3,14 @@ import type { LoadedConfig } from '../config/config.ts'
 import { version } from '../config/version.ts'
 import { openLog } from '../telemetry/log.ts'
 
-/** Serves until SIGTERM or SIGINT; a second signal does not wait for requests in flight. */
+/** Serves until SIGTERM or SIGINT. A second signal stops without waiting for requests in flight. */
 export async function serve({ config, warnings }: LoadedConfig): Promise<number> {
   const log = openLog(config.log)
   for (const warning of warnings) log.warn(warning)
   const app = await openApp(config, log, adminPassword(process.env))
   const { authority } = app
   const tls = authority && { authority: authority.path, sha256: authority.fingerprint }
-  // Before anybody can know that it listens, and end it.
+  // Handle signals before the log says that the server listens: the next one may come at once.
   const ended = signal()
   for (const address of app.addresses) {
     log.info({ address, ...tls, data: config.data, version }, 'listening')
@@ -18,7 +18,7 @@ export async function serve({ config, warnings }: LoadedConfig): Promise<number>
   for (const mirror of app.mirrors) log.info(mirror, 'listening as a mirror')
   const ending = await Promise.race([ended, app.failed])
   if (ending instanceof Error) {
-    log.fatal({ cause: ending }, 'cannot go on')
+    log.fatal({ cause: ending }, 'stopping after a fatal error')
     return 1
   }
   log.info({ signal: ending, secondsMax: config.shutdown.secondsMax }, 'stopping')
@@ -27,7 +27,7 @@ export async function serve({ config, warnings }: LoadedConfig): Promise<number>
   return 0
 }
 
-/** Presets for the first account's password. */
+/** Reads the preset password of the first account. */
 function adminPassword({ CAY_ADMIN_PASSWORD, CAY_ADMIN_PASSWORD_FILE }: NodeJS.ProcessEnv) {
   return { adminPassword: CAY_ADMIN_PASSWORD, adminPasswordFile: CAY_ADMIN_PASSWORD_FILE }
 }

@@ -3,15 +3,12 @@ import { asMoment } from './output/shown.ts'
 import type { Terminal } from './output/terminal.ts'
 
 /**
- * What a question says of the way back: `cay tag restore brings it back until ...`. Only a server admin may ask for how
- * long that is; whoever might be none hears that there is an end.
+ * Returns the part of a confirmation that says how to undo: `it can be restored with cay tag restore until ...`. Only
+ * server admins can read the window, so others see no time.
  */
 export async function wayBack(client: AdminClient, terminal: Terminal, command: string): Promise<string> {
-  if (!client.isOwner) return `${command} brings it back within the time machine's window`
-  const { garbageWindow } = await client.request<{ garbageWindow: { windowSeconds: number } }>(
-    'GET',
-    '/collector',
-  )
+  if (!client.isOwner) return `it can be restored with ${command} for a limited time`
+  const { garbageWindow } = await client.request<{ garbageWindow: { windowSeconds: number } }>('GET', '/collector')
   const until = new Date(terminal.now() + garbageWindow.windowSeconds * 1000).toISOString()
-  return `${command} brings it back until ${asMoment(until, terminal)}`
+  return `it can be restored with ${command} until ${asMoment(until, terminal)}`
 }

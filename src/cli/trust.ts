@@ -4,13 +4,13 @@ import { type HostTrust, hostTrust } from '../core/host-trust.ts'
 export interface TrustOptions {
   install?: boolean
   uninstall?: boolean
-  /** Another root folder than `/`. */
+  /** The root folder, if not `/`. */
   root?: string
-  /** `host:port`, with commas between, instead of the configured addresses. */
+  /** `HOST:PORT,...`, instead of the configured addresses. */
   registry?: string
 }
 
-/** Says how hosts come to trust cay's own authority, or does so on this host. */
+/** Installs cay's own authority on this host, uninstalls it, or prints how hosts can trust it. */
 export async function trust(config: Config, options: TrustOptions): Promise<number> {
   const root = options.root ?? '/'
   const report = (line: string) => void process.stdout.write(`${line}\n`)
@@ -20,15 +20,15 @@ export async function trust(config: Config, options: TrustOptions): Promise<numb
     report,
     registries: named,
   })
-  if (options.install && options.uninstall) throw new Error('choose --install or --uninstall')
+  if (options.install && options.uninstall) throw new Error('--install and --uninstall cannot be combined')
   report(`authority ${authority.path}\nSHA-256 ${authority.fingerprint}`)
   if (options.install) await install()
   else if (options.uninstall) await uninstall()
   else {
-    report(`\nOn this host, cay trust --install does this:\n${describe(steps)}`)
+    report(`\nOn this host, cay trust --install will do this:\n${describe(steps)}`)
     report(`\nOn a host without cay:\n${elsewhere(registries[0] ?? 'HOST:PORT', authority.fingerprint)}`)
   }
-  if (options.install && root === '/') report('programs that run already know it when they start again')
+  if (options.install && root === '/') report('restart running programs, so that they trust it')
   return 0
 }
 
@@ -43,11 +43,11 @@ function describe(steps: HostTrust['steps']): string {
     .join('\n')
 }
 
-/** Lines to copy. The fingerprint must come to the other host by another way than the certificate. */
+/** Returns commands to copy. The fingerprint must reach the other host by another way than the certificate. */
 function elsewhere(registry: string, fingerprint: string): string {
-  return `  curl --insecure --output cay.crt https://${registry}/rootCA.pem   # with the name that this host has there
+  return `  curl --insecure --output cay.crt https://${registry}/rootCA.pem   # use the name by which that host knows this one
   openssl x509 -in cay.crt -noout -fingerprint -sha256
-  # go on only if that says ${fingerprint}
+  # continue only if this prints ${fingerprint}
   # Debian, Ubuntu, Alpine
   sudo cp cay.crt /usr/local/share/ca-certificates/cay.crt && sudo update-ca-certificates
   # Red Hat, Fedora

@@ -2,36 +2,36 @@ import type { AdminClient } from './admin-client.ts'
 import type { Answer } from './output/answer.ts'
 import type { Terminal } from './output/terminal.ts'
 
-/** One command: an act of the admin API. */
+/** One command: an operation of the admin API. */
 export interface Verb {
-  /** Its arguments, as `<repository> [tag]`. What one is called says which names complete it: see `names.ts`. */
+  /** The arguments, such as `<repository> [tag]`. Their names decide how they are completed: see `names.ts`. */
   usage?: string
   summary: string
   options?: readonly Option[]
-  /** It answers a list, which can be cut. */
+  /** The command prints a list, which --limit can shorten. */
   isList?: boolean
-  /** It destroys something: it asks before, unless --yes is given. */
+  /** The command asks for confirmation, unless --yes is given. */
   isDestructive?: boolean
   run(call: Call): Answer | Promise<Answer>
 }
 
-/** `choices` are all that the option takes. */
+/** `choices` are the only values that the option accepts. */
 export type Option = readonly [flags: string, description: string, choices?: readonly string[]]
 
 export interface Noun {
   summary: string
   verbs: Readonly<Record<string, Verb>>
-  /** The verb that is meant without one. */
+  /** The verb to run if none is given. */
   byDefault?: string
 }
 
-/** What a verb was given, and by what it acts. */
+/** What a verb was called with. */
 export interface Call {
   client: AdminClient
   args: readonly string[]
-  /** By name, as text; a flag is 'true'. */
+  /** Values by name, as text; of a flag 'true'. */
   options: Readonly<Record<string, string>>
   terminal: Terminal
-  /** Says what the verb is about to destroy, and comes back when that is wanted. Throws a CommandError when it is not. */
+  /** Asks for confirmation: `what` completes "This ...". Throws a CommandError unless the user confirms. */
   confirm(what: string): Promise<void>
 }

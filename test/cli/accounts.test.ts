@@ -14,7 +14,7 @@ beforeAll(async () => {
 }, 60_000)
 
 for (const kind of ['a running server', 'a data folder that no server has']) {
-  describe(`the commands, on ${kind}`, () => {
+  describe(`commands for accounts, on ${kind}`, () => {
     const resources = new AsyncDisposableStack()
     let folder: TemporaryFolder
     let server: AccountsServer
@@ -39,7 +39,7 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
       return errors
     }
 
-    test('users', async () => {
+    test('users are added, changed, promoted, disabled and deleted', async () => {
       expect(await cay('user add alice', `${PASSWORD}\n`)).toBe('done\n')
       await cay('user add root --admin', `${PASSWORD}\n`)
       await cay('user demote root')
@@ -58,7 +58,7 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
       expect(await refused('user demote admin')).toContain('no server admin')
     }, 60_000)
 
-    test('robots, tokens, groups, grants, keys, and the trail of all that', async () => {
+    test('robots, tokens, groups, grants and keys are changed, and the audit log records it', async () => {
       const { id, secret } = await json('robot add alice+ci')
       expect(secret).toStartWith('cay_')
       expect(await items('token list alice+ci')).toMatchObject([{ id, name: 'first' }])
@@ -101,7 +101,7 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
       expect(trail).not.toContain(secret)
     }, 60_000)
 
-    test('an htpasswd file', async () => {
+    test('user import adds the users of an htpasswd file with their passwords', async () => {
       const hash = (await Bun.password.hash('from-before', { algorithm: 'bcrypt', cost: 4 })).replace(
         '$2b$',
         '$2y$',
@@ -120,7 +120,7 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
   })
 }
 
-test("the socket is its owner's alone, and goes with the server", async () => {
+test('the socket is private to its owner, and is removed when the server stops', async () => {
   await using folder = await temporaryFolder('socket')
   await using server = await startExecutable({ data: folder.path })
   const path = join(folder.path, 'cay.sock')
@@ -129,7 +129,7 @@ test("the socket is its owner's alone, and goes with the server", async () => {
   expect(existsSync(path)).toBe(false)
 })
 
-test("a socket that a crash has left is in nobody's way", async () => {
+test('a socket that a crash left stops neither commands nor the next server', async () => {
   await using folder = await temporaryFolder('socket')
   const listener = Bun.spawn(
     [process.execPath, '-e', `Bun.listen({unix: 'cay.sock', socket: {data() {}}}); console.log(1)`],
@@ -144,22 +144,19 @@ test("a socket that a crash has left is in nobody's way", async () => {
   expect((await runCay(['user', 'list', '--data', server.data])).code).toBe(0)
 })
 
-test.each(['CAY_ADMIN_PASSWORD', 'CAY_ADMIN_PASSWORD_FILE'])(
-  '%s presets the first password',
-  async (name) => {
-    await using folder = await temporaryFolder('preset')
-    const file = join(folder.path, 'secret')
-    await Bun.write(file, 'preset-horse\n')
-    const value = name.endsWith('FILE') ? file : 'preset-horse'
-    await using server = await startServer({ access: 'accounts', data: folder.path, env: { [name]: value } })
-    const headers = { authorization: basic('admin', 'preset-horse') }
-    expect((await fetch(`http://${server.address}/v2/`, { headers })).status).toBe(200)
-    expect(existsSync(join(folder.path, 'initial-admin-password'))).toBe(false)
-    expect(server.log()).not.toContain('preset-horse')
-  },
-)
+test.each(['CAY_ADMIN_PASSWORD', 'CAY_ADMIN_PASSWORD_FILE'])('%s sets the first password', async (name) => {
+  await using folder = await temporaryFolder('preset')
+  const file = join(folder.path, 'secret')
+  await Bun.write(file, 'preset-horse\n')
+  const value = name.endsWith('FILE') ? file : 'preset-horse'
+  await using server = await startServer({ access: 'accounts', data: folder.path, env: { [name]: value } })
+  const headers = { authorization: basic('admin', 'preset-horse') }
+  expect((await fetch(`http://${server.address}/v2/`, { headers })).status).toBe(200)
+  expect(existsSync(join(folder.path, 'initial-admin-password'))).toBe(false)
+  expect(server.log()).not.toContain('preset-horse')
+})
 
-test('a preset password that is too short is refused, and no account is made', async () => {
+test('a first password that is too short stops the start', async () => {
   await using folder = await temporaryFolder('preset')
   const { code, errors } = await runCay(['serve', '--listen', '127.0.0.1:0', '--data', folder.path], {
     CAY_ADMIN_PASSWORD: 'short',
@@ -172,7 +169,7 @@ test('a preset password that is too short is refused, and no account is made', a
   ])
 })
 
-test('lines of an htpasswd file', () => {
+test('htpasswd: comments and empty lines are skipped, and an invalid line is named', () => {
   expect(parseHtpasswd('\n# a\r\nalice:$2y$05$x\r\nbob:$2y$05$y \n')).toEqual([
     { name: 'alice', passwordHash: '$2y$05$x' },
     { name: 'bob', passwordHash: '$2y$05$y' },

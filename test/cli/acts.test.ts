@@ -7,13 +7,13 @@ import { openTerminal } from '../../src/cli/output/terminal.ts'
 import type { Verb } from '../../src/cli/verb.ts'
 import { startInProcess } from '../support/server.ts'
 
-/** Sessions are of browsers. */
+/** Only browsers use sessions. */
 const NO_COMMANDS = ['beginSession', 'getSession', 'endSession']
 
-/** Verbs that ask for a password; their acts are those of others, too. */
+/** Verbs that ask for a password; other verbs use the same operations. */
 const ASKS = ['user add', 'user passwd']
 
-/** Options without which a verb does nothing, or something else. */
+/** Options that a verb needs to send its request. */
 const OPTIONS: Record<string, Record<string, string>[]> = {
   'repo set': [{ description: 'x' }],
   'repo rewind': [{ at: '2h' }],
@@ -21,7 +21,7 @@ const OPTIONS: Record<string, Record<string, string>[]> = {
   'gc run': [{}, { dryRun: 'true' }, { explain: 'x', json: 'true' }],
 }
 
-/** What the fake server answers to all that is asked: whatever some verb reads. */
+/** The fake server's response to every request, with all fields that any verb reads. */
 const ANSWER = {
   id: 'x',
   name: 'x',
@@ -50,7 +50,7 @@ const ANSWER = {
   annotations: {},
 }
 
-test('each act of the admin API is a command', async () => {
+test('every operation of the admin API has a command', async () => {
   await using server = await startInProcess()
   await using folder = await temporaryFolder('acts')
   const { paths } = (await (await server.fetch('/swagger/json')).json()) as {
@@ -92,7 +92,7 @@ function verbs(): [string, Verb][] {
     .filter(([name]) => !ASKS.includes(name))
 }
 
-/** An argument for each that the verb takes. */
+/** Returns an argument for each parameter of the verb. */
 function argsOf({ usage = '' }: Verb, folder: string): string[] {
   return [...usage.matchAll(/<([\w.+-]+)>/g)].map(([, name]) => {
     if (name === 'file') return join(folder, 'x')

@@ -21,7 +21,7 @@ beforeAll(async () => {
 const layer = randomBlob(3000)
 const image = imageManifest(EMPTY, [layer])
 
-test('cay gc says what it would take and why the rest stays, asks, and takes it', async () => {
+test('cay gc lists and explains garbage, asks for confirmation, and collects it', async () => {
   const settings = { 'gc.grace-seconds': '1', 'gc.window-seconds': '1' }
   await using server = await startExecutable({ settings })
   const run = (line: string) => runCay([...line.split(' '), '--data', server.data])
@@ -34,7 +34,7 @@ test('cay gc says what it would take and why the rest stays, asks, and takes it'
     (await server.fetch(`/api/v1/collector${path}`)).json() as Promise<object>
   await pushImage(server, 'app', image, [layer], { reference: '1' })
   expect(await cay(`gc --explain ${image.digest}`)).toMatch(
-    /^The manifest in app stays\nBECAUSE +WHICH +UNTIL\na tag points at it +1$/m,
+    /^The manifest in app is kept\nREASON +WHICH +UNTIL\na tag points to it +1$/m,
   )
   expect(JSON.parse(await cay(`gc --explain ${layer.digest} --repository app --json`))).toEqual(
     await api(`/explain?digest=${layer.digest}&repository=app`),
@@ -42,7 +42,7 @@ test('cay gc says what it would take and why the rest stays, asks, and takes it'
   const unknown = await run(`gc --explain sha256:${'0'.repeat(64)}`)
   expect([unknown.code, unknown.output]).toEqual([3, ''])
   expect((await run('job start nonsense --yes')).errors).toBe(
-    'cay: there is no job "nonsense": expected collect or scan\n',
+    'cay: unknown kind of job "nonsense": expected collect or scan\n',
   )
   await expectStatus(await server.fetch(`/v2/app/manifests/${image.digest}`, { method: 'DELETE' }), 202)
   expect(JSON.parse(await cay('gc --dry-run --json'))).toEqual(await api('/candidates'))
@@ -67,13 +67,13 @@ test('cay gc says what it would take and why the rest stays, asks, and takes it'
   expect(await cay('gc --yes')).toMatch(/^Kind: +collect\nState: +done\n.*^manifests: +1\n/ms)
   expect((await run('gc --dry-run')).output).not.toContain(image.digest)
   expect(await cay('gc status')).toMatch(
-    /^Grace: +1 second\nTime machine: +1 second\n.*^Manifests taken: +1$/ms,
+    /^Grace period: +1 second\nWindow: +1 second\n.*^Manifests deleted: +1$/ms,
   )
   expect(await cay('job start scan --yes')).toMatch(/^State: +done\n.*^missing: +0\n/ms)
   expect(await cay('job list')).toMatch(/^ID .*\n\S+ +scan +done .*\n\S+ +collect +done /)
 })
 
-test('cay job start scan asks before it removes more than a tenth of the files', async () => {
+test('cay job start scan needs --remove-many to delete more than a tenth of the files', async () => {
   await using server = await startExecutable({ settings: { 'gc.grace-seconds': '1' } })
   const file = join(server.data, 'blobs/sha256/00', '0'.repeat(64))
   await mkdir(dirname(file), { recursive: true })
@@ -85,31 +85,29 @@ test('cay job start scan asks before it removes more than a tenth of the files',
   const refused = await run('job start scan --yes')
   expect([refused.code, existsSync(file)]).toEqual([1, true])
   expect(refused.errors).toMatch(
-    /the job \S+ failed: 1 of 1 files of blobs are not in the database, .*--remove-many\n$/,
+    /job \S+ failed: 1 of 1 files of blobs are not in the database, .*--remove-many\n$/,
   )
   expect((await run('job start scan --remove-many --yes')).output).toMatch(/^removed: +1$/m)
   expect(existsSync(file)).toBe(false)
 })
 
-test('cay gc takes nothing before a server has been up for a grace', async () => {
+test('cay gc deletes nothing before the server has run for the grace period', async () => {
   await using folder = await temporaryFolder('collector')
   await using server = await startExecutable({ data: folder.path })
   const served = await runCay(['gc', '--data', server.data])
   expect([served.code, served.errors]).toEqual([0, ''])
   expect(served.output).toMatch(
-    /^nothing was taken: the server has not been up for a whole grace, and collects by itself from 20/,
+    /^nothing was deleted: the server has not run for the grace period yet; it collects garbage from 20/,
   )
   const asJson = await runCay(['gc', '--json', '--data', server.data])
   expect([asJson.code, Object.keys(JSON.parse(asJson.output))]).toEqual([0, ['waitingUntil']])
   await server.stop()
   const alone = await runCay(['gc', '--yes', '--data', server.data])
   expect([alone.code, alone.output]).toEqual([1, ''])
-  expect(alone.errors).toStartWith(
-    'cay: no server runs here, and only one that has been up for a whole grace',
-  )
+  expect(alone.errors).toStartWith('cay: no server is running on this data folder: start cay serve')
 })
 
-test('cay access says what an account may do, and why', async () => {
+test('cay access shows what an account can do, and why', async () => {
   await using server = await startWithAccounts({}, startExecutable)
   await server.addUser('alice')
   await server.grant('alice', 'team/**', 'writer')
@@ -119,9 +117,9 @@ test('cay access says what an account may do, and why', async () => {
     return output
   }
   expect(await cay('access show alice team/app')).toMatch(
-    /^alice may: +pull, push\n\nBy\nREASON +SUBJECT +PATTERN +ROLE +GIVES\naccount +alice +team\/\*\* +writer +pull, push\n$/,
+    /^alice can: +pull, push\n\nGranted by\nREASON +SUBJECT +PATTERN +ROLE +GIVES\naccount +alice +team\/\*\* +writer +pull, push\n$/,
   )
-  expect(await cay('access show anonymous team/app')).toBe('anonymous may:  nothing\n')
+  expect(await cay('access show anonymous team/app')).toBe('anonymous can:  nothing\n')
   expect(JSON.parse(await cay('access show alice other --json'))).toEqual(
     await server.admin('GET', '/access?account=alice&repository=other'),
   )

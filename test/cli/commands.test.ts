@@ -11,7 +11,7 @@ beforeAll(async () => {
 }, 60_000)
 
 describe('cay', () => {
-  test('--version says the release and the commit', async () => {
+  test('--version prints the release and the commit', async () => {
     const { code, output } = await runCay(['--version'])
     expect(code).toBe(0)
     expect(output).toMatch(
@@ -28,7 +28,7 @@ describe('cay', () => {
     }
   })
 
-  test('help of serve has every setting with its flag, its variable and its default', async () => {
+  test('help of serve lists every setting with its flag, variable and default', async () => {
     const { code, output } = await runCay(['help', 'serve'])
     expect(code).toBe(0)
     const words = output.replaceAll(/\s+/g, ' ')
@@ -44,12 +44,12 @@ describe('cay', () => {
     async (args) => {
       const { code, output, errors } = await runCay(args)
       expect([code, output]).toEqual([2, ''])
-      expect(errors).toMatch(/Commands:|cay help lists the commands/)
+      expect(errors).toMatch(/Commands:|run cay help for a list of commands/)
       expect(errors).not.toMatch(/at .*:\d+/)
     },
   )
 
-  test('completes its commands and flags in each shell', async () => {
+  test('completes commands and flags in each shell', async () => {
     for (const shell of ['bash', 'zsh', 'fish', 'powershell']) {
       const { code, output } = await runCay(['complete', shell])
       expect(code).toBe(0)
@@ -68,7 +68,7 @@ describe('cay', () => {
 })
 
 describe('cay config', () => {
-  test('prints what holds, in the form of cay.toml, which gives the same again', async () => {
+  test('prints the effective settings as a cay.toml that gives the same settings again', async () => {
     await using folder = await temporaryFolder('config')
     await Bun.write(join(folder.path, 'cay.toml'), '[lists]\npage-max = 7\n')
     const env = { CAY_LOG_LEVEL: 'warn', CAY_PORT: 'tcp://10.0.0.1:80' }
@@ -114,7 +114,7 @@ describe('cay config', () => {
       'cay: log.level (from CAY_LOG_LEVEL) is "loud": expected debug | info | warn | error\n',
     ],
     [['--config', '/nonexistent/a.toml'], {}, 'cay: there is no configuration file /nonexistent/a.toml\n'],
-  ])('%j %j: one line says what is wrong, and the code is 2', async (args, env, message) => {
+  ])('%j %j: exit code 2, with one line that says what is wrong', async (args, env, message) => {
     for (const command of ['config', 'serve', 'health']) {
       const ended = await runCay([command, '--data', '/nonexistent', ...args], env as Record<string, string>)
       expect(ended).toEqual({ code: 2, output: '', errors: message })

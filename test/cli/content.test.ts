@@ -14,7 +14,7 @@ const layer = randomBlob(3000)
 const image = imageManifest(EMPTY, [layer])
 
 for (const kind of ['a running server', 'a data folder that no server has']) {
-  describe(`what is stored, on ${kind}`, () => {
+  describe(`commands for stored content, on ${kind}`, () => {
     const resources = new AsyncDisposableStack()
     let folder: TemporaryFolder
     let server: TestServer
@@ -37,17 +37,17 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
       expect([line, code, errors]).toEqual([line, 0, ''])
       return output
     }
-    /** The API's own answer, and that of the command. */
+    /** Expects the command to print the API's own JSON. */
     const expectSame = async (line: string, path: string) => {
       const said = JSON.parse(await cay(`${line} --json`))
       if (!isRunning) return said
-      // What is free on the disk is not this test's alone.
+      // Other processes change the free space of the disk.
       const same = (answer: object) => JSON.stringify(answer).replace(/"freeBytes":\d+/, '"freeBytes":0')
       expect(same(said)).toBe(same((await (await server.fetch(`/api/v1${path}`)).json()) as object))
       return said
     }
 
-    test('a blob', async () => {
+    test('blob show prints the size of a blob and its repositories', async () => {
       await expectSame(`blob show ${layer.digest}`, `/blobs/${layer.digest}`)
       const card = await cay(`blob show ${layer.digest}`)
       expect(card).toContain(`Digest:  ${layer.digest}\nSize:    2.9 KiB\n`)
@@ -56,7 +56,7 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
       )
     })
 
-    test('storage', async () => {
+    test('storage shows disk usage', async () => {
       const { blobs } = await expectSame('storage repositories', '/storage/repositories').then(() =>
         expectSame('storage show', '/storage'),
       )
@@ -67,17 +67,17 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
       )
     })
 
-    test('the server', async () => {
+    test('server shows what the API shows', async () => {
       expect(await cay('server')).toMatch(/^Version: .*^Health: +ok$.*^lists\.page-max +1000$/ms)
     })
 
-    test('an upload, until it is dropped', async () => {
+    test('upload lists an upload, and cancels it', async () => {
       expect(await cay('upload list')).toMatch(new RegExp(`^ID .*\n${upload} .* 4 B `))
       const refused = await runCay(['upload', 'cancel', upload, '--data', folder.path])
       expect([refused.code, refused.output]).toEqual([2, ''])
       expect(await cay(`upload cancel ${upload} --yes`)).toEqual('done\n')
       const { code, output, errors } = await runCay(['upload', 'list', '--data', folder.path])
-      expect([code, output, errors]).toEqual([0, '', 'Nothing is being uploaded.\n'])
+      expect([code, output, errors]).toEqual([0, '', 'There are no uploads in progress.\n'])
     })
   })
 }

@@ -9,7 +9,7 @@ beforeAll(async () => {
   executable = await build()
 }, 60_000)
 
-/** A job as the API shows it, at some point of its life. */
+/** Returns a job in the form of the API. */
 function job(more: object) {
   return { id: 'j1', kind: 'collect', state: 'running', progress: { done: 0 }, startedBy: 'admin', ...more }
 }
@@ -17,7 +17,7 @@ function job(more: object) {
 const ENDED = { startedAt: '2026-11-24T12:00:00.000Z', endedAt: '2026-11-24T12:00:01.000Z' }
 
 describe('a job of a server', () => {
-  /** What the server sends of the job, and whether it then ends the stream. */
+  /** The events that the server sends of the job, and whether it then ends the stream. */
   let events: object[] = []
   let isEnding = true
   const asked: string[] = []
@@ -43,7 +43,7 @@ describe('a job of a server', () => {
   afterAll(() => server.stop(true))
   const cay = (line: string) => runCay([...line.split(' '), '--server', `http://127.0.0.1:${server.port}`])
 
-  test('is shown until its end, as lines where there is no terminal, with what it has counted', async () => {
+  test('is followed until it ends, as lines without a terminal, and its counts are printed', async () => {
     isEnding = true
     const result = { manifests: 3, blobBytes: 2048 }
     events = [job({ progress: { done: 1, total: 4 } }), job({ state: 'done', result, ...ENDED })]
@@ -54,7 +54,7 @@ describe('a job of a server', () => {
     expect(output).toMatch(/^manifests: +3$/m)
     expect(output).toMatch(/^blob bytes: +2\.0 KiB$/m)
     expect(JSON.parse((await cay('job start collect --yes --json')).output)).toEqual(events[1])
-    expect((await cay('job start collect --yes --detach')).output).toBe('started the job j1\n')
+    expect((await cay('job start collect --yes --detach')).output).toBe('started job j1\n')
     expect(asked.filter((one) => one === 'POST /api/v1/jobs')).toHaveLength(2)
   })
 
@@ -62,11 +62,11 @@ describe('a job of a server', () => {
     [
       { state: 'failed', error: 'the disk\x1b[2J is gone', ...ENDED },
       1,
-      'the job j1 failed: the disk [2J is gone',
+      'job j1 failed: the disk [2J is gone',
     ],
-    [{ state: 'cancelled', ...ENDED }, 1, 'the job j1 was cancelled'],
-    [{ state: 'running' }, 5, 'the server ended before the job j1 did'],
-  ])('that ends as %j makes the code %d', async (end, code, message) => {
+    [{ state: 'cancelled', ...ENDED }, 1, 'job j1 was cancelled'],
+    [{ state: 'running' }, 5, 'lost the connection to the server before job j1 ended'],
+  ])('that ends as %j gives exit code %d', async (end, code, message) => {
     isEnding = true
     events = [job(end)]
     const ended = await cay('job watch j1')
@@ -74,7 +74,7 @@ describe('a job of a server', () => {
     expect(ended.errors).toEndWith(`cay: ${message}\n`)
   })
 
-  test('goes on after Ctrl-C, which says how to come back', async () => {
+  test('continues after Ctrl-C, which prints how to follow it again', async () => {
     isEnding = false
     events = [job({ progress: { done: 1, total: 4 } })]
     const child = Bun.spawn(
@@ -94,12 +94,12 @@ describe('a job of a server', () => {
       errors += decoder.decode(part.value)
     expect(await child.exited).toBe(130)
     expect(errors).toContain(
-      'the job goes on: cay job watch j1 shows its progress, cay job cancel j1 ends it\n',
+      'the job continues: follow it with cay job watch j1, or cancel it with cay job cancel j1\n',
     )
     expect(asked).not.toContain('DELETE /api/v1/jobs/j1')
   })
 
-  test.skipIf(Bun.which('script') === null)('is a bar on a terminal', async () => {
+  test.skipIf(Bun.which('script') === null)('is shown as a bar on a terminal', async () => {
     isEnding = true
     events = [job({ progress: { done: 1, total: 4 } }), job({ state: 'done', ...ENDED })]
     const command = `${executable} job watch j1 --server http://127.0.0.1:${server.port}`
@@ -126,7 +126,7 @@ describe('server-sent events', () => {
     return await Array.fromAsync(readEvents(stream))
   }
 
-  test('are read whatever way they are cut', async () => {
+  test('are read however the stream splits them', async () => {
     const text = ': hello\n\nevent: progress\ndata: {"a":\ndata: 1}\n\ndata:2\r\n\r\nid: 3\n\ndata: cut'
     const expected = ['{"a":\n1}', '2']
     expect(await dataOf(text)).toEqual(expected)
@@ -134,10 +134,10 @@ describe('server-sent events', () => {
     expect(await dataOf('data: é\n', '\n')).toEqual(['é'])
   })
 
-  test('without an end are refused', async () => {
+  test('that are too long are refused', async () => {
     const chunks = Array.from({ length: 20 }, () => 'x'.repeat(64 * 1024))
-    expect((await failureOf(dataOf('data: ', ...chunks))).message).toContain('endless')
+    expect((await failureOf(dataOf('data: ', ...chunks))).message).toContain('too long')
     const lines = Array.from({ length: 20 }, () => `data: ${'x'.repeat(64 * 1024)}\n`)
-    expect((await failureOf(dataOf(...lines))).message).toContain('endless')
+    expect((await failureOf(dataOf(...lines))).message).toContain('too long')
   })
 })

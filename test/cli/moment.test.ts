@@ -45,15 +45,15 @@ test.each([
   '2026-13-01T00:00:00Z',
   '2026-11-24T25:00:00Z',
   '999999999w',
-])('%j is no time in the past', (text) => {
+])('%j is not a time in the past', (text) => {
   expect(() => parseMoment(text, NOW, 'past')).toThrow(CommandError)
-  expect(() => parseMoment(text, NOW, 'past')).toThrow(`"${text}" is no time: expected RFC 3339`)
+  expect(() => parseMoment(text, NOW, 'past')).toThrow(`invalid time "${text}": expected RFC 3339`)
 })
 
-test('2h ago is no time in the future', () => {
-  expect(() => parseMoment('2h ago', NOW, 'future')).toThrow('as 12h, or in 3 days')
+test('"2h ago" is not a time in the future', () => {
+  expect(() => parseMoment('2h ago', NOW, 'future')).toThrow('such as 12h, or in 3 days')
 })
 
-test('what takes long to refuse does not', () => {
-  expect(() => parseMoment('1s '.repeat(20_000).concat('!'), NOW, 'past')).toThrow('is no time')
+test('long invalid text is refused quickly', () => {
+  expect(() => parseMoment('1s '.repeat(20_000).concat('!'), NOW, 'past')).toThrow('invalid time')
 })

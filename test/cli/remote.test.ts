@@ -38,7 +38,7 @@ describe('cay --server, over TLS', () => {
   const there = (line: string, env: Record<string, string> = {}, input?: string) =>
     runCay([...line.split(' '), '--server', url, '--ca', ca], env, input)
 
-  test('lists as the API does, with a token from the environment, a file, or the command line', async () => {
+  test('accepts a token from the environment, a file or the command line', async () => {
     const response = await fetch(`${url}/api/v1/users`, {
       headers: { authorization: `Bearer ${token}` },
       tls: { ca: await Bun.file(ca).text() },
@@ -58,37 +58,39 @@ describe('cay --server, over TLS', () => {
     }
   })
 
-  test('changes things there, and not in a data folder of this host', async () => {
+  test('changes the remote server, not a data folder on this host', async () => {
     const { code, output } = await there('user add bob', { CAY_TOKEN: token }, 'correct-horse\n')
     expect([code, output]).toEqual([0, 'done\n'])
     expect((await there('user show bob', { CAY_TOKEN: token })).output).toMatch(/^Name: +bob\nCreated: +20/)
   })
 
-  test('says what is wrong with the credential, and ends with 4', async () => {
+  test('a missing or invalid token, or missing permissions: exit code 4, with what to do', async () => {
     for (const env of [{}, { CAY_TOKEN: 'cay_wrong' }]) {
       const { code, output, errors } = await there('user list', env)
       expect([code, output]).toEqual([4, ''])
-      expect(errors).toMatch(/^cay: .*; name a token with CAY_TOKEN, CAY_TOKEN_FILE or --token .*\n$/)
+      expect(errors).toMatch(
+        /^cay: .*; set CAY_TOKEN, CAY_TOKEN_FILE or --token to a token from cay token add\n$/,
+      )
       expect(errors).not.toContain('cay_wrong')
     }
     const { code, errors } = await there('user list', { CAY_TOKEN: aliceToken })
     expect([code, errors]).toEqual([4, 'cay: only a server admin may do this\n'])
   })
 
-  test('says what to do about a certificate that is not trusted, and ends with 5', async () => {
+  test('a certificate that is not trusted: exit code 5, with what to do', async () => {
     const { code, output, errors } = await runCay(['user', 'list', '--server', url], { CAY_TOKEN: token })
     expect([code, output]).toEqual([5, ''])
     expect(errors).toContain(`the certificate of ${url} is not trusted`)
     expect(errors).toMatch(/cay trust .* --ca FILE\n$/)
   })
 
-  test('the authorities of the system are trusted', async () => {
+  test('trusts the authorities of the system', async () => {
     const env = { CAY_TOKEN: token, SSL_CERT_FILE: ca }
     expect((await runCay(['user', 'list', '--server', url], env)).code).toBe(0)
   })
 })
 
-test('what is no cay is told apart: the token goes to no other host', async () => {
+test('--server: a server that is not cay gets one line of error, and a redirect never gets the token', async () => {
   const asked: (string | null)[] = []
   using elsewhere = Bun.serve({
     hostname: '127.0.0.1',
@@ -114,15 +116,17 @@ test('what is no cay is told apart: the token goes to no other host', async () =
   expect(await cay('user list')).toEqual({
     code: 1,
     output: '',
-    errors: `cay: the server sends elsewhere, to ${elsewhere.url.href}: name that one\n`,
+    errors: `cay: the server redirects to ${elsewhere.url.href}: use that address with --server\n`,
   })
-  expect((await cay('robot list')).errors).toBe('cay: the server answered 502\n')
-  expect((await cay('group list')).errors).toBe('cay: the answer is no JSON: is this the address of a cay?\n')
+  expect((await cay('robot list')).errors).toBe('cay: the server responded with 502\n')
+  expect((await cay('group list')).errors).toBe(
+    'cay: the response is not JSON: is this the address of a cay server?\n',
+  )
   expect((await cay('token list alice')).errors).toBe('cay: no [2J 2J \n')
   expect(asked).toEqual([])
 })
 
-test('a token that others can read on the way is told apart', () => {
+test('--server: http to another host counts as readable by others, https and loopback do not', () => {
   const open = ['http://registry.example', 'http://192.0.2.1:5000']
   const closed = [
     'https://registry.example',
@@ -133,22 +137,25 @@ test('a token that others can read on the way is told apart', () => {
   expect([...open, ...closed].filter((url) => isOpenToOthers(new URL(url)))).toEqual(open)
 })
 
-test('a server that does not answer: the code is 5', async () => {
+test('--server: a server that does not answer gives exit code 5', async () => {
   const { code, output, errors } = await runCay(['user', 'list', '--server', 'http://127.0.0.1:9'])
   expect([code, output]).toEqual([5, ''])
   expect(errors).toMatch(/^cay: http:\/\/127\.0\.0\.1:9 does not answer .*: is cay serve running there\?\n$/)
 })
 
 test.each([
-  ['user list --server registry.example', 'the server is "registry.example": expected https://HOST:PORT'],
-  ['user list --server https://h/v2/', 'the server is "https://h/v2/": expected https://HOST:PORT'],
-  ['user list --server https://h --data /x', 'choose --server, or --data for a data folder on this host'],
-  ['user list --token cay_x', '--token is for a server elsewhere: name it with --server'],
-  ['user list --server https://h --ca /nonexistent', 'cannot read /nonexistent, which --ca names'],
-  ['user list --limit 0', '--limit is "0": expected a whole number from 1'],
+  ['user list --server registry.example', 'invalid server "registry.example": expected https://HOST:PORT'],
+  ['user list --server https://h/v2/', 'invalid server "https://h/v2/": expected https://HOST:PORT'],
+  ['user list --server https://h --data /x', '--server and --data cannot be combined: use --server'],
+  ['user list --token cay_x', '--token works only with a remote server: add --server'],
+  ['user list --server https://h --ca /nonexistent', 'cannot read /nonexistent (from --ca): '],
+  ['user list --limit 0', 'invalid --limit "0": expected a whole number from 1'],
   ['token add a b --days x --server http://127.0.0.1:9', '--days is "x": expected a whole number'],
-  ['token add a b --scope x --server http://127.0.0.1:9', '--scope has "x": expected PATTERN=ROLE'],
-])('%s is a mistake: the code is 2', async (line, message) => {
+  [
+    'token add a b --scope x --server http://127.0.0.1:9',
+    'invalid rule "x" in --scope: expected PATTERN=ROLE',
+  ],
+])('%s: exit code 2', async (line, message) => {
   const { code, output, errors } = await runCay(line.split(' '))
   expect([code, output]).toEqual([2, ''])
   expect(errors).toStartWith(`cay: ${message}`)

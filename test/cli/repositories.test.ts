@@ -41,7 +41,7 @@ const signature = imageManifest(EMPTY, [], {
 const note = imageManifest(EMPTY, [], { artifactType: 'text/note' })
 const signed = imageManifest(EMPTY, [], { annotations: { 'signed by': 'somebody: at noon' } })
 
-/** Starts a server on a folder, with an index of two images that a document refers to, and another repository. */
+/** Starts a server on a folder, with an index of two images, an artifact that refers to it, and a second repository. */
 async function startWithContent(data: string): Promise<TestServer> {
   const server = await startExecutable({ data })
   for (const config of configs) await pushBlob(server, 'library/app', config)
@@ -70,7 +70,7 @@ describe('repositories, tags and manifests, on a running server', () => {
     expect([line, code, errors]).toEqual([line, 0, ''])
     return output
   }
-  /** What the command says as JSON, which is what the API says where that can be asked. */
+  /** Runs the command with --json, and expects the API's own JSON if the path is given. */
   const jsonOf = async (line: string, path: string) => {
     const said = JSON.parse(await cay(`${line} --json`))
     expect(said).toEqual(await (await server.fetch(`/api/v1/repositories${path}`)).json())
@@ -118,14 +118,14 @@ describe('repositories, tags and manifests, on a running server', () => {
     expect(await cay('event list --repository library/app --type manifest.push')).toContain(index.digest)
   })
 
-  test('what is not there is said, and the code is 3', async () => {
+  test('not found: exit code 3', async () => {
     for (const line of ['repo show none', 'tag show library/app none', 'manifest show library/app none']) {
       const { code, output } = await run(line)
       expect([line, code, output]).toEqual([line, 3, ''])
     }
   })
 
-  test('a repository is made and changed', async () => {
+  test('a repository is created and its settings are changed', async () => {
     await cay('repo create team/app --description Ours --untagged-days 7')
     expect((await run('repo create team/app')).code).toBe(1)
     await cay('repo set team/app --immutable-tags yes --untagged-days default')
@@ -133,15 +133,15 @@ describe('repositories, tags and manifests, on a running server', () => {
       description: 'Ours',
       immutableTags: true,
     })
-    expect(await asked('repo set team/app')).toContain('say what to change')
+    expect(await asked('repo set team/app')).toContain('name at least one setting to change')
     expect(await asked('repo set team/app --untagged-days x')).toContain(
-      'expected a whole number, or default',
+      'expected a whole number or "default"',
     )
   })
 
-  test('a deleted tag comes back', async () => {
+  test('tag restore brings back a deleted tag, and asks before it moves an existing one', async () => {
     expect(await asked('tag delete library/app 1.0')).toMatch(
-      /^cay: this deletes the tag library\/app:1\.0, which points at sha256:\w+; cay tag restore brings it back .*; pass --yes/,
+      /^cay: this deletes the tag library\/app:1\.0, which points to sha256:\w+; it can be restored with cay tag restore until .*; pass --yes/,
     )
     await cay('tag delete library/app 1.0 --yes')
     expect((await run('tag show library/app 1.0')).code).toBe(3)
@@ -155,24 +155,24 @@ describe('repositories, tags and manifests, on a running server', () => {
       `tag restore library/app 1.0 --at 1h --digest ${index.digest}`,
     ])
       expect(await asked(line)).toContain('either --digest DIGEST or --at TIME')
-    expect(await asked('tag restore library/app 1.0 --at yesterday')).toContain('"yesterday" is no time')
+    expect(await asked('tag restore library/app 1.0 --at yesterday')).toContain('invalid time "yesterday"')
   })
 
-  test('a tag is set, and ends when it is told to', async () => {
+  test('tag set creates a tag, and tag expire sets and clears when it expires', async () => {
     await cay(`tag set library/app 2.0 ${images[0]!.digest}`)
     await cay('tag expire library/app 2.0 2d')
     const { expiresAt } = JSON.parse(await cay('tag show library/app 2.0 --json'))
     expect(Date.parse(expiresAt) - Date.now()).toBeGreaterThan(86_400_000)
     await cay('tag expire library/app 2.0 never')
     expect(JSON.parse(await cay('tag show library/app 2.0 --json')).expiresAt).toBeUndefined()
-    expect(await asked('tag expire library/app 2.0 soon')).toContain('"soon" is no time')
+    expect(await asked('tag expire library/app 2.0 soon')).toContain('invalid time "soon"')
   })
 
-  test('a deleted manifest comes back with its tags', async () => {
+  test('manifest restore brings back a deleted manifest with its tags', async () => {
     const { digest } = images[0]!
     await cay(`tag set library/app 2.0 ${digest}`)
     expect(await asked(`manifest delete library/app ${digest}`)).toContain(
-      ' with 1 tag (2.0); cay manifest restore ',
+      ' from library/app, and 1 tag (2.0); it can be restored with cay manifest restore until ',
     )
     await cay(`manifest delete library/app ${digest} --yes`)
     expect(await cay('manifest list library/app --deleted')).toContain(digest)
@@ -180,31 +180,31 @@ describe('repositories, tags and manifests, on a running server', () => {
     expect((await run('tag show library/app 2.0')).code).toBe(0)
   })
 
-  test('a deleted repository comes back, and goes back in time', async () => {
+  test('repo restore brings back a deleted repository, and repo rewind resets its tags', async () => {
     const { at } = JSON.parse(await cay('event list --limit 1 --json')).items[0]
     expect(await asked('repo delete library/app')).toMatch(
-      /this deletes the repository library\/app: 3 tags, 4 manifests, \d.* KiB; cay repo restore brings it back /,
+      /this deletes the repository library\/app: 3 tags, 4 manifests, \d.* KiB; it can be restored with cay repo restore until /,
     )
     await cay('repo delete library/app --yes')
     expect((await run('repo show library/app')).code).toBe(3)
     expect(await cay('repo list --deleted')).toMatch(/^NAME +SIZE +DELETED +RESTORABLE UNTIL\nlibrary\/app /)
     await cay('repo restore library/app')
-    // A move in the same millisecond as the time that it is to undo would not be undone.
+    // A rewind does not undo a move in the very millisecond of its time.
     await until(() => Date.now() > Date.parse(at))
     await cay('tag delete library/app latest --yes')
     expect(await asked(`repo rewind library/app --at ${at}`)).toContain(
-      'this brings every tag of library/app ',
+      'this resets all tags of library/app (3 tags now) to where they were at ',
     )
     expect(await cay(`repo rewind library/app --at ${at} --yes`)).toMatch(
-      /^Tags brought back: +1\nTags removed: +0\n/,
+      /^Tags restored: +1\nTags removed: +0\n/,
     )
     expect((await run('tag show library/app latest')).code).toBe(0)
-    expect(await asked('repo rewind library/app')).toContain('say to which time')
+    expect(await asked('repo rewind library/app')).toContain('name the time with --at')
     expect(await cay('repo history library/app')).toMatch(/ repository\.rewind .*\n.* tag\.delete /)
   })
 
   test.skipIf(Bun.which('script') === null)(
-    'what has changed during the question is not deleted',
+    'a tag that moves while the confirmation waits is not deleted',
     async () => {
       const command = `${await build()} tag delete library/app raced --data ${folder.path}`
       const [first, second] = images.map(({ digest }) => digest)
@@ -226,14 +226,14 @@ describe('repositories, tags and manifests, on a running server', () => {
       }
       expect([await child.exited, shown]).toEqual([
         1,
-        expect.stringContaining('it has changed in the meantime; nothing was changed'),
+        expect.stringContaining('it has changed in the meantime, so nothing was done'),
       ])
       expect(JSON.parse(await cay('tag show library/app raced --json')).digest).toBe(second)
       await cay('tag delete library/app raced --yes')
     },
   )
 
-  test('TAB completes them', async () => {
+  test('TAB completes repositories, tags and references', async () => {
     const complete = async (...words: string[]) => {
       const { code, output, errors } = await runCay(['complete', '--', ...words], { CAY_DATA: folder.path })
       expect([code, errors]).toEqual([0, ''])
@@ -250,13 +250,13 @@ describe('repositories, tags and manifests, on a running server', () => {
       ],
       [['manifest', 'show', 'library/app', 'la'], ['latest']],
     ] as const) {
-      // Names that come too late are left out.
+      // A completion leaves out names that arrive too late.
       await until(async () => (await complete(...words)).join(' ') === names.join(' '))
     }
   })
 })
 
-test('they are the same on a data folder that no server has', async () => {
+test('repositories, tags and manifests: commands give the same result without a server', async () => {
   await using folder = await temporaryFolder('repositories')
   const server = await startWithContent(folder.path)
   const run = async (line: string) => {

@@ -15,7 +15,7 @@ beforeAll(async () => {
 }, 60_000)
 
 describe('cay serve', () => {
-  test('says where it listens, and answers there', async () => {
+  test('logs its address, and answers there', async () => {
     await using server = await startExecutable()
     const listening = server.log().find(({ msg }) => msg === 'listening')
     expect(listening).toMatchObject({ address: new URL(server.url).host, data: server.data })
@@ -26,13 +26,13 @@ describe('cay serve', () => {
     }
   })
 
-  test('warns of an unknown CAY_*, and serves', async () => {
+  test('logs a warning about an unknown CAY_* variable, and serves', async () => {
     await using server = await startServer({ env: { CAY_PORT: 'tcp://10.0.0.1:80' } })
     expect(server.log()).toContain('CAY_PORT is not a setting of cay')
   })
 
   test.each(['0.0.0.0:0', ':0', '[::]:0', '192.0.2.1:0', 'registry.example:0'])(
-    '--listen %s is refused: others reach it',
+    '--listen %s without a TLS choice is refused, because other hosts can connect',
     async (listen) => {
       await using folder = await temporaryFolder('serve')
       const { code, errors } = await runCay(['serve', '--listen', listen, '--data', folder.path])
@@ -42,7 +42,7 @@ describe('cay serve', () => {
     },
   )
 
-  test('--listen of what is no address says what is expected', async () => {
+  test('an invalid --listen is refused with what is expected', async () => {
     const { code, errors } = await runCay(['serve', '--listen', '5000', '--data', '/nonexistent/x'])
     expect([code, errors]).toEqual([
       1,
@@ -50,7 +50,7 @@ describe('cay serve', () => {
     ])
   })
 
-  test('a port that is taken is named, with the flag', async () => {
+  test('a port that is in use is named, with the flag', async () => {
     await using server = await startExecutable()
     await using folder = await temporaryFolder('serve')
     const { host, port } = new URL(server.url)
@@ -61,7 +61,7 @@ describe('cay serve', () => {
     ])
   })
 
-  test('a folder that another one serves is refused, and that one goes on', async () => {
+  test('a data folder that another server uses is refused, and that server keeps working', async () => {
     await using server = await startExecutable()
     const { code, errors } = await runCay(['serve', '--listen', '127.0.0.1:0', '--data', server.data])
     expect([code, errors]).toEqual([
@@ -71,7 +71,7 @@ describe('cay serve', () => {
     expect((await server.fetch('/v2/')).status).toBe(200)
   })
 
-  test('a folder that cannot be made is named', async () => {
+  test('a data folder that cannot be created is named', async () => {
     const { code, errors } = await runCay(['serve', '--listen', '127.0.0.1:0', '--data', '/dev/null/data'])
     expect(code).toBe(1)
     expect(errors).toMatch(/^cay: .*\/dev\/null\/data.*\n$/)
@@ -79,7 +79,7 @@ describe('cay serve', () => {
 })
 
 describe('cay health', () => {
-  test('is 0 for a server that can serve, and 1 for none', async () => {
+  test('exits with 0 for a ready server, and with 1 without one', async () => {
     const server = await startExecutable()
     const { host } = new URL(server.url)
     expect(await runCay(['health', '--listen', host])).toEqual({ code: 0, output: 'ok\n', errors: '' })
@@ -108,7 +108,7 @@ describe('SIGTERM', () => {
     return request
   }
 
-  test('lets the request in flight come to its end, takes no new one, and the blob is there', async () => {
+  test('finishes the request in flight, accepts no new one, and the blob is stored', async () => {
     await using folder = await temporaryFolder('stop')
     const server = await startServer({ data: folder.path })
     const request = await begin(`http://${server.address}`)
@@ -124,7 +124,7 @@ describe('SIGTERM', () => {
     expect(await pulled.bytes()).toEqual(blob.bytes)
   })
 
-  test('cuts what is not done after the named time', async () => {
+  test('ends requests that take longer than shutdown.seconds-max', async () => {
     const server = await startServer({ args: ['--shutdown-seconds-max', '1'] })
     const request = await begin(`http://${server.address}`)
     const began = performance.now()
@@ -135,7 +135,7 @@ describe('SIGTERM', () => {
     expect(server.log()).toContain('"stopped"')
   })
 
-  test('does not wait for clients that keep a connection open and ask for nothing', async () => {
+  test('does not wait for idle connections', async () => {
     const server = await startServer()
     expect((await fetch(`http://${server.address}/v2/`)).status).toBe(200)
     const began = performance.now()

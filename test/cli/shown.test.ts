@@ -18,7 +18,7 @@ import type { Terminal } from '../../src/cli/output/terminal.ts'
 
 const NOW = Date.parse('2026-11-24T12:00:00Z')
 
-/** A terminal that keeps what is written. */
+/** Returns a terminal that records what is written. */
 function memoryTerminal(more: Partial<Terminal> = {}): Terminal & { text: string } {
   const terminal = {
     text: '',
@@ -47,7 +47,7 @@ test.each([
   [2 ** 70, '1048576.0 PiB'],
 ])('%d bytes are %s', (bytes, text) => expect(asBytes(bytes)).toBe(text))
 
-test('a digest in the name of a tag is cut on a terminal only', () => {
+test('a digest in the name of a tag is shortened on a terminal only', () => {
   const names = ['1.0', `sha256-${'a1'.repeat(32)}.sig`, `sha256-${'b2'.repeat(32)}`]
   expect(asTags(names, memoryTerminal())).toBe(names.join(', '))
   expect(asTags(names, memoryTerminal({ isForPeople: true }))).toBe(
@@ -56,12 +56,12 @@ test('a digest in the name of a tag is cut on a terminal only', () => {
 })
 
 test.each([
-  [0, 'kept for good'],
+  [0, 'kept'],
   [1, 'kept for 1 day'],
   [1000, 'kept for 1,000 days'],
 ])('%d days: %s', (days, text) => expect(asKeptDays(days)).toBe(text))
 
-test('counts have their thousands apart', () => expect(asCount(1234567)).toBe('1,234,567'))
+test('counts have thousands separators', () => expect(asCount(1234567)).toBe('1,234,567'))
 
 describe('a time', () => {
   test.each([
@@ -75,33 +75,33 @@ describe('a time', () => {
     expect(asTime(time, memoryTerminal({ isForPeople: true }))).toBe(text)
   })
 
-  test('elsewhere it is RFC 3339', () => {
+  test('is RFC 3339 without a terminal', () => {
     expect(asTime('2026-11-24T12:00:00+01:00', memoryTerminal())).toBe('2026-11-24T11:00:00.000Z')
     expect(asMoment('2026-11-24T12:00:00+01:00', memoryTerminal())).toBe('2026-11-24T11:00:00.000Z')
   })
 
-  test('that a program did not know is none', () => {
+  test('that is the zero time of Go is left empty', () => {
     for (const isForPeople of [false, true]) {
       expect(asTime('0001-01-01T00:00:00Z', memoryTerminal({ isForPeople }))).toBe('')
       expect(asMoment('0001-01-01T00:00:00Z', memoryTerminal({ isForPeople }))).toBe('')
     }
   })
 
-  test('in a card it is the local time, too', () => {
+  test('in a card is also shown as local time', () => {
     expect(asMoment('2026-11-24T11:00:00Z', memoryTerminal({ isForPeople: true }))).toMatch(
       /^2026-11-2\d \d\d:\d\d:00 [+-]\d\d:\d\d \(1 hour ago\)$/,
     )
   })
 })
 
-test('what others wrote cannot change the terminal, nor the order of what is read there', () => {
+test('text of others cannot change the terminal or the direction of a line', () => {
   expect(asText('a\x1b[31mb\nc\x07\u009b')).toBe('a [31mb c ')
   expect(asText('a\u202eb\u2066c\u2028d')).toBe('a b c d')
   expect(jsonText({ 'k\u009b': 'v\x1b\x7f大' })).toBe('{\n  "k\\u009b": "v\\u001b\\u007f大"\n}')
   expect(jsonText(undefined)).toBe('')
 })
 
-test('a manifest is printed byte for byte, but on a terminal without what would change it', async () => {
+test('a manifest is printed byte for byte; on a terminal control characters are escaped', async () => {
   const json = '\ufeff{"a":"\u009b2J大"}\n'
   const print = async (isForPeople: boolean) => {
     const terminal = memoryTerminal({ isForPeople })
@@ -113,7 +113,7 @@ test('a manifest is printed byte for byte, but on a terminal without what would 
   expect(asText({ 'k\x1b': ['v\x1b', 1] })).toBe('k =v , 1')
 })
 
-test('a field is found by its path, and nothing is written for one that is not there', () => {
+test('a field is found by its path, and an absent field is left empty', () => {
   const answer = { usage: { pulls: 3 }, none: null }
   expect(render(shown('Pulls', 'usage.pulls'), answer, memoryTerminal())).toBe('3')
   for (const field of ['usage.pushes', 'none', 'none.x', 'x.y']) {
@@ -124,7 +124,7 @@ test('a field is found by its path, and nothing is written for one that is not t
 describe('a table', () => {
   const columns = [shown('name', 'name'), shown('size', 'size', asBytes)]
 
-  test('is aligned, with one head, whatever comes later', async () => {
+  test('is aligned, with one header, also when later rows are wider', async () => {
     const terminal = memoryTerminal()
     const table = new TableWriter(columns, terminal)
     await table.write([{ name: 'a', size: 1 }, { name: '大きい' }])
@@ -132,13 +132,13 @@ describe('a table', () => {
     expect(terminal.text).toBe('NAME     SIZE\na        1 B\n大きい\nmuch-longer   2.0 KiB\n')
   })
 
-  test('has colours only where they are wanted', async () => {
+  test('has colours only if the terminal does', async () => {
     const terminal = memoryTerminal({ isForPeople: true, hasColours: true })
     await new TableWriter(columns, terminal).write([{ name: 'a', size: 1 }])
     expect(terminal.text).toBe('\x1b[1mNAME\x1b[0m   \x1b[1mSIZE\x1b[0m\na      1 B\n')
   })
 
-  test('of 20,000 entries takes no more than their number', async () => {
+  test('of 20,000 entries takes linear time', async () => {
     const terminal = memoryTerminal()
     await new TableWriter(columns, terminal).write(
       Array.from({ length: 20_000 }, (_, size) => ({ name: `n${size}`, size })),

@@ -14,7 +14,7 @@ beforeAll(async () => {
   await build()
 }, 60_000)
 
-test("the README's table of commands is that of the program", () => {
+test("the README's table of commands lists every noun and verb with the summaries of the help", () => {
   const rows = Object.entries(NOUNS).map(([noun, { summary, verbs, byDefault }]) => {
     const words = Object.keys(verbs).map((verb) => `\`${verb === byDefault ? `[${verb}]` : verb}\``)
     return `| \`cay ${noun}\` | ${words.join(', ')} | ${summary} |`
@@ -22,7 +22,7 @@ test("the README's table of commands is that of the program", () => {
   expect(readme.split('\n').filter((line) => line.startsWith('| `cay '))).toEqual(rows)
 })
 
-test('the README and help say the exit codes', async () => {
+test('the README and the help list the exit codes', async () => {
   const { output } = await runCay(['help'])
   for (const [code, meaning] of Object.entries(EXIT_CODES)) {
     expect(output).toContain(`  ${code}  ${meaning}\n`)
@@ -30,7 +30,7 @@ test('the README and help say the exit codes', async () => {
   }
 })
 
-test('each verb has help, and each that destroys has --yes', async () => {
+test('each verb has help, and each destructive verb has --yes', async () => {
   const verbs = Object.entries(NOUNS).flatMap(([noun, { verbs }]) =>
     Object.entries(verbs).map(([verb, one]) => ({ words: [noun, verb], one })),
   )
@@ -58,19 +58,19 @@ describe('on a running server', () => {
   const cay = (line: string, input?: string) => runCay([...line.split(' '), '--data', server.data], {}, input)
 
   test.each([
-    ['user remove bob', 'removes the user bob with 0 tokens'],
-    ['robot remove alice+ci', 'removes the robot alice+ci with 0 tokens'],
-    ['group remove team', 'removes the group team of 0 members'],
-    ['grant remove alice **', 'takes back what alice is granted on **'],
-    ['token remove alice x', 'revokes the token x of alice'],
-  ])('%s says what it would do, and does not without a terminal or --yes', async (line, what) => {
+    ['user remove bob', 'permanently deletes the user bob, 0 tokens'],
+    ['robot remove alice+ci', 'permanently deletes the robot alice+ci, 0 tokens'],
+    ['group remove team', 'permanently deletes the group team (0 members)'],
+    ['grant remove alice **', 'removes what alice is granted on **'],
+    ['token remove alice x', 'permanently revokes the token x of alice'],
+  ])('%s: without a terminal and --yes it says what it would do, and does nothing', async (line, what) => {
     const { code, output, errors } = await cay(line, 'y\n')
     expect([code, output]).toEqual([2, ''])
     expect(errors).toStartWith(`cay: this ${what}`)
     expect(errors).toEndWith('; pass --yes to confirm\n')
   })
 
-  test('what is not there: the code is 3', async () => {
+  test('not found: exit code 3', async () => {
     for (const line of ['user show nobody', 'user remove nobody --yes', 'group show nobody']) {
       const { code, output, errors } = await cay(line)
       expect([line, code, output]).toEqual([line, 3, ''])
@@ -78,7 +78,7 @@ describe('on a running server', () => {
     }
   })
 
-  test('a list is cut by --limit, and goes on by --last', async () => {
+  test('--limit shortens a list, and --last continues it', async () => {
     const { items, next } = JSON.parse((await cay('user list --json --limit 2')).output)
     expect(items.map(({ name }: { name: string }) => name)).toEqual(['admin', 'albert'])
     const rest = JSON.parse((await cay(`user list --json --last ${next ?? 'albert'}`)).output)
@@ -86,7 +86,7 @@ describe('on a running server', () => {
     expect((await cay('user list --limit 1')).output.trim().split('\n')).toHaveLength(2)
   })
 
-  test('TAB completes names of the running server', async () => {
+  test('TAB completes names from the running server', async () => {
     const completions = async (...words: string[]) => {
       const { code, output, errors } = await runCay(['complete', '--', ...words], { CAY_DATA: server.data })
       expect([code, errors]).toEqual([0, ''])
@@ -96,7 +96,7 @@ describe('on a running server', () => {
         .slice(0, -1)
         .map((line) => line.split('\t')[0])
     }
-    /** What comes after some tries: names that come too late are left out. */
+    /** Retries, because a completion leaves out names that arrive too late. */
     const complete = async (...words: string[]) => {
       let found: (string | undefined)[] = []
       await until(async () => {
@@ -114,7 +114,7 @@ describe('on a running server', () => {
     expect(await complete('user', 're')).toEqual(['remove'])
   })
 
-  test('TAB is silent when the line is wrong', async () => {
+  test('TAB prints no error for an invalid command line', async () => {
     const words = ['tag', 'list', '--sort', 'bogus', '']
     expect(await runCay(['complete', '--', ...words], { CAY_DATA: server.data })).toEqual({
       code: 0,
@@ -123,7 +123,7 @@ describe('on a running server', () => {
     })
   })
 
-  test('TAB is silent when no server answers', async () => {
+  test('TAB prints no error if no server answers', async () => {
     for (const env of [
       { CAY_DATA: '/nonexistent' },
       { CAY_SERVER: 'http://127.0.0.1:9' },
@@ -135,22 +135,25 @@ describe('on a running server', () => {
   })
 })
 
-test.skipIf(Bun.which('script') === null)('on a terminal it asks, and takes no for an answer', async () => {
-  await using server = await startWithAccounts({}, startExecutable)
-  await server.addUser('bob')
-  const { cay, data } = { cay: await build(), data: server.data }
-  const ask = async (answer: string) => {
-    const command = `${cay} user remove bob --data ${data}`
-    const child = Bun.spawn(['script', '--quiet', '--return', '--command', command, '/dev/null'], {
-      stdin: new Blob([answer]),
-      stdout: 'pipe',
-    })
-    return { shown: await child.stdout.text(), code: await child.exited }
-  }
-  const no = await ask('n\n')
-  expect([no.code, no.shown]).toEqual([1, expect.stringContaining('nothing was changed')])
-  expect(no.shown).toContain('This removes the user bob with 0 tokens')
-  const yes = await ask('y\n')
-  expect([yes.code, yes.shown]).toEqual([0, expect.stringContaining('done')])
-  expect(await server.admin('GET', '/users')).toMatchObject({ items: [{ name: 'admin' }] })
-})
+test.skipIf(Bun.which('script') === null)(
+  'on a terminal a destructive verb asks, and does nothing if the answer is no',
+  async () => {
+    await using server = await startWithAccounts({}, startExecutable)
+    await server.addUser('bob')
+    const { cay, data } = { cay: await build(), data: server.data }
+    const ask = async (answer: string) => {
+      const command = `${cay} user remove bob --data ${data}`
+      const child = Bun.spawn(['script', '--quiet', '--return', '--command', command, '/dev/null'], {
+        stdin: new Blob([answer]),
+        stdout: 'pipe',
+      })
+      return { shown: await child.stdout.text(), code: await child.exited }
+    }
+    const no = await ask('n\n')
+    expect([no.code, no.shown]).toEqual([1, expect.stringContaining('nothing was changed')])
+    expect(no.shown).toContain('This permanently deletes the user bob, 0 tokens')
+    const yes = await ask('y\n')
+    expect([yes.code, yes.shown]).toEqual([0, expect.stringContaining('done')])
+    expect(await server.admin('GET', '/users')).toMatchObject({ items: [{ name: 'admin' }] })
+  },
+)

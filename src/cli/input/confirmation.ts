@@ -3,8 +3,8 @@ import { CommandError, EXIT } from '../failure.ts'
 import { harmless, type Terminal } from '../output/terminal.ts'
 
 /**
- * Says what is about to be destroyed, and comes back when somebody wants it: who said --yes, or answers the question.
- * Throws a CommandError when nobody does.
+ * Says what a command will destroy, and asks for confirmation unless --yes was given. Throws a CommandError unless the
+ * user confirms, and if there is no terminal to ask on.
  */
 export async function confirm(what: string, hasSaidYes: boolean, { canAsk, note }: Terminal): Promise<void> {
   if (hasSaidYes) return
@@ -15,7 +15,7 @@ export async function confirm(what: string, hasSaidYes: boolean, { canAsk, note 
 
 async function answersYes(question: string): Promise<boolean> {
   const lines = createInterface({ input: process.stdin, output: process.stderr })
-  // The end of the input is no yes.
+  // The end of the input counts as no.
   const ended = new Promise<string>((resolve) => lines.once('close', () => resolve('')))
   try {
     return /^y(es)?$/i.test((await Promise.race([lines.question(question), ended])).trim())

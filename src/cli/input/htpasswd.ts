@@ -1,6 +1,6 @@
 import { type AdminClient, ONLY_NEW } from '../admin-client.ts'
 
-/** Adds a user for each line NAME:HASH of an htpasswd file, and answers the names. Throws at the first that is refused. */
+/** Adds a user for each line NAME:HASH of an htpasswd file, and returns the names. Throws at the first refused one. */
 export async function importUsers(client: AdminClient, file: string): Promise<{ items: string[] }> {
   const users = parseHtpasswd(await Bun.file(file).text())
   for (const { name, passwordHash } of users) {
@@ -9,7 +9,7 @@ export async function importUsers(client: AdminClient, file: string): Promise<{ 
   return { items: users.map(({ name }) => name) }
 }
 
-/** The users of an htpasswd file. Throws an Error that names the line which is none. */
+/** Parses an htpasswd file. Throws an Error with the number of the first invalid line. */
 export function parseHtpasswd(text: string): { name: string; passwordHash: string }[] {
   return text.split(/\r?\n/).flatMap((line, index) => {
     if (line.trim() === '' || line.startsWith('#')) return []

@@ -8,22 +8,22 @@ const UNITS: readonly [names: readonly string[], milliseconds: number][] = [
   [['w', 'week', 'weeks'], 604_800_000],
 ]
 
-/** RFC 3339, 5.6: `date-time`, which has an offset. */
+/** RFC 3339, section 5.6: `date-time`, which always has an offset. */
 const DATE_TIME = /^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)$/
 
-/** The words around a duration that say in which direction it goes. */
+/** The words around a duration that give its direction. */
 const WORDS = { past: /^(.+?) +ago$/, future: /^in +(.+)$/ } as const
 
-/** The moment that `parseMoment` reads, as the API takes one: RFC 3339. */
+/** Parses a time like `parseMoment`, and returns it in the form of the API: RFC 3339. */
 export function momentOf(...read: Parameters<typeof parseMoment>): string {
   return new Date(parseMoment(...read)).toISOString()
 }
 
 /**
- * Reads a moment: RFC 3339, or how far it is from now (`2h`, `1d 12h`, `2h ago`, `in 3 days`). Answers milliseconds since
+ * Parses a time: RFC 3339, or the distance from now (`2h`, `1d 12h`, `2h ago`, `in 3 days`). Returns milliseconds since
  * 1970.
  *
- * @param direction where a duration goes that does not say it
+ * @param direction whether a duration without `ago` or `in` is in the past or in the future
  * @throws CommandError that says what is expected
  */
 export function parseMoment(text: string, now: number, direction: 'past' | 'future'): number {
@@ -31,16 +31,16 @@ export function parseMoment(text: string, now: number, direction: 'past' | 'futu
   const duration = parseDuration(WORDS[direction].exec(trimmed)?.[1] ?? trimmed)
   const at =
     duration === undefined ? parseDateTime(trimmed) : now + (direction === 'past' ? -duration : duration)
-  // What a Date can hold, within years of four digits.
+  // Only years of four digits.
   if (at !== undefined && at >= 0 && at < Date.UTC(10_000, 0)) return at
   const example = direction === 'past' ? '2h, or 3 days ago' : '12h, or in 3 days'
   throw new CommandError(
-    `"${text}" is no time: expected RFC 3339, as 2026-11-24T18:00:00Z, or a duration, as ${example}`,
+    `invalid time "${text}": expected RFC 3339, such as 2026-11-24T18:00:00Z, or a duration, such as ${example}`,
     EXIT.usage,
   )
 }
 
-/** Milliseconds; undefined for what is no duration. */
+/** Parses a duration, in milliseconds. Returns undefined for other text. */
 function parseDuration(text: string): number | undefined {
   if (!/^(\d{1,9} *[a-z]+[ ,]*)+$/.test(text)) return undefined
   let sum = 0
@@ -56,7 +56,7 @@ function parseDateTime(text: string): number | undefined {
   const [, date, time] = DATE_TIME.exec(text) ?? []
   if (date === undefined) return undefined
   const at = Date.parse(text.replace(' ', 'T').toUpperCase())
-  // The parser takes the 30th of February for the 2nd of March.
+  // Date.parse accepts the 30th of February as the 2nd of March.
   const isReal = new Date(`${date}T${time}Z`).toJSON()?.startsWith(`${date}T${time}`)
   return Number.isNaN(at) || !isReal ? undefined : at
 }

@@ -4,21 +4,21 @@ import { JOB_KINDS } from '../../core/jobs/jobs.ts'
 import { type AdminClient, apiPath, type Page, withQuery } from '../admin-client.ts'
 import { type LoadConfig, openRunning, type PlaceOptions } from '../place.ts'
 
-/** How long somebody who presses TAB waits for names. */
+/** How long a completion waits for names. */
 const MILLISECONDS_MAX = 150
 
-/** Names that are asked for at once. */
+/** Names that are fetched in one request. */
 const NAMES_MAX = 100
 
-/** Where names come from: a list of the API, with the field that has the name; or the names themselves. */
+/** Where names come from: a list of the API and the field of the name, or the names themselves. */
 type Source = readonly string[] | NameList
 
 interface NameList {
   list: string
-  /** Without one the entry is the name. */
+  /** Without it, the entry itself is the name. */
   field?: string
   prefix?: string
-  /** The list is in the order of the names, and each is a cursor. */
+  /** The list is sorted by name, and each name is a cursor. */
   isOrdered?: boolean
 }
 
@@ -31,7 +31,7 @@ function tagsOf([repository = '']: readonly string[]): Source[] {
   return [{ list: `${apiPath('repositories', repository)}/tags`, field: 'name', isOrdered: true }]
 }
 
-/** What completes an argument, by what it is called; `before` are the arguments before it. */
+/** How to complete an argument, by its name; `before` are the arguments before it. */
 const SOURCES: Readonly<Record<string, (before: readonly string[]) => Source[]>> = {
   user: () => [USERS],
   robot: () => [ROBOTS],
@@ -51,8 +51,8 @@ const SOURCES: Readonly<Record<string, (before: readonly string[]) => Source[]>>
 }
 
 /**
- * Makes the completions of the argument that is being written the names that a running server has. Whatever goes wrong,
- * there are none: nobody who presses TAB wants an error.
+ * Completes the argument that is being written with names from a running server. If anything fails there are no
+ * completions, because an error would disturb the command line.
  */
 export async function addNames(
   root: RootCommand,
@@ -81,7 +81,7 @@ interface Asked {
   argument: string
   /** The arguments before it. */
   before: string[]
-  /** What is written of it. */
+  /** The part that is already written. */
   start: string
   options: PlaceOptions
 }
@@ -111,7 +111,7 @@ function findArgument(program: Command, words: readonly string[]): Asked | undef
   }
 }
 
-/** The arguments among the words; undefined where an option has a value that it does not take. */
+/** Returns the arguments among the words; undefined if an option has an invalid value. */
 function operandsOf(command: Command, words: string[]): string[] | undefined {
   try {
     return command.configureOutput({ writeErr: () => {} }).parseOptions(words).operands
@@ -140,7 +140,7 @@ async function readNames(client: AdminClient, source: Source, start: string): Pr
   })
 }
 
-/** Text that comes before all names that begin so, and behind nearly all others; no name has a `~`. */
+/** Returns a cursor just before all names that start with this text; no name contains a `~`. */
 function justBefore(start: string): string | undefined {
   const code = start.charCodeAt(start.length - 1)
   return start === '' ? undefined : `${start.slice(0, -1)}${String.fromCharCode(code - 1)}~`

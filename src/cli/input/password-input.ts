@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline/promises'
 import { Writable } from 'node:stream'
 
-/** Asks for passwords on a terminal, without showing them; elsewhere they are the first lines of standard input. */
+/** Asks for passwords on a terminal without showing them; otherwise reads them from the lines of standard input. */
 export async function readPasswords(...questions: string[]): Promise<string[]> {
   if (!process.stdin.isTTY) {
     const lines = (await Bun.stdin.text()).split(/\r?\n/)

@@ -4,25 +4,30 @@ import type { Noun } from '../verb.ts'
 
 /** `cay access` */
 export const access: Noun = {
-  summary: 'Who may do what in a repository, and by which grants',
+  summary: 'Explain what an account can do in a repository',
   byDefault: 'show',
   verbs: {
     show: {
       usage: '<account> <repository>',
-      summary: 'Show what an account, or anonymous, may do in a repository, and why',
-      options: [['--with <token>', 'with one of its tokens, by its id, which may be narrower']],
+      summary: 'Show what an account (or anonymous) can do in a repository, and which grants allow it',
+      options: [
+        [
+          '--with <token>',
+          'check one of the tokens of the account, by its id; a token can have a narrower scope',
+        ],
+      ],
       run: async ({ client, args: [account = '', repository], options }) => {
         const query = { account: account === 'anonymous' ? undefined : account, repository }
         const path = withQuery('/access', { ...query, credential: options.with })
         const value = await client.request<Explained>('GET', path)
         const may = value.actions.length === 0 ? 'nothing' : value.actions.join(', ')
-        const disabled = value.disabled ? ', for it is disabled' : ''
+        const disabled = value.disabled ? ' (the account is disabled)' : ''
         return {
           value,
-          lines: [shown(`${account} may`, 'actions', () => may + disabled)],
+          lines: [shown(`${account} can`, 'actions', () => may + disabled)],
           tables: [
             {
-              title: 'By',
+              title: 'Granted by',
               items: value.reasons,
               columns: [
                 shown('reason', 'by'),
@@ -33,7 +38,7 @@ export const access: Noun = {
               ],
             },
             {
-              title: 'Narrowed by',
+              title: 'Limited by',
               items: value.limits,
               columns: [shown('what', 'by'), shown('name', 'name'), shown('leaves', 'actions')],
             },
@@ -44,7 +49,7 @@ export const access: Noun = {
   },
 }
 
-/** What an account may do, and why. */
+/** What an account can do, and why. */
 interface Explained {
   actions: string[]
   disabled: boolean

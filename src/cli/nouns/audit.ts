@@ -1,20 +1,20 @@
 import { asText, asTime, shown } from '../output/shown.ts'
 import type { Noun } from '../verb.ts'
 
-/** Acts that are shown unless the command line says how many. */
+/** Entries that are shown unless the command line sets a limit. */
 const NEWEST = 100
 
 /** `cay audit` */
 export const audit: Noun = {
-  summary: 'The audit log: who did what, when, from where',
+  summary: 'Read the audit log: who did what, when and from where',
   byDefault: 'list',
   verbs: {
     list: {
-      summary: 'Read the audit log, newest first: changes, or what was refused, or sign-ins',
+      summary: 'List changes, refusals or sign-ins, newest first',
       isList: true,
       options: [
-        ['--all', 'the whole log, not only the newest entries'],
-        ['--kind <kind>', 'change, refused, signed-in or failed [change]'],
+        ['--all', 'list all entries, not only the newest'],
+        ['--kind <kind>', 'change, refused, signed-in or failed (failed sign-ins) [change]'],
       ],
       run: ({ options: { all, kind = 'change' } }) => ({
         list: `/audit?${new URLSearchParams({ kind })}`,
@@ -27,7 +27,7 @@ export const audit: Noun = {
           shown('from', 'address'),
           ...(kind === 'change' ? [] : [shown('times', 'count')]),
         ],
-        none: 'Nothing was done yet.',
+        none: 'There are no entries.',
         limit: all === 'true' ? undefined : NEWEST,
       }),
     },

@@ -17,7 +17,7 @@ import {
 import type { Call, Noun } from '../verb.ts'
 import { startJob } from './jobs.ts'
 
-/** Candidates that a question counts. */
+/** How many candidates the confirmation counts. */
 const COUNTED_MAX = 2000
 
 const CANDIDATE_COLUMNS: readonly Shown[] = [
@@ -27,7 +27,7 @@ const CANDIDATE_COLUMNS: readonly Shown[] = [
   shown('digest', 'digest'),
   shown('why', 'why'),
   shown('since', 'since', asTime),
-  shown('goes', 'collectableAt', asTime),
+  shown('collectable', 'collectableAt', asTime),
   shown('size', 'bytes', asBytes),
 ]
 
@@ -44,7 +44,7 @@ export const collector: Noun = {
         ['--dry-run', 'delete nothing: list what would be deleted, when, and its size'],
         ['--explain <digest>', 'delete nothing: explain why a digest is kept, or when it is deleted'],
         ['--repository <repository>', 'with --explain: only in this repository'],
-        ['--detach', 'do not wait until it ends'],
+        ['--detach', 'return at once, without showing progress'],
       ],
       run: (call) => {
         const { explain, dryRun } = call.options
@@ -67,14 +67,14 @@ export const collector: Noun = {
         lines: [
           shown('Running', 'isRunning', asYes),
           shown('Waits until', 'waitingUntil', asMoment),
-          shown('Grace', 'garbageWindow.graceSeconds', asDuration),
-          shown('Time machine', 'garbageWindow.windowSeconds', asDuration),
+          shown('Grace period', 'garbageWindow.graceSeconds', asDuration),
+          shown('Window', 'garbageWindow.windowSeconds', asDuration),
           shown('Never tagged', 'garbageWindow.untaggedDays', asKeptDays),
           shown('Last run', 'lastRun.endedAt', asMoment),
-          shown('Tags taken', 'lastRun.tags', asCount),
-          shown('Manifests taken', 'lastRun.manifests', asCount),
-          shown('Repositories taken', 'lastRun.repositories', asCount),
-          shown('Blobs taken', 'lastRun.blobs', asCount),
+          shown('Tags deleted', 'lastRun.tags', asCount),
+          shown('Manifests deleted', 'lastRun.manifests', asCount),
+          shown('Repositories deleted', 'lastRun.repositories', asCount),
+          shown('Blobs deleted', 'lastRun.blobs', asCount),
           shown('Bytes freed', 'lastRun.bytes', asBytes),
         ],
       }),
@@ -82,7 +82,7 @@ export const collector: Noun = {
   },
 }
 
-/** What goes, now and later, when nothing happens. */
+/** What will be collected, now and later, if nothing changes. */
 interface Totals {
   tags: number
   manifests: number
@@ -117,21 +117,21 @@ async function collect(call: Call): Promise<Answer> {
   const { waitingUntil } = await client.request<{ waitingUntil?: string }>('GET', '/collector')
   if (waitingUntil !== undefined && client.isAlone) {
     throw new CommandError(
-      'no server runs here, and only one that has been up for a whole grace collects: start cay serve, which does it by itself',
+      'no server is running on this data folder: start cay serve, which collects garbage once it has run for the grace period',
     )
   }
   if (waitingUntil !== undefined) {
     const until = asMoment(waitingUntil, terminal)
     return {
       value: { waitingUntil },
-      line: `nothing was taken: the server has not been up for a whole grace, and collects by itself from ${until}`,
+      line: `nothing was deleted: the server has not run for the grace period yet; it collects garbage from ${until}`,
     }
   }
   await confirm(`permanently deletes ${await countDue(client, terminal.now())}`)
   return startJob(call, 'collect')
 }
 
-/** What goes now: `2 manifests and 1 blob, 1.2 GiB`. */
+/** Returns what can be collected now: `2 manifests, 1 blob, 1.2 GiB`. */
 async function countDue(client: AdminClient, now: number): Promise<string> {
   const counts = new Map<string, number>()
   let bytes = 0
@@ -144,7 +144,7 @@ async function countDue(client: AdminClient, now: number): Promise<string> {
     }
     truncated = page.next !== undefined
   }
-  if (counts.size === 0) return 'what has become garbage by then: there is none now'
+  if (counts.size === 0) return 'what has become garbage by the time it runs (there is none now)'
   const things = [...counts].map(([kind, count]) => plural(count, kind)).join(', ')
   return `${things}, ${asBytes(bytes)}${truncated ? ', or more' : ''}`
 }
@@ -156,14 +156,14 @@ interface Explanation {
   reasons: { reason: string; names: string[]; until?: string }[]
 }
 
-/** What each reason says, for people. */
+/** The reasons, in words for people. */
 const REASONS: Readonly<Record<string, string>> = {
-  tag: 'a tag points at it',
-  index: 'an index names it',
-  subject: 'it refers to something that is kept',
-  manifest: 'a manifest names it',
-  pushed: 'it was pushed, or asked for by somebody who may push',
-  unreferenced: 'nothing reaches it any more',
+  tag: 'a tag points to it',
+  index: 'an index contains it',
+  subject: 'it refers to a manifest that is kept',
+  manifest: 'a manifest uses it',
+  pushed: 'it was pushed or mounted recently, or a client that can push asked for it',
+  unreferenced: 'nothing refers to it any more',
   untagged: 'it never had a tag',
   deleted: 'it was deleted, and can be restored',
   'repository-deleted': 'its repository was deleted, and can be restored',
@@ -175,7 +175,7 @@ async function explanation({ client, options: { repository, json } }: Call, dige
     withQuery('/collector/explain', { digest, repository }),
   )
   if (value.items.length === 0 && json !== 'true')
-    throw new CommandError(`nothing here has ${digest}`, EXIT.absent)
+    throw new CommandError(`not found in any repository: ${digest}`, EXIT.absent)
   const columns = [
     shown('reason', 'reason', (reason) => REASONS[String(reason)] ?? String(reason)),
     shown('which', 'names'),
@@ -188,7 +188,7 @@ async function explanation({ client, options: { repository, json } }: Call, dige
       shown('Found in', 'items', (items) => plural((items as []).length, 'place')),
     ],
     tables: value.items.map(({ kind, repository, collectableAt, reasons }) => ({
-      title: `The ${kind} in ${repository} ${collectableAt === undefined ? 'stays' : `goes at ${collectableAt}`}`,
+      title: `The ${kind} in ${repository} is ${collectableAt === undefined ? 'kept' : `collected from ${collectableAt}`}`,
       items: reasons,
       columns,
     })),

@@ -2,12 +2,12 @@ import { withQuery } from '../admin-client.ts'
 import { asTags, asTime, shown } from '../output/shown.ts'
 import type { Noun } from '../verb.ts'
 
-/** Events that are shown unless the command line says how many. */
+/** Events that are shown unless the command line sets a limit. */
 const NEWEST = 100
 
 /** `cay event` */
 export const events: Noun = {
-  summary: 'List what happened to repositories, tags and manifests',
+  summary: 'List changes of repositories, tags and manifests',
   verbs: {
     list: {
       summary: 'List events, newest first',
@@ -27,7 +27,7 @@ export const events: Noun = {
           shown('digest', 'digest'),
           shown('account', 'account'),
         ],
-        none: 'Nothing has happened.',
+        none: 'There are no events.',
         limit: all === 'true' ? undefined : NEWEST,
       }),
     },

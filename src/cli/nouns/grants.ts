@@ -5,7 +5,7 @@ import type { Noun } from '../verb.ts'
 
 /** `cay grant` */
 export const grants: Noun = {
-  summary: 'Grants: a role on the repositories of a pattern',
+  summary: 'Manage grants: roles in the repositories that match a pattern',
   verbs: {
     list: {
       summary: 'List grants',
@@ -19,21 +19,21 @@ export const grants: Noun = {
             shown('role', 'role'),
             shown('created', 'createdAt', asTime),
           ],
-          'Nothing is granted.',
+          'There are no grants.',
         ),
     },
     add: {
       usage: '<subject> <pattern> <role>',
-      summary: 'Grant reader, writer or admin to an account, group:NAME, authenticated or anonymous',
+      summary: 'Grant the role reader, writer or admin to an account, group:NAME, authenticated or anonymous',
       run: ({ client, args: [subject, pattern, role] }) =>
         change(client, 'PUT', '/grants', { subject, pattern, role }),
     },
     remove: {
       usage: '<subject> <pattern>',
-      summary: 'Take a grant back',
+      summary: 'Remove a grant',
       isDestructive: true,
       run: async ({ client, args: [subject, pattern], confirm }) => {
-        await confirm(`takes back what ${subject} is granted on ${pattern}`)
+        await confirm(`removes what ${subject} is granted on ${pattern}`)
         return change(client, 'DELETE', withQuery('/grants', { subject, pattern }))
       },
     },

@@ -5,7 +5,7 @@ import type { Noun } from '../verb.ts'
 
 /** `cay group` */
 export const groups: Noun = {
-  summary: 'Groups of accounts, as subjects of grants',
+  summary: 'Manage groups of accounts, which can be given grants',
   verbs: {
     list: {
       summary: 'List groups',
@@ -25,25 +25,25 @@ export const groups: Noun = {
     },
     remove: {
       usage: '<group>',
-      summary: 'Remove a group with its grants',
+      summary: 'Permanently delete a group and its grants',
       isDestructive: true,
       run: async ({ client, args: [name = ''], confirm }) => {
         const { members } = await client.request<{ members: string[] }>('GET', apiPath('groups', name))
         await confirm(
-          `removes the group ${name} of ${plural(members.length, 'member')} with its grants, for good`,
+          `permanently deletes the group ${name} (${plural(members.length, 'member')}) and its grants`,
         )
         return change(client, 'DELETE', apiPath('groups', name))
       },
     },
     join: {
       usage: '<group> <accounts...>',
-      summary: 'Add members',
+      summary: 'Add accounts to a group',
       run: ({ client, args: [name = '', ...add] }) =>
         change(client, 'PATCH', apiPath('groups', name), { add }),
     },
     leave: {
       usage: '<group> <accounts...>',
-      summary: 'Remove members',
+      summary: 'Remove accounts from a group',
       run: ({ client, args: [name = '', ...remove] }) =>
         change(client, 'PATCH', apiPath('groups', name), { remove }),
     },

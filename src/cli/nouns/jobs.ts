@@ -11,7 +11,7 @@ export const jobs: Noun = {
   summary: 'Manage long-running jobs',
   verbs: {
     list: {
-      summary: 'List running jobs and the last ones that ended',
+      summary: 'List running jobs and those that ended recently',
       isList: true,
       run: () =>
         listing(
@@ -24,7 +24,7 @@ export const jobs: Noun = {
             shown('started', 'startedAt', asTime),
             shown('by', 'startedBy'),
           ],
-          'No job runs, and none has ended lately.',
+          'There are no jobs.',
         ),
     },
     show: {
@@ -35,21 +35,23 @@ export const jobs: Noun = {
     },
     start: {
       usage: '<kind>',
-      summary:
-        'Start a job and show its progress: collect takes garbage, scan looks for files that nothing names',
+      summary: 'Start a job and show its progress: collect (garbage), or scan (compare files and database)',
       options: [
-        ['--detach', 'do not wait until it ends'],
-        ['--remove-many', 'allow a scan to remove more than a tenth of the files'],
+        ['--detach', 'return at once, without showing progress'],
+        ['--remove-many', 'allow a scan to delete more than a tenth of the files'],
       ],
       isDestructive: true,
       run: async (call) => {
         const [kind = ''] = call.args
         if (!JOB_KINDS.some((known) => known === kind))
-          throw new CommandError(`there is no job "${kind}": expected ${JOB_KINDS.join(' or ')}`, EXIT.usage)
+          throw new CommandError(
+            `unknown kind of job "${kind}": expected ${JOB_KINDS.join(' or ')}`,
+            EXIT.usage,
+          )
         await call.confirm(
           kind === 'collect'
-            ? 'takes what nothing reaches, for good: cay gc --dry-run lists it'
-            : `looks at every file, and removes those that nothing names${call.options.removeMany === 'true' ? ', however many' : ''}`,
+            ? 'permanently deletes all garbage; list it with cay gc --dry-run'
+            : `deletes the files that the database does not know${call.options.removeMany === 'true' ? ', however many there are' : ''}`,
         )
         return startJob(call, kind)
       },
@@ -61,27 +63,30 @@ export const jobs: Noun = {
     },
     cancel: {
       usage: '<job>',
-      summary: 'Cancel a job; what it has done is not undone',
+      summary: 'Cancel a job, without undoing what it has already done',
       isDestructive: true,
       run: async ({ client, args: [id = ''], confirm }) => {
         const { kind, state, progress } = await client.request<Job>('GET', apiPath('jobs', id))
-        await confirm(`cancels the job ${id} (${kind}, ${state}, ${asProgress(progress)})`)
+        await confirm(`cancels job ${id} (${kind}, ${state}, ${asProgress(progress)})`)
         return change(client, 'DELETE', apiPath('jobs', id))
       },
     },
   },
 }
 
-/** Starts a job, and shows its progress unless --detach says otherwise. */
+/** Starts a job, and follows its progress unless --detach is given. */
 export async function startJob({ client, terminal, options }: Call, kind: string) {
   const isDetached = options.detach === 'true'
   if (isDetached && client.isAlone) {
-    throw new CommandError('--detach needs a server that goes on with the job: none runs here', EXIT.usage)
+    throw new CommandError(
+      '--detach needs a running server, which goes on with the job: start cay serve',
+      EXIT.usage,
+    )
   }
   const job = await client.request<Job>('POST', '/jobs', {
     kind,
     ...(options.removeMany === 'true' && { removeMany: true }),
   })
-  if (isDetached) return { value: job, line: `started the job ${job.id}` }
+  if (isDetached) return { value: job, line: `started job ${job.id}` }
   return followJob(client, terminal, job)
 }

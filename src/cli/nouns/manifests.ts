@@ -29,7 +29,7 @@ const DELETED_COLUMNS: readonly Shown[] = [
   shown('restorable until', 'restorableUntil', asTime),
 ]
 
-/** Labels, and annotations. */
+/** Columns of labels and of annotations. */
 const WORDS: readonly Shown[] = [shown('name', '0'), shown('value', '1')]
 
 /** `cay manifest` */
@@ -38,19 +38,18 @@ export const manifests: Noun = {
   verbs: {
     list: {
       usage: '<repository>',
-      summary:
-        'List the manifests of a repository, newest first, or with --deleted those that can be restored',
+      summary: 'List the manifests of a repository, newest first; with --deleted, those that can be restored',
       isList: true,
-      options: [['--deleted', 'list deleted repositories that can be restored']],
+      options: [['--deleted', 'list deleted manifests that can be restored']],
       run: ({ args: [repository = ''], options: { deleted } }) => ({
         list: withQuery(`${apiPath('repositories', repository)}/manifests`, { deleted }),
         columns: deleted === 'true' ? DELETED_COLUMNS : COLUMNS,
-        none: `${repository} has none.`,
+        none: `There are no manifests in ${repository}.`,
       }),
     },
     show: {
       usage: '<repository> <reference>',
-      summary: 'Show a manifest by tag or digest: what it is, its platforms, layers, history and labels',
+      summary: 'Show a manifest by tag or digest: its kind, platforms, layers, history and labels',
       run: ({ client, args: [repository = '', reference = ''] }) =>
         manifestCard(client, repository, reference),
     },
@@ -63,7 +62,7 @@ export const manifests: Noun = {
     },
     delete: {
       usage: '<repository> <digest>',
-      summary: 'Delete a manifest with its tags; it can be restored for a while',
+      summary: 'Delete a manifest and its tags; they can be restored for 14 days by default',
       isDestructive: true,
       run: async ({ client, args: [repository = '', reference = ''], confirm, terminal }) => {
         const path = manifestPath(repository, reference)
@@ -72,14 +71,14 @@ export const manifests: Noun = {
         const names = tags.length === 0 ? '' : ` (${tags.join(', ')})`
         const back = await wayBack(client, terminal, 'cay manifest restore')
         await confirm(
-          `deletes the manifest ${digest} of ${repository} (${kind}) with ${plural(tags.length, 'tag')}${names}; ${back}`,
+          `deletes the manifest ${digest} (${kind}) from ${repository}, and ${plural(tags.length, 'tag')}${names}; ${back}`,
         )
         return change(client, 'DELETE', path, undefined, ifSame)
       },
     },
     restore: {
       usage: '<repository> <digest>',
-      summary: 'Restore a deleted manifest with the tags that were deleted with it',
+      summary: 'Restore a deleted manifest and the tags that were deleted with it',
       run: async ({ client, args: [repository = '', digest = ''] }) => ({
         value: await client.request('POST', `${manifestPath(repository, digest)}/restore`),
         lines: [shown('Restored', 'done', asYes), shown('Tags', 'tags')],
@@ -99,7 +98,7 @@ export const manifests: Noun = {
           lines: [shown('Subject', 'digest'), shown('Incomplete', 'truncated', asYes)],
           tables: [
             {
-              title: items.length === 0 ? 'Nothing refers to it' : 'Referrers',
+              title: items.length === 0 ? 'There are no referrers' : 'Referrers',
               items,
               columns: [
                 shown('digest', 'text'),
@@ -115,7 +114,7 @@ export const manifests: Noun = {
   },
 }
 
-/** What of a manifest's answer is used here by name. */
+/** The fields of a manifest's description that commands read. */
 export interface Manifest {
   digest: string
   kind: string
@@ -161,7 +160,7 @@ async function manifestCard(client: AdminClient, repository: string, reference: 
       shown('Tags', 'tags'),
       shown('Subject', 'subject'),
       shown('Pushed', 'pushedAt', asMoment),
-      shown('Made', 'image.createdAt', asMoment),
+      shown('Created', 'image.createdAt', asMoment),
       shown('Author', 'image.author'),
       shown('User', 'image.user'),
       shown('Entrypoint', 'image.entrypoint', asWords),
@@ -176,7 +175,7 @@ async function manifestCard(client: AdminClient, repository: string, reference: 
           shown('digest', 'digest'),
           shown('kind', 'kind'),
           shown('size', 'totalBytes', asBytes),
-          shown('here', 'exists', asYes),
+          shown('stored', 'exists', asYes),
         ],
       },
       {
@@ -185,13 +184,13 @@ async function manifestCard(client: AdminClient, repository: string, reference: 
         columns: [
           shown('digest', 'digest', asShortDigest),
           shown('size', 'bytes', asBytes),
-          shown('made by', 'createdBy', asShort),
+          shown('created by', 'createdBy', asShort),
         ],
       },
       {
         title: 'History',
         items: history,
-        columns: [shown('made', 'createdAt', asTime), shown('by', 'createdBy', asShort)],
+        columns: [shown('created', 'createdAt', asTime), shown('by', 'createdBy', asShort)],
       },
       { title: 'Labels', items: Object.entries(labels), columns: WORDS },
       { title: 'Annotations', items: Object.entries(annotations), columns: WORDS },
@@ -199,7 +198,7 @@ async function manifestCard(client: AdminClient, repository: string, reference: 
   }
 }
 
-/** The platforms of an image, or of the images of an index, each once. */
+/** Returns the platforms of an image, or of the images of an index, without duplicates. */
 export function platformsOf({ image, manifests }: Manifest): string[] {
   const all = [image?.platform, ...manifests.map(({ platform }) => platform)]
   return [...new Set(all.filter((platform) => platform !== undefined).map(asPlatform))]
@@ -219,7 +218,7 @@ function asWords(value: unknown): string {
   return JSON.stringify(value) === '[]' ? '' : asText(JSON.stringify(value))
 }
 
-/** Commands may be as long as scripts. */
+/** Shortens a command, which can be as long as a script. */
 function asShort(value: unknown): string {
   const text = asText(value)
   return text.length > SHORT_CHARACTERS ? `${text.slice(0, SHORT_CHARACTERS)}…` : text
@@ -227,7 +226,7 @@ function asShort(value: unknown): string {
 
 const SHORT_CHARACTERS = 80
 
-/** A tree as rows, each further in than its subject. */
+/** Returns a tree as rows; each is indented further than its subject. */
 function flatten(referrer: Referrer, depth: number): { text: string; referrer: Referrer }[] {
   const { digest, referrers = [] } = referrer
   return [

@@ -24,12 +24,12 @@ const SETTINGS: readonly Option[] = [
   ['--description <text>', 'a description for people'],
   [
     '--untagged-days <days>',
-    'days until a manifest goes that never had a tag; "default": as the server says',
+    'days until a manifest that never had a tag is collected; 0: never; "default": the setting of the server',
   ],
-  ['--immutable-tags <answer>', 'allow tags to be created, but not moved or deleted', ['yes', 'no']],
+  ['--immutable-tags <answer>', 'whether tags can only be created, not moved or deleted', ['yes', 'no']],
 ]
 
-/** Tags that a card shows. */
+/** How many tags a card shows. */
 const NEWEST_TAGS = 10
 
 const COLUMNS: readonly Shown[] = [
@@ -54,16 +54,19 @@ export const repositories: Noun = {
   summary: 'Manage repositories: settings, deletion, restore',
   verbs: {
     list: {
-      summary: 'List repositories, or with --deleted those that can be restored',
+      summary: 'List repositories; with --deleted, those that can be restored',
       isList: true,
       options: [
-        ['--search <text>', 'only those with this text in the name or description'],
+        ['--search <text>', 'list only repositories with this text in the name or description'],
         ['--deleted', 'list deleted repositories that can be restored'],
       ],
       run: ({ options: { search, deleted } }) => ({
         list: withQuery('/repositories', { q: search, deleted }),
         columns: deleted === 'true' ? DELETED_COLUMNS : COLUMNS,
-        none: deleted === 'true' ? 'No repository can be restored.' : 'There are no repositories.',
+        none:
+          deleted === 'true'
+            ? 'There are no deleted repositories that can be restored.'
+            : 'There are no repositories.',
       }),
     },
     show: {
@@ -73,25 +76,25 @@ export const repositories: Noun = {
     },
     create: {
       usage: '<repository>',
-      summary: 'Create a repository (a push also creates one)',
+      summary: 'Create a repository; a push also creates one',
       options: SETTINGS,
       run: ({ client, args: [name = ''], options }) =>
         add(client, apiPath('repositories', name), settingsOf(options)),
     },
     set: {
       usage: '<repository>',
-      summary: 'Change settings of a repository',
+      summary: 'Change the settings of a repository',
       options: SETTINGS,
       run: ({ client, args: [name = ''], options }) => {
         const settings = settingsOf(options)
         if (Object.keys(settings).length > 0)
           return change(client, 'PATCH', apiPath('repositories', name), settings)
-        throw new CommandError('say what to change: cay repo set --help lists the settings', EXIT.usage)
+        throw new CommandError('name at least one setting to change: see cay repo set --help', EXIT.usage)
       },
     },
     delete: {
       usage: '<repository>',
-      summary: 'Delete a repository and everything in it; it can be restored for a while',
+      summary: 'Delete a repository and everything in it; it can be restored for 14 days by default',
       isDestructive: true,
       run: async ({ client, args: [name = ''], confirm, terminal }) => {
         const { tags, manifests, bytes } = await getRepository(client, name)
@@ -104,7 +107,7 @@ export const repositories: Noun = {
     restore: {
       usage: '<repository>',
       summary: 'Restore a deleted repository',
-      options: [['--deleted-at <time>', 'when it was deleted, if several of this name were [the last one]']],
+      options: [['--deleted-at <time>', 'when it was deleted, if several of this name were [the newest]']],
       run: ({ client, args: [name = ''], options, terminal }) => {
         const at = options.deletedAt
         const body = at === undefined ? {} : { deletedAt: momentOf(at, terminal.now(), 'past') }
@@ -113,23 +116,22 @@ export const repositories: Noun = {
     },
     rewind: {
       usage: '<repository>',
-      summary: 'Rewind all tags of a repository to a time',
-      options: [['--at <time>', 'RFC 3339, or how long ago: 2h, 3 days ago']],
+      summary: 'Reset all tags of a repository to an earlier time',
+      options: [['--at <time>', 'a time, RFC 3339 or how long ago: 2h, 3 days ago']],
       isDestructive: true,
       run: async ({ client, args: [name = ''], options: { at }, terminal, confirm }) => {
-        if (at === undefined) throw new CommandError('say to which time: --at 2h, for example', EXIT.usage)
+        if (at === undefined)
+          throw new CommandError('name the time with --at, for example --at 2h', EXIT.usage)
         const time = momentOf(at, terminal.now(), 'past')
         const { tags } = await getRepository(client, name)
-        await confirm(
-          `brings every tag of ${name} that has moved since, of ${plural(tags, 'tag')}, back to ${time}`,
-        )
+        await confirm(`resets all tags of ${name} (${plural(tags, 'tag')} now) to where they were at ${time}`)
         const value = await client.request('POST', `${apiPath('repositories', name)}/restore`, { at: time })
         return {
           value,
           lines: [
-            shown('Tags brought back', 'restored', asCount),
+            shown('Tags restored', 'restored', asCount),
             shown('Tags removed', 'removed', asCount),
-            shown('Tags that could not be', 'lost', asCount),
+            shown('Tags that cannot be restored', 'lost', asCount),
           ],
         }
       },
@@ -141,7 +143,7 @@ export const repositories: Noun = {
       run: ({ args: [name = ''] }) => ({
         list: `${apiPath('repositories', name)}/history`,
         columns: HISTORY_COLUMNS,
-        none: 'No tag has moved.',
+        none: 'No tag has been set or moved.',
       }),
     },
   },
@@ -176,7 +178,7 @@ async function repositoryCard({ client, args: [name = ''], options }: Call): Pro
       shown('Tags', 'tags', asCount),
       shown('Manifests', 'manifests', asCount),
       shown('Size', 'bytes', asBytes),
-      shown('Shared with no other', 'ownBytes', asBytes),
+      shown('Not shared', 'ownBytes', asBytes),
       shown('Pulls', 'pulls', asCount),
       shown('Last pulled', 'lastPulledAt', asMoment),
       shown('Pushes', 'pushes', asCount),
@@ -195,7 +197,7 @@ async function repositoryCard({ client, args: [name = ''], options }: Call): Pro
   }
 }
 
-/** What the tag is that moved last, of those for people: what the repository is about, most likely. */
+/** Describes the newest tag that is not a signature's or the like: most likely what the repository is for. */
 async function newestLines(client: AdminClient, path: string, newest: unknown[]): Promise<Shown[]> {
   const names = (newest as { name: string }[]).map(({ name }) => name)
   const name = names.find((name) => !isCompanionTag(name))
@@ -207,7 +209,7 @@ async function newestLines(client: AdminClient, path: string, newest: unknown[])
   ]
 }
 
-/** The settings that options name, as the API takes them. */
+/** Returns the settings that the options name, in the form of the API. */
 function settingsOf({ description, untaggedDays, immutableTags }: Readonly<Record<string, string>>) {
   return {
     ...(description === undefined ? {} : { description }),
@@ -219,5 +221,5 @@ function settingsOf({ description, untaggedDays, immutableTags }: Readonly<Recor
 function parseDays(text: string): number | null {
   if (text === 'default') return null
   if (/^\d{1,6}$/.test(text)) return Number(text)
-  throw new CommandError(`--untagged-days is "${text}": expected a whole number, or default`, EXIT.usage)
+  throw new CommandError(`--untagged-days is "${text}": expected a whole number or "default"`, EXIT.usage)
 }

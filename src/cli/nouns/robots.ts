@@ -6,7 +6,7 @@ import { newToken } from './tokens.ts'
 
 /** `cay robot` */
 export const robots: Noun = {
-  summary: 'Robots: accounts for machines, OWNER+NAME, which sign in with a token',
+  summary: 'Manage robots: accounts for machines, named OWNER+NAME, which sign in with a token',
   verbs: {
     list: {
       summary: 'List robots',
@@ -34,21 +34,21 @@ export const robots: Noun = {
     },
     add: {
       usage: '<owner+name>',
-      summary: 'Add a robot, and a token for it, which is shown once',
+      summary: 'Add a robot and create a token for it; the token is shown only once',
       run: async ({ client, args: [name = ''] }) => {
         await add(client, apiPath('robots', name))
         return newToken(client, name, { name: 'first' })
       },
     },
-    disable: flags('Disable a robot with its tokens', { disabled: true }),
+    disable: flags('Disable a robot and its tokens', { disabled: true }),
     enable: flags('Enable a robot again', { disabled: false }),
     remove: {
       usage: '<robot>',
-      summary: 'Remove a robot with its tokens and grants',
+      summary: 'Permanently delete a robot, its tokens and its grants',
       isDestructive: true,
       run: async ({ client, args: [name = ''], confirm }) => {
         const tokens = await countOf(client, `${apiPath('accounts', name)}/tokens`, 'token')
-        await confirm(`removes the robot ${name} with ${tokens} and its grants, for good`)
+        await confirm(`permanently deletes the robot ${name}, ${tokens} and its grants`)
         return change(client, 'DELETE', apiPath('robots', name))
       },
     },

@@ -16,7 +16,7 @@ export const server: Noun = {
             shown('Version', 'version'),
             shown('Commit', 'commit'),
             shown('Started', 'startedAt', asMoment),
-            shown('Its clock', 'now', asMoment),
+            shown('Time', 'now', asMoment),
             shown('Health', 'health'),
           ],
           tables: [

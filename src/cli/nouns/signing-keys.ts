@@ -4,28 +4,28 @@ import type { Noun } from '../verb.ts'
 
 /** `cay key` */
 export const signingKeys: Noun = {
-  summary: 'Keys that sign the short-lived tokens of /token',
+  summary: 'Manage the keys that sign the short-lived tokens of /token',
   verbs: {
     list: {
-      summary: 'List the keys, oldest first: the last one signs',
+      summary: 'List the keys, oldest first; the last one signs',
       isList: true,
       run: () =>
         listing(
           '/signing-keys',
-          [shown('id', 'id'), shown('created', 'createdAt', asTime), shown('ends', 'endsAt', asTime)],
-          'There are none.',
+          [shown('id', 'id'), shown('created', 'createdAt', asTime), shown('expires', 'endsAt', asTime)],
+          'There are no keys.',
         ),
     },
     rotate: {
       summary:
-        'Sign with a new key from now on; the others end when the last of their tokens would, or at once',
-      options: [['--now', 'end the other keys at once, with all tokens that they have signed']],
+        'Sign with a new key; the others expire with the last token that they signed, or at once with --now',
+      options: [['--now', 'delete the other keys at once, which invalidates the tokens that they signed']],
       run: async ({ client, options: { now } }) => ({
         value: await client.request('POST', now === 'true' ? '/signing-keys?now=true' : '/signing-keys'),
         lines: [
           shown('Id', 'id'),
           shown('Created', 'createdAt', asMoment),
-          shown('Others end', 'othersEndAt', asMoment),
+          shown('Others expire', 'othersEndAt', asMoment),
         ],
       }),
     },

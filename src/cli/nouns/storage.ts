@@ -21,9 +21,9 @@ export const storage: Noun = {
         ]),
     },
     repositories: {
-      summary: 'List how much each repository stores, alone and shared with others',
+      summary: 'List how much each repository stores, by itself and shared with others',
       isList: true,
-      options: [['--sort <field>', 'by name, or by bytes: the largest first', ['name', 'bytes']]],
+      options: [['--sort <field>', 'sort by name, or by bytes (largest first)', ['name', 'bytes']]],
       run: ({ options: { sort } }) => ({
         list: withQuery('/storage/repositories', { sort }),
         columns: [

@@ -18,7 +18,7 @@ import { wayBack } from '../time-machine.ts'
 import type { Call, Noun } from '../verb.ts'
 import { type Manifest, platformsOf } from './manifests.ts'
 
-/** Tags as a list shows them. */
+/** Columns of a list of tags. */
 export const TAG_COLUMNS: readonly Shown[] = [
   shown('tag', 'name', asTags),
   shown('digest', 'digest', asShortDigest),
@@ -28,7 +28,7 @@ export const TAG_COLUMNS: readonly Shown[] = [
   shown('expires', 'expiresAt', asTime),
 ]
 
-/** Moves of tags as a list shows them. */
+/** Columns of a history of tags. */
 export const HISTORY_COLUMNS: readonly Shown[] = [
   shown('time', 'at', asTime),
   shown('tag', 'tag', asTags),
@@ -61,14 +61,14 @@ export const tags: Noun = {
       summary: 'List the tags of a repository',
       isList: true,
       options: [
-        ['--search <text>', 'only those with this text in the name'],
+        ['--search <text>', 'list only tags with this text in the name'],
         ['--sort <field>', 'sort by this field', ['name', 'updated']],
         ['--order <order>', 'sort direction', ['asc', 'desc']],
       ],
       run: ({ args: [repository = ''], options: { search, sort, order } }) => ({
         list: withQuery(`${apiPath('repositories', repository)}/tags`, { q: search, sort, order }),
         columns: TAG_COLUMNS,
-        none: `${repository} has no such tags.`,
+        none: `There are no matching tags in ${repository}.`,
       }),
     },
     show: {
@@ -78,13 +78,13 @@ export const tags: Noun = {
     },
     set: {
       usage: '<repository> <tag> <digest>',
-      summary: 'Point a tag at a manifest of its repository; creates the tag if needed',
+      summary: 'Point a tag to a manifest of its repository; creates the tag if needed',
       run: ({ client, args: [repository = '', tag = '', digest = ''] }) =>
         change(client, 'PUT', tagPath(repository, tag), { digest }),
     },
     expire: {
       usage: '<repository> <tag> <when>',
-      summary: 'Set when a tag expires: RFC 3339, a duration (14d, in 2 weeks), or never',
+      summary: 'Set when a tag expires: a time (RFC 3339), a duration (14d, in 2 weeks), or never',
       run: ({ client, args: [repository = '', tag = '', when = ''], terminal }) => {
         const expiresAt = when === 'never' ? null : momentOf(when, terminal.now(), 'future')
         return change(client, 'PATCH', tagPath(repository, tag), { expiresAt })
@@ -92,22 +92,22 @@ export const tags: Noun = {
     },
     delete: {
       usage: '<repository> <tag>',
-      summary: 'Delete a tag; it can be restored for a while',
+      summary: 'Delete a tag; it can be restored for 14 days by default',
       isDestructive: true,
       run: async ({ client, args: [repository = '', tag = ''], confirm, terminal }) => {
         const path = tagPath(repository, tag)
         const { value, ifSame } = await readToDestroy<Tag>(client, path)
         const back = await wayBack(client, terminal, 'cay tag restore')
-        await confirm(`deletes the tag ${repository}:${tag}, which points at ${value.digest}; ${back}`)
+        await confirm(`deletes the tag ${repository}:${tag}, which points to ${value.digest}; ${back}`)
         return change(client, 'DELETE', path, undefined, ifSame)
       },
     },
     restore: {
       usage: '<repository> <tag>',
-      summary: 'Restore a tag to a digest that it had, or to where it pointed at a time',
+      summary: 'Point a tag again to an earlier digest, or to where it pointed at a time',
       options: [
-        ['--digest <digest>', 'a digest that it had (see its history)'],
-        ['--at <time>', 'RFC 3339, or how long ago: 2h, 3 days ago'],
+        ['--digest <digest>', 'an earlier digest, from its history'],
+        ['--at <time>', 'a time, RFC 3339 or how long ago: 2h, 3 days ago'],
       ],
       isDestructive: true,
       run: async ({
@@ -118,13 +118,13 @@ export const tags: Noun = {
         confirm,
       }) => {
         if ((digest === undefined) === (at === undefined)) {
-          throw new CommandError('say where to: either --digest DIGEST or --at TIME', EXIT.usage)
+          throw new CommandError('name the target: either --digest DIGEST or --at TIME', EXIT.usage)
         }
         const to = at === undefined ? { digest } : { at: momentOf(at, terminal.now(), 'past') }
         const now = await findTag(client, repository, tag)
-        // Over nothing there is nothing to lose.
+        // Restoring a deleted tag replaces nothing, so no confirmation is needed.
         if (now !== undefined) {
-          const target = to.digest ?? `where it was at ${to.at}`
+          const target = to.digest ?? `where it pointed at ${to.at}`
           await confirm(`moves the tag ${repository}:${tag} from ${now.digest} to ${target}`)
         }
         return change(client, 'POST', `${tagPath(repository, tag)}/restore`, to)
@@ -137,7 +137,7 @@ export const tags: Noun = {
       run: ({ args: [repository = '', tag = ''] }) => ({
         list: `${tagPath(repository, tag)}/history`,
         columns: HISTORY_COLUMNS,
-        none: 'The tag has never moved.',
+        none: 'The tag has no history.',
       }),
     },
   },

@@ -7,7 +7,7 @@ import type { Noun } from '../verb.ts'
 
 /** `cay token` */
 export const tokens: Noun = {
-  summary: 'Tokens of users and robots',
+  summary: 'Manage tokens of users and robots',
   verbs: {
     list: {
       usage: '<account>',
@@ -29,10 +29,10 @@ export const tokens: Noun = {
     },
     add: {
       usage: '<account> <name>',
-      summary: 'Make a token, which is shown once',
+      summary: 'Create a token; it is shown only once',
       options: [
         ['--days <number>', 'days until it expires'],
-        ['--scope <rules>', 'narrow it: PATTERN=ROLE, with commas between'],
+        ['--scope <rules>', 'limit it to PATTERN=ROLE,PATTERN=ROLE'],
       ],
       run: ({ client, args: [account = '', name = ''], options: { days, scope } }) =>
         newToken(client, account, {
@@ -46,7 +46,7 @@ export const tokens: Noun = {
       summary: 'Revoke a token',
       isDestructive: true,
       run: async ({ client, args: [account = '', id = ''], confirm }) => {
-        await confirm(`revokes the token ${id} of ${account}, for good`)
+        await confirm(`permanently revokes the token ${id} of ${account}`)
         return change(client, 'DELETE', apiPath('accounts', account, 'tokens', id))
       },
     },
@@ -58,7 +58,7 @@ interface Rule {
   role: string
 }
 
-/** Makes a token of an account; the answer has its secret. */
+/** Creates a token of an account. The card shows its secret, which cannot be read again. */
 export async function newToken(client: AdminClient, account: string, request: object): Promise<Card> {
   const value = await client.request('POST', `${apiPath('accounts', account)}/tokens`, request)
   return { value, lines: [shown('Token', 'secret'), shown('Id', 'id')] }
@@ -73,7 +73,7 @@ function parseRule(text: string): Rule {
   const [, pattern, role] = /^([^=]+)=([^=]+)$/.exec(text) ?? []
   if (pattern !== undefined && role !== undefined) return { pattern, role }
   throw new CommandError(
-    `--scope has "${text}": expected PATTERN=ROLE, for example alice/**=reader`,
+    `invalid rule "${text}" in --scope: expected PATTERN=ROLE, for example alice/**=reader`,
     EXIT.usage,
   )
 }

@@ -8,7 +8,7 @@ export const uploads: Noun = {
   summary: 'Manage uploads in progress',
   verbs: {
     list: {
-      summary: 'List uploads that have bytes, oldest first',
+      summary: 'List uploads that have received bytes, oldest first',
       isList: true,
       run: () =>
         listing(
@@ -17,10 +17,10 @@ export const uploads: Noun = {
             shown('id', 'id'),
             shown('repository', 'repository'),
             shown('size', 'bytes', asBytes),
-            shown('began', 'beganAt', asTime),
+            shown('started', 'beganAt', asTime),
             shown('changed', 'changedAt', asTime),
           ],
-          'Nothing is being uploaded.',
+          'There are no uploads in progress.',
         ),
     },
     cancel: {
@@ -28,7 +28,9 @@ export const uploads: Noun = {
       summary: 'Cancel an upload',
       isDestructive: true,
       run: async ({ client, args: [id = ''], confirm }) => {
-        await confirm(`drops the upload ${id} with what has come of it: its client must begin again`)
+        await confirm(
+          `cancels the upload ${id} and deletes the bytes that it received; its client must start again`,
+        )
         return change(client, 'DELETE', apiPath('uploads', id))
       },
     },

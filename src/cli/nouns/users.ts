@@ -7,7 +7,7 @@ import type { Noun, Verb } from '../verb.ts'
 
 /** `cay user` */
 export const users: Noun = {
-  summary: 'Users: people who sign in with a password',
+  summary: 'Manage users: people who sign in with a password',
   verbs: {
     list: {
       summary: 'List users',
@@ -37,8 +37,8 @@ export const users: Noun = {
     },
     add: {
       usage: '<name>',
-      summary: 'Add a user; the password is asked for, or read from standard input',
-      options: [['--admin', 'make a server admin, who may do all']],
+      summary: 'Add a user; asks for the password, or reads it from standard input',
+      options: [['--admin', 'make the user a server admin, who can do everything']],
       run: async ({ client, args: [name = ''], options: { admin } }) =>
         add(client, apiPath('users', name), {
           password: (await readPasswords(`Password for ${name}`))[0],
@@ -47,10 +47,10 @@ export const users: Noun = {
     },
     passwd: {
       usage: '<user>',
-      summary: "Change a user's password; it is asked for, or read from standard input",
-      options: [['--current', 'ask for the password so far first, which your own token needs']],
+      summary: "Change a user's password; asks for it, or reads it from standard input",
+      options: [['--current', 'ask for the current password first; required when you use your own token']],
       run: async ({ client, args: [name = ''], options: { current } }) => {
-        const questions = current === 'true' ? [`Password so far for ${name}`] : []
+        const questions = current === 'true' ? [`Current password for ${name}`] : []
         const answers = await readPasswords(...questions, `New password for ${name}`)
         const currentPassword = current === 'true' ? answers[0] : undefined
         return change(client, 'PATCH', apiPath('users', name), { password: answers.at(-1), currentPassword })
@@ -58,15 +58,15 @@ export const users: Noun = {
     },
     import: {
       usage: '<file>',
-      summary: 'Add the users of an htpasswd file with the passwords they have (bcrypt: htpasswd -B)',
+      summary: 'Add the users of an htpasswd file with their passwords (bcrypt only: htpasswd -B)',
       run: async ({ client, args: [file = ''] }) => {
         const value = await importUsers(client, file)
         return { value, line: value.items.join('\n') }
       },
     },
-    promote: flags('Make a user a server admin, who may do all', { isAdmin: true }),
+    promote: flags('Make a user a server admin, who can do everything', { isAdmin: true }),
     demote: flags('Make a server admin an ordinary user', { isAdmin: false }),
-    disable: flags('Disable a user, with its robots and tokens', { disabled: true }),
+    disable: flags('Disable a user, and its robots and tokens', { disabled: true }),
     enable: flags('Enable a user again', { disabled: false }),
     unlock: {
       usage: '<user>',
@@ -75,13 +75,13 @@ export const users: Noun = {
     },
     remove: {
       usage: '<user>',
-      summary: 'Remove a user with its robots, tokens and grants',
+      summary: 'Permanently delete a user, and its robots, tokens and grants',
       isDestructive: true,
       run: async ({ client, args: [name = ''], confirm }) => {
         await client.request('GET', apiPath('users', name))
         const tokens = await countOf(client, `${apiPath('accounts', name)}/tokens`, 'token')
         await confirm(
-          `removes the user ${name} with ${tokens}, its grants, and its robots with theirs, for good`,
+          `permanently deletes the user ${name}, ${tokens}, its grants, and its robots with theirs`,
         )
         return change(client, 'DELETE', apiPath('users', name))
       },

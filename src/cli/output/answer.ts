@@ -2,34 +2,34 @@ import { type AdminClient, type PageOptions, pagesOf } from '../admin-client.ts'
 import { asText, escapeControls, jsonText, render, type Shown } from './shown.ts'
 import type { Terminal } from './terminal.ts'
 
-/** What a verb answers. JSON is the API's own; otherwise people read a table, a card or a line. */
+/** The result of a verb. With --json the API's own JSON is printed, otherwise a table, a card or a line. */
 export type Answer = Listing | Card | Line | Raw
 
-/** A list of the API, which is read and written page by page. */
+/** A list of the API, which is fetched and printed page by page. */
 export interface Listing {
   list: string
   columns: readonly Shown[]
-  /** What is said instead of an empty table. */
+  /** Printed instead of an empty table. */
   none: string
   limit?: number | undefined
-  /** A line for people below the table. */
+  /** Returns a line to print below the table. */
   sum?: () => Promise<string>
 }
 
-/** One thing: a line for each field that it has, then tables of what is in it. */
+/** One resource: a line for each field that is set, then tables of what it contains. */
 export interface Card {
   value: unknown
   lines: readonly Shown[]
   tables?: readonly { title: string; items: readonly unknown[]; columns: readonly Shown[] }[]
 }
 
-/** An act is done. */
+/** The report of a change. */
 export interface Line {
   value: unknown
   line: string
 }
 
-/** Bytes that are written as they are. */
+/** Bytes that are printed as they are. */
 export interface Raw {
   raw: Response
 }
@@ -38,7 +38,7 @@ export interface PrintOptions extends PageOptions {
   asJson: boolean
 }
 
-/** Writes what a verb answered. */
+/** Prints the result of a verb. */
 export async function printAnswer(
   answer: Answer,
   client: AdminClient,
@@ -62,7 +62,7 @@ async function printRaw(response: Response, terminal: Terminal): Promise<void> {
   await terminal.write(terminal.isForPeople ? escapeControls(text) : text)
 }
 
-/** The form of a page of the API, with the entries of all pages that were asked for; `next` is that of the last. */
+/** Prints one page in the form of the API, with the entries of all fetched pages and `next` of the last one. */
 async function listAsJson({ list }: Listing, client: AdminClient, terminal: Terminal, options: PageOptions) {
   let separator = '\n'
   let next: string | undefined

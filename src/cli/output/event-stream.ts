@@ -1,10 +1,10 @@
 import { EventSourceParserStream, ParseError } from 'eventsource-parser/stream'
 import { CommandError, EXIT } from '../failure.ts'
 
-/** Characters of one event. */
+/** The most characters of one event. */
 const EVENT_CHARACTERS_MAX = 1024 * 1024
 
-/** Yields the data of each server-sent event of a stream, as it comes. Throws a CommandError for an endless event. */
+/** Yields the data of each server-sent event as it arrives. Throws a CommandError for an event without an end. */
 export async function* readEvents(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
   const text = stream.pipeThrough(new TextDecoderStream() as TransformStream<Uint8Array, string>)
   try {
@@ -14,6 +14,6 @@ export async function* readEvents(stream: ReadableStream<Uint8Array>): AsyncGene
       yield data
   } catch (cause) {
     if (!(cause instanceof ParseError)) throw cause
-    throw new CommandError('the server sends an endless event', EXIT.failed, { cause })
+    throw new CommandError('the server sent an event that is too long', EXIT.failed, { cause })
   }
 }

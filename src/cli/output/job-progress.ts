@@ -16,16 +16,16 @@ export interface Job {
   endedAt?: string
 }
 
-/** Lines of progress are at least so far apart. */
+/** The shortest time between two lines of progress. */
 const LINE_MILLISECONDS_MIN = 1000
 
 const BAR_WIDTH = 30
 
 /**
- * Shows the progress of a job until it has ended: a bar on a terminal, elsewhere lines. Ctrl-C ends the command and not
- * the job, where a server runs it.
+ * Shows the progress of a job until it ends: as a bar on a terminal, otherwise as lines. Ctrl-C ends the command, but not
+ * a job that a server runs.
  *
- * @throws CommandError when the job failed or was cancelled, or is left to itself
+ * @throws CommandError if the job fails or is cancelled, and after Ctrl-C
  */
 export async function followJob(
   client: AdminClient,
@@ -38,20 +38,20 @@ export async function followJob(
   const progress = progressOf(terminal)
   try {
     const job = await watch(client, id, interrupt.signal, progress)
-    if (job.state !== 'done') throw new CommandError(`the job ${id} ${endOf(job)}`)
+    if (job.state !== 'done') throw new CommandError(`job ${id} ${endOf(job)}`)
     return jobCard(job)
   } catch (error) {
     if (!interrupt.signal.aborted) throw error
-    if (client.isAlone) throw new CommandError(`the job ${id} ended with this command`, EXIT.interrupted)
-    const how = `cay job watch ${id} shows its progress, cay job cancel ${id} ends it`
-    throw new CommandError(`the job goes on: ${how}`, EXIT.interrupted)
+    if (client.isAlone) throw new CommandError(`job ${id} ended with this command`, EXIT.interrupted)
+    const how = `follow it with cay job watch ${id}, or cancel it with cay job cancel ${id}`
+    throw new CommandError(`the job continues: ${how}`, EXIT.interrupted)
   } finally {
     process.off('SIGINT', onInterrupt)
     if (terminal.hasBar) terminal.status('')
   }
 }
 
-/** A job for people, with what it has counted. */
+/** Returns the card of a job, with what the job counted. */
 export function jobCard(job: Job): Card {
   const counts = Object.keys(job.result ?? {}).map((name) => {
     const label = name.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)
@@ -71,7 +71,7 @@ const JOB_LINES: readonly Shown[] = [
   shown('Error', 'error'),
 ]
 
-/** `12 of 40`, or how many so far. */
+/** Formats progress: `12 of 40`, or `12` if the total is unknown. */
 export function asProgress(value: unknown): string {
   const { done, total } = value as Job['progress']
   return total === undefined ? asCount(done) : `${asCount(done)} of ${asCount(total)}`
@@ -89,13 +89,11 @@ async function watch(
     show(job)
     if (job.endedAt !== undefined) return job
   }
-  throw new CommandError(`the server ended before the job ${id} did`, EXIT.unreachable)
+  throw new CommandError(`lost the connection to the server before job ${id} ended`, EXIT.unreachable)
 }
 
 function endOf({ state, error }: Job): string {
-  return state === 'cancelled'
-    ? 'was cancelled'
-    : `failed: ${asText(error ?? 'the log of the server says why')}`
+  return state === 'cancelled' ? 'was cancelled' : `failed: ${asText(error ?? 'see the log of the server')}`
 }
 
 function progressOf(terminal: Terminal): (job: Job) => void {

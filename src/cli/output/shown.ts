@@ -1,22 +1,22 @@
 import { harmless, type Terminal } from './terminal.ts'
 
-/** A field of an answer, as people see it: a column of a table, or a line of a card. */
+/** How a field of the API's JSON is shown: as a column of a table, or a line of a card. */
 export interface Shown {
   label: string
-  /** Where it is in the answer: `usage.pulls`; empty for the answer itself. */
+  /** The path in the JSON, such as `usage.pulls`; empty for the whole value. */
   field: string
   as: Format
 }
 
-/** Writes a value that is there. */
+/** Formats a value that is set. */
 export type Format = (value: unknown, terminal: Terminal) => string
 
-/** A column or a line; the value is text unless `as` says otherwise. */
+/** Returns a column or a line; `as` formats its value. */
 export function shown(label: string, field: string, as: Format = asText): Shown {
   return { label, field, as }
 }
 
-/** The field for people; empty where the answer has none. */
+/** Formats the field; returns an empty text if it is not set. */
 export function render({ field, as }: Shown, answer: unknown, terminal: Terminal): string {
   const value = valueAt(answer, field)
   return value === undefined || value === null ? '' : as(value, terminal)
@@ -40,17 +40,17 @@ export function asText(value: unknown): string {
     .join(' ')
 }
 
-/** JSON in which the control characters are escaped, too, that JSON would leave as they are. */
+/** Returns JSON that also escapes the control characters that JSON allows. */
 export function jsonText(value: unknown): string {
   return escapeControls(JSON.stringify(value, null, 2) ?? '')
 }
 
-/** JSON text that says the same, and changes nothing on a terminal. */
+/** Escapes control characters in JSON text, so that it cannot change the terminal. */
 export function escapeControls(json: string): string {
   return json.replaceAll(/[\x7f-\x9f]/g, (control) => `\\u00${control.charCodeAt(0).toString(16)}`)
 }
 
-/** `yes`, or nothing. */
+/** Formats true as `yes`, and false as nothing. */
 export function asYes(value: unknown): string {
   return value === true ? 'yes' : ''
 }
@@ -59,7 +59,7 @@ export function asCount(value: unknown): string {
   return Number(value).toLocaleString('en')
 }
 
-/** `1.2 GiB`: powers of 1024 by their names (IEC 80000-13). */
+/** Formats bytes in powers of 1024 (IEC 80000-13): `1.2 GiB`. */
 export function asBytes(value: unknown): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB']
   let left = Number(value)
@@ -71,7 +71,7 @@ export function asBytes(value: unknown): string {
   return `${unit === 0 ? left : left.toFixed(1)} ${units[unit]}`
 }
 
-/** `14 days`, `1 day 12 hours`: seconds, by the largest units that give whole numbers. */
+/** Formats seconds in the largest units that give whole numbers: `14 days`, `1 day 12 hours`. */
 export function asDuration(value: unknown): string {
   let left = Number(value)
   const parts: string[] = []
@@ -83,13 +83,13 @@ export function asDuration(value: unknown): string {
   return parts.join(' ') || '0 seconds'
 }
 
-/** `kept for 3 days`, `kept for good`: days, of which 0 is for ever. */
+/** Formats days: `kept for 3 days`; 0 is `kept`, without an end. */
 export function asKeptDays(value: unknown): string {
-  if (value === 0) return 'kept for good'
+  if (value === 0) return 'kept'
   return `kept for ${asCount(value)} ${value === 1 ? 'day' : 'days'}`
 }
 
-/** On a terminal enough of a digest to tell it from others; elsewhere all of it. */
+/** Shortens a digest on a terminal; elsewhere returns all of it. */
 export function asShortDigest(value: unknown, { isForPeople }: Terminal): string {
   const text = asText(value)
   return isForPeople ? text.slice(0, text.indexOf(':') + 1 + SHORT_DIGEST_CHARACTERS) : text
@@ -97,7 +97,7 @@ export function asShortDigest(value: unknown, { isForPeople }: Terminal): string
 
 const SHORT_DIGEST_CHARACTERS = 12
 
-/** Tags; on a terminal a digest in the name of one (`sha256-….sig`) is cut as `asShortDigest` cuts it. */
+/** Formats tags. On a terminal, shortens digests in their names (`sha256-….sig`) like `asShortDigest`. */
 export function asTags(value: unknown, { isForPeople }: Terminal): string {
   const text = asText(value)
   return isForPeople ? text.replaceAll(DIGEST_IN_TAG, '$1…') : text
@@ -105,7 +105,7 @@ export function asTags(value: unknown, { isForPeople }: Terminal): string {
 
 const DIGEST_IN_TAG = new RegExp(`\\b([a-z0-9]+-[0-9a-f]{${SHORT_DIGEST_CHARACTERS}})[0-9a-f]{52}\\b`, 'g')
 
-/** On a terminal how long ago, or how long from now; elsewhere RFC 3339. */
+/** Formats a time: relative to now on a terminal, elsewhere as RFC 3339. */
 export function asTime(value: unknown, { isForPeople, now }: Terminal): string {
   const at = new Date(String(value))
   if (Number.isNaN(at.getTime())) return asText(value)
@@ -113,7 +113,7 @@ export function asTime(value: unknown, { isForPeople, now }: Terminal): string {
   return isForPeople ? relative(at.getTime() - now()) : at.toISOString()
 }
 
-/** The local time, and on a terminal also how long ago. */
+/** Formats a time: local and relative on a terminal, elsewhere as RFC 3339. */
 export function asMoment(value: unknown, terminal: Terminal): string {
   const at = new Date(String(value))
   if (Number.isNaN(at.getTime())) return asText(value)
@@ -121,7 +121,7 @@ export function asMoment(value: unknown, terminal: Terminal): string {
   return terminal.isForPeople ? `${localTime(at)} (${asTime(value, terminal)})` : at.toISOString()
 }
 
-/** What programs in Go write for a time that they do not know: the beginning of the year 1. */
+/** The zero time of Go, which programs in Go write for an unknown time. */
 const UNKNOWN_TIME = Date.parse('0001-01-01T00:00:00Z')
 
 /** `2026-11-24 18:03:09 +01:00` */
@@ -148,7 +148,7 @@ function relative(milliseconds: number): string {
   const step = STEPS.find(([size]) => Math.abs(seconds) >= size)
   if (step === undefined) return 'now'
   const [size, unit] = step
-  // What is to come in nearly 14 days is said to come in 14.
+  // A time almost 14 days ahead is `in 14 days`.
   const count = seconds < 0 ? Math.trunc(seconds / size) : Math.round(seconds / size)
   return new Intl.RelativeTimeFormat('en').format(count, unit)
 }

@@ -2,7 +2,7 @@ import Table from 'cli-table3'
 import { render, type Shown } from './shown.ts'
 import type { Terminal } from './terminal.ts'
 
-/** Rows that are laid out together: the library's work grows with their square. */
+/** Rows that are laid out together; the library takes time by the square of their number. */
 const CHUNK_ROWS = 50
 
 const NO_BORDERS = {
@@ -24,8 +24,8 @@ const NO_BORDERS = {
 }
 
 /**
- * A table that is written as its entries come: aligned, without borders. A column is as wide as what has come so far,
- * so a later part of a long list may be wider than the first.
+ * Prints a table without borders while its entries arrive. A column is as wide as its widest cell so far, so a later
+ * part of a long list can be wider than the first.
  */
 export class TableWriter {
   readonly #columns: readonly Shown[]

@@ -1,28 +1,28 @@
-/** Where a command speaks: for people on a terminal, or into a file or another program. */
+/** The output of a command: a terminal, a file or another program. */
 export interface Terminal {
-  /** Standard output is a terminal: times are relative. */
+  /** Standard output is a terminal, so times are relative. */
   isForPeople: boolean
-  /** Never with NO_COLOR (no-color.org). */
+  /** Always false if NO_COLOR is set (no-color.org). */
   hasColours: boolean
-  /** Standard error is a terminal: progress is a bar there, elsewhere lines. */
+  /** Standard error is a terminal, so progress is a bar; otherwise it is lines. */
   hasBar: boolean
-  /** Somebody is there who can answer a question. */
+  /** Somebody can answer a question. */
   canAsk: boolean
   /** Milliseconds since 1970. */
   now: () => number
-  /** Resolves when more can be written without being kept in memory. */
+  /** Writes to standard output. Resolves when more text can be written without buffering it. */
   write(text: string): Promise<void>
-  /** A line beside the output. */
+  /** Writes a line to standard error. */
   note(line: string): void
-  /** Beside the output, in the place of the status before; an empty one goes away. Only where there is a bar. */
+  /** Replaces the status line on standard error; an empty text removes it. Only if `hasBar`. */
   status(text: string): void
 }
 
-/** The terminal of this process. */
+/** Returns the terminal of this process. */
 export function openTerminal(environment: Record<string, string | undefined>): Terminal {
   const { stdin, stdout, stderr } = process
   const isForPeople = stdout.isTTY === true
-  // What cannot be written is told to who writes it.
+  // `write` reports errors to its caller.
   stdout.on('error', () => {})
   return {
     isForPeople,
@@ -40,8 +40,8 @@ export function openTerminal(environment: Record<string, string | undefined>): T
 }
 
 /**
- * Text of others as it may be shown on a terminal: nothing in it moves the cursor, changes colours, or turns the
- * direction in which the rest of the line is read (UAX 9).
+ * Makes text of others safe for a terminal: replaces characters that could move the cursor, change colours, or reverse
+ * the direction of the rest of the line (UAX 9).
  */
 export function harmless(text: string): string {
   return text.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]+/gu, ' ')
