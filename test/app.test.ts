@@ -7,7 +7,7 @@ import { startInProcess } from './support/server.ts'
 
 const manifest = imageManifest(EMPTY, [])
 
-test('every limit may be as small as its setting allows', async () => {
+test('settings: cay works with every limit at its minimum', async () => {
   const numbers = SETTINGS.filter(
     ({ path, schema }) => schema.type === 'integer' && path !== 'blobs.bytes-max',
   )
@@ -23,7 +23,7 @@ test('every limit may be as small as its setting allows', async () => {
   }
 })
 
-test('a blob larger than blobs.bytes-max is 413, and is not kept', async () => {
+test('uploads: a blob larger than blobs.bytes-max gets 413, and is not kept', async () => {
   await using server = await startInProcess({ settings: { 'blobs.bytes-max': '10' } })
   const [fits, not] = [named('0123456789'), named('0123456789a')]
   await pushBlob(server, 'a', fits)

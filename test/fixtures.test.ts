@@ -16,12 +16,12 @@ const names = [...new Bun.Glob('data-*/fixture.json').scanSync(fixtures)]
   .sort()
 const { blobs, manifests, deleted, upload } = fixtureContent()
 
-test('there is a data folder of each schema that a release had', () => expect(names).toContain('data-0001'))
+test('fixtures: there is a data folder of each released schema', () => expect(names).toContain('data-0001'))
 
 for (const name of names) {
   const applied = Number(name.slice(-4))
   for (const [kind, start] of SERVERS) {
-    describe(`a data folder that an older version left, ${name}, ${kind}`, () => {
+    describe(`a data folder of an older version, ${name}, ${kind}`, () => {
       const resources = new AsyncDisposableStack()
       let folder: TemporaryFolder
       let server: TestServer
@@ -44,7 +44,7 @@ for (const name of names) {
         copy.close()
       })
 
-      test('releases pages that are free from now on', () => {
+      test('returns free pages to the file system from now on', () => {
         using database = new Database(join(folder.path, 'cay.db'), { readonly: true })
         expect(database.query('pragma auto_vacuum').get()).toEqual({ auto_vacuum: 2 })
       })
@@ -85,7 +85,7 @@ for (const name of names) {
         for (const path of [...deleted, '/v2/library/app/manifests/old']) await get(path, { status: 404 })
       })
 
-      test('goes on with the upload in progress', async () => {
+      test('continues the upload in progress', async () => {
         await get(location, { status: 204, has: { range: `0-${upload.received - 1}` } })
         const response = await server.fetch(`${location}?digest=${upload.digest}`, {
           method: 'PUT',
@@ -96,7 +96,7 @@ for (const name of names) {
         await get(`/v2/${upload.repository}/blobs/${upload.digest}`, { content: upload.bytes })
       })
 
-      test('takes new content', async () => {
+      test('accepts new content', async () => {
         const manifest = imageManifest(EMPTY, [upload])
         await pushManifest(server, 'library/app', manifest, { reference: 'new' })
         await get('/v2/library/app/manifests/new', { content: manifest })

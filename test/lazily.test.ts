@@ -1,14 +1,14 @@
 import { expect, test } from 'bun:test'
 import { lazily, once } from '../src/lazily.ts'
 
-test('something is made when it is asked for the first time, and kept', () => {
+test('lazily: a value is created on first use, and kept', () => {
   let times = 0
   const count = once(() => ++times)
   expect(times).toBe(0)
   expect([count(), count(), times]).toEqual([1, 1, 1])
 })
 
-test('what could not be made is tried again', () => {
+test('lazily: a creation that failed is tried again', () => {
   let times = 0
   const make = once(() => {
     if (++times === 1) throw new Error('not yet')
@@ -18,7 +18,7 @@ test('what could not be made is tried again', () => {
   expect([make(), make()]).toEqual([2, 2])
 })
 
-test('members are made when they are read, each by itself, also from a copy', () => {
+test('lazily: each member is created when it is read, also from a copy', () => {
   const made: string[] = []
   const maker = (name: string) => () => {
     made.push(name)

@@ -20,17 +20,17 @@ describe.each(rules)('$name', (rule) => {
   })
 })
 
-test('bun.lock names no registry, so that it serves everyone', async () => {
+test('bun.lock names no registry, so that it works with any', async () => {
   expect(await read('bun.lock')).not.toMatch(/https?:\/\//)
 })
 
-test('every command brings the same Bun, by npm or by Bun', async () => {
+test('npm and Bun install the same version of Bun', async () => {
   const { scripts, devDependencies } = JSON.parse(await read('package.json'))
   const bun = `npx --yes --ignore-scripts=false --allow-scripts=bun bun@${devDependencies.bun}`
   for (const [name, script] of Object.entries(scripts)) expect(script).toBe(`${bun} scripts/main.ts ${name}`)
 })
 
-test('the README names the version of each client that is built', async () => {
+test('the README lists the version of each client that is built', async () => {
   const { conformance, registry, ...clients } = tools
   const versions = Object.values(clients).flatMap((tool) => ('module' in tool ? tool.version.slice(1) : []))
   const readme = await read('README.md')

@@ -4,7 +4,7 @@ import { failureOf } from './support/failure.ts'
 
 type Question = { text: string }
 
-/** A thread that answers what it is asked in capitals, refuses `no`, says nothing to `hush`, and dies of `die`. */
+/** A worker that replies in capitals, refuses `no`, does not reply to `hush`, and crashes on `die`. */
 const SOURCE = `self.onmessage = ({ data }) => {
   for (const { text } of data) if (text === 'die') throw new Error('died')
   self.postMessage(data.filter(({ text }) => text !== 'hush').map(({ id, text }) =>
@@ -25,7 +25,7 @@ function open(isBatching = true) {
   return { client, failures, together }
 }
 
-test('a thread is asked all questions of one turn in one message, and each gets its own answer', async () => {
+test('workers: calls of one turn are sent in one message, and each gets its own reply', async () => {
   const { client, failures, together } = open()
   const answers = ['a', 'no', 'b'].map((text) => client.ask<string>({ text }))
   expect(client.waiting).toBe(3)
@@ -35,14 +35,14 @@ test('a thread is asked all questions of one turn in one message, and each gets 
   await client.stop()
 })
 
-test('a thread is asked at once, where it should begin before the turn ends', async () => {
+test('workers: an urgent call is sent before the turn ends', async () => {
   const { client, together } = open(false)
   expect(await Promise.all(['a', 'b'].map((text) => client.ask<string>({ text })))).toEqual(['A1', 'B1'])
   expect(together).toEqual([1, 1])
   await client.stop()
 })
 
-test('a thread that dies fails what waits and what is asked later, and is told of once', async () => {
+test('workers: a crash fails waiting and later calls, and is reported once', async () => {
   const { client, failures } = open()
   const waiting = [failureOf(client.ask({ text: 'hush' })), failureOf(client.ask({ text: 'die' }))]
   for (const { message } of await Promise.all(waiting)) expect(message).toContain('a thread failed')
@@ -51,7 +51,7 @@ test('a thread that dies fails what waits and what is asked later, and is told o
   expect(failures.length).toBe(1)
 })
 
-test('a thread that is stopped fails what waits, and counts as no failure', async () => {
+test('workers: stopping fails waiting calls, and is not reported as a failure', async () => {
   const { client, failures } = open()
   const waiting = failureOf(client.ask({ text: 'hush' }))
   await client.ask({ text: 'a' })

@@ -16,56 +16,56 @@ const choice = <const T extends string[]>(values: T, value: T[number], descripti
 
 const boolean = (value: boolean, description: string) => Type.Boolean({ default: value, description })
 
-/** Every setting, with its unit, bounds, default, and what it is for. Their names come from these paths. */
+/** Every setting, with its unit, bounds, default and description. The names of settings are the paths of this schema. */
 export const ConfigSchema = Type.Object(
   {
     listen: Type.Array(Type.String(), {
       minItems: 1,
       default: ['127.0.0.1:5000', '[::1]:5000'],
-      description: 'Addresses to listen on, HOST:PORT; port 0 takes a free one',
+      description: 'Addresses to listen on, HOST:PORT; port 0 chooses a free port',
     }),
     tls: Type.Optional(
       Type.String({
         minLength: 1,
-        description: 'off, auto (cay makes its own authority and certificate), or CERTIFICATE.pem,KEY.pem',
+        description: 'off, auto (a certificate of an own authority), or CERTIFICATE.pem,KEY.pem',
       }),
     ),
     host: Type.Array(Type.String(), {
       default: [],
-      description: 'Further names and addresses of this host, for the certificate that tls auto makes',
+      description: 'More names and addresses of this host, for the certificate of tls = auto',
     }),
-    data: Type.String({ minLength: 1, description: 'The folder that holds everything' }),
+    data: Type.String({ minLength: 1, description: 'The data folder, which contains everything' }),
     metadata: Type.Optional(
-      Type.String({ minLength: 1, description: 'Another folder for the database, on a local disk' }),
+      Type.String({ minLength: 1, description: 'A separate folder for the database; must be on a local disk' }),
     ),
     access: choice(
       ['accounts', 'open'],
       'accounts',
-      'Who may do what: by accounts and grants, or everybody everything (loopback only)',
+      'Who can do what: accounts with grants, or open: everybody everything (loopback only)',
     ),
     externalUrl: Type.Optional(
       Type.String({
         pattern: '^https?://[^/]+$',
-        description:
-          'The scheme, host and port that clients use, behind a proxy; by default what a request says',
+        examples: ['https://registry.example:5000'],
+        description: 'The scheme, host and port that clients use, if cay cannot tell from the request',
       }),
     ),
     trustedProxies: Type.Array(Type.String(), {
       default: [],
-      description: 'Proxies whose Forwarded and X-Forwarded-* are believed: addresses, or ADDRESS/BITS',
+      description: 'Proxies whose Forwarded and X-Forwarded-* headers are trusted: addresses, or ADDRESS/BITS',
     }),
     upstream: Type.Array(UpstreamSchema, {
       default: [],
-      description: 'Registries whose content is cached under their name: names, or [[upstream]] tables',
+      description: 'Registries to cache: names, or [[upstream]] tables',
     }),
     mirror: Type.Array(Type.String(), {
       default: [],
-      description: 'UPSTREAM=HOST:PORT: further listeners, which Docker takes for a mirror of the upstream',
+      description: 'More listeners, UPSTREAM=HOST:PORT, each a registry mirror of one upstream for Docker',
     }),
     log: Type.Object(
       {
-        level: choice(['debug', 'info', 'warn', 'error'], 'info', 'What is logged; pulls are at debug'),
-        format: choice(['auto', 'json', 'pretty'], 'auto', 'auto is pretty on a terminal, JSON elsewhere'),
+        level: choice(['debug', 'info', 'warn', 'error'], 'info', 'The lowest level that is logged; pulls are logged at debug'),
+        format: choice(['auto', 'json', 'pretty'], 'auto', 'The format of the log; auto: pretty on a terminal, otherwise json'),
       },
       { additionalProperties: false },
     ),
@@ -76,18 +76,18 @@ export const ConfigSchema = Type.Object(
           4 * MiB,
           1024 * MiB,
           16 * MiB,
-          'Memory for manifests being pushed, in bytes; others wait',
+          'Memory for manifests that are being pushed, in bytes; more of them wait',
         ),
         cacheBytesMax: integer(
           0,
           4096 * MiB,
           32 * MiB,
-          'Memory for manifests that are pulled again, in bytes',
+          'Memory for the cache of manifests, in bytes',
         ),
         sparse: choice(
           ['none', 'index', 'all'],
           'index',
-          'What a manifest may name that is not here: nothing, children of an index, or also layers and configs',
+          'What a pushed manifest can refer to that is not stored: nothing, children of an index, or everything',
         ),
       },
       { additionalProperties: false },
@@ -97,7 +97,7 @@ export const ConfigSchema = Type.Object(
         allow: Type.Array(Type.String(), {
           default: [],
           description:
-            'PATTERN=TYPE,TYPE: repositories of the pattern take only these artifact types (image: images and indexes)',
+            'PATTERN=TYPE,TYPE: repositories that match accept only these artifact types (image: images, indexes)',
         }),
       },
       { additionalProperties: false },
@@ -106,18 +106,18 @@ export const ConfigSchema = Type.Object(
       {
         schema1: Type.Object(
           {
-            push: boolean(true, 'Whether manifests of Docker schema 1 are taken'),
-            unsigned: boolean(false, 'Whether they are also taken without a signature'),
+            push: boolean(true, 'Accept pushes of Docker schema 1 manifests'),
+            unsigned: boolean(false, 'Also accept schema 1 manifests without a signature'),
             pull: choice(
               ['auto', 'always', 'never'],
               'auto',
-              'Whether images are converted to schema 1: for clients that ask for it, also without Accept, never',
+              'When to convert pulled images to schema 1: for old clients, also for clients without Accept, or never',
             ),
           },
           { additionalProperties: false },
         ),
-        v1: boolean(true, "Whether images can be pulled by Docker's V1 API, too"),
-        v1Fallback: boolean(true, 'Whether /v2/ answers 404 to Docker before 1.6, so that it comes to V1'),
+        v1: boolean(true, "Serve pulls by Docker's V1 API"),
+        v1Fallback: boolean(true, 'Answer 404 at /v2/ to Docker before 1.6, so that it falls back to V1'),
       },
       { additionalProperties: false },
     ),
@@ -133,13 +133,13 @@ export const ConfigSchema = Type.Object(
           60,
           31_536_000,
           86_400,
-          'An upload that did not grow for so many seconds is dropped',
+          'How long an upload is kept that does not grow, in seconds',
         ),
         stallSecondsMax: integer(
           1,
           240,
           60,
-          'A request whose body brings nothing for so many seconds is ended',
+          'How long a request body can stall before the request is ended, in seconds',
         ),
       },
       { additionalProperties: false },
@@ -150,21 +150,21 @@ export const ConfigSchema = Type.Object(
           1,
           31_536_000,
           86_400,
-          'What a push in progress may name is kept for so many seconds; nothing is collected in the first of them',
+          'How long to keep content that a push in progress may refer to, in seconds; also the delay after a start',
         ),
         windowSeconds: integer(
           1,
           315_360_000,
           1_209_600,
-          'What was deleted, or lost its last tag, can be brought back for so many seconds',
+          'How long deleted and untagged content can be restored, in seconds',
         ),
         untaggedDays: integer(
           0,
           36_500,
           0,
-          'Days until a manifest goes that never had a tag, where its repository says nothing else; 0 keeps it',
+          'Days until a manifest that never had a tag is collected; 0: never; repositories can override this',
         ),
-        intervalSeconds: integer(1, 86_400, 3600, 'How often garbage is looked for, in seconds'),
+        intervalSeconds: integer(1, 86_400, 3600, 'The interval of garbage collection, in seconds'),
       },
       { additionalProperties: false },
     ),
@@ -174,13 +174,13 @@ export const ConfigSchema = Type.Object(
           1,
           1_000_000,
           512,
-          'Requests in flight of one client address (IPv6: of one /64 network); trusted proxies are not counted',
+          'The most requests in flight of one client address (IPv6: one /64 network); trusted proxies have no limit',
         ),
         hstsSeconds: integer(
           0,
           315_360_000,
           0,
-          'For how long browsers may reach this host by HTTPS only (HSTS: on every port); 0 leaves it open',
+          'How long browsers use only HTTPS for this host, on every port (HSTS), in seconds; 0: no header',
         ),
       },
       { additionalProperties: false },
@@ -189,50 +189,50 @@ export const ConfigSchema = Type.Object(
       {
         publicByAdminsOnly: boolean(
           true,
-          'Whether only server admins grant to anonymous and authenticated; otherwise users do so in their namespaces',
+          'Only server admins can grant roles to anonymous and authenticated; false: users can, in their namespaces',
         ),
-        namespaceMax: integer(1, 100_000, 1000, 'Grants on the repositories of one namespace'),
-        subjectMax: integer(1, 100_000, 10_000, 'Grants to one subject: an account, a group, or everybody'),
+        namespaceMax: integer(1, 100_000, 1000, 'The most grants in one namespace'),
+        subjectMax: integer(1, 100_000, 10_000, 'The most grants to one subject: an account, a group, authenticated or anonymous'),
       },
       { additionalProperties: false },
     ),
     cache: Type.Object(
       {
-        bytesMax: integer(0, 1024 * TiB, 0, 'Bytes that cached blobs may take; 0 for no limit but the disk'),
+        bytesMax: integer(0, 1024 * TiB, 0, 'The most bytes of cached blobs; 0: no limit but the disk'),
         freeBytesMin: Type.Optional(
           Type.Integer({
             minimum: 0,
             maximum: 1024 * TiB,
-            description: 'Bytes of the volume that the cache leaves free; by default 10 %, at most 10 GiB',
+            description: 'Bytes of the volume that the cache leaves free [10 %, at most 10 GiB]',
           }),
         ),
-        freshSeconds: integer(0, 31_536_000, 300, 'How long a cached tag is served without a check'),
+        freshSeconds: integer(0, 31_536_000, 300, 'How long a cached tag is served without a check, in seconds'),
         staleWhileRevalidateSeconds: integer(
           0,
           31_536_000,
           300,
-          'How long after that it is served while the check runs behind',
+          'How long after that it is served while it is checked in the background, in seconds',
         ),
         deadlineMilliseconds: integer(
           1,
           60_000,
           3000,
-          'How long a client waits for a check where there is a cached copy',
+          'How long a client waits for a check before it gets the cached copy, in milliseconds',
         ),
-        firstByteSecondsMax: integer(1, 60, 20, 'How long a client waits for an upstream that must answer'),
+        firstByteSecondsMax: integer(1, 60, 20, 'How long a client waits for an upstream if there is no cached copy, in seconds'),
         stallSecondsMax: integer(
           1,
           240,
           15,
-          'A download from an upstream that brings nothing for so many seconds is begun again',
+          'How long a download from an upstream can stall before it is resumed, in seconds',
         ),
-        fillsMax: integer(1, 200, 64, 'Blobs that are fetched at once from all upstreams'),
-        offline: boolean(false, 'Whether upstreams are never asked'),
+        fillsMax: integer(1, 200, 64, 'The most blobs that are fetched at the same time'),
+        offline: boolean(false, 'Serve only cached content, and never connect to upstreams'),
       },
       { additionalProperties: false },
     ),
     lists: Type.Object(
-      { pageMax: integer(1, 100_000, 1000, 'Entries of one page of tags or repositories') },
+      { pageMax: integer(1, 100_000, 1000, 'The most entries of one page of tags or repositories') },
       { additionalProperties: false },
     ),
     metrics: Type.Object(
@@ -240,13 +240,13 @@ export const ConfigSchema = Type.Object(
         access: choice(
           ['admin', 'anonymous', 'off'],
           'admin',
-          'Who may read /metrics: a server admin, anybody, or nobody',
+          'Who can read /metrics: server admins, everybody, or nobody',
         ),
       },
       { additionalProperties: false },
     ),
     shutdown: Type.Object(
-      { secondsMax: integer(0, 3600, 30, 'How many seconds requests in flight have to end after SIGTERM') },
+      { secondsMax: integer(0, 3600, 30, 'How long requests in flight can take to finish after SIGTERM, in seconds') },
       { additionalProperties: false },
     ),
   },

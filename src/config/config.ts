@@ -4,9 +4,9 @@ import type { TObject, TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { type Config, ConfigSchema } from './config-schema.ts'
 
-/** One setting: the same path as a key of cay.toml, a flag, and an environment variable. */
+/** One setting, with its names as a key of cay.toml, a flag and an environment variable. */
 export interface Setting {
-  /** Keys of the schema, from the outside in. */
+  /** The keys of the schema, outermost first. */
   keys: string[]
   /** `uploads.idle-seconds-max` */
   path: string
@@ -17,40 +17,40 @@ export interface Setting {
   schema: TSchema
 }
 
-/** Something is wrong with a setting; the message names it as the person wrote it. */
+/** A setting is invalid; the message names it in the form in which it was written. */
 export class ConfigError extends Error {
   override name = 'ConfigError'
 }
 
 export interface ConfigSources {
-  /** Values by the setting's path. */
+  /** Values, by the path of the setting. */
   flags: Record<string, string>
-  /** The file that --config names. */
+  /** The file of --config. */
   file: string | undefined
   environment: Record<string, string | undefined>
 }
 
 export interface LoadedConfig {
   config: Config
-  /** What does not stop the start, but is likely a mistake. */
+  /** Likely mistakes that do not prevent the start. */
   warnings: string[]
 }
 
-/** Every setting, from the schema. */
+/** All settings of the schema. */
 export const SETTINGS: readonly Setting[] = settingsOf(ConfigSchema, [])
 
-/** Variables that preset the first account's password; no settings, for they must not be shown. */
+/** Variables that set the first account's password. They are not settings, because settings are shown. */
 const ADMIN_VARIABLES = ['CAY_ADMIN_PASSWORD', 'CAY_ADMIN_PASSWORD_FILE'] as const
 
-/** Variables of commands that ask a server elsewhere; no settings of one. */
+/** Variables of commands for a remote server. They are not settings of a server. */
 const CLIENT_VARIABLES = ['CAY_SERVER', 'CAY_TOKEN', 'CAY_TOKEN_FILE'] as const
 
-/** The variable that names the configuration's file. */
+/** The variable that names the configuration file. */
 const FILE_VARIABLE = 'CAY_CONFIG'
 
 /**
- * Reads the configuration: flags over environment over file over defaults. The file is the one that is named, or
- * `cay.toml` in the data folder when there is one.
+ * Loads the configuration. Flags override environment variables, which override the file, which overrides defaults. The
+ * file is the named one, or else `cay.toml` in the data folder if it exists.
  *
  * @throws ConfigError
  */
@@ -75,18 +75,18 @@ export async function loadConfig({ flags, file, environment }: ConfigSources): P
   return { config: check(values, sources), warnings: unknownVariables(environment) }
 }
 
-/** A setting's value as it may be shown: of tables only their names, for they may hold secrets. */
+/** Returns the value of a setting to show: of tables only their names, because they can contain secrets. */
 export function shownValue({ keys, schema }: Setting, config: Config): unknown {
   const value = keys.reduce<unknown>((at, key) => (at as Record<string, unknown>)[key], config)
   return isTables(schema) ? (value as { name: string }[]).map(({ name }) => name) : value
 }
 
-/** Whether the setting is an array of tables. */
+/** Reports whether the setting is an array of tables. */
 function isTables({ type, items }: TSchema): boolean {
   return type === 'array' && items.type === 'object'
 }
 
-/** Entries that are texts are the names of tables that say nothing else; keys are written with hyphens. */
+/** Turns names into tables with only a name, and hyphenated keys into those of the schema. */
 function tablesOf(given: unknown): unknown {
   if (!Array.isArray(given)) return given
   return given.map((entry) => {
@@ -122,24 +122,24 @@ async function readFile(
 ): Promise<void> {
   const file = Bun.file(path)
   if (!(await file.exists())) {
-    if (isRequired) throw new ConfigError(`there is no configuration file ${path}`)
+    if (isRequired) throw new ConfigError(`configuration file not found: ${path}`)
     return
   }
   let document: unknown
   try {
     document = Bun.TOML.parse(await file.text())
   } catch (error) {
-    throw new ConfigError(`${path} is not TOML: ${(error as Error).message}`)
+    throw new ConfigError(`${path} is not valid TOML: ${(error as Error).message}`)
   }
   for (const [name, value] of leaves(document as Record<string, unknown>, '')) {
     const setting = SETTINGS.find((candidate) => candidate.path === name)
     if (setting === undefined)
-      throw new ConfigError(`${path}: there is no setting "${name}"${suggestion(name)}`)
+      throw new ConfigError(`${path}: unknown setting "${name}"${suggestion(name)}`)
     set(setting, value, path)
   }
 }
 
-/** The values of a table and of those in it; an empty table that is no section of ours counts as a value. */
+/** Returns the values of a table and its sections. An empty table that is not a known section counts as a value. */
 function leaves(table: Record<string, unknown>, prefix: string): [string, unknown][] {
   return Object.entries(table).flatMap(([key, value]): [string, unknown][] => {
     const name = `${prefix}${key}`
@@ -168,22 +168,22 @@ function check(values: Record<string, unknown>, sources: Map<string, string>): C
   )
 }
 
-/** A wrong value, unless it may be a secret. */
+/** Formats an invalid value, unless it can be a secret. */
 function shown(path: string, value: unknown): string {
-  return path.endsWith('password') ? 'not what it must be' : JSON.stringify(value)
+  return path.endsWith('password') ? 'invalid' : JSON.stringify(value)
 }
 
-/** What a setting takes, for people. */
+/** Describes the values that a setting accepts. */
 export function expectation(schema: TSchema): string {
   if (Array.isArray(schema.anyOf)) return schema.anyOf.map((one: { const: string }) => one.const).join(' | ')
   if (schema.type === 'boolean') return 'true | false'
   if (schema.type === 'integer') return `a whole number from ${schema.minimum} to ${schema.maximum}`
-  if (schema.type === 'array') return 'a list, with commas between'
-  if (schema.pattern) return `a text like ${schema.pattern}`
-  return 'a text'
+  if (schema.type === 'array') return 'a comma-separated list'
+  if (schema.examples) return `a value such as ${schema.examples[0]}`
+  return 'text'
 }
 
-/** The sections that nobody has written, so that their defaults find a place. */
+/** Adds the missing sections, so that defaults can be filled in. */
 function fillObjects(values: Record<string, unknown>): Record<string, unknown> {
   for (const { keys } of SETTINGS) {
     let section = values
@@ -211,7 +211,7 @@ function fromText(schema: TSchema, text: string): unknown {
   return text
 }
 
-/** Kubernetes makes CAY_PORT and CAY_SERVICE_HOST beside a Service called cay: a warning, never an error. */
+/** Returns warnings, not errors: Kubernetes sets CAY_PORT and CAY_SERVICE_HOST for a Service called cay. */
 function unknownVariables(environment: Record<string, string | undefined>): string[] {
   const ours = [FILE_VARIABLE, ...ADMIN_VARIABLES, ...CLIENT_VARIABLES]
   const known = new Set([...ours, ...SETTINGS.map(({ variable }) => variable)])

@@ -1,10 +1,10 @@
-/** Where to listen. */
+/** An address to listen on; the empty host is every address. */
 export interface ListenAddress {
   host: string
   port: number
 }
 
-/** Parses `HOST:PORT`, `[::1]:PORT` or `:PORT`. Throws an Error that says what is wrong. */
+/** Parses `HOST:PORT`, `[::1]:PORT` or `:PORT`. Throws an Error that says what is expected. */
 export function parseListenAddress(text: string): ListenAddress {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text)
   const port = Number(match?.[3])
@@ -16,18 +16,18 @@ export function parseListenAddress(text: string): ListenAddress {
   return { host: match[1] ?? match[2] ?? '', port }
 }
 
-/** Whether only this machine reaches the address. */
+/** Reports whether only this machine can reach the address. */
 export function isLoopback({ host }: ListenAddress): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 }
 
-/** Who may do what, and whether somebody chose how connections are encrypted: `off` is a choice, too. */
+/** How the server is protected; `hasTlsChoice` is also set if somebody chose `off`. */
 export interface Protection {
   access: 'accounts' | 'open'
   hasTlsChoice: boolean
 }
 
-/** Why these addresses must not be listened on with this protection; undefined when they may be. */
+/** Returns why cay must not listen on these addresses with this protection; undefined if it can. */
 export function refuseToListen(
   listen: ListenAddress[],
   { access, hasTlsChoice }: Protection,
@@ -36,8 +36,8 @@ export function refuseToListen(
   if (reached === undefined || (access === 'accounts' && hasTlsChoice)) return undefined
   const why =
     access === 'open'
-      ? 'and access is open: everybody could do everything; use access = accounts, or'
-      : 'and nothing says how connections are encrypted; choose --tls auto (an authority of its own), ' +
-        '--tls cert.pem,key.pem, or --tls off (a proxy in front encrypts), or'
-  return `listen names ${reached.host || 'every address'}, which other machines reach, ${why} listen on loopback only: use 127.0.0.1 or [::1]`
+      ? 'but access is open, so everybody could do everything; use access = accounts, or'
+      : 'but TLS is not configured; choose --tls auto (an own authority), --tls cert.pem,key.pem, ' +
+        'or --tls off (for example behind a proxy that terminates TLS), or'
+  return `listen includes ${reached.host || 'every address'}, which other machines can reach, ${why} listen on loopback only: use 127.0.0.1 or [::1]`
 }

@@ -3,58 +3,58 @@ import { type Static, Type } from '@sinclair/typebox'
 const texts = (description: string) => Type.Array(Type.String({ minLength: 1 }), { default: [], description })
 const text = (description: string) => Type.Optional(Type.String({ minLength: 1, description }))
 
-/** One `[[upstream]]`: a registry that content is cached of. */
+/** One `[[upstream]]`: a registry whose content is cached. */
 export const UpstreamSchema = Type.Object(
   {
     name: Type.String({
       pattern: '^[a-z0-9]+([._-][a-z0-9]+)*$',
       maxLength: 100,
-      description: 'The first component of its repositories here, for example docker.io',
+      description: 'The first component of its repository names in cay, for example docker.io',
     }),
     url: Type.Optional(
       Type.String({
         pattern: '^https?://[^/@]+',
-        description: 'Its registry; by default https:// and the name',
+        description: 'The URL of its registry [https:// and the name]',
       }),
     ),
-    hosts: texts('Further names that containerd may call it by (ns)'),
+    hosts: texts('More names that containerd can use for it (ns)'),
     mirrors: texts(
-      'URLs of registries that are asked when it has something not, or does not answer, in order',
+      'URLs of registries to try, in order, if it does not have the content or does not respond',
     ),
-    redirects: texts('Hosts that it may redirect to, whatever their address: HOST, HOST:PORT or *.DOMAIN'),
-    proxy: text('The URL of a proxy, or none; by default what the environment says'),
-    username: text('The account that pulls'),
+    redirects: texts('Hosts that it can redirect to, also if their address is private: HOST, HOST:PORT or *.DOMAIN'),
+    proxy: text('The URL of a proxy, or none [from the environment]'),
+    username: text('The account for pulls'),
     password: text('Its password or token'),
-    passwordFile: text('A file that holds the password'),
-    tokenFile: text('A file that holds a Bearer token'),
-    credentials: text("A Docker config.json whose plain entry for the registry's host is used"),
-    ca: text('A file of PEM certificates that are trusted besides the system'),
-    repositories: texts('Patterns of the names that may be asked for; by default all'),
-    private: Type.Boolean({ default: false, description: 'Its blobs are lent to no other upstream' }),
+    passwordFile: text('A file that contains the password'),
+    tokenFile: text('A file that contains a Bearer token'),
+    credentials: text("A Docker config.json with a plain entry for the registry's host"),
+    ca: text('A PEM file of authorities to trust besides those of the system'),
+    repositories: texts('Patterns of the repositories that can be pulled [all]'),
+    private: Type.Boolean({ default: false, description: 'Never serve its blobs in repositories of other upstreams' }),
     connections: Type.Integer({
       minimum: 1,
       maximum: 128,
       default: 32,
-      description: 'Blobs fetched at once',
+      description: 'The most blobs that are fetched at the same time',
     }),
     bytesPerSecond: Type.Integer({
       minimum: 0,
       maximum: 1e12,
       default: 0,
-      description: 'How fast blobs are fetched together; 0 for no limit',
+      description: 'The total rate of fetching blobs, in bytes per second; 0: no limit',
     }),
     freshSeconds: Type.Optional(
-      Type.Integer({ minimum: 0, maximum: 31_536_000, description: 'In place of cache.fresh-seconds' }),
+      Type.Integer({ minimum: 0, maximum: 31_536_000, description: 'Overrides cache.fresh-seconds' }),
     ),
     gone: Type.Union([Type.Literal('keep'), Type.Literal('drop')], {
       default: 'keep',
-      description: 'What becomes of a cached tag that the upstream no longer has',
+      description: 'Whether to keep or drop a cached tag that the upstream no longer has',
     }),
     refused: Type.Union([Type.Literal('serve'), Type.Literal('refuse')], {
       default: 'serve',
-      description: 'Whether a cached tag is served that the upstream refuses',
+      description: 'Whether to serve or refuse a cached tag that the upstream refuses',
     }),
-    offline: Type.Boolean({ default: false, description: 'It is never asked' }),
+    offline: Type.Boolean({ default: false, description: 'Serve only cached content, and never connect to it' }),
   },
   { additionalProperties: false },
 )

@@ -2,51 +2,51 @@ import { readFileSync } from 'node:fs'
 import type { Config } from './config-schema.ts'
 import type { UpstreamConfig } from './upstream-schema.ts'
 
-/** An upstream as it is configured, its secrets read. */
+/** An upstream's settings, with its secrets read from their files. */
 export interface UpstreamSettings {
-  /** The first component of its repositories' names here, for example `docker.io`. */
+  /** The first component of its repository names in cay, for example `docker.io`. */
   name: string
-  /** Its registry's URL, then those of its mirrors, in the order in which they are asked. */
+  /** The URL of its registry, and then those of its mirrors, in the order in which they are tried. */
   urls: readonly [URL, ...URL[]]
-  /** Names by which containerd's `ns` may call it, besides its own. */
+  /** More names that containerd can send as `ns`. */
   hosts: readonly string[]
-  /** The namespace of names that have none, as Docker Hub's `library`. */
+  /** The namespace of names without one, such as `library` of Docker Hub. */
   namespace: string | undefined
   redirects: readonly string[]
   proxy: string | undefined
   ca: string | undefined
   credentials: UpstreamCredentials
-  /** Patterns of names at the upstream that may be asked for; empty for all. */
+  /** Patterns of the upstream's repositories that can be pulled; empty for all. */
   repositories: readonly string[]
-  /** Its blobs are lent to no other upstream's repositories. */
+  /** Its blobs are never served in repositories of other upstreams. */
   isPrivate: boolean
-  /** Blobs that are fetched at once. */
+  /** The most blobs that are fetched at the same time. */
   connections: number
   bytesPerSecond: number
   freshSeconds: number | undefined
-  /** What becomes of a tag that the upstream has no more, and of one that it refuses. */
+  /** Whether to keep a cached tag that the upstream no longer has, and to serve one that it refuses. */
   gone: 'keep' | 'drop'
   refused: 'serve' | 'refuse'
-  /** It is never asked. */
+  /** Only cached content is served. */
   offline: boolean
 }
 
-/** What proves to an upstream who cay is. */
+/** The credentials for an upstream. */
 export interface UpstreamCredentials {
   username?: string | undefined
   password?: string | undefined
-  /** A Bearer token, used as it is. */
+  /** A Bearer token, which is sent unchanged. */
   token?: string | undefined
 }
 
-/** A further listener, which Docker takes for an upstream's mirror (`registry-mirrors`). */
+/** A listener that is a registry mirror of one upstream for Docker (`registry-mirrors`). */
 export interface MirrorListen {
   upstream: string
   /** HOST:PORT */
   listen: string
 }
 
-/** What is known of registries by their names. */
+/** Settings of well-known registries, by name. */
 const PRESETS: Readonly<Record<string, { url: string; hosts: string[]; namespace: string }>> = {
   'docker.io': {
     url: 'https://registry-1.docker.io',
@@ -55,23 +55,23 @@ const PRESETS: Readonly<Record<string, { url: string; hosts: string[]; namespace
   },
 }
 
-/** Entries of a Docker config.json for Docker Hub. */
+/** The keys of Docker Hub in a Docker config.json. */
 const HUB_ENTRIES = ['https://index.docker.io/v1/', 'index.docker.io', 'docker.io']
 
 /**
- * Reads the upstreams of the configuration, with the files that it names.
- * @throws Error that names the upstream and the setting
+ * Reads the configured upstreams, and the files that their settings name.
+ * @throws Error with the upstream and the setting
  */
 export function readUpstreams(config: Pick<Config, 'upstream' | 'cache'>): UpstreamSettings[] {
   const names = config.upstream.map(({ name }) => name)
   const twice = names.find((name, at) => names.indexOf(name) !== at)
-  if (twice !== undefined) throw new Error(`the upstream ${twice} is configured twice`)
+  if (twice !== undefined) throw new Error(`the upstream ${twice} is configured twice: remove one`)
   return config.upstream.map((upstream) => readUpstream(upstream, config.cache.offline))
 }
 
 /**
- * Parses the setting `mirror`: NAME=HOST:PORT each.
- * @throws Error
+ * Parses the setting `mirror`, a list of UPSTREAM=HOST:PORT.
+ * @throws Error with the invalid entry
  */
 export function parseMirrors({ mirror, upstream }: Pick<Config, 'mirror' | 'upstream'>): MirrorListen[] {
   return mirror.map((entry) => {
@@ -79,7 +79,7 @@ export function parseMirrors({ mirror, upstream }: Pick<Config, 'mirror' | 'upst
     if (upstream.some((one) => one.name === name)) return { upstream: name, listen }
     throw new Error(
       `mirror is ${JSON.stringify(entry)}: expected UPSTREAM=HOST:PORT, for example docker.io=127.0.0.1:5001, ` +
-        'of an upstream that is configured',
+        'with the name of a configured upstream',
     )
   })
 }
@@ -123,12 +123,12 @@ function readCredentials(upstream: UpstreamConfig, url: URL): UpstreamCredential
   if (passwordFile !== undefined)
     return { username, password: readText(name, 'password-file', passwordFile).trimEnd() }
   if ((username === undefined) !== (password === undefined)) {
-    throw new Error(`upstream ${name}: username goes with password, or with password-file`)
+    throw new Error(`upstream ${name}: set username together with password or password-file`)
   }
   return { username, password }
 }
 
-/** The entry of a Docker config.json for the registry; helpers are programs, and are not run. */
+/** Returns the registry's entry in a Docker config.json. Credential helpers are not supported: they are programs. */
 function dockerEntry(name: string, path: string, { host }: URL): UpstreamCredentials {
   let auths: Record<string, { auth?: string; username?: string; password?: string }>
   try {

@@ -113,7 +113,7 @@ describe('cay config', () => {
       { CAY_LOG_LEVEL: 'loud' },
       'cay: log.level (from CAY_LOG_LEVEL) is "loud": expected debug | info | warn | error\n',
     ],
-    [['--config', '/nonexistent/a.toml'], {}, 'cay: there is no configuration file /nonexistent/a.toml\n'],
+    [['--config', '/nonexistent/a.toml'], {}, 'cay: configuration file not found: /nonexistent/a.toml\n'],
   ])('%j %j: exit code 2, with one line that says what is wrong', async (args, env, message) => {
     for (const command of ['config', 'serve', 'health']) {
       const ended = await runCay([command, '--data', '/nonexistent', ...args], env as Record<string, string>)

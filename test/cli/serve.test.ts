@@ -37,7 +37,7 @@ describe('cay serve', () => {
       await using folder = await temporaryFolder('serve')
       const { code, errors } = await runCay(['serve', '--listen', listen, '--data', folder.path])
       expect(code).toBe(1)
-      expect(errors).toMatch(/^cay: listen names .*loopback only: use 127\.0\.0\.1 or \[::1\]\n$/)
+      expect(errors).toMatch(/^cay: listen includes .*loopback only: use 127\.0\.0\.1 or \[::1\]\n$/)
       expect(readdirSync(folder.path)).toEqual([])
     },
   )

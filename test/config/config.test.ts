@@ -14,7 +14,7 @@ const load = (sources: Partial<ConfigSources>) =>
     ...(sources.flags?.data ? {} : { flags: { data: '/nonexistent', ...sources.flags } }),
   })
 
-/** Loads with a file of this text. */
+/** Loads the configuration with a file of this text. */
 async function loadFile(text: string, sources: Partial<ConfigSources> = {}) {
   await using folder = await temporaryFolder('config')
   const file = join(folder.path, 'my.toml')
@@ -41,7 +41,7 @@ describe('the defaults', () => {
     }
   })
 
-  test('of the data folder follow the system', async () => {
+  test('of the data folder depend on the operating system', async () => {
     const { config } = await loadConfig({
       flags: {},
       file: undefined,
@@ -56,7 +56,7 @@ describe('the defaults', () => {
 describe('a setting', () => {
   const setting = SETTINGS.find(({ path }) => path === 'uploads.idle-seconds-max')
 
-  test('may be yes or no, and lie deeper', async () => {
+  test('can be a boolean in a nested section', async () => {
     const push = { 'docker.schema1.push': 'false' }
     expect((await load({ flags: push })).config.docker.schema1).toMatchObject({
       push: false,
@@ -69,7 +69,7 @@ describe('a setting', () => {
     )
   })
 
-  test('has one name in three forms', () => {
+  test('has the same name as a key, a flag and a variable', () => {
     expect(setting).toMatchObject({
       flag: '--uploads-idle-seconds-max',
       variable: 'CAY_UPLOADS_IDLE_SECONDS_MAX',
@@ -79,7 +79,7 @@ describe('a setting', () => {
     }
   })
 
-  test('is taken from a flag before the environment before the file before the default', async () => {
+  test('is read from the flag, else the environment, else the file, else the default', async () => {
     const file = '[uploads]\nidle-seconds-max = 100\n'
     const environment = { CAY_UPLOADS_IDLE_SECONDS_MAX: '200' }
     const flags = { 'uploads.idle-seconds-max': '300' }
@@ -92,7 +92,7 @@ describe('a setting', () => {
     expect(await seconds('', { environment, flags })).toBe(300)
   })
 
-  test('that is a list has commas as text and is an array in the file', async () => {
+  test('that is a list is comma-separated text or an array in the file', async () => {
     const expected = ['127.0.0.1:1', '[::1]:2']
     expect((await load({ flags: { listen: '127.0.0.1:1, [::1]:2' } })).config.listen).toEqual(expected)
     expect((await loadFile(`listen = ${JSON.stringify(expected)}`)).config.listen).toEqual(expected)
@@ -101,7 +101,7 @@ describe('a setting', () => {
   })
 })
 
-describe('what is wrong is named as the person wrote it', () => {
+describe('an invalid setting is named in the form in which it was written', () => {
   test.each<[Partial<ConfigSources>, string]>([
     [
       { flags: { 'uploads.idle-seconds-max': 'soon' } },
@@ -126,10 +126,10 @@ describe('what is wrong is named as the person wrote it', () => {
     [{ flags: { 'lists.page-max': '1e3' } }, 'lists.page-max (from --lists-page-max) is "1e3"'],
     [{ environment: { CAY_DATA: '' } }, 'data (from CAY_DATA) is ""'],
     [{ flags: { metadata: '' } }, 'metadata (from --metadata) is ""'],
-    [{ file: '/nonexistent/cay.toml' }, 'there is no configuration file /nonexistent/cay.toml'],
+    [{ file: '/nonexistent/cay.toml' }, 'configuration file not found: /nonexistent/cay.toml'],
     [
       { environment: { CAY_CONFIG: '/nonexistent/other.toml' } },
-      'there is no configuration file /nonexistent/other.toml',
+      'configuration file not found: /nonexistent/other.toml',
     ],
   ])('%j', async (sources, message) => {
     const flags = sources.environment?.CAY_DATA === undefined ? { data: '/nonexistent' } : {}
@@ -146,16 +146,16 @@ describe('what is wrong is named as the person wrote it', () => {
     ['[uploads]\nidle-seconds-max = "x"', /^uploads\.idle-seconds-max \(from .*my\.toml\) is "x": expected/],
     ['listen = [1]', /^listen \(from .*my\.toml\) is 1/],
     ['listen = []', /^listen \(from .*my\.toml\) is \[\]/],
-    ['[uploads]\nidle = 5', /my\.toml: there is no setting "uploads\.idle"$/],
+    ['[uploads]\nidle = 5', /my\.toml: unknown setting "uploads\.idle"$/],
     [
       'idle-seconds-max = 100',
-      /there is no setting "idle-seconds-max"; did you mean "uploads\.idle-seconds-max"\?$/,
+      /unknown setting "idle-seconds-max"; did you mean "uploads\.idle-seconds-max"\?$/,
     ],
-    ['uploads = 5', /there is no setting "uploads"/],
-    ['[uploads]\nidleSecondsMax = 100', /there is no setting "uploads\.idleSecondsMax"/],
-    ['[nonsense]\n', /there is no setting "nonsense"/],
-    ['[log.level]\nx = 1', /there is no setting "log\.level\.x"/],
-    ['= 1', /my\.toml is not TOML: /],
+    ['uploads = 5', /unknown setting "uploads"/],
+    ['[uploads]\nidleSecondsMax = 100', /unknown setting "uploads\.idleSecondsMax"/],
+    ['[nonsense]\n', /unknown setting "nonsense"/],
+    ['[log.level]\nx = 1', /unknown setting "log\.level\.x"/],
+    ['= 1', /my\.toml is not valid TOML: /],
   ])('%j', async (text, message) => {
     const error = await loadFile(text).then(
       () => undefined,
@@ -166,7 +166,7 @@ describe('what is wrong is named as the person wrote it', () => {
   })
 })
 
-test('cay.toml in the data folder is read, unless another file is named', async () => {
+test('cay.toml in the data folder is read, unless --config or CAY_CONFIG names another file', async () => {
   await using folder = await temporaryFolder('config')
   const [own, other] = ['cay.toml', 'other.toml'].map((name) => join(folder.path, name)) as [string, string]
   await Bun.write(own, '[lists]\npage-max = 7')
@@ -183,7 +183,7 @@ test('cay.toml in the data folder is read, unless another file is named', async 
   }
 })
 
-test('an unknown CAY_* is a warning, for Kubernetes makes such', async () => {
+test('an unknown CAY_* variable gives a warning, because Kubernetes sets such variables', async () => {
   const environment = {
     CAY_PORT: 'tcp://10.0.0.1:80',
     CAY_SERVICE_HOST: '10.0.0.1',
@@ -199,9 +199,9 @@ test('an unknown CAY_* is a warning, for Kubernetes makes such', async () => {
   )
 })
 
-test("the README's table of settings is that of the schema", async () => {
+test("the README's table of settings lists every setting with its default", async () => {
   const readme = await Bun.file(join(import.meta.dir, '../../README.md')).text()
-  const [, table = ''] = readme.split('| `cay.toml` | default | what it is |\n| --- | --- | --- |\n')
+  const [, table = ''] = readme.split('| `cay.toml` | default | description |\n| --- | --- | --- |\n')
   const rows =
     table
       .split('\n\n')[0]

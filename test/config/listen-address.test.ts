@@ -30,11 +30,11 @@ test.each([
   '127.0.0.1:1x',
   '[::1]',
   'a:b:1',
-])('%j is refused, with what is expected', (text) =>
+])('%j is refused with what is expected', (text) =>
   expect(() => parseListenAddress(text)).toThrow(`listen is ${JSON.stringify(text)}: expected HOST:PORT`),
 )
 
-test('any text is an address or is refused so, at the cost of its length', () => {
+test('listen: any text is parsed or refused, in linear time', () => {
   fc.assert(
     fc.property(
       fc.oneof(
@@ -71,7 +71,7 @@ test.each([
   ['0.0.0.0:5000', 'open', true, 'access is open'],
   ['0.0.0.0:5000', 'accounts', false, '--tls auto'],
   ['127.0.0.1:5000,registry.example:443', 'accounts', true, undefined],
-] as const)('%s with access = %s, a choice of TLS: %p', (listen, access, hasTlsChoice, why) => {
+] as const)('listening on %s with access = %s and a TLS choice: %p', (listen, access, hasTlsChoice, why) => {
   const refusal = refuseToListen(listen.split(',').map(parseListenAddress), { access, hasTlsChoice })
   if (why === undefined) expect(refusal).toBeUndefined()
   else expect(refusal).toContain(why)

@@ -11,7 +11,7 @@ async function loadToml(folder: TemporaryFolder, text: string, flags: Record<str
   return (await loadConfig({ flags: { data: folder.path, ...flags }, file, environment: {} })).config
 }
 
-test('upstreams: names and tables say the same, and Docker Hub is known', async () => {
+test('upstreams: a name and a table with only a name are the same, and Docker Hub has presets', async () => {
   await using folder = await temporaryFolder('upstreams')
   const byFlag = await loadToml(folder, '', { upstream: 'docker.io,ghcr.io' })
   const byFile = await loadToml(folder, 'upstream = ["docker.io", "ghcr.io"]')
@@ -25,7 +25,7 @@ test('upstreams: names and tables say the same, and Docker Hub is known', async 
   }
 })
 
-test('upstreams: secrets come from files, and are never shown', async () => {
+test('upstreams: secrets are read from files, and are never shown', async () => {
   await using folder = await temporaryFolder('upstreams')
   await Bun.write(join(folder.path, 'token'), 'from-the-file\n')
   const auth = btoa('hub:from-docker')
@@ -63,7 +63,7 @@ test.each([
   ['[[upstream]]\nname = "a"\nnonsense = 1', /nonsense/],
   ['[[upstream]]\nname = "a"\nbytes-per-second = "fast"', /upstream\.0\.bytes-per-second/],
   ['[[upstream]]\nurl = "https://a"', /upstream/],
-])('upstreams: %j is refused with its place', async (text, words) => {
+])('upstreams: %j is refused with the path of the setting', async (text, words) => {
   await using folder = await temporaryFolder('upstreams')
   expect((await failureOf(loadToml(folder, text))).message).toMatch(words)
 })
@@ -73,7 +73,7 @@ test.each([
   ['upstream = ["a", "a"]', /twice/],
   ['[[upstream]]\nname = "a"\nusername = "me"', /password/],
   ['[[upstream]]\nname = "a"\nca = "/nonexistent"', /ca: cannot read/],
-])('upstreams: %j is refused when it is read', async (text, words) => {
+])('upstreams: %j is refused when upstreams are read', async (text, words) => {
   await using folder = await temporaryFolder('upstreams')
   const read = async () => readUpstreams(await loadToml(folder, text))
   const { message } = await failureOf(read())
@@ -81,7 +81,7 @@ test.each([
   expect(message).not.toContain('me:pw')
 })
 
-test('mirrors: each names an upstream that is configured', async () => {
+test('mirrors: each entry must name a configured upstream', async () => {
   await using folder = await temporaryFolder('upstreams')
   const config = await loadToml(folder, 'upstream = ["docker.io"]\nmirror = ["docker.io=127.0.0.1:5001"]')
   expect(parseMirrors(config)).toEqual([{ upstream: 'docker.io', listen: '127.0.0.1:5001' }])
