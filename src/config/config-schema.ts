@@ -36,7 +36,10 @@ export const ConfigSchema = Type.Object(
     }),
     data: Type.String({ minLength: 1, description: 'The data folder, which contains everything' }),
     metadata: Type.Optional(
-      Type.String({ minLength: 1, description: 'A separate folder for the database; must be on a local disk' }),
+      Type.String({
+        minLength: 1,
+        description: 'A separate folder for the database; must be on a local disk',
+      }),
     ),
     access: choice(
       ['accounts', 'open'],
@@ -52,7 +55,8 @@ export const ConfigSchema = Type.Object(
     ),
     trustedProxies: Type.Array(Type.String(), {
       default: [],
-      description: 'Proxies whose Forwarded and X-Forwarded-* headers are trusted: addresses, or ADDRESS/BITS',
+      description:
+        'Proxies whose Forwarded and X-Forwarded-* headers are trusted: addresses, or ADDRESS/BITS',
     }),
     upstream: Type.Array(UpstreamSchema, {
       default: [],
@@ -64,8 +68,16 @@ export const ConfigSchema = Type.Object(
     }),
     log: Type.Object(
       {
-        level: choice(['debug', 'info', 'warn', 'error'], 'info', 'The lowest level that is logged; pulls are logged at debug'),
-        format: choice(['auto', 'json', 'pretty'], 'auto', 'The format of the log; auto: pretty on a terminal, otherwise json'),
+        level: choice(
+          ['debug', 'info', 'warn', 'error'],
+          'info',
+          'The lowest level that is logged; pulls are logged at debug',
+        ),
+        format: choice(
+          ['auto', 'json', 'pretty'],
+          'auto',
+          'The format of the log; auto: pretty on a terminal, otherwise json',
+        ),
       },
       { additionalProperties: false },
     ),
@@ -78,12 +90,7 @@ export const ConfigSchema = Type.Object(
           16 * MiB,
           'Memory for manifests that are being pushed, in bytes; more of them wait',
         ),
-        cacheBytesMax: integer(
-          0,
-          4096 * MiB,
-          32 * MiB,
-          'Memory for the cache of manifests, in bytes',
-        ),
+        cacheBytesMax: integer(0, 4096 * MiB, 32 * MiB, 'Memory for the cache of manifests, in bytes'),
         sparse: choice(
           ['none', 'index', 'all'],
           'index',
@@ -192,7 +199,12 @@ export const ConfigSchema = Type.Object(
           'Only server admins can grant roles to anonymous and authenticated; false: users can, in their namespaces',
         ),
         namespaceMax: integer(1, 100_000, 1000, 'The most grants in one namespace'),
-        subjectMax: integer(1, 100_000, 10_000, 'The most grants to one subject: an account, a group, authenticated or anonymous'),
+        subjectMax: integer(
+          1,
+          100_000,
+          10_000,
+          'The most grants to one subject: an account, a group, authenticated or anonymous',
+        ),
       },
       { additionalProperties: false },
     ),
@@ -206,7 +218,12 @@ export const ConfigSchema = Type.Object(
             description: 'Bytes of the volume that the cache leaves free [10 %, at most 10 GiB]',
           }),
         ),
-        freshSeconds: integer(0, 31_536_000, 300, 'How long a cached tag is served without a check, in seconds'),
+        freshSeconds: integer(
+          0,
+          31_536_000,
+          300,
+          'How long a cached tag is served without a check, in seconds',
+        ),
         staleWhileRevalidateSeconds: integer(
           0,
           31_536_000,
@@ -219,7 +236,12 @@ export const ConfigSchema = Type.Object(
           3000,
           'How long a client waits for a check before it gets the cached copy, in milliseconds',
         ),
-        firstByteSecondsMax: integer(1, 60, 20, 'How long a client waits for an upstream if there is no cached copy, in seconds'),
+        firstByteSecondsMax: integer(
+          1,
+          60,
+          20,
+          'How long a client waits for an upstream if there is no cached copy, in seconds',
+        ),
         stallSecondsMax: integer(
           1,
           240,
@@ -246,7 +268,14 @@ export const ConfigSchema = Type.Object(
       { additionalProperties: false },
     ),
     shutdown: Type.Object(
-      { secondsMax: integer(0, 3600, 30, 'How long requests in flight can take to finish after SIGTERM, in seconds') },
+      {
+        secondsMax: integer(
+          0,
+          3600,
+          30,
+          'How long requests in flight can take to finish after SIGTERM, in seconds',
+        ),
+      },
       { additionalProperties: false },
     ),
   },

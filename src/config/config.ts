@@ -133,8 +133,7 @@ async function readFile(
   }
   for (const [name, value] of leaves(document as Record<string, unknown>, '')) {
     const setting = SETTINGS.find((candidate) => candidate.path === name)
-    if (setting === undefined)
-      throw new ConfigError(`${path}: unknown setting "${name}"${suggestion(name)}`)
+    if (setting === undefined) throw new ConfigError(`${path}: unknown setting "${name}"${suggestion(name)}`)
     set(setting, value, path)
   }
 }

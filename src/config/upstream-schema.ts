@@ -21,7 +21,9 @@ export const UpstreamSchema = Type.Object(
     mirrors: texts(
       'URLs of registries to try, in order, if it does not have the content or does not respond',
     ),
-    redirects: texts('Hosts that it can redirect to, also if their address is private: HOST, HOST:PORT or *.DOMAIN'),
+    redirects: texts(
+      'Hosts that it can redirect to, also if their address is private: HOST, HOST:PORT or *.DOMAIN',
+    ),
     proxy: text('The URL of a proxy, or none [from the environment]'),
     username: text('The account for pulls'),
     password: text('Its password or token'),
@@ -30,7 +32,10 @@ export const UpstreamSchema = Type.Object(
     credentials: text("A Docker config.json with a plain entry for the registry's host"),
     ca: text('A PEM file of authorities to trust besides those of the system'),
     repositories: texts('Patterns of the repositories that can be pulled [all]'),
-    private: Type.Boolean({ default: false, description: 'Never serve its blobs in repositories of other upstreams' }),
+    private: Type.Boolean({
+      default: false,
+      description: 'Never serve its blobs in repositories of other upstreams',
+    }),
     connections: Type.Integer({
       minimum: 1,
       maximum: 128,
@@ -54,7 +59,10 @@ export const UpstreamSchema = Type.Object(
       default: 'serve',
       description: 'Whether to serve or refuse a cached tag that the upstream refuses',
     }),
-    offline: Type.Boolean({ default: false, description: 'Serve only cached content, and never connect to it' }),
+    offline: Type.Boolean({
+      default: false,
+      description: 'Serve only cached content, and never connect to it',
+    }),
   },
   { additionalProperties: false },
 )
