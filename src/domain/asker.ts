@@ -51,7 +51,7 @@ export interface AskerOptions {
   onRefused: () => void
 }
 
-const OUT_OF_SCOPE = 'the token was not asked for this'
+const OUT_OF_SCOPE = "the token's scope does not include this action"
 
 /** The asker that an identity is. */
 export function askerOf({ access, identity, act, onRefused }: AskerOptions): Asker {

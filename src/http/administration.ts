@@ -16,21 +16,21 @@ import { requestLog } from './request-log.ts'
 import { SessionCookies } from './session-cookie.ts'
 
 export interface AdministrationOptions extends Omit<AdminContext, 'cookies'> {
-  /** The scheme and host by which the client reaches this server. */
+  /** Returns the scheme and host that the client used to reach this server. */
   originOf: (request: Request) => string
   log: Logger
   nextRequestId: () => string
   metrics: Metrics
-  /** As the server has it, which hands its requests on. */
+  /** The handler options of the server that forwards requests to this one. */
   handler: { standardHostname: boolean }
-  /** What the server itself answers, and the document describes. */
+  /** The server's own controllers, for the document. */
   controllers: AnyElysia
   /** The rows of /v2. */
   table: ReturnType<typeof routes>
   hasV1: boolean
 }
 
-/** The admin API, the codes of errors, and the page of the whole API with its document. */
+/** The admin API, the error codes, and the OpenAPI document with its page. */
 export function administration({
   log,
   nextRequestId,
@@ -49,7 +49,7 @@ export function administration({
   )
 }
 
-/** The admin API takes the session of a browser, too. */
+/** Adds browser sessions to the authentication of the admin API. */
 function contextOf(
   options: Omit<AdminContext, 'cookies'> & Pick<AdministrationOptions, 'originOf'>,
 ): AdminContext {

@@ -7,20 +7,20 @@ import { type ByteRange, parseRange } from '../oci/range.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import { isKnown } from './request/conditions.ts'
 
-/** A request for a blob, on any surface. */
+/** A request for a blob, in any API. */
 export interface BlobRequest {
   request: Request
   blobs: Pick<Blobs, 'getSize' | 'open'>
   repository: RepositoryName
   digest: Digest
-  /** Who asks: a HEAD by somebody who may push keeps the blob for the grace. */
+  /** The caller. A HEAD by somebody who may push protects the blob from garbage collection for the grace period. */
   asker?: Identity
-  /** Called for each body of a blob that is sent, with its size in bytes and whether it comes from a file. */
+  /** Called for each blob body that is sent, with its size in bytes and whether it is sent from a file. */
   onBlobBody: (bytes: number, isFile: boolean) => void
 }
 
 /**
- * Answers with a blob, or the requested range of it (RFC 9110, 14). HEAD opens none.
+ * Responds with a blob, or the requested range of it (RFC 9110, 14). HEAD does not open the blob.
  *
  * @param more further headers, also of a 304
  * @throws RegistryError BLOB_UNKNOWN or NAME_UNKNOWN, and SIZE_INVALID for a range outside the blob
@@ -71,8 +71,8 @@ async function bodyOf(blob: OpenBlob, range: ByteRange, onBlobBody: BlobRequest[
 }
 
 /**
- * The stream of a body that writes itself. Bun (1.4.5) sends it chunked and drops its Content-Length. A direct stream
- * copies what is written and answers a promise while the client is slow, and 0 once it has left.
+ * Returns a stream that the body writes to. Bun (1.4.5) sends it chunked and drops its Content-Length. A direct stream's
+ * `write` copies the bytes; it returns a promise while the client is slow, and 0 after a disconnect.
  */
 function streamOf(body: FedBody): ReadableStream {
   let hasLeft = false
@@ -94,7 +94,7 @@ function streamOf(body: FedBody): ReadableStream {
   })
 }
 
-/** Of GET only (RFC 9110, 14.2). `If-Range` that names something else asks for the whole (13.1.5). */
+/** Parses the range of a GET (RFC 9110, 14.2). An `If-Range` that does not match asks for the whole blob (13.1.5). */
 function rangeOf(request: Request, digest: Digest, size: number): ByteRange | undefined {
   const header = request.headers.get('range')
   if (header === null || request.method !== 'GET') return undefined
@@ -102,7 +102,7 @@ function rangeOf(request: Request, digest: Digest, size: number): ByteRange | un
   if (ifRange !== null && ifRange !== `"${digest}"`) return undefined
   const range = parseRange(header, size)
   if (range !== 'unsatisfiable') return range
-  throw registryError('SIZE_INVALID', `the range ${header} is not within the ${size} bytes of the blob`, {
+  throw registryError('SIZE_INVALID', `the range ${header} is outside the blob of ${size} bytes`, {
     status: 416,
     headers: { 'content-range': `bytes */${size}` },
   })

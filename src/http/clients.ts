@@ -14,7 +14,7 @@ export interface ClientsOptions {
   bodies: Bodies
 }
 
-/** How requests are read, and what is known of who sends them. */
+/** Returns functions that read requests and identify their senders. */
 export function clientsOf({ auth, origins, bodies }: ClientsOptions, peerOf: (request: Request) => string) {
   const addressOf = (request: Request): string => origins.clientOf(request, peerOf(request))
   const originOf = (request: Request): string => origins.of(request, peerOf(request))

@@ -1,4 +1,4 @@
-/** Headers of what somebody has pushed: whatever type it says it is, a browser shows and runs nothing of it. */
+/** Headers for pushed content, so that a browser never renders or runs it, whatever its type. */
 export const INERT = {
   'x-content-type-options': 'nosniff',
   'content-security-policy': "default-src 'none'; sandbox",

@@ -3,13 +3,13 @@ import type { Access, Identity } from '../domain/access.ts'
 import { registryError } from '../oci/error.ts'
 import { type ExpositionSources, openExposition } from './exposition.ts'
 
-/** Who may read the metrics: a server admin, by any of its credentials; anybody; or nobody. */
+/** Who may read the metrics: server admins, anyone, or no one. */
 export type MetricsAccess = 'admin' | 'anonymous' | 'off'
 
 export interface MetricsOptions extends ExpositionSources {
   mode: MetricsAccess
   access: Access
-  /** Who asks; throws UNAUTHORIZED. */
+  /** Returns the caller's identity; throws UNAUTHORIZED. */
   authenticate: (request: Request) => Identity | Promise<Identity>
 }
 
@@ -21,7 +21,7 @@ const SECURITY: Record<MetricsAccess, Record<string, never[]>[]> = {
   off: [],
 }
 
-/** GET /metrics: what this process counts, for Prometheus. */
+/** GET /metrics: the metrics of this process, for Prometheus. */
 export function metrics({ mode, access, authenticate, ...sources }: MetricsOptions) {
   const app = new Elysia({ name: 'metrics', tags: ['metrics'] })
   if (mode === 'off') return app
@@ -38,7 +38,7 @@ export function metrics({ mode, access, authenticate, ...sources }: MetricsOptio
     {
       response: { 200: t.String({ description: 'The metrics', example: 'cay_blobs 42' }) },
       detail: {
-        summary: 'Read the metrics, as Prometheus does',
+        summary: 'Get metrics in the Prometheus text format',
         operationId: 'getMetrics',
         security: SECURITY[mode],
         'x-media-type': 'text/plain',
@@ -47,9 +47,10 @@ export function metrics({ mode, access, authenticate, ...sources }: MetricsOptio
   )
 }
 
-/** A token that is narrowed will do: what is read here is of no repository. */
+/** Throws unless the caller is a server admin. A token's scope does not matter, since metrics belong to no repository. */
 function checkAdmin({ account, isAdmin }: Identity): void {
   if (isAdmin) return
-  if (account === undefined) throw registryError('UNAUTHORIZED', 'sign in with Basic, or a token as Bearer')
-  throw registryError('DENIED', 'only a server admin may do this')
+  if (account === undefined)
+    throw registryError('UNAUTHORIZED', 'authentication required: use Basic, or a token as Bearer')
+  throw registryError('DENIED', 'only server admins may read the metrics')
 }

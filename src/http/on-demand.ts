@@ -1,15 +1,15 @@
 import { once } from '../lazily.ts'
 
-/** What answers requests: an app of Elysia, or a dispatcher. */
+/** Handles requests: an Elysia app or a dispatcher. */
 interface Surface {
   handle(request: Request): Response | Promise<Response>
 }
 
 /**
- * Answers by a surface that is loaded and built when its first request comes, which waits for it: whoever never asks
- * for it pays for it neither at the start nor in memory. Other requests go on between the steps.
+ * Loads and builds a surface on its first request, which waits for it. A server that never needs it saves the startup
+ * time and the memory. Other requests are served between the steps.
  *
- * @param load imports the surface's file by `import()`, so that it is a chunk of its own in the executable
+ * @param load imports the surface's file with `import()`, so that it becomes a separate chunk of the executable
  */
 export function onDemand<M>(
   load: () => Promise<M>,

@@ -10,10 +10,10 @@ import { openBodies } from './request/bodies.ts'
 import { requestIds, requestLog } from './request-log.ts'
 import { SessionCookies } from './session-cookie.ts'
 
-/** Who speaks through the socket: whoever may open it is the owner of the data folder. */
+/** The identity of every caller on the socket: only the owner of the data folder can open it. */
 const OWNER: Identity = Object.freeze({ ...NOBODY, account: 'owner (socket)', isAdmin: true })
 
-/** No manifest comes by the socket. */
+/** The limits of bodies. Manifests are never sent to the socket. */
 const BODY_LIMITS = { manifestBytesMax: 0, bodyBytesMax: 0, stallSecondsMax: 60 }
 
 export interface OwnerOptions {
@@ -25,7 +25,7 @@ export interface OwnerOptions {
   log: Logger
 }
 
-/** The admin API for the owner of the data folder, who needs no credential. */
+/** The admin API for the owner of the data folder. It needs no credential. */
 export function ownerApi({ auth, log, ...options }: OwnerOptions) {
   const nextRequestId = requestIds()
   const context = {

@@ -7,15 +7,15 @@ export interface Handled {
   method: string
   path: string
   status: number
-  /** The id of the row that handled it. */
+  /** The id of the row that handled the request. */
   route: string | undefined
   requestId: string
-  /** As performance.now(). */
+  /** From performance.now(). */
   began: number
   failure: unknown
 }
 
-/** The request's id in each answer, and its line in the log, for the surfaces that are ordinary controllers. */
+/** Sets the request id of each response and logs the request, for Elysia controllers. */
 export function requestLog(log: Logger, nextRequestId: () => string, metrics?: Metrics) {
   return new Elysia({ name: 'request-log' })
     .derive({ as: 'scoped' }, ({ set }) => {
@@ -26,7 +26,7 @@ export function requestLog(log: Logger, nextRequestId: () => string, metrics?: M
       { as: 'scoped' },
       ({ request: { method }, route, path, set, began = performance.now() }) => {
         const status = typeof set.status === 'number' ? set.status : 200
-        // What cannot be parsed has not come as far as the derivation above: its id is the one of its error.
+        // A request that cannot be parsed never reaches the derivation above. Its id was set with its error.
         const requestId = String(set.headers['x-request-id'])
         metrics?.meter(route || 'none', method).count(status, began)
         logRequest(log, { method, path, status, route: undefined, requestId, began, failure: undefined })
@@ -34,7 +34,7 @@ export function requestLog(log: Logger, nextRequestId: () => string, metrics?: M
     )
 }
 
-/** One line a request: reads and what clients ask for in vain at debug, changes at info, our own failures at error. */
+/** Logs one line per request: reads at debug, changes at info, server errors at error. */
 export function logRequest(log: Logger, { began, failure, ...handled }: Handled): void {
   const level = levelOf(handled.method, handled.status, failure)
   if (!log.isLevelEnabled(level)) return
@@ -54,7 +54,7 @@ function causeOf(failure: unknown) {
   return { error: known.message, ...(known.cause === undefined ? {} : { cause: known.cause }) }
 }
 
-/** Ids that are unique over restarts, and cheap. */
+/** Returns a generator of request ids, which are cheap and unique across restarts. */
 export function requestIds(): () => string {
   const prefix = crypto.randomUUID().slice(0, 8)
   let count = 0

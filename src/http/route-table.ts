@@ -5,18 +5,18 @@ import { pathOf } from './distribution/exchange.ts'
 import { toErrorResponse } from './problem/errors.ts'
 import { logRequest } from './request-log.ts'
 
-/** One row of a table of routes: also the metric's label, the log's field, and the entry in the OpenAPI page. */
+/** A row of a route table. Its id is also the metric label, the log field and part of the OpenAPI operation id. */
 export interface TableRow {
   id: string
   methods: readonly string[]
-  /** The kind of path that it serves. */
+  /** The kind of path that the row serves. */
   path: string
   summary: string
-  /** The statuses of success and refusal, with what they say. */
+  /** The response statuses with their descriptions. */
   answers: Record<number, string>
 }
 
-/** A request for which the table has a row. */
+/** A request with the row that serves it. */
 export interface Matched<P, R> {
   request: Request
   path: P
@@ -26,24 +26,24 @@ export interface Matched<P, R> {
 
 export interface TableOptions<P extends { kind: string }, R extends TableRow> {
   rows: readonly R[]
-  /** Parses a path without its query. Answers undefined for a path of no row; throws for a malformed one. */
+  /** Parses a path without its query. Returns undefined if no row serves it; throws if it is invalid. */
   parse(path: string): P | undefined
-  /** Authenticates, authorises and handles a request. */
+  /** Authenticates, authorizes and handles a request. */
   answer(matched: Matched<P, R>): Response | Promise<Response>
-  /** Completes the answer to a request that failed, of which the path and the row may be unknown. */
+  /** Completes an error response. The path and the row may be unknown. */
   refuse(response: Response, request: Request, path: P | undefined, row: R | undefined): void
-  /** What the Allow header names of the rows of a path. */
+  /** Returns the methods for the Allow header from the rows of a path. */
   allow?(rows: R[]): string[]
-  /** What every answer has. */
+  /** Headers of every response. */
   headers?: Record<string, string>
-  /** Put before the ids of rows in the metrics. */
+  /** A prefix of the row ids in metrics. */
   label: string
   metrics: Metrics
   log: Logger
   nextRequestId: () => string
 }
 
-/** The way into a surface whose paths no router fits: finds the row of each request, counts it and logs it. */
+/** Dispatches requests whose paths do not fit a router: finds the row of each request, counts it and logs it. */
 export function tableDispatch<P extends { kind: string }, R extends TableRow>(options: TableOptions<P, R>) {
   const { label, metrics, allow = methodsOf } = options
   const headers = Object.entries(options.headers ?? {})
@@ -60,8 +60,8 @@ export function tableDispatch<P extends { kind: string }, R extends TableRow>(op
     let response: Response
     try {
       path = options.parse(target)
-      if (path === undefined) throw registryError('UNSUPPORTED', 'there is no such endpoint', { status: 404 })
-      // A mirror has no rows for some kinds of path.
+      if (path === undefined) throw registryError('UNSUPPORTED', 'no such endpoint', { status: 404 })
+      // A mirror listener has no rows for some kinds of path.
       const rows = table.get(path.kind)
       found = rows?.get(method)
       if (found === undefined) {
@@ -84,13 +84,13 @@ export function tableDispatch<P extends { kind: string }, R extends TableRow>(op
   }
 }
 
-/** A row of the table, with what counts its requests. */
+/** A row with the meter of its requests. */
 interface Found<R> {
   row: R
   meter: RequestMeter
 }
 
-/** The rows by the kind of their path and their method. */
+/** Indexes the rows by kind of path and method. */
 function lookup<R extends TableRow>(rows: readonly R[], metrics: Metrics, label: string) {
   const table = new Map<string, Map<string, Found<R>>>()
   for (const row of rows) {
@@ -107,7 +107,7 @@ function methodsOf(rows: TableRow[]): string[] {
 }
 
 function notAllowed(method: string, allowed: string[]) {
-  return registryError('UNSUPPORTED', `${method} is not a method of this endpoint`, {
+  return registryError('UNSUPPORTED', `method ${method} is not allowed here`, {
     headers: { allow: [...new Set(allowed)].join(', ') },
   })
 }

@@ -33,31 +33,31 @@ export interface HttpOptions {
   now: () => number
   metrics: Metrics
   origins: Origins
-  /** Of all listeners together. */
+  /** Shared by all listeners. */
   frontDoor: FrontDoor
   bodies: Bodies
   log: Logger
   limits: V2Limits
-  /** With it HTTPS is spoken, otherwise HTTP. */
+  /** Serves HTTPS if given, otherwise HTTP. */
   tls?: { credentials: Credentials; authority: Authority | undefined } | undefined
 }
 
-/** Requests that are handed on as they are. */
+/** Options of routes that forward the request unparsed. */
 const WHOLE = { parse: 'none', detail: { hide: true } } as const
 
-/** The paths of what is loaded when somebody asks for it. */
+/** The paths that `administration.ts` serves, which is loaded on demand. */
 const ADMINISTRATION = ['/api/v1/*', '/problems', '/problems/*', '/swagger', '/swagger/*']
 
 export interface HttpServer {
-  /** `host:port`, with the port that was taken. */
+  /** `host:port`, with the actual port. */
   address: string
-  /** Shows new connections another certificate. Only where there is one. */
+  /** Uses another certificate for new connections. Only with TLS. */
   replace(credentials: Credentials): void
-  /** Takes no new request; resolves when those in flight have ended, after so many seconds at the latest. */
+  /** Stops accepting requests; resolves when those in flight have ended, or after the given seconds. */
   stop(secondsMax: number): Promise<void>
 }
 
-/** Mounts every surface, in order, and listens. The one page where the whole URL space is seen. */
+/** Mounts every surface and listens. This function shows the whole URL space. */
 export function serveHttp(options: HttpOptions, hostname: string, port: number): HttpServer {
   const { auth, content, log, limits, tls, metrics: counted } = options
   const pacer = new SendfilePacer(() => listener.pending)
@@ -77,7 +77,7 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     now: options.now,
     onBlobBody: (bytes: number, isFile: boolean) => {
       traffic.sent += bytes
-      // With TLS, Bun reads and writes files in small pieces.
+      // With TLS, Bun reads and sends files in small pieces.
       if (isFile && !tls) pacer.begin(bytes)
     },
   }
@@ -93,7 +93,7 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     authenticate: auth.access.isOpen ? () => NOBODY : authenticate,
     isForV1: (request) => docker.v1 && docker.v1Fallback && isForV1(request),
   })
-  // Elysia looks for the path from a fixed place in the URL: behind `http://`, or from the third letter of a host.
+  // Elysia finds the path from a fixed offset in the URL, which `standardHostname` selects.
   const handler = { standardHostname: tls !== undefined }
   const controllers = new Elysia()
     .use(health(() => content.problem() ?? options.bodies.problem()))

@@ -1,32 +1,32 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { registryError } from '../oci/error.ts'
 
-/** The cookie of a browser's session. With TLS its name says that it is for this host alone (RFC 6265bis, 4.1.3.2). */
+/** The session cookie. With TLS it has the `__Host-` prefix, which binds it to this host (RFC 6265bis, 4.1.3.2). */
 export const COOKIE = 'cay-session'
 const SECURE_COOKIE = `__Host-${COOKIE}`
 
-/** Neither scripts nor pages of other sites see it. */
+/** Hides the cookie from scripts and from requests of other sites. */
 const OWN = { path: '/', httpOnly: true, sameSite: 'strict' } as const
 
-/** The header that says that a request of a session was made by a page of this server. */
+/** The header that proves that a page of this server made the request. */
 export const CSRF_HEADER = 'x-csrf-token'
 
-/** The secrets of sessions, as browsers keep them. */
+/** Reads and writes session cookies. */
 export class SessionCookies {
   private readonly originOf: (request: Request) => string
 
-  /** @param originOf scheme, host and port by which a client reached this server */
+  /** @param originOf returns the scheme, host and port that the client used to reach this server */
   constructor(originOf: (request: Request) => string) {
     this.originOf = originOf
   }
 
-  /** The secret that a request brings. */
+  /** Returns the session secret of a request. */
   secretOf(request: Request): string | undefined {
     const cookies = new Bun.CookieMap(request.headers.get('cookie') ?? '')
     return cookies.get(this.nameFor(request)) ?? undefined
   }
 
-  /** The header `set-cookie` for a secret that is good for so many seconds; with 0 it takes the cookie back. */
+  /** Formats the `set-cookie` header for a secret with a lifetime in seconds; 0 deletes the cookie. */
   format(request: Request, secret: string, seconds: number): string {
     const name = this.nameFor(request)
     const secure = name === SECURE_COOKIE
@@ -38,23 +38,26 @@ export class SessionCookies {
   }
 }
 
-/** What a page sends back to show that it may read answers of this server; it follows from the session's secret. */
+/** Returns the CSRF token of a session, which is derived from its secret. Only pages of this server can read it. */
 export function csrfTokenOf(secret: string): string {
   return createHash('sha256').update(`csrf ${secret}`).digest('base64url')
 }
 
-/** Throws DENIED for a change in the name of a session that does not come from a page of this server. */
+/** Throws DENIED for a change that uses a session without its CSRF token. */
 export function checkCsrf(request: Request, secret: string): void {
   if (isSafe(request)) return
   const given = Buffer.from(request.headers.get(CSRF_HEADER) ?? '')
   const expected = Buffer.from(csrfTokenOf(secret))
   if (given.length === expected.length && timingSafeEqual(given, expected)) return
-  throw registryError('DENIED', `the header ${CSRF_HEADER} must have the csrfToken of the session`)
+  throw registryError(
+    'DENIED',
+    `missing or wrong CSRF token: send the session's csrfToken in the ${CSRF_HEADER} header`,
+  )
 }
 
 /**
- * Throws DENIED for a change that a browser asks for on behalf of another site. What is no browser says nothing of
- * where it comes from.
+ * Throws DENIED for a change that a browser sends on behalf of another site. Clients other than browsers send no origin
+ * and pass.
  */
 export function refuseForeign(request: Request): void {
   if (isSafe(request)) return
@@ -62,12 +65,12 @@ export function refuseForeign(request: Request): void {
   const site = headers.get('sec-fetch-site')
   const origin = headers.get('origin')
   const isOwn = site === null ? origin === null || isHostOf(origin, headers) : OWN_SITES.includes(site)
-  if (!isOwn) throw registryError('DENIED', 'a page of another site asks for this')
+  if (!isOwn) throw registryError('DENIED', 'cross-site request denied')
 }
 
 const OWN_SITES: readonly string[] = ['same-origin', 'none']
 
-/** The scheme is left out: a proxy may speak TLS for this server. */
+/** Compares without the scheme, because a proxy may terminate TLS. */
 function isHostOf(origin: string, headers: Headers): boolean {
   const hosts = [headers.get('host'), headers.get('x-forwarded-host')]
   return URL.canParse(origin) && hosts.includes(new URL(origin).host)

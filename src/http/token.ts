@@ -7,22 +7,22 @@ import type { Bodies } from './request/bodies.ts'
 import { forms } from './request/body.ts'
 import type { BodySource } from './request/body-reader.ts'
 
-/** Errors as the distribution-spec has them ("Error Codes"). */
+/** Errors in the format of the distribution-spec ("Error Codes"). */
 const Errors = t.Object(
   { errors: t.Array(t.Object({ code: t.String(), message: t.String() })) },
-  { description: 'What was wrong, and what to do' },
+  { description: 'What went wrong, and what to do about it' },
 )
 
 const Tokens = t.Object(
   {
     token: t.String(),
     access_token: t.String(),
-    expires_in: t.Integer({ description: 'Seconds' }),
+    expires_in: t.Integer({ description: 'The lifetime in seconds' }),
     issued_at: t.String({ format: 'date-time' }),
     scope: t.Optional(t.String()),
     refresh_token: t.Optional(t.String()),
   },
-  { description: 'A token for /v2, which allows what was asked for as far as the account may.' },
+  { description: 'A token for /v2 with the requested scope, limited to what the account may do' },
 )
 
 const ANSWERS = { 200: Tokens, 400: Errors, 401: Errors, 413: Errors, 415: Errors, 429: Errors, 500: Errors }
@@ -35,7 +35,7 @@ export interface TokenOptions {
   sourceOf: (request: Request) => BodySource
 }
 
-/** Docker's token protocol: GET with Basic, and POST as OAuth 2. */
+/** GET and POST /token: Docker's token protocol, with Basic or as OAuth 2. */
 export function token({ authenticator, addressOf, accounts: { registryTokens }, ...options }: TokenOptions) {
   return new Elysia({ name: 'token', tags: ['token'] })
     .use(forms(options.bodies.signIn, options.sourceOf))
@@ -91,7 +91,7 @@ export function token({ authenticator, addressOf, accounts: { registryTokens }, 
           { additionalProperties: t.String() },
         ),
         response: ANSWERS,
-        detail: { summary: 'Get a token, as OAuth 2', operationId: 'postToken', security: [{}] },
+        detail: { summary: 'Get a token (OAuth 2)', operationId: 'postToken', security: [{}] },
       },
     )
 }

@@ -4,9 +4,8 @@ import type { Exchange } from './exchange.ts'
 import type { Route, RouteAccess } from './routes.ts'
 
 /**
- * Throws unless the identity may do what the row asks for. UNAUTHORIZED while another credential, or a token with
- * more scope, could help; DENIED when the account may not. Nothing is looked up before, so the answer does not tell
- * what exists.
+ * Throws unless the identity has the access that the row needs: UNAUTHORIZED if another credential or a token with more
+ * scope could help, DENIED if not. Runs before any lookup, so the response does not reveal what exists.
  */
 export function authorise(access: Access, exchange: Exchange, route: Route): void {
   const { identity, repository } = exchange
@@ -20,14 +19,14 @@ export function authorise(access: Access, exchange: Exchange, route: Route): voi
     return
   }
   if (!access.may(identity, route.access, repository)) {
-    // Docker's engine tries again and again on an error that has no detail.
+    // Docker's engine retries endlessly on an error without a detail.
     const detail = { action: route.access }
     throw registryError(identity.account === undefined ? 'UNAUTHORIZED' : 'DENIED', undefined, { detail })
   }
   if (!isInScope(identity, route.access, repository)) throw insufficientScope()
 }
 
-/** The scope that a challenge names: what a token must be asked for to do this. */
+/** Returns the scope for the challenge: the one that a token needs for this request. */
 export function scopeOf(
   access: RouteAccess | undefined,
   name: string | undefined,
@@ -41,14 +40,14 @@ export function scopeOf(
   return `repository:${name}:${actions}${source}`
 }
 
-/** Whoever may see at least something may list it. */
+/** Throws unless the caller has an account or may pull from at least one repository. */
 function authoriseCatalog({ identity }: Exchange): void {
   if (identity.token !== undefined && !identity.token.catalog) throw insufficientScope()
   if (identity.account === undefined && identity.granted.isEmpty) throw registryError('UNAUTHORIZED')
 }
 
 function insufficientScope(): RegistryError {
-  return registryError('UNAUTHORIZED', 'the token was not asked for this', {
+  return registryError('UNAUTHORIZED', "the token's scope does not include this action", {
     detail: { error: 'insufficient_scope' },
     // For the challenge (RFC 6750, 3): podman then asks for another token.
     headers: { 'www-authenticate': 'error="insufficient_scope"' },

@@ -1,4 +1,4 @@
-/** end-1: this is a registry of the distribution-spec. */
+/** end-1: confirms that this registry implements the distribution-spec. */
 export function getBase(): Response {
   return Response.json({})
 }

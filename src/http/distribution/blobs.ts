@@ -2,7 +2,7 @@ import type { Digest } from '../../oci/digest.ts'
 import { blobResponse } from '../blob-response.ts'
 import type { Exchange } from './exchange.ts'
 
-/** end-2: a blob, or a part of it. HEAD reads none of its bytes. */
+/** end-2: returns a blob, or a range of it. HEAD does not read it. */
 export function getBlob({
   request,
   registry: { blobs },
@@ -14,7 +14,7 @@ export function getBlob({
   return blobResponse({ request, blobs, repository, digest, asker: identity, onBlobBody })
 }
 
-/** end-10: hides the blob from the repository. */
+/** end-10: deletes the blob from the repository; it can be restored. */
 export async function deleteBlob({
   registry,
   repository,
@@ -25,7 +25,7 @@ export async function deleteBlob({
   return new Response(null, { status: 202 })
 }
 
-/** A 304 carries the same validator, and `Vary`, as the 200 would. */
+/** Returns a 304 with the validator and `Vary` of the 200 (RFC 9110, 15.4.5). */
 export function notModified(digest: Digest, varies = false): Response {
   return new Response(null, {
     status: 304,

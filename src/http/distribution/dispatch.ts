@@ -18,7 +18,7 @@ export interface V2Options {
   routes: ReturnType<typeof routes>
   registry: Registry
   pulls: ManifestPulls
-  /** Throws UNAUTHORIZED or DENIED unless the exchange may do what the row asks for. */
+  /** Throws UNAUTHORIZED or DENIED unless the caller has the access that the row needs. */
   authorise: (exchange: Exchange, route: Route) => void
   limits: V2Limits
   metrics: Metrics
@@ -30,17 +30,17 @@ export interface V2Options {
   addressOf: (request: Request) => string
   bodies: Bodies
   sourceOf: (request: Request) => BodySource
-  /** The scheme and host by which the client reaches this registry. */
+  /** Returns the scheme and host that the client used to reach this registry. */
   originOf: (request: Request) => string
-  /** What tokens are for: a constant of the installation. */
+  /** The service name in challenges and tokens, which is constant for the installation. */
   service: string
   nextRequestId: () => string
   onBlobBody: (bytes: number, isFile: boolean) => void
-  /** Whether the client is to find no `/v2/`, so that it comes to `/v1/`. */
+  /** Reports whether to hide `/v2/` from the client, so that it falls back to `/v1/`. */
   isForV1: (request: Request) => boolean
 }
 
-/** The one way into /v2: from the path to its row of the table, through the questions of access, to the handler. */
+/** Handles everything under /v2: finds the row of the path, checks access, and calls the handler. */
 export function v2Dispatch(options: V2Options): (request: Request) => Promise<Response> {
   return tableDispatch<V2Path, Route>({
     ...options,
@@ -59,7 +59,7 @@ export function v2Dispatch(options: V2Options): (request: Request) => Promise<Re
   })
 }
 
-/** Waits for nothing where who asks is known at once: a pull should cost no turn of the loop more than it needs. */
+/** Does not wait if the identity is already known, so that a pull takes no extra turn of the event loop. */
 function answer(options: V2Options, matched: Matched<V2Path, Route>): Response | Promise<Response> {
   const { request, path } = matched
   if (path.kind === 'base' && options.isForV1(request)) throw pullByV1()
@@ -89,7 +89,7 @@ async function withNamespace(answered: Response | Promise<Response>, ns: string)
   return response
 }
 
-/** Where a client gets a token, and for what (Docker's token protocol). */
+/** Returns the challenge, which says where to get a token and for which scope (Docker's token protocol). */
 function challenge(
   options: V2Options,
   request: Request,
@@ -119,7 +119,7 @@ function exchangeOf(
     path,
     registry: options.registry,
     pulls: options.pulls,
-    // Paths without a name have no repository, and their handlers do not read it.
+    // Handlers of paths without a name do not read the repository.
     repository: repository ?? ('' as RepositoryName),
     query: queryOf(request.url),
     identity,
@@ -137,7 +137,7 @@ function exchangeOf(
   }
 }
 
-/** The repository that the path addresses by its full name, or undefined if there can be none. */
+/** Returns the full name of the path's repository; undefined for a path without one. */
 function resolve(options: V2Options, request: Request, path: V2Path): RepositoryName | undefined {
   if (!('name' in path)) return undefined
   const origin: Origin = {
@@ -151,11 +151,11 @@ function resolve(options: V2Options, request: Request, path: V2Path): Repository
 function unknownRepository(request: Request, name: RepositoryName) {
   const ns = queryOf(request.url).get('ns')
   const message = ns
-    ? `ns=${ns} names neither this registry nor an upstream of it`
-    : `${name} is an upstream, not a repository: add the name of a repository to it`
+    ? `ns=${ns} is neither this registry nor one of its upstreams`
+    : `${name} is an upstream, not a repository: append a repository name`
   return registryError('NAME_UNKNOWN', message)
 }
 
 function pullByV1() {
-  return registryError('UNSUPPORTED', 'Docker before 1.6 pulls by /v1/ here', { status: 404 })
+  return registryError('UNSUPPORTED', 'Docker before 1.6 must use /v1/ here', { status: 404 })
 }

@@ -6,40 +6,40 @@ import type { RepositoryName } from '../../oci/reference.ts'
 import type { BodyReader, BodySource } from '../request/body-reader.ts'
 import type { PathKind, V2Path } from './path.ts'
 
-/** One request, as its handler sees it. */
+/** A request, as its handler sees it. */
 export interface Exchange<K extends PathKind = PathKind> {
   request: Request
   path: Extract<V2Path, { kind: K }>
   registry: Registry
-  /** Its manifests, as clients can read them. */
+  /** Manifests in a format that the client can read. */
   pulls: ManifestPulls
-  /** The full name of the repository that the path addresses; `path.name` is what the client wrote. */
+  /** The repository's full name; `path.name` is what the client sent. */
   repository: RepositoryName
   query: URLSearchParams
-  /** Who asks, without where from: enough for every question of access. */
+  /** The caller's identity, for access checks. */
   identity: Identity
-  /** Who asks, for what is written. */
+  /** Returns the caller as writes record it. */
   caller(): Caller
   limits: V2Limits
-  /** Reads the bodies of manifests. */
+  /** Reads manifest bodies. */
   bodies: BodyReader
-  /** The request, as whoever reads its body has to know it. */
+  /** Returns what readers of the body need to know of the request. */
   source(): BodySource
-  /** Bytes of manifests that came and went, which their handlers add to. */
+  /** Counts bytes of manifests; handlers add to it. */
   traffic: { received: number; sent: number }
-  /** Told of each body of a blob that is sent, with its size in bytes, and whether it comes from a file. */
+  /** Called for each blob body that is sent, with its size in bytes and whether it is sent from a file. */
   onBlobBody: (bytes: number, isFile: boolean) => void
 }
 
 export interface V2Limits {
   manifestBytesMax: number
-  /** Entries of one page of tags or repositories. */
+  /** Maximum entries of a page of tags or repositories. */
   pageMax: number
-  /** Tags of one push by digest. */
+  /** Maximum tags of a push by digest. */
   tagsPerPushMax: number
 }
 
-/** The query of a URL; an empty one costs nothing. */
+/** Returns the query of a URL. An empty query costs nothing. */
 export function queryOf(url: string): URLSearchParams {
   const at = url.indexOf('?')
   return at < 0 ? EMPTY : new URLSearchParams(url.slice(at + 1))
@@ -47,7 +47,7 @@ export function queryOf(url: string): URLSearchParams {
 
 const EMPTY: URLSearchParams = new URLSearchParams()
 
-/** The path of an absolute URL, without its query, not decoded. */
+/** Returns the path of an absolute URL, without its query and not decoded. */
 export function pathOf(url: string): string {
   const start = url.indexOf('/', url.indexOf('//') + 2)
   const end = url.indexOf('?', start)

@@ -9,8 +9,8 @@ import { notModified } from './blobs.ts'
 import type { Exchange } from './exchange.ts'
 
 /**
- * end-3: a manifest, by digest byte for byte as it was pushed, by tag in a format that the client reads. The headers of
- * a manifest that is remembered are made once: they are most of what a Response costs to make.
+ * end-3: returns a manifest. By digest it is byte for byte as pushed; by tag it is in a format that the client reads. The
+ * headers of a cached manifest are built once, because they are most of the cost of a Response.
  */
 export function getManifest() {
   const remembered = new WeakMap<Uint8Array, { sent: SentManifest; headers: Headers }>()
@@ -46,7 +46,7 @@ function headersOf({ digest, mediaType, bytes, varies, warning }: SentManifest):
   })
 }
 
-/** Whether the same bytes are sent with the same headers: they may have another name, or be what another client gets. */
+/** Reports whether cached headers fit: the same bytes can be requested by another name or by another client. */
 function isSentSo(known: SentManifest, sent: SentManifest): boolean {
   const { digest, mediaType, varies, warning } = sent
   return (
@@ -88,21 +88,21 @@ export async function putManifest(exchange: Exchange<'manifest'>): Promise<Respo
   })
 }
 
-/** end-9: hides a manifest and its tags, or one tag. */
+/** end-9: deletes a manifest and its tags, or one tag; they can be restored. */
 export async function deleteManifest(exchange: Exchange<'manifest'>): Promise<Response> {
   const { request, registry, repository, path, caller } = exchange
   await registry.manifests.delete(caller(), repository, path.reference, conditionOf(request, true))
   return new Response(null, { status: 202 })
 }
 
-/** The further tags of a push by digest (end-7b). */
+/** Parses the tags of a push by digest (end-7b). */
 function tagsOf({ query, path, limits }: Exchange<'manifest'>): Tag[] {
   const tags = new Set(query.getAll('tag').map(parseTag))
   if (tags.size > 0 && path.reference.tag !== undefined) {
-    throw registryError('MANIFEST_INVALID', 'the parameter "tag" goes with a push by digest')
+    throw registryError('MANIFEST_INVALID', 'the "tag" parameter is only allowed in a push by digest')
   }
   if (tags.size > limits.tagsPerPushMax) {
-    const message = `one push may set ${limits.tagsPerPushMax} tags, this one names ${tags.size}`
+    const message = `too many tags in one push: ${tags.size}, at most ${limits.tagsPerPushMax} are allowed`
     throw registryError('MANIFEST_INVALID', message, { status: 414 })
   }
   return [...tags]
@@ -113,5 +113,5 @@ function contentTypeOf(request: Request): string | undefined {
   if (header === null || header === '') return undefined
   const type = parseContentType(header)
   if (type !== undefined) return type
-  throw registryError('MANIFEST_INVALID', `the Content-Type ${JSON.stringify(header)} is not a media type`)
+  throw registryError('MANIFEST_INVALID', `invalid Content-Type ${JSON.stringify(header)}: not a media type`)
 }

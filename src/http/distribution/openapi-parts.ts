@@ -18,22 +18,22 @@ const count = (description: string): Parameter => ({
   schema: { type: 'integer', minimum: 0 },
 })
 
-const PAGE = { n: count('Entries of a page'), last: text('The entry before the page', 'a') }
+const PAGE = { n: count('Entries per page'), last: text('The last entry of the previous page', 'a') }
 
-/** The parameters of a row. */
+/** The query parameters of a row. */
 export const QUERIES: Partial<Record<string, Record<string, Parameter>>> = {
   'end-4': {
-    digest: text('The digest of a blob whose bytes are the body', DIGEST),
-    'digest-algorithm': text('The algorithm that the upload is closed with, if it is not sha256', 'sha512'),
-    mount: text('The digest of a blob to be linked from another repository', DIGEST),
-    from: text('The repository that has it; without it, any that you may pull from', NAME),
+    digest: text('The digest of the blob, if the body has all of it', DIGEST),
+    'digest-algorithm': text('The digest algorithm of the upload, if not sha256', 'sha512'),
+    mount: text('The digest of a blob to mount from another repository', DIGEST),
+    from: text('The repository to mount from; any that you may pull from by default', NAME),
   },
   'end-6': { digest: text('The digest of the whole blob', DIGEST) },
-  'end-7': { tag: text('A further tag; may be repeated, in a push by digest', 'latest') },
+  'end-7': { tag: text('A tag to set in a push by digest; may be repeated', 'latest') },
   'end-8': PAGE,
   'end-12': {
-    artifactType: text('Only this type', 'application/spdx+json'),
-    last: text('The digest before the page', DIGEST),
+    artifactType: text('List only referrers of this artifact type', 'application/spdx+json'),
+    last: text('The last digest of the previous page', DIGEST),
   },
   catalog: PAGE,
 }
@@ -43,17 +43,17 @@ const header = (description: string, example: string): OpenAPIV3.HeaderObject =>
   example,
   schema: { type: 'string' },
 })
-const location = { location: header('Where it is', `/v2/${NAME}/manifests/${DIGEST}`) }
+const location = { location: header('The URL of the created resource', `/v2/${NAME}/manifests/${DIGEST}`) }
 const digest = { 'docker-content-digest': header('The digest of the content', DIGEST) }
 const etag = { etag: header('The digest of the content', `"${DIGEST}"`) }
 const negotiated = {
-  vary: header('Accept, where it decides what is sent', 'Accept'),
-  warning: header('Says so when the manifest was converted', '299 - "this manifest was converted"'),
+  vary: header('Accept, if it selects the format', 'Accept'),
+  warning: header('Present if the manifest was converted', '299 - "this manifest was converted"'),
 }
-const range = { range: header('The bytes that are here, the last one included', '0-1023') }
-const link = { link: header('The next page, when there is one', `</v2/_catalog?last=a>; rel="next"`) }
+const range = { range: header('The received bytes; the end is inclusive', '0-1023') }
+const link = { link: header('The next page, if there is one', `</v2/_catalog?last=a>; rel="next"`) }
 
-/** The headers of a row's answers, by status. */
+/** The response headers of a row, by status. */
 export const HEADERS: Partial<Record<string, Record<number, Record<string, OpenAPIV3.HeaderObject>>>> = {
   'end-2': { 200: { ...digest, ...etag }, 206: digest },
   'end-3': { 200: { ...digest, ...etag, ...negotiated } },
@@ -85,7 +85,7 @@ export const ERRORS: OpenAPIV3.MediaTypeObject = {
           detail: {
             type: 'object',
             additionalProperties: { anyOf: [string, list(string)] },
-            description: 'What it is about, by name',
+            description: 'Details, such as the name or digest',
           },
         },
         ['code', 'message'],
@@ -112,7 +112,7 @@ const MANIFEST_TYPE = 'application/vnd.oci.image.manifest.v1+json'
 
 const BYTES: OpenAPIV3.MediaTypeObject = { schema: { type: 'string', format: 'binary' } }
 
-/** What a row answers with: JSON by its schema, or bytes as they were pushed. */
+/** Returns the response body of a row: JSON with its schema, or bytes. */
 export function contentOfAnswer(
   id: string,
   status: number,

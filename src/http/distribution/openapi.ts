@@ -4,7 +4,7 @@ import { contentOfAnswer, DIGEST, ERRORS, HEADERS, NAME, QUERIES } from './opena
 import { PATH_TEMPLATES } from './path.ts'
 import type { Route, routes } from './routes.ts'
 
-/** The table of routes as OpenAPI paths. */
+/** Returns the OpenAPI paths of /v2. */
 export function v2Paths(table: ReturnType<typeof routes>): OpenAPIV3.PathsObject {
   return tablePaths(table as readonly Route[], {
     templates: PATH_TEMPLATES,
@@ -30,13 +30,13 @@ function operation({ id }: Route, method: string) {
 
 const text = { type: 'string' } as const
 
-/** The parts of a path, by their names in the template. */
+/** The path parameters, by their names in the template. */
 const PARTS: Record<string, Omit<OpenAPIV3.ParameterObject, 'name' | 'in'>> = {
   name: { description: 'The repository', schema: text, example: NAME },
   digest: { description: 'A digest', schema: text, example: DIGEST },
   reference: { description: 'A tag or a digest', schema: text, example: 'latest' },
   id: {
-    description: 'The upload, as its Location names it',
+    description: 'The id of the upload, from its Location',
     schema: text,
     example: 'f7c0e4a2-5d0b-7c43-9b0e-3c1d2e4f5a6b',
   },

@@ -6,7 +6,7 @@ import {
   type RepositoryName,
 } from '../../oci/reference.ts'
 
-/** What a path under /v2 names, validated. */
+/** A parsed and validated path under /v2. */
 export type V2Path =
   | { kind: 'base' }
   | { kind: 'catalog' }
@@ -19,7 +19,7 @@ export type V2Path =
 
 export type PathKind = V2Path['kind']
 
-/** Every kind of path as OpenAPI writes it. */
+/** The OpenAPI template of each kind of path. */
 export const PATH_TEMPLATES: Record<PathKind, string> = {
   base: '/v2/',
   catalog: '/v2/_catalog',
@@ -32,9 +32,9 @@ export const PATH_TEMPLATES: Record<PathKind, string> = {
 }
 
 /**
- * Parses the path of a request, without its query. A name may have slashes and any word as a component, so the
- * path is read from its end. Answers undefined for what no row of the table serves; throws NAME_INVALID,
- * DIGEST_INVALID or MANIFEST_INVALID for a malformed part of what one serves.
+ * Parses the path of a request, without its query. Names can have slashes and any word as a component, so the path is
+ * parsed from its end. Returns undefined if no row serves the path; throws NAME_INVALID, DIGEST_INVALID or
+ * MANIFEST_INVALID if a part of it is invalid.
  */
 export function parsePath(path: string): V2Path | undefined {
   if (path === '/v2' || path === '/v2/') return { kind: 'base' }
@@ -48,7 +48,7 @@ export function parsePath(path: string): V2Path | undefined {
   const slash = rest.lastIndexOf('/')
   const before = rest.lastIndexOf('/', slash - 1)
   if (before <= 0) return undefined
-  // Some clients encode the colon of a digest; no other character of a path needs it.
+  // Some clients percent-encode the colon of a digest. No other character of a path is ever encoded.
   const last = rest.slice(slash + 1).replace(/%3a/i, ':')
   return parseTail(rest.slice(0, before), rest.slice(before + 1, slash), last)
 }

@@ -2,7 +2,7 @@ import { findDigest } from '../../oci/digest.ts'
 import { MEDIA_TYPE } from '../../oci/media-type.ts'
 import type { Exchange } from './exchange.ts'
 
-/** end-12: an index of the manifests that have this subject. */
+/** end-12: returns an index of the manifests with this subject. */
 export async function listReferrers({
   registry,
   repository,

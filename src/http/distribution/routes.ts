@@ -11,7 +11,7 @@ import { deleteUpload, getUpload, patchUpload, postUpload, putUpload } from './u
 
 export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 
-/** What a row asks for: an action on the path's repository, to be somebody, or to see any repository. */
+/** The access that a row needs: an action on the path's repository, an identity, or the catalog. */
 export type RouteAccess = Action | 'base' | 'catalog'
 
 export interface Route<K extends PathKind = PathKind> extends TableRow {
@@ -23,10 +23,10 @@ export interface Route<K extends PathKind = PathKind> extends TableRow {
 
 type Row = { [K in PathKind]: Route<K> }[PathKind]
 
-const UNKNOWN = 'The repository has no such content, or there is no such repository.'
-const MALFORMED = 'A part of the request is malformed; the message says which.'
+const UNKNOWN = 'Repository or content not found.'
+const MALFORMED = 'A part of the request is invalid; the message says which.'
 
-/** Every endpoint of the distribution-spec, by its number there. Newcomers: begin here. */
+/** Every endpoint of the distribution-spec, by its number there. Start reading here. */
 export function routes(): readonly Row[] {
   return [
     {
@@ -36,7 +36,7 @@ export function routes(): readonly Row[] {
       access: 'base',
       handle: getBase,
       summary: 'Check that this is a registry',
-      answers: { 200: 'It is.' },
+      answers: { 200: 'OK.' },
     },
     {
       id: 'end-2',
@@ -47,10 +47,10 @@ export function routes(): readonly Row[] {
       summary: 'Pull a blob',
       answers: {
         200: 'The blob.',
-        206: 'A range of it.',
-        304: 'The client has it.',
+        206: 'The requested range.',
+        304: 'Not modified.',
         404: UNKNOWN,
-        416: 'The range is not within the blob.',
+        416: 'The range is outside the blob.',
       },
     },
     {
@@ -61,8 +61,8 @@ export function routes(): readonly Row[] {
       handle: getManifest(),
       summary: 'Pull a manifest',
       answers: {
-        200: 'The manifest; by tag in a format that Accept names, where there is one.',
-        304: 'The client has it.',
+        200: 'The manifest; by tag, in a format that Accept lists if possible.',
+        304: 'Not modified.',
         404: UNKNOWN,
       },
     },
@@ -72,8 +72,12 @@ export function routes(): readonly Row[] {
       path: 'uploads',
       access: 'push',
       handle: postUpload,
-      summary: 'Start an upload, push a whole blob (digest), or mount one (mount, from)',
-      answers: { 201: 'The blob is in the repository.', 202: 'The upload is at Location.', 400: MALFORMED },
+      summary: 'Start an upload, push a whole blob (digest), or mount a blob (mount, from)',
+      answers: {
+        201: 'The blob is in the repository.',
+        202: 'The upload has started at Location.',
+        400: MALFORMED,
+      },
     },
     {
       id: 'end-5',
@@ -84,8 +88,8 @@ export function routes(): readonly Row[] {
       summary: 'Append a chunk to an upload',
       answers: {
         202: 'The chunk is appended.',
-        404: 'There is no such upload.',
-        416: 'The chunk does not begin where the upload ends.',
+        404: 'Upload not found.',
+        416: 'The chunk does not start at the end of the upload.',
       },
     },
     {
@@ -94,12 +98,12 @@ export function routes(): readonly Row[] {
       path: 'upload',
       access: 'push',
       handle: putUpload,
-      summary: 'Close an upload with its digest',
+      summary: 'Complete an upload with its digest',
       answers: {
         201: 'The blob is stored.',
-        400: 'The content has another digest.',
-        404: 'There is no such upload.',
-        416: 'The chunk does not begin where the upload ends.',
+        400: 'The content does not match the digest.',
+        404: 'Upload not found.',
+        416: 'The chunk does not start at the end of the upload.',
       },
     },
     {
@@ -111,8 +115,8 @@ export function routes(): readonly Row[] {
       summary: 'Push a manifest',
       answers: {
         201: 'The manifest is stored.',
-        400: 'The manifest is malformed, or names content that is not here.',
-        412: 'The tag is not where the condition expects it.',
+        400: 'The manifest is invalid, or references content that is not in the repository.',
+        412: 'The tag does not meet the precondition.',
         413: 'The manifest is too large.',
         414: 'Too many tags.',
       },
@@ -124,7 +128,7 @@ export function routes(): readonly Row[] {
       access: 'pull',
       handle: listTags,
       summary: 'List tags',
-      answers: { 200: 'The tags, in byte order.', 400: MALFORMED, 404: 'There is no such repository.' },
+      answers: { 200: 'The tags, in byte order.', 400: MALFORMED, 404: 'Repository not found.' },
     },
     {
       id: 'end-9',
@@ -133,7 +137,11 @@ export function routes(): readonly Row[] {
       access: 'delete',
       handle: deleteManifest,
       summary: 'Delete a manifest with its tags, or one tag',
-      answers: { 202: 'It is deleted.', 404: UNKNOWN, 412: 'The tag is not where the condition expects it.' },
+      answers: {
+        202: 'The manifest or tag is deleted.',
+        404: UNKNOWN,
+        412: 'The tag does not meet the precondition.',
+      },
     },
     {
       id: 'end-10',
@@ -142,7 +150,7 @@ export function routes(): readonly Row[] {
       access: 'delete',
       handle: deleteBlob,
       summary: 'Delete a blob',
-      answers: { 202: 'It is deleted.', 404: UNKNOWN, 405: 'A manifest names the blob.' },
+      answers: { 202: 'The blob is deleted.', 404: UNKNOWN, 405: 'A manifest references the blob.' },
     },
     {
       id: 'end-12',
@@ -150,8 +158,8 @@ export function routes(): readonly Row[] {
       path: 'referrers',
       access: 'pull',
       handle: listReferrers,
-      summary: 'List the manifests that have this subject',
-      answers: { 200: 'An image index of them.', 400: MALFORMED },
+      summary: 'List the referrers of a manifest',
+      answers: { 200: 'An image index of the referrers.', 400: MALFORMED },
     },
     {
       id: 'end-13',
@@ -159,8 +167,8 @@ export function routes(): readonly Row[] {
       path: 'upload',
       access: 'push',
       handle: getUpload,
-      summary: 'Ask how much of an upload is here',
-      answers: { 204: 'Range says it.', 404: 'There is no such upload.' },
+      summary: 'Show the progress of an upload',
+      answers: { 204: 'The progress is in Range.', 404: 'Upload not found.' },
     },
     {
       id: 'end-14',
@@ -169,7 +177,7 @@ export function routes(): readonly Row[] {
       access: 'push',
       handle: deleteUpload,
       summary: 'Cancel an upload',
-      answers: { 204: 'It is gone.', 404: 'There is no such upload.' },
+      answers: { 204: 'The upload is canceled.', 404: 'Upload not found.' },
     },
     {
       id: 'catalog',

@@ -2,7 +2,7 @@ import type { Listing, Page } from '../../domain/registry.ts'
 import { registryError } from '../../oci/error.ts'
 import type { Exchange } from './exchange.ts'
 
-/** end-8: the tags of a repository, in byte order. */
+/** end-8: lists the tags of a repository, in byte order. */
 export async function listTags(exchange: Exchange<'tags'>): Promise<Response> {
   const { registry, repository, path } = exchange
   const page = pageOf(exchange)
@@ -10,7 +10,7 @@ export async function listTags(exchange: Exchange<'tags'>): Promise<Response> {
   return Response.json({ name: path.name, tags: listing.items }, { headers: link(exchange, page, listing) })
 }
 
-/** Docker's catalog: the repositories that the caller may pull from. */
+/** Docker's catalog: lists the repositories that the caller may pull from. */
 export async function listRepositories(exchange: Exchange<'catalog'>): Promise<Response> {
   const page = pageOf(exchange)
   const listing = await exchange.registry.repositories.list(exchange.identity, page)
@@ -20,7 +20,7 @@ export async function listRepositories(exchange: Exchange<'catalog'>): Promise<R
 function pageOf({ query, limits }: Pick<Exchange, 'query' | 'limits'>): Page {
   const n = query.get('n')
   if (n !== null && !/^\d{1,9}$/.test(n)) {
-    throw registryError('UNSUPPORTED', `n is ${JSON.stringify(n)}, not a number of entries`, { status: 400 })
+    throw registryError('UNSUPPORTED', `invalid n ${JSON.stringify(n)}: not a number`, { status: 400 })
   }
   return {
     last: query.get('last') ?? '',
@@ -28,7 +28,7 @@ function pageOf({ query, limits }: Pick<Exchange, 'query' | 'limits'>): Page {
   }
 }
 
-/** The next page (RFC 8288), after the last entry of this one. */
+/** Returns the link to the next page (RFC 8288). */
 function link(
   { query, request }: Pick<Exchange, 'query' | 'request'>,
   page: Page,

@@ -6,7 +6,7 @@ import { formatUploadRange, parseContentRange } from '../../oci/range.ts'
 import { parseRepositoryName, type RepositoryName } from '../../oci/reference.ts'
 import type { Exchange } from './exchange.ts'
 
-/** end-4 and end-11: begins an upload, or pushes or mounts a blob in one go. */
+/** end-4 and end-11: starts an upload, or pushes or mounts a blob in one request. */
 export async function postUpload(exchange: Exchange<'uploads'>): Promise<Response> {
   const { request, registry, repository, path, query, caller, identity } = exchange
   const mount = query.get('mount')
@@ -37,12 +37,15 @@ export async function patchUpload(exchange: Exchange<'upload'>): Promise<Respons
   )
 }
 
-/** end-6: appends the last chunk, if any, and closes the upload. */
+/** end-6: appends the last chunk, if any, and completes the upload. */
 export async function putUpload(exchange: Exchange<'upload'>): Promise<Response> {
   const { path, repository, request, query, caller } = exchange
   const text = query.get('digest')
   if (text === null)
-    throw registryError('DIGEST_INVALID', 'the parameter "digest" is missing: it closes the upload')
+    throw registryError(
+      'DIGEST_INVALID',
+      'the "digest" parameter is missing: it is required to complete an upload',
+    )
   const digest = parseDigest(text)
   return await inOrder(path.name, path.id, async () => {
     await uploadsOf(exchange).commit(caller(), repository, path.id, digest, chunkOf(request))
@@ -50,14 +53,14 @@ export async function putUpload(exchange: Exchange<'upload'>): Promise<Response>
   })
 }
 
-/** end-13: how much of the upload is here. */
+/** end-13: returns how many bytes of the upload were received. */
 export async function getUpload(exchange: Exchange<'upload'>): Promise<Response> {
   const { path, repository } = exchange
   const state = await uploadsOf(exchange).get(repository, path.id)
   return new Response(null, { status: 204, headers: stateHeaders(path.name, state) })
 }
 
-/** end-14: drops the upload. */
+/** end-14: cancels the upload. */
 export async function deleteUpload(exchange: Exchange<'upload'>): Promise<Response> {
   await uploadsOf(exchange).cancel(exchange.repository, exchange.path.id)
   return new Response(null, { status: 204 })
@@ -65,7 +68,10 @@ export async function deleteUpload(exchange: Exchange<'upload'>): Promise<Respon
 
 function uploadsOf({ registry }: Pick<Exchange, 'registry'>): Uploads {
   if (registry.uploads) return registry.uploads
-  throw registryError('UNSUPPORTED', 'this repository is a cache of an upstream: push to the upstream')
+  throw registryError(
+    'UNSUPPORTED',
+    'this repository caches an upstream and cannot be pushed to: push to the upstream',
+  )
 }
 
 function created(name: RepositoryName, digest: string): Response {
@@ -85,7 +91,7 @@ function stateHeaders(name: RepositoryName, { id, size }: UploadState): Record<s
   }
 }
 
-/** A chunk out of order is a 416 that says where the upload stands; the upload goes on. */
+/** Answers a chunk out of order with 416 and the current range. The upload stays usable. */
 async function inOrder(name: RepositoryName, id: string, work: () => Promise<Response>): Promise<Response> {
   try {
     return await work()
@@ -105,24 +111,24 @@ function chunkOf(request: Request): UploadBody {
   if (range === undefined) {
     throw registryError(
       'BLOB_UPLOAD_INVALID',
-      `the Content-Range ${JSON.stringify(header)} is not "<start>-<end>"`,
+      `invalid Content-Range ${JSON.stringify(header)}: use "<start>-<end>"`,
     )
   }
   checkLength(request, range)
   return bodyOf(request, range.start)
 }
 
-/** Some clients write the end as the byte after the last: that is taken, too. */
+/** Also accepts the byte after the last one as the end, which some clients send. */
 function checkLength(request: Request, { start, last }: { start: number; last: number }): void {
   const length = request.headers.get('content-length')
   if (length === null || last - start + 1 === Number(length) || last - start === Number(length)) return
   throw registryError(
     'SIZE_INVALID',
-    `the Content-Range ${start}-${last} does not fit ${length} bytes of content`,
+    `the Content-Range ${start}-${last} does not match the Content-Length of ${length}`,
   )
 }
 
-/** The body is not touched before the store asks for it: until then, it takes no memory. */
+/** Reads the body only when the store asks for it, so that it takes no memory until then. */
 function bodyOf(request: Request, offset?: number): UploadBody {
   return {
     get stream() {
@@ -135,7 +141,7 @@ function bodyOf(request: Request, offset?: number): UploadBody {
   }
 }
 
-/** Without a length and a transfer coding there is no body (RFC 9112, 6.3). */
+/** Reports whether the request has a body: it needs a length or a transfer coding (RFC 9112, 6.3). */
 function lengthOf(headers: Headers): number | undefined {
   const length = headers.get('content-length')
   if (length !== null) return Number(length)
@@ -149,7 +155,7 @@ function algorithmOf(query: URLSearchParams): DigestAlgorithm {
   if (algorithm !== undefined) return algorithm
   throw registryError(
     'DIGEST_INVALID',
-    `the digest algorithm ${JSON.stringify(name)} is not sha256 or sha512`,
+    `unsupported digest algorithm ${JSON.stringify(name)}: use sha256 or sha512`,
   )
 }
 

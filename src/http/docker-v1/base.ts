@@ -1,6 +1,6 @@
 import { registryError } from '../../oci/error.ts'
 
-/** Says that this is a registry, and that it gives tokens. */
+/** Confirms that this is a V1 registry that issues tokens. */
 export function ping(): Response {
   return new Response('true', {
     headers: {
@@ -11,10 +11,10 @@ export function ping(): Response {
   })
 }
 
-/** Every change by V1. */
+/** Refuses every push over V1. */
 export function refuse(): never {
   throw registryError(
     'UNSUPPORTED',
-    "this registry takes nothing by Docker's V1 API, which is for pulls by old clients only: push with Docker 1.6 or newer",
+    "this registry supports Docker's V1 API for pulls only: push with Docker 1.6 or newer",
   )
 }

@@ -1,9 +1,9 @@
 import type { V1Request } from './exchange.ts'
 
 /**
- * The `Cache-Control` of what belongs to a repository: for everybody's caches only where anybody may pull.
+ * Returns the `Cache-Control` for content of a repository: shared caches may store it only if anyone may pull it.
  *
- * @param seconds how long a cache may answer without asking; 0 for what changes
+ * @param seconds how long a cache may use it without revalidation; 0 for what can change
  */
 export async function cacheControl({ context, target }: V1Request, seconds: number): Promise<string> {
   const isPublic = context.access.may(await context.sessions.anonymous(), 'pull', target.repository)

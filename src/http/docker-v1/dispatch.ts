@@ -16,7 +16,7 @@ export interface V1Options extends Omit<V1Context, 'sessions'>, SessionOptions {
   nextRequestId: () => string
 }
 
-/** The one way into /v1: from the path to its row of the table, through the row's access, to the handler. */
+/** Handles everything under /v1: finds the row of the path, checks access, and calls the handler. */
 export function v1Dispatch(options: V1Options): (request: Request) => Promise<Response> {
   const context = { ...options, sessions: new Sessions(options) }
   return tableDispatch<V1Path, V1Route>({
@@ -48,18 +48,18 @@ async function answer(context: V1Context, matched: Matched<V1Path, V1Route>): Pr
 }
 
 /**
- * What the path is about. An image is looked for first, as its id alone tells of which repository it is; nobody can make
- * up an id that is found.
+ * Finds what the path refers to. An image is looked up before the access check, because only its id says which
+ * repository it belongs to. Ids cannot be guessed.
  */
 async function targetOf(context: V1Context, path: V1Path, { access }: V1Route): Promise<V1Target> {
   if ('name' in path) return { repository: path.name, image: undefined }
   const image = access === 'pull' && 'id' in path ? await context.images.find(path.id) : undefined
   if (image !== undefined) return { repository: image.repository, image }
-  if (access === 'pull') throw registryError('MANIFEST_UNKNOWN', 'there is no image of this id')
+  if (access === 'pull') throw registryError('MANIFEST_UNKNOWN', 'image not found')
   return { repository: '' as V1Target['repository'], image }
 }
 
-/** Throws UNAUTHORIZED while another credential could help, DENIED when the account may not. */
+/** Throws UNAUTHORIZED if another credential could help, DENIED if not. */
 function authorise(
   { access }: V1Context,
   identity: Identity,
@@ -74,7 +74,7 @@ function authorise(
     case 'anybody':
       return
     case 'catalog':
-      // Clients that get an empty list look no further; refused, they sign in, or ask the catalog of /v2.
+      // Clients accept an empty list as the result. When denied, they sign in or try the catalog of /v2.
       if (account === undefined && identity.granted.isEmpty && !access.isOpen) {
         throw registryError('UNAUTHORIZED')
       }
@@ -92,12 +92,12 @@ function authorise(
     case 'pull':
       if (!access.may(identity, 'pull', repository)) throw refusal({ action: 'pull' })
       if (!isInScope(identity, 'pull', repository)) {
-        throw registryError('UNAUTHORIZED', 'the token, or the cookie, is for another repository')
+        throw registryError('UNAUTHORIZED', 'the token or cookie is for another repository')
       }
   }
 }
 
-/** The methods that do something; those of pushes are in the table to be refused. Empty where there is none (RFC 9110, 10.2.1). */
+/** Returns the methods that are not refused; may be empty (RFC 9110, 10.2.1). */
 function allowOf(rows: V1Route[]): string[] {
   return rows.flatMap(({ handle, methods }) => (handle === refuse ? [] : methods))
 }

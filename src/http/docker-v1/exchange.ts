@@ -9,7 +9,7 @@ import type { BodySource } from '../request/body-reader.ts'
 import type { V1Path, V1PathKind } from './path.ts'
 import type { Sessions } from './sessions.ts'
 
-/** What the surface is made of. */
+/** What the handlers of /v1 depend on. */
 export interface V1Context {
   images: V1Images
   blobs: Blobs
@@ -23,30 +23,30 @@ export interface V1Context {
   /** Milliseconds since 1970. */
   now: () => number
   addressOf: (request: Request) => string
-  /** The scheme and host by which the client reaches this registry. */
+  /** Returns the scheme and host that the client used to reach this registry. */
   originOf: (request: Request) => string
-  /** Told of each body of a blob that is sent, with its size in bytes, and whether it comes from a file. */
+  /** Called for each blob body that is sent, with its size in bytes and whether it is sent from a file. */
   onBlobBody: (bytes: number, isFile: boolean) => void
 }
 
-/** One request, whatever its path. */
+/** A request with any path. */
 export interface V1Request {
   context: V1Context
   request: Request
   query: URLSearchParams
   identity: Identity
-  /** What the row's access was checked for: the repository of the path, or the one of the image that it names. */
+  /** What access was checked for: the repository in the path, or the one of the image in the path. */
   target: V1Target
   requestId: string
 }
 
-/** One request, as its handler sees it. */
+/** A request, as its handler sees it. */
 export interface V1Exchange<K extends V1PathKind = V1PathKind> extends V1Request {
   path: Extract<V1Path, { kind: K }>
 }
 
 export interface V1Target {
   repository: RepositoryName
-  /** Of paths that name an image. */
+  /** The image, for paths with an image id. */
   image: V1Image | undefined
 }

@@ -4,25 +4,25 @@ import { blobResponse } from '../blob-response.ts'
 import { cacheControl } from './caching.ts'
 import type { V1Exchange, V1Request } from './exchange.ts'
 
-/** An image never changes, but it may be deleted. */
+/** How long caches may keep an image, in seconds: it never changes, but it can be deleted. */
 const CACHED_SECONDS = 3600
 
-/** The JSON of an image. */
+/** Returns the JSON of an image. */
 export async function getJson(exchange: V1Exchange<'json'>): Promise<Response> {
   const { json, size } = await exchange.context.images.json(imageOf(exchange))
   return await answer(exchange, json, { 'x-docker-size': String(size) })
 }
 
-/** The ids of an image and of all below it. */
+/** Returns the ids of an image and its ancestors. */
 export async function getAncestry(exchange: V1Exchange<'ancestry'>): Promise<Response> {
   const { context, request, target } = exchange
   const ids = await context.images.ancestry(imageOf(exchange))
-  // A pull begins with this.
+  // Every pull starts with this request, so it is what counts.
   if (request.method === 'GET') context.usage.pulled(target.repository, undefined)
   return await answer(exchange, JSON.stringify(ids))
 }
 
-/** The layer of an image, or a part of it: an archive, compressed by gzip or not. */
+/** Returns the layer of an image, or a range of it: a tar archive, possibly gzipped. */
 export async function getLayer(exchange: V1Exchange<'layer'>): Promise<Response> {
   const { context, request } = exchange
   const image = imageOf(exchange)
@@ -51,8 +51,8 @@ async function answer(
   })
 }
 
-/** The rows of images are reached only with one. */
+/** Returns the image of the exchange, which every row with an image id has. */
 function imageOf({ target }: V1Request): V1Image {
   if (target.image !== undefined) return target.image
-  throw registryError('MANIFEST_UNKNOWN', 'there is no such image')
+  throw registryError('MANIFEST_UNKNOWN', 'image not found')
 }

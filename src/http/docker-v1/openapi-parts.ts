@@ -1,6 +1,6 @@
 import type { OpenAPIV3 } from 'openapi-types'
 
-/* What Docker's V1 API takes and answers, by the ids of the table's rows: for its OpenAPI document. */
+/* Request and response schemas of Docker's V1 API for the OpenAPI document, by row id. */
 
 type Schema = OpenAPIV3.SchemaObject
 type Media = OpenAPIV3.MediaTypeObject
@@ -21,7 +21,7 @@ const object = (properties: Record<string, Schema>, required = Object.keys(prope
 })
 const list = (items: Schema): Schema => ({ type: 'array', items })
 
-/** The parts of a path, by their names in the template. */
+/** The path parameters, by their names in the template. */
 export const PARTS: Record<string, Omit<OpenAPIV3.ParameterObject, 'name' | 'in'>> = {
   name: { description: 'The repository', schema: text, example: NAME },
   tag: { description: 'The tag', schema: text, example: 'latest' },
@@ -29,22 +29,22 @@ export const PARTS: Record<string, Omit<OpenAPIV3.ParameterObject, 'name' | 'in'
   account: { description: 'The account', schema: text, example: 'alice' },
 }
 
-/** The parameters of a row. */
+/** The query parameters of a row. */
 export const QUERIES: Partial<Record<string, OpenAPIV3.ParameterObject[]>> = {
   'v1-search': [
     {
       in: 'query',
       name: 'q',
-      description: 'A part of the name or description',
+      description: 'Part of the name or description',
       schema: text,
       example: 'alpine',
     },
-    { in: 'query', name: 'n', description: 'Entries of a page, at most 100', schema: integer, example: 25 },
-    { in: 'query', name: 'page', description: 'Which page, from 1', schema: integer, example: 1 },
+    { in: 'query', name: 'n', description: 'Entries per page, at most 100', schema: integer, example: 25 },
+    { in: 'query', name: 'page', description: 'The page number, starting at 1', schema: integer, example: 1 },
   ],
 }
 
-/** What the requests of a row have. */
+/** The request bodies of a row. */
 export const BODIES: Partial<Record<string, Media>> = {
   'v1-register': {
     schema: object({ username: text, password: text, email: text }, ['username', 'password']),
@@ -53,7 +53,7 @@ export const BODIES: Partial<Record<string, Media>> = {
   'v1-password': { schema: object({ password: text }), example: { password: 'correct-horse' } },
 }
 
-/** What an image says of itself, and of how it is run: as its makers wrote it. */
+/** An image's own fields and its run configuration, as its builder wrote them. */
 const said: Schema[] = [text, { type: 'number' }, boolean, list(text)]
 const saidBelow: Schema = {
   type: 'object',
@@ -61,10 +61,10 @@ const saidBelow: Schema = {
 }
 
 const image: Schema = {
-  ...object({ id, parent: id, created: text, Size: { ...integer, description: 'Bytes of the layer' } }, [
-    'id',
-    'Size',
-  ]),
+  ...object(
+    { id, parent: id, created: text, Size: { ...integer, description: 'The size of the layer in bytes' } },
+    ['id', 'Size'],
+  ),
   additionalProperties: { nullable: true, anyOf: [...said, saidBelow] },
 }
 
@@ -87,7 +87,7 @@ const results = object({
   results: list(found),
 })
 
-/** What a row answers with 200. */
+/** The body of a row's 200 response. */
 export const ANSWERS: Partial<Record<string, Media>> = {
   'v1-ping': { schema: boolean, example: true },
   'v1-internal-ping': { schema: boolean, example: true },
@@ -118,7 +118,7 @@ export const ANSWERS: Partial<Record<string, Media>> = {
   },
   'v1-images': { schema: { ...list(text), maxItems: 0 }, example: [] },
   'v1-tags': {
-    schema: { type: 'object', additionalProperties: id, description: 'Ids by tag' },
+    schema: { type: 'object', additionalProperties: id, description: 'Image ids by tag' },
     example: { latest: LEAF },
   },
   'v1-tag': { schema: id, example: LEAF },
@@ -126,11 +126,11 @@ export const ANSWERS: Partial<Record<string, Media>> = {
   'v1-ancestry': { schema: list(id), example: [LEAF, BASE] },
 }
 
-/** The first step of a login always fails: with that the name is taken, or with what is wrong. */
+/** The first step of a login always fails: the name is taken, or the login is wrong. */
 export const REGISTERED: Media = {
   schema: { anyOf: [text, object({ error: text, issue: text })] },
   example: 'Username or email already exists',
 }
 
-/** A layer, or a part of it. */
+/** A layer, or a range of it. */
 export const BYTES: Media = { schema: { type: 'string', format: 'binary' } }

@@ -5,7 +5,7 @@ import { ANSWERS, BODIES, BYTES, PARTS, QUERIES, REGISTERED } from './openapi-pa
 import { V1_PATH_TEMPLATES } from './path.ts'
 import { V1_ROUTES, type V1Access, type V1Route } from './routes.ts'
 
-/** The table of routes as OpenAPI paths. */
+/** Returns the OpenAPI paths of /v1. */
 export function v1Paths(): OpenAPIV3.PathsObject {
   return tablePaths(V1_ROUTES as readonly V1Route[], {
     templates: V1_PATH_TEMPLATES,
@@ -15,12 +15,12 @@ export function v1Paths(): OpenAPIV3.PathsObject {
   })
 }
 
-/** Who may ask, in words. */
+/** Who may call a row, in words. */
 const ACCESS: Record<V1Access, string> = {
-  pull: 'Whoever may pull from the repository, or from the one of the image',
-  catalog: 'Whoever may pull from at least one repository, or signs in',
-  account: 'Whoever signs in',
-  self: 'The account itself, with a credential that is not narrowed',
+  pull: 'Anyone who can pull from the repository, or from the repository of the image',
+  catalog: 'Any account, or anyone who can pull from at least one repository',
+  account: 'Any account',
+  self: 'The account itself, with a credential that has no scope of its own',
   anybody: 'Anybody',
 }
 
@@ -28,7 +28,7 @@ function operation({ id, access }: V1Route) {
   const body = BODIES[id]
   const isForTokens = ['anybody', 'pull', 'catalog'].includes(access)
   return {
-    description: `For: ${ACCESS[access]}.`,
+    description: `Access: ${ACCESS[access]}.`,
     tags: ['docker v1'],
     parameters: QUERIES[id] ?? [],
     ...(body && { requestBody: { content: { 'application/json': body } } }),

@@ -1,6 +1,6 @@
 import { parseRepositoryName, parseTag, type RepositoryName, type Tag } from '../../oci/reference.ts'
 
-/** What a path under /v1 names, validated. */
+/** A parsed and validated path under /v1. */
 export type V1Path =
   | { kind: 'ping' }
   | { kind: 'internalPing' }
@@ -19,7 +19,7 @@ export type V1Path =
 
 export type V1PathKind = V1Path['kind']
 
-/** Every kind of path as OpenAPI writes it. */
+/** The OpenAPI template of each kind of path. */
 export const V1_PATH_TEMPLATES: Record<V1PathKind, string> = {
   ping: '/v1/_ping',
   internalPing: '/v1/_internal_ping',
@@ -38,9 +38,9 @@ export const V1_PATH_TEMPLATES: Record<V1PathKind, string> = {
 }
 
 /**
- * Parses the path of a request, without its query; a slash at its end means nothing. A name may have slashes, so the path
- * of a repository is read from its end. Answers undefined for what no row of the table serves; throws NAME_INVALID or
- * MANIFEST_INVALID for a malformed name or tag.
+ * Parses the path of a request, without its query, and ignores a trailing slash. Names can have slashes, so the path of a
+ * repository is parsed from its end. Returns undefined if no row serves the path; throws NAME_INVALID or
+ * MANIFEST_INVALID for an invalid name or tag.
  */
 export function parseV1Path(path: string): V1Path | undefined {
   const [, version, noun, ...rest] = path.replace(/\/$/, '').split('/')

@@ -3,7 +3,7 @@ import { registryError } from '../../oci/error.ts'
 import { cacheControl } from './caching.ts'
 import type { V1Exchange, V1Request } from './exchange.ts'
 
-/** The images of a repository: an empty list, for clients take them from its tags. */
+/** Returns an empty list of images, because clients get them from the tags. */
 export async function listImages(exchange: V1Exchange<'images'>): Promise<Response> {
   const { context, target } = exchange
   if ((await context.repositories.find(target.repository)) === undefined)
@@ -11,7 +11,7 @@ export async function listImages(exchange: V1Exchange<'images'>): Promise<Respon
   return await answer(exchange, [])
 }
 
-/** The tags of a repository, each with the id of its image. */
+/** Returns the tags of a repository with the ids of their images. */
 export async function listTags(exchange: V1Exchange<'tags'>): Promise<Response> {
   const { context, target } = exchange
   if ((await context.repositories.find(target.repository)) === undefined)
@@ -19,15 +19,15 @@ export async function listTags(exchange: V1Exchange<'tags'>): Promise<Response> 
   return await answer(exchange, await context.images.listTags(target.repository))
 }
 
-/** The id of a tag's image. */
+/** Returns the image id of a tag. */
 export async function getTag(exchange: V1Exchange<'tag'>): Promise<Response> {
   const { context, target, path } = exchange
   const id = await context.images.findTag(target.repository, path.tag)
   if (id !== undefined) return await answer(exchange, id)
-  throw registryError('MANIFEST_UNKNOWN', `${target.repository} has no tag "${path.tag}"`)
+  throw registryError('MANIFEST_UNKNOWN', `tag "${path.tag}" not found in ${target.repository}`)
 }
 
-/** With where the images are, and with what to get them. */
+/** Responds with the value, the host of the images, and a session to pull them. */
 async function answer(exchange: V1Request, value: unknown): Promise<Response> {
   const { context, request, identity, target } = exchange
   const origin = new URL(context.originOf(request))
@@ -41,7 +41,7 @@ async function answer(exchange: V1Request, value: unknown): Promise<Response> {
     headers: {
       'content-type': 'application/json',
       'x-docker-endpoints': origin.host,
-      // The session that it gives is for one client.
+      // The session is for one client, so no cache may store it.
       'cache-control': 'set-cookie' in session ? 'no-store' : await cacheControl(exchange, 0),
       vary: 'Authorization, Cookie',
       ...session,

@@ -25,8 +25,8 @@ export interface V1Route<K extends V1PathKind = V1PathKind> extends TableRow {
 
 type Row = { [K in V1PathKind]: V1Route<K> }[V1PathKind]
 
-const UNKNOWN = 'There is no such content, or V1 cannot give it; the message says why.'
-const PUSH = 'V1 takes no pushes: push with Docker 1.6 or newer.'
+const UNKNOWN = 'Not found, or not available through V1; the message says why.'
+const PUSH = 'V1 does not support pushes: push with Docker 1.6 or newer.'
 
 /** Every endpoint of Docker's V1 API, "index" and "registry" together. */
 export const V1_ROUTES: readonly Row[] = [
@@ -36,8 +36,8 @@ export const V1_ROUTES: readonly Row[] = [
     path: 'ping',
     access: 'anybody',
     handle: ping,
-    summary: 'Check that this is a registry of V1',
-    answers: { 200: 'It is.' },
+    summary: 'Check that this registry supports V1',
+    answers: { 200: 'OK.' },
   },
   {
     id: 'v1-internal-ping',
@@ -45,8 +45,8 @@ export const V1_ROUTES: readonly Row[] = [
     path: 'internalPing',
     access: 'anybody',
     handle: ping,
-    summary: 'Check that this is a registry of V1',
-    answers: { 200: 'It is.' },
+    summary: 'Check that this registry supports V1',
+    answers: { 200: 'OK.' },
   },
   {
     id: 'v1-search',
@@ -54,7 +54,7 @@ export const V1_ROUTES: readonly Row[] = [
     path: 'search',
     access: 'catalog',
     handle: search,
-    summary: 'Search for repositories by a part of their name or description, among those that may be pulled',
+    summary: 'Search the repositories that you may pull from, by name or description',
     answers: { 200: 'A page of repositories.' },
   },
   {
@@ -63,8 +63,8 @@ export const V1_ROUTES: readonly Row[] = [
     path: 'users',
     access: 'anybody',
     handle: postUser,
-    summary: 'Try a name and a password: the first step of a login, which adds no account',
-    answers: { 400: 'That the name is taken, when the password is right; otherwise what is wrong.' },
+    summary: 'Check a name and password, as the first step of a login; never creates an account',
+    answers: { 400: '"Username or email already exists" if the password is correct, otherwise the error.' },
   },
   {
     id: 'v1-login',
@@ -72,7 +72,7 @@ export const V1_ROUTES: readonly Row[] = [
     path: 'users',
     access: 'account',
     handle: getUser,
-    summary: 'Say who signed in',
+    summary: 'Show the signed-in account',
     answers: { 200: 'The name of the account.' },
   },
   {
@@ -81,8 +81,8 @@ export const V1_ROUTES: readonly Row[] = [
     path: 'user',
     access: 'self',
     handle: putUser,
-    summary: 'Change the password of the account that signed in',
-    answers: { 204: 'It is changed.', 400: 'There is no password in the body, or it is too short.' },
+    summary: 'Change the password of the signed-in account',
+    answers: { 204: 'The password is changed.', 400: 'The password is missing or too short.' },
   },
   {
     id: 'v1-images',
@@ -90,7 +90,7 @@ export const V1_ROUTES: readonly Row[] = [
     path: 'images',
     access: 'pull',
     handle: listImages,
-    summary: 'Begin a pull: a token and the address of the images; the list itself is empty',
+    summary: 'Start a pull: returns a token and the host of the images; the list itself is empty',
     answers: { 200: 'An empty list.', 404: UNKNOWN },
   },
   {
@@ -99,7 +99,7 @@ export const V1_ROUTES: readonly Row[] = [
     path: 'tags',
     access: 'pull',
     handle: listTags,
-    summary: 'List tags with the ids of their images',
+    summary: 'List tags with their image ids',
     answers: { 200: 'The tags.', 404: UNKNOWN },
   },
   {
@@ -108,8 +108,8 @@ export const V1_ROUTES: readonly Row[] = [
     path: 'tag',
     access: 'pull',
     handle: getTag,
-    summary: 'Show the id of the image of a tag',
-    answers: { 200: 'The id.', 404: UNKNOWN },
+    summary: 'Show the image id of a tag',
+    answers: { 200: 'The image id.', 404: UNKNOWN },
   },
   {
     id: 'v1-json',
@@ -117,7 +117,7 @@ export const V1_ROUTES: readonly Row[] = [
     path: 'json',
     access: 'pull',
     handle: getJson,
-    summary: 'Show an image, with the size of its layer in X-Docker-Size',
+    summary: 'Show an image; X-Docker-Size is the size of its layer',
     answers: { 200: 'The image.', 404: UNKNOWN },
   },
   {
@@ -126,8 +126,8 @@ export const V1_ROUTES: readonly Row[] = [
     path: 'ancestry',
     access: 'pull',
     handle: getAncestry,
-    summary: 'List the ids of an image and of all below it',
-    answers: { 200: 'The ids, the base last.', 404: UNKNOWN },
+    summary: 'List the ids of an image and its ancestors',
+    answers: { 200: 'The ids, base image last.', 404: UNKNOWN },
   },
   {
     id: 'v1-layer',
@@ -138,10 +138,10 @@ export const V1_ROUTES: readonly Row[] = [
     summary: 'Pull the layer of an image',
     answers: {
       200: 'The layer.',
-      206: 'A range of it.',
-      304: 'The client has it.',
+      206: 'The requested range.',
+      304: 'Not modified.',
       404: UNKNOWN,
-      416: 'The range is not within the layer.',
+      416: 'The range is outside the layer.',
     },
   },
   ...(
@@ -162,7 +162,7 @@ export const V1_ROUTES: readonly Row[] = [
       methods: [...methods],
       access: 'anybody',
       handle: refuse,
-      summary: 'Refuse a push',
+      summary: 'Not supported: pushes',
       answers: { 405: PUSH },
     }),
   ),

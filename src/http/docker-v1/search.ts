@@ -1,17 +1,17 @@
 import type { V1Exchange } from './exchange.ts'
 
-/** Repositories that one search finds, and those of a page. */
+/** Maximum repositories in the results of a search, and in a page of it. */
 const FOUND_MAX = 1000
 const PAGE_MAX = 100
 const PAGE_DEFAULT = 25
 
-/** Repositories that have the words in their name or description, of those that may be pulled: `docker search HOST/WORDS`. */
+/** `docker search HOST/WORDS`: finds repositories that the caller may pull from, by name or description. */
 export async function search({ context, query, identity, request }: V1Exchange<'search'>): Promise<Response> {
   const words = (query.get('q') ?? '').slice(0, 255).toLowerCase()
   const size = Math.min(PAGE_MAX, numberOf(query.get('n'), PAGE_DEFAULT))
   const page = numberOf(query.get('page'), 1)
   const anonymous = await context.sessions.anonymous()
-  // The token of a pull is for one repository: it finds no others.
+  // A pull token is for one repository, so it must not reveal others.
   const asker = identity.token === undefined || identity.token.catalog ? identity : anonymous
   const visible = context.access.pullable(asker)
   const found = await context.repositories.search(visible, words, FOUND_MAX)

@@ -5,8 +5,8 @@ import { RegistryError, registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 
 /**
- * How long a session of a pull lives: Docker gets its token once, and then downloads one layer after the other. What it
- * may is looked up at each request all the same.
+ * The lifetime of a pull session. Docker gets its token once and then downloads one layer after the other. Access is
+ * still checked on each request.
  */
 const SESSION_SECONDS = 3000
 
@@ -20,7 +20,7 @@ export interface SessionOptions {
   addressOf: (request: Request) => string
 }
 
-/** Who asks, in the ways of Docker V1: a token or a cookie that was given for one repository, or Basic. */
+/** Authenticates V1 requests: by a token or cookie for one repository, or by Basic. */
 export class Sessions {
   private readonly options: SessionOptions
 
@@ -28,15 +28,15 @@ export class Sessions {
     this.options = options
   }
 
-  /** Somebody without a credential. */
+  /** Returns the identity of a caller without a credential. */
   async anonymous(): Promise<Identity> {
     return await this.options.authenticator.authenticate(null, () => '')
   }
 
   /**
-   * By the `Authorization` header, if it says anything; otherwise by the cookie. One that is over counts as none.
+   * Authenticates by the `Authorization` header or, without one, by the cookie. An expired cookie counts as none.
    *
-   * @throws RegistryError UNAUTHORIZED for a credential that is wrong
+   * @throws RegistryError UNAUTHORIZED for an invalid credential
    */
   async authenticate(request: Request): Promise<Identity> {
     const { authenticator, addressOf, access } = this.options
@@ -53,7 +53,7 @@ export class Sessions {
     }
   }
 
-  /** By a name and a password. Throws UNAUTHORIZED when it is wrong, TOOMANYREQUESTS while guesses are slowed down. */
+  /** Authenticates by name and password. Throws UNAUTHORIZED, or TOOMANYREQUESTS if failed logins are rate-limited. */
   async authenticatePassword(request: Request, name: string, password: string): Promise<Identity> {
     const { authenticator, addressOf, access } = this.options
     if (access.isOpen) return NOBODY
@@ -61,10 +61,10 @@ export class Sessions {
   }
 
   /**
-   * The headers that give a session for pulls from a repository: the token, where it is asked for, and the cookie. None
-   * for those who need none, or have one.
+   * Returns the headers that start a pull session for a repository: the cookie, and the token if requested. Returns none
+   * if the caller has a session or needs none.
    *
-   * @param isSecure whether the client came by HTTPS
+   * @param isSecure whether the client uses HTTPS
    */
   async headersFor(
     request: Request,
@@ -83,7 +83,7 @@ export class Sessions {
   }
 }
 
-/** The credential as the authenticator reads it; null for none, and for the empty `Token` of a client that got none. */
+/** Returns the credential as a header for the authenticator; null without one, or for an empty `Token`. */
 function authorizationOf(request: Request): string | null {
   const header = request.headers.get('authorization')?.trim() ?? ''
   const [, scheme = '', value = ''] = /^(\S+)\s*(.*)$/.exec(header) ?? []
@@ -91,10 +91,10 @@ function authorizationOf(request: Request): string | null {
   if (scheme.toLowerCase() !== 'token') return header
   const [, signature] = /(?:^|[,\s])signature=([\w.-]{1,4096})(?:,|$)/.exec(value) ?? []
   if (signature !== undefined) return `Bearer ${signature}`
-  throw registryError('UNAUTHORIZED', 'the token is not one of this registry')
+  throw registryError('UNAUTHORIZED', 'invalid token: it was not issued by this registry')
 }
 
-/** The cookie's value; no token of another kind is taken from there. */
+/** Returns the cookie's value if it has the form of a session token; other tokens are not accepted there. */
 function cookieOf(request: Request): string | undefined {
   const value = new Bun.CookieMap(request.headers.get('cookie') ?? '').get(COOKIE)
   return value && /^[\w-]+\.[\w-]+\.[\w-]+$/.test(value) ? value : undefined

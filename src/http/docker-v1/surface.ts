@@ -16,11 +16,11 @@ export interface V1SurfaceOptions
   nextRequestId: () => string
 }
 
-/** Docker's V1 API, for pulls. Names of repositories have slashes, so it is one wildcard. */
+/** Docker's V1 API, for pulls. It is one wildcard route, because repository names have slashes. */
 export function v1Surface({ content, ...options }: V1SurfaceOptions) {
   const surface = new Elysia({ name: 'v1' })
   const { v1Images: images, registry, repositories } = content
-  // V1 is switched off.
+  // V1 is disabled.
   if (images === undefined) return surface
   const { blobs, usage } = registry
   const dispatch = onDemand(
@@ -33,7 +33,7 @@ export function v1Surface({ content, ...options }: V1SurfaceOptions) {
   })
 }
 
-/** Whether a Docker asks that knows no `/v2`, or not well: it comes to V1 when it does not find that. */
+/** Reports whether the client is a Docker with no or poor support for `/v2`, which falls back to V1. */
 export function isForV1(request: Request): boolean {
   return isOlder(dockerVersion(request.headers.get('user-agent')), 1, 6)
 }

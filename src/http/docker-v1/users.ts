@@ -5,13 +5,13 @@ import { parseJson } from '../request/body.ts'
 import type { V1Context, V1Exchange } from './exchange.ts'
 
 /**
- * What `docker login` asks first: to add the account. Never done; what it goes on with is the name that is taken already,
- * when the password is right.
+ * Answers the first request of `docker login`, which is to create the account. It is never created: with the correct
+ * password the response says that the name is taken, and Docker continues.
  */
 export async function postUser({ context, request }: V1Exchange<'users'>): Promise<Response> {
   const { username, password } = await readJson(context, request)
   if (typeof username !== 'string' || typeof password !== 'string') {
-    throw registryError('REQUEST_INVALID', 'the body has no "username" or no "password"')
+    throw registryError('REQUEST_INVALID', '"username" or "password" is missing in the body')
   }
   try {
     await context.sessions.authenticatePassword(request, username, password)
@@ -22,23 +22,24 @@ export async function postUser({ context, request }: V1Exchange<'users'>): Promi
   return json(400, 'Username or email already exists')
 }
 
-/** Who signed in. */
+/** Returns the signed-in account. */
 export async function getUser({ identity }: V1Exchange<'users'>): Promise<Response> {
   return json(200, { username: identity.account ?? null, email: null })
 }
 
-/** Gives an account another password. */
+/** Changes the password of an account. */
 export async function putUser(exchange: V1Exchange<'user'>): Promise<Response> {
   const { context, request, identity, path, requestId } = exchange
   const { password } = await readJson(context, request)
-  if (typeof password !== 'string') throw registryError('REQUEST_INVALID', 'the body has no "password"')
+  if (typeof password !== 'string')
+    throw registryError('REQUEST_INVALID', '"password" is missing in the body')
   const { account, credential } = identity
   const caller = { account, credential, address: context.addressOf(request), requestId }
   await context.accounts.users.change({ caller, at: context.now() }, path.account, { password })
   return new Response(null, { status: 204 })
 }
 
-/** What was wrong, in the words that clients of V1 know. */
+/** Returns the reason in the terms of V1 clients. */
 function issueOf(name: string, password: string): string {
   if (password.startsWith(TOKEN_PREFIX)) return 'invalid-access-token'
   return name.includes('+') ? 'robot-login-failure' : 'login-failure'
