@@ -13,7 +13,7 @@ const { bytes } = randomBlob(SIZE)
 const repository = parseRepositoryName('fed')
 const digest = parseDigest(digestOf(bytes))
 
-/** Writes a range in parts from one buffer, which is overwritten after each of them. */
+/** Writes a range in parts from one buffer that is overwritten after each part. */
 async function feedRange(sink: ByteSink, { start, end }: { start: number; end: number }): Promise<boolean> {
   const shared = new Uint8Array(PART)
   for (let at = start; at < end; at += PART) {
@@ -51,7 +51,7 @@ const whole = async (sink: ByteSink, range: { start: number; end: number }) => {
   await feedRange(sink, range)
 }
 
-test('fed blobs: a client gets all bytes, although the buffer they came in is used again', async () => {
+test('fed blobs: a client gets all bytes, although their buffer is reused', async () => {
   feed = whole
   const response = await fetch(server.url)
   expect(response.status).toBe(200)
@@ -67,13 +67,13 @@ test('fed blobs: a range is 206 with the bytes of the range', async () => {
   expect(await response.bytes()).toEqual(bytes.slice(100_000, 300_000))
 })
 
-test('fed blobs: HEAD answers the size and feeds nothing', async () => {
+test('fed blobs: HEAD returns the size and feeds nothing', async () => {
   feed = () => Promise.reject(new Error('HEAD has no body'))
   const response = await fetch(server.url, { method: 'HEAD' })
   expect([response.status, response.headers.get('content-length')]).toEqual([200, `${SIZE}`])
 })
 
-test('fed blobs: a body that fails is cut off, so that the client cannot take it for complete', async () => {
+test('fed blobs: a failed body resets the connection, so that the client does not consider it complete', async () => {
   feed = async (sink, { start }) => {
     await feedRange(sink, { start, end: 100_000 })
     throw new Error('the upstream broke off')
@@ -86,7 +86,7 @@ test('fed blobs: a body that fails is cut off, so that the client cannot take it
   expect(failure).toBeInstanceOf(Error)
 })
 
-test('fed blobs: a client that leaves ends the feeding', async () => {
+test('fed blobs: a disconnect stops the feeding', async () => {
   const left = Promise.withResolvers<boolean>()
   const began = Promise.withResolvers<void>()
   feed = async (sink) => {
@@ -105,7 +105,7 @@ test('fed blobs: a client that leaves ends the feeding', async () => {
   expect(await left.promise).toBe(true)
 })
 
-test('fed blobs: a slow client makes the feeding wait', async () => {
+test('fed blobs: a slow client slows the feeding down', async () => {
   let written = 0
   const ended = Promise.withResolvers<void>()
   feed = async (sink) => {
@@ -124,7 +124,7 @@ test('fed blobs: a slow client makes the feeding wait', async () => {
     first.resolve()
   })
   await first.promise
-  // Other requests are answered meanwhile.
+  // Other requests are served meanwhile.
   expect((await fetch(server.url, { method: 'HEAD' })).status).toBe(200)
   expect(written).toBeLessThan(64 * SIZE)
   socket.resume()

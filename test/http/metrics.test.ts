@@ -11,7 +11,7 @@ beforeAll(async () => {
 }, 60_000)
 afterAll(() => server.stop())
 
-/** The samples of a scrape, by name with labels. */
+/** Returns the samples of a scrape by name and labels. */
 async function scrape(asker = server.as(basic('admin'))): Promise<Map<string, number>> {
   const response = await asker.fetch('/metrics')
   expect([response.status, response.headers.get('content-type')]).toEqual([
@@ -28,7 +28,7 @@ async function scrape(asker = server.as(basic('admin'))): Promise<Map<string, nu
   )
 }
 
-test('a server admin reads them, by any credential, and nobody else', async () => {
+test('metrics: only a server admin can read them, with any credential', async () => {
   const { secret } = await server.addToken('admin', { scope: [{ pattern: 'none', role: 'reader' }] })
   for (const authorization of [basic('admin'), bearer(secret)]) {
     expect((await server.as(authorization).fetch('/metrics')).status).toBe(200)
@@ -41,7 +41,7 @@ test('a server admin reads them, by any credential, and nobody else', async () =
   expect((await server.as(basic('alice')).fetch('/metrics')).status).toBe(403)
 })
 
-test('requests are counted by row and status, and no repository is named', async () => {
+test('metrics: requests are counted by route and status, without repository names', async () => {
   const asker = server.as(basic('admin'))
   const before = await scrape()
   const layer = named('a layer')
@@ -67,7 +67,7 @@ test('requests are counted by row and status, and no repository is named', async
   expect([...after.keys()].join()).not.toMatch(/secret|nobody/)
 })
 
-test('the rest is there: uploads, the disk, jobs, logins, the event loop, the process', async () => {
+test('metrics: uploads, disk, jobs, logins, event loop and process are included', async () => {
   const upload = await server.as(basic('admin')).fetch('/v2/a/blobs/uploads/', { method: 'POST' })
   await server.as(basic('admin')).fetch(upload.headers.get('location') ?? '', { method: 'PATCH', body: 'x' })
   await server.as(basic('alice', 'wrong-horse')).fetch('/v2/')
@@ -86,7 +86,7 @@ test('the rest is there: uploads, the disk, jobs, logins, the event loop, the pr
   }
 })
 
-test('a setting opens them to anybody, or takes them away', async () => {
+test('metrics: a setting makes them public, or disables them', async () => {
   const settings = { access: 'accounts', 'metrics.access': 'anonymous' }
   await using open = await startInProcess({ adminPassword: PASSWORD, settings })
   expect((await open.fetch('/metrics')).status).toBe(200)

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { onDemand } from '../../src/http/on-demand.ts'
 
-test('requests that come together wait for one surface, which is made for the first of them', async () => {
+test('on demand: concurrent first requests build one surface', async () => {
   const steps: string[] = []
   const loaded = Promise.withResolvers<string>()
   const answer = onDemand(

@@ -21,7 +21,7 @@ afterAll(() => server.stop())
 const explain = (query: Record<string, string>) =>
   server.admin('GET', `/access?${new URLSearchParams(query)}`)
 
-test('each grant that gives something is named', async () => {
+test('access: every grant that allows something is listed', async () => {
   expect(await explain({ account: 'bob', repository: 'alice/app' })).toEqual({
     actions: ['pull', 'push'],
     disabled: false,
@@ -53,14 +53,14 @@ test('each grant that gives something is named', async () => {
   expect(await explain({ account: 'carol', repository: 'x' })).toMatchObject({ actions: [], reasons: [] })
 })
 
-test('anonymous is nobody, with what anybody may', async () => {
+test('access: an anonymous caller has only what is granted to anonymous', async () => {
   const by = { by: 'anonymous', subject: 'anonymous', pattern: 'open/**', role: 'reader', actions: ['pull'] }
   expect(await explain({ repository: 'open/a' })).toMatchObject({ actions: ['pull'], reasons: [by] })
   expect(await explain({ repository: 'alice/app' })).toMatchObject({ actions: [], reasons: [] })
   expect(await explain({ account: 'carol', repository: 'open/a' })).toMatchObject({ actions: ['pull'] })
 })
 
-test("what narrows is told: a robot's owner, a token's scope, and that an account is disabled", async () => {
+test("access: a robot's owner, a token's scope and a disabled account are listed as limits", async () => {
   const owner = { by: 'owner', name: 'bob', actions: ['pull', 'push'] }
   const robot = { account: 'bob+ci', repository: 'alice/app' }
   expect(await explain(robot)).toMatchObject({ actions: ['pull', 'push'], limits: [owner] })
@@ -78,7 +78,7 @@ test("what narrows is told: a robot's owner, a token's scope, and that an accoun
   await server.admin('PATCH', '/users/bob', { disabled: false })
 })
 
-test('an account asks about itself and its robots; who may delete in a repository, also about anybody', async () => {
+test('access: an account may ask about itself and its robots; who may delete, also about anonymous', async () => {
   const ask = async (who: string, query: Record<string, string>) =>
     (await server.as(basic(who)).fetch(`/api/v1/access?${new URLSearchParams(query)}`)).status
   expect(await ask('bob', { account: 'bob', repository: 'alice/app' })).toBe(200)
@@ -93,7 +93,7 @@ test('an account asks about itself and its robots; who may delete in a repositor
   expect(await ask('admin', { account: 'bob', repository: 'UPPER' })).toBe(400)
 })
 
-test('with open access everybody may everything', async () => {
+test('access: with open access, everybody may do everything', async () => {
   await using open = await startInProcess()
   const response = await open.fetch('/api/v1/access?repository=a')
   expect(await response.json()).toMatchObject({

@@ -26,7 +26,7 @@ async function ask(authorization: string | undefined, method: string, path: stri
 
 const user = { password: PASSWORD }
 
-/** Who may do it, by the status of each: anonymous, another user, alice herself, a server admin. */
+/** The expected statuses for anonymous, another user, alice herself, and a server admin. */
 const ACTS: [method: string, path: string, body: unknown, statuses: number[]][] = [
   ['GET', '/users', undefined, [401, 403, 403, 200]],
   ['GET', '/users/alice', undefined, [401, 403, 200, 200]],
@@ -127,7 +127,7 @@ test.each([
   expect(answer.text).not.toMatch(/src\/|\.ts|"found"|xxxx/)
 })
 
-test('a body of another type is 415, so that no page of another site can send one', async () => {
+test('accounts: a body of another type is 415, so that a page of another site cannot send one', async () => {
   for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x']) {
     const headers = { authorization: basic('admin'), 'content-type': type }
     const init = { method: 'PUT', headers, body: JSON.stringify(user) }
@@ -135,7 +135,7 @@ test('a body of another type is 415, so that no page of another site can send on
   }
 })
 
-test('a credential that is narrowed is none for accounts', async () => {
+test('accounts: a token with a scope cannot manage accounts', async () => {
   const scope = [{ pattern: '**', role: 'admin' }]
   const { secret } = await server.addToken('admin', { scope })
   expect((await ask(bearer(secret), 'GET', '/users')).status).toBe(403)
@@ -145,14 +145,14 @@ test('a credential that is narrowed is none for accounts', async () => {
   expect((await ask(bearer(whole.secret), 'GET', '/users')).status).toBe(200)
 })
 
-test("an admin's robot is no admin", async () => {
+test("accounts: an admin's robot is not an admin", async () => {
   await server.admin('PUT', '/robots/admin%2Bci')
   const robot = basic('admin+ci', (await server.addToken('admin+ci')).secret)
   expect((await ask(robot, 'GET', '/users')).status).toBe(403)
   expect((await ask(robot, 'PATCH', '/users/admin', user)).status).toBe(403)
 })
 
-test('users see and grant what is in their own namespace', async () => {
+test('grants: users see and change those in their own namespace', async () => {
   await server.grant('alice', 'bob/app', 'reader')
   await server.admin('PUT', '/robots/bob%2Bci')
   const grant = { subject: 'bob', pattern: 'alice/shared/**', role: 'writer' }
@@ -164,7 +164,7 @@ test('users see and grant what is in their own namespace', async () => {
   expect(push.status).toBe(202)
 })
 
-test('lists come in pages', async () => {
+test('accounts: lists are paginated', async () => {
   for (let at = 0; at < 101; at++) await server.admin('PUT', `/groups/g${String(at).padStart(3, '0')}`)
   const first = await server.admin<{ items: string[]; next: string }>('GET', '/groups?last=g')
   expect([first.items.length, first.next]).toEqual([50, 'g049'])
@@ -174,7 +174,7 @@ test('lists come in pages', async () => {
   expect((await ask(basic('admin'), 'GET', '/groups?limit=0')).status).toBe(400)
 })
 
-test('a token is shown once, and says when it was last used', async () => {
+test('tokens: the secret is shown once, and the list shows the last use', async () => {
   const { id, secret } = await server.addToken('bob', { name: 'laptop', expiresInDays: 2 })
   await server.as(basic('bob', secret)).fetch('/v2/')
   const { text, json } = await ask(basic('bob'), 'GET', '/accounts/bob/tokens')
@@ -189,7 +189,7 @@ test('a token is shown once, and says when it was last used', async () => {
   expect((await server.as(basic('bob', secret)).fetch('/v2/')).status).toBe(401)
 })
 
-test('the trail says who did what, from where, with which credential, and what was refused', async () => {
+test('audit: entries have the account, address and credential, and denials are included', async () => {
   const { id, secret } = await server.addToken('admin')
   expect((await ask(bearer(secret), 'PUT', '/groups/audited')).status).toBe(200)
   expect((await ask(basic('alice'), 'DELETE', '/groups/audited')).status).toBe(403)
@@ -207,7 +207,7 @@ test('the trail says who did what, from where, with which credential, and what w
   expect(text).not.toMatch(/argon2|correct-horse/)
 })
 
-test('a flood of refusals is one entry of its own, with a short target, and pushes out no change', async () => {
+test('audit: a flood of denials is one entry with a short target, and does not crowd out changes', async () => {
   await server.addUser('flooder')
   const flood = Array.from({ length: 100 }, (_, n) =>
     ask(basic('flooder'), 'GET', `/users/a${'x'.repeat(n % 2 ? 2000 : 60)}${n}`),
@@ -221,7 +221,7 @@ test('a flood of refusals is one entry of its own, with a short target, and push
   expect(ofFlooder[0].target.length).toBeLessThanOrEqual(200)
 })
 
-test('sign-ins are in the audit log, the failed ones apart', async () => {
+test('audit: sign-ins are listed, and failed ones separately', async () => {
   await server.addUser('visitor')
   for (const password of ['wrong-horse', 'worse-horse'])
     await ask(basic('visitor', password), 'GET', '/robots')
@@ -235,7 +235,7 @@ test('sign-ins are in the audit log, the failed ones apart', async () => {
   expect(await of('signed-in')).toMatchObject([{ action: 'sign-in', target: 'password', count: 1 }])
 })
 
-test('the first password waits in a file until it is changed', async () => {
+test('accounts: the initial password is in a file until it is changed', async () => {
   await using first = await startInProcess({ settings: { access: 'accounts' } })
   const path = join(first.data, 'initial-admin-password')
   const password = (await Bun.file(path).text()).trim()
@@ -248,7 +248,7 @@ test('the first password waits in a file until it is changed', async () => {
   expect(existsSync(path)).toBe(false)
 })
 
-test('a token or a session sets another password of its account only with the one so far', async () => {
+test("accounts: changing one's own password with a token or session needs the current one", async () => {
   await server.addUser('owner')
   const { secret } = await server.addToken('owner')
   const change = (body: object, as = bearer(secret)) => ask(as, 'PATCH', '/users/owner', body)
@@ -269,7 +269,7 @@ test('a token or a session sets another password of its account only with the on
   expect((await put('owner', user)).status).toBe(200)
 })
 
-test('with open access, strangers leave no account behind for when accounts are switched on', async () => {
+test('accounts: with open access, nobody can create accounts that would exist once accounts are enabled', async () => {
   await using open = await startInProcess()
   const ask = async (method: string, path: string, body?: object) => {
     const headers = { 'content-type': 'application/json' }
@@ -286,7 +286,7 @@ test('with open access, strangers leave no account behind for when accounts are 
   expect(await ask('PUT', '/repositories/app', {})).toBe(200)
 })
 
-test('with open access nobody is asked who they are, and everybody may do everything', async () => {
+test('accounts: with open access, no credential is needed and everything is allowed', async () => {
   await using open = await startInProcess()
   expect((await open.fetch('/v2/')).status).toBe(200)
   expect((await open.fetch('/api/v1/users')).status).toBe(200)

@@ -20,7 +20,7 @@ test.each([
   expect(await request.answer).toStartWith('HTTP/1.1 401')
 })
 
-test('JSON of many levels is 400, not a failure of the server', async () => {
+test('bodies: deeply nested JSON is 400, not a server error', async () => {
   const deep = `{"name":${'['.repeat(30_000)}${']'.repeat(30_000)}}`
   const headers = {
     'content-type': 'application/json',

@@ -5,7 +5,7 @@ import { reply } from '../../support/upstream.ts'
 
 const REPOSITORY = 'up.example/library/app'
 
-test('the cache tells what it has, why, and forgets it when it is told to', async () => {
+test('cache: content is listed, explained and evicted', async () => {
   await using cache = await startCache({ upstream: 'username = "me"\npassword = "a secret"' })
   const { server, fake } = cache
   const { manifest, layer } = fake.putImage('library/app', '1', [100_000])
@@ -43,7 +43,7 @@ test('the cache tells what it has, why, and forgets it when it is told to', asyn
   expect(audit).toContain('cache.evict')
 })
 
-test('upstreams are shown with whether they answer, and never with a secret', async () => {
+test('upstreams: each is shown with its state, and never with a secret', async () => {
   await using cache = await startCache({ upstream: 'username = "me"\npassword = "a-secret"' })
   const { server, fake } = cache
   const text = async (path: string, method = 'GET') =>
@@ -58,7 +58,7 @@ test('upstreams are shown with whether they answer, and never with a secret', as
   expect(shown).not.toContain('a-secret')
 })
 
-test('metrics tell how requests for upstreams were served', async () => {
+test('cache: metrics count hits and misses', async () => {
   await using cache = await startCache({ settings: { 'metrics.access': 'anonymous' } })
   cache.fake.putImage('library/app', '1')
   await cache.get('manifests/1')

@@ -34,7 +34,7 @@ async function ask<T = Json>(method: string, path: string, body?: object): Promi
   return (await response.json()) as T
 }
 
-/** Runs a job to its end, and answers it. */
+/** Runs a job until it ends, and returns it. */
 async function run(kind: string): Promise<Json> {
   const { id } = await ask('POST', '/jobs', { kind })
   await (await server.fetch(`/api/v1/jobs/${id}/events`)).text()
@@ -43,7 +43,7 @@ async function run(kind: string): Promise<Json> {
 
 const time = (milliseconds: number) => new Date(milliseconds).toISOString()
 
-test('a dry run tells what goes and when, and what keeps the rest', async () => {
+test('collector: a dry run lists what will be deleted and when, and explains what is kept', async () => {
   const { items } = await ask<Page>('GET', '/collector/candidates')
   expect(items).toMatchObject([
     {
@@ -71,7 +71,7 @@ test('a dry run tells what goes and when, and what keeps the rest', async () => 
   expect(await explain(named('absent').digest)).toEqual([])
 })
 
-test('candidates come page by page', async () => {
+test('collector: candidates are paginated', async () => {
   for (const tag of ['a', 'b', 'c']) {
     const manifest = imageManifest(EMPTY, [], { annotations: { tag } })
     await pushImage(server, 'paged/app', manifest, [], { reference: tag })
@@ -88,7 +88,7 @@ test('candidates come page by page', async () => {
   await ask('DELETE', '/repositories/paged%2Fapp')
 })
 
-test('a job collects, once the server is up for the grace, and what went cannot come back', async () => {
+test('collector: a job deletes garbage permanently, once the server has run for the grace period', async () => {
   const state = await ask('GET', '/collector')
   expect(state).toMatchObject({
     isRunning: false,
@@ -106,7 +106,7 @@ test('a job collects, once the server is up for the grace, and what went cannot 
   expect((await server.fetch('/v2/team/app/manifests/latest')).status).toBe(200)
 })
 
-test('a job looks at every file', async () => {
+test('collector: a scan job checks every file', async () => {
   expect(await run('scan')).toMatchObject({ kind: 'scan', state: 'done' })
 })
 

@@ -3,7 +3,7 @@ import { type AccountsServer, basic, bearer, startWithAccounts } from '../../sup
 import { EMPTY, imageManifest } from '../../support/content.ts'
 import { pushImage } from '../../support/push.ts'
 
-/** Who asks. The token is the server admin's, narrowed to pulls from the repository. */
+/** The principals. The token is the server admin's, with a scope for pulls from the repository. */
 const WHO = [
   'anonymous',
   'no grant',
@@ -20,7 +20,7 @@ const [repo, other] = ['/repositories/team%2Fapp', '/repositories/team%2Fother']
 const past = new Date(Date.now() - 1000).toISOString()
 const later = new Date(Date.now() + 86_400_000).toISOString()
 
-/** What must come back, written by hand, in the order of WHO. */
+/** The expected statuses, written by hand, in the order of WHO. */
 const ACTS: [method: string, path: string, body: object | undefined, statuses: number[]][] = [
   ['GET', '/repositories', undefined, [401, 200, 200, 200, 200, 200, 200]],
   ['GET', '/repositories?deleted=true', undefined, [401, 200, 200, 200, 200, 200, 200]],
@@ -93,7 +93,7 @@ const ACTS: [method: string, path: string, body: object | undefined, statuses: n
   ['GET', '/access?repository=team/other&account=reader', undefined, [401, 403, 200, 403, 403, 200, 403]],
 ]
 
-/** What a token of /token may that the repository admin had for pulls from the repository. */
+/** What the repository admin's token of /token for pulls from the repository may do. */
 const SCOPED: [method: string, path: string, status: number][] = [
   ['GET', '/repositories', 401],
   ['GET', '/repositories?deleted=true', 401],
@@ -111,7 +111,7 @@ const SCOPED: [method: string, path: string, status: number][] = [
 
 let server: AccountsServer
 let credentials: Record<(typeof WHO)[number], string | undefined>
-/** Of a robot whose grants are more than its owner's, and of one whose owner is disabled. */
+/** A robot with more grants than its owner, and one whose owner is disabled. */
 let [robot, orphan] = ['', '']
 beforeAll(async () => {
   server = await startWithAccounts()
@@ -156,8 +156,8 @@ describe.each(ACTS)('%s %s %j', (method, path, body, statuses) => {
     await expectStatus(credentials[who], status)
   })
 
-  test('a robot may do what its owner may, and nothing when that is disabled', async () => {
-    // Of accounts it may know nothing.
+  test('a robot can do no more than its owner, and nothing while the owner is disabled', async () => {
+    // It may not see accounts.
     const status = path.startsWith('/access') ? 403 : statuses[WHO.indexOf('repository admin')]
     await expectStatus(robot, status ?? 0)
     await expectStatus(orphan, 401)
@@ -169,7 +169,7 @@ test.each(SCOPED)('%s %s by a token of /token: %d', async (method, path, status)
   expect((await server.as(token).fetch(`/api/v1${path}`, { method })).status).toBe(status)
 })
 
-test('each operation on content has its row', async () => {
+test('access: every operation on content has a row in this table', async () => {
   const { paths } = (await (await server.fetch('/swagger/json')).json()) as { paths: Record<string, object> }
   const isMeant = (path: string) =>
     !/^\/api\/v1\/(session|users|robots|accounts|groups|grants|signing-keys|audit)/.test(path)
@@ -185,7 +185,7 @@ test('each operation on content has its row', async () => {
   expect(operations.filter((operation) => !isTried(operation))).toEqual([])
 })
 
-test('deleted repositories are listed for those who may bring them back', async () => {
+test('access: deleted repositories are listed for those who may restore them', async () => {
   const gone = 'team/gone'
   for (const who of ['reader', 'writer']) await server.grant(who, gone, 'reader')
   await server.grant('boss', gone, 'admin')
@@ -207,7 +207,7 @@ test('deleted repositories are listed for those who may bring them back', async 
   })
 })
 
-test('where anybody may pull, names of accounts are for those who sign in, and the rest for server admins', async () => {
+test('access: in a public repository, only accounts see account names, and only server admins see addresses', async () => {
   const open = 'open/app'
   await server.grant('anonymous', 'open/**', 'reader')
   await pushImage(server.as(basic('admin')), open, manifest, [], { reference: 'v' })
@@ -228,7 +228,7 @@ test('where anybody may pull, names of accounts are for those who sign in, and t
   }
 })
 
-test('that others have the same content is told to server admins only', async () => {
+test('access: only server admins see that other repositories have the same content', async () => {
   await pushImage(server.as(basic('admin')), 'team/secret', manifest, [], { reference: 'v' })
   const told = async (who: (typeof WHO)[number], path: string) => {
     const answer = await server.as(credentials[who]).fetch(`/api/v1${path}`)

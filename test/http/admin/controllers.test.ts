@@ -15,7 +15,7 @@ import { checkVersion } from '../../../src/metadata/versions.ts'
 import type { RepositoryName } from '../../../src/oci/reference.ts'
 import { openMemoryLog } from '../../support/memory-log.ts'
 
-/** An identity that may do something in one repository. */
+/** An identity with some actions on one repository. */
 function identity(account: string | undefined, actions: Action[], more: Partial<Identity> = {}): Identity {
   const role = actions.includes('delete') ? 'admin' : actions.includes('push') ? 'writer' : 'reader'
   const granted = new Rules([{ pattern: 'team/**', role }])
@@ -32,7 +32,7 @@ interface Note {
 
 const toNote = ({ repository, text }: Note) => ({ repository, text })
 
-/** A noun of one note a repository, that whoever may pull reads and whoever may delete changes. */
+/** A resource for the test: one note per repository. Reading it needs pull, changing it needs delete. */
 function notes(as: Identity, access = grantedAccess) {
   const { log } = openMemoryLog()
   const context = contextFor(as, access)
@@ -123,7 +123,7 @@ function asks(app: { handle(request: Request): Promise<Response> }) {
   }
 }
 
-test('a repository is one segment of the path, and its name is checked', async () => {
+test('controllers: a repository is one path segment, and its name is validated', async () => {
   const ask = notes(identity('ann', ['pull']))
   expect((await ask('GET', '/team%2Fapp')).json).toEqual({ repository: 'team/app', text: '' })
   expect((await ask('GET', '/team/app')).status).toBe(404)
@@ -144,7 +144,7 @@ test('a repository is one segment of the path, and its name is checked', async (
   }
 })
 
-test('the rights on a repository decide, before the request is validated', async () => {
+test('controllers: access is checked before the request is validated', async () => {
   const text = { text: 'x' }
   const statuses = async (as: Identity, access = grantedAccess) => {
     const ask = notes(as, access)
@@ -159,7 +159,7 @@ test('the rights on a repository decide, before the request is validated', async
   expect(await statuses(NOBODY, openAccess)).toEqual([200, 200, 400, 200])
 })
 
-test('what narrows a credential counts', async () => {
+test("controllers: a credential's limits apply", async () => {
   const limit = new Rules([{ pattern: 'team/a', role: 'reader' }])
   const narrowed = notes({ ...NOBODY, account: 'root', isAdmin: true, limits: [limit] })
   expect((await narrowed('GET', '/team%2Fa')).status).toBe(200)
@@ -173,7 +173,7 @@ test('what narrows a credential counts', async () => {
   expect((await short('GET', '')).status).toBe(401)
 })
 
-test('an answer has an entity tag, and a client that has it is told so', async () => {
+test('controllers: a response has an entity tag, and If-None-Match with it is 304', async () => {
   const ask = notes(identity('ann', ['pull', 'delete']))
   const { etag } = await ask('GET', '/team%2Fa')
   expect(etag).toBe('"0"')
@@ -183,7 +183,7 @@ test('an answer has an entity tag, and a client that has it is told so', async (
   expect((await ask('GET', '/team%2Fa', { 'if-none-match': etag })).status).toBe(200)
 })
 
-test('a change heeds its condition, and none comes between', async () => {
+test('controllers: a change checks its precondition atomically', async () => {
   const ask = notes(identity('ann', ['pull', 'delete']))
   const { etag } = await ask('GET', '/team%2Fa')
   const put = (headers: Record<string, string>, text = 'x') => ask('PUT', '/team%2Fa', headers, { text })
@@ -199,7 +199,7 @@ test('a change heeds its condition, and none comes between', async () => {
   expect((await put({ 'if-match': '*' })).status).toBe(200)
 })
 
-test('a list has pages of the size that is asked for', async () => {
+test('controllers: a list has pages of the requested size', async () => {
   const ask = notes(identity('ann', ['pull']))
   const { json } = await ask('GET', '?limit=2&q=z')
   expect([json.items.length, json.next]).toEqual([2, 'b'])

@@ -33,7 +33,7 @@ const remove = (subject: string, pattern: string) =>
   ask('DELETE', `/grants?${new URLSearchParams({ subject, pattern })}`)
 const listed = async () => (await ask('GET', '/grants')).json.items?.map(({ subject }) => subject)
 
-test('grants: a user grants neither to anonymous nor to authenticated, unless the server lets users do so', async () => {
+test('grants: a user cannot grant to anonymous or authenticated, unless the server allows it', async () => {
   for (const subject of ['anonymous', 'authenticated']) {
     for (const role of ['reader', 'admin']) {
       const { status, json } = await grant(subject, 'alice/open', role)
@@ -54,7 +54,7 @@ test('grants: a user grants neither to anonymous nor to authenticated, unless th
   expect(response.status).toBe(200)
 })
 
-test('grants: a user does not learn who exists, and what is granted to nobody has no effect', async () => {
+test('grants: a user does not learn which accounts exist, and a grant to an unknown one has no effect', async () => {
   for (const subject of ['bob', 'nobody', 'group:nobodies', 'nobody+robot']) {
     expect(await grant(subject, 'alice/app')).toMatchObject({ status: 200, json: { done: true } })
   }
@@ -72,7 +72,7 @@ test('grants: a user does not learn who exists, and what is granted to nobody ha
   expect(await listed()).toEqual([])
 })
 
-test('grants: a user does not learn that somebody whom he granted something is removed', async () => {
+test('grants: a user does not learn that the subject of a grant was deleted', async () => {
   const subjects = ['leaver', 'leaver+ci', 'group:leavers', 'nobody-else']
   await server.addUser('leaver')
   await server.admin('PUT', '/robots/leaver%2Bci')
@@ -96,7 +96,7 @@ test('grants: a server admin is told that an account does not exist', async () =
   expect(await grant.catch((error: Error) => error.message)).toContain('404')
 })
 
-test('access: a user asks about himself and his robots only, whatever he may do in the repository', async () => {
+test('access: users may ask only about themselves and their robots, whatever they may do in the repository', async () => {
   await ask('PUT', '/robots/alice%2Bci')
   const explain = async (account: string) =>
     (await ask('GET', `/access?${new URLSearchParams({ account, repository: 'alice/app' })}`)).status
@@ -108,7 +108,7 @@ test('access: a user asks about himself and his robots only, whatever he may do 
   expect((await ask('GET', '/access?repository=bob/app')).status).toBe(403)
 })
 
-test('grants: a namespace and a subject have so many, and another role on a pattern is none more', async () => {
+test('grants: a namespace and a subject have a maximum, and changing a role does not count', async () => {
   for (let n = 0; n < 5; n++) expect((await grant('bob', `alice/n${n}`)).status).toBe(200)
   const { status, json } = await grant('carol', 'alice/n5')
   expect([status, json.detail]).toEqual([

@@ -12,7 +12,7 @@ import { until } from '../../support/until.ts'
 
 type Job = Record<string, unknown> & { id: string; state: string }
 
-/** Work that waits for the test, which sees what it was given. */
+/** Work that waits for the test and records its arguments. */
 function gated() {
   const gate = Promise.withResolvers<Record<string, number>>()
   const begun = Promise.withResolvers<JobRun>()
@@ -24,7 +24,7 @@ function gated() {
   return { work, begun: begun.promise, end: gate.resolve, fail: gate.reject }
 }
 
-/** The admin API over a data folder, with jobs whose work is the test's. */
+/** The admin API over a data folder, with jobs that the test controls. */
 async function open(work: Partial<Record<'collect' | 'scan', JobWork>>) {
   await using resources = new AsyncDisposableStack()
   const folder = resources.use(await temporaryFolder('jobs'))
@@ -58,7 +58,7 @@ async function open(work: Partial<Record<'collect' | 'scan', JobWork>>) {
   return { send, ask, listen, jobs, lines, [Symbol.asyncDispose]: () => kept.disposeAsync() }
 }
 
-/** The events of a stream that has ended: their names and data. */
+/** Returns the names and data of a finished stream's events. */
 function eventsOf(text: string): [name: string, job: Job][] {
   return text
     .split('\n\n')
@@ -69,7 +69,7 @@ function eventsOf(text: string): [name: string, job: Job][] {
     })
 }
 
-test('a job runs once at a time, tells its progress, and stays in the list', async () => {
+test('jobs: one runs at a time, shows its progress, and stays in the list', async () => {
   const { work, begun, end } = gated()
   await using api = await open({ collect: work })
   const started = await api.ask('POST', '/jobs', { kind: 'collect' })
@@ -91,7 +91,7 @@ test('a job runs once at a time, tells its progress, and stays in the list', asy
   expect((await api.ask('DELETE', `/jobs/${id}`)).status).toBe(409)
 })
 
-test('the events of a job are read to their end', async () => {
+test('jobs: the event stream ends with the job', async () => {
   const { work, begun, end } = gated()
   await using api = await open({ scan: work })
   const { id } = (await api.ask('POST', '/jobs', { kind: 'scan' })).json
@@ -112,7 +112,7 @@ test('the events of a job are read to their end', async () => {
   expect(late).toMatchObject([['end', { id, state: 'done' }]])
 })
 
-test('a job that is cancelled ends, and the trail knows of each step', async () => {
+test('jobs: a cancelled one ends, and the audit log has each step', async () => {
   const { work, begun } = gated()
   await using api = await open({ scan: work })
   const { id } = (await api.ask('POST', '/jobs', { kind: 'scan' })).json
@@ -134,7 +134,7 @@ test('a job that is cancelled ends, and the trail knows of each step', async () 
   ])
 })
 
-test('a job that fails says so, and the log says why', async () => {
+test('jobs: a failed one says so, and the log has the cause', async () => {
   const { work, fail } = gated()
   await using api = await open({ scan: work })
   const { id } = (await api.ask('POST', '/jobs', { kind: 'scan' })).json
@@ -145,7 +145,7 @@ test('a job that fails says so, and the log says why', async () => {
   expect(api.lines).toContainEqual(expect.objectContaining({ msg: 'job failed', id }))
 })
 
-test('a kind without work is refused, and so is who watches when too many do', async () => {
+test('jobs: an unsupported kind is refused, and so are too many watchers', async () => {
   const { work } = gated()
   await using api = await open({ scan: work })
   expect((await api.ask('POST', '/jobs', { kind: 'collect' })).status).toBe(405)
@@ -160,7 +160,7 @@ test('a kind without work is refused, and so is who watches when too many do', a
   expect((await api.send('GET', `/jobs/${id}/events`)).status).toBe(200)
 })
 
-test('who goes away makes room for others who watch', async () => {
+test('jobs: a watcher that disconnects makes room for another', async () => {
   const { work } = gated()
   await using api = await open({ scan: work })
   const { unix, stop } = api.listen()
@@ -180,7 +180,7 @@ test('who goes away makes room for others who watch', async () => {
   await stop()
 })
 
-test('who asks for the headers only takes no room from those who watch', async () => {
+test('jobs: a HEAD does not count as a watcher', async () => {
   const { work } = gated()
   await using api = await open({ scan: work })
   const { unix, stop } = api.listen()
@@ -194,7 +194,7 @@ test('who asks for the headers only takes no room from those who watch', async (
   await stop()
 })
 
-test('a job from which nothing comes keeps its stream alive by comments', async () => {
+test('jobs: an idle stream is kept alive by comments', async () => {
   const { work } = gated()
   await using api = await open({ scan: work })
   const { id } = (await api.ask('POST', '/jobs', { kind: 'scan' })).json
@@ -206,7 +206,7 @@ test('a job from which nothing comes keeps its stream alive by comments', async 
   await reader.cancel()
 })
 
-test('the history of jobs has an end', async () => {
+test('jobs: the history is bounded', async () => {
   await using api = await open({ scan: async () => ({}) })
   const ids: string[] = []
   for (let at = 0; at < 102; at++) {

@@ -74,10 +74,10 @@ async function push(
   await pushManifest(server, repository, manifest, { type, ...(reference && { reference }) })
 }
 
-describe('an image', () => {
+describe('manifests: an image', () => {
   beforeAll(() => push('team/app', image, [config, base, top], 'latest'))
 
-  test('is described by what it is made of, and how', async () => {
+  test('is described by its layers, config and history', async () => {
     const layers = [
       { digest: base.digest, createdBy: 'ADD file:1 in /', exists: true },
       { digest: top.digest, createdBy: 'RUN make', exists: true },
@@ -117,14 +117,14 @@ describe('an image', () => {
     ])
   })
 
-  test('is described by each digest that it has', async () => {
+  test('is found by each of its digests', async () => {
     const digest = digestOf(image.bytes, 'sha512')
     await pushManifest(server, 'team/app', image, { reference: digest })
     expect(await ask('GET', at('team/app', `/${digest}`))).toMatchObject({ digest, kind: 'Container image' })
     expect(await ask('GET', at('team/app', `/${image.digest}`))).toMatchObject({ digest: image.digest })
   })
 
-  test('is given byte for byte, as something that no browser shows', async () => {
+  test('is returned byte for byte, with headers that stop browsers from rendering it', async () => {
     const response = await server.fetch(at('team/app', '/latest/raw'))
     expect(Buffer.from(await response.bytes()).equals(image.bytes)).toBe(true)
     expect(response.headers.get('content-type')).toBe(OCI_MANIFEST)
@@ -143,7 +143,7 @@ describe('an image', () => {
   })
 })
 
-test('an index tells its platforms, and what all of it takes', async () => {
+test('manifests: an index has its platforms and its total size', async () => {
   const small = json({ os: 'linux', architecture: 'amd64' })
   const other = imageManifest(small, [base])
   await push('index/app', other, [small, base])
@@ -192,14 +192,14 @@ test.each([
   expect(Object.keys(answer)).not.toContain('image')
 })
 
-test('an image with a very large manifest has its kind, too', async () => {
+test('manifests: an image with a very large manifest has its kind', async () => {
   const large = imageManifest(EMPTY, [], { annotations: { text: 'x'.repeat(70_000) } })
   await push('large/app', large, [], 'latest')
   expect(await ask('GET', at('large/app', '/latest'))).toMatchObject({ kind: 'Container image' })
   expect((await ask<Page>('GET', at('large/app'))).items).toMatchObject([{ kind: 'Container image' }])
 })
 
-test('an artifact has its kind, and the names of its files as annotations', async () => {
+test('manifests: an artifact has its kind, and the names of its files as annotations', async () => {
   const chart = named('a chart')
   const manifest = json({
     schemaVersion: 2,
@@ -218,7 +218,7 @@ test('an artifact has its kind, and the names of its files as annotations', asyn
   })
 })
 
-test('manifests are listed newest first, page by page', async () => {
+test('manifests: the list is newest first and paginated', async () => {
   const pushed: string[] = []
   for (let n = 0; n < 5; n++) {
     const manifest = imageManifest(EMPTY, [], { annotations: { n: `${n}` } })
@@ -236,7 +236,7 @@ test('manifests are listed newest first, page by page', async () => {
   expect(seen[0]).toMatchObject({ tags: [], untaggedAt: new Date(clock).toISOString() })
 })
 
-test('a deleted manifest is listed with its end, and comes back with its tags, byte for byte', async () => {
+test('manifests: a deleted one is listed with its deadline, and is restored with its tags, byte for byte', async () => {
   await push('back/app', image, [config, base, top], 'latest')
   await push('back/app', image, [], 'v1')
   clock += 1000
@@ -263,7 +263,7 @@ test('a deleted manifest is listed with its end, and comes back with its tags, b
   expect((await ask<Page>('GET', at('back/app', '?deleted=true'))).items).toEqual([])
 })
 
-test('a delete heeds its condition', async () => {
+test('manifests: a delete checks its precondition', async () => {
   await push('conditional/app', image, [config, base, top], 'latest')
   const { headers } = await server.fetch(at('conditional/app', `/${image.digest}`))
   const remove = (etag: string) =>

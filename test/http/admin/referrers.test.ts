@@ -36,7 +36,7 @@ async function push(repository: string, manifest: Named, reference?: string) {
   await pushManifest(server, repository, manifest, reference ? { reference } : {})
 }
 
-/** Pushes a chain of manifests, each of which has the one before as its subject; answers all of them. */
+/** Pushes a chain of manifests, each with the previous one as its subject; returns all of them. */
 async function pushChain(repository: string, subject: Named, length: number): Promise<Named[]> {
   const chain = [subject]
   for (let depth = 0; depth < length; depth++) {
@@ -50,7 +50,7 @@ async function pushChain(repository: string, subject: Named, length: number): Pr
   return chain
 }
 
-test('referrers are a tree, with those that cosign names by tags', async () => {
+test("referrers: the tree includes those named by cosign's tags", async () => {
   await push('signed/app', image, 'latest')
   const [, sbom, note] = await pushChain('signed/app', image, 2)
   const signature = imageManifest(EMPTY, [layer], { annotations: { is: 'a signature' } })
@@ -63,7 +63,7 @@ test('referrers are a tree, with those that cosign names by tags', async () => {
   ])
 })
 
-test('a tree of referrers that is too deep or too wide says so', async () => {
+test('referrers: a tree that is too deep or too wide is truncated and says so', async () => {
   await push('deep/app', image, 'latest')
   await pushChain('deep/app', image, 6)
   const deep = await treeOf('deep/app')

@@ -27,7 +27,7 @@ beforeAll(async () => {
 }, 60_000)
 afterAll(() => server.stop())
 
-/** Asks as the server admin, and answers the status, the entity tag, and the JSON. */
+/** Sends a request as the server admin; returns the status, the entity tag and the JSON. */
 async function ask(method: string, at: string, body?: object, headers: Record<string, string> = {}) {
   const response = await owner().fetch(`/api/v1${at}`, {
     method,
@@ -44,7 +44,7 @@ describe('a list of repositories', () => {
     await server.admin('PATCH', path('team/b'), { description: 'Grüße an die Welt, 世界' })
   })
 
-  test('comes page by page, in the order of names', async () => {
+  test('is paginated in the order of names', async () => {
     const pages: string[][] = []
     for (let last: string | undefined = ''; last !== undefined; ) {
       const page: Page<Named> = await server.admin('GET', `/repositories?limit=3&last=${last}`)
@@ -54,7 +54,7 @@ describe('a list of repositories', () => {
     expect(pages).toEqual([['other/a', 'team/a', 'team/b'], ['team/c']])
   })
 
-  test('has what one may pull from only', async () => {
+  test('has only repositories that the caller may pull from', async () => {
     const response = await server.as(basic('alice')).fetch('/api/v1/repositories')
     expect(names((await response.json()) as Page<Named>)).toEqual(['team/a', 'team/b', 'team/c'])
   })
@@ -72,7 +72,7 @@ describe('a list of repositories', () => {
   })
 })
 
-test('a repository is made, shown with what it has, and changed', async () => {
+test('repositories: one is created, shown with its content, and changed', async () => {
   expect((await ask('PUT', path('made/here'), { description: 'mine', immutableTags: true })).status).toBe(200)
   expect((await ask('PUT', path('made/here'), { description: 'mine', immutableTags: true })).status).toBe(200)
   await push('made/here')
@@ -97,7 +97,7 @@ test('a repository is made, shown with what it has, and changed', async () => {
   expect(Object.keys((await ask('GET', path('made/here'))).json)).not.toContain('untaggedDays')
 })
 
-test('a change heeds its condition, which pulls and pushes do not break', async () => {
+test('repositories: a change checks its precondition, which pulls and pushes do not affect', async () => {
   await push('conditional/app')
   const { etag } = await ask('GET', path('conditional/app'))
   await push('conditional/app', second)
@@ -111,7 +111,7 @@ test('a change heeds its condition, which pulls and pushes do not break', async 
   expect((await ask('DELETE', path('conditional/app'), undefined, { 'if-match': newer })).status).toBe(200)
 })
 
-test('a deleted repository is nowhere, and comes back as it was, byte for byte', async () => {
+test('repositories: a deleted one is hidden everywhere, and is restored byte for byte', async () => {
   await push('back/app')
   await push('back/app', second, 'v2')
   const raw = async (tag: string) =>
@@ -135,7 +135,7 @@ test('a deleted repository is nowhere, and comes back as it was, byte for byte',
   expect((await ask('POST', `${path('never/was')}/restore`, {})).status).toBe(404)
 })
 
-test('a repository goes back in time, and its history tells how', async () => {
+test('repositories: a rewind moves all tags back, and the history shows it', async () => {
   await push('time/app')
   clock += 60_000
   const at = new Date(clock).toISOString()
@@ -170,7 +170,7 @@ test('a repository goes back in time, and its history tells how', async () => {
   expect((await ask('POST', `${path('time/app')}/restore`, { at: tomorrow })).status).toBe(400)
 })
 
-test('what happened is told as events, newest first, of one repository or all', async () => {
+test('events: changes are listed newest first, for one repository or all', async () => {
   await push('told/app')
   await server.admin('DELETE', `${path('told/app')}/tags/latest`)
   const { items } = await server.admin<Page<Record<string, string>>>(

@@ -5,7 +5,7 @@ import { startInProcess } from '../../support/server.ts'
 
 const SCHEMA_1 = 'application/vnd.docker.distribution.manifest.v1+json'
 
-test('a manifest of Docker schema 1 is described by its V1 images, the base first', async () => {
+test('manifests: Docker schema 1 is described by its V1 images, base first', async () => {
   await using server = await startInProcess({ settings: { 'docker.schema1.unsigned': 'true' } })
   const [base, empty, top] = [named('base'), named('empty'), named('top layer')]
   const history = [

@@ -38,7 +38,7 @@ async function begin(headers?: Record<string, string>, name?: string): Promise<S
 const statusOf = async (path: string, init: RequestInit) =>
   (await server.fetch(`/api/v1${path}`, init)).status
 
-test('a browser signs in, is known by its cookie, and signs out', async () => {
+test('sessions: a browser signs in, is recognized by its cookie, and signs out', async () => {
   const { account, csrfToken, setCookie, cookie } = await begin()
   expect(setCookie).toMatch(/^cay-session=cay_[\w-]{43}; Path=\/; Max-Age=43200; HttpOnly; SameSite=Strict$/)
   const shown = await server.fetch('/api/v1/session', { headers: { cookie: `other=1; ${cookie}` } })
@@ -58,7 +58,7 @@ test('a browser signs in, is known by its cookie, and signs out', async () => {
   expect(await statusOf('/users/alice', { headers: { cookie } })).toBe(401)
 })
 
-test('with TLS before it, the cookie is Secure and for this host alone', async () => {
+test('sessions: behind TLS, the cookie is Secure and bound to this host', async () => {
   await using behind = await startWithAccounts({ settings: { 'trusted-proxies': '127.0.0.1' } })
   const headers = { 'content-type': 'application/json', 'x-forwarded-proto': 'https' }
   const body = JSON.stringify({ name: 'admin', password: PASSWORD })
@@ -71,14 +71,14 @@ test('with TLS before it, the cookie is Secure and for this host alone', async (
   expect((await behind.fetch('/api/v1/session', { headers: { cookie } })).status).toBe(401)
 })
 
-test('a wrong password begins no session, nor does a token', async () => {
+test('sessions: neither a wrong password nor a token starts one', async () => {
   expect((await signIn({}, 'alice', 'wrong-horse')).status).toBe(401)
   const { secret } = await server.addToken('alice')
   const refused = await signIn({}, 'alice', secret)
   expect([refused.status, refused.headers.get('set-cookie')]).toEqual([401, null])
 })
 
-test('who guesses has to wait', async () => {
+test('sessions: failed logins are rate-limited', async () => {
   await server.addUser('bob')
   const statuses: number[] = []
   for (let at = 0; at < 7; at++) statuses.push((await signIn({}, 'bob', 'wrong-horse')).status)
@@ -86,7 +86,7 @@ test('who guesses has to wait', async () => {
   expect((await signIn({}, 'bob')).headers.get('retry-after')).toMatch(/^\d+$/)
 })
 
-test('a change needs the token of the session', async () => {
+test("sessions: a change needs the session's CSRF token", async () => {
   const { csrfToken, cookie } = await begin()
   const put = (headers: Record<string, string>) =>
     statusOf('/robots/alice%2Bci', { ...CHANGE, headers: { ...CHANGE.headers, cookie, ...headers } })
@@ -97,7 +97,7 @@ test('a change needs the token of the session', async () => {
   expect((await signIn({ cookie })).status).toBe(200)
 })
 
-test('no page of another site changes anything, whatever the browser sends along', async () => {
+test('sessions: a page of another site cannot change anything, whatever credentials the browser sends', async () => {
   const { csrfToken, cookie } = await begin()
   const { host } = new URL(server.url)
   const put = (headers: Record<string, string>) =>
@@ -115,7 +115,7 @@ test('no page of another site changes anything, whatever the browser sends along
   expect((await signIn({ 'sec-fetch-site': 'cross-site' })).status).toBe(403)
 })
 
-test('a session ends in time, by a new password, and by disabling', async () => {
+test('sessions: one ends when it expires, the password changes, or the user is disabled', async () => {
   const isGood = async ({ cookie }: Session) => (await statusOf('/session', { headers: { cookie } })) === 200
   const first = await begin()
   clock += 12 * 3_600_000 - 1
@@ -131,7 +131,7 @@ test('a session ends in time, by a new password, and by disabling', async () => 
   expect(await isGood(third)).toBe(false)
 })
 
-test('a script is not made to ask for a password by the browser', async () => {
+test('sessions: the request of a script does not open the login dialog of the browser', async () => {
   const challenge = async (mode: string) => {
     const response = await server.fetch('/api/v1/users', { headers: { 'sec-fetch-mode': mode } })
     return response.headers.get('www-authenticate')
@@ -140,14 +140,14 @@ test('a script is not made to ask for a password by the browser', async () => {
   expect(await challenge('navigate')).toStartWith('Basic')
 })
 
-test('of many sessions of one account the newest stay', async () => {
+test('sessions: only the newest of an account are kept', async () => {
   const first = await begin()
   clock += 1
   for (let at = 0; at < 100; at++) await begin()
   expect(await statusOf('/session', { headers: { cookie: first.cookie } })).toBe(401)
 })
 
-test('no cache hands the answers to another', async () => {
+test('sessions: shared caches may not store the responses', async () => {
   const { cookie } = await begin()
   const answer = await server.fetch('/api/v1/users/alice', { headers: { cookie } })
   expect(answer.headers.get('cache-control')).toBe('private, no-cache')

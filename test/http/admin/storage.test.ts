@@ -22,7 +22,7 @@ beforeAll(async () => {
 }, 60_000)
 afterAll(() => server.stop())
 
-test('storage tells what is stored, by repository and altogether', async () => {
+test('storage: usage is shown by repository and in total', async () => {
   const repositories = [
     { repository: 'alice/app', blobs: 2, bytes: 10, ownBytes: 5, sharedBytes: 5 },
     { repository: 'library/app', blobs: 2, bytes: 7, ownBytes: 2, sharedBytes: 5 },
@@ -42,7 +42,7 @@ test('storage tells what is stored, by repository and altogether', async () => {
   expect(disk!.totalBytes!).toBeGreaterThan(disk!.freeBytes!)
 })
 
-test('a blob tells where it is used, as far as one may pull from there', async () => {
+test('blobs: one lists its repositories that the caller may pull from', async () => {
   const { digest } = named('layer')
   const all = await server.admin<Page<object>>('GET', `/blobs/${digest}`)
   expect(all).toMatchObject({ digest, bytes: 5, storedAt: expect.stringMatching(/^20.*Z$/) })
@@ -60,7 +60,7 @@ test('a blob tells where it is used, as far as one may pull from there', async (
   expect([hidden.status, absent.status]).toEqual([404, 404])
 })
 
-test('uploads in progress are listed and dropped', async () => {
+test('uploads: those in progress are listed and cancelled', async () => {
   const owner = server.as(basic('admin'))
   const locations = [await startUpload(owner, 'library/app'), await startUpload(owner, 'alice/app')]
   for (const location of locations) await owner.fetch(location, { method: 'PATCH', body: 'some bytes' })
@@ -78,7 +78,7 @@ test('uploads in progress are listed and dropped', async () => {
   await server.admin('DELETE', `/uploads/${ids[1]}`)
 })
 
-test('an upload of an earlier process is dropped, too', async () => {
+test('uploads: one of an earlier process can be cancelled', async () => {
   await using folder = await temporaryFolder('uploads')
   const first = await startInProcess({ data: folder.path })
   const location = await startUpload(first, 'a')
@@ -94,7 +94,7 @@ test('an upload of an earlier process is dropped, too', async () => {
   expect((await again.fetch(`/api/v1/uploads/${items[0]!.id}`, { method: 'DELETE' })).status).toBe(404)
 })
 
-test('the server tells its version, health and settings', async () => {
+test('server: the version, health and settings are shown', async () => {
   const answer = await server.admin<{ settings: { name: string }[] }>('GET', '/server')
   expect(answer).toMatchObject({ health: 'ok', commit: 'source', version: expect.any(String) })
   expect(answer).toMatchObject({

@@ -36,7 +36,7 @@ async function ask(method: string, at: string, body?: object, headers: Record<st
   return { status: response.status, etag: response.headers.get('etag') ?? '', json }
 }
 
-/** The names of a whole list, page by page. */
+/** Returns the names of a whole list, page by page. */
 async function namesOf(list: string): Promise<(string | number)[][]> {
   const pages: (string | number)[][] = []
   for (let last: string | undefined = ''; last !== undefined; ) {
@@ -47,7 +47,7 @@ async function namesOf(list: string): Promise<(string | number)[][]> {
   return pages
 }
 
-test('tags are listed by name or by time, in either direction, page by page', async () => {
+test('tags: the list is sorted by name or time, in either direction, and paginated', async () => {
   for (const name of ['b.2', 'a', 'c', 'b.1']) {
     clock += name === 'c' ? 0 : 1000
     await push('sorted/app', name)
@@ -64,7 +64,7 @@ test('tags are listed by name or by time, in either direction, page by page', as
   expect(await namesOf(`${list}?q=%25`)).toEqual([[]])
 })
 
-test('a tag tells what it points at, also one of another algorithm', async () => {
+test('tags: one shows its manifest, also with another digest algorithm', async () => {
   const reference = `${digestOf(first.bytes, 'sha512')}?tag=long`
   await pushImage(owner(), 'shown/app', first, [layer], { reference: 'short' })
   await pushManifest(owner(), 'shown/app', first, { reference })
@@ -87,7 +87,7 @@ test('a tag tells what it points at, also one of another algorithm', async () =>
   ])
 })
 
-test('a tag is put on a manifest that is there, and only there', async () => {
+test('tags: one can only point at an existing manifest', async () => {
   await push('put/app', 'latest')
   await push('put/app', 'v2', second)
   const tag = `${tags('put/app')}/latest`
@@ -99,7 +99,7 @@ test('a tag is put on a manifest that is there, and only there', async () => {
   expect((await ask('PUT', `${tags('put/app')}/-`, { digest: second.digest })).status).toBe(400)
 })
 
-test('a change heeds its condition, also against a push', async () => {
+test('tags: a change checks its precondition, also against a push', async () => {
   await push('conditional/app', 'latest')
   const tag = `${tags('conditional/app')}/latest`
   const { etag } = await ask('GET', tag)
@@ -112,7 +112,7 @@ test('a change heeds its condition, also against a push', async () => {
   expect((await ask('DELETE', tag, undefined, { 'if-match': newer })).status).toBe(200)
 })
 
-test('a tag ends at its time, or never', async () => {
+test('tags: one expires at its time, or never', async () => {
   await push('ending/app', 'latest')
   const tag = `${tags('ending/app')}/latest`
   const expiresAt = new Date(clock + 3_600_000).toISOString()
@@ -129,7 +129,7 @@ test('a tag ends at its time, or never', async () => {
   expect((await owner().fetch('/v2/ending/app/manifests/latest')).status).toBe(404)
 })
 
-test('a tag comes back by digest or by time, with a manifest that was deleted', async () => {
+test('tags: one is restored by digest or by time, together with its deleted manifest', async () => {
   await push('back/app', 'latest')
   clock += 60_000
   const at = new Date(clock).toISOString()
@@ -161,7 +161,7 @@ test('a tag comes back by digest or by time, with a manifest that was deleted', 
   expect((await ask('POST', `${tag}/restore`, { digest: named('never').digest })).status).toBe(404)
 })
 
-test('immutable tags are neither moved nor deleted', async () => {
+test('tags: immutable ones cannot be moved or deleted', async () => {
   await push('fixed/app', 'v1')
   await push('fixed/app', 'v2', second)
   await server.admin('PATCH', '/repositories/fixed%2Fapp', { immutableTags: true })
@@ -171,7 +171,7 @@ test('immutable tags are neither moved nor deleted', async () => {
   expect((await ask('PUT', `${tags('fixed/app')}/v3`, { digest: second.digest })).status).toBe(200)
 })
 
-test('pulls and pushes are counted, by repository and tag', async () => {
+test('tags: pulls and pushes are counted by repository and tag', async () => {
   await using folder = await temporaryFolder('counted')
   const data = folder.path
   {
@@ -189,7 +189,7 @@ test('pulls and pushes are counted, by repository and tag', async () => {
   expect(await read('')).toMatchObject({ pulls: 3, pushes: 1, lastPushedAt: expect.any(String) })
 })
 
-test('an index that is tagged is told by its kind', async () => {
+test('tags: a tagged index has its kind', async () => {
   await pushBlob(owner(), 'index/app', EMPTY)
   await pushManifest(owner(), 'index/app', imageIndex([]), { reference: 'latest', type: OCI_INDEX })
   expect((await ask('GET', `${tags('index/app')}/latest`)).json).toMatchObject({ kind: 'Image index' })

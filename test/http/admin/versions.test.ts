@@ -21,7 +21,7 @@ async function push() {
   await pushManifest(admin, 'team/app', image, { reference: 'pushed' })
 }
 
-/** Each resource with an entity tag: how it is put, and a change that its representation shows. */
+/** Each resource with an entity tag: how to create it, and a change that its representation shows. */
 const RESOURCES = [
   {
     noun: 'tag',
@@ -64,14 +64,14 @@ describe.each(RESOURCES)('the entity tag of a $noun', ({ noun, path, body, chang
   test('stays until the resource changes', async () => {
     const etag = await etagOf(path)
     const again = await ask('GET', path, undefined, { 'if-none-match': `"0", W/${etag}` })
-    // Counters change without the entity tag, so all of these is always answered.
+    // Counters change without the entity tag, so a GET of these is never 304.
     expect(again).toEqual({ status: noun === 'tag' || noun === 'repository' ? 200 : 304, etag })
     expect((await ask('PATCH', path, change(1))).status).toBe(200)
     expect(await etagOf(path)).not.toBe(etag)
     expect((await ask('GET', path, undefined, { 'if-none-match': etag })).status).toBe(200)
   })
 
-  test('lets one of several changes through that expect the same', async () => {
+  test('lets only one of several changes with the same precondition succeed', async () => {
     const etag = await etagOf(path)
     const racing = await Promise.all(
       [2, 3, 4].map((n) => ask('PATCH', path, change(n), { 'if-match': etag })),
@@ -81,7 +81,7 @@ describe.each(RESOURCES)('the entity tag of a $noun', ({ noun, path, body, chang
     expect(stale?.etag).toBe(await etagOf(path))
   })
 
-  test('is not that of a resource of the same name that was made anew', async () => {
+  test('differs from that of a recreated resource with the same name', async () => {
     const etag = await etagOf(path)
     expect((await ask('DELETE', path)).status).toBe(200)
     expect((await ask('PUT', path, body, { 'if-match': '*' })).status).toBe(412)
@@ -95,7 +95,7 @@ describe.each(RESOURCES)('the entity tag of a $noun', ({ noun, path, body, chang
   })
 })
 
-test('the entity tag of a group changes when a member, or the owner of one, is removed', async () => {
+test('entity tags: the one of a group changes when a member, or the owner of a member, is deleted', async () => {
   await server.addUser('carl')
   await ask('PUT', '/robots/carl%2Bci')
   await ask('PUT', '/groups/mixed')
@@ -105,7 +105,7 @@ test('the entity tag of a group changes when a member, or the owner of one, is r
   expect(await etagOf('/groups/mixed')).not.toBe(etag)
 })
 
-test('the entity tag of a tag changes when it is pushed elsewhere, and not when it is pushed again', async () => {
+test('entity tags: the one of a tag changes when it moves, and not when it is pushed again unchanged', async () => {
   const etag = await etagOf(inTeam('/tags/pushed'))
   await push()
   expect(await etagOf(inTeam('/tags/pushed'))).toBe(etag)
@@ -116,7 +116,7 @@ test('the entity tag of a tag changes when it is pushed elsewhere, and not when 
   expect((await ask('PUT', inTeam('/tags/pushed'), { digest }, stale)).status).toBe(412)
 })
 
-test('the entity tag of a manifest changes with its tags, and is not that of one pushed anew', async () => {
+test('entity tags: the one of a manifest changes with its tags, and when it is pushed anew', async () => {
   const path = inTeam(`/manifests/${digest}`)
   await ask('PUT', inTeam('/tags/first'), { digest })
   const etag = await etagOf(path)

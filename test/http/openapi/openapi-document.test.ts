@@ -19,7 +19,7 @@ beforeAll(async () => {
 }, 60_000)
 afterAll(() => server.stop())
 
-/** Each operation, with what of it is to be told of a fault. */
+/** Every operation, with the name to report for a fault. */
 function operations(prefix = '/'): [name: string, operation: Operation, item: OpenAPIV3.PathItemObject][] {
   return Object.entries(document.paths).flatMap(([path, item]) => {
     const { parameters: _, ...methods } = item ?? {}
@@ -35,18 +35,18 @@ function operations(prefix = '/'): [name: string, operation: Operation, item: Op
   })
 }
 
-/** The faults of all operations, by their names: expected to be none. */
+/** Expects no operation to have a fault. */
 function faults(find: (operation: Operation, item: OpenAPIV3.PathItemObject) => string[], prefix?: string) {
   return operations(prefix).flatMap(([name, one, item]) =>
     find(one, item).map((fault) => `${name}: ${fault}`),
   )
 }
 
-test('the document is one of OpenAPI 3', async () => {
+test('openapi: the document is valid OpenAPI 3', async () => {
   expect(await new Validator().validate({ ...structuredClone(document) })).toEqual({ valid: true })
 })
 
-test('the document has each route of the admin API', async () => {
+test('openapi: every route of the admin API is documented', async () => {
   const { config } = await loadConfig({ flags: { data: '/none' }, file: undefined, environment: {} })
   const { routes } = adminApi({ accounts: {}, content: { config } } as unknown as AdminContext)
   expect(routes.length).toBeGreaterThan(20)
@@ -55,7 +55,7 @@ test('the document has each route of the admin API', async () => {
   expect(written.filter((name) => !known.has(name))).toEqual([])
 })
 
-test('each operation has an id of its own, a summary, a tag that is described, and says who may ask', () => {
+test('openapi: every operation has a unique id, a summary, a described tag, and says who may call it', () => {
   const tags = new Map(document.tags?.map(({ name, description }) => [name, description]))
   const ids = new Set<string>()
   expect(
@@ -72,7 +72,7 @@ test('each operation has an id of its own, a summary, a tag that is described, a
   ).toEqual([])
 })
 
-test('each operation of the admin API declares its access, and its errors are problems', () => {
+test('openapi: every admin operation declares its access, and its errors are problems', () => {
   expect(
     faults(({ 'x-access': access, description = '', responses }) => {
       const [refused, ...more] = ['401', '429', '500'].filter((status) => !responses[status])
@@ -90,7 +90,7 @@ test('each operation of the admin API declares its access, and its errors are pr
   ).toEqual([])
 })
 
-test('each parameter and each JSON body has an example, which its schema describes', () => {
+test('openapi: every parameter and JSON body has an example that matches its schema', () => {
   const components = schemasOf(document)
   const check = (at: string, schema: Schema | undefined, example: unknown) =>
     example === undefined ? [`${at}: no example`] : faultsOf(example, schema ?? {}, components, at)
@@ -114,13 +114,13 @@ test('each parameter and each JSON body has an example, which its schema describ
   ).toEqual([])
 })
 
-test('no schema is anything, or an empty object', () => {
+test('openapi: no schema accepts anything or is an empty object', () => {
   const components = Object.values(schemasOf(document))
   const bodies = operations().flatMap(([, { parameters = [], requestBody, responses }]) => [
     ...parameters.map((one) => (one as OpenAPIV3.ParameterObject).schema),
     ...[requestBody, ...Object.values(responses)].flatMap((body) =>
       Object.entries((body as OpenAPIV3.ResponseObject | undefined)?.content ?? {})
-        // Bytes as they are stored.
+        // Stored bytes of any type.
         .filter(([type]) => type !== '*/*')
         .map(([, { schema }]) => schema),
     ),
@@ -134,7 +134,7 @@ function exampleBehind(schema: Schema): unknown {
     : undefined
 }
 
-/** The places of a schema that say nothing of the value. */
+/** Returns the places of a schema that do not restrict the value. */
 function vague(schema: Schema | undefined, at: string): string[] {
   if (schema === undefined) return [`${at}: no schema`]
   if ('$ref' in schema) return []
@@ -150,7 +150,7 @@ function vague(schema: Schema | undefined, at: string): string[] {
   return typeof more === 'object' ? [...parts, ...vague(more as Schema, `${at}.*`)] : parts
 }
 
-describe('each operation of the admin API refuses whom its access excludes, before all else', () => {
+describe('openapi: every admin operation checks its access before anything else', () => {
   beforeAll(async () => {
     for (const name of ['nobody', 'reader', 'writer', 'deleter']) await server.addUser(name)
     await server.grant('reader', 'other/app', 'reader')
@@ -158,7 +158,7 @@ describe('each operation of the admin API refuses whom its access excludes, befo
     await server.grant('deleter', 'other/app', 'admin')
   }, 60_000)
 
-  /** By rule: who is told to sign in, and who that they may not. */
+  /** By rule: who gets 401, and who gets 403. */
   const refused: Record<string, [unauthorized: string[], denied: string[]]> = {
     anybody: [[], []],
     session: [['anonymous', 'nobody', 'reader', 'writer', 'deleter', 'admin'], []],
@@ -187,7 +187,7 @@ describe('each operation of the admin API refuses whom its access excludes, befo
   })
 })
 
-/** The parts of paths: what nobody has, so that no act does anything. */
+/** Path parameters that do not exist, so that no operation has an effect. */
 const SAMPLES: Record<string, string> = {
   repository: 'other%2Fapp',
   name: 'stranger',

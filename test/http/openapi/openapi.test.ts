@@ -17,13 +17,13 @@ const app = openapi({ paths, version: '1.2.3' })
 
 const ask = (path: string, init?: RequestInit) => app.handle(new Request(`http://localhost${path}`, init))
 
-test('the document has the paths that Elysia cannot see', async () => {
+test('openapi: the document has the paths behind wildcard routes', async () => {
   const document = await valid(await ask('/swagger/json'))
   expect(document.info.version).toBe('1.2.3')
   expect(Object.keys(document.paths)).toEqual(['/v2/{name}/tags/list'])
 })
 
-test('the executable serves a valid document of the whole API, and the page', async () => {
+test('openapi: the executable serves the page and a valid document of the whole API', async () => {
   await using server = await startServer()
   const origin = `http://${server.address}`
   const document = await valid(await fetch(`${origin}/swagger/json`))
@@ -46,7 +46,7 @@ test('the executable serves a valid document of the whole API, and the page', as
   expect(await script.text()).toContain('api-reference')
 })
 
-test('the page names no other host, and the browser may reach none', async () => {
+test('openapi: the page refers to no other host, and its policy allows none', async () => {
   const answer = await ask('/swagger')
   const html = await answer.text()
   expect(html).toContain('src="/swagger/scalar.js"')
@@ -56,21 +56,21 @@ test('the page names no other host, and the browser may reach none', async () =>
   expect(policy).not.toMatch(/\*|https?:|unsafe-eval/)
 })
 
-test('the policy lets the page run its empty settings script, by its hash', async () => {
+test('openapi: the policy allows the empty settings script by its hash', async () => {
   const html = await (await ask('/swagger')).text()
   const inline = html.match(/<script\s+id="api-reference"[^>]*>([^<]*)<\/script>/)?.[1] ?? 'none'
   const hash = new Bun.CryptoHasher('sha256').update(inline).digest('base64')
   expect((await ask('/swagger')).headers.get('content-security-policy')).toContain(`'sha256-${hash}'`)
 })
 
-test('the script is sent compressed', async () => {
+test('openapi: the script is sent compressed', async () => {
   const answer = await ask('/swagger/scalar.js')
   expect(answer.headers.get('content-encoding')).toBe('gzip')
   expect(answer.headers.get('content-type')).toBe('text/javascript; charset=utf-8')
   expect(new TextDecoder().decode(Bun.gunzipSync(await answer.arrayBuffer()))).toContain('api-reference')
 })
 
-test('the script is not sent again to a browser that has it', async () => {
+test('openapi: the script is 304 for a browser that has it', async () => {
   const etag = (await ask('/swagger/scalar.js')).headers.get('etag') ?? ''
   const again = await ask('/swagger/scalar.js', { headers: { 'if-none-match': etag } })
   expect(again.status).toBe(304)
@@ -89,7 +89,7 @@ test.each(['/swagger', '/swagger/json', '/swagger/scalar.js'])(
   },
 )
 
-/** The document, which must be what OpenAPI 3 says. */
+/** Returns the document, after validating it against OpenAPI 3. */
 async function valid(answer: Response): Promise<OpenAPIV3.Document> {
   const document = (await answer.json()) as OpenAPIV3.Document
   expect(await new Validator().validate({ ...document })).toEqual({ valid: true })

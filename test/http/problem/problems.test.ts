@@ -9,7 +9,7 @@ for (const [kind, start] of SERVERS) {
     }, 60_000)
     afterAll(() => server.stop())
 
-    test('the list of codes and the page of each are answered', async () => {
+    test('the list of codes and the page of each code are served', async () => {
       const list = await server.fetch('/problems')
       expect(list.status).toBe(200)
       const { items } = (await list.json()) as { items: { type: string; code: string }[] }
@@ -19,7 +19,7 @@ for (const [kind, start] of SERVERS) {
       }
     })
 
-    test('a code that does not exist is 404, as a problem whose type has a page', async () => {
+    test('an unknown code is 404, with a problem whose type has a page', async () => {
       const answer = await server.fetch('/problems/x')
       expect(answer.status).toBe(404)
       const { type } = (await answer.json()) as { type: string }
