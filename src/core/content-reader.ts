@@ -8,19 +8,19 @@ import { type ImageBrief, imageBrief, type ManifestBrief, manifestBrief } from '
 import { WorkerClient } from '../worker-client.ts'
 import { type PushedDocument, readPushed, type Schema1Pushes } from './registry/pushed-manifest.ts'
 
-/** What is smaller is read at once: a message to a thread and back takes as long. */
+/** Anything smaller is read inline, because a round trip to the thread would take as long. */
 const INLINE_BYTES_MAX = 64 * 1024
 
-/** The thread is ended when it has answered nothing for so long; further questions go to another one. */
+/** How long an answer may take. After that the thread is terminated and a new one takes over. */
 const ANSWER_SECONDS_MAX = 10
 
-/** Questions that may wait for the thread; further ones are refused. */
+/** How many questions may wait for the thread. Further ones are refused. */
 const WAITING_MAX = 64
 
-/** Briefs that are remembered, by digest: the bytes of one are always the same. */
+/** How many briefs are cached. They are keyed by digest, so they never become stale. */
 const REMEMBERED_MAX = 64
 
-/** An image that was converted to Docker schema 1. */
+/** An image converted to Docker schema 1. */
 export interface ConvertedPayload {
   payload: Uint8Array<ArrayBuffer>
   hasEmptyLayer: boolean
@@ -32,19 +32,19 @@ export type ReadingQuestion =
   | { do: 'convert'; name: ConversionName; layers: readonly Digest[]; config: Uint8Array }
   | { do: 'readPushed'; push: ManifestPush; taken: Schema1Pushes }
 
-/** What a thread says of an error: of one that is the client's, what to answer. */
+/** An error as the thread reports it. A client's mistake carries the answer to send. */
 export interface ReadingFailure {
   message: string
   entries: readonly ErrorEntry[] | undefined
   status: number
 }
 
-/** Reads what clients wrote: in a thread of its own what could take longer than a request may hold the serving one. */
+/** Reads content that clients wrote. Anything that could block the serving thread for too long is read in another. */
 export class ContentReader {
   private client: WorkerClient<ReadingQuestion, ReadingFailure> | undefined
   private readonly briefs = new LRUCache<string, Promise<unknown>>({ max: REMEMBERED_MAX })
 
-  /** What people are shown of a manifest. Its bytes are asked for unless what they say is remembered. */
+  /** Returns the brief of a manifest. Its bytes are fetched only when the brief is not cached. */
   manifestBrief(
     { digest, mediaType, size }: { digest: Digest; mediaType: string; size: number },
     findBytes: () => Uint8Array | undefined,
@@ -55,7 +55,7 @@ export class ContentReader {
     })
   }
 
-  /** What people are shown of an image's config. */
+  /** Returns the brief of an image's config. */
   imageBrief(digest: Digest, bytes: Uint8Array): Promise<ImageBrief> {
     return this.remember(`config ${digest}`, bytes.length, () =>
       this.read(bytes, { do: 'imageBrief', bytes }),
@@ -71,7 +71,7 @@ export class ContentReader {
     return this.read(config, { do: 'convert', name, layers, config })
   }
 
-  /** Reads what is pushed; throws what `readPushed` does. */
+  /** Reads a pushed manifest. Throws what `readPushed` throws. */
   readPushed(push: ManifestPush, taken: Schema1Pushes): Promise<PushedDocument> {
     return this.read(push.bytes, { do: 'readPushed', push, taken })
   }
@@ -122,7 +122,7 @@ export class ContentReader {
   }
 }
 
-/** The answer to a question, on whatever thread. */
+/** Returns the answer to a question. Runs on either thread. */
 export function answerTo(question: ReadingQuestion): unknown {
   switch (question.do) {
     case 'manifestBrief':
@@ -136,7 +136,7 @@ export function answerTo(question: ReadingQuestion): unknown {
     case 'readPushed': {
       const { manifest, payload } = readPushed(question.push, question.taken)
       const { annotations = {}, ...rest } = manifest
-      // Of the annotations only this one means something to a push; all of them may be many.
+      // A push uses only this annotation, and there may be many.
       const expiry = annotations[EXPIRES_AFTER]
       return {
         payload,

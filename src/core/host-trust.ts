@@ -7,34 +7,34 @@ import { certificateNames } from '../tls/certificate-names.ts'
 import { applying, install, knownRegistries, type TrustHost, uninstall } from '../tls/trust-host.ts'
 import { type TrustStep, trustSteps } from '../tls/trust-steps.ts'
 
-/** How a host comes to trust cay's own authority. */
+/** How to make a host trust cay's own authority. */
 export interface HostTrust {
   authority: Authority
-  /** The names that clients may write, `host:port`. */
+  /** The names that clients may use, as `host:port`. */
   registries: string[]
   /** The steps that apply to the host. */
   steps: TrustStep[]
-  /** Takes the steps. Throws when a file cannot be written, or a command fails. */
+  /** Runs the steps. Throws when a file cannot be written or a command fails. */
   install(): Promise<void>
-  /** Undoes what install did. Files that others have changed stay. */
+  /** Undoes `install`. Files that others have changed stay. */
   uninstall(): Promise<void>
 }
 
 export interface HostTrustOptions extends TrustHost {
-  /** Instead of the configured addresses. */
+  /** Used instead of the configured addresses. */
   registries: string[] | undefined
 }
 
-/** Returns the authority of a data folder; undefined when cay has made none. Throws when its file is damaged. */
+/** Returns the authority of a data folder, or undefined if it has none. Throws when its file is damaged. */
 export function authorityOf(data: string): Promise<Authority | undefined> {
   return findAuthority(data)
 }
 
-/** Finds out what would make a host trust the authority of a data folder. Throws when there is none. */
+/** Returns the steps that make a host trust the authority of a data folder. Throws when there is no authority. */
 export async function hostTrust(config: Config, options: HostTrustOptions): Promise<HostTrust> {
   const authority = await findAuthority(config.data)
   if (authority === undefined)
-    throw new Error(`there is no ${authorityPath(config.data)}: cay serve --tls auto makes it`)
+    throw new Error(`${authorityPath(config.data)} not found: cay serve --tls auto creates it`)
   const registries = options.registries ?? registriesOf(config)
   const steps = (more: string[] = []) =>
     trustSteps(process.platform, { ...authority, registries: [...new Set([...registries, ...more])] })
@@ -47,7 +47,7 @@ export async function hostTrust(config: Config, options: HostTrustOptions): Prom
   }
 }
 
-/** The names that clients of this host may write: each name of the certificate, with each port. */
+/** Returns the names that clients may use: each name in the certificate with each port. */
 function registriesOf({ listen, host }: Config): string[] {
   const { dns } = certificateNames({ hostname: hostname(), addresses: [], named: host })
   const addresses = host.filter((name) => !dns.includes(name.toLowerCase()) && !name.includes(':'))

@@ -3,7 +3,7 @@ import type { Config } from '../config/config-schema.ts'
 import type { Clocks } from '../domain/clock.ts'
 import { Schedule } from './jobs/schedule.ts'
 
-/** What is done again and again while a server runs. */
+/** What the periodic work of a running server needs. */
 export interface Chores {
   clocks: Clocks
   uploads: { expire(before: number): Promise<number> }
@@ -18,13 +18,13 @@ export interface Chores {
   metadata: { write(name: 'removeExpired', args: { before: number }): Promise<void> }
 }
 
-/** A clock that is so far behind what was recorded is worth a warning. */
+/** A clock this far behind the recorded time is worth a warning. */
 const BEHIND_MS_MAX = 60_000
 
-/** How old the time of a crash may be: it is noted once a minute. */
+/** How inaccurate the time of a crash may be: the marker is touched once a minute. */
 const CRASH_SLACK_MS = 120_000
 
-/** Does what a server does by itself again and again, until the schedule is stopped. */
+/** Starts the periodic work of a server. It runs until the schedule is stopped. */
 export function startHousekeeping(config: Config, log: Logger, chores: Chores): Schedule {
   const { clocks, uploads, usage, cache, collector, authenticator, metadata, crash } = chores
   warnOfClock(clocks, log)
@@ -34,24 +34,24 @@ export function startHousekeeping(config: Config, log: Logger, chores: Chores): 
   const now = clocks.steady(idleMs)
   schedule.every(Math.min(3600, idleSecondsMax), 'expire uploads', async () => {
     const expired = await uploads.expire(now() - idleMs)
-    if (expired > 0) log.info({ expired }, 'dropped idle uploads')
+    if (expired > 0) log.info({ expired }, 'expired idle uploads')
   })
-  schedule.every(10, 'note what was pulled and pushed', () => usage.flush())
+  schedule.every(10, 'write the counts of pulls and pushes', () => usage.flush())
   schedule.every(config.gc.intervalSeconds, 'collect garbage', () => collector.run())
-  schedule.every(60, 'note what was used of the cache', () => cache.lastUse.flush())
-  schedule.every(10, 'keep the reserve of free space', () => cache.room.keep())
-  schedule.every(60, 'note the use of tokens', () => authenticator.noteUse())
+  schedule.every(60, 'write when cached content was last used', () => cache.lastUse.flush())
+  schedule.every(10, 'keep the reserve of free disk space', () => cache.room.keep())
+  schedule.every(60, 'write when tokens were last used', () => authenticator.noteUse())
   schedule.every(3600, 'remove expired tokens', () => metadata.write('removeExpired', { before: now() }))
-  schedule.every(60, 'note that the server works', async () => crash.touch())
+  schedule.every(60, 'touch the crash marker', async () => crash.touch())
   const until = clocks.wall()
-  schedule.every(Math.min(3600, config.gc.graceSeconds), 'remove what a crash has left', async () => {
+  schedule.every(Math.min(3600, config.gc.graceSeconds), 'remove what a crash left behind', async () => {
     const crashedAt = crash.crashedAt()
     if (crashedAt === undefined) return
-    // The bytes of a blob may have been there for long before its push was closed.
+    // The bytes of an upload may be much older than the request that completes it.
     const removed = await collector.removeLeftBehind({ since: crashedAt - idleMs - CRASH_SLACK_MS, until })
     if (removed === undefined) return
     await crash.settle()
-    log.info({ removed }, 'removed what a crash had left')
+    log.info({ removed }, 'removed what a crash left behind')
   })
   return schedule
 }
@@ -61,6 +61,6 @@ function warnOfClock({ wall, now }: Clocks, log: Logger): void {
   if (behindMs < BEHIND_MS_MAX) return
   log.warn(
     { behindSeconds: Math.round(behindMs / 1000) },
-    "this host's clock is behind what was recorded: set it, for nothing is collected or expires until it has caught up",
+    "this host's clock is behind the recorded time: set it; nothing is collected or expires until it has caught up",
   )
 }

@@ -1,11 +1,11 @@
 import { registryError } from '../oci/error.ts'
 
-/** Entries of one page, unless the caller says how many. */
+/** How many entries a page has by default. */
 export const PAGE_DEFAULT = 50
 
-/** The page of a list that is asked for. */
+/** Which page of a list to return. */
 export interface PageQuery {
-  /** `next` of the page before; empty or undefined for the first page. */
+  /** `next` of the previous page. Empty or undefined for the first page. */
   last?: string | undefined
   limit?: number | undefined
 }
@@ -17,7 +17,7 @@ export interface ListPage<T> {
   next?: string
 }
 
-/** Reads one page. `read` is asked for one entry more than the page has, to know whether the list goes on. */
+/** Reads one page. Asks `read` for one extra entry, to know whether there is a next page. */
 export async function readPage<T>(
   { limit = PAGE_DEFAULT }: PageQuery,
   read: (limit: number) => T[] | Promise<T[]>,
@@ -29,10 +29,10 @@ export async function readPage<T>(
   return found.length > limit && end !== undefined ? { items, next: cursorOf(end) } : { items }
 }
 
-/** Entries of a list that are made before other requests have their turn. */
+/** How many entries are made before other requests get a turn. */
 const SLICE = 25
 
-/** Makes each entry of a list in turn, in slices between which other requests go on. */
+/** Maps a list in slices. Other requests get a turn between slices. */
 export async function mapInSlices<T, U>(rows: readonly T[], make: (row: T) => U | Promise<U>): Promise<U[]> {
   const made: U[] = []
   for (const row of rows) {
@@ -42,7 +42,7 @@ export async function mapInSlices<T, U>(rows: readonly T[], make: (row: T) => U 
   return made
 }
 
-/** Makes a page of a part of a list, which says itself where the list goes on. */
+/** Returns a page of a part of a list that carries its own cursor. */
 export async function pageOfPart<T, K, U>(
   { rows, next }: { rows: T[]; next: K | undefined },
   toItems: (rows: T[]) => U[] | Promise<U[]>,
@@ -52,12 +52,12 @@ export async function pageOfPart<T, K, U>(
   return next === undefined ? { items } : { items, next: cursorOf(next) }
 }
 
-/** Formats the numbers that name a place in a list. */
+/** Formats a position in a list as a cursor. */
 export function formatCursor(...numbers: number[]): string {
   return numbers.join('.')
 }
 
-/** Parses a cursor; without one, answers the numbers of the beginning. Throws REQUEST_INVALID. */
+/** Parses a cursor, or returns `beginning` when there is none. Throws REQUEST_INVALID. */
 export function parseCursor(text: string | undefined, ...beginning: number[]): number[] {
   if (text === undefined || text === '') return beginning
   const numbers = text.split('.').map((one) => (/^\d{1,16}$/.test(one) ? Number(one) : Number.NaN))

@@ -1,6 +1,6 @@
 import type { OpenBlob } from '../domain/blob-body.ts'
 
-/** Reads a whole blob into memory; undefined when it has more than `bytesMax` bytes. */
+/** Reads a whole blob into memory. Returns undefined when it is larger than `bytesMax` bytes. */
 export async function readBlob(blob: OpenBlob, bytesMax: number): Promise<Uint8Array | undefined> {
   if (blob.size > bytesMax) return undefined
   const body = await blob.read({ start: 0, end: blob.size })

@@ -25,18 +25,19 @@ type Shared = 'metadata' | 'reader' | 'blobs' | 'uploads' | 'locks' | 'retention
 
 /** The registries of a data folder. */
 export interface Registries {
-  /** What is here. */
+  /** The local content only. */
   local: ReturnType<typeof localRegistry>
-  /** The same with the repositories of upstreams, which are filled when they are pulled from. */
+  /** The local content and the repositories of upstreams, which are fetched on demand. */
   cache: ProxyCache
 }
 
-/** Upstreams send what they have, however old. */
+/** Upstreams may send manifests in old formats. */
 const SCHEMA1 = { push: true, unsigned: true }
 
 /**
- * Builds the registries as they are configured.
- * @throws Error that names a setting, or local repositories whose names an upstream would take
+ * Builds the registries from the configuration.
+ *
+ * @throws Error naming a bad setting, or local repositories whose names collide with an upstream's
  */
 export function openRegistries(options: RegistriesOptions): Registries {
   const { config, monotonic, metadata, counts } = options

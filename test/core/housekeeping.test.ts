@@ -43,5 +43,5 @@ test('what a crash has left is removed when it was written in the day before', a
     removeLeftBehind: { since: WALL - 4 * DAY - 120_000, until: WALL },
     settle: true,
   })
-  expect(lines).toMatchObject([{ removed: 0, msg: 'removed what a crash had left' }])
+  expect(lines).toMatchObject([{ removed: 0, msg: 'removed what a crash left behind' }])
 })

@@ -28,7 +28,7 @@ test('a server that was killed is followed by one that removes what it left, and
   await early.stop()
   expect(existsSync(marker)).toBe(true)
   const next = await start()
-  await until(() => next.log().includes('removed what a crash had left'))
+  await until(() => next.log().includes('removed what a crash left behind'))
   expect(existsSync(orphan)).toBe(false)
   await next.stop()
   expect(existsSync(marker)).toBe(false)

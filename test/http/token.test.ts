@@ -77,7 +77,7 @@ describe('GET /token', () => {
     expect(((await response.json()) as { errors: object[] }).errors).toMatchObject([{ code: 'UNAUTHORIZED' }])
   })
 
-  test('a token gives no further token: it ends when it says', async () => {
+  test('a bearer token cannot be exchanged for another token', async () => {
     const token = await server.tokenFor(basic('alice'), 'repository:alice/app:pull')
     expect((await get('?scope=repository:alice/app:push', bearer(token))).status).toBe(401)
   })

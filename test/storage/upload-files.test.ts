@@ -26,7 +26,7 @@ test('uploads that did not grow for so long are dropped, the others stay', async
   await utimes(join(folder.path, 'uploads', file), threeHoursAgo, threeHoursAgo)
   const settings = { 'uploads.idle-seconds-max': String(2 * HOUR) }
   await using again = await startInProcess({ data: folder.path, settings })
-  await until(async () => again.log().some(({ msg }) => msg === 'dropped idle uploads'))
+  await until(async () => again.log().some(({ msg }) => msg === 'expired idle uploads'))
   const statuses = await Promise.all(started.map(async (location) => (await again.fetch(location)).status))
   expect(statuses).toEqual([404, 204, 204])
 })

@@ -13,7 +13,7 @@ import { type SigningKeys, signingKeys } from './signing-keys.ts'
 import { type Tokens, tokens } from './tokens.ts'
 import { type Users, users } from './users.ts'
 
-/** Everything about accounts: who there is, how they sign in, and what they may do. One for a data folder. */
+/** The services for accounts: which exist, how they sign in, and what they may do. One instance per data folder. */
 export interface AccountServices {
   users: Users
   robots: Robots
@@ -30,7 +30,7 @@ export interface AccountOptions {
   metadata: Metadata
   config: Config
   auth: Auth
-  /** Where the first account's password is, until that changes. */
+  /** The file with the first account's password, which is removed when the password changes. */
   passwordFile: PasswordFile
   /** Milliseconds since 1970. */
   now: () => number

@@ -5,15 +5,15 @@ import type { NoticeKind, NoticeRow } from '../../metadata/accounts/notices.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { formatCursor, type ListPage, type PageQuery, parseCursor, readPage } from '../page.ts'
 
-/** A part of the log: changes, or what changed nothing, which is kept apart so that it cannot push changes out. */
+/** A part of the log. Entries that changed nothing are kept apart, so that they cannot displace changes. */
 export type AuditKind = 'change' | NoticeKind
 
-/** An act on accounts, grants or the server, a refusal or a sign-in, as the audit log keeps it. */
+/** An entry of the audit log: an act on accounts, grants or the server, a refusal, or a sign-in. */
 export interface AuditEntry {
   id: number
   /** Milliseconds since 1970. */
   at: number
-  /** Of refusals and sign-ins: when it happened first, and how often; the same within an hour is one entry. */
+  /** For refusals and sign-ins: the first time and the count. Repeats within an hour share one entry. */
   firstAt?: number
   count?: number
   action: string
@@ -25,11 +25,11 @@ export interface AuditEntry {
   requestId: string
 }
 
-/** The audit log: who did what to accounts and grants, who was refused or signed in, and from where. */
+/** The audit log: who changed accounts and grants, who was refused or signed in, and from which address. */
 export interface Audit {
   /** Lists entries of a kind, newest first. */
   list(query: PageQuery, kind?: AuditKind): Promise<ListPage<AuditEntry>>
-  /** Notes that an act was refused, when there is time for it. */
+  /** Records that an act was refused. The write happens in the background. */
   noteRefusal(write: Write, target: string): void
 }
 

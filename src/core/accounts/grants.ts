@@ -22,29 +22,29 @@ export interface Grant extends Rule {
   createdAt: number
 }
 
-/** Whose access is explained: an account's, or anybody's; through one of its tokens, or through any credential. */
+/** Whose access to explain: an account's (optionally through one of its tokens) or anonymous access. */
 export interface AccessQuestion {
   repository: RepositoryName
   account?: string | undefined
   credential?: string | undefined
 }
 
-/** What subjects may do in repositories. A subject has one role on each pattern. */
+/** Grants of roles in repositories. A subject has one role on each pattern. */
 export interface Grants {
-  /** Lists grants, oldest first: all to a server admin, else those on the asker's own namespace. */
+  /** Lists grants, oldest first. A server admin sees all of them, a user those on their own namespace. */
   list(asker: Asker, query: PageQuery): Promise<ListPage<Grant>>
   /**
-   * Gives the subject this role, instead of the one it has. Users grant in their own namespaces, elsewhere a server admin
-   * does. To a server admin this throws NOT_FOUND for an unknown account or group; users do not learn who exists: what
-   * they grant to an unknown one is listed, but has no effect. Throws NAME_INVALID for a bad pattern, CONFLICT when there
-   * are too many grants.
+   * Gives the subject this role on the pattern, replacing any other role there. Users may grant in their own
+   * namespaces, server admins anywhere. An admin gets NOT_FOUND for an unknown account or group. A user does not,
+   * because that would reveal who exists: the grant is listed but has no effect. Throws NAME_INVALID for a bad pattern
+   * and CONFLICT when there are too many grants.
    */
   put(asker: Asker, grant: Pick<Grant, 'subject' | 'pattern' | 'role'>): Promise<void>
   /** Throws NOT_FOUND when there is no such grant. */
   delete(asker: Asker, grant: Pick<Grant, 'subject' | 'pattern'>): Promise<void>
   /**
-   * Returns what an account may do in a repository, and why. Users ask about themselves and their robots, and who may
-   * delete in the repository also about anybody without an account. Throws NOT_FOUND.
+   * Returns what an account may do in a repository, and why. Users may ask about themselves and their robots. Anyone
+   * who may delete in the repository may also ask about anonymous access. Throws NOT_FOUND.
    */
   explain(asker: Asker, question: AccessQuestion): Promise<ExplainedAccess>
 }
@@ -99,7 +99,7 @@ export function grants(options: GrantsOptions): Grants {
   }
 }
 
-/** In their own namespaces users grant by themselves, elsewhere a server admin does. */
+/** Authorizes a change of grants: users in their own namespaces, server admins anywhere. */
 function actOn(asker: Asker, pattern: string): Write {
   const slash = pattern.indexOf('/')
   if (slash <= 0 || pattern.slice(0, slash) !== asker.account) return asker.admin()

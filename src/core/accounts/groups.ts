@@ -10,13 +10,13 @@ export interface Group {
   version: number
 }
 
-/** Groups of accounts. Changes throw PRECONDITION_FAILED. */
+/** Groups of accounts. Changes throw PRECONDITION_FAILED when their condition does not hold. */
 export interface Groups {
   /** Lists the names of groups. */
   list(query: PageQuery): Promise<ListPage<string>>
   /** Throws NOT_FOUND. */
   get(name: string): Promise<Group>
-  /** Adds a group; one that exists stays as it is. */
+  /** Creates a group, or leaves an existing one unchanged. */
   put(act: Write, name: string): Promise<void>
   /** Adds and removes members. Throws NOT_FOUND for a group or an account that does not exist. */
   change(act: Write, name: string, members: { add: string[]; remove: string[] }): Promise<void>

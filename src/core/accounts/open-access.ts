@@ -3,8 +3,9 @@ import type { Metadata } from '../../metadata/metadata.ts'
 import { registryError } from '../../oci/error.ts'
 
 /**
- * With access `open` nobody signs in, so anybody who reaches the server could make an admin, or a token, that is still
- * there when accounts are switched on. Accounts are changed on the host only then: by commands, which act as its owner.
+ * Refuses changes of accounts over the network when access is `open`. Nobody signs in then, so anyone who reaches the
+ * server could otherwise create an admin or a token that still works after accounts are switched on. Commands on the
+ * host act as its owner and remain allowed.
  */
 export function refuseStrangers(metadata: Metadata): Metadata {
   const write: Metadata['write'] = (name, args, moved) => {

@@ -12,9 +12,9 @@ const REFRESH_DAYS = 90
 export interface TokenRequest {
   /** As clients write them: `repository:NAME:ACTIONS`. */
   scopes: string[]
-  /** Whether the client asks for a refresh token, too. */
+  /** Whether the client also asks for a refresh token. */
   isOffline: boolean
-  /** Where the request comes from. */
+  /** The client's address. */
   address: string
 }
 
@@ -27,14 +27,14 @@ export interface IssuedToken {
   refreshToken: string | undefined
 }
 
-/** Short-lived tokens for registry clients: what the account may do is looked up at each use. */
+/** Short-lived tokens for registry clients. The account's permissions are looked up at each use. */
 export interface RegistryTokens {
   /**
-   * Issues a token for as much of the scopes as the identity may do. Throws UNAUTHORIZED when the identity was itself
-   * proved by such a token.
+   * Issues a token for those of the requested scopes that the identity is allowed. Throws UNAUTHORIZED when the
+   * identity itself comes from a short-lived token.
    */
   issue(identity: Identity, request: TokenRequest): Promise<IssuedToken>
-  /** Issues a token for pulls from one repository; undefined for an identity that needs none, or has one. */
+  /** Issues a token for pulls from one repository. Returns undefined for an identity that needs none or has one. */
   issueForPulls(identity: Identity, repository: RepositoryName, seconds: number): Promise<string | undefined>
 }
 
@@ -50,7 +50,7 @@ export function registryTokens({ metadata, access, tokens, now }: RegistryTokens
   const idOf = (account: string | undefined) =>
     account === undefined ? undefined : metadata.accounts.find(account)?.id
 
-  /** A refresh token stands for a password, so that a client need not keep that; changing the password ends it. */
+  /** A refresh token lets a client keep no password. Changing the password revokes it. */
   const addRefreshToken = async (account: string, address: string, at: number) => {
     const { secret, hash } = newSecret()
     await metadata.write('addCredential', {
@@ -69,12 +69,13 @@ export function registryTokens({ metadata, access, tokens, now }: RegistryTokens
 
   return {
     async issue(identity, { scopes, isOffline, address }) {
-      // A token is had with what lasts longer, not with another token: it expires when it says.
-      if (identity.token !== undefined) throw registryError('UNAUTHORIZED', 'a token gives no further token')
+      // Otherwise a client could renew a short-lived token forever.
+      if (identity.token !== undefined)
+        throw registryError('UNAUTHORIZED', 'a bearer token cannot be exchanged for another token')
       const { account, credential } = identity
       const accountId = idOf(account)
       if (account !== undefined && accountId === undefined)
-        throw registryError('UNAUTHORIZED', 'the account is gone')
+        throw registryError('UNAUTHORIZED', 'the account no longer exists')
       const issuedAt = now()
       const granted = grantScopes(access, identity, scopes)
       const token = await tokens.sign({ accountId, credential, access: granted }, issuedAt)

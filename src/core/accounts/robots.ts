@@ -12,13 +12,13 @@ export interface Robot {
   version: number
 }
 
-/** Robots. Changes throw PRECONDITION_FAILED. */
+/** Robots. Changes throw PRECONDITION_FAILED when their condition does not hold. */
 export interface Robots {
-  /** Lists robots by name: all, or those of an owner. */
+  /** Lists all robots, or those of one owner, by name. */
   list(query: PageQuery, owner?: string): Promise<ListPage<Robot>>
   /** Throws NOT_FOUND. */
   get(name: string): Promise<Robot>
-  /** Adds a robot; one that exists stays as it is. Throws NOT_FOUND when its owner does not exist. */
+  /** Creates a robot, or leaves an existing one unchanged. Throws NOT_FOUND when its owner does not exist. */
   put(act: Write, name: string): Promise<void>
   /** Throws NOT_FOUND. */
   change(act: Write, name: string, change: { disabled: boolean }): Promise<void>

@@ -18,9 +18,9 @@ export interface Session {
 }
 
 export interface Sessions {
-  /** Signs in. Throws UNAUTHORIZED when the password is wrong, TOOMANYREQUESTS while guesses are slowed down. */
+  /** Signs in. Throws UNAUTHORIZED for a wrong password and TOOMANYREQUESTS while logins are rate-limited. */
   begin(act: Write, name: string, password: string): Promise<Session>
-  /** Returns the session of a secret; undefined when it has ended. */
+  /** Returns the session of a secret, or undefined when it has ended. */
   find(secret: string): Promise<Session | undefined>
   /** Signs out. */
   end(act: Write, session: Session): Promise<void>
@@ -40,13 +40,16 @@ export function sessions({ metadata, authenticator }: SessionsOptions): Sessions
       const identity = await authenticator.authenticatePassword(name, password, caller.address)
       const { account, credential } = identity
       if (account === undefined || credential !== undefined)
-        throw registryError('UNAUTHORIZED', 'a session begins with a password, not with a token')
+        throw registryError(
+          'UNAUTHORIZED',
+          'sign in with a password: a session cannot be started with a token',
+        )
       const { secret, hash } = newSecret()
       const expiresAt = at + SESSION_SECONDS * 1000
       const made = { caller: { ...caller, account }, at, of: account, id: crypto.randomUUID() }
       await metadata.write('addCredential', { ...made, kind, name: kind, hash, expiresAt, scope: null })
       try {
-        // A password that was changed meanwhile has ended the sessions before this one; unchanged, it is remembered.
+        // Check again: a password that changed meanwhile has ended all earlier sessions, but not this one.
         await authenticator.authenticatePassword(name, password, caller.address)
       } catch (error) {
         await metadata.write('removeCredential', { ...made, kind })

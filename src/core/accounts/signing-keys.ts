@@ -9,16 +9,16 @@ export interface SigningKey {
   id: string
   /** Milliseconds since 1970. */
   createdAt: number
-  /** When a key that was replaced ends, and with it the tokens that it has signed; null for the one that signs. */
+  /** When a replaced key expires, and with it the tokens it has signed. Null for the key that signs now. */
   endsAt: number | null
 }
 
 export interface SigningKeys {
-  /** Lists keys, oldest first: the last one signs. */
+  /** Lists keys, oldest first. The last one signs. */
   list(query: PageQuery): Promise<ListPage<SigningKey>>
   /**
-   * Signs with a new key from now on. The others end when the last of their tokens would, or at once, and then all tokens
-   * that they have signed are refused.
+   * Replaces the signing key. The old keys expire when the last of their tokens does. With `now` they expire
+   * immediately, and every token they have signed is refused.
    */
   rotate(act: Write, options?: { now?: boolean | undefined }): Promise<SigningKey & { othersEndAt: number }>
 }
@@ -26,7 +26,7 @@ export interface SigningKeys {
 export function signingKeys(metadata: Metadata): SigningKeys {
   return {
     list(query) {
-      // There are few: a key is deleted when its last token has expired.
+      // There are few keys, because each is deleted when its last token has expired.
       const rows = metadata.credentials.signingKeys()
       const from = rows.findIndex(({ id }) => id === query.last) + 1
       return readPage(

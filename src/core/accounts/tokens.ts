@@ -9,14 +9,14 @@ import { type ListPage, type PageQuery, readPage } from '../page.ts'
 
 const DAY_MILLISECONDS = 86_400_000
 
-/** A token that an account signs in with; its secret is kept as a hash. Times are milliseconds since 1970. */
+/** A token that an account signs in with. Only a hash of its secret is stored. Times are milliseconds since 1970. */
 export interface Token {
   id: string
   name: string
   createdAt: number
   expiresAt: number | null
   lastUsedAt: number | null
-  /** Narrows what the account may do; null does not narrow. */
+  /** Limits what the token may do. Null means everything that the account may do. */
   scope: Rule[] | null
 }
 
@@ -31,8 +31,8 @@ export interface Tokens {
   /** Lists the tokens of an account. Throws NOT_FOUND. */
   list(account: string, query: PageQuery): Promise<ListPage<Token>>
   /**
-   * Makes a token; its secret is shown this once. Throws NOT_FOUND, NAME_INVALID for a bad pattern, and CONFLICT when the
-   * account has too many tokens.
+   * Creates a token and returns its secret, which is never shown again. Throws NOT_FOUND, NAME_INVALID for a bad
+   * pattern, and CONFLICT when the account has too many tokens.
    */
   add(act: Write, account: string, token: NewToken): Promise<{ id: string; secret: string }>
   /** Revokes a token, which takes effect immediately. Throws NOT_FOUND. */

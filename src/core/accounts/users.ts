@@ -14,29 +14,32 @@ export interface User {
   version: number
 }
 
-/** What a user may be changed in; what is left out stays. */
+/** A change of a user. Omitted fields stay as they are. */
 export interface UserChange {
   password?: string
-  /** The password so far. A token or a session changes the password of its own account only with it. */
+  /** The current password. A token or a session needs it to change the password of its own account. */
   currentPassword?: string
   isAdmin?: boolean
   disabled?: boolean
 }
 
-/** Users. Changes throw PRECONDITION_FAILED, and CONFLICT when no server admin would be left. */
+/** Users. Changes throw PRECONDITION_FAILED, and CONFLICT when they would leave no server admin. */
 export interface Users {
   /** Lists users by name. */
   list(query: PageQuery): Promise<ListPage<User>>
   /** Throws NOT_FOUND. */
   get(name: string): Promise<User>
   /**
-   * Adds a user; one who exists gets this password and right instead. Throws REQUEST_INVALID for a reserved name, a bad
-   * password, or a hash that is not bcrypt.
+   * Creates a user, or gives an existing one this password and this right. Throws REQUEST_INVALID for a reserved name,
+   * a bad password, or a hash that is not bcrypt.
    */
   put(act: Write, name: string, user: NewUser): Promise<void>
-  /** A new password ends sessions and refresh tokens; so does disabling. Throws NOT_FOUND, and REQUEST_INVALID for a bad password. */
+  /**
+   * Changes a user. A new password, or disabling the user, ends sessions and refresh tokens. Throws NOT_FOUND, and
+   * REQUEST_INVALID for a bad password.
+   */
   change(act: Write, name: string, change: UserChange): Promise<void>
-  /** Forgets the wrong passwords that keep a user waiting. Throws NOT_FOUND. */
+  /** Forgets the failed logins of a user, so that they can sign in again at once. Throws NOT_FOUND. */
   unlock(act: Write, name: string): Promise<void>
   /** Deletes a user with its robots, tokens and grants. Throws NOT_FOUND. */
   delete(act: Write, name: string): Promise<void>
@@ -56,16 +59,19 @@ export interface UsersOptions {
 
 const kind = 'user'
 
-/** Names that mean something else: subjects of grants, and who acts in the history when nobody has asked. */
+/** Names with another meaning: subjects of grants, and the account that automatic changes are recorded under. */
 const RESERVED: readonly (string | undefined)[] = ['anonymous', 'authenticated', SYSTEM.account]
 
 export function users({ metadata, auth, passwordFile }: UsersOptions): Users {
   const { passwords, attempts, authenticator } = auth
-  /** Who finds a token, or takes over a session, shall not take over the account for good. */
+  /** Keeps somebody who steals a token or a session from taking over the account permanently. */
   const checkCurrent = async ({ caller }: Write, name: string, password: string | undefined) => {
     if (caller.account !== name || caller.credential === undefined) return
     if (password === undefined) {
-      throw registryError('DENIED', 'a token or a session changes its own password only with currentPassword')
+      throw registryError(
+        'DENIED',
+        'changing your own password with a token or a session requires currentPassword',
+      )
     }
     const identity = await authenticator.authenticatePassword(name, password, caller.address).catch(deny)
     if (identity.credential !== undefined) throw wrongPassword()
@@ -82,7 +88,7 @@ export function users({ metadata, auth, passwordFile }: UsersOptions): Users {
 
     async put(act, name, { isAdmin, currentPassword, ...secret }) {
       if (RESERVED.includes(name)) {
-        const message = `the name ${name} is reserved: it has a meaning in grants or in the history; choose another`
+        const message = `the name ${name} is reserved for grants or the history: choose another`
         throw registryError('REQUEST_INVALID', message)
       }
       await checkCurrent(act, name, currentPassword)
@@ -118,7 +124,7 @@ function wrongPassword() {
   return registryError('DENIED', 'currentPassword is wrong')
 }
 
-/** Who asks is signed in: only the password that was sent besides is wrong. */
+/** Turns UNAUTHORIZED into DENIED: the caller is signed in, and only the current password they sent is wrong. */
 function deny(error: unknown): never {
   throw error instanceof RegistryError && error.status === 401 ? wrongPassword() : error
 }

@@ -17,21 +17,21 @@ export interface DescribedBlob {
   digest: Digest
   /** Bytes. */
   size: number
-  /** Milliseconds since 1970. It may have come by a repository that the asker cannot see: for server admins only. */
+  /** Milliseconds since 1970. For server admins only: it may reveal a push to a repository the caller cannot see. */
   storedAt: number | undefined
   uses: ListPage<BlobUse>
 }
 
 export type { BlobUse }
 
-/** What is known of blobs, whichever repository links them. */
+/** Describes blobs across repositories. */
 export function blobService(metadata: Metadata) {
   return {
-    /** Describes a blob that a repository links which the asker may pull from. Throws BLOB_UNKNOWN. */
+    /** Describes a blob in a repository that the caller may pull from. Throws BLOB_UNKNOWN. */
     async describe(asker: Asker, digest: Digest, query: PageQuery): Promise<DescribedBlob> {
       const [last = 0] = parseCursor(query.last, 0)
       const visible = asker.pullable()
-      // Whoever sees none of its repositories does not hear that it is here, also not by the time that this takes.
+      // A caller who sees none of its repositories must not learn that the blob exists, not even by timing.
       const source = metadata.blobs.findSource(digest, visible)
       const blob = await metadata.blobUses.find(digest)
       if (blob === undefined || source === undefined) {

@@ -6,7 +6,7 @@ import type { ProxyCache } from '../../proxy/proxy-cache.ts'
 import type { Upstream } from '../../proxy/upstream.ts'
 import { type PageQuery, readPage } from '../page.ts'
 
-/** What the cache holds, and what it may. Sizes are in bytes. */
+/** How much the cache holds, and its limits. Sizes are in bytes. */
 export interface CacheState {
   bytes: number
   blobs: number
@@ -25,7 +25,7 @@ export interface FillState {
   received: number
 }
 
-/** Why something is here, stale or gone. */
+/** Why something is cached, stale or evicted. */
 export interface CacheExplanation {
   state: 'fresh' | 'stale' | 'cached' | 'pushed' | 'absent'
   explanation: string

@@ -18,36 +18,36 @@ import { ManifestReading } from './manifest-reading.ts'
 /** The largest config that is read for a description, in bytes. */
 const CONFIG_BYTES_MAX = 8 * 1024 * 1024
 
-/** The largest manifest that is read for its line in a list, in bytes; of a larger one the row must do. */
+/** The largest manifest that is read to list it, in bytes. A larger one is listed from its row alone. */
 const LISTED_BYTES_MAX = 16 * 1024
 
-/** The characters of all kinds that are remembered, with what they are remembered by. */
+/** The size of the cache of kinds, in characters of keys and values. */
 const KIND_CHARACTERS_MAX = 4 * 1024 * 1024
 
-/** Tags that are named. */
+/** How many tags a description names. */
 const TAGS_MAX = 100
 
-/** A manifest for people: what it is, what it is made of, and how it was made. */
+/** A manifest described for people: its kind, its parts, and how it was built. */
 export interface ManifestDescription extends ListedManifest {
   /** In words: "Helm chart", "Container image". */
   kind: string
-  /** The bytes of the manifest and everything below it that its descriptors tell of, each digest once. */
+  /** The bytes of the manifest and everything it references, directly or not. Each digest counts once. */
   totalBytes: number
   config: Part | undefined
   layers: LayerDescription[]
   history: (HistoryEntry & { layer: Digest | undefined })[]
   /** The manifests of an index. */
   manifests: ChildDescription[]
-  /** What the config says, of an image whose config is here. */
+  /** What the config says, when this is an image and the config is stored. */
   image: ImageConfig | undefined
   annotations: Record<string, string>
   tags: Tag[]
-  /** There is more than is told. */
+  /** Whether the description was truncated. */
   truncated: boolean
 }
 
 export interface LayerDescription extends Part {
-  /** The command that made it, where the history says so. */
+  /** The command that created it, if the history names one. */
   createdBy: string | undefined
   /** Whether the repository has its bytes. */
   exists: boolean
@@ -60,15 +60,15 @@ export interface ChildDescription extends Part {
   exists: boolean
 }
 
-/** What of a manifest its kind is told by. */
+/** The properties that determine a manifest's kind. */
 export type KindOf = Pick<ListedManifest, 'digest' | 'mediaType' | 'size'> & {
   artifactType?: string | null | undefined
 }
 
 export interface Descriptions {
-  /** Throws NAME_UNKNOWN or MANIFEST_UNKNOWN; `now` is milliseconds since 1970, for tags end. */
+  /** Describes a manifest as of `now`, in milliseconds since 1970. Throws NAME_UNKNOWN or MANIFEST_UNKNOWN. */
   describe(repository: RepositoryName, reference: Reference, now: number): Promise<ManifestDescription>
-  /** What a manifest is, in words, without a look at its config. */
+  /** Returns a manifest's kind in words, without reading its config. */
   kindOf(manifest: KindOf): string
 }
 
@@ -86,7 +86,7 @@ export function descriptions(
       const bytes = await readBlob(await blobs.open(repository, digest), CONFIG_BYTES_MAX)
       return bytes && (await reader.imageBrief(digest, bytes))
     } catch {
-      // Its bytes are gone meanwhile, or cannot be read: whoever pulls it hears of that.
+      // The bytes were removed meanwhile or cannot be read. A pull reports that.
       return undefined
     }
   }
@@ -126,8 +126,7 @@ export function descriptions(
 }
 
 /**
- * Kinds by what a row and the manifest's bytes say. The bytes of a digest are always the same ones, so what they say is
- * remembered.
+ * Determines kinds from rows and the manifests' bytes. The bytes of a digest never change, so the result is cached.
  */
 function kinds(metadata: Metadata): Pick<Descriptions, 'kindOf'> {
   const remembered = new LRUCache<string, string>({
@@ -141,7 +140,7 @@ function kinds(metadata: Metadata): Pick<Descriptions, 'kindOf'> {
       if (known !== undefined) return known
       const isRead = size <= LISTED_BYTES_MAX
       const bytes = isRead ? metadata.manifests.findBytes({ storedAs: digestToBytes(digest) }) : undefined
-      // The type of a row is that of the config where the manifest has none of its own.
+      // A row's artifact type is the config's media type when the manifest has no artifactType.
       const said = { artifactType, config: { mediaType: artifactType } }
       const document = bytes === undefined ? said : parseLeniently(bytes)
       const kind = artifactKind(artifactTraits(document, mediaType))
@@ -158,7 +157,7 @@ async function describeChild(reading: ManifestReading, part: Part): Promise<Chil
   return { ...part, kind, totalBytes: await reading.totalBytes(manifest), exists }
 }
 
-/** The layers with what made them, and the history with the layers that it made. */
+/** Pairs the layers with the history entries that created them. */
 function withMakers(
   metadata: Metadata,
   repository: RepositoryName,
@@ -177,7 +176,7 @@ function withMakers(
   }
 }
 
-/** A config that tells neither a platform nor a history is none of an image. */
+/** Returns the image's config. One with neither a platform nor a history is not an image's. */
 function imageOf(config: ImageBrief | undefined, brief: ManifestBrief): ImageConfig | undefined {
   const image = brief.image === undefined ? config?.image : { ...brief.image, history: brief.history }
   return image === undefined || (image.platform === undefined && image.history.length === 0)
@@ -185,7 +184,7 @@ function imageOf(config: ImageBrief | undefined, brief: ManifestBrief): ImageCon
     : image
 }
 
-/** With what the config says, too. */
+/** Adds what the config says to the traits. */
 function withImage(traits: ArtifactTraits, image: ImageConfig | undefined): ArtifactTraits {
   const { platform, labels = {} } = image ?? {}
   return {
@@ -196,8 +195,8 @@ function withImage(traits: ArtifactTraits, image: ImageConfig | undefined): Arti
 }
 
 /**
- * The entries of the history that made the layers, in their order; none unless the two agree in number, for some tools
- * write a history that leaves layers out. In Docker schema 1 also an entry that changes no file has a layer.
+ * Returns the history entries that created the layers, in order. Some tools write a history that omits layers, so this
+ * returns none when the numbers differ. In Docker schema 1 an entry that changes no file has a layer, too.
  */
 function makersOf(history: HistoryEntry[], layers: number): HistoryEntry[] {
   const making = history.length === layers ? history : history.filter(({ isEmpty }) => !isEmpty)

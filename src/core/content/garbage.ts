@@ -8,15 +8,15 @@ import type { Digest } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import { formatCursor, type ListPage, PAGE_DEFAULT, type PageQuery, parseCursor } from '../page.ts'
 
-/** Candidates that are read in one go, before other requests have their turn. */
+/** How many candidates are read before other requests get a turn. */
 const SLICE_MAX = 5
 
-/** Candidates that totals count at most. */
+/** How many candidates the totals count at most. */
 const COUNTED_MAX = 10_000
 
 export type { Candidate, Explanation }
 
-/** What the collector does, and how long it keeps garbage. */
+/** The collector's state, and how long it keeps garbage. */
 export interface GarbageState extends CollectorState {
   retention: Retention
 }
@@ -27,13 +27,13 @@ export interface GarbageTotals {
   manifests: number
   repositories: number
   blobs: number
-  /** At least so many. */
+  /** A lower bound unless `isComplete`. */
   bytes: number
-  /** Whether that is all: no more than 10,000 are counted. */
+  /** Whether all candidates were counted. At most 10,000 are. */
   isComplete: boolean
 }
 
-/** The collector and the garbage: what would be deleted if nothing happened, and why the rest is kept. */
+/** Reports what garbage collection would delete, and why it keeps the rest. */
 export class GarbageService {
   private readonly metadata: Metadata
   private readonly retention: Retention
@@ -49,7 +49,7 @@ export class GarbageService {
     return { ...this.collector.state(), retention: this.retention }
   }
 
-  /** A dry run. A page may be short, or empty, and have a next one. Throws REQUEST_INVALID for a bad cursor. */
+  /** Lists what would be deleted. A page may be short or empty and still have a next. Throws REQUEST_INVALID. */
   async candidates({ last, limit = PAGE_DEFAULT }: PageQuery): Promise<ListPage<Candidate>> {
     const items: Candidate[] = []
     const [source = 0, ...after] = parseCursor(last, 0, 0, 0, 0)
@@ -85,7 +85,7 @@ export class GarbageService {
     return { tags: tag, manifests: manifest, repositories: repository, blobs: blob, bytes, isComplete }
   }
 
-  /** Why a digest is kept, or when it goes: in each repository that has it, or in one. */
+  /** Explains why a digest is kept, or when it is deleted, in one repository or in each that has it. */
   async explain(digest: Digest, repository?: RepositoryName): Promise<Explanation[]> {
     return this.metadata.explain(digest, repository, this.retention)
   }

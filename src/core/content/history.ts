@@ -20,7 +20,7 @@ export function historyService(metadata: Metadata) {
   const idOf = ({ id }: { id: number }) => formatCursor(id)
   const before = ({ last }: PageQuery) => parseCursor(last, Number.MAX_SAFE_INTEGER)[0] ?? 0
   return {
-    /** The moves of one tag, or of all tags of a repository. Throws NAME_UNKNOWN. */
+    /** Lists the moves of one tag, or of all tags in a repository. Throws NAME_UNKNOWN. */
     moves(
       repository: RepositoryName,
       tag: Tag | undefined,
@@ -38,12 +38,12 @@ export function historyService(metadata: Metadata) {
       return readPage(query, read, idOf)
     },
 
-    /** Events of one repository that the asker may pull from; of all repositories for a server admin only. */
+    /** Lists events of one repository that the caller may pull from. Server admins may list those of all. */
     async events(asker: Asker, query: EventQuery): Promise<ListPage<EventRow>> {
       const { repository, type } = query
       if (repository !== undefined) asker.pull(repository)
       else if (!asker.isAdmin) {
-        throw registryError('REQUEST_INVALID', 'query repository: name one that you may pull from')
+        throw registryError('REQUEST_INVALID', 'query repository: name a repository that you may pull from')
       }
       return await readPage(
         query,

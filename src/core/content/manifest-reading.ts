@@ -5,15 +5,15 @@ import type { ManifestBrief } from '../../oci/manifest-brief.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { ContentReader } from '../content-reader.ts'
 
-/** The bytes of manifests that are read for one answer, */
+/** How many bytes of manifests are read for one answer. */
 const BYTES_MAX = 8 * 1024 * 1024
-/** each of which counts for so many at least. */
+/** How many bytes a manifest counts for at least. */
 const BYTES_EACH_MIN = 4096
 
-/** After so many bytes of manifests, other requests have their turn. */
+/** After this many bytes of manifests, other requests get a turn. */
 const TURN_BYTES = 256 * 1024
 
-/** How deep indexes in indexes are followed. */
+/** How deep nested indexes are followed. */
 const DEPTH_MAX = 3
 
 export interface ReadManifest {
@@ -21,9 +21,9 @@ export interface ReadManifest {
   brief: ManifestBrief
 }
 
-/** Reads the manifests of one repository that one answer tells of: each once, and altogether so many bytes. */
+/** Reads the manifests that one answer needs from one repository: each once, within a total number of bytes. */
 export class ManifestReading {
-  /** Something was not read, for it would have been too much. */
+  /** Whether something was not read because of the limits. */
   truncated = false
   private readonly metadata: Metadata
   private readonly reader: ContentReader
@@ -38,13 +38,13 @@ export class ManifestReading {
     this.repository = repository
   }
 
-  /** The manifest of a digest, when it is here and not too much; `exists` tells these apart. */
+  /** Returns a manifest if it is stored and within the limits. `exists` says whether it is stored. */
   async find(digest: Digest): Promise<{ exists: boolean; manifest: ReadManifest | undefined }> {
     const row = this.metadata.manifests.findByDigest(this.repository, digest)
     return { exists: row !== undefined, manifest: row && (await this.get(row)) }
   }
 
-  /** The manifest of a row, unless it has just gone; the first one that is asked for is never too much. */
+  /** Returns the manifest of a row, unless it was just removed. The first one is read whatever its size. */
   async get(row: ReadManifest['row']): Promise<ReadManifest | undefined> {
     const known = this.read.get(row.id)
     if (known) return known
@@ -67,7 +67,7 @@ export class ManifestReading {
     return found
   }
 
-  /** The bytes of a manifest and of everything below it, each digest once. */
+  /** Sums the bytes of a manifest and everything it references. Each digest counts once. */
   async totalBytes({ row, brief }: ReadManifest): Promise<number> {
     const sizes = new Map<Digest, number>()
     await this.weigh(brief, sizes, 0)

@@ -13,21 +13,21 @@ import { unknownIn, unknownRepository } from '../unknown.ts'
 import type { Descriptions, ManifestDescription } from './description.ts'
 import { type ReferrersTree, ReferrersTreeBuilder } from './referrers-tree.ts'
 
-/** Tags that a list names of each manifest. */
+/** How many tags a list names for each manifest. */
 const LISTED_TAGS_MAX = 10
 
 /** A manifest of a list. */
 export interface ManifestSummary extends ListedManifest {
   /** In words: "Helm chart", "Container image". */
   kind: string
-  /** Tags that point at it; the first of many. */
+  /** The first tags that point at it. */
   tags: Tag[]
-  /** Of a deleted one, in milliseconds since 1970. */
+  /** For a deleted manifest, in milliseconds since 1970. */
   restorableUntil: number | undefined
 }
 
 export interface ManifestQuery extends PageQuery {
-  /** Those that can be restored, instead of those that are there. */
+  /** Lists the deleted manifests that can be restored, instead of those that exist. */
   deleted?: boolean | undefined
 }
 
@@ -51,7 +51,7 @@ export function manifestService(options: ManifestOptions) {
     restorableUntil: row.deletedAt === null ? undefined : row.deletedAt + windowMs,
   })
   return {
-    /** The manifest that was pushed first comes last. Only those who may delete see what was deleted. */
+    /** Lists manifests, newest first. Only callers who may delete see deleted ones. */
     async list(
       asker: Asker,
       repository: RepositoryName,
@@ -70,12 +70,12 @@ export function manifestService(options: ManifestOptions) {
       return await readPage(query, read, ({ id }) => formatCursor(id))
     },
 
-    /** What a manifest is and what it is made of. Throws MANIFEST_UNKNOWN. */
+    /** Describes a manifest and its parts. Throws MANIFEST_UNKNOWN. */
     describe(repository: RepositoryName, reference: Reference): Promise<ManifestDescription> {
       return descriptions.describe(repository, reference, now())
     },
 
-    /** What refers to a manifest, and to that, and so on. Throws MANIFEST_UNKNOWN. */
+    /** Returns the tree of referrers of a manifest. Throws MANIFEST_UNKNOWN. */
     async referrers(
       repository: RepositoryName,
       reference: Reference,
@@ -91,7 +91,7 @@ export function manifestService(options: ManifestOptions) {
       await metadata.write('deleteManifest', { ...act, repository, reference: { digest } })
     },
 
-    /** Brings back a manifest that was deleted within the time machine's window; answers the tags that came with it. */
+    /** Restores a manifest that was deleted within the undo window. Returns the tags restored with it. */
     async restore(act: Write, repository: RepositoryName, digest: Digest): Promise<Tag[]> {
       const windowStart = act.at - windowMs
       return (await metadata.write('restoreManifest', { ...act, repository, digest, windowStart })).tags

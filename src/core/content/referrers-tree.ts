@@ -6,26 +6,26 @@ import { type RepositoryName, referrersTag, type Tag } from '../../oci/reference
 import type { ContentReader } from '../content-reader.ts'
 import { ManifestReading } from './manifest-reading.ts'
 
-/** How deep referrers of referrers are followed, */
+/** How deep referrers of referrers are followed. */
 export const REFERRERS_DEPTH_MAX = 5
-/** and how many there are altogether. */
+/** How many referrers a tree has at most. */
 const REFERRERS_MAX = 500
 
-/** What cosign keeps beside a manifest, by tags made of its digest. */
+/** Suffixes of the tags under which cosign stores things for a manifest. */
 const COMPANIONS = ['.sig', '.att', '.sbom'] as const
 
-/** A manifest that refers to another one, with those that refer to it. */
+/** A manifest that refers to another, with its own referrers. */
 export interface Referrer extends ReferrerDescriptor {
-  /** In words: "SPDX SBOM", "cosign signature"; undefined where that was too much to read. */
+  /** In words: "SPDX SBOM", "cosign signature". Undefined when there was too much to read. */
   kind: string | undefined
-  /** The tag that makes it a referrer, where it has no subject. */
+  /** The tag that makes it a referrer, when it has no subject. */
   tag: Tag | undefined
   referrers: Referrer[]
 }
 
 export interface ReferrersTree {
   referrers: Referrer[]
-  /** There is more than is told. */
+  /** Whether the tree was truncated. */
   truncated: boolean
 }
 
@@ -35,7 +35,7 @@ export interface ReferrersSources {
   reader: ContentReader
 }
 
-/** What refers to a manifest, and to that, and so on; the nearest first where it is too much. */
+/** Builds the tree of referrers of a manifest. The limits cut off the most distant ones first. */
 export class ReferrersTreeBuilder {
   private readonly metadata: Metadata
   private readonly listing: Referrers
@@ -45,7 +45,7 @@ export class ReferrersTreeBuilder {
   private readonly seen = new Set<Digest>()
   private truncated = false
 
-  /** @param now milliseconds since 1970, for tags end */
+  /** @param now milliseconds since 1970; tags that expired before are left out */
   constructor({ metadata, registry, reader }: ReferrersSources, repository: RepositoryName, now: number) {
     this.metadata = metadata
     this.listing = registry.referrers
@@ -62,7 +62,7 @@ export class ReferrersTreeBuilder {
       for (const node of level) node.referrers.push(...(await this.referrersOf(node.digest)))
       level = level.flatMap((node) => node.referrers)
     }
-    // What is below the last level is not looked at, unless nothing is there.
+    // Below the last level, this only checks whether there is anything.
     for (const { digest } of level) {
       if ((await this.listing.list(this.repository, digest, {})).items.length > 0) this.truncated = true
     }

@@ -17,22 +17,22 @@ import {
 } from '../page.ts'
 import { unknownRepository } from '../unknown.ts'
 
-/** A repository as an asker may see it. */
+/** A repository as the caller may see it. */
 export interface RepositorySummary extends Omit<RepositoryRow, 'ownBytes'> {
   tags: number
   /**
-   * Bytes that no other repository links, for server admins only: they would tell anybody who pushes something whether
-   * another repository has it.
+   * Bytes that no other repository links. For server admins only: anyone who can push could otherwise find out whether
+   * another repository has the same content.
    */
   ownBytes: number | undefined
-  /** Of a deleted one, in milliseconds since 1970. */
+  /** For a deleted repository, in milliseconds since 1970. */
   restorableUntil: number | undefined
 }
 
 export interface RepositorySearch extends PageQuery {
-  /** A part of the name or the description. */
+  /** Part of the name or the description. */
   q?: string | undefined
-  /** Those that the asker may restore, instead of those that are there. */
+  /** Lists the deleted repositories that the caller may restore, instead of those that exist. */
   deleted?: boolean | undefined
 }
 
@@ -44,7 +44,7 @@ export interface RepositoryOptions {
 
 export type RepositoryService = ReturnType<typeof repositoryService>
 
-/** Repositories: what there is, and changes. */
+/** Lists, searches and changes repositories. */
 export function repositoryService(options: RepositoryOptions) {
   return { ...reads(options), ...changes(options) }
 }
@@ -72,7 +72,7 @@ function reads({ metadata, retention, now }: RepositoryOptions) {
     )
   }
   return {
-    /** By name, those that the asker may pull from; of deleted ones, the one that was deleted last comes first. */
+    /** Lists repositories that the caller may pull from, by name. Deleted ones come most recently deleted first. */
     async list(asker: Asker, query: RepositorySearch): Promise<ListPage<RepositorySummary>> {
       if (query.deleted) return await listDeleted(asker, query)
       const { q = '', last = '', limit = PAGE_DEFAULT } = query
@@ -83,7 +83,7 @@ function reads({ metadata, retention, now }: RepositoryOptions) {
       )
     },
 
-    /** At most `limit` repositories of a set that have the words in their name or description. */
+    /** Returns at most `limit` repositories of a set whose name or description contains the words. */
     async search(visible: RepositorySet, words: string, limit: number): Promise<RepositoryRow[]> {
       return (await metadata.catalog.repositories(visible, words, '', limit)).rows
     },
@@ -102,31 +102,31 @@ function reads({ metadata, retention, now }: RepositoryOptions) {
   }
 }
 
-/** They throw PRECONDITION_FAILED. */
+/** The changes of repositories. All throw PRECONDITION_FAILED when their condition does not hold. */
 function changes({ metadata, retention: { windowMs } }: RepositoryOptions) {
   return {
-    /** Makes a repository, or gives it these settings; those left out are the defaults. */
+    /** Creates a repository or replaces its settings. Omitted settings get their defaults. */
     async put(act: Write, repository: RepositoryName, settings: Partial<RepositorySettings>): Promise<void> {
       await metadata.write('putRepository', { ...act, repository, ...settings })
     },
 
-    /** Changes the settings that are given. Throws NAME_UNKNOWN. */
+    /** Changes the given settings. Throws NAME_UNKNOWN. */
     async change(act: Write, repository: RepositoryName, change: Partial<RepositorySettings>): Promise<void> {
       await metadata.write('changeRepository', { ...act, repository, change })
     },
 
-    /** Deletes a repository with all that is in it. Throws NAME_UNKNOWN. */
+    /** Deletes a repository with its content. Throws NAME_UNKNOWN. */
     async delete(act: Write, repository: RepositoryName): Promise<void> {
       await metadata.write('deleteRepository', { ...act, repository })
     },
 
-    /** Brings back the repository that was deleted at a time, or else the last one of this name. Throws NAME_UNKNOWN or CONFLICT. */
+    /** Restores the repository deleted at this time, or the last deleted one. Throws NAME_UNKNOWN or CONFLICT. */
     async restore(act: Write, repository: RepositoryName, deletedAt: number | undefined): Promise<void> {
       const windowStart = act.at - windowMs
       await metadata.write('restoreRepository', { ...act, repository, windowStart, deletedAt })
     },
 
-    /** Points every tag at what it did at a time. Throws NAME_UNKNOWN, DENIED (409) or REQUEST_INVALID. */
+    /** Points every tag where it pointed at a time. Throws NAME_UNKNOWN, DENIED (409) or REQUEST_INVALID. */
     async rewind(act: Write, repository: RepositoryName, to: number): Promise<Rewound> {
       const windowStart = act.at - windowMs
       const { stale: _, ...rewound } = await metadata.write('rewindRepository', {

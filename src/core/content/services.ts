@@ -21,7 +21,7 @@ import { upstreamService } from './upstreams.ts'
 export interface ContentOptions {
   metadata: Metadata
   registry: Registry
-  /** The blobs that are here: descriptions are made of these, and fetch nothing. */
+  /** The stored blobs. Descriptions read only these, so they never fetch from an upstream. */
   storedBlobs: Blobs
   reader: ContentReader
   uploads: UploadsInProgress
@@ -33,7 +33,7 @@ export interface ContentOptions {
   now: () => number
 }
 
-/** The services of a data folder's content, one a noun. Beside the registry they are all that the admin API knows of it. */
+/** The services for the content of a data folder, one per noun. The admin API uses these and the registry only. */
 export type ContentServices = ReturnType<typeof contentServices>
 
 export function contentServices(options: ContentOptions) {

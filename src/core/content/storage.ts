@@ -3,26 +3,26 @@ import type { Metadata } from '../../metadata/metadata.ts'
 import type { UploadsInProgress } from '../../storage/blob-store.ts'
 import { formatCursor, type ListPage, type PageQuery, parseCursor, readPage } from '../page.ts'
 
-/** Files of uploads that are looked at to count them and to sum their bytes. */
+/** How many upload files are examined for their count and bytes. */
 export const UPLOADS_COUNTED_MAX = 10_000
 
 /** How much is stored. Sizes are in bytes. */
 export interface StorageTotals {
   blobs: { count: number; bytes: number }
-  /** In progress; at most UPLOADS_COUNTED_MAX count. */
+  /** Uploads in progress. At most UPLOADS_COUNTED_MAX are counted. */
   uploads: { count: number; bytes: number }
-  /** The disk that the data folder is on. */
+  /** The file system of the data folder. */
   disk: { totalBytes: number; freeBytes: number }
 }
 
 export interface StorageQuery extends PageQuery {
-  /** By name unless it is given; by bytes, the largest repository comes first. */
+  /** `name` by default. With `bytes` the largest repository comes first. */
   sort?: 'name' | 'bytes' | undefined
 }
 
 export type { RepositoryStorage }
 
-/** How much is stored, altogether and by repository. */
+/** Reports how much is stored, in total and by repository. */
 export function storageService(
   metadata: Metadata,
   uploads: UploadsInProgress,
@@ -36,7 +36,7 @@ export function storageService(
       return { blobs: { count, bytes }, uploads: inProgress, disk: free }
     },
 
-    /** What each repository links. */
+    /** Lists repositories with the bytes that each links. */
     list(query: StorageQuery): Promise<ListPage<RepositoryStorage>> {
       const isByBytes = query.sort === 'bytes'
       const after: StorageCursor = isByBytes ? afterBytes(query.last) : { by: 'name', name: query.last ?? '' }

@@ -10,13 +10,13 @@ import { unknownManifest } from '../registry/local-manifests.ts'
 import { unknownIn, unknownRepository } from '../unknown.ts'
 import type { Descriptions } from './description.ts'
 
-/** A tag, what it points at, and what that is in words. */
+/** A tag with its manifest's kind in words. */
 export interface DescribedTag extends TagRow {
   kind: string
 }
 
 export interface TagSearch extends PageQuery {
-  /** A part of the name, in any case. */
+  /** Part of the name, ignoring case. */
   q?: string | undefined
   sort?: TagQuery['sort'] | undefined
   order?: TagQuery['order'] | undefined
@@ -34,7 +34,10 @@ export interface TagOptions {
   now: () => number
 }
 
-/** The tags of repositories. Every method throws NAME_UNKNOWN for an unknown repository, and changes throw DENIED (409) and PRECONDITION_FAILED. */
+/**
+ * The tags of repositories. Every method throws NAME_UNKNOWN for an unknown repository. Changes throw DENIED (409) and
+ * PRECONDITION_FAILED.
+ */
 export function tagService({ metadata, retention, descriptions, now }: TagOptions) {
   const describe = (row: TagRow): DescribedTag => ({
     ...row,
@@ -61,24 +64,24 @@ export function tagService({ metadata, retention, descriptions, now }: TagOption
       throw unknownIn(metadata, repository, unknownManifest(repository, { tag }))
     },
 
-    /** Points a tag at a manifest of the repository. Throws MANIFEST_UNKNOWN. */
+    /** Points a tag at a manifest in the repository. Throws MANIFEST_UNKNOWN. */
     async put(act: Write, named: NamedTag, digest: Digest): Promise<void> {
       await metadata.write('putTag', { ...act, ...named, digest })
     },
 
-    /** Sets when a tag expires, in milliseconds since 1970; null: never. Throws MANIFEST_UNKNOWN or REQUEST_INVALID. */
+    /** Sets when a tag expires, in milliseconds since 1970, or null. Throws MANIFEST_UNKNOWN or REQUEST_INVALID. */
     async expire(act: Write, named: NamedTag, expiresAt: number | null): Promise<void> {
       await metadata.write('expireTag', { ...act, ...named, expiresAt })
     },
 
-    /** Deletes a tag; its manifest stays. Throws MANIFEST_UNKNOWN. */
+    /** Deletes a tag but not its manifest. Throws MANIFEST_UNKNOWN. */
     async delete(act: Write, { repository, tag }: NamedTag): Promise<void> {
       await metadata.write('deleteManifest', { ...act, repository, reference: { tag } })
     },
 
     /**
-     * Points a tag at a digest that it had, or at what it had at a time, within the time machine's window. A manifest
-     * that was deleted comes back. Answers the digest. Throws MANIFEST_UNKNOWN or REQUEST_INVALID.
+     * Points a tag at a digest it pointed at before, or where it pointed at a time, within the undo window. Restores
+     * the manifest if it was deleted. Returns the digest. Throws MANIFEST_UNKNOWN or REQUEST_INVALID.
      */
     async restore(act: Write, named: NamedTag, to: TagState): Promise<Digest> {
       const windowStart = act.at - retention.windowMs
@@ -91,7 +94,7 @@ function afterName(last: string | undefined) {
   return last === undefined || last === '' ? undefined : { name: last as Tag, updatedAt: 0 }
 }
 
-/** `<milliseconds>.<tag>`: a tag may have dots. */
+/** Parses the cursor `<milliseconds>.<tag>`. The tag may contain dots. */
 function afterTime(last: string | undefined) {
   if (last === undefined || last === '') return undefined
   const dot = last.indexOf('.')

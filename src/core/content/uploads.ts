@@ -6,10 +6,10 @@ import { type ListPage, type PageQuery, readPage } from '../page.ts'
 
 export type { UploadProgress }
 
-/** The uploads that are in progress, for those who look after the server. */
+/** Lists and cancels the uploads in progress, for server admins. */
 export function uploadService(metadata: Metadata, uploads: UploadsInProgress) {
   return {
-    /** The uploads that have bytes, the oldest first. */
+    /** Lists the uploads that have bytes, oldest first. */
     list(query: PageQuery): Promise<ListPage<UploadProgress>> {
       const { last = '' } = query
       return readPage(
@@ -19,7 +19,7 @@ export function uploadService(metadata: Metadata, uploads: UploadsInProgress) {
       )
     },
 
-    /** Drops an upload as soon as no request works on it. Throws NOT_FOUND. */
+    /** Cancels an upload once no request is using it. Throws NOT_FOUND. */
     async cancel(act: Write, id: string): Promise<void> {
       if (!(await uploads.drop(id))) throw registryError('NOT_FOUND', `there is no upload ${id}`)
       await metadata.write('noteAct', { ...act, action: 'upload.cancel', target: id })

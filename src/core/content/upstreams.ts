@@ -2,14 +2,14 @@ import { registryError } from '../../oci/error.ts'
 import type { Upstream } from '../../proxy/upstream.ts'
 import type { UpstreamSet } from '../../proxy/upstream-set.ts'
 
-/** An upstream as it is configured; of its credentials only whether there are any. */
+/** A configured upstream. Says only whether it has credentials, not what they are. */
 export interface UpstreamState {
   name: string
   url: string
   mirrors: string[]
   state: 'up' | 'down' | 'offline'
   hasCredentials: boolean
-  /** What it says of the pulls that are left. */
+  /** The remaining pulls that the upstream reports. */
   pullsRemaining: number | undefined
   pullsLimit: number | undefined
 }
@@ -21,7 +21,7 @@ export interface UpstreamCheck {
   message: string
 }
 
-/** The upstreams, for those who look after them. */
+/** Lists and checks the upstreams, for server admins. */
 export function upstreamService(upstreams: UpstreamSet) {
   const upstreamOf = (name: string) => {
     const upstream = upstreams.find(name)
@@ -33,7 +33,7 @@ export function upstreamService(upstreams: UpstreamSet) {
 
     get: (name: string): UpstreamState => toState(upstreamOf(name)),
 
-    /** Asks an upstream whether it is there, and takes these credentials. */
+    /** Checks that an upstream is reachable and accepts our credentials. */
     check: (name: string): Promise<UpstreamCheck> => upstreamOf(name).reach(),
   }
 }

@@ -1,7 +1,7 @@
 import type { Collected, Collector } from '../../gc/collector.ts'
 import type { JobWork } from './jobs.ts'
 
-/** A run of the collector, as a job. */
+/** Returns a garbage collection as the work of a job. */
 export function collectJob(collector: Collector): JobWork {
   return async ({ signal, progress }) => {
     const run = await collector.run(signal, (collected) => progress(rowsOf(collected)))
@@ -11,7 +11,7 @@ export function collectJob(collector: Collector): JobWork {
   }
 }
 
-/** A walk over all files and all blobs, as a job. */
+/** Returns a scan of all files and blobs as the work of a job. */
 export function scanJob(collector: Collector): JobWork {
   return async ({ options, ...run }) => ({ ...(await collector.scan({ ...run, ...options })) })
 }

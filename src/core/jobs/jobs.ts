@@ -2,47 +2,47 @@ import type { Logger } from 'pino'
 import type { Write } from '../../domain/caller.ts'
 import { RegistryError, registryError } from '../../oci/error.ts'
 
-/** Jobs that have ended and are remembered. */
+/** How many finished jobs are remembered. */
 const ENDED_MAX = 100
 
-/** Those who watch jobs at once; further ones are refused with TOOMANYREQUESTS. */
+/** How many watchers there may be. Further ones are refused with TOOMANYREQUESTS. */
 const WATCHERS_MAX = 100
 
-/** What a job does: `collect` takes what nothing reaches; `scan` looks for files that no row names. */
+/** What a job does: `collect` removes garbage, and `scan` looks for files that no row names. */
 export const JOB_KINDS = ['collect', 'scan'] as const
 export type JobKind = (typeof JOB_KINDS)[number]
 
-/** `waiting`: accepted, and begun as soon as the trail knows of it. The last three are the ends. */
+/** `waiting` jobs start once the audit log has recorded them. The last three states are final. */
 export type JobState = 'waiting' | 'running' | 'done' | 'failed' | 'cancelled'
 
-/** One run of long work that somebody asked for. */
+/** One run of long work that was requested. */
 export interface Job {
   id: string
   kind: JobKind
   state: JobState
   progress: Progress
-  /** The account that asked for it. */
+  /** The account that started it. */
   startedBy: string
   /** Milliseconds since 1970. */
   startedAt: number
   endedAt: number | undefined
-  /** What a job that is done has counted. */
+  /** The counts of a job that is done. */
   result: Readonly<Record<string, number>> | undefined
-  /** Why it failed, for people. */
+  /** Why it failed, in words for people. */
   error: string | undefined
 }
 
 export interface Progress {
   done: number
-  /** How many there will be, where that is known. */
+  /** How many there will be, if known. */
   total: number | undefined
 }
 
-/** What the work of a job is given, and answers. */
+/** The work of a job. Resolves to its counts. */
 export type JobWork = (run: JobRun) => Promise<Record<string, number>>
 
 export interface JobRun {
-  /** Aborted when somebody cancels the job, or the server ends: the work then ends soon, as it likes. */
+  /** Aborted when the job is cancelled or the server stops. The work should then end soon. */
   signal: AbortSignal
   progress: (done: number, total?: number) => void
   options: JobOptions
@@ -53,7 +53,7 @@ export interface JobOptions {
   removeMany?: boolean | undefined
 }
 
-/** Told of every change of a job; the last one has `endedAt`. */
+/** Called with every change of a job. The last one has `endedAt`. */
 export type JobWatcher = (job: Job) => void
 
 export interface JobsOptions {
@@ -62,11 +62,11 @@ export interface JobsOptions {
   now: () => number
   /** The work of each kind that this server can do. */
   work: Partial<Record<JobKind, JobWork>>
-  /** Notes an act in the audit trail. */
+  /** Records an act in the audit log. */
   note: (act: Write & JobAct) => Promise<void>
 }
 
-/** What the trail is told of a job. */
+/** What the audit log records of a job. */
 export interface JobAct {
   action: 'job.start' | 'job.end' | 'job.cancel'
   /** The job's id. */
@@ -89,13 +89,13 @@ interface Running {
   watchers: Set<JobWatcher>
 }
 
-/** Long work that is asked for by name: one of a kind at a time, with progress, and a history of those that ended. */
+/** Runs long work with progress, one job of each kind at a time, and remembers finished jobs. */
 export class Jobs {
   private readonly options: JobsOptions
   private readonly running = new Map<string, Running>()
   /** Newest first. */
   private ended: Job[] = []
-  /** Settled when a job has ended, and that was noted. */
+  /** Each settles when a job has ended and its end is recorded. */
   private readonly unsettled = new Set<Promise<void>>()
   private readonly ends = Object.fromEntries(
     JOB_KINDS.map((kind) => [kind, { done: 0, failed: 0, cancelled: 0 }]),
@@ -107,10 +107,10 @@ export class Jobs {
   }
 
   /**
-   * Begins a job, once the audit trail knows of it.
+   * Starts a job once the audit log has recorded it.
    *
-   * @throws RegistryError CONFLICT, which names the job of this kind that has not ended; UNSUPPORTED for a kind without
-   *   work; what `note` throws
+   * @throws RegistryError CONFLICT, naming the job of this kind that is still running; UNSUPPORTED for a kind without
+   *   work; and whatever `note` throws
    */
   async start(kind: JobKind, act: Write, options: JobOptions = {}): Promise<Job> {
     const { log, note, work } = this.options
@@ -119,9 +119,13 @@ export class Jobs {
       throw registryError('UNSUPPORTED', `this server cannot run jobs of the kind "${kind}"`)
     const other = this.running.values().find(({ job }) => job.kind === kind)?.job
     if (other) {
-      throw registryError('CONFLICT', `job ${other.id} of this kind is still running: wait, or cancel it`, {
-        detail: { job: other.id },
-      })
+      throw registryError(
+        'CONFLICT',
+        `job ${other.id} of this kind is still running: wait for it or cancel it`,
+        {
+          detail: { job: other.id },
+        },
+      )
     }
     const running = this.make(kind, act.caller.account ?? 'anonymous')
     try {
@@ -132,18 +136,18 @@ export class Jobs {
     }
     const settled = this.run(running, own, options)
       .then((job) => note({ ...act, at: job.endedAt ?? act.at, action: 'job.end', ...noteOf(job) }))
-      .catch((cause) => log.error({ job: kind, cause }, 'the end of a job was not noted'))
+      .catch((cause) => log.error({ job: kind, cause }, 'cannot record the end of a job in the audit log'))
       .finally(() => this.unsettled.delete(settled))
     this.unsettled.add(settled)
     return running.job
   }
 
-  /** Newest first: those that have not ended, then the history. */
+  /** Returns jobs, newest first: those still running, then the finished ones. */
   list(): Job[] {
     return [...[...this.running.values()].map(({ job }) => job).reverse(), ...this.ended]
   }
 
-  /** How many run and have ended, by kind and by the end, since the process began. */
+  /** Counts running and finished jobs since the process started, by kind and final state. */
   counts(): Record<JobKind, JobCounts> {
     const counts = {} as Record<JobKind, JobCounts>
     for (const kind of JOB_KINDS) {
@@ -160,25 +164,25 @@ export class Jobs {
     throw registryError('NOT_FOUND', `job ${id} not found: it never existed, or it ended long ago`)
   }
 
-  /** Asks a job to end, once the audit trail knows of it. Throws NOT_FOUND, or CONFLICT when it has ended. */
+  /** Cancels a job once the audit log has recorded that. Throws NOT_FOUND, or CONFLICT when it has ended. */
   async cancel(id: string, act: Write): Promise<void> {
-    if (this.get(id).endedAt !== undefined) throw registryError('CONFLICT', `the job ${id} has ended`)
+    if (this.get(id).endedAt !== undefined) throw registryError('CONFLICT', `job ${id} has already ended`)
     await this.options.note({ ...act, action: 'job.cancel', target: id })
     this.running.get(id)?.abort.abort()
   }
 
   /**
-   * Tells `watcher` of each change, and of the end. Answers how to stop that; nothing is told after.
-   * A job that has ended is told of once, at once.
+   * Calls `watcher` with each change up to the end of the job. For a finished job it is called once, immediately.
+   * Returns a function that stops watching; there are no calls after it.
    *
-   * @throws RegistryError NOT_FOUND, or TOOMANYREQUESTS when too many watch jobs
+   * @throws RegistryError NOT_FOUND, or TOOMANYREQUESTS when there are too many watchers
    */
   watch(id: string, watcher: JobWatcher): () => void {
     watcher(this.get(id))
     const running = this.running.get(id)
     if (running === undefined) return () => {}
     if (this.watching >= WATCHERS_MAX) {
-      throw registryError('TOOMANYREQUESTS', 'too many watch jobs: ask for the job itself now and then', {
+      throw registryError('TOOMANYREQUESTS', 'too many clients are watching jobs: poll the job instead', {
         headers: { 'retry-after': '5' },
       })
     }
@@ -189,7 +193,7 @@ export class Jobs {
     }
   }
 
-  /** Cancels what runs; resolves when all has ended. */
+  /** Cancels all jobs. Resolves when they have ended. */
   async stop(): Promise<void> {
     for (const { abort } of this.running.values()) abort.abort()
     await Promise.all(this.unsettled)
@@ -223,7 +227,7 @@ export class Jobs {
         this.change(running, { progress: { done, total } })
       }
       const result = await work({ signal, progress, options })
-      // What was cancelled too late is done.
+      // A job that was cancelled too late counts as done.
       this.end(running, { state: 'done', result })
     } catch (cause) {
       if (signal.aborted) {
@@ -246,7 +250,7 @@ export class Jobs {
     running.watchers.clear()
   }
 
-  /** Jobs that were answered stay as they were: each change makes a new one. */
+  /** Replaces the job object, so that those already returned to callers do not change. */
   private change(running: Running, change: Partial<Job>): void {
     running.job = { ...running.job, ...change }
     for (const watcher of running.watchers) watcher(running.job)

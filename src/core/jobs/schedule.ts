@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 
-/** Work that comes again while the server runs. A failure is logged, and the next turn tries again. */
+/** Runs periodic work. A failure is logged, and the next run tries again. */
 export class Schedule {
   private readonly log: Logger
   private readonly timers: Timer[] = []
@@ -9,7 +9,7 @@ export class Schedule {
     this.log = log
   }
 
-  /** Runs `work` now and then every so many seconds; a turn that comes while one is at work is left out. */
+  /** Runs `work` immediately and then every `seconds`. A run is skipped while the previous one is in progress. */
   every(seconds: number, name: string, work: () => Promise<unknown>): void {
     let busy = false
     const turn = async () => {

@@ -14,27 +14,27 @@ import type { ContentReader, ConvertedPayload } from '../content-reader.ts'
 import { readBlob } from '../read-blob.ts'
 
 /**
- * The largest config that is read for a conversion; what comes of it can be remembered, so that this happens once. Real
- * ones are a hundredth of it.
+ * The largest config that is read for a conversion, in bytes. It is small enough that the result fits the cache, so
+ * each is read once. Real configs are a hundredth of this.
  */
 const CONFIG_BYTES_MAX = 1024 * 1024
 
-/** Conversions that run at once, and those that may wait for one; further ones are refused. */
+/** How many conversions run at once, and how many may wait. Further ones are refused. */
 const CONVERSIONS_AT_ONCE = 2
 const CONVERSIONS_WAITING_MAX = 64
 
-/** Memory for what was converted. */
+/** Memory for cached conversions. */
 const CACHE_BYTES_MAX = 16 * 1024 * 1024
 
-/** What an entry takes beside its bytes, roughly. */
+/** The approximate overhead of a cache entry, in bytes. */
 const ENTRY_BYTES = 512
 
-/** The one refusal that is not for good: the config may be pushed later. */
-const NOT_HERE: Refusal = { refusal: 'its config is not here' }
+/** The only refusal that is not permanent: the config may be pushed later. */
+const NOT_HERE: Refusal = { refusal: 'its config is not stored here' }
 
 /** An image as a manifest of Docker schema 1. */
 export interface ConvertedImage {
-  /** Of the payload: the same after a restart. */
+  /** The digest of the payload. It stays the same after a restart. */
   digest: Digest
   /** Without a signature. */
   payload: Uint8Array<ArrayBuffer>
@@ -43,21 +43,21 @@ export interface ConvertedImage {
   hasEmptyLayer: boolean
 }
 
-/** Where it is kept what was converted. */
+/** Stores which images were converted. */
 export interface ConversionStore {
   find(repository: RepositoryName, digest: Digest): Promise<ConversionSource | undefined>
-  /** Keeps a conversion, with the empty layer if it has that, as long as the image. Durable when it resolves. */
+  /** Stores a conversion, with the empty layer if it has one, for as long as the image. Durable when it resolves. */
   put(repository: RepositoryName, source: ConversionSource, converted: ConvertedImage): Promise<void>
-  /** The key that conversions are signed with, made at the first time. */
+  /** Returns the key that signs conversions. The first call creates it. */
   signingKey(): Promise<SigningKey>
 }
 
 export type ConversionRegistry = Pick<Registry, 'manifests' | 'blobs'>
 
 /**
- * Converts images to Docker schema 1, and remembers some. What an image is converted to depends on its bytes, the
- * repository's name and the tag only, so nothing that is remembered becomes stale. Several images may be converted to
- * the same; its digest is kept for the last of them.
+ * Converts images to Docker schema 1 and caches some results. A result depends only on the image's bytes, the
+ * repository's name and the tag, so it never becomes stale. Several images may convert to the same manifest. Its digest
+ * is then stored for the last of them.
  */
 export class Conversions {
   private readonly registry: ConversionRegistry
@@ -86,8 +86,8 @@ export class Conversions {
   }
 
   /**
-   * The image of the repository as schema 1 that carries the tag, or why it cannot be. Its digest can be pulled once
-   * this resolves, and so can each of its layers.
+   * Converts an image to schema 1 for a tag, or returns why it cannot. Once this resolves, the manifest can be pulled
+   * by digest, and so can each of its layers.
    *
    * @throws RegistryError TOOMANYREQUESTS when too many conversions wait
    */
@@ -104,7 +104,7 @@ export class Conversions {
     return made
   }
 
-  /** What was converted to the manifest of this digest, converted again; undefined when nothing was. */
+  /** Repeats the conversion that gave the manifest of this digest. Returns undefined if there was none. */
   async find(repository: RepositoryName, digest: Digest): Promise<ConvertedImage | undefined> {
     const source = await this.store.find(repository, digest)
     if (source === undefined) return undefined

@@ -8,7 +8,7 @@ const KEY_FACT = 'schema1-signing-key'
 
 export type ConversionOptions = Pick<LocalOptions, 'metadata' | 'uploads' | 'locks' | 'now'>
 
-/** Keeps what was converted in this data folder. */
+/** Stores conversions in this data folder. */
 export function localConversions({ metadata, uploads, locks, now }: ConversionOptions): ConversionStore {
   let key: Promise<SigningKey> | undefined
   const readKey = async () => {

@@ -20,15 +20,18 @@ import { isIndex, MEDIA_TYPE } from '../../oci/media-type.ts'
 import type { Reference, RepositoryName, Tag } from '../../oci/reference.ts'
 import type { Conversions, ConvertedImage } from './conversions.ts'
 
-/** A manifest as one client gets it. */
+/** A manifest as it is sent to one client. */
 export interface SentManifest extends StoredManifest {
-  /** Whether another client may get something else under this name. */
+  /** Whether another client may get a different manifest under this name. */
   varies: boolean
 }
 
-/** Pulls of manifests, each in a format that its client reads. */
+/** Serves manifests in a format that the client can read. */
 export interface ManifestPulls {
-  /** Throws NAME_UNKNOWN or MANIFEST_UNKNOWN, also for what the client cannot read in any format, with the reason. */
+  /**
+   * Returns the manifest to send. Throws NAME_UNKNOWN or MANIFEST_UNKNOWN; the latter also, with the reason, when the
+   * client cannot read the manifest in any format.
+   */
   get(
     repository: RepositoryName,
     reference: Reference,
@@ -39,20 +42,21 @@ export interface ManifestPulls {
 
 const { dockerSchema1: UNSIGNED, dockerSchema1Signed: SIGNED } = MEDIA_TYPE
 
-/** Accept headers that are remembered, and the longest one of them. */
+/** How many parsed Accept headers are cached, and the longest of them. */
 const ACCEPTS_MAX = 256
 const ACCEPT_CHARACTERS_MAX = 2048
 
-/** Indexes whose image for old clients is remembered. */
+/** How many indexes have their image for old clients cached. */
 const CHILDREN_MAX = 1000
 
-/** The platform of clients that cannot choose one. */
+/** The platform for clients that cannot choose one. */
 const PLATFORM = { os: 'linux', architecture: 'amd64' }
 
 /**
- * By digest, a manifest is sent as it is stored. By tag, the client gets that if it accepts it; otherwise of an index
- * the image for amd64 and linux, if it accepts that; otherwise a conversion to Docker schema 1, if it needs one; and
- * otherwise what is stored, for it may well read more than it says.
+ * Chooses what to send. A pull by digest gets the manifest as stored. A pull by tag gets the first of these that
+ * applies: the manifest as stored, if the client accepts it; the linux/amd64 image of an index, if it accepts that; a
+ * conversion to Docker schema 1, if it needs one; and otherwise the manifest as stored, since clients often read more
+ * than they say.
  */
 export class NegotiatedManifests implements ManifestPulls {
   private readonly manifests: Pick<Manifests, 'get'>
@@ -84,7 +88,7 @@ export class NegotiatedManifests implements ManifestPulls {
     return (await this.substitute(repository, reference.tag, stored, client, need)) ?? stored
   }
 
-  /** What a client gets instead of a manifest that it does not accept, if anything. */
+  /** Returns what to send instead of a manifest that the client does not accept, if anything. */
   private async substitute(
     repository: RepositoryName,
     tag: Tag,
@@ -111,7 +115,7 @@ export class NegotiatedManifests implements ManifestPulls {
   ): Promise<ConvertedImage | Refusal> {
     if (image !== undefined) return await this.conversions.convert(repository, tag, image)
     return {
-      refusal: `it is an index, and no image for ${PLATFORM.os}/${PLATFORM.architecture} of it is here`,
+      refusal: `it is an index, and no image for ${PLATFORM.os}/${PLATFORM.architecture} of it is stored here`,
     }
   }
 
@@ -130,7 +134,7 @@ export class NegotiatedManifests implements ManifestPulls {
     return asSent(converted, this.read(client.accept))
   }
 
-  /** The image of an index for clients that read images only, if it is here. */
+  /** Returns the image of an index for clients that read no indexes, if it is stored. */
   private async childOf(
     repository: RepositoryName,
     index: StoredManifest,
@@ -145,10 +149,10 @@ export class NegotiatedManifests implements ManifestPulls {
   }
 
   /**
-   * A manifest that was pushed as schema 1. The bytes of a digest may have come with another push of it, with or
-   * without a signature: what is sent has one where its type says so.
+   * Returns a manifest that was pushed as schema 1. The stored bytes may come from another push with the same digest,
+   * with or without a signature, so a signature is added if the media type requires one.
    *
-   * @param mayStrip whether the signature may be left out for a client that takes none
+   * @param mayStrip whether to remove the signature for a client that does not accept one
    */
   private async present(
     { digest, mediaType, bytes }: StoredManifest,
@@ -175,19 +179,19 @@ export class NegotiatedManifests implements ManifestPulls {
   }
 }
 
-/** The same for every client. */
+/** Returns a manifest that is the same for every client. */
 function fixed({ digest, mediaType, bytes }: StoredManifest): SentManifest {
   return { digest, mediaType, bytes, varies: false }
 }
 
 function asSent({ digest, payload, signed }: ConvertedImage, accept: Accept): SentManifest {
-  const warning = 'this manifest was converted to Docker schema 1, for a client that reads no newer one'
+  const warning = 'this manifest was converted to Docker schema 1 because the client accepts nothing newer'
   return wantsUnsigned(accept)
     ? { digest, mediaType: UNSIGNED, bytes: payload, varies: true, warning }
     : { digest, mediaType: SIGNED, bytes: signed, varies: true, warning }
 }
 
-/** The manifest, or the error that says that there is none. */
+/** Returns the manifest, or the error if there is none. */
 async function found(manifest: Promise<StoredManifest>): Promise<StoredManifest | RegistryError> {
   try {
     return await manifest

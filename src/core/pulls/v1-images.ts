@@ -13,24 +13,24 @@ import { isIndex } from '../../oci/media-type.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { ConversionRegistry, Conversions } from './conversions.ts'
 
-/** Tags of one repository that are listed, and those that are read at once. */
+/** How many tags of a repository are listed, and how many are read at a time. */
 const TAGS_MAX = 10_000
 const TAGS_PER_READ = 500
 
-/** A client of V1 cannot choose a platform. */
+/** V1 clients cannot choose a platform. */
 const PLATFORM = { os: 'linux', architecture: 'amd64' }
 
-/** Images of V1 are the same whatever tag they are pulled by. */
+/** V1 images do not depend on the tag they are pulled by. */
 const ANY_TAG = 'latest' as Tag
 
-/** What was parsed of images lately may have so many characters; each layer has its JSON, and about so many besides. */
+/** The size of the cache of parsed images, in characters, and the overhead of each layer. */
 const PARSED_CHARACTERS_MAX = 8 * 1024 * 1024
 const LAYER_CHARACTERS = 200
 
-/** The fact of the installation that holds the key of the ids. */
+/** The database fact that holds the key for ids. */
 const KEY_FACT = 'v1-id-key'
 
-/** An image that an id names: one layer of a manifest. */
+/** The image that an id names: one layer of a manifest. */
 export interface V1Image {
   repository: RepositoryName
   layer: number
@@ -38,8 +38,8 @@ export interface V1Image {
 }
 
 /**
- * The images of Docker V1: each layer of an image, whatever format that was pushed in. Their ids are made from where they
- * are and a key, so they stay the same after a restart, and nothing is kept of them.
+ * Serves images in the form of Docker's V1 API, where each layer is an image, whatever format it was pushed in. An id
+ * is made from the layer's position and a key, so it survives restarts without being stored.
  */
 export class V1Images {
   private readonly metadata: Metadata
@@ -68,7 +68,7 @@ export class V1Images {
     this.key = key
   }
 
-  /** The first time, this makes the key of the ids. */
+  /** Opens the service. The first call creates the key for ids. */
   static async open(
     metadata: Metadata,
     registry: ConversionRegistry,
@@ -83,26 +83,26 @@ export class V1Images {
     return new V1Images(metadata, registry, conversions, now, key)
   }
 
-  /** The leaf of each tag's image, also of those that V1 cannot give; of the first TAGS_MAX tags. */
+  /** Returns the leaf of each image for the first TAGS_MAX tags, including images that V1 cannot serve. */
   async listTags(repository: RepositoryName): Promise<Record<Tag, V1Id>> {
     const tags: [Tag, V1Id][] = []
     for (let last = ''; tags.length < TAGS_MAX; last = tags.at(-1)?.[0] ?? '') {
       const rows = await this.metadata.v1Images.tags(repository, last, TAGS_PER_READ, this.now())
       for (const row of rows) tags.push([row.tag, this.idOf(row, 0)])
       if (rows.length < TAGS_PER_READ) break
-      // Other requests go on meanwhile.
+      // Give other requests a turn.
       await new Promise(setImmediate)
     }
     return Object.fromEntries(tags)
   }
 
-  /** The leaf of a tag's image. */
+  /** Returns the leaf of a tag's image. */
   async findTag(repository: RepositoryName, tag: Tag): Promise<V1Id | undefined> {
     const row = await this.metadata.v1Images.findTag(repository, tag, this.now())
     return row && this.idOf(row, 0)
   }
 
-  /** What an id of ours names, while its manifest is there. Who asks may not know it yet. */
+  /** Returns the image that an id names, while its manifest exists. Does not check whether the client may see it. */
   async find(id: string): Promise<V1Image | undefined> {
     const place = parseV1Id(id)
     const row = place && (await this.metadata.v1Images.find(place.manifest))
@@ -110,13 +110,13 @@ export class V1Images {
     return { repository: row.repository, layer: place?.layer ?? 0, manifest: row }
   }
 
-  /** The ids of the image and of all below it, the base last. Throws MANIFEST_UNKNOWN, with why V1 cannot give it. */
+  /** Returns the ids of the image and all below it, base last. Throws MANIFEST_UNKNOWN with the reason. */
   async ancestry(image: V1Image): Promise<V1Id[]> {
     const layers = await this.layersOf(image)
     return layers.slice(image.layer).map((_, index) => this.idOf(image.manifest, image.layer + index))
   }
 
-  /** The JSON of an image, and the size of its layer. Throws MANIFEST_UNKNOWN. */
+  /** Returns the JSON of an image and the size of its layer in bytes. Throws MANIFEST_UNKNOWN. */
   async json(image: V1Image): Promise<{ json: string; size: number }> {
     const { layer, manifest } = image
     const layers = await this.layersOf(image)
@@ -131,7 +131,7 @@ export class V1Images {
     return layerAt(await this.layersOf(image), image.layer).blobSum
   }
 
-  /** The layers of the image's manifest, the leaf first. */
+  /** Returns the layers of the image's manifest, leaf first. */
   private async layersOf({ repository, manifest, layer }: V1Image): Promise<Schema1Layer[]> {
     const stored = await this.registry.manifests.get(repository, { digest: manifest.digest })
     const layers = await this.read(repository, stored)
@@ -150,7 +150,7 @@ export class V1Images {
     return this.parse(key, () => converted.payload)
   }
 
-  /** A pull asks for each layer twice. */
+  /** Parses a payload, with a cache because a pull asks for each layer twice. */
   private parse(key: string, payload: () => Uint8Array): Schema1Layer[] {
     const known = this.parsed.get(key)
     if (known !== undefined) return known
@@ -173,10 +173,10 @@ export class V1Images {
 function layerAt(layers: Schema1Layer[], at: number): Schema1Layer {
   const layer = layers[at]
   if (layer !== undefined) return layer
-  throw unknown('it has no such layer')
+  throw unknown('it does not have this layer')
 }
 
 function unknown(reason: string) {
-  const message = `Docker's V1 API cannot give this image: ${reason}. Pull it with a newer client`
+  const message = `Docker's V1 API cannot serve this image: ${reason}. Pull it with a newer client`
   return registryError('MANIFEST_UNKNOWN', message, { detail: { reason } })
 }

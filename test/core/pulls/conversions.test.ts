@@ -104,7 +104,7 @@ describe('conversions', () => {
       },
     })
     const convert = () => trial.conversions.convert(repository, tag, imageOf(config))
-    expect(refusalOf(await convert())).toBe('its config is not here')
+    expect(refusalOf(await convert())).toBe('its config is not stored here')
     isHere = true
     expect(refusalOf(await convert())).toBe('none')
   })

@@ -255,7 +255,7 @@ test("accounts: changing one's own password with a token or session needs the cu
   const refused = await change({ password: 'stolen-horse' })
   expect([refused.status, refused.json.detail]).toEqual([
     403,
-    'a token or a session changes its own password only with currentPassword',
+    'changing your own password with a token or a session requires currentPassword',
   ])
   const wrong = await change({ password: 'stolen-horse', currentPassword: 'wrong-horse' })
   expect([wrong.status, wrong.json.detail]).toEqual([403, 'currentPassword is wrong'])
