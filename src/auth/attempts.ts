@@ -3,37 +3,37 @@ import { networkOf } from '../domain/client-network.ts'
 import { registryError } from '../oci/error.ts'
 import { hashSecret } from './secrets.ts'
 
-/** Wrong passwords that are free, for an account and for an address; each further one doubles the wait. */
+/** How many wrong passwords an account or an address may try without waiting. Each further one doubles the wait. */
 const FREE_FOR_ACCOUNT = 5
 const FREE_FOR_ADDRESS = 20
 const WAIT_SECONDS_MAX = 300
-/** Accounts and addresses that are remembered, each by a short hash: what clients send as names can be long. */
+/** How many accounts and addresses are tracked, each by a short hash because clients can send long names. */
 const REMEMBERED_MAX = 20_000
 const REMEMBERED_MILLISECONDS = 3_600_000
 
 interface Failures {
   count: number
-  /** When the last one was, and until when further tries are refused, in milliseconds since 1970. */
+  /** When the last attempt was, and until when further ones are refused, in milliseconds since 1970. */
   at: number
   until: number
 }
 
-/** Whose password is tried, and from where. */
+/** Whose password is tried, and from which address. */
 export interface Try {
   account: string
   address: string
-  /** Whether the account has signed in from this address before: then guesses from elsewhere do not slow it down. */
+  /** Whether the account has signed in from this address before. Guesses from elsewhere then do not delay it. */
   isKnownAddress: boolean
 }
 
-/** One try of a password. It counts as wrong until it turns out otherwise, so that many at once count, too. */
+/** One login attempt. It counts as failed until it succeeds, so that concurrent attempts count, too. */
 export interface Attempt {
   succeeded(): void
-  /** It was not tried at all: the server was too busy. */
+  /** Takes the attempt back: the password was not tried because the server was too busy. */
   abandoned(): void
 }
 
-/** Slows down who guesses passwords, by account and by address (IPv6: by /64 network). */
+/** Rate-limits failed logins by account and by address (for IPv6, by /64 network). */
 export class Attempts {
   private readonly accounts = new LRUCache<string, Failures>({ max: REMEMBERED_MAX })
   private readonly addresses = new LRUCache<string, Failures>({ max: REMEMBERED_MAX })
@@ -44,7 +44,7 @@ export class Attempts {
     this.now = now
   }
 
-  /** Throws TOOMANYREQUESTS while the account or the address has to wait. */
+  /** Starts an attempt. Throws TOOMANYREQUESTS while the account or the address has to wait. */
   begin({ account, address, isKnownAddress }: Try): Attempt {
     const network = networkOf(address)
     const key = isKnownAddress ? `${keyOf(account)} ${network}` : keyOf(account)
@@ -62,7 +62,7 @@ export class Attempts {
     return {
       succeeded: () => {
         this.accounts.delete(key)
-        // Only this try is taken from the address: one account of one's own must not free it.
+        // Take back only this attempt: signing in to an account of one's own must not reset the address's count.
         takeFromAddress()
       },
       abandoned() {
@@ -72,7 +72,7 @@ export class Attempts {
     }
   }
 
-  /** Forgets the wrong passwords of an account. */
+  /** Resets the count of an account. */
   unlock(account: string): void {
     const key = keyOf(account)
     for (const known of [...this.accounts.keys()]) {
@@ -89,7 +89,7 @@ export class Attempts {
     return Math.ceil(((this.find(table, key)?.until ?? 0) - this.now()) / 1000)
   }
 
-  /** Counts one more; answers what takes it back. */
+  /** Counts one more failure. Returns a function that takes it back. */
   private add(table: LRUCache<string, Failures>, key: string, free: number): () => void {
     const at = this.now()
     const before = this.find(table, key) ?? { count: 0, at, until: 0 }

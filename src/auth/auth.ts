@@ -9,7 +9,7 @@ import { openAccess } from './open-access.ts'
 import { Passwords } from './passwords.ts'
 import { SignedTokens } from './signed-tokens.ts'
 
-/** Who asks, and what they may do. */
+/** Authentication and authorization. */
 export interface Auth {
   access: Access
   authenticator: Authenticator
@@ -20,10 +20,10 @@ export interface Auth {
   notices: Notices
 }
 
-/** `accounts`: by credentials and grants; `open`: everybody may do everything. */
+/** `accounts` requires credentials and grants. `open` lets everybody do everything. */
 export type AccessMode = 'accounts' | 'open'
 
-/** Builds the services of a data folder; the first time, this makes its signing key. */
+/** Builds the services for a data folder. The first call creates its signing key. */
 export async function openAuth(
   metadata: Metadata,
   mode: AccessMode,
@@ -41,7 +41,7 @@ export async function openAuth(
   return { access, authenticator, passwords, tokens, identities, attempts, notices }
 }
 
-/** They are read again when accounts have changed. */
+/** Returns a cached reader of bcrypt costs. They are read again when accounts change. */
 function rememberedCosts(metadata: Metadata): () => readonly string[] {
   let costs: readonly string[] | undefined
   metadata.onStale('accounts', () => {

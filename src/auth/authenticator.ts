@@ -12,12 +12,12 @@ import type { Passwords } from './passwords.ts'
 import { hashSecret } from './secrets.ts'
 import type { SignedTokens, TokenAccess } from './signed-tokens.ts'
 
-/** What a credential proved is remembered so long, for so many, and for headers of so many characters together. */
+/** Limits of the cache of verified credentials: its lifetime, its entries, and the total characters of the headers. */
 const REMEMBERED_SECONDS = 60
 const REMEMBERED_MAX = 10_000
 const REMEMBERED_CHARACTERS_MAX = 16 * 1024 * 1024
 
-/** Where an account signs in is written down again after so long. */
+/** How often the address that an account signs in from is written again. */
 const ADDRESS_RENEWED_MILLISECONDS = 86_400_000
 
 export interface AuthenticatorOptions {
@@ -29,17 +29,17 @@ export interface AuthenticatorOptions {
   tokens: SignedTokens
   /** Milliseconds since 1970. */
   now: () => number
-  /** Told of each password that was tried; what is remembered is not tried again. */
+  /** Called for each password that is verified. A cached credential is not verified again. */
   onLogin: (isRight: boolean) => void
 }
 
 interface Proved {
   identity: Identity
-  /** When it is to be proved anew, in milliseconds since 1970. */
+  /** When it must be verified again, in milliseconds since 1970. */
   until: number
 }
 
-/** How a secret is used: as which kind of credential, with which name, and from where. */
+/** How a secret is used: as which kind of credential, with which name, and from which address. */
 interface SecretUse {
   kind: CredentialRow['kind']
   name?: string
@@ -48,11 +48,11 @@ interface SecretUse {
 
 interface Proving {
   identity: Promise<Identity>
-  /** The ids of the accounts that have changed meanwhile. */
+  /** The ids of the accounts that changed in the meantime. */
   changed: Set<number>
 }
 
-/** Finds out who asks: by Basic with a password or a token, by a Bearer token of either kind, or nobody. */
+/** Authenticates Basic with a password or a token, Bearer with a token of either kind, or anonymous. */
 export class Authenticator {
   private readonly options: AuthenticatorOptions
   private readonly remembered = new LRUCache<string, Proved>({
@@ -60,7 +60,7 @@ export class Authenticator {
     maxSize: REMEMBERED_CHARACTERS_MAX,
     sizeCalculation: (_, key) => key.length,
   })
-  /** What is being proved now, so that many requests with one password cost one hash. */
+  /** Verifications in progress, so that many requests with one password cost one hash. */
   private readonly proving = new Map<string, Proving>()
   private readonly used = new Map<string, number>()
 
@@ -71,14 +71,14 @@ export class Authenticator {
   }
 
   /**
-   * The identity that an Authorization header proves; without one, anonymous.
+   * Returns the identity for an Authorization header, or the anonymous one when there is none.
    *
-   * @param address where the request comes from
-   * @throws RegistryError UNAUTHORIZED when the credential is wrong, TOOMANYREQUESTS while guesses are slowed down
+   * @param address returns the client's address
+   * @throws RegistryError UNAUTHORIZED for a wrong credential, TOOMANYREQUESTS while logins are rate-limited
    */
   authenticate(header: string | null, address: () => string): Identity | Promise<Identity> {
     if (header === null || header === '') return this.options.identities.anonymous()
-    // Passwords are not kept in memory, not even here.
+    // Never keep a password in memory, not even as a cache key.
     const key = header.startsWith('Bearer ') ? header : hashSecret(header).toString('base64')
     const known = this.remembered.get(key)
     if (known && known.until > this.options.now()) return known.identity
@@ -90,12 +90,12 @@ export class Authenticator {
     return identity
   }
 
-  /** The identity behind a refresh token. */
+  /** Returns the identity behind a refresh token. */
   async authenticateRefresh(secret: string, address: string): Promise<Identity> {
     return this.proveSecret(secret, { kind: 'refresh', address }).identity
   }
 
-  /** The identity of a browser's session, and when it ends; undefined when it has ended. */
+  /** Returns the identity of a browser session and when it ends, or undefined when it has ended. */
   findSession(secret: string): { identity: Identity; expiresAt: number } | undefined {
     const { metadata, identities, now } = this.options
     const row = metadata.credentials.findByHash(hashSecret(secret))
@@ -105,21 +105,21 @@ export class Authenticator {
     return identity && { identity, expiresAt }
   }
 
-  /** The identity of a name with a password, or with a token as password. */
+  /** Returns the identity for a name with a password, or with a token as the password. */
   async authenticatePassword(name: string, password: string, address: string): Promise<Identity> {
-    if (name.includes(':')) throw wrong('a name has no colon')
+    if (name.includes(':')) throw wrong('the account name contains a colon')
     const basic = `Basic ${Buffer.from(`${name}:${password}`).toString('base64')}`
     return await this.authenticate(basic, () => address)
   }
 
-  /** Writes down when tokens were last used, for those that were since the last time. */
+  /** Writes when tokens were last used, for those used since the previous call. */
   async noteUse(): Promise<void> {
     const used = Array.from(this.used, ([id, at]) => ({ id, at }))
     this.used.clear()
     if (used.length > 0) await this.options.metadata.write('touchCredentials', { used })
   }
 
-  /** @param changed accounts that have changed since this began: what was proved of them is not remembered */
+  /** @param changed accounts that changed since this began, whose identities must not be cached */
   private async proveOnce(
     key: string,
     header: string,
@@ -136,7 +136,7 @@ export class Authenticator {
     }
   }
 
-  /** Forgets what was proved of accounts that have changed, and what is being proved of them will not be remembered. */
+  /** Drops the cached identities of changed accounts, and keeps verifications in progress from being cached. */
   private forget(accounts: readonly number[]): void {
     const changed = new Set<number | undefined>(accounts)
     for (const [key, { identity }] of this.remembered) {
@@ -145,7 +145,7 @@ export class Authenticator {
     for (const proving of this.proving.values()) for (const id of accounts) proving.changed.add(id)
   }
 
-  /** Forgets what signed tokens proved: one whose key has ended is looked at anew, and refused. */
+  /** Drops what was cached for signed tokens, so that those whose key has expired are verified again and refused. */
   private forgetSigned(): void {
     for (const [key, { identity }] of this.remembered) {
       if (identity.token !== undefined) this.remembered.delete(key)
@@ -158,14 +158,14 @@ export class Authenticator {
       case 'basic': {
         const text = Buffer.from(value, 'base64').toString()
         const colon = text.indexOf(':')
-        if (colon < 0) throw wrong('the Authorization header is not Basic with a name and a password')
+        if (colon < 0) throw wrong('the Authorization header has no name and password in Basic form')
         return await this.provePassword(text.slice(0, colon), text.slice(colon + 1), address)
       }
       case 'bearer':
         if (value.startsWith(TOKEN_PREFIX)) return this.proveSecret(value, { kind: 'token', address })
         return await this.proveSigned(value)
       default:
-        throw wrong('the Authorization header is neither Basic nor Bearer')
+        throw wrong('the Authorization header must be Basic or Bearer')
     }
   }
 
@@ -179,7 +179,7 @@ export class Authenticator {
       attempt.abandoned()
       throw error
     })
-    // Hashing takes long enough for the password to be changed, which ends only what it gave before.
+    // The password may have changed during hashing, and that revoked only what existed at the time.
     const isStill = metadata.accounts.find(name)?.passwordHash === row?.passwordHash
     const identity = isRight && isStill && row ? identities.find(row.id) : undefined
     this.options.onLogin(identity !== undefined)
@@ -192,7 +192,9 @@ export class Authenticator {
     return { identity, until: this.rememberedUntil() }
   }
 
-  /** Where an account signs in, guesses from elsewhere shall not hinder it; this is worth one write a day. */
+  /**
+   * Remembers the address, so that guesses from elsewhere do not delay the account there. Writes once a day at most.
+   */
   private rememberAddress(accountId: number, address: string, lastAt = 0): void {
     const { metadata, now } = this.options
     const at = now()
@@ -207,7 +209,7 @@ export class Authenticator {
     const identity = row && isGood ? identities.find(row.accountId, row) : undefined
     if (row === undefined || identity === undefined || (name !== undefined && identity.account !== name)) {
       this.options.notices.note({ kind: 'failed', target: kind, account: name, address })
-      throw wrong('the token is wrong, expired or revoked, or is not of this account')
+      throw wrong('the token is wrong, expired, revoked, or belongs to another account')
     }
     this.used.set(row.id, now())
     return { identity, until: Math.min(this.rememberedUntil(), row.expiresAt ?? Number.POSITIVE_INFINITY) }
@@ -216,7 +218,7 @@ export class Authenticator {
   private async proveSigned(token: string): Promise<Proved> {
     const { tokens, identities, metadata, now } = this.options
     const claims = await tokens.verify(token, now())
-    if (claims === undefined) throw wrong('the token is not one of this registry, or has expired')
+    if (claims === undefined) throw wrong('the token was not issued by this registry, or has expired')
     const credential =
       claims.credential === undefined ? undefined : metadata.credentials.find(claims.credential)
     const isRevoked =
@@ -224,7 +226,8 @@ export class Authenticator {
       (credential === undefined || (credential.expiresAt !== null && credential.expiresAt <= now()))
     const identity =
       claims.accountId === undefined ? identities.anonymous() : identities.find(claims.accountId, credential)
-    if (identity === undefined || isRevoked) throw wrong('the account or its token is gone or disabled')
+    if (identity === undefined || isRevoked)
+      throw wrong('the account is disabled or deleted, or its token was revoked')
     const until = Math.min(
       this.rememberedUntil(),
       claims.expiresAt,

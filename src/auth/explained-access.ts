@@ -8,16 +8,16 @@ import type { RepositoryName } from '../oci/reference.ts'
 import type { Identities } from './identities.ts'
 import { ROLE_ACTIONS, Rules } from './rules.ts'
 
-/** One thing that gives an account something in a repository. */
+/** One reason why an account has access to a repository. */
 export interface Reason {
   by: 'open' | 'server-admin' | 'own-namespace' | 'account' | 'group' | 'authenticated' | 'anonymous'
-  /** Of a grant: as people write it. */
+  /** For a grant: its subject as people write it. */
   subject?: string
   rule?: Rule
   actions: Action[]
 }
 
-/** One thing that narrows it: the owner of a robot, the scope of a token. */
+/** One limit on the access: a robot's owner or a token's scope. */
 export interface Limit {
   by: 'owner' | 'credential'
   /** The owner's name, or the token's id. */
@@ -26,7 +26,7 @@ export interface Limit {
 }
 
 export interface ExplainedAccess {
-  /** What it may do: what some reason gives, and each limit leaves. Nothing while it is disabled. */
+  /** The actions that some reason gives and every limit allows. Empty while the account is disabled. */
   actions: Action[]
   isDisabled: boolean
   reasons: Reason[]
@@ -36,10 +36,10 @@ export interface ExplainedAccess {
 const ACTIONS: readonly Action[] = ['pull', 'push', 'delete']
 
 /**
- * What an account may do in a repository, and why. The actions are those that `access` allows; the rest says by what.
+ * Returns what an account may do in a repository, and why. The actions are exactly those that `access` allows.
  *
  * @param row undefined is anonymous
- * @param credential one of its tokens, whose scope counts, too
+ * @param credential one of its tokens, whose scope also applies
  */
 export function explainAccess(
   { metadata, identities, access }: { metadata: Metadata; identities: Identities; access: Access },
@@ -71,7 +71,7 @@ export function explainAccess(
   }
 }
 
-/** What an account may do by what it is. */
+/** Returns the reasons that follow from the account itself, such as being an admin. */
 function ownReasons(repository: RepositoryName, row: AccountRow | undefined): Reason[] {
   const reasons: Reason[] = []
   if (row?.isAdmin) reasons.push({ by: 'server-admin', actions: [...ACTIONS] })
@@ -82,7 +82,7 @@ function ownReasons(repository: RepositoryName, row: AccountRow | undefined): Re
   return reasons
 }
 
-/** What is granted to an account, its groups, and everybody. */
+/** Returns what is granted to an account, its groups, and everybody. */
 function grantReasons(
   metadata: Metadata,
   identities: Identities,
@@ -90,7 +90,7 @@ function grantReasons(
   row: AccountRow | undefined,
 ): Reason[] {
   const groups = row === undefined ? [] : metadata.accounts.groupsOf(row.id)
-  // What is granted to fewer comes first.
+  // The most specific subject comes first.
   const subjects = subjectsOf(row?.id, groups).toReversed()
   return subjects.flatMap((subject) => {
     const [by, name] = nameOf(metadata, subject, row)
@@ -99,7 +99,7 @@ function grantReasons(
   })
 }
 
-/** The kind of a subject and its name, as people write it. */
+/** Returns the kind of a subject and its name as people write it. */
 function nameOf(metadata: Metadata, subject: string, row: AccountRow | undefined): [Reason['by'], string] {
   if (subject === 'anonymous' || subject === 'authenticated') return [subject, subject]
   const [kind, id] = subject.split(':')

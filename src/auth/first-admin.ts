@@ -5,10 +5,10 @@ import { FIRST_ADMIN, type PasswordFile } from './password-file.ts'
 import type { Passwords } from './passwords.ts'
 import { newPassword } from './secrets.ts'
 
-/** Who makes accounts when nobody has asked. */
+/** The caller recorded when the server itself creates an account. */
 const SERVER = { account: undefined, credential: undefined, address: 'server', requestId: 'start' }
 
-/** What is needed to make the first account. */
+/** What is needed to create the first account. */
 export interface FirstAdminSources {
   metadata: Metadata
   auth: { passwords: Passwords }
@@ -16,15 +16,16 @@ export interface FirstAdminSources {
   now: () => number
 }
 
-/** The first account's password, or the file that has it; without them it gets a new one. */
+/** The first account's password, or the file that has it. Without either, one is generated. */
 export interface FirstPassword {
   adminPassword?: string | undefined
   adminPasswordFile?: string | undefined
 }
 
 /**
- * Makes the first account when there is none. A new password is shown on the terminal, or written to a file that only
- * its owner reads, before the account is there: a crash between leaves no account whose password nobody knows.
+ * Creates the first account when there is none. A generated password is shown on the terminal, or written to a file
+ * that only the owner can read. This happens before the account is created, so that a crash never leaves an account
+ * whose password nobody knows.
  */
 export async function makeFirstAdmin(
   { metadata, auth, passwordFile, now }: FirstAdminSources,
@@ -35,7 +36,7 @@ export async function makeFirstAdmin(
   const preset = adminPassword ?? (path === undefined ? undefined : await readPreset(path))
   const password = preset ?? newPassword()
   const passwordHash = await auth.passwords.hashNew(password).catch((error: RegistryError) => {
-    throw new Error(`the password of CAY_ADMIN_PASSWORD is refused: ${error.entries[0]?.message}`)
+    throw new Error(`CAY_ADMIN_PASSWORD cannot be used: ${error.entries[0]?.message}`)
   })
   if (preset === undefined) present(password, passwordFile, log)
   const account = { name: FIRST_ADMIN, kind: 'user', passwordHash, isAdmin: true } as const
@@ -46,7 +47,7 @@ function present(password: string, file: PasswordFile, log: Logger): void {
   if (process.stdout.isTTY) {
     process.stdout.write(`\n  The first account is ${FIRST_ADMIN}, with the password ${password}\n\n`)
   } else {
-    log.info({ account: FIRST_ADMIN, passwordFile: file.write(password) }, 'made the first account')
+    log.info({ account: FIRST_ADMIN, passwordFile: file.write(password) }, 'created the first account')
   }
 }
 
@@ -54,6 +55,6 @@ async function readPreset(path: string): Promise<string> {
   try {
     return (await Bun.file(path).text()).trimEnd()
   } catch (error) {
-    throw new Error(`cannot read ${path}, which CAY_ADMIN_PASSWORD_FILE names: ${(error as Error).message}`)
+    throw new Error(`cannot read CAY_ADMIN_PASSWORD_FILE ${path}: ${(error as Error).message}`)
   }
 }

@@ -1,7 +1,7 @@
 import type { Access, Action, Identity } from '../domain/access.ts'
 import { inAll, type RepositorySet } from '../domain/repository-set.ts'
 
-/** Who may do what, by grants: they add up, and each limit of the credential must agree. */
+/** Decides access by grants. Grants add up, and every limit of the credential must also allow the action. */
 export const grantedAccess: Access = {
   isOpen: false,
 

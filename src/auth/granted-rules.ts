@@ -2,13 +2,13 @@ import { LRUCache } from 'lru-cache'
 import type { Metadata } from '../metadata/metadata.ts'
 import { Rules } from './rules.ts'
 
-/** A subject that has more grants than this is read at the start and kept: to read it takes too long for a request. */
+/** A subject with more grants than this is loaded at startup and kept, because loading it would delay a request. */
 const GRANTS_READ_MAX = 200
 
-/** Other subjects whose grants are remembered. */
+/** How many other subjects have their grants cached. */
 const SUBJECTS_MAX = 10_000
 
-/** The grants of each subject, read once and then changed with each grant that is given or taken back. */
+/** The grants of each subject. They are loaded once and updated with each change of a grant. */
 export class GrantedRules {
   private readonly metadata: Metadata
   private readonly large: Map<string, Rules>
@@ -19,7 +19,7 @@ export class GrantedRules {
     const subjects = metadata.grants.subjectsWithMore(GRANTS_READ_MAX)
     this.large = new Map(subjects.map((subject) => [subject, this.read(subject)]))
     metadata.onStale('grants', ({ subject, rule, removed }) => {
-      // Read now, while it has few: a subject that grows is never read by a request.
+      // Load it now, while it has few grants, so that a growing subject never has to be loaded by a request.
       const rules = this.of(subject)
       if (rule !== undefined) rules.put(rule)
       if (removed !== undefined) rules.remove(removed)
@@ -27,7 +27,7 @@ export class GrantedRules {
     })
   }
 
-  /** What is granted to a subject, as the database names it. */
+  /** Returns what is granted to a subject, which is named as in the database. */
   of(subject: string): Rules {
     const known = this.large.get(subject) ?? this.others.get(subject)
     if (known !== undefined) return known

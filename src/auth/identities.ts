@@ -10,7 +10,7 @@ import { addUp, eitherOf, Rules, rulesOfAny } from './rules.ts'
 
 const REMEMBERED_MAX = 1000
 
-/** What accounts may do. An identity is remembered until its account changes; what is granted is always as it is now. */
+/** Makes identities of accounts. They are cached until the account changes; grants are always read as of now. */
 export class Identities {
   private readonly metadata: Metadata
   readonly granted: GrantedRules
@@ -29,12 +29,12 @@ export class Identities {
     })
   }
 
-  /** Somebody without a credential, with what is granted to anonymous. */
+  /** Returns the anonymous identity, with what is granted to `anonymous`. */
   anonymous(): Identity {
     return this.nobody
   }
 
-  /** The identity of an account by a credential; undefined when it, or its owner, is gone or disabled. */
+  /** Returns an account's identity, or undefined when the account or its owner is deleted or disabled. */
   find(accountId: number, credential?: CredentialRow): Identity | undefined {
     const row = this.metadata.accounts.findById(accountId)
     if (row === undefined || !this.isActive(row)) return undefined
@@ -61,7 +61,7 @@ export class Identities {
     return owner !== undefined && owner.disabledAt === null
   }
 
-  /** The grants of an account and its groups; a user's own namespace is the user's. */
+  /** Returns the permissions of an account and its groups. A user has full access to their own namespace. */
   private permissionsOf(row: AccountRow): Permissions {
     const granted = this.grantedTo(subjectsOf(row.id, this.metadata.accounts.groupsOf(row.id)))
     if (row.kind !== 'user') return granted
@@ -72,7 +72,7 @@ export class Identities {
     return rulesOfAny(subjects, (subject) => this.granted.of(subject))
   }
 
-  /** A robot may never do what its owner may not. */
+  /** Limits a robot to what its owner may do. */
   private limitOfOwner({ ownerId }: AccountRow): Permissions[] {
     const owner = ownerId === null ? undefined : this.metadata.accounts.findById(ownerId)
     return owner === undefined || owner.isAdmin ? [] : [this.permissionsOf(owner)]

@@ -2,17 +2,17 @@ import { networkOf } from '../domain/client-network.ts'
 import type { Notice, NoticeKind } from '../metadata/accounts/notices.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 
-/** Notices that wait while others are written; further ones are dropped. */
+/** How many notices may wait while others are written. Further ones are dropped. */
 const WAITING_MAX = 1000
 
-/** Of a name, and of what was tried, no more is kept. */
+/** Names and targets are truncated to this length. */
 const NAME_CHARACTERS_MAX = 64
 const TARGET_CHARACTERS_MAX = 200
 
 /** What happened. */
 export interface Noticed {
   kind: NoticeKind
-  /** What was tried. */
+  /** What was attempted. */
   target: string
   account: string | undefined
   credential?: string | undefined
@@ -21,8 +21,8 @@ export interface Noticed {
 }
 
 /**
- * Tells the audit log of refusals and sign-ins. The same again is counted: while one write runs, what comes waits, and is
- * written together. So a flood costs one row, and writes of its own that nobody waits for.
+ * Writes refusals and sign-ins to the audit log in the background. Repeats are counted in one row, and those that
+ * arrive during a write are written together in the next one. So a flood costs one row and delays no request.
  */
 export class Notices {
   private readonly metadata: Metadata
@@ -55,7 +55,7 @@ export class Notices {
     this.writing ??= this.write()
   }
 
-  /** Resolves when what was noted is written. */
+  /** Resolves when everything noted so far is written. */
   async flush(): Promise<void> {
     while (this.writing !== undefined) await this.writing
   }

@@ -1,7 +1,7 @@
 import type { Access } from '../domain/access.ts'
 import { EVERYTHING } from '../domain/repository-set.ts'
 
-/** Everybody may do everything: a registry without accounts, for loopback only. */
+/** Allows everybody everything, for a registry without accounts on loopback. */
 export const openAccess: Access = {
   isOpen: true,
   may: () => true,

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 /** The first account of an installation. */
 export const FIRST_ADMIN = 'admin'
 
-/** Where the first account's password waits for its owner, when there is no terminal to show it on. */
+/** The file that holds the first account's password when there is no terminal to show it on. */
 export class PasswordFile {
   private readonly path: string
 
@@ -12,13 +12,13 @@ export class PasswordFile {
     this.path = join(data, 'initial-admin-password')
   }
 
-  /** Writes it for the owner's eyes only; answers where. */
+  /** Writes the password to a file that only its owner can read. Returns the path. */
   write(password: string): string {
     writeFileSync(this.path, `${password}\n`, { mode: 0o600 })
     return this.path
   }
 
-  /** Removes it when it is the password of this account, which is no longer true. */
+  /** Removes the file if it holds this account's password, which has changed. */
   removeFor(account: string): void {
     if (account === FIRST_ADMIN) rmSync(this.path, { force: true })
   }

@@ -2,37 +2,37 @@ import { availableParallelism } from 'node:os'
 import PQueue from 'p-queue'
 import { registryError } from '../oci/error.ts'
 
-/** Memory and turns of one argon2id hash: 19 MiB, 2 (OWASP). */
+/** The cost of one argon2id hash: 19 MiB and 2 iterations (OWASP). */
 const ARGON2 = { algorithm: 'argon2id', memoryCost: 19_456, timeCost: 2 } as const
 
 /**
- * Hashes that are computed at once, and that may wait: what bounds the memory of a flood of logins, and leaves half of a
- * single processor to everything else.
+ * How many hashes are computed at once, and how many may wait. This bounds the memory of a flood of logins and leaves
+ * half of a single processor to other work.
  */
 const HASHES_AT_ONCE = Math.min(2, availableParallelism())
 const HASHES_WAITING_MAX = 64
 
-/** The hash of a password that nobody knows, made with the same parameters. */
+/** The hash of a password that nobody knows, with the same parameters. */
 const ABSENT =
   '$argon2id$v=19$m=19456,t=2,p=1$DbJtKqnLJvjGKJDbaf6cGf82Rnf9nYQad/oe1vMBQJM$dLRLV9sYm/VjUFrRRVhOz+MsxbEI/G/dpjAA7Id/1QQ'
 
 const PASSWORD_CHARACTERS_MIN = 8
 const PASSWORD_BYTES_MAX = 72
 
-/** The htpasswd kinds of bcrypt; a cost of 2^14 or more would hold others up. */
+/** The bcrypt forms that htpasswd writes. A cost of 2^14 or more would delay other logins. */
 const BCRYPT = /^\$2[aby]\$(?:0[4-9]|1[0-3])\$[./A-Za-z0-9]{53}$/
 
-/** A bcrypt hash of the same cost that no password has, behind `$2b$<cost>$`. */
+/** The part after `$2b$<cost>$` of a bcrypt hash that no password matches. */
 const ABSENT_BCRYPT = 'abcdefghijklmnopqrstuuPLnCxFVIGIBLqHRgCYHsKx7m3wXiZ5e'
 
 export interface PasswordsOptions {
-  /** Compares a password with a hash; what it costs bounds how many can be tried. */
+  /** Compares a password with a hash. */
   verify?: (password: string, hash: string) => Promise<boolean>
   /** The costs of the bcrypt hashes that accounts have, two digits each. */
   bcryptCosts?: () => readonly string[]
 }
 
-/** Hashes and verifies passwords, a bounded number at once. */
+/** Hashes and verifies passwords, a bounded number at a time. */
 export class Passwords {
   private readonly queue = new PQueue({ concurrency: HASHES_AT_ONCE })
   private readonly options: Required<PasswordsOptions>
@@ -41,22 +41,22 @@ export class Passwords {
     this.options = { verify, bcryptCosts }
   }
 
-  /** The hash of a new password. Throws REQUEST_INVALID when it is too short or too long. */
+  /** Hashes a new password. Throws REQUEST_INVALID when it is too short or too long. */
   async hashNew(password: string): Promise<string> {
     const bytes = new TextEncoder().encode(password).length
     if (password.length < PASSWORD_CHARACTERS_MIN || bytes > PASSWORD_BYTES_MAX) {
       throw registryError(
         'REQUEST_INVALID',
-        `a password has at least ${PASSWORD_CHARACTERS_MIN} characters, and at most ${PASSWORD_BYTES_MAX} bytes`,
+        `a password must have at least ${PASSWORD_CHARACTERS_MIN} characters and at most ${PASSWORD_BYTES_MAX} bytes`,
       )
     }
     return await this.queue.add(() => Bun.password.hash(password, ARGON2))
   }
 
   /**
-   * Whether the password is right. In any case it takes one argon2id, and one bcrypt of each cost that some account has:
-   * neither without a hash, nor with one of another kind it takes another time, so that time does not tell who exists.
-   * Throws TOOMANYREQUESTS when too many wait.
+   * Reports whether the password is right. It always costs one argon2id hash and one bcrypt hash of each cost that some
+   * account has, whatever kind of hash the account has, or if it has none. So the time does not reveal who exists.
+   * Throws TOOMANYREQUESTS when too many logins wait.
    */
   async verify(password: string, hash: string | undefined): Promise<boolean> {
     if (this.queue.size >= HASHES_WAITING_MAX) throw tooMany()
@@ -76,12 +76,12 @@ export class Passwords {
     })
   }
 
-  /** The hash of an htpasswd file, for the account; throws REQUEST_INVALID that names what it is instead of bcrypt. */
+  /** Checks a hash from an htpasswd file. Throws REQUEST_INVALID, naming its kind, when it is not bcrypt. */
   checkImported(account: string, hash: string): string {
     if (BCRYPT.test(hash)) return hash
     throw registryError(
       'REQUEST_INVALID',
-      `the password of ${account} is ${kindOf(hash)}; only bcrypt is taken, as of htpasswd -B`,
+      `the password hash of ${account} is ${kindOf(hash)}: only bcrypt is accepted, as made by htpasswd -B`,
     )
   }
 }

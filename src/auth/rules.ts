@@ -11,7 +11,7 @@ export const ROLE_ACTIONS: Record<Role, ReadonlySet<Action>> = {
   admin: new Set<Action>(['pull', 'push', 'delete']),
 }
 
-/** The patterns that begin with the same steps: components, `*` and `**`; behind `**` from the last component on. */
+/** The patterns that share a prefix of steps: components, `*` and `**`. Steps after `**` are stored last one first. */
 interface Node {
   readonly children: Map<string, Node>
   /** The rule whose pattern ends here. */
@@ -19,12 +19,12 @@ interface Node {
 }
 
 /**
- * Rules as a tree by the components of their patterns: a question costs as much as the name is long, however many rules
- * there are, and so does a change. A pattern has one role.
+ * A tree of rules by the components of their patterns. A look-up or a change costs as much as the name is long, however
+ * many rules there are. Each pattern has one role.
  */
 export class Rules implements Permissions {
   private readonly root = newNode()
-  /** Where the names begin that a pattern can match. */
+  /** For each pattern, the prefix that every matching name begins with. */
   private readonly starts = new SortedTexts()
   private count = 0
 
@@ -63,7 +63,7 @@ export class Rules implements Permissions {
     }
   }
 
-  /** The rules whose patterns match the name. */
+  /** Returns the rules whose patterns match the name. */
   matching(name: RepositoryName): Rule[] {
     const found: Rule[] = []
     search(this.root, name.split('/'), (rule) => {
@@ -82,12 +82,14 @@ export class Rules implements Permissions {
     return { has: (name) => this.allows(action, name), seek: (from) => this.seek(from) }
   }
 
-  /** Names that a pattern can match begin with its start. So `from` is among them, or they begin at a later start. */
+  /**
+   * Implements RepositorySet.seek: `from` has the prefix of some pattern, or the next names begin at a later prefix.
+   */
   private seek(from: string): string | undefined {
     return this.starts.hasStartOf(from) ? from : this.starts.after(from)
   }
 
-  /** Whether the pattern is a new one. */
+  /** Adds a rule or changes its role. Returns whether the pattern is new. */
   private insert(rule: Rule): boolean {
     let node = this.root
     for (const step of stepsOf(rule.pattern)) {
@@ -105,7 +107,7 @@ export class Rules implements Permissions {
   }
 }
 
-/** What any of the rules of some subjects allows. They are asked for anew with each question, for they may have changed. */
+/** Combines the rules of some subjects. They are looked up for each question, because they may change. */
 export function rulesOfAny(subjects: readonly string[], rulesOf: (subject: string) => Rules): Permissions {
   return {
     get isEmpty() {
@@ -119,7 +121,7 @@ export function rulesOfAny(subjects: readonly string[], rulesOf: (subject: strin
   }
 }
 
-/** What either of two allows. */
+/** Allows what either of two permissions allows. */
 export function eitherOf(first: Permissions, second: Permissions): Permissions {
   return {
     get isEmpty() {
@@ -130,7 +132,7 @@ export function eitherOf(first: Permissions, second: Permissions): Permissions {
   }
 }
 
-/** Rules of which some have the same pattern: the greater role counts. */
+/** Builds a tree of rules. Among rules with the same pattern the greater role wins. */
 export function addUp(rules: readonly Rule[]): Rules {
   const made = new Map<string, Role>()
   for (const { pattern, role } of rules) {
@@ -140,11 +142,11 @@ export function addUp(rules: readonly Rule[]): Rules {
   return new Rules(Array.from(made, ([pattern, role]) => ({ pattern, role })))
 }
 
-/** Calls `visit` with each rule that matches the components, until it answers true. */
+/** Calls `visit` with each matching rule until it returns true. */
 function search(root: Node, components: readonly string[], visit: (rule: Rule) => boolean): boolean {
   const { length } = components
   const fromEnd = (node: Node | undefined, begun: number, taken: number): boolean => {
-    // `**` stands for at least one component.
+    // `**` matches at least one component.
     if (node === undefined || begun + taken >= length) return false
     if (node.rule !== undefined && visit(node.rule)) return true
     if (node.children.size === 0) return false
@@ -166,7 +168,7 @@ function search(root: Node, components: readonly string[], visit: (rule: Rule) =
   return fromStart(root, 0)
 }
 
-/** The steps of a pattern, which was parsed when it was given. */
+/** Splits a pattern, which was validated when it was granted, into steps. */
 function stepsOf(pattern: string): string[] {
   const components = pattern.split('/')
   const gap = components.indexOf('**') + 1
@@ -181,7 +183,7 @@ function isBare(node: Node | undefined): boolean {
   return node !== undefined && node.rule === undefined && node.children.size === 0
 }
 
-/** What every name begins with that a pattern matches: its components before a wildcard, and a `/` if more follow. */
+/** Returns the prefix of every matching name: the components before a wildcard, and a `/` if more follow. */
 function startOf(pattern: string): string {
   const star = pattern.indexOf('*')
   return star < 0 ? pattern : pattern.slice(0, star)

@@ -2,14 +2,14 @@ import type { Access, Action, Identity } from '../domain/access.ts'
 import { parseRepositoryName, type RepositoryName } from '../oci/reference.ts'
 import type { TokenAccess } from './signed-tokens.ts'
 
-/** Scopes of one request for a token. */
+/** How many scopes one token request may have. */
 const SCOPES_MAX = 100
 
 const ACTIONS: readonly Action[] = ['pull', 'push', 'delete']
 
 /**
- * What a token may be given of the scopes that a client asks for (repeated, or with spaces between): less than asked
- * where the identity may less, never an error. Scopes of other types, and malformed ones, are left out.
+ * Reduces the scopes that a client requests (repeated, or separated by spaces) to those that the identity is allowed.
+ * Scopes of other types and malformed ones are dropped. Never throws.
  */
 export function grantScopes(access: Access, identity: Identity, scopes: string[]): TokenAccess[] {
   const asked = scopes.flatMap((scope) => scope.split(' ')).filter((scope) => scope !== '')

@@ -11,13 +11,13 @@ import type { SigningKeyRow } from '../metadata/accounts/credentials.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { hashSecret } from './secrets.ts'
 
-/** Seconds that a token lives; clients ask for the next one by themselves. */
+/** How long a token is valid, in seconds. Clients request the next one themselves. */
 export const TOKEN_SECONDS = 300
 
-/** No token lives longer: one that says so is refused, and a key that was replaced ends after this. */
+/** The longest lifetime of a token. Longer ones are refused, and a replaced key expires after this. */
 export const TOKEN_SECONDS_MAX = 3000
 
-/** Clocks may differ by so many seconds. */
+/** The tolerated clock difference, in seconds. */
 const CLOCK_SECONDS = 30
 
 const ALGORITHM = 'ES256'
@@ -33,7 +33,7 @@ export interface TokenAccess {
 export interface TokenClaims {
   /** The account's id; undefined is anonymous. */
   accountId: number | undefined
-  /** The credential that it was had with, when that was a token; without one the password, with which it ends. */
+  /** The id of the token it was issued for. Undefined if issued for a password, with which it expires. */
   credential: string | undefined
   access: TokenAccess[]
 }
@@ -42,13 +42,13 @@ interface Key {
   kid: string
   privateKey: CryptoKey
   publicKey: CryptoKey
-  /** Milliseconds since 1970; null for the one that signs. */
+  /** Milliseconds since 1970. Null for the key that signs now. */
   endsAt: number | null
 }
 
-/** Signs and verifies short-lived tokens (ES256), with keys that the database keeps. The newest key signs. */
+/** Signs and verifies short-lived tokens (ES256) with keys stored in the database. The newest key signs. */
 export class SignedTokens {
-  /** What tokens are for: a constant of the installation. */
+  /** The audience of tokens, a constant of the installation. */
   readonly service: string
   private readonly metadata: Metadata
   private keys: Promise<Key[]> | undefined
@@ -61,7 +61,7 @@ export class SignedTokens {
     })
   }
 
-  /** The first time, this makes the installation's name and its first key. */
+  /** Opens the service. The first call creates the installation's name and its first key. */
   static async open(metadata: Metadata, now: number): Promise<SignedTokens> {
     if (metadata.credentials.fact('service') === undefined) {
       await metadata.write('addFact', { name: 'service', value: `cay-${crypto.randomUUID()}` })
@@ -98,7 +98,7 @@ export class SignedTokens {
       .sign(key.privateKey)
   }
 
-  /** The claims of a token of ours that is in force, and when it ends; undefined for any other one. */
+  /** Returns the claims and expiry of a valid token of this registry, or undefined for any other. */
   async verify(token: string, now: number): Promise<(TokenClaims & { expiresAt: number }) | undefined> {
     const reading = this.readKeys()
     const keys = (await reading).filter(({ endsAt }) => endsAt === null || endsAt > now)
@@ -120,7 +120,7 @@ export class SignedTokens {
           requiredClaims: ['exp', 'nbf', 'iat', 'sub'],
         },
       )
-      // A key may have been ended meanwhile.
+      // A key may have been revoked in the meantime.
       if (this.keys !== reading) return await this.verify(token, now)
       return this.claimsOf(payload, signedBy?.endsAt ?? Number.POSITIVE_INFINITY)
     } catch {
@@ -140,7 +140,7 @@ export class SignedTokens {
     }
   }
 
-  /** Another one for each password that an account has had; it tells nothing of them. */
+  /** Returns a value that changes with the account's password and reveals nothing about it. */
   private passwordMark(accountId: number | undefined): string | undefined {
     const hash =
       accountId === undefined ? undefined : this.metadata.accounts.findById(accountId)?.passwordHash
@@ -153,7 +153,7 @@ export class SignedTokens {
   }
 }
 
-/** A new key, to be written. */
+/** Generates a key to be stored. */
 export async function newSigningKey(): Promise<{ id: string; privateJwk: string }> {
   const { privateKey } = await generateKeyPair(ALGORITHM, { extractable: true })
   return { id: crypto.randomUUID(), privateJwk: JSON.stringify(await exportJWK(privateKey)) }

@@ -1,4 +1,4 @@
-/** Texts in byte order, which may be in it several times. */
+/** A sorted list of texts in byte order, with duplicates. */
 export class SortedTexts {
   private readonly counts = new Map<string, number>()
   private sorted: string[] = []
@@ -20,12 +20,12 @@ export class SortedTexts {
     else if (this.counts.delete(text)) this.sorted.splice(this.indexAfter(text) - 1, 1)
   }
 
-  /** The first one after a text. */
+  /** Returns the first text after the given one. */
   after(text: string): string | undefined {
     return this.sorted[this.indexAfter(text)]
   }
 
-  /** Whether one of them is the text, or begins it and ends where a component of it ends or with a `/`. */
+  /** Reports whether the list has the text, or a prefix of it that ends with `/` or at the end of a component. */
   hasStartOf(text: string): boolean {
     if (this.counts.size === 0) return false
     if (this.counts.has('') || this.counts.has(text)) return true
@@ -35,7 +35,7 @@ export class SortedTexts {
     return false
   }
 
-  /** The index of the first one after a text. */
+  /** Returns the index of the first text after the given one. */
   private indexAfter(text: string): number {
     let [low, high] = [0, this.sorted.length]
     while (low < high) {

@@ -2,21 +2,21 @@ import { existsSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { writeDurably } from '../storage/durable-file.ts'
 
-/** Says whether the server before this one was killed, and when. */
+/** Tells whether the previous server was killed, and when. */
 export interface CrashMarker {
-  /** When a server was last known to work before a crash that has not been cleaned up; milliseconds since 1970. */
+  /** The last time a server was known to run before a crash not yet cleaned up, in milliseconds since 1970. */
   crashedAt(): number | undefined
-  /** Notes that the server works; to be called about once a minute. */
+  /** Records that the server is running. Call it about once a minute. */
   touch(): void
-  /** Notes that what the crash has left was removed. */
+  /** Records that what the crash left behind was removed. */
   settle(): Promise<void>
-  /** Notes that the server ends in an orderly way. */
+  /** Records a clean shutdown. */
   close(): void
 }
 
 /**
- * Keeps `<data>/running` while a server works on the folder: who finds it there follows a crash, at about the time when
- * the file was last changed. Its text is the time of an earlier crash that has not been cleaned up.
+ * Keeps the file `<data>/running` while a server uses the folder. A server that finds it at startup follows a crash, at
+ * about the file's modification time. The file contains the time of an earlier crash that is not cleaned up yet.
  */
 export async function openCrashMarker(data: string): Promise<CrashMarker> {
   const path = join(data, 'running')

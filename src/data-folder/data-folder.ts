@@ -15,7 +15,7 @@ export interface DataFolder {
 }
 
 /**
- * Makes the folders if need be, locks them for this process, and opens the database.
+ * Creates the folders if needed, locks them for this process, and opens the database.
  *
  * @throws Error that says which folder cannot be used, why, and what to do
  */
@@ -51,12 +51,12 @@ export async function openDataFolder(
   }
 }
 
-/** Removes the socket, which a crash may have left. */
+/** Removes the socket that a crash may have left behind. */
 export function removeSocket(data: string): void {
   rmSync(socketPath(data), { force: true })
 }
 
-/** A folder that exists keeps its mode: it may be a share, or a volume whose group must reach it. */
+/** Creates the folders. An existing one keeps its mode: it may be a share, or a volume that a group must reach. */
 function openFolders({ data, metadata = data }: Pick<Config, 'data' | 'metadata'>, log: Logger): Folders {
   for (const [folder, setting] of new Map([
     [metadata, 'metadata'],
@@ -73,12 +73,12 @@ function makeFolder(folder: string, setting: string): void {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
   } catch (error) {
     throw new Error(
-      `cannot make the folder ${folder}: ${(error as Error).message}; choose another one with --${setting}`,
+      `cannot create the folder ${folder}: ${(error as Error).message}; choose another one with --${setting}`,
     )
   }
 }
 
-/** Locks both folders. Answers how to unlock them. */
+/** Locks both folders. Returns a function that unlocks them. */
 function lock({ data, metadata }: Folders): () => void {
   const unlockData = lockFolder(data, 'data')
   if (metadata === data) return unlockData

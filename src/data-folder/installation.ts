@@ -15,7 +15,7 @@ export interface Folders {
 }
 
 /**
- * Refuses to make an empty database for a data folder that belongs to another one: its blobs would look like garbage.
+ * Refuses to create an empty database for a data folder that already has one: all its blobs would look like garbage.
  *
  * @throws Error that says which folder is missing
  */
@@ -26,9 +26,9 @@ export function refuseLostDatabase({ data, metadata }: Folders): void {
 }
 
 /**
- * Checks that the data folder and the database carry the same installation id. Gives a new installation its id, and
- * also one that an earlier version made. The folder gets the id first, so a crash never leaves a database that is bound
- * to a folder that does not know it.
+ * Checks that the data folder and the database have the same installation id. A new installation, or one that an
+ * earlier version created, is given an id. The folder gets it first, so a crash never leaves a database bound to a
+ * folder without the id.
  *
  * @throws Error that names both folders when they do not belong together
  */
@@ -42,13 +42,13 @@ export async function joinInstallation(
   if (inData !== undefined && inDatabase !== undefined) {
     throw new Error(
       `the data folder ${data} belongs to installation ${inData}, but the database in ${folder} belongs to ` +
-        `${inDatabase}: name the two folders of one installation with --data and --metadata`,
+        `${inDatabase}: pass two folders of the same installation with --data and --metadata`,
     )
   }
   if (inDatabase !== undefined && !isUnused) {
     throw new Error(
-      `the database in ${folder} belongs to installation ${inDatabase}, but the data folder ${data} does not: name ` +
-        `its data folder with --data; if you restored this one without the file "installation", put it back: ` +
+      `the database in ${folder} belongs to installation ${inDatabase}, but the data folder ${data} does not: pass ` +
+        `its data folder with --data; if you restored this folder without the file "installation", put it back: ` +
         `echo ${inDatabase} > ${pathIn(data)}`,
     )
   }
@@ -64,8 +64,8 @@ export async function joinInstallation(
 
 function whatToDo(data: string): string {
   return (
-    'name the folder of its database with --metadata, or restore cay.db from a backup; to begin with an empty registry, ' +
-    `choose another folder with --data, or move ${join(data, 'blobs')} and ${pathIn(data)} away`
+    'pass the folder of its database with --metadata, or restore cay.db from a backup; to start with an empty ' +
+    `registry, choose another folder with --data, or move ${join(data, 'blobs')} and ${pathIn(data)} away`
   )
 }
 
@@ -78,7 +78,7 @@ function readId(data: string): string | undefined {
   return existsSync(path) ? readFileSync(path, 'utf8').trim() || undefined : undefined
 }
 
-/** Whether there is a file in `blobs/<algorithm>/<2 hex>/`. */
+/** Reports whether there is a file in `blobs/<algorithm>/<2 hex>/`. */
 function hasBlobs(data: string): boolean {
   const below = (folder: string): string[] =>
     readdirSync(folder, { withFileTypes: true })

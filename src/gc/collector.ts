@@ -4,19 +4,19 @@ import type { CollectorOptions } from './collector-options.ts'
 import { firstGrace } from './patience.ts'
 import { type CrashWindow, removeLeftBehind, type Scanned, type ScanRun, scan } from './scan.ts'
 
-/** Rows that one call of the writer removes at most. */
+/** How many rows one call of the writer removes at most. */
 const BATCH_ROWS_MAX = 100
 
-/** Rows of a deleted repository that one call removes at most; its time ends sooner where they are slow. */
+/** How many rows of a deleted repository one call removes at most. Its time limit may end it sooner. */
 const REPOSITORY_ROWS_MAX = 5000
 
-/** Moves of tags that one call forgets at most, which takes no longer; and the calls of one run, for the next goes on. */
+/** How many tag moves one call deletes at most, and how many calls one run makes. The next run continues. */
 const HISTORY_ROWS_MAX = 500
 const HISTORY_BATCHES_MAX = 100
 
-/** What a run has removed. */
+/** What a run removed. */
 export interface Collected {
-  /** Tags whose end had come, or that belonged to a manifest which went. */
+  /** Tags that expired or whose manifest was removed. */
   tags: number
   manifests: number
   repositories: number
@@ -29,20 +29,20 @@ export interface Run extends Collected {
   /** Milliseconds since 1970. */
   startedAt: number
   endedAt: number
-  /** Why it ended before everything was collected: it was cancelled, or the process has just begun. */
+  /** Why it stopped early: it was cancelled, or the startup grace is not over. */
   stopped?: 'cancelled' | 'waiting'
 }
 
 export interface CollectorState {
-  /** Until when nothing is deleted, because the process has just begun; milliseconds since 1970. */
+  /** The end of the startup grace, in milliseconds since 1970. Nothing is deleted before. */
   waitingUntil: number | undefined
   isRunning: boolean
   lastRun: Run | undefined
 }
 
 /**
- * Removes what nothing reaches any more, a small batch at a time: rows first, then bytes. Its cost follows the garbage,
- * which the database marks with each change.
+ * Deletes garbage in small batches: rows first, then bytes. The database marks garbage with each change, so the cost is
+ * proportional to the garbage.
  */
 export class Collector {
   private readonly options: CollectorOptions
@@ -67,7 +67,7 @@ export class Collector {
     }
   }
 
-  /** Collects all that may go now. One run at a time: the next one begins when this one has ended. */
+  /** Collects everything that is collectable now. Runs are serialized. */
   async run(signal?: AbortSignal, onProgress?: (collected: Collected) => void): Promise<Run> {
     this.running++
     const mine = this.turn.then(() => this.collect(signal, onProgress))
@@ -80,8 +80,8 @@ export class Collector {
   }
 
   /**
-   * Walks over all files and all blobs: bytes that no row names go when they are older than the grace, and what is
-   * missing is in the log. It takes long, and rejects when it is cancelled.
+   * Scans all files and all blobs. Deletes files older than the grace that no row names, and logs missing bytes. This
+   * takes long. Rejects when cancelled.
    */
   async scan(run: ScanRun = {}): Promise<Scanned> {
     const signal = run.signal ? AbortSignal.any([run.signal, this.stopping.signal]) : this.stopping.signal
@@ -90,7 +90,9 @@ export class Collector {
     return await scanning
   }
 
-  /** Removes the files that a crash has left, once the first grace is over. Answers how many; undefined before that. */
+  /**
+   * Removes the files that a crash left behind. Returns their number, or undefined before the startup grace is over.
+   */
   async removeLeftBehind(window: CrashWindow): Promise<number | undefined> {
     if (this.waitMs() > 0) return undefined
     const removing = removeLeftBehind(this.options, window, this.stopping.signal)
@@ -98,7 +100,7 @@ export class Collector {
     return await removing
   }
 
-  /** Ends what is at work, after its batch; nothing is collected afterwards. */
+  /** Stops the current run after its batch. Nothing is collected afterwards. */
   async stop(): Promise<void> {
     this.stopping.abort()
     await Promise.all([this.turn, this.scans])
@@ -129,7 +131,7 @@ export class Collector {
     return this.lastRun
   }
 
-  /** In the order in which one makes garbage of the next. */
+  /** Returns the steps in the order in which each can create garbage for the next. */
   private steps(): (() => Promise<Batch>)[] {
     const { metadata, now, steady, retention } = this.options
     const call = () => ({ at: now(), until: steady(), retention, limit: BATCH_ROWS_MAX })
@@ -156,7 +158,7 @@ export class Collector {
     ]
   }
 
-  /** The rows are gone, and that is durable; bytes that a push has named meanwhile stay. */
+  /** Removes the bytes of rows whose deletion is durable, unless a push has linked them in the meantime. */
   private async removeBytes(batch: BlobBatch): Promise<Batch> {
     const { metadata, blobs, locks, log } = this.options
     const remove = async ({ digest }: BlobBatch['blobs'][number]) => {
@@ -165,7 +167,7 @@ export class Collector {
           if (!metadata.blobs.isStored(digest)) await blobs.delete(digest)
         })
       } catch (cause) {
-        log.error({ digest, cause }, 'cannot remove the bytes of a blob: the next scan will')
+        log.error({ digest, cause }, 'cannot remove the bytes of a blob: the next scan will retry')
       }
     }
     await Promise.all(batch.blobs.map(remove))

@@ -1,8 +1,8 @@
 /**
- * The first grace of a process, in which nothing is deleted: pushes that began before it may still name what looks like
- * garbage. Answers how many milliseconds are left of it.
+ * Returns a function that gives the remaining milliseconds of the startup grace. Nothing is deleted during it, because
+ * pushes that began before the restart may still reference what looks like garbage.
  *
- * @param monotonic milliseconds since some moment
+ * @param monotonic milliseconds since an arbitrary time
  */
 export function firstGrace(graceMs: number, monotonic: () => number): () => number {
   const end = monotonic() + graceMs

@@ -3,19 +3,19 @@ import { type RegistryError, registryError } from '../oci/error.ts'
 import type { BlobStat } from '../storage/blob-store.ts'
 import type { CollectorOptions } from './collector-options.ts'
 
-/** Files or rows that are looked at before the walk rests, */
+/** How many files or rows are examined before the scan pauses. */
 const STEP_MAX = 100
-/** for so long: other work goes first. */
+/** How long the scan pauses, to let other work go first. */
 const REST_MS = 5
 
-/** What a walk over all files and all rows has found. */
+/** What a scan of all files and rows found. */
 export interface Scanned {
-  /** Files of blobs, and those of them that no row needs: old ones are removed, with so many bytes. */
+  /** The files of blobs, those that no row needs, and the old ones among them that were removed, with their bytes. */
   files: number
   orphans: number
   removed: number
   bytes: number
-  /** Blobs, and those of them whose bytes are missing, or of another size. They are in the log, and stay. */
+  /** The blobs, and those whose bytes are missing or have the wrong size. These are logged and kept. */
   blobs: number
   missing: number
   damaged: number
@@ -23,27 +23,27 @@ export interface Scanned {
 
 export interface ScanRun {
   signal?: AbortSignal | undefined
-  /** Told of the files and blobs that were looked at. */
+  /** Called with the number of files and blobs examined. */
   progress?: ((done: number, total?: number) => void) | undefined
-  /** Whether to remove files also when they are more than a tenth of all: else the database is taken for the wrong one. */
+  /** Whether to remove more than a tenth of all files. By default that means that the database is the wrong one. */
   removeMany?: boolean | undefined
 }
 
-/** When the files were written that a crash may have left; milliseconds since 1970. */
+/** When files that a crash may have left behind were written, in milliseconds since 1970. */
 export interface CrashWindow {
   since: number
   until: number
 }
 
-/** The share of all files that is removed at most, unless somebody has allowed more. */
+/** The share of all files that may be removed, unless `removeMany` is set. */
 const REMOVED_SHARE_MAX = 0.1
-/** Files that a crash can leave between their bytes and their rows: more are not taken for its doing. */
+/** How many files without rows a crash can leave. If there are more, the crash is not the cause. */
 const LEFT_BY_CRASH_MAX = 100
 
 /**
- * Compares what is on the disk with what the database says, slowly, and with little memory.
+ * Compares the files on disk with the database, slowly and with little memory.
  *
- * @throws RegistryError CONFLICT, before anything was removed, when that would be more than a tenth of the files
+ * @throws RegistryError CONFLICT, before removing anything, when more than a tenth of the files would be removed
  */
 export async function scan(options: CollectorOptions, waitMs: () => number, run: ScanRun): Promise<Scanned> {
   const found: Scanned = { files: 0, orphans: 0, removed: 0, bytes: 0, blobs: 0, missing: 0, damaged: 0 }
@@ -67,7 +67,7 @@ export async function scan(options: CollectorOptions, waitMs: () => number, run:
   return found
 }
 
-/** Removes the files that a crash has left, which no row names. Answers how many. */
+/** Removes the files that a crash left behind and no row names. Returns their number. */
 export async function removeLeftBehind(
   options: CollectorOptions,
   { since, until }: CrashWindow,
@@ -84,7 +84,7 @@ export async function removeLeftBehind(
 
 type BlobFile = BlobStat & { changedAt: number }
 
-/** The files of blobs that no row needs. The bytes of a small blob are in the database; an older cay had a file of it. */
+/** Yields blob files that no row needs. Small blobs are in the database, but earlier versions stored them in files. */
 async function* walkFiles(
   options: CollectorOptions,
   found: Pick<Scanned, 'files' | 'orphans'>,
@@ -117,7 +117,7 @@ async function remove(
     await options.blobs.delete(digest)
     found.removed++
     found.bytes += size
-    options.log.info({ digest, size }, 'removed the file of a blob that nothing needs')
+    options.log.info({ digest, size }, 'removed the file of a blob that no row needs')
   })
 }
 
@@ -131,9 +131,9 @@ async function restOf(signal: AbortSignal | undefined, tell?: () => void): Promi
 function tooMany(unknown: number, files: number): RegistryError {
   return registryError(
     'CONFLICT',
-    `${unknown} of ${files} files of blobs are not in the database, more than a tenth: it may be the wrong one, for ` +
-      'example a backup from before they were pushed, so nothing was removed; if it is the right one, allow their ' +
-      'removal with cay job start scan --remove-many',
+    `${unknown} of ${files} blob files are not in the database, more than a tenth: nothing was removed, because this ` +
+      'may be the wrong database, for example an old backup; if it is the right one, run cay job start scan ' +
+      '--remove-many',
   )
 }
 
@@ -151,7 +151,7 @@ async function walkRows(
       { digest, size, sizeOnDisk: stored },
       stored === undefined
         ? 'the bytes of a blob are missing: push it again, or restore a backup'
-        : 'the bytes of a blob have another size than they had: push it again, or restore a backup',
+        : 'the bytes of a blob have the wrong size: push it again, or restore a backup',
     )
   }
   for (let after = 0; ; ) {

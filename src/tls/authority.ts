@@ -6,18 +6,18 @@ import type { IssuedCertificate } from './certificate.ts'
 import { certificateNames, type HostFacts } from './certificate-names.ts'
 import { checkCredentials, parseCertificate } from './key-pair.ts'
 
-/** The authority's certificate in a data folder. */
+/** Returns the path of the authority's certificate in a data folder. */
 export function authorityPath(data: string): string {
   return join(tlsFolder(data), 'rootCA.pem')
 }
 
-/** Where the authority and the certificate of a data folder are. */
+/** Returns the folder of the authority and the certificate. */
 export function tlsFolder(data: string): string {
   return join(data, 'tls')
 }
 
 /**
- * The authority of a data folder, or undefined when it has none yet.
+ * Returns the authority of a data folder, or undefined when it has none yet.
  *
  * @throws Error when its file is damaged
  */
@@ -29,11 +29,11 @@ export async function findAuthority(data: string): Promise<Authority | undefined
 }
 
 /**
- * The authority of a data folder with its key. It is made when it is not there: first its key, then its certificate,
- * so that what a crash leaves between was never shown to anyone.
+ * Returns the authority of a data folder with its key, and creates it if it does not exist. The key is written first,
+ * so a crash in between leaves only a key that was never used.
  *
  * @param now milliseconds since 1970
- * @throws Error that names the file that is damaged or missing, and what to do
+ * @throws Error naming the damaged or missing file, and what to do
  */
 export async function openAuthority(data: string, facts: HostFacts, now: number): Promise<IssuedCertificate> {
   const path = authorityPath(data)
@@ -54,7 +54,7 @@ export async function openAuthority(data: string, facts: HostFacts, now: number)
   } catch (error) {
     throw new Error(
       `cay's own authority cannot be used: ${(error as Error).message}; restore ${tlsFolder(data)} from a backup, ` +
-        'or remove that folder, and trust the new authority that the next start makes (cay trust)',
+        'or remove that folder, restart, and trust the new authority (cay trust)',
     )
   }
 }

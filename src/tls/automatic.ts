@@ -16,17 +16,18 @@ import type { Tls, TlsOptions } from './served-certificate.ts'
 
 const DAY = 86_400_000
 
-/** A certificate is made anew when it holds no longer than this. */
+/** A certificate is renewed when it expires within this many days. */
 const RENEW_DAYS = 120
 
-/** An authority that ends this soon is a warning: every host must trust its successor. */
+/** An authority that expires within this many days is worth a warning: every host must trust its successor. */
 const AUTHORITY_WARNING_DAYS = 180
 
 /**
- * Certificates of cay's own authority: made at the first start, made anew well before their end, and when this host
- * has a name or an address that they lack. A name that is gone stays until then: interfaces come and go.
+ * Opens TLS with a certificate from cay's own authority. It is created at the first start, and renewed well before it
+ * expires or when this host gets a name or an address that it lacks. A name that the host loses stays until the next
+ * renewal, because interfaces come and go.
  *
- * @throws Error when the authority is damaged, or `host` names what is no name
+ * @throws Error when the authority is damaged, or `host` has something that is neither a name nor an address
  */
 export async function openAutomatic(options: TlsOptions & { facts: () => HostFacts }): Promise<Tls> {
   const { data, now, log, facts, onChange } = options
@@ -51,7 +52,7 @@ export async function openAutomatic(options: TlsOptions & { facts: () => HostFac
     const wanted = certificateNames(facts())
     const present = await findText(path)
     const reason =
-      present === undefined ? 'there is none' : whyRenew(split(present), path, issuer, wanted, now())
+      present === undefined ? 'no certificate yet' : whyRenew(split(present), path, issuer, wanted, now())
     if (present !== undefined && reason === undefined) return split(present)
     const { issueCertificate, permittedNames } = await import('./certificate.ts')
     const { permitted, refused } = permittedNames(authority.certificate, wanted)
@@ -61,19 +62,21 @@ export async function openAutomatic(options: TlsOptions & { facts: () => HostFac
     }
     const issued = await issueCertificate(authority, permitted, now())
     await writeDurably(path, issued.certificate + issued.key, 0o600)
-    log.info({ path, reason, names: [...permitted.dns, ...permitted.addresses] }, 'made a certificate')
+    log.info({ path, reason, names: [...permitted.dns, ...permitted.addresses] }, 'issued a certificate')
     return issued
   }
 }
 
-/** The authority was made when the host did not have these names, and cannot sign for more than it could then. */
+/** Warns about names that the authority cannot sign for, because the host did not have them when it was created. */
 function warnOfRefused(log: Logger, refused: string[], data: string): void {
   if (refused.length === 0) return
   const remedy = `remove ${tlsFolder(data)}, restart, and trust the new authority (cay trust)`
-  log.warn(`the certificate is not for ${refused.join(', ')}, as the authority cannot sign for it: ${remedy}`)
+  log.warn(
+    `the certificate does not cover ${refused.join(', ')}, because the authority cannot sign for it: ${remedy}`,
+  )
 }
 
-/** Why the certificate in the file does not serve any longer. */
+/** Returns why the certificate in the file must be replaced, or undefined if it need not be. */
 function whyRenew(
   present: Credentials,
   path: string,
@@ -85,10 +88,10 @@ function whyRenew(
     const certificate = checkCredentials(present, { certificate: path, key: path })
     const invalid = whyNotValid(certificate, path, now)
     if (invalid !== undefined) return invalid
-    if (!certificate.verify(issuer.publicKey)) return 'it is of another authority'
+    if (!certificate.verify(issuer.publicKey)) return 'it was issued by another authority'
     const endsSoon = certificate.validToDate.getTime() - now < RENEW_DAYS * DAY
-    if (endsSoon && certificate.validToDate < issuer.validToDate) return 'it ends soon'
-    return coversNames(namesOf(certificate), wanted) ? undefined : 'this host has further names'
+    if (endsSoon && certificate.validToDate < issuer.validToDate) return 'it expires soon'
+    return coversNames(namesOf(certificate), wanted) ? undefined : 'this host has new names'
   } catch (error) {
     return (error as Error).message
   }
@@ -97,14 +100,13 @@ function whyRenew(
 function warnOfEnd(log: Logger, authority: X509Certificate, data: string, now: number): void {
   const invalid = whyNotValid(authority, authorityPath(data), now)
   if (invalid !== undefined) {
-    const remedy = `remove ${tlsFolder(data)} and trust the authority that the next start makes (cay trust)`
-    log.error(
-      `clients refuse this server, unless its clock is wrong: ${invalid}; if the clock is right, ${remedy}`,
-    )
+    const remedy = `remove ${tlsFolder(data)}, restart, and trust the new authority (cay trust)`
+    log.error(`clients will refuse this server: ${invalid}; if this host's clock is right, ${remedy}`)
     return
   }
   if (authority.validToDate.getTime() - now > AUTHORITY_WARNING_DAYS * DAY) return
-  log.warn({ ends: authority.validTo }, 'the authority ends soon: remove the folder tls and trust a new one')
+  const remedy = 'remove the folder tls, restart, and trust the new authority (cay trust)'
+  log.warn({ ends: authority.validTo }, `the authority expires soon: ${remedy}`)
 }
 
 function namesOf({ subjectAltName }: X509Certificate): CertificateNames {
@@ -114,7 +116,7 @@ function namesOf({ subjectAltName }: X509Certificate): CertificateNames {
   return { dns: after('DNS:'), addresses: after('IP Address:').map(canonicalAddress) }
 }
 
-/** The certificate and its key are in one file, so that they change together. */
+/** Splits a file into the certificate and its key, which are in one file so that they change together. */
 function split(text: string): Credentials {
   const at = text.indexOf('-----BEGIN PRIVATE KEY-----')
   return at < 0 ? { certificate: text, key: '' } : { certificate: text.slice(0, at), key: text.slice(at) }

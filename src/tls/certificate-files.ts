@@ -6,21 +6,24 @@ import type { Credentials } from '../domain/server-certificate.ts'
 import { checkCredentials, whyNotValid } from './key-pair.ts'
 import type { Tls, TlsOptions } from './served-certificate.ts'
 
-/** What replaces a certificate and its key does so in several steps; it is read when this long nothing came. */
+/**
+ * Tools replace a certificate and its key in several steps. The files are read once nothing has changed for this long.
+ */
 const SETTLE_MILLISECONDS = 500
 
 /**
- * A certificate from files, read again when something changes in their folders: certbot and Kubernetes replace
- * symbolic links there. What cannot be used is logged, and the certificate that serves goes on serving.
+ * Opens TLS with a certificate from files. They are read again when their folders change, because certbot and
+ * Kubernetes replace symbolic links there. A certificate that cannot be used is logged, and the current one stays in
+ * use.
  *
- * @throws Error that names the setting and the file that is wrong
+ * @throws Error naming the setting and the bad file
  */
 export async function openCertificateFiles(options: TlsOptions & { files: CertificateFiles }): Promise<Tls> {
   const { files, log, now, onChange } = options
   let credentials = await read()
   const invalid = whyNotValid(checkCredentials(credentials, named(files)), files.certificate, now())
   if (invalid !== undefined)
-    log.error(`tls: clients refuse this server, unless its clock is wrong: ${invalid}`)
+    log.error(`tls: clients will refuse this server, unless this host's clock is wrong: ${invalid}`)
   let refused = ''
   let timer: Timer | undefined
   const soon = () => {
@@ -46,11 +49,12 @@ export async function openCertificateFiles(options: TlsOptions & { files: Certif
       if (invalid !== undefined) throw new Error(invalid)
       credentials = found
       refused = ''
-      log.info({ path: files.certificate }, 'read the certificate again')
+      log.info({ path: files.certificate }, 'reloaded the certificate')
       onChange(found)
     } catch (error) {
       const { message } = error as Error
-      if (message !== refused) log.error({ error: message }, 'the certificate that was read before goes on')
+      if (message !== refused)
+        log.error({ error: message }, 'cannot use the new certificate: keeping the previous one')
       refused = message
     }
   }
@@ -60,7 +64,7 @@ export async function openCertificateFiles(options: TlsOptions & { files: Certif
     return { certificate, key }
   }
 
-  /** A folder that cannot be watched is looked at by `check` now and then. */
+  /** Watches the folders. One that cannot be watched is only examined by `check`. */
   function start(folder: string): FSWatcher[] {
     try {
       const watcher = watch(folder, { persistent: false }, soon)

@@ -1,27 +1,27 @@
 import { isIP } from 'node:net'
 
-/** The names and addresses that a certificate is for. */
+/** The names and addresses that a certificate covers. */
 export interface CertificateNames {
   dns: string[]
   addresses: string[]
 }
 
 export interface HostFacts {
-  /** As os.hostname(). */
+  /** From os.hostname(). */
   hostname: string
   /** The addresses of its interfaces. */
   addresses: string[]
-  /** The setting `host`: further names and addresses, for example of a router that forwards to this host. */
+  /** The setting `host`: additional names and addresses, for example of a router that forwards to this host. */
   named: string[]
 }
 
 const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/
 
 /**
- * What a certificate for this host should name: loopback, the host's own name and addresses, and what the setting
- * `host` adds. Addresses that hold on one link only are left out, and a host's name that is none in DNS.
+ * Returns what a certificate for this host should cover: loopback, the host's own name and addresses, and the setting
+ * `host`. Link-local addresses are left out, and so is a host name that is not a valid DNS name.
  *
- * @throws Error when `host` has what is neither a name nor an address
+ * @throws Error when `host` has something that is neither a name nor an address
  */
 export function certificateNames({ hostname, addresses, named }: HostFacts): CertificateNames {
   const dns = ['localhost']
@@ -32,17 +32,20 @@ export function certificateNames({ hostname, addresses, named }: HostFacts): Cer
   for (const name of named.map((text) => text.toLowerCase())) {
     if (isIP(name) !== 0) found.push(name)
     else if (isHostName(name.replace(/^\*\./, ''))) dns.push(name)
-    else throw new Error(`host names ${JSON.stringify(name)}: expected names and addresses, without a port`)
+    else
+      throw new Error(
+        `host: ${JSON.stringify(name)} is neither a name nor an address; write it without a port`,
+      )
   }
   return { dns: [...new Set(dns)], addresses: [...new Set(found.map(canonicalAddress))] }
 }
 
-/** An address in the one form in which it is compared: IPv6 has several. */
+/** Normalizes an address for comparison, because IPv6 addresses can be written in several ways. */
 export function canonicalAddress(address: string): string {
   return isIP(address) === 6 ? new URL(`http://[${address}]`).hostname.slice(1, -1) : address
 }
 
-/** Whether each name and address that is wanted is among those there are. */
+/** Reports whether a certificate covers every wanted name and address. */
 export function coversNames(there: CertificateNames, wanted: CertificateNames): boolean {
   return (
     wanted.dns.every((name) => there.dns.includes(name)) &&

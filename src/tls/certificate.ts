@@ -1,4 +1,4 @@
-// The generator's dependencies look for this while they load, so it comes first.
+// The generator's dependencies need this polyfill while they load, so it comes first.
 import 'reflect-metadata'
 import {
   AuthorityKeyIdentifierExtension,
@@ -16,7 +16,7 @@ import {
 import type { CertificateNames } from './certificate-names.ts'
 import { nameConstraints } from './name-constraints.ts'
 
-// One file is the way to all that loads the generator, so that its polyfill comes first in the executable, too.
+// Everything that loads the generator goes through this file, so that the polyfill comes first in the executable, too.
 export { permittedNames } from './name-constraints.ts'
 
 /** A certificate and its private key (PKCS #8), both PEM. */
@@ -30,17 +30,17 @@ const DAY = 86_400_000
 const HOUR = 3_600_000
 const AUTHORITY_DAYS = 3650
 
-/** Clients refuse a server's certificate that holds longer than 398 days. */
+/** Clients refuse a server certificate that is valid for more than 398 days. */
 const SERVER_DAYS = 397
 
-/** Authorities are valid from before cay's first release on, so a clock that was ahead does not delay them. */
+/** Authorities are valid from before cay's first release, so that a clock that was ahead does no harm. */
 const AUTHORITY_BEGIN = new Date(Date.UTC(2026, 0, 1))
 
 /**
- * Makes a root authority that can sign servers' certificates only, for ten years.
+ * Creates a root authority, valid for ten years, that can sign only server certificates.
  *
- * @param hostname whom its subject names, so that a person knows it again in a list of authorities
- * @param names what it will sign for, besides private names
+ * @param hostname part of its subject, so that people recognize it in a list of authorities
+ * @param names what it may sign for, in addition to private names
  * @param now milliseconds since 1970
  */
 export async function makeAuthority(
@@ -67,7 +67,7 @@ export async function makeAuthority(
 }
 
 /**
- * Makes a server's certificate, for 397 days or for as long as its authority is valid.
+ * Issues a server certificate for 397 days, or until its authority expires if that is sooner.
  *
  * @param now milliseconds since 1970
  */
@@ -120,7 +120,7 @@ function pem(certificate: X509Certificate): string {
   return `${certificate.toString('pem')}\n`
 }
 
-/** Random, positive, and of the same length always. */
+/** Returns a random, positive serial number of fixed length. */
 function serialNumber(): string {
   return `4${Buffer.from(crypto.getRandomValues(new Uint8Array(16)))
     .toString('hex')

@@ -1,17 +1,17 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import type { Credentials } from '../domain/server-certificate.ts'
 
-/** Where a certificate and its key come from, in the words of the person who wrote the setting. */
+/** Where a certificate and its key come from, as written in the setting. */
 export interface CredentialsSource {
   certificate: string
   key: string
 }
 
 /**
- * The certificate, when it and the key belong together.
+ * Parses a certificate and checks that the key belongs to it.
  *
- * @param source named in errors
- * @throws Error that names the file and what is wrong with it
+ * @param source the names to use in errors
+ * @throws Error naming the file and what is wrong with it
  */
 export function checkCredentials(
   { certificate, key }: Credentials,
@@ -24,8 +24,8 @@ export function checkCredentials(
 }
 
 /**
- * Says why a certificate is not valid at a time; undefined when it is. The clock may be what is wrong, so this is never
- * a reason not to start.
+ * Returns why a certificate is not valid at a time, or undefined when it is. The clock may be wrong instead, so this
+ * must never prevent a start.
  *
  * @param now milliseconds since 1970
  */
@@ -36,15 +36,15 @@ export function whyNotValid(
 ): string | undefined {
   if (now > validToDate.getTime()) return `the certificate in ${path} expired on ${validToDate.toISOString()}`
   if (now >= validFromDate.getTime()) return undefined
-  return `the certificate in ${path} is valid from ${validFromDate.toISOString()} on, which this host's clock has not reached`
+  return `the certificate in ${path} is not valid before ${validFromDate.toISOString()}`
 }
 
-/** @throws Error that names the file */
+/** @throws Error naming the file */
 export function parseCertificate(text: string, path: string): X509Certificate {
   try {
     return new X509Certificate(text)
   } catch {
-    throw new Error(`${path} has no whole PEM certificate`)
+    throw new Error(`${path} does not contain a valid PEM certificate`)
   }
 }
 
@@ -53,6 +53,6 @@ function parseKey(text: string, path: string): KeyObject {
     return createPrivateKey(text)
   } catch {
     const hint = text.includes('ENCRYPTED') ? ' without a password' : ''
-    throw new Error(`${path} has no whole PEM key${hint}`)
+    throw new Error(`${path} does not contain a valid PEM key${hint}`)
   }
 }

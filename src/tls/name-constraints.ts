@@ -9,13 +9,13 @@ import {
 import { Extension, X509Certificate } from '@peculiar/x509'
 import type { CertificateNames } from './certificate-names.ts'
 
-/** Names that no public authority signs, and that hosts of a home or an office have. */
+/** Domains of home and office networks, for which no public authority issues certificates. */
 const PRIVATE = ['localhost', 'local', 'lan', 'internal', 'home.arpa']
 
 /**
- * The extension by which an authority can sign only for these names and for private ones (RFC 5280, 4.2.1.10): with its
- * key nobody can pretend to be a site on the internet to the hosts that trust it. Addresses are not limited, as those of
- * a host change.
+ * Returns the extension that limits an authority to these names and private ones (RFC 5280, 4.2.1.10). Whoever steals
+ * its key cannot impersonate an internet site to the hosts that trust it. Addresses are not limited, because a host's
+ * addresses change.
  */
 export function nameConstraints({ dns }: CertificateNames): Extension {
   const names = new Set([...PRIVATE, ...dns.map((name) => name.replace(/^\*\./, ''))])
@@ -24,7 +24,7 @@ export function nameConstraints({ dns }: CertificateNames): Extension {
   return new Extension(id_ce_nameConstraints, true, AsnConvert.serialize(constraints))
 }
 
-/** Those of the names that an authority can sign for, and the others. An authority from before can sign for all. */
+/** Splits names into those that an authority can sign for and the rest. Older authorities can sign for all names. */
 export function permittedNames(
   authority: string,
   names: CertificateNames,

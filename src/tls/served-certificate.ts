@@ -1,13 +1,13 @@
 import type { Logger } from 'pino'
 import type { Authority, Credentials } from '../domain/server-certificate.ts'
 
-/** What the server shows, and when that changes. */
+/** The certificate that a server presents. */
 export interface Tls {
-  /** What new connections get now. */
+  /** Returns what new connections get now. */
   credentials(): Credentials
-  /** Where it is cay's own: what others need to trust it. */
+  /** Cay's own authority, if it issued the certificate. */
   authority: Authority | undefined
-  /** Looks whether another certificate is needed, or there; tells `onChange`. */
+  /** Checks whether the certificate must be renewed or has changed, and calls `onChange` if so. */
   check(): Promise<void>
   close(): void
 }
@@ -18,6 +18,6 @@ export interface TlsOptions {
   log: Logger
   /** Milliseconds since 1970. */
   now: () => number
-  /** Called with what new connections are to get from now on. */
+  /** Called with what new connections get from now on. */
   onChange: (credentials: Credentials) => void
 }

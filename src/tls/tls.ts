@@ -8,7 +8,7 @@ import type { Tls, TlsOptions } from './served-certificate.ts'
 export const TLS_CHECK_SECONDS = 60
 
 /**
- * What a choice means: the certificate, or undefined without TLS.
+ * Opens the TLS of a setting. Returns undefined when TLS is off.
  *
  * @param named the setting `host`
  * @throws Error when the certificate cannot be made, read or used

@@ -4,16 +4,16 @@ import { dirname, join } from 'node:path'
 import { findText, writeDurably } from '../storage/durable-file.ts'
 import { TRUST_MARK, type TrustFile, type TrustStep } from './trust-steps.ts'
 
-/** Where steps are done, and how it is told what is. */
+/** Where steps are done, and where they are reported. */
 export interface TrustHost {
-  /** `/`, or another folder, in which no command is run. */
+  /** `/`, or another folder. Commands run only for `/`. */
   root: string
-  /** Called with one line about each thing that is done. */
+  /** Called with one line for each action. */
   report: (line: string) => void
 }
 
 /**
- * Makes this host trust an authority: writes the files of each step that applies, and runs its command.
+ * Makes this host trust an authority: writes the files of each applicable step and runs its command.
  *
  * @throws Error when a file cannot be written, or a command fails
  */
@@ -25,7 +25,7 @@ export async function install(steps: TrustStep[], host: TrustHost): Promise<void
 }
 
 /**
- * Undoes what `install` did. Files that others have changed stay.
+ * Undoes `install`. Files that others have changed stay.
  *
  * @throws Error when a file cannot be removed, or a command fails
  */
@@ -36,12 +36,12 @@ export async function uninstall(steps: TrustStep[], host: TrustHost): Promise<vo
   }
 }
 
-/** The steps that apply to what lies below a root folder. */
+/** Returns the steps that apply to a root folder. */
 export function applying(steps: TrustStep[], root: string): TrustStep[] {
   return steps.filter(({ sign }) => sign === undefined || existsSync(join(root, sign)))
 }
 
-/** The registries, `host:port`, that a client of this host has a folder for. */
+/** Returns the registries, as `host:port`, that a client on this host has a folder for. */
 export async function knownRegistries(root: string): Promise<string[]> {
   const folders = ['/etc/docker/certs.d', '/etc/containers/certs.d', '/etc/containerd/certs.d']
   const found = await Promise.all(folders.map((folder) => readdir(join(root, folder)).catch(() => [])))
@@ -52,7 +52,7 @@ async function writeFile({ path, text }: TrustFile, { root, report }: TrustHost)
   const target = join(root, path)
   const present = await findText(target)
   if (present !== undefined && present !== text && !present.startsWith(TRUST_MARK)) {
-    report(`left ${target} as it is: somebody else wrote it`)
+    report(`kept ${target}: it was not written by cay`)
     return
   }
   try {
@@ -81,14 +81,14 @@ async function removeFile({ path, text }: TrustFile, { root, report }: TrustHost
 async function run(command: string[], { root, report }: TrustHost): Promise<void> {
   const line = command.join(' ')
   if (root !== '/') {
-    report(`did not run below ${root}: ${line}`)
+    report(`not run, because the root is ${root}: ${line}`)
     return
   }
   const child = Bun.spawn(command, { stdin: 'inherit', stdout: 'pipe', stderr: 'pipe' })
   const [output, errors, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited])
-  if (code !== 0) throw new Error(`${line} ended with ${code}: ${(errors || output).trim()}`)
+  if (code !== 0) throw new Error(`${line} failed with exit code ${code}: ${(errors || output).trim()}`)
   report(`ran ${line}`)
 }
 
-/** A folder in which there is something else stays. */
+/** Ignores the error of a folder that is not empty. */
 function ignore(): void {}

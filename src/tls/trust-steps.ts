@@ -2,12 +2,12 @@ import { X509Certificate } from 'node:crypto'
 
 /** Something on a host that can be made to trust an authority. */
 export interface TrustStep {
-  /** For people: `Debian`, `Docker`. */
+  /** The name shown to people, such as `Debian` or `Docker`. */
   name: string
-  /** What is there when it applies, below the root folder; without it, it always does. */
+  /** A path below the root folder that exists if the step applies. Without one, it always applies. */
   sign?: string
   files: TrustFile[]
-  /** What makes it take the files, where that is needed, and what makes it forget them. */
+  /** The commands that make the program read the files, or forget them, if it needs any. */
   commands: { install?: string[]; uninstall: string[] } | undefined
 }
 
@@ -21,14 +21,14 @@ export interface TrustSubject {
   /** The file with the authority's certificate, and its PEM text. */
   path: string
   certificate: string
-  /** The registry's names as clients write them, `host:port`. */
+  /** The registry's names as clients write them, as `host:port`. */
   registries: string[]
 }
 
-/** The first line of files whose name is not ours alone, by which they are known again. */
+/** The first line of files with a common name, which identifies those that cay wrote. */
 export const TRUST_MARK = '# Made by cay trust\n'
 
-/** Every place where the programs of a platform look for authorities, as `process.platform` names it. */
+/** Returns every place where programs of a platform, named as in `process.platform`, look for authorities. */
 export function trustSteps(platform: string, subject: TrustSubject): TrustStep[] {
   if (platform === 'darwin') return [keychain(subject)]
   if (platform === 'win32') return [windowsStore(subject)]
@@ -62,14 +62,14 @@ function systemStore(
   return { name, sign, files: [{ path, text: certificate }], commands: { install, uninstall } }
 }
 
-/** Debian's store of Java hears what update-ca-certificates adds, but not what is no longer there: it has to be told. */
+/** update-ca-certificates adds to Debian's Java store but does not remove from it, so this step does. */
 function javaStore({ certificate }: TrustSubject): TrustStep {
   const sign = '/etc/ca-certificates/update.d/jks-keystore'
   const tell = `echo -/etc/ssl/certs/${nameOf(certificate)}.pem | ${sign}`
   return { name: 'Java', sign, files: [], commands: { uninstall: ['sh', '-c', tell] } }
 }
 
-/** What a certificate's files are called, without an ending. */
+/** Returns the name of a certificate's files, without an extension. */
 function nameOf(certificate: string): string {
   const fingerprint = new X509Certificate(certificate).fingerprint256.replaceAll(':', '').toLowerCase()
   return `cay-${fingerprint.slice(0, 12)}`

@@ -77,6 +77,6 @@ test.each([
   [`$2y$31$${'a'.repeat(53)}`, 'crypt or plain text'],
 ])('%s is refused by its name', (hash, kind) => {
   expect(() => new Passwords().checkImported('alice', hash)).toThrow(
-    `the password of alice is ${kind}; only bcrypt is taken`,
+    `the password hash of alice is ${kind}: only bcrypt is accepted`,
   )
 })

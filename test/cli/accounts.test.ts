@@ -111,7 +111,7 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
       expect(await cay(`user import ${file}`)).toBe('from-nginx\n')
       await Bun.write(file, 'other:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n')
       expect(await refused(`user import ${file}`)).toContain(
-        'the password of other is SHA-1; only bcrypt is taken',
+        'the password hash of other is SHA-1: only bcrypt is accepted',
       )
       if (!isRunning) return
       expect((await server.as(basic('from-nginx', 'from-before')).fetch('/v2/')).status).toBe(200)
@@ -163,9 +163,7 @@ test('a first password that is too short stops the start', async () => {
   })
   expect([code, errors]).toEqual([
     1,
-    expect.stringMatching(
-      /^cay: the password of CAY_ADMIN_PASSWORD is refused: .* at least 8 characters.*\n$/,
-    ),
+    expect.stringMatching(/^cay: CAY_ADMIN_PASSWORD cannot be used: .* at least 8 characters.*\n$/),
   ])
 })
 

@@ -85,7 +85,7 @@ test('cay job start scan needs --remove-many to delete more than a tenth of the 
   const refused = await run('job start scan --yes')
   expect([refused.code, existsSync(file)]).toEqual([1, true])
   expect(refused.errors).toMatch(
-    /job \S+ failed: 1 of 1 files of blobs are not in the database, .*--remove-many\n$/,
+    /job \S+ failed: 1 of 1 blob files are not in the database, .*--remove-many\n$/,
   )
   expect((await run('job start scan --remove-many --yes')).output).toMatch(/^removed: +1$/m)
   expect(existsSync(file)).toBe(false)

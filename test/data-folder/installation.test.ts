@@ -55,8 +55,8 @@ describe('an installation', () => {
   test('whose --metadata is forgotten is refused, and no empty database is made', async () => {
     const id = await install('data', 'database')
     expect(await refusal('data')).toBe(
-      'data has no database, but data holds the blobs of one: name the folder of its database with --metadata, or ' +
-        'restore cay.db from a backup; to begin with an empty registry, choose another folder with --data, or move ' +
+      'data has no database, but data holds the blobs of one: pass the folder of its database with --metadata, or ' +
+        'restore cay.db from a backup; to start with an empty registry, choose another folder with --data, or move ' +
         'data/blobs and data/installation away',
     )
     expect(await Bun.file(at('data/cay.db')).exists()).toBe(false)
@@ -91,7 +91,7 @@ describe('an installation', () => {
     const [one, two] = [await install('data', 'database'), await install('data2', 'database2')]
     expect(await refusal('data', 'database2')).toBe(
       `the data folder data belongs to installation ${one}, but the database in database2 belongs to ${two}: ` +
-        'name the two folders of one installation with --data and --metadata',
+        'pass two folders of the same installation with --data and --metadata',
     )
     await expectBlob('data', 'database')
   })

@@ -104,7 +104,7 @@ test('a scan that would remove more than a tenth of the files removes nothing, u
   expect(await cay.collector.scan()).toMatchObject({ files: 20, orphans: 2, removed: 2 })
   orphans.push(await orphan(0), await orphan(0), await orphan(0))
   expect((await failureOf(cay.collector.scan())).message).toMatch(
-    /^CONFLICT: 3 of 21 files of blobs are not in the database, more than a tenth: .*cay job start scan --remove-many$/,
+    /^CONFLICT: 3 of 21 blob files are not in the database, more than a tenth: .*cay job start scan --remove-many$/,
   )
   expect(orphans.map((blob) => existsSync(cay.pathOf(blob)))).toEqual([false, false, true, true, true])
   expect(await cay.collector.scan({ removeMany: true })).toMatchObject({ files: 21, removed: 3 })

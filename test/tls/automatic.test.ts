@@ -109,7 +109,7 @@ describe('a certificate of the own authority', () => {
     const tls = await open()
     expect(shown(tls.credentials()).subjectAltName).toContain('new.lan')
     expect(shown(tls.credentials()).subjectAltName).not.toContain('other.example')
-    expect(lines.some(({ msg }) => String(msg).includes('not for other.example'))).toBe(true)
+    expect(lines.some(({ msg }) => String(msg).includes('does not cover other.example'))).toBe(true)
     expect((await open()).credentials()).toEqual(tls.credentials())
     expect(tls.credentials()).not.toEqual(first)
   })
@@ -167,7 +167,7 @@ describe('a certificate of the own authority', () => {
     expect(lines.at(-2)).toMatchObject({
       level: 50,
       msg: expect.stringMatching(
-        /^clients refuse this server, unless its clock is wrong: .*rootCA\.pem expired on .*remove .*\/tls and trust/,
+        /^clients will refuse this server: .*rootCA\.pem expired on .*remove .*\/tls, restart, and trust/,
       ),
     })
     await late.check()

@@ -22,7 +22,7 @@ test.each(['a:5000', 'http://a', '', 'a b', 'a..b', '-a', 'a\r\nb', `${'a'.repea
   'host %j is refused',
   (name) => {
     expect(() => certificateNames({ hostname: 'box', addresses: [], named: [name] })).toThrow(
-      `host names ${JSON.stringify(name)}: expected names and addresses`,
+      `host: ${JSON.stringify(name)} is neither a name nor an address`,
     )
   },
 )

@@ -166,9 +166,9 @@ describe('cay serve with TLS', () => {
   test.each([
     [
       'ended',
-      /^tls: clients refuse this server, unless its clock is wrong: the certificate in .*cert\.pem expired on 20/,
+      /^tls: clients will refuse this server, unless this host's clock is wrong: the certificate in .*cert\.pem expired on 20/,
     ],
-    ['early', /cert\.pem is valid from 20.* on, which this host's clock has not reached$/],
+    ['early', /cert\.pem is not valid before 20.*$/],
   ] as const)(
     'files that do not hold now (%s) are served, for the clock may be wrong, and the log says so',
     async (which, message) => {
@@ -197,8 +197,8 @@ describe('cay serve with TLS', () => {
 
   test.each([
     ['gone', /^cay: tls: cannot read .*cert\.pem: ENOENT/],
-    ['half', /^cay: tls: .*cert\.pem has no whole PEM certificate\n$/],
-    ['half a key', /^cay: tls: .*key\.pem has no whole PEM key\n$/],
+    ['half', /^cay: tls: .*cert\.pem does not contain a valid PEM certificate\n$/],
+    ['half a key', /^cay: tls: .*key\.pem does not contain a valid PEM key\n$/],
     ['another key', /^cay: tls: .*key\.pem is not the key of the certificate in tls: .*cert\.pem\n$/],
   ])('files that are wrong (%s) end the start, by name', async (how, message) => {
     await using folder = await temporaryFolder('certificate')

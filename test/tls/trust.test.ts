@@ -48,12 +48,14 @@ describe('cay trust', () => {
     const installed = await trust('--install', '--root', root.path)
     expect(installed).toMatchObject({ code: 0, errors: '' })
     expect(installed.output).toContain(`wrote ${root.path}${path}\n`)
-    expect(installed.output).toContain(`did not run below ${root.path}: update-ca-certificates\n`)
+    expect(installed.output).toContain(`not run, because the root is ${root.path}: update-ca-certificates\n`)
     expect(files()).toEqual(['/etc/ca-certificates.conf', path])
     expect(read(path)).toBe(certificate)
     expect(statSync(join(root.path, path)).mode & 0o777).toBe(0o644)
     const removed = await trust('--uninstall', '--root', root.path)
-    expect(removed.output).toContain(`did not run below ${root.path}: update-ca-certificates --fresh\n`)
+    expect(removed.output).toContain(
+      `not run, because the root is ${root.path}: update-ca-certificates --fresh\n`,
+    )
     expect(files()).toEqual(['/etc/ca-certificates.conf'])
   })
 
@@ -66,14 +68,14 @@ describe('cay trust', () => {
     expect(installed.output).not.toContain('jks-keystore')
     const removed = await trust('--uninstall', '--root', root.path)
     expect(removed.output).toMatch(/update-ca-certificates --fresh\n.*jks-keystore\n/)
-    expect(removed.output).toContain(`did not run below ${root.path}: sh -c ${hook}\n`)
+    expect(removed.output).toContain(`not run, because the root is ${root.path}: sh -c ${hook}\n`)
   })
 
   test('Red Hat: the certificate among the anchors, and the command', async () => {
     make('etc/pki/ca-trust/source/anchors')
     const path = `/etc/pki/ca-trust/source/anchors/cay-${id}.crt`
     const installed = await trust('--install', '--root', root.path)
-    expect(installed.output).toContain(`did not run below ${root.path}: update-ca-trust extract\n`)
+    expect(installed.output).toContain(`not run, because the root is ${root.path}: update-ca-trust extract\n`)
     expect(files()).toEqual([path])
     expect(read(path)).toBe(certificate)
     await trust('--uninstall', '--root', root.path)
@@ -130,7 +132,7 @@ describe('cay trust', () => {
     const none = await runCay(['trust', '--data', root.path])
     expect([none.code, none.errors]).toEqual([
       1,
-      `cay: there is no ${root.path}/tls/rootCA.pem: cay serve --tls auto makes it\n`,
+      `cay: ${root.path}/tls/rootCA.pem not found: cay serve --tls auto creates it\n`,
     ])
     expect((await trust('--install', '--uninstall')).code).toBe(1)
   })

@@ -163,7 +163,9 @@ describe('conversions', () => {
       throw registryError('BLOB_UNKNOWN')
     }
     const absent = trialOf({ find: unknown })
-    expect(refusalOf(await absent.conversions.convert(repository, tag, imageOf(config)))).toMatch(/not here/)
+    expect(refusalOf(await absent.conversions.convert(repository, tag, imageOf(config)))).toMatch(
+      /not stored here/,
+    )
     expect([large.read, absent.read]).toEqual([0, 0])
   })
 
