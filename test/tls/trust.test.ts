@@ -110,7 +110,7 @@ describe('cay trust', () => {
     make('etc/docker/certs.d/registry.example:5000')
     writeFileSync(join(root.path, 'etc/docker/certs.d/registry.example:5000/ca.crt'), 'mine\n')
     const installed = await trust('--install', '--root', root.path, ...onRegistry)
-    expect(installed).toMatchObject({ code: 0, output: expect.stringContaining('somebody else wrote it') })
+    expect(installed).toMatchObject({ code: 0, output: expect.stringContaining('it was not written by cay') })
     await trust('--uninstall', '--root', root.path, ...onRegistry)
     expect(read('/etc/docker/certs.d/registry.example:5000/ca.crt')).toBe('mine\n')
   })
@@ -124,7 +124,7 @@ describe('cay trust', () => {
     expect(output).toContain(`SHA-256 ${fingerprint256}\n`)
     expect(output).toContain(`write /usr/local/share/ca-certificates/cay-${id}.crt\n`)
     expect(output).toContain('curl --insecure --output cay.crt https://registry.example:5000/rootCA.pem')
-    expect(output).toContain(`go on only if that says ${fingerprint256}\n`)
+    expect(output).toContain(`continue only if this prints ${fingerprint256}\n`)
     expect(output).not.toContain('PRIVATE')
   })
 
