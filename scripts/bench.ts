@@ -47,9 +47,9 @@ const quick: Scale = {
 const usage = `usage: bench [--only ${cases.map(({ name }) => name).join('|')}]... [--rounds 5] [--quick]`
 
 /**
- * `bench [--only <case>]... [--rounds 5] [--quick]`: measures cay beside Debian's docker-registry, distribution 3.1 and
- * nginx on this machine, in turns, and prints how they compare and which targets are reached. On two cores the load
- * shares them with the server, so that only ratios of one run say something. Needs Linux.
+ * `bench [--only <case>]... [--rounds 5] [--quick]`: measures cay, Debian's docker-registry, distribution 3.1 and
+ * nginx in turns on this machine, and prints how they compare and which targets are met. On two cores the server shares
+ * them with the load, so only ratios within one run are meaningful. Needs Linux.
  */
 export async function run(args: string[]): Promise<void> {
   const options = {

@@ -6,20 +6,20 @@ const executable = join(root, 'dist', process.platform === 'win32' ? 'cay.exe' :
 const stamp = join(root, 'dist', 'cay.stamp')
 const main = 'src/main.ts'
 
-/** What decides how the executable turns out, besides this version of Bun and the commit. */
+/** The inputs of the executable, besides this version of Bun and the commit. */
 const inputs = ['src/**/*', 'drizzle/**/*', 'scripts/build.ts', '{package.json,bun.lock,tsconfig.json}'].map(
   (pattern) => new Bun.Glob(pattern),
 )
 
-/** The one form in which a Worker is found, both from source and in the executable, where all files lie in one folder. */
+/** The only way to name a Worker that works from source and in the executable, which has all files in one folder. */
 export const worker = /new Worker\(new URL\('\.\/([a-z0-9-]+\.ts)', import\.meta\.url\)/g
 
-/** `build`: makes dist/cay for this machine, unless it is up to date. */
+/** `build`: builds dist/cay for this machine, unless it is up to date. */
 export async function run(): Promise<void> {
   console.log(await build())
 }
 
-/** Makes the executable for this machine, unless nothing it is made of has changed, and returns its path. */
+/** Builds the executable for this machine, unless it is up to date, and returns its path. */
 export async function build(): Promise<string> {
   const wanted = await hashInputs()
   const [made, exists] = await Promise.all([readStamp(), Bun.file(executable).exists()])
@@ -31,8 +31,8 @@ export async function build(): Promise<string> {
 }
 
 /**
- * Compiles cay into one executable at `path`, for another platform when `target` names one, for example `bun-linux-arm64-musl`.
- * @throws AggregateError with what is wrong in the source.
+ * Compiles cay into one executable at `path`, for another platform if `target` names one, for example `bun-linux-arm64-musl`.
+ * @throws AggregateError with the errors in the source.
  */
 export async function compile(path: string, target?: Bun.Build.CompileTarget): Promise<void> {
   const folder = `${path}.${process.pid}`
@@ -58,7 +58,7 @@ export async function compile(path: string, target?: Bun.Build.CompileTarget): P
   }
 }
 
-/** Embeds the script of the API's page compressed: a quarter of its size, and sent as it is. */
+/** Embeds the script of the API's page compressed, a quarter of its size; it is served in this form. */
 const compressed: Bun.BunPlugin = {
   name: 'compressed',
   setup(builder) {
@@ -72,7 +72,7 @@ const compressed: Bun.BunPlugin = {
   },
 }
 
-/** The files that run as Workers. They are entries of their own, named by their base name, which must be unique. */
+/** Returns the files that run as Workers. They are separate entries, named by their base name, which must be unique. */
 async function findWorkers(): Promise<string[]> {
   const found = new Set<string>()
   for await (const path of new Bun.Glob('src/**/*.ts').scan(root)) {
@@ -85,7 +85,7 @@ async function findWorkers(): Promise<string[]> {
   return [...found].sort()
 }
 
-/** The commit, with `-dirty` when files differ from it; `unknown` outside a clone. */
+/** Returns the commit, with `-dirty` if files differ from it; `unknown` outside a clone. */
 function commit(): string {
   const git = ['git', '--no-optional-locks', 'describe', '--always', '--dirty', '--abbrev=12', '--exclude=*']
   try {

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { runInForeground } from './lib/foreground.ts'
 
-/** The checks that need no running server, by the name that a failure is reported under. */
+/** The checks that need no running server, by the name that reports use. */
 const checks = {
   types: ['check', '--no-script'],
   style: ['node_modules/@biomejs/biome/bin/biome', 'check', '--error-on-warnings'],
@@ -10,7 +10,7 @@ const checks = {
   migrations: ['scripts/main.ts', 'migrations', '--check'],
 }
 
-/** `check [--fix]`: types, lint, format, dead code, the project's own rules. `--fix` formats first. */
+/** `check [--fix]`: checks types, lint, format, dead code and the project's own rules. `--fix` formats first. */
 export async function run(args: string[]): Promise<void> {
   process.chdir(join(import.meta.dir, '..'))
   if (args.includes('--fix')) checks.style.push('--write')

@@ -35,7 +35,7 @@ const steps: Step[] = [
   { name: 'arm64 under qemu', args: ['release', 'smoke'], needs: ['qemu-aarch64', 'libc-arm64'] },
 ]
 
-/** `ci`: runs each step, also after one that failed, and says on the last line how many cases passed and failed. */
+/** `ci`: runs all steps, also after a failed one, and prints on the last line how many cases passed and failed. */
 export async function run(): Promise<void> {
   process.chdir(join(import.meta.dir, '..'))
   let [passed, failed] = [0, 0]
@@ -55,7 +55,7 @@ export async function run(): Promise<void> {
   if (failed > 0) process.exitCode = 1
 }
 
-/** Runs a step, shows what it prints as it comes, and keeps it. */
+/** Runs a step, and prints and returns its output. */
 async function runStep({
   args = [],
   command,
@@ -78,7 +78,7 @@ async function runStep({
   return { exitCode: await child.exited, output }
 }
 
-/** What a step adds to the sums: a step that fails fails at least one. */
+/** Returns the cases that a step counts. A failed step has at least one failed case. */
 function count({ counts }: Step, exitCode: number, output: string): { passed: number; failed: number } {
   const found = counts ? [...output.matchAll(counts)].at(-1) : undefined
   const passed = found ? Number(found[1]) : Number(exitCode === 0 && counts === undefined)

@@ -54,8 +54,8 @@ const clients: Client[] = [
 ]
 
 /**
- * `clients [--only name] [--address host:port]`: real clients push to the executable, or to a registry that runs
- * already, and pull from it; what comes back must be the bytes that went in. At last all of it is deleted.
+ * `clients [--only name] [--address host:port]`: real clients push to the executable, or to a running registry,
+ * and pull from it. They must get the same bytes. At the end everything is deleted.
  */
 export async function run(args: string[]): Promise<void> {
   const option = (name: string) => (args.includes(name) ? args[args.indexOf(name) + 1] : undefined)
@@ -75,7 +75,7 @@ export async function run(args: string[]): Promise<void> {
   report.end(server)
 }
 
-/** A client with a last case: all that it leaves in the registry is found there, and deleted. */
+/** Adds a last case to a client: everything that it left in the registry is found there, and deleted. */
 async function withEnd(client: Client, registry: string): Promise<Client> {
   const before = new Set(await listRepositories(registry))
   const deleteRest = async ({ registry }: CaseContext) => {

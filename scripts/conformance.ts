@@ -8,7 +8,7 @@ import { bringTools } from './toolchain.ts'
 
 const outputLengthMax = 6000
 
-/** One way to run the suite, and what it must answer. */
+/** One way to run the suite, and the expected results. */
 interface Configuration {
   name: string
   /** The environment of the suite. */
@@ -96,10 +96,10 @@ interface Case {
 }
 
 /**
- * `conformance [--address host:port]`: runs the OCI conformance suite, in two versions of the specification, against
- * the executable, without accounts and with them (by tokens, by tokens over TLS, by Basic), or against a registry that
- * runs already. Whatever is not passed fails it, but for what the suite itself leaves out. For TLS it must be root on a
- * Debian host, which trusts the executable's authority meanwhile.
+ * `conformance [--address host:port]`: runs the OCI conformance suite, for two versions of the specification, against
+ * the executable without and with accounts (tokens, tokens over TLS, Basic), or against a running registry. It fails
+ * unless everything passes that the suite does not skip itself. TLS needs root on a Debian host, which trusts the
+ * executable's authority during the run.
  */
 export async function run(args: string[]): Promise<void> {
   const { conformance } = await bringTools(['conformance'])

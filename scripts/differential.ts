@@ -17,8 +17,8 @@ const parts: Record<string, (registries: Registries) => Promise<Cases>> = {
 }
 
 /**
- * `differential [--only part]`: gives the same to the executable and to Debian's docker-registry 2.8 with schema 1
- * switched on, asks both the same, and compares what they answer. Where cay is meant to differ, the table says why.
+ * `differential [--only part]`: pushes the same content to the executable and to Debian's docker-registry 2.8 with
+ * schema 1 enabled, sends both the same requests, and compares the responses. The table explains each intended difference.
  */
 export async function run(args: string[]): Promise<void> {
   const only = args.includes('--only') ? args[args.indexOf('--only') + 1] : undefined

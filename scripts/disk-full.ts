@@ -20,12 +20,12 @@ const MiB = 1024 * 1024
 const diskMiB = 24
 const blobBytes = 6 * MiB
 const manifestBytes = 256 * 1024
-/** Manifests that a full disk must have refused, at the latest. */
+/** A full disk must refuse a manifest within so many. */
 const manifestsMax = 200
 
 const repository = 'disk/full'
 
-/** A registry on a small file system, which a file of the test fills as far as it is asked to. */
+/** A registry on a small file system, which the test fills with a file. */
 interface Disk {
   registry: Registry
   data: string
@@ -38,9 +38,9 @@ interface Disk {
 }
 
 /**
- * `disk-full`: fills the disk under the executable. Pushes fail with 507 and say why, uploads go on when there is
- * space again, pulls never stop, and the database is not harmed. Needs Linux and root, for a file system in memory.
- * @throws Error that names the first promise that is not kept
+ * `disk-full`: fills the disk under the executable. Pushes must fail with 507 and a message, uploads must continue once
+ * there is space, pulls must always work, and the database must stay intact. Needs Linux and root, for a tmpfs.
+ * @throws Error with the first violation
  */
 export async function run(): Promise<void> {
   await using folder = await temporaryFolder('disk')
@@ -85,7 +85,7 @@ async function prepare(registry: Registry, mount: string, data: string): Promise
   }
 }
 
-/** A chunk that does not fit: the upload has a part of it, and goes on from there. */
+/** Sends a chunk that does not fit: the upload keeps a part of it, and continues from there. */
 async function fullForChunk({ registry, fill, free }: Disk): Promise<string> {
   const { bytes, digest } = randomBlob(blobBytes)
   const location = await registry.startUpload(repository)
@@ -102,7 +102,7 @@ async function fullForChunk({ registry, fill, free }: Disk): Promise<string> {
   return `a chunk that does not fit: 507, the upload goes on from byte ${size} of ${blobBytes}`
 }
 
-/** A whole blob in one request leaves nothing behind. */
+/** Sends a whole blob in one request: a failure leaves nothing behind. */
 async function fullForPost({ registry, data, fill }: Disk): Promise<string> {
   const { bytes, digest } = randomBlob(blobBytes)
   await fill(blobBytes / 2)
@@ -112,7 +112,7 @@ async function fullForPost({ registry, data, fill }: Disk): Promise<string> {
   return 'a blob in one request that does not fit: 507, nothing is left'
 }
 
-/** The bytes are there, but not the space for their row. */
+/** Closes an upload when there is no space for its row. */
 async function fullForRow({ registry, fill, free }: Disk): Promise<string> {
   const { bytes, digest } = randomBlob(blobBytes / 2)
   const location = await registry.startUpload(repository)
@@ -129,7 +129,7 @@ async function fullForRow({ registry, fill, free }: Disk): Promise<string> {
   return `a row that does not fit (after ${refused} manifests): 507, the upload can be closed later`
 }
 
-/** All that changes the database is refused, and nothing in it changes. */
+/** Sends changes of the database: all are refused, and nothing changes. */
 async function fullForManifests({ registry, data, before, fill }: Disk): Promise<string> {
   await fill(0)
   const stored = await fillDatabase(registry)
@@ -141,7 +141,7 @@ async function fullForManifests({ registry, data, before, fill }: Disk): Promise
   return `manifests that do not fit (after ${stored}), a mount, a deletion: 507, the database is whole`
 }
 
-/** Pushes manifests until the database cannot grow; answers how many there was space for. */
+/** Pushes manifests until the database cannot grow, and returns how many fit. */
 async function fillDatabase(registry: Registry): Promise<number> {
   for (let bytes = manifestBytes, count = 0; count < manifestsMax; count++) {
     const note = Buffer.from(crypto.getRandomValues(new Uint8Array(bytes / 2))).toString('hex')
@@ -157,7 +157,7 @@ async function fillDatabase(registry: Registry): Promise<number> {
   throw new Error(`${manifestsMax} manifests were stored on a full disk`)
 }
 
-/** The config of the image that was there before. */
+/** The config of the image that was pushed first. */
 async function anyBlob(registry: Registry) {
   const { bytes } = await registry.expect([200], 'GET', `/v2/${repository}/manifests/before`)
   const { config }: { config: { digest: string; size: number } } = JSON.parse(new TextDecoder().decode(bytes))
@@ -182,7 +182,7 @@ async function whilePulling<T>({ registry, before }: Disk, work: () => Promise<T
   }
 }
 
-/** The answer to what does not fit says so. */
+/** Expects the response of a full disk: 507 with a message. */
 function expectClear({ status, bytes }: Answer): void {
   const text = new TextDecoder().decode(bytes)
   if (status !== 507 || !text.includes('disk is full'))

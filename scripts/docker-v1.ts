@@ -18,8 +18,8 @@ const formats = ['schema1', 'schema2', 'oci', 'list', 'index'] as const
 const proofs: Proof[] = ['token', 'cookie', 'basic']
 
 /**
- * `docker-v1`: a client of Docker's V1 API pulls what was pushed in each format from the executable, with each layer's
- * download broken off and gone on with; the file system must be the one that skopeo pulls.
+ * `docker-v1`: a client of Docker's V1 API pulls images of each format from the executable, and interrupts and resumes
+ * the download of each layer. The file system must be the same as the one that skopeo pulls.
  */
 export async function run(): Promise<void> {
   await using folder = await temporaryFolder('docker-v1')
@@ -58,7 +58,7 @@ export async function run(): Promise<void> {
   report.end(server)
 }
 
-/** Pushes an image in each format, and one for everybody; adds somebody who may pull them. */
+/** Pushes an image in each format and a public one, and adds an account that can pull them. */
 async function fill(address: string): Promise<void> {
   const admin = `admin:${password}@${address}`
   const put = async (path: string, body: object) => {
@@ -76,7 +76,7 @@ async function fill(address: string): Promise<void> {
   await pushSample(admin, 'public/oci', oci, 'v')
 }
 
-/** Pulls by V1, and answers the ids. */
+/** Pulls by V1, and returns the ids. */
 async function compare(client: V1Client, repository: string, expected: FileSystem): Promise<string[]> {
   const { layers, leaf, ids } = await client.pull(repository, 'v')
   deepEqual(leaf.config, imageConfig)
@@ -85,7 +85,7 @@ async function compare(client: V1Client, repository: string, expected: FileSyste
   return ids
 }
 
-/** Pulls with skopeo, and applies the layers that it has got. */
+/** Pulls with skopeo, and applies the layers. */
 async function skopeoPull(address: string, folder: string) {
   const home = join(folder, 'home')
   await mkdir(home)

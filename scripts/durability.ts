@@ -4,9 +4,9 @@ import { checkOrder } from './durability/order.ts'
 import { checkSlowDisk } from './durability/slow-disk.ts'
 
 /**
- * `durability`: what is acknowledged is on disk before, a sync that fails is never acknowledged, and a slow disk does
- * not slow pulls. Needs Debian's strace.
- * @throws Error that names the first promise that is not kept
+ * `durability`: checks that content is on disk before it is acknowledged, that a failed sync is never acknowledged, and
+ * that a slow disk does not slow down pulls. Needs Debian's strace.
+ * @throws Error with the first violation
  */
 export async function run(): Promise<void> {
   if (!Bun.which('strace')) throw new Error('this needs strace: `apt-get install strace`')

@@ -8,8 +8,8 @@ import { temporaryFolder } from './lib/temporary-folder.ts'
 const fixtures = join(import.meta.dir, '../test/fixtures')
 
 /**
- * `fixture <number>`: makes test/fixtures/data-<number>, a data folder of the schema that has so many migrations, with
- * the executable. To be run once, when a migration is new; later versions must open what it made.
+ * `fixture <number>`: creates test/fixtures/data-<number> with the executable: a data folder of the schema with this many
+ * migrations. Run it once for a new migration; later versions must be able to open the folder.
  */
 export async function run([number = '']: string[]): Promise<void> {
   if (!/^\d{4}$/.test(number)) throw new Error('usage: bun scripts/main.ts fixture 0001')
@@ -28,7 +28,7 @@ export async function run([number = '']: string[]): Promise<void> {
   console.log(target)
 }
 
-/** Pushes all content, and leaves an upload in progress, whose path it answers. */
+/** Pushes all content, starts an upload, and returns its path. */
 async function fill(url: string): Promise<string> {
   const found: FixtureContent = fixtureContent()
   const ask = async (method: string, path: string, status: number, init: RequestInit = {}) => {
@@ -51,7 +51,7 @@ async function fill(url: string): Promise<string> {
   return location
 }
 
-/** git keeps no empty folder, and the server makes those that it needs. */
+/** Removes empty folders: git does not store them, and the server creates those that it needs. */
 async function removeEmptyFolders(path: string): Promise<void> {
   for (const entry of readdirSync(path, { withFileTypes: true })) {
     if (entry.isDirectory()) await removeEmptyFolders(join(path, entry.name))

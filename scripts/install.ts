@@ -5,9 +5,9 @@ const root = join(import.meta.dir, '..')
 const stamp = join(root, 'node_modules', '.installed')
 
 /**
- * Installs the packages that bun.lock names, unless they are there. Imports nothing that must be installed first.
- * @returns whether it had to, after which only a new process finds the packages.
- * @throws Error when a package cannot be had.
+ * Installs the packages of bun.lock, if they are missing. Imports nothing that must be installed first.
+ * @returns whether it installed something; then only a new process finds the packages.
+ * @throws Error if a package cannot be installed.
  */
 export async function install(): Promise<boolean> {
   const wanted = new Bun.CryptoHasher('sha256')

@@ -1,4 +1,4 @@
-/** The project's own tools, one program: `bun scripts/main.ts <command> [arguments]`. */
+/** Runs the project's own tools: `bun scripts/main.ts <command> [arguments]`. */
 
 import { install } from './install.ts'
 import { runInForeground } from './lib/foreground.ts'

@@ -8,15 +8,15 @@ const transfersCount = 64
 const manifestBytes = 4 * MiB
 const manifestsCount = 64
 const slowCount = 128
-/** What slow clients may cost a fast one. */
+/** How much slower slow clients can make a fast one. */
 const slowdownMax = 4
 
 const repository = 'memory/large'
 
 /**
- * `memory [--mib 100]`: the peak of the executable's memory with 64 uploads and 64 downloads of so many MiB at once,
- * and with 64 pushes of the largest manifests; and whether slow clients hold up a fast one. Needs Linux.
- * @throws Error when the peak is above the target, or slow clients starve others
+ * `memory [--mib 100]`: measures the peak memory of the executable with 64 uploads and 64 downloads of this size at the
+ * same time, and with 64 pushes of the largest manifests; and whether slow clients delay a fast one. Needs Linux.
+ * @throws Error if the peak is above the target, or slow clients starve others
  */
 export async function run(args: string[]): Promise<void> {
   const { values } = parseArgs({ args, options: { mib: { type: 'string', default: '100' } } })
@@ -33,7 +33,7 @@ export async function run(args: string[]): Promise<void> {
   if (faults.length > 0) throw new Error(faults.join('\n'))
 }
 
-/** The most memory that the process had at once. */
+/** Returns the peak memory of the process. */
 async function peakMiB({ pid }: Server): Promise<number> {
   const status = await Bun.file(`/proc/${pid}/status`).text()
   return Number(/^VmHWM:\s*(\d+) kB$/m.exec(status)?.[1]) / 1024
@@ -63,7 +63,7 @@ async function largestManifests(registry: Registry): Promise<string> {
   return `${manifestsCount} manifests of ${manifestBytes / MiB} MiB at once`
 }
 
-/** Clients that send a little now and then, and ones that do not read what they asked for, beside a fast one. */
+/** Measures a fast client beside clients that send slowly, and others that do not read their downloads. */
 async function slowClients(registry: Registry): Promise<string> {
   const blob = new LargeBlobs(32 * MiB)
   const digest = await push(registry, blob, 0)
@@ -88,7 +88,7 @@ async function time(registry: Registry, blob: LargeBlobs, number: number): Promi
   return performance.now() - began
 }
 
-/** An upload that brings some bytes now and then. */
+/** An upload that sends a few bytes now and then. */
 async function trickle(registry: Registry, state: { trickling: boolean }): Promise<void> {
   const location = await registry.startUpload(repository)
   const body = new ReadableStream<Uint8Array>({
@@ -128,7 +128,7 @@ async function push(registry: Registry, blob: LargeBlobs, number: number): Promi
   return digest
 }
 
-/** Reads a blob without keeping it. */
+/** Reads a blob and discards it. */
 async function download({ address }: Registry, digest: string, size: number): Promise<void> {
   const response = await fetch(`http://${address}/v2/${repository}/blobs/${digest}`)
   if (response.status !== 200 || response.body === null)
@@ -138,7 +138,7 @@ async function download({ address }: Registry, digest: string, size: number): Pr
   if (read !== size) throw new Error(`${read} of ${size} bytes came`)
 }
 
-/** Blobs of one size that differ in their last chunk only, so that they need neither memory nor much hashing here. */
+/** Blobs that differ only in their last chunk, so that they need little memory and hashing here. */
 class LargeBlobs {
   readonly size: number
   private readonly chunk = crypto.getRandomValues(new Uint8Array(MiB))

@@ -9,8 +9,8 @@ const folder = join(root, 'drizzle')
 const drizzleKit = [process.execPath, join(root, 'node_modules', 'drizzle-kit', 'bin.cjs'), 'generate']
 
 /**
- * `migrations [name]`: writes drizzle/NNNN_name.sql for what has changed in the schema.
- * `migrations --check`: fails when that has not been done.
+ * `migrations [name]`: writes drizzle/NNNN_name.sql for the changes of the schema.
+ * `migrations --check`: fails if a migration is missing.
  */
 export async function run(args: string[]): Promise<void> {
   process.chdir(root)

@@ -5,7 +5,7 @@ import { startServer } from './lib/server.ts'
 const pageSecondsMax = 30
 const names = ['chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome', 'chrome']
 
-/** Chromium makes calls of its own, to its makers, unless told not to; root has no sandbox. */
+/** Stops Chromium from connecting to its makers. As root it has no sandbox. */
 const flags = [
   '--no-sandbox',
   '--disable-gpu',
@@ -19,9 +19,8 @@ const flags = [
 const password = 'correct-horse-battery'
 
 /**
- * `page`: opens the API's page of the executable in Chromium, signs in there, and asks for something from its form.
- * Fails when an operation is not shown, the answer does not come, another host is asked for anything, or an error is
- * reported.
+ * `page`: opens the API's page of the executable in Chromium, signs in, and sends a request from its form. Fails if an
+ * operation is not shown, the response does not arrive, the page connects to another host, or an error is reported.
  */
 export async function run(): Promise<void> {
   await using server = await startServer({ access: 'accounts', env: { CAY_ADMIN_PASSWORD: password } })
@@ -38,7 +37,7 @@ export async function run(): Promise<void> {
   )
 }
 
-/** Opens the page, asks for something there, and returns all that should not have happened. */
+/** Opens the page, sends a request from it, and returns everything that went wrong. */
 async function findFaults(browser: Browser, origin: string): Promise<string[]> {
   const faults: string[] = []
   const page = await browser.newPage()
@@ -60,7 +59,7 @@ async function findFaults(browser: Browser, origin: string): Promise<string[]> {
   return faults
 }
 
-/** The tags and operations of the document that the page does not show. */
+/** Returns the tags and operations of the document that the page does not show. */
 async function findMissing(page: Page, origin: string): Promise<string[]> {
   const { tags = [], paths } = (await (await fetch(`${origin}/swagger/json`)).json()) as OpenAPIV3.Document
   const operations = Object.values(paths).flatMap((item) => {
@@ -72,7 +71,7 @@ async function findMissing(page: Page, origin: string): Promise<string[]> {
   return wanted.flatMap((text) => (shown.includes(text ?? '') ? [] : [`not shown: ${text}`]))
 }
 
-/** Signs in as a script of the page would, and sends the form of an operation, which needs a server admin. */
+/** Signs in like a script of the page, and sends the form of an operation that needs a server admin. */
 async function askSignedIn(page: Page): Promise<string[]> {
   const init = {
     method: 'POST',
@@ -95,7 +94,7 @@ async function askSignedIn(page: Page): Promise<string[]> {
   return answer.items?.[0]?.name === 'admin' ? [] : [`the answer is ${JSON.stringify(answer)}`]
 }
 
-/** @throws Error that says how to get Chromium, when there is none. */
+/** @throws Error that says how to install Chromium, if it is missing. */
 async function launch(): Promise<Browser> {
   const found = process.env.CHROMIUM ?? names.map((name) => Bun.which(name)).find((path) => path !== null)
   if (!found) {

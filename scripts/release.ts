@@ -5,7 +5,7 @@ import { smoke } from './smoke.ts'
 
 const folder = join(import.meta.dir, '..', 'dist', 'release')
 
-/** What is released: the executable's name and what Bun calls the platform. */
+/** The released executables: their names, and Bun's names of their platforms. */
 const targets = {
   'cay-linux-x64': 'bun-linux-x64',
   'cay-linux-arm64': 'bun-linux-arm64',
@@ -17,8 +17,8 @@ const targets = {
 } satisfies Record<string, Bun.Build.CompileTarget>
 
 /**
- * `release [name...]`: makes the named executables, or all, in dist/release/, and SHA256SUMS of what is there.
- * `release smoke`: makes the one for arm64 and tries it under qemu.
+ * `release [name...]`: builds the named executables, or all, in dist/release/, and writes SHA256SUMS.
+ * `release smoke`: builds the one for arm64 and tests it under qemu.
  */
 export async function run(args: string[]): Promise<void> {
   if (args[0] === 'smoke') {
@@ -44,7 +44,7 @@ async function release(names: string[]): Promise<string[]> {
   return paths
 }
 
-/** In the form that `sha256sum --check` reads. */
+/** Formats checksums for `sha256sum --check`. */
 async function writeSums(): Promise<void> {
   const names = (await readdir(folder)).filter((name) => name.startsWith('cay-')).sort()
   const lines = names.map(async (name) => `${await hashFile(join(folder, name))}  ${name}\n`)

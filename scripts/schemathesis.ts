@@ -6,19 +6,19 @@ import { type Server, startServer } from './lib/server.ts'
 import { temporaryFolder } from './lib/temporary-folder.ts'
 import { bringTools } from './toolchain.ts'
 
-/** What every run makes the same cases from. */
+/** The seed, so that every run generates the same cases. */
 const seed = 1
 
 const casesPerOperationMax = 15
 const runSecondsMax = 180
 const outputLengthMax = 12_000
 
-/** The account whose token the cases are asked with. */
+/** The account whose token the requests use. */
 const keeper = 'keeper-of-the-cases'
 
 /**
- * What is done to each case before it is asked. Schemathesis learns names from answers: none may take the keeper its
- * rights. Where a case has the example of a digest, it gets one that is here.
+ * Changes each case before it is sent. Schemathesis learns names from responses, but no case may remove the rights of
+ * the keeper. An example digest is replaced by one that exists.
  */
 const hooks = (digest: string) => `
 import schemathesis
@@ -34,7 +34,7 @@ def before_call(context, case, kwargs):
 
 const password = 'correct-horse-battery'
 
-/** What must hold for each answer: no 5xx, and status, media type, headers and body as the document says. */
+/** The checks of each response: no 5xx, and status, media type, headers and body match the document. */
 const checks = [
   'not_a_server_error',
   'status_code_conformance',
@@ -44,8 +44,8 @@ const checks = [
 ]
 
 /**
- * `schemathesis [arguments]`: makes requests for each operation of the admin API from its OpenAPI document, good ones
- * and bad ones, and asks them of the executable with a server admin's token; every answer must be as the document says.
+ * `schemathesis [arguments]`: generates valid and invalid requests for each operation of the admin API from its OpenAPI
+ * document, and sends them to the executable with a server admin's token. Every response must match the document.
  */
 export async function run(args: string[]): Promise<void> {
   const { schemathesis } = await bringTools(['schemathesis'])
@@ -101,7 +101,7 @@ function errorsIn(log: string): string {
   return lines.join('\n')
 }
 
-/** Gives the server something of each noun, by the names that the examples have: the keeper's token, a digest. */
+/** Creates one resource of each kind, with the names in the examples. Returns the keeper's token and a digest. */
 async function fill({ address }: Server): Promise<{ token: string; digest: string }> {
   let authorization = `Basic ${Buffer.from(`admin:${password}`).toString('base64')}`
   const ask = async (method: string, path: string, body?: unknown) => {

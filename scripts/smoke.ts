@@ -7,12 +7,12 @@ import { Registry } from './lib/registry.ts'
 import { startServer } from './lib/server.ts'
 import { temporaryFolder } from './lib/temporary-folder.ts'
 
-/** Where Debian's `libc6-arm64-cross` has the libraries that an arm64 executable is linked with. */
+/** The folder of Debian's `libc6-arm64-cross` with the libraries of arm64 executables. */
 const libraries = '/usr/aarch64-linux-gnu'
 
 /**
- * Tries an executable for Linux on arm64 under qemu: its version, a push and a pull, and a stop.
- * @throws Error that says what went wrong, or what to install.
+ * Tests an executable for Linux on arm64 under qemu: its version, a push and a pull, and a stop.
+ * @throws Error with what failed, or what to install.
  */
 export async function smoke(path: string): Promise<void> {
   const qemu = Bun.which('qemu-aarch64')
@@ -30,7 +30,7 @@ export async function smoke(path: string): Promise<void> {
   console.log(`${path} (${version}) runs under qemu: pushed and pulled ${blobs} blobs`)
 }
 
-/** Pushes an image, pulls it, compares every byte, and returns how many blobs it had. */
+/** Pushes an image, pulls it, compares every byte, and returns its number of blobs. */
 async function pushAndPull(address: string): Promise<number> {
   const image = await makeImage({ architecture: 'arm64', layerBytes: 256 * 1024 })
   await new Registry(address).pushContent('smoke/image', 'latest', image)

@@ -11,7 +11,7 @@ import { Samples } from './soak/samples.ts'
 import type { Trial, TrialContext } from './soak/trial.ts'
 
 const clientCount = 6
-/** A start that is killed, too, is killed within so long. */
+/** If a start is killed as well, it is killed within this time. */
 const startMillisecondsMax = 120
 const startKilledShare = 0.25
 const faultsShownMax = 40
@@ -22,11 +22,11 @@ const trials: Record<string, (context: TrialContext) => Trial> = {
 }
 
 /**
- * `soak [--only pushes|collector] [--rounds 50] [--seed <number>]`: kills the executable (SIGKILL) in the middle of what
- * clients do, starts it again, and compares what it has with what it had acknowledged. In `pushes` clients push, mount,
- * tag and delete, and nothing that was acknowledged may be missing; in `collector` they delete and restore, too, while
- * the collector works with a grace of a second, and in the end nothing but what is tagged may be left.
- * @throws Error with all that was wrong, and the seed
+ * `soak [--only pushes|collector] [--rounds 50] [--seed <number>]`: kills the executable (SIGKILL) while clients work,
+ * starts it again, and compares its content with what it had acknowledged. In `pushes`, clients push, mount, tag and
+ * delete, and nothing that was acknowledged may be missing. In `collector`, they also delete and restore while the
+ * collector works with a grace period of one second, and in the end only tagged content may be left.
+ * @throws Error with all violations, and the seed
  */
 export async function run(args: string[]): Promise<void> {
   const { values } = parseArgs({
@@ -76,7 +76,7 @@ async function soak(
   return `${rounds} kills: ${trial.summary()}`
 }
 
-/** Lets the clients work until the server is killed. */
+/** Runs the clients until the server is killed. */
 async function crash(server: Server, trial: Trial): Promise<void> {
   const state = { over: false }
   const failed = Promise.all(trial.work(server, state))

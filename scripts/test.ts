@@ -5,8 +5,8 @@ import { runInForeground } from './lib/foreground.ts'
 import { temporaryFolder } from './lib/temporary-folder.ts'
 
 /**
- * `test [arguments of bun test]`: builds, since many tests run against the executable, and runs the tests. What they
- * leave in the system's temporary folder fails the run, and is removed.
+ * `test [arguments of bun test]`: builds the executable, which many tests use, and runs the tests. Files that they leave in
+ * the system's temporary folder fail the run, and are removed.
  */
 export async function run(args: string[]): Promise<void> {
   await build()

@@ -11,15 +11,15 @@ import { temporaryFolder } from './lib/temporary-folder.ts'
 import { bringTools } from './toolchain.ts'
 
 /**
- * Docker and others take registries on 127.0.0.1 and ::1 without verifying them. So clients use this address, which
- * nobody routes (RFC 2544), and which the loopback interface has while this runs.
+ * Docker and others do not verify registries on 127.0.0.1 and ::1. So clients use this address, which is never routed
+ * (RFC 2544), and which the loopback interface has during the run.
  */
 const ADDRESS = '198.18.0.1'
 
 /**
- * `tls-clients`: on a Debian host, as root, real clients sign in to the executable, push to it and pull from it over
- * HTTPS, with no flag that weakens it: none does before `cay trust --install`, each does after it, where its user may,
- * and `--uninstall` leaves the host as it was.
+ * `tls-clients`: on a Debian host, as root, real clients sign in to the executable, push and pull over HTTPS, without
+ * insecure flags. Before `cay trust --install` all must fail; after it all must succeed where their account has access;
+ * and `--uninstall` must leave the host as it was.
  */
 export async function run(): Promise<void> {
   const executable = process.env.CAY_EXECUTABLE ?? (await build())
@@ -57,7 +57,7 @@ async function runClients(clients: Client[], registry: string, folder: string, r
     await report.prepare(client.name, () => runClient(client, registry, folder, report))
 }
 
-/** Passes bytes on from the address that clients use to the server, which listens on 127.0.0.1 only. */
+/** Forwards bytes from the address that clients use to the server, which listens on 127.0.0.1 only. */
 async function startRelay(server: string): Promise<AsyncDisposable & { address: string }> {
   const { hostname, port } = new URL(`http://${server}`)
   const relay = createServer((client) => {

@@ -7,7 +7,7 @@ import { bringPythonTool, type PythonTool } from './toolchain/python-tool.ts'
 
 const installSecondsMax = 1800
 
-/** A tool of a Debian package, at the version of this Debian. */
+/** A tool from a Debian package, in the version of this Debian. */
 interface DebianTool {
   package: string
   path: string
@@ -15,7 +15,7 @@ interface DebianTool {
 
 type Tool = GoTool | DebianTool | PythonTool
 
-/** What the project is tried with and measured against: each tool, its version, and how it comes. */
+/** The tools that cay is tested with and compared to: their versions, and how to install them. */
 export const tools = {
   conformance: {
     module: 'github.com/opencontainers/distribution-spec/conformance',
@@ -87,8 +87,7 @@ export const tools = {
 export type ToolName = keyof typeof tools
 
 /**
- * Brings tools to this machine, each once, and returns the paths of their executables by name.
- * Debian's packages need root.
+ * Installs tools that are missing, and returns the paths of their executables by name. Debian packages need root.
  */
 export async function bringTools(names: ToolName[]): Promise<Record<string, string>> {
   const rows = names.map((name): [ToolName, Tool] => [name, tools[name]])
@@ -106,7 +105,7 @@ function bring(tool: Tool): string | Promise<string> {
   return 'module' in tool ? bringGoTool(tool) : bringPythonTool(tool)
 }
 
-/** `toolchain [name...]`: brings the named tools, or all of them, and prints where they are. */
+/** `toolchain [name...]`: installs the named tools, or all, and prints their paths. */
 export async function run(args: string[]): Promise<void> {
   const isTool = (name: string): name is ToolName => name in tools
   const unknown = args.filter((name) => !isTool(name))
@@ -115,7 +114,7 @@ export async function run(args: string[]): Promise<void> {
   for (const [name, path] of Object.entries(await bringTools(names))) console.log(`${name} ${path}`)
 }
 
-/** Installs Debian packages without starting the services that some of them bring. */
+/** Installs Debian packages without starting their services. */
 async function installPackages(packages: string[]): Promise<void> {
   console.error(`installing ${packages.join(' ')}`)
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }

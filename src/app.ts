@@ -49,21 +49,21 @@ export interface App {
   addresses: string[]
   /** The addresses of the listeners that mirror an upstream for Docker. */
   mirrors: { upstream: string; address: string }[]
-  /** The authority of its certificate, where that is its own. */
+  /** The authority of the certificate, with `tls = auto`. */
   authority: Authority | undefined
-  /** Resolves when the app cannot go on; its process should end. */
+  /** Resolves when the app has failed for good, and its process should end. */
   failed: Promise<Error>
-  /** Ends gracefully: no new request, those in flight have their time, then everything is closed. */
+  /** Stops gracefully: accepts no new requests, lets those in flight finish, and then closes everything. */
   close(): Promise<void>
 }
 
 const TAGS_PER_PUSH_MAX = 100
 
-/** A jump of the clock dates certificates when it has lasted so long. */
+/** Certificates follow a jump of the clock after it has lasted this long. */
 const CERTIFICATE_GRACE_MS = 86_400_000
 
 const OPEN_WARNING =
-  'access is open: whoever reaches this server can do everything but change accounts; use access = accounts to ask who they are'
+  'access is open: everybody who can connect can do everything except change accounts; use access = accounts to require sign-in'
 
 /** The composition root: opens the data folder, builds the services, and serves. */
 export async function openApp(config: Config, log: Logger, options: AppOptions = {}): Promise<App> {
@@ -119,7 +119,7 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
     async close() {
       schedule.stop()
       tls?.close()
-      // Those who watch a job would keep their connection until it has ended.
+      // Job watchers would hold their connections open until the job ends.
       await services.content.jobs.stop()
       await Promise.all([socket, ...servers].map((server) => server.stop(config.shutdown.secondsMax)))
       crash.close()
@@ -128,7 +128,7 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
   }
 }
 
-/** What works on a data folder, whoever asks: a server, or a command that has the folder alone. */
+/** The services on a data folder, for a server or for a command without one. */
 export interface Services {
   metadata: DataFolder['metadata']
   auth: Auth
@@ -137,7 +137,7 @@ export interface Services {
   collector: Collector
   usage: Usage
   cache: ProxyCache
-  /** The time of what is recorded, in milliseconds since 1970: it never goes back behind what was recorded before. */
+  /** The time to record, in milliseconds since 1970. It is never before a time that was recorded earlier. */
   now: () => number
   clocks: Clocks
   content: Content
@@ -151,11 +151,11 @@ export interface ServiceOptions {
   wall?: () => number
   /** Milliseconds since some moment; it only goes on. */
   monotonic?: () => number
-  /** Told when something has ended that the services cannot go on without. */
+  /** Called when something fails that the services cannot work without. */
   onFailure: (error: Error) => void
 }
 
-/** Takes the data folder for this process, and builds the services that work on it. */
+/** Locks the data folder for this process, and builds the services on it. */
 export async function openServices(config: Config, log: Logger, options: ServiceOptions): Promise<Services> {
   const { onFailure } = options
   const folder = await openDataFolder(config, log, onFailure)
@@ -233,7 +233,7 @@ export interface AppOptions extends FirstPassword {
   monotonic?: () => number
 }
 
-/** What can be undone is kept for the grace of pushes at least. */
+/** The window is at least as long as the grace period of pushes. */
 function retentionOf({ gc }: Config): Retention {
   const graceMs = gc.graceSeconds * 1000
   return { graceMs, windowMs: Math.max(graceMs, gc.windowSeconds * 1000), untaggedDays: gc.untaggedDays }
@@ -247,7 +247,7 @@ function limitsOf({ manifests, lists }: Config): HttpOptions['limits'] {
   }
 }
 
-/** What all listeners share of how requests come in. */
+/** Returns what all listeners share to check and read requests. */
 function doorOf(config: Config, listen: ListenAddress[], isTls: boolean) {
   const { externalUrl, trustedProxies, access, http, manifests, uploads } = config
   const origins = new Origins({ externalUrl, trustedProxies, isTls })
@@ -268,7 +268,7 @@ function doorOf(config: Config, listen: ListenAddress[], isTls: boolean) {
   }
 }
 
-/** Commands reach the server through its socket; a server without one serves all the same. */
+/** Opens the socket through which commands reach the server. Without it the server works, too. */
 function openSocket(data: string, options: OwnerOptions) {
   try {
     removeSocket(data)
@@ -280,7 +280,7 @@ function openSocket(data: string, options: OwnerOptions) {
       },
     }
   } catch (cause) {
-    options.log.warn({ cause }, `commands cannot reach this server: there is no socket in ${data}`)
+    options.log.warn({ cause }, `cannot create the socket in ${data}: commands cannot reach this server`)
     return { stop: async () => {} }
   }
 }

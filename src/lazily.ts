@@ -1,4 +1,4 @@
-/** Makes something when it is asked for the first time, and keeps it. What cannot be made is tried again the next time. */
+/** Returns a function that creates a value on its first call and keeps it. A failed creation is tried again. */
 export function once<T>(make: () => T): () => T {
   let made: { value: T } | undefined
   return () => {
@@ -7,7 +7,7 @@ export function once<T>(make: () => T): () => T {
   }
 }
 
-/** An object whose members are made, each by its function, when they are read for the first time. */
+/** Returns an object whose members are created, each by its function, when they are first read. */
 export function lazily<T extends object>(makers: { [K in keyof T]: () => T[K] }): T {
   const made = {} as T
   for (const name of Object.keys(makers) as (keyof T)[]) {

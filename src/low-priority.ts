@@ -1,14 +1,14 @@
 import { setPriority } from 'node:os'
 
 /**
- * Gives the thread that calls this less of a busy processor than the one that serves has. On Linux a priority is a
- * thread's own; elsewhere it would be that of the whole process.
+ * Lowers the priority of the calling thread below that of the serving thread. Only on Linux, because elsewhere the
+ * priority is that of the whole process.
  */
 export function lowerPriority(): void {
   if (process.platform !== 'linux') return
   try {
     setPriority(0, 10)
   } catch {
-    // A sandbox may forbid it; the work is the same.
+    // A sandbox may forbid it; the thread works at normal priority.
   }
 }

@@ -1,7 +1,7 @@
-/** A question to a thread, with the number that its answer has. */
+/** A call of a worker, with the id of its reply. */
 export type Asked<Question> = Question & { id: number }
 
-/** A thread's answer. `failure` is what the thread says of an error, as plain data. */
+/** A worker's reply. `failure` is an error as plain data. */
 export interface Answer<Failure> {
   id: number
   value?: unknown
@@ -9,17 +9,17 @@ export interface Answer<Failure> {
 }
 
 export interface WorkerClientOptions<Failure> {
-  /** What the thread is called in errors. */
+  /** The name of the worker in errors. */
   name: string
   toError: (failure: Failure) => Error
-  /** Called when the thread has died: nothing that it is asked can be answered any more. */
+  /** Called when the worker has crashed, and can reply to no call any more. */
   onFailure: (error: Error) => void
   /**
-   * Sends the questions of one turn of the event loop in one message, for a message costs more than most questions. Not
-   * for questions that the thread should begin with while this one goes on, for a turn may be long.
+   * Sends the calls of one turn of the event loop in one message, because a message costs more than most calls. Do not
+   * use it for calls that the worker should start at once, because a turn may be long.
    */
   isBatching?: boolean
-  /** Called with the answers that came together, before any of their promises settles. */
+  /** Called with the replies of one message, before any of their promises settles. */
   onAnswers?: (answers: Answer<Failure>[]) => void
 }
 
@@ -28,10 +28,7 @@ interface Waiting {
   reject: (error: Error) => void
 }
 
-/**
- * This side of a thread that answers questions. The thread receives them as arrays, in order, and answers with arrays
- * of `Answer`.
- */
+/** Calls a worker, which receives arrays of calls, in order, and replies with arrays of `Answer`. */
 export class WorkerClient<Question extends object, Failure> {
   private readonly worker: Worker
   private readonly options: WorkerClientOptions<Failure>
@@ -62,12 +59,12 @@ export class WorkerClient<Question extends object, Failure> {
     })
   }
 
-  /** Questions that are not answered yet. */
+  /** The number of calls without a reply. */
   get waiting(): number {
     return this.unanswered.size
   }
 
-  /** @param moved memory that goes to the thread instead of a copy of it; it is empty here afterwards */
+  /** @param moved memory to transfer to the worker instead of copying it; it is empty here afterwards */
   ask<Value>(question: Question, moved: ArrayBuffer[] = []): Promise<Value> {
     if (this.failed) return Promise.reject(this.failed)
     const id = this.nextId++
@@ -80,7 +77,7 @@ export class WorkerClient<Question extends object, Failure> {
     return promise
   }
 
-  /** Ends the thread. What it has not answered is rejected. */
+  /** Stops the worker. Rejects all calls without a reply. */
   async stop(): Promise<void> {
     this.stopping = true
     this.fail(new Error(`${this.options.name} was stopped`))
