@@ -4,7 +4,7 @@ import { type AccountsServer, basic, bearer, startWithAccounts } from '../../sup
 import { EMPTY, imageManifest, type Named, named, OCI_MANIFEST } from '../../support/content.ts'
 import { pushBlob, pushImage, startUpload } from '../../support/push.ts'
 
-/** Who asks. All but the last ones have a credential that is in force. */
+/** The principals. All but the last ones have a valid credential. */
 const WHO = [
   'anonymous',
   'reader',
@@ -26,7 +26,7 @@ const WHO = [
 ] as const
 type Who = (typeof WHO)[number]
 
-/** Those who can have a token of /token for all that they may. */
+/** The principals that can get a token of /token for everything that they may do. */
 const BY_TOKEN = [
   'reader',
   'writer',
@@ -37,7 +37,7 @@ const BY_TOKEN = [
   'personal token',
 ] as const
 
-/** What must come back, written by hand, in the order of WHO: never made from the table of routes. */
+/** The expected statuses in the order of WHO, written by hand: never generated from the route table. */
 const EXPECTED: Record<string, number[]> = {
   'end-1': [401, 200, 200, 200, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200, 401, 401],
   'end-2': [401, 200, 200, 200, 200, 403, 200, 200, 200, 401, 401, 401, 401, 401, 401, 401, 401],
@@ -61,7 +61,7 @@ const manifest = imageManifest(EMPTY, [])
 const scope = `repository:${repository}:pull,push,delete`
 const day = 86_400_000
 
-/** Each request comes from another address, as guesses would be slowed down otherwise. */
+/** Each request has another address, because failed logins are rate-limited. */
 let address = 0
 let clock = Date.UTC(2026, 0, 1)
 let server: AccountsServer
@@ -109,7 +109,7 @@ beforeAll(async () => {
 }, 60_000)
 afterAll(() => server.stop())
 
-test('each row has its expectations, and each expectation its row', () => {
+test('access: every route has its expectations, and every expectation its route', () => {
   expect(Object.keys(EXPECTED)).toEqual(rows.map(({ id }) => id))
   for (const statuses of Object.values(EXPECTED)) expect(statuses.length).toBe(WHO.length)
 })
@@ -118,14 +118,14 @@ describe.each(rows.map(({ id, methods }) => [id, methods] as const))('%s', (id, 
   test.each(WHO.map((who, at) => [who, EXPECTED[id]?.[at] ?? 0] as const))('%s: %d', async (who, status) => {
     for (const method of methods) {
       const { path, init } = await requestOf(id)
-      // Nor may it be one account whose password is guessed at.
+      // Nor can it be a single account, for the same reason.
       const nobody = basic(`nobody-${address}`, 'wrong-password')
       const credential = who === 'wrong password' ? nobody : credentials[who]
       expect([method, await ask(credential, method, path, init)]).toEqual([method, status])
     }
   })
 
-  test.each(BY_TOKEN)('%s, by a token of /token: as by Basic', async (who) => {
+  test.each(BY_TOKEN)('%s, with a token of /token: as with Basic', async (who) => {
     const token = await server.tokenFor(credentials[who], scope, 'registry:catalog:*')
     for (const method of methods) {
       const { path, init } = await requestOf(id)
@@ -154,7 +154,7 @@ async function ask(
   return response.status
 }
 
-/** What a row is asked for, with content of its own, so that nobody takes away what the next one needs. */
+/** Returns a request for a row, with content of its own, so that no request deletes what the next one needs. */
 async function requestOf(id: string): Promise<{ path: string; init: RequestInit }> {
   const owner = server.as(basic('admin'))
   const base = `/v2/${repository}`

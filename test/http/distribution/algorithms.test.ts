@@ -31,7 +31,7 @@ describe('sha512', () => {
       has: { 'docker-content-digest': digest, etag: `"${digest}"` },
     })
 
-  test('closes an upload that was not announced with it, and one that was with sha256', async () => {
+  test('completes an upload that announced no algorithm, or sha256', async () => {
     for (const [query, digestFor] of [
       ['', sha512],
       ['?digest-algorithm=sha256', sha512],
@@ -49,7 +49,7 @@ describe('sha512', () => {
     }
   })
 
-  test('names a blob pushed by one POST, apart from its sha256', async () => {
+  test('identifies a blob pushed by one POST, separately from its sha256', async () => {
     const blob = randomBlob(1000)
     await pushBlob(server, 'b', { ...blob, digest: sha512(blob) })
     await expectBlob(sha512(blob), blob)
@@ -67,7 +67,7 @@ describe('sha512', () => {
     }
   })
 
-  test('reaches a manifest that was pushed with it, and its tags answer with it', async () => {
+  test('finds a manifest that was pushed with it, and its tags return that digest', async () => {
     const manifest = imageManifest(EMPTY, [], { annotations: { n: '512' } })
     const digest = sha512(manifest)
     const pushed = await pushManifest(server, 'm', manifest, { reference: `${digest}?tag=v512` })
@@ -87,7 +87,7 @@ describe('sha512', () => {
     }
   })
 
-  test('a manifest is reached by each digest that it was pushed with, and deleted by any', async () => {
+  test('a manifest is found by each digest that it was pushed with, and deleted by any of them', async () => {
     const manifest = imageManifest(EMPTY, [], { annotations: { n: 'both' } })
     const digests = [manifest.digest, sha512(manifest)]
     await pushManifest(server, 'm', manifest, { reference: 'both' })
@@ -110,7 +110,7 @@ describe('sha512', () => {
     }
   })
 
-  test('that is not of the manifest is DIGEST_INVALID', async () => {
+  test('of other content than the manifest is DIGEST_INVALID', async () => {
     for (const reference of [wrong, digestOf(new Uint8Array(1))]) {
       const response = await putManifest(server, 'm', imageManifest(EMPTY, []), { reference })
       expect([response.status, await response.text()]).toEqual([

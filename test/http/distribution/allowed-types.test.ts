@@ -25,7 +25,7 @@ const list = json({ schemaVersion: 2, mediaType: DOCKER_LIST, manifests: [] })
 const typedIndex = imageIndex([], { artifactType: 'application/vnd.example' })
 const other = json({ schemaVersion: 2 })
 
-describe('a repository that takes listed types only', () => {
+describe('allowed types: a repository with a list', () => {
   let server: TestServer
   beforeAll(async () => {
     const allow = `charts/**=${HELM},prod/*=image,application/vnd.dev.sigstore.bundle*,prod/more=${HELM}`
@@ -53,7 +53,7 @@ describe('a repository that takes listed types only', () => {
     await expectStatus(await putManifest(server, repository, manifest, { type, reference: 'v1' }), status)
   })
 
-  test('says which', async () => {
+  test('names the allowed types in its error', async () => {
     const response = await putManifest(server, 'charts/a', image)
     const [error] = ((await response.json()) as { errors: object[] }).errors
     expect(error).toEqual({
@@ -71,7 +71,7 @@ test.each([
   [['A=image'], /^artifacts\.allow: .*"A" is not a repository pattern/],
 ])('%j is not a setting', (setting, message) => expect(() => allowedTypes(setting)).toThrow(message))
 
-test.each(['prettyjws', 'json'])('schema 1 (%s) is an image', (form) => {
+test.each(['prettyjws', 'json'])('allowed types: schema 1 (%s) counts as an image', (form) => {
   const mediaType = `application/vnd.docker.distribution.manifest.v1+${form}`
   const manifest = {
     mediaType,

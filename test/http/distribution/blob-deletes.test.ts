@@ -15,7 +15,7 @@ describe('DELETE of a blob', () => {
   })
   afterAll(() => server.stop())
 
-  test('is seen at once, and takes it from this repository only', async () => {
+  test('takes effect immediately, in this repository only', async () => {
     for (const name of ['a', 'b']) await pushBlob(server, name, small)
     for (let round = 0; round < 20; round++) {
       expect((await server.fetch(`/v2/a/blobs/${small.digest}`)).status).toBe(200)
@@ -28,7 +28,7 @@ describe('DELETE of a blob', () => {
     }
   })
 
-  test('is refused while a manifest names the blob', async () => {
+  test('is refused while a manifest references the blob', async () => {
     const manifest = imageManifest(EMPTY, [used])
     await pushImage(server, 'c', manifest, [used], { reference: 'latest' })
     const blob = `/v2/c/blobs/${used.digest}`
@@ -63,7 +63,7 @@ describe('DELETE of a blob', () => {
     ],
   )
 
-  test('a blob whose layer another manifest shares stays in use', async () => {
+  test('is refused while another manifest shares the layer', async () => {
     const layer = randomBlob(10)
     const [one, two] = [
       imageManifest(EMPTY, [layer]),

@@ -5,7 +5,7 @@ import { runScenarios, type Scenario } from '../../support/scenario.ts'
 import { SERVERS, type TestServer } from '../../support/server.ts'
 
 const small = named('0123456789')
-/** More than the server keeps in memory, and no round number. */
+/** More than the server buffers in memory, and not a round number. */
 const large = randomBlob(3_000_001)
 const empty = named('')
 const unknown = digestOf(named('unknown').bytes)
@@ -18,7 +18,7 @@ const WHOLE = {
   'docker-content-digest': small.digest,
   etag,
   'accept-ranges': 'bytes',
-  // A page that asks for it as a script or a style gets none.
+  // A page cannot load it as a script or style sheet.
   'x-content-type-options': 'nosniff',
 }
 
@@ -188,7 +188,7 @@ for (const [kind, start] of SERVERS) {
 
     runScenarios(() => server, scenarios)
 
-    test('ns of this host is ignored, any other is nobody here', async () => {
+    test('ns of this host is ignored, any other is 404', async () => {
       const own = await server.fetch(`${path}?ns=${new URL(server.url).host}`)
       expect([own.status, await own.text()]).toEqual([200, '0123456789'])
       for (const [method, status] of [

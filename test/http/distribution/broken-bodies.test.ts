@@ -6,7 +6,7 @@ import { SERVERS, type TestServer } from '../../support/server.ts'
 import { until } from '../../support/until.ts'
 
 for (const [kind, start] of SERVERS) {
-  describe(`a body that does not come to its end, ${kind}`, () => {
+  describe(`an incomplete body, ${kind}`, () => {
     let server: TestServer
     beforeAll(async () => {
       server = await start({ settings: { 'uploads.stall-seconds-max': '1' } })
@@ -42,7 +42,7 @@ for (const [kind, start] of SERVERS) {
       },
     )
 
-    test.concurrent('a PATCH of unknown length that stalls is 408, too', async () => {
+    test.concurrent('a PATCH of unknown length that stalls is 408', async () => {
       const location = await startUpload(server, 'stall')
       const request = await beginRequest(server.url, [
         `PATCH ${location} HTTP/1.1`,
@@ -53,7 +53,7 @@ for (const [kind, start] of SERVERS) {
       expect(await sizeOf(location)).toBe(10)
     })
 
-    test.concurrent('a PATCH that breaks off keeps what came, and goes on', async () => {
+    test.concurrent('an interrupted PATCH keeps the received bytes and can be resumed', async () => {
       const blob = randomBlob(2_000_000)
       const location = await startUpload(server, 'break')
       const request = await beginRequest(server.url, [
@@ -67,7 +67,7 @@ for (const [kind, start] of SERVERS) {
       expect((await close(location, blob.digest, blob.bytes.subarray(1_100_001))).status).toBe(201)
     })
 
-    test.concurrent('a POST of a whole blob that breaks off leaves nothing', async () => {
+    test.concurrent('an interrupted POST of a whole blob leaves nothing', async () => {
       const blob = randomBlob(100_000)
       const path = `/v2/post/blobs/uploads/?digest=${blob.digest}`
       const request = await beginRequest(server.url, [`POST ${path} HTTP/1.1`, 'Content-Length: 100000'])
@@ -95,7 +95,7 @@ for (const [kind, start] of SERVERS) {
       },
     )
 
-    test.concurrent('a manifest that breaks off is not stored', async () => {
+    test.concurrent('an interrupted manifest is not stored', async () => {
       const lines = [
         'PUT /v2/m/manifests/broken HTTP/1.1',
         'Content-Length: 5000',
@@ -108,7 +108,7 @@ for (const [kind, start] of SERVERS) {
       expect((await server.fetch('/v2/m/manifests/broken')).status).toBe(404)
     })
 
-    test('a client that goes in the middle is no failure of ours in the log', () => {
+    test('a disconnected client is not logged as a server error', () => {
       const lines = server.log().filter((line) => typeof line.status === 'number')
       expect(lines.length).toBeGreaterThan(5)
       expect(lines.filter((line) => Number(line.status) >= 500)).toEqual([])

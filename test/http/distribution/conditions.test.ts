@@ -11,7 +11,7 @@ const [first, second] = ['1', '2'].map((n) => imageManifest(EMPTY, [], { annotat
 const etag = `"${first.digest}"`
 const path = '/v2/a/manifests/kept'
 
-describe('a condition', () => {
+describe('preconditions', () => {
   let server: TestServer
   beforeAll(async () => {
     server = await startInProcess()
@@ -60,7 +60,7 @@ describe('a condition', () => {
   const put = (reference: string, headers: Record<string, string>) =>
     putManifest(server, 'a', second, { reference, headers }).then(({ status }) => status)
 
-  test('If-Match pushes only over what the client has seen', async () => {
+  test('If-Match: a push replaces only the manifest that the client has seen', async () => {
     await pushManifest(server, 'a', first, { reference: 'match' })
     expect(await put('match', { 'if-match': `"${second.digest}"` })).toBe(412)
     expect(await put('none', { 'if-match': '*' })).toBe(412)
@@ -70,12 +70,12 @@ describe('a condition', () => {
     expect((await server.fetch('/v2/a/manifests/none')).status).toBe(404)
   })
 
-  test('If-None-Match: * makes a tag once, however many try', async () => {
+  test('If-None-Match: * creates a tag once, however many clients try', async () => {
     const tries = Array.from({ length: 20 }, () => put('once', { 'if-none-match': '*' }))
     expect((await Promise.all(tries)).sort()).toEqual([201, ...Array(19).fill(412)])
   })
 
-  test('If-Match deletes only what the client has seen', async () => {
+  test('If-Match: a delete removes only what the client has seen', async () => {
     await pushManifest(server, 'a', first, { reference: 'delete' })
     const remove = async (value: string) =>
       (await server.fetch('/v2/a/manifests/delete', { method: 'DELETE', headers: { 'if-match': value } }))
@@ -86,7 +86,7 @@ describe('a condition', () => {
     expect((await server.fetch('/v2/a/manifests/delete')).status).toBe(404)
   })
 
-  test('one tag that fails it keeps all tags of the push where they are', async () => {
+  test('If-Match: if one tag of a push fails it, no tag moves', async () => {
     await pushManifest(server, 'a', first, { reference: 'taken' })
     expect(await put(`${second.digest}?tag=free&tag=taken`, { 'if-none-match': '*' })).toBe(412)
     expect((await server.fetch('/v2/a/manifests/free')).status).toBe(404)

@@ -38,7 +38,7 @@ for (const [kind, start] of SERVERS) {
       return index.manifests.map(({ digest }) => digest)
     }
 
-    test('by its digest takes its tags and is seen at once everywhere, and it can be pushed again', async () => {
+    test('by digest deletes its tags, takes effect immediately, and allows pushing it again', async () => {
       for (let round = 0; round < 25; round++) {
         await pushManifest(server, 'a', manifest, { reference: `${manifest.digest}?tag=one&tag=two` })
         for (const reference of [manifest.digest, 'one', 'two'])
@@ -56,7 +56,7 @@ for (const [kind, start] of SERVERS) {
       await remove(manifest.digest)
     })
 
-    test('by a tag takes that tag only', async () => {
+    test('by tag deletes only that tag', async () => {
       for (let round = 0; round < 25; round++) {
         await pushManifest(server, 'a', manifest, { reference: `${manifest.digest}?tag=one&tag=two` })
         expect(await statuses('one')).toEqual([200, 200])

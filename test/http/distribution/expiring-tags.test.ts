@@ -62,7 +62,7 @@ test.each<[what: string, manifest: Named, type: string, days: number | undefined
   expect(await daysOf(manifest, type)).toBe(days)
 })
 
-test('a push by digest ends the tags that it names; the manifest stays', async () => {
+test('expiring tags: a push by digest sets the expiry of its tags; the manifest stays', async () => {
   const { digest } = images.day
   await pushManifest(server, repository, images.day, { reference: `${digest}?tag=a&tag=b` })
   clock.advance(86_400)

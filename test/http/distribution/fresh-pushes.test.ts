@@ -26,7 +26,7 @@ const status = async (path: string, method = 'GET') => {
   return response.status
 }
 
-test('HEAD of a blob by who may push keeps it for a grace, GET does not', async () => {
+test('fresh pushes: HEAD of a blob by a pusher protects it for the grace period, GET does not', async () => {
   const [head, get] = [randomBlob(10), randomBlob(10)]
   for (const each of [head, get]) await pushBlob(server, 'a', each)
   clock += 90_000
@@ -39,7 +39,7 @@ test('HEAD of a blob by who may push keeps it for a grace, GET does not', async 
   expect(await status(blob(head))).toBe(404)
 })
 
-test('HEAD or GET of a manifest that was to go keeps it for a grace', async () => {
+test('fresh pushes: HEAD or GET of a collectable manifest protects it for the grace period', async () => {
   const images = ['head', 'get', 'neither'].map((n) => imageManifest(EMPTY, [], { annotations: { n } }))
   const [head, get, neither] = images as [Named, Named, Named]
   for (const image of images) {

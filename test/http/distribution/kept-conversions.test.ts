@@ -24,7 +24,7 @@ for (const [kind, start] of SERVERS) {
   }, 60_000)
 }
 
-test('a conversion is gone when the image is deleted, and when conversions are switched off', async () => {
+test('conversions: one is gone when its image is deleted or conversions are disabled', async () => {
   await using folder = await temporaryFolder('conversions')
   const first = await fill(await startInProcess({ data: folder.path }))
   const [index, oci] = [await pull(first, 'list', SIGNED), await pull(first, 'oci', SIGNED)]
@@ -39,7 +39,7 @@ test('a conversion is gone when the image is deleted, and when conversions are s
   expect((await pull(server, index.digest, null)).status).toBe(404)
 })
 
-test('what was pushed without a signature gets one for clients that take no other', async () => {
+test('conversions: an unsigned manifest is signed for clients that need a signature', async () => {
   await using server = await startInProcess({ settings: { 'docker.schema1.unsigned': 'true' } })
   const layer = randomBlob(100)
   const text = schema1Text('a/b', 'bare', [layer.digest])
@@ -68,7 +68,7 @@ test('what was pushed without a signature gets one for clients that take no othe
     const other = await pull(server, reference, null)
     expect([other.type, other.bytes.toString()]).toEqual([UNSIGNED, text])
   }
-  // The bytes are kept once a digest: those without a signature came first.
+  // The bytes are stored once per digest, and the unsigned ones came first.
   await push(signedBytes, SIGNED)
   for (const accept of [docker, null]) {
     const sent = await pull(server, 'bare', accept)

@@ -4,7 +4,7 @@ import { digestOf, EMPTY, imageManifest, json, OCI_MANIFEST, randomBlob } from '
 import { expectStatus, pushBlob, pushImage, pushManifest } from '../../support/push.ts'
 import { beginRequest } from '../../support/raw-request.ts'
 
-/** alice's image is private, her public one is not; bob has a repository of his own. */
+/** alice has a private and a public image; bob has a repository of his own. */
 const blob = randomBlob(100)
 const manifest = imageManifest(EMPTY, [blob])
 const referrer = json({
@@ -36,7 +36,7 @@ const ASKERS: [string, string | undefined][] = [
 ]
 
 describe.each(ASKERS)('to %s', (_, authorization) => {
-  test('the catalog names only what may be pulled', async () => {
+  test('the catalog lists only repositories that the caller may pull from', async () => {
     const { repositories } = await read<{ repositories: string[] }>(authorization, '/v2/_catalog')
     expect(repositories).toEqual(authorization === undefined ? ['alice/public'] : ['alice/public', 'bob/app'])
     const page = await read<{ repositories: string[] }>(authorization, '/v2/_catalog?n=1&last=alice/a')
@@ -69,7 +69,7 @@ describe.each(ASKERS)('to %s', (_, authorization) => {
     expect(await ask('alice/private')).toBe(await ask('alice/absent'))
   })
 
-  test('a private blob cannot be read through a repository that one may pull from', async () => {
+  test('a private blob cannot be read through another repository', async () => {
     const path = `/v2/alice/public/blobs/${blob.digest}`
     const response = await server.as(authorization).fetch(path)
     expect(response.status).toBe(404)
@@ -78,7 +78,7 @@ describe.each(ASKERS)('to %s', (_, authorization) => {
     expect(await response.text()).toBe(text)
   })
 
-  test('nor a private manifest, or what refers to it', async () => {
+  test('a private manifest and its referrers cannot be read through another repository', async () => {
     const asker = server.as(authorization)
     expect((await asker.fetch(`/v2/alice/public/manifests/${manifest.digest}`)).status).toBe(404)
     const index = await read<{ manifests: unknown[] }>(
@@ -89,7 +89,7 @@ describe.each(ASKERS)('to %s', (_, authorization) => {
   })
 })
 
-describe('a mount', () => {
+describe('leaks: a mount', () => {
   const mount = async (authorization: string, query: string) => {
     const path = `/v2/bob/app/blobs/uploads/?mount=${query}`
     const response = await server.as(authorization).fetch(path, { method: 'POST' })
@@ -110,7 +110,7 @@ describe('a mount', () => {
     expect((await server.as(basic('bob')).fetch(`/v2/bob/app/blobs/${blob.digest}`)).status).toBe(404)
   })
 
-  test('by a token of /token goes by what its account may pull, with and without from', async () => {
+  test('with a token of /token is limited to what the account may pull, with and without from', async () => {
     const token = await server.tokenFor(basic('alice'), 'repository:alice/target:pull,push')
     for (const from of ['&from=alice/private', '']) {
       const path = `/v2/alice/target/blobs/uploads/?mount=${blob.digest}${from}`
@@ -118,7 +118,7 @@ describe('a mount', () => {
     }
   })
 
-  test('by a narrowed token goes by what that is narrowed to', async () => {
+  test("with a scoped token is limited to the token's scope", async () => {
     const { secret } = await server.addToken('alice', {
       scope: [{ pattern: 'alice/target', role: 'writer' }],
     })
@@ -129,7 +129,7 @@ describe('a mount', () => {
     }
   })
 
-  test('of what may be pulled links it, with and without from', async () => {
+  test('of a blob that the caller may pull links it, with and without from', async () => {
     await server.grant('bob', 'alice/private', 'reader')
     expect(await mount(basic('bob'), `${blob.digest}&from=alice/private`)).toBe(201)
     await server.admin('DELETE', '/grants?subject=bob&pattern=alice/private')
@@ -137,12 +137,12 @@ describe('a mount', () => {
   })
 })
 
-describe('what ends access ends it at once, though a token lives', () => {
+describe('revoking access takes effect immediately, even with a valid token', () => {
   const path = '/v2/alice/private/tags/list'
   const scope = 'repository:alice/private:pull'
   const statusOf = async (authorization: string) => (await server.as(authorization).fetch(path)).status
 
-  test('a removed grant', async () => {
+  test('when a grant is deleted', async () => {
     await server.grant('bob', 'alice/**', 'reader')
     const token = bearer(await server.tokenFor(basic('bob'), scope))
     expect([await statusOf(token), await statusOf(basic('bob'))]).toEqual([200, 200])
@@ -150,7 +150,7 @@ describe('what ends access ends it at once, though a token lives', () => {
     expect([await statusOf(token), await statusOf(basic('bob'))]).toEqual([403, 403])
   })
 
-  test('leaving a group, and its end', async () => {
+  test('when an account leaves a group, or the group is deleted', async () => {
     await server.admin('PUT', '/groups/readers')
     await server.admin('PATCH', '/groups/readers', { add: ['bob'] })
     await server.grant('group:readers', 'alice/**', 'reader')
@@ -164,7 +164,7 @@ describe('what ends access ends it at once, though a token lives', () => {
     expect(await statusOf(token)).toBe(403)
   })
 
-  test("a revoked robot's token, a disabled robot, and a removed one", async () => {
+  test("when a robot's token is revoked, or the robot is disabled or deleted", async () => {
     await server.admin('PUT', '/robots/alice%2Bci')
     await server.grant('alice+ci', 'alice/**', 'reader')
     const make = async () => {
@@ -188,7 +188,7 @@ describe('what ends access ends it at once, though a token lives', () => {
     expect(await statuses()).toEqual([401, 401, 401, 401])
   })
 
-  test('a deleted account, with its robots and refresh tokens', async () => {
+  test('when an account is deleted, with its robots and refresh tokens', async () => {
     await server.addUser('carol')
     await server.admin('PUT', '/robots/carol%2Bci')
     await server.grant('carol', 'alice/**', 'reader')
@@ -205,7 +205,7 @@ describe('what ends access ends it at once, though a token lives', () => {
     expect(await refreshStatus(refresh)).toBe(401)
   })
 
-  test('a new password ends the old one, and the tokens that it gave', async () => {
+  test('when the password changes, also for tokens issued with the old one', async () => {
     await server.addUser('dave')
     await server.grant('dave', 'alice/**', 'reader')
     const token = bearer(await server.tokenFor(basic('dave'), scope))
@@ -229,7 +229,7 @@ describe('what ends access ends it at once, though a token lives', () => {
   }
 })
 
-test('a robot may never do what its owner may not', async () => {
+test('robots: a robot can never do more than its owner', async () => {
   await server.addUser('erin')
   await server.admin('PUT', '/robots/erin%2Bci')
   await server.grant('erin+ci', '**', 'admin')
@@ -239,7 +239,7 @@ test('a robot may never do what its owner may not', async () => {
   expect(repositories).toEqual(['alice/public'])
 })
 
-test('a push makes the repository where the grant allows, and only there', async () => {
+test('pushes: a repository is created only where a grant allows it', async () => {
   const bob = server.as(basic('bob'))
   await pushBlob(bob, 'bob/new/deep', EMPTY)
   await expectStatus(await bob.fetch('/v2/bob/blobs/uploads/', { method: 'POST' }), 403)

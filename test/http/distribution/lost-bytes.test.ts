@@ -48,7 +48,7 @@ test.each([
   expect(await whole.bytes()).toEqual(blob.bytes)
 })
 
-test('lost bytes: a range of a file that is cut short is not served either', async () => {
+test('lost bytes: a range of a truncated file is not served', async () => {
   const blob = randomBlob(70_000)
   await pushBlob(server, 'lost', blob)
   await truncate(fileOf(blob), 60_000)

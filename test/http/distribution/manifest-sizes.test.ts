@@ -6,7 +6,7 @@ import { startExecutable } from '../../support/server.ts'
 const { EMPTY, OCI_MANIFEST } = content
 const MiB = 1024 * 1024
 
-test('64 manifests of 4 MiB at once are all stored', async () => {
+test('manifests: 64 concurrent ones of 4 MiB are all stored', async () => {
   await using server = await startExecutable()
   await pushBlob(server, 'a', EMPTY)
   const padding = 'x'.repeat(4 * MiB - 700)
@@ -20,7 +20,7 @@ test('64 manifests of 4 MiB at once are all stored', async () => {
   expect(content.digestOf(pulled)).toBe(manifests[63]!.digest)
 }, 30_000)
 
-test('a manifest of 4 MiB, and of one byte more', async () => {
+test('manifests: 4 MiB are accepted, one byte more is refused', async () => {
   await using server = await startExecutable()
   await pushBlob(server, 'a', EMPTY)
   const frame = content.imageManifest(EMPTY, [], { annotations: { padding: '' } }).bytes.length

@@ -27,7 +27,7 @@ const missingSubject = descriptor(absent, OCI_MANIFEST)
 const foreignLayer = descriptor(absent, 'application/vnd.oci.image.layer.nondistributable.v1.tar+gzip')
 const inner = content.imageIndex([image])
 
-/** Manifests of every shape, each with the media type that it is pushed with. */
+/** Manifests of every kind, each with the media type it is pushed with. */
 const SHAPES: [name: string, type: string, manifest: content.Named][] = [
   ['an image', OCI_MANIFEST, content.imageManifest(EMPTY, [layer])],
   ['an image without layers', OCI_MANIFEST, content.imageManifest(EMPTY, [])],
@@ -127,7 +127,7 @@ for (const [kind, start] of SERVERS) {
       }
     })
 
-    test('the type is what was pushed, without its parameters, whatever is accepted', async () => {
+    test('the type is the pushed one without parameters, whatever the client accepts', async () => {
       const manifest = content.imageManifest(EMPTY, [])
       await pushManifest(server, 'a/b', manifest, {
         reference: 'type',
@@ -147,7 +147,7 @@ for (const [kind, start] of SERVERS) {
       }
     })
 
-    test('one without a Content-Type has the type that it says', async () => {
+    test('one pushed without a Content-Type has the type of its mediaType', async () => {
       const { bytes } = content.imageManifest(EMPTY, [])
       const response = await server.fetch('/v2/a/b/manifests/own', { method: 'PUT', body: bytes })
       expect(response.status).toBe(201)
@@ -155,7 +155,7 @@ for (const [kind, start] of SERVERS) {
       await runScenario(server, { name: '', path: '/v2/a/b/manifests/own', status: 200, has })
     })
 
-    test('pushed again with another type is served with that', async () => {
+    test('one pushed again with another type is served with that type', async () => {
       const manifest = json({ schemaVersion: 2, config: descriptor(EMPTY, 'a/b'), layers: [] })
       for (const type of [OCI_MANIFEST, DOCKER_MANIFEST, OCI_MANIFEST]) {
         await pushManifest(server, 'a/b', manifest, { type })
@@ -169,7 +169,7 @@ for (const [kind, start] of SERVERS) {
       }
     })
 
-    test('a tag moves to what is pushed last, at once', async () => {
+    test('a push moves the tag immediately', async () => {
       for (let round = 0; round < 30; round++) {
         const manifest = content.imageManifest(EMPTY, [], { annotations: { round: `${round % 7}` } })
         await pushManifest(server, 'a/b', manifest, { reference: 'moving' })
@@ -184,7 +184,7 @@ for (const [kind, start] of SERVERS) {
       }
     })
 
-    test('with a subject are answered with OCI-Subject, others without', async () => {
+    test('a push with a subject returns OCI-Subject, others do not', async () => {
       const subject = descriptor(child, OCI_MANIFEST)
       const referrers: [content.Named, string][] = [
         [content.imageManifest(EMPTY, [], { subject }), OCI_MANIFEST],

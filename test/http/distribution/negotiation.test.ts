@@ -65,13 +65,13 @@ for (const [kind, start] of SERVERS) {
       }
     })
 
-    test('a client that takes it only without a signature gets it so', async () => {
+    test('a client that accepts only unsigned schema 1 gets it unsigned', async () => {
       expectConverted(await pull(server, 'oci', UNSIGNED), 'oci', UNSIGNED)
       const { digest } = await pull(server, 'oci', SIGNED)
       expect((await pull(server, 'oci', UNSIGNED)).digest).toBe(digest)
     })
 
-    test('Docker that knows no OCI gets what it reads', async () => {
+    test('a Docker without OCI support gets a format that it reads', async () => {
       expectConverted(await pull(server, 'oci', MIDDLE, 'docker/1.13.1'), 'oci')
       expectConverted(await pull(server, 'index', MIDDLE, 'docker/1.13.1'), 'index')
       for (const tag of ['docker', 'list', 'zstd', 'chart', 'arm-index']) {
@@ -79,7 +79,7 @@ for (const [kind, start] of SERVERS) {
       }
     })
 
-    test('who reads images and no indexes gets the one for amd64 and linux, if it is of a type it reads', async () => {
+    test('a client that reads images but no indexes gets linux/amd64, if it reads its type', async () => {
       for (const accept of [DOCKER_MANIFEST, [DOCKER_MANIFEST, SIGNED], [OCI_MANIFEST, DOCKER_MANIFEST]]) {
         const sent = await pull(server, 'list', accept)
         expect([sent.type, sent.digest]).toEqual([DOCKER_MANIFEST, docker.digest])
@@ -91,7 +91,7 @@ for (const [kind, start] of SERVERS) {
       expectStored(await pull(server, 'arm-index', OCI_MANIFEST), 'arm-index')
     })
 
-    test('the same image says that it varies where it does, each time and in any order', async () => {
+    test('Vary is sent where the format depends on Accept, in any order of requests', async () => {
       const ids = new Set<string | null>()
       for (const [reference, varies] of [
         [docker.digest, null],
@@ -130,7 +130,7 @@ for (const [kind, start] of SERVERS) {
       }
     })
 
-    test('what was pushed as schema 1 is served as it came', async () => {
+    test('an image pushed as schema 1 is served as pushed', async () => {
       for (const accept of [...EVERYTHING.map((type) => [type]), EVERYTHING, null, '*/*', 'text/html']) {
         const sent = await pull(server, 'old', accept)
         expect([sent.type, sent.digest, sent.headers.get('warning')]).toEqual([
@@ -146,7 +146,7 @@ for (const [kind, start] of SERVERS) {
       expect([bare.type, bare.bytes.toString()]).toEqual([UNSIGNED, Buffer.from(oldPayload.bytes).toString()])
     })
 
-    test('by digest everybody gets what is stored', async () => {
+    test('by digest, every client gets the stored manifest', async () => {
       for (const accept of [SIGNED, UNSIGNED, DOCKER_LIST, '*/*', null]) {
         const sent = await pull(server, image.digest, accept, OLD)
         expect([sent.type, sent.bytes.equals(image.bytes)]).toEqual([OCI_MANIFEST, true])
@@ -156,7 +156,7 @@ for (const [kind, start] of SERVERS) {
       }
     })
 
-    test('a conversion can be pulled by its digest, with each of its layers', async () => {
+    test('a conversion can be pulled by its digest, with all of its layers', async () => {
       const sent = await pull(server, 'list', SIGNED)
       expectConverted(await pull(server, sent.digest, null), 'list')
       expectConverted(await pull(server, sent.digest, UNSIGNED), 'list', UNSIGNED)
@@ -175,7 +175,7 @@ for (const [kind, start] of SERVERS) {
 }
 
 describe('the setting docker.schema1.pull', () => {
-  test('always: who accepts anything, or does not say, gets schema 1, and artifacts as they are', async () => {
+  test('always: clients that accept anything, or send no Accept, get schema 1; artifacts stay as they are', async () => {
     await using server = await fill(await startInProcess({ settings: { 'docker.schema1.pull': 'always' } }))
     for (const accept of ['*/*', null, 'application/json']) {
       for (const tag of ['docker', 'oci', 'list', 'index'])
@@ -186,7 +186,7 @@ describe('the setting docker.schema1.pull', () => {
     expectStored(await pull(server, 'oci', 'text/html'), 'oci')
   })
 
-  test('never: nobody does', async () => {
+  test('never: no client gets schema 1', async () => {
     await using server = await fill(await startInProcess({ settings: { 'docker.schema1.pull': 'never' } }))
     for (const accept of [SIGNED, UNSIGNED, null]) {
       for (const tag of ['docker', 'oci', 'chart']) expectStored(await pull(server, tag, accept, OLD), tag)

@@ -28,7 +28,7 @@ const write = (repository: string) => ({
 })
 const tagWrite = (repository: string, tag: string) => ({ ...write(repository), tag: parseTag(tag) })
 
-describe('a tag whose end has come', () => {
+describe('expiring tags: an expired tag', () => {
   const clock = new Clock(AT)
   const referrer = imageManifest(EMPTY, [], { annotations: { is: 'a signature without a subject' } })
   const list = imageIndex([descriptor(referrer, OCI_MANIFEST)])
@@ -56,7 +56,7 @@ describe('a tag whose end has come', () => {
     (await server.fetch(`/v2/app/manifests/${reference}`, { method })).status
   const json = async (path: string) => (await (await server.fetch(path)).json()) as { manifests: unknown[] }
 
-  test('is there until then, and for nobody from then on, without anything being done', async () => {
+  test('exists until then and is gone for everybody afterwards, without a job', async () => {
     for (const method of ['GET', 'HEAD', 'GET']) expect(await status('ends', method)).toBe(200)
     expect(await json('/v2/app/tags/list')).toMatchObject({ tags: ['ends', listTag, 'stays'].sort() })
     expect((await json(`/v2/app/referrers/${one.digest}`)).manifests).toHaveLength(1)
@@ -69,7 +69,7 @@ describe('a tag whose end has come', () => {
     expect(await status('ends', 'DELETE')).toBe(404)
   })
 
-  test('can be pushed again, as if it had not been there, and stays', async () => {
+  test('can be pushed again like a new tag, and then stays', async () => {
     const headers = { 'if-none-match': '*' }
     await expectStatus(await putManifest(server, 'app', one, { reference: 'ends', headers }), 201)
     clock.advance(3600)
@@ -77,7 +77,7 @@ describe('a tag whose end has come', () => {
   })
 })
 
-test('a push takes back that its tag ends, also a push of the same manifest', async () => {
+test('expiring tags: a push removes the expiry, also a push of the same manifest', async () => {
   const clock = new Clock(AT)
   await using folder = await temporaryFolder('ends')
   await using server = await startInProcess({ data: folder.path, now: clock.now })
@@ -96,7 +96,7 @@ test('a push takes back that its tag ends, also a push of the same manifest', as
   expect((await again.fetch('/v2/app/manifests/a')).status).toBe(200)
 })
 
-test('no push lets an immutable tag end that was to stay', async () => {
+test('immutable tags: a push cannot make one expire', async () => {
   const clock = new Clock(AT)
   const brief = imageManifest(EMPTY, [], { annotations: { 'quay.expires-after': '1m' } })
   await using server = await startInProcess({ now: clock.now })
@@ -117,7 +117,7 @@ test('no push lets an immutable tag end that was to stay', async () => {
   expect((await server.fetch('/v2/fixed/manifests/v1')).status).toBe(200)
 })
 
-test('an immutable tag can be made and pushed again as it is, but neither moved nor deleted by any client', async () => {
+test('immutable tags: one can be created and pushed again unchanged, but not moved or deleted', async () => {
   await using folder = await temporaryFolder('immutable')
   await withMetadata(folder.path, (metadata) =>
     metadata.write('putRepository', { ...write('fixed'), immutableTags: true }),
@@ -142,7 +142,7 @@ test('an immutable tag can be made and pushed again as it is, but neither moved 
   expect((await server.fetch('/v2/fixed/manifests/v1')).headers.get('etag')).toBe(`"${one.digest}"`)
 })
 
-test('pulls and pushes are counted by repository and tag, and written at the latest when the server ends', async () => {
+test('counters: pulls and pushes are counted by repository and tag, and saved when the server stops', async () => {
   const clock = new Clock(AT)
   await using folder = await temporaryFolder('usage')
   await using server = await startInProcess({ data: folder.path, now: clock.now })

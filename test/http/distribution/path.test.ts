@@ -6,7 +6,7 @@ import { codeOf, longInputs, millisecondsOf } from '../../support/parsing.ts'
 const digest = `sha256:${'0'.repeat(64)}`
 const id = '0b9ad2f1-8d15-4ec5-a3b4-3f2e0b6a77c5'
 
-/** Every kind of path, for any name. */
+/** Every kind of path, for a given name. */
 const PATHS: [path: (name: string) => string, expected: (name: string) => object][] = [
   [(name) => `/v2/${name}/blobs/${digest}`, (name) => ({ kind: 'blob', name, digest })],
   [
@@ -33,14 +33,14 @@ const PATHS: [path: (name: string) => string, expected: (name: string) => object
 ]
 const WORDS = ['blobs', 'manifests', 'tags', 'uploads', 'referrers', 'list', 'v2', 'a', 'latest']
 
-describe('a path', () => {
+describe('paths', () => {
   test.each([
     ['/v2', { kind: 'base' }],
     ['/v2/', { kind: 'base' }],
     ['/v2/_catalog', { kind: 'catalog' }],
   ])('%s', (path, expected) => expect(parsePath(path)).toEqual(expected as V2Path))
 
-  test('may have the colon of its digest encoded', () => {
+  test('may percent-encode the colon of a digest', () => {
     for (const noun of ['blobs', 'manifests', 'referrers']) {
       for (const colon of ['%3A', '%3a']) {
         const encoded = `/v2/a/${noun}/${digest.replace(':', colon)}`
@@ -49,7 +49,7 @@ describe('a path', () => {
     }
   })
 
-  test('of a name whose components are words of the grammar', () => {
+  test('may have names whose components are keywords of the grammar', () => {
     const names = fc
       .array(fc.constantFrom(...WORDS), { minLength: 1, maxLength: 6 })
       .map((parts) => parts.join('/'))
@@ -92,7 +92,7 @@ describe('a path', () => {
     ['/v2/a/manifests/1.0+2', 'MANIFEST_INVALID'],
   ])('%s throws %s', (path, code) => expect(codeOf(() => parsePath(path))).toBe(code))
 
-  test('of any text throws nothing but what it says', () => {
+  test('of any text throw only the documented errors', () => {
     const parts = fc.array(
       fc.oneof(fc.constantFrom(...WORDS, '', digest, '..'), fc.string({ maxLength: 5 })),
       { maxLength: 7 },
@@ -106,7 +106,7 @@ describe('a path', () => {
     )
   })
 
-  test('costs no more than its length', () => {
+  test('are parsed in linear time', () => {
     for (const text of longInputs(100_000)) {
       for (const path of [
         `/v2/${text}/tags/list`,

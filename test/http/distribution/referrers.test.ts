@@ -34,7 +34,7 @@ const docker = json({
   subject,
 })
 
-/** Each referrer with its type, and its descriptor as the API must answer it. */
+/** Each referrer with its type and the expected descriptor. */
 const REFERRERS: [content.Named, string, content.Descriptor][] = [
   [sbom, OCI_MANIFEST, descriptor(sbom, OCI_MANIFEST, { artifactType: 'application/x.sbom', annotations })],
   [byConfig, OCI_MANIFEST, descriptor(byConfig, OCI_MANIFEST, { artifactType: OCI_CONFIG })],
@@ -45,7 +45,7 @@ const REFERRERS: [content.Named, string, content.Descriptor][] = [
 const all = REFERRERS.map(([, , found]) => found)
 const path = `/v2/a/referrers/${subject.digest}`
 
-/** An answer's index, whose entries may be in any order. */
+/** Returns the index of a response with sorted entries, which can be in any order. */
 const answer = (manifests: content.Descriptor[]) => ({
   schemaVersion: 2,
   mediaType: OCI_INDEX,
@@ -133,7 +133,7 @@ describe('referrers', () => {
     ],
   )
 
-  test('of a subject that comes later, or never, are there', async () => {
+  test('are listed if the subject is pushed later, or never', async () => {
     const late = descriptor(json({ late: true }), OCI_MANIFEST)
     const referrer = imageManifest(EMPTY, [], { subject: late, artifactType: 'a/b' })
     await pushManifest(server, 'b', referrer)
@@ -146,7 +146,7 @@ describe('referrers', () => {
     })
   })
 
-  /** Follows the links from a list of referrers to the last page; answers the digests of each. */
+  /** Follows Link to the last page of referrers; returns the digests of each page. */
   async function pagesOf(first: string): Promise<string[][]> {
     const pages: string[][] = []
     for (let next: string | undefined = first; next !== undefined; ) {
@@ -160,7 +160,7 @@ describe('referrers', () => {
     return pages
   }
 
-  test('that were listed under the referrers tag are all found by Link, too, beside those that name the subject', async () => {
+  test('of the referrers tag are all found by Link, beside those with the subject', async () => {
     await pushBlob(server, 'listed', EMPTY)
     const make = (n: number, more: object) =>
       imageManifest(EMPTY, [], { artifactType: 'a/b', annotations: { n: `${n}` }, ...more })
@@ -179,7 +179,7 @@ describe('referrers', () => {
     }
   }, 30_000)
 
-  test('more than a page has are all found by Link, with and without a filter', async () => {
+  test('are all found by Link if they exceed a page, with and without a filter', async () => {
     await pushBlob(server, 'many', EMPTY)
     const many = Array.from({ length: 1203 }, (_, n) =>
       imageManifest(EMPTY, [], {
@@ -198,7 +198,7 @@ describe('referrers', () => {
   }, 30_000)
 })
 
-describe('what clients had listed under the referrers tag', () => {
+describe('referrers: the referrers tag of older clients', () => {
   const old = imageManifest(EMPTY, [], { artifactType: 'a/old', annotations: { from: 'the manifest' } })
   const listed = (...found: content.Descriptor[]) => imageIndex(found)
   const tag = (digest: string) => digest.replace(':', '-').slice(0, 71)
@@ -207,7 +207,7 @@ describe('what clients had listed under the referrers tag', () => {
     annotations: { from: 'the manifest' },
   })
 
-  test('is merged in: once each, only what is here, by the filter, until it is deleted', async () => {
+  test('is merged without duplicates and missing manifests, filtered, until it is deleted', async () => {
     await using server = await startInProcess()
     await pushImage(server, 'a', subjectImage, [])
     for (const manifest of [old, sbom]) await pushManifest(server, 'a', manifest)
@@ -234,7 +234,7 @@ describe('what clients had listed under the referrers tag', () => {
     await ask('', [all[0]!])
   })
 
-  test('for a subject of sha512, and what is no index, do no harm', async () => {
+  test('does no harm for a sha512 subject, or if it is not an index', async () => {
     await using server = await startInProcess()
     await pushBlob(server, 'a', EMPTY)
     await pushManifest(server, 'a', old)

@@ -142,7 +142,7 @@ describe('a manifest is refused', () => {
   )
 })
 
-describe('what a manifest may name that is not here', () => {
+describe('references of a manifest to missing content', () => {
   const index = imageIndex([descriptor(one, OCI_MANIFEST), descriptor(two, OCI_LAYER)])
   const sparse = imageManifest(config, [one])
 

@@ -12,7 +12,7 @@ const manifest = imageManifest(EMPTY, [])
 const unknown = digestOf(new TextEncoder().encode('unknown'))
 const nobody = crypto.randomUUID()
 
-/** Each endpoint, with the methods that it has, by the table under "Endpoints" of the specification. */
+/** Each endpoint with its methods, from the table "Endpoints" of the specification. */
 const ENDPOINTS: [path: string, methods: string[]][] = [
   ['/v2/', ['GET', 'HEAD']],
   ['/v2', ['GET', 'HEAD']],
@@ -113,19 +113,19 @@ for (const [kind, start] of SERVERS) {
       ],
     )
 
-    test('the pages that are not /v2 say 404 to what they have not', async () => {
+    test('unknown paths outside /v2 are 404', async () => {
       for (const path of ['/', '/v3/', '/v2x', '/favicon.ico']) {
         expect([path, (await server.fetch(path)).status]).toEqual([path, 404])
       }
     })
 
-    test('every answer has another x-request-id, and its log line has the same', async () => {
+    test('every response has a unique x-request-id, which its log line has too', async () => {
       const path = `/v2/a/b/blobs/${digestOf(named(kind).bytes)}`
       const ids = await Promise.all(
         [path, path].map(async (each) => (await server.fetch(each)).headers.get('x-request-id')),
       )
       expect(new Set(ids).size).toBe(2)
-      // The lines of another process come after its answers.
+      // Another process writes its log lines after its responses.
       const linesOf = () => server.log().filter((line) => line.path === path)
       await until(() => linesOf().length === ids.length)
       const lines = linesOf()
@@ -135,7 +135,7 @@ for (const [kind, start] of SERVERS) {
   })
 }
 
-test('the OpenAPI document describes every row of the table', async () => {
+test('openapi: every row of the route table is documented', async () => {
   await using server = await startInProcess()
   const document = (await (await server.fetch('/swagger/json')).json()) as OpenAPIV3.Document
   const rows = routes()

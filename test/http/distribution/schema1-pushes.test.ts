@@ -16,7 +16,7 @@ const text = schema1Text('a/b', 'v1', [leaf.digest, base.digest, base.digest])
 const digest = digestOf(Buffer.from(text))
 const image = signed(text, [key])
 
-/** A push of it, or of another one. */
+/** Pushes the manifest, or another one. */
 function push(
   more: Partial<Omit<Scenario, 'body'>> & { bytes?: Uint8Array; type?: string | undefined } = {},
 ): Scenario {
@@ -49,28 +49,31 @@ for (const [kind, start] of SERVERS) {
     }, 60_000)
     afterAll(() => server.stop())
 
-    test.each(TYPES)('pushed as %p is served as it came, by the digest of what was signed', async (type) => {
-      const has = { 'docker-content-digest': digest, location: `/v2/a/b/manifests/${digest}` }
-      await runScenario(server, push({ type, has }))
-      for (const reference of ['v1', digest]) {
-        await runScenario(server, {
-          name: '',
-          path: `/v2/a/b/manifests/${reference}`,
-          status: 200,
-          has: { 'content-type': SIGNED, 'docker-content-digest': digest, etag: `"${digest}"` },
-          content: Uint8Array.from(image),
-        })
-      }
-    })
+    test.each(TYPES)(
+      'pushed as %p is served unchanged, by the digest of its signed content',
+      async (type) => {
+        const has = { 'docker-content-digest': digest, location: `/v2/a/b/manifests/${digest}` }
+        await runScenario(server, push({ type, has }))
+        for (const reference of ['v1', digest]) {
+          await runScenario(server, {
+            name: '',
+            path: `/v2/a/b/manifests/${reference}`,
+            status: 200,
+            has: { 'content-type': SIGNED, 'docker-content-digest': digest, etag: `"${digest}"` },
+            content: Uint8Array.from(image),
+          })
+        }
+      },
+    )
 
-    test('again with other signatures is the same manifest', async () => {
+    test('pushed again with other signatures is the same manifest', async () => {
       await runScenario(
         server,
         push({ bytes: signed(text, [testKey('RS256'), key]), has: { 'docker-content-digest': digest } }),
       )
     })
 
-    test('by its digest', async () => {
+    test('can be pushed by its digest', async () => {
       const path = `/v2/a/b/manifests/${digest}`
       await runScenario(server, push({ path }))
       const body = digestOf(image)
@@ -83,12 +86,12 @@ for (const [kind, start] of SERVERS) {
       await runScenario(server, { name: '', method: 'DELETE', path, status: 405, codes: ['DENIED'] })
     })
 
-    test('is refused when it does not verify', async () => {
+    test('is refused if its signature does not verify', async () => {
       const tampered = Buffer.from(Buffer.from(image).toString().replace('Zoë', 'Zoé'))
       await runScenario(server, refuse('MANIFEST_UNVERIFIED', { bytes: tampered }))
     })
 
-    test('is refused when it is not signed', async () => {
+    test('is refused without a signature', async () => {
       const bytes = Buffer.from(text)
       for (const type of TYPES) {
         await runScenario(server, refuse('MANIFEST_INVALID', { bytes, type, content: /not signed/ }))
@@ -106,21 +109,21 @@ for (const [kind, start] of SERVERS) {
       )
     })
 
-    test('is refused, each missing layer by its name', async () => {
+    test('is refused with an error for each missing layer', async () => {
       const [one, two] = [randomBlob(9).digest, randomBlob(9).digest]
       const bytes = signed(schema1Text('a/b', 'v1', [one, two, one, leaf.digest]), [key])
       const codes = ['MANIFEST_BLOB_UNKNOWN', 'MANIFEST_BLOB_UNKNOWN']
       await runScenario(server, { ...refuse('', { bytes }), codes, content: new RegExp(`${one}.*${two}`) })
     })
 
-    test('is refused when its history is not of its layers', async () => {
+    test('is refused if its history does not match its layers', async () => {
       const bytes = signed(schema1Text('a/b', 'v1', [leaf.digest], { history: [] }), [key])
       await runScenario(server, refuse('MANIFEST_INVALID', { bytes, content: /history/ }))
     })
   })
 }
 
-test('without a signature it is taken where the settings say so', async () => {
+test('schema 1: unsigned manifests are accepted if the settings allow it', async () => {
   await using server = await startWithLayers(startInProcess, { 'docker.schema1.unsigned': 'true' })
   for (const type of [UNSIGNED, SIGNED, undefined]) {
     await runScenario(
@@ -133,12 +136,12 @@ test('without a signature it is taken where the settings say so', async () => {
   }
 })
 
-test('it is refused where the settings say so', async () => {
+test('schema 1: pushes are refused if the settings disable them', async () => {
   await using server = await startWithLayers(startInProcess, { 'docker.schema1.push': 'false' })
   await runScenario(server, refuse('MANIFEST_INVALID', { content: /schema 2 or OCI/ }))
 })
 
-test('its labels are those of its leaf: a tag that should end does', async () => {
+test("schema 1: the leaf's labels apply, so its tag can expire", async () => {
   const clock = new Clock(Date.UTC(2026, 0, 1))
   await using server = await startInProcess({ now: clock.now })
   await pushBlob(server, 'a/b', leaf)

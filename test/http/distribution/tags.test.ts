@@ -5,7 +5,7 @@ import { runScenarios } from '../../support/scenario.ts'
 import { startInProcess, type TestServer } from '../../support/server.ts'
 
 const manifest = imageManifest(EMPTY, [])
-/** In the order of their bytes: digits, upper case, underscore, lower case. */
+/** In byte order: digits, uppercase, underscore, lowercase. */
 const TAGS = [
   '0',
   '1',
@@ -39,7 +39,7 @@ describe('lists', () => {
   })
   afterAll(() => server.stop())
 
-  /** Follows Link to the end; answers the pages. */
+  /** Follows Link to the last page; returns all pages. */
   const pagesOf = async (first: string, key: 'tags' | 'repositories'): Promise<string[][]> => {
     const pages: string[][] = []
     for (let next: string | undefined = first; next !== undefined; ) {
@@ -135,7 +135,7 @@ describe('lists', () => {
     ],
   )
 
-  test('a push by digest sets ten tags and more, and OCI-Tag names them', async () => {
+  test('a push by digest sets ten tags and more, and OCI-Tag lists them', async () => {
     await pushBlob(server, 'many', EMPTY)
     const tags = Array.from({ length: 100 }, (_, n) => `t${n}`)
     const query = [...tags, 't0'].map((tag) => `tag=${tag}`).join('&')

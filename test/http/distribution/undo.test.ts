@@ -34,7 +34,7 @@ const PATHS = [
   'tags/list',
 ]
 
-/** What a client gets of everything in the repository. */
+/** Returns all responses that a client gets from the repository. */
 function contentOf(server: TestServer) {
   return Promise.all(
     PATHS.map(async (path) => {
@@ -51,7 +51,7 @@ function contentOf(server: TestServer) {
 const repository = parseRepositoryName('app')
 const call = (at: number) => ({ caller: CALLER, at, repository, windowStart: AT - 1000 })
 
-/** Each act that deletes, and what undoes it; `then` is a time before the act. */
+/** Each deletion with what undoes it; `then` is a time before the deletion. */
 const UNDONE: [
   act: string,
   deletions: string[],
@@ -94,7 +94,7 @@ const UNDONE: [
 ]
 
 test.each(UNDONE)(
-  '%s: all content is what it was, to the byte and the header',
+  'undo: %s: all content is as before, byte for byte and header for header',
   async (_, deletions, undo) => {
     const clock = new Clock(AT)
     await using folder = await temporaryFolder('undo')

@@ -27,7 +27,7 @@ for (const [kind, start] of SERVERS) {
       content: '',
     })
 
-    test('begin at a Location that names them in its path', async () => {
+    test('start at a Location with their id in its path', async () => {
       await ask('POST', '/v2/begin/blobs/uploads/', 202, {
         has: {
           location: new RegExp(`^/v2/begin/blobs/uploads/${ID}$`),
@@ -38,7 +38,7 @@ for (const [kind, start] of SERVERS) {
       })
     })
 
-    test('make a blob by one POST', async () => {
+    test('create a blob by one POST', async () => {
       const blob = randomBlob(1000)
       await ask('POST', `/v2/single/blobs/uploads/?digest=${blob.digest}`, 201, {
         body: blob,
@@ -47,7 +47,7 @@ for (const [kind, start] of SERVERS) {
       await expectBlob('single', blob)
     })
 
-    test('make a blob by POST and PUT', async () => {
+    test('create a blob by POST and PUT', async () => {
       const blob = randomBlob(1000)
       const location = await startUpload(server, 'put')
       await ask('PUT', `${location}?digest=${blob.digest}`, 201, {
@@ -58,7 +58,7 @@ for (const [kind, start] of SERVERS) {
       await ask('GET', location, 404, { codes: ['BLOB_UPLOAD_UNKNOWN'] })
     })
 
-    test('make a blob by chunks, with the last one in the closing PUT', async () => {
+    test('create a blob by chunks, with the last one in the closing PUT', async () => {
       const blob = randomBlob(2_500_000)
       const location = await startUpload(server, 'chunks')
       let at = 0
@@ -83,7 +83,7 @@ for (const [kind, start] of SERVERS) {
       await expectBlob('chunks', blob)
     })
 
-    test('take an end that is the byte after the last', async () => {
+    test('accept the byte after the last one as the end', async () => {
       const location = await startUpload(server, 'exclusive')
       await ask('PATCH', location, 202, {
         headers: { 'content-range': '0-5' },
@@ -98,7 +98,7 @@ for (const [kind, start] of SERVERS) {
       await ask('PUT', `${location}?digest=${digestOf(named('0123456789').bytes)}`, 201)
     })
 
-    test('append what has no Content-Range, also when its length is not known', async () => {
+    test('append a chunk without Content-Range, also of unknown length', async () => {
       const blob = randomBlob(1_500_000)
       const location = await startUpload(server, 'stream')
       const parts = [blob.bytes.subarray(0, 700_000), blob.bytes.subarray(700_000)]
@@ -111,7 +111,7 @@ for (const [kind, start] of SERVERS) {
       await expectBlob('stream', blob)
     })
 
-    test('out of order are 416, by PATCH and by the closing PUT, and go on', async () => {
+    test('answer a chunk out of order with 416, by PATCH and by the closing PUT, and can continue', async () => {
       const blob = named('0123456789')
       const location = await startUpload(server, 'order')
       await ask('PATCH', location, 202, { headers: { 'content-range': '0-3' }, body: '0123' })
@@ -134,7 +134,7 @@ for (const [kind, start] of SERVERS) {
       await expectBlob('order', blob)
     })
 
-    test('refuse a Content-Range that is malformed or does not fit, and go on', async () => {
+    test('refuse an invalid or wrong Content-Range, and can continue', async () => {
       const location = await startUpload(server, 'malformed')
       await ask('PATCH', location, 400, {
         headers: { 'content-range': 'all' },
@@ -150,7 +150,7 @@ for (const [kind, start] of SERVERS) {
       await ask('PUT', `${location}?digest=${digestOf(named('ab').bytes)}`, 201, { body: 'ab' })
     })
 
-    test('keep their bytes when the digest is another one', async () => {
+    test('keep their bytes if the digest does not match', async () => {
       const location = await startUpload(server, 'mismatch')
       await ask('PATCH', location, 202, { body: 'right' })
       const closing = { codes: ['DIGEST_INVALID'], content: new RegExp(digestOf(named('right').bytes)) }
@@ -173,7 +173,7 @@ for (const [kind, start] of SERVERS) {
       await ask('GET', '/v2/_catalog', 200, { hides: /nothing/ })
     })
 
-    test('make the empty blob, with a body and without', async () => {
+    test('create the empty blob, with and without a body', async () => {
       const empty = named('')
       await ask('POST', `/v2/empty/single/blobs/uploads/?digest=${empty.digest}`, 201)
       const location = await startUpload(server, 'empty/put')
@@ -186,7 +186,7 @@ for (const [kind, start] of SERVERS) {
       }
     })
 
-    test('are cancelled', async () => {
+    test('can be cancelled', async () => {
       const location = await startUpload(server, 'cancel')
       await ask('PATCH', location, 202, { body: 'bytes' })
       await ask('DELETE', location, 204, { content: '' })
@@ -196,7 +196,7 @@ for (const [kind, start] of SERVERS) {
       }
     })
 
-    test('belong to their repository', async () => {
+    test('are found only in their repository', async () => {
       const location = await startUpload(server, 'mine')
       const elsewhere = location.replace('/mine/', '/yours/')
       for (const method of ['GET', 'DELETE'])
@@ -206,7 +206,7 @@ for (const [kind, start] of SERVERS) {
       await ask('GET', location, 204, { has: { range: '0-0' } })
     })
 
-    test('by two PATCHes at once have one of them, or both in a row', async () => {
+    test('take one of two concurrent PATCHes, or both in sequence', async () => {
       const location = await startUpload(server, 'race')
       const [a, b] = ['a', 'b'].map((letter) => letter.repeat(300_000)) as [string, string]
       const headers = { 'content-range': '0-299999' }
@@ -226,7 +226,7 @@ for (const [kind, start] of SERVERS) {
       await expectBlob('race', blobs[closed.indexOf(201)]!)
     })
 
-    test('of the same blob at once all succeed', async () => {
+    test('all succeed when they push the same blob concurrently', async () => {
       const blob = randomBlob(200_000)
       await Promise.all(Array.from({ length: 20 }, (_, n) => pushBlob(server, `same/${n % 3}`, blob)))
       for (const n of [0, 1, 2]) await expectBlob(`same/${n}`, blob)

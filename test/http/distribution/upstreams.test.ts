@@ -10,7 +10,7 @@ import { openMemoryLog } from '../../support/memory-log.ts'
 
 const hub: Upstream = { name: 'docker.io', namespace: 'library' }
 
-/** A dispatch over a registry with an upstream, and the names that its services were asked for. */
+/** A dispatcher over a registry with an upstream, and the names that its services were called with. */
 function dispatchWithUpstream(authorise: V2Options['authorise'] = () => {}) {
   const asked: string[] = []
   const registry = {
@@ -45,7 +45,7 @@ function dispatchWithUpstream(authorise: V2Options['authorise'] = () => {}) {
   return { asked, get }
 }
 
-test('upstreams: tags of a repository of an upstream are looked up by its full name', async () => {
+test('upstreams: tags of a cached repository are looked up by its full name', async () => {
   const { asked, get } = dispatchWithUpstream()
   expect((await get('/v2/docker.io/team/app/tags/list')).status).toBe(200)
   expect((await get('/v2/docker.io/alpine/tags/list')).status).toBe(200)
@@ -53,7 +53,7 @@ test('upstreams: tags of a repository of an upstream are looked up by its full n
   expect(asked).toEqual(['docker.io/team/app', 'docker.io/library/alpine', 'team/app'])
 })
 
-test('upstreams: access is asked for the full name, and a challenge names it', async () => {
+test('upstreams: access is checked for the full name, and the challenge has it', async () => {
   const authorised: string[] = []
   const { asked, get } = dispatchWithUpstream(({ repository }) => {
     authorised.push(repository)
@@ -68,7 +68,7 @@ test('upstreams: access is asked for the full name, and a challenge names it', a
   expect(asked).toEqual([])
 })
 
-test('upstreams: the name of an upstream alone is no repository', async () => {
+test('upstreams: the name of an upstream alone is not a repository', async () => {
   const { asked, get } = dispatchWithUpstream()
   const response = await get('/v2/docker.io/tags/list')
   expect(response.status).toBe(404)

@@ -4,7 +4,7 @@ import { type AccountsServer, basic, bearer, startWithAccounts } from '../../sup
 import { pushImage } from '../../support/push.ts'
 import { oldImage } from '../../support/v1.ts'
 
-/** Who asks about `team/app`. */
+/** The principals, whose access to `team/app` is tested. */
 const WHO = [
   'anonymous',
   'no grant',
@@ -26,7 +26,7 @@ const WHO = [
 ] as const
 type Who = (typeof WHO)[number]
 
-/** What must come back, written by hand, in the order of WHO: never made from the table of routes. */
+/** The expected statuses in the order of WHO, written by hand: never generated from the route table. */
 const EXPECTED: Record<string, number[]> = {
   'v1-ping': [200, 200, 200, 200, 200, 200, 401, 401, 200, 200, 200, 401, 401, 200, 200, 200, 200],
   'v1-internal-ping': [200, 200, 200, 200, 200, 200, 401, 401, 200, 200, 200, 401, 401, 200, 200, 200, 200],
@@ -53,7 +53,7 @@ const EXPECTED: Record<string, number[]> = {
 const repository = 'team/app'
 const hour = 3_600_000
 
-/** Each request comes from another address, as guesses would be slowed down otherwise. */
+/** Each request has another address, because failed logins are rate-limited. */
 let address = 0
 let clock = Date.UTC(2026, 0, 1)
 let server: AccountsServer
@@ -109,7 +109,7 @@ async function sessionOf(name: string, of: string): Promise<{ token: string; coo
   return { token: `Token ${headers.get('x-docker-token')}`, cookie }
 }
 
-test('each row has its expectations, and each expectation its row', () => {
+test('docker v1: every route has its expectations, and every expectation its route', () => {
   expect(Object.keys(EXPECTED)).toEqual(V1_ROUTES.map(({ id }) => id))
   for (const statuses of Object.values(EXPECTED)) expect(statuses.length).toBe(WHO.length)
 })
@@ -118,7 +118,7 @@ describe.each(V1_ROUTES.map((route) => [route.id, route] as const))('%s', (row, 
   test.each(WHO.map((who, at) => [who, EXPECTED[row]?.[at] ?? 0] as const))('%s: %d', async (who, status) => {
     for (const method of methods) {
       const from = `192.0.2.${++address % 250}`
-      // Guesses at one name would be slowed down.
+      // Failed logins of one account are rate-limited.
       const wrong = { authorization: basic(`stranger-${address}`, 'wrong-password') }
       const response = await server.fetch(pathOf(path), {
         method,
@@ -152,7 +152,7 @@ function pathOf(kind: (typeof V1_ROUTES)[number]['path']): string {
   return paths[kind]
 }
 
-test('what is listed and found is what may be pulled', async () => {
+test('docker v1: lists and searches have only repositories that the caller may pull from', async () => {
   const found = async (who: keyof typeof headersOf) => {
     const response = await server.fetch('/v1/search?q=app', { headers: headersOf[who] })
     return ((await response.json()) as { results: { name: string }[] }).results.map(({ name }) => name)

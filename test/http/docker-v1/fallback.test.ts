@@ -19,7 +19,7 @@ test.each([
   expect((await server.fetch('/v1/_ping', docker(version))).status).toBe(200)
 })
 
-test('another path of /v2 is there for every Docker', async () => {
+test('docker v1: other paths of /v2 exist for every Docker', async () => {
   await using server = await startInProcess()
   expect((await server.fetch('/v2/_catalog', docker('1.5.0'))).status).toBe(200)
 })
@@ -33,7 +33,7 @@ test.each([
   expect((await server.fetch('/v2/', docker('1.5.0'))).status).toBe(base)
 })
 
-test('says that it is a registry of V1 that gives tokens', async () => {
+test('docker v1: ping confirms a V1 registry that issues tokens', async () => {
   await using server = await startInProcess()
   for (const path of ['/v1/_ping', '/v1/_internal_ping']) {
     const response = await server.fetch(path)

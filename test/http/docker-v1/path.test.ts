@@ -4,7 +4,7 @@ import { parseV1Path } from '../../../src/http/docker-v1/path.ts'
 import { RegistryError } from '../../../src/oci/error.ts'
 import { longInputs, millisecondsOf } from '../../support/parsing.ts'
 
-describe('a path of V1', () => {
+describe('docker v1: a path', () => {
   test.each<[path: string, parsed: object]>([
     ['/v1/_ping', { kind: 'ping' }],
     ['/v1/_internal_ping', { kind: 'internalPing' }],
@@ -48,7 +48,7 @@ describe('a path of V1', () => {
     (path) => expect(() => parseV1Path(path)).toThrow(RegistryError),
   )
 
-  test('throws nothing else', () => {
+  test('throws only the documented errors', () => {
     fc.assert(
       fc.property(
         fc.array(fc.oneof(fc.webSegment(), fc.constantFrom('repositories', 'tags', 'images'))),
@@ -64,7 +64,7 @@ describe('a path of V1', () => {
   })
 })
 
-test('is parsed in linear time', () => {
+test('docker v1: paths are parsed in linear time', () => {
   for (const input of longInputs(100_000)) {
     const parse = (path: string) => {
       try {

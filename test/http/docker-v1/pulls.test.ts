@@ -70,15 +70,15 @@ async function reasonOf(path: string): Promise<string> {
 const idOf = (repository: string, tag: string) => read<string>(`repositories/${repository}/tags/${tag}`)
 const ancestryOf = (id: string) => read<string[]>(`images/${id}/ancestry`)
 
-describe('a repository', () => {
-  test('has an empty list of images, and says where they are', async () => {
+describe('docker v1: a repository', () => {
+  test('has an empty list of images, and returns the host of the images', async () => {
     const response = await get('repositories/team/app/images')
     expect(await response.json()).toEqual([])
     expect(response.headers.get('x-docker-endpoints')).toBe(new URL(server.url).host)
     expect(response.headers.get('content-type')).toBe('application/json')
   })
 
-  test('of one component has no other name', async () => {
+  test('of one component has no alias', async () => {
     expect(Object.keys(await read<object>('repositories/app/tags'))).toEqual(['v1'])
     await get('repositories/library/app/tags', 404)
   })
@@ -99,8 +99,8 @@ describe('a repository', () => {
   )
 })
 
-describe('an image', () => {
-  test('has a parent for each step of its history, and layers that are those of the image', async () => {
+describe('docker v1: an image', () => {
+  test('has a parent for each step of its history, and the layers of the image', async () => {
     const ids = await ancestryOf(await idOf('team/app', 'v1'))
     const [base, top] = image.layers
     const digests = [EMPTY_LAYER, top?.digest, EMPTY_LAYER, base?.digest]
@@ -119,7 +119,7 @@ describe('an image', () => {
     expect(await read(`images/${ids[0]}/json`)).toMatchObject({ os: 'linux', config: { Cmd: ['sh'] } })
   })
 
-  test('of an index is the one for amd64 and linux', async () => {
+  test('of an index is the linux/amd64 one', async () => {
     const [leaf, ...below] = await ancestryOf(await idOf('team/app', 'index'))
     expect(below.length).toBe(3)
     const direct = await ancestryOf(await idOf('team/app', 'v1'))
@@ -127,7 +127,7 @@ describe('an image', () => {
     expect(await read(`images/${direct[0]}/json`)).toMatchObject(fields)
   })
 
-  test('sends a part of a layer, and resumes', async () => {
+  test('serves a range of a layer, so that a pull can resume', async () => {
     const ids = await ancestryOf(await idOf('team/app', 'v1'))
     const path = `/v1/images/${ids[1]}/layer`
     const layer = image.layers[1]?.bytes ?? new Uint8Array()
@@ -155,7 +155,7 @@ describe('an image', () => {
       expect(await reasonOf(`images/${id}/${noun}`)).toMatch(reason)
   })
 
-  test('is none by another id', async () => {
+  test('is not found by another id', async () => {
     const id = await idOf('team/app', 'v1')
     const deeper = `${id.slice(0, 12)}ffff${id.slice(16)}`
     const changed = id.replace(/.$/, (last) => (last === '0' ? '1' : '0'))
@@ -165,7 +165,7 @@ describe('an image', () => {
   })
 })
 
-test('what is deleted has no images', async () => {
+test('docker v1: deleted content has no images', async () => {
   const going = oldImage({ author: 'going' })
   await push('going', going, 'v1')
   const id = await idOf('going', 'v1')
@@ -178,7 +178,7 @@ test('what is deleted has no images', async () => {
   expect(await read('repositories/going/tags')).toEqual({})
 })
 
-test('ids are the same after a restart, and go with their repository', async () => {
+test('docker v1: image ids survive a restart, and are deleted with their repository', async () => {
   await using folder = await temporaryFolder('v1')
   const { path: data } = folder
   const ask = async (server: TestServer, path: string) => await server.fetch(`/v1/${path}`)
@@ -218,13 +218,13 @@ test.each([
   expect(await response.text()).toContain('push with Docker 1.6 or newer')
 })
 
-describe('a search', () => {
+describe('docker v1: a search', () => {
   const names = async (query: string): Promise<string[]> => {
     const { results } = await read<{ results: { name: string }[] }>(`search?${query}`)
     return results.map(({ name }) => name)
   }
 
-  test('finds a part of a name', async () => {
+  test('finds part of a name', async () => {
     expect(await names('q=app')).toEqual(['app', 'team/app'])
     expect(await names('q=TEAM')).toEqual(['team/app'])
     expect(await names('q=%25')).toEqual([])
@@ -236,7 +236,7 @@ describe('a search', () => {
     })
   })
 
-  test('has pages', async () => {
+  test('is paginated', async () => {
     expect(await names('q=app&n=1')).toEqual(['app'])
     expect(await names('q=app&n=1&page=2')).toEqual(['team/app'])
     expect(await names('q=app&n=1&page=3')).toEqual([])

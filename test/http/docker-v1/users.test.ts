@@ -25,8 +25,8 @@ const post = (body: unknown) =>
     body: JSON.stringify(body),
   })
 
-describe('a login', () => {
-  test('begins with an account that is there already', async () => {
+describe('docker v1: a login', () => {
+  test('starts with the answer that the account exists', async () => {
     for (const password of [PASSWORD, token]) {
       const response = await post({ username: 'alice', password, email: 'alice@example.org' })
       expect([response.status, await response.text()]).toEqual([400, '"Username or email already exists"'])
@@ -51,13 +51,13 @@ describe('a login', () => {
     },
   )
 
-  test('ends with the name', async () => {
+  test('ends with the account name', async () => {
     const response = await server.as(basic('alice')).fetch('/v1/users/')
     expect(await response.json()).toEqual({ username: 'alice', email: null })
   })
 })
 
-test('an account changes its password, and no other one', async () => {
+test('docker v1: an account can change only its own password', async () => {
   const put = (authorization: string, name: string, password: string) =>
     server
       .as(authorization)
@@ -69,11 +69,11 @@ test('an account changes its password, and no other one', async () => {
   expect((await server.as(basic('bob', 'another-password')).fetch('/v1/users/')).status).toBe(200)
 })
 
-describe('a session', () => {
+describe('docker v1: a pull session', () => {
   const images = (name: string, authorization: string | undefined, headers: Record<string, string> = {}) =>
     server.as(authorization).fetch(`/v1/repositories/${name}/images`, { headers })
 
-  test('has a token for who asks, and a cookie', async () => {
+  test('has a token if requested, and a cookie', async () => {
     const response = await images('alice/app', basic('alice'), { 'X-Docker-Token': 'true' })
     const value = response.headers.get('x-docker-token')
     expect(value).toMatch(/^signature=[\w.-]+,repository="alice\/app",access=read$/)
@@ -83,13 +83,13 @@ describe('a session', () => {
     )
   })
 
-  test('has a cookie for HTTPS only, where that is spoken', async () => {
+  test('has a Secure cookie with HTTPS', async () => {
     const response = await images('alice/app', basic('alice'), { 'x-forwarded-proto': 'https' })
     expect(response.headers.get('set-cookie')).toMatch(/; Secure(?:;|$)/)
     expect(response.headers.get('x-docker-token')).toBeNull()
   })
 
-  test('is not needed by nobody', async () => {
+  test('is not given to anonymous callers', async () => {
     const response = await images('public/app', undefined, { 'X-Docker-Token': 'true' })
     expect([
       response.status,
@@ -98,12 +98,12 @@ describe('a session', () => {
     ]).toEqual([200, null, null])
   })
 
-  test('goes on with an empty token, as a client sends it that got none', async () => {
+  test('accepts the empty token of a client that got none', async () => {
     const { status } = await server.as('Token ').fetch('/v1/repositories/public/app/tags')
     expect(status).toBe(200)
   })
 
-  test('gives no further one', async () => {
+  test('cannot be exchanged for another one', async () => {
     const first = await images('alice/app', basic('alice'), { 'X-Docker-Token': 'true' })
     const token = `Token ${first.headers.get('x-docker-token')}`
     const second = await images('alice/app', token, { 'X-Docker-Token': 'true' })
@@ -114,7 +114,7 @@ describe('a session', () => {
     ])
   })
 
-  test('ends when the grant does', async () => {
+  test('ends with its grant', async () => {
     await server.addUser('carol')
     await server.grant('carol', 'alice/**', 'reader')
     const first = await images('alice/app', basic('carol'), { 'X-Docker-Token': 'true' })
@@ -124,7 +124,7 @@ describe('a session', () => {
     expect((await images('alice/app', token)).status).toBe(401)
   })
 
-  test('ends with the password that it was had with', async () => {
+  test('ends when the password changes', async () => {
     await server.addUser('dora')
     const first = await images('dora/app', basic('dora'), { 'X-Docker-Token': 'true' })
     expect(first.status).toBe(404)
@@ -141,7 +141,7 @@ describe('a session', () => {
   })
 })
 
-describe('a cache between', () => {
+describe('docker v1: a shared cache', () => {
   const pathsOf = async (name: string) => {
     const admin = server.as(basic('admin'))
     const id = await (await expectStatus(await admin.fetch(`/v1/repositories/${name}/tags/v`), 200)).json()
@@ -153,7 +153,7 @@ describe('a cache between', () => {
     ['keeps what anybody may pull', 'public/app', 'public, '],
     ['keeps nothing else', 'alice/app', 'private, '],
   ])('%s', async (_, name, directive) => {
-    // By a token, as one who signs in is given a session.
+    // With a token, because a password would start a session.
     const token = bearer(await server.tokenFor(basic('admin'), `repository:${name}:pull`))
     for (const path of await pathsOf(name)) {
       const { headers } = await server.as(token).fetch(path)
@@ -164,7 +164,7 @@ describe('a cache between', () => {
     expect([refused.status, refused.headers.get('cache-control')]).toEqual([401, 'no-store'])
   })
 
-  test('never keeps the session that an answer gives', async () => {
+  test('never stores a response with a session', async () => {
     const { headers } = await server.as(basic('alice')).fetch('/v1/repositories/public/app/images')
     expect(headers.get('set-cookie')).toStartWith('cay-v1=')
     expect(headers.get('cache-control')).toBe('no-store')
