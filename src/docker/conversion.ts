@@ -6,29 +6,29 @@ import type { ManifestParts } from '../oci/manifest-parts.ts'
 import { isImageConfig } from '../oci/media-type.ts'
 import { formatSchema1, type Schema1, type Schema1Layer } from './schema1.ts'
 
-/** Entries of an image's history that are converted; Docker itself makes at most 127 layers. */
+/** The longest history that is converted, in entries. Docker itself creates at most 127 layers. */
 export const HISTORY_ENTRIES_MAX = 2000
 
-/** An empty tar, compressed: the layer of each step that changed no file. Every registry knows it by this digest. */
+/** The layer for each step that changed no file: an empty compressed tar, which every registry knows by this digest. */
 export const EMPTY_LAYER = {
   digest: digestFromHex('sha256', 'a3ed95caeb02ffe68cdd9fd84406680ae93d633cb16422d00e8a7c22955b46d4'),
   base64: 'H4sIAAAJbogA/2IYBaNgFIxYAAgAAP//Lq+17wAEAAA=',
 } as const
 
-/** Why an image cannot be given to a client that reads only schema 1, as the end of a sentence. */
+/** Why an image cannot be converted for a client that reads only schema 1, as the end of a sentence. */
 export interface Refusal {
   refusal: string
 }
 
 export interface Conversion {
   schema1: Schema1
-  /** The bytes that are signed and that the digest is of: the same for the same image, name and tag. */
+  /** The bytes that are signed and hashed. The same image, name and tag always give the same bytes. */
   payload: Uint8Array<ArrayBuffer>
-  /** Whether a layer of it is EMPTY_LAYER, which the image itself need not have. */
+  /** Whether one of its layers is EMPTY_LAYER, which the image itself may lack. */
   hasEmptyLayer: boolean
 }
 
-/** What Docker's old clients unpack: tar, compressed by gzip or not. */
+/** The layers that old Docker clients can unpack: tar, with or without gzip. */
 const READABLE_LAYERS: readonly string[] = [
   'application/vnd.oci.image.layer.v1.tar',
   'application/vnd.oci.image.layer.v1.tar+gzip',
@@ -36,14 +36,14 @@ const READABLE_LAYERS: readonly string[] = [
   'application/vnd.docker.image.rootfs.diff.tar.gzip',
 ]
 
-/** An image whose config has still to be read. */
+/** An image whose config has not been read yet. */
 export interface ConvertibleImage {
   config: { digest: Digest; size: number }
-  /** The base first. */
+  /** Base first. */
   layers: Digest[]
 }
 
-/** Whether an image of schema 2 or OCI can be converted, as far as its manifest says. */
+/** Checks from the manifest alone whether an image of schema 2 or OCI can be converted. */
 export function convertible({
   config,
   layers,
@@ -60,16 +60,16 @@ export function convertible({
   return { config, layers: layers.map(({ digest }) => digest) }
 }
 
-/** For whom an image is converted: a manifest of schema 1 says its name and tag. */
+/** The name and tag to convert an image for: a schema 1 manifest contains them. */
 export interface ConversionName {
   name: string
   tag: string
 }
 
 /**
- * Converts an image by the history of its config: one layer of schema 1 for each step, EMPTY_LAYER for those that
- * changed no file. What the config says of the layers' uncompressed digests does not matter. The ids are those that
- * Docker's own registry makes.
+ * Converts an image using the history in its config. Each step becomes one schema 1 layer, which is EMPTY_LAYER if the
+ * step changed no file. The uncompressed digests in the config are ignored. The ids are the same as those that Docker's
+ * own registry generates.
  *
  * @param config the bytes of the config blob
  */
@@ -88,7 +88,7 @@ export function convertImage(
   }
   const blobs = blobsOf(steps, layers)
   if (blobs === undefined) {
-    return { refusal: `its history does not tell of its ${layers.length} layers, each with one entry` }
+    return { refusal: `its history does not have one entry for each of its ${layers.length} layers` }
   }
   const { architecture } = image
   const schema1: Schema1 = {
@@ -118,7 +118,7 @@ function readConfig(bytes: Uint8Array): Json | undefined {
   return isObject(config.rootfs) || Array.isArray(config.history) ? config : undefined
 }
 
-/** The history, base first; one that is left out is made up: a step a layer, the last one with the config's command. */
+/** Returns the history, base first. A missing one becomes a step per layer, the last with the config's command. */
 function historyOf(image: Json, layers: number): Step[] {
   const history = Array.isArray(image.history) ? image.history : []
   if (history.length > 0) return history.map(readStep)
@@ -139,7 +139,7 @@ function readStep(entry: unknown): Step {
   }
 }
 
-/** The blob of each step; undefined when there is not one step for each layer. */
+/** Returns the blob of each step, or undefined when the steps do not match the layers. */
 function blobsOf(steps: Step[], layers: readonly Digest[]): Digest[] | undefined {
   let next = 0
   const blobs: Digest[] = []
@@ -151,7 +151,9 @@ function blobsOf(steps: Step[], layers: readonly Digest[]): Digest[] | undefined
   return next === layers.length ? blobs : undefined
 }
 
-/** The layers, the leaf first. An id is of the blob and of everything below it, and the leaf's of the config, too. */
+/**
+ * Returns the layers, leaf first. An id is a hash of the blob and all below it, and for the leaf also of the config.
+ */
 function layersOf(image: Json, steps: Step[], blobs: Digest[], config: Uint8Array): Schema1Layer[] {
   let parent = ''
   const layers = steps.map((step, index) => {
@@ -166,7 +168,7 @@ function layersOf(image: Json, steps: Step[], blobs: Digest[], config: Uint8Arra
   return layers.reverse()
 }
 
-/** What is not said is left out of the JSON. The time is the one thing that Docker asks for. */
+/** Returns the JSON of a step without unknown fields. Docker requires only the time. */
 function stepOf(step: Step, id: string, parent: string): Json {
   return {
     id,
@@ -179,7 +181,7 @@ function stepOf(step: Step, id: string, parent: string): Json {
   }
 }
 
-/** The config as a V1 image; what its step says is taken where the config does not say it. */
+/** Returns the config as a V1 image. Fields that the config lacks come from its step. */
 function leafOf(image: Json, step: Step, id: string, parent: string): Json {
   const { rootfs: _, history: __, ...config } = image
   const { created, container_config, author, comment } = stepOf(step, id, parent)

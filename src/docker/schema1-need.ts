@@ -2,30 +2,30 @@ import type { Accept } from '../oci/accept.ts'
 import { MEDIA_TYPE } from '../oci/media-type.ts'
 import { dockerVersion, isOlder } from './user-agent.ts'
 
-/** Who pulls a manifest, as far as it matters for what is sent. */
+/** The properties of a client that determine which manifest it is sent. */
 export interface ManifestClient {
-  /** The `Accept` header, several lines of it joined. */
+  /** The `Accept` header, with several lines joined. */
   accept: string | null
   userAgent(): string | null
 }
 
 /**
- * When images are converted: for clients that ask for schema 1 by name, and Docker before 1.10, which reads nothing
- * else; `always` also for those that accept anything, or do not say; `never`.
+ * When images are converted. `auto` converts for clients that ask for schema 1 by name and for Docker before 1.10,
+ * which reads nothing else. `always` also converts for clients that accept anything or send no Accept header.
  */
 export type Schema1Pulls = 'auto' | 'always' | 'never'
 
-/** `must`: the client reads schema 1 only; `may`: it takes that as well as what is stored. */
+/** `must`: the client reads only schema 1. `may`: it accepts schema 1 as well as what is stored. */
 export type Schema1Need = 'must' | 'may' | 'none'
 
-/** The types by which schema 1 is asked for; the last one is no type of its own. */
+/** The types by which clients ask for schema 1. The last one is not specific to it. */
 const TYPES: readonly string[] = [
   MEDIA_TYPE.dockerSchema1Signed,
   MEDIA_TYPE.dockerSchema1,
   'application/json',
 ]
 
-/** Whether a client needs schema 1, once it is known that it does not accept what is stored. */
+/** Returns whether a client that does not accept what is stored needs schema 1. */
 export function schema1Need(setting: Schema1Pulls, accept: Accept, client: ManifestClient): Schema1Need {
   if (setting === 'never') return 'none'
   const { types } = accept
@@ -40,7 +40,7 @@ function namesOthers({ types, ranges }: Accept): boolean {
   return ranges.size > 0 || [...types].some((type) => !TYPES.includes(type))
 }
 
-/** Whether a client that reads schema 1 reads it only with a signature, as Docker does. */
+/** Reports whether a client reads schema 1 only with a signature, as Docker does. */
 export function readsOnlySigned({ types }: Accept, client: ManifestClient): boolean {
   return types.has(MEDIA_TYPE.dockerSchema1Signed) || readsOnlySchema1(client)
 }
@@ -49,7 +49,7 @@ function readsOnlySchema1(client: ManifestClient): boolean {
   return isOlder(dockerVersion(client.userAgent()), 1, 10)
 }
 
-/** Whether a client takes schema 1 only without a signature, which Docker itself does not. */
+/** Reports whether a client accepts schema 1 only without a signature. Docker itself never does. */
 export function wantsUnsigned({ types }: Accept): boolean {
   return types.has(MEDIA_TYPE.dockerSchema1) && !types.has(MEDIA_TYPE.dockerSchema1Signed)
 }

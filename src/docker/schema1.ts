@@ -6,32 +6,32 @@ import { parseSignedDocument, type SignedDocument } from './signed-document.ts'
 
 /** A manifest of Docker schema 1 ("Image Manifest Version 2, Schema 1"). */
 export interface Schema1 {
-  /** The repository and the tag that it was made for. */
+  /** The repository and the tag that it was created for. */
   name: string
   tag: string
   architecture: string
-  /** The leaf first. A blob may be there many times. */
+  /** Leaf first. The same blob may occur several times. */
   layers: Schema1Layer[]
 }
 
 export interface Schema1Layer {
   blobSum: Digest
-  /** JSON of the V1 image: `id`, `parent`, `throwaway` for a layer that changes no file, and more. */
+  /** The JSON of the V1 image: `id`, `parent`, `throwaway` for a layer that changes no file, and more. */
   v1Compatibility: string
 }
 
-/** The types of schema 1, signed and not. */
+/** The types of schema 1, signed and unsigned. */
 const SCHEMA_1_TYPES: readonly string[] = [MEDIA_TYPE.dockerSchema1Signed, MEDIA_TYPE.dockerSchema1]
 
-/** The types under which clients push schema 1, besides its own. */
+/** Other types under which clients push schema 1. */
 const OTHER_TYPES: readonly (string | undefined)[] = [undefined, 'application/json']
 
-/** Whether this is the type of a manifest of schema 1, signed or not. */
+/** Reports whether this is the type of a schema 1 manifest, signed or unsigned. */
 export function isSchema1Type(mediaType: string): boolean {
   return SCHEMA_1_TYPES.includes(mediaType)
 }
 
-/** Whether a manifest that is pushed with this type (undefined: without one) is of schema 1. */
+/** Reports whether a manifest pushed with this Content-Type, or without one, is of schema 1. */
 export function isSchema1(bytes: Uint8Array, contentType: string | undefined): boolean {
   const type = contentType?.toLowerCase()
   if (type !== undefined && SCHEMA_1_TYPES.includes(type)) return true
@@ -41,8 +41,8 @@ export function isSchema1(bytes: Uint8Array, contentType: string | undefined): b
 }
 
 /**
- * Reads a manifest of any kind: parseManifest's, or of schema 1, whose type then says whether it is signed, whatever
- * it was pushed as. Throws MANIFEST_INVALID.
+ * Reads a manifest of any kind, including schema 1. For schema 1 the returned type says whether it is signed, whatever
+ * type it was pushed with. Throws MANIFEST_INVALID.
  */
 export function readManifest(bytes: Uint8Array, contentType: string | undefined): Manifest {
   if (!isSchema1(bytes, contentType)) return parseManifest(bytes, contentType)
@@ -50,13 +50,13 @@ export function readManifest(bytes: Uint8Array, contentType: string | undefined)
   return manifestOf(document, parseSchema1(document.payload))
 }
 
-/** The config of an image of schema 1, as JSON: the V1 image of its leaf. Throws MANIFEST_INVALID. */
+/** Returns the JSON of the leaf's V1 image, which is the config of a schema 1 image. Throws MANIFEST_INVALID. */
 export function configOf(bytes: Uint8Array): string {
   const [leaf] = parseSchema1(parseSignedDocument(bytes).payload).layers
   return leaf?.v1Compatibility ?? ''
 }
 
-/** What cay keeps of a manifest of schema 1. */
+/** Returns what cay stores about a schema 1 manifest. */
 export function manifestOf({ signatures }: SignedDocument, { layers }: Schema1): Manifest {
   const digests = new Set(layers.map(({ blobSum }) => blobSum))
   return {
@@ -68,23 +68,23 @@ export function manifestOf({ signatures }: SignedDocument, { layers }: Schema1):
   }
 }
 
-/** Reads a manifest of schema 1, without its signatures. Throws MANIFEST_INVALID. */
+/** Parses a schema 1 manifest without its signatures. Throws MANIFEST_INVALID. */
 export function parseSchema1(payload: Uint8Array): Schema1 {
   const { schemaVersion, name, tag = '', architecture = '', fsLayers, history } = parseObject(payload)
-  if (schemaVersion !== 1) throw invalid('schemaVersion is not 1, as it is in Docker schema 1')
+  if (schemaVersion !== 1) throw invalid('schemaVersion is not 1, which Docker schema 1 requires')
   if (typeof name !== 'string') throw invalid('the manifest has no name')
   if (typeof tag !== 'string' || typeof architecture !== 'string') {
-    throw invalid('the tag, or the architecture, is not a string')
+    throw invalid('tag or architecture is not a string')
   }
   if (!Array.isArray(fsLayers) || fsLayers.length === 0) throw invalid('fsLayers is not a list of layers')
   if (!Array.isArray(history) || history.length !== fsLayers.length) {
-    throw invalid(`history has not the ${fsLayers.length} entries that fsLayers has`)
+    throw invalid(`history must have ${fsLayers.length} entries, as many as fsLayers`)
   }
   const layers = fsLayers.map((layer, index) => readLayer(layer, history[index], index))
   return { name, tag, architecture, layers }
 }
 
-/** The JSON text of a manifest, in the form that Docker's own registry gives it. */
+/** Formats a manifest as JSON, in the same way as Docker's own registry. */
 export function formatSchema1({ name, tag, architecture, layers }: Schema1): string {
   const document = {
     schemaVersion: 1,

@@ -2,40 +2,40 @@ import { type RegistryError, registryError } from '../oci/error.ts'
 import { isSignedBy, readHeader, type SigningKey, signBytes } from './signing-key.ts'
 
 /**
- * A JSON document into which its own signatures were put, as libtrust's "pretty signature" does: Docker schema 1
- * ("Signed Manifests" of the manifest's specification).
+ * A JSON document that contains its own signatures, in the form of libtrust's "pretty signature". Docker schema 1
+ * manifests have this form ("Signed Manifests" in their specification).
  */
 export interface SignedDocument {
-  /** The bytes as they were before: what was signed, and what the digest is of. */
+  /** The bytes without the signatures. These were signed, and the digest is of these. */
   payload: Uint8Array<ArrayBuffer>
-  /** None for a document that is not signed; its payload is all of it then. */
+  /** Empty for an unsigned document, whose payload is the whole document. */
   signatures: DocumentSignature[]
 }
 
 export interface DocumentSignature {
   header: Record<string, unknown>
-  /** base64url, and so is the signature. */
+  /** In base64url, as is the signature. */
   protected: string
   signature: string
 }
 
-/** What the signature's protected header says of how to take the signatures out again. */
+/** How to remove the signatures, from their protected header. */
 interface Format {
-  /** Bytes of the document that come before the signatures. */
+  /** The number of bytes before the signatures. */
   length: number
-  /** What follows them. */
+  /** The bytes after them. */
   tail: Buffer
 }
 
-/** More signatures on one document than anybody makes; each costs a verification. */
+/** The most signatures on one document. Each costs a verification, and nobody makes this many. */
 const SIGNATURES_MAX = 16
 
 const BASE64URL = /^[A-Za-z0-9_-]*={0,2}$/
 const SPLICED = /^[ \t\r\n]*,[ \t\r\n]*"signatures"[ \t\r\n]*:/
 
 /**
- * Takes a document and its signatures apart. That nothing but signatures was put in is checked: every client then
- * reads the same, whether it takes them out or not. Nothing is verified yet. Throws MANIFEST_INVALID.
+ * Separates a document from its signatures. Checks that nothing but signatures was added, so that every client reads
+ * the same manifest whether it removes them or not. Does not verify the signatures. Throws MANIFEST_INVALID.
  */
 export function parseSignedDocument(bytes: Uint8Array): SignedDocument {
   const list = parse(bytes).signatures
@@ -47,24 +47,24 @@ export function parseSignedDocument(bytes: Uint8Array): SignedDocument {
   const [format, ...others] = signatures.map(readFormat)
   if (format === undefined) throw invalid('the document has no signatures')
   if (others.some(({ length, tail }) => length !== format.length || !tail.equals(format.tail))) {
-    throw invalid('the signatures disagree on the document: formatLength and formatTail are not the same')
+    throw invalid('the signatures have different values of formatLength or formatTail')
   }
   return { payload: withoutSignatures(bytes, format), signatures }
 }
 
-/** Throws MANIFEST_UNVERIFIED unless every signature is one of the payload. */
+/** Verifies every signature. Throws MANIFEST_UNVERIFIED when one is not of the payload. */
 export function verifySignatures({ payload, signatures }: SignedDocument): void {
   const encoded = Buffer.from(payload).toString('base64url')
   for (const signature of signatures) {
     const header = readHeader(signature.header)
     const input = Buffer.from(`${signature.protected}.${encoded}`)
     if (isSignedBy(header, input, Buffer.from(signature.signature, 'base64url'))) continue
-    throw registryError('MANIFEST_UNVERIFIED', 'a signature is not one of this manifest by the key it names')
+    throw registryError('MANIFEST_UNVERIFIED', 'a signature does not verify with the key it names')
   }
 }
 
 /**
- * Signs a JSON object (RFC 7515), and puts the signature into it. Its length depends on the payload only.
+ * Signs a JSON object (RFC 7515) and inserts the signature. The length of the result depends only on the payload.
  *
  * @param now milliseconds since 1970
  */
@@ -86,7 +86,7 @@ export function signDocument(payload: Uint8Array, key: SigningKey, now: number):
   return new Uint8Array(Buffer.concat([bytes.subarray(0, length), spliced, tail]))
 }
 
-/** The index of the last byte before `end` that is not white space; -1 when there is none. */
+/** Returns the index of the last byte before `end` that is not white space, or -1. */
 function lastNotSpace(bytes: Uint8Array, end: number): number {
   let index = end - 1
   while (index >= 0 && isSpace(bytes[index])) index--
@@ -118,7 +118,7 @@ function readSignature(value: unknown): DocumentSignature {
     const { header, protected: format, signature } = value
     if (isBase64Url(format) && isBase64Url(signature)) return { header, protected: format, signature }
   }
-  throw invalid('a signature does not have "header", "protected" and "signature" as they are written')
+  throw invalid('a signature has no valid "header", "protected" and "signature"')
 }
 
 function readFormat(signature: DocumentSignature): Format {
@@ -135,11 +135,11 @@ function parse(bytes: Uint8Array): Record<string, unknown> {
   try {
     document = JSON.parse(utf8(bytes))
   } catch (cause) {
-    throw registryError('MANIFEST_INVALID', 'the manifest, or a signature of it, is not JSON in UTF-8', {
+    throw registryError('MANIFEST_INVALID', 'the manifest, or one of its signatures, is not JSON in UTF-8', {
       cause,
     })
   }
-  if (!isObject(document)) throw invalid('the manifest, or a signature of it, is not a JSON object')
+  if (!isObject(document)) throw invalid('the manifest, or one of its signatures, is not a JSON object')
   return document
 }
 
@@ -158,7 +158,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
 function invalidFormat(cause?: unknown): RegistryError {
   return registryError(
     'MANIFEST_INVALID',
-    'the signatures were not put into the document at "formatLength": what was signed cannot be told',
+    'the signatures are not at "formatLength" in the manifest, so the signed bytes cannot be determined',
     { cause },
   )
 }

@@ -12,11 +12,11 @@ import {
 import { registryError } from '../oci/error.ts'
 
 /*
- * jose is used elsewhere, but not here: it verifies asynchronously, takes no RSA key under 2048 bits, which libtrust did,
- * and does not know libtrust's names of keys. What it would replace is `sign` and `verify`, one call each.
+ * jose is used elsewhere but not here. It verifies asynchronously, refuses RSA keys under 2048 bits, which libtrust
+ * accepted, and does not know libtrust's key ids. It would replace only `sign` and `verify`, one call each.
  */
 
-/** The algorithms that libtrust writes (RFC 7518, 3.1): the hash, and for ECDSA the only curve that goes with it. */
+/** The algorithms that libtrust uses (RFC 7518, 3.1): the hash, and for ECDSA the only curve allowed with it. */
 const ALGORITHMS = new Map<string, { hash: string; curve?: string }>([
   ['ES256', { hash: 'sha256', curve: 'prime256v1' }],
   ['ES384', { hash: 'sha384', curve: 'secp384r1' }],
@@ -26,29 +26,29 @@ const ALGORITHMS = new Map<string, { hash: string; curve?: string }>([
   ['RS512', { hash: 'sha512' }],
 ])
 
-/** The largest RSA key whose signatures are verified: what a larger one costs is out of proportion. */
+/** The largest RSA key whose signatures are verified. Larger ones cost too much. */
 const RSA_BITS_MAX = 8192
 
-/** Which key made a signature, and how: the header of a JWS. */
+/** The header of a JWS: which key made the signature, and with which algorithm. */
 export interface SignatureHeader {
   algorithm: string
   publicKey: KeyObject
 }
 
-/** A key of ours for Docker's manifests (ES256), with the name that libtrust gives it. */
+/** Our own key for Docker's manifests (ES256), with its libtrust key id. */
 export interface SigningKey {
   privateKey: KeyObject
-  /** The public half with its `kid`, as a signature's header has it. */
+  /** The public key with its `kid`, as it appears in a signature's header. */
   jwk: Record<string, string>
 }
 
-/** Makes a key, as the JSON that readSigningKey takes. It is secret. */
+/** Generates a key as JSON for readSigningKey. It is secret. */
 export function newSigningKey(): string {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   return JSON.stringify(privateKey.export({ format: 'jwk' }))
 }
 
-/** The key that newSigningKey has made. */
+/** Reads a key that newSigningKey generated. */
 export function readSigningKey(privateJwk: string): SigningKey {
   const privateKey = createPrivateKey({ key: JSON.parse(privateJwk), format: 'jwk' })
   const publicKey = createPublicKey(privateKey)
@@ -56,17 +56,17 @@ export function readSigningKey(privateJwk: string): SigningKey {
   return { privateKey, jwk: { crv, kid: keyId(publicKey), kty, x, y } }
 }
 
-/** The bytes of r and s, 64 together (RFC 7518, 3.4). */
+/** Signs `input`. Returns r and s, 64 bytes together (RFC 7518, 3.4). */
 export function signBytes(key: SigningKey, input: Uint8Array): Buffer {
   return sign('sha256', input, { key: key.privateKey, dsaEncoding: 'ieee-p1363' })
 }
 
 /**
- * Reads the header of a signature: `alg`, and the key from `x5c` (of its first certificate; the chain is not
- * checked, as libtrust does not) or `jwk`.
+ * Reads the header of a signature: `alg`, and the key from `x5c` or `jwk`. For `x5c` that is the key of the first
+ * certificate. Like libtrust, this does not check the chain.
  *
- * @throws RegistryError MANIFEST_UNVERIFIED without a key, or of an algorithm that is not known; MANIFEST_INVALID for
- *   a malformed key, or one whose `kid` is not its own
+ * @throws RegistryError MANIFEST_UNVERIFIED without a key or for an unknown algorithm; MANIFEST_INVALID for a malformed
+ *   key, or one with the wrong `kid`
  */
 export function readHeader(header: Record<string, unknown>): SignatureHeader {
   const { alg, jwk, x5c } = header
@@ -80,7 +80,7 @@ export function readHeader(header: Record<string, unknown>): SignatureHeader {
   throw registryError('MANIFEST_UNVERIFIED', 'a signature has no key: its header has neither "jwk" nor "x5c"')
 }
 
-/** Whether the signature is one of `input` by the header's key. */
+/** Reports whether the header's key made this signature of `input`. */
 export function isSignedBy(
   { algorithm, publicKey }: SignatureHeader,
   input: Uint8Array,
@@ -93,8 +93,8 @@ export function isSignedBy(
 }
 
 /**
- * The name that libtrust gives a key: the first 240 bits of the SHA-256 of its SubjectPublicKeyInfo, in base32, in
- * groups of four.
+ * Returns libtrust's id of a key: the first 240 bits of the SHA-256 of its SubjectPublicKeyInfo, in base32 with groups
+ * of four characters.
  */
 export function keyId(publicKey: KeyObject): string {
   const der = publicKey.export({ type: 'spki', format: 'der' })
@@ -103,7 +103,7 @@ export function keyId(publicKey: KeyObject): string {
 }
 
 function jwkKey(jwk: object): KeyObject {
-  // Only what is public: a key with its private half would be read as that.
+  // Take only the public members, because a JWK with its private key would be read as a private key.
   const { kty, crv, x, y, n, e, kid } = jwk as Record<string, unknown>
   const publicKey = read(() =>
     createPublicKey({
@@ -112,7 +112,7 @@ function jwkKey(jwk: object): KeyObject {
     }),
   )
   if (kid !== undefined && kid !== keyId(publicKey)) {
-    throw registryError('MANIFEST_INVALID', 'the "kid" of a signature is not that of its key')
+    throw registryError('MANIFEST_INVALID', 'the "kid" of a signature does not match its key')
   }
   return publicKey
 }
@@ -136,12 +136,12 @@ function read(make: () => KeyObject): KeyObject {
 }
 
 function malformedKey(cause?: unknown) {
-  return registryError('MANIFEST_INVALID', "a signature's key is neither ECDSA nor RSA as they are written", {
+  return registryError('MANIFEST_INVALID', "a signature's key is not a valid ECDSA or RSA key", {
     cause,
   })
 }
 
-/** RFC 4648, 6; the bytes are a multiple of five. */
+/** Encodes bytes, a multiple of five, in base32 (RFC 4648, 6). */
 function base32(bytes: Uint8Array): string {
   const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'
   let text = ''

@@ -1,9 +1,9 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 
-/** The id of an image of Docker V1, 64 hex characters; each layer is an image with a parent. */
+/** The id of a Docker V1 image, 64 hex characters. In V1 each layer is an image with a parent. */
 export type V1Id = string
 
-/** The manifest that images are made of. */
+/** The manifest whose layers are served as V1 images. */
 export interface V1Manifest {
   /** The ids of its row and of its repository's. */
   id: number
@@ -12,7 +12,7 @@ export interface V1Manifest {
   digest: Uint8Array
 }
 
-/** What an id says that it names. */
+/** What an id names. */
 export interface V1Place {
   /** The id of the manifest's row. */
   manifest: number
@@ -22,15 +22,15 @@ export interface V1Place {
 
 const GRAMMAR = /^[0-9a-f]{64}$/
 
-/** Bytes of the manifest's id, of the layer, and of what proves both. */
+/** The bytes of the manifest's id, the layer, and the MAC over both. */
 const MANIFEST_BYTES = 6
 const LAYER_BYTES = 2
 const PLACE_BYTES = MANIFEST_BYTES + LAYER_BYTES
 const PROOF_BYTES = 32 - PLACE_BYTES
 
 /**
- * The id of a layer's image. It says where the image is, so none has to be remembered; and proves, with the key, that it
- * was given for this manifest: ids of rows may be used again.
+ * Formats the id of a layer's image. It encodes where the image is, so that ids need not be stored. A MAC proves that
+ * it was issued for this manifest, because row ids may be reused.
  */
 export function formatV1Id(key: Uint8Array, manifest: V1Manifest, layer: number): V1Id {
   const place = Buffer.alloc(PLACE_BYTES)
@@ -39,7 +39,7 @@ export function formatV1Id(key: Uint8Array, manifest: V1Manifest, layer: number)
   return place.toString('hex') + prove(key, place, manifest).toString('hex')
 }
 
-/** What an id says that it names, not proved yet; undefined when it is none. */
+/** Returns what an id names, without checking its MAC, or undefined when it is malformed. */
 export function parseV1Id(id: string): V1Place | undefined {
   if (!GRAMMAR.test(id)) return undefined
   const place = Buffer.from(id.slice(0, 2 * PLACE_BYTES), 'hex')
@@ -49,7 +49,7 @@ export function parseV1Id(id: string): V1Place | undefined {
   }
 }
 
-/** Whether the id was given for a layer of this manifest. */
+/** Reports whether the id was issued for a layer of this manifest. */
 export function isV1IdOf(key: Uint8Array, id: V1Id, manifest: V1Manifest): boolean {
   const bytes = Buffer.from(id, 'hex')
   const proof = prove(key, bytes.subarray(0, PLACE_BYTES), manifest)

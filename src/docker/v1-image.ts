@@ -2,21 +2,21 @@ import { isNestedDeep } from '../oci/json-depth.ts'
 import { isTime, type Json, parseLeniently } from '../oci/lenient-json.ts'
 import type { V1Id } from './v1-id.ts'
 
-/** What the JSON of an image says besides what its manifest does. */
+/** The fields of an image's JSON that do not come from its manifest. */
 export interface V1Names {
   id: V1Id
-  /** Of the layer below; the base has none. */
+  /** The id of the layer below. The base has none. */
   parent: V1Id | undefined
-  /** Bytes of the layer, as it is sent. */
+  /** The size of the layer as sent, in bytes. */
   size: number
 }
 
-/** Names that are not for clients: those of the manifest that the image comes from. */
+/** Fields of the source manifest that are replaced. */
 const REPLACED: readonly string[] = ['id', 'parent', 'size']
 
 /**
- * The JSON of an image of Docker V1 ("Docker Image Specification v1.0.0"), from that of a layer of schema 1. Docker reads
- * the names of fields in any case; what is malformed is left out, for Docker would refuse all of it.
+ * Formats the JSON of a Docker V1 image ("Docker Image Specification v1.0.0") from that of a schema 1 layer. Docker
+ * ignores the case of field names. Malformed fields are dropped, because Docker would refuse the whole image.
  */
 export function v1Json(v1Compatibility: string, { id, parent, size }: V1Names): string {
   const fields = Object.entries(readObject(v1Compatibility)).filter(

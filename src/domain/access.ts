@@ -12,19 +12,19 @@ export interface Permissions {
   repositories(action: Action): RepositorySet
 }
 
-/** An account, as one of its credentials proved it; without one, anonymous. */
+/** An account authenticated by one of its credentials, or an anonymous client. */
 export interface Identity {
   account: string | undefined
-  /** The account's id, where it is one of the database. */
+  /** The account's id, if it is in the database. */
   accountId: number | undefined
   credential: string | undefined
-  /** A server admin may do all. */
+  /** A server admin may do everything. */
   isAdmin: boolean
-  /** What is granted now, whenever it is asked. */
+  /** What is granted. Always reflects the current grants. */
   granted: Permissions
-  /** What narrows it (a robot's owner, a token's scope): each of these must allow it, too. */
+  /** Limits such as a robot's owner or a token's scope. Each of them must also allow an action. */
   limits: readonly Permissions[]
-  /** What a short-lived token was asked for; undefined for other credentials, which are good for all of it. */
+  /** The scope of a short-lived token. Undefined for other credentials, which have no such scope. */
   token: TokenScope | undefined
 }
 
@@ -40,7 +40,7 @@ const NOTHING: Permissions = {
   repositories: () => ({ has: () => false, seek: () => undefined }),
 }
 
-/** Somebody without a credential, to whom nothing is granted. */
+/** An anonymous client to whom nothing is granted. */
 export const NOBODY: Identity = Object.freeze({
   account: undefined,
   accountId: undefined,
@@ -51,21 +51,21 @@ export const NOBODY: Identity = Object.freeze({
   token: undefined,
 })
 
-/** Whether the token at hand was asked for this; other credentials need not be. */
+/** Reports whether a short-lived token's scope includes this action. Always true for other credentials. */
 export function isInScope({ token }: Identity, action: Action, repository: RepositoryName): boolean {
   if (token === undefined) return true
   const actions = token.repositories.get(repository)
   return actions !== undefined && (actions.has('*') || actions.has(action))
 }
 
-/** The questions that decide who may do what. */
+/** Decides who may do what. */
 export interface Access {
-  /** Nobody is asked who they are. */
+  /** Whether nobody needs to authenticate. */
   isOpen: boolean
-  /** May this identity do this here? */
+  /** Reports whether the identity may do this in the repository. */
   may(identity: Identity, action: Action, repository: RepositoryName): boolean
-  /** From which repositories may this identity pull? */
+  /** Returns the repositories that the identity may pull from. */
   pullable(identity: Identity): RepositorySet
-  /** In which repositories may this identity delete, and see what was deleted? */
+  /** Returns the repositories in which the identity may delete, and see what was deleted. */
   deletable(identity: Identity): RepositorySet
 }

@@ -1,25 +1,25 @@
 import { parseRepositoryName, type RepositoryName } from '../oci/reference.ts'
 
-/** The upstreams that are configured. */
+/** The configured upstreams. */
 export interface Upstreams {
-  /** The upstream of this name. */
+  /** Returns the upstream with this name. */
   find(name: string): Upstream | undefined
-  /** The upstream whose name or whose host, with its port, this is. */
+  /** Returns the upstream with this name or this host and port. */
   findByHost(host: string): Upstream | undefined
 }
 
 export interface Upstream {
-  /** The first components of its repositories' full names, for example `docker.io`. */
+  /** The first components of its repositories' full names, such as `docker.io`. */
   name: string
-  /** The namespace that a name of one component implies, for example Docker Hub's `library`. */
+  /** The namespace implied by a name of one component, such as Docker Hub's `library`. */
   namespace: string | undefined
 }
 
-/** Where a request came in. */
+/** The listener that received a request. */
 export interface Origin {
-  /** Whether this is a host, with its port, by which clients reach this registry. */
+  /** Reports whether clients reach this registry by this host and port. */
   isOwnHost(host: string): boolean
-  /** The upstream that this listener mirrors for Docker's `registry-mirrors`; undefined on the main listener. */
+  /** The upstream that the listener mirrors for Docker's `registry-mirrors`. Undefined on the main listener. */
   mirrorOf: Upstream | undefined
 }
 

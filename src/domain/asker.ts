@@ -5,41 +5,41 @@ import type { Write } from './caller.ts'
 import type { RepositorySet } from './repository-set.ts'
 
 /**
- * Who may ask for a route, declared beside it and checked before anything is validated or looked up:
- * - `pull`, `push`, `delete`: whoever may do this with the repository that the path names;
- * - `catalog`: whoever may see at least something; what is listed is what may be pulled;
- * - `account`: whoever signs in with a whole credential, one that is not narrowed;
- * - `self`: the account that the path names, its owner, or a server admin;
- * - `admin`: a server admin;
- * - `session`: a browser that has one, which its own routes check;
- * - `anybody`: also who does not sign in.
+ * Who may call a route. It is declared beside the route and checked before anything is validated or looked up:
+ * - `pull`, `push`, `delete`: callers who may do this in the repository in the path;
+ * - `catalog`: callers who may see at least something; lists show only what they may pull;
+ * - `account`: callers signed in with a credential that is not limited by a scope;
+ * - `self`: the account in the path, its owner, or a server admin;
+ * - `admin`: server admins;
+ * - `session`: browsers with a session, which these routes check themselves;
+ * - `anybody`: everybody, also without signing in.
  */
 export type AccessRule = Action | 'catalog' | 'account' | 'self' | 'admin' | 'session' | 'anybody'
 
-/** Who asks the admin API, and with what right. Each question throws UNAUTHORIZED or DENIED for a no. */
+/** The caller of the admin API and their rights. Each check throws UNAUTHORIZED or DENIED when it fails. */
 export interface Asker {
-  /** Undefined is anonymous, or a registry that asks nobody. */
+  /** Undefined for an anonymous caller, or when access is open. */
   account: string | undefined
-  /** Whether a server admin asks, with a whole credential. */
+  /** Whether the caller is a server admin with a credential that is not limited by a scope. */
   isAdmin: boolean
-  /** The repositories that may be pulled from, for lists. */
+  /** Returns the repositories that the caller may pull from, for lists. */
   pullable(): RepositorySet
-  /** Those in which content may be deleted and brought back, for lists of what was deleted. */
+  /** Returns the repositories in which the caller may delete and restore, for lists of deleted content. */
   deletable(): RepositorySet
-  /** Who asks, when, and under which condition, for what is written. */
+  /** Returns the caller, the time and the condition, which every write takes. */
   act(): Write
-  /** May pull from, push to, or delete in a repository. */
+  /** Requires that the caller may pull from, push to, or delete in a repository. */
   pull(repository: RepositoryName): Write
   push(repository: RepositoryName): Write
   delete(repository: RepositoryName): Write
   may(action: Action, repository: RepositoryName): boolean
-  /** May see at least something. */
+  /** Requires that the caller may see at least something. */
   catalog(): Write
-  /** Is a server admin; `what` only they may do. */
+  /** Requires a server admin. `what` says in the error what only they may do. */
   admin(what?: string): Write
-  /** Is the account, its owner, or a server admin: a user's robots are the user's. */
+  /** Requires the account itself, its owner, or a server admin. */
   owner(account: string): Write
-  /** Is an account, with a whole credential; answers its name. */
+  /** Requires an account with a credential that is not limited by a scope. Returns its name. */
   self(): string
 }
 
@@ -47,16 +47,16 @@ export interface AskerOptions {
   access: Access
   identity: Identity
   act: () => Write
-  /** Told of a refusal that the trail is to know of. */
+  /** Called with each refusal that belongs in the audit log. */
   onRefused: () => void
 }
 
 const OUT_OF_SCOPE = "the token's scope does not include this action"
 
-/** The asker that an identity is. */
+/** Returns the checks for an identity. */
 export function askerOf({ access, identity, act, onRefused }: AskerOptions): Asker {
   const { account } = identity
-  // A credential that is narrowed to some repositories is none for accounts.
+  // A credential limited to some repositories cannot manage accounts.
   const isWhole = identity.token === undefined && identity.limits.length === 0
   const isAdmin = access.isOpen || (identity.isAdmin && isWhole)
   const refuse = (who: string, what = 'do this') => {
@@ -67,7 +67,7 @@ export function askerOf({ access, identity, act, onRefused }: AskerOptions): Ask
   const on = (action: Action) => (repository: RepositoryName) => {
     if (access.isOpen) return act()
     if (!access.may(identity, action, repository)) {
-      throw refuse(`an account that may ${action} ${repository}`)
+      throw refuse(`an account with ${action} access to ${repository}`)
     }
     if (!isInScope(identity, action, repository)) throw unauthorized(OUT_OF_SCOPE)
     return act()
@@ -94,16 +94,16 @@ export function askerOf({ access, identity, act, onRefused }: AskerOptions): Ask
     },
     owner(name) {
       if (isAdmin || (isWhole && account !== undefined && account === ownerOf(name))) return act()
-      throw refuse(`${ownerOf(name)}, or a server admin,`)
+      throw refuse(`${ownerOf(name)} or a server admin`)
     },
     self() {
       if (isWhole && account !== undefined) return account
-      throw refuse('an account, with a credential that is not narrowed,')
+      throw refuse('an account signed in without a limited token')
     },
   }
 }
 
-/** Throws unless the asker is one that the rule names; `params` are those of the path, not validated yet. */
+/** Throws unless the caller satisfies the rule. `params` come from the path and are not validated yet. */
 export function enforce(rule: AccessRule, asker: Asker, params: Record<string, unknown>): void {
   switch (rule) {
     case 'anybody':
@@ -126,11 +126,11 @@ export function enforce(rule: AccessRule, asker: Asker, params: Record<string, u
   }
 }
 
-/** The user that an account belongs to: a robot's owner, or itself. */
+/** Returns the user that an account belongs to: a robot's owner, or the user itself. */
 export function ownerOf(account: string): string {
   return account.split('+', 1)[0] ?? account
 }
 
-function unauthorized(message = 'sign in with Basic, or a token as Bearer') {
+function unauthorized(message = 'authentication required: use Basic, or a token as Bearer') {
   return registryError('UNAUTHORIZED', message)
 }

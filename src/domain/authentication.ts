@@ -1,25 +1,25 @@
 import type { Access, Identity } from './access.ts'
 
-/** How each of cay's tokens begins, so that scanners of leaked secrets recognize them. */
+/** The prefix of cay's tokens, so that scanners for leaked secrets recognize them. */
 export const TOKEN_PREFIX = 'cay_'
 
-/** Who asks, and what they may do. */
+/** Authentication and authorization. */
 export interface Authentication {
   access: Access
   authenticator: Authenticator
-  /** `service` is what tokens are for: a constant of the installation. */
+  /** `service` is the audience of tokens, a constant of the installation. */
   tokens: { service: string }
 }
 
-/** Finds out who asks. Each question throws UNAUTHORIZED for a wrong credential, TOOMANYREQUESTS for guesses. */
+/** Authenticates callers. Throws UNAUTHORIZED for a wrong credential and TOOMANYREQUESTS after repeated failures. */
 export interface Authenticator {
   /**
-   * By an `Authorization` header; null is anonymous.
+   * Authenticates by an `Authorization` header. Null is anonymous.
    *
-   * @param address where the request comes from
+   * @param address returns the client's address
    */
   authenticate(header: string | null, address: () => string): Identity | Promise<Identity>
   authenticatePassword(name: string, password: string, address: string): Promise<Identity>
-  /** By the refresh token that `/token` gave. */
+  /** Authenticates by a refresh token from `/token`. */
   authenticateRefresh(secret: string, address: string): Promise<Identity>
 }

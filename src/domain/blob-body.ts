@@ -1,9 +1,9 @@
 import type { ByteRange } from '../oci/range.ts'
 
-/** Bytes in memory, or a part of a file, to be streamed. */
+/** Bytes in memory, or a part of a file to stream. */
 export type BlobBody = { bytes: Uint8Array } | { file: string; range: ByteRange }
 
-/** A blob that a repository has. None of its bytes have been read yet. */
+/** A blob of a repository. None of its bytes have been read yet. */
 export interface OpenBlob {
   /** Bytes. */
   size: number
@@ -11,46 +11,46 @@ export interface OpenBlob {
   read(range: ByteRange): Promise<SentBlob>
 }
 
-/** What a client is sent: bytes, a part of a file, or bytes that come while they are sent. */
+/** What a client is sent: bytes, a part of a file, or bytes that are still arriving. */
 export type SentBlob = BlobBody | FedBody
 
-/** A body that writes itself to a sink, at its own pace: a download from an upstream that is still running. */
+/** A body that writes itself to a sink at its own pace, such as a download in progress from an upstream. */
 export interface FedBody {
-  /** Resolves when all bytes are written or the client has left. When it rejects, the connection must be reset. */
+  /** Resolves when all bytes are written or the client has disconnected. On rejection the connection must be reset. */
   feed(sink: ByteSink): Promise<void>
 }
 
 export interface ByteSink {
   /**
-   * Copies the bytes before it returns. Answers true when the sink can take more, at once or as soon as a slow client
-   * has caught up, and false when the client has left.
+   * Copies the bytes before it returns. Returns true when the sink can take more, either now or once a slow client has
+   * caught up, and false when the client has disconnected.
    */
   write(bytes: Uint8Array): boolean | Promise<boolean>
 }
 
-/** What is appended to an upload; a stream of null adds nothing. */
+/** What to append to an upload. A null stream appends nothing. */
 export interface UploadBody {
-  /** Asked for once, when it is the body's turn to be read. */
+  /** Read once, when it is this body's turn. */
   readonly stream: ReadableStream<Uint8Array> | null
-  /** The byte that it begins at, when the client says so. */
+  /** The offset at which it begins, if the client says. */
   offset?: number | undefined
-  /** All of it at once, instead of the stream, which costs more for a small body. */
+  /** Reads the whole body instead of the stream, which is cheaper for a small body. */
   bytes?(): Promise<Uint8Array>
-  /** Its size in bytes, when the client says so. */
+  /** Its size in bytes, if the client says. */
   length?: number | undefined
-  /** Nobody else has the stream's chunks: a chunk's memory may be given back as soon as it is copied. */
+  /** Whether nobody else holds the stream's chunks, so that their memory can be freed once they are copied. */
   ownsChunks?: boolean
-  /** Bytes are written as soon as the digester is idle, for readers that follow the file. */
+  /** Whether to write bytes as soon as the digester is idle, for readers that follow the file. */
   isEager?: boolean
-  /** The most bytes that it may bring; by default the store's own limit. */
+  /** The maximum size in bytes. Defaults to the store's own limit. */
   bytesMax?: number
-  /** A body that brings nothing for so long is given up; by default after the store's own limit. */
+  /** How long the body may stall before it is abandoned. Defaults to the store's own limit. */
   stallSecondsMax?: number
-  /** Told of each part that is in the file, with its size in bytes. */
+  /** Called with the size in bytes of each part written to the file. */
   onWritten?: (bytes: number) => void
 }
 
-/** A chunk does not begin where the upload ends. */
+/** Thrown when a chunk does not begin where the upload ends. */
 export class OffsetError extends Error {
   override name = 'OffsetError'
   readonly size: number

@@ -1,8 +1,8 @@
 import type { Condition } from './condition.ts'
 
-/** Who asks for a change: written with it into the history, the outbox and the log. Never holds a secret. */
+/** Who made a change. Recorded in the history, the outbox and the log. Never holds a secret. */
 export interface Caller {
-  /** The account's name; undefined is anonymous. */
+  /** The account's name. Undefined for anonymous. */
   account: string | undefined
   /** The credential's id, when the account has several. */
   credential: string | undefined
@@ -11,16 +11,16 @@ export interface Caller {
   requestId: string
 }
 
-/** What every write is told: who asks for it, when, and under which condition. */
+/** What every write takes: who makes it, when, and under which condition. */
 export interface Write {
   caller: Caller
   /** Milliseconds since 1970. */
   at: number
-  /** What the version of the resource must be. */
+  /** The condition on the resource's version. */
   condition?: Condition | undefined
 }
 
-/** What happens by itself: a tag's end. */
+/** The caller of automatic changes, such as the expiry of a tag. */
 export const SYSTEM: Caller = Object.freeze({
   account: 'system',
   credential: undefined,

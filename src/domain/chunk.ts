@@ -1,9 +1,9 @@
-/** Smaller chunks are left to the collector. */
+/** Smaller chunks are left to JavaScript's garbage collector. */
 const FREED_BYTES_MIN = 16 * 1024
 
 /**
- * Gives the memory of a chunk back at once: many fast clients bring more than the collector frees in time. The chunk
- * must be nobody else's, and is empty afterwards; a view of a larger buffer is left as it is.
+ * Frees the memory of a chunk immediately, because JavaScript's garbage collector cannot keep up with many fast
+ * clients. Nobody else may hold the chunk, which is empty afterwards. A view of a larger buffer is left as it is.
  */
 export function freeChunk({ buffer, byteLength }: Uint8Array): void {
   const isWhole = buffer instanceof ArrayBuffer && byteLength === buffer.byteLength

@@ -1,6 +1,6 @@
 /**
- * What a client's address counts as: an IPv4 address is its own, an IPv6 one its /64 network, for a single host
- * commonly has all of that.
+ * Returns the network that a client's address is counted under: an IPv4 address itself, and the /64 network of an IPv6
+ * address, because a single host commonly has all of it.
  */
 export function networkOf(address: string): string {
   const plain = /^::ffff:(\d+(?:\.\d+){3})$/.exec(address)?.[1] ?? address

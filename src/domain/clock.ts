@@ -1,20 +1,20 @@
-/** What tells the time, in milliseconds. */
+/** The sources of time, in milliseconds. */
 export interface TimeSources {
-  /** Since 1970; it may be set to anything at any moment. */
+  /** Since 1970. May be set to any value at any time. */
   wall: () => number
-  /** Since some moment; it only goes on, and is never set. */
+  /** Since an arbitrary time. Never goes back and is never set. */
   monotonic: () => number
 }
 
 /** The clocks of a process. */
 export interface Clocks extends TimeSources {
-  /** The time of what is recorded, in milliseconds since 1970: it never goes back behind what was recorded before. */
+  /** The time for records, in milliseconds since 1970. Never earlier than what was recorded before. */
   now: () => number
-  /** A clock for deletions, which believes a jump of the wall clock when it has lasted `graceMs`. */
+  /** Returns a clock for deletions, which accepts a jump of the wall clock once it has lasted `graceMs`. */
   steady: (graceMs: number) => () => number
 }
 
-/** @param newest the newest time that is recorded, in milliseconds since 1970 */
+/** @param newest the newest recorded time, in milliseconds since 1970 */
 export function openClocks(newest: number, sources: Partial<TimeSources>): Clocks {
   const { wall = Date.now, monotonic = () => performance.now() } = sources
   const time = { wall, monotonic }
@@ -22,10 +22,10 @@ export function openClocks(newest: number, sources: Partial<TimeSources>): Clock
 }
 
 /**
- * The time of everything that is recorded, in milliseconds since 1970. It never goes back behind what was recorded
- * before, and goes on while the machine's clock is behind: a board without a clock may start in 1970.
+ * Returns the clock for everything that is recorded, in milliseconds since 1970. It is never earlier than what was
+ * recorded before, and keeps running while the machine's clock is behind: a board without a clock may start in 1970.
  *
- * @param newest the newest time that is recorded
+ * @param newest the newest recorded time
  */
 function recordingClock(newest: number, { wall, monotonic }: TimeSources): () => number {
   let last = newest
@@ -38,16 +38,16 @@ function recordingClock(newest: number, { wall, monotonic }: TimeSources): () =>
   }
 }
 
-/** The wall clock has jumped when it is so many milliseconds away from where time has brought it. */
+/** The wall clock has jumped when it is this many milliseconds off from the elapsed time. */
 const JUMP_MS_MAX = 60_000
 
-/** A wall clock before the first release of cay is not set. */
+/** A wall clock before cay's first release has not been set. */
 const FIRST_RELEASE = Date.UTC(2026, 9, 1)
 
 /**
- * The time that deletions go by, in milliseconds since 1970: never later than the wall clock. A jump forward counts only
- * when the wall clock has stayed there for a whole grace of monotonic time, so one wrong reading deletes nothing. Time
- * that passed before the process began is no jump.
+ * Returns the clock for deletions, in milliseconds since 1970. It is never later than the wall clock. It follows a jump
+ * forward only after the wall clock has stayed there for a whole grace period of monotonic time, so one wrong reading
+ * deletes nothing. Time that passed before the process started is not a jump.
  */
 function steadyClock({ wall, monotonic }: TimeSources, graceMs: number): () => number {
   const jumpMs = Math.min(JUMP_MS_MAX, graceMs / 2)
@@ -67,7 +67,7 @@ function steadyClock({ wall, monotonic }: TimeSources, graceMs: number): () => n
 }
 
 /**
- * The time that certificates are dated by, in milliseconds since 1970: the steady time, or the best guess while the wall
+ * Returns the clock for certificates, in milliseconds since 1970: the steady clock, or the best guess while the wall
  * clock is not set, as on a board that starts in 1970.
  */
 export function certificateClock(steady: () => number, recorded: () => number): () => number {

@@ -1,7 +1,7 @@
 import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 
-/** What may happen to content. */
+/** The kinds of changes to content. */
 export const EVENT_TYPES = [
   'blob.push',
   'blob.mount',

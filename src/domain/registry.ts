@@ -5,7 +5,7 @@ import type { OpenBlob, UploadBody } from './blob-body.ts'
 import type { Caller } from './caller.ts'
 import type { Condition } from './condition.ts'
 
-/** What /v2 needs of a registry. A registry that only pulls has no uploads. */
+/** What /v2 needs from a registry. A pull-only registry has no uploads. */
 export interface Registry {
   manifests: Manifests
   blobs: Blobs
@@ -16,23 +16,23 @@ export interface Registry {
   usage: UsageCounter
 }
 
-/** Counts what clients did. Costs a look-up in a map, and is written later. */
+/** Counts pulls and pushes in memory. The counts are written later. */
 export interface UsageCounter {
-  /** A manifest was sent; with the tag that it was asked for by. */
+  /** Counts a manifest that was sent, and the tag it was requested by. */
   pulled(repository: RepositoryName, tag: Tag | undefined): void
-  /** A manifest was stored. */
+  /** Counts a manifest that was stored. */
   pushed(repository: RepositoryName): void
 }
 
 export interface Manifests {
   /**
-   * Throws NAME_UNKNOWN or MANIFEST_UNKNOWN. What an asker who may push is told of stays here for a grace, for a push may
-   * count on it.
+   * Returns a manifest. If the caller may push, it is protected from garbage collection for a grace period, because a
+   * push may rely on it. Throws NAME_UNKNOWN or MANIFEST_UNKNOWN.
    */
   get(repository: RepositoryName, reference: Reference, asker?: Identity): Promise<StoredManifest>
-  /** Stores the bytes as they are and points the tags at them (end-7). Durable when it resolves. */
+  /** Stores the bytes unchanged and points the tags at them (end-7). Durable when it resolves. */
   put(caller: Caller, push: ManifestPush): Promise<PushedManifest>
-  /** Hides a manifest with all its tags, or one tag (end-9). */
+  /** Deletes a manifest with all its tags, or one tag (end-9). */
   delete(
     caller: Caller,
     repository: RepositoryName,
@@ -42,26 +42,26 @@ export interface Manifests {
 }
 
 export interface StoredManifest {
-  /** The name under which it was asked for, or that its tag was pushed with. */
+  /** The digest that was requested, or that its tag was pushed with. */
   digest: Digest
   mediaType: string
   bytes: Uint8Array
-  /** From then on the tag names nothing, in milliseconds since 1970. */
+  /** When the tag expires, in milliseconds since 1970. */
   expiresAt?: number | undefined
-  /** What the client should hear of it: that it may be out of date. */
+  /** A warning for the client: that the manifest may be out of date. */
   warning?: string | undefined
 }
 
 export interface ManifestPush {
   repository: RepositoryName
   reference: Reference
-  /** Further tags of a push by digest. */
+  /** Additional tags for a push by digest. */
   tags: Tag[]
   /** The request's Content-Type, without parameters. */
   contentType: string | undefined
-  /** Given away: the buffer is empty after the push. */
+  /** Ownership is transferred: the buffer is empty after the push. */
   bytes: Uint8Array<ArrayBuffer>
-  /** What the digest of each tag must be. */
+  /** The condition on the digest of each tag. */
   precondition?: Condition | undefined
 }
 
@@ -72,18 +72,18 @@ export interface PushedManifest {
 
 export interface Blobs {
   /**
-   * Returns the size in bytes, for HEAD. Throws NAME_UNKNOWN or BLOB_UNKNOWN. A blob that an asker who may push was told
-   * of is kept for the grace, because a push may count on it.
+   * Returns the size in bytes, for HEAD. If the caller may push, the blob is protected from garbage collection for a
+   * grace period, because a push may rely on it. Throws NAME_UNKNOWN or BLOB_UNKNOWN.
    */
   getSize(repository: RepositoryName, digest: Digest, asker?: Identity): Promise<number>
   /** Opens a blob to read its bytes, for GET. Throws NAME_UNKNOWN or BLOB_UNKNOWN. */
   open(repository: RepositoryName, digest: Digest): Promise<OpenBlob>
   /**
-   * Links a blob of another repository, of `from` or of any that the identity may pull from (end-11).
-   * Answers false when there is none.
+   * Links a blob from another repository: `from`, or any that the identity may pull from (end-11). Returns false when
+   * there is none.
    */
   mount(caller: Caller, identity: Identity, mount: BlobMount): Promise<boolean>
-  /** Hides a blob from the repository (end-10). */
+  /** Deletes a blob from the repository (end-10). */
   delete(caller: Caller, repository: RepositoryName, digest: Digest): Promise<void>
 }
 
@@ -94,13 +94,13 @@ export interface BlobMount {
 }
 
 export interface Uploads {
-  /** Begins an upload (end-4a); it survives a restart when this resolves. */
+  /** Starts an upload (end-4a). It survives a restart once this resolves. */
   start(repository: RepositoryName, algorithm: DigestAlgorithm): Promise<UploadState>
-  /** Throws BLOB_UPLOAD_UNKNOWN. */
+  /** Returns the state of an upload. Throws BLOB_UPLOAD_UNKNOWN. */
   get(repository: RepositoryName, id: string): Promise<UploadState>
   /** Appends a chunk (end-5). Throws OffsetError when it does not begin where the upload ends. */
   append(repository: RepositoryName, id: string, body: UploadBody): Promise<UploadState>
-  /** Appends the last chunk, if any, and makes the upload a blob of the repository (end-6). */
+  /** Appends the last chunk, if any, and turns the upload into a blob of the repository (end-6). */
   commit(
     caller: Caller,
     repository: RepositoryName,
@@ -108,9 +108,9 @@ export interface Uploads {
     digest: Digest,
     body: UploadBody,
   ): Promise<void>
-  /** The whole blob in one go (end-4b). */
+  /** Uploads a whole blob in one request (end-4b). */
   put(caller: Caller, repository: RepositoryName, digest: Digest, body: UploadBody): Promise<void>
-  /** Drops the upload (end-14). */
+  /** Cancels the upload (end-14). */
   cancel(repository: RepositoryName, id: string): Promise<void>
 }
 
@@ -121,12 +121,12 @@ export interface UploadState {
 }
 
 export interface Tags {
-  /** At most `limit` tags after `last`, in byte order. Throws NAME_UNKNOWN. */
+  /** Lists at most `limit` tags after `last`, in byte order. Throws NAME_UNKNOWN. */
   list(repository: RepositoryName, page: Page): Promise<Listing<Tag>>
 }
 
 export interface Repositories {
-  /** The repositories that the identity may pull from. */
+  /** Lists the repositories that the identity may pull from. */
   list(identity: Identity, page: Page): Promise<Listing<RepositoryName>>
 }
 
@@ -137,14 +137,14 @@ export interface Page {
 
 export interface Listing<T> {
   items: T[]
-  /** Whether there are more after the last one. */
+  /** Whether there are more entries. */
   more: boolean
-  /** Where the next page begins, when that is not after the last one: a page may end early, even empty. */
+  /** The cursor of the next page, if it is not the last entry. A page may end early, or even be empty. */
   next?: string | undefined
 }
 
 export interface Referrers {
-  /** A page of descriptors of manifests that have this subject (end-12). Empty when there is no such repository. */
+  /** Lists descriptors of manifests with this subject (end-12). Empty for an unknown repository. */
   list(
     repository: RepositoryName,
     subject: Digest,
@@ -157,7 +157,7 @@ export interface ReferrersQuery {
   last?: Digest | undefined
 }
 
-/** A descriptor as the referrers API answers it. */
+/** A descriptor as returned by the referrers API. */
 export interface ReferrerDescriptor {
   mediaType: string
   digest: Digest

@@ -1,19 +1,19 @@
 import { registryError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 
-/** A set of repositories: `*` is one component of a name, `**` (at most once) any number of them, at least one. */
+/** A pattern for repository names: `*` matches one component, and `**` (at most once) matches one or more. */
 export interface RepositoryPattern {
   text: string
-  /** The components before `**`, or all of them; undefined is `*`. */
+  /** The components before `**`, or all of them. Undefined stands for `*`. */
   before: (string | undefined)[]
-  /** The components after `**`; undefined when there is no `**`. */
+  /** The components after `**`. Undefined when there is no `**`. */
   after: (string | undefined)[] | undefined
 }
 
 const COMPONENT = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/
 const CHARACTERS_MAX = 255
 
-/** Parses a pattern; throws NAME_INVALID. */
+/** Parses a pattern. Throws NAME_INVALID. */
 export function parseRepositoryPattern(text: string): RepositoryPattern {
   const components = text.split('/')
   const gap = components.indexOf('**')
@@ -23,8 +23,8 @@ export function parseRepositoryPattern(text: string): RepositoryPattern {
   if (text.length > CHARACTERS_MAX || !isOk) {
     throw registryError(
       'NAME_INVALID',
-      `${JSON.stringify(text.slice(0, CHARACTERS_MAX))} is not a repository pattern: components of a name, "*" for any ` +
-        'one, and at most one "**" for any number of them',
+      `${JSON.stringify(text.slice(0, CHARACTERS_MAX))} is not a repository pattern: use name components, "*" for ` +
+        'any one of them, and at most one "**" for one or more',
     )
   }
   const parts = components.map((one) => (one === '*' ? undefined : one))
@@ -32,7 +32,7 @@ export function parseRepositoryPattern(text: string): RepositoryPattern {
   return { text, before: parts.slice(0, gap), after: parts.slice(gap + 1) }
 }
 
-/** Whether the pattern has this repository. */
+/** Reports whether the pattern matches a repository. */
 export function matchesPattern({ before, after }: RepositoryPattern, name: RepositoryName): boolean {
   const components = name.split('/')
   const fixed = before.length + (after?.length ?? 0)

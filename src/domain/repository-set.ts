@@ -1,11 +1,11 @@
 import type { RepositoryName } from '../oci/reference.ts'
 
-/** A set of repositories, told by their names: those that a caller may do something with. */
+/** A set of repository names, such as those that a caller may pull from. */
 export interface RepositorySet {
   has(name: RepositoryName): boolean
   /**
-   * Returns a name that no member between `from` and it precedes, at or after `from` in byte order; undefined when no
-   * member follows. Lists use it to skip what a caller may not see.
+   * Returns a name at or after `from`, in byte order, such that no member lies between the two. Returns undefined when
+   * no member follows. Lists use it to skip what a caller may not see.
    */
   seek(from: string): string | undefined
 }

@@ -2,18 +2,20 @@ const DAY_MS = 86_400_000
 
 /** How long garbage is kept. */
 export interface Retention {
-  /** What a push in progress may name is kept for so many milliseconds. */
+  /** How long content is protected that an in-progress push may reference, in milliseconds. */
   graceMs: number
-  /** What can be undone: so many milliseconds, at least the grace. */
+  /** How long deletions can be undone, in milliseconds. At least `graceMs`. */
   windowMs: number
-  /** Days until a manifest goes that never had a tag, where its repository says nothing else; 0: it stays. */
+  /**
+   * Days after which a manifest that never had a tag is deleted, unless its repository says otherwise. 0 means never.
+   */
   untaggedDays: number
 }
 
 /**
- * How many milliseconds a manifest is kept that never had a tag; undefined: it stays.
+ * Returns how long a manifest that never had a tag is kept, in milliseconds, or undefined if it is kept forever.
  *
- * @param own what its repository says
+ * @param own the repository's own setting
  */
 export function untaggedMs({ graceMs, untaggedDays }: Retention, own: number | null): number | undefined {
   const days = own ?? untaggedDays

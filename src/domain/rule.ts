@@ -1,6 +1,6 @@
 export type Role = 'reader' | 'writer' | 'admin'
 
-/** What one grant says. */
+/** A role on the repositories of a pattern, as in a grant. */
 export interface Rule {
   pattern: string
   role: Role

@@ -1,6 +1,6 @@
-/** What an `Accept` header says (RFC 9110, 12.5.1). Weights do not matter here, but for `q=0`: not that one. */
+/** A parsed `Accept` header (RFC 9110, 12.5.1). Weights are ignored, except that `q=0` excludes a type. */
 export interface Accept {
-  /** Types that are named whole, in lower case. */
+  /** The complete types, in lower case. */
   types: ReadonlySet<string>
   /** The `type` of each `type/*`. */
   ranges: ReadonlySet<string>
@@ -8,10 +8,10 @@ export interface Accept {
   any: boolean
 }
 
-/** More types than any client names; further ones are not read. */
+/** The most types that are read. No client sends this many. */
 const TYPES_MAX = 100
 
-/** Reads an `Accept` header, several lines of it joined by commas. What is malformed is skipped. */
+/** Parses an `Accept` header, with several lines joined by commas. Malformed entries are skipped. */
 export function parseAccept(header: string | null): Accept {
   const types = new Set<string>()
   const ranges = new Set<string>()
@@ -26,7 +26,7 @@ export function parseAccept(header: string | null): Accept {
   return { types, ranges, any }
 }
 
-/** Whether a type is accepted by name, by `type/*`, or by a wildcard that stands among others. */
+/** Reports whether a type is accepted by name, by `type/*`, or by a wildcard among other types. */
 export function accepts({ types, ranges, any }: Accept, mediaType: string): boolean {
   const type = mediaType.toLowerCase()
   if (types.has(type) || (any && types.size + ranges.size > 0)) return true

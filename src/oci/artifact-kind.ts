@@ -1,22 +1,22 @@
 import { isImageConfig, isIndex } from './media-type.ts'
 
-/** What tells one kind of artifact from another. Nothing of it decides whether a manifest is taken. */
+/** The properties that distinguish kinds of artifacts. They never decide whether a manifest is accepted. */
 export interface ArtifactTraits {
-  /** The manifest's. */
+  /** The media type of the manifest. */
   mediaType: string
   artifactType: string | undefined
   configType: string | undefined
-  /** The media types of its layers; of an index, those of its entries. */
+  /** The media types of its layers, or of an index's entries. */
   entryTypes: readonly string[]
-  /** The names of its annotations, of those of its layers, and of its labels. */
+  /** The names of its annotations, its layers' annotations, and its labels. */
   labels: readonly string[]
-  /** `os/architecture`, as an index or an image's config says. */
+  /** `os/architecture` from an index or an image's config. */
   platforms: readonly string[]
 }
 
 /**
- * A row of the table: it fits when one of its types or labels is found, or each platform is one of its. `*` at an end
- * is a prefix.
+ * A row of the table. It matches when the artifact has one of its types or labels, or when all platforms are among its
+ * own. A `*` at the end matches by prefix.
  */
 interface Kind {
   name: string
@@ -28,7 +28,7 @@ interface Kind {
   platform?: string[]
 }
 
-/** The first row that fits names the kind: what is made of an image comes before the image. */
+/** The first matching row names the kind, so rows for things built on images come before the image. */
 const KINDS: readonly Kind[] = [
   {
     name: 'Docker schema 1 image',
@@ -136,14 +136,14 @@ const KINDS: readonly Kind[] = [
   { name: 'Docker plugin', type: ['application/vnd.docker.plugin.*'] },
 ]
 
-/** Types that say nothing of what an artifact is. */
+/** Types that say nothing about what an artifact is. */
 const MEANINGLESS = [
   'application/vnd.oci.empty.v1+json',
   'application/vnd.unknown.config.v1+json',
   'application/vnd.unknown.artifact.v1',
 ]
 
-/** What a manifest is, in words for people: "Helm chart", "Container image"; "Artifact (its type)" when unknown. */
+/** Returns a manifest's kind in words: "Helm chart", "Container image", or "Artifact (its type)" when unknown. */
 export function artifactKind(traits: ArtifactTraits): string {
   const known = KINDS.find((kind) => fits(kind, traits))
   if (known) return known.name
@@ -159,9 +159,9 @@ export function artifactKind(traits: ArtifactTraits): string {
 }
 
 /**
- * The traits of a manifest that is stored, from its JSON. What is malformed in it counts as absent.
+ * Returns the traits of a stored manifest from its JSON. Malformed parts count as absent.
  *
- * @param more what its config says, where that was read: the names of labels, and the platform
+ * @param more the names of labels and the platform from its config, if that was read
  */
 export function artifactTraits(
   document: unknown,

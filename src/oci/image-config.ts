@@ -8,18 +8,18 @@ export interface Platform {
   osVersion: string | undefined
 }
 
-/** What made a layer, or changed only the config (image-spec, "Image Configuration": `history`). */
+/** A step that created a layer or changed only the config (image-spec, "Image Configuration": `history`). */
 export interface HistoryEntry {
   createdAt: string | undefined
-  /** The command, without the words that the classic builder puts before it. */
+  /** The command, without the prefix that the classic builder adds. */
   createdBy: string | undefined
   author: string | undefined
   comment: string | undefined
-  /** It has no layer. */
+  /** Whether the step has no layer. */
   isEmpty: boolean
 }
 
-/** What people ask of an image's config. */
+/** The parts of an image's config that people are shown. */
 export interface ImageConfig {
   platform: Platform | undefined
   createdAt: string | undefined
@@ -35,7 +35,7 @@ export interface ImageConfig {
   history: HistoryEntry[]
 }
 
-/** Reads the config of an image, or the V1 image of Docker schema 1; what is malformed in it is left out. */
+/** Reads the config of an image, or the V1 image of Docker schema 1. Malformed parts are left out. */
 export function readImageConfig(document: Json): ImageConfig {
   const config = objectOf(document.config)
   return {
@@ -54,7 +54,7 @@ export function readImageConfig(document: Json): ImageConfig {
   }
 }
 
-/** The platform that an index's entry or a config names; undefined for `unknown`, which attestations have. */
+/** Returns the platform in an index's entry or a config. Undefined for `unknown`, which attestations have. */
 export function platformOf(document: Json): Platform | undefined {
   const os = stringOf(document.os)
   const architecture = stringOf(document.architecture)
@@ -63,7 +63,7 @@ export function platformOf(document: Json): Platform | undefined {
   return { os, architecture, variant, osVersion }
 }
 
-/** One entry of Docker schema 1's history: a V1 image, which has its command in its config. */
+/** Reads an entry of a Docker schema 1 history: a V1 image with its command in its config. */
 export function readV1History(image: Json): HistoryEntry {
   const createdBy = stringsOf(objectOf(image.container_config).Cmd).join(' ')
   return {
@@ -82,7 +82,7 @@ function historyEntry(entry: Json): HistoryEntry {
   }
 }
 
-/** `/bin/sh -c #(nop)  CMD ["sh"]` is `CMD ["sh"]`; `/bin/sh -c make` is `RUN make`. */
+/** Turns `/bin/sh -c #(nop)  CMD ["sh"]` into `CMD ["sh"]`, and `/bin/sh -c make` into `RUN make`. */
 function commandOf(text: string): string {
   const nop = /^\/bin\/sh -c #\(nop\)\s*/.exec(text)
   if (nop) return text.slice(nop[0].length).trim()

@@ -1,10 +1,10 @@
 /**
- * Deeper JSON is not taken where it is written again: what can still be read takes JSON.stringify a second of doing
- * nothing else, and a little more of it an error. Nothing that people make is near.
+ * The deepest JSON that is accepted where it must be serialized again. JSON.stringify blocks for a second on the
+ * deepest JSON that can be parsed, and fails on slightly deeper JSON. Real documents are nowhere near this.
  */
 export const JSON_LEVELS_MAX = 100
 
-/** Whether JSON text, in UTF-8, nests deeper than JSON_LEVELS_MAX. Looks at each byte once, and makes nothing. */
+/** Reports whether UTF-8 JSON nests deeper than JSON_LEVELS_MAX. Reads each byte once and allocates nothing. */
 export function isNestedDeep(json: Uint8Array): boolean {
   let [levels, inString] = [0, false]
   for (let index = 0; index < json.length; index++) {
@@ -18,9 +18,9 @@ export function isNestedDeep(json: Uint8Array): boolean {
   return false
 }
 
-/** Whether JSON text, in UTF-8, has more members of objects and entries of arrays than `max`. Makes nothing. */
+/** Reports whether UTF-8 JSON has more than `max` object members and array entries. Allocates nothing. */
 export function hasMoreItems(json: Uint8Array, max: number): boolean {
-  // Each has a comma or a bracket of its own.
+  // Each member or entry has its own comma or bracket.
   if (json.length < 2 * max) return false
   let [items, inString] = [0, false]
   for (let index = 0; index < json.length; index++) {
@@ -36,6 +36,6 @@ export function hasMoreItems(json: Uint8Array, max: number): boolean {
 const QUOTE = 0x22
 const COMMA = 0x2c
 const BACKSLASH = 0x5c
-/** The closing ones are two further. */
+/** The code of each closing bracket is two higher. */
 const BRACKET = 0x5b
 const BRACE = 0x7b

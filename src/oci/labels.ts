@@ -1,9 +1,9 @@
 import { objectOf, parseLeniently, textsOf } from './lenient-json.ts'
 
-/** Labels of an image's config and annotations of a manifest, by name. */
+/** Labels of an image's config or annotations of a manifest, by name. */
 export type Labels = Readonly<Record<string, string>>
 
-/** The label that says how long a tag lasts, from the push that sets it. */
+/** The label that sets how long after its push a tag expires. */
 export const EXPIRES_AFTER = 'quay.expires-after'
 
 const SECONDS: Record<string, number> = {
@@ -15,12 +15,12 @@ const SECONDS: Record<string, number> = {
   y: 365 * 86_400,
 }
 
-/** A tag that would last longer has no end. */
+/** A tag with a longer lifetime never expires. */
 const EXPIRES_AFTER_SECONDS_MAX = 100 * 365 * 86_400
 
 /**
- * After how many seconds a tag ends, as its manifest's label says: a whole number and s, m, h, d, w or y. Undefined
- * when there is none, or one that means nothing.
+ * Returns after how many seconds a tag expires, from its manifest's label: a whole number with s, m, h, d, w or y.
+ * Returns undefined when the label is missing or invalid.
  */
 export function expiresAfterSeconds(labels: Labels): number | undefined {
   const [, count = '', unit = ''] = /^(\d{1,12})([smhdwy])$/.exec(labels[EXPIRES_AFTER] ?? '') ?? []
@@ -28,14 +28,14 @@ export function expiresAfterSeconds(labels: Labels): number | undefined {
   return seconds > 0 && seconds <= EXPIRES_AFTER_SECONDS_MAX ? seconds : undefined
 }
 
-/** The labels in the config of an image (image-spec, "Image Configuration"); none when it is malformed. */
+/** Returns the labels in an image's config (image-spec, "Image Configuration"), or none when it is malformed. */
 export function labelsOfConfig(bytes: Uint8Array): Labels {
-  // Most configs have none: those are not parsed.
+  // Most configs have no labels and need not be parsed.
   if (!Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes('"Labels"')) return {}
   return textsOf(objectOf(parseLeniently(bytes).config).Labels)
 }
 
-/** The labels that all have, with the same value. */
+/** Returns the labels that all have with the same value. */
 export function commonLabels(all: readonly Labels[]): Labels {
   const [first = {}, ...others] = all
   const shared = Object.entries(first).filter(([name, value]) =>

@@ -1,8 +1,8 @@
-/* Readers of JSON that is shown to people: what has another type than is expected counts as absent. */
+/* Readers of JSON that is shown to people. Values of an unexpected type count as absent. */
 
 export type Json = Readonly<Record<string, unknown>>
 
-/** The object that a text is; an empty one when it is none. */
+/** Parses a JSON object. Returns an empty one when the text is not an object. */
 export function parseLeniently(bytes: Uint8Array | string): Json {
   try {
     return objectOf(
@@ -29,7 +29,7 @@ export function stringsOf(value: unknown): string[] {
   return Array.isArray(value) ? value.filter((one): one is string => typeof one === 'string') : []
 }
 
-/** The members of an object that are texts. */
+/** Returns the string members of an object. */
 export function textsOf(value: unknown): Record<string, string> {
   const texts = Object.entries(objectOf(value)).filter(
     (one): one is [string, string] => typeof one[1] === 'string',
@@ -37,19 +37,19 @@ export function textsOf(value: unknown): Record<string, string> {
   return Object.fromEntries(texts)
 }
 
-/** A number of bytes. */
+/** Returns a number of bytes. */
 export function bytesOf(value: unknown): number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value > 0 ? value : 0
 }
 
-/** A time as RFC 3339 writes it, in UTC and with milliseconds; undefined when it is none, or of no common year. */
+/** Returns a time in RFC 3339 form, in UTC with milliseconds, or undefined when it is invalid or out of range. */
 export function timeOf(value: unknown): string | undefined {
   const time = typeof value === 'string' ? new Date(value) : new Date(Number.NaN)
   const year = time.getUTCFullYear()
   return year >= 1 && year <= 9999 ? time.toISOString() : undefined
 }
 
-/** Whether it is a time in RFC 3339 as Go's clients read it: anything else would make them refuse the whole manifest. */
+/** Reports whether Go can parse this RFC 3339 time. Go clients refuse the whole manifest otherwise. */
 export function isTime(value: unknown): value is string {
   const form = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/
   return typeof value === 'string' && form.test(value) && !Number.isNaN(Date.parse(value))

@@ -3,25 +3,25 @@ import { type HistoryEntry, type ImageConfig, readImageConfig } from './image-co
 import { objectOf, parseLeniently } from './lenient-json.ts'
 import { type ManifestParts, type Part, readParts } from './manifest-parts.ts'
 
-/** Entries of each list, and annotations of each part, that people are shown. */
+/** How many entries of each list and annotations of each part are shown. */
 const ENTRIES_MAX = 1000
 const ANNOTATIONS_MAX = 200
 
-/** Characters of one text, and of all texts together. */
+/** How many characters of one text, and of all texts together, are shown. */
 const TEXT_MAX = 4096
 const TEXTS_MAX = 512 * 1024
 
-/** What people are shown of a manifest. However large it is, this is not. */
+/** What people are shown of a manifest. Its size is bounded, however large the manifest is. */
 export interface ManifestBrief
   extends Pick<ManifestParts, 'config' | 'layers' | 'children' | 'history' | 'artifactType'> {
   annotations: Record<string, string>
-  /** What its kind is told by. */
+  /** What its kind is derived from. */
   traits: ArtifactTraits
-  /** Of Docker schema 1, which has no config. */
+  /** For Docker schema 1, which has no config. */
   image: ImageConfig | undefined
-  /** How many layers there are, also where they are cut. */
+  /** The number of layers, even if the list is truncated. */
   layerCount: number
-  /** There is more than this. */
+  /** Whether something was truncated. */
   truncated: boolean
 }
 
@@ -31,7 +31,7 @@ export interface ImageBrief {
   truncated: boolean
 }
 
-/** Reads a manifest as far as people are shown it. What is malformed in it is left out. */
+/** Reads what people are shown of a manifest. Malformed parts are left out. */
 export function manifestBrief(bytes: Uint8Array, mediaType: string): ManifestBrief {
   const cut = new Cut()
   const parts = readParts(bytes)
@@ -55,14 +55,14 @@ export function manifestBrief(bytes: Uint8Array, mediaType: string): ManifestBri
   return { ...brief, truncated: cut.truncated }
 }
 
-/** Reads the config of an image as far as people are shown it. */
+/** Reads what people are shown of an image's config. */
 export function imageBrief(bytes: Uint8Array): ImageBrief {
   const cut = new Cut()
   const image = cut.image(readImageConfig(objectOf(parseLeniently(bytes))))
   return { image, truncated: cut.truncated }
 }
 
-/** Cuts what is too much, and says whether anything was. */
+/** Truncates what exceeds the limits, and remembers whether anything was truncated. */
 class Cut {
   truncated = false
   private left = TEXTS_MAX
@@ -72,7 +72,7 @@ class Cut {
     return items.slice(0, max)
   }
 
-  /** Each name once. */
+  /** Returns each name once. */
   names(all: readonly string[]): string[] {
     return this.list([...new Set(all)]).map((name) => this.text(name))
   }

@@ -3,36 +3,36 @@ import { type HistoryEntry, type Platform, platformOf, readV1History } from './i
 import { bytesOf, type Json, objectOf, objectsOf, parseLeniently, stringOf, textsOf } from './lenient-json.ts'
 import { parseObject } from './manifest.ts'
 
-/** What a manifest names (image-spec, "Content Descriptors"), for people. */
+/** A descriptor in a manifest (image-spec, "Content Descriptors"), for people. */
 export interface Part {
   digest: Digest
   mediaType: string
-  /** Bytes; 0 where the manifest does not say (Docker schema 1). */
+  /** Bytes, or 0 when the manifest does not say (Docker schema 1). */
   size: number
   artifactType: string | undefined
   annotations: Record<string, string>
   platform: Platform | undefined
 }
 
-/** A manifest of any kind in its parts. */
+/** The parts of a manifest of any kind. */
 export interface ManifestParts {
   /** The whole JSON. */
   document: Json
   artifactType: string | undefined
   config: Part | undefined
-  /** Layers, the base first, or the blobs of an artifact. */
+  /** The layers, base first, or the blobs of an artifact. */
   layers: Part[]
   /** The entries of an index. */
   children: Part[]
   subject: Part | undefined
   annotations: Record<string, string> | undefined
-  /** Of Docker schema 1, which has no config: the oldest first, one for each layer. */
+  /** For Docker schema 1, which has no config: one entry for each layer, oldest first. */
   history: HistoryEntry[]
-  /** Of Docker schema 1: the V1 image of the topmost layer, which is what its config would be. */
+  /** For Docker schema 1: the V1 image of the topmost layer, which takes the place of a config. */
   image: Json | undefined
 }
 
-/** Takes a stored manifest apart. What is malformed in it is left out, so nothing that could be stored fails. */
+/** Splits a stored manifest into its parts. Malformed parts are left out, so this never fails. */
 export function readParts(bytes: Uint8Array): ManifestParts {
   const document = findObject(bytes)
   const isSchema1 = document.schemaVersion === 1 && Array.isArray(document.fsLayers)
@@ -52,7 +52,7 @@ export function readParts(bytes: Uint8Array): ManifestParts {
   }
 }
 
-/** The entry of an index for an operating system and architecture; one without a variant comes first. */
+/** Returns an index's entry for an operating system and architecture, preferring one without a variant. */
 export function findPlatform(
   { children }: ManifestParts,
   { os, architecture }: Pick<Platform, 'os' | 'architecture'>,
@@ -63,7 +63,7 @@ export function findPlatform(
   return fitting.find(({ platform }) => platform?.variant === undefined) ?? fitting[0]
 }
 
-/** The entries of an index without the attestations that BuildKit puts beside its images. */
+/** Returns the entries of an index without the attestations that BuildKit adds. */
 export function imageChildren({ children }: ManifestParts): Digest[] {
   return children.flatMap(({ digest, annotations }) =>
     Object.hasOwn(annotations, 'vnd.docker.reference.type') ? [] : digest,

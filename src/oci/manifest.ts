@@ -3,14 +3,14 @@ import { type RegistryError, registryError } from './error.ts'
 import { hasMoreItems } from './json-depth.ts'
 import { isNonDistributable, MEDIA_TYPE } from './media-type.ts'
 
-/** What cay reads of a manifest; its bytes are stored and served as they came. */
+/** What cay reads of a manifest. The bytes are stored and served unchanged. */
 export interface Manifest {
   mediaType: string
-  /** As the referrers API shows it: `artifactType`, or for an image manifest the config's media type. */
+  /** As in the referrers API: `artifactType`, or for an image manifest the config's media type. */
   artifactType: string | undefined
   subject: Digest | undefined
   annotations: Record<string, string> | undefined
-  /** What the manifest names, once a digest, without the subject. */
+  /** What the manifest references, without the subject. Each digest occurs once. */
   references: ManifestReference[]
 }
 
@@ -20,8 +20,8 @@ export interface ManifestReference {
 }
 
 /**
- * `child` is an entry of an index (a manifest, or a blob in BuildKit's old caches); `foreign` a layer that
- * need not be here.
+ * `child` is an entry of an index (a manifest, or a blob in BuildKit's old caches). `foreign` is a layer that need not
+ * be stored here.
  */
 export type ReferenceRole = 'config' | 'layer' | 'blob' | 'child' | 'foreign'
 
@@ -37,10 +37,10 @@ const INDEXES: readonly string[] = [MEDIA_TYPE.ociIndex, MEDIA_TYPE.dockerList]
 const IMAGES: readonly string[] = [MEDIA_TYPE.ociManifest, MEDIA_TYPE.dockerManifest]
 
 /**
- * Reads a manifest of any media type: a JSON object whose descriptors are well formed. What its media types
- * say is nobody's business here. Throws MANIFEST_INVALID (image-spec, "Image Manifest" and "Image Index").
+ * Reads a manifest of any media type: a JSON object with well-formed descriptors (image-spec, "Image Manifest" and
+ * "Image Index"). The media types of its parts are not restricted. Throws MANIFEST_INVALID.
  *
- * @param contentType the pushed Content-Type without parameters; undefined takes the manifest's own `mediaType`
+ * @param contentType the pushed Content-Type without parameters, or undefined to use the manifest's own `mediaType`
  */
 export function parseManifest(bytes: Uint8Array, contentType: string | undefined): Manifest {
   const document = parseObject(bytes)
@@ -67,7 +67,7 @@ export function parseManifest(bytes: Uint8Array, contentType: string | undefined
   }
 }
 
-/** What names content: image-spec, "Content Descriptors". */
+/** A reference to content (image-spec, "Content Descriptors"). */
 interface Descriptor {
   mediaType: string
   digest: Digest
@@ -75,30 +75,30 @@ interface Descriptor {
   size: number
 }
 
-/** No manifest is larger: it is parsed at once, on the thread that serves. */
+/** The largest manifest, in bytes. */
 export const MANIFEST_BYTES_MAX = 64 * 1024 * 1024
 
-/** Members and entries of a manifest that is pushed: so many are parsed in some 10 ms, wherever it is read later. */
+/** How many members and entries a pushed manifest may have. This many are parsed in about 10 ms. */
 const PUSHED_ITEMS_MAX = 50_000
 
-/** Throws MANIFEST_INVALID for a manifest that would take whoever reads it too long. */
+/** Throws MANIFEST_INVALID for a manifest that would take too long to parse. */
 export function checkItems(bytes: Uint8Array): void {
   if (!hasMoreItems(bytes, PUSHED_ITEMS_MAX)) return
   throw invalid(`the manifest has more than ${PUSHED_ITEMS_MAX} members and entries`)
 }
 
-/** Entries of one list of a manifest. */
+/** How many entries one list of a manifest may have. */
 const ITEMS_MAX = 100_000
 
 const LISTS = ['layers', 'manifests', 'blobs', 'fsLayers', 'history']
 
 /**
- * Returns the JSON object that a manifest is. Every reader of manifests goes through it. Throws MANIFEST_INVALID, also
- * for a manifest of more than MANIFEST_BYTES_MAX bytes or with a list of more than 100,000 entries.
+ * Parses a manifest as a JSON object. Every reader of manifests uses this. Throws MANIFEST_INVALID, also for a manifest
+ * of more than MANIFEST_BYTES_MAX bytes or with a list of more than 100,000 entries.
  */
 export function parseObject(bytes: Uint8Array): Json {
   if (bytes.length > MANIFEST_BYTES_MAX) {
-    throw invalid(`the manifest has ${bytes.length} bytes; at most ${MANIFEST_BYTES_MAX} are read`)
+    throw invalid(`the manifest has ${bytes.length} bytes; the maximum is ${MANIFEST_BYTES_MAX}`)
   }
   let document: unknown
   try {
@@ -110,7 +110,7 @@ export function parseObject(bytes: Uint8Array): Json {
   for (const name of LISTS) {
     const list = document[name]
     if (Array.isArray(list) && list.length > ITEMS_MAX) {
-      throw invalid(`${name} has ${list.length} entries; at most ${ITEMS_MAX} are read`)
+      throw invalid(`${name} has ${list.length} entries; the maximum is ${ITEMS_MAX}`)
     }
   }
   return document
@@ -121,7 +121,7 @@ function mediaTypeOf(document: Json, contentType: string | undefined): string {
   if (own !== undefined && typeof own !== 'string') throw invalid('mediaType is not a string')
   if (contentType === undefined) {
     if (own) return own
-    throw invalid('the request has no Content-Type and the manifest no mediaType: send one of them')
+    throw invalid('the request has no Content-Type and the manifest has no mediaType: send one of them')
   }
   if (own && own.toLowerCase() !== contentType.toLowerCase()) {
     throw invalid(
@@ -131,17 +131,17 @@ function mediaTypeOf(document: Json, contentType: string | undefined): string {
   return contentType
 }
 
-/** An index that is also an image would be read differently by different clients (CVE-2021-41190). */
+/** Refuses an index that is also an image, because clients would disagree about it (CVE-2021-41190). */
 function checkShape(document: Json, mediaType: string): void {
   if (document.schemaVersion === 1 && 'fsLayers' in document) {
-    throw invalid(`this is a manifest of Docker schema 1, but its type is said to be ${mediaType}`)
+    throw invalid(`this is a Docker schema 1 manifest, but its type is given as ${mediaType}`)
   }
   if (SCHEMA_2.includes(mediaType) && document.schemaVersion !== 2) throw invalid('schemaVersion is not 2')
   if (INDEXES.includes(mediaType) && ('layers' in document || 'config' in document)) {
-    throw invalid('an index has "manifests", but no "config" or "layers"')
+    throw invalid('an index must have "manifests" and no "config" or "layers"')
   }
   if (IMAGES.includes(mediaType) && 'manifests' in document) {
-    throw invalid('an image manifest has "config" and "layers", but no "manifests"')
+    throw invalid('an image manifest must have "config" and "layers" and no "manifests"')
   }
   if (IMAGES.includes(mediaType) && !isObject(document.config)) throw invalid('the manifest has no config')
 }
@@ -166,19 +166,19 @@ function annotationsOf(value: unknown): Record<string, string> | undefined {
   return value as Record<string, string>
 }
 
-/** The descriptors of a list, which may be left out; throws MANIFEST_INVALID, which names `at`. */
+/** Parses an optional list of descriptors. Throws MANIFEST_INVALID, which names `at`. */
 function descriptors(value: unknown, at: string): Descriptor[] {
   if (value === undefined || value === null) return []
   if (!Array.isArray(value)) throw invalid(`${at} is not an array`)
   return value.map((entry, index) => descriptor(entry, `${at}[${index}]`))
 }
 
-/** A descriptor that may be left out; throws MANIFEST_INVALID, which names `at`. */
+/** Parses an optional descriptor. Throws MANIFEST_INVALID, which names `at`. */
 function optionalDescriptor(value: unknown, at: string): Descriptor | undefined {
   return value === undefined || value === null ? undefined : descriptor(value, at)
 }
 
-/** image-spec, "Content Descriptors": mediaType, digest and size are required, a size is never negative. */
+/** Parses a descriptor: mediaType, digest and a size of 0 or more are required (image-spec, "Content Descriptors"). */
 function descriptor(value: unknown, at: string): Descriptor {
   if (!isObject(value)) throw invalid(`${at} is not a descriptor`)
   const { mediaType, digest, size } = value

@@ -1,4 +1,4 @@
-/** The media types that cay reads the shape of. Every other one is stored and served just the same. */
+/** The media types whose content cay reads. All others are stored and served in the same way. */
 export const MEDIA_TYPE = {
   ociManifest: 'application/vnd.oci.image.manifest.v1+json',
   ociIndex: 'application/vnd.oci.image.index.v1+json',
@@ -9,7 +9,7 @@ export const MEDIA_TYPE = {
   dockerSchema1Signed: 'application/vnd.docker.distribution.manifest.v1+prettyjws',
 } as const
 
-/** Whether this is the media type of an index, OCI's or Docker's list. */
+/** Reports whether this is the media type of an OCI index or a Docker manifest list. */
 export function isIndex(mediaType: string): boolean {
   return mediaType === MEDIA_TYPE.ociIndex || mediaType === MEDIA_TYPE.dockerList
 }
@@ -20,7 +20,7 @@ const IMAGE_CONFIGS: readonly string[] = [
   'application/vnd.docker.container.image.v1+json',
 ]
 
-/** Whether this is the media type of an image's config, which is read for labels and for old clients. */
+/** Reports whether this is the media type of an image's config, which is read for labels and conversions. */
 export function isImageConfig(mediaType: string): boolean {
   return IMAGE_CONFIGS.includes(mediaType)
 }
@@ -28,20 +28,20 @@ export function isImageConfig(mediaType: string): boolean {
 /** RFC 6838, 4.2: a type and a subtype of restricted names. */
 const GRAMMAR = /^[a-zA-Z0-9][\w!#$&^.+-]{0,126}\/[a-zA-Z0-9][\w!#$&^.+-]{0,126}$/
 
-/** Whether this is a media type without parameters. */
+/** Reports whether this is a media type without parameters. */
 export function isMediaType(text: string): boolean {
   return GRAMMAR.test(text)
 }
 
-/** The media type of a Content-Type header, without its parameters; undefined if malformed. */
+/** Returns the media type of a Content-Type header without parameters, or undefined if it is malformed. */
 export function parseContentType(header: string): string | undefined {
   const type = (header.split(';', 1)[0] ?? '').trim()
   return isMediaType(type) ? type : undefined
 }
 
 /**
- * Layers that a registry need not hold: OCI's non-distributable layers (image-spec, "Non-Distributable Layers")
- * and Docker's foreign ones.
+ * Reports whether this is the media type of a layer that a registry need not hold: OCI's non-distributable layers
+ * (image-spec, "Non-Distributable Layers") and Docker's foreign layers.
  */
 export function isNonDistributable(mediaType: string): boolean {
   return (

@@ -6,8 +6,8 @@ export interface ByteRange {
 
 /**
  * Parses a `Range` header against a representation of `size` bytes (RFC 9110, 14.1.2).
- * `undefined` means "send all": the header is malformed, of another unit, or asks for several ranges,
- * all of which a server may ignore. `unsatisfiable` is a 416.
+ * Returns undefined when the whole representation should be sent, because the header is malformed, has another unit, or
+ * asks for several ranges. A server may ignore all of these. `unsatisfiable` means 416.
  */
 export function parseRange(header: string, size: number): ByteRange | 'unsatisfiable' | undefined {
   const match = /^bytes=(\d{0,16})-(\d{0,16})$/i.exec(header.replaceAll(' ', ''))
@@ -25,8 +25,8 @@ export function parseRange(header: string, size: number): ByteRange | 'unsatisfi
 }
 
 /**
- * Parses the `Content-Range` of a chunk, `<start>-<end>` with both inclusive (distribution-spec, "Pushing a blob
- * in chunks"); the form of RFC 9110 (`bytes 0-9/*`) is taken too. Answers undefined when it is malformed.
+ * Parses the `Content-Range` of a chunk, `<start>-<end>` with both inclusive (distribution-spec, "Pushing a blob in
+ * chunks"). Also accepts the form of RFC 9110 (`bytes 0-9/*`). Returns undefined when it is malformed.
  */
 export function parseContentRange(header: string): { start: number; last: number } | undefined {
   const match = /^(?:bytes[ =])?(\d{1,16})-(\d{1,16})(?:\/(?:\*|\d{1,16}))?$/i.exec(header.trim())
@@ -34,7 +34,7 @@ export function parseContentRange(header: string): { start: number; last: number
   return { start: Number(match[1]), last: Number(match[2]) }
 }
 
-/** The `Range` header of an upload: `0-<last byte>`, and `0-0` when there is none yet. */
+/** Formats the `Range` header of an upload: `0-<last byte>`, or `0-0` when there are no bytes yet. */
 export function formatUploadRange(size: number): string {
   return `0-${Math.max(0, size - 1)}`
 }

@@ -157,9 +157,9 @@ describe('is refused, with a reason', () => {
     [[], [one], /config is not that of an image/],
     ['text', [one], /config is not that of an image/],
     [{ rootfs }, [], /no layers/],
-    [{ rootfs, history: [{}] }, [one, two], /does not tell of its 2 layers/],
-    [{ rootfs, history: [{}, {}] }, [one], /does not tell of its 1 layers/],
-    [{ rootfs, history: [{ empty_layer: true }] }, [one], /does not tell of its 1 layers/],
+    [{ rootfs, history: [{}] }, [one, two], /one entry for each of its 2 layers/],
+    [{ rootfs, history: [{}, {}] }, [one], /one entry for each of its 1 layers/],
+    [{ rootfs, history: [{ empty_layer: true }] }, [one], /one entry for each of its 1 layers/],
     [{ rootfs, history: Array(HISTORY_ENTRIES_MAX + 1).fill({ empty_layer: true }) }, [], /2001 entries/],
   ])('%.40j', (config, layers, reason) => expect(refusalOf(config, layers)).toMatch(reason))
 
