@@ -19,7 +19,7 @@ function make() {
   return { clock, attempts, begin, fail: begin, secondsLeft }
 }
 
-test('five wrong passwords of an account are free, then each doubles the wait, up to 300 seconds', () => {
+test('failed logins: five per account are free, then each doubles the wait, up to 300 seconds', () => {
   const { clock, fail, secondsLeft } = make()
   for (let count = 0; count < 6; count++) fail('alice')
   for (const seconds of [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]) {
@@ -31,14 +31,14 @@ test('five wrong passwords of an account are free, then each doubles the wait, u
   }
 })
 
-test('an account waits for guesses from anywhere; others at other addresses do not', () => {
+test('failed logins: guesses delay their account from everywhere, and no other account at another address', () => {
   const { fail, secondsLeft } = make()
   for (let count = 0; count < 6; count++) fail('alice', `192.0.2.${count}`)
   expect(secondsLeft('alice', '198.51.100.1')).toBe(2)
   expect(secondsLeft('bob', '198.51.100.1')).toBe(0)
 })
 
-test('an account does not wait at an address where it has signed in before, but for guesses from there', () => {
+test('failed logins: at an address where the account has signed in before, only guesses from there delay it', () => {
   const { fail, secondsLeft } = make()
   for (let count = 0; count < 6; count++) fail('alice', `192.0.2.${count}`)
   for (let count = 0; count < 21; count++) fail(`other-${count}`, '203.0.113.1')
@@ -48,7 +48,7 @@ test('an account does not wait at an address where it has signed in before, but 
   expect(secondsLeft('alice', '203.0.113.2', true)).toBe(0)
 })
 
-test('unlocking an account ends its wait everywhere, and no other one', () => {
+test('failed logins: unlocking an account ends its wait everywhere, and no other wait', () => {
   const { attempts, fail, secondsLeft } = make()
   for (let count = 0; count < 6; count++) {
     fail('alice')
@@ -61,7 +61,7 @@ test('unlocking an account ends its wait everywhere, and no other one', () => {
   expect(secondsLeft('bob', '192.0.2.8')).toBe(2)
 })
 
-test('an address waits for guesses at any account, and a right password there does not free it', () => {
+test('failed logins: guesses at any account delay their address, and a successful login there does not reset it', () => {
   const { clock, begin, fail, secondsLeft } = make()
   for (let count = 0; count < 20; count++) fail(`account-${count}`)
   begin('own').succeeded()
@@ -74,7 +74,7 @@ test('an address waits for guesses at any account, and a right password there do
   expect(secondsLeft('own')).toBe(4)
 })
 
-test('many tries at once count as wrong ones until they are known to be right, by account and by address', () => {
+test('failed logins: concurrent attempts count as failed until they succeed, by account and by address', () => {
   const { begin, secondsLeft } = make()
   const begun = Array.from({ length: 6 }, () => begin('alice'))
   expect(secondsLeft('alice')).toBe(2)
@@ -86,20 +86,20 @@ test('many tries at once count as wrong ones until they are known to be right, b
   expect(secondsLeft('another')).toBe(0)
 })
 
-test('a try that the server was too busy for does not count', () => {
+test('failed logins: an attempt that the server was too busy to check does not count', () => {
   const { begin, secondsLeft } = make()
   for (let count = 0; count < 100; count++) begin('alice').abandoned()
   expect(secondsLeft('alice')).toBe(0)
 })
 
-test('an IPv6 address is counted by its /64 network', () => {
+test('failed logins: an IPv6 address is counted by its /64 network', () => {
   const { fail, secondsLeft } = make()
   for (let count = 0; count < 21; count++) fail(`account-${count}`, `2001:db8:0:1::${count + 1}`)
   expect(secondsLeft('another', '2001:db8:0:1:ffff::1')).toBe(2)
   expect(secondsLeft('another', '2001:db8:0:2::1')).toBe(0)
 })
 
-test('what was wrong is forgotten after an hour', () => {
+test('failed logins: the count is forgotten after an hour', () => {
   const { clock, fail, secondsLeft } = make()
   for (let count = 0; count < 12; count++) {
     fail('alice')

@@ -10,7 +10,7 @@ import { openMetadata } from '../../src/metadata/metadata.ts'
 import { failureOf } from '../support/failure.ts'
 import { CALLER } from '../support/writes.ts'
 
-test('a password that is changed while it is verified is wrong', async () => {
+test('sign-in: a password that changes while it is being verified is refused', async () => {
   const at = Date.UTC(2026, 0, 1)
   await using folder = await temporaryFolder('authenticator')
   const metadata = await openMetadata(folder.path, () => {})

@@ -3,7 +3,7 @@ import { Passwords } from '../../src/auth/passwords.ts'
 
 const bcrypt = `$2y$05$${'a'.repeat(53)}`
 
-test('each try costs the same: one argon2id, and one bcrypt of each cost that some account has', async () => {
+test('passwords: each attempt costs one argon2id, and one bcrypt of each cost that some account has', async () => {
   const tried: string[] = []
   const passwords = new Passwords({
     verify: async (_, hash) => {
@@ -21,7 +21,7 @@ test('each try costs the same: one argon2id, and one bcrypt of each cost that so
   expect(costs).toEqual(costs.map(() => costs[0] ?? []))
 })
 
-test('a password is not that of an absent bcrypt hash, which takes as long as another one', async () => {
+test('passwords: the stand-in bcrypt hash matches no password and takes as long as a real one', async () => {
   const passwords = new Passwords({ bcryptCosts: () => ['04'] })
   expect(await passwords.verify('x', undefined)).toBe(false)
   const imported = await Bun.password.hash('correct-horse', { algorithm: 'bcrypt', cost: 4 })
@@ -29,12 +29,12 @@ test('a password is not that of an absent bcrypt hash, which takes as long as an
   expect(await passwords.verify('correct-horsf', imported)).toBe(false)
 })
 
-test('the password that nobody knows is that of no account, even when it is guessed', async () => {
+test('passwords: guessing the stand-in password signs in to no account', async () => {
   const passwords = new Passwords({ verify: async () => true })
   expect(await passwords.verify('guessed', undefined)).toBe(false)
 })
 
-test('hashes its own with the memory and the turns that absent accounts cost', async () => {
+test('passwords: real hashes use the same memory and iterations as the stand-in for absent accounts', async () => {
   const passwords = new Passwords()
   const hash = await passwords.hashNew('correct-horse')
   expect(hash).toStartWith('$argon2id$v=19$m=19456,t=2,p=1$')
@@ -42,7 +42,7 @@ test('hashes its own with the memory and the turns that absent accounts cost', a
   expect(await passwords.verify('correct-horsf', hash)).toBe(false)
 })
 
-test('two at once, 64 wait, and further ones are refused: a flood of logins has a bound', async () => {
+test('passwords: two are hashed at once, 64 wait, and further logins are refused', async () => {
   const gate = Promise.withResolvers<boolean>()
   let running = 0
   const passwords = new Passwords({
@@ -58,11 +58,14 @@ test('two at once, 64 wait, and further ones are refused: a flood of logins has 
   expect(await Promise.all(waiting)).toEqual(waiting.map(() => false))
 })
 
-test.each(['', 'seven77', 'x'.repeat(73), 'ä'.repeat(37)])('%j is no new password', async (password) => {
-  await expect(new Passwords().hashNew(password)).rejects.toMatchObject({ status: 400 })
-})
+test.each(['', 'seven77', 'x'.repeat(73), 'ä'.repeat(37)])(
+  'passwords: %j is refused as a new password',
+  async (password) => {
+    await expect(new Passwords().hashNew(password)).rejects.toMatchObject({ status: 400 })
+  },
+)
 
-test.each(['$2y$05$', '$2a$10$', '$2b$12$'])('a hash of bcrypt %s is imported as it is', (kind) => {
+test.each(['$2y$05$', '$2a$10$', '$2b$12$'])('passwords: a bcrypt hash %s is imported unchanged', (kind) => {
   const hash = kind + './AZaz09'.padEnd(53, 'x')
   expect(new Passwords().checkImported('alice', hash)).toBe(hash)
 })
@@ -75,7 +78,7 @@ test.each([
   ['rl.3StKT.4T8M', 'crypt or plain text'],
   ['$argon2id$v=19$m=1,t=1,p=1$x$y', 'argon2'],
   [`$2y$31$${'a'.repeat(53)}`, 'crypt or plain text'],
-])('%s is refused by its name', (hash, kind) => {
+])('passwords: importing %s is refused, naming its kind', (hash, kind) => {
   expect(() => new Passwords().checkImported('alice', hash)).toThrow(
     `the password hash of alice is ${kind}: only bcrypt is accepted`,
   )

@@ -52,7 +52,7 @@ const matches = (rules: readonly Rule[], action: Action, name: RepositoryName) =
     (one) => ROLE_ACTIONS[one.role].has(action) && matchesPattern(parseRepositoryPattern(one.pattern), name),
   )
 
-/** All pages of a list. */
+/** Returns all pages of a list. */
 function listed(set: RepositorySet, limit: number): string[] {
   const found: string[] = []
   for (let last: string | undefined = ''; last !== undefined; ) {
@@ -64,7 +64,7 @@ function listed(set: RepositorySet, limit: number): string[] {
   return found
 }
 
-test('rules: lists have the repositories that some rule allows this in, and a question of one says the same', () => {
+test('rules: a list has exactly the repositories in which a rule allows the action', () => {
   fc.assert(
     fc.property(
       fc.array(rule, { maxLength: 6 }),
@@ -79,7 +79,7 @@ test('rules: lists have the repositories that some rule allows this in, and a qu
   )
 })
 
-test('rules: a rule that is put or removed counts as if all had been read anew', () => {
+test('rules: adding or removing a rule has the same effect as loading all rules again', () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(rule, fc.boolean()), { maxLength: 12 }), (changes) => {
       const compiled = new Rules()
@@ -97,7 +97,7 @@ test('rules: a rule that is put or removed counts as if all had been read anew',
   )
 })
 
-test('rules: several sets list what is in any of them, and what is in all of them', () => {
+test('rules: sets can be combined to their union and their intersection', () => {
   fc.assert(
     fc.property(fc.array(rule, { maxLength: 4 }), fc.array(rule, { maxLength: 4 }), (first, second) => {
       const sets = [addUp(first), addUp(second)].map((rules) => rules.repositories('pull'))

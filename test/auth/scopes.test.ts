@@ -25,9 +25,9 @@ test.each<[string[], string[]]>([
   [['registry:catalog:*'], ['catalog:*']],
   [['', 'nonsense', 'repository:alice/app', 'registry:other:*', 'repository:UPPER:pull'], []],
   [['repository:a"b:pull', 'repository:alice/../bob:pull'], []],
-])('%j gives %j', (scopes, given) => expect(ask(...scopes)).toEqual(given))
+])('token scopes: %j grants %j', (scopes, given) => expect(ask(...scopes)).toEqual(given))
 
-test('a hundred scopes at most', () => {
+test('token scopes: a request may have at most a hundred', () => {
   const many = Array.from({ length: 200 }, (_, at) => `repository:alice/a${at}:pull`)
   expect(ask(many.join(' ')).length).toBe(100)
 })

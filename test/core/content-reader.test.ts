@@ -13,10 +13,10 @@ const digest = (digit: string) => digestFromHex('sha256', digit.repeat(64))
 const CONFIG = { mediaType: 'application/vnd.oci.image.config.v1+json', digest: digest('0'), size: 2 }
 const bytesOf = (value: unknown) => new TextEncoder().encode(JSON.stringify(value))
 
-/** Turns that others get at least while something large is read; read on this thread, it would leave them one. */
+/** How many turns others must get while a large document is read. Reading it on this thread would leave them one. */
 const TURNS_MIN = 10
 
-/** A manifest of some megabytes. */
+/** Returns a manifest of a few megabytes. */
 const LARGE = bytesOf({
   schemaVersion: 2,
   mediaType: MEDIA_TYPE.ociManifest,
@@ -31,7 +31,7 @@ const row = (name: string, size: number) => ({
   size,
 })
 
-test('a large manifest is described without holding the serving thread, cut, and says so', async () => {
+test('content reader: a large manifest is described without blocking the serving thread, and marked as truncated', async () => {
   let brief: Awaited<ReturnType<ContentReader['manifestBrief']>>
   const turns = await turnsDuring(async () => {
     brief = await reader.manifestBrief(row('1', LARGE.length), () => LARGE)
@@ -43,7 +43,7 @@ test('a large manifest is described without holding the serving thread, cut, and
   expect(JSON.stringify(brief).length).toBeLessThan(2_000_000)
 })
 
-test('a large manifest is read once, by its digest', async () => {
+test('content reader: a large manifest is read once per digest', async () => {
   let reads = 0
   const find = () => {
     reads++
@@ -53,13 +53,13 @@ test('a large manifest is read once, by its digest', async () => {
   expect(reads).toBe(1)
 })
 
-test('a small manifest is described whole', async () => {
+test('content reader: a small manifest is described in full', async () => {
   const small = bytesOf({ schemaVersion: 2, config: CONFIG, layers: [CONFIG], annotations: { a: 'b' } })
   const brief = await reader.manifestBrief(row('3', small.length), () => small)
   expect(brief).toMatchObject({ truncated: false, annotations: { a: 'b' }, layerCount: 1 })
 })
 
-test('a large push is read without holding the serving thread; what is wrong with it is said', async () => {
+test('content reader: a large push is read without blocking the serving thread, and its error is reported', async () => {
   const push = (bytes: Uint8Array<ArrayBuffer>) => ({
     repository: parseRepositoryName('a'),
     reference: { tag: undefined, digest: digest('4') },

@@ -7,7 +7,7 @@ import { openMemoryLog } from '../support/memory-log.ts'
 const DAY = 86_400_000
 const WALL = 1000 * DAY
 
-/** What the first turn of each chore is asked, when the newest recorded time is `newest`. */
+/** Returns the arguments of each chore's first run, when the newest recorded time is `newest`. */
 async function firstTurn(newest: number, crashedAt?: number) {
   const { config } = await loadConfig({ flags: { data: '/nowhere' }, file: undefined, environment: {} })
   const { log, lines } = openMemoryLog()
@@ -31,13 +31,13 @@ async function firstTurn(newest: number, crashedAt?: number) {
   return { asked, lines }
 }
 
-test('uploads and tokens expire by the wall clock, also when recorded time is ahead of it after a wrong reading', async () => {
+test('housekeeping: uploads and tokens expire by the wall clock, even when recorded time is ahead of it', async () => {
   const { asked, lines } = await firstTurn(WALL + 9 * DAY)
   expect(asked).toEqual({ expire: WALL - DAY, removeExpired: WALL })
   expect(lines).toMatchObject([{ level: 40, behindSeconds: (9 * DAY) / 1000 }])
 })
 
-test('what a crash has left is removed when it was written in the day before', async () => {
+test('housekeeping: files that a crash left are removed if they were written in the day before it', async () => {
   const { asked, lines } = await firstTurn(0, WALL - 3 * DAY)
   expect(asked).toMatchObject({
     removeLeftBehind: { since: WALL - 4 * DAY - 120_000, until: WALL },

@@ -12,7 +12,7 @@ beforeAll(async () => {
   await build()
 }, 60_000)
 
-test('a server that was killed is followed by one that removes what it left, and an orderly end leaves no mark', async () => {
+test('crash marker: a server removes what a killed one left behind, and a clean shutdown leaves no marker', async () => {
   await using folder = await temporaryFolder('crash')
   const marker = join(folder.path, 'running')
   const start = () => startServer({ data: folder.path, args: ['--gc-grace-seconds', '1'] })

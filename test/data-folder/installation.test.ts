@@ -23,14 +23,14 @@ const refusal = async (data: string, metadata?: string) =>
 
 const blob = randomBlob(200_000)
 
-/** An installation with a blob. */
+/** Returns an installation with a blob. */
 async function install(data: string, metadata?: string): Promise<string> {
   await using server = await start(data, metadata)
   await pushBlob(server, 'a', blob)
   return readFileSync(join(server.data, 'installation'), 'utf8').trim()
 }
 
-/** As a version before the ids left it. */
+/** Removes the ids, as in an installation of an earlier version. */
 async function forgetIds(data: string, metadata: string): Promise<void> {
   await rm(at(`${data}/installation`))
   using database = new Database(at(`${metadata}/cay.db`))
@@ -45,14 +45,14 @@ async function expectBlob(data: string, metadata?: string): Promise<void> {
 }
 
 describe('an installation', () => {
-  test('keeps its id over restarts, with one folder or two', async () => {
+  test('keeps its id across restarts, with one folder or two', async () => {
     const id = await install('data', 'database')
     expect(id).toMatch(/^[0-9a-f-]{36}$/)
     expect(await install('data', 'database')).toBe(id)
     await expectBlob('data', 'database')
   })
 
-  test('whose --metadata is forgotten is refused, and no empty database is made', async () => {
+  test('started without its --metadata is refused, and no empty database is created', async () => {
     const id = await install('data', 'database')
     expect(await refusal('data')).toBe(
       'data has no database, but data holds the blobs of one: pass the folder of its database with --metadata, or ' +
@@ -63,14 +63,14 @@ describe('an installation', () => {
     expect(await install('data', 'database')).toBe(id)
   })
 
-  test('of an earlier version, without ids, whose --metadata is forgotten is refused, too', async () => {
+  test('of an earlier version without ids is also refused when started without its --metadata', async () => {
     await install('data', 'database')
     await forgetIds('data', 'database')
     expect(await refusal('data')).toStartWith('data has no database, but data holds the blobs of one: ')
     expect(await refusal('data', 'another')).toStartWith('another has no database, but data holds ')
   })
 
-  test('with an empty database beside the right one, as an earlier version made it, is refused', async () => {
+  test('with an additional empty database, as an earlier version could create, is refused', async () => {
     await install('data', 'database')
     await (await start('other')).stop()
     await forgetIds('other', 'other')
@@ -87,7 +87,7 @@ describe('an installation', () => {
     expect(await refusal('data')).toStartWith('data has no database')
   })
 
-  test('with the database of another one is refused, with both ids', async () => {
+  test('with the database of another installation is refused, naming both ids', async () => {
     const [one, two] = [await install('data', 'database'), await install('data2', 'database2')]
     expect(await refusal('data', 'database2')).toBe(
       `the data folder data belongs to installation ${one}, but the database in database2 belongs to ${two}: ` +
@@ -96,7 +96,7 @@ describe('an installation', () => {
     await expectBlob('data', 'database')
   })
 
-  test('with a new data folder for a database with blobs is refused, until it says that it is right', async () => {
+  test('with a new data folder for a database with blobs is refused, unless its installation file is put back', async () => {
     const id = await install('data', 'database')
     expect(await refusal('new', 'database')).toMatch(
       new RegExp(
@@ -107,7 +107,7 @@ describe('an installation', () => {
     await (await start('new', 'database')).stop()
   })
 
-  test('whose first start was killed before it wrote both ids starts', async () => {
+  test('starts after its first start was killed before both ids were written', async () => {
     await (await start('data', 'database')).stop()
     const kept = readFileSync(at('data/installation'), 'utf8')
     await forgetIds('data', 'database')
@@ -126,7 +126,7 @@ describe('an installation', () => {
     )
   })
 
-  test('whose two settings name one folder in two ways has one lock', async () => {
+  test('has one lock when its two settings name the same folder in two ways', async () => {
     await (await start('data')).stop()
     symlinkSync(at('data'), at('link'))
     await (await start('data', 'link')).stop()

@@ -13,7 +13,7 @@ beforeAll(async () => {
   await build()
 }, 60_000)
 
-/** What other users of the host may do with files and folders in a folder, by path. */
+/** Returns the access that other users have to the files and folders in a folder, by path. */
 function openPaths(folder: string): string[] {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
     .map((entry) => join(entry.parentPath, entry.name))
@@ -21,7 +21,7 @@ function openPaths(folder: string): string[] {
     .map((path) => path.slice(folder.length + 1))
 }
 
-/** Leaves a file or a folder of each kind. */
+/** Creates a file or a folder of each kind. */
 async function use(server: TestServer): Promise<void> {
   const layer = randomBlob(100_000)
   await pushImage(server, 'a', imageManifest(EMPTY, [layer]), [layer], { reference: '1' })
@@ -31,12 +31,12 @@ async function use(server: TestServer): Promise<void> {
   )
 }
 
-// Only this one is for everybody.
+// Only this file is readable by everybody.
 const PUBLIC = 'tls/rootCA.pem'
 
 for (const [kind, start] of SERVERS) {
   describe.skipIf(process.platform === 'win32')(`files, ${kind}`, () => {
-    test('everything in a folder that others can enter is for its owner only, and the folder keeps its mode', async () => {
+    test('in a folder that others can enter, everything is private to its owner, and the folder keeps its mode', async () => {
       await using folder = await temporaryFolder('modes')
       chmodSync(folder.path, 0o755)
       await using server = await start({
@@ -49,7 +49,7 @@ for (const [kind, start] of SERVERS) {
       expect(warnings).toMatchObject([{ folder: folder.path, mode: '0755' }])
     })
 
-    test('what a push leaves is for its owner only, and a folder that cay makes is 0700', async () => {
+    test('pushed content is private to its owner, and a folder that cay creates has mode 0700', async () => {
       await using folder = await temporaryFolder('modes')
       const data = join(folder.path, 'made')
       await using server = await start({ data, settings: { metadata: join(folder.path, 'database') } })
@@ -58,7 +58,7 @@ for (const [kind, start] of SERVERS) {
       expect(server.log().filter(({ msg }) => /can enter/.test(`${msg}`))).toEqual([])
     })
 
-    test('what an earlier version left open is closed by the next start', async () => {
+    test('the next start makes files private that an earlier version left readable', async () => {
       await using folder = await temporaryFolder('modes')
       const first = await start({ data: folder.path, settings: { access: 'accounts', tls: 'auto' } })
       await first.stop()
@@ -79,7 +79,7 @@ for (const [kind, start] of SERVERS) {
   })
 }
 
-/** Runs a command as a user who owns nothing; only root can do that. */
+/** Runs a command as a user who owns nothing. Only root can do that. */
 const asNobody = Bun.which('setpriv')
 const canBeNobody = process.getuid?.() === 0 && asNobody !== null
 
@@ -100,7 +100,7 @@ describe.skipIf(!canBeNobody)('files: a start is refused', () => {
 
   async function foreignDatabase(mode: number) {
     const folder = await temporaryFolder('modes')
-    // The folder that the whole test run is in.
+    // The folder of the whole test run.
     if ((statSync(tmpdir()).mode & 0o001) === 0) chmodSync(tmpdir(), 0o711)
     await (await startInProcess({ data: folder.path })).stop()
     for (const path of readdirSync(folder.path, { recursive: true, withFileTypes: true }))
@@ -111,7 +111,7 @@ describe.skipIf(!canBeNobody)('files: a start is refused', () => {
     return folder
   }
 
-  test('where a secret is open to others and belongs to somebody else', async () => {
+  test('when others can read a secret that belongs to another user', async () => {
     await using folder = await foreignDatabase(0o666)
     const { code, errors } = await startAsNobody(folder.path)
     expect(code).toBe(1)
@@ -120,7 +120,7 @@ describe.skipIf(!canBeNobody)('files: a start is refused', () => {
     )
   })
 
-  test('where cay cannot read a secret, and it says whose it is', async () => {
+  test('when cay cannot read a secret, and the error names its owner', async () => {
     await using folder = await foreignDatabase(0o600)
     const { code, errors } = await startAsNobody(folder.path)
     expect(code).toBe(1)
@@ -130,7 +130,7 @@ describe.skipIf(!canBeNobody)('files: a start is refused', () => {
   })
 })
 
-test('files: a command that works alone on a folder leaves nothing open', async () => {
+test('files: a command that runs without a server leaves no file that others can read', async () => {
   await using folder = await temporaryFolder('modes')
   const data = join(folder.path, 'data')
   mkdirSync(data, { mode: 0o755 })

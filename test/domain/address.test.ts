@@ -49,11 +49,14 @@ describe('the repository that a request addresses', () => {
     )
   })
 
-  test.each(['ghcr.io', '127.0.0.1:5001', 'localhost'])('ns=%s names no registry that is here', (ns) => {
-    expect(repositoryOf(upstreams, main, parseRepositoryName('a/b'), ns)).toBeUndefined()
-  })
+  test.each(['ghcr.io', '127.0.0.1:5001', 'localhost'])(
+    'ns=%s names no registry that is configured',
+    (ns) => {
+      expect(repositoryOf(upstreams, main, parseRepositoryName('a/b'), ns)).toBeUndefined()
+    },
+  )
 
-  test('the name of an upstream alone is no repository', () => {
+  test('the bare name of an upstream is not a repository', () => {
     expect(repositoryOf(upstreams, main, parseRepositoryName('quay'), undefined)).toBeUndefined()
   })
 

@@ -11,6 +11,6 @@ test.each([
   ['fe80::1%eth0', 'fe80:0:0:0::/64'],
   ['', ''],
   ['socket', 'socket'],
-])('client network: %s counts as %s', (address, network) => {
+])('client network: %s is counted under %s', (address, network) => {
   expect(networkOf(address)).toBe(network)
 })

@@ -3,7 +3,7 @@ import { certificateClock, openClocks } from '../../src/domain/clock.ts'
 
 const DAY = 86_400_000
 
-/** A machine whose wall clock and time are told apart. */
+/** A machine whose wall clock and monotonic clock are set separately. */
 function machine(newest: number, wall: number) {
   const at = { wall, monotonic: 7 }
   const clocks = openClocks(newest, { wall: () => at.wall, monotonic: () => at.monotonic })
@@ -18,7 +18,7 @@ function machine(newest: number, wall: number) {
   }
 }
 
-test('is the wall clock, as long as that goes on', () => {
+test('recording clock: it equals the wall clock while that runs normally', () => {
   const { at, now, wait } = machine(0, 1000)
   expect(now()).toBe(1000)
   wait(5)
@@ -27,14 +27,14 @@ test('is the wall clock, as long as that goes on', () => {
   expect(now()).toBe(3_601_005)
 })
 
-test('never goes back behind what is recorded, and goes on from there', () => {
+test('recording clock: it never goes back behind what is recorded, and continues from there', () => {
   const { now, wait } = machine(50_000, 1000)
   expect(now()).toBe(50_000)
   wait(10)
   expect(now()).toBe(50_010)
 })
 
-test('goes on when the wall clock is set back, and follows it again when it is set right', () => {
+test('recording clock: it keeps running when the wall clock is set back, and follows it again once corrected', () => {
   const { at, now, wait } = machine(0, 50_000)
   expect(now()).toBe(50_000)
   at.wall = 1000
@@ -46,7 +46,7 @@ test('goes on when the wall clock is set back, and follows it again when it is s
   expect(now()).toBe(90_000)
 })
 
-test('the steady clock does not believe a jump forward until it has lasted a grace', () => {
+test('steady clock: it ignores a jump forward until the jump has lasted a grace period', () => {
   const { at, now, steady, wait } = machine(0, 1000 * DAY)
   wait(DAY)
   expect(steady()).toBe(1001 * DAY)
@@ -58,7 +58,7 @@ test('the steady clock does not believe a jump forward until it has lasted a gra
   expect(steady()).toBe(1011 * DAY)
 })
 
-test('the steady clock forgets a jump that ended, and starts with what the wall clock says', () => {
+test('steady clock: it starts at the wall clock, and ignores a jump that ends', () => {
   const { at, now, steady, wait } = machine(2000 * DAY, 1000 * DAY)
   expect(steady()).toBe(1000 * DAY)
   at.wall += 9 * DAY
@@ -71,7 +71,7 @@ test('the steady clock forgets a jump that ended, and starts with what the wall 
   expect([now(), steady()]).toEqual([2001 * DAY, 1001 * DAY])
 })
 
-test('the steady clock follows the wall clock back at once, and never runs ahead of it', () => {
+test('steady clock: it follows the wall clock back immediately, and is never ahead of it', () => {
   const { at, steady, wait } = machine(0, 1000 * DAY)
   at.wall = 5 * DAY
   expect(steady()).toBe(5 * DAY)
@@ -81,7 +81,7 @@ test('the steady clock follows the wall clock back at once, and never runs ahead
   expect(steady()).toBe(8 * DAY)
 })
 
-test('certificates are dated by the best guess while the clock is not set, and by no jump afterwards', () => {
+test('certificate clock: it uses the best guess while the clock is not set, and ignores jumps afterwards', () => {
   const then = Date.UTC(2027, 0, 1)
   const { at, now, steady, wait } = machine(then, 0)
   const dated = certificateClock(steady, now)
@@ -94,7 +94,7 @@ test('certificates are dated by the best guess while the clock is not set, and b
   expect(dated()).toBe(then + 31 * DAY)
 })
 
-test('certificates of a board without any time are dated by the first release', () => {
+test('certificate clock: on a board without any time it starts at the first release', () => {
   const { steady, now } = machine(0, 0)
   expect(certificateClock(steady, now)()).toBe(Date.UTC(2026, 9, 1))
 })

@@ -14,7 +14,7 @@ async function collectAfter(ms: number) {
   return await cay.collector.run()
 }
 
-test('one wrong reading of the clock deletes nothing, then or later, although recorded time stays ahead', async () => {
+test('gc clock: one wrong reading deletes nothing, then or later, even though recorded time stays ahead', async () => {
   const layer = randomBlob(100)
   for (const blob of [EMPTY, layer]) await cay.pushBlob(blob)
   const image = imageManifest(EMPTY, [layer])
@@ -34,14 +34,14 @@ test('one wrong reading of the clock deletes nothing, then or later, although re
   expect(await collectAfter(1)).toMatchObject({ manifests: 1 })
 })
 
-test('a clock that was set forward is believed after a grace', async () => {
+test('gc clock: a clock that was set forward is accepted after a grace period', async () => {
   await cay.pushBlob(randomBlob(10))
   cay.clock.wall += 365 * DAY
   for (const ms of [0, DAY - 1]) expect(await collectAfter(ms)).toMatchObject({ blobs: 0 })
   expect(await collectAfter(1)).toMatchObject({ blobs: 1 })
 })
 
-test('collects nothing while the clock is behind what was recorded', async () => {
+test('gc clock: nothing is collected while the clock is behind recorded time', async () => {
   await cay.pushBlob(randomBlob(10))
   cay.clock.wall = 0
   expect(await collectAfter(30 * DAY)).toMatchObject({ blobs: 0 })

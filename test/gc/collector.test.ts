@@ -27,7 +27,7 @@ beforeEach(async () => {
 })
 afterEach(() => cay[Symbol.asyncDispose]())
 
-/** Pushes an image of one layer, and answers both. */
+/** Pushes an image of one layer, and returns both digests. */
 async function pushImage(tags: string[], repository = 'a', more: object = {}) {
   const layer = randomBlob(100)
   for (const blob of [EMPTY, layer]) await cay.pushBlob(blob, repository)
@@ -44,8 +44,8 @@ async function collectAfter(ms: number) {
 const subjectOf = (image: Named) => ({ subject: descriptor(image, OCI_MANIFEST) })
 const count = (table: string) => (cay.db.query(`select count(*) as n from ${table}`).get() as { n: number }).n
 
-describe('what has a tag', () => {
-  test('stays, with its blobs', async () => {
+describe('gc: a tagged manifest', () => {
+  test('is kept with its blobs', async () => {
     const { image, layer } = await pushImage(['t'])
     const run = await collectAfter(100 * DAY)
     expect(run).toMatchObject({ tags: 0, manifests: 0, blobs: 0, bytes: 0 })
@@ -56,7 +56,7 @@ describe('what has a tag', () => {
     ])
   })
 
-  test('and loses it goes after the window, its blobs a grace later, and its bytes with the last of them', async () => {
+  test('that loses its tag is deleted after the window, its blobs a grace later, and bytes with the last link', async () => {
     const { image, layer } = await pushImage(['t'])
     await cay.delete('t')
     await collectAfter(10 * DAY)
@@ -72,14 +72,14 @@ describe('what has a tag', () => {
     ).toEqual([0, 0, 0, 0, 0])
   })
 
-  test('and is deleted goes after the window', async () => {
+  test('that is deleted is removed after the window', async () => {
     const { image } = await pushImage(['t'])
     await cay.delete(image.digest)
     expect(await collectAfter(10 * DAY)).toMatchObject({ manifests: 0 })
     expect(await collectAfter(1)).toMatchObject({ manifests: 1 })
   })
 
-  test('in one repository keeps nothing in another, but the bytes', async () => {
+  test('in one repository keeps only the bytes in another', async () => {
     const { image, layer } = await pushImage(['t'], 'a')
     for (const blob of [EMPTY, layer]) await cay.pushBlob(blob, 'b')
     await cay.pushManifest(image, ['t'], 'b')
@@ -94,14 +94,14 @@ describe('what has a tag', () => {
   })
 })
 
-describe('what never had a tag', () => {
-  test('stays until a policy says otherwise', async () => {
+describe('gc: a manifest that never had a tag', () => {
+  test('is kept unless a policy says otherwise', async () => {
     const { image } = await pushImage([])
     await collectAfter(1000 * DAY)
     expect(await cay.hasManifest(image.digest)).toBe(true)
   })
 
-  test('goes after the days that the setting says', async () => {
+  test('is deleted after the configured number of days', async () => {
     await using own = await openCollectedRegistry({
       retention: { graceMs: DAY, windowMs: 10 * DAY, untaggedDays: 30 },
     })
@@ -114,8 +114,8 @@ describe('what never had a tag', () => {
   })
 })
 
-describe('what a whole is made of', () => {
-  test('entries of an index go a grace after it', async () => {
+describe('gc: parts of a larger whole', () => {
+  test('entries of an index are deleted a grace after it', async () => {
     const { image } = await pushImage([])
     const index = imageIndex([descriptor(image, OCI_MANIFEST)])
     await cay.pushManifest(index, ['t'])
@@ -126,7 +126,7 @@ describe('what a whole is made of', () => {
     expect(await cay.hasManifest(image.digest)).toBe(false)
   })
 
-  test('an entry that had a tag of its own stays a window after that', async () => {
+  test('an entry that had its own tag is kept for a window after losing it', async () => {
     const { image } = await pushImage(['own'])
     await cay.pushManifest(imageIndex([descriptor(image, OCI_MANIFEST)]), ['t'])
     await cay.delete('t')
@@ -139,7 +139,7 @@ describe('what a whole is made of', () => {
     expect(await cay.hasManifest(image.digest)).toBe(false)
   })
 
-  test('referrers go with their subject, in a chain', async () => {
+  test('referrers are deleted with their subject, in a chain', async () => {
     const { image } = await pushImage(['t'])
     const signature = imageManifest(EMPTY, [], subjectOf(image))
     const countersignature = imageManifest(EMPTY, [], subjectOf(signature))
@@ -152,7 +152,7 @@ describe('what a whole is made of', () => {
     expect(count('manifest')).toBe(0)
   })
 
-  test('tags that belong to a manifest by their name go with it, and are in the history', async () => {
+  test('tags that belong to a manifest by name are deleted with it and recorded in the history', async () => {
     const { image } = await pushImage(['t'])
     const name = image.digest.replace(':', '-')
     for (const tag of [`${name}.sig`, `${name}.att`, `${name}.sbom`, name, `${name}.other`]) {
@@ -169,8 +169,8 @@ describe('what a whole is made of', () => {
   })
 })
 
-describe('what a push may name', () => {
-  test('a blob stays for a grace after its push', async () => {
+describe('gc: content that a push may reference', () => {
+  test('a blob is kept for a grace after its push', async () => {
     const blob = randomBlob(10)
     await cay.pushBlob(blob)
     await collectAfter(DAY)
@@ -179,7 +179,7 @@ describe('what a push may name', () => {
     expect([await cay.hasBlob(blob), cay.hasBytes(blob)]).toEqual([false, false])
   })
 
-  test('a blob stays for a grace after a pusher has asked for it, not after a reader has', async () => {
+  test('a blob is kept for a grace after a request by a pusher, but not by a reader', async () => {
     const [asked, read] = [randomBlob(10), randomBlob(10)]
     for (const blob of [asked, read]) await cay.pushBlob(blob)
     for (const wait of [6, 18]) {
@@ -192,7 +192,7 @@ describe('what a push may name', () => {
     expect(await cay.hasBlob(asked)).toBe(false)
   })
 
-  test('a manifest that was to go stays for a grace after a pusher has asked for it', async () => {
+  test('a manifest due for deletion is kept for a grace after a request by a pusher', async () => {
     const [asked, read] = [await pushImage(['asked']), await pushImage(['read'])]
     for (const tag of ['asked', 'read']) await cay.delete(tag)
     cay.wait(10 * DAY)
@@ -207,7 +207,7 @@ describe('what a push may name', () => {
     expect(await cay.hasManifest(asked.image.digest)).toBe(false)
   })
 
-  test('a question writes nothing where nothing is about to go', async () => {
+  test('a request for content that is not due for deletion writes nothing', async () => {
     const { image, layer } = await pushImage(['t'])
     const fresh = randomBlob(10)
     await cay.pushBlob(fresh)
@@ -225,7 +225,7 @@ describe('what a push may name', () => {
     expect(frames()).toBeGreaterThan(before)
   })
 
-  test('a mount keeps a blob where it goes to', async () => {
+  test('a mount keeps the blob in the target repository', async () => {
     const { layer } = await pushImage(['t'])
     const mount = { repository: parseRepositoryName('b'), digest: parseDigest(layer.digest), from: undefined }
     for (const wait of [0, DAY]) {
@@ -239,8 +239,8 @@ describe('what a push may name', () => {
   })
 })
 
-describe('the collector', () => {
-  test('deletes nothing until it is up for a grace', async () => {
+describe('gc: a run', () => {
+  test('deletes nothing before the startup grace is over', async () => {
     await using own = await openCollectedRegistry()
     const blob = randomBlob(10)
     await own.pushBlob(blob)
@@ -252,7 +252,7 @@ describe('the collector', () => {
     expect(own.collector.state()).toMatchObject({ waitingUntil: undefined, lastRun: { blobs: 1, bytes: 10 } })
   })
 
-  test('takes many at a time, tells how far it is, and can be cancelled', async () => {
+  test('works in batches, reports progress, and can be cancelled', async () => {
     for (let n = 0; n < 250; n++) await cay.pushBlob(randomBlob(10))
     cay.wait(DAY + 1)
     const cancelled = new AbortController()
@@ -265,7 +265,7 @@ describe('the collector', () => {
     expect(progress.at(-1)).toBe(250 - first.blobs)
   })
 
-  test('forgets moves of tags from before the window', async () => {
+  test('deletes tag moves from before the window', async () => {
     await pushImage(['old'])
     cay.wait(5 * DAY)
     await pushImage(['new'])

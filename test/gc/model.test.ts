@@ -25,7 +25,7 @@ const WINDOW = 10 * DAY
 const REPOSITORIES = ['a', 'b']
 const TAGS = ['one', 'two', 'three']
 
-/** Numbers that are the same in each run with the same seed (mulberry32). */
+/** Returns random numbers that are reproducible by seed (mulberry32). */
 function random(seed: number) {
   let state = seed
   const next = () => {
@@ -38,7 +38,7 @@ function random(seed: number) {
   return { next, pick }
 }
 
-/** A manifest, with what must be there when it is. */
+/** A manifest, with what must exist when it does. */
 interface Known {
   manifest: Named
   blobs: Named[]
@@ -48,20 +48,20 @@ interface Known {
 interface Deleted {
   at: number
   restore(): Promise<unknown>
-  /** What is there again after that. */
+  /** What exists again afterwards. */
   known: [repository: string, known: Known][]
 }
 
-/** What clients did, and what they may count on. */
+/** What clients did, and what they may rely on. */
 class Model {
   readonly cay: CollectedRegistry
   readonly random: ReturnType<typeof random>
   readonly layers = Array.from({ length: 6 }, (_, n) => randomBlob(n % 2 ? 50 + n : 70_000 + n))
   tags = new Map<string, Map<string, Known>>(REPOSITORIES.map((name) => [name, new Map()]))
-  /** Until when a pusher may name what was found. */
+  /** Until when a pusher may reference what was found. */
   promises: { repository: string; blob: Named; until: number }[] = []
   deleted: Deleted[] = []
-  /** Every manifest that was pushed, by its digest. */
+  /** Every pushed manifest by digest. */
   readonly known = new Map<string, Known>()
   count = 0
 
@@ -163,13 +163,13 @@ class Model {
     const known = [...this.tagsOf(repository).values()].map((known) => [repository, known] as [string, Known])
     this.tags.set(repository, new Map())
     this.promises = this.promises.filter((promise) => promise.repository !== repository)
-    // What was deleted in it can come back in it only.
+    // What was deleted in it can be restored only in it.
     this.deleted = this.deleted.filter(({ known }) => known.every(([name]) => name !== repository))
     const restore = () => this.cay.metadata.write('restoreRepository', this.write(repository))
     this.deleted.push({ at: this.cay.now(), restore, known })
   }
 
-  /** What was deleted within the window comes back with all that it names. */
+  /** Restores what was deleted within the window, with all that it references. */
   private async restore() {
     this.deleted = this.deleted.filter(({ at }) => at >= this.cay.now() - WINDOW)
     const act = this.random.pick(this.deleted)
@@ -191,7 +191,7 @@ class Model {
     this.promises.push({ repository, blob, until: this.cay.now() + DAY / 2 })
   }
 
-  /** A push names what was found, a short time ago, without a push of it. */
+  /** Pushes a manifest that references content found a short time ago, without pushing that content. */
   private async keepPromise() {
     this.promises = this.promises.filter(({ until }) => until > this.cay.now())
     const promise = this.random.pick(this.promises)
@@ -221,7 +221,7 @@ class Model {
     for (const child of children) await this.expectThere(repository, child)
   }
 
-  /** Where the tags are, as the registry says: what came back may have moved some. */
+  /** Reads where the tags point, because a restore may have moved some. */
   private async readTags() {
     for (const repository of REPOSITORIES) {
       const name = parseRepositoryName(repository)
@@ -234,7 +234,7 @@ class Model {
     }
   }
 
-  /** Every tag is there with all that it names; but one that belongs to a manifest may have gone with that. */
+  /** Checks that every tag exists with all it references. A tag that belongs to a manifest may be deleted with it. */
   async check(): Promise<void> {
     expect(faultsOf(this.cay)).toEqual([])
     for (const [repository, tags] of this.tags) {
@@ -255,7 +255,7 @@ class Model {
 }
 
 test.each([1, 2])(
-  'whatever is pushed, moved, deleted, restored and collected, nothing is lost and nothing dangles (%d)',
+  'gc model: after any pushes, moves, deletes, restores and runs, nothing is lost or dangling (seed %d)',
   async (seed) => {
     const retention = { graceMs: DAY, windowMs: WINDOW, untaggedDays: 20 }
     await using cay = await openCollectedRegistry({ retention })

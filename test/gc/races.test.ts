@@ -20,7 +20,7 @@ interface Stop {
   fail(error: Error): void
 }
 
-/** Stops the next one who comes to a place. */
+/** Pauses the next caller that reaches a point. */
 function stops(): { gate: Gate; stopAt(place: Place, name: string): Stop } {
   const stopped = new Map<string, { come: () => void; passed: Promise<void> }>()
   return {
@@ -39,7 +39,7 @@ function stops(): { gate: Gate; stopAt(place: Place, name: string): Stop } {
   }
 }
 
-/** A registry with a blob that the collector is to take, and one who can be stopped. */
+/** Returns a registry with a collectable blob, and a way to pause the collector or a push. */
 async function open() {
   const { gate, stopAt } = stops()
   const cay = await openCollectedRegistry({ gate })
@@ -49,13 +49,13 @@ async function open() {
   return { cay, blob, stopAt, [Symbol.asyncDispose]: () => cay[Symbol.asyncDispose]() }
 }
 
-/** Each row has its bytes, and what is acknowledged is there. */
+/** Checks that each row has its bytes, and that acknowledged content exists. */
 async function expectThere(cay: CollectedRegistry, blob: Named) {
   expect([await cay.hasBlob(blob), cay.hasBytes(blob)]).toEqual([true, true])
   expect(await cay.collector.scan({ removeMany: true })).toMatchObject({ blobs: 1, missing: 0, orphans: 0 })
 }
 
-test('a push has published its bytes when the collector takes the row that was there', async () => {
+test('gc races: the collector removes the old row after a push has published the bytes', async () => {
   await using all = await open()
   const { cay, blob, stopAt } = all
   const published = stopAt('published', blob.digest)
@@ -68,7 +68,7 @@ test('a push has published its bytes when the collector takes the row that was t
   await expectThere(cay, blob)
 })
 
-test('a push is over when the collector comes from the row to the bytes', async () => {
+test('gc races: a push completes after the collector removed the row and before it removes the bytes', async () => {
   await using all = await open()
   const { cay, blob, stopAt } = all
   const taken = stopAt('written', 'collectBlobs')
@@ -80,7 +80,7 @@ test('a push is over when the collector comes from the row to the bytes', async 
   await expectThere(cay, blob)
 })
 
-test('a push that comes while the bytes are removed waits, and publishes them again', async () => {
+test('gc races: a push that arrives while the bytes are being removed waits and publishes them again', async () => {
   await using all = await open()
   const { cay, blob, stopAt } = all
   const removal = stopAt('removal', blob.digest)
@@ -97,7 +97,7 @@ test('a push that comes while the bytes are removed waits, and publishes them ag
   expect([await cay.hasBlob(blob), cay.hasBytes(blob)]).toEqual([true, true])
 })
 
-test('a push that fails after the collector has passed leaves bytes for a walk to remove', async () => {
+test('gc races: a push that fails after the collector has passed leaves bytes that a scan removes', async () => {
   await using all = await open()
   const { cay, blob, stopAt } = all
   const linking = stopAt('write', 'linkBlob')
@@ -112,7 +112,7 @@ test('a push that fails after the collector has passed leaves bytes for a walk t
   expect(cay.hasBytes(blob)).toBe(false)
 })
 
-test('two pushes of what is being removed are both there', async () => {
+test('gc races: two pushes of a blob that is being removed both succeed', async () => {
   await using all = await open()
   const { cay, blob, stopAt } = all
   const removal = stopAt('removal', blob.digest)
@@ -125,7 +125,7 @@ test('two pushes of what is being removed are both there', async () => {
   await expectThere(cay, blob)
 })
 
-test('a blob that is deleted and pushed at once is there or not, never without its bytes', async () => {
+test('gc races: a blob that is deleted and pushed concurrently never exists without its bytes', async () => {
   await using all = await open()
   const { cay, blob, stopAt } = all
   const [name, digest] = [parseRepositoryName('a'), parseDigest(blob.digest)]
@@ -139,7 +139,7 @@ test('a blob that is deleted and pushed at once is there or not, never without i
   await expectThere(cay, blob)
 })
 
-test('a mount finds the blob, or answers that it must be pushed', async () => {
+test('gc races: a mount finds the blob, or says that it must be pushed', async () => {
   await using all = await open()
   const { cay, blob, stopAt } = all
   const mount = { repository: parseRepositoryName('b'), digest: parseDigest(blob.digest), from: undefined }
@@ -152,7 +152,7 @@ test('a mount finds the blob, or answers that it must be pushed', async () => {
   expect(await cay.hasBlob(blob, undefined, 'b')).toBe(false)
 })
 
-test('who asks for a blob that is just taken is told that it is not there', async () => {
+test('gc races: a blob that is being collected is not found', async () => {
   await using all = await open()
   const { cay, blob, stopAt } = all
   const renewal = stopAt('write', 'renewBlob')
@@ -163,7 +163,7 @@ test('who asks for a blob that is just taken is told that it is not there', asyn
   expect(await asked).toBe(false)
 })
 
-test('a manifest that names a blob which is just taken is refused, and one that came first keeps it', async () => {
+test('gc races: a manifest that references a blob being collected is refused; one that came first keeps it', async () => {
   await using all = await open()
   const { cay, blob, stopAt } = all
   const image = imageManifest(EMPTY, [blob])

@@ -13,7 +13,7 @@ beforeEach(async () => {
 })
 afterEach(() => cay[Symbol.asyncDispose]())
 
-/** A file as a crash leaves it between its bytes and its row. */
+/** Creates a file as a crash leaves it after the bytes and before the row. */
 async function orphan(changedAt: number): Promise<Named> {
   const blob = randomBlob(70_000)
   await mkdir(dirname(cay.pathOf(blob)), { recursive: true })
@@ -22,7 +22,7 @@ async function orphan(changedAt: number): Promise<Named> {
   return blob
 }
 
-test('removes bytes that nothing names when they are older than the grace, and nothing else', async () => {
+test('scan: removes files that no row names and that are older than the grace, and nothing else', async () => {
   const [named, small] = [randomBlob(80_000), randomBlob(10)]
   for (const blob of [named, small]) await cay.pushBlob(blob)
   cay.wait(2 * DAY)
@@ -39,13 +39,13 @@ test('removes bytes that nothing names when they are older than the grace, and n
   expect([named, small, old, fresh].map((blob) => cay.hasBytes(blob))).toEqual([true, true, false, true])
 })
 
-test('removes nothing until the server is up for a grace', async () => {
+test('scan: removes nothing before the startup grace is over', async () => {
   const old = await orphan(0)
   expect(await cay.collector.scan()).toMatchObject({ orphans: 1, removed: 0 })
   expect(cay.hasBytes(old)).toBe(true)
 })
 
-test('says what is missing or damaged, and keeps its row', async () => {
+test('scan: reports missing or damaged bytes, and keeps the rows', async () => {
   const [missing, damaged, whole] = [randomBlob(70_010), randomBlob(70_020), randomBlob(70_030)]
   for (const blob of [missing, damaged, whole]) await cay.pushBlob(blob)
   await rm(cay.pathOf(missing))
@@ -59,7 +59,7 @@ test('says what is missing or damaged, and keeps its row', async () => {
   expect(await cay.hasBlob(missing)).toBe(true)
 })
 
-test('tells how far it is, and can be cancelled', async () => {
+test('scan: reports progress and can be cancelled', async () => {
   for (let n = 0; n < 120; n++) await cay.pushBlob(randomBlob(66_000))
   const progress: [number, number | undefined][] = []
   await cay.collector.scan({ progress: (done, total) => progress.push([done, total]) })
@@ -73,7 +73,7 @@ test('tells how far it is, and can be cancelled', async () => {
   expect((await failureOf(scan)).name).toBe('AbortError')
 })
 
-test('takes the file of a small blob that an older cay wrote as long as its bytes are nowhere else', async () => {
+test('scan: keeps the file of a small blob from an earlier version while its bytes are nowhere else', async () => {
   const blob = randomBlob(100)
   await cay.pushBlob(blob)
   const moveToFile = async () => {
@@ -97,7 +97,7 @@ test('takes the file of a small blob that an older cay wrote as long as its byte
   expect([await cay.hasBlob(blob), cay.hasBytes(blob)]).toEqual([true, true])
 })
 
-test('a scan that would remove more than a tenth of the files removes nothing, unless it is allowed to', async () => {
+test('scan: removes nothing if it would remove more than a tenth of the files, unless that is allowed', async () => {
   for (let n = 0; n < 18; n++) await cay.pushBlob(randomBlob(80_000 + n))
   cay.wait(2 * DAY)
   const orphans = [await orphan(0), await orphan(0)]
@@ -110,7 +110,7 @@ test('a scan that would remove more than a tenth of the files removes nothing, u
   expect(await cay.collector.scan({ removeMany: true })).toMatchObject({ files: 21, removed: 3 })
 })
 
-test('what a crash has left goes after the first grace, but not what was there long before it', async () => {
+test('scan: files that a crash left are removed after the startup grace, but not much older ones', async () => {
   const crashedAt = cay.now()
   const window = { since: crashedAt - DAY, until: crashedAt }
   const [before, left, after] = [

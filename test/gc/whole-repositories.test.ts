@@ -46,7 +46,7 @@ const counts = () =>
     (table) => (cay.db.query(`select count(*) as n from ${table}`).get() as { n: number }).n,
   )
 
-test('a deleted repository goes with all that it has, and what is made again under its name stays', async () => {
+test('gc: a deleted repository is removed with its content, and a new one with its name is kept', async () => {
   const own = randomBlob(50)
   const image = await pushImage('a', ['t'], [own])
   await cay.pushManifest(imageIndex([descriptor(image, OCI_MANIFEST)]), ['index', 'second'])
@@ -61,7 +61,7 @@ test('a deleted repository goes with all that it has, and what is made again und
   expect(faultsOf(cay)).toEqual([])
 })
 
-test('a large repository goes in many small batches', async () => {
+test('gc: a large repository is removed in many small batches', async () => {
   const image = await pushImage('a', [])
   for (let n = 0; n < 250; n += 50) {
     await cay.pushManifest(
@@ -78,7 +78,7 @@ test('a large repository goes in many small batches', async () => {
   expect(counts()).toEqual([0, 0, 0, 0, 0, 0])
 })
 
-test('a repository’s own policy for what never had a tag comes before the setting', async () => {
+test('gc: a repository’s own policy for manifests that never had a tag overrides the setting', async () => {
   for (const repository of ['a', 'b', 'c']) await pushImage(repository, [])
   await cay.metadata.write('changeRepository', { ...write('b'), change: { untaggedDays: 5 } })
   expect(await collectAfter(5 * DAY)).toMatchObject({ manifests: 0 })
@@ -88,7 +88,7 @@ test('a repository’s own policy for what never had a tag comes before the sett
   expect(await Promise.all(there)).toEqual([true, false, true])
 })
 
-test('a tag whose end has come goes, and what it was at a window later', async () => {
+test('gc: an expired tag is removed, and its manifest a window later', async () => {
   const image = await pushImage('a', ['t', 'kept'])
   const expiresAt = cay.now() + DAY
   await cay.metadata.write('expireTag', { ...write('a'), tag: parseTag('t'), expiresAt })
@@ -99,7 +99,7 @@ test('a tag whose end has come goes, and what it was at a window later', async (
   expect(await cay.hasManifest(image.digest)).toBe(false)
 })
 
-test('what an image was converted to goes with it', async () => {
+test('gc: a conversion is removed with its image', async () => {
   const image = await pushImage('a', ['t'])
   const digest = parseDigest(randomBlob(8).digest)
   const source = { manifest: parseDigest(image.digest), tag: parseTag('t') }

@@ -12,7 +12,7 @@ import { openssl } from '../support/openssl.ts'
 
 const DAY = 86_400_000
 
-describe('a certificate of the own authority', () => {
+describe('automatic TLS', () => {
   let folder: TemporaryFolder
   let now: number
   let facts: HostFacts
@@ -35,7 +35,7 @@ describe('a certificate of the own authority', () => {
   const file = (name: string) => join(folder.path, 'tls', name)
   const shown = ({ certificate }: Credentials) => new X509Certificate(certificate)
 
-  test('its files: what is secret is for the owner only, and nothing half written stays', async () => {
+  test('secret files are private to their owner, and no partly written file remains', async () => {
     await open()
     expect(readdirSync(join(folder.path, 'tls')).sort()).toEqual([
       'rootCA-key.pem',
@@ -52,35 +52,38 @@ describe('a certificate of the own authority', () => {
     expect(readFileSync(file('rootCA.pem'), 'utf8')).not.toContain('PRIVATE')
   })
 
-  test.skipIf(Bun.which('openssl') === null)('openssl verifies it, for each name and no other', async () => {
-    await open()
-    const verify = (...args: string[]) =>
-      openssl([
-        'verify',
-        '-x509_strict',
-        '-purpose',
-        'sslserver',
-        '-CAfile',
-        file('rootCA.pem'),
-        ...args,
-        file('server.pem'),
-      ])
-    for (const name of ['localhost', 'box.example', 'registry.example'])
-      expect(await verify('-verify_hostname', name)).toMatchObject({ code: 0 })
-    for (const address of ['127.0.0.1', '::1', '192.0.2.7', '2001:db8::7'])
-      expect(await verify('-verify_ip', address)).toMatchObject({ code: 0 })
-    expect((await verify('-verify_hostname', 'other.example')).code).not.toBe(0)
-    const text = (name: string) => openssl(['x509', '-in', file(name), '-noout', '-text'])
-    expect((await text('rootCA.pem')).output).toMatch(
-      /CN = cay on box\.example[\s\S]*P-256[\s\S]*Basic Constraints: critical\s+CA:TRUE, pathlen:0\s+.*Key Usage: critical\s+Certificate Sign, CRL Sign/,
-    )
-    expect((await text('server.pem')).output).toMatch(
-      /Basic Constraints: critical\s+CA:FALSE[\s\S]*Extended Key Usage:\s+TLS Web Server Authentication\n/,
-    )
-  })
+  test.skipIf(Bun.which('openssl') === null)(
+    'openssl verifies the certificate for each of its names and no other',
+    async () => {
+      await open()
+      const verify = (...args: string[]) =>
+        openssl([
+          'verify',
+          '-x509_strict',
+          '-purpose',
+          'sslserver',
+          '-CAfile',
+          file('rootCA.pem'),
+          ...args,
+          file('server.pem'),
+        ])
+      for (const name of ['localhost', 'box.example', 'registry.example'])
+        expect(await verify('-verify_hostname', name)).toMatchObject({ code: 0 })
+      for (const address of ['127.0.0.1', '::1', '192.0.2.7', '2001:db8::7'])
+        expect(await verify('-verify_ip', address)).toMatchObject({ code: 0 })
+      expect((await verify('-verify_hostname', 'other.example')).code).not.toBe(0)
+      const text = (name: string) => openssl(['x509', '-in', file(name), '-noout', '-text'])
+      expect((await text('rootCA.pem')).output).toMatch(
+        /CN = cay on box\.example[\s\S]*P-256[\s\S]*Basic Constraints: critical\s+CA:TRUE, pathlen:0\s+.*Key Usage: critical\s+Certificate Sign, CRL Sign/,
+      )
+      expect((await text('server.pem')).output).toMatch(
+        /Basic Constraints: critical\s+CA:FALSE[\s\S]*Extended Key Usage:\s+TLS Web Server Authentication\n/,
+      )
+    },
+  )
 
   test.skipIf(Bun.which('openssl') === null)(
-    'its authority signs only for names of this host and private ones',
+    'the authority can sign only for names of this host and private ones',
     async () => {
       const tls = await open()
       const authority = {
@@ -103,7 +106,7 @@ describe('a certificate of the own authority', () => {
     },
   )
 
-  test('a name that the host gets later and the authority cannot sign for is left out, and the log says so', async () => {
+  test('a new name that the authority cannot sign for is left out, and the log says so', async () => {
     const first = (await open()).credentials()
     facts = { ...facts, named: [...facts.named, 'other.example', 'new.lan'] }
     const tls = await open()
@@ -114,7 +117,7 @@ describe('a certificate of the own authority', () => {
     expect(tls.credentials()).not.toEqual(first)
   })
 
-  test('it holds 397 days, its authority ten years', async () => {
+  test('the certificate is valid for 397 days, and its authority for ten years', async () => {
     const tls = await open()
     const days = ({ validFromDate, validToDate }: X509Certificate) =>
       (validToDate.getTime() - validFromDate.getTime()) / DAY
@@ -124,7 +127,7 @@ describe('a certificate of the own authority', () => {
     expect(authority.validFromDate.getTime()).toBe(Date.UTC(2026, 0, 1))
   })
 
-  test('it is the same after a restart, and made anew well before its end', async () => {
+  test('the certificate survives a restart, and is renewed well before it expires', async () => {
     const first = (await open()).credentials()
     const tls = await open()
     expect(tls.credentials()).toEqual(first)
@@ -142,7 +145,7 @@ describe('a certificate of the own authority', () => {
     expect(changes).toHaveLength(1)
   })
 
-  test('it is made anew when the host has another address, not when one is gone', async () => {
+  test('the certificate is renewed when the host gets an address, not when it loses one', async () => {
     const tls = await open()
     facts = { ...facts, addresses: [] }
     await tls.check()
@@ -153,7 +156,7 @@ describe('a certificate of the own authority', () => {
     expect(shown(tls.credentials()).checkIP('198.51.100.1')).toBe('198.51.100.1')
   })
 
-  test('it never holds longer than its authority, whose end is said', async () => {
+  test('the certificate never outlives its authority, and the log warns before that expires', async () => {
     const tls = await open()
     now += 3500 * DAY
     await tls.check()
@@ -174,7 +177,7 @@ describe('a certificate of the own authority', () => {
     expect(changes).toHaveLength(1)
   })
 
-  test('a clock that was ahead when it was made, or is in 1970, ends no start; a wrong one is made anew', async () => {
+  test('a clock that was ahead, or is in 1970, prevents no start, and a certificate with wrong dates is replaced', async () => {
     const right = now
     now += 3000 * DAY
     await open()
@@ -190,7 +193,7 @@ describe('a certificate of the own authority', () => {
     expect(shown((await open()).credentials()).validFromDate.getTime()).toBeLessThan(right)
   })
 
-  test('a certificate that is half written is made anew', async () => {
+  test('a partly written certificate is replaced', async () => {
     const first = (await open()).credentials()
     const text = readFileSync(file('server.pem'), 'utf8')
     for (const length of [0, 100, text.length - 100]) {
@@ -206,7 +209,7 @@ describe('a certificate of the own authority', () => {
     ['rootCA-key.pem', 'half'],
     ['rootCA-key.pem', 'gone'],
     ['rootCA-key.pem', 'other'],
-  ])('an authority whose %s is damaged (%s) is not replaced in silence', async (name, how) => {
+  ])('an authority whose %s is damaged (%s) is not silently replaced', async (name, how) => {
     await open()
     const text = readFileSync(file(name), 'utf8')
     if (how === 'gone') rmSync(file(name))
@@ -221,7 +224,7 @@ describe('a certificate of the own authority', () => {
     )
   })
 
-  test('a key without its certificate, as a crash leaves it, was shown to nobody: both are made', async () => {
+  test('a key without its certificate, as after a crash, is replaced, because nobody has seen it', async () => {
     await open()
     rmSync(file('rootCA.pem'))
     const tls = await open()

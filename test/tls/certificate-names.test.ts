@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import { parseTlsChoice } from '../../src/config/tls-choice.ts'
 import { certificateNames, coversNames } from '../../src/tls/certificate-names.ts'
 
-test('loopback, the host, its addresses, and what is named', () => {
+test('certificate names: loopback, the host, its addresses, and the setting are covered', () => {
   const names = certificateNames({
     hostname: 'Box.Example',
     addresses: ['127.0.0.1', '10.0.0.7', 'fe80::1', '169.254.1.1', '::1', 'FD00::0007'],
@@ -14,12 +14,12 @@ test('loopback, the host, its addresses, and what is named', () => {
   })
 })
 
-test('a host whose name is none in DNS is left out', () => {
+test('certificate names: a host name that is not valid in DNS is left out', () => {
   expect(certificateNames({ hostname: 'my_box', addresses: [], named: [] }).dns).toEqual(['localhost'])
 })
 
 test.each(['a:5000', 'http://a', '', 'a b', 'a..b', '-a', 'a\r\nb', `${'a'.repeat(64)}`])(
-  'host %j is refused',
+  'certificate names: host %j is refused',
   (name) => {
     expect(() => certificateNames({ hostname: 'box', addresses: [], named: [name] })).toThrow(
       `host: ${JSON.stringify(name)} is neither a name nor an address`,
@@ -27,14 +27,14 @@ test.each(['a:5000', 'http://a', '', 'a b', 'a..b', '-a', 'a\r\nb', `${'a'.repea
   },
 )
 
-test('a certificate covers what it names, and may name more', () => {
+test('certificate names: a certificate may cover more than is wanted', () => {
   const there = { dns: ['a', 'b'], addresses: ['::1'] }
   expect(coversNames(there, { dns: ['b'], addresses: [] })).toBe(true)
   expect(coversNames(there, { dns: ['b', 'c'], addresses: [] })).toBe(false)
   expect(coversNames(there, { dns: [], addresses: ['127.0.0.1'] })).toBe(false)
 })
 
-test('the choices of tls', () => {
+test('the setting tls: its choices are parsed', () => {
   expect(parseTlsChoice(undefined)).toEqual({ kind: 'off' })
   expect(parseTlsChoice('off')).toEqual({ kind: 'off' })
   expect(parseTlsChoice('auto')).toEqual({ kind: 'auto' })

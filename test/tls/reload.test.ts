@@ -38,7 +38,7 @@ for (const [kind, start] of SERVERS) {
       fetch(new URL(path, `https://${address}`), { ...init, tls: { ca: authority.certificate } })
     const connect = () => openTlsConnection(address, authority.certificate)
 
-    /** Puts another certificate and key in place, as Kubernetes does: one link to their folder is replaced. */
+    /** Replaces the certificate and key as Kubernetes does, by replacing the link to their folder. */
     async function show(name: string): Promise<string> {
       const { certificate, key } = await issueCertificate(authority, NAMES, Date.now())
       mkdirSync(join(folder.path, name))
@@ -55,7 +55,7 @@ for (const [kind, start] of SERVERS) {
       return connection.fingerprint
     }
 
-    test('is read again when it changes: a slow download and open connections go on, new ones see the new one', async () => {
+    test('is reloaded when it changes; open connections and a slow download continue, new connections get the new one', async () => {
       const [slow, busy, idle] = await Promise.all([connect(), connect(), connect()])
       await idle.request('/livez')
       const download = await slow.begin(`/v2/a/blobs/${blob.digest}`)
@@ -76,7 +76,7 @@ for (const [kind, start] of SERVERS) {
       slow.close()
     }, 60_000)
 
-    test('is not read when its key is another one: the one before goes on, and the log says why', async () => {
+    test('stays in use when the new one does not match its key, and the log says why', async () => {
       const before = await shown()
       const other = await issueCertificate(authority, NAMES, Date.now())
       writeFileSync(join(folder.path, '2', 'cert.pem'), other.certificate)

@@ -15,7 +15,7 @@ beforeAll(async () => {
   await build()
 }, 60_000)
 
-/** A server with a certificate of its own authority, and how to ask it. */
+/** Starts a server with a certificate of its own authority, and returns how to call it. */
 async function withAuthority(server: TestServer) {
   const ca = readFileSync(join(server.data, 'tls', 'rootCA.pem'), 'utf8')
   const address = new URL(server.url).host
@@ -25,7 +25,7 @@ async function withAuthority(server: TestServer) {
 }
 
 describe.each(SERVERS)('--tls auto, %s', (_, start) => {
-  test('a push and a pull; the authority is there for everyone; HTTP is not spoken', async () => {
+  test('push and pull work, everybody can get the authority, and plain HTTP is refused', async () => {
     await using server = await start({ settings: { tls: 'auto', host: 'registry.example,192.0.2.9' } })
     const { ca, address, ask } = await withAuthority(server)
     const handlers = process.listenerCount('SIGWINCH')
@@ -50,33 +50,36 @@ describe.each(SERVERS)('--tls auto, %s', (_, start) => {
     expect(JSON.stringify(server.log())).not.toContain('PRIVATE KEY')
   })
 
-  test('without TLS there is no authority', async () => {
+  test('TLS: without it the server offers no authority', async () => {
     await using server = await start()
     expect((await server.fetch('/rootCA.pem')).status).toBe(404)
     expect(existsSync(join(server.data, 'tls'))).toBe(false)
   })
 
-  test.skipIf(Bun.which('openssl') === null)('openssl verifies it; TLS 1.2 at least', async () => {
-    await using server = await start({ settings: { tls: 'auto' } })
-    const connect = opensslClient(server)
-    for (const version of ['-tls1_2', '-tls1_3']) {
-      const verified = await connect(version, '-verify_hostname', 'localhost')
-      expect([verified.code, verified.output]).toEqual([
-        0,
-        expect.stringContaining('Verify return code: 0 (ok)'),
-      ])
-    }
-    expect((await connect('-verify_ip', '127.0.0.1')).code).toBe(0)
-    expect((await connect('-verify_hostname', 'other.example')).code).not.toBe(0)
-    for (const version of ['-tls1', '-tls1_1']) {
-      const refused = await connect(version, '-cipher', 'ALL:@SECLEVEL=0')
-      expect(refused.code).not.toBe(0)
-      expect(refused.output).toContain('alert protocol version')
-    }
-  })
+  test.skipIf(Bun.which('openssl') === null)(
+    'openssl verifies the certificate, and requires TLS 1.2 or later',
+    async () => {
+      await using server = await start({ settings: { tls: 'auto' } })
+      const connect = opensslClient(server)
+      for (const version of ['-tls1_2', '-tls1_3']) {
+        const verified = await connect(version, '-verify_hostname', 'localhost')
+        expect([verified.code, verified.output]).toEqual([
+          0,
+          expect.stringContaining('Verify return code: 0 (ok)'),
+        ])
+      }
+      expect((await connect('-verify_ip', '127.0.0.1')).code).toBe(0)
+      expect((await connect('-verify_hostname', 'other.example')).code).not.toBe(0)
+      for (const version of ['-tls1', '-tls1_1']) {
+        const refused = await connect(version, '-cipher', 'ALL:@SECLEVEL=0')
+        expect(refused.code).not.toBe(0)
+        expect(refused.output).toContain('alert protocol version')
+      }
+    },
+  )
 })
 
-test.skipIf(Bun.which('openssl') === null)('TLS 1.2 has no cipher in CBC mode', async () => {
+test.skipIf(Bun.which('openssl') === null)('TLS: version 1.2 offers no cipher in CBC mode', async () => {
   await using server = await startInProcess({ settings: { tls: 'auto' } })
   const connect = opensslClient(server)
   const cbc = 'ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA'
@@ -85,7 +88,7 @@ test.skipIf(Bun.which('openssl') === null)('TLS 1.2 has no cipher in CBC mode', 
   expect((await connect('-tls1_2', '-cipher', `${cbc}:${gcm}`)).output).toContain(gcm)
 })
 
-/** Connects by openssl with these arguments, and trusts the server's authority. */
+/** Connects with openssl and these arguments, trusting the server's authority. */
 function opensslClient({ data, url }: TestServer) {
   const authority = join(data, 'tls', 'rootCA.pem')
   const always = ['-connect', new URL(url).host, '-CAfile', authority, '-verify_return_error']
@@ -93,7 +96,7 @@ function opensslClient({ data, url }: TestServer) {
 }
 
 describe('cay serve with TLS', () => {
-  test('the line "listening" has the authority and its fingerprint', async () => {
+  test('logs the authority and its fingerprint in the line "listening"', async () => {
     await using server = await startExecutable({ settings: { tls: 'auto' } })
     const { ca } = await withAuthority(server)
     expect(server.log().find(({ msg }) => msg === 'listening')).toMatchObject({
@@ -102,7 +105,7 @@ describe('cay serve with TLS', () => {
     })
   })
 
-  test('a port that is taken is named', async () => {
+  test('names a port that is already in use', async () => {
     await using server = await startExecutable({ settings: { tls: 'auto' } })
     await using folder = await temporaryFolder('serve')
     const { host, port } = new URL(server.url)
@@ -113,7 +116,7 @@ describe('cay serve with TLS', () => {
     ])
   })
 
-  test('beyond loopback is refused with open access, and without a choice of TLS', async () => {
+  test('refuses to listen beyond loopback with open access, or without the setting tls', async () => {
     await using folder = await temporaryFolder('serve')
     const serve = ['serve', '--listen', '0.0.0.0:0', '--data', folder.path]
     for (const options of [['--tls', 'auto', '--access', 'open'], ['--access', 'open'], []]) {
@@ -125,7 +128,7 @@ describe('cay serve with TLS', () => {
       expect(errors).toContain(choice)
   })
 
-  test('beyond loopback is allowed with accounts and a choice of TLS', async () => {
+  test('listens beyond loopback with accounts and the setting tls', async () => {
     for (const tls of ['auto', 'off']) {
       const settings = { listen: '0.0.0.0:0', access: 'accounts', tls }
       await using server = await startInProcess({ settings })
@@ -139,7 +142,7 @@ describe('cay serve with TLS', () => {
     }
   })
 
-  test('health trusts the authority of the data folder, and no other', async () => {
+  test('cay health trusts the authority of the data folder and no other', async () => {
     await using server = await startExecutable({ settings: { tls: 'auto' } })
     await using other = await startExecutable({ settings: { tls: 'auto' } })
     const { address } = await withAuthority(server)
@@ -183,7 +186,7 @@ describe('cay serve with TLS', () => {
     },
   )
 
-  test('files: health asks loopback whatever name the certificate is for', async () => {
+  test('cay health works on loopback with a certificate for any name', async () => {
     await using folder = await temporaryFolder('certificate')
     const [certificate, key] = [join(folder.path, 'cert.pem'), join(folder.path, 'key.pem')]
     const { good } = await pair()
@@ -200,7 +203,7 @@ describe('cay serve with TLS', () => {
     ['half', /^cay: tls: .*cert\.pem does not contain a valid PEM certificate\n$/],
     ['half a key', /^cay: tls: .*key\.pem does not contain a valid PEM key\n$/],
     ['another key', /^cay: tls: .*key\.pem is not the key of the certificate in tls: .*cert\.pem\n$/],
-  ])('files that are wrong (%s) end the start, by name', async (how, message) => {
+  ])('refuses to start with bad files (%s), naming them', async (how, message) => {
     await using folder = await temporaryFolder('certificate')
     const [certificate, key] = [join(folder.path, 'cert.pem'), join(folder.path, 'key.pem')]
     const { good: shown, another } = await pair()

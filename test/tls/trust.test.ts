@@ -42,7 +42,7 @@ describe('cay trust', () => {
       .sort()
   const read = (path: string) => readFileSync(join(root.path, path), 'utf8')
 
-  test('Debian: the certificate among the local ones, and the command', async () => {
+  test('Debian: installs the certificate as a local one and runs the command', async () => {
     debian()
     const path = `/usr/local/share/ca-certificates/cay-${id}.crt`
     const installed = await trust('--install', '--root', root.path)
@@ -59,7 +59,7 @@ describe('cay trust', () => {
     expect(files()).toEqual(['/etc/ca-certificates.conf'])
   })
 
-  test("Debian's store of Java: what --uninstall has to remove by its name", async () => {
+  test("Debian's Java store: --uninstall removes the certificate by its alias", async () => {
     debian()
     make('etc/ca-certificates/update.d')
     writeFileSync(join(root.path, 'etc/ca-certificates/update.d/jks-keystore'), '')
@@ -71,7 +71,7 @@ describe('cay trust', () => {
     expect(removed.output).toContain(`not run, because the root is ${root.path}: sh -c ${hook}\n`)
   })
 
-  test('Red Hat: the certificate among the anchors, and the command', async () => {
+  test('Red Hat: installs the certificate as an anchor and runs the command', async () => {
     make('etc/pki/ca-trust/source/anchors')
     const path = `/etc/pki/ca-trust/source/anchors/cay-${id}.crt`
     const installed = await trust('--install', '--root', root.path)
@@ -82,7 +82,7 @@ describe('cay trust', () => {
     expect(files()).toEqual([])
   })
 
-  test('Docker, podman and containerd, for each name of the registry', async () => {
+  test('Docker, podman and containerd: installs the certificate for each name of the registry', async () => {
     make('etc/docker', 'etc/containers', 'etc/containerd')
     await trust('--install', '--root', root.path, '--registry', 'localhost:5000,registry.example')
     expect(files()).toEqual([
@@ -106,7 +106,7 @@ describe('cay trust', () => {
     expect(readdirSync(join(root.path, 'etc/docker'))).toEqual([])
   })
 
-  test('what somebody else wrote stays', async () => {
+  test('keeps files that it did not write', async () => {
     make('etc/docker/certs.d/registry.example:5000')
     writeFileSync(join(root.path, 'etc/docker/certs.d/registry.example:5000/ca.crt'), 'mine\n')
     const installed = await trust('--install', '--root', root.path, ...onRegistry)
@@ -115,7 +115,7 @@ describe('cay trust', () => {
     expect(read('/etc/docker/certs.d/registry.example:5000/ca.crt')).toBe('mine\n')
   })
 
-  test('without a flag nothing is written: it says what would be done, and what other hosts do', async () => {
+  test('without a flag, writes nothing and prints what it would do, and what to do on other hosts', async () => {
     debian()
     const { code, output } = await trust('--root', root.path, ...onRegistry)
     expect(code).toBe(0)
@@ -128,7 +128,7 @@ describe('cay trust', () => {
     expect(output).not.toContain('PRIVATE')
   })
 
-  test('a folder without an authority, and both flags at once, are mistakes', async () => {
+  test('refuses a folder without an authority, and both flags at once', async () => {
     const none = await runCay(['trust', '--data', root.path])
     expect([none.code, none.errors]).toEqual([
       1,
@@ -137,7 +137,7 @@ describe('cay trust', () => {
     expect((await trust('--install', '--uninstall')).code).toBe(1)
   })
 
-  test('macOS and Windows: one command each', () => {
+  test('macOS and Windows: each needs one command', () => {
     const subject = { path: '/d/tls/rootCA.pem', certificate, registries: ['a:1'] }
     const commands = (platform: string) =>
       trustSteps(platform, subject).map(({ files, commands }) => [files, commands?.install?.join(' ')])

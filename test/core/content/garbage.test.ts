@@ -31,7 +31,7 @@ async function pushImage(tags: string[], repository = 'a', more: object = {}) {
   return { image, layer }
 }
 
-/** Every candidate, by pages of this size. */
+/** Lists every candidate, in pages of this size. */
 async function candidates(limit: number): Promise<Candidate[]> {
   const items: Candidate[] = []
   let next: string | undefined
@@ -50,7 +50,7 @@ const explain = (digest: string, repository?: string) =>
     repository === undefined ? undefined : parseRepositoryName(repository),
   )
 
-test('a dry run says what goes, why, when, and how many bytes are free then', async () => {
+test('gc candidates: a dry run says what will be deleted, why, when, and how many bytes that frees', async () => {
   const kept = await pushImage(['kept'])
   const { image, layer } = await pushImage([])
   const index = imageIndex([descriptor(image, OCI_MANIFEST)])
@@ -118,7 +118,7 @@ test('a dry run says what goes, why, when, and how many bytes are free then', as
   })
 })
 
-test('what never had a tag is among it where a policy says so', async () => {
+test('gc candidates: manifests that never had a tag are included when a policy says so', async () => {
   for (const repository of ['a', 'b', 'c']) {
     await pushImage([], repository)
     await pushImage([], repository)
@@ -140,13 +140,13 @@ test('what never had a tag is among it where a policy says so', async () => {
   expect(found[0]?.collectableAt).toBe(cay.now() + 30 * DAY)
 })
 
-test('a page of anything else is refused', async () => {
+test('gc candidates: an invalid cursor is refused', async () => {
   for (const cursor of ['x', '1.2.3', '1.2.3.-4', '1.2.3.4.5']) {
     expect((await failureOf(cay.garbage.candidates({ last: cursor, limit: 10 }))).status).toBe(400)
   }
 })
 
-test('what is kept says why', async () => {
+test('gc explain: says why content is kept', async () => {
   const { image, layer } = await pushImage(['one', 'two'])
   const index = imageIndex([descriptor(image, OCI_MANIFEST)])
   const referrer = imageManifest(EMPTY, [], { subject: descriptor(image, OCI_MANIFEST) })
@@ -176,7 +176,7 @@ test('what is kept says why', async () => {
   expect(await explain(EMPTY.digest, 'b')).toEqual([])
 })
 
-test('what goes says when', async () => {
+test('gc explain: says when content will be deleted', async () => {
   const { image } = await pushImage(['t'])
   const blob = randomBlob(7)
   await cay.pushBlob(blob)
@@ -203,7 +203,7 @@ test('what goes says when', async () => {
   ])
 })
 
-test('what only tags with an end keep goes after the last of them', async () => {
+test('gc explain: content kept only by expiring tags is deleted after the last of them', async () => {
   const { image } = await pushImage(['early', 'late'])
   const at = cay.now()
   const expire = async (tag: string, expiresAt: number | null) => {

@@ -23,7 +23,7 @@ const tag = parseTag('t')
 const layer = descriptor({ bytes: Uint8Array.of(1), digest: digestOf(Uint8Array.of(1)) }, OCI_LAYER)
 const config = json({ rootfs: {}, history: [{}, { empty_layer: true }] })
 
-/** An image of this config, and of a comment that makes it another one. */
+/** Returns an image with this config, made unique by a comment. */
 function imageOf(blob: Named, comment = ''): StoredManifest {
   const manifest = json({ config: descriptor(blob, OCI_CONFIG), layers: [layer], comment })
   return { digest: parseDigest(manifest.digest), mediaType: OCI_MANIFEST, bytes: manifest.bytes }
@@ -31,19 +31,19 @@ function imageOf(blob: Named, comment = ''): StoredManifest {
 
 interface Trial {
   conversions: Conversions
-  /** Configs that are being read now, those that were read, and what is kept. */
+  /** Configs being read, configs read, and stored conversions. */
   reading: number
   read: number
   most: number
   kept: Digest[]
-  /** Lets those go on that are being read. */
+  /** Lets the reads in progress continue. */
   release(): void
 }
 
 interface TrialOptions {
-  /** Bytes that the blob's row says. */
+  /** The size in the blob's row. */
   size?: number
-  /** The config that is read. */
+  /** The config to return. */
   bytes?: Uint8Array<ArrayBuffer>
   isHeld?: boolean
   put?: () => Promise<void>
@@ -96,7 +96,7 @@ function trialOf({ bytes = config.bytes, isHeld = false, ...given }: TrialOption
 const refusalOf = (made: object) => ('refusal' in made ? made.refusal : 'none')
 
 describe('conversions', () => {
-  test('that lacked the config are tried again once it is here', async () => {
+  test('are retried once a missing config is pushed', async () => {
     let isHere = false
     const trial = trialOf({
       find() {
@@ -109,7 +109,7 @@ describe('conversions', () => {
     expect(refusalOf(await convert())).toBe('none')
   })
 
-  test('of one image that many ask for at once are one', async () => {
+  test('of one image that many clients request at once run once', async () => {
     const trial = trialOf()
     const image = imageOf(config)
     const all = await Promise.all(
@@ -120,14 +120,14 @@ describe('conversions', () => {
     expect([trial.read, trial.kept.length]).toEqual([1, 1])
   })
 
-  test('of another tag are others', async () => {
+  test('are separate for each tag', async () => {
     const trial = trialOf()
     await trial.conversions.convert(repository, tag, imageOf(config))
     await trial.conversions.convert(repository, parseTag('u'), imageOf(config))
     expect(new Set(trial.kept).size).toBe(2)
   })
 
-  test('run a few at once, some more wait, and the others are told to come again', async () => {
+  test('run a few at once, some more wait, and the rest are told to retry', async () => {
     const trial = trialOf({ isHeld: true })
     const all = Array.from({ length: 100 }, (_, index) =>
       trial.conversions.convert(repository, tag, imageOf(config, `${index}`)).then(
@@ -142,7 +142,7 @@ describe('conversions', () => {
     expect(results.slice(66)).toEqual(Array(34).fill('429 1'))
   })
 
-  test.each([1, 2, 4])('take the time for a config of %d MiB once, if at all', async (size) => {
+  test.each([1, 2, 4])('read a config of %d MiB at most once', async (size) => {
     const steps = 2000
     const created_by = '"'.repeat(Math.floor((size * 1024 * 1024) / steps / 2) - 30)
     const history = Array.from({ length: steps }, (_, step) => ({ created_by, empty_layer: step > 0 }))
@@ -154,7 +154,7 @@ describe('conversions', () => {
     expect(trial.read).toBe(size === 1 ? 1 : 0)
   })
 
-  test('read no config that is too large, or not here', async () => {
+  test('do not read a config that is too large or missing', async () => {
     const large = trialOf({ size: 5 * 1024 * 1024 })
     expect(refusalOf(await large.conversions.convert(repository, tag, imageOf(config)))).toMatch(
       /5242880 bytes/,
@@ -169,7 +169,7 @@ describe('conversions', () => {
     expect([large.read, absent.read]).toEqual([0, 0])
   })
 
-  test('of what is no image are refused, and a refusal is remembered', async () => {
+  test('of artifacts are refused, and the refusal is cached', async () => {
     const trial = trialOf()
     const text = new TextEncoder().encode('{"layers": 7}')
     const odd = { ...imageOf(config), bytes: text }
@@ -179,7 +179,7 @@ describe('conversions', () => {
     expect(await trial.conversions.convert(repository, tag, { ...wrong, bytes: text })).toBe(first)
   })
 
-  test('that cannot be kept fail, and are tried again', async () => {
+  test('that cannot be stored fail, and are retried', async () => {
     let fails = true
     const put = async () => {
       if (fails) throw new Error('the disk is full')

@@ -44,7 +44,7 @@ const collectAfter = async (ms: number) => {
   await cay.collector.run()
 }
 
-test('a conversion, and the empty layer that it needs, stay as long as the image', async () => {
+test('conversions: a conversion and its empty layer are kept as long as the image', async () => {
   const { digest } = await pull('t')
   await collectAfter(100 * DAY)
   expect((await pull(digest)).digest).toBe(digest)
@@ -52,7 +52,7 @@ test('a conversion, and the empty layer that it needs, stay as long as the image
   expect(count('converted_manifest')).toBe(1)
 })
 
-test('and go with it', async () => {
+test('conversions: a conversion is deleted with its image', async () => {
   const { digest } = await pull('t')
   await cay.delete(image.digest)
   expect((await failureOf(pull(digest))).status).toBe(404)
@@ -61,7 +61,7 @@ test('and go with it', async () => {
   expect([count('converted_manifest'), count('manifest_reference'), count('manifest')]).toEqual([0, 0, 0])
 })
 
-test('a conversion of two images stays as long as one of them', async () => {
+test('conversions: a conversion of two images is kept as long as either of them', async () => {
   const annotations = { a: 'b' }
   const other = json({ ...JSON.parse(Buffer.from(image.bytes).toString()), annotations })
   const { digest } = await pull('t')
@@ -73,7 +73,7 @@ test('a conversion of two images stays as long as one of them', async () => {
   expect(await cay.hasBlob(EMPTY_LAYER)).toBe(true)
 })
 
-test('a conversion that went with another image comes back', async () => {
+test('conversions: a conversion deleted with another image can be made again', async () => {
   const annotations = { a: 'b' }
   const other = json({ ...JSON.parse(Buffer.from(image.bytes).toString()), annotations })
   const { digest } = await pull('t')
@@ -87,14 +87,14 @@ test('a conversion that went with another image comes back', async () => {
   expect((await pull(digest)).digest).toBe(digest)
 })
 
-test('a conversion stays when its tag moves on', async () => {
+test('conversions: a conversion is kept when its tag moves', async () => {
   const { digest } = await pull('t')
   await cay.pushManifest(json({ schemaVersion: 2, manifests: [], mediaType: OCI_INDEX }), ['t'])
   await collectAfter(DAY)
   expect((await pull(digest)).digest).toBe(digest)
 })
 
-test('nothing is written again for a conversion that is known, nor for what needs none', async () => {
+test('conversions: a known conversion, or an image that needs none, causes no write', async () => {
   await pull('t')
   const before = cay.db.query('pragma data_version').get()
   await pull('t')

@@ -36,7 +36,7 @@ const artifact = imageOf('application/vnd.example')
 const indexOf = (child: Named) =>
   imageIndex([descriptor(child, OCI_MANIFEST, { platform: { os: 'linux', architecture: 'amd64' } })])
 
-/** What can be stored, and whether it can be converted. */
+/** Kinds of stored manifests, and whether each can be converted. */
 const STORED: [type: string, manifest: Named, isConvertible: boolean][] = [
   [OCI_MANIFEST, image, true],
   [DOCKER_MANIFEST, image, true],
@@ -53,7 +53,7 @@ function storedAs([mediaType, { bytes, digest }]: (typeof STORED)[number]): Stor
   return { digest: parseDigest(digest), mediaType, bytes }
 }
 
-/** A registry whose one tag names this, with the images that its index may name. */
+/** Returns a registry whose only tag names this manifest, with the images its index may reference. */
 function pullsOf(stored: StoredManifest, setting: 'auto' | 'always' | 'never'): NegotiatedManifests {
   const children = [image, artifact].map(({ digest, bytes }) => ({
     digest: parseDigest(digest),
@@ -107,7 +107,7 @@ const headers = fc.option(
   ),
 )
 
-test('whatever is stored and whoever asks, what is sent follows from what is accepted', async () => {
+test('pulls: for every stored manifest and every client, what is sent follows from what the client accepts', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.constantFrom(...STORED),
@@ -123,7 +123,7 @@ test('whatever is stored and whoever asks, what is sent follows from what is acc
         try {
           sent = await pullsOf(stored, setting).get(parseRepositoryName('a'), { tag: parseTag('t') }, client)
         } catch (error) {
-          // Only who reads nothing but schema 1 is refused, and only what cannot be converted.
+          // Only a client that reads nothing but schema 1 is refused, and only if the image cannot be converted.
           expect(error).toBeInstanceOf(RegistryError)
           expect([(error as RegistryError).status, kind[2], setting === 'never']).toEqual([404, false, false])
           expect(namesSchema1 || agent === OLD).toBe(true)

@@ -95,13 +95,13 @@ test.each<[what: string, manifest: Named, labels: Labels]>([
   ['an index with a child that is not here', indexes.sparse, {}],
   ['an empty index', indexes.empty, { index: 'i' }],
   ['an index in an index', nested, { common: 'x' }],
-])('labels of %s', async (_, { bytes, digest }, labels) => {
+])('labels: of %s', async (_, { bytes, digest }, labels) => {
   const name = parseRepositoryName(repository)
   const { mediaType } = services.metadata.manifests.findByDigest(name, parseDigest(digest)) ?? {}
   expect(await read(name, parseManifest(bytes, mediaType), bytes)).toEqual(labels)
 })
 
-test('labels are read of what the repository has', async () => {
+test('labels: they are read only from configs that the repository has', async () => {
   const { bytes } = images.second
   expect(await read(parseRepositoryName('other'), parseManifest(bytes, OCI_MANIFEST), bytes)).toEqual({})
 })

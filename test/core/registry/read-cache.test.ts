@@ -14,7 +14,7 @@ test.each([
   [2 * GiB, true],
   [4 * GiB, true],
   [0, false],
-])('a cache of %d bytes keeps a manifest: %p', (bytesMax, kept) => {
+])('read cache: with %d bytes it keeps a manifest: %p', (bytesMax, kept) => {
   const cache = new ReadCache(bytesMax)
   const stored = manifest(new Uint8Array(10_000))
   cache.putManifest(name, 'latest', stored)
@@ -23,7 +23,7 @@ test.each([
   expect(cache.findManifest(name, 'latest')).toBeUndefined()
 })
 
-test('what does not fit goes, what was read last stays', () => {
+test('read cache: the least recently read entries are evicted', () => {
   const cache = new ReadCache(100_000)
   for (let n = 0; n < 50; n++) {
     cache.putManifest(name, `t${n}`, manifest(new Uint8Array(10_000)))
@@ -35,7 +35,7 @@ test('what does not fit goes, what was read last stays', () => {
   expect(cache.findManifest(name, 'large')).toBeUndefined()
 })
 
-test('a size is that of one repository and one digest', () => {
+test('read cache: a size belongs to one repository and one digest', () => {
   const cache = new ReadCache(0)
   const digest = parseDigest(digestOf(new Uint8Array(1)))
   cache.putSize(name, digest, 7)

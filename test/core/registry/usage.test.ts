@@ -8,7 +8,7 @@ import { AT } from '../../support/writes.ts'
 const APP = parseRepositoryName('app')
 const repositoryOf = (n: number) => parseRepositoryName(`r${n}`)
 
-/** What was written, and a switch that makes writes fail. */
+/** Records writes, and can make them fail. */
 function fakeWrites() {
   const state = { written: [] as UsageEntry[], failure: undefined as Error | undefined, largest: 0 }
   const write = async (_: 'addUsage', { entries }: { entries: UsageEntry[] }) => {
@@ -20,7 +20,7 @@ function fakeWrites() {
   return { state, usage: new Usage({ write: write as never }, () => AT) }
 }
 
-test('counts together what belongs together', async () => {
+test('usage: pulls and pushes of the same repository and tag are added up', async () => {
   const { state, usage } = fakeWrites()
   for (const tag of [parseTag('a'), parseTag('a'), undefined]) usage.pulled(APP, tag)
   usage.pushed(APP)
@@ -34,7 +34,7 @@ test('counts together what belongs together', async () => {
   expect(state.written).toHaveLength(2)
 })
 
-test('what could not be written is written the next time', async () => {
+test('usage: counts of a failed write are written the next time', async () => {
   const { state, usage } = fakeWrites()
   usage.pulled(APP, undefined)
   state.failure = new Error('full')
@@ -46,7 +46,7 @@ test('what could not be written is written the next time', async () => {
   expect(state.written).toMatchObject([{ repository: APP, pulls: 2 }])
 })
 
-test('writes early when there is much, in pieces, and holds no more than it may', async () => {
+test('usage: many counts are written early and in pieces, within the limit', async () => {
   const { state, usage } = fakeWrites()
   for (let n = 0; n < 25_000; n++) usage.pulled(repositoryOf(n), undefined)
   await usage.close()
@@ -54,7 +54,7 @@ test('writes early when there is much, in pieces, and holds no more than it may'
   expect(state.largest).toBeLessThanOrEqual(500)
 })
 
-test('what is counted while it closes is written, too', async () => {
+test('usage: counts that arrive during shutdown are also written', async () => {
   const { state, usage } = fakeWrites()
   usage.pulled(APP, undefined)
   const first = usage.flush()
