@@ -14,7 +14,7 @@ const basic = `Basic ${Buffer.from(`admin:${password}`).toString('base64')}`
 
 const target = (row: string): Target => ({ row, is: 'at least', limit: 0.85, relative: true })
 
-/** What it costs to know who pulls: with a token of /token and with a password, beside nobody at all. */
+/** The cost of authentication: pulls with a token of /token, with a password, and anonymous ones. */
 export const authenticatedCases: Case[] = [
   {
     name: 'authenticated',

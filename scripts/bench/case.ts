@@ -25,7 +25,7 @@ export interface Scale {
   repositories: number
 }
 
-/** Something to measure, and what cay must reach in it. */
+/** Something to measure, with cay's targets. */
 export interface Case {
   /** For `--only`. */
   name: string
@@ -63,7 +63,7 @@ export const absolute = (row: string, is: Target['is'], limit: number): Target =
   relative: false,
 })
 
-/** Bytes as a person says them. */
+/** Formats bytes for people. */
 export function sized(bytes: number): string {
   return bytes % 1024 ** 3 === 0 ? `${bytes / 1024 ** 3} GiB` : `${Math.round(bytes / 1024 ** 2)} MiB`
 }

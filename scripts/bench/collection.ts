@@ -19,7 +19,7 @@ const settings = { CAY_GC_GRACE_SECONDS: '1', CAY_GC_WINDOW_SECONDS: '1' }
 const settleMilliseconds = 2500
 const blobBytes = 1024
 
-/** Garbage of a full registry, taken out while it serves. */
+/** Measures the collection of garbage in a full registry while it serves. */
 export const collectionCases: Case[] = [
   {
     name: 'collection',
@@ -56,7 +56,7 @@ async function measureCay({ executables, random, scale }: Bench): Promise<Row[]>
   for (let i = 0; i < garbage; i++) {
     await registry.expect([202], 'DELETE', `/v2/${repository}/manifests/v${i}`)
   }
-  // The admin API is loaded with its first request, which is not what is measured here.
+  // The first request loads the admin API, which is not to be measured.
   await registry.expect([200], 'GET', '/api/v1/jobs')
   await Bun.sleep(settleMilliseconds)
   const waits: number[] = []
@@ -91,7 +91,7 @@ async function pullAgain(registry: Registry, path: string, waits: number[], stat
   }
 }
 
-/** Runs the collector once, to its end; answers how long it took. */
+/** Runs the collector once, to its end, and returns how long it took. */
 async function collect(registry: Registry): Promise<{ milliseconds: number }> {
   const began = performance.now()
   const headers = { 'content-type': 'application/json' }

@@ -40,7 +40,7 @@ export class Connection {
     return this.pending.promise
   }
 
-  /** The same, for a request that has to be answered so. */
+  /** Does the same, and expects one of these statuses. */
   async expect(status: number, ...request: Parameters<Connection['request']>): Promise<Head> {
     const head = await this.request(...request)
     if (head.status !== status) throw new Error(`${request[0]} ${request[1]}: ${head.status}`)

@@ -3,8 +3,8 @@ const headBytesMax = 4096
 
 /**
  * Downloads a blob in a process of its own that does nothing but read: bash opens the connection, dd reads it in
- * pieces of 1 MiB. Answers the milliseconds.
- * @throws Error when the answer is not as long as the blob
+ * pieces of 1 MiB. Returns the milliseconds.
+ * @throws Error if the answer is not as long as the blob
  */
 export async function downloadOne(port: number, path: string, size: number): Promise<number> {
   const began = performance.now()
@@ -42,7 +42,7 @@ export async function downloadDuring<Result>(
   }
 }
 
-/** Downloads blobs all at once, in this process. Answers the milliseconds of each. */
+/** Downloads blobs all at once, in this process. Returns the milliseconds of each. */
 export async function downloadMany(port: number, paths: string[], size: number): Promise<number[]> {
   return await Promise.all(paths.map((path) => download(port, path, size)))
 }

@@ -12,7 +12,7 @@ const downloadsAtOnce = 4
 const requestConnections = 4
 const repository = 'bench/big'
 
-/** Pulls of layers, and what they do to the small requests beside them. */
+/** Measures pulls of layers, and their effect on small requests at the same time. */
 export const downloadCases: Case[] = [
   {
     name: 'download-1',

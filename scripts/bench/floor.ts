@@ -5,8 +5,8 @@ import type { Piece } from './random-file.ts'
 const chunkBytes = 1024 * 1024
 
 /**
- * What a push cannot cost less than: one thread reads the bytes, hashes them, writes them and syncs each piece, without
- * HTTP or a database. Answers the milliseconds of each piece; what it wrote is deleted again.
+ * Measures the least cost of a push: one thread reads, hashes, writes and syncs each piece, without HTTP or a database.
+ * Returns the milliseconds of each piece, and deletes what it wrote.
  */
 export function floor(folder: string, pieces: Piece[]): number[] {
   const chunk = new Uint8Array(chunkBytes)

@@ -10,7 +10,7 @@ const idleSeconds = 5
 const mebibyte = 1024 * 1024
 const filled = 'cay, filled'
 
-/** What a server costs when it starts, when nothing happens, and when all happens at once. */
+/** The cost of a server at its start, when idle, and under full load. */
 export const lifetimeCases: Case[] = [
   {
     name: 'start',

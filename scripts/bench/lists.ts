@@ -28,7 +28,7 @@ const paths = {
   candidates: '/api/v1/collector/candidates?limit=100',
 } as const
 
-/** How long lists take when there is much to list. */
+/** Measures lists of a full registry. */
 export const listCases: Case[] = [
   {
     name: 'lists',

@@ -19,7 +19,7 @@ const millisecondsMax = 20
 
 const acts = ['search for tags', 'repository', 'repositories', 'deletion', 'rewind', 'collection'] as const
 
-/** What a repository with very many tags costs those who pull and push elsewhere. */
+/** How a repository with very many tags affects pulls and pushes elsewhere. */
 export const manyTagsCases: Case[] = [
   {
     name: 'many-tags',
@@ -39,7 +39,7 @@ async function measure({ executables, random, scale }: Bench): Promise<Row[]> {
   const start = async (env: Record<string, string> = {}) => {
     const server = await startServer({ data: folder.path, executable: executables.cay, env })
     const registry = new Registry(server.address)
-    // The admin API is loaded with its first request, which is not what is measured here.
+    // The first request loads the admin API, which is not to be measured.
     await registry.expect([200], 'GET', '/api/v1/jobs')
     return { server, registry, [Symbol.asyncDispose]: () => server.stop() }
   }
@@ -78,7 +78,7 @@ async function measure({ executables, random, scale }: Bench): Promise<Row[]> {
   return [...rows, await besidePulls(registry, image.manifest, 'collection', collect)]
 }
 
-/** Does something while a manifest is pulled, and pushed, again and again; answers how long these took. */
+/** Does something while a manifest is pulled, and pushed, again and again, and returns how long these took. */
 async function besidePulls(
   registry: Registry,
   manifest: Uint8Array,

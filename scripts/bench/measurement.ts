@@ -23,7 +23,7 @@ export interface Contestant {
   measure(round: number): Promise<Measurement>
 }
 
-/** Measures contestants one after another, so many rounds, each round begun by another one; answers the medians. */
+/** Measures contestants one after another, so many rounds, each round begun by another one, and returns the medians. */
 export async function inTurns(contestants: Contestant[], rounds: number): Promise<Row[]> {
   const measured = contestants.map(({ name }) => ({ name, measurements: [] as Measurement[] }))
   for (let round = 0; round < rounds; round++) {

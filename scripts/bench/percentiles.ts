@@ -1,9 +1,9 @@
-/** The value that half of all are below. */
+/** Returns the median. */
 export function median(values: number[]): number {
   return percentile(values, 0.5)
 }
 
-/** The value that this share of all is below: 0.99 for the p99. NaN when there are none. */
+/** Returns a percentile: 0.99 is the p99. NaN if there are no values. */
 export function percentile(values: number[], share: number): number {
   const sorted = Float64Array.from(values).sort()
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN

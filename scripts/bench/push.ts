@@ -31,7 +31,7 @@ export function imageOf(config: Piece, layer: Piece): Image {
   return { config, layer, manifest: imageManifest(config, [layer], note.repeat(5)) }
 }
 
-/** Puts an image where a client would find it: pushed to a registry, as files below nginx. Answers its paths. */
+/** Pushes an image to a registry, or writes it as files for nginx, and returns its paths. */
 export async function publishImage(peer: Target, repository: string, image: Image) {
   const config = await publishBlob(peer, repository, image.config)
   const layer = await publishBlob(peer, repository, image.layer)
@@ -45,7 +45,7 @@ export async function publishImage(peer: Target, repository: string, image: Imag
   return { manifest, config, layer }
 }
 
-/** Puts a blob where a client would find it, and answers its path. */
+/** Stores a blob in the same way, and returns its path. */
 export async function publishBlob(peer: Target, repository: string, piece: Piece): Promise<string> {
   const path = `/v2/${repository}/blobs/${piece.digest}`
   if (peer.name === 'nginx') await writeFile(peer, path, bodyOf(piece).stream())
@@ -73,7 +73,7 @@ async function send(
   return response
 }
 
-/** Where the upload goes on: absolute with some registries, a path with others. */
+/** Returns the Location of an upload, which is absolute with some registries and a path with others. */
 function locationOf({ headers }: Response, origin: string): string {
   return new URL(headers.get('location') ?? '', origin).href
 }

@@ -11,12 +11,12 @@ const repository = 'bench/pushed'
 const imageConnections = 8
 const configBytes = 1024
 const layerBytes = 4096
-/** More than any server here can take. */
+/** More than any of the servers can handle. */
 const imagesASecondMax = 5000
 const floorImages = 300
 const warmUpSeconds = 1
 
-/** Pushes, beside what no push can cost less than. Every round has other bytes. */
+/** Measures pushes beside their least cost. Every round has new bytes. */
 export const pushCases: Case[] = [
   {
     name: 'push-1',

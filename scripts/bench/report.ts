@@ -3,7 +3,7 @@ import type { Row } from './measurement.ts'
 
 const columns = ['', 'measured', 'ratio', 'p50', 'p99', 'CPU', 'RSS', '']
 
-/** The table of one case: a line a contestant, then what cay must reach. */
+/** Formats the table of one case: a line for each contestant, and then cay's targets. */
 export function renderCase(measured: Case, scale: Scale, rows: Row[]): string {
   const reference = rows.find(({ name }) => name === measured.reference)
   const cells = rows.map((row) => [
@@ -21,7 +21,7 @@ export function renderCase(measured: Case, scale: Scale, rows: Row[]): string {
   return [`${measured.name}: ${measured.title(scale)}`, ...table([header, ...cells]), ...targets].join('\n')
 }
 
-/** Whether each target of a case is reached, a line each. */
+/** Returns a line for each target of a case: whether it is met. */
 export function renderTargets(measured: Case, rows: Row[]): string[] {
   return measured.targets.map((target) => `${measured.name}: ${renderTarget(measured, rows, target)}`)
 }

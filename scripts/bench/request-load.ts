@@ -22,7 +22,7 @@ export interface RequestLoad {
 /**
  * Sends a request again on each of some keep-alive connections as soon as the answer is there. It looks at no more
  * than an answer's first line and length, which costs as little as wrk does and can do HEAD, which wrk cannot.
- * @throws Error when an answer is not 200
+ * @throws Error if an answer is not 200
  */
 export async function requestLoad(repeated: Repeated): Promise<RequestLoad> {
   const latencies: number[] = []

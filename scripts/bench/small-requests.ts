@@ -8,7 +8,7 @@ const connections = 32
 const smallBytes = 1024
 const warmUpSeconds = 0.5
 
-/** Pulls' small requests: what a client asks for that already has most of an image. */
+/** Measures the small requests of a pull by a client that already has most of an image. */
 export const smallRequestCases: Case[] = [
   {
     name: 'manifest-get',

@@ -33,7 +33,7 @@ export const buildkit: Client = {
   },
 }
 
-/** Starts a builder that needs no network, below `home`. */
+/** Starts a builder below `home` that needs no network. */
 async function startBuilder(home: string) {
   const { buildkitd = '' } = await bringTools(['buildkitd'])
   const host = `unix://${home}/buildkit.sock`
@@ -55,7 +55,7 @@ async function startBuilder(home: string) {
   return { env: { BUILDKIT_HOST: host }, tearDown }
 }
 
-/** Builds what `Dockerfile` in the case's folder says, and returns what the builder printed. */
+/** Builds the `Dockerfile` in the case's folder, and returns the builder's output. */
 function build({ run }: CaseContext, ...flags: string[]): Promise<string> {
   const context = ['--local', 'context=.', '--local', 'dockerfile=.', '--progress', 'plain']
   const command = ['buildctl', 'build', '--frontend', 'dockerfile.v0', ...context, ...flags]

@@ -10,7 +10,7 @@ export interface RemoteLayer {
 /** The content of each regular file of a layer, by its path. */
 type Files = Map<string, Uint8Array>
 
-/** An entry of either table of contents: a file, or a further chunk of one. */
+/** An entry of either table of contents: a file, or another chunk of one. */
 interface Entry {
   type: string
   name: string
@@ -26,7 +26,7 @@ interface Entry {
 /**
  * Reads the files of a zstd:chunked layer as a client does that has some of them already: its table of contents, and
  * then each file, by a range each.
- * @throws Error when the bytes of a range do not have the digest that is written of them.
+ * @throws Error if the bytes of a range do not have the digest that is written of them.
  */
 export async function readZstdChunked(layer: RemoteLayer): Promise<Files> {
   const position = layer.annotations?.['io.containers.zstd-chunked.manifest-position'] ?? ''
@@ -49,7 +49,7 @@ const footerBytes = 51
 /**
  * Reads the files of an eStargz layer by ranges as a lazy snapshotter does: its footer, which says where its table of
  * contents is, that table, and then each chunk of each file.
- * @throws Error when the bytes of a range do not have the digest that is written of them.
+ * @throws Error if the bytes of a range do not have the digest that is written of them.
  */
 export async function readEstargz(layer: RemoteLayer): Promise<Files> {
   const footer = text(await layer.read(layer.size - footerBytes, layer.size - 1))

@@ -4,16 +4,16 @@ import type { CaseReport } from '../lib/cases.ts'
 import { type Run, runCommand, wordsOf } from '../lib/command.ts'
 import { bringTools, type ToolName } from '../toolchain.ts'
 
-/** A real client of registries, and what it must be able to do. */
+/** A real client of registries, with its cases. */
 export interface Client {
   name: string
   tools: ToolName[]
-  /** Prepares the client's home. What it returns is added to the environment of each command. */
+  /** Prepares the client's home, and returns variables for the environment of each command. */
   setUp?(home: string): Promise<{ env: Record<string, string>; tearDown?: () => Promise<void> }>
   cases: Record<string, (context: CaseContext) => Promise<void>>
 }
 
-/** What a case works with. */
+/** What a case can use. */
 export interface CaseContext {
   /** The registry, `host:port`, which speaks plain HTTP. */
   registry: string
@@ -21,10 +21,10 @@ export interface CaseContext {
   folder: string
   /**
    * Runs a command of the client to its end and returns its standard output.
-   * @throws CommandError with all that it printed, when it fails.
+   * @throws CommandError with its output, if it fails.
    */
   run: Run
-  /** The same with something on its standard input. */
+  /** Does the same, with this standard input. */
   runWithInput(input: string, ...command: string[]): Promise<string>
 }
 

@@ -3,9 +3,9 @@ import { readLines } from '../lib/command.ts'
 const startSecondsMax = 60
 
 /**
- * Starts a program that a client speaks with, and waits for the line on its standard error that says it is ready.
- * Returns what ends it.
- * @throws Error with what it printed when it ends or says nothing instead.
+ * Starts a daemon of a client, and waits for the line on its standard error that says it is ready. Returns a function
+ * that stops it.
+ * @throws Error with its output if it exits or prints nothing.
  */
 export async function startDaemon(
   command: string[],

@@ -13,7 +13,7 @@ import { bringTools } from '../toolchain.ts'
 import type { CaseContext, Client } from './client.ts'
 import { startDaemon } from './daemon.ts'
 
-/** docker: an engine of its own, started here, which takes registries on loopback without TLS. */
+/** docker: starts an engine, which accepts registries on loopback without TLS. */
 export const docker: Client = {
   name: 'docker',
   tools: ['docker', 'dockerd'],
@@ -30,7 +30,7 @@ export const docker: Client = {
   },
 }
 
-/** Starts an engine that needs no network and no storage driver of the kernel's, below `home`. */
+/** Starts an engine below `home` that needs no network and no storage driver of the kernel. */
 async function startEngine(home: string) {
   const { dockerd = '' } = await bringTools(['dockerd'])
   const host = `unix://${home}/docker.sock`
@@ -124,7 +124,7 @@ async function loadAndPush({ folder, run }: CaseContext, image: Image, name: str
   await run`docker rmi ${name}`
 }
 
-/** Pulls an image whose id and layers must be those of `image`, then forgets it. */
+/** Pulls an image, expects the id and the layers of `image`, and deletes the local copy. */
 async function pullAndCompare({ folder, run }: CaseContext, image: Image, name: string, ...flags: string[]) {
   await run`docker pull ${flags} ${name}`
   equal(await imageId(run, name), sha256(image.config))

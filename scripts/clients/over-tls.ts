@@ -13,20 +13,20 @@ import { podman } from './podman.ts'
 import { regctl } from './regctl.ts'
 import { skopeo } from './skopeo.ts'
 
-/** The user that the clients sign in as, and who may push to the repositories below this name only. */
+/** The user of the clients, who can push only to repositories below this name. */
 export const USER = 'alice'
 export const PASSWORD = crypto.randomUUID()
 
-/** One round of a client over HTTPS, without a flag that weakens it. */
+/** One run of a client over HTTPS, without insecure flags. */
 interface Round {
   client: Client
-  /** The command that signs in, but for the name, the password and the registry. */
+  /** The command that signs in, without the name, the password and the registry. */
   login: string[]
   /** Its flags for the name, and for a password on its standard input. */
   loginFlags?: [string, string]
-  /** It only keeps the password, and asks nobody. */
+  /** It only stores the password, without connecting. */
   loginAsksNobody?: true
-  /** Makes what is pushed. */
+  /** Creates the content to push. */
   prepare(context: CaseContext): Promise<void>
   /** Pushes it to a repository below a user's name. */
   push(context: CaseContext, owner: string): Promise<void>
@@ -118,7 +118,7 @@ const rounds: Round[] = [
   },
 ]
 
-/** The clients before their host trusts the registry's authority: each refuses to send, because of its certificate. */
+/** Cases before the host trusts the registry's authority: each client refuses the certificate. */
 export const distrusting: Client[] = rounds.map((round) => ({
   ...round.client,
   cases: {
@@ -133,7 +133,7 @@ export const distrusting: Client[] = rounds.map((round) => ({
   },
 }))
 
-/** The clients when their host trusts it. */
+/** Cases after the host trusts it. */
 export const trusting: Client[] = rounds.map((round) => ({
   ...round.client,
   cases: {

@@ -75,7 +75,7 @@ async function search({ registry, folder, run }: CaseContext): Promise<void> {
   deepEqual(found.Tags, ['1', '2'])
 }
 
-/** Pulls an image whose id and layers must be those of `image`, then forgets it. */
+/** Pulls an image, expects the id and the layers of `image`, and deletes the local copy. */
 async function pullAndCompare({ folder, run }: CaseContext, name: string, image: Image, ...flags: string[]) {
   const id = (await run`podman pull --quiet --tls-verify=false ${flags} ${name}`).trim()
   equal(`sha256:${id}`, sha256(image.config))

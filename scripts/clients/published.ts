@@ -2,7 +2,7 @@ import { deepEqual, equal, ok } from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { Registry } from '../lib/registry.ts'
 
-/** The Accept of a client that takes every kind of manifest. */
+/** The Accept header of a client that accepts every kind of manifest. */
 const accept = [
   'application/vnd.oci.image.index.v1+json',
   'application/vnd.oci.image.manifest.v1+json',
@@ -26,7 +26,7 @@ export async function deleteAll(registry: string, repository: string): Promise<v
     await published.delete(tag)
 }
 
-/** A repository as others see it, by nothing but HTTP, beside the client that pushed to it. */
+/** A repository as other clients see it, by plain HTTP. */
 export class Published {
   readonly #registry: Registry
   readonly repository: string
@@ -36,7 +36,7 @@ export class Published {
     this.repository = repository
   }
 
-  /** Its tags, in the registry's order; none when it is not there. */
+  /** Returns its tags in the registry's order; none if the repository does not exist. */
   async tags(): Promise<string[]> {
     const path = `/v2/${this.repository}/tags/list`
     const answer = await this.#registry.expect([200, 404], 'GET', path)
@@ -79,7 +79,7 @@ export class Published {
     deepEqual(await this.tags(), tags)
   }
 
-  /** Deletes a manifest, for clients that cannot: what names it is gone then. Returns its digest. */
+  /** Deletes a manifest with its tags, for clients that cannot, and returns its digest. */
   async delete(reference: string): Promise<string> {
     const { digest } = await this.manifest(reference)
     await this.#registry.expect([202], 'DELETE', `/v2/${this.repository}/manifests/${digest}`)
@@ -87,7 +87,7 @@ export class Published {
     return digest
   }
 
-  /** Fails while one of these tags or digests is still there. */
+  /** Fails if one of these tags or digests still exists. */
   async expectGone(...references: string[]): Promise<void> {
     for (const reference of references)
       await this.#registry.expect([404], 'GET', `/v2/${this.repository}/manifests/${reference}`)

@@ -21,8 +21,8 @@ export async function describeFile(path: string): Promise<FileDescriptor> {
 }
 
 /**
- * The requests of a client that cannot be built here, one by one, as its source sends them. Like the client, each
- * method wants the very status, and the headers that it reads.
+ * Sends the requests of a client that cannot be built here, as its source does. Like the client, each method expects
+ * exactly the status and the headers that it reads.
  */
 export class Replay {
   readonly #base: string
@@ -75,7 +75,7 @@ export class Replay {
     await this.#send(201, 'PUT', `${this.#base}/manifests/${reference}`, { headers, body })
   }
 
-  /** Pulls a blob, breaks off, goes on where it broke off, and returns the digest of what came. */
+  /** Pulls a blob, interrupts and resumes the download, and returns the digest of the bytes. */
   async pullInTwo(file: FileDescriptor, firstBytes: number): Promise<string> {
     const hash = createHash('sha256')
     const path = `${this.#base}/blobs/${file.digest}`

@@ -1,12 +1,12 @@
-/** Two registries that are given the same, and asked the same. */
+/** Two registries with the same content, which get the same requests. */
 export interface Registries {
-  /** Where cay listens, `host:port`. */
+  /** The address of cay, `host:port`. */
   cay: string
-  /** Where Debian's docker-registry listens. */
+  /** The address of Debian's docker-registry, `host:port`. */
   peer: string
   /** An empty folder, where commands run. */
   folder: string
 }
 
-/** Cases by name; what one throws says what differs. */
+/** Cases by name; the error of a case says what differs. */
 export type Cases = Record<string, () => Promise<void>>

@@ -7,7 +7,7 @@ import type { Cases, Registries } from './registries.ts'
 const emptyLayer = Buffer.from('H4sIAAAJbogA/2IYBaNgFIxYAAgAAP//Lq+17wAEAAA=', 'base64')
 const emptyDigest = 'sha256:a3ed95caeb02ffe68cdd9fd84406680ae93d633cb16422d00e8a7c22955b46d4'
 
-/** What one registry signs, the other one takes; and neither takes what is not signed. */
+/** Each registry accepts what the other one signs, and neither accepts unsigned manifests. */
 export async function signatures({ cay, peer }: Registries): Promise<Cases> {
   const repository = 'signatures'
   const { schema1, schema2 } = await makeSamples(repository, 'signed')

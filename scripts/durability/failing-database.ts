@@ -51,7 +51,7 @@ async function failSync(what: string, name: string): Promise<string> {
   return `${what} fails: the process ends, and ${acknowledged.length} acknowledged manifests are there again`
 }
 
-/** Pushes while syncs of a file fail; answers the paths of what was acknowledged. */
+/** Pushes while syncs of a file fail, and returns the paths of what was acknowledged. */
 async function pushUntilDeath(server: Server, path: string): Promise<string[]> {
   const registry = new Registry(server.address)
   const acknowledged = [await push(registry)]
@@ -66,7 +66,7 @@ async function pushUntilDeath(server: Server, path: string): Promise<string[]> {
   throw new Error(`${manifestsMax} manifests were acknowledged although syncs of ${path} fail`)
 }
 
-/** Pushes a manifest by its digest; answers its path. */
+/** Pushes a manifest by its digest, and returns its path. */
 async function push(registry: Registry): Promise<string> {
   const { bytes, ...config } = randomBlob(64)
   await registry.pushBlob(repository, config.digest, bytes)

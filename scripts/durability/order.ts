@@ -8,7 +8,7 @@ const syncsPerBlob = 3
 const syncsOfFolders = 3
 /** A manifest is a row: the sync of the database's log. So are a small blob, a mount and a deletion. */
 const syncsPerManifest = 1
-/** An upload that only begins or grows is not acknowledged as stored. */
+/** An upload that only starts or grows is not acknowledged as stored. */
 const syncsPerUpload = 0
 
 /** Each sync takes so long at least, so that what does not wait for it is seen to come too early. */

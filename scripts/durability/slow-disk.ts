@@ -2,13 +2,13 @@ import { Registry } from '../lib/registry.ts'
 import { startTraced } from './strace.ts'
 
 const syncMilliseconds = 50
-/** What the slow disk may add to a pull's p99. */
+/** How much the slow disk may add to the p99 of a pull. */
 const addedMillisecondsMax = 10
 const pushersCount = 8
-/** Pulls begin at a fixed rate, so that none is left out while the server is busy with something else. */
+/** Pulls start at a fixed rate, so that none is left out while the server is busy. */
 const pullMilliseconds = 4
 const pullsCount = 1500
-/** So many images must be pushed meanwhile, or the figures say nothing. */
+/** The fewest pushes during the measurement for it to be meaningful. */
 const pushesMin = 40
 const layerBytes = 256 * 1024
 

@@ -12,13 +12,13 @@ export interface TracedServer extends AsyncDisposable {
   server: Server
   /** Its data folder, as system calls name it. */
   data: string
-  /** Stops the server and returns what was recorded. */
+  /** Stops the server and returns the record. */
   finish(): Promise<string[]>
 }
 
 /**
- * Starts the executable under strace, which looks at some calls only and lets all others pass at full speed.
- * The server, not strace, is the process that is started: signals reach it.
+ * Starts the executable under strace, which intercepts only some calls and runs all others at full speed. The started
+ * process is the server, not strace, so signals reach it.
  */
 export async function startTraced(options: string[]): Promise<TracedServer> {
   await using resources = new AsyncDisposableStack()
@@ -39,7 +39,7 @@ export async function startTraced(options: string[]): Promise<TracedServer> {
   }
 }
 
-/** Writes a program that runs the executable under strace; answers its path. */
+/** Writes a program that runs the executable under strace, and returns its path. */
 export async function wrapInStrace(folder: string, options: string[]): Promise<string> {
   const wrapper = join(folder, 'cay')
   const executable = process.env.CAY_EXECUTABLE ?? (await build())

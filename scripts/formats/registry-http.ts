@@ -10,7 +10,7 @@ export interface Answer {
 }
 
 /**
- * Sends exactly these headers: no Accept that nobody asked for.
+ * Sends exactly these headers, without a default Accept.
  *
  * @param address `host:port`, or `name:password@host:port` to sign in by Basic
  */
@@ -48,7 +48,7 @@ export function ask(
   return promise
 }
 
-/** Throws, with what the registry says, unless the answer has this status. */
+/** Throws with the registry's message, unless the response has this status. */
 export async function expectStatus(answer: Promise<Answer>, ...statuses: number[]): Promise<Answer> {
   const got = await answer
   if (statuses.includes(got.status)) return got

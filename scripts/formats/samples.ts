@@ -4,7 +4,7 @@ import { EMPTY_LAYER } from '../../src/docker/conversion.ts'
 import { signDocument } from '../../src/docker/signed-document.ts'
 import { newSigningKey, readSigningKey } from '../../src/docker/signing-key.ts'
 
-/** What a manifest was pushed as. */
+/** The format in which a manifest was pushed. */
 export type Format = 'schema1' | 'schema2' | 'list' | 'oci' | 'index' | 'artifact'
 
 export const mediaTypes = {
@@ -35,7 +35,7 @@ export const imageConfig = {
   Labels: { island: 'cay <&>' },
 }
 
-/** A manifest with all that it names. */
+/** A manifest with everything that it refers to. */
 export interface Sample {
   format: Format
   mediaType: string
@@ -205,7 +205,7 @@ function blobsOf(all: Uint8Array[]): Map<string, Uint8Array> {
   return new Map(all.map((bytes) => [sha256(bytes), bytes]))
 }
 
-/** The digest of some bytes, `sha256:<hex>`. */
+/** Returns the digest of bytes, `sha256:<hex>`. */
 export function sha256(bytes: Uint8Array): string {
   return `sha256:${createHash('sha256').update(bytes).digest('hex')}`
 }

@@ -1,12 +1,12 @@
-/** A proxy on loopback that signs in by Basic for whoever asks it. `await using` stops it. */
+/** A proxy on loopback that adds Basic credentials to each request. `await using` stops it. */
 export interface BasicProxy extends AsyncDisposable {
-  /** Where it listens, `host:port`. */
+  /** Its address, `host:port`. */
   address: string
 }
 
 /**
- * Starts a proxy that passes each request on to a server as it is, Host included, with a name and a password by Basic:
- * for clients that never send them unless the server asks for Basic.
+ * Starts a proxy that forwards each request to a server unchanged, including Host, and adds a name and a password by
+ * Basic. It is for clients that send them only if the server asks for Basic.
  */
 export function startBasicProxy(server: string, name: string, password: string): BasicProxy {
   const authorization = `Basic ${Buffer.from(`${name}:${password}`).toString('base64')}`
@@ -28,7 +28,7 @@ export function startBasicProxy(server: string, name: string, password: string):
         decompress: false,
       }
       const response = await fetch(`http://${server}${pathname}${search}`, onward)
-      // Read whole, as Bun sends a stream without its Content-Length.
+      // Read the whole body: Bun sends a stream without its Content-Length.
       return method === 'HEAD' ? response : new Response(await response.arrayBuffer(), response)
     },
   })

@@ -1,9 +1,9 @@
-/** Cases that are tried one after the other, each with a line for people, and their sums at the end. */
+/** Runs cases one after the other, prints a line for each, and the totals at the end. */
 export class CaseReport {
   #passed = 0
   #failed = 0
 
-  /** Tries a case. One that throws has failed. */
+  /** Runs a case. It fails if it throws. */
   async try(group: string, name: string, work: () => Promise<unknown>): Promise<void> {
     const start = performance.now()
     const failure = await work().then(
@@ -21,7 +21,7 @@ export class CaseReport {
     console.log(String(error instanceof Error ? error.message : error).replaceAll(/^/gm, '    '))
   }
 
-  /** Does what several cases need. It is a case of its own only when it fails. */
+  /** Prepares several cases. It counts as a case only if it fails. */
   async prepare<T>(group: string, work: () => Promise<T>): Promise<T | undefined> {
     try {
       return await work()
@@ -31,7 +31,7 @@ export class CaseReport {
     }
   }
 
-  /** Prints the sums, which decide the exit code, and the server's log when something failed. */
+  /** Prints the totals, which decide the exit code, and, after a failure, the server's log. */
   end(server: { log(): string } | undefined): void {
     if (this.#failed > 0 && server) console.log(`The server's log:\n${server.log()}`)
     console.log(`${this.#passed} passed, ${this.#failed} failed`)

@@ -2,22 +2,22 @@ const commandSecondsMax = 300
 
 export interface CommandOptions {
   cwd?: string
-  /** Its standard input; nothing without it. */
+  /** Its standard input; empty by default. */
   input?: string
-  /** The whole environment; without it, this process's own. */
+  /** Its whole environment; by default that of this process. */
   env?: Record<string, string | undefined>
-  /** How long it may run, in seconds; then it is killed, and that is an error. */
+  /** The longest run, in seconds; then it is killed, which is an error. */
   secondsMax?: number
 }
 
-/** A command that failed, with what it printed. */
+/** A command that failed, with its output. */
 class CommandError extends Error {
   override name = 'CommandError'
 }
 
 /**
  * Runs a command to its end and returns its standard output.
- * @throws CommandError with all that it printed, when it does not end with 0.
+ * @throws CommandError with its output, if it does not exit with 0.
  */
 export async function runCommand(command: string[], options: CommandOptions = {}): Promise<string> {
   const child = Bun.spawn(command, {
@@ -37,13 +37,13 @@ export async function runCommand(command: string[], options: CommandOptions = {}
   return output
 }
 
-/** Runs a command that is written as a template: `` run`crane pull ${name} ${flags}` ``. */
+/** Runs a command written as a template: `` run`crane pull ${name} ${flags}` ``. */
 export type Run = (
   template: TemplateStringsArray,
   ...values: (string | readonly string[])[]
 ) => Promise<string>
 
-/** The words of a command: spaces divide them, but not those within a value; a list is several words. */
+/** Returns the words of a command. Spaces separate words, but not inside a value; a list is several words. */
 export function wordsOf(...[template, ...values]: Parameters<Run>): string[] {
   const words: string[] = []
   let word: string | undefined
@@ -64,7 +64,7 @@ export function wordsOf(...[template, ...values]: Parameters<Run>): string[] {
   return words
 }
 
-/** Calls `onLine` with each line of a stream, as it comes. */
+/** Calls `onLine` with each line of a stream as it arrives. */
 export async function readLines(stream: ReadableStream<Uint8Array>, onLine: (line: string) => void) {
   let rest = ''
   for await (const text of stream.pipeThrough(new TextDecoderStream())) {

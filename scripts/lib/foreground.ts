@@ -1,6 +1,6 @@
 /**
- * Runs a command in this terminal, with `env` besides the environment of this process, and returns its exit code.
- * SIGTERM is passed on; a terminal gives SIGINT to the command itself, so that both end when the command has.
+ * Runs a command in this terminal, with `env` added to the environment, and returns its exit code. Forwards SIGTERM. The
+ * terminal sends SIGINT to the command itself, so this process exits after the command.
  */
 export async function runInForeground(command: string[], env: Record<string, string> = {}): Promise<number> {
   const child = Bun.spawn(command, {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { build } from '../build.ts'
 import { runCommand } from './command.ts'
 
-/** What `cay trust` may change on this host. */
+/** The places that `cay trust` can change on this host. */
 const PLACES = [
   '/etc/ssl/certs',
   '/usr/local/share/ca-certificates',
@@ -13,21 +13,21 @@ const PLACES = [
   '/etc/containerd',
 ]
 
-/** Java's store is written anew each time, with the time in it: of this file only the names count. */
+/** Java's store contains the time of each update, so only the names in it are compared. */
 const JAVA_STORE = '/etc/ssl/certs/java/cacerts'
 
 export interface TrustOptions {
-  /** The data folder of the server whose authority this host is to trust. */
+  /** The data folder of the server whose authority this host trusts. */
   data: string
-  /** The registry as its clients name it, `host:port`. */
+  /** The address that clients use, `host:port`. */
   registry: string
-  /** Does a step, which it may report; without it, a step that fails is thrown. */
+  /** Runs and reports a step; by default a failed step throws. */
   step?(name: string, work: () => Promise<unknown>): Promise<unknown>
 }
 
 /**
- * Works while this host trusts a server's authority, by `cay trust --install`, on a Debian host, as root. Afterwards
- * `--uninstall` must leave the host as it was.
+ * Runs work while this Debian host trusts a server's authority, by `cay trust --install` as root. Then `--uninstall`
+ * must leave the host as it was.
  */
 export async function whileTrusting<T>(options: TrustOptions, work: () => Promise<T>): Promise<T> {
   const executable = process.env.CAY_EXECUTABLE ?? (await build())
@@ -46,7 +46,7 @@ export async function whileTrusting<T>(options: TrustOptions, work: () => Promis
   }
 }
 
-/** Each file in those places, by its path, and the hash of what is in it. */
+/** Returns the hash of each file in those places, by path. */
 async function snapshot(): Promise<Record<string, string>> {
   const found: Record<string, string> = {}
   for (const place of PLACES) {

@@ -16,16 +16,16 @@ interface Descriptor {
   platform?: { os: string; architecture: string }
 }
 
-/** A manifest or an index, with all the bytes that it refers to, by digest. */
+/** A manifest or an index, with all bytes that it refers to, by digest. */
 export interface Content {
   descriptor: Descriptor
   blobs: Map<string, Uint8Array>
 }
 
-/** An image made from random bytes: no registry is needed to have one. */
+/** An image of random bytes, so that no registry is needed to get one. */
 export interface Image extends Content {
   config: Uint8Array
-  /** Its layers' tar archives, not compressed, base first. */
+  /** The uncompressed tar archives of its layers, base first. */
   layers: Uint8Array[]
 }
 
@@ -34,12 +34,12 @@ export interface ImageOptions {
   os?: string
   layerCount?: number
   layerBytes?: number
-  /** The files of each layer, base first; without them each layer has one file of random bytes. */
+  /** The files of each layer, base first; by default one file of random bytes each. */
   files?: Record<string, string | Uint8Array>[]
   labels?: Record<string, string>
 }
 
-/** Makes an OCI image whose layers are real archives, each with a file of random bytes. */
+/** Creates an OCI image whose layers are real archives, each with a file of random bytes. */
 export async function makeImage(options: ImageOptions = {}): Promise<Image> {
   const { os = 'linux', architecture = 'amd64' } = options
   const files = options.files ?? randomFiles(options)
@@ -74,7 +74,7 @@ function randomFiles({ layerCount = 3, layerBytes = 2 * 1024 * 1024 }: ImageOpti
   }))
 }
 
-/** Makes an image index of some images, or of other indexes. */
+/** Creates an image index of images or of other indexes. */
 export function makeIndex(children: Content[]): Content {
   const blobs = new Map(children.flatMap((child) => [...child.blobs]))
   const manifests = children.map((child) => child.descriptor)
@@ -82,7 +82,7 @@ export function makeIndex(children: Content[]): Content {
   return { descriptor: add(blobs, mediaTypes.index, index), blobs }
 }
 
-/** Writes an OCI image layout, which names the content by one tag. */
+/** Writes an OCI image layout with one tag. */
 export async function writeLayout(folder: string, content: Content, tag: string): Promise<void> {
   await mkdir(join(folder, 'blobs', 'sha256'), { recursive: true })
   for (const [digest, bytes] of content.blobs)
@@ -93,7 +93,7 @@ export async function writeLayout(folder: string, content: Content, tag: string)
   await Bun.write(join(folder, 'oci-layout'), JSON.stringify({ imageLayoutVersion: '1.0.0' }))
 }
 
-/** Writes an archive as `docker save` makes it: the layers in it are not compressed. */
+/** Writes an archive in the format of `docker save`, with uncompressed layers. */
 export async function writeDockerArchive(file: string, image: Image, name: string): Promise<void> {
   const configName = `${hex(image.config)}.json`
   const layers = image.layers.map((bytes): [string, Uint8Array] => [`${hex(bytes)}/layer.tar`, bytes])
@@ -114,7 +114,7 @@ export async function readDockerArchive(file: string): Promise<{ config: Uint8Ar
   return { config: await read(image.Config), layers: await Promise.all(image.Layers.map(read)) }
 }
 
-/** The digest of some bytes, `sha256:<hex>`. */
+/** Returns the digest of bytes, `sha256:<hex>`. */
 export function sha256(bytes: Uint8Array): string {
   return `sha256:${hex(bytes)}`
 }

@@ -8,26 +8,26 @@ import { temporaryFolder } from './temporary-folder.ts'
 const startSecondsMax = 30
 const stopSecondsMax = 30
 
-/** Who is measured: cay, Debian's distribution 2.8, distribution 3.1, and nginx with the same bytes as files. */
+/** The measured servers: cay, Debian's distribution 2.8, distribution 3.1, and nginx with the same bytes as files. */
 export type PeerName = 'cay' | 'docker-registry' | 'distribution' | 'nginx'
 
 export const registries = ['cay', 'distribution', 'docker-registry'] as const
 
-/** A server that runs. `await using` stops it and deletes what it was given a temporary folder for. */
+/** A running server. `await using` stops it and deletes its temporary folder. */
 export interface Peer extends AsyncDisposable {
   name: PeerName
   port: number
-  /** Its folder: of a registry its data, of nginx the files that it serves. */
+  /** Its folder: the data of a registry, or the files that nginx serves. */
   data: string
-  /** How long it took from its start to its first answer. */
+  /** The time from its start to its first response. */
   startMilliseconds: number
   usage(): ProcessUsage
 }
 
-/** Where each server's executable is. */
+/** The path of each server's executable. */
 export type Executables = Record<PeerName, string>
 
-/** Builds cay (or takes `$CAY_EXECUTABLE`) and brings its peers to this machine. */
+/** Builds cay (or uses `$CAY_EXECUTABLE`), and installs its peers. */
 export async function bringPeers(): Promise<Executables> {
   const tools = await bringTools(['docker-registry', 'registry', 'nginx'])
   return {
@@ -39,9 +39,9 @@ export async function bringPeers(): Promise<Executables> {
 }
 
 /**
- * Starts a server on a free port of loopback and waits for its first answer.
- * @param data the folder of a registry's data, which is then kept; without it a temporary one
- * @throws Error with what it printed, when it ends instead
+ * Starts a server on a free port of loopback and waits for its first response.
+ * @param data the data folder of a registry, which is kept; by default a temporary one
+ * @throws Error with its output, if it exits
  */
 export async function startPeer(
   executables: Partial<Executables>,
@@ -74,7 +74,7 @@ export async function startPeer(
   return { name, port: setup.port, data: setup.data, startMilliseconds, usage, [Symbol.asyncDispose]: stop }
 }
 
-/** Starts several servers, to be measured in turns. */
+/** Starts several servers, which are measured in turns. */
 export async function startPeers(executables: Executables, names: readonly PeerName[]) {
   await using stack = new AsyncDisposableStack()
   const peers: Peer[] = []
@@ -99,7 +99,7 @@ const argumentsOf: Record<PeerName, (setup: Setup) => Promise<string[]>> = {
     '--access',
     'open',
   ],
-  // The last line that takes and makes Docker schema 1.
+  // The last release line that supports Docker schema 1.
   'docker-registry': (setup) => registryArguments(setup, 'compatibility: { schema1: { enabled: true } }\n'),
   distribution: (setup) => registryArguments(setup, ''),
   nginx: async (setup) => {

@@ -3,16 +3,16 @@ import { readFileSync } from 'node:fs'
 /** Linux counts processor time for /proc in hundredths of a second. */
 const ticksASecond = 100
 
-/** What a server has used: the process and its children together. */
+/** The usage of a server: its process and its children together. */
 export interface ProcessUsage {
-  /** User and system time since it began. */
+  /** User and system time since its start. */
   cpuSeconds: number
   rssBytes: number
-  /** The most that it ever had (VmHWM). */
+  /** Its peak (VmHWM). */
   peakRssBytes: number
 }
 
-/** Reads from /proc what a process and its children use now. */
+/** Reads the usage of a process and its children from /proc. */
 export function processUsage(pid: number): ProcessUsage {
   const sum = ownUsage(pid)
   for (const child of childrenOf(pid)) {
@@ -24,7 +24,7 @@ export function processUsage(pid: number): ProcessUsage {
   return sum
 }
 
-/** How many bytes the loopback interface has carried since the machine started. */
+/** Returns the bytes that the loopback interface has carried since the machine started. */
 export function loopbackBytes(): number {
   return Number(readFileSync('/sys/class/net/lo/statistics/rx_bytes', 'utf8'))
 }

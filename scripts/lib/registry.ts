@@ -2,7 +2,7 @@ import { type Content, sha256 } from './image.ts'
 
 const requestSecondsMax = 120
 
-/** What a registry answered. */
+/** A registry's response. */
 export interface Answer {
   status: number
   headers: Headers
@@ -15,12 +15,12 @@ export interface Sent {
   body?: Uint8Array | ReadableStream<Uint8Array>
 }
 
-/** An answer with another status than the protocol says. */
+/** A response with an unexpected status. */
 class UnexpectedAnswer extends Error {
   override name = 'UnexpectedAnswer'
 }
 
-/** A registry as a client speaks with it, by nothing but HTTP: no request is tried again. */
+/** A minimal client of a registry: plain HTTP, without retries. */
 export class Registry {
   readonly address: string
   readonly #headers: Record<string, string>
@@ -34,7 +34,7 @@ export class Registry {
       : {}
   }
 
-  /** Sends a request to a path, or to what a Location said, and reads the whole answer. */
+  /** Sends a request to a path or to a Location, and reads the whole response. */
   async send(method: string, path: string, sent: Sent = {}): Promise<Answer> {
     const response = await fetch(new URL(path, `http://${this.address}`), {
       method,
@@ -46,7 +46,7 @@ export class Registry {
     return { status: response.status, headers: response.headers, bytes: await response.bytes() }
   }
 
-  /** The same, for a request that has to be answered so. */
+  /** Does the same, and expects one of these statuses. */
   async expect(statuses: number[], method: string, path: string, sent: Sent = {}): Promise<Answer> {
     const answer = await this.send(method, path, sent)
     if (statuses.includes(answer.status)) return answer
@@ -61,12 +61,12 @@ export class Registry {
     return await this.send(method, path, { headers, body: new TextEncoder().encode(JSON.stringify(body)) })
   }
 
-  /** Starts an upload; answers its Location. */
+  /** Starts an upload, and returns its Location. */
   async startUpload(repository: string): Promise<string> {
     return locationOf(await this.expect([202], 'POST', `/v2/${repository}/blobs/uploads/`))
   }
 
-  /** Appends to an upload; answers how many bytes it has. */
+  /** Appends to an upload, and returns how many bytes it has. */
   async append(location: string, body: Uint8Array | ReadableStream<Uint8Array>): Promise<number> {
     return sizeOf(await this.expect([202], 'PATCH', location, { body }))
   }
@@ -82,7 +82,7 @@ export class Registry {
     await this.closeUpload(await this.startUpload(repository), digest, bytes)
   }
 
-  /** Pushes a manifest, of an OCI image unless `mediaType` says otherwise, under a tag or a digest. */
+  /** Pushes a manifest under a tag or a digest; by default as an OCI image manifest. */
   async pushManifest(
     repository: string,
     reference: string,
@@ -93,7 +93,7 @@ export class Registry {
     return await this.expect([201], 'PUT', `/v2/${repository}/manifests/${reference}`, { headers, body })
   }
 
-  /** Pushes an image whose config and only layer are one blob of random bytes; answers the blob's digest. */
+  /** Pushes an image whose config and only layer are one blob of random bytes, and returns the blob's digest. */
   async pushRandomImage(repository: string, tag: string, size: number): Promise<string> {
     const { bytes, ...blob } = randomBlob(size)
     await this.pushBlob(repository, blob.digest, bytes)
@@ -101,13 +101,13 @@ export class Registry {
     return blob.digest
   }
 
-  /** Pulls a blob. Throws an Error when its bytes are not those that the digest names. */
+  /** Pulls a blob. Throws an Error if its bytes do not match the digest. */
   async pullBlob(repository: string, digest: string): Promise<void> {
     const { bytes } = await this.expect([200], 'GET', `/v2/${repository}/blobs/${digest}`)
     if (sha256(bytes) !== digest) throw new UnexpectedAnswer(`${digest} is served with other bytes`)
   }
 
-  /** Pushes content under a tag: each blob, then manifests, what is referred to first. */
+  /** Pushes content under a tag: the blobs, and then the manifests, children first. */
   async pushContent(repository: string, tag: string, content: Content): Promise<void> {
     const manifests = manifestsOf(content)
     for (const [digest, bytes] of content.blobs)
@@ -119,7 +119,7 @@ export class Registry {
   }
 }
 
-/** The media type of each manifest in some content by its digest, children first. */
+/** Returns the media type of each manifest of the content by digest, children first. */
 function manifestsOf({ descriptor, blobs }: Content): Map<string, string> {
   const { manifests = [] } = JSON.parse(new TextDecoder().decode(blobs.get(descriptor.digest)))
   const children: Content['descriptor'][] = manifests
@@ -127,14 +127,14 @@ function manifestsOf({ descriptor, blobs }: Content): Map<string, string> {
   return new Map([...below, [descriptor.digest, descriptor.mediaType]])
 }
 
-/** Where an upload goes on. */
+/** Returns the Location where an upload continues. */
 export function locationOf({ headers }: Answer): string {
   const location = headers.get('location')
   if (location === null) throw new UnexpectedAnswer('the answer has no Location')
   return location
 }
 
-/** How many bytes an upload has, by the answer to its status or to a chunk. */
+/** Returns the size of an upload, from a response to its status or to a chunk. */
 export function sizeOf({ headers }: Answer): number {
   const [, last = ''] = /^0-(-?\d+)$/.exec(headers.get('range') ?? '') ?? []
   if (last === '') throw new UnexpectedAnswer(`the upload's Range is ${headers.get('range')}`)
@@ -143,7 +143,7 @@ export function sizeOf({ headers }: Answer): number {
 
 export const manifestMediaType = 'application/vnd.oci.image.manifest.v1+json'
 
-/** An OCI image manifest of blobs that were pushed before. */
+/** Returns an OCI image manifest of blobs that were pushed earlier. */
 export function imageManifest(config: Described, layers: Described[], note: string): Uint8Array {
   const describe = (kind: string, { digest, size }: Described) => ({
     mediaType: `application/vnd.oci.image.${kind}`,

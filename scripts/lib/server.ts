@@ -7,34 +7,34 @@ const stopSecondsMax = 30
 
 /** A running cay. `await using` stops it. */
 export interface Server extends AsyncDisposable {
-  /** Where it listens, `host:port`. */
+  /** Its address, `host:port`. */
   address: string
   pid: number
-  /** Resolves with its exit code when it ends by itself or is stopped. */
+  /** Resolves with its exit code when it exits. */
   exited: Promise<number>
-  /** What it printed lately, for the report of a failure. */
+  /** Its recent output, to report a failure. */
   log(): string
-  /** Ends it as an operator would (SIGTERM), by force if it does not go, and deletes the data folder that it was given here. */
+  /** Stops it with SIGTERM, or by force if it does not exit, and deletes its temporary data folder. */
   stop(): Promise<void>
 }
 
 export interface ServerOptions {
-  /** The data folder, which is then kept; without it a temporary one. */
+  /** The data folder, which is kept; by default a temporary one. */
   data?: string
-  /** Who may do what; everybody may do everything unless this says otherwise. */
+  /** The setting `access`; by default everybody can do everything. */
   access?: 'accounts' | 'open'
-  /** Further arguments of `cay serve`. */
+  /** More arguments of `cay serve`. */
   args?: string[]
   env?: Record<string, string>
-  /** Lines of its log that are kept. */
+  /** How many lines of its log are kept. */
   logLinesMax?: number
-  /** Another executable than `$CAY_EXECUTABLE`, or else what `build` makes. */
+  /** The executable; by default `$CAY_EXECUTABLE`, or the one that `build` builds. */
   executable?: string
 }
 
 /**
  * Starts the executable on a free port of loopback and waits until it listens.
- * @throws Error with its output when it ends or is silent instead.
+ * @throws Error with its output if it exits or prints nothing.
  */
 export async function startServer(options: ServerOptions = {}): Promise<Server> {
   const executable = options.executable ?? process.env.CAY_EXECUTABLE ?? (await build())
@@ -86,7 +86,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
   }
 }
 
-/** The address in the line that says that the server listens, if this is it. */
+/** Returns the address in the log line `listening`; undefined for other lines. */
 function addressIn(line: string): string | undefined {
   if (!line.startsWith('{') || !line.includes('"listening"')) return undefined
   const entry: { msg?: unknown; address?: unknown } = JSON.parse(line)

@@ -2,12 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-/** A folder that goes with all in it at the end of the block that holds it by `await using`. */
+/** A folder that `await using` deletes with its content at the end of the block. */
 export interface TemporaryFolder extends AsyncDisposable {
   path: string
 }
 
-/** Makes an empty folder below the system's temporary one. */
+/** Creates an empty folder in the system's temporary folder. */
 export async function temporaryFolder(purpose: string): Promise<TemporaryFolder> {
   const path = await mkdtemp(join(tmpdir(), `cay-${purpose}-`))
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }

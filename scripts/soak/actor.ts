@@ -3,14 +3,14 @@ import type { Ledger, Register, Value } from './ledger.ts'
 import type { Sample } from './samples.ts'
 import type { Client } from './trial.ts'
 
-/** A client that notes what it asks for. */
+/** A client that records its requests. */
 export interface Actor extends Client {
   ledger: Ledger
   /** The repositories of all clients. */
   repositories: string[]
 }
 
-/** Something that a client does; it ends when it is answered, and fails when the registry is gone. */
+/** One action of a client. It ends with the response, and fails if the registry was killed. */
 export type Act = (actor: Actor) => Promise<void>
 
 export interface Change {
@@ -19,7 +19,7 @@ export interface Change {
   only?: Value
 }
 
-/** Sends a request that changes something, and notes before and after what it may, and has, changed. */
+/** Sends a request that changes something, and records before and after it what it may change and has changed. */
 export async function change(
   { registry, ledger }: Actor,
   changes: Change[],
@@ -33,7 +33,7 @@ export async function change(
   return answer
 }
 
-/** Makes a blob's content, of a size that is mostly small. */
+/** Creates the content of a blob, which is mostly small. */
 export function makeSample({ samples, random, ledger }: Actor, bytesMax: number): Sample {
   const size = 8 + random.below(random.chance(0.5) ? 4096 : bytesMax)
   const sample = samples.make(random, size, random.chance(0.1) ? 'sha512' : 'sha256')

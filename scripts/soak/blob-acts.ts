@@ -7,7 +7,7 @@ const MiB = 1024 * 1024
 /** The Range of an upload of one byte is that of an empty one. */
 const firstBytesMin = 2
 
-/** What a client does with blobs, each with how often. */
+/** The actions on blobs, with their frequencies. */
 export const blobActs: [number, Act][] = [
   [4, (actor) => pushByPost(actor, makeSample(actor, MiB))],
   [4, (actor) => pushByPut(actor, makeSample(actor, 2 * MiB))],
@@ -20,7 +20,7 @@ export const blobActs: [number, Act][] = [
   [2, deleteBlob],
 ]
 
-/** A blob of which all clients have the bytes, pushed by all of them at the same time. */
+/** Pushes a blob that all clients push at the same time. */
 export async function pushSame(actor: Actor, sample: Sample): Promise<void> {
   for (const repository of [actor.shared, actor.repository]) {
     if (actor.random.chance(0.5)) await pushByPost({ ...actor, repository }, sample)
@@ -59,7 +59,7 @@ async function pushAsStream(actor: Actor): Promise<void> {
   await close(actor, upload, upload.sample.size)
 }
 
-/** Begins an upload that another round goes on with. */
+/** Starts an upload that a later round continues. */
 async function leaveUpload(actor: Actor): Promise<void> {
   const upload = await start(actor, makeSample(actor, 4 * MiB))
   if (actor.random.chance(0.2)) return
@@ -99,7 +99,7 @@ async function mount(actor: Actor): Promise<void> {
   if (answer.status === 202) await actor.registry.expect([204], 'DELETE', locationOf(answer))
 }
 
-/** Deletes a blob, which is refused while a manifest names it. */
+/** Deletes a blob, which is refused while a manifest refers to it. */
 async function deleteBlob(actor: Actor): Promise<void> {
   const digest = actor.random.pick(actor.ledger.certain('blob', actor.repository))
   if (digest === undefined) return
@@ -128,7 +128,7 @@ async function note({ ledger }: Actor, upload: PendingUpload, answer: Parameters
   ledger.acknowledge([])
 }
 
-/** Closes an upload with what it lacks from byte `from` on. */
+/** Closes an upload with the bytes from `from` on. */
 export async function close(actor: Actor, upload: PendingUpload, from: number): Promise<void> {
   const { sample, location } = upload
   const body = from < sample.size ? { body: actor.samples.bytes(sample).subarray(from) } : {}
@@ -146,7 +146,7 @@ function pending({ ledger, repository, random }: Actor): PendingUpload | undefin
   return random.pick([...ledger.uploads.values()].filter((upload) => upload.repository === repository))
 }
 
-/** A body that comes in pieces, each when the one before has gone. */
+/** A body in pieces, each of which is sent after the previous one. */
 function pieces(bytes: Uint8Array, size: number): ReadableStream<Uint8Array> {
   let at = 0
   return new ReadableStream({

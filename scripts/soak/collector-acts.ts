@@ -44,7 +44,7 @@ export const collectorActs: Deck<SoakClient> = [
   [1, 'collections', collect],
 ]
 
-/** Pushes an image as clients do: it asks for each blob, and sends only what is not there. */
+/** Pushes an image as clients do: asks for each blob with HEAD, and sends only the missing ones. */
 async function push(client: SoakClient, repository: string): Promise<void> {
   const { registry, random } = client
   const image = random.pick(client.images)
@@ -127,7 +127,7 @@ async function pullOne(client: SoakClient): Promise<void> {
   if (tag !== undefined && image !== undefined) await pull(client, client.repository, tag, image)
 }
 
-/** Pulls an image with all its bytes; anything missing or other is a fault. */
+/** Pulls an image with all its bytes; missing or different bytes are a fault. */
 export async function pull(
   { registry, faults }: Pick<SoakClient, 'registry' | 'faults'>,
   repository: string,
@@ -143,7 +143,7 @@ export async function pull(
   }
 }
 
-/** Deletes the whole repository, and mostly takes that back. */
+/** Deletes the whole repository, and usually restores it. */
 async function deleteRepository(client: SoakClient): Promise<void> {
   const { registry, repository, tags } = client
   if (tags.size === 0) return

@@ -8,12 +8,12 @@ import { type Trial, type TrialContext, workThrough } from './trial.ts'
 const imageCount = 24
 const roundMilliseconds = 5000
 const times: Times = { grace: 1000, window: 3000 }
-/** How long garbage may take to be gone, when nothing more is pushed. */
+/** The longest time until garbage is collected, after the last push. */
 const endSecondsMax = 60
 
 /**
- * Clients push, pull, delete and restore while the collector works with a grace of a second. What is tagged is whole at
- * every moment, nothing dangles, and in the end nothing but what is tagged is left.
+ * Clients push, pull, delete and restore while the collector works with a grace period of one second. Tagged content
+ * must always be complete, nothing may dangle, and in the end only tagged content may be left.
  */
 export function collectorTrial({ data, random, samples, repositories, shared }: TrialContext): Trial {
   const images = makeImages(samples, random, imageCount)
@@ -85,7 +85,7 @@ async function learn(client: SoakClient): Promise<void> {
   client.lost = []
 }
 
-/** Live manifests whose blobs their repository does not hold. */
+/** Returns live manifests with blobs that their repository does not have. */
 function dangling(data: string): string[] {
   using database = new Database(join(data, 'cay.db'), { readonly: true })
   const rows = database

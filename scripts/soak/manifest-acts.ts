@@ -5,7 +5,7 @@ import type { Value } from './ledger.ts'
 
 const tagCount = 6
 
-/** What a client does with manifests and tags, each with how often. */
+/** The actions on manifests and tags, with their frequencies. */
 export const manifestActs: [number, Act][] = [
   [6, (actor) => pushByTag(actor, actor.repository)],
   [4, pushByDigest],
@@ -31,7 +31,7 @@ async function pushByDigest(actor: Actor): Promise<void> {
   await put(actor, actor.repository, digest, [...tags], false)
 }
 
-/** Points a tag at a manifest that is there. */
+/** Points a tag to an existing manifest. */
 async function moveTag(actor: Actor): Promise<void> {
   const digest = actor.random.pick(actor.ledger.certain('manifest', actor.repository))
   if (digest !== undefined) await put(actor, actor.repository, digest, [someTag(actor)], true)
@@ -44,7 +44,7 @@ async function deleteTag(actor: Actor, repository: string): Promise<void> {
   await change(actor, [{ register, value: null }], ['DELETE', path], { done: 202, refused: [404] })
 }
 
-/** Deletes a manifest, and the tags that point at it. */
+/** Deletes a manifest and the tags that point to it. */
 async function deleteManifest(actor: Actor): Promise<void> {
   const { ledger, repository } = actor
   const digest = actor.random.pick(ledger.certain('manifest', repository))
@@ -54,7 +54,7 @@ async function deleteManifest(actor: Actor): Promise<void> {
   await change(actor, changes, ['DELETE', `/v2/${repository}/manifests/${digest}`], { done: 202 })
 }
 
-/** A new manifest of some blobs that the repository has for certain; nothing when it has none. */
+/** Returns a new manifest of blobs that the repository certainly has; undefined if it has none. */
 function makeManifest({ ledger, random, shared, repository: own }: Actor, repository: string) {
   const blobs = [...ledger.certain('blob', repository)].sort(() => random.below(3) - 1).slice(0, 4)
   const [config, ...layers] = blobs.map((digest) => ({ digest, size: ledger.samples.get(digest)?.size ?? 0 }))

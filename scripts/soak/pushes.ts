@@ -8,10 +8,10 @@ import { manifestActs } from './manifest-acts.ts'
 import { type Deck, type State, type Trial, type TrialContext, workThrough } from './trial.ts'
 import { verify } from './verification.ts'
 
-/** A round's server lives for so long at most; at least it sees a push begin. */
+/** The longest life of a server; it always sees at least the start of a push. */
 const roundMillisecondsMax = 900
 
-/** Clients push, mount, tag and delete; what was acknowledged is there after each kill, and nothing by half. */
+/** Clients push, mount, tag and delete. After each kill, acknowledged changes must exist, and none may be partial. */
 export function pushesTrial(context: TrialContext): Trial {
   const { data, random, samples, repositories, shared } = context
   const ledger = new Ledger()

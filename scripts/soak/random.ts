@@ -1,4 +1,4 @@
-/** Numbers that look random and that the seed decides (mulberry32). */
+/** Pseudorandom numbers from a seed (mulberry32). */
 export class Random {
   private state: number
 
@@ -6,22 +6,22 @@ export class Random {
     this.state = seed >>> 0
   }
 
-  /** A number from 0 up to, but without, `limit`. */
+  /** Returns an integer from 0 to `limit` - 1. */
   below(limit: number): number {
     return Math.floor(this.next() * limit)
   }
 
-  /** Whether something happens that happens in `share` of all cases. */
+  /** Returns true with the probability `share`. */
   chance(share: number): boolean {
     return this.next() < share
   }
 
-  /** One of a list, undefined of an empty one. */
+  /** Returns an element of a list; undefined if it is empty. */
   pick<T>(list: readonly T[]): T | undefined {
     return list[this.below(list.length)]
   }
 
-  /** Another sequence, which this one decides. */
+  /** Returns another generator, seeded by this one. */
   fork(): Random {
     return new Random(this.below(2 ** 32))
   }

@@ -13,7 +13,7 @@ export interface Sample {
 
 const commonBytes = 16 * 1024 * 1024
 
-/** Blobs of random bytes, none like another, without keeping each one's bytes. */
+/** Unique blobs of random bytes, which need not be kept in memory. */
 export class Samples {
   private readonly common: Uint8Array
   private count = 0
@@ -39,7 +39,7 @@ export class Samples {
   }
 }
 
-/** Whether some bytes are those that a digest names. */
+/** Reports whether bytes match a digest. */
 export function isDigestOf(digest: string, bytes: Uint8Array): boolean {
   const [algorithm = '', hex] = digest.split(':')
   return createHash(algorithm).update(bytes).digest('hex') === hex

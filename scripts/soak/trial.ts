@@ -3,28 +3,28 @@ import type { Server } from '../lib/server.ts'
 import type { Random } from './random.ts'
 import type { Samples } from './samples.ts'
 
-/** One of the clients that work at the same time. */
+/** One of the concurrent clients. */
 export interface Client {
   registry: Registry
   random: Random
   samples: Samples
-  /** The repository that nobody else changes. */
+  /** The repository that only this client changes. */
   repository: string
   /** A repository that all clients push to. */
   shared: string
 }
 
-/** What clients do between kills, and how what is left of it is looked at. */
+/** What clients do between kills, and how the result is checked. */
 export interface Trial {
   /** Settings of the server. */
   env: Record<string, string>
-  /** How long a server lives, in milliseconds. */
+  /** The life of a server, in milliseconds. */
   roundMilliseconds(): number
   /** Begins what each client does until `state` says that the server was killed. */
   work(server: Server, state: State): Promise<void>[]
   /** What is wrong after a kill, while nobody works; at last more is read. */
   examine(server: Server, isLast: boolean): Promise<string[]>
-  /** What was done, for people. */
+  /** Returns a summary for people. */
   summary(): string
 }
 

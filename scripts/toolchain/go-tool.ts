@@ -6,7 +6,7 @@ import { runCommand } from '../lib/command.ts'
 
 const buildSecondsMax = 1800
 
-/** A tool that is built from its Go package, at the version of its module, into the cache. */
+/** A tool that is built into the cache from a Go package, at the version of its module. */
 export interface GoTool {
   module: string
   version: string
@@ -18,8 +18,8 @@ export interface GoTool {
 }
 
 /**
- * Builds a tool unless it was built before, and returns its executable's path.
- * @throws CommandError with what Go printed, when it cannot be built.
+ * Builds a tool if it is missing, and returns the path of its executable.
+ * @throws CommandError with the output of Go, if it cannot be built.
  */
 export async function bringGoTool(tool: GoTool): Promise<string> {
   const binary = binaryOf(tool.module)
@@ -41,7 +41,7 @@ export async function bringGoTool(tool: GoTool): Promise<string> {
   return path
 }
 
-/** Where built tools stay between runs, one folder a name and version. */
+/** The folder where built tools are kept between runs, one folder for each name and version. */
 export function cacheFolder(): string {
   return process.env.CAY_CLIENTS_CACHE ?? join(homedir(), '.cache', 'cay-clients')
 }
@@ -56,7 +56,7 @@ async function install(tool: GoTool, folder: string, path: string): Promise<void
   await go(folder, ['install', ...tagsOf(tool), `${tool.module}@${tool.version}`], join(path, '..'))
 }
 
-/** Builds a package in a copy of its module, which is then the main one, so that what its go.mod says holds. */
+/** Builds a package in a copy of its module. The copy is the main module, so its go.mod applies. */
 async function buildCopy(tool: GoTool, folder: string, path: string): Promise<void> {
   const { module, version, refused = module } = tool
   const { Dir } = JSON.parse(await go(folder, ['mod', 'download', '-json', `${refused}@${version}`]))
@@ -71,7 +71,7 @@ function tagsOf({ tags }: GoTool): string[] {
 }
 
 async function go(folder: string, args: string[], binaries?: string): Promise<string> {
-  // Without the tables of a debugger linking takes half as long.
+  // Linking takes half as long without debug information.
   const flags = { CGO_ENABLED: '0', GOFLAGS: '-trimpath -ldflags=-w' }
   const env = { ...process.env, ...flags, ...(binaries !== undefined && { GOBIN: binaries }) }
   return await runCommand(['go', ...args], { cwd: folder, env, secondsMax: buildSecondsMax })

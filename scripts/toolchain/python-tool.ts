@@ -13,8 +13,8 @@ export interface PythonTool {
 }
 
 /**
- * Installs a tool unless it was installed before, and returns its command's path.
- * @throws CommandError with what pip printed, when it cannot be installed.
+ * Installs a tool if it is missing, and returns the path of its command.
+ * @throws CommandError with the output of pip, if it cannot be installed.
  */
 export async function bringPythonTool({ distribution, version }: PythonTool): Promise<string> {
   const folder = join(cacheFolder(), `${distribution}-${version}`)
@@ -24,7 +24,7 @@ export async function bringPythonTool({ distribution, version }: PythonTool): Pr
   console.error(`installing ${distribution} ${version}`)
   await rm(folder, { recursive: true, force: true })
   await mkdir(cacheFolder(), { recursive: true })
-  // An environment has its own path in its files: it cannot be moved to its place when it is complete.
+  // The files of an environment contain its path, so it cannot be moved into place when it is complete.
   await runCommand(['python3', '-m', 'venv', folder], { secondsMax: installSecondsMax })
   const pip = [join(folder, 'bin', 'pip'), 'install', '--quiet', '--no-input', '--disable-pip-version-check']
   await runCommand([...pip, `${distribution}==${version}`], { secondsMax: installSecondsMax })
