@@ -8,18 +8,18 @@ export interface ClientSetupOptions {
   registry?: string
 }
 
-/** What a client has to know. */
+/** What a client needs to know. */
 interface Place {
   /** `host:port` */
   registry: string
   scheme: 'http' | 'https'
   upstreams: string[]
-  /** Of mirror listeners: the upstream, and `host:port`. */
+  /** The mirror listeners: the upstream, and `host:port`. */
   mirrors: { upstream: string; address: string }[]
   hasAccounts: boolean
 }
 
-/** The clients, each with how its settings are written. */
+/** The clients, with the functions that write their settings. */
 const CLIENTS: Readonly<Record<string, (place: Place) => string>> = {
   docker,
   containerd,
@@ -30,15 +30,15 @@ const CLIENTS: Readonly<Record<string, (place: Place) => string>> = {
 
 const CLIENT_NAMES = Object.keys(CLIENTS)
 
-/** Prints the settings by which a client pulls through the cache. */
+/** Prints the settings with which a client pulls through the cache. */
 export function clientSetup(client: string, config: Config, options: ClientSetupOptions): void {
   const write = CLIENTS[client]
   if (write === undefined) {
-    throw new CommandError(`client is "${client}": expected ${CLIENT_NAMES.join(', ')}`, EXIT.usage)
+    throw new CommandError(`unknown client "${client}": expected ${CLIENT_NAMES.join(', ')}`, EXIT.usage)
   }
   const place = placeOf(config, options)
   if (place.upstreams.length === 0) {
-    throw new CommandError('no upstream is configured: cay serve --upstream docker.io', EXIT.usage)
+    throw new CommandError('no upstream is configured: use cay serve --upstream docker.io', EXIT.usage)
   }
   process.stdout.write(`${write(place)}\n`)
 }
@@ -60,7 +60,7 @@ function placeOf(config: Config, { registry }: ClientSetupOptions): Place {
   }
 }
 
-/** An address that listens on every interface is reached by a name that only the reader knows. */
+/** Returns the address for clients; HOST if cay listens on every interface, because only the reader knows its name. */
 function reachable(listen: string): string {
   const { host, port } = parseListenAddress(listen)
   const isEvery = host === '' || host === '0.0.0.0' || host === '::'
@@ -70,7 +70,7 @@ function reachable(listen: string): string {
 function docker({ mirrors, scheme, hasAccounts }: Place): string {
   const hub = mirrors.find(({ upstream }) => upstream === 'docker.io')
   if (hub === undefined) {
-    return '# Docker knows mirrors of Docker Hub only: start cay with --mirror docker.io=127.0.0.1:5001'
+    return '# Docker supports mirrors of Docker Hub only: start cay with --mirror docker.io=127.0.0.1:5001'
   }
   const grant = hasAccounts ? `\n\n# ${grantLine('anonymous', 'docker.io')}` : ''
   const settings = JSON.stringify({ 'registry-mirrors': [`${scheme}://${hub.address}`] }, undefined, 2)
@@ -120,7 +120,7 @@ function buildkit(place: Place): string {
 function grants({ upstreams, hasAccounts }: Place): string[] {
   if (!hasAccounts) return []
   const lines = upstreams.map((name) => `# ${grantLine('anonymous', name)}`)
-  return [['# These clients pull without signing in once this is granted:', ...lines].join('\n')]
+  return [['# To let these clients pull without signing in, run:', ...lines].join('\n')]
 }
 
 function grantLine(subject: string, upstream: string): string {

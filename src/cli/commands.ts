@@ -30,7 +30,7 @@ function addOptions(command: Command, { options = [], isDestructive, isList }: V
     command.option('--limit <number>', 'print at most this many entries')
     command.option('--last <cursor>', 'start after this cursor: `next` of a page in JSON')
   }
-  if (isDestructive) command.option('--yes', 'confirm: do not ask')
+  if (isDestructive) command.option('--yes', 'confirm without being asked')
   for (const [flags, description, choices] of options) {
     const option = command.createOption(flags, description)
     command.addOption(choices === undefined ? option : option.choices(choices))

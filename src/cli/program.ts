@@ -50,7 +50,9 @@ export async function runProgram(argv: string[]): Promise<number> {
   withSettings(
     program
       .command('client-setup <client>')
-      .description('Print how docker, containerd, podman, k3s or buildkit pulls through the cache'),
+      .description(
+        'Print the settings with which docker, containerd, podman, k3s or buildkit uses the cache',
+      ),
   )
     .option('--registry <name>', 'HOST:PORT as the client reaches this server')
     .action(async (client, options) => {

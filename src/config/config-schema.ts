@@ -27,7 +27,7 @@ export const ConfigSchema = Type.Object(
     tls: Type.Optional(
       Type.String({
         minLength: 1,
-        description: 'off, auto (a certificate of an own authority), or CERTIFICATE.pem,KEY.pem',
+        description: 'off, auto (a certificate of its own authority), or CERTIFICATE.pem,KEY.pem',
       }),
     ),
     host: Type.Array(Type.String(), {

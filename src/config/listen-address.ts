@@ -37,7 +37,7 @@ export function refuseToListen(
   const why =
     access === 'open'
       ? 'but access is open, so everybody could do everything; use access = accounts, or'
-      : 'but TLS is not configured; choose --tls auto (an own authority), --tls cert.pem,key.pem, ' +
+      : 'but TLS is not configured; choose --tls auto (its own authority), --tls cert.pem,key.pem, ' +
         'or --tls off (for example behind a proxy that terminates TLS), or'
   return `listen includes ${reached.host || 'every address'}, which other machines can reach, ${why} listen on loopback only: use 127.0.0.1 or [::1]`
 }

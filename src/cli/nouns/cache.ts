@@ -5,22 +5,22 @@ import type { Noun } from '../verb.ts'
 
 /** `cay cache` */
 export const cache: Noun = {
-  summary: 'The cache: what came from upstreams',
+  summary: 'Manage content that is cached from upstreams',
   byDefault: 'show',
   verbs: {
     show: {
       summary: 'Show how much is cached',
       run: ({ client }) =>
         card(client, '/cache', [
-          shown('Bytes of blobs', 'bytes', asBytes),
-          shown('At most', 'bytesMax', asBytes),
+          shown('Size of blobs', 'bytes', asBytes),
+          shown('Limit', 'bytesMax', asBytes),
           shown('Blobs', 'blobs', asCount),
           shown('Manifests', 'manifests', asCount),
-          shown('Being fetched', 'fills', asCount),
+          shown('Downloads', 'fills', asCount),
         ]),
     },
     list: {
-      summary: 'List cached tags, and when each was last the same at its upstream',
+      summary: 'List cached tags, and when each was last checked with its upstream',
       isList: true,
       run: () =>
         listing(
@@ -36,7 +36,7 @@ export const cache: Noun = {
         ),
     },
     fills: {
-      summary: 'List blobs that are being fetched',
+      summary: 'List blobs that are being downloaded',
       isList: true,
       run: () =>
         listing(
@@ -47,12 +47,12 @@ export const cache: Noun = {
             shown('size', 'size', asBytes),
             shown('digest', 'digest'),
           ],
-          'Nothing is being fetched.',
+          'There are no downloads.',
         ),
     },
     refresh: {
       usage: '<repository> <tag>',
-      summary: 'Check a tag with its upstream now',
+      summary: 'Check a cached tag with its upstream now',
       run: async ({ client, args: [repository, tag] }) => ({
         value: await client.request('POST', '/cache/refresh', { repository, tag }),
         lines: [shown('Digest', 'digest')],
@@ -60,16 +60,16 @@ export const cache: Noun = {
     },
     evict: {
       usage: '<repository> <reference>',
-      summary: 'Evict a manifest with its tags, or a tag; the next pull fetches it again',
+      summary: 'Remove a manifest with its tags, or a tag, from the cache; the next pull fetches it again',
       isDestructive: true,
       run: async ({ client, args: [repository, reference], confirm }) => {
-        await confirm(`evicts ${reference} of ${repository} from the cache`)
+        await confirm(`removes ${reference} of ${repository} from the cache`)
         return change(client, 'POST', '/cache/evict', { repository, reference })
       },
     },
     explain: {
       usage: '<repository> <reference>',
-      summary: 'Explain why a tag or manifest is here, stale or gone',
+      summary: 'Explain why a tag or manifest is cached, stale or absent',
       run: ({ client, args: [repository, reference] }) =>
         card(client, withQuery('/cache/explain', { repository, reference }), [
           shown('State', 'state'),

@@ -5,7 +5,7 @@ import type { Noun } from '../verb.ts'
 
 /** `cay pin` */
 export const pins: Noun = {
-  summary: 'Pins: cached content that is never evicted',
+  summary: 'Manage pins, which protect cached content from eviction',
   verbs: {
     list: {
       summary: 'List pins',
@@ -18,12 +18,12 @@ export const pins: Noun = {
             shown('reference', 'reference'),
             shown('created', 'createdAt', asTime),
           ],
-          'Nothing is pinned.',
+          'There are no pins.',
         ),
     },
     add: {
       usage: '<pattern> [reference]',
-      summary: 'Keep a tag, a digest, or all of the repositories of a pattern from being evicted',
+      summary: 'Pin a tag, a digest, or everything in the repositories that match a pattern',
       run: ({ client, args: [pattern, reference = ''] }) =>
         change(client, 'PUT', '/pins', { pattern, reference }),
     },

@@ -104,7 +104,7 @@ export const tags: Noun = {
     },
     restore: {
       usage: '<repository> <tag>',
-      summary: 'Point a tag again to an earlier digest, or to where it pointed at a time',
+      summary: 'Restore a deleted tag, or point a tag back to an earlier digest or time',
       options: [
         ['--digest <digest>', 'an earlier digest, from its history'],
         ['--at <time>', 'a time, RFC 3339 or how long ago: 2h, 3 days ago'],

@@ -5,10 +5,10 @@ import type { Noun } from '../verb.ts'
 
 /** `cay upstream` */
 export const upstreams: Noun = {
-  summary: 'Upstreams: registries whose content is cached',
+  summary: 'Show upstreams, the registries whose content is cached',
   verbs: {
     list: {
-      summary: 'List the upstreams that are configured',
+      summary: 'List the configured upstreams',
       isList: true,
       run: () =>
         listing(
@@ -19,32 +19,32 @@ export const upstreams: Noun = {
             shown('url', 'url'),
             shown('pulls left', 'pullsRemaining'),
           ],
-          'None is configured: cay serve --upstream docker.io, or [[upstream]] in cay.toml.',
+          'No upstream is configured: use cay serve --upstream docker.io, or [[upstream]] in cay.toml.',
         ),
     },
     show: {
       usage: '<upstream>',
-      summary: 'Show an upstream; of its account only whether there is one',
+      summary: 'Show an upstream, without its credentials',
       run: ({ client, args: [name = ''] }) =>
         card(client, apiPath('upstreams', name), [
           shown('Name', 'name'),
           shown('State', 'state'),
           shown('URL', 'url'),
           shown('Mirrors', 'mirrors'),
-          shown('Account', 'hasCredentials'),
+          shown('Has credentials', 'hasCredentials'),
           shown('Pulls left', 'pullsRemaining', asCount),
-          shown('Pulls at most', 'pullsLimit', asCount),
+          shown('Pull limit', 'pullsLimit', asCount),
         ]),
     },
     check: {
       usage: '<upstream>',
-      summary: 'Ask an upstream whether it is there and takes the account',
+      summary: 'Check whether an upstream is reachable and accepts the credentials',
       run: async ({ client, args: [name = ''] }) => ({
         value: await client.request('POST', `${apiPath('upstreams', name)}/check`),
         lines: [
-          shown('Reached', 'isReached'),
+          shown('Reachable', 'isReached'),
           shown('Milliseconds', 'milliseconds'),
-          shown('Says', 'message'),
+          shown('Message', 'message'),
         ],
       }),
     },
