@@ -3,22 +3,22 @@ import { type StartTestServer, startInProcess, type TestServer, type TestServerO
 
 export const PASSWORD = 'correct-horse'
 
-/** A registry with accounts, and ways to ask it as somebody. */
+/** A registry with accounts, and functions that send requests as one of them. */
 export interface AccountsServer extends TestServer {
-  /** Asks the admin API as the server admin, and answers the JSON. */
+  /** Calls the admin API as the server admin; returns the JSON. */
   admin<T = unknown>(method: string, path: string, body?: unknown): Promise<T>
   /** Adds a user with PASSWORD. */
   addUser(name: string): Promise<void>
   grant(subject: string, pattern: string, role: 'reader' | 'writer' | 'admin'): Promise<void>
-  /** A new token of an account, as the admin API answers it. */
+  /** Creates a token; returns the response of the admin API. */
   addToken(account: string, more?: object): Promise<{ id: string; secret: string }>
-  /** A token of /token for some scopes, by Basic; without a credential for anonymous. */
+  /** Gets a token from /token for some scopes, with Basic or anonymously. */
   tokenFor(credential: string | undefined, ...scopes: string[]): Promise<string>
-  /** The same server, asked with an Authorization header; undefined is anonymous. */
+  /** Returns the same server with an Authorization header; undefined is anonymous. */
   as(authorization: string | undefined): TestServer
 }
 
-/** The Authorization header of a name and a password. */
+/** Returns the Authorization header for a name and a password. */
 export function basic(name: string, password = PASSWORD): string {
   return `Basic ${Buffer.from(`${name}:${password}`).toString('base64')}`
 }
@@ -34,7 +34,7 @@ export async function startWithAccounts(
 ): Promise<AccountsServer> {
   const settings = { access: 'accounts', ...options.settings }
   const server = await start({ adminPassword: PASSWORD, ...options, settings })
-  // A password would be hashed anew after each change of accounts.
+  // A password would be hashed again after each change of an account.
   let authorization = basic('admin')
   const admin = async <T>(method: string, path: string, body?: unknown): Promise<T> => {
     const response = await server.fetch(`/api/v1${path}`, {

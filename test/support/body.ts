@@ -1,14 +1,14 @@
 import type { UploadBody } from '../../src/domain/blob-body.ts'
 
-/** A body of these parts, as they would come from a client. */
+/** Returns a body that arrives in these parts. */
 export function bodyOf(...parts: Uint8Array<ArrayBuffer>[]): UploadBody {
   return { stream: new Blob(parts).stream() }
 }
 
-/** A body that brings nothing. */
+/** An empty body. */
 export const NO_BODY: UploadBody = { stream: null }
 
-/** A body that brings what it is told to, when it is told to: copies, since a chunk belongs to who reads it. */
+/** A body whose chunks the test sends. They are copied, since a chunk belongs to its reader. */
 export interface SlowBody {
   body: UploadBody
   bring(bytes: Uint8Array): void

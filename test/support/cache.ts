@@ -3,25 +3,25 @@ import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { type StartTestServer, startInProcess, type TestServer, type TestServerOptions } from './server.ts'
 import { FakeUpstream } from './upstream.ts'
 
-/** The name of the upstream. */
+/** The upstream's name. */
 const UP = 'up.example'
 
 export interface CacheOptions extends TestServerOptions {
-  /** Further lines of the table [[upstream]]. */
+  /** Additional lines of the [[upstream]] table. */
   upstream?: string
-  /** Lines of the table [cache]. */
+  /** Lines of the [cache] table. */
   cache?: string
-  /** Another server than the one in this process. */
+  /** A server other than the in-process one. */
   start?: StartTestServer
 }
 
-/** A cache in front of an upstream that plays what it is told. */
+/** A cache in front of a scripted upstream. */
 export interface TestCache extends AsyncDisposable {
   fake: FakeUpstream
   server: TestServer
-  /** A request to /v2 of the upstream's repository `library/app`: `manifests/1`. */
+  /** Sends a request to the upstream's repository `library/app`, for example `manifests/1`. */
   get(suffix: string, init?: RequestInit): Promise<Response>
-  /** Ends the server and starts another one on the same data. */
+  /** Stops the server and starts another one on the same data. */
   restart(options?: CacheOptions): Promise<void>
 }
 

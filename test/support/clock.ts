@@ -1,4 +1,4 @@
-/** A clock that stands until it is told to go on. */
+/** A clock that moves only when the test advances it. */
 export class Clock {
   /** Milliseconds since 1970. */
   time: number
@@ -9,7 +9,7 @@ export class Clock {
 
   readonly now = (): number => this.time
 
-  /** Goes on by so many seconds; answers the time before. */
+  /** Advances by the given seconds; returns the time before. */
   advance(seconds = 1): number {
     const before = this.time
     this.time += seconds * 1000

@@ -12,7 +12,7 @@ interface ManifestRow {
   untagged: number | null
 }
 
-/** What does not fit together in the rows and files of a registry that is at rest. */
+/** Returns the inconsistencies between the rows and files of an idle registry. */
 export function faultsOf({ db, data }: CollectedRegistry): string[] {
   const manifests = db
     .query(
@@ -97,7 +97,7 @@ function blobFaults(
   return faults
 }
 
-/** Repositories whose sums are not what counting their links comes to. */
+/** Returns the repositories whose totals differ from the sums over their links. */
 function sumFaults({ db }: Pick<CollectedRegistry, 'db'>): string[] {
   const wrong = db
     .query(

@@ -31,27 +31,27 @@ import { CALLER } from './writes.ts'
 export const HOUR = 3_600_000
 export const DAY = 24 * HOUR
 
-/** Keeps pushes in progress for a day, and what can be undone for ten. */
+/** A grace period of one day and an undo window of ten days. */
 const RETENTION: Retention = { graceMs: DAY, windowMs: 10 * DAY, untaggedDays: 0 }
 
 const UPLOADS = { poolBytes: 4 * 1024 * 1024, digesters: 1, blobBytesMax: 1024 ** 3, stallSecondsMax: 60 }
 
-/** Somebody who may push. */
+/** An identity that may push. */
 export const PUSHER: Identity = { ...NOBODY, account: 'pusher' }
 
 export interface CollectedRegistryOptions {
   retention?: Retention
-  /** Where somebody stops for others, and goes on when it resolves. */
+  /** Pauses an operation at a place until it resolves. */
   gate?: Gate
 }
 
-/** Resolves when the one who comes to this place, with a digest or the name of a write, may go on. */
+/** Resolves when an operation at this place, with a digest or the name of a write, may continue. */
 export type Gate = (place: Place, name: string) => Promise<void>
 
-/** Before the writer is called, after it has answered, after bytes were published, before they are removed. */
+/** Before a write, after its reply, after bytes are published, before they are removed. */
 export type Place = 'write' | 'written' | 'published' | 'removal'
 
-/** Everybody pulls, and one pushes. */
+/** Anyone may pull, and only PUSHER may push. */
 const ACCESS: Access = {
   isOpen: false,
   may: ({ account }, action) => action === 'pull' || account === PUSHER.account,
@@ -59,7 +59,7 @@ const ACCESS: Access = {
   deletable: () => EVERYTHING,
 }
 
-/** A registry and its collector on a data folder of their own, with a clock that goes on when it is told to. */
+/** A registry and its collector on their own data folder, with a clock that the test advances. */
 export async function openCollectedRegistry(options: CollectedRegistryOptions = {}) {
   const { retention = RETENTION, gate = async () => {} } = options
   await using resources = new AsyncDisposableStack()
@@ -112,7 +112,7 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
     collector,
     garbage: new GarbageService(metadata, retention, collector),
 
-    /** Lets time go on. */
+    /** Advances the clock. */
     wait(ms: number): void {
       clock.wall += ms
       clock.monotonic += ms
@@ -128,10 +128,10 @@ function bytesIn(data: string, db: Database) {
   const pathOf = ({ digest }: Named): string => blobPlace(data, parseDigest(digest)).file
   const row = 'select 1 from blob b join blob_bytes y on y.blob_id = b.id where b.digest = ?'
   return {
-    /** Where the file of a blob is that is not small. */
+    /** Returns the path of the file of a blob that is not small. */
     pathOf,
 
-    /** Whether a blob's bytes are there, in the database or in a file. */
+    /** Reports whether a blob's bytes exist, in the database or in a file. */
     hasBytes: (blob: Named): boolean =>
       db.query(row).get(digestToBytes(parseDigest(blob.digest))) !== null || existsSync(pathOf(blob)),
   }
@@ -177,7 +177,7 @@ function guardUploads(uploads: UploadStore, gate: Gate): UploadStore {
   }
 }
 
-/** What a client does, on names as it writes them. */
+/** The operations of a client, with names as it sends them. */
 function contentOf(registry: Registry & { uploads: Uploads }) {
   const asked = (repository: string, reference: string) =>
     [parseRepositoryName(repository), parseReference(reference)] as const
@@ -208,7 +208,7 @@ function contentOf(registry: Registry & { uploads: Uploads }) {
     delete: (reference: string, repository = 'a'): Promise<void> =>
       registry.manifests.delete(CALLER, ...asked(repository, reference)),
 
-    /** HEAD or GET of a manifest, by somebody who may push, or by a reader. */
+    /** HEAD or GET of a manifest, by a pusher or a reader. */
     hasManifest: (reference: string, asker?: Identity, repository = 'a'): Promise<boolean> =>
       isThere(registry.manifests.get(...asked(repository, reference), asker)),
 

@@ -15,7 +15,7 @@ export interface Descriptor {
   [field: string]: unknown
 }
 
-/** Bytes with the name that a registry knows them by. */
+/** Bytes with their digest. */
 export interface Named {
   bytes: Uint8Array<ArrayBuffer>
   digest: string
@@ -45,7 +45,7 @@ export function descriptor({ bytes, digest }: Named, mediaType: string, more: ob
 /** The empty config of an artifact (image-spec, "Guidance for an Empty Descriptor"). */
 export const EMPTY = named('{}')
 
-/** An OCI image manifest over some config and layers; `more` are further fields. */
+/** Returns an OCI image manifest of a config and layers; `more` are additional fields. */
 export function imageManifest(config: Named, layers: Named[], more: object = {}): Named {
   return json({
     schemaVersion: 2,
@@ -56,7 +56,7 @@ export function imageManifest(config: Named, layers: Named[], more: object = {})
   })
 }
 
-/** An OCI index; its children are given as descriptors. */
+/** Returns an OCI index of these descriptors. */
 export function imageIndex(manifests: Descriptor[], more: object = {}): Named {
   return json({ schemaVersion: 2, mediaType: OCI_INDEX, manifests, ...more })
 }

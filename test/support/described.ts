@@ -4,7 +4,7 @@ import { faultsOf } from './json-schema.ts'
 type Document = OpenAPIV3.Document
 type Schema = OpenAPIV3.SchemaObject & Record<`x-${string}`, unknown>
 
-/** The document of a server. */
+/** Returns the OpenAPI document of a server. */
 export async function documentOf(url: string): Promise<Document> {
   return (await (await fetch(new URL('/swagger/json', url))).json()) as Document
 }
@@ -14,8 +14,8 @@ export function schemasOf({ components }: Document): Record<string, Schema> {
 }
 
 /**
- * Throws unless the document describes this answer of the admin API: its path and method, its status, its media type,
- * and its body.
+ * Throws unless the document describes this response of the admin API: its path and method, status, media type
+ * and body.
  */
 export async function expectDescribed(document: Document, method: string, path: string, response: Response) {
   const found = findOperation(document, method, path)
@@ -38,10 +38,10 @@ export async function expectDescribed(document: Document, method: string, path: 
     throw new Error(`${said} with what its schema does not describe: ${faults.join('; ')}`)
 }
 
-/** What is answered where nothing is. */
+/** The responses to unknown paths. */
 const UNKNOWN: OpenAPIV3.ResponsesObject = {
   404: {
-    description: 'There is nothing.',
+    description: 'Not found.',
     content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
   },
 }

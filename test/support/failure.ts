@@ -1,6 +1,6 @@
 /**
- * What a promise rejects with. Bun's own `expect(promise).rejects` turns the event loop by hand, and hangs when the
- * answer must come from a Worker.
+ * Returns what a promise rejects with. Bun's `expect(promise).rejects` runs the event loop itself, and hangs if the
+ * result must come from a Worker.
  */
 export async function failureOf(promise: Promise<unknown>): Promise<Error & { status?: number }> {
   try {

@@ -1,18 +1,18 @@
 import * as made from './content.ts'
 
-/** What a fixture's data folder holds. It is the same in every version, for folders that were made are never made again. */
+/** The content of a fixture's data folder. It never changes, because existing fixtures are never regenerated. */
 export interface FixtureContent {
   blobs: (made.Named & { repository: string })[]
   manifests: { repository: string; reference: string; type: string; bytes: Uint8Array<ArrayBuffer> }[]
-  /** Paths of what was pushed, and deleted again. */
+  /** Paths of content that was pushed and then deleted. */
   deleted: string[]
-  /** An upload of which so many bytes have been received. */
+  /** An upload with the number of bytes received. */
   upload: made.Named & { repository: string; received: number }
 }
 
 const { EMPTY, OCI_MANIFEST, OCI_INDEX, descriptor, named } = made
 
-/** The content, the same at each call. */
+/** Returns the content, which is the same at each call. */
 export function fixtureContent(): FixtureContent {
   const layer = named('a layer of the fixture')
   const sha512 = made.digestOf(layer.bytes, 'sha512')

@@ -2,7 +2,7 @@ import type { OpenAPIV3 } from 'openapi-types'
 
 type Schema = OpenAPIV3.SchemaObject & Record<`x-${string}`, unknown>
 
-/** Keywords that say nothing of values. */
+/** Keywords that do not restrict values. */
 const NOTES = [
   'description',
   'example',
@@ -21,10 +21,10 @@ const FORMATS: Record<string, RegExp> = {
 }
 
 /**
- * What of a value its schema does not describe, one line each. Stricter than OpenAPI in this: an object has no
- * properties but those that are described.
+ * Returns the violations of a schema, one line each. Stricter than OpenAPI: an object may have no
+ * properties other than the described ones.
  *
- * @throws Error for a keyword that this cannot check
+ * @throws Error for an unsupported keyword
  */
 export function faultsOf(
   value: unknown,
@@ -51,14 +51,14 @@ export function faultsOf(
 
 interface Checked {
   value: unknown
-  /** The value of the keyword. */
+  /** The keyword's value. */
   wanted: never
   schema: Schema
   components: Record<string, Schema>
   at: string
 }
 
-/** A keyword that holds, or not, or the faults of what is inside. Each is about values of its own type only. */
+/** Checks a keyword: returns whether it holds, or the violations inside. Values of other types always pass. */
 const CHECKS: Record<string, (checked: Checked) => boolean | string[]> = {
   type: ({ value, wanted }) => isOfType(value, wanted),
   enum: ({ value, wanted }) => (wanted as unknown[]).includes(value),
@@ -111,7 +111,7 @@ function isOfType(value: unknown, type: string): boolean {
   }
 }
 
-/** Formats that say nothing of the text. */
+/** Reports whether a format is not checked. */
 function isOther(format: string): boolean {
   if (['binary', 'int64', 'password'].includes(format)) return true
   throw new Error(`the format ${format} is not checked`)

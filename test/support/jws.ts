@@ -1,6 +1,6 @@
 import { createHash, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 
-/** A key pair with the names and the algorithm that a signature's header has. */
+/** A key pair with the key and the algorithm for the header of a signature. */
 export interface TestKey {
   alg: string
   hash: string
@@ -8,7 +8,7 @@ export interface TestKey {
   jwk: object
 }
 
-/** A new key for one of the algorithms of RFC 7518, 3.1. */
+/** Generates a key for an algorithm of RFC 7518, 3.1. */
 export function testKey(alg: string): TestKey {
   const hash = `sha${alg.slice(2)}`
   const curves: Record<string, string> = { ES256: 'P-256', ES384: 'P-384', ES512: 'P-521' }
@@ -19,12 +19,12 @@ export function testKey(alg: string): TestKey {
 }
 
 export interface Signing {
-  /** Instead of the key's own. */
+  /** Replaces the key's own. */
   header?: object
   format?: object
 }
 
-/** Signs a JSON document that ends with `\n}`, and writes the signatures where libtrust writes them. */
+/** Signs a JSON document that ends with `\n}`, and adds the signatures as libtrust does. */
 export function signed(
   text: string,
   keys: TestKey[],
@@ -42,7 +42,7 @@ export function signed(
   return spliced(payload, blocks)
 }
 
-/** The document with something under `signatures`. */
+/** Returns the document with a value under `signatures`. */
 export function spliced(payload: Uint8Array, signatures: unknown): Uint8Array<ArrayBuffer> {
   const head = payload.subarray(0, payload.length - 2)
   return Uint8Array.from(
@@ -50,7 +50,7 @@ export function spliced(payload: Uint8Array, signatures: unknown): Uint8Array<Ar
   )
 }
 
-/** A manifest of schema 1 over some layers, the leaf first, as text that ends with `\n}`. */
+/** Returns a schema 1 manifest of layers, leaf first, as a string that ends with `\n}`. */
 export function schema1Text(name: string, tag: string, layers: string[], more: object = {}): string {
   const ids = layers.map((_, index) => createHash('sha256').update(`layer ${index}`).digest('hex'))
   const history = layers.map((_, index) => ({

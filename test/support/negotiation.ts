@@ -75,7 +75,7 @@ const oldList = json({
   manifests: [{ mediaType: SIGNED, digest: oldPayload.digest, size: old.length, ...platform('amd64') }],
 })
 
-/** What is stored, by its tag. */
+/** The stored manifests by tag. */
 export const STORED: Record<string, [type: string, manifest: Named]> = {
   docker: [DOCKER_MANIFEST, docker],
   oci: [OCI_MANIFEST, image],
@@ -88,7 +88,7 @@ export const STORED: Record<string, [type: string, manifest: Named]> = {
   'old-list': [DOCKER_LIST, oldList],
 }
 
-/** Pushes all of it. */
+/** Pushes all of them. */
 export async function fill(server: TestServer): Promise<TestServer> {
   for (const blob of [config, base, leaf]) await pushBlob(server, 'a/b', blob)
   await pushManifest(
@@ -111,7 +111,7 @@ export interface Sent {
   headers: Headers
 }
 
-/** Pulls, and sees that HEAD says the same, and that what came has the digest that it says. */
+/** Pulls a manifest; checks that HEAD returns the same headers, and that the digest matches the bytes. */
 export async function pull(
   server: TestServer,
   reference: string,
@@ -144,7 +144,7 @@ export async function pull(
   return { status: response.status, type, digest, bytes, headers: response.headers }
 }
 
-/** Conversions have other bytes than what is stored, and say so. */
+/** Expects a conversion: other bytes than the stored ones, and a warning. */
 export function expectConverted(sent: Sent, tag: string, type = SIGNED): void {
   expect([sent.status, sent.type, sent.headers.get('vary')]).toEqual([200, type, 'Accept'])
   expect(sent.headers.get('warning')).toMatch(/^299 - "[ -!#-~]+"$/)

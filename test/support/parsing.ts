@@ -1,6 +1,6 @@
 import { RegistryError } from '../../src/oci/error.ts'
 
-/** The code of the project's error that `run` throws, or `none`; any other error goes through. */
+/** Returns the code of the RegistryError that `run` throws, or `none`; rethrows other errors. */
 export function codeOf(run: () => unknown): string {
   try {
     run()
@@ -11,7 +11,7 @@ export function codeOf(run: () => unknown): string {
   }
 }
 
-/** How many milliseconds `run` takes, at best of some tries: what a busy machine adds is not counted. */
+/** Returns the fastest of several runs in milliseconds, which excludes the noise of a busy machine. */
 export function millisecondsOf(run: () => unknown): number {
   const tries = Array.from({ length: 5 }, () => {
     const began = performance.now()
@@ -21,7 +21,7 @@ export function millisecondsOf(run: () => unknown): number {
   return Math.min(...tries)
 }
 
-/** What makes a regular expression that backtracks take for ever: long runs that almost match. */
+/** Inputs that make a backtracking regular expression very slow: long strings that almost match. */
 export function longInputs(length: number): string[] {
   const parts = [
     'a',

@@ -3,7 +3,7 @@ import type { TestServer } from './server.ts'
 
 type Server = Pick<TestServer, 'fetch'>
 
-/** Begins an upload and answers its Location. */
+/** Starts an upload and returns its Location. */
 export async function startUpload(server: Server, repository: string, query = ''): Promise<string> {
   const response = await server.fetch(`/v2/${repository}/blobs/uploads/${query}`, { method: 'POST' })
   await expectStatus(response, 202)
@@ -17,13 +17,13 @@ export async function pushBlob(server: Server, repository: string, { digest, byt
 }
 
 export interface PushOptions {
-  /** A tag, or another digest than sha256; without it the manifest is pushed by its sha256. */
+  /** A tag, or a digest other than the sha256, which is the default. */
   reference?: string
   type?: string
   headers?: Record<string, string>
 }
 
-/** Asks for a manifest to be stored; what the registry says is the caller's. */
+/** Pushes a manifest; returns the response, whatever its status. */
 export function putManifest(
   server: Server,
   repository: string,
@@ -37,7 +37,7 @@ export function putManifest(
   })
 }
 
-/** Pushes a manifest and expects that it is stored. */
+/** Pushes a manifest and expects it to be stored. */
 export async function pushManifest(
   server: Server,
   repository: string,
@@ -47,7 +47,7 @@ export async function pushManifest(
   return await expectStatus(await putManifest(server, repository, manifest, options), 201)
 }
 
-/** Pushes an image of one config and one layer, with the blobs, and answers the manifest. */
+/** Pushes an image of one config and one layer with its blobs; returns the manifest. */
 export async function pushImage(
   server: Server,
   repository: string,
@@ -60,7 +60,7 @@ export async function pushImage(
   return manifest
 }
 
-/** Answers the response when it has this status; throws an Error that shows what it says instead. */
+/** Returns the response if it has this status; throws an Error with its body otherwise. */
 export async function expectStatus(response: Response, status: number): Promise<Response> {
   if (response.status === status) return response
   throw new Error(`${response.url}: ${response.status}, not ${status}: ${await response.text()}`)

@@ -1,18 +1,18 @@
 import { connect, type Socket } from 'node:net'
 
-/** A request that is written by hand, so that it can stall or break off. */
+/** A request on a raw socket, which can stall or be interrupted. */
 export interface RawRequest {
-  /** Sends more of the body. */
+  /** Sends a part of the body. */
   send(bytes: Uint8Array | string): void
-  /** Sends more of a body of unknown length. */
+  /** Sends a chunk of a body of unknown length. */
   sendChunk(text: string): void
-  /** Closes the connection, in the middle of whatever it is in. */
+  /** Closes the connection immediately. */
   breakOff(): void
-  /** What the server has answered when `isComplete` says that this is all, or when it closes the connection. */
+  /** Resolves to the response once `isComplete` accepts it, or the server closes the connection. */
   answer: Promise<string>
 }
 
-/** Begins a request; `lines` are its first line and its headers. */
+/** Starts a request; `lines` are the request line and headers. */
 export async function beginRequest(url: string, lines: string[]): Promise<RawRequest> {
   const { hostname, port, host } = new URL(url)
   const socket = await open(hostname, Number(port))
@@ -34,7 +34,7 @@ function open(host: string, port: number): Promise<Socket> {
   })
 }
 
-/** The head and a body of the length that the head says. */
+/** Reads a response until its head and a body of its Content-Length have arrived. */
 function readAnswer(socket: Socket): Promise<string> {
   return new Promise((resolve) => {
     let text = ''
@@ -50,7 +50,7 @@ function readAnswer(socket: Socket): Promise<string> {
   })
 }
 
-/** Sends the lines of a request, all its headers among them, and answers what comes back. */
+/** Sends a request of these lines, with all its headers, and returns the response. */
 export async function exchangeRaw(url: string, lines: string[]): Promise<string> {
   const { hostname, port } = new URL(url)
   const socket = await open(hostname, Number(port))

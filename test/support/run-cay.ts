@@ -6,7 +6,7 @@ export interface Ended {
   errors: string
 }
 
-/** Runs the executable to its end, in an environment of which nothing is inherited but what is given; `input` is its standard input. */
+/** Runs the executable with only the given environment; `input` is its standard input. */
 export async function runCay(
   args: string[],
   env: Record<string, string> = {},

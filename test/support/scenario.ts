@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import type { Named } from './content.ts'
 import type { TestServer } from './server.ts'
 
-/** One request and what must come back. What every answer has, and what none may have, is checked besides. */
+/** A request and the expected response. What holds for every response is checked as well. */
 export interface Scenario {
   name: string
   method?: string
@@ -10,19 +10,19 @@ export interface Scenario {
   headers?: Record<string, string>
   body?: string | Named
   status: number
-  /** Headers that the answer has, with these values. */
+  /** Headers that the response must have, with these values. */
   has?: Record<string, string | RegExp>
-  /** Headers that it has not. */
+  /** Headers that it must not have. */
   lacks?: string[]
-  /** The bytes, a part of the text, or the JSON. */
+  /** The exact bytes, a part of the text, or the JSON. */
   content?: Named | Uint8Array | RegExp | object | ''
   /** The codes of the errors, in order. */
   codes?: string[]
-  /** What the text must not have. */
+  /** What the text must not contain. */
   hides?: RegExp
 }
 
-/** The codes that the specification allows in a 4xx ("Error Codes"), with those of Docker schema 1. */
+/** The error codes that the specification allows in a 4xx, and those of Docker schema 1. */
 const CODES = new Set(
   (
     'BLOB_UNKNOWN BLOB_UPLOAD_INVALID BLOB_UPLOAD_UNKNOWN DIGEST_INVALID MANIFEST_BLOB_UNKNOWN MANIFEST_INVALID ' +
@@ -31,14 +31,14 @@ const CODES = new Set(
   ).split(' '),
 )
 
-/** A test for each scenario, in their order. */
+/** Defines a test for each scenario, in order. */
 export function runScenarios(server: () => TestServer, scenarios: readonly Scenario[]): void {
   test.each(scenarios.map((scenario) => [scenario.name, scenario] as const))('%s', async (_, scenario) => {
     await runScenario(server(), scenario)
   })
 }
 
-/** Runs one, and answers what came back; its body has been read. */
+/** Runs a scenario; returns the response, whose body has been read. */
 export async function runScenario(server: TestServer, scenario: Scenario): Promise<Response> {
   const { body } = scenario
   const response = await server.fetch(scenario.path, {
@@ -62,7 +62,7 @@ export async function runScenario(server: TestServer, scenario: Scenario): Promi
   return response
 }
 
-/** The codes of an answer's errors. */
+/** Returns the error codes of a response. */
 export function codesOf(text: string): string[] {
   const { errors } = JSON.parse(text) as { errors: { code: string; message: string }[] }
   return errors.map(({ code }) => code)
@@ -77,7 +77,7 @@ function expectContent(bytes: Uint8Array, text: string, content: Scenario['conte
   else expect(JSON.parse(text)).toEqual(content)
 }
 
-/** What holds for each answer of /v2, whatever was asked. */
+/** Checks what holds for every response of /v2. */
 function expectEveryAnswer(server: TestServer, { method }: Scenario, response: Response, text: string): void {
   expect(response.headers.get('x-request-id')).toMatch(/^[\w-]{8,}$/)
   expect(response.headers.get('docker-distribution-api-version')).toBe('registry/2.0')

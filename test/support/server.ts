@@ -5,33 +5,33 @@ import { loadConfig } from '../../src/config/config.ts'
 import { documentOf, expectDescribed } from './described.ts'
 import { openMemoryLog } from './memory-log.ts'
 
-/** A registry to be tried. `await using` stops it, and removes the data folder that was made for it. */
+/** A registry under test. `await using` stops it and removes its temporary data folder. */
 export interface TestServer extends AsyncDisposable {
   /** `http://127.0.0.1:<port>` */
   url: string
   data: string
-  /** A request to a path, or to a Location. The OpenAPI document must describe what the admin API answers. */
+  /** Sends a request to a path or Location. Responses of the admin API must match the OpenAPI document. */
   fetch(path: string, init?: RequestInit): Promise<Response>
-  /** The lines of the log so far. */
+  /** Returns the log lines so far. */
   log(): Record<string, unknown>[]
   stop(): Promise<void>
 }
 
 export interface TestServerOptions {
-  /** A data folder that is kept; without it a temporary one. */
+  /** A data folder to keep; by default a temporary one. */
   data?: string
-  /** Settings by their path, as text. Everybody may do everything unless `access` is among them. */
+  /** Settings by path, as strings. Access is open unless `access` is set. */
   settings?: Record<string, string>
-  /** The first account's password. */
+  /** The password of the initial account. */
   adminPassword?: string
-  /** The clock of a server in this process, and how time goes on there: with the clock, unless `monotonic` says otherwise. */
+  /** The clock of an in-process server. Elapsed time follows it unless `monotonic` is given. */
   now?: () => number
   monotonic?: () => number
 }
 
 export type StartTestServer = (options?: TestServerOptions) => Promise<TestServer>
 
-/** The app inside this process, with its defaults, on a free port of loopback. */
+/** Starts the app in this process, with its defaults, on a free loopback port. */
 export async function startInProcess(options: TestServerOptions = {}): Promise<TestServer> {
   await using resources = new AsyncDisposableStack()
   const data = options.data ?? resources.use(await temporaryFolder('test')).path
@@ -47,7 +47,7 @@ export async function startInProcess(options: TestServerOptions = {}): Promise<T
   return testServer(app.addresses[0] ?? '', data, () => lines, resources.move())
 }
 
-/** The compiled executable, with its own process. */
+/** Starts the compiled executable as its own process. */
 export async function startExecutable(options: TestServerOptions = {}): Promise<TestServer> {
   await using resources = new AsyncDisposableStack()
   const data = options.data ?? resources.use(await temporaryFolder('test')).path
@@ -69,7 +69,7 @@ export async function startExecutable(options: TestServerOptions = {}): Promise<
   return testServer(server.address, data, log, resources.move())
 }
 
-/** Both, by name: what a user meets is tried in each of them. */
+/** Both by name, for tests of what a user would notice. */
 export const SERVERS: readonly (readonly [name: string, start: StartTestServer])[] = [
   ['in process', startInProcess],
   ['executable', startExecutable],

@@ -1,23 +1,23 @@
 import { type Comment, type Node, parseSync, Visitor, type VisitorObject } from 'oxc-parser'
 
-/** A file of the project, parsed once for all the rules that read it. */
+/** A source file, parsed once for all rules. */
 export interface SourceFile {
-  /** From the root of the project, with slashes: `src/oci/digest.ts`. */
+  /** The path from the project's root, such as `src/oci/digest.ts`. */
   path: string
   text: string
   body: Node[]
   comments: Comment[]
-  /** What it imports or exports from, in the order of the source, types and `import()` too. */
+  /** The modules that it imports or re-exports, in source order, including types and `import()`. */
   imports: string[]
-  /** Calls the visitor's functions for the nodes of the file. */
+  /** Calls the visitor's functions for the file's nodes. */
   visit(visitor: VisitorObject): void
-  /** The line of a place in the text, from 1. */
+  /** Returns the line of an offset, starting at 1. */
   lineAt(offset: number): number
 }
 
 /**
  * Parses a file.
- * @throws Error when it is not TypeScript.
+ * @throws Error if it is not valid TypeScript.
  */
 export function parseSource(path: string, text: string): SourceFile {
   const { program, comments, errors, module } = parseSync(path, text)

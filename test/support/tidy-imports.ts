@@ -2,7 +2,7 @@ import { posix } from 'node:path'
 import type { SourceFile } from './source-file.ts'
 import type { Rule } from './tidy-rules.ts'
 
-/** Which way imports point: a folder may import itself and those below its own line. */
+/** The layers: a folder may import itself and the folders of the lines below its own. */
 const layers = [
   ['main.ts'],
   ['cli'],
@@ -16,13 +16,13 @@ const layers = [
   ['oci'],
 ]
 
-/** What the surfaces reach through the services of core/ only. */
+/** What the surfaces may reach only through the services of core/. */
 const behindCore = ['auth', 'gc', 'metadata', 'proxy', 'storage', 'tls', 'data-folder']
 
-/** What only app.ts may import, besides the file's own folder. */
+/** What only app.ts and the file's own folder may import. */
 const implementations = ['storage/filesystem.ts', 'core/registry/local-registry.ts']
 
-/** Packages and parts of the platform, and the only places that may import them. */
+/** Packages and platform modules, with the only places that may import them. */
 const technologies: [packages: RegExp, places: string[]][] = [
   [/^(elysia|@elysiajs\/)/, ['http', 'app.ts']],
   [/^(drizzle-orm|bun:sqlite)/, ['metadata']],
@@ -31,7 +31,7 @@ const technologies: [packages: RegExp, places: string[]][] = [
   [/^(commander|@bomb\.sh\/)/, ['cli', 'main.ts']],
 ]
 
-/** Pure: no file, socket or framework, and of ours only these. `node:crypto` and the like compute, and are fine. */
+/** Pure folders: no files, sockets or frameworks. Modules that only compute, such as `node:crypto`, are allowed. */
 const pure = {
   places: { oci: [], docker: ['oci'], domain: ['oci'] } as Record<string, string[]>,
   banned: /^(node:(fs|net|http|https|child_process|os|worker_threads)|bun)\b/,
@@ -95,7 +95,7 @@ export const importRules: Rule[] = [
   },
 ]
 
-/** The imports between files of src/, as paths below it. */
+/** Returns the imports between files of src/, as paths relative to it. */
 function ours(file: SourceFile): { from: string; to: string }[] {
   if (!isSource(file)) return []
   const from = withoutSrc(file.path)
@@ -105,7 +105,10 @@ function ours(file: SourceFile): { from: string; to: string }[] {
     .filter(({ to }) => !to.startsWith('..'))
 }
 
-/** Files directly in src/ that are in no layer (config.ts, log.ts) serve all of them, and import only their like. */
+/**
+ * Reports whether an import points to the same or a lower layer. Files directly in src/ without a layer may be imported
+ * from anywhere, and import only each other.
+ */
 function pointsDown(from: string, to: string): boolean {
   const [fromLayer, toLayer] = [from, to].map((path) =>
     layers.findIndex((layer) => layer.includes(place(path))),
@@ -119,7 +122,7 @@ function isOutOfPlace(where: string, name: string): boolean {
   return technologies.some(([packages, places]) => packages.test(name) && !places.includes(where))
 }
 
-/** The folder of src/ that a file lies in, or the file itself when it lies in src/. */
+/** Returns the folder of src/ that a file is in, or the file itself if it is directly in src/. */
 function place(path: string): string {
   return path.split('/')[0] ?? ''
 }

@@ -4,12 +4,12 @@ import type { SourceFile } from './source-file.ts'
 
 const functionLinesMax = 70
 
-/** A habit that every file keeps. */
+/** A rule that every file must follow. */
 export interface Rule {
   name: string
-  /** What is wrong with a file, one line each. */
+  /** Returns the violations of a file, one line each. */
   faults(file: SourceFile): string[]
-  /** Files that break the rule, by path and text. They show that it can fail. */
+  /** Files that break the rule, by path and text, which prove that it can fail. */
   bad: [path: string, text: string][]
 }
 
@@ -23,7 +23,7 @@ export const shapeRules: Rule[] = [
     faults: longFunctions,
   },
   {
-    name: 'a file that only re-exports is not there',
+    name: 'no file only re-exports',
     bad: [
       ['src/a.ts', "export * from './b.ts'"],
       ['src/a.ts', "import { b } from './b.ts'\nexport { b }"],
@@ -55,7 +55,7 @@ export const shapeRules: Rule[] = [
     },
   },
   {
-    name: 'a Worker is made in the form that the build looks for',
+    name: 'a Worker is created in the form that the build recognizes',
     bad: [
       ['src/a.ts', "new Worker('./src/b.ts')"],
       ['src/a.ts', "new Worker(new URL('../storage/b.ts', import.meta.url))"],
@@ -63,7 +63,7 @@ export const shapeRules: Rule[] = [
     faults: (file) => (file.path.startsWith('src/') ? lostWorkers(file) : []),
   },
   {
-    name: 'an object literal is not made of other literals: that switches off checks of excess properties',
+    name: 'no object literal spreads another literal: that disables excess property checks',
     bad: [['src/a.ts', 'const a = { ...{ b, c } }']],
     faults: (file) => {
       const faults: string[] = []
@@ -91,7 +91,7 @@ export const shapeRules: Rule[] = [
 
 export const leftoverRules: Rule[] = [
   {
-    name: 'no notes to ourselves, and no check switched off',
+    name: 'no TODO comments, and no disabled checks',
     bad: [
       ['src/a.ts', '// TODO: later'],
       ['src/a.ts', '/* biome-ignore lint: no */'],
@@ -140,7 +140,7 @@ export const leftoverRules: Rule[] = [
   },
 ]
 
-/** Each `new Worker` that the build would not find: the executable could not start it. */
+/** Returns each `new Worker` that the build would miss, so that the executable could not start it. */
 function lostWorkers(file: SourceFile): string[] {
   const faults: string[] = []
   file.visit({
@@ -153,7 +153,7 @@ function lostWorkers(file: SourceFile): string[] {
   return faults
 }
 
-/** Functions over the limit. A `describe` is a chapter, and what only returns a table is data: neither counts. */
+/** Returns functions over the limit. A `describe`, and a function that only returns a table, do not count. */
 function longFunctions(file: SourceFile): string[] {
   const faults: string[] = []
   const chapters = new Set<Node>()
@@ -180,13 +180,13 @@ function isTable({ body }: OtherFunction | ArrowFunctionExpression): boolean {
   return more.length === 0 && only?.type === 'ReturnStatement' && only.argument?.type === 'ArrayExpression'
 }
 
-/** A statement that only hands on what another file has. */
+/** Reports whether a statement is an import or a re-export. */
 function isPassedOn(node: Node): boolean {
   if (node.type === 'ExportNamedDeclaration') return node.declaration === null
   return node.type === 'ExportAllDeclaration' || node.type === 'ImportDeclaration'
 }
 
-/** `let` and `var` at the top of a module, and collections that begin empty, which something must fill later. */
+/** Returns top-level `let` and `var`, and collections that start empty and must be filled later. */
 function moduleState(file: SourceFile, statement: Node): string[] {
   const node = statement.type === 'ExportNamedDeclaration' ? statement.declaration : statement
   if (node?.type !== 'VariableDeclaration' || node.declare) return []
@@ -201,7 +201,7 @@ function moduleState(file: SourceFile, statement: Node): string[] {
   return empty.map((declaration) => at(file, declaration, 'a collection that is filled later'))
 }
 
-/** The calls `object.method(...)` that are of the kind asked for. */
+/** Returns the calls `object.method(...)` that match. */
 function calls(file: SourceFile, isKind: (object: string, method: string) => boolean): string[] {
   const faults: string[] = []
   file.visit({

@@ -17,7 +17,7 @@ export const [one, two, three] = ['1', '2', '3'].map((n) =>
   imageManifest(EMPTY, [], { annotations: { n } }),
 ) as [Named, Named, Named]
 
-/** A database with an empty repository, and a clock that goes on by a second with each push and deletion. */
+/** A database with an empty repository, and a clock that each push and deletion advances by a second. */
 export async function openMachine() {
   await using resources = new AsyncDisposableStack()
   const folder = resources.use(await temporaryFolder('machine'))
@@ -39,14 +39,14 @@ export async function openMachine() {
   }
   return {
     metadata,
-    /** The reads, which answer at once. */
+    /** The synchronous reads. */
     here,
     folder: folder.path,
     clock,
     who,
     at,
     sql,
-    /** The beginning of a call that brings something back, with a window of 14 days. */
+    /** The common arguments of a restore, with a window of 14 days. */
     restore: () => ({ ...who(), repository: APP, windowStart: clock.time - 14 * DAY_SECONDS * 1000 }),
     tagCall: (tag: string) => ({ ...who(), repository: APP, tag: parseTag(tag) }),
     async push(manifest: Named, tags: string[], more: object = {}) {
@@ -60,10 +60,10 @@ export async function openMachine() {
       clock.advance()
     },
     isThere: ({ digest }: Named) => metadata.manifests.findByDigest(APP, parseDigest(digest)) !== undefined,
-    /** Every tag with its digest. */
+    /** Returns every tag with its digest. */
     state: () =>
       Object.fromEntries((here.tags.list(APP, '', 100, clock.time) ?? []).map((tag) => [tag, at(tag)])),
-    /** The types of all events. */
+    /** Returns the types of all events. */
     events: () => sql<{ type: string }>('select type from event order by id').map(({ type }) => type),
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   }

@@ -1,19 +1,19 @@
 import { connect, type TLSSocket } from 'node:tls'
 
-/** A connection whose requests are written by hand, and whose answers are read as slowly as one likes. */
+/** A raw TLS connection, whose responses can be read slowly. */
 export interface TlsConnection {
-  /** The SHA-256 of the certificate that the server showed. */
+  /** The SHA-256 of the server's certificate. */
   fingerprint: string
-  /** A request with an answer of known length: its head and its body. */
+  /** Sends a request; returns the head and body of a response of known length. */
   request(path: string): Promise<{ head: string; body: Buffer }>
-  /** Asks, reads the first bytes of the answer, and no more until `rest` is called. */
+  /** Sends a request and reads only the first bytes of the response until `rest` is called. */
   begin(path: string): Promise<{ rest: () => Promise<{ head: string; body: Buffer }> }>
-  /** Resolves when the server, or this side, has closed it. */
+  /** Resolves when either side has closed it. */
   closed: Promise<void>
   close(): void
 }
 
-/** Opens a connection to `host:port`, whose server must show a certificate of `ca`. */
+/** Connects to `host:port`, whose certificate must be issued by `ca`. */
 export function openTlsConnection(address: string, ca: string): Promise<TlsConnection> {
   const { hostname, port } = new URL(`https://${address}`)
   return new Promise((resolve, reject) => {

@@ -1,4 +1,4 @@
-/** How many turns other work got on the event loop while something went on. */
+/** Counts the turns of the event loop that other work got meanwhile. */
 export async function turnsDuring(work: () => Promise<void>): Promise<number> {
   const state = { isDone: false, turns: 0 }
   const counting = async () => {

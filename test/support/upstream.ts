@@ -1,32 +1,32 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { imageManifest, json, type Named, named, OCI_MANIFEST, randomBlob } from './content.ts'
 
-/** One request that the upstream got. */
+/** A request that the upstream received. */
 export interface UpstreamRequest {
   method: string
-  /** With its query. */
+  /** The path with its query. */
   path: string
   headers: Record<string, string>
 }
 
 /**
- * A part of an answer: bytes as they are, a promise that is waited for, or the end of the connection. After `keep` the
- * connection takes further requests.
+ * A step of a response: bytes, a promise to wait for, or the end of the connection. After `keep` the
+ * connection stays open for further requests.
  */
 export type Step = Uint8Array | string | Promise<unknown> | 'fin' | 'reset' | 'keep'
 
 export type Answer = (request: UpstreamRequest) => Step[]
 
 /**
- * A registry on a raw socket, made of what it was given: everything is answered as a faultless registry would, until
- * `on` says otherwise. Nothing in it sleeps; what has to wait waits for a promise of the test.
+ * A scripted registry on a raw socket. It responds as a correct registry until
+ * `on` adds a rule. It never sleeps; steps that wait use a promise of the test.
  */
 export class FakeUpstream implements AsyncDisposable {
-  /** Every request, in the order in which it came. */
+  /** All requests, in order of arrival. */
   readonly log: UpstreamRequest[] = []
-  /** Bodies by path, with their headers. */
+  /** Bodies and headers by path. */
   readonly content = new Map<string, { bytes: Uint8Array; headers: Record<string, string> }>()
-  /** When it is set, every request under /v2 needs this Authorization. */
+  /** If set, every request under /v2 needs this Authorization. */
   auth: { header: string; challenge: string } | undefined
   private readonly rules: { match: RegExp; answer: Answer; times: number }[] = []
   private readonly sockets = new Set<Socket>()
@@ -53,18 +53,18 @@ export class FakeUpstream implements AsyncDisposable {
     return `http://${this.host}`
   }
 
-  /** Answers what matches `METHOD path` in another way, the first so many times; the newest rule comes first. */
+  /** Overrides the response to `METHOD path`, for the given number of times. The newest rule wins. */
   on(match: RegExp, answer: Answer | Step[], times = Number.POSITIVE_INFINITY): this {
     this.rules.unshift({ match, answer: Array.isArray(answer) ? () => answer : answer, times })
     return this
   }
 
-  /** Forgets all rules. */
+  /** Removes all rules. */
   heal(): void {
     this.rules.length = 0
   }
 
-  /** The requests that match `METHOD path`. */
+  /** Returns the requests that match `METHOD path`. */
   requests(match: RegExp): UpstreamRequest[] {
     return this.log.filter(({ method, path }) => match.test(`${method} ${path}`))
   }
@@ -80,7 +80,7 @@ export class FakeUpstream implements AsyncDisposable {
     }
   }
 
-  /** An image of random layers under a tag. */
+  /** Adds an image of random layers under a tag. */
   putImage(repository: string, tag: string, layerBytes: number[] = [100_000]) {
     const layers = layerBytes.map(randomBlob)
     const config = json({ architecture: 'amd64', os: 'linux', of: `${repository}:${tag}:${Math.random()}` })
@@ -90,7 +90,7 @@ export class FakeUpstream implements AsyncDisposable {
     return { config, layers, manifest, layer: layers[0] ?? named('') }
   }
 
-  /** The steps of the answer that a faultless registry gives. */
+  /** Returns the steps of a correct response. */
   answer(request: UpstreamRequest): Step[] {
     const { method, path, headers } = request
     if (path === '/v2/') return reply(200, {}, '{}')
@@ -108,7 +108,7 @@ export class FakeUpstream implements AsyncDisposable {
     return reply(status, { ...found.headers, ...more }, found.bytes.subarray(from), method === 'HEAD')
   }
 
-  /** Closes every connection, and takes no more. */
+  /** Closes all connections and stops listening. */
   async stop(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.server.close(() => resolve()))
     for (const socket of this.sockets) socket.resetAndDestroy()
@@ -155,7 +155,7 @@ export class FakeUpstream implements AsyncDisposable {
   }
 }
 
-/** The steps of a whole answer. */
+/** Returns the steps of a complete response. */
 export function reply(
   status: number,
   headers: Record<string, string>,
@@ -168,7 +168,7 @@ export function reply(
   ]
 }
 
-/** The head of an answer. */
+/** Formats the head of a response. */
 export function head(status: number, headers: Record<string, string>): string {
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
   return `HTTP/1.1 ${status} ${status}\r\n${lines.join('')}\r\n`

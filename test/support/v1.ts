@@ -5,11 +5,11 @@ import { imageManifest, json, type Named, named } from './content.ts'
 export interface OldImage {
   manifest: Named
   blobs: Named[]
-  /** Its layers, base first; the history has an empty step after each. */
+  /** The layers, base first; the history has an empty step after each. */
   layers: Named[]
 }
 
-/** Makes an image with a history; `more` makes it another one. */
+/** Creates an image with a history; `more` makes it a different one. */
 export function oldImage(more: object = {}, layerCount = 2): OldImage {
   const layers = Array.from({ length: layerCount }, (_, number) =>
     named(gzipSync(`layer ${number} `.repeat(2000))),

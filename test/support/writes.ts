@@ -5,7 +5,7 @@ import { parseManifest } from '../../src/oci/manifest.ts'
 import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
 import type { Named } from './content.ts'
 
-/** The time of every write of these. */
+/** The time of all these writes. */
 export const AT = 1_700_000_000_000
 
 export const CALLER: Caller = {
@@ -15,14 +15,14 @@ export const CALLER: Caller = {
   requestId: 'r-1',
 }
 
-/** Opens a database, and fails the test when its thread dies. */
+/** Opens a database; fails the test if its thread dies. */
 export function open(folder: string): Promise<Metadata> {
   return openMetadata(folder, (error) => {
     throw error
   })
 }
 
-/** Does something with the database of a folder on which no server runs. */
+/** Runs a function with the database of a folder that no server uses. */
 export async function withMetadata<T>(
   folder: string,
   act: (metadata: Metadata) => T | Promise<T>,
@@ -35,13 +35,13 @@ export async function withMetadata<T>(
   }
 }
 
-/** The call that links a blob, as a push makes it. */
+/** Returns the call that links a blob, as a push does. */
 export function link(repository: string, { digest, bytes }: Named, caller = CALLER) {
   const change = { caller, at: AT, repository: parseRepositoryName(repository), digest: parseDigest(digest) }
   return ['linkBlob', { ...change, size: bytes.length }] as const
 }
 
-/** The call that stores a manifest under tags. */
+/** Returns the call that stores a manifest under tags. */
 export function put(repository: string, manifest: Named, tags: string[], caller = CALLER) {
   const digest = parseDigest(manifest.digest)
   const call = {
@@ -58,7 +58,7 @@ export function put(repository: string, manifest: Named, tags: string[], caller 
   return ['putManifest', call] as const
 }
 
-/** The call that deletes what a reference names. */
+/** Returns the call that deletes a reference. */
 export function remove(repository: string, reference: { digest: Digest } | { tag: string }, caller = CALLER) {
   const named = 'tag' in reference ? { tag: parseTag(reference.tag) } : reference
   const call = { caller, at: AT, repository: parseRepositoryName(repository), reference: named }

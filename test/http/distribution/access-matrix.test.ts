@@ -118,7 +118,7 @@ describe.each(rows.map(({ id, methods }) => [id, methods] as const))('%s', (id, 
   test.each(WHO.map((who, at) => [who, EXPECTED[id]?.[at] ?? 0] as const))('%s: %d', async (who, status) => {
     for (const method of methods) {
       const { path, init } = await requestOf(id)
-      // Nor can it be a single account, for the same reason.
+      // Each request has another account, too, for the same reason.
       const nobody = basic(`nobody-${address}`, 'wrong-password')
       const credential = who === 'wrong password' ? nobody : credentials[who]
       expect([method, await ask(credential, method, path, init)]).toEqual([method, status])

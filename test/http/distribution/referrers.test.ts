@@ -45,7 +45,7 @@ const REFERRERS: [content.Named, string, content.Descriptor][] = [
 const all = REFERRERS.map(([, , found]) => found)
 const path = `/v2/a/referrers/${subject.digest}`
 
-/** Returns the index of a response with sorted entries, which can be in any order. */
+/** Returns the expected index. Its entries are sorted, because a response can have them in any order. */
 const answer = (manifests: content.Descriptor[]) => ({
   schemaVersion: 2,
   mediaType: OCI_INDEX,

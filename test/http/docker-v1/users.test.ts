@@ -150,8 +150,8 @@ describe('docker v1: a shared cache', () => {
   }
 
   test.each([
-    ['keeps what anybody may pull', 'public/app', 'public, '],
-    ['keeps nothing else', 'alice/app', 'private, '],
+    ['stores what anyone may pull', 'public/app', 'public, '],
+    ['stores nothing else', 'alice/app', 'private, '],
   ])('%s', async (_, name, directive) => {
     // With a token, because a password would start a session.
     const token = bearer(await server.tokenFor(basic('admin'), `repository:${name}:pull`))
