@@ -23,14 +23,14 @@ const [one, two, three] = [1, 2, 3].map((byte) => parseDigest(digestOf(Uint8Arra
   Digest,
 ]
 
-/** The conversion of a config over these layers, which must be possible. */
+/** Converts a config with these layers, which must succeed. */
 function convert(config: object, layers: Digest[]): Conversion {
   const result = convertImage(NAME, layers, json(config).bytes)
   if ('refusal' in result) throw new Error(result.refusal)
   return result
 }
 
-/** The V1 images of it, the leaf first. */
+/** Returns its V1 images, leaf first. */
 function imagesOf({ schema1 }: Conversion): Record<string, unknown>[] {
   return schema1.layers.map(({ v1Compatibility }) => JSON.parse(v1Compatibility))
 }
@@ -51,11 +51,11 @@ describe("as Docker's own registry converts it", () => {
     expect({ ...rest, layers: [] }).toEqual({ ...theirs, layers: [] })
     expect(layers.map(({ blobSum }) => blobSum)).toEqual(theirs.layers.map(({ blobSum }) => blobSum))
     const [leaf, ...others] = theirs.layers.map(({ v1Compatibility }) => JSON.parse(v1Compatibility))
-    // Theirs leaves out how the leaf was made; Docker reads its command from there.
+    // Docker's registry omits how the leaf was created, although Docker reads its command from there.
     expect(imagesOf(ours)).toEqual([{ ...leaf, container_config: { Cmd: ['CMD ["🚀"]'] } }, ...others])
   })
 
-  test('the empty layer is what its name says', () => {
+  test('the empty layer is an empty tar with the expected digest', () => {
     const bytes = Buffer.from(EMPTY_LAYER.base64, 'base64')
     expect<string>(digestOf(bytes)).toBe(EMPTY_LAYER.digest)
     expect(Bun.gunzipSync(bytes)).toEqual(new Uint8Array(1024))
@@ -78,7 +78,7 @@ describe('the conversion', () => {
     ],
   }
 
-  test('goes by the history, whatever the config says of uncompressed digests', () => {
+  test('follows the history and ignores uncompressed digests in the config', () => {
     const converted = convert(config, [one, two])
     const { schema1 } = converted
     expect(schema1.architecture).toBe('arm64')
@@ -103,7 +103,7 @@ describe('the conversion', () => {
     for (const { id } of [leaf, middle, base] as { id: string }[]) expect(id).toMatch(/^[0-9a-f]{64}$/)
   })
 
-  test('has the same bytes each time, and others for another name, tag, layer or config', () => {
+  test('always has the same bytes, and different ones for another name, tag, layer or config', () => {
     const payloadOf = (name: object, layers: Digest[], image: object) => {
       const result = convertImage({ ...NAME, ...name }, layers, json(image).bytes)
       return 'refusal' in result ? '' : Buffer.from(result.payload).toString()
@@ -124,7 +124,7 @@ describe('the conversion', () => {
     expect(convert({ ...config, history: [{}] }, [one]).hasEmptyLayer).toBe(false)
   })
 
-  test('of a leaf that changed nothing throws it away, though the config says otherwise', () => {
+  test('marks a leaf that changed nothing as throwaway, even if the config says otherwise', () => {
     const image = { ...config, throwaway: false, id: 'x', parent: 'y', history: [{ empty_layer: true }] }
     expect(imagesOf(convert(image, []))).toEqual([
       expect.objectContaining({ throwaway: true, id: expect.stringMatching(/^[0-9a-f]{64}$/) }),
@@ -133,7 +133,7 @@ describe('the conversion', () => {
     expect(imagesOf(convert({ ...image, history: [{}] }, [one]))[0]).not.toHaveProperty('throwaway')
   })
 
-  test('makes up a history that is left out: a step a layer, the last with the command', () => {
+  test('replaces a missing history by one step per layer, the last with the command', () => {
     const { history: _, container_config: __, ...image } = config
     const [leaf, base] = imagesOf(convert(image, [one, two]))
     expect(leaf).toMatchObject({ container_config: { Cmd: ['sh -c echo 🐳'] }, created: config.created })
@@ -141,7 +141,7 @@ describe('the conversion', () => {
     expect(leaf?.parent).toBe(base?.id)
   })
 
-  test('has the ids that Docker has always given: of the blob and its parent, the leaf also of the config', () => {
+  test("uses Docker's ids: hashes of the blob and its parent, and for the leaf also of the config", () => {
     const hash = (text: string) => createHash('sha256').update(text).digest('hex')
     const [leaf, base] = imagesOf(convert({ ...config, history: [{}, {}] }, [one, two]))
     expect(base?.id).toBe(hash(`${one.slice(7)} `))
@@ -192,7 +192,7 @@ describe('is refused, with a reason', () => {
     expect(convertImage(NAME, [one], bytes)).toHaveProperty('refusal')
   })
 
-  test('or is done: whatever the config is, nothing is thrown', () => {
+  test('or succeeds: no config makes it throw', () => {
     const history = fc.array(fc.oneof(fc.constant({ empty_layer: true }), fc.jsonValue()))
     const configs = fc.oneof(
       fc.jsonValue(),

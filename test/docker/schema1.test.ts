@@ -20,14 +20,14 @@ describe('a manifest of schema 1', () => {
     expect([leaf.parent, base.parent]).toEqual([base.id, undefined])
   })
 
-  test('may be without an architecture and a tag', () => {
+  test('may lack an architecture and a tag', () => {
     expect(parse({ ...good, tag: undefined, architecture: undefined })).toMatchObject({
       tag: '',
       architecture: '',
     })
   })
 
-  test('is written as it is read', () => {
+  test('round-trips', () => {
     const texts = fc.string({ unit: 'grapheme' })
     const layers = fc.array(fc.record({ blobSum: fc.constant(layer), v1Compatibility: texts }), {
       minLength: 1,
@@ -40,7 +40,7 @@ describe('a manifest of schema 1', () => {
   })
 
   const isOne = (document: unknown, type?: string) => isSchema1(json(document).bytes, type)
-  test('is known by its type, or by its form where the type says nothing', () => {
+  test('is recognized by its type, or by its content if the type says nothing', () => {
     for (const type of ['json', 'prettyjws', 'PrettyJWS']) {
       expect(isOne({}, `application/vnd.docker.distribution.manifest.v1+${type}`)).toBe(true)
     }
@@ -71,7 +71,7 @@ describe('MANIFEST_INVALID says what is wrong', () => {
     expect(() => parse(document)).toThrow(message)
   })
 
-  test('whatever comes, nothing else is thrown', () => {
+  test('no input throws anything else', () => {
     const fields = fc.constantFrom('schemaVersion', 'name', 'tag', 'fsLayers', 'history', '__proto__')
     const values = fc.oneof(fc.constantFrom<unknown>(1, 'a', [{ blobSum: layer }], [null]), fc.jsonValue())
     const documents = fc.oneof(

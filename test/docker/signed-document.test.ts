@@ -19,14 +19,14 @@ const es384 = testKey('ES384')
 
 const parse = (bytes: Uint8Array) => parseSignedDocument(bytes)
 const check = (bytes: Uint8Array) => verifySignatures(parse(bytes))
-/** The document with another header, though signed well. */
+/** Returns the document with another header and a valid signature. */
 const withHeader = (header: object) => signed(text, [es256], { header })
 const withFormat = (format: object) => signed(text, [es256], { format })
 
 describe("a manifest that Docker's own registry has signed", () => {
   const read = async () => Bun.file(join(import.meta.dir, '../fixtures/schema1/signed.json')).bytes()
 
-  test('verifies, and has the digest that it says, of bytes and not of characters', async () => {
+  test('verifies, and has the expected digest of bytes, not of characters', async () => {
     const document = parse(await read())
     verifySignatures(document)
     expect(digestOf(document.payload)).toBe(
@@ -34,20 +34,20 @@ describe("a manifest that Docker's own registry has signed", () => {
     )
   })
 
-  test('does not when one byte of it is another', async () => {
+  test('does not verify when one byte differs', async () => {
     const bytes = await read()
     bytes[bytes.indexOf('b'.charCodeAt(0))] = 'B'.charCodeAt(0)
     expect(codeOf(() => check(bytes))).toBe('MANIFEST_UNVERIFIED')
   })
 
-  test('names its key as we do', async () => {
+  test('has the same key id as ours', async () => {
     const [signature] = parse(await read()).signatures
     const { kid, ...jwk } = signature!.header.jwk as { kid: string }
     expect(keyId(createPublicKey({ key: jwk, format: 'jwk' }))).toBe(kid)
   })
 })
 
-test('a key of the specification has the name that it is given there', () => {
+test("a key id: the specification's example key has the id given there", () => {
   const x = '3gAwX48IQ5oaYQAYSxor6rYYc_6yjuLCjtQ9LUakg4A'
   const y = 't72ge6kIA1XOjqjVoEOiPPAURltJFBMGDSQvEGVB010'
   const key = createPublicKey({ key: { kty: 'EC', crv: 'P-256', x, y }, format: 'jwk' })
@@ -61,13 +61,13 @@ describe('signatures of others', () => {
     expect(Buffer.from(parse(bytes).payload).equals(payload)).toBe(true)
   })
 
-  test('many verify, and all must', () => {
+  test('several verify, and all of them must', () => {
     check(signed(text, [es256, es384, testKey('RS256')]))
     const other = { ...es256, privateKey: testKey('ES256').privateKey }
     expect(codeOf(() => check(signed(text, [es384, other])))).toBe('MANIFEST_UNVERIFIED')
   })
 
-  test('a certificate tells the key, too', async () => {
+  test('the key can come from a certificate', async () => {
     const pem = es256.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
     const request = ['req', '-x509', '-new', '-key', '/dev/stdin', '-subj', '/CN=test', '-days', '9']
     const { output } = await openssl(request, pem)
@@ -78,7 +78,7 @@ describe('signatures of others', () => {
     )
   })
 
-  test('a document without any is its own payload', () => {
+  test('a document without signatures is its own payload', () => {
     expect(parse(payload)).toEqual({ payload, signatures: [] })
   })
 })
@@ -95,7 +95,7 @@ describe('ours', () => {
     expect(JSON.parse(Buffer.from(bytes).toString())).toMatchObject(JSON.parse(document))
   })
 
-  test('are as long each time, and the payload is the same', () => {
+  test('always have the same length, and do not change the payload', () => {
     const [one, two] = [signDocument(payload, ours, AT), signDocument(payload, ours, AT + 9_999_000)]
     expect(one.length).toBe(two.length)
     expect(parse(one).payload).toEqual(parse(two).payload)
@@ -144,7 +144,7 @@ describe('MANIFEST_INVALID', () => {
     ['bytes that are not UTF-8', Uint8Array.of(0x7b, 0xff, 0x7d)],
   ])('%s', (_, bytes) => expect(codeOf(() => check(bytes))).toBe('MANIFEST_INVALID'))
 
-  test('signatures that disagree on the document', () => {
+  test('signatures with different formatLength or formatTail', () => {
     const [one, two] = [signed(text, [es256]), withFormat({ formatLength: 20 })].map(
       (bytes) => JSON.parse(Buffer.from(bytes).toString()).signatures[0],
     )
@@ -164,14 +164,14 @@ describe('MANIFEST_UNVERIFIED', () => {
     ['another key', { alg: 'ES256', jwk: testKey('ES256').jwk }],
   ])('%s', (_, header) => expect(codeOf(() => check(withHeader(header)))).toBe('MANIFEST_UNVERIFIED'))
 
-  test('a signature that is cut', () => {
+  test('a truncated signature', () => {
     const document = JSON.parse(Buffer.from(signed(text, [es256])).toString())
     document.signatures[0].signature = document.signatures[0].signature.slice(0, 40)
     expect(codeOf(() => check(spliced(payload, document.signatures)))).toBe('MANIFEST_UNVERIFIED')
   })
 })
 
-describe('whatever comes', () => {
+describe('any document', () => {
   const run = (bytes: Uint8Array) => codeOf(() => check(bytes))
   const codes = ['none', 'MANIFEST_INVALID', 'MANIFEST_UNVERIFIED']
   const block = fc.record(
@@ -194,7 +194,7 @@ describe('whatever comes', () => {
     { requiredKeys: [] },
   )
 
-  test('is verified, or refused by an error of ours', () => {
+  test('is verified, or refused with a RegistryError', () => {
     fc.assert(
       fc.property(fc.oneof(fc.array(block, { maxLength: 3 }), fc.jsonValue()), (signatures) => {
         expect(codes).toContain(run(spliced(payload, signatures)))
@@ -214,7 +214,7 @@ describe('whatever comes', () => {
     )
   })
 
-  test('any JSON object that is not empty can be signed and taken apart again', () => {
+  test('that is a non-empty JSON object can be signed and separated again', () => {
     const documents = fc.dictionary(fc.string(), fc.jsonValue(), { minKeys: 1 })
     fc.assert(
       fc.property(documents, fc.constantFrom(undefined, 1, 3, '\t'), (document, indent) => {
@@ -227,7 +227,7 @@ describe('whatever comes', () => {
     )
   })
 
-  test('a long run of anything takes no longer than it should', () => {
+  test('with a long run of one character is parsed in linear time', () => {
     for (const long of longInputs(100_000)) {
       for (const part of [{ protected: long }, { signature: long }, { header: { alg: long } }]) {
         const [block] = JSON.parse(Buffer.from(signed(text, [es256])).toString()).signatures

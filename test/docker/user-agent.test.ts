@@ -13,12 +13,12 @@ test.each<[agent: string | null, version: [number, number] | undefined]>([
   ['Go 1.1 package http', undefined],
   ['', undefined],
   [null, undefined],
-])('%j is Docker %j', (agent, version) => {
+])('user agent: %j is Docker %j', (agent, version) => {
   const expected = version && { major: version[0], minor: version[1] }
   expect(dockerVersion(agent)).toEqual(expected as ReturnType<typeof dockerVersion>)
 })
 
-test('1.9 is older than 1.10, and nobody is older than nothing', () => {
+test('user agent: 1.9 is older than 1.10, and other clients are older than no version', () => {
   expect(isOlder({ major: 1, minor: 9 }, 1, 10)).toBe(true)
   expect(isOlder({ major: 1, minor: 10 }, 1, 10)).toBe(false)
   expect(isOlder({ major: 0, minor: 11 }, 1, 6)).toBe(true)

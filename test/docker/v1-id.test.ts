@@ -8,7 +8,7 @@ const digest = createHash('sha256').update('a').digest()
 const manifest = { id: 7, repositoryId: 3, digest }
 
 describe('an id', () => {
-  test('is 64 hex characters that say where the image is', () => {
+  test('is 64 hex characters that encode where the image is', () => {
     const row = fc.integer({ min: 0, max: 2 ** 48 - 1 })
     fc.assert(
       fc.property(row, fc.integer({ min: 0, max: 65_535 }), (id, layer) => {
@@ -30,7 +30,7 @@ describe('an id', () => {
     ['another repository', isV1IdOf(key, id, { ...manifest, repositoryId: 4 })],
     ['another layer', isV1IdOf(key, id.slice(0, 15) + (id[15] === '3' ? '4' : '3') + id.slice(16), manifest)],
     ['a changed proof', isV1IdOf(key, id.slice(0, -1) + (id.endsWith('0') ? '1' : '0'), manifest)],
-  ])('is none for %s', (_, isIt) => expect(isIt).toBe(false))
+  ])('is not valid for %s', (_, isIt) => expect(isIt).toBe(false))
 
   test.each(['', 'theimage', id.slice(1), `${id}0`, id.toUpperCase(), `${id}\n`])('is not %j', (text) =>
     expect(parseV1Id(text)).toBeUndefined(),

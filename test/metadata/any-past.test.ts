@@ -29,7 +29,7 @@ beforeAll(async () => {
 })
 afterAll(() => m[Symbol.asyncDispose]())
 
-/** One act on a repository; `n` chooses among what is there. */
+/** One act on a repository. `n` chooses among what exists. */
 type Act = [
   kind: 'push' | 'drop-tag' | 'drop-manifest' | 'tag' | 'end' | 'restore-tag' | 'restore' | 'rewind' | 'wait',
   n: number,
@@ -53,7 +53,7 @@ const act = fc.tuple(
   fc.constantFrom('a', 'b', 'c'),
 )
 
-/** What can be refused is refused with an error of the project; it has changed nothing. */
+/** Runs an act that may be refused with a RegistryError, in which case it has changed nothing. */
 async function tryWrite(write: Promise<unknown>): Promise<void> {
   await write.catch((error: { status?: number }) => expect([400, 404, 409]).toContain(error.status ?? 0))
 }
@@ -111,7 +111,7 @@ const tagsOf = (name: RepositoryName, at: number) =>
   )
 const metadata = () => m.metadata
 
-/** Every tag points at a manifest that is there, with its blobs; what is there is marked as garbage unless it is reached. */
+/** Checks that every tag points at a manifest with its blobs, and that exactly the unreachable content is garbage. */
 function checkWhole(name: RepositoryName, tags: Record<string, Digest | undefined>): void {
   for (const digest of Object.values(tags)) {
     expect(digest).toBeDefined()
@@ -128,7 +128,7 @@ function checkWhole(name: RepositoryName, tags: Record<string, Digest | undefine
   expect(wrong).toEqual([])
 }
 
-test('whatever was done, a rewind brings back what any moment had', async () => {
+test('rewind: after any acts, it restores the state of any time', async () => {
   let run = 0
   await fc.assert(
     fc.asyncProperty(fc.array(act, { minLength: 5, maxLength: 25 }), async (acts) => {

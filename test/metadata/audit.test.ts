@@ -5,7 +5,7 @@ import { auditReads, auditWrites } from '../../src/metadata/accounts/audit.ts'
 import { openForWriting } from '../../src/metadata/database.ts'
 import { AT, CALLER, open } from '../support/writes.ts'
 
-test('audit: whoever does something in a loop does not push out what others did', async () => {
+test('audit: one account acting in a loop does not displace the entries of others', async () => {
   await using folder = await temporaryFolder('audit')
   await (await open(folder.path)).close()
   const db = openForWriting(join(folder.path, 'cay.db'))

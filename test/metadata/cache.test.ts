@@ -17,7 +17,7 @@ import { AT, link, open, put } from '../support/writes.ts'
 const UPSTREAM = 'docker.io'
 const nameOf = (repository: string) => parseRepositoryName(`${UPSTREAM}/${repository}`)
 
-/** Content of an upstream, as fetches write it, on a clock that goes on by 1 with each write. */
+/** Writes content of an upstream as fetches do, on a clock that advances by 1 with each write. */
 function cache(metadata: Metadata) {
   let at = AT
   return {
@@ -56,7 +56,7 @@ async function withMetadata(work: (metadata: Metadata) => Promise<void>) {
   }
 }
 
-test('eviction: the image that was used least recently goes, with the blobs that only it names', () =>
+test('eviction: the least recently used image is evicted with the blobs that only it references', () =>
   withMetadata(async (metadata) => {
     const write = cache(metadata)
     const [config, shared, own, other] = [10, 100, 1000, 10_000].map(randomBlob) as [
@@ -87,7 +87,7 @@ test('eviction: the image that was used least recently goes, with the blobs that
     expect(metadata.repositories.find(nameOf('library/a'))).toBeUndefined()
   }))
 
-test('eviction: what was pushed or mounted stays, also when a cache brought it first', () =>
+test('eviction: pushed or mounted content is kept, even if it was cached first', () =>
   withMetadata(async (metadata) => {
     const write = cache(metadata)
     const [config, layer] = [randomBlob(10), randomBlob(5000)]
@@ -106,7 +106,7 @@ test('eviction: what was pushed or mounted stays, also when a cache brought it f
     ).toBeDefined()
   }))
 
-test('eviction: a push of a cached manifest makes it pushed content', () =>
+test('eviction: pushing a cached manifest turns it into pushed content', () =>
   withMetadata(async (metadata) => {
     const write = cache(metadata)
     const config = randomBlob(10)
@@ -121,7 +121,7 @@ test('eviction: a push of a cached manifest makes it pushed content', () =>
     expect(isHere(metadata, 'library/a', image)).toBe(true)
   }))
 
-test('eviction: an index goes with its last image that is here, and blobs that no manifest names go first', () =>
+test('eviction: an index is evicted with its last stored image, and unreferenced blobs are evicted first', () =>
   withMetadata(async (metadata) => {
     const write = cache(metadata)
     const [config, layer, loose] = [randomBlob(10), randomBlob(5000), randomBlob(70)]
@@ -136,7 +136,7 @@ test('eviction: an index goes with its last image that is here, and blobs that n
     expect(metadata.cache.totals()).toEqual({ bytes: 0, blobs: 0 })
   }))
 
-test('cache: a tag follows its upstream with a line in its history, and a delete evicts at once', () =>
+test('cache: a tag that follows its upstream records it in its history, and a delete evicts immediately', () =>
   withMetadata(async (metadata) => {
     const write = cache(metadata)
     const [first, second] = [imageManifest(randomBlob(1), []), imageManifest(randomBlob(2), [])]

@@ -63,11 +63,11 @@ describe('repositories', () => {
     ['web" OR "api', []],
     ['\0\0\0', []],
     ['no such thing', []],
-  ])('a search for %j finds exactly what has this text', async (q, names) => {
+  ])('a search for %j finds exactly those that contain this text', async (q, names) => {
     expect(await search(q)).toEqual(names)
   })
 
-  test('no text that is searched for is an error', async () => {
+  test('a search for any text succeeds', async () => {
     await fc.assert(
       fc.asyncProperty(fc.string({ unit: 'binary', maxLength: 40 }), async (q) =>
         (await search(q)).every((name) => NAMES.includes(name)),
@@ -75,13 +75,13 @@ describe('repositories', () => {
     )
   })
 
-  test('only those that may be pulled are found', async () => {
+  test('a search finds only those that the caller may pull from', async () => {
     const ofAlice = new Rules([{ pattern: 'alice/*', role: 'reader' }]).repositories('pull')
     expect(await search('web', ofAlice)).toEqual(['alice/web'])
     expect(await search('', new Rules().repositories('pull'))).toEqual([])
   })
 
-  test('are read in pages', async () => {
+  test('are listed in pages', async () => {
     const seen: string[] = []
     for (let last: string | undefined = ''; last !== undefined; ) {
       const page: Awaited<ReturnType<typeof metadata.catalog.repositories>> =
@@ -92,7 +92,7 @@ describe('repositories', () => {
     expect(seen).toEqual(NAMES)
   })
 
-  test('settings are given whole by a put and in part by a change, and only from the version that is expected', async () => {
+  test('a put replaces all settings, a change some, and both only if the version is the expected one', async () => {
     const repository = parseRepositoryName('settings')
     const call = { caller: CALLER, at: AT, repository }
     const isNone = { condition: { ifNoneMatch: ['*'] } }
@@ -123,7 +123,7 @@ describe('repositories', () => {
 describe('tags', () => {
   const name = parseRepositoryName('tagged')
   const manifests = ['1', '2'].map((n) => imageManifest(EMPTY, [], { annotations: { n } })) as [Named, Named]
-  // Some of the same time, and in another order by time than by name.
+  // Some have the same time, and the order by time differs from that by name.
   const TAGS = Array.from({ length: 12 }, (_, n) => ({
     name: `${n % 2 ? 'Release' : 'v'}-${n}`,
     at: AT + ((n * 7) % 4) * 1000,
@@ -154,7 +154,7 @@ describe('tags', () => {
   }
 
   test.each([1, 5, 100])(
-    'are sorted by name or by time, either way, in pages of %i, without those whose end has come',
+    'are sorted by name or time, in either direction, in pages of %i, without expired ones',
     async (limit) => {
       for (const sort of ['name', 'updated'] as const) {
         const expected = sorted[sort].map((tag) => tag.name)
@@ -167,7 +167,7 @@ describe('tags', () => {
     },
   )
 
-  test('say what they point at', async () => {
+  test('include what they point at', async () => {
     const tag = await metadata.tags.find(name, parseTag('v-0'), AT)
     expect(tag).toMatchObject({
       name: 'v-0',
@@ -184,7 +184,7 @@ describe('tags', () => {
     ).toBeUndefined()
   })
 
-  test('what a repository has is counted, and its manifests are listed, the deleted ones apart', async () => {
+  test('repositories: content is counted, and deleted manifests are listed separately', async () => {
     const layer = randomBlob(1000)
     const hidden = imageManifest(EMPTY, [layer])
     await metadata.write(...link('tagged', layer))

@@ -11,7 +11,7 @@ import { link, open, put } from '../support/writes.ts'
 
 const repository = parseRepositoryName('a')
 
-/** The schema of a database, and the migrations that it has had. */
+/** Returns the schema of a database and its applied migrations. */
 function contentOf(path: string): unknown[] {
   using database = new Database(path, { readonly: true })
   const schema = database.query('select name, sql from sqlite_master order by name').all()
@@ -19,7 +19,7 @@ function contentOf(path: string): unknown[] {
 }
 
 describe('a database', () => {
-  test('is there again when it was closed, all of it in one file', async () => {
+  test('is complete in one file after it is closed', async () => {
     await using folder = await temporaryFolder('database')
     const first = await open(folder.path)
     await first.write(...link('a', EMPTY))
@@ -33,7 +33,7 @@ describe('a database', () => {
     await again.close()
   })
 
-  test('of a newer executable is refused, with what to do, and is not changed', async () => {
+  test('of a newer version is refused unchanged, and the error says what to do', async () => {
     await using folder = await temporaryFolder('database')
     await (await open(folder.path)).close()
     const path = join(folder.path, 'cay.db')
@@ -48,13 +48,13 @@ describe('a database', () => {
     expect(contentOf(path)).toEqual(before)
   })
 
-  test('that is no database is refused', async () => {
+  test('that is not a database is refused', async () => {
     await using folder = await temporaryFolder('database')
     await Bun.write(join(folder.path, 'cay.db'), 'this is no database, but a text of some length'.repeat(50))
     expect((await failureOf(open(folder.path))).message).toContain('not a database')
   })
 
-  test('closes after the writes that wait', async () => {
+  test('closes after the waiting writes', async () => {
     await using folder = await temporaryFolder('database')
     const metadata = await open(folder.path)
     const writes = Array.from({ length: 500 }, (_, n) => metadata.write(...link(`r${n}`, EMPTY)))
@@ -66,7 +66,7 @@ describe('a database', () => {
   })
 })
 
-test('a data folder is one server’s, until that gives it back', async () => {
+test('data folder: one server locks it until it closes', async () => {
   await using folder = await temporaryFolder('lock')
   const unlock = lockFolder(folder.path, 'data')
   expect(() => lockFolder(folder.path, 'data')).toThrow(

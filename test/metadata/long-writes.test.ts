@@ -13,7 +13,7 @@ const NONE = { windowMs: 0, graceMs: 0, untaggedDays: 0 }
 
 type Machine = Awaited<ReturnType<typeof openMachine>>
 
-/** A repository with many tags of one manifest, each with its line in the history. */
+/** Creates a repository with many tags of one manifest, each with its line in the history. */
 async function openWithMany() {
   const m = await openMachine()
   await m.push(one, ['first'])
@@ -28,7 +28,7 @@ async function openWithMany() {
   return m
 }
 
-/** Starts a write, then a push elsewhere; answers what the write does, and which of both was done first. */
+/** Starts a write, then a push elsewhere. Returns the write's result, and which of the two finished first. */
 async function besidePush<T>(m: Machine, write: Promise<T>): Promise<{ answer: T; first: string }> {
   const push = m.metadata.write(...link('other', EMPTY))
   const first = await Promise.race([write.then(() => 'write'), push.then(() => 'push')])
@@ -84,7 +84,7 @@ test('long writes: a repository with immutable tags is rewound as a whole or not
   expect(tagsOf(m)).toBe(MANY + 1)
 })
 
-test('the database gets smaller when what it held was collected', async () => {
+test('gc: the database file shrinks after its content was collected', async () => {
   await using folder = await temporaryFolder('shrinking')
   const size = () => statSync(join(folder.path, 'cay.db')).size
   const first = await open(folder.path)

@@ -21,7 +21,7 @@ const copies = () =>
     .filter((name) => name.startsWith('cay.db.'))
     .sort()
 
-/** The rows and migrations in a database of two migrations. */
+/** Returns the rows and migrations in a database of two migrations. */
 function look(name: string) {
   using database = new Database(join(folder.path, name), { readonly: true })
   const [manifests, applied] = ['manifest', '__drizzle_migrations'].map(
@@ -37,19 +37,19 @@ function run(...statements: string[]): void {
   database.close(true)
 }
 
-/** Makes a migration fail: it creates this table, too. */
+/** Makes a migration fail, because it also creates this table. */
 const HINDER = 'create table "total" (name text)'
 
 const WHOLE = { manifests: 5, applied: 2, integrity: ['ok'] }
 
-test('migrations: the copy has what the database had, and nothing is left beside it', async () => {
+test('migrations: the copy has the content of the database, and no other file is left', async () => {
   await Bun.write(`${path}.before-2.new`, 'as a kill leaves it')
   await (await open(folder.path)).close()
   expect(copies()).toEqual(['cay.db.before-2'])
   expect(look('cay.db.before-2')).toEqual(WHOLE)
 })
 
-test('migrations: starts that fail make one copy, and say what failed and that the database is unchanged', async () => {
+test('migrations: failed starts make one copy, say what failed, and leave the database unchanged', async () => {
   run(HINDER)
   for (let n = 0; n < 3; n++) {
     expect((await failureOf(open(folder.path))).message).toMatch(
@@ -60,7 +60,7 @@ test('migrations: starts that fail make one copy, and say what failed and that t
   expect(look('cay.db')).toEqual(WHOLE)
 })
 
-test('migrations: a database that has changed since its copy is copied again, once', async () => {
+test('migrations: a database that changed since its copy is copied once more', async () => {
   run(HINDER)
   await failureOf(open(folder.path))
   run("update tag set updated_at = updated_at + 1 where name = 'latest'")
@@ -68,7 +68,7 @@ test('migrations: a database that has changed since its copy is copied again, on
   expect(copies()).toEqual(['cay.db.before-2', 'cay.db.before-2-2'])
 })
 
-test('migrations: a copy that a kill left incomplete is replaced by a whole one', async () => {
+test('migrations: an incomplete copy, left by a kill, is replaced', async () => {
   await Bun.write(`${path}.before-2`, '')
   await (await open(folder.path)).close()
   expect(copies()).toEqual(['cay.db.before-2'])

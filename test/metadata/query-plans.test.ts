@@ -27,14 +27,14 @@ afterAll(() => resources.disposeAsync())
 
 const writes = (db: Db) => operations(db, () => 0)
 
-/** Every statement that `make` makes, whether it is prepared yet or not. */
+/** Returns every statement that `make` makes, prepared or not. */
 function statementsOf(make: (db: Db) => unknown): string[] {
   db.statements.length = 0
   make(db)
   return db.statements.map((statement) => statement.text())
 }
 
-/** Every statement that `act` prepares. */
+/** Returns every statement that `act` prepares. */
 function preparedBy(act: () => unknown): string[] {
   const prepared: string[] = []
   const { $client } = db
@@ -57,8 +57,8 @@ function planOf(sql: string): string[] {
   return plan.map(({ detail }) => detail).filter((detail) => !/^(SCALAR|REUSE|SCAN CONSTANT)/.test(detail))
 }
 
-/** What a push, a delete or the collector runs costs as much as what it changes, however much is stored. */
-test('no write reads a whole table', () => {
+/** A push, a delete or garbage collection must cost as much as it changes, however much is stored. */
+test('query plans: no write scans a whole table', () => {
   const statements = statementsOf(writes)
   expect(statements.length).toBeGreaterThan(70)
   for (const sql of statements) {
@@ -67,7 +67,7 @@ test('no write reads a whole table', () => {
   }
 })
 
-test('every statement of the writer, and of the reads, is made once', () => {
+test('query plans: every statement of the writer and of the reads is made once', () => {
   for (const make of [writes, reads]) {
     const statements = statementsOf(make)
     expect(statements.filter((sql, at) => statements.indexOf(sql) !== at)).toEqual([])
@@ -84,7 +84,7 @@ test.each([
   }
 })
 
-test('a repository is found by its name among those that are not deleted', () => {
+test('query plans: a repository is looked up by name only among those that are not deleted', () => {
   const statements = [...statementsOf(writes), ...statementsOf(reads)]
   const byName = statements.filter(
     (sql) => sql.includes('"repository"."name" = ?') && !/"deleted_at" (>?=) \?/.test(sql),
@@ -98,8 +98,8 @@ test('a repository is found by its name among those that are not deleted', () =>
   }
 })
 
-/** A page costs as much as it has, however much is stored: rows come in the order of an index, and none is sorted. */
-test('pages of the API are read in the order of an index', () => {
+/** A page must cost as much as it contains: rows are read in the order of an index and never sorted. */
+test('query plans: pages of the API are read in the order of an index', () => {
   const { catalog, storage, blobUses, outbox, history, ...others } = reads(db)
   const tags = (query: TagQuery) => () => others.tags.search(NAME, query, 10, 0)
   const after = { name: parseTag('a'), updatedAt: 0 }

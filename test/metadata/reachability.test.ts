@@ -27,7 +27,7 @@ beforeAll(async () => {
 })
 afterAll(() => resources.disposeAsync())
 
-/** A repository of its own, with writes at a time that goes on by 1 with each. */
+/** Creates a repository whose clock advances by 1 with each write. */
 async function repository(name: string) {
   let at = AT
   const next = <C extends { at: number }>(call: C): C => ({ ...call, at: ++at })
@@ -44,7 +44,7 @@ async function repository(name: string) {
       await metadata.write(operation, next(call))
       return at
     },
-    /** What is marked, and since when. */
+    /** Returns what is marked, and since when. */
     marks(manifest: Named) {
       return db
         .query(
@@ -68,7 +68,7 @@ const REACHED = { unreferenced: null, untagged: null }
 const unreferenced = (at: number) => ({ unreferenced: at, untagged: null })
 const untagged = (at: number) => ({ unreferenced: null, untagged: at })
 
-test('a manifest is reached by its tags, and garbage since the last one left it', async () => {
+test('reachability: a manifest is reached by its tags, and is garbage from when the last one leaves it', async () => {
   const { push, marks, ...r } = await repository('tags')
   const [a, b] = [image('a'), image('b')]
   await push(a, 'one', 'two')
@@ -85,7 +85,7 @@ test('a manifest is reached by its tags, and garbage since the last one left it'
   expect(marks(a)).toEqual(REACHED)
 })
 
-test('one that is pushed by its digest is untagged since then, until a tag reaches it', async () => {
+test('reachability: a manifest pushed by digest counts as untagged until a tag reaches it', async () => {
   const { push, marks, ...r } = await repository('untagged')
   const a = image('a')
   expect([await push(a), marks(a)]).toEqual([AT + 1, untagged(AT + 1)])
@@ -98,7 +98,7 @@ test('one that is pushed by its digest is untagged since then, until a tag reach
   expect([await push(a), marks(a)]).toEqual([AT + 6, untagged(AT + 6)])
 })
 
-test('entries of an index are reached by it, whichever came first, and until the last one is deleted', async () => {
+test('reachability: an index reaches its entries, in either push order, until the last index is deleted', async () => {
   const { push, marks, ...r } = await repository('indexes')
   const [before, after] = [image('before'), image('after')]
   const [one, two] = [indexOf('one', before, after), indexOf('two', before)]
@@ -115,7 +115,7 @@ test('entries of an index are reached by it, whichever came first, and until the
   expect([before, after].map(marks)).toEqual([REACHED, REACHED])
 })
 
-test('referrers are reached by their subject, whichever came first, and live and die with it', async () => {
+test('reachability: a subject reaches its referrers, in either push order, as long as it exists', async () => {
   const { push, marks, ...r } = await repository('referrers')
   const subject = image('subject')
   const [early, late] = [referrerOf('early', subject), referrerOf('late', subject)]
@@ -133,7 +133,7 @@ test('referrers are reached by their subject, whichever came first, and live and
   expect([early, late, second].map(marks)).toEqual([REACHED, REACHED, REACHED])
 })
 
-test('any digest of a manifest reaches it', async () => {
+test('reachability: a reference by any digest of a manifest reaches it', async () => {
   const { push, marks, ...r } = await repository('algorithms')
   const child = image('child')
   const sha512 = { ...child, digest: digestOf(child.bytes, 'sha512') }
@@ -154,7 +154,7 @@ test('any digest of a manifest reaches it', async () => {
   expect(marksOfChild()).toEqual(unreferenced(deleted))
 })
 
-test('what is in another repository reaches nothing', async () => {
+test('reachability: content of another repository reaches nothing', async () => {
   const [mine, other] = [await repository('mine'), await repository('other')]
   const child = image('of both')
   const index = indexOf('of both', child)
@@ -166,7 +166,7 @@ test('what is in another repository reaches nothing', async () => {
   expect(mine.marks(child)).toEqual(untagged(AT + 1))
 })
 
-test('a blob that comes after the manifest that names it is in use', async () => {
+test('reachability: a blob pushed after the manifest that references it is in use', async () => {
   const layer = randomBlob(7)
   const [operation, call] = put('late', imageManifest(EMPTY, [layer]), ['t'])
   await metadata.write(operation, { ...call, optionalRoles: ['config', 'layer'] })

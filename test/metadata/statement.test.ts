@@ -28,14 +28,14 @@ const findTag = (db: Db) =>
 
 type Takes<T> = T extends Parameters<ReturnType<typeof findTag>['get']>[0] ? true : false
 
-// These fail to compile, not to run, where a statement takes what it should not.
+// These fail to compile if a statement accepts the wrong parameters.
 const takesItsParameters: Takes<{ id: number; name: string }> = true
 const takesNull: Takes<{ id: number; name: null }> = true
 const takesAnotherName: Takes<{ id: number; nmae: string }> = false
 const takesAnotherType: Takes<{ id: string; name: string }> = false
 const takesUndefined: Takes<{ id: number; name: undefined }> = false
 
-test('statements: parameters have the names and types that the statement says', async () => {
+test('statements: parameters have the declared names and types', async () => {
   expect([takesItsParameters, takesNull, takesAnotherName, takesAnotherType, takesUndefined]).toEqual([
     true,
     true,
@@ -47,7 +47,7 @@ test('statements: parameters have the names and types that the statement says', 
   expect(found).toBeUndefined()
 })
 
-test('statements: one in SQL answers rows of the type that it names', async () => {
+test('statements: raw SQL returns rows of the declared type', async () => {
   const sum = statement(
     await database(),
     { a: number, b: number },
@@ -57,7 +57,7 @@ test('statements: one in SQL answers rows of the type that it names', async () =
   expect(sum.all({ a: 1, b: 2 })).toEqual([{ sum: 3 }])
 })
 
-test('statements: none is prepared before it is run', async () => {
+test('statements: each is prepared only when it is first run', async () => {
   const wrong = statement(await database(), {}, () => sql<object>`select no_such_column`)
   expect(() => wrong.get({})).toThrow('no such column')
 })

@@ -16,7 +16,7 @@ const sums = async (metadata: Metadata): Promise<Sum[]> => {
 
 const blob = (bytes: number): Named => named('x'.repeat(bytes))
 
-test('a repository knows its bytes, and which of them are its own', async () => {
+test('storage: a repository counts its bytes, and those that only it has', async () => {
   await using folder = await temporaryFolder('storage')
   const metadata = await open(folder.path)
   for (const bytes of [10, 200, 3000]) await metadata.write(...link('a', blob(bytes)))
@@ -38,7 +38,7 @@ test('a repository knows its bytes, and which of them are its own', async () => 
   await metadata.close()
 })
 
-test('what is removed is taken off again', async () => {
+test('storage: removed content is subtracted', async () => {
   await using folder = await temporaryFolder('storage')
   const metadata = await open(folder.path)
   for (const name of ['a', 'b', 'c']) {
@@ -72,7 +72,7 @@ test('what is removed is taken off again', async () => {
   await metadata.close()
 })
 
-test('repositories come by name, or the largest first, page by page', async () => {
+test('storage: repositories are listed by name or largest first, in pages', async () => {
   await using folder = await temporaryFolder('storage')
   const metadata = await open(folder.path)
   const sizes = { a: 5, b: 7, c: 5, d: 9, e: 0 }

@@ -14,7 +14,7 @@ import { failureOf } from '../support/failure.ts'
 import { APP, one, openMachine, three, two } from '../support/time-machine.ts'
 import { AT, CALLER, link } from '../support/writes.ts'
 
-test('every move of a tag leaves a line: from where, to where, by which act, who, when', async () => {
+test('tag history: every move records the old and new digest, the act, the account and the time', async () => {
   await using m = await openMachine()
   await m.push(one, ['t'])
   await m.push(two, ['t'])
@@ -55,7 +55,7 @@ test('every move of a tag leaves a line: from where, to where, by which act, who
   ])
 })
 
-test('a moved tag goes back to a digest, or to what it was at a time', async () => {
+test('tag restore: a moved tag is restored to a digest or to a time', async () => {
   await using m = await openMachine()
   const before = m.clock.time
   await m.push(one, ['t'])
@@ -84,7 +84,7 @@ test('a moved tag goes back to a digest, or to what it was at a time', async () 
   expect(await failureOf(m.metadata.write('restoreTag', future))).toMatchObject({ status: 400 })
 })
 
-test('a deleted tag and its deleted manifest come back together, with an index also its children and their blobs', async () => {
+test('tag restore: a deleted tag is restored with its manifest, and an index with its children and blobs', async () => {
   await using m = await openMachine()
   const layer = randomBlob(64)
   const child = imageManifest(EMPTY, [layer])
@@ -108,7 +108,7 @@ test('a deleted tag and its deleted manifest come back together, with an index a
   ).toEqual([])
 })
 
-test('a manifest comes back with the tags that went in the same act, unless they were made again', async () => {
+test('manifest restore: tags deleted in the same act are restored, unless they were created again', async () => {
   await using m = await openMachine()
   await m.push(one, ['a', 'b', 'alone'])
   await m.drop({ tag: 'alone' })
@@ -128,7 +128,7 @@ test('a manifest comes back with the tags that went in the same act, unless they
   })
 })
 
-test('immutable tags that are there stay where they are; those that are gone may come back', async () => {
+test('tag restore: existing immutable tags cannot be moved, and deleted ones can be restored', async () => {
   await using m = await openMachine()
   await m.push(one, ['moved', 'deleted'])
   const then = m.clock.advance()
@@ -152,7 +152,7 @@ test('immutable tags that are there stay where they are; those that are gone may
   expect(m.state()).toEqual({ deleted: one.digest, moved: two.digest })
 })
 
-test('changes of a tag heed what is expected of it', async () => {
+test('tags: changes respect their condition', async () => {
   await using m = await openMachine()
   await m.push(one, ['t'])
   const digest = parseDigest(one.digest)
@@ -182,7 +182,7 @@ test('changes of a tag heed what is expected of it', async () => {
   })
 })
 
-test('a manifest that comes back without a tag is garbage from then on, until a tag points at it', async () => {
+test('manifest restore: without a tag, the manifest is garbage until a tag points at it', async () => {
   await using m = await openMachine()
   await m.push(one, [])
   await m.drop({ digest: parseDigest(one.digest) })
@@ -194,12 +194,12 @@ test('a manifest that comes back without a tag is garbage from then on, until a 
   expect(since()).toEqual([{ at: null }])
 })
 
-describe('the end of a tag', () => {
+describe('the expiry of a tag', () => {
   const HOUR_MS = 3_600_000
   const endOf = (m: Awaited<ReturnType<typeof openMachine>>, tag = 't') =>
     m.here.tags.find(APP, parseTag(tag), m.clock.time)?.expiresAt
 
-  test('that is still to come is kept by a restore of the tag, of its manifest, and by a rewind', async () => {
+  test('in the future is kept by a restore of the tag or its manifest, and by a rewind', async () => {
     await using m = await openMachine()
     const end = m.clock.time + HOUR_MS
     await m.push(one, ['t'], { expiresAfterSeconds: 3600 })
@@ -223,7 +223,7 @@ describe('the end of a tag', () => {
     expect(endOf(m)).toBe(end)
   })
 
-  test('that has passed becomes the time that the tag had left', async () => {
+  test('in the past is replaced by the time that the tag had left', async () => {
     await using m = await openMachine()
     await m.push(one, ['t', 'deleted'], { expiresAfterSeconds: 3600 })
     m.clock.advance(599)
@@ -238,7 +238,7 @@ describe('the end of a tag', () => {
     expect(endOf(m, 'deleted')).toBe(m.clock.time + HOUR_MS - 600_000)
   })
 
-  test('that came by itself is gone when the tag is restored to its digest, or it would be gone at once', async () => {
+  test('is removed when an expired tag is restored to its digest, so that it does not expire again at once', async () => {
     await using m = await openMachine()
     await m.push(one, ['t'], { expiresAfterSeconds: 3600 })
     m.clock.advance(2 * 3600)
@@ -248,7 +248,7 @@ describe('the end of a tag', () => {
     expect(m.state()).toEqual({ t: one.digest })
   })
 
-  test('is taken back by a rewind also where the tag points at the same manifest again', async () => {
+  test('is undone by a rewind, even if the tag points at the same manifest again', async () => {
     await using m = await openMachine()
     await m.push(one, ['t'])
     const then = m.clock.advance()

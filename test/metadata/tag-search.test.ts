@@ -6,7 +6,7 @@ import { APP, one, openMachine } from '../support/time-machine.ts'
 const MANY = 20_000
 const SEARCHED = ['v19999', 'v9999']
 
-test('a search through many tags finds each that matches, in order, and other work goes on meanwhile', async () => {
+test('tag search: a search through many tags finds all matches in order, without blocking other work', async () => {
   await using m = await openMachine()
   await m.push(one, ['first'])
   using db = new Database(join(m.folder, 'cay.db'))

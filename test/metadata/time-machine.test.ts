@@ -7,7 +7,7 @@ import { failureOf } from '../support/failure.ts'
 import { APP, DAY_SECONDS, one, openMachine, three, two } from '../support/time-machine.ts'
 import { AT, link } from '../support/writes.ts'
 
-test('a rewind takes every tag back, also those that ended, and can itself be undone', async () => {
+test('rewind: every tag is restored, including expired ones, and the rewind itself can be undone', async () => {
   await using m = await openMachine()
   await m.push(one, ['same', 'moved', 'deleted'])
   await m.push(one, ['ends'], { expiresAfterSeconds: 60 })
@@ -43,7 +43,7 @@ test('a rewind takes every tag back, also those that ended, and can itself be un
   })
 })
 
-test('a rewind brings back manifests that were deleted', async () => {
+test('rewind: deleted manifests are restored', async () => {
   await using m = await openMachine()
   await m.push(one, ['t'])
   const then = m.clock.advance()
@@ -52,7 +52,7 @@ test('a rewind brings back manifests that were deleted', async () => {
   expect(m.state()).toEqual({ t: one.digest })
 })
 
-test('what was deleted before the window does not come back', async () => {
+test('restore: content deleted before the window cannot be restored', async () => {
   await using m = await openMachine()
   await m.push(one, ['t'])
   await m.drop({ digest: parseDigest(one.digest) })
@@ -70,7 +70,7 @@ test('what was deleted before the window does not come back', async () => {
   )
 })
 
-test('a deleted repository comes back whole; one whose name was taken again says so', async () => {
+test('repository restore: all content is restored, and a name in use again is an error', async () => {
   await using m = await openMachine()
   await m.push(one, ['t'])
   const deletedAt = m.clock.advance()
@@ -99,7 +99,7 @@ test('a deleted repository comes back whole; one whose name was taken again says
   ])
 })
 
-test('a repository that is being collected does not come back in part', async () => {
+test('repository restore: a repository that is being collected is not restored in part', async () => {
   await using m = await openMachine()
   await m.push(one, ['a', 'b'])
   await m.metadata.write('deleteRepository', { ...m.who(), repository: APP })
@@ -113,6 +113,6 @@ test('a repository that is being collected does not come back in part', async ()
     limit: 1,
   })
   expect(batch).toMatchObject({ tags: 1, more: true })
-  // Asked for while it could be brought back, and answered later.
+  // Requested while it could still be restored, and answered later.
   expect(await failureOf(m.metadata.write('restoreRepository', restore))).toMatchObject({ status: 404 })
 })

@@ -3,7 +3,7 @@ import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { failureOf } from '../support/failure.ts'
 import { AT, CALLER, withMetadata } from '../support/writes.ts'
 
-test('versions: no number is given twice, whatever calls fail and however often the database is opened', async () => {
+test('versions: no number is used twice, even if calls fail or the database is reopened', async () => {
   await using folder = await temporaryFolder('versions')
   const given: number[] = []
   for (const round of [1, 2, 3]) {

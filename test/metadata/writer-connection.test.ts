@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { openForWriting } from '../../src/metadata/database.ts'
 
-test('the database syncs each commit, on macOS also the cache of the drive', async () => {
+test('database: each commit is synced, on macOS including the drive cache', async () => {
   await using folder = await temporaryFolder('database')
   const { $client } = openForWriting(join(folder.path, 'cay.db'))
   const read = (name: string) => Object.values($client.query(`pragma ${name}`).get() as object)[0]

@@ -26,7 +26,7 @@ describe('the writer', () => {
   const rows = (sql: string, ...values: string[]) => db.query(sql).all(...values) as Record<string, unknown>[]
   const tagsOf = (name: string) => metadata.tags.list(parseRepositoryName(name), '', 1000, AT)
 
-  test('keeps what is asked of it in order, and a call that fails leaves no trace and harms no neighbour', async () => {
+  test('runs calls in order, and a failed call leaves no trace and does not affect others', async () => {
     await metadata.write(...link('group', EMPTY))
     const calls = Array.from({ length: 300 }, (_, n) =>
       n % 3 === 1
@@ -41,7 +41,7 @@ describe('the writer', () => {
     expect(rows('select id from manifest where digest = unhex(?)', broken.digest.slice(7))).toEqual([])
   })
 
-  test('shares a commit between the calls that wait', async () => {
+  test('groups waiting calls into one commit', async () => {
     const frames = () => rows('pragma wal_checkpoint(noop)')[0]?.log as number
     const before = frames()
     for (let n = 0; n < 20; n++) await metadata.write(...link('alone', randomBlob(1 + n)))
@@ -54,7 +54,7 @@ describe('the writer', () => {
     expect(together).toBeLessThan(alone / 2)
   })
 
-  test('refuses more bytes than may wait, and takes them a moment later', async () => {
+  test('refuses calls beyond the byte limit of its queue, and accepts them once there is room', async () => {
     const bytes = new Uint8Array(64 * 1024)
     const push = (n: number) => {
       const blob = named(`waiting ${n}`)
@@ -68,7 +68,7 @@ describe('the writer', () => {
     await push(1100)
   })
 
-  test('rejects with the error of the project, with its status, entries and detail', async () => {
+  test('rejects with a RegistryError that has its status, entries and detail', async () => {
     const failure = await failureOf(metadata.write(...put('group', broken, [])))
     expect(failure).toMatchObject({ name: 'RegistryError', status: 400 })
     expect(failure).toMatchObject({
@@ -77,7 +77,7 @@ describe('the writer', () => {
     expect((await failureOf(metadata.write(...remove('nobody', { tag: 'x' })))).status).toBe(404)
   })
 
-  test('writes who did it into the history and the outbox, and nothing where nothing changed', async () => {
+  test('records the account in the history and the outbox, and nothing if nothing changed', async () => {
     const bob = { account: undefined, credential: undefined, address: '::1', requestId: 'r-2' }
     await metadata.write(...link('told', EMPTY))
     await metadata.write(...put('told', manifest, ['a']))
@@ -114,7 +114,7 @@ describe('the writer', () => {
     ])
   })
 
-  test('says that something was replaced before the write returns, and only then', async () => {
+  test('reports replaced content before the write returns, and only if something was replaced', async () => {
     const other = imageManifest(EMPTY, [], { annotations: { n: 'other' } })
     let replaced = 0
     metadata.onStale('content', () => {

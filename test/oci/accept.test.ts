@@ -20,7 +20,7 @@ test.each<[header: string | null, expected: unknown]>([
   [' , ;q=1,,a/b', [['a/b'], [], false]],
 ])('%j', (header, expected) => expect(read(header)).toEqual(expected as ReturnType<typeof read>))
 
-describe('a type is accepted', () => {
+describe('Accept: a type is accepted', () => {
   test.each([
     [OCI_MANIFEST, OCI_MANIFEST, true],
     [OCI_MANIFEST.toUpperCase(), OCI_MANIFEST, true],
@@ -36,7 +36,7 @@ describe('a type is accepted', () => {
   })
 })
 
-test('whatever comes is read, and never more of it than some', () => {
+test('Accept: any header is parsed, up to a limit of types', () => {
   const parts = fc.constantFrom('a/b', '*/*', 'a/*', '/', ',', ';', 'q=0', ' ', '*', '"', 'é')
   fc.assert(
     fc.property(fc.array(fc.oneof(parts, fc.string())), (words) => {
@@ -47,7 +47,7 @@ test('whatever comes is read, and never more of it than some', () => {
   expect(types.size).toBe(100)
 })
 
-test('what is accepted by name is accepted beside anything else', () => {
+test('Accept: a type that is accepted by name is accepted among any others', () => {
   const type = fc.stringMatching(/^[a-z]{1,9}\/[a-z0-9.+-]{1,30}$/)
   fc.assert(
     fc.property(type, fc.array(type, { maxLength: 9 }), (one, others) => {
@@ -57,6 +57,6 @@ test('what is accepted by name is accepted beside anything else', () => {
   )
 })
 
-test('a long run of anything takes no longer than it should', () => {
+test('Accept: a long run of one character is parsed in linear time', () => {
   for (const long of longInputs(100_000)) expect(codeOf(() => parseAccept(long))).toBe('none')
 })

@@ -13,7 +13,7 @@ import {
 const DOCKER_CONFIG = 'application/vnd.docker.container.image.v1+json'
 const EMPTY_CONFIG = 'application/vnd.oci.empty.v1+json'
 
-/** An image manifest as far as its kind goes. */
+/** Returns an image manifest with the fields that determine its kind. */
 function image(config: string, layers: string[] = [OCI_LAYER], more: object = {}) {
   return { config: { mediaType: config }, layers: layers.map((mediaType) => ({ mediaType })), ...more }
 }
@@ -31,7 +31,7 @@ function kindOf(
   return artifactKind(artifactTraits(document, mediaType, { labels, platforms }))
 }
 
-describe('what clients push', () => {
+describe('artifact kind by media types', () => {
   const cosign = (layer: string) => image(OCI_CONFIG, [layer])
   test.each<[kind: string, document: unknown]>([
     [
@@ -112,7 +112,7 @@ describe('what clients push', () => {
   })
 })
 
-describe('what labels and platforms tell', () => {
+describe('artifact kind by labels and platforms', () => {
   const operators = 'operators.operatorframework.io'
   test.each([
     ['Operator bundle', `${operators}.bundle.mediatype.v1`],
@@ -127,7 +127,7 @@ describe('what labels and platforms tell', () => {
   })
 })
 
-describe('an index', () => {
+describe('artifact kind of an index', () => {
   const child = (os: string, architecture: string, mediaType = OCI_MANIFEST) => ({
     mediaType,
     platform: { os, architecture },
@@ -152,7 +152,7 @@ describe('an index', () => {
   })
 })
 
-test('anything has a kind', () => {
+test('artifact kind: any document has one', () => {
   fc.assert(
     fc.property(fc.jsonValue(), fc.string(), (document, mediaType) => {
       expect(kindOf(document, mediaType)).not.toBe('')

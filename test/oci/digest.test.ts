@@ -44,7 +44,7 @@ describe('a digest', () => {
     expect(findDigest(text)).toBe(code === 'none' ? (text as never) : undefined)
   })
 
-  test('is the same after the way through the database', () => {
+  test('round-trips through the bytes in the database', () => {
     fc.assert(
       fc.property(digests, (text) => {
         const digest = parseDigest(text)
@@ -55,7 +55,7 @@ describe('a digest', () => {
     )
   })
 
-  test('is the same from a part of a larger buffer', () => {
+  test('can be read from a part of a larger buffer', () => {
     fc.assert(
       fc.property(fc.uint8Array({ minLength: 32, maxLength: 32 }), (bytes) => {
         const larger = new Uint8Array(50)
@@ -65,7 +65,7 @@ describe('a digest', () => {
     )
   })
 
-  test('from any text either is taken as it is or throws DIGEST_INVALID', () => {
+  test('from any text is either returned unchanged or throws DIGEST_INVALID', () => {
     const nearly = fc
       .tuple(digests, fc.nat(140), fc.string({ maxLength: 2 }))
       .map(([text, at, more]) => text.slice(0, at) + more + text.slice(at + 1))
@@ -77,7 +77,7 @@ describe('a digest', () => {
     )
   })
 
-  test('costs no more than its length, and its error repeats no more than a little of it', () => {
+  test('is parsed in linear time, and its error quotes only the beginning', () => {
     for (const text of longInputs(100_000)) {
       expect(millisecondsOf(() => codeOf(() => parseDigest(text)))).toBeLessThan(20)
       expect(() => parseDigest(text)).toThrow(/^.{1,400}$/s)

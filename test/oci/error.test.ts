@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { diskFull, ERROR_CODES, type ErrorCode, RegistryError, registryError } from '../../src/oci/error.ts'
 
-test('an error has the status and the message of its code, unless it says another', () => {
+test('errors: an error has the status and message of its code unless others are given', () => {
   for (const code of Object.keys(ERROR_CODES) as ErrorCode[]) {
     const error = registryError(code)
     expect(error.status).toBe(ERROR_CODES[code].status)
@@ -16,7 +16,7 @@ test('an error has the status and the message of its code, unless it says anothe
   expect(other.entries).toEqual([{ code: 'DENIED', message: 'not now', detail: { a: 1 } }])
 })
 
-test('the cause is for the log: no entry has it', () => {
+test('errors: the cause is for the log and appears in no entry', () => {
   const error = diskFull(new Error('ENOSPC: /var/lib/cay/uploads/1'))
   expect(error.status).toBe(507)
   expect(error.cause).toBeInstanceOf(Error)

@@ -16,7 +16,7 @@ test.each<[text: string, expected: boolean]>([
   ['', false],
 ])('%.30s', (text, expected) => expect(isDeep(text)).toBe(expected))
 
-test('what is as deep as people write it is not deep, whatever its texts are', () => {
+test('JSON depth: documents of ordinary depth are accepted, whatever their strings contain', () => {
   fc.assert(
     fc.property(fc.jsonValue({ maxDepth: 20 }), (value) => expect(isDeep(JSON.stringify(value))).toBe(false)),
   )
@@ -26,7 +26,7 @@ test.each<[value: unknown, items: number]>([
   [[1, 2, 3], 3],
   [{ a: 1, b: { c: '","' } }, 3],
   [[[], [{}]], 5],
-])('%j has no more items than it has commas and brackets', (value, items) => {
+])('JSON items: %j has no more items than commas and brackets', (value, items) => {
   const padded = Buffer.from(JSON.stringify(value).padEnd(50))
   expect([hasMoreItems(padded, items), hasMoreItems(padded, items - 1)]).toEqual([false, true])
 })

@@ -26,7 +26,7 @@ describe('quay.expires-after', () => {
     ['', undefined],
   ])('%s: %p', (text, seconds) => expect(expiresAfterSeconds({ 'quay.expires-after': text })).toBe(seconds))
 
-  test('that is not there', () => expect(expiresAfterSeconds({ other: '1d' })).toBeUndefined())
+  test('that is missing is undefined', () => expect(expiresAfterSeconds({ other: '1d' })).toBeUndefined())
 })
 
 describe('the labels of a config', () => {
@@ -43,7 +43,7 @@ describe('the labels of a config', () => {
     ['', {}],
   ])('%s', (config, labels) => expect(labelsOfConfig(encode(config))).toEqual(labels))
 
-  test('are texts, whatever the config is', () => {
+  test('are strings for any config', () => {
     fc.assert(
       fc.property(fc.jsonValue(), (value) => {
         const labels = labelsOfConfig(encode(JSON.stringify({ config: { Labels: value } })))
@@ -53,7 +53,7 @@ describe('the labels of a config', () => {
   })
 })
 
-test('labels in common have the same value everywhere', () => {
+test('labels: common labels have the same value everywhere', () => {
   expect(
     commonLabels([
       { a: '1', b: '2', c: '3' },

@@ -9,7 +9,7 @@ const [one, two] = [named('one'), named('two')]
 const amd64 = { os: 'linux', architecture: 'amd64' }
 const entry = (content: string, platform?: unknown) => descriptor(named(content), OCI_MANIFEST, { platform })
 
-/** JSON whose members have the names that are looked for, and any values. */
+/** Arbitrary JSON whose members have the names that are read. */
 const document = fc.letrec((tie) => ({
   value: fc.oneof(
     { depthSize: 'medium', withCrossShrink: true },
@@ -54,8 +54,8 @@ const document = fc.letrec((tie) => ({
   ),
 })).value
 
-describe('what is shown of a manifest or a config', () => {
-  test('is read of any JSON, and what is malformed is left out', () => {
+describe('the description of a manifest or a config', () => {
+  test('can be read from any JSON, without malformed parts', () => {
     fc.assert(
       fc.property(document, (value) => {
         const text = JSON.stringify(value) ?? ''
@@ -79,7 +79,7 @@ describe('what is shown of a manifest or a config', () => {
     )
   })
 
-  test('is nothing where the bytes are no JSON object', () => {
+  test('is empty when the bytes are not a JSON object', () => {
     for (const text of ['', '{', '[]', '5', 'null', '\u0000', '"x"']) expect(parseLeniently(text)).toEqual({})
     expect(parseLeniently(Uint8Array.of(0xff, 0xfe))).toEqual({})
     expect(objectOf([])).toEqual({})
@@ -107,14 +107,14 @@ describe('what is shown of a manifest or a config', () => {
   })
 })
 
-test('an image has its layers in order, and each as often as it is there', () => {
+test('manifest parts: layers are in order, including repeated ones', () => {
   const image = readParts(imageManifest(one, [two, one, two], { artifactType: 'a/b' }).bytes)
   expect<string | undefined>(image.config?.digest).toBe(one.digest)
   expect<string[]>(image.layers.map(({ digest }) => digest)).toEqual([two.digest, one.digest, two.digest])
   expect(image.artifactType).toBe('a/b')
 })
 
-test('a manifest with a list that is too long has no parts', () => {
+test('manifest parts: a manifest with a list that is too long has none', () => {
   const layers = Array.from({ length: 100_001 }, () => 0)
   expect(readParts(json({ artifactType: 'a/b', layers }).bytes).artifactType).toBeUndefined()
 })
@@ -128,7 +128,7 @@ test.each<[name: string, entries: ReturnType<typeof entry>[], found: string | un
   ['none of another system', [entry('a', { os: 'windows', architecture: 'amd64' })], undefined],
   ['none of an attestation', [entry('a', { os: 'unknown', architecture: 'unknown' })], undefined],
   ['none', [], undefined],
-])('of an index, %s', (_, entries, found) => {
+])('platform: of an index, %s', (_, entries, found) => {
   const digest = found === undefined ? undefined : named(found).digest
   expect<string | undefined>(findPlatform(readParts(imageIndex(entries).bytes), amd64)?.digest).toBe(digest)
 })

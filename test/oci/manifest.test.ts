@@ -14,7 +14,7 @@ const parse = (document: unknown, type: string | undefined) =>
   parseManifest(content.json(document).bytes, type)
 const parseText = (text: string, type?: string) => parseManifest(new TextEncoder().encode(text), type)
 
-describe('what is read of a manifest', () => {
+describe('a parsed manifest', () => {
   test.each<[name: string, document: object, type: string | undefined, expected: object]>([
     [
       'an image',
@@ -155,7 +155,7 @@ describe('MANIFEST_INVALID says what is wrong', () => {
   })
 })
 
-describe('whatever comes', () => {
+describe('any manifest', () => {
   const types = fc.constantFrom(
     OCI_MANIFEST,
     OCI_INDEX,
@@ -179,7 +179,7 @@ describe('whatever comes', () => {
   )
   const values = fc.oneof(fc.constantFrom<unknown>(2, one, foreign, [one], [], {}), fc.jsonValue())
 
-  test('is read, or throws MANIFEST_INVALID', () => {
+  test('is parsed or throws MANIFEST_INVALID', () => {
     const documents = fc.oneof(
       fc.json(),
       fc.dictionary(fields, values).map((document) => JSON.stringify(document)),
@@ -197,13 +197,13 @@ describe('whatever comes', () => {
     )
   })
 
-  test('nested a million deep, it is refused and nothing falls over', () => {
+  test('nested a million deep is refused without a crash', () => {
     for (const text of ['['.repeat(1e6), `{"a":${'['.repeat(1e6)}`, '{"a":'.repeat(1e6)]) {
       expect(codeOf(() => parseText(text, OCI_MANIFEST))).toBe('MANIFEST_INVALID')
     }
   })
 
-  test('of any depth in a field is refused for what it is', () => {
+  test('with a deeply nested field is refused for that field', () => {
     const nested = `${'['.repeat(50_000)}${']'.repeat(50_000)}`
     const text = JSON.stringify({ ...image, config: { ...one, digest: 0 } }).replace(
       '"digest":0',
@@ -212,7 +212,7 @@ describe('whatever comes', () => {
     expect(codeOf(() => parseText(text, OCI_MANIFEST))).toBe('MANIFEST_INVALID')
   })
 
-  test('costs no more than its length', () => {
+  test('is parsed in linear time', () => {
     for (const text of longInputs(100_000)) {
       const document = { ...image, artifactType: text, layers: [{ ...one, digest: text }] }
       expect(millisecondsOf(() => codeOf(() => parse(document, OCI_MANIFEST)))).toBeLessThan(50)

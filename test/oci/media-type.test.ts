@@ -25,7 +25,7 @@ describe('a Content-Type', () => {
     [';', undefined],
   ])('%j: %s', (header, type) => expect(parseContentType(header)).toBe(type))
 
-  test('that is taken can be sent back in a header', () => {
+  test('that is accepted can be sent back in a header', () => {
     fc.assert(
       fc.property(fc.string(), fc.string(), (a, b) => {
         const type = parseContentType(`${a}/${b}`)
@@ -36,7 +36,7 @@ describe('a Content-Type', () => {
     )
   })
 
-  test('costs no more than its length', () => {
+  test('is parsed in linear time', () => {
     for (const text of longInputs(100_000))
       expect(millisecondsOf(() => parseContentType(text))).toBeLessThan(20)
   })
@@ -47,4 +47,6 @@ test.each([
   ['application/vnd.docker.image.rootfs.foreign.diff.tar.gzip', true],
   ['application/vnd.oci.image.layer.v1.tar+gzip', false],
   ['application/vnd.docker.image.rootfs.diff.tar.gzip', false],
-])('a layer of type %s need not be here: %p', (type, answer) => expect(isNonDistributable(type)).toBe(answer))
+])('media type: a layer of type %s need not be stored: %p', (type, answer) =>
+  expect(isNonDistributable(type)).toBe(answer),
+)

@@ -29,7 +29,7 @@ describe('the range of a download', () => {
     expect(parseRange(header, size)).toEqual(range as never)
   })
 
-  test('is a part of the content, and not empty', () => {
+  test('is a non-empty part of the content', () => {
     const headers = fc.oneof(
       fc.string(),
       fc.tuple(fc.option(fc.nat(40)), fc.option(fc.nat(40))).map(([a, b]) => `bytes=${a ?? ''}-${b ?? ''}`),
@@ -62,7 +62,7 @@ describe('the range of a chunk', () => {
     ['', undefined],
   ])('%j: %j', (header, range) => expect(parseContentRange(header)).toEqual(range))
 
-  test('that a client writes is read as it was meant', () => {
+  test('round-trips as clients write it', () => {
     fc.assert(
       fc.property(fc.nat(), fc.nat(), (start, last) => {
         expect(parseContentRange(`${start}-${last}`)).toEqual({ start, last })
@@ -76,9 +76,9 @@ test.each([
   [1, '0-0'],
   [2, '0-1'],
   [1024, '0-1023'],
-])('an upload of %d bytes says %s', (size, text) => expect(formatUploadRange(size)).toBe(text))
+])('range: an upload of %d bytes reports %s', (size, text) => expect(formatUploadRange(size)).toBe(text))
 
-test('a long header costs no more than its length', () => {
+test('range: a long header is parsed in linear time', () => {
   for (const text of longInputs(100_000)) {
     expect(millisecondsOf(() => parseRange(text, 10))).toBeLessThan(20)
     expect(millisecondsOf(() => parseContentRange(text))).toBeLessThan(20)

@@ -14,7 +14,7 @@ import {
 } from '../../src/oci/reference.ts'
 import { codeOf, longInputs, millisecondsOf } from '../support/parsing.ts'
 
-/** The grammars as the distribution-spec has them ("Pulling manifests"). */
+/** The grammars from the distribution-spec ("Pulling manifests"). */
 const NAME = /^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$/
 const TAG = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/
 const sha256 = `sha256:${'0'.repeat(64)}`
@@ -33,7 +33,7 @@ describe('a repository name', () => {
     'docker.io/library/alpine',
     'list',
     'tags/list',
-  ])('%s is one', (text) => expect(parseRepositoryName(text)).toBe(text as never))
+  ])('%s is valid', (text) => expect(parseRepositoryName(text)).toBe(text as never))
 
   test.each([
     '',
@@ -56,9 +56,9 @@ describe('a repository name', () => {
     '..',
     'a/../b',
     'a%2fb',
-  ])('%j is none', (text) => expect(codeOf(() => parseRepositoryName(text))).toBe('NAME_INVALID'))
+  ])('%j is invalid', (text) => expect(codeOf(() => parseRepositoryName(text))).toBe('NAME_INVALID'))
 
-  test('has as many characters as clients allow with its host', () => {
+  test('may be as long as clients allow together with the host', () => {
     const name = 'a'.repeat(REPOSITORY_NAME_CHARACTERS_MAX)
     expect(codeOf(() => parseRepositoryName(name))).toBe('none')
     expect(codeOf(() => parseRepositoryName(`${name}a`))).toBe('NAME_INVALID')
@@ -77,14 +77,14 @@ describe('a repository name', () => {
 
 describe('a tag', () => {
   test.each(['latest', '_', '1.0', 'v1.0.0-rc.1_2', 'a'.repeat(128), 'UPPER', 'list'])(
-    '%s is one',
+    '%s is valid',
     (text) => {
       expect(parseTag(text)).toBe(text as never)
     },
   )
 
   test.each(['', '.a', '-a', 'a'.repeat(129), 'a b', 'a+b', 'a/b', 'a:b', 'a\n', 'é'])(
-    '%j is none',
+    '%j is invalid',
     (text) => {
       expect(findTag(text)).toBeUndefined()
       expect(codeOf(() => parseTag(text))).toBe('MANIFEST_INVALID')
@@ -106,14 +106,14 @@ describe('a tag', () => {
 })
 
 describe('a reference', () => {
-  test('with a colon is a digest, else a tag', () => {
+  test('with a colon is a digest, otherwise a tag', () => {
     expect(parseReference(sha256)).toEqual({ digest: parseDigest(sha256) })
     expect(parseReference('latest')).toEqual({ tag: parseTag('latest') })
     expect(codeOf(() => parseReference('sha256:baddigeststring'))).toBe('DIGEST_INVALID')
     expect(codeOf(() => parseReference('a+b'))).toBe('MANIFEST_INVALID')
   })
 
-  test('is written as it was read, and any other text throws the error of its kind', () => {
+  test('round-trips, and any other text throws the error of its kind', () => {
     const texts = fc.oneof(fc.string(), fc.constant(sha256), fc.stringMatching(/^[a-zA-Z0-9_.:-]{1,20}$/))
     fc.assert(
       fc.property(texts, (text) => {
@@ -124,7 +124,7 @@ describe('a reference', () => {
     )
   })
 
-  test('costs no more than its length', () => {
+  test('is parsed in linear time', () => {
     for (const text of longInputs(100_000)) {
       expect(millisecondsOf(() => codeOf(() => parseReference(text)))).toBeLessThan(20)
       expect(millisecondsOf(() => codeOf(() => parseRepositoryName(text)))).toBeLessThan(20)
@@ -135,7 +135,7 @@ describe('a reference', () => {
   })
 })
 
-test('tags that are there for another manifest have their own form', () => {
+test('tags: those that serve another manifest have their own form', () => {
   const digests = [sha256, `sha512:${'1'.repeat(128)}`].map(parseDigest)
   for (const digest of digests)
     expect(companionTags(digest).filter((tag) => !isCompanionTag(tag))).toEqual([])
@@ -143,7 +143,7 @@ test('tags that are there for another manifest have their own form', () => {
     expect([tag, isCompanionTag(tag)]).toEqual([tag, false])
 })
 
-test('the tag of a subject is the one that clients compute', () => {
+test("tags: a subject's referrers tag is the one that clients compute", () => {
   expect(referrersTag(parseDigest(sha256))).toBe(`sha256-${'0'.repeat(64)}` as never)
   expect(referrersTag(parseDigest(`sha512:${'1'.repeat(128)}`))).toBe(`sha512-${'1'.repeat(64)}` as never)
 })
