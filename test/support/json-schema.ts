@@ -111,7 +111,7 @@ function isOfType(value: unknown, type: string): boolean {
   }
 }
 
-/** Reports whether a format is not checked. */
+/** Accepts the formats that do not restrict a string; throws for unknown ones. */
 function isOther(format: string): boolean {
   if (['binary', 'int64', 'password'].includes(format)) return true
   throw new Error(`the format ${format} is not checked`)

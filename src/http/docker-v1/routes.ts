@@ -10,9 +10,9 @@ import { getUser, postUser, putUser } from './users.ts'
 export type V1Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE'
 
 /**
- * Who may ask: `pull`: whoever may pull from the repository that the path names, or from the one of the image that it
- * names; `catalog`: whoever may see at least something; `account`: whoever signs in; `self`: the account that the path names, with a credential that is not narrowed;
- * `anybody`.
+ * Who may call a row. `pull`: anyone who can pull from the repository in the path, or from the one of its image;
+ * `catalog`: any account, or anyone who can pull from at least one repository; `account`: any account; `self`: the account
+ * in the path, with a credential that has no scope of its own; `anybody`.
  */
 export type V1Access = 'pull' | 'catalog' | 'account' | 'self' | 'anybody'
 
