@@ -81,7 +81,7 @@ async function findWorkers(): Promise<string[]> {
   }
   const names = [main, ...found].map((path) => basename(path))
   const twice = names.find((name, i) => names.indexOf(name) !== i)
-  if (twice) throw new Error(`two entries of the executable are named ${twice}`)
+  if (twice) throw new Error(`two entries of the executable have the name ${twice}: rename one`)
   return [...found].sort()
 }
 

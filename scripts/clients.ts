@@ -61,7 +61,7 @@ export async function run(args: string[]): Promise<void> {
   const option = (name: string) => (args.includes(name) ? args[args.indexOf(name) + 1] : undefined)
   const only = option('--only')
   const chosen = clients.filter((client) => only === undefined || client.name === only)
-  if (chosen.length === 0) throw new Error(`no such client: ${only}`)
+  if (chosen.length === 0) throw new Error(`unknown client: ${only}`)
   const address = option('--address')
   await using folder = await temporaryFolder('clients')
   await using server = address === undefined ? await startServer() : undefined

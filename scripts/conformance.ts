@@ -103,7 +103,7 @@ interface Case {
  */
 export async function run(args: string[]): Promise<void> {
   const { conformance } = await bringTools(['conformance'])
-  if (!conformance) throw new Error('no conformance suite')
+  if (!conformance) throw new Error('the conformance suite is missing')
   let passed = 0
   let failed = 0
   const configurations = args.includes('--address')

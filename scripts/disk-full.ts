@@ -52,7 +52,7 @@ export async function run(): Promise<void> {
     const registry = new Registry(server.address)
     await registry.expect([200], 'GET', `/v2/${repository}/manifests/after`)
     throwFaults(await checkDataFolder(data, new Set()))
-    console.log('started again: all is there, and the database is whole')
+    console.log('restarted: nothing is missing, and the database is intact')
   } finally {
     await runCommand(['umount', folder.path])
   }
@@ -186,7 +186,7 @@ async function whilePulling<T>({ registry, before }: Disk, work: () => Promise<T
 function expectClear({ status, bytes }: Answer): void {
   const text = new TextDecoder().decode(bytes)
   if (status !== 507 || !text.includes('disk is full'))
-    throw new Error(`a full disk is answered ${status} ${text}`)
+    throw new Error(`unexpected response of a full disk: ${status} ${text}`)
 }
 
 function throwFaults(faults: string[]): void {

@@ -9,7 +9,7 @@ import { checkSlowDisk } from './durability/slow-disk.ts'
  * @throws Error with the first violation
  */
 export async function run(): Promise<void> {
-  if (!Bun.which('strace')) throw new Error('this needs strace: `apt-get install strace`')
+  if (!Bun.which('strace')) throw new Error('strace is missing: run apt-get install strace')
   for (const line of await checkOrder()) console.log(line)
   for (const line of await checkFailingDisk()) console.log(line)
   for (const line of await checkFailingDatabase()) console.log(line)

@@ -16,7 +16,7 @@ export async function install(): Promise<boolean> {
   const installed = Bun.file(stamp)
   if ((await installed.exists()) && (await installed.text()) === wanted) return false
   const code = await runInForeground([process.execPath, 'install', '--frozen-lockfile', `--cwd=${root}`])
-  if (code !== 0) throw new Error(`bun install ended with ${code}`)
+  if (code !== 0) throw new Error(`bun install failed with exit code ${code}`)
   await Bun.write(stamp, wanted)
   return true
 }

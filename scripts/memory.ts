@@ -78,7 +78,7 @@ async function slowClients(registry: Registry): Promise<string> {
   const line =
     `push and pull of 32 MiB alone in ${alone.toFixed(0)} ms, ` +
     `beside ${slowCount} slow uploads and ${slowCount} slow downloads in ${beside.toFixed(0)} ms`
-  if (beside > slowdownMax * alone + 500) throw new Error(`${line}: slow clients hold up fast ones`)
+  if (beside > slowdownMax * alone + 500) throw new Error(`${line}: slow clients delay fast ones`)
   return line
 }
 
@@ -132,10 +132,10 @@ async function push(registry: Registry, blob: LargeBlobs, number: number): Promi
 async function download({ address }: Registry, digest: string, size: number): Promise<void> {
   const response = await fetch(`http://${address}/v2/${repository}/blobs/${digest}`)
   if (response.status !== 200 || response.body === null)
-    throw new Error(`a pull is answered ${response.status}`)
+    throw new Error(`unexpected status of a pull: ${response.status}`)
   let read = 0
   for await (const chunk of response.body) read += chunk.length
-  if (read !== size) throw new Error(`${read} of ${size} bytes came`)
+  if (read !== size) throw new Error(`received ${read} of ${size} bytes`)
 }
 
 /** Blobs that differ only in their last chunk, so that they need little memory and hashing here. */

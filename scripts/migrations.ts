@@ -18,7 +18,7 @@ export async function run(args: string[]): Promise<void> {
   const [name] = args
   const config = ['--config', 'drizzle/config.ts', ...(name ? ['--name', name] : [])]
   const code = await runInForeground([...drizzleKit, ...config])
-  if (code !== 0) throw new Error(`drizzle-kit ended with ${code}`)
+  if (code !== 0) throw new Error(`drizzle-kit failed with exit code ${code}`)
 }
 
 async function check(): Promise<void> {
@@ -27,6 +27,6 @@ async function check(): Promise<void> {
   const options = ['--dialect', 'sqlite', '--schema', './src/metadata/*schema.ts']
   const output = await runCommand([...drizzleKit, ...options, '--out', relative(root, temporary.path)])
   if (!output.includes('No schema changes')) {
-    throw new Error(`src/metadata/schema.ts has changed without \`bun run migrations NAME\`:\n${output}`)
+    throw new Error(`src/metadata/schema.ts has changed: run bun scripts/main.ts migrations NAME\n${output}`)
   }
 }

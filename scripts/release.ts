@@ -32,7 +32,7 @@ export async function run(args: string[]): Promise<void> {
 async function release(names: string[]): Promise<string[]> {
   const chosen = Object.entries(targets).filter(([name]) => names.length === 0 || names.includes(name))
   const unknown = names.filter((name) => !(name in targets))
-  if (unknown.length > 0) throw new Error(`no such target: ${unknown.join(', ')}`)
+  if (unknown.length > 0) throw new Error(`unknown targets: ${unknown.join(', ')}`)
   if (names.length === 0) await rm(folder, { recursive: true, force: true })
   const paths: string[] = []
   for (const [name, target] of chosen) {

@@ -49,7 +49,7 @@ const checks = [
  */
 export async function run(args: string[]): Promise<void> {
   const { schemathesis } = await bringTools(['schemathesis'])
-  if (schemathesis === undefined) throw new Error('there is no schemathesis')
+  if (schemathesis === undefined) throw new Error('schemathesis is missing')
   await using server = await startServer({
     access: 'accounts',
     logLinesMax: 20_000,

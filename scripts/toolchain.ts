@@ -109,7 +109,7 @@ function bring(tool: Tool): string | Promise<string> {
 export async function run(args: string[]): Promise<void> {
   const isTool = (name: string): name is ToolName => name in tools
   const unknown = args.filter((name) => !isTool(name))
-  if (unknown.length > 0) throw new Error(`no such tool: ${unknown.join(', ')}`)
+  if (unknown.length > 0) throw new Error(`unknown tools: ${unknown.join(', ')}`)
   const names = (args.length > 0 ? args : Object.keys(tools)).filter(isTool)
   for (const [name, path] of Object.entries(await bringTools(names))) console.log(`${name} ${path}`)
 }

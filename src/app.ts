@@ -149,7 +149,7 @@ export interface Services {
 export interface ServiceOptions {
   /** Milliseconds since 1970, by the machine's clock. */
   wall?: () => number
-  /** Milliseconds since some moment; it only goes on. */
+  /** Milliseconds since an arbitrary time; never goes backwards. */
   monotonic?: () => number
   /** Called when something fails that the services cannot work without. */
   onFailure: (error: Error) => void
@@ -229,7 +229,7 @@ export async function openServices(config: Config, log: Logger, options: Service
 export interface AppOptions extends FirstPassword {
   /** Milliseconds since 1970, by the machine's clock. */
   wall?: () => number
-  /** Milliseconds since some moment; it only goes on. */
+  /** Milliseconds since an arbitrary time; never goes backwards. */
   monotonic?: () => number
 }
 

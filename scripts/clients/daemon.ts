@@ -24,7 +24,7 @@ export async function startDaemon(
     log.push(line)
     if (line.includes(ready)) started.resolve()
   })
-  const fail = () => started.reject(new Error(`${command[0]} does not start\n${log.join('\n')}`))
+  const fail = () => started.reject(new Error(`${command[0]} did not start\n${log.join('\n')}`))
   const deadline = setTimeout(fail, startSecondsMax * 1000)
   drained.then(fail)
   const stop = async () => {

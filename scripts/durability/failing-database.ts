@@ -100,5 +100,5 @@ async function interruptCopy(what: string, injection: string, said: RegExp): Pro
 function throwFaults(data: string): void {
   using database = new Database(join(data, 'cay.db'), { readonly: true })
   const faults = checkDatabase(database)
-  if (faults.length > 0) throw new Error(`the database is harmed:\n${faults.join('\n')}`)
+  if (faults.length > 0) throw new Error(`the database is damaged:\n${faults.join('\n')}`)
 }

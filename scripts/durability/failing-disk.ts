@@ -58,7 +58,7 @@ export async function checkFailingDisk(): Promise<string[]> {
   }
   using database = new Database(join(data, 'cay.db'), { readonly: true })
   const faults = checkDatabase(database)
-  if (faults.length > 0) throw new Error(`the database is harmed:\n${faults.join('\n')}`)
+  if (faults.length > 0) throw new Error(`the database is damaged:\n${faults.join('\n')}`)
   return lines
 }
 

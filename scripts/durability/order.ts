@@ -113,7 +113,7 @@ async function play({ server, data }: TracedServer): Promise<Step[]> {
 /** The calls that came before each answer and after the one before, then the answer's own. */
 function groupByAnswer(calls: SystemCall[], count: number): SystemCall[][] {
   const ends = calls.flatMap((call, i) => (call.text.includes('"HTTP/1.1 ') ? [i + 1] : []))
-  if (ends.length !== count) throw new Error(`${ends.length} answers were recorded, not ${count}`)
+  if (ends.length !== count) throw new Error(`${ends.length} responses were recorded, not ${count}`)
   return ends.map((end, i) => calls.slice(ends[i - 1] ?? 0, end).filter((call) => isOfStep(call, i)))
 }
 
@@ -126,17 +126,17 @@ function judge({ name, status, syncs, order }: Step, calls: SystemCall[]): strin
   const record = () => `\n${calls.map(({ text }) => text).join('\n')}`
   const answer = calls.at(-1)
   if (!answer?.text.includes(`"HTTP/1.1 ${status} `))
-    throw new Error(`${name}: no answer ${status}${record()}`)
+    throw new Error(`${name}: no response ${status}${record()}`)
   let before: SystemCall | undefined
   for (const { what, calls: names, argument } of order) {
     const call = calls.find(({ name: called, text }) => names.includes(called) && text.includes(argument))
     if (!call || !/= 0( \(DELAYED\))?$/.test(call.text))
-      throw new Error(`${name}: ${what} is missing before the answer${record()}`)
+      throw new Error(`${name}: ${what} is missing before the response${record()}`)
     if (before && call.began <= before.ended) throw new Error(`${name}: ${what} comes too early${record()}`)
     before = call
   }
   if (before && answer.began <= before.ended)
-    throw new Error(`${name}: the answer comes too early${record()}`)
+    throw new Error(`${name}: the response comes too early${record()}`)
   const synced = calls.filter(({ name: called }) => called.includes('sync')).length
   if (synced !== syncs) throw new Error(`${name}: ${synced} syncs, not ${syncs}${record()}`)
   return `${name}: ${syncs} syncs${order.length ? `, ${order.map(({ what }) => what).join(', ')}, then ${status}` : ''}`

@@ -67,7 +67,7 @@ export async function startPeer(
     if (child.exitCode === null && performance.now() - began < startSecondsMax * 1000) continue
     const printed = await Bun.file(log).text()
     await stop()
-    throw new Error(`${command.join(' ')} does not answer\n${printed}`)
+    throw new Error(`${command.join(' ')} did not respond\n${printed}`)
   }
   const startMilliseconds = performance.now() - began
   const usage = () => processUsage(child.pid)

@@ -79,7 +79,7 @@ export async function startJob({ client, terminal, options }: Call, kind: string
   const isDetached = options.detach === 'true'
   if (isDetached && client.isAlone) {
     throw new CommandError(
-      '--detach needs a running server, which goes on with the job: start cay serve',
+      '--detach needs a running server, which continues the job: start cay serve',
       EXIT.usage,
     )
   }
