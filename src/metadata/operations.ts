@@ -5,7 +5,8 @@ import { credentialWrites, installationWrites } from './accounts/credentials.ts'
 import { grantWrites } from './accounts/grants.ts'
 import { noticeWrites } from './accounts/notices.ts'
 import { cacheWrites } from './cache/cached-content.ts'
-import { evictionWrites } from './cache/eviction.ts'
+import { cacheDeletionWrites } from './cache/deletions.ts'
+import { evictions, evictionWrites } from './cache/eviction.ts'
 import { pinRows, pinWrites } from './cache/pins.ts'
 import { blobLinks } from './content/blob-links.ts'
 import { blobWrites } from './content/blobs.ts'
@@ -97,6 +98,7 @@ function contentOperations(db: Db, version: VersionOfCall) {
   const purge = manifestPurge(db, { tell, reach, rows, tags: namedTags })
   const drop = dropLink(db)
   const pins = pinRows(db, namedTags)
+  const cached = evictions(db, { tell, rows, tags: namedTags, reach, purge, drop, pins })
   return {
     ...usageWrites(db),
     ...blobWrites(db, { tell, ensure, link, find }),
@@ -104,7 +106,14 @@ function contentOperations(db: Db, version: VersionOfCall) {
     ...manifestWrites({ tell, find, ensure, tags, rows, references, reach }),
     ...tagWrites({ tell, tags, findManifest, begin }),
     ...cacheWrites(db, { tell, ensure, rows, references, reach, link, tags: namedTags }),
-    ...evictionWrites(db, { tell, find, findManifest, rows, tags: namedTags, reach, purge, drop, pins }),
+    ...evictionWrites(cached),
+    ...cacheDeletionWrites(db, {
+      ...cached,
+      find,
+      findManifest,
+      check: tags.check,
+      repositories: repositoriesByName,
+    }),
     ...conversionWrites(db, { find, findManifest, link, references }),
     ...repositoryWrites({ tell, ensure, rows: repositoriesByName }),
     ...collectionWrites(db, { tags: namedTags, reach, purge }),

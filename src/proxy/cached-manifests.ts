@@ -1,4 +1,5 @@
-import { SYSTEM } from '../domain/caller.ts'
+import { SYSTEM, type Write } from '../domain/caller.ts'
+import type { Condition } from '../domain/condition.ts'
 import type { Manifests, StoredManifest } from '../domain/registry.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { algorithmOf, type Digest, digestFromHex } from '../oci/digest.ts'
@@ -91,12 +92,33 @@ export class CachedManifests implements Manifests {
   async delete(
     ...[caller, repository, reference, precondition]: Parameters<Manifests['delete']>
   ): Promise<void> {
-    const { local, upstreams, metadata, now, room } = this.options
+    const { local, upstreams, now } = this.options
     if (upstreams.of(repository) === undefined)
       return await local.delete(caller, repository, reference, precondition)
-    const evicted = await metadata.write('evictReference', { caller, at: now(), repository, reference })
+    await this.evict({ caller, at: now() }, repository, reference, precondition)
+  }
+
+  /** Evicts one manifest with its tags, or one tag. */
+  async evict(
+    act: Write,
+    repository: RepositoryName,
+    reference: Reference,
+    precondition?: Condition,
+  ): Promise<void> {
+    const { metadata, room } = this.options
+    const { blobs } = await metadata.write('evictReference', { ...act, repository, reference, precondition })
     if (reference.tag !== undefined) this.checks.forget(repository, reference.tag)
-    await room.removeBytes(evicted.blobs)
+    await room.removeBytes(blobs)
+  }
+
+  /** Evicts all that is cached in a repository, a part of it at a time. */
+  async evictAll(act: Write, repository: RepositoryName): Promise<void> {
+    const { metadata, room } = this.options
+    for (let call = act, more = true; more; call = { ...act, condition: undefined }) {
+      const evicted = await metadata.write('evictRepository', { ...call, repository })
+      await room.removeBytes(evicted.blobs)
+      more = evicted.more
+    }
   }
 
   /** Asks for a tag now, and follows it; answers where it is. */

@@ -1,7 +1,6 @@
 import type { Logger } from 'pino'
 import type { Registry, Uploads } from '../domain/registry.ts'
 import type { Metadata } from '../metadata/metadata.ts'
-import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import type { BlobStore } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
@@ -55,7 +54,7 @@ export class ProxyCache {
   readonly upstreams: UpstreamSet
   readonly bytesMax: number
   private readonly fills: Fills
-  private readonly manifests: CachedManifests
+  readonly manifests: CachedManifests
 
   constructor(options: ProxyCacheOptions) {
     const { local, metadata, upstreams, settings, log, now, counts } = options
@@ -142,11 +141,6 @@ export class ProxyCache {
   isFresh(repository: RepositoryName, tag: Tag): boolean {
     const upstream = this.upstreams.of(repository)
     return upstream === undefined || this.manifests.checks.isFresh(upstream, repository, tag)
-  }
-
-  /** Checks a tag with its upstream now; answers where it is. Throws what a pull would. */
-  refresh(repository: RepositoryName, tag: Tag): Promise<Digest> {
-    return this.manifests.refresh(repository, tag)
   }
 
   /** Ends what is fetched; what is here of it stays, and goes on with the next pull. */

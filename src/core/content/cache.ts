@@ -75,13 +75,14 @@ export function cacheService(cache: ProxyCache, metadata: Metadata, now: () => n
     /** Checks a tag now, and follows it. Throws what a pull would. */
     async refresh(repository: RepositoryName, tag: Tag): Promise<{ digest: string }> {
       cachedUpstream(repository)
-      return { digest: await cache.refresh(repository, tag) }
+      return { digest: await cache.manifests.refresh(repository, tag) }
     },
 
     /** Evicts one manifest with its tags, or a tag. */
-    async evict({ caller, at }: Write, repository: RepositoryName, reference: Reference): Promise<void> {
+    async evict(act: Write, repository: RepositoryName, reference: Reference): Promise<void> {
       cachedUpstream(repository)
-      await cache.registry.manifests.delete(caller, repository, reference)
+      await cache.manifests.evict(act, repository, reference)
+      const { caller, at } = act
       await metadata.write('noteAct', {
         caller,
         at,

@@ -6,11 +6,13 @@ import type { ListedManifest } from '../../metadata/content/catalog.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import type { Digest } from '../../oci/digest.ts'
 import type { Reference, RepositoryName, Tag } from '../../oci/reference.ts'
+import type { ProxyCache } from '../../proxy/proxy-cache.ts'
 import type { ContentReader } from '../content-reader.ts'
 import { formatCursor, type ListPage, mapInSlices, type PageQuery, parseCursor, readPage } from '../page.ts'
 import { unknownManifest } from '../registry/local-manifests.ts'
 import { unknownIn, unknownRepository } from '../unknown.ts'
 import type { Descriptions, ManifestDescription } from './description.ts'
+import type { OnlyLocal } from './only-local.ts'
 import { type ReferrersTree, ReferrersTreeBuilder } from './referrers-tree.ts'
 
 /** How many tags a list names for each manifest. */
@@ -37,12 +39,14 @@ export interface ManifestOptions {
   reader: ContentReader
   retention: Retention
   descriptions: Descriptions
+  cache: ProxyCache
+  requireLocal: OnlyLocal
   now: () => number
 }
 
 /** The manifests of repositories, for people. Every method throws NAME_UNKNOWN for an unknown repository. */
 export function manifestService(options: ManifestOptions) {
-  const { metadata, retention, descriptions, now } = options
+  const { metadata, retention, descriptions, cache, requireLocal, now } = options
   const { windowMs } = retention
   const summary = async (row: ListedManifest): Promise<ManifestSummary> => ({
     ...row,
@@ -86,13 +90,15 @@ export function manifestService(options: ManifestOptions) {
       return { digest: row.digest, ...(await builder.build(row.digest)) }
     },
 
-    /** Deletes a manifest with its tags. Throws MANIFEST_UNKNOWN. */
+    /** Deletes a manifest with its tags; a cached one is evicted. Throws MANIFEST_UNKNOWN. */
     async delete(act: Write, repository: RepositoryName, digest: Digest): Promise<void> {
+      if (cache.upstreams.of(repository)) return await cache.manifests.evict(act, repository, { digest })
       await metadata.write('deleteManifest', { ...act, repository, reference: { digest } })
     },
 
     /** Restores a manifest that was deleted within the undo window. Returns the tags restored with it. */
     async restore(act: Write, repository: RepositoryName, digest: Digest): Promise<Tag[]> {
+      requireLocal(repository, 'a deleted manifest of it was evicted, and cannot be restored')
       const windowStart = act.at - windowMs
       return (await metadata.write('restoreManifest', { ...act, repository, digest, windowStart })).tags
     },

@@ -7,6 +7,7 @@ import type { RepositorySettings } from '../../metadata/content/repository-write
 import type { Metadata } from '../../metadata/metadata.ts'
 import type { Rewound } from '../../metadata/time-machine/rewind.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
+import type { ProxyCache } from '../../proxy/proxy-cache.ts'
 import {
   formatCursor,
   type ListPage,
@@ -16,6 +17,7 @@ import {
   parseCursor,
 } from '../page.ts'
 import { unknownRepository } from '../unknown.ts'
+import type { OnlyLocal } from './only-local.ts'
 
 /** A repository as the caller may see it. */
 export interface RepositorySummary extends Omit<RepositoryRow, 'ownBytes'> {
@@ -39,6 +41,8 @@ export interface RepositorySearch extends PageQuery {
 export interface RepositoryOptions {
   metadata: Metadata
   retention: Retention
+  cache: ProxyCache
+  requireLocal: OnlyLocal
   now: () => number
 }
 
@@ -103,31 +107,46 @@ function reads({ metadata, retention, now }: RepositoryOptions) {
 }
 
 /** The changes of repositories. All throw PRECONDITION_FAILED when their condition does not hold. */
-function changes({ metadata, retention: { windowMs } }: RepositoryOptions) {
+function changes({ metadata, retention: { windowMs }, cache, requireLocal }: RepositoryOptions) {
+  const refuseSettings = (
+    repository: RepositoryName,
+    { immutableTags = false, untaggedDays = null }: Partial<RepositorySettings>,
+  ) => {
+    if (immutableTags) requireLocal(repository, 'its tags follow the upstream, and cannot be immutable')
+    if (untaggedDays !== null)
+      requireLocal(repository, 'untagged manifests stay until there is no room for them ("untaggedDays")')
+  }
   return {
     /** Creates a repository or replaces its settings. Omitted settings get their defaults. */
     async put(act: Write, repository: RepositoryName, settings: Partial<RepositorySettings>): Promise<void> {
+      refuseSettings(repository, settings)
+      if (metadata.repositories.find(repository) === undefined)
+        requireLocal(repository, 'the first pull makes it')
       await metadata.write('putRepository', { ...act, repository, ...settings })
     },
 
     /** Changes the given settings. Throws NAME_UNKNOWN. */
     async change(act: Write, repository: RepositoryName, change: Partial<RepositorySettings>): Promise<void> {
+      refuseSettings(repository, change)
       await metadata.write('changeRepository', { ...act, repository, change })
     },
 
-    /** Deletes a repository with its content. Throws NAME_UNKNOWN. */
+    /** Deletes a repository with its content; cached content is evicted. Throws NAME_UNKNOWN. */
     async delete(act: Write, repository: RepositoryName): Promise<void> {
+      if (cache.upstreams.of(repository)) return await cache.manifests.evictAll(act, repository)
       await metadata.write('deleteRepository', { ...act, repository })
     },
 
     /** Restores the repository deleted at this time, or the last deleted one. Throws NAME_UNKNOWN or CONFLICT. */
     async restore(act: Write, repository: RepositoryName, deletedAt: number | undefined): Promise<void> {
+      requireLocal(repository, 'what was deleted of it was evicted, and cannot be restored')
       const windowStart = act.at - windowMs
       await metadata.write('restoreRepository', { ...act, repository, windowStart, deletedAt })
     },
 
     /** Points every tag where it pointed at a time. Throws NAME_UNKNOWN, DENIED (409) or REQUEST_INVALID. */
     async rewind(act: Write, repository: RepositoryName, to: number): Promise<Rewound> {
+      requireLocal(repository, 'its tags follow the upstream, and cannot be moved back')
       const windowStart = act.at - windowMs
       const { stale: _, ...rewound } = await metadata.write('rewindRepository', {
         ...act,

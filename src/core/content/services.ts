@@ -11,6 +11,7 @@ import { descriptions } from './description.ts'
 import { GarbageService } from './garbage.ts'
 import { historyService } from './history.ts'
 import { manifestService } from './manifests.ts'
+import { onlyLocal } from './only-local.ts'
 import { pinService } from './pins.ts'
 import { repositoryService } from './repositories.ts'
 import { type StorageTotals, storageService } from './storage.ts'
@@ -38,7 +39,11 @@ export type ContentServices = ReturnType<typeof contentServices>
 
 export function contentServices(options: ContentOptions) {
   const { metadata, storedBlobs, reader, uploads, cache, disk, retention, collector, now } = options
-  const shared = { ...options, descriptions: descriptions(metadata, storedBlobs, reader) }
+  const shared = {
+    ...options,
+    descriptions: descriptions(metadata, storedBlobs, reader),
+    requireLocal: onlyLocal(cache.upstreams),
+  }
   return {
     repositories: repositoryService(shared),
     tags: tagService(shared),

@@ -5,10 +5,12 @@ import type { Metadata } from '../../metadata/metadata.ts'
 import type { TagState } from '../../metadata/time-machine/tag-restores.ts'
 import type { Digest } from '../../oci/digest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
+import type { ProxyCache } from '../../proxy/proxy-cache.ts'
 import { formatCursor, type ListPage, type PageQuery, parseCursor, readPage } from '../page.ts'
 import { unknownManifest } from '../registry/local-manifests.ts'
 import { unknownIn, unknownRepository } from '../unknown.ts'
 import type { Descriptions } from './description.ts'
+import type { OnlyLocal } from './only-local.ts'
 
 /** A tag with its manifest's kind in words. */
 export interface DescribedTag extends TagRow {
@@ -31,6 +33,8 @@ export interface TagOptions {
   metadata: Metadata
   retention: Retention
   descriptions: Descriptions
+  cache: ProxyCache
+  requireLocal: OnlyLocal
   now: () => number
 }
 
@@ -38,7 +42,7 @@ export interface TagOptions {
  * The tags of repositories. Every method throws NAME_UNKNOWN for an unknown repository. Changes throw DENIED (409) and
  * PRECONDITION_FAILED.
  */
-export function tagService({ metadata, retention, descriptions, now }: TagOptions) {
+export function tagService({ metadata, retention, descriptions, cache, requireLocal, now }: TagOptions) {
   const describe = (row: TagRow): DescribedTag => ({
     ...row,
     kind: descriptions.kindOf({ ...row, digest: row.storedAs }),
@@ -66,16 +70,19 @@ export function tagService({ metadata, retention, descriptions, now }: TagOption
 
     /** Points a tag at a manifest in the repository. Throws MANIFEST_UNKNOWN. */
     async put(act: Write, named: NamedTag, digest: Digest): Promise<void> {
+      requireLocal(named.repository, 'its tags follow the upstream, and cannot be set')
       await metadata.write('putTag', { ...act, ...named, digest })
     },
 
     /** Sets when a tag expires, in milliseconds since 1970, or null. Throws MANIFEST_UNKNOWN or REQUEST_INVALID. */
     async expire(act: Write, named: NamedTag, expiresAt: number | null): Promise<void> {
+      requireLocal(named.repository, 'its tags follow the upstream, and cannot expire')
       await metadata.write('expireTag', { ...act, ...named, expiresAt })
     },
 
-    /** Deletes a tag but not its manifest. Throws MANIFEST_UNKNOWN. */
+    /** Deletes a tag but not its manifest; evicts a cached one with its last tag. Throws MANIFEST_UNKNOWN. */
     async delete(act: Write, { repository, tag }: NamedTag): Promise<void> {
+      if (cache.upstreams.of(repository)) return await cache.manifests.evict(act, repository, { tag })
       await metadata.write('deleteManifest', { ...act, repository, reference: { tag } })
     },
 
@@ -84,6 +91,7 @@ export function tagService({ metadata, retention, descriptions, now }: TagOption
      * the manifest if it was deleted. Returns the digest. Throws MANIFEST_UNKNOWN or REQUEST_INVALID.
      */
     async restore(act: Write, named: NamedTag, to: TagState): Promise<Digest> {
+      requireLocal(named.repository, 'its tags follow the upstream, and cannot be restored')
       const windowStart = act.at - retention.windowMs
       return (await metadata.write('restoreTag', { ...act, ...named, windowStart, to })).digest
     },

@@ -1,10 +1,8 @@
 import { and, asc, eq, isNotNull, lt, sql } from 'drizzle-orm'
 import { type Caller, SYSTEM } from '../../domain/caller.ts'
-import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
-import { registryError } from '../../oci/error.ts'
-import { formatReference, type Reference, type RepositoryName } from '../../oci/reference.ts'
-import type { FindManifest, ManifestRows } from '../content/manifest-rows.ts'
-import type { RepositoryReads } from '../content/repositories.ts'
+import { type Digest, digestFromBytes } from '../../oci/digest.ts'
+import type { RepositoryName } from '../../oci/reference.ts'
+import type { ManifestRows } from '../content/manifest-rows.ts'
 import type { TagRows } from '../content/tag-rows.ts'
 import type { Db } from '../database.ts'
 import type { Tell } from '../events.ts'
@@ -47,8 +45,6 @@ interface Victim {
 
 interface Parts {
   tell: Tell
-  find: RepositoryReads['find']
-  findManifest: FindManifest
   rows: ManifestRows
   tags: TagRows
   reach: Reachability
@@ -57,11 +53,15 @@ interface Parts {
   pins: Pins
 }
 
-/** Writes that make room, or remove cached content by hand. They are synced: rows go before bytes. */
-export function evictionWrites(db: Db, parts: Parts) {
-  const { tell, find, findManifest, tags, drop, pins } = parts
-  const remove = victims(db, parts)
-  const candidates = evictionCandidates(db)
+/** What every removal of cached content needs. */
+export function evictions(db: Db, parts: Parts) {
+  return { ...parts, ...victims(db, parts), candidates: evictionCandidates(db) }
+}
+
+export type Evictions = ReturnType<typeof evictions>
+
+/** The write that makes room. It is synced: rows go before bytes. */
+export function evictionWrites({ drop, pins, evictOne, candidates }: Evictions) {
   return {
     /**
      * Evicts what was used least recently, until so many bytes are free: first blobs that no manifest names, then
@@ -81,52 +81,26 @@ export function evictionWrites(db: Db, parts: Parts) {
         if (left <= 0 || !candidates.isThere(row.id)) return
         // A pinned one counts as used, so that the next look is at others.
         if (pins.isPinned(row)) return candidates.use.run({ id: row.id, at })
-        const gone = remove(row, { at, before, caller: SYSTEM })
+        const gone = evictOne(row, { at, before, caller: SYSTEM })
         evicted.manifests += gone.manifests
         free(gone.blobs)
       })
       evicted.more = dropped < loose.length || taken < oldest.length || oldest.length === limit
       return evicted
     },
-
-    /** Evicts one manifest with its tags, or removes one tag. Throws NAME_UNKNOWN or MANIFEST_UNKNOWN. */
-    evictReference(call: {
-      at: number
-      caller: Caller
-      repository: RepositoryName
-      reference: Reference
-    }): Evicted {
-      const { at, caller, repository, reference } = call
-      const repositoryId = find(repository)
-      if (repositoryId === undefined)
-        throw registryError('NAME_UNKNOWN', `there is no repository ${repository}`)
-      const unknown = () =>
-        registryError('MANIFEST_UNKNOWN', `${repository} has no ${formatReference(reference)} in the cache`)
-      if (reference.tag !== undefined) {
-        const row = tags.find(repositoryId, reference.tag, at)
-        if (row === undefined) throw unknown()
-        tags.remove(repositoryId, reference.tag, row, { caller, at, act: 'cache.evict' })
-        tell({ type: 'cache.evict', repository, tag: reference.tag }, caller, at)
-        return { stale: 'content', manifests: 0, blobs: [], more: false }
-      }
-      const found = findManifest(repositoryId, digestToBytes(reference.digest))
-      const row = found && candidates.byId.get({ id: found.id })
-      if (row === undefined) throw unknown()
-      return { stale: 'content', ...remove(row, { at, before: at, caller }), more: false }
-    },
-
-    /** Removes the link of a cached blob whose bytes are missing. */
-    unlinkCached({ repository, digest }: { repository: RepositoryName; digest: Digest }): Evicted {
-      const link = candidates.link.get({ name: repository, digest: digestToBytes(digest) })
-      return { stale: 'content', manifests: 0, blobs: link === undefined ? [] : drop(link), more: false }
-    },
   }
 }
 
-/** Removes a cached manifest with its tags, the links that only it needs, and indexes that have nothing left here. */
+/**
+ * Removes a cached manifest with its tags, the links that only it needs, and indexes that have nothing left here; and
+ * the row of a cached repository that is empty.
+ */
 function victims(db: Db, { tell, rows, tags, reach, purge: { remove }, drop }: Parts) {
   const { ownLinks, emptyIndexes, removeRepository } = victimStatements(db)
-  return (first: Victim, { at, before, caller }: { at: number; before: number; caller: Caller }) => {
+  const evictOne = (
+    first: Victim,
+    { at, before, caller }: { at: number; before: number; caller: Caller },
+  ) => {
     const blobs: Evicted['blobs'] = []
     const queue = [first]
     let manifests = 0
@@ -149,6 +123,7 @@ function victims(db: Db, { tell, rows, tags, reach, purge: { remove }, drop }: P
     removeRepository.run({ repositoryId: first.repositoryId })
     return { manifests, blobs }
   }
+  return { evictOne, removeRepository: (id: number) => removeRepository.run({ repositoryId: id }) }
 }
 
 function victimStatements(db: Db) {
@@ -242,11 +217,27 @@ function evictionCandidates(db: Db) {
         ),
       ),
   )
+  const inRepository = statement(db, { repositoryId: number, limit: number }, ({ repositoryId, limit }) =>
+    db
+      .select(columns)
+      .from(manifest)
+      .innerJoin(repository, eq(repository.id, manifest.repositoryId))
+      .where(and(eq(manifest.repositoryId, repositoryId), isNotNull(manifest.usedAt)))
+      .limit(limit),
+  )
+  const linksOf = statement(db, { repositoryId: number, limit: number }, ({ repositoryId, limit }) =>
+    db
+      .select(links)
+      .from(repositoryBlob)
+      .where(and(eq(repositoryBlob.repositoryId, repositoryId), eq(repositoryBlob.isCached, true)))
+      .limit(limit),
+  )
   const use = statement(db, { id: number, at: number }, ({ id, at }) =>
     db
       .update(manifest)
       .set({ usedAt: sql`${at}` })
       .where(eq(manifest.id, id)),
   )
-  return { oldest, byId, loose, link, use, isThere: (id: number) => byId.get({ id }) !== undefined }
+  const isThere = (id: number) => byId.get({ id }) !== undefined
+  return { oldest, byId, loose, link, inRepository, linksOf, use, isThere }
 }
