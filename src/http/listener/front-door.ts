@@ -1,5 +1,6 @@
 import { registryError } from '../../oci/error.ts'
 import { answerFor } from '../problem/errors.ts'
+import { isHost } from '../request/host.ts'
 import type { AllowedHosts } from './allowed-hosts.ts'
 
 export interface FrontDoorOptions {
@@ -59,7 +60,7 @@ export class FrontDoor {
       return invalid(`the Content-Length ${JSON.stringify(length.slice(0, 100))} is not one number`)
     }
     const host = headers.get('host') ?? ''
-    if (host !== this.validHost && !(HOST.test(host) && URL.canParse(`http://${host || 'a'}/`))) {
+    if (host !== this.validHost && host !== '' && !isHost(host)) {
       return invalid(`the Host ${JSON.stringify(host.slice(0, 300))} is not one host`)
     }
     this.validHost = host
@@ -95,9 +96,6 @@ export class FrontDoor {
     return response
   }
 }
-
-/** A name or an address, with a port or without one; empty for a client of HTTP/1.0. */
-const HOST = /^(?:[A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?$/
 
 function invalid(message: string) {
   return registryError('REQUEST_INVALID', message)

@@ -1,5 +1,6 @@
 import { BlockList, isIP } from 'node:net'
 import { networkOf } from '../../domain/client-network.ts'
+import { isHost } from './host.ts'
 
 export interface OriginOptions {
   /** Scheme, host and port that clients use, whatever a request says. */
@@ -106,8 +107,4 @@ const FAMILY = ['x-forwarded-proto', 'x-forwarded-host', 'x-forwarded-for'] as c
 
 function firstOf(header: string | null | undefined): string | undefined {
   return header?.split(',', 1)[0]?.trim() || undefined
-}
-
-function isHost(text: string): boolean {
-  return /^[A-Za-z0-9._:[\]-]{1,255}$/.test(text)
 }

@@ -46,6 +46,8 @@ test.each<[Record<string, string>, string]>([
   [{ 'x-forwarded-host': 'a.example, b.example' }, 'http://a.example'],
   [{ 'x-forwarded-proto': 'gopher' }, 'http://cay.example:5000'],
   [{ 'x-forwarded-host': 'a"b' }, 'http://cay.example:5000'],
+  [{ 'x-forwarded-host': '99999999999999999999' }, 'http://cay.example:5000'],
+  [{ 'x-forwarded-host': 'a.example:99999' }, 'http://cay.example:5000'],
   [{ forwarded: ';;=,,' }, 'http://cay.example:5000'],
 ])('%j is %s', (headers, expected) => {
   expect(origins({ trustedProxies: [PROXY] }).of(ask(headers), PROXY)).toBe(expected)
