@@ -10,6 +10,7 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs'
+import { lowerPriority } from '../low-priority.ts'
 import type { DigestAlgorithm } from '../oci/digest.ts'
 import type { Answer, Asked } from '../worker-client.ts'
 import { SMALL_BYTES_MAX } from './blob-store.ts'
@@ -175,6 +176,8 @@ function readPart(file: OpenFile, bytes: Uint8Array, at: number): number {
   if (length === 0) throw new Error(`${file.path} is shorter than it was`)
   return length
 }
+
+lowerPriority()
 
 const digester = new Digester()
 

@@ -11,6 +11,7 @@ import {
   rmSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { lowerPriority } from '../low-priority.ts'
 import type { Asked } from '../worker-client.ts'
 import { toFileFailure } from './file-failure.ts'
 import type { Publication, PublisherQuestion } from './publishers.ts'
@@ -79,6 +80,8 @@ function giveSecondName({ path, isPublished, place }: Publication): void {
   // A rename between two names of one file leaves both.
   rmSync(second, { force: true })
 }
+
+lowerPriority()
 
 self.onmessage = ({ data }: MessageEvent<Asked<PublisherQuestion>[]>) => {
   for (const { id, ...question } of data) {
