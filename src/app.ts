@@ -22,7 +22,7 @@ import type { Usage } from './core/registry/usage.ts'
 import { openCrashMarker } from './data-folder/crash-marker.ts'
 import { type DataFolder, openDataFolder, removeSocket } from './data-folder/data-folder.ts'
 import { type Clocks, certificateClock, openClocks } from './domain/clock.ts'
-import type { Retention } from './domain/retention.ts'
+import type { GarbageWindow } from './domain/garbage-window.ts'
 import type { Authority } from './domain/server-certificate.ts'
 import { Collector } from './gc/collector.ts'
 import type { Content } from './http/admin/services.ts'
@@ -162,7 +162,7 @@ export async function openServices(config: Config, log: Logger, options: Service
   const { metadata } = folder
   const clocks = openClocks(await metadata.newestTime(), options)
   const { now } = clocks
-  const retention = retentionOf(config)
+  const garbageWindow = garbageWindowOf(config)
   const metrics = new Metrics()
   const passwordFile = new PasswordFile(config.data)
   const auth = await openAuth(metadata, config.access, now, (isRight) => {
@@ -178,8 +178,8 @@ export async function openServices(config: Config, log: Logger, options: Service
       cache.room.noteReceived(bytes)
     },
   })
-  const kept = { metadata, blobs, reader: new ContentReader(), locks: new DigestLocks(), retention, now }
-  const collector = new Collector({ ...kept, ...clocks, log, steady: clocks.steady(retention.graceMs) })
+  const kept = { metadata, blobs, reader: new ContentReader(), locks: new DigestLocks(), garbageWindow, now }
+  const collector = new Collector({ ...kept, ...clocks, log, steady: clocks.steady(garbageWindow.graceMs) })
   const fills = filesystemFills(config.data, uploads)
   const around = { config, log, fills, access: auth.access, disk: () => diskSpace(config.data) }
   const { monotonic } = clocks
@@ -234,7 +234,7 @@ export interface AppOptions extends FirstPassword {
 }
 
 /** The window is at least as long as the grace period of pushes. */
-function retentionOf({ gc }: Config): Retention {
+function garbageWindowOf({ gc }: Config): GarbageWindow {
   const graceMs = gc.graceSeconds * 1000
   return { graceMs, windowMs: Math.max(graceMs, gc.windowSeconds * 1000), untaggedDays: gc.untaggedDays }
 }

@@ -42,7 +42,7 @@ const ASKERS = {
   'docker 1.10: nothing': { agent: 'docker/1.10.3 go/go1.5.3' },
 } satisfies Record<string, { agent: string; accept?: string }>
 
-type Asker = keyof typeof ASKERS
+type Principal = keyof typeof ASKERS
 
 const asStored = 'who asks for nothing in particular gets what was pushed, as the OCI specification says'
 const namesNoSchema1 = 'only who names schema 1, or an old Docker, gets it'
@@ -56,7 +56,7 @@ const unsignedAsAsked: Exclude<Expected, Outcome> = {
   why: 'who reads only manifests without signatures gets one',
 }
 
-const GRID: Record<Format, Record<Asker, Expected>> = {
+const GRID: Record<Format, Record<Principal, Expected>> = {
   schema1: { ...everyone('stored'), 'schema 1 without signatures': { ...unsignedAsAsked, peer: 'stored' } },
   schema2: {
     'curl: nothing': storedNotSchema1(asStored),
@@ -140,11 +140,11 @@ export async function negotiation({ cay, peer }: Registries): Promise<Cases> {
     const repository = `grid/${format}`
     const { [format]: sample } = await makeSamples(repository, 'v')
     await Promise.all([cay, peer].map((address) => pushSample(address, repository, sample, 'v')))
-    for (const asker of Object.keys(ASKERS) as Asker[]) {
-      const expected = GRID[format][asker]
+    for (const principal of Object.keys(ASKERS) as Principal[]) {
+      const expected = GRID[format][principal]
       const both = typeof expected === 'string' ? { cay: expected, peer: expected } : expected
-      cases[`${format} asked for by ${asker}`] = async () => {
-        const headers = headersOf(ASKERS[asker])
+      cases[`${format} asked for by ${principal}`] = async () => {
+        const headers = headersOf(ASKERS[principal])
         equal(await outcome(peer, repository, sample, headers), both.peer, 'docker-registry')
         equal(await outcome(cay, repository, sample, headers), both.cay, 'cay')
         await tryHeaders(cay, repository, sample, headers, both.cay)
@@ -154,9 +154,9 @@ export async function negotiation({ cay, peer }: Registries): Promise<Cases> {
   return cases
 }
 
-function everyone(expected: Expected): Record<Asker, Expected> {
-  const rows = Object.keys(ASKERS).map((asker) => [asker, expected])
-  return Object.fromEntries(rows) as Record<Asker, Expected>
+function everyone(expected: Expected): Record<Principal, Expected> {
+  const rows = Object.keys(ASKERS).map((principal) => [principal, expected])
+  return Object.fromEntries(rows) as Record<Principal, Expected>
 }
 
 function headersOf({ agent, accept }: { agent: string; accept?: string }): Record<string, string> {

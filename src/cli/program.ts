@@ -5,7 +5,7 @@ import { ConfigError, expectation, type LoadedConfig, loadConfig, SETTINGS } fro
 import { commit, version } from '../config/version.ts'
 import { addNouns } from './commands.ts'
 import { CommandError, EXIT, EXIT_CODES } from './failure.ts'
-import { harmless } from './output/terminal.ts'
+import { sanitize } from './output/terminal.ts'
 
 /** Runs the command that the arguments name, and returns the exit code. */
 export async function runProgram(argv: string[]): Promise<number> {
@@ -84,7 +84,7 @@ function failed(error: unknown): number {
   if (error instanceof Error && 'exitCode' in error) return error.exitCode === 0 ? EXIT.done : EXIT.usage
   // The reader of the output, such as head, has closed the pipe.
   if ((error as NodeJS.ErrnoException).code === 'EPIPE') return EXIT.done
-  process.stderr.write(`cay: ${harmless((error as Error).message)}\n`)
+  process.stderr.write(`cay: ${sanitize((error as Error).message)}\n`)
   if (error instanceof CommandError) return error.exit
   return error instanceof ConfigError ? EXIT.usage : EXIT.failed
 }

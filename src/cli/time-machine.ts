@@ -1,5 +1,5 @@
 import type { AdminClient } from './admin-client.ts'
-import { asMoment } from './output/shown.ts'
+import { formatRelativeTime } from './output/format.ts'
 import type { Terminal } from './output/terminal.ts'
 
 /**
@@ -13,5 +13,5 @@ export async function wayBack(client: AdminClient, terminal: Terminal, command: 
     '/collector',
   )
   const until = new Date(terminal.now() + garbageWindow.windowSeconds * 1000).toISOString()
-  return `it can be restored with ${command} until ${asMoment(until, terminal)}`
+  return `it can be restored with ${command} until ${formatRelativeTime(until, terminal)}`
 }

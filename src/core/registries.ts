@@ -21,7 +21,7 @@ export interface RegistriesOptions extends Pick<LocalOptions, Shared> {
   counts: CacheCounts
 }
 
-type Shared = 'metadata' | 'reader' | 'blobs' | 'uploads' | 'locks' | 'retention' | 'access' | 'now'
+type Shared = 'metadata' | 'reader' | 'blobs' | 'uploads' | 'locks' | 'garbageWindow' | 'access' | 'now'
 
 /** The registries of a data folder. */
 export interface Registries {

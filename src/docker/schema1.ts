@@ -1,4 +1,4 @@
-import { type Digest, findDigest } from '../oci/digest.ts'
+import { type Digest, tryParseDigest } from '../oci/digest.ts'
 import { type RegistryError, registryError } from '../oci/error.ts'
 import { type Manifest, parseManifest, parseObject } from '../oci/manifest.ts'
 import { MEDIA_TYPE } from '../oci/media-type.ts'
@@ -99,7 +99,7 @@ export function formatSchema1({ name, tag, architecture, layers }: Schema1): str
 
 function readLayer(layer: unknown, history: unknown, index: number): Schema1Layer {
   const { blobSum } = (layer ?? {}) as { blobSum?: unknown }
-  const digest = typeof blobSum === 'string' ? findDigest(blobSum) : undefined
+  const digest = typeof blobSum === 'string' ? tryParseDigest(blobSum) : undefined
   if (digest === undefined) throw invalid(`fsLayers[${index}].blobSum is not a sha256 or sha512 digest`)
   const { v1Compatibility } = (history ?? {}) as { v1Compatibility?: unknown }
   if (typeof v1Compatibility !== 'string') throw invalid(`history[${index}].v1Compatibility is not a string`)

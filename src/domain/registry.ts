@@ -29,7 +29,7 @@ export interface Manifests {
    * Returns a manifest. If the caller may push, it is protected from garbage collection for a grace period, because a
    * push may rely on it. Throws NAME_UNKNOWN or MANIFEST_UNKNOWN.
    */
-  get(repository: RepositoryName, reference: Reference, asker?: Identity): Promise<StoredManifest>
+  get(repository: RepositoryName, reference: Reference, principal?: Identity): Promise<StoredManifest>
   /** Stores the bytes unchanged and points the tags at them (end-7). Durable when it resolves. */
   put(caller: Caller, push: ManifestPush): Promise<PushedManifest>
   /** Deletes a manifest with all its tags, or one tag (end-9). */
@@ -75,7 +75,7 @@ export interface Blobs {
    * Returns the size in bytes, for HEAD. If the caller may push, the blob is protected from garbage collection for a
    * grace period, because a push may rely on it. Throws NAME_UNKNOWN or BLOB_UNKNOWN.
    */
-  getSize(repository: RepositoryName, digest: Digest, asker?: Identity): Promise<number>
+  getSize(repository: RepositoryName, digest: Digest, principal?: Identity): Promise<number>
   /** Opens a blob to read its bytes, for GET. Throws NAME_UNKNOWN or BLOB_UNKNOWN. */
   open(repository: RepositoryName, digest: Digest): Promise<OpenBlob>
   /**

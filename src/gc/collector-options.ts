@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import type { Retention } from '../domain/retention.ts'
+import type { GarbageWindow } from '../domain/garbage-window.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { BlobStore } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
@@ -16,5 +16,5 @@ export interface CollectorOptions {
   steady: () => number
   /** Milliseconds since an arbitrary time. */
   monotonic: () => number
-  retention: Retention
+  garbageWindow: GarbageWindow
 }

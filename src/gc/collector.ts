@@ -1,8 +1,8 @@
 import type { BlobBatch } from '../metadata/garbage/blob-collection.ts'
 import type { CollectionBatch } from '../metadata/garbage/collection.ts'
 import type { CollectorOptions } from './collector-options.ts'
-import { firstGrace } from './patience.ts'
 import { type CrashWindow, removeLeftBehind, type Scanned, type ScanRun, scan } from './scan.ts'
+import { firstGrace } from './startup-grace.ts'
 
 /** How many rows one call of the writer removes at most. */
 const BATCH_ROWS_MAX = 100
@@ -55,7 +55,7 @@ export class Collector {
 
   constructor(options: CollectorOptions) {
     this.options = options
-    this.waitMs = firstGrace(options.retention.graceMs, options.monotonic)
+    this.waitMs = firstGrace(options.garbageWindow.graceMs, options.monotonic)
   }
 
   state(): CollectorState {
@@ -133,8 +133,8 @@ export class Collector {
 
   /** Returns the steps in the order in which each can create garbage for the next. */
   private steps(): (() => Promise<Batch>)[] {
-    const { metadata, now, steady, retention } = this.options
-    const call = () => ({ at: now(), until: steady(), retention, limit: BATCH_ROWS_MAX })
+    const { metadata, now, steady, garbageWindow } = this.options
+    const call = () => ({ at: now(), until: steady(), garbageWindow, limit: BATCH_ROWS_MAX })
     let after = 0
     let trims = 0
     return [

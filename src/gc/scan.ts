@@ -102,8 +102,8 @@ function isNeeded({ digest }: BlobFile, { metadata }: CollectorOptions): boolean
   return metadata.blobs.isStored(digest) && !metadata.blobBytes.has(digest)
 }
 
-function isOld({ changedAt }: BlobFile, { steady, retention }: CollectorOptions): boolean {
-  return changedAt <= steady() - retention.graceMs
+function isOld({ changedAt }: BlobFile, { steady, garbageWindow }: CollectorOptions): boolean {
+  return changedAt <= steady() - garbageWindow.graceMs
 }
 
 async function remove(
@@ -121,8 +121,8 @@ async function remove(
   })
 }
 
-async function restOf(signal: AbortSignal | undefined, tell?: () => void): Promise<void> {
-  tell?.()
+async function restOf(signal: AbortSignal | undefined, recordEvent?: () => void): Promise<void> {
+  recordEvent?.()
   signal?.throwIfAborted()
   await Bun.sleep(REST_MS)
   signal?.throwIfAborted()

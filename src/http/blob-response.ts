@@ -14,7 +14,7 @@ export interface BlobRequest {
   repository: RepositoryName
   digest: Digest
   /** The caller. A HEAD by somebody who may push protects the blob from garbage collection for the grace period. */
-  asker?: Identity
+  principal?: Identity
   /** Called for each blob body that is sent, with its size in bytes and whether it is sent from a file. */
   onBlobBody: (bytes: number, isFile: boolean) => void
 }
@@ -26,12 +26,12 @@ export interface BlobRequest {
  * @throws RegistryError BLOB_UNKNOWN or NAME_UNKNOWN, and SIZE_INVALID for a range outside the blob
  */
 export async function blobResponse(
-  { request, blobs, repository, digest, asker, onBlobBody }: BlobRequest,
+  { request, blobs, repository, digest, principal, onBlobBody }: BlobRequest,
   more: Record<string, string> = {},
 ): Promise<Response> {
   const names = { 'docker-content-digest': digest, etag: `"${digest}"`, ...more }
   if (request.method === 'HEAD') {
-    const size = await blobs.getSize(repository, digest, asker)
+    const size = await blobs.getSize(repository, digest, principal)
     if (isKnown(request, digest)) return new Response(null, { status: 304, headers: names })
     return new Response(null, { headers: headersOf(size, names) })
   }

@@ -12,9 +12,9 @@ const EVENTS_MAX = 100_000
 const EVENTS_TRIMMED = 1000
 
 /** Puts an event into the outbox, in the transaction of its change. */
-export type Tell = (change: Change, caller: Caller, at: number) => void
+export type RecordEvent = (change: Change, caller: Caller, at: number) => void
 
-export function outboxWrites(db: Db): Tell {
+export function outboxWrites(db: Db): RecordEvent {
   const append = statement(
     db,
     {

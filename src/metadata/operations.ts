@@ -28,8 +28,8 @@ import { pageWrites } from './garbage/free-pages.ts'
 import { manifestPurge } from './garbage/manifest-purge.ts'
 import { reachability } from './garbage/reachability.ts'
 import { renewalWrites } from './garbage/renewals.ts'
+import { revivals } from './time-machine/content-restore.ts'
 import { manifestRestores } from './time-machine/manifest-restores.ts'
-import { revivals } from './time-machine/revival.ts'
 import { rewinds } from './time-machine/rewind.ts'
 import { tagLines } from './time-machine/tag-lines.ts'
 import { tagRestores } from './time-machine/tag-restores.ts'
@@ -65,22 +65,22 @@ export function operations(db: Db, version: VersionOfCall) {
 }
 
 function accountOperations(db: Db, version: VersionOfCall) {
-  const tell = auditWrites(db)
+  const recordEvent = auditWrites(db)
   return {
-    ...installationWrites(db, tell),
-    ...accountWrites(db, { tell, version }),
-    ...groupWrites(db, { tell, version }),
-    ...credentialWrites(db, tell),
-    ...grantWrites(db, tell),
-    ...trailWrites(tell),
+    ...installationWrites(db, recordEvent),
+    ...accountWrites(db, { recordEvent, version }),
+    ...groupWrites(db, { recordEvent, version }),
+    ...credentialWrites(db, recordEvent),
+    ...grantWrites(db, recordEvent),
+    ...trailWrites(recordEvent),
     ...noticeWrites(db),
     ...addressWrites(db),
-    ...pinWrites(db, tell),
+    ...pinWrites(db, recordEvent),
   }
 }
 
 function contentOperations(db: Db, version: VersionOfCall) {
-  const tell = outboxWrites(db)
+  const recordEvent = outboxWrites(db)
   const repositories = repositoryReads(db)
   const { find } = repositories
   const ensure = ensureRepository(db, { find, version })
@@ -91,21 +91,21 @@ function contentOperations(db: Db, version: VersionOfCall) {
   const link = blobLinks(db)
   const reach = reachability(db, version)
   const lines = tagLines(db)
-  const namedTags = tagRows(db, { tell, lines, reach, version })
+  const namedTags = tagRows(db, { recordEvent, lines, reach, version })
   const tags = tagMoves(db, namedTags)
   const begin = tagWriteBeginning(find, tags)
   const revive = revivals(db, { find: findManifest, reach })
-  const purge = manifestPurge(db, { tell, reach, rows, tags: namedTags })
+  const purge = manifestPurge(db, { recordEvent, reach, rows, tags: namedTags })
   const drop = dropLink(db)
   const pins = pinRows(db, namedTags)
-  const cached = evictions(db, { tell, rows, tags: namedTags, reach, purge, drop, pins })
+  const cached = evictions(db, { recordEvent, rows, tags: namedTags, reach, purge, drop, pins })
   return {
     ...usageWrites(db),
-    ...blobWrites(db, { tell, ensure, link, find }),
+    ...blobWrites(db, { recordEvent, ensure, link, find }),
     ...renewalWrites(db),
-    ...manifestWrites({ tell, find, ensure, tags, rows, references, reach }),
-    ...tagWrites({ tell, tags, findManifest, begin }),
-    ...cacheWrites(db, { tell, ensure, rows, references, reach, link, tags: namedTags }),
+    ...manifestWrites({ recordEvent, find, ensure, tags, rows, references, reach }),
+    ...tagWrites({ recordEvent, tags, findManifest, begin }),
+    ...cacheWrites(db, { recordEvent, ensure, rows, references, reach, link, tags: namedTags }),
     ...evictionWrites(cached),
     ...cacheDeletionWrites(db, {
       ...cached,
@@ -115,13 +115,13 @@ function contentOperations(db: Db, version: VersionOfCall) {
       repositories: repositoriesByName,
     }),
     ...conversionWrites(db, { find, findManifest, link, references }),
-    ...repositoryWrites({ tell, ensure, rows: repositoriesByName }),
+    ...repositoryWrites({ recordEvent, ensure, rows: repositoriesByName }),
     ...collectionWrites(db, { tags: namedTags, reach, purge }),
     ...pageWrites(db),
     ...blobCollectionWrites(db, { purge, drop, setDeleted: repositoriesByName.setDeleted }),
-    ...manifestRestores({ tell, find, findManifest, tags, lines, revive }),
-    ...tagRestores({ tell, tags, lines, revive, begin }),
-    ...repositoryRestores({ tell, find, rows: repositoriesByName }),
-    ...rewinds({ tell, find, tags, lines, revive }),
+    ...manifestRestores({ recordEvent, find, findManifest, tags, lines, revive }),
+    ...tagRestores({ recordEvent, tags, lines, revive, begin }),
+    ...repositoryRestores({ recordEvent, find, rows: repositoriesByName }),
+    ...rewinds({ recordEvent, find, tags, lines, revive }),
   }
 }

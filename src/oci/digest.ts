@@ -19,7 +19,7 @@ const LENGTH_MAX = 'sha512:'.length + HEX_LENGTH.sha512
 
 /** Parses a digest. Throws DIGEST_INVALID when it is malformed or uses an algorithm that cay does not verify. */
 export function parseDigest(text: string): Digest {
-  const digest = findDigest(text)
+  const digest = tryParseDigest(text)
   if (digest !== undefined) return digest
   const shown = text.length > 160 ? `${text.slice(0, 160)}...` : text
   if (text.length <= 1024 && GRAMMAR.test(text)) {
@@ -32,16 +32,16 @@ export function parseDigest(text: string): Digest {
 }
 
 /** Like parseDigest, but returns undefined instead of throwing. */
-export function findDigest(text: string): Digest | undefined {
+export function tryParseDigest(text: string): Digest | undefined {
   if (text.length > LENGTH_MAX) return undefined
   const colon = text.indexOf(':')
-  const algorithm = findAlgorithm(text.slice(0, colon))
+  const algorithm = tryParseAlgorithm(text.slice(0, colon))
   if (algorithm === undefined || text.length - colon - 1 !== HEX_LENGTH[algorithm]) return undefined
   return HEX.test(text.slice(colon + 1)) ? (text as Digest) : undefined
 }
 
 /** Returns the algorithm with this name, or undefined when cay does not verify it. */
-export function findAlgorithm(name: string): DigestAlgorithm | undefined {
+export function tryParseAlgorithm(name: string): DigestAlgorithm | undefined {
   return name === 'sha256' || name === 'sha512' ? name : undefined
 }
 

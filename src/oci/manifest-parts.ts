@@ -1,4 +1,4 @@
-import { type Digest, findDigest } from './digest.ts'
+import { type Digest, tryParseDigest } from './digest.ts'
 import { type HistoryEntry, type Platform, platformOf, readV1History } from './image-config.ts'
 import { bytesOf, type Json, objectOf, objectsOf, parseLeniently, stringOf, textsOf } from './lenient-json.ts'
 import { parseObject } from './manifest.ts'
@@ -84,7 +84,7 @@ function partsOf(value: unknown): Part[] {
 
 function partOf(value: unknown): Part | undefined {
   const { digest, mediaType, size, artifactType, annotations, platform } = objectOf(value)
-  const named = findDigest(stringOf(digest) ?? '')
+  const named = tryParseDigest(stringOf(digest) ?? '')
   if (named === undefined) return undefined
   return {
     digest: named,

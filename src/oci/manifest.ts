@@ -1,4 +1,4 @@
-import { type Digest, findDigest } from './digest.ts'
+import { type Digest, tryParseDigest } from './digest.ts'
 import { type RegistryError, registryError } from './error.ts'
 import { hasMoreItems } from './json-depth.ts'
 import { isNonDistributable, MEDIA_TYPE } from './media-type.ts'
@@ -186,7 +186,7 @@ function descriptor(value: unknown, at: string): Descriptor {
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) {
     throw invalid(`${at}.size is not a number of bytes`)
   }
-  const parsed = typeof digest === 'string' ? findDigest(digest) : undefined
+  const parsed = typeof digest === 'string' ? tryParseDigest(digest) : undefined
   if (parsed === undefined) throw invalid(`${at}.digest ${shown(digest)} is not a sha256 or sha512 digest`)
   return { mediaType, digest: parsed, size }
 }

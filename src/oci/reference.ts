@@ -1,4 +1,4 @@
-import { type Digest, findDigest, parseDigest } from './digest.ts'
+import { type Digest, parseDigest, tryParseDigest } from './digest.ts'
 import { registryError } from './error.ts'
 
 declare const brand: unique symbol
@@ -41,7 +41,7 @@ export function parseRepositoryName(text: string): RepositoryName {
 
 /** Parses a tag. Throws MANIFEST_INVALID, because the specification has no code for tags. */
 export function parseTag(text: string): Tag {
-  const tag = findTag(text)
+  const tag = tryParseTag(text)
   if (tag !== undefined) return tag
   const shown = JSON.stringify(text.length > 160 ? `${text.slice(0, 160)}...` : text)
   throw registryError(
@@ -51,13 +51,13 @@ export function parseTag(text: string): Tag {
 }
 
 /** Like parseTag, but returns undefined instead of throwing. */
-export function findTag(text: string): Tag | undefined {
+export function tryParseTag(text: string): Tag | undefined {
   return TAG.test(text) ? (text as Tag) : undefined
 }
 
 /** Parses a tag or a digest. Text with a colon must be a digest. Throws DIGEST_INVALID or MANIFEST_INVALID. */
 export function parseReference(text: string): Reference {
-  const digest = findDigest(text)
+  const digest = tryParseDigest(text)
   if (digest !== undefined) return { digest }
   if (text.includes(':')) return { digest: parseDigest(text) }
   return { tag: parseTag(text) }

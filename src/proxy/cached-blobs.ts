@@ -57,10 +57,10 @@ export class CachedBlobs implements Blobs {
   }
 
   /** HEAD of what is not here asks the upstream, and fetches nothing. */
-  getSize(...[repository, digest, asker]: Parameters<Blobs['getSize']>): Promise<number> {
+  getSize(...[repository, digest, principal]: Parameters<Blobs['getSize']>): Promise<number> {
     const { local, upstreams } = this.options
     const upstream = upstreams.of(repository)
-    if (upstream === undefined) return local.getSize(repository, digest, asker)
+    if (upstream === undefined) return local.getSize(repository, digest, principal)
     return this.getCachedSize(upstream, repository, digest)
   }
 

@@ -11,7 +11,7 @@ import type {
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
 import { readParts } from '../oci/manifest-parts.ts'
-import { findTag, type RepositoryName, referrersTag, type Tag } from '../oci/reference.ts'
+import { type RepositoryName, referrersTag, type Tag, tryParseTag } from '../oci/reference.ts'
 import { refusalOf } from './refusals.ts'
 import type { Upstream } from './upstream.ts'
 import { UpstreamError } from './upstream-error.ts'
@@ -60,7 +60,7 @@ export class CachedLists {
       return await this.remember(`${repository} ${suffix}`, async () => {
         const { text, more } = await upstream.getList(repository, suffix, this.options.deadlineMs)
         const listed = (Object(JSON.parse(text)) as { tags?: unknown }).tags
-        const items = (Array.isArray(listed) ? listed : []).flatMap((one) => findTag(String(one)) ?? [])
+        const items = (Array.isArray(listed) ? listed : []).flatMap((one) => tryParseTag(String(one)) ?? [])
         // Some registries answer all tags, whatever they were asked for.
         const after = items.filter((tag) => tag > page.last || page.last === '')
         return {

@@ -53,21 +53,21 @@ export class CachedManifests implements Manifests {
     const { metadata, onCheckFailed } = options
     this.checks = new TagChecks({
       ...options,
-      readCheckedAt: (repository, tag) => metadata.cache.findTag(repository, tag)?.checkedAt,
+      readCheckedAt: (repository, tag) => metadata.cache.tryParseTag(repository, tag)?.checkedAt,
       follow: (upstream, repository, tag) => this.follow(upstream, repository, tag),
       onFailed: onCheckFailed,
     })
   }
 
-  async get(...[repository, reference, asker]: Parameters<Manifests['get']>): Promise<StoredManifest> {
+  async get(...[repository, reference, principal]: Parameters<Manifests['get']>): Promise<StoredManifest> {
     const { local, upstreams, lastUse, onRequest } = this.options
     const upstream = upstreams.of(repository)
-    if (upstream === undefined) return await local.get(repository, reference, asker)
-    const here = await unlessUnknown(local.get(repository, reference, asker))
+    if (upstream === undefined) return await local.get(repository, reference, principal)
+    const here = await unlessUnknown(local.get(repository, reference, principal))
     if (here === undefined) {
       onRequest(upstream.name, 'miss')
       await this.fetch(upstream, repository, reference)
-      return await local.get(repository, reference, asker)
+      return await local.get(repository, reference, principal)
     }
     if (reference.tag === undefined || this.checks.isFresh(upstream, repository, reference.tag)) {
       onRequest(upstream.name, 'hit')
@@ -77,7 +77,7 @@ export class CachedManifests implements Manifests {
     const { warning, failure, isStale } = await this.checks.check(upstream, repository, reference.tag)
     onRequest(upstream.name, isStale ? 'stale' : 'hit')
     await this.giveUp(upstream, repository, reference, failure)
-    const found = await local.get(repository, reference, asker)
+    const found = await local.get(repository, reference, principal)
     lastUse.note(repository, found.digest, false)
     return warning === undefined ? found : { ...found, warning }
   }
@@ -157,7 +157,7 @@ export class CachedManifests implements Manifests {
   private async follow(upstream: Upstream, repository: RepositoryName, tag: Tag): Promise<void> {
     const { metadata, firstByteMs, now } = this.options
     const digest = await this.askForDigest(upstream, repository, tag, firstByteMs)
-    if (digest !== undefined && digest === metadata.cache.findTag(repository, tag)?.digest) {
+    if (digest !== undefined && digest === metadata.cache.tryParseTag(repository, tag)?.digest) {
       await metadata.write('noteChecks', { checks: [{ repository, tag, at: now() }] })
       return
     }

@@ -62,7 +62,7 @@ export interface CheckedTag {
   isStale: boolean
 }
 
-/** Sees to it that cached tags follow their upstreams: one check for all askers, and none before its time. */
+/** Sees to it that cached tags follow their upstreams: one check for all principals, and none before its time. */
 export class TagChecks {
   private readonly options: TagChecksOptions
   private readonly states = new LRUCache<string, TagState>({ max: TAGS_MAX })
@@ -89,7 +89,7 @@ export class TagChecks {
       state.check ??= this.run(upstream, repository, tag, state)
       if (waits && age >= freshMs + staleMs) await unlessLate(state.check, deadlineMs)
     }
-    return this.tell(upstream, repository, tag, state, freshMs)
+    return this.recordEvent(upstream, repository, tag, state, freshMs)
   }
 
   /** The tag has just been fetched. */
@@ -107,7 +107,7 @@ export class TagChecks {
     return settings.freshSeconds === undefined ? this.options.freshMs : settings.freshSeconds * 1000
   }
 
-  private tell(
+  private recordEvent(
     upstream: Upstream,
     repository: RepositoryName,
     tag: Tag,

@@ -1,6 +1,6 @@
 import type { UpstreamSettings } from '../config/upstreams.ts'
 import { matchesPattern, parseRepositoryPattern } from '../domain/repository-pattern.ts'
-import { type Digest, findDigest } from '../oci/digest.ts'
+import { type Digest, tryParseDigest } from '../oci/digest.ts'
 import { MEDIA_TYPE, parseContentType } from '../oci/media-type.ts'
 import {
   formatReference,
@@ -113,7 +113,7 @@ export class Upstream {
       return {
         bytes: await readBounded(response, bytesMax, this.name),
         mediaType: parseContentType(headers.get('content-type') ?? ''),
-        digest: findDigest(headers.get('docker-content-digest') ?? ''),
+        digest: tryParseDigest(headers.get('docker-content-digest') ?? ''),
       }
     })
   }
@@ -127,7 +127,7 @@ export class Upstream {
     const path = `/v2/${this.nameOf(repository)}/manifests/${formatReference(reference)}`
     return await this.ask('check', repository, deadlineMs, async (send) => {
       const { headers } = await send({ method: 'HEAD', path, headers: { accept: ACCEPT } })
-      return findDigest(headers.get('docker-content-digest') ?? '')
+      return tryParseDigest(headers.get('docker-content-digest') ?? '')
     })
   }
 

@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { BlobBody } from '../domain/blob-body.ts'
-import { type Digest, digestFromHex, findAlgorithm, findDigest } from '../oci/digest.ts'
+import { type Digest, digestFromHex, tryParseAlgorithm, tryParseDigest } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import type { ByteRange } from '../oci/range.ts'
 import { blobPlace, blobsFolder } from './blob-place.ts'
@@ -40,8 +40,8 @@ export class FilesystemBlobs implements BlobStore {
       const folder = join(blobsFolder(this.data), name)
       for (const prefix of await readdir(folder)) {
         for (const hex of await readdir(join(folder, prefix))) {
-          const algorithm = findAlgorithm(name)
-          const digest = algorithm && findDigest(digestFromHex(algorithm, hex))
+          const algorithm = tryParseAlgorithm(name)
+          const digest = algorithm && tryParseDigest(digestFromHex(algorithm, hex))
           const found = digest && (await this.find(digest))
           if (found) yield found
         }

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { readdir, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { findAlgorithm } from '../oci/digest.ts'
+import { tryParseAlgorithm } from '../oci/digest.ts'
 import type { Upload } from './blob-store.ts'
 import type { UploadFile } from './digester-client.ts'
 import { uuidOf } from './upload-ids.ts'
@@ -78,7 +78,7 @@ export class UploadFiles {
     let listed = 0
     for (const name of names.sort()) {
       const [id = '', extension = '', more] = name.split('.')
-      const algorithm = findAlgorithm(extension)
+      const algorithm = tryParseAlgorithm(extension)
       if (algorithm === undefined || more !== undefined || !isMeant(id)) continue
       const file = this.of({ id, algorithm })
       const found = await statFile(file.path)

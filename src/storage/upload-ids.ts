@@ -1,5 +1,5 @@
 import { timingSafeEqual } from 'node:crypto'
-import { type DigestAlgorithm, findAlgorithm } from '../oci/digest.ts'
+import { type DigestAlgorithm, tryParseAlgorithm } from '../oci/digest.ts'
 import type { Upload } from './blob-store.ts'
 
 /** `<uuid>~<algorithm>~<signature>`: letters that a path takes as they are. */
@@ -27,7 +27,7 @@ export class UploadIds {
   /** The upload that an id names in a scope; undefined when it was not made here, or for another scope. */
   parse(scope: string, id: string): Upload | undefined {
     const [, uuid = '', name = '', signature = ''] = GRAMMAR.exec(id) ?? []
-    const algorithm = findAlgorithm(name)
+    const algorithm = tryParseAlgorithm(name)
     if (algorithm === undefined) return undefined
     const expected = this.sign(uuid, scope, algorithm)
     if (!timingSafeEqual(Buffer.from(expected), Buffer.from(signature))) return undefined

@@ -65,8 +65,8 @@ function systemStore(
 /** update-ca-certificates adds to Debian's Java store but does not remove from it, so this step does. */
 function javaStore({ certificate }: TrustSubject): TrustStep {
   const sign = '/etc/ca-certificates/update.d/jks-keystore'
-  const tell = `echo -/etc/ssl/certs/${nameOf(certificate)}.pem | ${sign}`
-  return { name: 'Java', sign, files: [], commands: { uninstall: ['sh', '-c', tell] } }
+  const recordEvent = `echo -/etc/ssl/certs/${nameOf(certificate)}.pem | ${sign}`
+  return { name: 'Java', sign, files: [], commands: { uninstall: ['sh', '-c', recordEvent] } }
 }
 
 /** Returns the name of a certificate's files, without an extension. */

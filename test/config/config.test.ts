@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
-import { asBytes } from '../../src/cli/output/shown.ts'
+import { formatBytes } from '../../src/cli/output/format.ts'
 import { type ConfigSources, loadConfig, SETTINGS } from '../../src/config/config.ts'
 import { failureOf } from '../support/failure.ts'
 
@@ -210,7 +210,7 @@ test("the README's table of settings lists every setting with its default", asyn
   expect(rows.map(([name]) => name)).toEqual(SETTINGS.map(({ path }) => `| \`${path}\``))
   for (const [at, { path, schema }] of SETTINGS.entries()) {
     if (schema.default === undefined || Array.isArray(schema.default)) continue
-    const text = /bytes/.test(path) ? asBytes(schema.default).replace('.0', '') : String(schema.default)
+    const text = /bytes/.test(path) ? formatBytes(schema.default).replace('.0', '') : String(schema.default)
     expect([path, rows[at]?.[1]?.replaceAll('`', '')]).toEqual([path, text])
   }
 })

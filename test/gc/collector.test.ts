@@ -103,7 +103,7 @@ describe('gc: a manifest that never had a tag', () => {
 
   test('is deleted after the configured number of days', async () => {
     await using own = await openCollectedRegistry({
-      retention: { graceMs: DAY, windowMs: 10 * DAY, untaggedDays: 30 },
+      garbageWindow: { graceMs: DAY, windowMs: 10 * DAY, untaggedDays: 30 },
     })
     await own.pushBlob(EMPTY)
     await own.pushManifest(imageManifest(EMPTY, []))
@@ -214,9 +214,9 @@ describe('gc: content that a push may reference', () => {
     cay.wait(DAY / 2)
     const frames = () => (cay.db.query('pragma wal_checkpoint(noop)').get() as { log: number }).log
     const before = frames()
-    for (const asker of [PUSHER, NOBODY]) {
-      for (const blob of [fresh, layer]) expect(await cay.hasBlob(blob, asker)).toBe(true)
-      expect(await cay.hasManifest(image.digest, asker)).toBe(true)
+    for (const principal of [PUSHER, NOBODY]) {
+      for (const blob of [fresh, layer]) expect(await cay.hasBlob(blob, principal)).toBe(true)
+      expect(await cay.hasManifest(image.digest, principal)).toBe(true)
     }
     cay.wait(DAY / 4)
     expect(await cay.hasBlob(fresh, NOBODY)).toBe(true)

@@ -257,8 +257,8 @@ class Model {
 test.each([1, 2])(
   'gc model: after any pushes, moves, deletes, restores and runs, nothing is lost or dangling (seed %d)',
   async (seed) => {
-    const retention = { graceMs: DAY, windowMs: WINDOW, untaggedDays: 20 }
-    await using cay = await openCollectedRegistry({ retention })
+    const garbageWindow = { graceMs: DAY, windowMs: WINDOW, untaggedDays: 20 }
+    await using cay = await openCollectedRegistry({ garbageWindow })
     const model = new Model(cay, seed)
     for (let step = 0; step < STEPS; step++) {
       await model.step()

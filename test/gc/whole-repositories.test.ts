@@ -71,8 +71,8 @@ test('gc: a large repository is removed in many small batches', async () => {
   }
   await cay.metadata.write('deleteRepository', write('a'))
   cay.wait(10 * DAY + 1)
-  const retention = { graceMs: DAY, windowMs: 10 * DAY, untaggedDays: 0 }
-  const call = { at: cay.now(), until: cay.now(), retention, limit: 100 }
+  const garbageWindow = { graceMs: DAY, windowMs: 10 * DAY, untaggedDays: 0 }
+  const call = { at: cay.now(), until: cay.now(), garbageWindow, limit: 100 }
   expect(await cay.metadata.write('collectRepositories', call)).toMatchObject({ tags: 100, more: true })
   expect(await cay.collector.run()).toMatchObject({ tags: 150, repositories: 1 })
   expect(counts()).toEqual([0, 0, 0, 0, 0, 0])

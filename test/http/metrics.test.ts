@@ -12,8 +12,8 @@ beforeAll(async () => {
 afterAll(() => server.stop())
 
 /** Returns the samples of a scrape by name and labels. */
-async function scrape(asker = server.as(basic('admin'))): Promise<Map<string, number>> {
-  const response = await asker.fetch('/metrics')
+async function scrape(principal = server.as(basic('admin'))): Promise<Map<string, number>> {
+  const response = await principal.fetch('/metrics')
   expect([response.status, response.headers.get('content-type')]).toEqual([
     200,
     'text/plain; version=0.0.4; charset=utf-8',
@@ -42,16 +42,16 @@ test('metrics: only a server admin can read them, with any credential', async ()
 })
 
 test('metrics: requests are counted by route and status, without repository names', async () => {
-  const asker = server.as(basic('admin'))
+  const principal = server.as(basic('admin'))
   const before = await scrape()
   const layer = named('a layer')
   const manifest = imageManifest(EMPTY, [layer])
-  await pushImage(asker, 'secret/name', manifest, [layer], { reference: 'v1' })
-  await (await asker.fetch('/v2/secret/name/manifests/v1')).bytes()
-  await (await asker.fetch(`/v2/secret/name/blobs/${layer.digest}`)).bytes()
-  await asker.fetch('/v2/secret/name/manifests/none')
-  await asker.fetch('/v2/secret/name/nothing/at/all')
-  await asker.fetch('/api/v1/users/nobody')
+  await pushImage(principal, 'secret/name', manifest, [layer], { reference: 'v1' })
+  await (await principal.fetch('/v2/secret/name/manifests/v1')).bytes()
+  await (await principal.fetch(`/v2/secret/name/blobs/${layer.digest}`)).bytes()
+  await principal.fetch('/v2/secret/name/manifests/none')
+  await principal.fetch('/v2/secret/name/nothing/at/all')
+  await principal.fetch('/api/v1/users/nobody')
   const after = await scrape()
   const grown = (name: string) => (after.get(name) ?? 0) - (before.get(name) ?? 0)
   expect(grown('cay_http_requests_total{route="end-3",method="GET",status="200"}')).toBe(1)

@@ -108,8 +108,8 @@ describe('POST /token', () => {
     }
     const second = (await (await post(form)).json()) as Answer
     expect(second).toMatchObject({ scope: 'repository:alice/a:push repository:b:', expires_in: 300 })
-    const asker = server.as(bearer(second.access_token))
-    expect((await asker.fetch('/v2/alice/a/blobs/uploads/', { method: 'POST' })).status).toBe(202)
+    const principal = server.as(bearer(second.access_token))
+    expect((await principal.fetch('/v2/alice/a/blobs/uploads/', { method: 'POST' })).status).toBe(202)
   })
 
   test('a refresh token is good for nothing else, and not for ever', async () => {

@@ -9,9 +9,9 @@ test('audit: one account acting in a loop does not displace the entries of other
   await using folder = await temporaryFolder('audit')
   await (await open(folder.path)).close()
   const db = openForWriting(join(folder.path, 'cay.db'))
-  const tell = auditWrites(db, { all: 100, ofAccount: 10, trimmed: 5 })
+  const recordEvent = auditWrites(db, { all: 100, ofAccount: 10, trimmed: 5 })
   const act = (account: string, n: number) =>
-    tell({ action: 'grant.put', target: `${account}-${n}` }, { ...CALLER, account }, AT)
+    recordEvent({ action: 'grant.put', target: `${account}-${n}` }, { ...CALLER, account }, AT)
   act('admin', 0)
   for (let n = 0; n < 99; n++) act('mallory', n)
   const kept = () =>

@@ -100,7 +100,7 @@ test('gc: the database file shrinks after its content was collected', async () =
   await Promise.all(
     manifests.map(({ digest }) => second.write(...remove('app', { digest: parseDigest(digest) }))),
   )
-  const call = { at: AT + 1, until: AT + 1, retention: NONE, limit: 100 }
+  const call = { at: AT + 1, until: AT + 1, garbageWindow: NONE, limit: 100 }
   while ((await second.write('collectManifests', call)).more);
   while ((await second.write('releasePages', {})).more);
   await second.close()

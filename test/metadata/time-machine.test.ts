@@ -105,11 +105,11 @@ test('repository restore: a repository that is being collected is not restored i
   await m.metadata.write('deleteRepository', { ...m.who(), repository: APP })
   const restore = m.restore()
   m.clock.advance(15 * DAY_SECONDS)
-  const retention = { windowMs: 14 * DAY_SECONDS * 1000, graceMs: DAY_SECONDS * 1000, untaggedDays: 0 }
+  const garbageWindow = { windowMs: 14 * DAY_SECONDS * 1000, graceMs: DAY_SECONDS * 1000, untaggedDays: 0 }
   const batch = await m.metadata.write('collectRepositories', {
     at: m.clock.time,
     until: m.clock.time,
-    retention,
+    garbageWindow,
     limit: 1,
   })
   expect(batch).toMatchObject({ tags: 1, more: true })

@@ -3,7 +3,6 @@ import fc from 'fast-check'
 import { parseDigest } from '../../src/oci/digest.ts'
 import {
   companionTags,
-  findTag,
   formatReference,
   isCompanionTag,
   parseReference,
@@ -11,6 +10,7 @@ import {
   parseTag,
   REPOSITORY_NAME_CHARACTERS_MAX,
   referrersTag,
+  tryParseTag,
 } from '../../src/oci/reference.ts'
 import { codeOf, longInputs, millisecondsOf } from '../support/parsing.ts'
 
@@ -86,7 +86,7 @@ describe('a tag', () => {
   test.each(['', '.a', '-a', 'a'.repeat(129), 'a b', 'a+b', 'a/b', 'a:b', 'a\n', 'é'])(
     '%j is invalid',
     (text) => {
-      expect(findTag(text)).toBeUndefined()
+      expect(tryParseTag(text)).toBeUndefined()
       expect(codeOf(() => parseTag(text))).toBe('MANIFEST_INVALID')
     },
   )
@@ -98,7 +98,7 @@ describe('a tag', () => {
     )
     fc.assert(
       fc.property(texts, (text) => {
-        expect(findTag(text) !== undefined).toBe(TAG.test(text))
+        expect(tryParseTag(text) !== undefined).toBe(TAG.test(text))
       }),
       { numRuns: 1000 },
     )

@@ -11,9 +11,9 @@ import { localRegistry } from '../../src/core/registry/local-registry.ts'
 import type { Access } from '../../src/domain/access.ts'
 import { type Identity, NOBODY } from '../../src/domain/access.ts'
 import { openClocks } from '../../src/domain/clock.ts'
+import type { GarbageWindow } from '../../src/domain/garbage-window.ts'
 import type { Registry, Uploads } from '../../src/domain/registry.ts'
 import { EVERYTHING } from '../../src/domain/repository-set.ts'
-import type { Retention } from '../../src/domain/retention.ts'
 import { Collector } from '../../src/gc/collector.ts'
 import { type Metadata, openMetadata } from '../../src/metadata/metadata.ts'
 import { digestToBytes, parseDigest } from '../../src/oci/digest.ts'
@@ -32,7 +32,7 @@ export const HOUR = 3_600_000
 export const DAY = 24 * HOUR
 
 /** A grace period of one day and an undo window of ten days. */
-const RETENTION: Retention = { graceMs: DAY, windowMs: 10 * DAY, untaggedDays: 0 }
+const RETENTION: GarbageWindow = { graceMs: DAY, windowMs: 10 * DAY, untaggedDays: 0 }
 
 const UPLOADS = { poolBytes: 4 * 1024 * 1024, digesters: 1, blobBytesMax: 1024 ** 3, stallSecondsMax: 60 }
 
@@ -40,7 +40,7 @@ const UPLOADS = { poolBytes: 4 * 1024 * 1024, digesters: 1, blobBytesMax: 1024 *
 export const PUSHER: Identity = { ...NOBODY, account: 'pusher' }
 
 export interface CollectedRegistryOptions {
-  retention?: Retention
+  garbageWindow?: GarbageWindow
   /** Pauses an operation at a place until it resolves. */
   gate?: Gate
 }
@@ -61,7 +61,7 @@ const ACCESS: Access = {
 
 /** A registry and its collector on their own data folder, with a clock that the test advances. */
 export async function openCollectedRegistry(options: CollectedRegistryOptions = {}) {
-  const { retention = RETENTION, gate = async () => {} } = options
+  const { garbageWindow = RETENTION, gate = async () => {} } = options
   await using resources = new AsyncDisposableStack()
   const folder = resources.use(await temporaryFolder('collected'))
   const fail = (error: Error) => {
@@ -80,7 +80,7 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
     metadata,
     blobs: guardBlobs(files, gate),
     locks: new DigestLocks(),
-    retention,
+    garbageWindow,
     reader: new ContentReader(),
     now: clocks.now,
   }
@@ -97,7 +97,7 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
   const conversionStore = localConversions({ ...shared, uploads })
   const conversions = new Conversions(registry, conversionStore, shared.reader, clocks.now)
   const db = resources.use(new Database(join(folder.path, 'cay.db'), { readonly: true }))
-  const collector = new Collector({ ...shared, ...clocks, log, steady: clocks.steady(retention.graceMs) })
+  const collector = new Collector({ ...shared, ...clocks, log, steady: clocks.steady(garbageWindow.graceMs) })
   const kept = resources.move()
   return {
     metadata,
@@ -110,7 +110,7 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
     ...contentOf(registry),
     pulls: new NegotiatedManifests(registry.manifests, conversions, 'auto'),
     collector,
-    garbage: new GarbageService(metadata, retention, collector),
+    garbage: new GarbageService(metadata, garbageWindow, collector),
 
     /** Advances the clock. */
     wait(ms: number): void {
@@ -209,10 +209,10 @@ function contentOf(registry: Registry & { uploads: Uploads }) {
       registry.manifests.delete(CALLER, ...asked(repository, reference)),
 
     /** HEAD or GET of a manifest, by a pusher or a reader. */
-    hasManifest: (reference: string, asker?: Identity, repository = 'a'): Promise<boolean> =>
-      isThere(registry.manifests.get(...asked(repository, reference), asker)),
+    hasManifest: (reference: string, principal?: Identity, repository = 'a'): Promise<boolean> =>
+      isThere(registry.manifests.get(...asked(repository, reference), principal)),
 
-    hasBlob: ({ digest }: Named, asker?: Identity, repository = 'a'): Promise<boolean> =>
-      isThere(registry.blobs.getSize(parseRepositoryName(repository), parseDigest(digest), asker)),
+    hasBlob: ({ digest }: Named, principal?: Identity, repository = 'a'): Promise<boolean> =>
+      isThere(registry.blobs.getSize(parseRepositoryName(repository), parseDigest(digest), principal)),
   }
 }

@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline/promises'
 import { CommandError, EXIT } from '../failure.ts'
-import { harmless, type Terminal } from '../output/terminal.ts'
+import { sanitize, type Terminal } from '../output/terminal.ts'
 
 /**
  * Says what a command will destroy, and asks for confirmation unless --yes was given. Throws a CommandError unless the
@@ -9,7 +9,7 @@ import { harmless, type Terminal } from '../output/terminal.ts'
 export async function confirm(what: string, hasSaidYes: boolean, { canAsk, note }: Terminal): Promise<void> {
   if (hasSaidYes) return
   if (!canAsk) throw new CommandError(`this ${what}; pass --yes to confirm`, EXIT.usage)
-  note(harmless(`This ${what}.`))
+  note(sanitize(`This ${what}.`))
   if (!(await answersYes('Continue? [y/N] '))) throw new CommandError('canceled: nothing was changed')
 }
 

@@ -2,7 +2,7 @@ import type { RootCommand } from '@bomb.sh/tab'
 import type { Command } from 'commander'
 import { JOB_KINDS } from '../../core/jobs/jobs.ts'
 import { type AdminClient, apiPath, type Page, withQuery } from '../admin-client.ts'
-import { type LoadConfig, openRunning, type PlaceOptions } from '../place.ts'
+import { type LoadConfig, openRunning, type PlaceOptions } from '../connect.ts'
 
 /** How long a completion waits for names. */
 const MILLISECONDS_MAX = 150

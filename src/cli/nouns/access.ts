@@ -1,5 +1,5 @@
 import { withQuery } from '../admin-client.ts'
-import { shown } from '../output/shown.ts'
+import { field } from '../output/format.ts'
 import type { Noun } from '../verb.ts'
 
 /** `cay access` */
@@ -24,23 +24,23 @@ export const access: Noun = {
         const disabled = value.disabled ? ' (the account is disabled)' : ''
         return {
           value,
-          lines: [shown(`${account} can`, 'actions', () => may + disabled)],
+          lines: [field(`${account} can`, 'actions', () => may + disabled)],
           tables: [
             {
               title: 'Granted by',
               items: value.reasons,
               columns: [
-                shown('reason', 'by'),
-                shown('subject', 'subject'),
-                shown('pattern', 'pattern'),
-                shown('role', 'role'),
-                shown('gives', 'actions'),
+                field('reason', 'by'),
+                field('subject', 'subject'),
+                field('pattern', 'pattern'),
+                field('role', 'role'),
+                field('gives', 'actions'),
               ],
             },
             {
               title: 'Limited by',
               items: value.limits,
-              columns: [shown('what', 'by'), shown('name', 'name'), shown('leaves', 'actions')],
+              columns: [field('what', 'by'), field('name', 'name'), field('leaves', 'actions')],
             },
           ],
         }

@@ -1,4 +1,4 @@
-import { asText, asTime, shown } from '../output/shown.ts'
+import { field, formatText, formatTime } from '../output/format.ts'
 import type { Noun } from '../verb.ts'
 
 /** Entries that are shown unless the command line sets a limit. */
@@ -19,13 +19,13 @@ export const audit: Noun = {
       run: ({ options: { all, kind = 'change' } }) => ({
         list: `/audit?${new URLSearchParams({ kind })}`,
         columns: [
-          shown('time', 'at', asTime),
-          shown('account', 'account'),
-          shown('action', 'action'),
-          shown('target', 'target'),
-          shown('detail', 'detail', asText),
-          shown('from', 'address'),
-          ...(kind === 'change' ? [] : [shown('times', 'count')]),
+          field('time', 'at', formatTime),
+          field('account', 'account'),
+          field('action', 'action'),
+          field('target', 'target'),
+          field('detail', 'detail', formatText),
+          field('from', 'address'),
+          ...(kind === 'change' ? [] : [field('times', 'count')]),
         ],
         none: 'There are no entries.',
         limit: all === 'true' ? undefined : NEWEST,

@@ -1,5 +1,5 @@
 import { apiPath, type Page } from '../admin-client.ts'
-import { asBytes, asMoment, asTime, shown } from '../output/shown.ts'
+import { field, formatBytes, formatRelativeTime, formatTime } from '../output/format.ts'
 import type { Noun } from '../verb.ts'
 
 /** `cay blob` */
@@ -15,18 +15,18 @@ export const blobs: Noun = {
         return {
           value,
           lines: [
-            shown('Digest', 'digest'),
-            shown('Size', 'bytes', asBytes),
-            shown('Stored', 'storedAt', asMoment),
+            field('Digest', 'digest'),
+            field('Size', 'bytes', formatBytes),
+            field('Stored', 'storedAt', formatRelativeTime),
           ],
           tables: [
             {
               title: `Used in${more}`,
               items: value.items,
               columns: [
-                shown('repository', 'repository'),
-                shown('since', 'linkedAt', asTime),
-                shown('unreferenced since', 'unreferencedAt', asTime),
+                field('repository', 'repository'),
+                field('since', 'linkedAt', formatTime),
+                field('unreferenced since', 'unreferencedAt', formatTime),
               ],
             },
           ],

@@ -1,6 +1,6 @@
-import { card, change, listing } from '../acts.ts'
 import { withQuery } from '../admin-client.ts'
-import { asBytes, asCount, asTime, shown } from '../output/shown.ts'
+import { field, formatBytes, formatCount, formatTime } from '../output/format.ts'
+import { card, change, listing } from '../requests.ts'
 import type { Noun } from '../verb.ts'
 
 /** `cay cache` */
@@ -12,11 +12,11 @@ export const cache: Noun = {
       summary: 'Show how much is cached',
       run: ({ client }) =>
         card(client, '/cache', [
-          shown('Size of blobs', 'bytes', asBytes),
-          shown('Limit', 'bytesMax', asBytes),
-          shown('Blobs', 'blobs', asCount),
-          shown('Manifests', 'manifests', asCount),
-          shown('Downloads', 'fills', asCount),
+          field('Size of blobs', 'bytes', formatBytes),
+          field('Limit', 'bytesMax', formatBytes),
+          field('Blobs', 'blobs', formatCount),
+          field('Manifests', 'manifests', formatCount),
+          field('Downloads', 'fills', formatCount),
         ]),
     },
     list: {
@@ -26,11 +26,11 @@ export const cache: Noun = {
         listing(
           '/cache/tags',
           [
-            shown('repository', 'repository'),
-            shown('tag', 'tag'),
-            shown('checked', 'checkedAt', asTime),
-            shown('fresh', 'isFresh'),
-            shown('digest', 'digest'),
+            field('repository', 'repository'),
+            field('tag', 'tag'),
+            field('checked', 'checkedAt', formatTime),
+            field('fresh', 'isFresh'),
+            field('digest', 'digest'),
           ],
           'Nothing is cached.',
         ),
@@ -42,10 +42,10 @@ export const cache: Noun = {
         listing(
           '/cache/fills',
           [
-            shown('repository', 'repository'),
-            shown('received', 'received', asBytes),
-            shown('size', 'size', asBytes),
-            shown('digest', 'digest'),
+            field('repository', 'repository'),
+            field('received', 'received', formatBytes),
+            field('size', 'size', formatBytes),
+            field('digest', 'digest'),
           ],
           'There are no downloads.',
         ),
@@ -55,7 +55,7 @@ export const cache: Noun = {
       summary: 'Check a cached tag with its upstream now',
       run: async ({ client, args: [repository, tag] }) => ({
         value: await client.request('POST', '/cache/refresh', { repository, tag }),
-        lines: [shown('Digest', 'digest')],
+        lines: [field('Digest', 'digest')],
       }),
     },
     evict: {
@@ -72,8 +72,8 @@ export const cache: Noun = {
       summary: 'Explain why a tag or manifest is cached, stale or absent',
       run: ({ client, args: [repository, reference] }) =>
         card(client, withQuery('/cache/explain', { repository, reference }), [
-          shown('State', 'state'),
-          shown('Why', 'explanation'),
+          field('State', 'state'),
+          field('Why', 'explanation'),
         ]),
     },
   },

@@ -1,34 +1,34 @@
-import { plural } from '../acts.ts'
 import { type AdminClient, pagesOf, withQuery } from '../admin-client.ts'
 import { CommandError, EXIT } from '../failure.ts'
 import type { Answer } from '../output/answer.ts'
 import {
-  asBytes,
-  asCount,
-  asDuration,
-  asKeptDays,
-  asMoment,
-  asTags,
-  asTime,
-  asYes,
-  type Shown,
-  shown,
-} from '../output/shown.ts'
+  type Field,
+  field,
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatKeptDays,
+  formatRelativeTime,
+  formatTags,
+  formatTime,
+  formatYes,
+} from '../output/format.ts'
+import { plural } from '../requests.ts'
 import type { Call, Noun } from '../verb.ts'
 import { startJob } from './jobs.ts'
 
 /** How many candidates the confirmation counts. */
 const COUNTED_MAX = 2000
 
-const CANDIDATE_COLUMNS: readonly Shown[] = [
-  shown('kind', 'kind'),
-  shown('repository', 'repository'),
-  shown('tag', 'tag', asTags),
-  shown('digest', 'digest'),
-  shown('why', 'why'),
-  shown('since', 'since', asTime),
-  shown('collectable', 'collectableAt', asTime),
-  shown('size', 'bytes', asBytes),
+const CANDIDATE_COLUMNS: readonly Field[] = [
+  field('kind', 'kind'),
+  field('repository', 'repository'),
+  field('tag', 'tag', formatTags),
+  field('digest', 'digest'),
+  field('why', 'why'),
+  field('since', 'since', formatTime),
+  field('collectable', 'collectableAt', formatTime),
+  field('size', 'bytes', formatBytes),
 ]
 
 /** `cay gc` */
@@ -65,17 +65,17 @@ export const collector: Noun = {
       run: async ({ client }) => ({
         value: await client.request('GET', '/collector'),
         lines: [
-          shown('Running', 'isRunning', asYes),
-          shown('Waits until', 'waitingUntil', asMoment),
-          shown('Grace period', 'garbageWindow.graceSeconds', asDuration),
-          shown('Window', 'garbageWindow.windowSeconds', asDuration),
-          shown('Never tagged', 'garbageWindow.untaggedDays', asKeptDays),
-          shown('Last run', 'lastRun.endedAt', asMoment),
-          shown('Tags deleted', 'lastRun.tags', asCount),
-          shown('Manifests deleted', 'lastRun.manifests', asCount),
-          shown('Repositories deleted', 'lastRun.repositories', asCount),
-          shown('Blobs deleted', 'lastRun.blobs', asCount),
-          shown('Bytes freed', 'lastRun.bytes', asBytes),
+          field('Running', 'isRunning', formatYes),
+          field('Waits until', 'waitingUntil', formatRelativeTime),
+          field('Grace period', 'garbageWindow.graceSeconds', formatDuration),
+          field('Window', 'garbageWindow.windowSeconds', formatDuration),
+          field('Never tagged', 'garbageWindow.untaggedDays', formatKeptDays),
+          field('Last run', 'lastRun.endedAt', formatRelativeTime),
+          field('Tags deleted', 'lastRun.tags', formatCount),
+          field('Manifests deleted', 'lastRun.manifests', formatCount),
+          field('Repositories deleted', 'lastRun.repositories', formatCount),
+          field('Blobs deleted', 'lastRun.blobs', formatCount),
+          field('Bytes freed', 'lastRun.bytes', formatBytes),
         ],
       }),
     },
@@ -103,7 +103,7 @@ async function total(client: AdminClient): Promise<string> {
     plural(repositories, 'repository'),
     plural(blobs, 'blob'),
   ]
-  return `${counts.join(', ')}: ${asBytes(bytes)}${isComplete ? '' : ', or more'}`
+  return `${counts.join(', ')}: ${formatBytes(bytes)}${isComplete ? '' : ', or more'}`
 }
 
 interface Candidate {
@@ -121,7 +121,7 @@ async function collect(call: Call): Promise<Answer> {
     )
   }
   if (waitingUntil !== undefined) {
-    const until = asMoment(waitingUntil, terminal)
+    const until = formatRelativeTime(waitingUntil, terminal)
     return {
       value: { waitingUntil },
       line: `nothing was deleted: the server has not run for the grace period yet; it collects garbage from ${until}`,
@@ -146,7 +146,7 @@ async function countDue(client: AdminClient, now: number): Promise<string> {
   }
   if (counts.size === 0) return 'what has become garbage by the time it runs (there is none now)'
   const things = [...counts].map(([kind, count]) => plural(count, kind)).join(', ')
-  return `${things}, ${asBytes(bytes)}${truncated ? ', or more' : ''}`
+  return `${things}, ${formatBytes(bytes)}${truncated ? ', or more' : ''}`
 }
 
 interface Explanation {
@@ -177,15 +177,15 @@ async function explanation({ client, options: { repository, json } }: Call, dige
   if (value.items.length === 0 && json !== 'true')
     throw new CommandError(`not found in any repository: ${digest}`, EXIT.absent)
   const columns = [
-    shown('reason', 'reason', (reason) => REASONS[String(reason)] ?? String(reason)),
-    shown('which', 'names'),
-    shown('until', 'until', asTime),
+    field('reason', 'reason', (reason) => REASONS[String(reason)] ?? String(reason)),
+    field('which', 'names'),
+    field('until', 'until', formatTime),
   ]
   return {
     value,
     lines: [
-      shown('Digest', '', () => digest),
-      shown('Found in', 'items', (items) => plural((items as []).length, 'place')),
+      field('Digest', '', () => digest),
+      field('Found in', 'items', (items) => plural((items as []).length, 'place')),
     ],
     tables: value.items.map(({ kind, repository, collectableAt, reasons }) => ({
       title: `The ${kind} in ${repository} is ${collectableAt === undefined ? 'kept' : `collected from ${collectableAt}`}`,

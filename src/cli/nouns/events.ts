@@ -1,5 +1,5 @@
 import { withQuery } from '../admin-client.ts'
-import { asTags, asTime, shown } from '../output/shown.ts'
+import { field, formatTags, formatTime } from '../output/format.ts'
 import type { Noun } from '../verb.ts'
 
 /** Events that are shown unless the command line sets a limit. */
@@ -20,12 +20,12 @@ export const events: Noun = {
       run: ({ options: { repository, type, all } }) => ({
         list: withQuery('/events', { repository, type }),
         columns: [
-          shown('time', 'at', asTime),
-          shown('type', 'type'),
-          shown('repository', 'repository'),
-          shown('tag', 'tag', asTags),
-          shown('digest', 'digest'),
-          shown('account', 'account'),
+          field('time', 'at', formatTime),
+          field('type', 'type'),
+          field('repository', 'repository'),
+          field('tag', 'tag', formatTags),
+          field('digest', 'digest'),
+          field('account', 'account'),
         ],
         none: 'There are no events.',
         limit: all === 'true' ? undefined : NEWEST,

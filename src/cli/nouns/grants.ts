@@ -1,6 +1,6 @@
-import { change, listing } from '../acts.ts'
 import { withQuery } from '../admin-client.ts'
-import { asTime, shown } from '../output/shown.ts'
+import { field, formatTime } from '../output/format.ts'
+import { change, listing } from '../requests.ts'
 import type { Noun } from '../verb.ts'
 
 /** `cay grant` */
@@ -14,10 +14,10 @@ export const grants: Noun = {
         listing(
           '/grants',
           [
-            shown('subject', 'subject'),
-            shown('pattern', 'pattern'),
-            shown('role', 'role'),
-            shown('created', 'createdAt', asTime),
+            field('subject', 'subject'),
+            field('pattern', 'pattern'),
+            field('role', 'role'),
+            field('created', 'createdAt', formatTime),
           ],
           'There are no grants.',
         ),

@@ -1,6 +1,6 @@
-import { add, card, change, plural } from '../acts.ts'
 import { apiPath } from '../admin-client.ts'
-import { shown } from '../output/shown.ts'
+import { field } from '../output/format.ts'
+import { add, card, change, plural } from '../requests.ts'
 import type { Noun } from '../verb.ts'
 
 /** `cay group` */
@@ -10,13 +10,13 @@ export const groups: Noun = {
     list: {
       summary: 'List groups',
       isList: true,
-      run: () => ({ list: '/groups', columns: [shown('name', '')], none: 'There are no groups.' }),
+      run: () => ({ list: '/groups', columns: [field('name', '')], none: 'There are no groups.' }),
     },
     show: {
       usage: '<group>',
       summary: 'Show the members of a group',
       run: ({ client, args: [name = ''] }) =>
-        card(client, apiPath('groups', name), [shown('Name', 'name'), shown('Members', 'members')]),
+        card(client, apiPath('groups', name), [field('Name', 'name'), field('Members', 'members')]),
     },
     add: {
       usage: '<name>',

@@ -1,9 +1,9 @@
 import { JOB_KINDS } from '../../core/jobs/jobs.ts'
-import { change, listing } from '../acts.ts'
 import { apiPath } from '../admin-client.ts'
 import { CommandError, EXIT } from '../failure.ts'
+import { field, formatTime } from '../output/format.ts'
 import { asProgress, followJob, type Job, jobCard } from '../output/job-progress.ts'
-import { asTime, shown } from '../output/shown.ts'
+import { change, listing } from '../requests.ts'
 import type { Call, Noun } from '../verb.ts'
 
 /** `cay job` */
@@ -17,12 +17,12 @@ export const jobs: Noun = {
         listing(
           '/jobs',
           [
-            shown('id', 'id'),
-            shown('kind', 'kind'),
-            shown('state', 'state'),
-            shown('progress', 'progress', asProgress),
-            shown('started', 'startedAt', asTime),
-            shown('by', 'startedBy'),
+            field('id', 'id'),
+            field('kind', 'kind'),
+            field('state', 'state'),
+            field('progress', 'progress', asProgress),
+            field('started', 'startedAt', formatTime),
+            field('by', 'startedBy'),
           ],
           'There are no jobs.',
         ),

@@ -1,36 +1,36 @@
-import { change, plural, readToDestroy } from '../acts.ts'
 import { type AdminClient, apiPath, withQuery } from '../admin-client.ts'
 import type { Card } from '../output/answer.ts'
 import {
-  asBytes,
-  asMoment,
-  asShortDigest,
-  asTags,
-  asText,
-  asTime,
-  asYes,
-  type Shown,
-  shown,
-} from '../output/shown.ts'
+  type Field,
+  field,
+  formatBytes,
+  formatRelativeTime,
+  formatShortDigest,
+  formatTags,
+  formatText,
+  formatTime,
+  formatYes,
+} from '../output/format.ts'
+import { change, plural, readToDestroy } from '../requests.ts'
 import { wayBack } from '../time-machine.ts'
 import type { Noun } from '../verb.ts'
 
-const COLUMNS: readonly Shown[] = [
-  shown('digest', 'digest'),
-  shown('kind', 'kind'),
-  shown('manifest size', 'bytes', asBytes),
-  shown('tags', 'tags', asTags),
-  shown('pushed', 'pushedAt', asTime),
+const COLUMNS: readonly Field[] = [
+  field('digest', 'digest'),
+  field('kind', 'kind'),
+  field('manifest size', 'bytes', formatBytes),
+  field('tags', 'tags', formatTags),
+  field('pushed', 'pushedAt', formatTime),
 ]
 
-const DELETED_COLUMNS: readonly Shown[] = [
+const DELETED_COLUMNS: readonly Field[] = [
   ...COLUMNS,
-  shown('deleted', 'deletedAt', asTime),
-  shown('restorable until', 'restorableUntil', asTime),
+  field('deleted', 'deletedAt', formatTime),
+  field('restorable until', 'restorableUntil', formatTime),
 ]
 
 /** Columns of labels and of annotations. */
-const WORDS: readonly Shown[] = [shown('name', '0'), shown('value', '1')]
+const WORDS: readonly Field[] = [field('name', '0'), field('value', '1')]
 
 /** `cay manifest` */
 export const manifests: Noun = {
@@ -81,7 +81,7 @@ export const manifests: Noun = {
       summary: 'Restore a deleted manifest and the tags that were deleted with it',
       run: async ({ client, args: [repository = '', digest = ''] }) => ({
         value: await client.request('POST', `${manifestPath(repository, digest)}/restore`),
-        lines: [shown('Restored', 'done', asYes), shown('Tags', 'tags')],
+        lines: [field('Restored', 'done', formatYes), field('Tags', 'tags')],
       }),
     },
     referrers: {
@@ -95,16 +95,16 @@ export const manifests: Noun = {
         const items = value.referrers.flatMap((referrer) => flatten(referrer, 0))
         return {
           value,
-          lines: [shown('Subject', 'digest'), shown('Incomplete', 'truncated', asYes)],
+          lines: [field('Subject', 'digest'), field('Incomplete', 'truncated', formatYes)],
           tables: [
             {
               title: items.length === 0 ? 'There are no referrers' : 'Referrers',
               items,
               columns: [
-                shown('digest', 'text'),
-                shown('kind', 'referrer.kind'),
-                shown('artifact type', 'referrer.artifactType'),
-                shown('manifest size', 'referrer.bytes', asBytes),
+                field('digest', 'text'),
+                field('kind', 'referrer.kind'),
+                field('artifact type', 'referrer.artifactType'),
+                field('manifest size', 'referrer.bytes', formatBytes),
               ],
             },
           ],
@@ -151,46 +151,46 @@ async function manifestCard(client: AdminClient, repository: string, reference: 
   return {
     value,
     lines: [
-      shown('Digest', 'digest'),
-      shown('Kind', 'kind'),
-      shown('Media type', 'mediaType'),
-      shown('Artifact type', 'artifactType'),
-      shown('Platform', 'image.platform', asPlatform),
-      shown('Size', 'totalBytes', asBytes),
-      shown('Tags', 'tags'),
-      shown('Subject', 'subject'),
-      shown('Pushed', 'pushedAt', asMoment),
-      shown('Created', 'image.createdAt', asMoment),
-      shown('Author', 'image.author'),
-      shown('User', 'image.user'),
-      shown('Entrypoint', 'image.entrypoint', asWords),
-      shown('Command', 'image.command', asWords),
+      field('Digest', 'digest'),
+      field('Kind', 'kind'),
+      field('Media type', 'mediaType'),
+      field('Artifact type', 'artifactType'),
+      field('Platform', 'image.platform', asPlatform),
+      field('Size', 'totalBytes', formatBytes),
+      field('Tags', 'tags'),
+      field('Subject', 'subject'),
+      field('Pushed', 'pushedAt', formatRelativeTime),
+      field('Created', 'image.createdAt', formatRelativeTime),
+      field('Author', 'image.author'),
+      field('User', 'image.user'),
+      field('Entrypoint', 'image.entrypoint', asWords),
+      field('Command', 'image.command', asWords),
     ],
     tables: [
       {
         title: 'Manifests',
         items: manifests,
         columns: [
-          shown('platform', 'platform', asPlatform),
-          shown('digest', 'digest'),
-          shown('kind', 'kind'),
-          shown('size', 'totalBytes', asBytes),
-          shown('stored', 'exists', asYes),
+          field('platform', 'platform', asPlatform),
+          field('digest', 'digest'),
+          field('kind', 'kind'),
+          field('size', 'totalBytes', formatBytes),
+          field('stored', 'exists', formatYes),
         ],
       },
       {
         title: 'Layers',
         items: layers,
         columns: [
-          shown('digest', 'digest', asShortDigest),
-          shown('size', 'bytes', asBytes),
-          shown('created by', 'createdBy', asShort),
+          field('digest', 'digest', formatShortDigest),
+          field('size', 'bytes', formatBytes),
+          field('created by', 'createdBy', asShort),
         ],
       },
       {
         title: 'History',
         items: history,
-        columns: [shown('created', 'createdAt', asTime), shown('by', 'createdBy', asShort)],
+        columns: [field('created', 'createdAt', formatTime), field('by', 'createdBy', asShort)],
       },
       { title: 'Labels', items: Object.entries(labels), columns: WORDS },
       { title: 'Annotations', items: Object.entries(annotations), columns: WORDS },
@@ -206,21 +206,21 @@ export function platformsOf({ image, manifests }: Manifest): string[] {
 
 /** `linux/arm64/v8` */
 function asPlatform(value: unknown): string {
-  if (typeof value !== 'object' || value === null) return asText(value)
+  if (typeof value !== 'object' || value === null) return formatText(value)
   const { os, architecture, variant } = value as Record<string, unknown>
   return [os, architecture, variant]
     .filter((part) => part !== undefined)
-    .map(asText)
+    .map(formatText)
     .join('/')
 }
 
 function asWords(value: unknown): string {
-  return JSON.stringify(value) === '[]' ? '' : asText(JSON.stringify(value))
+  return JSON.stringify(value) === '[]' ? '' : formatText(JSON.stringify(value))
 }
 
 /** Shortens a command, which can be as long as a script. */
 function asShort(value: unknown): string {
-  const text = asText(value)
+  const text = formatText(value)
   return text.length > SHORT_CHARACTERS ? `${text.slice(0, SHORT_CHARACTERS)}…` : text
 }
 

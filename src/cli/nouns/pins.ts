@@ -1,6 +1,6 @@
-import { change, listing } from '../acts.ts'
 import { withQuery } from '../admin-client.ts'
-import { asTime, shown } from '../output/shown.ts'
+import { field, formatTime } from '../output/format.ts'
+import { change, listing } from '../requests.ts'
 import type { Noun } from '../verb.ts'
 
 /** `cay pin` */
@@ -14,9 +14,9 @@ export const pins: Noun = {
         listing(
           '/pins',
           [
-            shown('pattern', 'pattern'),
-            shown('reference', 'reference'),
-            shown('created', 'createdAt', asTime),
+            field('pattern', 'pattern'),
+            field('reference', 'reference'),
+            field('created', 'createdAt', formatTime),
           ],
           'There are no pins.',
         ),

@@ -1,20 +1,20 @@
 import { isCompanionTag } from '../../oci/reference.ts'
-import { add, change, plural } from '../acts.ts'
 import { type AdminClient, apiPath, type Page, withQuery } from '../admin-client.ts'
 import { CommandError, EXIT } from '../failure.ts'
-import { momentOf } from '../input/moment.ts'
+import { momentOf } from '../input/time-argument.ts'
 import type { Card } from '../output/answer.ts'
 import {
-  asBytes,
-  asCount,
-  asKeptDays,
-  asMoment,
-  asText,
-  asTime,
-  asYes,
-  type Shown,
-  shown,
-} from '../output/shown.ts'
+  type Field,
+  field,
+  formatBytes,
+  formatCount,
+  formatKeptDays,
+  formatRelativeTime,
+  formatText,
+  formatTime,
+  formatYes,
+} from '../output/format.ts'
+import { add, change, plural } from '../requests.ts'
 import { wayBack } from '../time-machine.ts'
 import type { Call, Noun, Option } from '../verb.ts'
 import { type Manifest, platformsOf } from './manifests.ts'
@@ -32,21 +32,21 @@ const SETTINGS: readonly Option[] = [
 /** How many tags a card shows. */
 const NEWEST_TAGS = 10
 
-const COLUMNS: readonly Shown[] = [
-  shown('name', 'name'),
-  shown('tags', 'tags', asCount),
-  shown('size', 'bytes', asBytes),
-  shown('own', 'ownBytes', asBytes),
-  shown('pushed', 'lastPushedAt', asTime),
-  shown('pulled', 'lastPulledAt', asTime),
-  shown('pulls', 'pulls', asCount),
+const COLUMNS: readonly Field[] = [
+  field('name', 'name'),
+  field('tags', 'tags', formatCount),
+  field('size', 'bytes', formatBytes),
+  field('own', 'ownBytes', formatBytes),
+  field('pushed', 'lastPushedAt', formatTime),
+  field('pulled', 'lastPulledAt', formatTime),
+  field('pulls', 'pulls', formatCount),
 ]
 
-const DELETED_COLUMNS: readonly Shown[] = [
-  shown('name', 'name'),
-  shown('size', 'bytes', asBytes),
-  shown('deleted', 'deletedAt', asTime),
-  shown('restorable until', 'restorableUntil', asTime),
+const DELETED_COLUMNS: readonly Field[] = [
+  field('name', 'name'),
+  field('size', 'bytes', formatBytes),
+  field('deleted', 'deletedAt', formatTime),
+  field('restorable until', 'restorableUntil', formatTime),
 ]
 
 /** `cay repo` */
@@ -98,7 +98,7 @@ export const repositories: Noun = {
       isDestructive: true,
       run: async ({ client, args: [name = ''], confirm, terminal }) => {
         const { tags, manifests, bytes } = await getRepository(client, name)
-        const contents = `${plural(tags, 'tag')}, ${plural(manifests, 'manifest')}, ${asBytes(bytes)}`
+        const contents = `${plural(tags, 'tag')}, ${plural(manifests, 'manifest')}, ${formatBytes(bytes)}`
         const back = await wayBack(client, terminal, 'cay repo restore')
         await confirm(`deletes the repository ${name}: ${contents}; ${back}`)
         return change(client, 'DELETE', apiPath('repositories', name))
@@ -129,9 +129,9 @@ export const repositories: Noun = {
         return {
           value,
           lines: [
-            shown('Tags restored', 'restored', asCount),
-            shown('Tags removed', 'removed', asCount),
-            shown('Tags that cannot be restored', 'lost', asCount),
+            field('Tags restored', 'restored', formatCount),
+            field('Tags removed', 'removed', formatCount),
+            field('Tags that cannot be restored', 'lost', formatCount),
           ],
         }
       },
@@ -172,20 +172,20 @@ async function repositoryCard({ client, args: [name = ''], options }: Call): Pro
   return {
     value,
     lines: [
-      shown('Name', 'name'),
-      shown('Description', 'description'),
+      field('Name', 'name'),
+      field('Description', 'description'),
       ...(await newestLines(client, path, newest.items)),
-      shown('Tags', 'tags', asCount),
-      shown('Manifests', 'manifests', asCount),
-      shown('Size', 'bytes', asBytes),
-      shown('Not shared', 'ownBytes', asBytes),
-      shown('Pulls', 'pulls', asCount),
-      shown('Last pulled', 'lastPulledAt', asMoment),
-      shown('Pushes', 'pushes', asCount),
-      shown('Last pushed', 'lastPushedAt', asMoment),
-      shown('Created', 'createdAt', asMoment),
-      shown('Immutable tags', 'immutableTags', asYes),
-      shown('Never tagged', 'untaggedDays', asKeptDays),
+      field('Tags', 'tags', formatCount),
+      field('Manifests', 'manifests', formatCount),
+      field('Size', 'bytes', formatBytes),
+      field('Not shared', 'ownBytes', formatBytes),
+      field('Pulls', 'pulls', formatCount),
+      field('Last pulled', 'lastPulledAt', formatRelativeTime),
+      field('Pushes', 'pushes', formatCount),
+      field('Last pushed', 'lastPushedAt', formatRelativeTime),
+      field('Created', 'createdAt', formatRelativeTime),
+      field('Immutable tags', 'immutableTags', formatYes),
+      field('Never tagged', 'untaggedDays', formatKeptDays),
     ],
     tables: [
       {
@@ -198,14 +198,14 @@ async function repositoryCard({ client, args: [name = ''], options }: Call): Pro
 }
 
 /** Describes the newest tag that is not a signature's or the like: most likely what the repository is for. */
-async function newestLines(client: AdminClient, path: string, newest: unknown[]): Promise<Shown[]> {
+async function newestLines(client: AdminClient, path: string, newest: unknown[]): Promise<Field[]> {
   const names = (newest as { name: string }[]).map(({ name }) => name)
   const name = names.find((name) => !isCompanionTag(name))
   if (name === undefined) return []
   const manifest = await client.request<Manifest>('GET', `${path}${apiPath('manifests', name)}`)
   return [
-    shown('Kind', 'name', () => asText(manifest.kind)),
-    shown('Platforms', 'name', () => platformsOf(manifest).join(', ')),
+    field('Kind', 'name', () => formatText(manifest.kind)),
+    field('Platforms', 'name', () => platformsOf(manifest).join(', ')),
   ]
 }
 

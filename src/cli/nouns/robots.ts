@@ -1,6 +1,6 @@
-import { add, card, change, countOf, listing } from '../acts.ts'
 import { apiPath } from '../admin-client.ts'
-import { asMoment, asTime, asYes, shown } from '../output/shown.ts'
+import { field, formatRelativeTime, formatTime, formatYes } from '../output/format.ts'
+import { add, card, change, countOf, listing } from '../requests.ts'
 import type { Noun, Verb } from '../verb.ts'
 import { newToken } from './tokens.ts'
 
@@ -15,9 +15,9 @@ export const robots: Noun = {
         listing(
           '/robots',
           [
-            shown('name', 'name'),
-            shown('disabled', 'disabled', asYes),
-            shown('created', 'createdAt', asTime),
+            field('name', 'name'),
+            field('disabled', 'disabled', formatYes),
+            field('created', 'createdAt', formatTime),
           ],
           'There are no robots.',
         ),
@@ -27,9 +27,9 @@ export const robots: Noun = {
       summary: 'Show a robot',
       run: ({ client, args: [name = ''] }) =>
         card(client, apiPath('robots', name), [
-          shown('Name', 'name'),
-          shown('Disabled', 'disabled', asYes),
-          shown('Created', 'createdAt', asMoment),
+          field('Name', 'name'),
+          field('Disabled', 'disabled', formatYes),
+          field('Created', 'createdAt', formatRelativeTime),
         ]),
     },
     add: {

@@ -1,4 +1,4 @@
-import { asMoment, asText, shown } from '../output/shown.ts'
+import { field, formatRelativeTime, formatText } from '../output/format.ts'
 import type { Noun } from '../verb.ts'
 
 /** `cay server` */
@@ -13,17 +13,17 @@ export const server: Noun = {
         return {
           value,
           lines: [
-            shown('Version', 'version'),
-            shown('Commit', 'commit'),
-            shown('Started', 'startedAt', asMoment),
-            shown('Time', 'now', asMoment),
-            shown('Health', 'health'),
+            field('Version', 'version'),
+            field('Commit', 'commit'),
+            field('Started', 'startedAt', formatRelativeTime),
+            field('Time', 'now', formatRelativeTime),
+            field('Health', 'health'),
           ],
           tables: [
             {
               title: 'Settings',
               items: value.settings,
-              columns: [shown('name', 'name'), shown('value', 'value', asText)],
+              columns: [field('name', 'name'), field('value', 'value', formatText)],
             },
           ],
         }

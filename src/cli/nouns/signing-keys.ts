@@ -1,5 +1,5 @@
-import { listing } from '../acts.ts'
-import { asMoment, asTime, shown } from '../output/shown.ts'
+import { field, formatRelativeTime, formatTime } from '../output/format.ts'
+import { listing } from '../requests.ts'
 import type { Noun } from '../verb.ts'
 
 /** `cay key` */
@@ -12,7 +12,11 @@ export const signingKeys: Noun = {
       run: () =>
         listing(
           '/signing-keys',
-          [shown('id', 'id'), shown('created', 'createdAt', asTime), shown('expires', 'endsAt', asTime)],
+          [
+            field('id', 'id'),
+            field('created', 'createdAt', formatTime),
+            field('expires', 'endsAt', formatTime),
+          ],
           'There are no keys.',
         ),
     },
@@ -23,9 +27,9 @@ export const signingKeys: Noun = {
       run: async ({ client, options: { now } }) => ({
         value: await client.request('POST', now === 'true' ? '/signing-keys?now=true' : '/signing-keys'),
         lines: [
-          shown('Id', 'id'),
-          shown('Created', 'createdAt', asMoment),
-          shown('Others expire', 'othersEndAt', asMoment),
+          field('Id', 'id'),
+          field('Created', 'createdAt', formatRelativeTime),
+          field('Others expire', 'othersEndAt', formatRelativeTime),
         ],
       }),
     },

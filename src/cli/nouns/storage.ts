@@ -1,6 +1,6 @@
-import { card } from '../acts.ts'
 import { withQuery } from '../admin-client.ts'
-import { asBytes, asCount, shown } from '../output/shown.ts'
+import { field, formatBytes, formatCount } from '../output/format.ts'
+import { card } from '../requests.ts'
 import type { Noun } from '../verb.ts'
 
 /** `cay storage` */
@@ -12,12 +12,12 @@ export const storage: Noun = {
       summary: 'Show how much is stored and how much is free',
       run: ({ client }) =>
         card(client, '/storage', [
-          shown('Blobs', 'blobs.count', asCount),
-          shown('Bytes of blobs', 'blobs.bytes', asBytes),
-          shown('Uploads', 'uploads.count', asCount),
-          shown('Bytes of uploads', 'uploads.bytes', asBytes),
-          shown('Free on the disk', 'disk.freeBytes', asBytes),
-          shown('Size of the disk', 'disk.totalBytes', asBytes),
+          field('Blobs', 'blobs.count', formatCount),
+          field('Bytes of blobs', 'blobs.bytes', formatBytes),
+          field('Uploads', 'uploads.count', formatCount),
+          field('Bytes of uploads', 'uploads.bytes', formatBytes),
+          field('Free on the disk', 'disk.freeBytes', formatBytes),
+          field('Size of the disk', 'disk.totalBytes', formatBytes),
         ]),
     },
     repositories: {
@@ -27,11 +27,11 @@ export const storage: Noun = {
       run: ({ options: { sort } }) => ({
         list: withQuery('/storage/repositories', { sort }),
         columns: [
-          shown('repository', 'repository'),
-          shown('blobs', 'blobs', asCount),
-          shown('size', 'bytes', asBytes),
-          shown('own', 'ownBytes', asBytes),
-          shown('shared', 'sharedBytes', asBytes),
+          field('repository', 'repository'),
+          field('blobs', 'blobs', formatCount),
+          field('size', 'bytes', formatBytes),
+          field('own', 'ownBytes', formatBytes),
+          field('shared', 'sharedBytes', formatBytes),
         ],
         none: 'There are no repositories.',
       }),

@@ -1,55 +1,55 @@
-import { change, readToDestroy } from '../acts.ts'
 import { type AdminClient, apiPath, withQuery } from '../admin-client.ts'
 import { CommandError, EXIT } from '../failure.ts'
-import { momentOf } from '../input/moment.ts'
+import { momentOf } from '../input/time-argument.ts'
 import type { Card } from '../output/answer.ts'
 import {
-  asBytes,
-  asCount,
-  asMoment,
-  asShortDigest,
-  asTags,
-  asTime,
-  asYes,
-  type Shown,
-  shown,
-} from '../output/shown.ts'
+  type Field,
+  field,
+  formatBytes,
+  formatCount,
+  formatRelativeTime,
+  formatShortDigest,
+  formatTags,
+  formatTime,
+  formatYes,
+} from '../output/format.ts'
+import { change, readToDestroy } from '../requests.ts'
 import { wayBack } from '../time-machine.ts'
 import type { Call, Noun } from '../verb.ts'
 import { type Manifest, platformsOf } from './manifests.ts'
 
 /** Columns of a list of tags. */
-export const TAG_COLUMNS: readonly Shown[] = [
-  shown('tag', 'name', asTags),
-  shown('digest', 'digest', asShortDigest),
-  shown('kind', 'kind'),
-  shown('updated', 'updatedAt', asTime),
-  shown('pulled', 'lastPulledAt', asTime),
-  shown('expires', 'expiresAt', asTime),
+export const TAG_COLUMNS: readonly Field[] = [
+  field('tag', 'name', formatTags),
+  field('digest', 'digest', formatShortDigest),
+  field('kind', 'kind'),
+  field('updated', 'updatedAt', formatTime),
+  field('pulled', 'lastPulledAt', formatTime),
+  field('expires', 'expiresAt', formatTime),
 ]
 
 /** Columns of a history of tags. */
-export const HISTORY_COLUMNS: readonly Shown[] = [
-  shown('time', 'at', asTime),
-  shown('tag', 'tag', asTags),
-  shown('act', 'act'),
-  shown('to', 'digest', asShortDigest),
-  shown('from', 'previous', asShortDigest),
-  shown('restorable', 'isRestorable', asYes),
-  shown('account', 'account'),
+export const HISTORY_COLUMNS: readonly Field[] = [
+  field('time', 'at', formatTime),
+  field('tag', 'tag', formatTags),
+  field('act', 'act'),
+  field('to', 'digest', formatShortDigest),
+  field('from', 'previous', formatShortDigest),
+  field('restorable', 'isRestorable', formatYes),
+  field('account', 'account'),
 ]
 
-const TAG_LINES: readonly Shown[] = [
-  shown('Tag', 'name'),
-  shown('Digest', 'digest'),
-  shown('Kind', 'kind'),
-  shown('Media type', 'mediaType'),
-  shown('Artifact type', 'artifactType'),
-  shown('Updated', 'updatedAt', asMoment),
-  shown('Pushed', 'pushedAt', asMoment),
-  shown('Pulls', 'pulls', asCount),
-  shown('Last pulled', 'lastPulledAt', asMoment),
-  shown('Expires', 'expiresAt', asMoment),
+const TAG_LINES: readonly Field[] = [
+  field('Tag', 'name'),
+  field('Digest', 'digest'),
+  field('Kind', 'kind'),
+  field('Media type', 'mediaType'),
+  field('Artifact type', 'artifactType'),
+  field('Updated', 'updatedAt', formatRelativeTime),
+  field('Pushed', 'pushedAt', formatRelativeTime),
+  field('Pulls', 'pulls', formatCount),
+  field('Last pulled', 'lastPulledAt', formatRelativeTime),
+  field('Expires', 'expiresAt', formatRelativeTime),
 ]
 
 /** `cay tag` */
@@ -121,7 +121,7 @@ export const tags: Noun = {
           throw new CommandError('name the target: either --digest DIGEST or --at TIME', EXIT.usage)
         }
         const to = at === undefined ? { digest } : { at: momentOf(at, terminal.now(), 'past') }
-        const now = await findTag(client, repository, tag)
+        const now = await tryParseTag(client, repository, tag)
         // Restoring a deleted tag replaces nothing, so no confirmation is needed.
         if (now !== undefined) {
           const target = to.digest ?? `where it pointed at ${to.at}`
@@ -149,8 +149,8 @@ async function tagCard({ client, args: [repository = '', tag = ''], options }: C
   const path = apiPath('repositories', repository, 'manifests', value.digest)
   const manifest = await client.request<Manifest>('GET', path)
   const lines = [
-    shown('Platforms', 'name', () => platformsOf(manifest).join(', ')),
-    shown('Size', 'name', () => asBytes(manifest.totalBytes)),
+    field('Platforms', 'name', () => platformsOf(manifest).join(', ')),
+    field('Size', 'name', () => formatBytes(manifest.totalBytes)),
   ]
   return { value, lines: [...TAG_LINES, ...lines] }
 }
@@ -167,7 +167,7 @@ function getTag(client: AdminClient, repository: string, tag: string): Promise<T
   return client.request('GET', tagPath(repository, tag))
 }
 
-async function findTag(client: AdminClient, repository: string, tag: string) {
+async function tryParseTag(client: AdminClient, repository: string, tag: string) {
   try {
     return await getTag(client, repository, tag)
   } catch (error) {

@@ -1,8 +1,8 @@
-import { change, listing } from '../acts.ts'
 import { type AdminClient, apiPath } from '../admin-client.ts'
 import { CommandError, EXIT } from '../failure.ts'
 import type { Card } from '../output/answer.ts'
-import { asTime, shown } from '../output/shown.ts'
+import { field, formatTime } from '../output/format.ts'
+import { change, listing } from '../requests.ts'
 import type { Noun } from '../verb.ts'
 
 /** `cay token` */
@@ -17,12 +17,12 @@ export const tokens: Noun = {
         listing(
           `${apiPath('accounts', account)}/tokens`,
           [
-            shown('id', 'id'),
-            shown('name', 'name'),
-            shown('scope', 'scope', (scope) => (scope as Rule[]).map(formatRule).join(',')),
-            shown('created', 'createdAt', asTime),
-            shown('expires', 'expiresAt', asTime),
-            shown('last used', 'lastUsedAt', asTime),
+            field('id', 'id'),
+            field('name', 'name'),
+            field('scope', 'scope', (scope) => (scope as Rule[]).map(formatRule).join(',')),
+            field('created', 'createdAt', formatTime),
+            field('expires', 'expiresAt', formatTime),
+            field('last used', 'lastUsedAt', formatTime),
           ],
           `${account} has no tokens.`,
         ),
@@ -61,7 +61,7 @@ interface Rule {
 /** Creates a token of an account. The card shows its secret, which cannot be read again. */
 export async function newToken(client: AdminClient, account: string, request: object): Promise<Card> {
   const value = await client.request('POST', `${apiPath('accounts', account)}/tokens`, request)
-  return { value, lines: [shown('Token', 'secret'), shown('Id', 'id')] }
+  return { value, lines: [field('Token', 'secret'), field('Id', 'id')] }
 }
 
 function parseDays(text: string): number {

@@ -1,6 +1,6 @@
-import { change, listing } from '../acts.ts'
 import { apiPath } from '../admin-client.ts'
-import { asBytes, asTime, shown } from '../output/shown.ts'
+import { field, formatBytes, formatTime } from '../output/format.ts'
+import { change, listing } from '../requests.ts'
 import type { Noun } from '../verb.ts'
 
 /** `cay upload` */
@@ -14,11 +14,11 @@ export const uploads: Noun = {
         listing(
           '/uploads',
           [
-            shown('id', 'id'),
-            shown('repository', 'repository'),
-            shown('size', 'bytes', asBytes),
-            shown('started', 'beganAt', asTime),
-            shown('changed', 'changedAt', asTime),
+            field('id', 'id'),
+            field('repository', 'repository'),
+            field('size', 'bytes', formatBytes),
+            field('started', 'beganAt', formatTime),
+            field('changed', 'changedAt', formatTime),
           ],
           'There are no uploads in progress.',
         ),

@@ -1,6 +1,6 @@
-import { card, listing } from '../acts.ts'
 import { apiPath } from '../admin-client.ts'
-import { asCount, shown } from '../output/shown.ts'
+import { field, formatCount } from '../output/format.ts'
+import { card, listing } from '../requests.ts'
 import type { Noun } from '../verb.ts'
 
 /** `cay upstream` */
@@ -14,10 +14,10 @@ export const upstreams: Noun = {
         listing(
           '/upstreams',
           [
-            shown('name', 'name'),
-            shown('state', 'state'),
-            shown('url', 'url'),
-            shown('pulls left', 'pullsRemaining'),
+            field('name', 'name'),
+            field('state', 'state'),
+            field('url', 'url'),
+            field('pulls left', 'pullsRemaining'),
           ],
           'No upstream is configured: use cay serve --upstream docker.io, or [[upstream]] in cay.toml.',
         ),
@@ -27,13 +27,13 @@ export const upstreams: Noun = {
       summary: 'Show an upstream, without its credentials',
       run: ({ client, args: [name = ''] }) =>
         card(client, apiPath('upstreams', name), [
-          shown('Name', 'name'),
-          shown('State', 'state'),
-          shown('URL', 'url'),
-          shown('Mirrors', 'mirrors'),
-          shown('Has credentials', 'hasCredentials'),
-          shown('Pulls left', 'pullsRemaining', asCount),
-          shown('Pull limit', 'pullsLimit', asCount),
+          field('Name', 'name'),
+          field('State', 'state'),
+          field('URL', 'url'),
+          field('Mirrors', 'mirrors'),
+          field('Has credentials', 'hasCredentials'),
+          field('Pulls left', 'pullsRemaining', formatCount),
+          field('Pull limit', 'pullsLimit', formatCount),
         ]),
     },
     check: {
@@ -42,9 +42,9 @@ export const upstreams: Noun = {
       run: async ({ client, args: [name = ''] }) => ({
         value: await client.request('POST', `${apiPath('upstreams', name)}/check`),
         lines: [
-          shown('Reachable', 'isReached'),
-          shown('Milliseconds', 'milliseconds'),
-          shown('Message', 'message'),
+          field('Reachable', 'isReached'),
+          field('Milliseconds', 'milliseconds'),
+          field('Message', 'message'),
         ],
       }),
     },

@@ -1,8 +1,8 @@
-import { add, card, change, countOf, listing } from '../acts.ts'
 import { apiPath } from '../admin-client.ts'
 import { importUsers } from '../input/htpasswd.ts'
 import { readPasswords } from '../input/password-input.ts'
-import { asMoment, asTime, asYes, shown } from '../output/shown.ts'
+import { field, formatRelativeTime, formatTime, formatYes } from '../output/format.ts'
+import { add, card, change, countOf, listing } from '../requests.ts'
 import type { Noun, Verb } from '../verb.ts'
 
 /** `cay user` */
@@ -16,10 +16,10 @@ export const users: Noun = {
         listing(
           '/users',
           [
-            shown('name', 'name'),
-            shown('admin', 'isAdmin', asYes),
-            shown('disabled', 'disabled', asYes),
-            shown('created', 'createdAt', asTime),
+            field('name', 'name'),
+            field('admin', 'isAdmin', formatYes),
+            field('disabled', 'disabled', formatYes),
+            field('created', 'createdAt', formatTime),
           ],
           'There are no users.',
         ),
@@ -29,10 +29,10 @@ export const users: Noun = {
       summary: 'Show a user',
       run: ({ client, args: [name = ''] }) =>
         card(client, apiPath('users', name), [
-          shown('Name', 'name'),
-          shown('Server admin', 'isAdmin', asYes),
-          shown('Disabled', 'disabled', asYes),
-          shown('Created', 'createdAt', asMoment),
+          field('Name', 'name'),
+          field('Server admin', 'isAdmin', formatYes),
+          field('Disabled', 'disabled', formatYes),
+          field('Created', 'createdAt', formatRelativeTime),
         ]),
     },
     add: {

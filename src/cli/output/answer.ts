@@ -1,5 +1,5 @@
 import { type AdminClient, type PageOptions, pagesOf } from '../admin-client.ts'
-import { asText, escapeControls, jsonText, render, type Shown } from './shown.ts'
+import { escapeControls, type Field, formatText, jsonText, render } from './format.ts'
 import type { Terminal } from './terminal.ts'
 
 /** The result of a verb. With --json the API's own JSON is printed, otherwise a table, a card or a line. */
@@ -8,7 +8,7 @@ export type Answer = Listing | Card | Line | Raw
 /** A list of the API, which is fetched and printed page by page. */
 export interface Listing {
   list: string
-  columns: readonly Shown[]
+  columns: readonly Field[]
   /** Printed instead of an empty table. */
   none: string
   limit?: number | undefined
@@ -19,8 +19,8 @@ export interface Listing {
 /** One resource: a line for each field that is set, then tables of what it contains. */
 export interface Card {
   value: unknown
-  lines: readonly Shown[]
-  tables?: readonly { title: string; items: readonly unknown[]; columns: readonly Shown[] }[]
+  lines: readonly Field[]
+  tables?: readonly { title: string; items: readonly unknown[]; columns: readonly Field[] }[]
 }
 
 /** The report of a change. */
@@ -102,7 +102,7 @@ async function printCard({ value, lines, tables = [] }: Card, terminal: Terminal
   for (const { title, items, columns } of tables) {
     if (items.length === 0) continue
     const { TableWriter } = await import('./table.ts')
-    await terminal.write(`\n${asText(title)}\n`)
+    await terminal.write(`\n${formatText(title)}\n`)
     await new TableWriter(columns, terminal).write(items)
   }
 }

@@ -2,7 +2,7 @@ import { type AdminClient, apiPath } from '../admin-client.ts'
 import { CommandError, EXIT } from '../failure.ts'
 import type { Card } from './answer.ts'
 import { readEvents } from './event-stream.ts'
-import { asBytes, asCount, asMoment, asText, type Shown, shown } from './shown.ts'
+import { type Field, field, formatBytes, formatCount, formatRelativeTime, formatText } from './format.ts'
 import type { Terminal } from './terminal.ts'
 
 /** A job as the API shows it. */
@@ -55,26 +55,26 @@ export async function followJob(
 export function jobCard(job: Job): Card {
   const counts = Object.keys(job.result ?? {}).map((name) => {
     const label = name.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)
-    return shown(label, `result.${name}`, /bytes$/i.test(name) ? asBytes : asCount)
+    return field(label, `result.${name}`, /bytes$/i.test(name) ? formatBytes : formatCount)
   })
   return { value: job, lines: [...JOB_LINES, ...counts] }
 }
 
-const JOB_LINES: readonly Shown[] = [
-  shown('Id', 'id'),
-  shown('Kind', 'kind'),
-  shown('State', 'state'),
-  shown('Progress', 'progress', asProgress),
-  shown('Started by', 'startedBy'),
-  shown('Started', 'startedAt', asMoment),
-  shown('Ended', 'endedAt', asMoment),
-  shown('Error', 'error'),
+const JOB_LINES: readonly Field[] = [
+  field('Id', 'id'),
+  field('Kind', 'kind'),
+  field('State', 'state'),
+  field('Progress', 'progress', asProgress),
+  field('Started by', 'startedBy'),
+  field('Started', 'startedAt', formatRelativeTime),
+  field('Ended', 'endedAt', formatRelativeTime),
+  field('Error', 'error'),
 ]
 
 /** Formats progress: `12 of 40`, or `12` if the total is unknown. */
 export function asProgress(value: unknown): string {
   const { done, total } = value as Job['progress']
-  return total === undefined ? asCount(done) : `${asCount(done)} of ${asCount(total)}`
+  return total === undefined ? formatCount(done) : `${formatCount(done)} of ${formatCount(total)}`
 }
 
 async function watch(
@@ -93,7 +93,9 @@ async function watch(
 }
 
 function endOf({ state, error }: Job): string {
-  return state === 'cancelled' ? 'was cancelled' : `failed: ${asText(error ?? 'see the log of the server')}`
+  return state === 'cancelled'
+    ? 'was cancelled'
+    : `failed: ${formatText(error ?? 'see the log of the server')}`
 }
 
 function progressOf(terminal: Terminal): (job: Job) => void {
@@ -109,7 +111,7 @@ function progressOf(terminal: Terminal): (job: Job) => void {
 
 function barOf({ kind, progress }: Job): string {
   const { done, total } = progress
-  if (total === undefined || total === 0) return `${kind} ${asCount(done)}`
+  if (total === undefined || total === 0) return `${kind} ${formatCount(done)}`
   const share = Math.min(1, done / total)
   const full = Math.round(share * BAR_WIDTH)
   const bar = '█'.repeat(full) + '░'.repeat(BAR_WIDTH - full)

@@ -1,5 +1,5 @@
 import Table from 'cli-table3'
-import { render, type Shown } from './shown.ts'
+import { type Field, render } from './format.ts'
 import type { Terminal } from './terminal.ts'
 
 /** Rows that are laid out together; the library takes time by the square of their number. */
@@ -28,12 +28,12 @@ const NO_BORDERS = {
  * part of a long list can be wider than the first.
  */
 export class TableWriter {
-  readonly #columns: readonly Shown[]
+  readonly #columns: readonly Field[]
   readonly #terminal: Terminal
   readonly #widths: number[]
   #hasHead = false
 
-  constructor(columns: readonly Shown[], terminal: Terminal) {
+  constructor(columns: readonly Field[], terminal: Terminal) {
     this.#columns = columns
     this.#terminal = terminal
     this.#widths = columns.map(({ label }) => Bun.stringWidth(label))

@@ -43,6 +43,6 @@ export function openTerminal(environment: Record<string, string | undefined>): T
  * Makes text of others safe for a terminal: replaces characters that could move the cursor, change colours, or reverse
  * the direction of the rest of the line (UAX 9).
  */
-export function harmless(text: string): string {
+export function sanitize(text: string): string {
   return text.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]+/gu, ' ')
 }

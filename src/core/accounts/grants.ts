@@ -2,8 +2,8 @@ import { type ExplainedAccess, explainAccess } from '../../auth/explained-access
 import type { Identities } from '../../auth/identities.ts'
 import type { Config } from '../../config/config-schema.ts'
 import type { Access } from '../../domain/access.ts'
-import type { Asker } from '../../domain/asker.ts'
 import type { Write } from '../../domain/caller.ts'
+import type { Principal } from '../../domain/principal.ts'
 import type { Rule } from '../../domain/rule.ts'
 import { formatSubject, type GrantRow, parseSubject } from '../../metadata/accounts/grants.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
@@ -32,21 +32,21 @@ export interface AccessQuestion {
 /** Grants of roles in repositories. A subject has one role on each pattern. */
 export interface Grants {
   /** Lists grants, oldest first. A server admin sees all of them, a user those on their own namespace. */
-  list(asker: Asker, query: PageQuery): Promise<ListPage<Grant>>
+  list(principal: Principal, query: PageQuery): Promise<ListPage<Grant>>
   /**
    * Gives the subject this role on the pattern, replacing any other role there. Users may grant in their own
    * namespaces, server admins anywhere. An admin gets NOT_FOUND for an unknown account or group. A user does not,
    * because that would reveal who exists: the grant is listed but has no effect. Throws NAME_INVALID for a bad pattern
    * and CONFLICT when there are too many grants.
    */
-  put(asker: Asker, grant: Pick<Grant, 'subject' | 'pattern' | 'role'>): Promise<void>
+  put(principal: Principal, grant: Pick<Grant, 'subject' | 'pattern' | 'role'>): Promise<void>
   /** Throws NOT_FOUND when there is no such grant. */
-  delete(asker: Asker, grant: Pick<Grant, 'subject' | 'pattern'>): Promise<void>
+  delete(principal: Principal, grant: Pick<Grant, 'subject' | 'pattern'>): Promise<void>
   /**
    * Returns what an account may do in a repository, and why. Users may ask about themselves and their robots. Anyone
    * who may delete in the repository may also ask about anonymous access. Throws NOT_FOUND.
    */
-  explain(asker: Asker, question: AccessQuestion): Promise<ExplainedAccess>
+  explain(principal: Principal, question: AccessQuestion): Promise<ExplainedAccess>
 }
 
 export interface GrantsOptions {
@@ -59,34 +59,34 @@ export interface GrantsOptions {
 export function grants(options: GrantsOptions): Grants {
   const { metadata, settings } = options
   return {
-    async list(asker, query) {
+    async list(principal, query) {
       const [last = 0] = parseCursor(query.last, 0)
-      const namespace = asker.isAdmin ? undefined : asker.self()
+      const namespace = principal.isAdmin ? undefined : principal.self()
       const read = (limit: number) => metadata.grants.list(last, limit, namespace).map(toGrant)
       return readPage(query, read, ({ id }) => formatCursor(id))
     },
 
-    async put(asker, { pattern, role, ...grant }) {
-      const act = actOn(asker, pattern)
+    async put(principal, { pattern, role, ...grant }) {
+      const act = actOn(principal, pattern)
       const subject = parseSubject(grant.subject)
       if (typeof subject === 'string' && settings.publicByAdminsOnly) {
-        asker.admin('grant to anonymous or authenticated (grants.public-by-admins-only)')
+        principal.admin('grant to anonymous or authenticated (grants.public-by-admins-only)')
       }
-      const mayBeUnknown = !asker.isAdmin
+      const mayBeUnknown = !principal.isAdmin
       await metadata.write('putGrant', { ...act, subject, pattern, role, limits: settings, mayBeUnknown })
     },
 
-    async delete(asker, { subject, pattern }) {
+    async delete(principal, { subject, pattern }) {
       await metadata.write('removeGrant', {
-        ...actOn(asker, pattern),
+        ...actOn(principal, pattern),
         subject: parseSubject(subject),
         pattern,
       })
     },
 
-    async explain(asker, { repository, account, credential: id }) {
-      if (account !== undefined) asker.owner(account)
-      else if (!asker.isAdmin) asker.delete(repository)
+    async explain(principal, { repository, account, credential: id }) {
+      if (account !== undefined) principal.owner(account)
+      else if (!principal.isAdmin) principal.delete(repository)
       if (account === undefined) return explainAccess(options, repository, undefined, undefined)
       const row = metadata.accounts.find(account)
       if (row === undefined) throw registryError('NOT_FOUND', `there is no account ${account}`)
@@ -100,10 +100,10 @@ export function grants(options: GrantsOptions): Grants {
 }
 
 /** Authorizes a change of grants: users in their own namespaces, server admins anywhere. */
-function actOn(asker: Asker, pattern: string): Write {
+function actOn(principal: Principal, pattern: string): Write {
   const slash = pattern.indexOf('/')
-  if (slash <= 0 || pattern.slice(0, slash) !== asker.account) return asker.admin()
-  return asker.owner(asker.account)
+  if (slash <= 0 || pattern.slice(0, slash) !== principal.account) return principal.admin()
+  return principal.owner(principal.account)
 }
 
 function toGrant(row: GrantRow): Grant {

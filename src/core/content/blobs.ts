@@ -1,4 +1,4 @@
-import type { Asker } from '../../domain/asker.ts'
+import type { Principal } from '../../domain/principal.ts'
 import type { BlobUse } from '../../metadata/content/blob-uses.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import type { Digest } from '../../oci/digest.ts'
@@ -28,9 +28,9 @@ export type { BlobUse }
 export function blobService(metadata: Metadata) {
   return {
     /** Describes a blob in a repository that the caller may pull from. Throws BLOB_UNKNOWN. */
-    async describe(asker: Asker, digest: Digest, query: PageQuery): Promise<DescribedBlob> {
+    async describe(principal: Principal, digest: Digest, query: PageQuery): Promise<DescribedBlob> {
       const [last = 0] = parseCursor(query.last, 0)
-      const visible = asker.pullable()
+      const visible = principal.pullable()
       // A caller who sees none of its repositories must not learn that the blob exists, not even by timing.
       const source = metadata.blobs.findSource(digest, visible)
       const blob = await metadata.blobUses.find(digest)
@@ -42,7 +42,7 @@ export function blobService(metadata: Metadata) {
         (rows) => rows,
         formatCursor,
       )
-      return { digest, size: blob.size, storedAt: asker.isAdmin ? blob.storedAt : undefined, uses }
+      return { digest, size: blob.size, storedAt: principal.isAdmin ? blob.storedAt : undefined, uses }
     },
   }
 }

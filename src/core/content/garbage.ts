@@ -1,4 +1,4 @@
-import type { Retention } from '../../domain/retention.ts'
+import type { GarbageWindow } from '../../domain/garbage-window.ts'
 import type { Collector, CollectorState } from '../../gc/collector.ts'
 import type { Explanation } from '../../metadata/garbage/explanation.ts'
 import type { Candidate, GarbageCursor } from '../../metadata/garbage/garbage.ts'
@@ -18,7 +18,7 @@ export type { Candidate, Explanation }
 
 /** The collector's state, and how long it keeps garbage. */
 export interface GarbageState extends CollectorState {
-  retention: Retention
+  garbageWindow: GarbageWindow
 }
 
 /** What the collector would remove, now and later. */
@@ -36,17 +36,17 @@ export interface GarbageTotals {
 /** Reports what garbage collection would delete, and why it keeps the rest. */
 export class GarbageService {
   private readonly metadata: Metadata
-  private readonly retention: Retention
+  private readonly garbageWindow: GarbageWindow
   private readonly collector: Collector
 
-  constructor(metadata: Metadata, retention: Retention, collector: Collector) {
+  constructor(metadata: Metadata, garbageWindow: GarbageWindow, collector: Collector) {
     this.metadata = metadata
-    this.retention = retention
+    this.garbageWindow = garbageWindow
     this.collector = collector
   }
 
   state(): GarbageState {
-    return { ...this.collector.state(), retention: this.retention }
+    return { ...this.collector.state(), garbageWindow: this.garbageWindow }
   }
 
   /** Lists what would be deleted. A page may be short or empty and still have a next. Throws REQUEST_INVALID. */
@@ -58,7 +58,7 @@ export class GarbageService {
     do {
       if (slices++ > 0) await turn()
       const wanted = Math.min(SLICE_MAX, limit - items.length)
-      const page = await this.metadata.garbage.page(at, this.retention, wanted)
+      const page = await this.metadata.garbage.page(at, this.garbageWindow, wanted)
       items.push(...page.items)
       at = page.next
     } while (at !== undefined && items.length < limit && slices * SLICE_MAX <= limit)
@@ -87,6 +87,6 @@ export class GarbageService {
 
   /** Explains why a digest is kept, or when it is deleted, in one repository or in each that has it. */
   async explain(digest: Digest, repository?: RepositoryName): Promise<Explanation[]> {
-    return this.metadata.explain(digest, repository, this.retention)
+    return this.metadata.explain(digest, repository, this.garbageWindow)
   }
 }

@@ -1,5 +1,5 @@
-import type { Asker } from '../../domain/asker.ts'
 import type { EventType } from '../../domain/events.ts'
+import type { Principal } from '../../domain/principal.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import type { EventRow } from '../../metadata/outbox.ts'
 import type { HistoryLine } from '../../metadata/time-machine/history.ts'
@@ -39,10 +39,10 @@ export function historyService(metadata: Metadata) {
     },
 
     /** Lists events of one repository that the caller may pull from. Server admins may list those of all. */
-    async events(asker: Asker, query: EventQuery): Promise<ListPage<EventRow>> {
+    async events(principal: Principal, query: EventQuery): Promise<ListPage<EventRow>> {
       const { repository, type } = query
-      if (repository !== undefined) asker.pull(repository)
-      else if (!asker.isAdmin) {
+      if (repository !== undefined) principal.pull(repository)
+      else if (!principal.isAdmin) {
         throw registryError('REQUEST_INVALID', 'query repository: name a repository that you may pull from')
       }
       return await readPage(

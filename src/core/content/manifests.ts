@@ -1,7 +1,7 @@
-import type { Asker } from '../../domain/asker.ts'
 import type { Write } from '../../domain/caller.ts'
+import type { GarbageWindow } from '../../domain/garbage-window.ts'
+import type { Principal } from '../../domain/principal.ts'
 import type { Registry } from '../../domain/registry.ts'
-import type { Retention } from '../../domain/retention.ts'
 import type { ListedManifest } from '../../metadata/content/catalog.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import type { Digest } from '../../oci/digest.ts'
@@ -37,7 +37,7 @@ export interface ManifestOptions {
   metadata: Metadata
   registry: Registry
   reader: ContentReader
-  retention: Retention
+  garbageWindow: GarbageWindow
   descriptions: Descriptions
   cache: ProxyCache
   requireLocal: OnlyLocal
@@ -46,8 +46,8 @@ export interface ManifestOptions {
 
 /** The manifests of repositories, for people. Every method throws NAME_UNKNOWN for an unknown repository. */
 export function manifestService(options: ManifestOptions) {
-  const { metadata, retention, descriptions, cache, requireLocal, now } = options
-  const { windowMs } = retention
+  const { metadata, garbageWindow, descriptions, cache, requireLocal, now } = options
+  const { windowMs } = garbageWindow
   const summary = async (row: ListedManifest): Promise<ManifestSummary> => ({
     ...row,
     kind: descriptions.kindOf(row),
@@ -57,11 +57,11 @@ export function manifestService(options: ManifestOptions) {
   return {
     /** Lists manifests, newest first. Only callers who may delete see deleted ones. */
     async list(
-      asker: Asker,
+      principal: Principal,
       repository: RepositoryName,
       query: ManifestQuery,
     ): Promise<ListPage<ManifestSummary>> {
-      if (query.deleted) asker.delete(repository)
+      if (query.deleted) principal.delete(repository)
       const [before = 0] = parseCursor(query.last, Number.MAX_SAFE_INTEGER)
       const { catalog } = metadata
       const read = async (limit: number) => {

@@ -1,7 +1,7 @@
 import type { ReferrerDescriptor, Referrers } from '../../domain/registry.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { artifactKind } from '../../oci/artifact-kind.ts'
-import { type Digest, findDigest } from '../../oci/digest.ts'
+import { type Digest, tryParseDigest } from '../../oci/digest.ts'
 import { type RepositoryName, referrersTag, type Tag } from '../../oci/reference.ts'
 import type { ContentReader } from '../content-reader.ts'
 import { ManifestReading } from './manifest-reading.ts'
@@ -83,7 +83,7 @@ export class ReferrersTreeBuilder {
     for (let last: Digest | undefined; ; ) {
       const { items, more, next } = await this.listing.list(this.repository, subject, { last })
       for (const item of items) await add(item, undefined)
-      last = findDigest(next ?? '') ?? items.at(-1)?.digest
+      last = tryParseDigest(next ?? '') ?? items.at(-1)?.digest
       if (!more || this.truncated) break
     }
     for (const suffix of COMPANIONS) {

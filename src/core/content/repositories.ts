@@ -1,7 +1,7 @@
-import type { Asker } from '../../domain/asker.ts'
 import type { Write } from '../../domain/caller.ts'
+import type { GarbageWindow } from '../../domain/garbage-window.ts'
+import type { Principal } from '../../domain/principal.ts'
 import type { RepositorySet } from '../../domain/repository-set.ts'
-import type { Retention } from '../../domain/retention.ts'
 import type { RepositoryRow } from '../../metadata/content/catalog.ts'
 import type { RepositorySettings } from '../../metadata/content/repository-writes.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
@@ -40,7 +40,7 @@ export interface RepositorySearch extends PageQuery {
 
 export interface RepositoryOptions {
   metadata: Metadata
-  retention: Retention
+  garbageWindow: GarbageWindow
   cache: ProxyCache
   requireLocal: OnlyLocal
   now: () => number
@@ -53,36 +53,36 @@ export function repositoryService(options: RepositoryOptions) {
   return { ...reads(options), ...changes(options) }
 }
 
-function reads({ metadata, retention, now }: RepositoryOptions) {
-  const { windowMs } = retention
-  const summary = (asker: Asker, row: RepositoryRow, tags: number): RepositorySummary => ({
+function reads({ metadata, garbageWindow, now }: RepositoryOptions) {
+  const { windowMs } = garbageWindow
+  const summary = (principal: Principal, row: RepositoryRow, tags: number): RepositorySummary => ({
     ...row,
     tags,
-    ownBytes: asker.isAdmin ? row.ownBytes : undefined,
+    ownBytes: principal.isAdmin ? row.ownBytes : undefined,
     restorableUntil: row.deletedAt === null ? undefined : row.deletedAt + windowMs,
   })
-  const summaries = async (asker: Asker, rows: RepositoryRow[]) => {
+  const summaries = async (principal: Principal, rows: RepositoryRow[]) => {
     const counts = await metadata.catalog.countTags(rows, now())
-    return rows.map((row) => summary(asker, row, counts.get(row.id) ?? 0))
+    return rows.map((row) => summary(principal, row, counts.get(row.id) ?? 0))
   }
-  const listDeleted = async (asker: Asker, query: PageQuery) => {
+  const listDeleted = async (principal: Principal, query: PageQuery) => {
     const [deletedAt = 0, id = 0] = parseCursor(query.last, Number.MAX_SAFE_INTEGER, 0)
     const asked = { windowStart: now() - windowMs, after: { deletedAt, id } }
     const { limit = PAGE_DEFAULT } = query
     return await pageOfPart(
-      await metadata.catalog.deletedRepositories(asker.deletable(), asked, limit),
-      (rows) => summaries(asker, rows),
+      await metadata.catalog.deletedRepositories(principal.deletable(), asked, limit),
+      (rows) => summaries(principal, rows),
       (end) => formatCursor(end.deletedAt, end.id),
     )
   }
   return {
     /** Lists repositories that the caller may pull from, by name. Deleted ones come most recently deleted first. */
-    async list(asker: Asker, query: RepositorySearch): Promise<ListPage<RepositorySummary>> {
-      if (query.deleted) return await listDeleted(asker, query)
+    async list(principal: Principal, query: RepositorySearch): Promise<ListPage<RepositorySummary>> {
+      if (query.deleted) return await listDeleted(principal, query)
       const { q = '', last = '', limit = PAGE_DEFAULT } = query
       return await pageOfPart(
-        await metadata.catalog.repositories(asker.pullable(), q, last, limit),
-        (rows) => summaries(asker, rows),
+        await metadata.catalog.repositories(principal.pullable(), q, last, limit),
+        (rows) => summaries(principal, rows),
         (name) => name,
       )
     },
@@ -97,17 +97,17 @@ function reads({ metadata, retention, now }: RepositoryOptions) {
     },
 
     /** Throws NAME_UNKNOWN. */
-    async get(asker: Asker, repository: RepositoryName): Promise<RepositorySummary> {
+    async get(principal: Principal, repository: RepositoryName): Promise<RepositorySummary> {
       const row = await metadata.catalog.findRepository(repository)
       if (row === undefined) throw unknownRepository(repository)
       const counts = await metadata.catalog.countTags([row], now())
-      return summary(asker, row, counts.get(row.id) ?? 0)
+      return summary(principal, row, counts.get(row.id) ?? 0)
     },
   }
 }
 
 /** The changes of repositories. All throw PRECONDITION_FAILED when their condition does not hold. */
-function changes({ metadata, retention: { windowMs }, cache, requireLocal }: RepositoryOptions) {
+function changes({ metadata, garbageWindow: { windowMs }, cache, requireLocal }: RepositoryOptions) {
   const refuseSettings = (
     repository: RepositoryName,
     { immutableTags = false, untaggedDays = null }: Partial<RepositorySettings>,

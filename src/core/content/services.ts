@@ -1,5 +1,5 @@
+import type { GarbageWindow } from '../../domain/garbage-window.ts'
 import type { Blobs, Registry } from '../../domain/registry.ts'
-import type { Retention } from '../../domain/retention.ts'
 import type { Collector } from '../../gc/collector.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import type { ProxyCache } from '../../proxy/proxy-cache.ts'
@@ -27,7 +27,7 @@ export interface ContentOptions {
   reader: ContentReader
   uploads: UploadsInProgress
   collector: Collector
-  retention: Retention
+  garbageWindow: GarbageWindow
   disk: () => Promise<StorageTotals['disk']>
   cache: ProxyCache
   /** Milliseconds since 1970. */
@@ -38,7 +38,7 @@ export interface ContentOptions {
 export type ContentServices = ReturnType<typeof contentServices>
 
 export function contentServices(options: ContentOptions) {
-  const { metadata, storedBlobs, reader, uploads, cache, disk, retention, collector, now } = options
+  const { metadata, storedBlobs, reader, uploads, cache, disk, garbageWindow, collector, now } = options
   const shared = {
     ...options,
     descriptions: descriptions(metadata, storedBlobs, reader),
@@ -55,6 +55,6 @@ export function contentServices(options: ContentOptions) {
     upstreamStates: upstreamService(cache.upstreams),
     storage: storageService(metadata, uploads, disk),
     history: historyService(metadata),
-    garbage: new GarbageService(metadata, retention, collector),
+    garbage: new GarbageService(metadata, garbageWindow, collector),
   }
 }

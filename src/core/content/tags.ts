@@ -1,5 +1,5 @@
 import type { Write } from '../../domain/caller.ts'
-import type { Retention } from '../../domain/retention.ts'
+import type { GarbageWindow } from '../../domain/garbage-window.ts'
 import type { TagQuery, TagRow } from '../../metadata/content/listed-tag.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import type { TagState } from '../../metadata/time-machine/tag-restores.ts'
@@ -31,7 +31,7 @@ export interface NamedTag {
 
 export interface TagOptions {
   metadata: Metadata
-  retention: Retention
+  garbageWindow: GarbageWindow
   descriptions: Descriptions
   cache: ProxyCache
   requireLocal: OnlyLocal
@@ -42,7 +42,7 @@ export interface TagOptions {
  * The tags of repositories. Every method throws NAME_UNKNOWN for an unknown repository. Changes throw DENIED (409) and
  * PRECONDITION_FAILED.
  */
-export function tagService({ metadata, retention, descriptions, cache, requireLocal, now }: TagOptions) {
+export function tagService({ metadata, garbageWindow, descriptions, cache, requireLocal, now }: TagOptions) {
   const describe = (row: TagRow): DescribedTag => ({
     ...row,
     kind: descriptions.kindOf({ ...row, digest: row.storedAs }),
@@ -92,7 +92,7 @@ export function tagService({ metadata, retention, descriptions, cache, requireLo
      */
     async restore(act: Write, named: NamedTag, to: TagState): Promise<Digest> {
       requireLocal(named.repository, 'its tags follow the upstream, and cannot be restored')
-      const windowStart = act.at - retention.windowMs
+      const windowStart = act.at - garbageWindow.windowMs
       return (await metadata.write('restoreTag', { ...act, ...named, windowStart, to })).digest
     },
   }

@@ -36,7 +36,7 @@ export interface ManifestPulls {
     repository: RepositoryName,
     reference: Reference,
     client: ManifestClient,
-    asker?: Identity,
+    principal?: Identity,
   ): Promise<SentManifest>
 }
 
@@ -75,10 +75,11 @@ export class NegotiatedManifests implements ManifestPulls {
     repository: RepositoryName,
     reference: Reference,
     client: ManifestClient,
-    asker?: Identity,
+    principal?: Identity,
   ): Promise<SentManifest> {
-    if (reference.tag === undefined) return await this.byDigest(repository, reference.digest, client, asker)
-    const { digest, mediaType, bytes, warning } = await this.manifests.get(repository, reference, asker)
+    if (reference.tag === undefined)
+      return await this.byDigest(repository, reference.digest, client, principal)
+    const { digest, mediaType, bytes, warning } = await this.manifests.get(repository, reference, principal)
     const stored = { digest, mediaType, bytes, warning, varies: true }
     const accept = this.read(client.accept)
     if (isSchema1Type(mediaType)) return await this.present(stored, client)
@@ -123,9 +124,9 @@ export class NegotiatedManifests implements ManifestPulls {
     repository: RepositoryName,
     digest: Digest,
     client: ManifestClient,
-    asker: Identity | undefined,
+    principal: Identity | undefined,
   ): Promise<SentManifest> {
-    const stored = await found(this.manifests.get(repository, { digest }, asker))
+    const stored = await found(this.manifests.get(repository, { digest }, principal))
     if (!(stored instanceof RegistryError)) {
       return isSchema1Type(stored.mediaType) ? await this.present(stored, client, false) : fixed(stored)
     }

@@ -1,12 +1,12 @@
 import type { Identity } from '../../domain/access.ts'
-import { untaggedMs } from '../../domain/retention.ts'
+import { untaggedMs } from '../../domain/garbage-window.ts'
 import type { ManifestRow } from '../../metadata/content/manifests.ts'
 import type { Digest } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { LocalOptions } from './local-options.ts'
 
 /** A manifest that goes when nothing happens. */
-export interface DoomedManifest {
+export interface ExpiringManifest {
   id: number
   /** Since when nothing reaches it, in milliseconds since 1970, */
   since: number
@@ -18,8 +18,8 @@ export interface DoomedManifest {
  * Keeps from the collector what a push in progress may name: what somebody who may push has found here stays for a grace
  * at least. It writes only where something would go before.
  */
-export function freshPushes({ metadata, access, now, retention }: LocalOptions) {
-  const { graceMs } = retention
+export function freshPushes({ metadata, access, now, garbageWindow }: LocalOptions) {
+  const { graceMs } = garbageWindow
   return {
     /** Keeps a blob for somebody who may push. Answers whether it is still there. */
     async keepBlob(repository: RepositoryName, digest: Digest, unreferencedAt: number): Promise<boolean> {
@@ -32,7 +32,7 @@ export function freshPushes({ metadata, access, now, retention }: LocalOptions) 
     async keepManifest(
       identity: Identity,
       repository: RepositoryName,
-      { id, since, keptMs }: DoomedManifest,
+      { id, since, keptMs }: ExpiringManifest,
     ): Promise<boolean> {
       const at = now()
       if (since + keptMs - at >= graceMs || !access.may(identity, 'push', repository)) return true
@@ -41,9 +41,9 @@ export function freshPushes({ metadata, access, now, retention }: LocalOptions) 
     },
 
     /** When the manifest goes; undefined when it stays. */
-    doomOf({ id, unreferencedAt, untaggedAt, untaggedDays }: ManifestRow): DoomedManifest | undefined {
-      if (unreferencedAt !== null) return { id, since: unreferencedAt, keptMs: retention.windowMs }
-      const keptMs = untaggedAt === null ? undefined : untaggedMs(retention, untaggedDays)
+    expiryOf({ id, unreferencedAt, untaggedAt, untaggedDays }: ManifestRow): ExpiringManifest | undefined {
+      if (unreferencedAt !== null) return { id, since: unreferencedAt, keptMs: garbageWindow.windowMs }
+      const keptMs = untaggedAt === null ? undefined : untaggedMs(garbageWindow, untaggedDays)
       return untaggedAt === null || keptMs === undefined ? undefined : { id, since: untaggedAt, keptMs }
     },
   }

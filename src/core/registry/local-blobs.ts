@@ -22,14 +22,14 @@ export function localBlobs(options: LocalOptions, cache: ReadCache, small: Small
     if (cached !== undefined) return { size: cached, unreferencedAt: null }
     const found = metadata.blobs.find(repository, digest)
     if (found === undefined) throw unknown(repository, digest)
-    // The size of a blob that may be collected is not remembered, so that each asker is seen here.
+    // The size of a blob that may be collected is not remembered, so that each principal is seen here.
     if (found.unreferencedAt === null) cache.putSize(repository, digest, found.size)
     return found
   }
   return {
-    async getSize(repository, digest, asker) {
+    async getSize(repository, digest, principal) {
       const { size, unreferencedAt } = find(repository, digest)
-      if (asker === undefined || !access.may(asker, 'push', repository)) return size
+      if (principal === undefined || !access.may(principal, 'push', repository)) return size
       // Who hears that the blob is not here pushes it again, which repairs bytes that are lost.
       const here = small.has({ digest, size })
       // A small blob in memory is not waited for: clients ask for each of an image's.

@@ -21,7 +21,7 @@ export function localManifests(options: LocalOptions, cache: ReadCache, findConf
   const { metadata, now, checkAllowed, schema1, reader } = options
   const readLabels = labelReader(metadata, findConfig)
   const optionalRoles = OPTIONAL_ROLES[options.sparse]
-  const { keepManifest, doomOf } = freshPushes(options)
+  const { keepManifest, expiryOf } = freshPushes(options)
   const unknown = (repository: RepositoryName, reference: Reference) =>
     unknownIn(metadata, repository, unknownManifest(repository, reference))
   const read = (repository: RepositoryName, reference: Reference): CachedManifest => {
@@ -33,15 +33,15 @@ export function localManifests(options: LocalOptions, cache: ReadCache, findConf
     const { digest, mediaType } = row
     const expiresAt = row.expiresAt ?? undefined
     const bytes = metadata.manifests.getBytes(row)
-    const found = { digest, mediaType, expiresAt, bytes, doom: doomOf(row) }
+    const found = { digest, mediaType, expiresAt, bytes, expiry: expiryOf(row) }
     cache.putManifest(repository, name, found)
     return found
   }
   return {
-    async get(repository, reference, asker) {
+    async get(repository, reference, principal) {
       const found = read(repository, reference)
-      const { doom } = found
-      if (doom && asker && !(await keepManifest(asker, repository, doom)))
+      const { expiry } = found
+      if (expiry && principal && !(await keepManifest(principal, repository, expiry)))
         throw unknown(repository, reference)
       return found
     },

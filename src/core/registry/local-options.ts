@@ -1,5 +1,5 @@
 import type { Access } from '../../domain/access.ts'
-import type { Retention } from '../../domain/retention.ts'
+import type { GarbageWindow } from '../../domain/garbage-window.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import type { BlobStore, UploadStore } from '../../storage/blob-store.ts'
 import type { DigestLocks } from '../../storage/digest-locks.ts'
@@ -15,7 +15,7 @@ export interface LocalOptions {
   /** Decides between a push and the removal of the same bytes. */
   locks: DigestLocks
   /** How long the collector keeps what nothing reaches. */
-  retention: Retention
+  garbageWindow: GarbageWindow
   access: Access
   /** Milliseconds since 1970. */
   now: () => number

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache'
 import type { StoredManifest } from '../../domain/registry.ts'
 import type { Digest } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
-import type { DoomedManifest } from './fresh-pushes.ts'
+import type { ExpiringManifest } from './fresh-pushes.ts'
 
 /** Blobs whose size is remembered. */
 const SIZES_MAX = 50_000
@@ -11,7 +11,7 @@ const SIZES_MAX = 50_000
 const ENTRY_BYTES = 512
 
 /** A manifest as it was read, and since when nothing reaches it. */
-export type CachedManifest = StoredManifest & { doom?: DoomedManifest | undefined }
+export type CachedManifest = StoredManifest & { expiry?: ExpiringManifest | undefined }
 
 /**
  * What was read lately: manifests by repository and reference, sizes of blobs by repository and digest. What is not

@@ -1,7 +1,7 @@
 import { Elysia } from 'elysia'
 import type { AccountServices } from '../../core/accounts/account-services.ts'
 import type { Access, Identity } from '../../domain/access.ts'
-import { type Asker, askerOf } from '../../domain/asker.ts'
+import { type Principal, principalOf } from '../../domain/principal.ts'
 import type { Bodies } from '../request/bodies.ts'
 import { readBody } from '../request/body.ts'
 import type { BodySource } from '../request/body-reader.ts'
@@ -31,23 +31,23 @@ const OWN = {
 }
 
 /**
- * Starts a controller: `asker` is the principal, and the noun is the OpenAPI tag of its routes. The access that a route's
+ * Starts a controller: `principal` is the principal, and the noun is the OpenAPI tag of its routes. The access that a route's
  * `operation` declares is checked before anything else, also before the body is read with `readJson`.
  */
 export function controller(context: AdminContext, noun: string, prefix: string) {
   const findAsker = (request: Request, set: Answering) =>
-    askerFor(context, request, String(set.headers['x-request-id']))
+    principalFor(context, request, String(set.headers['x-request-id']))
   return new Elysia({ name: noun, prefix, tags: [noun] })
     .decorate('findAsker', findAsker)
-    .decorate('readJson', (request: Request, asker: Asker, contentType: string) => {
+    .decorate('readJson', (request: Request, principal: Principal, contentType: string) => {
       const { signIn, admin } = context.bodies
-      const reader = asker.account === undefined && !asker.isAdmin ? signIn : admin
+      const reader = principal.account === undefined && !principal.isAdmin ? signIn : admin
       return readBody(reader, context.sourceOf(request), 'application/json', contentType)
     })
     .derive({ as: 'local' }, async ({ request, set }) => {
       Object.assign(set.headers, OWN)
       refuseForeign(request)
-      return { asker: await findAsker(request, set) }
+      return { principal: await findAsker(request, set) }
     })
 }
 
@@ -56,7 +56,7 @@ export interface Answering {
   headers: Record<string, string | number | undefined>
 }
 
-async function askerFor(context: AdminContext, request: Request, requestId: string): Promise<Asker> {
+async function principalFor(context: AdminContext, request: Request, requestId: string): Promise<Principal> {
   const identity = await context.authenticate(request)
   const { account, credential } = identity
   const act = () => ({
@@ -66,5 +66,5 @@ async function askerFor(context: AdminContext, request: Request, requestId: stri
   })
   const onRefused = () =>
     context.accounts.audit.noteRefusal(act(), `${request.method} ${new URL(request.url).pathname}`)
-  return askerOf({ access: context.access, identity, act, onRefused })
+  return principalOf({ access: context.access, identity, act, onRefused })
 }

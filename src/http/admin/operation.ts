@@ -1,5 +1,5 @@
 import type { TSchema } from 'elysia'
-import { type AccessRule, type Asker, enforce } from '../../domain/asker.ts'
+import { type AccessRule, enforce, type Principal } from '../../domain/principal.ts'
 import type { ErrorCode } from '../../oci/error.ts'
 import { isKnown } from '../request/conditions.ts'
 import { refuseForeign } from '../session-cookie.ts'
@@ -48,8 +48,8 @@ interface Parsed {
   set: Answering
   params: Record<string, unknown>
   contentType: string
-  findAsker: (request: Request, set: Answering) => Promise<Asker>
-  readJson: (request: Request, asker: Asker, contentType: string) => Promise<unknown>
+  findAsker: (request: Request, set: Answering) => Promise<Principal>
+  readJson: (request: Request, principal: Principal, contentType: string) => Promise<unknown>
 }
 
 /** Returns the hooks of a route, which check its access first and document it. */
@@ -69,12 +69,12 @@ export function operation<T extends TSchema>({ access, answer, etag = false, ...
     detail,
     parse: async ({ request, set, params, contentType, findAsker, readJson }: Parsed) => {
       refuseForeign(request)
-      const asker = await findAsker(request, set)
-      enforce(access, asker, params)
-      return await readJson(request, asker, contentType)
+      const principal = await findAsker(request, set)
+      enforce(access, principal, params)
+      return await readJson(request, principal, contentType)
     },
-    transform: ({ asker, params }: { asker: Asker; params: Record<string, unknown> }) =>
-      enforce(access, asker, params),
+    transform: ({ principal, params }: { principal: Principal; params: Record<string, unknown> }) =>
+      enforce(access, principal, params),
     ...(etag === true && { afterHandle: answerKnown }),
   }
 }

@@ -1,4 +1,4 @@
-import type { Asker } from '../../domain/asker.ts'
+import type { Principal } from '../../domain/principal.ts'
 
 /** The account, credential and address of a caller. */
 interface Who {
@@ -12,7 +12,7 @@ interface Who {
  * Returns the fields that the principal may see: account names need an account, and credentials, addresses and request
  * ids need a server admin.
  */
-export function toWho({ account, credential, address, requestId }: Who, asker: Asker): Partial<Who> {
-  if (asker.isAdmin) return { account, credential, address, requestId }
-  return asker.account === undefined ? {} : { account }
+export function toWho({ account, credential, address, requestId }: Who, principal: Principal): Partial<Who> {
+  if (principal.isAdmin) return { account, credential, address, requestId }
+  return principal.account === undefined ? {} : { account }
 }

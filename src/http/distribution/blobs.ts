@@ -11,7 +11,7 @@ export function getBlob({
   identity,
   onBlobBody,
 }: Exchange<'blob'>): Promise<Response> {
-  return blobResponse({ request, blobs, repository, digest, asker: identity, onBlobBody })
+  return blobResponse({ request, blobs, repository, digest, principal: identity, onBlobBody })
 }
 
 /** end-10: deletes the blob from the repository; it can be restored. */

@@ -1,4 +1,4 @@
-import { findDigest } from '../../oci/digest.ts'
+import { tryParseDigest } from '../../oci/digest.ts'
 import { MEDIA_TYPE } from '../../oci/media-type.ts'
 import type { Exchange } from './exchange.ts'
 
@@ -10,7 +10,7 @@ export async function listReferrers({
   query,
 }: Exchange<'referrers'>): Promise<Response> {
   const artifactType = query.get('artifactType') || undefined
-  const last = findDigest(query.get('last') ?? '')
+  const last = tryParseDigest(query.get('last') ?? '')
   const {
     items,
     more,

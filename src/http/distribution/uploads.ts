@@ -1,6 +1,6 @@
 import { OffsetError, type UploadBody } from '../../domain/blob-body.ts'
 import type { UploadState, Uploads } from '../../domain/registry.ts'
-import { type DigestAlgorithm, findAlgorithm, parseDigest } from '../../oci/digest.ts'
+import { type DigestAlgorithm, parseDigest, tryParseAlgorithm } from '../../oci/digest.ts'
 import { RegistryError, registryError } from '../../oci/error.ts'
 import { formatUploadRange, parseContentRange } from '../../oci/range.ts'
 import { parseRepositoryName, type RepositoryName } from '../../oci/reference.ts'
@@ -151,7 +151,7 @@ function lengthOf(headers: Headers): number | undefined {
 function algorithmOf(query: URLSearchParams): DigestAlgorithm {
   const name = query.get('digest-algorithm')
   if (name === null) return 'sha256'
-  const algorithm = findAlgorithm(name)
+  const algorithm = tryParseAlgorithm(name)
   if (algorithm !== undefined) return algorithm
   throw registryError(
     'DIGEST_INVALID',

@@ -12,8 +12,8 @@ export async function search({ context, query, identity, request }: V1Exchange<'
   const page = numberOf(query.get('page'), 1)
   const anonymous = await context.sessions.anonymous()
   // A pull token is for one repository, so it must not reveal others.
-  const asker = identity.token === undefined || identity.token.catalog ? identity : anonymous
-  const visible = context.access.pullable(asker)
+  const principal = identity.token === undefined || identity.token.catalog ? identity : anonymous
+  const visible = context.access.pullable(principal)
   const found = await context.repositories.search(visible, words, FOUND_MAX)
   const { host } = new URL(context.originOf(request))
   const results = found.slice((page - 1) * size, page * size).map(({ name, description }) => ({

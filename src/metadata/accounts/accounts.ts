@@ -5,7 +5,7 @@ import { account, accountGroup, credential, groupMember } from '../account-schem
 import type { Db } from '../database.ts'
 import { number, statement, text } from '../statement.ts'
 import { checkVersion, type VersionOfCall } from '../versions.ts'
-import type { TellAct } from './audit.ts'
+import type { RecordAct } from './audit.ts'
 import { grantsOutlive } from './grants.ts'
 
 export type AccountRow = typeof account.$inferSelect
@@ -96,19 +96,19 @@ export interface AccountChange {
 }
 
 interface AccountParts {
-  tell: TellAct
+  recordEvent: RecordAct
   version: VersionOfCall
 }
 
 /** Writes of accounts, each for one call of the writer. */
-export function accountWrites(db: Db, { tell, version }: AccountParts) {
+export function accountWrites(db: Db, { recordEvent, version }: AccountParts) {
   const find = ({ name, kind, condition }: AccountWrite): AccountRow | undefined => {
     const row = findAccount(db, name, kind)
     checkVersion(`${kind} ${name}`, row?.version, condition)
     return row
   }
   const get = (call: AccountWrite) => found(find(call), call.kind, call.name)
-  const change = accountChange(db, { tell, version })
+  const change = accountChange(db, { recordEvent, version })
   const outlive = grantsOutlive(db)
 
   return {
@@ -125,7 +125,7 @@ export function accountWrites(db: Db, { tell, version }: AccountParts) {
       db.insert(account)
         .values({ name, kind, ownerId, passwordHash, isAdmin, createdAt: call.at, version: version() })
         .run()
-      tell({ action: `${kind}.add`, target: name, detail: { isAdmin } }, call.caller, call.at)
+      recordEvent({ action: `${kind}.add`, target: name, detail: { isAdmin } }, call.caller, call.at)
       return passwordHash === undefined ? undefined : changed(db, [])
     },
 
@@ -140,13 +140,13 @@ export function accountWrites(db: Db, { tell, version }: AccountParts) {
       outlive.account(id)
       db.delete(account).where(eq(account.id, id)).run()
       keepOneAdmin(db)
-      tell({ action: `${call.kind}.remove`, target: call.name }, call.caller, call.at)
+      recordEvent({ action: `${call.kind}.remove`, target: call.name }, call.caller, call.at)
       return change
     },
   }
 }
 
-function accountChange(db: Db, { tell, version }: AccountParts) {
+function accountChange(db: Db, { recordEvent, version }: AccountParts) {
   return ({ kind, name, caller, at }: AccountWrite, row: AccountRow, change: AccountChange) => {
     const { passwordHash, isAdmin, disabled } = change
     db.update(account)
@@ -165,7 +165,7 @@ function accountChange(db: Db, { tell, version }: AccountParts) {
         .run()
     }
     const detail = { isAdmin, disabled, password: passwordHash === undefined ? undefined : 'changed' }
-    tell({ action: `${kind}.change`, target: name, detail }, caller, at)
+    recordEvent({ action: `${kind}.change`, target: name, detail }, caller, at)
     return changed(db, [row.id])
   }
 }
@@ -176,7 +176,7 @@ export interface GroupWrite extends Write {
 }
 
 /** Writes of groups. */
-export function groupWrites(db: Db, { tell, version }: AccountParts) {
+export function groupWrites(db: Db, { recordEvent, version }: AccountParts) {
   const find = ({ name, condition }: GroupWrite): GroupRow | undefined => {
     const row = db.select().from(accountGroup).where(eq(accountGroup.name, name)).get()
     checkVersion(`group ${name}`, row?.version, condition)
@@ -190,7 +190,7 @@ export function groupWrites(db: Db, { tell, version }: AccountParts) {
       const { name, at } = call
       if (find(call) !== undefined) return
       db.insert(accountGroup).values({ name, createdAt: at, version: version() }).run()
-      tell({ action: 'group.add', target: name }, call.caller, at)
+      recordEvent({ action: 'group.add', target: name }, call.caller, at)
     },
 
     removeGroup(call: GroupWrite) {
@@ -204,7 +204,7 @@ export function groupWrites(db: Db, { tell, version }: AccountParts) {
       const change = changed(db, members)
       grantsOutlive(db).group(id)
       db.delete(accountGroup).where(eq(accountGroup.id, id)).run()
-      tell({ action: 'group.remove', target: call.name }, call.caller, call.at)
+      recordEvent({ action: 'group.remove', target: call.name }, call.caller, call.at)
       return change
     },
 
@@ -220,7 +220,11 @@ export function groupWrites(db: Db, { tell, version }: AccountParts) {
         .where(and(eq(groupMember.groupId, groupId), inArray(groupMember.accountId, removed)))
         .run()
       db.update(accountGroup).set({ version: version() }).where(eq(accountGroup.id, groupId)).run()
-      tell({ action: 'group.change', target: call.name, detail: { add, remove } }, call.caller, call.at)
+      recordEvent(
+        { action: 'group.change', target: call.name, detail: { add, remove } },
+        call.caller,
+        call.at,
+      )
       return changed(db, [...added, ...removed])
     },
   }

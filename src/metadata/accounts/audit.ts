@@ -27,9 +27,9 @@ export interface Act {
 export type ActDetail = Record<string, string | number | boolean | string[] | null | undefined>
 
 /** Writes an act into the trail, in the transaction of what it did. */
-export type TellAct = (act: Act, caller: Caller, at: number) => void
+export type RecordAct = (act: Act, caller: Caller, at: number) => void
 
-export function auditWrites(db: Db, limits = LIMITS): TellAct {
+export function auditWrites(db: Db, limits = LIMITS): RecordAct {
   const trim = (id: number, account: string | undefined) => {
     db.delete(audit)
       .where(lte(audit.id, id - limits.all))
@@ -69,11 +69,11 @@ export function auditWrites(db: Db, limits = LIMITS): TellAct {
 }
 
 /** Writes into the trail what changes nothing else here. */
-export function trailWrites(tell: TellAct) {
+export function trailWrites(recordEvent: RecordAct) {
   return {
     /** Notes an act on something that is not in the database. */
     noteAct({ caller, at, ...act }: Act & { caller: Caller; at: number }): void {
-      tell(act, caller, at)
+      recordEvent(act, caller, at)
     },
   }
 }

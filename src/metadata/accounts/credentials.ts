@@ -4,7 +4,7 @@ import { registryError } from '../../oci/error.ts'
 import { account, credential, installation, signingKey } from '../account-schema.ts'
 import type { Db } from '../database.ts'
 import { bytes, number, statement, text } from '../statement.ts'
-import type { TellAct } from './audit.ts'
+import type { RecordAct } from './audit.ts'
 
 export type CredentialRow = typeof credential.$inferSelect
 export type SigningKeyRow = typeof signingKey.$inferSelect
@@ -47,7 +47,7 @@ export function credentialReads(db: Db) {
 const CREDENTIALS_MAX = { token: 1000, refresh: 100, session: 100 }
 
 /** Writes of tokens, each for one call of the writer. */
-export function credentialWrites(db: Db, tell: TellAct) {
+export function credentialWrites(db: Db, recordEvent: RecordAct) {
   const touch = statement(db, { id: text, at: number }, ({ id, at }) =>
     db
       .update(credential)
@@ -68,7 +68,8 @@ export function credentialWrites(db: Db, tell: TellAct) {
         .run()
       const detail = { id, expiresAt, name, scope }
       // Sign-ins are noted apart from changes.
-      if (kind === 'token') tell({ action: 'token.add', target: call.of, detail }, call.caller, call.at)
+      if (kind === 'token')
+        recordEvent({ action: 'token.add', target: call.of, detail }, call.caller, call.at)
     },
 
     /** Ends a token, or a session, of the account. Throws NOT_FOUND when it has none of this id. */
@@ -89,7 +90,7 @@ export function credentialWrites(db: Db, tell: TellAct) {
         .all()
       if (removed.length === 0) throw registryError('NOT_FOUND', `${call.of} has no ${kind} ${call.id}`)
       const act = { action: 'token.remove', target: call.of, detail: { id: call.id } }
-      if (kind === 'token') tell(act, call.caller, call.at)
+      if (kind === 'token') recordEvent(act, call.caller, call.at)
       return { stale: 'accounts', accounts: owner === undefined ? [] : [owner.id] } as const
     },
 
@@ -107,7 +108,7 @@ export function credentialWrites(db: Db, tell: TellAct) {
 }
 
 /** Writes of what an installation has one of: its facts, and its keys. */
-export function installationWrites(db: Db, tell: TellAct) {
+export function installationWrites(db: Db, recordEvent: RecordAct) {
   return {
     /** Adds the key that signs from now on. The others end at a time, unless they end before; at once, if that is now. */
     addSigningKey(call: Write & { id: string; privateJwk: string; othersEndAt: number }) {
@@ -118,7 +119,7 @@ export function installationWrites(db: Db, tell: TellAct) {
         .run()
       db.delete(signingKey).where(lte(signingKey.endsAt, at)).run()
       db.insert(signingKey).values({ id, privateJwk, createdAt: at }).run()
-      tell({ action: 'signing-key.add', target: id, detail: { othersEndAt } }, caller, at)
+      recordEvent({ action: 'signing-key.add', target: id, detail: { othersEndAt } }, caller, at)
       return { stale: 'signing-keys' } as const
     },
 

@@ -31,7 +31,10 @@ export function cacheReads(db: Db, total: ReadTotal) {
     }),
 
     /** Where a tag is here, and when its upstream was last asked; null for one that was pushed. */
-    findTag(name: RepositoryName, tagName: Tag): { digest: Digest; checkedAt: number | null } | undefined {
+    tryParseTag(
+      name: RepositoryName,
+      tagName: Tag,
+    ): { digest: Digest; checkedAt: number | null } | undefined {
       const row = check.get({ name, tag: tagName })
       return row && { ...row, digest: digestFromBytes(row.digest) }
     },

@@ -9,7 +9,7 @@ import type { ManifestRows } from '../content/manifest-rows.ts'
 import type { EnsureRepository } from '../content/repositories.ts'
 import type { TagRows } from '../content/tag-rows.ts'
 import type { Db } from '../database.ts'
-import type { Tell } from '../events.ts'
+import type { RecordEvent } from '../events.ts'
 import type { Reachability } from '../garbage/reachability.ts'
 import { manifest, manifestReference, repository, tag } from '../schema.ts'
 import type { Stale } from '../stale.ts'
@@ -44,7 +44,7 @@ export interface TagCheck {
 }
 
 interface Parts {
-  tell: Tell
+  recordEvent: RecordEvent
   ensure: EnsureRepository
   rows: ManifestRows
   references: ReferenceRows
@@ -54,9 +54,9 @@ interface Parts {
 }
 
 /** Writes of what comes from upstreams, each for one call of the writer. */
-export function cacheWrites(db: Db, { tell, rows, references, reach, link, tags, ...parts }: Parts) {
+export function cacheWrites(db: Db, { recordEvent, rows, references, reach, link, tags, ...parts }: Parts) {
   const ensure = ensureCached(db, parts.ensure)
-  const follow = followTag(db, { tell, tags })
+  const follow = followTag(db, { recordEvent, tags })
   const marks = useMarks(db)
   return {
     /** Stores a manifest of an upstream, whatever of its blobs is here, and has the tag follow it. */
@@ -75,7 +75,7 @@ export function cacheWrites(db: Db, { tell, rows, references, reach, link, tags,
       references.markUsed(repositoryId, stored.id)
       if (stored.appeared) {
         reach.appeared(stored.id)
-        tell({ type: 'manifest.cache', repository, digest }, SYSTEM, at)
+        recordEvent({ type: 'manifest.cache', repository, digest }, SYSTEM, at)
       }
       const isMoved = call.tag !== undefined && follow(repositoryId, call, call.tag, stored.id)
       return { stale: stored.replaced || isMoved ? 'content' : undefined }
@@ -120,7 +120,7 @@ function ensureCached(db: Db, ensure: EnsureRepository) {
 }
 
 /** Points a tag to where it is at the upstream; one that was pushed here stays. Answers whether it was elsewhere. */
-function followTag(db: Db, { tell, tags }: Pick<Parts, 'tell' | 'tags'>) {
+function followTag(db: Db, { recordEvent, tags }: Pick<Parts, 'recordEvent' | 'tags'>) {
   const setChecked = statement(
     db,
     { repositoryId: number, name: text, at: number },
@@ -144,7 +144,7 @@ function followTag(db: Db, { tell, tags }: Pick<Parts, 'tell' | 'tags'>) {
     }
     const target = { manifestId, digest: digestToBytes(digest), expiresAt: null, checkedAt: at }
     tags.put(repositoryId, name, target, before, { caller: SYSTEM, at, act: 'tag.follow' })
-    tell({ type: 'tag.follow', repository, tag: name, digest }, SYSTEM, at)
+    recordEvent({ type: 'tag.follow', repository, tag: name, digest }, SYSTEM, at)
     return before !== undefined
   }
 }

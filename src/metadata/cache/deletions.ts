@@ -27,7 +27,7 @@ interface Parts extends Evictions {
 
 /** Writes that remove cached content because somebody deleted it. They are synced: rows go before bytes. */
 export function cacheDeletionWrites(db: Db, parts: Parts) {
-  const { tell, find, findManifest, drop, evictOne, removeRepository, candidates, check } = parts
+  const { recordEvent, find, findManifest, drop, evictOne, removeRepository, candidates, check } = parts
   const evictTag = tagEvictions(db, parts)
   return {
     /**
@@ -83,7 +83,7 @@ export function cacheDeletionWrites(db: Db, parts: Parts) {
       evicted.more = isPart && find(repository) !== undefined
       if (evicted.more) return evicted
       removeRepository(found.id)
-      tell({ type: 'repository.delete', repository }, caller, at)
+      recordEvent({ type: 'repository.delete', repository }, caller, at)
       return evicted
     },
 
@@ -96,7 +96,7 @@ export function cacheDeletionWrites(db: Db, parts: Parts) {
 }
 
 /** Evicts a tag, and its manifest if nothing else names that. Returns undefined if there is no such tag. */
-function tagEvictions(db: Db, { tell, tags, evictOne, candidates }: Evictions) {
+function tagEvictions(db: Db, { recordEvent, tags, evictOne, candidates }: Evictions) {
   const listing = statement(db, { digest: bytes, repositoryId: number }, ({ digest, repositoryId }) =>
     db
       .select({ id: manifestReference.manifestId })
@@ -116,7 +116,7 @@ function tagEvictions(db: Db, { tell, tags, evictOne, candidates }: Evictions) {
     const found = tags.find(repositoryId, tag, at)
     if (found === undefined) return undefined
     tags.remove(repositoryId, tag, found, { caller, at, act: 'cache.evict' })
-    tell({ type: 'cache.evict', repository, tag }, caller, at)
+    recordEvent({ type: 'cache.evict', repository, tag }, caller, at)
     const row = candidates.byId.get({ id: found.manifestId })
     if (row === undefined || isNamed(row)) return { manifests: 0, blobs: [] }
     return evictOne(row, { at, before: at, caller })

@@ -5,7 +5,7 @@ import type { RepositoryName } from '../../oci/reference.ts'
 import type { ManifestRows } from '../content/manifest-rows.ts'
 import type { TagRows } from '../content/tag-rows.ts'
 import type { Db } from '../database.ts'
-import type { Tell } from '../events.ts'
+import type { RecordEvent } from '../events.ts'
 import type { DropLink } from '../garbage/blob-collection.ts'
 import type { ManifestPurge } from '../garbage/manifest-purge.ts'
 import type { Reachability } from '../garbage/reachability.ts'
@@ -44,7 +44,7 @@ interface Victim {
 }
 
 interface Parts {
-  tell: Tell
+  recordEvent: RecordEvent
   rows: ManifestRows
   tags: TagRows
   reach: Reachability
@@ -95,7 +95,7 @@ export function evictionWrites({ drop, pins, evictOne, candidates }: Evictions) 
  * Removes a cached manifest with its tags, the links that only it needs, and indexes that have nothing left here; and
  * the row of a cached repository that is empty.
  */
-function victims(db: Db, { tell, rows, tags, reach, purge: { remove }, drop }: Parts) {
+function victims(db: Db, { recordEvent, rows, tags, reach, purge: { remove }, drop }: Parts) {
   const { ownLinks, emptyIndexes, removeRepository } = victimStatements(db)
   const evictOne = (
     first: Victim,
@@ -116,7 +116,7 @@ function victims(db: Db, { tell, rows, tags, reach, purge: { remove }, drop }: P
       reach.vanished(row.id, at)
       remove(row, at)
       for (const link of links) blobs.push(...drop(link))
-      tell({ type: 'cache.evict', repository: name, digest: digestFromBytes(digest) }, caller, at)
+      recordEvent({ type: 'cache.evict', repository: name, digest: digestFromBytes(digest) }, caller, at)
       manifests++
       queue.push(...emptyIndexes.all({ digest, repositoryId, before }))
     }

@@ -4,7 +4,7 @@ import { matchesPattern, parseRepositoryPattern } from '../../domain/repository-
 import { digestFromBytes } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
-import type { TellAct } from '../accounts/audit.ts'
+import type { RecordAct } from '../accounts/audit.ts'
 import type { TagRows } from '../content/tag-rows.ts'
 import type { Db } from '../database.ts'
 import { cachePin, manifest, manifestReference } from '../schema.ts'
@@ -63,7 +63,7 @@ export function pinRows(db: Db, tags: Pick<TagRows, 'pointingAt'>) {
 }
 
 /** Changes of pins, each for one call of the writer. */
-export function pinWrites(db: Db, tell: TellAct) {
+export function pinWrites(db: Db, recordEvent: RecordAct) {
   return {
     /** Pins what is cached, or will be. Throws CONFLICT when there are too many. */
     addPin({ caller, at, pattern, reference }: Write & Pin): void {
@@ -72,7 +72,7 @@ export function pinWrites(db: Db, tell: TellAct) {
         throw registryError('CONFLICT', `there are ${PINS_MAX} pins: remove some, or pin whole patterns`)
       }
       db.insert(cachePin).values({ pattern, reference, createdAt: at }).onConflictDoNothing().run()
-      tell({ action: 'pin.add', target: pattern, detail: { reference } }, caller, at)
+      recordEvent({ action: 'pin.add', target: pattern, detail: { reference } }, caller, at)
     },
 
     /** Throws NOT_FOUND when there is no such pin. */
@@ -81,7 +81,7 @@ export function pinWrites(db: Db, tell: TellAct) {
       const removed = db.delete(cachePin).where(isMeant).returning().all()
       if (removed.length === 0)
         throw registryError('NOT_FOUND', `there is no pin of ${pattern} with this reference`)
-      tell({ action: 'pin.remove', target: pattern, detail: { reference } }, caller, at)
+      recordEvent({ action: 'pin.remove', target: pattern, detail: { reference } }, caller, at)
     },
   }
 }

@@ -4,7 +4,7 @@ import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts
 import { registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
-import type { Tell } from '../events.ts'
+import type { RecordEvent } from '../events.ts'
 import { blob, blobBytes, manifest, manifestReference, repository, repositoryBlob } from '../schema.ts'
 import { bytes, number, statement, text } from '../statement.ts'
 import type { LinkBlob, LinkedBlob } from './blob-links.ts'
@@ -71,14 +71,14 @@ export interface BlobChange {
 }
 
 interface Parts {
-  tell: Tell
+  recordEvent: RecordEvent
   find: RepositoryReads['find']
   ensure: EnsureRepository
   link: LinkBlob
 }
 
 /** Writes of blobs, each for one call of the writer. */
-export function blobWrites(db: Db, { tell, find, ensure, link }: Parts) {
+export function blobWrites(db: Db, { recordEvent, find, ensure, link }: Parts) {
   const linked = selectLink(db)
   const user = selectUser(db)
   const unlink = statement(
@@ -94,7 +94,11 @@ export function blobWrites(db: Db, { tell, find, ensure, link }: Parts) {
     /** Names a blob that was pushed. */
     linkBlob(call: BlobChange & LinkedBlob): void {
       link(ensure(call.repository, call.at), call, call.at)
-      tell({ type: 'blob.push', repository: call.repository, digest: call.digest }, call.caller, call.at)
+      recordEvent(
+        { type: 'blob.push', repository: call.repository, digest: call.digest },
+        call.caller,
+        call.at,
+      )
     },
 
     /** Links the blob that `from` holds into the repository; answers its size, or undefined without a change. */
@@ -102,7 +106,11 @@ export function blobWrites(db: Db, { tell, find, ensure, link }: Parts) {
       const size = linked.get({ name: call.from, digest: digestToBytes(call.digest) })?.size
       if (size === undefined) return undefined
       link(ensure(call.repository, call.at), { digest: call.digest, size }, call.at)
-      tell({ type: 'blob.mount', repository: call.repository, digest: call.digest }, call.caller, call.at)
+      recordEvent(
+        { type: 'blob.mount', repository: call.repository, digest: call.digest },
+        call.caller,
+        call.at,
+      )
       return size
     },
 
@@ -123,7 +131,11 @@ export function blobWrites(db: Db, { tell, find, ensure, link }: Parts) {
         )
       }
       unlink.run({ repositoryId: found.repositoryId, blobId: found.blobId, at: call.at })
-      tell({ type: 'blob.delete', repository: call.repository, digest: call.digest }, call.caller, call.at)
+      recordEvent(
+        { type: 'blob.delete', repository: call.repository, digest: call.digest },
+        call.caller,
+        call.at,
+      )
       return { stale: 'content' }
     },
   }

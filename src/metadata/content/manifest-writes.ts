@@ -3,7 +3,7 @@ import type { Condition } from '../../domain/condition.ts'
 import { digestToBytes } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
 import type { Reference, RepositoryName } from '../../oci/reference.ts'
-import type { Tell } from '../events.ts'
+import type { RecordEvent } from '../events.ts'
 import type { Reachability } from '../garbage/reachability.ts'
 import type { Stale } from '../stale.ts'
 import { checkVersion } from '../versions.ts'
@@ -21,7 +21,7 @@ export interface ManifestDelete extends Write {
 }
 
 interface Parts {
-  tell: Tell
+  recordEvent: RecordEvent
   find: RepositoryReads['find']
   ensure: EnsureRepository
   tags: TagMoves
@@ -31,7 +31,7 @@ interface Parts {
 }
 
 /** Writes of manifests and their tags, each for one call of the writer. */
-export function manifestWrites({ tell, find, ensure, tags, rows, references, reach }: Parts) {
+export function manifestWrites({ recordEvent, find, ensure, tags, rows, references, reach }: Parts) {
   /** Most pushes are of a new image, which lists no manifests: for these the short way. */
   const markReached = (
     repositoryId: number,
@@ -66,8 +66,8 @@ export function manifestWrites({ tell, find, ensure, tags, rows, references, rea
       }
       if (stored.appeared && call.tags.length === 0) reach.untagged(stored.id, call.at)
       const change = { type: 'manifest.push', repository: call.repository, digest: call.digest } as const
-      for (const name of call.tags) tell({ ...change, tag: name }, call.caller, call.at)
-      if (call.tags.length === 0) tell(change, call.caller, call.at)
+      for (const name of call.tags) recordEvent({ ...change, tag: name }, call.caller, call.at)
+      if (call.tags.length === 0) recordEvent(change, call.caller, call.at)
       return { stale: replaced ? 'content' : undefined }
     },
 
@@ -81,7 +81,7 @@ export function manifestWrites({ tell, find, ensure, tags, rows, references, rea
         if (!tags.remove(repositoryId, tag, { caller: call.caller, at: call.at, act: 'tag.delete' })) {
           throw registryError('MANIFEST_UNKNOWN', `${call.repository} has no tag "${tag}"`)
         }
-        tell({ type: 'tag.delete', repository: call.repository, tag }, call.caller, call.at)
+        recordEvent({ type: 'tag.delete', repository: call.repository, tag }, call.caller, call.at)
         return { stale: 'content' }
       }
       const found = rows.find(repositoryId, digestToBytes(digest))
@@ -89,7 +89,7 @@ export function manifestWrites({ tell, find, ensure, tags, rows, references, rea
       checkVersion(`the manifest ${digest}`, found.version, call.condition)
       rows.hide(found.id, call.at)
       reach.vanished(found.id, call.at)
-      tell({ type: 'manifest.delete', repository: call.repository, digest }, call.caller, call.at)
+      recordEvent({ type: 'manifest.delete', repository: call.repository, digest }, call.caller, call.at)
       const move = { caller: call.caller, at: call.at, act: 'manifest.delete' } as const
       // A push that brings it back meanwhile comes after the deletion: what it has tagged stays.
       const isDeleted = () => rows.find(repositoryId, digestToBytes(digest))?.deletedAt === call.at

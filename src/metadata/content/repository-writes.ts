@@ -3,7 +3,7 @@ import type { Write } from '../../domain/caller.ts'
 import { registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
-import type { Tell } from '../events.ts'
+import type { RecordEvent } from '../events.ts'
 import { repository } from '../schema.ts'
 import { boolean, number, optional, statement, text } from '../statement.ts'
 import { deletedThen, type Restore, tooLongAgo } from '../time-machine/restore.ts'
@@ -33,11 +33,11 @@ const DEFAULTS: RepositorySettings = { description: '', untaggedDays: null, immu
 
 /** Changes of repositories, each for one call of the writer. */
 export function repositoryWrites({
-  tell,
+  recordEvent,
   ensure,
   rows,
 }: {
-  tell: Tell
+  recordEvent: RecordEvent
   ensure: EnsureRepository
   rows: RepositoryRows
 }) {
@@ -54,7 +54,7 @@ export function repositoryWrites({
   const change = (call: RepositoryWrite, row: RepositoryState, settings: RepositorySettings): boolean => {
     if (isSame(row, settings)) return false
     rows.change(row.id, settings)
-    tell({ type: 'repository.change', repository: call.repository }, call.caller, call.at)
+    recordEvent({ type: 'repository.change', repository: call.repository }, call.caller, call.at)
     return true
   }
 
@@ -70,7 +70,7 @@ export function repositoryWrites({
       }
       const id = ensure(repository, at)
       if (!isSame(DEFAULTS, settings)) rows.change(id, settings)
-      tell({ type: 'repository.create', repository }, caller, at)
+      recordEvent({ type: 'repository.create', repository }, caller, at)
       return { id, isNew: true }
     },
 
@@ -85,7 +85,7 @@ export function repositoryWrites({
     deleteRepository(call: RepositoryWrite): { stale: 'content' } {
       const { id } = getThere(call)
       rows.setDeleted(id, call.at)
-      tell({ type: 'repository.delete', repository: call.repository }, call.caller, call.at)
+      recordEvent({ type: 'repository.delete', repository: call.repository }, call.caller, call.at)
       return { stale: 'content' }
     },
   }
@@ -93,11 +93,11 @@ export function repositoryWrites({
 
 /** Brings deleted repositories back, each by one call of the writer. */
 export function repositoryRestores({
-  tell,
+  recordEvent,
   find,
   rows,
 }: {
-  tell: Tell
+  recordEvent: RecordEvent
   find: RepositoryReads['find']
   rows: RepositoryRows
 }) {
@@ -123,7 +123,7 @@ export function repositoryRestores({
       if (row.deletedAt < call.windowStart)
         throw registryError('NAME_UNKNOWN', `${repository} ${tooLongAgo(row.deletedAt, call)}`)
       rows.setDeleted(row.id, null)
-      tell({ type: 'repository.restore', repository }, caller, at)
+      recordEvent({ type: 'repository.restore', repository }, caller, at)
       return { id: row.id }
     },
   }

@@ -4,7 +4,7 @@ import type { EventType } from '../../domain/events.ts'
 import { digestFromBytes } from '../../oci/digest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
-import type { Tell } from '../events.ts'
+import type { RecordEvent } from '../events.ts'
 import type { Reachability } from '../garbage/reachability.ts'
 import { repository, tag } from '../schema.ts'
 import { bytes, number, optional, statement, text } from '../statement.ts'
@@ -34,7 +34,7 @@ export type TagTarget = Omit<TagNow, 'checkedAt' | 'version'> & Partial<Pick<Tag
 export type TagRows = ReturnType<typeof tagRows>
 
 interface Parts {
-  tell: Tell
+  recordEvent: RecordEvent
   lines: TagLines
   reach: Reachability
   version: VersionOfCall
@@ -44,7 +44,7 @@ interface Parts {
  * The rows of tags, for the writer: the only place that makes, moves or removes one, each with its line in the
  * history. A tag whose end has come is removed, as of its end, before anything else is done with it.
  */
-export function tagRows(db: Db, { tell, lines, reach, version }: Parts) {
+export function tagRows(db: Db, { recordEvent, lines, reach, version }: Parts) {
   const statements = tagStatements(db)
   const repositoryName = statement(db, { id: number }, ({ id }) =>
     db.select({ name: repository.name }).from(repository).where(eq(repository.id, id)),
@@ -61,7 +61,7 @@ export function tagRows(db: Db, { tell, lines, reach, version }: Parts) {
     remove(repositoryId, name, row, { caller: SYSTEM, at: row.expiresAt, act: 'tag.expire' })
     const repository = repositoryName.get({ id: repositoryId })?.name as RepositoryName
     const digest = digestFromBytes(row.digest)
-    tell({ type: 'tag.expire', repository, tag: name, digest }, SYSTEM, row.expiresAt)
+    recordEvent({ type: 'tag.expire', repository, tag: name, digest }, SYSTEM, row.expiresAt)
     return undefined
   }
 

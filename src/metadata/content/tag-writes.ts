@@ -2,7 +2,7 @@ import type { Write } from '../../domain/caller.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
-import type { Tell } from '../events.ts'
+import type { RecordEvent } from '../events.ts'
 import type { FindManifest } from './manifest-rows.ts'
 import type { RepositoryReads } from './repositories.ts'
 import type { TagMoves } from './tag-moves.ts'
@@ -17,12 +17,12 @@ export interface TagWrite extends Write {
 
 /** Changes of tags apart from pushes, each for one call of the writer. */
 export function tagWrites({
-  tell,
+  recordEvent,
   tags,
   findManifest,
   begin,
 }: {
-  tell: Tell
+  recordEvent: RecordEvent
   tags: TagMoves
   findManifest: FindManifest
   begin: BeginTagWrite
@@ -37,7 +37,7 @@ export function tagWrites({
         throw registryError('MANIFEST_UNKNOWN', `${repository} has no manifest ${digest}`)
       const isNew = tags.find(repositoryId, tag, at) === undefined
       const isOther = tags.move(repositoryId, tag, found.id, { caller, at, digest, act: 'tag.put' })
-      if (isNew || isOther) tell({ type: 'tag.put', repository, tag, digest }, caller, at)
+      if (isNew || isOther) recordEvent({ type: 'tag.put', repository, tag, digest }, caller, at)
       return { stale: 'content' }
     },
 
@@ -53,7 +53,7 @@ export function tagWrites({
       if (row === undefined) throw registryError('MANIFEST_UNKNOWN', `${repository} has no tag "${tag}"`)
       if (row.expiresAt === expiresAt) return { stale: 'content' }
       tags.setEnd(repositoryId, tag, row, expiresAt)
-      tell({ type: 'tag.change', repository, tag, digest: digestFromBytes(row.digest) }, caller, at)
+      recordEvent({ type: 'tag.change', repository, tag, digest: digestFromBytes(row.digest) }, caller, at)
       return { stale: 'content' }
     },
   }

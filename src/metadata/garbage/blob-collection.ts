@@ -48,8 +48,8 @@ export function blobCollectionWrites(
   )
   return {
     /** Removes blobs from repositories whose manifests do not name them since before the grace. */
-    collectBlobs({ until, retention, limit }: CollectionCall): BlobBatch {
-      const rows = candidates.all({ before: until - retention.graceMs, limit })
+    collectBlobs({ until, garbageWindow, limit }: CollectionCall): BlobBatch {
+      const rows = candidates.all({ before: until - garbageWindow.graceMs, limit })
       const blobs: BlobBatch['blobs'] = []
       const done = within(rows, (row) => {
         if (row.isNamed === 1) markUsed.run(row)
@@ -59,8 +59,8 @@ export function blobCollectionWrites(
     },
 
     /** Removes what a repository holds that was deleted before the window; with the last of it the repository. */
-    collectRepositories({ at, until, retention, limit }: CollectionCall): BlobBatch {
-      const found = repositories.oldest.get({ before: until - retention.windowMs })
+    collectRepositories({ at, until, garbageWindow, limit }: CollectionCall): BlobBatch {
+      const found = repositories.oldest.get({ before: until - garbageWindow.windowMs })
       if (found === undefined) return { ...batchOf({}), repositories: 0, blobs: [] }
       return repositories.empty(found.id, at, limit)
     },

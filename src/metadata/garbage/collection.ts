@@ -1,5 +1,5 @@
 import { asc, eq, gt, lt, lte, type Placeholder, type SQL, sql } from 'drizzle-orm'
-import { type Retention, untaggedMs } from '../../domain/retention.ts'
+import { type GarbageWindow, untaggedMs } from '../../domain/garbage-window.ts'
 import type { Tag } from '../../oci/reference.ts'
 import type { TagRows } from '../content/tag-rows.ts'
 import type { Db } from '../database.ts'
@@ -17,7 +17,7 @@ export interface CollectionCall {
   at: number
   /** What is old enough by this time is removed; milliseconds since 1970, not after `at`. */
   until: number
-  retention: Retention
+  garbageWindow: GarbageWindow
   /** Rows that it removes at most. */
   limit: number
 }
@@ -64,8 +64,8 @@ export function collectionWrites(
 
     /** Removes manifests that were deleted, or lost what had reached them, before the window. */
     collectManifests(call: CollectionCall): CollectionBatch {
-      const { until, retention, limit } = call
-      const before = until - retention.windowMs
+      const { until, garbageWindow, limit } = call
+      const before = until - garbageWindow.windowMs
       const deleted = candidates.deleted.all({ before, limit })
       const unreferenced = candidates.unreferenced.all({ before, limit: limit - deleted.length })
       return purge([...deleted, ...unreferenced] as PurgedManifest[], call)
@@ -77,12 +77,12 @@ export function collectionWrites(
      */
     collectUntagged(call: CollectionCall & { after: number }): CollectionBatch & { after: number } {
       const isOver = partTime()
-      const { until, retention, limit } = call
+      const { until, garbageWindow, limit } = call
       let { after } = call
       while (!isOver()) {
-        const next = walk.next(after, retention)
+        const next = walk.next(after, garbageWindow)
         if (next === undefined) return { ...batchOf({ more: false }), after }
-        const keptMs = untaggedMs(retention, next.untaggedDays)
+        const keptMs = untaggedMs(garbageWindow, next.untaggedDays)
         const repositoryId = next.id
         const rows =
           keptMs === undefined ? [] : candidates.untagged.all({ repositoryId, before: until - keptMs, limit })
@@ -93,8 +93,8 @@ export function collectionWrites(
     },
 
     /** Forgets moves of tags from before the window. */
-    trimHistory({ until, retention, limit }: CollectionCall): CollectionBatch {
-      return batchOf({ more: history.trim(until - retention.windowMs, limit) })
+    trimHistory({ until, garbageWindow, limit }: CollectionCall): CollectionBatch {
+      return batchOf({ more: history.trim(until - garbageWindow.windowMs, limit) })
     },
   }
 }
@@ -131,9 +131,9 @@ function purgeMarked(db: Db, reach: Reachability, purge: ManifestPurge['purge'])
   const reached = statement(db, { id: number }, ({ id }) =>
     db.select({ id: manifest.id }).from(manifest).where(sql`${manifest.id} = ${id} and ${isReached}`),
   )
-  return (rows: PurgedManifest[], { at, until, retention, limit }: CollectionCall): CollectionBatch => {
+  return (rows: PurgedManifest[], { at, until, garbageWindow, limit }: CollectionCall): CollectionBatch => {
     // Whoever has found one of them here, as part of a whole, has a grace from now on to name it.
-    const since = until - retention.windowMs + retention.graceMs
+    const since = until - garbageWindow.windowMs + garbageWindow.graceMs
     const batch = batchOf({ stale: rows.length > 0 ? 'content' : undefined })
     const done = within(rows, (row) => {
       if (row.deletedAt === null && reached.get({ id: row.id }) !== undefined) return reach.reached(row.id)

@@ -1,5 +1,5 @@
 import { type SQL, sql } from 'drizzle-orm'
-import { type Retention, untaggedMs } from '../../domain/retention.ts'
+import { type GarbageWindow, untaggedMs } from '../../domain/garbage-window.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
@@ -60,8 +60,8 @@ export function explanations(db: Db) {
   const manifests = manifestStatements(db)
   const blobs = blobStatements(db)
 
-  const ofManifest = (row: ManifestRow, digest: Digest, retention: Retention): Explanation => {
-    const { windowMs } = retention
+  const ofManifest = (row: ManifestRow, digest: Digest, garbageWindow: GarbageWindow): Explanation => {
+    const { windowMs } = garbageWindow
     const end = manifests.endOfTags.get({ id: row.id })?.end ?? null
     const holders = [
       {
@@ -75,29 +75,33 @@ export function explanations(db: Db) {
       since('deleted', row.deletedAt, windowMs),
       since('unreferenced', row.unreferencedAt, windowMs),
     ]
-    const keptMs = untaggedMs(retention, row.untaggedDays)
-    return explain('manifest', row, digest, retention, [
+    const keptMs = untaggedMs(garbageWindow, row.untaggedDays)
+    return explain('manifest', row, digest, garbageWindow, [
       ...(row.deletedAt === null ? holders : []),
       ...times.flat(),
       ...since('untagged', row.untaggedAt, keptMs),
     ])
   }
 
-  const ofBlob = (row: Row, digest: Digest, retention: Retention): Explanation => {
+  const ofBlob = (row: Row, digest: Digest, garbageWindow: GarbageWindow): Explanation => {
     const users = blobs.users.all({ digest: digestToBytes(digest), repositoryId: row.repositoryId })
     const named = reached('manifest', users)
-    return explain('blob', row, digest, retention, [
+    return explain('blob', row, digest, garbageWindow, [
       ...(named.names.length > 0 ? [named] : []),
       ...(row.deletedAt === null ? [] : [{ reason: 'deleted' as const, names: [], until: undefined }]),
-      ...since('pushed', row.unreferencedAt, retention.graceMs),
+      ...since('pushed', row.unreferencedAt, garbageWindow.graceMs),
     ])
   }
 
-  return (digest: Digest, repository: RepositoryName | undefined, retention: Retention): Explanation[] => {
+  return (
+    digest: Digest,
+    repository: RepositoryName | undefined,
+    garbageWindow: GarbageWindow,
+  ): Explanation[] => {
     const asked = { digest: digestToBytes(digest), repository: repository ?? null }
     return [
-      ...manifests.rows.all(asked).map((row) => ofManifest(row, digest, retention)),
-      ...blobs.rows.all(asked).map((row) => ofBlob(row, digest, retention)),
+      ...manifests.rows.all(asked).map((row) => ofManifest(row, digest, garbageWindow)),
+      ...blobs.rows.all(asked).map((row) => ofBlob(row, digest, garbageWindow)),
     ]
   }
 }
@@ -106,7 +110,7 @@ function explain(
   kind: Explanation['kind'],
   row: Row,
   digest: Digest,
-  { windowMs }: Retention,
+  { windowMs }: GarbageWindow,
   own: Reason[],
 ): Explanation {
   const hidden = since('repository-deleted', row.repositoryDeletedAt, windowMs)

@@ -1,6 +1,6 @@
 import { and, asc, eq, isNull, type Placeholder, type SQL, sql } from 'drizzle-orm'
 import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
-import { type Retention, untaggedMs } from '../../domain/retention.ts'
+import { type GarbageWindow, untaggedMs } from '../../domain/garbage-window.ts'
 import { type Digest, digestFromBytes } from '../../oci/digest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
@@ -38,7 +38,7 @@ export interface GarbagePage {
 /** Repositories without garbage that one page passes by at most. */
 const REPOSITORIES_PASSED_MAX = 200
 
-type Source = (after: GarbageCursor['after'], limit: number, retention: Retention) => Found[]
+type Source = (after: GarbageCursor['after'], limit: number, garbageWindow: GarbageWindow) => Found[]
 type Found = { after: GarbageCursor['after']; candidate: Candidate | undefined }
 
 /** Reads of what the collector is to take. */
@@ -54,12 +54,12 @@ export function garbageReads(db: Db) {
   ]
   return {
     /** At most `limit` candidates after the cursor; a page may be short, or empty, and yet there is a next one. */
-    page(cursor: GarbageCursor, retention: Retention, limit: number): GarbagePage {
+    page(cursor: GarbageCursor, garbageWindow: GarbageWindow, limit: number): GarbagePage {
       const items: Candidate[] = []
       let { source, after } = cursor
       for (; source < sources.length; source++, after = [0, 0, 0]) {
         const wanted = limit - items.length
-        const found = sources[source]?.(after, wanted, retention) ?? []
+        const found = sources[source]?.(after, wanted, garbageWindow) ?? []
         for (const { candidate } of found) if (candidate) items.push(candidate)
         const last = found.at(-1)
         const isCut = last !== undefined && (found.length >= wanted || last.candidate === undefined)
@@ -169,14 +169,14 @@ function untaggedManifests(db: Db, bytesOf: GarbageBytes): Source {
       .orderBy(asc(manifest.untaggedAt), asc(manifest.id))
       .limit(limit),
   )
-  return ([repositoryId, stamp, id], limit, retention) => {
+  return ([repositoryId, stamp, id], limit, garbageWindow) => {
     const found: Found[] = []
     let from = { repositoryId, stamp, id }
     for (let passed = 0; passed < REPOSITORIES_PASSED_MAX && found.length < limit; passed++) {
-      const next = walk.next(from.repositoryId - 1, retention)
+      const next = walk.next(from.repositoryId - 1, garbageWindow)
       if (next === undefined) return found
       if (next.id !== from.repositoryId) from = { repositoryId: next.id, stamp: 0, id: 0 }
-      const keptMs = untaggedMs(retention, next.untaggedDays)
+      const keptMs = untaggedMs(garbageWindow, next.untaggedDays)
       const rows = keptMs === undefined ? [] : page.all({ ...from, limit: limit - found.length })
       for (const row of rows) {
         const candidate = toCandidate(row, 'untagged', keptMs ?? 0, bytesOf)

@@ -5,7 +5,7 @@ import { companionTags, type RepositoryName } from '../../oci/reference.ts'
 import type { ManifestRows } from '../content/manifest-rows.ts'
 import type { TagRows } from '../content/tag-rows.ts'
 import type { Db } from '../database.ts'
-import type { Tell } from '../events.ts'
+import type { RecordEvent } from '../events.ts'
 import { manifest, manifestBytes, manifestDigest, manifestReference, repositoryBlob } from '../schema.ts'
 import { bytes, number, statement } from '../statement.ts'
 import type { Reachability } from './reachability.ts'
@@ -25,7 +25,12 @@ export type ManifestPurge = ReturnType<typeof manifestPurge>
 /** Removes manifests for good: their rows, and with the last row of a digest its bytes. */
 export function manifestPurge(
   db: Db,
-  { tell, reach, rows, tags }: { tell: Tell; reach: Reachability; rows: ManifestRows; tags: TagRows },
+  {
+    recordEvent,
+    reach,
+    rows,
+    tags,
+  }: { recordEvent: RecordEvent; reach: Reachability; rows: ManifestRows; tags: TagRows },
 ) {
   const { otherDigests, releaseBlobs, removals, removeBytes } = purgeStatements(db)
   /** Removes the row and what belongs to it. Its blobs are unreferenced since `at`. Answers the bytes that are free. */
@@ -52,14 +57,14 @@ export function manifestPurge(
       if (row.deletedAt === null) {
         rows.hide(row.id, at)
         reach.vanished(row.id, since)
-        tell({ type: 'manifest.delete', repository, digest: digestFromBytes(row.digest) }, SYSTEM, at)
+        recordEvent({ type: 'manifest.delete', repository, digest: digestFromBytes(row.digest) }, SYSTEM, at)
       }
       let removed = 0
       for (const tag of [...digests.flatMap(companionTags), ...tags.pointingAt(row.id)]) {
         const found = tags.find(repositoryId, tag, at)
         if (found === undefined) continue
         tags.remove(repositoryId, tag, found, { caller: SYSTEM, at, act: 'tag.delete' })
-        tell({ type: 'tag.delete', repository, tag }, SYSTEM, at)
+        recordEvent({ type: 'tag.delete', repository, tag }, SYSTEM, at)
         removed++
       }
       return { bytes: remove(row, at), tags: removed }

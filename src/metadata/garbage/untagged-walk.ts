@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm'
-import type { Retention } from '../../domain/retention.ts'
+import type { GarbageWindow } from '../../domain/garbage-window.ts'
 import type { Db } from '../database.ts'
 import { repository } from '../schema.ts'
 import { number, statement } from '../statement.ts'
@@ -27,7 +27,7 @@ export function untaggedWalk(db: Db) {
   )
   return {
     /** The next repository, by its id: of those with a policy of their own, when there is none for all. */
-    next: (after: number, { untaggedDays }: Retention) =>
+    next: (after: number, { untaggedDays }: GarbageWindow) =>
       untaggedDays === 0 ? withPolicy.get({ after }) : withUntagged.get({ after }),
   }
 }

@@ -4,22 +4,22 @@ import type { Tag } from '../../oci/reference.ts'
 import type { FindManifest } from '../content/manifest-rows.ts'
 import type { RepositoryReads } from '../content/repositories.ts'
 import type { TagMoves } from '../content/tag-moves.ts'
-import type { Tell } from '../events.ts'
+import type { RecordEvent } from '../events.ts'
 import { partTime } from '../part-time.ts'
+import type { Revive } from './content-restore.ts'
 import { type Restore, tooLongAgo } from './restore.ts'
-import type { Revive } from './revival.ts'
 import { restoredEnd, type TagLines } from './tag-lines.ts'
 
 /** Brings deleted manifests back, each by one call of the writer. */
 export function manifestRestores({
-  tell,
+  recordEvent,
   find,
   findManifest,
   tags,
   lines,
   revive,
 }: {
-  tell: Tell
+  recordEvent: RecordEvent
   find: RepositoryReads['find']
   findManifest: FindManifest
   tags: TagMoves
@@ -44,7 +44,7 @@ export function manifestRestores({
       const { deletedAt } = row
       if (revive(repositoryId, digestToBytes(digest), call) === undefined)
         throw registryError('MANIFEST_UNKNOWN', `${digest} ${tooLongAgo(deletedAt, call)}`)
-      tell({ type: 'manifest.restore', repository, digest }, caller, at)
+      recordEvent({ type: 'manifest.restore', repository, digest }, caller, at)
       const restored: Tag[] = []
       let isOver = partTime()
       for (const gone of lines.goneWith(repositoryId, deletedAt)) {

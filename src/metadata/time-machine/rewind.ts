@@ -3,10 +3,10 @@ import { registryError } from '../../oci/error.ts'
 import type { Tag } from '../../oci/reference.ts'
 import type { RepositoryReads } from '../content/repositories.ts'
 import type { TagMoves } from '../content/tag-moves.ts'
-import type { Tell } from '../events.ts'
+import type { RecordEvent } from '../events.ts'
 import { partTime } from '../part-time.ts'
+import type { Revive } from './content-restore.ts'
 import { checkTime, type Restore } from './restore.ts'
-import type { Revive } from './revival.ts'
 import { type PastTag, restoredEnd, type TagLines } from './tag-lines.ts'
 
 /** What a rewind did with the tags that had moved. */
@@ -21,13 +21,13 @@ export interface Rewound {
 
 /** Goes back in time with a whole repository, some tags at a time. */
 export function rewinds({
-  tell,
+  recordEvent,
   find,
   tags,
   lines,
   revive,
 }: {
-  tell: Tell
+  recordEvent: RecordEvent
   find: RepositoryReads['find']
   tags: TagMoves
   lines: TagLines
@@ -74,7 +74,7 @@ export function rewinds({
         const outcome = takeBack(repositoryId, name, state, call)
         if (outcome !== undefined) done[outcome]++
       }
-      tell({ type: 'repository.rewind', repository }, caller, at)
+      recordEvent({ type: 'repository.rewind', repository }, caller, at)
       return { stale: 'content', ...done }
     },
   }

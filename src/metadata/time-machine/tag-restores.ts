@@ -2,9 +2,9 @@ import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts
 import { registryError } from '../../oci/error.ts'
 import type { TagMoves } from '../content/tag-moves.ts'
 import type { BeginTagWrite, TagWrite } from '../content/tag-writes.ts'
-import type { Tell } from '../events.ts'
+import type { RecordEvent } from '../events.ts'
+import type { Revive } from './content-restore.ts'
 import { checkTime, type Restore } from './restore.ts'
-import type { Revive } from './revival.ts'
 import { type PastTag, restoredEnd, type TagLines } from './tag-lines.ts'
 
 /** Where a tag is restored to: a digest that it had, or what it had at a time, in milliseconds since 1970. */
@@ -12,13 +12,13 @@ export type TagState = { digest: Digest } | { at: number }
 
 /** Brings tags back to where they pointed, each by one call of the writer. */
 export function tagRestores({
-  tell,
+  recordEvent,
   tags,
   lines,
   revive,
   begin,
 }: {
-  tell: Tell
+  recordEvent: RecordEvent
   tags: TagMoves
   lines: TagLines
   revive: Revive
@@ -57,7 +57,7 @@ export function tagRestores({
       const revived = revive(repositoryId, wanted.digest, call)
       if (revived === undefined)
         throw registryError('MANIFEST_UNKNOWN', `${digest} is not in ${repository} any more`)
-      if (revived.wasHidden) tell({ type: 'manifest.restore', repository, digest }, caller, at)
+      if (revived.wasHidden) recordEvent({ type: 'manifest.restore', repository, digest }, caller, at)
       tags.move(repositoryId, tag, revived.id, {
         caller,
         at,
@@ -65,7 +65,7 @@ export function tagRestores({
         expiresAt: wanted.expiresAt,
         act: 'tag.restore',
       })
-      tell({ type: 'tag.restore', repository, tag, digest }, caller, at)
+      recordEvent({ type: 'tag.restore', repository, tag, digest }, caller, at)
       return { stale: 'content', digest }
     },
   }

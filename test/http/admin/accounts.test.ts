@@ -61,11 +61,11 @@ const ACTS: [method: string, path: string, body: unknown, statuses: number[]][] 
 ]
 
 describe.each(ACTS)('%s %s %j', (method, path, body, statuses) => {
-  const askers = [undefined, basic('bob'), basic('alice'), basic('admin')]
-  test.each(askers.map((asker, at) => [asker, statuses[at] ?? 0] as const))(
+  const principals = [undefined, basic('bob'), basic('alice'), basic('admin')]
+  test.each(principals.map((principal, at) => [principal, statuses[at] ?? 0] as const))(
     '%s: %d',
-    async (asker, status) => {
-      const answer = await ask(asker, method, path, body)
+    async (principal, status) => {
+      const answer = await ask(principal, method, path, body)
       expect([answer.status, answer.status === status ? '' : answer.text]).toEqual([status, ''])
       expect(answer.headers.get('x-request-id')).toMatch(/^[\w-]{8,}$/)
       expect(answer.headers.get('www-authenticate')).toBe(

@@ -72,9 +72,9 @@ function notes(as: Identity, access = grantedAccess) {
       })
       .put(
         '/:repository',
-        async ({ asker, params: { repository }, body: { text } }) => {
+        async ({ principal, params: { repository }, body: { text } }) => {
           const { version } = find(repository)
-          checkVersion('the note', version, asker.act().condition)
+          checkVersion('the note', version, principal.act().condition)
           const note = { repository, text, version: version + 1 }
           notes.set(repository, note)
           return toNote(note)

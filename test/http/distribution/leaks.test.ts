@@ -79,8 +79,8 @@ describe.each(ASKERS)('to %s', (_, authorization) => {
   })
 
   test('a private manifest and its referrers cannot be read through another repository', async () => {
-    const asker = server.as(authorization)
-    expect((await asker.fetch(`/v2/alice/public/manifests/${manifest.digest}`)).status).toBe(404)
+    const principal = server.as(authorization)
+    expect((await principal.fetch(`/v2/alice/public/manifests/${manifest.digest}`)).status).toBe(404)
     const index = await read<{ manifests: unknown[] }>(
       authorization,
       `/v2/alice/public/referrers/${manifest.digest}`,

@@ -172,12 +172,12 @@ describe('openapi: every admin operation checks its access before anything else'
   }
 
   test.each(['anonymous', 'nobody', 'reader', 'writer', 'deleter', 'admin'])('%s', async (who) => {
-    const asker = server.as(who === 'anonymous' ? undefined : basic(who))
+    const principal = server.as(who === 'anonymous' ? undefined : basic(who))
     const wrong: string[] = []
     for (const [name, { 'x-access': rule = '' }] of operations('/api/')) {
       const [method = '', template = ''] = name.split(' ')
       const path = template.replaceAll(/\{(\w+)\}/g, (_, parameter) => SAMPLES[parameter] ?? 'sample')
-      const { status } = await asker.fetch(path, { method })
+      const { status } = await principal.fetch(path, { method })
       const [unauthorized = [], denied = []] = refused[rule] ?? []
       const expected = unauthorized.includes(who) ? 401 : denied.includes(who) ? 403 : undefined
       const isRight = expected === undefined ? ![401, 403].includes(status) : status === expected

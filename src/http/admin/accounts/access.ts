@@ -49,8 +49,8 @@ export function access(context: AdminContext) {
   const { grants } = context.accounts
   return controller(context, 'access', '/access').get(
     '',
-    async ({ asker, query }) => {
-      const { isDisabled, reasons, ...found } = await grants.explain(asker, query)
+    async ({ principal, query }) => {
+      const { isDisabled, reasons, ...found } = await grants.explain(principal, query)
       return { ...found, disabled: isDisabled, reasons: reasons.map(toReason) }
     },
     {

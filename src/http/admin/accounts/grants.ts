@@ -21,7 +21,7 @@ const TO_WHOM =
 export function grants(context: AdminContext) {
   const { grants } = context.accounts
   return controller(context, 'grants', '/grants')
-    .get('', async ({ asker, query }) => mapPage(await grants.list(asker, query), toGrant), {
+    .get('', async ({ principal, query }) => mapPage(await grants.list(principal, query), toGrant), {
       query: PageQuery,
       ...operation({
         id: 'listGrants',
@@ -32,8 +32,8 @@ export function grants(context: AdminContext) {
     })
     .put(
       '',
-      async ({ asker, body }) => {
-        await grants.put(asker, body)
+      async ({ principal, body }) => {
+        await grants.put(principal, body)
         return DONE
       },
       {
@@ -50,8 +50,8 @@ export function grants(context: AdminContext) {
     )
     .delete(
       '',
-      async ({ asker, query }) => {
-        await grants.delete(asker, query)
+      async ({ principal, query }) => {
+        await grants.delete(principal, query)
         return DONE
       },
       {

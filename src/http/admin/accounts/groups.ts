@@ -63,24 +63,24 @@ export function groups(context: AdminContext) {
     })
     .put(
       '/:name',
-      async ({ asker, params: { name } }) => {
-        await groups.put(asker.act(), name)
+      async ({ principal, params: { name } }) => {
+        await groups.put(principal.act(), name)
         return DONE
       },
       { params, ...OPERATIONS.add },
     )
     .patch(
       '/:name',
-      async ({ asker, params: { name }, body: { add = [], remove = [] } }) => {
-        await groups.change(asker.act(), name, { add, remove })
+      async ({ principal, params: { name }, body: { add = [], remove = [] } }) => {
+        await groups.change(principal.act(), name, { add, remove })
         return DONE
       },
       { params, body: t.Object({ add: names, remove: names }), ...OPERATIONS.change },
     )
     .delete(
       '/:name',
-      async ({ asker, params: { name } }) => {
-        await groups.delete(asker.act(), name)
+      async ({ principal, params: { name } }) => {
+        await groups.delete(principal.act(), name)
         return DONE
       },
       { params, ...OPERATIONS.remove },

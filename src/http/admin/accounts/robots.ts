@@ -58,8 +58,8 @@ export function robots(context: AdminContext) {
   return controller(context, 'robots', '/robots')
     .get(
       '',
-      async ({ asker, query }) => {
-        const owner = asker.isAdmin ? undefined : asker.self()
+      async ({ principal, query }) => {
+        const owner = principal.isAdmin ? undefined : principal.self()
         return mapPage(await robots.list(query, owner), toRobot)
       },
       { query: PageQuery, ...OPERATIONS.list },
@@ -70,24 +70,24 @@ export function robots(context: AdminContext) {
     })
     .put(
       '/:name',
-      async ({ asker, params: { name } }) => {
-        await robots.put(asker.act(), name)
+      async ({ principal, params: { name } }) => {
+        await robots.put(principal.act(), name)
         return DONE
       },
       { params, ...OPERATIONS.add },
     )
     .patch(
       '/:name',
-      async ({ asker, params: { name }, body }) => {
-        await robots.change(asker.act(), name, body)
+      async ({ principal, params: { name }, body }) => {
+        await robots.change(principal.act(), name, body)
         return DONE
       },
       { params, body: t.Object({ disabled: t.Boolean() }), ...OPERATIONS.change },
     )
     .delete(
       '/:name',
-      async ({ asker, params: { name } }) => {
-        await robots.delete(asker.act(), name)
+      async ({ principal, params: { name } }) => {
+        await robots.delete(principal.act(), name)
         return DONE
       },
       { params, ...OPERATIONS.remove },

@@ -46,8 +46,8 @@ export function session(context: AdminContext) {
   return controller(context, 'session', '/session')
     .post(
       '',
-      async ({ asker, body: { name, password }, request, set }) => {
-        const begun = await sessions.begin(asker.act(), name, password)
+      async ({ principal, body: { name, password }, request, set }) => {
+        const begun = await sessions.begin(principal.act(), name, password)
         set.headers['set-cookie'] = cookies.format(request, begun.secret, SESSION_SECONDS)
         set.headers['cache-control'] = 'no-store'
         return toSession(begun)
@@ -64,8 +64,8 @@ export function session(context: AdminContext) {
     )
     .delete(
       '',
-      async ({ asker, request, set }) => {
-        await sessions.end(asker.act(), await currentOf(request))
+      async ({ principal, request, set }) => {
+        await sessions.end(principal.act(), await currentOf(request))
         set.headers['set-cookie'] = cookies.format(request, '', 0)
         return DONE
       },

@@ -37,8 +37,8 @@ export function signingKeys(context: AdminContext) {
     })
     .post(
       '',
-      async ({ asker, query: { now } }) =>
-        present(await signingKeys.rotate(asker.act(), { now: now === 'true' })),
+      async ({ principal, query: { now } }) =>
+        present(await signingKeys.rotate(principal.act(), { now: now === 'true' })),
       {
         query: t.Object({
           now: t.Optional(

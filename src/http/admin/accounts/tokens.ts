@@ -61,15 +61,19 @@ export function tokens(context: AdminContext) {
       query: PageQuery,
       ...OPERATIONS.list,
     })
-    .post('', async ({ asker, params: { account }, body }) => tokens.add(asker.act(), account, body), {
-      params,
-      body: TokenRequest,
-      ...OPERATIONS.add,
-    })
+    .post(
+      '',
+      async ({ principal, params: { account }, body }) => tokens.add(principal.act(), account, body),
+      {
+        params,
+        body: TokenRequest,
+        ...OPERATIONS.add,
+      },
+    )
     .delete(
       '/:id',
-      async ({ asker, params: { account, id } }) => {
-        await tokens.delete(asker.act(), account, id)
+      async ({ principal, params: { account, id } }) => {
+        await tokens.delete(principal.act(), account, id)
         return DONE
       },
       {

@@ -98,37 +98,37 @@ export function users(context: AdminContext) {
     .put(
       '/:name',
       async ({
-        asker,
+        principal,
         params: { name },
         body: { isAdmin = false, password = '', passwordHash, ...current },
       }) => {
         const secret = passwordHash === undefined ? { password } : { passwordHash }
-        await users.put(asker.act(), name, { isAdmin, ...current, ...secret })
+        await users.put(principal.act(), name, { isAdmin, ...current, ...secret })
         return DONE
       },
       { params, body: NewUser, ...OPERATIONS.add },
     )
     .patch(
       '/:name',
-      async ({ asker, params: { name }, body }) => {
+      async ({ principal, params: { name }, body }) => {
         const isOwn = body.isAdmin === undefined && body.disabled === undefined
-        await users.change(isOwn ? asker.act() : asker.admin(), name, body)
+        await users.change(isOwn ? principal.act() : principal.admin(), name, body)
         return DONE
       },
       { params, body: UserChange, ...OPERATIONS.change },
     )
     .post(
       '/:name/unlock',
-      async ({ asker, params: { name } }) => {
-        await users.unlock(asker.act(), name)
+      async ({ principal, params: { name } }) => {
+        await users.unlock(principal.act(), name)
         return DONE
       },
       { params, ...OPERATIONS.unlock },
     )
     .delete(
       '/:name',
-      async ({ asker, params: { name } }) => {
-        await users.delete(asker.act(), name)
+      async ({ principal, params: { name } }) => {
+        await users.delete(principal.act(), name)
         return DONE
       },
       { params, ...OPERATIONS.remove },

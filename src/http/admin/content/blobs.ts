@@ -37,8 +37,8 @@ const OPERATIONS = {
 export function blobs(context: AdminContext) {
   return controller(context, 'blobs', '/blobs').get(
     '/:digest',
-    async ({ asker, params: { digest }, query }) => {
-      const { size: bytes, storedAt, uses } = await context.content.blobs.describe(asker, digest, query)
+    async ({ principal, params: { digest }, query }) => {
+      const { size: bytes, storedAt, uses } = await context.content.blobs.describe(principal, digest, query)
       return present({ digest, bytes, storedAt, ...mapPage(uses, present) })
     },
     { params: t.Object({ digest: DigestParam }), query: PageQuery, ...OPERATIONS.get },

@@ -129,8 +129,12 @@ export function cache(context: AdminContext) {
     })
     .post(
       '/evict',
-      async ({ asker, body }) => {
-        await cache.evict(asker.act(), parseRepositoryName(body.repository), parseReference(body.reference))
+      async ({ principal, body }) => {
+        await cache.evict(
+          principal.act(),
+          parseRepositoryName(body.repository),
+          parseReference(body.reference),
+        )
         return DONE
       },
       { body: Named, ...OPERATIONS.evict },

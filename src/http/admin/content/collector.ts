@@ -32,8 +32,8 @@ export function collector(context: AdminContext) {
     )
 }
 
-function toState({ retention, lastRun, ...state }: GarbageState) {
-  const { graceMs, windowMs, untaggedDays } = retention
+function toState({ garbageWindow, lastRun, ...state }: GarbageState) {
+  const { graceMs, windowMs, untaggedDays } = garbageWindow
   return present({
     ...state,
     garbageWindow: { graceSeconds: graceMs / 1000, windowSeconds: windowMs / 1000, untaggedDays },

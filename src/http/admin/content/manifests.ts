@@ -18,9 +18,9 @@ export function manifests(context: AdminContext) {
   return controller(context, 'manifests', '/repositories/:repository/manifests')
     .get(
       '',
-      async ({ asker, params: { repository }, query: { deleted, ...query } }) => {
+      async ({ principal, params: { repository }, query: { deleted, ...query } }) => {
         const asked = { ...query, deleted: deleted === 'true' }
-        return mapPage(await manifests.list(asker, repository, asked), toMembers)
+        return mapPage(await manifests.list(principal, repository, asked), toMembers)
       },
       {
         params: t.Object({ repository: RepositoryParam }),
@@ -48,17 +48,17 @@ export function manifests(context: AdminContext) {
     )
     .delete(
       '/:reference',
-      async ({ asker, params: { repository, reference: digest } }) => {
-        await manifests.delete(asker.act(), repository, digest)
+      async ({ principal, params: { repository, reference: digest } }) => {
+        await manifests.delete(principal.act(), repository, digest)
         return DONE
       },
       { params: digestParams, ...OPERATIONS.remove },
     )
     .post(
       '/:reference/restore',
-      async ({ asker, params: { repository, reference: digest } }) => ({
+      async ({ principal, params: { repository, reference: digest } }) => ({
         ...DONE,
-        tags: await manifests.restore(asker.act(), repository, digest),
+        tags: await manifests.restore(principal.act(), repository, digest),
       }),
       { params: digestParams, ...OPERATIONS.restore },
     )

@@ -1,7 +1,7 @@
 import { t } from 'elysia'
 import type { HistoryLine } from '../../../core/content/history.ts'
-import type { Asker } from '../../../domain/asker.ts'
 import { EVENT_TYPES } from '../../../domain/events.ts'
+import type { Principal } from '../../../domain/principal.ts'
 import { present } from '../present.ts'
 import { DigestText, pageOf, Time } from '../schemas.ts'
 import { toWho } from '../who.ts'
@@ -29,9 +29,9 @@ const Move = t.Object({
 export const Moves = pageOf(Move, 'Moves, newest first')
 
 /** Converts a tag move, with only the fields that the principal may see. */
-export function toMove(line: HistoryLine, asker: Asker) {
+export function toMove(line: HistoryLine, principal: Principal) {
   const { at, tag, digest, previous, isPreviousHere } = line
   const act = EVENT_TYPES.find((type) => type === line.act)
   const isRestorable = previous !== undefined && isPreviousHere
-  return present({ act, at, tag, digest, previous, isRestorable, ...toWho(line, asker) })
+  return present({ act, at, tag, digest, previous, isRestorable, ...toWho(line, principal) })
 }

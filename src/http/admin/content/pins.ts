@@ -44,16 +44,16 @@ export function pins(context: AdminContext) {
     .get('', async () => ({ items: (await pins.list()).map(present) }), OPERATIONS.list)
     .put(
       '',
-      async ({ asker, body }) => {
-        await pins.add(asker.act(), body.pattern, body.reference)
+      async ({ principal, body }) => {
+        await pins.add(principal.act(), body.pattern, body.reference)
         return DONE
       },
       { body: Named, ...OPERATIONS.put },
     )
     .delete(
       '',
-      async ({ asker, query }) => {
-        await pins.remove(asker.act(), query.pattern, query.reference)
+      async ({ principal, query }) => {
+        await pins.remove(principal.act(), query.pattern, query.reference)
         return DONE
       },
       { query: Named, ...OPERATIONS.delete },

@@ -30,16 +30,16 @@ export function repositories(context: AdminContext) {
   return controller(context, 'repositories', '/repositories')
     .get(
       '',
-      async ({ asker, query: { deleted, ...query } }) => {
+      async ({ principal, query: { deleted, ...query } }) => {
         const asked = { ...query, deleted: deleted === 'true' }
-        return mapPage(await repositories.list(asker, asked), toRepository)
+        return mapPage(await repositories.list(principal, asked), toRepository)
       },
       { query: ListQuery, ...OPERATIONS.list },
     )
     .get(
       '/:repository',
-      async ({ asker, params: { repository }, set }) =>
-        tagged(set, await repositories.get(asker, repository), (found) => ({
+      async ({ principal, params: { repository }, set }) =>
+        tagged(set, await repositories.get(principal, repository), (found) => ({
           ...toRepository(found),
           manifests: found.manifestCount,
           manifestBytes: found.manifestBytes,
@@ -48,46 +48,46 @@ export function repositories(context: AdminContext) {
     )
     .put(
       '/:repository',
-      async ({ asker, params: { repository }, body }) => {
-        await repositories.put(asker.act(), repository, body)
+      async ({ principal, params: { repository }, body }) => {
+        await repositories.put(principal.act(), repository, body)
         return DONE
       },
       { params, body: RepositorySettings, ...OPERATIONS.put },
     )
     .patch(
       '/:repository',
-      async ({ asker, params: { repository }, body }) => {
-        await repositories.change(asker.act(), repository, body)
+      async ({ principal, params: { repository }, body }) => {
+        await repositories.change(principal.act(), repository, body)
         return DONE
       },
       { params, body: RepositorySettings, ...OPERATIONS.change },
     )
     .delete(
       '/:repository',
-      async ({ asker, params: { repository } }) => {
-        await repositories.delete(asker.act(), repository)
+      async ({ principal, params: { repository } }) => {
+        await repositories.delete(principal.act(), repository)
         return DONE
       },
       { params, ...OPERATIONS.remove },
     )
     .post(
       '/:repository/restore',
-      async ({ asker, params: { repository }, body: { at, deletedAt } }) => {
+      async ({ principal, params: { repository }, body: { at, deletedAt } }) => {
         if (at === undefined) {
           const time = deletedAt === undefined ? undefined : Date.parse(deletedAt)
-          await repositories.restore(asker.act(), repository, time)
+          await repositories.restore(principal.act(), repository, time)
           return DONE
         }
         if (deletedAt !== undefined)
           throw registryError('REQUEST_INVALID', 'give either "deletedAt" or "at" in the body, not both')
-        return { ...DONE, ...(await repositories.rewind(asker.act(), repository, Date.parse(at))) }
+        return { ...DONE, ...(await repositories.rewind(principal.act(), repository, Date.parse(at))) }
       },
       { params, body: RestoreBody, ...OPERATIONS.restore },
     )
     .get(
       '/:repository/history',
-      async ({ asker, params: { repository }, query }) =>
-        mapPage(await history.moves(repository, undefined, query), (line) => toMove(line, asker)),
+      async ({ principal, params: { repository }, query }) =>
+        mapPage(await history.moves(repository, undefined, query), (line) => toMove(line, principal)),
       { params, query: PageQuery, ...OPERATIONS.history },
     )
 }

@@ -37,42 +37,42 @@ export function tags(context: AdminContext) {
     )
     .put(
       '/:tag',
-      async ({ asker, params, body: { digest } }) => {
-        await tags.put(asker.act(), params, digest)
+      async ({ principal, params, body: { digest } }) => {
+        await tags.put(principal.act(), params, digest)
         return DONE
       },
       { params, body: TagTarget, ...OPERATIONS.put },
     )
     .patch(
       '/:tag',
-      async ({ asker, params, body: { expiresAt } }) => {
-        await tags.expire(asker.act(), params, expiresAt === null ? null : Date.parse(expiresAt))
+      async ({ principal, params, body: { expiresAt } }) => {
+        await tags.expire(principal.act(), params, expiresAt === null ? null : Date.parse(expiresAt))
         return DONE
       },
       { params, body: TagChange, ...OPERATIONS.change },
     )
     .delete(
       '/:tag',
-      async ({ asker, params }) => {
-        await tags.delete(asker.act(), params)
+      async ({ principal, params }) => {
+        await tags.delete(principal.act(), params)
         return DONE
       },
       { params, ...OPERATIONS.remove },
     )
     .get(
       '/:tag/history',
-      async ({ asker, params: { repository, tag }, query }) =>
-        mapPage(await history.moves(repository, tag, query), (line) => toMove(line, asker)),
+      async ({ principal, params: { repository, tag }, query }) =>
+        mapPage(await history.moves(repository, tag, query), (line) => toMove(line, principal)),
       { params, query: PageQuery, ...OPERATIONS.history },
     )
     .post(
       '/:tag/restore',
-      async ({ asker, params, body: { digest, at = '' } }) => {
+      async ({ principal, params, body: { digest, at = '' } }) => {
         if ((digest === undefined) === (at === '')) {
           throw registryError('REQUEST_INVALID', 'give either "digest" or "at" in the body')
         }
         const to = digest === undefined ? { at: Date.parse(at) } : { digest }
-        return { ...DONE, digest: await tags.restore(asker.act(), params, to) }
+        return { ...DONE, digest: await tags.restore(principal.act(), params, to) }
       },
       { params, body: TagRestore, ...OPERATIONS.restore },
     )

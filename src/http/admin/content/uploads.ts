@@ -46,8 +46,8 @@ export function uploads(context: AdminContext) {
     })
     .delete(
       '/:id',
-      async ({ asker, params: { id } }) => {
-        await uploads.cancel(asker.act(), id)
+      async ({ principal, params: { id } }) => {
+        await uploads.cancel(principal.act(), id)
         return DONE
       },
       { params: t.Object({ id: UploadName }), ...OPERATIONS.cancel },

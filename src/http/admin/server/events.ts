@@ -1,7 +1,7 @@
 import { t } from 'elysia'
 import type { EventRow } from '../../../core/content/history.ts'
-import type { Asker } from '../../../domain/asker.ts'
 import { EVENT_TYPES } from '../../../domain/events.ts'
+import type { Principal } from '../../../domain/principal.ts'
 import { digestFromBytes } from '../../../oci/digest.ts'
 import { parseRepositoryName } from '../../../oci/reference.ts'
 import { type AdminContext, controller } from '../context.ts'
@@ -42,21 +42,21 @@ const LIST = operation({
 export function events(context: AdminContext) {
   return controller(context, 'events', '/events').get(
     '',
-    async ({ asker, query }) => {
+    async ({ principal, query }) => {
       const repository = query.repository === undefined ? undefined : parseRepositoryName(query.repository)
-      const found = await context.content.history.events(asker, { ...query, repository })
-      return mapPage(found, (row) => toEvent(row, asker))
+      const found = await context.content.history.events(principal, { ...query, repository })
+      return mapPage(found, (row) => toEvent(row, principal))
     },
     { query: EventsQuery, ...LIST },
   )
 }
 
-function toEvent(row: EventRow, asker: Asker) {
+function toEvent(row: EventRow, principal: Principal) {
   const { digest, account: _, credential: __, address: ___, requestId: ____, ...event } = row
   return present({
     ...event,
     type: row.type as (typeof EVENT_TYPES)[number],
     digest: digest === null ? undefined : digestFromBytes(digest),
-    ...toWho(row, asker),
+    ...toWho(row, principal),
   })
 }

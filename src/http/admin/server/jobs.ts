@@ -83,7 +83,8 @@ export function jobs(context: AdminContext) {
     .get('', () => ({ items: jobs.list().map(toJob) }), OPERATIONS.list)
     .post(
       '',
-      async ({ asker, body: { kind, ...options } }) => toJob(await jobs.start(kind, asker.act(), options)),
+      async ({ principal, body: { kind, ...options } }) =>
+        toJob(await jobs.start(kind, principal.act(), options)),
       {
         body: t.Object({
           kind: KIND,
@@ -99,8 +100,8 @@ export function jobs(context: AdminContext) {
     .get('/:id', ({ params: { id } }) => toJob(jobs.get(id)), { params, ...OPERATIONS.get })
     .delete(
       '/:id',
-      async ({ asker, params: { id } }) => {
-        await jobs.cancel(id, asker.act())
+      async ({ principal, params: { id } }) => {
+        await jobs.cancel(id, principal.act())
         return DONE
       },
       { params, ...OPERATIONS.cancel },

@@ -1,7 +1,7 @@
-import { harmless, type Terminal } from './terminal.ts'
+import { sanitize, type Terminal } from './terminal.ts'
 
 /** How a field of the API's JSON is shown: as a column of a table, or a line of a card. */
-export interface Shown {
+export interface Field {
   label: string
   /** The path in the JSON, such as `usage.pulls`; empty for the whole value. */
   field: string
@@ -12,12 +12,12 @@ export interface Shown {
 export type Format = (value: unknown, terminal: Terminal) => string
 
 /** Returns a column or a line; `as` formats its value. */
-export function shown(label: string, field: string, as: Format = asText): Shown {
+export function field(label: string, field: string, as: Format = formatText): Field {
   return { label, field, as }
 }
 
 /** Formats the field; returns an empty text if it is not set. */
-export function render({ field, as }: Shown, answer: unknown, terminal: Terminal): string {
+export function render({ field, as }: Field, answer: unknown, terminal: Terminal): string {
   const value = valueAt(answer, field)
   return value === undefined || value === null ? '' : as(value, terminal)
 }
@@ -32,11 +32,11 @@ function valueAt(answer: unknown, field: string): unknown {
     )
 }
 
-export function asText(value: unknown): string {
-  if (Array.isArray(value)) return value.map(asText).join(', ')
-  if (typeof value !== 'object' || value === null) return harmless(String(value))
+export function formatText(value: unknown): string {
+  if (Array.isArray(value)) return value.map(formatText).join(', ')
+  if (typeof value !== 'object' || value === null) return sanitize(String(value))
   return Object.entries(value)
-    .map(([key, one]) => `${harmless(key)}=${asText(one)}`)
+    .map(([key, one]) => `${sanitize(key)}=${formatText(one)}`)
     .join(' ')
 }
 
@@ -51,16 +51,16 @@ export function escapeControls(json: string): string {
 }
 
 /** Formats true as `yes`, and false as nothing. */
-export function asYes(value: unknown): string {
+export function formatYes(value: unknown): string {
   return value === true ? 'yes' : ''
 }
 
-export function asCount(value: unknown): string {
+export function formatCount(value: unknown): string {
   return Number(value).toLocaleString('en')
 }
 
 /** Formats bytes in powers of 1024 (IEC 80000-13): `1.2 GiB`. */
-export function asBytes(value: unknown): string {
+export function formatBytes(value: unknown): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB']
   let left = Number(value)
   let unit = 0
@@ -72,7 +72,7 @@ export function asBytes(value: unknown): string {
 }
 
 /** Formats seconds in the largest units that give whole numbers: `14 days`, `1 day 12 hours`. */
-export function asDuration(value: unknown): string {
+export function formatDuration(value: unknown): string {
   let left = Number(value)
   const parts: string[] = []
   for (const [size, unit] of STEPS.slice(2)) {
@@ -84,41 +84,41 @@ export function asDuration(value: unknown): string {
 }
 
 /** Formats days: `kept for 3 days`; 0 is `kept`, without an end. */
-export function asKeptDays(value: unknown): string {
+export function formatKeptDays(value: unknown): string {
   if (value === 0) return 'kept'
-  return `kept for ${asCount(value)} ${value === 1 ? 'day' : 'days'}`
+  return `kept for ${formatCount(value)} ${value === 1 ? 'day' : 'days'}`
 }
 
 /** Shortens a digest on a terminal; elsewhere returns all of it. */
-export function asShortDigest(value: unknown, { isForPeople }: Terminal): string {
-  const text = asText(value)
+export function formatShortDigest(value: unknown, { isForPeople }: Terminal): string {
+  const text = formatText(value)
   return isForPeople ? text.slice(0, text.indexOf(':') + 1 + SHORT_DIGEST_CHARACTERS) : text
 }
 
 const SHORT_DIGEST_CHARACTERS = 12
 
-/** Formats tags. On a terminal, shortens digests in their names (`sha256-….sig`) like `asShortDigest`. */
-export function asTags(value: unknown, { isForPeople }: Terminal): string {
-  const text = asText(value)
+/** Formats tags. On a terminal, shortens digests in their names (`sha256-….sig`) like `formatShortDigest`. */
+export function formatTags(value: unknown, { isForPeople }: Terminal): string {
+  const text = formatText(value)
   return isForPeople ? text.replaceAll(DIGEST_IN_TAG, '$1…') : text
 }
 
 const DIGEST_IN_TAG = new RegExp(`\\b([a-z0-9]+-[0-9a-f]{${SHORT_DIGEST_CHARACTERS}})[0-9a-f]{52}\\b`, 'g')
 
 /** Formats a time: relative to now on a terminal, elsewhere as RFC 3339. */
-export function asTime(value: unknown, { isForPeople, now }: Terminal): string {
+export function formatTime(value: unknown, { isForPeople, now }: Terminal): string {
   const at = new Date(String(value))
-  if (Number.isNaN(at.getTime())) return asText(value)
+  if (Number.isNaN(at.getTime())) return formatText(value)
   if (at.getTime() === UNKNOWN_TIME) return ''
   return isForPeople ? relative(at.getTime() - now()) : at.toISOString()
 }
 
 /** Formats a time: local and relative on a terminal, elsewhere as RFC 3339. */
-export function asMoment(value: unknown, terminal: Terminal): string {
+export function formatRelativeTime(value: unknown, terminal: Terminal): string {
   const at = new Date(String(value))
-  if (Number.isNaN(at.getTime())) return asText(value)
+  if (Number.isNaN(at.getTime())) return formatText(value)
   if (at.getTime() === UNKNOWN_TIME) return ''
-  return terminal.isForPeople ? `${localTime(at)} (${asTime(value, terminal)})` : at.toISOString()
+  return terminal.isForPeople ? `${localTime(at)} (${formatTime(value, terminal)})` : at.toISOString()
 }
 
 /** The zero time of Go, which programs in Go write for an unknown time. */

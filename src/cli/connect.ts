@@ -31,7 +31,7 @@ export async function openClient(sources: PlaceSources): Promise<AdminClient> {
   const { config } = await sources.load(sources.options)
   const socket = await socketTransport(config.data)
   if (socket !== undefined) return adminClient(socket)
-  const { openAlone } = await import('./alone.ts')
+  const { openAlone } = await import('./embedded.ts')
   return adminClient(await openAlone(config))
 }
 

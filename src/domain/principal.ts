@@ -17,7 +17,7 @@ import type { RepositorySet } from './repository-set.ts'
 export type AccessRule = Action | 'catalog' | 'account' | 'self' | 'admin' | 'session' | 'anybody'
 
 /** The caller of the admin API and their rights. Each check throws UNAUTHORIZED or DENIED when it fails. */
-export interface Asker {
+export interface Principal {
   /** Undefined for an anonymous caller, or when access is open. */
   account: string | undefined
   /** Whether the caller is a server admin with a credential that is not limited by a scope. */
@@ -54,7 +54,7 @@ export interface AskerOptions {
 const OUT_OF_SCOPE = "the token's scope does not include this action"
 
 /** Returns the checks for an identity. */
-export function askerOf({ access, identity, act, onRefused }: AskerOptions): Asker {
+export function principalOf({ access, identity, act, onRefused }: AskerOptions): Principal {
   const { account } = identity
   // A credential limited to some repositories cannot manage accounts.
   const isWhole = identity.token === undefined && identity.limits.length === 0
@@ -104,25 +104,25 @@ export function askerOf({ access, identity, act, onRefused }: AskerOptions): Ask
 }
 
 /** Throws unless the caller satisfies the rule. `params` come from the path and are not validated yet. */
-export function enforce(rule: AccessRule, asker: Asker, params: Record<string, unknown>): void {
+export function enforce(rule: AccessRule, principal: Principal, params: Record<string, unknown>): void {
   switch (rule) {
     case 'anybody':
     case 'session':
       return
     case 'catalog':
-      asker.catalog()
+      principal.catalog()
       return
     case 'account':
-      if (!asker.isAdmin) asker.self()
+      if (!principal.isAdmin) principal.self()
       return
     case 'self':
-      asker.owner(String(params.account ?? params.name))
+      principal.owner(String(params.account ?? params.name))
       return
     case 'admin':
-      asker.admin()
+      principal.admin()
       return
     default:
-      asker[rule](parseRepositoryName(String(params.repository ?? '')))
+      principal[rule](parseRepositoryName(String(params.repository ?? '')))
   }
 }
 

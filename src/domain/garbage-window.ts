@@ -1,7 +1,7 @@
 const DAY_MS = 86_400_000
 
 /** How long garbage is kept. */
-export interface Retention {
+export interface GarbageWindow {
   /** How long content is protected that an in-progress push may reference, in milliseconds. */
   graceMs: number
   /** How long deletions can be undone, in milliseconds. At least `graceMs`. */
@@ -17,7 +17,7 @@ export interface Retention {
  *
  * @param own the repository's own setting
  */
-export function untaggedMs({ graceMs, untaggedDays }: Retention, own: number | null): number | undefined {
+export function untaggedMs({ graceMs, untaggedDays }: GarbageWindow, own: number | null): number | undefined {
   const days = own ?? untaggedDays
   return days === 0 ? undefined : Math.max(days * DAY_MS, graceMs)
 }

@@ -1,6 +1,6 @@
 import { type AdminClient, ONLY_NEW, type Page, type RequestOptions, withQuery } from './admin-client.ts'
 import type { Card, Line, Listing } from './output/answer.ts'
-import type { Shown } from './output/shown.ts'
+import type { Field } from './output/format.ts'
 
 /** Sends one change, and returns the line that reports success. */
 export async function change(
@@ -30,11 +30,11 @@ export async function add(client: AdminClient, path: string, body?: unknown): Pr
 }
 
 /** Reads one resource, and returns the card that shows it. */
-export async function card(client: AdminClient, path: string, lines: readonly Shown[]): Promise<Card> {
+export async function card(client: AdminClient, path: string, lines: readonly Field[]): Promise<Card> {
   return { value: await client.request('GET', path), lines }
 }
 
-export function listing(list: string, columns: readonly Shown[], none: string): Listing {
+export function listing(list: string, columns: readonly Field[], none: string): Listing {
   return { list, columns, none }
 }
 

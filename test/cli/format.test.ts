@@ -2,17 +2,17 @@ import { describe, expect, test } from 'bun:test'
 import type { AdminClient } from '../../src/cli/admin-client.ts'
 import { printAnswer } from '../../src/cli/output/answer.ts'
 import {
-  asBytes,
-  asCount,
-  asKeptDays,
-  asMoment,
-  asTags,
-  asText,
-  asTime,
+  field,
+  formatBytes,
+  formatCount,
+  formatKeptDays,
+  formatRelativeTime,
+  formatTags,
+  formatText,
+  formatTime,
   jsonText,
   render,
-  shown,
-} from '../../src/cli/output/shown.ts'
+} from '../../src/cli/output/format.ts'
 import { TableWriter } from '../../src/cli/output/table.ts'
 import type { Terminal } from '../../src/cli/output/terminal.ts'
 
@@ -45,12 +45,12 @@ test.each([
   [1_288_490_189, '1.2 GiB'],
   [5 * 2 ** 50, '5.0 PiB'],
   [2 ** 70, '1048576.0 PiB'],
-])('%d bytes are %s', (bytes, text) => expect(asBytes(bytes)).toBe(text))
+])('%d bytes are %s', (bytes, text) => expect(formatBytes(bytes)).toBe(text))
 
 test('a digest in the name of a tag is shortened on a terminal only', () => {
   const names = ['1.0', `sha256-${'a1'.repeat(32)}.sig`, `sha256-${'b2'.repeat(32)}`]
-  expect(asTags(names, memoryTerminal())).toBe(names.join(', '))
-  expect(asTags(names, memoryTerminal({ isForPeople: true }))).toBe(
+  expect(formatTags(names, memoryTerminal())).toBe(names.join(', '))
+  expect(formatTags(names, memoryTerminal({ isForPeople: true }))).toBe(
     '1.0, sha256-a1a1a1a1a1a1….sig, sha256-b2b2b2b2b2b2…',
   )
 })
@@ -59,9 +59,9 @@ test.each([
   [0, 'kept'],
   [1, 'kept for 1 day'],
   [1000, 'kept for 1,000 days'],
-])('%d days: %s', (days, text) => expect(asKeptDays(days)).toBe(text))
+])('%d days: %s', (days, text) => expect(formatKeptDays(days)).toBe(text))
 
-test('counts have thousands separators', () => expect(asCount(1234567)).toBe('1,234,567'))
+test('counts have thousands separators', () => expect(formatCount(1234567)).toBe('1,234,567'))
 
 describe('a time', () => {
   test.each([
@@ -72,31 +72,31 @@ describe('a time', () => {
     ['2026-12-08T11:59:59.5Z', 'in 14 days'],
     ['2020-01-01T00:00:00Z', '6 years ago'],
   ])('on a terminal %s is %s', (time, text) => {
-    expect(asTime(time, memoryTerminal({ isForPeople: true }))).toBe(text)
+    expect(formatTime(time, memoryTerminal({ isForPeople: true }))).toBe(text)
   })
 
   test('is RFC 3339 without a terminal', () => {
-    expect(asTime('2026-11-24T12:00:00+01:00', memoryTerminal())).toBe('2026-11-24T11:00:00.000Z')
-    expect(asMoment('2026-11-24T12:00:00+01:00', memoryTerminal())).toBe('2026-11-24T11:00:00.000Z')
+    expect(formatTime('2026-11-24T12:00:00+01:00', memoryTerminal())).toBe('2026-11-24T11:00:00.000Z')
+    expect(formatRelativeTime('2026-11-24T12:00:00+01:00', memoryTerminal())).toBe('2026-11-24T11:00:00.000Z')
   })
 
   test('that is the zero time of Go is left empty', () => {
     for (const isForPeople of [false, true]) {
-      expect(asTime('0001-01-01T00:00:00Z', memoryTerminal({ isForPeople }))).toBe('')
-      expect(asMoment('0001-01-01T00:00:00Z', memoryTerminal({ isForPeople }))).toBe('')
+      expect(formatTime('0001-01-01T00:00:00Z', memoryTerminal({ isForPeople }))).toBe('')
+      expect(formatRelativeTime('0001-01-01T00:00:00Z', memoryTerminal({ isForPeople }))).toBe('')
     }
   })
 
   test('in a card is also shown as local time', () => {
-    expect(asMoment('2026-11-24T11:00:00Z', memoryTerminal({ isForPeople: true }))).toMatch(
+    expect(formatRelativeTime('2026-11-24T11:00:00Z', memoryTerminal({ isForPeople: true }))).toMatch(
       /^2026-11-2\d \d\d:\d\d:00 [+-]\d\d:\d\d \(1 hour ago\)$/,
     )
   })
 })
 
 test('text of others cannot change the terminal or the direction of a line', () => {
-  expect(asText('a\x1b[31mb\nc\x07\u009b')).toBe('a [31mb c ')
-  expect(asText('a\u202eb\u2066c\u2028d')).toBe('a b c d')
+  expect(formatText('a\x1b[31mb\nc\x07\u009b')).toBe('a [31mb c ')
+  expect(formatText('a\u202eb\u2066c\u2028d')).toBe('a b c d')
   expect(jsonText({ 'k\u009b': 'v\x1b\x7f大' })).toBe('{\n  "k\\u009b": "v\\u001b\\u007f大"\n}')
   expect(jsonText(undefined)).toBe('')
 })
@@ -110,19 +110,19 @@ test('a manifest is printed byte for byte; on a terminal control characters are 
   }
   expect(await print(false)).toBe(json)
   expect(await print(true)).toBe('\ufeff{"a":"\\u009b2J大"}\n')
-  expect(asText({ 'k\x1b': ['v\x1b', 1] })).toBe('k =v , 1')
+  expect(formatText({ 'k\x1b': ['v\x1b', 1] })).toBe('k =v , 1')
 })
 
 test('a field is found by its path, and an absent field is left empty', () => {
   const answer = { usage: { pulls: 3 }, none: null }
-  expect(render(shown('Pulls', 'usage.pulls'), answer, memoryTerminal())).toBe('3')
-  for (const field of ['usage.pushes', 'none', 'none.x', 'x.y']) {
-    expect(render(shown('X', field), answer, memoryTerminal())).toBe('')
+  expect(render(field('Pulls', 'usage.pulls'), answer, memoryTerminal())).toBe('3')
+  for (const path of ['usage.pushes', 'none', 'none.x', 'x.y']) {
+    expect(render(field('X', path), answer, memoryTerminal())).toBe('')
   }
 })
 
 describe('a table', () => {
-  const columns = [shown('name', 'name'), shown('size', 'size', asBytes)]
+  const columns = [field('name', 'name'), field('size', 'size', formatBytes)]
 
   test('is aligned, with one header, also when later rows are wider', async () => {
     const terminal = memoryTerminal()
