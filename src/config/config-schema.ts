@@ -248,6 +248,12 @@ export const ConfigSchema = Type.Object(
           15,
           'How long a download from an upstream can stall before it is resumed, in seconds',
         ),
+        totalSecondsMax: integer(
+          1,
+          604_800,
+          21_600,
+          'How long the download of one blob can take in all; the next pull resumes it, in seconds',
+        ),
         fillsMax: integer(1, 200, 64, 'The most blobs that are fetched at the same time'),
         offline: boolean(false, 'Serve only cached content, and never connect to upstreams'),
       },

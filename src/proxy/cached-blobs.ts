@@ -237,7 +237,7 @@ export class CachedBlobs implements Blobs {
       size,
       read: (range) =>
         this.refusing(repository, digest, async () => {
-          await inTime(fill.reach(range.start), until - monotonic(), upstream)
+          await inTime(fill.reach(range), until - monotonic(), upstream)
           return fill.follow(range)
         }),
     }

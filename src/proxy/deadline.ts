@@ -2,8 +2,11 @@
 export class Deadline {
   private readonly controller = new AbortController()
   private timer: Timer | undefined
+  private readonly reason: Error
 
-  constructor(milliseconds: number) {
+  /** @param reason what the signal is aborted with */
+  constructor(milliseconds: number, reason: Error = new DOMException('no answer in time', 'TimeoutError')) {
+    this.reason = reason
     this.extend(milliseconds)
   }
 
@@ -15,7 +18,6 @@ export class Deadline {
   extend(milliseconds: number | undefined): void {
     clearTimeout(this.timer)
     if (milliseconds === undefined) return
-    const reason = new DOMException('no answer in time', 'TimeoutError')
-    this.timer = setTimeout(() => this.controller.abort(reason), milliseconds)
+    this.timer = setTimeout(() => this.controller.abort(this.reason), milliseconds)
   }
 }

@@ -188,14 +188,15 @@ export class Endpoint {
   private toError(error: unknown): UpstreamError {
     if (error instanceof UpstreamError) return error
     const { name } = Object(error) as Error
-    if (name === 'TimeoutError') return this.unavailable('does not answer in time', true)
+    if (name === 'TimeoutError')
+      return this.unavailable('does not answer in time', { isTransport: true, isTimeout: true })
     if (name === 'AbortError') return this.unavailable('was asked by nobody any more')
     return new UpstreamError('unavailable', `${this.host} failed`, { cause: error })
   }
 
-  private unavailable(what: string, isTransport = false): UpstreamError {
+  private unavailable(what: string, how: { isTransport?: true; isTimeout?: true } = {}): UpstreamError {
     const retryAfterSeconds = Math.ceil(this.breaker.pauseMs / 1000) || undefined
-    return new UpstreamError('unavailable', `${this.host} ${what}`, { isTransport, retryAfterSeconds })
+    return new UpstreamError('unavailable', `${this.host} ${what}`, { ...how, retryAfterSeconds })
   }
 }
 

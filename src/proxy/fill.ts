@@ -5,7 +5,9 @@ import type { ByteRange } from '../oci/range.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { FillStore, GrowingFile } from '../storage/fill-store.ts'
 import type { SharedReads } from '../storage/shared-reads.ts'
+import { Deadline } from './deadline.ts'
 import type { Pace } from './pace.ts'
+import { withoutFirst } from './stream-rest.ts'
 import type { FetchedBlob, Upstream } from './upstream.ts'
 import { UpstreamError } from './upstream-error.ts'
 
@@ -32,6 +34,8 @@ export interface FillContext {
   deadlineMs: number
   /** A body that brings nothing for so long is given up. */
   stallSecondsMax: number
+  /** A fill that takes longer altogether is ended. */
+  totalSecondsMax: number
   /** Waits, or throws when the server stops. */
   pause(milliseconds: number): Promise<void>
   /** Takes a place among all fills, and among those of the upstream; answers how to give it back. */
@@ -56,8 +60,8 @@ export interface FillOrder {
 
 /**
  * One blob that comes from an upstream, for all who ask for it. It goes on without its clients, and from the byte that it
- * has when a connection breaks. Clients follow its file: they get all but the last byte that is here, and that when the
- * digest is verified, so none ever completes a wrong blob.
+ * has when a connection breaks. Clients follow its file: each gets the last byte of its body or range only when the
+ * digest is verified, so none ever completes a wrong one.
  */
 export class Fill {
   readonly order: FillOrder
@@ -80,6 +84,9 @@ export class Fill {
   private file: Promise<GrowingFile> | undefined
   private followers = 0
   private isOver = false
+  /** Aborted when the server stops, or the fill has taken too long. */
+  private readonly signal: AbortSignal
+  private readonly total: Deadline
 
   /** @param id no other fill of the process has the same */
   constructor(order: FillOrder, id: string, context: FillContext) {
@@ -87,6 +94,13 @@ export class Fill {
     this.id = id
     this.context = context
     this.repositories = new Set([order.repository])
+    const { totalSecondsMax } = context
+    const late = `${order.upstream.name} did not send all of it in ${totalSecondsMax} s ("cache.total-seconds-max")`
+    this.total = new Deadline(
+      totalSecondsMax * 1000,
+      new UpstreamError('unavailable', late, { isTimeout: true }),
+    )
+    this.signal = AbortSignal.any([context.signal, this.total.signal])
     this.begun = this.begin.promise
     this.begun.catch(() => {})
     this.ended = this.run()
@@ -98,9 +112,9 @@ export class Fill {
     return this.have
   }
 
-  /** Waits until the byte at this offset may be sent; rejects when the fill ends without it. */
-  async reach(offset: number): Promise<void> {
-    await this.waitFor(offset)
+  /** Waits until the first byte of a range may be sent; rejects when the fill ends without it. */
+  async reach({ start, end }: ByteRange): Promise<void> {
+    await this.waitFor(start, end)
   }
 
   /** A body that follows the fill. */
@@ -113,7 +127,7 @@ export class Fill {
     this.followers++
     try {
       for (let at = start; at < end; ) {
-        const limit = Math.min(end, await this.waitFor(at))
+        const limit = await this.waitFor(at, end)
         this.file ??= store.read(store.of(this.order.digest), this.order.digest)
         const file = await this.file
         while (at < limit) {
@@ -132,10 +146,10 @@ export class Fill {
     }
   }
 
-  /** Waits until more than `at` bytes may be sent; answers how many. */
-  private async waitFor(at: number): Promise<number> {
+  /** Waits until more than `at` bytes of a body that ends at `end` may be sent; answers how many. */
+  private async waitFor(at: number, end: number): Promise<number> {
     for (;;) {
-      const limit = this.isVerified ? this.order.size : Math.min(this.have, this.order.size - 1)
+      const limit = this.isVerified ? end : Math.min(this.have, end - 1)
       if (limit > at) return limit
       if (this.failure !== undefined) throw this.failure
       await this.change.promise
@@ -160,6 +174,7 @@ export class Fill {
       this.begin.reject(failure)
       throw error
     } finally {
+      this.total.extend(undefined)
       this.isOver = true
       this.changed()
       this.closeFile()
@@ -182,9 +197,10 @@ export class Fill {
         if (this.have < size) throw new UpstreamError('unavailable', 'the answer is too short')
       } catch (error) {
         this.have = await store.getSize(upload)
+        this.signal.throwIfAborted()
         // Clients have bytes of it: they must not get others of another beginning.
         if (this.have < before) throw error
-        if (isWrong(error)) await this.startOver()
+        if (error instanceof UpstreamError && error.kind === 'wrong') await this.startOver()
         failures = this.have > before ? 0 : failures + 1
         const attempts = this.hasBegun ? ATTEMPTS_MAX : FIRST_ATTEMPTS_MAX
         if (failures >= attempts || !this.isWorthAnother(error)) throw error
@@ -196,17 +212,17 @@ export class Fill {
   }
 
   private isWorthAnother(error: unknown): boolean {
-    if (error instanceof RegistryError) return error.status === 408 || isDiskFull(error)
+    if (error instanceof RegistryError) return isDiskFull(error)
     // The body of an answer broke off.
-    if (!(error instanceof UpstreamError)) return !this.context.signal.aborted
-    const { signal } = this.context
-    if (error.kind === 'unavailable') return !signal.aborted && (this.hasBegun || this.order.upstream.isUp)
+    if (!(error instanceof UpstreamError)) return true
+    if (error.kind === 'unavailable') return this.hasBegun || this.order.upstream.isUp
     return error.kind === 'limited' && this.have > 0
   }
 
   /** One request: from the byte that is here to the end, or as far as the answer goes. */
   private async fetchOn(avoid: number): Promise<void> {
-    const { store, signal, deadlineMs, stallSecondsMax, onReceived } = this.context
+    const { store, deadlineMs, stallSecondsMax, onReceived } = this.context
+    const { signal } = this
     const { digest, size, upstream, repository } = this.order
     const give = await this.context.takePlace(upstream)
     let timer = setTimeout(give, PLACE_MILLISECONDS)
@@ -221,7 +237,7 @@ export class Fill {
         )
       }
       this.hasBegun = true
-      if (answer.from < this.have) stream = without(answer.stream, this.have)
+      if (answer.from < this.have) stream = withoutFirst(answer.stream, this.have)
       this.begin.resolve()
       await store.append(store.of(digest), {
         stream,
@@ -243,6 +259,9 @@ export class Fill {
       if (error instanceof RegistryError && error.status === 413) {
         await this.startOver()
         throw new UpstreamError('wrong', `${upstream.name} sends more than the ${size} bytes of ${digest}`)
+      }
+      if (error instanceof RegistryError && error.status === 408) {
+        throw new UpstreamError('unavailable', `${upstream.name} stalls`, { cause: error, isTimeout: true })
       }
       throw error
     } finally {
@@ -277,24 +296,6 @@ export class Fill {
   }
 }
 
-function isWrong(error: unknown): boolean {
-  return error instanceof UpstreamError && error.kind === 'wrong'
-}
-
 function isDiskFull(error: unknown): boolean {
   return error instanceof RegistryError && error.status === 507
-}
-
-/** A stream without its first bytes: an upstream that knows no ranges sends them again. */
-function without(stream: ReadableStream<Uint8Array>, bytes: number): ReadableStream<Uint8Array> {
-  let left = bytes
-  return stream.pipeThrough(
-    new TransformStream<Uint8Array, Uint8Array>({
-      transform(chunk, controller) {
-        const skipped = Math.min(left, chunk.length)
-        left -= skipped
-        if (skipped < chunk.length) controller.enqueue(skipped === 0 ? chunk : chunk.slice(skipped))
-      },
-    }),
-  )
 }

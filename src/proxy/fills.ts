@@ -23,6 +23,7 @@ export interface FillsOptions {
   fillsMax: number
   deadlineMs: number
   stallSecondsMax: number
+  totalSecondsMax: number
   /** Names a blob in repositories; its bytes are durable. */
   link(repositories: RepositoryName[], blob: CommittedBlob): Promise<void>
   onDiskFull(bytes: number): Promise<void>

@@ -5,7 +5,7 @@ import { UpstreamError } from './upstream-error.ts'
 export async function inTime<T>(promise: Promise<T>, milliseconds: number, { name }: Upstream): Promise<T> {
   let timer: Timer | undefined
   const late = new Promise<never>((_, reject) => {
-    const error = new UpstreamError('unavailable', `${name} does not answer in time`)
+    const error = new UpstreamError('unavailable', `${name} does not answer in time`, { isTimeout: true })
     timer = setTimeout(() => reject(error), milliseconds)
   })
   try {

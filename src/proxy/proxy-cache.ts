@@ -40,6 +40,7 @@ export interface CacheSettings {
   deadlineMilliseconds: number
   firstByteSecondsMax: number
   stallSecondsMax: number
+  totalSecondsMax: number
   fillsMax: number
 }
 
@@ -114,6 +115,7 @@ export class ProxyCache {
       fillsMax: settings.fillsMax,
       deadlineMs: settings.firstByteSecondsMax * 1000,
       stallSecondsMax: settings.stallSecondsMax,
+      totalSecondsMax: settings.totalSecondsMax,
       link: async (repositories, blob) => {
         await metadata.write('linkCached', { at: now(), repositories, ...blob })
       },

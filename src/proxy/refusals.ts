@@ -13,7 +13,7 @@ const RETRY_SECONDS = 5
  */
 export function refusalOf(error: unknown, what: string, absent: ErrorCode): unknown {
   if (!(error instanceof UpstreamError)) return error
-  const { kind, message, retryAfterSeconds } = error
+  const { kind, message, isTimeout, retryAfterSeconds } = error
   const why = `${what} is not in the cache, and ${message}`
   const options = {
     cause: error.cause,
@@ -30,7 +30,7 @@ export function refusalOf(error: unknown, what: string, absent: ErrorCode): unkn
     case 'limited':
       return registryError('TOOMANYREQUESTS', why, options)
     case 'unavailable':
-      return registryError('UNAVAILABLE', why, options)
+      return registryError('UNAVAILABLE', why, { ...options, status: isTimeout ? 504 : 503 })
     default:
       return registryError('UNAVAILABLE', why, { ...options, status: 502 })
   }

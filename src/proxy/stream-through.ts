@@ -24,8 +24,8 @@ interface Reader {
 
 /**
  * A blob that there is no room for: it goes to one client as it comes, and nothing of it is stored. All of it is
- * fetched and hashed, also for a range; the last byte is sent when the digest is verified. When the connection breaks
- * it goes on from the byte that it has.
+ * fetched and hashed, also for a range; the last byte of the body is sent when the digest is verified. When the
+ * connection breaks it goes on from the byte that it has.
  */
 export async function streamThrough(
   order: FillOrder,
@@ -92,7 +92,7 @@ class Passage {
     if (this.hasher.digest('hex') !== hexOf(digest)) {
       throw new UpstreamError('wrong', `${upstream.name} sends other content than ${digest}`)
     }
-    if (this.last !== undefined && this.range.end === size) await sink.write(this.last)
+    if (this.last !== undefined) await sink.write(this.last)
   }
 
   /** Passes one answer on, as far as it goes. Answers false when the client has left. */
@@ -116,7 +116,7 @@ class Passage {
     }
   }
 
-  /** Hashes a part, and sends what of it the client has asked for, but for the blob's last byte. */
+  /** Hashes a part, and sends what of it the client has asked for, but for the last byte of that. */
   private take(bytes: Uint8Array, sink: ByteSink): boolean | Promise<boolean> {
     const { size } = this.order
     if (bytes.length === 0) return true
@@ -124,9 +124,10 @@ class Passage {
     this.at += bytes.length
     if (this.at > size) throw new UpstreamError('wrong', `more than the ${size} bytes of the blob are sent`)
     this.hasher.update(bytes)
-    if (this.at === size) this.last = bytes.slice(-1)
+    const end = this.range.end - 1
+    if (at <= end && end < this.at) this.last = bytes.slice(end - at, end - at + 1)
     const start = Math.max(0, this.range.start - at)
-    const part = bytes.subarray(start, Math.max(start, Math.min(this.range.end, size - 1) - at))
+    const part = bytes.subarray(start, Math.max(start, end - at))
     return part.length === 0 || sink.write(part)
   }
 }

@@ -15,6 +15,8 @@ export class UpstreamError extends Error {
   readonly kind: UpstreamErrorKind
   /** The connection or the server failed, whatever was asked for. */
   readonly isTransport: boolean
+  /** It did not answer, or did not go on, in time. */
+  readonly isTimeout: boolean
   /** How long the upstream asked to be left alone, in seconds. */
   readonly retryAfterSeconds: number | undefined
 
@@ -22,12 +24,14 @@ export class UpstreamError extends Error {
     super(message, { cause: options.cause })
     this.kind = kind
     this.isTransport = options.isTransport ?? false
+    this.isTimeout = options.isTimeout ?? false
     this.retryAfterSeconds = options.retryAfterSeconds
   }
 }
 
 interface UpstreamErrorOptions {
   isTransport?: boolean
+  isTimeout?: boolean
   retryAfterSeconds?: number | undefined
   cause?: unknown
 }

@@ -268,7 +268,9 @@ export class Upstream {
         deadline.extend(undefined)
       }
     }
-    throw failure ?? new UpstreamError('unavailable', `${this.name} does not answer in time`)
+    throw (
+      failure ?? new UpstreamError('unavailable', `${this.name} does not answer in time`, { isTimeout: true })
+    )
   }
 
   private notePullsLeft(headers: Headers): void {

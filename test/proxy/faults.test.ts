@@ -107,7 +107,7 @@ describe('cache: a status line comes in time when the upstream', () => {
     cache.fake.putBlob('library/app', blob)
     cache.fake.on(/^GET /, answer)
     const [manifest, body] = await Promise.all([cache.get('manifests/1'), cache.get(`blobs/${blob.digest}`)])
-    expect([manifest.status, body.status]).toEqual([503, 503])
+    expect([manifest.status, body.status]).toEqual([504, 504])
     expect(body.headers.get('retry-after')).not.toBeNull()
   })
 })
