@@ -153,11 +153,13 @@ export interface ServiceOptions {
   monotonic?: () => number
   /** Called when something fails that the services cannot work without. */
   onFailure: (error: Error) => void
+  /** Where the upstreams are configured. */
+  upstreamSource?: string | undefined
 }
 
 /** Locks the data folder for this process, and builds the services on it. */
 export async function openServices(config: Config, log: Logger, options: ServiceOptions): Promise<Services> {
-  const { onFailure } = options
+  const { onFailure, upstreamSource } = options
   const folder = await openDataFolder(config, log, onFailure)
   const { metadata } = folder
   const clocks = openClocks(await metadata.newestTime(), options)
@@ -181,11 +183,11 @@ export async function openServices(config: Config, log: Logger, options: Service
   const kept = { metadata, blobs, reader: new ContentReader(), locks: new DigestLocks(), garbageWindow, now }
   const collector = new Collector({ ...kept, ...clocks, log, steady: clocks.steady(garbageWindow.graceMs) })
   const fills = filesystemFills(config.data, uploads)
-  const around = { config, log, fills, access: auth.access, disk: () => diskSpace(config.data) }
+  const disk = () => diskSpace(config.data)
+  const around = { config, log, fills, uploads, access: auth.access, disk, upstreamSource }
   const { monotonic } = clocks
-  const { local, cache } = openRegistries({ ...kept, ...around, uploads, monotonic, counts: metrics.cache })
+  const { local, cache } = await openRegistries({ ...kept, ...around, monotonic, counts: metrics.cache })
   const { registry } = cache
-  const { disk } = around
   const jobs = new Jobs({
     log,
     now,
@@ -194,7 +196,7 @@ export async function openServices(config: Config, log: Logger, options: Service
   })
   const conversions = new Conversions(registry, localConversions({ ...kept, uploads }), kept.reader, now)
   const content = {
-    ...contentServices({ ...kept, registry, storedBlobs: local.blobs, uploads, collector, cache, disk }),
+    ...contentServices({ ...kept, ...around, registry, storedBlobs: local.blobs, collector, cache }),
     registry,
     upstreams: cache.upstreams,
     jobs,
@@ -231,6 +233,8 @@ export interface AppOptions extends FirstPassword {
   wall?: () => number
   /** Milliseconds since an arbitrary time; never goes backwards. */
   monotonic?: () => number
+  /** Where the upstreams are configured. */
+  upstreamSource?: string | undefined
 }
 
 /** The window is at least as long as the grace period of pushes. */

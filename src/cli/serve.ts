@@ -4,10 +4,10 @@ import { version } from '../config/version.ts'
 import { openLog } from '../telemetry/log.ts'
 
 /** Serves until SIGTERM or SIGINT. A second signal stops without waiting for requests in flight. */
-export async function serve({ config, warnings }: LoadedConfig): Promise<number> {
+export async function serve({ config, warnings, upstreamSource }: LoadedConfig): Promise<number> {
   const log = openLog(config.log)
   for (const warning of warnings) log.warn(warning)
-  const app = await openApp(config, log, adminPassword(process.env))
+  const app = await openApp(config, log, { ...adminPassword(process.env), upstreamSource })
   const { authority } = app
   const tls = authority && { authority: authority.path, sha256: authority.fingerprint }
   // Handle signals before the log says that the server listens: the next one may come at once.

@@ -34,6 +34,8 @@ export interface LoadedConfig {
   config: Config
   /** Likely mistakes that do not prevent the start. */
   warnings: string[]
+  /** Where the upstreams are configured: a file, a flag or a variable. */
+  upstreamSource: string | undefined
 }
 
 /** All settings of the schema. */
@@ -72,7 +74,11 @@ export async function loadConfig({ flags, file, environment }: ConfigSources): P
     const flag = flags[setting.path]
     if (flag !== undefined) set(setting, flag, setting.flag)
   }
-  return { config: check(values, sources), warnings: unknownVariables(environment) }
+  return {
+    config: check(values, sources),
+    warnings: unknownVariables(environment),
+    upstreamSource: sources.get('upstream'),
+  }
 }
 
 /** Returns the value of a setting to show: of tables only their names, because they can contain secrets. */

@@ -68,3 +68,38 @@ export const UpstreamSchema = Type.Object(
 )
 
 export type UpstreamConfig = Static<typeof UpstreamSchema>
+
+const {
+  passwordFile: _,
+  tokenFile: _t,
+  credentials: _c,
+  name: _n,
+  password: _p,
+  ...shared
+} = UpstreamSchema.properties
+
+/** The settings of an upstream that is managed with the API: no files of the server's, and no secrets. */
+export const ManagedUpstreamSchema = Type.Object(
+  {
+    ...shared,
+    ca: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description: 'PEM certificates of authorities to trust besides those of the system',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+)
+
+export type ManagedUpstream = Static<typeof ManagedUpstreamSchema>
+
+/** The secrets of an upstream, which are written and never read back. */
+export const UpstreamSecretsSchema = {
+  password: Type.Optional(
+    Type.String({ minLength: 1, maxLength: 10_000, description: 'The password or token of the username' }),
+  ),
+  token: Type.Optional(
+    Type.String({ minLength: 1, maxLength: 10_000, description: 'A Bearer token, instead of a username' }),
+  ),
+}

@@ -85,6 +85,20 @@ export function parseMirrors({ mirror, upstream }: Pick<Config, 'mirror' | 'upst
 }
 
 function readUpstream(upstream: UpstreamConfig, isOffline: boolean): UpstreamSettings {
+  const { name, ca } = upstream
+  const settings = upstreamSettings(upstream, isOffline)
+  return {
+    ...settings,
+    ca: ca === undefined ? undefined : readText(name, 'ca', ca),
+    credentials: readCredentials(upstream, settings.urls[0]),
+  }
+}
+
+/**
+ * Returns the settings of an upstream without its credentials. `ca` is the text of the certificates.
+ * @throws Error with the upstream and the setting
+ */
+export function upstreamSettings(upstream: UpstreamConfig, isOffline: boolean): UpstreamSettings {
   const { name, hosts, mirrors, redirects, proxy, ca, repositories, freshSeconds } = upstream
   const preset = PRESETS[name]
   const url = urlOf(name, 'url', upstream.url ?? preset?.url ?? `https://${name}`)
@@ -95,8 +109,8 @@ function readUpstream(upstream: UpstreamConfig, isOffline: boolean): UpstreamSet
     namespace: preset?.namespace,
     redirects,
     proxy,
-    ca: ca === undefined ? undefined : readText(name, 'ca', ca),
-    credentials: readCredentials(upstream, url),
+    ca,
+    credentials: {},
     repositories,
     isPrivate: upstream.private,
     connections: upstream.connections,

@@ -1,12 +1,13 @@
 import type { Logger } from 'pino'
 import type { Config } from '../config/config-schema.ts'
 import { readUpstreams } from '../config/upstreams.ts'
+import { localNamesTaken } from '../metadata/cache/upstreams.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import { ProxyCache } from '../proxy/proxy-cache.ts'
-import { Upstream } from '../proxy/upstream.ts'
 import { UpstreamSet } from '../proxy/upstream-set.ts'
 import type { FillStore } from '../storage/fill-store.ts'
 import type { CacheCounts } from '../telemetry/cache-counts.ts'
+import { openStored } from './content/managed-upstreams.ts'
 import { allowedTypes } from './registry/allowed-types.ts'
 import type { LocalOptions } from './registry/local-options.ts'
 import { localRegistry } from './registry/local-registry.ts'
@@ -39,7 +40,7 @@ const SCHEMA1 = { push: true, unsigned: true }
  *
  * @throws Error naming a bad setting, or local repositories whose names collide with an upstream's
  */
-export function openRegistries(options: RegistriesOptions): Registries {
+export async function openRegistries(options: RegistriesOptions): Promise<Registries> {
   const { config, monotonic, metadata, counts } = options
   const onRequest = (...labels: string[]) => counts.upstreamRequests.add(labels)
   const checkAllowed = allowedTypes(config.artifacts.allow)
@@ -50,12 +51,15 @@ export function openRegistries(options: RegistriesOptions): Registries {
     schema1: config.docker.schema1,
     cacheBytesMax: config.manifests.cacheBytesMax,
   })
-  const upstreams = readUpstreams(config).map((settings) => new Upstream(settings, { monotonic, onRequest }))
-  for (const { name } of upstreams) refuseLocalNames(name, metadata.cache.localUnder(name))
+  const upstreams = new UpstreamSet({ monotonic, onRequest })
+  for (const settings of readUpstreams(config)) {
+    refuseLocalNames(settings.name, metadata.cache.localUnder(settings.name))
+    upstreams.put(settings)
+  }
   const cache = new ProxyCache({
     ...options,
     local,
-    upstreams: new UpstreamSet(upstreams),
+    upstreams,
     settings: config.cache,
     manifestBytesMax: config.manifests.bytesMax,
     readManifest: (repository, reference, { bytes, mediaType: contentType }) => {
@@ -65,13 +69,11 @@ export function openRegistries(options: RegistriesOptions): Registries {
       return document
     },
   })
+  await openStored(cache, options)
   return { local, cache }
 }
 
 function refuseLocalNames(upstream: string, repositories: string[]): void {
   if (repositories.length === 0) return
-  throw new Error(
-    `upstream ${upstream}: local repositories have names that begin with ${upstream}/, for example ` +
-      `${repositories.slice(0, 3).join(', ')}: delete or rename them, or call the upstream something else`,
-  )
+  throw new Error(localNamesTaken(upstream, repositories))
 }

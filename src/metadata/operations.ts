@@ -8,6 +8,7 @@ import { cacheWrites } from './cache/cached-content.ts'
 import { cacheDeletionWrites } from './cache/deletions.ts'
 import { evictions, evictionWrites } from './cache/eviction.ts'
 import { pinRows, pinWrites } from './cache/pins.ts'
+import { upstreamWrites } from './cache/upstreams.ts'
 import { blobLinks } from './content/blob-links.ts'
 import { blobWrites } from './content/blobs.ts'
 import { conversionWrites } from './content/conversions.ts'
@@ -76,6 +77,7 @@ function accountOperations(db: Db, version: VersionOfCall) {
     ...noticeWrites(db),
     ...addressWrites(db),
     ...pinWrites(db, recordEvent),
+    ...upstreamWrites(db, { recordEvent, version }),
   }
 }
 

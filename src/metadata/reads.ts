@@ -6,6 +6,7 @@ import { grantReads } from './accounts/grants.ts'
 import { noticeReads } from './accounts/notices.ts'
 import { cacheReads } from './cache/cache-reads.ts'
 import { pinReads } from './cache/pins.ts'
+import { upstreamReads } from './cache/upstreams.ts'
 import { blobBytesReads } from './content/blob-bytes.ts'
 import { blobSources } from './content/blob-sources.ts'
 import { blobUseReads } from './content/blob-uses.ts'
@@ -46,6 +47,7 @@ export function reads(db: Db) {
     blobs: { ...blobs, ...blobSources(db, repositories, blobs) },
     cache: cacheReads(db, total),
     pins: pinReads(db),
+    upstreams: upstreamReads(db),
     blobUses: blobUseReads(db),
     referrers: referrerReads(db),
     outbox: outboxReads(db),

@@ -278,14 +278,3 @@ export const event = sqliteTable('event', {
   address: text('address').notNull(),
   requestId: text('request_id').notNull(),
 })
-
-/** Cached content that is never evicted: the reference is a tag, a digest, or empty for all of the repositories. */
-export const cachePin = sqliteTable(
-  'cache_pin',
-  {
-    pattern: text('pattern').notNull(),
-    reference: text('reference').notNull(),
-    createdAt: time('created_at').notNull(),
-  },
-  (t) => [primaryKey({ columns: [t.pattern, t.reference] })],
-)

@@ -49,7 +49,7 @@ export interface CachedBlobsOptions {
 /** The blobs of a registry whose repositories under the names of upstreams are cached from there. */
 export class CachedBlobs implements Blobs {
   private readonly options: CachedBlobsOptions
-  private readonly sizes: Flights
+  readonly sizes: Flights
 
   constructor(options: CachedBlobsOptions) {
     this.options = options
@@ -271,7 +271,7 @@ export class CachedBlobs implements Blobs {
 
   private mayLend(holder: string | undefined, to: Upstream): boolean {
     if (holder === undefined || holder === to.name) return true
-    return this.options.upstreams.find(holder)?.settings.isPrivate !== true
+    return this.options.upstreams.find(holder)?.settings.isPrivate === false
   }
 
   private async sizeAt(upstream: Upstream, repository: RepositoryName, digest: Digest): Promise<number> {

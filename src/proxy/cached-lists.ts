@@ -49,6 +49,11 @@ export class CachedLists {
     this.referrers = { list: (...args) => this.listReferrers(...args) }
   }
 
+  /** Forgets what upstreams answered. */
+  forgetAnswers(): void {
+    this.pages.clear()
+  }
+
   private async listTags(repository: RepositoryName, page: Page): Promise<Listing<Tag>> {
     const { tags, upstreams } = this.options
     const upstream = upstreams.of(repository)

@@ -121,6 +121,12 @@ export class CachedManifests implements Manifests {
     }
   }
 
+  /** Forgets what upstreams answered. */
+  forgetAnswers(): void {
+    this.flights.forget()
+    this.checks.forgetAll()
+  }
+
   /** Asks for a tag now, and follows it; answers where it is. */
   async refresh(repository: RepositoryName, tag: Tag): Promise<Digest> {
     const { upstreams, local } = this.options

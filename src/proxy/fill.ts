@@ -28,7 +28,7 @@ export interface FillContext {
   store: FillStore
   reads: SharedReads
   pace: Pace
-  /** Aborted when the server stops. */
+  /** Aborted when the server stops, or the upstream is removed. */
   signal: AbortSignal
   /** Until an answer's headers are here. */
   deadlineMs: number
@@ -36,7 +36,7 @@ export interface FillContext {
   stallSecondsMax: number
   /** A fill that takes longer altogether is ended. */
   totalSecondsMax: number
-  /** Waits, or throws when the server stops. */
+  /** Waits, or throws when the signal is aborted. */
   pause(milliseconds: number): Promise<void>
   /** Takes a place among all fills, and among those of the upstream; answers how to give it back. */
   takePlace(upstream: Upstream): Promise<() => void>

@@ -8,6 +8,7 @@ import { Fill, type FillContext, type FillOrder } from './fill.ts'
 import { Pace } from './pace.ts'
 import { Places } from './places.ts'
 import type { Upstream } from './upstream.ts'
+import { UpstreamError } from './upstream-error.ts'
 
 /** Memory in which clients of one fill share what they read. */
 const SHARED_BYTES_MAX = 16 * 1024 * 1024
@@ -39,6 +40,7 @@ export class Fills {
   private readonly running = new Map<Digest, Fill>()
   private readonly reads = new SharedReads(SHARED_BYTES_MAX, CHUNK_BYTES)
   private readonly stopping = new AbortController()
+  private readonly endings = new WeakMap<Fill, AbortController>()
   readonly pace = new Pace(BYTES_PER_TURN)
   private count = 0
 
@@ -57,9 +59,32 @@ export class Fills {
 
   /** Begins the fill of a digest that has none. */
   begin(order: FillOrder): Fill {
-    const fill = new Fill(order, String(++this.count), this.context())
+    const ending = new AbortController()
+    const signal = AbortSignal.any([this.stopping.signal, ending.signal])
+    const fill = new Fill(order, String(++this.count), this.context(signal))
+    this.endings.set(fill, ending)
     this.running.set(order.digest, fill)
     return fill
+  }
+
+  /** Has the fills of an upstream go on with the one that replaces it. */
+  move(from: Upstream, to: Upstream): void {
+    for (const fill of this.of(from)) fill.order.upstream = to
+  }
+
+  /** Ends the fills of an upstream that was removed; what they have stays. */
+  end(upstream: Upstream): void {
+    const reason = new UpstreamError('absent', `the upstream ${upstream.name} was removed`)
+    for (const fill of this.of(upstream)) this.endings.get(fill)?.abort(reason)
+  }
+
+  /** Waits; rejects when the server stops. */
+  pause(milliseconds: number): Promise<void> {
+    return pause(milliseconds, this.stopping.signal)
+  }
+
+  private of(upstream: Upstream): Fill[] {
+    return this.list().filter(({ order }) => order.upstream === upstream)
   }
 
   /** Ends all of them; what they have stays. */
@@ -68,16 +93,16 @@ export class Fills {
     await Promise.allSettled(this.list().map(({ ended }) => ended))
   }
 
-  private context(): FillContext {
+  private context(signal: AbortSignal): FillContext {
     const { options, reads, pace } = this
     return {
       ...options,
       reads,
       pace,
-      signal: this.stopping.signal,
-      takePlace: (upstream) => this.takePlace(upstream),
+      signal,
+      takePlace: (upstream) => this.takePlace(upstream, signal),
       publish: (fill) => this.publish(fill),
-      pause: (milliseconds) => this.pause(milliseconds),
+      pause: (milliseconds) => pause(milliseconds, signal),
       onEnd: (fill, failure) => {
         if (this.running.get(fill.order.digest) === fill) this.running.delete(fill.order.digest)
         options.onEnd(fill, failure)
@@ -85,7 +110,7 @@ export class Fills {
     }
   }
 
-  private async takePlace(upstream: Upstream): Promise<() => void> {
+  private async takePlace(upstream: Upstream, signal: AbortSignal): Promise<() => void> {
     await upstream.places.take()
     await this.places.take()
     let isTaken = true
@@ -95,8 +120,8 @@ export class Fills {
       this.places.give()
       upstream.places.give()
     }
-    if (this.stopping.signal.aborted) give()
-    this.stopping.signal.throwIfAborted()
+    if (signal.aborted) give()
+    signal.throwIfAborted()
     return give
   }
 
@@ -117,18 +142,17 @@ export class Fills {
     })
     await store.cancel(upload)
   }
+}
 
-  /** Waits; rejects when the server stops. */
-  pause(milliseconds: number): Promise<void> {
-    const { signal } = this.stopping
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    const abort = () => reject(signal.reason)
-    const timer = setTimeout(resolve, milliseconds)
-    signal.addEventListener('abort', abort)
-    if (signal.aborted) abort()
-    return promise.finally(() => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', abort)
-    })
-  }
+/** Waits; rejects when the signal is aborted. */
+function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  const abort = () => reject(signal.reason)
+  const timer = setTimeout(resolve, milliseconds)
+  signal.addEventListener('abort', abort)
+  if (signal.aborted) abort()
+  return promise.finally(() => {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', abort)
+  })
 }

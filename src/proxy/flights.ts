@@ -27,6 +27,11 @@ export class Flights {
     return await own
   }
 
+  /** Forgets every 404. */
+  forget(): void {
+    this.absent.clear()
+  }
+
   /** @throws what the upstream said a moment ago, when that was a 404 */
   throwIfAbsent(key: string): void {
     const known = this.absent.get(key)

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino'
+import type { UpstreamSettings } from '../config/upstreams.ts'
 import type { Registry, Uploads } from '../domain/registry.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
@@ -56,6 +57,7 @@ export class ProxyCache {
   readonly bytesMax: number
   private readonly fills: Fills
   readonly manifests: CachedManifests
+  private readonly forgetAnswers: () => void
 
   constructor(options: ProxyCacheOptions) {
     const { local, metadata, upstreams, settings, log, now, counts } = options
@@ -97,7 +99,7 @@ export class ProxyCache {
       stallSecondsMax: settings.stallSecondsMax,
       onRequest,
     })
-    const { tags, referrers } = new CachedLists({
+    const lists = new CachedLists({
       ...shared,
       tags: local.tags,
       referrers: local.referrers,
@@ -105,6 +107,12 @@ export class ProxyCache {
       freshMs,
       deadlineMs: settings.deadlineMilliseconds,
     })
+    this.forgetAnswers = () => {
+      manifests.forgetAnswers()
+      blobs.sizes.forget()
+      lists.forgetAnswers()
+    }
+    const { tags, referrers } = lists
     this.registry = { ...local, manifests, blobs, tags, referrers, uploads: pushes(local.uploads, upstreams) }
   }
 
@@ -132,6 +140,25 @@ export class ProxyCache {
         counts.resumed++
       },
     })
+  }
+
+  /** Adds an upstream, or replaces the one of this name; what is being fetched goes on with the new settings. */
+  putUpstream(settings: UpstreamSettings): void {
+    const replaced = this.upstreams.find(settings.name)
+    const upstream = this.upstreams.put(settings)
+    if (replaced !== undefined) this.fills.move(replaced, upstream)
+    replaced?.close()
+    this.forgetAnswers()
+  }
+
+  /** Removes an upstream and ends what is fetched from it. Its repositories are local ones from now on. */
+  removeUpstream(name: string): void {
+    const removed = this.upstreams.find(name)
+    if (removed === undefined) return
+    this.upstreams.remove(name)
+    this.fills.end(removed)
+    removed.close()
+    this.forgetAnswers()
   }
 
   /** The blobs that are being fetched. */

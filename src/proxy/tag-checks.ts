@@ -103,6 +103,11 @@ export class TagChecks {
     this.states.delete(`${repository}:${tag}`)
   }
 
+  /** Forgets what the checks of all tags said; when they were made is in the database. */
+  forgetAll(): void {
+    this.states.clear()
+  }
+
   private freshMsOf({ settings }: Upstream): number {
     return settings.freshSeconds === undefined ? this.options.freshMs : settings.freshSeconds * 1000
   }

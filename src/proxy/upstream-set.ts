@@ -1,22 +1,16 @@
+import type { UpstreamSettings } from '../config/upstreams.ts'
 import type { Upstreams } from '../domain/address.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import type { Upstream } from './upstream.ts'
+import { Upstream, type UpstreamOptions } from './upstream.ts'
 
-/** The upstreams that are configured, by name and by host. */
+/** The upstreams there are now, by name and by host. */
 export class UpstreamSet implements Upstreams {
-  private readonly byName: ReadonlyMap<string, Upstream>
-  private readonly byHost: ReadonlyMap<string, Upstream>
+  private readonly options: UpstreamOptions
+  private readonly byName = new Map<string, Upstream>()
+  private byHost: ReadonlyMap<string, Upstream> = new Map()
 
-  constructor(upstreams: readonly Upstream[]) {
-    this.byName = new Map(upstreams.map((upstream) => [upstream.name, upstream]))
-    this.byHost = new Map(
-      upstreams.flatMap((upstream) =>
-        [upstream.name, upstream.settings.urls[0].host, ...upstream.settings.hosts].map((host) => [
-          host,
-          upstream,
-        ]),
-      ),
-    )
+  constructor(options: UpstreamOptions) {
+    this.options = options
   }
 
   find(name: string): Upstream | undefined {
@@ -27,7 +21,7 @@ export class UpstreamSet implements Upstreams {
     return this.byHost.get(host)
   }
 
-  /** The upstream that a repository is cached of; undefined for a local one. */
+  /** Returns the upstream that a repository is cached of; undefined for a local one. */
   of(repository: RepositoryName): Upstream | undefined {
     if (this.byName.size === 0) return undefined
     const slash = repository.indexOf('/')
@@ -38,8 +32,31 @@ export class UpstreamSet implements Upstreams {
     return [...this.byName.values()]
   }
 
+  /** Adds an upstream, or replaces the one of this name. */
+  put(settings: UpstreamSettings): Upstream {
+    const upstream = new Upstream(settings, this.options)
+    this.byName.set(upstream.name, upstream)
+    this.indexHosts()
+    return upstream
+  }
+
+  remove(name: string): void {
+    this.byName.delete(name)
+    this.indexHosts()
+  }
+
   /** Closes idle connections. */
   close(): void {
     for (const upstream of this.byName.values()) upstream.close()
+  }
+
+  /** If two upstreams have a host, the one that was added first keeps it: those of the configuration are. */
+  private indexHosts(): void {
+    const hosts = this.list().flatMap((upstream) =>
+      [upstream.name, upstream.settings.urls[0].host, ...upstream.settings.hosts].map(
+        (host): [string, Upstream] => [host, upstream],
+      ),
+    )
+    this.byHost = new Map(hosts.reverse())
   }
 }

@@ -1,14 +1,16 @@
 import { apiPath } from '../admin-client.ts'
+import { CommandError, EXIT } from '../failure.ts'
 import { field, formatCount } from '../output/format.ts'
-import { card, listing } from '../requests.ts'
+import { add, card, change, listing, readToDestroy } from '../requests.ts'
 import type { Noun } from '../verb.ts'
+import { readSecrets, SECRET_OPTIONS, SETTING_OPTIONS, settingsOf } from './upstream-settings.ts'
 
 /** `cay upstream` */
 export const upstreams: Noun = {
-  summary: 'Show upstreams, the registries whose content is cached',
+  summary: 'Manage upstreams, the registries whose content is cached',
   verbs: {
     list: {
-      summary: 'List the configured upstreams',
+      summary: 'List upstreams',
       isList: true,
       run: () =>
         listing(
@@ -18,8 +20,9 @@ export const upstreams: Noun = {
             field('state', 'state'),
             field('url', 'url'),
             field('pulls left', 'pullsRemaining'),
+            field('configured in', 'configuredIn'),
           ],
-          'No upstream is configured: use cay serve --upstream docker.io, or [[upstream]] in cay.toml.',
+          'There are no upstreams: use cay upstream add docker.io, or [[upstream]] in cay.toml.',
         ),
     },
     show: {
@@ -31,10 +34,49 @@ export const upstreams: Noun = {
           field('State', 'state'),
           field('URL', 'url'),
           field('Mirrors', 'mirrors'),
-          field('Has credentials', 'hasCredentials'),
+          field('Credentials', 'hasCredentials', (value) => (value === true ? 'set' : 'none')),
+          field('Configured in', 'configuredIn'),
+          field('Settings', 'settings', (value) => JSON.stringify(value)),
           field('Pulls left', 'pullsRemaining', formatCount),
           field('Pull limit', 'pullsLimit', formatCount),
         ]),
+    },
+    add: {
+      usage: '<name>',
+      summary: 'Add an upstream',
+      options: [...SETTING_OPTIONS, ...SECRET_OPTIONS],
+      run: async ({ client, args: [name = ''], options }) =>
+        add(client, apiPath('upstreams', name), {
+          ...(await settingsOf(options)),
+          ...(await readSecrets(name, options)),
+        }),
+    },
+    set: {
+      usage: '<upstream>',
+      summary: 'Change the settings of an upstream that was added with the API',
+      options: [...SETTING_OPTIONS, ...SECRET_OPTIONS],
+      run: async ({ client, args: [name = ''], options }) => {
+        const path = apiPath('upstreams', name)
+        const { value, ifSame } = await readToDestroy<{ settings?: object }>(client, path)
+        const changes = { ...(await settingsOf(options)), ...(await readSecrets(name, options)) }
+        if (Object.keys(changes).length === 0)
+          throw new CommandError(
+            'name at least one setting to change: see cay upstream set --help',
+            EXIT.usage,
+          )
+        return change(client, 'PUT', path, { ...value.settings, ...changes }, ifSame)
+      },
+    },
+    remove: {
+      usage: '<upstream>',
+      summary: 'Remove an upstream; its repositories stay, and are served as local ones',
+      isDestructive: true,
+      run: async ({ client, args: [name = ''], confirm }) => {
+        const path = apiPath('upstreams', name)
+        const { ifSame } = await readToDestroy(client, path)
+        await confirm(`removes the upstream ${name}; its repositories stay, and are no longer updated`)
+        return change(client, 'DELETE', path, undefined, ifSame)
+      },
     },
     check: {
       usage: '<upstream>',

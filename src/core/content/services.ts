@@ -17,9 +17,9 @@ import { repositoryService } from './repositories.ts'
 import { type StorageTotals, storageService } from './storage.ts'
 import { tagService } from './tags.ts'
 import { uploadService } from './uploads.ts'
-import { upstreamService } from './upstreams.ts'
+import { type UpstreamOptions, upstreamService } from './upstreams.ts'
 
-export interface ContentOptions {
+export interface ContentOptions extends UpstreamOptions {
   metadata: Metadata
   registry: Registry
   /** The stored blobs. Descriptions read only these, so they never fetch from an upstream. */
@@ -52,7 +52,7 @@ export function contentServices(options: ContentOptions) {
     uploads: uploadService(metadata, uploads),
     cache: cacheService(cache, metadata, now),
     pins: pinService(metadata),
-    upstreamStates: upstreamService(cache.upstreams),
+    upstreamStates: upstreamService(options),
     storage: storageService(metadata, uploads, disk),
     history: historyService(metadata),
     garbage: new GarbageService(metadata, garbageWindow, collector),

@@ -1,8 +1,13 @@
+import type { Config } from '../../config/config-schema.ts'
+import type { ManagedUpstream } from '../../config/upstream-schema.ts'
+import type { Write } from '../../domain/caller.ts'
+import type { Metadata } from '../../metadata/metadata.ts'
 import { registryError } from '../../oci/error.ts'
+import type { ProxyCache } from '../../proxy/proxy-cache.ts'
 import type { Upstream } from '../../proxy/upstream.ts'
-import type { UpstreamSet } from '../../proxy/upstream-set.ts'
+import { checkSettings, managedSettings, secretOf, type UpstreamSecrets } from './managed-upstreams.ts'
 
-/** A configured upstream. Says only whether it has credentials, not what they are. */
+/** An upstream. Says only whether it has credentials, not what they are. */
 export interface UpstreamState {
   name: string
   url: string
@@ -12,6 +17,14 @@ export interface UpstreamState {
   /** The remaining pulls that the upstream reports. */
   pullsRemaining: number | undefined
   pullsLimit: number | undefined
+  /** Where it is configured; undefined for one that is managed with the API. */
+  configuredIn: string | undefined
+}
+
+/** Settings and version are of one that is managed with the API. */
+export interface UpstreamDetails extends UpstreamState {
+  settings: ManagedUpstream | undefined
+  version: number | undefined
 }
 
 /** Whether an upstream can be reached. */
@@ -21,24 +34,87 @@ export interface UpstreamCheck {
   message: string
 }
 
-/** Lists and checks the upstreams, for server admins. */
-export function upstreamService(upstreams: UpstreamSet) {
+export interface UpstreamOptions {
+  metadata: Metadata
+  cache: ProxyCache
+  config: Config
+  /** Where the upstreams are configured that the API cannot change: a file, a flag or a variable. */
+  upstreamSource: string | undefined
+}
+
+/** Lists, shows and checks upstreams, and changes those that are not configured elsewhere. */
+export function upstreamService({
+  metadata,
+  cache,
+  config,
+  upstreamSource = 'the configuration',
+}: UpstreamOptions) {
+  const { upstreams } = cache
+  const isOffline = config.cache.offline
+  const configured = new Set(config.upstream.map(({ name }) => name))
+  const refuseConfigured = (name: string) => {
+    if (!configured.has(name)) return
+    throw registryError('CONFLICT', `upstream ${name} is configured in ${upstreamSource}: change it there`)
+  }
   const upstreamOf = (name: string) => {
     const upstream = upstreams.find(name)
     if (upstream !== undefined) return upstream
     throw registryError('NOT_FOUND', `there is no upstream ${name}`)
   }
+  const toState = (upstream: Upstream) =>
+    stateOf(upstream, configured.has(upstream.name) ? upstreamSource : undefined)
+  /** Makes the upstream what the database says now: of two changes at once, the one that came last. */
+  const apply = async (name: string) => {
+    const row = await metadata.upstreams.find(name)
+    if (row === undefined) cache.removeUpstream(name)
+    else cache.putUpstream(managedSettings(row, isOffline))
+  }
   return {
     list: (): UpstreamState[] => upstreams.list().map(toState),
 
-    get: (name: string): UpstreamState => toState(upstreamOf(name)),
+    /** Throws NOT_FOUND. */
+    async get(name: string): Promise<UpstreamDetails> {
+      const state = toState(upstreamOf(name))
+      const row = configured.has(name) ? undefined : await metadata.upstreams.find(name)
+      const settings = row && (JSON.parse(row.settings) as ManagedUpstream)
+      return { ...state, settings, version: row?.version }
+    },
 
     /** Checks that an upstream is reachable and accepts our credentials. */
     check: (name: string): Promise<UpstreamCheck> => upstreamOf(name).reach(),
+
+    /** Adds or replaces an upstream. Throws CONFLICT, REQUEST_INVALID, NAME_INVALID or PRECONDITION_FAILED. */
+    async put(
+      act: Write,
+      name: string,
+      asked: Partial<ManagedUpstream>,
+      secrets: UpstreamSecrets,
+    ): Promise<void> {
+      refuseConfigured(name)
+      const before = await metadata.upstreams.find(name)
+      const secret = secretOf(name, asked, secrets, before)
+      const settings = JSON.stringify(asked)
+      checkSettings(managedSettings({ name, settings, secret }, isOffline))
+      const { url, username } = asked
+      const isNew = secrets.password !== undefined || secrets.token !== undefined
+      const detail = { url, username, secret: isNew ? 'set' : undefined }
+      await metadata.write('putUpstream', { ...act, name, settings, secret, seen: before?.version, detail })
+      await apply(name)
+    },
+
+    /** Removes an upstream; its repositories stay. Throws CONFLICT, NOT_FOUND or PRECONDITION_FAILED. */
+    async remove(act: Write, name: string): Promise<void> {
+      refuseConfigured(name)
+      await metadata.write('removeUpstream', { ...act, name })
+      await apply(name)
+    },
   }
 }
 
-function toState({ name, settings, isUp, pullsLeft }: Upstream): UpstreamState {
+function stateOf(
+  { name, settings, isUp, pullsLeft }: Upstream,
+  configuredIn: string | undefined,
+): UpstreamState {
   const [url, ...mirrors] = settings.urls
   const { username, token } = settings.credentials
   return {
@@ -49,5 +125,6 @@ function toState({ name, settings, isUp, pullsLeft }: Upstream): UpstreamState {
     hasCredentials: username !== undefined || token !== undefined,
     pullsRemaining: pullsLeft?.remaining,
     pullsLimit: pullsLeft?.limit,
+    configuredIn,
   }
 }

@@ -21,7 +21,7 @@ export interface CachedTagRow {
 
 /** Reads of what was cached. */
 export function cacheReads(db: Db, total: ReadTotal) {
-  const { check, naming, localNames, page } = statements(db)
+  const { check, naming, page } = statements(db)
   const { lender, holders } = holderStatements(db)
   return {
     /** All blobs that may be evicted: their bytes, and how many they are. */
@@ -54,9 +54,7 @@ export function cacheReads(db: Db, total: ReadTotal) {
         upstream: isCached ? (upstream ?? undefined) : undefined,
       })),
 
-    /** Some local repositories whose name begins with this component. */
-    localUnder: (first: string): string[] =>
-      localNames.all({ from: `${first}/`, to: `${first}0` }).map(({ name }) => name),
+    localUnder: localNames(db),
 
     /** At most `limit` cached tags after one, by their repositories and names. */
     tags: (after: { repositoryId: number; tag: string }, limit: number): CachedTagRow[] =>
@@ -92,19 +90,6 @@ function statements(db: Db) {
       .where(and(inRepository(name), eq(manifestReference.digest, digest), isNull(manifest.deletedAt)))
       .limit(NAMING_MAX),
   )
-  const localNames = statement(db, { from: text, to: text }, ({ from, to }) =>
-    db
-      .select({ name: repository.name })
-      .from(repository)
-      .where(
-        and(
-          sql`${repository.name} >= ${from} and ${repository.name} < ${to}`,
-          isNull(repository.upstream),
-          isNull(repository.deletedAt),
-        ),
-      )
-      .limit(10),
-  )
   const page = statement(db, { repositoryId: number, tag: text, limit: number }, (after) =>
     db
       .select({
@@ -125,7 +110,7 @@ function statements(db: Db) {
       .orderBy(asc(tag.repositoryId), asc(tag.name))
       .limit(after.limit),
   )
-  return { check, naming, localNames, page }
+  return { check, naming, page }
 }
 
 /** Who links a blob. */
@@ -157,4 +142,22 @@ function holderStatements(db: Db) {
       .limit(100),
   )
   return { lender, holders }
+}
+
+/** Returns some local repositories whose name begins with a component. */
+export function localNames(db: Db): (first: string) => string[] {
+  const names = statement(db, { from: text, to: text }, ({ from, to }) =>
+    db
+      .select({ name: repository.name })
+      .from(repository)
+      .where(
+        and(
+          sql`${repository.name} >= ${from} and ${repository.name} < ${to}`,
+          isNull(repository.upstream),
+          isNull(repository.deletedAt),
+        ),
+      )
+      .limit(10),
+  )
+  return (first) => names.all({ from: `${first}/`, to: `${first}0` }).map(({ name }) => name)
 }

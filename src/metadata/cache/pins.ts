@@ -5,9 +5,10 @@ import { digestFromBytes } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { RecordAct } from '../accounts/audit.ts'
+import { cachePin } from '../cache-schema.ts'
 import type { TagRows } from '../content/tag-rows.ts'
 import type { Db } from '../database.ts'
-import { cachePin, manifest, manifestReference } from '../schema.ts'
+import { manifest, manifestReference } from '../schema.ts'
 import { bytes, number, statement } from '../statement.ts'
 
 /** Pins of one data folder. */

@@ -1,8 +1,13 @@
 import { t } from 'elysia'
+import {
+  ManagedUpstreamSchema,
+  UpstreamSchema,
+  UpstreamSecretsSchema,
+} from '../../../config/upstream-schema.ts'
 import { type AdminContext, controller } from '../context.ts'
-import { operation } from '../operation.ts'
+import { operation, tagged } from '../operation.ts'
 import { present } from '../present.ts'
-import { Count, integer, pageOf } from '../schemas.ts'
+import { Count, DONE, Done, integer, pageOf } from '../schemas.ts'
 
 const UpstreamModel = t.Object(
   {
@@ -21,6 +26,13 @@ const UpstreamModel = t.Object(
       }),
     ),
     pullsLimit: t.Optional(Count),
+    configuredIn: t.Optional(
+      t.String({
+        description: 'The file, flag or variable that configures it; the API cannot change it',
+        example: '/var/lib/cay/cay.toml',
+      }),
+    ),
+    settings: t.Optional(t.Partial(ManagedUpstreamSchema)),
   },
   { description: 'An upstream' },
 )
@@ -34,6 +46,20 @@ const CheckModel = t.Object(
   { description: 'The result of the check' },
 )
 
+const SettingsBody = t.Object(
+  { ...t.Partial(ManagedUpstreamSchema).properties, ...UpstreamSecretsSchema },
+  { additionalProperties: false },
+)
+
+const params = t.Object({
+  name: t.String({
+    pattern: UpstreamSchema.properties.name.pattern ?? '',
+    maxLength: 100,
+    description: 'The first component of its repository names',
+    example: 'docker.io',
+  }),
+})
+
 const OPERATIONS = {
   list: operation({
     id: 'listUpstreams',
@@ -46,7 +72,27 @@ const OPERATIONS = {
     summary: 'Show an upstream',
     access: 'admin',
     answer: UpstreamModel,
+    etag: 'partial',
     errors: ['NOT_FOUND'],
+  }),
+  put: operation({
+    id: 'putUpstream',
+    summary: 'Add an upstream, or replace its settings',
+    access: 'admin',
+    answer: Done,
+    etag: true,
+    description:
+      'Takes effect at once. Settings that are left out have their defaults. The password or token is kept if it is ' +
+      'left out and url, username, proxy and ca stay the same.',
+    errors: ['CONFLICT', 'NAME_INVALID'],
+  }),
+  remove: operation({
+    id: 'removeUpstream',
+    summary: 'Remove an upstream; its repositories stay',
+    access: 'admin',
+    answer: Done,
+    etag: true,
+    errors: ['CONFLICT', 'NOT_FOUND'],
   }),
   check: operation({
     id: 'checkUpstream',
@@ -57,13 +103,35 @@ const OPERATIONS = {
   }),
 }
 
-/** GET /api/v1/upstreams, /api/v1/upstreams/:name; POST /api/v1/upstreams/:name/check */
+/** GET /api/v1/upstreams; GET, PUT and DELETE /api/v1/upstreams/:name; POST /api/v1/upstreams/:name/check */
 export function upstreams(context: AdminContext) {
   const { upstreamStates } = context.content
-  const params = t.Object({ name: t.String({ maxLength: 100, example: 'docker.io' }) })
   return controller(context, 'upstreams', '/upstreams')
     .get('', () => ({ items: upstreamStates.list().map(present) }), OPERATIONS.list)
-    .get('/:name', ({ params: { name } }) => present(upstreamStates.get(name)), { params, ...OPERATIONS.get })
+    .get(
+      '/:name',
+      async ({ params: { name }, set }) => {
+        const { version, ...state } = await upstreamStates.get(name)
+        return version === undefined ? present(state) : tagged(set, { ...state, version }, present)
+      },
+      { params, ...OPERATIONS.get },
+    )
+    .put(
+      '/:name',
+      async ({ principal, params: { name }, body: { password, token, ...settings } }) => {
+        await upstreamStates.put(principal.act(), name, settings, { password, token })
+        return DONE
+      },
+      { params, body: SettingsBody, ...OPERATIONS.put },
+    )
+    .delete(
+      '/:name',
+      async ({ principal, params: { name } }) => {
+        await upstreamStates.remove(principal.act(), name)
+        return DONE
+      },
+      { params, ...OPERATIONS.remove },
+    )
     .post('/:name/check', ({ params: { name } }) => upstreamStates.check(name), {
       params,
       ...OPERATIONS.check,

@@ -1,0 +1,182 @@
+import { afterEach, beforeEach, expect, test } from 'bun:test'
+import { temporaryFolder } from '../../../scripts/lib/temporary-folder.ts'
+import { startCache } from '../../support/cache.ts'
+import { EMPTY, imageManifest } from '../../support/content.ts'
+import { pushImage } from '../../support/push.ts'
+import { startInProcess, type TestServer, type TestServerOptions } from '../../support/server.ts'
+import { FakeUpstream, head } from '../../support/upstream.ts'
+
+let resources: AsyncDisposableStack
+let data: string
+let server: TestServer
+let fake: FakeUpstream
+beforeEach(async () => {
+  resources = new AsyncDisposableStack()
+  data = resources.use(await temporaryFolder('upstreams')).path
+  fake = resources.use(await FakeUpstream.start())
+  server = await startInProcess({ data })
+  resources.defer(() => server.stop())
+})
+afterEach(() => resources.disposeAsync())
+
+const PATH = '/upstreams/up.example'
+
+async function ask(method: string, path: string, body?: object, headers: Record<string, string> = {}) {
+  const response = await server.fetch(`/api/v1${path}`, {
+    method,
+    headers: { ...headers, ...(body && { 'content-type': 'application/json' }) },
+    ...(body && { body: JSON.stringify(body) }),
+  })
+  const text = await response.text()
+  return { status: response.status, text, etag: response.headers.get('etag') ?? '' }
+}
+
+async function restart(options: TestServerOptions = {}) {
+  await server.stop()
+  server = await startInProcess({ data, ...options })
+}
+
+const pull = async (reference = '1') =>
+  (await server.fetch(`/v2/up.example/library/app/manifests/${reference}`)).status
+
+test('an upstream that is added is pulled through at once and after a restart; a changed one follows its new URL', async () => {
+  fake.putImage('library/app', '1')
+  expect(await pull()).toBe(404)
+  expect(await ask('PUT', PATH, { url: fake.url })).toMatchObject({ status: 200 })
+  expect(await pull()).toBe(200)
+  await restart()
+  expect(JSON.parse((await ask('GET', '/upstreams')).text).items).toMatchObject([
+    { name: 'up.example', url: `${fake.url}/`, state: 'up', hasCredentials: false },
+  ])
+  await using second = await FakeUpstream.start()
+  second.putImage('library/app', '2')
+  expect(await pull('2')).toBe(404)
+  expect((await ask('PUT', PATH, { url: second.url })).status).toBe(200)
+  expect(await pull('2')).toBe(200)
+  expect((await ask('PUT', PATH, { url: second.url, offline: true })).status).toBe(200)
+  expect(await pull('3')).toBe(503)
+})
+
+test('the repositories of a removed upstream stay, are served as they are, and take pushes', async () => {
+  const { manifest } = fake.putImage('library/app', '1')
+  await ask('PUT', PATH, { url: fake.url })
+  expect(await pull()).toBe(200)
+  const asked = fake.log.length
+  expect((await ask('DELETE', PATH)).status).toBe(200)
+  expect((await ask('GET', PATH)).status).toBe(404)
+  expect((await ask('DELETE', PATH)).status).toBe(404)
+  expect(await pull()).toBe(200)
+  expect(await pull(manifest.digest)).toBe(200)
+  expect(await pull('2')).toBe(404)
+  expect(fake.log.length).toBe(asked)
+  await restart()
+  expect(await pull()).toBe(200)
+  await pushImage(server, 'up.example/library/app', imageManifest(EMPTY, []), [], { reference: 'own' })
+  expect(await pull('own')).toBe(200)
+})
+
+test('a fill of a removed upstream ends, and its clients with it', async () => {
+  const { layer } = fake.putImage('library/app', '1', [900_000])
+  await ask('PUT', PATH, { url: fake.url })
+  await pull()
+  const never = new Promise<void>(() => {})
+  fake.on(/^GET .*blobs/, () => [
+    head(200, { 'content-length': String(layer.bytes.length) }),
+    layer.bytes.subarray(0, 400_000),
+    never,
+  ])
+  const response = await server.fetch(`/v2/up.example/library/app/blobs/${layer.digest}`)
+  expect(response.status).toBe(200)
+  expect((await ask('DELETE', PATH)).status).toBe(200)
+  await expect(response.bytes()).rejects.toThrow()
+  expect(JSON.parse((await ask('GET', '/cache/fills')).text).items).toEqual([])
+})
+
+test('a fill goes on with the new settings of its upstream', async () => {
+  const { layer } = fake.putImage('library/app', '1', [900_000])
+  await ask('PUT', PATH, { url: fake.url })
+  await pull()
+  const changed = Promise.withResolvers<void>()
+  fake.on(/^GET .*blobs/, () => [
+    head(200, { 'content-length': String(layer.bytes.length) }),
+    layer.bytes.subarray(0, 400_000),
+    changed.promise,
+    'reset',
+  ])
+  const response = await server.fetch(`/v2/up.example/library/app/blobs/${layer.digest}`)
+  await using second = await FakeUpstream.start()
+  second.putBlob('library/app', layer)
+  expect((await ask('PUT', PATH, { url: second.url })).status).toBe(200)
+  changed.resolve()
+  expect(Buffer.from(await response.bytes()).equals(layer.bytes)).toBe(true)
+  expect(second.requests(/^GET .*blobs/)).toHaveLength(1)
+})
+
+test('a name that local repositories begin with is refused with their list', async () => {
+  await pushImage(server, 'up.example/mine', imageManifest(EMPTY, []), [], { reference: '1' })
+  const refused = await ask('PUT', PATH, { url: fake.url })
+  expect(refused.status).toBe(409)
+  expect(refused.text).toContain('up.example/mine')
+})
+
+test('a secret is written, sent to its upstream, and never told; it is kept only for the same place', async () => {
+  const secret = { url: fake.url, username: 'me', password: 'a-secret' }
+  expect((await ask('PUT', PATH, secret)).status).toBe(200)
+  const kept = { url: fake.url, username: 'me', connections: 2 }
+  expect((await ask('PUT', PATH, kept)).status).toBe(200)
+  await restart()
+  expect(JSON.parse((await ask('GET', PATH)).text)).toMatchObject({
+    hasCredentials: true,
+    settings: { username: 'me', connections: 2 },
+  })
+  const elsewhere = await ask('PUT', PATH, { ...kept, url: 'https://elsewhere.example' })
+  expect([elsewhere.status, elsewhere.text]).toEqual([400, expect.stringContaining('give the password')])
+  expect((await ask('PUT', PATH, { url: fake.url, token: 'another-secret' })).status).toBe(200)
+  const shown = []
+  for (const path of ['/upstreams', PATH, '/audit', '/server', '/events'])
+    shown.push((await ask('GET', path)).text)
+  const all = shown.join('') + JSON.stringify(server.log())
+  expect(all).toContain('upstream.add')
+  expect(all).toContain('upstream.change')
+  expect(all).not.toMatch(/a-secret|another-secret/)
+})
+
+test.each([
+  { url: 'ftp://up.example' },
+  { url: 'https://me:secret@up.example' },
+  { username: 'me' },
+  { password: 'secret' },
+  { username: 'me', password: 'secret', token: 'secret' },
+  { ca: 'no certificate' },
+  { proxy: 'http://me:secret@proxy.lan' },
+  { repositories: ['Not/A/Pattern'] },
+  { mirrors: ['nowhere'] },
+  { connections: 0 },
+])('the settings %j are refused, and nothing is added', async (settings) => {
+  expect((await ask('PUT', PATH, settings)).status).toBe(400)
+  expect((await ask('GET', PATH)).status).toBe(404)
+})
+
+test('a change carries the entity tag that it was made from', async () => {
+  await ask('PUT', PATH, { url: fake.url }, { 'if-none-match': '*' })
+  expect((await ask('PUT', PATH, { url: fake.url }, { 'if-none-match': '*' })).status).toBe(412)
+  const { etag } = await ask('GET', PATH)
+  expect((await ask('PUT', PATH, { url: fake.url, private: true }, { 'if-match': etag })).status).toBe(200)
+  expect((await ask('DELETE', PATH, undefined, { 'if-match': etag })).status).toBe(412)
+})
+
+test('an upstream of cay.toml wins, and the API names the file instead of changing it', async () => {
+  await ask('PUT', PATH, { url: 'https://elsewhere.example' })
+  await server.stop()
+  await using cache = await startCache({ data })
+  server = cache.server
+  const file = `${data}/cay.toml`
+  expect(JSON.parse((await ask('GET', PATH)).text)).toMatchObject({
+    url: `${cache.fake.url}/`,
+    configuredIn: file,
+  })
+  for (const [method, body] of [['PUT', {}], ['DELETE']] as const) {
+    const refused = await ask(method, PATH, body)
+    expect([refused.status, refused.text]).toEqual([409, expect.stringContaining(file)])
+  }
+})
