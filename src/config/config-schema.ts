@@ -236,6 +236,12 @@ export const ConfigSchema = Type.Object(
           3000,
           'How long a client waits for a check before it gets the cached copy, in milliseconds',
         ),
+        connectSecondsMax: integer(
+          1,
+          60,
+          5,
+          'How long connecting to an upstream can take before its next mirror is asked, in seconds',
+        ),
         firstByteSecondsMax: integer(
           1,
           60,

@@ -51,7 +51,11 @@ export async function openRegistries(options: RegistriesOptions): Promise<Regist
     schema1: config.docker.schema1,
     cacheBytesMax: config.manifests.cacheBytesMax,
   })
-  const upstreams = new UpstreamSet({ monotonic, onRequest })
+  const upstreams = new UpstreamSet({
+    connectMs: config.cache.connectSecondsMax * 1000,
+    monotonic,
+    onRequest,
+  })
   for (const settings of readUpstreams(config)) {
     refuseLocalNames(settings.name, metadata.cache.localUnder(settings.name))
     upstreams.put(settings)

@@ -1,6 +1,7 @@
 import type { UpstreamCredentials } from '../config/upstreams.ts'
 import { version } from '../config/version.ts'
 import { Breaker } from './breaker.ts'
+import { ConnectProbe } from './connect-probe.ts'
 import { type Resolve, type Target, Targets } from './targets.ts'
 import { errorOfStatus, UpstreamError } from './upstream-error.ts'
 import { UpstreamTokens } from './upstream-tokens.ts'
@@ -24,6 +25,8 @@ export interface EndpointOptions {
   /** A proxy's URL; `none` for none, whatever the environment says. */
   proxy?: string | undefined
   resolve: Resolve
+  /** How long a connection may take to be made. */
+  connectMs: number
   /** Milliseconds since some moment. */
   monotonic: () => number
   /** Told of each answer of the registry itself. */
@@ -48,13 +51,16 @@ export class Endpoint {
   private readonly session: Bun.FetchSession
   private readonly targets: Targets
   private readonly tokens: UpstreamTokens
+  /** Undefined if a proxy makes the connections. */
+  private readonly probe: ConnectProbe | undefined
 
   constructor(options: EndpointOptions) {
-    const { url, redirects, resolve, credentials, monotonic, proxy, ca } = options
+    const { url, redirects, resolve, credentials, connectMs, monotonic, proxy, ca } = options
     this.options = options
     this.breaker = new Breaker(monotonic)
     const isProxied = proxy !== 'none' && (proxy !== undefined || hasEnvironmentProxy(url))
     this.targets = new Targets(url, redirects, resolve, isProxied)
+    this.probe = isProxied ? undefined : new ConnectProbe(url, connectMs, monotonic)
     this.session = new Bun.FetchSession({
       keepAlive: { maxIdleSockets: 8, idleTimeout: 60 },
       ...(proxy !== undefined && { proxy: proxy === 'none' ? false : proxy }),
@@ -74,7 +80,8 @@ export class Endpoint {
   async request(asked: EndpointRequest): Promise<Response> {
     if (!this.breaker.enter()) throw this.unavailable('did not answer lately')
     try {
-      const response = await this.authorised(asked)
+      const send = (signal: AbortSignal) => this.authorised({ ...asked, signal })
+      const response = await (this.probe?.guard(asked.signal, send) ?? send(asked.signal))
       this.breaker.answered()
       return response
     } catch (error) {

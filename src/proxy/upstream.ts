@@ -18,6 +18,8 @@ import { readBounded } from './upstream-tokens.ts'
 
 export interface UpstreamOptions {
   monotonic: () => number
+  /** How long a connection may take to be made. */
+  connectMs: number
   resolve?: Resolve
   /** Told of the result of each request. */
   onRequest?: (upstream: string, kind: RequestKind, result: 'ok' | UpstreamErrorKind) => void
@@ -71,7 +73,7 @@ export class Upstream {
   private readonly allowed: ReturnType<typeof parseRepositoryPattern>[]
 
   constructor(settings: UpstreamSettings, options: UpstreamOptions) {
-    const { monotonic, resolve = systemResolve } = options
+    const { monotonic, connectMs, resolve = systemResolve } = options
     this.settings = settings
     this.options = options
     this.places = new Places(settings.connections)
@@ -82,7 +84,7 @@ export class Upstream {
       // A mirror is another party: it is not shown the upstream's credentials.
       const credentials = at === 0 ? settings.credentials : {}
       const onAnswer = (headers: Headers) => this.notePullsLeft(headers)
-      return new Endpoint({ url, redirects, proxy, ca, credentials, resolve, monotonic, onAnswer })
+      return new Endpoint({ url, redirects, proxy, ca, credentials, resolve, connectMs, monotonic, onAnswer })
     })
   }
 

@@ -36,7 +36,7 @@ function settingsOf(url: string, more: Partial<UpstreamSettings> = {}): Upstream
 
 function open(fake: FakeUpstream, more: Partial<UpstreamSettings> = {}) {
   let now = 0
-  const upstream = new Upstream(settingsOf(fake.url, more), { monotonic: () => now })
+  const upstream = new Upstream(settingsOf(fake.url, more), { connectMs: 5000, monotonic: () => now })
   return { upstream, passed: (ms: number) => (now += ms) }
 }
 

@@ -9,6 +9,8 @@ const UP = 'up.example'
 export interface CacheOptions extends TestServerOptions {
   /** Additional lines of the [[upstream]] table. */
   upstream?: string
+  /** The upstream's URL; by default, that of the one that plays what it is told. */
+  url?: string
   /** Lines of the [cache] table. */
   cache?: string
   /** A server other than the in-process one. */
@@ -29,8 +31,14 @@ export async function startCache(options: CacheOptions = {}): Promise<TestCache>
   const resources = new AsyncDisposableStack()
   const fake = resources.use(await FakeUpstream.start())
   const data = options.data ?? resources.use(await temporaryFolder('cache')).path
-  const open = async ({ upstream = '', cache = '', start = startInProcess, ...more }: CacheOptions) => {
-    const toml = `[[upstream]]\nname = "${UP}"\nurl = "${fake.url}"\n${upstream}\n\n[cache]\n${cache}\n`
+  const open = async ({
+    upstream = '',
+    url = fake.url,
+    cache = '',
+    start = startInProcess,
+    ...more
+  }: CacheOptions) => {
+    const toml = `[[upstream]]\nname = "${UP}"\nurl = "${url}"\n${upstream}\n\n[cache]\n${cache}\n`
     await Bun.write(join(data, 'cay.toml'), toml)
     return await start({ ...more, data })
   }

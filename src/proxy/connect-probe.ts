@@ -1,0 +1,51 @@
+import { connect } from 'node:net'
+import { Deadline } from './deadline.ts'
+
+/** An endpoint that answered so recently is not probed: its connections are still open. */
+const KNOWN_MILLISECONDS = 30_000
+
+/**
+ * A deadline for connections, which Bun's fetch (1.4.5) does not have: beside the first request after a while, another
+ * connection is made to the same host and closed. If that does not come about in time, the request is ended, so that the
+ * next mirror can be asked.
+ */
+export class ConnectProbe {
+  private readonly url: URL
+  private readonly milliseconds: number
+  private readonly monotonic: () => number
+  private answeredAt = Number.NEGATIVE_INFINITY
+
+  constructor(url: URL, milliseconds: number, monotonic: () => number) {
+    this.url = url
+    this.milliseconds = milliseconds
+    this.monotonic = monotonic
+  }
+
+  /** Runs a request, with a signal that is aborted with a TimeoutError if the host cannot be connected to in time. */
+  async guard<T>(signal: AbortSignal, request: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    if (this.monotonic() - this.answeredAt < KNOWN_MILLISECONDS) return await request(signal)
+    const deadline = new Deadline(this.milliseconds)
+    const socket = this.connect(() => deadline.extend(undefined))
+    try {
+      const result = await request(AbortSignal.any([signal, deadline.signal]))
+      this.answeredAt = this.monotonic()
+      return result
+    } finally {
+      deadline.extend(undefined)
+      socket.destroy()
+    }
+  }
+
+  /** Any outcome ends the wait: what it means is for the request to say. */
+  private connect(onOutcome: () => void) {
+    const { protocol, hostname, port } = this.url
+    const host = hostname.replace(/^\[|\]$/g, '')
+    const socket = connect({ host, port: Number(port) || (protocol === 'https:' ? 443 : 80) })
+    socket.on('error', onOutcome)
+    socket.on('connect', () => {
+      onOutcome()
+      socket.destroy()
+    })
+    return socket
+  }
+}
