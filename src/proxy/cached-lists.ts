@@ -20,6 +20,9 @@ import type { UpstreamSet } from './upstream-set.ts'
 /** Pages that are remembered. */
 const PAGES_MAX = 1000
 
+/** Bytes of the upstreams' answers that the remembered pages come from. */
+const PAGES_BYTES_MAX = 16 * 1024 * 1024
+
 /** How many tags one page of an upstream is asked for. */
 const PAGE_MAX = 1000
 
@@ -34,13 +37,19 @@ export interface CachedListsOptions {
   deadlineMs: number
 }
 
+/** A page, and the bytes that the upstream sent for it. */
+interface Answer<T> extends Listing<T> {
+  bytes: number
+}
+
 /** Lists of tags and referrers: an upstream's own while it answers, and what is here otherwise. */
 export class CachedLists {
   readonly tags: Tags
   readonly referrers: Referrers
   private readonly options: CachedListsOptions
-  private readonly pages = new LRUCache<string, { until: number; page: Promise<Listing<unknown>> }>({
+  private readonly pages = new LRUCache<string, { until: number; page: Promise<Answer<unknown>> }>({
     max: PAGES_MAX,
+    maxSize: PAGES_BYTES_MAX,
   })
 
   constructor(options: CachedListsOptions) {
@@ -64,13 +73,13 @@ export class CachedLists {
     try {
       return await this.remember(`${repository} ${suffix}`, async () => {
         const { text, more } = await upstream.getList(repository, suffix, this.options.deadlineMs)
-        const listed = (Object(JSON.parse(text)) as { tags?: unknown }).tags
-        const items = (Array.isArray(listed) ? listed : []).flatMap((one) => tryParseTag(String(one)) ?? [])
+        const items = tagsOf(text, upstream)
         // Some registries answer all tags, whatever they were asked for.
         const after = items.filter((tag) => tag > page.last || page.last === '')
         return {
           items: after.slice(0, page.limit),
           more: (more || after.length > page.limit) && after.length > 0,
+          bytes: text.length,
         }
       })
     } catch (error) {
@@ -87,10 +96,10 @@ export class CachedLists {
     const upstream = upstreams.of(repository)
     if (upstream === undefined) return await referrers.list(repository, subject, query)
     try {
-      const all = await this.remember(`${repository} ${subject}`, async () => ({
-        items: await this.fetchReferrers(upstream, repository, subject),
-        more: false,
-      }))
+      const all = await this.remember(`${repository} ${subject}`, async () => {
+        const bytes = await this.fetchReferrers(upstream, repository, subject)
+        return { items: descriptorsOf(bytes), more: false, bytes: bytes.length }
+      })
       const { artifactType } = query
       const items = all.items.filter((one) => artifactType === undefined || one.artifactType === artifactType)
       const from = query.last === undefined ? 0 : items.findIndex(({ digest }) => digest === query.last) + 1
@@ -105,32 +114,50 @@ export class CachedLists {
     upstream: Upstream,
     repository: RepositoryName,
     subject: Digest,
-  ): Promise<ReferrerDescriptor[]> {
+  ): Promise<Uint8Array> {
     try {
       const { text } = await upstream.getList(repository, `referrers/${subject}`, this.options.deadlineMs)
-      return descriptorsOf(new TextEncoder().encode(text))
+      return new TextEncoder().encode(text)
     } catch (error) {
       const { kind } = Object(error) as UpstreamError
       if (kind !== 'absent' && kind !== 'unsupported') throw error
     }
     try {
-      const { bytes } = await this.options.manifests.get(repository, { tag: referrersTag(subject) })
-      return descriptorsOf(bytes)
+      return (await this.options.manifests.get(repository, { tag: referrersTag(subject) })).bytes
     } catch (error) {
-      if (error instanceof RegistryError && error.status === 404) return []
+      if (error instanceof RegistryError && error.status === 404) return new Uint8Array()
       throw error
     }
   }
 
-  private async remember<T>(key: string, read: () => Promise<Listing<T>>): Promise<Listing<T>> {
+  private async remember<T>(key: string, read: () => Promise<Answer<T>>): Promise<Listing<T>> {
     const now = this.options.monotonic()
     const known = this.pages.get(key)
-    if (known !== undefined && known.until > now) return (await known.page) as Listing<T>
+    if (known !== undefined && known.until > now) return (await known.page) as Answer<T>
     const page = read()
-    this.pages.set(key, { page, until: now + this.options.freshMs })
-    page.catch(() => this.pages.delete(key))
+    const entry = { page, until: now + this.options.freshMs }
+    this.pages.set(key, entry, { size: 1 })
+    try {
+      const { bytes } = await page
+      // The size of an entry changes only with its value.
+      if (this.pages.peek(key) === entry) this.pages.set(key, { ...entry }, { size: bytes + 1 })
+    } catch {
+      if (this.pages.peek(key) === entry) this.pages.delete(key)
+    }
     return await page
   }
+}
+
+/** The tags of an answer; null for none is usual. Throws an UpstreamError for what is no list of tags. */
+function tagsOf(text: string, { name }: Upstream): Tag[] {
+  try {
+    const { tags } = Object(JSON.parse(text)) as { tags?: unknown }
+    if (Array.isArray(tags)) return tags.flatMap((one) => tryParseTag(String(one)) ?? [])
+    if (tags === null) return []
+  } catch {
+    // What follows is for this, too.
+  }
+  throw new UpstreamError('wrong', `${name} sends something else than a list of tags`)
 }
 
 /** The entries of an index of referrers. */

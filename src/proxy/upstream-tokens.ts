@@ -11,6 +11,9 @@ const EXPIRES_SECONDS = 60
 /** A token is not used in its last seconds. */
 const SPARE_SECONDS = 10
 
+/** A longer token would not fit into the header of a request. */
+const TOKEN_CHARACTERS_MAX = 32 * 1024
+
 /** Bytes of a token service's answer. */
 const ANSWER_BYTES_MAX = 256 * 1024
 
@@ -130,6 +133,9 @@ async function readToken(response: Response, { host }: URL): Promise<{ token: st
   const token = answer.token ?? answer.access_token
   if (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token)) {
     throw new UpstreamError('wrong', `the token service ${host} answers without a token`)
+  }
+  if (token.length > TOKEN_CHARACTERS_MAX) {
+    throw new UpstreamError('wrong', `the token service ${host} sends a token of ${token.length} characters`)
   }
   const expires = Number(answer.expires_in)
   return { token, seconds: expires > 0 ? expires : EXPIRES_SECONDS }
