@@ -78,7 +78,7 @@ describe.each(ACTS)('%s %s %j', (method, path, body, statuses) => {
 })
 
 test.each([
-  ['PUT', '/users/UPPER', user, 400, 'params name: expected lower-case letters and digits, with '],
+  ['PUT', '/users/UPPER', user, 400, 'params name: expected lowercase letters and digits, with '],
   ['PUT', '/users/a', { password: 'short' }, 400, 'body password: expected 8 to 72 characters'],
   ['PUT', '/users/a', { password: 'x'.repeat(73) }, 400, 'body password'],
   ['PUT', '/users/a', {}, 400, 'at least 8 characters'],
@@ -120,7 +120,7 @@ test.each([
   ['PATCH', '/users/admin', { isAdmin: false }, 409, 'no server admin'],
   ['PATCH', '/users/admin', { disabled: true }, 409, 'no server admin'],
   ['DELETE', '/users/admin', undefined, 409, 'no server admin'],
-  ['GET', '/nothing', undefined, 404, 'no such page'],
+  ['GET', '/nothing', undefined, 404, 'no such endpoint'],
 ] as const)('%s %s %j is %d: %s', async (method, path, body, status, message) => {
   const answer = await ask(basic('admin'), method, path, body)
   expect([answer.status, answer.json.detail]).toEqual([status, expect.stringContaining(message)])
