@@ -1,22 +1,16 @@
 import type { ByteSink, FedBody } from '../domain/blob-body.ts'
-import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
 import type { ByteRange } from '../oci/range.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { FillStore, GrowingFile } from '../storage/fill-store.ts'
 import type { SharedReads } from '../storage/shared-reads.ts'
 import { Deadline } from './deadline.ts'
+import { isDiskFull, isWorthAnother, pauseBefore } from './fill-failures.ts'
+import type { FillOrder } from './fill-order.ts'
 import type { Pace } from './pace.ts'
 import { withoutFirst } from './stream-rest.ts'
 import type { FetchedBlob, Upstream } from './upstream.ts'
 import { UpstreamError } from './upstream-error.ts'
-
-/** How often a fill is tried that gets no further: before its clients were promised anything, and after that. */
-const FIRST_ATTEMPTS_MAX = 3
-const ATTEMPTS_MAX = 6
-/** The pause before the first new attempt; each further one is twice as long, up to the second number. */
-const PAUSE_MILLISECONDS = 250
-const PAUSE_MILLISECONDS_MAX = 8000
 
 /** A fill that has brought nothing for so long gives its place to another one. */
 const PLACE_MILLISECONDS = 5000
@@ -49,15 +43,6 @@ export interface FillContext {
   onResumed(): void
 }
 
-/** What a fill fetches. */
-export interface FillOrder {
-  digest: Digest
-  /** Bytes. */
-  size: number
-  upstream: Upstream
-  repository: RepositoryName
-}
-
 /**
  * One blob that comes from an upstream, for all who ask for it. It goes on without its clients, and from the byte that it
  * has when a connection breaks. Clients follow its file: each gets the last byte of its body or range only when the
@@ -84,6 +69,10 @@ export class Fill {
   private file: Promise<GrowingFile> | undefined
   private followers = 0
   private isOver = false
+  /** What is here came in more than one part, the first perhaps from an earlier process. */
+  private isPieced = false
+  /** A client may have bytes of what is here. */
+  private isSent = false
   /** Aborted when the server stops, or the fill has taken too long. */
   private readonly signal: AbortSignal
   private readonly total: Deadline
@@ -150,7 +139,10 @@ export class Fill {
   private async waitFor(at: number, end: number): Promise<number> {
     for (;;) {
       const limit = this.isVerified ? end : Math.min(this.have, end - 1)
-      if (limit > at) return limit
+      if (limit > at) {
+        this.isSent = true
+        return limit
+      }
       if (this.failure !== undefined) throw this.failure
       await this.change.promise
     }
@@ -166,7 +158,12 @@ export class Fill {
     let failure: Error | undefined
     try {
       await this.fetchAll()
-      await this.verify()
+      if (!(await this.verify())) {
+        // The part that was here may be what is wrong: without it, the rest is worth another try.
+        if (!this.isPieced || this.isSent) throw this.otherContent()
+        await this.fetchAll()
+        if (!(await this.verify())) throw this.otherContent()
+      }
       await this.context.publish(this)
     } catch (error) {
       failure = error as Error
@@ -184,14 +181,17 @@ export class Fill {
 
   private async fetchAll(): Promise<void> {
     const { store, pause } = this.context
-    const { digest, size } = this.order
+    const { digest, size, upstream } = this.order
     const upload = store.of(digest)
     this.have = await store.getSize(upload)
     if (this.have > size) await this.startOver()
     let failures = 0
     while (this.have < size) {
       const before = this.have
-      if (before > 0) this.context.onResumed()
+      if (before > 0) {
+        this.isPieced = true
+        this.context.onResumed()
+      }
       try {
         await this.fetchOn(failures)
         if (this.have < size) throw new UpstreamError('unavailable', 'the answer is too short')
@@ -202,21 +202,15 @@ export class Fill {
         if (this.have < before) throw error
         if (error instanceof UpstreamError && error.kind === 'wrong') await this.startOver()
         failures = this.have > before ? 0 : failures + 1
-        const attempts = this.hasBegun ? ATTEMPTS_MAX : FIRST_ATTEMPTS_MAX
-        if (failures >= attempts || !this.isWorthAnother(error)) throw error
+        if (
+          !isWorthAnother(error, { failures, have: this.have, hasBegun: this.hasBegun, isUp: upstream.isUp })
+        )
+          throw error
         if (isDiskFull(error)) await this.context.onDiskFull(size - this.have)
-        await pause(Math.min(PAUSE_MILLISECONDS * 2 ** failures, PAUSE_MILLISECONDS_MAX))
+        await pause(pauseBefore(failures))
       }
     }
     this.begin.resolve()
-  }
-
-  private isWorthAnother(error: unknown): boolean {
-    if (error instanceof RegistryError) return isDiskFull(error)
-    // The body of an answer broke off.
-    if (!(error instanceof UpstreamError)) return true
-    if (error.kind === 'unavailable') return this.hasBegun || this.order.upstream.isUp
-    return error.kind === 'limited' && this.have > 0
   }
 
   /** One request: from the byte that is here to the end, or as far as the answer goes. */
@@ -270,16 +264,19 @@ export class Fill {
     }
   }
 
-  private async verify(): Promise<void> {
+  /** Whether what is here has the digest; otherwise it is dropped. */
+  private async verify(): Promise<boolean> {
     const { store } = this.context
-    const { digest, upstream } = this.order
-    if (await store.verify(store.of(digest), digest)) {
-      this.isVerified = true
-      this.changed()
-      return
-    }
-    await this.startOver()
-    throw new UpstreamError('wrong', `${upstream.name} sends other content than ${digest}`)
+    const { digest } = this.order
+    this.isVerified = await store.verify(store.of(digest), digest)
+    if (this.isVerified) this.changed()
+    else await this.startOver()
+    return this.isVerified
+  }
+
+  private otherContent(): UpstreamError {
+    const { upstream, digest } = this.order
+    return new UpstreamError('wrong', `${upstream.name} sends other content than ${digest}`)
   }
 
   private async startOver(): Promise<void> {
@@ -294,8 +291,4 @@ export class Fill {
     this.file = undefined
     file?.then((opened) => opened.close()).catch(() => {})
   }
-}
-
-function isDiskFull(error: unknown): boolean {
-  return error instanceof RegistryError && error.status === 507
 }

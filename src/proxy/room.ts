@@ -4,7 +4,8 @@ import type { Digest } from '../oci/digest.ts'
 import type { BlobStore } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
 import type { FillStore } from '../storage/fill-store.ts'
-import type { Fill, FillOrder } from './fill.ts'
+import type { Fill } from './fill.ts'
+import type { FillOrder } from './fill-order.ts'
 import type { LastUse } from './last-use.ts'
 
 /** What was used in the last moment stays: it is between a look-up and its read. */

@@ -2,7 +2,7 @@ import type { ByteSink, FedBody } from '../domain/blob-body.ts'
 import { freeChunk } from '../domain/chunk.ts'
 import { algorithmOf, hexOf } from '../oci/digest.ts'
 import type { ByteRange } from '../oci/range.ts'
-import type { FillOrder } from './fill.ts'
+import type { FillOrder } from './fill-order.ts'
 import type { Pace } from './pace.ts'
 import { UpstreamError } from './upstream-error.ts'
 

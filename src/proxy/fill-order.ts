@@ -1,0 +1,12 @@
+import type { Digest } from '../oci/digest.ts'
+import type { RepositoryName } from '../oci/reference.ts'
+import type { Upstream } from './upstream.ts'
+
+/** What a fill fetches. */
+export interface FillOrder {
+  digest: Digest
+  /** Bytes. */
+  size: number
+  upstream: Upstream
+  repository: RepositoryName
+}
