@@ -14,6 +14,7 @@ export const UpstreamSchema = Type.Object(
     url: Type.Optional(
       Type.String({
         pattern: '^https?://[^/@]+',
+        example: 'https://registry.example:5000',
         description: 'The URL of its registry [https:// and the name]',
       }),
     ),

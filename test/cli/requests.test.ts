@@ -18,6 +18,7 @@ const OPTIONS: Record<string, Record<string, string>[]> = {
   'repo set': [{ description: 'x' }],
   'repo rewind': [{ at: '2h' }],
   'tag restore': [{ at: '2h' }],
+  'upstream set': [{ freshSeconds: '60' }],
   'gc run': [{}, { dryRun: 'true' }, { explain: 'x', json: 'true' }],
 }
 
