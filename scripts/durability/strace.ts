@@ -5,6 +5,8 @@ import { readLines } from '../lib/command.ts'
 import { type Server, startServer } from '../lib/server.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
 
+/** How long strace may take to detach before it is killed. */
+const detachSecondsMax = 5
 const attachSecondsMax = 20
 
 /** A server whose system calls are recorded. */
@@ -78,7 +80,10 @@ export async function afflict(
   return {
     async [Symbol.asyncDispose]() {
       child.kill('SIGINT')
+      // strace can wait forever for a thread of a process that has died.
+      const stuck = setTimeout(() => child.kill('SIGKILL'), detachSecondsMax * 1000)
       await Promise.all([child.exited, drained])
+      clearTimeout(stuck)
     },
   }
 }
