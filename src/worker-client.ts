@@ -1,6 +1,9 @@
 /** A call of a worker, with the id of its reply. */
 export type Asked<Question> = Question & { id: number }
 
+/** The id of a message that replies to no call, which only `onAnswers` sees. */
+export const NO_CALL = 0
+
 /** A worker's reply. `failure` is an error as plain data. */
 export interface Answer<Failure> {
   id: number
@@ -36,7 +39,7 @@ export class WorkerClient<Question extends object, Failure> {
   private readonly ended = Promise.withResolvers<void>()
   private unsent: Asked<Question>[] = []
   private moved: ArrayBuffer[] = []
-  private nextId = 1
+  private nextId = NO_CALL + 1
   private failed: Error | undefined
   private stopping = false
   private readonly send = () => {

@@ -38,7 +38,7 @@ import type { VersionOfCall } from './versions.ts'
 
 /**
  * Every write, by name. The writer's thread runs each call in a savepoint of its own. One that may take long is a
- * generator: at each `yield` what it did is committed, and the calls that wait come first.
+ * generator: at each `yield` what it did is committed, what it yields is stale, and the calls that wait come first.
  * One that answers `stale` has changed something that may be remembered: content, or who may do what.
  */
 export type Operations = ReturnType<typeof operations>

@@ -13,6 +13,12 @@ export interface StaleParts {
 
 export type Stale = keyof StaleParts
 
+/** What a write replies that changed or hid content. */
+export const CONTENT_STALE = { stale: 'content' } as const
+
+/** A write that is done in parts. Each part is committed, and what it yields is forgotten before the next one. */
+export type Parts<Reply> = Generator<{ stale: Stale }, Reply>
+
 /** Accounts that have changed, or what they may do but for grants; by their ids. */
 export interface AccountsChanged {
   accounts: readonly number[]

@@ -1,8 +1,9 @@
 import { diskFull, RegistryError, registryError } from '../oci/error.ts'
-import type { Answer, Asked } from '../worker-client.ts'
+import { type Answer, type Asked, NO_CALL } from '../worker-client.ts'
 import { causeOf, type Db, openForWriting } from './database.ts'
 import { migrate } from './migrate.ts'
 import { type Operations, operations, VOLATILE } from './operations.ts'
+import type { Parts } from './stale.ts'
 import { type Versions, versions } from './versions.ts'
 import type { Call, Failure, WriterQuestion } from './writer.ts'
 
@@ -20,7 +21,7 @@ type Reply = Answer<Failure>
 type AnyOperation = (args: unknown) => unknown
 
 /** What is left of a call that is done in parts. */
-type Rest = Generator<undefined, unknown>
+type Rest = Parts<unknown>
 type Pending = Asked<Call> & { rest?: Rest }
 
 /**
@@ -80,7 +81,7 @@ class WriterThread {
     try {
       this.syncEachCommit(calls.some((call) => !VOLATILE.has(call.name)))
       this.run('BEGIN IMMEDIATE')
-      replies = calls.flatMap((call) => this.answer(call, unfinished) ?? [])
+      replies = calls.map((call) => this.answer(call, unfinished))
       this.run('COMMIT')
       this.queue.push(...unfinished)
     } catch (error) {
@@ -124,8 +125,8 @@ class WriterThread {
     )
   }
 
-  /** Runs a call, or its next part. Without an answer yet, the call goes to those that are unfinished. */
-  private answer(call: Pending, unfinished: Pending[]): Reply | undefined {
+  /** Runs a call, or its next part. An unfinished call only reports what its part has made stale. */
+  private answer(call: Pending, unfinished: Pending[]): Reply {
     this.versions.begin()
     this.run('SAVEPOINT call')
     try {
@@ -134,7 +135,7 @@ class WriterThread {
       this.run('RELEASE call')
       if (done) return { id: call.id, value }
       unfinished.push({ ...call, rest: begun as Rest })
-      return undefined
+      return { id: NO_CALL, value }
     } catch (error) {
       if (!this.db.$client.inTransaction) throw error
       this.run('ROLLBACK TO call')

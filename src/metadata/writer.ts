@@ -1,7 +1,7 @@
 import { type ErrorEntry, RegistryError, registryError } from '../oci/error.ts'
 import { WorkerClient } from '../worker-client.ts'
 import type { OperationName, Operations } from './operations.ts'
-import type { Stale, StaleParts } from './stale.ts'
+import type { Parts, Stale, StaleParts } from './stale.ts'
 
 /** Calls that may wait for the writer's thread at once; further ones are refused with TOOMANYREQUESTS. */
 const CALLS_WAITING_MAX = 10_000
@@ -28,7 +28,7 @@ export type Failure =
 
 /** What a write answers, whether it is done in one part or in several. */
 type Outcome<Operation extends (call: never) => unknown> =
-  ReturnType<Operation> extends Generator<unknown, infer Answer> ? Answer : ReturnType<Operation>
+  ReturnType<Operation> extends Parts<infer Answer> ? Answer : ReturnType<Operation>
 
 export interface WriterOptions {
   /** Called before a write returns, with what it has made stale, in the order of the writes. */
@@ -74,7 +74,8 @@ export class Writer {
   }
 
   /**
-   * Runs one write. It is committed when the promise resolves, and has left no trace when it rejects.
+   * Runs one write. It is committed when the promise resolves. When it rejects, nothing has changed, except that the
+   * earlier parts of a write in parts stay committed.
    *
    * @param moved memory that goes to the thread with the arguments, instead of a copy; it is empty here afterwards
    */

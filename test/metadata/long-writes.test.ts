@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { EMPTY, imageManifest } from '../support/content.ts'
+import { failureOf } from '../support/failure.ts'
 import { DAY_SECONDS, one, openMachine, two } from '../support/time-machine.ts'
 import { AT, link, open, put, remove } from '../support/writes.ts'
 
@@ -47,6 +48,45 @@ test('long writes: the deletion of a manifest with many tags lets pushes go firs
   const restore = { ...m.restore(), digest: parseDigest(one.digest) }
   const { answer, ...order } = await besidePush(m, m.metadata.write('restoreManifest', restore))
   expect([order.first, answer.tags.length, tagsOf(m)]).toEqual(['push', MANY + 1, MANY + 1])
+})
+
+test('long writes: each part of a deletion makes cached content stale before other writes reply', async () => {
+  await using m = await openWithMany()
+  let stale = 0
+  m.metadata.onStale('content', () => {
+    stale++
+  })
+  const [name, call] = remove('app', { digest: parseDigest(one.digest) })
+  const deletion = m.metadata.write(name, { ...call, at: m.clock.time })
+  await m.metadata.write(...link('other', EMPTY))
+  expect([stale > 0, (tagsOf(m) ?? 0) > 0]).toEqual([true, true])
+  await deletion
+})
+
+test('long writes: a deletion that has begun is completed, even if tags become immutable meanwhile', async () => {
+  await using m = await openWithMany()
+  const [name, call] = remove('app', { digest: parseDigest(one.digest) })
+  const deletion = m.metadata.write(name, { ...call, at: m.clock.time })
+  const { repository } = m.restore()
+  await m.metadata.write('changeRepository', { ...m.who(), repository, change: { immutableTags: true } })
+  await deletion
+  expect(tagsOf(m)).toBe(0)
+})
+
+test('long writes: the same call completes a deletion whose process ended between two parts', async () => {
+  await using m = await openWithMany()
+  const [name, call] = remove('app', { digest: parseDigest(one.digest) })
+  {
+    using db = new Database(join(m.folder, 'cay.db'))
+    db.run(`update manifest set deleted_at = ${m.clock.time}`)
+  }
+  m.clock.advance()
+  const again = { ...call, at: m.clock.time }
+  await m.metadata.write(name, again)
+  expect(tagsOf(m)).toBe(0)
+  expect((await failureOf(m.metadata.write(name, again))).status).toBe(404)
+  const restore = { ...m.restore(), digest: parseDigest(one.digest) }
+  expect((await m.metadata.write('restoreManifest', restore)).tags).toHaveLength(MANY + 1)
 })
 
 test('long writes: a rewind of many tags lets pushes go first, and can be undone', async () => {

@@ -5,7 +5,7 @@ import { registryError } from '../../oci/error.ts'
 import type { Reference, RepositoryName } from '../../oci/reference.ts'
 import type { RecordEvent } from '../events.ts'
 import type { Reachability } from '../garbage/reachability.ts'
-import type { Stale } from '../stale.ts'
+import { CONTENT_STALE, type Parts, type Stale } from '../stale.ts'
 import { checkVersion } from '../versions.ts'
 import type { ManifestPut } from './manifest-put.ts'
 import type { ReferenceRows } from './manifest-references.ts'
@@ -20,7 +20,7 @@ export interface ManifestDelete extends Write {
   precondition?: Condition | undefined
 }
 
-interface Parts {
+interface Means {
   recordEvent: RecordEvent
   find: RepositoryReads['find']
   ensure: EnsureRepository
@@ -31,7 +31,8 @@ interface Parts {
 }
 
 /** Writes of manifests and their tags, each for one call of the writer. */
-export function manifestWrites({ recordEvent, find, ensure, tags, rows, references, reach }: Parts) {
+export function manifestWrites(means: Means) {
+  const { recordEvent, ensure, tags, rows, references, reach } = means
   /** Most pushes are of a new image, which lists no manifests: for these the short way. */
   const markReached = (
     repositoryId: number,
@@ -71,30 +72,42 @@ export function manifestWrites({ recordEvent, find, ensure, tags, rows, referenc
       return { stale: replaced ? 'content' : undefined }
     },
 
-    /** Hides a manifest and the tags that point at it, or one tag. Throws NAME_UNKNOWN or MANIFEST_UNKNOWN. */
-    *deleteManifest(call: ManifestDelete): Generator<undefined, { stale: 'content' }> {
-      const repositoryId = find(call.repository)
-      if (repositoryId === undefined) throw registryError('NAME_UNKNOWN')
-      const { digest, tag } = call.reference
-      if (tag !== undefined) {
-        tags.check(repositoryId, tag, call)
-        if (!tags.remove(repositoryId, tag, { caller: call.caller, at: call.at, act: 'tag.delete' })) {
-          throw registryError('MANIFEST_UNKNOWN', `${call.repository} has no tag "${tag}"`)
-        }
-        recordEvent({ type: 'tag.delete', repository: call.repository, tag }, call.caller, call.at)
-        return { stale: 'content' }
+    deleteManifest: manifestDeletion(means),
+  }
+}
+
+/** Hides a manifest and the tags that point at it, or one tag. Throws NAME_UNKNOWN or MANIFEST_UNKNOWN. */
+function manifestDeletion({ recordEvent, find, tags, rows, reach }: Means) {
+  return function* deleteManifest(call: ManifestDelete): Parts<typeof CONTENT_STALE> {
+    const repositoryId = find(call.repository)
+    if (repositoryId === undefined) throw registryError('NAME_UNKNOWN')
+    const { digest, tag } = call.reference
+    if (tag !== undefined) {
+      tags.check(repositoryId, tag, call)
+      if (!tags.remove(repositoryId, tag, { caller: call.caller, at: call.at, act: 'tag.delete' })) {
+        throw registryError('MANIFEST_UNKNOWN', `${call.repository} has no tag "${tag}"`)
       }
-      const found = rows.find(repositoryId, digestToBytes(digest))
-      if (found === undefined || found.deletedAt !== null) throw registryError('MANIFEST_UNKNOWN')
+      recordEvent({ type: 'tag.delete', repository: call.repository, tag }, call.caller, call.at)
+      return CONTENT_STALE
+    }
+    const found = rows.find(repositoryId, digestToBytes(digest))
+    // The process may have ended between two parts of a deletion: the same call removes the tags that are left.
+    const isHidden = found !== undefined && found.deletedAt !== null
+    if (found === undefined || (isHidden && !tags.isTagged(found.id))) throw registryError('MANIFEST_UNKNOWN')
+    const { caller } = call
+    const at = found.deletedAt ?? call.at
+    const move = { caller, at, act: 'manifest.delete' } as const
+    if (!isHidden) {
       checkVersion(`the manifest ${digest}`, found.version, call.condition)
-      rows.hide(found.id, call.at)
-      reach.vanished(found.id, call.at)
-      recordEvent({ type: 'manifest.delete', repository: call.repository, digest }, call.caller, call.at)
-      const move = { caller: call.caller, at: call.at, act: 'manifest.delete' } as const
-      // A push that brings it back meanwhile comes after the deletion: what it has tagged stays.
-      const isDeleted = () => rows.find(repositoryId, digestToBytes(digest))?.deletedAt === call.at
-      while (isDeleted() && tags.removeSome(repositoryId, found.id, move)) yield
-      return { stale: 'content' }
-    },
+      rows.hide(found.id, at)
+      reach.vanished(found.id, at)
+      recordEvent({ type: 'manifest.delete', repository: call.repository, digest }, caller, at)
+      if (!tags.removeSome(repositoryId, found.id, move)) return CONTENT_STALE
+      yield CONTENT_STALE
+    }
+    // A push that restores the manifest meanwhile comes after the deletion, so its tags stay.
+    const isDeleted = () => rows.find(repositoryId, digestToBytes(digest))?.deletedAt === at
+    while (isDeleted() && tags.removeRest(repositoryId, found.id, move)) yield CONTENT_STALE
+    return CONTENT_STALE
   }
 }

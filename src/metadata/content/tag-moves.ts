@@ -32,10 +32,10 @@ export type TagMoves = ReturnType<typeof tagMoves>
 /** The moves of tags, as far as the repository allows them. */
 export function tagMoves(db: Db, rows: TagRows) {
   const { isImmutable, refuseImmutable } = immutability(db)
-  const remove = (repositoryId: number, name: Tag, move: Move): boolean => {
+  const remove = (repositoryId: number, name: Tag, move: Move, isDecided = false): boolean => {
     const row = rows.find(repositoryId, name, move.at)
     if (row === undefined) return false
-    refuseImmutable(repositoryId, name, row)
+    if (!isDecided) refuseImmutable(repositoryId, name, row)
     rows.remove(repositoryId, name, row, move)
     return true
   }
@@ -73,7 +73,7 @@ export function tagMoves(db: Db, rows: TagRows) {
     },
 
     /** Deletes the tag; answers whether there was one. Throws DENIED (409) when it may not be deleted. */
-    remove,
+    remove: (repositoryId: number, name: Tag, move: Move): boolean => remove(repositoryId, name, move),
 
     /** Lets a tag, which is `row`, end at a time, or never (null). Throws DENIED (409) when it may not be deleted. */
     setEnd(repositoryId: number, name: Tag, row: TagNow, expiresAt: number | null): void {
@@ -88,12 +88,28 @@ export function tagMoves(db: Db, rows: TagRows) {
 }
 
 interface Removal {
-  remove: (repositoryId: number, name: Tag, move: Move) => boolean
+  remove: (repositoryId: number, name: Tag, move: Move, isDecided?: boolean) => boolean
   isImmutable: (repositoryId: number) => boolean
 }
 
 /** Moves of many tags, a part of them at a time. */
 function manyTags(rows: TagRows, { remove, isImmutable }: Removal) {
+  const removeUntil = (
+    isOver: () => boolean,
+    repositoryId: number,
+    manifestId: number,
+    move: Move,
+    isDecided: boolean,
+  ): boolean => {
+    for (;;) {
+      const names = rows.pointingAt(manifestId, TAGS_READ)
+      for (const name of names) {
+        if (isOver()) return true
+        remove(repositoryId, name, move, isDecided)
+      }
+      if (names.length < TAGS_READ) return false
+    }
+  }
   return {
     /**
      * Deletes some of the tags that point at the manifest; answers whether there are more. Throws DENIED (409) before it
@@ -102,15 +118,15 @@ function manyTags(rows: TagRows, { remove, isImmutable }: Removal) {
     removeSome(repositoryId: number, manifestId: number, move: Move): boolean {
       // None of an immutable repository is deleted but those whose end has come, so all are looked at in one part.
       const isOver = isImmutable(repositoryId) ? () => false : partTime()
-      for (;;) {
-        const names = rows.pointingAt(manifestId, TAGS_READ)
-        for (const name of names) {
-          if (isOver()) return true
-          remove(repositoryId, name, move)
-        }
-        if (names.length < TAGS_READ) return false
-      }
+      return removeUntil(isOver, repositoryId, manifestId, move, false)
     },
+
+    /** Deletes more of the tags, even if the repository has become immutable since `removeSome`. */
+    removeRest: (repositoryId: number, manifestId: number, move: Move): boolean =>
+      removeUntil(partTime(), repositoryId, manifestId, move, true),
+
+    /** Reports whether a tag points at the manifest. */
+    isTagged: (manifestId: number): boolean => rows.pointingAt(manifestId, 1).length > 0,
 
     /** Removes some of a repository's tags whose end has come; answers whether there are more. */
     expireSome(repositoryId: number, at: number): boolean {

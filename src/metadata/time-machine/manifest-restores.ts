@@ -6,6 +6,7 @@ import type { RepositoryReads } from '../content/repositories.ts'
 import type { TagMoves } from '../content/tag-moves.ts'
 import type { RecordEvent } from '../events.ts'
 import { partTime } from '../part-time.ts'
+import { CONTENT_STALE, type Parts } from '../stale.ts'
 import type { Revive } from './content-restore.ts'
 import { type Restore, tooLongAgo } from './restore.ts'
 import { restoredEnd, type TagLines } from './tag-lines.ts'
@@ -29,18 +30,17 @@ export function manifestRestores({
   return {
     /**
      * Brings a manifest back with the tags that went with it, unless they were made again. Answers these tags.
-     * Changes nothing when it is there. Throws NAME_UNKNOWN or MANIFEST_UNKNOWN.
+     * Changes nothing when it is there: if the process ended between two parts, a rewind restores the other tags.
+     * Throws NAME_UNKNOWN or MANIFEST_UNKNOWN.
      */
-    *restoreManifest(
-      call: Restore & { digest: Digest },
-    ): Generator<undefined, { stale: 'content'; tags: Tag[] }> {
+    *restoreManifest(call: Restore & { digest: Digest }): Parts<typeof CONTENT_STALE & { tags: Tag[] }> {
       const { caller, at, repository, digest } = call
       const repositoryId = find(repository)
       if (repositoryId === undefined) throw registryError('NAME_UNKNOWN')
       const row = findManifest(repositoryId, digestToBytes(digest))
       if (row === undefined)
         throw registryError('MANIFEST_UNKNOWN', `${repository} has no manifest ${digest}, nor had it lately`)
-      if (row.deletedAt === null) return { stale: 'content', tags: [] }
+      if (row.deletedAt === null) return { ...CONTENT_STALE, tags: [] }
       const { deletedAt } = row
       if (revive(repositoryId, digestToBytes(digest), call) === undefined)
         throw registryError('MANIFEST_UNKNOWN', `${digest} ${tooLongAgo(deletedAt, call)}`)
@@ -49,7 +49,7 @@ export function manifestRestores({
       let isOver = partTime()
       for (const gone of lines.goneWith(repositoryId, deletedAt)) {
         if (isOver()) {
-          yield
+          yield CONTENT_STALE
           isOver = partTime()
         }
         const found = findManifest(repositoryId, gone.state.digest)
@@ -67,7 +67,7 @@ export function manifestRestores({
         tags.move(repositoryId, gone.name, row.id, target)
         restored.push(gone.name)
       }
-      return { stale: 'content', tags: restored }
+      return { ...CONTENT_STALE, tags: restored }
     },
   }
 }

@@ -5,6 +5,7 @@ import type { RepositoryReads } from '../content/repositories.ts'
 import type { TagMoves } from '../content/tag-moves.ts'
 import type { RecordEvent } from '../events.ts'
 import { partTime } from '../part-time.ts'
+import { CONTENT_STALE, type Parts } from '../stale.ts'
 import type { Revive } from './content-restore.ts'
 import { checkTime, type Restore } from './restore.ts'
 import { type PastTag, restoredEnd, type TagLines } from './tag-lines.ts'
@@ -57,25 +58,25 @@ export function rewinds({
      * does the rest.
      * Throws NAME_UNKNOWN, DENIED (409) where tags are immutable, and REQUEST_INVALID for a time outside of the window.
      */
-    *rewindRepository(call: Restore & { to: number }): Generator<undefined, { stale: 'content' } & Rewound> {
+    *rewindRepository(call: Restore & { to: number }): Parts<typeof CONTENT_STALE & Rewound> {
       const { repository, caller, at, to } = call
       const repositoryId = find(repository)
       if (repositoryId === undefined) throw registryError('NAME_UNKNOWN')
       checkTime(to, call)
-      while (tags.expireSome(repositoryId, at)) yield
+      while (tags.expireSome(repositoryId, at)) yield CONTENT_STALE
       const done = { restored: 0, removed: 0, lost: 0 }
       // A tag that may not be moved ends the rewind, so before it all is done in one part.
       let isOver = partTime()
       for (const { name, state } of lines.movedSince(repositoryId, to, at)) {
         if (isOver() && !tags.isImmutable(repositoryId)) {
-          yield
+          yield CONTENT_STALE
           isOver = partTime()
         }
         const outcome = takeBack(repositoryId, name, state, call)
         if (outcome !== undefined) done[outcome]++
       }
       recordEvent({ type: 'repository.rewind', repository }, caller, at)
-      return { stale: 'content', ...done }
+      return { ...CONTENT_STALE, ...done }
     },
   }
 }
