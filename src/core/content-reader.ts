@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import PQueue from 'p-queue'
 import { type ConversionName, convertImage, type Refusal } from '../docker/conversion.ts'
 import type { ManifestPush } from '../domain/registry.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -11,11 +12,19 @@ import { type PushedDocument, readPushed, type Schema1Pushes } from './registry/
 /** Anything smaller is read inline, because a round trip to the thread would take as long. */
 const INLINE_BYTES_MAX = 64 * 1024
 
-/** How long an answer may take. After that the thread is terminated and a new one takes over. */
+/** How long an answer may take once the thread has begun. After that a new thread takes over. */
 const ANSWER_SECONDS_MAX = 10
 
-/** How many questions may wait for the thread. Further ones are refused. */
+/** How many questions of each priority may wait for the thread. Further ones are refused. */
 const WAITING_MAX = 64
+
+/** Pushes come first, because anyone who may pull can ask for many descriptions. */
+const PRIORITY: Record<ReadingQuestion['do'], number> = {
+  readPushed: 1,
+  manifestBrief: 0,
+  imageBrief: 0,
+  convert: 0,
+}
 
 /** How many briefs are cached. They are keyed by digest, so they never become stale. */
 const REMEMBERED_MAX = 64
@@ -39,10 +48,35 @@ export interface ReadingFailure {
   status: number
 }
 
-/** Reads content that clients wrote. Anything that could block the serving thread for too long is read in another. */
+/** A thread that answers questions. */
+export interface ReadingThread {
+  ask<T>(question: ReadingQuestion): Promise<T>
+  /** Rejects the question that has no answer yet. */
+  stop(): Promise<void>
+}
+
+export interface ContentReaderOptions {
+  answerSecondsMax?: number
+  /** Starts a thread. `onFailure` is called when it has crashed. */
+  startThread?: (onFailure: () => void) => ReadingThread
+}
+
+/**
+ * Reads content that clients wrote. Anything that could block the serving thread for too long is read in another, one
+ * question at a time, so that a question that takes too long takes no other with it.
+ */
 export class ContentReader {
-  private client: WorkerClient<ReadingQuestion, ReadingFailure> | undefined
+  private readonly answerMilliseconds: number
+  private readonly startThread: (onFailure: () => void) => ReadingThread
+  private readonly queue = new PQueue({ concurrency: 1 })
   private readonly briefs = new LRUCache<string, Promise<unknown>>({ max: REMEMBERED_MAX })
+  private thread: ReadingThread | undefined
+  private isStopped = false
+
+  constructor({ answerSecondsMax = ANSWER_SECONDS_MAX, startThread = start }: ContentReaderOptions = {}) {
+    this.answerMilliseconds = answerSecondsMax * 1000
+    this.startThread = startThread
+  }
 
   /** Returns the brief of a manifest. Its bytes are fetched only when the brief is not cached. */
   manifestBrief(
@@ -77,7 +111,8 @@ export class ContentReader {
   }
 
   async stop(): Promise<void> {
-    await this.client?.stop()
+    this.isStopped = true
+    await this.thread?.stop()
   }
 
   private remember<T>(key: string, size: number, read: () => Promise<T>): Promise<T> {
@@ -93,33 +128,41 @@ export class ContentReader {
 
   private async read<T>(bytes: Uint8Array, question: ReadingQuestion): Promise<T> {
     if (bytes.length <= INLINE_BYTES_MAX) return answerTo(question) as T
-    this.client ??= this.start()
-    const { client } = this
-    if (client.waiting >= WAITING_MAX) throw busy()
+    const priority = PRIORITY[question.do]
+    if (this.queue.sizeBy({ priority }) >= WAITING_MAX) throw busy()
+    return await this.queue.add(() => this.ask<T>(question), { priority })
+  }
+
+  private async ask<T>(question: ReadingQuestion): Promise<T> {
+    if (this.isStopped) throw new Error('the reader of contents was stopped')
+    const thread = this.thread ?? this.startThread(() => this.drop(thread))
+    this.thread = thread
     const late = setTimeout(() => {
-      if (this.client === client) this.client = undefined
-      void client.stop()
-    }, ANSWER_SECONDS_MAX * 1000)
+      this.drop(thread)
+      void thread.stop()
+    }, this.answerMilliseconds)
     try {
-      return await client.ask<T>(question)
+      return await thread.ask<T>(question)
     } finally {
       clearTimeout(late)
     }
   }
 
-  private start(): WorkerClient<ReadingQuestion, ReadingFailure> {
-    const worker = new Worker(new URL('./content-reader-thread.ts', import.meta.url))
-    worker.unref()
-    const client = new WorkerClient<ReadingQuestion, ReadingFailure>(worker, {
-      name: 'the reader of contents',
-      toError: ({ message, entries, status }) =>
-        entries === undefined ? new Error(message) : new RegistryError(entries, { status }),
-      onFailure: () => {
-        if (this.client === client) this.client = undefined
-      },
-    })
-    return client
+  /** Lets the next question start a new thread. */
+  private drop(thread: ReadingThread): void {
+    if (this.thread === thread) this.thread = undefined
   }
+}
+
+function start(onFailure: () => void): ReadingThread {
+  const worker = new Worker(new URL('./content-reader-thread.ts', import.meta.url))
+  worker.unref()
+  return new WorkerClient<ReadingQuestion, ReadingFailure>(worker, {
+    name: 'the reader of contents',
+    toError: ({ message, entries, status }) =>
+      entries === undefined ? new Error(message) : new RegistryError(entries, { status }),
+    onFailure,
+  })
 }
 
 /** Returns the answer to a question. Runs on either thread. */

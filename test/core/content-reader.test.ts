@@ -1,10 +1,11 @@
 import { afterAll, expect, test } from 'bun:test'
-import { ContentReader } from '../../src/core/content-reader.ts'
+import { ContentReader, type ReadingQuestion, type ReadingThread } from '../../src/core/content-reader.ts'
 import { digestFromHex } from '../../src/oci/digest.ts'
 import { MEDIA_TYPE } from '../../src/oci/media-type.ts'
-import { parseRepositoryName } from '../../src/oci/reference.ts'
+import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
 import { failureOf } from '../support/failure.ts'
 import { turnsDuring } from '../support/turns.ts'
+import { until } from '../support/until.ts'
 
 const reader = new ContentReader()
 afterAll(() => reader.stop())
@@ -59,23 +60,77 @@ test('content reader: a small manifest is described in full', async () => {
   expect(brief).toMatchObject({ truncated: false, annotations: { a: 'b' }, layerCount: 1 })
 })
 
+const pushOf = (bytes: Uint8Array<ArrayBuffer>) => ({
+  repository: parseRepositoryName('a'),
+  reference: { tag: undefined, digest: digest('4') },
+  tags: [],
+  contentType: MEDIA_TYPE.ociManifest,
+  bytes,
+  precondition: undefined,
+})
+const TAKEN = { push: true, unsigned: false }
+
 test('content reader: a large push is read without blocking the serving thread, and its error is reported', async () => {
-  const push = (bytes: Uint8Array<ArrayBuffer>) => ({
-    repository: parseRepositoryName('a'),
-    reference: { tag: undefined, digest: digest('4') },
-    tags: [],
-    contentType: MEDIA_TYPE.ociManifest,
-    bytes,
-    precondition: undefined,
-  })
-  const taken = { push: true, unsigned: false }
   const turns = await turnsDuring(async () => {
-    const { manifest } = await reader.readPushed(push(LARGE), taken)
+    const { manifest } = await reader.readPushed(pushOf(LARGE), TAKEN)
     expect(manifest.references.map(({ digest }) => digest)).toEqual([CONFIG.digest])
   })
   expect(turns).toBeGreaterThan(TURNS_MIN)
   const many = bytesOf({ ...JSON.parse(new TextDecoder().decode(LARGE)), more: Array(50_000).fill(0) })
-  expect(await failureOf(reader.readPushed(push(many), taken))).toMatchObject({ status: 400 })
+  expect(await failureOf(reader.readPushed(pushOf(many), TAKEN))).toMatchObject({ status: 400 })
   const broken = LARGE.slice(0, LARGE.length - 1)
-  expect(await failureOf(reader.readPushed(push(broken), taken))).toMatchObject({ status: 400 })
+  expect(await failureOf(reader.readPushed(pushOf(broken), TAKEN))).toMatchObject({ status: 400 })
+})
+
+const NAME = { name: parseRepositoryName('a'), tag: parseTag('1') }
+
+/** A thread whose questions are answered by the test. */
+function slowThread() {
+  const asked: { question: ReadingQuestion; resolve: (value: unknown) => void }[] = []
+  const startThread = (): ReadingThread => {
+    const { promise: stopped, reject } = Promise.withResolvers<never>()
+    stopped.catch(() => {})
+    return {
+      ask<T>(question: ReadingQuestion): Promise<T> {
+        const { promise, resolve } = Promise.withResolvers<unknown>()
+        asked.push({ question, resolve })
+        return Promise.race([promise as Promise<T>, stopped])
+      },
+      stop: async () => reject(new Error('stopped')),
+    }
+  }
+  return { asked, startThread }
+}
+
+test('content reader: a question that takes too long fails alone, and the next one gets a new thread', async () => {
+  const hanging = slowThread()
+  const startThread = (): ReadingThread =>
+    hanging.asked.length === 0
+      ? hanging.startThread()
+      : { ask: async <T>() => 'answered' as T, stop: async () => {} }
+  const slow = new ContentReader({ answerSecondsMax: 0.05, startThread })
+  const first = failureOf(slow.manifestBrief(row('5', LARGE.length), () => LARGE))
+  const second = slow.manifestBrief(row('6', LARGE.length), () => LARGE)
+  expect(await first).toMatchObject({ message: 'stopped' })
+  expect(await second).toBe('answered' as never)
+  expect(hanging.asked).toHaveLength(1)
+})
+
+test('content reader: a push is read before the descriptions that wait, and not refused because of them', async () => {
+  const { asked, startThread } = slowThread()
+  const slow = new ContentReader({ startThread })
+  const describe = () => slow.imageBrief(digest('0'), LARGE)
+  const one = slow.convert(NAME, [], LARGE)
+  const others = Array.from({ length: 64 }, () => slow.convert(NAME, [], LARGE))
+  expect(await failureOf(describe())).toMatchObject({ status: 503 })
+  const push = slow.readPushed(pushOf(LARGE), TAKEN)
+  asked[0]?.resolve('first')
+  expect(await one).toBe('first' as never)
+  await until(() => asked.length === 2)
+  expect(asked[1]?.question.do).toBe('readPushed')
+  asked[1]?.resolve('pushed')
+  expect(await push).toBe('pushed' as never)
+  const ended = Promise.allSettled(others)
+  await slow.stop()
+  expect((await ended).every(({ status }) => status === 'rejected')).toBe(true)
 })
