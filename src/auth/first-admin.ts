@@ -24,8 +24,8 @@ export interface FirstPassword {
 
 /**
  * Creates the first account when there is none. A generated password is shown on the terminal, or written to a file
- * that only the owner can read. This happens before the account is created, so that a crash never leaves an account
- * whose password nobody knows.
+ * that only the owner can read. This happens before the account is created, so that neither a crash nor a power failure
+ * leaves an account whose password nobody knows.
  */
 export async function makeFirstAdmin(
   { metadata, auth, passwordFile, now }: FirstAdminSources,

@@ -1,5 +1,5 @@
-import { rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { closeSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 
 /** The first account of an installation. */
 export const FIRST_ADMIN = 'admin'
@@ -12,9 +12,22 @@ export class PasswordFile {
     this.path = join(data, 'initial-admin-password')
   }
 
-  /** Writes the password to a file that only its owner can read. Returns the path. */
+  /** Writes the password to a file that only its owner can read. Durable when it returns. Returns the path. */
   write(password: string): string {
-    writeFileSync(this.path, `${password}\n`, { mode: 0o600 })
+    rmSync(this.path, { force: true })
+    const file = openSync(this.path, 'wx', 0o600)
+    try {
+      writeSync(file, `${password}\n`)
+      fsyncSync(file)
+    } finally {
+      closeSync(file)
+    }
+    const folder = openSync(dirname(this.path), 'r')
+    try {
+      fsyncSync(folder)
+    } finally {
+      closeSync(folder)
+    }
     return this.path
   }
 
