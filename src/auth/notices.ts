@@ -27,8 +27,10 @@ export interface Noticed {
 export class Notices {
   private readonly metadata: Metadata
   private readonly now: () => number
-  private waiting = new Map<string, Notice>()
-  private writing: Promise<void> | undefined
+  private waiting = newBatch()
+  private isWriting = false
+  /** Resolves when the batch that was taken last is written. */
+  private written = Promise.resolve()
 
   /** @param now milliseconds since 1970 */
   constructor(metadata: Metadata, now: () => number) {
@@ -40,9 +42,10 @@ export class Notices {
     const name = account.slice(0, NAME_CHARACTERS_MAX)
     const network = networkOf(address)
     const key = JSON.stringify([kind, name, network])
-    const known = this.waiting.get(key)
-    if (known === undefined && this.waiting.size >= WAITING_MAX) return
-    this.waiting.set(key, {
+    const { notices } = this.waiting
+    const known = notices.get(key)
+    if (known === undefined && notices.size >= WAITING_MAX) return
+    notices.set(key, {
       kind,
       target: target.slice(0, TARGET_CHARACTERS_MAX),
       account: name,
@@ -52,20 +55,28 @@ export class Notices {
       at: this.now(),
       count: (known?.count ?? 0) + 1,
     })
-    this.writing ??= this.write()
+    if (!this.isWriting) void this.write()
   }
 
-  /** Resolves when everything noted so far is written. */
+  /** Resolves when everything noted so far is written, however much is noted meanwhile. */
   async flush(): Promise<void> {
-    while (this.writing !== undefined) await this.writing
+    await (this.waiting.notices.size > 0 ? this.waiting.written.promise : this.written)
   }
 
   private async write(): Promise<void> {
-    while (this.waiting.size > 0) {
-      const notices = [...this.waiting.values()]
-      this.waiting = new Map()
-      await this.metadata.write('addNotices', { notices }).catch(() => {})
+    this.isWriting = true
+    while (this.waiting.notices.size > 0) {
+      const { notices, written } = this.waiting
+      this.waiting = newBatch()
+      this.written = written.promise
+      await this.metadata.write('addNotices', { notices: [...notices.values()] }).catch(() => {})
+      written.resolve()
     }
-    this.writing = undefined
+    this.isWriting = false
   }
+}
+
+/** Notices that are written together. */
+function newBatch() {
+  return { notices: new Map<string, Notice>(), written: Promise.withResolvers<void>() }
 }
