@@ -4,52 +4,59 @@ import { isHost } from '../request/host.ts'
 import type { AllowedHosts } from './allowed-hosts.ts'
 
 export interface FrontDoorOptions {
-  /** Requests in flight of one client. */
+  /** How many requests one client may have in flight. */
   requestsPerClientMax: number
-  /** The hosts that a request may name; undefined where it may name any. */
+  /** The hosts that a request may name; undefined allows any. */
   hosts: AllowedHosts | undefined
-  /** For so long browsers are told to come by HTTPS only; 0 tells them nothing (RFC 6797). */
+  /** How long browsers must use HTTPS only (RFC 6797); 0 sends no such header. */
   hstsSeconds: number
 }
 
-/** A request, as the door has to know it. */
+/** A request, as the front door sees it. */
 export interface Arrival {
   request: Request
-  /** Who asks; undefined for a client that is not counted. Finding out costs more than many an answer does. */
+  /** Returns the client; undefined for one that is not counted. The first call costs more than many responses do. */
   client: () => string | undefined
-  /** Scheme, host and port by which the client reached this server. */
+  /** Returns the scheme, host and port that the client used to reach this server. */
   origin: () => string
 }
 
 type Answer = (request: Request) => Response | Promise<Response>
 
 /**
- * What every request passes before a surface sees it, so that none of them meets a request that the runtime should have
- * refused, or more requests of one client than it can have in flight.
+ * Checks every request before a surface sees it: refuses those that the runtime should have refused, and those of a
+ * client that has too many in flight. A request is in flight until its response begins. While a body is being sent, only
+ * its connection remains, which the door cannot see.
  *
- * Connections cannot be counted: Bun tells nothing of one before its request. One without a request costs a descriptor
- * and a few hundred bytes until Bun closes it.
+ * Idle connections cannot be counted either, because Bun does not report a connection before its first request. Each
+ * costs a file descriptor and a few hundred bytes until Bun closes it.
  */
 export class FrontDoor {
   private readonly options: FrontDoorOptions
-  private readonly inFlight = new Set<Arrival>()
-  /** The last host that was valid: most requests name the same one. */
+  /** Requests in flight whose clients are not known yet. */
+  private readonly unidentified = new Set<Arrival>()
+  /** The number of other requests in flight by client. */
+  private readonly counts = new Map<string | undefined, number>()
+  private inFlight = 0
+  /** The last valid host. Most requests name the same one. */
   private validHost = ''
 
   constructor(options: FrontDoorOptions) {
     this.options = options
   }
 
-  /** Answers a request, or says why it is not let in. */
+  /** Passes the request to `answer`, or responds with the reason why it is refused. */
   async admit(arrival: Arrival, answer: Answer): Promise<Response> {
     const { request } = arrival
     const refused = this.refuse(request) ?? this.refuseMore(arrival)
     if (refused !== undefined) return this.finish(arrival, answerFor(refused, request))
-    this.inFlight.add(arrival)
+    this.inFlight++
+    this.unidentified.add(arrival)
     try {
       return this.finish(arrival, await answer(request))
     } finally {
-      this.inFlight.delete(arrival)
+      this.inFlight--
+      if (!this.unidentified.delete(arrival)) this.count(arrival.client(), -1)
     }
   }
 
@@ -75,17 +82,22 @@ export class FrontDoor {
     return undefined
   }
 
-  /** While all clients together have no more in flight than one may have, nobody needs to be looked up. */
+  /** Identifies no client as long as all of them together have no more in flight than one may have. */
   private refuseMore(arrival: Arrival) {
     const { requestsPerClientMax: max } = this.options
-    if (this.inFlight.size < max) return undefined
+    if (this.inFlight < max) return undefined
+    for (const other of this.unidentified) this.count(other.client(), 1)
+    this.unidentified.clear()
     const client = arrival.client()
-    if (client === undefined) return undefined
-    let count = 0
-    for (const other of this.inFlight) if (other.client() === client) count++
-    if (count < max) return undefined
+    if (client === undefined || (this.counts.get(client) ?? 0) < max) return undefined
     const message = `${client} has ${max} requests in flight already: wait for some of them`
     return registryError('TOOMANYREQUESTS', message, { headers: { 'retry-after': '1' } })
+  }
+
+  private count(client: string | undefined, change: number): void {
+    const count = (this.counts.get(client) ?? 0) + change
+    if (count > 0) this.counts.set(client, count)
+    else this.counts.delete(client)
   }
 
   private finish({ origin }: Arrival, response: Response): Response {

@@ -127,6 +127,29 @@ test('front door: one client has so many requests in flight, another one and who
   expect(await statusOf('192.0.2.1')).toBe(200)
 })
 
+test('front door: a refused request does not look at all those in flight again', async () => {
+  let lookups = 0
+  const counted = (client: string) => ({
+    ...arrival(client),
+    client() {
+      lookups++
+      return client
+    },
+  })
+  const { promise, resolve } = Promise.withResolvers<Response>()
+  const shared = door({ requestsPerClientMax: 3 })
+  const clients = ['192.0.2.1', '192.0.2.1', '192.0.2.1', '192.0.2.2', '192.0.2.3']
+  const slow = clients.map((client) => shared.admit(counted(client), () => promise))
+  const asked = () => shared.admit(arrival('192.0.2.1'), () => new Response())
+  const refused = await Promise.all(Array.from({ length: 10 }, asked))
+  expect(refused.map(({ status }) => status)).toEqual(Array(10).fill(429))
+  // One look-up when it arrives, and one when it is counted.
+  expect(lookups).toBeLessThanOrEqual(2 * clients.length)
+  resolve(new Response())
+  await Promise.all(slow)
+  expect((await asked()).status).toBe(200)
+})
+
 test('front door: a request that fails does not stay in flight', async () => {
   const shared = door({ requestsPerClientMax: 1 })
   const failing = shared.admit(arrival('192.0.2.1'), () => Promise.reject(new Error('it fails')))
