@@ -118,6 +118,22 @@ export const leftoverRules: Rule[] = [
       ),
   },
   {
+    name: 'every test runs, except where the platform lacks something',
+    bad: [
+      ['test/a.test.ts', "test.todo('a')"],
+      ['test/a.test.ts', "test.failing('a', () => {})"],
+      ['test/a.test.ts', "describe.todoIf(process.platform === 'win32')('a', () => {})"],
+      ['test/a.test.ts', "test.if(isFast)('a', () => {})"],
+      ['test/a.test.ts', "test.skipIf(true)('a', () => {})"],
+      ['test/a.test.ts', "describe.skipIf(process.env.SLOW === undefined)('a', () => {})"],
+    ],
+    faults: (file) => [
+      // Biome refuses skip and only.
+      ...calls(file, (object, method) => TEST_FUNCTIONS.includes(object) && UNRUN.includes(method)),
+      ...groundlessSkips(file),
+    ],
+  },
+  {
     name: 'a transaction is synchronous: an async one commits at its first await',
     bad: [
       ['src/metadata/a.ts', 'db.transaction(async (tx) => { await tx.run() })'],
@@ -139,6 +155,27 @@ export const leftoverRules: Rule[] = [
     },
   },
 ]
+
+const TEST_FUNCTIONS = ['test', 'it', 'describe']
+const UNRUN = ['todo', 'todoIf', 'failing', 'if']
+
+/** What a machine can lack: its operating system, a user's rights, a program or a system folder. */
+const PLATFORM = /\bprocess\.(?:platform|getuid)\b|\bBun\.which\(|\bexistsSync\('\//
+
+/** Returns each `skipIf` whose condition does not depend on the platform. */
+function groundlessSkips(file: SourceFile): string[] {
+  const faults: string[] = []
+  file.visit({
+    CallExpression(node) {
+      const { callee } = node
+      if (callee.type !== 'MemberExpression' || callee.property.type !== 'Identifier') return
+      if (callee.property.name !== 'skipIf') return
+      const text = file.text.slice(node.start, node.end)
+      if (!PLATFORM.test(text)) faults.push(at(file, node, text))
+    },
+  })
+  return faults
+}
 
 /** Returns each `new Worker` that the build would miss, so that the executable could not start it. */
 function lostWorkers(file: SourceFile): string[] {
