@@ -79,7 +79,7 @@ describe('a digest', () => {
 
   test('is parsed in linear time, and its error quotes only the beginning', () => {
     for (const text of longInputs(100_000)) {
-      expect(millisecondsOf(() => codeOf(() => parseDigest(text)))).toBeLessThan(1000)
+      expect(millisecondsOf(() => codeOf(() => parseDigest(text)))).toBeLessThan(20)
       expect(() => parseDigest(text)).toThrow(/^.{1,400}$/s)
     }
   })

@@ -215,7 +215,7 @@ describe('any manifest', () => {
   test('is parsed in linear time', () => {
     for (const text of longInputs(100_000)) {
       const document = { ...image, artifactType: text, layers: [{ ...one, digest: text }] }
-      expect(millisecondsOf(() => codeOf(() => parse(document, OCI_MANIFEST)))).toBeLessThan(1000)
+      expect(millisecondsOf(() => codeOf(() => parse(document, OCI_MANIFEST)))).toBeLessThan(50)
     }
   })
 })

@@ -38,7 +38,7 @@ describe('a Content-Type', () => {
 
   test('is parsed in linear time', () => {
     for (const text of longInputs(100_000))
-      expect(millisecondsOf(() => parseContentType(text))).toBeLessThan(1000)
+      expect(millisecondsOf(() => parseContentType(text))).toBeLessThan(20)
   })
 })
 

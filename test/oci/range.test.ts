@@ -80,7 +80,7 @@ test.each([
 
 test('range: a long header is parsed in linear time', () => {
   for (const text of longInputs(100_000)) {
-    expect(millisecondsOf(() => parseRange(text, 10))).toBeLessThan(1000)
-    expect(millisecondsOf(() => parseContentRange(text))).toBeLessThan(1000)
+    expect(millisecondsOf(() => parseRange(text, 10))).toBeLessThan(20)
+    expect(millisecondsOf(() => parseContentRange(text))).toBeLessThan(20)
   }
 })

@@ -126,11 +126,11 @@ describe('a reference', () => {
 
   test('is parsed in linear time', () => {
     for (const text of longInputs(100_000)) {
-      expect(millisecondsOf(() => codeOf(() => parseReference(text)))).toBeLessThan(1000)
-      expect(millisecondsOf(() => codeOf(() => parseRepositoryName(text)))).toBeLessThan(1000)
+      expect(millisecondsOf(() => codeOf(() => parseReference(text)))).toBeLessThan(20)
+      expect(millisecondsOf(() => codeOf(() => parseRepositoryName(text)))).toBeLessThan(20)
     }
     for (const text of longInputs(REPOSITORY_NAME_CHARACTERS_MAX - 10)) {
-      expect(millisecondsOf(() => codeOf(() => parseRepositoryName(text)))).toBeLessThan(1000)
+      expect(millisecondsOf(() => codeOf(() => parseRepositoryName(text)))).toBeLessThan(20)
     }
   })
 })
