@@ -43,7 +43,7 @@ export interface Principal {
   self(): string
 }
 
-export interface AskerOptions {
+export interface PrincipalOptions {
   access: Access
   identity: Identity
   act: () => Write
@@ -54,7 +54,7 @@ export interface AskerOptions {
 const OUT_OF_SCOPE = "the token's scope does not include this action"
 
 /** Returns the checks for an identity. */
-export function principalOf({ access, identity, act, onRefused }: AskerOptions): Principal {
+export function principalOf({ access, identity, act, onRefused }: PrincipalOptions): Principal {
   const { account } = identity
   // A credential limited to some repositories cannot manage accounts.
   const isWhole = identity.token === undefined && identity.limits.length === 0

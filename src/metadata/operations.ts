@@ -66,18 +66,18 @@ export function operations(db: Db, version: VersionOfCall) {
 }
 
 function accountOperations(db: Db, version: VersionOfCall) {
-  const recordEvent = auditWrites(db)
+  const recordAct = auditWrites(db)
   return {
-    ...installationWrites(db, recordEvent),
-    ...accountWrites(db, { recordEvent, version }),
-    ...groupWrites(db, { recordEvent, version }),
-    ...credentialWrites(db, recordEvent),
-    ...grantWrites(db, recordEvent),
-    ...trailWrites(recordEvent),
+    ...installationWrites(db, recordAct),
+    ...accountWrites(db, { recordAct, version }),
+    ...groupWrites(db, { recordAct, version }),
+    ...credentialWrites(db, recordAct),
+    ...grantWrites(db, recordAct),
+    ...trailWrites(recordAct),
     ...noticeWrites(db),
     ...addressWrites(db),
-    ...pinWrites(db, recordEvent),
-    ...upstreamWrites(db, { recordEvent, version }),
+    ...pinWrites(db, recordAct),
+    ...upstreamWrites(db, { recordAct, version }),
   }
 }
 

@@ -53,7 +53,7 @@ export class CachedManifests implements Manifests {
     const { metadata, onCheckFailed } = options
     this.checks = new TagChecks({
       ...options,
-      readCheckedAt: (repository, tag) => metadata.cache.tryParseTag(repository, tag)?.checkedAt,
+      readCheckedAt: (repository, tag) => metadata.cache.findTag(repository, tag)?.checkedAt,
       follow: (upstream, repository, tag) => this.follow(upstream, repository, tag),
       onFailed: onCheckFailed,
     })
@@ -163,7 +163,7 @@ export class CachedManifests implements Manifests {
   private async follow(upstream: Upstream, repository: RepositoryName, tag: Tag): Promise<void> {
     const { metadata, firstByteMs, now } = this.options
     const digest = await this.askForDigest(upstream, repository, tag, firstByteMs)
-    if (digest !== undefined && digest === metadata.cache.tryParseTag(repository, tag)?.digest) {
+    if (digest !== undefined && digest === metadata.cache.findTag(repository, tag)?.digest) {
       await metadata.write('noteChecks', { checks: [{ repository, tag, at: now() }] })
       return
     }

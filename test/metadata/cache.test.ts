@@ -116,7 +116,7 @@ test('eviction: pushing a cached manifest turns it into pushed content', () =>
     await metadata.write(...link('docker.io/library/a', config))
     await metadata.write(...put('docker.io/library/a', image, ['1']))
     await write.manifest('library/a', image, '1')
-    expect(metadata.cache.tryParseTag(nameOf('library/a'), parseTag('1'))?.checkedAt).toBeNull()
+    expect(metadata.cache.findTag(nameOf('library/a'), parseTag('1'))?.checkedAt).toBeNull()
     expect(await write.evict(1e9)).toMatchObject({ manifests: 0, blobs: [] })
     expect(isHere(metadata, 'library/a', image)).toBe(true)
   }))
@@ -143,17 +143,17 @@ test('cache: a tag that follows its upstream records it in its history, and a de
     const [name, tag] = [nameOf('library/a'), parseTag('1')]
     await write.manifest('library/a', first, '1')
     const at = await write.manifest('library/a', second, '1')
-    expect(metadata.cache.tryParseTag(name, tag)).toEqual({
+    expect(metadata.cache.findTag(name, tag)).toEqual({
       digest: parseDigest(second.digest),
       checkedAt: at,
     })
     await metadata.write('noteChecks', { checks: [{ repository: name, tag, at: at + 7 }] })
-    expect(metadata.cache.tryParseTag(name, tag)?.checkedAt).toBe(at + 7)
+    expect(metadata.cache.findTag(name, tag)?.checkedAt).toBe(at + 7)
     const lines = await metadata.history.ofTag(name, tag, Number.MAX_SAFE_INTEGER, 10)
     expect(lines?.map(({ act }) => act)).toEqual(['tag.follow', 'tag.follow'])
     const caller = { account: 'me', credential: undefined, address: '', requestId: '' }
     const reference = parseReference(second.digest)
     await metadata.write('evictReference', { at: at + 8, caller, repository: name, reference })
     expect(isHere(metadata, 'library/a', second)).toBe(false)
-    expect(metadata.cache.tryParseTag(name, tag)).toBeUndefined()
+    expect(metadata.cache.findTag(name, tag)).toBeUndefined()
   }))

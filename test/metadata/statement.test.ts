@@ -18,7 +18,7 @@ async function database(): Promise<Db> {
   return db
 }
 
-const tryParseTag = (db: Db) =>
+const findTag = (db: Db) =>
   statement(db, { id: number, name: optional(text) }, ({ id, name }) =>
     db
       .select({ name: tag.name })
@@ -26,7 +26,7 @@ const tryParseTag = (db: Db) =>
       .where(sql`${eq(tag.repositoryId, id)} and ${tag.name} is ${name}`),
   )
 
-type Takes<T> = T extends Parameters<ReturnType<typeof tryParseTag>['get']>[0] ? true : false
+type Takes<T> = T extends Parameters<ReturnType<typeof findTag>['get']>[0] ? true : false
 
 // These fail to compile if a statement accepts the wrong parameters.
 const takesItsParameters: Takes<{ id: number; name: string }> = true
@@ -43,7 +43,7 @@ test('statements: parameters have the declared names and types', async () => {
     false,
     false,
   ])
-  const found: { name: string } | undefined = tryParseTag(await database()).get({ id: 1, name: 'latest' })
+  const found: { name: string } | undefined = findTag(await database()).get({ id: 1, name: 'latest' })
   expect(found).toBeUndefined()
 })
 

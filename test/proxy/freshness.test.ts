@@ -18,7 +18,7 @@ async function startAt(options: CacheOptions = {}) {
 const digestOf = (response: Response) => response.headers.get('docker-content-digest')
 
 describe('cache: a tag', () => {
-  test('is checked once in its time, by one request for all askers, also after a restart', async () => {
+  test('is checked once in its time, by one request for all clients, also after a restart', async () => {
     await using world = await startAt()
     const { cache, pass } = world
     cache.fake.putImage('library/app', '1')

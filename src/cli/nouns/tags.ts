@@ -121,7 +121,7 @@ export const tags: Noun = {
           throw new CommandError('name the target: either --digest DIGEST or --at TIME', EXIT.usage)
         }
         const to = at === undefined ? { digest } : { at: momentOf(at, terminal.now(), 'past') }
-        const now = await tryParseTag(client, repository, tag)
+        const now = await findTag(client, repository, tag)
         // Restoring a deleted tag replaces nothing, so no confirmation is needed.
         if (now !== undefined) {
           const target = to.digest ?? `where it pointed at ${to.at}`
@@ -167,7 +167,7 @@ function getTag(client: AdminClient, repository: string, tag: string): Promise<T
   return client.request('GET', tagPath(repository, tag))
 }
 
-async function tryParseTag(client: AdminClient, repository: string, tag: string) {
+async function findTag(client: AdminClient, repository: string, tag: string) {
   try {
     return await getTag(client, repository, tag)
   } catch (error) {

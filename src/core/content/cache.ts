@@ -142,7 +142,7 @@ async function explain(
       explanation: `${what} is here; by digest ${upstream.name} is never asked again`,
     }
   }
-  const checkedAt = metadata.cache.tryParseTag(repository, reference.tag)?.checkedAt
+  const checkedAt = metadata.cache.findTag(repository, reference.tag)?.checkedAt
   if (checkedAt == null)
     return { state: 'pushed', explanation: `${what} was pushed here; it follows no upstream` }
   const isFresh = cache.isFresh(repository, reference.tag)

@@ -97,8 +97,8 @@ export class V1Images {
   }
 
   /** Returns the leaf of a tag's image. */
-  async tryParseTag(repository: RepositoryName, tag: Tag): Promise<V1Id | undefined> {
-    const row = await this.metadata.v1Images.tryParseTag(repository, tag, this.now())
+  async findTag(repository: RepositoryName, tag: Tag): Promise<V1Id | undefined> {
+    const row = await this.metadata.v1Images.findTag(repository, tag, this.now())
     return row && this.idOf(row, 0)
   }
 

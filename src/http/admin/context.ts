@@ -31,14 +31,14 @@ const OWN = {
 }
 
 /**
- * Starts a controller: `principal` is the principal, and the noun is the OpenAPI tag of its routes. The access that a route's
- * `operation` declares is checked before anything else, also before the body is read with `readJson`.
+ * Starts a controller. `principal` is the caller with their rights, and the noun is the OpenAPI tag of the routes. The
+ * access that a route's `operation` declares is checked before anything else, also before `readJson` reads the body.
  */
 export function controller(context: AdminContext, noun: string, prefix: string) {
-  const findAsker = (request: Request, set: Answering) =>
+  const findPrincipal = (request: Request, set: Answering) =>
     principalFor(context, request, String(set.headers['x-request-id']))
   return new Elysia({ name: noun, prefix, tags: [noun] })
-    .decorate('findAsker', findAsker)
+    .decorate('findPrincipal', findPrincipal)
     .decorate('readJson', (request: Request, principal: Principal, contentType: string) => {
       const { signIn, admin } = context.bodies
       const reader = principal.account === undefined && !principal.isAdmin ? signIn : admin
@@ -47,7 +47,7 @@ export function controller(context: AdminContext, noun: string, prefix: string) 
     .derive({ as: 'local' }, async ({ request, set }) => {
       Object.assign(set.headers, OWN)
       refuseForeign(request)
-      return { principal: await findAsker(request, set) }
+      return { principal: await findPrincipal(request, set) }
     })
 }
 

@@ -48,7 +48,7 @@ interface Parsed {
   set: Answering
   params: Record<string, unknown>
   contentType: string
-  findAsker: (request: Request, set: Answering) => Promise<Principal>
+  findPrincipal: (request: Request, set: Answering) => Promise<Principal>
   readJson: (request: Request, principal: Principal, contentType: string) => Promise<unknown>
 }
 
@@ -67,9 +67,9 @@ export function operation<T extends TSchema>({ access, answer, etag = false, ...
   return {
     response: { 200: answer },
     detail,
-    parse: async ({ request, set, params, contentType, findAsker, readJson }: Parsed) => {
+    parse: async ({ request, set, params, contentType, findPrincipal, readJson }: Parsed) => {
       refuseForeign(request)
-      const principal = await findAsker(request, set)
+      const principal = await findPrincipal(request, set)
       enforce(access, principal, params)
       return await readJson(request, principal, contentType)
     },

@@ -22,7 +22,7 @@ export async function listTags(exchange: V1Exchange<'tags'>): Promise<Response> 
 /** Returns the image id of a tag. */
 export async function getTag(exchange: V1Exchange<'tag'>): Promise<Response> {
   const { context, target, path } = exchange
-  const id = await context.images.tryParseTag(target.repository, path.tag)
+  const id = await context.images.findTag(target.repository, path.tag)
   if (id !== undefined) return await answer(exchange, id)
   throw registryError('MANIFEST_UNKNOWN', `tag "${path.tag}" not found in ${target.repository}`)
 }

@@ -96,19 +96,19 @@ export interface AccountChange {
 }
 
 interface AccountParts {
-  recordEvent: RecordAct
+  recordAct: RecordAct
   version: VersionOfCall
 }
 
 /** Writes of accounts, each for one call of the writer. */
-export function accountWrites(db: Db, { recordEvent, version }: AccountParts) {
+export function accountWrites(db: Db, { recordAct, version }: AccountParts) {
   const find = ({ name, kind, condition }: AccountWrite): AccountRow | undefined => {
     const row = findAccount(db, name, kind)
     checkVersion(`${kind} ${name}`, row?.version, condition)
     return row
   }
   const get = (call: AccountWrite) => found(find(call), call.kind, call.name)
-  const change = accountChange(db, { recordEvent, version })
+  const change = accountChange(db, { recordAct, version })
   const outlive = grantsOutlive(db)
 
   return {
@@ -125,7 +125,7 @@ export function accountWrites(db: Db, { recordEvent, version }: AccountParts) {
       db.insert(account)
         .values({ name, kind, ownerId, passwordHash, isAdmin, createdAt: call.at, version: version() })
         .run()
-      recordEvent({ action: `${kind}.add`, target: name, detail: { isAdmin } }, call.caller, call.at)
+      recordAct({ action: `${kind}.add`, target: name, detail: { isAdmin } }, call.caller, call.at)
       return passwordHash === undefined ? undefined : changed(db, [])
     },
 
@@ -140,13 +140,13 @@ export function accountWrites(db: Db, { recordEvent, version }: AccountParts) {
       outlive.account(id)
       db.delete(account).where(eq(account.id, id)).run()
       keepOneAdmin(db)
-      recordEvent({ action: `${call.kind}.remove`, target: call.name }, call.caller, call.at)
+      recordAct({ action: `${call.kind}.remove`, target: call.name }, call.caller, call.at)
       return change
     },
   }
 }
 
-function accountChange(db: Db, { recordEvent, version }: AccountParts) {
+function accountChange(db: Db, { recordAct, version }: AccountParts) {
   return ({ kind, name, caller, at }: AccountWrite, row: AccountRow, change: AccountChange) => {
     const { passwordHash, isAdmin, disabled } = change
     db.update(account)
@@ -165,7 +165,7 @@ function accountChange(db: Db, { recordEvent, version }: AccountParts) {
         .run()
     }
     const detail = { isAdmin, disabled, password: passwordHash === undefined ? undefined : 'changed' }
-    recordEvent({ action: `${kind}.change`, target: name, detail }, caller, at)
+    recordAct({ action: `${kind}.change`, target: name, detail }, caller, at)
     return changed(db, [row.id])
   }
 }
@@ -176,7 +176,7 @@ export interface GroupWrite extends Write {
 }
 
 /** Writes of groups. */
-export function groupWrites(db: Db, { recordEvent, version }: AccountParts) {
+export function groupWrites(db: Db, { recordAct, version }: AccountParts) {
   const find = ({ name, condition }: GroupWrite): GroupRow | undefined => {
     const row = db.select().from(accountGroup).where(eq(accountGroup.name, name)).get()
     checkVersion(`group ${name}`, row?.version, condition)
@@ -190,7 +190,7 @@ export function groupWrites(db: Db, { recordEvent, version }: AccountParts) {
       const { name, at } = call
       if (find(call) !== undefined) return
       db.insert(accountGroup).values({ name, createdAt: at, version: version() }).run()
-      recordEvent({ action: 'group.add', target: name }, call.caller, at)
+      recordAct({ action: 'group.add', target: name }, call.caller, at)
     },
 
     removeGroup(call: GroupWrite) {
@@ -204,7 +204,7 @@ export function groupWrites(db: Db, { recordEvent, version }: AccountParts) {
       const change = changed(db, members)
       grantsOutlive(db).group(id)
       db.delete(accountGroup).where(eq(accountGroup.id, id)).run()
-      recordEvent({ action: 'group.remove', target: call.name }, call.caller, call.at)
+      recordAct({ action: 'group.remove', target: call.name }, call.caller, call.at)
       return change
     },
 
@@ -220,11 +220,7 @@ export function groupWrites(db: Db, { recordEvent, version }: AccountParts) {
         .where(and(eq(groupMember.groupId, groupId), inArray(groupMember.accountId, removed)))
         .run()
       db.update(accountGroup).set({ version: version() }).where(eq(accountGroup.id, groupId)).run()
-      recordEvent(
-        { action: 'group.change', target: call.name, detail: { add, remove } },
-        call.caller,
-        call.at,
-      )
+      recordAct({ action: 'group.change', target: call.name, detail: { add, remove } }, call.caller, call.at)
       return changed(db, [...added, ...removed])
     },
   }

@@ -69,11 +69,11 @@ export function auditWrites(db: Db, limits = LIMITS): RecordAct {
 }
 
 /** Writes into the trail what changes nothing else here. */
-export function trailWrites(recordEvent: RecordAct) {
+export function trailWrites(recordAct: RecordAct) {
   return {
     /** Notes an act on something that is not in the database. */
     noteAct({ caller, at, ...act }: Act & { caller: Caller; at: number }): void {
-      recordEvent(act, caller, at)
+      recordAct(act, caller, at)
     },
   }
 }

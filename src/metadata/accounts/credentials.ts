@@ -47,7 +47,7 @@ export function credentialReads(db: Db) {
 const CREDENTIALS_MAX = { token: 1000, refresh: 100, session: 100 }
 
 /** Writes of tokens, each for one call of the writer. */
-export function credentialWrites(db: Db, recordEvent: RecordAct) {
+export function credentialWrites(db: Db, recordAct: RecordAct) {
   const touch = statement(db, { id: text, at: number }, ({ id, at }) =>
     db
       .update(credential)
@@ -68,8 +68,7 @@ export function credentialWrites(db: Db, recordEvent: RecordAct) {
         .run()
       const detail = { id, expiresAt, name, scope }
       // Sign-ins are noted apart from changes.
-      if (kind === 'token')
-        recordEvent({ action: 'token.add', target: call.of, detail }, call.caller, call.at)
+      if (kind === 'token') recordAct({ action: 'token.add', target: call.of, detail }, call.caller, call.at)
     },
 
     /** Ends a token, or a session, of the account. Throws NOT_FOUND when it has none of this id. */
@@ -90,7 +89,7 @@ export function credentialWrites(db: Db, recordEvent: RecordAct) {
         .all()
       if (removed.length === 0) throw registryError('NOT_FOUND', `${call.of} has no ${kind} ${call.id}`)
       const act = { action: 'token.remove', target: call.of, detail: { id: call.id } }
-      if (kind === 'token') recordEvent(act, call.caller, call.at)
+      if (kind === 'token') recordAct(act, call.caller, call.at)
       return { stale: 'accounts', accounts: owner === undefined ? [] : [owner.id] } as const
     },
 
@@ -108,7 +107,7 @@ export function credentialWrites(db: Db, recordEvent: RecordAct) {
 }
 
 /** Writes of what an installation has one of: its facts, and its keys. */
-export function installationWrites(db: Db, recordEvent: RecordAct) {
+export function installationWrites(db: Db, recordAct: RecordAct) {
   return {
     /** Adds the key that signs from now on. The others end at a time, unless they end before; at once, if that is now. */
     addSigningKey(call: Write & { id: string; privateJwk: string; othersEndAt: number }) {
@@ -119,7 +118,7 @@ export function installationWrites(db: Db, recordEvent: RecordAct) {
         .run()
       db.delete(signingKey).where(lte(signingKey.endsAt, at)).run()
       db.insert(signingKey).values({ id, privateJwk, createdAt: at }).run()
-      recordEvent({ action: 'signing-key.add', target: id, detail: { othersEndAt } }, caller, at)
+      recordAct({ action: 'signing-key.add', target: id, detail: { othersEndAt } }, caller, at)
       return { stale: 'signing-keys' } as const
     },
 

@@ -101,7 +101,7 @@ interface GrantWrite extends Write {
 }
 
 /** Writes of grants, each for one call of the writer. */
-export function grantWrites(db: Db, recordEvent: RecordAct) {
+export function grantWrites(db: Db, recordAct: RecordAct) {
   const { resolve, find } = grantees(db)
   const checkLimits = grantCounts(db)
   const known = statement(db, { subject: text, pattern: text }, ({ subject, pattern }) =>
@@ -141,7 +141,7 @@ export function grantWrites(db: Db, recordEvent: RecordAct) {
       const left = unknown(call.subject).subject
       if (grantee.subject !== left) remove(left, pattern)
       const act = { action: 'grant.put', target, detail: { pattern, role } }
-      if (before !== role) recordEvent(act, call.caller, call.at)
+      if (before !== role) recordAct(act, call.caller, call.at)
       return { stale: 'grants', id, subject: grantee.subject, rule: { pattern, role } } as const
     },
 
@@ -153,7 +153,7 @@ export function grantWrites(db: Db, recordEvent: RecordAct) {
       const isRemoved = subject !== undefined && remove(subject, pattern)
       if (!isRemoved && !remove(unknown(call.subject).subject, pattern))
         throw registryError('NOT_FOUND', `${target} has no grant on ${pattern}`)
-      recordEvent({ action: 'grant.remove', target, detail: { pattern } }, call.caller, call.at)
+      recordAct({ action: 'grant.remove', target, detail: { pattern } }, call.caller, call.at)
       return { stale: 'grants', subject: subject ?? '', removed: pattern } as const
     },
   }

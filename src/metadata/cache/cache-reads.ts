@@ -31,10 +31,7 @@ export function cacheReads(db: Db, total: ReadTotal) {
     }),
 
     /** Where a tag is here, and when its upstream was last asked; null for one that was pushed. */
-    tryParseTag(
-      name: RepositoryName,
-      tagName: Tag,
-    ): { digest: Digest; checkedAt: number | null } | undefined {
+    findTag(name: RepositoryName, tagName: Tag): { digest: Digest; checkedAt: number | null } | undefined {
       const row = check.get({ name, tag: tagName })
       return row && { ...row, digest: digestFromBytes(row.digest) }
     },

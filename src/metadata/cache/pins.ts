@@ -64,7 +64,7 @@ export function pinRows(db: Db, tags: Pick<TagRows, 'pointingAt'>) {
 }
 
 /** Changes of pins, each for one call of the writer. */
-export function pinWrites(db: Db, recordEvent: RecordAct) {
+export function pinWrites(db: Db, recordAct: RecordAct) {
   return {
     /** Pins what is cached, or will be. Throws CONFLICT when there are too many. */
     addPin({ caller, at, pattern, reference }: Write & Pin): void {
@@ -73,7 +73,7 @@ export function pinWrites(db: Db, recordEvent: RecordAct) {
         throw registryError('CONFLICT', `there are ${PINS_MAX} pins: remove some, or pin whole patterns`)
       }
       db.insert(cachePin).values({ pattern, reference, createdAt: at }).onConflictDoNothing().run()
-      recordEvent({ action: 'pin.add', target: pattern, detail: { reference } }, caller, at)
+      recordAct({ action: 'pin.add', target: pattern, detail: { reference } }, caller, at)
     },
 
     /** Throws NOT_FOUND when there is no such pin. */
@@ -82,7 +82,7 @@ export function pinWrites(db: Db, recordEvent: RecordAct) {
       const removed = db.delete(cachePin).where(isMeant).returning().all()
       if (removed.length === 0)
         throw registryError('NOT_FOUND', `there is no pin of ${pattern} with this reference`)
-      recordEvent({ action: 'pin.remove', target: pattern, detail: { reference } }, caller, at)
+      recordAct({ action: 'pin.remove', target: pattern, detail: { reference } }, caller, at)
     },
   }
 }

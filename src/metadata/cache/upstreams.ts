@@ -29,7 +29,7 @@ export interface UpstreamPut extends UpstreamWrite {
 /** Changes of upstreams, each for one call of the writer. They throw PRECONDITION_FAILED. */
 export function upstreamWrites(
   db: Db,
-  { recordEvent, version }: { recordEvent: RecordAct; version: VersionOfCall },
+  { recordAct, version }: { recordAct: RecordAct; version: VersionOfCall },
 ) {
   const localUnder = localNames(db)
   const find = ({ name, condition }: UpstreamWrite) => {
@@ -63,7 +63,7 @@ export function upstreamWrites(
       } else {
         db.update(upstream).set(set).where(eq(upstream.name, name)).run()
       }
-      recordEvent(
+      recordAct(
         { action: row === undefined ? 'upstream.add' : 'upstream.change', target: name, detail },
         caller,
         at,
@@ -75,7 +75,7 @@ export function upstreamWrites(
       const { caller, at, name } = call
       if (find(call) === undefined) throw registryError('NOT_FOUND', `there is no upstream ${name}`)
       db.delete(upstream).where(eq(upstream.name, name)).run()
-      recordEvent({ action: 'upstream.remove', target: name }, caller, at)
+      recordAct({ action: 'upstream.remove', target: name }, caller, at)
     },
   }
 }

@@ -53,7 +53,7 @@ export function v1ImageReads(db: Db) {
     tags: (name: RepositoryName, last: string, limit: number, now: number): V1TagRow[] =>
       page.all({ name, last, limit, now }).map((row) => ({ ...row, tag: row.tag as Tag })),
 
-    tryParseTag: (name: RepositoryName, wanted: Tag, now: number): V1ManifestRow | undefined =>
+    findTag: (name: RepositoryName, wanted: Tag, now: number): V1ManifestRow | undefined =>
       one.get({ name, tag: wanted, now }),
 
     /** The manifest of a row, with the name of its repository. */
