@@ -3,6 +3,9 @@ import type { Logger } from 'pino'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { isClientGone, toRegistryError } from './problem/errors.ts'
 
+/** Paths and errors, which can repeat what a client sent, are cut to this length. */
+const CHARACTERS_MAX = 1000
+
 export interface Handled {
   method: string
   path: string
@@ -35,11 +38,11 @@ export function requestLog(log: Logger, nextRequestId: () => string, metrics?: M
 }
 
 /** Logs one line per request: reads at debug, changes at info, server errors at error. */
-export function logRequest(log: Logger, { began, failure, ...handled }: Handled): void {
+export function logRequest(log: Logger, { began, failure, path, ...handled }: Handled): void {
   const level = levelOf(handled.method, handled.status, failure)
   if (!log.isLevelEnabled(level)) return
   const milliseconds = Math.round((performance.now() - began) * 10) / 10
-  log[level]({ ...handled, milliseconds, ...causeOf(failure) }, 'request')
+  log[level]({ ...handled, path: cut(path), milliseconds, ...causeOf(failure) }, 'request')
 }
 
 function levelOf(method: string, status: number, failure: unknown): 'debug' | 'info' | 'error' {
@@ -51,7 +54,11 @@ function levelOf(method: string, status: number, failure: unknown): 'debug' | 'i
 function causeOf(failure: unknown) {
   if (failure === undefined) return {}
   const known = toRegistryError(failure)
-  return { error: known.message, ...(known.cause === undefined ? {} : { cause: known.cause }) }
+  return { error: cut(known.message), ...(known.cause === undefined ? {} : { cause: known.cause }) }
+}
+
+function cut(text: string): string {
+  return text.length > CHARACTERS_MAX ? `${text.slice(0, CHARACTERS_MAX)}...` : text
 }
 
 /** Returns a generator of request ids, which are cheap and unique across restarts. */
