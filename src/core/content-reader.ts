@@ -26,8 +26,12 @@ const PRIORITY: Record<ReadingQuestion['do'], number> = {
   convert: 0,
 }
 
-/** How many briefs are cached. They are keyed by digest, so they never become stale. */
+/**
+ * How many briefs are cached, and the total size of what they describe, which a brief seldom exceeds. They are keyed by
+ * digest, so they never become stale.
+ */
 const REMEMBERED_MAX = 64
+const REMEMBERED_BYTES_MAX = 16 * 1024 * 1024
 
 /** An image converted to Docker schema 1. */
 export interface ConvertedPayload {
@@ -69,7 +73,10 @@ export class ContentReader {
   private readonly answerMilliseconds: number
   private readonly startThread: (onFailure: () => void) => ReadingThread
   private readonly queue = new PQueue({ concurrency: 1 })
-  private readonly briefs = new LRUCache<string, Promise<unknown>>({ max: REMEMBERED_MAX })
+  private readonly briefs = new LRUCache<string, Promise<unknown>>({
+    max: REMEMBERED_MAX,
+    maxSize: REMEMBERED_BYTES_MAX,
+  })
   private thread: ReadingThread | undefined
   private isStopped = false
 
@@ -120,7 +127,7 @@ export class ContentReader {
     const known = this.briefs.get(key)
     if (known !== undefined) return known as Promise<T>
     const reading = read()
-    this.briefs.set(key, reading)
+    this.briefs.set(key, reading, { size })
     const forget = () => void this.briefs.delete(key)
     reading.then((found) => found === undefined && forget(), forget)
     return reading

@@ -54,6 +54,22 @@ test('content reader: a large manifest is read once per digest', async () => {
   expect(reads).toBe(1)
 })
 
+test('content reader: only so many bytes of large manifests have their descriptions cached', async () => {
+  let reads = 0
+  const startThread = () => ({ ask: async <T>() => 'brief' as T, stop: async () => {} })
+  const quick = new ContentReader({ startThread })
+  const describe = (name: string) =>
+    quick.manifestBrief(row(name, LARGE.length), () => {
+      reads++
+      return LARGE
+    })
+  for (const name of '0123456789') await describe(name)
+  await describe('9')
+  expect(reads).toBe(10)
+  await describe('0')
+  expect(reads).toBe(11)
+})
+
 test('content reader: a small manifest is described in full', async () => {
   const small = bytesOf({ schemaVersion: 2, config: CONFIG, layers: [CONFIG], annotations: { a: 'b' } })
   const brief = await reader.manifestBrief(row('3', small.length), () => small)
