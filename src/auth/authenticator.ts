@@ -78,8 +78,9 @@ export class Authenticator {
    */
   authenticate(header: string | null, address: () => string): Identity | Promise<Identity> {
     if (header === null || header === '') return this.options.identities.anonymous()
-    // Never keep a password in memory, not even as a cache key.
-    const key = header.startsWith('Bearer ') ? header : hashSecret(header).toString('base64')
+    // Keep no secret in memory, not even as a cache key, except a token that expires in minutes.
+    const isSigned = header.startsWith('Bearer ') && !header.startsWith(TOKEN_PREFIX, 'Bearer '.length)
+    const key = isSigned ? header : hashSecret(header).toString('base64')
     const known = this.remembered.get(key)
     if (known && known.until > this.options.now()) return known.identity
     const proving = this.proving.get(key)
