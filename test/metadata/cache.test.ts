@@ -136,6 +136,21 @@ test('eviction: an index is evicted with its last stored image, and unreferenced
     expect(metadata.cache.totals()).toEqual({ bytes: 0, blobs: 0 })
   }))
 
+test('eviction: no image goes while there are unreferenced blobs, however many', () =>
+  withMetadata(async (metadata) => {
+    const write = cache(metadata)
+    const image = imageManifest(randomBlob(10), [])
+    await write.manifest('library/a', image, '1')
+    for (let blobs = 0; blobs <= 100; blobs++) await write.blob('library/a', randomBlob(70))
+    for (let more = true; more; ) {
+      const evicted = await write.evict(1e9)
+      expect(evicted.manifests > 0 && metadata.cache.totals().blobs > 0).toBe(false)
+      more = evicted.more
+    }
+    expect(metadata.cache.totals()).toEqual({ bytes: 0, blobs: 0 })
+    expect(isHere(metadata, 'library/a', image)).toBe(false)
+  }))
+
 test('cache: a tag that follows its upstream records it in its history, and a delete evicts immediately', () =>
   withMetadata(async (metadata) => {
     const write = cache(metadata)

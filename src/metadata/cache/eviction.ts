@@ -76,7 +76,8 @@ export function evictionWrites({ drop, pins, evictOne, candidates }: Evictions) 
       }
       const loose = candidates.loose.all({ before, limit })
       const dropped = within(loose, (link) => left > 0 && free(drop(link)))
-      const oldest = left > 0 ? candidates.oldest.all({ before, limit }) : []
+      const hasMoreLoose = dropped < loose.length || loose.length === limit
+      const oldest = left > 0 && !hasMoreLoose ? candidates.oldest.all({ before, limit }) : []
       const taken = within(oldest, (row) => {
         if (left <= 0 || !candidates.isThere(row.id)) return
         // A pinned one counts as used, so that the next look is at others.
@@ -85,7 +86,7 @@ export function evictionWrites({ drop, pins, evictOne, candidates }: Evictions) 
         evicted.manifests += gone.manifests
         free(gone.blobs)
       })
-      evicted.more = dropped < loose.length || taken < oldest.length || oldest.length === limit
+      evicted.more = hasMoreLoose || taken < oldest.length || oldest.length === limit
       return evicted
     },
   }
