@@ -18,6 +18,9 @@ const CHUNK_BYTES = 256 * 1024
 /** Bytes that all followers together are sent in one turn of the event loop. */
 const BYTES_PER_TURN = 1024 * 1024
 
+/** Fills that wait for each one that fetches, at most. They outlive their clients, who could ask for any number. */
+const WAITING_PER_PLACE = 16
+
 export interface FillsOptions {
   store: FillStore
   locks: DigestLocks
@@ -58,8 +61,14 @@ export class Fills {
     return [...this.running.values()]
   }
 
-  /** Begins the fill of a digest that has none. */
+  /**
+   * Begins the fill of a digest that has none.
+   * @throws UpstreamError `unavailable` if too many are waiting
+   */
   begin(order: FillOrder): Fill {
+    if (this.running.size >= this.options.fillsMax * (1 + WAITING_PER_PLACE)) {
+      throw new UpstreamError('unavailable', 'too many others are waiting to be fetched')
+    }
     const ending = new AbortController()
     const signal = AbortSignal.any([this.stopping.signal, ending.signal])
     const fill = new Fill(order, String(++this.count), this.context(signal))

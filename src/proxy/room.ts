@@ -55,7 +55,10 @@ export class Room {
     this.options = options
   }
 
-  /** Begins a fill when there is, or can be made, room for it; undefined when there is none. One at a time, so that none takes the room of another. */
+  /**
+   * Begins a fill if there is room for it, or room can be made. Returns undefined if not. Fills are admitted one at a
+   * time, so that none takes the room of another.
+   */
   admit(order: Pick<FillOrder, 'size'>, begin: () => Fill | undefined): Promise<Fill | undefined> {
     const mine = this.turn.then(async () => ((await this.make(order.size)) ? begin() : undefined))
     this.turn = mine.catch(() => {})
@@ -131,8 +134,10 @@ export class Room {
   private async measure(bytes: number): Promise<{ short: number; isPossible: boolean }> {
     const { metadata, bytesMax, disk, fills } = this.options
     const cached = metadata.cache.totals().bytes
-    // One that is being named counts as cached already.
-    const running = fills().filter(({ order }) => !metadata.blobs.isStored(order.digest))
+    // A whole one that is linked already is part of what is cached. The others need no look at the database.
+    const running = fills().filter(
+      ({ order, received }) => received < order.size || !metadata.blobs.isStored(order.digest),
+    )
     const whole = running.reduce((sum, { order }) => sum + order.size, 0)
     const missing = running.reduce((sum, { order, received }) => sum + order.size - received, 0)
     const { totalBytes, freeBytes } = await disk()
