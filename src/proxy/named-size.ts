@@ -3,13 +3,16 @@ import type { Digest } from '../oci/digest.ts'
 import { readParts } from '../oci/manifest-parts.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 
-/** The size of a blob as a manifest of the repository says it. */
+/** Larger manifests are not read, because that would hold up other requests. The upstream is asked instead. */
+const MANIFEST_BYTES_MAX = 256 * 1024
+
+/** Returns the size of a blob that a manifest of the repository states. */
 export function findNamedSize(
   metadata: Metadata,
   repository: RepositoryName,
   digest: Digest,
 ): number | undefined {
-  for (const row of metadata.cache.naming(repository, digest)) {
+  for (const row of metadata.cache.naming(repository, digest, MANIFEST_BYTES_MAX)) {
     const bytes = metadata.manifests.findBytes(row)
     const { config, layers, children } = readParts(bytes ?? new Uint8Array())
     const part = [...(config ? [config] : []), ...layers, ...children].find((one) => one.digest === digest)

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { startCache } from '../support/cache.ts'
-import { named, randomBlob } from '../support/content.ts'
+import { imageManifest, named, randomBlob } from '../support/content.ts'
 import { head, reply } from '../support/upstream.ts'
 
 test('cache: an image is fetched once, then served without the upstream', async () => {
@@ -53,6 +53,18 @@ test('cache: any number of clients follow one fetch, also for a range, and all b
   }
   expect(Buffer.from(await ranged.bytes()).equals(blob.bytes.subarray(700_000))).toBe(true)
   expect(fake.requests(/^GET .*blobs/).map(({ headers }) => headers.range)).toEqual([undefined])
+})
+
+test('cache: a blob of a large manifest is served as well, with its size from the upstream', async () => {
+  await using cache = await startCache()
+  const { fake } = cache
+  const { config, layer, layers } = fake.putImage('library/app', 'small', [200_000])
+  const annotations = { text: 'x'.repeat(300_000) }
+  fake.putManifest('library/app', 'large', imageManifest(config, layers, { annotations }))
+  await cache.get('manifests/large')
+  const response = await cache.get(`blobs/${layer.digest}`)
+  expect(Buffer.from(await response.bytes()).equals(layer.bytes)).toBe(true)
+  expect(fake.requests(/^HEAD .*blobs/)).toHaveLength(1)
 })
 
 describe('cache: a download that breaks', () => {

@@ -1,4 +1,4 @@
-import { and, asc, eq, isNotNull, isNull, type Placeholder, sql } from 'drizzle-orm'
+import { and, asc, eq, isNotNull, isNull, lte, type Placeholder, sql } from 'drizzle-orm'
 import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { ReadTotal } from '../content/totals.ts'
@@ -36,9 +36,9 @@ export function cacheReads(db: Db, total: ReadTotal) {
       return row && { ...row, digest: digestFromBytes(row.digest) }
     },
 
-    /** Some manifests of a repository that name a blob, by the digest that their bytes are stored under. */
-    naming: (name: RepositoryName, digest: Digest): { storedAs: Buffer }[] =>
-      naming.all({ name, digest: digestToBytes(digest) }),
+    /** Some manifests of a repository, up to a size, that name a blob: the digests that their bytes are stored under. */
+    naming: (name: RepositoryName, digest: Digest, bytesMax: number): { storedAs: Buffer }[] =>
+      naming.all({ name, digest: digestToBytes(digest), bytesMax }),
 
     /** The size of a blob that a repository of this upstream has brought. */
     findLender: (upstream: string, digest: Digest): number | undefined =>
@@ -78,14 +78,24 @@ function statements(db: Db) {
       .innerJoin(tag, eq(tag.repositoryId, repository.id))
       .where(and(inRepository(wanted.name), eq(tag.name, wanted.tag))),
   )
-  const naming = statement(db, { name: text, digest: bytes }, ({ name, digest }) =>
-    db
-      .select({ storedAs: manifest.digest })
-      .from(repository)
-      .innerJoin(manifestReference, eq(manifestReference.repositoryId, repository.id))
-      .innerJoin(manifest, eq(manifest.id, manifestReference.manifestId))
-      .where(and(inRepository(name), eq(manifestReference.digest, digest), isNull(manifest.deletedAt)))
-      .limit(NAMING_MAX),
+  const naming = statement(
+    db,
+    { name: text, digest: bytes, bytesMax: number },
+    ({ name, digest, bytesMax }) =>
+      db
+        .select({ storedAs: manifest.digest })
+        .from(repository)
+        .innerJoin(manifestReference, eq(manifestReference.repositoryId, repository.id))
+        .innerJoin(manifest, eq(manifest.id, manifestReference.manifestId))
+        .where(
+          and(
+            inRepository(name),
+            eq(manifestReference.digest, digest),
+            isNull(manifest.deletedAt),
+            lte(manifest.size, bytesMax),
+          ),
+        )
+        .limit(NAMING_MAX),
   )
   const page = statement(db, { repositoryId: number, tag: text, limit: number }, (after) =>
     db
