@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
 
-const texts = (description: string) => Type.Array(Type.String({ minLength: 1 }), { default: [], description })
+const texts = (description: string) =>
+  Type.Array(Type.String({ minLength: 1 }), { maxItems: 100, default: [], description })
 const text = (description: string) => Type.Optional(Type.String({ minLength: 1, description }))
 
 /** One `[[upstream]]`: a registry whose content is cached. */

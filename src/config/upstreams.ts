@@ -126,7 +126,7 @@ function urlOf(name: string, setting: string, text: string): URL {
   const url = URL.parse(text)
   if (url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '') return url
   throw new Error(
-    `upstream ${name}: ${setting} is ${JSON.stringify(text.replace(/\/\/[^/]*@/, '//***@'))}: expected https://HOST or https://HOST:PORT`,
+    `upstream ${name}: ${setting} is ${JSON.stringify(text.replace(/\/\/.*@/, '//***@'))}: expected https://HOST or https://HOST:PORT`,
   )
 }
 

@@ -88,6 +88,12 @@ export class Targets {
   }
 }
 
+/** Reports whether a URL's host is written as an address that cay never connects to, such as a metadata service's. */
+export function isForbidden(url: URL): boolean {
+  const hostname = bare(url)
+  return isIP(hostname) !== 0 && addressKinds()(hostname) === 'forbidden'
+}
+
 /** The host without the brackets of an IPv6 address. */
 function bare({ hostname }: URL): string {
   return hostname.replace(/^\[|\]$/g, '')

@@ -9,6 +9,7 @@ import { localNamesTaken, type UpstreamRow } from '../../metadata/cache/upstream
 import type { Metadata } from '../../metadata/metadata.ts'
 import { registryError } from '../../oci/error.ts'
 import type { ProxyCache } from '../../proxy/proxy-cache.ts'
+import { isForbidden } from '../../proxy/targets.ts'
 
 /** The secrets of an upstream. */
 export interface UpstreamSecrets {
@@ -71,8 +72,15 @@ export function managedSettings(
 }
 
 /** Throws REQUEST_INVALID or NAME_INVALID for settings that the client of upstreams would fail with. */
-export function checkSettings({ name, ca, proxy, repositories }: UpstreamSettings): void {
+export function checkSettings({ name, urls, ca, proxy, repositories }: UpstreamSettings): void {
   for (const pattern of repositories) parseRepositoryPattern(pattern)
+  const refused = [...urls, URL.parse(proxy ?? '')].find((url) => url !== null && isForbidden(url))
+  if (refused) {
+    throw registryError(
+      'REQUEST_INVALID',
+      `upstream ${name}: ${refused.host} is a link-local or reserved address: use the address of a registry`,
+    )
+  }
   if (proxy !== undefined && proxy !== 'none' && !isPlainUrl(proxy)) {
     throw registryError(
       'REQUEST_INVALID',

@@ -18,6 +18,8 @@ export function toPlainSchema(schema: Schema): void {
     if (values !== undefined) schema.additionalProperties = values
     delete schema.patternProperties
   }
+  // `t.Never()` is `{ not: {} }`.
+  if (Object(schema.additionalProperties).not !== undefined) schema.additionalProperties = false
   if (schema.const !== undefined) {
     schema.enum = [schema.const]
     delete schema.const

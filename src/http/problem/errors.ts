@@ -98,6 +98,7 @@ function explain({ type, valueError }: ValidationError): string {
 
 function faultOf(fault: ValidationError['valueError']): string {
   if (fault !== undefined && fault.value === undefined) return 'is missing'
+  if (fault?.schema.not !== undefined) return 'is not known here: remove it'
   const expected = fault && expectationOf(fault.schema as ExpectedSchema)
   return expected === undefined ? 'is invalid' : `expected ${expected}`
 }

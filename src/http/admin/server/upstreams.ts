@@ -46,9 +46,10 @@ const CheckModel = t.Object(
   { description: 'The result of the check' },
 )
 
+/** Refuses unknown settings. With `additionalProperties: false`, Elysia would drop them silently. */
 const SettingsBody = t.Object(
   { ...t.Partial(ManagedUpstreamSchema).properties, ...UpstreamSecretsSchema },
-  { additionalProperties: false },
+  { additionalProperties: t.Never() },
 )
 
 const params = t.Object({
