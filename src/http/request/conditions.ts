@@ -1,10 +1,10 @@
 import type { Condition } from '../../domain/condition.ts'
 
 /**
- * The condition of a change, by `If-Match` and `If-None-Match`.
+ * Returns the condition of a change, from `If-Match` and `If-None-Match`.
  *
- * @param takesWeak whether `If-Match` takes weak entity tags, too, against RFC 9110, 13.1.1: where tags are digests,
- *   weak ones are as good
+ * @param takesWeak whether `If-Match` also accepts weak entity tags, against RFC 9110, 13.1.1. Where tags are digests, weak
+ *   ones are as good.
  */
 export function conditionOf({ headers }: Request, takesWeak = false): Condition | undefined {
   const [ifMatch, ifNoneMatch] = [headers.get('if-match'), headers.get('if-none-match')]
@@ -12,16 +12,16 @@ export function conditionOf({ headers }: Request, takesWeak = false): Condition 
   return { ifMatch: parseTags(ifMatch, takesWeak), ifNoneMatch: parseTags(ifNoneMatch, true) }
 }
 
-/** Whether `If-None-Match` names what the client has already, so that the answer is 304 (RFC 9110, 13.1.2). */
+/** Reports whether the client already has what it asks for, by `If-None-Match`, so that it gets 304 (RFC 9110, 13.1.2). */
 export function isKnown({ headers }: Request, tag: string): boolean {
   const known = parseTags(headers.get('if-none-match'), true)
   return known !== undefined && (known.includes('*') || known.includes(tag))
 }
 
-/** The entity tags of a list, without their quotes. */
+/** Parses a list of entity tags. Returns them without quotes. */
 function parseTags(header: string | null, takesWeak: boolean): string[] | undefined {
   return header?.split(',').flatMap((entry) => {
-    const [, weak, quoted, bare] = /^\s*(W\/)?(?:"([^"]*)"|(\S*))\s*$/.exec(entry) ?? []
+    const [, weak, quoted, bare] = /^(W\/)?(?:"([^"]*)"|(\S*))$/.exec(entry.trim()) ?? []
     return weak !== undefined && !takesWeak ? [] : [quoted ?? bare ?? '']
   })
 }
