@@ -12,6 +12,9 @@ const ARGON2 = { algorithm: 'argon2id', memoryCost: 19_456, timeCost: 2 } as con
 const HASHES_AT_ONCE = Math.min(2, availableParallelism())
 const HASHES_WAITING_MAX = 64
 
+/** How many of these may be of new passwords, so that one user who sets passwords in a loop does not lock out logins. */
+const NEW_AT_ONCE_MAX = 16
+
 /** The hash of a password that nobody knows, with the same parameters. */
 const ABSENT =
   '$argon2id$v=19$m=19456,t=2,p=1$DbJtKqnLJvjGKJDbaf6cGf82Rnf9nYQad/oe1vMBQJM$dLRLV9sYm/VjUFrRRVhOz+MsxbEI/G/dpjAA7Id/1QQ'
@@ -36,12 +39,13 @@ export interface PasswordsOptions {
 export class Passwords {
   private readonly queue = new PQueue({ concurrency: HASHES_AT_ONCE })
   private readonly options: Required<PasswordsOptions>
+  private newAtOnce = 0
 
   constructor({ verify = Bun.password.verify, bcryptCosts = () => [] }: PasswordsOptions = {}) {
     this.options = { verify, bcryptCosts }
   }
 
-  /** Hashes a new password. Throws REQUEST_INVALID when it is too short or too long. */
+  /** Hashes a new password. Throws REQUEST_INVALID when it is too short or too long, TOOMANYREQUESTS for too many. */
   async hashNew(password: string): Promise<string> {
     const bytes = new TextEncoder().encode(password).length
     if (password.length < PASSWORD_CHARACTERS_MIN || bytes > PASSWORD_BYTES_MAX) {
@@ -50,7 +54,13 @@ export class Passwords {
         `a password must have at least ${PASSWORD_CHARACTERS_MIN} characters and at most ${PASSWORD_BYTES_MAX} bytes`,
       )
     }
-    return await this.queue.add(() => Bun.password.hash(password, ARGON2))
+    if (this.newAtOnce >= NEW_AT_ONCE_MAX) throw tooMany('new passwords')
+    this.newAtOnce++
+    try {
+      return await this.queue.add(() => Bun.password.hash(password, ARGON2))
+    } finally {
+      this.newAtOnce--
+    }
   }
 
   /**
@@ -59,7 +69,7 @@ export class Passwords {
    * Throws TOOMANYREQUESTS when too many logins wait.
    */
   async verify(password: string, hash: string | undefined): Promise<boolean> {
-    if (this.queue.size >= HASHES_WAITING_MAX) throw tooMany()
+    if (this.queue.size >= HASHES_WAITING_MAX) throw tooMany('logins')
     return await this.queue.add(async () => {
       const { verify, bcryptCosts } = this.options
       const isArgon = hash?.startsWith('$argon2') ?? false
@@ -98,8 +108,8 @@ function kindOf(hash: string): string {
   return hash.startsWith('$argon2') ? 'argon2' : 'crypt or plain text'
 }
 
-function tooMany() {
-  return registryError('TOOMANYREQUESTS', 'too many logins at once: try again in a moment', {
+function tooMany(what: string) {
+  return registryError('TOOMANYREQUESTS', `too many ${what} at once: try again in a moment`, {
     headers: { 'retry-after': '2' },
   })
 }

@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import { Passwords } from '../../src/auth/passwords.ts'
+import { failureOf } from '../support/failure.ts'
 
 const bcrypt = `$2y$05$${'a'.repeat(53)}`
 
@@ -56,6 +57,17 @@ test('passwords: two are hashed at once, 64 wait, and further logins are refused
   expect(running).toBe(2)
   gate.resolve(false)
   expect(await Promise.all(waiting)).toEqual(waiting.map(() => false))
+})
+
+test('passwords: sixteen new ones are hashed or wait, further ones are refused, and logins are not', async () => {
+  const passwords = new Passwords({ verify: async () => true })
+  const made = Array.from({ length: 16 }, () => passwords.hashNew('correct-horse'))
+  const more = Array.from({ length: 64 }, () => failureOf(passwords.hashNew('correct-horse')))
+  const login = passwords.verify('x', '$argon2id$')
+  expect((await Promise.all(more)).every(({ status }) => status === 429)).toBe(true)
+  expect(await login).toBe(true)
+  expect(await Promise.all(made)).toHaveLength(16)
+  expect(await passwords.hashNew('correct-horse')).toStartWith('$argon2id$')
 })
 
 test.each(['', 'seven77', 'x'.repeat(73), 'ä'.repeat(37)])(

@@ -2,7 +2,8 @@ import { expect, test } from 'bun:test'
 import { conditionOf, isKnown } from '../../../src/http/request/conditions.ts'
 import { longInputs, millisecondsOf } from '../../support/parsing.ts'
 
-const requestWith = (tags: string) => new Request('http://a/', { headers: { 'if-none-match': tags, 'if-match': tags } })
+const requestWith = (tags: string) =>
+  new Request('http://a/', { headers: { 'if-none-match': tags, 'if-match': tags } })
 
 test('conditions: entity tags may be quoted, weak, bare, and surrounded by spaces', () => {
   const request = requestWith('  "a" , W/"b",c ,*')
