@@ -9,6 +9,9 @@ interface Migrator {
 
 const TABLE = '__drizzle_migrations'
 
+/** The codes of errors after which the database must not be used. */
+const DAMAGED = /^SQLITE_(IOERR(?!_GETTEMPPATH)|CORRUPT|NOTADB)/
+
 /** `PRAGMA auto_vacuum`, where free pages are released step by step. */
 const INCREMENTAL = 2
 
@@ -43,7 +46,12 @@ function apply(db: Db, path: string, applied: number): void {
   }
 }
 
-/** Has a database of an earlier cay release its free pages from now on. For want of space it stays as it is. */
+/**
+ * Makes a database of an earlier cay release its free pages from now on. If that fails, for example because there is no
+ * room for the temporary copy, or no folder for it, the database stays as it is, and the next start tries again.
+ *
+ * @throws Error when the disk or the database is damaged
+ */
 function letShrink({ $client }: Db): void {
   const [mode] = $client.query('PRAGMA auto_vacuum').values()[0] ?? []
   if (mode === INCREMENTAL) return
@@ -52,7 +60,7 @@ function letShrink({ $client }: Db): void {
     // The log holds all of the database now.
     $client.run('PRAGMA wal_checkpoint(TRUNCATE)')
   } catch (error) {
-    if ((error as { code?: string }).code !== 'SQLITE_FULL') throw error
+    if (DAMAGED.test((error as { code?: string }).code ?? '')) throw error
   }
 }
 

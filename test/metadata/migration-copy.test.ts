@@ -74,3 +74,19 @@ test('migrations: an incomplete copy, left by a kill, is replaced', async () => 
   expect(copies()).toEqual(['cay.db.before-2'])
   expect(look('cay.db.before-2')).toEqual(WHOLE)
 })
+
+test('migrations: a database that cannot be vacuumed is used as it is', async () => {
+  await (await open(folder.path)).close()
+  run(
+    'pragma auto_vacuum = none',
+    'vacuum',
+    'create table hindrance (name text unique collate nocase)',
+    "insert into hindrance values ('a'), ('b')",
+  )
+  const content = await Bun.file(path).bytes()
+  content.set(Buffer.from('absent'), Buffer.from(content.buffer).indexOf('nocase'))
+  await Bun.write(path, content)
+  const metadata = await open(folder.path)
+  expect(await metadata.storage.totals()).toMatchObject({ blobs: expect.any(Number) })
+  await metadata.close()
+})
