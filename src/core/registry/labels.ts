@@ -1,6 +1,7 @@
 import { configOf, isSchema1Type, readManifest } from '../../docker/schema1.ts'
 import type { Blobs } from '../../domain/registry.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
+import { turn } from '../../metadata/turn.ts'
 import type { Digest } from '../../oci/digest.ts'
 import { RegistryError } from '../../oci/error.ts'
 import { commonLabels, type Labels, labelsOfConfig } from '../../oci/labels.ts'
@@ -14,9 +15,22 @@ import type { SmallBlobs } from './small-blobs.ts'
 /** The config of an image may have so many bytes; of a larger one the labels are not read. */
 const CONFIG_BYTES_MAX = 1024 * 1024
 
-/** An index with more manifests below it, or more indexes one in the other, has its own annotations only. */
+/**
+ * An index has its own annotations only if there are more manifests below it, at all depths together, or if these and
+ * their configs have more bytes, or if more indexes are nested.
+ */
 const CHILDREN_MAX = 100
+const BYTES_MAX = 4 * 1024 * 1024
 const DEPTH_MAX = 3
+
+/** How long labels are read before other requests get a turn. */
+const TURN_MS = 3
+
+/** What may still be read below an index. */
+interface Budget {
+  children: number
+  bytes: number
+}
 
 /**
  * Reads the labels of a manifest: of an image, those of its config; of an index, those that all its images have; and
@@ -50,27 +64,38 @@ export function configReader(blobs: Pick<Blobs, 'open'>, pushed: Pick<SmallBlobs
 
 /** Labels of what a data folder holds. */
 export function labelReader(metadata: Metadata, findConfig: FindConfig): ReadLabels {
-  const ofConfig = async (repository: RepositoryName, digest: Digest): Promise<Labels> => {
+  const ofConfig = async (repository: RepositoryName, digest: Digest, budget: Budget): Promise<Labels> => {
     const bytes = await findConfig(repository, digest)
-    return bytes === undefined ? {} : labelsOfConfig(bytes)
+    if (bytes === undefined) return {}
+    budget.bytes -= bytes.length
+    return labelsOfConfig(bytes)
   }
 
   const ofChildren = async (
     repository: RepositoryName,
     bytes: Uint8Array,
     depth: number,
+    budget: Budget,
   ): Promise<Labels> => {
     const children = imageChildren(readParts(bytes))
-    if (depth === DEPTH_MAX || children.length > CHILDREN_MAX) return {}
-    const found: Labels[] = []
+    budget.children -= children.length
+    if (depth === DEPTH_MAX || budget.children < 0) return {}
+    let common: Labels | undefined
+    let began = performance.now()
     for (const digest of children) {
       const row = metadata.manifests.findByDigest(repository, digest)
       if (row === undefined) return {}
+      budget.bytes -= row.size
+      if (budget.bytes < 0) return {}
       const child = metadata.manifests.getBytes(row)
-      found.push(await read(repository, readManifest(child, row.mediaType), child, depth + 1))
-      if (Object.keys(commonLabels(found)).length === 0) return {}
+      const own = await read(repository, readManifest(child, row.mediaType), child, depth + 1, budget)
+      common = commonLabels(common === undefined ? [own] : [common, own])
+      if (Object.keys(common).length === 0) return {}
+      if (performance.now() - began < TURN_MS) continue
+      await turn()
+      began = performance.now()
     }
-    return commonLabels(found)
+    return common ?? {}
   }
 
   const read = async (
@@ -78,16 +103,18 @@ export function labelReader(metadata: Metadata, findConfig: FindConfig): ReadLab
     { mediaType, artifactType, annotations, references }: Manifest,
     bytes: Uint8Array,
     depth: number,
+    budget: Budget,
   ): Promise<Labels> => {
     if (references.some(({ role }) => role === 'child')) {
-      return { ...(await ofChildren(repository, bytes, depth)), ...annotations }
+      return { ...(await ofChildren(repository, bytes, depth, budget)), ...annotations }
     }
     if (isSchema1Type(mediaType)) return labelsOfConfig(Buffer.from(configOf(bytes)))
     const config = references.find(({ role }) => role === 'config')
     if (config === undefined || artifactType === undefined || !isImageConfig(artifactType))
       return annotations ?? {}
-    return { ...(await ofConfig(repository, config.digest)), ...annotations }
+    return { ...(await ofConfig(repository, config.digest, budget)), ...annotations }
   }
 
-  return (repository, manifest, bytes) => read(repository, manifest, bytes, 0)
+  return (repository, manifest, bytes) =>
+    read(repository, manifest, bytes, 0, { children: CHILDREN_MAX, bytes: BYTES_MAX })
 }

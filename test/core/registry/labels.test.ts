@@ -51,6 +51,13 @@ const indexes = {
   empty: imageIndex([], { annotations: { index: 'i' } }),
 }
 const nested = imageIndex([descriptor(indexes.both, OCI_INDEX), child(images.second)])
+const wide = ['1', '2'].map((n) =>
+  imageIndex(
+    Array.from({ length: 60 }, () => child(images.second)),
+    { annotations: { n } },
+  ),
+)
+const wider = imageIndex(wide.map((index) => descriptor(index, OCI_INDEX)))
 
 const resources = new AsyncDisposableStack()
 let services: Services
@@ -62,7 +69,7 @@ beforeAll(async () => {
   for (const image of Object.values(images)) {
     await pushImage(server, repository, image, [layer, first, second, large, bare])
   }
-  for (const index of [...Object.values(indexes), nested]) {
+  for (const index of [...Object.values(indexes), nested, ...wide, wider]) {
     await pushManifest(server, repository, index, { type: OCI_INDEX })
   }
   await server.stop()
@@ -95,6 +102,7 @@ test.each<[what: string, manifest: Named, labels: Labels]>([
   ['an index with a child that is not here', indexes.sparse, {}],
   ['an empty index', indexes.empty, { index: 'i' }],
   ['an index in an index', nested, { common: 'x' }],
+  ['an index with more than 100 manifests below its indexes', wider, {}],
 ])('labels: of %s', async (_, { bytes, digest }, labels) => {
   const name = parseRepositoryName(repository)
   const { mediaType } = services.metadata.manifests.findByDigest(name, parseDigest(digest)) ?? {}
