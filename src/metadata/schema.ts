@@ -201,10 +201,9 @@ export const convertedManifest = sqliteTable(
   ],
 )
 
-/** Sums that triggers keep with every change, for they would be slow to count: `blob.count`, `blob.bytes`, `cache.count`, `cache.bytes`. */
 /**
- * What the database has one of: the last version that was given (`version`, see `versions.ts`), and sums that triggers
- * keep with every change, for they would be slow to count (`blob.count`, `blob.bytes`).
+ * Single values of the database: the last version that was reserved (`version`, see `versions.ts`), and sums that triggers
+ * update with every change, because they would be slow to count (`blob.count`, `blob.bytes`, `cache.count`, `cache.bytes`).
  */
 export const total = sqliteTable('total', {
   name: text('name').primaryKey(),

@@ -1,8 +1,10 @@
+import { Database } from 'bun:sqlite'
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { Rules } from '../../src/auth/rules.ts'
-import { EVERYTHING } from '../../src/domain/repository-set.ts'
+import { EVERYTHING, type RepositorySet } from '../../src/domain/repository-set.ts'
 import type { TagQuery, TagRow } from '../../src/metadata/content/listed-tag.ts'
 import type { Metadata } from '../../src/metadata/metadata.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
@@ -206,5 +208,61 @@ describe('tags', () => {
     const deleted = await metadata.catalog.deletedManifests(name, AT, Number.MAX_SAFE_INTEGER, 10)
     expect(deleted).toMatchObject([{ digest: hidden.digest, deletedAt: AT }])
     expect(await metadata.catalog.deletedManifests(name, AT + 1, Number.MAX_SAFE_INTEGER, 10)).toEqual([])
+  })
+})
+
+describe('many repositories', () => {
+  const COUNT = 5000
+  let many: Metadata
+  beforeAll(async () => {
+    const folder = resources.use(await temporaryFolder('many'))
+    many = await open(folder.path)
+    resources.defer(() => many.close())
+    using db = new Database(join(folder.path, 'cay.db'))
+    db.run(`insert into repository (name, created_at, description, blob_bytes)
+      with recursive n(i) as (select 1 union all select i + 1 from n where i < ${COUNT})
+      select 'crowd/r' || substr('0000' || i, -5), 0, iif(i % 1000 = 7, 'needle', ''), i from n`)
+    db.run("insert into repository (name, created_at) values ('own/crowd', 0)")
+  })
+
+  /** Returns what a read returns, and how many turns other requests got meanwhile. */
+  async function turnsBeside<T>(read: Promise<T>): Promise<{ result: T; turns: number }> {
+    let [turns, isDone] = [0, false]
+    const done = read.finally(() => {
+      isDone = true
+    })
+    for (; !isDone; turns++) await new Promise((resolve) => setImmediate(resolve))
+    return { result: await done, turns }
+  }
+  const search = async (q: string, limit: number, set: RepositorySet = EVERYTHING, last = '') => {
+    const { rows, next } = await many.catalog.repositories(set, q, last, limit)
+    return { names: rows.map(({ name }) => name as string), next }
+  }
+  const own = new Rules([{ pattern: 'own/*', role: 'reader' }]).repositories('pull')
+
+  test('a search that looks at all of them lets other requests go first', async () => {
+    const { result, turns } = await turnsBeside(search('qq', 10))
+    expect([result, turns > 1]).toEqual([{ names: [], next: undefined }, true])
+  })
+
+  test('a search for a text that most have finds a page, and what a caller may see', async () => {
+    expect(await search('crowd', 2)).toMatchObject({ names: ['crowd/r00001', 'crowd/r00002'] })
+    expect(await search('crowd', 2, EVERYTHING, `crowd/r0${COUNT}`)).toMatchObject({ names: ['own/crowd'] })
+    expect(await search('crowd', 2, own)).toEqual({ names: ['own/crowd'], next: undefined })
+  })
+
+  test('a search for a text that few have goes on from page to page', async () => {
+    for (const q of ['needle', 'ed']) {
+      const first = await search(q, 3)
+      expect(first.names).toEqual(['crowd/r00007', 'crowd/r01007', 'crowd/r02007'])
+      expect((await search(q, 3, EVERYTHING, first.next)).names).toEqual(['crowd/r03007', 'crowd/r04007'])
+    }
+  })
+
+  test('the list of the largest ones lets other requests go first', async () => {
+    const { result, turns } = await turnsBeside(
+      many.storage.list({ by: 'bytes', bytes: COUNT - 10, id: 0 }, 2),
+    )
+    expect([result.map(({ bytes }) => bytes), turns > 1]).toEqual([[COUNT - 10, COUNT - 11], true])
   })
 })

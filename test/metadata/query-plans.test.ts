@@ -100,11 +100,11 @@ test('query plans: a repository is looked up by name only among those that are n
 
 /** A page must cost as much as it contains: rows are read in the order of an index and never sorted. */
 test('query plans: pages of the API are read in the order of an index', () => {
-  const { catalog, storage, blobUses, outbox, history, ...others } = reads(db)
+  const { repositories, catalog, storage, blobUses, outbox, history, ...others } = reads(db)
   const tags = (query: TagQuery) => () => others.tags.search(NAME, query, 10, 0)
   const after = { name: parseTag('a'), updatedAt: 0 }
   const pages: [page: () => unknown, plan: RegExp][] = [
-    [() => catalog.repositories(EVERYTHING, '', 'a', 10), /INDEX repository_name \(name>/],
+    [() => repositories.list(EVERYTHING, 'a', 10), /INDEX repository_name \(name>/],
     [() => catalog.deletedRepositories(EVERYTHING, { windowStart: 1 }, 10), /INDEX repository_deleted/],
     [
       tags({ sort: 'name', order: 'desc', after }),
@@ -136,6 +136,13 @@ test('query plans: pages of the API are read in the order of an index', () => {
     expect(plan.join('; ')).toMatch(expected)
     expect(plan.filter((detail) => /^SCAN|TEMP B-TREE/.test(detail))).toEqual([])
   }
+  const plansOf = (page: () => unknown) => preparedBy(page).map((sql) => planOf(sql)[0])
+  expect(plansOf(() => catalog.repositories(EVERYTHING, 'x', 'a', 10))).toEqual([
+    'SEARCH repository USING INDEX repository_name (name>?)',
+  ])
+  expect(plansOf(() => catalog.repositories(EVERYTHING, '', 'a', 10))).toEqual([
+    'SEARCH repository USING INTEGER PRIMARY KEY (rowid=?)',
+  ])
   const ofRepository = preparedBy(() => history.ofRepository(NAME, 9, 10)).slice(-2)
   expect(ofRepository.map((sql) => planOf(sql)[0])).toEqual([
     'SEARCH tag_history USING INDEX tag_history_at (repository_id=? AND at=? AND rowid<?)',

@@ -1,12 +1,12 @@
-import { and, desc, eq, gte, isNull, type SQL, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, gte, isNull, type SQL, sql } from 'drizzle-orm'
 import type { RepositorySet } from '../../domain/repository-set.ts'
 import { type Digest, digestFromBytes } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { manifest, repository } from '../schema.ts'
 import { number, statement, text } from '../statement.ts'
-import { type RepositoryReads, readByName } from './repositories.ts'
-import { containing, trigramQuery } from './text-search.ts'
+import type { RepositoryReads } from './repositories.ts'
+import { repositorySearch } from './repository-search.ts'
 import { type Part, readPart } from './visible-pages.ts'
 
 /** A repository with its settings, counters and sums; `deletedAt` is null unless deleted ones are asked for. */
@@ -42,23 +42,27 @@ const ENDED_MAX = 5000
 const FIRST_DELETED: DeletedKey = { deletedAt: Number.MAX_SAFE_INTEGER, id: 0 }
 
 /** What there is, and what could come back, in pages. */
-export function catalogReads(db: Db, { find }: Pick<RepositoryReads, 'find'>) {
-  return { ...repositoryPages(db), ...deletedPages(db), ...manifestPages(db, find) }
+export function catalogReads(db: Db, { find, list }: Pick<RepositoryReads, 'find' | 'list'>) {
+  return { ...repositoryPages(db, list), ...deletedPages(db), ...manifestPages(db, find) }
 }
 
-function repositoryPages(db: Db) {
-  const { byName, endedTagsOf } = statements(db)
+function repositoryPages(db: Db, list: RepositoryReads['list']) {
+  const { byName, byIds, endedTagsOf } = statements(db)
+  const search = repositorySearch(db)
   return {
-    /** At most `limit` repositories of the set after the name `last`, in byte order, which have `q` in the name or description. */
-    repositories(set: RepositorySet, q: string, last: string, limit: number): Part<RepositoryRow, string> {
-      const found = db
-        .select()
-        .from(repository)
-        .where(and(gte(repository.name, sql.placeholder('from')), isNull(repository.deletedAt), matching(q)))
-        .orderBy(repository.name)
-        .limit(sql.placeholder('limit'))
-        .prepare()
-      return readByName(set, last, limit, (from, size) => found.all({ from, limit: size }).map(toRepository))
+    /**
+     * At most `limit` repositories of the set after the name `last`, in byte order, which have `q` in the name or
+     * description.
+     */
+    async repositories(
+      set: RepositorySet,
+      q: string,
+      last: string,
+      limit: number,
+    ): Promise<Part<RepositoryRow, string>> {
+      const { rows, next } = q === '' ? list(set, last, limit) : await search(set, q, last, limit)
+      const ids = JSON.stringify(rows.map(({ id }) => id))
+      return { rows: byIds.all({ ids }).map(toRepository), next }
     },
 
     /** A repository that is not deleted. */
@@ -159,6 +163,15 @@ function statements(db: Db) {
       .from(repository)
       .where(and(eq(repository.name, name), isNull(repository.deletedAt))),
   )
+  const byIds = statement(db, { ids: text }, ({ ids }) =>
+    db
+      .select()
+      .from(repository)
+      .where(
+        and(sql`${repository.id} in (select value from json_each(${ids}))`, isNull(repository.deletedAt)),
+      )
+      .orderBy(asc(repository.name)),
+  )
   // Those that the collector has not removed yet. What it is behind by more than this is not looked at.
   const endedTagsOf = statement(
     db,
@@ -168,20 +181,12 @@ function statements(db: Db) {
         from (select repository_id from tag where expires_at <= ${now} limit ${sql.raw(String(ENDED_MAX))})
         where repository_id in (select value from json_each(${ids})) group by repository_id`,
   )
-  return { byName, endedTagsOf }
+  return { byName, byIds, endedTagsOf }
 }
 
 interface TagCount {
   id: number
   n: number
-}
-
-function matching(q: string): SQL | undefined {
-  if (q === '') return undefined
-  const query = trigramQuery(q)
-  if (query === undefined)
-    return sql`(${containing(repository.name, q)} or ${containing(repository.description, q)})`
-  return sql`${repository.id} in (select rowid from repository_search where repository_search match ${query})`
 }
 
 function toRepository(row: typeof repository.$inferSelect): RepositoryRow {

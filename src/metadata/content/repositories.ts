@@ -35,17 +35,23 @@ export function repositoryReads(db: Db) {
   }
 }
 
-interface NamedRow {
+export interface NamedRow {
   id: number
   name: RepositoryName
 }
 
-/** Reads a part of a list that is in the order of names. `read` begins at a name, whether that exists or not. */
+/**
+ * Reads a part of a list that is in the order of names.
+ *
+ * @param read begins at a name, whether that exists or not
+ * @param isFound whether a row belongs to the list
+ */
 export function readByName<T extends { name: RepositoryName }>(
   set: RepositorySet,
   last: string,
   limit: number,
   read: (from: string, limit: number) => T[],
+  isFound: (row: T) => boolean = () => true,
 ): Part<T, string> {
   return readPart<T, string>(
     {
@@ -54,7 +60,7 @@ export function readByName<T extends { name: RepositoryName }>(
         return from === undefined ? [] : read(from, size)
       },
       keyOf: ({ name }) => name,
-      isShown: ({ name }) => set.has(name),
+      isShown: (row) => isFound(row) && set.has(row.name),
     },
     last,
     limit,

@@ -1,7 +1,9 @@
-import { and, asc, desc, eq, gt, isNull, lt, or } from 'drizzle-orm'
+import { and, asc, desc, eq, gt, inArray, isNull } from 'drizzle-orm'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { repository } from '../schema.ts'
+import { number, statement } from '../statement.ts'
+import { turn } from '../turn.ts'
 import type { ReadTotal } from './totals.ts'
 
 /** What one repository holds. The bytes of blobs that are hidden count until the collector has removed them. */
@@ -27,24 +29,22 @@ export function storageReads(db: Db, total: ReadTotal) {
     bytes: repository.blobBytes,
     ownBytes: repository.ownBytes,
   }
-  const read = (cursor: StorageCursor, limit: number) => {
-    const isByName = cursor.by === 'name'
-    const after = isByName
-      ? gt(repository.name, cursor.name)
-      : or(
-          lt(repository.blobBytes, cursor.bytes),
-          and(eq(repository.blobBytes, cursor.bytes), gt(repository.id, cursor.id)),
-        )
-    const order = isByName ? [asc(repository.name)] : [desc(repository.blobBytes), asc(repository.id)]
-    const isShown = and(isNull(repository.deletedAt), after)
-    return db
+  const byName = (last: string, limit: number) =>
+    db
       .select(columns)
       .from(repository)
-      .where(isShown)
-      .orderBy(...order)
+      .where(and(isNull(repository.deletedAt), gt(repository.name, last)))
+      .orderBy(asc(repository.name))
       .limit(limit)
       .all()
-  }
+  const largest = largestRepositories(db)
+  const byIds = (ids: number[]) =>
+    db
+      .select(columns)
+      .from(repository)
+      .where(and(isNull(repository.deletedAt), inArray(repository.id, ids)))
+      .orderBy(desc(repository.blobBytes), asc(repository.id))
+      .all()
   return {
     /** All blobs, each once, whichever repositories link it. */
     totals: (): { blobs: number; bytes: number } => ({
@@ -53,8 +53,10 @@ export function storageReads(db: Db, total: ReadTotal) {
     }),
 
     /** At most `limit` repositories after the cursor: by name, or the largest first. */
-    list: (cursor: StorageCursor, limit: number): RepositoryStorage[] =>
-      read(cursor, limit).map((row) => ({ ...row, name: row.name as RepositoryName })),
+    async list(cursor: StorageCursor, limit: number): Promise<RepositoryStorage[]> {
+      const rows = cursor.by === 'name' ? byName(cursor.name, limit) : byIds(await largest(cursor, limit))
+      return rows.map((row) => ({ ...row, name: row.name as RepositoryName }))
+    },
 
     /** What a repository that is not deleted holds. */
     find(name: RepositoryName): RepositoryStorage | undefined {
@@ -62,5 +64,33 @@ export function storageReads(db: Db, total: ReadTotal) {
       const row = db.select(columns).from(repository).where(isNamed).get()
       return row && { ...row, name }
     },
+  }
+}
+
+/** Rows that are looked at in one turn: some milliseconds. */
+const ROWS_A_TURN = 1000
+
+/** Finds the ids of the largest repositories. No index has them in this order, because each push would have to update it. */
+function largestRepositories(db: Db) {
+  const some = statement(db, { after: number, limit: number }, ({ after, limit }) =>
+    db
+      .select({ id: repository.id, bytes: repository.blobBytes, deletedAt: repository.deletedAt })
+      .from(repository)
+      .where(gt(repository.id, after))
+      .orderBy(asc(repository.id))
+      .limit(limit),
+  )
+  return async ({ bytes, id }: { bytes: number; id: number }, limit: number): Promise<number[]> => {
+    let found: { id: number; bytes: number }[] = []
+    for (let after = 0; ; await turn()) {
+      const rows = some.all({ after, limit: ROWS_A_TURN })
+      const isAfter = (row: { id: number; bytes: number }) =>
+        row.bytes < bytes || (row.bytes === bytes && row.id > id)
+      found.push(...rows.filter((row) => row.deletedAt === null && isAfter(row)))
+      found = found.sort((a, b) => b.bytes - a.bytes || a.id - b.id).slice(0, limit)
+      const last = rows.at(-1)
+      if (last === undefined || rows.length < ROWS_A_TURN) return found.map((row) => row.id)
+      after = last.id
+    }
   }
 }

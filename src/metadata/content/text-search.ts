@@ -1,11 +1,20 @@
-import { type Column, type SQL, sql } from 'drizzle-orm'
+import { type Column, type Placeholder, type SQL, sql } from 'drizzle-orm'
 
 /** A trigram index finds no shorter text; counted as code points. */
 const TRIGRAM = 3
 
 /** A column has this text somewhere, whatever the case of its ASCII letters. */
 export function containing(column: Column, text: string): SQL {
-  return sql`${column} like ${`%${text.replace(/[\\%_]/g, '\\$&')}%`} escape '\\'`
+  return isLike(column, sql`${likePattern(text)}`)
+}
+
+export function isLike(column: Column, pattern: SQL | Placeholder): SQL {
+  return sql`${column} like ${pattern} escape '\\'`
+}
+
+/** Returns the pattern of `isLike` for texts that contain this one. */
+export function likePattern(text: string): string {
+  return `%${text.replace(/[\\%_]/g, '\\$&')}%`
 }
 
 /** What an FTS5 index of trigrams is asked for, so that none of its syntax has a meaning; undefined for a text too short. */

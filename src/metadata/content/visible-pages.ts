@@ -37,7 +37,7 @@ export function readPart<T, K>(walk: Walk<T, K>, after: K, limit: number): Part<
     if (end === undefined || chunk.length < size) break
     key = walk.keyOf(end)
     looked += chunk.length
-    if (looked >= LOOKED_AT_MAX && rows.length < limit) return { rows, next: key }
+    if (looked >= LOOKED_AT_MAX) return { rows, next: key }
   }
   return { rows, next: undefined }
 }
