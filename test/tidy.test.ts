@@ -30,11 +30,11 @@ test('npm and Bun install the same version of Bun', async () => {
   for (const [name, script] of Object.entries(scripts)) expect(script).toBe(`${bun} scripts/main.ts ${name}`)
 })
 
-test('the README lists the version of each client that is built', async () => {
+test('docs/clients.md lists the version of each client that is built', async () => {
   const { conformance, registry, ...clients } = tools
   const versions = Object.values(clients).flatMap((tool) => ('module' in tool ? tool.version.slice(1) : []))
-  const readme = await read('README.md')
-  expect(versions.filter((version) => !readme.includes(version))).toEqual([])
+  const page = await read('docs/clients.md')
+  expect(versions.filter((version) => !page.includes(version))).toEqual([])
 })
 
 function read(path: string): Promise<string> {

@@ -1,4 +1,4 @@
-/** The exit codes. `cay help` and the README list the same. */
+/** The exit codes. `cay help` and docs/commands.md list the same. */
 export const EXIT = {
   done: 0,
   failed: 1,

@@ -21,7 +21,7 @@ import { upstreams } from './nouns/upstreams.ts'
 import { users } from './nouns/users.ts'
 import type { Noun } from './verb.ts'
 
-/** The nouns with their verbs. Help, completions and the README's table are made from this. */
+/** The nouns with their verbs. Help and completions are made from this; docs/commands.md lists the same. */
 export const NOUNS: Readonly<Record<string, Noun>> = {
   repo: repositories,
   tag: tags,

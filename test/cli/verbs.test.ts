@@ -8,25 +8,25 @@ import { runCay } from '../support/run-cay.ts'
 import { startExecutable, type TestServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
 
-const readme = await Bun.file(join(import.meta.dir, '../../README.md')).text()
+const page = await Bun.file(join(import.meta.dir, '../../docs/commands.md')).text()
 
 beforeAll(async () => {
   await build()
 }, 60_000)
 
-test("the README's table of commands lists every noun and verb with the summaries of the help", () => {
+test('docs/commands.md lists every noun and verb with the summaries of the help', () => {
   const rows = Object.entries(NOUNS).map(([noun, { summary, verbs, byDefault }]) => {
     const words = Object.keys(verbs).map((verb) => `\`${verb === byDefault ? `[${verb}]` : verb}\``)
     return `| \`cay ${noun}\` | ${words.join(', ')} | ${summary} |`
   })
-  expect(readme.split('\n').filter((line) => line.startsWith('| `cay '))).toEqual(rows)
+  expect(page.split('\n').filter((line) => line.startsWith('| `cay '))).toEqual(rows)
 })
 
-test('the README and the help list the exit codes', async () => {
+test('docs/commands.md and the help list the exit codes', async () => {
   const { output } = await runCay(['help'])
   for (const [code, meaning] of Object.entries(EXIT_CODES)) {
     expect(output).toContain(`  ${code}  ${meaning}\n`)
-    expect(readme.split('\n')).toContain(`| ${code} | ${meaning} |`)
+    expect(page.split('\n')).toContain(`| ${code} | ${meaning} |`)
   }
 })
 

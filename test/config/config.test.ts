@@ -199,9 +199,9 @@ test('an unknown CAY_* variable gives a warning, because Kubernetes sets such va
   )
 })
 
-test("the README's table of settings lists every setting with its default", async () => {
-  const readme = await Bun.file(join(import.meta.dir, '../../README.md')).text()
-  const [, table = ''] = readme.split('| `cay.toml` | default | description |\n| --- | --- | --- |\n')
+test('docs/settings.md lists every setting with its default', async () => {
+  const page = await Bun.file(join(import.meta.dir, '../../docs/settings.md')).text()
+  const [, table = ''] = page.split('| `cay.toml` | default | description |\n| --- | --- | --- |\n')
   const rows =
     table
       .split('\n\n')[0]
