@@ -1,20 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { MANIFEST_BYTES_MAX } from '../oci/manifest.ts'
+import { CACHE_SETTINGS } from './cache-settings.ts'
+import { boolean, choice, integer, MiB, TiB } from './setting.ts'
 import { UpstreamSchema } from './upstream-schema.ts'
-
-const MiB = 1024 * 1024
-const TiB = MiB * MiB
-
-const integer = (minimum: number, maximum: number, value: number, description: string) =>
-  Type.Integer({ minimum, maximum, default: value, description })
-
-const choice = <const T extends string[]>(values: T, value: T[number], description: string) =>
-  Type.Union(
-    values.map((name) => Type.Literal(name as T[number])),
-    { default: value, description },
-  )
-
-const boolean = (value: boolean, description: string) => Type.Boolean({ default: value, description })
 
 /** Every setting, with its unit, bounds, default and description. The names of settings are the paths of this schema. */
 export const ConfigSchema = Type.Object(
@@ -208,63 +196,7 @@ export const ConfigSchema = Type.Object(
       },
       { additionalProperties: false },
     ),
-    cache: Type.Object(
-      {
-        bytesMax: integer(0, 1024 * TiB, 0, 'The most bytes of cached blobs; 0: no limit but the disk'),
-        freeBytesMin: Type.Optional(
-          Type.Integer({
-            minimum: 0,
-            maximum: 1024 * TiB,
-            description: 'Bytes of the volume that the cache leaves free [10 %, at most 10 GiB]',
-          }),
-        ),
-        freshSeconds: integer(
-          0,
-          31_536_000,
-          300,
-          'How long a cached tag is served without a check, in seconds',
-        ),
-        staleWhileRevalidateSeconds: integer(
-          0,
-          31_536_000,
-          300,
-          'How long after that it is served while it is checked in the background, in seconds',
-        ),
-        deadlineMilliseconds: integer(
-          1,
-          60_000,
-          3000,
-          'How long a client waits for a check before it gets the cached copy, in milliseconds',
-        ),
-        connectSecondsMax: integer(
-          1,
-          60,
-          5,
-          'How long connecting to an upstream can take before its next mirror is asked, in seconds',
-        ),
-        firstByteSecondsMax: integer(
-          1,
-          60,
-          20,
-          'How long a client waits for an upstream if there is no cached copy, in seconds',
-        ),
-        stallSecondsMax: integer(
-          1,
-          240,
-          15,
-          'How long a download from an upstream can stall before it is resumed, in seconds',
-        ),
-        totalSecondsMax: integer(
-          1,
-          604_800,
-          21_600,
-          'How long the download of one blob can take in all; the next pull resumes it, in seconds',
-        ),
-        fillsMax: integer(1, 200, 64, 'The most blobs that are fetched at the same time'),
-        offline: boolean(false, 'Serve only cached content, and never connect to upstreams'),
-      },
-      { additionalProperties: false },
-    ),
+    cache: CACHE_SETTINGS,
     lists: Type.Object(
       { pageMax: integer(1, 100_000, 1000, 'The most entries of one page of tags or repositories') },
       { additionalProperties: false },
