@@ -8,6 +8,7 @@ export interface Chores {
   clocks: Clocks
   uploads: { expire(before: number): Promise<number> }
   usage: { flush(): Promise<void> }
+  content: { pullCounts: { removeOld(): Promise<void> } }
   cache: { lastUse: { flush(): Promise<void> }; room: { keep(): Promise<void> } }
   collector: {
     run(): Promise<unknown>
@@ -26,7 +27,7 @@ const CRASH_SLACK_MS = 120_000
 
 /** Starts the periodic work of a server. It runs until the schedule is stopped. */
 export function startHousekeeping(config: Config, log: Logger, chores: Chores): Schedule {
-  const { clocks, uploads, usage, cache, collector, authenticator, metadata, crash } = chores
+  const { clocks, uploads, usage, content, cache, collector, authenticator, metadata, crash } = chores
   warnOfClock(clocks, log)
   const schedule = new Schedule(log)
   const { idleSecondsMax } = config.uploads
@@ -37,6 +38,7 @@ export function startHousekeeping(config: Config, log: Logger, chores: Chores): 
     if (expired > 0) log.info({ expired }, 'expired idle uploads')
   })
   schedule.every(10, 'write the counts of pulls and pushes', () => usage.flush())
+  schedule.every(3600, 'delete old counts of pulls', () => content.pullCounts.removeOld())
   schedule.every(config.gc.intervalSeconds, 'collect garbage', () => collector.run())
   schedule.every(60, 'write when cached content was last used', () => cache.lastUse.flush())
   schedule.every(10, 'keep the reserve of free disk space', () => cache.room.keep())

@@ -18,10 +18,25 @@ export interface Registry {
 
 /** Counts pulls and pushes in memory. The counts are written later. */
 export interface UsageCounter {
-  /** Counts a manifest that was sent, and the tag it was requested by. */
-  pulled(repository: RepositoryName, tag: Tag | undefined): void
+  /** Counts a manifest that was sent. */
+  pulled(pull: Pull): void
+  /** Notes that a client resolved a tag with HEAD, so that its GET by digest counts as a pull of the tag. */
+  resolved(pull: Pull): void
   /** Counts a manifest that was stored. */
   pushed(repository: RepositoryName): void
+}
+
+/** A manifest that a client requested. */
+export interface Pull {
+  repository: RepositoryName
+  /** Undefined for a request by digest. */
+  tag: Tag | undefined
+  /** The digest of what was sent. Undefined for pulls that name none. */
+  digest: Digest | undefined
+  /** Undefined for anonymous. */
+  account: string | undefined
+  /** Returns the client's address. */
+  address: () => string
 }
 
 export interface Manifests {

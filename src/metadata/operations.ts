@@ -15,6 +15,7 @@ import { conversionWrites } from './content/conversions.ts'
 import { referenceRows } from './content/manifest-references.ts'
 import { manifestFinder, manifestRows } from './content/manifest-rows.ts'
 import { manifestWrites } from './content/manifest-writes.ts'
+import { pullWrites } from './content/pulls.ts'
 import { ensureRepository, repositoryReads } from './content/repositories.ts'
 import { repositoryRestores, repositoryRows, repositoryWrites } from './content/repository-writes.ts'
 import { tagMoves } from './content/tag-moves.ts'
@@ -51,6 +52,7 @@ export const VOLATILE: ReadonlySet<OperationName> = new Set<OperationName>([
   'addNotices',
   'addAddress',
   'addUsage',
+  'removePulls',
   'renewBlob',
   'renewManifest',
   'cacheManifest',
@@ -103,6 +105,7 @@ function contentOperations(db: Db, version: VersionOfCall) {
   const cached = evictions(db, { recordEvent, rows, tags: namedTags, reach, purge, drop, pins })
   return {
     ...usageWrites(db),
+    ...pullWrites(db),
     ...blobWrites(db, { recordEvent, ensure, link, find }),
     ...renewalWrites(db),
     ...manifestWrites({ recordEvent, find, ensure, tags, rows, references, reach }),

@@ -14,6 +14,7 @@ import { blobReads } from './content/blobs.ts'
 import { catalogReads } from './content/catalog.ts'
 import { conversionReads } from './content/conversions.ts'
 import { manifestReads } from './content/manifests.ts'
+import { pullReads } from './content/pulls.ts'
 import { referrerReads } from './content/referrers.ts'
 import { repositoryReads } from './content/repositories.ts'
 import { storageReads } from './content/storage.ts'
@@ -49,6 +50,7 @@ export function reads(db: Db) {
     pins: pinReads(db),
     upstreams: upstreamReads(db),
     blobUses: blobUseReads(db),
+    pulls: pullReads(db, repositories),
     referrers: referrerReads(db),
     outbox: outboxReads(db),
     storage: storageReads(db, total),

@@ -20,6 +20,7 @@ async function firstTurn(newest: number, crashedAt?: number) {
     clocks: openClocks(newest, { wall: () => WALL, monotonic: () => 0 }),
     uploads: { expire: note('expire') },
     usage: { flush: async () => {} },
+    content: { pullCounts: { removeOld: async () => {} } },
     cache: { lastUse: { flush: async () => {} }, room: { keep: async () => {} } },
     collector: { run: async () => {}, removeLeftBehind: note('removeLeftBehind') },
     authenticator: { noteUse: async () => {} },

@@ -18,6 +18,7 @@ import { add, change, plural } from '../requests.ts'
 import { wayBack } from '../time-machine.ts'
 import type { Call, Noun, Option } from '../verb.ts'
 import { type Manifest, platformsOf } from './manifests.ts'
+import { pullersOf, pullsOf } from './pulls.ts'
 import { HISTORY_COLUMNS, TAG_COLUMNS } from './tags.ts'
 
 const SETTINGS: readonly Option[] = [
@@ -146,6 +147,12 @@ export const repositories: Noun = {
         none: 'No tag has been set or moved.',
       }),
     },
+    pulls: {
+      usage: '<repository>',
+      summary: 'List who pulled from a repository in the last 90 days, by day, tag and account',
+      isList: true,
+      run: ({ args: [name = ''] }) => pullsOf(name, undefined),
+    },
   },
 }
 
@@ -162,8 +169,9 @@ function getRepository(client: AdminClient, name: string): Promise<Repository> {
 async function repositoryCard({ client, args: [name = ''], options }: Call): Promise<Card> {
   const path = apiPath('repositories', name)
   if (options.json === 'true') return { value: await getRepository(client, name), lines: [] }
-  const [value, newest] = await Promise.all([
+  const [value, pullers, newest] = await Promise.all([
     getRepository(client, name),
+    pullersOf(client, name),
     client.request<Page>(
       'GET',
       withQuery(`${path}/tags`, { sort: 'updated', order: 'desc', limit: NEWEST_TAGS }),
@@ -193,6 +201,7 @@ async function repositoryCard({ client, args: [name = ''], options }: Call): Pro
         items: newest.items,
         columns: TAG_COLUMNS,
       },
+      ...pullers,
     ],
   }
 }

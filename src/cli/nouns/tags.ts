@@ -17,6 +17,7 @@ import { change, readToDestroy } from '../requests.ts'
 import { wayBack } from '../time-machine.ts'
 import type { Call, Noun } from '../verb.ts'
 import { type Manifest, platformsOf } from './manifests.ts'
+import { pullersOf, pullsOf } from './pulls.ts'
 
 /** Columns of a list of tags. */
 export const TAG_COLUMNS: readonly Field[] = [
@@ -140,6 +141,12 @@ export const tags: Noun = {
         none: 'The tag has no history.',
       }),
     },
+    pulls: {
+      usage: '<repository> <tag>',
+      summary: 'List who pulled a tag in the last 90 days, by day and account',
+      isList: true,
+      run: ({ args: [repository = '', tag = ''] }) => pullsOf(repository, tag),
+    },
   },
 }
 
@@ -147,12 +154,15 @@ async function tagCard({ client, args: [repository = '', tag = ''], options }: C
   const value = await getTag(client, repository, tag)
   if (options.json === 'true') return { value, lines: [] }
   const path = apiPath('repositories', repository, 'manifests', value.digest)
-  const manifest = await client.request<Manifest>('GET', path)
+  const [manifest, tables] = await Promise.all([
+    client.request<Manifest>('GET', path),
+    pullersOf(client, repository, tag),
+  ])
   const lines = [
     field('Platforms', 'name', () => platformsOf(manifest).join(', ')),
     field('Size', 'name', () => formatBytes(manifest.totalBytes)),
   ]
-  return { value, lines: [...TAG_LINES, ...lines] }
+  return { value, lines: [...TAG_LINES, ...lines], tables }
 }
 
 function tagPath(repository: string, tag: string): string {

@@ -13,6 +13,7 @@ import { historyService } from './history.ts'
 import { manifestService } from './manifests.ts'
 import { onlyLocal } from './only-local.ts'
 import { pinService } from './pins.ts'
+import { pullService } from './pulls.ts'
 import { repositoryService } from './repositories.ts'
 import { type StorageTotals, storageService } from './storage.ts'
 import { tagService } from './tags.ts'
@@ -52,6 +53,7 @@ export function contentServices(options: ContentOptions) {
     uploads: uploadService(metadata, uploads),
     cache: cacheService(cache, metadata, now),
     pins: pinService(metadata),
+    pullCounts: pullService(metadata, now),
     upstreamStates: upstreamService(options),
     storage: storageService(metadata, uploads, disk),
     history: historyService(metadata),

@@ -1,21 +1,24 @@
-import type { UsageCounter } from '../../domain/registry.ts'
+import type { Pull, UsageCounter } from '../../domain/registry.ts'
 import type { UsageEntry } from '../../metadata/content/usage.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
+import { ResolvedTags } from './resolved-tags.ts'
 
-/** Repositories and tags that are counted between two writes; when there are more, they are written early. */
+/** Tags with the accounts that pulled them, between two writes. When there are more, they are written early. */
 const ENTRIES_MAX = 10_000
 
 /** Entries of one write, so that no other write waits long for it. */
 const ENTRIES_PER_WRITE = 500
 
 /**
- * Counts pulls and pushes in memory, to be written together from time to time. The time of the last one is that of the
- * first one between two writes. A crash loses what was not written. When writes cannot keep up, what is new is not counted.
+ * Counts pulls and pushes in memory, by repository, tag and account. They are written together from time to time. The time
+ * of the last pull is that of the first one between two writes. A crash loses what was not written. When writes cannot keep
+ * up, new tags and accounts are not counted.
  */
 export class Usage implements UsageCounter {
   private readonly write: Metadata['write']
   private readonly now: () => number
+  private readonly resolvedTags: ResolvedTags
   private entries = new Map<string, UsageEntry>()
   private flushing: Promise<void> | undefined
 
@@ -23,17 +26,22 @@ export class Usage implements UsageCounter {
   constructor({ write }: Pick<Metadata, 'write'>, now: () => number) {
     this.write = write
     this.now = now
+    this.resolvedTags = new ResolvedTags(now)
   }
 
-  pulled(repository: RepositoryName, tag: Tag | undefined): void {
-    const entry = this.entryOf(repository, tag)
+  resolved(pull: Pull): void {
+    this.resolvedTags.note(pull)
+  }
+
+  pulled(pull: Pull): void {
+    const entry = this.entryOf(pull.repository, this.resolvedTags.tagOf(pull), pull.account)
     if (entry === undefined) return
     entry.pulls++
     entry.lastPulledAt ??= this.now()
   }
 
   pushed(repository: RepositoryName): void {
-    const entry = this.entryOf(repository, undefined)
+    const entry = this.entryOf(repository, undefined, undefined)
     if (entry === undefined) return
     entry.pushes++
     entry.lastPushedAt ??= this.now()
@@ -53,13 +61,18 @@ export class Usage implements UsageCounter {
     await this.flush().catch(() => {})
   }
 
-  private entryOf(repository: RepositoryName, tag: Tag | undefined): UsageEntry | undefined {
-    const key = tag === undefined ? repository : `${repository}:${tag}`
+  private entryOf(
+    repository: RepositoryName,
+    tag: Tag | undefined,
+    account: string | undefined,
+  ): UsageEntry | undefined {
+    const key = `${repository}:${tag ?? ''}:${account ?? ''}`
     const found = this.entries.get(key)
     if (found !== undefined) return found
     if (this.entries.size >= ENTRIES_MAX) this.flush().catch(() => {})
     if (this.entries.size >= ENTRIES_MAX) return undefined
-    const entry = { repository, tag, pulls: 0, pushes: 0, lastPulledAt: undefined, lastPushedAt: undefined }
+    const none = { pulls: 0, pushes: 0, lastPulledAt: undefined, lastPushedAt: undefined }
+    const entry = { repository, tag, account, ...none }
     this.entries.set(key, entry)
     return entry
   }
@@ -77,8 +90,8 @@ export class Usage implements UsageCounter {
     }
   }
 
-  private putBack({ repository, tag, pulls, pushes, lastPulledAt, lastPushedAt }: UsageEntry): void {
-    const entry = this.entryOf(repository, tag)
+  private putBack({ repository, tag, account, pulls, pushes, lastPulledAt, lastPushedAt }: UsageEntry): void {
+    const entry = this.entryOf(repository, tag, account)
     if (entry === undefined) return
     entry.pulls += pulls
     entry.pushes += pushes

@@ -12,6 +12,7 @@ import { cache } from './content/cache.ts'
 import { collector } from './content/collector.ts'
 import { manifests } from './content/manifests.ts'
 import { pins } from './content/pins.ts'
+import { pulls } from './content/pulls.ts'
 import { repositories } from './content/repositories.ts'
 import { storage } from './content/storage.ts'
 import { tags } from './content/tags.ts'
@@ -36,6 +37,7 @@ export function adminApi(context: AdminContext) {
     .use(signingKeys(context))
     .use(audit(context))
     .use(repositories(context))
+    .use(pulls(context))
     .use(tags(context))
     .use(manifests(context))
     .use(events(context))

@@ -114,6 +114,7 @@ function exchangeOf(
   request: Request,
   { path, repository, identity, requestId }: Asked,
 ): Exchange {
+  const address = () => options.addressOf(request)
   return {
     request,
     path,
@@ -123,10 +124,11 @@ function exchangeOf(
     repository: repository ?? ('' as RepositoryName),
     query: queryOf(request.url),
     identity,
+    address,
     caller: () => ({
       account: identity.account,
       credential: identity.credential,
-      address: options.addressOf(request),
+      address: address(),
       requestId,
     }),
     limits: options.limits,

@@ -22,13 +22,17 @@ export function getManifest() {
     return headers
   }
   return async (exchange: Exchange<'manifest'>): Promise<Response> => {
-    const { request, registry, pulls, repository, path, identity, traffic } = exchange
+    const { request, registry, pulls, repository, path, identity, traffic, address } = exchange
     const sent = await pulls.get(repository, path.reference, clientOf(request), identity)
     const { digest, bytes, varies } = sent
     if (isKnown(request, digest)) return notModified(digest, varies)
     const headers = headersFor(sent)
-    if (request.method === 'HEAD') return new Response(null, { headers })
-    registry.usage.pulled(repository, path.reference.tag)
+    const pull = { repository, tag: path.reference.tag, digest, account: identity.account, address }
+    if (request.method === 'HEAD') {
+      registry.usage.resolved(pull)
+      return new Response(null, { headers })
+    }
+    registry.usage.pulled(pull)
     traffic.sent += bytes.length
     return new Response(bytes, { headers })
   }

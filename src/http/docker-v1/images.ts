@@ -15,10 +15,15 @@ export async function getJson(exchange: V1Exchange<'json'>): Promise<Response> {
 
 /** Returns the ids of an image and its ancestors. */
 export async function getAncestry(exchange: V1Exchange<'ancestry'>): Promise<Response> {
-  const { context, request, target } = exchange
+  const { context, request, target, identity } = exchange
   const ids = await context.images.ancestry(imageOf(exchange))
-  // Every pull starts with this request, so it is what counts.
-  if (request.method === 'GET') context.usage.pulled(target.repository, undefined)
+  // Every pull starts with this request, so it is what counts. It names an image, not a tag.
+  if (request.method === 'GET') {
+    const { repository } = target
+    const { account } = identity
+    const address = () => context.addressOf(request)
+    context.usage.pulled({ repository, tag: undefined, digest: undefined, account, address })
+  }
   return await answer(exchange, JSON.stringify(ids))
 }
 

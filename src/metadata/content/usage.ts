@@ -1,13 +1,17 @@
 import { and, eq, isNull, sql } from 'drizzle-orm'
+import { dayOf } from '../../domain/day.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { repository, tag } from '../schema.ts'
 import { number, optional, statement, text } from '../statement.ts'
+import { pullCounter } from './pulls.ts'
 
-/** How often a repository, or one tag of it, was pulled and pushed since the last time that this was noted. */
+/** How often an account pulled from a repository, by one tag or by digest, and how often it was pushed to. */
 export interface UsageEntry {
   repository: RepositoryName
   tag: Tag | undefined
+  /** Undefined for anonymous, and for pushes. */
+  account: string | undefined
   pulls: number
   pushes: number
   /** Milliseconds since 1970. */
@@ -50,13 +54,18 @@ export function usageWrites(db: Db) {
         })
         .where(and(eq(tag.repositoryId, used.repositoryId), eq(tag.name, used.tag))),
   )
+  const countPulls = pullCounter(db)
   return {
-    /** Adds to the counters of repositories and tags; those that are gone are left out. */
+    /** Adds to the counters of repositories and tags, and to who pulled on which day. Skips repositories that are gone. */
     addUsage({ entries }: { entries: UsageEntry[] }): void {
-      for (const { repository, tag, pulls, pushes, lastPulledAt = null, lastPushedAt = null } of entries) {
+      const addPulls = countPulls()
+      for (const { repository, tag, account, pulls, pushes, ...last } of entries) {
+        const { lastPulledAt = null, lastPushedAt = null } = last
         const row = addToRepository.get({ repository, pulls, pushes, lastPulledAt, lastPushedAt })
-        if (tag === undefined || row === undefined) continue
-        addToTag.run({ repositoryId: row.id, tag, pulls, lastPulledAt })
+        if (row === undefined || lastPulledAt === null) continue
+        const repositoryId = row.id
+        if (tag !== undefined) addToTag.run({ repositoryId, tag, pulls, lastPulledAt })
+        addPulls({ repositoryId, tag: tag ?? '', account: account ?? '', day: dayOf(lastPulledAt), pulls })
       }
     },
   }

@@ -1,54 +1,99 @@
 import { expect, test } from 'bun:test'
 import { Usage } from '../../../src/core/registry/usage.ts'
+import type { Pull } from '../../../src/domain/registry.ts'
 import type { UsageEntry } from '../../../src/metadata/content/usage.ts'
+import { parseDigest } from '../../../src/oci/digest.ts'
 import { parseRepositoryName, parseTag } from '../../../src/oci/reference.ts'
+import { EMPTY, named } from '../../support/content.ts'
 import { failureOf } from '../../support/failure.ts'
 import { AT } from '../../support/writes.ts'
 
 const APP = parseRepositoryName('app')
+const TAG = parseTag('a')
+const DIGEST = parseDigest(EMPTY.digest)
+
 const repositoryOf = (n: number) => parseRepositoryName(`r${n}`)
+
+function pullOf(changes: Partial<Pull> = {}): Pull {
+  const address = () => '192.0.2.1'
+  return { repository: APP, tag: undefined, digest: DIGEST, account: 'alice', address, ...changes }
+}
 
 /** Records writes, and can make them fail. */
 function fakeWrites() {
-  const state = { written: [] as UsageEntry[], failure: undefined as Error | undefined, largest: 0 }
+  const state = { written: [] as UsageEntry[], failure: undefined as Error | undefined, largest: 0, now: AT }
   const write = async (_: 'addUsage', { entries }: { entries: UsageEntry[] }) => {
     await Promise.resolve()
     if (state.failure) throw state.failure
     state.largest = Math.max(state.largest, entries.length)
     state.written.push(...entries)
   }
-  return { state, usage: new Usage({ write: write as never }, () => AT) }
+  return { state, usage: new Usage({ write: write as never }, () => state.now) }
 }
 
-test('usage: pulls and pushes of the same repository and tag are added up', async () => {
+/** Returns the tags that a pull by digest counts for, some time after a client resolved a tag to it. */
+async function tagsAfter(changes: Partial<Pull>, laterMs = 0) {
   const { state, usage } = fakeWrites()
-  for (const tag of [parseTag('a'), parseTag('a'), undefined]) usage.pulled(APP, tag)
+  usage.resolved(pullOf({ tag: TAG }))
+  state.now += laterMs
+  usage.pulled(pullOf(changes))
+  await usage.flush()
+  return state.written.map(({ tag }) => tag)
+}
+
+test('usage: pulls of the same repository, tag and account are added up', async () => {
+  const { state, usage } = fakeWrites()
+  for (const tag of [TAG, TAG, undefined]) usage.pulled(pullOf({ tag }))
+  usage.pulled(pullOf({ tag: TAG, account: undefined }))
   usage.pushed(APP)
   await usage.flush()
-  const common = { repository: APP, pushes: 0, lastPulledAt: AT, lastPushedAt: undefined }
+  const common = { repository: APP, account: 'alice', pushes: 0, lastPulledAt: AT, lastPushedAt: undefined }
   expect(state.written).toEqual([
-    { ...common, tag: parseTag('a'), pulls: 2 },
-    { ...common, tag: undefined, pulls: 1, pushes: 1, lastPushedAt: AT },
+    { ...common, tag: TAG, pulls: 2 },
+    { ...common, tag: undefined, pulls: 1 },
+    { ...common, tag: TAG, account: undefined, pulls: 1 },
+    {
+      ...common,
+      tag: undefined,
+      account: undefined,
+      pulls: 0,
+      pushes: 1,
+      lastPulledAt: undefined,
+      lastPushedAt: AT,
+    },
   ])
   await usage.flush()
-  expect(state.written).toHaveLength(2)
+  expect(state.written).toHaveLength(4)
+})
+
+test('usage: a HEAD by tag and a GET by digest of one client count as a pull of the tag, for a minute', async () => {
+  expect(await tagsAfter({})).toEqual([TAG])
+  expect(await tagsAfter({}, 59_999)).toEqual([TAG])
+  expect(await tagsAfter({}, 60_000)).toEqual([undefined])
+})
+
+test('usage: a GET by digest of another client, account, repository or digest counts for no tag', async () => {
+  expect(await tagsAfter({ address: () => '192.0.2.2' })).toEqual([undefined])
+  expect(await tagsAfter({ account: undefined })).toEqual([undefined])
+  expect(await tagsAfter({ repository: repositoryOf(1) })).toEqual([undefined])
+  expect(await tagsAfter({ digest: parseDigest(named('other').digest) })).toEqual([undefined])
 })
 
 test('usage: counts of a failed write are written the next time', async () => {
   const { state, usage } = fakeWrites()
-  usage.pulled(APP, undefined)
+  usage.pulled(pullOf())
   state.failure = new Error('full')
   expect(await failureOf(usage.flush())).toBe(state.failure)
-  usage.pulled(APP, undefined)
+  usage.pulled(pullOf())
   await usage.close()
   state.failure = undefined
   await usage.close()
-  expect(state.written).toMatchObject([{ repository: APP, pulls: 2 }])
+  expect(state.written).toMatchObject([{ repository: APP, account: 'alice', pulls: 2 }])
 })
 
 test('usage: many counts are written early and in pieces, within the limit', async () => {
   const { state, usage } = fakeWrites()
-  for (let n = 0; n < 25_000; n++) usage.pulled(repositoryOf(n), undefined)
+  for (let n = 0; n < 25_000; n++) usage.pulled(pullOf({ repository: repositoryOf(n) }))
   await usage.close()
   expect(state.written).toHaveLength(20_000)
   expect(state.largest).toBeLessThanOrEqual(500)
@@ -56,9 +101,9 @@ test('usage: many counts are written early and in pieces, within the limit', asy
 
 test('usage: counts that arrive during shutdown are also written', async () => {
   const { state, usage } = fakeWrites()
-  usage.pulled(APP, undefined)
+  usage.pulled(pullOf())
   const first = usage.flush()
-  usage.pulled(APP, undefined)
+  usage.pulled(pullOf())
   await usage.close()
   await first
   expect(state.written.map(({ pulls }) => pulls)).toEqual([1, 1])

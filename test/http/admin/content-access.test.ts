@@ -30,6 +30,7 @@ const ACTS: [method: string, path: string, body: object | undefined, statuses: n
   ['PUT', other, {}, [401, 403, 403, 403, 403, 200, 403]],
   ['PATCH', repo, { description: 'x' }, [401, 403, 403, 403, 200, 200, 403]],
   ['GET', `${repo}/history`, undefined, [401, 403, 200, 200, 200, 200, 200]],
+  ['GET', `${repo}/pulls`, undefined, [401, 403, 403, 403, 200, 200, 403]],
   ['POST', `${repo}/restore`, { at: past }, [401, 403, 403, 403, 200, 200, 403]],
   ['POST', `${repo}/restore`, {}, [401, 403, 403, 403, 409, 409, 403]],
   ['DELETE', '/repositories/team%2Fgone', undefined, [401, 403, 403, 403, 403, 404, 403]],
