@@ -35,6 +35,7 @@ import { openBodies } from './http/request/bodies.ts'
 import { Origins } from './http/request/origin.ts'
 import { type HttpOptions, type HttpServer, serveHttp } from './http/server.ts'
 import { serveSocket } from './http/socket.ts'
+import { lockForRemoval } from './metadata/removal-lock.ts'
 import type { ProxyCache } from './proxy/proxy-cache.ts'
 import { DigestLocks } from './storage/digest-locks.ts'
 import { diskSpace } from './storage/disk.ts'
@@ -181,7 +182,13 @@ export async function openServices(config: Config, log: Logger, options: Service
     },
   })
   const kept = { metadata, blobs, reader: new ContentReader(), locks: new DigestLocks(), garbageWindow, now }
-  const collector = new Collector({ ...kept, ...clocks, log, steady: clocks.steady(garbageWindow.graceMs) })
+  const collector = new Collector({
+    ...kept,
+    ...clocks,
+    log,
+    steady: clocks.steady(garbageWindow.graceMs),
+    lockForRemoval: () => lockForRemoval(config.data),
+  })
   const fills = filesystemFills(config.data, uploads)
   const disk = () => diskSpace(config.data)
   const around = { config, log, fills, uploads, access: auth.access, disk, upstreamSource }

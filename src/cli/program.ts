@@ -3,6 +3,7 @@ import tab from '@bomb.sh/tab/commander'
 import { Command } from 'commander'
 import { ConfigError, expectation, type LoadedConfig, loadConfig, SETTINGS } from '../config/config.ts'
 import { commit, version } from '../config/version.ts'
+import { addBackupCommands } from './backup-commands.ts'
 import { addNouns } from './commands.ts'
 import { CommandError, EXIT, EXIT_CODES } from './failure.ts'
 import { sanitize } from './output/terminal.ts'
@@ -59,6 +60,9 @@ export async function runProgram(argv: string[]): Promise<number> {
       const { clientSetup } = await import('./client-setup.ts')
       clientSetup(client, (await load(options)).config, options)
     })
+  addBackupCommands(program, load, (exit) => {
+    code = exit
+  })
   addNouns(program, argv, load, withPlace)
   program.addHelpText('after', `\nExit codes:\n${exitCodes()}`)
   const completions = tab(program)

@@ -17,4 +17,6 @@ export interface CollectorOptions {
   /** Milliseconds since an arbitrary time. */
   monotonic: () => number
   garbageWindow: GarbageWindow
+  /** Locks out backups for one batch of removals. Returns how to unlock, or undefined while a backup is running. */
+  lockForRemoval: () => (() => void) | undefined
 }

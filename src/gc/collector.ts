@@ -29,8 +29,8 @@ export interface Run extends Collected {
   /** Milliseconds since 1970. */
   startedAt: number
   endedAt: number
-  /** Why it stopped early: it was cancelled, or the startup grace is not over. */
-  stopped?: 'cancelled' | 'waiting'
+  /** Why it stopped early: it was cancelled, the startup grace is not over, or a backup is running. */
+  stopped?: 'cancelled' | 'waiting' | 'backup'
 }
 
 export interface CollectorState {
@@ -120,7 +120,12 @@ export class Collector {
         if (signal?.aborted || this.stopping.signal.aborted) stopped = 'cancelled'
         else if (this.waitMs() > 0) stopped = 'waiting'
         if (stopped !== undefined) break
-        const batch = await step()
+        const unlock = this.options.lockForRemoval()
+        if (unlock === undefined) {
+          stopped = 'backup'
+          break
+        }
+        const batch = await step().finally(unlock)
         more = batch.more
         add(collected, batch)
         onProgress?.({ ...collected })

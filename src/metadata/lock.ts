@@ -2,21 +2,34 @@ import { Database } from 'bun:sqlite'
 import { join } from 'node:path'
 
 /**
- * Locks a folder for this process with an exclusive SQLite lock, which ends with the process, however it ends.
+ * Locks a folder for this process.
  *
  * @param setting the one that chose the folder
  * @throws Error when another process has locked it
  * @returns how to unlock it
  */
 export function lockFolder(folder: string, setting: 'data' | 'metadata'): () => void {
-  const database = new Database(join(folder, 'lock'), { create: true, readwrite: true })
+  const unlock = tryLock(join(folder, 'lock'))
+  if (unlock !== undefined) return unlock
+  throw new Error(`another cay serves ${folder}: stop it, or choose another folder with --${setting}`)
+}
+
+/**
+ * Takes the exclusive SQLite lock of a file, which ends with the process, however it ends.
+ *
+ * @param milliseconds how long to wait for another process, blocking this thread
+ * @returns how to release it, or undefined while another process has it
+ */
+export function tryLock(path: string, milliseconds = 0): (() => void) | undefined {
+  const database = new Database(path, { create: true, readwrite: true })
   try {
+    database.run(`PRAGMA busy_timeout=${milliseconds}`)
     database.run('PRAGMA journal_mode=MEMORY')
     database.run('BEGIN EXCLUSIVE')
+    return () => database.close()
   } catch (error) {
     database.close()
     if ((error as { code?: string }).code !== 'SQLITE_BUSY') throw error
-    throw new Error(`another cay serves ${folder}: stop it, or choose another folder with --${setting}`)
+    return undefined
   }
-  return () => database.close()
 }

@@ -64,7 +64,8 @@ function letShrink({ $client }: Db): void {
   }
 }
 
-function appliedMigrations({ $client }: Db): number {
+/** Returns how many migrations a database has; 0 for an empty one. */
+export function appliedMigrations({ $client }: Pick<Db, '$client'>): number {
   const table = $client.query('select 1 from sqlite_master where name = ?').get(TABLE)
   if (table === null) return 0
   const row = $client.query<{ n: number }, []>(`select count(*) as n from "${TABLE}"`).get()

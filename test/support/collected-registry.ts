@@ -16,6 +16,7 @@ import type { Registry, Uploads } from '../../src/domain/registry.ts'
 import { EVERYTHING } from '../../src/domain/repository-set.ts'
 import { Collector } from '../../src/gc/collector.ts'
 import { type Metadata, openMetadata } from '../../src/metadata/metadata.ts'
+import { lockForRemoval } from '../../src/metadata/removal-lock.ts'
 import { digestToBytes, parseDigest } from '../../src/oci/digest.ts'
 import { parseReference, parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
 import { blobPlace } from '../../src/storage/blob-place.ts'
@@ -97,7 +98,13 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
   const conversionStore = localConversions({ ...shared, uploads })
   const conversions = new Conversions(registry, conversionStore, shared.reader, clocks.now)
   const db = resources.use(new Database(join(folder.path, 'cay.db'), { readonly: true }))
-  const collector = new Collector({ ...shared, ...clocks, log, steady: clocks.steady(garbageWindow.graceMs) })
+  const collector = new Collector({
+    ...shared,
+    ...clocks,
+    log,
+    steady: clocks.steady(garbageWindow.graceMs),
+    lockForRemoval: () => lockForRemoval(folder.path),
+  })
   const kept = resources.move()
   return {
     metadata,

@@ -9,9 +9,9 @@ const Run = t.Object({
   startedAt: Time,
   endedAt: Time,
   stopped: t.Optional(
-    t.UnionEnum(['cancelled', 'waiting'], {
+    t.UnionEnum(['cancelled', 'waiting', 'backup'], {
       default: undefined,
-      description: 'Why the run stopped early',
+      description: 'Why the run stopped early: it was cancelled, it waits for the startup grace, or a backup is running',
     }),
   ),
 })

@@ -1,0 +1,180 @@
+import { existsSync } from 'node:fs'
+import { mkdir, readdir, rename, rm } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { tryLock } from '../../metadata/lock.ts'
+import { openSnapshot, type Snapshot } from '../../metadata/snapshot.ts'
+import { algorithmOf, type Digest, hexOf } from '../../oci/digest.ts'
+import { blobPlace } from '../../storage/blob-place.ts'
+import { writeDurably } from '../../storage/durable-file.ts'
+import { listSnapshots, MISSING_MAX, type NamedSnapshot } from './backup-folder.ts'
+import { DurableCopies, sizeOf, syncPath } from './durable-copy.ts'
+import { hashFile } from './hash-file.ts'
+
+/** How many blobs are copied and verified together. */
+const BATCH = 8
+
+/** The file that marks a folder whose restore is not complete. */
+const MARKER = 'restoring'
+
+/** What an interrupted restore leaves in a folder. */
+const OWN_NAMES = new Set([MARKER, `${MARKER}.new`, 'lock', 'blobs', 'tls', 'installation', 'cay.toml', 'cay.db.part'])
+
+/** What a verification or a restore found. */
+export interface Verified {
+  blobs: number
+  bytes: number
+  /** Blobs that are missing from the backup or damaged: at most MISSING_MAX of them, and how many there are. */
+  missing: Digest[]
+  missingCount: number
+  /** What is wrong with the database. */
+  damage: string[]
+}
+
+export interface VerifyOptions {
+  signal?: AbortSignal | undefined
+  progress?: ((done: number, total: number) => void) | undefined
+}
+
+export interface RestoreOptions extends VerifyOptions {
+  /** The backup folder. */
+  source: string
+  /** The snapshot's name; the newest by default. */
+  name?: string | undefined
+  /** The new data folder, and the folder of its database. They are empty, or do not exist. */
+  data: string
+  metadata: string
+}
+
+/**
+ * Finds a snapshot of a backup folder, the newest by default.
+ * @throws Error when there is none
+ */
+export async function findSnapshot(source: string, name: string | undefined): Promise<NamedSnapshot> {
+  const all = await listSnapshots(source)
+  const found = name === undefined ? all.at(-1) : all.find((one) => one.name === name)
+  if (found !== undefined) return found
+  throw new Error(
+    name === undefined
+      ? `${source} has no complete snapshot`
+      : `${source} has no snapshot ${name}: it has ${all.map((one) => one.name).join(', ') || 'none'}`,
+  )
+}
+
+/** Reads and hashes everything that a snapshot needs. */
+export async function verifySnapshot(
+  source: string,
+  found: NamedSnapshot,
+  options: VerifyOptions = {},
+): Promise<Verified> {
+  const path = join(found.folder, 'cay.db')
+  const damage = await databaseDamage(path, found)
+  if (damage.length > 0) return { blobs: 0, bytes: 0, missing: [], missingCount: 0, damage }
+  using snapshot = openSnapshot(path)
+  return await eachBlob(snapshot, options, async ({ digest, size }) => isIntact(source, digest, size))
+}
+
+/**
+ * Restores a snapshot into an empty folder. Each blob is verified; those that are missing or damaged are left out and
+ * reported. An interrupted restore continues when it is called again. The database comes last, so that no server starts
+ * on a part.
+ *
+ * @throws Error when the folder is in use or not empty, or the snapshot's database is damaged
+ */
+export async function restoreBackup(options: RestoreOptions): Promise<Verified & { snapshot: NamedSnapshot }> {
+  const { source, data, metadata } = options
+  const snapshot = await findSnapshot(source, options.name)
+  for (const folder of new Set([data, metadata])) await requireEmpty(folder)
+  const unlock = tryLock(join(data, 'lock'))
+  if (unlock === undefined) throw new Error(`${data} is in use by another process`)
+  try {
+    const restored = await restoreInto(options, snapshot)
+    await rm(join(data, MARKER))
+    return { ...restored, snapshot }
+  } finally {
+    unlock()
+    if (!existsSync(join(metadata, 'cay.db'))) await rm(join(data, 'lock'), { force: true })
+  }
+}
+
+async function restoreInto(options: RestoreOptions, found: NamedSnapshot): Promise<Verified> {
+  const { source, data, metadata } = options
+  const from = join(found.folder, 'cay.db')
+  const damage = await databaseDamage(from, found)
+  if (damage.length > 0) throw new Error(`the database of snapshot ${found.name} is damaged: ${damage.join('; ')}`)
+  await writeDurably(join(data, MARKER), `${found.name}\n`, 0o600)
+  const copies = new DurableCopies()
+  using snapshot = openSnapshot(from)
+  const restored = await eachBlob(snapshot, options, async ({ digest, size }) => {
+    const to = blobPlace(data, digest).file
+    if (await isIntact(data, digest, size)) return true
+    await copies.copyBytes(blobPlace(source, digest).file, to)
+    if (await isIntact(data, digest, size)) return true
+    await rm(to, { force: true })
+    return false
+  })
+  const sideFiles = await readdir(found.folder, { recursive: true, withFileTypes: true })
+  for (const { name, parentPath } of sideFiles.filter((entry) => entry.isFile())) {
+    if (name === 'backup.json' || name === 'cay.db') continue
+    const inside = parentPath === found.folder ? '' : basename(parentPath)
+    await copies.copyBytes(join(parentPath, name), join(data, inside, name))
+  }
+  await copies.sync()
+  const part = join(metadata, 'cay.db.part')
+  await new DurableCopies().copyBytes(from, part)
+  await rename(part, join(metadata, 'cay.db'))
+  await syncPath(metadata)
+  return restored
+}
+
+/**
+ * Creates the folder if needed.
+ * @throws Error when it contains anything but a part of an interrupted restore
+ */
+async function requireEmpty(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  const names = await readdir(folder)
+  const isPart = names.includes(MARKER) && names.every((name) => OWN_NAMES.has(name))
+  if (isPart || names.every((name) => name === 'lock' || name === 'cay.db.part')) return
+  throw new Error(`${folder} is not empty: restore into a new folder, for example with --data`)
+}
+
+async function databaseDamage(path: string, { info }: NamedSnapshot): Promise<string[]> {
+  if (!existsSync(path)) return ['cay.db is missing']
+  if ((await hashFile(path, 'sha256')) !== info.databaseSha256) return ['the SHA-256 of cay.db is wrong']
+  using snapshot = openSnapshot(path)
+  return snapshot.damage()
+}
+
+async function isIntact(folder: string, digest: Digest, size: number): Promise<boolean> {
+  const { file } = blobPlace(folder, digest)
+  if ((await sizeOf(file)) !== size) return false
+  return (await hashFile(file, algorithmOf(digest))) === hexOf(digest)
+}
+
+/** Calls `isGood` for each blob in a file, and counts. */
+async function eachBlob(
+  snapshot: Snapshot,
+  { signal, progress }: VerifyOptions,
+  isGood: (blob: { digest: Digest; size: number }) => Promise<boolean>,
+): Promise<Verified> {
+  const found: Verified = { blobs: 0, bytes: 0, missing: [], missingCount: 0, damage: [] }
+  const { blobs } = snapshot.counts()
+  const check = async (one: { digest: Digest; size: number }) => {
+    if (await isGood(one)) {
+      found.blobs++
+      found.bytes += one.size
+      return
+    }
+    if (found.missing.length < MISSING_MAX) found.missing.push(one.digest)
+    found.missingCount++
+  }
+  for (let after = 0; ; ) {
+    signal?.throwIfAborted()
+    const batch = snapshot.files(after, BATCH)
+    await Promise.all(batch.map(check))
+    progress?.(found.blobs + found.missingCount, blobs)
+    const last = batch.at(-1)
+    if (last === undefined) return found
+    after = last.id
+  }
+}
