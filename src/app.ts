@@ -11,8 +11,7 @@ import { type AccountServices, accountServices } from './core/accounts/account-s
 import { contentServices } from './core/content/services.ts'
 import { ContentReader } from './core/content-reader.ts'
 import { startHousekeeping } from './core/housekeeping.ts'
-import { collectJob, scanJob } from './core/jobs/collector-jobs.ts'
-import { Jobs } from './core/jobs/jobs.ts'
+import { openJobs } from './core/jobs/open-jobs.ts'
 import { Conversions } from './core/pulls/conversions.ts'
 import { localConversions } from './core/pulls/local-conversions.ts'
 import { NegotiatedManifests } from './core/pulls/manifest-pulls.ts'
@@ -92,7 +91,11 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
     },
   })
   const crash = await openCrashMarker(config.data)
-  const schedule = startHousekeeping(config, log, { ...services, ...services.auth, crash })
+  const schedule = startHousekeeping(config, log, {
+    ...services,
+    ...services.auth,
+    crash,
+  })
   if (tls) schedule.every(TLS_CHECK_SECONDS, 'check the certificate', tls.check)
   const served = {
     ...services,
@@ -182,25 +185,14 @@ export async function openServices(config: Config, log: Logger, options: Service
     },
   })
   const kept = { metadata, blobs, reader: new ContentReader(), locks: new DigestLocks(), garbageWindow, now }
-  const collector = new Collector({
-    ...kept,
-    ...clocks,
-    log,
-    steady: clocks.steady(garbageWindow.graceMs),
-    lockForRemoval: () => lockForRemoval(config.data),
-  })
+  const collector = new Collector({ ...kept, ...clocks, ...removalOptions(config, clocks), log })
   const fills = filesystemFills(config.data, uploads)
   const disk = () => diskSpace(config.data)
   const around = { config, log, fills, uploads, access: auth.access, disk, upstreamSource }
   const { monotonic } = clocks
   const { local, cache } = await openRegistries({ ...kept, ...around, monotonic, counts: metrics.cache })
   const { registry } = cache
-  const jobs = new Jobs({
-    log,
-    now,
-    work: { collect: collectJob(collector), scan: scanJob(collector) },
-    note: (act) => metadata.write('noteAct', act),
-  })
+  const jobs = openJobs({ config, log, clocks, collector, metadata })
   const conversions = new Conversions(registry, localConversions({ ...kept, uploads }), kept.reader, now)
   const content = {
     ...contentServices({ ...kept, ...around, registry, storedBlobs: local.blobs, collector, cache }),
@@ -248,6 +240,13 @@ export interface AppOptions extends FirstPassword {
 function garbageWindowOf({ gc }: Config): GarbageWindow {
   const graceMs = gc.graceSeconds * 1000
   return { graceMs, windowMs: Math.max(graceMs, gc.windowSeconds * 1000), untaggedDays: gc.untaggedDays }
+}
+
+function removalOptions(config: Config, { steady }: Clocks) {
+  return {
+    steady: steady(garbageWindowOf(config).graceMs),
+    lockForRemoval: () => lockForRemoval(config.data),
+  }
 }
 
 function limitsOf({ manifests, lists }: Config): HttpOptions['limits'] {

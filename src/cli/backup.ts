@@ -1,7 +1,4 @@
-import { resolve } from 'node:path'
-import { backUp } from '../core/backup/backup.ts'
-import { listSnapshots, type NamedSnapshot } from '../core/backup/backup-folder.ts'
-import { findSnapshot, restoreBackup, type Verified, verifySnapshot } from '../core/backup/restore.ts'
+import { Backups, type NamedSnapshot, type Verified } from '../core/backups.ts'
 import type { LoadConfig } from './connect.ts'
 import { CommandError, EXIT } from './failure.ts'
 import { formatBytes, formatCount } from './output/format.ts'
@@ -18,22 +15,16 @@ const NAMED_MAX = 20
 /** `cay backup`: makes a snapshot, or verifies or lists those of a backup folder. Returns the exit code. */
 export async function backup(folder: string, options: Options, load: LoadConfig): Promise<number> {
   const terminal = openTerminal(process.env)
-  const target = resolve(folder)
-  if (options.list) return await list(target, terminal)
-  if (options.verify) return await verify(target, terminal)
-  const { data, metadata } = await foldersOf(options, load)
-  keepPrivate()
+  const { config } = await load(options)
+  const backups = new Backups(config)
+  if (options.list) return await list(backups, folder, terminal)
+  if (options.verify) return await verify(backups, folder, terminal)
   const keep = options.keep === undefined ? undefined : parseKeep(options.keep)
-  const made = await backUp({
-    data,
-    metadata,
-    target,
-    at: Date.now(),
-    keep,
-    withCache: options.withCache !== undefined,
-    progress: progressOf(terminal),
-  })
-  endProgress(terminal)
+  keepPrivate()
+  const { progress, end } = progressOf(terminal)
+  const made = await backups
+    .make(folder, { keep, withCache: options.withCache !== undefined, progress })
+    .finally(end)
   const { snapshot, copied, copiedBytes, removed } = made
   await terminal.write(
     `made snapshot ${snapshot.name} of ${countsOf(snapshot)}\n` +
@@ -41,49 +32,42 @@ export async function backup(folder: string, options: Options, load: LoadConfig)
       removed.map((name) => `deleted snapshot ${name}\n`).join('') +
       'It contains the accounts and the signing keys: keep it private.\n',
   )
-  return await report(terminal, { missing: snapshot.info.missing, missingCount: snapshot.info.missingCount }, data)
+  return await report(terminal, snapshot.info, config.data)
 }
 
 /** `cay restore`: restores a snapshot into an empty data folder. Returns the exit code. */
 export async function restore(folder: string, options: Options, load: LoadConfig): Promise<number> {
   const terminal = openTerminal(process.env)
-  const { data, metadata } = await foldersOf(options, load)
+  const { config } = await load(options)
   keepPrivate()
-  const source = resolve(folder)
-  const restored = await restoreBackup({
-    source,
-    name: options.snapshot,
-    data,
-    metadata,
-    progress: progressOf(terminal),
-  })
-  endProgress(terminal)
-  const { snapshot } = restored
+  const { progress, end } = progressOf(terminal)
+  const restored = await new Backups(config)
+    .restore(folder, { name: options.snapshot, progress })
+    .finally(end)
   await terminal.write(
-    `restored snapshot ${snapshot.name} of ${countsOf(snapshot)} to ${data}\n` +
+    `restored snapshot ${restored.snapshot.name} of ${countsOf(restored.snapshot)} to ${config.data}\n` +
       'The accounts, tokens and signing keys are those of the snapshot. Start cay to use it.\n',
   )
-  return await report(terminal, restored, source)
+  return await report(terminal, restored, folder)
 }
 
-async function list(target: string, terminal: Terminal): Promise<number> {
-  const snapshots = await listSnapshots(target)
+async function list(backups: Backups, folder: string, terminal: Terminal): Promise<number> {
+  const snapshots = await backups.list(folder)
   if (snapshots.length === 0) terminal.note('There are no snapshots.')
-  for (const one of snapshots) await terminal.write(`${one.name}  cay ${one.info.version}  ${countsOf(one)}\n`)
+  for (const one of snapshots)
+    await terminal.write(`${one.name}  cay ${one.info.version}  ${countsOf(one)}\n`)
   return EXIT.done
 }
 
-async function verify(target: string, terminal: Terminal): Promise<number> {
-  const snapshot = await findSnapshot(target, undefined)
-  const found = await verifySnapshot(target, snapshot, { progress: progressOf(terminal) })
-  endProgress(terminal)
+async function verify(backups: Backups, folder: string, terminal: Terminal): Promise<number> {
+  const { progress, end } = progressOf(terminal)
+  const found = await backups.verify(folder, { progress }).finally(end)
+  const { name } = found.snapshot
   if (found.damage.length > 0) {
-    throw new CommandError(`the database of snapshot ${snapshot.name} is damaged: ${found.damage.join('; ')}`)
+    throw new CommandError(`the database of snapshot ${name} is damaged: ${found.damage.join('; ')}`)
   }
-  const code = await report(terminal, found, target)
-  if (code === EXIT.done) {
-    await terminal.write(`snapshot ${snapshot.name} is intact: ${countsOf(snapshot)}\n`)
-  }
+  const code = await report(terminal, found, folder)
+  if (code === EXIT.done) await terminal.write(`snapshot ${name} is intact: ${countsOf(found.snapshot)}\n`)
   return code
 }
 
@@ -112,11 +96,6 @@ function countsOf({ info }: NamedSnapshot): string {
   )
 }
 
-async function foldersOf(options: Options, load: LoadConfig): Promise<{ data: string; metadata: string }> {
-  const { config } = await load(options)
-  return { data: resolve(config.data), metadata: resolve(config.metadata ?? config.data) }
-}
-
 /** Backups contain secrets, so only this user can read the files that are created. */
 function keepPrivate(): void {
   process.umask(0o077)
@@ -127,17 +106,19 @@ function parseKeep(text: string): number {
   throw new CommandError(`invalid --keep "${text}": expected a whole number from 1`, EXIT.usage)
 }
 
-function progressOf(terminal: Terminal): (done: number, total: number) => void {
+function progressOf(terminal: Terminal) {
   let shownAt = terminal.now()
-  return (done, total) => {
-    const line = `${formatCount(done)} of ${formatCount(total)} blobs`
-    if (terminal.hasBar) return terminal.status(line)
-    if (terminal.now() - shownAt < PROGRESS_MS_MIN) return
-    shownAt = terminal.now()
-    terminal.note(line)
+  return {
+    progress(done: number, total: number): void {
+      const line = `${formatCount(done)} of ${formatCount(total)} blobs`
+      if (terminal.hasBar) terminal.status(line)
+      else if (terminal.now() - shownAt >= PROGRESS_MS_MIN) {
+        shownAt = terminal.now()
+        terminal.note(line)
+      }
+    },
+    end(): void {
+      if (terminal.hasBar) terminal.status('')
+    },
   }
-}
-
-function endProgress(terminal: Terminal): void {
-  if (terminal.hasBar) terminal.status('')
 }

@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { MANIFEST_BYTES_MAX } from '../oci/manifest.ts'
+import { BACKUP_SETTINGS } from './backup-settings.ts'
 import { CACHE_SETTINGS } from './cache-settings.ts'
 import { boolean, choice, integer, MiB, TiB } from './setting.ts'
 import { UpstreamSchema } from './upstream-schema.ts'
@@ -163,6 +164,7 @@ export const ConfigSchema = Type.Object(
       },
       { additionalProperties: false },
     ),
+    backup: BACKUP_SETTINGS,
     http: Type.Object(
       {
         requestsPerAddressMax: integer(

@@ -1,6 +1,8 @@
 import type { Logger } from 'pino'
 import type { Config } from '../config/config-schema.ts'
 import type { Clocks } from '../domain/clock.ts'
+import { backUpIfDue } from './jobs/backup-job.ts'
+import type { Jobs } from './jobs/jobs.ts'
 import { Schedule } from './jobs/schedule.ts'
 
 /** What the periodic work of a running server needs. */
@@ -8,7 +10,7 @@ export interface Chores {
   clocks: Clocks
   uploads: { expire(before: number): Promise<number> }
   usage: { flush(): Promise<void> }
-  content: { pullCounts: { removeOld(): Promise<void> } }
+  content: { pullCounts: { removeOld(): Promise<void> }; jobs: Pick<Jobs, 'start'> }
   cache: { lastUse: { flush(): Promise<void> }; room: { keep(): Promise<void> } }
   collector: {
     run(): Promise<unknown>
@@ -44,6 +46,10 @@ export function startHousekeeping(config: Config, log: Logger, chores: Chores): 
   schedule.every(10, 'keep the reserve of free disk space', () => cache.room.keep())
   schedule.every(60, 'write when tokens were last used', () => authenticator.noteUse())
   schedule.every(3600, 'remove expired tokens', () => metadata.write('removeExpired', { before: now() }))
+  const backupCheckSeconds = Math.min(3600, config.backup.intervalSeconds)
+  schedule.every(backupCheckSeconds, 'start the scheduled backup', () =>
+    backUpIfDue(config, content.jobs, clocks.wall),
+  )
   schedule.every(60, 'touch the crash marker', async () => crash.touch())
   const until = clocks.wall()
   schedule.every(Math.min(3600, config.gc.graceSeconds), 'remove what a crash left behind', async () => {

@@ -100,7 +100,8 @@ export function openSnapshot(path: string): Snapshot {
         : `${path} was made by a newer cay (schema ${schema}, this one knows ${migrations.length}): use that version`,
     )
   }
-  const count = (from: string) => client.query<{ n: number }, []>(`select count(*) as n from ${from}`).get()?.n ?? 0
+  const count = (from: string) =>
+    client.query<{ n: number }, []>(`select count(*) as n from ${from}`).get()?.n ?? 0
   const files = client.query<{ id: number; digest: Uint8Array; size: number }, [number, number]>(
     `select id, digest, size from blob
      where id > ? and not exists (select 1 from blob_bytes b where b.blob_id = blob.id) order by id limit ?`,

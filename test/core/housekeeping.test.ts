@@ -20,7 +20,10 @@ async function firstTurn(newest: number, crashedAt?: number) {
     clocks: openClocks(newest, { wall: () => WALL, monotonic: () => 0 }),
     uploads: { expire: note('expire') },
     usage: { flush: async () => {} },
-    content: { pullCounts: { removeOld: async () => {} } },
+    content: {
+      pullCounts: { removeOld: async () => {} },
+      jobs: { start: () => Promise.reject(new Error('no backup is configured')) },
+    },
     cache: { lastUse: { flush: async () => {} }, room: { keep: async () => {} } },
     collector: { run: async () => {}, removeLeftBehind: note('removeLeftBehind') },
     authenticator: { noteUse: async () => {} },

@@ -9,7 +9,7 @@ const layers = [
   ['app.ts'],
   ['http'],
   ['core'],
-  ['auth', 'proxy', 'gc', 'tls', 'data-folder'],
+  ['auth', 'backup', 'proxy', 'gc', 'tls', 'data-folder'],
   ['storage', 'metadata'],
   ['domain'],
   ['docker'],
@@ -17,7 +17,7 @@ const layers = [
 ]
 
 /** What the surfaces may reach only through the services of core/. */
-const behindCore = ['auth', 'gc', 'metadata', 'proxy', 'storage', 'tls', 'data-folder']
+const behindCore = ['auth', 'backup', 'gc', 'metadata', 'proxy', 'storage', 'tls', 'data-folder']
 
 /** What only app.ts and the file's own folder may import. */
 const implementations = ['storage/filesystem.ts', 'core/registry/local-registry.ts']
@@ -26,7 +26,10 @@ const implementations = ['storage/filesystem.ts', 'core/registry/local-registry.
 const technologies: [packages: RegExp, places: string[]][] = [
   [/^(elysia|@elysiajs\/)/, ['http', 'app.ts']],
   [/^(drizzle-orm|bun:sqlite)/, ['metadata']],
-  [/^node:fs/, ['storage', 'metadata', 'cli', 'tls', 'auth', 'config', 'telemetry', 'app.ts', 'data-folder']],
+  [
+    /^node:fs/,
+    ['storage', 'metadata', 'cli', 'tls', 'auth', 'config', 'telemetry', 'app.ts', 'data-folder', 'backup'],
+  ],
   [/^(@peculiar\/|reflect-metadata)/, ['tls']],
   [/^(commander|@bomb\.sh\/)/, ['cli', 'main.ts']],
 ]

@@ -11,7 +11,8 @@ const Run = t.Object({
   stopped: t.Optional(
     t.UnionEnum(['cancelled', 'waiting', 'backup'], {
       default: undefined,
-      description: 'Why the run stopped early: it was cancelled, it waits for the startup grace, or a backup is running',
+      description:
+        'Why the run stopped early: it was cancelled, it waits for the startup grace, or a backup is running',
     }),
   ),
 })

@@ -8,7 +8,8 @@ import { jobEvents } from './job-events.ts'
 
 const KIND = t.UnionEnum([...JOB_KINDS], {
   default: undefined,
-  description: 'collect: delete garbage; scan: find files that the database does not reference',
+  description:
+    'collect: delete garbage; scan: find files that the database does not reference; backup: back up to `backup.folder`',
 })
 
 const JobModel = t.Object(

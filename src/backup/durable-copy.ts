@@ -36,7 +36,8 @@ export class DurableCopies {
       return true
     } catch (error) {
       await rm(part, { force: true })
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT' && (await sizeOf(from)) === undefined) return false
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT' && (await sizeOf(from)) === undefined)
+        return false
       throw error
     }
   }

@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { tryLock } from '../../metadata/lock.ts'
-import { openSnapshot, type Snapshot } from '../../metadata/snapshot.ts'
-import { algorithmOf, type Digest, hexOf } from '../../oci/digest.ts'
-import { blobPlace } from '../../storage/blob-place.ts'
-import { writeDurably } from '../../storage/durable-file.ts'
+import { tryLock } from '../metadata/lock.ts'
+import { openSnapshot, type Snapshot } from '../metadata/snapshot.ts'
+import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
+import { blobPlace } from '../storage/blob-place.ts'
+import { writeDurably } from '../storage/durable-file.ts'
 import { listSnapshots, MISSING_MAX, type NamedSnapshot } from './backup-folder.ts'
 import { DurableCopies, sizeOf, syncPath } from './durable-copy.ts'
 import { hashFile } from './hash-file.ts'
@@ -17,7 +17,16 @@ const BATCH = 8
 const MARKER = 'restoring'
 
 /** What an interrupted restore leaves in a folder. */
-const OWN_NAMES = new Set([MARKER, `${MARKER}.new`, 'lock', 'blobs', 'tls', 'installation', 'cay.toml', 'cay.db.part'])
+const OWN_NAMES = new Set([
+  MARKER,
+  `${MARKER}.new`,
+  'lock',
+  'blobs',
+  'tls',
+  'installation',
+  'cay.toml',
+  'cay.db.part',
+])
 
 /** What a verification or a restore found. */
 export interface Verified {
@@ -80,7 +89,9 @@ export async function verifySnapshot(
  *
  * @throws Error when the folder is in use or not empty, or the snapshot's database is damaged
  */
-export async function restoreBackup(options: RestoreOptions): Promise<Verified & { snapshot: NamedSnapshot }> {
+export async function restoreBackup(
+  options: RestoreOptions,
+): Promise<Verified & { snapshot: NamedSnapshot }> {
   const { source, data, metadata } = options
   const snapshot = await findSnapshot(source, options.name)
   for (const folder of new Set([data, metadata])) await requireEmpty(folder)
@@ -100,7 +111,8 @@ async function restoreInto(options: RestoreOptions, found: NamedSnapshot): Promi
   const { source, data, metadata } = options
   const from = join(found.folder, 'cay.db')
   const damage = await databaseDamage(from, found)
-  if (damage.length > 0) throw new Error(`the database of snapshot ${found.name} is damaged: ${damage.join('; ')}`)
+  if (damage.length > 0)
+    throw new Error(`the database of snapshot ${found.name} is damaged: ${damage.join('; ')}`)
   await writeDurably(join(data, MARKER), `${found.name}\n`, 0o600)
   const copies = new DurableCopies()
   using snapshot = openSnapshot(from)

@@ -1,13 +1,12 @@
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { version } from '../../config/version.ts'
-import { lockRemovals } from '../../metadata/removal-lock.ts'
-import { copyDatabase, dropCachedContent, openSnapshot, type Snapshot } from '../../metadata/snapshot.ts'
-import type { Digest } from '../../oci/digest.ts'
-import { blobPlace } from '../../storage/blob-place.ts'
-import { FilesystemBlobs } from '../../storage/filesystem.ts'
-import { writeDurably } from '../../storage/durable-file.ts'
+import { version } from '../config/version.ts'
+import { lockRemovals } from '../metadata/removal-lock.ts'
+import { copyDatabase, dropCachedContent, openSnapshot, type Snapshot } from '../metadata/snapshot.ts'
+import { type Digest, digestFromHex, tryParseAlgorithm, tryParseDigest } from '../oci/digest.ts'
+import { blobPlace, blobsFolder } from '../storage/blob-place.ts'
+import { writeDurably } from '../storage/durable-file.ts'
 import {
   describeSnapshot,
   listSnapshots,
@@ -162,12 +161,25 @@ async function removeOld(target: string, keep: number): Promise<string[]> {
   await syncPath(snapshotsFolder(target))
   const kept = all.slice(old.length).map(({ folder }) => openSnapshot(join(folder, 'cay.db')))
   try {
-    const blobs = new FilesystemBlobs(target)
-    for await (const { digest } of blobs.list()) {
-      if (!kept.some((snapshot) => snapshot.hasFile(digest))) await blobs.delete(digest)
+    for await (const { digest, file } of blobFiles(target)) {
+      if (digest === undefined || !kept.some((snapshot) => snapshot.hasFile(digest))) await rm(file)
     }
   } finally {
     for (const snapshot of kept) snapshot[Symbol.dispose]()
   }
   return old.map(({ name }) => name)
+}
+
+/** Yields the files of blobs, and what an interrupted copy left, which has no digest. */
+async function* blobFiles(target: string): AsyncIterable<{ digest: Digest | undefined; file: string }> {
+  const root = blobsFolder(target)
+  for (const algorithm of await readdir(root)) {
+    for (const prefix of await readdir(join(root, algorithm))) {
+      const folder = join(root, algorithm, prefix)
+      for (const hex of await readdir(folder)) {
+        const known = tryParseAlgorithm(algorithm)
+        yield { digest: known && tryParseDigest(digestFromHex(known, hex)), file: join(folder, hex) }
+      }
+    }
+  }
 }

@@ -1,9 +1,9 @@
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Static, Type as t } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import { tryLock } from '../../metadata/lock.ts'
+import { tryLock } from '../metadata/lock.ts'
 
 /*
  * A backup folder has one copy of each blob, and a folder for each snapshot:
@@ -89,11 +89,18 @@ export async function listSnapshots(target: string): Promise<NamedSnapshot[]> {
   return await Promise.all(complete.map((name) => readSnapshot(join(snapshotsFolder(target), name), name)))
 }
 
+/** Returns the newest complete snapshot, or undefined while the folder has none or does not exist. */
+export async function newestSnapshot(target: string): Promise<NamedSnapshot | undefined> {
+  return existsSync(snapshotsFolder(target)) ? (await listSnapshots(target)).at(-1) : undefined
+}
+
 async function readSnapshot(folder: string, name: string): Promise<NamedSnapshot> {
   const path = join(folder, 'backup.json')
   const info: unknown = JSON.parse(await readFile(path, 'utf8'))
   if (Value.Check(snapshotModel, info)) return { name, folder, info }
-  throw new Error(`${path} has a format that this cay does not know: use the version that made it, or a newer one`)
+  throw new Error(
+    `${path} has a format that this cay does not know: use the version that made it, or a newer one`,
+  )
 }
 
 /** Describes a snapshot for `backup.json`. */

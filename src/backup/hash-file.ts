@@ -1,4 +1,4 @@
-import type { DigestAlgorithm } from '../../oci/digest.ts'
+import type { DigestAlgorithm } from '../oci/digest.ts'
 
 /** Hashes a file in pieces, and returns the hash in hex. Rejects if the file cannot be read. */
 export async function hashFile(path: string, algorithm: DigestAlgorithm): Promise<string> {

@@ -1,0 +1,18 @@
+import { Type } from '@sinclair/typebox'
+import { boolean, integer } from './setting.ts'
+
+/** The settings of scheduled backups. */
+export const BACKUP_SETTINGS = Type.Object(
+  {
+    folder: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description: 'The folder of scheduled backups; without it there are none',
+      }),
+    ),
+    intervalSeconds: integer(60, 31_536_000, 86_400, 'The interval of scheduled backups, in seconds'),
+    keep: integer(1, 10_000, 7, 'How many snapshots scheduled backups keep'),
+    withCache: boolean(false, 'Include what was cached from upstreams'),
+  },
+  { additionalProperties: false },
+)

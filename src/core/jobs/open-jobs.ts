@@ -1,0 +1,30 @@
+import type { Logger } from 'pino'
+import type { Config } from '../../config/config-schema.ts'
+import type { Clocks } from '../../domain/clock.ts'
+import type { Collector } from '../../gc/collector.ts'
+import type { Metadata } from '../../metadata/metadata.ts'
+import { backupJob } from './backup-job.ts'
+import { collectJob, scanJob } from './collector-jobs.ts'
+import { Jobs } from './jobs.ts'
+
+export interface JobParts {
+  config: Config
+  log: Logger
+  clocks: Clocks
+  collector: Collector
+  metadata: Metadata
+}
+
+/** Opens the jobs of a server with the work of each kind. */
+export function openJobs({ config, log, clocks, collector, metadata }: JobParts): Jobs {
+  return new Jobs({
+    log,
+    now: clocks.now,
+    work: {
+      collect: collectJob(collector),
+      scan: scanJob(collector),
+      backup: backupJob(config, clocks.wall),
+    },
+    note: (act) => metadata.write('noteAct', act),
+  })
+}
