@@ -34,7 +34,7 @@ describe('the defaults', () => {
       manifests: { bytesMax: 4 * 1024 * 1024, sparse: 'index' },
       shutdown: { secondsMax: 30 },
     })
-    const optional = ['tls', 'metadata', 'external-url', 'cache.free-bytes-min']
+    const optional = ['tls', 'metadata', 'external-url', 'backup.folder', 'cache.free-bytes-min']
     for (const { keys, path } of SETTINGS.filter((setting) => !optional.includes(setting.path))) {
       const value = keys.reduce<unknown>((at, key) => (at as Record<string, unknown>)[key], config)
       expect([path, value === undefined]).toEqual([path, false])

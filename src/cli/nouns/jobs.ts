@@ -35,7 +35,8 @@ export const jobs: Noun = {
     },
     start: {
       usage: '<kind>',
-      summary: 'Start a job and show its progress: collect (garbage), or scan (compare files and database)',
+      summary:
+        'Start a job and show its progress: collect (garbage), scan (compare files and database), or backup (to backup.folder)',
       options: [
         ['--detach', 'return at once, without showing progress'],
         ['--remove-many', 'allow a scan to delete more than a tenth of the files'],
@@ -45,9 +46,10 @@ export const jobs: Noun = {
         const [kind = ''] = call.args
         if (!JOB_KINDS.some((known) => known === kind))
           throw new CommandError(
-            `unknown kind of job "${kind}": expected ${JOB_KINDS.join(' or ')}`,
+            `unknown kind of job "${kind}": expected ${new Intl.ListFormat('en', { type: 'disjunction' }).format(JOB_KINDS)}`,
             EXIT.usage,
           )
+        if (kind === 'backup') return startJob(call, kind)
         await call.confirm(
           kind === 'collect'
             ? 'permanently deletes all garbage; list it with cay gc --dry-run'
