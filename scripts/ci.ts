@@ -32,7 +32,7 @@ const steps: Step[] = [
   { name: 'fuzz', args: ['attack', 'fuzz', '--minutes', '5'] },
   { name: 'page', args: ['page'], needs: ['chromium'] },
   { name: 'release', args: ['release'] },
-  { name: 'arm64 under qemu', args: ['release', 'smoke'], needs: ['qemu-aarch64', 'libc-arm64'] },
+  { name: 'installs', args: ['installs'], counts: caseCounts },
 ]
 
 /** `ci`: runs all steps, also after a failed one, and prints on the last line how many cases passed and failed. */

@@ -8,6 +8,8 @@ const commands: Record<string, () => Promise<{ run: (args: string[]) => Promise<
   test: () => import('./test.ts'),
   check: () => import('./check.ts'),
   build: () => import('./build.ts'),
+  image: () => import('./image.ts'),
+  installs: () => import('./installs.ts'),
   release: () => import('./release.ts'),
   migrations: () => import('./migrations.ts'),
   page: () => import('./page.ts'),

@@ -73,6 +73,12 @@ export const tools = {
   skopeo: { package: 'skopeo', path: '/usr/bin/skopeo' },
   podman: { package: 'podman', path: '/usr/bin/podman' },
   buildah: { package: 'buildah', path: '/usr/bin/buildah' },
+  slirp4netns: { package: 'slirp4netns', path: '/usr/bin/slirp4netns' },
+  newuidmap: { package: 'uidmap', path: '/usr/bin/newuidmap' },
+  mmdebstrap: { package: 'mmdebstrap', path: '/usr/bin/mmdebstrap' },
+  nspawn: { package: 'systemd-container', path: '/usr/bin/systemd-nspawn' },
+  rpmbuild: { package: 'rpm', path: '/usr/bin/rpmbuild' },
+  minisign: { package: 'minisign', path: '/usr/bin/minisign' },
   runc: { package: 'runc', path: '/usr/sbin/runc' },
   ip: { package: 'iproute2', path: '/usr/sbin/ip' },
   strace: { package: 'strace', path: '/usr/bin/strace' },
@@ -80,7 +86,6 @@ export const tools = {
   'docker-registry': { package: 'docker-registry', path: '/usr/bin/docker-registry' },
   nginx: { package: 'nginx-light', path: '/usr/sbin/nginx' },
   chromium: { package: 'chromium', path: '/usr/bin/chromium' },
-  'libc-arm64': { package: 'libc6-arm64-cross', path: '/usr/aarch64-linux-gnu/lib/libc.so.6' },
   schemathesis: { distribution: 'schemathesis', version: '4.32.5' },
 } satisfies Record<string, Tool>
 

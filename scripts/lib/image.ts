@@ -2,17 +2,18 @@ import { createHash, randomBytes } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 
-const mediaTypes = {
+export const mediaTypes = {
   index: 'application/vnd.oci.image.index.v1+json',
   manifest: 'application/vnd.oci.image.manifest.v1+json',
   config: 'application/vnd.oci.image.config.v1+json',
   layer: 'application/vnd.oci.image.layer.v1.tar+gzip',
 }
 
-interface Descriptor {
+export interface Descriptor {
   mediaType: string
   digest: string
   size: number
+  artifactType?: string
   platform?: { os: string; architecture: string }
 }
 
@@ -82,13 +83,20 @@ export function makeIndex(children: Content[]): Content {
   return { descriptor: add(blobs, mediaTypes.index, index), blobs }
 }
 
-/** Writes an OCI image layout with one tag. */
-export async function writeLayout(folder: string, content: Content, tag: string): Promise<void> {
+/** Writes an OCI image layout with one tag, and with the referrers of its content. */
+export async function writeLayout(
+  folder: string,
+  content: Content,
+  tag: string,
+  referrers: Content[] = [],
+): Promise<void> {
   await mkdir(join(folder, 'blobs', 'sha256'), { recursive: true })
-  for (const [digest, bytes] of content.blobs)
-    await Bun.write(join(folder, 'blobs', ...digest.split(':')), bytes)
+  for (const { blobs } of [content, ...referrers]) {
+    for (const [digest, bytes] of blobs) await Bun.write(join(folder, 'blobs', ...digest.split(':')), bytes)
+  }
   const named = { ...content.descriptor, annotations: { 'org.opencontainers.image.ref.name': tag } }
-  const index = { schemaVersion: 2, mediaType: mediaTypes.index, manifests: [named] }
+  const manifests = [named, ...referrers.map(({ descriptor }) => descriptor)]
+  const index = { schemaVersion: 2, mediaType: mediaTypes.index, manifests }
   await Bun.write(join(folder, 'index.json'), JSON.stringify(index))
   await Bun.write(join(folder, 'oci-layout'), JSON.stringify({ imageLayoutVersion: '1.0.0' }))
 }
@@ -123,11 +131,12 @@ function hex(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex')
 }
 
-function encode(value: unknown): Uint8Array {
+export function encode(value: unknown): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(value))
 }
 
-function add(blobs: Map<string, Uint8Array>, mediaType: string, bytes: Uint8Array): Descriptor {
+/** Adds bytes to the blobs, and returns their descriptor. */
+export function add(blobs: Map<string, Uint8Array>, mediaType: string, bytes: Uint8Array): Descriptor {
   const digest = sha256(bytes)
   blobs.set(digest, bytes)
   return { mediaType, digest, size: bytes.length }

@@ -20,6 +20,8 @@ export interface FirstAdminSources {
 export interface FirstPassword {
   adminPassword?: string | undefined
   adminPasswordFile?: string | undefined
+  /** Whether a generated password is printed, because standard output is a terminal and not a log. */
+  hasTerminal?: boolean
 }
 
 /**
@@ -29,7 +31,7 @@ export interface FirstPassword {
  */
 export async function makeFirstAdmin(
   { metadata, auth, passwordFile, now }: FirstAdminSources,
-  { adminPassword, adminPasswordFile: path }: FirstPassword,
+  { adminPassword, adminPasswordFile: path, hasTerminal = false }: FirstPassword,
   log: Logger,
 ): Promise<void> {
   if (metadata.accounts.list('user', '', 1).length > 0) return
@@ -38,17 +40,21 @@ export async function makeFirstAdmin(
   const passwordHash = await auth.passwords.hashNew(password).catch((error: RegistryError) => {
     throw new Error(`CAY_ADMIN_PASSWORD cannot be used: ${error.entries[0]?.message}`)
   })
-  if (preset === undefined) present(password, passwordFile, log)
+  if (preset === undefined) {
+    if (hasTerminal) print(password)
+    else logFile(passwordFile.write(password), log)
+  }
   const account = { name: FIRST_ADMIN, kind: 'user', passwordHash, isAdmin: true } as const
   await metadata.write('putAccount', { ...account, caller: SERVER, at: now() })
 }
 
-function present(password: string, file: PasswordFile, log: Logger): void {
-  if (process.stdout.isTTY) {
-    process.stdout.write(`\n  The first account is ${FIRST_ADMIN}, with the password ${password}\n\n`)
-  } else {
-    log.info({ account: FIRST_ADMIN, passwordFile: file.write(password) }, 'created the first account')
-  }
+function print(password: string): void {
+  process.stdout.write(`\n  The first account is ${FIRST_ADMIN}, with the password ${password}\n\n`)
+}
+
+function logFile(passwordFile: string, log: Logger): void {
+  const show = 'cay initial-password'
+  log.info({ account: FIRST_ADMIN, passwordFile, show }, 'created the first account')
 }
 
 async function readPreset(path: string): Promise<string> {

@@ -1,5 +1,6 @@
 import { closeSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
+import { initialPasswordPath } from '../config/initial-password-path.ts'
 
 /** The first account of an installation. */
 export const FIRST_ADMIN = 'admin'
@@ -9,7 +10,7 @@ export class PasswordFile {
   private readonly path: string
 
   constructor(data: string) {
-    this.path = join(data, 'initial-admin-password')
+    this.path = initialPasswordPath(data)
   }
 
   /** Writes the password to a file that only its owner can read. Durable when it returns. Returns the path. */

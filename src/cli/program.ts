@@ -1,12 +1,14 @@
 import type { RootCommand } from '@bomb.sh/tab'
 import tab from '@bomb.sh/tab/commander'
 import { Command } from 'commander'
-import { ConfigError, expectation, type LoadedConfig, loadConfig, SETTINGS } from '../config/config.ts'
+import { ConfigError } from '../config/config.ts'
 import { commit, version } from '../config/version.ts'
 import { addBackupCommands } from './backup-commands.ts'
 import { addNouns } from './commands.ts'
 import { CommandError, EXIT, EXIT_CODES } from './failure.ts'
+import { addHostCommands } from './host-commands.ts'
 import { sanitize } from './output/terminal.ts'
+import { load } from './settings.ts'
 
 /** Runs the command that the arguments name, and returns the exit code. */
 export async function runProgram(argv: string[]): Promise<number> {
@@ -16,53 +18,11 @@ export async function runProgram(argv: string[]): Promise<number> {
     .version(`cay ${version} (${commit})`, '--version')
     .showHelpAfterError('(run cay help for a list of commands)')
     .exitOverride()
-  withSettings(program.command('serve').description('Serve the registry')).action(async (options) => {
-    const { serve } = await import('./serve.ts')
-    code = await serve(await load(options))
-  })
-  withSettings(program.command('config').description('Print the effective configuration')).action(
-    async (options) => {
-      const { printConfig } = await import('./config.ts')
-      printConfig(await load(options))
-    },
-  )
-  withSettings(program.command('health').description('Check whether the server on this host is ready'))
-    .option('--url <url>', 'the address of the server [the first configured address]')
-    .action(async (options) => {
-      const { askHealth } = await import('./health.ts')
-      code = await askHealth((await load(options)).config, options.url)
-    })
-  withSettings(
-    program
-      .command('trust')
-      .description('Trust the certificate authority of --tls auto on this host, or show how other hosts do'),
-  )
-    .option(
-      '--install',
-      'install the authority, instead of printing what this would do and the commands for other hosts',
-    )
-    .option('--uninstall', 'uninstall the authority')
-    .option('--registry <names>', 'HOST:PORT as clients write it, with commas between')
-    .option('--root <folder>', 'write below this folder instead of /, and run no commands')
-    .action(async (options) => {
-      const { trust } = await import('./trust.ts')
-      code = await trust((await load(options)).config, options)
-    })
-  withSettings(
-    program
-      .command('client-setup <client>')
-      .description(
-        'Print the settings with which docker, containerd, podman, k3s or buildkit uses the cache',
-      ),
-  )
-    .option('--registry <name>', 'HOST:PORT as the client reaches this server')
-    .action(async (client, options) => {
-      const { clientSetup } = await import('./client-setup.ts')
-      clientSetup(client, (await load(options)).config, options)
-    })
-  addBackupCommands(program, load, (exit) => {
-    code = exit
-  })
+  const exit = (given: number) => {
+    code = given
+  }
+  addHostCommands(program, exit)
+  addBackupCommands(program, load, exit)
   addNouns(program, argv, load, withPlace)
   program.addHelpText('after', `\nExit codes:\n${exitCodes()}`)
   const completions = tab(program)
@@ -104,19 +64,6 @@ function exitCodes(): string {
     .join('')
 }
 
-function withSettings(command: Command): Command {
-  command.option('--config <file>', 'the configuration file [cay.toml in the data folder]')
-  for (const { flag, schema, variable } of SETTINGS) {
-    const value = String(schema.default ?? '')
-    const byDefault = value === '' ? '' : `, default ${value}`
-    command.option(
-      `${flag} <value>`,
-      `${schema.description} (${expectation(schema)}${byDefault}; ${variable})`,
-    )
-  }
-  return command
-}
-
 /** Adds the options that choose the server. */
 function withPlace(command: Command): Command {
   return command
@@ -129,13 +76,4 @@ function withPlace(command: Command): Command {
       'the token for the remote server; other users of this host can see it, so prefer CAY_TOKEN or CAY_TOKEN_FILE',
     )
     .option('--ca <file>', 'trust the authorities in this PEM file instead of those of the system')
-}
-
-function load(options: Record<string, string>): Promise<LoadedConfig> {
-  const flags: Record<string, string> = {}
-  for (const { path, flag } of SETTINGS) {
-    const value = options[flag.slice(2).replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())]
-    if (value !== undefined) flags[path] = value
-  }
-  return loadConfig({ flags, file: options.config, environment: process.env })
 }

@@ -1,5 +1,5 @@
 import { openApp } from '../app.ts'
-import type { LoadedConfig } from '../config/config.ts'
+import { isContainer, type LoadedConfig } from '../config/config.ts'
 import { version } from '../config/version.ts'
 import { openLog } from '../telemetry/log.ts'
 
@@ -7,7 +7,7 @@ import { openLog } from '../telemetry/log.ts'
 export async function serve({ config, warnings, upstreamSource }: LoadedConfig): Promise<number> {
   const log = openLog(config.log)
   for (const warning of warnings) log.warn(warning)
-  const app = await openApp(config, log, { ...adminPassword(process.env), upstreamSource })
+  const app = await openApp(config, log, { ...firstPassword(process.env), upstreamSource })
   const { authority } = app
   const tls = authority && { authority: authority.path, sha256: authority.fingerprint }
   // Handle signals before the log says that the server listens: the next one may come at once.
@@ -27,9 +27,11 @@ export async function serve({ config, warnings, upstreamSource }: LoadedConfig):
   return 0
 }
 
-/** Reads the preset password of the first account. */
-function adminPassword({ CAY_ADMIN_PASSWORD, CAY_ADMIN_PASSWORD_FILE }: NodeJS.ProcessEnv) {
-  return { adminPassword: CAY_ADMIN_PASSWORD, adminPasswordFile: CAY_ADMIN_PASSWORD_FILE }
+/** Returns how the first account gets its password. The terminal of a container is its log. */
+function firstPassword(environment: NodeJS.ProcessEnv) {
+  const { CAY_ADMIN_PASSWORD: adminPassword, CAY_ADMIN_PASSWORD_FILE: adminPasswordFile } = environment
+  const hasTerminal = process.stdout.isTTY && !isContainer(environment)
+  return { adminPassword, adminPasswordFile, hasTerminal }
 }
 
 function signal(): Promise<string> {

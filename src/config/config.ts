@@ -47,6 +47,12 @@ const ADMIN_VARIABLES = ['CAY_ADMIN_PASSWORD', 'CAY_ADMIN_PASSWORD_FILE'] as con
 /** Variables of commands for a remote server. They are not settings of a server. */
 const CLIENT_VARIABLES = ['CAY_SERVER', 'CAY_TOKEN', 'CAY_TOKEN_FILE'] as const
 
+/** The variable of cay's container image, which changes the defaults. */
+const CONTAINER_VARIABLE = 'CAY_CONTAINER'
+
+/** The defaults in a container: a published port is forwarded to its address, and clients connect without TLS. */
+const CONTAINER_DEFAULTS = { listen: ['0.0.0.0:5000'], tls: 'off' }
+
 /** The variable that names the configuration file. */
 const FILE_VARIABLE = 'CAY_CONFIG'
 
@@ -59,7 +65,7 @@ const FILE_VARIABLE = 'CAY_CONFIG'
 export async function loadConfig({ flags, file, environment }: ConfigSources): Promise<LoadedConfig> {
   const data = flags.data ?? environment.CAY_DATA ?? defaultDataFolder(environment)
   const named = file ?? environment[FILE_VARIABLE]
-  const values: Record<string, unknown> = {}
+  const values: Record<string, unknown> = isContainer(environment) ? { ...CONTAINER_DEFAULTS } : {}
   const sources = new Map<string, string>()
   const set = (setting: Setting, value: unknown, source: string) => {
     const given = typeof value === 'string' ? fromText(setting.schema, value) : value
@@ -79,6 +85,11 @@ export async function loadConfig({ flags, file, environment }: ConfigSources): P
     warnings: unknownVariables(environment),
     upstreamSource: sources.get('upstream'),
   }
+}
+
+/** Reports whether cay runs in a container of its own image. */
+export function isContainer(environment: Record<string, string | undefined>): boolean {
+  return environment[CONTAINER_VARIABLE] !== undefined
 }
 
 /** Returns the value of a setting to show: of tables only their names, because they can contain secrets. */
@@ -218,7 +229,7 @@ function fromText(schema: TSchema, text: string): unknown {
 
 /** Returns warnings, not errors: Kubernetes sets CAY_PORT and CAY_SERVICE_HOST for a Service called cay. */
 function unknownVariables(environment: Record<string, string | undefined>): string[] {
-  const ours = [FILE_VARIABLE, ...ADMIN_VARIABLES, ...CLIENT_VARIABLES]
+  const ours = [FILE_VARIABLE, CONTAINER_VARIABLE, ...ADMIN_VARIABLES, ...CLIENT_VARIABLES]
   const known = new Set([...ours, ...SETTINGS.map(({ variable }) => variable)])
   return Object.keys(environment)
     .filter((name) => name.startsWith('CAY_') && !known.has(name))
@@ -232,7 +243,7 @@ function suggestion(name: string): string {
 }
 
 function defaultDataFolder(environment: Record<string, string | undefined>): string {
-  if (process.getuid?.() === 0) return '/var/lib/cay'
+  if (process.getuid?.() === 0 || isContainer(environment)) return '/var/lib/cay'
   if (process.platform === 'darwin') return join(homedir(), 'Library', 'Application Support', 'cay')
   if (process.platform === 'win32') return join(environment.LOCALAPPDATA ?? homedir(), 'cay')
   return join(environment.XDG_DATA_HOME ?? join(homedir(), '.local', 'share'), 'cay')

@@ -214,3 +214,18 @@ test('docs/settings.md lists every setting with its default', async () => {
     expect([path, rows[at]?.[1]?.replaceAll('`', '')]).toEqual([path, text])
   }
 })
+
+describe('the defaults in a container', () => {
+  const environment = { CAY_CONTAINER: 'true' }
+
+  test('are an address that a published port reaches, without TLS, and private', async () => {
+    const { config, warnings } = await loadConfig({ flags: {}, file: undefined, environment })
+    expect(config).toMatchObject({ listen: ['0.0.0.0:5000'], tls: 'off', access: 'accounts' })
+    expect([config.data, warnings]).toEqual(['/var/lib/cay', []])
+  })
+
+  test('are overridden by the file, as all defaults are', async () => {
+    const { config } = await loadFile('listen = ["127.0.0.1:5001"]\ntls = "auto"\n', { environment })
+    expect(config).toMatchObject({ listen: ['127.0.0.1:5001'], tls: 'auto' })
+  })
+})

@@ -1,5 +1,5 @@
 import type { ArrowFunctionExpression, Node, Function as OtherFunction } from 'oxc-parser'
-import { worker } from '../../scripts/build.ts'
+import { worker } from '../../scripts/lib/bundle.ts'
 import type { SourceFile } from './source-file.ts'
 
 const functionLinesMax = 70

@@ -1,0 +1,53 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { runCommand } from '../lib/command.ts'
+import { makeImage, sha256 } from '../lib/image.ts'
+import { Registry } from '../lib/registry.ts'
+import { startServer } from '../lib/server.ts'
+import { bringTools } from '../toolchain.ts'
+import { imageIn, type Trial, type TrialContext } from './trial.ts'
+
+/** The image for arm64, whose files run under qemu. */
+export const arm64: Trial = {
+  name: 'arm64',
+  tools: ['qemu-aarch64', 'skopeo'],
+  cases: { 'the image starts, takes a push, and gives it back': runUnderQemu },
+}
+
+async function runUnderQemu({ folder, layout }: TrialContext): Promise<void> {
+  const { 'qemu-aarch64': qemu = '', skopeo = '' } = await bringTools(['qemu-aarch64', 'skopeo'])
+  const [image, root] = [join(folder, 'image'), join(folder, 'root')]
+  const copy = ['copy', '--quiet', '--override-arch', 'arm64', `oci:${imageIn(layout)}`, `dir:${image}`]
+  await runCommand([skopeo, ...copy])
+  const manifest = JSON.parse(await readFile(join(image, 'manifest.json'), 'utf8'))
+  await runCommand(['mkdir', root])
+  for (const { digest } of manifest.layers) {
+    await runCommand([
+      'tar',
+      '--extract',
+      '--gzip',
+      '--directory',
+      root,
+      '--file',
+      join(image, digest.slice(7)),
+    ])
+  }
+  const executable = join(folder, 'cay')
+  const script = `#!/bin/sh\nexec ${qemu} -L ${root} ${root}/usr/bin/cay "$@"\n`
+  await writeFile(executable, script, { mode: 0o755 })
+  await using server = await startServer({ executable, env: { CAY_CONTAINER: 'true' } })
+  await pushAndPull(server.address)
+}
+
+/** Pushes an image, pulls it, and compares every byte. */
+async function pushAndPull(address: string): Promise<void> {
+  const image = await makeImage({ architecture: 'arm64', layerBytes: 256 * 1024 })
+  await new Registry(address).pushContent('smoke/image', 'latest', image)
+  const base = `http://${address}/v2/smoke/image`
+  for (const digest of image.blobs.keys()) {
+    const isManifest = digest === image.descriptor.digest
+    const response = await fetch(isManifest ? `${base}/manifests/latest` : `${base}/blobs/${digest}`)
+    const bytes = await response.bytes()
+    if (!response.ok || sha256(bytes) !== digest) throw new Error(`${response.url}: ${response.status}`)
+  }
+}

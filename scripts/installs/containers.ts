@@ -1,0 +1,122 @@
+import { equal, match } from 'node:assert/strict'
+import { join } from 'node:path'
+import { version } from '../../package.json'
+import { startDaemon } from '../clients/daemon.ts'
+import { runCommand } from '../lib/command.ts'
+import { bringTools } from '../toolchain.ts'
+import { rootlessPodman } from './rootless-podman.ts'
+import { eventually, expectNoSecret, imageIn, pushOwnImage, type Trial, type TrialContext } from './trial.ts'
+
+/** How the README runs the image, and how it is hardened. */
+const runArguments = ['run', '--detach', '--name', 'cay', '--volume', 'cay:/var/lib/cay']
+const publish = ['--publish', '127.0.0.1::5000']
+const hardened = ['--read-only', '--cap-drop', 'ALL', '--security-opt', 'no-new-privileges']
+
+/** podman for a user without privileges. */
+export const podman: Trial = {
+  name: 'podman',
+  tools: ['podman', 'skopeo'],
+  cases: {
+    'the image runs rootless with a read-only root, and takes a push of itself': runRootless,
+    'the first password can be in a file of a secret': runWithSecret,
+  },
+}
+
+/** An engine of Docker. */
+export const docker: Trial = {
+  name: 'docker',
+  tools: ['docker', 'dockerd', 'skopeo'],
+  cases: {
+    'the image runs with a read-only root, and takes a push of itself': runInDocker,
+  },
+}
+
+async function runRootless({ folder, layout }: TrialContext): Promise<void> {
+  await using podman = await rootlessPodman(folder)
+  const id = await podman.run('pull', '--quiet', `oci:${imageIn(layout)}`)
+  await podman.run(...runArguments, ...publish, ...hardened, id)
+  await eventually(() => podman.run('exec', 'cay', 'cay', 'health'))
+  equal(await podman.run('top', 'cay', 'user'), 'USER\ncay')
+  const password = await podman.run('exec', 'cay', 'cay', 'initial-password')
+  expectNoSecret(await podman.run('logs', 'cay'), password)
+  await pushOwnImage(layout, { address: await podman.run('port', 'cay', '5000'), password })
+  // The volume keeps the content when the container is replaced, and SIGTERM ends it in time.
+  await podman.run('stop', '--time', '20', 'cay')
+  match(await podman.run('logs', 'cay'), /"stopped"/)
+  await podman.run('rm', 'cay')
+  await podman.run(...runArguments, ...publish, ...hardened, id)
+  await eventually(() => podman.run('exec', 'cay', 'cay', 'health'))
+  const address = await podman.run('port', 'cay', '5000')
+  const response = await fetch(`http://${address}/v2/cay/cay/manifests/${version}`, {
+    headers: { authorization: `Basic ${Buffer.from(`admin:${password}`).toString('base64')}` },
+  })
+  equal(response.status, 200)
+  equal((await fetch(`http://${address}/v2/`)).status, 401)
+}
+
+async function runWithSecret({ folder, layout }: TrialContext): Promise<void> {
+  await using podman = await rootlessPodman(folder)
+  const id = await podman.run('pull', '--quiet', `oci:${imageIn(layout)}`)
+  await Bun.write(join(folder, 'password'), 'correct-horse-battery\n')
+  await podman.run('secret', 'create', 'cay-admin', join(folder, 'password'))
+  // A secret's file belongs to root; the option gives it to cay's user. runc cannot mount it into a read-only root.
+  const secret = [
+    '--secret',
+    'cay-admin,uid=65532',
+    '--env',
+    'CAY_ADMIN_PASSWORD_FILE=/run/secrets/cay-admin',
+  ]
+  await podman.run(...runArguments, ...publish, ...secret, id)
+  await eventually(() => podman.run('exec', 'cay', 'cay', 'health'))
+  equal((await podman.run('logs', 'cay')).includes('correct-horse'), false)
+  const address = await podman.run('port', 'cay', '5000')
+  await pushOwnImage(layout, { address, password: 'correct-horse-battery' })
+}
+
+async function runInDocker({ folder, layout }: TrialContext): Promise<void> {
+  const { docker = '', skopeo = '' } = await bringTools(['docker', 'skopeo'])
+  await using engine = await startEngine(folder)
+  const run = async (...args: string[]) =>
+    (await runCommand([...engine.prefix, docker, '--host', engine.host, ...args])).trim()
+  const copy = ['copy', '--quiet', '--dest-daemon-host', engine.host]
+  await runCommand([skopeo, ...copy, `oci:${imageIn(layout)}`, `docker-daemon:cay:${version}`])
+  await run(...runArguments, ...publish, ...hardened, `cay:${version}`)
+  await eventually(() => run('exec', 'cay', 'cay', 'health'))
+  match(await run('top', 'cay', '-o', 'pid,uid,comm'), /65532 +cay/)
+  const password = await run('exec', 'cay', 'cay', 'initial-password')
+  expectNoSecret(await run('logs', 'cay'), password)
+  const address = await run('port', 'cay', '5000')
+  await pushOwnImage(layout, { address, password, prefix: engine.prefix })
+  // The engine itself pulls what it runs.
+  await run('login', '--username', 'admin', '--password', password, address)
+  await run('pull', '--quiet', `${address}/cay/cay:${version}`)
+  // Docker calls the health check of the image.
+  equal(await run('inspect', '--format', '{{index .Config.Healthcheck.Test 2}}', 'cay'), 'health')
+  await run('rm', '--force', '--volumes', 'cay')
+}
+
+/** Starts an engine in a network of its own, which `prefix` enters, so that its bridge and ports are nobody else's. */
+async function startEngine(folder: string) {
+  const { dockerd = '', ip = '' } = await bringTools(['dockerd', 'ip'])
+  const host = `unix://${folder}/docker.sock`
+  const folders = [
+    '--data-root',
+    `${folder}/data`,
+    '--exec-root',
+    `${folder}/exec`,
+    '--pidfile',
+    `${folder}/pid`,
+  ]
+  const options = [
+    '--iptables=false',
+    '--ip6tables=false',
+    '--storage-driver=vfs',
+    ...folders,
+    '--host',
+    host,
+  ]
+  const script = `${ip} link set lo up && exec ${dockerd} ${options.join(' ')}`
+  const stop = await startDaemon(['unshare', '--net', 'sh', '-c', script], folder, 'API listen on')
+  const pid = (await Bun.file(`${folder}/pid`).text()).trim()
+  return { host, prefix: ['nsenter', '--target', pid, '--net', '--'], [Symbol.asyncDispose]: stop }
+}

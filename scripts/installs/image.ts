@@ -1,0 +1,56 @@
+import { deepEqual, equal } from 'node:assert/strict'
+import { join } from 'node:path'
+import { version } from '../../package.json'
+import { buildImage } from '../image.ts'
+import { runCommand } from '../lib/command.ts'
+import { Registry } from '../lib/registry.ts'
+import { startServer } from '../lib/server.ts'
+import { compileReleased } from '../packaging/executables.ts'
+import { platforms } from '../packaging/platform.ts'
+import { bringTools } from '../toolchain.ts'
+import { imageIn, indexDigest, type Trial, type TrialContext } from './trial.ts'
+
+/** The container image as content: what it consists of, and what describes it. */
+export const image: Trial = {
+  name: 'image',
+  tools: ['oras'],
+  cases: {
+    'built twice, it has the same digests': buildAgain,
+    'oras copies it with its SBOMs and its provenance': copyWithReferrers,
+  },
+}
+
+async function buildAgain({ folder, layout }: TrialContext): Promise<void> {
+  await compileReleased(platforms.map(({ executable }) => executable))
+  const again = await buildImage(join(folder, 'again'))
+  equal(await indexDigest(again), await indexDigest(layout))
+  const read = (of: string) => Bun.file(join(of, 'index.json')).json()
+  deepEqual(await read(again), await read(layout))
+}
+
+async function copyWithReferrers({ layout }: TrialContext): Promise<void> {
+  const { oras = '' } = await bringTools(['oras'])
+  await using server = await startServer()
+  const name = `${server.address}/cay/cay:${version}`
+  await runCommand([
+    oras,
+    'copy',
+    '--recursive',
+    '--from-oci-layout',
+    '--to-plain-http',
+    imageIn(layout),
+    name,
+  ])
+  const registry = new Registry(server.address)
+  const index = await readJson(registry, `/v2/cay/cay/manifests/${version}`)
+  equal(index.manifests.length, 2)
+  for (const { digest } of index.manifests) {
+    const { manifests } = await readJson(registry, `/v2/cay/cay/referrers/${digest}`)
+    const types = manifests.map((one: { artifactType: string }) => one.artifactType)
+    deepEqual(types.sort(), ['application/vnd.cyclonedx+json', 'application/vnd.in-toto+json'])
+  }
+}
+
+async function readJson(registry: Registry, path: string) {
+  return JSON.parse(new TextDecoder().decode((await registry.expect([200], 'GET', path)).bytes))
+}

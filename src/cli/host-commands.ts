@@ -1,0 +1,63 @@
+import type { Command } from 'commander'
+import { load, withSettings } from './settings.ts'
+
+/** Adds the commands that serve, and that work on this host instead of calling the admin API. */
+export function addHostCommands(program: Command, exit: (code: number) => void): void {
+  withSettings(program.command('serve').description('Serve the registry')).action(async (options) => {
+    const { serve } = await import('./serve.ts')
+    exit(await serve(await load(options)))
+  })
+  withSettings(program.command('config').description('Print the effective configuration')).action(
+    async (options) => {
+      const { printConfig } = await import('./config.ts')
+      printConfig(await load(options))
+    },
+  )
+  withSettings(program.command('health').description('Check whether the server on this host is ready'))
+    .option('--url <url>', 'the address of the server [the first configured address]')
+    .action(async (options) => {
+      const { askHealth } = await import('./health.ts')
+      exit(await askHealth((await load(options)).config, options.url))
+    })
+  withSettings(
+    program.command('initial-password').description('Print the generated password of the first account'),
+  ).action(async (options) => {
+    const { printInitialPassword } = await import('./initial-password.ts')
+    printInitialPassword((await load(options)).config)
+  })
+  withSettings(
+    program
+      .command('trust')
+      .description('Trust the certificate authority of --tls auto on this host, or show how other hosts do'),
+  )
+    .option(
+      '--install',
+      'install the authority, instead of printing what this would do and the commands for other hosts',
+    )
+    .option('--uninstall', 'uninstall the authority')
+    .option('--registry <names>', 'HOST:PORT as clients write it, with commas between')
+    .option('--root <folder>', 'write below this folder instead of /, and run no commands')
+    .action(async (options) => {
+      const { trust } = await import('./trust.ts')
+      exit(await trust((await load(options)).config, options))
+    })
+  withSettings(
+    program
+      .command('client-setup <client>')
+      .description(
+        'Print the settings with which docker, containerd, podman, k3s or buildkit uses the cache',
+      ),
+  )
+    .option('--registry <name>', 'HOST:PORT as the client reaches this server')
+    .action(async (client, options) => {
+      const { clientSetup } = await import('./client-setup.ts')
+      clientSetup(client, (await load(options)).config, options)
+    })
+  program
+    .command('licenses')
+    .description('Print the licences of cay and of everything in the executable')
+    .action(async () => {
+      const { printLicenses } = await import('./licenses.ts')
+      await printLicenses()
+    })
+}

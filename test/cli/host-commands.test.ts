@@ -1,0 +1,45 @@
+import { beforeAll, expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { build } from '../../scripts/build.ts'
+import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
+import { runCay } from '../support/run-cay.ts'
+import { startExecutable } from '../support/server.ts'
+
+beforeAll(async () => {
+  await build()
+}, 60_000)
+
+test('cay initial-password: prints the generated password, and the log says so without the password', async () => {
+  await using server = await startExecutable({ settings: { access: 'accounts' } })
+  const { code, output } = await runCay(['initial-password', '--data', server.data])
+  expect([code, output]).toEqual([0, await Bun.file(join(server.data, 'initial-admin-password')).text()])
+  const created = server.log().find(({ msg }) => msg === 'created the first account')
+  expect(created).toMatchObject({ account: 'admin', show: 'cay initial-password' })
+  expect(JSON.stringify(server.log())).not.toContain(output.trim())
+})
+
+test('cay initial-password: without a generated password, says why and how to set one', async () => {
+  await using folder = await temporaryFolder('password')
+  const { code, output, errors } = await runCay(['initial-password', '--data', folder.path])
+  expect([code, output]).toEqual([3, ''])
+  expect(errors).toBe(
+    `cay: ${join(folder.path, 'initial-admin-password')} not found: the server has not started yet, the password was ` +
+      'changed, or it was chosen with CAY_ADMIN_PASSWORD; to set a new one, run: cay user passwd admin\n',
+  )
+})
+
+test('cay licenses: prints the licence of cay, of each package in the executable, and of Bun', async () => {
+  const { code, output } = await runCay(['licenses'])
+  expect(code).toBe(0)
+  expect(output).toStartWith('cay\n\n')
+  for (const part of [
+    'Apache License',
+    'elysia 1.',
+    'drizzle-orm 0.',
+    '@scalar/api-reference',
+    'JavaScriptCore',
+  ]) {
+    expect(output).toContain(part)
+  }
+  expect(output).not.toContain('node_modules')
+})
