@@ -1,6 +1,8 @@
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { authenticatedCases } from './bench/authenticated.ts'
+import { cacheFillCases } from './bench/cache/fills.ts'
+import { cacheFollowerCases } from './bench/cache/followers.ts'
 import type { Bench, Case, Scale } from './bench/case.ts'
 import { collectionCases } from './bench/collection.ts'
 import { downloadCases } from './bench/downloads.ts'
@@ -25,6 +27,8 @@ const cases: Case[] = [
   ...listCases,
   ...manyTagsCases,
   ...collectionCases,
+  ...cacheFillCases,
+  ...cacheFollowerCases,
   ...parserCases,
 ]
 

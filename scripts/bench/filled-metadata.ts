@@ -19,7 +19,7 @@ export async function fillMetadata(
   repositories: number,
 ): Promise<void> {
   {
-    await using _ = await startPeer(executables, 'cay', data)
+    await using _ = await startPeer(executables, 'cay', { data })
   }
   const database = new Database(join(data, 'cay.db'))
   const tags = repositories * tagsARepository

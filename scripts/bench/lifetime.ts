@@ -46,7 +46,7 @@ async function measureStart({ executables, rounds, scale }: Bench): Promise<Row[
   const contestant = (label: string, name: PeerName, data?: string): Contestant => ({
     name: label,
     measure: async () => {
-      await using peer = await startPeer(executables, name, data)
+      await using peer = await startPeer(executables, name, { data })
       const { cpuSeconds, rssBytes } = peer.usage()
       return { value: peer.startMilliseconds, cpuSeconds, rssBytes }
     },

@@ -44,7 +44,7 @@ export const listCases: Case[] = [
 async function measure({ executables, rounds, scale }: Bench): Promise<Row[]> {
   await using folder = await temporaryFolder('bench-lists')
   await fillMetadata(executables, folder.path, scale.repositories)
-  await using peer = await startPeer(executables, 'cay', folder.path)
+  await using peer = await startPeer(executables, 'cay', { data: folder.path })
   const contestants = Object.entries(paths).map(([name, path]) => ({
     name,
     measure: () =>

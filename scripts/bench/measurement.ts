@@ -3,8 +3,9 @@ import { median } from './percentiles.ts'
 
 /** What one measurement of one contestant says. Times are in milliseconds. */
 export interface Measurement {
-  /** In the unit of its case. */
+  /** In the unit of its case, or in its own. */
   value: number
+  unit?: string
   p50?: number
   p99?: number
   cpuSeconds?: number
@@ -53,9 +54,10 @@ function medians(measurements: Measurement[]): Measurement {
       .filter((value) => value !== undefined)
     return values.length > 0 ? { [field]: median(values) } : {}
   }
-  const note = measurements.at(-1)?.note
+  const { note, unit } = measurements.at(-1) ?? {}
   return {
     value: Number.NaN,
+    ...(unit !== undefined && { unit }),
     ...of('value'),
     ...of('p50'),
     ...of('p99'),

@@ -8,8 +8,8 @@ export function renderCase(measured: Case, scale: Scale, rows: Row[]): string {
   const reference = rows.find(({ name }) => name === measured.reference)
   const cells = rows.map((row) => [
     row.name,
-    `${number(row.value)} ${measured.unit}`,
-    reference ? `${(row.value / reference.value).toFixed(2)}x` : '',
+    `${number(row.value)} ${row.unit ?? measured.unit}`,
+    reference && row.unit === undefined ? `${(row.value / reference.value).toFixed(2)}x` : '',
     row.p50 === undefined ? '' : `${number(row.p50)} ms`,
     row.p99 === undefined ? '' : `${number(row.p99)} ms`,
     row.cpuSeconds === undefined ? '' : `${row.cpuSeconds.toFixed(2)} s`,
@@ -28,9 +28,10 @@ export function renderTargets(measured: Case, rows: Row[]): string[] {
 
 function renderTarget({ unit, reference }: Case, rows: Row[], { row, is, limit, relative }: Target): string {
   const find = (name: string) => rows.find((each) => each.name === name)?.value ?? Number.NaN
+  const own = rows.find(({ name }) => name === row)?.unit ?? unit
   const value = find(row) / (relative ? find(reference) : 1)
   const met = is === 'at least' ? value >= limit : value <= limit
-  const say = (n: number) => (relative ? `${n.toFixed(2)}x ${reference}` : `${number(n)} ${unit}`)
+  const say = (n: number) => (relative ? `${n.toFixed(2)}x ${reference}` : `${number(n)} ${own}`)
   return `${met ? 'met' : 'MISSED'}: ${row} ${say(value)}, target ${is} ${say(limit)}`
 }
 

@@ -38,22 +38,31 @@ export async function bringPeers(): Promise<Executables> {
   }
 }
 
+export interface PeerOptions {
+  /** The data folder of a registry, which is kept; by default a temporary one. */
+  data?: string
+  /** The `host:port` of a registry that it caches. In cay its repositories begin with `up.example/`. */
+  upstream?: string
+  /** Settings of cay. */
+  env?: Record<string, string>
+}
+
 /**
  * Starts a server on a free port of loopback and waits for its first response.
- * @param data the data folder of a registry, which is kept; by default a temporary one
  * @throws Error with its output, if it exits
  */
 export async function startPeer(
   executables: Partial<Executables>,
   name: PeerName,
-  data?: string,
+  options: PeerOptions = {},
 ): Promise<Peer> {
   const folder = await temporaryFolder(`bench-${name}`)
-  const setup = { port: freePort(), folder: folder.path, data: data ?? join(folder.path, 'data') }
+  const { data = join(folder.path, 'data'), upstream } = options
+  const setup = { port: freePort(), folder: folder.path, data, upstream }
   await mkdir(setup.data, { recursive: true })
   const command = [executables[name] ?? '', ...(await argumentsOf[name](setup))]
   const log = join(folder.path, 'log')
-  const env = { PATH: process.env.PATH ?? '', HOME: folder.path, OTEL_TRACES_EXPORTER: 'none' }
+  const env = { PATH: process.env.PATH ?? '', HOME: folder.path, OTEL_TRACES_EXPORTER: 'none', ...options.env }
   const began = performance.now()
   const child = Bun.spawn(command, { env, stdin: 'ignore', stdout: Bun.file(log), stderr: Bun.file(log) })
   const stop = async () => {
@@ -87,18 +96,15 @@ interface Setup {
   port: number
   folder: string
   data: string
+  upstream: string | undefined
 }
 
 const argumentsOf: Record<PeerName, (setup: Setup) => Promise<string[]>> = {
-  cay: async ({ port, data }) => [
-    'serve',
-    '--listen',
-    `127.0.0.1:${port}`,
-    '--data',
-    data,
-    '--access',
-    'open',
-  ],
+  cay: async ({ port, data, upstream }) => {
+    const settings = `[[upstream]]\nname = "up.example"\nurl = "http://${upstream}"\n`
+    if (upstream !== undefined) await writeFile(join(data, 'cay.toml'), settings)
+    return ['serve', '--listen', `127.0.0.1:${port}`, '--data', data, '--access', 'open']
+  },
   // The last release line that supports Docker schema 1.
   'docker-registry': (setup) => registryArguments(setup, 'compatibility: { schema1: { enabled: true } }\n'),
   distribution: (setup) => registryArguments(setup, ''),
@@ -109,9 +115,13 @@ const argumentsOf: Record<PeerName, (setup: Setup) => Promise<string[]>> = {
   },
 }
 
-async function registryArguments({ folder, port, data }: Setup, more: string): Promise<string[]> {
+async function registryArguments(
+  { folder, port, data, upstream }: Setup,
+  more: string,
+): Promise<string[]> {
   const config = join(folder, 'config.yml')
-  await writeFile(config, registryConfig(data, port) + more)
+  const proxy = upstream === undefined ? '' : `proxy: { remoteurl: "http://${upstream}" }\n`
+  await writeFile(config, registryConfig(data, port) + more + proxy)
   return ['serve', config]
 }
 

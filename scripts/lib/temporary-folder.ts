@@ -7,8 +7,8 @@ export interface TemporaryFolder extends AsyncDisposable {
   path: string
 }
 
-/** Creates an empty folder in the system's temporary folder. */
-export async function temporaryFolder(purpose: string): Promise<TemporaryFolder> {
-  const path = await mkdtemp(join(tmpdir(), `cay-${purpose}-`))
+/** Creates an empty folder, by default in the system's temporary folder. */
+export async function temporaryFolder(purpose: string, parent = tmpdir()): Promise<TemporaryFolder> {
+  const path = await mkdtemp(join(parent, `cay-${purpose}-`))
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
 }
