@@ -1,8 +1,11 @@
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { authenticatedCases } from './bench/authenticated.ts'
+import { cacheEvictionCases } from './bench/cache/eviction.ts'
 import { cacheFillCases } from './bench/cache/fills.ts'
+import { cacheFirstByteCases } from './bench/cache/first-byte.ts'
 import { cacheFollowerCases } from './bench/cache/followers.ts'
+import { cacheHitCases } from './bench/cache/hits.ts'
 import type { Bench, Case, Scale } from './bench/case.ts'
 import { collectionCases } from './bench/collection.ts'
 import { downloadCases } from './bench/downloads.ts'
@@ -29,6 +32,9 @@ const cases: Case[] = [
   ...collectionCases,
   ...cacheFillCases,
   ...cacheFollowerCases,
+  ...cacheFirstByteCases,
+  ...cacheHitCases,
+  ...cacheEvictionCases,
   ...parserCases,
 ]
 

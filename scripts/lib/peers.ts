@@ -40,7 +40,7 @@ export async function bringPeers(): Promise<Executables> {
 
 export interface PeerOptions {
   /** The data folder of a registry, which is kept; by default a temporary one. */
-  data?: string
+  data?: string | undefined
   /** The `host:port` of a registry that it caches. In cay its repositories begin with `up.example/`. */
   upstream?: string
   /** Settings of cay. */
@@ -62,7 +62,12 @@ export async function startPeer(
   await mkdir(setup.data, { recursive: true })
   const command = [executables[name] ?? '', ...(await argumentsOf[name](setup))]
   const log = join(folder.path, 'log')
-  const env = { PATH: process.env.PATH ?? '', HOME: folder.path, OTEL_TRACES_EXPORTER: 'none', ...options.env }
+  const env = {
+    PATH: process.env.PATH ?? '',
+    HOME: folder.path,
+    OTEL_TRACES_EXPORTER: 'none',
+    ...options.env,
+  }
   const began = performance.now()
   const child = Bun.spawn(command, { env, stdin: 'ignore', stdout: Bun.file(log), stderr: Bun.file(log) })
   const stop = async () => {
@@ -115,10 +120,7 @@ const argumentsOf: Record<PeerName, (setup: Setup) => Promise<string[]>> = {
   },
 }
 
-async function registryArguments(
-  { folder, port, data, upstream }: Setup,
-  more: string,
-): Promise<string[]> {
+async function registryArguments({ folder, port, data, upstream }: Setup, more: string): Promise<string[]> {
   const config = join(folder, 'config.yml')
   const proxy = upstream === undefined ? '' : `proxy: { remoteurl: "http://${upstream}" }\n`
   await writeFile(config, registryConfig(data, port) + more + proxy)

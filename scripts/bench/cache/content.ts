@@ -12,7 +12,7 @@ export const memory = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 
 export const repository = 'bench/app'
 
-/** The files of an upstream with one image, whose only layer has so many random bytes. */
+/** The files of an upstream: one image, whose only layer has so many random bytes. */
 export interface Content extends AsyncDisposable {
   folder: string
   /** The layer. */
@@ -24,9 +24,10 @@ export interface Content extends AsyncDisposable {
   paths: { tag: string; manifest: string; layer: string }
 }
 
-export async function makeContent(size: number): Promise<Content> {
+/** @param below the folder of an upstream that it is added to; by default it gets one of its own */
+export async function makeContent(size: number, below?: string): Promise<Content> {
   const folder = await temporaryFolder('bench-upstream', memory)
-  const root = join(folder.path, 'v2', repository)
+  const root = join(below ?? folder.path, 'v2', repository)
   await mkdir(join(root, 'blobs'), { recursive: true })
   const random = RandomFile.make(folder.path, size + 4096)
   const layer = random.piece(0, size)
@@ -47,7 +48,7 @@ export async function makeContent(size: number): Promise<Content> {
     layer: `blobs/${layer.digest}`,
   }
   return {
-    folder: folder.path,
+    folder: below ?? folder.path,
     file: random.path,
     size,
     digest: layer.digest,

@@ -1,18 +1,18 @@
 import type { Peer } from '../../lib/peers.ts'
 import { absolute, type Bench, type Case, sized } from '../case.ts'
-import { Connection } from '../connection.ts'
 import type { Row } from '../measurement.ts'
 import { percentile } from '../percentiles.ts'
 import { pullManifest, withColdCache } from './cold.ts'
 import { type Content, makeContent } from './content.ts'
 import { bringLoad, type Load, type Pulls, type Upstream } from './load.ts'
+import { probing } from './probe.ts'
 
 const clients = 50
 const [fast, slow] = [20, 200]
 const bytesPerSecond = 50_000_000
 const mebibyte = 1024 * 1024
 const sharedBytes = 64 * mebibyte
-const probeMilliseconds = 10
+const pauseMs = 10
 
 /** Measures many clients that pull one blob while it is being fetched. */
 export const cacheFollowerCases: Case[] = [
@@ -61,7 +61,7 @@ async function measureClients(bench: Bench): Promise<Row[]> {
   return await withColdCache(bench, upstream, async ({ peer, url }) => {
     await pullManifest(url(content.paths.tag), content)
     const path = new URL(url(content.paths.tag)).pathname
-    const { result, latencies } = await probing(peer, path, () =>
+    const { result, latencies } = await probing(peer, { path, pauseMs }, () =>
       load.pull(url(content.paths.layer), content.file, { fast: clients }),
     )
     const { gets, bytes } = await upstream.stats()
@@ -128,26 +128,4 @@ async function measureShared(bench: Bench): Promise<Row[]> {
 
 function memoryOf(peer: Peer): Row {
   return { name: 'memory, peak', value: peer.usage().peakRssBytes / mebibyte, unit: 'MiB' }
-}
-
-/** Sends a small request each 10 ms while something runs, and notes how long each took. */
-async function probing<T>(peer: Peer, path: string, work: () => Promise<T>) {
-  const latencies: number[] = []
-  const connection = await Connection.open(peer.port)
-  const state = { over: false }
-  const probes = (async () => {
-    while (!state.over) {
-      const began = performance.now()
-      await connection.expect(200, 'GET', path)
-      latencies.push(performance.now() - began)
-      await Bun.sleep(probeMilliseconds)
-    }
-  })()
-  try {
-    return { result: await work(), latencies }
-  } finally {
-    state.over = true
-    await probes
-    connection.close()
-  }
 }
