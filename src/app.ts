@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import { type Auth, openAuth } from './auth/auth.ts'
 import { type FirstPassword, makeFirstAdmin } from './auth/first-admin.ts'
 import { PasswordFile } from './auth/password-file.ts'
+import { signInRecorder } from './auth/sign-in-log.ts'
 import type { Config } from './config/config-schema.ts'
 import { type ListenAddress, parseListenAddress, refuseToListen } from './config/listen-address.ts'
 import { socketPath } from './config/socket-path.ts'
@@ -171,9 +172,7 @@ export async function openServices(config: Config, log: Logger, options: Service
   const garbageWindow = garbageWindowOf(config)
   const metrics = new Metrics()
   const passwordFile = new PasswordFile(config.data)
-  const auth = await openAuth(metadata, config.access, now, (isRight) => {
-    metrics.logins[isRight ? 'ok' : 'failed']++
-  })
+  const auth = await openAuth(metadata, config.access, now, signInRecorder(log, metrics.logins))
   const blobs = new FilesystemBlobs(config.data)
   const uploads = new FilesystemUploads(config.data, {
     ...config.uploads,

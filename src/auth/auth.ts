@@ -28,7 +28,7 @@ export async function openAuth(
   metadata: Metadata,
   mode: AccessMode,
   now: () => number,
-  onLogin: AuthenticatorOptions['onLogin'] = () => {},
+  onSignIn: AuthenticatorOptions['onSignIn'] = () => {},
 ): Promise<Auth> {
   const passwords = new Passwords({ bcryptCosts: rememberedCosts(metadata) })
   const tokens = await SignedTokens.open(metadata, now())
@@ -36,7 +36,7 @@ export async function openAuth(
   const attempts = new Attempts(now)
   const notices = new Notices(metadata, now)
   const services = { metadata, identities, passwords, attempts, notices, tokens }
-  const authenticator = new Authenticator({ ...services, now, onLogin })
+  const authenticator = new Authenticator({ ...services, now, onSignIn })
   const access = mode === 'open' ? openAccess : grantedAccess
   return { access, authenticator, passwords, tokens, identities, attempts, notices }
 }

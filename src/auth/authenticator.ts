@@ -10,6 +10,7 @@ import type { Identities } from './identities.ts'
 import type { Notices } from './notices.ts'
 import type { Passwords } from './passwords.ts'
 import { hashSecret } from './secrets.ts'
+import type { SignIn } from './sign-in-log.ts'
 import type { SignedTokens, TokenAccess } from './signed-tokens.ts'
 
 /** Limits of the cache of verified credentials: its lifetime, its entries, and the total characters of the headers. */
@@ -29,8 +30,8 @@ export interface AuthenticatorOptions {
   tokens: SignedTokens
   /** Milliseconds since 1970. */
   now: () => number
-  /** Called for each password that is verified. A cached credential is not verified again. */
-  onLogin: (isRight: boolean) => void
+  /** Called for each password and each long-lived token that is verified. A cached credential is not verified again. */
+  onSignIn: (signIn: SignIn) => void
 }
 
 interface Proved {
@@ -159,14 +160,14 @@ export class Authenticator {
       case 'basic': {
         const text = Buffer.from(value, 'base64').toString()
         const colon = text.indexOf(':')
-        if (colon < 0) throw wrong('the Authorization header has no name and password in Basic form')
+        if (colon < 0) throw wrong('the Authorization header is Basic, but has no name and password')
         return await this.provePassword(text.slice(0, colon), text.slice(colon + 1), address)
       }
       case 'bearer':
         if (value.startsWith(TOKEN_PREFIX)) return this.proveSecret(value, { kind: 'token', address })
         return await this.proveSigned(value)
       default:
-        throw wrong('the Authorization header must be Basic or Bearer')
+        throw wrong('the Authorization header must be Bearer or Basic')
     }
   }
 
@@ -183,7 +184,7 @@ export class Authenticator {
     // The password may have changed during hashing, and that revoked only what existed at the time.
     const isStill = metadata.accounts.find(name)?.passwordHash === row?.passwordHash
     const identity = isRight && isStill && row ? identities.find(row.id) : undefined
-    this.options.onLogin(identity !== undefined)
+    this.options.onSignIn({ isRight: identity !== undefined, credential: 'password', account: name, address })
     const kind = identity === undefined ? 'failed' : 'signed-in'
     this.options.notices.note({ kind, target: 'password', account: name, address })
     if (identity === undefined || row === undefined)
@@ -210,9 +211,11 @@ export class Authenticator {
     const identity = row && isGood ? identities.find(row.accountId, row) : undefined
     if (row === undefined || identity === undefined || (name !== undefined && identity.account !== name)) {
       this.options.notices.note({ kind: 'failed', target: kind, account: name, address })
+      this.options.onSignIn({ isRight: false, credential: kind, account: name, address })
       throw wrong('the token is wrong, expired, revoked, or belongs to another account')
     }
     this.used.set(row.id, now())
+    this.options.onSignIn({ isRight: true, credential: kind, account: identity.account, address })
     return { identity, until: Math.min(this.rememberedUntil(), row.expiresAt ?? Number.POSITIVE_INFINITY) }
   }
 

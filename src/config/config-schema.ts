@@ -60,7 +60,7 @@ export const ConfigSchema = Type.Object(
         level: choice(
           ['debug', 'info', 'warn', 'error'],
           'info',
-          'The lowest level that is logged; pulls are logged at debug',
+          'The lowest level that is logged; requests, such as pulls, are logged at debug',
         ),
         format: choice(
           ['auto', 'json', 'pretty'],

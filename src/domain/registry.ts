@@ -82,6 +82,8 @@ export interface ManifestPush {
 
 export interface PushedManifest {
   digest: Digest
+  /** Bytes. */
+  size: number
   subject: Digest | undefined
 }
 
@@ -115,16 +117,16 @@ export interface Uploads {
   get(repository: RepositoryName, id: string): Promise<UploadState>
   /** Appends a chunk (end-5). Throws OffsetError when it does not begin where the upload ends. */
   append(repository: RepositoryName, id: string, body: UploadBody): Promise<UploadState>
-  /** Appends the last chunk, if any, and turns the upload into a blob of the repository (end-6). */
+  /** Appends the last chunk, if any, and turns the upload into a blob of the repository (end-6). Returns its size. */
   commit(
     caller: Caller,
     repository: RepositoryName,
     id: string,
     digest: Digest,
     body: UploadBody,
-  ): Promise<void>
-  /** Uploads a whole blob in one request (end-4b). */
-  put(caller: Caller, repository: RepositoryName, digest: Digest, body: UploadBody): Promise<void>
+  ): Promise<number>
+  /** Uploads a whole blob in one request (end-4b). Returns its size. */
+  put(caller: Caller, repository: RepositoryName, digest: Digest, body: UploadBody): Promise<number>
   /** Cancels the upload (end-14). */
   cancel(repository: RepositoryName, id: string): Promise<void>
 }

@@ -41,7 +41,7 @@ export function administration({
   const paths = { ...v2Paths(options.table), ...(options.hasV1 && v1Paths()) }
   return new Elysia({ handler: options.handler }).use(errors(log, nextRequestId)).use(
     new Elysia()
-      .use(requestLog(log, nextRequestId, metrics))
+      .use(requestLog({ log, nextRequestId, metrics, addressOf: options.addressOf }))
       .use(controllers)
       .use(adminApi(contextOf(options)))
       .use(problems())

@@ -39,6 +39,6 @@ export function ownerApi({ auth, log, ...options }: OwnerOptions) {
   }
   return new Elysia()
     .use(errors(log, nextRequestId))
-    .use(requestLog(log, nextRequestId))
+    .use(requestLog({ log, nextRequestId, addressOf: context.addressOf }))
     .use(adminApi(context))
 }

@@ -1,10 +1,15 @@
 import { Elysia } from 'elysia'
 import type { Logger } from 'pino'
+import { networkOf } from '../domain/client-network.ts'
+import { LineLimit } from '../telemetry/line-limit.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import type { Answering } from './admin/context.ts'
+import type { Deed } from './noted.ts'
 import { isClientGone, toRegistryError } from './problem/errors.ts'
 
-/** Paths and errors, which can repeat what a client sent, are cut to this length. */
+/** Paths, errors and user agents, which can repeat what a client sent, are cut to these lengths. */
 const CHARACTERS_MAX = 1000
+const CLIENT_CHARACTERS_MAX = 200
 
 export interface Handled {
   method: string
@@ -16,39 +21,117 @@ export interface Handled {
   /** From performance.now(). */
   began: number
   failure: unknown
+  deed: Deed | undefined
+  account: string | undefined
+  /** Returns the client's address. */
+  address: () => string
+  /** The User-Agent. */
+  client: string | null
+}
+
+export interface RequestLogOptions {
+  log: Logger
+  nextRequestId: () => string
+  addressOf: (request: Request) => string
+  metrics?: Metrics
 }
 
 /** Sets the request id of each response and logs the request, for Elysia controllers. */
-export function requestLog(log: Logger, nextRequestId: () => string, metrics?: Metrics) {
+export function requestLog({ log, nextRequestId, addressOf, metrics }: RequestLogOptions) {
+  const logRequest = requestLogger(log)
+  // After the response, the address is no longer known.
+  const noteAddress = (request: Request, set: object): void => {
+    Object.assign(set, { address: addressOf(request) })
+  }
   return new Elysia({ name: 'request-log' })
-    .derive({ as: 'scoped' }, ({ set }) => {
+    .onParse({ as: 'scoped' }, ({ request, set }) => noteAddress(request, set))
+    .derive({ as: 'scoped' }, ({ request, set }) => {
       set.headers['x-request-id'] = nextRequestId()
+      noteAddress(request, set)
       return { began: performance.now() }
     })
-    .onAfterResponse(
-      { as: 'scoped' },
-      ({ request: { method }, route, path, set, began = performance.now() }) => {
-        const status = typeof set.status === 'number' ? set.status : 200
-        // A request that cannot be parsed never reaches the derivation above. Its id was set with its error.
-        const requestId = String(set.headers['x-request-id'])
-        metrics?.meter(route || 'none', method).count(status, began)
-        logRequest(log, { method, path, status, route: undefined, requestId, began, failure: undefined })
-      },
-    )
+    .onAfterResponse({ as: 'scoped' }, ({ request, route, path, set, began = performance.now() }) => {
+      const { method } = request
+      const status = typeof set.status === 'number' ? set.status : 200
+      // A request that cannot be parsed never reaches the derivation above. Its id was set with its error.
+      const requestId = String(set.headers['x-request-id'])
+      metrics?.meter(route || 'none', method).count(status, began)
+      const { account, address = '', failure } = set as Answering
+      logRequest({
+        method,
+        path,
+        status,
+        route: undefined,
+        requestId,
+        began,
+        failure,
+        deed: deedOf(method, path),
+        account,
+        address: () => address,
+        client: request.headers.get('user-agent'),
+      })
+    })
 }
 
-/** Logs one line per request: reads at debug, changes at info, server errors at error. */
-export function logRequest(log: Logger, { began, failure, path, ...handled }: Handled): void {
-  const level = levelOf(handled.method, handled.status, failure)
-  if (!log.isLevelEnabled(level)) return
-  const milliseconds = Math.round((performance.now() - began) * 10) / 10
-  log[level]({ ...handled, path: cut(path), milliseconds, ...causeOf(failure) }, 'request')
+/** Returns what a request to the admin API does. Sign-ins are logged when the password is checked. */
+function deedOf(method: string, path: string): Deed | undefined {
+  if (isRead(method) || !path.startsWith('/api/') || path === '/api/v1/session') return undefined
+  return { act: method === 'DELETE' ? 'deleted' : 'changed' }
 }
 
-function levelOf(method: string, status: number, failure: unknown): 'debug' | 'info' | 'error' {
-  if (status >= 500) return 'error'
-  if (isClientGone(failure)) return 'info'
-  return method === 'GET' || method === 'HEAD' ? 'debug' : 'info'
+/**
+ * Returns a function that logs requests: server errors at error; at info what was pushed, deleted, changed or refused, so
+ * many refusals of one client; and everything else at debug.
+ */
+export function requestLogger(log: Logger): (handled: Handled) => void {
+  const limit = new LineLimit()
+  return (handled) => {
+    const { status, deed } = handled
+    if (status >= 500) return log.error(lineOf(handled), 'request')
+    if (!log.isLevelEnabled('info')) return
+    if (status < 400) {
+      if (deed !== undefined) logDeed(log, handled, deed)
+    } else if (isRefusal(handled)) {
+      const omitted = limit.admit(networkOf(handled.address()))
+      if (omitted) return log.info({ ...lineOf(handled), ...omitted }, 'refused')
+    }
+    if (log.isLevelEnabled('debug')) log.debug(lineOf(handled), 'request')
+  }
+}
+
+function logDeed(log: Logger, handled: Handled, { act, began = handled.began, ...deed }: Deed): void {
+  const { method, path, requestId } = handled
+  // A change by the API is named by its path.
+  const target = act !== 'pushed' && deed.repository === undefined ? { method, path: cut(path) } : deed
+  log.info({ ...target, ...whoOf(handled), milliseconds: since(began), requestId }, act)
+}
+
+/**
+ * Reports whether a request was refused by a rule that an administrator may want to know of. A client without a
+ * credential is only asked for one, and wrong credentials are logged as failed sign-ins.
+ */
+function isRefusal({ method, status, failure }: Handled): boolean {
+  if (status === 403 || status === 429) return true
+  return !isRead(method) && ![401, 404, 412, 416].includes(status) && !isClientGone(failure)
+}
+
+function isRead(method: string): boolean {
+  return method === 'GET' || method === 'HEAD'
+}
+
+function lineOf(handled: Handled) {
+  const { method, path, status, route, requestId, began, failure } = handled
+  const milliseconds = since(began)
+  const request = { method, path: cut(path), status, route, requestId, milliseconds }
+  return { ...request, ...whoOf(handled), ...causeOf(failure) }
+}
+
+function whoOf({ account, address, client }: Handled) {
+  return { account, address: address(), client: client?.slice(0, CLIENT_CHARACTERS_MAX) }
+}
+
+function since(began: number): number {
+  return Math.round((performance.now() - began) * 10) / 10
 }
 
 function causeOf(failure: unknown) {

@@ -2,8 +2,9 @@ import type { Logger } from 'pino'
 import { registryError } from '../oci/error.ts'
 import type { Metrics, RequestMeter } from '../telemetry/metrics.ts'
 import { pathOf } from './distribution/exchange.ts'
+import type { Noted } from './noted.ts'
 import { toErrorResponse } from './problem/errors.ts'
-import { logRequest } from './request-log.ts'
+import { requestLogger } from './request-log.ts'
 
 /** A row of a route table. Its id is also the metric label, the log field and part of the OpenAPI operation id. */
 export interface TableRow {
@@ -22,6 +23,8 @@ export interface Matched<P, R> {
   path: P
   row: R
   requestId: string
+  /** What the log says about the request. Its handler fills it. */
+  noted: Noted
 }
 
 export interface TableOptions<P extends { kind: string }, R extends TableRow> {
@@ -41,6 +44,7 @@ export interface TableOptions<P extends { kind: string }, R extends TableRow> {
   metrics: Metrics
   log: Logger
   nextRequestId: () => string
+  addressOf: (request: Request) => string
 }
 
 /** Dispatches requests whose paths do not fit a router: finds the row of each request, counts it and logs it. */
@@ -48,12 +52,14 @@ export function tableDispatch<P extends { kind: string }, R extends TableRow>(op
   const { label, metrics, allow = methodsOf } = options
   const headers = Object.entries(options.headers ?? {})
   const table = lookup(options.rows, metrics, label)
+  const logRequest = requestLogger(options.log)
   const other = metrics.meter(`${label}none`, 'other')
   return async (request: Request): Promise<Response> => {
     const began = performance.now()
     const target = pathOf(request.url)
     const { method } = request
     const requestId = options.nextRequestId()
+    const noted: Noted = {}
     let path: P | undefined
     let found: Found<R> | undefined
     let failure: unknown
@@ -67,7 +73,7 @@ export function tableDispatch<P extends { kind: string }, R extends TableRow>(op
       if (found === undefined) {
         throw notAllowed(method, allow([...(rows?.values() ?? [])].map(({ row }) => row)))
       }
-      response = await options.answer({ request, path, row: found.row, requestId })
+      response = await options.answer({ request, path, row: found.row, requestId, noted })
     } catch (error) {
       failure = error
       response = toErrorResponse(error, method)
@@ -78,8 +84,19 @@ export function tableDispatch<P extends { kind: string }, R extends TableRow>(op
     const { status } = response
     const meter = found?.meter ?? other
     meter.count(status, began)
-    const route = found?.row.id
-    logRequest(options.log, { method, path: target, status, route, requestId, began, failure })
+    logRequest({
+      method,
+      path: target,
+      status,
+      route: found?.row.id,
+      requestId,
+      began,
+      failure,
+      account: noted.account,
+      deed: noted.deed,
+      address: () => options.addressOf(request),
+      client: request.headers.get('user-agent'),
+    })
     return response
   }
 }

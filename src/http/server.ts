@@ -109,7 +109,7 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     .all('/v2', ({ request }) => dispatch(request), WHOLE)
     .all('/v2/*', ({ request }) => dispatch(request), WHOLE)
     .use(v1Surface(shared))
-    .use(new Elysia().use(requestLog(log, nextRequestId, counted)).use(controllers))
+    .use(new Elysia().use(requestLog(shared)).use(controllers))
   for (const path of ADMINISTRATION) app.all(path, ({ request }) => administer(request), WHOLE)
   const fetch = (request: Request) => options.frontDoor.admit(clients.arrivalOf(request), app.fetch)
   const listener = new Listener(fetch, hostname, port, tls?.credentials)

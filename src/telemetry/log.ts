@@ -13,7 +13,7 @@ export function openLog(config: Config['log']): Logger {
   }
   const forPeople = config.format === 'pretty' || (config.format === 'auto' && process.stdout.isTTY)
   const stream = forPeople
-    ? pretty({ sync: true, ignore: 'requestId' })
+    ? pretty({ sync: true, ignore: 'requestId', singleLine: true })
     : pino.destination({ fd: 1, sync: true })
   return pino(options, stream)
 }

@@ -29,7 +29,7 @@ test('sign-in: a password that changes while it is being verified is refused', a
     notices: new Notices(metadata, () => at),
     tokens: await SignedTokens.open(metadata, at),
     now: () => at,
-    onLogin: () => {},
+    onSignIn: () => {},
   })
   const signingIn = authenticator.authenticatePassword('alice', 'one', '192.0.2.1')
   const failure = failureOf(signingIn)

@@ -198,7 +198,7 @@ function contentOf(registry: Registry & { uploads: Uploads }) {
     }
   }
   return {
-    pushBlob: ({ digest, bytes }: Named, repository = 'a'): Promise<void> =>
+    pushBlob: ({ digest, bytes }: Named, repository = 'a'): Promise<unknown> =>
       registry.uploads.put(CALLER, parseRepositoryName(repository), parseDigest(digest), bodyOf(bytes)),
 
     async pushManifest({ bytes, digest }: Named, tags: string[] = [], repository = 'a'): Promise<void> {

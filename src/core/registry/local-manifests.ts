@@ -52,6 +52,7 @@ export function localManifests(options: LocalOptions, cache: ReadCache, findConf
       checkAllowed(repository, parsed)
       const { annotations: _, ...manifest } = parsed
       const sha256 = digestOf('sha256', payload)
+      const size = bytes.length
       const digest = reference.digest ?? sha256
       verifyDigest(digest, sha256, payload)
       const tagged = reference.tag === undefined ? tags : [reference.tag]
@@ -73,7 +74,7 @@ export function localManifests(options: LocalOptions, cache: ReadCache, findConf
         },
         [bytes.buffer],
       )
-      return { digest, subject: manifest.subject }
+      return { digest, size, subject: manifest.subject }
     },
 
     async delete(caller, repository, reference, precondition) {

@@ -25,13 +25,15 @@ export function localUploads({ metadata, uploads, locks, now }: LocalOptions, sm
     digest: Digest,
     body: UploadBody,
   ) => {
-    await locks.push(digest, async () => {
+    const published = await locks.push(digest, async () => {
       const { size, bytes } = await uploads.commit(upload, digest, body)
       await metadata.write('linkBlob', { caller, at: now(), repository, digest, size, bytes })
       if (bytes) small.remember(repository, digest, bytes)
+      return size
     })
     // The client need not wait for this; what a crash leaves of it goes at the next start.
     uploads.cancel(upload).catch(() => {})
+    return published
   }
   return {
     async start(repository, algorithm) {
@@ -47,13 +49,13 @@ export function localUploads({ metadata, uploads, locks, now }: LocalOptions, sm
     },
 
     async commit(caller, repository, id, digest, body) {
-      await publish(caller, repository, await get(repository, id), digest, body)
+      return await publish(caller, repository, await get(repository, id), digest, body)
     },
 
     async put(caller, repository, digest, body) {
       const upload = uploads.start(repository, algorithmOf(digest))
       try {
-        await publish(caller, repository, upload, digest, body)
+        return await publish(caller, repository, upload, digest, body)
       } catch (error) {
         await uploads.cancel(upload).catch(() => {})
         throw error

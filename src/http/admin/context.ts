@@ -2,6 +2,7 @@ import { Elysia } from 'elysia'
 import type { AccountServices } from '../../core/accounts/account-services.ts'
 import type { Access, Identity } from '../../domain/access.ts'
 import { type Principal, principalOf } from '../../domain/principal.ts'
+import type { RegistryError } from '../../oci/error.ts'
 import type { Bodies } from '../request/bodies.ts'
 import { readBody } from '../request/body.ts'
 import type { BodySource } from '../request/body-reader.ts'
@@ -35,8 +36,7 @@ const OWN = {
  * access that a route's `operation` declares is checked before anything else, also before `readJson` reads the body.
  */
 export function controller(context: AdminContext, noun: string, prefix: string) {
-  const findPrincipal = (request: Request, set: Answering) =>
-    principalFor(context, request, String(set.headers['x-request-id']))
+  const findPrincipal = (request: Request, set: Answering) => principalFor(context, request, set)
   return new Elysia({ name: noun, prefix, tags: [noun] })
     .decorate('findPrincipal', findPrincipal)
     .decorate('readJson', (request: Request, principal: Principal, contentType: string) => {
@@ -51,14 +51,19 @@ export function controller(context: AdminContext, noun: string, prefix: string) 
     })
 }
 
-/** Holds the response headers set so far. */
+/** Holds the response headers set so far, and what the log says about the request. */
 export interface Answering {
   headers: Record<string, string | number | undefined>
+  account?: string | undefined
+  address?: string
+  failure?: RegistryError
 }
 
-async function principalFor(context: AdminContext, request: Request, requestId: string): Promise<Principal> {
+async function principalFor(context: AdminContext, request: Request, set: Answering): Promise<Principal> {
   const identity = await context.authenticate(request)
   const { account, credential } = identity
+  const requestId = String(set.headers['x-request-id'])
+  set.account = account
   const act = () => ({
     caller: { account, credential, address: context.addressOf(request), requestId },
     at: context.now(),

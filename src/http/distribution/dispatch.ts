@@ -6,12 +6,14 @@ import type { Registry } from '../../domain/registry.ts'
 import { registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
+import type { Noted } from '../noted.ts'
 import type { Bodies } from '../request/bodies.ts'
 import type { BodySource } from '../request/body-reader.ts'
 import { type Matched, tableDispatch } from '../route-table.ts'
 import { scopeOf } from './authorise.ts'
 import { type Exchange, queryOf, type V2Limits } from './exchange.ts'
 import { parsePath, type V2Path } from './path.ts'
+import { PushMeter } from './push-meter.ts'
 import type { Route, routes } from './routes.ts'
 
 export interface V2Options {
@@ -41,7 +43,8 @@ export interface V2Options {
 }
 
 /** Handles everything under /v2: finds the row of the path, checks access, and calls the handler. */
-export function v2Dispatch(options: V2Options): (request: Request) => Promise<Response> {
+export function v2Dispatch(given: V2Options): (request: Request) => Promise<Response> {
+  const options = { ...given, pushes: new PushMeter() }
   return tableDispatch<V2Path, Route>({
     ...options,
     label: '',
@@ -59,8 +62,12 @@ export function v2Dispatch(options: V2Options): (request: Request) => Promise<Re
   })
 }
 
+interface Dispatching extends V2Options {
+  pushes: PushMeter
+}
+
 /** Does not wait if the identity is already known, so that a pull takes no extra turn of the event loop. */
-function answer(options: V2Options, matched: Matched<V2Path, Route>): Response | Promise<Response> {
+function answer(options: Dispatching, matched: Matched<V2Path, Route>): Response | Promise<Response> {
   const { request, path } = matched
   if (path.kind === 'base' && options.isForV1(request)) throw pullByV1()
   const repository = resolve(options, request, path)
@@ -71,13 +78,14 @@ function answer(options: V2Options, matched: Matched<V2Path, Route>): Response |
 }
 
 function handle(
-  options: V2Options,
-  { request, path, row, requestId }: Matched<V2Path, Route>,
+  options: Dispatching,
+  { request, path, row, requestId, noted }: Matched<V2Path, Route>,
   repository: RepositoryName | undefined,
   identity: Identity,
 ): Response | Promise<Response> {
   if ('name' in path && repository === undefined) throw unknownRepository(request, path.name)
-  const exchange = exchangeOf(options, request, { path, repository, identity, requestId })
+  noted.account = identity.account
+  const exchange = exchangeOf(options, request, { path, repository, identity, requestId, noted })
   options.authorise(exchange, row)
   const ns = repository === undefined ? null : exchange.query.get('ns')
   return ns === null ? row.handle(exchange) : withNamespace(row.handle(exchange), ns)
@@ -107,12 +115,13 @@ interface Asked {
   repository: RepositoryName | undefined
   identity: Identity
   requestId: string
+  noted: Noted
 }
 
 function exchangeOf(
-  options: V2Options,
+  options: Dispatching,
   request: Request,
-  { path, repository, identity, requestId }: Asked,
+  { path, repository, identity, requestId, noted }: Asked,
 ): Exchange {
   const address = () => options.addressOf(request)
   return {
@@ -135,6 +144,8 @@ function exchangeOf(
     bodies: options.bodies.manifests,
     source: () => options.sourceOf(request),
     traffic: options.metrics.traffic,
+    noted,
+    pushes: options.pushes,
     onBlobBody: options.onBlobBody,
   }
 }

@@ -3,8 +3,10 @@ import type { Identity } from '../../domain/access.ts'
 import type { Caller } from '../../domain/caller.ts'
 import type { Registry } from '../../domain/registry.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
+import type { Noted } from '../noted.ts'
 import type { BodyReader, BodySource } from '../request/body-reader.ts'
 import type { PathKind, V2Path } from './path.ts'
+import type { PushMeter } from './push-meter.ts'
 
 /** A request, as its handler sees it. */
 export interface Exchange<K extends PathKind = PathKind> {
@@ -27,6 +29,10 @@ export interface Exchange<K extends PathKind = PathKind> {
   bodies: BodyReader
   /** Returns what readers of the body need to know of the request. */
   source(): BodySource
+  /** What the log says about the request. */
+  noted: Noted
+  /** Measures pushes for the log. */
+  pushes: PushMeter
   /** Counts bytes of manifests; handlers add to it. */
   traffic: { received: number; sent: number }
   /** Called for each blob body that is sent, with its size in bytes and whether it is sent from a file. */

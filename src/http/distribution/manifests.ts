@@ -1,9 +1,11 @@
 import type { SentManifest } from '../../core/pulls/manifest-pulls.ts'
 import type { ManifestClient } from '../../docker/schema1-need.ts'
+import type { PushedManifest } from '../../domain/registry.ts'
 import { registryError } from '../../oci/error.ts'
 import { parseContentType } from '../../oci/media-type.ts'
 import { parseTag, type Tag } from '../../oci/reference.ts'
 import { INERT } from '../inert.ts'
+import type { Deed } from '../noted.ts'
 import { conditionOf, isKnown } from '../request/conditions.ts'
 import { notModified } from './blobs.ts'
 import type { Exchange } from './exchange.ts'
@@ -81,6 +83,7 @@ export async function putManifest(exchange: Exchange<'manifest'>): Promise<Respo
     })
   })
   registry.usage.pushed(repository)
+  exchange.noted.deed = pushOf(exchange, pushed, tags)
   return new Response(null, {
     status: 201,
     headers: {
@@ -92,10 +95,21 @@ export async function putManifest(exchange: Exchange<'manifest'>): Promise<Respo
   })
 }
 
+/** Returns what the log says about a push. Its bytes and its time include the uploads before the manifest. */
+function pushOf(exchange: Exchange<'manifest'>, { digest, size }: PushedManifest, tags: Tag[]): Deed {
+  const { repository, path, pushes, caller } = exchange
+  const { bytes = 0, ...began } = pushes.take(caller(), repository) ?? {}
+  const { tag } = path.reference
+  const pushedTags = tag === undefined ? tags : [tag]
+  return { act: 'pushed', repository, tags: pushedTags, digest, bytes: bytes + size, ...began }
+}
+
 /** end-9: deletes a manifest and its tags, or one tag; they can be restored. */
 export async function deleteManifest(exchange: Exchange<'manifest'>): Promise<Response> {
-  const { request, registry, repository, path, caller } = exchange
+  const { request, registry, repository, path, caller, noted } = exchange
   await registry.manifests.delete(caller(), repository, path.reference, conditionOf(request, true))
+  const { tag, digest } = path.reference
+  noted.deed = { act: 'deleted', repository, ...(tag === undefined ? { digest } : { tags: [tag] }) }
   return new Response(null, { status: 202 })
 }
 

@@ -8,7 +8,8 @@ import type { Exchange } from './exchange.ts'
 
 /** end-4 and end-11: starts an upload, or pushes or mounts a blob in one request. */
 export async function postUpload(exchange: Exchange<'uploads'>): Promise<Response> {
-  const { request, registry, repository, path, query, caller, identity } = exchange
+  const { request, registry, repository, path, query, caller, identity, pushes } = exchange
+  pushes.count(caller(), repository)
   const mount = query.get('mount')
   if (mount !== null) {
     const digest = parseDigest(mount)
@@ -22,7 +23,8 @@ export async function postUpload(exchange: Exchange<'uploads'>): Promise<Respons
   const digest = mount === null ? query.get('digest') : null
   if (digest !== null) {
     const parsed = parseDigest(digest)
-    await uploadsOf(exchange).put(caller(), repository, parsed, bodyOf(request))
+    const size = await uploadsOf(exchange).put(caller(), repository, parsed, bodyOf(request))
+    pushes.count(caller(), repository, size)
     return created(path.name, parsed)
   }
   const state = await uploadsOf(exchange).start(repository, algorithmOf(query))
@@ -39,7 +41,7 @@ export async function patchUpload(exchange: Exchange<'upload'>): Promise<Respons
 
 /** end-6: appends the last chunk, if any, and completes the upload. */
 export async function putUpload(exchange: Exchange<'upload'>): Promise<Response> {
-  const { path, repository, request, query, caller } = exchange
+  const { path, repository, request, query, caller, pushes } = exchange
   const text = query.get('digest')
   if (text === null)
     throw registryError(
@@ -48,7 +50,8 @@ export async function putUpload(exchange: Exchange<'upload'>): Promise<Response>
     )
   const digest = parseDigest(text)
   return await inOrder(path.name, path.id, async () => {
-    await uploadsOf(exchange).commit(caller(), repository, path.id, digest, chunkOf(request))
+    const size = await uploadsOf(exchange).commit(caller(), repository, path.id, digest, chunkOf(request))
+    pushes.count(caller(), repository, size)
     return created(path.name, digest)
   })
 }

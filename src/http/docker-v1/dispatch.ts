@@ -39,8 +39,9 @@ export function v1Dispatch(options: V1Options): (request: Request) => Promise<Re
 }
 
 async function answer(context: V1Context, matched: Matched<V1Path, V1Route>): Promise<Response> {
-  const { request, path, row, requestId } = matched
+  const { request, path, row, requestId, noted } = matched
   const identity = await context.sessions.authenticate(request)
+  noted.account = identity.account
   const target = await targetOf(context, path, row)
   authorise(context, identity, path, row, target)
   const query = queryOf(request.url)

@@ -20,6 +20,8 @@ export function errors(log: Logger, nextRequestId: () => string) {
     if (known.status === 401 && (path.startsWith('/api/') || path === '/metrics'))
       response.headers.set('www-authenticate', challenge(request.headers))
     set.status = known.status
+    // For the line of the request log.
+    Object.assign(set, { failure: known })
     return response
   })
 }
