@@ -76,11 +76,11 @@ async function askSignedIn(page: Page): Promise<string[]> {
   const init = {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ name: 'admin', password }),
+    body: JSON.stringify({ username: 'admin', password }),
   }
   const signIn = `fetch('/api/v1/session', ${JSON.stringify(init)}).then((response) => response.status)`
   const status = await page.evaluate(signIn)
-  if (status !== 200) return [`signing in: ${status}`]
+  if (status !== 201) return [`signing in: ${status}`]
   await page.getByText('/api/v1/users', { exact: true }).first().click()
   await page
     .getByRole('button', { name: /test request.*\/api\/v1\/users\)?$/i })

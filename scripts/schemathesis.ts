@@ -113,7 +113,7 @@ async function fill({ address }: Server): Promise<{ token: string; digest: strin
     if (!response.ok) throw new Error(`${method} ${path}: ${await response.text()}`)
     return (await response.json()) as { secret: string }
   }
-  await ask('PUT', `/users/${keeper}`, { password, isAdmin: true })
+  await ask('PUT', `/users/${keeper}`, { password, admin: true })
   const { secret } = await ask('POST', `/accounts/${keeper}/tokens`, { name: 'cases' })
   authorization = `Bearer ${secret}`
   await ask('PUT', '/users/alice', { password })

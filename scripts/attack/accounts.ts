@@ -54,7 +54,7 @@ export const rotation: AttackCase = {
     })
     const headers = { authorization: `Bearer ${json.token}` }
     const before = await target.ask('GET', '/v2/', { headers })
-    await target.admin('POST', '/api/v1/signing-keys?now=true')
+    await target.admin('POST', '/api/v1/signing-keys?revokeOthers=true')
     const after = await target.ask('GET', '/v2/', { headers })
     const tokens = [before, after].filter(({ status }) => status === 200).length
     return [atMost('uses of a token, before and after cay key rotate --now', '2', tokens, '', 1)]
@@ -115,7 +115,7 @@ export const audit: AttackCase = {
       await Promise.all(Array.from({ length: 50 }, () => target.ask('GET', path, { as: attacker })))
     }
     const changes = await target.admin('GET', '/api/v1/audit?limit=500')
-    const refused = await target.admin('GET', '/api/v1/audit?limit=500&kind=refused')
+    const refused = await target.admin('GET', '/api/v1/audit?limit=500&kind=denied')
     const made = JSON.stringify(changes.json).includes(CHECKER)
     const items = (refused.json.items as unknown[]).length
     return [
@@ -132,7 +132,7 @@ export const audit: AttackCase = {
 }
 
 function signIn(target: Target, name: string, password: string, from: string) {
-  return target.ask('POST', '/api/v1/session', { from, body: { name, password } })
+  return target.ask('POST', '/api/v1/session', { from, body: { username: name, password } })
 }
 
 /** How many pulls with a password another user gets while something is repeated. */

@@ -71,7 +71,7 @@ export const ATTACKERS: Record<string, (target: Client) => Promise<Attack>> = {
     return repeating((n) =>
       target.ask('POST', '/api/v1/session', {
         from: `203.0.113.${n % 250}`,
-        body: { name: `user${n % 1000}`, password: `wrong-${n}` },
+        body: { username: `user${n % 1000}`, password: `wrong-${n}` },
       }),
     )
   },

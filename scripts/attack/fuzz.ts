@@ -85,7 +85,7 @@ export async function fuzz(args: string[]): Promise<void> {
 
 /** The memory before is that of a server that has been busy with all of this for a while, each request as it should be. */
 async function prepare(target: Target): Promise<Fuzzed> {
-  await target.admin('PUT', '/api/v1/users/operator', { password: PASSWORD, isAdmin: true })
+  await target.admin('PUT', '/api/v1/users/operator', { password: PASSWORD, admin: true })
   const operator = await target.admin('POST', '/api/v1/accounts/operator/tokens', { name: 'fuzz' })
   const recorded = await recordRequests(target)
   const asOperator = recorded.map((request) => ({

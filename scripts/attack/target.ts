@@ -141,7 +141,7 @@ export async function checkService(target: Target): Promise<void> {
   const requests: [number, string, string, AskOptions][] = [
     [200, 'GET', `/v2/${repository}/manifests/latest`, { as, headers: { accept: manifestMediaType } }],
     [200, 'GET', `/v2/${repository}/blobs/${sha256(LAYER)}`, { as }],
-    [200, 'POST', '/api/v1/session', { body: { name: CHECKER, password: PASSWORD } }],
+    [201, 'POST', '/api/v1/session', { body: { username: CHECKER, password: PASSWORD } }],
     [200, 'GET', `/token?service=cay&scope=repository:${repository}:pull`, { as }],
     [200, 'GET', '/readyz', {}],
   ]

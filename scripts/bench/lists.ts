@@ -25,7 +25,7 @@ const paths = {
   'storage by repository': '/api/v1/storage/repositories',
   storage: '/api/v1/storage',
   events: '/api/v1/events?limit=100',
-  candidates: '/api/v1/collector/candidates?limit=100',
+  candidates: '/api/v1/gc/candidates?limit=100',
 } as const
 
 /** Measures lists of a full registry. */

@@ -65,14 +65,14 @@ async function measure({ executables, random, scale }: Bench): Promise<Row[]> {
     await observe('repository', () => registry.expect([200], 'GET', path))
     await observe('repositories', () => registry.expect([200], 'GET', '/api/v1/repositories?limit=100'))
     await observe('deletion', () => registry.expect([202], 'DELETE', `/v2/${many}/manifests/${digest}`))
-    await observe('rewind', () => json(registry, `${path}/restore`, { at: to }))
+    await observe('rewind', () => json(registry, `${path}/rewind`, { at: to }))
     await registry.expect([200], 'DELETE', path)
   }
   await using emptied = await start({ CAY_GC_GRACE_SECONDS: '1', CAY_GC_WINDOW_SECONDS: '1' })
   const { registry } = emptied
   await Bun.sleep(2500)
   const collect = async () => {
-    const { id } = await json(registry, '/api/v1/jobs', { kind: 'collect' })
+    const { id } = await json(registry, '/api/v1/jobs', { kind: 'gc' })
     await registry.expect([200], 'GET', `/api/v1/jobs/${id}/events`)
   }
   return [...rows, await besidePulls(registry, image.manifest, 'collection', collect)]

@@ -161,7 +161,7 @@ async function deleteRepository(client: SoakClient): Promise<void> {
 }
 
 async function collect({ registry, faults }: SoakClient): Promise<void> {
-  const answer = await registry.sendJson('POST', '/api/v1/jobs', { kind: 'collect' })
+  const answer = await registry.sendJson('POST', '/api/v1/jobs', { kind: 'gc' })
   if (answer.status >= 300 && answer.status !== 409)
     faults.push(`a collection: ${answer.status} ${text(answer)}`)
 }

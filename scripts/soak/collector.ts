@@ -115,7 +115,7 @@ async function settle(registry: Registry, data: string, clients: SoakClient[]): 
   const until = performance.now() + endSecondsMax * 1000
   let faults = differences(data, kept)
   while (performance.now() < until && faults.length > 0) {
-    await registry.sendJson('POST', '/api/v1/jobs', { kind: 'collect' })
+    await registry.sendJson('POST', '/api/v1/jobs', { kind: 'gc' })
     await Bun.sleep(250)
     faults = differences(data, kept)
   }

@@ -4,7 +4,7 @@ import { CommandError, EXIT, type ExitCode } from './failure.ts'
 export interface AdminClient {
   /** Returns the response if it is a success. Throws a CommandError with the server's message otherwise. */
   send(method: string, path: string, body?: unknown, options?: RequestOptions): Promise<Response>
-  /** Does the same, and parses the response as JSON. */
+  /** Does the same, and parses the response as JSON; undefined if it has no body (204). */
   request<T>(method: string, path: string, body?: unknown, options?: RequestOptions): Promise<T>
   /** The server takes the client for the owner of the data folder, who can do everything. */
   isOwner: boolean
@@ -25,10 +25,10 @@ export interface Transport {
   close(): Promise<void>
 }
 
-/** A page of a list; `next` is set if more entries follow. */
+/** A page of a list; `nextCursor` is set if more entries follow. */
 export interface Page {
   items: unknown[]
-  next?: string
+  nextCursor?: string
 }
 
 /** Returns the path below /api/v1 of these segments; slashes inside a segment are escaped. */
@@ -60,6 +60,7 @@ export function adminClient(transport: Transport): AdminClient {
     send,
     async request<T>(...asked: Parameters<AdminClient['send']>) {
       const response = await send(...asked)
+      if (response.status === 204) return undefined as T
       try {
         return (await response.json()) as T
       } catch (cause) {
@@ -83,21 +84,21 @@ export async function* pagesOf(
   options: PageOptions = {},
 ): AsyncGenerator<Page> {
   let left = options.limit ?? Number.POSITIVE_INFINITY
-  let last = options.last
+  let cursor = options.cursor
   do {
     const limit = Math.min(left, PAGE_MAX)
-    const page = await client.request<Page>('GET', withQuery(list, { last, limit }))
+    const page = await client.request<Page>('GET', withQuery(list, { cursor, limit }))
     yield page.items.length > left ? { ...page, items: page.items.slice(0, left) } : page
     left -= page.items.length
-    last = page.next
-  } while (last !== undefined && left > 0)
+    cursor = page.nextCursor
+  } while (cursor !== undefined && left > 0)
 }
 
 export interface PageOptions {
   /** The most items, of all pages together. */
   limit?: number | undefined
-  /** The cursor to start after: `next` of the previous page. */
-  last?: string | undefined
+  /** `nextCursor` of the previous page. */
+  cursor?: string | undefined
 }
 
 /** Entries fetched in one request. */

@@ -28,7 +28,7 @@ function addOptions(command: Command, { options = [], isDestructive, isList }: V
   command.option('--json', "print the API's JSON")
   if (isList) {
     command.option('--limit <number>', 'print at most this many entries')
-    command.option('--last <cursor>', 'start after this cursor: `next` of a page in JSON')
+    command.option('--cursor <cursor>', 'start at this cursor: `nextCursor` of a page in JSON')
   }
   if (isDestructive) command.option('--yes', 'confirm without being asked')
   for (const [flags, description, choices] of options) {
@@ -53,7 +53,7 @@ async function runVerb(verb: Verb, load: LoadConfig, given: unknown[], opts: Rec
   try {
     const asked = (what: string) => confirm(what, options.yes === 'true', terminal)
     const answer = await verb.run({ client, args, options, terminal, confirm: asked })
-    const print = { asJson: options.json === 'true', limit, last: options.last }
+    const print = { asJson: options.json === 'true', limit, cursor: options.cursor }
     await printAnswer(answer, client, terminal, print)
   } finally {
     await client.close()

@@ -40,8 +40,8 @@ export function listing(list: string, columns: readonly Field[], none: string): 
 
 /** Counts the entries of a list: `3 tokens`, or `100 or more tokens` if they do not fit one page. */
 export async function countOf(client: AdminClient, list: string, one: string): Promise<string> {
-  const { items, next } = await client.request<Page>('GET', withQuery(list, { limit: COUNT_MAX }))
-  return next === undefined ? plural(items.length, one) : `${items.length} or more ${one}s`
+  const { items, nextCursor } = await client.request<Page>('GET', withQuery(list, { limit: COUNT_MAX }))
+  return nextCursor === undefined ? plural(items.length, one) : `${items.length} or more ${one}s`
 }
 
 const COUNT_MAX = 100

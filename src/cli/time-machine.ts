@@ -10,7 +10,7 @@ export async function wayBack(client: AdminClient, terminal: Terminal, command: 
   if (!client.isOwner) return `it can be restored with ${command} for a limited time`
   const { garbageWindow } = await client.request<{ garbageWindow: { windowSeconds: number } }>(
     'GET',
-    '/collector',
+    '/gc',
   )
   const until = new Date(terminal.now() + garbageWindow.windowSeconds * 1000).toISOString()
   return `it can be restored with ${command} until ${formatRelativeTime(until, terminal)}`

@@ -6,7 +6,7 @@ export const PAGE_DEFAULT = 50
 /** Which page of a list to return. */
 export interface PageQuery {
   /** `next` of the previous page. Empty or undefined for the first page. */
-  last?: string | undefined
+  cursor?: string | undefined
   limit?: number | undefined
 }
 
@@ -62,5 +62,5 @@ export function parseCursor(text: string | undefined, ...beginning: number[]): n
   if (text === undefined || text === '') return beginning
   const numbers = text.split('.').map((one) => (/^\d{1,16}$/.test(one) ? Number(one) : Number.NaN))
   if (numbers.length === beginning.length && numbers.every(Number.isSafeInteger)) return numbers
-  throw registryError('REQUEST_INVALID', 'query last: is not the `next` of a page of this list')
+  throw registryError('REQUEST_INVALID', 'cursor: expected the nextCursor of a page of this list')
 }

@@ -45,9 +45,9 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
       await cay('user demote root')
       await cay('user disable root')
       expect(await items('user list')).toMatchObject([
-        { name: 'admin', isAdmin: true, disabled: false },
-        { name: 'alice', isAdmin: false, disabled: false },
-        { name: 'root', isAdmin: false, disabled: true },
+        { name: 'admin', admin: true, disabled: false },
+        { name: 'alice', admin: false, disabled: false },
+        { name: 'root', admin: false, disabled: true },
       ])
       await cay('user enable root')
       await cay('user promote root')
@@ -86,7 +86,7 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
         /^SUBJECT +PATTERN +ROLE +CREATED\ngroup:team +team\/\*\* +writer +20\d\d-/,
       )
       const { id: key } = await json('key rotate')
-      expect((await items('key list')).map(({ endsAt }: { endsAt?: string }) => typeof endsAt)).toEqual([
+      expect((await items('key list')).map(({ expiresAt }: { expiresAt?: string }) => typeof expiresAt)).toEqual([
         'string',
         'undefined',
       ])
@@ -94,7 +94,7 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
       await cay('key rotate --now')
       expect((await items('key list')).length).toBe(1)
       await cay('user unlock alice')
-      expect(await items('audit --kind refused')).toEqual([])
+      expect(await items('audit --kind denied')).toEqual([])
       const trail = await cay('audit')
       expect(trail).toMatch(/ owner \(socket\) +user\.unlock +alice /)
       expect(trail).toMatch(/ owner \(socket\) +signing-key\.add /)

@@ -31,7 +31,7 @@ test('cay gc lists and explains garbage, asks for confirmation, and collects it'
     return output
   }
   const api = async (path: string) =>
-    (await server.fetch(`/api/v1/collector${path}`)).json() as Promise<object>
+    (await server.fetch(`/api/v1/gc${path}`)).json() as Promise<object>
   await pushImage(server, 'app', image, [layer], { reference: '1' })
   expect(await cay(`gc --explain ${image.digest}`)).toMatch(
     /^The manifest in app is kept\nREASON +WHICH +UNTIL\na tag points to it +1$/m,
@@ -64,7 +64,7 @@ test('cay gc lists and explains garbage, asks for confirmation, and collects it'
   const asked = await run('gc')
   expect([asked.code, asked.output]).toEqual([2, ''])
   expect(asked.errors).toMatch(/^cay: this permanently deletes 1 manifest, \d.*; pass --yes to confirm\n$/)
-  expect(await cay('gc --yes')).toMatch(/^Kind: +collect\nState: +done\n.*^manifests: +1\n/ms)
+  expect(await cay('gc --yes')).toMatch(/^Kind: +gc\nState: +done\n.*^manifests: +1\n/ms)
   expect((await run('gc --dry-run')).output).not.toContain(image.digest)
   expect(await cay('gc status')).toMatch(
     /^Grace period: +1 second\nWindow: +1 second\n.*^Manifests deleted: +1$/ms,

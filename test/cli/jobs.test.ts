@@ -11,7 +11,7 @@ beforeAll(async () => {
 
 /** Returns a job in the form of the API. */
 function job(more: object) {
-  return { id: 'j1', kind: 'collect', state: 'running', progress: { done: 0 }, startedBy: 'admin', ...more }
+  return { id: 'j1', kind: 'gc', state: 'running', progress: { done: 0 }, startedBy: 'admin', ...more }
 }
 
 const ENDED = { startedAt: '2026-11-24T12:00:00.000Z', endedAt: '2026-11-24T12:00:01.000Z' }
@@ -49,7 +49,7 @@ describe('a job of a server', () => {
     events = [job({ progress: { done: 1, total: 4 } }), job({ state: 'done', result, ...ENDED })]
     const { code, output, errors } = await cay('job watch j1')
     expect(code).toBe(0)
-    expect(errors).toBe('collect: running, 1 of 4\n')
+    expect(errors).toBe('gc: running, 1 of 4\n')
     expect(output).toMatch(/^State: +done$/m)
     expect(output).toMatch(/^manifests: +3$/m)
     expect(output).toMatch(/^blob bytes: +2\.0 KiB$/m)
@@ -88,7 +88,7 @@ describe('a job of a server', () => {
     const reader = child.stderr.getReader()
     const decoder = new TextDecoder()
     let errors = decoder.decode((await reader.read()).value)
-    expect(errors).toBe('collect: running, 1 of 4\n')
+    expect(errors).toBe('gc: running, 1 of 4\n')
     child.kill('SIGINT')
     for (let part = await reader.read(); !part.done; part = await reader.read())
       errors += decoder.decode(part.value)
@@ -110,7 +110,7 @@ describe('a job of a server', () => {
     })
     const shown = await child.stdout.text()
     expect(await child.exited).toBe(0)
-    expect(shown).toContain('collect ████████░░░░░░░░░░░░░░░░░░░░░░ 25% 1 of 4')
+    expect(shown).toContain('gc ████████░░░░░░░░░░░░░░░░░░░░░░ 25% 1 of 4')
     expect(shown).toMatch(/State: +done/)
   })
 })

@@ -176,7 +176,7 @@ describe('repositories, tags and manifests, on a running server', () => {
     )
     await cay(`manifest delete library/app ${digest} --yes`)
     expect(await cay('manifest list library/app --deleted')).toContain(digest)
-    expect(await cay(`manifest restore library/app ${digest}`)).toMatch(/^Restored: +yes\nTags: +2\.0\n$/)
+    expect(await cay(`manifest restore library/app ${digest}`)).toMatch(/^Restored: +sha256:\w+\nTags: +2\.0\n$/)
     expect((await run('tag show library/app 2.0')).code).toBe(0)
   })
 
@@ -196,7 +196,7 @@ describe('repositories, tags and manifests, on a running server', () => {
       'this resets all tags of library/app (2 tags now) to where they were at ',
     )
     expect(await cay(`repo rewind library/app --at ${at} --yes`)).toMatch(
-      /^Tags restored: +1\nTags removed: +0\n/,
+      /^Tags restored: +1\nTags deleted: +0\n/,
     )
     expect((await run('tag show library/app latest')).code).toBe(0)
     expect(await asked('repo rewind library/app')).toContain('name the time with --at')

@@ -34,8 +34,10 @@ const ANSWER = {
   garbageWindow: { windowSeconds: 1 },
   totalBytes: 1,
   bytes: 1,
-  repositories: 1,
-  blobs: 1,
+  tagCount: 1,
+  manifestCount: 1,
+  repositoryCount: 1,
+  blobCount: 1,
   items: [],
   members: [],
   tags: [],
@@ -97,7 +99,7 @@ function verbs(): [string, Verb][] {
 function argsOf({ usage = '' }: Verb, folder: string): string[] {
   return [...usage.matchAll(/<([\w.+-]+)>/g)].map(([, name]) => {
     if (name === 'file') return join(folder, 'x')
-    if (name === 'kind') return 'collect'
+    if (name === 'kind') return 'gc'
     return name === 'when' ? 'never' : 'x'
   })
 }

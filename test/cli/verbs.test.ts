@@ -78,10 +78,10 @@ describe('on a running server', () => {
     }
   })
 
-  test('--limit shortens a list, and --last continues it', async () => {
-    const { items, next } = JSON.parse((await cay('user list --json --limit 2')).output)
+  test('--limit shortens a list, and --cursor continues it', async () => {
+    const { items, nextCursor } = JSON.parse((await cay('user list --json --limit 2')).output)
     expect(items.map(({ name }: { name: string }) => name)).toEqual(['admin', 'albert'])
-    const rest = JSON.parse((await cay(`user list --json --last ${next ?? 'albert'}`)).output)
+    const rest = JSON.parse((await cay(`user list --json --cursor ${nextCursor ?? 'albert'}`)).output)
     expect(rest.items.map(({ name }: { name: string }) => name)).toEqual(['alice', 'bob'])
     expect((await cay('user list --limit 1')).output.trim().split('\n')).toHaveLength(2)
   })

@@ -5,7 +5,7 @@ export const PASSWORD = 'correct-horse'
 
 /** A registry with accounts, and functions that send requests as one of them. */
 export interface AccountsServer extends TestServer {
-  /** Calls the admin API as the server admin; returns the JSON. */
+  /** Calls the admin API as the server admin; returns the JSON, or undefined for a response without a body. */
   admin<T = unknown>(method: string, path: string, body?: unknown): Promise<T>
   /** Adds a user with PASSWORD. */
   addUser(name: string): Promise<void>
@@ -42,7 +42,8 @@ export async function startWithAccounts(
       headers: { authorization, 'content-type': 'application/json' },
       ...(body !== undefined && { body: JSON.stringify(body) }),
     })
-    return (await expectStatus(response, 200)).json() as Promise<T>
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status}: ${await response.text()}`)
+    return (response.status === 204 ? undefined : await response.json()) as T
   }
   const token = await admin<{ secret: string }>('POST', '/accounts/admin/tokens', { name: 'tests' })
   authorization = bearer(token.secret)

@@ -15,8 +15,7 @@ type Source = readonly string[] | NameList
 
 interface NameList {
   list: string
-  /** Without it, the entry itself is the name. */
-  field?: string
+  field: string
   prefix?: string
   /** The list is sorted by name, and each name is a cursor. */
   isOrdered?: boolean
@@ -24,7 +23,7 @@ interface NameList {
 
 const USERS: Source = { list: '/users', field: 'name', isOrdered: true }
 const ROBOTS: Source = { list: '/robots', field: 'name', isOrdered: true }
-const GROUPS: Source = { list: '/groups', isOrdered: true }
+const GROUPS: Source = { list: '/groups', field: 'name', isOrdered: true }
 const REPOSITORIES: Source = { list: '/repositories', field: 'name', isOrdered: true }
 
 function tagsOf([repository = '']: readonly string[]): Source[] {
@@ -132,12 +131,9 @@ async function readNames(client: AdminClient, source: Source, start: string): Pr
   if (!('list' in source)) return source
   const { list, field, prefix = '', isOrdered = false } = source
   const wanted = start.startsWith(prefix) ? start.slice(prefix.length) : ''
-  const query = { limit: NAMES_MAX, last: isOrdered ? justBefore(wanted) : undefined }
+  const query = { limit: NAMES_MAX, cursor: isOrdered ? justBefore(wanted) : undefined }
   const { items } = await client.request<Page>('GET', withQuery(list, query)).catch(() => ({ items: [] }))
-  return items.map((item) => {
-    const name = field === undefined ? item : (item as Record<string, unknown>)[field]
-    return `${prefix}${name}`
-  })
+  return items.map((item) => `${prefix}${(item as Record<string, unknown>)[field]}`)
 }
 
 /** Returns a cursor just before all names that start with this text; no name contains a `~`. */

@@ -18,7 +18,7 @@ export const access: Noun = {
       ],
       run: async ({ client, args: [account = '', repository], options }) => {
         const query = { account: account === 'anonymous' ? undefined : account, repository }
-        const path = withQuery('/access', { ...query, credential: options.with })
+        const path = withQuery('/access', { ...query, credentialId: options.with })
         const value = await client.request<Explained>('GET', path)
         const may = value.actions.length === 0 ? 'nothing' : value.actions.join(', ')
         const disabled = value.disabled ? ' (the account is disabled)' : ''
@@ -30,7 +30,7 @@ export const access: Noun = {
               title: 'Granted by',
               items: value.reasons,
               columns: [
-                field('reason', 'by'),
+                field('reason', 'source'),
                 field('subject', 'subject'),
                 field('pattern', 'pattern'),
                 field('role', 'role'),
@@ -40,7 +40,7 @@ export const access: Noun = {
             {
               title: 'Limited by',
               items: value.limits,
-              columns: [field('what', 'by'), field('name', 'name'), field('leaves', 'actions')],
+              columns: [field('what', 'source'), field('name', 'name'), field('leaves', 'actions')],
             },
           ],
         }

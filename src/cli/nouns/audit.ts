@@ -1,6 +1,8 @@
 import { field, formatText, formatTime } from '../output/format.ts'
 import type { Noun } from '../verb.ts'
 
+const AUDIT_KINDS = ['change', 'denied', 'sign-in', 'failed-sign-in'] as const
+
 /** Entries that are shown unless the command line sets a limit. */
 const NEWEST = 100
 
@@ -14,7 +16,7 @@ export const audit: Noun = {
       isList: true,
       options: [
         ['--all', 'list all entries, not only the newest'],
-        ['--kind <kind>', 'change, refused, signed-in or failed (failed sign-ins) [change]'],
+        ['--kind <kind>', 'list entries of this kind [change]', AUDIT_KINDS],
       ],
       run: ({ options: { all, kind = 'change' } }) => ({
         list: `/audit?${new URLSearchParams({ kind })}`,
@@ -23,7 +25,7 @@ export const audit: Noun = {
           field('account', 'account'),
           field('action', 'action'),
           field('target', 'target'),
-          field('detail', 'detail', formatText),
+          field('details', 'details', formatText),
           field('from', 'address'),
           ...(kind === 'change' ? [] : [field('times', 'count')]),
         ],

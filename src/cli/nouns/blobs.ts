@@ -11,7 +11,7 @@ export const blobs: Noun = {
       summary: 'Show a blob and the repositories that use it',
       run: async ({ client, args: [digest = ''] }) => {
         const value = await client.request<Page>('GET', apiPath('blobs', digest))
-        const more = value.next === undefined ? '' : ' (first page)'
+        const more = value.nextCursor === undefined ? '' : ' (first page)'
         return {
           value,
           lines: [

@@ -13,10 +13,10 @@ export const cache: Noun = {
       run: ({ client }) =>
         card(client, '/cache', [
           field('Size of blobs', 'bytes', formatBytes),
-          field('Limit', 'bytesMax', formatBytes),
-          field('Blobs', 'blobs', formatCount),
-          field('Manifests', 'manifests', formatCount),
-          field('Downloads', 'fills', formatCount),
+          field('Limit', 'maxBytes', formatBytes),
+          field('Blobs', 'blobCount', formatCount),
+          field('Manifests', 'manifestCount', formatCount),
+          field('Downloads', 'downloadCount', formatCount),
         ]),
     },
     list: {
@@ -29,22 +29,22 @@ export const cache: Noun = {
             field('repository', 'repository'),
             field('tag', 'tag'),
             field('checked', 'checkedAt', formatTime),
-            field('fresh', 'isFresh'),
+            field('fresh', 'fresh'),
             field('digest', 'digest'),
           ],
           'Nothing is cached.',
         ),
     },
-    fills: {
+    downloads: {
       summary: 'List blobs that are being downloaded',
       isList: true,
       run: () =>
         listing(
-          '/cache/fills',
+          '/cache/downloads',
           [
             field('repository', 'repository'),
-            field('received', 'received', formatBytes),
-            field('size', 'size', formatBytes),
+            field('received', 'receivedBytes', formatBytes),
+            field('size', 'bytes', formatBytes),
             field('digest', 'digest'),
           ],
           'There are no downloads.',

@@ -25,7 +25,7 @@ const CANDIDATE_COLUMNS: readonly Field[] = [
   field('repository', 'repository'),
   field('tag', 'tag', formatTags),
   field('digest', 'digest'),
-  field('why', 'why'),
+  field('reason', 'reason'),
   field('since', 'since', formatTime),
   field('collectable', 'collectableAt', formatTime),
   field('size', 'bytes', formatBytes),
@@ -51,7 +51,7 @@ export const collector: Noun = {
         if (explain !== undefined) return explanation(call, explain)
         if (dryRun === 'true') {
           return {
-            list: '/collector/candidates',
+            list: '/gc/candidates',
             columns: CANDIDATE_COLUMNS,
             none: 'There is no garbage.',
             sum: () => total(call.client),
@@ -63,18 +63,18 @@ export const collector: Noun = {
     status: {
       summary: 'Show the state of the collector and its last run',
       run: async ({ client }) => ({
-        value: await client.request('GET', '/collector'),
+        value: await client.request('GET', '/gc'),
         lines: [
-          field('Running', 'isRunning', formatYes),
+          field('Running', 'running', formatYes),
           field('Waits until', 'waitingUntil', formatRelativeTime),
           field('Grace period', 'garbageWindow.graceSeconds', formatDuration),
           field('Window', 'garbageWindow.windowSeconds', formatDuration),
           field('Never tagged', 'garbageWindow.untaggedDays', formatKeptDays),
           field('Last run', 'lastRun.endedAt', formatRelativeTime),
-          field('Tags deleted', 'lastRun.tags', formatCount),
-          field('Manifests deleted', 'lastRun.manifests', formatCount),
-          field('Repositories deleted', 'lastRun.repositories', formatCount),
-          field('Blobs deleted', 'lastRun.blobs', formatCount),
+          field('Tags deleted', 'lastRun.tagCount', formatCount),
+          field('Manifests deleted', 'lastRun.manifestCount', formatCount),
+          field('Repositories deleted', 'lastRun.repositoryCount', formatCount),
+          field('Blobs deleted', 'lastRun.blobCount', formatCount),
           field('Bytes freed', 'lastRun.bytes', formatBytes),
         ],
       }),
@@ -84,26 +84,23 @@ export const collector: Noun = {
 
 /** What will be collected, now and later, if nothing changes. */
 interface Totals {
-  tags: number
-  manifests: number
-  repositories: number
-  blobs: number
+  tagCount: number
+  manifestCount: number
+  repositoryCount: number
+  blobCount: number
   bytes: number
-  isComplete: boolean
+  truncated: boolean
 }
 
 async function total(client: AdminClient): Promise<string> {
-  const { tags, manifests, repositories, blobs, bytes, isComplete } = await client.request<Totals>(
-    'GET',
-    '/collector/totals',
-  )
+  const totals = await client.request<Totals>('GET', '/gc/totals')
   const counts = [
-    plural(tags, 'tag'),
-    plural(manifests, 'manifest'),
-    plural(repositories, 'repository'),
-    plural(blobs, 'blob'),
+    plural(totals.tagCount, 'tag'),
+    plural(totals.manifestCount, 'manifest'),
+    plural(totals.repositoryCount, 'repository'),
+    plural(totals.blobCount, 'blob'),
   ]
-  return `${counts.join(', ')}: ${formatBytes(bytes)}${isComplete ? '' : ', or more'}`
+  return `${counts.join(', ')}: ${formatBytes(totals.bytes)}${totals.truncated ? ', or more' : ''}`
 }
 
 interface Candidate {
@@ -114,7 +111,7 @@ interface Candidate {
 
 async function collect(call: Call): Promise<Answer> {
   const { client, terminal, confirm } = call
-  const { waitingUntil } = await client.request<{ waitingUntil?: string }>('GET', '/collector')
+  const { waitingUntil } = await client.request<{ waitingUntil?: string }>('GET', '/gc')
   if (waitingUntil !== undefined && client.isAlone) {
     throw new CommandError(
       'no server is running on this data folder: start cay serve, which collects garbage once it has run for the grace period',
@@ -128,7 +125,7 @@ async function collect(call: Call): Promise<Answer> {
     }
   }
   await confirm(`permanently deletes ${await countDue(client, terminal.now())}`)
-  return startJob(call, 'collect')
+  return startJob(call, 'gc')
 }
 
 /** Returns what can be collected now: `2 manifests, 1 blob, 1.2 GiB`. */
@@ -136,13 +133,13 @@ async function countDue(client: AdminClient, now: number): Promise<string> {
   const counts = new Map<string, number>()
   let bytes = 0
   let truncated = false
-  for await (const page of pagesOf(client, '/collector/candidates', { limit: COUNTED_MAX })) {
+  for await (const page of pagesOf(client, '/gc/candidates', { limit: COUNTED_MAX })) {
     for (const { kind, collectableAt, bytes: size } of page.items as Candidate[]) {
       if (Date.parse(collectableAt) > now) continue
       counts.set(kind, (counts.get(kind) ?? 0) + 1)
       bytes += size
     }
-    truncated = page.next !== undefined
+    truncated = page.nextCursor !== undefined
   }
   if (counts.size === 0) return 'what has become garbage by the time it runs (there is none now)'
   const things = [...counts].map(([kind, count]) => plural(count, kind)).join(', ')
@@ -153,7 +150,7 @@ interface Explanation {
   kind: string
   repository: string
   collectableAt?: string
-  reasons: { reason: string; names: string[]; until?: string }[]
+  reasons: { reason: string; referencedBy: string[]; until?: string }[]
 }
 
 /** The reasons, in words for people. */
@@ -172,13 +169,13 @@ const REASONS: Readonly<Record<string, string>> = {
 async function explanation({ client, options: { repository, json } }: Call, digest: string): Promise<Answer> {
   const value = await client.request<{ items: Explanation[] }>(
     'GET',
-    withQuery('/collector/explain', { digest, repository }),
+    withQuery('/gc/explain', { digest, repository }),
   )
   if (value.items.length === 0 && json !== 'true')
     throw new CommandError(`not found in any repository: ${digest}`, EXIT.absent)
   const columns = [
     field('reason', 'reason', (reason) => REASONS[String(reason)] ?? String(reason)),
-    field('which', 'names'),
+    field('which', 'referencedBy'),
     field('until', 'until', formatTime),
   ]
   return {

@@ -10,7 +10,7 @@ export const groups: Noun = {
     list: {
       summary: 'List groups',
       isList: true,
-      run: () => ({ list: '/groups', columns: [field('name', '')], none: 'There are no groups.' }),
+      run: () => ({ list: '/groups', columns: [field('name', 'name')], none: 'There are no groups.' }),
     },
     show: {
       usage: '<group>',

@@ -36,7 +36,7 @@ export const jobs: Noun = {
     start: {
       usage: '<kind>',
       summary:
-        'Start a job and show its progress: collect (garbage), scan (compare files and database), or backup (to backup.folder)',
+        'Start a job and show its progress: gc (delete garbage), scan (compare files and database), or backup (to backup.folder)',
       options: [
         ['--detach', 'return at once, without showing progress'],
         ['--remove-many', 'allow a scan to delete more than a tenth of the files'],
@@ -51,7 +51,7 @@ export const jobs: Noun = {
           )
         if (kind === 'backup') return startJob(call, kind)
         await call.confirm(
-          kind === 'collect'
+          kind === 'gc'
             ? 'permanently deletes all garbage; list it with cay gc --dry-run'
             : `deletes the files that the database does not know${call.options.removeMany === 'true' ? ', however many there are' : ''}`,
         )
@@ -70,7 +70,7 @@ export const jobs: Noun = {
       run: async ({ client, args: [id = ''], confirm }) => {
         const { kind, state, progress } = await client.request<Job>('GET', apiPath('jobs', id))
         await confirm(`cancels job ${id} (${kind}, ${state}, ${asProgress(progress)})`)
-        return change(client, 'DELETE', apiPath('jobs', id))
+        return change(client, 'POST', `${apiPath('jobs', id)}/cancel`)
       },
     },
   },

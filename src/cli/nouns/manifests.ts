@@ -81,7 +81,7 @@ export const manifests: Noun = {
       summary: 'Restore a deleted manifest and the tags that were deleted with it',
       run: async ({ client, args: [repository = '', digest = ''] }) => ({
         value: await client.request('POST', `${manifestPath(repository, digest)}/restore`),
-        lines: [field('Restored', 'done', formatYes), field('Tags', 'tags')],
+        lines: [field('Restored', '', () => digest), field('Tags', 'tags')],
       }),
     },
     referrers: {

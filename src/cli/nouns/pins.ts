@@ -24,13 +24,13 @@ export const pins: Noun = {
     add: {
       usage: '<pattern> [reference]',
       summary: 'Pin a tag, a digest, or everything in the repositories that match a pattern',
-      run: ({ client, args: [pattern, reference = ''] }) =>
+      run: ({ client, args: [pattern, reference] }) =>
         change(client, 'PUT', '/pins', { pattern, reference }),
     },
     remove: {
       usage: '<pattern> [reference]',
       summary: 'Remove a pin',
-      run: ({ client, args: [pattern, reference = ''] }) =>
+      run: ({ client, args: [pattern = '', reference] }) =>
         change(client, 'DELETE', withQuery('/pins', { pattern, reference })),
     },
   },

@@ -8,7 +8,7 @@ interface DailyPulls {
   day: string
   tag?: string
   account?: string
-  pulls: number
+  pullCount: number
 }
 
 /** How many rows of the API a card adds up, and how many accounts it shows. */
@@ -21,7 +21,7 @@ const COLUMNS: readonly Field[] = [
   field('day', 'day'),
   field('tag', '', (row, terminal) => formatTags((row as DailyPulls).tag ?? '(by digest)', terminal)),
   ACCOUNT,
-  field('pulls', 'pulls', formatCount),
+  field('pulls', 'pullCount', formatCount),
 ]
 
 /** Lists who pulled from a repository. */
@@ -41,17 +41,17 @@ export async function pullersOf(
 ): Promise<NonNullable<Card['tables']>> {
   const { list } = pullsOf(repository, tag)
   try {
-    const { items, next } = await client.request<Page>('GET', withQuery(list, { limit: ROWS_MAX }))
+    const { items, nextCursor } = await client.request<Page>('GET', withQuery(list, { limit: ROWS_MAX }))
     const accounts = byAccount(items as DailyPulls[])
     if (accounts.length === 0) return []
-    const isAll = next === undefined && accounts.length <= ACCOUNTS_MAX
+    const isAll = nextCursor === undefined && accounts.length <= ACCOUNTS_MAX
     return [
       {
         title: isAll
           ? 'Pulled by, in the last 90 days'
           : 'Most recently pulled by (cay repo pulls lists all)',
         items: accounts.slice(0, ACCOUNTS_MAX),
-        columns: [ACCOUNT, field('pulls', 'pulls', formatCount), field('last', 'day')],
+        columns: [ACCOUNT, field('pulls', 'pullCount', formatCount), field('last', 'day')],
       },
     ]
   } catch (error) {
@@ -65,7 +65,7 @@ function byAccount(rows: readonly DailyPulls[]): DailyPulls[] {
   const accounts = new Map<string | undefined, DailyPulls>()
   for (const row of rows) {
     const before = accounts.get(row.account)
-    accounts.set(row.account, { ...(before ?? row), pulls: (before?.pulls ?? 0) + row.pulls })
+    accounts.set(row.account, { ...(before ?? row), pullCount: (before?.pullCount ?? 0) + row.pullCount })
   }
   return [...accounts.values()]
 }

@@ -35,12 +35,12 @@ const NEWEST_TAGS = 10
 
 const COLUMNS: readonly Field[] = [
   field('name', 'name'),
-  field('tags', 'tags', formatCount),
+  field('tags', 'tagCount', formatCount),
   field('size', 'bytes', formatBytes),
-  field('own', 'ownBytes', formatBytes),
+  field('own', 'uniqueBytes', formatBytes),
   field('pushed', 'lastPushedAt', formatTime),
   field('pulled', 'lastPulledAt', formatTime),
-  field('pulls', 'pulls', formatCount),
+  field('pulls', 'pullCount', formatCount),
 ]
 
 const DELETED_COLUMNS: readonly Field[] = [
@@ -98,8 +98,8 @@ export const repositories: Noun = {
       summary: 'Delete a repository and everything in it; it can be restored for 14 days by default',
       isDestructive: true,
       run: async ({ client, args: [name = ''], confirm, terminal }) => {
-        const { tags, manifests, bytes } = await getRepository(client, name)
-        const contents = `${plural(tags, 'tag')}, ${plural(manifests, 'manifest')}, ${formatBytes(bytes)}`
+        const { tagCount, manifestCount, bytes } = await getRepository(client, name)
+        const contents = `${plural(tagCount, 'tag')}, ${plural(manifestCount, 'manifest')}, ${formatBytes(bytes)}`
         const back = await wayBack(client, terminal, 'cay repo restore')
         await confirm(`deletes the repository ${name}: ${contents}; ${back}`)
         return change(client, 'DELETE', apiPath('repositories', name))
@@ -124,15 +124,15 @@ export const repositories: Noun = {
         if (at === undefined)
           throw new CommandError('name the time with --at, for example --at 2h', EXIT.usage)
         const time = momentOf(at, terminal.now(), 'past')
-        const { tags } = await getRepository(client, name)
-        await confirm(`resets all tags of ${name} (${plural(tags, 'tag')} now) to where they were at ${time}`)
-        const value = await client.request('POST', `${apiPath('repositories', name)}/restore`, { at: time })
+        const { tagCount } = await getRepository(client, name)
+        await confirm(`resets all tags of ${name} (${plural(tagCount, 'tag')} now) to where they were at ${time}`)
+        const value = await client.request('POST', `${apiPath('repositories', name)}/rewind`, { at: time })
         return {
           value,
           lines: [
-            field('Tags restored', 'restored', formatCount),
-            field('Tags removed', 'removed', formatCount),
-            field('Tags that cannot be restored', 'lost', formatCount),
+            field('Tags restored', 'restoredCount', formatCount),
+            field('Tags deleted', 'deletedCount', formatCount),
+            field('Tags that cannot be restored', 'lostCount', formatCount),
           ],
         }
       },
@@ -157,8 +157,8 @@ export const repositories: Noun = {
 }
 
 interface Repository {
-  tags: number
-  manifests: number
+  tagCount: number
+  manifestCount: number
   bytes: number
 }
 
@@ -183,13 +183,13 @@ async function repositoryCard({ client, args: [name = ''], options }: Call): Pro
       field('Name', 'name'),
       field('Description', 'description'),
       ...(await newestLines(client, path, newest.items)),
-      field('Tags', 'tags', formatCount),
-      field('Manifests', 'manifests', formatCount),
+      field('Tags', 'tagCount', formatCount),
+      field('Manifests', 'manifestCount', formatCount),
       field('Size', 'bytes', formatBytes),
-      field('Not shared', 'ownBytes', formatBytes),
-      field('Pulls', 'pulls', formatCount),
+      field('Not shared', 'uniqueBytes', formatBytes),
+      field('Pulls', 'pullCount', formatCount),
       field('Last pulled', 'lastPulledAt', formatRelativeTime),
-      field('Pushes', 'pushes', formatCount),
+      field('Pushes', 'pushCount', formatCount),
       field('Last pushed', 'lastPushedAt', formatRelativeTime),
       field('Created', 'createdAt', formatRelativeTime),
       field('Immutable tags', 'immutableTags', formatYes),
@@ -197,7 +197,7 @@ async function repositoryCard({ client, args: [name = ''], options }: Call): Pro
     ],
     tables: [
       {
-        title: newest.next === undefined ? 'Tags' : `The newest ${newest.items.length} tags`,
+        title: newest.nextCursor === undefined ? 'Tags' : `The newest ${newest.items.length} tags`,
         items: newest.items,
         columns: TAG_COLUMNS,
       },

@@ -16,7 +16,7 @@ export const server: Noun = {
             field('Version', 'version'),
             field('Commit', 'commit'),
             field('Started', 'startedAt', formatRelativeTime),
-            field('Time', 'now', formatRelativeTime),
+            field('Time', 'time', formatRelativeTime),
             field('Health', 'health'),
           ],
           tables: [

@@ -28,9 +28,9 @@ export const storage: Noun = {
         list: withQuery('/storage/repositories', { sort }),
         columns: [
           field('repository', 'repository'),
-          field('blobs', 'blobs', formatCount),
+          field('blobs', 'blobCount', formatCount),
           field('size', 'bytes', formatBytes),
-          field('own', 'ownBytes', formatBytes),
+          field('own', 'uniqueBytes', formatBytes),
           field('shared', 'sharedBytes', formatBytes),
         ],
         none: 'There are no repositories.',

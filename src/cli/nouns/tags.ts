@@ -33,10 +33,10 @@ export const TAG_COLUMNS: readonly Field[] = [
 export const HISTORY_COLUMNS: readonly Field[] = [
   field('time', 'at', formatTime),
   field('tag', 'tag', formatTags),
-  field('act', 'act'),
+  field('change', 'type'),
   field('to', 'digest', formatShortDigest),
-  field('from', 'previous', formatShortDigest),
-  field('restorable', 'isRestorable', formatYes),
+  field('from', 'previousDigest', formatShortDigest),
+  field('restorable', 'restorable', formatYes),
   field('account', 'account'),
 ]
 
@@ -48,7 +48,7 @@ const TAG_LINES: readonly Field[] = [
   field('Artifact type', 'artifactType'),
   field('Updated', 'updatedAt', formatRelativeTime),
   field('Pushed', 'pushedAt', formatRelativeTime),
-  field('Pulls', 'pulls', formatCount),
+  field('Pulls', 'pullCount', formatCount),
   field('Last pulled', 'lastPulledAt', formatRelativeTime),
   field('Expires', 'expiresAt', formatRelativeTime),
 ]

@@ -38,7 +38,7 @@ export const upstreams: Noun = {
           field('Configured in', 'configuredIn'),
           field('Settings', 'settings', (value) => JSON.stringify(value)),
           field('Pulls left', 'pullsRemaining', formatCount),
-          field('Pull limit', 'pullsLimit', formatCount),
+          field('Pull limit', 'pullLimit', formatCount),
         ]),
     },
     add: {
@@ -84,8 +84,8 @@ export const upstreams: Noun = {
       run: async ({ client, args: [name = ''] }) => ({
         value: await client.request('POST', `${apiPath('upstreams', name)}/check`),
         lines: [
-          field('Reachable', 'isReached'),
-          field('Milliseconds', 'milliseconds'),
+          field('Reachable', 'reachable'),
+          field('Milliseconds', 'durationMilliseconds'),
           field('Message', 'message'),
         ],
       }),

@@ -17,7 +17,7 @@ export const users: Noun = {
           '/users',
           [
             field('name', 'name'),
-            field('admin', 'isAdmin', formatYes),
+            field('admin', 'admin', formatYes),
             field('disabled', 'disabled', formatYes),
             field('created', 'createdAt', formatTime),
           ],
@@ -30,7 +30,7 @@ export const users: Noun = {
       run: ({ client, args: [name = ''] }) =>
         card(client, apiPath('users', name), [
           field('Name', 'name'),
-          field('Server admin', 'isAdmin', formatYes),
+          field('Server admin', 'admin', formatYes),
           field('Disabled', 'disabled', formatYes),
           field('Created', 'createdAt', formatRelativeTime),
         ]),
@@ -42,7 +42,7 @@ export const users: Noun = {
       run: async ({ client, args: [name = ''], options: { admin } }) =>
         add(client, apiPath('users', name), {
           password: (await readPasswords(`Password for ${name}`))[0],
-          isAdmin: admin === 'true',
+          admin: admin === 'true',
         }),
     },
     passwd: {
@@ -64,8 +64,8 @@ export const users: Noun = {
         return { value, line: value.items.join('\n') }
       },
     },
-    promote: flags('Make a user a server admin, who can do everything', { isAdmin: true }),
-    demote: flags('Make a server admin an ordinary user', { isAdmin: false }),
+    promote: flags('Make a user a server admin, who can do everything', { admin: true }),
+    demote: flags('Make a server admin an ordinary user', { admin: false }),
     disable: flags('Disable a user, and its robots and tokens', { disabled: true }),
     enable: flags('Enable a user again', { disabled: false }),
     unlock: {

@@ -52,7 +52,7 @@ export async function printAnswer(
       ? listAsJson(answer, client, terminal, page)
       : listAsTable(answer, client, terminal, page)
   }
-  if (options.asJson) return terminal.write(`${jsonText(answer.value)}\n`)
+  if (options.asJson) return answer.value === undefined ? undefined : terminal.write(`${jsonText(answer.value)}\n`)
   if ('line' in answer) return terminal.write(`${answer.line}\n`)
   return printCard(answer, terminal)
 }
@@ -62,18 +62,18 @@ async function printRaw(response: Response, terminal: Terminal): Promise<void> {
   await terminal.write(terminal.isForPeople ? escapeControls(text) : text)
 }
 
-/** Prints one page in the form of the API, with the entries of all fetched pages and `next` of the last one. */
+/** Prints one page in the form of the API, with the entries of all fetched pages and `nextCursor` of the last one. */
 async function listAsJson({ list }: Listing, client: AdminClient, terminal: Terminal, options: PageOptions) {
   let separator = '\n'
-  let next: string | undefined
+  let nextCursor: string | undefined
   await terminal.write('{\n  "items": [')
   for await (const page of pagesOf(client, list, options)) {
     const items = page.items.map((item) => jsonText(item).replaceAll('\n', '\n    '))
     if (items.length > 0) await terminal.write(`${separator}    ${items.join(',\n    ')}`)
     if (items.length > 0) separator = ',\n'
-    next = page.next
+    nextCursor = page.nextCursor
   }
-  const end = next === undefined ? '' : `,\n  "next": ${jsonText(next)}`
+  const end = nextCursor === undefined ? '' : `,\n  "nextCursor": ${jsonText(nextCursor)}`
   await terminal.write(`${separator === '\n' ? '' : '\n  '}]${end}\n}\n`)
 }
 

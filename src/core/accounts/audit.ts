@@ -34,7 +34,7 @@ export interface Audit {
 }
 
 const ACTIONS: Record<NoticeKind, string> = {
-  refused: 'refused',
+  refused: 'denied',
   'signed-in': 'sign-in',
   failed: 'sign-in.failed',
 }
@@ -42,7 +42,7 @@ const ACTIONS: Record<NoticeKind, string> = {
 export function audit(metadata: Metadata, notices: Notices): Audit {
   return {
     async list(query, kind = 'change') {
-      const [before = 0] = parseCursor(query.last, Number.MAX_SAFE_INTEGER)
+      const [before = 0] = parseCursor(query.cursor, Number.MAX_SAFE_INTEGER)
       await notices.flush()
       const read = async (limit: number): Promise<AuditEntry[]> =>
         kind === 'change'

@@ -22,6 +22,11 @@ export interface Grant extends Rule {
   createdAt: number
 }
 
+/** A grant that was put, and whether it is new: otherwise its role was replaced. */
+export interface PutGrant extends Omit<Grant, 'id'> {
+  isNew: boolean
+}
+
 /** Whose access to explain: an account's (optionally through one of its tokens) or anonymous access. */
 export interface AccessQuestion {
   repository: RepositoryName
@@ -39,7 +44,7 @@ export interface Grants {
    * because that would reveal who exists: the grant is listed but has no effect. Throws NAME_INVALID for a bad pattern
    * and CONFLICT when there are too many grants.
    */
-  put(principal: Principal, grant: Pick<Grant, 'subject' | 'pattern' | 'role'>): Promise<void>
+  put(principal: Principal, grant: Pick<Grant, 'subject' | 'pattern' | 'role'>): Promise<PutGrant>
   /** Throws NOT_FOUND when there is no such grant. */
   delete(principal: Principal, grant: Pick<Grant, 'subject' | 'pattern'>): Promise<void>
   /**
@@ -60,7 +65,7 @@ export function grants(options: GrantsOptions): Grants {
   const { metadata, settings } = options
   return {
     async list(principal, query) {
-      const [last = 0] = parseCursor(query.last, 0)
+      const [last = 0] = parseCursor(query.cursor, 0)
       const namespace = principal.isAdmin ? undefined : principal.self()
       const read = (limit: number) => metadata.grants.list(last, limit, namespace).map(toGrant)
       return readPage(query, read, ({ id }) => formatCursor(id))
@@ -73,7 +78,9 @@ export function grants(options: GrantsOptions): Grants {
         principal.admin('grant to anonymous or authenticated (grants.public-by-admins-only)')
       }
       const mayBeUnknown = !principal.isAdmin
-      await metadata.write('putGrant', { ...act, subject, pattern, role, limits: settings, mayBeUnknown })
+      const call = { ...act, subject, pattern, role, limits: settings, mayBeUnknown }
+      const { createdAt, isNew } = await metadata.write('putGrant', call)
+      return { subject: formatSubject(subject), pattern, role, createdAt, isNew }
     },
 
     async delete(principal, { subject, pattern }) {

@@ -16,8 +16,8 @@ export interface Groups {
   list(query: PageQuery): Promise<ListPage<string>>
   /** Throws NOT_FOUND. */
   get(name: string): Promise<Group>
-  /** Creates a group, or leaves an existing one unchanged. */
-  put(act: Write, name: string): Promise<void>
+  /** Creates a group unless it exists, and returns whether it did. */
+  put(act: Write, name: string): Promise<boolean>
   /** Adds and removes members. Throws NOT_FOUND for a group or an account that does not exist. */
   change(act: Write, name: string, members: { add: string[]; remove: string[] }): Promise<void>
   /** Deletes a group with its grants. Throws NOT_FOUND. */
@@ -27,7 +27,7 @@ export interface Groups {
 export function groups(metadata: Metadata): Groups {
   return {
     list: (query) =>
-      readPage(query, (limit) => metadata.accounts.listGroups(query.last ?? '', limit), String),
+      readPage(query, (limit) => metadata.accounts.listGroups(query.cursor ?? '', limit), String),
 
     async get(name) {
       const group = metadata.accounts.findGroup(name)
@@ -36,7 +36,7 @@ export function groups(metadata: Metadata): Groups {
     },
 
     async put(act, name) {
-      await metadata.write('putGroup', { ...act, name })
+      return await metadata.write('putGroup', { ...act, name })
     },
 
     async change(act, name, members) {

@@ -18,8 +18,8 @@ export interface Robots {
   list(query: PageQuery, owner?: string): Promise<ListPage<Robot>>
   /** Throws NOT_FOUND. */
   get(name: string): Promise<Robot>
-  /** Creates a robot, or leaves an existing one unchanged. Throws NOT_FOUND when its owner does not exist. */
-  put(act: Write, name: string): Promise<void>
+  /** Creates a robot unless it exists, and returns whether it did. Throws NOT_FOUND when its owner does not exist. */
+  put(act: Write, name: string): Promise<boolean>
   /** Throws NOT_FOUND. */
   change(act: Write, name: string, change: { disabled: boolean }): Promise<void>
   /** Deletes a robot with its tokens and grants. Throws NOT_FOUND. */
@@ -33,7 +33,7 @@ export function robots(metadata: Metadata): Robots {
     list: (query, owner) =>
       readPage(
         query,
-        (limit) => metadata.accounts.list(kind, query.last ?? '', limit, owner),
+        (limit) => metadata.accounts.list(kind, query.cursor ?? '', limit, owner),
         ({ name }) => name,
       ),
 
@@ -44,7 +44,8 @@ export function robots(metadata: Metadata): Robots {
     },
 
     async put(act, name) {
-      await metadata.write('putAccount', { ...act, name, kind, owner: ownerOf(name), isAdmin: false })
+      const robot = { name, kind, owner: ownerOf(name), isAdmin: false } as const
+      return (await metadata.write('putAccount', { ...act, ...robot })).isNew
     },
 
     async change(act, name, change) {

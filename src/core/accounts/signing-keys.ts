@@ -28,7 +28,7 @@ export function signingKeys(metadata: Metadata): SigningKeys {
     list(query) {
       // There are few keys, because each is deleted when its last token has expired.
       const rows = metadata.credentials.signingKeys()
-      const from = rows.findIndex(({ id }) => id === query.last) + 1
+      const from = rows.findIndex(({ id }) => id === query.cursor) + 1
       return readPage(
         query,
         (limit) => rows.slice(from, from + limit),

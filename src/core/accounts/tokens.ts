@@ -31,10 +31,10 @@ export interface Tokens {
   /** Lists the tokens of an account. Throws NOT_FOUND. */
   list(account: string, query: PageQuery): Promise<ListPage<Token>>
   /**
-   * Creates a token and returns its secret, which is never shown again. Throws NOT_FOUND, NAME_INVALID for a bad
+   * Creates a token and returns it with its secret, which is never shown again. Throws NOT_FOUND, NAME_INVALID for a bad
    * pattern, and CONFLICT when the account has too many tokens.
    */
-  add(act: Write, account: string, token: NewToken): Promise<{ id: string; secret: string }>
+  add(act: Write, account: string, token: NewToken): Promise<Token & { secret: string }>
   /** Revokes a token, which takes effect immediately. Throws NOT_FOUND. */
   delete(act: Write, account: string, id: string): Promise<void>
 }
@@ -46,7 +46,7 @@ export function tokens(metadata: Metadata): Tokens {
     list(account, query) {
       const row = metadata.accounts.find(account)
       if (row === undefined) throw registryError('NOT_FOUND', `there is no account ${account}`)
-      const read = (limit: number) => metadata.credentials.list(row.id, query.last ?? '', limit).map(toToken)
+      const read = (limit: number) => metadata.credentials.list(row.id, query.cursor ?? '', limit).map(toToken)
       return readPage(query, read, ({ id }) => id)
     },
 
@@ -54,6 +54,8 @@ export function tokens(metadata: Metadata): Tokens {
       for (const { pattern } of scope ?? []) parseRepositoryPattern(pattern)
       const { secret, hash } = newSecret()
       const id = crypto.randomUUID()
+      const expiresAt = expiresInDays === undefined ? null : act.at + expiresInDays * DAY_MILLISECONDS
+      const stored = scope === undefined ? null : JSON.stringify(scope)
       await metadata.write('addCredential', {
         ...act,
         of: account,
@@ -61,10 +63,10 @@ export function tokens(metadata: Metadata): Tokens {
         kind,
         name,
         hash,
-        expiresAt: expiresInDays === undefined ? null : act.at + expiresInDays * DAY_MILLISECONDS,
-        scope: scope === undefined ? null : JSON.stringify(scope),
+        expiresAt,
+        scope: stored,
       })
-      return { id, secret }
+      return { id, name, createdAt: act.at, expiresAt, lastUsedAt: null, scope: scope ?? null, secret }
     },
 
     async delete(act, account, id) {

@@ -30,10 +30,10 @@ export interface Users {
   /** Throws NOT_FOUND. */
   get(name: string): Promise<User>
   /**
-   * Creates a user, or gives an existing one this password and this right. Throws REQUEST_INVALID for a reserved name,
+   * Creates a user, or gives an existing one this password and this right. Returns whether it was created. Throws REQUEST_INVALID for a reserved name,
    * a bad password, or a hash that is not bcrypt.
    */
-  put(act: Write, name: string, user: NewUser): Promise<void>
+  put(act: Write, name: string, user: NewUser): Promise<boolean>
   /**
    * Changes a user. A new password, or disabling the user, ends sessions and refresh tokens. Throws NOT_FOUND, and
    * REQUEST_INVALID for a bad password.
@@ -80,7 +80,7 @@ export function users({ metadata, auth, passwordFile }: UsersOptions): Users {
     list: (query) =>
       readPage(
         query,
-        (limit) => metadata.accounts.list(kind, query.last ?? '', limit),
+        (limit) => metadata.accounts.list(kind, query.cursor ?? '', limit),
         ({ name }) => name,
       ),
 
@@ -96,8 +96,9 @@ export function users({ metadata, auth, passwordFile }: UsersOptions): Users {
         'password' in secret
           ? await passwords.hashNew(secret.password)
           : passwords.checkImported(name, secret.passwordHash)
-      await metadata.write('putAccount', { ...act, name, kind, passwordHash, isAdmin })
+      const { isNew } = await metadata.write('putAccount', { ...act, name, kind, passwordHash, isAdmin })
       passwordFile.removeFor(name)
+      return isNew
     },
 
     async change(act, name, { password, currentPassword, ...flags }) {

@@ -29,7 +29,7 @@ export function blobService(metadata: Metadata) {
   return {
     /** Describes a blob in a repository that the caller may pull from. Throws BLOB_UNKNOWN. */
     async describe(principal: Principal, digest: Digest, query: PageQuery): Promise<DescribedBlob> {
-      const [last = 0] = parseCursor(query.last, 0)
+      const [last = 0] = parseCursor(query.cursor, 0)
       const visible = principal.pullable()
       // A caller who sees none of its repositories must not learn that the blob exists, not even by timing.
       const source = metadata.blobs.findSource(digest, visible)

@@ -60,7 +60,7 @@ export function cacheService(cache: ProxyCache, metadata: Metadata, now: () => n
 
     /** Cached tags, by their repositories. */
     tags(query: PageQuery) {
-      const after = parseTagCursor(query.last)
+      const after = parseTagCursor(query.cursor)
       return readPage(
         query,
         (limit) =>

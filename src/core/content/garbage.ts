@@ -1,5 +1,5 @@
 import type { GarbageWindow } from '../../domain/garbage-window.ts'
-import type { Collector, CollectorState } from '../../gc/collector.ts'
+import type { Collector, CollectorState, Run as CollectorRun } from '../../gc/collector.ts'
 import type { Explanation } from '../../metadata/garbage/explanation.ts'
 import type { Candidate, GarbageCursor } from '../../metadata/garbage/garbage.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
@@ -14,7 +14,7 @@ const SLICE_MAX = 5
 /** How many candidates the totals count at most. */
 const COUNTED_MAX = 10_000
 
-export type { Candidate, Explanation }
+export type { Candidate, CollectorRun, Explanation }
 
 /** The collector's state, and how long it keeps garbage. */
 export interface GarbageState extends CollectorState {
@@ -50,9 +50,9 @@ export class GarbageService {
   }
 
   /** Lists what would be deleted. A page may be short or empty and still have a next. Throws REQUEST_INVALID. */
-  async candidates({ last, limit = PAGE_DEFAULT }: PageQuery): Promise<ListPage<Candidate>> {
+  async candidates({ cursor, limit = PAGE_DEFAULT }: PageQuery): Promise<ListPage<Candidate>> {
     const items: Candidate[] = []
-    const [source = 0, ...after] = parseCursor(last, 0, 0, 0, 0)
+    const [source = 0, ...after] = parseCursor(cursor, 0, 0, 0, 0)
     let at: GarbageCursor | undefined = { source, after: after as GarbageCursor['after'] }
     let slices = 0
     do {
@@ -69,19 +69,19 @@ export class GarbageService {
     const counts = { tag: 0, manifest: 0, repository: 0, blob: 0 }
     let bytes = 0
     let counted = 0
-    let last: string | undefined
+    let cursor: string | undefined
     do {
-      const page: ListPage<Candidate> = await this.candidates({ last, limit: SLICE_MAX })
+      const page: ListPage<Candidate> = await this.candidates({ cursor, limit: SLICE_MAX })
       for (const candidate of page.items) {
         counts[candidate.kind]++
         bytes += candidate.bytes
       }
       counted += page.items.length
-      last = page.next
+      cursor = page.next
       await turn()
-    } while (last !== undefined && counted < COUNTED_MAX)
+    } while (cursor !== undefined && counted < COUNTED_MAX)
     const { tag, manifest, repository, blob } = counts
-    const isComplete = last === undefined
+    const isComplete = cursor === undefined
     return { tags: tag, manifests: manifest, repositories: repository, blobs: blob, bytes, isComplete }
   }
 

@@ -18,7 +18,7 @@ export type { EventRow, HistoryLine }
 /** What happened to content, newest first. */
 export function historyService(metadata: Metadata) {
   const idOf = ({ id }: { id: number }) => formatCursor(id)
-  const before = ({ last }: PageQuery) => parseCursor(last, Number.MAX_SAFE_INTEGER)[0] ?? 0
+  const before = ({ cursor }: PageQuery) => parseCursor(cursor, Number.MAX_SAFE_INTEGER)[0] ?? 0
   return {
     /** Lists the moves of one tag, or of all tags in a repository. Throws NAME_UNKNOWN. */
     moves(
@@ -43,7 +43,7 @@ export function historyService(metadata: Metadata) {
       const { repository, type } = query
       if (repository !== undefined) principal.pull(repository)
       else if (!principal.isAdmin) {
-        throw registryError('REQUEST_INVALID', 'query repository: name a repository that you may pull from')
+        throw registryError('REQUEST_INVALID', 'repository: name a repository that you may pull from')
       }
       return await readPage(
         query,

@@ -62,7 +62,7 @@ export function manifestService(options: ManifestOptions) {
       query: ManifestQuery,
     ): Promise<ListPage<ManifestSummary>> {
       if (query.deleted) principal.delete(repository)
-      const [before = 0] = parseCursor(query.last, Number.MAX_SAFE_INTEGER)
+      const [before = 0] = parseCursor(query.cursor, Number.MAX_SAFE_INTEGER)
       const { catalog } = metadata
       const read = async (limit: number) => {
         const found = query.deleted

@@ -1,20 +1,23 @@
 import type { Write } from '../../domain/caller.ts'
 import { parseRepositoryPattern } from '../../domain/repository-pattern.ts'
+import type { Pin } from '../../metadata/cache/pins.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { formatReference, parseReference } from '../../oci/reference.ts'
+
+export type { Pin }
 
 /** Pins: cached content that is never evicted. */
 export function pinService(metadata: Metadata) {
   return {
     list: () => metadata.pins.list(),
 
-    /** Pins what a pattern and a reference name; an empty reference is all of the repositories. */
-    async add(act: Write, pattern: string, reference: string): Promise<void> {
-      await metadata.write('addPin', { ...act, ...parsePin(pattern, reference) })
+    /** Pins what a pattern and a reference name; without a reference, everything in the repositories. */
+    async add(act: Write, pattern: string, reference = '') {
+      return await metadata.write('addPin', { ...act, ...parsePin(pattern, reference) })
     },
 
     /** Throws NOT_FOUND. */
-    async remove(act: Write, pattern: string, reference: string): Promise<void> {
+    async remove(act: Write, pattern: string, reference = ''): Promise<void> {
       await metadata.write('removePin', { ...act, ...parsePin(pattern, reference) })
     },
   }

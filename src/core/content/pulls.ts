@@ -31,7 +31,7 @@ export function pullService({ pulls, write }: Pick<Metadata, 'pulls' | 'write'>,
       tag: Tag | undefined,
       query: PageQuery,
     ): Promise<ListPage<DailyPulls>> {
-      const [day = 0, id = 0] = parseCursor(query.last, NEWEST.day, NEWEST.id)
+      const [day = 0, id = 0] = parseCursor(query.cursor, NEWEST.day, NEWEST.id)
       const read = async (limit: number) => {
         const rows = await pulls.list(repository, tag, { day, id }, limit)
         if (rows === undefined) throw unknownRepository(repository)

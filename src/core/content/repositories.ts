@@ -66,7 +66,7 @@ function reads({ metadata, garbageWindow, now }: RepositoryOptions) {
     return rows.map((row) => summary(principal, row, counts.get(row.id) ?? 0))
   }
   const listDeleted = async (principal: Principal, query: PageQuery) => {
-    const [deletedAt = 0, id = 0] = parseCursor(query.last, Number.MAX_SAFE_INTEGER, 0)
+    const [deletedAt = 0, id = 0] = parseCursor(query.cursor, Number.MAX_SAFE_INTEGER, 0)
     const asked = { windowStart: now() - windowMs, after: { deletedAt, id } }
     const { limit = PAGE_DEFAULT } = query
     return await pageOfPart(
@@ -79,9 +79,9 @@ function reads({ metadata, garbageWindow, now }: RepositoryOptions) {
     /** Lists repositories that the caller may pull from, by name. Deleted ones come most recently deleted first. */
     async list(principal: Principal, query: RepositorySearch): Promise<ListPage<RepositorySummary>> {
       if (query.deleted) return await listDeleted(principal, query)
-      const { q = '', last = '', limit = PAGE_DEFAULT } = query
+      const { q = '', cursor = '', limit = PAGE_DEFAULT } = query
       return await pageOfPart(
-        await metadata.catalog.repositories(principal.pullable(), q, last, limit),
+        await metadata.catalog.repositories(principal.pullable(), q, cursor, limit),
         (rows) => summaries(principal, rows),
         (name) => name,
       )
@@ -117,12 +117,16 @@ function changes({ metadata, garbageWindow: { windowMs }, cache, requireLocal }:
       requireLocal(repository, 'untagged manifests stay until there is no room for them ("untaggedDays")')
   }
   return {
-    /** Creates a repository or replaces its settings. Omitted settings get their defaults. */
-    async put(act: Write, repository: RepositoryName, settings: Partial<RepositorySettings>): Promise<void> {
+    /** Creates a repository or replaces its settings; omitted ones get their defaults. Returns whether it is new. */
+    async put(
+      act: Write,
+      repository: RepositoryName,
+      settings: Partial<RepositorySettings>,
+    ): Promise<boolean> {
       refuseSettings(repository, settings)
       if (metadata.repositories.find(repository) === undefined)
         requireLocal(repository, 'the first pull makes it')
-      await metadata.write('putRepository', { ...act, repository, ...settings })
+      return (await metadata.write('putRepository', { ...act, repository, ...settings })).isNew
     },
 
     /** Changes the given settings. Throws NAME_UNKNOWN. */

@@ -49,8 +49,8 @@ export function tagService({ metadata, garbageWindow, descriptions, cache, requi
   })
   return {
     async list(repository: RepositoryName, query: TagSearch): Promise<ListPage<DescribedTag>> {
-      const { q, sort = 'name', order = 'asc', last } = query
-      const after = sort === 'name' ? afterName(last) : afterTime(last)
+      const { q, sort = 'name', order = 'asc', cursor } = query
+      const after = sort === 'name' ? afterName(cursor) : afterTime(cursor)
       const read = async (limit: number) => {
         const found = await metadata.tags.search(repository, { q, sort, order, after }, limit, now())
         if (found === undefined) throw unknownRepository(repository)
@@ -68,10 +68,10 @@ export function tagService({ metadata, garbageWindow, descriptions, cache, requi
       throw unknownIn(metadata, repository, unknownManifest(repository, { tag }))
     },
 
-    /** Points a tag at a manifest in the repository. Throws MANIFEST_UNKNOWN. */
-    async put(act: Write, named: NamedTag, digest: Digest): Promise<void> {
+    /** Points a tag at a manifest in the repository. Returns whether the tag is new. Throws MANIFEST_UNKNOWN. */
+    async put(act: Write, named: NamedTag, digest: Digest): Promise<boolean> {
       requireLocal(named.repository, 'its tags follow the upstream, and cannot be set')
-      await metadata.write('putTag', { ...act, ...named, digest })
+      return (await metadata.write('putTag', { ...act, ...named, digest })).isNew
     },
 
     /** Sets when a tag expires, in milliseconds since 1970, or null. Throws MANIFEST_UNKNOWN or REQUEST_INVALID. */
@@ -98,14 +98,14 @@ export function tagService({ metadata, garbageWindow, descriptions, cache, requi
   }
 }
 
-function afterName(last: string | undefined) {
-  return last === undefined || last === '' ? undefined : { name: last as Tag, updatedAt: 0 }
+function afterName(cursor: string | undefined) {
+  return cursor === undefined || cursor === '' ? undefined : { name: cursor as Tag, updatedAt: 0 }
 }
 
 /** Parses the cursor `<milliseconds>.<tag>`. The tag may contain dots. */
-function afterTime(last: string | undefined) {
-  if (last === undefined || last === '') return undefined
-  const dot = last.indexOf('.')
-  const [updatedAt = 0] = parseCursor(last.slice(0, Math.max(dot, 1)), 0)
-  return { name: last.slice(dot + 1) as Tag, updatedAt }
+function afterTime(cursor: string | undefined) {
+  if (cursor === undefined || cursor === '') return undefined
+  const dot = cursor.indexOf('.')
+  const [updatedAt = 0] = parseCursor(cursor.slice(0, Math.max(dot, 1)), 0)
+  return { name: cursor.slice(dot + 1) as Tag, updatedAt }
 }

@@ -11,10 +11,10 @@ export function uploadService(metadata: Metadata, uploads: UploadsInProgress) {
   return {
     /** Lists the uploads that have bytes, oldest first. */
     list(query: PageQuery): Promise<ListPage<UploadProgress>> {
-      const { last = '' } = query
+      const { cursor = '' } = query
       return readPage(
         query,
-        (limit) => uploads.list(last, limit),
+        (limit) => uploads.list(cursor, limit),
         ({ name }) => name,
       )
     },

@@ -16,7 +16,7 @@ export interface UpstreamState {
   hasCredentials: boolean
   /** The remaining pulls that the upstream reports. */
   pullsRemaining: number | undefined
-  pullsLimit: number | undefined
+  pullLimit: number | undefined
   /** Where it is configured; undefined for one that is managed with the API. */
   configuredIn: string | undefined
 }
@@ -83,13 +83,13 @@ export function upstreamService({
     /** Checks that an upstream is reachable and accepts our credentials. */
     check: (name: string): Promise<UpstreamCheck> => upstreamOf(name).reach(),
 
-    /** Adds or replaces an upstream. Throws CONFLICT, REQUEST_INVALID, NAME_INVALID or PRECONDITION_FAILED. */
+    /** Adds or replaces an upstream, and returns whether it is new. Throws CONFLICT, REQUEST_INVALID, NAME_INVALID or PRECONDITION_FAILED. */
     async put(
       act: Write,
       name: string,
       asked: Partial<ManagedUpstream>,
       secrets: UpstreamSecrets,
-    ): Promise<void> {
+    ): Promise<boolean> {
       refuseConfigured(name)
       const before = await metadata.upstreams.find(name)
       const secret = secretOf(name, asked, secrets, before)
@@ -100,6 +100,7 @@ export function upstreamService({
       const detail = { url, username, secret: isNew ? 'set' : undefined }
       await metadata.write('putUpstream', { ...act, name, settings, secret, seen: before?.version, detail })
       await apply(name)
+      return before === undefined
     },
 
     /** Removes an upstream; its repositories stay. Throws CONFLICT, NOT_FOUND or PRECONDITION_FAILED. */
@@ -124,7 +125,7 @@ function stateOf(
     state: settings.offline ? 'offline' : isUp ? 'up' : 'down',
     hasCredentials: username !== undefined || token !== undefined,
     pullsRemaining: pullsLeft?.remaining,
-    pullsLimit: pullsLeft?.limit,
+    pullLimit: pullsLeft?.limit,
     configuredIn,
   }
 }

@@ -21,7 +21,7 @@ export function openJobs({ config, log, clocks, collector, metadata }: JobParts)
     log,
     now: clocks.now,
     work: {
-      collect: collectJob(collector),
+      gc: collectJob(collector),
       scan: scanJob(collector),
       backup: backupJob(config, clocks.wall),
     },

@@ -57,6 +57,7 @@ export interface Answering {
   account?: string | undefined
   address?: string
   failure?: RegistryError
+  status?: number | string
 }
 
 async function principalFor(context: AdminContext, request: Request, set: Answering): Promise<Principal> {

@@ -1,18 +1,23 @@
-import type { TSchema } from 'elysia'
+import { type TSchema, t } from 'elysia'
 import { type AccessRule, enforce, type Principal } from '../../domain/principal.ts'
 import type { ErrorCode } from '../../oci/error.ts'
 import { isKnown } from '../request/conditions.ts'
 import { refuseForeign } from '../session-cookie.ts'
 import type { Answering } from './context.ts'
 
-export interface Operation<T extends TSchema> {
+/** Whether an operation creates a resource: always (a POST), or unless it exists (a PUT). */
+export type Creates = 'always' | 'unless-it-exists'
+
+export interface Operation<T extends TSchema | undefined, C extends Creates | undefined> {
   /** The `operationId` in the OpenAPI document. Generated clients name their functions after it. */
   id: string
   summary: string
   /** Who may call it. */
   access: AccessRule
-  /** The schema of the 200 response. */
-  answer: T
+  /** The schema of the response. Without one, the operation responds with 204. */
+  answer?: T
+  /** Responds with 201 if it created the resource. `markCreated` says so where that depends. */
+  creates?: C
   /** The errors it can return, besides those of every operation: unauthenticated, denied, invalid request. */
   errors?: ErrorCode[]
   /**
@@ -37,8 +42,31 @@ export interface OperationDetail {
   'x-media-type'?: string
 }
 
+/** The responses of an operation, by status. */
+type Responses<T extends TSchema | undefined, C extends Creates | undefined> = T extends TSchema
+  ? C extends 'always'
+    ? { 201: T }
+    : C extends 'unless-it-exists'
+      ? { 200: T; 201: T }
+      : { 200: T }
+  : { 204: typeof NoContent }
+
+const NoContent = t.Void({ description: 'The change is complete and durable' })
+
+function responsesOf(answer: TSchema | undefined, creates: Creates | undefined) {
+  if (answer === undefined) return { 204: NoContent }
+  if (creates === 'always') return { 201: answer }
+  return creates === undefined ? { 200: answer } : { 200: answer, 201: answer }
+}
+
 interface Answered {
   request: Request
+  set: Answering
+}
+
+interface Checked {
+  principal: Principal
+  params: Record<string, unknown>
   set: Answering
 }
 
@@ -53,7 +81,10 @@ interface Parsed {
 }
 
 /** Returns the hooks of a route, which check its access first and document it. */
-export function operation<T extends TSchema>({ access, answer, etag = false, ...rest }: Operation<T>) {
+export function operation<
+  T extends TSchema | undefined = undefined,
+  C extends Creates | undefined = undefined,
+>({ access, answer, creates, etag = false, ...rest }: Operation<T, C>) {
   const { id: operationId, summary, description, mediaType, errors = [] } = rest
   const detail: OperationDetail = {
     operationId,
@@ -65,7 +96,7 @@ export function operation<T extends TSchema>({ access, answer, etag = false, ...
     ...(mediaType !== undefined && { 'x-media-type': mediaType }),
   }
   return {
-    response: { 200: answer },
+    response: responsesOf(answer, creates) as Responses<T, C>,
     detail,
     parse: async ({ request, set, params, contentType, findPrincipal, readJson }: Parsed) => {
       refuseForeign(request)
@@ -73,8 +104,11 @@ export function operation<T extends TSchema>({ access, answer, etag = false, ...
       enforce(access, principal, params)
       return await readJson(request, principal, contentType)
     },
-    transform: ({ principal, params }: { principal: Principal; params: Record<string, unknown> }) =>
-      enforce(access, principal, params),
+    transform: ({ principal, params, set }: Checked) => {
+      enforce(access, principal, params)
+      if (creates === 'always') set.status = 201
+      if (answer === undefined) set.status = 204
+    },
     ...(etag === true && { afterHandle: answerKnown }),
   }
 }
@@ -82,9 +116,15 @@ export function operation<T extends TSchema>({ access, answer, etag = false, ...
 /** Answers a GET with 304 if the client has the response (RFC 9110, 15.4.5). */
 function answerKnown({ request, set: { headers } }: Answered): undefined {
   const { etag } = headers
-  if (typeof etag !== 'string' || !isKnown(request, etag.slice(1, -1))) return undefined
+  const isRead = request.method === 'GET' || request.method === 'HEAD'
+  if (!isRead || typeof etag !== 'string' || !isKnown(request, etag.slice(1, -1))) return undefined
   // Elysia's types allow only the response of the schema.
   return new Response(null, { status: 304, headers: { etag } }) as never
+}
+
+/** Sets the status of a PUT: 201 if it created the resource, otherwise 200. */
+export function markCreated(set: Answering, isNew: boolean): void {
+  set.status = isNew ? 201 : 200
 }
 
 /** Sets the resource's strong entity tag, which is its version (RFC 9110, 8.8.3), and converts it. */

@@ -68,13 +68,7 @@ export const RepositoryText = t.String({ example: 'library/alpine' })
 
 /** The parameters of every list. Add others with `t.Object({ ...pageParameters, ... })`. */
 export const pageParameters = {
-  last: t.Optional(
-    t.String({
-      maxLength: 512,
-      description: 'The cursor: `next` of the previous page',
-      example: 'a',
-    }),
-  ),
+  cursor: t.Optional(t.String({ maxLength: 512, description: '`nextCursor` of the previous page' })),
   limit: t.Optional(
     t.Integer({
       minimum: 1,
@@ -110,33 +104,16 @@ export const DigestParam = t
   .Decode(parseDigest)
   .Encode(String)
 
-/** A page of entries, with `next` if there are more. */
+export const NextCursor = t.Optional(t.String({ description: 'Absent on the last page' }))
+
+/** A page of entries, with `nextCursor` if there are more. */
 export const pageOf = <T extends TSchema>(items: T, description: string) =>
-  t.Object({ items: t.Array(items), next: t.Optional(t.String()) }, { description })
-
-export const Done = t.Object({ done: t.Boolean() }, { description: 'The change is complete and durable' })
-
-/** The response of a change that returns no data. */
-export const DONE = { done: true } as const
-
-/** Returns a page of converted entries. Reads one entry more than the page has, to know whether there is a next one. */
-export async function page<T, U>(
-  { limit = PAGE_DEFAULT }: { limit?: number },
-  read: (limit: number) => T[] | Promise<T[]>,
-  keyOf: (entry: T) => string,
-  toItem: (entry: T) => U,
-): Promise<{ items: U[]; next?: string }> {
-  const found = await read(limit + 1)
-  const shown = found.slice(0, limit)
-  const end = shown.at(-1)
-  const items = shown.map(toItem)
-  return found.length > limit && end !== undefined ? { items, next: keyOf(end) } : { items }
-}
+  t.Object({ items: t.Array(items), nextCursor: NextCursor }, { description })
 
 /** Converts a page of a service to a response. */
 export function mapPage<T, U>({ items, next }: ListPage<T>, toItem: (entry: T) => U) {
   const shown = { items: items.map(toItem) }
-  return next === undefined ? shown : { ...shown, next }
+  return next === undefined ? shown : { ...shown, nextCursor: next }
 }
 
 /** Formats milliseconds since 1970 as RFC 3339. */

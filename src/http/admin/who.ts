@@ -8,11 +8,16 @@ interface Who {
   requestId: string
 }
 
+/** The same, as the API names it. */
+interface ShownWho extends Omit<Who, 'credential'> {
+  credentialId: string | null
+}
+
 /**
  * Returns the fields that the principal may see: account names need an account, and credentials, addresses and request
  * ids need a server admin.
  */
-export function toWho({ account, credential, address, requestId }: Who, principal: Principal): Partial<Who> {
-  if (principal.isAdmin) return { account, credential, address, requestId }
+export function toWho({ account, credential, address, requestId }: Who, principal: Principal): Partial<ShownWho> {
+  if (principal.isAdmin) return { account, credentialId: credential, address, requestId }
   return principal.account === undefined ? {} : { account }
 }

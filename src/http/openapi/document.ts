@@ -45,7 +45,7 @@ export const TAGS: OpenAPIV3.TagObject[] = [
   { name: 'events', description: 'The history of changes to content.' },
   { name: 'jobs', description: 'Long-running operations and their progress.' },
   {
-    name: 'collector',
+    name: 'gc',
     description: 'Garbage collection: what will be deleted and when, and why the rest is kept.',
   },
   { name: 'server', description: 'Version, settings and health of the server.' },
@@ -98,10 +98,12 @@ function completeAdminOperation(operation: Operation, method: string): void {
   operation.security =
     access === 'session' ? [{ session: [] }] : access === 'anybody' ? [...SECURITY, {}] : SECURITY
   operation.responses = { ...operation.responses, ...refusalsOf(operation, method) }
-  const done = operation.responses[200] as OpenAPIV3.ResponseObject | undefined
   const { 'x-etag': isTagged = false } = operation
   const takesConditions = isTagged === true || (isTagged && method !== 'get')
-  if (isTagged && method === 'get' && done) done.headers = { etag: ETAG }
+  for (const status of isTagged ? [200, 201] : []) {
+    const done = operation.responses[status] as OpenAPIV3.ResponseObject | undefined
+    if (done) done.headers = { etag: ETAG }
+  }
   if (takesConditions) operation.parameters = [...(operation.parameters ?? []), ...conditionsOf(method)]
   if (method !== 'get') operation.parameters = [...(operation.parameters ?? []), CSRF]
   if (operation['x-access']) operation.description = describe(operation)

@@ -49,7 +49,7 @@ const scalarConfig = {
 const DESCRIPTION = `A private OCI registry and image cache.
 
 Authenticate requests to \`/api/v1\` with Basic, with a token as Bearer, or with a browser session. Write the slashes of a
-repository name in a path as \`%2F\`. Lists are paginated: pass \`next\` of a page as \`last\` to get the next page. Resources
+repository name in a path as \`%2F\`. Lists are paginated: pass \`nextCursor\` of a page as \`cursor\` to get the next page. Resources
 with an entity tag support \`If-Match\` and \`If-None-Match\`. Errors are problem details (RFC 9457); \`/problems\` lists their
 codes.`
 

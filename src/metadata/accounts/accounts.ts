@@ -88,6 +88,9 @@ export interface AccountWrite extends Write {
   kind: AccountRow['kind']
 }
 
+/** Whether an account that was put is new, and which accounts are stale. */
+type AccountPut = { isNew: boolean } & Partial<ReturnType<typeof changed>>
+
 /** What an account may be changed in; what is left out stays. */
 export interface AccountChange {
   passwordHash?: string | undefined
@@ -113,12 +116,12 @@ export function accountWrites(db: Db, { recordAct, version }: AccountParts) {
 
   return {
     /** Adds an account. One that exists is changed where it differs. */
-    putAccount(call: AccountWrite & { owner?: string; passwordHash?: string; isAdmin: boolean }) {
+    putAccount(call: AccountWrite & { owner?: string; passwordHash?: string; isAdmin: boolean }): AccountPut {
       const { name, kind, isAdmin, passwordHash } = call
       const row = find(call)
       if (row !== undefined) {
         const isChanged = passwordHash !== undefined || isAdmin !== row.isAdmin
-        return isChanged ? change(call, row, { passwordHash, isAdmin }) : undefined
+        return { isNew: false, ...(isChanged && change(call, row, { passwordHash, isAdmin })) }
       }
       const ownerId =
         call.owner === undefined ? null : found(findAccount(db, call.owner, 'user'), 'user', call.owner).id
@@ -126,7 +129,7 @@ export function accountWrites(db: Db, { recordAct, version }: AccountParts) {
         .values({ name, kind, ownerId, passwordHash, isAdmin, createdAt: call.at, version: version() })
         .run()
       recordAct({ action: `${kind}.add`, target: name, detail: { isAdmin } }, call.caller, call.at)
-      return passwordHash === undefined ? undefined : changed(db, [])
+      return { isNew: true, ...(passwordHash !== undefined && changed(db, [])) }
     },
 
     /** A new password ends what the old one gave, refresh tokens and sessions; so does disabling. Throws CONFLICT when no server admin is left. */
@@ -185,12 +188,13 @@ export function groupWrites(db: Db, { recordAct, version }: AccountParts) {
   const idsOf = (names: string[]) => names.map((name) => found(findAccount(db, name), 'account', name).id)
 
   return {
-    /** Adds a group. One that exists stays as it is. */
-    putGroup(call: GroupWrite): void {
+    /** Adds a group unless it exists, and returns whether it did. */
+    putGroup(call: GroupWrite): boolean {
       const { name, at } = call
-      if (find(call) !== undefined) return
+      if (find(call) !== undefined) return false
       db.insert(accountGroup).values({ name, createdAt: at, version: version() }).run()
       recordAct({ action: 'group.add', target: name }, call.caller, at)
+      return true
     },
 
     removeGroup(call: GroupWrite) {

@@ -111,12 +111,12 @@ export function grantWrites(db: Db, recordAct: RecordAct) {
       .where(and(eq(accessGrant.subject, subject), eq(accessGrant.pattern, pattern))),
   )
   const roleOf = (subject: string, pattern: string) => known.get({ subject, pattern })?.role
-  const remove = (subject: string, pattern: string): boolean =>
+  const remove = (subject: string, pattern: string) =>
     db
       .delete(accessGrant)
       .where(and(eq(accessGrant.subject, subject), eq(accessGrant.pattern, pattern)))
-      .returning({ id: accessGrant.id })
-      .all().length > 0
+      .returning({ id: accessGrant.id, createdAt: accessGrant.createdAt })
+      .get()
   return {
     /**
      * Gives a role on a pattern; a subject has one role on each pattern, the last one given. Throws CONFLICT when there are
@@ -131,18 +131,20 @@ export function grantWrites(db: Db, recordAct: RecordAct) {
         : resolve(call.subject)
       const before = roleOf(grantee.subject, pattern)
       if (before === undefined) checkLimits(grantee.subject, pattern, call.limits)
-      const { id } = db
+      const left = unknown(call.subject).subject
+      // Without a trace of the replacement, so that it does not tell that the grantee exists by now.
+      const replaced = grantee.subject === left ? undefined : remove(left, pattern)
+      const { id, createdAt } = db
         .insert(accessGrant)
-        .values({ ...grantee, pattern, role, createdAt: call.at })
+        .values({ ...grantee, pattern, role, createdAt: call.at, ...replaced })
         .onConflictDoUpdate({ target: [accessGrant.subject, accessGrant.pattern], set: { role } })
-        .returning({ id: accessGrant.id })
+        .returning({ id: accessGrant.id, createdAt: accessGrant.createdAt })
         .get()
       const target = formatSubject(call.subject)
-      const left = unknown(call.subject).subject
-      if (grantee.subject !== left) remove(left, pattern)
       const act = { action: 'grant.put', target, detail: { pattern, role } }
       if (before !== role) recordAct(act, call.caller, call.at)
-      return { stale: 'grants', id, subject: grantee.subject, rule: { pattern, role } } as const
+      const isNew = before === undefined && replaced === undefined
+      return { stale: 'grants', id, createdAt, isNew, subject: grantee.subject, rule: { pattern, role } } as const
     },
 
     /** Throws NOT_FOUND when there is no such grant. */
@@ -150,8 +152,8 @@ export function grantWrites(db: Db, recordAct: RecordAct) {
       const { pattern } = call
       const subject = find(call.subject)?.subject
       const target = formatSubject(call.subject)
-      const isRemoved = subject !== undefined && remove(subject, pattern)
-      if (!isRemoved && !remove(unknown(call.subject).subject, pattern))
+      const removed = subject === undefined ? undefined : remove(subject, pattern)
+      if (removed === undefined && !remove(unknown(call.subject).subject, pattern))
         throw registryError('NOT_FOUND', `${target} has no grant on ${pattern}`)
       recordAct({ action: 'grant.remove', target, detail: { pattern } }, call.caller, call.at)
       return { stale: 'grants', subject: subject ?? '', removed: pattern } as const

@@ -67,13 +67,17 @@ export function pinRows(db: Db, tags: Pick<TagRows, 'pointingAt'>) {
 export function pinWrites(db: Db, recordAct: RecordAct) {
   return {
     /** Pins what is cached, or will be. Throws CONFLICT when there are too many. */
-    addPin({ caller, at, pattern, reference }: Write & Pin): void {
+    addPin({ caller, at, pattern, reference }: Write & Pin): Pin & { createdAt: number; isNew: boolean } {
       const [counted] = db.select({ count: sql<number>`count(*)` }).from(cachePin).all()
       if ((counted?.count ?? 0) >= PINS_MAX) {
         throw registryError('CONFLICT', `there are ${PINS_MAX} pins: remove some, or pin whole patterns`)
       }
-      db.insert(cachePin).values({ pattern, reference, createdAt: at }).onConflictDoNothing().run()
+      const isMeant = and(eq(cachePin.pattern, pattern), eq(cachePin.reference, reference))
+      const before = db.select().from(cachePin).where(isMeant).get()
+      if (before !== undefined) return { ...before, isNew: false }
+      db.insert(cachePin).values({ pattern, reference, createdAt: at }).run()
       recordAct({ action: 'pin.add', target: pattern, detail: { reference } }, caller, at)
+      return { pattern, reference, createdAt: at, isNew: true }
     },
 
     /** Throws NOT_FOUND when there is no such pin. */

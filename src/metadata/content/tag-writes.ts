@@ -29,7 +29,7 @@ export function tagWrites({
 }) {
   return {
     /** Points a tag at a manifest of the repository. Throws NAME_UNKNOWN, MANIFEST_UNKNOWN, DENIED (409, 412). */
-    putTag(call: TagWrite & { digest: Digest }): { stale: 'content' } {
+    putTag(call: TagWrite & { digest: Digest }): { stale: 'content'; isNew: boolean } {
       const repositoryId = begin(call)
       const { caller, at, digest, repository, tag } = call
       const found = findManifest(repositoryId, digestToBytes(digest))
@@ -38,7 +38,7 @@ export function tagWrites({
       const isNew = tags.find(repositoryId, tag, at) === undefined
       const isOther = tags.move(repositoryId, tag, found.id, { caller, at, digest, act: 'tag.put' })
       if (isNew || isOther) recordEvent({ type: 'tag.put', repository, tag, digest }, caller, at)
-      return { stale: 'content' }
+      return { stale: 'content', isNew }
     },
 
     /** Lets a tag end at a time to come, or never (null). Throws NAME_UNKNOWN, MANIFEST_UNKNOWN, DENIED, REQUEST_INVALID. */

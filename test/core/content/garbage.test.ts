@@ -36,7 +36,7 @@ async function candidates(limit: number): Promise<Candidate[]> {
   const items: Candidate[] = []
   let next: string | undefined
   do {
-    const page = await cay.garbage.candidates({ last: next, limit })
+    const page = await cay.garbage.candidates({ cursor: next, limit })
     expect(page.items.length).toBeLessThanOrEqual(limit)
     items.push(...page.items)
     next = page.next
@@ -142,7 +142,7 @@ test('gc candidates: manifests that never had a tag are included when a policy s
 
 test('gc candidates: an invalid cursor is refused', async () => {
   for (const cursor of ['x', '1.2.3', '1.2.3.-4', '1.2.3.4.5']) {
-    expect((await failureOf(cay.garbage.candidates({ last: cursor, limit: 10 }))).status).toBe(400)
+    expect((await failureOf(cay.garbage.candidates({ cursor, limit: 10 }))).status).toBe(400)
   }
 })
 

@@ -27,10 +27,10 @@ test('access: every grant that allows something is listed', async () => {
     disabled: false,
     limits: [],
     reasons: [
-      { by: 'group', subject: 'group:team', pattern: 'alice/*', role: 'writer', actions: ['pull', 'push'] },
-      { by: 'account', subject: 'bob', pattern: 'alice/app', role: 'reader', actions: ['pull'] },
+      { source: 'group', subject: 'group:team', pattern: 'alice/*', role: 'writer', actions: ['pull', 'push'] },
+      { source: 'account', subject: 'bob', pattern: 'alice/app', role: 'reader', actions: ['pull'] },
       {
-        by: 'authenticated',
+        source: 'authenticated',
         subject: 'authenticated',
         pattern: 'alice/**',
         role: 'reader',
@@ -42,36 +42,36 @@ test('access: every grant that allows something is listed', async () => {
   expect(await explain({ account: 'alice', repository: 'alice/app' })).toMatchObject({
     actions: all,
     reasons: [
-      { by: 'own-namespace', pattern: 'alice/**', role: 'admin', actions: all },
-      { by: 'authenticated', actions: ['pull'] },
+      { source: 'own-namespace', pattern: 'alice/**', role: 'admin', actions: all },
+      { source: 'authenticated', actions: ['pull'] },
     ],
   })
   expect(await explain({ account: 'admin', repository: 'x' })).toMatchObject({
     actions: all,
-    reasons: [{ by: 'server-admin', actions: all }],
+    reasons: [{ source: 'server-admin', actions: all }],
   })
   expect(await explain({ account: 'carol', repository: 'x' })).toMatchObject({ actions: [], reasons: [] })
 })
 
 test('access: an anonymous caller has only what is granted to anonymous', async () => {
-  const by = { by: 'anonymous', subject: 'anonymous', pattern: 'open/**', role: 'reader', actions: ['pull'] }
+  const by = { source: 'anonymous', subject: 'anonymous', pattern: 'open/**', role: 'reader', actions: ['pull'] }
   expect(await explain({ repository: 'open/a' })).toMatchObject({ actions: ['pull'], reasons: [by] })
   expect(await explain({ repository: 'alice/app' })).toMatchObject({ actions: [], reasons: [] })
   expect(await explain({ account: 'carol', repository: 'open/a' })).toMatchObject({ actions: ['pull'] })
 })
 
 test("access: a robot's owner, a token's scope and a disabled account are listed as limits", async () => {
-  const owner = { by: 'owner', name: 'bob', actions: ['pull', 'push'] }
+  const owner = { source: 'owner', name: 'bob', actions: ['pull', 'push'] }
   const robot = { account: 'bob+ci', repository: 'alice/app' }
   expect(await explain(robot)).toMatchObject({ actions: ['pull', 'push'], limits: [owner] })
   const { id } = await server.addToken('bob+ci', { scope: [{ pattern: 'alice/**', role: 'reader' }] })
-  expect(await explain({ ...robot, credential: id })).toMatchObject({
+  expect(await explain({ ...robot, credentialId: id })).toMatchObject({
     actions: ['pull'],
-    limits: [owner, { by: 'credential', name: id, actions: ['pull'] }],
+    limits: [owner, { source: 'credential', name: id, actions: ['pull'] }],
   })
   expect(await explain({ account: 'admin+ci', repository: 'x' })).toMatchObject({
     actions: ['pull', 'push'],
-    limits: [{ by: 'owner', name: 'admin' }],
+    limits: [{ source: 'owner', name: 'admin' }],
   })
   await server.admin('PATCH', '/users/bob', { disabled: true })
   expect(await explain(robot)).toMatchObject({ actions: [], disabled: true })
@@ -89,7 +89,7 @@ test('access: an account may ask about itself and its robots; who may delete, al
   expect(await ask('alice', { repository: 'alice/app' })).toBe(200)
   expect(await ask('alice', { repository: 'alice/app' })).toBe(200)
   expect(await ask('admin', { account: 'nobody', repository: 'alice/app' })).toBe(404)
-  expect(await ask('admin', { account: 'bob', repository: 'alice/app', credential: 'x' })).toBe(404)
+  expect(await ask('admin', { account: 'bob', repository: 'alice/app', credentialId: 'x' })).toBe(404)
   expect(await ask('admin', { account: 'bob', repository: 'UPPER' })).toBe(400)
 })
 
@@ -98,6 +98,6 @@ test('access: with open access, everybody may do everything', async () => {
   const response = await open.fetch('/api/v1/access?repository=a')
   expect(await response.json()).toMatchObject({
     actions: ['pull', 'push', 'delete'],
-    reasons: [{ by: 'open' }],
+    reasons: [{ source: 'open' }],
   })
 })

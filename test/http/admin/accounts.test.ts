@@ -21,7 +21,7 @@ async function ask(authorization: string | undefined, method: string, path: stri
     }),
   })
   const text = await response.text()
-  return { status: response.status, text, json: JSON.parse(text), headers: response.headers }
+  return { status: response.status, text, json: JSON.parse(text || 'null'), headers: response.headers }
 }
 
 const user = { password: PASSWORD }
@@ -30,33 +30,33 @@ const user = { password: PASSWORD }
 const ACTS: [method: string, path: string, body: unknown, statuses: number[]][] = [
   ['GET', '/users', undefined, [401, 403, 403, 200]],
   ['GET', '/users/alice', undefined, [401, 403, 200, 200]],
-  ['PUT', '/users/new', user, [401, 403, 403, 200]],
+  ['PUT', '/users/new', user, [401, 403, 403, 201]],
   ['PATCH', '/users/alice', user, [401, 403, 200, 200]],
-  ['PATCH', '/users/alice', { isAdmin: false }, [401, 403, 403, 200]],
+  ['PATCH', '/users/alice', { admin: false }, [401, 403, 403, 200]],
   ['PATCH', '/users/alice', { ...user, disabled: false }, [401, 403, 403, 200]],
-  ['DELETE', '/users/new', undefined, [401, 403, 403, 200]],
+  ['DELETE', '/users/new', undefined, [401, 403, 403, 204]],
   ['GET', '/robots', undefined, [401, 200, 200, 200]],
-  ['PUT', '/robots/alice%2Bone', undefined, [401, 403, 200, 200]],
+  ['PUT', '/robots/alice%2Bone', undefined, [401, 403, 201, 200]],
   ['GET', '/robots/alice%2Bone', undefined, [401, 403, 200, 200]],
   ['PATCH', '/robots/alice%2Bone', { disabled: false }, [401, 403, 200, 200]],
   ['GET', '/accounts/alice%2Bone/tokens', undefined, [401, 403, 200, 200]],
-  ['POST', '/accounts/alice%2Bone/tokens', { name: 'x' }, [401, 403, 200, 200]],
+  ['POST', '/accounts/alice%2Bone/tokens', { name: 'x' }, [401, 403, 201, 201]],
   ['DELETE', '/accounts/alice%2Bone/tokens/none', undefined, [401, 403, 404, 404]],
-  ['DELETE', '/robots/alice%2Bone', undefined, [401, 403, 200, 404]],
-  ['POST', '/accounts/alice/tokens', { name: 'x' }, [401, 403, 200, 200]],
+  ['DELETE', '/robots/alice%2Bone', undefined, [401, 403, 204, 404]],
+  ['POST', '/accounts/alice/tokens', { name: 'x' }, [401, 403, 201, 201]],
   ['GET', '/groups', undefined, [401, 403, 403, 200]],
-  ['PUT', '/groups/team', undefined, [401, 403, 403, 200]],
+  ['PUT', '/groups/team', undefined, [401, 403, 403, 201]],
   ['PATCH', '/groups/team', { add: ['alice'] }, [401, 403, 403, 200]],
   ['GET', '/groups/team', undefined, [401, 403, 403, 200]],
-  ['DELETE', '/groups/team', undefined, [401, 403, 403, 200]],
+  ['DELETE', '/groups/team', undefined, [401, 403, 403, 204]],
   ['GET', '/grants', undefined, [401, 200, 200, 200]],
-  ['PUT', '/grants', { subject: 'bob', pattern: 'alice/app', role: 'reader' }, [401, 403, 200, 200]],
-  ['PUT', '/grants', { subject: 'bob', pattern: '**', role: 'reader' }, [401, 403, 403, 200]],
-  ['PUT', '/grants', { subject: 'bob', pattern: '*/alice', role: 'reader' }, [401, 403, 403, 200]],
-  ['DELETE', '/grants?subject=bob&pattern=alice/app', undefined, [401, 403, 200, 404]],
-  ['DELETE', '/grants?subject=bob&pattern=**', undefined, [401, 403, 403, 200]],
+  ['PUT', '/grants', { subject: 'bob', pattern: 'alice/app', role: 'reader' }, [401, 403, 201, 200]],
+  ['PUT', '/grants', { subject: 'bob', pattern: '**', role: 'reader' }, [401, 403, 403, 201]],
+  ['PUT', '/grants', { subject: 'bob', pattern: '*/alice', role: 'reader' }, [401, 403, 403, 201]],
+  ['DELETE', '/grants?subject=bob&pattern=alice/app', undefined, [401, 403, 204, 404]],
+  ['DELETE', '/grants?subject=bob&pattern=**', undefined, [401, 403, 403, 204]],
   ['GET', '/signing-keys', undefined, [401, 403, 403, 200]],
-  ['POST', '/signing-keys', undefined, [401, 403, 403, 200]],
+  ['POST', '/signing-keys', undefined, [401, 403, 403, 201]],
   ['GET', '/audit', undefined, [401, 403, 403, 200]],
 ]
 
@@ -117,7 +117,7 @@ test.each([
     400,
     'pattern',
   ],
-  ['PATCH', '/users/admin', { isAdmin: false }, 409, 'no server admin'],
+  ['PATCH', '/users/admin', { admin: false }, 409, 'no server admin'],
   ['PATCH', '/users/admin', { disabled: true }, 409, 'no server admin'],
   ['DELETE', '/users/admin', undefined, 409, 'no server admin'],
   ['GET', '/nothing', undefined, 404, 'no such endpoint'],
@@ -156,7 +156,7 @@ test('grants: users see and change those in their own namespace', async () => {
   await server.grant('alice', 'bob/app', 'reader')
   await server.admin('PUT', '/robots/bob%2Bci')
   const grant = { subject: 'bob', pattern: 'alice/shared/**', role: 'writer' }
-  expect((await ask(basic('alice'), 'PUT', '/grants', grant)).status).toBe(200)
+  expect((await ask(basic('alice'), 'PUT', '/grants', grant)).status).toBe(201)
   expect((await ask(basic('alice'), 'GET', '/grants')).json.items).toMatchObject([grant])
   expect((await ask(basic('alice'), 'GET', '/robots')).json.items).toEqual([])
   expect((await ask(basic('bob'), 'GET', '/robots')).json.items).toMatchObject([{ name: 'bob+ci' }])
@@ -166,11 +166,11 @@ test('grants: users see and change those in their own namespace', async () => {
 
 test('accounts: lists are paginated', async () => {
   for (let at = 0; at < 101; at++) await server.admin('PUT', `/groups/g${String(at).padStart(3, '0')}`)
-  const first = await server.admin<{ items: string[]; next: string }>('GET', '/groups?last=g')
-  expect([first.items.length, first.next]).toEqual([50, 'g049'])
-  const next = await server.admin<{ items: string[]; next: string }>('GET', '/groups?last=g049&limit=1')
-  expect(next).toEqual({ items: ['g050'], next: 'g050' })
-  expect(await server.admin('GET', '/groups?last=g099&limit=500')).toEqual({ items: ['g100'] })
+  const first = await server.admin<{ items: { name: string }[]; nextCursor: string }>('GET', '/groups?cursor=g')
+  expect([first.items.length, first.nextCursor]).toEqual([50, 'g049'])
+  const next = await server.admin<{ items: { name: string }[]; nextCursor: string }>('GET', '/groups?cursor=g049&limit=1')
+  expect(next).toEqual({ items: [{ name: 'g050' }], nextCursor: 'g050' })
+  expect(await server.admin('GET', '/groups?cursor=g099&limit=500')).toEqual({ items: [{ name: 'g100' }] })
   expect((await ask(basic('admin'), 'GET', '/groups?limit=0')).status).toBe(400)
 })
 
@@ -191,15 +191,15 @@ test('tokens: the secret is shown once, and the list shows the last use', async 
 
 test('audit: entries have the account, address and credential, and denials are included', async () => {
   const { id, secret } = await server.addToken('admin')
-  expect((await ask(bearer(secret), 'PUT', '/groups/audited')).status).toBe(200)
+  expect((await ask(bearer(secret), 'PUT', '/groups/audited')).status).toBe(201)
   expect((await ask(basic('alice'), 'DELETE', '/groups/audited')).status).toBe(403)
   const { text, json } = await ask(basic('admin'), 'GET', '/audit')
   const [added] = json.items
-  expect(added).toMatchObject({ action: 'group.add', target: 'audited', account: 'admin', credential: id })
+  expect(added).toMatchObject({ action: 'group.add', target: 'audited', account: 'admin', credentialId: id })
   expect(added.address).toBe('127.0.0.1')
-  const [refused] = (await ask(basic('admin'), 'GET', '/audit?kind=refused')).json.items
+  const [refused] = (await ask(basic('admin'), 'GET', '/audit?kind=denied')).json.items
   expect(refused).toMatchObject({
-    action: 'refused',
+    action: 'denied',
     target: 'DELETE /api/v1/groups/audited',
     account: 'alice',
   })
@@ -215,7 +215,7 @@ test('audit: a flood of denials is one entry with a short target, and does not c
   expect((await Promise.all(flood)).map(({ status }) => status)).toEqual(flood.map(() => 403))
   const changes = (await ask(basic('admin'), 'GET', '/audit?limit=1')).json.items
   expect(changes).toMatchObject([{ action: 'user.add', target: 'flooder' }])
-  const { items } = (await ask(basic('admin'), 'GET', '/audit?kind=refused')).json
+  const { items } = (await ask(basic('admin'), 'GET', '/audit?kind=denied')).json
   const ofFlooder = items.filter((entry: { account: string }) => entry.account === 'flooder')
   expect(ofFlooder).toMatchObject([{ count: 100 }])
   expect(ofFlooder[0].target.length).toBeLessThanOrEqual(200)
@@ -231,8 +231,8 @@ test('audit: sign-ins are listed, and failed ones separately', async () => {
     (await ask(basic('admin'), 'GET', `/audit?kind=${kind}`)).json.items.filter(
       (entry: { account?: string }) => entry.account === 'visitor',
     )
-  expect(await of('failed')).toMatchObject([{ action: 'sign-in.failed', target: 'token', count: 3 }])
-  expect(await of('signed-in')).toMatchObject([{ action: 'sign-in', target: 'password', count: 1 }])
+  expect(await of('failed-sign-in')).toMatchObject([{ action: 'sign-in.failed', target: 'token', count: 3 }])
+  expect(await of('sign-in')).toMatchObject([{ action: 'sign-in', target: 'password', count: 1 }])
 })
 
 test('accounts: the initial password is in a file until it is changed', async () => {
@@ -264,8 +264,8 @@ test("accounts: changing one's own password with a token or session needs the cu
   expect((await change({ password: 'third-horse' }, basic('owner', 'second-horse'))).status).toBe(200)
   const admin = await server.addToken('admin')
   const put = (name: string, body: object) => ask(bearer(admin.secret), 'PUT', `/users/${name}`, body)
-  expect((await put('admin', { password: 'stolen-horse', isAdmin: true })).status).toBe(403)
-  expect((await put('admin', { ...user, isAdmin: true, currentPassword: PASSWORD })).status).toBe(200)
+  expect((await put('admin', { password: 'stolen-horse', admin: true })).status).toBe(403)
+  expect((await put('admin', { ...user, admin: true, currentPassword: PASSWORD })).status).toBe(200)
   expect((await put('owner', user)).status).toBe(200)
 })
 
@@ -277,13 +277,13 @@ test('accounts: with open access, nobody can create accounts that would exist on
     return (await open.fetch(`/api/v1${path}`, init)).status
   }
   const statuses = [
-    await ask('PUT', '/users/mallory', { ...user, isAdmin: true }),
+    await ask('PUT', '/users/mallory', { ...user, admin: true }),
     await ask('PUT', '/groups/team'),
     await ask('PUT', '/grants', { subject: 'anonymous', pattern: '**', role: 'admin' }),
     await ask('POST', '/signing-keys'),
   ]
   expect(statuses).toEqual([403, 403, 403, 403])
-  expect(await ask('PUT', '/repositories/app', {})).toBe(200)
+  expect(await ask('PUT', '/repositories/app', {})).toBe(201)
 })
 
 test('accounts: with open access, no credential is needed and everything is allowed', async () => {

@@ -25,20 +25,20 @@ test('cache: content is listed, explained and evicted', async () => {
   await cache.get('manifests/1')
   await (await cache.get(`blobs/${layer.digest}`)).bytes()
   expect(await get('/cache/tags')).toMatchObject({
-    items: [{ repository: REPOSITORY, tag: '1', digest: manifest.digest, isFresh: true }],
+    items: [{ repository: REPOSITORY, tag: '1', digest: manifest.digest, fresh: true }],
   })
   expect(await explain()).toMatchObject({ state: 'fresh' })
   const second = fake.putImage('library/app', '1')
   const refreshed = await post('/cache/refresh', { repository: REPOSITORY, tag: '1' })
   expect(await refreshed.json()).toEqual({ digest: second.manifest.digest })
-  expect((await post('/cache/evict', { repository: REPOSITORY, reference: '1' })).status).toBe(200)
+  expect((await post('/cache/evict', { repository: REPOSITORY, reference: '1' })).status).toBe(204)
   expect(await explain()).toMatchObject({
     state: 'absent',
     explanation: expect.stringContaining('was evicted at'),
   })
   expect((await post('/cache/evict', { repository: 'mine', reference: '1' })).status).toBe(404)
-  expect(await get('/cache')).toMatchObject({ manifests: 1, bytesMax: 0 })
-  await until(async () => ((await get('/cache/fills')).items as unknown[]).length === 0)
+  expect(await get('/cache')).toMatchObject({ manifestCount: 1 })
+  await until(async () => ((await get('/cache/downloads')).items as unknown[]).length === 0)
   const audit = JSON.stringify(await get('/audit'))
   expect(audit).toContain('cache.evict')
 })
@@ -50,9 +50,9 @@ test('upstreams: each is shown with its state, and never with a secret', async (
     await (await server.fetch(`/api/v1${path}`, { method })).text()
   const listed = await text('/upstreams')
   expect(JSON.parse(listed).items).toMatchObject([{ name: 'up.example', state: 'up', hasCredentials: true }])
-  expect(JSON.parse(await text('/upstreams/up.example/check', 'POST'))).toMatchObject({ isReached: true })
+  expect(JSON.parse(await text('/upstreams/up.example/check', 'POST'))).toMatchObject({ reachable: true })
   fake.on(/GET \/v2\//, () => reply(401, { 'www-authenticate': 'Basic' }, ''))
-  expect(JSON.parse(await text('/upstreams/up.example/check', 'POST'))).toMatchObject({ isReached: false })
+  expect(JSON.parse(await text('/upstreams/up.example/check', 'POST'))).toMatchObject({ reachable: false })
   expect((await server.fetch('/api/v1/upstreams/other')).status).toBe(404)
   const shown = listed + (await text('/server')) + JSON.stringify(server.log())
   expect(shown).not.toContain('a-secret')

@@ -27,14 +27,14 @@ const ACTS: [method: string, path: string, body: object | undefined, statuses: n
   ['GET', repo, undefined, [401, 403, 200, 200, 200, 200, 200]],
   ['GET', other, undefined, [401, 403, 403, 403, 403, 404, 403]],
   ['PUT', repo, {}, [401, 403, 403, 403, 200, 200, 403]],
-  ['PUT', other, {}, [401, 403, 403, 403, 403, 200, 403]],
+  ['PUT', other, {}, [401, 403, 403, 403, 403, 201, 403]],
   ['PATCH', repo, { description: 'x' }, [401, 403, 403, 403, 200, 200, 403]],
   ['GET', `${repo}/history`, undefined, [401, 403, 200, 200, 200, 200, 200]],
   ['GET', `${repo}/pulls`, undefined, [401, 403, 403, 403, 200, 200, 403]],
-  ['POST', `${repo}/restore`, { at: past }, [401, 403, 403, 403, 200, 200, 403]],
+  ['POST', `${repo}/rewind`, { at: past }, [401, 403, 403, 403, 200, 200, 403]],
   ['POST', `${repo}/restore`, {}, [401, 403, 403, 403, 409, 409, 403]],
   ['DELETE', '/repositories/team%2Fgone', undefined, [401, 403, 403, 403, 403, 404, 403]],
-  ['PUT', `${repo}/tags/latest`, { digest: manifest.digest }, [401, 403, 403, 200, 200, 200, 403]],
+  ['PUT', `${repo}/tags/latest`, { digest: manifest.digest }, [401, 403, 403, 201, 200, 200, 403]],
   ['GET', `${repo}/tags`, undefined, [401, 403, 200, 200, 200, 200, 200]],
   ['GET', `${repo}/tags/latest`, undefined, [401, 403, 200, 200, 200, 200, 200]],
   ['PATCH', `${repo}/tags/latest`, { expiresAt: later }, [401, 403, 403, 403, 200, 200, 403]],
@@ -56,18 +56,18 @@ const ACTS: [method: string, path: string, body: object | undefined, statuses: n
   ['DELETE', `/uploads/${Bun.randomUUIDv7()}`, undefined, [401, 403, 403, 403, 403, 404, 403]],
   ['GET', '/storage', undefined, [401, 403, 403, 403, 403, 200, 403]],
   ['GET', '/storage/repositories', undefined, [401, 403, 403, 403, 403, 200, 403]],
-  ['GET', '/collector', undefined, [401, 403, 403, 403, 403, 200, 403]],
-  ['GET', '/collector/candidates', undefined, [401, 403, 403, 403, 403, 200, 403]],
-  ['GET', '/collector/totals', undefined, [401, 403, 403, 403, 403, 200, 403]],
-  ['GET', `/collector/explain?digest=${EMPTY.digest}`, undefined, [401, 403, 403, 403, 403, 200, 403]],
+  ['GET', '/gc', undefined, [401, 403, 403, 403, 403, 200, 403]],
+  ['GET', '/gc/candidates', undefined, [401, 403, 403, 403, 403, 200, 403]],
+  ['GET', '/gc/totals', undefined, [401, 403, 403, 403, 403, 200, 403]],
+  ['GET', `/gc/explain?digest=${EMPTY.digest}`, undefined, [401, 403, 403, 403, 403, 200, 403]],
   ['GET', '/jobs', undefined, [401, 403, 403, 403, 403, 200, 403]],
   ['GET', '/jobs/none', undefined, [401, 403, 403, 403, 403, 404, 403]],
-  ['DELETE', '/jobs/none', undefined, [401, 403, 403, 403, 403, 404, 403]],
+  ['POST', '/jobs/none/cancel', undefined, [401, 403, 403, 403, 403, 404, 403]],
   ['GET', '/jobs/none/events', undefined, [401, 403, 403, 403, 403, 404, 403]],
   ['POST', '/jobs', { kind: 'none' }, [401, 403, 403, 403, 403, 400, 403]],
   ['GET', '/cache', undefined, [401, 403, 403, 403, 403, 200, 403]],
   ['GET', '/cache/tags', undefined, [401, 403, 403, 403, 403, 200, 403]],
-  ['GET', '/cache/fills', undefined, [401, 403, 403, 403, 403, 200, 403]],
+  ['GET', '/cache/downloads', undefined, [401, 403, 403, 403, 403, 200, 403]],
   [
     'GET',
     '/cache/explain?repository=team/app&reference=latest',
@@ -82,12 +82,12 @@ const ACTS: [method: string, path: string, body: object | undefined, statuses: n
     [401, 403, 403, 403, 403, 404, 403],
   ],
   ['GET', '/pins', undefined, [401, 403, 403, 403, 403, 200, 403]],
-  ['PUT', '/pins', { pattern: 'docker.io/**', reference: '' }, [401, 403, 403, 403, 403, 200, 403]],
-  ['DELETE', '/pins?pattern=none&reference=', undefined, [401, 403, 403, 403, 403, 404, 403]],
+  ['PUT', '/pins', { pattern: 'docker.io/**' }, [401, 403, 403, 403, 403, 201, 403]],
+  ['DELETE', '/pins?pattern=none', undefined, [401, 403, 403, 403, 403, 404, 403]],
   ['GET', '/upstreams', undefined, [401, 403, 403, 403, 403, 200, 403]],
   ['GET', '/upstreams/none', undefined, [401, 403, 403, 403, 403, 404, 403]],
   ['POST', '/upstreams/none/check', undefined, [401, 403, 403, 403, 403, 404, 403]],
-  ['PUT', '/upstreams/up.example', { offline: true }, [401, 403, 403, 403, 403, 200, 403]],
+  ['PUT', '/upstreams/up.example', { offline: true }, [401, 403, 403, 403, 403, 201, 403]],
   ['DELETE', '/upstreams/none', undefined, [401, 403, 403, 403, 403, 404, 403]],
   ['GET', '/server', undefined, [401, 403, 403, 403, 403, 200, 403]],
   ['GET', '/access?repository=team/app', undefined, [401, 403, 403, 403, 200, 200, 403]],
@@ -236,10 +236,10 @@ test('access: only server admins see that other repositories have the same conte
   const told = async (who: (typeof WHO)[number], path: string) => {
     const answer = await server.as(credentials[who]).fetch(`/api/v1${path}`)
     const text = await answer.text()
-    return ['ownBytes', 'storedAt'].filter((field) => text.includes(`"${field}"`))
+    return ['uniqueBytes', 'storedAt'].filter((field) => text.includes(`"${field}"`))
   }
   for (const path of ['/repositories?q=team/app', repo]) {
-    expect([path, await told('server admin', path)]).toEqual([path, ['ownBytes']])
+    expect([path, await told('server admin', path)]).toEqual([path, ['uniqueBytes']])
     expect([path, await told('repository admin', path)]).toEqual([path, []])
   }
   expect(await told('server admin', `/blobs/${EMPTY.digest}`)).toEqual(['storedAt'])

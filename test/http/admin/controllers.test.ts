@@ -3,10 +3,11 @@ import { Elysia, t } from 'elysia'
 import { grantedAccess } from '../../../src/auth/granted-access.ts'
 import { openAccess } from '../../../src/auth/open-access.ts'
 import { Rules } from '../../../src/auth/rules.ts'
+import { readPage } from '../../../src/core/page.ts'
 import { type Access, type Action, type Identity, NOBODY } from '../../../src/domain/access.ts'
 import { type AdminContext, controller } from '../../../src/http/admin/context.ts'
 import { operation, tagged } from '../../../src/http/admin/operation.ts'
-import { page, pageOf, pageParameters, RepositoryParam } from '../../../src/http/admin/schemas.ts'
+import { mapPage, pageOf, pageParameters, RepositoryParam } from '../../../src/http/admin/schemas.ts'
 import type { Content } from '../../../src/http/admin/services.ts'
 import { errors } from '../../../src/http/problem/errors.ts'
 import { openBodies } from '../../../src/http/request/bodies.ts'
@@ -43,13 +44,11 @@ function notes(as: Identity, access = grantedAccess) {
     controller(context, 'notes', '/notes')
       .get(
         '',
-        ({ query }) =>
-          page(
-            query,
-            (limit) => ['a', 'b', 'c'].filter((key) => key > (query.last ?? '')).slice(0, limit),
-            String,
-            (text) => ({ repository: query.q ?? '', text }),
-          ),
+        async ({ query }) => {
+          const read = (limit: number) =>
+            ['a', 'b', 'c'].filter((key) => key > (query.cursor ?? '')).slice(0, limit)
+          return mapPage(await readPage(query, read, String), (text) => ({ repository: query.q ?? '', text }))
+        },
         {
           query: t.Object({ ...pageParameters, q: t.Optional(t.String()) }),
           ...operation({
@@ -202,7 +201,7 @@ test('controllers: a change checks its precondition atomically', async () => {
 test('controllers: a list has pages of the requested size', async () => {
   const ask = notes(identity('ann', ['pull']))
   const { json } = await ask('GET', '?limit=2&q=z')
-  expect([json.items.length, json.next]).toEqual([2, 'b'])
-  expect((await ask('GET', '?limit=2&last=b')).json).toEqual({ items: [{ repository: '', text: 'c' }] })
+  expect([json.items.length, json.nextCursor]).toEqual([2, 'b'])
+  expect((await ask('GET', '?limit=2&cursor=b')).json).toEqual({ items: [{ repository: '', text: 'c' }] })
   for (const limit of ['0', '501', 'x', '1.5']) expect((await ask('GET', `?limit=${limit}`)).status).toBe(400)
 })

@@ -25,7 +25,7 @@ function gated() {
 }
 
 /** The admin API over a data folder, with jobs that the test controls. */
-async function open(work: Partial<Record<'collect' | 'scan', JobWork>>) {
+async function open(work: Partial<Record<'gc' | 'scan', JobWork>>) {
   await using resources = new AsyncDisposableStack()
   const folder = resources.use(await temporaryFolder('jobs'))
   const { log, lines } = openMemoryLog()
@@ -46,7 +46,7 @@ async function open(work: Partial<Record<'collect' | 'scan', JobWork>>) {
     )
   const ask = async <T = Job>(...asked: Parameters<typeof send>) => {
     const response = await send(...asked)
-    return { status: response.status, json: (await response.json()) as T }
+    return { status: response.status, json: JSON.parse((await response.text()) || 'null') as T }
   }
   /** The same API on the data folder's socket. */
   const listen = () => {
@@ -71,11 +71,11 @@ function eventsOf(text: string): [name: string, job: Job][] {
 
 test('jobs: one runs at a time, shows its progress, and stays in the list', async () => {
   const { work, begun, end } = gated()
-  await using api = await open({ collect: work })
-  const started = await api.ask('POST', '/jobs', { kind: 'collect' })
-  expect(started).toMatchObject({ status: 200, json: { kind: 'collect', startedBy: 'owner (socket)' } })
+  await using api = await open({ gc: work })
+  const started = await api.ask('POST', '/jobs', { kind: 'gc' })
+  expect(started).toMatchObject({ status: 201, json: { kind: 'gc', startedBy: 'owner (socket)' } })
   const { id } = started.json
-  const second = await api.ask('POST', '/jobs', { kind: 'collect' })
+  const second = await api.ask('POST', '/jobs', { kind: 'gc' })
   expect(second).toMatchObject({ status: 409, json: { code: 'CONFLICT' } })
   expect(second.json.detail).toContain(id)
   const { progress } = await begun
@@ -88,7 +88,7 @@ test('jobs: one runs at a time, shows its progress, and stays in the list', asyn
   await until(async () => (await api.ask('GET', `/jobs/${id}`)).json.state === 'done')
   const { json } = await api.ask<{ items: Job[] }>('GET', '/jobs')
   expect(json.items).toMatchObject([{ id, state: 'done', result: { manifests: 10 } }])
-  expect((await api.ask('DELETE', `/jobs/${id}`)).status).toBe(409)
+  expect((await api.ask('POST', `/jobs/${id}/cancel`)).status).toBe(409)
 })
 
 test('jobs: the event stream ends with the job', async () => {
@@ -118,7 +118,7 @@ test('jobs: a cancelled one ends, and the audit log has each step', async () => 
   const { id } = (await api.ask('POST', '/jobs', { kind: 'scan' })).json
   const events = (await api.send('GET', `/jobs/${id}/events`)).text()
   await begun
-  expect((await api.ask('DELETE', `/jobs/${id}`)).status).toBe(200)
+  expect((await api.ask('POST', `/jobs/${id}/cancel`)).status).toBe(204)
   expect(eventsOf(await events).at(-1)).toMatchObject(['end', { state: 'cancelled' }])
   const acts = async () => (await api.ask<{ items: Job[] }>('GET', '/audit?limit=3')).json.items
   await until(async () => (await acts())[0]?.action === 'job.end')
@@ -127,7 +127,7 @@ test('jobs: a cancelled one ends, and the audit log has each step', async () => 
       action: 'job.end',
       target: id,
       account: 'owner (socket)',
-      detail: { kind: 'scan', state: 'cancelled' },
+      details: { kind: 'scan', state: 'cancelled' },
     },
     { action: 'job.cancel', target: id },
     { action: 'job.start', target: id },
@@ -148,7 +148,7 @@ test('jobs: a failed one says so, and the log has the cause', async () => {
 test('jobs: an unsupported kind is refused, and so are too many watchers', async () => {
   const { work } = gated()
   await using api = await open({ scan: work })
-  expect((await api.ask('POST', '/jobs', { kind: 'collect' })).status).toBe(405)
+  expect((await api.ask('POST', '/jobs', { kind: 'gc' })).status).toBe(405)
   expect((await api.ask('POST', '/jobs', { kind: 'other' })).status).toBe(400)
   const { id } = (await api.ask('POST', '/jobs', { kind: 'scan' })).json
   const stops = Array.from({ length: 100 }, () => api.jobs.watch(id, () => {}))

@@ -20,7 +20,7 @@ for (const [name, start] of SERVERS) {
       server = await start()
       const headers = { 'content-type': 'application/json' }
       const put = await server.fetch('/api/v1/repositories/a', { method: 'PUT', headers, body: '{}' })
-      expect(put.status).toBe(200)
+      expect(put.status).toBe(201)
     }, 60_000)
     afterAll(() => server.stop())
 

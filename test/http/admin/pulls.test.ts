@@ -34,17 +34,17 @@ test('pulls: the API says who pulled which tag on which day, after a restart, al
   }
   const day = '2026-01-31'
   const items = [
-    { day, account: 'alice', pulls: 1 },
-    { day, tag: 'v1', pulls: 1 },
-    { day, tag: 'v1', account: 'alice', pulls: 1 },
+    { day, account: 'alice', pullCount: 1 },
+    { day, tag: 'v1', pullCount: 1 },
+    { day, tag: 'v1', account: 'alice', pullCount: 1 },
   ]
   expect(await list()).toEqual({ items })
   expect(await list('?tag=v1')).toEqual({ items: items.slice(1) })
-  const first = (await list('?limit=2')) as { next: string }
+  const first = (await list('?limit=2')) as { nextCursor: string }
   expect(first).toMatchObject({ items: items.slice(0, 2) })
-  expect(await list(`?last=${first.next}`)).toEqual({ items: items.slice(2) })
+  expect(await list(`?cursor=${first.nextCursor}`)).toEqual({ items: items.slice(2) })
   const tag = await again.fetch('/api/v1/repositories/app/tags/v1', admin)
-  expect(await tag.json()).toMatchObject({ pulls: 2 })
+  expect(await tag.json()).toMatchObject({ pullCount: 2 })
 })
 
 test('pulls: they are deleted after 90 days', async () => {

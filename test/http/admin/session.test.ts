@@ -23,13 +23,13 @@ async function signIn(headers: Record<string, string> = {}, name = 'alice', pass
   return await server.fetch('/api/v1/session', {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...headers },
-    body: JSON.stringify({ name, password }),
+    body: JSON.stringify({ username: name, password }),
   })
 }
 
 async function begin(headers?: Record<string, string>, name?: string): Promise<Session> {
   const response = await signIn(headers, name)
-  expect(response.status).toBe(200)
+  expect(response.status).toBe(201)
   const setCookie = response.headers.get('set-cookie') ?? ''
   const { account, csrfToken } = (await response.json()) as Session
   return { account, csrfToken, setCookie, cookie: setCookie.split(';')[0] ?? '' }
@@ -45,7 +45,7 @@ test('sessions: a browser signs in, is recognized by its cookie, and signs out',
   expect(await shown.json()).toEqual({
     account,
     csrfToken,
-    isAdmin: false,
+    admin: false,
     expiresAt: new Date(clock + 12 * 3_600_000).toISOString(),
   })
   expect(await statusOf('/users/alice', { headers: { cookie } })).toBe(200)
@@ -61,7 +61,7 @@ test('sessions: a browser signs in, is recognized by its cookie, and signs out',
 test('sessions: behind TLS, the cookie is Secure and bound to this host', async () => {
   await using behind = await startWithAccounts({ settings: { 'trusted-proxies': '127.0.0.1' } })
   const headers = { 'content-type': 'application/json', 'x-forwarded-proto': 'https' }
-  const body = JSON.stringify({ name: 'admin', password: PASSWORD })
+  const body = JSON.stringify({ username: 'admin', password: PASSWORD })
   const response = await behind.fetch('/api/v1/session', { method: 'POST', headers, body })
   const setCookie = response.headers.get('set-cookie') ?? ''
   expect(setCookie).toMatch(/^__Host-cay-session=\S+; Path=\/; .*; Secure(?:;|$)/)
@@ -93,8 +93,8 @@ test("sessions: a change needs the session's CSRF token", async () => {
   expect(await put({})).toBe(403)
   expect(await put({ 'x-csrf-token': '' })).toBe(403)
   expect(await put({ 'x-csrf-token': (await begin()).csrfToken })).toBe(403)
-  expect(await put({ 'x-csrf-token': csrfToken })).toBe(200)
-  expect((await signIn({ cookie })).status).toBe(200)
+  expect(await put({ 'x-csrf-token': csrfToken })).toBe(201)
+  expect((await signIn({ cookie })).status).toBe(201)
 })
 
 test('sessions: a page of another site cannot change anything, whatever credentials the browser sends', async () => {

@@ -8,7 +8,7 @@ import { startInProcess } from '../../support/server.ts'
 
 interface Page<T> {
   items: T[]
-  next?: string
+  nextCursor?: string
 }
 
 let server: AccountsServer
@@ -24,13 +24,13 @@ afterAll(() => server.stop())
 
 test('storage: usage is shown by repository and in total', async () => {
   const repositories = [
-    { repository: 'alice/app', blobs: 2, bytes: 10, ownBytes: 5, sharedBytes: 5 },
-    { repository: 'library/app', blobs: 2, bytes: 7, ownBytes: 2, sharedBytes: 5 },
+    { repository: 'alice/app', blobCount: 2, bytes: 10, uniqueBytes: 5, sharedBytes: 5 },
+    { repository: 'library/app', blobCount: 2, bytes: 7, uniqueBytes: 2, sharedBytes: 5 },
   ]
   expect(await server.admin('GET', '/storage/repositories')).toEqual({ items: repositories })
   const first = await server.admin<Page<object>>('GET', '/storage/repositories?sort=bytes&limit=1')
   expect(first.items).toEqual(repositories.slice(0, 1))
-  expect(await server.admin('GET', `/storage/repositories?sort=bytes&limit=1&last=${first.next}`)).toEqual({
+  expect(await server.admin('GET', `/storage/repositories?sort=bytes&limit=1&cursor=${first.nextCursor}`)).toEqual({
     items: repositories.slice(1),
   })
   const { blobs, uploads, disk } = await server.admin<Record<string, Record<string, number>>>(
@@ -50,8 +50,8 @@ test('blobs: one lists its repositories that the caller may pull from', async ()
     { repository: 'library/app', linkedAt: expect.any(String) },
     { repository: 'alice/app', linkedAt: expect.any(String), unreferencedAt: expect.any(String) },
   ])
-  const { next } = await server.admin<Page<object>>('GET', `/blobs/${digest}?limit=1`)
-  const second = await server.admin<Page<object>>('GET', `/blobs/${digest}?limit=1&last=${next}`)
+  const { nextCursor: next } = await server.admin<Page<object>>('GET', `/blobs/${digest}?limit=1`)
+  const second = await server.admin<Page<object>>('GET', `/blobs/${digest}?limit=1&cursor=${next}`)
   expect(second.items).toEqual(all.items.slice(1))
   const hers = await server.as(basic('alice')).fetch(`/api/v1/blobs/${digest}`)
   expect(((await hers.json()) as Page<object>).items).toEqual(all.items.slice(1))
@@ -66,8 +66,8 @@ test('uploads: those in progress are listed and cancelled', async () => {
   for (const location of locations) await owner.fetch(location, { method: 'PATCH', body: 'some bytes' })
   const ids = locations.map((location) => location.split('/').at(-1)!.split('~')[0]!)
   const first = await server.admin<Page<{ id: string }>>('GET', '/uploads?limit=1')
-  expect(first).toMatchObject({ items: [{ id: ids[0], repository: 'library/app', bytes: 10 }], next: ids[0] })
-  expect(await server.admin('GET', `/uploads?last=${ids[0]}`)).toMatchObject({ items: [{ id: ids[1] }] })
+  expect(first).toMatchObject({ items: [{ id: ids[0], repository: 'library/app', bytes: 10 }], nextCursor: ids[0] })
+  expect(await server.admin('GET', `/uploads?cursor=${ids[0]}`)).toMatchObject({ items: [{ id: ids[1] }] })
   expect(await server.admin('GET', '/storage')).toMatchObject({ uploads: { count: 2, bytes: 20 } })
   await server.admin('DELETE', `/uploads/${ids[0]}`)
   expect((await owner.fetch(locations[0]!)).status).toBe(404)
@@ -87,9 +87,9 @@ test('uploads: one of an earlier process can be cancelled', async () => {
   await using again = await startInProcess({ data: folder.path })
   const { items } = (await (await again.fetch('/api/v1/uploads')).json()) as Page<{ id: string }>
   expect(items as object[]).toEqual([
-    { id: items[0]!.id, bytes: 10, beganAt: expect.any(String), changedAt: expect.any(String) },
+    { id: items[0]!.id, bytes: 10, startedAt: expect.any(String), updatedAt: expect.any(String) },
   ])
-  expect((await again.fetch(`/api/v1/uploads/${items[0]!.id}`, { method: 'DELETE' })).status).toBe(200)
+  expect((await again.fetch(`/api/v1/uploads/${items[0]!.id}`, { method: 'DELETE' })).status).toBe(204)
   expect((await again.fetch(location)).status).toBe(404)
   expect((await again.fetch(`/api/v1/uploads/${items[0]!.id}`, { method: 'DELETE' })).status).toBe(404)
 })
@@ -108,7 +108,7 @@ test('server: the version, health and settings are shown', async () => {
   })
 })
 
-test.each(['/blobs/sha256:x', '/storage/repositories?sort=bytes&last=x', '/uploads?limit=0'])(
+test.each(['/blobs/sha256:x', '/storage/repositories?sort=bytes&cursor=x', '/uploads?limit=0'])(
   '%s is 400',
   async (path) => {
     const answer = await server.as(basic('admin')).fetch(`/api/v1${path}`)

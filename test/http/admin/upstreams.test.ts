@@ -42,7 +42,7 @@ const pull = async (reference = '1') =>
 test('an upstream that is added is pulled through at once and after a restart; a changed one follows its new URL', async () => {
   fake.putImage('library/app', '1')
   expect(await pull()).toBe(404)
-  expect(await ask('PUT', PATH, { url: fake.url })).toMatchObject({ status: 200 })
+  expect(await ask('PUT', PATH, { url: fake.url })).toMatchObject({ status: 201 })
   expect(await pull()).toBe(200)
   await restart()
   expect(JSON.parse((await ask('GET', '/upstreams')).text).items).toMatchObject([
@@ -62,7 +62,7 @@ test('the repositories of a removed upstream stay, are served as they are, and t
   await ask('PUT', PATH, { url: fake.url })
   expect(await pull()).toBe(200)
   const asked = fake.log.length
-  expect((await ask('DELETE', PATH)).status).toBe(200)
+  expect((await ask('DELETE', PATH)).status).toBe(204)
   expect((await ask('GET', PATH)).status).toBe(404)
   expect((await ask('DELETE', PATH)).status).toBe(404)
   expect(await pull()).toBe(200)
@@ -87,9 +87,9 @@ test('a fill of a removed upstream ends, and its clients with it', async () => {
   ])
   const response = await server.fetch(`/v2/up.example/library/app/blobs/${layer.digest}`)
   expect(response.status).toBe(200)
-  expect((await ask('DELETE', PATH)).status).toBe(200)
+  expect((await ask('DELETE', PATH)).status).toBe(204)
   await expect(response.bytes()).rejects.toThrow()
-  expect(JSON.parse((await ask('GET', '/cache/fills')).text).items).toEqual([])
+  expect(JSON.parse((await ask('GET', '/cache/downloads')).text).items).toEqual([])
 })
 
 test('a fill goes on with the new settings of its upstream', async () => {
@@ -121,7 +121,7 @@ test('a name that local repositories begin with is refused with their list', asy
 
 test('a secret is written, sent to its upstream, and never told; it is kept only for the same place', async () => {
   const secret = { url: fake.url, username: 'me', password: 'a-secret' }
-  expect((await ask('PUT', PATH, secret)).status).toBe(200)
+  expect((await ask('PUT', PATH, secret)).status).toBe(201)
   const kept = { url: fake.url, username: 'me', connections: 2 }
   expect((await ask('PUT', PATH, kept)).status).toBe(200)
   await restart()

@@ -83,14 +83,14 @@ describe.each(RESOURCES)('the entity tag of a $noun', ({ noun, path, body, chang
 
   test('differs from that of a recreated resource with the same name', async () => {
     const etag = await etagOf(path)
-    expect((await ask('DELETE', path)).status).toBe(200)
+    expect((await ask('DELETE', path)).status).toBe(204)
     expect((await ask('PUT', path, body, { 'if-match': '*' })).status).toBe(412)
-    expect((await ask('PUT', path, body, { 'if-none-match': '*' })).status).toBe(200)
+    expect((await ask('PUT', path, body, { 'if-none-match': '*' })).status).toBe(201)
     expect((await ask('PUT', path, body, { 'if-none-match': '*' })).status).toBe(412)
     expect((await ask('DELETE', path, undefined, { 'if-match': etag })).status).toBe(412)
     expect((await ask('DELETE', path, undefined, { 'if-match': `W/${await etagOf(path)}` })).status).toBe(412)
     expect((await ask('DELETE', path, undefined, { 'if-match': `"0", ${await etagOf(path)}` })).status).toBe(
-      200,
+      204,
     )
   })
 })
@@ -125,7 +125,7 @@ test('entity tags: the one of a manifest changes with its tags, and when it is p
   expect((await ask('DELETE', path, undefined, { 'if-match': etag })).status).toBe(412)
   const newer = await etagOf(path)
   const racing = await Promise.all([1, 2].map(() => ask('DELETE', path, undefined, { 'if-match': newer })))
-  expect(racing.map(({ status }) => status).sort()).toEqual([200, 404])
+  expect(racing.map(({ status }) => status).sort()).toEqual([204, 404])
   await push()
   expect((await ask('DELETE', path, undefined, { 'if-match': newer })).status).toBe(412)
 })

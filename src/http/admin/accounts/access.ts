@@ -12,7 +12,7 @@ const Explained = t.Object(
     disabled: t.Boolean({ description: 'Whether the account or its owner is disabled' }),
     reasons: t.Array(
       t.Object({
-        by: t.UnionEnum(
+        source: t.UnionEnum(
           ['open', 'server-admin', 'own-namespace', 'account', 'group', 'authenticated', 'anonymous'],
           {
             default: undefined,
@@ -28,7 +28,7 @@ const Explained = t.Object(
     ),
     limits: t.Array(
       t.Object({
-        by: t.UnionEnum(['owner', 'credential'], { default: undefined }),
+        source: t.UnionEnum(['owner', 'credential'], { default: undefined }),
         name: t.String({ description: "The owner's name, or the token's id", example: 'alice' }),
         actions: Actions,
       }),
@@ -41,7 +41,7 @@ const Explained = t.Object(
 const Question = t.Object({
   account: t.Optional(AccountName),
   repository: RepositoryParam,
-  credential: t.Optional(t.String({ maxLength: 64, description: 'The id of a token of the account' })),
+  credentialId: t.Optional(t.String({ maxLength: 64, description: 'The id of a token of the account' })),
 })
 
 /** GET /api/v1/access: what an account may do in a repository, and by which grants. */
@@ -49,9 +49,17 @@ export function access(context: AdminContext) {
   const { grants } = context.accounts
   return controller(context, 'access', '/access').get(
     '',
-    async ({ principal, query }) => {
-      const { isDisabled, reasons, ...found } = await grants.explain(principal, query)
-      return { ...found, disabled: isDisabled, reasons: reasons.map(toReason) }
+    async ({ principal, query: { credentialId: credential, ...query } }) => {
+      const { actions, isDisabled, reasons, limits } = await grants.explain(principal, {
+        ...query,
+        credential,
+      })
+      return {
+        actions,
+        disabled: isDisabled,
+        reasons: reasons.map(toReason),
+        limits: limits.map(({ by: source, ...limit }) => ({ source, ...limit })),
+      }
     },
     {
       query: Question,
@@ -69,6 +77,6 @@ export function access(context: AdminContext) {
   )
 }
 
-function toReason({ by, subject, rule, actions }: ExplainedAccess['reasons'][number]) {
-  return { by, ...(subject !== undefined && { subject }), ...rule, actions }
+function toReason({ by: source, subject, rule, actions }: ExplainedAccess['reasons'][number]) {
+  return { source, ...(subject !== undefined && { subject }), ...rule, actions }
 }

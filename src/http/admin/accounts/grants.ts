@@ -1,15 +1,19 @@
 import { t } from 'elysia'
 import type { Grant } from '../../../core/accounts/grants.ts'
 import { type AdminContext, controller } from '../context.ts'
-import { operation } from '../operation.ts'
-import { DONE, Done, mapPage, PageQuery, Pattern, pageOf, RoleName, Time, timeOf } from '../schemas.ts'
+import { markCreated, operation } from '../operation.ts'
+import { mapPage, PageQuery, Pattern, pageOf, RoleName, Time, timeOf } from '../schemas.ts'
 
 const SubjectName = t.String({
   maxLength: 140,
   description: '"anonymous", "authenticated", "group:NAME", or the name of a user or robot',
+  example: 'group:team',
 })
 
-const GrantModel = t.Object({ subject: t.String(), pattern: t.String(), role: RoleName, createdAt: Time })
+const GrantModel = t.Object(
+  { subject: SubjectName, pattern: Pattern, role: RoleName, createdAt: Time },
+  { description: 'A grant' },
+)
 
 const IN_OWN_NAMESPACE = 'Users may change grants in their own namespace; elsewhere only server admins may.'
 
@@ -32,9 +36,10 @@ export function grants(context: AdminContext) {
     })
     .put(
       '',
-      async ({ principal, body }) => {
-        await grants.put(principal, body)
-        return DONE
+      async ({ principal, body, set }) => {
+        const { isNew, ...grant } = await grants.put(principal, body)
+        markCreated(set, isNew)
+        return toGrant(grant)
       },
       {
         body: t.Object({ subject: SubjectName, pattern: Pattern, role: RoleName }),
@@ -43,7 +48,8 @@ export function grants(context: AdminContext) {
           summary: 'Grant a role on the repositories that match a pattern',
           access: 'account',
           description: `${IN_OWN_NAMESPACE} ${TO_WHOM}`,
-          answer: Done,
+          answer: GrantModel,
+          creates: 'unless-it-exists',
           errors: ['NOT_FOUND', 'NAME_INVALID', 'CONFLICT'],
         }),
       },
@@ -52,15 +58,13 @@ export function grants(context: AdminContext) {
       '',
       async ({ principal, query }) => {
         await grants.delete(principal, query)
-        return DONE
       },
       {
         query: t.Object({ subject: SubjectName, pattern: Pattern }),
         ...operation({
-          id: 'removeGrant',
+          id: 'deleteGrant',
           summary: 'Delete a grant',
           access: 'account',
-          answer: Done,
           description: IN_OWN_NAMESPACE,
           errors: ['NOT_FOUND'],
         }),
@@ -68,6 +72,6 @@ export function grants(context: AdminContext) {
     )
 }
 
-function toGrant({ subject, pattern, role, createdAt }: Grant) {
+function toGrant({ subject, pattern, role, createdAt }: Omit<Grant, 'id'>) {
   return { subject, pattern, role, createdAt: timeOf(createdAt) }
 }

@@ -1,8 +1,8 @@
 import { t } from 'elysia'
 import type { Group } from '../../../core/accounts/groups.ts'
 import { type AdminContext, controller } from '../context.ts'
-import { operation, tagged } from '../operation.ts'
-import { AccountName, DONE, Done, mapPage, Name, PageQuery, pageOf } from '../schemas.ts'
+import { markCreated, operation, tagged } from '../operation.ts'
+import { AccountName, mapPage, Name, PageQuery, pageOf } from '../schemas.ts'
 
 const GroupModel = t.Object({ name: Name, members: t.Array(AccountName) }, { description: 'A group' })
 
@@ -12,7 +12,7 @@ const OPERATIONS = {
     id: 'listGroups',
     summary: 'List groups',
     access: 'admin',
-    answer: pageOf(Name, 'Groups'),
+    answer: pageOf(t.Object({ name: Name }), 'Groups'),
   }),
   get: operation({
     id: 'getGroup',
@@ -23,25 +23,25 @@ const OPERATIONS = {
     errors: ['NOT_FOUND'],
   }),
   add: operation({
-    id: 'addGroup',
+    id: 'putGroup',
     summary: 'Create a group',
     access: 'admin',
-    answer: Done,
+    answer: GroupModel,
+    creates: 'unless-it-exists',
     etag: true,
   }),
   change: operation({
-    id: 'changeGroup',
+    id: 'updateGroup',
     summary: 'Add and remove members',
     access: 'admin',
-    answer: Done,
+    answer: GroupModel,
     etag: true,
     errors: ['NOT_FOUND'],
   }),
   remove: operation({
-    id: 'removeGroup',
+    id: 'deleteGroup',
     summary: 'Delete a group and its grants',
     access: 'admin',
-    answer: Done,
     etag: true,
     errors: ['NOT_FOUND'],
   }),
@@ -53,7 +53,7 @@ export function groups(context: AdminContext) {
   const params = t.Object({ name: Name })
   const names = t.Optional(t.Array(AccountName, { maxItems: 100 }))
   return controller(context, 'groups', '/groups')
-    .get('', async ({ query }) => mapPage(await groups.list(query), String), {
+    .get('', async ({ query }) => mapPage(await groups.list(query), (name) => ({ name })), {
       query: PageQuery,
       ...OPERATIONS.list,
     })
@@ -63,17 +63,17 @@ export function groups(context: AdminContext) {
     })
     .put(
       '/:name',
-      async ({ principal, params: { name } }) => {
-        await groups.put(principal.act(), name)
-        return DONE
+      async ({ principal, params: { name }, set }) => {
+        markCreated(set, await groups.put(principal.act(), name))
+        return tagged(set, await groups.get(name), toGroup)
       },
       { params, ...OPERATIONS.add },
     )
     .patch(
       '/:name',
-      async ({ principal, params: { name }, body: { add = [], remove = [] } }) => {
+      async ({ principal, params: { name }, body: { add = [], remove = [] }, set }) => {
         await groups.change(principal.act(), name, { add, remove })
-        return DONE
+        return tagged(set, await groups.get(name), toGroup)
       },
       { params, body: t.Object({ add: names, remove: names }), ...OPERATIONS.change },
     )
@@ -81,7 +81,6 @@ export function groups(context: AdminContext) {
       '/:name',
       async ({ principal, params: { name } }) => {
         await groups.delete(principal.act(), name)
-        return DONE
       },
       { params, ...OPERATIONS.remove },
     )

@@ -1,8 +1,8 @@
 import { t } from 'elysia'
 import type { Robot } from '../../../core/accounts/robots.ts'
 import { type AdminContext, controller } from '../context.ts'
-import { operation, tagged } from '../operation.ts'
-import { DONE, Done, mapPage, PageQuery, pageOf, RobotName, Time, timeOf } from '../schemas.ts'
+import { markCreated, operation, tagged } from '../operation.ts'
+import { mapPage, PageQuery, pageOf, RobotName, Time, timeOf } from '../schemas.ts'
 
 const RobotModel = t.Object(
   { name: RobotName, disabled: t.Boolean(), createdAt: Time },
@@ -26,26 +26,26 @@ const OPERATIONS = {
     errors: ['NOT_FOUND'],
   }),
   add: operation({
-    id: 'addRobot',
+    id: 'putRobot',
     summary: 'Create a robot',
     access: 'self',
-    answer: Done,
+    answer: RobotModel,
+    creates: 'unless-it-exists',
     etag: true,
     errors: ['NOT_FOUND'],
   }),
   change: operation({
-    id: 'changeRobot',
+    id: 'updateRobot',
     summary: 'Disable or enable a robot',
     access: 'self',
-    answer: Done,
+    answer: RobotModel,
     etag: true,
     errors: ['NOT_FOUND'],
   }),
   remove: operation({
-    id: 'removeRobot',
+    id: 'deleteRobot',
     summary: 'Delete a robot with its tokens and grants',
     access: 'self',
-    answer: Done,
     etag: true,
     errors: ['NOT_FOUND'],
   }),
@@ -70,17 +70,17 @@ export function robots(context: AdminContext) {
     })
     .put(
       '/:name',
-      async ({ principal, params: { name } }) => {
-        await robots.put(principal.act(), name)
-        return DONE
+      async ({ principal, params: { name }, set }) => {
+        markCreated(set, await robots.put(principal.act(), name))
+        return tagged(set, await robots.get(name), toRobot)
       },
       { params, ...OPERATIONS.add },
     )
     .patch(
       '/:name',
-      async ({ principal, params: { name }, body }) => {
+      async ({ principal, params: { name }, body, set }) => {
         await robots.change(principal.act(), name, body)
-        return DONE
+        return tagged(set, await robots.get(name), toRobot)
       },
       { params, body: t.Object({ disabled: t.Boolean() }), ...OPERATIONS.change },
     )
@@ -88,7 +88,6 @@ export function robots(context: AdminContext) {
       '/:name',
       async ({ principal, params: { name } }) => {
         await robots.delete(principal.act(), name)
-        return DONE
       },
       { params, ...OPERATIONS.remove },
     )

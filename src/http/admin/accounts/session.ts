@@ -4,12 +4,12 @@ import { registryError } from '../../../oci/error.ts'
 import { csrfTokenOf } from '../../session-cookie.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
-import { DONE, Done, Name, Time, timeOf } from '../schemas.ts'
+import { Name, Time, timeOf } from '../schemas.ts'
 
 const SessionModel = t.Object(
   {
     account: Name,
-    isAdmin: t.Boolean(),
+    admin: t.Boolean({ description: 'Whether the account is a server admin' }),
     expiresAt: Time,
     csrfToken: t.String({
       description: 'Send it in the x-csrf-token header of each change',
@@ -21,14 +21,15 @@ const SessionModel = t.Object(
 
 const OPERATIONS = {
   begin: operation({
-    id: 'beginSession',
+    id: 'createSession',
     summary: 'Sign in from a browser',
     access: 'anybody',
     answer: SessionModel,
+    creates: 'always',
     description: 'Sets the session cookie. Changing the password or disabling the user ends the session.',
   }),
   get: operation({ id: 'getSession', summary: 'Show the session', access: 'session', answer: SessionModel }),
-  end: operation({ id: 'endSession', summary: 'Sign out', access: 'session', answer: Done }),
+  end: operation({ id: 'deleteSession', summary: 'Sign out', access: 'session' }),
 }
 
 const Password = t.String({ maxLength: 1024, example: 'correct-horse-battery' })
@@ -46,13 +47,13 @@ export function session(context: AdminContext) {
   return controller(context, 'session', '/session')
     .post(
       '',
-      async ({ principal, body: { name, password }, request, set }) => {
-        const begun = await sessions.begin(principal.act(), name, password)
+      async ({ principal, body: { username, password }, request, set }) => {
+        const begun = await sessions.begin(principal.act(), username, password)
         set.headers['set-cookie'] = cookies.format(request, begun.secret, SESSION_SECONDS)
         set.headers['cache-control'] = 'no-store'
         return toSession(begun)
       },
-      { body: t.Object({ name: Name, password: Password }), ...OPERATIONS.begin },
+      { body: t.Object({ username: Name, password: Password }), ...OPERATIONS.begin },
     )
     .get(
       '',
@@ -67,12 +68,11 @@ export function session(context: AdminContext) {
       async ({ principal, request, set }) => {
         await sessions.end(principal.act(), await currentOf(request))
         set.headers['set-cookie'] = cookies.format(request, '', 0)
-        return DONE
       },
       OPERATIONS.end,
     )
 }
 
 function toSession({ identity: { account = '', isAdmin }, expiresAt, secret }: Session) {
-  return { account, isAdmin, expiresAt: timeOf(expiresAt), csrfToken: csrfTokenOf(secret) }
+  return { account, admin: isAdmin, expiresAt: timeOf(expiresAt), csrfToken: csrfTokenOf(secret) }
 }

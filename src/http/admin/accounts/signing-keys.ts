@@ -10,7 +10,7 @@ const KEY = { id: t.String({ description: 'The `kid` in its tokens' }), createdA
 const SigningKeyModel = t.Object(
   {
     ...KEY,
-    endsAt: t.Optional(
+    expiresAt: t.Optional(
       t.String({ format: 'date-time', description: 'When the key expires, if it was replaced' }),
     ),
   },
@@ -18,7 +18,7 @@ const SigningKeyModel = t.Object(
 )
 
 const NewKey = t.Object(
-  { ...KEY, othersEndAt: t.String({ format: 'date-time', description: 'When the other keys expire' }) },
+  { ...KEY, othersExpireAt: t.String({ format: 'date-time', description: 'When the other keys expire' }) },
   { description: 'The new signing key' },
 )
 
@@ -26,7 +26,7 @@ const NewKey = t.Object(
 export function signingKeys(context: AdminContext) {
   const { signingKeys } = context.accounts
   return controller(context, 'signing-keys', '/signing-keys')
-    .get('', async ({ query }) => mapPage(await signingKeys.list(query), present<SigningKey>), {
+    .get('', async ({ query }) => mapPage(await signingKeys.list(query), toSigningKey), {
       query: PageQuery,
       ...operation({
         id: 'listSigningKeys',
@@ -37,23 +37,31 @@ export function signingKeys(context: AdminContext) {
     })
     .post(
       '',
-      async ({ principal, query: { now } }) =>
-        present(await signingKeys.rotate(principal.act(), { now: now === 'true' })),
+      async ({ principal, query: { revokeOthers = false } }) => {
+        const { othersEndAt: othersExpireAt, ...key } = await signingKeys.rotate(principal.act(), {
+          now: revokeOthers,
+        })
+        return present({ ...key, othersExpireAt })
+      },
       {
         query: t.Object({
-          now: t.Optional(
-            t.UnionEnum(['true', 'false'], {
-              default: undefined,
+          revokeOthers: t.Optional(
+            t.Boolean({
               description: 'true revokes the other keys immediately, with all tokens that they signed',
             }),
           ),
         }),
         ...operation({
-          id: 'rotateKey',
+          id: 'rotateSigningKey',
           summary: 'Replace the signing key; the old keys stay valid until the last of their tokens expires',
           access: 'admin',
           answer: NewKey,
+          creates: 'always',
         }),
       },
     )
+}
+
+function toSigningKey({ endsAt: expiresAt, ...key }: SigningKey) {
+  return present({ ...key, expiresAt })
 }

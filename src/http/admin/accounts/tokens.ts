@@ -3,24 +3,26 @@ import type { Token } from '../../../core/accounts/tokens.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
 import { present } from '../present.ts'
-import { AccountName, DONE, Done, mapPage, PageQuery, pageOf, RuleModel, Time, timeOf } from '../schemas.ts'
+import { AccountName, mapPage, PageQuery, pageOf, RuleModel, Time, timeOf } from '../schemas.ts'
 
-const TokenModel = t.Object({
+const members = {
   id: t.String(),
   name: t.String(),
   createdAt: Time,
   expiresAt: t.Optional(Time),
   lastUsedAt: t.Optional(Time),
   scope: t.Optional(t.Array(RuleModel)),
-})
+}
+
+const TokenModel = t.Object(members)
 
 const NewToken = t.Object(
-  { id: t.String(), secret: t.String({ description: 'Shown only once' }) },
+  { ...members, secret: t.String({ description: 'Shown only once' }) },
   { description: 'The token' },
 )
 
 const TokenRequest = t.Object({
-  name: t.String({ minLength: 1, maxLength: 64, description: 'What it is for' }),
+  name: t.String({ minLength: 1, maxLength: 64, description: 'What it is for', example: 'laptop' }),
   expiresInDays: t.Optional(t.Integer({ minimum: 1, maximum: 3650 })),
   scope: t.Optional(
     t.Array(RuleModel, { maxItems: 100, description: 'Limits the token to some of what the account may do' }),
@@ -36,17 +38,17 @@ const OPERATIONS = {
     answer: pageOf(TokenModel, 'Tokens'),
   }),
   add: operation({
-    id: 'addToken',
+    id: 'createToken',
     summary: 'Create a token',
     access: 'self',
     answer: NewToken,
+    creates: 'always',
     errors: ['NOT_FOUND', 'CONFLICT', 'NAME_INVALID'],
   }),
   remove: operation({
-    id: 'removeToken',
+    id: 'deleteToken',
     summary: 'Revoke a token',
     access: 'self',
-    answer: Done,
     errors: ['NOT_FOUND'],
   }),
 }
@@ -63,7 +65,10 @@ export function tokens(context: AdminContext) {
     })
     .post(
       '',
-      async ({ principal, params: { account }, body }) => tokens.add(principal.act(), account, body),
+      async ({ principal, params: { account }, body }) => {
+        const { secret, ...token } = await tokens.add(principal.act(), account, body)
+        return { ...toToken(token), secret }
+      },
       {
         params,
         body: TokenRequest,
@@ -74,7 +79,6 @@ export function tokens(context: AdminContext) {
       '/:id',
       async ({ principal, params: { account, id } }) => {
         await tokens.delete(principal.act(), account, id)
-        return DONE
       },
       {
         params: t.Object({ account: AccountName, id: t.String({ maxLength: 64 }) }),

@@ -1,11 +1,11 @@
 import { t } from 'elysia'
 import type { User } from '../../../core/accounts/users.ts'
 import { type AdminContext, controller } from '../context.ts'
-import { operation, tagged } from '../operation.ts'
-import { DONE, Done, mapPage, Name, PageQuery, Password, pageOf, Time, timeOf } from '../schemas.ts'
+import { markCreated, operation, tagged } from '../operation.ts'
+import { mapPage, Name, PageQuery, Password, pageOf, Time, timeOf } from '../schemas.ts'
 
 const UserModel = t.Object(
-  { name: Name, isAdmin: t.Boolean(), disabled: t.Boolean(), createdAt: Time },
+  { name: Name, admin: t.Boolean({ description: 'Whether it is a server admin' }), disabled: t.Boolean(), createdAt: Time },
   { description: 'A user' },
 )
 
@@ -22,13 +22,13 @@ const NewUser = t.Object({
   passwordHash: t.Optional(
     t.String({ maxLength: 60, description: 'A bcrypt hash, as in htpasswd, instead of the password' }),
   ),
-  isAdmin: t.Optional(t.Boolean()),
+  admin: t.Optional(t.Boolean()),
 })
 
 const UserChange = t.Object({
   currentPassword: CurrentPassword,
   password: t.Optional(Password),
-  isAdmin: t.Optional(t.Boolean()),
+  admin: t.Optional(t.Boolean()),
   disabled: t.Optional(t.Boolean()),
 })
 
@@ -49,19 +49,20 @@ const OPERATIONS = {
     errors: ['NOT_FOUND'],
   }),
   add: operation({
-    id: 'addUser',
+    id: 'putUser',
     summary: 'Create a user, or replace its password and role',
     access: 'admin',
-    answer: Done,
+    answer: UserModel,
+    creates: 'unless-it-exists',
     etag: true,
     errors: ['CONFLICT'],
   }),
   change: operation({
-    id: 'changeUser',
+    id: 'updateUser',
     summary: 'Change a user',
     description: 'Users may change their own password; everything else needs a server admin.',
     access: 'self',
-    answer: Done,
+    answer: UserModel,
     etag: true,
     errors: ['NOT_FOUND', 'CONFLICT'],
   }),
@@ -69,14 +70,12 @@ const OPERATIONS = {
     id: 'unlockUser',
     summary: 'Unlock a user after too many failed logins',
     access: 'admin',
-    answer: Done,
     errors: ['NOT_FOUND'],
   }),
   remove: operation({
-    id: 'removeUser',
+    id: 'deleteUser',
     summary: 'Delete a user with its robots, tokens and grants',
     access: 'admin',
-    answer: Done,
     etag: true,
     errors: ['NOT_FOUND', 'CONFLICT'],
   }),
@@ -100,20 +99,22 @@ export function users(context: AdminContext) {
       async ({
         principal,
         params: { name },
-        body: { isAdmin = false, password = '', passwordHash, ...current },
+        body: { admin: isAdmin = false, password = '', passwordHash, ...current },
+        set,
       }) => {
         const secret = passwordHash === undefined ? { password } : { passwordHash }
-        await users.put(principal.act(), name, { isAdmin, ...current, ...secret })
-        return DONE
+        markCreated(set, await users.put(principal.act(), name, { isAdmin, ...current, ...secret }))
+        return tagged(set, await users.get(name), toUser)
       },
       { params, body: NewUser, ...OPERATIONS.add },
     )
     .patch(
       '/:name',
-      async ({ principal, params: { name }, body }) => {
-        const isOwn = body.isAdmin === undefined && body.disabled === undefined
-        await users.change(isOwn ? principal.act() : principal.admin(), name, body)
-        return DONE
+      async ({ principal, params: { name }, body: { admin, ...body }, set }) => {
+        const isOwn = admin === undefined && body.disabled === undefined
+        const change = { ...body, ...(admin !== undefined && { isAdmin: admin }) }
+        await users.change(isOwn ? principal.act() : principal.admin(), name, change)
+        return tagged(set, await users.get(name), toUser)
       },
       { params, body: UserChange, ...OPERATIONS.change },
     )
@@ -121,7 +122,6 @@ export function users(context: AdminContext) {
       '/:name/unlock',
       async ({ principal, params: { name } }) => {
         await users.unlock(principal.act(), name)
-        return DONE
       },
       { params, ...OPERATIONS.unlock },
     )
@@ -129,12 +129,11 @@ export function users(context: AdminContext) {
       '/:name',
       async ({ principal, params: { name } }) => {
         await users.delete(principal.act(), name)
-        return DONE
       },
       { params, ...OPERATIONS.remove },
     )
 }
 
 function toUser({ name, isAdmin, disabledAt, createdAt }: User) {
-  return { name, isAdmin, disabled: disabledAt !== null, createdAt: timeOf(createdAt) }
+  return { name, admin: isAdmin, disabled: disabledAt !== null, createdAt: timeOf(createdAt) }
 }

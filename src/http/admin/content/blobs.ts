@@ -2,7 +2,7 @@ import { t } from 'elysia'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
 import { present } from '../present.ts'
-import { Bytes, DigestParam, DigestText, mapPage, PageQuery, RepositoryText, Time } from '../schemas.ts'
+import { Bytes, DigestParam, DigestText, mapPage, NextCursor, PageQuery, RepositoryText, Time } from '../schemas.ts'
 
 const Use = t.Object({
   repository: RepositoryText,
@@ -18,7 +18,7 @@ const Blob = t.Object(
     bytes: Bytes,
     storedAt: t.Optional(t.String({ format: 'date-time', description: 'Server admins only' })),
     items: t.Array(Use, { description: 'The repositories that have it, of those that you may pull from' }),
-    next: t.Optional(t.String()),
+    nextCursor: NextCursor,
   },
   { description: 'A blob' },
 )

@@ -1,4 +1,5 @@
 import { t } from 'elysia'
+import type { CacheState, FillState } from '../../../core/content/cache.ts'
 import { parseReference, parseRepositoryName, parseTag } from '../../../oci/reference.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
@@ -7,8 +8,7 @@ import {
   Bytes,
   Count,
   DigestText,
-  DONE,
-  Done,
+  integer,
   mapPage,
   PageQuery,
   pageOf,
@@ -19,12 +19,12 @@ import {
 const CacheModel = t.Object(
   {
     bytes: Bytes,
-    blobs: Count,
-    manifests: Count,
-    bytesMax: Bytes,
-    fills: Count,
+    maxBytes: t.Optional(integer({ minimum: 0, description: 'The limit, in bytes; absent if there is none' })),
+    blobCount: Count,
+    manifestCount: Count,
+    downloadCount: integer({ minimum: 0, description: 'Blobs that are being downloaded' }),
   },
-  { description: 'Cached content that can be evicted. A bytesMax of 0 means no limit' },
+  { description: 'Cached content that can be evicted' },
 )
 
 const TagModel = t.Object({
@@ -32,14 +32,14 @@ const TagModel = t.Object({
   tag: t.String({ example: '3' }),
   digest: DigestText,
   checkedAt: Time,
-  isFresh: t.Boolean({ description: 'Whether it is served without asking the upstream' }),
+  fresh: t.Boolean({ description: 'Whether it is served without asking the upstream' }),
 })
 
-const FillModel = t.Object({
+const DownloadModel = t.Object({
   digest: DigestText,
   repository: RepositoryText,
-  size: Bytes,
-  received: Bytes,
+  bytes: Bytes,
+  receivedBytes: Bytes,
 })
 
 const ExplanationModel = t.Object(
@@ -52,7 +52,7 @@ const ExplanationModel = t.Object(
   { description: 'Why it is cached, stale or absent' },
 )
 
-const Moved = t.Object({ digest: DigestText }, { description: 'The manifest that the tag points at now' })
+const Refreshed = t.Object({ digest: DigestText }, { description: 'The manifest that the tag points at now' })
 
 const repository = t.String({ maxLength: 255, example: 'docker.io/library/alpine' })
 const reference = t.String({ maxLength: 135, description: 'A tag or a digest', example: '3' })
@@ -71,24 +71,23 @@ const OPERATIONS = {
     access: 'admin',
     answer: pageOf(TagModel, 'Tags, ordered by repository'),
   }),
-  fills: operation({
-    id: 'listFills',
+  downloads: operation({
+    id: 'listCacheDownloads',
     summary: 'List the blob downloads in progress',
     access: 'admin',
-    answer: pageOf(FillModel, 'Blobs; never more than one page'),
+    answer: pageOf(DownloadModel, 'Blobs; never more than one page'),
   }),
   refresh: operation({
     id: 'refreshCachedTag',
     summary: 'Check a cached tag with its upstream now',
     access: 'admin',
-    answer: Moved,
+    answer: Refreshed,
     errors: ['NOT_FOUND', 'MANIFEST_UNKNOWN', 'MANIFEST_INVALID', 'NAME_INVALID', 'DENIED', 'UNAVAILABLE'],
   }),
   evict: operation({
-    id: 'evictCached',
+    id: 'evictCachedContent',
     summary: 'Evict a cached tag, or a manifest with its tags',
     access: 'admin',
-    answer: Done,
     description: 'The next pull fetches it again. Pushed content is never evicted.',
     errors: [
       'NOT_FOUND',
@@ -100,7 +99,7 @@ const OPERATIONS = {
     ],
   }),
   explain: operation({
-    id: 'explainCached',
+    id: 'explainCachedContent',
     summary: 'Explain why a tag or manifest is cached, stale or absent',
     access: 'admin',
     answer: ExplanationModel,
@@ -108,16 +107,16 @@ const OPERATIONS = {
   }),
 }
 
-/** GET /api/v1/cache, /cache/tags, /cache/fills, /cache/explain; POST /api/v1/cache/refresh, /cache/evict */
+/** GET /api/v1/cache, /cache/tags, /cache/downloads, /cache/explain; POST /api/v1/cache/refresh, /cache/evict */
 export function cache(context: AdminContext) {
   const { cache } = context.content
   return controller(context, 'cache', '/cache')
-    .get('', () => cache.show(), OPERATIONS.get)
-    .get('/tags', async ({ query }) => mapPage(await cache.tags(query), present), {
+    .get('', () => toCache(cache.show()), OPERATIONS.get)
+    .get('/tags', async ({ query }) => mapPage(await cache.tags(query), ({ isFresh: fresh, ...tag }) => present({ ...tag, fresh })), {
       query: PageQuery,
       ...OPERATIONS.tags,
     })
-    .get('/fills', () => ({ items: cache.fills() }), OPERATIONS.fills)
+    .get('/downloads', () => ({ items: cache.fills().map(toDownload) }), OPERATIONS.downloads)
     .get(
       '/explain',
       ({ query }) => cache.explain(parseRepositoryName(query.repository), parseReference(query.reference)),
@@ -135,8 +134,16 @@ export function cache(context: AdminContext) {
           parseRepositoryName(body.repository),
           parseReference(body.reference),
         )
-        return DONE
       },
       { body: Named, ...OPERATIONS.evict },
     )
+}
+
+function toCache({ bytes, bytesMax, blobs, manifests, fills }: CacheState) {
+  const maxBytes = bytesMax === 0 ? undefined : bytesMax
+  return present({ bytes, maxBytes, blobCount: blobs, manifestCount: manifests, downloadCount: fills })
+}
+
+function toDownload({ digest, repository, size: bytes, received: receivedBytes }: FillState) {
+  return { digest, repository, bytes, receivedBytes }
 }

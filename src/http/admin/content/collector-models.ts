@@ -2,13 +2,19 @@ import { t } from 'elysia'
 import { operation } from '../operation.ts'
 import { Bytes, Count, DigestText, integer, pageOf, RepositoryText, Time } from '../schemas.ts'
 
-const counts = { tags: Count, manifests: Count, repositories: Count, blobs: Count, bytes: Bytes }
+const counts = {
+  tagCount: Count,
+  manifestCount: Count,
+  repositoryCount: Count,
+  blobCount: Count,
+  bytes: Bytes,
+}
 
 const Run = t.Object({
   ...counts,
   startedAt: Time,
   endedAt: Time,
-  stopped: t.Optional(
+  stopReason: t.Optional(
     t.UnionEnum(['cancelled', 'waiting', 'backup'], {
       default: undefined,
       description:
@@ -19,7 +25,7 @@ const Run = t.Object({
 
 const Collector = t.Object(
   {
-    isRunning: t.Boolean(),
+    running: t.Boolean(),
     waitingUntil: t.Optional(
       t.String({
         format: 'date-time',
@@ -40,7 +46,7 @@ const Candidate = t.Object({
   repository: RepositoryText,
   digest: t.Optional(DigestText),
   tag: t.Optional(t.String({ example: 'latest' })),
-  why: t.UnionEnum(['expired', 'deleted', 'unreferenced', 'untagged'], { default: undefined }),
+  reason: t.UnionEnum(['expired', 'deleted', 'unreferenced', 'untagged'], { default: undefined }),
   since: t.String({ format: 'date-time', description: 'Since when it has been garbage' }),
   collectableAt: t.String({
     format: 'date-time',
@@ -52,7 +58,7 @@ const Candidate = t.Object({
 const Totals = t.Object(
   {
     ...counts,
-    isComplete: t.Boolean({ description: 'False if there are more: at most 10,000 are counted' }),
+    truncated: t.Boolean({ description: 'Whether there are more: at most 10,000 are counted' }),
   },
   { description: 'What will be deleted, now and later, if nothing changes' },
 )
@@ -65,7 +71,7 @@ const Reason = t.Object({
     ],
     { default: undefined, description: 'What references it, or why it is kept for a time' },
   ),
-  names: t.Array(t.String(), { description: 'The first tags or digests that reference it' }),
+  referencedBy: t.Array(t.String(), { description: 'The first tags or digests that reference it' }),
   until: t.Optional(Time),
 })
 
@@ -82,27 +88,27 @@ const Explanation = t.Object({
 /** The operations on the garbage collector. */
 export const COLLECTOR_OPERATIONS = {
   get: operation({
-    id: 'getCollector',
+    id: 'getGc',
     summary: 'Show the state and last run of the garbage collector',
-    description: 'To run it, start a job of kind `collect`.',
+    description: 'To run it, start a job of kind `gc`.',
     access: 'admin',
     answer: Collector,
   }),
   candidates: operation({
-    id: 'listCandidates',
+    id: 'listGcCandidates',
     summary: 'List what will be deleted (dry run)',
     access: 'admin',
-    description: 'A page may be short or even empty and still have a `next`.',
+    description: 'A page may be short or even empty and still have a `nextCursor`.',
     answer: pageOf(Candidate, 'Candidates'),
   }),
   totals: operation({
-    id: 'getGarbageTotals',
+    id: 'getGcTotals',
     summary: 'Show how much will be deleted',
     access: 'admin',
     answer: Totals,
   }),
   explain: operation({
-    id: 'explainKept',
+    id: 'explainGc',
     summary: 'Explain why a manifest or blob is kept, or when it is deleted',
     access: 'admin',
     description: 'Returns one entry for each repository that has it.',

@@ -1,5 +1,11 @@
 import { t } from 'elysia'
-import type { Explanation, GarbageState } from '../../../core/content/garbage.ts'
+import type {
+  Candidate,
+  CollectorRun,
+  Explanation,
+  GarbageState,
+  GarbageTotals,
+} from '../../../core/content/garbage.ts'
 import { parseDigest } from '../../../oci/digest.ts'
 import { parseRepositoryName } from '../../../oci/reference.ts'
 import { type AdminContext, controller } from '../context.ts'
@@ -12,16 +18,16 @@ const ExplainQuery = t.Object({
   repository: t.Optional(t.String({ maxLength: 255, example: 'library/alpine' })),
 })
 
-/** GET /api/v1/collector, /api/v1/collector/candidates, /api/v1/collector/totals, /api/v1/collector/explain */
+/** GET /api/v1/gc, /api/v1/gc/candidates, /api/v1/gc/totals, /api/v1/gc/explain */
 export function collector(context: AdminContext) {
   const { garbage } = context.content
-  return controller(context, 'collector', '/collector')
+  return controller(context, 'gc', '/gc')
     .get('', () => toState(garbage.state()), OPERATIONS.get)
-    .get('/candidates', async ({ query }) => mapPage(await garbage.candidates(query), present), {
+    .get('/candidates', async ({ query }) => mapPage(await garbage.candidates(query), toCandidate), {
       query: PageQuery,
       ...OPERATIONS.candidates,
     })
-    .get('/totals', () => garbage.totals(), OPERATIONS.totals)
+    .get('/totals', async () => toTotals(await garbage.totals()), OPERATIONS.totals)
     .get(
       '/explain',
       async ({ query: { digest, repository } }) => {
@@ -32,15 +38,37 @@ export function collector(context: AdminContext) {
     )
 }
 
-function toState({ garbageWindow, lastRun, ...state }: GarbageState) {
+function toState({ garbageWindow, isRunning: running, lastRun, ...state }: GarbageState) {
   const { graceMs, windowMs, untaggedDays } = garbageWindow
   return present({
     ...state,
+    running,
     garbageWindow: { graceSeconds: graceMs / 1000, windowSeconds: windowMs / 1000, untaggedDays },
-    lastRun: lastRun && present(lastRun),
+    lastRun: lastRun && toRun(lastRun),
   })
 }
 
+function toRun({ startedAt, endedAt, stopped: stopReason, bytes, ...counts }: CollectorRun) {
+  return present({ startedAt, endedAt, stopReason, bytes, ...toCounts(counts) })
+}
+
+function toTotals({ isComplete, bytes, ...counts }: GarbageTotals) {
+  return { ...toCounts(counts), bytes, truncated: !isComplete }
+}
+
+function toCounts({ tags, manifests, repositories, blobs }: Counts) {
+  return { tagCount: tags, manifestCount: manifests, repositoryCount: repositories, blobCount: blobs }
+}
+
+type Counts = Pick<GarbageTotals, 'tags' | 'manifests' | 'repositories' | 'blobs'>
+
+function toCandidate({ why: reason, ...candidate }: Candidate) {
+  return present({ ...candidate, reason })
+}
+
 function toExplanation(explanation: Explanation) {
-  return present({ ...explanation, reasons: explanation.reasons.map(present) })
+  const reasons = explanation.reasons.map(({ names: referencedBy, ...reason }) =>
+    present({ ...reason, referencedBy }),
+  )
+  return present({ ...explanation, reasons })
 }

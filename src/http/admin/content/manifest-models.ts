@@ -6,7 +6,6 @@ import {
   Bytes,
   DigestParam,
   DigestText,
-  Done,
   integer,
   pageOf,
   pageParameters,
@@ -26,7 +25,7 @@ export const digestParams = t.Object({ repository: RepositoryParam, reference: D
 
 export const ManifestsQuery = t.Object({
   ...pageParameters,
-  deleted: t.Optional(t.UnionEnum(['true', 'false'], { default: undefined })),
+  deleted: t.Optional(t.Boolean()),
 })
 
 const Texts = t.Record(t.String(), t.String())
@@ -150,7 +149,7 @@ const ReferrersTree = t.Object(
 )
 
 const Restored = t.Object(
-  { done: t.Boolean(), tags: t.Array(t.String(), { description: 'The tags that were restored with it' }) },
+  { tags: t.Array(t.String(), { description: 'The tags that were restored with it' }) },
   { description: 'The manifest is restored' },
 )
 
@@ -200,7 +199,6 @@ export const MANIFEST_OPERATIONS = {
     id: 'deleteManifest',
     summary: 'Delete a manifest with its tags',
     access: 'delete',
-    answer: Done,
     description: "It can be restored within the time machine's window.",
     etag: true,
     errors: [...UNKNOWN, 'CONFLICT'],

@@ -5,7 +5,7 @@ import type { Reference, RepositoryName } from '../../../oci/reference.ts'
 import { INERT } from '../../inert.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { tagged } from '../operation.ts'
-import { DONE, mapPage, RepositoryParam } from '../schemas.ts'
+import { mapPage, RepositoryParam } from '../schemas.ts'
 import { toManifest, toMembers, toReferrer } from './manifest-answers.ts'
 import { digestParams, ManifestsQuery, MANIFEST_OPERATIONS as OPERATIONS, params } from './manifest-models.ts'
 
@@ -18,10 +18,8 @@ export function manifests(context: AdminContext) {
   return controller(context, 'manifests', '/repositories/:repository/manifests')
     .get(
       '',
-      async ({ principal, params: { repository }, query: { deleted, ...query } }) => {
-        const asked = { ...query, deleted: deleted === 'true' }
-        return mapPage(await manifests.list(principal, repository, asked), toMembers)
-      },
+      async ({ principal, params: { repository }, query: { deleted = false, ...query } }) =>
+        mapPage(await manifests.list(principal, repository, { ...query, deleted }), toMembers),
       {
         params: t.Object({ repository: RepositoryParam }),
         query: ManifestsQuery,
@@ -50,14 +48,12 @@ export function manifests(context: AdminContext) {
       '/:reference',
       async ({ principal, params: { repository, reference: digest } }) => {
         await manifests.delete(principal.act(), repository, digest)
-        return DONE
       },
       { params: digestParams, ...OPERATIONS.remove },
     )
     .post(
       '/:reference/restore',
       async ({ principal, params: { repository, reference: digest } }) => ({
-        ...DONE,
         tags: await manifests.restore(principal.act(), repository, digest),
       }),
       { params: digestParams, ...OPERATIONS.restore },

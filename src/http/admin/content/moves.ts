@@ -9,7 +9,7 @@ import { toWho } from '../who.ts'
 const Move = t.Object({
   at: Time,
   tag: t.String({ example: 'latest' }),
-  act: t.Optional(
+  type: t.Optional(
     t.UnionEnum([...EVENT_TYPES], { default: undefined, description: 'What moved the tag, if known' }),
   ),
   digest: t.Optional(
@@ -17,11 +17,11 @@ const Move = t.Object({
       description: 'The manifest that the tag points at from this time on; absent if the tag was deleted',
     }),
   ),
-  previous: t.Optional(DigestText),
-  isRestorable: t.Boolean({ description: 'Whether the previous manifest can still be restored' }),
+  previousDigest: t.Optional(DigestText),
+  restorable: t.Boolean({ description: 'Whether the previous manifest can still be restored' }),
   account: t.Optional(t.String({ description: 'Who moved the tag; hidden from anonymous callers' })),
-  credential: t.Optional(t.String({ description: 'Server admins only, as are the fields below' })),
-  address: t.Optional(t.String()),
+  credentialId: t.Optional(t.String({ description: 'Server admins only, as are the fields below' })),
+  address: t.Optional(t.String({ description: 'The IP address of the client', example: '192.0.2.7' })),
   requestId: t.Optional(t.String()),
 })
 
@@ -31,7 +31,7 @@ export const Moves = pageOf(Move, 'Moves, newest first')
 /** Converts a tag move, with only the fields that the principal may see. */
 export function toMove(line: HistoryLine, principal: Principal) {
   const { at, tag, digest, previous, isPreviousHere } = line
-  const act = EVENT_TYPES.find((type) => type === line.act)
-  const isRestorable = previous !== undefined && isPreviousHere
-  return present({ act, at, tag, digest, previous, isRestorable, ...toWho(line, principal) })
+  const type = EVENT_TYPES.find((known) => known === line.act)
+  const restorable = previous !== undefined && isPreviousHere
+  return present({ type, at, tag, digest, previousDigest: previous, restorable, ...toWho(line, principal) })
 }

@@ -1,16 +1,19 @@
 import { t } from 'elysia'
+import type { Pin } from '../../../core/content/pins.ts'
 import { type AdminContext, controller } from '../context.ts'
-import { operation } from '../operation.ts'
+import { markCreated, operation } from '../operation.ts'
 import { present } from '../present.ts'
-import { DONE, Done, Pattern, pageOf, Time } from '../schemas.ts'
+import { Pattern, pageOf, Time } from '../schemas.ts'
 
-const reference = t.String({
-  maxLength: 135,
-  description: 'A tag, a digest, or empty for all of the repositories',
-  example: '3',
-})
+const reference = t.Optional(
+  t.String({
+    maxLength: 135,
+    description: 'A tag or a digest; absent for everything in the repositories',
+    example: '3',
+  }),
+)
 
-const PinModel = t.Object({ pattern: Pattern, reference, createdAt: Time })
+const PinModel = t.Object({ pattern: Pattern, reference, createdAt: Time }, { description: 'A pin' })
 const Named = t.Object({ pattern: Pattern, reference })
 
 const OPERATIONS = {
@@ -21,18 +24,18 @@ const OPERATIONS = {
     answer: pageOf(PinModel, 'Pins, by their patterns; never more than one page'),
   }),
   put: operation({
-    id: 'addPin',
+    id: 'putPin',
     summary: 'Keep cached content from being evicted',
     access: 'admin',
-    answer: Done,
-    description: 'A pin holds also for what is cached later. With an index its images are pinned.',
+    answer: PinModel,
+    creates: 'unless-it-exists',
+    description: 'A pin also holds for content that is cached later. With an index its images are pinned.',
     errors: ['NAME_INVALID', 'MANIFEST_INVALID', 'DIGEST_INVALID', 'CONFLICT'],
   }),
   delete: operation({
-    id: 'removePin',
+    id: 'deletePin',
     summary: 'Remove a pin',
     access: 'admin',
-    answer: Done,
     errors: ['NAME_INVALID', 'MANIFEST_INVALID', 'DIGEST_INVALID', 'NOT_FOUND'],
   }),
 }
@@ -41,12 +44,13 @@ const OPERATIONS = {
 export function pins(context: AdminContext) {
   const { pins } = context.content
   return controller(context, 'pins', '/pins')
-    .get('', async () => ({ items: (await pins.list()).map(present) }), OPERATIONS.list)
+    .get('', async () => ({ items: (await pins.list()).map(toPin) }), OPERATIONS.list)
     .put(
       '',
-      async ({ principal, body }) => {
-        await pins.add(principal.act(), body.pattern, body.reference)
-        return DONE
+      async ({ principal, body, set }) => {
+        const { isNew, ...pin } = await pins.add(principal.act(), body.pattern, body.reference)
+        markCreated(set, isNew)
+        return toPin(pin)
       },
       { body: Named, ...OPERATIONS.put },
     )
@@ -54,8 +58,11 @@ export function pins(context: AdminContext) {
       '',
       async ({ principal, query }) => {
         await pins.remove(principal.act(), query.pattern, query.reference)
-        return DONE
       },
       { query: Named, ...OPERATIONS.delete },
     )
+}
+
+function toPin({ pattern, reference, createdAt }: Pin & { createdAt: number }) {
+  return present({ pattern, reference: reference === '' ? undefined : reference, createdAt })
 }

@@ -9,7 +9,7 @@ const DailyPulls = t.Object({
   day: t.String({ format: 'date', description: 'The day, in UTC', example: '2026-01-31' }),
   tag: t.Optional(t.String({ description: 'Absent for pulls by digest', example: 'latest' })),
   account: t.Optional(t.String({ description: 'Absent for anonymous pulls', example: 'alice+ci' })),
-  pulls: integer({ minimum: 1, description: 'Number of manifest pulls' }),
+  pullCount: integer({ minimum: 1, description: 'Number of manifest pulls' }),
 })
 
 const list = operation({
@@ -36,7 +36,7 @@ export function pulls(context: AdminContext) {
     async ({ params: { repository }, query: { tag, ...query } }) =>
       mapPage(
         await pullCounts.list(repository, tag === undefined ? undefined : parseTag(tag), query),
-        present,
+        ({ pulls: pullCount, ...row }) => present({ ...row, pullCount }),
       ),
     { params: t.Object({ repository: RepositoryParam }), query, ...list },
   )

@@ -1,15 +1,16 @@
 import { t } from 'elysia'
-import { registryError } from '../../../oci/error.ts'
-import { type AdminContext, controller } from '../context.ts'
-import { tagged } from '../operation.ts'
-import { DONE, mapPage, PageQuery, pageParameters, RepositoryParam } from '../schemas.ts'
+import type { Principal } from '../../../domain/principal.ts'
+import type { RepositoryName } from '../../../oci/reference.ts'
+import { type AdminContext, type Answering, controller } from '../context.ts'
+import { markCreated, tagged } from '../operation.ts'
+import { mapPage, PageQuery, pageParameters, RepositoryParam } from '../schemas.ts'
 import { toMove } from './moves.ts'
 import { REPOSITORY_OPERATIONS as OPERATIONS, RepositorySettings, toRepository } from './repository-models.ts'
 
 const ListQuery = t.Object({
   ...pageParameters,
   q: t.Optional(t.String({ maxLength: 100, description: 'Part of the name or the description' })),
-  deleted: t.Optional(t.UnionEnum(['true', 'false'], { default: undefined })),
+  deleted: t.Optional(t.Boolean()),
 })
 
 const RestoreBody = t.Object({
@@ -19,46 +20,44 @@ const RestoreBody = t.Object({
       description: 'When the repository was deleted, if several with this name were',
     }),
   ),
-  at: t.Optional(t.String({ format: 'date-time', description: 'Rewind all tags to this time' })),
+})
+
+const RewindBody = t.Object({
+  at: t.String({ format: 'date-time', description: 'The time to rewind the tags to' }),
 })
 
 const params = t.Object({ repository: RepositoryParam })
 
-/** Below /api/v1/repositories: GET; GET, PUT, PATCH and DELETE /:repository; POST .../restore; GET .../history */
+/** Below /api/v1/repositories: GET; GET, PUT, PATCH and DELETE /:repository; POST .../restore, .../rewind; GET .../history */
 export function repositories(context: AdminContext) {
   const { repositories, history } = context.content
+  const show = async (principal: Principal, repository: RepositoryName, set: Answering) =>
+    tagged(set, await repositories.get(principal, repository), toRepository)
   return controller(context, 'repositories', '/repositories')
     .get(
       '',
-      async ({ principal, query: { deleted, ...query } }) => {
-        const asked = { ...query, deleted: deleted === 'true' }
-        return mapPage(await repositories.list(principal, asked), toRepository)
-      },
+      async ({ principal, query: { deleted = false, ...query } }) =>
+        mapPage(await repositories.list(principal, { ...query, deleted }), toRepository),
       { query: ListQuery, ...OPERATIONS.list },
     )
     .get(
       '/:repository',
-      async ({ principal, params: { repository }, set }) =>
-        tagged(set, await repositories.get(principal, repository), (found) => ({
-          ...toRepository(found),
-          manifests: found.manifestCount,
-          manifestBytes: found.manifestBytes,
-        })),
+      ({ principal, params: { repository }, set }) => show(principal, repository, set),
       { params, ...OPERATIONS.get },
     )
     .put(
       '/:repository',
-      async ({ principal, params: { repository }, body }) => {
-        await repositories.put(principal.act(), repository, body)
-        return DONE
+      async ({ principal, params: { repository }, body, set }) => {
+        markCreated(set, await repositories.put(principal.act(), repository, body))
+        return await show(principal, repository, set)
       },
       { params, body: RepositorySettings, ...OPERATIONS.put },
     )
     .patch(
       '/:repository',
-      async ({ principal, params: { repository }, body }) => {
+      async ({ principal, params: { repository }, body, set }) => {
         await repositories.change(principal.act(), repository, body)
-        return DONE
+        return await show(principal, repository, set)
       },
       { params, body: RepositorySettings, ...OPERATIONS.change },
     )
@@ -66,23 +65,29 @@ export function repositories(context: AdminContext) {
       '/:repository',
       async ({ principal, params: { repository } }) => {
         await repositories.delete(principal.act(), repository)
-        return DONE
       },
       { params, ...OPERATIONS.remove },
     )
     .post(
       '/:repository/restore',
-      async ({ principal, params: { repository }, body: { at, deletedAt } }) => {
-        if (at === undefined) {
-          const time = deletedAt === undefined ? undefined : Date.parse(deletedAt)
-          await repositories.restore(principal.act(), repository, time)
-          return DONE
-        }
-        if (deletedAt !== undefined)
-          throw registryError('REQUEST_INVALID', 'give either "deletedAt" or "at" in the body, not both')
-        return { ...DONE, ...(await repositories.rewind(principal.act(), repository, Date.parse(at))) }
+      async ({ principal, params: { repository }, body: { deletedAt }, set }) => {
+        const time = deletedAt === undefined ? undefined : Date.parse(deletedAt)
+        await repositories.restore(principal.act(), repository, time)
+        return await show(principal, repository, set)
       },
       { params, body: RestoreBody, ...OPERATIONS.restore },
+    )
+    .post(
+      '/:repository/rewind',
+      async ({ principal, params: { repository }, body: { at } }) => {
+        const { restored, removed, lost } = await repositories.rewind(
+          principal.act(),
+          repository,
+          Date.parse(at),
+        )
+        return { restoredCount: restored, deletedCount: removed, lostCount: lost }
+      },
+      { params, body: RewindBody, ...OPERATIONS.rewind },
     )
     .get(
       '/:repository/history',

@@ -2,7 +2,7 @@ import { t } from 'elysia'
 import type { RepositorySummary } from '../../../core/content/repositories.ts'
 import { operation } from '../operation.ts'
 import { present } from '../present.ts'
-import { Bytes, Count, Done, integer, pageOf, RepositoryText, Time } from '../schemas.ts'
+import { Bytes, Count, integer, pageOf, RepositoryText, Time } from '../schemas.ts'
 import { Moves } from './moves.ts'
 
 const days = {
@@ -30,19 +30,19 @@ const members = {
   untaggedDays: t.Optional(integer(days)),
   immutableTags: settings.immutableTags,
   createdAt: Time,
-  blobs: Count,
+  blobCount: Count,
   bytes: integer({
     minimum: 0,
     description: 'Total size of its blobs, including deleted ones, in bytes',
   }),
-  ownBytes: t.Optional(
+  uniqueBytes: t.Optional(
     integer({
       minimum: 0,
       description: 'Total size of the blobs that no other repository has, in bytes; server admins only',
     }),
   ),
-  pulls: integer({ minimum: 0, description: 'Number of manifest pulls' }),
-  pushes: integer({ minimum: 0, description: 'Number of manifest pushes' }),
+  pullCount: integer({ minimum: 0, description: 'Number of manifest pulls' }),
+  pushCount: integer({ minimum: 0, description: 'Number of manifest pushes' }),
   lastPulledAt: t.Optional(Time),
   lastPushedAt: t.Optional(Time),
   deletedAt: t.Optional(Time),
@@ -51,30 +51,32 @@ const members = {
   ),
 }
 
-const ListedRepository = t.Object({ ...members, tags: Count })
+const ListedRepository = t.Object({ ...members, tagCount: Count })
 
 const Repository = t.Object(
-  { ...members, tags: Count, manifests: Count, manifestBytes: Bytes },
+  { ...members, tagCount: Count, manifestCount: Count, manifestBytes: Bytes },
   { description: 'A repository' },
 )
 
-const Restored = t.Object(
+const Rewound = t.Object(
   {
-    done: t.Boolean(),
-    restored: t.Optional(integer({ minimum: 0, description: 'Tags that were moved back' })),
-    removed: t.Optional(
-      integer({ minimum: 0, description: 'Tags that did not exist at that time and were deleted' }),
-    ),
-    lost: t.Optional(
-      integer({ minimum: 0, description: 'Tags whose manifest has been permanently deleted' }),
-    ),
+    restoredCount: integer({ minimum: 0, description: 'Tags that were moved back' }),
+    deletedCount: integer({
+      minimum: 0,
+      description: 'Tags that did not exist at that time and were deleted',
+    }),
+    lostCount: integer({
+      minimum: 0,
+      description: 'Tags whose manifest has been permanently deleted',
+    }),
   },
-  { description: 'The repository is restored. A rewind also returns counts' },
+  { description: 'What happened to the tags' },
 )
 
 /** Converts a repository to an entry of a list. */
-export function toRepository({ blobCount: blobs, blobBytes: bytes, ...repository }: RepositorySummary) {
-  return present({ ...repository, blobs, bytes })
+export function toRepository(summary: RepositorySummary) {
+  const { blobBytes: bytes, tags: tagCount, ownBytes: uniqueBytes, pulls, pushes, ...rest } = summary
+  return present({ ...rest, tagCount, bytes, uniqueBytes, pullCount: pulls, pushCount: pushes })
 }
 
 /** The operations on repositories. */
@@ -99,15 +101,16 @@ export const REPOSITORY_OPERATIONS = {
     summary: 'Create a repository, or replace its settings',
     access: 'delete',
     description: 'Absent settings get their defaults. A push also creates a repository.',
-    answer: Done,
+    answer: Repository,
+    creates: 'unless-it-exists',
     etag: true,
     errors: ['NAME_INVALID'],
   }),
   change: operation({
-    id: 'changeRepository',
+    id: 'updateRepository',
     summary: "Change a repository's settings",
     access: 'delete',
-    answer: Done,
+    answer: Repository,
     etag: true,
     errors: ['NAME_UNKNOWN', 'NAME_INVALID'],
   }),
@@ -116,18 +119,23 @@ export const REPOSITORY_OPERATIONS = {
     summary: 'Delete a repository and everything in it',
     access: 'delete',
     description: "It can be restored within the time machine's window.",
-    answer: Done,
     etag: true,
     errors: ['NAME_UNKNOWN', 'NAME_INVALID'],
   }),
   restore: operation({
     id: 'restoreRepository',
-    summary: 'Restore a deleted repository, or rewind its tags',
-    description:
-      'With `at`, points every tag of the repository at what it pointed at then. Otherwise restores the repository that ' +
-      'was deleted at `deletedAt`, or the one of this name that was deleted last.',
+    summary: 'Restore a deleted repository',
+    description: 'Without `deletedAt`, restores the repository of this name that was deleted last.',
     access: 'delete',
-    answer: Restored,
+    answer: Repository,
+    errors: ['NAME_UNKNOWN', 'NAME_INVALID', 'CONFLICT'],
+  }),
+  rewind: operation({
+    id: 'rewindRepository',
+    summary: 'Rewind the tags of a repository',
+    description: 'Points every tag at what it pointed at then, and deletes the tags that did not exist.',
+    access: 'delete',
+    answer: Rewound,
     errors: ['NAME_UNKNOWN', 'NAME_INVALID', 'CONFLICT'],
   }),
   history: operation({

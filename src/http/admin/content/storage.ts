@@ -24,12 +24,12 @@ const Storage = t.Object(
 
 const InRepository = t.Object({
   repository: RepositoryText,
-  blobs: Count,
+  blobCount: Count,
   bytes: integer({
     minimum: 0,
     description: 'Total size of its blobs, including those that will be deleted, in bytes',
   }),
-  ownBytes: integer({
+  uniqueBytes: integer({
     minimum: 0,
     description: 'Total size of the blobs that no other repository has, in bytes',
   }),
@@ -47,7 +47,7 @@ const OPERATIONS = {
     answer: Storage,
   }),
   repositories: operation({
-    id: 'listStorage',
+    id: 'listRepositoryStorage',
     summary: 'List the storage of each repository',
     access: 'admin',
     answer: pageOf(InRepository, 'Repositories, by name or largest first'),
@@ -71,5 +71,5 @@ export function storage(context: AdminContext) {
 }
 
 function toInRepository({ name, blobs, bytes, ownBytes }: RepositoryStorage) {
-  return { repository: name, blobs, bytes, ownBytes, sharedBytes: bytes - ownBytes }
+  return { repository: name, blobCount: blobs, bytes, uniqueBytes: ownBytes, sharedBytes: bytes - ownBytes }
 }

@@ -2,7 +2,7 @@ import { t } from 'elysia'
 import { parseDigest } from '../../../oci/digest.ts'
 import { parseTag } from '../../../oci/reference.ts'
 import { operation } from '../operation.ts'
-import { Count, DigestText, Done, integer, pageOf, pageParameters, Time } from '../schemas.ts'
+import { Count, DigestText, integer, pageOf, pageParameters, Time } from '../schemas.ts'
 import { Moves } from './moves.ts'
 
 /** A tag in a path. */
@@ -50,15 +50,10 @@ const TagModel = t.Object(
     pushedAt: t.String({ format: 'date-time', description: 'When the manifest was pushed' }),
     updatedAt: t.String({ format: 'date-time', description: 'When the tag was last moved' }),
     expiresAt: t.Optional(Time),
-    pulls: Count,
+    pullCount: Count,
     lastPulledAt: t.Optional(Time),
   },
   { description: 'A tag' },
-)
-
-const Restored = t.Object(
-  { done: t.Boolean(), digest: DigestText },
-  { description: 'The tag points at this manifest again' },
 )
 
 const UNKNOWN = ['NAME_UNKNOWN', 'NAME_INVALID', 'MANIFEST_UNKNOWN', 'MANIFEST_INVALID'] as const
@@ -84,15 +79,16 @@ export const TAG_OPERATIONS = {
     id: 'putTag',
     summary: 'Point a tag at a manifest of its repository',
     access: 'push',
-    answer: Done,
+    answer: TagModel,
+    creates: 'unless-it-exists',
     etag: true,
     errors: [...UNKNOWN, 'DIGEST_INVALID', 'CONFLICT'],
   }),
   change: operation({
-    id: 'changeTag',
+    id: 'updateTag',
     summary: 'Set when a tag expires',
     access: 'delete',
-    answer: Done,
+    answer: TagModel,
     etag: true,
     errors: [...UNKNOWN, 'CONFLICT'],
   }),
@@ -100,7 +96,6 @@ export const TAG_OPERATIONS = {
     id: 'deleteTag',
     summary: 'Delete a tag; its manifest stays',
     access: 'delete',
-    answer: Done,
     description: "It can be restored within the time machine's window.",
     etag: true,
     errors: [...UNKNOWN, 'CONFLICT'],
@@ -118,7 +113,7 @@ export const TAG_OPERATIONS = {
     access: 'delete',
     description:
       'Give either a digest that the tag pointed at, or a time. If the manifest was deleted, it is restored too.',
-    answer: Restored,
+    answer: TagModel,
     errors: [...UNKNOWN, 'DIGEST_INVALID', 'CONFLICT'],
   }),
 }

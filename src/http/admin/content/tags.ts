@@ -1,10 +1,10 @@
 import { t } from 'elysia'
-import type { DescribedTag } from '../../../core/content/tags.ts'
+import type { DescribedTag, NamedTag } from '../../../core/content/tags.ts'
 import { registryError } from '../../../oci/error.ts'
-import { type AdminContext, controller } from '../context.ts'
-import { tagged } from '../operation.ts'
+import { type AdminContext, type Answering, controller } from '../context.ts'
+import { markCreated, tagged } from '../operation.ts'
 import { present } from '../present.ts'
-import { DONE, mapPage, PageQuery, RepositoryParam } from '../schemas.ts'
+import { mapPage, PageQuery, RepositoryParam } from '../schemas.ts'
 import { toMove } from './moves.ts'
 import {
   TAG_OPERATIONS as OPERATIONS,
@@ -20,6 +20,8 @@ const params = t.Object({ repository: RepositoryParam, tag: TagParam })
 /** Below /api/v1/repositories/:repository/tags: GET; GET, PUT, PATCH and DELETE /:tag; GET .../history; POST .../restore */
 export function tags(context: AdminContext) {
   const { tags, history } = context.content
+  const show = async ({ repository, tag }: NamedTag, set: Answering) =>
+    tagged(set, await tags.get(repository, tag), toTag)
   return controller(context, 'tags', '/repositories/:repository/tags')
     .get(
       '',
@@ -30,24 +32,20 @@ export function tags(context: AdminContext) {
         ...OPERATIONS.list,
       },
     )
-    .get(
-      '/:tag',
-      async ({ params: { repository, tag }, set }) => tagged(set, await tags.get(repository, tag), toTag),
-      { params, ...OPERATIONS.get },
-    )
+    .get('/:tag', ({ params, set }) => show(params, set), { params, ...OPERATIONS.get })
     .put(
       '/:tag',
-      async ({ principal, params, body: { digest } }) => {
-        await tags.put(principal.act(), params, digest)
-        return DONE
+      async ({ principal, params, body: { digest }, set }) => {
+        markCreated(set, await tags.put(principal.act(), params, digest))
+        return await show(params, set)
       },
       { params, body: TagTarget, ...OPERATIONS.put },
     )
     .patch(
       '/:tag',
-      async ({ principal, params, body: { expiresAt } }) => {
+      async ({ principal, params, body: { expiresAt }, set }) => {
         await tags.expire(principal.act(), params, expiresAt === null ? null : Date.parse(expiresAt))
-        return DONE
+        return await show(params, set)
       },
       { params, body: TagChange, ...OPERATIONS.change },
     )
@@ -55,7 +53,6 @@ export function tags(context: AdminContext) {
       '/:tag',
       async ({ principal, params }) => {
         await tags.delete(principal.act(), params)
-        return DONE
       },
       { params, ...OPERATIONS.remove },
     )
@@ -67,17 +64,18 @@ export function tags(context: AdminContext) {
     )
     .post(
       '/:tag/restore',
-      async ({ principal, params, body: { digest, at = '' } }) => {
+      async ({ principal, params, body: { digest, at = '' }, set }) => {
         if ((digest === undefined) === (at === '')) {
           throw registryError('REQUEST_INVALID', 'give either "digest" or "at" in the body')
         }
         const to = digest === undefined ? { at: Date.parse(at) } : { digest }
-        return { ...DONE, digest: await tags.restore(principal.act(), params, to) }
+        await tags.restore(principal.act(), params, to)
+        return await show(params, set)
       },
       { params, body: TagRestore, ...OPERATIONS.restore },
     )
 }
 
-function toTag({ size: bytes, ...tag }: DescribedTag) {
-  return present({ ...tag, bytes })
+function toTag({ size: bytes, pulls: pullCount, ...tag }: DescribedTag) {
+  return present({ ...tag, bytes, pullCount })
 }

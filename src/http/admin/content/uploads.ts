@@ -3,7 +3,7 @@ import type { UploadProgress } from '../../../core/content/uploads.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
 import { present } from '../present.ts'
-import { Bytes, DONE, Done, mapPage, PageQuery, pageOf, Time } from '../schemas.ts'
+import { Bytes, mapPage, PageQuery, pageOf, Time } from '../schemas.ts'
 
 const UploadName = t.String({
   pattern: '^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$',
@@ -15,8 +15,8 @@ const Upload = t.Object({
   id: UploadName,
   repository: t.Optional(t.String({ description: 'Known if the upload was used since the server started' })),
   bytes: Bytes,
-  beganAt: Time,
-  changedAt: Time,
+  startedAt: Time,
+  updatedAt: Time,
 })
 
 const OPERATIONS = {
@@ -30,7 +30,6 @@ const OPERATIONS = {
     id: 'cancelUpload',
     summary: 'Cancel an upload',
     access: 'admin',
-    answer: Done,
     description: 'Its bytes are deleted as soon as no request uses it.',
     errors: ['NOT_FOUND'],
   }),
@@ -48,12 +47,11 @@ export function uploads(context: AdminContext) {
       '/:id',
       async ({ principal, params: { id } }) => {
         await uploads.cancel(principal.act(), id)
-        return DONE
       },
       { params: t.Object({ id: UploadName }), ...OPERATIONS.cancel },
     )
 }
 
-function toUpload({ name: id, scope: repository, size: bytes, ...upload }: UploadProgress) {
-  return present({ ...upload, id, repository, bytes })
+function toUpload({ name, scope, size, beganAt, changedAt }: UploadProgress) {
+  return present({ id: name, repository: scope, bytes: size, startedAt: beganAt, updatedAt: changedAt })
 }

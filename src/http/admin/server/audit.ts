@@ -1,5 +1,5 @@
 import { t } from 'elysia'
-import type { AuditEntry } from '../../../core/accounts/audit.ts'
+import type { AuditEntry, AuditKind } from '../../../core/accounts/audit.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
 import { present } from '../present.ts'
@@ -11,17 +11,27 @@ const Act = t.Object({
   count: t.Optional(integer({ minimum: 1, description: 'How many times since `firstAt`' })),
   action: t.String(),
   target: t.String(),
-  detail: t.Record(t.String(), t.Union([t.String(), t.Number(), t.Boolean(), t.Array(t.String())])),
+  details: t.Record(t.String(), t.Union([t.String(), t.Number(), t.Boolean(), t.Array(t.String())])),
   account: t.Optional(t.String()),
-  credential: t.Optional(t.String({ description: 'The id of the token, if one was used' })),
-  address: t.String(),
+  credentialId: t.Optional(t.String({ description: 'The id of the token, if one was used' })),
+  address: t.String({ description: 'The IP address of the client', example: '192.0.2.7' }),
   requestId: t.String(),
 })
+
+/** The kinds of entries, as the audit service names them. */
+const KIND_OF = {
+  change: 'change',
+  denied: 'refused',
+  'sign-in': 'signed-in',
+  'failed-sign-in': 'failed',
+} as const satisfies Record<string, AuditKind>
+
+const KINDS = Object.keys(KIND_OF) as [keyof typeof KIND_OF, ...(keyof typeof KIND_OF)[]]
 
 const AuditQuery = t.Object({
   ...pageParameters,
   kind: t.Optional(
-    t.UnionEnum(['change', 'refused', 'signed-in', 'failed'], {
+    t.UnionEnum(KINDS, {
       default: undefined,
       description: 'Changes, denied requests, sign-ins or failed sign-ins [change]',
     }),
@@ -33,11 +43,11 @@ export function audit(context: AdminContext) {
   const { audit } = context.accounts
   return controller(context, 'audit', '/audit').get(
     '',
-    async ({ query }) => mapPage(await audit.list(query, query.kind), toAct),
+    async ({ query }) => mapPage(await audit.list(query, KIND_OF[query.kind ?? 'change']), toAct),
     {
       query: AuditQuery,
       ...operation({
-        id: 'listAudit',
+        id: 'listAuditEntries',
         summary: 'Read the audit log',
         description:
           'Denied requests and sign-ins are stored apart from changes, so that they cannot crowd those out. Repeats of an ' +
@@ -49,6 +59,6 @@ export function audit(context: AdminContext) {
   )
 }
 
-function toAct({ id: _, ...entry }: AuditEntry) {
-  return present(entry)
+function toAct({ id: _, detail: details, credential: credentialId, ...entry }: AuditEntry) {
+  return present({ ...entry, details, credentialId })
 }

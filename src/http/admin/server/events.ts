@@ -18,8 +18,8 @@ const EventModel = t.Object({
   tag: t.Optional(t.String({ example: 'latest' })),
   digest: t.Optional(DigestText),
   account: t.Optional(t.String({ description: 'Who did it; hidden from anonymous callers' })),
-  credential: t.Optional(t.String({ description: 'Server admins only, as are the fields below' })),
-  address: t.Optional(t.String()),
+  credentialId: t.Optional(t.String({ description: 'Server admins only, as are the fields below' })),
+  address: t.Optional(t.String({ description: 'The IP address of the client', example: '192.0.2.7' })),
   requestId: t.Optional(t.String()),
 })
 

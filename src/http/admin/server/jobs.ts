@@ -3,13 +3,13 @@ import { JOB_KINDS, type Job } from '../../../core/jobs/jobs.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
 import { present } from '../present.ts'
-import { Count, DONE, Done, integer, pageOf, Time } from '../schemas.ts'
+import { Count, integer, pageOf, Time } from '../schemas.ts'
 import { jobEvents } from './job-events.ts'
 
 const KIND = t.UnionEnum([...JOB_KINDS], {
   default: undefined,
   description:
-    'collect: delete garbage; scan: find files that the database does not reference; backup: back up to `backup.folder`',
+    'gc: delete garbage; scan: find files that the database does not reference; backup: back up to `backup.folder`',
 })
 
 const JobModel = t.Object(
@@ -47,6 +47,7 @@ const OPERATIONS = {
     summary: 'Start a job',
     access: 'admin',
     answer: JobModel,
+    creates: 'always',
     description: 'Only one job of each kind runs at a time.',
     errors: ['CONFLICT', 'UNSUPPORTED'],
   }),
@@ -61,7 +62,6 @@ const OPERATIONS = {
     id: 'cancelJob',
     summary: 'Cancel a job',
     access: 'admin',
-    answer: Done,
     description: 'The job stops as soon as possible. Its work so far is not undone.',
     errors: ['NOT_FOUND', 'CONFLICT'],
   }),
@@ -76,7 +76,7 @@ const OPERATIONS = {
   }),
 }
 
-/** GET and POST /api/v1/jobs; GET and DELETE /api/v1/jobs/:id; GET /api/v1/jobs/:id/events */
+/** GET and POST /api/v1/jobs; GET /api/v1/jobs/:id, /jobs/:id/events; POST /api/v1/jobs/:id/cancel */
 export function jobs(context: AdminContext) {
   const { jobs } = context.content
   const params = t.Object({ id: t.String({ maxLength: 64 }) })
@@ -99,11 +99,10 @@ export function jobs(context: AdminContext) {
       },
     )
     .get('/:id', ({ params: { id } }) => toJob(jobs.get(id)), { params, ...OPERATIONS.get })
-    .delete(
-      '/:id',
+    .post(
+      '/:id/cancel',
       async ({ principal, params: { id } }) => {
         await jobs.cancel(id, principal.act())
-        return DONE
       },
       { params, ...OPERATIONS.cancel },
     )

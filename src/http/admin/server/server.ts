@@ -29,7 +29,7 @@ const Server = t.Object(
     version: t.String(),
     commit: t.String({ description: 'The commit it was built from; `source` when run from source' }),
     startedAt: Time,
-    now: t.String({ format: 'date-time', description: "The server's clock" }),
+    time: t.String({ format: 'date-time', description: "The server's clock" }),
     health: t.String({ description: '`ok`, or why the server cannot serve' }),
     features: t.Array(t.String({ example: 'docker-v1' }), {
       description: 'Optional features that are enabled',
@@ -59,7 +59,7 @@ export function server(context: AdminContext) {
       version,
       commit,
       startedAt: timeOf(content.startedAt),
-      now: timeOf(now()),
+      time: timeOf(now()),
       health: content.problem() ?? 'ok',
       features,
       settings,

@@ -4,10 +4,10 @@ import {
   UpstreamSchema,
   UpstreamSecretsSchema,
 } from '../../../config/upstream-schema.ts'
-import { type AdminContext, controller } from '../context.ts'
-import { operation, tagged } from '../operation.ts'
+import { type AdminContext, type Answering, controller } from '../context.ts'
+import { markCreated, operation, tagged } from '../operation.ts'
 import { present } from '../present.ts'
-import { Count, DONE, Done, integer, pageOf } from '../schemas.ts'
+import { Count, integer, pageOf } from '../schemas.ts'
 
 const UpstreamModel = t.Object(
   {
@@ -25,7 +25,7 @@ const UpstreamModel = t.Object(
         description: 'Pulls remaining in the current rate limit, as reported by the upstream',
       }),
     ),
-    pullsLimit: t.Optional(Count),
+    pullLimit: t.Optional(Count),
     configuredIn: t.Optional(
       t.String({
         description: 'The file, flag or variable that configures it; the API cannot change it',
@@ -39,8 +39,8 @@ const UpstreamModel = t.Object(
 
 const CheckModel = t.Object(
   {
-    isReached: t.Boolean({ description: 'Whether it responds and accepts the credentials' }),
-    milliseconds: Count,
+    reachable: t.Boolean({ description: 'Whether it responds and accepts the credentials' }),
+    durationMilliseconds: Count,
     message: t.String({ example: 'docker.io answers' }),
   },
   { description: 'The result of the check' },
@@ -80,7 +80,8 @@ const OPERATIONS = {
     id: 'putUpstream',
     summary: 'Add an upstream, or replace its settings',
     access: 'admin',
-    answer: Done,
+    answer: UpstreamModel,
+    creates: 'unless-it-exists',
     etag: true,
     description:
       'Takes effect at once. Settings that are left out have their defaults. The password or token is kept if it is ' +
@@ -88,10 +89,9 @@ const OPERATIONS = {
     errors: ['CONFLICT', 'NAME_INVALID'],
   }),
   remove: operation({
-    id: 'removeUpstream',
+    id: 'deleteUpstream',
     summary: 'Remove an upstream; its repositories stay',
     access: 'admin',
-    answer: Done,
     etag: true,
     errors: ['CONFLICT', 'NOT_FOUND'],
   }),
@@ -107,21 +107,18 @@ const OPERATIONS = {
 /** GET /api/v1/upstreams; GET, PUT and DELETE /api/v1/upstreams/:name; POST /api/v1/upstreams/:name/check */
 export function upstreams(context: AdminContext) {
   const { upstreamStates } = context.content
+  const show = async (name: string, set: Answering) => {
+    const { version, ...state } = await upstreamStates.get(name)
+    return version === undefined ? present(state) : tagged(set, { ...state, version }, present)
+  }
   return controller(context, 'upstreams', '/upstreams')
     .get('', () => ({ items: upstreamStates.list().map(present) }), OPERATIONS.list)
-    .get(
-      '/:name',
-      async ({ params: { name }, set }) => {
-        const { version, ...state } = await upstreamStates.get(name)
-        return version === undefined ? present(state) : tagged(set, { ...state, version }, present)
-      },
-      { params, ...OPERATIONS.get },
-    )
+    .get('/:name', ({ params: { name }, set }) => show(name, set), { params, ...OPERATIONS.get })
     .put(
       '/:name',
-      async ({ principal, params: { name }, body: { password, token, ...settings } }) => {
-        await upstreamStates.put(principal.act(), name, settings, { password, token })
-        return DONE
+      async ({ principal, params: { name }, body: { password, token, ...settings }, set }) => {
+        markCreated(set, await upstreamStates.put(principal.act(), name, settings, { password, token }))
+        return await show(name, set)
       },
       { params, body: SettingsBody, ...OPERATIONS.put },
     )
@@ -129,12 +126,15 @@ export function upstreams(context: AdminContext) {
       '/:name',
       async ({ principal, params: { name } }) => {
         await upstreamStates.remove(principal.act(), name)
-        return DONE
       },
       { params, ...OPERATIONS.remove },
     )
-    .post('/:name/check', ({ params: { name } }) => upstreamStates.check(name), {
-      params,
-      ...OPERATIONS.check,
-    })
+    .post(
+      '/:name/check',
+      async ({ params: { name } }) => {
+        const { isReached: reachable, milliseconds, message } = await upstreamStates.check(name)
+        return { reachable, durationMilliseconds: milliseconds, message }
+      },
+      { params, ...OPERATIONS.check },
+    )
 }
