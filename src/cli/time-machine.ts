@@ -8,10 +8,7 @@ import type { Terminal } from './output/terminal.ts'
  */
 export async function wayBack(client: AdminClient, terminal: Terminal, command: string): Promise<string> {
   if (!client.isOwner) return `it can be restored with ${command} for a limited time`
-  const { garbageWindow } = await client.request<{ garbageWindow: { windowSeconds: number } }>(
-    'GET',
-    '/gc',
-  )
+  const { garbageWindow } = await client.request<{ garbageWindow: { windowSeconds: number } }>('GET', '/gc')
   const until = new Date(terminal.now() + garbageWindow.windowSeconds * 1000).toISOString()
   return `it can be restored with ${command} until ${formatRelativeTime(until, terminal)}`
 }

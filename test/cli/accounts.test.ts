@@ -86,10 +86,9 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
         /^SUBJECT +PATTERN +ROLE +CREATED\ngroup:team +team\/\*\* +writer +20\d\d-/,
       )
       const { id: key } = await json('key rotate')
-      expect((await items('key list')).map(({ expiresAt }: { expiresAt?: string }) => typeof expiresAt)).toEqual([
-        'string',
-        'undefined',
-      ])
+      expect(
+        (await items('key list')).map(({ expiresAt }: { expiresAt?: string }) => typeof expiresAt),
+      ).toEqual(['string', 'undefined'])
       expect((await items('key list')).at(-1).id).toBe(key)
       await cay('key rotate --now')
       expect((await items('key list')).length).toBe(1)

@@ -30,8 +30,7 @@ test('cay gc lists and explains garbage, asks for confirmation, and collects it'
     expect([line, code]).toEqual([line, 0])
     return output
   }
-  const api = async (path: string) =>
-    (await server.fetch(`/api/v1/gc${path}`)).json() as Promise<object>
+  const api = async (path: string) => (await server.fetch(`/api/v1/gc${path}`)).json() as Promise<object>
   await pushImage(server, 'app', image, [layer], { reference: '1' })
   expect(await cay(`gc --explain ${image.digest}`)).toMatch(
     /^The manifest in app is kept\nREASON +WHICH +UNTIL\na tag points to it +1$/m,

@@ -176,7 +176,9 @@ describe('repositories, tags and manifests, on a running server', () => {
     )
     await cay(`manifest delete library/app ${digest} --yes`)
     expect(await cay('manifest list library/app --deleted')).toContain(digest)
-    expect(await cay(`manifest restore library/app ${digest}`)).toMatch(/^Restored: +sha256:\w+\nTags: +2\.0\n$/)
+    expect(await cay(`manifest restore library/app ${digest}`)).toMatch(
+      /^Restored: +sha256:\w+\nTags: +2\.0\n$/,
+    )
     expect((await run('tag show library/app 2.0')).code).toBe(0)
   })
 

@@ -24,8 +24,7 @@ export const pins: Noun = {
     add: {
       usage: '<pattern> [reference]',
       summary: 'Pin a tag, a digest, or everything in the repositories that match a pattern',
-      run: ({ client, args: [pattern, reference] }) =>
-        change(client, 'PUT', '/pins', { pattern, reference }),
+      run: ({ client, args: [pattern, reference] }) => change(client, 'PUT', '/pins', { pattern, reference }),
     },
     remove: {
       usage: '<pattern> [reference]',

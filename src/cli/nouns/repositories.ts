@@ -125,7 +125,9 @@ export const repositories: Noun = {
           throw new CommandError('name the time with --at, for example --at 2h', EXIT.usage)
         const time = momentOf(at, terminal.now(), 'past')
         const { tagCount } = await getRepository(client, name)
-        await confirm(`resets all tags of ${name} (${plural(tagCount, 'tag')} now) to where they were at ${time}`)
+        await confirm(
+          `resets all tags of ${name} (${plural(tagCount, 'tag')} now) to where they were at ${time}`,
+        )
         const value = await client.request('POST', `${apiPath('repositories', name)}/rewind`, { at: time })
         return {
           value,

@@ -25,7 +25,10 @@ export const signingKeys: Noun = {
         'Sign with a new key; the others expire with the last token that they signed, or at once with --now',
       options: [['--now', 'delete the other keys at once, which invalidates the tokens that they signed']],
       run: async ({ client, options: { now } }) => ({
-        value: await client.request('POST', now === 'true' ? '/signing-keys?revokeOthers=true' : '/signing-keys'),
+        value: await client.request(
+          'POST',
+          now === 'true' ? '/signing-keys?revokeOthers=true' : '/signing-keys',
+        ),
         lines: [
           field('Id', 'id'),
           field('Created', 'createdAt', formatRelativeTime),

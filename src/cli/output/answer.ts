@@ -52,7 +52,8 @@ export async function printAnswer(
       ? listAsJson(answer, client, terminal, page)
       : listAsTable(answer, client, terminal, page)
   }
-  if (options.asJson) return answer.value === undefined ? undefined : terminal.write(`${jsonText(answer.value)}\n`)
+  if (options.asJson)
+    return answer.value === undefined ? undefined : terminal.write(`${jsonText(answer.value)}\n`)
   if ('line' in answer) return terminal.write(`${answer.line}\n`)
   return printCard(answer, terminal)
 }

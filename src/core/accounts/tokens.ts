@@ -46,7 +46,8 @@ export function tokens(metadata: Metadata): Tokens {
     list(account, query) {
       const row = metadata.accounts.find(account)
       if (row === undefined) throw registryError('NOT_FOUND', `there is no account ${account}`)
-      const read = (limit: number) => metadata.credentials.list(row.id, query.cursor ?? '', limit).map(toToken)
+      const read = (limit: number) =>
+        metadata.credentials.list(row.id, query.cursor ?? '', limit).map(toToken)
       return readPage(query, read, ({ id }) => id)
     },
 

@@ -1,5 +1,5 @@
 import type { GarbageWindow } from '../../domain/garbage-window.ts'
-import type { Collector, CollectorState, Run as CollectorRun } from '../../gc/collector.ts'
+import type { Collector, Run as CollectorRun, CollectorState } from '../../gc/collector.ts'
 import type { Explanation } from '../../metadata/garbage/explanation.ts'
 import type { Candidate, GarbageCursor } from '../../metadata/garbage/garbage.ts'
 import type { Metadata } from '../../metadata/metadata.ts'

@@ -39,7 +39,9 @@ export function storageService(
     /** Lists repositories with the bytes that each links. */
     list(query: StorageQuery): Promise<ListPage<RepositoryStorage>> {
       const isByBytes = query.sort === 'bytes'
-      const after: StorageCursor = isByBytes ? afterBytes(query.cursor) : { by: 'name', name: query.cursor ?? '' }
+      const after: StorageCursor = isByBytes
+        ? afterBytes(query.cursor)
+        : { by: 'name', name: query.cursor ?? '' }
       return readPage(
         query,
         (limit) => metadata.storage.list(after, limit),

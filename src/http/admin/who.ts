@@ -17,7 +17,10 @@ interface ShownWho extends Omit<Who, 'credential'> {
  * Returns the fields that the principal may see: account names need an account, and credentials, addresses and request
  * ids need a server admin.
  */
-export function toWho({ account, credential, address, requestId }: Who, principal: Principal): Partial<ShownWho> {
+export function toWho(
+  { account, credential, address, requestId }: Who,
+  principal: Principal,
+): Partial<ShownWho> {
   if (principal.isAdmin) return { account, credentialId: credential, address, requestId }
   return principal.account === undefined ? {} : { account }
 }

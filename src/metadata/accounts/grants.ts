@@ -144,7 +144,14 @@ export function grantWrites(db: Db, recordAct: RecordAct) {
       const act = { action: 'grant.put', target, detail: { pattern, role } }
       if (before !== role) recordAct(act, call.caller, call.at)
       const isNew = before === undefined && replaced === undefined
-      return { stale: 'grants', id, createdAt, isNew, subject: grantee.subject, rule: { pattern, role } } as const
+      return {
+        stale: 'grants',
+        id,
+        createdAt,
+        isNew,
+        subject: grantee.subject,
+        rule: { pattern, role },
+      } as const
     },
 
     /** Throws NOT_FOUND when there is no such grant. */

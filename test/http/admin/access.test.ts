@@ -27,7 +27,13 @@ test('access: every grant that allows something is listed', async () => {
     disabled: false,
     limits: [],
     reasons: [
-      { source: 'group', subject: 'group:team', pattern: 'alice/*', role: 'writer', actions: ['pull', 'push'] },
+      {
+        source: 'group',
+        subject: 'group:team',
+        pattern: 'alice/*',
+        role: 'writer',
+        actions: ['pull', 'push'],
+      },
       { source: 'account', subject: 'bob', pattern: 'alice/app', role: 'reader', actions: ['pull'] },
       {
         source: 'authenticated',
@@ -54,7 +60,13 @@ test('access: every grant that allows something is listed', async () => {
 })
 
 test('access: an anonymous caller has only what is granted to anonymous', async () => {
-  const by = { source: 'anonymous', subject: 'anonymous', pattern: 'open/**', role: 'reader', actions: ['pull'] }
+  const by = {
+    source: 'anonymous',
+    subject: 'anonymous',
+    pattern: 'open/**',
+    role: 'reader',
+    actions: ['pull'],
+  }
   expect(await explain({ repository: 'open/a' })).toMatchObject({ actions: ['pull'], reasons: [by] })
   expect(await explain({ repository: 'alice/app' })).toMatchObject({ actions: [], reasons: [] })
   expect(await explain({ account: 'carol', repository: 'open/a' })).toMatchObject({ actions: ['pull'] })

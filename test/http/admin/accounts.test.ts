@@ -166,9 +166,15 @@ test('grants: users see and change those in their own namespace', async () => {
 
 test('accounts: lists are paginated', async () => {
   for (let at = 0; at < 101; at++) await server.admin('PUT', `/groups/g${String(at).padStart(3, '0')}`)
-  const first = await server.admin<{ items: { name: string }[]; nextCursor: string }>('GET', '/groups?cursor=g')
+  const first = await server.admin<{ items: { name: string }[]; nextCursor: string }>(
+    'GET',
+    '/groups?cursor=g',
+  )
   expect([first.items.length, first.nextCursor]).toEqual([50, 'g049'])
-  const next = await server.admin<{ items: { name: string }[]; nextCursor: string }>('GET', '/groups?cursor=g049&limit=1')
+  const next = await server.admin<{ items: { name: string }[]; nextCursor: string }>(
+    'GET',
+    '/groups?cursor=g049&limit=1',
+  )
   expect(next).toEqual({ items: [{ name: 'g050' }], nextCursor: 'g050' })
   expect(await server.admin('GET', '/groups?cursor=g099&limit=500')).toEqual({ items: [{ name: 'g100' }] })
   expect((await ask(basic('admin'), 'GET', '/groups?limit=0')).status).toBe(400)

@@ -110,9 +110,6 @@ test('collector: a scan job checks every file', async () => {
   expect(await run('scan')).toMatchObject({ kind: 'scan', state: 'done' })
 })
 
-test.each(['/gc/candidates?cursor=x', '/gc/explain?digest=x', '/gc/explain'])(
-  '%s is 400',
-  async (path) => {
-    expect((await server.fetch(`/api/v1${path}`)).status).toBe(400)
-  },
-)
+test.each(['/gc/candidates?cursor=x', '/gc/explain?digest=x', '/gc/explain'])('%s is 400', async (path) => {
+  expect((await server.fetch(`/api/v1${path}`)).status).toBe(400)
+})

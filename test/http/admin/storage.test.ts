@@ -30,7 +30,9 @@ test('storage: usage is shown by repository and in total', async () => {
   expect(await server.admin('GET', '/storage/repositories')).toEqual({ items: repositories })
   const first = await server.admin<Page<object>>('GET', '/storage/repositories?sort=bytes&limit=1')
   expect(first.items).toEqual(repositories.slice(0, 1))
-  expect(await server.admin('GET', `/storage/repositories?sort=bytes&limit=1&cursor=${first.nextCursor}`)).toEqual({
+  expect(
+    await server.admin('GET', `/storage/repositories?sort=bytes&limit=1&cursor=${first.nextCursor}`),
+  ).toEqual({
     items: repositories.slice(1),
   })
   const { blobs, uploads, disk } = await server.admin<Record<string, Record<string, number>>>(
@@ -66,7 +68,10 @@ test('uploads: those in progress are listed and cancelled', async () => {
   for (const location of locations) await owner.fetch(location, { method: 'PATCH', body: 'some bytes' })
   const ids = locations.map((location) => location.split('/').at(-1)!.split('~')[0]!)
   const first = await server.admin<Page<{ id: string }>>('GET', '/uploads?limit=1')
-  expect(first).toMatchObject({ items: [{ id: ids[0], repository: 'library/app', bytes: 10 }], nextCursor: ids[0] })
+  expect(first).toMatchObject({
+    items: [{ id: ids[0], repository: 'library/app', bytes: 10 }],
+    nextCursor: ids[0],
+  })
   expect(await server.admin('GET', `/uploads?cursor=${ids[0]}`)).toMatchObject({ items: [{ id: ids[1] }] })
   expect(await server.admin('GET', '/storage')).toMatchObject({ uploads: { count: 2, bytes: 20 } })
   await server.admin('DELETE', `/uploads/${ids[0]}`)

@@ -5,7 +5,12 @@ import { markCreated, operation, tagged } from '../operation.ts'
 import { mapPage, Name, PageQuery, Password, pageOf, Time, timeOf } from '../schemas.ts'
 
 const UserModel = t.Object(
-  { name: Name, admin: t.Boolean({ description: 'Whether it is a server admin' }), disabled: t.Boolean(), createdAt: Time },
+  {
+    name: Name,
+    admin: t.Boolean({ description: 'Whether it is a server admin' }),
+    disabled: t.Boolean(),
+    createdAt: Time,
+  },
   { description: 'A user' },
 )
 

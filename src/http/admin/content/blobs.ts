@@ -2,7 +2,16 @@ import { t } from 'elysia'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
 import { present } from '../present.ts'
-import { Bytes, DigestParam, DigestText, mapPage, NextCursor, PageQuery, RepositoryText, Time } from '../schemas.ts'
+import {
+  Bytes,
+  DigestParam,
+  DigestText,
+  mapPage,
+  NextCursor,
+  PageQuery,
+  RepositoryText,
+  Time,
+} from '../schemas.ts'
 
 const Use = t.Object({
   repository: RepositoryText,

@@ -19,7 +19,9 @@ import {
 const CacheModel = t.Object(
   {
     bytes: Bytes,
-    maxBytes: t.Optional(integer({ minimum: 0, description: 'The limit, in bytes; absent if there is none' })),
+    maxBytes: t.Optional(
+      integer({ minimum: 0, description: 'The limit, in bytes; absent if there is none' }),
+    ),
     blobCount: Count,
     manifestCount: Count,
     downloadCount: integer({ minimum: 0, description: 'Blobs that are being downloaded' }),
@@ -112,10 +114,15 @@ export function cache(context: AdminContext) {
   const { cache } = context.content
   return controller(context, 'cache', '/cache')
     .get('', () => toCache(cache.show()), OPERATIONS.get)
-    .get('/tags', async ({ query }) => mapPage(await cache.tags(query), ({ isFresh: fresh, ...tag }) => present({ ...tag, fresh })), {
-      query: PageQuery,
-      ...OPERATIONS.tags,
-    })
+    .get(
+      '/tags',
+      async ({ query }) =>
+        mapPage(await cache.tags(query), ({ isFresh: fresh, ...tag }) => present({ ...tag, fresh })),
+      {
+        query: PageQuery,
+        ...OPERATIONS.tags,
+      },
+    )
     .get('/downloads', () => ({ items: cache.fills().map(toDownload) }), OPERATIONS.downloads)
     .get(
       '/explain',

@@ -40,11 +40,10 @@ export function repositories(context: AdminContext) {
         mapPage(await repositories.list(principal, { ...query, deleted }), toRepository),
       { query: ListQuery, ...OPERATIONS.list },
     )
-    .get(
-      '/:repository',
-      ({ principal, params: { repository }, set }) => show(principal, repository, set),
-      { params, ...OPERATIONS.get },
-    )
+    .get('/:repository', ({ principal, params: { repository }, set }) => show(principal, repository, set), {
+      params,
+      ...OPERATIONS.get,
+    })
     .put(
       '/:repository',
       async ({ principal, params: { repository }, body, set }) => {
