@@ -53,8 +53,8 @@ describe('a job of a server', () => {
     expect(output).toMatch(/^State: +done$/m)
     expect(output).toMatch(/^manifests: +3$/m)
     expect(output).toMatch(/^blob bytes: +2\.0 KiB$/m)
-    expect(JSON.parse((await cay('job start collect --yes --json')).output)).toEqual(events[1])
-    expect((await cay('job start collect --yes --detach')).output).toBe('started job j1\n')
+    expect(JSON.parse((await cay('job start gc --yes --json')).output)).toEqual(events[1])
+    expect((await cay('job start gc --yes --detach')).output).toBe('started job j1\n')
     expect(asked.filter((one) => one === 'POST /api/v1/jobs')).toHaveLength(2)
   })
 

@@ -8,7 +8,7 @@ import type { Verb } from '../../src/cli/verb.ts'
 import { startInProcess } from '../support/server.ts'
 
 /** Only browsers use sessions. */
-const NO_COMMANDS = ['beginSession', 'getSession', 'endSession']
+const NO_COMMANDS = ['createSession', 'getSession', 'deleteSession']
 
 /** Verbs that ask for a password; other verbs use the same operations. */
 const ASKS = ['user add', 'user passwd']

@@ -36,6 +36,7 @@ export const TAGS: OpenAPIV3.TagObject[] = [
   { name: 'repositories', description: 'Settings, history, deletion and restore.' },
   { name: 'tags', description: 'Where tags point, and where they pointed before.' },
   { name: 'manifests', description: 'Images, indexes and other artifacts.' },
+  { name: 'pulls', description: 'Who pulled what, by tag, account and day.' },
   { name: 'blobs', description: 'Blobs by digest, and the repositories that use them.' },
   { name: 'uploads', description: 'Uploads in progress.' },
   { name: 'storage', description: 'Disk usage.' },
