@@ -69,7 +69,7 @@ test('cay gc lists and explains garbage, asks for confirmation, and collects it'
     /^Grace period: +1 second\nWindow: +1 second\n.*^Manifests deleted: +1$/ms,
   )
   expect(await cay('job start scan --yes')).toMatch(/^State: +done\n.*^missing: +0\n/ms)
-  expect(await cay('job list')).toMatch(/^ID .*\n\S+ +scan +done .*\n\S+ +collect +done /)
+  expect(await cay('job list')).toMatch(/^ID .*\n\S+ +scan +done .*\n\S+ +gc +done /)
 })
 
 test('cay job start scan needs --remove-many to delete more than a tenth of the files', async () => {
