@@ -4,20 +4,23 @@ import { type FirstPassword, makeFirstAdmin } from './auth/first-admin.ts'
 import { PasswordFile } from './auth/password-file.ts'
 import { signInRecorder } from './auth/sign-in-log.ts'
 import type { Config } from './config/config-schema.ts'
-import { type ListenAddress, parseListenAddress, refuseToListen } from './config/listen-address.ts'
+import { parseListenAddress, refuseToListen } from './config/listen-address.ts'
 import { socketPath } from './config/socket-path.ts'
 import { parseTlsChoice } from './config/tls-choice.ts'
 import { parseMirrors } from './config/upstreams.ts'
 import { type AccountServices, accountServices } from './core/accounts/account-services.ts'
-import { contentServices } from './core/content/services.ts'
+import { type ContentOptions, contentServices } from './core/content/services.ts'
 import { ContentReader } from './core/content-reader.ts'
 import { startHousekeeping } from './core/housekeeping.ts'
+import { openScrub } from './core/integrity.ts'
+import type { Jobs } from './core/jobs/jobs.ts'
 import { openJobs } from './core/jobs/open-jobs.ts'
 import { Conversions } from './core/pulls/conversions.ts'
 import { localConversions } from './core/pulls/local-conversions.ts'
 import { NegotiatedManifests } from './core/pulls/manifest-pulls.ts'
 import { V1Images } from './core/pulls/v1-images.ts'
-import { openRegistries } from './core/registries.ts'
+import { openRegistries, type Registries } from './core/registries.ts'
+import { openDamaged } from './core/registry/damaged.ts'
 import type { Usage } from './core/registry/usage.ts'
 import { openCrashMarker } from './data-folder/crash-marker.ts'
 import { type DataFolder, openDataFolder, removeSocket } from './data-folder/data-folder.ts'
@@ -26,15 +29,13 @@ import type { GarbageWindow } from './domain/garbage-window.ts'
 import type { Authority } from './domain/server-certificate.ts'
 import { Collector } from './gc/collector.ts'
 import type { Content } from './http/admin/services.ts'
-import { AllowedHosts } from './http/listener/allowed-hosts.ts'
-import { FrontDoor } from './http/listener/front-door.ts'
 import { listenAll } from './http/listener/listen-all.ts'
+import { listenerOptions } from './http/listener/listener-options.ts'
 import { serveMirror } from './http/mirror.ts'
 import type { OwnerOptions } from './http/owner-api.ts'
-import { openBodies } from './http/request/bodies.ts'
-import { Origins } from './http/request/origin.ts'
-import { type HttpOptions, type HttpServer, serveHttp } from './http/server.ts'
+import { type HttpServer, serveHttp } from './http/server.ts'
 import { serveSocket } from './http/socket.ts'
+import type { Scrub } from './integrity/scrub.ts'
 import { lockForRemoval } from './metadata/removal-lock.ts'
 import type { ProxyCache } from './proxy/proxy-cache.ts'
 import { DigestLocks } from './storage/digest-locks.ts'
@@ -57,8 +58,6 @@ export interface App {
   /** Stops gracefully: accepts no new requests, lets those in flight finish, and then closes everything. */
   close(): Promise<void>
 }
-
-const TAGS_PER_PUSH_MAX = 100
 
 /** Certificates follow a jump of the clock after it has lasted this long. */
 const CERTIFICATE_GRACE_MS = 86_400_000
@@ -102,8 +101,7 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
     ...services,
     now,
     log,
-    limits: limitsOf(config),
-    ...doorOf(config, everywhere, tls !== undefined),
+    ...listenerOptions(config, everywhere, tls !== undefined),
     tls: tls && { credentials: tls.credentials(), authority: tls.authority },
   }
   if (auth.access.isOpen) log.warn(OPEN_WARNING)
@@ -140,6 +138,7 @@ export interface Services {
   accounts: AccountServices
   uploads: FilesystemUploads
   collector: Collector
+  scrub: Scrub
   usage: Usage
   cache: ProxyCache
   /** The time to record, in milliseconds since 1970. It is never before a time that was recorded earlier. */
@@ -183,33 +182,32 @@ export async function openServices(config: Config, log: Logger, options: Service
       cache.room.noteReceived(bytes)
     },
   })
-  const kept = { metadata, blobs, reader: new ContentReader(), locks: new DigestLocks(), garbageWindow, now }
+  const damaged = await openDamaged(metadata, blobs)
+  const kept = {
+    metadata,
+    blobs,
+    reader: new ContentReader(),
+    locks: new DigestLocks(),
+    garbageWindow,
+    now,
+    damaged,
+  }
   const collector = new Collector({ ...kept, ...clocks, ...removalOptions(config, clocks), log })
   const fills = filesystemFills(config.data, uploads)
   const disk = () => diskSpace(config.data)
   const around = { config, log, fills, uploads, access: auth.access, disk, upstreamSource }
-  const { monotonic } = clocks
-  const { local, cache } = await openRegistries({ ...kept, ...around, monotonic, counts: metrics.cache })
-  const { registry } = cache
-  const jobs = openJobs({ config, log, clocks, collector, metadata })
-  const conversions = new Conversions(registry, localConversions({ ...kept, uploads }), kept.reader, now)
-  const content = {
-    ...contentServices({ ...kept, ...around, registry, storedBlobs: local.blobs, collector, cache }),
-    registry,
-    upstreams: cache.upstreams,
-    jobs,
-    config,
-    pulls: new NegotiatedManifests(registry.manifests, conversions, config.docker.schema1.pull),
-    v1Images: config.docker.v1 ? await V1Images.open(metadata, local, conversions, now) : undefined,
-    startedAt: now(),
-    problem: () => undefined,
-  }
+  const { local, cache } = await openRegistries({ ...kept, ...around, ...clocks, counts: metrics.cache })
+  const scrub = openScrub({ ...kept, config, log })
+  const jobs = openJobs({ config, log, clocks, collector, scrub, metadata })
+  const parts = { ...kept, ...around, registry: cache.registry, storedBlobs: local.blobs, collector, cache }
+  const content = await openContent({ ...parts, local, jobs })
   return {
     metadata,
     auth,
     accounts: accountServices({ metadata, config, auth, now, passwordFile }),
     uploads,
     collector,
+    scrub,
     usage: local.usage,
     cache,
     now,
@@ -218,11 +216,36 @@ export async function openServices(config: Config, log: Logger, options: Service
     metrics,
     passwordFile,
     async close() {
-      await Promise.all([jobs.stop(), collector.stop(), cache.stop()])
+      await Promise.all([jobs.stop(), collector.stop(), scrub.stop(), cache.stop()])
       await Promise.all([auth.authenticator.noteUse(), local.usage.close()])
       await Promise.all([uploads.stop(), kept.reader.stop()])
       await folder.close()
     },
+  }
+}
+
+interface ContentParts extends ContentOptions {
+  locks: DigestLocks
+  config: Config
+  uploads: FilesystemUploads
+  local: Registries['local']
+  jobs: Jobs
+}
+
+/** Builds what the HTTP APIs call. */
+async function openContent({ local, jobs, ...parts }: ContentParts): Promise<Content> {
+  const { registry, cache, config, metadata, reader, now } = parts
+  const conversions = new Conversions(registry, localConversions(parts), reader, now)
+  return {
+    ...contentServices(parts),
+    registry,
+    upstreams: cache.upstreams,
+    jobs,
+    config,
+    pulls: new NegotiatedManifests(registry.manifests, conversions, config.docker.schema1.pull),
+    v1Images: config.docker.v1 ? await V1Images.open(metadata, local, conversions, now) : undefined,
+    startedAt: now(),
+    problem: () => undefined,
   }
 }
 
@@ -245,35 +268,6 @@ function removalOptions(config: Config, { steady }: Clocks) {
   return {
     steady: steady(garbageWindowOf(config).graceMs),
     lockForRemoval: () => lockForRemoval(config.data),
-  }
-}
-
-function limitsOf({ manifests, lists }: Config): HttpOptions['limits'] {
-  return {
-    manifestBytesMax: manifests.bytesMax,
-    pageMax: lists.pageMax,
-    tagsPerPushMax: TAGS_PER_PUSH_MAX,
-  }
-}
-
-/** Returns what all listeners share to check and read requests. */
-function doorOf(config: Config, listen: ListenAddress[], isTls: boolean) {
-  const { externalUrl, trustedProxies, access, http, manifests, uploads } = config
-  const origins = new Origins({ externalUrl, trustedProxies, isTls })
-  const names = [...config.host, ...listen.map(({ host }) => host)]
-  if (externalUrl !== undefined) names.push(new URL(externalUrl).host)
-  return {
-    origins,
-    frontDoor: new FrontDoor({
-      requestsPerClientMax: http.requestsPerAddressMax,
-      hosts: access === 'open' ? new AllowedHosts(names) : undefined,
-      hstsSeconds: http.hstsSeconds,
-    }),
-    bodies: openBodies({
-      manifestBytesMax: manifests.bytesMax,
-      bodyBytesMax: Math.max(manifests.bodyBytesMax, manifests.bytesMax),
-      stallSecondsMax: uploads.stallSecondsMax,
-    }),
   }
 }
 

@@ -3,6 +3,7 @@ import { audit } from './nouns/audit.ts'
 import { blobs } from './nouns/blobs.ts'
 import { cache } from './nouns/cache.ts'
 import { collector } from './nouns/collector.ts'
+import { damage } from './nouns/damage.ts'
 import { events } from './nouns/events.ts'
 import { grants } from './nouns/grants.ts'
 import { groups } from './nouns/groups.ts'
@@ -28,6 +29,7 @@ export const NOUNS: Readonly<Record<string, Noun>> = {
   manifest: manifests,
   blob: blobs,
   upload: uploads,
+  damage,
   storage,
   cache,
   pin: pins,

@@ -2,6 +2,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import { MANIFEST_BYTES_MAX } from '../oci/manifest.ts'
 import { BACKUP_SETTINGS } from './backup-settings.ts'
 import { CACHE_SETTINGS } from './cache-settings.ts'
+import { SCRUB_SETTINGS } from './scrub-settings.ts'
 import { boolean, choice, integer, MiB, TiB } from './setting.ts'
 import { UpstreamSchema } from './upstream-schema.ts'
 
@@ -165,6 +166,7 @@ export const ConfigSchema = Type.Object(
       { additionalProperties: false },
     ),
     backup: BACKUP_SETTINGS,
+    scrub: SCRUB_SETTINGS,
     http: Type.Object(
       {
         requestsPerAddressMax: integer(

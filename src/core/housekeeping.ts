@@ -16,6 +16,7 @@ export interface Chores {
     run(): Promise<unknown>
     removeLeftBehind(window: { since: number; until: number }): Promise<number | undefined>
   }
+  scrub: { turn(): Promise<void> }
   crash: { crashedAt(): number | undefined; touch(): void; settle(): Promise<void> }
   authenticator: { noteUse(): Promise<void> }
   metadata: { write(name: 'removeExpired', args: { before: number }): Promise<void> }
@@ -46,6 +47,7 @@ export function startHousekeeping(config: Config, log: Logger, chores: Chores): 
   schedule.every(10, 'keep the reserve of free disk space', () => cache.room.keep())
   schedule.every(60, 'write when tokens were last used', () => authenticator.noteUse())
   schedule.every(3600, 'remove expired tokens', () => metadata.write('removeExpired', { before: now() }))
+  schedule.every(60, 'verify stored content', () => chores.scrub.turn())
   const backupCheckSeconds = Math.min(3600, config.backup.intervalSeconds)
   schedule.every(backupCheckSeconds, 'start the scheduled backup', () =>
     backUpIfDue(config, content.jobs, clocks.wall),

@@ -22,7 +22,16 @@ export interface RegistriesOptions extends Pick<LocalOptions, Shared> {
   counts: CacheCounts
 }
 
-type Shared = 'metadata' | 'reader' | 'blobs' | 'uploads' | 'locks' | 'garbageWindow' | 'access' | 'now'
+type Shared =
+  | 'metadata'
+  | 'damaged'
+  | 'reader'
+  | 'blobs'
+  | 'uploads'
+  | 'locks'
+  | 'garbageWindow'
+  | 'access'
+  | 'now'
 
 /** The registries of a data folder. */
 export interface Registries {

@@ -2,9 +2,10 @@ import { Database } from 'bun:sqlite'
 import { type BunSQLiteDatabase, drizzle } from 'drizzle-orm/bun-sqlite'
 import * as accounts from './account-schema.ts'
 import * as cache from './cache-schema.ts'
+import * as damage from './damage-schema.ts'
 import * as content from './schema.ts'
 
-const schema = { ...content, ...accounts, ...cache }
+const schema = { ...content, ...accounts, ...cache, ...damage }
 
 export type Db = BunSQLiteDatabase<typeof schema> & {
   $client: Database

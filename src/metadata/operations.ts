@@ -12,6 +12,7 @@ import { upstreamWrites } from './cache/upstreams.ts'
 import { blobLinks } from './content/blob-links.ts'
 import { blobWrites } from './content/blobs.ts'
 import { conversionWrites } from './content/conversions.ts'
+import { damageWrites } from './content/damage.ts'
 import { referenceRows } from './content/manifest-references.ts'
 import { manifestFinder, manifestRows } from './content/manifest-rows.ts'
 import { manifestWrites } from './content/manifest-writes.ts'
@@ -59,6 +60,7 @@ export const VOLATILE: ReadonlySet<OperationName> = new Set<OperationName>([
   'linkCached',
   'touchCached',
   'noteChecks',
+  'noteVerified',
   'releasePages',
 ])
 
@@ -123,6 +125,7 @@ function contentOperations(db: Db, version: VersionOfCall) {
     ...repositoryWrites({ recordEvent, ensure, rows: repositoriesByName }),
     ...collectionWrites(db, { tags: namedTags, reach, purge }),
     ...pageWrites(db),
+    ...damageWrites(db, { drop }),
     ...blobCollectionWrites(db, { purge, drop, setDeleted: repositoriesByName.setDeleted }),
     ...manifestRestores({ recordEvent, find, findManifest, tags, lines, revive }),
     ...tagRestores({ recordEvent, tags, lines, revive, begin }),

@@ -13,6 +13,7 @@ import { blobUseReads } from './content/blob-uses.ts'
 import { blobReads } from './content/blobs.ts'
 import { catalogReads } from './content/catalog.ts'
 import { conversionReads } from './content/conversions.ts'
+import { damageReads } from './content/damage.ts'
 import { manifestReads } from './content/manifests.ts'
 import { pullReads } from './content/pulls.ts'
 import { referrerReads } from './content/referrers.ts'
@@ -53,6 +54,7 @@ export function reads(db: Db) {
     pulls: pullReads(db, repositories),
     referrers: referrerReads(db),
     outbox: outboxReads(db),
+    damage: damageReads(db),
     storage: storageReads(db, total),
     accounts: accountReads(db),
     credentials: credentialReads(db),

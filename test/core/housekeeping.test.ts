@@ -28,6 +28,7 @@ async function firstTurn(newest: number, crashedAt?: number) {
     collector: { run: async () => {}, removeLeftBehind: note('removeLeftBehind') },
     authenticator: { noteUse: async () => {} },
     metadata: { write: async (name, { before }) => note(name)(before).then(() => {}) },
+    scrub: { turn: async () => {} },
     crash: { crashedAt: () => crashedAt, touch: () => {}, settle: () => note('settle')(true).then(() => {}) },
   })
   schedule.stop()

@@ -7,6 +7,7 @@ import { ContentReader } from '../../src/core/content-reader.ts'
 import { Conversions } from '../../src/core/pulls/conversions.ts'
 import { localConversions } from '../../src/core/pulls/local-conversions.ts'
 import { NegotiatedManifests } from '../../src/core/pulls/manifest-pulls.ts'
+import { Damaged } from '../../src/core/registry/damaged.ts'
 import { localRegistry } from '../../src/core/registry/local-registry.ts'
 import type { Access } from '../../src/domain/access.ts'
 import { type Identity, NOBODY } from '../../src/domain/access.ts'
@@ -83,6 +84,7 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
     locks: new DigestLocks(),
     garbageWindow,
     reader: new ContentReader(),
+    damaged: new Damaged(metadata, files, []),
     now: clocks.now,
   }
   const uploads = guardUploads(uploadFiles, gate)

@@ -9,7 +9,7 @@ const layers = [
   ['app.ts'],
   ['http'],
   ['core'],
-  ['auth', 'backup', 'proxy', 'gc', 'tls', 'data-folder'],
+  ['auth', 'backup', 'proxy', 'gc', 'integrity', 'tls', 'data-folder'],
   ['storage', 'metadata'],
   ['domain'],
   ['docker'],
@@ -17,7 +17,7 @@ const layers = [
 ]
 
 /** What the surfaces may reach only through the services of core/. */
-const behindCore = ['auth', 'backup', 'gc', 'metadata', 'proxy', 'storage', 'tls', 'data-folder']
+const behindCore = ['auth', 'backup', 'gc', 'integrity', 'metadata', 'proxy', 'storage', 'tls', 'data-folder']
 
 /** What only app.ts and the file's own folder may import. */
 const implementations = ['storage/filesystem.ts', 'core/registry/local-registry.ts']

@@ -36,7 +36,7 @@ export const jobs: Noun = {
     start: {
       usage: '<kind>',
       summary:
-        'Start a job and show its progress: gc (delete garbage), scan (compare files and database), or backup (to backup.folder)',
+        'Start a job and show its progress: gc (delete garbage), scan (compare files and database), scrub (verify all content), or backup (to backup.folder)',
       options: [
         ['--detach', 'return at once, without showing progress'],
         ['--remove-many', 'allow a scan to delete more than a tenth of the files'],
@@ -49,7 +49,7 @@ export const jobs: Noun = {
             `unknown kind of job "${kind}": expected ${new Intl.ListFormat('en', { type: 'disjunction' }).format(JOB_KINDS)}`,
             EXIT.usage,
           )
-        if (kind === 'backup') return startJob(call, kind)
+        if (kind === 'backup' || kind === 'scrub') return startJob(call, kind)
         await call.confirm(
           kind === 'gc'
             ? 'permanently deletes all garbage; list it with cay gc --dry-run'

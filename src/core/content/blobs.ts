@@ -19,6 +19,8 @@ export interface DescribedBlob {
   size: number
   /** Milliseconds since 1970. For server admins only: it may reveal a push to a repository the caller cannot see. */
   storedAt: number | undefined
+  /** When its bytes were last verified, for server admins only. */
+  verifiedAt: number | undefined
   uses: ListPage<BlobUse>
 }
 
@@ -42,7 +44,11 @@ export function blobService(metadata: Metadata) {
         (rows) => rows,
         formatCursor,
       )
-      return { digest, size: blob.size, storedAt: principal.isAdmin ? blob.storedAt : undefined, uses }
+      const { size, storedAt, verifiedAt } = blob
+      const times = principal.isAdmin
+        ? { storedAt, verifiedAt }
+        : { storedAt: undefined, verifiedAt: undefined }
+      return { digest, size, ...times, uses }
     },
   }
 }

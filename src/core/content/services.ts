@@ -5,8 +5,10 @@ import type { Metadata } from '../../metadata/metadata.ts'
 import type { ProxyCache } from '../../proxy/proxy-cache.ts'
 import type { UploadsInProgress } from '../../storage/blob-store.ts'
 import type { ContentReader } from '../content-reader.ts'
+import type { Damaged } from '../registry/damaged.ts'
 import { blobService } from './blobs.ts'
 import { cacheService } from './cache.ts'
+import { damageService } from './damage.ts'
 import { descriptions } from './description.ts'
 import { GarbageService } from './garbage.ts'
 import { historyService } from './history.ts'
@@ -26,6 +28,7 @@ export interface ContentOptions extends UpstreamOptions {
   /** The stored blobs. Descriptions read only these, so they never fetch from an upstream. */
   storedBlobs: Blobs
   reader: ContentReader
+  damaged: Damaged
   uploads: UploadsInProgress
   collector: Collector
   garbageWindow: GarbageWindow
@@ -50,6 +53,7 @@ export function contentServices(options: ContentOptions) {
     tags: tagService(shared),
     manifests: manifestService(shared),
     blobs: blobService(metadata),
+    damage: damageService(metadata, options.damaged),
     uploads: uploadService(metadata, uploads),
     cache: cacheService(cache, metadata, now),
     pins: pinService(metadata),

@@ -8,8 +8,11 @@ const ENDED_MAX = 100
 /** How many watchers there may be. Further ones are refused with TOOMANYREQUESTS. */
 const WATCHERS_MAX = 100
 
-/** What a job does: `gc` deletes garbage, `scan` looks for files that no row names, and `backup` makes a snapshot. */
-export const JOB_KINDS = ['gc', 'scan', 'backup'] as const
+/**
+ * What a job does: `gc` deletes garbage, `scan` looks for files that no row names, `scrub` verifies all content,
+ * and `backup` makes a snapshot.
+ */
+export const JOB_KINDS = ['gc', 'scan', 'scrub', 'backup'] as const
 export type JobKind = (typeof JOB_KINDS)[number]
 
 /** `waiting` jobs start once the audit log has recorded them. The last three states are final. */

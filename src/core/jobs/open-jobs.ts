@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import type { Config } from '../../config/config-schema.ts'
 import type { Clocks } from '../../domain/clock.ts'
 import type { Collector } from '../../gc/collector.ts'
+import type { Scrub } from '../../integrity/scrub.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { backupJob } from './backup-job.ts'
 import { collectJob, scanJob } from './collector-jobs.ts'
@@ -12,17 +13,19 @@ export interface JobParts {
   log: Logger
   clocks: Clocks
   collector: Collector
+  scrub: Scrub
   metadata: Metadata
 }
 
 /** Opens the jobs of a server with the work of each kind. */
-export function openJobs({ config, log, clocks, collector, metadata }: JobParts): Jobs {
+export function openJobs({ config, log, clocks, collector, scrub, metadata }: JobParts): Jobs {
   return new Jobs({
     log,
     now: clocks.now,
     work: {
       gc: collectJob(collector),
       scan: scanJob(collector),
+      scrub: async ({ signal, progress }) => ({ ...(await scrub.all(signal, progress)) }),
       backup: backupJob(config, clocks.wall),
     },
     note: (act) => metadata.write('noteAct', act),

@@ -11,7 +11,7 @@ import type { SmallBlobs } from './small-blobs.ts'
 
 /** The blobs of this data folder, by the repositories that link them. */
 export function localBlobs(options: LocalOptions, cache: ReadCache, small: SmallBlobs): Blobs {
-  const { metadata, blobs, access, now } = options
+  const { metadata, blobs, access, now, damaged } = options
   const { keepBlob } = freshPushes(options)
   const unknown = (repository: RepositoryName, digest: Digest) => {
     const error = registryError('BLOB_UNKNOWN', `${repository} has no blob ${digest}`, { detail: { digest } })
@@ -29,6 +29,7 @@ export function localBlobs(options: LocalOptions, cache: ReadCache, small: Small
   return {
     async getSize(repository, digest, principal) {
       const { size, unreferencedAt } = find(repository, digest)
+      if (await damaged.has(digest, size)) throw unknown(repository, digest)
       if (principal === undefined || !access.may(principal, 'push', repository)) return size
       // Who hears that the blob is not here pushes it again, which repairs bytes that are lost.
       const here = small.has({ digest, size })
@@ -42,6 +43,7 @@ export function localBlobs(options: LocalOptions, cache: ReadCache, small: Small
 
     async open(repository, digest) {
       const { size } = find(repository, digest)
+      if (await damaged.has(digest, size)) throw unknown(repository, digest)
       if (!small.isSmall(size)) return { size, read: (range) => blobs.open({ digest, size }, range) }
       const read = async ({ start, end }: ByteRange) => {
         const bytes = await small.read({ digest, size })

@@ -32,7 +32,9 @@ export function localManifests(options: LocalOptions, cache: ReadCache, findConf
     if (row === undefined) throw unknown(repository, reference)
     const { digest, mediaType } = row
     const expiresAt = row.expiresAt ?? undefined
-    const bytes = metadata.manifests.getBytes(row)
+    const bytes = metadata.manifests.findBytes(row)
+    // They were damaged: a push of the manifest brings them back.
+    if (bytes === undefined) throw unknown(repository, reference)
     const found = { digest, mediaType, expiresAt, bytes, expiry: expiryOf(row) }
     cache.putManifest(repository, name, found)
     return found

@@ -5,12 +5,14 @@ import type { BlobStore, UploadStore } from '../../storage/blob-store.ts'
 import type { DigestLocks } from '../../storage/digest-locks.ts'
 import type { ContentReader } from '../content-reader.ts'
 import type { CheckAllowed } from './allowed-types.ts'
+import type { Damaged } from './damaged.ts'
 import type { Schema1Pushes } from './pushed-manifest.ts'
 
 /** What a local registry is made of. */
 export interface LocalOptions {
   metadata: Metadata
   blobs: BlobStore
+  damaged: Damaged
   uploads: UploadStore
   /** Decides between a push and the removal of the same bytes. */
   locks: DigestLocks

@@ -10,6 +10,7 @@ import { users } from './accounts/users.ts'
 import { blobs } from './content/blobs.ts'
 import { cache } from './content/cache.ts'
 import { collector } from './content/collector.ts'
+import { damage } from './content/damage.ts'
 import { manifests } from './content/manifests.ts'
 import { pins } from './content/pins.ts'
 import { pulls } from './content/pulls.ts'
@@ -42,6 +43,7 @@ export function adminApi(context: AdminContext) {
     .use(manifests(context))
     .use(events(context))
     .use(blobs(context))
+    .use(damage(context))
     .use(uploads(context))
     .use(storage(context))
     .use(cache(context))

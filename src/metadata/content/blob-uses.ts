@@ -12,6 +12,8 @@ export interface StoredBlob {
   id: number
   size: number
   storedAt: number
+  /** When its bytes were last hashed: when it was pushed, or verified later. */
+  verifiedAt: number
 }
 
 /** A repository that links a blob. */
@@ -27,7 +29,7 @@ export interface BlobUse {
 export function blobUseReads(db: Db) {
   const stored = statement(db, { digest: bytes }, ({ digest }) =>
     db
-      .select({ id: blob.id, size: blob.size, storedAt: blob.storedAt })
+      .select({ id: blob.id, size: blob.size, storedAt: blob.storedAt, verifiedAt: blob.verifiedAt })
       .from(blob)
       .where(eq(blob.digest, digest)),
   )

@@ -12,6 +12,7 @@ export type FindManifest = ReturnType<typeof manifestFinder>
 export function manifestFinder(db: Db) {
   const columns = {
     id: manifest.id,
+    digest: manifest.digest,
     mediaType: manifest.mediaType,
     deletedAt: manifest.deletedAt,
     unreferencedAt: manifest.unreferencedAt,
@@ -67,6 +68,8 @@ export function manifestRows(db: Db, { find, version }: { find: FindManifest; ve
         if (call.digest !== call.sha256) insert.otherDigest(repositoryId, sha256, id)
         return { id, inserted: true, appeared: true, replaced: false }
       }
+      // Bytes that were damaged come back with the push.
+      insert.content(found.digest, call)
       if (known === undefined) insert.otherDigest(repositoryId, digest, found.id)
       const { mediaType, artifactType = null } = call.manifest
       const isTagged = call.tags.length > 0
@@ -146,10 +149,12 @@ function manifestInserts(db: Db, version: VersionOfCall) {
   const other = statement(db, { repositoryId: number, digest: bytes, manifestId: number }, (values) =>
     db.insert(manifestDigest).values(values),
   )
+  const keepContent = (digest: Buffer, { bytes: { buffer, byteOffset, length } }: ManifestPut) =>
+    content.run({ digest, bytes: Buffer.from(buffer, byteOffset, length) })
   return {
     manifest(repositoryId: number, digest: Buffer, call: ManifestPut): number {
       const { mediaType, artifactType = null, subject } = call.manifest
-      content.run({ digest, bytes: Buffer.from(call.bytes.buffer, call.bytes.byteOffset, call.bytes.length) })
+      keepContent(digest, call)
       const size = call.bytes.length
       const named = subject === undefined ? null : digestToBytes(subject)
       const values = {
@@ -163,6 +168,7 @@ function manifestInserts(db: Db, version: VersionOfCall) {
       }
       return row.get({ ...values, usedAt: call.usedAt ?? null, version: version() }).id
     },
+    content: keepContent,
     otherDigest: (repositoryId: number, digest: Buffer, manifestId: number) =>
       other.run({ repositoryId, digest, manifestId }),
   }

@@ -26,6 +26,9 @@ const Blob = t.Object(
     digest: DigestText,
     bytes: Bytes,
     storedAt: t.Optional(t.String({ format: 'date-time', description: 'Server admins only' })),
+    verifiedAt: t.Optional(
+      t.String({ format: 'date-time', description: 'When its bytes were last hashed; server admins only' }),
+    ),
     items: t.Array(Use, { description: 'The repositories that have it, of those that you may pull from' }),
     nextCursor: NextCursor,
   },
@@ -47,8 +50,13 @@ export function blobs(context: AdminContext) {
   return controller(context, 'blobs', '/blobs').get(
     '/:digest',
     async ({ principal, params: { digest }, query }) => {
-      const { size: bytes, storedAt, uses } = await context.content.blobs.describe(principal, digest, query)
-      return present({ digest, bytes, storedAt, ...mapPage(uses, present) })
+      const {
+        size: bytes,
+        storedAt,
+        verifiedAt,
+        uses,
+      } = await context.content.blobs.describe(principal, digest, query)
+      return present({ digest, bytes, storedAt, verifiedAt, ...mapPage(uses, present) })
     },
     { params: t.Object({ digest: DigestParam }), query: PageQuery, ...OPERATIONS.get },
   )

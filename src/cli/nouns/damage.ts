@@ -1,0 +1,33 @@
+import { field, formatBytes, formatTime } from '../output/format.ts'
+import { listing } from '../requests.ts'
+import type { Noun } from '../verb.ts'
+
+/** `cay damage` */
+export const damage: Noun = {
+  summary: 'List content whose bytes are damaged or missing',
+  byDefault: 'list',
+  verbs: {
+    list: {
+      summary: 'List damaged content, and the repositories and tags that need it',
+      isList: true,
+      run: () =>
+        listing(
+          '/damage',
+          [
+            field('digest', 'digest'),
+            field('kind', 'kind'),
+            field('size', 'bytes', formatBytes),
+            field('found', 'foundAt', formatTime),
+            field('needed by', 'neededBy', formatUsers),
+          ],
+          'There is no damaged content.',
+        ),
+    },
+  },
+}
+
+function formatUsers(value: unknown): string {
+  return (value as { repository: string; tag?: string }[])
+    .map(({ repository, tag }) => (tag === undefined ? repository : `${repository}:${tag}`))
+    .join(', ')
+}

@@ -1,0 +1,29 @@
+import type { Damage, NeededBy } from '../../metadata/content/damage.ts'
+import type { Metadata } from '../../metadata/metadata.ts'
+import type { Damaged } from '../registry/damaged.ts'
+
+/** Content in quarantine, with the repositories and tags that need it. */
+export interface DescribedDamage extends Damage {
+  neededBy: NeededBy[]
+}
+
+/** Lists damaged content. */
+export function damageService(metadata: Metadata, damaged: Damaged) {
+  const isHealed = async ({ digest, kind, size }: Damage) =>
+    kind === 'blob'
+      ? !metadata.blobs.isStored(digest) || (await damaged.hasBytes(digest, size))
+      : (await metadata.damage.manifestBytes(digest)) !== undefined
+  return {
+    /** Lists the content that is still damaged, the newest first, and forgets what was pushed again. */
+    async list(): Promise<DescribedDamage[]> {
+      const found: DescribedDamage[] = []
+      const healed: Damage['digest'][] = []
+      for (const one of await metadata.damage.list()) {
+        if (await isHealed(one)) healed.push(one.digest)
+        else found.push({ ...one, neededBy: await metadata.damage.neededBy(one) })
+      }
+      if (healed.length > 0) await metadata.write('noteHealed', { digests: healed })
+      return found
+    },
+  }
+}

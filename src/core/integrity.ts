@@ -1,0 +1,25 @@
+import type { Logger } from 'pino'
+import type { Config } from '../config/config-schema.ts'
+import { FileHasher } from '../integrity/file-hasher.ts'
+import { Scrub, type ScrubOptions } from '../integrity/scrub.ts'
+import { Quarantine } from '../storage/quarantine.ts'
+import type { Damaged } from './registry/damaged.ts'
+
+export interface IntegrityParts extends Pick<ScrubOptions, 'metadata' | 'blobs' | 'locks' | 'now'> {
+  config: Config
+  log: Logger
+  damaged: Damaged
+}
+
+/** Opens the verification of a data folder's content. */
+export function openScrub({ config, damaged, ...parts }: IntegrityParts): Scrub {
+  const { data, scrub: settings } = config
+  return new Scrub({
+    ...parts,
+    data,
+    settings,
+    quarantine: new Quarantine(data),
+    hasher: new FileHasher(),
+    onDamaged: (digest) => damaged.add(digest),
+  })
+}

@@ -1,0 +1,44 @@
+import { t } from 'elysia'
+import { type AdminContext, controller } from '../context.ts'
+import { operation } from '../operation.ts'
+import { present } from '../present.ts'
+import { Bytes, DigestText, pageOf, RepositoryText, Time } from '../schemas.ts'
+
+const Damage = t.Object(
+  {
+    digest: DigestText,
+    kind: t.UnionEnum(['blob', 'manifest'], { default: undefined }),
+    bytes: Bytes,
+    foundAt: Time,
+    neededBy: t.Array(t.Object({ repository: RepositoryText, tag: t.Optional(t.String()) }), {
+      description: 'The repositories and tags that need it; at most 100',
+    }),
+  },
+  { description: 'Content whose bytes are damaged or missing' },
+)
+
+const OPERATIONS = {
+  list: operation({
+    id: 'listDamage',
+    summary: 'List damaged content',
+    access: 'admin',
+    answer: pageOf(Damage, 'Damaged content, the newest first; never more than one page'),
+    description: 'Damaged content is not served. It heals when a client pushes the same digest again.',
+  }),
+}
+
+/** GET /api/v1/damage */
+export function damage(context: AdminContext) {
+  return controller(context, 'damage', '/damage').get(
+    '',
+    async () => {
+      const found = await context.content.damage.list()
+      return {
+        items: found.map(({ size: bytes, neededBy, ...one }) =>
+          present({ ...one, bytes, neededBy: neededBy.map(present) }),
+        ),
+      }
+    },
+    OPERATIONS.list,
+  )
+}

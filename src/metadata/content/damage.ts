@@ -1,0 +1,214 @@
+import { and, asc, eq, gt, inArray, isNull, sql } from 'drizzle-orm'
+import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
+import type { RepositoryName } from '../../oci/reference.ts'
+import { damagedContent } from '../damage-schema.ts'
+import type { Db } from '../database.ts'
+import type { DropLink } from '../garbage/blob-collection.ts'
+import {
+  blob,
+  blobBytes,
+  manifest,
+  manifestBytes,
+  manifestReference,
+  repository,
+  repositoryBlob,
+  tag,
+  total,
+} from '../schema.ts'
+import { bytes, number, statement } from '../statement.ts'
+
+/** How much damaged content is recorded. More of it is only logged. */
+const DAMAGE_MAX = 1000
+
+/** How many repositories and tags are listed of damaged content. */
+const NEEDED_BY_MAX = 100
+
+export type ContentKind = 'blob' | 'manifest'
+
+/** Content whose bytes are in quarantine. */
+export interface Damage {
+  digest: Digest
+  kind: ContentKind
+  size: number
+  /** Milliseconds since 1970. */
+  foundAt: number
+}
+
+/** A repository that needs damaged content, with a tag through which it is reached, if there is one. */
+export interface NeededBy {
+  repository: RepositoryName
+  tag: string | null
+}
+
+/** A manifest to verify. */
+export interface StoredManifest {
+  id: number
+  digest: Digest
+  size: number
+  repository: RepositoryName
+  isCached: boolean
+}
+
+/** The names of what the verification of all content remembers between restarts, in the table `total`. */
+const CURSORS = { blob: 'scrub.blob', manifest: 'scrub.manifest', startedAt: 'scrub.started' } as const
+
+/** Where the verification of all content is: the last ids, and when this pass began, in milliseconds since 1970. */
+export type ScrubCursor = Record<keyof typeof CURSORS, number>
+
+/** Reads for the verification of content. */
+export function damageReads(db: Db) {
+  const manifests = statement(db, { after: number, limit: number }, ({ after, limit }) =>
+    db
+      .select({
+        id: manifest.id,
+        digest: manifest.digest,
+        size: manifest.size,
+        repository: repository.name,
+        isCached: sql<number>`${manifest.usedAt} is not null`,
+      })
+      .from(manifest)
+      .innerJoin(repository, eq(repository.id, manifest.repositoryId))
+      .where(gt(manifest.id, after))
+      .orderBy(asc(manifest.id))
+      .limit(limit),
+  )
+  const blobs = statement(db, { after: number, limit: number }, ({ after, limit }) =>
+    db
+      .select({ id: blob.id, digest: blob.digest, size: blob.size, isCached: blob.isCached })
+      .from(blob)
+      .where(gt(blob.id, after))
+      .orderBy(asc(blob.id))
+      .limit(limit),
+  )
+  const content = statement(db, { digest: bytes }, ({ digest }) =>
+    db.select({ bytes: manifestBytes.bytes }).from(manifestBytes).where(eq(manifestBytes.digest, digest)),
+  )
+  return {
+    /** All content that is in quarantine, the newest first. */
+    list: (): Damage[] =>
+      db
+        .select()
+        .from(damagedContent)
+        .orderBy(sql`found_at desc`)
+        .limit(DAMAGE_MAX)
+        .all()
+        .map((row) => ({ ...row, digest: digestFromBytes(row.digest) })),
+
+    /** The repositories and tags that need content: at most NEEDED_BY_MAX. */
+    neededBy: ({ digest, kind }: Pick<Damage, 'digest' | 'kind'>): NeededBy[] =>
+      (kind === 'blob' ? usersOfBlob(db, digest) : usersOfManifest(db, digest)) as NeededBy[],
+
+    blobs: (after: number, limit: number) =>
+      blobs.all({ after, limit }).map((row) => ({ ...row, digest: digestFromBytes(row.digest) })),
+
+    manifests: (after: number, limit: number): StoredManifest[] =>
+      manifests.all({ after, limit }).map((row) => ({
+        ...row,
+        digest: digestFromBytes(row.digest),
+        repository: row.repository as RepositoryName,
+        isCached: row.isCached === 1,
+      })),
+
+    manifestBytes: (digest: Digest): Uint8Array | undefined =>
+      content.get({ digest: digestToBytes(digest) })?.bytes,
+
+    cursor: () => readCursor(db),
+  }
+}
+
+function readCursor(db: Db): ScrubCursor {
+  const rows = db
+    .select()
+    .from(total)
+    .where(inArray(total.name, Object.values(CURSORS)))
+    .all()
+  const find = (name: string) => rows.find((row) => row.name === name)?.value ?? 0
+  return { blob: find(CURSORS.blob), manifest: find(CURSORS.manifest), startedAt: find(CURSORS.startedAt) }
+}
+
+function usersOfBlob(db: Db, digest: Digest) {
+  return db
+    .selectDistinct({ repository: repository.name, tag: tag.name })
+    .from(manifestReference)
+    .innerJoin(manifest, and(eq(manifest.id, manifestReference.manifestId), isNull(manifest.deletedAt)))
+    .innerJoin(repository, eq(repository.id, manifest.repositoryId))
+    .leftJoin(tag, eq(tag.manifestId, manifest.id))
+    .where(and(eq(manifestReference.digest, digestToBytes(digest)), isNull(repository.deletedAt)))
+    .limit(NEEDED_BY_MAX)
+    .all()
+}
+
+function usersOfManifest(db: Db, digest: Digest) {
+  return db
+    .selectDistinct({ repository: repository.name, tag: tag.name })
+    .from(manifest)
+    .innerJoin(repository, eq(repository.id, manifest.repositoryId))
+    .leftJoin(tag, eq(tag.manifestId, manifest.id))
+    .where(
+      and(
+        eq(manifest.digest, digestToBytes(digest)),
+        isNull(manifest.deletedAt),
+        isNull(repository.deletedAt),
+      ),
+    )
+    .limit(NEEDED_BY_MAX)
+    .all()
+}
+
+/** Writes for the verification of content, each for one call of the writer. */
+export function damageWrites(db: Db, { drop }: { drop: DropLink }) {
+  const verified = statement(db, { id: number, at: number }, ({ id, at }) =>
+    db
+      .update(blob)
+      .set({ verifiedAt: sql`${at}` })
+      .where(eq(blob.id, id)),
+  )
+  const links = statement(db, { digest: bytes }, ({ digest }) =>
+    db
+      .select({ repositoryId: repositoryBlob.repositoryId, blobId: repositoryBlob.blobId })
+      .from(repositoryBlob)
+      .innerJoin(blob, eq(blob.id, repositoryBlob.blobId))
+      .where(and(eq(blob.digest, digest), eq(repositoryBlob.isCached, true))),
+  )
+  return {
+    /** Notes which blobs were verified, and where the verification continues. */
+    noteVerified({ ids, at, cursor }: { ids: number[]; at: number; cursor: ScrubCursor }): void {
+      for (const id of ids) verified.run({ id, at })
+      for (const [key, name] of Object.entries(CURSORS)) {
+        const value = cursor[key as keyof typeof CURSORS]
+        db.insert(total)
+          .values({ name, value })
+          .onConflictDoUpdate({ target: total.name, set: { value } })
+          .run()
+      }
+    },
+
+    /** Records damaged content, and removes its bytes from the database if they are there. */
+    quarantine({ digest, kind, size, at }: Omit<Damage, 'foundAt'> & { at: number }): { stale: 'content' } {
+      const named = digestToBytes(digest)
+      const [counted] = db.select({ n: sql<number>`count(*)` }).from(damagedContent).all()
+      if ((counted?.n ?? 0) < DAMAGE_MAX) {
+        const row = { digest: named, kind, size, foundAt: at }
+        db.insert(damagedContent).values(row).onConflictDoNothing().run()
+      }
+      if (kind === 'manifest') db.delete(manifestBytes).where(eq(manifestBytes.digest, named)).run()
+      else db.delete(blobBytes).where(sql`blob_id = (select id from blob where digest = ${named})`).run()
+      return { stale: 'content' }
+    },
+
+    /** Removes a cached blob from every repository, so that the next pull fetches it again. */
+    dropDamagedBlob({ digest }: { digest: Digest }): { stale: 'content'; isGone: boolean } {
+      const gone = links.all({ digest: digestToBytes(digest) }).flatMap((link) => drop(link))
+      return { stale: 'content', isGone: gone.length > 0 }
+    },
+
+    /** Forgets content that has good bytes again. */
+    noteHealed({ digests }: { digests: Digest[] }): void {
+      for (const digest of digests) {
+        db.delete(damagedContent)
+          .where(eq(damagedContent.digest, digestToBytes(digest)))
+          .run()
+      }
+    },
+  }
+}

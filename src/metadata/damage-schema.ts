@@ -1,0 +1,10 @@
+import { blob as bytes, integer, sqliteTable, text } from 'drizzle-orm/sqlite-core'
+
+/** Content whose bytes were found to be wrong, and were moved to quarantine. It heals when it is pushed again. */
+export const damagedContent = sqliteTable('damaged_content', {
+  digest: bytes('digest', { mode: 'buffer' }).primaryKey(),
+  kind: text('kind', { enum: ['blob', 'manifest'] }).notNull(),
+  size: integer('size').notNull(),
+  /** Milliseconds since 1970. */
+  foundAt: integer('found_at').notNull(),
+})

@@ -1,0 +1,136 @@
+import { Database } from 'bun:sqlite'
+import { expect, test } from 'bun:test'
+import { existsSync, truncateSync } from 'node:fs'
+import { rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
+import { parseDigest } from '../../src/oci/digest.ts'
+import { blobPlace } from '../../src/storage/blob-place.ts'
+import { startCache } from '../support/cache.ts'
+import { EMPTY, imageManifest, type Named, randomBlob } from '../support/content.ts'
+import { expectStatus, pushBlob, pushImage, pushManifest } from '../support/push.ts'
+import { startInProcess, type TestServer } from '../support/server.ts'
+import { until } from '../support/until.ts'
+
+const LAYER_BYTES = 200_000
+
+interface Damage {
+  digest: string
+  kind: string
+  neededBy: { repository: string; tag?: string }[]
+}
+
+/** Runs a job of the kind `scrub` to its end, and returns its counts. */
+async function scrub(server: TestServer): Promise<Record<string, number>> {
+  const started = await expectStatus(
+    await server.fetch('/api/v1/jobs', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ kind: 'scrub' }),
+    }),
+    200,
+  )
+  const { id } = (await started.json()) as { id: string }
+  let job = { endedAt: undefined, result: {} }
+  await until(async () => {
+    job = (await (await server.fetch(`/api/v1/jobs/${id}`)).json()) as typeof job
+    return job.endedAt !== undefined
+  })
+  return job.result
+}
+
+async function damageOf(server: TestServer): Promise<Damage[]> {
+  return ((await (await server.fetch('/api/v1/damage')).json()) as { items: Damage[] }).items
+}
+
+const status = async (server: TestServer, path: string, method = 'GET') =>
+  (await server.fetch(path, { method, headers: { accept: '*/*' } })).status
+
+const fileOf = ({ data }: TestServer, { digest }: Named) => blobPlace(data, parseDigest(digest)).file
+
+test.each([
+  [
+    'a flipped bit',
+    async (file: string, bytes: Uint8Array) => writeFile(file, bytes.with(1000, (bytes[1000] ?? 0) ^ 1)),
+  ],
+  ['a truncated file', async (file: string) => truncateSync(file, 100)],
+  ['a missing file', (file: string) => rm(file)],
+])('scrub: %s of a pushed blob is found, hidden, listed, and healed by a push', async (_, harm) => {
+  await using server = await startInProcess()
+  const layer = randomBlob(LAYER_BYTES)
+  const image = imageManifest(EMPTY, [layer])
+  await pushImage(server, 'team/app', image, [layer], { reference: 'v1' })
+  const good = await pushImage(server, 'other', imageManifest(EMPTY, []), [], { reference: 'v1' })
+  await harm(fileOf(server, layer), layer.bytes)
+
+  expect(await scrub(server)).toMatchObject({ damaged: 1, refetched: 0, verified: 3 })
+  expect(await damageOf(server)).toMatchObject([
+    { digest: layer.digest, kind: 'blob', neededBy: [{ repository: 'team/app', tag: 'v1' }] },
+  ])
+  const path = `/v2/team/app/blobs/${layer.digest}`
+  expect([await status(server, path, 'HEAD'), await status(server, path)]).toEqual([404, 404])
+  expect(await status(server, `/v2/other/manifests/${good.digest}`)).toBe(200)
+
+  await pushBlob(server, 'team/app', layer)
+  expect(await (await server.fetch(path)).bytes()).toEqual(layer.bytes)
+  expect(await damageOf(server)).toEqual([])
+  expect(await scrub(server)).toMatchObject({ damaged: 0, verified: 4 })
+})
+
+test('scrub: a damaged file is kept in quarantine, and stays hidden after a restart', async () => {
+  await using folder = await temporaryFolder('scrub')
+  const data = folder.path
+  const layer = randomBlob(LAYER_BYTES)
+  {
+    await using server = await startInProcess({ data })
+    await pushImage(server, 'app', imageManifest(EMPTY, [layer]), [layer], { reference: 'v1' })
+    await writeFile(fileOf(server, layer), layer.bytes.with(0, (layer.bytes[0] ?? 0) ^ 1))
+    await scrub(server)
+  }
+  expect(existsSync(join(data, 'quarantine', 'sha256', layer.digest.slice(7)))).toBe(true)
+  await using again = await startInProcess({ data })
+  expect(await status(again, `/v2/app/blobs/${layer.digest}`, 'HEAD')).toBe(404)
+})
+
+test('scrub: damaged bytes in the database are found and healed by a push', async () => {
+  await using folder = await temporaryFolder('scrub')
+  const data = folder.path
+  const config = randomBlob(500)
+  const image = imageManifest(config, [])
+  {
+    await using server = await startInProcess({ data })
+    await pushImage(server, 'app', image, [config], { reference: 'v1' })
+  }
+  {
+    using db = new Database(join(data, 'cay.db'))
+    db.run('update blob_bytes set bytes = zeroblob(500) where length(bytes) = 500')
+    db.run('update manifest_bytes set bytes = zeroblob(length(bytes))')
+  }
+  await using server = await startInProcess({ data })
+  expect(await scrub(server)).toMatchObject({ damaged: 2 })
+  expect((await damageOf(server)).map(({ kind, neededBy }) => [kind, neededBy])).toEqual([
+    ['manifest', [{ repository: 'app', tag: 'v1' }]],
+    ['blob', [{ repository: 'app', tag: 'v1' }]],
+  ])
+  expect(await status(server, '/v2/app/manifests/v1', 'HEAD')).toBe(404)
+  await pushBlob(server, 'app', config)
+  await pushManifest(server, 'app', image, { reference: 'v1' })
+  expect(await (await server.fetch('/v2/app/manifests/v1')).bytes()).toEqual(image.bytes)
+  expect(await (await server.fetch(`/v2/app/blobs/${config.digest}`)).bytes()).toEqual(config.bytes)
+  expect(await damageOf(server)).toEqual([])
+})
+
+test('scrub: damaged cached content is fetched again by the next pull', async () => {
+  await using cache = await startCache()
+  const { layer, manifest } = cache.fake.putImage('library/app', '1', [LAYER_BYTES])
+  const pull = async () => [
+    await (await cache.get('manifests/1')).bytes(),
+    await (await cache.get(`blobs/${layer.digest}`)).bytes(),
+  ]
+  expect(await pull()).toEqual([manifest.bytes, layer.bytes])
+  await until(() => existsSync(fileOf(cache.server, layer)))
+  await writeFile(fileOf(cache.server, layer), layer.bytes.with(7, (layer.bytes[7] ?? 0) ^ 1))
+  expect(await scrub(cache.server)).toMatchObject({ damaged: 0, refetched: 1 })
+  expect(await pull()).toEqual([manifest.bytes, layer.bytes])
+  expect(await damageOf(cache.server)).toEqual([])
+})
