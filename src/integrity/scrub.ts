@@ -2,7 +2,7 @@ import type { Logger } from 'pino'
 import { parseSignedDocument } from '../docker/signed-document.ts'
 import type { ScrubCursor, StoredManifest } from '../metadata/content/damage.ts'
 import type { Metadata } from '../metadata/metadata.ts'
-import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
+import { algorithmOf, type Digest, digestToBytes, hexOf } from '../oci/digest.ts'
 import { blobPlace } from '../storage/blob-place.ts'
 import type { BlobStore } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
@@ -188,7 +188,7 @@ export class Scrub {
   private async verifyManifest(one: StoredManifest): Promise<void> {
     const { metadata, now, quarantine, log } = this.options
     const { digest, size, repository, isCached } = one
-    const bytes = await metadata.damage.manifestBytes(digest)
+    const bytes = metadata.manifests.findBytes({ storedAs: digestToBytes(digest) })
     if (bytes !== undefined && isManifestGood(bytes, digest)) return void this.count(size)
     if (isCached) {
       this.counts.refetched++

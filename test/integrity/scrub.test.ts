@@ -28,7 +28,7 @@ async function scrub(server: TestServer): Promise<Record<string, number>> {
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ kind: 'scrub' }),
     }),
-    200,
+    201,
   )
   const { id } = (await started.json()) as { id: string }
   let job = { endedAt: undefined, result: {} }

@@ -1,5 +1,6 @@
 import type { Damage, NeededBy } from '../../metadata/content/damage.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
+import { digestToBytes } from '../../oci/digest.ts'
 import type { Damaged } from '../registry/damaged.ts'
 
 /** Content in quarantine, with the repositories and tags that need it. */
@@ -12,7 +13,7 @@ export function damageService(metadata: Metadata, damaged: Damaged) {
   const isHealed = async ({ digest, kind, size }: Damage) =>
     kind === 'blob'
       ? !metadata.blobs.isStored(digest) || (await damaged.hasBytes(digest, size))
-      : (await metadata.damage.manifestBytes(digest)) !== undefined
+      : metadata.manifests.findBytes({ storedAs: digestToBytes(digest) }) !== undefined
   return {
     /** Lists the content that is still damaged, the newest first, and forgets what was pushed again. */
     async list(): Promise<DescribedDamage[]> {

@@ -80,9 +80,6 @@ export function damageReads(db: Db) {
       .orderBy(asc(blob.id))
       .limit(limit),
   )
-  const content = statement(db, { digest: bytes }, ({ digest }) =>
-    db.select({ bytes: manifestBytes.bytes }).from(manifestBytes).where(eq(manifestBytes.digest, digest)),
-  )
   return {
     /** All content that is in quarantine, the newest first. */
     list: (): Damage[] =>
@@ -108,9 +105,6 @@ export function damageReads(db: Db) {
         repository: row.repository as RepositoryName,
         isCached: row.isCached === 1,
       })),
-
-    manifestBytes: (digest: Digest): Uint8Array | undefined =>
-      content.get({ digest: digestToBytes(digest) })?.bytes,
 
     cursor: () => readCursor(db),
   }

@@ -60,6 +60,7 @@ const ACTS: [method: string, path: string, body: object | undefined, statuses: n
   ['GET', '/gc/candidates', undefined, [401, 403, 403, 403, 403, 200, 403]],
   ['GET', '/gc/totals', undefined, [401, 403, 403, 403, 403, 200, 403]],
   ['GET', `/gc/explain?digest=${EMPTY.digest}`, undefined, [401, 403, 403, 403, 403, 200, 403]],
+  ['GET', '/damage', undefined, [401, 403, 403, 403, 403, 200, 403]],
   ['GET', '/jobs', undefined, [401, 403, 403, 403, 403, 200, 403]],
   ['GET', '/jobs/none', undefined, [401, 403, 403, 403, 403, 404, 403]],
   ['POST', '/jobs/none/cancel', undefined, [401, 403, 403, 403, 403, 404, 403]],
