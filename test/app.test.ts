@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { SETTINGS } from '../src/config/config.ts'
+import { SETTINGS } from '../src/config/settings.ts'
 import { EMPTY, imageManifest, named, randomBlob } from './support/content.ts'
 import { pushBlob, pushImage } from './support/push.ts'
 import { runScenario } from './support/scenario.ts'

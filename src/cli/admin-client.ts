@@ -4,7 +4,7 @@ import { CommandError, EXIT, type ExitCode } from './failure.ts'
 export interface AdminClient {
   /** Returns the response if it is a success. Throws a CommandError with the server's message otherwise. */
   send(method: string, path: string, body?: unknown, options?: RequestOptions): Promise<Response>
-  /** Does the same, and parses the response as JSON; undefined if it has no body (204). */
+  /** Does the same, and parses the response as JSON. Returns undefined if the response has no content (204). */
   request<T>(method: string, path: string, body?: unknown, options?: RequestOptions): Promise<T>
   /** The server takes the client for the owner of the data folder, who can do everything. */
   isOwner: boolean

@@ -124,7 +124,7 @@ function grants({ upstreams, hasAccounts }: Place): string[] {
 }
 
 function grantLine(subject: string, upstream: string): string {
-  return `cay grant add ${subject} '${upstream}/**' reader`
+  return `cay grant create ${subject} '${upstream}/**' reader`
 }
 
 function serverOf(upstream: string): string {

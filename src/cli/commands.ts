@@ -4,6 +4,13 @@ import { CommandError, EXIT } from './failure.ts'
 import { NOUNS } from './nouns.ts'
 import type { Verb } from './verb.ts'
 
+/** Other names of verbs. */
+const ALIASES: Readonly<Record<string, readonly string[]>> = {
+  list: ['ls'],
+  delete: ['rm', 'remove'],
+  create: ['add'],
+}
+
 /** Adds `cay NOUN VERB` for each operation of the admin API. Adds verbs only to nouns that the command line names. */
 export function addNouns(
   program: Command,
@@ -17,6 +24,8 @@ export function addNouns(
     for (const [verb, one] of Object.entries(noun.verbs)) {
       const isDefault = verb === noun.byDefault
       const command = parent.command(`${verb} ${one.usage ?? ''}`.trim(), { isDefault })
+      command.aliases(ALIASES[verb] ?? [])
+      if (one.shown !== undefined) command.usage(`[options] ${one.shown}`)
       addOptions(command.description(one.summary), one)
       withPlace(command.optionsGroup('Server:'))
       command.action((...given: unknown[]) => runVerb(one, load, given, command.opts()))
@@ -27,7 +36,7 @@ export function addNouns(
 function addOptions(command: Command, { options = [], isDestructive, isList }: Verb): void {
   command.option('--json', "print the API's JSON")
   if (isList) {
-    command.option('--limit <number>', 'print at most this many entries')
+    command.option('--limit <number>', 'print at most this many entries [all]')
     command.option('--cursor <cursor>', 'start at this cursor: `nextCursor` of a page in JSON')
   }
   if (isDestructive) command.option('--yes', 'confirm without being asked')
@@ -38,7 +47,11 @@ function addOptions(command: Command, { options = [], isDestructive, isList }: V
 }
 
 async function runVerb(verb: Verb, load: LoadConfig, given: unknown[], opts: Record<string, unknown>) {
-  const args = given.slice(0, -2).flat() as string[]
+  // An optional argument that is not given is undefined.
+  const args = given
+    .slice(0, -2)
+    .flat()
+    .filter((word) => word !== undefined) as string[]
   const options = Object.fromEntries(Object.entries(opts).map(([key, value]) => [key, String(value)]))
   const limit = options.limit === undefined ? undefined : parseLimit(options.limit)
   const [{ openClient }, { openTerminal }, { printAnswer }, { confirm }] = await Promise.all([

@@ -1,4 +1,5 @@
-import { type LoadedConfig, SETTINGS, shownValue } from '../config/config.ts'
+import { type LoadedConfig, shownValue } from '../config/config.ts'
+import { SETTINGS } from '../config/settings.ts'
 
 /** Prints every setting with its effective value, in the form of cay.toml. */
 export function printConfig({ config, warnings }: LoadedConfig): void {

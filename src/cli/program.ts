@@ -7,6 +7,7 @@ import { addBackupCommands } from './backup-commands.ts'
 import { addNouns } from './commands.ts'
 import { CommandError, EXIT, EXIT_CODES } from './failure.ts'
 import { addHostCommands } from './host-commands.ts'
+import { HELP } from './output/help.ts'
 import { sanitize } from './output/terminal.ts'
 import { load } from './settings.ts'
 
@@ -17,6 +18,7 @@ export async function runProgram(argv: string[]): Promise<number> {
     .description('A private OCI registry and image cache in one executable')
     .version(`cay ${version} (${commit})`, '--version')
     .showHelpAfterError('(run cay help for a list of commands)')
+    .configureHelp(HELP)
     .exitOverride()
   const exit = (given: number) => {
     code = given

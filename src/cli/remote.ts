@@ -30,7 +30,7 @@ export function openRemote({ server, token, authorities }: Remote): Transport {
   const tls: BunFetchRequestInitTLS =
     server.protocol === 'https:' ? { ca: authorities ?? getCACertificates('system') } : {}
   return {
-    signInHint: `set CAY_TOKEN, CAY_TOKEN_FILE or --token to a token from cay token add`,
+    signInHint: `set CAY_TOKEN, CAY_TOKEN_FILE or --token to a token from cay token create`,
     async fetch(path, init) {
       try {
         const headers = new Headers(init.headers)

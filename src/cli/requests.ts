@@ -2,16 +2,21 @@ import { type AdminClient, ONLY_NEW, type Page, type RequestOptions, withQuery }
 import type { Card, Line, Listing } from './output/answer.ts'
 import type { Field } from './output/format.ts'
 
-/** Sends one change, and returns the line that reports success. */
+/** Sends one change. `line` reports its success. */
 export async function change(
   client: AdminClient,
+  line: string,
+  [method, path, body, options]: Change,
+): Promise<Line> {
+  return { value: await client.request(method, path, body, options), line }
+}
+
+export type Change = [
   method: 'PUT' | 'PATCH' | 'POST' | 'DELETE',
   path: string,
   body?: unknown,
   options?: RequestOptions,
-): Promise<Line> {
-  return { value: await client.request(method, path, body, options), line: 'done' }
-}
+]
 
 /** Reads what is about to be deleted, with the condition (If-Match) that it has not changed by then. */
 export async function readToDestroy<T>(
@@ -25,8 +30,8 @@ export async function readToDestroy<T>(
 }
 
 /** Creates a resource, and fails if it exists: a PUT without a condition would change it. */
-export async function add(client: AdminClient, path: string, body?: unknown): Promise<Line> {
-  return { value: await client.request('PUT', path, body, ONLY_NEW), line: 'done' }
+export function create(client: AdminClient, line: string, path: string, body?: unknown): Promise<Line> {
+  return change(client, line, ['PUT', path, body, ONLY_NEW])
 }
 
 /** Reads one resource, and returns the card that shows it. */

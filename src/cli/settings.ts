@@ -1,18 +1,21 @@
 import type { Command } from 'commander'
-import { expectation, type LoadedConfig, loadConfig, SETTINGS } from '../config/config.ts'
+import { type LoadedConfig, loadConfig } from '../config/config.ts'
+import { defaultText, expectation, placeholder, SETTINGS } from '../config/settings.ts'
 
 /** Adds the options that set the configuration. */
 export function withSettings(command: Command): Command {
-  command.option('--config <file>', 'the configuration file [cay.toml in the data folder]')
-  for (const { flag, schema, variable } of SETTINGS) {
-    const value = String(schema.default ?? '')
-    const byDefault = value === '' ? '' : `, default ${value}`
-    command.option(
-      `${flag} <value>`,
-      `${schema.description} (${expectation(schema)}${byDefault}; ${variable})`,
+  command.option('--config <file>', 'the configuration file [cay.toml in the data folder] (CAY_CONFIG)')
+  for (const setting of SETTINGS) {
+    const { flag, keys, schema, variable, group } = setting
+    const value = defaultText(setting)
+    const byDefault = value === '' ? '' : ` [${value}]`
+    const option = command.createOption(
+      `${flag} <${placeholder(setting)}>`,
+      `${schema.description}${byDefault} (${expectation(schema, keys.at(-1) ?? '')}; ${variable})`,
     )
+    command.addOption(option.helpGroup(`${group}:`))
   }
-  return command
+  return command.optionsGroup('Options:')
 }
 
 /** Loads the configuration, with the options that a command was given. */

@@ -6,6 +6,8 @@ import type { Terminal } from './output/terminal.ts'
 export interface Verb {
   /** The arguments, such as `<repository> [tag]`. Their names decide how they are completed: see `names.ts`. */
   usage?: string
+  /** The arguments as help shows them, if several words can be written as one: `REPOSITORY:TAG`. */
+  shown?: string
   summary: string
   options?: readonly Option[]
   /** The command prints a list, which --limit can shorten. */

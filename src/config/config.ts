@@ -1,21 +1,11 @@
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import type { TObject, TSchema } from '@sinclair/typebox'
+import type { TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
+import { closest, distance } from 'fastest-levenshtein'
 import { type Config, ConfigSchema } from './config-schema.ts'
-
-/** One setting, with its names as a key of cay.toml, a flag and an environment variable. */
-export interface Setting {
-  /** The keys of the schema, outermost first. */
-  keys: string[]
-  /** `uploads.idle-seconds-max` */
-  path: string
-  /** `--uploads-idle-seconds-max` */
-  flag: string
-  /** `CAY_UPLOADS_IDLE_SECONDS_MAX` */
-  variable: string
-  schema: TSchema
-}
+import { expectation, kebab, numberOf, SETTINGS, type Setting } from './settings.ts'
+import { UpstreamSchema } from './upstream-schema.ts'
 
 /** A setting is invalid; the message names it in the form in which it was written. */
 export class ConfigError extends Error {
@@ -38,9 +28,6 @@ export interface LoadedConfig {
   upstreamSource: string | undefined
 }
 
-/** All settings of the schema. */
-export const SETTINGS: readonly Setting[] = settingsOf(ConfigSchema, [])
-
 /** Variables that set the first account's password. They are not settings, because settings are shown. */
 const ADMIN_VARIABLES = ['CAY_ADMIN_PASSWORD', 'CAY_ADMIN_PASSWORD_FILE'] as const
 
@@ -52,6 +39,8 @@ const CONTAINER_VARIABLE = 'CAY_CONTAINER'
 
 /** The defaults in a container: a published port is forwarded to its address, and clients connect without TLS. */
 const CONTAINER_DEFAULTS = { listen: ['0.0.0.0:5000'], tls: 'off' }
+/** How the name of every variable begins. */
+const PREFIX = 'CAY_'
 
 /** The variable that names the configuration file. */
 const FILE_VARIABLE = 'CAY_CONFIG'
@@ -68,7 +57,7 @@ export async function loadConfig({ flags, file, environment }: ConfigSources): P
   const values: Record<string, unknown> = isContainer(environment) ? { ...CONTAINER_DEFAULTS } : {}
   const sources = new Map<string, string>()
   const set = (setting: Setting, value: unknown, source: string) => {
-    const given = typeof value === 'string' ? fromText(setting.schema, value) : value
+    const given = typeof value === 'string' ? fromText(setting, value) : value
     put(values, setting.keys, isTables(setting.schema) ? tablesOf(given) : given)
     sources.set(setting.path, source)
   }
@@ -109,27 +98,17 @@ function tablesOf(given: unknown): unknown {
   return given.map((entry) => {
     if (typeof entry === 'string') return { name: entry }
     if (typeof entry !== 'object' || entry === null) return entry
-    return Object.fromEntries(Object.entries(entry).map(([key, value]) => [camel(key), value]))
+    return Object.fromEntries(
+      Object.entries(entry).map(([key, value]) => {
+        const isNumber = UpstreamSchema.properties[camel(key) as 'connections']?.type === 'integer'
+        return [camel(key), isNumber && typeof value === 'string' ? numberOf(key, value) : value]
+      }),
+    )
   })
 }
 
 function camel(name: string): string {
   return name.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())
-}
-
-function settingsOf(schema: TObject, above: string[]): Setting[] {
-  return Object.entries(schema.properties).flatMap(([key, property]) => {
-    const keys = [...above, key]
-    if (property.type === 'object') return settingsOf(property as TObject, keys)
-    const words = keys.map(kebab)
-    return {
-      keys,
-      path: words.join('.'),
-      flag: `--${words.join('-')}`,
-      variable: `CAY_${words.join('_').replaceAll('-', '_').toUpperCase()}`,
-      schema: property,
-    }
-  })
 }
 
 async function readFile(
@@ -180,23 +159,15 @@ function check(values: Record<string, unknown>, sources: Map<string, string>): C
   const source = sources.get(setting?.path ?? path.replace(/\.\d+\..*$/, ''))
   throw new ConfigError(
     `${path}${source === undefined ? '' : ` (from ${source})`} is ${shown(path, error.value)}: ` +
-      (setting === undefined ? error.message : `expected ${expectation(setting.schema)}`),
+      (setting === undefined
+        ? error.message
+        : `expected ${expectation(setting.schema, setting.keys.at(-1) ?? '')}`),
   )
 }
 
 /** Formats an invalid value, unless it can be a secret. */
 function shown(path: string, value: unknown): string {
   return path.endsWith('password') ? 'invalid' : JSON.stringify(value)
-}
-
-/** Describes the values that a setting accepts. */
-export function expectation(schema: TSchema): string {
-  if (Array.isArray(schema.anyOf)) return schema.anyOf.map((one: { const: string }) => one.const).join(' | ')
-  if (schema.type === 'boolean') return 'true | false'
-  if (schema.type === 'integer') return `a whole number from ${schema.minimum} to ${schema.maximum}`
-  if (schema.type === 'array') return 'a comma-separated list'
-  if (schema.examples) return `a value such as ${schema.examples[0]}`
-  return 'text'
 }
 
 /** Adds the missing sections, so that defaults can be filled in. */
@@ -220,9 +191,9 @@ function put(values: Record<string, unknown>, [key = '', ...rest]: string[], val
   put(values[key] as Record<string, unknown>, rest, value)
 }
 
-function fromText(schema: TSchema, text: string): unknown {
+function fromText({ keys, schema }: Setting, text: string): unknown {
   if (schema.type === 'array') return text.split(',').map((part) => part.trim())
-  if (schema.type === 'integer') return /^\d+$/.test(text) ? Number(text) : text
+  if (schema.type === 'integer') return numberOf(keys.at(-1) ?? '', text)
   if (schema.type === 'boolean') return text === 'true' || (text === 'false' ? false : text)
   return text
 }
@@ -232,23 +203,36 @@ function unknownVariables(environment: Record<string, string | undefined>): stri
   const ours = [FILE_VARIABLE, CONTAINER_VARIABLE, ...ADMIN_VARIABLES, ...CLIENT_VARIABLES]
   const known = new Set([...ours, ...SETTINGS.map(({ variable }) => variable)])
   return Object.keys(environment)
-    .filter((name) => name.startsWith('CAY_') && !known.has(name))
-    .map((name) => `the environment variable ${name} is not a setting of cay`)
+    .filter((name) => name.startsWith(PREFIX) && !known.has(name))
+    .map((name) => {
+      const near = nearest(
+        name.slice(PREFIX.length),
+        [...known].map((one) => one.slice(PREFIX.length)),
+      )
+      const hint = near === undefined ? '' : `; did you mean ${PREFIX}${near}?`
+      return `the environment variable ${name} is not a setting of cay${hint}`
+    })
 }
 
 function suggestion(name: string): string {
   const last = name.split('.').at(-1)
-  const near = SETTINGS.find(({ path }) => path.split('.').at(-1) === last)
-  return near === undefined ? '' : `; did you mean "${near.path}"?`
+  const paths = SETTINGS.map(({ path }) => path)
+  const near = paths.find((path) => path.split('.').at(-1) === last) ?? nearest(name, paths)
+  return near === undefined ? '' : `; did you mean "${near}"?`
 }
+
+/** Returns the name that is most like the given one, unless none is like it. */
+function nearest(name: string, names: readonly string[]): string | undefined {
+  const near = closest(name, names)
+  return distance(name, near) <= Math.max(1, name.length * LIKENESS) ? near : undefined
+}
+
+/** The share of its characters in which a name can differ from the one that is meant. */
+const LIKENESS = 0.34
 
 function defaultDataFolder(environment: Record<string, string | undefined>): string {
   if (process.getuid?.() === 0 || isContainer(environment)) return '/var/lib/cay'
   if (process.platform === 'darwin') return join(homedir(), 'Library', 'Application Support', 'cay')
   if (process.platform === 'win32') return join(environment.LOCALAPPDATA ?? homedir(), 'cay')
   return join(environment.XDG_DATA_HOME ?? join(homedir(), '.local', 'share'), 'cay')
-}
-
-function kebab(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 }

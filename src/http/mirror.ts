@@ -64,6 +64,6 @@ function authoriseAnonymous(access: Access, { name }: Upstream, exchange: Exchan
   if (route.access === 'base' || access.isOpen || access.may(identity, 'pull', repository)) return
   const message =
     `this mirror of ${name} serves what anonymous may pull, and ${repository} is not granted: ` +
-    `cay grant add anonymous '${name}/**' reader`
+    `cay grant create anonymous '${name}/**' reader`
   throw registryError('DENIED', message, { detail: { action: 'pull' } })
 }

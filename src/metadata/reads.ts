@@ -14,6 +14,7 @@ import { blobReads } from './content/blobs.ts'
 import { catalogReads } from './content/catalog.ts'
 import { conversionReads } from './content/conversions.ts'
 import { damageReads } from './content/damage.ts'
+import { digestSearch } from './content/digest-search.ts'
 import { manifestReads } from './content/manifests.ts'
 import { pullReads } from './content/pulls.ts'
 import { referrerReads } from './content/referrers.ts'
@@ -52,6 +53,7 @@ export function reads(db: Db) {
     upstreams: upstreamReads(db),
     blobUses: blobUseReads(db),
     pulls: pullReads(db, repositories),
+    findDigests: digestSearch(db),
     referrers: referrerReads(db),
     outbox: outboxReads(db),
     damage: damageReads(db),

@@ -40,6 +40,35 @@ export function tryParseDigest(text: string): Digest | undefined {
   return HEX.test(text.slice(colon + 1)) ? (text as Digest) : undefined
 }
 
+/** The digests that begin with the same characters, as bytes. Both ends are included; `size` is their length. */
+export interface DigestRange {
+  low: Buffer
+  high: Buffer
+  size: number
+}
+
+/** The shortest prefix that stands for a digest, in hex characters. */
+const PREFIX_MIN = 6
+
+/** Returns the digests that begin with the prefix. Throws DIGEST_INVALID. */
+export function digestRange(prefix: string): DigestRange {
+  const [name = '', hex = ''] = prefix.split(':', 2)
+  const algorithm = tryParseAlgorithm(name)
+  if (
+    algorithm === undefined ||
+    !HEX.test(hex) ||
+    hex.length < PREFIX_MIN ||
+    hex.length > HEX_LENGTH[algorithm]
+  )
+    throw registryError(
+      'DIGEST_INVALID',
+      'a prefix of a digest is sha256: or sha512: and at least 6 hex characters',
+    )
+  const length = HEX_LENGTH[algorithm]
+  const bytes = (filler: string) => Buffer.from(hex.padEnd(length, filler), 'hex')
+  return { low: bytes('0'), high: bytes('f'), size: length / 2 }
+}
+
 /** Returns the algorithm with this name, or undefined when cay does not verify it. */
 export function tryParseAlgorithm(name: string): DigestAlgorithm | undefined {
   return name === 'sha256' || name === 'sha512' ? name : undefined

@@ -40,8 +40,8 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
     }
 
     test('users are added, changed, promoted, disabled and deleted', async () => {
-      expect(await cay('user add alice', `${PASSWORD}\n`)).toBe('done\n')
-      await cay('user add root --admin', `${PASSWORD}\n`)
+      expect(await cay('user create alice', `${PASSWORD}\n`)).toBe('created user alice\n')
+      await cay('user create root --admin', `${PASSWORD}\n`)
       await cay('user demote root')
       await cay('user disable root')
       expect(await items('user list')).toMatchObject([
@@ -52,18 +52,19 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
       await cay('user enable root')
       await cay('user promote root')
       await cay('user passwd root', 'another-horse\n')
-      await cay('user remove root --yes')
-      expect(await refused('user add alice', `${PASSWORD}\n`)).toMatch(/^cay: user alice already exists$/m)
-      expect(await refused('user add bob', 'short\n')).toMatch(/^cay: body password: .*\n$/)
+      await cay('user delete root --yes')
+      expect(await refused('user create alice', `${PASSWORD}\n`)).toMatch(/^cay: user alice already exists$/m)
+      expect(await refused('user create bob', 'short\n')).toMatch(/^cay: body password: .*\n$/)
       expect(await refused('user demote admin')).toContain('no server admin')
     }, 60_000)
 
     test('robots, tokens, groups, grants and keys are changed, and the audit log records it', async () => {
-      const { id, secret } = await json('robot add alice+ci')
+      const { id, secret } = await json('robot create alice+ci')
       expect(secret).toStartWith('cay_')
       expect(await items('token list alice+ci')).toMatchObject([{ id, name: 'first' }])
-      await cay(`token remove alice+ci ${id} --yes`)
-      await cay('token add alice laptop --days 7 --scope alice/app=reader,alice/b/**=writer')
+      expect(id).toBeString()
+      expect(await cay('token delete alice+ci first --yes')).toBe('revoked token first of alice+ci\n')
+      await cay('token create alice laptop --expires 7d --scope alice/app=reader,alice/b/**=writer')
       expect(await items('token list alice')).toMatchObject([
         {
           name: 'laptop',
@@ -75,13 +76,13 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
       ])
       await cay('robot disable alice+ci')
       expect(await items('robot list')).toMatchObject([{ name: 'alice+ci', disabled: true }])
-      await cay('group add team')
+      await cay('group create team')
       await cay('group join team alice alice+ci')
       await cay('group leave team alice+ci')
       expect(await json('group show team')).toEqual({ name: 'team', members: ['alice'] })
-      await cay('grant add group:team team/** writer')
-      await cay('grant add anonymous public/** reader')
-      await cay('grant remove anonymous public/** --yes')
+      await cay('grant create group:team team/** writer')
+      await cay('grant create anonymous public/** reader')
+      await cay('grant delete anonymous public/** --yes')
       expect(await cay('grant list')).toMatch(
         /^SUBJECT +PATTERN +ROLE +CREATED\ngroup:team +team\/\*\* +writer +20\d\d-/,
       )
@@ -107,7 +108,7 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
       )
       const file = join(folder.path, 'htpasswd')
       await Bun.write(file, `# people\nfrom-nginx:${hash}\n`)
-      expect(await cay(`user import ${file}`)).toBe('from-nginx\n')
+      expect(await cay(`user import ${file}`)).toBe('created 1 user: from-nginx\n')
       await Bun.write(file, 'other:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n')
       expect(await refused(`user import ${file}`)).toContain(
         'the password hash of other is SHA-1: only bcrypt is accepted',

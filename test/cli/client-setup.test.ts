@@ -9,7 +9,7 @@ const ENV = {
 }
 
 test.each([
-  ['docker', ['"https://cay.lan:5001"', "cay grant add anonymous 'docker.io/**' reader"]],
+  ['docker', ['"https://cay.lan:5001"', "cay grant create anonymous 'docker.io/**' reader"]],
   [
     'containerd',
     ['/etc/containerd/certs.d/ghcr.io/hosts.toml', '[host."https://cay.lan:5000"]', 'registry-1.docker.io'],

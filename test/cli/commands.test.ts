@@ -2,7 +2,8 @@ import { beforeAll, describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { build } from '../../scripts/build.ts'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
-import { loadConfig, SETTINGS } from '../../src/config/config.ts'
+import { loadConfig } from '../../src/config/config.ts'
+import { SETTINGS } from '../../src/config/settings.ts'
 import { version } from '../../src/config/version.ts'
 import { runCay } from '../support/run-cay.ts'
 
@@ -33,10 +34,11 @@ describe('cay', () => {
     expect(code).toBe(0)
     const words = output.replaceAll(/\s+/g, ' ')
     for (const { flag, variable } of SETTINGS) {
-      expect(words).toContain(`${flag} <value>`)
+      expect(words).toMatch(new RegExp(`${flag} [A-Z]+ `))
       expect(words).toContain(`${variable})`)
     }
-    expect(words).toContain('default 86400')
+    expect(words).toContain('Garbage collection: --gc-grace-seconds DURATION How long')
+    expect(words).toContain('[1d] (a duration from 1s to 365d; CAY_GC_GRACE_SECONDS)')
   })
 
   test.each([[[]], [['nonsense']], [['serve', '--nonsense']], [['serve', 'x']], [['serve', '--listen']]])(

@@ -75,7 +75,7 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
       expect(await cay('upload list')).toMatch(new RegExp(`^ID .*\n${upload} .* 4 B `))
       const refused = await runCay(['upload', 'cancel', upload, '--data', folder.path])
       expect([refused.code, refused.output]).toEqual([2, ''])
-      expect(await cay(`upload cancel ${upload} --yes`)).toEqual('done\n')
+      expect(await cay(`upload cancel ${upload} --yes`)).toEqual(`canceled the upload ${upload}\n`)
       const { code, output, errors } = await runCay(['upload', 'list', '--data', folder.path])
       expect([code, output, errors]).toEqual([0, '', 'There are no uploads in progress.\n'])
     })

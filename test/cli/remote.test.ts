@@ -29,9 +29,9 @@ describe('cay --server, over TLS', () => {
       expect([line, code, errors]).toEqual([line, 0, ''])
       return output
     }
-    await here('user add alice', 'correct-horse\n')
-    token = JSON.parse(await here('token add admin tests --json')).secret
-    aliceToken = JSON.parse(await here('token add alice tests --json')).secret
+    await here('user create alice', 'correct-horse\n')
+    token = JSON.parse(await here('token create admin tests --json')).secret
+    aliceToken = JSON.parse(await here('token create alice tests --json')).secret
   }, 60_000)
   afterAll(() => resources.disposeAsync())
 
@@ -59,8 +59,8 @@ describe('cay --server, over TLS', () => {
   })
 
   test('changes the remote server, not a data folder on this host', async () => {
-    const { code, output } = await there('user add bob', { CAY_TOKEN: token }, 'correct-horse\n')
-    expect([code, output]).toEqual([0, 'done\n'])
+    const { code, output } = await there('user create bob', { CAY_TOKEN: token }, 'correct-horse\n')
+    expect([code, output]).toEqual([0, 'created user bob\n'])
     expect((await there('user show bob', { CAY_TOKEN: token })).output).toMatch(/^Name: +bob\nCreated: +20/)
   })
 
@@ -69,7 +69,7 @@ describe('cay --server, over TLS', () => {
       const { code, output, errors } = await there('user list', env)
       expect([code, output]).toEqual([4, ''])
       expect(errors).toMatch(
-        /^cay: .*; set CAY_TOKEN, CAY_TOKEN_FILE or --token to a token from cay token add\n$/,
+        /^cay: .*; set CAY_TOKEN, CAY_TOKEN_FILE or --token to a token from cay token create\n$/,
       )
       expect(errors).not.toContain('cay_wrong')
     }
@@ -150,9 +150,12 @@ test.each([
   ['user list --token cay_x', '--token works only with a remote server: add --server'],
   ['user list --server https://h --ca /nonexistent', 'cannot read /nonexistent (from --ca): '],
   ['user list --limit 0', 'invalid --limit "0": expected a whole number from 1'],
-  ['token add a b --days x --server http://127.0.0.1:9', '--days is "x": expected a whole number'],
   [
-    'token add a b --scope x --server http://127.0.0.1:9',
+    'token create a b --expires x --server http://127.0.0.1:9',
+    '--expires is "x": expected whole days, such as 90, 90d or 12w',
+  ],
+  [
+    'token create a b --scope x --server http://127.0.0.1:9',
     'invalid rule "x" in --scope: expected PATTERN=ROLE',
   ],
 ])('%s: exit code 2', async (line, message) => {

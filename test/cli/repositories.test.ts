@@ -135,7 +135,7 @@ describe('repositories, tags and manifests, on a running server', () => {
     })
     expect(await asked('repo set team/app')).toContain('name at least one setting to change')
     expect(await asked('repo set team/app --untagged-days x')).toContain(
-      'expected a whole number or "default"',
+      '--untagged-days is "x": expected whole days',
     )
   })
 
@@ -176,8 +176,8 @@ describe('repositories, tags and manifests, on a running server', () => {
     )
     await cay(`manifest delete library/app ${digest} --yes`)
     expect(await cay('manifest list library/app --deleted')).toContain(digest)
-    expect(await cay(`manifest restore library/app ${digest}`)).toMatch(
-      /^Restored: +sha256:\w+\nTags: +2\.0\n$/,
+    expect(await cay(`manifest restore library/app ${digest}`)).toBe(
+      `restored library/app@${digest} and 1 tag: 2.0\n`,
     )
     expect((await run('tag show library/app 2.0')).code).toBe(0)
   })
@@ -195,7 +195,7 @@ describe('repositories, tags and manifests, on a running server', () => {
     await until(() => Date.now() > Date.parse(at))
     await cay('tag delete library/app latest --yes')
     expect(await asked(`repo rewind library/app --at ${at}`)).toContain(
-      'this resets all tags of library/app (2 tags now) to where they were at ',
+      `this resets the tags of library/app to where they were at ${at}: it restores 1 tag (latest); `,
     )
     expect(await cay(`repo rewind library/app --at ${at} --yes`)).toMatch(
       /^Tags restored: +1\nTags deleted: +0\n/,
@@ -269,6 +269,10 @@ test('repositories, tags and manifests: commands give the same result without a 
   await server.stop()
   expect(await run('manifest list library/app --json')).toEqual(listed)
   expect(await run(`manifest raw library/app 1.0`)).toEqual([0, new TextDecoder().decode(index.bytes), ''])
-  expect(await run('tag delete library/app 1.0 --yes')).toEqual([0, 'done\n', ''])
-  expect(await run(`tag restore library/app 1.0 --digest ${index.digest}`)).toEqual([0, 'done\n', ''])
+  expect(await run('tag delete library/app 1.0 --yes')).toEqual([0, 'deleted library/app:1.0\n', ''])
+  expect(await run(`tag restore library/app 1.0 --digest ${index.digest}`)).toEqual([
+    0,
+    `library/app:1.0 points to ${index.digest}\n`,
+    '',
+  ])
 })

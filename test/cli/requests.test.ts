@@ -11,7 +11,7 @@ import { startInProcess } from '../support/server.ts'
 const NO_COMMANDS = ['createSession', 'getSession', 'deleteSession']
 
 /** Verbs that ask for a password; other verbs use the same operations. */
-const ASKS = ['user add', 'user passwd']
+const ASKS = ['user create', 'user passwd']
 
 /** Options that a verb needs to send its request. */
 const OPTIONS: Record<string, Record<string, string>[]> = {
@@ -38,7 +38,7 @@ const ANSWER = {
   manifestCount: 1,
   repositoryCount: 1,
   blobCount: 1,
-  items: [],
+  items: [{ id: 'x', name: 'x', kind: 'x' }],
   members: [],
   tags: [],
   actions: [],
@@ -97,11 +97,16 @@ function verbs(): [string, Verb][] {
 
 /** Returns an argument for each parameter of the verb. */
 function argsOf({ usage = '' }: Verb, folder: string): string[] {
-  return [...usage.matchAll(/<([\w.+-]+)>/g)].map(([, name]) => {
+  const others = /\[(references|when)/.test(usage) ? ['never'] : []
+  const args = [...usage.matchAll(/<([\w.+-]+)>/g)].map(([, name]) => {
     if (name === 'file') return join(folder, 'x')
     if (name === 'kind') return 'gc'
-    return name === 'when' ? 'never' : 'x'
+    if (name === 'role') return 'reader'
+    if (name === 'digest') return 'sha256:abcdef'
+    if (name === 'repository' && usage.includes('[')) return 'x:x'
+    return 'x'
   })
+  return [...args, ...others]
 }
 
 function fakeClient(onAsked: (method: string, path: string) => void): AdminClient {

@@ -16,7 +16,7 @@ test('cay upstream adds, changes and removes an upstream of a running server; it
   const file = join(data, 'password')
   await Bun.write(file, 'a-secret\n')
   const add = ['add', 'up.example', '--url', fake.url, '--username', 'me', '--password-file', file]
-  expect(await cay(add)).toEqual({ code: 0, text: 'done\n' })
+  expect(await cay(add)).toEqual({ code: 0, text: 'created upstream up.example\n' })
   expect((await cay(add)).code).not.toBe(0)
   const pulled = await server.fetch('/v2/up.example/library/app/manifests/1')
   expect(pulled.headers.get('docker-content-digest')).toBe(manifest.digest)

@@ -50,6 +50,7 @@ describe('on a running server', () => {
     const started = await startWithAccounts({}, startExecutable)
     for (const name of ['alice', 'albert', 'bob']) await started.addUser(name)
     await started.admin('PUT', '/robots/alice%2Bci')
+    await started.admin('POST', '/accounts/alice/tokens', { name: 'x' })
     await started.admin('PUT', '/groups/team')
     server = started
   }, 60_000)
@@ -58,11 +59,11 @@ describe('on a running server', () => {
   const cay = (line: string, input?: string) => runCay([...line.split(' '), '--data', server.data], {}, input)
 
   test.each([
-    ['user remove bob', 'permanently deletes the user bob, 0 tokens'],
-    ['robot remove alice+ci', 'permanently deletes the robot alice+ci, 0 tokens'],
-    ['group remove team', 'permanently deletes the group team (0 members)'],
-    ['grant remove alice **', 'removes what alice is granted on **'],
-    ['token remove alice x', 'permanently revokes the token x of alice'],
+    ['user delete bob', 'permanently deletes the user bob, 0 tokens'],
+    ['robot delete alice+ci', 'permanently deletes the robot alice+ci, 0 tokens'],
+    ['group delete team', 'permanently deletes the group team (0 members)'],
+    ['grant delete alice **', 'deletes the grant of alice on **'],
+    ['token delete alice x', 'permanently revokes the token x of alice'],
   ])('%s: without a terminal and --yes it says what it would do, and does nothing', async (line, what) => {
     const { code, output, errors } = await cay(line, 'y\n')
     expect([code, output]).toEqual([2, ''])
@@ -71,7 +72,7 @@ describe('on a running server', () => {
   })
 
   test('not found: exit code 3', async () => {
-    for (const line of ['user show nobody', 'user remove nobody --yes', 'group show nobody']) {
+    for (const line of ['user show nobody', 'user delete nobody --yes', 'group show nobody']) {
       const { code, output, errors } = await cay(line)
       expect([line, code, output]).toEqual([line, 3, ''])
       expect(errors).toMatch(/^cay: there is no .* nobody\n$/)
@@ -108,10 +109,10 @@ describe('on a running server', () => {
     expect(await complete('user', 'show', 'al')).toEqual(['albert', 'alice'])
     expect(await complete('robot', 'disable', '')).toEqual(['alice+ci'])
     expect(await complete('group', 'join', 'team', 'bob', 'ali')).toEqual(['alice', 'alice+ci'])
-    expect(await complete('grant', 'add', 'gr')).toEqual(['group:team'])
-    expect(await complete('grant', 'add', 'alice', '**', '')).toEqual(['reader', 'writer', 'admin'])
+    expect(await complete('grant', 'create', 'gr')).toEqual(['group:team'])
+    expect(await complete('grant', 'create', 'alice', '**', '')).toEqual(['reader', 'writer', 'admin'])
     expect(await completions('user', 'list', '--data', '/nonexistent', '')).toEqual([])
-    expect(await complete('user', 're')).toEqual(['remove'])
+    expect(await complete('user', 'del')).toEqual(['delete'])
   })
 
   test('TAB prints no error for an invalid command line', async () => {
@@ -142,7 +143,7 @@ test.skipIf(Bun.which('script') === null)(
     await server.addUser('bob')
     const { cay, data } = { cay: await build(), data: server.data }
     const ask = async (answer: string) => {
-      const command = `${cay} user remove bob --data ${data}`
+      const command = `${cay} user delete bob --data ${data}`
       const child = Bun.spawn(['script', '--quiet', '--return', '--command', command, '/dev/null'], {
         stdin: new Blob([answer]),
         stdout: 'pipe',
@@ -153,7 +154,7 @@ test.skipIf(Bun.which('script') === null)(
     expect([no.code, no.shown]).toEqual([1, expect.stringContaining('nothing was changed')])
     expect(no.shown).toContain('This permanently deletes the user bob, 0 tokens')
     const yes = await ask('y\n')
-    expect([yes.code, yes.shown]).toEqual([0, expect.stringContaining('done')])
+    expect([yes.code, yes.shown]).toEqual([0, expect.stringContaining('deleted user bob')])
     expect(await server.admin('GET', '/users')).toMatchObject({ items: [{ name: 'admin' }] })
   },
 )

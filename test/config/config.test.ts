@@ -2,7 +2,8 @@ import { describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { formatBytes } from '../../src/cli/output/format.ts'
-import { type ConfigSources, loadConfig, SETTINGS } from '../../src/config/config.ts'
+import { type ConfigSources, type LoadedConfig, loadConfig } from '../../src/config/config.ts'
+import { SETTINGS } from '../../src/config/settings.ts'
 import { failureOf } from '../support/failure.ts'
 
 const load = (sources: Partial<ConfigSources>) =>
@@ -101,15 +102,46 @@ describe('a setting', () => {
   })
 })
 
+describe('a number', () => {
+  test.each([
+    ['gc.window-seconds', '14d', 1_209_600],
+    ['gc.untagged-days', '2 weeks', 14],
+    ['cache.deadline-milliseconds', '3s', 3000],
+    ['cache.first-byte-seconds-max', '1m', 60],
+    ['cache.bytes-max', '4GiB', 4 * 2 ** 30],
+    ['cache.bytes-max', '50 GB', 50e9],
+    ['blobs.bytes-max', '1048576', 1_048_576],
+  ])('%s can have a unit: %s', async (path, text, expected) => {
+    const keys = path.split('.').map((key) => key.replace(/-(.)/g, (_, letter) => letter.toUpperCase()))
+    const read = ({ config }: LoadedConfig) =>
+      keys.reduce((at: unknown, key) => Reflect.get(at as object, key), config)
+    expect(read(await load({ flags: { [path]: text } }))).toBe(expected)
+    const [section, key] = path.split('.')
+    expect(read(await loadFile(`[${section}]\n${key} = "${text}"`))).toBe(expected)
+  })
+
+  test.each(['4 apples', '-1d', '1.5d', '', '1e3s', '4GiB GiB'])('%j is refused', async (text) => {
+    await expect(load({ flags: { 'gc.window-seconds': text } })).rejects.toThrow('expected a duration')
+    await expect(load({ flags: { 'cache.bytes-max': text } })).rejects.toThrow('expected a size')
+  })
+
+  test('of an upstream can have a unit', async () => {
+    const { config } = await loadFile(
+      '[[upstream]]\nname = "a"\nbytes-per-second = "10MiB"\nfresh-seconds = "1h"',
+    )
+    expect(config.upstream[0]).toMatchObject({ bytesPerSecond: 10 * 2 ** 20, freshSeconds: 3600 })
+  })
+})
+
 describe('an invalid setting is named in the form in which it was written', () => {
   test.each<[Partial<ConfigSources>, string]>([
     [
       { flags: { 'uploads.idle-seconds-max': 'soon' } },
-      'uploads.idle-seconds-max (from --uploads-idle-seconds-max) is "soon": expected a whole number from 60 to 31536000',
+      'uploads.idle-seconds-max (from --uploads-idle-seconds-max) is "soon": expected a duration from 1m to 365d',
     ],
     [
       { environment: { CAY_UPLOADS_IDLE_SECONDS_MAX: '5' } },
-      'uploads.idle-seconds-max (from CAY_UPLOADS_IDLE_SECONDS_MAX) is 5: expected a whole number from 60 to 31536000',
+      'uploads.idle-seconds-max (from CAY_UPLOADS_IDLE_SECONDS_MAX) is 5: expected a duration from 1m to 365d',
     ],
     [
       { environment: { CAY_MANIFESTS_SPARSE: 'maybe' } },
@@ -151,6 +183,8 @@ describe('an invalid setting is named in the form in which it was written', () =
       'idle-seconds-max = 100',
       /unknown setting "idle-seconds-max"; did you mean "uploads\.idle-seconds-max"\?$/,
     ],
+    ['lisetn = "127.0.0.1:1"', /unknown setting "lisetn"; did you mean "listen"\?$/],
+    ['[gc]\ngrace-second = 5', /unknown setting "gc\.grace-second"; did you mean "gc\.grace-seconds"\?$/],
     ['uploads = 5', /unknown setting "uploads"/],
     ['[uploads]\nidleSecondsMax = 100', /unknown setting "uploads\.idleSecondsMax"/],
     ['[nonsense]\n', /unknown setting "nonsense"/],

@@ -1,7 +1,8 @@
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { type TemporaryFolder, temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
-import { loadConfig, SETTINGS, shownValue } from '../../src/config/config.ts'
+import { loadConfig, shownValue } from '../../src/config/config.ts'
+import { SETTINGS } from '../../src/config/settings.ts'
 import { parseMirrors, readUpstreams } from '../../src/config/upstreams.ts'
 import { failureOf } from '../support/failure.ts'
 

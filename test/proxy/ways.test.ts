@@ -96,7 +96,7 @@ describe('cache: the mirror for Docker', () => {
     const refused = await fetch(`${mirror}/v2/library/app/manifests/1`, { headers: admin })
     expect(refused.status).toBe(403)
     expect(refused.headers.get('www-authenticate')).toBeNull()
-    expect(await refused.text()).toContain("cay grant add anonymous 'up.example/**' reader")
+    expect(await refused.text()).toContain("cay grant create anonymous 'up.example/**' reader")
     const body = JSON.stringify({ subject: 'anonymous', pattern: 'up.example/**', role: 'reader' })
     const headers = { ...admin, 'content-type': 'application/json' }
     expect((await fetch(`${main}/api/v1/grants`, { method: 'PUT', headers, body })).ok).toBe(true)

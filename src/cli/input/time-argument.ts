@@ -1,12 +1,5 @@
+import { parseDuration } from '../../config/units.ts'
 import { CommandError, EXIT } from '../failure.ts'
-
-const UNITS: readonly [names: readonly string[], milliseconds: number][] = [
-  [['s', 'second', 'seconds'], 1000],
-  [['m', 'min', 'minute', 'minutes'], 60_000],
-  [['h', 'hour', 'hours'], 3_600_000],
-  [['d', 'day', 'days'], 86_400_000],
-  [['w', 'week', 'weeks'], 604_800_000],
-]
 
 /** RFC 3339, section 5.6: `date-time`, which always has an offset. */
 const DATE_TIME = /^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)$/
@@ -38,18 +31,6 @@ export function parseMoment(text: string, now: number, direction: 'past' | 'futu
     `invalid time "${text}": expected RFC 3339, such as 2026-11-24T18:00:00Z, or a duration, such as ${example}`,
     EXIT.usage,
   )
-}
-
-/** Parses a duration, in milliseconds. Returns undefined for other text. */
-function parseDuration(text: string): number | undefined {
-  if (!/^(\d{1,9} *[a-z]+[ ,]*)+$/.test(text)) return undefined
-  let sum = 0
-  for (const [, number, name = ''] of text.matchAll(/(\d+) *([a-z]+)/g)) {
-    const unit = UNITS.find(([names]) => names.includes(name))
-    if (unit === undefined) return undefined
-    sum += Number(number) * unit[1]
-  }
-  return sum
 }
 
 function parseDateTime(text: string): number | undefined {

@@ -1,6 +1,7 @@
 import { withQuery } from '../admin-client.ts'
 import { field } from '../output/format.ts'
 import type { Noun } from '../verb.ts'
+import { findToken } from './tokens.ts'
 
 /** `cay access` */
 export const access: Noun = {
@@ -13,12 +14,13 @@ export const access: Noun = {
       options: [
         [
           '--with <token>',
-          'check one of the tokens of the account, by its id; a token can have a narrower scope',
+          'check one of the tokens of the account, by name or id; a token can have a narrower scope',
         ],
       ],
       run: async ({ client, args: [account = '', repository], options }) => {
         const query = { account: account === 'anonymous' ? undefined : account, repository }
-        const path = withQuery('/access', { ...query, credentialId: options.with })
+        const credentialId = options.with && (await findToken(client, account, options.with))
+        const path = withQuery('/access', { ...query, credentialId })
         const value = await client.request<Explained>('GET', path)
         const may = value.actions.length === 0 ? 'nothing' : value.actions.join(', ')
         const disabled = value.disabled ? ' (the account is disabled)' : ''

@@ -1,4 +1,5 @@
 import { apiPath, type Page } from '../admin-client.ts'
+import { wholeDigest } from '../input/references.ts'
 import { field, formatBytes, formatRelativeTime, formatTime } from '../output/format.ts'
 import type { Noun } from '../verb.ts'
 
@@ -10,7 +11,7 @@ export const blobs: Noun = {
       usage: '<digest>',
       summary: 'Show a blob and the repositories that use it',
       run: async ({ client, args: [digest = ''] }) => {
-        const value = await client.request<Page>('GET', apiPath('blobs', digest))
+        const value = await client.request<Page>('GET', apiPath('blobs', await wholeDigest(client, digest)))
         const more = value.nextCursor === undefined ? '' : ' (first page)'
         return {
           value,

@@ -1,7 +1,11 @@
 import { withQuery } from '../admin-client.ts'
+import { formatReference, parseReferences, resolve } from '../input/references.ts'
 import { field, formatBytes, formatCount, formatTime } from '../output/format.ts'
 import { card, change, listing } from '../requests.ts'
 import type { Noun } from '../verb.ts'
+
+/** One reference: `app:1.0`, `app@sha256:...`, or the repository and the reference as two words. */
+const ONE_REFERENCE = { usage: '<repository> [reference]', shown: 'REFERENCE' }
 
 /** `cay cache` */
 export const cache: Noun = {
@@ -51,27 +55,33 @@ export const cache: Noun = {
         ),
     },
     refresh: {
-      usage: '<repository> <tag>',
+      usage: '<repository> [tag]',
+      shown: 'REPOSITORY:TAG',
       summary: 'Check a cached tag with its upstream now',
-      run: async ({ client, args: [repository, tag] }) => ({
-        value: await client.request('POST', '/cache/refresh', { repository, tag }),
-        lines: [field('Digest', 'digest')],
-      }),
+      run: async ({ client, args }) => {
+        const { repository, reference: tag } = parseReferences(args)[0]
+        return {
+          value: await client.request('POST', '/cache/refresh', { repository, tag }),
+          lines: [field('Digest', 'digest')],
+        }
+      },
     },
     evict: {
-      usage: '<repository> <reference>',
+      ...ONE_REFERENCE,
       summary: 'Remove a manifest with its tags, or a tag, from the cache; the next pull fetches it again',
       isDestructive: true,
-      run: async ({ client, args: [repository, reference], confirm }) => {
-        await confirm(`removes ${reference} of ${repository} from the cache`)
-        return change(client, 'POST', '/cache/evict', { repository, reference })
+      run: async ({ client, args, confirm }) => {
+        const named = await resolve(client, parseReferences(args)[0])
+        const shown = formatReference(named)
+        await confirm(`removes ${shown} from the cache`)
+        return change(client, `removed ${shown} from the cache`, ['POST', '/cache/evict', named])
       },
     },
     explain: {
-      usage: '<repository> <reference>',
+      ...ONE_REFERENCE,
       summary: 'Explain why a tag or manifest is cached, stale or absent',
-      run: ({ client, args: [repository, reference] }) =>
-        card(client, withQuery('/cache/explain', { repository, reference }), [
+      run: async ({ client, args }) =>
+        card(client, withQuery('/cache/explain', { ...(await resolve(client, parseReferences(args)[0])) }), [
           field('State', 'state'),
           field('Why', 'explanation'),
         ]),

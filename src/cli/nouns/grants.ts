@@ -1,4 +1,5 @@
 import { withQuery } from '../admin-client.ts'
+import { CommandError, EXIT } from '../failure.ts'
 import { field, formatTime } from '../output/format.ts'
 import { change, listing } from '../requests.ts'
 import type { Noun } from '../verb.ts'
@@ -22,20 +23,32 @@ export const grants: Noun = {
           'There are no grants.',
         ),
     },
-    add: {
+    create: {
       usage: '<subject> <pattern> <role>',
       summary: 'Grant the role reader, writer or admin to an account, group:NAME, authenticated or anonymous',
-      run: ({ client, args: [subject, pattern, role] }) =>
-        change(client, 'PUT', '/grants', { subject, pattern, role }),
+      run: async ({ client, args: [subject = '', pattern = '', role = ''] }) => {
+        if (!ROLES.includes(role))
+          throw new CommandError(`unknown role "${role}": expected ${ROLES.join(', ')}`, EXIT.usage)
+        return change(client, `${subject} has the role ${role} on ${pattern}`, [
+          'PUT',
+          '/grants',
+          { subject, pattern, role },
+        ])
+      },
     },
-    remove: {
+    delete: {
       usage: '<subject> <pattern>',
-      summary: 'Remove a grant',
+      summary: 'Delete a grant',
       isDestructive: true,
-      run: async ({ client, args: [subject, pattern], confirm }) => {
-        await confirm(`removes what ${subject} is granted on ${pattern}`)
-        return change(client, 'DELETE', withQuery('/grants', { subject, pattern }))
+      run: async ({ client, args: [subject = '', pattern = ''], confirm }) => {
+        await confirm(`deletes the grant of ${subject} on ${pattern}`)
+        return change(client, `deleted the grant of ${subject} on ${pattern}`, [
+          'DELETE',
+          withQuery('/grants', { subject, pattern }),
+        ])
       },
     },
   },
 }
+
+const ROLES = ['reader', 'writer', 'admin']

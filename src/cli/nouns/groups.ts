@@ -1,6 +1,6 @@
 import { apiPath } from '../admin-client.ts'
 import { field } from '../output/format.ts'
-import { add, card, change, plural } from '../requests.ts'
+import { card, change, create, plural } from '../requests.ts'
 import type { Noun } from '../verb.ts'
 
 /** `cay group` */
@@ -18,12 +18,13 @@ export const groups: Noun = {
       run: ({ client, args: [name = ''] }) =>
         card(client, apiPath('groups', name), [field('Name', 'name'), field('Members', 'members')]),
     },
-    add: {
+    create: {
       usage: '<name>',
-      summary: 'Add a group',
-      run: ({ client, args: [name = ''] }) => add(client, apiPath('groups', name)),
+      summary: 'Create a group',
+      run: ({ client, args: [name = ''] }) =>
+        create(client, `created group ${name}`, apiPath('groups', name)),
     },
-    remove: {
+    delete: {
       usage: '<group>',
       summary: 'Permanently delete a group and its grants',
       isDestructive: true,
@@ -32,20 +33,28 @@ export const groups: Noun = {
         await confirm(
           `permanently deletes the group ${name} (${plural(members.length, 'member')}) and its grants`,
         )
-        return change(client, 'DELETE', apiPath('groups', name))
+        return change(client, `deleted group ${name}`, ['DELETE', apiPath('groups', name)])
       },
     },
     join: {
       usage: '<group> <accounts...>',
       summary: 'Add accounts to a group',
       run: ({ client, args: [name = '', ...add] }) =>
-        change(client, 'PATCH', apiPath('groups', name), { add }),
+        change(client, `added ${add.join(', ')} to group ${name}`, [
+          'PATCH',
+          apiPath('groups', name),
+          { add },
+        ]),
     },
     leave: {
       usage: '<group> <accounts...>',
       summary: 'Remove accounts from a group',
       run: ({ client, args: [name = '', ...remove] }) =>
-        change(client, 'PATCH', apiPath('groups', name), { remove }),
+        change(client, `removed ${remove.join(', ')} from group ${name}`, [
+          'PATCH',
+          apiPath('groups', name),
+          { remove },
+        ]),
     },
   },
 }

@@ -70,7 +70,7 @@ export const jobs: Noun = {
       run: async ({ client, args: [id = ''], confirm }) => {
         const { kind, state, progress } = await client.request<Job>('GET', apiPath('jobs', id))
         await confirm(`cancels job ${id} (${kind}, ${state}, ${asProgress(progress)})`)
-        return change(client, 'POST', `${apiPath('jobs', id)}/cancel`)
+        return change(client, `canceling job ${id}`, ['POST', `${apiPath('jobs', id)}/cancel`])
       },
     },
   },

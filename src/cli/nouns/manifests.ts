@@ -1,4 +1,5 @@
 import { type AdminClient, apiPath, withQuery } from '../admin-client.ts'
+import { formatReference, type Named, parseReferences, resolve } from '../input/references.ts'
 import type { Card } from '../output/answer.ts'
 import {
   type Field,
@@ -13,7 +14,7 @@ import {
 } from '../output/format.ts'
 import { change, plural, readToDestroy } from '../requests.ts'
 import { wayBack } from '../time-machine.ts'
-import type { Noun } from '../verb.ts'
+import type { Call, Noun } from '../verb.ts'
 
 const COLUMNS: readonly Field[] = [
   field('digest', 'digest'),
@@ -32,6 +33,9 @@ const DELETED_COLUMNS: readonly Field[] = [
 /** Columns of labels and of annotations. */
 const WORDS: readonly Field[] = [field('name', '0'), field('value', '1')]
 
+/** One manifest: `app:1.0`, `app@sha256:...`, or the repository and the reference as two words. */
+const ONE_MANIFEST = { usage: '<repository> [reference]', shown: 'REFERENCE' }
+
 /** `cay manifest` */
 export const manifests: Noun = {
   summary: 'Manage manifests: images, indexes, charts and other artifacts',
@@ -48,50 +52,55 @@ export const manifests: Noun = {
       }),
     },
     show: {
-      usage: '<repository> <reference>',
+      ...ONE_MANIFEST,
       summary: 'Show a manifest by tag or digest: its kind, platforms, layers, history and labels',
-      run: ({ client, args: [repository = '', reference = ''] }) =>
-        manifestCard(client, repository, reference),
+      run: manifestCard,
     },
     raw: {
-      usage: '<repository> <reference>',
+      ...ONE_MANIFEST,
       summary: 'Print a manifest, byte for byte',
-      run: async ({ client, args: [repository = '', reference = ''] }) => ({
-        raw: await client.send('GET', `${manifestPath(repository, reference)}/raw`),
+      run: async ({ client, args }) => ({
+        raw: await client.send('GET', `${await pathOf(client, args)}/raw`),
       }),
     },
     delete: {
-      usage: '<repository> <digest>',
+      ...ONE_MANIFEST,
       summary: 'Delete a manifest and its tags; they can be restored for 14 days by default',
       isDestructive: true,
-      run: async ({ client, args: [repository = '', reference = ''], confirm, terminal }) => {
-        const path = manifestPath(repository, reference)
+      run: async ({ client, args, confirm, terminal }) => {
+        const named = await resolve(client, parseReferences(args)[0])
+        const path = manifestPath(named)
         const { value, ifSame } = await readToDestroy<Manifest>(client, path)
         const { digest, kind, tags } = value
         const names = tags.length === 0 ? '' : ` (${tags.join(', ')})`
         const back = await wayBack(client, terminal, 'cay manifest restore')
+        const many = plural(tags.length, 'tag')
         await confirm(
-          `deletes the manifest ${digest} (${kind}) from ${repository}, and ${plural(tags.length, 'tag')}${names}; ${back}`,
+          `deletes the manifest ${digest} (${kind}) from ${named.repository}, and ${many}${names}; ${back}`,
         )
-        return change(client, 'DELETE', path, undefined, ifSame)
+        const line = `deleted ${formatReference({ ...named, reference: digest })} and ${many}`
+        return change(client, line, ['DELETE', path, undefined, ifSame])
       },
     },
     restore: {
-      usage: '<repository> <digest>',
+      usage: ONE_MANIFEST.usage,
+      shown: 'REPOSITORY@DIGEST',
       summary: 'Restore a deleted manifest and the tags that were deleted with it',
-      run: async ({ client, args: [repository = '', digest = ''] }) => ({
-        value: await client.request('POST', `${manifestPath(repository, digest)}/restore`),
-        lines: [field('Restored', '', () => digest), field('Tags', 'tags')],
-      }),
+      run: async ({ client, args }) => {
+        const named = await resolve(client, parseReferences(args)[0])
+        const value = await client.request<{ tags: string[] }>('POST', `${manifestPath(named)}/restore`)
+        const names = value.tags.length === 0 ? '' : `: ${value.tags.join(', ')}`
+        return {
+          value,
+          line: `restored ${formatReference(named)} and ${plural(value.tags.length, 'tag')}${names}`,
+        }
+      },
     },
     referrers: {
-      usage: '<repository> <reference>',
+      ...ONE_MANIFEST,
       summary: 'Show the referrers of a manifest (signatures, SBOMs, attestations) as a tree',
-      run: async ({ client, args: [repository = '', reference = ''] }) => {
-        const value = await client.request<Referrers>(
-          'GET',
-          `${manifestPath(repository, reference)}/referrers`,
-        )
+      run: async ({ client, args }) => {
+        const value = await client.request<Referrers>('GET', `${await pathOf(client, args)}/referrers`)
         const items = value.referrers.flatMap((referrer) => flatten(referrer, 0))
         return {
           value,
@@ -137,16 +146,17 @@ interface Referrer {
   referrers?: Referrer[]
 }
 
-function manifestPath(repository: string, reference: string): string {
+function manifestPath({ repository, reference }: Named): string {
   return apiPath('repositories', repository, 'manifests', reference)
 }
 
-function getManifest(client: AdminClient, repository: string, reference: string): Promise<Manifest> {
-  return client.request('GET', manifestPath(repository, reference))
+/** Returns the path of the manifest that the arguments name, which may be by a shortened digest. */
+async function pathOf(client: AdminClient, args: readonly string[]): Promise<string> {
+  return manifestPath(await resolve(client, parseReferences(args)[0]))
 }
 
-async function manifestCard(client: AdminClient, repository: string, reference: string): Promise<Card> {
-  const value = await getManifest(client, repository, reference)
+async function manifestCard({ client, args }: Call): Promise<Card> {
+  const value = await client.request<Manifest>('GET', await pathOf(client, args))
   const { layers, manifests, history, labels, annotations } = value
   return {
     value,

@@ -1,4 +1,5 @@
 import { withQuery } from '../admin-client.ts'
+import { formatReference } from '../input/references.ts'
 import { field, formatTime } from '../output/format.ts'
 import { change, listing } from '../requests.ts'
 import type { Noun } from '../verb.ts'
@@ -21,16 +22,26 @@ export const pins: Noun = {
           'There are no pins.',
         ),
     },
-    add: {
+    create: {
       usage: '<pattern> [reference]',
       summary: 'Pin a tag, a digest, or everything in the repositories that match a pattern',
-      run: ({ client, args: [pattern, reference] }) => change(client, 'PUT', '/pins', { pattern, reference }),
-    },
-    remove: {
-      usage: '<pattern> [reference]',
-      summary: 'Remove a pin',
       run: ({ client, args: [pattern = '', reference] }) =>
-        change(client, 'DELETE', withQuery('/pins', { pattern, reference })),
+        change(client, `pinned ${what(pattern, reference)}`, ['PUT', '/pins', { pattern, reference }]),
+    },
+    delete: {
+      usage: '<pattern> [reference]',
+      summary: 'Delete a pin',
+      run: ({ client, args: [pattern = '', reference] }) =>
+        change(client, `deleted the pin of ${what(pattern, reference)}`, [
+          'DELETE',
+          withQuery('/pins', { pattern, reference }),
+        ]),
     },
   },
+}
+
+function what(pattern: string, reference: string | undefined): string {
+  return reference === undefined
+    ? `everything in ${pattern}`
+    : formatReference({ repository: pattern, reference })
 }

@@ -2,6 +2,7 @@ import { isCompanionTag } from '../../oci/reference.ts'
 import { type AdminClient, apiPath, type Page, withQuery } from '../admin-client.ts'
 import { CommandError, EXIT } from '../failure.ts'
 import { momentOf } from '../input/time-argument.ts'
+import { parseDays } from '../input/units.ts'
 import type { Card } from '../output/answer.ts'
 import {
   type Field,
@@ -14,11 +15,12 @@ import {
   formatTime,
   formatYes,
 } from '../output/format.ts'
-import { add, change, plural } from '../requests.ts'
+import { change, create, plural } from '../requests.ts'
 import { wayBack } from '../time-machine.ts'
 import type { Call, Noun, Option } from '../verb.ts'
 import { type Manifest, platformsOf } from './manifests.ts'
 import { pullersOf, pullsOf } from './pulls.ts'
+import { rewind } from './rewind.ts'
 import { HISTORY_COLUMNS, TAG_COLUMNS } from './tags.ts'
 
 const SETTINGS: readonly Option[] = [
@@ -80,7 +82,7 @@ export const repositories: Noun = {
       summary: 'Create a repository; a push also creates one',
       options: SETTINGS,
       run: ({ client, args: [name = ''], options }) =>
-        add(client, apiPath('repositories', name), settingsOf(options)),
+        create(client, `created repository ${name}`, apiPath('repositories', name), settingsOf(options)),
     },
     set: {
       usage: '<repository>',
@@ -89,7 +91,11 @@ export const repositories: Noun = {
       run: ({ client, args: [name = ''], options }) => {
         const settings = settingsOf(options)
         if (Object.keys(settings).length > 0)
-          return change(client, 'PATCH', apiPath('repositories', name), settings)
+          return change(client, `changed repository ${name}`, [
+            'PATCH',
+            apiPath('repositories', name),
+            settings,
+          ])
         throw new CommandError('name at least one setting to change: see cay repo set --help', EXIT.usage)
       },
     },
@@ -102,7 +108,7 @@ export const repositories: Noun = {
         const contents = `${plural(tagCount, 'tag')}, ${plural(manifestCount, 'manifest')}, ${formatBytes(bytes)}`
         const back = await wayBack(client, terminal, 'cay repo restore')
         await confirm(`deletes the repository ${name}: ${contents}; ${back}`)
-        return change(client, 'DELETE', apiPath('repositories', name))
+        return change(client, `deleted repository ${name}`, ['DELETE', apiPath('repositories', name)])
       },
     },
     restore: {
@@ -112,32 +118,19 @@ export const repositories: Noun = {
       run: ({ client, args: [name = ''], options, terminal }) => {
         const at = options.deletedAt
         const body = at === undefined ? {} : { deletedAt: momentOf(at, terminal.now(), 'past') }
-        return change(client, 'POST', `${apiPath('repositories', name)}/restore`, body)
+        return change(client, `restored repository ${name}`, [
+          'POST',
+          `${apiPath('repositories', name)}/restore`,
+          body,
+        ])
       },
     },
     rewind: {
       usage: '<repository>',
       summary: 'Reset all tags of a repository to an earlier time',
-      options: [['--at <time>', 'a time, RFC 3339 or how long ago: 2h, 3 days ago']],
+      options: [['--at <time>', 'the time, RFC 3339 or how long ago: 2h, 3 days ago']],
       isDestructive: true,
-      run: async ({ client, args: [name = ''], options: { at }, terminal, confirm }) => {
-        if (at === undefined)
-          throw new CommandError('name the time with --at, for example --at 2h', EXIT.usage)
-        const time = momentOf(at, terminal.now(), 'past')
-        const { tagCount } = await getRepository(client, name)
-        await confirm(
-          `resets all tags of ${name} (${plural(tagCount, 'tag')} now) to where they were at ${time}`,
-        )
-        const value = await client.request('POST', `${apiPath('repositories', name)}/rewind`, { at: time })
-        return {
-          value,
-          lines: [
-            field('Tags restored', 'restoredCount', formatCount),
-            field('Tags deleted', 'deletedCount', formatCount),
-            field('Tags that cannot be restored', 'lostCount', formatCount),
-          ],
-        }
-      },
+      run: rewind,
     },
     history: {
       usage: '<repository>',
@@ -224,13 +217,11 @@ async function newestLines(client: AdminClient, path: string, newest: unknown[])
 function settingsOf({ description, untaggedDays, immutableTags }: Readonly<Record<string, string>>) {
   return {
     ...(description === undefined ? {} : { description }),
-    ...(untaggedDays === undefined ? {} : { untaggedDays: parseDays(untaggedDays) }),
+    ...(untaggedDays === undefined ? {} : { untaggedDays: parseUntaggedDays(untaggedDays) }),
     ...(immutableTags === undefined ? {} : { immutableTags: immutableTags === 'yes' }),
   }
 }
 
-function parseDays(text: string): number | null {
-  if (text === 'default') return null
-  if (/^\d{1,6}$/.test(text)) return Number(text)
-  throw new CommandError(`--untagged-days is "${text}": expected a whole number or "default"`, EXIT.usage)
+function parseUntaggedDays(text: string): number | null {
+  return text === 'default' ? null : parseDays(text, '--untagged-days')
 }

@@ -1,8 +1,8 @@
 import { apiPath } from '../admin-client.ts'
 import { field, formatRelativeTime, formatTime, formatYes } from '../output/format.ts'
-import { add, card, change, countOf, listing } from '../requests.ts'
+import { card, change, countOf, create, listing } from '../requests.ts'
 import type { Noun, Verb } from '../verb.ts'
-import { newToken } from './tokens.ts'
+import { newToken, TOKEN_OPTIONS, tokenSettings } from './tokens.ts'
 
 /** `cay robot` */
 export const robots: Noun = {
@@ -32,33 +32,44 @@ export const robots: Noun = {
           field('Created', 'createdAt', formatRelativeTime),
         ]),
     },
-    add: {
+    create: {
       usage: '<owner+name>',
-      summary: 'Add a robot and create a token for it; the token is shown only once',
-      run: async ({ client, args: [name = ''] }) => {
-        await add(client, apiPath('robots', name))
-        return newToken(client, name, { name: 'first' })
+      summary: 'Create a robot and a token for it; the token is shown only once',
+      options: TOKEN_OPTIONS,
+      run: async ({ client, args: [name = ''], options }) => {
+        await create(client, '', apiPath('robots', name))
+        return newToken(
+          client,
+          name,
+          { ...tokenSettings(options), name: 'first' },
+          `created robot ${name}; its token`,
+        )
       },
     },
     disable: flags('Disable a robot and its tokens', { disabled: true }),
     enable: flags('Enable a robot again', { disabled: false }),
-    remove: {
+    delete: {
       usage: '<robot>',
       summary: 'Permanently delete a robot, its tokens and its grants',
       isDestructive: true,
       run: async ({ client, args: [name = ''], confirm }) => {
         const tokens = await countOf(client, `${apiPath('accounts', name)}/tokens`, 'token')
         await confirm(`permanently deletes the robot ${name}, ${tokens} and its grants`)
-        return change(client, 'DELETE', apiPath('robots', name))
+        return change(client, `deleted robot ${name}`, ['DELETE', apiPath('robots', name)])
       },
     },
   },
 }
 
-function flags(summary: string, body: object): Verb {
+function flags(summary: string, body: { disabled: boolean }): Verb {
   return {
     usage: '<robot>',
     summary,
-    run: ({ client, args: [name = ''] }) => change(client, 'PATCH', apiPath('robots', name), body),
+    run: ({ client, args: [name = ''] }) =>
+      change(client, `${body.disabled ? 'disabled' : 'enabled'} robot ${name}`, [
+        'PATCH',
+        apiPath('robots', name),
+        body,
+      ]),
   }
 }

@@ -1,9 +1,16 @@
-import { type AdminClient, apiPath } from '../admin-client.ts'
+import { type AdminClient, apiPath, pagesOf } from '../admin-client.ts'
 import { CommandError, EXIT } from '../failure.ts'
-import type { Card } from '../output/answer.ts'
+import { parseDays } from '../input/units.ts'
+import type { Line } from '../output/answer.ts'
 import { field, formatTime } from '../output/format.ts'
 import { change, listing } from '../requests.ts'
-import type { Noun } from '../verb.ts'
+import type { Noun, Option } from '../verb.ts'
+
+/** The options of every command that creates a token. */
+export const TOKEN_OPTIONS: readonly Option[] = [
+  ['--expires <days>', 'when it expires: 90d, 12w, or a number of days [never]'],
+  ['--scope <rules>', 'limit it to PATTERN=ROLE,PATTERN=ROLE'],
+]
 
 /** `cay token` */
 export const tokens: Noun = {
@@ -27,27 +34,24 @@ export const tokens: Noun = {
           `${account} has no tokens.`,
         ),
     },
-    add: {
+    create: {
       usage: '<account> <name>',
       summary: 'Create a token; it is shown only once',
-      options: [
-        ['--days <number>', 'days until it expires'],
-        ['--scope <rules>', 'limit it to PATTERN=ROLE,PATTERN=ROLE'],
-      ],
-      run: ({ client, args: [account = '', name = ''], options: { days, scope } }) =>
-        newToken(client, account, {
-          name,
-          ...(days === undefined ? {} : { expiresInDays: parseDays(days) }),
-          ...(scope === undefined ? {} : { scope: scope.split(',').map(parseRule) }),
-        }),
+      options: TOKEN_OPTIONS,
+      run: ({ client, args: [account = '', name = ''], options }) =>
+        newToken(client, account, { name, ...tokenSettings(options) }, `created token ${name} of ${account}`),
     },
-    remove: {
+    delete: {
       usage: '<account> <token>',
-      summary: 'Revoke a token',
+      summary: 'Revoke a token, by its name or id',
       isDestructive: true,
-      run: async ({ client, args: [account = '', id = ''], confirm }) => {
-        await confirm(`permanently revokes the token ${id} of ${account}`)
-        return change(client, 'DELETE', apiPath('accounts', account, 'tokens', id))
+      run: async ({ client, args: [account = '', token = ''], confirm }) => {
+        const id = await findToken(client, account, token)
+        await confirm(`permanently revokes the token ${token} of ${account}`)
+        return change(client, `revoked token ${token} of ${account}`, [
+          'DELETE',
+          apiPath('accounts', account, 'tokens', id),
+        ])
       },
     },
   },
@@ -58,15 +62,42 @@ interface Rule {
   role: string
 }
 
-/** Creates a token of an account. The card shows its secret, which cannot be read again. */
-export async function newToken(client: AdminClient, account: string, request: object): Promise<Card> {
-  const value = await client.request('POST', `${apiPath('accounts', account)}/tokens`, request)
-  return { value, lines: [field('Token', 'secret'), field('Id', 'id')] }
+/** Creates a token of an account. The line shows its secret, which cannot be read again, after `report`. */
+export async function newToken(
+  client: AdminClient,
+  account: string,
+  request: object,
+  report: string,
+): Promise<Line> {
+  const path = `${apiPath('accounts', account)}/tokens`
+  const value = await client.request<{ secret: string }>('POST', path, request)
+  return { value, line: `${report}: ${value.secret}` }
 }
 
-function parseDays(text: string): number {
-  if (/^\d{1,9}$/.test(text)) return Number(text)
-  throw new CommandError(`--days is "${text}": expected a whole number`, EXIT.usage)
+/** Returns the settings of a new token that the options name. */
+export function tokenSettings({ expires, scope }: Readonly<Record<string, string>>) {
+  return {
+    ...(expires === undefined ? {} : { expiresInDays: parseDays(expires, '--expires') }),
+    ...(scope === undefined ? {} : { scope: scope.split(',').map(parseRule) }),
+  }
+}
+
+/** Returns the id of a token that is named by its id, or by its name if only one token of the account has that. */
+export async function findToken(client: AdminClient, account: string, token: string): Promise<string> {
+  const ids: string[] = []
+  for await (const page of pagesOf(client, `${apiPath('accounts', account)}/tokens`)) {
+    for (const { id, name } of page.items as { id: string; name: string }[]) {
+      if (id === token) return id
+      if (name === token) ids.push(id)
+    }
+  }
+  const [first, ...others] = ids
+  if (first === undefined) throw new CommandError(`${account} has no token ${token}`, EXIT.absent)
+  if (others.length === 0) return first
+  throw new CommandError(
+    `${account} has several tokens ${token}: name one by its id: ${ids.join(', ')}`,
+    EXIT.usage,
+  )
 }
 
 function parseRule(text: string): Rule {

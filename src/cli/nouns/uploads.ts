@@ -31,7 +31,7 @@ export const uploads: Noun = {
         await confirm(
           `cancels the upload ${id} and deletes the bytes that it received; its client must start again`,
         )
-        return change(client, 'DELETE', apiPath('uploads', id))
+        return change(client, `canceled the upload ${id}`, ['DELETE', apiPath('uploads', id)])
       },
     },
   },

@@ -1,10 +1,11 @@
+import { parseBytes, parseDuration } from '../../config/units.ts'
 import { CommandError, EXIT } from '../failure.ts'
 import { readPasswords } from '../input/password-input.ts'
 import type { Option } from '../verb.ts'
 
 const ANSWERS = ['yes', 'no']
 
-/** The options of `cay upstream add` and `set`. Lists are separated by commas. */
+/** The options of `cay upstream create` and `set`. Lists are separated by commas. */
 export const SETTING_OPTIONS: readonly Option[] = [
   ['--url <url>', 'the URL of its registry [https:// and the name]'],
   ['--hosts <names>', 'more names that containerd can use for it'],
@@ -16,8 +17,11 @@ export const SETTING_OPTIONS: readonly Option[] = [
   ['--repositories <patterns>', 'the repositories that can be pulled [all]'],
   ['--private <answer>', 'whether its blobs are never served in repositories of other upstreams', ANSWERS],
   ['--connections <number>', 'the most blobs that are fetched at the same time'],
-  ['--bytes-per-second <bytes>', 'the total rate of fetching blobs; 0: no limit'],
-  ['--fresh-seconds <seconds>', 'how long a checked tag is served without another check'],
+  ['--bytes-per-second <bytes>', 'the total rate of fetching blobs, such as 10MiB; 0: no limit'],
+  [
+    '--fresh-seconds <seconds>',
+    'how long a checked tag is served without another check: seconds, or such as 10m',
+  ],
   ['--gone <answer>', 'keep or drop a cached tag that it no longer has', ['keep', 'drop']],
   ['--refused <answer>', 'serve or refuse a cached tag that it refuses', ['serve', 'refuse']],
   ['--offline <answer>', 'whether to serve only cached content', ANSWERS],
@@ -32,7 +36,11 @@ export const SECRET_OPTIONS: readonly Option[] = [
 const TEXTS = ['url', 'proxy', 'username', 'gone', 'refused']
 const LISTS = ['hosts', 'mirrors', 'redirects', 'repositories']
 const ANSWERED = ['private', 'offline']
-const NUMBERS = ['connections', 'bytesPerSecond', 'freshSeconds']
+const NUMBERS: Readonly<Record<string, (text: string) => number | undefined>> = {
+  connections: Number,
+  bytesPerSecond: parseBytes,
+  freshSeconds: parseSeconds,
+}
 
 type Options = Readonly<Record<string, string>>
 
@@ -46,7 +54,9 @@ export async function settingsOf(options: Options): Promise<Record<string, unkno
       ...pick(TEXTS, String),
       ...pick(LISTS, listOf),
       ...pick(ANSWERED, (text) => text === 'yes'),
-      ...pick(NUMBERS, Number),
+      ...Object.entries(NUMBERS).flatMap(([name, parse]) =>
+        pick([name], (text) => numberOf(name, text, parse)),
+      ),
     ]),
     ...(upstreamCa !== undefined && { ca: await Bun.file(upstreamCa).text() }),
   }
@@ -63,6 +73,23 @@ export async function readSecrets(
   const [password = ''] = await readPasswords(`Password of ${username} at ${name}`)
   if (password === '') throw new CommandError(`${name}: a username needs a password`, EXIT.usage)
   return { password }
+}
+
+function numberOf(name: string, text: string, parse: (text: string) => number | undefined): number {
+  const number = parse(text)
+  if (number !== undefined && Number.isSafeInteger(number) && number >= 0) return number
+  const option = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+  throw new CommandError(
+    `--${option} is "${text}": expected a whole number, such as 60, 10m or 4MiB`,
+    EXIT.usage,
+  )
+}
+
+/** Parses seconds: a number, or a duration with units. */
+function parseSeconds(text: string): number | undefined {
+  if (/^\d{1,15}$/.test(text)) return Number(text)
+  const milliseconds = parseDuration(text)
+  return milliseconds === undefined ? undefined : milliseconds / 1000
 }
 
 function listOf(text: string): string[] {

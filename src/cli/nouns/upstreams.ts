@@ -1,7 +1,7 @@
 import { apiPath } from '../admin-client.ts'
 import { CommandError, EXIT } from '../failure.ts'
 import { field, formatCount } from '../output/format.ts'
-import { add, card, change, listing, readToDestroy } from '../requests.ts'
+import { card, change, create, listing, readToDestroy } from '../requests.ts'
 import type { Noun } from '../verb.ts'
 import { readSecrets, SECRET_OPTIONS, SETTING_OPTIONS, settingsOf } from './upstream-settings.ts'
 
@@ -22,7 +22,7 @@ export const upstreams: Noun = {
             field('pulls left', 'pullsRemaining'),
             field('configured in', 'configuredIn'),
           ],
-          'There are no upstreams: use cay upstream add docker.io, or [[upstream]] in cay.toml.',
+          'There are no upstreams: use cay upstream create docker.io, or [[upstream]] in cay.toml.',
         ),
     },
     show: {
@@ -41,19 +41,19 @@ export const upstreams: Noun = {
           field('Pull limit', 'pullLimit', formatCount),
         ]),
     },
-    add: {
+    create: {
       usage: '<name>',
-      summary: 'Add an upstream',
+      summary: 'Create an upstream',
       options: [...SETTING_OPTIONS, ...SECRET_OPTIONS],
       run: async ({ client, args: [name = ''], options }) =>
-        add(client, apiPath('upstreams', name), {
+        create(client, `created upstream ${name}`, apiPath('upstreams', name), {
           ...(await settingsOf(options)),
           ...(await readSecrets(name, options)),
         }),
     },
     set: {
       usage: '<upstream>',
-      summary: 'Change the settings of an upstream that was added with the API',
+      summary: 'Change the settings of an upstream that was created with the API',
       options: [...SETTING_OPTIONS, ...SECRET_OPTIONS],
       run: async ({ client, args: [name = ''], options }) => {
         const path = apiPath('upstreams', name)
@@ -64,18 +64,23 @@ export const upstreams: Noun = {
             'name at least one setting to change: see cay upstream set --help',
             EXIT.usage,
           )
-        return change(client, 'PUT', path, { ...value.settings, ...changes }, ifSame)
+        return change(client, `changed upstream ${name}`, [
+          'PUT',
+          path,
+          { ...value.settings, ...changes },
+          ifSame,
+        ])
       },
     },
-    remove: {
+    delete: {
       usage: '<upstream>',
-      summary: 'Remove an upstream; its repositories stay, and are served as local ones',
+      summary: 'Delete an upstream; its repositories stay, and are served as local ones',
       isDestructive: true,
       run: async ({ client, args: [name = ''], confirm }) => {
         const path = apiPath('upstreams', name)
         const { ifSame } = await readToDestroy(client, path)
-        await confirm(`removes the upstream ${name}; its repositories stay, and are no longer updated`)
-        return change(client, 'DELETE', path, undefined, ifSame)
+        await confirm(`deletes the upstream ${name}; its repositories stay, and are no longer updated`)
+        return change(client, `deleted upstream ${name}`, ['DELETE', path, undefined, ifSame])
       },
     },
     check: {

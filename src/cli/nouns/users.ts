@@ -1,8 +1,8 @@
 import { apiPath } from '../admin-client.ts'
 import { importUsers } from '../input/htpasswd.ts'
-import { readPasswords } from '../input/password-input.ts'
+import { readChange, readNewPassword } from '../input/password-input.ts'
 import { field, formatRelativeTime, formatTime, formatYes } from '../output/format.ts'
-import { add, card, change, countOf, listing } from '../requests.ts'
+import { card, change, countOf, create, listing, plural } from '../requests.ts'
 import type { Noun, Verb } from '../verb.ts'
 
 /** `cay user` */
@@ -35,13 +35,13 @@ export const users: Noun = {
           field('Created', 'createdAt', formatRelativeTime),
         ]),
     },
-    add: {
+    create: {
       usage: '<name>',
-      summary: 'Add a user; asks for the password, or reads it from standard input',
+      summary: 'Create a user; asks for the password, or reads it from standard input',
       options: [['--admin', 'make the user a server admin, who can do everything']],
       run: async ({ client, args: [name = ''], options: { admin } }) =>
-        add(client, apiPath('users', name), {
-          password: (await readPasswords(`Password for ${name}`))[0],
+        create(client, `created user ${name}`, apiPath('users', name), {
+          password: await readNewPassword(`Password for ${name}`),
           admin: admin === 'true',
         }),
     },
@@ -50,30 +50,36 @@ export const users: Noun = {
       summary: "Change a user's password; asks for it, or reads it from standard input",
       options: [['--current', 'ask for the current password first; required when you use your own token']],
       run: async ({ client, args: [name = ''], options: { current } }) => {
-        const questions = current === 'true' ? [`Current password for ${name}`] : []
-        const answers = await readPasswords(...questions, `New password for ${name}`)
-        const currentPassword = current === 'true' ? answers[0] : undefined
-        return change(client, 'PATCH', apiPath('users', name), { password: answers.at(-1), currentPassword })
+        const before = current === 'true' ? `Current password for ${name}` : undefined
+        const { password, currentPassword } = await readChange(`New password for ${name}`, before)
+        return change(client, `changed the password of ${name}`, [
+          'PATCH',
+          apiPath('users', name),
+          { password, currentPassword },
+        ])
       },
     },
     import: {
       usage: '<file>',
-      summary: 'Add the users of an htpasswd file with their passwords (bcrypt only: htpasswd -B)',
+      summary: 'Create the users of an htpasswd file with their passwords (bcrypt only: htpasswd -B)',
       run: async ({ client, args: [file = ''] }) => {
         const value = await importUsers(client, file)
-        return { value, line: value.items.join('\n') }
+        return { value, line: `created ${plural(value.items.length, 'user')}: ${value.items.join(', ')}` }
       },
     },
-    promote: flags('Make a user a server admin, who can do everything', { admin: true }),
-    demote: flags('Make a server admin an ordinary user', { admin: false }),
-    disable: flags('Disable a user, and its robots and tokens', { disabled: true }),
-    enable: flags('Enable a user again', { disabled: false }),
+    promote: flags('Make a user a server admin, who can do everything', 'is a server admin', {
+      admin: true,
+    }),
+    demote: flags('Make a server admin an ordinary user', 'is an ordinary user', { admin: false }),
+    disable: flags('Disable a user, and its robots and tokens', 'is disabled', { disabled: true }),
+    enable: flags('Enable a user again', 'is enabled', { disabled: false }),
     unlock: {
       usage: '<user>',
       summary: 'Let a user sign in again after too many wrong passwords',
-      run: ({ client, args: [name = ''] }) => change(client, 'POST', `${apiPath('users', name)}/unlock`),
+      run: ({ client, args: [name = ''] }) =>
+        change(client, `${name} can sign in again`, ['POST', `${apiPath('users', name)}/unlock`]),
     },
-    remove: {
+    delete: {
       usage: '<user>',
       summary: 'Permanently delete a user, and its robots, tokens and grants',
       isDestructive: true,
@@ -83,16 +89,17 @@ export const users: Noun = {
         await confirm(
           `permanently deletes the user ${name}, ${tokens}, its grants, and its robots with theirs`,
         )
-        return change(client, 'DELETE', apiPath('users', name))
+        return change(client, `deleted user ${name}`, ['DELETE', apiPath('users', name)])
       },
     },
   },
 }
 
-function flags(summary: string, body: object): Verb {
+function flags(summary: string, state: string, body: object): Verb {
   return {
     usage: '<user>',
     summary,
-    run: ({ client, args: [name = ''] }) => change(client, 'PATCH', apiPath('users', name), body),
+    run: ({ client, args: [name = ''] }) =>
+      change(client, `${name} ${state}`, ['PATCH', apiPath('users', name), body]),
   }
 }

@@ -1,6 +1,6 @@
 import { type AdminClient, type PageOptions, pagesOf } from '../admin-client.ts'
 import { escapeControls, type Field, formatText, jsonText, render } from './format.ts'
-import type { Terminal } from './terminal.ts'
+import { sanitize, type Terminal } from './terminal.ts'
 
 /** The result of a verb. With --json the API's own JSON is printed, otherwise a table, a card or a line. */
 export type Answer = Listing | Card | Line | Raw
@@ -23,7 +23,7 @@ export interface Card {
   tables?: readonly { title: string; items: readonly unknown[]; columns: readonly Field[] }[]
 }
 
-/** The report of a change. */
+/** The report of a change. The value is undefined if the API returns none. */
 export interface Line {
   value: unknown
   line: string
@@ -52,9 +52,8 @@ export async function printAnswer(
       ? listAsJson(answer, client, terminal, page)
       : listAsTable(answer, client, terminal, page)
   }
-  if (options.asJson)
-    return answer.value === undefined ? undefined : terminal.write(`${jsonText(answer.value)}\n`)
-  if ('line' in answer) return terminal.write(`${answer.line}\n`)
+  if (options.asJson) return terminal.write(answer.value === undefined ? '' : `${jsonText(answer.value)}\n`)
+  if ('line' in answer) return terminal.write(`${sanitize(answer.line)}\n`)
   return printCard(answer, terminal)
 }
 

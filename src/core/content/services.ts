@@ -10,6 +10,7 @@ import { blobService } from './blobs.ts'
 import { cacheService } from './cache.ts'
 import { damageService } from './damage.ts'
 import { descriptions } from './description.ts'
+import { digestService } from './digests.ts'
 import { GarbageService } from './garbage.ts'
 import { historyService } from './history.ts'
 import { manifestService } from './manifests.ts'
@@ -54,6 +55,7 @@ export function contentServices(options: ContentOptions) {
     manifests: manifestService(shared),
     blobs: blobService(metadata),
     damage: damageService(metadata, options.damaged),
+    digests: digestService(metadata),
     uploads: uploadService(metadata, uploads),
     cache: cacheService(cache, metadata, now),
     pins: pinService(metadata),

@@ -11,6 +11,7 @@ import { blobs } from './content/blobs.ts'
 import { cache } from './content/cache.ts'
 import { collector } from './content/collector.ts'
 import { damage } from './content/damage.ts'
+import { digests } from './content/digests.ts'
 import { manifests } from './content/manifests.ts'
 import { pins } from './content/pins.ts'
 import { pulls } from './content/pulls.ts'
@@ -44,6 +45,7 @@ export function adminApi(context: AdminContext) {
     .use(events(context))
     .use(blobs(context))
     .use(damage(context))
+    .use(digests(context))
     .use(uploads(context))
     .use(storage(context))
     .use(cache(context))

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { temporaryFolder } from '../../../scripts/lib/temporary-folder.ts'
-import { SETTINGS } from '../../../src/config/config.ts'
+import { SETTINGS } from '../../../src/config/settings.ts'
 import { type AccountsServer, basic, startWithAccounts } from '../../support/accounts.ts'
 import { EMPTY, imageManifest, named } from '../../support/content.ts'
 import { pushBlob, pushImage, startUpload } from '../../support/push.ts'
@@ -120,3 +120,23 @@ test.each(['/blobs/sha256:x', '/storage/repositories?sort=bytes&cursor=x', '/upl
     expect(answer.status).toBe(400)
   },
 )
+
+test('digests: a prefix finds the digests of a repository that the caller may pull from', async () => {
+  const { digest } = named('layer')
+  const prefix = digest.slice(0, 'sha256:'.length + 12)
+  const ask = async (account: string, query: string) => {
+    const response = await server.as(basic(account)).fetch(`/api/v1/digests?${query}`)
+    return response.ok ? ((await response.json()) as Page<string>).items : response.status
+  }
+  expect(await ask('admin', `prefix=${prefix}`)).toEqual([digest])
+  expect(await ask('alice', `prefix=${prefix}&repository=alice/app`)).toEqual([digest])
+  expect(
+    await ask('alice', `prefix=${named('alice').digest.slice(0, 20)}&repository=alice/app`),
+  ).toHaveLength(1)
+  expect(await ask('alice', `prefix=${EMPTY.digest.slice(0, 20)}&repository=alice/app`)).toEqual([])
+  expect(await ask('alice', `prefix=${prefix}&repository=library/app`)).toBe(403)
+  expect(await ask('alice', `prefix=${prefix}`)).toBe(403)
+  expect(await ask('admin', `prefix=${prefix}&repository=none`)).toBe(404)
+  for (const wrong of ['sha256:abc', 'md5:abcdef', 'abcdef', 'sha256:xyzxyz'])
+    expect(await ask('admin', `prefix=${wrong}`)).toBe(400)
+})

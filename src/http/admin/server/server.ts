@@ -1,6 +1,7 @@
 import { t } from 'elysia'
-import { SETTINGS, shownValue } from '../../../config/config.ts'
+import { shownValue } from '../../../config/config.ts'
 import type { Config } from '../../../config/config-schema.ts'
+import { SETTINGS } from '../../../config/settings.ts'
 import { commit, version } from '../../../config/version.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
