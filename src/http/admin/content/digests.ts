@@ -17,7 +17,7 @@ const OPERATIONS = {
 
 /** GET /api/v1/digests */
 export function digests(context: AdminContext) {
-  return controller(context, 'manifests', '/digests').get(
+  return controller(context, 'blobs', '/digests').get(
     '',
     async ({ principal, query: { prefix, repository } }) => ({
       items: await context.content.digests.find(principal, prefix, repository),
