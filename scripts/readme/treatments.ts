@@ -53,7 +53,7 @@ const TREATMENTS: readonly [place: string, begins: string, Treatment][] = [
   ],
   [
     'README.md Users, robots and grants',
-    'cay user add alice',
+    'cay user create alice',
     {
       by: 'shell',
       before: `cay serve; push team/app 1.0
@@ -68,7 +68,7 @@ echo 'bob:$2b$04$GpXt6Y5ftqvb9l9fdoR7VeNrTPqhPeiYP4IfCkHRSsPAhCyQbLQWy' > htpass
   ['README.md Cache other registries', '[[upstream]]', { by: 'config' }],
   [
     'README.md Cache other registries',
-    '$ cay upstream add',
+    '$ cay upstream create',
     { by: 'shell', before: 'cay serve; echo secret > ghcr-token' },
   ],
   ['README.md Run it', 'cay serve', { by: 'shell', before: 'mkdir -p /srv' }],
@@ -96,7 +96,7 @@ echo 'bob:$2b$04$GpXt6Y5ftqvb9l9fdoR7VeNrTPqhPeiYP4IfCkHRSsPAhCyQbLQWy' > htpass
     'api() {',
     {
       by: 'shell',
-      before: `${IMAGE}; push team/app v1; CAY_TOKEN=$(token); cay group add team; cay user add alice; cay robot add alice+ci`,
+      before: `${IMAGE}; push team/app v1; CAY_TOKEN=$(token); cay group create team; cay user create alice; cay robot create alice+ci`,
     },
   ],
 ]
