@@ -38,7 +38,7 @@ interface Move {
   at: string
   tag: string
   digest?: string
-  previous?: string
+  previousDigest?: string
 }
 
 /** Describes what has changed since: `it removes 2 tags (a, b) and moves 1 tag (c)`. */
@@ -49,8 +49,8 @@ async function changesSince(client: AdminClient, path: string, time: string): Pr
   // Moves come newest first, so the first one of a tag says where it points now, and the last one where it pointed.
   for await (const { items, nextCursor } of pagesOf(client, `${path}/history`, { limit: MOVES_MAX })) {
     const since = (items as Move[]).filter((move) => Date.parse(move.at) > Date.parse(time))
-    for (const { tag, digest, previous } of since)
-      tags.set(tag, { now: tags.has(tag) ? tags.get(tag)?.now : digest, before: previous })
+    for (const { tag, digest, previousDigest } of since)
+      tags.set(tag, { now: tags.has(tag) ? tags.get(tag)?.now : digest, before: previousDigest })
     read += items.length
     isWhole = nextCursor === undefined || since.length < items.length
     if (since.length < items.length) break

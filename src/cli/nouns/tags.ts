@@ -225,11 +225,11 @@ async function targetOf(
       EXIT.usage,
     )
   }
-  const history = await client.request<{ items: { previous?: string }[] }>(
+  const history = await client.request<{ items: { previousDigest?: string }[] }>(
     'GET',
     withQuery(`${tagPath(named)}/history`, { limit: 1 }),
   )
-  const previous = history.items[0]?.previous
+  const previous = history.items[0]?.previousDigest
   if (previous !== undefined) return { digest: previous }
   throw new CommandError(`there was no tag ${formatReference(named)}`, EXIT.absent)
 }

@@ -39,6 +39,7 @@ export const TAGS: OpenAPIV3.TagObject[] = [
   { name: 'pulls', description: 'Who pulled what, by tag, account and day.' },
   { name: 'blobs', description: 'Blobs by digest, and the repositories that use them.' },
   { name: 'pulls', description: 'Who pulled which tag, by day.' },
+  { name: 'damage', description: 'Stored content that is damaged or missing.' },
   { name: 'uploads', description: 'Uploads in progress.' },
   { name: 'storage', description: 'Disk usage.' },
   { name: 'cache', description: 'Content cached from upstreams.' },
