@@ -4,6 +4,7 @@ import { runInForeground } from './lib/foreground.ts'
 /** The checks that need no running server, by the name that reports use. */
 const checks = {
   types: ['check', '--no-script'],
+  'types of the page': ['check', '--no-script', '-p', 'src/page'],
   style: ['node_modules/@biomejs/biome/bin/biome', 'check', '--error-on-warnings'],
   'dead code': ['node_modules/knip/bin/knip.js'],
   tidy: ['test', 'test/tidy.test.ts'],

@@ -7,7 +7,7 @@ import { leftoverRules, shapeRules } from './support/tidy-rules.ts'
 
 const root = join(import.meta.dir, '..')
 const rules = [...importRules, ...shapeRules, ...leftoverRules]
-const paths = [...new Bun.Glob('{src,scripts,test,drizzle}/**/*.ts').scanSync(root)].sort()
+const paths = [...new Bun.Glob('{src,scripts,test,drizzle}/**/*.{ts,tsx}').scanSync(root)].sort()
 const files = await Promise.all(paths.map(async (path) => parseSource(path, await read(path))))
 
 describe.each(rules)('$name', (rule) => {

@@ -1,7 +1,11 @@
 import { basename, join } from 'node:path'
+import { bundlePage, packAssets } from '../../src/http/page/bundle.ts'
 
 const root = join(import.meta.dir, '..', '..')
 const main = 'src/main.ts'
+
+/** The shell of the web page, which names everything else of it. */
+export const shell = join(root, 'src', 'page', 'shell.html')
 
 /** The only way to name a Worker that works from source and in the executable, which has all files in one folder. */
 export const worker = /new Worker\(new URL\('\.\/([a-z0-9-]+\.ts)', import\.meta\.url\)/g
@@ -17,7 +21,7 @@ export async function bundle(plugins: Bun.BunPlugin[] = []) {
     splitting: true,
     naming: { entry: '[name].[ext]' },
     define: { CAY_COMMIT: JSON.stringify(commit()) },
-    plugins: [compressed, ...plugins],
+    plugins: [compressed, await pageAssets(), ...plugins],
   } satisfies Partial<Bun.BuildConfig>
 }
 
@@ -33,6 +37,17 @@ const compressed: Bun.BunPlugin = {
       }),
     )
   },
+}
+
+/** Embeds the page's assets, bundled and compressed, in place of its shell. */
+async function pageAssets(): Promise<Bun.BunPlugin> {
+  const contents = packAssets(await bundlePage(shell))
+  return {
+    name: 'page',
+    setup(builder) {
+      builder.onLoad({ filter: /[\\/]src[\\/]page[\\/]shell\.html$/ }, () => ({ contents, loader: 'file' }))
+    },
+  }
 }
 
 /** Returns the files that run as Workers. They are separate entries, named by their base name, which must be unique. */

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { bundle } from '../lib/bundle.ts'
+import { pageBuild } from '../../src/http/page/bundle.ts'
+import { bundle, shell } from '../lib/bundle.ts'
 
 const root = join(import.meta.dir, '..', '..')
 
@@ -21,9 +22,10 @@ export interface Component {
 
 /** Returns the packages whose code is in the executable, by name and version. */
 export async function components(): Promise<Component[]> {
-  const { metafile } = await Bun.build({ ...(await bundle()), metafile: true })
+  const builds = [await bundle(), pageBuild(shell)]
+  const built = await Promise.all(builds.map((options) => Bun.build({ ...options, metafile: true })))
   const folders = new Set<string>()
-  for (const path of Object.keys(metafile?.inputs ?? {})) {
+  for (const path of built.flatMap(({ metafile }) => Object.keys(metafile?.inputs ?? {}))) {
     const [, folder] = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(path) ?? []
     if (folder !== undefined) folders.add(folder)
   }

@@ -13,12 +13,12 @@ interface Surface {
  */
 export function onDemand<M>(
   load: () => Promise<M>,
-  build: (module: M) => Surface,
+  build: (module: M) => Surface | Promise<Surface>,
 ): (request: Request) => Promise<Response> {
   const surface = once(async () => {
     const module = await load()
     await turn()
-    const built = build(module)
+    const built = await build(module)
     await turn()
     return built
   })

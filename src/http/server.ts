@@ -48,6 +48,21 @@ const WHOLE = { parse: 'none', detail: { hide: true } } as const
 /** The paths that `administration.ts` serves, which is loaded on demand. */
 const ADMINISTRATION = ['/api/v1/*', '/problems', '/problems/*', '/swagger', '/swagger/*']
 
+/** The paths of the web page, which is loaded on demand, too. */
+const PAGE_PATHS = [
+  '/',
+  '/assets/*',
+  '/sign-in',
+  '/repositories',
+  '/repositories/*',
+  '/cache',
+  '/accounts',
+  '/accounts/*',
+  '/activity',
+  '/maintenance',
+  '/settings',
+]
+
 export interface HttpServer {
   /** `host:port`, with the actual port. */
   address: string
@@ -111,6 +126,11 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     .use(v1Surface(shared))
     .use(new Elysia().use(requestLog(shared)).use(controllers))
   for (const path of ADMINISTRATION) app.all(path, ({ request }) => administer(request), WHOLE)
+  const show = onDemand(
+    () => import('./page/page.ts'),
+    ({ webPage }) => webPage(),
+  )
+  for (const path of PAGE_PATHS) app.all(path, ({ request }) => show(request), WHOLE)
   const fetch = (request: Request) => options.frontDoor.admit(clients.arrivalOf(request), app.fetch)
   const listener = new Listener(fetch, hostname, port, tls?.credentials)
   return {

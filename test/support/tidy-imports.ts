@@ -5,7 +5,7 @@ import type { Rule } from './tidy-rules.ts'
 /** The layers: a folder may import itself and the folders of the lines below its own. */
 const layers = [
   ['main.ts'],
-  ['cli'],
+  ['cli', 'page'],
   ['app.ts'],
   ['http'],
   ['core'],
@@ -102,10 +102,13 @@ export const importRules: Rule[] = [
 function ours(file: SourceFile): { from: string; to: string }[] {
   if (!isSource(file)) return []
   const from = withoutSrc(file.path)
-  return file.imports
-    .filter((name) => name.startsWith('.'))
-    .map((name) => ({ from, to: posix.join(posix.dirname(from), name) }))
-    .filter(({ to }) => !to.startsWith('..'))
+  return (
+    file.imports
+      .filter((name) => name.startsWith('.'))
+      .map((name) => ({ from, to: posix.join(posix.dirname(from), name) }))
+      // A page that is served as a file is no module.
+      .filter(({ to }) => !to.startsWith('..') && !to.endsWith('.html'))
+  )
 }
 
 /**

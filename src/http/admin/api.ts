@@ -1,5 +1,6 @@
 import { Elysia } from 'elysia'
 import { access } from './accounts/access.ts'
+import { caller } from './accounts/caller.ts'
 import { grants } from './accounts/grants.ts'
 import { groups } from './accounts/groups.ts'
 import { robots } from './accounts/robots.ts'
@@ -30,6 +31,7 @@ import { upstreams } from './server/upstreams.ts'
 export function adminApi(context: AdminContext) {
   return new Elysia({ name: 'admin', prefix: '/api/v1' })
     .use(session(context))
+    .use(caller(context))
     .use(access(context))
     .use(users(context))
     .use(robots(context))

@@ -35,7 +35,7 @@ const OWN = {
  * Starts a controller. `principal` is the caller with their rights, and the noun is the OpenAPI tag of the routes. The
  * access that a route's `operation` declares is checked before anything else, also before `readJson` reads the body.
  */
-export function controller(context: AdminContext, noun: string, prefix: string) {
+export function controller<const Prefix extends string>(context: AdminContext, noun: string, prefix: Prefix) {
   const findPrincipal = (request: Request, set: Answering) => principalFor(context, request, set)
   return new Elysia({ name: noun, prefix, tags: [noun] })
     .decorate('findPrincipal', findPrincipal)

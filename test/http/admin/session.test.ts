@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { type AccountsServer, basic, PASSWORD, startWithAccounts } from '../../support/accounts.ts'
+import { startInProcess } from '../../support/server.ts'
 
 let clock = Date.UTC(2026, 0, 1)
 let server: AccountsServer
@@ -158,4 +159,18 @@ test('sessions: shared caches may not store the responses', async () => {
   const again = { headers: { cookie, 'if-none-match': answer.headers.get('etag') ?? '' } }
   const known = await server.fetch('/api/v1/users/alice', again)
   expect([known.status, known.headers.get('cache-control')]).toEqual([304, 'private, no-cache'])
+})
+
+test('caller: anonymous callers, accounts and sessions are told who they are', async () => {
+  const ask = async (headers: Record<string, string>) =>
+    await (await server.fetch('/api/v1/caller', { headers })).json()
+  expect(await ask({})).toEqual({ isAdmin: false, isOpen: false, canList: false })
+  const alice = { account: 'alice', isAdmin: false, isOpen: false, canList: true }
+  expect(await ask({ authorization: basic('alice') })).toEqual(alice)
+  const { cookie, csrfToken } = await begin()
+  const expiresAt = new Date(clock + 12 * 3_600_000).toISOString()
+  expect(await ask({ cookie })).toEqual({ ...alice, session: { expiresAt, csrfToken } })
+  await using open = await startInProcess()
+  const anybody = { isAdmin: true, isOpen: true, canList: true }
+  expect(await (await open.fetch('/api/v1/caller', { headers: { cookie } })).json()).toEqual(anybody)
 })

@@ -1,0 +1,76 @@
+import shellPath from '../../page/shell.html' with { type: 'file' }
+import { type Asset, bundlePage, unpackAssets } from './bundle.ts'
+
+/** Allows only what this server sends: no inline script or style, no other host, no frame, and no HTML from strings. */
+const contentSecurityPolicy = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self'",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+  "require-trusted-types-for 'script'",
+  "trusted-types 'none'",
+].join('; ')
+
+const headers = {
+  'content-security-policy': contentSecurityPolicy,
+  'x-content-type-options': 'nosniff',
+  'referrer-policy': 'no-referrer',
+  'cross-origin-opener-policy': 'same-origin',
+  vary: 'accept-encoding',
+}
+
+/** An asset as it is served. */
+interface Served extends Asset {
+  etag: string
+}
+
+/** Serves the web page: the shell for each of its paths, and its assets, whose names contain a hash. */
+export async function webPage(): Promise<{ handle(request: Request): Response }> {
+  const assets = new Map((await loadAssets()).map((asset) => [asset.path, tag(asset)]))
+  return {
+    handle(request) {
+      if (request.method !== 'GET' && request.method !== 'HEAD') {
+        return new Response('method not allowed\n', {
+          status: 405,
+          headers: { ...headers, allow: 'GET, HEAD' },
+        })
+      }
+      const { pathname } = new URL(request.url)
+      const isAsset = pathname.startsWith('/assets/')
+      const asset = assets.get(isAsset ? pathname : '/')
+      if (asset === undefined) return new Response('not found\n', { status: 404, headers })
+      return answer(request, asset, isAsset ? 'public, max-age=31536000, immutable' : 'no-cache')
+    },
+  }
+}
+
+/** Reads the assets of the executable, or bundles them when run from source. */
+async function loadAssets(): Promise<Asset[]> {
+  const text = await Bun.file(shellPath).text()
+  return text.startsWith('[') ? unpackAssets(text) : await bundlePage(shellPath)
+}
+
+function tag(asset: Asset): Served {
+  const hash = new Bun.CryptoHasher('sha256').update(asset.gzip).digest('hex')
+  return { ...asset, etag: `"${hash.slice(0, 32)}"` }
+}
+
+function answer(request: Request, { type, gzip, etag }: Served, cacheControl: string): Response {
+  const named = { ...headers, etag, 'cache-control': cacheControl }
+  if (request.headers.get('if-none-match') === etag)
+    return new Response(null, { status: 304, headers: named })
+  const isGzip = /\bgzip\b/.test(request.headers.get('accept-encoding') ?? '')
+  const body = isGzip ? gzip : Bun.gunzipSync(gzip)
+  return new Response(request.method === 'HEAD' ? null : body, {
+    headers: {
+      ...named,
+      'content-type': type,
+      'content-length': String(body.length),
+      ...(isGzip && { 'content-encoding': 'gzip' }),
+    },
+  })
+}

@@ -1,0 +1,84 @@
+const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const
+
+/** Formats bytes with three digits at most: `1.5 MiB`. */
+export function formatBytes(bytes: number): string {
+  const exponent = bytes < 1 ? 0 : Math.min(Math.floor(Math.log2(bytes) / 10), units.length - 1)
+  const value = bytes / 1024 ** exponent
+  const digits = exponent === 0 || value >= 100 ? 0 : value >= 10 ? 1 : 2
+  return `${Number(value.toFixed(digits))} ${units[exponent]}`
+}
+
+/** Formats a count with separators: `1,234`. */
+export function formatCount(count: number): string {
+  return count.toLocaleString('en')
+}
+
+/** Formats a count with its noun: `1 tag`, `2 tags`, `3 repositories`. */
+export function countOf(count: number, noun: string, plural = `${noun}s`): string {
+  return `${formatCount(count)} ${count === 1 ? noun : plural}`
+}
+
+const steps: [seconds: number, unit: Intl.RelativeTimeFormatUnit][] = [
+  [60, 'second'],
+  [3600, 'minute'],
+  [86_400, 'hour'],
+  [86_400 * 30, 'day'],
+  [86_400 * 365, 'month'],
+  [Number.POSITIVE_INFINITY, 'year'],
+]
+
+/** Formats a time relative to `now`, in milliseconds since 1970: `3 hours ago`, `in 2 days`. */
+export function formatAge(time: string, now: number): string {
+  const seconds = (Date.parse(time) - now) / 1000
+  const index = steps.findIndex(([limit]) => Math.abs(seconds) < limit)
+  const [, unit] = steps[index] ?? ['', 'year' as const]
+  const size = index <= 0 ? 1 : (steps[index - 1]?.[0] ?? 1)
+  const count = Math.trunc(seconds / size)
+  if (unit === 'second' && Math.abs(count) < 10) return 'just now'
+  return new Intl.RelativeTimeFormat('en', { numeric: 'auto' }).format(count, unit)
+}
+
+/** Formats a time in full, in the viewer's time zone. */
+export function formatTime(time: string): string {
+  return new Date(time).toLocaleString('en', { dateStyle: 'medium', timeStyle: 'medium' })
+}
+
+/** Shortens a digest to the first 12 digits of its hash. */
+export function shortDigest(digest: string): string {
+  const colon = digest.indexOf(':')
+  return digest.slice(colon + 1, colon + 13)
+}
+
+/** Formats a platform: `linux/arm64/v8`. */
+export function formatPlatform({
+  os,
+  architecture,
+  variant,
+}: {
+  os: string
+  architecture: string
+  variant?: string | undefined
+}) {
+  return [os, architecture, variant].filter((part) => part !== undefined).join('/')
+}
+
+/**
+ * Returns the URL if it is absolute and of http or https, undefined otherwise. Anything else, such as `javascript:`, must
+ * not become a link.
+ */
+export function safeUrl(text: string): string | undefined {
+  if (!/^https?:\/\//i.test(text) || !URL.canParse(text)) return undefined
+  const { protocol, href } = new URL(text)
+  return protocol === 'http:' || protocol === 'https:' ? href : undefined
+}
+
+/**
+ * Returns a text from a client with its invisible and direction-changing characters made visible, so that it cannot
+ * pretend to be another one.
+ */
+export function visible(text: string): string {
+  return text.replace(
+    /(?![\n\t])[\p{Cc}\p{Cf}\u2028\u2029]/gu,
+    (character) => `\u2423${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+}

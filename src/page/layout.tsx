@@ -1,0 +1,76 @@
+import { type Signal, useSignal } from '@preact/signals'
+import { Menu, Search } from 'lucide-preact'
+import type { ComponentChildren } from 'preact'
+import { useEffect } from 'preact/hooks'
+import { useLocation } from 'preact-iso'
+import { isOffline } from './api.ts'
+import { useKeys } from './keys.ts'
+import { Brand } from './parts/brand.tsx'
+import { Questions } from './parts/dialog.tsx'
+import { Help } from './parts/help.tsx'
+import { Navigation } from './parts/navigation.tsx'
+import { Toasts } from './parts/toast.tsx'
+import { SearchDialog } from './search.tsx'
+import { caller } from './session.ts'
+
+/** The frame of every page: navigation, search, messages. */
+export function Layout({ children }: { children: ComponentChildren }) {
+  const isSearching = useSignal(false)
+  const isHelping = useSignal(false)
+  const isOpen = useSignal(false)
+  useKeys({ '/': () => set(isSearching, true), '?': () => set(isHelping, true) })
+  const { path } = useLocation()
+  const mayList = caller.value?.canList === true
+  useEffect(() => {
+    isOpen.value = false
+  }, [path, isOpen])
+  if (path === '/sign-in' || !mayList) {
+    return (
+      <>
+        <main class="bare">{children}</main>
+        <Toasts />
+      </>
+    )
+  }
+  return (
+    <div class="layout">
+      <a class="skip" href="#main">
+        Skip to the content
+      </a>
+      <header class="top-bar">
+        <button
+          type="button"
+          class="icon-button menu"
+          aria-label="Navigation"
+          aria-expanded={isOpen.value}
+          onClick={() => {
+            isOpen.value = !isOpen.value
+          }}
+        >
+          <Menu aria-hidden />
+        </button>
+        <Brand />
+        <button type="button" class="search-button" onClick={() => set(isSearching, true)}>
+          <Search aria-hidden /> <span>Search</span> <kbd>/</kbd>
+        </button>
+      </header>
+      <Navigation path={path} isOpen={isOpen.value} />
+      <main id="main" tabIndex={-1}>
+        {isOffline.value && (
+          <p class="banner" role="status">
+            The server cannot be reached. This page continues by itself as soon as it can.
+          </p>
+        )}
+        {children}
+      </main>
+      {isSearching.value && <SearchDialog onClose={() => set(isSearching, false)} />}
+      {isHelping.value && <Help onClose={() => set(isHelping, false)} />}
+      <Questions />
+      <Toasts />
+    </div>
+  )
+}
+
+function set(flag: Signal<boolean>, to: boolean): void {
+  flag.value = to
+}

@@ -1,0 +1,14 @@
+import { render } from 'preact'
+import { App } from './app.tsx'
+import { followTime } from './now.ts'
+import { watchConnection } from './offline.ts'
+import { loadCaller, watchExpiry } from './session.ts'
+import { applyTheme } from './theme.ts'
+
+applyTheme()
+watchExpiry()
+watchConnection()
+followTime()
+loadCaller().catch(() => {})
+const root = document.getElementById('page')
+if (root) render(<App />, root)

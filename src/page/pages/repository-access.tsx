@@ -1,0 +1,37 @@
+import { useSignal } from '@preact/signals'
+import { AccessAnswer } from '../parts/access-answer.tsx'
+import { caller } from '../session.ts'
+
+/** What an account may do in this repository, and why. */
+export function RepositoryAccess({ name, mayDelete }: { name: string; mayDelete: boolean }) {
+  const { account = '', isAdmin = false } = caller.value ?? {}
+  const asked = useSignal(account)
+  return (
+    <section class="card">
+      <h2>Who may do what</h2>
+      {(isAdmin || mayDelete) && (
+        <form
+          class="inline"
+          onSubmit={(event) => {
+            event.preventDefault()
+            asked.value = String(new FormData(event.currentTarget).get('account')).trim()
+          }}
+        >
+          <label>
+            Account
+            <input
+              name="account"
+              defaultValue={account}
+              placeholder="anonymous"
+              autoCapitalize="none"
+              spellcheck={false}
+              maxLength={129}
+            />
+          </label>
+          <button type="submit">Ask</button>
+        </form>
+      )}
+      <AccessAnswer account={asked.value} repository={name} />
+    </section>
+  )
+}

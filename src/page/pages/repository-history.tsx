@@ -1,0 +1,79 @@
+import { ArrowRight, RotateCcw } from 'lucide-preact'
+import { call, type Item } from '../api.ts'
+import { formatTime, visible } from '../format.ts'
+import { Empty, Failure, Loading } from '../parts/states.tsx'
+import { attempt } from '../parts/toast.tsx'
+import { DigestText, Time } from '../parts/values.tsx'
+import { usePages } from '../resource.ts'
+import { manifestPath } from '../routes.ts'
+import { restoreTags } from '../tag-acts.ts'
+
+type Move = Item<'repositories/:repository/history'>
+
+/** The history of a repository's tags as a timeline. Each line can be put back. */
+export function RepositoryHistory({ name, mayRestore }: { name: string; mayRestore: boolean }) {
+  const pages = usePages(`history ${name}`, (last, signal) =>
+    call('get', 'repositories/:repository/history', {
+      params: { repository: name },
+      query: { limit: 50, ...(last !== undefined && { last }) },
+      signal,
+    }),
+  )
+  if (pages.isLoading) return <Loading />
+  if (pages.error && pages.items.length === 0) return <Failure error={pages.error} />
+  if (pages.items.length === 0) return <Empty title="No tag has moved yet" />
+  return (
+    <>
+      <ol class="timeline">
+        {pages.items.map((move, index) => (
+          <li key={`${move.at} ${move.tag} ${index}`} class={move.digest === undefined ? 'gone' : ''}>
+            <MoveLine repository={name} move={move} mayRestore={mayRestore} />
+          </li>
+        ))}
+      </ol>
+      {pages.hasMore && (
+        <button type="button" class="more" onClick={pages.more}>
+          Show earlier
+        </button>
+      )}
+    </>
+  )
+}
+
+function MoveLine({ repository, move, mayRestore }: { repository: string; move: Move; mayRestore: boolean }) {
+  const { at, tag, digest, previous, isRestorable, account } = move
+  const putBack = () =>
+    attempt(
+      () => restoreTags(repository, [{ name: tag, digest: previous ?? '' }]),
+      `${tag} points at what it pointed at before ${formatTime(at)}`,
+      digest === undefined ? undefined : () => restoreTags(repository, [{ name: tag, digest }]),
+    )
+  return (
+    <>
+      <span class="move">
+        <b>{digest === undefined ? tag : <a href={manifestPath(repository, tag)}>{tag}</a>}</b>{' '}
+        {wordsOf(move)}
+        {previous !== undefined && digest !== undefined && (
+          <span class="from-to">
+            <DigestText of={previous} /> <ArrowRight aria-label="to" /> <DigestText of={digest} />
+          </span>
+        )}
+        {(previous === undefined) !== (digest === undefined) && <DigestText of={previous ?? digest ?? ''} />}
+      </span>
+      <small class="muted">
+        <Time at={at} />
+        {account !== undefined && ` by ${visible(account)}`}
+      </small>
+      {mayRestore && isRestorable && (
+        <button type="button" onClick={putBack} aria-label={`Put it back: ${tag} to ${previous}`}>
+          <RotateCcw aria-hidden /> Put it back
+        </button>
+      )}
+    </>
+  )
+}
+
+function wordsOf({ digest, previous }: Move): string {
+  if (digest === undefined) return 'was deleted'
+  return previous === undefined ? 'was created' : 'moved'
+}

@@ -1,0 +1,142 @@
+import { useSignal } from '@preact/signals'
+import { call, type Item } from '../api.ts'
+import { formatCount } from '../format.ts'
+import { type Column, DataTable } from '../parts/data-table.tsx'
+import { ExpiryDialog } from '../parts/expiry-dialog.tsx'
+import { Choice, Filter, Toolbar, useParam } from '../parts/filter.tsx'
+import { Kind } from '../parts/kind.tsx'
+import { PullCommands } from '../parts/pull-commands.tsx'
+import { Empty } from '../parts/states.tsx'
+import { Bytes, DigestText, Time } from '../parts/values.tsx'
+import { usePages } from '../resource.ts'
+import { manifestPath } from '../routes.ts'
+import { deleteTags, type PointedTag } from '../tag-acts.ts'
+
+type ListedTag = Item<'repositories/:repository/tags'>
+
+const PAGE_ENTRIES = 100
+
+const orders: Record<string, string> = {
+  '': 'Last moved first',
+  name: 'By name',
+  oldest: 'First moved first',
+}
+
+const columnsOf = (repository: string): Column<ListedTag>[] => [
+  {
+    title: 'Tag',
+    cell: ({ name, kind, bytes }) => (
+      <>
+        <a href={manifestPath(repository, name)}>{name}</a>
+        <small class="sub narrow-only">
+          {kind} · <Bytes of={bytes} />
+        </small>
+      </>
+    ),
+  },
+  { title: 'Digest', class: 'wide', cell: ({ digest }) => <DigestText of={digest} /> },
+  { title: 'Kind', class: 'wide', cell: ({ kind }) => <Kind of={kind} /> },
+  { title: 'Size', class: 'number wide', cell: ({ bytes }) => <Bytes of={bytes} /> },
+  { title: 'Moved', class: 'number', cell: ({ updatedAt }) => <Time at={updatedAt} /> },
+  { title: 'Last pull', class: 'number wide', cell: ({ lastPulledAt }) => <Time at={lastPulledAt} /> },
+  { title: 'Pulls', class: 'number wider', cell: ({ pulls }) => formatCount(pulls) },
+  { title: 'Expires', class: 'number wider', cell: ({ expiresAt }) => <Time at={expiresAt} /> },
+]
+
+interface RepositoryTagsProps {
+  name: string
+  rights: ReadonlySet<string>
+}
+
+/** The tags of a repository: to find, open, delete and expire. */
+export function RepositoryTags({ name, rights }: RepositoryTagsProps) {
+  const [q, setQ] = useParam('q')
+  const [sort, setSort] = useParam('sort')
+  const selected = useSignal<ReadonlySet<string>>(new Set())
+  const order =
+    sort === 'name'
+      ? ({ sort: 'name' } as const)
+      : ({ sort: 'updated', order: sort === 'oldest' ? 'asc' : 'desc' } as const)
+  const pages = usePages(`tags ${name} ${q} ${sort}`, (last, signal) =>
+    call('get', 'repositories/:repository/tags', {
+      params: { repository: name },
+      query: { q, limit: PAGE_ENTRIES, ...order, ...(last !== undefined && { last }) },
+      signal,
+    }),
+  )
+  const mayDelete = rights.has('delete')
+  const chosen = pages.items.filter((tag) => selected.value.has(tag.name))
+  const clear = () => {
+    selected.value = new Set()
+  }
+  return (
+    <>
+      <PullCommands repository={name} tag={pages.items[0]} />
+      <Toolbar>
+        <Filter label="Filter tags" value={q} set={setQ} />
+        <Choice label="Order" value={sort} set={setSort} options={orders} />
+        <SelectedTags repository={name} tags={chosen} clear={clear} />
+      </Toolbar>
+      <DataTable
+        label="Tags"
+        columns={columnsOf(name)}
+        pages={pages}
+        keyOf={(tag) => tag.name}
+        selection={
+          mayDelete
+            ? {
+                keys: selected.value,
+                set: (keys) => {
+                  selected.value = keys
+                },
+              }
+            : undefined
+        }
+        empty={<Empty title={q === '' ? 'This repository has no tags' : `No tag matches "${q}"`} />}
+      />
+    </>
+  )
+}
+
+interface SelectedTagsProps {
+  repository: string
+  tags: PointedTag[]
+  clear: () => void
+}
+
+/** What can be done with all selected tags. */
+function SelectedTags({ repository, tags, clear }: SelectedTagsProps) {
+  const isExpiring = useSignal(false)
+  if (tags.length === 0) return null
+  const remove = async () => {
+    if (await deleteTags(repository, tags)) clear()
+  }
+  return (
+    <div class="selection" role="status">
+      <b>{formatCount(tags.length)} selected</b>
+      <button
+        type="button"
+        onClick={() => {
+          isExpiring.value = true
+        }}
+      >
+        Expire
+      </button>
+      <button type="button" class="danger" onClick={remove}>
+        Delete
+      </button>
+      <button type="button" class="quiet" onClick={clear}>
+        Clear
+      </button>
+      {isExpiring.value && (
+        <ExpiryDialog
+          repository={repository}
+          tags={tags}
+          onClose={() => {
+            isExpiring.value = false
+          }}
+        />
+      )}
+    </div>
+  )
+}

@@ -1,0 +1,50 @@
+import { type Answer, call } from '../api.ts'
+import { visible } from '../format.ts'
+import { useResource } from '../resource.ts'
+import { Shown } from './states.tsx'
+
+type Explained = Answer<'access'>
+
+const sources: Record<Explained['reasons'][number]['by'], string> = {
+  open: 'access is open to everybody',
+  'server-admin': 'the account is a server admin',
+  'own-namespace': 'the repository is in the namespace of the account',
+  account: 'a grant to the account',
+  group: 'a grant to a group',
+  authenticated: 'a grant to all accounts',
+  anonymous: 'a grant to everybody',
+}
+
+/** Says what an account may do in a repository, and why. An empty account asks for anonymous callers. */
+export function AccessAnswer({ account, repository }: { account: string; repository: string }) {
+  const found = useResource(`access ${account} ${repository}`, (signal) =>
+    call('get', 'access', { query: { repository, ...(account !== '' && { account }) }, signal }),
+  )
+  return (
+    <Shown of={found}>
+      {({ actions, disabled, reasons, limits }) => (
+        <div class="access">
+          <p>
+            <b>{account === '' ? 'Anonymous callers' : visible(account)}</b> may{' '}
+            {actions.length === 0 ? 'do nothing' : <b>{actions.join(', ')}</b>} in <b>{repository}</b>
+            {disabled && '. The account is disabled'}.
+          </p>
+          <ul>
+            {reasons.map(({ by, subject, pattern, role, actions }, index) => (
+              <li key={index}>
+                {actions.join(', ')}: {sources[by]}
+                {pattern !== undefined && ` (${visible(subject ?? '')} is ${role} on ${visible(pattern)})`}
+              </li>
+            ))}
+            {limits.map(({ by, name, actions }) => (
+              <li key={name}>
+                limited to {actions.join(', ') || 'nothing'} by{' '}
+                {by === 'owner' ? `its owner ${name}` : `its token ${name}`}
+              </li>
+            ))}
+          </ul>
+        </div>
+      )}
+    </Shown>
+  )
+}

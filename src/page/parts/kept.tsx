@@ -1,0 +1,58 @@
+import { type Answer, call } from '../api.ts'
+import { shortDigest, visible } from '../format.ts'
+import { useResource } from '../resource.ts'
+import { Time } from './values.tsx'
+
+type Explanation = Answer<'collector/explain'>['items'][number]
+type Reason = Explanation['reasons'][number]
+
+const words: Record<Reason['reason'], string> = {
+  tag: 'A tag points at it',
+  index: 'An index refers to it',
+  subject: 'It refers to a manifest that is kept',
+  manifest: 'A manifest refers to it',
+  pushed: 'It was pushed a short time ago',
+  unreferenced: 'Nothing refers to it any more',
+  untagged: 'It has never been tagged',
+  deleted: 'It was deleted, and can still be restored',
+  'repository-deleted': 'Its repository was deleted, and can still be restored',
+}
+
+/** Says why a manifest is kept, and until when. */
+export function Kept({ repository, digest }: { repository: string; digest: string }) {
+  const found = useResource(`kept ${repository} ${digest}`, (signal) =>
+    call('get', 'collector/explain', { query: { repository, digest }, signal }),
+  )
+  const [explanation] = found.data?.items ?? []
+  if (explanation === undefined) return null
+  const { reasons, collectableAt } = explanation
+  return (
+    <section class="card">
+      <h2>Why it is kept</h2>
+      <ul class="lines">
+        {reasons.map(({ reason, names, until }) => (
+          <li key={reason}>
+            {words[reason]}
+            {names.length > 0 &&
+              `: ${names.map((name) => (name.includes(':') ? shortDigest(name) : visible(name))).join(', ')}`}
+            {until !== undefined && (
+              <>
+                {' '}
+                (until <Time at={until} />)
+              </>
+            )}
+          </li>
+        ))}
+      </ul>
+      <p class="muted">
+        {collectableAt === undefined ? (
+          'The garbage collector keeps it.'
+        ) : (
+          <>
+            The garbage collector deletes it <Time at={collectableAt} />.
+          </>
+        )}
+      </p>
+    </section>
+  )
+}

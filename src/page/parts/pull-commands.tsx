@@ -1,0 +1,35 @@
+import { useSignal } from '@preact/signals'
+import { pullCommands } from '../pull-commands.ts'
+import { Command } from './values.tsx'
+
+interface PullCommandsProps {
+  repository: string
+  tag: { name: string; kind: string } | undefined
+}
+
+/** The command that pulls an artifact, for each client that fits its kind. */
+export function PullCommands({ repository, tag }: PullCommandsProps) {
+  const chosen = useSignal(0)
+  if (tag === undefined) return null
+  const commands = pullCommands(tag.kind, location.host, repository, tag.name)
+  const [, command] = commands[chosen.value] ?? commands[0] ?? ['', '']
+  return (
+    <section class="pull" aria-label="Pull commands">
+      <fieldset class="clients" aria-label="Client">
+        {commands.map(([client], index) => (
+          <button
+            key={client}
+            type="button"
+            aria-pressed={index === chosen.value}
+            onClick={() => {
+              chosen.value = index
+            }}
+          >
+            {client}
+          </button>
+        ))}
+      </fieldset>
+      <Command text={command} />
+    </section>
+  )
+}

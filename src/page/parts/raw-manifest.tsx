@@ -1,0 +1,45 @@
+import { useSignal } from '@preact/signals'
+import { fetchText, urlOf } from '../api.ts'
+import { useResource } from '../resource.ts'
+import { JsonTree } from './json-tree.tsx'
+import { Shown } from './states.tsx'
+import { CopyButton } from './values.tsx'
+
+/** The manifest as it was pushed, read when it is opened. */
+export function RawManifest({ repository, digest }: { repository: string; digest: string }) {
+  const isOpen = useSignal(false)
+  const url = urlOf('repositories/:repository/manifests/:reference/raw', {
+    params: { repository, reference: digest },
+  })
+  const found = useResource(isOpen.value ? url : undefined, (signal) => fetchText(url, signal))
+  return (
+    <details
+      class="card"
+      onToggle={({ currentTarget }) => {
+        isOpen.value = currentTarget.open
+      }}
+    >
+      <summary>
+        <h2>Raw JSON</h2>
+      </summary>
+      {isOpen.value && (
+        <Shown of={found}>
+          {(text) => (
+            <div class="raw">
+              <CopyButton text={text} what="JSON" />
+              <JsonTree of={parse(text)} />
+            </div>
+          )}
+        </Shown>
+      )}
+    </details>
+  )
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}

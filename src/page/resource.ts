@@ -1,0 +1,148 @@
+import { useSignalEffect } from '@preact/signals'
+import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
+import { ApiError, revision } from './api.ts'
+
+/** Something that is read from the API. */
+export interface Resource<T> {
+  /** The last answer, which stays while it is read again. */
+  data: T | undefined
+  error: ApiError | undefined
+  isLoading: boolean
+  reload: () => void
+}
+
+/** How often something that changes by itself is read again, in seconds. */
+const LIVE_SECONDS = 5
+
+interface ResourceOptions {
+  /** Reads again every few seconds while the page is visible. */
+  isLive?: boolean
+}
+
+/**
+ * Reads something from the API, and reads it again when `key` or the content changes.
+ * @param key names what is read; undefined reads nothing
+ */
+export function useResource<T>(
+  key: string | undefined,
+  load: (signal: AbortSignal) => Promise<T>,
+  { isLive = false }: ResourceOptions = {},
+): Resource<T> {
+  const [state, setState] = useState<{ key?: string; data?: T; error?: ApiError }>({})
+  const [count, setCount] = useState(0)
+  const reload = useCallback(() => setCount((before) => before + 1), [])
+  const loader = useRef(load)
+  loader.current = load
+  useRevision(reload)
+  useEffect(() => {
+    if (key === undefined) return
+    const aborter = new AbortController()
+    loader.current(aborter.signal).then(
+      (data) => setState({ key, data }),
+      (error) => {
+        if (!aborter.signal.aborted)
+          setState((before) => ({ ...(before.key === key && before), key, error: toApiError(error) }))
+      },
+    )
+    return () => aborter.abort()
+  }, [key, count])
+  useEffect(() => {
+    if (!isLive) return
+    const timer = setInterval(() => document.visibilityState === 'visible' && reload(), LIVE_SECONDS * 1000)
+    return () => clearInterval(timer)
+  }, [isLive, reload])
+  const isCurrent = state.key === key
+  return {
+    data: isCurrent ? state.data : undefined,
+    error: isCurrent ? state.error : undefined,
+    isLoading: key !== undefined && !isCurrent,
+    reload,
+  }
+}
+
+/** A list that is read page by page. */
+export interface Pages<T> {
+  items: T[]
+  /** Whether there are more entries than `items`. */
+  hasMore: boolean
+  error: ApiError | undefined
+  /** Whether nothing has been read yet. */
+  isLoading: boolean
+  more: () => void
+}
+
+interface Page<T> {
+  items: T[]
+  next?: string | undefined
+}
+
+interface PagesState<T> extends Page<T> {
+  key: string | undefined
+  error?: ApiError | undefined
+}
+
+/**
+ * Reads a list by its cursor, one page at a time, and from its beginning when `key` or the content changes.
+ * @param key names the list; undefined reads nothing
+ */
+export function usePages<T>(
+  key: string | undefined,
+  load: (last: string | undefined, signal: AbortSignal) => Promise<Page<T>>,
+): Pages<T> {
+  const [state, setState] = useState<PagesState<T>>({ key: undefined, items: [] })
+  const [count, setCount] = useState(0)
+  const loader = useRef(load)
+  loader.current = load
+  const current = useRef<AbortController>(undefined)
+  const isBusy = useRef(false)
+  const read = useCallback((known: PagesState<T>) => {
+    const aborter = current.current
+    if (aborter === undefined || isBusy.current) return
+    isBusy.current = true
+    loader.current(known.next, aborter.signal).then(
+      ({ items, next }) => {
+        if (aborter.signal.aborted) return
+        isBusy.current = false
+        setState({ key: known.key, items: [...known.items, ...items], next })
+      },
+      (error) => {
+        if (aborter.signal.aborted) return
+        isBusy.current = false
+        setState({ ...known, error: toApiError(error) })
+      },
+    )
+  }, [])
+  useRevision(useCallback(() => setCount((before) => before + 1), []))
+  useEffect(() => {
+    if (key === undefined) return
+    const aborter = new AbortController()
+    current.current = aborter
+    isBusy.current = false
+    read({ key, items: [] })
+    return () => aborter.abort()
+  }, [key, count, read])
+  const isCurrent = state.key === key
+  return {
+    items: isCurrent ? state.items : [],
+    hasMore: isCurrent && state.next !== undefined,
+    error: isCurrent ? state.error : undefined,
+    isLoading: key !== undefined && !isCurrent,
+    more: useCallback(() => {
+      if (isCurrent && state.next !== undefined) read(state)
+    }, [isCurrent, state, read]),
+  }
+}
+
+/** Calls a function when the content was changed, not at first. */
+function useRevision(changed: () => void): void {
+  const seen = useRef(revision.peek())
+  useSignalEffect(() => {
+    if (revision.value === seen.current) return
+    seen.current = revision.value
+    changed()
+  })
+}
+
+function toApiError(error: unknown): ApiError {
+  return error instanceof ApiError ? error : new ApiError(0, 'UNKNOWN', String(error))
+}
