@@ -29,9 +29,11 @@ type Plain<T> = T extends string
 type Query<P extends string, M extends Method> = Declared<P, M> extends { query: infer Q } ? Plain<Q> : never
 type Body<P extends string, M extends Method> = Declared<P, M> extends { body: infer B } ? Plain<B> : never
 
-/** What a route answers. */
+/** What a route answers; undefined if that is 204. */
 export type Answer<P extends string, M extends Method = 'get'> =
-  Declared<P, M> extends { response: { 200: infer A } } ? A : never
+  Declared<P, M> extends { response: infer R } ? ContentOf<R> : never
+
+type ContentOf<R> = R extends { 200: infer A } ? A : R extends { 201: infer A } ? A : undefined
 
 /** An entry of the list that a route answers. */
 export type Item<P extends string> = Answer<P> extends { items: (infer T)[] } ? T : never
@@ -83,6 +85,7 @@ export async function call<P extends string, M extends Method>(
     ...(query !== undefined && { query: query as object }),
   })
   const response = await send(method, url, options)
+  if (response.status === 204) return undefined as Answer<P, M>
   if (response.ok) return (await response.json()) as Answer<P, M>
   throw await problemOf(response)
 }

@@ -73,7 +73,7 @@ export interface Pages<T> {
 
 interface Page<T> {
   items: T[]
-  next?: string | undefined
+  nextCursor?: string | undefined
 }
 
 interface PagesState<T> extends Page<T> {
@@ -87,7 +87,7 @@ interface PagesState<T> extends Page<T> {
  */
 export function usePages<T>(
   key: string | undefined,
-  load: (last: string | undefined, signal: AbortSignal) => Promise<Page<T>>,
+  load: (cursor: string | undefined, signal: AbortSignal) => Promise<Page<T>>,
 ): Pages<T> {
   const [state, setState] = useState<PagesState<T>>({ key: undefined, items: [] })
   const [count, setCount] = useState(0)
@@ -99,11 +99,11 @@ export function usePages<T>(
     const aborter = current.current
     if (aborter === undefined || isBusy.current) return
     isBusy.current = true
-    loader.current(known.next, aborter.signal).then(
-      ({ items, next }) => {
+    loader.current(known.nextCursor, aborter.signal).then(
+      ({ items, nextCursor }) => {
         if (aborter.signal.aborted) return
         isBusy.current = false
-        setState({ key: known.key, items: [...known.items, ...items], next })
+        setState({ key: known.key, items: [...known.items, ...items], nextCursor })
       },
       (error) => {
         if (aborter.signal.aborted) return
@@ -124,11 +124,11 @@ export function usePages<T>(
   const isCurrent = state.key === key
   return {
     items: isCurrent ? state.items : [],
-    hasMore: isCurrent && state.next !== undefined,
+    hasMore: isCurrent && state.nextCursor !== undefined,
     error: isCurrent ? state.error : undefined,
     isLoading: key !== undefined && !isCurrent,
     more: useCallback(() => {
-      if (isCurrent && state.next !== undefined) read(state)
+      if (isCurrent && state.nextCursor !== undefined) read(state)
     }, [isCurrent, state, read]),
   }
 }

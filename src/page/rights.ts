@@ -6,11 +6,11 @@ type Action = 'pull' | 'push' | 'delete'
 
 /** Returns what the caller may do in a repository. The server decides each time; this only hides what it would refuse. */
 export function useRights(repository: string): ReadonlySet<Action> {
-  const { isAdmin = false, account } = caller.value ?? {}
-  const asks = !isAdmin && account !== undefined
+  const { admin = false, account } = caller.value ?? {}
+  const asks = !admin && account !== undefined
   const found = useResource(asks ? `rights ${repository}` : undefined, (signal) =>
     call('get', 'access', { query: { repository, account: account ?? '' }, signal }),
   )
-  if (isAdmin) return new Set(['pull', 'push', 'delete'])
+  if (admin) return new Set(['pull', 'push', 'delete'])
   return new Set(found.data?.actions ?? ['pull'])
 }

@@ -13,7 +13,7 @@ export async function loadCaller(): Promise<void> {
 
 /** Signs in. Throws ApiError. */
 export async function signIn(name: string, password: string): Promise<void> {
-  await call('post', 'session', { body: { name, password } })
+  await call('post', 'session', { body: { username: name, password } })
   await loadCaller()
 }
 

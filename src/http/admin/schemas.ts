@@ -68,7 +68,9 @@ export const RepositoryText = t.String({ example: 'library/alpine' })
 
 /** The parameters of every list. Add others with `t.Object({ ...pageParameters, ... })`. */
 export const pageParameters = {
-  cursor: t.Optional(t.String({ maxLength: 512, description: '`nextCursor` of the previous page' })),
+  cursor: t.Optional(
+    t.String({ maxLength: 512, description: '`nextCursor` of the previous page', example: 'a' }),
+  ),
   limit: t.Optional(
     t.Integer({
       minimum: 1,

@@ -67,7 +67,7 @@ export function ManifestPage({ repository, reference }: ManifestPageProps) {
           <Labels labels={manifest.labels} annotations={manifest.annotations} />
           <Referrers repository={repository} digest={manifest.digest} />
           <Steps history={manifest.history} />
-          {caller.value?.isAdmin && <Kept repository={repository} digest={manifest.digest} />}
+          {caller.value?.admin && <Kept repository={repository} digest={manifest.digest} />}
           <RawManifest repository={repository} digest={manifest.digest} />
         </>
       )}

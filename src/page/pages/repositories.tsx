@@ -19,19 +19,19 @@ const PAGE_ENTRIES = 100
 const columns: Column<ListedRepository>[] = [
   {
     title: 'Name',
-    cell: ({ name, description, tags, bytes }) => (
+    cell: ({ name, description, tagCount, bytes }) => (
       <>
         <a href={repositoryPath(name)}>{name}</a>
         <small class="sub wide-only">{visible(description)}</small>
         <small class="sub narrow-only">
-          {countOf(tags, 'tag')} · <Bytes of={bytes} />
+          {countOf(tagCount, 'tag')} · <Bytes of={bytes} />
         </small>
       </>
     ),
   },
-  { title: 'Tags', class: 'number wide', cell: ({ tags }) => formatCount(tags) },
+  { title: 'Tags', class: 'number wide', cell: ({ tagCount }) => formatCount(tagCount) },
   { title: 'Size', class: 'number wide', cell: ({ bytes }) => <Bytes of={bytes} /> },
-  { title: 'Pulls', class: 'number wide', cell: ({ pulls }) => formatCount(pulls) },
+  { title: 'Pulls', class: 'number wide', cell: ({ pullCount }) => formatCount(pullCount) },
   { title: 'Last push', class: 'number', cell: ({ lastPushedAt }) => <Time at={lastPushedAt} /> },
 ]
 
@@ -73,13 +73,13 @@ export function Repositories() {
   const [deleted, setDeleted] = useParam('deleted')
   const isDeleted = deleted === 'true'
   const mayList = caller.value?.canList === true
-  const pages = usePages(mayList ? `repositories ${deleted} ${q}` : undefined, (last, signal) =>
+  const pages = usePages(mayList ? `repositories ${deleted} ${q}` : undefined, (cursor, signal) =>
     call('get', 'repositories', {
       query: {
         limit: PAGE_ENTRIES,
         q,
-        ...(last !== undefined && { last }),
-        ...(isDeleted && { deleted: 'true' as const }),
+        ...(cursor !== undefined && { cursor }),
+        ...(isDeleted && { deleted: true }),
       },
       signal,
     }),
@@ -98,7 +98,7 @@ export function Repositories() {
       <PageHeader title="Repositories" />
       <Toolbar>
         <Filter label="Filter by name or description" value={q} set={setQ} />
-        {caller.value?.account !== undefined || caller.value?.isOpen ? (
+        {caller.value?.account !== undefined || caller.value?.openAccess ? (
           <Choice
             label="Show"
             value={deleted}

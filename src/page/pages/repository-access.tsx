@@ -4,12 +4,12 @@ import { caller } from '../session.ts'
 
 /** What an account may do in this repository, and why. */
 export function RepositoryAccess({ name, mayDelete }: { name: string; mayDelete: boolean }) {
-  const { account = '', isAdmin = false } = caller.value ?? {}
+  const { account = '', admin = false } = caller.value ?? {}
   const asked = useSignal(account)
   return (
     <section class="card">
       <h2>Who may do what</h2>
-      {(isAdmin || mayDelete) && (
+      {(admin || mayDelete) && (
         <form
           class="inline"
           onSubmit={(event) => {

@@ -12,10 +12,10 @@ type Move = Item<'repositories/:repository/history'>
 
 /** The history of a repository's tags as a timeline. Each line can be put back. */
 export function RepositoryHistory({ name, mayRestore }: { name: string; mayRestore: boolean }) {
-  const pages = usePages(`history ${name}`, (last, signal) =>
+  const pages = usePages(`history ${name}`, (cursor, signal) =>
     call('get', 'repositories/:repository/history', {
       params: { repository: name },
-      query: { limit: 50, ...(last !== undefined && { last }) },
+      query: { limit: 50, ...(cursor !== undefined && { cursor }) },
       signal,
     }),
   )
@@ -41,7 +41,7 @@ export function RepositoryHistory({ name, mayRestore }: { name: string; mayResto
 }
 
 function MoveLine({ repository, move, mayRestore }: { repository: string; move: Move; mayRestore: boolean }) {
-  const { at, tag, digest, previous, isRestorable, account } = move
+  const { at, tag, digest, previousDigest: previous, restorable, account } = move
   const putBack = () =>
     attempt(
       () => restoreTags(repository, [{ name: tag, digest: previous ?? '' }]),
@@ -64,7 +64,7 @@ function MoveLine({ repository, move, mayRestore }: { repository: string; move: 
         <Time at={at} />
         {account !== undefined && ` by ${visible(account)}`}
       </small>
-      {mayRestore && isRestorable && (
+      {mayRestore && restorable && (
         <button type="button" onClick={putBack} aria-label={`Put it back: ${tag} to ${previous}`}>
           <RotateCcw aria-hidden /> Put it back
         </button>
@@ -73,7 +73,7 @@ function MoveLine({ repository, move, mayRestore }: { repository: string; move: 
   )
 }
 
-function wordsOf({ digest, previous }: Move): string {
+function wordsOf({ digest, previousDigest: previous }: Move): string {
   if (digest === undefined) return 'was deleted'
   return previous === undefined ? 'was created' : 'moved'
 }

@@ -39,7 +39,7 @@ const columnsOf = (repository: string): Column<ListedTag>[] => [
   { title: 'Size', class: 'number wide', cell: ({ bytes }) => <Bytes of={bytes} /> },
   { title: 'Moved', class: 'number', cell: ({ updatedAt }) => <Time at={updatedAt} /> },
   { title: 'Last pull', class: 'number wide', cell: ({ lastPulledAt }) => <Time at={lastPulledAt} /> },
-  { title: 'Pulls', class: 'number wider', cell: ({ pulls }) => formatCount(pulls) },
+  { title: 'Pulls', class: 'number wider', cell: ({ pullCount }) => formatCount(pullCount) },
   { title: 'Expires', class: 'number wider', cell: ({ expiresAt }) => <Time at={expiresAt} /> },
 ]
 
@@ -57,10 +57,10 @@ export function RepositoryTags({ name, rights }: RepositoryTagsProps) {
     sort === 'name'
       ? ({ sort: 'name' } as const)
       : ({ sort: 'updated', order: sort === 'oldest' ? 'asc' : 'desc' } as const)
-  const pages = usePages(`tags ${name} ${q} ${sort}`, (last, signal) =>
+  const pages = usePages(`tags ${name} ${q} ${sort}`, (cursor, signal) =>
     call('get', 'repositories/:repository/tags', {
       params: { repository: name },
-      query: { q, limit: PAGE_ENTRIES, ...order, ...(last !== undefined && { last }) },
+      query: { q, limit: PAGE_ENTRIES, ...order, ...(cursor !== undefined && { cursor }) },
       signal,
     }),
   )

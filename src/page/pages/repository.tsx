@@ -46,11 +46,11 @@ function Overview({ name, part }: { name: string; part: string }) {
             <CopyButton text={`${location.host}/${name}`} what="name" />
           </PageHeader>
           <ul class="figures">
-            <Figure name="Tags">{repository.tags.toLocaleString('en')}</Figure>
+            <Figure name="Tags">{repository.tagCount.toLocaleString('en')}</Figure>
             <Figure name="Size">
               <Bytes of={repository.bytes} />
             </Figure>
-            <Figure name="Pulls">{repository.pulls.toLocaleString('en')}</Figure>
+            <Figure name="Pulls">{repository.pullCount.toLocaleString('en')}</Figure>
             <Figure name="Last push">
               <Time at={repository.lastPushedAt} />
             </Figure>
@@ -64,7 +64,7 @@ function Overview({ name, part }: { name: string; part: string }) {
           {part === 'deleted' && <RepositoryDeleted name={name} />}
           {part === 'access' && <RepositoryAccess name={name} mayDelete={mayDelete} />}
           {part === 'settings' && (
-            <RepositorySettings repository={repository} what={countOf(repository.tags, 'tag')} />
+            <RepositorySettings repository={repository} what={countOf(repository.tagCount, 'tag')} />
           )}
           {!PARTS.includes(part) && <NotFound />}
         </>

@@ -5,7 +5,7 @@ import { Shown } from './states.tsx'
 
 type Explained = Answer<'access'>
 
-const sources: Record<Explained['reasons'][number]['by'], string> = {
+const sources: Record<Explained['reasons'][number]['source'], string> = {
   open: 'access is open to everybody',
   'server-admin': 'the account is a server admin',
   'own-namespace': 'the repository is in the namespace of the account',
@@ -30,16 +30,16 @@ export function AccessAnswer({ account, repository }: { account: string; reposit
             {disabled && '. The account is disabled'}.
           </p>
           <ul>
-            {reasons.map(({ by, subject, pattern, role, actions }, index) => (
+            {reasons.map(({ source, subject, pattern, role, actions }, index) => (
               <li key={index}>
-                {actions.join(', ')}: {sources[by]}
+                {actions.join(', ')}: {sources[source]}
                 {pattern !== undefined && ` (${visible(subject ?? '')} is ${role} on ${visible(pattern)})`}
               </li>
             ))}
-            {limits.map(({ by, name, actions }) => (
+            {limits.map(({ source, name, actions }) => (
               <li key={name}>
                 limited to {actions.join(', ') || 'nothing'} by{' '}
-                {by === 'owner' ? `its owner ${name}` : `its token ${name}`}
+                {source === 'owner' ? `its owner ${name}` : `its token ${name}`}
               </li>
             ))}
           </ul>

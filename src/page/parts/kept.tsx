@@ -3,7 +3,7 @@ import { shortDigest, visible } from '../format.ts'
 import { useResource } from '../resource.ts'
 import { Time } from './values.tsx'
 
-type Explanation = Answer<'collector/explain'>['items'][number]
+type Explanation = Answer<'gc/explain'>['items'][number]
 type Reason = Explanation['reasons'][number]
 
 const words: Record<Reason['reason'], string> = {
@@ -21,7 +21,7 @@ const words: Record<Reason['reason'], string> = {
 /** Says why a manifest is kept, and until when. */
 export function Kept({ repository, digest }: { repository: string; digest: string }) {
   const found = useResource(`kept ${repository} ${digest}`, (signal) =>
-    call('get', 'collector/explain', { query: { repository, digest }, signal }),
+    call('get', 'gc/explain', { query: { repository, digest }, signal }),
   )
   const [explanation] = found.data?.items ?? []
   if (explanation === undefined) return null
@@ -30,11 +30,11 @@ export function Kept({ repository, digest }: { repository: string; digest: strin
     <section class="card">
       <h2>Why it is kept</h2>
       <ul class="lines">
-        {reasons.map(({ reason, names, until }) => (
+        {reasons.map(({ reason, referencedBy, until }) => (
           <li key={reason}>
             {words[reason]}
-            {names.length > 0 &&
-              `: ${names.map((name) => (name.includes(':') ? shortDigest(name) : visible(name))).join(', ')}`}
+            {referencedBy.length > 0 &&
+              `: ${referencedBy.map((name) => (name.includes(':') ? shortDigest(name) : visible(name))).join(', ')}`}
             {until !== undefined && (
               <>
                 {' '}

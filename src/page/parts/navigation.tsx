@@ -25,9 +25,9 @@ export function Navigation({ path, isOpen }: { path: string; isOpen: boolean }) 
 }
 
 function Destinations({ path }: { path: string }) {
-  const { isAdmin = false, account } = caller.value ?? {}
+  const { admin = false, account } = caller.value ?? {}
   const shown = destinations.filter(
-    ({ isFor }) => isFor === 'anybody' || isAdmin || (isFor === 'account' && account !== undefined),
+    ({ isFor }) => isFor === 'anybody' || admin || (isFor === 'account' && account !== undefined),
   )
   return (
     <ul>
@@ -46,8 +46,8 @@ function Destinations({ path }: { path: string }) {
 }
 
 function Account() {
-  const { account, isAdmin = false, isOpen = false } = caller.value ?? {}
-  const role = isOpen ? 'Open access' : isAdmin ? 'Server admin' : account ? 'User' : 'Not signed in'
+  const { account, admin = false, openAccess = false } = caller.value ?? {}
+  const role = openAccess ? 'Open access' : admin ? 'Server admin' : account ? 'User' : 'Not signed in'
   return (
     <div class="account">
       <ThemeChoice />
@@ -70,7 +70,7 @@ function Account() {
             <LogOut aria-hidden />
           </button>
         )}
-        {account === undefined && !isOpen && (
+        {account === undefined && !openAccess && (
           <a class="icon-button" href="/sign-in" aria-label="Sign in" title="Sign in">
             <LogIn aria-hidden />
           </a>

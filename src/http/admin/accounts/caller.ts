@@ -8,8 +8,10 @@ import { AccountName, Time, timeOf } from '../schemas.ts'
 const CallerModel = t.Object(
   {
     account: t.Optional(AccountName),
-    isAdmin: t.Boolean({ description: 'Whether the caller may do everything' }),
-    isOpen: t.Boolean({ description: 'Whether nobody needs to authenticate: the setting access is open' }),
+    admin: t.Boolean({ description: 'Whether the caller may do everything' }),
+    openAccess: t.Boolean({
+      description: 'Whether nobody needs to authenticate: the setting access is open',
+    }),
     canList: t.Boolean({ description: 'Whether the caller may list repositories' }),
     session: t.Optional(
       t.Object({
@@ -36,8 +38,8 @@ export function caller(context: AdminContext) {
       const { account, isAdmin } = principal
       const session = context.access.isOpen ? undefined : await sessionOf(request)
       return {
-        isAdmin,
-        isOpen: context.access.isOpen,
+        admin: isAdmin,
+        openAccess: context.access.isOpen,
         canList: canList(principal),
         ...(account !== undefined && { account }),
         ...(session && {
