@@ -1,5 +1,8 @@
 import { buildah } from './clients/buildah.ts'
 import { buildkit } from './clients/buildkit.ts'
+import { cachedForContainerd, cachedForContainers } from './clients/cached/by-mirror-settings.ts'
+import { cachedByPrefix } from './clients/cached/by-prefix.ts'
+import { cachedForDocker } from './clients/cached/for-docker.ts'
 import { type CaseContext, type Client, runClient } from './clients/client.ts'
 import { containerd } from './clients/containerd.ts'
 import { cosign2, cosign3 } from './clients/cosign.ts'
@@ -14,7 +17,6 @@ import { oras } from './clients/oras.ts'
 import { podman } from './clients/podman.ts'
 import { conftest, opa } from './clients/policies.ts'
 import { deleteAll, listRepositories } from './clients/published.ts'
-import { pullThrough } from './clients/pull-through.ts'
 import { regctl } from './clients/regctl.ts'
 import { syft } from './clients/sboms.ts'
 import { singularity } from './clients/singularity.ts'
@@ -32,7 +34,10 @@ const clients: Client[] = [
   podman,
   buildah,
   crane,
-  pullThrough,
+  cachedByPrefix,
+  cachedForContainers,
+  cachedForContainerd,
+  cachedForDocker,
   oras,
   helm3,
   helm4,

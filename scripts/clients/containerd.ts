@@ -10,7 +10,7 @@ import { Published } from './published.ts'
 export const containerd: Client = {
   name: 'containerd',
   tools: ['containerd'],
-  setUp: start,
+  setUp: containerdHome,
   cases: {
     'push and pull of an image': async (context) => pushAndPull(context, await makeImage(), 'image'),
     'push and pull of an index': async (context) => {
@@ -21,7 +21,7 @@ export const containerd: Client = {
 }
 
 /** Starts containerd with nothing but its store of content, below `home`. */
-async function start(home: string) {
+export async function containerdHome(home: string) {
   const { containerd = '' } = await bringTools(['containerd'])
   const address = join(home, 'containerd.sock')
   const configuration = [

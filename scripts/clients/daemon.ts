@@ -11,9 +11,10 @@ export async function startDaemon(
   command: string[],
   home: string,
   ready: string,
+  env: Record<string, string> = {},
 ): Promise<() => Promise<void>> {
   const child = Bun.spawn(command, {
-    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: home },
+    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: home, ...env },
     stdin: 'ignore',
     stdout: 'ignore',
     stderr: 'pipe',

@@ -17,7 +17,7 @@ import { startDaemon } from './daemon.ts'
 export const docker: Client = {
   name: 'docker',
   tools: ['docker', 'dockerd'],
-  setUp: startEngine,
+  setUp: (home) => startEngine(home),
   cases: {
     'push and pull of an image': pushImage,
     'push and pull of a layer of 64 MiB': pushLargeImage,
@@ -30,14 +30,21 @@ export const docker: Client = {
   },
 }
 
+export interface EngineOptions {
+  /** The `host:port` of a mirror of Docker Hub. */
+  mirror?: string
+  env?: Record<string, string>
+}
+
 /** Starts an engine below `home` that needs no network and no storage driver of the kernel. */
-async function startEngine(home: string) {
+export async function startEngine(home: string, { mirror, env = {} }: EngineOptions = {}) {
   const { dockerd = '' } = await bringTools(['dockerd'])
   const host = `unix://${home}/docker.sock`
   const folders = ['--data-root', `${home}/data`, '--exec-root', `${home}/exec`, '--pidfile', `${home}/pid`]
   const network = ['--iptables=false', '--ip6tables=false', '--bridge=none']
-  const command = [dockerd, ...network, '--storage-driver=vfs', ...folders, '--host', host]
-  const tearDown = await startDaemon(command, home, 'API listen on')
+  const mirrors = mirror === undefined ? [] : ['--registry-mirror', `http://${mirror}`]
+  const command = [dockerd, ...network, ...mirrors, '--storage-driver=vfs', ...folders, '--host', host]
+  const tearDown = await startDaemon(command, home, 'API listen on', env)
   return { env: { DOCKER_HOST: host }, tearDown }
 }
 
