@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { addServiceCommands } from './service/commands.ts'
 import { load, withSettings } from './settings.ts'
 
 /** Adds the commands that serve, and that work on this host instead of calling the admin API. */
@@ -53,6 +54,7 @@ export function addHostCommands(program: Command, exit: (code: number) => void):
       const { clientSetup } = await import('./client-setup.ts')
       clientSetup(client, (await load(options)).config, options)
     })
+  addServiceCommands(program, exit)
   program
     .command('licenses')
     .description('Print the licences of cay and of everything in the executable')

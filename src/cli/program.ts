@@ -14,19 +14,9 @@ import { load } from './settings.ts'
 /** Runs the command that the arguments name, and returns the exit code. */
 export async function runProgram(argv: string[]): Promise<number> {
   let code = 0
-  const program = new Command('cay')
-    .description('A private OCI registry and image cache in one executable')
-    .version(`cay ${version} (${commit})`, '--version')
-    .showHelpAfterError('(run cay help for a list of commands)')
-    .configureHelp(HELP)
-    .exitOverride()
-  const exit = (given: number) => {
+  const program = openProgram(argv, (given) => {
     code = given
-  }
-  addHostCommands(program, exit)
-  addBackupCommands(program, load, exit)
-  addNouns(program, argv, load, withPlace)
-  program.addHelpText('after', `\nExit codes:\n${exitCodes()}`)
+  })
   const completions = tab(program)
   const words = completionWords(argv)
   try {
@@ -36,6 +26,20 @@ export async function runProgram(argv: string[]): Promise<number> {
     return failed(error)
   }
   return code
+}
+
+/** Returns all commands; nouns of the admin API have their verbs only if they are among the words. */
+export function openProgram(words: readonly string[], exit: (code: number) => void): Command {
+  const program = new Command('cay')
+    .description('A private OCI registry and image cache in one executable')
+    .version(`cay ${version} (${commit})`, '--version')
+    .showHelpAfterError('(run cay help for a list of commands)')
+    .configureHelp(HELP)
+    .exitOverride()
+  addHostCommands(program, exit)
+  addBackupCommands(program, load, exit)
+  addNouns(program, words, load, withPlace)
+  return program.addHelpText('after', `\nExit codes:\n${exitCodes()}`)
 }
 
 /** Adds names from a server to the completions. The client is loaded only if an argument can be a name. */

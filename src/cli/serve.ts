@@ -2,11 +2,13 @@ import { openApp } from '../app.ts'
 import { isContainer, type LoadedConfig } from '../config/config.ts'
 import { version } from '../config/version.ts'
 import { openLog } from '../telemetry/log.ts'
+import { openServiceManager } from './service-manager.ts'
 
 /** Serves until SIGTERM or SIGINT. A second signal stops without waiting for requests in flight. */
 export async function serve({ config, warnings, upstreamSource }: LoadedConfig): Promise<number> {
   const log = openLog(config.log)
   for (const warning of warnings) log.warn(warning)
+  const manager = await openServiceManager(process.env)
   const app = await openApp(config, log, { ...firstPassword(process.env), upstreamSource })
   const { authority } = app
   const tls = authority && { authority: authority.path, sha256: authority.fingerprint }
@@ -16,11 +18,13 @@ export async function serve({ config, warnings, upstreamSource }: LoadedConfig):
     log.info({ address, ...tls, data: config.data, version }, 'listening')
   }
   for (const mirror of app.mirrors) log.info(mirror, 'listening as a mirror')
+  manager.ready(`Serving on ${app.addresses.join(', ')}`)
   const ending = await Promise.race([ended, app.failed])
   if (ending instanceof Error) {
     log.fatal({ cause: ending }, 'stopping after a fatal error')
     return 1
   }
+  manager.stopping()
   log.info({ signal: ending, secondsMax: config.shutdown.secondsMax }, 'stopping')
   await Promise.race([app.close(), signal()])
   log.info('stopped')

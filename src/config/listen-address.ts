@@ -21,6 +21,12 @@ export function isLoopback({ host }: ListenAddress): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 }
 
+/** Reports whether only privileged processes can listen on the address. */
+export function hasLowPort(text: string): boolean {
+  const { port } = parseListenAddress(text)
+  return port > 0 && port < 1024
+}
+
 /** How the server is protected; `hasTlsChoice` is also set if somebody chose `off`. */
 export interface Protection {
   access: 'accounts' | 'open'

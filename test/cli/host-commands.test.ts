@@ -43,3 +43,38 @@ test('cay licenses: prints the licence of cay, of each package in the executable
   }
   expect(output).not.toContain('node_modules')
 })
+
+test('cay service print: quotes arguments for systemd, which expands % and $', async () => {
+  const args = ['--host', 'a b%c$d"e', '--listen', '0.0.0.0:5000', '--tls', 'auto']
+  const { code, output } = await runCay(['service', 'print', ...args])
+  expect(code).toBe(0)
+  expect(output).toMatch(
+    /^ExecStart=\S+ serve --listen 0\.0\.0\.0:5000 --tls auto --host "a b%%c\$\$d\\"e"$/m,
+  )
+  expect(output).toContain('\nType=notify\n')
+  expect(output).toContain('\nAmbientCapabilities=\n')
+})
+
+test('cay service print: gives the capability for ports below 1024 only if one is used', async () => {
+  const { output } = await runCay(['service', 'print', '--listen', '0.0.0.0:443', '--tls', 'auto'])
+  expect(output).toContain('\nAmbientCapabilities=CAP_NET_BIND_SERVICE\n')
+  // Without a user namespace: there the capability would not apply.
+  expect(output).not.toContain('PrivateUsers')
+})
+
+test('cay service print: describes a service of launchd and a task of Windows, and refuses others', async () => {
+  const launchd = await runCay(['service', 'print', 'launchd', '--host', '<a>'])
+  expect(launchd.output).toContain('<string>&lt;a&gt;</string>')
+  expect((await runCay(['service', 'print', 'windows'])).output).toContain('Register-ScheduledTask cay')
+  expect(await runCay(['service', 'print', 'upstart'])).toEqual({
+    code: 2,
+    output: '',
+    errors: 'cay: unknown service manager "upstart": expected systemd, launchd or windows\n',
+  })
+})
+
+test('cay service install: a data folder of its own is refused, with where to mount a disk', async () => {
+  const { code, errors } = await runCay(['service', 'install', '--data', '/srv/cay'])
+  expect(code).toBe(2)
+  expect(errors).toContain('mount it at /var/lib/private/cay')
+})
