@@ -1,5 +1,5 @@
 /** A part of a long write ends when it has taken so long, so that writes of others do not wait for it. */
-const PART_MS_MAX = 8
+const PART_MS_MAX = 4
 
 /** Begins a part; answers whether its time is over. */
 export function partTime(): () => boolean {

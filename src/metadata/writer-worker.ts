@@ -33,6 +33,9 @@ class WriterThread {
   private readonly operations: Operations
   private readonly versions: Versions
   private queue: Pending[] = []
+  /** Calls in parts that have begun. */
+  private rests: Pending[] = []
+  private wasRest = false
   private scheduled = false
   private durable = true
 
@@ -58,9 +61,13 @@ class WriterThread {
 
   /** Commits what waits, moves the log into the database, and closes it. */
   close(): void {
-    while (this.queue.length > 0) this.flush()
+    while (this.isWaiting) this.flush()
     this.db.$client.run('PRAGMA wal_checkpoint(TRUNCATE)')
     this.db.$client.close()
+  }
+
+  private get isWaiting(): boolean {
+    return this.queue.length > 0 || this.rests.length > 0
   }
 
   private schedule(): void {
@@ -69,12 +76,18 @@ class WriterThread {
     setImmediate(() => {
       this.scheduled = false
       this.flush()
-      if (this.queue.length > 0) this.schedule()
+      if (this.isWaiting) this.schedule()
     })
   }
 
+  /** Calls and parts take turns, so that a call waits for one part at most. */
+  private take(): Pending[] {
+    this.wasRest = this.rests.length > 0 && (this.queue.length === 0 || !this.wasRest)
+    return this.wasRest ? this.rests.splice(0, 1) : this.queue.splice(0, CALLS_PER_COMMIT_MAX)
+  }
+
   private flush(): void {
-    const calls = this.queue.splice(0, CALLS_PER_COMMIT_MAX)
+    const calls = this.take()
     if (calls.length === 0 || this.dead) return
     let replies: Reply[]
     const unfinished: Pending[] = []
@@ -83,7 +96,7 @@ class WriterThread {
       this.run('BEGIN IMMEDIATE')
       replies = calls.map((call) => this.answer(call, unfinished))
       this.run('COMMIT')
-      this.queue.push(...unfinished)
+      this.rests.push(...unfinished)
     } catch (error) {
       if (isDiskFailure(error)) this.die(error)
       if (this.db.$client.inTransaction) this.run('ROLLBACK')
