@@ -144,10 +144,10 @@ function describeCache({ metrics, content }: ExpositionSources, counter: Describ
     },
   )
   gauge('cay_cache_bytes', 'Bytes of cached blobs that can be evicted.', [], () => [
-    [{}, content.cache.show().bytes],
+    [{}, content.cache.totals().bytes],
   ])
   gauge('cay_cache_fills', 'Blob downloads from upstreams in progress.', [], () => [
-    [{}, content.cache.show().fills],
+    [{}, content.cache.totals().fills],
   ])
   counter('cay_cache_evicted_bytes_total', 'Bytes evicted from the cache.', [], () => [
     [{}, cache.evictedBytes],

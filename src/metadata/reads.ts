@@ -4,6 +4,7 @@ import { auditReads } from './accounts/audit.ts'
 import { credentialReads } from './accounts/credentials.ts'
 import { grantReads } from './accounts/grants.ts'
 import { noticeReads } from './accounts/notices.ts'
+import { cacheLists } from './cache/cache-lists.ts'
 import { cacheReads } from './cache/cache-reads.ts'
 import { pinReads } from './cache/pins.ts'
 import { upstreamReads } from './cache/upstreams.ts'
@@ -49,6 +50,7 @@ export function reads(db: Db) {
     blobBytes: blobBytesReads(db),
     blobs: { ...blobs, ...blobSources(db, repositories, blobs) },
     cache: cacheReads(db, total),
+    cacheLists: cacheLists(db),
     pins: pinReads(db),
     upstreams: upstreamReads(db),
     blobUses: blobUseReads(db),

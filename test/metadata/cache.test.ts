@@ -172,3 +172,26 @@ test('cache: a tag that follows its upstream records it in its history, and a de
     expect(isHere(metadata, 'library/a', second)).toBe(false)
     expect(metadata.cache.findTag(name, tag)).toBeUndefined()
   }))
+
+test('cache: cached tags are listed page by page across repositories, and pushed ones are left out', () =>
+  withMetadata(async (metadata) => {
+    const { manifest } = cache(metadata)
+    const one = imageManifest(randomBlob(1), [])
+    await metadata.write(...link('local', one))
+    for (const [repository, tag] of [
+      ['a', 't1'],
+      ['a', 't2'],
+      ['b', 't3'],
+    ] as const)
+      await manifest(repository, one, tag)
+    const names: string[] = []
+    for (let after = { repositoryId: 0, tag: '' }; ; ) {
+      const page = await metadata.cacheLists.tags(after, 2)
+      names.push(...page.map(({ repository, tag }) => `${repository}:${tag}`))
+      const last = page.at(-1)
+      if (last === undefined) break
+      after = last
+    }
+    expect(names).toEqual(['docker.io/a:t1', 'docker.io/a:t2', 'docker.io/b:t3'])
+    expect(await metadata.cacheLists.countManifests()).toBe(2)
+  }))

@@ -6,15 +6,19 @@ import type { ProxyCache } from '../../proxy/proxy-cache.ts'
 import type { Upstream } from '../../proxy/upstream.ts'
 import { type PageQuery, readPage } from '../page.ts'
 
-/** How much the cache holds, and its limits. Sizes are in bytes. */
-export interface CacheState {
+/** What is known of the cache at once. Sizes are in bytes. */
+export interface CacheTotals {
   bytes: number
   blobs: number
-  manifests: number
   /** 0 for no limit but the disk. */
   bytesMax: number
   /** Blobs that are being fetched. */
   fills: number
+}
+
+/** How much the cache holds, and its limits. */
+export interface CacheState extends CacheTotals {
+  manifests: number
 }
 
 /** A blob that is being fetched. */
@@ -41,16 +45,18 @@ export function cacheService(cache: ProxyCache, metadata: Metadata, now: () => n
       `${repository} is not of an upstream: the names of those begin with the upstream's`,
     )
   }
+  const totals = (): CacheTotals => ({
+    ...metadata.cache.totals(),
+    bytesMax: cache.bytesMax,
+    fills: cache.listFills().length,
+  })
   return {
-    show(): CacheState {
-      const manifests = metadata.cache.countManifests()
-      return {
-        ...metadata.cache.totals(),
-        manifests,
-        bytesMax: cache.bytesMax,
-        fills: cache.listFills().length,
-      }
-    },
+    totals,
+
+    show: async (): Promise<CacheState> => ({
+      ...totals(),
+      manifests: await metadata.cacheLists.countManifests(),
+    }),
 
     fills: (): FillState[] =>
       cache.listFills().map(({ order, received }) => {
@@ -63,8 +69,8 @@ export function cacheService(cache: ProxyCache, metadata: Metadata, now: () => n
       const after = parseTagCursor(query.cursor)
       return readPage(
         query,
-        (limit) =>
-          metadata.cache.tags(after, limit).map((row) => ({
+        async (limit) =>
+          (await metadata.cacheLists.tags(after, limit)).map((row) => ({
             ...row,
             isFresh: cache.isFresh(row.repository, row.tag),
           })),

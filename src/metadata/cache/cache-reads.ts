@@ -1,4 +1,4 @@
-import { and, asc, eq, isNotNull, isNull, lte, type Placeholder, sql } from 'drizzle-orm'
+import { and, eq, isNull, lte, type Placeholder, sql } from 'drizzle-orm'
 import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { ReadTotal } from '../content/totals.ts'
@@ -9,19 +9,9 @@ import { bytes, number, statement, text } from '../statement.ts'
 /** Manifests that name a blob and are looked at. */
 const NAMING_MAX = 8
 
-/** A tag of an upstream. */
-export interface CachedTagRow {
-  repositoryId: number
-  repository: RepositoryName
-  tag: Tag
-  digest: Digest
-  /** When it was last the same at its upstream, in milliseconds since 1970. */
-  checkedAt: number
-}
-
 /** Reads of what was cached. */
 export function cacheReads(db: Db, total: ReadTotal) {
-  const { check, naming, page } = statements(db)
+  const { check, naming } = statements(db)
   const { lender, holders } = holderStatements(db)
   return {
     /** All blobs that may be evicted: their bytes, and how many they are. */
@@ -52,20 +42,6 @@ export function cacheReads(db: Db, total: ReadTotal) {
       })),
 
     localUnder: localNames(db),
-
-    /** At most `limit` cached tags after one, by their repositories and names. */
-    tags: (after: { repositoryId: number; tag: string }, limit: number): CachedTagRow[] =>
-      page.all({ ...after, limit }).map((row) => ({
-        ...row,
-        repository: row.repository as RepositoryName,
-        tag: row.tag as Tag,
-        digest: digestFromBytes(row.digest),
-      })),
-
-    /** How many cached manifests there are. */
-    countManifests: (): number =>
-      db.select({ count: sql<number>`count(*)` }).from(manifest).where(isNotNull(manifest.usedAt)).get()
-        ?.count ?? 0,
   }
 }
 
@@ -97,27 +73,7 @@ function statements(db: Db) {
         )
         .limit(NAMING_MAX),
   )
-  const page = statement(db, { repositoryId: number, tag: text, limit: number }, (after) =>
-    db
-      .select({
-        repositoryId: tag.repositoryId,
-        repository: repository.name,
-        tag: tag.name,
-        digest: tag.digest,
-        checkedAt: sql<number>`${tag.checkedAt}`,
-      })
-      .from(tag)
-      .innerJoin(repository, eq(repository.id, tag.repositoryId))
-      .where(
-        and(
-          sql`(${tag.repositoryId}, ${tag.name}) > (${after.repositoryId}, ${after.tag})`,
-          isNotNull(tag.checkedAt),
-        ),
-      )
-      .orderBy(asc(tag.repositoryId), asc(tag.name))
-      .limit(after.limit),
-  )
-  return { check, naming, page }
+  return { check, naming }
 }
 
 /** Who links a blob. */

@@ -113,7 +113,7 @@ const OPERATIONS = {
 export function cache(context: AdminContext) {
   const { cache } = context.content
   return controller(context, 'cache', '/cache')
-    .get('', () => toCache(cache.show()), OPERATIONS.get)
+    .get('', async () => toCache(await cache.show()), OPERATIONS.get)
     .get(
       '/tags',
       async ({ query }) =>
