@@ -12,6 +12,7 @@ const commands: Record<string, () => Promise<{ run: (args: string[]) => Promise<
   installs: () => import('./installs.ts'),
   release: () => import('./release.ts'),
   migrations: () => import('./migrations.ts'),
+  openapi: () => import('./openapi.ts'),
   page: () => import('./page.ts'),
   fixture: () => import('./fixture.ts'),
   conformance: () => import('./conformance.ts'),

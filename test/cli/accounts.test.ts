@@ -54,7 +54,7 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
       await cay('user passwd root', 'another-horse\n')
       await cay('user delete root --yes')
       expect(await refused('user create alice', `${PASSWORD}\n`)).toMatch(/^cay: user alice already exists$/m)
-      expect(await refused('user create bob', 'short\n')).toMatch(/^cay: body password: .*\n$/)
+      expect(await refused('user create bob', 'short\n')).toMatch(/^cay: password: .*\n$/)
       expect(await refused('user demote admin')).toContain('no server admin')
     }, 60_000)
 

@@ -4,9 +4,19 @@ import { faultsOf } from './json-schema.ts'
 type Document = OpenAPIV3.Document
 type Schema = OpenAPIV3.SchemaObject & Record<`x-${string}`, unknown>
 
-/** Returns the OpenAPI document of a server. */
+/** Returns the OpenAPI document of a server, with its shared responses in place. */
 export async function documentOf(url: string): Promise<Document> {
-  return (await (await fetch(new URL('/swagger/json', url))).json()) as Document
+  return withoutReferences((await (await fetch(new URL('/swagger/json', url))).json()) as Document)
+}
+
+/** Puts shared responses where the document refers to them. */
+export function withoutReferences(document: Document): Document {
+  const shared = document.components?.responses ?? {}
+  const text = JSON.stringify(document, (_key, value) => {
+    const name = /^#\/components\/responses\/(.+)$/.exec(value?.$ref)?.[1]
+    return name === undefined ? value : shared[name]
+  })
+  return JSON.parse(text)
 }
 
 export function schemasOf({ components }: Document): Record<string, Schema> {

@@ -110,7 +110,7 @@ function parseTagCursor(text: string | undefined): { repositoryId: number; tag: 
   if (text === undefined || text === '') return { repositoryId: 0, tag: '' }
   const [, id, tag] = /^(\d{1,15})\/([\w.-]{1,128})$/.exec(text) ?? []
   if (id !== undefined && tag !== undefined) return { repositoryId: Number(id), tag }
-  throw registryError('REQUEST_INVALID', 'query last: is not the `next` of a page of this list')
+  throw registryError('REQUEST_INVALID', 'cursor: expected the nextCursor of a page of this list')
 }
 
 function at(time: number): string {

@@ -59,7 +59,10 @@ export function managedSettings(
   const stored = Value.Default(UpstreamSchema, { ...JSON.parse(settings), name })
   const [error] = Value.Errors(UpstreamSchema, stored)
   if (error !== undefined)
-    throw registryError('REQUEST_INVALID', `upstream ${name}: ${error.path.slice(1)}: ${error.message}`)
+    throw registryError(
+      'REQUEST_INVALID',
+      `upstream ${name}: ${error.path.slice(1).replaceAll('/', '.')}: ${error.message}`,
+    )
   const config = stored as Parameters<typeof upstreamSettings>[0]
   const { username } = config
   const credentials =

@@ -1,18 +1,26 @@
 import type { OpenAPIV3 } from 'openapi-types'
 import { ERRORS } from '../distribution/openapi-parts.ts'
 import { tablePaths } from '../openapi/table-paths.ts'
+import { refuse } from './base.ts'
 import { ANSWERS, BODIES, BYTES, PARTS, QUERIES, REGISTERED } from './openapi-parts.ts'
 import { V1_PATH_TEMPLATES } from './path.ts'
 import { V1_ROUTES, type V1Access, type V1Route } from './routes.ts'
 
 /** Returns the OpenAPI paths of /v1. */
 export function v1Paths(): OpenAPIV3.PathsObject {
-  return tablePaths(V1_ROUTES as readonly V1Route[], {
+  return tablePaths(listedRoutes(), {
     templates: V1_PATH_TEMPLATES,
     parts: PARTS,
     operation,
     contentOf,
   })
+}
+
+/** Returns the rows, with only the first request of a push: this registry refuses the others in the same way. */
+function listedRoutes(): V1Route[] {
+  const [first, ...others] = (V1_ROUTES as readonly V1Route[]).filter(({ handle }) => handle === refuse)
+  const rest = (V1_ROUTES as readonly V1Route[]).filter((row) => row !== first && !others.includes(row))
+  return first === undefined ? rest : [...rest, { ...first, methods: ['PUT'] }]
 }
 
 /** Who may call a row, in words. */

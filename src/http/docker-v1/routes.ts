@@ -162,7 +162,7 @@ export const V1_ROUTES: readonly Row[] = [
       methods: [...methods],
       access: 'anybody',
       handle: refuse,
-      summary: 'Not supported: pushes',
+      summary: 'Push; always refused, as are the other requests of a push',
       answers: { 405: PUSH },
     }),
   ),

@@ -4,7 +4,8 @@ import type { OperationDetail } from '../admin/operation.ts'
 import { Problem } from '../problem/problem.ts'
 import { COOKIE, CSRF_HEADER } from '../session-cookie.ts'
 import { refusalsOf } from './refusals.ts'
-import { exampleOf, toPlainSchema } from './schema.ts'
+import { exampleOf, requestExampleOf, toPlainSchema } from './schema.ts'
+import { shareErrors } from './shared-errors.ts'
 
 /** How requests authenticate. Routes refer to these names. */
 export const SECURITY_SCHEMES = {
@@ -38,7 +39,6 @@ export const TAGS: OpenAPIV3.TagObject[] = [
   { name: 'manifests', description: 'Images, indexes and other artifacts.' },
   { name: 'pulls', description: 'Who pulled what, by tag, account and day.' },
   { name: 'blobs', description: 'Blobs by digest, and the repositories that use them.' },
-  { name: 'pulls', description: 'Who pulled which tag, by day.' },
   { name: 'damage', description: 'Stored content that is damaged or missing.' },
   { name: 'uploads', description: 'Uploads in progress.' },
   { name: 'storage', description: 'Disk usage.' },
@@ -93,6 +93,7 @@ export function complete(document: OpenAPIV3.Document): OpenAPIV3.Document {
       if (path.startsWith('/api/')) completeAdminOperation(operation, method)
     }
   }
+  shareErrors(document)
   return document
 }
 
@@ -142,22 +143,19 @@ const CSRF: OpenAPIV3.ParameterObject = {
   in: 'header',
   name: CSRF_HEADER,
   schema: { type: 'string' },
-  example: 'kZ3vB0Sg8b0vLr0m1T2Zq4m0o9mJv2K8',
   description: 'Only with a session cookie: the csrfToken of the session',
 }
 
 /** Returns the conditional headers of a request (RFC 9110, 13). */
 function conditionsOf(method: string): OpenAPIV3.ParameterObject[] {
-  const condition = (name: string, description: string, example: string) =>
-    ({ in: 'header', name, description, example, schema: { type: 'string' } }) as const
-  if (method === 'get')
-    return [condition('if-none-match', 'Entity tags that the client already has', '"known"')]
+  const condition = (name: string, description: string) =>
+    ({ in: 'header', name, description, schema: { type: 'string' } }) as const
+  if (method === 'get') return [condition('if-none-match', 'Entity tags that the client already has')]
   return [
-    condition('if-match', 'Change only if the resource has one of these entity tags', '*'),
+    condition('if-match', 'Change only if the resource has one of these entity tags'),
     condition(
       'if-none-match',
       'Change only if the resource has none of these entity tags; * means only if it does not exist',
-      '"other"',
     ),
   ]
 }
@@ -167,7 +165,9 @@ function completeParameters(parameters: Operation['parameters'] & object): void 
     if ('$ref' in parameter || !parameter.schema) continue
     const schema = parameter.schema as OpenAPIV3.SchemaObject
     toPlainSchema(schema)
-    parameter.example ??= exampleOf(schema)
+    // Pages that send requests fill in what has an example, and optional parameters would exclude each other.
+    if (parameter.required) parameter.example ??= exampleOf(schema)
+    else delete parameter.example
   }
 }
 
@@ -181,7 +181,7 @@ function completeBodies(operation: Operation): void {
   } = operation
   if (requestBody && 'content' in requestBody) {
     const type = operationId === FORM_OPERATION ? 'application/x-www-form-urlencoded' : 'application/json'
-    requestBody.content = completeContent(requestBody.content, type)
+    requestBody.content = completeContent(requestBody.content, type, requestExampleOf)
   }
   for (const [status, answer] of Object.entries(responses)) {
     if ('$ref' in answer) continue
@@ -196,12 +196,12 @@ function completeBodies(operation: Operation): void {
 
 type Content = Record<string, OpenAPIV3.MediaTypeObject>
 
-function completeContent(content: Content, type: string): Content {
+function completeContent(content: Content, type: string, toExample = exampleOf): Content {
   const media = content['application/json']
   if (media?.schema === undefined || '$ref' in media.schema) return content
   const schema = media.schema as OpenAPIV3.SchemaObject
   // The bytes can be of any type, so they have no schema.
   if (type === '*/*') return { [type]: { schema: {} } }
   toPlainSchema(schema)
-  return { [type]: { schema, example: media.example ?? exampleOf(schema) } }
+  return { [type]: { schema, example: media.example ?? toExample(schema) } }
 }

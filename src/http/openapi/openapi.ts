@@ -80,6 +80,8 @@ export function openapi(options: OpenApiOptions) {
         documentation: {
           info,
           tags: TAGS,
+          // Relative, so that it is right behind a proxy and under any name.
+          servers: [{ url: '/', description: 'This server' }],
           paths: options.paths,
           components: { securitySchemes: SECURITY_SCHEMES },
         },

@@ -9,7 +9,7 @@ type Schema = OpenAPIV3.SchemaObject & {
 
 /**
  * Converts a TypeBox schema to OpenAPI 3.0 in place: records become additional properties, constants become enums, and
- * numbers in paths and queries lose their string alternative.
+ * numbers and booleans in paths and queries lose their string alternative.
  */
 export function toPlainSchema(schema: Schema): void {
   for (const child of childrenOf(schema)) toPlainSchema(child)
@@ -18,6 +18,8 @@ export function toPlainSchema(schema: Schema): void {
     if (values !== undefined) schema.additionalProperties = values
     delete schema.patternProperties
   }
+  // Elysia adds it to a schema with the first request, and ignores unknown properties.
+  if (schema.additionalProperties === false) delete schema.additionalProperties
   // `t.Never()` is `{ not: {} }`.
   if (Object(schema.additionalProperties).not !== undefined) schema.additionalProperties = false
   if (schema.const !== undefined) {
@@ -32,11 +34,11 @@ export function toPlainSchema(schema: Schema): void {
   if (alternatives.length > 0) joinAlternatives(schema, alternatives)
 }
 
-/** Merges alternatives that OpenAPI writes as one schema: a number and its string form, enums, and a value or null. */
+/** Merges alternatives that OpenAPI writes as one schema: a number or a boolean and its string form, enums, and a value or null. */
 function joinAlternatives(schema: Schema, alternatives: Schema[]): void {
   const isNull = (one: Schema) => (one.type as string) === 'null'
-  const number = alternatives.find(({ type }) => type === 'integer' || type === 'number')
-  const rest = alternatives.filter((one) => !isNull(one) && !(number && one.format === number.type))
+  const written = alternatives.find(({ type }) => ['integer', 'number', 'boolean'].includes(String(type)))
+  const rest = alternatives.filter((one) => !isNull(one) && !(written && one.format === written.type))
   if (rest.length < alternatives.length && alternatives.some(isNull)) schema.nullable = true
   const [first = {}] = rest
   if (rest.length > 1 && !rest.every((one) => one.enum && one.type === first.type)) {
@@ -56,6 +58,16 @@ function childrenOf(schema: Schema): Schema[] {
   const more = typeof additionalProperties === 'object' ? [additionalProperties] : []
   const named = [...Object.values(properties), ...Object.values(patternProperties)]
   return [...named, ...more, ...items, ...anyOf, ...allOf] as Schema[]
+}
+
+/** Returns an example of a request's body: what is required, and the optional parts that have an example of their own. */
+export function requestExampleOf(schema: Schema): unknown {
+  if (schema.example !== undefined || schema.properties === undefined) return exampleOf(schema)
+  const { properties, required = [] } = schema
+  const sent = Object.entries(properties as Record<string, Schema>).filter(
+    ([name, { example }]) => required.includes(name) || example !== undefined,
+  )
+  return Object.fromEntries(sent.map(([name, part]) => [name, exampleOf(part)]))
 }
 
 /** Returns an example value, from the schema's example, default, first enum value, or the examples of its parts. */

@@ -92,10 +92,21 @@ function fromElysia(error: unknown): RegistryError {
   }
 }
 
-/** Describes the first invalid value by its path. Never includes the value, which may be a password. */
+/** Describes the first invalid value by its JSON path. Never includes the value, which may be a password. */
 function explain({ type, valueError }: ValidationError): string {
-  const path = valueError?.path.slice(1).replaceAll('/', '.') ?? ''
-  return `${type}${path === '' ? '' : ` ${path}`}: ${faultOf(valueError)}`
+  const path = jsonPathOf(valueError?.path ?? '')
+  return `${path === '' ? `the ${type}` : path}: ${faultOf(valueError)}`
+}
+
+/** Converts a JSON pointer (RFC 6901) to the way that programs write it: `/scope/0/role` is `scope[0].role`. */
+function jsonPathOf(pointer: string): string {
+  const parts = pointer.split('/').slice(1)
+  const names = parts.map((part) => (/^\d+$/.test(part) ? `[${part}]` : `.${unescape(part)}`))
+  return names.join('').replace(/^\./, '')
+}
+
+function unescape(part: string): string {
+  return part.replaceAll('~1', '/').replaceAll('~0', '~')
 }
 
 function faultOf(fault: ValidationError['valueError']): string {

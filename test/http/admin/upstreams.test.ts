@@ -163,7 +163,7 @@ test.each([
 
 test('an unknown setting is refused by its name', async () => {
   const refused = await ask('PUT', PATH, { privat: true })
-  expect([refused.status, refused.text]).toEqual([400, expect.stringContaining('body privat: is not known')])
+  expect([refused.status, refused.text]).toEqual([400, expect.stringContaining('privat: is not known')])
 })
 
 test('an upstream with 101 mirrors is refused', async () => {

@@ -51,7 +51,8 @@ const OPERATIONS = {
 export function groups(context: AdminContext) {
   const { groups } = context.accounts
   const params = t.Object({ name: Name })
-  const names = t.Optional(t.Array(AccountName, { maxItems: 100 }))
+  const added = t.Optional(t.Array(AccountName, { maxItems: 100, example: ['alice'] }))
+  const removed = t.Optional(t.Array(AccountName, { maxItems: 100 }))
   return controller(context, 'groups', '/groups')
     .get('', async ({ query }) => mapPage(await groups.list(query), (name) => ({ name })), {
       query: PageQuery,
@@ -75,7 +76,7 @@ export function groups(context: AdminContext) {
         await groups.change(principal.act(), name, { add, remove })
         return tagged(set, await groups.get(name), toGroup)
       },
-      { params, body: t.Object({ add: names, remove: names }), ...OPERATIONS.change },
+      { params, body: t.Object({ add: added, remove: removed }), ...OPERATIONS.change },
     )
     .delete(
       '/:name',

@@ -22,6 +22,7 @@ export const TagTarget = t.Object({ digest: DigestValue })
 export const TagChange = t.Object({
   expiresAt: t.Union([t.String({ format: 'date-time' }), t.Null()], {
     description: 'When the tag expires; null: never',
+    example: '2099-12-31T23:59:59Z',
   }),
 })
 

@@ -66,7 +66,7 @@ export function tags(context: AdminContext) {
       '/:tag/restore',
       async ({ principal, params, body: { digest, at = '' }, set }) => {
         if ((digest === undefined) === (at === '')) {
-          throw registryError('REQUEST_INVALID', 'give either "digest" or "at" in the body')
+          throw registryError('REQUEST_INVALID', 'the body: give either digest or at')
         }
         const to = digest === undefined ? { at: Date.parse(at) } : { digest }
         await tags.restore(principal.act(), params, to)
