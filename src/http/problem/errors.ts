@@ -101,12 +101,8 @@ function explain({ type, valueError }: ValidationError): string {
 /** Converts a JSON pointer (RFC 6901) to the way that programs write it: `/scope/0/role` is `scope[0].role`. */
 function jsonPathOf(pointer: string): string {
   const parts = pointer.split('/').slice(1)
-  const names = parts.map((part) => (/^\d+$/.test(part) ? `[${part}]` : `.${unescape(part)}`))
+  const names = parts.map((part) => (/^\d+$/.test(part) ? `[${part}]` : `.${part}`))
   return names.join('').replace(/^\./, '')
-}
-
-function unescape(part: string): string {
-  return part.replaceAll('~1', '/').replaceAll('~0', '~')
 }
 
 function faultOf(fault: ValidationError['valueError']): string {

@@ -77,6 +77,9 @@ describe.each(ACTS)('%s %s %j', (method, path, body, statuses) => {
   )
 })
 
+const TOKENS = '/accounts/alice/tokens'
+const scoped = (pattern: string, role: string) => ({ name: 'x', scope: [{ pattern, role }] })
+
 test.each([
   ['PUT', '/users/UPPER', user, 400, 'name: expected lowercase letters and digits, with '],
   ['PUT', '/users/a', { password: 'short' }, 400, 'password: expected 8 to 72 characters'],
@@ -103,28 +106,10 @@ test.each([
     'role: expected reader, writer or admin',
   ],
   ['PUT', '/grants', { subject: 'alice', pattern: '**' }, 400, 'role: is missing'],
-  [
-    'POST',
-    '/accounts/alice/tokens',
-    { name: 'x', expiresInDays: 0 },
-    400,
-    'expiresInDays: expected a whole number from 1 to ',
-  ],
-  [
-    'POST',
-    '/accounts/alice/tokens',
-    { name: 'x', scope: [{ pattern: 'A', role: 'reader' }] },
-    400,
-    'pattern',
-  ],
-  [
-    'POST',
-    '/accounts/alice/tokens',
-    { name: 'x', scope: [{ pattern: 'a', role: 'owner' }] },
-    400,
-    'scope[0].role: expected reader, writer or admin',
-  ],
-  ['POST', '/accounts/alice/tokens', [], 400, 'the body: is invalid'],
+  ['POST', TOKENS, { name: 'x', expiresInDays: 0 }, 400, 'expiresInDays: expected a whole number from 1 to '],
+  ['POST', TOKENS, scoped('A', 'reader'), 400, 'pattern'],
+  ['POST', TOKENS, scoped('a', 'owner'), 400, 'scope[0].role: expected reader, writer or admin'],
+  ['POST', TOKENS, [], 400, 'the body: is invalid'],
   ['GET', '/users?limit=0', undefined, 400, 'limit: expected a whole number from 1 to 500'],
   ['PATCH', '/users/admin', { admin: false }, 409, 'no server admin'],
   ['PATCH', '/users/admin', { disabled: true }, 409, 'no server admin'],
