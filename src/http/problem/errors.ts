@@ -11,7 +11,7 @@ import { toProblemResponse } from './problem.ts'
  */
 export function errors(log: Logger, nextRequestId: () => string) {
   return new Elysia({ name: 'errors' }).onError({ as: 'global' }, ({ error, request, path, set }) => {
-    const known = fromElysia(error)
+    const known = fromElysia(error, request)
     const requestId = String(set.headers['x-request-id'] ?? nextRequestId())
     if (known.status >= 500) log.error({ requestId, cause: known.cause ?? known }, 'request failed')
     const response = answerOf(known, request.method, path)
@@ -77,9 +77,9 @@ export function isClientGone(error: unknown): boolean {
 }
 
 /** Converts an error of Elysia: the request does not match its schema, or has no route. */
-function fromElysia(error: unknown): RegistryError {
+function fromElysia(error: unknown, { url }: Request): RegistryError {
   if (error instanceof ValidationError && error.type !== 'response') {
-    return registryError('REQUEST_INVALID', explain(error))
+    return registryError('REQUEST_INVALID', explain(error, url))
   }
   switch ((error as { code?: unknown }).code) {
     case 'NOT_FOUND':
@@ -93,9 +93,16 @@ function fromElysia(error: unknown): RegistryError {
 }
 
 /** Describes the first invalid value by its JSON path. Never includes the value, which may be a password. */
-function explain({ type, valueError }: ValidationError): string {
-  const path = jsonPathOf(valueError?.path ?? '')
+function explain({ type, valueError }: ValidationError, url: string): string {
+  const path = jsonPathOf(valueError?.path ?? '') || parameterWith(url, valueError?.value)
   return `${path === '' ? `the ${type}` : path}: ${faultOf(valueError)}`
+}
+
+/** Returns the name of the query parameter with this value, because Elysia reports numbers out of range without one. */
+function parameterWith(url: string, wanted: unknown): string {
+  if (typeof wanted === 'object') return ''
+  const found = [...new URL(url).searchParams].find(([, value]) => value === String(wanted))
+  return found?.[0] ?? ''
 }
 
 /** Converts a JSON pointer (RFC 6901) to the way that programs write it: `/scope/0/role` is `scope[0].role`. */
