@@ -3,6 +3,7 @@ import { type Auth, openAuth } from './auth/auth.ts'
 import { type FirstPassword, makeFirstAdmin } from './auth/first-admin.ts'
 import { PasswordFile } from './auth/password-file.ts'
 import { signInRecorder } from './auth/sign-in-log.ts'
+import type { TableSources } from './config/config.ts'
 import type { Config } from './config/config-schema.ts'
 import { parseListenAddress, refuseToListen } from './config/listen-address.ts'
 import { socketPath } from './config/socket-path.ts'
@@ -22,6 +23,7 @@ import { V1Images } from './core/pulls/v1-images.ts'
 import { openRegistries, type Registries } from './core/registries.ts'
 import { openDamaged } from './core/registry/damaged.ts'
 import type { Usage } from './core/registry/usage.ts'
+import { Retention } from './core/retention/retention.ts'
 import { openCrashMarker } from './data-folder/crash-marker.ts'
 import { type DataFolder, openDataFolder, removeSocket } from './data-folder/data-folder.ts'
 import { type Clocks, certificateClock, openClocks } from './domain/clock.ts'
@@ -157,13 +159,12 @@ export interface ServiceOptions {
   monotonic?: () => number
   /** Called when something fails that the services cannot work without. */
   onFailure: (error: Error) => void
-  /** Where the upstreams are configured. */
-  upstreamSource?: string | undefined
+  tableSources?: TableSources | undefined
 }
 
 /** Locks the data folder for this process, and builds the services on it. */
 export async function openServices(config: Config, log: Logger, options: ServiceOptions): Promise<Services> {
-  const { onFailure, upstreamSource } = options
+  const { onFailure, tableSources = {} } = options
   const folder = await openDataFolder(config, log, onFailure)
   const { metadata } = folder
   const clocks = openClocks(await metadata.newestTime(), options)
@@ -192,15 +193,17 @@ export async function openServices(config: Config, log: Logger, options: Service
     now,
     damaged,
   }
-  const collector = new Collector({ ...kept, ...clocks, ...removalOptions(config, clocks), log })
+  const removal = removalOptions(config, clocks)
+  const collector = new Collector({ ...kept, ...clocks, ...removal, log })
   const fills = filesystemFills(config.data, uploads)
   const disk = () => diskSpace(config.data)
-  const around = { config, log, fills, uploads, access: auth.access, disk, upstreamSource }
+  const around = { config, log, fills, uploads, access: auth.access, disk, tableSources }
   const { local, cache } = await openRegistries({ ...kept, ...around, ...clocks, counts: metrics.cache })
   const scrub = openScrub({ ...kept, config, log })
-  const jobs = openJobs({ config, log, clocks, collector, scrub, metadata })
+  const retention = new Retention({ ...kept, ...around, ...removal, usage: local.usage })
+  const jobs = openJobs({ config, log, clocks, collector, retention, scrub, metadata })
   const parts = { ...kept, ...around, registry: cache.registry, storedBlobs: local.blobs, collector, cache }
-  const content = await openContent({ ...parts, local, jobs })
+  const content = await openContent({ ...parts, local, retention, jobs })
   return {
     metadata,
     auth,
@@ -216,7 +219,7 @@ export async function openServices(config: Config, log: Logger, options: Service
     metrics,
     passwordFile,
     async close() {
-      await Promise.all([jobs.stop(), collector.stop(), scrub.stop(), cache.stop()])
+      await Promise.all([jobs.stop(), retention.stop(), collector.stop(), scrub.stop(), cache.stop()])
       await Promise.all([auth.authenticator.noteUse(), local.usage.close()])
       await Promise.all([uploads.stop(), kept.reader.stop()])
       await folder.close()
@@ -229,17 +232,19 @@ interface ContentParts extends ContentOptions {
   config: Config
   uploads: FilesystemUploads
   local: Registries['local']
+  retention: Retention
   jobs: Jobs
 }
 
 /** Builds what the HTTP APIs call. */
-async function openContent({ local, jobs, ...parts }: ContentParts): Promise<Content> {
+async function openContent({ local, retention, jobs, ...parts }: ContentParts): Promise<Content> {
   const { registry, cache, config, metadata, reader, now } = parts
   const conversions = new Conversions(registry, localConversions(parts), reader, now)
   return {
     ...contentServices(parts),
     registry,
     upstreams: cache.upstreams,
+    retention,
     jobs,
     config,
     pulls: new NegotiatedManifests(registry.manifests, conversions, config.docker.schema1.pull),
@@ -254,8 +259,7 @@ export interface AppOptions extends FirstPassword {
   wall?: () => number
   /** Milliseconds since an arbitrary time; never goes backwards. */
   monotonic?: () => number
-  /** Where the upstreams are configured. */
-  upstreamSource?: string | undefined
+  tableSources?: TableSources | undefined
 }
 
 /** The window is at least as long as the grace period of pushes. */

@@ -80,6 +80,12 @@ echo 'bob:$2b$04$GpXt6Y5ftqvb9l9fdoR7VeNrTPqhPeiYP4IfCkHRSsPAhCyQbLQWy' > htpass
     'cay tag history',
     { by: 'shell', before: `${IMAGE}; push app pr-17; age 3; push app v1 newer` },
   ],
+  [
+    'README.md Expire old tags',
+    '$ cay retention test',
+    { by: 'shell', before: 'cay serve; push ci/app pr-1; push prod/app 1.0' },
+  ],
+  ['README.md Expire old tags', '[[retention]]', { by: 'config' }],
   ['README.md Garbage collection', 'cay gc', { by: 'shell', before: IMAGE }],
   ['README.md Back up and restore', 'cay backup', { by: 'shell', before: `${IMAGE}; mkdir -p /mnt /srv` }],
   ['README.md Restrict what can be pushed', '[artifacts]', { by: 'config' }],

@@ -28,11 +28,11 @@ const HERE = ['data', 'metadata', 'config'] as const
 export async function openClient(sources: PlaceSources): Promise<AdminClient> {
   const remote = await remoteTransport(sources)
   if (remote !== undefined) return adminClient(remote)
-  const { config, upstreamSource } = await sources.load(sources.options)
+  const { config, tableSources } = await sources.load(sources.options)
   const socket = await socketTransport(config.data)
   if (socket !== undefined) return adminClient(socket)
   const { openAlone } = await import('./embedded.ts')
-  return adminClient(await openAlone(config, upstreamSource))
+  return adminClient(await openAlone(config, tableSources))
 }
 
 /** Opens a client only if a server is running, because completions must be fast. */

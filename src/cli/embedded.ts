@@ -1,4 +1,5 @@
 import { openServices } from '../app.ts'
+import type { TableSources } from '../config/config.ts'
 import type { Config } from '../config/config-schema.ts'
 import { ownerApi } from '../http/owner-api.ts'
 import { openLog } from '../telemetry/log.ts'
@@ -8,10 +9,10 @@ import type { Transport } from './admin-client.ts'
 const POOL_BYTES = 1024 * 1024
 
 /** Locks a data folder without a server for as long as the command runs, and serves the admin API in this process. */
-export async function openAlone(config: Config, upstreamSource: string | undefined): Promise<Transport> {
+export async function openAlone(config: Config, tableSources: TableSources): Promise<Transport> {
   const log = openLog({ level: 'error', format: 'pretty' })
   const light = { ...config, uploads: { ...config.uploads, digesters: 1, poolBytes: POOL_BYTES } }
-  const services = await openServices(light, log, { onFailure: () => {}, upstreamSource })
+  const services = await openServices(light, log, { onFailure: () => {}, tableSources })
   const api = ownerApi({ ...services, log })
   return {
     isAlone: true,

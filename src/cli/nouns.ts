@@ -11,6 +11,7 @@ import { jobs } from './nouns/jobs.ts'
 import { manifests } from './nouns/manifests.ts'
 import { pins } from './nouns/pins.ts'
 import { repositories } from './nouns/repositories.ts'
+import { retention } from './nouns/retention.ts'
 import { robots } from './nouns/robots.ts'
 import { server } from './nouns/server.ts'
 import { signingKeys } from './nouns/signing-keys.ts'
@@ -34,6 +35,7 @@ export const NOUNS: Readonly<Record<string, Noun>> = {
   cache,
   pin: pins,
   upstream: upstreams,
+  retention,
   gc: collector,
   job: jobs,
   server,

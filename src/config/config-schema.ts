@@ -2,6 +2,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import { MANIFEST_BYTES_MAX } from '../oci/manifest.ts'
 import { BACKUP_SETTINGS } from './backup-settings.ts'
 import { CACHE_SETTINGS } from './cache-settings.ts'
+import { RetentionSchema } from './retention-schema.ts'
 import { SCRUB_SETTINGS } from './scrub-settings.ts'
 import { boolean, choice, integer, MiB, TiB } from './setting.ts'
 import { UpstreamSchema } from './upstream-schema.ts'
@@ -55,6 +56,10 @@ export const ConfigSchema = Type.Object(
     mirror: Type.Array(Type.String(), {
       default: [],
       description: 'More listeners, UPSTREAM=HOST:PORT, each a registry mirror of one upstream for Docker',
+    }),
+    retention: Type.Array(RetentionSchema, {
+      default: [],
+      description: 'Policies that decide which tags expire: [[retention]] tables',
     }),
     log: Type.Object(
       {
@@ -161,7 +166,12 @@ export const ConfigSchema = Type.Object(
           0,
           'Days until a manifest that never had a tag is collected; 0: never; repositories can override this',
         ),
-        intervalSeconds: integer(1, 86_400, 3600, 'The interval of garbage collection, in seconds'),
+        intervalSeconds: integer(
+          1,
+          86_400,
+          3600,
+          'The interval of retention and garbage collection, in seconds',
+        ),
       },
       { additionalProperties: false },
     ),

@@ -24,8 +24,13 @@ export interface LoadedConfig {
   config: Config
   /** Likely mistakes that do not prevent the start. */
   warnings: string[]
-  /** Where the upstreams are configured: a file, a flag or a variable. */
-  upstreamSource: string | undefined
+  tableSources: TableSources
+}
+
+/** Where the tables are configured that can also be managed with the API: a file, a flag or a variable. */
+export interface TableSources {
+  upstream?: string | undefined
+  retention?: string | undefined
 }
 
 /** Variables that set the first account's password. They are not settings, because settings are shown. */
@@ -72,7 +77,7 @@ export async function loadConfig({ flags, file, environment }: ConfigSources): P
   return {
     config: check(values, sources),
     warnings: unknownVariables(environment),
-    upstreamSource: sources.get('upstream'),
+    tableSources: { upstream: sources.get('upstream'), retention: sources.get('retention') },
   }
 }
 

@@ -10,7 +10,11 @@ export interface Chores {
   clocks: Clocks
   uploads: { expire(before: number): Promise<number> }
   usage: { flush(): Promise<void> }
-  content: { pullCounts: { removeOld(): Promise<void> }; jobs: Pick<Jobs, 'start'> }
+  content: {
+    pullCounts: { removeOld(): Promise<void> }
+    retention: { runRegularly(): Promise<void>; plan(): Promise<void> }
+    jobs: Pick<Jobs, 'start'>
+  }
   cache: { lastUse: { flush(): Promise<void> }; room: { keep(): Promise<void> } }
   collector: {
     run(): Promise<unknown>
@@ -42,6 +46,10 @@ export function startHousekeeping(config: Config, log: Logger, chores: Chores): 
   })
   schedule.every(10, 'write the counts of pulls and pushes', () => usage.flush())
   schedule.every(3600, 'delete old counts of pulls', () => content.pullCounts.removeOld())
+  schedule.every(config.gc.intervalSeconds, 'apply the retention policies', () =>
+    content.retention.runRegularly(),
+  )
+  schedule.every(60, 'note what has changed for retention', () => content.retention.plan())
   schedule.every(config.gc.intervalSeconds, 'collect garbage', () => collector.run())
   schedule.every(60, 'write when cached content was last used', () => cache.lastUse.flush())
   schedule.every(10, 'keep the reserve of free disk space', () => cache.room.keep())

@@ -16,6 +16,7 @@ export const EVENT_TYPES = [
   'repository.delete',
   'repository.restore',
   'repository.rewind',
+  'retention.expire',
   'tag.follow',
   'tag.put',
   'tag.change',

@@ -45,6 +45,7 @@ export async function openExposition(sources: ExpositionSources): Promise<() => 
   let stored = await sources.content.storage.totals()
   describeContent(() => stored, gauge)
   describeJobs(sources, counter, gauge)
+  describeRetention(sources, counter)
   describeCache(sources, counter, gauge)
   describeProcess(counter, gauge)
   return async () => {
@@ -103,6 +104,21 @@ function describeJobs({ content: { jobs } }: ExpositionSources, counter: Describ
       for (const [state, count] of Object.entries(ended)) yield [{ kind, state }, count]
     }
   })
+}
+
+function describeRetention({ content }: ExpositionSources, counter: Describe): void {
+  counter(
+    'cay_retention_expired_total',
+    'Tags and untagged manifests that policies expired.',
+    ['kind'],
+    () => {
+      const { tags, manifests } = content.retention.expired
+      return [
+        [{ kind: 'tag' }, tags],
+        [{ kind: 'manifest' }, manifests],
+      ]
+    },
+  )
 }
 
 function describeCache({ metrics, content }: ExpositionSources, counter: Describe, gauge: Describe): void {

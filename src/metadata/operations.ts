@@ -13,6 +13,7 @@ import { blobLinks } from './content/blob-links.ts'
 import { blobWrites } from './content/blobs.ts'
 import { conversionWrites } from './content/conversions.ts'
 import { damageWrites } from './content/damage.ts'
+import { immutability } from './content/immutability.ts'
 import { referenceRows } from './content/manifest-references.ts'
 import { manifestFinder, manifestRows } from './content/manifest-rows.ts'
 import { manifestWrites } from './content/manifest-writes.ts'
@@ -22,6 +23,7 @@ import { repositoryRestores, repositoryRows, repositoryWrites } from './content/
 import { tagMoves } from './content/tag-moves.ts'
 import { tagRows } from './content/tag-rows.ts'
 import { tagWriteBeginning, tagWrites } from './content/tag-writes.ts'
+import { totals } from './content/totals.ts'
 import { usageWrites } from './content/usage.ts'
 import type { Db } from './database.ts'
 import { outboxWrites } from './events.ts'
@@ -31,6 +33,9 @@ import { pageWrites } from './garbage/free-pages.ts'
 import { manifestPurge } from './garbage/manifest-purge.ts'
 import { reachability } from './garbage/reachability.ts'
 import { renewalWrites } from './garbage/renewals.ts'
+import { dueRows, planWrites } from './retention/plan.ts'
+import { policyWrites } from './retention/policies.ts'
+import { retentionWrites } from './retention/retention.ts'
 import { revivals } from './time-machine/content-restore.ts'
 import { manifestRestores } from './time-machine/manifest-restores.ts'
 import { rewinds } from './time-machine/rewind.ts'
@@ -82,6 +87,7 @@ function accountOperations(db: Db, version: VersionOfCall) {
     ...addressWrites(db),
     ...pinWrites(db, recordAct),
     ...upstreamWrites(db, { recordAct, version }),
+    ...policyWrites(db, { recordAct, version }),
   }
 }
 
@@ -98,7 +104,10 @@ function contentOperations(db: Db, version: VersionOfCall) {
   const reach = reachability(db, version)
   const lines = tagLines(db)
   const namedTags = tagRows(db, { recordEvent, lines, reach, version })
-  const tags = tagMoves(db, namedTags)
+  const immutable = immutability(db)
+  const due = dueRows(db)
+  const total = totals(db)
+  const tags = tagMoves(namedTags, immutable)
   const begin = tagWriteBeginning(find, tags)
   const revive = revivals(db, { find: findManifest, reach })
   const purge = manifestPurge(db, { recordEvent, reach, rows, tags: namedTags })
@@ -131,5 +140,7 @@ function contentOperations(db: Db, version: VersionOfCall) {
     ...tagRestores({ recordEvent, tags, lines, revive, begin }),
     ...repositoryRestores({ recordEvent, find, rows: repositoriesByName }),
     ...rewinds({ recordEvent, find, tags, lines, revive }),
+    ...planWrites(db, { find, due, total }),
+    ...retentionWrites(db, { recordEvent, immutable, due, total, tags: namedTags, version }),
   }
 }

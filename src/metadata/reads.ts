@@ -28,6 +28,7 @@ import type { Db } from './database.ts'
 import { explanations } from './garbage/explanation.ts'
 import { garbageReads } from './garbage/garbage.ts'
 import { outboxReads } from './outbox.ts'
+import { retentionReads } from './retention/reads.ts'
 import { historyReads } from './time-machine/history.ts'
 import { newestTime } from './time-machine/recorded-time.ts'
 
@@ -67,6 +68,7 @@ export function reads(db: Db) {
     addresses: addressReads(db),
     garbage: garbageReads(db),
     explain: explanations(db),
+    retention: retentionReads(db, total),
     /** The newest time that is recorded, in milliseconds since 1970; 0 when nothing is. */
     newestTime: () => newestTime(db),
   }

@@ -253,6 +253,8 @@ export const tagHistory = sqliteTable(
     at: time('at').notNull(),
     /** The act that moved it, as the outbox names it. */
     act: text('act').notNull().default(''),
+    /** Why, if a rule decided it. */
+    reason: text('reason'),
     account: text('account'),
     credential: text('credential'),
     address: text('address').notNull(),

@@ -17,7 +17,7 @@ export type Stale = keyof StaleParts
 export const CONTENT_STALE = { stale: 'content' } as const
 
 /** A write that is done in parts. Each part is committed, and what it yields is forgotten before the next one. */
-export type Parts<Reply> = Generator<{ stale: Stale }, Reply>
+export type Parts<Reply> = Generator<{ stale: Stale | undefined }, Reply>
 
 /** Accounts that have changed, or what they may do but for grants; by their ids. */
 export interface AccountsChanged {

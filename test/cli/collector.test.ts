@@ -41,7 +41,7 @@ test('cay gc lists and explains garbage, asks for confirmation, and collects it'
   const unknown = await run(`gc --explain sha256:${'0'.repeat(64)}`)
   expect([unknown.code, unknown.output]).toEqual([3, ''])
   expect((await run('job start nonsense --yes')).errors).toBe(
-    'cay: unknown kind of job "nonsense": expected gc, scan, scrub, or backup\n',
+    'cay: unknown kind of job "nonsense": expected gc, scan, scrub, retain, or backup\n',
   )
   await expectStatus(await server.fetch(`/v2/app/manifests/${image.digest}`, { method: 'DELETE' }), 202)
   expect(JSON.parse(await cay('gc --dry-run --json'))).toEqual(await api('/candidates'))

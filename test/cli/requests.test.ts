@@ -19,6 +19,7 @@ const OPTIONS: Record<string, Record<string, string>[]> = {
   'repo rewind': [{ at: '2h' }],
   'tag restore': [{ at: '2h' }],
   'upstream set': [{ freshSeconds: '60' }],
+  'retention set': [{ repositories: 'x' }],
   'gc run': [{}, { dryRun: 'true' }, { explain: 'x', json: 'true' }],
 }
 

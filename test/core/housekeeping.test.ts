@@ -22,6 +22,7 @@ async function firstTurn(newest: number, crashedAt?: number) {
     usage: { flush: async () => {} },
     content: {
       pullCounts: { removeOld: async () => {} },
+      retention: { runRegularly: async () => {}, plan: async () => {} },
       jobs: { start: () => Promise.reject(new Error('no backup is configured')) },
     },
     cache: { lastUse: { flush: async () => {} }, room: { keep: async () => {} } },

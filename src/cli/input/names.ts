@@ -46,6 +46,7 @@ const SOURCES: Readonly<Record<string, (before: readonly string[]) => Source[]>>
   references: tagsOf,
   job: () => [{ list: '/jobs', field: 'id' }],
   kind: () => [JOB_KINDS],
+  policy: () => [{ list: '/retention/policies', field: 'name' }],
   upstream: () => [{ list: '/upstreams', field: 'name' }],
   upload: () => [{ list: '/uploads', field: 'id' }],
   token: ([account = '']) => [{ list: `${apiPath('accounts', account)}/tokens`, field: 'id' }],

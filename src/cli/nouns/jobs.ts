@@ -36,7 +36,7 @@ export const jobs: Noun = {
     start: {
       usage: '<kind>',
       summary:
-        'Start a job and show its progress: gc (delete garbage), scan (compare files and database), scrub (verify all content), or backup (to backup.folder)',
+        'Start a job and show its progress: gc (delete garbage), scan (compare files and database), scrub (verify all content), retain (expire tags), or backup (to backup.folder)',
       options: [
         ['--detach', 'return at once, without showing progress'],
         ['--remove-many', 'allow a scan to delete more than a tenth of the files'],
@@ -50,11 +50,7 @@ export const jobs: Noun = {
             EXIT.usage,
           )
         if (kind === 'backup' || kind === 'scrub') return startJob(call, kind)
-        await call.confirm(
-          kind === 'gc'
-            ? 'permanently deletes all garbage; list it with cay gc --dry-run'
-            : `deletes the files that the database does not know${call.options.removeMany === 'true' ? ', however many there are' : ''}`,
-        )
+        await call.confirm(consequenceOf(kind, call.options.removeMany === 'true'))
         return startJob(call, kind)
       },
     },
@@ -74,6 +70,13 @@ export const jobs: Noun = {
       },
     },
   },
+}
+
+/** Completes "This ..." for a kind of job. */
+function consequenceOf(kind: string, isRemovingMany: boolean): string {
+  if (kind === 'gc') return 'permanently deletes all garbage; list it with cay gc --dry-run'
+  if (kind === 'retain') return 'expires tags; list them with cay retention test --expiring'
+  return `deletes the files that the database does not know${isRemovingMany ? ', however many there are' : ''}`
 }
 
 /** Starts a job, and follows its progress unless --detach is given. */

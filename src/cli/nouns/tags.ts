@@ -46,6 +46,7 @@ export const HISTORY_COLUMNS: readonly Field[] = [
   field('from', 'previousDigest', formatShortDigest),
   field('restorable', 'restorable', formatYes),
   field('account', 'account'),
+  field('reason', 'reason'),
 ]
 
 const TAG_LINES: readonly Field[] = [

@@ -1,3 +1,4 @@
+import type { TableSources } from '../../config/config.ts'
 import type { Config } from '../../config/config-schema.ts'
 import type { ManagedUpstream } from '../../config/upstream-schema.ts'
 import type { Write } from '../../domain/caller.ts'
@@ -38,17 +39,12 @@ export interface UpstreamOptions {
   metadata: Metadata
   cache: ProxyCache
   config: Config
-  /** Where the upstreams are configured that the API cannot change: a file, a flag or a variable. */
-  upstreamSource: string | undefined
+  tableSources: TableSources
 }
 
 /** Lists, shows and checks upstreams, and changes those that are not configured elsewhere. */
-export function upstreamService({
-  metadata,
-  cache,
-  config,
-  upstreamSource = 'the configuration',
-}: UpstreamOptions) {
+export function upstreamService({ metadata, cache, config, tableSources }: UpstreamOptions) {
+  const { upstream: upstreamSource = 'the configuration' } = tableSources
   const { upstreams } = cache
   const isOffline = config.cache.offline
   const configured = new Set(config.upstream.map(({ name }) => name))

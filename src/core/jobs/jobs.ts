@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import type { Write } from '../../domain/caller.ts'
+import type { Caller, Write } from '../../domain/caller.ts'
 import { RegistryError, registryError } from '../../oci/error.ts'
 
 /** How many finished jobs are remembered. */
@@ -9,10 +9,10 @@ const ENDED_MAX = 100
 const WATCHERS_MAX = 100
 
 /**
- * What a job does: `gc` deletes garbage, `scan` looks for files that no row names, `scrub` verifies all content,
- * and `backup` makes a snapshot.
+ * What a job does: `gc` deletes garbage, `scan` looks for files that no row names, `scrub` verifies all content, `retain`
+ * expires tags, and `backup` makes a snapshot.
  */
-export const JOB_KINDS = ['gc', 'scan', 'scrub', 'backup'] as const
+export const JOB_KINDS = ['gc', 'scan', 'scrub', 'retain', 'backup'] as const
 export type JobKind = (typeof JOB_KINDS)[number]
 
 /** `waiting` jobs start once the audit log has recorded them. The last three states are final. */
@@ -45,6 +45,8 @@ export interface Progress {
 export type JobWork = (run: JobRun) => Promise<Record<string, number>>
 
 export interface JobRun {
+  /** Who started it. */
+  caller: Caller
   /** Aborted when the job is cancelled or the server stops. The work should then end soon. */
   signal: AbortSignal
   progress: (done: number, total?: number) => void
@@ -84,6 +86,7 @@ export interface JobCounts {
 
 const SEE_LOG = "the server's log has the cause"
 
+type Asked = Pick<JobRun, 'caller' | 'options'>
 type JobEnd = Partial<Job> & { state: 'done' | 'failed' | 'cancelled' }
 
 interface Running {
@@ -137,7 +140,7 @@ export class Jobs {
       this.end(running, { state: 'failed', error: 'the start of the job could not be recorded' })
       throw error
     }
-    const settled = this.run(running, own, options)
+    const settled = this.run(running, own, { caller: act.caller, options })
       .then((job) => note({ ...act, at: job.endedAt ?? act.at, action: 'job.end', ...noteOf(job) }))
       .catch((cause) => log.error({ job: kind, cause }, 'cannot record the end of a job in the audit log'))
       .finally(() => this.unsettled.delete(settled))
@@ -220,7 +223,7 @@ export class Jobs {
     return running
   }
 
-  private async run(running: Running, work: JobWork, options: JobOptions): Promise<Job> {
+  private async run(running: Running, work: JobWork, asked: Asked): Promise<Job> {
     const { id, kind } = running.job
     const { signal } = running.abort
     try {
@@ -229,7 +232,7 @@ export class Jobs {
       const progress = (done: number, total?: number) => {
         this.change(running, { progress: { done, total } })
       }
-      const result = await work({ signal, progress, options })
+      const result = await work({ signal, progress, ...asked })
       // A job that was cancelled too late counts as done.
       this.end(running, { state: 'done', result })
     } catch (cause) {

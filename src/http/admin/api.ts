@@ -24,6 +24,7 @@ import type { AdminContext } from './context.ts'
 import { audit } from './server/audit.ts'
 import { events } from './server/events.ts'
 import { jobs } from './server/jobs.ts'
+import { retention } from './server/retention.ts'
 import { server } from './server/server.ts'
 import { upstreams } from './server/upstreams.ts'
 
@@ -54,6 +55,7 @@ export function adminApi(context: AdminContext) {
     .use(pins(context))
     .use(upstreams(context))
     .use(collector(context))
+    .use(retention(context))
     .use(jobs(context))
     .use(server(context))
 }

@@ -1,13 +1,10 @@
-import { eq } from 'drizzle-orm'
 import { type Condition, holds } from '../../domain/condition.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
 import type { Tag } from '../../oci/reference.ts'
-import type { Db } from '../database.ts'
 import { partTime, within } from '../part-time.ts'
-import { repository } from '../schema.ts'
-import { number, statement } from '../statement.ts'
 import { checkVersion } from '../versions.ts'
+import type { Immutability } from './immutability.ts'
 import type { Move, TagNow, TagRows } from './tag-rows.ts'
 
 /** Where a tag is to point, and until when; without an end it stays. */
@@ -30,8 +27,7 @@ const TAGS_READ = 200
 export type TagMoves = ReturnType<typeof tagMoves>
 
 /** The moves of tags, as far as the repository allows them. */
-export function tagMoves(db: Db, rows: TagRows) {
-  const { isImmutable, refuseImmutable } = immutability(db)
+export function tagMoves(rows: TagRows, { isImmutable, refuseImmutable }: Immutability) {
   const remove = (repositoryId: number, name: Tag, move: Move, isDecided = false): boolean => {
     const row = rows.find(repositoryId, name, move.at)
     if (row === undefined) return false
@@ -152,21 +148,4 @@ function checkDigest(name: Tag, found: TagNow | undefined, expected: Condition):
 /** Whether an end is before another one; null is never. */
 function isSooner(end: number | null, other: number | null): boolean {
   return end !== null && (other === null || end < other)
-}
-
-function immutability(db: Db) {
-  const settings = statement(db, { id: number }, ({ id }) =>
-    db.select({ immutableTags: repository.immutableTags }).from(repository).where(eq(repository.id, id)),
-  )
-  const isImmutable = (repositoryId: number) => settings.get({ id: repositoryId })?.immutableTags === true
-  const refuseImmutable = (repositoryId: number, name: Tag, { digest }: TagNow) => {
-    if (!isImmutable(repositoryId)) return
-    throw registryError(
-      'DENIED',
-      `the tags of this repository are immutable, and "${name}" is at ${digestFromBytes(digest)}: ` +
-        'take another tag, or let the repository have mutable tags first',
-      { status: 409 },
-    )
-  }
-  return { isImmutable, refuseImmutable }
 }

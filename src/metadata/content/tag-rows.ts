@@ -14,6 +14,8 @@ import type { VersionOfCall } from '../versions.ts'
 /** A move of a tag: who, when, and by which act. */
 export interface Move extends Write {
   act: EventType
+  /** Why, if a rule decided it. */
+  reason?: string | undefined
 }
 
 /** A tag as it is. */

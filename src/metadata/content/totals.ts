@@ -1,14 +1,34 @@
-import { eq } from 'drizzle-orm'
+import { eq, sql } from 'drizzle-orm'
 import type { Db } from '../database.ts'
 import { total } from '../schema.ts'
-import { statement, text } from '../statement.ts'
+import { number, statement, text } from '../statement.ts'
 
 /** Reads a sum that is kept with every change; 0 when there is none of this name. */
-export type ReadTotal = (name: 'blob.count' | 'blob.bytes' | 'cache.count' | 'cache.bytes') => number
+export type ReadTotal = (name: TotalName) => number
+
+type TotalName =
+  | 'blob.count'
+  | 'blob.bytes'
+  | 'cache.count'
+  | 'cache.bytes'
+  | 'pulls.since'
+  | 'retention.event'
+  | 'retention.policies'
 
 export function totals(db: Db): ReadTotal {
   const byName = statement(db, { name: text }, ({ name }) =>
     db.select({ value: total.value }).from(total).where(eq(total.name, name)),
   )
   return (name) => byName.get({ name })?.value ?? 0
+}
+
+/** Writes a value that no trigger keeps. */
+export function totalWrites(db: Db): (name: TotalName, value: number) => void {
+  const put = statement(db, { name: text, value: number }, (row) =>
+    db
+      .insert(total)
+      .values(row)
+      .onConflictDoUpdate({ target: total.name, set: { value: sql`excluded.value` } }),
+  )
+  return (name, value) => put.run({ name, value })
 }

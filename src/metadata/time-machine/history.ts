@@ -18,6 +18,8 @@ export interface HistoryLine {
   /** Milliseconds since 1970. */
   at: number
   act: EventType
+  /** Why, if a rule decided it. */
+  reason: string | null
   account: string | null
   credential: string | null
   address: string
@@ -69,7 +71,7 @@ export function historyReads(db: Db, { find }: Pick<RepositoryReads, 'find'>) {
 }
 
 function toLine(line: typeof tagHistory.$inferSelect, isPreviousHere: boolean): HistoryLine {
-  const { id, name, digest, previous, at, act, account, credential, address, requestId } = line
+  const { id, name, digest, previous, at, act, reason, account, credential, address, requestId } = line
   return {
     id,
     tag: name as Tag,
@@ -77,6 +79,7 @@ function toLine(line: typeof tagHistory.$inferSelect, isPreviousHere: boolean): 
     previous: previous === null ? undefined : digestFromBytes(previous),
     at,
     act: act as EventType,
+    reason,
     account,
     credential,
     address,

@@ -10,6 +10,7 @@ import { bytes, number, optional, statement, text } from '../statement.ts'
 /** A move to be recorded; null is no tag. */
 export interface MoveLine extends Write {
   act: EventType
+  reason?: string | undefined
   digest: Buffer | null
   previous: PastTag | undefined
 }
@@ -51,6 +52,7 @@ export function tagLines(db: Db) {
       previousExpiresAt: optional(number),
       at: number,
       act: text,
+      reason: optional(text),
       account: optional(text),
       credential: optional(text),
       address: text,
@@ -61,9 +63,9 @@ export function tagLines(db: Db) {
   const { firstSince, leftSince } = pastStatements(db)
   return {
     /** Records that a tag moved. */
-    add(repositoryId: number, name: Tag, { caller, previous, ...line }: MoveLine): void {
+    add(repositoryId: number, name: Tag, { caller, previous, reason, ...line }: MoveLine): void {
       const before = { previous: previous?.digest ?? null, previousExpiresAt: previous?.expiresAt ?? null }
-      insert.run({ ...whoColumns(caller), ...line, ...before, repositoryId, name })
+      insert.run({ ...whoColumns(caller), ...line, ...before, reason: reason ?? null, repositoryId, name })
     },
 
     /** The tag as it was at a time, null for none; undefined when it has not moved since. */

@@ -18,6 +18,12 @@ const Move = t.Object({
     }),
   ),
   previousDigest: t.Optional(DigestText),
+  reason: t.Optional(
+    t.String({
+      description: 'Why, if a retention policy decided it',
+      example: 'policy ci: not one of the newest 10 by push time',
+    }),
+  ),
   restorable: t.Boolean({ description: 'Whether the previous manifest can still be restored' }),
   account: t.Optional(t.String({ description: 'Who moved the tag; hidden from anonymous callers' })),
   credentialId: t.Optional(t.String({ description: 'Server admins only, as are the fields below' })),
@@ -30,8 +36,17 @@ export const Moves = pageOf(Move, 'Moves, newest first')
 
 /** Converts a tag move, with only the fields that the principal may see. */
 export function toMove(line: HistoryLine, principal: Principal) {
-  const { at, tag, digest, previous, isPreviousHere } = line
+  const { at, tag, digest, previous, reason, isPreviousHere } = line
   const type = EVENT_TYPES.find((known) => known === line.act)
   const restorable = previous !== undefined && isPreviousHere
-  return present({ type, at, tag, digest, previousDigest: previous, restorable, ...toWho(line, principal) })
+  return present({
+    type,
+    at,
+    tag,
+    digest,
+    previousDigest: previous,
+    reason,
+    restorable,
+    ...toWho(line, principal),
+  })
 }

@@ -9,7 +9,8 @@ import { jobEvents } from './job-events.ts'
 const KIND = t.UnionEnum([...JOB_KINDS], {
   default: undefined,
   description:
-    'gc: delete garbage; scan: find files that the database does not reference; scrub: verify all content; backup: back up to `backup.folder`',
+    'gc: delete garbage; scan: find files that the database does not reference; scrub: verify all content; retain: ' +
+    'apply the retention policies; backup: back up to `backup.folder`',
 })
 
 const JobModel = t.Object(

@@ -1,0 +1,221 @@
+import type { Logger } from 'pino'
+import type { TableSources } from '../../config/config.ts'
+import type { Config } from '../../config/config-schema.ts'
+import { type Caller, SYSTEM } from '../../domain/caller.ts'
+import { compilePolicies, type RetentionPolicy } from '../../domain/retention-policy.ts'
+import type { NamedRow } from '../../metadata/content/repositories.ts'
+import type { Metadata } from '../../metadata/metadata.ts'
+import type { TestedTag } from '../../metadata/retention/reads.ts'
+import type { Expired } from '../../metadata/retention/retention.ts'
+import { registryError } from '../../oci/error.ts'
+import type { RepositoryName } from '../../oci/reference.ts'
+import { type ListPage, PAGE_DEFAULT, type PageQuery } from '../page.ts'
+import { unknownRepository } from '../unknown.ts'
+import { type Policies, retentionPolicies } from './policies.ts'
+
+/** Tags that one page of a test looks at. A page with fewer entries can have a next one. */
+const TESTED_MAX = 10_000
+
+export interface RetentionOptions {
+  metadata: Metadata
+  config: Pick<Config, 'retention'>
+  tableSources: TableSources
+  log: Logger
+  /** Milliseconds since 1970, for records. */
+  now: () => number
+  /** The clock for deletions. */
+  steady: () => number
+  /** Writes the pulls that were counted and are not yet written. */
+  usage: { flush(): Promise<void> }
+}
+
+/** A tag of a test: whether the policies would expire it, and why. */
+export interface TestedEntry extends Omit<TestedTag, 'verdict' | 'name'> {
+  repository: RepositoryName
+  tag: string
+  expires: boolean
+  policy: string | undefined
+  reason: string
+}
+
+export interface RetentionTestQuery extends PageQuery {
+  repository?: RepositoryName | undefined
+  /** A policy to test as if it were set, instead of the one of its name. */
+  policy?: RetentionPolicy | undefined
+  /** Only tags that would expire. */
+  expiring?: boolean | undefined
+}
+
+export interface RetentionRun {
+  caller: Caller
+  signal?: AbortSignal | undefined
+  /** Called with the repositories that were looked at. */
+  progress?: (done: number) => void
+}
+
+/** Applies the retention policies, and shows what they would do. */
+export class Retention {
+  readonly policies: Policies
+  /** What was expired since the process started. */
+  readonly expired: Omit<Expired, 'repositories'> = { tags: 0, manifests: 0 }
+  private readonly options: RetentionOptions
+  private turn: Promise<unknown> = Promise.resolve()
+  private readonly stopping = new AbortController()
+
+  constructor(options: RetentionOptions) {
+    const { metadata, config, tableSources } = options
+    this.options = options
+    this.policies = retentionPolicies({
+      metadata,
+      configured: config.retention,
+      source: tableSources.retention,
+    })
+  }
+
+  /** Expires what the policies do not keep, in small parts. Runs are serialized. Rejects when cancelled. */
+  run(run: RetentionRun): Promise<Expired> {
+    return this.serialize(() => this.expireAll(run))
+  }
+
+  /** Runs as recurring work, and records in the audit log what was expired. */
+  async runRegularly(): Promise<void> {
+    const { metadata, now, log } = this.options
+    const expired = await this.run({ caller: SYSTEM })
+    if (expired.tags + expired.manifests === 0) return
+    log.info(expired, 'applied the retention policies')
+    const act = { action: 'retention.run', target: 'schedule', detail: { ...expired } }
+    await metadata.write('noteAct', { caller: SYSTEM, at: now(), ...act })
+  }
+
+  /** Notes which repositories have changed, so that the outbox need not remember it until the next run. */
+  async plan(): Promise<void> {
+    await this.serialize(() => this.planFor(async () => await this.policies.list()))
+  }
+
+  /** Lists tags with what the policies, and the one of the query, would do with each. Throws NAME_UNKNOWN. */
+  async test({ repository, policy, expiring, cursor: text, limit = PAGE_DEFAULT }: RetentionTestQuery) {
+    const policies = (await this.policies.list()).filter(({ name }) => name !== policy?.name)
+    const asked = plainPolicies(policy === undefined ? policies : [...policies, policy])
+    if (text === undefined) await this.options.usage.flush()
+    const cursor = parseTestCursor(text) ?? { at: this.options.steady(), repository: '', tag: '' }
+    const { at } = cursor
+    const items: TestedEntry[] = []
+    let looked = 0
+    for await (const one of this.governed(asked, repository, cursor.repository)) {
+      let after = one.name === cursor.repository ? cursor.tag : ''
+      for (;;) {
+        const rows = await this.options.metadata.retention.test({
+          repository: one,
+          policies: asked,
+          at,
+          after,
+        })
+        if (rows.length === 0) break
+        for (const row of rows) {
+          if (!expiring || row.verdict.expires) items.push(entryOf(one.name, row))
+          after = row.name
+          if (items.length >= limit || ++looked >= TESTED_MAX) return pageAt(items, at, one.name, after)
+        }
+      }
+    }
+    return { items } satisfies ListPage<TestedEntry>
+  }
+
+  /** Cancels the current run, and ends it after its part. */
+  async stop(): Promise<void> {
+    this.stopping.abort()
+    await this.turn
+  }
+
+  private serialize<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.turn.then(work)
+    this.turn = mine.catch(() => {})
+    return mine
+  }
+
+  private async planFor(list: () => Promise<RetentionPolicy[]>): Promise<RetentionPolicy[]> {
+    const policies = plainPolicies(await list())
+    await this.options.metadata.write('planRetention', { policies, fingerprint: fingerprintOf(policies) })
+    return policies
+  }
+
+  private async expireAll({ caller, signal, progress }: RetentionRun): Promise<Expired> {
+    const { metadata, now, steady, usage } = this.options
+    const done: Expired = { tags: 0, manifests: 0, repositories: 0 }
+    const policies = await this.planFor(() => this.policies.list())
+    if (policies.length === 0) return done
+    await usage.flush()
+    const until = steady()
+    for (let more = true; more; ) {
+      signal?.throwIfAborted()
+      if (this.stopping.signal.aborted) break
+      const batch = await metadata.write('retain', { caller, at: now(), until, policies })
+      more = batch.more
+      done.tags += batch.tags
+      done.manifests += batch.manifests
+      done.repositories += batch.repositories
+      this.expired.tags += batch.tags
+      this.expired.manifests += batch.manifests
+      progress?.(done.repositories)
+    }
+    return done
+  }
+
+  /** Yields the repositories that a policy governs, from a name on. */
+  private async *governed(
+    policies: RetentionPolicy[],
+    only: RepositoryName | undefined,
+    from: string,
+  ): AsyncIterable<NamedRow> {
+    const { retention } = this.options.metadata
+    const compiled = compilePolicies(policies)
+    if (only !== undefined) {
+      const found = await retention.findLocal(only)
+      if (found === undefined) throw unknownRepository(only)
+      yield found
+      return
+    }
+    // The page begins in the repository of the cursor.
+    const first = from === '' ? undefined : await retention.findLocal(from as RepositoryName)
+    if (first !== undefined) yield first
+    let after = from
+    for (;;) {
+      const rows = await retention.local(after, PAGE_DEFAULT)
+      for (const row of rows) if (compiled.some(({ matches }) => matches(row.name))) yield row
+      const end = rows.at(-1)
+      if (end === undefined) return
+      after = end.name
+    }
+  }
+}
+
+function entryOf(repository: RepositoryName, { name, verdict, ...row }: TestedTag): TestedEntry {
+  const { expires, policy, reason } = verdict
+  return { ...row, repository, tag: name, expires, policy, reason }
+}
+
+function pageAt(items: TestedEntry[], at: number, repository: string, tag: string): ListPage<TestedEntry> {
+  return { items, next: `${at}.${repository}:${tag}` }
+}
+
+/** Parses the cursor `<milliseconds>.<repository>:<tag>`: all pages of a test are of one time. */
+function parseTestCursor(text: string | undefined) {
+  if (text === undefined || text === '') return undefined
+  const [, at, repository = '', tag = ''] = /^(\d{1,15})\.([^:]+):(.+)$/.exec(text) ?? []
+  if (at !== undefined) return { at: Number(at), repository, tag }
+  throw registryError('REQUEST_INVALID', 'cursor: expected the nextCursor of a page of this list')
+}
+
+/** Leaves out what is not a setting. */
+function plainPolicies(policies: readonly RetentionPolicy[]): RetentionPolicy[] {
+  return policies.map(({ name, repositories, tags, newest, order, pushedDays, pulledDays, ...rest }) => {
+    const { keep, untaggedDays, immutable } = rest
+    return { name, repositories, tags, newest, order, pushedDays, pulledDays, keep, untaggedDays, immutable }
+  })
+}
+
+/** A number that differs for other policies; 0 for none. */
+function fingerprintOf(policies: RetentionPolicy[]): number {
+  if (policies.length === 0) return 0
+  return 1 + Number(BigInt.asUintN(48, BigInt(Bun.hash(JSON.stringify(policies)))))
+}

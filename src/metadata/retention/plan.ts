@@ -1,0 +1,149 @@
+import { and, asc, eq, gt, isNull, sql } from 'drizzle-orm'
+import type { EventType } from '../../domain/events.ts'
+import { compilePolicies, type RetentionPolicy } from '../../domain/retention-policy.ts'
+import type { RepositoryName } from '../../oci/reference.ts'
+import type { RepositoryReads } from '../content/repositories.ts'
+import { type ReadTotal, totalWrites } from '../content/totals.ts'
+import type { Db } from '../database.ts'
+import { partTime } from '../part-time.ts'
+import { retentionDue } from '../retention-schema.ts'
+import { event, repository } from '../schema.ts'
+import type { Parts } from '../stale.ts'
+import { number, statement } from '../statement.ts'
+
+/** Rows that are read at once. */
+const ROWS_READ = 500
+
+/** The events after which something of their repository may expire. A deletion lets nothing else expire. */
+const LETS_EXPIRE: ReadonlySet<EventType> = new Set<EventType>([
+  'manifest.push',
+  'manifest.restore',
+  'repository.change',
+  'repository.restore',
+  'repository.rewind',
+  'tag.put',
+  'tag.restore',
+])
+
+/** Nothing else has changed. */
+const NOTHING_STALE = { stale: undefined } as const
+
+interface PlanParts {
+  find: RepositoryReads['find']
+  due: DueRows
+  total: ReadTotal
+}
+
+export interface RetentionPlan {
+  policies: RetentionPolicy[]
+  /** Differs for other policies; 0 for none. */
+  fingerprint: number
+}
+
+export type DueRows = ReturnType<typeof dueRows>
+
+/** When something of a repository may expire. */
+export function dueRows(db: Db) {
+  const put = statement(db, { repositoryId: number, dueAt: number }, (row) =>
+    db
+      .insert(retentionDue)
+      .values(row)
+      .onConflictDoUpdate({ target: retentionDue.repositoryId, set: { dueAt: sql`excluded.due_at` } }),
+  )
+  const remove = statement(db, { id: number }, ({ id }) =>
+    db.delete(retentionDue).where(eq(retentionDue.repositoryId, id)),
+  )
+  const next = statement(
+    db,
+    { until: number },
+    ({ until }) => sql<{ id: number }>`select repository_id as id from retention_due
+      where due_at <= ${until} order by due_at limit 1`,
+  )
+  return {
+    /** Sets when something may expire, in milliseconds since 1970; undefined if nothing can until a change. */
+    set(repositoryId: number, dueAt: number | undefined): void {
+      if (dueAt === undefined) remove.run({ id: repositoryId })
+      else put.run({ repositoryId, dueAt })
+    },
+    /** Returns the id of a repository of which something may have expired. */
+    next: (until: number): number | undefined => next.get({ until })?.id,
+  }
+}
+
+/**
+ * Plans what retention must look at. The outbox says which repositories have changed, so planning costs a push nothing.
+ */
+export function planWrites(db: Db, { find, due, total: read }: PlanParts) {
+  const write = totalWrites(db)
+  const { ends, changes, local } = planStatements(db)
+  /** Looks at every repository again. If the process ends before the last part, the next plan starts anew. */
+  function* planAll(isGoverned: (name: RepositoryName) => boolean): Parts<void> {
+    for (let after = 0, isOver = partTime(); ; ) {
+      const rows = local.all({ after, limit: ROWS_READ })
+      for (const { id, name } of rows) due.set(id, isGoverned(name as RepositoryName) ? 0 : undefined)
+      if (rows.length < ROWS_READ) return
+      after = rows.at(-1)?.id ?? after
+      if (isOver()) {
+        yield NOTHING_STALE
+        isOver = partTime()
+      }
+    }
+  }
+  function* planChanged(isGoverned: (name: RepositoryName) => boolean): Parts<void> {
+    for (let isOver = partTime(); ; ) {
+      const rows = changes.all({ after: read('retention.event'), limit: ROWS_READ })
+      const changed = rows.filter(({ type }) => LETS_EXPIRE.has(type as EventType))
+      for (const name of new Set(changed.map((row) => row.repository as RepositoryName))) {
+        const id = isGoverned(name) ? find(name) : undefined
+        if (id !== undefined) due.set(id, 0)
+      }
+      const last = rows.at(-1)
+      if (last !== undefined) write('retention.event', last.id)
+      if (rows.length < ROWS_READ) return
+      if (isOver()) {
+        yield NOTHING_STALE
+        isOver = partTime()
+      }
+    }
+  }
+  return {
+    /** Marks the repositories that have changed since the last plan, and all of them when the policies have. */
+    *planRetention({ policies, fingerprint }: RetentionPlan): Parts<void> {
+      const isSame = fingerprint === read('retention.policies')
+      if (isSame && fingerprint === 0) return
+      const compiled = compilePolicies(policies)
+      const isGoverned = (name: RepositoryName) => compiled.some(({ matches }) => matches(name))
+      const { oldest, newest } = ends.get({}) ?? {}
+      if (isSame && (oldest ?? 0) <= read('retention.event') + 1) return yield* planChanged(isGoverned)
+      yield* planAll(isGoverned)
+      write('retention.event', newest ?? 0)
+      write('retention.policies', fingerprint)
+    },
+  }
+}
+
+function planStatements(db: Db) {
+  const ends = statement(
+    db,
+    {},
+    () => sql<{ oldest: number | null; newest: number | null }>`
+      select (select min(id) from event) as oldest, (select max(id) from event) as newest`,
+  )
+  const changes = statement(db, { after: number, limit: number }, ({ after, limit }) =>
+    db
+      .select({ id: event.id, type: event.type, repository: event.repository })
+      .from(event)
+      .where(gt(event.id, after))
+      .orderBy(asc(event.id))
+      .limit(limit),
+  )
+  const local = statement(db, { after: number, limit: number }, ({ after, limit }) =>
+    db
+      .select({ id: repository.id, name: repository.name })
+      .from(repository)
+      .where(and(gt(repository.id, after), isNull(repository.deletedAt), isNull(repository.upstream)))
+      .orderBy(asc(repository.id))
+      .limit(limit),
+  )
+  return { ends, changes, local }
+}
