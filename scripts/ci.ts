@@ -22,6 +22,7 @@ const steps: Step[] = [
   { name: 'conformance', args: ['conformance'], counts: caseCounts },
   { name: 'api', args: ['schemathesis'], counts: caseCounts },
   { name: 'clients', args: ['clients'], counts: caseCounts },
+  { name: 'readme', args: ['readme'], counts: caseCounts },
   { name: 'differential', args: ['differential'], counts: caseCounts },
   { name: 'docker-v1', args: ['docker-v1'], counts: caseCounts },
   { name: 'tls-clients', args: ['tls-clients'], counts: caseCounts },

@@ -18,6 +18,7 @@ const commands: Record<string, () => Promise<{ run: (args: string[]) => Promise<
   conformance: () => import('./conformance.ts'),
   clients: () => import('./clients.ts'),
   schemathesis: () => import('./schemathesis.ts'),
+  readme: () => import('./readme.ts'),
   'tls-clients': () => import('./tls-clients.ts'),
   'docker-v1': () => import('./docker-v1.ts'),
   differential: () => import('./differential.ts'),

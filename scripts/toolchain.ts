@@ -85,6 +85,8 @@ export const tools = {
   'qemu-aarch64': { package: 'qemu-user', path: '/usr/bin/qemu-aarch64' },
   'docker-registry': { package: 'docker-registry', path: '/usr/bin/docker-registry' },
   nginx: { package: 'nginx-light', path: '/usr/sbin/nginx' },
+  caddy: { package: 'caddy', path: '/usr/bin/caddy' },
+  'fail2ban-regex': { package: 'fail2ban', path: '/usr/bin/fail2ban-regex' },
   chromium: { package: 'chromium', path: '/usr/bin/chromium' },
   schemathesis: { distribution: 'schemathesis', version: '4.32.5' },
 } satisfies Record<string, Tool>

@@ -2,14 +2,14 @@ import { beforeAll, describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { build } from '../scripts/build.ts'
 import { temporaryFolder } from '../scripts/lib/temporary-folder.ts'
-import { type Block, readBlocks } from '../scripts/readme/blocks.ts'
+import { type Block, readBlocks, titleOf } from '../scripts/readme/blocks.ts'
 import { runBlock } from '../scripts/readme/sandbox.ts'
 import { type Treatment, treatmentOf } from '../scripts/readme/treatments.ts'
 import { runCay } from './support/run-cay.ts'
 
 const blocks = await readBlocks()
 const titled = blocks.map((block): [title: string, Block, Treatment | undefined] => [
-  `${block.page}, ${block.section}: ${block.name.replace(/\s+#.*/, '')}`,
+  titleOf(block),
   block,
   treatmentOf(block),
 ])

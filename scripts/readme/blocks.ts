@@ -24,6 +24,11 @@ export async function readBlocks(): Promise<Block[]> {
   return (await Promise.all(blocks)).flat()
 }
 
+/** Returns a title for a block: where it is, and its first command. */
+export function titleOf({ page, section, name }: Block): string {
+  return `${page}, ${section}: ${name.replace(/\s+#.*/, '')}`
+}
+
 /** Returns the code blocks of a page. */
 function parseBlocks(page: string, text: string): Block[] {
   const blocks: Block[] = []

@@ -14,8 +14,11 @@ const PASSWORD = 'correct-horse-battery'
 const PRELUDE = `
 set -eE -o pipefail
 trap 'echo "failed: $BASH_COMMAND"' ERR
+background() { "$@" > background.log 2>&1 & OTHERS="$OTHERS $!"; }
+end() { stop; for ONE in $OTHERS; do kill "$ONE"; wait "$ONE" || true; done; }
 stop() { if [ -n "$SERVER" ]; then kill "$SERVER"; wait "$SERVER" || true; SERVER=; fi; }
-trap stop EXIT
+trap end EXIT
+trap 'cat background.log; exit 1' TERM
 serve() {
   stop
   rm -f serve.log
@@ -44,47 +47,46 @@ digest() { curl -fsSI -u "admin:$PASSWORD" -H 'accept: */*' "http://localhost:50
 /**
  * Runs a block as printed, on a terminal, with an empty home folder; returns what the terminal showed.
  *
- * Port 5000 is replaced by a free one, https://registry.example by the server, /srv, /mnt and /etc/cay by folders of the
- * sandbox, and `sha256:...` by a digest.
+ * Ports 5000 and 443 are replaced by free ones, https://registry.example by the server, /srv, /mnt, /etc/cay and /etc/letsencrypt
+ * by folders of the sandbox, and `sha256:...` by a digest.
  *
+ * @param folders more folders of programs
  * @throws Error with the output if a command of the block fails
  */
-export async function runBlock(
-  block: Block,
-  trial: Trial,
-  env: Record<string, string> = {},
-): Promise<string> {
+export async function runBlock(block: Block, trial: Trial, folders: string[] = []): Promise<string> {
   await using folder = await temporaryFolder('readme')
   const home = folder.path
   const bin = join(home, 'bin')
   await mkdir(bin)
   await symlink(process.env.CAY_EXECUTABLE ?? (await build()), join(bin, 'cay'))
   await symlink(process.execPath, join(bin, 'bun'))
-  const port = freePort()
+  const [port, securePort] = [freePort(), freePort()]
   const place = (text: string) =>
     text
       .replaceAll('https://registry.example:', 'http://localhost:')
       .replaceAll(/\b5000\b/g, port)
-      .replaceAll(/(?<![\w.~])\/(srv|mnt|etc\/cay)\b/g, `${home}/$1`)
-  const lines = block.language === 'console' ? commandsOf(block.text) : block.text
-  const code = lines.replaceAll('sha256:...', '"$DIGEST"')
-  const script = place(`${PRELUDE}\nPASSWORD=${PASSWORD}\n${trial.before ?? ''}\n: block\n${code}\n`)
-  await Bun.write(join(home, 'block.sh'), script)
+      .replaceAll(/\b443\b/g, securePort)
+      .replaceAll(/(?<![\w.~])\/(srv|mnt|etc\/cay|etc\/letsencrypt)\b/g, `${home}/$1`)
+  const { before = '', script } = trial
+  if (script !== undefined) await Bun.write(join(home, 'block.conf'), place(block.text))
+  const code = (script ?? commandsOf(block)).replaceAll('sha256:...', '"$DIGEST"')
+  const all = place(`${PRELUDE}\nPASSWORD=${PASSWORD}\n${before}\n: block\n${code}\n`)
+  await Bun.write(join(home, 'block.sh'), all)
   const { output, ended } = await onTerminal(['bash', 'block.sh'], home, {
-    PATH: `${bin}:${env.PATH ?? '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'}`,
+    PATH: [bin, ...folders, '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'].join(':'),
     HOME: home,
     CAY_DATA: join(home, '.local/share/cay'),
     CAY_LISTEN: `127.0.0.1:${port}`,
     TERM: 'dumb',
     ...(trial.isFirstStart ? {} : { CAY_ADMIN_PASSWORD: PASSWORD }),
-    ...env,
   })
   if (ended === 0) return output
   throw new Error(`${block.page}, "${block.section}": ended with ${ended}\n${output}`)
 }
 
-/** Returns the commands of a block that shows a session: those after the prompt. */
-function commandsOf(text: string): string {
+/** Returns the commands of a block. If it shows a session, they follow the prompt. */
+function commandsOf({ language, text }: Block): string {
+  if (language !== 'console') return text
   return text
     .split('\n')
     .flatMap((line) => (line.startsWith('$ ') ? [line.slice(2)] : []))
@@ -98,8 +100,9 @@ async function onTerminal(command: string[], cwd: string, env: Record<string, st
   const child = Bun.spawn(command, {
     cwd,
     env,
+    // The shell then ends what it has started.
     timeout: secondsMax * 1000,
-    killSignal: 'SIGKILL',
+    killSignal: 'SIGTERM',
     terminal: {
       cols: 200,
       rows: 50,

@@ -1,3 +1,4 @@
+import type { ToolName } from '../toolchain.ts'
 import type { Block } from './blocks.ts'
 
 /** How a block is tried. */
@@ -6,12 +7,88 @@ export interface Trial {
   before?: string
   /** The block is about the first password. */
   isFirstStart?: boolean
+  /** Tries a configuration, which is in the file block.conf, instead of running the block. */
+  script?: string
 }
 
-/** What is done with a block: it is run, read as a configuration, or not tried at all. */
-export type Treatment = ({ by: 'shell' } & Trial) | { by: 'config' } | { by: 'nothing'; reason: string }
+/** What is done with a block: it is run, alone or with other programs, read as cay's configuration, or not tried at all. */
+export type Treatment =
+  | ({ by: 'shell' } & Trial)
+  | ({ by: 'clients'; tools: ToolName[] } & Trial)
+  | { by: 'config' }
+  | { by: 'nothing'; reason: string }
 
 const IMAGE = 'cay serve; push team/app 1.0; push app v1; DIGEST=$(digest app v1)'
+
+/** An engine that needs no network and no storage driver of the kernel, and has an image alpine. */
+const DOCKER = `export DOCKER_HOST=unix://$HOME/docker.sock
+background dockerd --iptables=false --ip6tables=false --bridge=none --storage-driver=vfs \
+  --data-root $HOME/docker --exec-root $HOME/exec --pidfile $HOME/docker.pid --host $DOCKER_HOST
+until docker info > /dev/null 2>&1; do sleep 0.1; done
+tar c -T /dev/null | docker import - alpine`
+
+/** Each client signs in. podman and skopeo keep what they store and sign in with in the sandbox. */
+const SIGNED_IN = `mkdir -p .config/containers run
+echo '{"default": [{"type": "insecureAcceptAnything"}]}' > .config/containers/policy.json
+printf '[storage]\\ndriver = "vfs"\\ngraphroot = "%s"\\nrunroot = "%s"\\n' "$HOME/storage" "$HOME/run" > storage.conf
+export CONTAINERS_STORAGE_CONF=$HOME/storage.conf REGISTRY_AUTH_FILE=$HOME/auth.json XDG_RUNTIME_DIR=$HOME/run
+podman login --tls-verify=false -u admin -p "$PASSWORD" localhost:5000
+crane auth login -u admin -p "$PASSWORD" localhost:5000
+oras login --plain-http -u admin -p "$PASSWORD" localhost:5000
+helm registry login --plain-http -u admin -p "$PASSWORD" localhost:5000`
+
+const NGINX = `cay serve --trusted-proxies 127.0.0.1
+LIVE=/etc/letsencrypt/live/registry.example.org
+mkdir -p $LIVE
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=registry.example.org \
+  -addext subjectAltName=DNS:registry.example.org -keyout $LIVE/privkey.pem -out $LIVE/fullchain.pem
+CA=$LIVE/fullchain.pem
+cat > nginx.conf <<END
+daemon off;
+pid $HOME/nginx.pid;
+error_log stderr;
+events {}
+http {
+  access_log off;
+  client_body_temp_path $HOME/body;
+  proxy_temp_path $HOME/proxy;
+  fastcgi_temp_path $HOME/fastcgi;
+  uwsgi_temp_path $HOME/uwsgi;
+  scgi_temp_path $HOME/scgi;
+  include $HOME/block.conf;
+}
+END
+background nginx -p "$HOME" -c "$HOME/nginx.conf"`
+
+const CADDY = `cay serve --trusted-proxies 127.0.0.1
+CA=$HOME/.local/share/caddy/pki/authorities/local/root.crt
+{
+  echo '{'
+  echo local_certs
+  echo skip_install_trust
+  echo admin off
+  echo auto_https disable_redirects
+  echo https_port 443
+  echo '}'
+  cat block.conf
+} > Caddyfile
+background caddy run --config Caddyfile --adapter caddyfile
+until [ -e "$CA" ]; do sleep 0.1; done`
+
+/** The registry is used through the proxy, which sends it the address that the client used. */
+const THROUGH_PROXY = `SITE=https://registry.example.org:443
+anybody() { curl -sS --cacert "$CA" --resolve registry.example.org:443:127.0.0.1 "$@"; }
+proxied() { anybody -f -u "admin:$PASSWORD" "$@"; }
+until anybody -f -o answer $SITE/livez; do sleep 0.1; done
+anybody -D headers -o answer $SITE/v2/
+grep -iF "realm=\\"$SITE/token\\"" headers
+head -c 20000000 /dev/urandom > layer
+DIGEST=sha256:$(sha256sum layer | cut -d ' ' -f 1)
+proxied -D headers -o answer -X POST $SITE/v2/app/blobs/uploads/
+UPLOAD=$(tr -d '\\r' < headers | sed -n 's/^location: //ip')
+proxied -T layer "$SITE$UPLOAD?digest=$DIGEST"
+proxied -o pulled $SITE/v2/app/blobs/$DIGEST
+cmp layer pulled`
 
 /** The treatment of each block, by its page, its heading and the beginning of its first line. */
 const TREATMENTS: readonly [place: string, begins: string, Treatment][] = [
@@ -37,19 +114,47 @@ const TREATMENTS: readonly [place: string, begins: string, Treatment][] = [
   [
     'README.md Push and pull',
     'docker login',
-    { by: 'nothing', reason: 'needs these clients; `bun run clients` tries them' },
+    { by: 'clients', tools: ['docker', 'dockerd'], before: `cay serve; ${DOCKER}` },
   ],
   [
     'README.md Push and pull',
     'skopeo copy',
-    { by: 'nothing', reason: 'needs these clients; `bun run clients` tries them' },
+    {
+      by: 'clients',
+      tools: ['skopeo', 'podman', 'crane', 'oras', 'helm3'],
+      before: `cay serve; ${SIGNED_IN}
+push layout 1; crane pull --format=oci localhost:5000/layout:1 layout
+tar c -T /dev/null | podman import - app
+echo notes > notes.txt
+helm create chart; helm package chart`,
+    },
   ],
   ['README.md Serve other hosts with TLS', 'cay serve', { by: 'shell' }],
   ['README.md Behind a reverse proxy', 'trusted-proxies', { by: 'config' }],
   [
     'README.md Behind a reverse proxy',
     'server {',
-    { by: 'nothing', reason: 'needs nginx and a certificate' },
+    {
+      by: 'clients',
+      tools: ['nginx'],
+      script: `${NGINX}
+${THROUGH_PROXY}`,
+    },
+  ],
+  [
+    'README.md Behind a reverse proxy',
+    'registry.example.org {',
+    {
+      by: 'clients',
+      tools: ['caddy'],
+      script: `${CADDY}
+${THROUGH_PROXY}`,
+    },
+  ],
+  [
+    'README.md Behind a reverse proxy',
+    'http:',
+    { by: 'nothing', reason: 'Traefik is neither a Debian package nor installable with `go install`' },
   ],
   [
     'README.md Users, robots and grants',
@@ -73,7 +178,18 @@ echo 'bob:$2b$04$GpXt6Y5ftqvb9l9fdoR7VeNrTPqhPeiYP4IfCkHRSsPAhCyQbLQWy' > htpass
   ],
   ['README.md Run it', 'cay serve', { by: 'shell', before: 'mkdir -p /srv' }],
   ['README.md Logs', 'cay repo pulls', { by: 'shell', before: IMAGE }],
-  ['README.md Logs', '[Definition]', { by: 'nothing', reason: 'test/http/fail2ban.test.ts tries it' }],
+  [
+    'README.md Logs',
+    '[Definition]',
+    {
+      by: 'clients',
+      tools: ['fail2ban-regex'],
+      before: 'cay serve',
+      script: `curl -sS -u admin:wrong http://localhost:5000/v2/
+fail2ban-regex "$PWD/serve.log" "$PWD/block.conf" | tee found
+grep '1 matched' found`,
+    },
+  ],
   ['README.md Logs', '[cay]', { by: 'nothing', reason: 'bans addresses of this host' }],
   [
     'README.md Undo',
