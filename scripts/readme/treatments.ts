@@ -110,6 +110,11 @@ const TREATMENTS: readonly [place: string, begins: string, Treatment][] = [
     'skopeo copy',
     { by: 'nothing', reason: 'needs a registry.example; `bun scripts/main.ts installs` runs the image' },
   ],
+  [
+    'README.md As a service',
+    'sudo ./cay-linux-x64',
+    { by: 'nothing', reason: 'needs systemd; `bun scripts/main.ts installs` tries it' },
+  ],
   ['README.md First start', 'cay serve', { by: 'shell', isFirstStart: true }],
   [
     'README.md Push and pull',
@@ -204,6 +209,7 @@ grep '1 matched' found`,
   ['README.md Expire old tags', '[[retention]]', { by: 'config' }],
   ['README.md Garbage collection', 'cay gc', { by: 'shell', before: IMAGE }],
   ['README.md Back up and restore', 'cay backup', { by: 'shell', before: `${IMAGE}; mkdir -p /mnt /srv` }],
+  ['README.md Damaged content', 'cay damage', { by: 'shell', before: IMAGE }],
   ['README.md Restrict what can be pushed', '[artifacts]', { by: 'config' }],
   [
     'README.md The command line',
