@@ -26,13 +26,18 @@ const HERE = ['data', 'metadata', 'config'] as const
  * or, without a running server, of the data folder itself.
  */
 export async function openClient(sources: PlaceSources): Promise<AdminClient> {
+  return adminClient(await openTransport(sources))
+}
+
+/** Connects as `openClient` does. The transport also reaches /v2. */
+export async function openTransport(sources: PlaceSources): Promise<Transport> {
   const remote = await remoteTransport(sources)
-  if (remote !== undefined) return adminClient(remote)
+  if (remote !== undefined) return remote
   const { config, tableSources } = await sources.load(sources.options)
   const socket = await socketTransport(config.data)
-  if (socket !== undefined) return adminClient(socket)
+  if (socket !== undefined) return socket
   const { openAlone } = await import('./embedded.ts')
-  return adminClient(await openAlone(config, tableSources))
+  return await openAlone(config, tableSources)
 }
 
 /** Opens a client only if a server is running, because completions must be fast. */

@@ -1,6 +1,7 @@
 import { openServices } from '../app.ts'
 import type { TableSources } from '../config/config.ts'
 import type { Config } from '../config/config-schema.ts'
+import { listenerOptions } from '../http/listener/listener-options.ts'
 import { ownerApi } from '../http/owner-api.ts'
 import { openLog } from '../telemetry/log.ts'
 import type { Transport } from './admin-client.ts'
@@ -13,11 +14,18 @@ export async function openAlone(config: Config, tableSources: TableSources): Pro
   const log = openLog({ level: 'error', format: 'pretty' })
   const light = { ...config, uploads: { ...config.uploads, digesters: 1, poolBytes: POOL_BYTES } }
   const services = await openServices(light, log, { onFailure: () => {}, tableSources })
-  const api = ownerApi({ ...services, log })
+  const api = ownerApi({ ...services, ...listenerOptions(config, [], false), log })
   return {
     isAlone: true,
     isOwner: true,
-    fetch: (path, init) => api.handle(new Request(`http://localhost${path}`, init)),
+    fetch: (path, init) => api.handle(requestOf(path, init)),
     close: () => services.close(),
   }
+}
+
+/** Builds a request as the server gets it: a body of unknown length has the header that HTTP would give it. */
+function requestOf(path: string, init: RequestInit): Request {
+  const request = new Request(`http://localhost${path}`, init)
+  if (init.body instanceof ReadableStream) request.headers.set('transfer-encoding', 'chunked')
+  return request
 }

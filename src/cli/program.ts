@@ -10,6 +10,7 @@ import { addHostCommands } from './host-commands.ts'
 import { HELP } from './output/help.ts'
 import { sanitize } from './output/terminal.ts'
 import { load } from './settings.ts'
+import { addTransferCommands } from './transfer-commands.ts'
 
 /** Runs the command that the arguments name, and returns the exit code. */
 export async function runProgram(argv: string[]): Promise<number> {
@@ -38,6 +39,7 @@ export function openProgram(words: readonly string[], exit: (code: number) => vo
     .exitOverride()
   addHostCommands(program, exit)
   addBackupCommands(program, load, exit)
+  addTransferCommands(program, load, withPlace, exit)
   addNouns(program, words, load, withPlace)
   return program.addHelpText('after', `\nExit codes:\n${exitCodes()}`)
 }

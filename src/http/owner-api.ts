@@ -3,29 +3,33 @@ import type { Logger } from 'pino'
 import type { AccountServices } from '../core/accounts/account-services.ts'
 import { type Identity, NOBODY } from '../domain/access.ts'
 import type { Authentication } from '../domain/authentication.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
 import { adminApi } from './admin/api.ts'
 import type { Content } from './admin/services.ts'
+import { v2Dispatch } from './distribution/dispatch.ts'
+import type { V2Limits } from './distribution/exchange.ts'
+import { routes } from './distribution/routes.ts'
 import { errors } from './problem/errors.ts'
-import { openBodies } from './request/bodies.ts'
+import type { Bodies } from './request/bodies.ts'
 import { requestIds, requestLog } from './request-log.ts'
 import { SessionCookies } from './session-cookie.ts'
 
 /** The identity of every caller on the socket: only the owner of the data folder can open it. */
 const OWNER: Identity = Object.freeze({ ...NOBODY, account: 'owner (socket)', isAdmin: true })
 
-/** The limits of bodies. Manifests are never sent to the socket. */
-const BODY_LIMITS = { manifestBytesMax: 0, bodyBytesMax: 0, stallSecondsMax: 60 }
-
 export interface OwnerOptions {
-  auth: Pick<Authentication, 'access'>
+  auth: Pick<Authentication, 'access' | 'tokens'>
   accounts: AccountServices
   content: Content
   /** Milliseconds since 1970. */
   now: () => number
   log: Logger
+  metrics: Metrics
+  bodies: Bodies
+  limits: V2Limits
 }
 
-/** The admin API for the owner of the data folder. It needs no credential. */
+/** The admin API and /v2 for the owner of the data folder. They need no credential. */
 export function ownerApi({ auth, log, ...options }: OwnerOptions) {
   const nextRequestId = requestIds()
   const context = {
@@ -34,10 +38,25 @@ export function ownerApi({ auth, log, ...options }: OwnerOptions) {
     cookies: new SessionCookies(() => 'http://localhost'),
     authenticate: () => OWNER,
     addressOf: () => 'socket',
-    bodies: openBodies(BODY_LIMITS),
     sourceOf: (request: Request) => ({ request, client: undefined }),
   }
+  const dispatch = v2Dispatch({
+    ...context,
+    routes: routes(),
+    registry: options.content.registry,
+    pulls: options.content.pulls,
+    authorise: () => {},
+    log,
+    upstreams: options.content.upstreams,
+    mirrorOf: undefined,
+    service: auth.tokens.service,
+    originOf: () => 'http://localhost',
+    nextRequestId,
+    onBlobBody: () => {},
+    isForV1: () => false,
+  })
   return new Elysia()
+    .all('/v2/*', ({ request }) => dispatch(request), { parse: 'none', detail: { hide: true } })
     .use(errors(log, nextRequestId))
     .use(requestLog({ log, nextRequestId, addressOf: context.addressOf }))
     .use(adminApi(context))

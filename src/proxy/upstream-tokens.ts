@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import type { UpstreamCredentials } from '../config/upstreams.ts'
-import { type Challenge, parseChallenges } from './challenge.ts'
+import { type Challenge, parseChallenges } from '../domain/challenge.ts'
 import { UpstreamError } from './upstream-error.ts'
 
 /** Scopes whose token is remembered. */

@@ -169,6 +169,7 @@ export class UploadSession {
     this.checkOffset(body)
     const bytes = await readSmallBody(body, body.stallSecondsMax ?? this.means.stallSecondsMax)
     this.means.onReceived(bytes.length)
+    if (bytes.length !== body.length) throw wrongLength(body.length, bytes.length)
     return verified(digest, bytes)
   }
 
@@ -189,6 +190,10 @@ export class UploadSession {
     if (!keep) this.fileSize = undefined
     return { digest, size }
   }
+}
+
+function wrongLength(expected: number, actual: number): Error {
+  return registryError('SIZE_INVALID', `the body has ${actual} bytes instead of ${expected}`)
 }
 
 function verified(digest: Digest, bytes: Uint8Array): CommittedBlob {

@@ -9,7 +9,7 @@ const layers = [
   ['app.ts'],
   ['http'],
   ['core'],
-  ['auth', 'backup', 'proxy', 'gc', 'integrity', 'tls', 'data-folder'],
+  ['auth', 'backup', 'proxy', 'gc', 'integrity', 'tls', 'transfer', 'data-folder'],
   ['storage', 'metadata'],
   ['domain'],
   ['docker'],
@@ -17,7 +17,18 @@ const layers = [
 ]
 
 /** What the surfaces may reach only through the services of core/. */
-const behindCore = ['auth', 'backup', 'gc', 'integrity', 'metadata', 'proxy', 'storage', 'tls', 'data-folder']
+const behindCore = [
+  'auth',
+  'backup',
+  'gc',
+  'integrity',
+  'metadata',
+  'proxy',
+  'storage',
+  'tls',
+  'transfer',
+  'data-folder',
+]
 
 /** What only app.ts and the file's own folder may import. */
 const implementations = ['storage/filesystem.ts', 'core/registry/local-registry.ts']
@@ -28,7 +39,19 @@ const technologies: [packages: RegExp, places: string[]][] = [
   [/^(drizzle-orm|bun:sqlite)/, ['metadata']],
   [
     /^node:fs/,
-    ['storage', 'metadata', 'cli', 'tls', 'auth', 'config', 'telemetry', 'app.ts', 'data-folder', 'backup'],
+    [
+      'storage',
+      'metadata',
+      'cli',
+      'tls',
+      'auth',
+      'config',
+      'telemetry',
+      'app.ts',
+      'data-folder',
+      'backup',
+      'transfer',
+    ],
   ],
   [/^(@peculiar\/|reflect-metadata)/, ['tls']],
   [/^(commander|@bomb\.sh\/)/, ['cli', 'main.ts']],

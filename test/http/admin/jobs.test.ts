@@ -5,6 +5,7 @@ import { loadConfig } from '../../../src/config/config.ts'
 import { socketPath } from '../../../src/config/socket-path.ts'
 import { type JobRun, Jobs, type JobWork } from '../../../src/core/jobs/jobs.ts'
 import { jobEvents } from '../../../src/http/admin/server/job-events.ts'
+import { listenerOptions } from '../../../src/http/listener/listener-options.ts'
 import { ownerApi } from '../../../src/http/owner-api.ts'
 import { serveSocket } from '../../../src/http/socket.ts'
 import { openMemoryLog } from '../../support/memory-log.ts'
@@ -36,7 +37,8 @@ async function open(work: Partial<Record<'gc' | 'scan', JobWork>>) {
   const jobs = new Jobs({ log, now: Date.now, work, note: (act) => services.metadata.write('noteAct', act) })
   resources.defer(() => jobs.stop())
   const content = { ...services.content, jobs }
-  const api = ownerApi({ ...services, content, now: Date.now, log })
+  const owner = { ...services, ...listenerOptions(config, [], false), content, now: Date.now, log }
+  const api = ownerApi(owner)
   const send = (method: string, path: string, body?: object) =>
     api.handle(
       new Request(`http://localhost/api/v1${path}`, {
@@ -50,7 +52,6 @@ async function open(work: Partial<Record<'gc' | 'scan', JobWork>>) {
   }
   /** The same API on the data folder's socket. */
   const listen = () => {
-    const owner = { ...services, content, now: Date.now, log }
     const unix = socketPath(folder.path)
     return { unix, stop: serveSocket(unix, owner).stop }
   }

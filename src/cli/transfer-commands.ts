@@ -1,0 +1,44 @@
+import type { Command } from 'commander'
+import type { LoadConfig } from './connect.ts'
+
+/** Adds `cay import`, `cay export` and `cay migrate`, which copy images from and to files and other registries. */
+export function addTransferCommands(
+  program: Command,
+  load: LoadConfig,
+  withPlace: (command: Command) => Command,
+  done: (code: number) => void,
+): void {
+  withPlace(
+    program
+      .command('import <path> [name]')
+      .description(
+        'Import images: an OCI layout, an archive of docker save, or the data folder of registry:2. NAME is where to ' +
+          'import to [the names in the source]',
+      ),
+  ).action(async (path, name, options) => {
+    const { importFiles } = await import('./transfer.ts')
+    done(await importFiles(path, name, options, load))
+  })
+  withPlace(
+    program
+      .command('export <path> <images...>')
+      .description('Export images with what refers to them, as an OCI layout: a folder, or a file PATH.tar'),
+  ).action(async (path, images, options) => {
+    const { exportFiles } = await import('./transfer.ts')
+    done(await exportFiles(path, images, options, load))
+  })
+  withPlace(
+    program
+      .command('migrate <url>')
+      .description('Copy another registry: its tags, signatures and other referrers')
+      .option('--username <name>', 'the account there')
+      .option('--password-file <file>', 'a file with its password or token')
+      .option('--source-ca <file>', 'trust the authorities in this PEM file for that registry')
+      .option('--pattern <pattern...>', 'copy only repositories that match [all in its catalog]')
+      .option('--repository <name...>', 'copy these repositories, if that registry has no catalog')
+      .option('--prefix <prefix>', 'put this before the names here, such as old/'),
+  ).action(async (url, options) => {
+    const { migrateFrom } = await import('./transfer.ts')
+    done(await migrateFrom(url, options, load))
+  })
+}

@@ -1,0 +1,163 @@
+import PQueue from 'p-queue'
+import { type Digest, digestFromHex, tryParseDigest } from '../oci/digest.ts'
+import { readParts } from '../oci/manifest-parts.ts'
+import { formatReference, parseReference, parseRepositoryName } from '../oci/reference.ts'
+import { type Document, type ImageSource, type Listed, TransferError } from './source.ts'
+
+/** How many images are copied at the same time, and how many blobs of each. */
+const IMAGES_AT_ONCE = 3
+const BLOBS_AT_ONCE = 3
+
+/** An index that contains indexes is followed this deep. */
+const DEPTH_MAX = 8
+
+/** Where images are copied to. */
+export interface TransferTarget {
+  /** Returns the digest that a tag or a digest has, or undefined if there is none. */
+  digestOf(repository: string, reference: string): Promise<string | undefined>
+  hasBlob(repository: string, digest: Digest): Promise<boolean>
+  /** Stores a blob if its bytes have the digest. */
+  pushBlob(repository: string, digest: Digest, body: ReadableStream<Uint8Array>): Promise<void>
+  putManifest(repository: string, reference: string, document: Document): Promise<void>
+}
+
+/** What was copied. */
+export interface Transferred {
+  /** Tags, and manifests without one, that were copied, and those that the target had already. */
+  copied: number
+  unchanged: number
+  blobs: number
+  failed: Failure[]
+  failedCount: number
+}
+
+/** What could not be copied, and why. */
+export interface Failure extends Listed {
+  reason: string
+}
+
+/** How many failures are listed; the others are counted. */
+const FAILURES_MAX = 1000
+
+export interface TransferOptions {
+  source: ImageSource
+  target: TransferTarget
+  /** Names the repository of the target. */
+  rename: (repository: string) => string
+  signal?: AbortSignal | undefined
+  /** Called after each tag or manifest. */
+  progress?: ((done: number, current: Listed) => void) | undefined
+}
+
+/**
+ * Copies everything that the source lists, with the referrers of each manifest. What the target has is not copied again, so
+ * an interrupted transfer continues. The target verifies every digest. A failure of one image does not stop the others.
+ */
+export async function transfer(options: TransferOptions): Promise<Transferred> {
+  const { source, signal, progress } = options
+  const done: Transferred = { copied: 0, unchanged: 0, blobs: 0, failed: [], failedCount: 0 }
+  const queue = new PQueue({ concurrency: IMAGES_AT_ONCE })
+  const copy = async (listed: Listed) => {
+    try {
+      const isNew = await new ImageCopy(options, listed, done).run()
+      if (isNew) done.copied++
+      else done.unchanged++
+    } catch (error) {
+      signal?.throwIfAborted()
+      done.failedCount++
+      if (done.failed.length < FAILURES_MAX) done.failed.push({ ...listed, reason: (error as Error).message })
+    }
+    progress?.(done.copied + done.unchanged + done.failedCount, listed)
+  }
+  for await (const listed of source.list()) {
+    signal?.throwIfAborted()
+    await queue.onSizeLessThan(IMAGES_AT_ONCE)
+    void queue.add(() => copy(listed))
+  }
+  await queue.onIdle()
+  signal?.throwIfAborted()
+  return done
+}
+
+/** The copy of one tag or manifest, with what it refers to and what refers to it. */
+class ImageCopy {
+  private readonly options: TransferOptions
+  private readonly listed: Listed
+  private readonly name: string
+  private readonly done: Transferred
+  /** The digests that were visited, so that a circle of references ends. */
+  private readonly seen = new Set<string>()
+
+  constructor(options: TransferOptions, listed: Listed, done: Transferred) {
+    this.options = options
+    const { repository, reference } = listed
+    // What the source lists becomes part of paths.
+    this.listed = {
+      repository: parseRepositoryName(repository),
+      reference: formatReference(parseReference(reference)),
+    }
+    this.name = parseRepositoryName(options.rename(repository))
+    this.done = done
+  }
+
+  /** Returns false if the target had it already. */
+  async run(): Promise<boolean> {
+    const { repository, reference } = this.listed
+    const document = await this.options.source.manifest(repository, reference)
+    if (document === undefined) throw new TransferError('the source has no such manifest')
+    const digest = tryParseDigest(reference) ?? sha256Of(document.bytes)
+    const isNew = (await this.options.target.digestOf(this.name, reference)) !== digest
+    await this.visit({ digest, reference: isNew ? reference : undefined, document }, 0)
+    return isNew
+  }
+
+  /** Copies what a manifest refers to, the manifest if the target lacks it, and then what refers to it. */
+  private async visit({ digest, reference, document }: Visit, depth: number): Promise<void> {
+    if (depth > DEPTH_MAX)
+      throw new TransferError(`manifests refer to each other more than ${DEPTH_MAX} deep`)
+    this.seen.add(digest)
+    const { children, config, layers } = readParts(document.bytes)
+    for (const child of children) await this.visitOther(child.digest, depth + 1)
+    if (reference !== undefined) {
+      const blobs = [...new Set([...(config ? [config] : []), ...layers].map((part) => part.digest))]
+      const queue = new PQueue({ concurrency: BLOBS_AT_ONCE })
+      await queue.addAll(blobs.map((blob) => () => this.copyBlob(blob)))
+      await this.options.target.putManifest(this.name, reference, document)
+    }
+    for (const named of await this.options.source.referrers(this.listed.repository, digest)) {
+      const referrer = tryParseDigest(named)
+      if (referrer !== undefined) await this.visitOther(referrer, depth + 1)
+    }
+  }
+
+  /** Visits an entry of an index, or a referrer. An index can list manifests that its registry does not have. */
+  private async visitOther(digest: Digest, depth: number): Promise<void> {
+    if (this.seen.has(digest)) return
+    const { source, target } = this.options
+    const document = await source.manifest(this.listed.repository, digest)
+    if (document === undefined) return
+    const isKnown = (await target.digestOf(this.name, digest)) !== undefined
+    await this.visit({ digest, reference: isKnown ? undefined : digest, document }, depth)
+  }
+
+  private async copyBlob(digest: Digest): Promise<void> {
+    const { source, target } = this.options
+    if (await target.hasBlob(this.name, digest)) return
+    const body = await source.blob(this.listed.repository, digest)
+    // Foreign layers are elsewhere. If any other blob is missing, the target refuses the manifest.
+    if (body === undefined) return
+    await target.pushBlob(this.name, digest, body)
+    this.done.blobs++
+  }
+}
+
+interface Visit {
+  digest: Digest
+  /** What to store it as; undefined if the target has it. */
+  reference: string | undefined
+  document: Document
+}
+
+function sha256Of(bytes: Uint8Array): Digest {
+  return digestFromHex('sha256', new Bun.CryptoHasher('sha256').update(bytes).digest('hex'))
+}

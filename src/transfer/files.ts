@@ -1,0 +1,71 @@
+import { createReadStream, createWriteStream } from 'node:fs'
+import { mkdtemp, rename, rm, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { packTar, unpackTar } from 'modern-tar/fs'
+import { DockerArchive, isDockerArchive } from './docker-archive.ts'
+import { isOciLayout, OciLayout, OciLayoutTarget, repositoryIn } from './oci-layout.ts'
+import { isRegistryFolder, RegistryFolder } from './registry-folder.ts'
+import { type ImageSource, TransferError } from './source.ts'
+
+/** Images in files, to copy from. */
+export interface OpenArchive extends AsyncDisposable {
+  source: ImageSource
+}
+
+/**
+ * Opens images in files: a folder, or an archive, which is unpacked beside it.
+ * @throws TransferError when it is neither an OCI layout, nor of `docker save`, nor a folder of registry:2
+ */
+export async function openArchive(path: string, name: string | undefined): Promise<OpenArchive> {
+  await using resources = new AsyncDisposableStack()
+  const folder = (await stat(path)).isDirectory() ? path : await unpack(path, resources)
+  const source = await openFolder(folder, name)
+  if (source === undefined) {
+    throw new TransferError(
+      `${path} is not an OCI layout, an archive of docker save, or a data folder of registry:2 (with docker/registry/v2)`,
+    )
+  }
+  const kept = resources.move()
+  return { source, [Symbol.asyncDispose]: () => kept.disposeAsync() }
+}
+
+async function openFolder(folder: string, name: string | undefined): Promise<ImageSource | undefined> {
+  if (isOciLayout(folder)) return new OciLayout(folder, name && (repositoryIn(name) || name))
+  if (isDockerArchive(folder)) return await DockerArchive.open(folder, name)
+  return isRegistryFolder(folder) ? new RegistryFolder(folder) : undefined
+}
+
+/** Writes an OCI layout: into a folder, or as an archive if the path ends with `.tar`. */
+export async function exportLayout<T>(
+  path: string,
+  fill: (target: OciLayoutTarget) => Promise<T>,
+): Promise<T> {
+  if (!path.endsWith('.tar')) {
+    const target = await OciLayoutTarget.open(path)
+    return await fill(target).finally(() => target.finish())
+  }
+  const folder = await mkdtemp(join(dirname(path), '.cay-export-'))
+  try {
+    const target = await OciLayoutTarget.open(folder)
+    const filled = await fill(target)
+    await target.finish()
+    await pipeline(packTar(folder), createWriteStream(`${path}.part`))
+    await rename(`${path}.part`, path)
+    return filled
+  } finally {
+    await rm(folder, { recursive: true })
+    await rm(`${path}.part`, { force: true })
+  }
+}
+
+async function unpack(path: string, resources: AsyncDisposableStack): Promise<string> {
+  const folder = await mkdtemp(join(dirname(path), '.cay-import-'))
+  resources.defer(() => rm(folder, { recursive: true }))
+  try {
+    await pipeline(createReadStream(path), unpackTar(folder, { strict: true, dmode: 0o700, fmode: 0o600 }))
+  } catch (cause) {
+    throw new TransferError(`${path} is not a tar archive: ${(cause as Error).message}`, { cause })
+  }
+  return folder
+}

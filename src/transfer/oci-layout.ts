@@ -1,0 +1,182 @@
+import { existsSync } from 'node:fs'
+import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { algorithmOf, type Digest, digestFromHex, hexOf, tryParseDigest } from '../oci/digest.ts'
+import { readParts } from '../oci/manifest-parts.ts'
+import type { TransferTarget } from './copy.ts'
+import { mediaTypeOf } from './media-type.ts'
+import { type Document, type ImageSource, type Listed, TransferError } from './source.ts'
+
+const REF_NAME = 'org.opencontainers.image.ref.name'
+/** The whole name, as containerd and Docker write it. */
+const IMAGE_NAME = 'io.containerd.image.name'
+
+interface Entry {
+  mediaType: string
+  digest: string
+  size: number
+  annotations?: Record<string, string>
+}
+
+/** Reports whether a folder is an OCI image layout (image-spec, "Image Layout"). */
+export function isOciLayout(folder: string): boolean {
+  return existsSync(join(folder, 'index.json')) && existsSync(join(folder, 'oci-layout'))
+}
+
+/** An OCI image layout to copy from. */
+export class OciLayout implements ImageSource {
+  private readonly folder: string
+  private readonly repository: string | undefined
+
+  /** @param repository the one to copy to; by default the one that each image names */
+  constructor(folder: string, repository: string | undefined) {
+    this.folder = folder
+    this.repository = repository
+  }
+
+  async *list(): AsyncIterable<Listed> {
+    const seen = new Set<string>()
+    for (const { digest, annotations = {} } of await readIndex(this.folder)) {
+      const full = annotations[IMAGE_NAME] ?? ''
+      const name = annotations[REF_NAME] ?? full
+      const repository = this.repository ?? (repositoryIn(full) || repositoryIn(name))
+      if (repository === '') {
+        throw new TransferError(
+          `the layout does not name its repository: pass one, such as cay import ${this.folder} app`,
+        )
+      }
+      const listed = { repository, reference: tagIn(name) ?? digest }
+      const key = `${listed.repository} ${listed.reference}`
+      if (!seen.has(key)) yield listed
+      seen.add(key)
+    }
+  }
+
+  async manifest(_: string, reference: string): Promise<Document | undefined> {
+    const named = tryParseDigest(reference) ?? (await this.find(reference))
+    const file = named && fileOf(this.folder, named)
+    if (file === undefined || !existsSync(file)) return undefined
+    const bytes = new Uint8Array(await readFile(file))
+    return { bytes, mediaType: mediaTypeOf(bytes) }
+  }
+
+  async blob(_: string, digest: Digest): Promise<ReadableStream<Uint8Array> | undefined> {
+    const file = fileOf(this.folder, digest)
+    return existsSync(file) ? Bun.file(file).stream() : undefined
+  }
+
+  /** They are in the list, as manifests without a tag. */
+  async referrers(): Promise<Digest[]> {
+    return []
+  }
+
+  private async find(tag: string): Promise<Digest | undefined> {
+    const entry = (await readIndex(this.folder)).find(({ annotations = {} }) => {
+      return tagIn(annotations[REF_NAME] ?? annotations[IMAGE_NAME] ?? '') === tag
+    })
+    return entry && tryParseDigest(entry.digest)
+  }
+}
+
+/** An OCI image layout to copy to. */
+export class OciLayoutTarget implements TransferTarget {
+  private readonly folder: string
+  private entries: Entry[] = []
+
+  private constructor(folder: string) {
+    this.folder = folder
+  }
+
+  /** Opens a layout, which can have content already. */
+  static async open(folder: string): Promise<OciLayoutTarget> {
+    await mkdir(folder, { recursive: true })
+    const target = new OciLayoutTarget(folder)
+    if (isOciLayout(folder)) target.entries = await readIndex(folder)
+    return target
+  }
+
+  async digestOf(repository: string, reference: string): Promise<string | undefined> {
+    const digest = tryParseDigest(reference)
+    if (digest !== undefined) return existsSync(fileOf(this.folder, digest)) ? digest : undefined
+    const name = `${repository}:${reference}`
+    return this.entries.find(({ annotations = {} }) => annotations[IMAGE_NAME] === name)?.digest
+  }
+
+  async hasBlob(_: string, digest: Digest): Promise<boolean> {
+    return existsSync(fileOf(this.folder, digest))
+  }
+
+  async pushBlob(_: string, digest: Digest, body: ReadableStream<Uint8Array>): Promise<void> {
+    const file = fileOf(this.folder, digest)
+    const part = `${file}.part`
+    await mkdir(join(file, '..'), { recursive: true })
+    const hash = new Bun.CryptoHasher(algorithmOf(digest))
+    const out = await open(part, 'w')
+    try {
+      for await (const chunk of body) {
+        hash.update(chunk)
+        await out.write(chunk)
+      }
+      if (hash.digest('hex') !== hexOf(digest)) throw new TransferError(`the bytes of ${digest} are damaged`)
+      await out.sync()
+      await rename(part, file)
+    } finally {
+      await out.close()
+      await rm(part, { force: true })
+    }
+  }
+
+  async putManifest(repository: string, reference: string, { bytes, mediaType }: Document): Promise<void> {
+    const digest = tryParseDigest(reference) ?? sha256Of(bytes)
+    await this.pushBlob(repository, digest, new Blob([bytes]).stream())
+    const isTag = tryParseDigest(reference) === undefined
+    // Referrers are not reached from a tag, so the index lists them.
+    if (!isTag && readParts(bytes).subject === undefined) return
+    const name = `${repository}${isTag ? `:${reference}` : `@${digest}`}`
+    const annotations = { [IMAGE_NAME]: name, ...(isTag && { [REF_NAME]: reference }) }
+    const others = this.entries.filter((entry) => entry.annotations?.[IMAGE_NAME] !== name)
+    this.entries = [...others, { mediaType, digest, size: bytes.length, annotations }]
+  }
+
+  /** Writes the index, which makes what was copied visible. */
+  async finish(): Promise<void> {
+    const index = { schemaVersion: 2, mediaType: INDEX_TYPE, manifests: this.entries }
+    await writeFile(join(this.folder, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}')
+    await writeFile(join(this.folder, 'index.json.new'), JSON.stringify(index))
+    await rename(join(this.folder, 'index.json.new'), join(this.folder, 'index.json'))
+  }
+}
+
+const INDEX_TYPE = 'application/vnd.oci.image.index.v1+json'
+
+async function readIndex(folder: string): Promise<Entry[]> {
+  const { manifests = [] } = JSON.parse(await readFile(join(folder, 'index.json'), 'utf8'))
+  return manifests as Entry[]
+}
+
+function fileOf(folder: string, digest: Digest): string {
+  return join(folder, 'blobs', algorithmOf(digest), hexOf(digest))
+}
+
+function sha256Of(bytes: Uint8Array): Digest {
+  return digestFromHex('sha256', new Bun.CryptoHasher('sha256').update(bytes).digest('hex'))
+}
+
+/** Returns the repository of `docker.io/library/app:1` or `team/app@sha256:...`, without a host; empty for a tag alone. */
+export function repositoryIn(name: string): string {
+  const [path = ''] = name.split('@')
+  const slash = path.lastIndexOf('/')
+  const colon = path.indexOf(':', slash + 1)
+  if (slash < 0 && colon < 0 && !name.includes('@')) return ''
+  const repository = colon < 0 ? path : path.slice(0, colon)
+  const [host = '', ...rest] = repository.split('/')
+  return rest.length > 0 && /[.:]|^localhost$/.test(host) ? rest.join('/') : repository
+}
+
+/** Returns the tag of `team/app:1`, or `1` of a name that is only a tag. */
+export function tagIn(name: string): string | undefined {
+  if (name === '' || name.includes('@')) return undefined
+  const colon = name.indexOf(':', name.lastIndexOf('/') + 1)
+  if (colon >= 0) return name.slice(colon + 1)
+  return name.includes('/') ? 'latest' : name
+}

@@ -1,0 +1,165 @@
+import type { TransferTarget } from './copy.ts'
+import { type Document, type ImageSource, type Listed, TransferError } from './source.ts'
+
+/** Sends a request to a path of a registry. */
+export type Send = (path: string, init?: RequestInit) => Promise<Response>
+
+/** Every type of manifest, so that a registry converts nothing. */
+const ACCEPT = [
+  'application/vnd.oci.image.manifest.v1+json',
+  'application/vnd.oci.image.index.v1+json',
+  'application/vnd.oci.artifact.manifest.v1+json',
+  'application/vnd.docker.distribution.manifest.v2+json',
+  'application/vnd.docker.distribution.manifest.list.v2+json',
+  'application/vnd.docker.distribution.manifest.v1+prettyjws',
+  'application/vnd.docker.distribution.manifest.v1+json',
+  '*/*;q=0.1',
+].join(', ')
+
+/** A larger manifest is refused before it is read. */
+const MANIFEST_BYTES_MAX = 64 * 1024 * 1024
+const PAGE = 500
+/** How many pages of a list are read, so that a registry cannot go on forever. */
+const PAGES_MAX = 100_000
+
+/** A client of one registry (distribution-spec v1.1), to copy from and to. */
+export class RegistryClient implements ImageSource, TransferTarget {
+  private readonly send: Send
+  /** The repositories to list; all of the catalog by default. */
+  private readonly repositories: ((name: string) => boolean) | readonly string[]
+
+  constructor(send: Send, repositories: ((name: string) => boolean) | readonly string[] = () => true) {
+    this.send = send
+    this.repositories = repositories
+  }
+
+  async *list(): AsyncIterable<Listed> {
+    for await (const repository of this.names()) {
+      for await (const reference of this.pages<string>(`/v2/${repository}/tags/list?n=${PAGE}`, 'tags')) {
+        yield { repository, reference }
+      }
+    }
+  }
+
+  async manifest(repository: string, reference: string): Promise<Document | undefined> {
+    const response = await this.send(`/v2/${repository}/manifests/${reference}`, {
+      headers: { accept: ACCEPT },
+    })
+    if (response.status === 404) return undefined
+    await expectStatus(response, 200)
+    const size = Number(response.headers.get('content-length') ?? 0)
+    if (size > MANIFEST_BYTES_MAX)
+      throw new TransferError(`the manifest ${reference} has ${size} bytes, too many`)
+    const mediaType = response.headers.get('content-type') ?? ''
+    return { bytes: await readAtMost(response, MANIFEST_BYTES_MAX), mediaType }
+  }
+
+  async blob(repository: string, digest: string): Promise<ReadableStream<Uint8Array> | undefined> {
+    const response = await this.send(`/v2/${repository}/blobs/${digest}`)
+    if (response.status === 404) return undefined
+    await expectStatus(response, 200)
+    return response.body ?? new Blob().stream()
+  }
+
+  /** Lists by the referrers API, or by the tag that stands for it (distribution-spec, "Listing Referrers"). */
+  async referrers(repository: string, digest: string): Promise<string[]> {
+    const response = await this.send(`/v2/${repository}/referrers/${digest}`)
+    const document = response.ok
+      ? await readAtMost(response, MANIFEST_BYTES_MAX)
+      : (await this.manifest(repository, digest.replace(':', '-')))?.bytes
+    return document === undefined ? [] : digestsOfIndex(document)
+  }
+
+  /** Returns the digest that a tag or a digest has, or undefined if there is none. */
+  async digestOf(repository: string, reference: string): Promise<string | undefined> {
+    const init = { method: 'HEAD', headers: { accept: ACCEPT } }
+    const response = await this.send(`/v2/${repository}/manifests/${reference}`, init)
+    if (response.status === 404) return undefined
+    await expectStatus(response, 200)
+    return response.headers.get('docker-content-digest') ?? undefined
+  }
+
+  async hasBlob(repository: string, digest: string): Promise<boolean> {
+    const { status } = await this.send(`/v2/${repository}/blobs/${digest}`, { method: 'HEAD' })
+    return status === 200
+  }
+
+  /** Pushes a blob; the registry verifies its digest. */
+  async pushBlob(repository: string, digest: string, body: ReadableStream<Uint8Array>): Promise<void> {
+    const started = await this.send(`/v2/${repository}/blobs/uploads/`, { method: 'POST' })
+    await expectStatus(started, 202)
+    const location = new URL(started.headers.get('location') ?? '', 'http://localhost')
+    location.searchParams.set('digest', digest)
+    const headers = { 'content-type': 'application/octet-stream' }
+    const put = await this.send(`${location.pathname}${location.search}`, { method: 'PUT', headers, body })
+    await expectStatus(put, 201)
+  }
+
+  async putManifest(repository: string, reference: string, { bytes, mediaType }: Document): Promise<void> {
+    const init = { method: 'PUT', headers: { 'content-type': mediaType }, body: bytes }
+    await expectStatus(await this.send(`/v2/${repository}/manifests/${reference}`, init), 201)
+  }
+
+  private async *names(): AsyncIterable<string> {
+    const { repositories } = this
+    if (typeof repositories !== 'function') return yield* repositories
+    for await (const name of this.pages<string>(`/v2/_catalog?n=${PAGE}`, 'repositories')) {
+      if (repositories(name)) yield name
+    }
+  }
+
+  /** Yields the items of a list, page by page (distribution-spec, "Listing Tags"). */
+  private async *pages<T>(first: string, field: string): AsyncIterable<T> {
+    let path: string | undefined = first
+    for (let page = 0; path !== undefined && page < PAGES_MAX; page++) {
+      const response = await this.send(path)
+      if (response.status === 404) return
+      await expectStatus(response, 200)
+      const list = JSON.parse(new TextDecoder().decode(await readAtMost(response, MANIFEST_BYTES_MAX)))
+      yield* (list[field] ?? []) as T[]
+      path = nextPage(response)
+    }
+  }
+}
+
+/** Reads the `Link` header of a page. */
+function nextPage(response: Response): string | undefined {
+  const next = /<([^>]+)>\s*;\s*rel="?next"?/i.exec(response.headers.get('link') ?? '')?.[1]
+  if (next === undefined) return undefined
+  const url = new URL(next, 'http://localhost')
+  return `${url.pathname}${url.search}`
+}
+
+function digestsOfIndex(document: Uint8Array): string[] {
+  const { manifests = [] } = JSON.parse(new TextDecoder().decode(document)) as {
+    manifests?: { digest: string }[]
+  }
+  return manifests.map(({ digest }) => digest)
+}
+
+async function readAtMost(response: Response, bytesMax: number): Promise<Uint8Array<ArrayBuffer>> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of response.body ?? []) {
+    bytes += chunk.length
+    if (bytes > bytesMax) throw new TransferError(`${response.url} sends more than ${bytesMax} bytes`)
+    chunks.push(chunk)
+  }
+  return new Uint8Array(Buffer.concat(chunks))
+}
+
+async function expectStatus(response: Response, status: number): Promise<void> {
+  if (response.status === status) return
+  const text = (await response.text()).slice(0, 4096)
+  throw new TransferError(`${messageIn(text) ?? `the registry answered ${response.status}`}`)
+}
+
+function messageIn(text: string): string | undefined {
+  try {
+    const { errors } = JSON.parse(text) as { errors?: { code?: string; message?: string }[] }
+    const [first] = errors ?? []
+    return first && [first.code, first.message].filter(Boolean).join(': ')
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,85 @@
+import { existsSync } from 'node:fs'
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { algorithmOf, type Digest, hexOf, tryParseDigest } from '../oci/digest.ts'
+import { mediaTypeOf } from './media-type.ts'
+import type { Document, ImageSource, Listed } from './source.ts'
+
+/** The data folder of a distribution registry (registry:2 and registry:3), which is only read. */
+export class RegistryFolder implements ImageSource {
+  private readonly repositories: string
+  private readonly blobs: string
+
+  /** @param folder the one that contains `docker/registry/v2` */
+  constructor(folder: string) {
+    const root = join(folder, ROOT)
+    this.repositories = join(root, 'repositories')
+    this.blobs = join(root, 'blobs')
+  }
+
+  async *list(): AsyncIterable<Listed> {
+    for await (const repository of this.names('')) {
+      const manifests = join(this.repositories, repository, '_manifests')
+      for (const reference of await namesIn(join(manifests, 'tags'))) yield { repository, reference }
+      for (const algorithm of await namesIn(join(manifests, 'revisions'))) {
+        for (const hex of await namesIn(join(manifests, 'revisions', algorithm))) {
+          if (existsSync(join(manifests, 'revisions', algorithm, hex, 'link'))) {
+            yield { repository, reference: `${algorithm}:${hex}` }
+          }
+        }
+      }
+    }
+  }
+
+  async manifest(repository: string, reference: string): Promise<Document | undefined> {
+    const manifests = join(this.repositories, repository, '_manifests')
+    const isDigest = reference.includes(':')
+    const revision = join(manifests, 'revisions', ...reference.split(':'), 'link')
+    const link = isDigest ? revision : join(manifests, 'tags', reference, 'current', 'link')
+    if (!existsSync(link)) return undefined
+    const digest = isDigest ? reference : (await readFile(link, 'utf8')).trim()
+    const named = tryParseDigest(digest)
+    const file = named && this.fileOf(named)
+    if (file === undefined || !existsSync(file)) return undefined
+    const bytes = new Uint8Array(await Bun.file(file).bytes())
+    return { bytes, mediaType: mediaTypeOf(bytes) }
+  }
+
+  async blob(_: string, digest: Digest): Promise<ReadableStream<Uint8Array> | undefined> {
+    const file = this.fileOf(digest)
+    return existsSync(file) ? Bun.file(file).stream() : undefined
+  }
+
+  /** They are in the list, as manifests without a tag. */
+  async referrers(): Promise<string[]> {
+    return []
+  }
+
+  /** Yields the repositories below a folder: names can have any number of components. */
+  private async *names(parent: string): AsyncIterable<string> {
+    for (const name of await namesIn(join(this.repositories, parent))) {
+      if (name.startsWith('_')) continue
+      const path = parent === '' ? name : `${parent}/${name}`
+      if (existsSync(join(this.repositories, path, '_manifests'))) yield path
+      yield* this.names(path)
+    }
+  }
+
+  private fileOf(digest: Digest): string {
+    const hex = hexOf(digest)
+    return join(this.blobs, algorithmOf(digest), hex.slice(0, 2), hex, 'data')
+  }
+}
+
+const ROOT = join('docker', 'registry', 'v2')
+
+/** Reports whether a folder is the data folder of a distribution registry. */
+export function isRegistryFolder(folder: string): boolean {
+  return existsSync(join(folder, ROOT, 'repositories'))
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  if (!existsSync(folder)) return []
+  const entries = await readdir(folder, { withFileTypes: true })
+  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name)
+}

@@ -1,0 +1,30 @@
+import type { Digest } from '../oci/digest.ts'
+
+/** A manifest as it is stored. */
+export interface Document {
+  bytes: Uint8Array<ArrayBuffer>
+  mediaType: string
+}
+
+/** Something to copy: a tag, or a manifest by its digest. */
+export interface Listed {
+  repository: string
+  reference: string
+}
+
+/** Where images are copied from. Repositories and references are not validated: the target does that. */
+export interface ImageSource {
+  /** Lists tags, and after those of a repository its manifests without one, as far as the source can list them. */
+  list(): AsyncIterable<Listed>
+  /** Returns undefined if the source does not have the manifest. */
+  manifest(repository: string, reference: string): Promise<Document | undefined>
+  /** Returns undefined if the source does not have the blob. */
+  blob(repository: string, digest: Digest): Promise<ReadableStream<Uint8Array> | undefined>
+  /** Returns the digests of the manifests that refer to this one. */
+  referrers(repository: string, digest: string): Promise<string[]>
+}
+
+/** What something failed with, in words for people. */
+export class TransferError extends Error {
+  override name = 'TransferError'
+}
