@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { buildImage } from './image.ts'
 import { arm64 } from './installs/arm64.ts'
 import { docker, podman } from './installs/containers.ts'
+import { deployments } from './installs/deployments.ts'
 import { image } from './installs/image.ts'
 import { packages, service } from './installs/service.ts'
 import type { Trial } from './installs/trial.ts'
@@ -12,7 +13,7 @@ import { compileReleased } from './packaging/executables.ts'
 import { platforms } from './packaging/platform.ts'
 import { bringTools } from './toolchain.ts'
 
-const trials: Trial[] = [image, podman, docker, arm64, service, packages]
+const trials: Trial[] = [image, podman, docker, arm64, service, packages, deployments]
 
 /** `installs [name...]`: installs cay in every way that the README describes, and uses it there. Needs root. */
 export async function run(names: string[]): Promise<void> {

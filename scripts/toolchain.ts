@@ -64,6 +64,7 @@ export const tools = {
     version: 'v0.34.2',
     refused: 'github.com/moby/buildkit',
   },
+  kubeconform: { module: 'github.com/yannh/kubeconform/cmd/kubeconform', version: 'v0.8.0' },
   buildx: { module: 'github.com/docker/buildx/cmd/buildx', version: 'v0.38.2' },
   registry: { module: 'github.com/distribution/distribution/v3/cmd/registry', version: 'v3.1.2' },
   docker: { package: 'docker.io', path: '/usr/bin/docker' },
@@ -88,6 +89,7 @@ export const tools = {
   caddy: { package: 'caddy', path: '/usr/bin/caddy' },
   'fail2ban-regex': { package: 'fail2ban', path: '/usr/bin/fail2ban-regex' },
   chromium: { package: 'chromium', path: '/usr/bin/chromium' },
+  'podman-compose': { distribution: 'podman-compose', version: '1.6.0' },
   schemathesis: { distribution: 'schemathesis', version: '4.32.5' },
 } satisfies Record<string, Tool>
 

@@ -41,6 +41,11 @@ export async function bringGoTool(tool: GoTool): Promise<string> {
   return path
 }
 
+/** Returns the folder of a module's files, which Go keeps. */
+export async function goModule(module: string, version: string): Promise<string> {
+  return JSON.parse(await go('/', ['mod', 'download', '-json', `${module}@${version}`])).Dir
+}
+
 /** The folder where built tools are kept between runs, one folder for each name and version. */
 export function cacheFolder(): string {
   return process.env.CAY_CLIENTS_CACHE ?? join(homedir(), '.cache', 'cay-clients')
@@ -59,9 +64,9 @@ async function install(tool: GoTool, folder: string, path: string): Promise<void
 /** Builds a package in a copy of its module. The copy is the main module, so its go.mod applies. */
 async function buildCopy(tool: GoTool, folder: string, path: string): Promise<void> {
   const { module, version, refused = module } = tool
-  const { Dir } = JSON.parse(await go(folder, ['mod', 'download', '-json', `${refused}@${version}`]))
+  const source = await goModule(refused, version)
   const copy = join(folder, 'source')
-  await runCommand(['cp', '--recursive', '--no-preserve=mode', Dir, copy])
+  await runCommand(['cp', '--recursive', '--no-preserve=mode', source, copy])
   for (const [name, text] of Object.entries(tool.files ?? {})) await Bun.write(join(copy, name), text)
   await go(copy, ['build', ...tagsOf(tool), '-o', path, `.${module.slice(refused.length)}`])
 }
