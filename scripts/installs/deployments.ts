@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { version } from '../../package.json'
 import { runCommand } from '../lib/command.ts'
 import { startServer } from '../lib/server.ts'
+import { downloadPackages } from '../packaging/debian-packages.ts'
 import { writeDeployments } from '../packaging/deployments.ts'
 import { bringTools } from '../toolchain.ts'
 import { writeSchemas } from './kubernetes-schemas.ts'
@@ -18,6 +19,7 @@ export const deployments: Trial = {
     'manifests follow the schemas of Kubernetes, and so does the chart with each setting': checkManifests,
     'helm lints the chart, pushes it to cay, and pulls the same': pushChart,
     'Compose runs the image rootless': runCompose,
+    'a Quadlet runs the image rootless, with its health check': runQuadlet,
   },
 }
 
@@ -88,4 +90,29 @@ async function runCompose({ folder, layout }: TrialContext): Promise<void> {
   expectNoSecret(await podman.run('logs', name), password)
   await pushOwnImage(layout, { address: await podman.run('port', name, '5000'), password })
   await compose('down', '--volumes')
+}
+
+/** Runs the command that the generator of podman 5 makes; the podman of this Debian has no generator. */
+async function runQuadlet({ folder, layout }: TrialContext): Promise<void> {
+  const packages = await downloadPackages('trixie', 'amd64', ['podman', 'libc6'])
+  const root = join(folder, 'trixie')
+  for await (const name of new Bun.Glob('*.deb').scan(packages)) {
+    await runCommand(['dpkg-deb', '--extract', join(packages, name), root])
+  }
+  const project = join(folder, 'project')
+  await writeDeployments(project)
+  const libraries = join(root, 'usr/lib/x86_64-linux-gnu')
+  const loader = [join(libraries, 'ld-linux-x86-64.so.2'), '--library-path', libraries]
+  const env = { PATH: process.env.PATH, HOME: folder, QUADLET_UNIT_DIRS: project }
+  const generator = [...loader, join(root, 'usr/libexec/podman/quadlet'), '-dryrun', '-user']
+  const unit = await runCommand(generator, { env })
+  const [, args = ''] = /^ExecStart=\S+podman run .* --sdnotify=conmon (.*)$/m.exec(unit) ?? []
+  await using podman = await rootlessPodman(folder)
+  const id = await podman.run('pull', '--quiet', `oci:${imageIn(layout)}`)
+  await podman.run('tag', id, `localhost/cay:${version}`)
+  const free = args.replace('127.0.0.1:5000:5000', '127.0.0.1::5000')
+  await runCommand(['sh', '-c', `exec ${podman.path} run --name cay ${free}`], { cwd: folder })
+  await eventually(() => podman.run('healthcheck', 'run', 'cay'))
+  const password = await podman.run('exec', 'cay', 'cay', 'initial-password')
+  await pushOwnImage(layout, { address: await podman.run('port', 'cay', '5000'), password })
 }

@@ -1,14 +1,13 @@
 import { createHash } from 'node:crypto'
-import { mkdir, readdir } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { unpackTar } from 'modern-tar'
 import { runCommand } from '../lib/command.ts'
-import { cacheFolder } from '../toolchain/go-tool.ts'
+import { downloadPackages } from './debian-packages.ts'
 import type { Platform } from './platform.ts'
 import type { Entry } from './tar.ts'
 
 const suite = 'bookworm'
-const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg'
 
 /** What the executable needs: its C library, the authorities of upstreams, and what names the system to scanners. */
 const packageNames = ['base-files', 'ca-certificates', 'libc6']
@@ -34,7 +33,7 @@ export interface DebianBase {
 
 /** Downloads the packages with apt, which verifies their signatures, and returns their files. */
 export async function debianBase(platform: Platform): Promise<DebianBase> {
-  const folder = await download(platform.architecture)
+  const folder = await downloadPackages(suite, platform.architecture, packageNames)
   const found = (await readdir(folder)).filter((name) => name.endsWith('.deb')).sort()
   const base: DebianBase = { packages: [], entries: [...layout] }
   for (const name of found) {
@@ -59,45 +58,6 @@ const layout: Entry[] = [
   ...['dev', 'proc', 'run/secrets', 'sys'].map((path) => ({ path })),
   ...['tmp', 'var/tmp'].map((path) => ({ path, mode: 0o1777 })),
 ]
-
-/** Downloads the newest packages into a folder of the cache, in which apt keeps its state, and returns that folder. */
-async function download(architecture: string): Promise<string> {
-  const folder = join(cacheFolder(), `debian-${suite}-${architecture}`)
-  const packages = join(folder, 'packages')
-  const settings = join(folder, 'apt.conf')
-  await runCommand(['rm', '--recursive', '--force', packages])
-  for (const path of ['lists/partial', 'archives/partial', 'packages']) {
-    await mkdir(join(folder, path), { recursive: true })
-  }
-  const sources = ['debian bookworm', 'debian bookworm-updates', 'debian-security bookworm-security'].map(
-    (at) => {
-      const [archive = '', name = ''] = at.split(' ')
-      return `deb [signed-by=${keyring}] http://deb.debian.org/${archive} ${name} main\n`
-    },
-  )
-  await Bun.write(join(folder, 'sources.list'), sources.join(''))
-  await Bun.write(join(folder, 'status'), '')
-  await Bun.write(
-    settings,
-    `#clear APT::Architectures;
-APT::Architecture "${architecture}";
-APT::Architectures { "${architecture}"; };
-APT::Sandbox::User "";
-Acquire::Languages "none";
-Dir::State "${folder}";
-Dir::State::lists "${folder}/lists";
-Dir::State::status "${folder}/status";
-Dir::Cache "${folder}";
-Dir::Etc::sourcelist "${folder}/sources.list";
-Dir::Etc::sourceparts "/dev/null";
-Dir::Etc::preferencesparts "/dev/null";
-`,
-  )
-  const env = { ...process.env, APT_CONFIG: settings }
-  await runCommand(['apt-get', 'update'], { env })
-  await runCommand(['apt-get', 'download', ...packageNames], { env, cwd: packages })
-  return packages
-}
 
 function fieldsOf(control: string) {
   const field = (name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(control)?.[1] ?? ''
