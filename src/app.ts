@@ -4,6 +4,7 @@ import { type FirstPassword, makeFirstAdmin } from './auth/first-admin.ts'
 import { PasswordFile } from './auth/password-file.ts'
 import { signInRecorder } from './auth/sign-in-log.ts'
 import type { TableSources } from './config/config.ts'
+import { ConfigError } from './config/config-error.ts'
 import type { Config } from './config/config-schema.ts'
 import { parseListenAddress, refuseToListen } from './config/listen-address.ts'
 import { socketPath } from './config/socket-path.ts'
@@ -27,7 +28,7 @@ import { Retention } from './core/retention/retention.ts'
 import { openCrashMarker } from './data-folder/crash-marker.ts'
 import { type DataFolder, openDataFolder, removeSocket } from './data-folder/data-folder.ts'
 import { type Clocks, certificateClock, openClocks } from './domain/clock.ts'
-import type { GarbageWindow } from './domain/garbage-window.ts'
+import { garbageWindowOf } from './domain/garbage-window.ts'
 import type { Authority } from './domain/server-certificate.ts'
 import { Collector } from './gc/collector.ts'
 import type { Content } from './http/admin/services.ts'
@@ -77,7 +78,7 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
     access: config.access,
     hasTlsChoice: config.tls !== undefined,
   })
-  if (refusal !== undefined) throw new Error(refusal)
+  if (refusal !== undefined) throw new ConfigError(refusal)
   const failed = Promise.withResolvers<Error>()
   const services = await openServices(config, log, { ...options, onFailure: failed.resolve })
   const { auth, uploads, now, clocks } = services
@@ -115,10 +116,15 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
       : []
   })
   servers = [...main, ...further]
-  const socket = openSocket(config.data, served)
-  return {
+  const listening = {
     addresses: main.map(({ address }) => address),
     mirrors: further.map(({ address }, at) => ({ upstream: mirrors[at]?.upstream ?? '', address })),
+  }
+  services.content.addresses.push(...listening.addresses)
+  services.content.mirrors.push(...listening.mirrors.map((one) => `${one.upstream}=${one.address}`))
+  const socket = openSocket(config.data, served)
+  return {
+    ...listening,
     authority: tls?.authority,
     failed: failed.promise,
     async close() {
@@ -169,7 +175,7 @@ export async function openServices(config: Config, log: Logger, options: Service
   const { metadata } = folder
   const clocks = openClocks(await metadata.newestTime(), options)
   const { now } = clocks
-  const garbageWindow = garbageWindowOf(config)
+  const garbageWindow = garbageWindowOf(config.gc)
   const metrics = new Metrics()
   const passwordFile = new PasswordFile(config.data)
   const auth = await openAuth(metadata, config.access, now, signInRecorder(log, metrics.logins))
@@ -249,6 +255,8 @@ async function openContent({ local, retention, jobs, ...parts }: ContentParts): 
     config,
     pulls: new NegotiatedManifests(registry.manifests, conversions, config.docker.schema1.pull),
     v1Images: config.docker.v1 ? await V1Images.open(metadata, local, conversions, now) : undefined,
+    addresses: [],
+    mirrors: [],
     startedAt: now(),
     problem: () => undefined,
   }
@@ -262,15 +270,9 @@ export interface AppOptions extends FirstPassword {
   tableSources?: TableSources | undefined
 }
 
-/** The window is at least as long as the grace period of pushes. */
-function garbageWindowOf({ gc }: Config): GarbageWindow {
-  const graceMs = gc.graceSeconds * 1000
-  return { graceMs, windowMs: Math.max(graceMs, gc.windowSeconds * 1000), untaggedDays: gc.untaggedDays }
-}
-
 function removalOptions(config: Config, { steady }: Clocks) {
   return {
-    steady: steady(garbageWindowOf(config).graceMs),
+    steady: steady(garbageWindowOf(config.gc).graceMs),
     lockForRemoval: () => lockForRemoval(config.data),
   }
 }

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino'
+import { ConfigError } from '../config/config-error.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { RegistryError } from '../oci/error.ts'
 import { FIRST_ADMIN, type PasswordFile } from './password-file.ts'
@@ -38,7 +39,7 @@ export async function makeFirstAdmin(
   const preset = adminPassword ?? (path === undefined ? undefined : await readPreset(path))
   const password = preset ?? newPassword()
   const passwordHash = await auth.passwords.hashNew(password).catch((error: RegistryError) => {
-    throw new Error(`CAY_ADMIN_PASSWORD cannot be used: ${error.entries[0]?.message}`)
+    throw new ConfigError(`CAY_ADMIN_PASSWORD cannot be used: ${error.entries[0]?.message}`)
   })
   if (preset === undefined) {
     if (hasTerminal) print(password)
@@ -61,6 +62,6 @@ async function readPreset(path: string): Promise<string> {
   try {
     return (await Bun.file(path).text()).trimEnd()
   } catch (error) {
-    throw new Error(`cannot read CAY_ADMIN_PASSWORD_FILE ${path}: ${(error as Error).message}`)
+    throw new ConfigError(`cannot read CAY_ADMIN_PASSWORD_FILE ${path}: ${(error as Error).message}`)
   }
 }

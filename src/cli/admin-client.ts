@@ -136,5 +136,6 @@ function parse(text: string): Refusal {
 
 function exitOf(status: number): ExitCode {
   if (status === 401 || status === 403) return EXIT.denied
+  if (status === 400) return EXIT.usage
   return status === 404 ? EXIT.absent : EXIT.failed
 }

@@ -90,7 +90,7 @@ async function readText(path: string, name: string): Promise<string> {
 }
 
 /** Connects to the running server of a data folder. After a crash the socket may exist without a server. */
-async function socketTransport(data: string): Promise<Transport | undefined> {
+export async function socketTransport(data: string): Promise<Transport | undefined> {
   const unix = socketPath(data)
   if (!existsSync(unix)) return undefined
   try {

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { openServices } from '../app.ts'
 import type { TableSources } from '../config/config.ts'
 import type { Config } from '../config/config-schema.ts'
@@ -5,12 +7,19 @@ import { listenerOptions } from '../http/listener/listener-options.ts'
 import { ownerApi } from '../http/owner-api.ts'
 import { openLog } from '../telemetry/log.ts'
 import type { Transport } from './admin-client.ts'
+import { CommandError, EXIT } from './failure.ts'
 
 /** Memory for uploads: the smallest, as commands do not upload. */
 const POOL_BYTES = 1024 * 1024
 
 /** Locks a data folder without a server for as long as the command runs, and serves the admin API in this process. */
 export async function openAlone(config: Config, tableSources: TableSources): Promise<Transport> {
+  const { data, metadata = data } = config
+  if (!existsSync(join(metadata, 'cay.db')))
+    throw new CommandError(
+      `${metadata} has no registry: check --data, or create one with cay serve`,
+      EXIT.absent,
+    )
   const log = openLog({ level: 'error', format: 'pretty' })
   const light = { ...config, uploads: { ...config.uploads, digesters: 1, poolBytes: POOL_BYTES } }
   const services = await openServices(light, log, { onFailure: () => {}, tableSources })

@@ -2,10 +2,11 @@ import type { Config } from '../config/config-schema.ts'
 import { isLoopback, parseListenAddress } from '../config/listen-address.ts'
 import { parseTlsChoice } from '../config/tls-choice.ts'
 import { authorityOf } from '../core/host-trust.ts'
+import { CommandError, EXIT } from './failure.ts'
 
 const SECONDS_MAX = 5
 
-/** Requests /readyz of the server. Returns 0 if the server is ready; otherwise prints why, and returns 1. */
+/** Requests /readyz of the server. Prints its answer. Returns 0 if it is ready, and 1 if not. */
 export async function askHealth(config: Config, url: string | undefined): Promise<number> {
   const base = url ?? configuredUrl(config)
   try {
@@ -17,8 +18,8 @@ export async function askHealth(config: Config, url: string | undefined): Promis
     process.stdout.write(`${status}\n`)
     return response.ok ? 0 : 1
   } catch (error) {
-    process.stderr.write(`cay: ${base} does not answer: ${(error as Error).message}\n`)
-    return 1
+    const { message } = error as Error
+    throw new CommandError(`${base} does not answer: ${message}`, EXIT.unreachable, { cause: error })
   }
 }
 

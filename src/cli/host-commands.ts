@@ -11,14 +11,15 @@ export function addHostCommands(program: Command, exit: (code: number) => void):
   withSettings(program.command('config').description('Print the effective configuration')).action(
     async (options) => {
       const { printConfig } = await import('./config.ts')
-      printConfig(await load(options))
+      await printConfig(options)
     },
   )
   withSettings(program.command('health').description('Check whether the server on this host is ready'))
     .option('--url <url>', 'the address of the server [the first configured address]')
     .action(async (options) => {
       const { askHealth } = await import('./health.ts')
-      exit(await askHealth((await load(options)).config, options.url))
+      const { loadRunning } = await import('./running.ts')
+      exit(await askHealth((await loadRunning(options)).config, options.url))
     })
   withSettings(
     program.command('initial-password').description('Print the generated password of the first account'),
@@ -40,7 +41,8 @@ export function addHostCommands(program: Command, exit: (code: number) => void):
     .option('--root <folder>', 'write below this folder instead of /, and run no commands')
     .action(async (options) => {
       const { trust } = await import('./trust.ts')
-      exit(await trust((await load(options)).config, options))
+      const { loadRunning } = await import('./running.ts')
+      exit(await trust((await loadRunning(options)).config, options))
     })
   withSettings(
     program
@@ -52,7 +54,8 @@ export function addHostCommands(program: Command, exit: (code: number) => void):
     .option('--registry <name>', 'HOST:PORT as the client reaches this server')
     .action(async (client, options) => {
       const { clientSetup } = await import('./client-setup.ts')
-      clientSetup(client, (await load(options)).config, options)
+      const { loadRunning } = await import('./running.ts')
+      clientSetup(client, (await loadRunning(options)).config, options)
     })
   addServiceCommands(program, exit)
   program

@@ -1,7 +1,7 @@
 import type { RootCommand } from '@bomb.sh/tab'
 import tab from '@bomb.sh/tab/commander'
 import { Command } from 'commander'
-import { ConfigError } from '../config/config.ts'
+import { ConfigError } from '../config/config-error.ts'
 import { commit, version } from '../config/version.ts'
 import { addBackupCommands } from './backup-commands.ts'
 import { addNouns } from './commands.ts'

@@ -26,10 +26,22 @@ export async function trust(config: Config, options: TrustOptions): Promise<numb
   else if (options.uninstall) await uninstall()
   else {
     report(`\nOn this host, cay trust --install will do this:\n${describe(steps)}`)
-    report(`\nOn a host without cay:\n${elsewhere(registries[0] ?? 'HOST:PORT', authority.fingerprint)}`)
+    report(
+      `\nOn a host without cay:\n${elsewhere(nameForOthers(registries, config.host), authority.fingerprint)}`,
+    )
   }
   if (options.install && root === '/') report('restart running programs, so that they trust it')
   return 0
+}
+
+/** Returns the name by which another host likely knows this one: a configured one, or the host's own. */
+function nameForOthers(registries: readonly string[], [host = '']: readonly string[]): string {
+  const isLocal = (name: string) => /^(localhost|127\.)/.test(name)
+  return (
+    registries.find((name) => host !== '' && name.startsWith(host)) ??
+    registries.find((name) => !isLocal(name)) ??
+    'HOST:PORT'
+  )
 }
 
 function describe(steps: HostTrust['steps']): string {

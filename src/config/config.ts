@@ -3,14 +3,10 @@ import { join } from 'node:path'
 import type { TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { closest, distance } from 'fastest-levenshtein'
+import { ConfigError } from './config-error.ts'
 import { type Config, ConfigSchema } from './config-schema.ts'
 import { expectation, kebab, numberOf, SETTINGS, type Setting } from './settings.ts'
 import { UpstreamSchema } from './upstream-schema.ts'
-
-/** A setting is invalid; the message names it in the form in which it was written. */
-export class ConfigError extends Error {
-  override name = 'ConfigError'
-}
 
 export interface ConfigSources {
   /** Values, by the path of the setting. */

@@ -1,3 +1,4 @@
+import { ConfigError } from './config-error.ts'
 /** An address to listen on; the empty host is every address. */
 export interface ListenAddress {
   host: string
@@ -9,7 +10,7 @@ export function parseListenAddress(text: string): ListenAddress {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text)
   const port = Number(match?.[3])
   if (!match || port > 65_535) {
-    throw new Error(
+    throw new ConfigError(
       `listen is ${JSON.stringify(text)}: expected HOST:PORT, for example 127.0.0.1:5000 or [::1]:5000`,
     )
   }

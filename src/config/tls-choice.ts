@@ -1,3 +1,4 @@
+import { ConfigError } from './config-error.ts'
 /** The setting `tls`: no TLS, a certificate of cay's own authority, or one from files. */
 export type TlsChoice = { kind: 'off' } | { kind: 'auto' } | { kind: 'files'; files: CertificateFiles }
 
@@ -13,7 +14,7 @@ export function parseTlsChoice(text: string | undefined): TlsChoice {
   if (text === 'auto') return { kind: 'auto' }
   const [certificate, key, ...others] = text.split(',').map((path) => path.trim())
   if (certificate && key && others.length === 0) return { kind: 'files', files: { certificate, key } }
-  throw new Error(
+  throw new ConfigError(
     `tls is ${JSON.stringify(text)}: expected off, auto (cay creates a certificate), or CERTIFICATE.pem,KEY.pem`,
   )
 }

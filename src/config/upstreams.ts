@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { ConfigError } from './config-error.ts'
 import type { Config } from './config-schema.ts'
 import type { UpstreamConfig } from './upstream-schema.ts'
 
@@ -65,7 +66,7 @@ const HUB_ENTRIES = ['https://index.docker.io/v1/', 'index.docker.io', 'docker.i
 export function readUpstreams(config: Pick<Config, 'upstream' | 'cache'>): UpstreamSettings[] {
   const names = config.upstream.map(({ name }) => name)
   const twice = names.find((name, at) => names.indexOf(name) !== at)
-  if (twice !== undefined) throw new Error(`the upstream ${twice} is configured twice: remove one`)
+  if (twice !== undefined) throw new ConfigError(`the upstream ${twice} is configured twice: remove one`)
   return config.upstream.map((upstream) => readUpstream(upstream, config.cache.offline))
 }
 
@@ -77,7 +78,7 @@ export function parseMirrors({ mirror, upstream }: Pick<Config, 'mirror' | 'upst
   return mirror.map((entry) => {
     const [, name = '', listen = ''] = /^([^=]+)=(.+)$/.exec(entry) ?? []
     if (upstream.some((one) => one.name === name)) return { upstream: name, listen }
-    throw new Error(
+    throw new ConfigError(
       `mirror is ${JSON.stringify(entry)}: expected UPSTREAM=HOST:PORT, for example docker.io=127.0.0.1:5001, ` +
         'with the name of a configured upstream',
     )
@@ -125,7 +126,7 @@ export function upstreamSettings(upstream: UpstreamConfig, isOffline: boolean): 
 function urlOf(name: string, setting: string, text: string): URL {
   const url = URL.parse(text)
   if (url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '') return url
-  throw new Error(
+  throw new ConfigError(
     `upstream ${name}: ${setting} is ${JSON.stringify(text.replace(/\/\/.*@/, '//***@'))}: expected https://HOST or https://HOST:PORT`,
   )
 }
@@ -137,7 +138,7 @@ function readCredentials(upstream: UpstreamConfig, url: URL): UpstreamCredential
   if (passwordFile !== undefined)
     return { username, password: readText(name, 'password-file', passwordFile).trimEnd() }
   if ((username === undefined) !== (password === undefined)) {
-    throw new Error(`upstream ${name}: set username together with password or password-file`)
+    throw new ConfigError(`upstream ${name}: set username together with password or password-file`)
   }
   return { username, password }
 }
@@ -148,7 +149,7 @@ function dockerEntry(name: string, path: string, { host }: URL): UpstreamCredent
   try {
     auths = JSON.parse(readText(name, 'credentials', path)).auths ?? {}
   } catch (error) {
-    throw new Error(
+    throw new ConfigError(
       `upstream ${name}: credentials: ${path} is not a Docker config.json: ${(error as Error).message}`,
     )
   }
@@ -165,13 +166,13 @@ function dockerEntry(name: string, path: string, { host }: URL): UpstreamCredent
     .split(':')
   const entry = found?.auth ? { username, password: password.join(':') } : found
   if (entry?.username && entry.password) return { username: entry.username, password: entry.password }
-  throw new Error(`upstream ${name}: credentials: ${path} has no plain entry for ${host}`)
+  throw new ConfigError(`upstream ${name}: credentials: ${path} has no plain entry for ${host}`)
 }
 
 function readText(name: string, setting: string, path: string): string {
   try {
     return readFileSync(path, 'utf8')
   } catch (error) {
-    throw new Error(`upstream ${name}: ${setting}: cannot read ${path}: ${(error as Error).message}`)
+    throw new ConfigError(`upstream ${name}: ${setting}: cannot read ${path}: ${(error as Error).message}`)
   }
 }

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, realpathSync, rmSync } from 'node:fs'
+import { existsSync, realpathSync, rmSync } from 'node:fs'
 import type { Logger } from 'pino'
 import type { Config } from '../config/config-schema.ts'
 import { socketPath } from '../config/socket-path.ts'
@@ -7,6 +7,7 @@ import { lockFolder } from '../metadata/lock.ts'
 import { type Metadata, openMetadata } from '../metadata/metadata.ts'
 import { type Folders, joinInstallation, refuseLostDatabase } from './installation.ts'
 import { keepNewFilesPrivate, makePrivate, warnIfOpen } from './private-files.ts'
+import { checkFolder, makeFolder } from './usable-folder.ts'
 
 /** The folders of an installation, locked for this process. */
 export interface DataFolder {
@@ -64,18 +65,9 @@ function openFolders({ data, metadata = data }: Pick<Config, 'data' | 'metadata'
   ])) {
     if (existsSync(folder)) warnIfOpen(folder, log)
     else makeFolder(folder, setting)
+    checkFolder(folder, setting)
   }
   return { data: realpathSync(data), metadata: realpathSync(metadata) }
-}
-
-function makeFolder(folder: string, setting: string): void {
-  try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
-  } catch (error) {
-    throw new Error(
-      `cannot create the folder ${folder}: ${(error as Error).message}; choose another one with --${setting}`,
-    )
-  }
 }
 
 /** Locks both folders. Returns a function that unlocks them. */

@@ -12,6 +12,20 @@ export interface GarbageWindow {
   untaggedDays: number
 }
 
+/** Returns the window of these settings. It is at least as long as the grace period of pushes. */
+export function garbageWindowOf({
+  graceSeconds,
+  windowSeconds,
+  untaggedDays,
+}: {
+  graceSeconds: number
+  windowSeconds: number
+  untaggedDays: number
+}): GarbageWindow {
+  const graceMs = graceSeconds * 1000
+  return { graceMs, windowMs: Math.max(graceMs, windowSeconds * 1000), untaggedDays }
+}
+
 /**
  * Returns how long a manifest that never had a tag is kept, in milliseconds, or undefined if it is kept forever.
  *

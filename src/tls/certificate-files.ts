@@ -1,6 +1,7 @@
 import { type FSWatcher, watch } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { ConfigError } from '../config/config-error.ts'
 import type { CertificateFiles } from '../config/tls-choice.ts'
 import type { Credentials } from '../domain/server-certificate.ts'
 import { checkCredentials, whyNotValid } from './key-pair.ts'
@@ -85,6 +86,6 @@ async function readNamed(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8')
   } catch (error) {
-    throw new Error(`tls: cannot read ${path}: ${(error as Error).message}`)
+    throw new ConfigError(`tls: cannot read ${path}: ${(error as Error).message}`)
   }
 }

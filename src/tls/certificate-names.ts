@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import { ConfigError } from '../config/config-error.ts'
 
 /** The names and addresses that a certificate covers. */
 export interface CertificateNames {
@@ -33,7 +34,7 @@ export function certificateNames({ hostname, addresses, named }: HostFacts): Cer
     if (isIP(name) !== 0) found.push(name)
     else if (isHostName(name.replace(/^\*\./, ''))) dns.push(name)
     else
-      throw new Error(
+      throw new ConfigError(
         `host: ${JSON.stringify(name)} is neither a name nor an address; write it without a port`,
       )
   }

@@ -1,4 +1,5 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
+import { ConfigError } from '../config/config-error.ts'
 import type { Credentials } from '../domain/server-certificate.ts'
 
 /** Where a certificate and its key come from, as written in the setting. */
@@ -19,7 +20,7 @@ export function checkCredentials(
 ): X509Certificate {
   const parsed = parseCertificate(certificate, source.certificate)
   if (!parsed.checkPrivateKey(parseKey(key, source.key)))
-    throw new Error(`${source.key} is not the key of the certificate in ${source.certificate}`)
+    throw new ConfigError(`${source.key} is not the key of the certificate in ${source.certificate}`)
   return parsed
 }
 
@@ -44,7 +45,7 @@ export function parseCertificate(text: string, path: string): X509Certificate {
   try {
     return new X509Certificate(text)
   } catch {
-    throw new Error(`${path} does not contain a valid PEM certificate`)
+    throw new ConfigError(`${path} does not contain a valid PEM certificate`)
   }
 }
 
@@ -53,6 +54,6 @@ function parseKey(text: string, path: string): KeyObject {
     return createPrivateKey(text)
   } catch {
     const hint = text.includes('ENCRYPTED') ? ' without a password' : ''
-    throw new Error(`${path} does not contain a valid PEM key${hint}`)
+    throw new ConfigError(`${path} does not contain a valid PEM key${hint}`)
   }
 }

@@ -67,8 +67,10 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
       )
     })
 
-    test('server shows what the API shows', async () => {
-      expect(await cay('server')).toMatch(/^Version: .*^Health: +ok$.*^lists\.page-max +1000$/ms)
+    test('server shows what the API shows, and without one says so', async () => {
+      if (isRunning)
+        expect(await cay('server')).toMatch(/^Version: .*^Health: +ok$.*^lists\.page-max +1000$/ms)
+      else expect((await runCay(['server', '--data', folder.path])).code).toBe(5)
     })
 
     test('upload lists an upload, and cancels it', async () => {

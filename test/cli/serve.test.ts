@@ -36,7 +36,7 @@ describe('cay serve', () => {
     async (listen) => {
       await using folder = await temporaryFolder('serve')
       const { code, errors } = await runCay(['serve', '--listen', listen, '--data', folder.path])
-      expect(code).toBe(1)
+      expect(code).toBe(2)
       expect(errors).toMatch(/^cay: listen includes .*loopback only: use 127\.0\.0\.1 or \[::1\]\n$/)
       expect(readdirSync(folder.path)).toEqual([])
     },
@@ -45,7 +45,7 @@ describe('cay serve', () => {
   test('an invalid --listen is refused with what is expected', async () => {
     const { code, errors } = await runCay(['serve', '--listen', '5000', '--data', '/nonexistent/x'])
     expect([code, errors]).toEqual([
-      1,
+      2,
       'cay: listen is "5000": expected HOST:PORT, for example 127.0.0.1:5000 or [::1]:5000\n',
     ])
   })
@@ -79,7 +79,7 @@ describe('cay serve', () => {
 })
 
 describe('cay health', () => {
-  test('exits with 0 for a ready server, and with 1 without one', async () => {
+  test('exits with 0 for a ready server, and with 5 without one', async () => {
     const server = await startExecutable()
     const { host } = new URL(server.url)
     expect(await runCay(['health', '--listen', host])).toEqual({ code: 0, output: 'ok\n', errors: '' })
@@ -87,7 +87,7 @@ describe('cay health', () => {
     await server.stop()
     const ended = await runCay(['health', '--listen', host])
     expect(ended).toMatchObject({
-      code: 1,
+      code: 5,
       output: '',
       errors: expect.stringContaining(`cay: http://${host} does not answer: `),
     })

@@ -7,7 +7,7 @@ import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { EMPTY, imageManifest, randomBlob } from '../support/content.ts'
 import { expectStatus, pushImage, startUpload } from '../support/push.ts'
 import { runCay } from '../support/run-cay.ts'
-import { SERVERS, startInProcess, type TestServer } from '../support/server.ts'
+import { SERVERS, startExecutable, startInProcess, type TestServer } from '../support/server.ts'
 
 beforeAll(async () => {
   await build()
@@ -133,7 +133,8 @@ test('files: a command that runs without a server leaves no file that others can
   await using folder = await temporaryFolder('modes')
   const data = join(folder.path, 'data')
   mkdirSync(data, { mode: 0o755 })
-  const { code } = await runCay(['user', 'list', '--data', data])
+  await (await startExecutable({ data })).stop()
+  const { code } = await runCay(['user', 'create', 'alice', '--data', data], {}, 'correct-horse')
   expect(code).toBe(0)
   expect(openPaths(data)).toEqual([])
 })

@@ -121,7 +121,7 @@ describe('cay serve with TLS', () => {
     const serve = ['serve', '--listen', '0.0.0.0:0', '--data', folder.path]
     for (const options of [['--tls', 'auto', '--access', 'open'], ['--access', 'open'], []]) {
       const { code, errors } = await runCay([...serve, ...options])
-      expect([code, errors]).toEqual([1, expect.stringContaining('loopback only')])
+      expect([code, errors]).toEqual([2, expect.stringContaining('loopback only')])
     }
     const { errors } = await runCay(serve)
     for (const choice of ['--tls auto', '--tls cert.pem,key.pem', '--tls off'])
@@ -148,7 +148,7 @@ describe('cay serve with TLS', () => {
     const { address } = await withAuthority(server)
     const health = ['health', '--listen', address, '--tls', 'auto', '--data']
     expect(await runCay([...health, server.data])).toEqual({ code: 0, output: 'ok\n', errors: '' })
-    expect(await runCay([...health, other.data])).toMatchObject({ code: 1, output: '' })
+    expect(await runCay([...health, other.data])).toMatchObject({ code: 5, output: '' })
   })
 
   const pair = async () => {
@@ -215,6 +215,6 @@ describe('cay serve with TLS', () => {
     const args = ['serve', '--listen', '127.0.0.1:0', '--data', join(folder.path, 'data')]
     const { code, errors } = await runCay([...args, '--tls', `${certificate},${key}`])
     expect(errors).toMatch(message)
-    expect(code).toBe(1)
+    expect(code).toBe(2)
   })
 })

@@ -1,3 +1,4 @@
+import { CommandError, EXIT } from '../failure.ts'
 import { field, formatRelativeTime, formatText } from '../output/format.ts'
 import type { Noun } from '../verb.ts'
 
@@ -9,6 +10,11 @@ export const server: Noun = {
     show: {
       summary: 'Show the version, health and settings',
       run: async ({ client }) => {
+        if (client.isAlone)
+          throw new CommandError(
+            'no server is running on this data folder: start cay serve',
+            EXIT.unreachable,
+          )
         const value = await client.request<{ settings: unknown[] }>('GET', '/server')
         return {
           value,
@@ -18,6 +24,8 @@ export const server: Noun = {
             field('Started', 'startedAt', formatRelativeTime),
             field('Time', 'time', formatRelativeTime),
             field('Health', 'health'),
+            field('Listens on', 'addresses'),
+            field('Mirrors', 'mirrors'),
           ],
           tables: [
             {

@@ -1,3 +1,4 @@
+import { ConfigError } from '../../config/config-error.ts'
 import { isSchema1Type } from '../../docker/schema1.ts'
 import {
   matchesPattern,
@@ -51,7 +52,7 @@ function parseRules(setting: readonly string[]): Rule[] {
     const type = entry.slice(equals + 1)
     const rule = rules.at(-1)
     if (rule === undefined || type === '') {
-      throw new Error(`${SETTING} has the entry ${JSON.stringify(entry)}: expected PATTERN=TYPE`)
+      throw new ConfigError(`${SETTING} has the entry ${JSON.stringify(entry)}: expected PATTERN=TYPE`)
     }
     rule.types.push(type)
   }
@@ -62,7 +63,7 @@ function parsePattern(text: string): RepositoryPattern {
   try {
     return parseRepositoryPattern(text)
   } catch (error) {
-    throw new Error(`${SETTING}: ${(error as Error).message}`)
+    throw new ConfigError(`${SETTING}: ${(error as Error).message}`)
   }
 }
 

@@ -19,6 +19,9 @@ export interface Content extends ContentServices {
   retention: Retention
   jobs: Jobs
   config: Config
+  /** The addresses that it listens on, HOST:PORT, and those of its mirrors, UPSTREAM=HOST:PORT. */
+  addresses: string[]
+  mirrors: string[]
   /** Milliseconds since 1970. */
   startedAt: number
   /** Returns why the server cannot serve; undefined if it can. */

@@ -1,4 +1,5 @@
 import { BlockList, isIP } from 'node:net'
+import { ConfigError } from '../../config/config-error.ts'
 import { networkOf } from '../../domain/client-network.ts'
 import { isHost } from './host.ts'
 
@@ -62,7 +63,9 @@ function addNetwork(list: BlockList, network: string): void {
   const family = isIP(address)
   const prefix = Number(bits ?? (family === 4 ? 32 : 128))
   if (family === 0 || !Number.isInteger(prefix) || prefix < 0 || prefix > (family === 4 ? 32 : 128)) {
-    throw new Error(`trusted-proxies names ${JSON.stringify(network)}: expected an address, or ADDRESS/BITS`)
+    throw new ConfigError(
+      `trusted-proxies names ${JSON.stringify(network)}: expected an address, or ADDRESS/BITS`,
+    )
   }
   list.addSubnet(address, prefix, family === 4 ? 'ipv4' : 'ipv6')
 }

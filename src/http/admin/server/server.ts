@@ -31,6 +31,12 @@ const Server = t.Object(
     commit: t.String({ description: 'The commit it was built from; `source` when run from source' }),
     startedAt: Time,
     time: t.String({ format: 'date-time', description: "The server's clock" }),
+    addresses: t.Array(t.String({ example: '127.0.0.1:5000' }), {
+      description: 'The addresses that it listens on, HOST:PORT',
+    }),
+    mirrors: t.Array(t.String({ example: 'docker.io=127.0.0.1:5001' }), {
+      description: 'The addresses at which it mirrors an upstream, UPSTREAM=HOST:PORT',
+    }),
     health: t.String({ description: '`ok`, or why the server cannot serve' }),
     features: t.Array(t.String({ example: 'docker-v1' }), {
       description: 'Optional features that are enabled',
@@ -61,6 +67,8 @@ export function server(context: AdminContext) {
       commit,
       startedAt: timeOf(content.startedAt),
       time: timeOf(now()),
+      addresses: content.addresses,
+      mirrors: content.mirrors,
       health: content.problem() ?? 'ok',
       features,
       settings,
