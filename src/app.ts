@@ -31,7 +31,7 @@ import { type Clocks, certificateClock, openClocks } from './domain/clock.ts'
 import { garbageWindowOf } from './domain/garbage-window.ts'
 import type { Authority } from './domain/server-certificate.ts'
 import { Collector } from './gc/collector.ts'
-import type { Content } from './http/admin/services.ts'
+import type { ApiServices } from './http/admin/services.ts'
 import { listenAll } from './http/listener/listen-all.ts'
 import { listenerOptions } from './http/listener/listener-options.ts'
 import { serveMirror } from './http/mirror.ts'
@@ -152,7 +152,7 @@ export interface Services {
   /** The time to record, in milliseconds since 1970. It is never before a time that was recorded earlier. */
   now: () => number
   clocks: Clocks
-  content: Content
+  content: ApiServices
   metrics: Metrics
   passwordFile: PasswordFile
   close(): Promise<void>
@@ -243,7 +243,7 @@ interface ContentParts extends ContentOptions {
 }
 
 /** Builds what the HTTP APIs call. */
-async function openContent({ local, retention, jobs, ...parts }: ContentParts): Promise<Content> {
+async function openContent({ local, retention, jobs, ...parts }: ContentParts): Promise<ApiServices> {
   const { registry, cache, config, metadata, reader, now } = parts
   const conversions = new Conversions(registry, localConversions(parts), reader, now)
   return {

@@ -17,7 +17,7 @@ export function grantScopes(access: Access, identity: Identity, scopes: string[]
     const [, type = '', name = '', actions = ''] =
       /^([a-z]+)(?:\([a-z]*\))?:(.+):([a-z*,]*)$/.exec(scope) ?? []
     if (type === 'registry' && name === 'catalog') return [{ type, name, actions: ['*'] }]
-    const repository = type === 'repository' ? findName(name) : undefined
+    const repository = type === 'repository' ? tryParseName(name) : undefined
     if (repository === undefined) return []
     const wanted = new Set(actions.split(','))
     const granted = ACTIONS.filter(
@@ -27,7 +27,7 @@ export function grantScopes(access: Access, identity: Identity, scopes: string[]
   })
 }
 
-function findName(text: string): RepositoryName | undefined {
+function tryParseName(text: string): RepositoryName | undefined {
   try {
     return parseRepositoryName(text)
   } catch {

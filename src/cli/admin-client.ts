@@ -9,7 +9,7 @@ export interface AdminClient {
   /** The server takes the client for the owner of the data folder, who can do everything. */
   isOwner: boolean
   /** No server is running: the API is served by this process, and ends with it. */
-  isAlone: boolean
+  isEmbedded: boolean
   close(): Promise<void>
 }
 
@@ -20,7 +20,7 @@ export interface Transport {
   fetch(path: string, init: RequestInit): Promise<Response>
   /** What to do if the server does not accept the credential. */
   signInHint?: string
-  isAlone?: boolean
+  isEmbedded?: boolean
   isOwner?: boolean
   close(): Promise<void>
 }
@@ -71,7 +71,7 @@ export function adminClient(transport: Transport): AdminClient {
         )
       }
     },
-    isAlone: transport.isAlone === true,
+    isEmbedded: transport.isEmbedded === true,
     isOwner: transport.isOwner === true,
     close: () => transport.close(),
   }

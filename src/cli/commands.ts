@@ -16,7 +16,7 @@ export function addNouns(
   program: Command,
   words: readonly string[],
   load: LoadConfig,
-  withPlace: (command: Command) => Command,
+  withServer: (command: Command) => Command,
 ): void {
   for (const [name, noun] of Object.entries(NOUNS)) {
     const parent = program.command(name).description(noun.summary)
@@ -27,7 +27,7 @@ export function addNouns(
       command.aliases(ALIASES[verb] ?? [])
       if (one.shown !== undefined) command.usage(`[options] ${one.shown}`)
       addOptions(command.description(one.summary), one)
-      withPlace(command.optionsGroup('Server:'))
+      withServer(command.optionsGroup('Server:'))
       command.action((...given: unknown[]) => runVerb(one, load, given, command.opts()))
     }
   }

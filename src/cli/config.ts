@@ -1,4 +1,4 @@
-import { shownValue } from '../config/config.ts'
+import { formatSetting } from '../config/config.ts'
 import { SETTINGS } from '../config/settings.ts'
 import { askRunning } from './running.ts'
 import { load } from './settings.ts'
@@ -23,7 +23,7 @@ export async function printConfig(options: Record<string, string>): Promise<void
   const settings = SETTINGS.toSorted((a, b) => Number(a.path.includes('.')) - Number(b.path.includes('.')))
   for (const setting of settings) {
     const { path } = setting
-    const value = running === undefined ? shownValue(setting, config) : values.get(path)
+    const value = running === undefined ? formatSetting(setting, config) : values.get(path)
     if (value === undefined) continue
     const dot = path.lastIndexOf('.')
     const own = path.slice(0, Math.max(0, dot))

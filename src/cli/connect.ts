@@ -6,13 +6,13 @@ import { CommandError, EXIT } from './failure.ts'
 import { isOpenToOthers, openRemote, parseServer } from './remote.ts'
 
 /** The options of a command that choose the server, by name. */
-export type PlaceOptions = Readonly<Record<string, string>>
+export type ConnectOptions = Readonly<Record<string, string>>
 
 /** Loads the configuration that the options name. */
-export type LoadConfig = (options: PlaceOptions) => Promise<LoadedConfig>
+export type LoadConfig = (options: ConnectOptions) => Promise<LoadedConfig>
 
-export interface PlaceSources {
-  options: PlaceOptions
+export interface ConnectSources {
+  options: ConnectOptions
   environment: Record<string, string | undefined>
   load: LoadConfig
   warn: (message: string) => void
@@ -25,30 +25,34 @@ const HERE = ['data', 'metadata', 'config'] as const
  * Opens a client of the remote server, if one is named; of the server that runs on the data folder, through its socket;
  * or, without a running server, of the data folder itself.
  */
-export async function openClient(sources: PlaceSources): Promise<AdminClient> {
+export async function openClient(sources: ConnectSources): Promise<AdminClient> {
   return adminClient(await openTransport(sources))
 }
 
 /** Connects as `openClient` does. The transport also reaches /v2. */
-export async function openTransport(sources: PlaceSources): Promise<Transport> {
+export async function openTransport(sources: ConnectSources): Promise<Transport> {
   const remote = await remoteTransport(sources)
   if (remote !== undefined) return remote
   const { config, tableSources } = await sources.load(sources.options)
   const socket = await socketTransport(config.data)
   if (socket !== undefined) return socket
-  const { openAlone } = await import('./embedded.ts')
-  return await openAlone(config, tableSources)
+  const { openEmbedded } = await import('./embedded.ts')
+  return await openEmbedded(config, tableSources)
 }
 
 /** Opens a client only if a server is running, because completions must be fast. */
-export async function openRunning(sources: PlaceSources): Promise<AdminClient | undefined> {
+export async function openRunning(sources: ConnectSources): Promise<AdminClient | undefined> {
   const transport =
     (await remoteTransport(sources)) ??
     (await socketTransport((await sources.load(sources.options)).config.data))
   return transport && adminClient(transport)
 }
 
-async function remoteTransport({ options, environment, warn }: PlaceSources): Promise<Transport | undefined> {
+async function remoteTransport({
+  options,
+  environment,
+  warn,
+}: ConnectSources): Promise<Transport | undefined> {
   const here = HERE.find((name) => options[name] !== undefined)
   const named = options.server ?? (here === undefined ? environment.CAY_SERVER || undefined : undefined)
   if (named === undefined) {
@@ -71,8 +75,8 @@ async function remoteTransport({ options, environment, warn }: PlaceSources): Pr
 }
 
 async function tokenOf(
-  options: PlaceOptions,
-  { CAY_TOKEN, CAY_TOKEN_FILE }: PlaceSources['environment'],
+  options: ConnectOptions,
+  { CAY_TOKEN, CAY_TOKEN_FILE }: ConnectSources['environment'],
 ): Promise<string | undefined> {
   const given = options.token || CAY_TOKEN || undefined
   if (given !== undefined || !CAY_TOKEN_FILE) return given

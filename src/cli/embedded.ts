@@ -13,7 +13,7 @@ import { CommandError, EXIT } from './failure.ts'
 const POOL_BYTES = 1024 * 1024
 
 /** Locks a data folder without a server for as long as the command runs, and serves the admin API in this process. */
-export async function openAlone(config: Config, tableSources: TableSources): Promise<Transport> {
+export async function openEmbedded(config: Config, tableSources: TableSources): Promise<Transport> {
   const { data, metadata = data } = config
   if (!existsSync(join(metadata, 'cay.db')))
     throw new CommandError(
@@ -25,7 +25,7 @@ export async function openAlone(config: Config, tableSources: TableSources): Pro
   const services = await openServices(light, log, { onFailure: () => {}, tableSources })
   const api = ownerApi({ ...services, ...listenerOptions(config, [], false), log })
   return {
-    isAlone: true,
+    isEmbedded: true,
     isOwner: true,
     fetch: (path, init) => api.handle(requestOf(path, init)),
     close: () => services.close(),

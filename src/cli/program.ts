@@ -39,8 +39,8 @@ export function openProgram(words: readonly string[], exit: (code: number) => vo
     .exitOverride()
   addHostCommands(program, exit)
   addBackupCommands(program, load, exit)
-  addTransferCommands(program, load, withPlace, exit)
-  addNouns(program, words, load, withPlace)
+  addTransferCommands(program, load, withServer, exit)
+  addNouns(program, words, load, withServer)
   return program.addHelpText('after', `\nExit codes:\n${exitCodes()}`)
 }
 
@@ -73,7 +73,7 @@ function exitCodes(): string {
 }
 
 /** Adds the options that choose the server. */
-function withPlace(command: Command): Command {
+function withServer(command: Command): Command {
   return command
     .option('--config <file>', 'the configuration file')
     .option('--data <folder>', 'the data folder')

@@ -5,10 +5,10 @@ import type { LoadConfig } from './connect.ts'
 export function addTransferCommands(
   program: Command,
   load: LoadConfig,
-  withPlace: (command: Command) => Command,
+  withServer: (command: Command) => Command,
   done: (code: number) => void,
 ): void {
-  withPlace(
+  withServer(
     program
       .command('import <path> [name]')
       .description(
@@ -19,7 +19,7 @@ export function addTransferCommands(
     const { importFiles } = await import('./transfer.ts')
     done(await importFiles(path, name, options, load))
   })
-  withPlace(
+  withServer(
     program
       .command('export <path> <images...>')
       .description('Export images with what refers to them, as an OCI layout: a folder, or a file PATH.tar'),
@@ -27,7 +27,7 @@ export function addTransferCommands(
     const { exportFiles } = await import('./transfer.ts')
     done(await exportFiles(path, images, options, load))
   })
-  withPlace(
+  withServer(
     program
       .command('migrate <url>')
       .description('Copy another registry: its tags, signatures and other referrers')

@@ -83,7 +83,7 @@ export function isContainer(environment: Record<string, string | undefined>): bo
 }
 
 /** Returns the value of a setting to show: of tables only their names, because they can contain secrets. */
-export function shownValue({ keys, schema }: Setting, config: Config): unknown {
+export function formatSetting({ keys, schema }: Setting, config: Config): unknown {
   const value = keys.reduce<unknown>((at, key) => (at as Record<string, unknown>)[key], config)
   return isTables(schema) ? (value as { name: string }[]).map(({ name }) => name) : value
 }

@@ -3,11 +3,11 @@ import { commit, version } from '../config/version.ts'
 import type { StorageTotals } from '../core/content/storage.ts'
 import { BUCKET_SECONDS, type Metrics } from '../telemetry/metrics.ts'
 import { processNumbers } from '../telemetry/process-numbers.ts'
-import type { Content } from './admin/services.ts'
+import type { ApiServices } from './admin/services.ts'
 
 export interface ExpositionSources {
   metrics: Metrics
-  content: Content
+  content: ApiServices
 }
 
 type Samples = Iterable<[labels: Record<string, string>, value: number]>

@@ -5,7 +5,7 @@ import { type Identity, NOBODY } from '../domain/access.ts'
 import type { Authentication } from '../domain/authentication.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { adminApi } from './admin/api.ts'
-import type { Content } from './admin/services.ts'
+import type { ApiServices } from './admin/services.ts'
 import { v2Dispatch } from './distribution/dispatch.ts'
 import type { V2Limits } from './distribution/exchange.ts'
 import { routes } from './distribution/routes.ts'
@@ -20,7 +20,7 @@ const OWNER: Identity = Object.freeze({ ...NOBODY, account: 'owner (socket)', is
 export interface OwnerOptions {
   auth: Pick<Authentication, 'access' | 'tokens'>
   accounts: AccountServices
-  content: Content
+  content: ApiServices
   /** Milliseconds since 1970. */
   now: () => number
   log: Logger

@@ -5,7 +5,7 @@ import { NOBODY } from '../domain/access.ts'
 import type { Authentication } from '../domain/authentication.ts'
 import type { Authority, Credentials } from '../domain/server-certificate.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import type { Content } from './admin/services.ts'
+import type { ApiServices } from './admin/services.ts'
 import { clientsOf } from './clients.ts'
 import { authorise } from './distribution/authorise.ts'
 import { v2Dispatch } from './distribution/dispatch.ts'
@@ -26,7 +26,7 @@ import { requestLog } from './request-log.ts'
 import { token } from './token.ts'
 
 export interface HttpOptions {
-  content: Content
+  content: ApiServices
   auth: Authentication
   accounts: AccountServices
   /** Milliseconds since 1970. */

@@ -1,6 +1,6 @@
 import { accountWrites, groupWrites } from './accounts/accounts.ts'
 import { addressWrites } from './accounts/addresses.ts'
-import { auditWrites, trailWrites } from './accounts/audit.ts'
+import { auditActWrites, auditWrites } from './accounts/audit.ts'
 import { credentialWrites, installationWrites } from './accounts/credentials.ts'
 import { grantWrites } from './accounts/grants.ts'
 import { noticeWrites } from './accounts/notices.ts'
@@ -36,7 +36,7 @@ import { renewalWrites } from './garbage/renewals.ts'
 import { dueRows, planWrites } from './retention/plan.ts'
 import { policyWrites } from './retention/policies.ts'
 import { retentionWrites } from './retention/retention.ts'
-import { revivals } from './time-machine/content-restore.ts'
+import { contentRestores } from './time-machine/content-restore.ts'
 import { manifestRestores } from './time-machine/manifest-restores.ts'
 import { rewinds } from './time-machine/rewind.ts'
 import { tagLines } from './time-machine/tag-lines.ts'
@@ -82,7 +82,7 @@ function accountOperations(db: Db, version: VersionOfCall) {
     ...groupWrites(db, { recordAct, version }),
     ...credentialWrites(db, recordAct),
     ...grantWrites(db, recordAct),
-    ...trailWrites(recordAct),
+    ...auditActWrites(recordAct),
     ...noticeWrites(db),
     ...addressWrites(db),
     ...pinWrites(db, recordAct),
@@ -109,7 +109,7 @@ function contentOperations(db: Db, version: VersionOfCall) {
   const total = totals(db)
   const tags = tagMoves(namedTags, immutable)
   const begin = tagWriteBeginning(find, tags)
-  const revive = revivals(db, { find: findManifest, reach })
+  const revive = contentRestores(db, { find: findManifest, reach })
   const purge = manifestPurge(db, { recordEvent, reach, rows, tags: namedTags })
   const drop = dropLink(db)
   const pins = pinRows(db, namedTags)

@@ -112,7 +112,7 @@ function argsOf({ usage = '' }: Verb, folder: string): string[] {
 
 function fakeClient(onAsked: (method: string, path: string) => void): AdminClient {
   return {
-    isAlone: false,
+    isEmbedded: false,
     isOwner: true,
     async send(method, path) {
       onAsked(method, path)

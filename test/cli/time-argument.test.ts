@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { CommandError } from '../../src/cli/failure.ts'
-import { parseMoment } from '../../src/cli/input/time-argument.ts'
+import { parseTimeArgument } from '../../src/cli/input/time-argument.ts'
 
 const NOW = Date.parse('2026-11-24T12:00:00Z')
 
@@ -16,7 +16,7 @@ test.each([
   ['2 weeks ago', '2026-11-10T12:00:00.000Z'],
   ['1 day, 1 minute ago', '2026-11-23T11:59:00.000Z'],
 ])('in the past, %s is %s', (text, time) => {
-  expect(new Date(parseMoment(text, NOW, 'past')).toISOString()).toBe(time)
+  expect(new Date(parseTimeArgument(text, NOW, 'past')).toISOString()).toBe(time)
 })
 
 test.each([
@@ -24,7 +24,7 @@ test.each([
   ['in 1h', '2026-11-24T13:00:00.000Z'],
   ['2026-12-24T00:00:00Z', '2026-12-24T00:00:00.000Z'],
 ])('in the future, %s is %s', (text, time) => {
-  expect(new Date(parseMoment(text, NOW, 'future')).toISOString()).toBe(time)
+  expect(new Date(parseTimeArgument(text, NOW, 'future')).toISOString()).toBe(time)
 })
 
 test.each([
@@ -46,14 +46,14 @@ test.each([
   '2026-11-24T25:00:00Z',
   '999999999w',
 ])('%j is not a time in the past', (text) => {
-  expect(() => parseMoment(text, NOW, 'past')).toThrow(CommandError)
-  expect(() => parseMoment(text, NOW, 'past')).toThrow(`invalid time "${text}": expected RFC 3339`)
+  expect(() => parseTimeArgument(text, NOW, 'past')).toThrow(CommandError)
+  expect(() => parseTimeArgument(text, NOW, 'past')).toThrow(`invalid time "${text}": expected RFC 3339`)
 })
 
 test('"2h ago" is not a time in the future', () => {
-  expect(() => parseMoment('2h ago', NOW, 'future')).toThrow('such as 12h, or in 3 days')
+  expect(() => parseTimeArgument('2h ago', NOW, 'future')).toThrow('such as 12h, or in 3 days')
 })
 
 test('long invalid text is refused quickly', () => {
-  expect(() => parseMoment('1s '.repeat(20_000).concat('!'), NOW, 'past')).toThrow('invalid time')
+  expect(() => parseTimeArgument('1s '.repeat(20_000).concat('!'), NOW, 'past')).toThrow('invalid time')
 })

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { type TemporaryFolder, temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
-import { loadConfig, shownValue } from '../../src/config/config.ts'
+import { formatSetting, loadConfig } from '../../src/config/config.ts'
 import { SETTINGS } from '../../src/config/settings.ts'
 import { parseMirrors, readUpstreams } from '../../src/config/upstreams.ts'
 import { failureOf } from '../support/failure.ts'
@@ -54,7 +54,7 @@ credentials = "${folder.path}/config.json"
     { username: 'me', password: 'in-the-table' },
     { username: 'hub', password: 'from-docker' },
   ])
-  const shown = JSON.stringify(SETTINGS.map((setting) => shownValue(setting, config)))
+  const shown = JSON.stringify(SETTINGS.map((setting) => formatSetting(setting, config)))
   expect(shown).toContain('a.example')
   expect(shown).not.toContain('in-the-table')
 })

@@ -2,7 +2,7 @@ import type { RootCommand } from '@bomb.sh/tab'
 import type { Command } from 'commander'
 import { JOB_KINDS } from '../../core/jobs/jobs.ts'
 import { type AdminClient, apiPath, type Page, withQuery } from '../admin-client.ts'
-import { type LoadConfig, openRunning, type PlaceOptions } from '../connect.ts'
+import { type ConnectOptions, type LoadConfig, openRunning } from '../connect.ts'
 
 /** How long a completion waits for names. */
 const MILLISECONDS_MAX = 150
@@ -85,7 +85,7 @@ interface Asked {
   before: string[]
   /** The part that is already written. */
   start: string
-  options: PlaceOptions
+  options: ConnectOptions
 }
 
 function findArgument(program: Command, words: readonly string[]): Asked | undefined {

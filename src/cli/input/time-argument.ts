@@ -7,9 +7,9 @@ const DATE_TIME = /^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d+)?(?:[Zz]|[+-]\d
 /** The words around a duration that give its direction. */
 const WORDS = { past: /^(.+?) +ago$/, future: /^in +(.+)$/ } as const
 
-/** Parses a time like `parseMoment`, and returns it in the form of the API: RFC 3339. */
-export function momentOf(...read: Parameters<typeof parseMoment>): string {
-  return new Date(parseMoment(...read)).toISOString()
+/** Parses a time like `parseTimeArgument`, and returns it in the form of the API: RFC 3339. */
+export function timeArgument(...read: Parameters<typeof parseTimeArgument>): string {
+  return new Date(parseTimeArgument(...read)).toISOString()
 }
 
 /**
@@ -19,7 +19,7 @@ export function momentOf(...read: Parameters<typeof parseMoment>): string {
  * @param direction whether a duration without `ago` or `in` is in the past or in the future
  * @throws CommandError that says what is expected
  */
-export function parseMoment(text: string, now: number, direction: 'past' | 'future'): number {
+export function parseTimeArgument(text: string, now: number, direction: 'past' | 'future'): number {
   const trimmed = text.trim()
   const duration = parseDuration(WORDS[direction].exec(trimmed)?.[1] ?? trimmed)
   const at =

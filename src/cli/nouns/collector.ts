@@ -112,7 +112,7 @@ interface Candidate {
 async function collect(call: Call): Promise<Answer> {
   const { client, terminal, confirm } = call
   const { waitingUntil } = await client.request<{ waitingUntil?: string }>('GET', '/gc')
-  if (waitingUntil !== undefined && client.isAlone) {
+  if (waitingUntil !== undefined && client.isEmbedded) {
     throw new CommandError(
       'no server is running on this data folder: start cay serve, which collects garbage once it has run for the grace period',
     )

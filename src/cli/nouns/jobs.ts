@@ -82,7 +82,7 @@ function consequenceOf(kind: string, isRemovingMany: boolean): string {
 /** Starts a job, and follows its progress unless --detach is given. */
 export async function startJob({ client, terminal, options }: Call, kind: string) {
   const isDetached = options.detach === 'true'
-  if (isDetached && client.isAlone) {
+  if (isDetached && client.isEmbedded) {
     throw new CommandError(
       '--detach needs a running server, which continues the job: start cay serve',
       EXIT.usage,

@@ -1,7 +1,7 @@
 import { isCompanionTag } from '../../oci/reference.ts'
 import { type AdminClient, apiPath, type Page, withQuery } from '../admin-client.ts'
 import { CommandError, EXIT } from '../failure.ts'
-import { momentOf } from '../input/time-argument.ts'
+import { timeArgument } from '../input/time-argument.ts'
 import { parseDays } from '../input/units.ts'
 import type { Card } from '../output/answer.ts'
 import {
@@ -117,7 +117,7 @@ export const repositories: Noun = {
       options: [['--deleted-at <time>', 'when it was deleted, if several of this name were [the newest]']],
       run: ({ client, args: [name = ''], options, terminal }) => {
         const at = options.deletedAt
-        const body = at === undefined ? {} : { deletedAt: momentOf(at, terminal.now(), 'past') }
+        const body = at === undefined ? {} : { deletedAt: timeArgument(at, terminal.now(), 'past') }
         return change(client, `restored repository ${name}`, [
           'POST',
           `${apiPath('repositories', name)}/restore`,

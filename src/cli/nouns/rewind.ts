@@ -1,6 +1,6 @@
 import { type AdminClient, apiPath, pagesOf } from '../admin-client.ts'
 import { CommandError, EXIT } from '../failure.ts'
-import { momentOf } from '../input/time-argument.ts'
+import { timeArgument } from '../input/time-argument.ts'
 import type { Card } from '../output/answer.ts'
 import { field, formatCount } from '../output/format.ts'
 import { plural } from '../requests.ts'
@@ -19,7 +19,7 @@ export async function rewind({
   confirm,
 }: Call): Promise<Card> {
   if (at === undefined) throw new CommandError('name the time with --at, for example --at 2h', EXIT.usage)
-  const time = momentOf(at, terminal.now(), 'past')
+  const time = timeArgument(at, terminal.now(), 'past')
   const path = apiPath('repositories', name)
   await confirm(
     `resets the tags of ${name} to where they were at ${time}: ${await changesSince(client, path, time)}`,

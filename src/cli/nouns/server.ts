@@ -10,7 +10,7 @@ export const server: Noun = {
     show: {
       summary: 'Show the version, health and settings',
       run: async ({ client }) => {
-        if (client.isAlone)
+        if (client.isEmbedded)
           throw new CommandError(
             'no server is running on this data folder: start cay serve',
             EXIT.unreachable,

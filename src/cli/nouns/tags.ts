@@ -8,7 +8,7 @@ import {
   parseReferences,
   wholeDigest,
 } from '../input/references.ts'
-import { momentOf } from '../input/time-argument.ts'
+import { timeArgument } from '../input/time-argument.ts'
 import type { Card, Line } from '../output/answer.ts'
 import {
   type Field,
@@ -103,7 +103,7 @@ export const tags: Noun = {
       run: async ({ client, args, terminal }) => {
         const [named] = parseReferences(args.slice(0, -1))
         const when = args.at(-1) ?? ''
-        const expiresAt = when === 'never' ? null : momentOf(when, terminal.now(), 'future')
+        const expiresAt = when === 'never' ? null : timeArgument(when, terminal.now(), 'future')
         const line =
           expiresAt === null ? 'never expires' : `expires ${formatRelativeTime(expiresAt, terminal)}`
         return change(client, `${formatReference(named)} ${line}`, ['PATCH', tagPath(named), { expiresAt }])
@@ -219,7 +219,7 @@ async function targetOf(
   { digest, at, now, ago }: RestoreOptions,
 ): Promise<{ digest: string } | { at: string }> {
   if (digest !== undefined) return { digest: await wholeDigest(client, digest, named.repository) }
-  if (at !== undefined) return { at: momentOf(at, ago, 'past') }
+  if (at !== undefined) return { at: timeArgument(at, ago, 'past') }
   if (now !== undefined) {
     throw new CommandError(
       `${formatReference(named)} exists: name its target with either --digest DIGEST or --at TIME`,

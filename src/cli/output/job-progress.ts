@@ -42,7 +42,7 @@ export async function followJob(
     return jobCard(job)
   } catch (error) {
     if (!interrupt.signal.aborted) throw error
-    if (client.isAlone) throw new CommandError(`job ${id} ended with this command`, EXIT.interrupted)
+    if (client.isEmbedded) throw new CommandError(`job ${id} ended with this command`, EXIT.interrupted)
     const how = `follow it with cay job watch ${id}, or cancel it with cay job cancel ${id}`
     throw new CommandError(`the job continues: ${how}`, EXIT.interrupted)
   } finally {

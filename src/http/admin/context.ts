@@ -8,12 +8,12 @@ import { readBody } from '../request/body.ts'
 import type { BodySource } from '../request/body-reader.ts'
 import { conditionOf } from '../request/conditions.ts'
 import { refuseForeign, type SessionCookies } from '../session-cookie.ts'
-import type { Content } from './services.ts'
+import type { ApiServices } from './services.ts'
 
 /** What the controllers of the admin API depend on. */
 export interface AdminContext {
   accounts: AccountServices
-  content: Content
+  content: ApiServices
   cookies: SessionCookies
   now: () => number
   access: Access

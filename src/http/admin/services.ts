@@ -8,7 +8,7 @@ import type { Upstreams } from '../../domain/address.ts'
 import type { Registry } from '../../domain/registry.ts'
 
 /** The services of one data folder that the HTTP APIs call. */
-export interface Content extends ContentServices {
+export interface ApiServices extends ContentServices {
   registry: Registry
   /** The upstreams to cache from. */
   upstreams: Upstreams

@@ -14,7 +14,7 @@ export async function postUpload(exchange: Exchange<'uploads'>): Promise<Respons
   if (mount !== null) {
     const digest = parseDigest(mount)
     const from = query.get('from')
-    const source = from === null ? undefined : findName(from)
+    const source = from === null ? undefined : tryParseName(from)
     const isMounted =
       (from === null || source !== undefined) &&
       (await registry.blobs.mount(caller(), identity, { repository, digest, from: source }))
@@ -162,7 +162,7 @@ function algorithmOf(query: URLSearchParams): DigestAlgorithm {
   )
 }
 
-function findName(text: string): RepositoryName | undefined {
+function tryParseName(text: string): RepositoryName | undefined {
   try {
     return parseRepositoryName(text)
   } catch {

@@ -2,7 +2,7 @@ import { Elysia } from 'elysia'
 import type { Logger } from 'pino'
 import { dockerVersion, isOlder } from '../../docker/user-agent.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
-import type { Content } from '../admin/services.ts'
+import type { ApiServices } from '../admin/services.ts'
 import { onDemand } from '../on-demand.ts'
 import type { V1Context } from './exchange.ts'
 import type { SessionOptions } from './sessions.ts'
@@ -10,7 +10,7 @@ import type { SessionOptions } from './sessions.ts'
 export interface V1SurfaceOptions
   extends Omit<V1Context, 'sessions' | 'images' | 'blobs' | 'usage' | 'repositories'>,
     SessionOptions {
-  content: Pick<Content, 'v1Images' | 'registry' | 'repositories'>
+  content: Pick<ApiServices, 'v1Images' | 'registry' | 'repositories'>
   metrics: Metrics
   log: Logger
   nextRequestId: () => string

@@ -69,7 +69,7 @@ export function auditWrites(db: Db, limits = LIMITS): RecordAct {
 }
 
 /** Writes into the trail what changes nothing else here. */
-export function trailWrites(recordAct: RecordAct) {
+export function auditActWrites(recordAct: RecordAct) {
   return {
     /** Notes an act on something that is not in the database. */
     noteAct({ caller, at, ...act }: Act & { caller: Caller; at: number }): void {

@@ -7,7 +7,7 @@ import { number, statement } from '../statement.ts'
 import type { Restore } from './restore.ts'
 
 /** A manifest that is there again; `wasHidden` tells that it had been deleted. */
-export interface Revived {
+export interface RestoredContent {
   id: number
   wasHidden: boolean
 }
@@ -16,9 +16,9 @@ export interface Revived {
  * Brings a manifest back with what it names: the blobs, and the children that were deleted, too. Answers undefined
  * when there is none, or it was deleted before the window.
  */
-export type Revive = ReturnType<typeof revivals>
+export type RestoreContent = ReturnType<typeof contentRestores>
 
-export function revivals(db: Db, { find, reach }: { find: FindManifest; reach: Reachability }) {
+export function contentRestores(db: Db, { find, reach }: { find: FindManifest; reach: Reachability }) {
   const children = statement(db, { id: number }, ({ id }) =>
     db
       .select({ digest: manifestReference.digest })
@@ -38,7 +38,11 @@ export function revivals(db: Db, { find, reach }: { find: FindManifest; reach: R
           where ${manifestReference.manifestId} = ${id})`,
       ),
   )
-  return (repositoryId: number, digest: Buffer, { at, windowStart }: Restore): Revived | undefined => {
+  return (
+    repositoryId: number,
+    digest: Buffer,
+    { at, windowStart }: Restore,
+  ): RestoredContent | undefined => {
     const root = find(repositoryId, digest)
     if (root === undefined) return undefined
     if (root.deletedAt !== null && root.deletedAt < windowStart) return undefined

@@ -7,7 +7,7 @@ import type { TagMoves } from '../content/tag-moves.ts'
 import type { RecordEvent } from '../events.ts'
 import { partTime } from '../part-time.ts'
 import { CONTENT_STALE, type Parts } from '../stale.ts'
-import type { Revive } from './content-restore.ts'
+import type { RestoreContent } from './content-restore.ts'
 import { type Restore, tooLongAgo } from './restore.ts'
 import { restoredEnd, type TagLines } from './tag-lines.ts'
 
@@ -25,7 +25,7 @@ export function manifestRestores({
   findManifest: FindManifest
   tags: TagMoves
   lines: TagLines
-  revive: Revive
+  revive: RestoreContent
 }) {
   return {
     /**

@@ -6,7 +6,7 @@ import type { TagMoves } from '../content/tag-moves.ts'
 import type { RecordEvent } from '../events.ts'
 import { partTime } from '../part-time.ts'
 import { CONTENT_STALE, type Parts } from '../stale.ts'
-import type { Revive } from './content-restore.ts'
+import type { RestoreContent } from './content-restore.ts'
 import { checkTime, type Restore } from './restore.ts'
 import { type PastTag, restoredEnd, type TagLines } from './tag-lines.ts'
 
@@ -32,7 +32,7 @@ export function rewinds({
   find: RepositoryReads['find']
   tags: TagMoves
   lines: TagLines
-  revive: Revive
+  revive: RestoreContent
 }) {
   const takeBack = (
     repositoryId: number,

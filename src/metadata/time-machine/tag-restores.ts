@@ -3,7 +3,7 @@ import { registryError } from '../../oci/error.ts'
 import type { TagMoves } from '../content/tag-moves.ts'
 import type { BeginTagWrite, TagWrite } from '../content/tag-writes.ts'
 import type { RecordEvent } from '../events.ts'
-import type { Revive } from './content-restore.ts'
+import type { RestoreContent } from './content-restore.ts'
 import { checkTime, type Restore } from './restore.ts'
 import { type PastTag, restoredEnd, type TagLines } from './tag-lines.ts'
 
@@ -21,7 +21,7 @@ export function tagRestores({
   recordEvent: RecordEvent
   tags: TagMoves
   lines: TagLines
-  revive: Revive
+  revive: RestoreContent
   begin: BeginTagWrite
 }) {
   const wantedOf = (repositoryId: number, call: TagWrite & Restore, to: TagState): PastTag => {

@@ -8,7 +8,7 @@ import { type Access, type Action, type Identity, NOBODY } from '../../../src/do
 import { type AdminContext, controller } from '../../../src/http/admin/context.ts'
 import { operation, tagged } from '../../../src/http/admin/operation.ts'
 import { mapPage, pageOf, pageParameters, RepositoryParam } from '../../../src/http/admin/schemas.ts'
-import type { Content } from '../../../src/http/admin/services.ts'
+import type { ApiServices } from '../../../src/http/admin/services.ts'
 import { errors } from '../../../src/http/problem/errors.ts'
 import { openBodies } from '../../../src/http/request/bodies.ts'
 import { SessionCookies } from '../../../src/http/session-cookie.ts'
@@ -97,7 +97,7 @@ function notes(as: Identity, access = grantedAccess) {
 function contextFor(as: Identity, access: Access): AdminContext {
   return {
     accounts: { audit: { noteRefusal() {} } } as unknown as AdminContext['accounts'],
-    content: {} as Content,
+    content: {} as ApiServices,
     cookies: new SessionCookies(() => ''),
     now: Date.now,
     access,

@@ -1,8 +1,8 @@
 import { t } from 'elysia'
 import type { SigningKey } from '../../../core/accounts/signing-keys.ts'
 import { type AdminContext, controller } from '../context.ts'
+import { omitAbsent } from '../omit-absent.ts'
 import { operation } from '../operation.ts'
-import { present } from '../present.ts'
 import { mapPage, PageQuery, pageOf, Time } from '../schemas.ts'
 
 const KEY = { id: t.String({ description: 'The `kid` in its tokens' }), createdAt: Time }
@@ -41,7 +41,7 @@ export function signingKeys(context: AdminContext) {
         const { othersEndAt: othersExpireAt, ...key } = await signingKeys.rotate(principal.act(), {
           now: revokeOthers,
         })
-        return present({ ...key, othersExpireAt })
+        return omitAbsent({ ...key, othersExpireAt })
       },
       {
         query: t.Object({
@@ -63,5 +63,5 @@ export function signingKeys(context: AdminContext) {
 }
 
 function toSigningKey({ endsAt: expiresAt, ...key }: SigningKey) {
-  return present({ ...key, expiresAt })
+  return omitAbsent({ ...key, expiresAt })
 }

@@ -1,8 +1,8 @@
 import { t } from 'elysia'
 import type { Token } from '../../../core/accounts/tokens.ts'
 import { type AdminContext, controller } from '../context.ts'
+import { omitAbsent } from '../omit-absent.ts'
 import { operation } from '../operation.ts'
-import { present } from '../present.ts'
 import { AccountName, mapPage, PageQuery, pageOf, RuleModel, Time, timeOf } from '../schemas.ts'
 
 const members = {
@@ -88,7 +88,7 @@ export function tokens(context: AdminContext) {
 }
 
 function toToken({ id, name, createdAt, expiresAt, lastUsedAt, scope }: Token) {
-  return present({
+  return omitAbsent({
     id,
     name,
     createdAt: timeOf(createdAt),

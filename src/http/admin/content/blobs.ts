@@ -1,7 +1,7 @@
 import { t } from 'elysia'
 import { type AdminContext, controller } from '../context.ts'
+import { omitAbsent } from '../omit-absent.ts'
 import { operation } from '../operation.ts'
-import { present } from '../present.ts'
 import {
   Bytes,
   DigestParam,
@@ -56,7 +56,7 @@ export function blobs(context: AdminContext) {
         verifiedAt,
         uses,
       } = await context.content.blobs.describe(principal, digest, query)
-      return present({ digest, bytes, storedAt, verifiedAt, ...mapPage(uses, present) })
+      return omitAbsent({ digest, bytes, storedAt, verifiedAt, ...mapPage(uses, omitAbsent) })
     },
     { params: t.Object({ digest: DigestParam }), query: PageQuery, ...OPERATIONS.get },
   )

@@ -2,8 +2,8 @@ import { t } from 'elysia'
 import type { CacheState, FillState } from '../../../core/content/cache.ts'
 import { parseReference, parseRepositoryName, parseTag } from '../../../oci/reference.ts'
 import { type AdminContext, controller } from '../context.ts'
+import { omitAbsent } from '../omit-absent.ts'
 import { operation } from '../operation.ts'
-import { present } from '../present.ts'
 import {
   Bytes,
   Count,
@@ -117,7 +117,7 @@ export function cache(context: AdminContext) {
     .get(
       '/tags',
       async ({ query }) =>
-        mapPage(await cache.tags(query), ({ isFresh: fresh, ...tag }) => present({ ...tag, fresh })),
+        mapPage(await cache.tags(query), ({ isFresh: fresh, ...tag }) => omitAbsent({ ...tag, fresh })),
       {
         query: PageQuery,
         ...OPERATIONS.tags,
@@ -148,7 +148,7 @@ export function cache(context: AdminContext) {
 
 function toCache({ bytes, bytesMax, blobs, manifests, fills }: CacheState) {
   const maxBytes = bytesMax === 0 ? undefined : bytesMax
-  return present({ bytes, maxBytes, blobCount: blobs, manifestCount: manifests, downloadCount: fills })
+  return omitAbsent({ bytes, maxBytes, blobCount: blobs, manifestCount: manifests, downloadCount: fills })
 }
 
 function toDownload({ digest, repository, size: bytes, received: receivedBytes }: FillState) {

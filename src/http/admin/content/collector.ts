@@ -9,7 +9,7 @@ import type {
 import { parseDigest } from '../../../oci/digest.ts'
 import { parseRepositoryName } from '../../../oci/reference.ts'
 import { type AdminContext, controller } from '../context.ts'
-import { present } from '../present.ts'
+import { omitAbsent } from '../omit-absent.ts'
 import { mapPage, PageQuery } from '../schemas.ts'
 import { COLLECTOR_OPERATIONS as OPERATIONS } from './collector-models.ts'
 
@@ -40,7 +40,7 @@ export function collector(context: AdminContext) {
 
 function toState({ garbageWindow, isRunning: running, lastRun, ...state }: GarbageState) {
   const { graceMs, windowMs, untaggedDays } = garbageWindow
-  return present({
+  return omitAbsent({
     ...state,
     running,
     garbageWindow: { graceSeconds: graceMs / 1000, windowSeconds: windowMs / 1000, untaggedDays },
@@ -49,7 +49,7 @@ function toState({ garbageWindow, isRunning: running, lastRun, ...state }: Garba
 }
 
 function toRun({ startedAt, endedAt, stopped: stopReason, bytes, ...counts }: CollectorRun) {
-  return present({ startedAt, endedAt, stopReason, bytes, ...toCounts(counts) })
+  return omitAbsent({ startedAt, endedAt, stopReason, bytes, ...toCounts(counts) })
 }
 
 function toTotals({ isComplete, bytes, ...counts }: GarbageTotals) {
@@ -63,12 +63,12 @@ function toCounts({ tags, manifests, repositories, blobs }: Counts) {
 type Counts = Pick<GarbageTotals, 'tags' | 'manifests' | 'repositories' | 'blobs'>
 
 function toCandidate({ why: reason, ...candidate }: Candidate) {
-  return present({ ...candidate, reason })
+  return omitAbsent({ ...candidate, reason })
 }
 
 function toExplanation(explanation: Explanation) {
   const reasons = explanation.reasons.map(({ names: referencedBy, ...reason }) =>
-    present({ ...reason, referencedBy }),
+    omitAbsent({ ...reason, referencedBy }),
   )
-  return present({ ...explanation, reasons })
+  return omitAbsent({ ...explanation, reasons })
 }

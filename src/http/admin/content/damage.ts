@@ -1,7 +1,7 @@
 import { t } from 'elysia'
 import { type AdminContext, controller } from '../context.ts'
+import { omitAbsent } from '../omit-absent.ts'
 import { operation } from '../operation.ts'
-import { present } from '../present.ts'
 import { Bytes, DigestText, pageOf, RepositoryText, Time } from '../schemas.ts'
 
 const Damage = t.Object(
@@ -35,7 +35,7 @@ export function damage(context: AdminContext) {
       const found = await context.content.damage.list()
       return {
         items: found.map(({ size: bytes, neededBy, ...one }) =>
-          present({ ...one, bytes, neededBy: neededBy.map(present) }),
+          omitAbsent({ ...one, bytes, neededBy: neededBy.map(omitAbsent) }),
         ),
       }
     },

@@ -2,7 +2,7 @@ import { t } from 'elysia'
 import type { HistoryLine } from '../../../core/content/history.ts'
 import { EVENT_TYPES } from '../../../domain/events.ts'
 import type { Principal } from '../../../domain/principal.ts'
-import { present } from '../present.ts'
+import { omitAbsent } from '../omit-absent.ts'
 import { DigestText, pageOf, Time } from '../schemas.ts'
 import { toWho } from '../who.ts'
 
@@ -39,7 +39,7 @@ export function toMove(line: HistoryLine, principal: Principal) {
   const { at, tag, digest, previous, reason, isPreviousHere } = line
   const type = EVENT_TYPES.find((known) => known === line.act)
   const restorable = previous !== undefined && isPreviousHere
-  return present({
+  return omitAbsent({
     type,
     at,
     tag,

@@ -1,8 +1,8 @@
 import { t } from 'elysia'
 import type { Pin } from '../../../core/content/pins.ts'
 import { type AdminContext, controller } from '../context.ts'
+import { omitAbsent } from '../omit-absent.ts'
 import { markCreated, operation } from '../operation.ts'
-import { present } from '../present.ts'
 import { Pattern, pageOf, Time } from '../schemas.ts'
 
 const reference = t.Optional(
@@ -64,5 +64,5 @@ export function pins(context: AdminContext) {
 }
 
 function toPin({ pattern, reference, createdAt }: Pin & { createdAt: number }) {
-  return present({ pattern, reference: reference === '' ? undefined : reference, createdAt })
+  return omitAbsent({ pattern, reference: reference === '' ? undefined : reference, createdAt })
 }

@@ -1,8 +1,8 @@
 import { t } from 'elysia'
 import { parseTag } from '../../../oci/reference.ts'
 import { type AdminContext, controller } from '../context.ts'
+import { omitAbsent } from '../omit-absent.ts'
 import { operation } from '../operation.ts'
-import { present } from '../present.ts'
 import { integer, mapPage, pageOf, pageParameters, RepositoryParam } from '../schemas.ts'
 
 const DailyPulls = t.Object({
@@ -36,7 +36,7 @@ export function pulls(context: AdminContext) {
     async ({ params: { repository }, query: { tag, ...query } }) =>
       mapPage(
         await pullCounts.list(repository, tag === undefined ? undefined : parseTag(tag), query),
-        ({ pulls: pullCount, ...row }) => present({ ...row, pullCount }),
+        ({ pulls: pullCount, ...row }) => omitAbsent({ ...row, pullCount }),
       ),
     { params: t.Object({ repository: RepositoryParam }), query, ...list },
   )

@@ -1,7 +1,7 @@
 import { t } from 'elysia'
 import type { RepositorySummary } from '../../../core/content/repositories.ts'
+import { omitAbsent } from '../omit-absent.ts'
 import { operation } from '../operation.ts'
-import { present } from '../present.ts'
 import { Bytes, Count, integer, pageOf, RepositoryText, Time } from '../schemas.ts'
 import { Moves } from './moves.ts'
 
@@ -76,7 +76,7 @@ const Rewound = t.Object(
 /** Converts a repository to an entry of a list. */
 export function toRepository(summary: RepositorySummary) {
   const { blobBytes: bytes, tags: tagCount, ownBytes: uniqueBytes, pulls, pushes, ...rest } = summary
-  return present({ ...rest, tagCount, bytes, uniqueBytes, pullCount: pulls, pushCount: pushes })
+  return omitAbsent({ ...rest, tagCount, bytes, uniqueBytes, pullCount: pulls, pushCount: pushes })
 }
 
 /** The operations on repositories. */

@@ -2,8 +2,8 @@ import { t } from 'elysia'
 import type { DescribedTag, NamedTag } from '../../../core/content/tags.ts'
 import { registryError } from '../../../oci/error.ts'
 import { type AdminContext, type Answering, controller } from '../context.ts'
+import { omitAbsent } from '../omit-absent.ts'
 import { markCreated, tagged } from '../operation.ts'
-import { present } from '../present.ts'
 import { mapPage, PageQuery, RepositoryParam } from '../schemas.ts'
 import { toMove } from './moves.ts'
 import {
@@ -77,5 +77,5 @@ export function tags(context: AdminContext) {
 }
 
 function toTag({ size: bytes, pulls: pullCount, ...tag }: DescribedTag) {
-  return present({ ...tag, bytes, pullCount })
+  return omitAbsent({ ...tag, bytes, pullCount })
 }

@@ -1,8 +1,8 @@
 import { t } from 'elysia'
 import type { UploadProgress } from '../../../core/content/uploads.ts'
 import { type AdminContext, controller } from '../context.ts'
+import { omitAbsent } from '../omit-absent.ts'
 import { operation } from '../operation.ts'
-import { present } from '../present.ts'
 import { Bytes, mapPage, PageQuery, pageOf, Time } from '../schemas.ts'
 
 const UploadName = t.String({
@@ -53,5 +53,5 @@ export function uploads(context: AdminContext) {
 }
 
 function toUpload({ name, scope, size, beganAt, changedAt }: UploadProgress) {
-  return present({ id: name, repository: scope, bytes: size, startedAt: beganAt, updatedAt: changedAt })
+  return omitAbsent({ id: name, repository: scope, bytes: size, startedAt: beganAt, updatedAt: changedAt })
 }

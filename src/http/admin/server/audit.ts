@@ -1,8 +1,8 @@
 import { t } from 'elysia'
 import type { AuditEntry, AuditKind } from '../../../core/accounts/audit.ts'
 import { type AdminContext, controller } from '../context.ts'
+import { omitAbsent } from '../omit-absent.ts'
 import { operation } from '../operation.ts'
-import { present } from '../present.ts'
 import { integer, mapPage, pageOf, pageParameters, Time } from '../schemas.ts'
 
 const Act = t.Object({
@@ -60,5 +60,5 @@ export function audit(context: AdminContext) {
 }
 
 function toAct({ id: _, detail: details, credential: credentialId, ...entry }: AuditEntry) {
-  return present({ ...entry, details, credentialId })
+  return omitAbsent({ ...entry, details, credentialId })
 }

@@ -5,8 +5,8 @@ import type { Principal } from '../../../domain/principal.ts'
 import { digestFromBytes } from '../../../oci/digest.ts'
 import { parseRepositoryName } from '../../../oci/reference.ts'
 import { type AdminContext, controller } from '../context.ts'
+import { omitAbsent } from '../omit-absent.ts'
 import { operation } from '../operation.ts'
-import { present } from '../present.ts'
 import { DigestText, integer, mapPage, pageOf, pageParameters, RepositoryText, Time } from '../schemas.ts'
 import { toWho } from '../who.ts'
 
@@ -53,7 +53,7 @@ export function events(context: AdminContext) {
 
 function toEvent(row: EventRow, principal: Principal) {
   const { digest, account: _, credential: __, address: ___, requestId: ____, ...event } = row
-  return present({
+  return omitAbsent({
     ...event,
     type: row.type as (typeof EVENT_TYPES)[number],
     digest: digest === null ? undefined : digestFromBytes(digest),

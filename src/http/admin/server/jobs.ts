@@ -1,8 +1,8 @@
 import { t } from 'elysia'
 import { JOB_KINDS, type Job } from '../../../core/jobs/jobs.ts'
 import { type AdminContext, controller } from '../context.ts'
+import { omitAbsent } from '../omit-absent.ts'
 import { operation } from '../operation.ts'
-import { present } from '../present.ts'
 import { Count, integer, pageOf, Time } from '../schemas.ts'
 import { jobEvents } from './job-events.ts'
 
@@ -121,5 +121,5 @@ export function jobs(context: AdminContext) {
 }
 
 function toJob(job: Job) {
-  return present({ ...job, progress: present(job.progress) })
+  return omitAbsent({ ...job, progress: omitAbsent(job.progress) })
 }

@@ -4,8 +4,8 @@ import type { PolicySettings } from '../../../core/retention/policies.ts'
 import { policyOf } from '../../../core/retention/policies.ts'
 import { parseRepositoryName, REPOSITORY_NAME_CHARACTERS_MAX } from '../../../oci/reference.ts'
 import { type AdminContext, type Answering, controller } from '../context.ts'
+import { omitAbsent } from '../omit-absent.ts'
 import { markCreated, operation, tagged } from '../operation.ts'
-import { present } from '../present.ts'
 import { DigestText, mapPage, pageOf, pageParameters, RepositoryText, Time } from '../schemas.ts'
 
 const { repositories, ...optional } = RETENTION_SETTINGS
@@ -26,7 +26,7 @@ const PolicyModel = t.Object(
 /** Refuses unknown settings. With `additionalProperties: false`, Elysia would drop them silently. */
 const PolicyBody = t.Object(
   { repositories, ...t.Partial(t.Object(optional)).properties },
-  { additionalProperties: t.Never() },
+  { additionalProperties: t.Never(), example: { repositories: ['ci/**'], newest: 10 } },
 )
 
 const list = (description: string, example: string) =>
@@ -126,12 +126,12 @@ export function retention(context: AdminContext) {
   const { retention } = context.content
   const show = async (name: string, set: Answering) => {
     const { version, ...policy } = await retention.policies.get(name)
-    return version === undefined ? present(policy) : tagged(set, { ...policy, version }, present)
+    return version === undefined ? omitAbsent(policy) : tagged(set, { ...policy, version }, omitAbsent)
   }
   return controller(context, 'retention', '/retention')
     .get(
       '/policies',
-      async () => ({ items: (await retention.policies.list()).map(present) }),
+      async () => ({ items: (await retention.policies.list()).map(omitAbsent) }),
       OPERATIONS.list,
     )
     .get('/policies/:name', ({ params: { name }, set }) => show(name, set), { params, ...OPERATIONS.get })
@@ -160,7 +160,7 @@ export function retention(context: AdminContext) {
           expiring: expiring === 'true',
           policy: policy === undefined ? undefined : policyOf(policy, settingsOf(settings)),
         }
-        return mapPage(await retention.test(asked), present)
+        return mapPage(await retention.test(asked), omitAbsent)
       },
       { query: TestQuery, ...OPERATIONS.test },
     )

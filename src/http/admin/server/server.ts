@@ -1,11 +1,11 @@
 import { t } from 'elysia'
-import { shownValue } from '../../../config/config.ts'
+import { formatSetting } from '../../../config/config.ts'
 import type { Config } from '../../../config/config-schema.ts'
 import { SETTINGS } from '../../../config/settings.ts'
 import { commit, version } from '../../../config/version.ts'
 import { type AdminContext, controller } from '../context.ts'
+import { omitAbsent } from '../omit-absent.ts'
 import { operation } from '../operation.ts'
-import { present } from '../present.ts'
 import { integer, Time, timeOf } from '../schemas.ts'
 
 const Value = t.Union([t.String(), integer(), t.Boolean(), t.Array(t.String())])
@@ -81,9 +81,9 @@ type Value = string | number | boolean | string[]
 
 function settingsOf(config: Config) {
   return SETTINGS.map((setting) =>
-    present({
+    omitAbsent({
       name: setting.path,
-      value: shownValue(setting, config) as Value | undefined,
+      value: formatSetting(setting, config) as Value | undefined,
       description: setting.schema.description ?? '',
     }),
   )

@@ -5,8 +5,8 @@ import {
   UpstreamSecretsSchema,
 } from '../../../config/upstream-schema.ts'
 import { type AdminContext, type Answering, controller } from '../context.ts'
+import { omitAbsent } from '../omit-absent.ts'
 import { markCreated, operation, tagged } from '../operation.ts'
-import { present } from '../present.ts'
 import { Count, integer, pageOf } from '../schemas.ts'
 
 const UpstreamModel = t.Object(
@@ -109,10 +109,10 @@ export function upstreams(context: AdminContext) {
   const { upstreamStates } = context.content
   const show = async (name: string, set: Answering) => {
     const { version, ...state } = await upstreamStates.get(name)
-    return version === undefined ? present(state) : tagged(set, { ...state, version }, present)
+    return version === undefined ? omitAbsent(state) : tagged(set, { ...state, version }, omitAbsent)
   }
   return controller(context, 'upstreams', '/upstreams')
-    .get('', () => ({ items: upstreamStates.list().map(present) }), OPERATIONS.list)
+    .get('', () => ({ items: upstreamStates.list().map(omitAbsent) }), OPERATIONS.list)
     .get('/:name', ({ params: { name }, set }) => show(name, set), { params, ...OPERATIONS.get })
     .put(
       '/:name',
