@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import type { LoadConfig } from './connect.ts'
 
-/** Adds `cay backup` and `cay restore`. They open files themselves, as the user who runs them. */
+/** Adds `cay backup`, `cay restore` and `cay fsck`. They open files themselves, as the user who runs them. */
 export function addBackupCommands(program: Command, load: LoadConfig, done: (code: number) => void): void {
   const withFolders = (command: Command) =>
     command
@@ -28,5 +28,14 @@ export function addBackupCommands(program: Command, load: LoadConfig, done: (cod
   ).action(async (folder, options) => {
     const { restore } = await import('./backup.ts')
     done(await restore(folder, options, load))
+  })
+  withFolders(
+    program
+      .command('fsck')
+      .description('Check whether the database and the files of the data folder agree, also while cay serves')
+      .option('--repair', 'repair what can be repaired without losing content; stop cay before'),
+  ).action(async (options) => {
+    const { fsckFolder } = await import('./fsck.ts')
+    done(await fsckFolder(options, load))
   })
 }

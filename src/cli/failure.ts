@@ -6,6 +6,7 @@ export const EXIT = {
   absent: 3,
   denied: 4,
   unreachable: 5,
+  damaged: 6,
   interrupted: 130,
 } as const
 
@@ -19,6 +20,7 @@ export const EXIT_CODES: Readonly<Record<ExitCode, string>> = {
   3: 'not found',
   4: 'not allowed: no token, an invalid token, or missing permissions',
   5: 'the server does not answer, or its certificate is not trusted',
+  6: 'cay fsck found damage that it cannot repair',
   130: 'interrupted with Ctrl-C',
 }
 

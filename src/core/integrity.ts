@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import type { Config } from '../config/config-schema.ts'
 import { FileHasher } from '../integrity/file-hasher.ts'
+import { type FsckOptions, type FsckReport, fsck } from '../integrity/fsck.ts'
 import { Scrub, type ScrubOptions } from '../integrity/scrub.ts'
 import { Quarantine } from '../storage/quarantine.ts'
 import type { Damaged } from './registry/damaged.ts'
@@ -22,4 +23,11 @@ export function openScrub({ config, damaged, ...parts }: IntegrityParts): Scrub 
     hasher: new FileHasher(),
     onDamaged: (digest) => damaged.add(digest),
   })
+}
+
+export type { FsckReport }
+
+/** Checks a data folder without its server. */
+export function checkDataFolder(options: FsckOptions): Promise<FsckReport> {
+  return fsck(options)
 }

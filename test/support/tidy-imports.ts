@@ -50,6 +50,7 @@ const technologies: [packages: RegExp, places: string[]][] = [
       'app.ts',
       'data-folder',
       'backup',
+      'integrity',
       'transfer',
     ],
   ],
