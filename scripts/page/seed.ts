@@ -47,6 +47,8 @@ class Seeder {
     await this.api('PUT', 'grants', { subject: 'bob', pattern: 'team/**', role: 'reader' })
     await this.api('PUT', 'grants', { subject: 'group:platform', pattern: 'team/**', role: 'admin' })
     await this.api('PUT', 'grants', { subject: 'anonymous', pattern: 'public/**', role: 'reader' })
+    // Nothing listens there: the upstream is shown as it is, and nothing is fetched.
+    await this.api('PUT', 'upstreams/registry.example', { url: 'http://127.0.0.1:9', offline: true })
     await this.api('POST', 'accounts/alice%2Bci/tokens', { name: 'pipeline', expiresInDays: 90 })
   }
 

@@ -59,7 +59,9 @@ const PAGE_PATHS = [
   '/accounts',
   '/accounts/*',
   '/activity',
+  '/activity/*',
   '/maintenance',
+  '/maintenance/*',
   '/settings',
 ]
 

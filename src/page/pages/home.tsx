@@ -1,9 +1,125 @@
+import { call } from '../api.ts'
+import { DiskCard, StorageMap } from '../parts/disk-card.tsx'
+import { EventLine } from '../parts/event-line.tsx'
+import { JobLine } from '../parts/job-line.tsx'
+import { PageHeader } from '../parts/page-header.tsx'
+import { Shown } from '../parts/states.tsx'
+import { Time } from '../parts/values.tsx'
+import { useResource } from '../resource.ts'
 import { caller } from '../session.ts'
 import { Repositories } from './repositories.tsx'
 import { SignIn } from './sign-in.tsx'
 
-/** The first page: for whoever may not see anything, the form to sign in. */
+const EVENTS_READ = 60
+const EVENTS_SHOWN = 10
+const JOBS_SHOWN = 4
+
+/** The first page. Admins see how the server is; others see the repositories; who may see nothing can sign in. */
 export function Home() {
   if (!caller.value?.canList) return <SignIn />
-  return <Repositories />
+  if (!caller.value.admin) return <Repositories />
+  return (
+    <>
+      <PageHeader title="Home" />
+      <div class="cards">
+        <DiskCard />
+        <ServerCard />
+      </div>
+      <StorageMap />
+      <div class="cards">
+        <RecentChanges />
+        <RecentJobs />
+      </div>
+    </>
+  )
+}
+
+function ServerCard() {
+  const server = useResource('server', (signal) => call('get', 'server', { signal }))
+  const upstreams = useResource('upstream states', (signal) => call('get', 'upstreams', { signal }))
+  return (
+    <section class="card">
+      <h2>Server</h2>
+      <Shown of={server}>
+        {({ health, version, startedAt }) => (
+          <>
+            <p class="big">
+              <span class={health === 'ok' ? 'chip good' : 'chip bad'}>
+                {health === 'ok' ? 'Healthy' : health}
+              </span>
+            </p>
+            <p class="muted">
+              cay {version}, started <Time at={startedAt} />
+            </p>
+          </>
+        )}
+      </Shown>
+      <ul class="lines">
+        {upstreams.data?.items.map(({ name, state, pullsRemaining }) => (
+          <li key={name} class="between">
+            <a href="/cache">{name}</a>
+            <span>
+              {pullsRemaining !== undefined && <small>{pullsRemaining} pulls left </small>}
+              <span class={state === 'up' ? 'chip good' : 'chip warning'}>{state}</span>
+            </span>
+          </li>
+        ))}
+      </ul>
+    </section>
+  )
+}
+
+function RecentChanges() {
+  const found = useResource('events', (signal) =>
+    call('get', 'events', { query: { limit: EVENTS_READ }, signal }),
+  )
+  return (
+    <section class="card">
+      <header>
+        <h2>What changed</h2>
+        <a href="/activity">All</a>
+      </header>
+      <Shown of={found}>
+        {({ items }) => {
+          const shown = items.filter(({ type }) => !type.startsWith('blob.')).slice(0, EVENTS_SHOWN)
+          if (shown.length === 0) return <p class="muted">Nothing has changed yet.</p>
+          return (
+            <ul class="lines events">
+              {shown.map((event) => (
+                <li key={event.id} class="between">
+                  <EventLine event={event} />
+                </li>
+              ))}
+            </ul>
+          )
+        }}
+      </Shown>
+    </section>
+  )
+}
+
+function RecentJobs() {
+  const found = useResource('jobs', (signal) => call('get', 'jobs', { signal }), { isLive: true })
+  return (
+    <section class="card">
+      <header>
+        <h2>Jobs</h2>
+        <a href="/maintenance">All</a>
+      </header>
+      <Shown of={found}>
+        {({ items }) => {
+          if (items.length === 0) return <p class="muted">No job has run since the server started.</p>
+          return (
+            <ul class="lines">
+              {items.slice(0, JOBS_SHOWN).map((job) => (
+                <li key={job.id}>
+                  <JobLine job={job} />
+                </li>
+              ))}
+            </ul>
+          )
+        }}
+      </Shown>
+    </section>
+  )
 }

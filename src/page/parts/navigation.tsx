@@ -1,4 +1,15 @@
-import { FolderGit2, House, LogIn, LogOut, type LucideIcon } from 'lucide-preact'
+import {
+  Activity,
+  CloudDownload,
+  FolderGit2,
+  House,
+  LogIn,
+  LogOut,
+  type LucideIcon,
+  Settings,
+  Users,
+  Wrench,
+} from 'lucide-preact'
 import { caller, signOut } from '../session.ts'
 import { ThemeChoice } from './theme-choice.tsx'
 
@@ -12,6 +23,11 @@ interface Destination {
 const destinations: Destination[] = [
   { path: '/', name: 'Home', icon: House, isFor: 'anybody' },
   { path: '/repositories', name: 'Repositories', icon: FolderGit2, isFor: 'anybody' },
+  { path: '/cache', name: 'Cache', icon: CloudDownload, isFor: 'admin' },
+  { path: '/accounts', name: 'Accounts', icon: Users, isFor: 'account' },
+  { path: '/activity', name: 'Activity', icon: Activity, isFor: 'admin' },
+  { path: '/maintenance', name: 'Maintenance', icon: Wrench, isFor: 'admin' },
+  { path: '/settings', name: 'Settings', icon: Settings, isFor: 'admin' },
 ]
 
 /** Where the caller can go, the theme, and who the caller is. */

@@ -1,0 +1,140 @@
+import { useLocation } from 'preact-iso'
+import { call, type Item } from '../api.ts'
+import { formatCount, visible } from '../format.ts'
+import { type Column, DataTable } from '../parts/data-table.tsx'
+import { EventLine, eventNames } from '../parts/event-line.tsx'
+import { Choice, Filter, Toolbar, useParam } from '../parts/filter.tsx'
+import { PageHeader } from '../parts/page-header.tsx'
+import { Empty, Failure, Loading } from '../parts/states.tsx'
+import { Tabs } from '../parts/tabs.tsx'
+import { Time } from '../parts/values.tsx'
+import { usePages } from '../resource.ts'
+
+/** What happened: changes to content, and the audit log. */
+export function Activity() {
+  const { path } = useLocation()
+  return (
+    <>
+      <PageHeader title="Activity" />
+      <Tabs
+        label="Kinds of activity"
+        current={path}
+        tabs={[
+          ['/activity', 'Content'],
+          ['/activity/audit', 'Audit log'],
+        ]}
+      />
+      {path === '/activity/audit' ? <AuditLog /> : <Events />}
+    </>
+  )
+}
+
+type EventType = keyof typeof eventNames
+
+const types: Record<string, string> = {
+  '': 'All changes',
+  ...Object.fromEntries(Object.keys(eventNames).map((type) => [type, type])),
+}
+
+function Events() {
+  const [type, setType] = useParam('type')
+  const [repository, setRepository] = useParam('repository')
+  const pages = usePages(`events ${type} ${repository}`, (cursor, signal) =>
+    call('get', 'events', {
+      query: {
+        limit: 100,
+        ...(type in eventNames && { type: type as EventType }),
+        ...(repository !== '' && { repository }),
+        ...(cursor !== undefined && { cursor }),
+      },
+      signal,
+    }),
+  )
+  return (
+    <>
+      <Toolbar>
+        <Filter label="Repository, in full" value={repository} set={setRepository} />
+        <Choice label="Type of change" value={type} set={setType} options={types} />
+      </Toolbar>
+      {pages.isLoading && <Loading />}
+      {pages.error && <Failure error={pages.error} />}
+      {!pages.isLoading && pages.items.length === 0 && !pages.error && <Empty title="Nothing has changed" />}
+      {pages.items.length > 0 && (
+        <ol class="timeline">
+          {pages.items.map((event) => (
+            <li key={event.id} class={/delete|evict|expire/.test(event.type) ? 'gone' : ''}>
+              <EventLine event={event} />
+            </li>
+          ))}
+        </ol>
+      )}
+      {pages.hasMore && (
+        <button type="button" class="more" onClick={pages.more}>
+          Show earlier
+        </button>
+      )}
+    </>
+  )
+}
+
+type Entry = Item<'audit'>
+
+const kinds: Record<string, string> = {
+  '': 'Changes',
+  denied: 'Denied requests',
+  'sign-in': 'Sign-ins',
+  'failed-sign-in': 'Failed sign-ins',
+}
+
+const columns: Column<Entry>[] = [
+  {
+    title: 'What',
+    cell: ({ action, target }) => (
+      <>
+        <b>{action}</b> {visible(target)}
+      </>
+    ),
+  },
+  { title: 'Who', cell: ({ account }) => visible(account ?? 'anonymous') },
+  { title: 'From', class: 'wide', cell: ({ address }) => address },
+  {
+    title: 'Details',
+    class: 'wider',
+    cell: ({ details }) => {
+      const text = Object.entries(details)
+        .map(([name, value]) => `${name}: ${String(value)}`)
+        .join(', ')
+      return <small title={text}>{visible(text)}</small>
+    },
+  },
+  { title: 'Times', class: 'number wide', cell: ({ count = 1 }) => formatCount(count) },
+  { title: 'When', class: 'number', cell: ({ at }) => <Time at={at} /> },
+]
+
+function AuditLog() {
+  const [kind, setKind] = useParam('kind')
+  const pages = usePages(`audit ${kind}`, (cursor, signal) =>
+    call('get', 'audit', {
+      query: {
+        limit: 100,
+        ...(kind !== '' && { kind: kind as 'denied' }),
+        ...(cursor !== undefined && { cursor }),
+      },
+      signal,
+    }),
+  )
+  return (
+    <>
+      <Toolbar>
+        <Choice label="Kind of entries" value={kind} set={setKind} options={kinds} />
+      </Toolbar>
+      <DataTable
+        label="Audit log"
+        columns={columns}
+        pages={pages}
+        keyOf={({ at, requestId, target }) => `${at} ${requestId} ${target}`}
+        empty={<Empty title="No entries" />}
+      />
+    </>
+  )
+}

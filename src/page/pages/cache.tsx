@@ -1,0 +1,204 @@
+import { Pin, RefreshCw, Trash2 } from 'lucide-preact'
+import { call, change, type Item } from '../api.ts'
+import { countOf } from '../format.ts'
+import { type Column, DataTable } from '../parts/data-table.tsx'
+import { confirm } from '../parts/dialog.tsx'
+import { PageHeader } from '../parts/page-header.tsx'
+import { Empty, Shown } from '../parts/states.tsx'
+import { attempt } from '../parts/toast.tsx'
+import { UpstreamCards } from '../parts/upstream-cards.tsx'
+import { Bytes, DigestText, Time } from '../parts/values.tsx'
+import { usePages, useResource } from '../resource.ts'
+import { manifestPath } from '../routes.ts'
+
+type CachedTag = Item<'cache/tags'>
+
+const columns: Column<CachedTag>[] = [
+  {
+    title: 'Tag',
+    cell: ({ repository, tag }) => <a href={manifestPath(repository, tag)}>{`${repository}:${tag}`}</a>,
+  },
+  { title: 'Digest', class: 'wide', cell: ({ digest }) => <DigestText of={digest} /> },
+  {
+    title: 'State',
+    class: 'wide',
+    cell: ({ fresh }) => (
+      <span class={fresh ? 'chip good' : 'chip warning'}>{fresh ? 'fresh' : 'stale'}</span>
+    ),
+  },
+  { title: 'Checked', class: 'number wide', cell: ({ checkedAt }) => <Time at={checkedAt} /> },
+  { title: 'Acts', class: 'number', cell: (tag) => <TagActs tag={tag} /> },
+]
+
+/** The image cache: its upstreams, what is cached, and what is being fetched. */
+export function Cache() {
+  const pages = usePages('cache tags', (cursor, signal) =>
+    call('get', 'cache/tags', { query: { limit: 100, ...(cursor !== undefined && { cursor }) }, signal }),
+  )
+  return (
+    <>
+      <PageHeader
+        title="Cache"
+        subtitle="Images of other registries, kept so that they are pulled from here."
+      />
+      <UpstreamCards />
+      <Totals />
+      <Downloads />
+      <Pins />
+      <h2>Cached tags</h2>
+      <DataTable
+        label="Cached tags"
+        columns={columns}
+        pages={pages}
+        keyOf={({ repository, tag }) => `${repository}:${tag}`}
+        empty={<Empty title="Nothing is cached yet">Pull an image through an upstream to cache it.</Empty>}
+      />
+    </>
+  )
+}
+
+function TagActs({ tag: { repository, tag } }: { tag: CachedTag }) {
+  const name = `${repository}:${tag}`
+  const evict = async () => {
+    const isSure = await confirm({
+      title: `Evict ${name}?`,
+      text: `This removes ${name} from the cache. The next pull fetches it again from its upstream.`,
+      action: 'Evict',
+    })
+    if (isSure) {
+      await attempt(
+        () => change('post', 'cache/evict', { body: { repository, reference: tag } }),
+        `${name} is evicted`,
+      )
+    }
+  }
+  return (
+    <>
+      <button
+        type="button"
+        class="icon-button small"
+        aria-label={`Check ${name} with its upstream`}
+        title="Check with its upstream"
+        onClick={() =>
+          attempt(() => change('post', 'cache/refresh', { body: { repository, tag } }), `${name} is fresh`)
+        }
+      >
+        <RefreshCw aria-hidden />
+      </button>
+      <button
+        type="button"
+        class="icon-button small"
+        aria-label={`Pin ${name}`}
+        title="Never evict"
+        onClick={() =>
+          attempt(
+            () => change('put', 'pins', { body: { pattern: repository, reference: tag } }),
+            `${name} is never evicted`,
+          )
+        }
+      >
+        <Pin aria-hidden />
+      </button>
+      <button
+        type="button"
+        class="icon-button small"
+        aria-label={`Evict ${name}`}
+        title="Evict"
+        onClick={evict}
+      >
+        <Trash2 aria-hidden />
+      </button>
+    </>
+  )
+}
+
+function Totals() {
+  const found = useResource('cache', (signal) => call('get', 'cache', { signal }), { isLive: true })
+  return (
+    <Shown of={found}>
+      {({ bytes, maxBytes, blobCount, manifestCount }) => (
+        <ul class="figures">
+          <li>
+            <small>Cached</small>
+            <b>
+              <Bytes of={bytes} />
+              {maxBytes !== undefined && (
+                <>
+                  {' '}
+                  of <Bytes of={maxBytes} />
+                </>
+              )}
+            </b>
+          </li>
+          <li>
+            <small>Manifests</small>
+            <b>{manifestCount.toLocaleString('en')}</b>
+          </li>
+          <li>
+            <small>Blobs</small>
+            <b>{blobCount.toLocaleString('en')}</b>
+          </li>
+        </ul>
+      )}
+    </Shown>
+  )
+}
+
+function Downloads() {
+  const found = useResource('downloads', (signal) => call('get', 'cache/downloads', { signal }), {
+    isLive: true,
+  })
+  const items = found.data?.items ?? []
+  if (items.length === 0) return null
+  return (
+    <section class="card">
+      <h2>{countOf(items.length, 'download')} in progress</h2>
+      <ul class="lines">
+        {items.map(({ repository, digest, bytes, receivedBytes }) => (
+          <li key={digest} class="between">
+            <span>
+              {repository} <DigestText of={digest} />
+            </span>
+            <progress aria-label={`Download of ${digest}`} max={Math.max(bytes, 1)} value={receivedBytes} />
+          </li>
+        ))}
+      </ul>
+    </section>
+  )
+}
+
+function Pins() {
+  const found = useResource('pins', (signal) => call('get', 'pins', { signal }))
+  const items = found.data?.items ?? []
+  if (items.length === 0) return null
+  return (
+    <section class="card">
+      <h2>Pinned</h2>
+      <ul class="lines">
+        {items.map(({ pattern, reference, createdAt }) => {
+          const query = { pattern, ...(reference !== undefined && { reference }) }
+          const name = `${pattern}${reference === undefined ? '' : `:${reference}`}`
+          return (
+            <li key={name} class="between">
+              <span>
+                {name}{' '}
+                <small>
+                  <Time at={createdAt} />
+                </small>
+              </span>
+              <button
+                type="button"
+                aria-label={`Unpin: ${name}`}
+                onClick={() =>
+                  attempt(() => change('delete', 'pins', { query }), `${name} can be evicted again`)
+                }
+              >
+                Unpin
+              </button>
+            </li>
+          )
+        })}
+      </ul>
+    </section>
+  )
+}

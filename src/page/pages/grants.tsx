@@ -1,0 +1,94 @@
+import { call, change, type Item } from '../api.ts'
+import { visible } from '../format.ts'
+import { type Column, DataTable } from '../parts/data-table.tsx'
+import { Toolbar } from '../parts/filter.tsx'
+import { FormButton } from '../parts/form-dialog.tsx'
+import { Empty } from '../parts/states.tsx'
+import { attempt } from '../parts/toast.tsx'
+import { Time } from '../parts/values.tsx'
+import { usePages } from '../resource.ts'
+
+type Grant = Item<'grants'>
+
+const columns: Column<Grant>[] = [
+  { title: 'Who', cell: ({ subject }) => <b>{visible(subject)}</b> },
+  { title: 'Role', cell: ({ role }) => <span class="chip">{role}</span> },
+  { title: 'Repositories', cell: ({ pattern }) => <code>{visible(pattern)}</code> },
+  { title: 'Since', class: 'number wide', cell: ({ createdAt }) => <Time at={createdAt} /> },
+  {
+    title: 'Acts',
+    class: 'number',
+    cell: (grant) => (
+      <button
+        type="button"
+        class="danger"
+        aria-label={`Revoke: ${grant.subject} on ${grant.pattern}`}
+        onClick={() => revoke(grant)}
+      >
+        Revoke
+      </button>
+    ),
+  },
+]
+
+async function revoke({ subject, pattern, role }: Grant): Promise<void> {
+  await attempt(
+    () => change('delete', 'grants', { query: { subject, pattern } }),
+    `${subject} is no longer ${role} on ${pattern}`,
+    () => change('put', 'grants', { body: { subject, pattern, role } }),
+  )
+}
+
+/** The roles of accounts and groups on repositories. */
+export function Grants() {
+  const pages = usePages('grants', (cursor, signal) =>
+    call('get', 'grants', { query: { limit: 100, ...(cursor !== undefined && { cursor }) }, signal }),
+  )
+  return (
+    <>
+      <Toolbar>
+        <FormButton
+          label="Grant a role"
+          title="Grant a role"
+          action="Grant"
+          fields={[
+            {
+              name: 'subject',
+              label: 'Who',
+              help: 'A user, a robot, "group:NAME", "authenticated" for all accounts, or "anonymous" for everybody.',
+            },
+            {
+              name: 'pattern',
+              label: 'Repositories',
+              placeholder: 'team/**',
+              help: '"*" stands for one component of a name, "**" for any number.',
+            },
+            {
+              name: 'role',
+              label: 'Role',
+              options: {
+                reader: 'Reader: pull',
+                writer: 'Writer: pull and push',
+                admin: 'Admin: pull, push and delete',
+              },
+            },
+          ]}
+          submit={({ subject = '', pattern = '', role = 'reader' }) =>
+            change('put', 'grants', { body: { subject, pattern, role: role as Grant['role'] } })
+          }
+        />
+      </Toolbar>
+      <DataTable
+        label="Grants"
+        columns={columns}
+        pages={pages}
+        keyOf={({ subject, pattern }) => `${subject} ${pattern}`}
+        empty={
+          <Empty title="No grants">
+            Everybody can do everything in their own namespace, and nothing elsewhere.
+          </Empty>
+        }
+      />
+    </>
+  )
+}

@@ -1,0 +1,62 @@
+import { call } from '../api.ts'
+import { Filter, Toolbar, useParam } from '../parts/filter.tsx'
+import { PageHeader } from '../parts/page-header.tsx'
+import { Shown } from '../parts/states.tsx'
+import { Facts, Time } from '../parts/values.tsx'
+import { useResource } from '../resource.ts'
+
+/** The settings of the server, which its configuration decides. */
+export function Settings() {
+  const [q, setQ] = useParam('q')
+  const found = useResource('server', (signal) => call('get', 'server', { signal }))
+  return (
+    <Shown of={found} title="Settings">
+      {({ version, commit, startedAt, health, features, settings }) => (
+        <>
+          <PageHeader
+            title="Settings"
+            subtitle="Change them in the configuration file, with flags or in the environment, and restart the server."
+          >
+            <a href="/swagger">API reference</a>
+          </PageHeader>
+          <section class="card">
+            <h2>Server</h2>
+            <Facts
+              of={{
+                Version: `${version} (${commit})`,
+                Started: <Time at={startedAt} />,
+                Health: health,
+                Features: features.join(', '),
+              }}
+            />
+          </section>
+          <Toolbar>
+            <Filter label="Filter settings" value={q} set={setQ} />
+          </Toolbar>
+          <dl class="card facts settings-list">
+            {settings
+              .filter(({ name, description }) =>
+                `${name} ${description}`.toLowerCase().includes(q.toLowerCase()),
+              )
+              .map(({ name, value, description }) => (
+                <div key={name}>
+                  <dt>
+                    <code>{name}</code>
+                  </dt>
+                  <dd>
+                    <b>{shown(value)}</b>
+                    <small>{description}</small>
+                  </dd>
+                </div>
+              ))}
+          </dl>
+        </>
+      )}
+    </Shown>
+  )
+}
+
+function shown(value: string | number | boolean | string[] | undefined): string {
+  if (value === undefined || (Array.isArray(value) && value.length === 0)) return 'not set'
+  return Array.isArray(value) ? value.join(', ') : String(value)
+}

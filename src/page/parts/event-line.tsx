@@ -1,0 +1,58 @@
+import type { Item } from '../api.ts'
+import { shortDigest, visible } from '../format.ts'
+import { manifestPath, repositoryPath } from '../routes.ts'
+import { Time } from './values.tsx'
+
+export type ContentEvent = Item<'events'>
+
+/** What each type of event says about its repository and tag. */
+export const eventNames: Record<ContentEvent['type'], string> = {
+  'blob.push': 'pushed a blob to',
+  'blob.mount': 'mounted a blob in',
+  'blob.delete': 'deleted a blob from',
+  'cache.evict': 'evicted from the cache',
+  'manifest.cache': 'cached',
+  'manifest.push': 'pushed',
+  'manifest.delete': 'deleted a manifest of',
+  'manifest.restore': 'restored a manifest of',
+  'repository.create': 'created',
+  'repository.change': 'changed the settings of',
+  'repository.delete': 'deleted the repository',
+  'repository.restore': 'restored the repository',
+  'repository.rewind': 'rewound the tags of',
+  'tag.follow': 'followed the upstream of',
+  'tag.put': 'tagged',
+  'tag.change': 'changed the expiry of',
+  'tag.delete': 'deleted the tag',
+  'tag.expire': 'expired the tag',
+  'tag.restore': 'put back the tag',
+}
+
+/** An event as a sentence: who did what, where, when. */
+export function EventLine({ event }: { event: ContentEvent }) {
+  const { type, repository, tag, digest, account, at } = event
+  const reference = tag ?? digest
+  const shown = tag === undefined ? digest && `@${shortDigest(digest)}` : `:${tag}`
+  const isGone = /delete|evict|expire/.test(type)
+  return (
+    <>
+      <span class="move">
+        <b>{account === undefined ? 'cay' : visible(account)}</b> {eventNames[type]}{' '}
+        {isGone || reference === undefined || type.startsWith('blob.') ? (
+          <a href={repositoryPath(repository)}>
+            {repository}
+            {shown}
+          </a>
+        ) : (
+          <a href={manifestPath(repository, reference)}>
+            {repository}
+            {shown}
+          </a>
+        )}
+      </span>
+      <small>
+        <Time at={at} />
+      </small>
+    </>
+  )
+}

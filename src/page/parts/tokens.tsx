@@ -1,0 +1,116 @@
+import { useSignal } from '@preact/signals'
+import { call, change } from '../api.ts'
+import { visible } from '../format.ts'
+import { usePages } from '../resource.ts'
+import { Dialog } from './dialog.tsx'
+import { FormButton } from './form-dialog.tsx'
+import { attempt } from './toast.tsx'
+import { Command, Time } from './values.tsx'
+
+/** Opens the tokens of an account. */
+export function TokensButton({ account }: { account: string }) {
+  const isOpen = useSignal(false)
+  return (
+    <>
+      <button
+        type="button"
+        aria-label={`Tokens: ${account}`}
+        onClick={() => {
+          isOpen.value = true
+        }}
+      >
+        Tokens
+      </button>
+      {isOpen.value && (
+        <Dialog
+          title={`Tokens of ${account}`}
+          onClose={() => {
+            isOpen.value = false
+          }}
+        >
+          <Tokens account={account} />
+        </Dialog>
+      )}
+    </>
+  )
+}
+
+/** The tokens of an account. The secret of a new one is shown once. */
+export function Tokens({ account }: { account: string }) {
+  const secret = useSignal('')
+  const pages = usePages(`tokens ${account}`, (cursor, signal) =>
+    call('get', 'accounts/:account/tokens', {
+      params: { account },
+      query: { limit: 100, ...(cursor !== undefined && { cursor }) },
+      signal,
+    }),
+  )
+  const create = async ({ name = '', days = '' }: Record<string, string>) => {
+    const token = await change('post', 'accounts/:account/tokens', {
+      params: { account },
+      body: { name, ...(days !== '' && { expiresInDays: Number(days) }) },
+    })
+    secret.value = token.secret
+  }
+  return (
+    <div class="tokens">
+      {secret.value !== '' && (
+        <div class="secret" role="status">
+          <p>
+            <b>Copy the token now.</b> It is not shown again.
+          </p>
+          <Command text={secret.value} />
+          <p class="muted">Sign in with it:</p>
+          <Command text={`docker login ${location.host} -u ${account} -p ${secret.value}`} />
+        </div>
+      )}
+      <ul class="lines">
+        {pages.items.map(({ id, name, createdAt, expiresAt, lastUsedAt }) => (
+          <li key={id} class="between">
+            <span>
+              <b>{visible(name)}</b>{' '}
+              <small>
+                created <Time at={createdAt} />, used <Time at={lastUsedAt} />, expires{' '}
+                <Time at={expiresAt} />
+              </small>
+            </span>
+            <button
+              type="button"
+              class="danger"
+              aria-label={`Revoke: ${name}`}
+              onClick={() =>
+                attempt(
+                  () => change('delete', 'accounts/:account/tokens/:id', { params: { account, id } }),
+                  'The token is revoked',
+                )
+              }
+            >
+              Revoke
+            </button>
+          </li>
+        ))}
+      </ul>
+      {!pages.isLoading && pages.items.length === 0 && <p class="muted">No tokens</p>}
+      {pages.hasMore && (
+        <button type="button" onClick={pages.more}>
+          Show more
+        </button>
+      )}
+      <FormButton
+        label="Create a token"
+        title={`Create a token for ${account}`}
+        action="Create"
+        fields={[
+          { name: 'name', label: 'What it is for', placeholder: 'laptop' },
+          {
+            name: 'days',
+            label: 'Expires',
+            options: { '30': 'In 30 days', '90': 'In 90 days', '365': 'In a year', '': 'Never' },
+            value: '90',
+          },
+        ]}
+        submit={create}
+      />
+    </div>
+  )
+}
