@@ -3,23 +3,26 @@ import { launch } from './page/browser.ts'
 import { checkBudgets } from './page/budget.ts'
 import { useKeyboard } from './page/keyboard.ts'
 import { checkReference } from './page/reference.ts'
+import { makeScreenshots } from './page/screenshots.ts'
 import { password, seed } from './page/seed.ts'
 import { walkPages } from './page/walk.ts'
 
 const checks = [checkReference, checkBudgets, walkPages, useKeyboard]
 
 /**
- * `page`: uses the web page and the API's reference of the executable in Chromium, on content of each kind, as each kind
+ * `page [screenshots]`: uses the web page and the API's reference of the executable in Chromium, on content of each kind, as each kind
  * of account. Fails if something is not shown, an error is reported, a request goes to another host, a policy is
- * violated, hostile content is more than text, axe finds a barrier, or a budget is exceeded.
+ * violated, hostile content is more than text, axe finds a barrier, or a budget is exceeded. `screenshots` makes those of
+ * the documentation instead.
  */
-export async function run(): Promise<void> {
+export async function run([act]: string[]): Promise<void> {
   await using server = await startServer({ access: 'accounts', env: { CAY_ADMIN_PASSWORD: password } })
   const origin = `http://${server.address}`
   await seed(origin)
   const browser = await launch()
   const faults: string[] = []
   try {
+    if (act === 'screenshots') return await makeScreenshots(browser, origin)
     for (const check of checks) faults.push(...(await check(browser, origin)))
   } finally {
     await browser.close()

@@ -13,7 +13,7 @@ export async function useKeyboard(browser: Browser, origin: string): Promise<str
   await keyboard.press('Tab')
   await keyboard.type(password)
   await keyboard.press('Enter')
-  await page.getByRole('button', { name: 'Sign out' }).waitFor()
+  await page.locator('#main').waitFor()
   await keyboard.press('/')
   await page.getByRole('searchbox', { name: 'Search' }).waitFor()
   await keyboard.type('team/web')

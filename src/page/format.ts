@@ -33,7 +33,8 @@ export function formatAge(time: string, now: number): string {
   const index = steps.findIndex(([limit]) => Math.abs(seconds) < limit)
   const [, unit] = steps[index] ?? ['', 'year' as const]
   const size = index <= 0 ? 1 : (steps[index - 1]?.[0] ?? 1)
-  const count = Math.trunc(seconds / size)
+  // What is to come is rounded, so that a window of 14 days begins as 14 days.
+  const count = seconds > 0 ? Math.round(seconds / size) : Math.trunc(seconds / size)
   if (unit === 'second' && Math.abs(count) < 10) return 'just now'
   return new Intl.RelativeTimeFormat('en', { numeric: 'auto' }).format(count, unit)
 }

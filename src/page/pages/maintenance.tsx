@@ -32,6 +32,7 @@ export function Maintenance() {
 
 const descriptions: Record<Job['kind'], string> = {
   gc: 'Deletes what nothing refers to and nobody can restore any more.',
+  retain: 'Deletes the tags that the retention rules do not keep.',
   scan: 'Finds files that the database does not refer to, and removes them.',
   scrub: 'Reads all stored content and compares it with its digests.',
   backup: 'Copies the data folder to the backup folder while the server runs.',
@@ -184,7 +185,7 @@ function CollectorState({ of }: { of: Answer<'gc'> }) {
           'Running'
         ) : waitingUntil ? (
           <>
-            Waits until <Time at={waitingUntil} />
+            Starts <Time at={waitingUntil} />
           </>
         ) : (
           'Idle'

@@ -53,8 +53,8 @@ export function DataTable<T>({ label, columns, pages, keyOf, selection, empty }:
                 <SelectAll keys={items.map(keyOf)} selection={selection} />
               </th>
             )}
-            {columns.map((column) => (
-              <th key={column.title} scope="col" class={column.class}>
+            {columns.map((column, index) => (
+              <th key={column.title} scope="col" class={classOf(column, index)}>
                 {column.title}
               </th>
             ))}
@@ -73,8 +73,8 @@ export function DataTable<T>({ label, columns, pages, keyOf, selection, empty }:
                   <SelectOne name={keyOf(item)} selection={selection} />
                 </td>
               )}
-              {columns.map((column) => (
-                <td key={column.title} class={column.class}>
+              {columns.map((column, index) => (
+                <td key={column.title} class={classOf(column, index)}>
                   {column.cell(item)}
                 </td>
               ))}
@@ -87,6 +87,11 @@ export function DataTable<T>({ label, columns, pages, keyOf, selection, empty }:
       {pages.error && <Failure error={pages.error} retry={more} />}
     </>
   )
+}
+
+/** Returns the classes of a column. The first one takes the room that the others leave. */
+function classOf<T>(column: Column<T>, index: number): string | undefined {
+  return index === 0 ? `main ${column.class ?? ''}` : column.class
 }
 
 function SelectAll({ keys, selection }: { keys: string[]; selection: Selection }) {

@@ -50,6 +50,9 @@ export function DiskCard() {
 
 const REPOSITORIES_SHOWN = 24
 
+/** A repository that is smaller than the largest one by more than this factor would not be seen. */
+const SMALLEST_PART = 50
+
 /** The width of the map divided by its height, as in the styles. */
 const ASPECT = 2.4
 
@@ -67,13 +70,14 @@ export function StorageMap() {
       <Shown of={found}>
         {({ items }) => {
           if (items.length === 0) return <FirstSteps />
+          const largest = items.filter(({ bytes }) => bytes >= (items[0]?.bytes ?? 0) / SMALLEST_PART)
           const areas = treemap(
-            items.map(({ bytes }) => bytes),
+            largest.map(({ bytes }) => bytes),
             ASPECT,
           )
           return (
             <ul class="map">
-              {items.map(({ repository, bytes, uniqueBytes }, index) => {
+              {largest.map(({ repository, bytes, uniqueBytes }, index) => {
                 const { left = 0, top = 0, width = 0, height = 0 } = areas[index] ?? {}
                 return (
                   <li

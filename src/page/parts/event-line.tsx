@@ -20,6 +20,7 @@ export const eventNames: Record<ContentEvent['type'], string> = {
   'repository.delete': 'deleted the repository',
   'repository.restore': 'restored the repository',
   'repository.rewind': 'rewound the tags of',
+  'retention.expire': 'expired by retention',
   'tag.follow': 'followed the upstream of',
   'tag.put': 'tagged',
   'tag.change': 'changed the expiry of',

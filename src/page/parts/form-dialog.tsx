@@ -28,7 +28,7 @@ export interface FormProps {
 }
 
 /** A form in a dialog. It stays open with the reason if the server refuses. */
-export function FormDialog({
+function FormDialog({
   title,
   action,
   fields,

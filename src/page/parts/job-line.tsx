@@ -8,6 +8,7 @@ export type Job = Item<'jobs'>
 /** The kinds of jobs in words. */
 export const jobNames: Record<Job['kind'], string> = {
   gc: 'Garbage collection',
+  retain: 'Retention',
   scan: 'Scan for lost files',
   scrub: 'Verification of stored content',
   backup: 'Backup',

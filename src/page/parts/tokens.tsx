@@ -54,16 +54,7 @@ export function Tokens({ account }: { account: string }) {
   }
   return (
     <div class="tokens">
-      {secret.value !== '' && (
-        <div class="secret" role="status">
-          <p>
-            <b>Copy the token now.</b> It is not shown again.
-          </p>
-          <Command text={secret.value} />
-          <p class="muted">Sign in with it:</p>
-          <Command text={`docker login ${location.host} -u ${account} -p ${secret.value}`} />
-        </div>
-      )}
+      {secret.value !== '' && <Secret account={account} secret={secret.value} />}
       <ul class="lines">
         {pages.items.map(({ id, name, createdAt, expiresAt, lastUsedAt }) => (
           <li key={id} class="between">
@@ -111,6 +102,20 @@ export function Tokens({ account }: { account: string }) {
         ]}
         submit={create}
       />
+    </div>
+  )
+}
+
+/** A new token, which is shown only now. */
+function Secret({ account, secret }: { account: string; secret: string }) {
+  return (
+    <div class="secret" role="status">
+      <p>
+        <b>Copy the token now.</b> It is not shown again.
+      </p>
+      <Command text={secret} />
+      <p class="muted">Sign in with it:</p>
+      <Command text={`docker login ${location.host} -u ${account} -p ${secret}`} />
     </div>
   )
 }
