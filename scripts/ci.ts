@@ -32,7 +32,6 @@ const steps: Step[] = [
   { name: 'attack', args: ['attack'] },
   { name: 'fuzz', args: ['attack', 'fuzz', '--minutes', '5'] },
   { name: 'page', args: ['page'], needs: ['chromium'] },
-  { name: 'release', args: ['release'] },
   { name: 'installs', args: ['installs'], counts: caseCounts },
 ]
 

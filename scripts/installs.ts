@@ -6,6 +6,7 @@ import { arm64 } from './installs/arm64.ts'
 import { docker, podman } from './installs/containers.ts'
 import { deployments } from './installs/deployments.ts'
 import { image } from './installs/image.ts'
+import { release } from './installs/release.ts'
 import { packages, service } from './installs/service.ts'
 import type { Trial } from './installs/trial.ts'
 import { CaseReport } from './lib/cases.ts'
@@ -13,7 +14,7 @@ import { compileReleased } from './packaging/executables.ts'
 import { platforms } from './packaging/platform.ts'
 import { bringTools } from './toolchain.ts'
 
-const trials: Trial[] = [image, podman, docker, arm64, service, packages, deployments]
+const trials: Trial[] = [image, podman, docker, arm64, service, packages, deployments, release]
 
 /** `installs [name...]`: installs cay in every way that the README describes, and uses it there. Needs root. */
 export async function run(names: string[]): Promise<void> {

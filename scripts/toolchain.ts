@@ -89,6 +89,7 @@ export const tools = {
   caddy: { package: 'caddy', path: '/usr/bin/caddy' },
   'fail2ban-regex': { package: 'fail2ban', path: '/usr/bin/fail2ban-regex' },
   chromium: { package: 'chromium', path: '/usr/bin/chromium' },
+  cyclonedx: { distribution: 'cyclonedx-python-lib', extra: 'json-validation', version: '11.12.0' },
   'podman-compose': { distribution: 'podman-compose', version: '1.6.0' },
   schemathesis: { distribution: 'schemathesis', version: '4.32.5' },
 } satisfies Record<string, Tool>
