@@ -111,6 +111,19 @@ const TREATMENTS: readonly [place: string, begins: string, Treatment][] = [
     { by: 'nothing', reason: 'needs a registry.example; `bun scripts/main.ts installs` runs the image' },
   ],
   [
+    'README.md In Docker or podman',
+    'mkdir -p ~/.config/containers',
+    { by: 'nothing', reason: 'needs systemd of a user; `bun scripts/main.ts installs` runs the Quadlet' },
+  ],
+  [
+    'README.md In Kubernetes or k3s',
+    'helm install',
+    {
+      by: 'nothing',
+      reason: 'needs a cluster; `bun scripts/main.ts installs` checks the chart and the manifests',
+    },
+  ],
+  [
     'README.md As a service',
     'sudo ./cay-linux-x64',
     { by: 'nothing', reason: 'needs systemd; `bun scripts/main.ts installs` tries it' },
