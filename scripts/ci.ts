@@ -28,6 +28,7 @@ const steps: Step[] = [
   { name: 'tls-clients', args: ['tls-clients'], counts: caseCounts },
   { name: 'durability', args: ['durability'], needs: ['strace'] },
   { name: 'disk-full', args: ['disk-full'] },
+  { name: 'upkeep', args: ['upkeep'], counts: caseCounts },
   { name: 'soak', args: ['soak', '--rounds', '6'] },
   { name: 'attack', args: ['attack'] },
   { name: 'fuzz', args: ['attack', 'fuzz', '--minutes', '5'] },

@@ -27,6 +27,7 @@ const commands: Record<string, () => Promise<{ run: (args: string[]) => Promise<
   soak: () => import('./soak.ts'),
   durability: () => import('./durability.ts'),
   'disk-full': () => import('./disk-full.ts'),
+  upkeep: () => import('./upkeep.ts'),
   memory: () => import('./memory.ts'),
   ci: () => import('./ci.ts'),
   toolchain: () => import('./toolchain.ts'),
