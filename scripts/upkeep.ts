@@ -70,12 +70,17 @@ async function moveIn(cay: string): Promise<void> {
 }
 
 async function compare(registry: Registry, name: string, { descriptor, blobs }: Content): Promise<void> {
-  const manifest = await registry.expect([200], 'GET', `/v2/${name}/manifests/1.0`, { headers: { accept: '*/*' } })
-  if (manifest.headers.get('docker-content-digest') !== descriptor.digest) throw new Error(`${name}:1.0 differs`)
+  const manifest = await registry.expect([200], 'GET', `/v2/${name}/manifests/1.0`, {
+    headers: { accept: '*/*' },
+  })
+  if (manifest.headers.get('docker-content-digest') !== descriptor.digest)
+    throw new Error(`${name}:1.0 differs`)
   for (const [digest, bytes] of blobs) {
-    const isManifest = bytes[0] === '{'.charCodeAt(0) && new TextDecoder().decode(bytes).includes('schemaVersion')
+    const isManifest =
+      bytes[0] === '{'.charCodeAt(0) && new TextDecoder().decode(bytes).includes('schemaVersion')
     if (!isManifest) await registry.pullBlob(name, digest)
-    else await registry.expect([200], 'GET', `/v2/${name}/manifests/${digest}`, { headers: { accept: '*/*' } })
+    else
+      await registry.expect([200], 'GET', `/v2/${name}/manifests/${digest}`, { headers: { accept: '*/*' } })
   }
 }
 
@@ -108,7 +113,9 @@ async function backUpUnderLoad(cay: string): Promise<void> {
   await using server = await startServer({ data: restored })
   const registry = new Registry(server.address)
   for (const tag of before) {
-    await registry.expect([200], 'GET', `/v2/app/manifests/${tag}`, { headers: { accept: manifestMediaType } })
+    await registry.expect([200], 'GET', `/v2/app/manifests/${tag}`, {
+      headers: { accept: manifestMediaType },
+    })
   }
 }
 
@@ -159,7 +166,8 @@ async function fillDisk(cay: string, data: string): Promise<void> {
   await withTmpfs(images / 2, async (mount) => {
     const target = join(mount, 'target')
     const full = await ended([cay, 'backup', target, '--data', data])
-    if (full.code !== 1 || !/ENOSPC|no space|full/i.test(full.output)) throw new Error(`unclear: ${full.output}`)
+    if (full.code !== 1 || !/ENOSPC|no space|full/i.test(full.output))
+      throw new Error(`unclear: ${full.output}`)
     await runCommand(['mount', '-o', `remount,size=${4 * images}m`, mount])
     await runCommand([cay, 'backup', target, '--data', data])
     await runCommand([cay, 'backup', target, '--verify', '--data', data])

@@ -16,6 +16,8 @@ export interface ConnectSources {
   environment: Record<string, string | undefined>
   load: LoadConfig
   warn: (message: string) => void
+  /** Whether to create a registry if the data folder has none. Commands that only read must not. */
+  canCreate?: boolean
 }
 
 /** Options that name a data folder on this host. */
@@ -37,7 +39,7 @@ export async function openTransport(sources: ConnectSources): Promise<Transport>
   const socket = await socketTransport(config.data)
   if (socket !== undefined) return socket
   const { openEmbedded } = await import('./embedded.ts')
-  return await openEmbedded(config, tableSources)
+  return await openEmbedded(config, tableSources, sources.canCreate ?? false)
 }
 
 /** Opens a client only if a server is running, because completions must be fast. */

@@ -12,10 +12,18 @@ import { CommandError, EXIT } from './failure.ts'
 /** Memory for uploads: the smallest, as commands do not upload. */
 const POOL_BYTES = 1024 * 1024
 
-/** Locks a data folder without a server for as long as the command runs, and serves the admin API in this process. */
-export async function openEmbedded(config: Config, tableSources: TableSources): Promise<Transport> {
+/**
+ * Locks a data folder without a server for as long as the command runs, and serves its APIs in this process.
+ *
+ * @param canCreate whether to create a registry if the folder has none
+ */
+export async function openEmbedded(
+  config: Config,
+  tableSources: TableSources,
+  canCreate: boolean,
+): Promise<Transport> {
   const { data, metadata = data } = config
-  if (!existsSync(join(metadata, 'cay.db')))
+  if (!canCreate && !existsSync(join(metadata, 'cay.db')))
     throw new CommandError(
       `${metadata} has no registry: check --data, or create one with cay serve`,
       EXIT.absent,

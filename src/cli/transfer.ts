@@ -69,7 +69,8 @@ type Work = (send: Send, progress: (done: number, current: Listed) => void) => P
 async function run(verb: string, options: Options, load: LoadConfig, work: Work): Promise<number> {
   const terminal = openTerminal(process.env)
   const warn = (message: string) => terminal.note(`cay: warning: ${message}`)
-  const transport = await openTransport({ options, environment: process.env, load, warn })
+  const canCreate = verb !== 'exported'
+  const transport = await openTransport({ options, environment: process.env, load, warn, canCreate })
   const send: Send = (path, init = {}) => transport.fetch(path, { redirect: 'manual', ...init })
   try {
     const { progress, end } = progressOf(terminal)
