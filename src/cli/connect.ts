@@ -3,7 +3,8 @@ import type { LoadedConfig } from '../config/config.ts'
 import { socketPath } from '../config/socket-path.ts'
 import { type AdminClient, adminClient, type Transport } from './admin-client.ts'
 import { CommandError, EXIT } from './failure.ts'
-import { isOpenToOthers, openRemote, parseServer } from './remote.ts'
+import { isOpenToOthers, openRemote, parseServer, readText } from './remote.ts'
+import { currentServer, findSignIn } from './sign-in.ts'
 
 /** The options of a command that choose the server, by name. */
 export type ConnectOptions = Readonly<Record<string, string>>
@@ -56,7 +57,9 @@ async function remoteTransport({
   warn,
 }: ConnectSources): Promise<Transport | undefined> {
   const here = HERE.find((name) => options[name] !== undefined)
-  const named = options.server ?? (here === undefined ? environment.CAY_SERVER || undefined : undefined)
+  const byDefault = () =>
+    environment.CAY_SERVER || (environment.CAY_DATA ? undefined : currentServer(environment))
+  const named = options.server ?? (here === undefined ? byDefault() : undefined)
   if (named === undefined) {
     const lost = (['token', 'ca'] as const).find((name) => options[name] !== undefined)
     if (lost === undefined) return undefined
@@ -69,10 +72,12 @@ async function remoteTransport({
     )
   }
   const server = parseServer(named)
-  const token = await tokenOf(options, environment)
+  const signIn = findSignIn(environment, server.origin)
+  const token = (await tokenOf(options, environment)) ?? signIn?.token
   if (token !== undefined && isOpenToOthers(server))
     warn(`the token is sent unencrypted over http: use https`)
-  const authorities = options.ca === undefined ? undefined : await readText(options.ca, '--ca')
+  const ca = options.ca ?? signIn?.ca
+  const authorities = ca === undefined ? undefined : await readText(ca, '--ca')
   return openRemote({ server, token, authorities })
 }
 
@@ -83,16 +88,6 @@ async function tokenOf(
   const given = options.token || CAY_TOKEN || undefined
   if (given !== undefined || !CAY_TOKEN_FILE) return given
   return (await readText(CAY_TOKEN_FILE, 'CAY_TOKEN_FILE')).trim()
-}
-
-async function readText(path: string, name: string): Promise<string> {
-  try {
-    return await Bun.file(path).text()
-  } catch (cause) {
-    throw new CommandError(`cannot read ${path} (from ${name}): ${(cause as Error).message}`, EXIT.usage, {
-      cause,
-    })
-  }
 }
 
 /** Connects to the running server of a data folder. After a crash the socket may exist without a server. */

@@ -58,11 +58,34 @@ export function addHostCommands(program: Command, exit: (code: number) => void):
       clientSetup(client, (await loadRunning(options)).config, options)
     })
   addServiceCommands(program, exit)
+  addSignInCommands(program)
   program
     .command('licenses')
     .description('Print the licences of cay and of everything in the executable')
     .action(async () => {
       const { printLicenses } = await import('./licenses.ts')
       await printLicenses()
+    })
+}
+
+function addSignInCommands(program: Command): void {
+  program
+    .command('login <url>')
+    .description('Sign in at a remote server, and keep a token for other commands')
+    .option(
+      '--username <name>',
+      'the user; without a terminal, the password is read from standard input, and without this option a token',
+    )
+    .option('--ca <file>', 'trust the authorities in this PEM file instead of those of the system')
+    .action(async (url, options) => {
+      const { login } = await import('./login.ts')
+      await login(url, options)
+    })
+  program
+    .command('logout [url]')
+    .description('Sign out of a remote server [the current one], and revoke the token of cay login')
+    .action(async (url) => {
+      const { logout } = await import('./login.ts')
+      await logout(url)
     })
 }

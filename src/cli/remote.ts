@@ -8,7 +8,9 @@ export interface Remote {
   /** `https://registry.example`, without a path. */
   server: URL
   /** A token of an account (`cay_...`). */
-  token: string | undefined
+  token?: string | undefined
+  /** A user name and a password, as Basic has them. */
+  basic?: string
   /** PEM text of the authorities to trust, instead of the system's. */
   authorities: string | undefined
 }
@@ -26,22 +28,51 @@ export function parseServer(text: string): URL {
 }
 
 /** Connects to a server over HTTP or HTTPS, and trusts the system's authorities unless others are given. */
-export function openRemote({ server, token, authorities }: Remote): Transport {
+export function openRemote({ server, token, basic, authorities }: Remote): Transport {
   const tls: BunFetchRequestInitTLS =
     server.protocol === 'https:' ? { ca: authorities ?? getCACertificates('system') } : {}
+  const authorization = token === undefined ? basic && `Basic ${basic}` : `Bearer ${token}`
+  const send = async (path: string, init: RequestInit) => {
+    try {
+      const headers = new Headers(init.headers)
+      if (authorization !== undefined) headers.set('authorization', authorization)
+      return await fetch(new URL(path, server), { ...init, tls, headers })
+    } catch (error) {
+      if (init.signal?.aborted) throw error
+      throw unreachable(server, error as NodeJS.ErrnoException)
+    }
+  }
+  let isChecked = authorization !== undefined
   return {
-    signInHint: `set CAY_TOKEN, CAY_TOKEN_FILE or --token to a token from cay token create`,
+    signInHint: `run cay login ${server.origin}, or set CAY_TOKEN, CAY_TOKEN_FILE or --token`,
     async fetch(path, init) {
-      try {
-        const headers = new Headers(init.headers)
-        if (token !== undefined) headers.set('authorization', `Bearer ${token}`)
-        return await fetch(new URL(path, server), { ...init, tls, headers })
-      } catch (error) {
-        if (init.signal?.aborted) throw error
-        throw unreachable(server, error as NodeJS.ErrnoException)
-      }
+      if (!isChecked) await requireOpenAccess(server, await send('/api/v1/caller', { redirect: 'manual' }))
+      isChecked = true
+      return await send(path, init)
     },
     close: async () => {},
+  }
+}
+
+/** Throws a CommandError if the server answers that the caller is anonymous, and needs to sign in. */
+async function requireOpenAccess({ origin }: URL, response: Response): Promise<void> {
+  const caller: unknown = response.ok ? await response.json().catch(() => undefined) : undefined
+  const { openAccess } = (caller ?? {}) as { openAccess?: boolean }
+  if (openAccess !== false) return
+  throw new CommandError(
+    `not signed in to ${origin}: run cay login ${origin}, or set CAY_TOKEN to a token from cay token create`,
+    EXIT.denied,
+  )
+}
+
+/** Reads a text file that an option or a variable names. Throws a CommandError. */
+export async function readText(path: string, name: string): Promise<string> {
+  try {
+    return await Bun.file(path).text()
+  } catch (cause) {
+    throw new CommandError(`cannot read ${path} (from ${name}): ${(cause as Error).message}`, EXIT.usage, {
+      cause,
+    })
   }
 }
 

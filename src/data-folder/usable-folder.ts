@@ -43,8 +43,8 @@ export function checkFolder(folder: string, setting: string): void {
   if (existsSync(join(folder, 'cay.db')) || existsSync(join(folder, 'installation'))) return
   if (existsSync(join(folder, 'docker', 'registry', 'v2'))) {
     throw new Error(
-      `${folder} is the folder of another registry (registry:2), which cay cannot read: choose another folder with ` +
-        `--${setting}, and copy the images, for example with skopeo sync`,
+      `${folder} is the data folder of registry:2: choose another folder with --${setting}, and import the images with ` +
+        `cay import ${folder}`,
     )
   }
   const foreign = readdirSync(folder, { withFileTypes: true }).find(

@@ -61,7 +61,7 @@ describe('cay serve refuses a folder that it cannot use, and leaves it alone', (
     [
       'of registry:2',
       (folder) => mkdirSync(join(folder, 'docker/registry/v2'), { recursive: true }),
-      /is the folder of another registry \(registry:2\), which cay cannot read: choose another folder with --data/,
+      /is the data folder of registry:2: choose another folder with --data, and import the images with cay import /,
     ],
     [
       'of another program',

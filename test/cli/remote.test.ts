@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { build } from '../../scripts/build.ts'
 import { type TemporaryFolder, temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
@@ -65,16 +66,55 @@ describe('cay --server, over TLS', () => {
   })
 
   test('a missing or invalid token, or missing permissions: exit code 4, with what to do', async () => {
-    for (const env of [{}, { CAY_TOKEN: 'cay_wrong' }]) {
-      const { code, output, errors } = await there('user list', env)
-      expect([code, output]).toEqual([4, ''])
-      expect(errors).toMatch(
-        /^cay: .*; set CAY_TOKEN, CAY_TOKEN_FILE or --token to a token from cay token create\n$/,
-      )
-      expect(errors).not.toContain('cay_wrong')
-    }
+    for (const line of ['user list', 'repo list'])
+      expect(await there(line)).toEqual({
+        code: 4,
+        output: '',
+        errors: `cay: not signed in to ${url}: run cay login ${url}, or set CAY_TOKEN to a token from cay token create\n`,
+      })
+    const wrong = await there('user list', { CAY_TOKEN: 'cay_wrong' })
+    expect([wrong.code, wrong.output]).toEqual([4, ''])
+    expect(wrong.errors).toMatch(
+      /^cay: .*; run cay login https:.*, or set CAY_TOKEN, CAY_TOKEN_FILE or --token\n$/,
+    )
+    expect(wrong.errors).not.toContain('cay_wrong')
     const { code, errors } = await there('user list', { CAY_TOKEN: aliceToken })
     expect([code, errors]).toEqual([4, 'cay: only a server admin may do this\n'])
+  })
+
+  test('cay login keeps a token for the commands, and cay logout revokes it', async () => {
+    const home = { XDG_CONFIG_HOME: join(folder.path, 'config') }
+    const cay = (line: string, input?: string) => runCay(line.split(' '), home, input)
+    const wrong = await cay(`login ${url} --username alice --ca ${ca}`, 'wrong-horse\n')
+    expect(wrong).toEqual({
+      code: 4,
+      output: '',
+      errors: 'cay: the name or the password is wrong, or the account is disabled\n',
+    })
+    expect(await cay('logout')).toEqual({ code: 4, output: '', errors: 'cay: not signed in\n' })
+    expect(await cay(`login ${url} --username alice --ca ${ca}`, 'correct-horse\n')).toEqual({
+      code: 0,
+      output: `signed in to ${url} as alice; commands use it until cay logout\n`,
+      errors: '',
+    })
+    const path = join(home.XDG_CONFIG_HOME, 'cay/servers.json')
+    expect(statSync(path).mode & 0o777).toBe(0o600)
+    expect((await cay('token list alice')).output).toMatch(/cay login on /)
+    expect(await cay('logout')).toEqual({ code: 0, output: `signed out of ${url}\n`, errors: '' })
+    expect((await cay(`user list --server ${url} --ca ${ca}`)).code).toBe(4)
+    const left = JSON.parse((await there('token list alice --json', { CAY_TOKEN: token })).output)
+    expect(left.items.map(({ name }: { name: string }) => name)).toEqual(['tests'])
+  })
+
+  test('cay login reads a token from standard input', async () => {
+    const home = { XDG_CONFIG_HOME: join(folder.path, 'tokens') }
+    const cay = (line: string, input?: string) => runCay(line.split(' '), home, input)
+    expect((await cay(`login ${url} --ca ${ca}`, 'cay_wrong')).code).toBe(4)
+    expect((await cay(`login ${url} --ca ${ca}`, token)).output).toContain(' as admin; ')
+    expect((await cay('user list')).code).toBe(0)
+    expect((await cay('user list --data /nonexistent')).code).toBe(3)
+    expect((await cay(`logout ${url}`)).code).toBe(0)
+    expect((await there('user list', { CAY_TOKEN: token })).code).toBe(0)
   })
 
   test('a certificate that is not trusted: exit code 5, with what to do', async () => {

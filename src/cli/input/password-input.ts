@@ -32,6 +32,16 @@ export async function readChange(
   return { password, currentPassword: current === undefined ? undefined : answers[0] }
 }
 
+/** Asks for a line on a terminal. */
+export async function readLine(question: string): Promise<string> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr })
+  try {
+    return (await lines.question(`${question}: `)).trim()
+  } finally {
+    lines.close()
+  }
+}
+
 async function ask(question: string): Promise<string> {
   process.stderr.write(`${question}: `)
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() })
