@@ -226,10 +226,10 @@ grep '1 matched' found`,
   ['README.md Restrict what can be pushed', '[artifacts]', { by: 'config' }],
   [
     'README.md The command line',
-    'export CAY_SERVER',
+    'cay login',
     {
       by: 'shell',
-      before: 'cay serve; CAY_TOKEN=$(token); echo "$CAY_TOKEN" > ~/.cay-token; unset CAY_TOKEN',
+      before: 'cay serve; unset CAY_DATA',
     },
   ],
   [

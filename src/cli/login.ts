@@ -38,7 +38,7 @@ async function signInAt(server: URL, options: LoginOptions): Promise<SignIn> {
     const [token = ''] = await readPasswords('Token')
     return { account: await accountOf(server, options, { token }), token }
   }
-  const account = options.username ?? (await readLine('User name'))
+  const account = options.username ?? (await readLine('Username'))
   const [password] = await readPasswords(`Password for ${account}`)
   const basic = Buffer.from(`${account}:${password}`).toString('base64')
   await accountOf(server, options, { basic })
