@@ -33,6 +33,11 @@ export const repository = sqliteTable(
     untaggedDays: integer('untagged_days'),
     /** Its tags may be made, but neither moved nor deleted. */
     immutableTags: integer('immutable_tags', { mode: 'boolean' }).notNull().default(false),
+    /** The same for tags that match one of these patterns. */
+    immutablePatterns: text('immutable_patterns', { mode: 'json' })
+      .$type<string[]>()
+      .notNull()
+      .default(sql`'[]'`),
     pulls: integer('pulls').notNull().default(0),
     pushes: integer('pushes').notNull().default(0),
     lastPulledAt: time('last_pulled_at'),

@@ -30,6 +30,10 @@ const SETTINGS: readonly Option[] = [
     'days until a manifest that never had a tag is collected; 0: never; "default": the setting of the server',
   ],
   ['--immutable-tags <answer>', 'whether tags can only be created, not moved or deleted', ['yes', 'no']],
+  [
+    '--immutable-patterns <patterns>',
+    'the same for tags that match, separated by commas; "none": for no others',
+  ],
 ]
 
 /** How many tags a card shows. */
@@ -188,6 +192,7 @@ async function repositoryCard({ client, args: [name = ''], options }: Call): Pro
       field('Last pushed', 'lastPushedAt', formatRelativeTime),
       field('Created', 'createdAt', formatRelativeTime),
       field('Immutable tags', 'immutableTags', formatYes),
+      field('Immutable patterns', 'immutablePatterns'),
       field('Never tagged', 'untaggedDays', formatKeptDays),
     ],
     tables: [
@@ -214,11 +219,13 @@ async function newestLines(client: AdminClient, path: string, newest: unknown[])
 }
 
 /** Returns the settings that the options name, in the form of the API. */
-function settingsOf({ description, untaggedDays, immutableTags }: Readonly<Record<string, string>>) {
+function settingsOf(options: Readonly<Record<string, string>>) {
+  const { description, untaggedDays, immutableTags, immutablePatterns: patterns } = options
   return {
     ...(description === undefined ? {} : { description }),
     ...(untaggedDays === undefined ? {} : { untaggedDays: parseUntaggedDays(untaggedDays) }),
     ...(immutableTags === undefined ? {} : { immutableTags: immutableTags === 'yes' }),
+    ...(patterns === undefined ? {} : { immutablePatterns: patterns === 'none' ? [] : patterns.split(',') }),
   }
 }
 

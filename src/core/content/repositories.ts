@@ -2,6 +2,7 @@ import type { Write } from '../../domain/caller.ts'
 import type { GarbageWindow } from '../../domain/garbage-window.ts'
 import type { Principal } from '../../domain/principal.ts'
 import type { RepositorySet } from '../../domain/repository-set.ts'
+import { parseTagPattern } from '../../domain/tag-pattern.ts'
 import type { RepositoryRow } from '../../metadata/content/catalog.ts'
 import type { RepositorySettings } from '../../metadata/content/repository-writes.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
@@ -110,9 +111,11 @@ function reads({ metadata, garbageWindow, now }: RepositoryOptions) {
 function changes({ metadata, garbageWindow: { windowMs }, cache, requireLocal }: RepositoryOptions) {
   const refuseSettings = (
     repository: RepositoryName,
-    { immutableTags = false, untaggedDays = null }: Partial<RepositorySettings>,
+    { immutableTags = false, immutablePatterns = [], untaggedDays = null }: Partial<RepositorySettings>,
   ) => {
-    if (immutableTags) requireLocal(repository, 'its tags follow the upstream, and cannot be immutable')
+    for (const pattern of immutablePatterns) parseTagPattern(pattern)
+    if (immutableTags || immutablePatterns.length > 0)
+      requireLocal(repository, 'its tags follow the upstream, and cannot be immutable')
     if (untaggedDays !== null)
       requireLocal(repository, 'untagged manifests stay until there is no room for them ("untaggedDays")')
   }

@@ -17,6 +17,8 @@ export interface RepositorySettings {
   untaggedDays: number | null
   /** Its tags may be made, but neither moved nor deleted. */
   immutableTags: boolean
+  /** The same for tags that match one of these patterns. */
+  immutablePatterns: string[]
 }
 
 interface RepositoryState extends RepositorySettings {
@@ -29,7 +31,12 @@ export interface RepositoryWrite extends Write {
   repository: RepositoryName
 }
 
-const DEFAULTS: RepositorySettings = { description: '', untaggedDays: null, immutableTags: false }
+const DEFAULTS: RepositorySettings = {
+  description: '',
+  untaggedDays: null,
+  immutableTags: false,
+  immutablePatterns: [],
+}
 
 /** Changes of repositories, each for one call of the writer. */
 export function repositoryWrites({
@@ -146,15 +153,17 @@ export function repositoryRows(db: Db, version: VersionOfCall) {
       description: text,
       untaggedDays: optional(number),
       immutableTags: boolean,
+      immutablePatterns: text,
       version: number,
     },
-    ({ id, description, untaggedDays, immutableTags, version }) =>
+    ({ id, description, untaggedDays, immutableTags, immutablePatterns, version }) =>
       db
         .update(repository)
         .set({
           description: sql`${description}`,
           untaggedDays: sql`${untaggedDays}`,
           immutableTags: sql`${immutableTags}`,
+          immutablePatterns: sql`${immutablePatterns}`,
           version: sql`${version}`,
         })
         .where(eq(repository.id, id)),
@@ -176,6 +185,7 @@ export function repositoryRows(db: Db, version: VersionOfCall) {
           description: repository.description,
           untaggedDays: repository.untaggedDays,
           immutableTags: repository.immutableTags,
+          immutablePatterns: repository.immutablePatterns,
           version: repository.version,
         })
         .from(repository)
@@ -187,18 +197,25 @@ export function repositoryRows(db: Db, version: VersionOfCall) {
     deletedAt: statement(db, { name: text, deletedAt: number }, ({ name, deletedAt }) =>
       deleted(name, eq(repository.deletedAt, deletedAt)),
     ),
-    change: (id: number, settings: RepositorySettings) => change.run({ ...settings, id, version: version() }),
+    change: (id: number, settings: RepositorySettings) =>
+      change.run({
+        ...settings,
+        immutablePatterns: JSON.stringify(settings.immutablePatterns),
+        id,
+        version: version(),
+      }),
     setDeleted: (id: number, deletedAt: number | null) =>
       setDeleted.run({ id, deletedAt, version: version() }),
   }
 }
 
 function settingsOf(given: Partial<RepositorySettings>, otherwise: RepositorySettings): RepositorySettings {
-  const { description, untaggedDays, immutableTags } = given
+  const { description, untaggedDays, immutableTags, immutablePatterns } = given
   return {
     description: description ?? otherwise.description,
     untaggedDays: untaggedDays === undefined ? otherwise.untaggedDays : untaggedDays,
     immutableTags: immutableTags ?? otherwise.immutableTags,
+    immutablePatterns: immutablePatterns ?? otherwise.immutablePatterns,
   }
 }
 
@@ -206,6 +223,7 @@ function isSame(a: RepositorySettings, b: RepositorySettings): boolean {
   return (
     a.description === b.description &&
     a.untaggedDays === b.untaggedDays &&
-    a.immutableTags === b.immutableTags
+    a.immutableTags === b.immutableTags &&
+    a.immutablePatterns.join() === b.immutablePatterns.join()
   )
 }

@@ -27,7 +27,7 @@ const TAGS_READ = 200
 export type TagMoves = ReturnType<typeof tagMoves>
 
 /** The moves of tags, as far as the repository allows them. */
-export function tagMoves(rows: TagRows, { isImmutable, refuseImmutable }: Immutability) {
+export function tagMoves(rows: TagRows, { rulesOf, isImmutable, refuseImmutable }: Immutability) {
   const remove = (repositoryId: number, name: Tag, move: Move, isDecided = false): boolean => {
     const row = rows.find(repositoryId, name, move.at)
     if (row === undefined) return false
@@ -59,7 +59,7 @@ export function tagMoves(rows: TagRows, { isImmutable, refuseImmutable }: Immuta
       if (before?.manifestId === manifestId && before.digest.equals(digest) && before.checkedAt === null) {
         if (before.expiresAt === expiresAt) return false
         // To end is to be deleted: what was to stay would go by a push of the same.
-        if (isSooner(expiresAt, before.expiresAt) && isImmutable(repositoryId)) return false
+        if (isSooner(expiresAt, before.expiresAt) && isImmutable(repositoryId, name)) return false
         rows.setEnd(repositoryId, name, expiresAt)
         return true
       }
@@ -77,31 +77,32 @@ export function tagMoves(rows: TagRows, { isImmutable, refuseImmutable }: Immuta
       rows.setEnd(repositoryId, name, expiresAt)
     },
 
-    isImmutable,
+    /** Reports whether some tags of the repository are immutable. */
+    hasImmutable: (repositoryId: number): boolean => rulesOf(repositoryId) !== undefined,
 
-    ...manyTags(rows, { remove, isImmutable }),
+    ...manyTags(rows, { remove, rulesOf, refuseImmutable }),
   }
 }
 
 interface Removal {
   remove: (repositoryId: number, name: Tag, move: Move, isDecided?: boolean) => boolean
-  isImmutable: (repositoryId: number) => boolean
+  rulesOf: Immutability['rulesOf']
+  refuseImmutable: Immutability['refuseImmutable']
 }
 
 /** Moves of many tags, a part of them at a time. */
-function manyTags(rows: TagRows, { remove, isImmutable }: Removal) {
+function manyTags(rows: TagRows, { remove, rulesOf, refuseImmutable }: Removal) {
   const removeUntil = (
     isOver: () => boolean,
     repositoryId: number,
     manifestId: number,
     move: Move,
-    isDecided: boolean,
   ): boolean => {
     for (;;) {
       const names = rows.pointingAt(manifestId, TAGS_READ)
       for (const name of names) {
         if (isOver()) return true
-        remove(repositoryId, name, move, isDecided)
+        remove(repositoryId, name, move, true)
       }
       if (names.length < TAGS_READ) return false
     }
@@ -112,14 +113,20 @@ function manyTags(rows: TagRows, { remove, isImmutable }: Removal) {
      * has deleted one that may not be deleted, and then for all of them.
      */
     removeSome(repositoryId: number, manifestId: number, move: Move): boolean {
-      // None of an immutable repository is deleted but those whose end has come, so all are looked at in one part.
-      const isOver = isImmutable(repositoryId) ? () => false : partTime()
-      return removeUntil(isOver, repositoryId, manifestId, move, false)
+      const isOver = partTime()
+      const ruleOf = rulesOf(repositoryId)
+      if (ruleOf !== undefined) {
+        for (const name of rows.pointingAt(manifestId)) {
+          const row = ruleOf(name) && rows.find(repositoryId, name, move.at)
+          if (row) refuseImmutable(repositoryId, name, row)
+        }
+      }
+      return removeUntil(isOver, repositoryId, manifestId, move)
     },
 
     /** Deletes more of the tags, even if the repository has become immutable since `removeSome`. */
     removeRest: (repositoryId: number, manifestId: number, move: Move): boolean =>
-      removeUntil(partTime(), repositoryId, manifestId, move, true),
+      removeUntil(partTime(), repositoryId, manifestId, move),
 
     /** Reports whether a tag points at the manifest. */
     isTagged: (manifestId: number): boolean => rows.pointingAt(manifestId, 1).length > 0,

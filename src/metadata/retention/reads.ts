@@ -34,7 +34,7 @@ export interface TestedTag extends RetainedRow {
 /** Reads for retention: the policies, and what they would do. */
 export function retentionReads(db: Db, total: ReadTotal) {
   const retained = retainedTags(db)
-  const { isImmutable } = immutability(db)
+  const { rulesOf } = immutability(db)
   const counted = new LRUCache<string, Retention>({ max: COUNTED_MAX })
   const local = statement(db, { from: text, limit: number }, ({ from, limit }) =>
     db
@@ -73,10 +73,11 @@ export function retentionReads(db: Db, total: ReadTotal) {
     async test(test: RetentionTest): Promise<TestedTag[]> {
       const { repository, at, after } = test
       const retention = await count(test)
-      const immutable = isImmutable(repository.id)
-      return retained
-        .after(repository.id, after, at)
-        .map((row) => ({ ...row, verdict: retention.verdict({ ...row, isImmutable: immutable }) }))
+      const ruleOf = rulesOf(repository.id)
+      return retained.after(repository.id, after, at).map((row) => {
+        const isImmutable = ruleOf?.(row.name) !== undefined
+        return { ...row, verdict: retention.verdict({ ...row, isImmutable }) }
+      })
     },
   }
 }

@@ -147,10 +147,10 @@ function tagExpiry(
     let due: number | undefined
     let rows = retained.after(id, '', call.at)
     while (rows.length > 0 && isHere(id)) {
-      const isImmutable = immutable.isImmutable(id)
+      const ruleOf = immutable.rulesOf(id)
       let last = rows[0]
       for (const row of rows) {
-        const verdict = retention.verdict({ ...row, isImmutable })
+        const verdict = retention.verdict({ ...row, isImmutable: ruleOf?.(row.name) !== undefined })
         if (verdict.expires) {
           expire(governed, row, verdict, call)
           part.changed('tags')

@@ -68,7 +68,7 @@ export function rewinds({
       // A tag that may not be moved ends the rewind, so before it all is done in one part.
       let isOver = partTime()
       for (const { name, state } of lines.movedSince(repositoryId, to, at)) {
-        if (isOver() && !tags.isImmutable(repositoryId)) {
+        if (isOver() && !tags.hasImmutable(repositoryId)) {
           yield CONTENT_STALE
           isOver = partTime()
         }

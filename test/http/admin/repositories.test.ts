@@ -81,6 +81,7 @@ test('repositories: one is created, shown with its content, and changed', async 
     name: 'made/here',
     description: 'mine',
     immutableTags: true,
+    immutablePatterns: [],
     createdAt: new Date(clock).toISOString(),
     blobCount: 2,
     bytes: 9,

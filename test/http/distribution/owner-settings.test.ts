@@ -142,6 +142,41 @@ test('immutable tags: one can be created and pushed again unchanged, but not mov
   expect((await server.fetch('/v2/fixed/manifests/v1')).headers.get('etag')).toBe(`"${one.digest}"`)
 })
 
+test('immutable tags: by pattern, a refusal names the tag and the pattern, and other tags stay mutable', async () => {
+  await using server = await startInProcess()
+  await pushImage(server, 'some', one, [], { reference: 'v1' })
+  await pushManifest(server, 'some', one, { reference: 'latest' })
+  const set = (immutablePatterns: string[]) =>
+    server.fetch('/api/v1/repositories/some', {
+      method: 'PATCH',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ immutablePatterns }),
+    })
+  await expectStatus(await set(['(a+)+']), 400)
+  await expectStatus(await set(['v[0-9]*', 'release-*']), 200)
+  await pushManifest(server, 'some', one, { reference: 'v1' })
+  await pushManifest(server, 'some', two, { reference: 'latest' })
+  await pushManifest(server, 'some', one, { reference: 'latest' })
+  for (const refused of [
+    await putManifest(server, 'some', two, { reference: 'v1' }),
+    await server.fetch('/v2/some/manifests/v1', { method: 'DELETE' }),
+    await server.fetch(`/v2/some/manifests/${one.digest}`, { method: 'DELETE' }),
+  ]) {
+    expect(refused.status).toBe(409)
+    expect(await refused.json()).toMatchObject({
+      errors: [
+        {
+          code: 'DENIED',
+          message: expect.stringMatching(/^tags that match "v\[0-9\]\*" are immutable .*"v1" is at sha256:/),
+        },
+      ],
+    })
+  }
+  expect(await (await server.fetch('/v2/some/tags/list')).json()).toMatchObject({ tags: ['latest', 'v1'] })
+  await expectStatus(await set([]), 200)
+  await pushManifest(server, 'some', two, { reference: 'v1' })
+})
+
 test('counters: pulls and pushes are counted by repository and tag, and saved when the server stops', async () => {
   const clock = new Clock(AT)
   await using folder = await temporaryFolder('usage')

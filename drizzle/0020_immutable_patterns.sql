@@ -1,0 +1,1 @@
+ALTER TABLE `repository` ADD `immutable_patterns` text DEFAULT '[]' NOT NULL;
