@@ -22,7 +22,8 @@ export function addTransferCommands(
   withServer(
     program
       .command('export <path> <images...>')
-      .description('Export images with what refers to them, as an OCI layout: a folder, or a file PATH.tar'),
+      .description('Export images with what refers to them, as an OCI layout: a folder, or a file PATH.tar')
+      .option('--since <path>', 'leave out the blobs of this earlier export, and of those before it'),
   ).action(async (path, images, options) => {
     const { exportFiles } = await import('./transfer.ts')
     done(await exportFiles(path, images, options, load))

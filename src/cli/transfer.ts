@@ -42,7 +42,7 @@ export async function exportFiles(
 ): Promise<number> {
   const listed = images.map(parseImage)
   return await run('exported', options, load, (send, progress) =>
-    exportImages(path, listed, send, { progress }),
+    exportImages(path, listed, send, { since: options.since, progress }),
   )
 }
 

@@ -34,13 +34,14 @@ export async function importImages(
 /**
  * Exports images with their referrers to an OCI layout: a folder, or an archive if the path ends with `.tar`.
  *
+ * @param since an earlier export, whose blobs are left out
  * @param images REPOSITORY for all its tags, REPOSITORY:TAG or REPOSITORY@DIGEST
  */
 export async function exportImages(
   path: string,
   images: Listed[],
   send: Send,
-  options: Progress = {},
+  { since, ...options }: Progress & { since?: string | undefined } = {},
 ): Promise<Transferred> {
   const registry = new RegistryClient(send)
   const list = async function* () {
@@ -55,7 +56,9 @@ export async function exportImages(
     blob: (...named) => registry.blob(...named),
     referrers: (...named) => registry.referrers(...named),
   }
-  return await exportLayout(path, (target) => transfer({ ...options, source: listed, target, rename: same }))
+  return await exportLayout(path, since, (target) =>
+    transfer({ ...options, source: listed, target, rename: same }),
+  )
 }
 
 export interface Migration extends Progress {

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { packTar, unpackTar } from 'modern-tar/fs'
 import { DockerArchive, isDockerArchive } from './docker-archive.ts'
-import { isOciLayout, OciLayout, OciLayoutTarget, repositoryIn } from './oci-layout.ts'
+import { BUNDLE_FILE, isOciLayout, OciLayout, OciLayoutTarget, repositoryIn } from './oci-layout.ts'
 import { isRegistryFolder, RegistryFolder } from './registry-folder.ts'
 import { type ImageSource, TransferError } from './source.ts'
 
@@ -36,18 +36,24 @@ async function openFolder(folder: string, name: string | undefined): Promise<Ima
   return isRegistryFolder(folder) ? new RegistryFolder(folder) : undefined
 }
 
-/** Writes an OCI layout: into a folder, or as an archive if the path ends with `.tar`. */
+/**
+ * Writes an OCI layout: into a folder, or as an archive if the path ends with `.tar`.
+ *
+ * @param since an earlier layout: the blobs that it, and those before it, have are left out
+ */
 export async function exportLayout<T>(
   path: string,
+  since: string | undefined,
   fill: (target: OciLayoutTarget) => Promise<T>,
 ): Promise<T> {
+  const earlier = since === undefined ? [] : await blobsOfBundle(since)
   if (!path.endsWith('.tar')) {
-    const target = await OciLayoutTarget.open(path)
+    const target = await OciLayoutTarget.open(path, earlier)
     return await fill(target).finally(() => target.finish())
   }
   const folder = await mkdtemp(join(dirname(path), '.cay-export-'))
   try {
-    const target = await OciLayoutTarget.open(folder)
+    const target = await OciLayoutTarget.open(folder, earlier)
     const filled = await fill(target)
     await target.finish()
     await pipeline(packTar(folder), createWriteStream(`${path}.part`))
@@ -59,11 +65,28 @@ export async function exportLayout<T>(
   }
 }
 
-async function unpack(path: string, resources: AsyncDisposableStack): Promise<string> {
+/** Reads which blobs an earlier export, and those before it, have. */
+async function blobsOfBundle(path: string): Promise<string[]> {
+  await using resources = new AsyncDisposableStack()
+  const isFolder = (await stat(path)).isDirectory()
+  const folder = isFolder ? path : await unpack(path, resources, (name) => name === BUNDLE_FILE)
+  const list = Bun.file(join(folder, BUNDLE_FILE))
+  if (!(await list.exists()))
+    throw new TransferError(`${path} was not made by cay export: it has no ${BUNDLE_FILE}`)
+  return ((await list.json()) as { blobs: string[] }).blobs
+}
+
+async function unpack(
+  path: string,
+  resources: AsyncDisposableStack,
+  isWanted: (name: string) => boolean = () => true,
+): Promise<string> {
   const folder = await mkdtemp(join(dirname(path), '.cay-import-'))
   resources.defer(() => rm(folder, { recursive: true }))
   try {
-    await pipeline(createReadStream(path), unpackTar(folder, { strict: true, dmode: 0o700, fmode: 0o600 }))
+    const options = { strict: true, dmode: 0o700, fmode: 0o600 }
+    const filter = ({ name }: { name: string }) => isWanted(name.replace(/^\.\//, ''))
+    await pipeline(createReadStream(path), unpackTar(folder, { ...options, filter }))
   } catch (cause) {
     throw new TransferError(`${path} is not a tar archive: ${(cause as Error).message}`, { cause })
   }

@@ -81,16 +81,23 @@ export class OciLayout implements ImageSource {
 /** An OCI image layout to copy to. */
 export class OciLayoutTarget implements TransferTarget {
   private readonly folder: string
+  /** The blobs of earlier bundles, which are left out, and those of this one. */
+  private readonly blobs: Set<string>
   private entries: Entry[] = []
 
-  private constructor(folder: string) {
+  private constructor(folder: string, earlier: string[]) {
     this.folder = folder
+    this.blobs = new Set(earlier)
   }
 
-  /** Opens a layout, which can have content already. */
-  static async open(folder: string): Promise<OciLayoutTarget> {
+  /**
+   * Opens a layout, which can have content already.
+   *
+   * @param earlier the blobs of earlier bundles, which are left out
+   */
+  static async open(folder: string, earlier: string[] = []): Promise<OciLayoutTarget> {
     await mkdir(folder, { recursive: true })
-    const target = new OciLayoutTarget(folder)
+    const target = new OciLayoutTarget(folder, earlier)
     if (isOciLayout(folder)) target.entries = await readIndex(folder)
     return target
   }
@@ -103,10 +110,15 @@ export class OciLayoutTarget implements TransferTarget {
   }
 
   async hasBlob(_: string, digest: Digest): Promise<boolean> {
-    return existsSync(fileOf(this.folder, digest))
+    return this.blobs.has(digest) || existsSync(fileOf(this.folder, digest))
   }
 
   async pushBlob(_: string, digest: Digest, body: ReadableStream<Uint8Array>): Promise<void> {
+    await this.write(digest, body)
+    this.blobs.add(digest)
+  }
+
+  private async write(digest: Digest, body: ReadableStream<Uint8Array>): Promise<void> {
     const file = fileOf(this.folder, digest)
     const part = `${file}.part`
     await mkdir(join(file, '..'), { recursive: true })
@@ -128,7 +140,7 @@ export class OciLayoutTarget implements TransferTarget {
 
   async putManifest(repository: string, reference: string, { bytes, mediaType }: Document): Promise<void> {
     const digest = tryParseDigest(reference) ?? sha256Of(bytes)
-    await this.pushBlob(repository, digest, new Blob([bytes]).stream())
+    await this.write(digest, new Blob([bytes]).stream())
     const isTag = tryParseDigest(reference) === undefined
     // Referrers are not reached from a tag, so the index lists them.
     if (!isTag && readParts(bytes).subject === undefined) return
@@ -142,10 +154,14 @@ export class OciLayoutTarget implements TransferTarget {
   async finish(): Promise<void> {
     const index = { schemaVersion: 2, mediaType: INDEX_TYPE, manifests: this.entries }
     await writeFile(join(this.folder, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}')
+    await writeFile(join(this.folder, BUNDLE_FILE), JSON.stringify({ blobs: [...this.blobs] }))
     await writeFile(join(this.folder, 'index.json.new'), JSON.stringify(index))
     await rename(join(this.folder, 'index.json.new'), join(this.folder, 'index.json'))
   }
 }
+
+/** The file of a bundle that lists its blobs and those of the bundles before it. */
+export const BUNDLE_FILE = 'cay-bundle.json'
 
 const INDEX_TYPE = 'application/vnd.oci.image.index.v1+json'
 

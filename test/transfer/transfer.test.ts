@@ -201,3 +201,30 @@ test('transfer: cay migrate copies a registry that needs a password, and continu
   const wrong = await runCay(['migrate', source.url, '--data', target.data, '--repository', 'team/app'])
   expect(wrong).toMatchObject({ code: 1, errors: expect.stringContaining('refuses the credentials') })
 })
+
+test('transfer: an export since another one has only new blobs, and is refused without it', async () => {
+  await using folder = await temporaryFolder('transfer')
+  const [monday, friday] = [join(folder.path, 'monday.tar'), join(folder.path, 'friday.tar')]
+  await using server = await startExecutable()
+  const first = await pushSample(server, 'team/app')
+  await runCay(['export', monday, 'team/app', '--data', server.data])
+  const layer = randomBlob(LAYER_BYTES)
+  const second = await pushImage(server, 'team/app', imageManifest(EMPTY, [first.layer, layer]), [layer], {
+    reference: 'v2',
+  })
+  const since = await runCay(['export', friday, 'team/app', '--since', monday, '--data', server.data])
+  expect(since).toMatchObject({ code: 0, output: expect.stringContaining(', 1 blobs') })
+  expect(Bun.file(friday).size).toBeLessThan(2 * LAYER_BYTES)
+
+  await using other = await startExecutable()
+  const gap = await runCay(['import', friday, '--data', other.data])
+  expect(gap).toMatchObject({
+    code: 1,
+    errors: expect.stringContaining('team/app:v2: MANIFEST_BLOB_UNKNOWN'),
+  })
+  expect(await bytesAt(other, '/v2/team/app/manifests/v2')).toBe(404)
+  for (const file of [monday, friday])
+    expect((await runCay(['import', file, '--data', other.data])).code).toBe(0)
+  await expectSample(other, 'team/app', first)
+  expect(await bytesAt(other, '/v2/team/app/manifests/v2')).toEqual(second.bytes)
+})
