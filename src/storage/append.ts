@@ -51,7 +51,7 @@ export async function appendBody(
 }
 
 async function readBody(body: UploadBody, sender: SlotSender, options: AppendOptions): Promise<void> {
-  const turn = options.turns.begin(body.length)
+  const turn = options.turns.begin(body.length, body.client)
   try {
     await turn.take()
     const { stream } = body

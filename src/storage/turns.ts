@@ -14,39 +14,55 @@ const FIRST_CHECK_MILLISECONDS = 20
 
 /**
  * Lets large uploads be read some at a time. A body that is being read, but not as fast as it comes, fills buffers of
- * some MiB below this program; one that nobody has begun to read does not. The places
- * are a semaphore of our own: async-mutex would replace these fifteen lines, and nothing else here.
+ * some MiB below this program; one that nobody has begun to read does not. The clients that wait take turns, so that one
+ * with many uploads does not keep another one's waiting.
  */
 export class Turns {
   private free = PLACES
-  private readonly waiting: (() => void)[] = []
+  /** The bodies that wait, by client. The client that had a place longest ago is the first. */
+  private readonly waiting = new Map<string, (() => void)[]>()
 
-  /** A body's turn; one of at most `SLOW_BYTES` is not worth a place. */
-  begin(bytes: number | undefined): Turn {
+  /**
+   * Begins a body's turn. One of at most `SLOW_BYTES` is not worth a place.
+   *
+   * @param client returns whose body it is
+   */
+  begin(bytes: number | undefined, client: () => string = () => ''): Turn {
     const isSmall = bytes !== undefined && bytes <= SLOW_BYTES
-    return new Turn(this, isSmall ? Number.POSITIVE_INFINITY : 0)
+    return new Turn(this, client, isSmall ? Number.POSITIVE_INFINITY : 0)
   }
 
-  enter(): Promise<void> | undefined {
+  enter(client: () => string): Promise<void> | undefined {
     if (this.free > 0) {
       this.free--
       return undefined
     }
     const { promise, resolve } = Promise.withResolvers<void>()
-    this.waiting.push(resolve)
+    const name = client()
+    const others = this.waiting.get(name)
+    if (others) others.push(resolve)
+    else this.waiting.set(name, [resolve])
     return promise
   }
 
   leave(): void {
-    const next = this.waiting.shift()
-    if (next) next()
-    else this.free++
+    const [first] = this.waiting
+    if (first === undefined) {
+      this.free++
+      return
+    }
+    const [client, bodies] = first
+    this.waiting.delete(client)
+    const next = bodies.shift()
+    if (bodies.length > 0) this.waiting.set(client, bodies)
+    next?.()
   }
 }
 
 /** One body's place among those that are read. */
 export class Turn {
   private readonly turns: Turns
+  private readonly client: () => string
   private hasPlace = false
   /** Bytes that may still come, with the place or without one. */
   private left: number
@@ -56,8 +72,9 @@ export class Turn {
   private waited = 0
   private waitingSince: number | undefined
 
-  constructor(turns: Turns, exempt: number) {
+  constructor(turns: Turns, client: () => string, exempt: number) {
     this.turns = turns
+    this.client = client
     this.left = exempt
   }
 
@@ -65,7 +82,7 @@ export class Turn {
   async take(): Promise<void> {
     if (this.left <= 0) {
       this.end()
-      await this.turns.enter()
+      await this.turns.enter(this.client)
       this.hasPlace = true
       this.left = TURN_BYTES
       this.checked = performance.now()

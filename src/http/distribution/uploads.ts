@@ -8,7 +8,7 @@ import type { Exchange } from './exchange.ts'
 
 /** end-4 and end-11: starts an upload, or pushes or mounts a blob in one request. */
 export async function postUpload(exchange: Exchange<'uploads'>): Promise<Response> {
-  const { request, registry, repository, path, query, caller, identity, pushes } = exchange
+  const { registry, repository, path, query, caller, identity, pushes } = exchange
   pushes.count(caller(), repository)
   const mount = query.get('mount')
   if (mount !== null) {
@@ -23,7 +23,7 @@ export async function postUpload(exchange: Exchange<'uploads'>): Promise<Respons
   const digest = mount === null ? query.get('digest') : null
   if (digest !== null) {
     const parsed = parseDigest(digest)
-    const size = await uploadsOf(exchange).put(caller(), repository, parsed, bodyOf(request))
+    const size = await uploadsOf(exchange).put(caller(), repository, parsed, bodyOf(exchange))
     pushes.count(caller(), repository, size)
     return created(path.name, parsed)
   }
@@ -33,15 +33,15 @@ export async function postUpload(exchange: Exchange<'uploads'>): Promise<Respons
 
 /** end-5: appends a chunk. */
 export async function patchUpload(exchange: Exchange<'upload'>): Promise<Response> {
-  const { path, repository, request } = exchange
+  const { path, repository } = exchange
   return await inOrder(path.name, path.id, async () =>
-    accepted(path.name, await uploadsOf(exchange).append(repository, path.id, chunkOf(request))),
+    accepted(path.name, await uploadsOf(exchange).append(repository, path.id, chunkOf(exchange))),
   )
 }
 
 /** end-6: appends the last chunk, if any, and completes the upload. */
 export async function putUpload(exchange: Exchange<'upload'>): Promise<Response> {
-  const { path, repository, request, query, caller, pushes } = exchange
+  const { path, repository, query, caller, pushes } = exchange
   const text = query.get('digest')
   if (text === null)
     throw registryError(
@@ -50,7 +50,7 @@ export async function putUpload(exchange: Exchange<'upload'>): Promise<Response>
     )
   const digest = parseDigest(text)
   return await inOrder(path.name, path.id, async () => {
-    const size = await uploadsOf(exchange).commit(caller(), repository, path.id, digest, chunkOf(request))
+    const size = await uploadsOf(exchange).commit(caller(), repository, path.id, digest, chunkOf(exchange))
     pushes.count(caller(), repository, size)
     return created(path.name, digest)
   })
@@ -107,9 +107,13 @@ async function inOrder(name: RepositoryName, id: string, work: () => Promise<Res
   }
 }
 
-function chunkOf(request: Request): UploadBody {
+/** What a body is made of. */
+type Sent = Pick<Exchange, 'request' | 'identity' | 'source'>
+
+function chunkOf(exchange: Sent): UploadBody {
+  const { request } = exchange
   const header = request.headers.get('content-range')
-  if (header === null) return bodyOf(request)
+  if (header === null) return bodyOf(exchange)
   const range = parseContentRange(header)
   if (range === undefined) {
     throw registryError(
@@ -118,7 +122,7 @@ function chunkOf(request: Request): UploadBody {
     )
   }
   checkLength(request, range)
-  return bodyOf(request, range.start)
+  return bodyOf(exchange, range.start)
 }
 
 /** Also accepts the byte after the last one as the end, which some clients send. */
@@ -132,8 +136,10 @@ function checkLength(request: Request, { start, last }: { start: number; last: n
 }
 
 /** Reads the body only when the store asks for it, so that it takes no memory until then. */
-function bodyOf(request: Request, offset?: number): UploadBody {
+function bodyOf({ request, identity, source }: Sent, offset?: number): UploadBody {
   return {
+    // Clients behind one address are told apart by their accounts.
+    client: () => identity.account ?? source().client ?? '',
     get stream() {
       return request.body as ReadableStream<Uint8Array> | null
     },
