@@ -1,4 +1,5 @@
 import { startServer } from './lib/server.ts'
+import { doActs } from './page/acts.ts'
 import { launch } from './page/browser.ts'
 import { checkBudgets } from './page/budget.ts'
 import { useKeyboard } from './page/keyboard.ts'
@@ -7,7 +8,7 @@ import { makeScreenshots } from './page/screenshots.ts'
 import { password, seed } from './page/seed.ts'
 import { walkPages } from './page/walk.ts'
 
-const checks = [checkReference, checkBudgets, walkPages, useKeyboard]
+const checks = [checkReference, checkBudgets, walkPages, doActs, useKeyboard]
 
 /**
  * `page [screenshots]`: uses the web page and the API's reference of the executable in Chromium, on content of each kind, as each kind

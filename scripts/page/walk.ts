@@ -22,6 +22,8 @@ const walks: { account: string | undefined; pages: [path: string, text: string][
       ['/repositories/team/api/-/manifests/latest', 'SPDX SBOM'],
       ['/repositories/team/worker/-/manifests/latest', 'COPY 0.bin'],
       ['/repositories/charts/gateway/-/manifests/3.2.1', 'helm'],
+      ['/repositories/team/worker/-/compare?from=2.1.0&to=2.2.0', 'Only in the first'],
+      ['/repositories/team/api/-/compare?from=1.4&to=latest', 'They do not differ'],
       ['/cache', 'registry.example'],
       ['/accounts', 'alice'],
       ['/accounts/robots', 'alice+ci'],

@@ -1,10 +1,11 @@
 import type { Identity } from '../domain/access.ts'
 import type { FedBody, OpenBlob } from '../domain/blob-body.ts'
-import type { Blobs } from '../domain/registry.ts'
+import type { Blobs, Registry } from '../domain/registry.ts'
 import type { Digest } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import { type ByteRange, parseRange } from '../oci/range.ts'
 import type { RepositoryName } from '../oci/reference.ts'
+import { INERT } from './inert.ts'
 import { isKnown } from './request/conditions.ts'
 
 /** A request for a blob, in any API. */
@@ -48,6 +49,12 @@ export async function blobResponse(
   headers['content-range'] = `bytes ${range.start}-${range.end - 1}/${blob.size}`
   headers['content-length'] = String(range.end - range.start)
   return new Response(await bodyOf(blob, range, onBlobBody), { status: 206, headers })
+}
+
+/** Returns what sends a blob to a browser or a script, which must never run it, whatever it is. */
+export function sendBlob({ blobs }: Pick<Registry, 'blobs'>, onBlobBody: BlobRequest['onBlobBody']) {
+  return (request: Request, repository: RepositoryName, digest: Digest) =>
+    blobResponse({ request, blobs, repository, digest, onBlobBody }, INERT)
 }
 
 function headersOf(size: number, names: Record<string, string>): Record<string, string> {

@@ -6,6 +6,7 @@ import type { Authentication } from '../domain/authentication.ts'
 import type { Authority, Credentials } from '../domain/server-certificate.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { ApiServices } from './admin/services.ts'
+import { sendBlob } from './blob-response.ts'
 import { clientsOf } from './clients.ts'
 import { authorise } from './distribution/authorise.ts'
 import { v2Dispatch } from './distribution/dispatch.ts'
@@ -119,7 +120,15 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     .use(tls?.authority ? authorityFiles(tls.authority) : new Elysia())
   const administer = onDemand(
     () => import('./administration.ts'),
-    ({ administration }) => administration({ ...shared, handler, controllers, table, hasV1: docker.v1 }),
+    ({ administration }) =>
+      administration({
+        ...shared,
+        sendBlob: sendBlob(content.registry, shared.onBlobBody),
+        handler,
+        controllers,
+        table,
+        hasV1: docker.v1,
+      }),
   )
   const app = new Elysia({ handler })
     .use(errors(log, nextRequestId))

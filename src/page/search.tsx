@@ -1,31 +1,38 @@
 import { useSignal } from '@preact/signals'
-import { FolderGit2 } from 'lucide-preact'
+import { Fingerprint, FolderGit2, type LucideIcon, Tag } from 'lucide-preact'
 import { useLocation } from 'preact-iso'
 import { call } from './api.ts'
 import { formatBytes } from './format.ts'
 import { Dialog } from './parts/dialog.tsx'
 import { useResource } from './resource.ts'
-import { repositoryPath } from './routes.ts'
+import { manifestPath, repositoryPath } from './routes.ts'
+import { caller } from './session.ts'
 
 const RESULTS_MAX = 8
 
-/** Finds repositories as you type. */
+/** In how many repositories tags are searched. */
+const REPOSITORIES_MAX = 4
+
+interface Result {
+  path: string
+  name: string
+  detail: string
+  icon: LucideIcon
+}
+
+/** Finds repositories, tags (`name:tag`) and, for admins, digests as you type. */
 export function SearchDialog({ onClose }: { onClose: () => void }) {
   const text = useSignal('')
   const { route } = useLocation()
   const q = text.value.trim()
-  const found = useResource(`search ${q}`, (signal) =>
-    call('get', 'repositories', { query: { q, limit: RESULTS_MAX }, signal }),
-  )
-  const items = found.data?.items ?? []
-  const open = (path: string) => {
-    onClose()
-    route(path)
-  }
+  const found = useResource(`search ${q}`, (signal) => search(q, signal))
+  const results = found.data ?? []
   const submit = (event: Event) => {
     event.preventDefault()
-    const [first] = items
-    if (first) open(repositoryPath(first.name))
+    const [first] = results
+    if (first === undefined) return
+    onClose()
+    route(first.path)
   }
   return (
     <Dialog title="Search" onClose={onClose}>
@@ -33,38 +40,101 @@ export function SearchDialog({ onClose }: { onClose: () => void }) {
         <input
           type="search"
           autoFocus
-          aria-label="Search repositories"
-          placeholder="Repository"
+          aria-label="Search repositories, tags and digests"
+          placeholder="repository, repository:tag or digest"
           value={text}
           onInput={({ currentTarget }) => {
             text.value = currentTarget.value
           }}
+          onKeyDown={focusFirst}
         />
       </form>
       <ul class="results" onKeyDown={moveFocus}>
-        {items.map(({ name, bytes }) => (
-          <li key={name}>
-            <a href={repositoryPath(name)} onClick={onClose}>
-              <FolderGit2 aria-hidden /> <span>{name}</span> <small>{formatBytes(bytes)}</small>
+        {results.map(({ path, name, detail, icon: Icon }) => (
+          <li key={path}>
+            <a href={path} onClick={onClose}>
+              <Icon aria-hidden /> <span>{name}</span> <small>{detail}</small>
             </a>
           </li>
         ))}
       </ul>
-      {found.data && items.length === 0 && <p class="muted">Nothing found</p>}
+      {found.data && results.length === 0 && <p class="muted">Nothing found</p>}
     </Dialog>
   )
 }
 
+async function search(q: string, signal: AbortSignal): Promise<Result[]> {
+  if (/^(sha256:)?[0-9a-f]{6,64}$/.test(q) && caller.value?.admin) return await searchDigests(q, signal)
+  const colon = q.lastIndexOf(':')
+  if (colon === -1) {
+    const { items } = await call('get', 'repositories', { query: { q, limit: RESULTS_MAX }, signal })
+    return items.map(({ name, bytes }) => ({
+      path: repositoryPath(name),
+      name,
+      detail: formatBytes(bytes),
+      icon: FolderGit2,
+    }))
+  }
+  return await searchTags(q.slice(0, colon), q.slice(colon + 1), signal)
+}
+
+async function searchTags(name: string, tag: string, signal: AbortSignal): Promise<Result[]> {
+  const { items } = await call('get', 'repositories', { query: { q: name, limit: REPOSITORIES_MAX }, signal })
+  const found = await Promise.all(
+    items.map(async ({ name: repository }) => {
+      const query = { q: tag, limit: RESULTS_MAX }
+      const tags = await call('get', 'repositories/:repository/tags', {
+        params: { repository },
+        query,
+        signal,
+      })
+      return tags.items.map((one) => ({
+        path: manifestPath(repository, one.name),
+        name: `${repository}:${one.name}`,
+        detail: one.kind,
+        icon: Tag,
+      }))
+    }),
+  )
+  return found.flat().slice(0, RESULTS_MAX)
+}
+
+/** Finds the repositories that have a digest: its manifest, or else a blob. */
+async function searchDigests(q: string, signal: AbortSignal): Promise<Result[]> {
+  const prefix = q.startsWith('sha256:') ? q : `sha256:${q}`
+  const { items } = await call('get', 'digests', { query: { prefix }, signal })
+  const found = await Promise.all(
+    items.slice(0, RESULTS_MAX).map(async (digest) => {
+      const { items: reasons } = await call('get', 'gc/explain', { query: { digest }, signal })
+      return reasons.map(({ repository, kind }) => ({
+        path: kind === 'manifest' ? manifestPath(repository, digest) : repositoryPath(repository),
+        name: `${repository}@${digest.slice(0, 19)}`,
+        detail: kind,
+        icon: Fingerprint,
+      }))
+    }),
+  )
+  return found.flat().slice(0, RESULTS_MAX)
+}
+
+/** Moves from the field to the first result. */
+function focusFirst(event: KeyboardEvent): void {
+  if (event.key !== 'ArrowDown') return
+  event.preventDefault()
+  const dialog = (event.target as Element).closest('dialog')
+  dialog?.querySelector<HTMLElement>('.results a')?.focus()
+}
+
 function moveFocus(event: KeyboardEvent): void {
   const item = (event.target as Element).closest('li')
-  const next =
-    event.key === 'ArrowDown'
-      ? item?.nextElementSibling
-      : event.key === 'ArrowUp'
-        ? item?.previousElementSibling
-        : null
+  const next = neighbourOf(item, event.key)
   const link = next?.querySelector('a')
   if (!link) return
   event.preventDefault()
   link.focus()
+}
+
+function neighbourOf(item: Element | null, key: string): Element | null | undefined {
+  if (key === 'ArrowDown') return item?.nextElementSibling
+  return key === 'ArrowUp' ? item?.previousElementSibling : undefined
 }

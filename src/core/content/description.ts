@@ -10,6 +10,7 @@ import type { ImageBrief, ManifestBrief } from '../../oci/manifest-brief.ts'
 import type { Part } from '../../oci/manifest-parts.ts'
 import type { Reference, RepositoryName, Tag } from '../../oci/reference.ts'
 import type { ContentReader } from '../content-reader.ts'
+import { mapInSlices } from '../page.ts'
 import { readBlob } from '../read-blob.ts'
 import { unknownManifest } from '../registry/local-manifests.ts'
 import { unknownIn } from '../unknown.ts'
@@ -23,6 +24,9 @@ const LISTED_BYTES_MAX = 16 * 1024
 
 /** The size of the cache of kinds, in characters of keys and values. */
 const KIND_CHARACTERS_MAX = 4 * 1024 * 1024
+
+/** How many platforms an outline names. */
+const PLATFORMS_MAX = 32
 
 /** How many tags a description names. */
 const TAGS_MAX = 100
@@ -65,9 +69,19 @@ export type KindOf = Pick<ListedManifest, 'digest' | 'mediaType' | 'size'> & {
   artifactType?: string | null | undefined
 }
 
+/** What a list of tags shows of their manifests on request. */
+export interface Outline {
+  /** As in a description; undefined if the manifest is too large to be read for a list. */
+  totalBytes: number | undefined
+  /** `os/architecture` and, if given, `/variant`: of the image, or of the images of an index. */
+  platforms: string[]
+}
+
 export interface Descriptions {
   /** Describes a manifest as of `now`, in milliseconds since 1970. Throws NAME_UNKNOWN or MANIFEST_UNKNOWN. */
   describe(repository: RepositoryName, reference: Reference, now: number): Promise<ManifestDescription>
+  /** Returns the outline of each manifest of a repository, in the same order. */
+  outline(repository: RepositoryName, digests: readonly Digest[]): Promise<Outline[]>
   /** Returns a manifest's kind in words, without reading its config. */
   kindOf(manifest: KindOf): string
 }
@@ -93,6 +107,24 @@ export function descriptions(
   const { kindOf } = kinds(metadata)
   return {
     kindOf,
+
+    async outline(repository, digests) {
+      const reading = new ManifestReading(metadata, reader, repository)
+      return await mapInSlices(digests, async (digest) => {
+        const { manifest } = await reading.find(digest)
+        if (manifest === undefined) return { totalBytes: undefined, platforms: [] }
+        const { brief } = manifest
+        const isIndex = brief.children.length > 0
+        const config = !isIndex && brief.config ? await readConfig(repository, brief.config) : undefined
+        const platforms = isIndex
+          ? brief.children.map(({ platform }) => platform)
+          : [imageOf(config, brief)?.platform]
+        return {
+          totalBytes: await reading.totalBytes(manifest),
+          platforms: [...new Set(platforms.flatMap((platform) => namesOf(platform)))].slice(0, PLATFORMS_MAX),
+        }
+      })
+    },
 
     async describe(repository, reference, now) {
       const row = metadata.manifests.find(repository, reference, now)
@@ -148,6 +180,13 @@ function kinds(metadata: Metadata): Pick<Descriptions, 'kindOf'> {
       return kind
     },
   }
+}
+
+/** Returns the name of a platform; none for the `unknown/unknown` that marks attestations. */
+function namesOf(platform: Platform | undefined): string[] {
+  if (platform === undefined || platform.os === 'unknown') return []
+  const { os, architecture, variant } = platform
+  return [variant ? `${os}/${architecture}/${variant}` : `${os}/${architecture}`]
 }
 
 async function describeChild(reading: ManifestReading, part: Part): Promise<ChildDescription> {

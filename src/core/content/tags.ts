@@ -9,15 +9,18 @@ import type { ProxyCache } from '../../proxy/proxy-cache.ts'
 import { formatCursor, type ListPage, type PageQuery, parseCursor, readPage } from '../page.ts'
 import { unknownManifest } from '../registry/local-manifests.ts'
 import { unknownIn, unknownRepository } from '../unknown.ts'
-import type { Descriptions } from './description.ts'
+import type { Descriptions, Outline } from './description.ts'
 import type { OnlyLocal } from './only-local.ts'
 
 /** A tag with its manifest's kind in words. */
 export interface DescribedTag extends TagRow {
   kind: string
+  outline?: Outline
 }
 
 export interface TagSearch extends PageQuery {
+  /** Whether to add the outlines of the manifests, which must be read for them. */
+  details?: boolean | undefined
   /** Part of the name, ignoring case. */
   q?: string | undefined
   sort?: TagQuery['sort'] | undefined
@@ -49,16 +52,23 @@ export function tagService({ metadata, garbageWindow, descriptions, cache, requi
   })
   return {
     async list(repository: RepositoryName, query: TagSearch): Promise<ListPage<DescribedTag>> {
-      const { q, sort = 'name', order = 'asc', cursor } = query
+      const { q, sort = 'name', order = 'asc', cursor, details = false } = query
       const after = sort === 'name' ? afterName(cursor) : afterTime(cursor)
       const read = async (limit: number) => {
         const found = await metadata.tags.search(repository, { q, sort, order, after }, limit, now())
         if (found === undefined) throw unknownRepository(repository)
         return found.map(describe)
       }
-      return await readPage(query, read, ({ name, updatedAt }) =>
+      const page = await readPage(query, read, ({ name, updatedAt }) =>
         sort === 'name' ? name : `${formatCursor(updatedAt)}.${name}`,
       )
+      if (!details) return page
+      const outlines = await descriptions.outline(
+        repository,
+        page.items.map(({ storedAs }) => storedAs),
+      )
+      const items = page.items.map((tag, index) => ({ ...tag, ...withOutline(outlines[index]) }))
+      return { ...page, items }
     },
 
     /** Throws MANIFEST_UNKNOWN for an unknown tag. */
@@ -108,4 +118,8 @@ function afterTime(cursor: string | undefined) {
   const dot = cursor.indexOf('.')
   const [updatedAt = 0] = parseCursor(cursor.slice(0, Math.max(dot, 1)), 0)
   return { name: cursor.slice(dot + 1) as Tag, updatedAt }
+}
+
+function withOutline(outline: Outline | undefined) {
+  return outline && { outline }
 }

@@ -8,7 +8,7 @@ import { session } from './accounts/session.ts'
 import { signingKeys } from './accounts/signing-keys.ts'
 import { tokens } from './accounts/tokens.ts'
 import { users } from './accounts/users.ts'
-import { blobs } from './content/blobs.ts'
+import { blobContent, blobs } from './content/blobs.ts'
 import { cache } from './content/cache.ts'
 import { collector } from './content/collector.ts'
 import { damage } from './content/damage.ts'
@@ -47,6 +47,7 @@ export function adminApi(context: AdminContext) {
     .use(manifests(context))
     .use(events(context))
     .use(blobs(context))
+    .use(blobContent(context))
     .use(damage(context))
     .use(digests(context))
     .use(uploads(context))

@@ -2,7 +2,9 @@ import { Elysia } from 'elysia'
 import type { AccountServices } from '../../core/accounts/account-services.ts'
 import type { Access, Identity } from '../../domain/access.ts'
 import { type Principal, principalOf } from '../../domain/principal.ts'
+import type { Digest } from '../../oci/digest.ts'
 import type { RegistryError } from '../../oci/error.ts'
+import type { RepositoryName } from '../../oci/reference.ts'
 import type { Bodies } from '../request/bodies.ts'
 import { readBody } from '../request/body.ts'
 import type { BodySource } from '../request/body-reader.ts'
@@ -22,6 +24,8 @@ export interface AdminContext {
   addressOf: (request: Request) => string
   bodies: Pick<Bodies, 'signIn' | 'admin'>
   sourceOf: (request: Request) => BodySource
+  /** Responds with a blob of a repository, or the requested range of it. */
+  sendBlob: (request: Request, repository: RepositoryName, digest: Digest) => Promise<Response>
 }
 
 /** Responses depend on the caller: shared caches must not store them, and browsers must revalidate them. */

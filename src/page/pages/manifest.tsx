@@ -11,6 +11,7 @@ import { PageHeader } from '../parts/page-header.tsx'
 import { PullCommands } from '../parts/pull-commands.tsx'
 import { RawManifest } from '../parts/raw-manifest.tsx'
 import { Referrers } from '../parts/referrers.tsx'
+import { SbomPackages } from '../parts/sbom-packages.tsx'
 import { Shown } from '../parts/states.tsx'
 import { attempt } from '../parts/toast.tsx'
 import { Bytes, CopyButton, Facts, Time } from '../parts/values.tsx'
@@ -63,7 +64,8 @@ export function ManifestPage({ repository, reference }: ManifestPageProps) {
             {manifest.image && <ImageConfig image={manifest.image} />}
           </div>
           <Children repository={repository} manifests={manifest.manifests} />
-          <Layers layers={manifest.layers} />
+          <Layers repository={repository} layers={manifest.layers} />
+          <SbomPackages repository={repository} layers={manifest.layers} />
           <Labels labels={manifest.labels} annotations={manifest.annotations} />
           <Referrers repository={repository} digest={manifest.digest} />
           <Steps history={manifest.history} />

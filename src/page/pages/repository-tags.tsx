@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals'
 import { call, type Item } from '../api.ts'
-import { formatCount } from '../format.ts'
+import { formatCount, visible } from '../format.ts'
 import { type Column, DataTable } from '../parts/data-table.tsx'
 import { ExpiryDialog } from '../parts/expiry-dialog.tsx'
 import { Choice, Filter, Toolbar, useParam } from '../parts/filter.tsx'
@@ -9,7 +9,7 @@ import { PullCommands } from '../parts/pull-commands.tsx'
 import { Empty } from '../parts/states.tsx'
 import { Bytes, DigestText, Time } from '../parts/values.tsx'
 import { usePages } from '../resource.ts'
-import { manifestPath } from '../routes.ts'
+import { manifestPath, repositoryPath } from '../routes.ts'
 import { deleteTags, type PointedTag } from '../tag-acts.ts'
 
 type ListedTag = Item<'repositories/:repository/tags'>
@@ -25,18 +25,23 @@ const orders: Record<string, string> = {
 const columnsOf = (repository: string): Column<ListedTag>[] => [
   {
     title: 'Tag',
-    cell: ({ name, kind, bytes }) => (
+    cell: ({ name, kind, bytes, totalBytes = bytes }) => (
       <>
         <a href={manifestPath(repository, name)}>{name}</a>
         <small class="sub narrow-only">
-          {kind} · <Bytes of={bytes} />
+          {kind} · <Bytes of={totalBytes} />
         </small>
       </>
     ),
   },
   { title: 'Digest', class: 'wide', cell: ({ digest }) => <DigestText of={digest} /> },
   { title: 'Kind', class: 'wide', cell: ({ kind }) => <Kind of={kind} /> },
-  { title: 'Size', class: 'number wide', cell: ({ bytes }) => <Bytes of={bytes} /> },
+  {
+    title: 'Platforms',
+    class: 'wider',
+    cell: ({ platforms = [] }) => <span title={platforms.join(', ')}>{visible(platforms.join(', '))}</span>,
+  },
+  { title: 'Size', class: 'number wide', cell: ({ bytes, totalBytes = bytes }) => <Bytes of={totalBytes} /> },
   { title: 'Moved', class: 'number', cell: ({ updatedAt }) => <Time at={updatedAt} /> },
   { title: 'Last pull', class: 'number wide', cell: ({ lastPulledAt }) => <Time at={lastPulledAt} /> },
   { title: 'Pulls', class: 'number wider', cell: ({ pullCount }) => formatCount(pullCount) },
@@ -60,7 +65,7 @@ export function RepositoryTags({ name, rights }: RepositoryTagsProps) {
   const pages = usePages(`tags ${name} ${q} ${sort}`, (cursor, signal) =>
     call('get', 'repositories/:repository/tags', {
       params: { repository: name },
-      query: { q, limit: PAGE_ENTRIES, ...order, ...(cursor !== undefined && { cursor }) },
+      query: { q, limit: PAGE_ENTRIES, details: true, ...order, ...(cursor !== undefined && { cursor }) },
       signal,
     }),
   )
@@ -75,23 +80,19 @@ export function RepositoryTags({ name, rights }: RepositoryTagsProps) {
       <Toolbar>
         <Filter label="Filter tags" value={q} set={setQ} />
         <Choice label="Order" value={sort} set={setSort} options={orders} />
-        <SelectedTags repository={name} tags={chosen} clear={clear} />
+        <SelectedTags repository={name} tags={chosen} mayDelete={mayDelete} clear={clear} />
       </Toolbar>
       <DataTable
         label="Tags"
         columns={columnsOf(name)}
         pages={pages}
         keyOf={(tag) => tag.name}
-        selection={
-          mayDelete
-            ? {
-                keys: selected.value,
-                set: (keys) => {
-                  selected.value = keys
-                },
-              }
-            : undefined
-        }
+        selection={{
+          keys: selected.value,
+          set: (keys) => {
+            selected.value = keys
+          },
+        }}
         empty={<Empty title={q === '' ? 'This repository has no tags' : `No tag matches "${q}"`} />}
       />
     </>
@@ -101,30 +102,44 @@ export function RepositoryTags({ name, rights }: RepositoryTagsProps) {
 interface SelectedTagsProps {
   repository: string
   tags: PointedTag[]
+  mayDelete: boolean
   clear: () => void
 }
 
 /** What can be done with all selected tags. */
-function SelectedTags({ repository, tags, clear }: SelectedTagsProps) {
+function SelectedTags({ repository, tags, mayDelete, clear }: SelectedTagsProps) {
   const isExpiring = useSignal(false)
   if (tags.length === 0) return null
+  const [to, from] = tags.map((tag) => tag.name)
   const remove = async () => {
     if (await deleteTags(repository, tags)) clear()
   }
   return (
     <div class="selection" role="status">
       <b>{formatCount(tags.length)} selected</b>
-      <button
-        type="button"
-        onClick={() => {
-          isExpiring.value = true
-        }}
-      >
-        Expire
-      </button>
-      <button type="button" class="danger" onClick={remove}>
-        Delete
-      </button>
+      {from && to && tags.length === 2 && (
+        <a
+          class="button"
+          href={`${repositoryPath(repository, 'compare')}?${new URLSearchParams({ from, to })}`}
+        >
+          Compare
+        </a>
+      )}
+      {mayDelete && (
+        <>
+          <button
+            type="button"
+            onClick={() => {
+              isExpiring.value = true
+            }}
+          >
+            Expire
+          </button>
+          <button type="button" class="danger" onClick={remove}>
+            Delete
+          </button>
+        </>
+      )}
       <button type="button" class="quiet" onClick={clear}>
         Clear
       </button>

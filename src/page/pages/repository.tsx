@@ -9,6 +9,7 @@ import { useResource } from '../resource.ts'
 import { useRights } from '../rights.ts'
 import { parseRepositoryPath, repositoryPath } from '../routes.ts'
 import { caller } from '../session.ts'
+import { Compare } from './compare.tsx'
 import { ManifestPage } from './manifest.tsx'
 import { NotFound } from './not-found.tsx'
 import { RepositoryAccess } from './repository-access.tsx'
@@ -25,6 +26,7 @@ export function Repository() {
   if (!caller.value?.canList) return <SignIn />
   if (part === 'manifests' && rest !== '')
     return <ManifestPage key={`${name} ${rest}`} repository={name} reference={rest} />
+  if (part === 'compare') return <Compare key={name} repository={name} />
   return <Overview key={name} name={name} part={part} />
 }
 

@@ -1,4 +1,5 @@
-import type { Answer } from '../api.ts'
+import { Download } from 'lucide-preact'
+import { type Answer, urlOf } from '../api.ts'
 import { countOf, formatPlatform, shortDigest, visible } from '../format.ts'
 import { manifestPath } from '../routes.ts'
 import { Bytes, DigestText, Time } from './values.tsx'
@@ -6,7 +7,7 @@ import { Bytes, DigestText, Time } from './values.tsx'
 type Manifest = Answer<'repositories/:repository/manifests/:reference'>
 
 /** The layers of an image with the commands that made them, and how much each adds. */
-export function Layers({ layers }: { layers: Manifest['layers'] }) {
+export function Layers({ repository, layers }: { repository: string; layers: Manifest['layers'] }) {
   if (layers.length === 0) return null
   const largest = Math.max(...layers.map(({ bytes }) => bytes), 1)
   const total = layers.reduce((sum, { bytes }) => sum + bytes, 0)
@@ -31,12 +32,27 @@ export function Layers({ layers }: { layers: Manifest['layers'] }) {
               </span>
             </span>
             <DigestText of={layer.digest} />
+            {layer.exists && (
+              <a
+                class="icon-button small"
+                href={blobUrl(repository, layer.digest)}
+                download
+                aria-label={`Download ${layer.digest}`}
+                title="Download"
+              >
+                <Download aria-hidden />
+              </a>
+            )}
             {!layer.exists && <span class="chip warning">missing</span>}
           </li>
         ))}
       </ol>
     </section>
   )
+}
+
+function blobUrl(repository: string, digest: string): string {
+  return urlOf('repositories/:repository/blobs/:digest', { params: { repository, digest } })
 }
 
 /** The manifests of an index, by platform. */

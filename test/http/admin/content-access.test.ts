@@ -48,6 +48,7 @@ const ACTS: [method: string, path: string, body: object | undefined, statuses: n
   ['GET', `${repo}/manifests/latest/referrers`, undefined, [401, 403, 200, 200, 200, 200, 200]],
   ['DELETE', `${repo}/manifests/${EMPTY.digest}`, undefined, [401, 403, 403, 403, 404, 404, 403]],
   ['POST', `${repo}/manifests/${manifest.digest}/restore`, undefined, [401, 403, 403, 403, 200, 200, 403]],
+  ['GET', `${repo}/blobs/${EMPTY.digest}`, undefined, [401, 403, 200, 200, 200, 200, 200]],
   ['GET', '/events', undefined, [401, 400, 400, 400, 400, 200, 400]],
   ['GET', '/events?repository=team/other', undefined, [401, 403, 403, 403, 403, 200, 403]],
   ['GET', '/events?repository=team/app', undefined, [401, 403, 200, 200, 200, 200, 200]],

@@ -105,6 +105,7 @@ function contextFor(as: Identity, access: Access): AdminContext {
     addressOf: () => '127.0.0.1',
     bodies: openBodies({ manifestBytesMax: 0, bodyBytesMax: 0, stallSecondsMax: 10 }),
     sourceOf: (request) => ({ request, client: undefined }),
+    sendBlob: async () => new Response(),
   }
 }
 

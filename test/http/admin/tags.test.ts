@@ -1,7 +1,15 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { temporaryFolder } from '../../../scripts/lib/temporary-folder.ts'
 import { type AccountsServer, basic, startWithAccounts } from '../../support/accounts.ts'
-import { digestOf, EMPTY, imageIndex, imageManifest, named, OCI_INDEX } from '../../support/content.ts'
+import {
+  descriptor,
+  digestOf,
+  EMPTY,
+  imageIndex,
+  imageManifest,
+  named,
+  OCI_INDEX,
+} from '../../support/content.ts'
 import { pushBlob, pushImage, pushManifest } from '../../support/push.ts'
 import { startInProcess } from '../../support/server.ts'
 
@@ -204,4 +212,25 @@ test.each([
   ['PATCH', '/repositories/put%2Fapp/tags/latest', {}, 400],
 ] as const)('%s %s %j is %d', async (method, at, body, status) => {
   expect((await ask(method, at, body)).status).toBe(status)
+})
+
+test('tags: with details, a list has the total size and the platforms of each image and index', async () => {
+  const config = named(JSON.stringify({ os: 'linux', architecture: 'arm64', variant: 'v8', rootfs: {} }))
+  const image = imageManifest(config, [layer])
+  await pushImage(owner(), 'detailed/app', image, [config, layer], { reference: 'image' })
+  const { mediaType } = JSON.parse(new TextDecoder().decode(image.bytes))
+  const entry = (os: string, architecture: string) =>
+    descriptor(image, mediaType, { platform: { os, architecture } })
+  const index = imageIndex([entry('linux', 'amd64'), entry('unknown', 'unknown')])
+  await pushManifest(owner(), 'detailed/app', index, { reference: 'index', type: OCI_INDEX })
+  const { items }: Page<Tag> = await server.admin('GET', `${tags('detailed/app')}?details=true`)
+  const imageBytes = image.bytes.length + config.bytes.length + layer.bytes.length
+  expect(items.map(({ name, totalBytes, platforms }) => ({ name, totalBytes, platforms }))).toEqual([
+    { name: 'image', totalBytes: imageBytes, platforms: ['linux/arm64/v8'] },
+    { name: 'index', totalBytes: imageBytes + index.bytes.length, platforms: ['linux/amd64'] },
+  ] as never)
+  const plain: Page<Tag> = await server.admin('GET', tags('detailed/app'))
+  expect(
+    plain.items.some(({ totalBytes, platforms }) => totalBytes !== undefined || platforms !== undefined),
+  ).toBe(false)
 })

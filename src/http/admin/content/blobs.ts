@@ -9,6 +9,7 @@ import {
   mapPage,
   NextCursor,
   PageQuery,
+  RepositoryParam,
   RepositoryText,
   Time,
 } from '../schemas.ts'
@@ -43,6 +44,24 @@ const OPERATIONS = {
     answer: Blob,
     errors: ['BLOB_UNKNOWN', 'DIGEST_INVALID'],
   }),
+  download: operation({
+    id: 'downloadBlob',
+    summary: 'Download a blob',
+    access: 'pull',
+    description: 'Supports ranges. Browsers store it as a file and never run it, whatever it is.',
+    answer: t.String({ format: 'binary', description: 'The blob' }),
+    mediaType: '*/*',
+    errors: ['NAME_UNKNOWN', 'NAME_INVALID', 'BLOB_UNKNOWN', 'DIGEST_INVALID', 'SIZE_INVALID'],
+  }),
+}
+
+/** GET /api/v1/repositories/:repository/blobs/:digest */
+export function blobContent(context: AdminContext) {
+  return controller(context, 'blobs', '/repositories/:repository/blobs').get(
+    '/:digest',
+    ({ request, params: { repository, digest } }) => context.sendBlob(request, repository, digest),
+    { params: t.Object({ repository: RepositoryParam, digest: DigestParam }), ...OPERATIONS.download },
+  )
 }
 
 /** GET /api/v1/blobs/:digest */

@@ -38,6 +38,9 @@ export const TagsQuery = t.Object({
   q: t.Optional(t.String({ maxLength: 128, description: 'Part of the name, case-insensitive' })),
   sort: t.Optional(t.UnionEnum(['name', 'updated'], { default: undefined })),
   order: t.Optional(t.UnionEnum(['asc', 'desc'], { default: undefined })),
+  details: t.Optional(
+    t.Boolean({ description: 'Add totalBytes and platforms, for which the manifests are read [false]' }),
+  ),
 })
 
 const TagModel = t.Object(
@@ -48,6 +51,17 @@ const TagModel = t.Object(
     mediaType: t.String({ example: 'application/vnd.oci.image.manifest.v1+json' }),
     artifactType: t.Optional(t.String()),
     bytes: integer({ minimum: 0, description: 'Size of the manifest itself, in bytes' }),
+    totalBytes: t.Optional(
+      integer({
+        minimum: 0,
+        description: 'Total size including everything it references, in bytes; only with `details`',
+      }),
+    ),
+    platforms: t.Optional(
+      t.Array(t.String({ example: 'linux/arm64/v8' }), {
+        description: 'The platforms of the image or index; only with `details`',
+      }),
+    ),
     pushedAt: t.String({ format: 'date-time', description: 'When the manifest was pushed' }),
     updatedAt: t.String({ format: 'date-time', description: 'When the tag was last moved' }),
     expiresAt: t.Optional(Time),

@@ -76,6 +76,6 @@ export function tags(context: AdminContext) {
     )
 }
 
-function toTag({ size: bytes, pulls: pullCount, ...tag }: DescribedTag) {
-  return omitAbsent({ ...tag, bytes, pullCount })
+function toTag({ size: bytes, pulls: pullCount, outline, ...tag }: DescribedTag) {
+  return omitAbsent({ ...tag, bytes, pullCount, ...outline })
 }

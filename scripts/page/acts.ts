@@ -1,0 +1,118 @@
+import type { Browser, Page } from 'playwright-core'
+import { openPage } from './browser.ts'
+import { signIn } from './walk.ts'
+
+/** Who does what on the page. Each act waits for what a person would see, and fails otherwise. */
+const acts: Record<string, { account: string; act: (page: Page, origin: string) => Promise<void> }> = {
+  'delete tags and undo it': { account: 'alice', act: deleteAndUndo },
+  'set an expiry': { account: 'alice', act: expire },
+  'compare two tags': { account: 'bob', act: compareTags },
+  'read the packages of an SBOM': { account: 'bob', act: readPackages },
+  'create a token': { account: 'alice', act: createToken },
+  'grant a role and revoke it': { account: 'admin', act: grant },
+  'change settings': { account: 'admin', act: changeSettings },
+  'run a job': { account: 'admin', act: runJob },
+  'be refused': { account: 'bob', act: seeNoDelete },
+}
+
+/** Does each act, and returns everything that went wrong. */
+export async function doActs(browser: Browser, origin: string): Promise<string[]> {
+  const faults: string[] = []
+  for (const [name, { account, act }] of Object.entries(acts)) {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 800 } })
+    const { page, faults: found } = await openPage(context, origin)
+    await signIn(page, origin, account)
+    await act(page, origin).catch((error) => found.push(String(error)))
+    // Chromium reports the status of a request that the server refuses, as the grant without a pattern.
+    const unexpected = found.filter((fault) => !/console: .* status of 400/.test(fault))
+    faults.push(...unexpected.map((fault) => `${account} cannot ${name}: ${fault}`))
+    await context.close()
+  }
+  return faults
+}
+
+async function deleteAndUndo(page: Page, origin: string): Promise<void> {
+  await page.goto(`${origin}/repositories/team/worker?q=2.1`)
+  await page.getByRole('checkbox', { name: 'Select 2.1.0' }).check()
+  await page.getByRole('checkbox', { name: 'Select 2.10.0' }).check()
+  await page.getByRole('button', { name: 'Delete' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete 2 tags' }).click()
+  await page.getByText('Deleted 2 tags').waitFor()
+  await page.getByRole('link', { name: '2.10.0' }).waitFor({ state: 'detached' })
+  await page.getByRole('button', { name: 'Undo' }).click()
+  await page.getByRole('link', { name: '2.10.0' }).waitFor()
+}
+
+async function expire(page: Page, origin: string): Promise<void> {
+  await page.goto(`${origin}/repositories/team/worker?q=2.3.0`)
+  await page.getByRole('checkbox', { name: 'Select 2.3.0' }).check()
+  await page.getByRole('button', { name: 'Expire' }).click()
+  await page.getByRole('radio', { name: 'In a week' }).check()
+  await page.getByRole('button', { name: 'Set expiry' }).click()
+  await page.getByRole('cell', { name: 'in 7 days' }).waitFor()
+}
+
+async function compareTags(page: Page, origin: string): Promise<void> {
+  await page.goto(`${origin}/repositories/team/worker?sort=name`)
+  await page.getByRole('checkbox', { name: 'Select 2.1.0' }).check()
+  await page.getByRole('checkbox', { name: 'Select 2.2.0' }).check()
+  await page.getByRole('link', { name: 'Compare' }).click()
+  await page.getByText('Only in the second: 1 layer').waitFor()
+}
+
+async function readPackages(page: Page, origin: string): Promise<void> {
+  await page.goto(`${origin}/repositories/team/api/-/manifests/latest`)
+  await page.getByRole('link', { name: 'SPDX SBOM' }).click()
+  await page.getByRole('searchbox', { name: 'Filter packages' }).fill('libcrypto')
+  await page.getByRole('cell', { name: 'libcrypto3' }).waitFor()
+  await page.getByRole('cell', { name: 'musl' }).waitFor({ state: 'detached' })
+}
+
+async function createToken(page: Page, origin: string): Promise<void> {
+  await page.goto(`${origin}/accounts/me`)
+  await page.getByRole('button', { name: 'Create a token' }).click()
+  await page.getByLabel('What it is for').fill('laptop')
+  await page.getByRole('button', { name: 'Create', exact: true }).click()
+  await page.getByText('It is not shown again').waitFor()
+  await page.getByRole('button', { name: 'Revoke: laptop' }).click()
+  await page.getByText('The token is revoked').waitFor()
+}
+
+async function grant(page: Page, origin: string): Promise<void> {
+  await page.goto(`${origin}/accounts/grants`)
+  await page.getByRole('button', { name: 'Grant a role' }).click()
+  await page.getByLabel('Who', { exact: true }).fill('bob')
+  await page.getByLabel('Repositories', { exact: true }).fill('not a pattern')
+  await page.getByRole('button', { name: 'Grant', exact: true }).click()
+  await page.getByRole('dialog').getByRole('alert').getByText('pattern').waitFor()
+  await page.getByLabel('Repositories', { exact: true }).fill('charts/*')
+  await page.getByRole('button', { name: 'Grant', exact: true }).click()
+  await page.getByRole('button', { name: 'Revoke: bob on charts/*' }).click()
+  await page.getByText('is no longer reader on charts/*').waitFor()
+}
+
+async function changeSettings(page: Page, origin: string): Promise<void> {
+  await page.goto(`${origin}/repositories/infra/postgres/-/settings`)
+  await page.getByLabel('Description').fill('The database')
+  await page.getByRole('button', { name: 'Save' }).click()
+  await page.getByText('The settings are saved').waitFor()
+  await page.goto(`${origin}/repositories?q=database`)
+  await page.getByRole('link', { name: 'infra/postgres' }).waitFor()
+}
+
+async function runJob(page: Page, origin: string): Promise<void> {
+  await page.goto(`${origin}/maintenance`)
+  await page.getByRole('button', { name: 'Start: Scan for lost files' }).click()
+  await page.getByText('done').first().waitFor()
+}
+
+async function seeNoDelete(page: Page, origin: string): Promise<void> {
+  await page.goto(`${origin}/repositories/team/worker`)
+  await page.getByRole('checkbox', { name: 'Select 2.29.0' }).check()
+  await page.getByText('1 selected').waitFor()
+  for (const name of ['Delete', 'Expire']) {
+    if (await page.getByRole('button', { name }).isVisible()) throw new Error(`a reader is offered ${name}`)
+  }
+  if (await page.getByRole('link', { name: 'Settings' }).isVisible())
+    throw new Error('a reader is offered settings')
+}
