@@ -66,6 +66,8 @@ const PAGE_PATHS = [
   '/settings',
 ]
 
+const showPage = ({ webPage }: typeof import('./page/page.ts')) => webPage()
+
 export interface HttpServer {
   /** `host:port`, with the actual port. */
   address: string
@@ -84,6 +86,11 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
   const table = routes()
   const { docker, metrics: settings } = content.config
   const { traffic } = counted
+  const onBlobBody = (bytes: number, isFile: boolean) => {
+    traffic.sent += bytes
+    // With TLS, Bun reads and sends files in small pieces.
+    if (isFile && !tls) pacer.begin(bytes)
+  }
   const shared = {
     ...auth,
     ...clients,
@@ -93,11 +100,8 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     log,
     metrics: counted,
     now: options.now,
-    onBlobBody: (bytes: number, isFile: boolean) => {
-      traffic.sent += bytes
-      // With TLS, Bun reads and sends files in small pieces.
-      if (isFile && !tls) pacer.begin(bytes)
-    },
+    onBlobBody,
+    sendBlob: sendBlob(content.registry, onBlobBody),
   }
   const dispatch = v2Dispatch({
     ...shared,
@@ -120,16 +124,9 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     .use(tls?.authority ? authorityFiles(tls.authority) : new Elysia())
   const administer = onDemand(
     () => import('./administration.ts'),
-    ({ administration }) =>
-      administration({
-        ...shared,
-        sendBlob: sendBlob(content.registry, shared.onBlobBody),
-        handler,
-        controllers,
-        table,
-        hasV1: docker.v1,
-      }),
+    ({ administration }) => administration({ ...shared, handler, controllers, table, hasV1: docker.v1 }),
   )
+  const show = onDemand(() => import('./page/page.ts'), showPage)
   const app = new Elysia({ handler })
     .use(errors(log, nextRequestId))
     .all('/v2', ({ request }) => dispatch(request), WHOLE)
@@ -137,10 +134,6 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     .use(v1Surface(shared))
     .use(new Elysia().use(requestLog(shared)).use(controllers))
   for (const path of ADMINISTRATION) app.all(path, ({ request }) => administer(request), WHOLE)
-  const show = onDemand(
-    () => import('./page/page.ts'),
-    ({ webPage }) => webPage(),
-  )
   for (const path of PAGE_PATHS) app.all(path, ({ request }) => show(request), WHOLE)
   const fetch = (request: Request) => options.frontDoor.admit(clients.arrivalOf(request), app.fetch)
   const listener = new Listener(fetch, hostname, port, tls?.credentials)
