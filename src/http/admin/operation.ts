@@ -25,6 +25,8 @@ export interface Operation<T extends TSchema | undefined, C extends Creates | un
    * `partial`: some fields change without the tag (counters, expiring tags), so a GET is never answered with 304.
    */
   etag?: boolean | 'partial'
+  /** Whether a part of the response can be requested, which has status 206. */
+  ranges?: boolean
   /** What the summary does not say. */
   description?: string
   /** The media type of the response, if it is not JSON. */
@@ -53,8 +55,9 @@ type Responses<T extends TSchema | undefined, C extends Creates | undefined> = T
 
 const NoContent = t.Void({ description: 'The change is complete and durable' })
 
-function responsesOf(answer: TSchema | undefined, creates: Creates | undefined) {
+function responsesOf(answer: TSchema | undefined, creates: Creates | undefined, ranges: boolean) {
   if (answer === undefined) return { 204: NoContent }
+  if (ranges) return { 200: answer, 206: answer }
   if (creates === 'always') return { 201: answer }
   return creates === undefined ? { 200: answer } : { 200: answer, 201: answer }
 }
@@ -84,7 +87,7 @@ interface Parsed {
 export function operation<
   T extends TSchema | undefined = undefined,
   C extends Creates | undefined = undefined,
->({ access, answer, creates, etag = false, ...rest }: Operation<T, C>) {
+>({ access, answer, creates, etag = false, ranges = false, ...rest }: Operation<T, C>) {
   const { id: operationId, summary, description, mediaType, errors = [] } = rest
   const detail: OperationDetail = {
     operationId,
@@ -96,7 +99,7 @@ export function operation<
     ...(mediaType !== undefined && { 'x-media-type': mediaType }),
   }
   return {
-    response: responsesOf(answer, creates) as Responses<T, C>,
+    response: responsesOf(answer, creates, ranges) as Responses<T, C>,
     detail,
     parse: async ({ request, set, params, contentType, findPrincipal, readJson }: Parsed) => {
       refuseForeign(request)

@@ -105,7 +105,7 @@ function completeAdminOperation(operation: Operation, method: string): void {
   operation.responses = { ...operation.responses, ...refusalsOf(operation, method) }
   const { 'x-etag': isTagged = false } = operation
   const takesConditions = isTagged === true || (isTagged && method !== 'get')
-  for (const status of isTagged ? [200, 201] : []) {
+  for (const status of isTagged ? [200, 201, 206] : []) {
     const done = operation.responses[status] as OpenAPIV3.ResponseObject | undefined
     if (done) done.headers = { etag: ETAG }
   }

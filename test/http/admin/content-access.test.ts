@@ -91,6 +91,7 @@ const ACTS: [method: string, path: string, body: object | undefined, statuses: n
   ['POST', '/upstreams/none/check', undefined, [401, 403, 403, 403, 403, 404, 403]],
   ['PUT', '/upstreams/up.example', { offline: true }, [401, 403, 403, 403, 403, 201, 403]],
   ['DELETE', '/upstreams/none', undefined, [401, 403, 403, 403, 403, 404, 403]],
+  ['GET', '/caller', undefined, [200, 200, 200, 200, 200, 200, 200]],
   ['GET', '/server', undefined, [401, 403, 403, 403, 403, 200, 403]],
   ['GET', '/access?repository=team/app', undefined, [401, 403, 403, 403, 200, 200, 403]],
   ['GET', '/access?repository=team/app&account=reader', undefined, [401, 403, 200, 403, 403, 200, 403]],

@@ -46,6 +46,8 @@ const OPERATIONS = {
   }),
   download: operation({
     id: 'downloadBlob',
+    etag: true,
+    ranges: true,
     summary: 'Download a blob',
     access: 'pull',
     description: 'Supports ranges. Browsers store it as a file and never run it, whatever it is.',
