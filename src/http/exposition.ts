@@ -43,13 +43,16 @@ export async function openExposition(sources: ExpositionSources): Promise<() => 
     })
   describeRequests(sources, counter)
   let stored = await sources.content.storage.totals()
+  let damaged = await sources.content.damage.count()
   describeContent(() => stored, gauge)
+  gauge('cay_damaged_content', 'Blobs and manifests in quarantine.', [], () => [[{}, damaged]])
   describeJobs(sources, counter, gauge)
   describeRetention(sources, counter)
   describeCache(sources, counter, gauge)
   describeProcess(counter, gauge)
   return async () => {
     stored = await sources.content.storage.totals()
+    damaged = await sources.content.damage.count()
     return (await registry.metrics()) + durations(sources.metrics)
   }
 }

@@ -91,6 +91,8 @@ export function damageReads(db: Db) {
         .all()
         .map((row) => ({ ...row, digest: digestFromBytes(row.digest) })),
 
+    count: (): number => countDamage(db),
+
     /** The repositories and tags that need content: at most NEEDED_BY_MAX. */
     neededBy: ({ digest, kind }: Pick<Damage, 'digest' | 'kind'>): NeededBy[] =>
       (kind === 'blob' ? usersOfBlob(db, digest) : usersOfManifest(db, digest)) as NeededBy[],
@@ -108,6 +110,11 @@ export function damageReads(db: Db) {
 
     cursor: () => readCursor(db),
   }
+}
+
+function countDamage(db: Db): number {
+  const [counted] = db.select({ n: sql<number>`count(*)` }).from(damagedContent).all()
+  return counted?.n ?? 0
 }
 
 function readCursor(db: Db): ScrubCursor {
@@ -180,8 +187,7 @@ export function damageWrites(db: Db, { drop }: { drop: DropLink }) {
     /** Records damaged content, and removes its bytes from the database if they are there. */
     quarantine({ digest, kind, size, at }: Omit<Damage, 'foundAt'> & { at: number }): { stale: 'content' } {
       const named = digestToBytes(digest)
-      const [counted] = db.select({ n: sql<number>`count(*)` }).from(damagedContent).all()
-      if ((counted?.n ?? 0) < DAMAGE_MAX) {
+      if (countDamage(db) < DAMAGE_MAX) {
         const row = { digest: named, kind, size, foundAt: at }
         db.insert(damagedContent).values(row).onConflictDoNothing().run()
       }
