@@ -9,12 +9,13 @@ import { image } from './installs/image.ts'
 import { release } from './installs/release.ts'
 import { packages, service } from './installs/service.ts'
 import type { Trial } from './installs/trial.ts'
+import { upgrade } from './installs/upgrade.ts'
 import { CaseReport } from './lib/cases.ts'
 import { compileReleased } from './packaging/executables.ts'
 import { platforms } from './packaging/platform.ts'
 import { bringTools } from './toolchain.ts'
 
-const trials: Trial[] = [image, podman, docker, arm64, service, packages, deployments, release]
+const trials: Trial[] = [image, podman, docker, arm64, service, packages, deployments, release, upgrade]
 
 /** `installs [name...]`: installs cay in every way that the README describes, and uses it there. Needs root. */
 export async function run(names: string[]): Promise<void> {

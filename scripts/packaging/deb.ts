@@ -3,23 +3,14 @@ import { join } from 'node:path'
 import { description } from '../../package.json'
 import { runCommand } from '../lib/command.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
-import { defaultsPath, writePackageTree } from './package-tree.ts'
+import { defaultsPath, type PackageOptions, writePackageTree } from './package-tree.ts'
 import type { Platform } from './platform.ts'
-
-/** What a package is called and built from. */
-export interface PackageOptions {
-  version: string
-  /** The time of all files, in seconds since 1970. */
-  seconds: number
-  /** The folder that gets the package. */
-  folder: string
-}
 
 /** Builds the Debian package of a platform, and returns its path. */
 export async function buildDeb(platform: Platform, options: PackageOptions): Promise<string> {
   const { version, seconds, folder } = options
   await using tree = await temporaryFolder('deb')
-  await writePackageTree(tree.path, platform, seconds)
+  await writePackageTree(tree.path, platform, options)
   const size = (await runCommand(['du', '--summarize', '--block-size=1K', tree.path])).split('\t')[0] ?? ''
   const control = join(tree.path, 'DEBIAN')
   const files = {

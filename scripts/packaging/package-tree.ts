@@ -11,7 +11,7 @@ import type { Platform } from './platform.ts'
 /** The configuration file that packages keep. */
 export const defaultsPath = '/etc/default/cay'
 
-/** The page of cay in packages, by their names of shells. */
+/** Where packages have completions, by shell. */
 const completions = {
   bash: 'usr/share/bash-completion/completions/cay',
   zsh: 'usr/share/zsh/vendor-completions/_cay',
@@ -23,15 +23,27 @@ const defaults = `# Settings of cay.service, one CAY_* variable a line; see "man
 # CAY_TLS=auto
 `
 
-/**
- * Writes the files of a package to a folder: cay, its unit, its page, and completions.
- * @param seconds the time of all files, in seconds since 1970
- */
-export async function writePackageTree(folder: string, platform: Platform, seconds: number): Promise<void> {
-  const executable = join(folder, 'usr/bin/cay')
-  await mkdir(dirname(executable), { recursive: true })
+/** What a package is called and built from. */
+export interface PackageOptions {
+  version: string
+  /** The time of all files, in seconds since 1970. */
+  seconds: number
+  /** The folder that gets the package. */
+  folder: string
+  /** The path of the executable; by default the released one. */
+  executable?: string
+}
+
+/** Writes the files of a package to a folder: cay, its unit, its page, and completions. */
+export async function writePackageTree(
+  folder: string,
+  platform: Platform,
+  { seconds, executable = join(releaseFolder, platform.executable) }: PackageOptions,
+): Promise<void> {
+  const target = join(folder, 'usr/bin/cay')
+  await mkdir(dirname(target), { recursive: true })
   await chmod(folder, 0o755)
-  await copyFile(join(releaseFolder, platform.executable), executable)
+  await copyFile(executable, target)
   const files: Record<string, string | Uint8Array> = {
     'usr/lib/systemd/system/cay.service': systemdUnit({ executable: '/usr/bin/cay' }),
     [defaultsPath.slice(1)]: defaults,

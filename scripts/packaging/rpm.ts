@@ -4,8 +4,7 @@ import { description, license } from '../../package.json'
 import { runCommand } from '../lib/command.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
 import { bringTools } from '../toolchain.ts'
-import type { PackageOptions } from './deb.ts'
-import { defaultsPath, writePackageTree } from './package-tree.ts'
+import { defaultsPath, type PackageOptions, writePackageTree } from './package-tree.ts'
 import type { Platform } from './platform.ts'
 
 /** Builds the RPM package of a platform, and returns its path. */
@@ -14,7 +13,7 @@ export async function buildRpm(platform: Platform, options: PackageOptions): Pro
   const { rpmbuild = '' } = await bringTools(['rpmbuild'])
   await using work = await temporaryFolder('rpm')
   const tree = join(work.path, 'tree')
-  await writePackageTree(tree, platform, seconds)
+  await writePackageTree(tree, platform, options)
   const spec = join(work.path, 'cay.spec')
   await Bun.write(spec, specOf(version, tree))
   const env = { ...process.env, SOURCE_DATE_EPOCH: String(seconds), HOME: work.path }

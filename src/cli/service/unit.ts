@@ -22,6 +22,7 @@ export function systemdUnit({ executable, args = [], hasLowPort = false, notes =
 Description=cay, a private OCI registry and image cache
 Wants=network-online.target
 After=network-online.target
+StartLimitIntervalSec=0
 
 [Service]
 Type=notify
@@ -41,7 +42,7 @@ TimeoutStopSec=90
 WatchdogSec=60
 WatchdogSignal=SIGKILL
 Restart=on-failure
-RestartSec=2
+RestartSec=3
 # The configuration is invalid: starting again does not help.
 RestartPreventExitStatus=2
 
