@@ -20,7 +20,7 @@ export interface Registry {
 export interface UsageCounter {
   /** Counts a manifest that was sent. */
   pulled(pull: Pull): void
-  /** Notes that a client resolved a tag with HEAD, so that its GET by digest counts as a pull of the tag. */
+  /** Notes that an account resolved a tag with HEAD, so that its GET by digest counts as a pull of the tag. */
   resolved(pull: Pull): void
   /** Counts a manifest that was stored. */
   pushed(repository: RepositoryName): void
@@ -35,8 +35,6 @@ export interface Pull {
   digest: Digest | undefined
   /** Undefined for anonymous. */
   account: string | undefined
-  /** Returns the client's address. */
-  address: () => string
 }
 
 export interface Manifests {

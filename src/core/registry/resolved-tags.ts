@@ -8,7 +8,8 @@ const TAG_MS = 60_000
 
 /**
  * Attributes pulls by digest to tags. containerd, and with it Kubernetes, resolves a tag with HEAD and then gets the
- * manifest by digest. Both requests have the same account and address.
+ * manifest by digest. Both requests have the same account. The address is not compared: finding it out takes longer than
+ * the rest, and what one account resolves and pulls belongs together wherever it comes from.
  */
 export class ResolvedTags {
   private readonly tags = new LRUCache<string, { tag: Tag; until: number }>({ max: TAGS_MAX })
@@ -19,12 +20,12 @@ export class ResolvedTags {
     this.now = now
   }
 
-  /** Remembers that the client resolved the tag to the digest. */
+  /** Remembers that the account resolved the tag to the digest. */
   note(pull: Pull): void {
     if (pull.tag !== undefined) this.tags.set(keyOf(pull), { tag: pull.tag, until: this.now() + TAG_MS })
   }
 
-  /** Returns the tag that a pull counts for. Undefined for a pull by digest of a client that resolved no tag to it. */
+  /** Returns the tag that a pull counts for. Undefined for a pull by digest by an account that resolved no tag to it. */
   tagOf(pull: Pull): Tag | undefined {
     if (pull.tag !== undefined || this.tags.size === 0) return pull.tag
     const resolved = this.tags.get(keyOf(pull))
@@ -32,6 +33,6 @@ export class ResolvedTags {
   }
 }
 
-function keyOf({ repository, digest, account = '', address }: Pull): string {
-  return `${account}\n${address()}\n${repository}@${digest}`
+function keyOf({ repository, digest, account = '' }: Pull): string {
+  return `${account}\n${repository}@${digest}`
 }

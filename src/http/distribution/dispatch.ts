@@ -123,7 +123,6 @@ function exchangeOf(
   request: Request,
   { path, repository, identity, requestId, noted }: Asked,
 ): Exchange {
-  const address = () => options.addressOf(request)
   return {
     request,
     path,
@@ -133,11 +132,10 @@ function exchangeOf(
     repository: repository ?? ('' as RepositoryName),
     query: queryOf(request.url),
     identity,
-    address,
     caller: () => ({
       account: identity.account,
       credential: identity.credential,
-      address: address(),
+      address: options.addressOf(request),
       requestId,
     }),
     limits: options.limits,

@@ -20,8 +20,6 @@ export interface Exchange<K extends PathKind = PathKind> {
   query: URLSearchParams
   /** The caller's identity, for access checks. */
   identity: Identity
-  /** Returns the client's address. */
-  address(): string
   /** Returns the caller as writes record it. */
   caller(): Caller
   limits: V2Limits

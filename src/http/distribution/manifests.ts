@@ -24,12 +24,12 @@ export function getManifest() {
     return headers
   }
   return async (exchange: Exchange<'manifest'>): Promise<Response> => {
-    const { request, registry, pulls, repository, path, identity, traffic, address } = exchange
+    const { request, registry, pulls, repository, path, identity, traffic } = exchange
     const sent = await pulls.get(repository, path.reference, clientOf(request), identity)
     const { digest, bytes, varies } = sent
     if (isKnown(request, digest)) return notModified(digest, varies)
     const headers = headersFor(sent)
-    const pull = { repository, tag: path.reference.tag, digest, account: identity.account, address }
+    const pull = { repository, tag: path.reference.tag, digest, account: identity.account }
     if (request.method === 'HEAD') {
       registry.usage.resolved(pull)
       return new Response(null, { headers })

@@ -21,8 +21,7 @@ export async function getAncestry(exchange: V1Exchange<'ancestry'>): Promise<Res
   if (request.method === 'GET') {
     const { repository } = target
     const { account } = identity
-    const address = () => context.addressOf(request)
-    context.usage.pulled({ repository, tag: undefined, digest: undefined, account, address })
+    context.usage.pulled({ repository, tag: undefined, digest: undefined, account })
   }
   return await answer(exchange, JSON.stringify(ids))
 }

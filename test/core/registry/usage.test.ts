@@ -15,8 +15,7 @@ const DIGEST = parseDigest(EMPTY.digest)
 const repositoryOf = (n: number) => parseRepositoryName(`r${n}`)
 
 function pullOf(changes: Partial<Pull> = {}): Pull {
-  const address = () => '192.0.2.1'
-  return { repository: APP, tag: undefined, digest: DIGEST, account: 'alice', address, ...changes }
+  return { repository: APP, tag: undefined, digest: DIGEST, account: 'alice', ...changes }
 }
 
 /** Records writes, and can make them fail. */
@@ -31,7 +30,7 @@ function fakeWrites() {
   return { state, usage: new Usage({ write: write as never }, () => state.now) }
 }
 
-/** Returns the tags that a pull by digest counts for, some time after a client resolved a tag to it. */
+/** Returns the tags that a pull by digest counts for, some time after an account resolved a tag to it. */
 async function tagsAfter(changes: Partial<Pull>, laterMs = 0) {
   const { state, usage } = fakeWrites()
   usage.resolved(pullOf({ tag: TAG }))
@@ -66,14 +65,13 @@ test('usage: pulls of the same repository, tag and account are added up', async 
   expect(state.written).toHaveLength(4)
 })
 
-test('usage: a HEAD by tag and a GET by digest of one client count as a pull of the tag, for a minute', async () => {
+test('usage: a HEAD by tag and a GET by digest of one account count as a pull of the tag, for a minute', async () => {
   expect(await tagsAfter({})).toEqual([TAG])
   expect(await tagsAfter({}, 59_999)).toEqual([TAG])
   expect(await tagsAfter({}, 60_000)).toEqual([undefined])
 })
 
-test('usage: a GET by digest of another client, account, repository or digest counts for no tag', async () => {
-  expect(await tagsAfter({ address: () => '192.0.2.2' })).toEqual([undefined])
+test('usage: a GET by digest of another account, repository or digest counts for no tag', async () => {
   expect(await tagsAfter({ account: undefined })).toEqual([undefined])
   expect(await tagsAfter({ repository: repositoryOf(1) })).toEqual([undefined])
   expect(await tagsAfter({ digest: parseDigest(named('other').digest) })).toEqual([undefined])

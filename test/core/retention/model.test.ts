@@ -219,14 +219,12 @@ async function perform(step: Act, cay: CollectedRegistry, retention: Retention, 
     model.put(repository, tag, image.digest, cay.now())
     model.pushedAt.set(`${repository}@${image.digest}`, cay.now())
   } else if (step.act === 'pull' && current !== undefined) {
-    const { account, address } = { account: undefined, address: () => '' }
     const digest = parseDigest(current.digest)
     cay.registry.usage.pulled({
       repository: parseRepositoryName(repository),
       tag: parseTag(tag),
       digest,
-      account,
-      address,
+      account: undefined,
     })
     current.pulledAt = at
   } else if (step.act === 'delete' && current !== undefined && !model.immutable.has(repository)) {
