@@ -84,6 +84,8 @@ export class OciLayoutTarget implements TransferTarget {
   /** The blobs of earlier bundles, which are left out, and those of this one. */
   private readonly blobs: Set<string>
   private entries: Entry[] = []
+  /** How many files were begun: each has a name of its own. */
+  private parts = 0
 
   private constructor(folder: string, earlier: string[]) {
     this.folder = folder
@@ -120,7 +122,8 @@ export class OciLayoutTarget implements TransferTarget {
 
   private async write(digest: Digest, body: ReadableStream<Uint8Array>): Promise<void> {
     const file = fileOf(this.folder, digest)
-    const part = `${file}.part`
+    // Two images of one export can share a blob.
+    const part = `${file}.${this.parts++}.part`
     await mkdir(join(file, '..'), { recursive: true })
     const hash = new Bun.CryptoHasher(algorithmOf(digest))
     const out = await open(part, 'w')
