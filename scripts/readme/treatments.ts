@@ -222,6 +222,19 @@ grep '1 matched' found`,
   ['README.md Expire old tags', '[[retention]]', { by: 'config' }],
   ['README.md Garbage collection', 'cay gc', { by: 'shell', before: IMAGE }],
   ['README.md Back up and restore', 'cay backup', { by: 'shell', before: `${IMAGE}; mkdir -p /mnt /srv` }],
+  [
+    'README.md Move in and out',
+    'cay import image.tar',
+    {
+      by: 'shell',
+      before: `${IMAGE}; push team/web 1.0; cay export image.tar app:v1; cay export monday.tar team/app`,
+    },
+  ],
+  [
+    'README.md Move in and out',
+    'cay import /var/lib/registry',
+    { by: 'nothing', reason: 'needs other registries; `bun run clients` and test/cli move in from them' },
+  ],
   ['README.md Damaged content', 'cay damage', { by: 'shell', before: IMAGE }],
   ['README.md Restrict what can be pushed', '[artifacts]', { by: 'config' }],
   [
