@@ -5,6 +5,7 @@ import { build } from './build.ts'
 import { type Server, startServer } from './lib/server.ts'
 import { temporaryFolder } from './lib/temporary-folder.ts'
 import { collectorTrial } from './soak/collector.ts'
+import { fillsTrial } from './soak/fills.ts'
 import { pushesTrial } from './soak/pushes.ts'
 import { Random } from './soak/random.ts'
 import { Samples } from './soak/samples.ts'
@@ -19,13 +20,15 @@ const faultsShownMax = 40
 const trials: Record<string, (context: TrialContext) => Trial> = {
   pushes: pushesTrial,
   collector: collectorTrial,
+  fills: fillsTrial,
 }
 
 /**
- * `soak [--only pushes|collector] [--rounds 50] [--seed <number>]`: kills the executable (SIGKILL) while clients work,
+ * `soak [--only pushes|collector|fills] [--rounds 50] [--seed <number>]`: kills the executable (SIGKILL) while clients work,
  * starts it again, and compares its content with what it had acknowledged. In `pushes`, clients push, mount, tag and
  * delete, and nothing that was acknowledged may be missing. In `collector`, they also delete and restore while the
- * collector works with a grace period of one second, and in the end only tagged content may be left.
+ * collector works with a grace period of one second, and in the end only tagged content may be left. In `fills`, they pull
+ * through the cache: downloads must resume, and what was cached must be served without the upstream.
  * @throws Error with all violations, and the seed
  */
 export async function run(args: string[]): Promise<void> {
@@ -41,7 +44,7 @@ export async function run(args: string[]): Promise<void> {
   const seed = Number(values.seed ?? crypto.getRandomValues(new Uint32Array(1))[0])
   const chosen = Object.entries(trials).filter(([name]) => name === (values.only ?? name))
   if (!(rounds > 0) || !Number.isInteger(seed) || chosen.length === 0)
-    throw new Error('usage: soak [--only pushes|collector] [--rounds 50] [--seed <number>]')
+    throw new Error('usage: soak [--only pushes|collector|fills] [--rounds 50] [--seed <number>]')
   for (const [name, open] of chosen) {
     console.log(`${name}: ${rounds} rounds, ${clientCount} clients, seed ${seed}`)
     console.log(await soak(name, open, rounds, seed))
@@ -63,6 +66,28 @@ async function soak(
   const repositories = Array.from({ length: clientCount }, (_, number) => `soak/client-${number}`)
   const samples = new Samples(random.fork())
   const trial = open({ data, random, samples, repositories, shared: 'soak/shared' })
+  try {
+    await runRounds(name, trial, { data, executable, rounds, seed, random })
+    return `${rounds} kills: ${trial.summary()}`
+  } finally {
+    await trial.close?.()
+  }
+}
+
+interface Rounds {
+  data: string
+  executable: string
+  rounds: number
+  seed: number
+  random: Random
+}
+
+/** @throws Error with what is wrong after a kill */
+async function runRounds(
+  name: string,
+  trial: Trial,
+  { data, executable, rounds, seed, random }: Rounds,
+): Promise<void> {
   const start = () => startServer({ data, executable, env: trial.env })
   for (let round = 1; round <= rounds; round++) {
     await crash(await start(), trial)
@@ -73,7 +98,6 @@ async function soak(
     const shown = faults.slice(0, faultsShownMax).join('\n')
     throw new Error(`soak --only ${name} --seed ${seed}, after kill ${round} of ${rounds}:\n${shown}`)
   }
-  return `${rounds} kills: ${trial.summary()}`
 }
 
 /** Runs the clients until the server is killed. */

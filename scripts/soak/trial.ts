@@ -26,6 +26,8 @@ export interface Trial {
   examine(server: Server, isLast: boolean): Promise<string[]>
   /** Returns a summary for people. */
   summary(): string
+  /** Stops what the trial runs beside the server. */
+  close?(): Promise<void>
 }
 
 export interface State {
