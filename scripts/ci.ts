@@ -29,6 +29,7 @@ const steps: Step[] = [
   { name: 'durability', args: ['durability'], needs: ['strace'] },
   { name: 'disk-full', args: ['disk-full'] },
   { name: 'upkeep', args: ['upkeep'], counts: caseCounts },
+  { name: 'cache-full', args: ['cache-full'] },
   { name: 'soak', args: ['soak', '--rounds', '6'] },
   { name: 'attack', args: ['attack'] },
   { name: 'fuzz', args: ['attack', 'fuzz', '--minutes', '5'] },

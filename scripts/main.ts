@@ -28,6 +28,7 @@ const commands: Record<string, () => Promise<{ run: (args: string[]) => Promise<
   durability: () => import('./durability.ts'),
   'disk-full': () => import('./disk-full.ts'),
   upkeep: () => import('./upkeep.ts'),
+  'cache-full': () => import('./cache-full.ts'),
   memory: () => import('./memory.ts'),
   ci: () => import('./ci.ts'),
   toolchain: () => import('./toolchain.ts'),

@@ -15,6 +15,8 @@ const [blobBytesMin, blobBytesMax] = [2 * 1024 * 1024, 7 * 1024 * 1024]
 const openMax = 3
 /** What the upstream may send in all, of the size of all blobs. */
 const sentShareMax = 1.05
+/** The upstream's pause after 64 KiB, so that a blob takes about a second. */
+const pauseMs = 5
 const repository = 'up.example/soak/fills'
 
 /**
@@ -22,7 +24,7 @@ const repository = 'up.example/soak/fills'
  * nobody may complete a wrong blob; and what was cached must be served after a restart without asking the upstream.
  */
 export function fillsTrial({ data, random, samples, repositories }: TrialContext): Trial {
-  const upstream = new SampleUpstream(samples)
+  const upstream = new SampleUpstream(samples, pauseMs)
   const toml = `[[upstream]]\nname = "up.example"\nurl = "http://${upstream.address}"\n`
   writeFileSync(join(data, 'cay.toml'), toml)
   const blobs = new Blobs(upstream, samples, random)

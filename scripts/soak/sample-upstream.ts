@@ -1,10 +1,10 @@
+import { sha256 } from '../lib/image.ts'
+import { manifestMediaType } from '../lib/registry.ts'
 import type { Sample, Samples } from './samples.ts'
 
 const pieceBytes = 64 * 1024
-/** A pause after each piece, so that a blob of some MiB takes about a second. */
-const pauseMilliseconds = 5
 
-/** A registry that serves samples as blobs of any repository, slowly, and from any byte. */
+/** A registry that serves samples as blobs of any repository, from any byte. */
 export class SampleUpstream {
   readonly address: string
   /** Bytes of blobs that were sent. */
@@ -14,16 +14,31 @@ export class SampleUpstream {
   resumed = 0
   private readonly server: Bun.Server<undefined>
   private readonly samples: Samples
-  private readonly content = new Map<string, Sample>()
+  private readonly pauseMs: number
+  private readonly content = new Map<string, { size: number; bytes: () => Uint8Array }>()
+  private readonly manifests = new Map<string, Uint8Array>()
 
-  constructor(samples: Samples) {
+  /** @param pauseMs after each 64 KiB that are sent */
+  constructor(samples: Samples, pauseMs: number) {
     this.samples = samples
+    this.pauseMs = pauseMs
     this.server = Bun.serve({ hostname: '127.0.0.1', port: 0, fetch: (request) => this.answer(request) })
     this.address = `127.0.0.1:${this.server.port}`
   }
 
   add(sample: Sample): void {
-    this.content.set(sample.digest, sample)
+    this.content.set(sample.digest, { size: sample.size, bytes: () => this.samples.bytes(sample) })
+  }
+
+  /** Adds a blob that is no sample, and returns its digest. */
+  addBytes(bytes: Uint8Array): string {
+    const digest = sha256(bytes)
+    this.content.set(digest, { size: bytes.length, bytes: () => bytes })
+    return digest
+  }
+
+  addManifest(tag: string, bytes: Uint8Array): void {
+    for (const reference of [tag, sha256(bytes)]) this.manifests.set(reference, bytes)
   }
 
   async stop(): Promise<void> {
@@ -32,15 +47,20 @@ export class SampleUpstream {
 
   private answer(request: Request): Response {
     this.requests++
-    const { pathname } = new URL(request.url)
-    const sample = this.content.get(pathname.split('/').at(-1) ?? '')
-    if (sample === undefined) return new Response('', { status: 404 })
-    const { size } = sample
+    const reference = new URL(request.url).pathname.split('/').at(-1) ?? ''
+    const manifest = this.manifests.get(reference)
+    if (manifest !== undefined) {
+      const headers = { 'content-type': manifestMediaType, 'docker-content-digest': sha256(manifest) }
+      return new Response(manifest, { headers })
+    }
+    const found = this.content.get(reference)
+    if (found === undefined) return new Response('', { status: 404 })
+    const { size } = found
     if (request.method === 'HEAD') return new Response(null, { headers: { 'content-length': String(size) } })
     const from = Number(/^bytes=(\d+)-$/.exec(request.headers.get('range') ?? '')?.[1] ?? 0)
     if (from > 0) this.resumed++
     const range = { 'content-range': `bytes ${from}-${size - 1}/${size}` }
-    const body = this.send(this.samples.bytes(sample).subarray(from))
+    const body = this.send(found.bytes().subarray(from))
     return new Response(body, { status: from > 0 ? 206 : 200, headers: from > 0 ? range : {} })
   }
 
@@ -49,7 +69,7 @@ export class SampleUpstream {
       const piece = bytes.subarray(at, at + pieceBytes)
       this.sentBytes += piece.length
       yield piece
-      await Bun.sleep(pauseMilliseconds)
+      if (this.pauseMs > 0) await Bun.sleep(this.pauseMs)
     }
   }
 }

@@ -23,8 +23,8 @@ const ROWS_MAX = 200
 /** What is kept free beside the reserve, for what grows between two looks: pushes, and the database's log. */
 const HEADROOM_BYTES_MAX = 16 * 1024 * 1024
 
-/** Free space is looked at after so many bytes were received. */
-const LOOK_BYTES = 8 * 1024 * 1024
+/** Free space is looked at after so many bytes were received: much less than the headroom, so that looks come in time. */
+const LOOK_BYTES = 2 * 1024 * 1024
 
 export interface RoomOptions {
   metadata: Metadata
@@ -65,15 +65,19 @@ export class Room {
     return mine
   }
 
-  /** Evicts until so many bytes are free, or nothing is left to evict; answers how many were freed. */
-  async evict(bytes: number): Promise<number> {
+  /**
+   * Evicts until so many bytes are free, or nothing is left to evict; answers how many were freed.
+   *
+   * @param protectedMs what was used in the last so many milliseconds stays
+   */
+  async evict(bytes: number, protectedMs = PROTECTED_MILLISECONDS): Promise<number> {
     const { metadata, lastUse, now, onEvicted } = this.options
     await lastUse.flush()
     let freed = await this.dropIdleFills()
     let more = true
     while (freed < bytes && more) {
       const at = now()
-      const call = { at, before: at - PROTECTED_MILLISECONDS, bytes: bytes - freed, limit: ROWS_MAX }
+      const call = { at, before: at - protectedMs, bytes: bytes - freed, limit: ROWS_MAX }
       const evicted = await metadata.write('evict', call)
       more = evicted.more
       await this.removeBytes(evicted.blobs)
@@ -97,10 +101,10 @@ export class Room {
     if (this.received >= LOOK_BYTES) void this.keep()
   }
 
-  /** Evicts what stands in the reserve of free space. */
+  /** Evicts what is above the limits: the reserve of free space, and a cap that was lowered. */
   keep(): Promise<void> {
     this.received = 0
-    this.keeping ??= this.keepReserve().finally(() => {
+    this.keeping ??= this.keepLimits().finally(() => {
       this.keeping = undefined
     })
     return this.keeping
@@ -147,15 +151,20 @@ export class Room {
     return { short, isPossible: short <= cached }
   }
 
-  private async keepReserve(): Promise<void> {
-    const { metadata, disk, log } = this.options
-    if (metadata.cache.totals().bytes === 0) return
+  private async keepLimits(): Promise<void> {
+    const { metadata, bytesMax, disk, log } = this.options
+    const cached = metadata.cache.totals().bytes
+    if (cached === 0) return
     try {
       const { totalBytes, freeBytes } = await disk()
-      const short = this.reserveOf(totalBytes) - freeBytes
-      if (short > 0) await this.evict(short)
+      const overCap = bytesMax === 0 ? 0 : cached - bytesMax
+      const short = Math.max(overCap, this.reserveOf(totalBytes) - freeBytes)
+      if (short <= 0) return
+      const freed = await this.evict(short)
+      // Pushes come first: before the disk is full, what was used a moment ago goes as well.
+      if (freed < short) await this.evict(short - freed, -1)
     } catch (cause) {
-      log.error({ cause }, 'cannot keep the reserve of free space')
+      log.error({ cause }, 'cannot keep the cache within its limits')
     }
   }
 

@@ -136,3 +136,20 @@ test('cache: what is pinned stays, with the images of an index, and goes when th
   await pull('1')
   expect(fetched()).toBe(after + 2)
 })
+
+test('cache: a cap that is lower after a restart is kept at once, before anything is pulled', async () => {
+  let now = Date.UTC(2026, 0, 1)
+  await using cache = await startCache({ cache: 'bytes-max = 1_000_000', now: () => now })
+  const cached = async () =>
+    ((await (await cache.server.fetch('/api/v1/cache')).json()) as { bytes: number }).bytes
+  for (const tag of ['1', '2']) {
+    const { layer } = cache.fake.putImage('library/app', tag, [300_000])
+    await cache.get(`manifests/${tag}`)
+    await (await cache.get(`blobs/${layer.digest}`)).bytes()
+  }
+  await until(async () => (await cached()) === 600_000)
+  now += 60_000
+  await cache.restart({ cache: 'bytes-max = 400_000' })
+  await until(async () => (await cached()) === 300_000)
+  expect((await cache.get('manifests/2')).status).toBe(200)
+})

@@ -1,0 +1,188 @@
+import { statfs } from 'node:fs/promises'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { runCommand } from './lib/command.ts'
+import { imageManifest, Registry } from './lib/registry.ts'
+import { startServer } from './lib/server.ts'
+import { temporaryFolder } from './lib/temporary-folder.ts'
+import { checkDataFolder } from './soak/data-folder.ts'
+import { Random } from './soak/random.ts'
+import { SampleUpstream } from './soak/sample-upstream.ts'
+import { isDigestOf, type Sample, Samples } from './soak/samples.ts'
+
+const MiB = 1024 * 1024
+const volumeMiB = 300
+/** The images of the upstream have about 3 GiB. */
+const images = 160
+const layersAnImage = 4
+const [layerBytesMin, layerBytesMax] = [2 * MiB, 8 * MiB]
+const clients = 4
+/** What is pushed in all stays below 100 MiB, so that there is always room for it. */
+const pushedBytesMax = 90 * MiB
+const pushBytes = MiB
+const lookMs = 50
+const capBytes = 120 * MiB
+const startSecondsMax = 15
+const [upstreamName, repository] = ['up.example', 'up.example/full/image']
+
+/** A volume that the cache fills, and what is wrong there. */
+interface World {
+  mount: string
+  data: string
+  upstream: SampleUpstream
+  samples: Samples
+  random: Random
+  pushed: Sample[]
+  pulls: number
+  freeBytesMin: number
+}
+
+/**
+ * `cache-full [--seconds 60]`: pulls 3 GiB of images at random through a cache on a volume of 300 MiB, with pushes beside,
+ * first with the reserve of free space alone, and then with a cap. Every pull must be whole, pushed content must stay, and
+ * the reserve and the cap must be kept. A blob larger than the volume must come through. Needs Linux and root, for a
+ * tmpfs.
+ * @throws Error with the first violation
+ */
+export async function run(args: string[]): Promise<void> {
+  const { values } = parseArgs({ args, options: { seconds: { type: 'string', default: '60' } } })
+  const milliseconds = Number(values.seconds) * 1000
+  if (!(milliseconds > 0)) throw new Error('usage: cache-full [--seconds 60]')
+  await using folder = await temporaryFolder('full')
+  await runCommand(['mount', '-t', 'tmpfs', '-o', `size=${volumeMiB}m`, 'tmpfs', folder.path])
+  const random = new Random(crypto.getRandomValues(new Uint32Array(1))[0] ?? 0)
+  const samples = new Samples(random.fork())
+  const upstream = new SampleUpstream(samples, 0)
+  try {
+    addImages(upstream, samples, random)
+    const data = join(folder.path, 'data')
+    const world: World = {
+      mount: folder.path,
+      data,
+      upstream,
+      samples,
+      random,
+      pushed: [],
+      pulls: 0,
+      freeBytesMin: Number.POSITIVE_INFINITY,
+    }
+    console.log(await fill(world, milliseconds / 2, 0))
+    console.log(await fill(world, milliseconds / 2, capBytes))
+    const faults = await checkDataFolder(data, new Set())
+    if (faults.length > 0) throw new Error(faults.join('\n'))
+    console.log('nothing is missing, and the database is intact')
+  } finally {
+    await upstream.stop()
+    await runCommand(['umount', folder.path])
+  }
+}
+
+function addImages(upstream: SampleUpstream, samples: Samples, random: Random): void {
+  for (let image = 0; image < images; image++) {
+    const make = (min: number, max: number) => {
+      const sample = samples.make(random, min + random.below(max - min))
+      upstream.add(sample)
+      return sample
+    }
+    const config = make(500, 1500)
+    const layers = Array.from({ length: layersAnImage }, () => make(layerBytesMin, layerBytesMax))
+    upstream.addManifest(`v${image}`, imageManifest(config, layers, `image ${image}`))
+  }
+}
+
+/** Pulls and pushes for a while, with a cap of the cache or, if that is 0, without one. */
+async function fill(world: World, milliseconds: number, bytesMax: number): Promise<string> {
+  const { data, upstream } = world
+  const settings = `[[upstream]]\nname = "${upstreamName}"\nurl = "http://${upstream.address}"\n`
+  await Bun.write(join(data, 'cay.toml'), `${settings}[cache]\nbytes-max = ${bytesMax}\n`)
+  await using server = await startServer({ data })
+  const registry = new Registry(server.address)
+  const state = { over: false }
+  if (bytesMax > 0) await untilWithin(registry, bytesMax)
+  const pulls = world.pulls
+  const watch = watchRoom(world, registry, bytesMax, state)
+  const work = [
+    ...Array.from({ length: clients }, () => pullImages(world, registry, state)),
+    pushSometimes(world, registry, state, milliseconds / 2 / (pushedBytesMax / pushBytes)),
+  ]
+  try {
+    await Promise.race([Bun.sleep(milliseconds), ...work, watch])
+  } finally {
+    state.over = true
+    await Promise.all([...work, watch])
+  }
+  await pullLarge(world, registry)
+  for (const { digest } of world.pushed) await registry.pullBlob('local/app', digest)
+  const free = Math.round(world.freeBytesMin / MiB)
+  const cap = bytesMax === 0 ? 'no cap' : `a cap of ${bytesMax / MiB} MiB`
+  return (
+    `${cap}: ${world.pulls - pulls} pulls of images were whole, ${world.pushed.length} pushed images stayed, ` +
+    `at least ${free} MiB were free, and a blob larger than the volume came through`
+  )
+}
+
+async function pullImages(world: World, registry: Registry, state: { over: boolean }): Promise<void> {
+  const random = world.random.fork()
+  while (!state.over) {
+    const path = `/v2/${repository}/manifests/v${random.below(images)}`
+    const { bytes } = await registry.expect([200], 'GET', path)
+    const { config, layers } = JSON.parse(new TextDecoder().decode(bytes)) as Record<string, Sample[]>
+    for (const { digest } of [config, layers].flat() as Sample[]) await registry.pullBlob(repository, digest)
+    world.pulls++
+  }
+}
+
+/** Pushes images of 1 MiB, and pulls one that was pushed before. */
+async function pushSometimes(
+  { samples, random, pushed }: World,
+  registry: Registry,
+  state: { over: boolean },
+  pauseMs: number,
+): Promise<void> {
+  const own = random.fork()
+  while (!state.over && (pushed.length + 1) * pushBytes <= pushedBytesMax) {
+    const sample = samples.make(own, pushBytes)
+    await registry.pushBlob('local/app', sample.digest, samples.bytes(sample))
+    await registry.pushManifest('local/app', `v${pushed.length}`, imageManifest(sample, [sample], 'pushed'))
+    pushed.push(sample)
+    await registry.pullBlob('local/app', own.pick(pushed)?.digest ?? '')
+    await Bun.sleep(pauseMs)
+  }
+}
+
+/** Looks again and again whether the reserve is free, and the cache is below its cap but for what is being filled. */
+async function watchRoom(world: World, registry: Registry, bytesMax: number, state: { over: boolean }) {
+  const reserve = (volumeMiB * MiB) / 10
+  while (!state.over) {
+    const { bavail, bsize } = await statfs(world.mount)
+    const free = bavail * bsize
+    world.freeBytesMin = Math.min(world.freeBytesMin, free)
+    if (free < reserve) throw new Error(`only ${free} bytes of the volume are free, not ${reserve}`)
+    const cached = await cachedBytes(registry)
+    if (bytesMax > 0 && cached > bytesMax) throw new Error(`${cached} bytes are cached, above ${bytesMax}`)
+    await Bun.sleep(lookMs)
+  }
+}
+
+/** A cap that is lower than before is kept soon after the start. */
+async function untilWithin(registry: Registry, bytesMax: number): Promise<void> {
+  const deadline = performance.now() + startSecondsMax * 1000
+  while ((await cachedBytes(registry)) > bytesMax) {
+    if (performance.now() > deadline) throw new Error('the cache stays above its new cap')
+    await Bun.sleep(lookMs)
+  }
+}
+
+async function cachedBytes(registry: Registry): Promise<number> {
+  const { bytes } = await registry.expect([200], 'GET', '/api/v1/cache')
+  return (JSON.parse(new TextDecoder().decode(bytes)) as { bytes: number }).bytes
+}
+
+/** Pulls a blob that cannot be stored. */
+async function pullLarge({ upstream }: World, registry: Registry): Promise<void> {
+  const large = new Uint8Array((volumeMiB + 20) * MiB)
+  for (let at = 0; at < large.length; at += MiB) crypto.getRandomValues(large.subarray(at, at + 64 * 1024))
+  const digest = upstream.addBytes(large)
+  const { bytes } = await registry.expect([200], 'GET', `/v2/${repository}/blobs/${digest}`)
+  if (!isDigestOf(digest, bytes)) throw new Error('the large blob is served with other bytes')
+}
