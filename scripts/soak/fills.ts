@@ -121,7 +121,7 @@ class Blobs {
 }
 
 async function isBeingFilled(registry: Registry, digest: string): Promise<boolean> {
-  const { bytes } = await registry.expect([200], 'GET', '/api/v1/cache/fills')
+  const { bytes } = await registry.expect([200], 'GET', '/api/v1/cache/downloads')
   return new TextDecoder().decode(bytes).includes(digest)
 }
 

@@ -20,7 +20,9 @@ async function startFilled() {
   await cache.get('manifests/1')
   await (await cache.get(`blobs/${image.layer.digest}`)).bytes()
   await until(
-    async () => ((await (await cache.server.fetch('/api/v1/cache')).json()) as { fills: number }).fills === 0,
+    async () =>
+      ((await (await cache.server.fetch('/api/v1/cache')).json()) as { downloadCount: number })
+        .downloadCount === 0,
   )
   return { cache, ...image, [Symbol.asyncDispose]: () => cache[Symbol.asyncDispose]() }
 }
@@ -60,12 +62,12 @@ test('cache: a cached repository takes a description', async () => {
 
 describe('cache: what is deleted of a cached repository goes at once:', () => {
   const cached = async ({ server }: TestCache) => (await server.fetch('/api/v1/cache')).json()
-  const empty = { bytes: 0, blobs: 0, manifests: 0 }
+  const empty = { bytes: 0, blobCount: 0, manifestCount: 0 }
 
   test('all of it', async () => {
     await using filled = await startFilled()
     const { cache, layer } = filled
-    expect((await call(cache, 'DELETE', PATH)).status).toBe(200)
+    expect((await call(cache, 'DELETE', PATH)).status).toBe(204)
     expect(await cached(cache)).toMatchObject(empty)
     expect((await cache.server.fetch(PATH)).status).toBe(404)
     const asked = cache.fake.log.length
@@ -79,14 +81,14 @@ describe('cache: what is deleted of a cached repository goes at once:', () => {
   test('its last manifest', async () => {
     await using filled = await startFilled()
     const { cache, manifest } = filled
-    expect((await call(cache, 'DELETE', `${PATH}/manifests/${manifest.digest}`)).status).toBe(200)
+    expect((await call(cache, 'DELETE', `${PATH}/manifests/${manifest.digest}`)).status).toBe(204)
     expect(await cached(cache)).toMatchObject(empty)
   })
 
   test('the last tag of a manifest, with the manifest', async () => {
     await using filled = await startFilled()
     const { cache } = filled
-    expect((await call(cache, 'DELETE', `${PATH}/tags/1`)).status).toBe(200)
+    expect((await call(cache, 'DELETE', `${PATH}/tags/1`)).status).toBe(204)
     expect(await cached(cache)).toMatchObject(empty)
   })
 
@@ -95,7 +97,7 @@ describe('cache: what is deleted of a cached repository goes at once:', () => {
     const { cache, manifest } = filled
     cache.fake.putManifest('library/app', '2', manifest)
     await cache.get('manifests/2')
-    expect((await call(cache, 'DELETE', `${PATH}/tags/1`)).status).toBe(200)
-    expect(await cached(cache)).toMatchObject({ manifests: 1 })
+    expect((await call(cache, 'DELETE', `${PATH}/tags/1`)).status).toBe(204)
+    expect(await cached(cache)).toMatchObject({ manifestCount: 1 })
   })
 })

@@ -10,7 +10,7 @@ test('cache: clients that ask for blobs and leave can have only so many wait, an
   cache.fake.on(/^HEAD .*blobs/, () => [head(200, { 'content-length': size }), 'keep'])
   cache.fake.on(/^GET .*blobs/, () => [head(200, { 'content-length': size }), new Promise(() => {})])
   const fills = async () => {
-    const response = await cache.server.fetch('/api/v1/cache/fills')
+    const response = await cache.server.fetch('/api/v1/cache/downloads')
     return ((await response.json()) as { items: unknown[] }).items.length
   }
   const clients = new AbortController()

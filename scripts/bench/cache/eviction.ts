@@ -87,5 +87,5 @@ function markAsCached(data: string): { cached: number; perImage: number } {
 
 async function countImages({ port }: Peer): Promise<number> {
   const response = await fetch(`http://127.0.0.1:${port}/api/v1/cache`)
-  return ((await response.json()) as { manifests: number }).manifests
+  return ((await response.json()) as { manifestCount: number }).manifestCount
 }
