@@ -51,6 +51,8 @@ interface TagState {
   /** No check is made before. */
   quietUntil: number
   check: Promise<void> | undefined
+  /** The running check has taken longer than clients wait for it. */
+  isLate: boolean
 }
 
 /** What to do with the tag that is here. */
@@ -87,7 +89,11 @@ export class TagChecks {
     const age = now() - (state.checkedAt ?? 0)
     if (upstream.isUp && now() >= state.quietUntil) {
       state.check ??= this.run(upstream, repository, tag, state)
-      if (waits && age >= freshMs + staleMs) await unlessLate(state.check, deadlineMs)
+      if (waits && !state.isLate && age >= freshMs + staleMs) {
+        const { check } = state
+        const isLate = await isLateFor(check, deadlineMs)
+        if (state.check === check) state.isLate = isLate
+      }
     }
     return this.recordEvent(upstream, repository, tag, state, freshMs)
   }
@@ -116,7 +122,7 @@ export class TagChecks {
     upstream: Upstream,
     repository: RepositoryName,
     tag: Tag,
-    { checkedAt, failure }: TagState,
+    { checkedAt, failure, isLate }: TagState,
     freshMs: number,
   ): CheckedTag {
     const age = this.options.now() - (checkedAt ?? 0)
@@ -125,7 +131,7 @@ export class TagChecks {
       ? 'is set to offline'
       : failure !== undefined
         ? REASONS[failure.kind]
-        : upstream.isUp
+        : upstream.isUp && !isLate
           ? undefined
           : REASONS.unavailable
     if (reason === undefined) return { isStale: true }
@@ -144,7 +150,7 @@ export class TagChecks {
     if (known !== undefined) return known
     const checkedAt = this.options.readCheckedAt(repository, tag)
     if (checkedAt === undefined) return undefined
-    const state = { checkedAt, failure: undefined, quietUntil: 0, check: undefined }
+    const state = { checkedAt, failure: undefined, quietUntil: 0, check: undefined, isLate: false }
     this.states.set(key, state)
     return state
   }
@@ -172,15 +178,18 @@ export class TagChecks {
       if (isNews) onFailed(upstream, repository, tag, failure)
     } finally {
       state.check = undefined
+      state.isLate = false
     }
   }
 }
 
-async function unlessLate(promise: Promise<void>, milliseconds: number): Promise<void> {
+/** Waits for a check at most so long, and answers whether that was too short. */
+async function isLateFor(check: Promise<void>, milliseconds: number): Promise<boolean> {
   let timer: Timer | undefined
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, milliseconds)
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(resolve, milliseconds, true)
   })
-  await Promise.race([promise, late])
+  const isLate = await Promise.race([check.then(() => false), late])
   clearTimeout(timer)
+  return isLate
 }
