@@ -57,3 +57,12 @@ export async function makeContent(size: number, below?: string): Promise<Content
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
   }
 }
+
+/**
+ * Writes so many bytes to memory and frees them. The first write to a page of a virtual machine is much slower than any
+ * later one, and only the first contestant would pay for it.
+ */
+export async function warmMemory(bytes: number): Promise<void> {
+  await using folder = await temporaryFolder('bench-warm', memory)
+  await Bun.$`head --bytes ${bytes} /dev/zero > ${join(folder.path, 'zero')}`.quiet()
+}

@@ -2,7 +2,7 @@ import { type Bench, type Case, relative, sized } from '../case.ts'
 import { floor } from '../floor.ts'
 import { inTurns, type Measurement, observe, type Row } from '../measurement.ts'
 import { pullManifest, withColdCache } from './cold.ts'
-import { type Content, makeContent, repository } from './content.ts'
+import { type Content, makeContent, repository, warmMemory } from './content.ts'
 import { bringLoad, type Load, type Upstream } from './load.ts'
 
 const megabyte = 1_000_000
@@ -29,7 +29,10 @@ async function measureFill(bench: Bench, speed: number): Promise<Row[]> {
   await using upstream = await load.serve(content.folder, speed * megabyte)
   const direct = `http://${upstream.address}/v2/${repository}/${content.paths.layer}`
   const piece = { path: content.file, offset: 0, size: content.size, digest: content.digest }
-  const floorSpeed = async () => speedOf(content, floor(content.folder, [piece])[0] ?? 0)
+  const floorSpeed = async () => {
+    await warmMemory(2 * content.size)
+    return speedOf(content, floor(content.folder, [piece])[0] ?? 0)
+  }
   const contestants = [
     { name: 'direct', measure: () => pullOnce(load, content, direct) },
     { name: 'cay', measure: () => fillOnce(bench, load, content, upstream) },
@@ -46,6 +49,7 @@ async function fillOnce(
 ): Promise<Measurement> {
   return await withColdCache(bench, upstream, async ({ peer, url }) => {
     await pullManifest(url(content.paths.tag), content)
+    await warmMemory(2 * content.size)
     return await observe(peer, () => pullOnce(load, content, url(content.paths.layer)))
   })
 }
