@@ -135,7 +135,7 @@ export class CachedManifests implements Manifests {
     try {
       await this.flights.join(`${repository}@${tag}`, () => this.follow(upstream, repository, tag))
     } catch (error) {
-      throw refusalOf(error, `the state of ${repository}:${tag}`, 'MANIFEST_UNKNOWN')
+      throw refusalOf(error, `${repository}:${tag}`, 'MANIFEST_UNKNOWN', 'cannot be checked:')
     }
     this.checks.noteFetched(repository, tag)
     return (await local.get(repository, { tag })).digest

@@ -10,11 +10,17 @@ const RETRY_SECONDS = 5
  *
  * @param what what was asked for, for people
  * @param absent the code of a 404
+ * @param fate what became of it, before the upstream's answer
  */
-export function refusalOf(error: unknown, what: string, absent: ErrorCode): unknown {
+export function refusalOf(
+  error: unknown,
+  what: string,
+  absent: ErrorCode,
+  fate = 'is not in the cache, and',
+): unknown {
   if (!(error instanceof UpstreamError)) return error
   const { kind, message, isTimeout, retryAfterSeconds } = error
-  const why = `${what} is not in the cache, and ${message}`
+  const why = `${what} ${fate} ${message}`
   const options = {
     cause: error.cause,
     headers: { 'retry-after': String(retryAfterSeconds ?? RETRY_SECONDS) },

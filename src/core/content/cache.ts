@@ -42,7 +42,7 @@ export function cacheService(cache: ProxyCache, metadata: Metadata, now: () => n
     if (upstream !== undefined) return upstream
     throw registryError(
       'NOT_FOUND',
-      `${repository} is not of an upstream: the names of those begin with the upstream's`,
+      `${repository} is not a cached repository: the names of those begin with the name of an upstream`,
     )
   }
   const totals = (): CacheTotals => ({
@@ -79,9 +79,12 @@ export function cacheService(cache: ProxyCache, metadata: Metadata, now: () => n
     },
 
     /** Checks a tag now, and follows it. Throws what a pull would. */
-    async refresh(repository: RepositoryName, tag: Tag): Promise<{ digest: string }> {
+    async refresh({ caller, at }: Write, repository: RepositoryName, tag: Tag): Promise<{ digest: string }> {
       cachedUpstream(repository)
-      return { digest: await cache.manifests.refresh(repository, tag) }
+      const digest = await cache.manifests.refresh(repository, tag)
+      const target = nameOf(repository, { tag })
+      await metadata.write('noteAct', { caller, at, action: 'cache.refresh', target })
+      return { digest }
     },
 
     /** Evicts one manifest with its tags, or a tag. */
@@ -136,25 +139,25 @@ async function explain(
       reference.tag && (await metadata.history.ofTag(repository, reference.tag, Number.MAX_SAFE_INTEGER, 1))
     const line = lines?.[0]
     const gone =
-      line?.act === 'cache.evict' ? `it was evicted ${at(line.at)}` : 'it was not pulled yet, or was evicted'
+      line?.act === 'cache.evict' ? `it was evicted ${at(line.at)}` : 'it was never pulled, or was evicted'
     return {
       state: 'absent',
-      explanation: `${what} is not here: ${gone}; the next pull asks ${upstream.name}`,
+      explanation: `${what} is not cached: ${gone}. The next pull fetches it from ${upstream.name}`,
     }
   }
   if (reference.tag === undefined) {
     return {
       state: 'cached',
-      explanation: `${what} is here; by digest ${upstream.name} is never asked again`,
+      explanation: `${what} is cached. Pulls by digest never ask ${upstream.name} again`,
     }
   }
   const checkedAt = metadata.cache.findTag(repository, reference.tag)?.checkedAt
   if (checkedAt == null)
-    return { state: 'pushed', explanation: `${what} was pushed here; it follows no upstream` }
+    return { state: 'pushed', explanation: `${what} was pushed, and follows no upstream` }
   const isFresh = cache.isFresh(repository, reference.tag)
-  const next = isFresh ? 'it is served without a check' : `the next pull checks it with ${upstream.name}`
+  const next = isFresh ? 'Pulls get it without a check' : `The next pull checks it with ${upstream.name}`
   return {
     state: isFresh ? 'fresh' : 'stale',
-    explanation: `${what} is here, and was last the same at ${upstream.name} ${at(checkedAt)}: ${next}`,
+    explanation: `${what} is cached, and ${upstream.name} last confirmed it ${at(checkedAt)}. ${next}`,
   }
 }

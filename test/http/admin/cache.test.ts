@@ -40,7 +40,13 @@ test('cache: content is listed, explained and evicted', async () => {
   expect(await get('/cache')).toMatchObject({ manifestCount: 1 })
   await until(async () => ((await get('/cache/downloads')).items as unknown[]).length === 0)
   const audit = JSON.stringify(await get('/audit'))
-  expect(audit).toContain('cache.evict')
+  for (const action of ['cache.evict', 'cache.refresh']) expect(audit).toContain(action)
+  fake.on(/manifests/, () => reply(404, {}, ''))
+  const gone = await post('/cache/refresh', { repository: REPOSITORY, tag: '1' })
+  expect([gone.status, await gone.text()]).toEqual([
+    404,
+    expect.stringContaining(`${REPOSITORY}:1 cannot be checked: `),
+  ])
 })
 
 test('upstreams: each is shown with its state, and never with a secret', async () => {

@@ -129,10 +129,15 @@ export function cache(context: AdminContext) {
       ({ query }) => cache.explain(parseRepositoryName(query.repository), parseReference(query.reference)),
       { query: Named, ...OPERATIONS.explain },
     )
-    .post('/refresh', ({ body }) => cache.refresh(parseRepositoryName(body.repository), parseTag(body.tag)), {
-      body: t.Object({ repository, tag: t.String({ maxLength: 128, example: '3' }) }),
-      ...OPERATIONS.refresh,
-    })
+    .post(
+      '/refresh',
+      ({ principal, body }) =>
+        cache.refresh(principal.act(), parseRepositoryName(body.repository), parseTag(body.tag)),
+      {
+        body: t.Object({ repository, tag: t.String({ maxLength: 128, example: '3' }) }),
+        ...OPERATIONS.refresh,
+      },
+    )
     .post(
       '/evict',
       async ({ principal, body }) => {
