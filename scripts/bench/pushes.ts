@@ -32,7 +32,7 @@ export const pushCases: Case[] = [
     title: ({ layerBytes: size }) => `push of ${parallel} x ${sized(size)} in parallel`,
     unit: 'MB/s',
     reference: 'floor',
-    targets: [relative('at least', 0.75)],
+    targets: [relative('at least', 1)],
     run: (bench) =>
       measureBlobs(bench, (round) => bench.random.pieces(parallel, bench.scale.layerBytes, round)),
   },
@@ -41,7 +41,7 @@ export const pushCases: Case[] = [
     title: () => `small images pushed, ${imageConnections} at once (config, layer, manifest)`,
     unit: 'images/s',
     reference: 'docker-registry',
-    targets: [relative('at least', 5)],
+    targets: [relative('at least', 8)],
     run: measureImages,
   },
 ]
