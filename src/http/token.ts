@@ -35,7 +35,11 @@ export interface TokenOptions {
   sourceOf: (request: Request) => BodySource
 }
 
-/** GET and POST /token: Docker's token protocol, with Basic or as OAuth 2. */
+/**
+ * GET and POST /token: Docker's token protocol, with Basic or as OAuth 2. Only POST returns refresh tokens. `docker login`
+ * asks for one with GET, and stores it instead of the password in the file that podman, skopeo and buildah also read, and
+ * they refuse a file with such a token.
+ */
 export function token({ authenticator, addressOf, accounts: { registryTokens }, ...options }: TokenOptions) {
   return new Elysia({ name: 'token', tags: ['token'] })
     .use(forms(options.bodies.signIn, options.sourceOf))
@@ -45,13 +49,12 @@ export function token({ authenticator, addressOf, accounts: { registryTokens }, 
     })
     .get(
       '/token',
-      async ({ request, query }) => {
+      async ({ request }) => {
         const header = request.headers.get('authorization')
         const address = addressOf(request)
         const identity = await authenticator.authenticate(header, () => address)
         const scopes = new URL(request.url).searchParams.getAll('scope')
-        const isOffline = query.offline_token === 'true'
-        return toAnswer(await registryTokens.issue(identity, { scopes, isOffline, address }))
+        return toAnswer(await registryTokens.issue(identity, { scopes, address }))
       },
       {
         query: t.Object(
@@ -60,7 +63,9 @@ export function token({ authenticator, addressOf, accounts: { registryTokens }, 
             scope: t.Optional(t.Union([t.String(), t.Array(t.String())])),
             account: t.Optional(t.String()),
             client_id: t.Optional(t.String()),
-            offline_token: t.Optional(t.String()),
+            offline_token: t.Optional(
+              t.String({ description: 'Ignored, because of what Docker does with a refresh token' }),
+            ),
           },
           { additionalProperties: t.String() },
         ),
@@ -73,7 +78,8 @@ export function token({ authenticator, addressOf, accounts: { registryTokens }, 
       async ({ request, body }) => {
         const address = addressOf(request)
         const identity = await identityOf(authenticator, body, address)
-        const asked = { scopes: [body.scope ?? ''], isOffline: body.access_type === 'offline', address }
+        const refreshFor = body.access_type === 'offline' ? (body.client_id ?? '') : undefined
+        const asked = { scopes: [body.scope ?? ''], address, refreshFor }
         return toAnswer(await registryTokens.issue(identity, asked))
       },
       {

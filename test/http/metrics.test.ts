@@ -74,7 +74,7 @@ test('metrics: uploads, disk, jobs, logins, event loop and process are included'
   const found = await scrape()
   expect(found.get('cay_uploads_in_progress')).toBe(1)
   expect(found.get('cay_disk_bytes{kind="free"}')).toBeGreaterThan(0)
-  expect(found.get('cay_jobs_running{kind="collect"}')).toBe(0)
+  expect(found.get('cay_jobs_running{kind="gc"}')).toBe(0)
   expect(found.get('cay_jobs_ended_total{kind="scan",state="done"}')).toBe(0)
   expect(found.get('cay_logins_total{result="ok"}')).toBeGreaterThan(0)
   expect(found.get('cay_logins_total{result="failed"}')).toBe(1)

@@ -82,15 +82,9 @@ describe('GET /token', () => {
     expect((await get('?scope=repository:alice/app:push', bearer(token))).status).toBe(401)
   })
 
-  test('who has a token as password gets no refresh token, whoever has the password does', async () => {
-    const { secret } = await server.addToken('alice')
-    for (const [password, given] of [
-      [secret, false],
-      [undefined, true],
-    ] as const) {
-      const answer = (await (await get('?offline_token=true', basic('alice', password))).json()) as Answer
-      expect(answer.refresh_token !== undefined).toBe(given)
-    }
+  test('token: docker login gets no refresh token, which podman could not read from the same file', async () => {
+    const answer = (await (await get('?offline_token=true', basic('alice'))).json()) as Answer
+    expect(answer.refresh_token).toBeUndefined()
   })
 })
 
@@ -110,6 +104,43 @@ describe('POST /token', () => {
     expect(second).toMatchObject({ scope: 'repository:alice/a:push repository:b:', expires_in: 300 })
     const principal = server.as(bearer(second.access_token))
     expect((await principal.fetch('/v2/alice/a/blobs/uploads/', { method: 'POST' })).status).toBe(202)
+  })
+
+  test('token: a client with a token as its password gets no refresh token', async () => {
+    const { secret } = await server.addToken('alice')
+    const answer = await post({ ...password, password: secret, access_type: 'offline' })
+    expect(((await answer.json()) as Answer).refresh_token).toBeUndefined()
+  })
+
+  test('token: refresh tokens are listed with the name of their client, and can be revoked', async () => {
+    await server.addUser('lister')
+    const asked = { ...password, username: 'lister', access_type: 'offline', client_id: 'laptop' }
+    const { refresh_token = '' } = (await (await post(asked)).json()) as Answer
+    const path = '/accounts/lister/tokens'
+    const { items } = await server.admin<{ items: { id: string; kind: string; name: string }[] }>('GET', path)
+    expect(items).toMatchObject([
+      { kind: 'refresh', name: 'laptop', createdAt: new Date(clock).toISOString() },
+    ])
+    await server.admin('DELETE', `${path}/${items[0]?.id}`)
+    expect((await post({ grant_type: 'refresh_token', refresh_token })).status).toBe(401)
+    expect(await server.admin<object>('GET', path)).toEqual({ items: [] })
+  })
+
+  test('token: the least recently used of 100 refresh tokens makes room for another', async () => {
+    await server.addUser('busy')
+    const asked = { ...password, username: 'busy', access_type: 'offline' }
+    const login = async () => {
+      clock += 1000
+      return ((await (await post(asked)).json()) as Answer).refresh_token ?? ''
+    }
+    const use = async (refresh_token: string) =>
+      (await post({ grant_type: 'refresh_token', refresh_token })).status
+    const [first = '', second = ''] = [await login(), await login()]
+    for (let n = 2; n < 100; n++) await login()
+    clock += 1000
+    expect(await use(first)).toBe(200)
+    await login()
+    expect(await Promise.all([first, second].map(use))).toEqual([200, 401])
   })
 
   test('a refresh token is good for nothing else, and not for ever', async () => {
@@ -162,7 +193,7 @@ test('a guesser has to wait, and the account is free again after', async () => {
   expect((await guess('198.51.100.99')).status).toBe(200)
   const { items } = await server.admin<{ items: { account?: string; address: string; count?: number }[] }>(
     'GET',
-    '/audit?kind=failed',
+    '/audit?kind=failed-sign-in',
   )
   expect(items.filter(({ account }) => account === 'victim')).toMatchObject(
     [5, 4, 3, 2, 1, 0].map((at) => ({ address: `198.51.100.${at}`, target: 'password', count: 1 })),
@@ -208,8 +239,11 @@ test('a rotation that ends the old key at once ends its tokens, also those that 
   const pull = async (token: string) =>
     (await server.as(bearer(token)).fetch('/v2/alice/app/tags/list')).status
   expect(await pull(old)).toBe(404)
-  const { othersEndAt } = await server.admin<{ othersEndAt: string }>('POST', '/signing-keys?now=true')
-  expect(Date.parse(othersEndAt)).toBe(clock)
+  const { othersExpireAt } = await server.admin<{ othersExpireAt: string }>(
+    'POST',
+    '/signing-keys?revokeOthers=true',
+  )
+  expect(Date.parse(othersExpireAt)).toBe(clock)
   expect(await pull(old)).toBe(401)
   expect(await pull(await server.tokenFor(basic('alice'), 'repository:alice/app:pull'))).toBe(404)
   expect(await server.admin<{ items: object[] }>('GET', '/signing-keys')).toMatchObject({ items: [{}] })

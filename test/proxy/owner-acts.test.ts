@@ -34,7 +34,7 @@ describe('cache: a cached repository refuses', () => {
     ['days for untagged manifests', 'PATCH', '', { untaggedDays: 3 }],
     ['immutable tags when it is replaced', 'PUT', '', { immutableTags: true }],
     ['being restored', 'POST', '/restore', {}],
-    ['a rewind', 'POST', '/restore', { at }],
+    ['a rewind', 'POST', '/rewind', { at }],
     ['a restored tag', 'POST', '/tags/1/restore', { at }],
     ['a tag that is put', 'PUT', '/tags/2', { digest: `sha256:${'0'.repeat(64)}` }],
     ['a restored manifest', 'POST', `/manifests/sha256:${'0'.repeat(64)}/restore`, undefined],

@@ -18,13 +18,14 @@ export const tokens: Noun = {
   verbs: {
     list: {
       usage: '<account>',
-      summary: 'List the tokens of an account',
+      summary: 'List the tokens of an account, and the refresh tokens of its clients',
       isList: true,
       run: ({ args: [account = ''] }) =>
         listing(
           `${apiPath('accounts', account)}/tokens`,
           [
             field('id', 'id'),
+            field('kind', 'kind'),
             field('name', 'name'),
             field('scope', 'scope', (scope) => (scope as Rule[]).map(formatRule).join(',')),
             field('created', 'createdAt', formatTime),

@@ -51,7 +51,13 @@ export function accountServices({
     grants: grants({ metadata, access: auth.access, identities: auth.identities, settings: config.grants }),
     tokens: tokens(metadata),
     sessions: sessions({ metadata, authenticator: auth.authenticator }),
-    registryTokens: registryTokens({ metadata, access: auth.access, tokens: auth.tokens, now }),
+    registryTokens: registryTokens({
+      metadata,
+      access: auth.access,
+      tokens: auth.tokens,
+      noteUse: () => auth.authenticator.noteUse(),
+      now,
+    }),
     signingKeys: signingKeys(metadata),
     audit: audit(options.metadata, auth.notices),
   }

@@ -9,13 +9,15 @@ import type { RepositoryName } from '../../oci/reference.ts'
 /** How long a refresh token lives. */
 const REFRESH_DAYS = 90
 
+const NAME_CHARACTERS_MAX = 64
+
 export interface TokenRequest {
   /** As clients write them: `repository:NAME:ACTIONS`. */
   scopes: string[]
-  /** Whether the client also asks for a refresh token. */
-  isOffline: boolean
   /** The client's address. */
   address: string
+  /** What the client calls itself, if it also asks for a refresh token; may be empty. */
+  refreshFor?: string | undefined
 }
 
 export interface IssuedToken {
@@ -42,24 +44,34 @@ export interface RegistryTokensOptions {
   metadata: Metadata
   access: Access
   tokens: SignedTokens
+  /** Writes when tokens were last used. */
+  noteUse: () => Promise<void>
   /** Milliseconds since 1970. */
   now: () => number
 }
 
-export function registryTokens({ metadata, access, tokens, now }: RegistryTokensOptions): RegistryTokens {
+export function registryTokens({
+  metadata,
+  access,
+  tokens,
+  noteUse,
+  now,
+}: RegistryTokensOptions): RegistryTokens {
   const idOf = (account: string | undefined) =>
     account === undefined ? undefined : metadata.accounts.find(account)?.id
 
   /** A refresh token lets a client keep no password. Changing the password revokes it. */
-  const addRefreshToken = async (account: string, address: string, at: number) => {
+  const addRefreshToken = async (account: string, { address, refreshFor = '' }: TokenRequest, at: number) => {
     const { secret, hash } = newSecret()
+    // The least recently used one makes room for it.
+    await noteUse()
     await metadata.write('addCredential', {
       caller: { account, credential: undefined, address, requestId: '' },
       at,
       of: account,
       id: crypto.randomUUID(),
       kind: 'refresh',
-      name: 'refresh',
+      name: refreshFor.slice(0, NAME_CHARACTERS_MAX) || 'unknown client',
       hash,
       expiresAt: at + REFRESH_DAYS * 86_400_000,
       scope: null,
@@ -68,7 +80,7 @@ export function registryTokens({ metadata, access, tokens, now }: RegistryTokens
   }
 
   return {
-    async issue(identity, { scopes, isOffline, address }) {
+    async issue(identity, request) {
       // Otherwise a client could renew a short-lived token forever.
       if (identity.token !== undefined)
         throw registryError('UNAUTHORIZED', 'a bearer token cannot be exchanged for another token')
@@ -77,11 +89,12 @@ export function registryTokens({ metadata, access, tokens, now }: RegistryTokens
       if (account !== undefined && accountId === undefined)
         throw registryError('UNAUTHORIZED', 'the account no longer exists')
       const issuedAt = now()
-      const granted = grantScopes(access, identity, scopes)
+      const granted = grantScopes(access, identity, request.scopes)
       const token = await tokens.sign({ accountId, credential, access: granted }, issuedAt)
       const isByPassword = account !== undefined && credential === undefined
+      const isOffline = request.refreshFor !== undefined
       const refreshToken =
-        isOffline && isByPassword ? await addRefreshToken(account, address, issuedAt) : undefined
+        isOffline && isByPassword ? await addRefreshToken(account, request, issuedAt) : undefined
       return { token, access: granted, issuedAt, seconds: TOKEN_SECONDS, refreshToken }
     },
 

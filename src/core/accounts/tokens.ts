@@ -12,6 +12,8 @@ const DAY_MILLISECONDS = 86_400_000
 /** A token that an account signs in with. Only a hash of its secret is stored. Times are milliseconds since 1970. */
 export interface Token {
   id: string
+  /** `refresh`: a client got it from /token for a password, and gets short-lived tokens with it. */
+  kind: 'token' | 'refresh'
   name: string
   createdAt: number
   expiresAt: number | null
@@ -28,7 +30,7 @@ export interface NewToken {
 
 /** The tokens of accounts. */
 export interface Tokens {
-  /** Lists the tokens of an account. Throws NOT_FOUND. */
+  /** Lists the tokens of an account, with its refresh tokens. Throws NOT_FOUND. */
   list(account: string, query: PageQuery): Promise<ListPage<Token>>
   /**
    * Creates a token and returns it with its secret, which is never shown again. Throws NOT_FOUND, NAME_INVALID for a bad
@@ -67,7 +69,7 @@ export function tokens(metadata: Metadata): Tokens {
         expiresAt,
         scope: stored,
       })
-      return { id, name, createdAt: act.at, expiresAt, lastUsedAt: null, scope: scope ?? null, secret }
+      return { id, kind, name, createdAt: act.at, expiresAt, lastUsedAt: null, scope: scope ?? null, secret }
     },
 
     async delete(act, account, id) {
@@ -76,6 +78,10 @@ export function tokens(metadata: Metadata): Tokens {
   }
 }
 
-function toToken({ scope, ...row }: CredentialRow): Token {
-  return { ...row, scope: scope === null ? null : JSON.parse(scope) }
+function toToken({ scope, kind, ...row }: CredentialRow): Token {
+  return {
+    ...row,
+    kind: kind === 'refresh' ? kind : 'token',
+    scope: scope === null ? null : JSON.parse(scope),
+  }
 }

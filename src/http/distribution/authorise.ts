@@ -1,4 +1,5 @@
 import { type Access, isInScope } from '../../domain/access.ts'
+import { denial } from '../../domain/denial.ts'
 import { type RegistryError, registryError } from '../../oci/error.ts'
 import type { Exchange } from './exchange.ts'
 import type { Route, RouteAccess } from './routes.ts'
@@ -21,7 +22,8 @@ export function authorise(access: Access, exchange: Exchange, route: Route): voi
   if (!access.may(identity, route.access, repository)) {
     // Docker's engine retries endlessly on an error without a detail.
     const detail = { action: route.access }
-    throw registryError(identity.account === undefined ? 'UNAUTHORIZED' : 'DENIED', undefined, { detail })
+    if (identity.account === undefined) throw registryError('UNAUTHORIZED', undefined, { detail })
+    throw registryError('DENIED', denial(identity, route.access, repository), { detail })
   }
   if (!isInScope(identity, route.access, repository)) throw insufficientScope()
 }

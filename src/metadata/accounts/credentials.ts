@@ -21,13 +21,17 @@ export function credentialReads(db: Db) {
     findByHash: (hash: Buffer): CredentialRow | undefined => byHash.get({ hash }),
     find: (id: string): CredentialRow | undefined => byId.get({ id }),
 
-    /** At most `limit` tokens of an account after the id `last`. */
+    /** At most `limit` tokens of an account, refresh tokens too, after the id `last`. */
     list: (accountId: number, last: string, limit: number): CredentialRow[] =>
       db
         .select()
         .from(credential)
         .where(
-          and(eq(credential.accountId, accountId), eq(credential.kind, 'token'), gt(credential.id, last)),
+          and(
+            eq(credential.accountId, accountId),
+            inArray(credential.kind, TOKEN_KINDS),
+            gt(credential.id, last),
+          ),
         )
         .orderBy(asc(credential.id))
         .limit(limit)
@@ -43,7 +47,10 @@ export function credentialReads(db: Db) {
   }
 }
 
-/** Credentials of one account. Of those that each login makes, the newest stay. */
+/** What an account's list of tokens has. */
+const TOKEN_KINDS = ['token', 'refresh'] as const
+
+/** Credentials of one account. Of those that each login makes, the most recently used stay. */
 const CREDENTIALS_MAX = { token: 1000, refresh: 100, session: 100 }
 
 /** Writes of tokens, each for one call of the writer. */
@@ -71,7 +78,7 @@ export function credentialWrites(db: Db, recordAct: RecordAct) {
       if (kind === 'token') recordAct({ action: 'token.add', target: call.of, detail }, call.caller, call.at)
     },
 
-    /** Ends a token, or a session, of the account. Throws NOT_FOUND when it has none of this id. */
+    /** Ends a token (also a refresh token), or a session, of the account. Throws NOT_FOUND when it has none of this id. */
     removeCredential(call: Write & { id: string; of: string; kind: 'token' | 'session' }) {
       const { kind } = call
       const owner = db.select().from(account).where(eq(account.name, call.of)).get()
@@ -81,7 +88,7 @@ export function credentialWrites(db: Db, recordAct: RecordAct) {
         .where(
           and(
             eq(credential.id, call.id),
-            eq(credential.kind, kind),
+            inArray(credential.kind, kind === 'token' ? TOKEN_KINDS : [kind]),
             eq(credential.accountId, owner?.id ?? 0),
           ),
         )
@@ -134,7 +141,10 @@ function makeRoom(db: Db, accountId: number, kind: CredentialRow['kind']): void 
     .select({ id: credential.id })
     .from(credential)
     .where(and(eq(credential.accountId, accountId), eq(credential.kind, kind)))
-    .orderBy(desc(credential.createdAt))
+    .orderBy(
+      desc(sql`coalesce(${credential.lastUsedAt}, ${credential.createdAt})`),
+      desc(credential.createdAt),
+    )
     .limit(Number.MAX_SAFE_INTEGER)
     .offset(CREDENTIALS_MAX[kind] - 1)
     .all()

@@ -13,7 +13,7 @@ beforeAll(async () => {
 afterAll(() => server.stop())
 
 async function collect(): Promise<void> {
-  const init = { method: 'POST', body: '{"kind":"collect"}', headers: { 'content-type': 'application/json' } }
+  const init = { method: 'POST', body: '{"kind":"gc"}', headers: { 'content-type': 'application/json' } }
   const { id } = (await (await server.fetch('/api/v1/jobs', init)).json()) as { id: string }
   await (await server.fetch(`/api/v1/jobs/${id}/events`)).text()
 }

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { type AccountsServer, basic, bearer, startWithAccounts } from '../../support/accounts.ts'
+import { type AccountsServer, basic, bearer, PASSWORD, startWithAccounts } from '../../support/accounts.ts'
 import { digestOf, EMPTY, imageManifest, json, OCI_MANIFEST, randomBlob } from '../../support/content.ts'
 import { expectStatus, pushBlob, pushImage, pushManifest } from '../../support/push.ts'
 import { beginRequest } from '../../support/raw-request.ts'
@@ -66,7 +66,7 @@ describe.each(ASKERS)('to %s', (_, authorization) => {
       expect(text).not.toMatch(/secret-tag(?!")|no such/)
       return text.replaceAll(repository, 'NAME')
     }
-    expect(await ask('alice/private')).toBe(await ask('alice/absent'))
+    expect(await ask('alice/private')).toBe(await ask('alice/missing'))
   })
 
   test('a private blob cannot be read through another repository', async () => {
@@ -103,7 +103,7 @@ describe('leaks: a mount', () => {
     ['of a private blob, without from', blob.digest],
     ['of an absent one, with from', `${unknown}&from=alice/private`],
     ['of an absent one, without from', unknown],
-    ['from an absent repository', `${blob.digest}&from=alice/absent`],
+    ['from an absent repository', `${blob.digest}&from=alice/missing`],
     ['from a name that is none', `${blob.digest}&from=%22evil%22`],
   ])('%s begins an upload, as if nothing were there', async (_, query) => {
     expect(await mount(basic('bob'), query)).toBe(202)
@@ -219,7 +219,8 @@ describe('revoking access takes effect immediately, even with a valid token', ()
   })
 
   async function refreshToken(name: string): Promise<string> {
-    const response = await server.as(basic(name)).fetch('/token?offline_token=true')
+    const form = { grant_type: 'password', username: name, password: PASSWORD, access_type: 'offline' }
+    const response = await server.fetch('/token', { method: 'POST', body: new URLSearchParams(form) })
     return ((await response.json()) as { refresh_token: string }).refresh_token
   }
 

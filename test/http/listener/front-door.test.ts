@@ -36,10 +36,10 @@ for (const [kind, start] of SERVERS) {
         ])
         expect(answer).toStartWith('HTTP/1.1 400')
         expect(answer).toContain('Content-Length')
-        const body = JSON.stringify({ name: 'admin', password: 'correct-horse-battery' })
+        const body = JSON.stringify({ username: 'admin', password: 'correct-horse-battery' })
         const headers = { 'content-type': 'application/json' }
         const session = await server.fetch('/api/v1/session', { method: 'POST', headers, body })
-        expect(session.status).toBe(200)
+        expect(session.status).toBe(201)
       },
     )
 

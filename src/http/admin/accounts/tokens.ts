@@ -7,6 +7,10 @@ import { AccountName, mapPage, PageQuery, pageOf, RuleModel, Time, timeOf } from
 
 const members = {
   id: t.String(),
+  kind: t.UnionEnum(['token', 'refresh'], {
+    default: undefined,
+    description: 'refresh: a client got it from POST /token for the password; its name is the client id',
+  }),
   name: t.String(),
   createdAt: Time,
   expiresAt: t.Optional(Time),
@@ -87,9 +91,10 @@ export function tokens(context: AdminContext) {
     )
 }
 
-function toToken({ id, name, createdAt, expiresAt, lastUsedAt, scope }: Token) {
+function toToken({ id, kind, name, createdAt, expiresAt, lastUsedAt, scope }: Token) {
   return omitAbsent({
     id,
+    kind,
     name,
     createdAt: timeOf(createdAt),
     expiresAt: expiresAt === null ? null : timeOf(expiresAt),
