@@ -19,6 +19,7 @@ import { conftest, opa } from './clients/policies.ts'
 import { deleteAll, listRepositories } from './clients/published.ts'
 import { regctl } from './clients/regctl.ts'
 import { syft } from './clients/sboms.ts'
+import { signIn } from './clients/sign-in.ts'
 import { singularity } from './clients/singularity.ts'
 import { skopeo } from './clients/skopeo.ts'
 import { wasm } from './clients/wasm.ts'
@@ -56,6 +57,7 @@ const clients: Client[] = [
   modelPack,
   kitOps,
   singularity,
+  signIn,
 ]
 
 /**

@@ -1,6 +1,7 @@
 import { Elysia } from 'elysia'
 import type { Logger } from 'pino'
 import { networkOf } from '../domain/client-network.ts'
+import { RegistryError } from '../oci/error.ts'
 import { LineLimit } from '../telemetry/line-limit.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Answering } from './admin/context.ts'
@@ -111,8 +112,13 @@ function logDeed(log: Logger, handled: Handled, { act, began = handled.began, ..
  * credential is only asked for one, and wrong credentials are logged as failed sign-ins.
  */
 function isRefusal({ method, status, failure }: Handled): boolean {
-  if (status === 403 || status === 429) return true
+  if (status === 403 || status === 429 || isDenial(failure)) return true
   return !isRead(method) && ![401, 404, 412, 416].includes(status) && !isClientGone(failure)
+}
+
+/** Reports whether access was denied, also with 401, which shows some clients the reason. */
+function isDenial(failure: unknown): boolean {
+  return failure instanceof RegistryError && failure.entries[0]?.code === 'DENIED'
 }
 
 function isRead(method: string): boolean {

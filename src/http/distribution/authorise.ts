@@ -23,9 +23,26 @@ export function authorise(access: Access, exchange: Exchange, route: Route): voi
     // Docker's engine retries endlessly on an error without a detail.
     const detail = { action: route.access }
     if (identity.account === undefined) throw registryError('UNAUTHORIZED', undefined, { detail })
-    throw registryError('DENIED', denial(identity, route.access, repository), { detail })
+    const reason = denial(identity, route.access, repository)
+    throw registryError('DENIED', reason, {
+      detail,
+      ...(readsChallenge(exchange.request) && inChallenge(reason)),
+    })
   }
   if (!isInScope(identity, route.access, repository)) throw insufficientScope()
+}
+
+/** Reports whether the client uses containerd's library, as Kubernetes and BuildKit do. It cannot repeat a PUT. */
+function readsChallenge({ method, headers }: Request): boolean {
+  return method !== 'PUT' && /^(?:containerd|buildkit|nerdctl)\//.test(headers.get('user-agent') ?? '')
+}
+
+/**
+ * Puts a reason into the challenge (RFC 6750, 3), because containerd shows neither the body of an error nor anything of a
+ * response to HEAD. It gets another token, and shows the reason when the same request fails again.
+ */
+function inChallenge(reason: string) {
+  return { status: 401, headers: { 'www-authenticate': `error="${reason}"` } }
 }
 
 /** Returns the scope for the challenge: the one that a token needs for this request. */
