@@ -80,7 +80,8 @@ async function runInDocker({ folder, layout }: TrialContext): Promise<void> {
     (await runCommand([...engine.prefix, docker, '--host', engine.host, ...args])).trim()
   const copy = ['copy', '--quiet', '--dest-daemon-host', engine.host]
   await runCommand([skopeo, ...copy, `oci:${imageIn(layout)}`, `docker-daemon:cay:${version}`])
-  await run(...runArguments, ...publish, ...hardened, `cay:${version}`)
+  // The terminal of a container is its log.
+  await run(...runArguments, '--tty', ...publish, ...hardened, `cay:${version}`)
   await eventually(() => run('exec', 'cay', 'cay', 'health'))
   match(await run('top', 'cay', '-o', 'pid,uid,comm'), /65532 +cay/)
   const password = await run('exec', 'cay', 'cay', 'initial-password')

@@ -50,6 +50,8 @@ async function runService({ folder, layout }: TrialContext): Promise<void> {
     await machine.shell('stat --format %u /proc/$(systemctl show --property MainPID --value cay)'),
     '0',
   )
+  await machine.run('/root/cay', 'service', 'install')
+  match(await machine.run('cay', 'service', 'status'), /Serving on 0\.0\.0\.0:5000/)
   // A kill, and a serving thread that hangs.
   await restartsAfter(machine, 'KILL')
   await machine.shell(

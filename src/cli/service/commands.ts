@@ -11,7 +11,9 @@ export function addServiceCommands(program: Command, exit: (code: number) => voi
   withSettings(
     service
       .command('install')
-      .description('Install the service with these settings, and start it; run it again to change them'),
+      .description(
+        'Install the service with these settings, and start it; run it again to change them, or to upgrade',
+      ),
   ).action(async (options) => {
     const args = serviceArguments(options)
     const { config } = await load({ ...options, data: DATA })

@@ -11,8 +11,11 @@ const COPY = '/usr/local/bin/cay'
 /** Where the unit may run executables from: it cannot see home folders, and users can change others. */
 const SYSTEM_FOLDERS = /^\/(usr|opt|bin|sbin)\//
 
-/** Installs the unit, and starts it. Returns when the server is ready. */
-export async function installUnit(args: readonly string[], listen: readonly string[]): Promise<void> {
+/**
+ * Installs the unit, and starts it. Returns when the server is ready. Without arguments an installed unit keeps its own, so
+ * that a newer executable can take its place.
+ */
+export async function installUnit(given: readonly string[], listen: readonly string[]): Promise<void> {
   requireSystemd()
   const packaged = PACKAGED_PATHS.find((path) => existsSync(path))
   if (packaged !== undefined) {
@@ -21,8 +24,9 @@ export async function installUnit(args: readonly string[], listen: readonly stri
     )
   }
   const { executable, isCopy } = placeExecutable()
-  const notes = isCopy ? [`Copied=${executable}`] : []
-  writeFileSync(UNIT_PATH, systemdUnit({ executable, args, hasLowPort: listen.some(hasLowPort), notes }))
+  const { args, isLow } = settingsOf(given, listen)
+  const notes = [`Arguments=${JSON.stringify(args)}`, ...(isCopy ? [`Copied=${executable}`] : [])]
+  writeFileSync(UNIT_PATH, systemdUnit({ executable, args, hasLowPort: isLow, notes }))
   await systemctl('daemon-reload')
   await systemctl('enable', UNIT)
   try {
@@ -35,6 +39,17 @@ export async function installUnit(args: readonly string[], listen: readonly stri
   }
   print(`installed ${UNIT_PATH}, and started it`)
   print('next: cay service status, cay initial-password, journalctl -u cay')
+}
+
+/** Returns the arguments of the unit, and whether one of its ports is low. */
+function settingsOf(
+  args: readonly string[],
+  listen: readonly string[],
+): { args: readonly string[]; isLow: boolean } {
+  const installed = existsSync(UNIT_PATH) ? readFileSync(UNIT_PATH, 'utf8') : ''
+  const [, kept] = /^Arguments=(.*)$/m.exec(installed) ?? []
+  if (args.length > 0 || kept === undefined) return { args, isLow: listen.some(hasLowPort) }
+  return { args: JSON.parse(kept), isLow: /^AmbientCapabilities=\S/m.test(installed) }
 }
 
 /** Stops the service, and removes everything that installing it created, except the data. */
