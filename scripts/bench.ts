@@ -16,6 +16,7 @@ import { parserCases } from './bench/parsers.ts'
 import { pushCases } from './bench/pushes.ts'
 import { RandomFile } from './bench/random-file.ts'
 import { renderCase, renderTargets } from './bench/report.ts'
+import { retentionCases } from './bench/retention.ts'
 import { smallRequestCases } from './bench/small-requests.ts'
 import { bringPeers } from './lib/peers.ts'
 import { temporaryFolder } from './lib/temporary-folder.ts'
@@ -30,6 +31,7 @@ const cases: Case[] = [
   ...listCases,
   ...manyTagsCases,
   ...collectionCases,
+  ...retentionCases,
   ...cacheFillCases,
   ...cacheFollowerCases,
   ...cacheFirstByteCases,

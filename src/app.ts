@@ -21,6 +21,7 @@ import { Conversions } from './core/pulls/conversions.ts'
 import { localConversions } from './core/pulls/local-conversions.ts'
 import { NegotiatedManifests } from './core/pulls/manifest-pulls.ts'
 import { V1Images } from './core/pulls/v1-images.ts'
+import { openQuotas, type Quotas } from './core/quota/quotas.ts'
 import { openRegistries, type Registries } from './core/registries.ts'
 import { openDamaged } from './core/registry/damaged.ts'
 import type { Usage } from './core/registry/usage.ts'
@@ -190,6 +191,7 @@ export async function openServices(config: Config, log: Logger, options: Service
     },
   })
   const damaged = await openDamaged(metadata, blobs)
+  const quotas = await openQuotas({ metadata, config, tableSources, log })
   const kept = {
     metadata,
     blobs,
@@ -198,6 +200,7 @@ export async function openServices(config: Config, log: Logger, options: Service
     garbageWindow,
     now,
     damaged,
+    room: quotas.room,
   }
   const removal = removalOptions(config, clocks)
   const collector = new Collector({ ...kept, ...clocks, ...removal, log })
@@ -209,7 +212,7 @@ export async function openServices(config: Config, log: Logger, options: Service
   const retention = new Retention({ ...kept, ...around, ...removal, usage: local.usage })
   const jobs = openJobs({ config, log, clocks, collector, retention, scrub, metadata })
   const parts = { ...kept, ...around, registry: cache.registry, storedBlobs: local.blobs, collector, cache }
-  const content = await openContent({ ...parts, local, retention, jobs })
+  const content = await openContent({ ...parts, local, retention, quotas, jobs })
   return {
     metadata,
     auth,
@@ -239,11 +242,12 @@ interface ContentParts extends ContentOptions {
   uploads: FilesystemUploads
   local: Registries['local']
   retention: Retention
+  quotas: Quotas
   jobs: Jobs
 }
 
 /** Builds what the HTTP APIs call. */
-async function openContent({ local, retention, jobs, ...parts }: ContentParts): Promise<ApiServices> {
+async function openContent({ local, retention, quotas, jobs, ...parts }: ContentParts): Promise<ApiServices> {
   const { registry, cache, config, metadata, reader, now } = parts
   const conversions = new Conversions(registry, localConversions(parts), reader, now)
   return {
@@ -251,6 +255,7 @@ async function openContent({ local, retention, jobs, ...parts }: ContentParts): 
     registry,
     upstreams: cache.upstreams,
     retention,
+    quotas,
     jobs,
     config,
     pulls: new NegotiatedManifests(registry.manifests, conversions, config.docker.schema1.pull),

@@ -220,6 +220,12 @@ grep '1 matched' found`,
     { by: 'shell', before: 'cay serve; push ci/app pr-1; push prod/app 1.0' },
   ],
   ['README.md Expire old tags', '[[retention]]', { by: 'config' }],
+  [
+    'README.md Limit what a namespace holds',
+    '$ cay quota set',
+    { by: 'shell', before: 'cay serve; push alice/app 1.0' },
+  ],
+  ['README.md Limit what a namespace holds', '[[quota]]', { by: 'config' }],
   ['README.md Garbage collection', 'cay gc', { by: 'shell', before: IMAGE }],
   ['README.md Back up and restore', 'cay backup', { by: 'shell', before: `${IMAGE}; mkdir -p /mnt /srv` }],
   [

@@ -10,6 +10,7 @@ import { groups } from './nouns/groups.ts'
 import { jobs } from './nouns/jobs.ts'
 import { manifests } from './nouns/manifests.ts'
 import { pins } from './nouns/pins.ts'
+import { quotas } from './nouns/quotas.ts'
 import { repositories } from './nouns/repositories.ts'
 import { retention } from './nouns/retention.ts'
 import { robots } from './nouns/robots.ts'
@@ -36,6 +37,7 @@ export const NOUNS: Readonly<Record<string, Noun>> = {
   pin: pins,
   upstream: upstreams,
   retention,
+  quota: quotas,
   gc: collector,
   job: jobs,
   server,

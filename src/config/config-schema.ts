@@ -2,6 +2,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import { MANIFEST_BYTES_MAX } from '../oci/manifest.ts'
 import { BACKUP_SETTINGS } from './backup-settings.ts'
 import { CACHE_SETTINGS } from './cache-settings.ts'
+import { QuotaSchema } from './quota-schema.ts'
 import { RetentionSchema } from './retention-schema.ts'
 import { SCRUB_SETTINGS } from './scrub-settings.ts'
 import { boolean, choice, integer, MiB, TiB } from './setting.ts'
@@ -60,6 +61,10 @@ export const ConfigSchema = Type.Object(
     retention: Type.Array(RetentionSchema, {
       default: [],
       description: 'Policies that decide which tags expire: [[retention]] tables',
+    }),
+    quota: Type.Array(QuotaSchema, {
+      default: [],
+      description: 'How much namespaces and the server can hold: [[quota]] tables',
     }),
     log: Type.Object(
       {

@@ -27,6 +27,7 @@ export interface LoadedConfig {
 export interface TableSources {
   upstream?: string | undefined
   retention?: string | undefined
+  quota?: string | undefined
 }
 
 /** Variables that set the first account's password. They are not settings, because settings are shown. */
@@ -73,7 +74,11 @@ export async function loadConfig({ flags, file, environment }: ConfigSources): P
   return {
     config: check(values, sources),
     warnings: unknownVariables(environment),
-    tableSources: { upstream: sources.get('upstream'), retention: sources.get('retention') },
+    tableSources: {
+      upstream: sources.get('upstream'),
+      retention: sources.get('retention'),
+      quota: sources.get('quota'),
+    },
   }
 }
 

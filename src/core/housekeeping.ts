@@ -13,6 +13,7 @@ export interface Chores {
   content: {
     pullCounts: { removeOld(): Promise<void> }
     retention: { runRegularly(): Promise<void>; plan(): Promise<void> }
+    quotas: { warn(): Promise<void> }
     jobs: Pick<Jobs, 'start'>
   }
   cache: { lastUse: { flush(): Promise<void> }; room: { keep(): Promise<void> } }
@@ -50,6 +51,7 @@ export function startHousekeeping(config: Config, log: Logger, chores: Chores): 
     content.retention.runRegularly(),
   )
   schedule.every(60, 'note what has changed for retention', () => content.retention.plan())
+  schedule.every(60, 'warn of quotas that are almost full', () => content.quotas.warn())
   schedule.every(config.gc.intervalSeconds, 'collect garbage', () => collector.run())
   schedule.every(60, 'write when cached content was last used', () => cache.lastUse.flush())
   schedule.every(10, 'keep the cache within its limits', () => cache.room.keep())

@@ -26,6 +26,7 @@ type Shared =
   | 'metadata'
   | 'damaged'
   | 'reader'
+  | 'room'
   | 'blobs'
   | 'uploads'
   | 'locks'

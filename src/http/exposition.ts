@@ -48,6 +48,7 @@ export async function openExposition(sources: ExpositionSources): Promise<() => 
   gauge('cay_damaged_content', 'Blobs and manifests in quarantine.', [], () => [[{}, damaged]])
   describeJobs(sources, counter, gauge)
   describeRetention(sources, counter)
+  describeQuotas(sources, gauge)
   describeCache(sources, counter, gauge)
   describeProcess(counter, gauge)
   return async () => {
@@ -122,6 +123,26 @@ function describeRetention({ content }: ExpositionSources, counter: Describe): v
       ]
     },
   )
+}
+
+function describeQuotas({ content: { quotas } }: ExpositionSources, gauge: Describe): void {
+  gauge(
+    'cay_quota_bytes',
+    'Bytes that quotas allow, and that are used.',
+    ['namespace', 'kind'],
+    function* () {
+      for (const { namespace, bytesMax, usage } of quotas.list()) {
+        if (bytesMax === undefined || usage === undefined) continue
+        yield [{ namespace, kind: 'limit' }, bytesMax]
+        yield [{ namespace, kind: 'used' }, usage.bytes]
+      }
+    },
+  )
+  gauge('cay_quota_percent', 'The largest share of a limit that is used.', ['namespace'], function* () {
+    for (const { namespace, percent } of quotas.list()) {
+      if (percent !== undefined) yield [{ namespace }, percent]
+    }
+  })
 }
 
 function describeCache({ metrics, content }: ExpositionSources, counter: Describe, gauge: Describe): void {

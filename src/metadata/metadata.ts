@@ -18,6 +18,7 @@ const AT_ONCE = [
   'credentials',
   'grants',
   'addresses',
+  'quotas',
 ] as const
 type AtOnce = (typeof AT_ONCE)[number]
 

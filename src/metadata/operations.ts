@@ -23,7 +23,7 @@ import { repositoryRestores, repositoryRows, repositoryWrites } from './content/
 import { tagMoves } from './content/tag-moves.ts'
 import { tagRows } from './content/tag-rows.ts'
 import { tagWriteBeginning, tagWrites } from './content/tag-writes.ts'
-import { totals } from './content/totals.ts'
+import { totals, totalWrites } from './content/totals.ts'
 import { usageWrites } from './content/usage.ts'
 import type { Db } from './database.ts'
 import { outboxWrites } from './events.ts'
@@ -33,6 +33,8 @@ import { pageWrites } from './garbage/free-pages.ts'
 import { manifestPurge } from './garbage/manifest-purge.ts'
 import { reachability } from './garbage/reachability.ts'
 import { renewalWrites } from './garbage/renewals.ts'
+import { quotaLimits, quotaWrites } from './quota/quotas.ts'
+import { countingWrites, usageReader } from './quota/usage.ts'
 import { dueRows, planWrites } from './retention/plan.ts'
 import { policyWrites } from './retention/policies.ts'
 import { retentionWrites } from './retention/retention.ts'
@@ -88,6 +90,7 @@ function accountOperations(db: Db, version: VersionOfCall) {
     ...pinWrites(db, recordAct),
     ...upstreamWrites(db, { recordAct, version }),
     ...policyWrites(db, { recordAct, version }),
+    ...quotaWrites(db, { recordAct, version }),
   }
 }
 
@@ -107,6 +110,9 @@ function contentOperations(db: Db, version: VersionOfCall) {
   const immutable = immutability(db)
   const due = dueRows(db)
   const total = totals(db)
+  const write = totalWrites(db)
+  const limits = quotaLimits(usageReader(db, total))
+  const { limited } = limits
   const tags = tagMoves(namedTags, immutable)
   const begin = tagWriteBeginning(find, tags)
   const revive = contentRestores(db, { find: findManifest, reach })
@@ -114,13 +120,21 @@ function contentOperations(db: Db, version: VersionOfCall) {
   const drop = dropLink(db)
   const pins = pinRows(db, namedTags)
   const cached = evictions(db, { recordEvent, rows, tags: namedTags, reach, purge, drop, pins })
+  const blobs = blobWrites(db, { recordEvent, ensure, link, find })
+  const manifests = manifestWrites({ recordEvent, find, ensure, tags, rows, references, reach })
+  const tagged = tagWrites({ recordEvent, tags, findManifest, begin })
+  const named = repositoryWrites({ recordEvent, ensure, rows: repositoriesByName })
   return {
     ...usageWrites(db),
     ...pullWrites(db),
-    ...blobWrites(db, { recordEvent, ensure, link, find }),
+    ...blobs,
+    linkBlob: limited(blobs.linkBlob),
+    mountBlob: limited(blobs.mountBlob),
     ...renewalWrites(db),
-    ...manifestWrites({ recordEvent, find, ensure, tags, rows, references, reach }),
-    ...tagWrites({ recordEvent, tags, findManifest, begin }),
+    ...manifests,
+    putManifest: limited(manifests.putManifest),
+    ...tagged,
+    putTag: limited(tagged.putTag),
     ...cacheWrites(db, { recordEvent, ensure, rows, references, reach, link, tags: namedTags }),
     ...evictionWrites(cached),
     ...cacheDeletionWrites(db, {
@@ -131,7 +145,8 @@ function contentOperations(db: Db, version: VersionOfCall) {
       repositories: repositoriesByName,
     }),
     ...conversionWrites(db, { find, findManifest, link, references }),
-    ...repositoryWrites({ recordEvent, ensure, rows: repositoriesByName }),
+    ...named,
+    putRepository: limited(named.putRepository),
     ...collectionWrites(db, { tags: namedTags, reach, purge }),
     ...pageWrites(db),
     ...damageWrites(db, { drop }),
@@ -140,7 +155,8 @@ function contentOperations(db: Db, version: VersionOfCall) {
     ...tagRestores({ recordEvent, tags, lines, revive, begin }),
     ...repositoryRestores({ recordEvent, find, rows: repositoriesByName }),
     ...rewinds({ recordEvent, find, tags, lines, revive }),
-    ...planWrites(db, { find, due, total }),
+    ...countingWrites(db, { total, write, setQuotas: limits.set }),
+    ...planWrites(db, { find, due, total, write }),
     ...retentionWrites(db, { recordEvent, immutable, due, total, tags: namedTags, version }),
   }
 }

@@ -20,6 +20,7 @@ const OPTIONS: Record<string, Record<string, string>[]> = {
   'tag restore': [{ at: '2h' }],
   'upstream set': [{ freshSeconds: '60' }],
   'retention set': [{ repositories: 'x' }],
+  'quota set': [{ bytes: '1' }],
   'gc run': [{}, { dryRun: 'true' }, { explain: 'x', json: 'true' }],
 }
 

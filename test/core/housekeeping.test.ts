@@ -23,6 +23,7 @@ async function firstTurn(newest: number, crashedAt?: number) {
     content: {
       pullCounts: { removeOld: async () => {} },
       retention: { runRegularly: async () => {}, plan: async () => {} },
+      quotas: { warn: async () => {} },
       jobs: { start: () => Promise.reject(new Error('no backup is configured')) },
     },
     cache: { lastUse: { flush: async () => {} }, room: { keep: async () => {} } },

@@ -7,6 +7,7 @@ import { ContentReader } from '../../src/core/content-reader.ts'
 import { Conversions } from '../../src/core/pulls/conversions.ts'
 import { localConversions } from '../../src/core/pulls/local-conversions.ts'
 import { NegotiatedManifests } from '../../src/core/pulls/manifest-pulls.ts'
+import { UploadRoom } from '../../src/core/quota/upload-room.ts'
 import { Damaged } from '../../src/core/registry/damaged.ts'
 import { localRegistry } from '../../src/core/registry/local-registry.ts'
 import type { Access } from '../../src/domain/access.ts'
@@ -61,14 +62,15 @@ const ACCESS: Access = {
   deletable: () => EVERYTHING,
 }
 
+function fail(error: Error): never {
+  throw error
+}
+
 /** A registry and its collector on their own data folder, with a clock that the test advances. */
 export async function openCollectedRegistry(options: CollectedRegistryOptions = {}) {
   const { garbageWindow = RETENTION, gate = async () => {} } = options
   await using resources = new AsyncDisposableStack()
   const folder = resources.use(await temporaryFolder('collected'))
-  const fail = (error: Error) => {
-    throw error
-  }
   const clock = { wall: 1_700_000_000_000, monotonic: 5000 }
   const time = { wall: () => clock.wall, monotonic: () => clock.monotonic }
   const metadata = guardWrites(await openMetadata(folder.path, fail), gate)
@@ -84,6 +86,7 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
     locks: new DigestLocks(),
     garbageWindow,
     reader: new ContentReader(),
+    room: new UploadRoom(() => [], metadata.quotas.usage),
     damaged: new Damaged(metadata, files, []),
     now: clocks.now,
   }
@@ -97,8 +100,8 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
     schema1: { push: true, unsigned: false },
     cacheBytesMax: 1024 * 1024,
   })
-  const conversionStore = localConversions({ ...shared, uploads })
-  const conversions = new Conversions(registry, conversionStore, shared.reader, clocks.now)
+  const store = localConversions({ ...shared, uploads })
+  const conversions = new Conversions(registry, store, shared.reader, clocks.now)
   const db = resources.use(new Database(join(folder.path, 'cay.db'), { readonly: true }))
   const collector = new Collector({
     ...shared,

@@ -4,6 +4,7 @@ import type { Metadata } from '../../metadata/metadata.ts'
 import type { BlobStore, UploadStore } from '../../storage/blob-store.ts'
 import type { DigestLocks } from '../../storage/digest-locks.ts'
 import type { ContentReader } from '../content-reader.ts'
+import type { UploadRoom } from '../quota/upload-room.ts'
 import type { CheckAllowed } from './allowed-types.ts'
 import type { Damaged } from './damaged.ts'
 import type { Schema1Pushes } from './pushed-manifest.ts'
@@ -28,6 +29,8 @@ export interface LocalOptions {
   /** Which manifests of Docker schema 1 are taken. */
   schema1: Schema1Pushes
   reader: ContentReader
+  /** Counts uploads in progress against quotas. */
+  room: UploadRoom
   /** Memory for manifests that are pulled again. */
   cacheBytesMax: number
 }

@@ -2,14 +2,16 @@ import type { UploadBody } from '../../domain/blob-body.ts'
 import type { Caller } from '../../domain/caller.ts'
 import type { Uploads } from '../../domain/registry.ts'
 import { algorithmOf, type Digest } from '../../oci/digest.ts'
-import { registryError } from '../../oci/error.ts'
+import { RegistryError, registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Upload } from '../../storage/blob-store.ts'
 import type { LocalOptions } from './local-options.ts'
 import type { SmallBlobs } from './small-blobs.ts'
 
 /** The uploads of this data folder. */
-export function localUploads({ metadata, uploads, locks, now }: LocalOptions, small: SmallBlobs): Uploads {
+export function localUploads(options: LocalOptions, small: SmallBlobs): Uploads {
+  const { uploads, room } = options
+  const { receive, publish } = blobPublisher(options, small)
   const get = async (repository: RepositoryName, id: string): Promise<Upload> => {
     const upload = await uploads.find(repository, id)
     if (upload !== undefined) return upload
@@ -17,23 +19,6 @@ export function localUploads({ metadata, uploads, locks, now }: LocalOptions, sm
       'BLOB_UPLOAD_UNKNOWN',
       `${repository} has no upload ${JSON.stringify(id)}: start a new one`,
     )
-  }
-  const publish = async (
-    caller: Caller,
-    repository: RepositoryName,
-    upload: Upload,
-    digest: Digest,
-    body: UploadBody,
-  ) => {
-    const published = await locks.push(digest, async () => {
-      const { size, bytes } = await uploads.commit(upload, digest, body)
-      await metadata.write('linkBlob', { caller, at: now(), repository, digest, size, bytes })
-      if (bytes) small.remember(repository, digest, bytes)
-      return size
-    })
-    // The client need not wait for this; what a crash leaves of it goes at the next start.
-    uploads.cancel(upload).catch(() => {})
-    return published
   }
   return {
     async start(repository, algorithm) {
@@ -45,7 +30,10 @@ export function localUploads({ metadata, uploads, locks, now }: LocalOptions, sm
     },
 
     async append(repository, id, body) {
-      return { id, size: await uploads.append(await get(repository, id), body) }
+      const upload = await get(repository, id)
+      const size = await receive(repository, upload, body, () => uploads.append(upload, body))
+      room.settle(id, size)
+      return { id, size }
     },
 
     async commit(caller, repository, id, digest, body) {
@@ -58,12 +46,73 @@ export function localUploads({ metadata, uploads, locks, now }: LocalOptions, sm
         return await publish(caller, repository, upload, digest, body)
       } catch (error) {
         await uploads.cancel(upload).catch(() => {})
+        room.release(upload.id)
         throw error
       }
     },
 
     async cancel(repository, id) {
       await uploads.cancel(await get(repository, id))
+      room.release(id)
     },
   }
+}
+
+/** Receives the bodies of uploads, and makes blobs of them. */
+function blobPublisher({ metadata, blobs, uploads, locks, room, now }: LocalOptions, small: SmallBlobs) {
+  /** Receives a body while there is room for it. Throws DENIED. */
+  const receive = async <T>(
+    repository: RepositoryName,
+    upload: Upload,
+    body: UploadBody,
+    work: () => Promise<T>,
+  ): Promise<T> => {
+    try {
+      room.reserve(repository, upload.id, body)
+    } catch (error) {
+      // Otherwise the connection would wait for a body that nobody reads.
+      body.stream?.cancel().catch(() => {})
+      throw error
+    }
+    try {
+      return await work()
+    } catch (error) {
+      room.settle(upload.id, await uploads.getSize(upload).catch(() => 0))
+      throw error
+    }
+  }
+  /** Removes the bytes of a blob that was refused when it was linked, unless another repository has it. */
+  const removeRefused = (digest: Digest) =>
+    locks.remove(digest, async () => {
+      if (!metadata.blobs.isStored(digest)) await blobs.delete(digest)
+    })
+  const publish = async (
+    caller: Caller,
+    repository: RepositoryName,
+    upload: Upload,
+    digest: Digest,
+    body: UploadBody,
+  ) => {
+    const work = async () => {
+      const { size, bytes } = await receive(repository, upload, body, () =>
+        uploads.commit(upload, digest, body),
+      )
+      // From here on the quota counts the blob itself.
+      room.release(upload.id)
+      await metadata.write('linkBlob', { caller, at: now(), repository, digest, size, bytes })
+      if (bytes) small.remember(repository, digest, bytes)
+      return size
+    }
+    let published: number
+    try {
+      published = await locks.push(digest, work)
+    } catch (error) {
+      if (error instanceof RegistryError && error.status === 403) await removeRefused(digest)
+      throw error
+    }
+    // The client need not wait for this; what a crash leaves of it goes at the next start.
+    uploads.cancel(upload).catch(() => {})
+    return published
+  }
+  return { receive, publish }
 }

@@ -24,6 +24,7 @@ import type { AdminContext } from './context.ts'
 import { audit } from './server/audit.ts'
 import { events } from './server/events.ts'
 import { jobs } from './server/jobs.ts'
+import { quotas } from './server/quotas.ts'
 import { retention } from './server/retention.ts'
 import { server } from './server/server.ts'
 import { upstreams } from './server/upstreams.ts'
@@ -57,6 +58,7 @@ export function adminApi(context: AdminContext) {
     .use(upstreams(context))
     .use(collector(context))
     .use(retention(context))
+    .use(quotas(context))
     .use(jobs(context))
     .use(server(context))
 }

@@ -3,6 +3,7 @@ import type { ContentServices } from '../../core/content/services.ts'
 import type { Jobs } from '../../core/jobs/jobs.ts'
 import type { ManifestPulls } from '../../core/pulls/manifest-pulls.ts'
 import type { V1Images } from '../../core/pulls/v1-images.ts'
+import type { Quotas } from '../../core/quota/quotas.ts'
 import type { Retention } from '../../core/retention/retention.ts'
 import type { Upstreams } from '../../domain/address.ts'
 import type { Registry } from '../../domain/registry.ts'
@@ -17,6 +18,7 @@ export interface ApiServices extends ContentServices {
   /** Images of Docker's V1 API; undefined if that is disabled. */
   v1Images: V1Images | undefined
   retention: Retention
+  quotas: Quotas
   jobs: Jobs
   config: Config
   /** The addresses that it listens on, HOST:PORT, and those of its mirrors, UPSTREAM=HOST:PORT. */

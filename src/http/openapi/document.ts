@@ -45,6 +45,7 @@ export const TAGS: OpenAPIV3.TagObject[] = [
   { name: 'cache', description: 'Content cached from upstreams.' },
   { name: 'pins', description: 'Cached content that is never evicted.' },
   { name: 'upstreams', description: 'Registries whose content is cached.' },
+  { name: 'quotas', description: 'How much namespaces and the server can hold.' },
   { name: 'retention', description: 'Policies that decide which tags expire.' },
   { name: 'events', description: 'The history of changes to content.' },
   { name: 'jobs', description: 'Long-running operations and their progress.' },

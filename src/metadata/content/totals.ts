@@ -12,6 +12,7 @@ type TotalName =
   | 'cache.count'
   | 'cache.bytes'
   | 'pulls.since'
+  | 'quota.counted'
   | 'retention.event'
   | 'retention.policies'
 
@@ -23,7 +24,9 @@ export function totals(db: Db): ReadTotal {
 }
 
 /** Writes a value that no trigger keeps. */
-export function totalWrites(db: Db): (name: TotalName, value: number) => void {
+export type WriteTotal = (name: TotalName, value: number) => void
+
+export function totalWrites(db: Db): WriteTotal {
   const put = statement(db, { name: text, value: number }, (row) =>
     db
       .insert(total)

@@ -3,7 +3,7 @@ import type { EventType } from '../../domain/events.ts'
 import { compilePolicies, type RetentionPolicy } from '../../domain/retention-policy.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { RepositoryReads } from '../content/repositories.ts'
-import { type ReadTotal, totalWrites } from '../content/totals.ts'
+import type { ReadTotal, WriteTotal } from '../content/totals.ts'
 import type { Db } from '../database.ts'
 import { partTime } from '../part-time.ts'
 import { retentionDue } from '../retention-schema.ts'
@@ -32,6 +32,7 @@ interface PlanParts {
   find: RepositoryReads['find']
   due: DueRows
   total: ReadTotal
+  write: WriteTotal
 }
 
 export interface RetentionPlan {
@@ -73,8 +74,7 @@ export function dueRows(db: Db) {
 /**
  * Plans what retention must look at. The outbox says which repositories have changed, so planning costs a push nothing.
  */
-export function planWrites(db: Db, { find, due, total: read }: PlanParts) {
-  const write = totalWrites(db)
+export function planWrites(db: Db, { find, due, total: read, write }: PlanParts) {
   const { ends, changes, local } = planStatements(db)
   /** Looks at every repository again. If the process ends before the last part, the next plan starts anew. */
   function* planAll(isGoverned: (name: RepositoryName) => boolean): Parts<void> {

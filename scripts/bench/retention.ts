@@ -1,0 +1,93 @@
+import { Database } from 'bun:sqlite'
+import { join } from 'node:path'
+import { Registry } from '../lib/registry.ts'
+import { startServer } from '../lib/server.ts'
+import { temporaryFolder } from '../lib/temporary-folder.ts'
+import { absolute, type Bench, type Case } from './case.ts'
+import { fillMetadata } from './filled-metadata.ts'
+import type { Row } from './measurement.ts'
+
+const expiring = 1000
+const days = 30
+/** The tags expire so long after the folder was filled: after the first run, which looks at everything. */
+const delayMilliseconds = 45_000
+
+/** Measures retention in a full registry while it serves. */
+export const retentionCases: Case[] = [
+  {
+    name: 'retention',
+    title: ({ repositories }) =>
+      `${expiring} tags expired by a policy, of ${repositories.toLocaleString('en')} repositories of 100 tags`,
+    unit: 'ms',
+    reference: 'expiry',
+    targets: [
+      absolute('expiry', 'at most', 2000),
+      absolute('longest wait of a pull, expiry', 'at most', 20),
+      absolute('longest wait of a pull, first run', 'at most', 20),
+    ],
+    run: measure,
+  },
+]
+
+async function measure({ executables, scale }: Bench): Promise<Row[]> {
+  await using folder = await temporaryFolder('bench-retention')
+  await fillMetadata(executables, folder.path, scale.repositories)
+  const expireAt = Date.now() + delayMilliseconds
+  age(folder.path, expireAt - days * 86_400_000)
+  await using server = await startServer({ data: folder.path, executable: executables.cay })
+  const registry = new Registry(server.address)
+  await json(registry, 'PUT', '/retention/policies/all', { repositories: ['**'], pushedDays: days })
+  const first = await besidePulls(registry)
+  await Bun.sleep(Math.max(0, expireAt + 1000 - Date.now()))
+  const second = await besidePulls(registry)
+  if (second.tags !== expiring) throw new Error(`${second.tags} tags expired, not ${expiring}`)
+  return [
+    { name: 'expiry', value: second.milliseconds, note: `${second.repositories} repositories looked at` },
+    { name: 'longest wait of a pull, expiry', value: second.wait, note: 'while tags expire' },
+    { name: 'first run', value: first.milliseconds, note: `${first.repositories} repositories looked at` },
+    { name: 'longest wait of a pull, first run', value: first.wait, note: 'while all tags are looked at' },
+  ]
+}
+
+/** Makes one tag of each of the first repositories, with its manifest, as old as that. */
+function age(data: string, at: number): void {
+  using database = new Database(join(data, 'cay.db'))
+  const first = `SELECT repository_id, min(name) FROM tag WHERE repository_id <= ${expiring} GROUP BY repository_id`
+  const old = `SELECT manifest_id FROM tag WHERE (repository_id, name) IN (${first})`
+  database.query(`UPDATE manifest SET pushed_at = ? WHERE id IN (${old})`).run(at)
+  database.query(`UPDATE tag SET updated_at = ? WHERE (repository_id, name) IN (${first})`).run(at)
+  database.run('PRAGMA wal_checkpoint(TRUNCATE)')
+}
+
+/** Applies the policies while something is pulled all the time. */
+async function besidePulls(registry: Registry) {
+  const state = { isDone: false, wait: 0 }
+  const pulling = (async () => {
+    while (!state.isDone) {
+      const began = performance.now()
+      await registry.expect([200], 'GET', '/v2/team-0/app-0/tags/list?n=1')
+      state.wait = Math.max(state.wait, performance.now() - began)
+    }
+  })()
+  const began = performance.now()
+  const { id } = await json<{ id: string }>(registry, 'POST', '/jobs', { kind: 'retain' })
+  await registry.expect([200], 'GET', `/api/v1/jobs/${id}/events`)
+  const milliseconds = performance.now() - began
+  state.isDone = true
+  await pulling
+  const { result } = await json<{ result: { tags: number; repositories: number } }>(
+    registry,
+    'GET',
+    `/jobs/${id}`,
+  )
+  return { ...result, milliseconds, wait: state.wait }
+}
+
+async function json<T>(registry: Registry, method: string, path: string, body?: object): Promise<T> {
+  const sent = body && {
+    headers: { 'content-type': 'application/json' },
+    body: new TextEncoder().encode(JSON.stringify(body)),
+  }
+  const { bytes } = await registry.expect([200, 201], method, `/api/v1${path}`, sent)
+  return JSON.parse(new TextDecoder().decode(bytes)) as T
+}

@@ -1,0 +1,108 @@
+import { apiPath } from '../admin-client.ts'
+import { CommandError, EXIT } from '../failure.ts'
+import { type Field, field, formatBytes, formatCount, formatYes } from '../output/format.ts'
+import { card, change, listing, readToDestroy } from '../requests.ts'
+import type { Noun } from '../verb.ts'
+
+const percent = (value: unknown) => `${value} %`
+
+const FIELDS: readonly Field[] = [
+  field('namespace', 'namespace'),
+  field('used', 'percent', percent),
+  field('bytes', 'bytes', formatBytes),
+  field('of', 'bytesMax', formatBytes),
+  field('repositories', 'repositories', formatCount),
+  field('of', 'repositoriesMax', formatCount),
+  field('tags', 'tags', formatCount),
+  field('of', 'tagsMax', formatCount),
+  field('inherited', 'inherited', formatYes),
+  field('configured in', 'configuredIn'),
+]
+
+const LIMITS = [
+  ['bytes', 'bytesMax'],
+  ['repositories', 'repositoriesMax'],
+  ['tags', 'tagsMax'],
+] as const
+
+const UNITS = ['', 'KiB', 'MiB', 'GiB', 'TiB']
+
+/** `cay quota` */
+export const quotas: Noun = {
+  summary: 'Manage quotas, which limit what a namespace or the server holds',
+  verbs: {
+    list: {
+      summary: 'List the quotas and what is used; * is the quota of each namespace, ** that of the server',
+      isList: true,
+      run: () =>
+        listing('/quotas', FIELDS, 'There are no quotas: use cay quota set, or [[quota]] in cay.toml.'),
+    },
+    show: {
+      usage: '<namespace>',
+      summary: 'Show the quota of a namespace and what is used',
+      run: ({ client, args: [name = ''] }) =>
+        card(client, apiPath('quotas', name), [
+          field('Namespace', 'namespace'),
+          field('Used', 'percent', percent),
+          field('Bytes', 'bytes', formatBytes),
+          field('Most bytes', 'bytesMax', formatBytes),
+          field('Repositories', 'repositories', formatCount),
+          field('Most repositories', 'repositoriesMax', formatCount),
+          field('Tags', 'tags', formatCount),
+          field('Most tags', 'tagsMax', formatCount),
+          field('Inherited', 'inherited', formatYes),
+          field('Configured in', 'configuredIn'),
+        ]),
+    },
+    set: {
+      usage: '<namespace>',
+      summary: 'Set the quota of a namespace; "none" removes a limit',
+      options: [
+        ['--bytes <size>', 'the most bytes of blobs and manifests, deleted ones included: 10GiB'],
+        ['--repositories <number>', 'the most repositories'],
+        ['--tags <number>', 'the most tags'],
+      ],
+      run: async ({ client, args: [name = ''], options }) => {
+        const path = apiPath('quotas', name)
+        if (LIMITS.every(([option]) => options[option] === undefined))
+          throw new CommandError('name at least one limit: see cay quota set --help', EXIT.usage)
+        const existing = await readToDestroy<Record<string, unknown>>(client, path).catch((error) => {
+          if (error instanceof CommandError && error.exit === EXIT.absent) return undefined
+          throw error
+        })
+        const before = existing?.value.inherited === false ? existing : undefined
+        const limits = LIMITS.flatMap(([option, limit]): [string, unknown][] => {
+          const text = options[option]
+          if (text === 'none') return []
+          const value = text === undefined ? before?.value[limit] : numberOf(option, text)
+          return value === undefined ? [] : [[limit, value]]
+        })
+        return change(client, `set the quota of ${name}`, [
+          'PUT',
+          path,
+          Object.fromEntries(limits),
+          before?.ifSame ?? {},
+        ])
+      },
+    },
+    delete: {
+      usage: '<namespace>',
+      summary: 'Delete the quota of a namespace',
+      isDestructive: true,
+      run: async ({ client, args: [name = ''], confirm }) => {
+        const path = apiPath('quotas', name)
+        const { ifSame } = await readToDestroy(client, path)
+        await confirm(`deletes the quota of ${name}`)
+        return change(client, `deleted the quota of ${name}`, ['DELETE', path, undefined, ifSame])
+      },
+    },
+  },
+}
+
+function numberOf(option: string, text: string): number {
+  const [, number, unit = ''] = /^(\d{1,15})([KMGT]iB)?$/.exec(text) ?? []
+  if (number !== undefined && (unit === '' || option === 'bytes'))
+    return Number(number) * 1024 ** UNITS.indexOf(unit)
+  const expected = option === 'bytes' ? 'a size such as 500MiB or 10GiB' : 'a whole number'
+  throw new CommandError(`--${option} is "${text}": expected ${expected}, or "none"`, EXIT.usage)
+}

@@ -1,0 +1,87 @@
+import { registryError } from '../oci/error.ts'
+import type { RepositoryName } from '../oci/reference.ts'
+
+/** What a quota names for each namespace that has none of its own, and for the whole server. */
+export const EACH_NAMESPACE = '*'
+export const WHOLE_SERVER = '**'
+
+/** How much a namespace can hold. Undefined is no limit. */
+export interface QuotaLimits {
+  /** Bytes of distinct blobs, and of manifests, also of what is deleted until it is collected. */
+  bytesMax?: number | undefined
+  repositoriesMax?: number | undefined
+  tagsMax?: number | undefined
+}
+
+export interface Quota extends QuotaLimits {
+  /** The first component of repository names, `*` for each without a quota of its own, or `**` for the whole server. */
+  namespace: string
+}
+
+/** What a namespace, or the whole server, holds. */
+export interface QuotaUsage {
+  bytes: number
+  repositories: number
+  tags: number
+}
+
+/** The namespace of a repository: the first component of its name. */
+export function namespaceOf(repository: RepositoryName): string {
+  const slash = repository.indexOf('/')
+  return slash < 0 ? repository : repository.slice(0, slash)
+}
+
+/** A quota that applies to a namespace, and whose usage counts: the namespace's, or that of the whole server. */
+export interface AppliedQuota extends Quota {
+  /** The namespace whose usage counts; `**` for the whole server. */
+  counted: string
+}
+
+/** Returns the quotas that apply to a namespace: its own or that of each, and that of the whole server. */
+export function quotasFor(quotas: readonly Quota[], namespace: string): AppliedQuota[] {
+  const find = (name: string) => quotas.find((quota) => quota.namespace === name)
+  const own = find(namespace) ?? find(EACH_NAMESPACE)
+  const server = find(WHOLE_SERVER)
+  return [
+    ...(own === undefined ? [] : [{ ...own, counted: namespace }]),
+    ...(server === undefined ? [] : [{ ...server, counted: WHOLE_SERVER }]),
+  ]
+}
+
+/** Throws DENIED if the usage has grown above a limit. */
+export function checkQuota(quota: AppliedQuota, before: QuotaUsage, after: QuotaUsage): void {
+  const { bytesMax, repositoriesMax, tagsMax } = quota
+  const isPassed = (limit: number | undefined, was: number, is: number) =>
+    limit !== undefined && is > limit && is > was
+  if (isPassed(bytesMax, before.bytes, after.bytes)) throw bytesDenied(quota, before.bytes)
+  if (isPassed(repositoriesMax, before.repositories, after.repositories))
+    throw countDenied(quota, `${before.repositories} of ${repositoriesMax} repositories exist`)
+  if (isPassed(tagsMax, before.tags, after.tags))
+    throw countDenied(quota, `${before.tags} of ${tagsMax} tags exist`)
+}
+
+/** The refusal of bytes for which a quota has no room. */
+export function bytesDenied(quota: AppliedQuota, used: number) {
+  return registryError(
+    'DENIED',
+    `${nameOf(quota)} is full: ${sizeOf(used)} of ${sizeOf(quota.bytesMax ?? 0)} are used; delete content, which is ` +
+      'freed once it is collected, or ask an admin for a larger quota',
+  )
+}
+
+function countDenied(quota: AppliedQuota, state: string) {
+  return registryError(
+    'DENIED',
+    `${nameOf(quota)} is full: ${state}; delete some, or ask an admin for a larger quota`,
+  )
+}
+
+function nameOf({ counted }: AppliedQuota): string {
+  return counted === WHOLE_SERVER ? 'the quota of this server' : `the quota of the namespace ${counted}`
+}
+
+function sizeOf(bytes: number): string {
+  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB']
+  const power = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10))
+  return `${power === 0 ? bytes : (bytes / 1024 ** power).toFixed(1)} ${units[power]}`
+}

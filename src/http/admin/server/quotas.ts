@@ -1,0 +1,108 @@
+import { t } from 'elysia'
+import { QUOTA_LIMITS, QuotaSchema } from '../../../config/quota-schema.ts'
+import type { QuotaState } from '../../../core/quota/quotas.ts'
+import { type AdminContext, type Answering, controller } from '../context.ts'
+import { omitAbsent } from '../omit-absent.ts'
+import { markCreated, operation, tagged } from '../operation.ts'
+
+import { Bytes, Count, pageOf } from '../schemas.ts'
+
+const QuotaModel = t.Object(
+  {
+    ...QuotaSchema.properties,
+    inherited: t.Boolean({
+      description: 'The namespace has no quota of its own, but that of each namespace',
+    }),
+    bytes: t.Optional(Bytes),
+    repositories: t.Optional(Count),
+    tags: t.Optional(Count),
+    percent: t.Optional(t.Integer({ minimum: 0, description: 'The largest share of a limit that is used' })),
+    configuredIn: t.Optional(
+      t.String({
+        description: 'The file, flag or variable that configures it; the API cannot change it',
+        example: '/var/lib/cay/cay.toml',
+      }),
+    ),
+  },
+  { description: 'A quota, and what is used of it' },
+)
+
+/** Refuses unknown limits. With `additionalProperties: false`, Elysia would drop them silently. */
+const LimitsBody = t.Object(QUOTA_LIMITS, {
+  additionalProperties: t.Never(),
+  example: { bytesMax: 10_737_418_240, tagsMax: 10_000 },
+})
+
+const params = t.Object({ namespace: QuotaSchema.properties.namespace })
+
+const OPERATIONS = {
+  list: operation({
+    id: 'listQuotas',
+    summary: 'List the quotas, and what is used of each',
+    access: 'admin',
+    answer: pageOf(
+      QuotaModel,
+      'Quotas by namespace, then the largest namespaces that have that of each; never more than one page',
+    ),
+  }),
+  get: operation({
+    id: 'getQuota',
+    summary: 'Show the quota of a namespace',
+    access: 'admin',
+    answer: QuotaModel,
+    etag: 'partial',
+    errors: ['NOT_FOUND'],
+  }),
+  put: operation({
+    id: 'putQuota',
+    summary: 'Set the quota of a namespace',
+    access: 'admin',
+    answer: QuotaModel,
+    creates: 'unless-it-exists',
+    etag: true,
+    description:
+      'Takes effect at once. Content that is stored already stays. A limit that is left out is removed.',
+    errors: ['CONFLICT'],
+  }),
+  remove: operation({
+    id: 'deleteQuota',
+    summary: 'Delete the quota of a namespace',
+    access: 'admin',
+    etag: true,
+    errors: ['CONFLICT', 'NOT_FOUND'],
+  }),
+}
+
+/** GET /api/v1/quotas; GET, PUT and DELETE /api/v1/quotas/:namespace */
+export function quotas(context: AdminContext) {
+  const { quotas } = context.content
+  const show = (namespace: string, set: Answering) => {
+    const { version, ...quota } = quotas.get(namespace)
+    return version === undefined ? toQuota(quota) : tagged(set, { ...quota, version }, toQuota)
+  }
+  return controller(context, 'quotas', '/quotas')
+    .get('', () => ({ items: quotas.list().map(toQuota) }), OPERATIONS.list)
+    .get('/:namespace', ({ params: { namespace }, set }) => show(namespace, set), {
+      params,
+      ...OPERATIONS.get,
+    })
+    .put(
+      '/:namespace',
+      async ({ principal, params: { namespace }, body, set }) => {
+        markCreated(set, await quotas.put(principal.act(), namespace, body))
+        return show(namespace, set)
+      },
+      { params, body: LimitsBody, ...OPERATIONS.put },
+    )
+    .delete(
+      '/:namespace',
+      async ({ principal, params: { namespace } }) => {
+        await quotas.remove(principal.act(), namespace)
+      },
+      { params, ...OPERATIONS.remove },
+    )
+}
+
+function toQuota({ usage, ...quota }: Omit<QuotaState, 'version'>) {
+  return omitAbsent({ ...quota, ...usage })
+}

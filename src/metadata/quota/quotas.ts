@@ -1,0 +1,107 @@
+import { asc, eq, ne, sql } from 'drizzle-orm'
+import type { Write } from '../../domain/caller.ts'
+import {
+  checkQuota,
+  namespaceOf,
+  type Quota,
+  type QuotaLimits,
+  quotasFor,
+  WHOLE_SERVER,
+} from '../../domain/quota.ts'
+import { registryError } from '../../oci/error.ts'
+import type { RepositoryName } from '../../oci/reference.ts'
+import type { RecordAct } from '../accounts/audit.ts'
+import type { Db } from '../database.ts'
+import { namespaceUsage, quota } from '../quota-schema.ts'
+import { checkVersion, type VersionOfCall } from '../versions.ts'
+import type { ReadUsage } from './usage.ts'
+
+/** Quotas of one data folder that were set with the API. */
+const QUOTAS_MAX = 1000
+
+/** A quota that was set with the API; null is no limit. */
+export type QuotaRow = typeof quota.$inferSelect
+
+interface QuotaWrite extends Write {
+  namespace: string
+}
+
+/** Changes of quotas, each for one call of the writer. They throw PRECONDITION_FAILED. */
+export function quotaWrites(
+  db: Db,
+  { recordAct, version }: { recordAct: RecordAct; version: VersionOfCall },
+) {
+  const find = ({ namespace, condition }: QuotaWrite) => {
+    const row = db.select().from(quota).where(eq(quota.namespace, namespace)).get()
+    checkVersion(`the quota of ${namespace}`, row?.version, condition)
+    return row
+  }
+  return {
+    /** Sets the limits of a namespace; answers whether it had none. */
+    putQuota(call: QuotaWrite & QuotaLimits): boolean {
+      const { caller, at, namespace, bytesMax = null, repositoriesMax = null, tagsMax = null } = call
+      const row = find(call)
+      const counted = db.select({ count: sql<number>`count(*)` }).from(quota).get()
+      if (row === undefined && (counted?.count ?? 0) >= QUOTAS_MAX)
+        throw registryError('CONFLICT', `there are ${QUOTAS_MAX} quotas: remove some`)
+      const set = { bytesMax, repositoriesMax, tagsMax, version: version() }
+      db.insert(quota)
+        .values({ namespace, ...set })
+        .onConflictDoUpdate({ target: quota.namespace, set })
+        .run()
+      const detail = { bytesMax: `${bytesMax}`, repositoriesMax: `${repositoriesMax}`, tagsMax: `${tagsMax}` }
+      recordAct({ action: 'quota.set', target: namespace, detail }, caller, at)
+      return row === undefined
+    },
+
+    /** Throws NOT_FOUND. */
+    removeQuota(call: QuotaWrite): void {
+      const { caller, at, namespace } = call
+      if (find(call) === undefined) throw registryError('NOT_FOUND', `there is no quota of ${namespace}`)
+      db.delete(quota).where(eq(quota.namespace, namespace)).run()
+      recordAct({ action: 'quota.remove', target: namespace }, caller, at)
+    },
+  }
+}
+
+/** Reads of the quotas that were set with the API. */
+export function quotaReads(db: Db) {
+  return {
+    /** At most `limit` namespaces, the largest first. */
+    largest: (limit: number): string[] =>
+      db
+        .select({ namespace: namespaceUsage.namespace })
+        .from(namespaceUsage)
+        .where(ne(namespaceUsage.namespace, WHOLE_SERVER))
+        .orderBy(sql`blob_bytes + manifest_bytes desc`)
+        .limit(limit)
+        .all()
+        .map(({ namespace }) => namespace),
+
+    list: (): QuotaRow[] => db.select().from(quota).orderBy(asc(quota.namespace)).limit(QUOTAS_MAX).all(),
+  }
+}
+
+/** Holds the quotas in the writer's thread, and refuses writes that pass one. */
+export function quotaLimits(usageOf: ReadUsage) {
+  let quotas: readonly Quota[] = []
+  return {
+    set(all: readonly Quota[]): void {
+      quotas = all
+    },
+
+    /** Makes an operation throw DENIED, and change nothing, where what it adds passes a quota. */
+    limited<A extends { repository: RepositoryName }, R>(operation: (call: A) => R): (call: A) => R {
+      return (call) => {
+        if (quotas.length === 0) return operation(call)
+        const applied = quotasFor(quotas, namespaceOf(call.repository))
+        const before = applied.map(({ counted }) => usageOf(counted))
+        const answer = operation(call)
+        for (const [at, one] of applied.entries()) {
+          checkQuota(one, before[at] ?? { bytes: 0, repositories: 0, tags: 0 }, usageOf(one.counted))
+        }
+        return answer
+      }
+    },
+  }
+}

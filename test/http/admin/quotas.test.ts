@@ -1,0 +1,162 @@
+import { Database } from 'bun:sqlite'
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { EMPTY, imageManifest, type Named, randomBlob } from '../../support/content.ts'
+import { expectStatus, pushBlob, pushImage, putManifest, startUpload } from '../../support/push.ts'
+import { startInProcess, type TestServer } from '../../support/server.ts'
+
+const KiB = 1024
+const MiB = 1024 * KiB
+
+let clock = Date.UTC(2026, 10, 1)
+let server: TestServer
+beforeAll(async () => {
+  server = await startInProcess({ now: () => clock, settings: { 'gc.grace-seconds': '1' } })
+})
+afterAll(() => server.stop())
+
+interface Quota {
+  namespace: string
+  bytes: number
+  repositories: number
+  tags: number
+  percent: number
+}
+
+async function ask<T = Quota>(method: string, path: string, body?: object): Promise<T> {
+  const response = await server.fetch(`/api/v1${path}`, {
+    method,
+    ...(body && { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+  })
+  expect(response.ok ? '' : await response.clone().text()).toBe('')
+  return (response.status === 204 ? undefined : await response.json()) as T
+}
+
+const push = (repository: string, { digest, bytes }: Named) =>
+  server.fetch(`/v2/${repository}/blobs/uploads/?digest=${digest}`, { method: 'POST', body: bytes })
+
+/** Uploads in chunks without a length, and completes the upload. */
+async function pushUnknown(repository: string, { digest, bytes }: Named): Promise<Response> {
+  const location = await startUpload(server, repository)
+  const stream = new ReadableStream({
+    async start(controller) {
+      for (let at = 0; at < bytes.length; at += 64 * KiB) controller.enqueue(bytes.slice(at, at + 64 * KiB))
+      controller.close()
+    },
+  })
+  const patched = await server.fetch(location, { method: 'PATCH', body: stream })
+  if (patched.status !== 202) return patched
+  const next = patched.headers.get('location') ?? ''
+  return await server.fetch(`${next}${next.includes('?') ? '&' : '?'}digest=${digest}`, { method: 'PUT' })
+}
+
+async function denied(response: Response): Promise<string> {
+  expect(response.status).toBe(403)
+  const { errors } = (await response.json()) as { errors: { code: string; message: string }[] }
+  expect(errors[0]?.code).toBe('DENIED')
+  return errors[0]?.message ?? ''
+}
+
+/** What the namespace holds, counted anew from all rows. */
+function counted(namespace: string): number {
+  using db = new Database(join(server.data, 'cay.db'), { readonly: true })
+  const of = "r.upstream is null and (r.name = ?1 or r.name like ?1 || '/%')"
+  const row = db
+    .query<{ bytes: number }, [string]>(
+      `select (select coalesce(sum(size), 0) from blob where id in (select l.blob_id from repository_blob l
+          join repository r on r.id = l.repository_id where ${of}))
+        + (select coalesce(sum(m.size), 0) from manifest m join repository r on r.id = m.repository_id where ${of}) as bytes`,
+    )
+    .get(namespace)
+  return row?.bytes ?? 0
+}
+
+test('quotas: bytes are refused by their length before they are read, and a namespace is charged each blob once', async () => {
+  const big = randomBlob(MiB)
+  await pushBlob(server, 'alice/before', big)
+  await ask('PUT', '/quotas/alice', { bytesMax: 2 * MiB })
+  expect(await ask('GET', '/quotas/alice')).toMatchObject({ bytes: MiB, repositories: 1, percent: 50 })
+  await pushBlob(server, 'alice/again', big)
+  const mount = `/v2/alice/mounted/blobs/uploads/?mount=${big.digest}&from=alice/before`
+  await expectStatus(await server.fetch(mount, { method: 'POST' }), 201)
+  expect((await ask('GET', '/quotas/alice')).bytes).toBe(MiB)
+  expect(await denied(await push('alice/again', randomBlob(MiB + 1)))).toBe(
+    'the quota of the namespace alice is full: 1.0 MiB of 2.0 MiB are used; delete content, which is freed once it is ' +
+      'collected, or ask an admin for a larger quota',
+  )
+  await pushBlob(server, 'bob/app', randomBlob(3 * MiB))
+  await pushBlob(server, 'alice/again', randomBlob(MiB - 10 * KiB))
+  const foreign = randomBlob(20 * KiB)
+  await pushBlob(server, 'bob/app', foreign)
+  const other = `/v2/alice/mounted/blobs/uploads/?mount=${foreign.digest}&from=bob/app`
+  await denied(await server.fetch(other, { method: 'POST' }))
+  const manifest = imageManifest(EMPTY, [], { annotations: { big: 'x'.repeat(20 * KiB) } })
+  await pushBlob(server, 'alice/again', EMPTY)
+  await denied(await putManifest(server, 'alice/again', manifest, { reference: 'v1' }))
+  expect((await ask('GET', '/quotas/alice')).bytes).toBe(counted('alice'))
+})
+
+test('quotas: deleted content counts until it is collected, and then no longer', async () => {
+  await ask('PUT', '/quotas/carol', { bytesMax: MiB })
+  const blob = randomBlob(MiB - 10 * KiB)
+  await pushImage(server, 'carol/app', imageManifest(EMPTY, [blob]), [blob], { reference: 'v1' })
+  await expectStatus(await server.fetch('/api/v1/repositories/carol%2Fapp', { method: 'DELETE' }), 204)
+  await denied(await push('carol/new', randomBlob(100 * KiB)))
+  expect(await ask('GET', '/quotas/carol')).toMatchObject({ repositories: 0, tags: 0 })
+  clock += 40 * 86_400_000
+  // The steady clock follows after a grace period.
+  for (let n = 0; n < 3; n++) {
+    clock += 2000
+    const { id } = await ask<{ id: string }>('POST', '/jobs', { kind: 'gc' })
+    await (await server.fetch(`/api/v1/jobs/${id}/events`)).text()
+  }
+  expect(await ask('GET', '/quotas/carol')).toMatchObject({ bytes: 0, repositories: 0, tags: 0 })
+  await pushBlob(server, 'carol/new', randomBlob(100 * KiB))
+})
+
+test('quotas: tags and repositories are limited, what exists can be pushed again, and of all the server has a quota', async () => {
+  await ask('PUT', '/quotas/*', { tagsMax: 2, repositoriesMax: 1 })
+  const image = imageManifest(EMPTY, [])
+  await pushImage(server, 'dave/app', image, [], { reference: 'a' })
+  await pushImage(server, 'dave/app', image, [], { reference: 'b' })
+  await pushImage(server, 'dave/app', image, [], { reference: 'b' })
+  expect(await denied(await putManifest(server, 'dave/app', image, { reference: 'c' }))).toContain(
+    'the quota of the namespace dave is full: 2 of 2 tags exist',
+  )
+  expect(await denied(await push('dave/other', EMPTY))).toContain('1 of 1 repositories exist')
+  const { items } = await ask<{ items: Quota[] }>('GET', '/quotas')
+  expect(items).toContainEqual(
+    expect.objectContaining({ namespace: 'dave', inherited: true, tags: 2, repositories: 1, percent: 100 }),
+  )
+  await ask('DELETE', '/quotas/*')
+  const { bytes } = await ask('PUT', '/quotas/**', { bytesMax: 1 })
+  expect(bytes).toBeGreaterThan(100 * KiB)
+  expect(await denied(await push('erin/app', randomBlob(10)))).toContain('the quota of this server is full')
+  await ask('DELETE', '/quotas/**')
+  await pushBlob(server, 'erin/app', randomBlob(10))
+})
+
+test('quotas: 16 concurrent pushers of known and unknown length never pass one, nor leave refused bytes behind', async () => {
+  await ask('PUT', '/quotas/frank', { bytesMax: 8 * MiB })
+  const statuses = await Promise.all(
+    Array.from({ length: 16 }, async (_, n) => {
+      const repository = `frank/app-${n % 4}`
+      const blob = randomBlob(MiB + n)
+      return (await (n % 2 ? pushUnknown(repository, blob) : push(repository, blob))).status
+    }),
+  )
+  const stored = statuses.filter((status) => status === 201).length
+  expect(statuses.filter((status) => status !== 201 && status !== 403)).toEqual([])
+  expect(stored).toBeGreaterThan(0)
+  expect(stored).toBeLessThan(8)
+  const { bytes } = await ask('GET', '/quotas/frank')
+  expect(bytes).toBe(counted('frank'))
+  expect(bytes).toBeLessThanOrEqual(8 * MiB)
+  using db = new Database(join(server.data, 'cay.db'), { readonly: true })
+  const rows = db.query<{ n: number }, []>('select count(*) as n from blob where size > 65536').get()
+  const files = readdirSync(join(server.data, 'blobs'), { recursive: true, encoding: 'utf8' }).filter(
+    (name) => statSync(join(server.data, 'blobs', name)).isFile(),
+  )
+  expect(files.length).toBe(rows?.n ?? 0)
+})
