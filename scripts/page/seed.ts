@@ -77,7 +77,7 @@ class Seeder {
     ] as const) {
       await this.push(name, await makeImage({ layerCount: 3, layerBytes, labels: { name } }), 'latest')
     }
-    await this.api('PATCH', 'repositories/team%2Fweb', { description: `The web site ${hostile.html}` })
+    await this.api('PATCH', 'repositories/team%2Fweb', { description: 'The web site' })
     for (let minor = 0; minor < 30; minor++) {
       await this.push(
         'team/worker',
@@ -99,6 +99,7 @@ class Seeder {
       layerType: 'application/vnd.cncf.model.weight.v1.tar',
       body: 'weights',
     })
+    await this.api('PUT', 'repositories/policies%2Fbase', { description: `Rules ${hostile.html}` })
     await this.artifact('policies/base', '1', {
       artifactType: 'application/vnd.cncf.openpolicyagent.config.v1+json',
       layerType: 'application/vnd.cncf.openpolicyagent.policy.layer.v1+rego',

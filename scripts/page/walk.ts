@@ -21,6 +21,7 @@ const walks: { account: string | undefined; pages: [path: string, text: string][
       ['/repositories/team/web/-/settings', 'Immutable tags'],
       ['/repositories/team/api/-/manifests/latest', 'SPDX SBOM'],
       ['/repositories/team/worker/-/manifests/latest', 'COPY 0.bin'],
+      ['/repositories/policies/base', 'Rules <img src=x'],
       ['/repositories/charts/gateway/-/manifests/3.2.1', 'helm'],
       ['/repositories/team/worker/-/compare?from=2.1.0&to=2.2.0', 'Only in the first'],
       ['/repositories/team/api/-/compare?from=1.4&to=latest', 'They do not differ'],
@@ -81,7 +82,7 @@ export async function walkPages(browser: Browser, origin: string): Promise<strin
     for (const [path, text] of pages) {
       await page.goto(`${origin}${path}`)
       found.push(...(await findMissing(page, text)))
-      found.push(...(await findHostile(page)))
+      found.push(...(await findHostile(page)), ...(await findOverflow(page)))
       for (const colorScheme of ['light', 'dark'] as const) {
         await page.emulateMedia({ colorScheme })
         found.push(...(await findBarriers(page, colorScheme)))
@@ -121,6 +122,17 @@ async function findBarriers(page: Page, colorScheme: string): Promise<string[]> 
       id + ': ' + nodes.slice(0, 3).map(({ html, any }) => html.slice(0, 160) + ' ' + (any[0]?.message ?? '')).join(' | ')))`,
   )) as string[]
   return violations.map((violation) => `axe ${colorScheme}: ${violation}`)
+}
+
+/** Returns the widths at which the page is wider than the screen. */
+async function findOverflow(page: Page): Promise<string[]> {
+  const faults: string[] = []
+  for (const width of [390, 1280]) {
+    await page.setViewportSize({ width, height: 800 })
+    const shown = Number(await page.evaluate('document.documentElement.scrollWidth'))
+    if (shown > width) faults.push(`is ${shown} pixels wide on a screen of ${width}`)
+  }
+  return faults
 }
 
 /** Returns the signs that content of a client became more than text. */

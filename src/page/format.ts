@@ -35,7 +35,7 @@ export function formatAge(time: string, now: number): string {
   const size = index <= 0 ? 1 : (steps[index - 1]?.[0] ?? 1)
   // What is to come is rounded, so that a window of 14 days begins as 14 days.
   const count = seconds > 0 ? Math.round(seconds / size) : Math.trunc(seconds / size)
-  if (unit === 'second' && Math.abs(count) < 10) return 'just now'
+  if (unit === 'second') return seconds > 0 ? 'in a moment' : 'just now'
   return new Intl.RelativeTimeFormat('en', { numeric: 'auto' }).format(count, unit)
 }
 

@@ -89,13 +89,14 @@ const kinds: Record<string, string> = {
 const columns: Column<Entry>[] = [
   {
     title: 'What',
-    cell: ({ action, target }) => (
+    cell: ({ action, target, account = 'anonymous' }) => (
       <>
         <b>{action}</b> {visible(target)}
+        <small class="sub narrow-only">{visible(account)}</small>
       </>
     ),
   },
-  { title: 'Who', cell: ({ account }) => visible(account ?? 'anonymous') },
+  { title: 'Who', class: 'wide', cell: ({ account }) => visible(account ?? 'anonymous') },
   { title: 'From', class: 'wide', cell: ({ address }) => address },
   {
     title: 'Details',

@@ -11,8 +11,16 @@ import { usePages } from '../resource.ts'
 type Grant = Item<'grants'>
 
 const columns: Column<Grant>[] = [
-  { title: 'Who', cell: ({ subject }) => <b>{visible(subject)}</b> },
-  { title: 'Role', cell: ({ role }) => <span class="chip">{role}</span> },
+  {
+    title: 'Who',
+    cell: ({ subject, role }) => (
+      <>
+        <b>{visible(subject)}</b>
+        <small class="sub narrow-only">{role}</small>
+      </>
+    ),
+  },
+  { title: 'Role', class: 'wide', cell: ({ role }) => <span class="chip">{role}</span> },
   { title: 'Repositories', cell: ({ pattern }) => <code>{visible(pattern)}</code> },
   { title: 'Since', class: 'number wide', cell: ({ createdAt }) => <Time at={createdAt} /> },
   {

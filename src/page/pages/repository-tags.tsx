@@ -43,8 +43,8 @@ const columnsOf = (repository: string): Column<ListedTag>[] => [
   },
   { title: 'Size', class: 'number wide', cell: ({ bytes, totalBytes = bytes }) => <Bytes of={totalBytes} /> },
   { title: 'Moved', class: 'number', cell: ({ updatedAt }) => <Time at={updatedAt} /> },
-  { title: 'Last pull', class: 'number wide', cell: ({ lastPulledAt }) => <Time at={lastPulledAt} /> },
-  { title: 'Pulls', class: 'number wider', cell: ({ pullCount }) => formatCount(pullCount) },
+  { title: 'Last pull', class: 'number widest', cell: ({ lastPulledAt }) => <Time at={lastPulledAt} /> },
+  { title: 'Pulls', class: 'number widest', cell: ({ pullCount }) => formatCount(pullCount) },
   { title: 'Expires', class: 'number wider', cell: ({ expiresAt }) => <Time at={expiresAt} /> },
 ]
 

@@ -1,5 +1,6 @@
 import { signal } from '@preact/signals'
 import { X } from 'lucide-preact'
+import { useEffect, useRef } from 'preact/hooks'
 import { ApiError } from '../api.ts'
 
 interface Toast {
@@ -42,8 +43,15 @@ function close(id: number): void {
 
 /** Shows what was said last. */
 export function Toasts() {
+  const element = useRef<HTMLElement>(null)
+  const count = toasts.value.length
+  useEffect(() => {
+    // Shown anew, a popover is above the dialogs that were opened meanwhile.
+    element.current?.hidePopover()
+    if (count > 0) element.current?.showPopover()
+  }, [count])
   return (
-    <section class="toasts" aria-label="Messages" aria-live="polite">
+    <section ref={element} popover="manual" class="toasts" aria-label="Messages" aria-live="polite">
       {toasts.value.map(({ id, text, isError, undo }) => (
         <div key={id} class={isError ? 'toast error' : 'toast'}>
           <span>{text}</span>
