@@ -13,6 +13,7 @@ import { parseMirrors } from './config/upstreams.ts'
 import { type AccountServices, accountServices } from './core/accounts/account-services.ts'
 import { type ContentOptions, contentServices } from './core/content/services.ts'
 import { ContentReader } from './core/content-reader.ts'
+import { type DiskReserve, openReserve } from './core/disk-reserve.ts'
 import { startHousekeeping } from './core/housekeeping.ts'
 import { openScrub } from './core/integrity.ts'
 import type { Jobs } from './core/jobs/jobs.ts'
@@ -25,6 +26,7 @@ import { openQuotas, type Quotas } from './core/quota/quotas.ts'
 import { openRegistries, type Registries } from './core/registries.ts'
 import { openDamaged } from './core/registry/damaged.ts'
 import type { Usage } from './core/registry/usage.ts'
+import { openRemovalClock } from './core/removal-clock.ts'
 import { Retention } from './core/retention/retention.ts'
 import { openCrashMarker } from './data-folder/crash-marker.ts'
 import { type DataFolder, openDataFolder, removeSocket } from './data-folder/data-folder.ts'
@@ -40,7 +42,6 @@ import type { OwnerOptions } from './http/owner-api.ts'
 import { type HttpServer, serveHttp } from './http/server.ts'
 import { serveSocket } from './http/socket.ts'
 import type { Scrub } from './integrity/scrub.ts'
-import { lockForRemoval } from './metadata/removal-lock.ts'
 import type { ProxyCache } from './proxy/proxy-cache.ts'
 import { DigestLocks } from './storage/digest-locks.ts'
 import { diskSpace } from './storage/disk.ts'
@@ -135,6 +136,7 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
       await services.content.jobs.stop()
       await Promise.all([socket, ...servers].map((server) => server.stop(config.shutdown.secondsMax)))
       crash.close()
+      await services.keepClock()
       await services.close()
     },
   }
@@ -156,6 +158,8 @@ export interface Services {
   content: ApiServices
   metrics: Metrics
   passwordFile: PasswordFile
+  /** Records what garbage collection knows of the time, for the next start. */
+  keepClock(): Promise<void>
   close(): Promise<void>
 }
 
@@ -202,7 +206,7 @@ export async function openServices(config: Config, log: Logger, options: Service
     damaged,
     room: quotas.room,
   }
-  const removal = removalOptions(config, clocks)
+  const removal = openRemovalClock(config.data, clocks, garbageWindow.graceMs)
   const collector = new Collector({ ...kept, ...clocks, ...removal, log })
   const fills = filesystemFills(config.data, uploads)
   const disk = () => diskSpace(config.data)
@@ -210,9 +214,10 @@ export async function openServices(config: Config, log: Logger, options: Service
   const { local, cache } = await openRegistries({ ...kept, ...around, ...clocks, counts: metrics.cache })
   const scrub = openScrub({ ...kept, config, log })
   const retention = new Retention({ ...kept, ...around, ...removal, usage: local.usage })
+  const reserve = openReserve(config, log, diskSpace)
   const jobs = openJobs({ config, log, clocks, collector, retention, scrub, metadata })
   const parts = { ...kept, ...around, registry: cache.registry, storedBlobs: local.blobs, collector, cache }
-  const content = await openContent({ ...parts, local, retention, quotas, jobs })
+  const content = await openContent({ ...parts, local, retention, quotas, jobs, reserve })
   return {
     metadata,
     auth,
@@ -227,6 +232,7 @@ export async function openServices(config: Config, log: Logger, options: Service
     content,
     metrics,
     passwordFile,
+    keepClock: () => removal.keep(collector.startupWait()),
     async close() {
       await Promise.all([jobs.stop(), retention.stop(), collector.stop(), scrub.stop(), cache.stop()])
       await Promise.all([auth.authenticator.noteUse(), local.usage.close()])
@@ -244,10 +250,18 @@ interface ContentParts extends ContentOptions {
   retention: Retention
   quotas: Quotas
   jobs: Jobs
+  reserve: DiskReserve
 }
 
 /** Builds what the HTTP APIs call. */
-async function openContent({ local, retention, quotas, jobs, ...parts }: ContentParts): Promise<ApiServices> {
+async function openContent({
+  local,
+  retention,
+  quotas,
+  jobs,
+  reserve,
+  ...parts
+}: ContentParts): Promise<ApiServices> {
   const { registry, cache, config, metadata, reader, now } = parts
   const conversions = new Conversions(registry, localConversions(parts), reader, now)
   return {
@@ -263,24 +277,11 @@ async function openContent({ local, retention, quotas, jobs, ...parts }: Content
     addresses: [],
     mirrors: [],
     startedAt: now(),
-    problem: () => undefined,
+    reserve,
   }
 }
 
-export interface AppOptions extends FirstPassword {
-  /** Milliseconds since 1970, by the machine's clock. */
-  wall?: () => number
-  /** Milliseconds since an arbitrary time; never goes backwards. */
-  monotonic?: () => number
-  tableSources?: TableSources | undefined
-}
-
-function removalOptions(config: Config, { steady }: Clocks) {
-  return {
-    steady: steady(garbageWindowOf(config.gc).graceMs),
-    lockForRemoval: () => lockForRemoval(config.data),
-  }
-}
+export type AppOptions = FirstPassword & Omit<ServiceOptions, 'onFailure'>
 
 /** Opens the socket through which commands reach the server. Without it the server works, too. */
 function openSocket(data: string, options: OwnerOptions) {

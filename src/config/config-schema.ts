@@ -151,6 +151,17 @@ export const ConfigSchema = Type.Object(
       },
       { additionalProperties: false },
     ),
+    disk: Type.Object(
+      {
+        freeBytesMin: integer(
+          0,
+          TiB,
+          64 * MiB,
+          'The free space below which /readyz and cay health fail, in bytes; 0: no check',
+        ),
+      },
+      { additionalProperties: false },
+    ),
     gc: Type.Object(
       {
         graceSeconds: integer(

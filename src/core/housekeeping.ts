@@ -15,6 +15,7 @@ export interface Chores {
     retention: { runRegularly(): Promise<void>; plan(): Promise<void> }
     quotas: { warn(): Promise<void> }
     jobs: Pick<Jobs, 'start'>
+    reserve: { check(): Promise<void> }
   }
   cache: { lastUse: { flush(): Promise<void> }; room: { keep(): Promise<void> } }
   collector: {
@@ -25,6 +26,7 @@ export interface Chores {
   crash: { crashedAt(): number | undefined; touch(): void; settle(): Promise<void> }
   authenticator: { noteUse(): Promise<void> }
   metadata: { write(name: 'removeExpired', args: { before: number }): Promise<void> }
+  keepClock(): Promise<void>
 }
 
 /** A clock this far behind the recorded time is worth a warning. */
@@ -64,6 +66,8 @@ export function startHousekeeping(config: Config, log: Logger, chores: Chores): 
   schedule.every(backupCheckSeconds, 'start the scheduled backup', () =>
     backUpIfDue(config, content.jobs, clocks.wall),
   )
+  schedule.every(10, 'check the free space of the disk', () => content.reserve.check())
+  schedule.every(600, 'record the clock of garbage collection', () => chores.keepClock())
   schedule.every(60, 'touch the crash marker', async () => crash.touch())
   const until = clocks.wall()
   schedule.every(Math.min(3600, config.gc.graceSeconds), 'remove what a crash left behind', async () => {

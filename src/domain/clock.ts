@@ -12,13 +12,34 @@ export interface Clocks extends TimeSources {
   now: () => number
   /** Returns a clock for deletions, which accepts a jump of the wall clock once it has lasted `graceMs`. */
   steady: (graceMs: number) => () => number
+  /** Returns the same clock as one that can be kept over restarts, and goes on where `kept` was. */
+  keptSteady: (graceMs: number, kept: KeptClock | undefined) => KeepableClock
+}
+
+/** What is kept of a clock for deletions. */
+export interface KeptClock {
+  /** Its last reading, in milliseconds since 1970. */
+  at: number
+  /** How long the wall clock had been away from it, in milliseconds; 0 if it was not. */
+  jumpedMs: number
+}
+
+export interface KeepableClock {
+  /** Milliseconds since 1970. */
+  read: () => number
+  keep: () => KeptClock
 }
 
 /** @param newest the newest recorded time, in milliseconds since 1970 */
 export function openClocks(newest: number, sources: Partial<TimeSources>): Clocks {
   const { wall = Date.now, monotonic = () => performance.now() } = sources
   const time = { wall, monotonic }
-  return { ...time, now: recordingClock(newest, time), steady: (graceMs) => steadyClock(time, graceMs) }
+  return {
+    ...time,
+    now: recordingClock(newest, time),
+    steady: (graceMs) => steadyClock(time, graceMs).read,
+    keptSteady: (graceMs, kept) => steadyClock(time, graceMs, kept),
+  }
 }
 
 /**
@@ -47,13 +68,15 @@ const FIRST_RELEASE = Date.UTC(2026, 9, 1)
 /**
  * Returns the clock for deletions, in milliseconds since 1970. It is never later than the wall clock. It follows a jump
  * forward only after the wall clock has stayed there for a whole grace period of monotonic time, so one wrong reading
- * deletes nothing. Time that passed before the process started is not a jump.
+ * deletes nothing. Without `kept`, time that passed before the process started is not a jump. With it, the clock goes on
+ * where it was, so the time between is a jump like any other: nobody knows how long that really was.
  */
-function steadyClock({ wall, monotonic }: TimeSources, graceMs: number): () => number {
+function steadyClock({ wall, monotonic }: TimeSources, graceMs: number, kept?: KeptClock): KeepableClock {
   const jumpMs = Math.min(JUMP_MS_MAX, graceMs / 2)
-  let offset = wall() - monotonic()
-  let jumpedAt: number | undefined
-  return () => {
+  const start = monotonic()
+  let offset = Math.min(wall(), kept?.at ?? Number.POSITIVE_INFINITY) - start
+  let jumpedAt = kept === undefined || kept.jumpedMs === 0 ? undefined : start - kept.jumpedMs
+  const read = () => {
     const elapsed = monotonic()
     const now = wall()
     const isJump = Math.abs(now - elapsed - offset) > jumpMs
@@ -63,6 +86,10 @@ function steadyClock({ wall, monotonic }: TimeSources, graceMs: number): () => n
       jumpedAt = undefined
     }
     return Math.min(now, Math.floor(offset + elapsed))
+  }
+  return {
+    read,
+    keep: () => ({ at: read(), jumpedMs: jumpedAt === undefined ? 0 : monotonic() - jumpedAt }),
   }
 }
 

@@ -17,6 +17,8 @@ export interface CollectorOptions {
   /** Milliseconds since an arbitrary time. */
   monotonic: () => number
   garbageWindow: GarbageWindow
+  /** What an earlier process had left of the startup grace, in milliseconds; undefined if that is not known. */
+  startupWaitMs?: number | undefined
   /** Locks out backups for one batch of removals. Returns how to unlock, or undefined while a backup is running. */
   lockForRemoval: () => (() => void) | undefined
 }

@@ -55,7 +55,12 @@ export class Collector {
 
   constructor(options: CollectorOptions) {
     this.options = options
-    this.waitMs = firstGrace(options.garbageWindow.graceMs, options.monotonic)
+    this.waitMs = firstGrace(options.garbageWindow.graceMs, options.monotonic, options.startupWaitMs)
+  }
+
+  /** Returns what is left of the startup grace, in milliseconds. */
+  startupWait(): number {
+    return this.waitMs()
   }
 
   state(): CollectorState {

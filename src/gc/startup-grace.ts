@@ -3,8 +3,9 @@
  * pushes that began before the restart may still reference what looks like garbage.
  *
  * @param monotonic milliseconds since an arbitrary time
+ * @param keptMs what an earlier process had left of it
  */
-export function firstGrace(graceMs: number, monotonic: () => number): () => number {
-  const end = monotonic() + graceMs
+export function firstGrace(graceMs: number, monotonic: () => number, keptMs = graceMs): () => number {
+  const end = monotonic() + Math.min(graceMs, keptMs)
   return () => Math.max(0, end - monotonic())
 }

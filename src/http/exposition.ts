@@ -46,6 +46,7 @@ export async function openExposition(sources: ExpositionSources): Promise<() => 
   let damaged = await sources.content.damage.count()
   describeContent(() => stored, gauge)
   gauge('cay_damaged_content', 'Blobs and manifests in quarantine.', [], () => [[{}, damaged]])
+  describeReserve(sources, counter, gauge)
   describeJobs(sources, counter, gauge)
   describeRetention(sources, counter)
   describeQuotas(sources, gauge)
@@ -85,6 +86,16 @@ function describeRequests({ metrics }: ExpositionSources, counter: Describe): vo
   counter('cay_logins_total', 'Password sign-ins by result.', ['result'], () => [
     [{ result: 'ok' }, logins.ok],
     [{ result: 'failed' }, logins.failed],
+  ])
+}
+
+function describeReserve({ content }: ExpositionSources, counter: Describe, gauge: Describe): void {
+  const { reserve } = content
+  gauge('cay_disk_reserve_bytes', 'Free bytes of the disk below which the server is not ready.', [], () => [
+    [{}, reserve.bytesMin],
+  ])
+  counter('cay_disk_low_total', 'Times that the free bytes of the disk fell below the reserve.', [], () => [
+    [{}, reserve.falls],
   ])
 }
 

@@ -118,7 +118,7 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
   // Elysia finds the path from a fixed offset in the URL, which `standardHostname` selects.
   const handler = { standardHostname: tls !== undefined }
   const controllers = new Elysia()
-    .use(health(() => content.problem() ?? options.bodies.problem()))
+    .use(health(() => content.reserve.problem() ?? options.bodies.problem()))
     .use(metrics({ ...shared, mode: settings.access }))
     .use(token(shared))
     .use(tls?.authority ? authorityFiles(tls.authority) : new Elysia())

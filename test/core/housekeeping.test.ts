@@ -25,12 +25,14 @@ async function firstTurn(newest: number, crashedAt?: number) {
       retention: { runRegularly: async () => {}, plan: async () => {} },
       quotas: { warn: async () => {} },
       jobs: { start: () => Promise.reject(new Error('no backup is configured')) },
+      reserve: { check: async () => {} },
     },
     cache: { lastUse: { flush: async () => {} }, room: { keep: async () => {} } },
     collector: { run: async () => {}, removeLeftBehind: note('removeLeftBehind') },
     authenticator: { noteUse: async () => {} },
     metadata: { write: async (name, { before }) => note(name)(before).then(() => {}) },
     scrub: { turn: async () => {} },
+    keepClock: async () => {},
     crash: { crashedAt: () => crashedAt, touch: () => {}, settle: () => note('settle')(true).then(() => {}) },
   })
   schedule.stop()

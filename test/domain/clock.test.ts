@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { certificateClock, openClocks } from '../../src/domain/clock.ts'
+import { certificateClock, type KeptClock, openClocks } from '../../src/domain/clock.ts'
 
 const DAY = 86_400_000
 
@@ -97,4 +97,31 @@ test('certificate clock: it uses the best guess while the clock is not set, and 
 test('certificate clock: on a board without any time it starts at the first release', () => {
   const { steady, now } = machine(0, 0)
   expect(certificateClock(steady, now)()).toBe(Date.UTC(2026, 9, 1))
+})
+
+test('deletion clock: it goes on over a restart, and follows the wall clock after a grace period in all', () => {
+  const at = { wall: 10 * DAY, monotonic: 0 }
+  const open = (kept?: KeptClock) =>
+    openClocks(0, { wall: () => at.wall, monotonic: () => at.monotonic }).keptSteady(DAY, kept)
+  const wait = (ms: number) => {
+    at.wall += ms
+    at.monotonic += ms
+  }
+  const first = open()
+  wait(DAY)
+  expect(first.read()).toBe(11 * DAY)
+  let kept = first.keep()
+  // It is off for 30 days, or its clock is wrong: nobody knows.
+  at.wall += 30 * DAY
+  const second = open(kept)
+  expect(second.read()).toBe(11 * DAY)
+  wait(DAY / 2)
+  expect(second.read()).toBe(11.5 * DAY)
+  kept = second.keep()
+  at.wall += 1000
+  const third = open(kept)
+  wait(DAY / 2)
+  expect(third.read()).toBe(at.wall)
+  at.wall = 5 * DAY
+  expect(open(third.keep()).read()).toBe(5 * DAY)
 })

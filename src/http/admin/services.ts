@@ -1,5 +1,6 @@
 import type { Config } from '../../config/config-schema.ts'
 import type { ContentServices } from '../../core/content/services.ts'
+import type { DiskReserve } from '../../core/disk-reserve.ts'
 import type { Jobs } from '../../core/jobs/jobs.ts'
 import type { ManifestPulls } from '../../core/pulls/manifest-pulls.ts'
 import type { V1Images } from '../../core/pulls/v1-images.ts'
@@ -26,6 +27,6 @@ export interface ApiServices extends ContentServices {
   mirrors: string[]
   /** Milliseconds since 1970. */
   startedAt: number
-  /** Returns why the server cannot serve; undefined if it can. */
-  problem: () => string | undefined
+  /** Whether the disk has free space for pushes. */
+  reserve: Pick<DiskReserve, 'problem' | 'falls' | 'check' | 'bytesMin'>
 }

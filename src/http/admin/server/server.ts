@@ -69,7 +69,7 @@ export function server(context: AdminContext) {
       time: timeOf(now()),
       addresses: content.addresses,
       mirrors: content.mirrors,
-      health: content.problem() ?? 'ok',
+      health: content.reserve.problem() ?? 'ok',
       features,
       settings,
     }),

@@ -1,0 +1,64 @@
+import type { Logger } from 'pino'
+import type { Config } from '../config/config-schema.ts'
+
+export interface DiskReserveOptions {
+  /** The folders that must have space: the data folder, and that of the database. */
+  folders: readonly string[]
+  /** Returns the free bytes of the volume of a folder. */
+  freeBytes: (folder: string) => Promise<number>
+  /** How many bytes must be free; 0 turns the check off. */
+  bytesMin: number
+  log: Logger
+}
+
+/** Opens the check of the volumes of a data folder and its database. */
+export function openReserve(
+  { data, metadata = data, disk }: Config,
+  log: Logger,
+  diskSpace: (folder: string) => Promise<{ freeBytes: number }>,
+): DiskReserve {
+  const freeBytes = async (folder: string) => (await diskSpace(folder)).freeBytes
+  return new DiskReserve({ folders: [data, metadata], freeBytes, bytesMin: disk.freeBytesMin, log })
+}
+
+/** Watches whether the volumes of the data folder have free space for pushes. */
+export class DiskReserve {
+  private readonly options: DiskReserveOptions
+  /** How many bytes must be free. */
+  readonly bytesMin: number
+  private low: string | undefined
+  /** How often the free space has fallen below the reserve. */
+  falls = 0
+
+  constructor(options: DiskReserveOptions) {
+    this.options = options
+    this.bytesMin = options.bytesMin
+  }
+
+  /** Returns what is wrong, in one sentence; undefined if there is enough free space. */
+  problem(): string | undefined {
+    return this.low
+  }
+
+  /** Measures the free space. Logs when it falls below the reserve, and when it is back. */
+  async check(): Promise<void> {
+    const { folders, freeBytes, bytesMin, log } = this.options
+    const measured = await Promise.all(
+      folders.map(async (folder) => ({ folder, bytes: await freeBytes(folder) })),
+    )
+    const least = measured.toSorted((a, b) => a.bytes - b.bytes)[0]
+    const isLow = least !== undefined && least.bytes < bytesMin
+    if (isLow && this.low === undefined) {
+      this.falls++
+      log.warn(
+        { folder: least.folder, freeBytes: least.bytes, freeBytesMin: bytesMin },
+        'the disk is almost full, so pushes may fail: free some space, for example with cay gc, or add some',
+      )
+    }
+    if (!isLow && this.low !== undefined)
+      log.info({ freeBytes: least?.bytes }, 'the disk has free space again')
+    this.low = isLow
+      ? `the disk is almost full: ${least.bytes} bytes are free, less than disk.free-bytes-min`
+      : undefined
+  }
+}

@@ -1,0 +1,24 @@
+import { expect, test } from 'bun:test'
+import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
+import { startInProcess } from '../support/server.ts'
+
+const HOUR = 3_600_000
+const START = Date.UTC(2026, 10, 24)
+
+/** Runs a server for some hours after a start at the given hour. Returns when it will collect, or undefined if it can. */
+async function serve(data: string, startsAt: number, hours: number): Promise<string | undefined> {
+  let at = START + startsAt * HOUR
+  await using server = await startInProcess({ data, now: () => at })
+  at += hours * HOUR
+  const state = (await (await server.fetch('/api/v1/gc')).json()) as { waitingUntil?: string }
+  return state.waitingUntil
+}
+
+test('gc: a host that reboots every night collects once it has run for the grace period in all', async () => {
+  await using folder = await temporaryFolder('restarts')
+  expect(await serve(folder.path, 0, 16)).toBe('2026-11-25T00:00:00.000Z')
+  // It was off for eight hours, so the rest of the grace period is moved by them.
+  expect(await serve(folder.path, 24, 4)).toBe('2026-11-25T08:00:00.000Z')
+  expect(await serve(folder.path, 48, 4)).toBeUndefined()
+  expect(await serve(folder.path, 72, 0)).toBeUndefined()
+})
