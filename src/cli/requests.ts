@@ -1,4 +1,11 @@
-import { type AdminClient, ONLY_NEW, type Page, type RequestOptions, withQuery } from './admin-client.ts'
+import {
+  type AdminClient,
+  ONLY_NEW,
+  type Page,
+  pagesOf,
+  type RequestOptions,
+  withQuery,
+} from './admin-client.ts'
 import type { Card, Line, Listing } from './output/answer.ts'
 import type { Field } from './output/format.ts'
 
@@ -47,6 +54,13 @@ export function listing(list: string, columns: readonly Field[], none: string): 
 export async function countOf(client: AdminClient, list: string, one: string): Promise<string> {
   const { items, nextCursor } = await client.request<Page>('GET', withQuery(list, { limit: COUNT_MAX }))
   return nextCursor === undefined ? plural(items.length, one) : `${items.length} or more ${one}s`
+}
+
+/** Returns all entries of a list. */
+export async function allOf<T>(client: AdminClient, list: string): Promise<T[]> {
+  const all: T[] = []
+  for await (const { items } of pagesOf(client, list)) all.push(...(items as T[]))
+  return all
 }
 
 const COUNT_MAX = 100

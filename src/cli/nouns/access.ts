@@ -1,5 +1,9 @@
-import { withQuery } from '../admin-client.ts'
+import { matchesPattern, parseRepositoryPattern } from '../../domain/repository-pattern.ts'
+import { parseRepositoryName } from '../../oci/reference.ts'
+import { type AdminClient, withQuery } from '../admin-client.ts'
+import type { Card } from '../output/answer.ts'
 import { field } from '../output/format.ts'
+import { allOf } from '../requests.ts'
 import type { Noun } from '../verb.ts'
 import { findToken } from './tokens.ts'
 
@@ -9,8 +13,9 @@ export const access: Noun = {
   byDefault: 'show',
   verbs: {
     show: {
-      usage: '<account> <repository>',
-      summary: 'Show what an account (or anonymous) can do in a repository, and which grants allow it',
+      usage: '<account> [repository]',
+      shown: '[ACCOUNT] REPOSITORY',
+      summary: 'Show what an account (or anonymous) can do in a repository and why, or who has a role in it',
       options: [
         [
           '--with <token>',
@@ -18,6 +23,7 @@ export const access: Noun = {
         ],
       ],
       run: async ({ client, args: [account = '', repository], options }) => {
+        if (repository === undefined) return whoHasAccess(client, account)
         const query = { account: account === 'anonymous' ? undefined : account, repository }
         const credentialId = options.with && (await findToken(client, account, options.with))
         const path = withQuery('/access', { ...query, credentialId })
@@ -49,6 +55,41 @@ export const access: Noun = {
       },
     },
   },
+}
+
+interface Grant {
+  subject: string
+  pattern: string
+  role: string
+}
+
+/** Returns who has a role in a repository: by a grant, by owning its namespace, or as a server admin. */
+async function whoHasAccess(client: AdminClient, repository: string): Promise<Card> {
+  const grants = await allOf<Grant>(client, '/grants')
+  const users = await allOf<{ name: string; admin: boolean }>(client, '/users')
+  const name = parseRepositoryName(repository)
+  const items = [
+    ...users
+      .filter(({ admin }) => admin)
+      .map((user) => ({ subject: user.name, role: 'admin', why: 'server admin' })),
+    ...users
+      .filter((user) => repository.startsWith(`${user.name}/`))
+      .map((user) => ({ subject: user.name, role: 'admin', why: 'own namespace' })),
+    ...grants
+      .filter(({ pattern }) => matchesPattern(parseRepositoryPattern(pattern), name))
+      .map(({ subject, role, pattern }) => ({ subject, role, why: `grant on ${pattern}` })),
+  ]
+  return {
+    value: { items },
+    lines: [field('Repository', '', () => repository)],
+    tables: [
+      {
+        title: 'Who has a role',
+        items,
+        columns: [field('subject', 'subject'), field('role', 'role'), field('why', 'why')],
+      },
+    ],
+  }
 }
 
 /** What an account can do, and why. */

@@ -1,5 +1,5 @@
 import { withQuery } from '../admin-client.ts'
-import { field, formatBytes, formatCount } from '../output/format.ts'
+import { field, formatBytes, formatCount, formatTime } from '../output/format.ts'
 import { card } from '../requests.ts'
 import type { Noun } from '../verb.ts'
 
@@ -23,8 +23,14 @@ export const storage: Noun = {
     repositories: {
       summary: 'List how much each repository stores, by itself and shared with others',
       isList: true,
-      options: [['--sort <field>', 'sort by name, or by bytes (largest first)', ['name', 'bytes']]],
-      run: ({ options: { sort } }) => ({
+      options: [
+        [
+          '--sort <field>',
+          'sort by bytes (largest first, with deleted ones), or by name [bytes]',
+          ['name', 'bytes'],
+        ],
+      ],
+      run: ({ options: { sort = 'bytes' } }) => ({
         list: withQuery('/storage/repositories', { sort }),
         columns: [
           field('repository', 'repository'),
@@ -32,6 +38,7 @@ export const storage: Noun = {
           field('size', 'bytes', formatBytes),
           field('own', 'uniqueBytes', formatBytes),
           field('shared', 'sharedBytes', formatBytes),
+          field('deleted', 'deletedAt', formatTime),
         ],
         none: 'There are no repositories.',
       }),

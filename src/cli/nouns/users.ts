@@ -1,8 +1,10 @@
-import { apiPath } from '../admin-client.ts'
+import { type AdminClient, apiPath } from '../admin-client.ts'
+import { CommandError, EXIT } from '../failure.ts'
 import { importUsers } from '../input/htpasswd.ts'
 import { readChange, readNewPassword } from '../input/password-input.ts'
+import type { Card } from '../output/answer.ts'
 import { field, formatRelativeTime, formatTime, formatYes } from '../output/format.ts'
-import { card, change, countOf, create, listing, plural } from '../requests.ts'
+import { allOf, card, change, countOf, create, listing, plural } from '../requests.ts'
 import type { Noun, Verb } from '../verb.ts'
 
 /** `cay user` */
@@ -26,14 +28,16 @@ export const users: Noun = {
     },
     show: {
       usage: '<user>',
-      summary: 'Show a user',
-      run: ({ client, args: [name = ''] }) =>
-        card(client, apiPath('users', name), [
+      summary: 'Show a user, and its groups and grants',
+      run: async ({ client, args: [name = ''], options: { json } }) => {
+        const user = await card(client, apiPath('users', name), [
           field('Name', 'name'),
           field('Server admin', 'admin', formatYes),
           field('Disabled', 'disabled', formatYes),
           field('Created', 'createdAt', formatRelativeTime),
-        ]),
+        ])
+        return json === 'true' ? user : { ...user, ...(await memberships(client, name, user.lines)) }
+      },
     },
     create: {
       usage: '<name>',
@@ -93,6 +97,36 @@ export const users: Noun = {
       },
     },
   },
+}
+
+/** How many groups are looked at for a user. */
+const GROUPS_MAX = 200
+
+/** Returns what `cay user show` adds for a server admin: the groups of an account, and its grants. */
+async function memberships(client: AdminClient, name: string, lines: Card['lines']): Promise<Partial<Card>> {
+  try {
+    const groups = (await allOf<string>(client, '/groups')).slice(0, GROUPS_MAX)
+    const members = await Promise.all(
+      groups.map((group) => client.request<{ members: string[] }>('GET', apiPath('groups', group))),
+    )
+    const own = groups.filter((_, at) => members[at]?.members.includes(name))
+    const subjects = [name, ...own.map((group) => `group:${group}`)]
+    const grants = await allOf<{ subject: string }>(client, '/grants')
+    return {
+      lines: [...lines, field('Groups', '', () => own.join(', '))],
+      tables: [
+        {
+          title: 'Grants',
+          items: grants.filter(({ subject }) => subjects.includes(subject)),
+          columns: [field('subject', 'subject'), field('pattern', 'pattern'), field('role', 'role')],
+        },
+      ],
+    }
+  } catch (error) {
+    // Only server admins can list groups.
+    if (error instanceof CommandError && error.exit === EXIT.denied) return {}
+    throw error
+  }
 }
 
 function flags(summary: string, state: string, body: object): Verb {

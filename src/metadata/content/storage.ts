@@ -15,6 +15,8 @@ export interface RepositoryStorage {
   bytes: number
   /** The bytes of those that no other repository links: what goes from the disk with the repository. */
   ownBytes: number
+  /** When it was deleted, in milliseconds since 1970. Only the list by bytes has deleted repositories. */
+  deletedAt: number | null
 }
 
 /** The entry before a page, by what the list is sorted by. */
@@ -28,6 +30,7 @@ export function storageReads(db: Db, total: ReadTotal) {
     blobs: repository.blobCount,
     bytes: repository.blobBytes,
     ownBytes: repository.ownBytes,
+    deletedAt: repository.deletedAt,
   }
   const byName = (last: string, limit: number) =>
     db
@@ -42,7 +45,7 @@ export function storageReads(db: Db, total: ReadTotal) {
     db
       .select(columns)
       .from(repository)
-      .where(and(isNull(repository.deletedAt), inArray(repository.id, ids)))
+      .where(inArray(repository.id, ids))
       .orderBy(desc(repository.blobBytes), asc(repository.id))
       .all()
   return {
@@ -52,7 +55,7 @@ export function storageReads(db: Db, total: ReadTotal) {
       bytes: total('blob.bytes'),
     }),
 
-    /** At most `limit` repositories after the cursor: by name, or the largest first. */
+    /** At most `limit` repositories after the cursor: by name, or the largest first, also deleted ones. */
     async list(cursor: StorageCursor, limit: number): Promise<RepositoryStorage[]> {
       const rows = cursor.by === 'name' ? byName(cursor.name, limit) : byIds(await largest(cursor, limit))
       return rows.map((row) => ({ ...row, name: row.name as RepositoryName }))
@@ -74,7 +77,7 @@ const ROWS_A_TURN = 1000
 function largestRepositories(db: Db) {
   const some = statement(db, { after: number, limit: number }, ({ after, limit }) =>
     db
-      .select({ id: repository.id, bytes: repository.blobBytes, deletedAt: repository.deletedAt })
+      .select({ id: repository.id, bytes: repository.blobBytes })
       .from(repository)
       .where(gt(repository.id, after))
       .orderBy(asc(repository.id))
@@ -86,7 +89,7 @@ function largestRepositories(db: Db) {
       const rows = some.all({ after, limit: ROWS_A_TURN })
       const isAfter = (row: { id: number; bytes: number }) =>
         row.bytes < bytes || (row.bytes === bytes && row.id > id)
-      found.push(...rows.filter((row) => row.deletedAt === null && isAfter(row)))
+      found.push(...rows.filter(isAfter))
       found = found.sort((a, b) => b.bytes - a.bytes || a.id - b.id).slice(0, limit)
       const last = rows.at(-1)
       if (last === undefined || rows.length < ROWS_A_TURN) return found.map((row) => row.id)

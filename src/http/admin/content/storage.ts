@@ -2,7 +2,7 @@ import { t } from 'elysia'
 import { type RepositoryStorage, UPLOADS_COUNTED_MAX } from '../../../core/content/storage.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
-import { Bytes, Count, integer, mapPage, pageOf, pageParameters, RepositoryText } from '../schemas.ts'
+import { Bytes, Count, integer, mapPage, pageOf, pageParameters, RepositoryText, timeOf } from '../schemas.ts'
 
 const Storage = t.Object(
   {
@@ -24,6 +24,9 @@ const Storage = t.Object(
 
 const InRepository = t.Object({
   repository: RepositoryText,
+  deletedAt: t.Optional(
+    t.String({ format: 'date-time', description: 'When it was deleted; it is listed while its bytes count' }),
+  ),
   blobCount: Count,
   bytes: integer({
     minimum: 0,
@@ -50,7 +53,7 @@ const OPERATIONS = {
     id: 'listRepositoryStorage',
     summary: 'List the storage of each repository',
     access: 'admin',
-    answer: pageOf(InRepository, 'Repositories, by name or largest first'),
+    answer: pageOf(InRepository, 'Repositories, by name, or largest first with deleted ones'),
   }),
 }
 
@@ -70,6 +73,13 @@ export function storage(context: AdminContext) {
     })
 }
 
-function toInRepository({ name, blobs, bytes, ownBytes }: RepositoryStorage) {
-  return { repository: name, blobCount: blobs, bytes, uniqueBytes: ownBytes, sharedBytes: bytes - ownBytes }
+function toInRepository({ name, blobs, bytes, ownBytes, deletedAt }: RepositoryStorage) {
+  return {
+    repository: name,
+    ...(deletedAt !== null && { deletedAt: timeOf(deletedAt) }),
+    blobCount: blobs,
+    bytes,
+    uniqueBytes: ownBytes,
+    sharedBytes: bytes - ownBytes,
+  }
 }
