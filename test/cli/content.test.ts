@@ -63,7 +63,7 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
       expect(blobs).toEqual({ count: 2, bytes: 3002 })
       expect(await cay('storage')).toMatch(/^Blobs: +2\nBytes of blobs: +2\.9 KiB\n.*Free on the disk: +\d/s)
       expect(await cay('storage repositories --sort bytes')).toMatch(
-        /^REPOSITORY +BLOBS +SIZE +OWN +SHARED\nlibrary\/app +2 +2\.9 KiB +2 B +2\.9 KiB\nlibrary\/other +1 +2\.9 KiB +0 B/,
+        /^REPOSITORY +BLOBS +SIZE +OWN +SHARED +DELETED\nlibrary\/app +2 +2\.9 KiB +2 B +2\.9 KiB\nlibrary\/other +1 +2\.9 KiB +0 B/,
       )
     })
 

@@ -99,7 +99,7 @@ function verbs(): [string, Verb][] {
 
 /** Returns an argument for each parameter of the verb. */
 function argsOf({ usage = '' }: Verb, folder: string): string[] {
-  const others = /\[(references|when)/.test(usage) ? ['never'] : []
+  const others = /\[(references|when|repository)/.test(usage) ? ['never'] : []
   const args = [...usage.matchAll(/<([\w.+-]+)>/g)].map(([, name]) => {
     if (name === 'file') return join(folder, 'x')
     if (name === 'kind') return 'gc'

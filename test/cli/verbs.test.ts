@@ -71,6 +71,34 @@ describe('on a running server', () => {
     expect(errors).toEndWith('; pass --yes to confirm\n')
   })
 
+  test('a user is shown with its groups and grants, and a repository with those who have a role', async () => {
+    for (const line of [
+      'group join team bob',
+      'grant create group:team team/** writer',
+      'grant create bob a/b reader',
+    ])
+      expect((await cay(line)).code).toBe(0)
+    const shown = (await cay('user show bob')).output
+    expect(shown).toMatch(/^Groups: +team$/m)
+    expect(shown).toMatch(
+      /^Grants\nSUBJECT +PATTERN +ROLE\ngroup:team +team\/\*\* +writer\nbob +a\/b +reader\n$/m,
+    )
+    const { output } = await cay('access team/app')
+    expect(output).toMatch(
+      /^Who has a role\nSUBJECT +ROLE +WHY\nadmin +admin +server admin\ngroup:team +writer +grant on team\/\*\*\n$/m,
+    )
+    expect((await cay('access alice/app')).output).toMatch(/^alice +admin +own namespace$/m)
+  })
+
+  test('a grant to a robot that exceeds what its owner can do is created with a warning', async () => {
+    const { code, errors } = await cay('grant create alice+ci team/** writer')
+    expect([code, errors]).toEqual([
+      0,
+      'cay: warning: alice+ci cannot pull or push there, because a robot can never do more than its owner, and alice cannot\n',
+    ])
+    expect((await cay('grant create alice+ci alice/** writer')).errors).toBe('')
+  })
+
   test('not found: exit code 3', async () => {
     for (const line of ['user show nobody', 'user delete nobody --yes', 'group show nobody']) {
       const { code, output, errors } = await cay(line)

@@ -105,7 +105,9 @@ const GROUPS_MAX = 200
 /** Returns what `cay user show` adds for a server admin: the groups of an account, and its grants. */
 async function memberships(client: AdminClient, name: string, lines: Card['lines']): Promise<Partial<Card>> {
   try {
-    const groups = (await allOf<string>(client, '/groups')).slice(0, GROUPS_MAX)
+    const groups = (await allOf<{ name: string }>(client, '/groups'))
+      .slice(0, GROUPS_MAX)
+      .map((group) => group.name)
     const members = await Promise.all(
       groups.map((group) => client.request<{ members: string[] }>('GET', apiPath('groups', group))),
     )

@@ -140,3 +140,13 @@ test('digests: a prefix finds the digests of a repository that the caller may pu
   for (const wrong of ['sha256:abc', 'md5:abcdef', 'abcdef', 'sha256:xyzxyz'])
     expect(await ask('admin', `prefix=${wrong}`)).toBe(400)
 })
+
+test('storage: a deleted repository counts, by size, while its bytes do', async () => {
+  const owner = server.as(basic('admin'))
+  await pushImage(owner, 'library/old', imageManifest(EMPTY, [named('old layer')]), [named('old layer')])
+  await server.admin('DELETE', '/repositories/library%2Fold')
+  const { items } = await server.admin<Page<object>>('GET', '/storage/repositories?sort=bytes&limit=1')
+  expect(items).toMatchObject([
+    { repository: 'library/old', deletedAt: expect.stringMatching(/^20.*Z$/), bytes: 11 },
+  ])
+})
