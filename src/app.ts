@@ -96,11 +96,7 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
     },
   })
   const crash = await openCrashMarker(config.data)
-  const schedule = startHousekeeping(config, log, {
-    ...services,
-    ...services.auth,
-    crash,
-  })
+  const schedule = startHousekeeping(config, log, { ...services, ...services.auth, crash })
   if (tls) schedule.every(TLS_CHECK_SECONDS, 'check the certificate', tls.check)
   const served = {
     ...services,
