@@ -4,6 +4,7 @@ import { Command } from 'commander'
 import { ConfigError } from '../config/config-error.ts'
 import { commit, version } from '../config/version.ts'
 import { addBackupCommands } from './backup-commands.ts'
+import { bashCompletion } from './bash-completion.ts'
 import { addNouns } from './commands.ts'
 import { CommandError, EXIT, EXIT_CODES } from './failure.ts'
 import { addHostCommands } from './host-commands.ts'
@@ -20,6 +21,10 @@ export async function runProgram(argv: string[]): Promise<number> {
   })
   const completions = tab(program)
   const words = completionWords(argv)
+  if (argv[2] === 'complete' && argv[3] === 'bash') {
+    process.stdout.write(bashCompletion())
+    return EXIT.done
+  }
   try {
     if (words !== undefined) await completeNames(completions, program, words)
     await program.parseAsync(argv)

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { build } from '../../scripts/build.ts'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
@@ -61,6 +62,30 @@ describe('cay', () => {
     expect(flags.output).toMatch(/^--log-level\t.*\n--log-format\t/)
     expect((await runCay(['complete', '--', ''])).output).toMatch(/^serve\t/m)
   })
+
+  test.skipIf(Bun.which('bash') === null)(
+    'bash completes commands, options, choices and files without other packages, also if the script is sourced twice',
+    async () => {
+      const script = (await runCay(['complete', 'bash'])).output
+      const complete = (line: string) => {
+        const code = `source /dev/stdin <<< "$SCRIPT"; source /dev/stdin <<< "$SCRIPT"
+          COMP_LINE=$LINE COMP_POINT=\${#LINE}; __cay_complete; printf '%s\\n' "\${COMPREPLY[@]}"`
+        const { stdout, stderr } = Bun.spawnSync(['bash', '--norc', '-c', code], {
+          env: { PATH: `${process.env.PATH}`, SCRIPT: script, LINE: line, HOME: '/nonexistent' },
+        })
+        return [stdout.toString().trim().split('\n'), stderr.toString()]
+      }
+      const cay = await build()
+      expect(complete(`${cay} us`)).toEqual([['user'], ''])
+      expect(complete(`${cay} serve --log-f`)).toEqual([['--log-format'], ''])
+      expect(complete(`${cay} grant create alice ** wr`)).toEqual([['writer'], ''])
+      // Nothing to offer: bash then completes files.
+      expect(complete(`${cay} serve --config /et`)).toEqual([[''], ''])
+      expect(script).toContain('complete -o bashdefault -o default')
+      expect(complete(`${cay} user show $(touch /tmp/cay-evaluated)`)).toEqual([[''], ''])
+      expect(existsSync('/tmp/cay-evaluated')).toBe(false)
+    },
+  )
 
   test.skipIf(Bun.which('bash') === null)('the script for bash is one that bash takes', async () => {
     const { output } = await runCay(['complete', 'bash'])

@@ -251,6 +251,7 @@ describe('repositories, tags and manifests, on a running server', () => {
         ['1.0', '2.0', 'latest'],
       ],
       [['manifest', 'show', 'library/app', 'la'], ['latest']],
+      [['tag', 'show', 'library/app:la'], ['library/app:latest']],
     ] as const) {
       // A completion leaves out names that arrive too late.
       await until(async () => (await complete(...words)).join(' ') === names.join(' '))

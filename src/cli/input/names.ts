@@ -63,7 +63,7 @@ export async function addNames(
   load: LoadConfig,
 ): Promise<void> {
   const asked = findArgument(program, words)
-  const sources = asked && SOURCES[asked.argument]?.(asked.before)
+  const sources = asked && (tagsAfterColon(asked) ?? SOURCES[asked.argument]?.(asked.before))
   if (asked === undefined || sources === undefined) return
   const argument = root.commands.get(asked.command)?.arguments.get(asked.argument)
   if (argument === undefined) return
@@ -111,6 +111,13 @@ function findArgument(program: Command, words: readonly string[]): Asked | undef
     start,
     options: command.opts(),
   }
+}
+
+/** Returns where the tag of a reference such as `app:1` comes from; undefined for an argument without a colon. */
+function tagsAfterColon({ argument, start }: Asked): Source[] | undefined {
+  const [repository = '', tag] = start.split(':')
+  if (argument !== 'repository' || tag === undefined) return undefined
+  return tagsOf([repository]).map((source) => ({ ...(source as NameList), prefix: `${repository}:` }))
 }
 
 /** Returns the arguments among the words; undefined if an option has an invalid value. */
