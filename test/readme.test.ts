@@ -23,6 +23,21 @@ test('readme: each code block is run, or scripts/readme/treatments.ts says why i
   expect(titled.flatMap(([title, , treatment]) => (treatment === undefined ? [title] : []))).toEqual([])
 })
 
+test('readme: the index names each section, and every link into the page has a target', async () => {
+  const page = await Bun.file(join(import.meta.dir, '../README.md')).text()
+  const anchors = (level: RegExp) =>
+    [...page.matchAll(level)].map(([, heading = '']) =>
+      heading
+        .toLowerCase()
+        .replaceAll(/[^a-z0-9 -]/g, '')
+        .replaceAll(' ', '-'),
+    )
+  const links = [...page.matchAll(/\]\(#([^)]+)\)/g)].map(([, anchor]) => anchor)
+  const sections = anchors(/^## (.+)$/gm).filter((anchor) => anchor !== 'contents')
+  expect(sections.filter((anchor) => !links.includes(anchor))).toEqual([])
+  expect(links.filter((anchor = '') => !anchors(/^#+ (.+)$/gm).includes(anchor))).toEqual([])
+})
+
 describe('readme: commands run as printed', () => {
   for (const [title, block, treatment] of titled) {
     if (treatment?.by === 'shell') {
