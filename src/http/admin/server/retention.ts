@@ -29,8 +29,16 @@ const PolicyBody = t.Object(
   { additionalProperties: t.Never(), example: { repositories: ['ci/**'], newest: 10 } },
 )
 
+/** Patterns are ASCII. All lists together must fit in the URL, which Bun limits to 16 KiB. */
 const list = (description: string, example: string) =>
-  t.Optional(t.String({ maxLength: 4096, description: `${description}, separated by commas`, example }))
+  t.Optional(
+    t.String({
+      maxLength: 512,
+      pattern: '^[\\x20-\\x7e]*$',
+      description: `${description}, separated by commas`,
+      example,
+    }),
+  )
 const { newest, pushedDays, pulledDays, untaggedDays } = optional
 
 const TestQuery = t.Object({
