@@ -17,7 +17,6 @@ const FIELDS = [
   'collector',
   'credential',
   'ownBytes',
-  'bytesMax',
   'beganAt',
   'endsAt',
   'othersEndAt',

@@ -17,7 +17,7 @@ export const cache: Noun = {
       run: ({ client }) =>
         card(client, '/cache', [
           field('Size of blobs', 'bytes', formatBytes),
-          field('Limit', 'maxBytes', formatBytes),
+          field('Limit', 'bytesMax', formatBytes),
           field('Blobs', 'blobCount', formatCount),
           field('Manifests', 'manifestCount', formatCount),
           field('Downloads', 'downloadCount', formatCount),

@@ -116,16 +116,16 @@ function Totals() {
   const found = useResource('cache', (signal) => call('get', 'cache', { signal }), { isLive: true })
   return (
     <Shown of={found}>
-      {({ bytes, maxBytes, blobCount, manifestCount }) => (
+      {({ bytes, bytesMax, blobCount, manifestCount }) => (
         <ul class="figures">
           <li>
             <small>Cached</small>
             <b>
               <Bytes of={bytes} />
-              {maxBytes !== undefined && (
+              {bytesMax !== undefined && (
                 <>
                   {' '}
-                  of <Bytes of={maxBytes} />
+                  of <Bytes of={bytesMax} />
                 </>
               )}
             </b>

@@ -19,7 +19,7 @@ import {
 const CacheModel = t.Object(
   {
     bytes: Bytes,
-    maxBytes: t.Optional(
+    bytesMax: t.Optional(
       integer({ minimum: 0, description: 'The limit, in bytes; absent if there is none' }),
     ),
     blobCount: Count,
@@ -151,9 +151,9 @@ export function cache(context: AdminContext) {
     )
 }
 
-function toCache({ bytes, bytesMax, blobs, manifests, fills }: CacheState) {
-  const maxBytes = bytesMax === 0 ? undefined : bytesMax
-  return omitAbsent({ bytes, maxBytes, blobCount: blobs, manifestCount: manifests, downloadCount: fills })
+function toCache({ bytes, bytesMax: limit, blobs, manifests, fills }: CacheState) {
+  const bytesMax = limit === 0 ? undefined : limit
+  return omitAbsent({ bytes, bytesMax, blobCount: blobs, manifestCount: manifests, downloadCount: fills })
 }
 
 function toDownload({ digest, repository, size: bytes, received: receivedBytes }: FillState) {
