@@ -183,6 +183,7 @@ test('tokens: the secret is shown once, and the list shows the last use', async 
   expect(text).not.toContain(secret)
   expect(json.items).toContainEqual({
     id,
+    kind: 'token',
     name: 'laptop',
     createdAt: new Date(clock).toISOString(),
     expiresAt: new Date(clock + 2 * 86_400_000).toISOString(),

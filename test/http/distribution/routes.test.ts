@@ -114,7 +114,8 @@ for (const [kind, start] of SERVERS) {
     )
 
     test('unknown paths outside /v2 are 404', async () => {
-      for (const path of ['/', '/v3/', '/v2x', '/favicon.ico']) {
+      expect((await server.fetch('/')).headers.get('content-type')).toBe('text/html; charset=utf-8')
+      for (const path of ['/v3/', '/v2x', '/favicon.ico']) {
         expect([path, (await server.fetch(path)).status]).toEqual([path, 404])
       }
     })
