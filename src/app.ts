@@ -32,6 +32,7 @@ import { openCrashMarker } from './data-folder/crash-marker.ts'
 import { type DataFolder, openDataFolder, removeSocket } from './data-folder/data-folder.ts'
 import { type Clocks, certificateClock, openClocks } from './domain/clock.ts'
 import { garbageWindowOf } from './domain/garbage-window.ts'
+import { PushActivity } from './domain/push-activity.ts'
 import type { Authority } from './domain/server-certificate.ts'
 import { Collector } from './gc/collector.ts'
 import type { ApiServices } from './http/admin/services.ts'
@@ -199,6 +200,7 @@ export async function openServices(config: Config, log: Logger, options: Service
     locks: new DigestLocks(),
     garbageWindow,
     now,
+    activity: new PushActivity(now),
     damaged,
     room: quotas.room,
   }

@@ -32,6 +32,7 @@ type Shared =
   | 'locks'
   | 'garbageWindow'
   | 'access'
+  | 'activity'
   | 'now'
 
 /** The registries of a data folder. */

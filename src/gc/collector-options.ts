@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import type { GarbageWindow } from '../domain/garbage-window.ts'
+import type { PushActivity } from '../domain/push-activity.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { BlobStore } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
@@ -17,6 +18,8 @@ export interface CollectorOptions {
   /** Milliseconds since an arbitrary time. */
   monotonic: () => number
   garbageWindow: GarbageWindow
+  /** When pushes last touched each repository. */
+  activity: PushActivity
   /** What an earlier process had left of the startup grace, in milliseconds; undefined if that is not known. */
   startupWaitMs?: number | undefined
   /** Locks out backups for one batch of removals. Returns how to unlock, or undefined while a backup is running. */

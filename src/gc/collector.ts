@@ -1,6 +1,7 @@
 import type { BlobBatch } from '../metadata/garbage/blob-collection.ts'
 import type { CollectionBatch } from '../metadata/garbage/collection.ts'
 import type { CollectorOptions } from './collector-options.ts'
+import { endWindows, type Purge, type Purged } from './purge.ts'
 import { type CrashWindow, removeLeftBehind, type Scanned, type ScanRun, scan } from './scan.ts'
 import { firstGrace } from './startup-grace.ts'
 
@@ -82,6 +83,16 @@ export class Collector {
     } finally {
       this.running--
     }
+  }
+
+  /**
+   * Ends the window of undo of deleted and untagged content. Then `run` collects it, but nothing that a push in
+   * progress may refer to. Waits for runs, because it corrects its marks before they are used.
+   */
+  async purge(purge: Purge): Promise<Purged> {
+    const mine = this.turn.then(() => endWindows(this.options, purge, this.stopping.signal))
+    this.turn = mine.catch(() => {})
+    return await mine
   }
 
   /**

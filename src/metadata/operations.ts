@@ -31,6 +31,7 @@ import { blobCollectionWrites, dropLink } from './garbage/blob-collection.ts'
 import { collectionWrites } from './garbage/collection.ts'
 import { pageWrites } from './garbage/free-pages.ts'
 import { manifestPurge } from './garbage/manifest-purge.ts'
+import { purgeWrites } from './garbage/purge.ts'
 import { reachability } from './garbage/reachability.ts'
 import { renewalWrites } from './garbage/renewals.ts'
 import { quotaLimits, quotaWrites } from './quota/quotas.ts'
@@ -151,6 +152,7 @@ function contentOperations(db: Db, version: VersionOfCall) {
     ...pageWrites(db),
     ...damageWrites(db, { drop }),
     ...blobCollectionWrites(db, { purge, drop, setDeleted: repositoriesByName.setDeleted }),
+    ...purgeWrites(db, { recordEvent, purge, setDeleted: repositoriesByName.setDeleted }),
     ...manifestRestores({ recordEvent, find, findManifest, tags, lines, revive }),
     ...tagRestores({ recordEvent, tags, lines, revive, begin }),
     ...repositoryRestores({ recordEvent, find, rows: repositoriesByName }),

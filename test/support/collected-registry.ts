@@ -14,6 +14,7 @@ import type { Access } from '../../src/domain/access.ts'
 import { type Identity, NOBODY } from '../../src/domain/access.ts'
 import { openClocks } from '../../src/domain/clock.ts'
 import type { GarbageWindow } from '../../src/domain/garbage-window.ts'
+import { PushActivity } from '../../src/domain/push-activity.ts'
 import type { Registry, Uploads } from '../../src/domain/registry.ts'
 import { EVERYTHING } from '../../src/domain/repository-set.ts'
 import { Collector } from '../../src/gc/collector.ts'
@@ -88,6 +89,7 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
     reader: new ContentReader(),
     room: new UploadRoom(() => [], metadata.quotas.usage),
     damaged: new Damaged(metadata, files, []),
+    activity: new PushActivity(clocks.now),
     now: clocks.now,
   }
   const uploads = guardUploads(uploadFiles, gate)

@@ -13,6 +13,7 @@ import {
   formatTime,
   formatYes,
 } from '../output/format.ts'
+import { confirmPurge, purgeAll } from '../purge.ts'
 import { plural } from '../requests.ts'
 import type { Call, Noun } from '../verb.ts'
 import { startJob } from './jobs.ts'
@@ -44,6 +45,7 @@ export const collector: Noun = {
         ['--dry-run', 'delete nothing: list what would be deleted, when, and its size'],
         ['--explain <digest>', 'delete nothing: explain why a digest is kept, or when it is deleted'],
         ['--repository <repository>', 'with --explain: only in this repository'],
+        ['--now', 'also what can still be restored: permanently delete all deleted and untagged content'],
         ['--detach', 'return at once, without showing progress'],
       ],
       run: (call) => {
@@ -57,7 +59,7 @@ export const collector: Noun = {
             sum: () => total(call.client),
           }
         }
-        return collect(call)
+        return collect(call, call.options.now === 'true')
       },
     },
     status: {
@@ -109,7 +111,7 @@ interface Candidate {
   bytes: number
 }
 
-async function collect(call: Call): Promise<Answer> {
+async function collect(call: Call, isPurge: boolean): Promise<Answer> {
   const { client, terminal, confirm } = call
   const { waitingUntil } = await client.request<{ waitingUntil?: string }>('GET', '/gc')
   if (waitingUntil !== undefined && client.isEmbedded) {
@@ -123,6 +125,11 @@ async function collect(call: Call): Promise<Answer> {
       value: { waitingUntil },
       line: `nothing was deleted: the server has not run for the grace period yet; it collects garbage from ${until}`,
     }
+  }
+  if (isPurge) {
+    await confirmPurge(call, [await client.request('GET', '/gc/purge')], '')
+    terminal.note(`purged ${await purgeAll(call)}`)
+    return startJob(call, 'gc')
   }
   await confirm(`permanently deletes ${await countDue(client, terminal.now())}`)
   return startJob(call, 'gc')

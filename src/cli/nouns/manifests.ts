@@ -1,5 +1,6 @@
 import { type AdminClient, apiPath, withQuery } from '../admin-client.ts'
-import { formatReference, type Named, parseReferences, resolve } from '../input/references.ts'
+import { CommandError, EXIT } from '../failure.ts'
+import { formatReference, isDigest, type Named, parseReferences, resolve } from '../input/references.ts'
 import type { Card } from '../output/answer.ts'
 import {
   type Field,
@@ -12,6 +13,7 @@ import {
   formatTime,
   formatYes,
 } from '../output/format.ts'
+import { purgeRepository } from '../purge.ts'
 import { change, plural, readToDestroy } from '../requests.ts'
 import { wayBack } from '../time-machine.ts'
 import type { Call, Noun } from '../verb.ts'
@@ -35,6 +37,9 @@ const WORDS: readonly Field[] = [field('name', '0'), field('value', '1')]
 
 /** One manifest: `app:1.0`, `app@sha256:...`, or the repository and the reference as two words. */
 const ONE_MANIFEST = { usage: '<repository> [reference]', shown: 'REFERENCE' }
+
+/** How many manifests one command purges at most. */
+const PURGED_MAX = 100
 
 /** `cay manifest` */
 export const manifests: Noun = {
@@ -94,6 +99,22 @@ export const manifests: Noun = {
           value,
           line: `restored ${formatReference(named)} and ${plural(value.tags.length, 'tag')}${names}`,
         }
+      },
+    },
+    purge: {
+      usage: '<repository> [digests...]',
+      shown: 'REPOSITORY@DIGEST...',
+      summary: 'Permanently delete manifests that are deleted or untagged, to free space at once',
+      isDestructive: true,
+      run: async (call) => {
+        const named = []
+        for (const one of parseReferences(call.args, { max: PURGED_MAX }))
+          named.push(await resolve(call.client, one))
+        const repository = named[0]?.repository ?? ''
+        const digests = named.map(({ reference }) => reference)
+        if (named.every((one) => one.repository === repository && isDigest(one.reference)))
+          return await purgeRepository(call, repository, digests)
+        throw new CommandError('name manifests of one repository by their digests', EXIT.usage)
       },
     },
     referrers: {

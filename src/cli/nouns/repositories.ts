@@ -15,6 +15,7 @@ import {
   formatTime,
   formatYes,
 } from '../output/format.ts'
+import { purgeRepository } from '../purge.ts'
 import { change, create, plural } from '../requests.ts'
 import { wayBack } from '../time-machine.ts'
 import type { Call, Noun, Option } from '../verb.ts'
@@ -114,6 +115,12 @@ export const repositories: Noun = {
         await confirm(`deletes the repository ${name}: ${contents}; ${back}`)
         return change(client, `deleted repository ${name}`, ['DELETE', apiPath('repositories', name)])
       },
+    },
+    purge: {
+      usage: '<repository>',
+      summary: 'Permanently delete the deleted and untagged content of a repository, to free space at once',
+      isDestructive: true,
+      run: (call) => purgeRepository(call, call.args[0] ?? '', []),
     },
     restore: {
       usage: '<repository>',

@@ -65,7 +65,8 @@ export class GarbageService {
     return at === undefined ? { items } : { items, next: formatCursor(at.source, ...at.after) }
   }
 
-  async totals(): Promise<GarbageTotals> {
+  /** Counts the candidates of a kind. */
+  async totals(isCounted: (candidate: Candidate) => boolean = () => true): Promise<GarbageTotals> {
     const counts = { tag: 0, manifest: 0, repository: 0, blob: 0 }
     let bytes = 0
     let counted = 0
@@ -73,6 +74,7 @@ export class GarbageService {
     do {
       const page: ListPage<Candidate> = await this.candidates({ cursor, limit: SLICE_MAX })
       for (const candidate of page.items) {
+        if (!isCounted(candidate)) continue
         counts[candidate.kind]++
         bytes += candidate.bytes
       }

@@ -17,6 +17,7 @@ import { manifestService } from './manifests.ts'
 import { onlyLocal } from './only-local.ts'
 import { pinService } from './pins.ts'
 import { pullService } from './pulls.ts'
+import { purgeService } from './purges.ts'
 import { repositoryService } from './repositories.ts'
 import { type StorageTotals, storageService } from './storage.ts'
 import { tagService } from './tags.ts'
@@ -49,6 +50,7 @@ export function contentServices(options: ContentOptions) {
     descriptions: descriptions(metadata, storedBlobs, reader),
     requireLocal: onlyLocal(cache.upstreams),
   }
+  const garbage = new GarbageService(metadata, garbageWindow, collector)
   return {
     repositories: repositoryService(shared),
     tags: tagService(shared),
@@ -63,6 +65,7 @@ export function contentServices(options: ContentOptions) {
     upstreamStates: upstreamService(options),
     storage: storageService(metadata, uploads, disk),
     history: historyService(metadata),
-    garbage: new GarbageService(metadata, garbageWindow, collector),
+    garbage,
+    purges: purgeService({ ...shared, garbage }),
   }
 }

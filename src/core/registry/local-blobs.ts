@@ -11,7 +11,7 @@ import type { SmallBlobs } from './small-blobs.ts'
 
 /** The blobs of this data folder, by the repositories that link them. */
 export function localBlobs(options: LocalOptions, cache: ReadCache, small: SmallBlobs): Blobs {
-  const { metadata, blobs, access, now, damaged } = options
+  const { metadata, blobs, access, now, damaged, activity } = options
   const { keepBlob } = freshPushes(options)
   const unknown = (repository: RepositoryName, digest: Digest) => {
     const error = registryError('BLOB_UNKNOWN', `${repository} has no blob ${digest}`, { detail: { digest } })
@@ -28,9 +28,11 @@ export function localBlobs(options: LocalOptions, cache: ReadCache, small: Small
   }
   return {
     async getSize(repository, digest, principal) {
+      const isPusher = principal !== undefined && access.may(principal, 'push', repository)
+      if (isPusher) activity.note(repository)
       const { size, unreferencedAt } = find(repository, digest)
       if (await damaged.has(digest, size)) throw unknown(repository, digest)
-      if (principal === undefined || !access.may(principal, 'push', repository)) return size
+      if (!isPusher) return size
       // Who hears that the blob is not here pushes it again, which repairs bytes that are lost.
       const here = small.has({ digest, size })
       // A small blob in memory is not waited for: clients ask for each of an image's.
@@ -58,6 +60,7 @@ export function localBlobs(options: LocalOptions, cache: ReadCache, small: Small
       if (source === undefined || !access.may(identity, 'pull', source)) return false
       const found = metadata.blobs.find(source, digest)
       if (found === undefined || !(await small.has({ digest, size: found.size }))) return false
+      activity.note(repository)
       const size = await metadata.write('mountBlob', { caller, at: now(), repository, digest, from: source })
       return size !== undefined
     },

@@ -18,7 +18,7 @@ const OPTIONAL_ROLES: Record<Sparse, ManifestReference['role'][]> = {
 
 /** The manifests of this data folder. */
 export function localManifests(options: LocalOptions, cache: ReadCache, findConfig: FindConfig): Manifests {
-  const { metadata, now, checkAllowed, schema1, reader } = options
+  const { metadata, access, activity, now, checkAllowed, schema1, reader } = options
   const readLabels = labelReader(metadata, findConfig)
   const optionalRoles = OPTIONAL_ROLES[options.sparse]
   const { keepManifest, expiryOf } = freshPushes(options)
@@ -41,6 +41,7 @@ export function localManifests(options: LocalOptions, cache: ReadCache, findConf
   }
   return {
     async get(repository, reference, principal) {
+      if (principal && access.may(principal, 'push', repository)) activity.note(repository)
       const found = read(repository, reference)
       const { expiry } = found
       if (expiry && principal && !(await keepManifest(principal, repository, expiry)))
@@ -50,6 +51,7 @@ export function localManifests(options: LocalOptions, cache: ReadCache, findConf
 
     async put(caller, push) {
       const { repository, reference, tags, bytes, precondition } = push
+      activity.note(repository)
       const { manifest: parsed, payload } = await reader.readPushed(push, schema1)
       checkAllowed(repository, parsed)
       const { annotations: _, ...manifest } = parsed

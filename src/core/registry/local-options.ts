@@ -1,5 +1,6 @@
 import type { Access } from '../../domain/access.ts'
 import type { GarbageWindow } from '../../domain/garbage-window.ts'
+import type { PushActivity } from '../../domain/push-activity.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import type { BlobStore, UploadStore } from '../../storage/blob-store.ts'
 import type { DigestLocks } from '../../storage/digest-locks.ts'
@@ -20,6 +21,8 @@ export interface LocalOptions {
   /** How long the collector keeps what nothing reaches. */
   garbageWindow: GarbageWindow
   access: Access
+  /** Remembers pushes for purges, which must not break them. */
+  activity: PushActivity
   /** Milliseconds since 1970. */
   now: () => number
   /** Which absent content a manifest may name. */

@@ -10,7 +10,7 @@ import type { SmallBlobs } from './small-blobs.ts'
 
 /** The uploads of this data folder. */
 export function localUploads(options: LocalOptions, small: SmallBlobs): Uploads {
-  const { uploads, room } = options
+  const { uploads, room, activity } = options
   const { receive, publish } = blobPublisher(options, small)
   const get = async (repository: RepositoryName, id: string): Promise<Upload> => {
     const upload = await uploads.find(repository, id)
@@ -22,6 +22,7 @@ export function localUploads(options: LocalOptions, small: SmallBlobs): Uploads 
   }
   return {
     async start(repository, algorithm) {
+      activity.note(repository)
       return { id: uploads.start(repository, algorithm).id, size: 0 }
     },
 
@@ -59,7 +60,10 @@ export function localUploads(options: LocalOptions, small: SmallBlobs): Uploads 
 }
 
 /** Receives the bodies of uploads, and makes blobs of them. */
-function blobPublisher({ metadata, blobs, uploads, locks, room, now }: LocalOptions, small: SmallBlobs) {
+function blobPublisher(
+  { metadata, blobs, uploads, locks, room, activity, now }: LocalOptions,
+  small: SmallBlobs,
+) {
   /** Receives a body while there is room for it. Throws DENIED. */
   const receive = async <T>(
     repository: RepositoryName,
@@ -99,6 +103,7 @@ function blobPublisher({ metadata, blobs, uploads, locks, room, now }: LocalOpti
       )
       // From here on the quota counts the blob itself.
       room.release(upload.id)
+      activity.note(repository)
       await metadata.write('linkBlob', { caller, at: now(), repository, digest, size, bytes })
       if (bytes) small.remember(repository, digest, bytes)
       return size

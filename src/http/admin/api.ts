@@ -16,6 +16,7 @@ import { digests } from './content/digests.ts'
 import { manifests } from './content/manifests.ts'
 import { pins } from './content/pins.ts'
 import { pulls } from './content/pulls.ts'
+import { purges } from './content/purges.ts'
 import { repositories } from './content/repositories.ts'
 import { storage } from './content/storage.ts'
 import { tags } from './content/tags.ts'
@@ -57,6 +58,7 @@ export function adminApi(context: AdminContext) {
     .use(pins(context))
     .use(upstreams(context))
     .use(collector(context))
+    .use(purges(context))
     .use(retention(context))
     .use(quotas(context))
     .use(jobs(context))

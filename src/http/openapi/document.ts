@@ -53,6 +53,7 @@ export const TAGS: OpenAPIV3.TagObject[] = [
     name: 'gc',
     description: 'Garbage collection: what will be deleted and when, and why the rest is kept.',
   },
+  { name: 'purges', description: 'Permanent deletion of what could still be restored.' },
   { name: 'server', description: 'Version, settings and health of the server.' },
   { name: 'session', description: 'Browser sessions.' },
   { name: 'access', description: 'What an account may do in a repository, and why.' },

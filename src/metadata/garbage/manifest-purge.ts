@@ -46,10 +46,11 @@ export function manifestPurge(
     remove,
 
     /**
-     * Takes a manifest out of a repository that stays. What only it has reached is garbage since `since`; tags that
-     * belong to it by their name go with it. Answers the bytes that are free, and how many tags went.
+     * Takes a manifest out of a repository that stays. What only it has reached is garbage since `since`, its blobs
+     * since `releasedAt`; tags that belong to it by their name go with it. Answers the bytes that are free, and how
+     * many tags went.
      */
-    purge(row: PurgedManifest, at: number, since: number): { bytes: number; tags: number } {
+    purge(row: PurgedManifest, at: number, since: number, releasedAt = at): { bytes: number; tags: number } {
       const { repositoryId, repository } = row
       const digests = [row.digest, ...otherDigests.all({ id: row.id }).map(({ digest }) => digest)].map(
         digestFromBytes,
@@ -67,7 +68,7 @@ export function manifestPurge(
         recordEvent({ type: 'tag.delete', repository, tag }, SYSTEM, at)
         removed++
       }
-      return { bytes: remove(row, at), tags: removed }
+      return { bytes: remove(row, releasedAt), tags: removed }
     },
   }
 }

@@ -14,10 +14,12 @@ export const eventNames: Record<ContentEvent['type'], string> = {
   'manifest.cache': 'cached',
   'manifest.push': 'pushed',
   'manifest.delete': 'deleted a manifest of',
+  'manifest.purge': 'permanently deleted a manifest of',
   'manifest.restore': 'restored a manifest of',
   'repository.create': 'created',
   'repository.change': 'changed the settings of',
   'repository.delete': 'deleted the repository',
+  'repository.purge': 'permanently deleted the repository',
   'repository.restore': 'restored the repository',
   'repository.rewind': 'rewound the tags of',
   'retention.expire': 'expired by retention',
@@ -34,7 +36,7 @@ export function EventLine({ event }: { event: ContentEvent }) {
   const { type, repository, tag, digest, account, at } = event
   const reference = tag ?? digest
   const shown = tag === undefined ? digest && `@${shortDigest(digest)}` : `:${tag}`
-  const isGone = /delete|evict|expire/.test(type)
+  const isGone = /delete|purge|evict|expire/.test(type)
   return (
     <>
       <span class="move">

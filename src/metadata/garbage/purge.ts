@@ -1,0 +1,177 @@
+import { eq, isNull, or, type Placeholder, type SQL, sql } from 'drizzle-orm'
+import type { Write } from '../../domain/caller.ts'
+import type { GarbageWindow } from '../../domain/garbage-window.ts'
+import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
+import type { RepositoryName } from '../../oci/reference.ts'
+import type { RepositoryRows } from '../content/repository-writes.ts'
+import type { Db } from '../database.ts'
+import type { RecordEvent } from '../events.ts'
+import { within } from '../part-time.ts'
+import { manifest, repository } from '../schema.ts'
+import type { Stale } from '../stale.ts'
+import { bytes, number, optional, statement, text } from '../statement.ts'
+import type { ManifestPurge, PurgedManifest } from './manifest-purge.ts'
+
+/** What is purged: in one repository or in all of them; there, everything or one manifest. */
+export interface PurgeTarget {
+  repository: RepositoryName | undefined
+  digest: Digest | undefined
+}
+
+export interface PurgeCall extends PurgeTarget, Write {
+  /** The clock for deletions, in milliseconds since 1970. */
+  until: number
+  garbageWindow: GarbageWindow
+  /** The time of the last push: what loses its last reference here has been garbage since then. */
+  pushedAt: number
+  /** How many rows are changed at most. */
+  limit: number
+}
+
+export interface PurgeBatch {
+  repositories: number
+  manifests: number
+  more: boolean
+  stale: Stale | undefined
+}
+
+const target = { repository: optional(text), digest: optional(bytes) }
+
+/** A condition on rows of `manifest`. */
+const isIn = ({ repository, digest }: { repository: Placeholder; digest: Placeholder }): SQL => sql`
+  (${repository} is null or manifest.repository_id =
+    (select id from repository where name = ${repository} and deleted_at is null))
+  and (${digest} is null or manifest.digest = ${digest}
+    or manifest.id in (select manifest_id from manifest_digest where digest = ${digest}))`
+
+/** Writes that end the window of undo early, each a bounded batch. */
+export function purgeWrites(
+  db: Db,
+  {
+    recordEvent,
+    purge: { purge },
+    setDeleted,
+  }: { recordEvent: RecordEvent; purge: ManifestPurge } & Pick<RepositoryRows, 'setDeleted'>,
+) {
+  const { repositories, expire, manifests, postponeManifests, postponeBlobs } = purgeStatements(db)
+  const rowOf = (call: PurgeTarget) => ({
+    repository: call.repository ?? null,
+    digest: call.digest === undefined ? null : digestToBytes(call.digest),
+  })
+  /** What reaches its end at this time is kept for one grace after the last push. */
+  const stampOf = ({ graceMs, windowMs }: GarbageWindow, pushedAt: number) => pushedAt + graceMs - windowMs
+  return {
+    /**
+     * Ends the window of deleted repositories, which the collector removes next, and of manifests that lost their last
+     * tag, which stay until one grace after the last push.
+     */
+    expireWindows(call: PurgeCall): PurgeBatch {
+      const { caller, at, limit, garbageWindow, pushedAt } = call
+      const named = rowOf(call)
+      const deleted =
+        call.digest === undefined ? repositories.all({ repository: named.repository, limit }) : []
+      for (const { id, name } of deleted) {
+        setDeleted(id, 0)
+        recordEvent({ type: 'repository.purge', repository: name as RepositoryName }, caller, at)
+      }
+      const expired = expire.all({ ...named, stamp: stampOf(garbageWindow, pushedAt), limit }).length
+      const more = deleted.length === limit || expired === limit
+      return {
+        repositories: deleted.length,
+        manifests: expired,
+        more,
+        stale: expired > 0 ? 'content' : undefined,
+      }
+    },
+
+    /** Removes deleted manifests, and those whose window is over. Their blobs are unreferenced since the last push. */
+    purgeManifests(call: PurgeCall): PurgeBatch {
+      const { caller, at, until, garbageWindow, pushedAt, limit } = call
+      const before = until - garbageWindow.windowMs
+      const rows = manifests.all({ ...rowOf(call), before, limit }) as PurgedManifest[]
+      const done = within(rows, (row) => {
+        purge(row, at, before, pushedAt)
+        const digest = digestFromBytes(row.digest)
+        recordEvent({ type: 'manifest.purge', repository: row.repository, digest }, caller, at)
+      })
+      const more = rows.length === limit || done < rows.length
+      return { repositories: 0, manifests: done, more, stale: done > 0 ? 'content' : undefined }
+    },
+
+    /** Corrects what a purge has dated by the time of a push, when there has been a newer push. */
+    postponePurged({
+      pushedAt,
+      newerAt,
+      garbageWindow,
+      ...call
+    }: Pick<PurgeCall, 'repository' | 'garbageWindow' | 'pushedAt'> & { newerAt: number }): { stale: Stale } {
+      const name = { repository: call.repository ?? null }
+      const stamp = stampOf(garbageWindow, pushedAt)
+      postponeManifests.run({ ...name, stamp, newer: stampOf(garbageWindow, newerAt) })
+      postponeBlobs.run({ ...name, stamp: pushedAt, newer: newerAt })
+      return { stale: 'content' }
+    },
+  }
+}
+
+function purgeStatements(db: Db) {
+  const isNamed = (name: Placeholder, id: SQL) =>
+    sql`(${name} is null or ${id} in (select id from repository where name = ${name} and deleted_at is null))`
+  const postponed = { repository: optional(text), stamp: number, newer: number }
+  return {
+    repositories: statement(
+      db,
+      { repository: optional(text), limit: number },
+      ({ repository: name, limit }) =>
+        db
+          .select({ id: repository.id, name: repository.name })
+          .from(repository)
+          .where(sql`${repository.deletedAt} > 0 and (${name} is null or ${repository.name} = ${name})`)
+          .limit(limit),
+    ),
+    expire: statement(db, { ...target, stamp: number, limit: number }, ({ stamp, limit, ...named }) =>
+      db
+        .update(manifest)
+        .set({ unreferencedAt: sql`${stamp}` })
+        .where(
+          sql`manifest.id in (select manifest.id from manifest
+            where manifest.unreferenced_at > ${stamp} and manifest.deleted_at is null and ${isIn(named)}
+            limit ${limit})`,
+        )
+        .returning({ id: manifest.id }),
+    ),
+    manifests: statement(db, { ...target, before: number, limit: number }, ({ before, limit, ...named }) =>
+      db
+        .select({
+          id: manifest.id,
+          repositoryId: manifest.repositoryId,
+          repository: repository.name,
+          digest: manifest.digest,
+          size: manifest.size,
+          deletedAt: manifest.deletedAt,
+        })
+        .from(manifest)
+        .innerJoin(repository, eq(repository.id, manifest.repositoryId))
+        .where(
+          sql`${isNull(repository.deletedAt)} and ${or(
+            sql`manifest.deleted_at is not null`,
+            sql`manifest.unreferenced_at < ${before}`,
+          )} and ${isIn(named)}`,
+        )
+        .limit(limit),
+    ),
+    postponeManifests: statement(db, postponed, ({ repository: name, stamp, newer }) =>
+      db
+        .update(manifest)
+        .set({ unreferencedAt: sql`${newer}` })
+        .where(sql`manifest.unreferenced_at = ${stamp} and ${isNamed(name, sql`manifest.repository_id`)}`),
+    ),
+    postponeBlobs: statement(
+      db,
+      postponed,
+      ({ repository: name, stamp, newer }) =>
+        sql`update repository_blob set unreferenced_at = ${newer}
+          where unreferenced_at = ${stamp} and ${isNamed(name, sql`repository_id`)}`,
+    ),
+  }
+}
