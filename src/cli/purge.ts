@@ -5,7 +5,8 @@ import type { Terminal } from './output/terminal.ts'
 import { plural } from './requests.ts'
 import type { Call } from './verb.ts'
 
-interface Purgeable {
+/** What a purge would delete. */
+export interface Purgeable {
   repositoryCount: number
   manifestCount: number
   bytes?: number
@@ -13,6 +14,11 @@ interface Purgeable {
 }
 
 type Purged = Pick<Purgeable, 'repositoryCount' | 'manifestCount'> & { heldUntil?: string | undefined }
+
+/** Reports whether a purge would delete nothing. */
+export function isNothing({ repositoryCount, manifestCount, truncated }: Purgeable): boolean {
+  return !truncated && repositoryCount + manifestCount === 0
+}
 
 /** Says what a purge will delete and asks for confirmation. */
 export async function confirmPurge(
@@ -22,20 +28,15 @@ export async function confirmPurge(
 ): Promise<void> {
   const sum = (numberOf: (one: Purgeable) => number) => counted.reduce((all, one) => all + numberOf(one), 0)
   const things = [
-    plural(
-      sum((one) => one.repositoryCount),
-      'deleted repository',
-    ),
-    plural(
-      sum((one) => one.manifestCount),
-      'deleted or untagged manifest',
-    ),
-  ]
+    [sum((one) => one.repositoryCount), 'deleted repository'],
+    [sum((one) => one.manifestCount), 'deleted or untagged manifest'],
+  ] as const
+  const named = things.filter(([count]) => count > 0).map(([count, one]) => plural(count, one))
   const bytes = counted.every((one) => one.bytes !== undefined)
     ? `, ${formatBytes(sum((one) => one.bytes ?? 0))}`
     : ''
   const more = counted.some(({ truncated }) => truncated) ? ', or more' : ''
-  await confirm(`permanently deletes ${things.join(', ')}${bytes}${more}${where}; they cannot be restored`)
+  await confirm(`permanently deletes ${named.join(', ')}${bytes}${more}${where}; they cannot be restored`)
 }
 
 /** Purges a repository, or manifests of it. */
@@ -49,7 +50,7 @@ export async function purgeRepository(
   const targets = digests.length === 0 ? [undefined] : digests
   const counted: Purgeable[] = []
   for (const digest of targets) counted.push(await client.request('GET', withQuery(path, { digest })))
-  if (counted.every((one) => !one.truncated && one.repositoryCount + one.manifestCount === 0))
+  if (counted.every(isNothing))
     return { value: counted[0], line: `nothing to purge: ${repository} has no deleted or untagged manifests` }
   await confirmPurge(call, counted, ` in ${repository}`)
   const done: Purged[] = []
@@ -63,7 +64,7 @@ export async function purgeRepository(
   return { value, line: `purged ${repository}: ${resultOf(value, call.terminal)}` }
 }
 
-/** Purges all repositories. Returns a sentence about content that is freed later, if there is some. */
+/** Purges all repositories. Returns what was purged, and when its space is free, in words. */
 export async function purgeAll({ client, terminal }: Call): Promise<string> {
   return resultOf(await client.request<Purged>('POST', '/gc/purge'), terminal)
 }

@@ -72,6 +72,46 @@ test('cay gc lists and explains garbage, asks for confirmation, and collects it'
   expect(await cay('job list')).toMatch(/^ID .*\n\S+ +scan +done .*\n\S+ +gc +done /)
 })
 
+test('cay repo purge, manifest purge and gc --now free the space of what could still be restored', async () => {
+  await using server = await startExecutable({ settings: { 'gc.grace-seconds': '1' } })
+  const run = (line: string) => runCay([...line.split(' '), '--data', server.data])
+  const big = [1, 2, 3].map(() => randomBlob(100_000))
+  const images = big.map((blob) => imageManifest(EMPTY, [blob]))
+  const fileOf = (at: number) => {
+    const hex = big[at]?.digest.slice(7) ?? ''
+    return join(server.data, 'blobs/sha256', hex.slice(0, 2), hex)
+  }
+  for (const [at, image] of images.entries())
+    await pushImage(server, `app${at}`, image, big.slice(at, at + 1), { reference: '1' })
+  expect(big.map((_, at) => existsSync(fileOf(at)))).toEqual([true, true, true])
+  const pushed = Date.now()
+  await until(async () => JSON.parse((await run('gc status --json')).output).waitingUntil === undefined)
+  for (const line of ['repo delete app0', `manifest delete app1@${images[1]?.digest}`, 'tag delete app2:1'])
+    expect((await run(`${line} --yes`)).code).toBe(0)
+  // A grace after the last push, there is nothing left to wait for.
+  await until(() => Date.now() - pushed > 1500)
+  const asked = await run('repo purge app0')
+  expect([asked.code, asked.output]).toEqual([2, ''])
+  expect(asked.errors).toMatch(
+    /^cay: this permanently deletes 1 deleted repository, 9\d.* in app0; they cannot be restored; pass --yes to confirm\n$/,
+  )
+  expect((await run('repo purge app0 --yes')).output).toBe(
+    'purged app0: 1 repository, 0 manifests; the space is freed now\n',
+  )
+  await until(() => !existsSync(fileOf(0)))
+  expect((await run(`manifest purge app1@${images[1]?.digest} --yes`)).output).toBe(
+    'purged app1: 0 repositories, 1 manifest; the space is freed now\n',
+  )
+  await until(() => !existsSync(fileOf(1)))
+  expect((await run('gc --now --yes')).errors).toContain(
+    'purged 0 repositories, 1 manifest; the space is freed now',
+  )
+  await until(() => !existsSync(fileOf(2)))
+  expect((await run('repo purge app2 --yes')).output).toBe(
+    'nothing to purge: app2 has no deleted or untagged manifests\n',
+  )
+})
+
 test('cay job start scan needs --remove-many to delete more than a tenth of the files', async () => {
   await using server = await startExecutable({ settings: { 'gc.grace-seconds': '1' } })
   const file = join(server.data, 'blobs/sha256/00', '0'.repeat(64))

@@ -13,7 +13,7 @@ import {
   formatTime,
   formatYes,
 } from '../output/format.ts'
-import { confirmPurge, purgeAll } from '../purge.ts'
+import { confirmPurge, isNothing, type Purgeable, purgeAll } from '../purge.ts'
 import { plural } from '../requests.ts'
 import type { Call, Noun } from '../verb.ts'
 import { startJob } from './jobs.ts'
@@ -126,8 +126,9 @@ async function collect(call: Call, isPurge: boolean): Promise<Answer> {
       line: `nothing was deleted: the server has not run for the grace period yet; it collects garbage from ${until}`,
     }
   }
-  if (isPurge) {
-    await confirmPurge(call, [await client.request('GET', '/gc/purge')], '')
+  const purgeable = isPurge ? await client.request<Purgeable>('GET', '/gc/purge') : undefined
+  if (purgeable && !isNothing(purgeable)) {
+    await confirmPurge(call, [purgeable], '')
     terminal.note(`purged ${await purgeAll(call)}`)
     return startJob(call, 'gc')
   }

@@ -30,12 +30,17 @@ export interface PurgeOptions {
 
 /** Ends the undo window of deleted content, and of manifests that lost their last tag, to free space at once. */
 export function purgeService({ metadata, garbage, collector, requireLocal }: PurgeOptions) {
+  /** Reports whether a deleted repository has not been purged yet, and whether a manifest does not belong to one. */
+  const isKept = ({ kind, repository, since }: Candidate): boolean =>
+    kind === 'repository'
+      ? since > 0
+      : kind === 'manifest' && metadata.repositories.find(repository) !== undefined
   /** Throws NAME_UNKNOWN or MANIFEST_UNKNOWN if there is nothing to purge under this name. */
   const count = async ({ repository, digest }: PurgeTarget): Promise<GarbageTotals> => {
     if (repository) requireLocal(repository, 'what is deleted of it is evicted at once')
     const isPurged = (candidate: Candidate): boolean =>
       (candidate.why === 'deleted' || candidate.why === 'unreferenced') &&
-      candidate.kind !== 'blob' &&
+      isKept(candidate) &&
       (repository === undefined || candidate.repository === repository) &&
       (digest === undefined || candidate.digest === digest)
     const totals = await garbage.totals(isPurged)
