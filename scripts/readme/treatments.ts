@@ -215,6 +215,11 @@ grep '1 matched' found`,
     { by: 'shell', before: `${IMAGE}; push app pr-17; age 3; push app v1 newer` },
   ],
   [
+    'README.md Undo',
+    'cay manifest purge',
+    { by: 'shell', before: `${IMAGE}; cay manifest delete app@$DIGEST --yes` },
+  ],
+  [
     'README.md Expire old tags',
     '$ cay retention test',
     { by: 'shell', before: 'cay serve; push ci/app pr-1; push prod/app 1.0' },

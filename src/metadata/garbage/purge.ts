@@ -1,4 +1,4 @@
-import { eq, isNull, or, type Placeholder, type SQL, sql } from 'drizzle-orm'
+import { eq, gte, isNull, or, type Placeholder, type SQL, sql } from 'drizzle-orm'
 import type { Write } from '../../domain/caller.ts'
 import type { GarbageWindow } from '../../domain/garbage-window.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
@@ -69,7 +69,7 @@ export function purgeWrites(
       const { caller, at, limit, garbageWindow, pushedAt } = call
       const named = rowOf(call)
       const deleted =
-        call.digest === undefined ? repositories.all({ repository: named.repository, limit }) : []
+        call.digest === undefined ? repositories.all({ repository: named.repository, from: 1, limit }) : []
       for (const { id, name } of deleted) {
         setDeleted(id, 0)
         recordEvent({ type: 'repository.purge', repository: name as RepositoryName }, caller, at)
@@ -121,12 +121,14 @@ function purgeStatements(db: Db) {
   return {
     repositories: statement(
       db,
-      { repository: optional(text), limit: number },
-      ({ repository: name, limit }) =>
+      { repository: optional(text), from: number, limit: number },
+      ({ repository: name, from, limit }) =>
         db
           .select({ id: repository.id, name: repository.name })
           .from(repository)
-          .where(sql`${repository.deletedAt} > 0 and (${name} is null or ${repository.name} = ${name})`)
+          .where(
+            sql`${gte(repository.deletedAt, from)} and (${name} is null or ${repository.name} = ${name})`,
+          )
           .limit(limit),
     ),
     expire: statement(db, { ...target, stamp: number, limit: number }, ({ stamp, limit, ...named }) =>
@@ -154,7 +156,7 @@ function purgeStatements(db: Db) {
         .innerJoin(repository, eq(repository.id, manifest.repositoryId))
         .where(
           sql`${isNull(repository.deletedAt)} and ${or(
-            sql`manifest.deleted_at is not null`,
+            sql`manifest.deleted_at > 0`,
             sql`manifest.unreferenced_at < ${before}`,
           )} and ${isIn(named)}`,
         )
