@@ -64,8 +64,8 @@ export function checkQuota(quota: AppliedQuota, before: QuotaUsage, after: Quota
 export function bytesDenied(quota: AppliedQuota, used: number) {
   return registryError(
     'DENIED',
-    `${nameOf(quota)} is full: ${sizeOf(used)} of ${sizeOf(quota.bytesMax ?? 0)} are used; delete content, which is ` +
-      'freed once it is collected, or ask an admin for a larger quota',
+    `${nameOf(quota)} is full: ${sizeOf(used)} of ${sizeOf(quota.bytesMax ?? 0)} are used; delete content ` +
+      'and free its space with cay repo purge, or ask an admin for a larger quota',
   )
 }
 

@@ -82,8 +82,8 @@ test('quotas: bytes are refused by their length before they are read, and a name
   await expectStatus(await server.fetch(mount, { method: 'POST' }), 201)
   expect((await ask('GET', '/quotas/alice')).bytes).toBe(MiB)
   expect(await denied(await push('alice/again', randomBlob(MiB + 1)))).toBe(
-    'the quota of the namespace alice is full: 1.0 MiB of 2.0 MiB are used; delete content, which is freed once it is ' +
-      'collected, or ask an admin for a larger quota',
+    'the quota of the namespace alice is full: 1.0 MiB of 2.0 MiB are used; delete content and free its space ' +
+      'with cay repo purge, or ask an admin for a larger quota',
   )
   await pushBlob(server, 'bob/app', randomBlob(3 * MiB))
   await pushBlob(server, 'alice/again', randomBlob(MiB - 10 * KiB))
