@@ -157,7 +157,7 @@ async function killImports(cay: string, data: string, rounds: number): Promise<v
   for (let round = 0; round < rounds; round++) await killed([cay, 'import', layout, '--data', target])
   await runCommand([cay, 'import', layout, '--data', target])
   const again = await runCommand([cay, 'import', layout, '--data', target])
-  if (!again.includes(`${images} were there already`)) throw new Error(again)
+  if (!again.includes(`${images} unchanged`)) throw new Error(again)
   await runCommand([cay, 'fsck', '--data', target])
 }
 

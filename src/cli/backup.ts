@@ -3,6 +3,7 @@ import type { LoadConfig } from './connect.ts'
 import { CommandError, EXIT } from './failure.ts'
 import { formatBytes, formatCount } from './output/format.ts'
 import { openTerminal, type Terminal } from './output/terminal.ts'
+import { plural } from './requests.ts'
 
 type Options = Readonly<Record<string, string>>
 
@@ -28,7 +29,7 @@ export async function backup(folder: string, options: Options, load: LoadConfig)
   const { snapshot, copied, copiedBytes, removed } = made
   await terminal.write(
     `made snapshot ${snapshot.name} of ${countsOf(snapshot)}\n` +
-      `copied ${formatCount(copied)} new blobs, ${formatBytes(copiedBytes)}\n` +
+      `copied ${plural(copied, 'new blob')}, ${formatBytes(copiedBytes)}\n` +
       removed.map((name) => `deleted snapshot ${name}\n`).join('') +
       'It contains the accounts and the signing keys: keep it private.\n',
   )
@@ -81,7 +82,7 @@ async function report(
   const named = missing.slice(0, NAMED_MAX)
   const more = missingCount - named.length
   terminal.note(
-    `cay: ${formatCount(missingCount)} blobs are missing or damaged in ${place}: push them again, or restore ` +
+    `cay: ${plural(missingCount, 'blob')} missing or damaged in ${place}: push again, or restore ` +
       `another snapshot\n${named.map((digest) => `  ${digest}\n`).join('')}` +
       (more > 0 ? `  and ${formatCount(more)} more\n` : ''),
   )
@@ -91,8 +92,8 @@ async function report(
 function countsOf({ info }: NamedSnapshot): string {
   const { repositories, tags, manifests, blobs, bytes } = info
   return (
-    `${formatCount(repositories)} repositories, ${formatCount(tags)} tags, ${formatCount(manifests)} manifests, ` +
-    `${formatCount(blobs)} blobs (${formatBytes(bytes)})`
+    `${plural(repositories, 'repository')}, ${plural(tags, 'tag')}, ${plural(manifests, 'manifest')}, ` +
+    `${plural(blobs, 'blob')} (${formatBytes(bytes)})`
   )
 }
 

@@ -4,6 +4,7 @@ import type { LoadConfig } from './connect.ts'
 import { EXIT, type ExitCode } from './failure.ts'
 import { formatCount, formatText } from './output/format.ts'
 import { openTerminal } from './output/terminal.ts'
+import { plural } from './requests.ts'
 
 /** `cay fsck`: checks a data folder, and repairs it if asked to. Returns the exit code. */
 export async function fsckFolder(
@@ -42,7 +43,7 @@ function linesOf(report: FsckReport): string[] {
     lines.push(`${formatCount(quarantined)}: blobs are in quarantine; cay damage lists them`)
   if (orphans > 0)
     lines.push(`${formatCount(orphans)}: files are not in the database; cay job start scan removes old ones`)
-  return lines.length === 0 ? [`The data folder is consistent: ${formatCount(report.blobs)} blobs.`] : lines
+  return lines.length === 0 ? [`The data folder is consistent: ${plural(report.blobs, 'blob')}.`] : lines
 }
 
 /** Orphans are normal after a crash. Everything else that remains is a failure. */

@@ -11,6 +11,7 @@ import { CommandError, EXIT } from './failure.ts'
 import { formatCount, formatText } from './output/format.ts'
 import { openTerminal, type Terminal } from './output/terminal.ts'
 import { parseServer } from './remote.ts'
+import { plural } from './requests.ts'
 
 /** Options of a command; --pattern and --repository can be given several times. */
 type Options = Readonly<Record<string, string>> & { pattern?: string[]; repository?: string[] }
@@ -83,10 +84,10 @@ async function run(verb: string, options: Options, load: LoadConfig, work: Work)
 /** Prints what was copied, and what could not be. Returns the exit code. */
 async function report(terminal: Terminal, verb: string, done: Transferred): Promise<number> {
   const { copied, unchanged, blobs, failed, failedCount } = done
-  const known = unchanged === 0 ? '' : `; ${formatCount(unchanged)} were there already`
-  await terminal.write(`${verb} ${formatCount(copied)} images, ${formatCount(blobs)} blobs${known}\n`)
+  const known = unchanged === 0 ? '' : `; ${formatCount(unchanged)} unchanged`
+  await terminal.write(`${verb} ${plural(copied, 'image')}, ${plural(blobs, 'blob')}${known}\n`)
   if (failedCount === 0) return EXIT.done
-  terminal.note(`cay: ${formatCount(failedCount)} images could not be ${verb}:`)
+  terminal.note(`cay: ${plural(failedCount, 'image')} could not be ${verb}:`)
   for (const { repository, reference, reason } of failed.slice(0, PRINTED_MAX)) {
     terminal.note(`  ${formatText(nameOf({ repository, reference }))}: ${formatText(reason)}`)
   }
@@ -120,7 +121,7 @@ function progressOf(terminal: Terminal) {
   let shownAt = terminal.now()
   return {
     progress(done: number, current: Listed): void {
-      const line = `${formatCount(done)} images, last ${formatText(nameOf(current))}`
+      const line = `${plural(done, 'image')}, last ${formatText(nameOf(current))}`
       if (terminal.hasBar) terminal.status(line)
       else if (terminal.now() - shownAt >= PROGRESS_MS_MIN) {
         shownAt = terminal.now()
