@@ -1,4 +1,4 @@
-import { expect, test } from 'bun:test'
+import { expect, setDefaultTimeout, test } from 'bun:test'
 import { existsSync, statSync, truncateSync } from 'node:fs'
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -11,6 +11,9 @@ import { pushImage } from '../support/push.ts'
 import { runCay } from '../support/run-cay.ts'
 import { startExecutable, type TestServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
+
+// Each test starts the executable several times, which takes long on a busy machine.
+setDefaultTimeout(60_000)
 
 const LAYER_BYTES = 200_000
 

@@ -1,5 +1,5 @@
 import { Database } from 'bun:sqlite'
-import { expect, test } from 'bun:test'
+import { expect, setDefaultTimeout, test } from 'bun:test'
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -10,6 +10,9 @@ import { EMPTY, imageManifest, randomBlob } from '../support/content.ts'
 import { expectStatus, pushImage } from '../support/push.ts'
 import { runCay } from '../support/run-cay.ts'
 import { startExecutable, startInProcess } from '../support/server.ts'
+
+// Each test starts the executable several times, which takes long on a busy machine.
+setDefaultTimeout(60_000)
 
 const layer = randomBlob(200_000)
 

@@ -1,4 +1,4 @@
-import { expect, test } from 'bun:test'
+import { expect, setDefaultTimeout, test } from 'bun:test'
 import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
@@ -17,6 +17,9 @@ import {
 import { pushBlob, pushImage, pushManifest } from '../support/push.ts'
 import { runCay } from '../support/run-cay.ts'
 import { startExecutable, type TestServer } from '../support/server.ts'
+
+// Each test starts the executable several times, which takes long on a busy machine.
+setDefaultTimeout(60_000)
 
 const LAYER_BYTES = 200_000
 
