@@ -21,7 +21,12 @@ const OPTIONS: Record<string, Record<string, string>[]> = {
   'upstream set': [{ freshSeconds: '60' }],
   'retention set': [{ repositories: 'x' }],
   'quota set': [{ bytes: '1' }],
-  'gc run': [{}, { dryRun: 'true' }, { explain: 'x', json: 'true' }],
+  'gc run': [{}, { now: 'true' }, { dryRun: 'true' }, { explain: 'x', json: 'true' }],
+}
+
+/** Arguments of a verb that checks them more closely. */
+const ARGS: Record<string, string[]> = {
+  'manifest purge': [`x@sha256:${'0'.repeat(64)}`],
 }
 
 /** The fake server's response to every request, with all fields that any verb reads. */
@@ -68,7 +73,7 @@ test('every operation of the admin API has a command', async () => {
   for (const [name, verb] of verbs()) {
     for (const options of OPTIONS[name] ?? [{}]) {
       const call = { client, options, terminal, confirm: async () => {} }
-      const answer = await verb.run({ ...call, args: argsOf(verb, folder.path) })
+      const answer = await verb.run({ ...call, args: ARGS[name] ?? argsOf(verb, folder.path) })
       if (!('list' in answer)) continue
       asked.add(`GET ${answer.list.split('?')[0]}`)
       await answer.sum?.()
