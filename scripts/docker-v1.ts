@@ -63,7 +63,7 @@ async function fill(address: string): Promise<void> {
   const admin = `admin:${password}@${address}`
   const put = async (path: string, body: object) => {
     const { status } = await new Registry(admin).sendJson('PUT', `/api/v1/${path}`, body)
-    equal(status, 200)
+    equal(status, 201)
   }
   await put('users/reader', { password })
   await put('grants', { subject: 'reader', pattern: 'private/**', role: 'reader' })
