@@ -61,6 +61,8 @@ interface Item {
 export class Scrub {
   readonly counts: Scrubbed = { verified: 0, bytes: 0, damaged: 0, refetched: 0 }
   private readonly options: ScrubOptions
+  /** Passes and turns that are running. */
+  private users = 0
 
   constructor(options: ScrubOptions) {
     this.options = options
@@ -81,7 +83,7 @@ export class Scrub {
     const { blobs, bytes } = await metadata.storage.totals()
     const minutes = settings.days * DAY_MINUTES
     const due = { items: Math.ceil((blobs * 2) / minutes), bytes: Math.ceil(bytes / minutes) }
-    await this.verifySome(isNew ? { ...cursor, startedAt: now() } : cursor, due)
+    await this.withThread(() => this.verifySome(isNew ? { ...cursor, startedAt: now() } : cursor, due))
   }
 
   /** Verifies everything now. Rejects when cancelled. */
@@ -89,16 +91,28 @@ export class Scrub {
     const before = { ...this.counts }
     const total = (await this.options.metadata.storage.totals()).blobs
     let cursor: ScrubCursor = { blob: 0, manifest: 0, startedAt: this.options.now() }
-    do {
-      signal.throwIfAborted()
-      cursor = await this.verifySome(cursor, { items: 1, bytes: 0 }, signal)
-      progress(this.counts.verified - before.verified, total)
-    } while (cursor.blob !== 0 || cursor.manifest !== 0)
+    await this.withThread(async () => {
+      do {
+        signal.throwIfAborted()
+        cursor = await this.verifySome(cursor, { items: 1, bytes: 0 }, signal)
+        progress(this.counts.verified - before.verified, total)
+      } while (cursor.blob !== 0 || cursor.manifest !== 0)
+    })
     const counted = Object.entries(this.counts).map(([name, count]) => [
       name,
       count - before[name as keyof Scrubbed],
     ])
     return Object.fromEntries(counted)
+  }
+
+  /** Ends the thread that hashes files when nothing uses it any more, because an idle thread keeps its memory. */
+  private async withThread<T>(work: () => Promise<T>): Promise<T> {
+    this.users++
+    try {
+      return await work()
+    } finally {
+      if (--this.users === 0) await this.options.hasher.stop()
+    }
   }
 
   /** Verifies at least so much from the cursor on, blobs first. Returns the cursor, which is 0 after the last manifest. */
