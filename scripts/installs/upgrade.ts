@@ -1,6 +1,7 @@
 import { deepEqual, match, ok, rejects } from 'node:assert/strict'
 import { cp, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { migrations } from '../../src/metadata/migrations.ts'
 import { fixtureContent } from '../../test/support/fixture-content.ts'
 import { build } from '../build.ts'
 import { runCommand } from '../lib/command.ts'
@@ -30,7 +31,9 @@ async function upgradeAll({ folder }: TrialContext): Promise<void> {
   await installDeb(machine, folder, await build(), '0.0.2')
   await machine.run('systemctl', 'stop', 'cay')
   await machine.shell('echo CAY_ACCESS=open >> /etc/default/cay')
-  const names = (await readdir(fixtures)).filter((name) => name.startsWith('data-')).sort()
+  // A folder of the newest schema needs no upgrade.
+  const isOlder = (name: string) => name.startsWith('data-') && Number(name.slice(-4)) < migrations.length
+  const names = (await readdir(fixtures)).filter(isOlder).sort()
   ok(names.length > 0)
   for (const name of names) {
     const inside = join(machine.root, data)
