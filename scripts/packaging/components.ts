@@ -29,7 +29,7 @@ export async function components(): Promise<Component[]> {
     const [, folder] = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(path) ?? []
     if (folder !== undefined) folders.add(folder)
   }
-  const found = await Promise.all([...folders].map((folder) => read(join(root, folder))))
+  const found = await Promise.all([...folders].sort().map((folder) => read(join(root, folder))))
   return found.sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
