@@ -36,7 +36,7 @@ interface Round {
 
 const unknownAuthority = /x509|unknown authority|certificate/
 const unauthenticated = /unauthorized|authentication required/i
-const denied = /403\W{1,2}Forbidden|\bhttp 403\b|\bdenied$/im
+const denied = /403\W{1,2}Forbidden|\bhttp 403\b|\bdenied: \S+ may not push to\b/im
 
 const prepareLayout = async ({ folder }: CaseContext) =>
   writeLayout(join(folder, 'pushed'), await makeImage(), '1')

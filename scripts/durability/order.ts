@@ -44,8 +44,23 @@ export async function checkOrder(): Promise<string[]> {
   const slow = `inject=fsync,fdatasync:delay_enter=${syncMilliseconds * 1000}`
   await using traced = await startTraced(['-tt', '-y', '-s', '32', '-e', trace, '-e', slow])
   const steps = await play(traced)
-  const groups = groupByAnswer(parseTrace(await traced.finish()), steps.length)
+  const own = withoutClock(parseTrace(await traced.finish()), traced.data)
+  const groups = groupByAnswer(own, steps.length)
   return steps.map((step, i) => judge(step, groups[i] ?? []))
+}
+
+/** Leaves out how the clock of the collector is written, which happens beside the requests: its file, then the folder. */
+function withoutClock(calls: SystemCall[], data: string): SystemCall[] {
+  let folders = 0
+  return calls.filter(({ name, text }) => {
+    if (text.includes('/gc-clock')) {
+      if (name.startsWith('rename')) folders++
+      return false
+    }
+    if (folders === 0 || !text.includes(`${data}>`)) return true
+    folders--
+    return false
+  })
 }
 
 /** Sends the requests, one after the other. */
