@@ -74,10 +74,11 @@ export class Room {
     const { metadata, lastUse, now, onEvicted } = this.options
     await lastUse.flush()
     let freed = await this.dropIdleFills()
+    // It stays the same, so that pinned content, which counts as used, is looked at once.
+    const before = now() - protectedMs
     let more = true
     while (freed < bytes && more) {
-      const at = now()
-      const call = { at, before: at - protectedMs, bytes: bytes - freed, limit: ROWS_MAX }
+      const call = { at: now(), before, bytes: bytes - freed, limit: ROWS_MAX }
       const evicted = await metadata.write('evict', call)
       more = evicted.more
       await this.removeBytes(evicted.blobs)

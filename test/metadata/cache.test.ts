@@ -4,6 +4,9 @@ import type { Metadata } from '../../src/metadata/metadata.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { parseManifest } from '../../src/oci/manifest.ts'
 import { parseReference, parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
+import { LastUse } from '../../src/proxy/last-use.ts'
+import { Room } from '../../src/proxy/room.ts'
+import { DigestLocks } from '../../src/storage/digest-locks.ts'
 import {
   descriptor,
   imageIndex,
@@ -12,6 +15,7 @@ import {
   OCI_MANIFEST,
   randomBlob,
 } from '../support/content.ts'
+import { openMemoryLog } from '../support/memory-log.ts'
 import { AT, link, open, put } from '../support/writes.ts'
 
 const UPSTREAM = 'docker.io'
@@ -149,6 +153,41 @@ test('eviction: no image goes while there are unreferenced blobs, however many',
     }
     expect(metadata.cache.totals()).toEqual({ bytes: 0, blobs: 0 })
     expect(isHere(metadata, 'library/a', image)).toBe(false)
+  }))
+
+test('eviction: a cap below what is pinned ends, and evicts only the rest', () =>
+  withMetadata(async (metadata) => {
+    const write = cache(metadata)
+    const caller = { account: 'me', credential: undefined, address: '', requestId: '' }
+    await metadata.write('addPin', { caller, at: AT, pattern: 'docker.io/pinned', reference: '' })
+    const [shared, own] = [randomBlob(1000), randomBlob(20)]
+    for (let n = 0; n < 250; n++)
+      await write.manifest('pinned', imageManifest(shared, [], { annotations: { n: `${n}` } }))
+    const image = imageManifest(own, [])
+    await write.manifest('other', image)
+    await write.blob('pinned', shared)
+    await write.blob('other', own)
+    let now = AT + 60_000
+    const room = new Room({
+      metadata,
+      blobs: { delete: async () => {} },
+      store: { expire: async () => 0 },
+      locks: new DigestLocks(),
+      lastUse: new LastUse(
+        async () => {},
+        () => now,
+      ),
+      log: openMemoryLog().log,
+      now: () => ++now,
+      bytesMax: 1,
+      freeBytesMin: 0,
+      disk: async () => ({ totalBytes: 1e12, freeBytes: 1e12 }),
+      fills: () => [],
+      onEvicted() {},
+    })
+    await room.keep()
+    expect(isHere(metadata, 'other', image)).toBe(false)
+    expect(await metadata.cacheLists.countManifests()).toBe(250)
   }))
 
 test('cache: a tag that follows its upstream records it in its history, and a delete evicts immediately', () =>

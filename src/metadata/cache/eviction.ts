@@ -81,7 +81,7 @@ export function evictionWrites({ drop, pins, evictOne, candidates }: Evictions) 
       const taken = within(oldest, (row) => {
         if (left <= 0 || !candidates.isThere(row.id)) return
         // A pinned one counts as used, so that the next look is at others.
-        if (pins.isPinned(row)) return candidates.use.run({ id: row.id, at })
+        if (pins.isPinned(row)) return candidates.use.run({ id: row.id, at: Math.max(at, before) })
         const gone = evictOne(row, { at, before, caller: SYSTEM })
         evicted.manifests += gone.manifests
         free(gone.blobs)
