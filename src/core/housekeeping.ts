@@ -57,8 +57,6 @@ export function startHousekeeping(config: Config, log: Logger, chores: Chores): 
   schedule.every(config.gc.intervalSeconds, 'collect garbage', () => collector.run())
   schedule.every(60, 'write when cached content was last used', () => cache.lastUse.flush())
   schedule.every(10, 'keep the cache within its limits', () => cache.room.keep())
-  // The limits may be lower than before the restart.
-  void cache.room.keep()
   schedule.every(60, 'write when tokens were last used', () => authenticator.noteUse())
   schedule.every(3600, 'remove expired tokens', () => metadata.write('removeExpired', { before: now() }))
   schedule.every(60, 'verify stored content', () => chores.scrub.turn())
