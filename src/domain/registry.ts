@@ -20,7 +20,10 @@ export interface Registry {
 export interface UsageCounter {
   /** Counts a manifest that was sent. */
   pulled(pull: Pull): void
-  /** Notes that an account resolved a tag with HEAD, so that its GET by digest counts as a pull of the tag. */
+  /**
+   * Notes that an account asked for a manifest with HEAD. That is a use of it, but not a pull. If it was asked for by a tag,
+   * the account's GET by digest counts as a pull of the tag.
+   */
   resolved(pull: Pull): void
   /** Counts a manifest that was stored. */
   pushed(repository: RepositoryName): void
@@ -31,7 +34,7 @@ export interface Pull {
   repository: RepositoryName
   /** Undefined for a request by digest. */
   tag: Tag | undefined
-  /** The digest of what was sent. Undefined for pulls that name none. */
+  /** The digest of what was sent. */
   digest: Digest | undefined
   /** Undefined for anonymous. */
   account: string | undefined

@@ -126,7 +126,7 @@ function contentOperations(db: Db, version: VersionOfCall) {
   const tagged = tagWrites({ recordEvent, tags, findManifest, begin })
   const named = repositoryWrites({ recordEvent, ensure, rows: repositoriesByName })
   return {
-    ...usageWrites(db),
+    ...usageWrites(db, findManifest),
     ...pullWrites(db),
     ...blobs,
     linkBlob: limited(blobs.linkBlob),

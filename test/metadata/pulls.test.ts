@@ -16,6 +16,7 @@ function pullOf(tag: string | undefined, account: string | undefined, at = AT): 
   return {
     repository: APP,
     tag: tag === undefined ? undefined : parseTag(tag),
+    digest: undefined,
     account,
     pulls: 1,
     lastPulledAt: at,

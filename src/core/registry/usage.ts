@@ -11,7 +11,7 @@ const ENTRIES_MAX = 10_000
 const ENTRIES_PER_WRITE = 500
 
 /**
- * Counts pulls and pushes in memory, by repository, tag and account. They are written together from time to time. The time
+ * Counts pulls and pushes in memory, by repository, tag or digest, and account. They are written together from time to time. The time
  * of the last pull is that of the first one between two writes. A crash loses what was not written. When writes cannot keep
  * up, new tags and accounts are not counted.
  */
@@ -31,17 +31,15 @@ export class Usage implements UsageCounter {
 
   resolved(pull: Pull): void {
     this.resolvedTags.note(pull)
+    this.used(pull, 0, pull.tag)
   }
 
   pulled(pull: Pull): void {
-    const entry = this.entryOf(pull.repository, this.resolvedTags.tagOf(pull), pull.account)
-    if (entry === undefined) return
-    entry.pulls++
-    entry.lastPulledAt ??= this.now()
+    this.used(pull, 1, this.resolvedTags.tagOf(pull))
   }
 
   pushed(repository: RepositoryName): void {
-    const entry = this.entryOf(repository, undefined, undefined)
+    const entry = this.entryOf({ repository, tag: undefined, digest: undefined, account: undefined })
     if (entry === undefined) return
     entry.pushes++
     entry.lastPushedAt ??= this.now()
@@ -61,18 +59,30 @@ export class Usage implements UsageCounter {
     await this.flush().catch(() => {})
   }
 
-  private entryOf(
-    repository: RepositoryName,
+  private used(
+    { repository, digest, account, tag: requested }: Pull,
+    pulls: number,
     tag: Tag | undefined,
-    account: string | undefined,
-  ): UsageEntry | undefined {
-    const key = `${repository}:${tag ?? ''}:${account ?? ''}`
+  ): void {
+    const entry = this.entryOf({
+      repository,
+      tag,
+      digest: requested === undefined ? digest : undefined,
+      account,
+    })
+    if (entry === undefined) return
+    entry.pulls += pulls
+    entry.lastPulledAt ??= this.now()
+  }
+
+  private entryOf({ repository, tag, digest, account }: Pull): UsageEntry | undefined {
+    const key = `${repository}:${tag ?? ''}@${digest ?? ''}:${account ?? ''}`
     const found = this.entries.get(key)
     if (found !== undefined) return found
     if (this.entries.size >= ENTRIES_MAX) this.flush().catch(() => {})
     if (this.entries.size >= ENTRIES_MAX) return undefined
     const none = { pulls: 0, pushes: 0, lastPulledAt: undefined, lastPushedAt: undefined }
-    const entry = { repository, tag, account, ...none }
+    const entry = { repository, tag, digest, account, ...none }
     this.entries.set(key, entry)
     return entry
   }
@@ -90,8 +100,8 @@ export class Usage implements UsageCounter {
     }
   }
 
-  private putBack({ repository, tag, account, pulls, pushes, lastPulledAt, lastPushedAt }: UsageEntry): void {
-    const entry = this.entryOf(repository, tag, account)
+  private putBack({ pulls, pushes, lastPulledAt, lastPushedAt, ...pull }: UsageEntry): void {
+    const entry = this.entryOf(pull)
     if (entry === undefined) return
     entry.pulls += pulls
     entry.pushes += pushes

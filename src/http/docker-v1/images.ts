@@ -16,12 +16,13 @@ export async function getJson(exchange: V1Exchange<'json'>): Promise<Response> {
 /** Returns the ids of an image and its ancestors. */
 export async function getAncestry(exchange: V1Exchange<'ancestry'>): Promise<Response> {
   const { context, request, target, identity } = exchange
-  const ids = await context.images.ancestry(imageOf(exchange))
+  const image = imageOf(exchange)
+  const ids = await context.images.ancestry(image)
   // Every pull starts with this request, so it is what counts. It names an image, not a tag.
   if (request.method === 'GET') {
     const { repository } = target
     const { account } = identity
-    context.usage.pulled({ repository, tag: undefined, digest: undefined, account })
+    context.usage.pulled({ repository, tag: undefined, digest: image.manifest.digest, account })
   }
   return await answer(exchange, JSON.stringify(ids))
 }

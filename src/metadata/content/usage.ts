@@ -1,26 +1,34 @@
 import { and, eq, isNull, sql } from 'drizzle-orm'
 import { dayOf } from '../../domain/day.ts'
+import { type Digest, digestToBytes } from '../../oci/digest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { repository, tag } from '../schema.ts'
 import { number, optional, statement, text } from '../statement.ts'
+import type { FindManifest } from './manifest-rows.ts'
 import { pullCounter } from './pulls.ts'
+
+/** How many tags a pull by digest counts as a use of, and how many manifests that list the digest are looked at. */
+const TAGS_USED_MAX = 100
+const MANIFESTS_USED_MAX = 100
 
 /** How often an account pulled from a repository, by one tag or by digest, and how often it was pushed to. */
 export interface UsageEntry {
   repository: RepositoryName
   tag: Tag | undefined
+  /** What was requested by digest. Undefined for requests by tag, and for pushes. */
+  digest: Digest | undefined
   /** Undefined for anonymous, and for pushes. */
   account: string | undefined
   pulls: number
   pushes: number
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970. Also set by a HEAD, which is not a pull: a client that has the image asks for nothing else. */
   lastPulledAt: number | undefined
   lastPushedAt: number | undefined
 }
 
 /** Writes of counters, for one call of the writer. */
-export function usageWrites(db: Db) {
+export function usageWrites(db: Db, findManifest: FindManifest) {
   const addToRepository = statement(
     db,
     {
@@ -54,19 +62,54 @@ export function usageWrites(db: Db) {
         })
         .where(and(eq(tag.repositoryId, used.repositoryId), eq(tag.name, used.tag))),
   )
+  const useTags = tagsInUse(db)
   const countPulls = pullCounter(db)
   return {
     /** Adds to the counters of repositories and tags, and to who pulled on which day. Skips repositories that are gone. */
     addUsage({ entries }: { entries: UsageEntry[] }): void {
       const addPulls = countPulls()
-      for (const { repository, tag, account, pulls, pushes, ...last } of entries) {
+      for (const { repository, tag, digest, account, pulls, pushes, ...last } of entries) {
         const { lastPulledAt = null, lastPushedAt = null } = last
         const row = addToRepository.get({ repository, pulls, pushes, lastPulledAt, lastPushedAt })
         if (row === undefined || lastPulledAt === null) continue
         const repositoryId = row.id
         if (tag !== undefined) addToTag.run({ repositoryId, tag, pulls, lastPulledAt })
-        addPulls({ repositoryId, tag: tag ?? '', account: account ?? '', day: dayOf(lastPulledAt), pulls })
+        const id = digest && findManifest(repositoryId, digestToBytes(digest))?.id
+        if (id !== undefined) useTags(id, lastPulledAt)
+        if (pulls > 0)
+          addPulls({ repositoryId, tag: tag ?? '', account: account ?? '', day: dayOf(lastPulledAt), pulls })
       }
     },
+  }
+}
+
+/**
+ * Refreshes the last pull of the tags at a manifest, and at the indexes that list it, so that retention does not expire
+ * what is deployed by digest. More tags than the limit need not be refreshed: those that are keep the manifest.
+ */
+function tagsInUse(db: Db) {
+  const use = statement(
+    db,
+    { id: number, lastPulledAt: number, limit: number },
+    ({ id, lastPulledAt, limit }) => sql<{ used: number }>`
+      update tag set last_pulled_at = max(${lastPulledAt}, coalesce(last_pulled_at, 0))
+      where rowid in (select rowid from tag where manifest_id = ${id} limit ${limit}) returning 1 as used`,
+  )
+  const indexes = statement(
+    db,
+    { id: number, limit: number },
+    ({ id, limit }) => sql<{ id: number }>`
+      select r.manifest_id as id from manifest m
+      join manifest_reference r on r.digest = m.digest and r.repository_id = m.repository_id and r.role = 'child'
+      where m.id = ${id} limit ${limit}`,
+  )
+  return (manifestId: number, lastPulledAt: number): void => {
+    const used = new Set([manifestId])
+    let tags = TAGS_USED_MAX
+    for (const id of used) {
+      tags -= use.all({ id, lastPulledAt, limit: tags }).length
+      if (tags === 0) return
+      for (const index of indexes.all({ id, limit: MANIFESTS_USED_MAX - used.size })) used.add(index.id)
+    }
   }
 }

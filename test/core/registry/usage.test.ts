@@ -37,7 +37,7 @@ async function tagsAfter(changes: Partial<Pull>, laterMs = 0) {
   state.now += laterMs
   usage.pulled(pullOf(changes))
   await usage.flush()
-  return state.written.map(({ tag }) => tag)
+  return state.written.filter(({ pulls }) => pulls > 0).map(({ tag }) => tag)
 }
 
 test('usage: pulls of the same repository, tag and account are added up', async () => {
@@ -46,10 +46,17 @@ test('usage: pulls of the same repository, tag and account are added up', async 
   usage.pulled(pullOf({ tag: TAG, account: undefined }))
   usage.pushed(APP)
   await usage.flush()
-  const common = { repository: APP, account: 'alice', pushes: 0, lastPulledAt: AT, lastPushedAt: undefined }
+  const common = {
+    repository: APP,
+    digest: undefined,
+    account: 'alice',
+    pushes: 0,
+    lastPulledAt: AT,
+    lastPushedAt: undefined,
+  }
   expect(state.written).toEqual([
     { ...common, tag: TAG, pulls: 2 },
-    { ...common, tag: undefined, pulls: 1 },
+    { ...common, tag: undefined, digest: DIGEST, pulls: 1 },
     { ...common, tag: TAG, account: undefined, pulls: 1 },
     {
       ...common,
@@ -75,6 +82,17 @@ test('usage: a GET by digest of another account, repository or digest counts for
   expect(await tagsAfter({ account: undefined })).toEqual([undefined])
   expect(await tagsAfter({ repository: repositoryOf(1) })).toEqual([undefined])
   expect(await tagsAfter({ digest: parseDigest(named('other').digest) })).toEqual([undefined])
+})
+
+test('usage: a HEAD is a use of a tag or of a digest, and not a pull', async () => {
+  const { state, usage } = fakeWrites()
+  usage.resolved(pullOf({ tag: TAG }))
+  usage.resolved(pullOf())
+  await usage.flush()
+  expect(state.written).toMatchObject([
+    { tag: TAG, digest: undefined, pulls: 0, lastPulledAt: AT },
+    { tag: undefined, digest: DIGEST, pulls: 0, lastPulledAt: AT },
+  ])
 })
 
 test('usage: counts of a failed write are written the next time', async () => {

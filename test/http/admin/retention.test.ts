@@ -1,6 +1,14 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { EMPTY, imageManifest, named } from '../../support/content.ts'
-import { pushImage } from '../../support/push.ts'
+import {
+  descriptor,
+  EMPTY,
+  imageIndex,
+  imageManifest,
+  named,
+  OCI_INDEX,
+  OCI_MANIFEST,
+} from '../../support/content.ts'
+import { expectStatus, pushImage, pushManifest } from '../../support/push.ts'
 import { startInProcess, type TestServer } from '../../support/server.ts'
 
 const DAY = 86_400_000
@@ -119,6 +127,36 @@ test('retention: a repository is looked at again when a tag is pushed, or is old
     }),
   )
   await ask('DELETE', '/retention/policies/days', undefined, 204)
+})
+
+test('retention: what is pulled by digest, or is asked for with HEAD, counts as used', async () => {
+  const policy = { repositories: ['used/**'], pulledDays: 3 }
+  await ask('PUT', '/retention/policies/used', policy, 201)
+  const image = imageManifest(EMPTY, [], { annotations: { reference: 'platform' } })
+  const index = imageIndex([descriptor(image, OCI_MANIFEST)])
+  const digest = await push('used/app', 'by-digest')
+  await push('used/app', 'by-head')
+  await push('used/app', 'unused')
+  await pushImage(server, 'used/app', image, [])
+  await pushManifest(server, 'used/app', index, { reference: 'by-platform', type: OCI_INDEX })
+  for (let day = 0; day < 4; day++) {
+    for (const [method, reference] of [
+      ['GET', digest],
+      ['GET', image.digest],
+      ['HEAD', 'by-head'],
+    ] as const) {
+      await expectStatus(await server.fetch(`/v2/used/app/manifests/${reference}`, { method }), 200)
+    }
+    await run()
+    clock += DAY
+  }
+  expect(await tagsOf('used/app')).toEqual(['by-digest', 'by-head', 'by-platform'])
+  const head = await ask('GET', '/repositories/used%2Fapp/tags/by-head')
+  expect(head).toMatchObject({ pullCount: 0, lastPulledAt: new Date(clock - DAY).toISOString() })
+  clock += 3 * DAY
+  await run()
+  expect(await tagsOf('used/app')).toEqual([])
+  await ask('DELETE', '/retention/policies/used', undefined, 204)
 })
 
 test('retention: bad policies are refused with a reason, and changes are recorded and conditional', async () => {
