@@ -77,10 +77,12 @@ export function token({ authenticator, addressOf, accounts: { registryTokens }, 
       '/token',
       async ({ request, body }) => {
         const address = addressOf(request)
-        const identity = await identityOf(authenticator, body, address)
-        const refreshFor = body.access_type === 'offline' ? (body.client_id ?? '') : undefined
-        const asked = { scopes: [body.scope ?? ''], address, refreshFor }
-        return toAnswer(await registryTokens.issue(identity, asked))
+        const verify = () => identityOf(authenticator, body, address)
+        const identity = await verify()
+        const refresh = body.access_type === 'offline' ? { client: body.client_id ?? '', verify } : undefined
+        return toAnswer(
+          await registryTokens.issue(identity, { scopes: [body.scope ?? ''], address, refresh }),
+        )
       },
       {
         body: t.Object(

@@ -5,6 +5,7 @@ import type { Access, Identity } from '../../domain/access.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
+import { addForPassword } from './password-credentials.ts'
 
 /** How long a refresh token lives. */
 const REFRESH_DAYS = 90
@@ -16,8 +17,15 @@ export interface TokenRequest {
   scopes: string[]
   /** The client's address. */
   address: string
-  /** What the client calls itself, if it also asks for a refresh token; may be empty. */
-  refreshFor?: string | undefined
+  /** Asks for a refresh token, too. */
+  refresh?: RefreshRequest | undefined
+}
+
+export interface RefreshRequest {
+  /** What the client calls itself; may be empty. */
+  client: string
+  /** Verifies the password of the request again. */
+  verify: () => Promise<unknown>
 }
 
 export interface IssuedToken {
@@ -61,26 +69,32 @@ export function registryTokens({
     account === undefined ? undefined : metadata.accounts.find(account)?.id
 
   /** A refresh token lets a client keep no password. Changing the password revokes it. */
-  const addRefreshToken = async (account: string, { address, refreshFor = '' }: TokenRequest, at: number) => {
+  const addRefreshToken = async (
+    by: { account: string; address: string },
+    refresh: RefreshRequest,
+    at: number,
+  ) => {
+    const { client, verify } = refresh
     const { secret, hash } = newSecret()
     // The least recently used one makes room for it.
     await noteUse()
-    await metadata.write('addCredential', {
-      caller: { account, credential: undefined, address, requestId: '' },
+    const credential = {
+      caller: { ...by, credential: undefined, requestId: '' },
       at,
-      of: account,
+      of: by.account,
       id: crypto.randomUUID(),
       kind: 'refresh',
-      name: refreshFor.slice(0, NAME_CHARACTERS_MAX) || 'unknown client',
+      name: client.slice(0, NAME_CHARACTERS_MAX) || 'unknown client',
       hash,
       expiresAt: at + REFRESH_DAYS * 86_400_000,
       scope: null,
-    })
+    } as const
+    await addForPassword(metadata, credential, verify)
     return secret
   }
 
   return {
-    async issue(identity, request) {
+    async issue(identity, { scopes, address, refresh }) {
       // Otherwise a client could renew a short-lived token forever.
       if (identity.token !== undefined)
         throw registryError('UNAUTHORIZED', 'a bearer token cannot be exchanged for another token')
@@ -89,12 +103,11 @@ export function registryTokens({
       if (account !== undefined && accountId === undefined)
         throw registryError('UNAUTHORIZED', 'the account no longer exists')
       const issuedAt = now()
-      const granted = grantScopes(access, identity, request.scopes)
+      const granted = grantScopes(access, identity, scopes)
       const token = await tokens.sign({ accountId, credential, access: granted }, issuedAt)
       const isByPassword = account !== undefined && credential === undefined
-      const isOffline = request.refreshFor !== undefined
       const refreshToken =
-        isOffline && isByPassword ? await addRefreshToken(account, request, issuedAt) : undefined
+        refresh && isByPassword ? await addRefreshToken({ account, address }, refresh, issuedAt) : undefined
       return { token, access: granted, issuedAt, seconds: TOKEN_SECONDS, refreshToken }
     },
 

@@ -4,6 +4,7 @@ import type { Identity } from '../../domain/access.ts'
 import type { Write } from '../../domain/caller.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { registryError } from '../../oci/error.ts'
+import { addForPassword } from './password-credentials.ts'
 
 /** How long a session lasts. */
 export const SESSION_SECONDS = 12 * 3600
@@ -37,7 +38,8 @@ export function sessions({ metadata, authenticator }: SessionsOptions): Sessions
   return {
     async begin(act, name, password) {
       const { caller, at } = act
-      const identity = await authenticator.authenticatePassword(name, password, caller.address)
+      const verify = () => authenticator.authenticatePassword(name, password, caller.address)
+      const identity = await verify()
       const { account, credential } = identity
       if (account === undefined || credential !== undefined)
         throw registryError(
@@ -46,15 +48,8 @@ export function sessions({ metadata, authenticator }: SessionsOptions): Sessions
         )
       const { secret, hash } = newSecret()
       const expiresAt = at + SESSION_SECONDS * 1000
-      const made = { caller: { ...caller, account }, at, of: account, id: crypto.randomUUID() }
-      await metadata.write('addCredential', { ...made, kind, name: kind, hash, expiresAt, scope: null })
-      try {
-        // Check again: a password that changed meanwhile has ended all earlier sessions, but not this one.
-        await authenticator.authenticatePassword(name, password, caller.address)
-      } catch (error) {
-        await metadata.write('removeCredential', { ...made, kind })
-        throw error
-      }
+      const by = { caller: { ...caller, account }, at, of: account, id: crypto.randomUUID() }
+      await addForPassword(metadata, { ...by, kind, name: kind, hash, expiresAt, scope: null }, verify)
       return { identity, secret, expiresAt }
     },
 

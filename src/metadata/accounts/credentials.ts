@@ -53,6 +53,10 @@ const TOKEN_KINDS = ['token', 'refresh'] as const
 /** Credentials of one account. Of those that each login makes, the most recently used stay. */
 const CREDENTIALS_MAX = { token: 1000, refresh: 100, session: 100 }
 
+/** A credential to add to the account `of`. */
+export type NewCredential = Write &
+  Omit<CredentialRow, 'accountId' | 'createdAt' | 'lastUsedAt'> & { of: string }
+
 /** Writes of tokens, each for one call of the writer. */
 export function credentialWrites(db: Db, recordAct: RecordAct) {
   const touch = statement(db, { id: text, at: number }, ({ id, at }) =>
@@ -62,9 +66,7 @@ export function credentialWrites(db: Db, recordAct: RecordAct) {
       .where(eq(credential.id, id)),
   )
   return {
-    addCredential(
-      call: Write & Omit<CredentialRow, 'accountId' | 'createdAt' | 'lastUsedAt'> & { of: string },
-    ) {
+    addCredential(call: NewCredential) {
       const owner = db.select().from(account).where(eq(account.name, call.of)).get()
       if (!owner) throw registryError('NOT_FOUND', `there is no account ${JSON.stringify(call.of)}`)
       const { id, kind, name, expiresAt, scope } = call
@@ -78,13 +80,12 @@ export function credentialWrites(db: Db, recordAct: RecordAct) {
       if (kind === 'token') recordAct({ action: 'token.add', target: call.of, detail }, call.caller, call.at)
     },
 
-    /** Ends a token (also a refresh token), or a session, of the account. Throws NOT_FOUND when it has none of this id. */
-    removeCredential(call: Write & { id: string; of: string; kind: 'token' | 'session' }) {
+    /** Ends a credential of the account; `token` includes refresh tokens. Throws NOT_FOUND when it has none of this id. */
+    removeCredential(call: Write & Pick<NewCredential, 'id' | 'of' | 'kind'>) {
       const { kind } = call
       const owner = db.select().from(account).where(eq(account.name, call.of)).get()
       const removed = db
         .delete(credential)
-
         .where(
           and(
             eq(credential.id, call.id),
