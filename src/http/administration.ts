@@ -9,6 +9,7 @@ import type { AdminContext } from './admin/context.ts'
 import { v2Paths } from './distribution/openapi.ts'
 import type { routes } from './distribution/routes.ts'
 import { v1Paths } from './docker-v1/openapi.ts'
+import { HeadSizes } from './head-sizes.ts'
 import { openapi } from './openapi/openapi.ts'
 import { errors } from './problem/errors.ts'
 import { problems } from './problem/problems.ts'
@@ -36,17 +37,24 @@ export function administration({
   nextRequestId,
   metrics,
   controllers,
+  sendBlob,
   ...options
 }: AdministrationOptions) {
+  const sizes = new HeadSizes()
+  const context = contextOf({
+    ...options,
+    sendBlob: async (request, ...blob) => sizes.note(request, await sendBlob(request, ...blob)),
+  })
   const paths = { ...v2Paths(options.table), ...(options.hasV1 && v1Paths()) }
-  return new Elysia({ handler: options.handler }).use(errors(log, nextRequestId)).use(
+  const app = new Elysia({ handler: options.handler }).use(errors(log, nextRequestId)).use(
     new Elysia()
       .use(requestLog({ log, nextRequestId, metrics, addressOf: options.addressOf }))
       .use(controllers)
-      .use(adminApi(contextOf(options)))
+      .use(adminApi(context))
       .use(problems())
       .use(openapi({ paths, version })),
   )
+  return { handle: async (request: Request) => sizes.restore(request, await app.handle(request)) }
 }
 
 /** Adds browser sessions to the authentication of the admin API. */

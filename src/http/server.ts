@@ -85,9 +85,8 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
   const { authenticate, nextRequestId } = clients
   const table = routes()
   const { docker, metrics: settings } = content.config
-  const { traffic } = counted
   const onBlobBody = (bytes: number, isFile: boolean) => {
-    traffic.sent += bytes
+    counted.traffic.sent += bytes
     // With TLS, Bun reads and sends files in small pieces.
     if (isFile && !tls) pacer.begin(bytes)
   }
@@ -126,7 +125,8 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     () => import('./administration.ts'),
     ({ administration }) => administration({ ...shared, handler, controllers, table, hasV1: docker.v1 }),
   )
-  const show = onDemand(() => import('./page/page.ts'), showPage)
+  const page = onDemand(() => import('./page/page.ts'), showPage)
+  const show = ({ request }: { request: Request }) => page(request)
   const app = new Elysia({ handler })
     .use(errors(log, nextRequestId))
     .all('/v2', ({ request }) => dispatch(request), WHOLE)
@@ -134,7 +134,8 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     .use(v1Surface(shared))
     .use(new Elysia().use(requestLog(shared)).use(controllers))
   for (const path of ADMINISTRATION) app.all(path, ({ request }) => administer(request), WHOLE)
-  for (const path of PAGE_PATHS) app.all(path, ({ request }) => show(request), WHOLE)
+  // With only a route for all methods, Elysia would set the Content-Length of a response to HEAD to 0.
+  for (const path of PAGE_PATHS) app.all(path, show, WHOLE).head(path, show, WHOLE)
   const fetch = (request: Request) => options.frontDoor.admit(clients.arrivalOf(request), app.fetch)
   const listener = new Listener(fetch, hostname, port, tls?.credentials)
   return {

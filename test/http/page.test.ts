@@ -39,6 +39,8 @@ test('page: its assets are cached for a year, compressed for those who accept gz
 test('page: an unknown asset is not found, and only GET and HEAD are allowed', async () => {
   expect((await server.fetch('/assets/main-00000000.js')).status).toBe(404)
   expect((await server.fetch('/', { method: 'POST' })).status).toBe(405)
+  const shell = await server.fetch('/')
   const head = await server.fetch('/', { method: 'HEAD' })
   expect([head.status, await head.text()]).toEqual([200, ''])
+  expect(head.headers.get('content-length')).toBe(shell.headers.get('content-length'))
 })

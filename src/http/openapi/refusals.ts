@@ -37,6 +37,8 @@ export function refusalsOf(operation: Described, method: string): OpenAPIV3.Resp
   }
   if (isTagged === true && !isChange)
     responses[304] = { description: 'Not modified: If-None-Match matches the entity tag.' }
+  if (operation.responses[206])
+    responses[416] = { description: 'The range is outside the content.', content: PROBLEM }
   if (isChange) {
     for (const [status, description] of Object.entries(OF_BODIES)) {
       if (operation.requestBody || status === '507') responses[status] = { description, content: PROBLEM }

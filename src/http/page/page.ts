@@ -1,4 +1,5 @@
 import shellPath from '../../page/shell.html' with { type: 'file' }
+import { isKnown } from '../request/conditions.ts'
 import { type Asset, bundlePage, unpackAssets } from './bundle.ts'
 
 /** Allows only what this server sends: no inline script or style, no other host, no frame, and no HTML from strings. */
@@ -25,7 +26,8 @@ const headers = {
 
 /** An asset as it is served. */
 interface Served extends Asset {
-  etag: string
+  /** Its entity tag. */
+  hash: string
 }
 
 /** Serves the web page: the shell for each of its paths, and its assets, whose names contain a hash. */
@@ -56,13 +58,12 @@ async function loadAssets(): Promise<Asset[]> {
 
 function tag(asset: Asset): Served {
   const hash = new Bun.CryptoHasher('sha256').update(asset.gzip).digest('hex')
-  return { ...asset, etag: `"${hash.slice(0, 32)}"` }
+  return { ...asset, hash: hash.slice(0, 32) }
 }
 
-function answer(request: Request, { type, gzip, etag }: Served, cacheControl: string): Response {
-  const named = { ...headers, etag, 'cache-control': cacheControl }
-  if (request.headers.get('if-none-match') === etag)
-    return new Response(null, { status: 304, headers: named })
+function answer(request: Request, { type, gzip, hash }: Served, cacheControl: string): Response {
+  const named = { ...headers, etag: `"${hash}"`, 'cache-control': cacheControl }
+  if (isKnown(request, hash)) return new Response(null, { status: 304, headers: named })
   const isGzip = /\bgzip\b/.test(request.headers.get('accept-encoding') ?? '')
   const body = isGzip ? gzip : Bun.gunzipSync(gzip)
   return new Response(request.method === 'HEAD' ? null : body, {

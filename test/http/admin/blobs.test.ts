@@ -23,6 +23,13 @@ test('blobs: one is downloaded as a file that no browser runs, whole or in part'
   })
   const part = await server.fetch(path, { headers: { range: 'bytes=1-6' } })
   expect([part.status, await part.text()]).toEqual([206, 'script'])
+  const head = await server.fetch(path, { method: 'HEAD' })
+  expect([head.status, head.headers.get('content-length')]).toEqual([200, String(page.bytes.length)])
+  const outside = await server.fetch(path, { headers: { range: 'bytes=900-' } })
+  expect([outside.status, outside.headers.get('content-range')]).toEqual([
+    416,
+    `bytes */${page.bytes.length}`,
+  ])
   const unknown = await server.fetch(
     `/api/v1/repositories/hostile%2Fapp/blobs/${digestOf(new Uint8Array(9))}`,
   )

@@ -53,7 +53,7 @@ const OPERATIONS = {
     description: 'Supports ranges. Browsers store it as a file and never run it, whatever it is.',
     answer: t.String({ format: 'binary', description: 'The blob' }),
     mediaType: '*/*',
-    errors: ['NAME_UNKNOWN', 'NAME_INVALID', 'BLOB_UNKNOWN', 'DIGEST_INVALID', 'SIZE_INVALID'],
+    errors: ['NAME_UNKNOWN', 'NAME_INVALID', 'BLOB_UNKNOWN', 'DIGEST_INVALID'],
   }),
 }
 
