@@ -1,7 +1,7 @@
 import { existsSync, realpathSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
 import { join, sep } from 'node:path'
 import { type Digest, tryParseDigest } from '../oci/digest.ts'
+import { readBounded } from './manifest-file.ts'
 import { repositoryIn, tagIn } from './oci-layout.ts'
 import { type Document, type ImageSource, type Listed, TransferError } from './source.ts'
 
@@ -40,7 +40,9 @@ export class DockerArchive implements ImageSource {
    * @throws TransferError when the archive is damaged, or names no repository
    */
   static async open(folder: string, name: string | undefined): Promise<DockerArchive> {
-    const archived = JSON.parse(await readFile(join(folder, 'manifest.json'), 'utf8')) as ArchivedImage[]
+    const archived = JSON.parse(
+      new TextDecoder().decode(await readBounded(join(folder, 'manifest.json'))),
+    ) as ArchivedImage[]
     return new DockerArchive(await Promise.all(archived.map((one) => readImage(folder, one, name))))
   }
 
@@ -68,7 +70,7 @@ async function readImage(
   { Config, RepoTags, Layers }: ArchivedImage,
   name: string | undefined,
 ) {
-  const config = new Uint8Array(await readFile(inside(folder, Config)))
+  const config = await readBounded(inside(folder, Config))
   const { rootfs } = JSON.parse(new TextDecoder().decode(config)) as { rootfs?: { diff_ids?: string[] } }
   const ids = (rootfs?.diff_ids ?? []).map((id) => tryParseDigest(id))
   if (ids.length !== Layers.length) throw new TransferError(`${Config} does not name the layers of its image`)

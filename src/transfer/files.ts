@@ -31,7 +31,7 @@ export async function openArchive(path: string, name: string | undefined): Promi
 }
 
 async function openFolder(folder: string, name: string | undefined): Promise<ImageSource | undefined> {
-  if (isOciLayout(folder)) return new OciLayout(folder, name && (repositoryIn(name) || name))
+  if (isOciLayout(folder)) return await OciLayout.open(folder, name && (repositoryIn(name) || name))
   if (isDockerArchive(folder)) return await DockerArchive.open(folder, name)
   return isRegistryFolder(folder) ? new RegistryFolder(folder) : undefined
 }

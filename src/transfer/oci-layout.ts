@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs'
-import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, open, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { algorithmOf, type Digest, digestFromHex, hexOf, tryParseDigest } from '../oci/digest.ts'
 import { readParts } from '../oci/manifest-parts.ts'
 import type { TransferTarget } from './copy.ts'
-import { mediaTypeOf } from './media-type.ts'
+import { readBounded, readManifest } from './manifest-file.ts'
 import { type Document, type ImageSource, type Listed, TransferError } from './source.ts'
 
 const REF_NAME = 'org.opencontainers.image.ref.name'
@@ -26,38 +26,43 @@ export function isOciLayout(folder: string): boolean {
 /** An OCI image layout to copy from. */
 export class OciLayout implements ImageSource {
   private readonly folder: string
-  private readonly repository: string | undefined
+  /** What the index lists, by repository and reference. */
+  private readonly images: ReadonlyMap<string, Listed & { digest: string }>
 
-  /** @param repository the one to copy to; by default the one that each image names */
-  constructor(folder: string, repository: string | undefined) {
+  private constructor(folder: string, images: OciLayout['images']) {
     this.folder = folder
-    this.repository = repository
+    this.images = images
+  }
+
+  /**
+   * @param repository the one to copy to; by default the one that each image names
+   * @throws TransferError when an image names no repository
+   */
+  static async open(folder: string, repository: string | undefined): Promise<OciLayout> {
+    const images = new Map<string, Listed & { digest: string }>()
+    for (const { digest, annotations = {} } of await readIndex(folder)) {
+      const full = annotations[IMAGE_NAME] ?? ''
+      const name = annotations[REF_NAME] ?? full
+      const named = repository ?? (repositoryIn(full) || repositoryIn(name))
+      if (named === '') {
+        throw new TransferError(
+          `the layout does not name its repository: pass one, such as cay import ${folder} app`,
+        )
+      }
+      const listed = { repository: named, reference: tagIn(name) ?? digest, digest }
+      if (!images.has(keyOf(listed))) images.set(keyOf(listed), listed)
+    }
+    return new OciLayout(folder, images)
   }
 
   async *list(): AsyncIterable<Listed> {
-    const seen = new Set<string>()
-    for (const { digest, annotations = {} } of await readIndex(this.folder)) {
-      const full = annotations[IMAGE_NAME] ?? ''
-      const name = annotations[REF_NAME] ?? full
-      const repository = this.repository ?? (repositoryIn(full) || repositoryIn(name))
-      if (repository === '') {
-        throw new TransferError(
-          `the layout does not name its repository: pass one, such as cay import ${this.folder} app`,
-        )
-      }
-      const listed = { repository, reference: tagIn(name) ?? digest }
-      const key = `${listed.repository} ${listed.reference}`
-      if (!seen.has(key)) yield listed
-      seen.add(key)
-    }
+    for (const { repository, reference } of this.images.values()) yield { repository, reference }
   }
 
-  async manifest(_: string, reference: string): Promise<Document | undefined> {
-    const named = tryParseDigest(reference) ?? (await this.find(reference))
-    const file = named && fileOf(this.folder, named)
-    if (file === undefined || !existsSync(file)) return undefined
-    const bytes = new Uint8Array(await readFile(file))
-    return { bytes, mediaType: mediaTypeOf(bytes) }
+  async manifest(repository: string, reference: string): Promise<Document | undefined> {
+    const listed = this.images.get(keyOf({ repository, reference }))
+    const digest = tryParseDigest(reference) ?? tryParseDigest(listed?.digest ?? '')
+    return digest && (await readManifest(fileOf(this.folder, digest), digest))
   }
 
   async blob(_: string, digest: Digest): Promise<ReadableStream<Uint8Array> | undefined> {
@@ -69,13 +74,10 @@ export class OciLayout implements ImageSource {
   async referrers(): Promise<Digest[]> {
     return []
   }
+}
 
-  private async find(tag: string): Promise<Digest | undefined> {
-    const entry = (await readIndex(this.folder)).find(({ annotations = {} }) => {
-      return tagIn(annotations[REF_NAME] ?? annotations[IMAGE_NAME] ?? '') === tag
-    })
-    return entry && tryParseDigest(entry.digest)
-  }
+function keyOf({ repository, reference }: Listed): string {
+  return `${repository} ${reference}`
 }
 
 /** An OCI image layout to copy to. */
@@ -84,6 +86,8 @@ export class OciLayoutTarget implements TransferTarget {
   /** The blobs of earlier bundles, which are left out, and those of this one. */
   private readonly blobs: Set<string>
   private entries: Entry[] = []
+  /** The manifests that were put by their digest, as `<repository>@<digest>`. */
+  private readonly put = new Set<string>()
   /** How many files were begun: each has a name of its own. */
   private parts = 0
 
@@ -105,9 +109,10 @@ export class OciLayoutTarget implements TransferTarget {
   }
 
   async digestOf(repository: string, reference: string): Promise<string | undefined> {
-    const digest = tryParseDigest(reference)
-    if (digest !== undefined) return existsSync(fileOf(this.folder, digest)) ? digest : undefined
-    const name = `${repository}:${reference}`
+    const isDigest = tryParseDigest(reference) !== undefined
+    const name = `${repository}${isDigest ? '@' : ':'}${reference}`
+    // A file alone does not tell whether the index lists the manifest for this repository.
+    if (this.put.has(name)) return reference
     return this.entries.find(({ annotations = {} }) => annotations[IMAGE_NAME] === name)?.digest
   }
 
@@ -146,8 +151,9 @@ export class OciLayoutTarget implements TransferTarget {
     await this.write(digest, new Blob([bytes]).stream())
     const isTag = tryParseDigest(reference) === undefined
     // Referrers are not reached from a tag, so the index lists them.
-    if (!isTag && readParts(bytes).subject === undefined) return
     const name = `${repository}${isTag ? `:${reference}` : `@${digest}`}`
+    if (!isTag) this.put.add(name)
+    if (!isTag && readParts(bytes).subject === undefined) return
     const annotations = { [IMAGE_NAME]: name, ...(isTag && { [REF_NAME]: reference }) }
     const others = this.entries.filter((entry) => entry.annotations?.[IMAGE_NAME] !== name)
     this.entries = [...others, { mediaType, digest, size: bytes.length, annotations }]
@@ -169,7 +175,9 @@ export const BUNDLE_FILE = 'cay-bundle.json'
 const INDEX_TYPE = 'application/vnd.oci.image.index.v1+json'
 
 async function readIndex(folder: string): Promise<Entry[]> {
-  const { manifests = [] } = JSON.parse(await readFile(join(folder, 'index.json'), 'utf8'))
+  const { manifests = [] } = JSON.parse(
+    new TextDecoder().decode(await readBounded(join(folder, 'index.json'))),
+  )
   return manifests as Entry[]
 }
 

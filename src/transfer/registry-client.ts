@@ -1,4 +1,5 @@
 import type { TransferTarget } from './copy.ts'
+import { MANIFEST_BYTES_MAX } from './manifest-file.ts'
 import { type Document, type ImageSource, type Listed, TransferError } from './source.ts'
 
 /** Sends a request to a path of a registry. */
@@ -16,8 +17,6 @@ const ACCEPT = [
   '*/*;q=0.1',
 ].join(', ')
 
-/** A larger manifest is refused before it is read. */
-const MANIFEST_BYTES_MAX = 64 * 1024 * 1024
 const PAGE = 500
 /** How many pages of a list are read, so that a registry cannot go on forever. */
 const PAGES_MAX = 100_000

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { algorithmOf, type Digest, hexOf, tryParseDigest } from '../oci/digest.ts'
-import { mediaTypeOf } from './media-type.ts'
+import { readManifest } from './manifest-file.ts'
 import type { Document, ImageSource, Listed } from './source.ts'
 
 /** The data folder of a distribution registry (registry:2 and registry:3), which is only read. */
@@ -39,10 +39,7 @@ export class RegistryFolder implements ImageSource {
     if (!existsSync(link)) return undefined
     const digest = isDigest ? reference : (await readFile(link, 'utf8')).trim()
     const named = tryParseDigest(digest)
-    const file = named && this.fileOf(named)
-    if (file === undefined || !existsSync(file)) return undefined
-    const bytes = new Uint8Array(await Bun.file(file).bytes())
-    return { bytes, mediaType: mediaTypeOf(bytes) }
+    return named && (await readManifest(this.fileOf(named), named))
   }
 
   async blob(_: string, digest: Digest): Promise<ReadableStream<Uint8Array> | undefined> {

@@ -37,8 +37,7 @@ function sample() {
   return { layer, image, index, signature }
 }
 
-async function pushSample(server: Pick<TestServer, 'fetch'>, repository: string) {
-  const content = sample()
+async function pushSample(server: Pick<TestServer, 'fetch'>, repository: string, content = sample()) {
   await pushImage(server, repository, content.image, [content.layer])
   await pushManifest(server, repository, content.index, { reference: 'v1', type: OCI_INDEX })
   await pushManifest(server, repository, content.signature)
@@ -230,4 +229,34 @@ test('transfer: an export since another one has only new blobs, and is refused w
     expect((await runCay(['import', file, '--data', other.data])).code).toBe(0)
   await expectSample(other, 'team/app', first)
   expect(await bytesAt(other, '/v2/team/app/manifests/v2')).toEqual(second.bytes)
+})
+
+test('transfer: cay import keeps apart the images of one layout that have the same tag', async () => {
+  await using folder = await temporaryFolder('transfer')
+  const path = join(folder.path, 'layout')
+  await using server = await startExecutable()
+  const contents = new Map<string, ReturnType<typeof sample>>()
+  for (const name of ['team/app', 'team/web']) contents.set(name, await pushSample(server, name))
+  contents.set('copy', await pushSample(server, 'copy', contents.get('team/app')))
+  await runCay(['export', path, ...contents.keys(), '--data', server.data])
+  await using other = await startExecutable()
+  expect((await runCay(['import', path, '--data', other.data])).code).toBe(0)
+  for (const [name, content] of contents) await expectSample(other, name, content)
+})
+
+test('transfer: cay import refuses a tag whose manifest is damaged', async () => {
+  await using folder = await temporaryFolder('transfer')
+  const path = join(folder.path, 'layout')
+  await using server = await startExecutable()
+  const { digest } = await pushImage(server, 'app', imageManifest(EMPTY, []), [], { reference: 'v1' })
+  await runCay(['export', path, 'app:v1', '--data', server.data])
+  const file = join(path, 'blobs/sha256', digest.slice(7))
+  await writeFile(file, `${await Bun.file(file).text()} `)
+  await using other = await startExecutable()
+  const result = await runCay(['import', path, '--data', other.data])
+  expect(result).toMatchObject({
+    code: 1,
+    errors: expect.stringContaining(`app:v1: the bytes of ${digest} are damaged`),
+  })
+  expect(await bytesAt(other, '/v2/app/manifests/v1')).toBe(404)
 })
