@@ -22,6 +22,9 @@ const CONFIG_BYTES_MAX = 8 * 1024 * 1024
 /** The largest manifest that is read to list it, in bytes. A larger one is listed from its row alone. */
 const LISTED_BYTES_MAX = 16 * 1024
 
+/** The largest config that is read to list its manifest, in bytes. A larger one tells no platform. */
+const LISTED_CONFIG_BYTES_MAX = 64 * 1024
+
 /** The size of the cache of kinds, in characters of keys and values. */
 const KIND_CHARACTERS_MAX = 4 * 1024 * 1024
 
@@ -71,7 +74,7 @@ export type KindOf = Pick<ListedManifest, 'digest' | 'mediaType' | 'size'> & {
 
 /** What a list of tags shows of their manifests on request. */
 export interface Outline {
-  /** As in a description; undefined if the manifest is too large to be read for a list. */
+  /** As in a description; undefined if the manifest references too much to be read for a list. */
   totalBytes: number | undefined
   /** `os/architecture` and, if given, `/variant`: of the image, or of the images of an index. */
   platforms: string[]
@@ -92,18 +95,7 @@ export function descriptions(
   blobs: Pick<Blobs, 'open'>,
   reader: ContentReader,
 ): Descriptions {
-  const readConfig = async (
-    repository: RepositoryName,
-    { digest }: Part,
-  ): Promise<ImageBrief | undefined> => {
-    try {
-      const bytes = await readBlob(await blobs.open(repository, digest), CONFIG_BYTES_MAX)
-      return bytes && (await reader.imageBrief(digest, bytes))
-    } catch {
-      // The bytes were removed meanwhile or cannot be read. A pull reports that.
-      return undefined
-    }
-  }
+  const readConfig = configs(blobs, reader)
   const { kindOf } = kinds(metadata)
   return {
     kindOf,
@@ -115,12 +107,15 @@ export function descriptions(
         if (manifest === undefined) return { totalBytes: undefined, platforms: [] }
         const { brief } = manifest
         const isIndex = brief.children.length > 0
-        const config = !isIndex && brief.config ? await readConfig(repository, brief.config) : undefined
+        const config = isIndex ? undefined : brief.config
+        const read = config && (await readConfig(repository, config, LISTED_CONFIG_BYTES_MAX))
         const platforms = isIndex
           ? brief.children.map(({ platform }) => platform)
-          : [imageOf(config, brief)?.platform]
+          : [imageOf(read, brief)?.platform]
+        reading.truncated = false
+        const totalBytes = await reading.totalBytes(manifest)
         return {
-          totalBytes: await reading.totalBytes(manifest),
+          totalBytes: reading.truncated ? undefined : totalBytes,
           platforms: [...new Set(platforms.flatMap((platform) => namesOf(platform)))].slice(0, PLATFORMS_MAX),
         }
       })
@@ -135,7 +130,7 @@ export function descriptions(
         throw unknownIn(metadata, repository, unknownManifest(repository, reference))
       }
       const { brief } = manifest
-      const config = brief.config && (await readConfig(repository, brief.config))
+      const config = brief.config && (await readConfig(repository, brief.config, CONFIG_BYTES_MAX))
       const image = imageOf(config, brief)
       const tags = await metadata.tags.ofManifest(row.id, '', TAGS_MAX + 1, now)
       const manifests: ChildDescription[] = []
@@ -154,6 +149,23 @@ export function descriptions(
         truncated: tags.length > TAGS_MAX || config?.truncated === true || reading.truncated,
       }
     },
+  }
+}
+
+/** Reads configs. Returns undefined for one that is larger than `bytesMax` bytes, or cannot be read. */
+function configs(blobs: Pick<Blobs, 'open'>, reader: ContentReader) {
+  return async (
+    repository: RepositoryName,
+    { digest }: Part,
+    bytesMax: number,
+  ): Promise<ImageBrief | undefined> => {
+    try {
+      const bytes = await readBlob(await blobs.open(repository, digest), bytesMax)
+      return bytes && (await reader.imageBrief(digest, bytes))
+    } catch {
+      // The bytes were removed meanwhile or cannot be read. A pull reports that.
+      return undefined
+    }
   }
 }
 

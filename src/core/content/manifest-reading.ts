@@ -10,8 +10,12 @@ const BYTES_MAX = 8 * 1024 * 1024
 /** How many bytes a manifest counts for at least. */
 const BYTES_EACH_MIN = 4096
 
-/** After this many bytes of manifests, other requests get a turn. */
+/** How many parts are looked up in the database for one answer, to add up sizes. */
+const LOOKUPS_MAX = 50_000
+
+/** After this many bytes of manifests, or lookups, other requests get a turn. */
 const TURN_BYTES = 256 * 1024
+const TURN_LOOKUPS = 250
 
 /** How deep nested indexes are followed. */
 const DEPTH_MAX = 3
@@ -31,6 +35,7 @@ export class ManifestReading {
   private readonly read = new Map<number, ReadManifest>()
   private bytesLeft = BYTES_MAX
   private bytesInTurn = 0
+  private lookupsLeft = LOOKUPS_MAX
 
   constructor(metadata: Metadata, reader: ContentReader, repository: RepositoryName) {
     this.metadata = metadata
@@ -62,12 +67,15 @@ export class ManifestReading {
     this.bytesInTurn += row.size
     if (this.bytesInTurn > TURN_BYTES) {
       this.bytesInTurn = 0
-      await new Promise((resolve) => setImmediate(resolve))
+      await turn()
     }
     return found
   }
 
-  /** Sums the bytes of a manifest and everything it references. Each digest counts once. */
+  /**
+   * Sums the bytes of a manifest and everything it references. Each digest counts once. Sets `truncated` if the limits left
+   * something out.
+   */
   async totalBytes({ row, brief }: ReadManifest): Promise<number> {
     const sizes = new Map<Digest, number>()
     await this.weigh(brief, sizes, 0)
@@ -75,18 +83,36 @@ export class ManifestReading {
   }
 
   private async weigh(
-    { config, layers, children }: ManifestBrief,
+    { config, layers, children, truncated }: ManifestBrief,
     sizes: Map<Digest, number>,
     depth: number,
   ): Promise<void> {
+    if (truncated) this.truncated = true
     for (const { digest, size } of [...(config ? [config] : []), ...layers]) {
-      sizes.set(digest, size || (this.metadata.blobs.findSize(this.repository, digest) ?? 0))
+      const isKnown = size > 0 || !(await this.mayLookUp())
+      sizes.set(digest, isKnown ? size : (this.metadata.blobs.findSize(this.repository, digest) ?? 0))
     }
     for (const { digest, size } of children) {
       if (sizes.has(digest)) continue
       sizes.set(digest, size)
-      const child = depth < DEPTH_MAX ? (await this.find(digest)).manifest : undefined
-      if (child) await this.weigh(child.brief, sizes, depth + 1)
+      if (depth === DEPTH_MAX || !(await this.mayLookUp())) continue
+      const { manifest } = await this.find(digest)
+      if (manifest) await this.weigh(manifest.brief, sizes, depth + 1)
     }
   }
+
+  /** Counts a lookup. Returns whether it is within the limit. */
+  private async mayLookUp(): Promise<boolean> {
+    if (this.lookupsLeft === 0) {
+      this.truncated = true
+      return false
+    }
+    this.lookupsLeft--
+    if (this.lookupsLeft % TURN_LOOKUPS === 0) await turn()
+    return true
+  }
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
 }
