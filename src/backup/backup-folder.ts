@@ -51,6 +51,9 @@ export interface NamedSnapshot {
 /** How many digests a result lists; it counts the others. */
 export const MISSING_MAX = 1000
 
+/** The file that describes a snapshot, which is written last: without it a snapshot is not complete. */
+export const DESCRIPTION = 'backup.json'
+
 /** The prefix of a snapshot that is not complete. */
 const UNFINISHED = '.new-'
 
@@ -77,30 +80,55 @@ export async function removeUnfinished(target: string): Promise<void> {
 }
 
 /**
- * Lists the complete snapshots of a backup folder, the oldest first.
- * @throws Error when the folder is not a backup, or a snapshot has a format that this cay does not know
+ * Returns the names of the complete snapshots of a backup folder, the oldest first.
+ * @throws Error when the folder is not a backup
  */
-export async function listSnapshots(target: string): Promise<NamedSnapshot[]> {
+export async function snapshotNames(target: string): Promise<string[]> {
   const names = await readdir(snapshotsFolder(target)).catch((cause: NodeJS.ErrnoException) => {
     if (cause.code !== 'ENOENT' && cause.code !== 'ENOTDIR') throw cause
     throw new Error(`${target} is not a backup of cay: it has no folder "snapshots"`)
   })
-  const complete = names.filter((name) => !name.startsWith('.')).toSorted()
-  return await Promise.all(complete.map((name) => readSnapshot(join(snapshotsFolder(target), name), name)))
+  const isComplete = (name: string) =>
+    !name.startsWith('.') && existsSync(join(snapshotsFolder(target), name, DESCRIPTION))
+  return names.filter(isComplete).toSorted()
+}
+
+/**
+ * Lists the complete snapshots of a backup folder, the oldest first.
+ * @throws Error when the folder is not a backup, or a snapshot has a format that this cay does not know
+ */
+export async function listSnapshots(target: string): Promise<NamedSnapshot[]> {
+  const names = await snapshotNames(target)
+  return await Promise.all(names.map((name) => readSnapshot(target, name)))
 }
 
 /** Returns the newest complete snapshot, or undefined while the folder has none or does not exist. */
 export async function newestSnapshot(target: string): Promise<NamedSnapshot | undefined> {
-  return existsSync(snapshotsFolder(target)) ? (await listSnapshots(target)).at(-1) : undefined
+  if (!existsSync(snapshotsFolder(target))) return undefined
+  const name = (await snapshotNames(target)).at(-1)
+  return name === undefined ? undefined : await readSnapshot(target, name)
 }
 
-async function readSnapshot(folder: string, name: string): Promise<NamedSnapshot> {
-  const path = join(folder, 'backup.json')
-  const info: unknown = JSON.parse(await readFile(path, 'utf8'))
+/**
+ * Reads what a complete snapshot says of itself.
+ * @throws Error when it has a format that this cay does not know
+ */
+export async function readSnapshot(target: string, name: string): Promise<NamedSnapshot> {
+  const folder = join(snapshotsFolder(target), name)
+  const path = join(folder, DESCRIPTION)
+  const info = parse(await readFile(path, 'utf8'))
   if (Value.Check(snapshotModel, info)) return { name, folder, info }
   throw new Error(
     `${path} has a format that this cay does not know: use the version that made it, or a newer one`,
   )
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }
 
 /** Describes a snapshot for `backup.json`. */

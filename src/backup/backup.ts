@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, realpathSync } from 'node:fs'
 import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { version } from '../config/version.ts'
@@ -8,13 +8,14 @@ import { type Digest, digestFromHex, tryParseAlgorithm, tryParseDigest } from '.
 import { blobPlace, blobsFolder } from '../storage/blob-place.ts'
 import { writeDurably } from '../storage/durable-file.ts'
 import {
+  DESCRIPTION,
   describeSnapshot,
-  listSnapshots,
   MISSING_MAX,
   type NamedSnapshot,
   openBackupFolder,
   removeUnfinished,
   snapshotName,
+  snapshotNames,
   snapshotsFolder,
   unfinishedFolder,
 } from './backup-folder.ts'
@@ -63,6 +64,7 @@ export interface BackedUp {
 export async function backUp(options: BackupOptions): Promise<BackedUp> {
   const { data, metadata, target, at } = options
   if (!existsSync(join(metadata, 'cay.db'))) throw new Error(`${metadata} has no database of cay`)
+  for (const folder of [data, metadata]) requireOther(target, folder)
   const unlock = openBackupFolder(target)
   try {
     await removeUnfinished(target)
@@ -90,7 +92,7 @@ export async function backUp(options: BackupOptions): Promise<BackedUp> {
         missingCount,
       }
       await copies.sync()
-      await writeDurably(join(folder, 'backup.json'), describeSnapshot(info), 0o600)
+      await writeDurably(join(folder, DESCRIPTION), describeSnapshot(info), 0o600)
       const final = join(snapshotsFolder(target), name)
       await rename(folder, final)
       await syncPath(snapshotsFolder(target))
@@ -102,6 +104,12 @@ export async function backUp(options: BackupOptions): Promise<BackedUp> {
   } finally {
     unlock()
   }
+}
+
+/** Throws an Error when the backup folder is a folder of the installation, whose blobs `keep` would remove. */
+function requireOther(target: string, folder: string): void {
+  if (existsSync(target) && realpathSync(target) === realpathSync(folder))
+    throw new Error(`${target} is the folder that is backed up: choose another one for the backup`)
 }
 
 /** Returns the name of the new snapshot: two in one second get different names. */
@@ -154,12 +162,16 @@ async function copyBlobs(
 
 /** Removes all but the newest snapshots, and the blobs that no other snapshot needs. */
 async function removeOld(target: string, keep: number): Promise<string[]> {
-  const all = await listSnapshots(target)
+  const all = await snapshotNames(target)
   const old = all.slice(0, Math.max(0, all.length - keep))
   if (old.length === 0) return []
-  for (const { folder } of old) await rm(folder, { recursive: true })
+  // An interrupted removal must not leave a part that looks complete.
+  for (const name of old) await rename(join(snapshotsFolder(target), name), unfinishedFolder(target, name))
   await syncPath(snapshotsFolder(target))
-  const kept = all.slice(old.length).map(({ folder }) => openSnapshot(join(folder, 'cay.db')))
+  await removeUnfinished(target)
+  const kept = all
+    .slice(old.length)
+    .map((name) => openSnapshot(join(snapshotsFolder(target), name, 'cay.db')))
   try {
     for await (const { digest, file } of blobFiles(target)) {
       if (digest === undefined || !kept.some((snapshot) => snapshot.hasFile(digest))) await rm(file)
@@ -167,10 +179,10 @@ async function removeOld(target: string, keep: number): Promise<string[]> {
   } finally {
     for (const snapshot of kept) snapshot[Symbol.dispose]()
   }
-  return old.map(({ name }) => name)
+  return old
 }
 
-/** Yields the files of blobs, and what an interrupted copy left, which has no digest. */
+/** Yields the files of blobs, and other files, which have no digest: parts of copies, and what was damaged. */
 async function* blobFiles(target: string): AsyncIterable<{ digest: Digest | undefined; file: string }> {
   const root = blobsFolder(target)
   for (const algorithm of await readdir(root)) {

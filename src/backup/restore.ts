@@ -6,7 +6,7 @@ import { openSnapshot, type Snapshot } from '../metadata/snapshot.ts'
 import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
 import { blobPlace } from '../storage/blob-place.ts'
 import { writeDurably } from '../storage/durable-file.ts'
-import { listSnapshots, MISSING_MAX, type NamedSnapshot } from './backup-folder.ts'
+import { DESCRIPTION, MISSING_MAX, type NamedSnapshot, readSnapshot, snapshotNames } from './backup-folder.ts'
 import { DurableCopies, sizeOf, syncPath } from './durable-copy.ts'
 import { hashFile } from './hash-file.ts'
 
@@ -16,7 +16,7 @@ const BATCH = 8
 /** The file that marks a folder whose restore is not complete. */
 const MARKER = 'restoring'
 
-/** What an interrupted restore leaves in a folder. */
+/** What an interrupted restore leaves in a folder: the database only if it was interrupted at its very end. */
 const OWN_NAMES = new Set([
   MARKER,
   `${MARKER}.new`,
@@ -26,6 +26,7 @@ const OWN_NAMES = new Set([
   'installation',
   'cay.toml',
   'cay.db.part',
+  'cay.db',
 ])
 
 /** What a verification or a restore found. */
@@ -59,17 +60,20 @@ export interface RestoreOptions extends VerifyOptions {
  * @throws Error when there is none
  */
 export async function findSnapshot(source: string, name: string | undefined): Promise<NamedSnapshot> {
-  const all = await listSnapshots(source)
-  const found = name === undefined ? all.at(-1) : all.find((one) => one.name === name)
-  if (found !== undefined) return found
+  const all = await snapshotNames(source)
+  const found = name ?? all.at(-1)
+  if (found !== undefined && all.includes(found)) return await readSnapshot(source, found)
   throw new Error(
     name === undefined
       ? `${source} has no complete snapshot`
-      : `${source} has no snapshot ${name}: it has ${all.map((one) => one.name).join(', ') || 'none'}`,
+      : `${source} has no snapshot ${name}: it has ${all.join(', ') || 'none'}`,
   )
 }
 
-/** Reads and hashes everything that a snapshot needs. */
+/**
+ * Reads and hashes everything that a snapshot needs. Blobs that are damaged are moved aside, so that the next backup copies
+ * them again.
+ */
 export async function verifySnapshot(
   source: string,
   found: NamedSnapshot,
@@ -79,7 +83,13 @@ export async function verifySnapshot(
   const damage = await databaseDamage(path, found)
   if (damage.length > 0) return { blobs: 0, bytes: 0, missing: [], missingCount: 0, damage }
   using snapshot = openSnapshot(path)
-  return await eachBlob(snapshot, options, async ({ digest, size }) => isIntact(source, digest, size))
+  return await eachBlob(snapshot, options, async ({ digest, size }) => {
+    if (await isIntact(source, digest, size)) return true
+    const { file } = blobPlace(source, digest)
+    // It is reported in any case, also when it is missing or the folder is read-only.
+    await rename(file, `${file}.damaged`).catch(() => {})
+    return false
+  })
 }
 
 /**
@@ -94,7 +104,8 @@ export async function restoreBackup(
 ): Promise<Verified & { snapshot: NamedSnapshot }> {
   const { source, data, metadata } = options
   const snapshot = await findSnapshot(source, options.name)
-  for (const folder of new Set([data, metadata])) await requireEmpty(folder)
+  const isPart = await requireEmpty(data, false)
+  if (metadata !== data) await requireEmpty(metadata, isPart)
   const unlock = tryLock(join(data, 'lock'))
   if (unlock === undefined) throw new Error(`${data} is in use by another process`)
   try {
@@ -126,7 +137,7 @@ async function restoreInto(options: RestoreOptions, found: NamedSnapshot): Promi
   })
   const sideFiles = await readdir(found.folder, { recursive: true, withFileTypes: true })
   for (const { name, parentPath } of sideFiles.filter((entry) => entry.isFile())) {
-    if (name === 'backup.json' || name === 'cay.db') continue
+    if (name === DESCRIPTION || name === 'cay.db') continue
     const inside = parentPath === found.folder ? '' : basename(parentPath)
     await copies.copyBytes(join(parentPath, name), join(data, inside, name))
   }
@@ -139,14 +150,16 @@ async function restoreInto(options: RestoreOptions, found: NamedSnapshot): Promi
 }
 
 /**
- * Creates the folder if needed.
- * @throws Error when it contains anything but a part of an interrupted restore
+ * Creates the folder if needed. Returns whether it contains a part of an interrupted restore.
+ *
+ * @param isMarked whether the marker of an interrupted restore was found in the other folder
+ * @throws Error when the folder contains anything else. A server that has run leaves more than the names of a restore.
  */
-async function requireEmpty(folder: string): Promise<void> {
+async function requireEmpty(folder: string, isMarked: boolean): Promise<boolean> {
   await mkdir(folder, { recursive: true, mode: 0o700 })
   const names = await readdir(folder)
-  const isPart = names.includes(MARKER) && names.every((name) => OWN_NAMES.has(name))
-  if (isPart || names.every((name) => name === 'lock' || name === 'cay.db.part')) return
+  const isPart = (isMarked || names.includes(MARKER)) && names.every((name) => OWN_NAMES.has(name))
+  if (isPart || names.every((name) => name === 'lock' || name === 'cay.db.part')) return isPart
   throw new Error(`${folder} is not empty: restore into a new folder, for example with --data`)
 }
 

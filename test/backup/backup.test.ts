@@ -160,6 +160,68 @@ test('backup: an interrupted backup and an interrupted restore continue', async 
   expect(await bytesAt(copy, '/v2/app/manifests/v1')).toEqual(image.bytes)
 })
 
+test('backup: a restore that was interrupted after its last file continues, in one folder or in two', async () => {
+  await using folder = await temporaryFolder('backup')
+  const [target, data, metadata] = ['target', 'data', 'metadata'].map((name) => join(folder.path, name))
+  await using server = await startExecutable()
+  const [image] = await pushOne(server, 'app', 'v1')
+  await runCay(['backup', target ?? '', '--data', server.data])
+  const restore = ['restore', target ?? '', '--data', data ?? '', '--metadata', metadata ?? '']
+  for (let times = 0; times < 2; times++) {
+    expect(await runCay(restore)).toMatchObject({ code: 0 })
+    await Bun.write(join(data ?? '', 'restoring'), 'part')
+  }
+  const one = join(folder.path, 'one')
+  for (let times = 0; times < 2; times++) {
+    expect(await runCay(['restore', target ?? '', '--data', one])).toMatchObject({ code: 0 })
+    await Bun.write(join(one, 'restoring'), 'part')
+  }
+  {
+    await using copy = await startExecutable({ data: one })
+    expect(await bytesAt(copy, '/v2/app/manifests/v1')).toEqual(image.bytes)
+  }
+  const used = await runCay(['restore', target ?? '', '--data', one])
+  expect(used).toMatchObject({ code: 1, errors: expect.stringContaining('is not empty') })
+})
+
+test('backup: a snapshot without its description hides no other one', async () => {
+  await using folder = await temporaryFolder('backup')
+  const target = join(folder.path, 'target')
+  await using server = await startExecutable()
+  await pushOne(server, 'app', 'v1')
+  await runCay(['backup', target, '--data', server.data])
+  await mkdir(join(target, 'snapshots', '20200101T000000Z'))
+  expect(await runCay(['backup', target, '--list'])).toMatchObject({ code: 0 })
+  expect(await runCay(['backup', target, '--data', server.data, '--keep', '1'])).toMatchObject({ code: 0 })
+  expect(await runCay(['restore', target, '--data', join(folder.path, 'new')])).toMatchObject({ code: 0 })
+})
+
+test('backup: the data folder cannot be its own backup', async () => {
+  await using folder = await temporaryFolder('backup')
+  const data = folder.path
+  {
+    await using server = await startExecutable({ data })
+    await pushOne(server, 'app', 'v1')
+  }
+  const result = await runCay(['backup', data, '--data', data])
+  expect(result).toMatchObject({ code: 1, errors: expect.stringContaining('choose another one') })
+  expect(existsSync(join(data, 'snapshots'))).toBe(false)
+})
+
+test('backup: a blob that --verify finds damaged is copied again by the next backup', async () => {
+  await using folder = await temporaryFolder('backup')
+  const target = join(folder.path, 'target')
+  await using server = await startExecutable()
+  const [, layer] = await pushOne(server, 'app', 'v1')
+  await runCay(['backup', target, '--data', server.data])
+  await rm(fileOf(target, layer))
+  await Bun.write(fileOf(target, layer), randomBlob(LAYER_BYTES).bytes)
+  expect(await runCay(['backup', target, '--verify'])).toMatchObject({ code: 1 })
+  const again = await runCay(['backup', target, '--data', server.data])
+  expect(again).toMatchObject({ code: 0, output: expect.stringContaining('copied 1 new blob') })
+  expect(await runCay(['backup', target, '--verify'])).toMatchObject({ code: 0 })
+})
+
 test('backup: cached content is left out unless --with-cache is given', async () => {
   await using folder = await temporaryFolder('backup')
   const [target, restored] = [join(folder.path, 'target'), join(folder.path, 'restored')]
