@@ -52,12 +52,19 @@ function pathOf({ XDG_CONFIG_HOME, APPDATA }: Environment): string {
 function read(environment: Environment): Kept {
   const path = pathOf(environment)
   try {
-    return JSON.parse(readFileSync(path, 'utf8'))
+    return parse(readFileSync(path, 'utf8'))
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException
     if (code === 'ENOENT' || code === 'ENOTDIR') return { servers: {} }
-    throw new CommandError(`cannot read the sign-ins in ${path}: ${(cause as Error).message}`)
+    const { message } = cause as Error
+    throw new CommandError(`cannot read the sign-ins in ${path}: delete it, and sign in again (${message})`)
   }
+}
+
+function parse(text: string): Kept {
+  const kept: Partial<Kept> | null = JSON.parse(text)
+  if (typeof kept?.servers !== 'object' || kept.servers === null) throw new Error('it has no servers')
+  return { ...kept, servers: kept.servers }
 }
 
 function write(environment: Environment, kept: Kept): void {
@@ -65,7 +72,7 @@ function write(environment: Environment, kept: Kept): void {
   const temporary = `${path}.${process.pid}`
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-    writeFileSync(temporary, `${JSON.stringify(kept, undefined, 2)}\n`, { mode: 0o600 })
+    writeFileSync(temporary, `${JSON.stringify(kept, undefined, 2)}\n`, { mode: 0o600, flush: true })
     renameSync(temporary, path)
   } catch (cause) {
     throw new CommandError(`cannot keep the sign-in in ${path}: ${(cause as Error).message}`)

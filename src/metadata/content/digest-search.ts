@@ -4,7 +4,7 @@ import type { Db } from '../database.ts'
 import { blob, manifest, manifestDigest, repositoryBlob } from '../schema.ts'
 import { bytes, number, statement } from '../statement.ts'
 
-/** Rows that one read examines at most. Six hex characters distinguish 16 million digests. */
+/** Rows that one read returns at most. Six hex characters distinguish 16 million digests. */
 const ROWS_MAX = 200
 
 /** Reads of the digests in a range, for digests that a person has shortened. */
