@@ -34,7 +34,7 @@ const walks: { account: string | undefined; pages: [path: string, text: string][
       ['/accounts/me', 'Change the password'],
       ['/activity', 'deleted the repository team/old'],
       ['/activity?type=tag.delete', 'deleted the tag'],
-      ['/activity/audit', 'grant.put'],
+      ['/activity/audit', 'grant.set'],
       ['/maintenance', 'Garbage collection'],
       ['/maintenance/garbage', 'it was deleted'],
       ['/settings', 'uploads.pool-bytes'],

@@ -97,7 +97,7 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
       expect(await items('audit --kind denied')).toEqual([])
       const trail = await cay('audit')
       expect(trail).toMatch(/ owner \(socket\) +user\.unlock +alice /)
-      expect(trail).toMatch(/ owner \(socket\) +signing-key\.add /)
+      expect(trail).toMatch(/ owner \(socket\) +signing-key\.create /)
       expect(trail).not.toContain(secret)
     }, 60_000)
 

@@ -128,7 +128,7 @@ export function accountWrites(db: Db, { recordAct, version }: AccountParts) {
       db.insert(account)
         .values({ name, kind, ownerId, passwordHash, isAdmin, createdAt: call.at, version: version() })
         .run()
-      recordAct({ action: `${kind}.add`, target: name, detail: { isAdmin } }, call.caller, call.at)
+      recordAct({ action: `${kind}.create`, target: name, detail: { isAdmin } }, call.caller, call.at)
       return { isNew: true, ...(passwordHash !== undefined && changed(db, [])) }
     },
 
@@ -143,7 +143,7 @@ export function accountWrites(db: Db, { recordAct, version }: AccountParts) {
       outlive.account(id)
       db.delete(account).where(eq(account.id, id)).run()
       keepOneAdmin(db)
-      recordAct({ action: `${call.kind}.remove`, target: call.name }, call.caller, call.at)
+      recordAct({ action: `${call.kind}.delete`, target: call.name }, call.caller, call.at)
       return change
     },
   }
@@ -193,7 +193,7 @@ export function groupWrites(db: Db, { recordAct, version }: AccountParts) {
       const { name, at } = call
       if (find(call) !== undefined) return false
       db.insert(accountGroup).values({ name, createdAt: at, version: version() }).run()
-      recordAct({ action: 'group.add', target: name }, call.caller, at)
+      recordAct({ action: 'group.create', target: name }, call.caller, at)
       return true
     },
 
@@ -208,7 +208,7 @@ export function groupWrites(db: Db, { recordAct, version }: AccountParts) {
       const change = changed(db, members)
       grantsOutlive(db).group(id)
       db.delete(accountGroup).where(eq(accountGroup.id, id)).run()
-      recordAct({ action: 'group.remove', target: call.name }, call.caller, call.at)
+      recordAct({ action: 'group.delete', target: call.name }, call.caller, call.at)
       return change
     },
 

@@ -77,7 +77,8 @@ export function credentialWrites(db: Db, recordAct: RecordAct) {
         .run()
       const detail = { id, expiresAt, name, scope }
       // Sign-ins are noted apart from changes.
-      if (kind === 'token') recordAct({ action: 'token.add', target: call.of, detail }, call.caller, call.at)
+      if (kind === 'token')
+        recordAct({ action: 'token.create', target: call.of, detail }, call.caller, call.at)
     },
 
     /** Ends a credential of the account; `token` includes refresh tokens. Throws NOT_FOUND when it has none of this id. */
@@ -96,7 +97,7 @@ export function credentialWrites(db: Db, recordAct: RecordAct) {
         .returning({ id: credential.id })
         .all()
       if (removed.length === 0) throw registryError('NOT_FOUND', `${call.of} has no ${kind} ${call.id}`)
-      const act = { action: 'token.remove', target: call.of, detail: { id: call.id } }
+      const act = { action: 'token.delete', target: call.of, detail: { id: call.id } }
       if (kind === 'token') recordAct(act, call.caller, call.at)
       return { stale: 'accounts', accounts: owner === undefined ? [] : [owner.id] } as const
     },
@@ -126,7 +127,7 @@ export function installationWrites(db: Db, recordAct: RecordAct) {
         .run()
       db.delete(signingKey).where(lte(signingKey.endsAt, at)).run()
       db.insert(signingKey).values({ id, privateJwk, createdAt: at }).run()
-      recordAct({ action: 'signing-key.add', target: id, detail: { othersEndAt } }, caller, at)
+      recordAct({ action: 'signing-key.create', target: id, detail: { othersEndAt } }, caller, at)
       return { stale: 'signing-keys' } as const
     },
 

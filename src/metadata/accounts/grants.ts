@@ -141,7 +141,7 @@ export function grantWrites(db: Db, recordAct: RecordAct) {
         .returning({ id: accessGrant.id, createdAt: accessGrant.createdAt })
         .get()
       const target = formatSubject(call.subject)
-      const act = { action: 'grant.put', target, detail: { pattern, role } }
+      const act = { action: 'grant.set', target, detail: { pattern, role } }
       if (before !== role) recordAct(act, call.caller, call.at)
       const isNew = before === undefined && replaced === undefined
       return {
@@ -162,7 +162,7 @@ export function grantWrites(db: Db, recordAct: RecordAct) {
       const removed = subject === undefined ? undefined : remove(subject, pattern)
       if (removed === undefined && !remove(unknown(call.subject).subject, pattern))
         throw registryError('NOT_FOUND', `${target} has no grant on ${pattern}`)
-      recordAct({ action: 'grant.remove', target, detail: { pattern } }, call.caller, call.at)
+      recordAct({ action: 'grant.delete', target, detail: { pattern } }, call.caller, call.at)
       return { stale: 'grants', subject: subject ?? '', removed: pattern } as const
     },
   }

@@ -76,7 +76,7 @@ export function pinWrites(db: Db, recordAct: RecordAct) {
       const before = db.select().from(cachePin).where(isMeant).get()
       if (before !== undefined) return { ...before, isNew: false }
       db.insert(cachePin).values({ pattern, reference, createdAt: at }).run()
-      recordAct({ action: 'pin.add', target: pattern, detail: { reference } }, caller, at)
+      recordAct({ action: 'pin.create', target: pattern, detail: { reference } }, caller, at)
       return { pattern, reference, createdAt: at, isNew: true }
     },
 
@@ -86,7 +86,7 @@ export function pinWrites(db: Db, recordAct: RecordAct) {
       const removed = db.delete(cachePin).where(isMeant).returning().all()
       if (removed.length === 0)
         throw registryError('NOT_FOUND', `there is no pin of ${pattern} with this reference`)
-      recordAct({ action: 'pin.remove', target: pattern, detail: { reference } }, caller, at)
+      recordAct({ action: 'pin.delete', target: pattern, detail: { reference } }, caller, at)
     },
   }
 }

@@ -64,7 +64,7 @@ export function upstreamWrites(
         db.update(upstream).set(set).where(eq(upstream.name, name)).run()
       }
       recordAct(
-        { action: row === undefined ? 'upstream.add' : 'upstream.change', target: name, detail },
+        { action: row === undefined ? 'upstream.create' : 'upstream.change', target: name, detail },
         caller,
         at,
       )
@@ -75,7 +75,7 @@ export function upstreamWrites(
       const { caller, at, name } = call
       if (find(call) === undefined) throw registryError('NOT_FOUND', `there is no upstream ${name}`)
       db.delete(upstream).where(eq(upstream.name, name)).run()
-      recordAct({ action: 'upstream.remove', target: name }, caller, at)
+      recordAct({ action: 'upstream.delete', target: name }, caller, at)
     },
   }
 }

@@ -59,7 +59,7 @@ export function quotaWrites(
       const { caller, at, namespace } = call
       if (find(call) === undefined) throw registryError('NOT_FOUND', `there is no quota of ${namespace}`)
       db.delete(quota).where(eq(quota.namespace, namespace)).run()
-      recordAct({ action: 'quota.remove', target: namespace }, caller, at)
+      recordAct({ action: 'quota.delete', target: namespace }, caller, at)
     },
   }
 }

@@ -45,7 +45,7 @@ export function policyWrites(
       } else {
         db.update(retentionPolicy).set(set).where(eq(retentionPolicy.name, name)).run()
       }
-      const action = row === undefined ? 'retention.add' : 'retention.change'
+      const action = row === undefined ? 'retention.create' : 'retention.change'
       recordAct({ action, target: name, detail: { settings } }, caller, at)
       return row === undefined
     },
@@ -55,7 +55,7 @@ export function policyWrites(
       const { caller, at, name } = call
       if (find(call) === undefined) throw registryError('NOT_FOUND', `there is no retention policy ${name}`)
       db.delete(retentionPolicy).where(eq(retentionPolicy.name, name)).run()
-      recordAct({ action: 'retention.remove', target: name }, caller, at)
+      recordAct({ action: 'retention.delete', target: name }, caller, at)
     },
   }
 }

@@ -187,5 +187,5 @@ test('retention: bad policies are refused with a reason, and changes are recorde
   expect(removed.status).toBe(204)
   await ask('GET', '/retention/policies/good', undefined, 404)
   const { items } = await ask<{ items: { action: string }[] }>('GET', '/audit')
-  expect(items.slice(0, 2).map(({ action }) => action)).toEqual(['retention.remove', 'retention.add'])
+  expect(items.slice(0, 2).map(({ action }) => action)).toEqual(['retention.delete', 'retention.create'])
 })

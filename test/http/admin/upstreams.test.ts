@@ -136,7 +136,7 @@ test('a secret is written, sent to its upstream, and never told; it is kept only
   for (const path of ['/upstreams', PATH, '/audit', '/server', '/events'])
     shown.push((await ask('GET', path)).text)
   const all = shown.join('') + JSON.stringify(server.log())
-  expect(all).toContain('upstream.add')
+  expect(all).toContain('upstream.create')
   expect(all).toContain('upstream.change')
   expect(all).not.toMatch(/a-secret|another-secret/)
 })

@@ -9,7 +9,7 @@ const Act = t.Object({
   at: Time,
   firstAt: t.Optional(Time),
   count: t.Optional(integer({ minimum: 1, description: 'How many times since `firstAt`' })),
-  action: t.String(),
+  action: t.String({ description: 'Such as `user.create`, `grant.set` or `token.delete`' }),
   target: t.String(),
   details: t.Record(t.String(), t.Union([t.String(), t.Number(), t.Boolean(), t.Array(t.String())])),
   account: t.Optional(t.String()),
