@@ -33,7 +33,7 @@ export function addBackupCommands(program: Command, load: LoadConfig, done: (cod
     program
       .command('fsck')
       .description('Check whether the database and the files of the data folder agree, also while cay serves')
-      .option('--repair', 'repair what can be repaired without losing content; stop cay before'),
+      .option('--repair', 'repair what can be repaired without losing content; stop cay first'),
   ).action(async (options) => {
     const { fsckFolder } = await import('./fsck.ts')
     done(await fsckFolder(options, load))

@@ -58,7 +58,6 @@ export function addHostCommands(program: Command, exit: (code: number) => void):
       clientSetup(client, (await loadRunning(options)).config, options)
     })
   addServiceCommands(program, exit)
-  addSignInCommands(program)
   program
     .command('licenses')
     .description('Print the licences of cay and of everything in the executable')
@@ -68,7 +67,8 @@ export function addHostCommands(program: Command, exit: (code: number) => void):
     })
 }
 
-function addSignInCommands(program: Command): void {
+/** Adds `cay login` and `cay logout`. */
+export function addSignInCommands(program: Command): void {
   program
     .command('login <url>')
     .description('Sign in at a remote server, and keep a token for other commands')

@@ -7,7 +7,7 @@ import { addBackupCommands } from './backup-commands.ts'
 import { bashCompletion } from './bash-completion.ts'
 import { addNouns } from './commands.ts'
 import { CommandError, EXIT, EXIT_CODES } from './failure.ts'
-import { addHostCommands } from './host-commands.ts'
+import { addHostCommands, addSignInCommands } from './host-commands.ts'
 import { HELP } from './output/help.ts'
 import { sanitize } from './output/terminal.ts'
 import { load } from './settings.ts'
@@ -42,11 +42,12 @@ export function openProgram(words: readonly string[], exit: (code: number) => vo
     .showHelpAfterError('(run cay help for a list of commands)')
     .configureHelp(HELP)
     .exitOverride()
-  addHostCommands(program, exit)
-  addBackupCommands(program, load, exit)
-  addTransferCommands(program, load, withServer, exit)
-  addNouns(program, words, load, withServer)
-  return program.addHelpText('after', `\nExit codes:\n${exitCodes()}`)
+  addHostCommands(program.commandsGroup('This host:'), exit)
+  addBackupCommands(program.commandsGroup('Data folder:'), load, exit)
+  addTransferCommands(program.commandsGroup('Copy images:'), load, withServer, exit)
+  addSignInCommands(program.commandsGroup('Remote servers:'))
+  addNouns(program.commandsGroup('Management:'), words, load, withServer)
+  return program.commandsGroup('Other:').addHelpText('after', `\nExit codes:\n${exitCodes()}`)
 }
 
 /** Adds names from a server to the completions. The client is loaded only if an argument can be a name. */

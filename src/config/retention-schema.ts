@@ -15,14 +15,14 @@ export const RETENTION_SETTINGS = {
     description: 'Patterns of the tags that can expire [all]',
   }),
   newest: Type.Optional(
-    Type.Integer({ minimum: 1, maximum: 10_000, description: 'Keep so many of the newest tags' }),
+    Type.Integer({ minimum: 1, maximum: 10_000, description: 'Keep this many of the newest tags' }),
   ),
   order: Type.Union([Type.Literal('pushed'), Type.Literal('version')], {
     default: 'pushed',
     description: 'What `newest` orders by; by version, only tags that are versions can expire',
   }),
-  pushedDays: days('Keep tags that were pushed within so many days'),
-  pulledDays: days('Keep tags that were pulled or pushed within so many days'),
+  pushedDays: days('Keep tags that were pushed within this many days'),
+  pulledDays: days('Keep tags that were pulled or pushed within this many days'),
   keep: Type.Array(Type.String({ minLength: 1, maxLength: 128, example: 'v*' }), {
     maxItems: 100,
     default: [],

@@ -13,13 +13,13 @@ export interface RetentionPolicy {
   repositories: string[]
   /** Patterns of the tags that can expire. */
   tags: string[]
-  /** Keeps the newest tags, so many of them. */
+  /** Keeps this many of the newest tags. */
   newest?: number | undefined
   /** What `newest` orders by. By version, only tags that are versions are covered. */
   order: 'pushed' | 'version'
-  /** Keeps tags that were pushed within so many days. */
+  /** Keeps tags that were pushed within this many days. */
   pushedDays?: number | undefined
-  /** Keeps tags that were pulled or pushed within so many days. */
+  /** Keeps tags that were pulled or pushed within this many days. */
   pulledDays?: number | undefined
   /** Keeps the tags that match these patterns, and does not count them as `newest`. */
   keep: string[]

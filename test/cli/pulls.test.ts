@@ -29,7 +29,7 @@ test('commands: repo show, repo pulls and tag pulls say who pulled', async () =>
   )
   expect(await cay('repo show team/app')).toMatch(table)
   expect(await cay('tag show team/app v1')).toMatch(table)
-  for (const line of ['repo pulls team/app', 'tag pulls team/app v1']) {
+  for (const line of ['repo pulls team/app', 'tag pulls team/app:v1', 'tag pulls team/app v1']) {
     const output = await cay(line)
     expect(output).toMatch(/^DAY +TAG +ACCOUNT +PULLS\n/)
     expect(output).toMatch(new RegExp(`\n${day} +v1 +admin +2\n`))

@@ -3,12 +3,14 @@ import { join } from 'node:path'
 import { build } from '../../scripts/build.ts'
 import { EXIT_CODES } from '../../src/cli/failure.ts'
 import { NOUNS } from '../../src/cli/nouns.ts'
+import { openProgram } from '../../src/cli/program.ts'
 import { startWithAccounts } from '../support/accounts.ts'
 import { runCay } from '../support/run-cay.ts'
 import { startExecutable, type TestServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
 
-const page = await Bun.file(join(import.meta.dir, '../../docs/commands.md')).text()
+const root = join(import.meta.dir, '../..')
+const page = await Bun.file(join(root, 'docs/commands.md')).text()
 
 beforeAll(async () => {
   await build()
@@ -20,6 +22,30 @@ test('docs/commands.md lists every noun and verb with the summaries of the help'
     return `| \`cay ${noun}\` | ${words.join(', ')} | ${summary} |`
   })
   expect(page.split('\n').filter((line) => line.startsWith('| `cay '))).toEqual(rows)
+})
+
+test('docs: each command that a page names exists, under its own name', async () => {
+  const program = openProgram(Object.keys(NOUNS), () => undefined)
+  const commands = new Map(program.commands.map((command) => [command.name(), command.commands]))
+  // The library of the completions and Commander add these.
+  for (const name of ['complete', 'help']) commands.set(name, [])
+  const unknown: string[] = []
+  for (const path of ['README.md', ...new Bun.Glob('docs/*.md').scanSync(root)]) {
+    for (const [word, verb] of commandsIn(await Bun.file(join(root, path)).text())) {
+      const verbs = commands.get(word)?.map((command) => command.name()) ?? []
+      const isKnown = verbs.length === 0 || verb === '' || NOUNS[word]?.byDefault !== undefined
+      if (!(commands.has(word) && (isKnown || verbs.includes(verb))))
+        unknown.push(`${path}: cay ${word} ${verb}`)
+    }
+  }
+  expect(unknown).toEqual([])
+})
+
+test('docs/commands.md names every command', () => {
+  const program = openProgram([], () => undefined)
+  const names = program.commands.map((command) => command.name()).filter((name) => name !== 'help')
+  expect(names.length).toBeGreaterThan(30)
+  expect(names.filter((name) => !page.includes(`\`cay ${name}\``))).toEqual([])
 })
 
 test('docs/commands.md and the help list the exit codes', async () => {
@@ -43,6 +69,18 @@ test('each verb has help, and each destructive verb has --yes', async () => {
     }),
   )
 }, 60_000)
+
+/** Yields the first two words of each command in a page's code: an empty second one if it is no plain word. */
+function* commandsIn(page: string): Generator<[word: string, verb: string]> {
+  // Every second part is a block of code.
+  for (const [at, part] of page.split('```').entries()) {
+    const found = part.matchAll(at % 2 === 1 ? /^(?:\$ |sudo )?cay +(.*)/gm : /`cay\s+([^`]*)/g)
+    for (const [, line = ''] of found) {
+      const [word = '', verb = ''] = line.split(/\s+/)
+      if (/^[a-z]/.test(word)) yield [word, /^[a-z]+$/.test(verb) ? verb : '']
+    }
+  }
+}
 
 describe('on a running server', () => {
   let server: TestServer

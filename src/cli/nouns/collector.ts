@@ -45,7 +45,7 @@ export const collector: Noun = {
         ['--dry-run', 'delete nothing: list what would be deleted, when, and its size'],
         ['--explain <digest>', 'delete nothing: explain why a digest is kept, or when it is deleted'],
         ['--repository <repository>', 'with --explain: only in this repository'],
-        ['--now', 'also what can still be restored: permanently delete all deleted and untagged content'],
+        ['--now', 'also permanently delete what can still be restored: all deleted and untagged content'],
         ['--detach', 'return at once, without showing progress'],
       ],
       run: (call) => {

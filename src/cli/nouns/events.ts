@@ -14,7 +14,7 @@ export const events: Noun = {
       isList: true,
       options: [
         ['--repository <repository>', 'only events of this repository'],
-        ['--type <type>', 'only events of this type, such as tag.move'],
+        ['--type <type>', 'only events of this type, such as tag.delete'],
         ['--all', 'list all events, not only the newest'],
       ],
       run: ({ options: { repository, type, all } }) => ({

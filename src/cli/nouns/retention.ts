@@ -8,10 +8,10 @@ import { startJob } from './jobs.ts'
 const SETTINGS: readonly Option[] = [
   ['--repositories <patterns>', 'its repositories, separated by commas: ci/**'],
   ['--tags <patterns>', 'the tags that can expire, separated by commas: pr-* [all]'],
-  ['--newest <number>', 'keep so many of the newest tags'],
+  ['--newest <number>', 'keep this many of the newest tags'],
   ['--order <order>', 'what --newest orders by [pushed]', ['pushed', 'version']],
-  ['--pushed-days <days>', 'keep tags that were pushed within so many days'],
-  ['--pulled-days <days>', 'keep tags that were pulled or pushed within so many days'],
+  ['--pushed-days <days>', 'keep tags that were pushed within this many days'],
+  ['--pulled-days <days>', 'keep tags that were pulled or pushed within this many days'],
   ['--keep <patterns>', 'keep tags that match, separated by commas: latest,v*'],
   ['--untagged-days <days>', 'days until a manifest that never had a tag becomes garbage'],
   ['--immutable <answer>', 'whether immutable tags can expire, too', ['yes', 'no']],
@@ -65,7 +65,7 @@ export const retention: Noun = {
     },
     set: {
       usage: '<policy>',
-      summary: 'Add a retention policy, or change its settings; "none" removes a setting',
+      summary: 'Create a retention policy, or change its settings; "none" removes a setting',
       options: SETTINGS,
       run: async ({ client, args: [name = ''], options }) => {
         if (Object.keys(givenOf(options)).length === 0)
@@ -76,7 +76,7 @@ export const retention: Noun = {
     },
     delete: {
       usage: '<policy>',
-      summary: 'Delete a retention policy; what it has expired stays so',
+      summary: 'Delete a retention policy; tags that it has expired stay expired',
       isDestructive: true,
       run: async ({ client, args: [name = ''], confirm }) => {
         const { ifSame } = await readToDestroy(client, pathOf(name))

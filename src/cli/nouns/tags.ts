@@ -139,10 +139,14 @@ export const tags: Noun = {
       }),
     },
     pulls: {
-      usage: '<repository> <tag>',
+      usage: ONE_TAG,
+      shown: 'REPOSITORY:TAG',
       summary: 'List who pulled a tag in the last 90 days, by day and account',
       isList: true,
-      run: ({ args: [repository = '', tag = ''] }) => pullsOf(repository, tag),
+      run: ({ args }) => {
+        const [{ repository, reference }] = parseReferences(args)
+        return pullsOf(repository, reference)
+      },
     },
   },
 }

@@ -60,7 +60,7 @@ const TestQuery = t.Object({
   repositories: list('Patterns of its repositories', 'ci/**'),
   tags: list('Patterns of the tags that can expire', 'pr-*'),
   keep: list('Patterns of the tags to keep', 'v*'),
-  newest: t.Optional(t.Integer({ ...newest, description: 'Keep so many of the newest tags' })),
+  newest: t.Optional(t.Integer({ ...newest, description: 'Keep this many of the newest tags' })),
   order: t.Optional(
     t.UnionEnum(['pushed', 'version'], { default: undefined, description: 'What newest orders by' }),
   ),
@@ -112,7 +112,7 @@ const OPERATIONS = {
   }),
   remove: operation({
     id: 'deleteRetentionPolicy',
-    summary: 'Delete a retention policy; what it has expired stays so',
+    summary: 'Delete a retention policy; tags that it has expired stay expired',
     access: 'admin',
     etag: true,
     errors: ['CONFLICT', 'NOT_FOUND'],
