@@ -65,6 +65,7 @@ test.each([
 
   expect(await scrub(server)).toMatchObject({ damaged: 1, refetched: 0, verified: 3 })
   expect(await (await server.fetch('/metrics')).text()).toContain('cay_damaged_content 1\n')
+  expect(await (await server.fetch('/api/v1/storage')).json()).toMatchObject({ damagedCount: 1 })
   expect(await damageOf(server)).toMatchObject([
     { digest: layer.digest, kind: 'blob', neededBy: [{ repository: 'team/app', tag: 'v1' }] },
   ])

@@ -18,6 +18,7 @@ export const storage: Noun = {
           field('Bytes of uploads', 'uploads.bytes', formatBytes),
           field('Free on the disk', 'disk.freeBytes', formatBytes),
           field('Size of the disk', 'disk.totalBytes', formatBytes),
+          field('Damaged', 'damagedCount', formatCount),
         ]),
     },
     repositories: {

@@ -18,6 +18,10 @@ const Storage = t.Object(
       { totalBytes: Bytes, freeBytes: Bytes },
       { description: 'The disk that holds the data folder' },
     ),
+    damagedCount: integer({
+      minimum: 0,
+      description: 'Blobs and manifests whose bytes are damaged or missing; /damage lists them',
+    }),
   },
   { description: 'Storage usage' },
 )
@@ -64,9 +68,13 @@ const RepositoriesQuery = t.Object({
 
 /** GET /api/v1/storage, /api/v1/storage/repositories */
 export function storage(context: AdminContext) {
-  const { storage } = context.content
+  const { storage, damage } = context.content
   return controller(context, 'storage', '/storage')
-    .get('', () => storage.totals(), OPERATIONS.get)
+    .get(
+      '',
+      async () => ({ ...(await storage.totals()), damagedCount: await damage.count() }),
+      OPERATIONS.get,
+    )
     .get('/repositories', async ({ query }) => mapPage(await storage.list(query), toInRepository), {
       query: RepositoriesQuery,
       ...OPERATIONS.repositories,
