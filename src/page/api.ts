@@ -58,6 +58,11 @@ export class ApiError extends Error {
   }
 }
 
+/** Returns what an error says to a person. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
 /** The CSRF token of the session, which every change needs. */
 export const csrfToken = signal<string | undefined>(undefined)
 
@@ -104,11 +109,16 @@ export async function change<P extends string, M extends Exclude<Method, 'get'>>
   return answer
 }
 
-/** Returns the text of a manifest as it was pushed, or of another file of this server. */
-export async function fetchText(url: string, signal: AbortSignal): Promise<string> {
+/**
+ * Returns the text of a manifest as it was pushed, or of another file of this server.
+ * @throws ApiError, also if it has more than `bytesMax`.
+ */
+export async function fetchText(url: string, signal: AbortSignal, bytesMax: number): Promise<string> {
   const response = await send('get', url, { signal })
-  if (response.ok) return await response.text()
-  throw await problemOf(response)
+  if (!response.ok) throw await problemOf(response)
+  if (Number(response.headers.get('content-length')) <= bytesMax) return await response.text()
+  await response.body?.cancel()
+  throw new ApiError(0, 'TOO_LARGE', 'This is too large to show. Download it instead')
 }
 
 /** Returns the URL of a route with its parameters and query. */
@@ -150,7 +160,9 @@ async function send(
 
 async function problemOf(response: Response): Promise<ApiError> {
   const problem = await response.json().catch(() => ({}))
-  const { code = 'UNKNOWN', detail = response.statusText } = problem as { code?: string; detail?: string }
+  // A proxy before the server may answer something else than a problem.
+  const { code = 'UNKNOWN', detail = `The server answered with status ${response.status}` } = (problem ??
+    {}) as { code?: string; detail?: string }
   if (response.status === 401 && csrfToken.value !== undefined) expiries.value++
   return new ApiError(response.status, code, detail)
 }

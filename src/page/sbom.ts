@@ -7,22 +7,32 @@ export interface SbomPackage {
   source: string
 }
 
+/** How many packages of an SBOM are read. */
+export const PACKAGES_MAX = 50_000
+
 /** How deep an SBOM is searched for in its envelopes. */
 const DEPTH_MAX = 3
 
 /**
- * Returns the packages of an SBOM in SPDX, CycloneDX or Syft JSON, also inside an in-toto statement and a DSSE envelope;
- * undefined if it is none of them.
+ * Returns the first packages of an SBOM in SPDX, CycloneDX or Syft JSON, also inside an in-toto statement and a DSSE
+ * envelope; undefined if it is none of them.
  */
-export function readSbom(text: string, depth = 0): SbomPackage[] | undefined {
-  const document = parse(text)
+export function readSbom(text: string): SbomPackage[] | undefined {
+  return packagesOf(parse(text), 0)
+}
+
+function packagesOf(document: Json | undefined, depth: number): SbomPackage[] | undefined {
   if (document === undefined || depth > DEPTH_MAX) return undefined
-  if (typeof document.payload === 'string') return readSbom(decode(document.payload), depth + 1)
-  if (isRecord(document.predicate)) return readSbom(JSON.stringify(document.predicate), depth + 1)
-  if (document.spdxVersion !== undefined) return records(document.packages).map(fromSpdx)
-  if (document.bomFormat === 'CycloneDX') return records(document.components).map(fromCycloneDx)
-  if (Array.isArray(document.artifacts)) return records(document.artifacts).map(fromSyft)
+  if (typeof document.payload === 'string') return packagesOf(parse(decode(document.payload)), depth + 1)
+  if (isRecord(document.predicate)) return packagesOf(document.predicate, depth + 1)
+  if (document.spdxVersion !== undefined) return packages(document.packages, fromSpdx)
+  if (document.bomFormat === 'CycloneDX') return packages(document.components, fromCycloneDx)
+  if (Array.isArray(document.artifacts)) return packages(document.artifacts, fromSyft)
   return undefined
+}
+
+function packages(list: unknown, from: (entry: Json) => SbomPackage): SbomPackage[] {
+  return Array.isArray(list) ? records(list.slice(0, PACKAGES_MAX)).map(from) : []
 }
 
 type Json = Record<string, unknown>
@@ -75,7 +85,11 @@ function parse(text: string): Json | undefined {
 
 function decode(base64: string): string {
   try {
-    return new TextDecoder().decode(Uint8Array.from(atob(base64), (character) => character.charCodeAt(0)))
+    const binary = atob(base64)
+    const bytes = new Uint8Array(binary.length)
+    // A callback for each byte would take seconds for a large document.
+    for (let index = 0; index < binary.length; index++) bytes[index] = binary.charCodeAt(index)
+    return new TextDecoder().decode(bytes)
   } catch {
     return ''
   }

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { readSbom } from '../../src/page/sbom.ts'
+import { PACKAGES_MAX, readSbom } from '../../src/page/sbom.ts'
 
 const spdx = {
   spdxVersion: 'SPDX-2.3',
@@ -34,4 +34,9 @@ test('page: what is no SBOM has no packages, and a malformed one only those that
   for (const text of ['', '[]', '{}', 'null', '{"payload":"%"}']) expect(readSbom(text)).toBeUndefined()
   const broken = { spdxVersion: 'SPDX-2.3', packages: [1, null, { name: 7 }, { name: 'zlib' }] }
   expect(readSbom(JSON.stringify(broken))?.map(({ name }) => name)).toEqual(['', 'zlib'])
+})
+
+test('page: only the first packages of a huge SBOM are read', () => {
+  const huge = { spdxVersion: 'SPDX-2.3', packages: Array.from({ length: PACKAGES_MAX + 1 }, () => ({})) }
+  expect(readSbom(JSON.stringify(huge))).toHaveLength(PACKAGES_MAX)
 })

@@ -1,13 +1,19 @@
+import { useSignal } from '@preact/signals'
 import { visible } from '../format.ts'
 
 /** How many members of an array or object are shown. */
 const MEMBERS_MAX = 500
 
-/** How deep a tree is open at first. */
-const OPEN_DEPTH = 3
+interface JsonTreeProps {
+  of: unknown
+  name?: string
+  /** How many levels are open at first. */
+  openLevels: number
+}
 
-/** Shows JSON with parts that fold. */
-export function JsonTree({ of, name, depth = 0 }: { of: unknown; name?: string; depth?: number }) {
+/** Shows JSON with parts that fold. Only what is open is in the document. */
+export function JsonTree({ of, name, openLevels }: JsonTreeProps) {
+  const isOpen = useSignal(openLevels > 0)
   const label = name === undefined ? null : <span class="json-name">{visible(name)}: </span>
   if (typeof of !== 'object' || of === null) {
     return (
@@ -28,17 +34,26 @@ export function JsonTree({ of, name, depth = 0 }: { of: unknown; name?: string; 
     )
   }
   return (
-    <details class="json" open={depth < OPEN_DEPTH}>
+    <details
+      class="json"
+      open={isOpen.value}
+      onToggle={({ currentTarget }) => {
+        isOpen.value = currentTarget.open
+      }}
+    >
       <summary>
         {label}
         <span class="muted">
           {brackets[0]} {entries.length} {brackets[1]}
         </span>
       </summary>
-      {entries.slice(0, MEMBERS_MAX).map(([key, value]) => (
-        <JsonTree key={key} of={value} name={key} depth={depth + 1} />
-      ))}
-      {entries.length > MEMBERS_MAX && <p class="muted">{entries.length - MEMBERS_MAX} more</p>}
+      {isOpen.value &&
+        entries
+          .slice(0, MEMBERS_MAX)
+          .map(([key, value]) => <JsonTree key={key} of={value} name={key} openLevels={openLevels - 1} />)}
+      {isOpen.value && entries.length > MEMBERS_MAX && (
+        <p class="muted">{entries.length - MEMBERS_MAX} more</p>
+      )}
     </details>
   )
 }

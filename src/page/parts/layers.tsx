@@ -80,7 +80,7 @@ export function Children({
             <span class="muted">{annotationOf({ annotations }, 'vnd.docker.reference.type') ?? kind}</span>
             <Bytes of={totalBytes} />
             <DigestText of={digest} />
-            {!exists && <span class="chip warning">not here</span>}
+            {!exists && <span class="chip warning">missing</span>}
           </li>
         ))}
       </ol>
@@ -114,7 +114,7 @@ export function Steps({ history }: { history: Manifest['history'] }) {
 }
 
 /** Returns an annotation. The API's type does not express that their names are free. */
-function annotationOf(
+export function annotationOf(
   { annotations = {} }: { annotations?: object | undefined },
   name: string,
 ): string | undefined {

@@ -1,21 +1,18 @@
 import { useSignal } from '@preact/signals'
-import { fetchText, urlOf } from '../api.ts'
+import { type Answer, fetchText, urlOf } from '../api.ts'
 import { countOf, visible } from '../format.ts'
 import { useResource } from '../resource.ts'
-import { readSbom, type SbomPackage } from '../sbom.ts'
+import { PACKAGES_MAX, readSbom, type SbomPackage } from '../sbom.ts'
 import { type Column, DataTable } from './data-table.tsx'
 import { Filter } from './filter.tsx'
-import { Empty } from './states.tsx'
-import { ClientText } from './values.tsx'
+import { annotationOf } from './layers.tsx'
+import { Empty, Failure } from './states.tsx'
+import { Bytes, ClientText } from './values.tsx'
 
 /** The largest document that is read as an SBOM, in bytes. */
 const SBOM_BYTES_MAX = 16 * 1024 * 1024
 
-interface SbomLayer {
-  digest: string
-  mediaType: string
-  bytes: number
-}
+type Layer = Answer<'repositories/:repository/manifests/:reference'>['layers'][number]
 
 const columns: Column<SbomPackage>[] = [
   { title: 'Package', cell: ({ name }) => <b>{visible(name)}</b> },
@@ -25,14 +22,26 @@ const columns: Column<SbomPackage>[] = [
 ]
 
 /** The packages of an SBOM, if one of the layers is one. */
-export function SbomPackages({ repository, layers }: { repository: string; layers: SbomLayer[] }) {
+export function SbomPackages({ repository, layers }: { repository: string; layers: Layer[] }) {
   const q = useSignal('')
-  const layer = layers.find(
-    ({ mediaType, bytes }) => /spdx|cyclonedx|syft|in-toto|dsse/i.test(mediaType) && bytes <= SBOM_BYTES_MAX,
+  const layer = sbomOf(layers)
+  const isShown = layer !== undefined && layer.bytes <= SBOM_BYTES_MAX
+  const url = urlOf('repositories/:repository/blobs/:digest', {
+    params: { repository, digest: layer?.digest ?? '' },
+  })
+  const found = useResource(
+    isShown ? url : undefined,
+    async (signal) => readSbom(await fetchText(url, signal, SBOM_BYTES_MAX)) ?? [],
   )
-  const url =
-    layer && urlOf('repositories/:repository/blobs/:digest', { params: { repository, digest: layer.digest } })
-  const found = useResource(url, async (signal) => readSbom(await fetchText(url ?? '', signal)) ?? [])
+  if (layer === undefined) return null
+  if (!isShown) {
+    return (
+      <p class="card muted">
+        The SBOM has <Bytes of={layer.bytes} />, too much to show its packages. Download it instead.
+      </p>
+    )
+  }
+  if (found.error) return <Failure error={found.error} retry={found.reload} />
   const packages = found.data ?? []
   if (packages.length === 0) return null
   const text = q.value.toLowerCase()
@@ -42,7 +51,10 @@ export function SbomPackages({ repository, layers }: { repository: string; layer
   return (
     <section class="card">
       <header>
-        <h2>{countOf(packages.length, 'package')}</h2>
+        <h2>
+          {packages.length >= PACKAGES_MAX && 'The first '}
+          {countOf(packages.length, 'package')}
+        </h2>
         <Filter
           label="Filter packages"
           value={q.value}
@@ -60,4 +72,15 @@ export function SbomPackages({ repository, layers }: { repository: string; layer
       />
     </section>
   )
+}
+
+/** Returns the layer that is an SBOM, or may contain one. */
+function sbomOf(layers: Layer[]): Layer | undefined {
+  const possible = layers.filter(
+    ({ mediaType, exists }) => exists && /spdx|cyclonedx|syft|in-toto|dsse/i.test(mediaType),
+  )
+  const named = possible.find((layer) =>
+    /spdx|cyclonedx/i.test(annotationOf(layer, 'in-toto.io/predicate-type') ?? layer.mediaType),
+  )
+  return named ?? possible[0]
 }
