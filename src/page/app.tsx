@@ -1,25 +1,34 @@
+import type { ComponentChild } from 'preact'
 import { ErrorBoundary, LocationProvider, lazy, Route, Router } from 'preact-iso'
 import { Layout } from './layout.tsx'
 import { Home } from './pages/home.tsx'
 import { NotFound } from './pages/not-found.tsx'
+import { NotLoaded } from './pages/not-loaded.tsx'
 import { Repositories } from './pages/repositories.tsx'
 import { SignIn } from './pages/sign-in.tsx'
-import { Loading } from './parts/states.tsx'
-import { caller } from './session.ts'
+import { Failure, Loading } from './parts/states.tsx'
+import { caller, callerFailure, loadCaller } from './session.ts'
 
-const Repository = lazy(() => import('./pages/repository.tsx').then((module) => module.Repository))
-const Cache = lazy(() => import('./pages/cache.tsx').then((module) => module.Cache))
-const Accounts = lazy(() => import('./pages/accounts.tsx').then((module) => module.Accounts))
-const Activity = lazy(() => import('./pages/activity.tsx').then((module) => module.Activity))
-const Maintenance = lazy(() => import('./pages/maintenance.tsx').then((module) => module.Maintenance))
-const Settings = lazy(() => import('./pages/settings.tsx').then((module) => module.Settings))
+const Repository = loaded(() => import('./pages/repository.tsx').then((module) => module.Repository))
+const Cache = loaded(() => import('./pages/cache.tsx').then((module) => module.Cache))
+const Accounts = loaded(() => import('./pages/accounts.tsx').then((module) => module.Accounts))
+const Activity = loaded(() => import('./pages/activity.tsx').then((module) => module.Activity))
+const Maintenance = loaded(() => import('./pages/maintenance.tsx').then((module) => module.Maintenance))
+const Settings = loaded(() => import('./pages/settings.tsx').then((module) => module.Settings))
 
 /** The paths of the page. Other links, such as to /swagger, leave it. */
 const scope = /^\/($|\?|(sign-in|repositories|cache|accounts|activity|maintenance|settings)($|[/?]))/
 
 /** The whole page: who uses it decides what is shown. */
 export function App() {
-  if (caller.value === undefined) return <Loading />
+  if (caller.value === undefined) {
+    const error = callerFailure.value
+    return (
+      <main class="bare">
+        {error ? <Failure error={error} retry={() => loadCaller().catch(() => {})} /> : <Loading />}
+      </main>
+    )
+  }
   return (
     <LocationProvider scope={scope}>
       <Layout>
@@ -40,4 +49,9 @@ export function App() {
       </Layout>
     </LocationProvider>
   )
+}
+
+/** Returns a page that is loaded when it is first shown. */
+function loaded(load: () => Promise<() => ComponentChild>) {
+  return lazy(() => load().catch(() => NotLoaded))
 }

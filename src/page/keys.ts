@@ -15,7 +15,8 @@ export function useKeys(acts: Record<string, () => void>): void {
   })
 }
 
-function isTyping(target: EventTarget | null): boolean {
+/** Returns whether a key belongs to a text field, a choice or a dialog, and not to the page. */
+export function isTyping(target: EventTarget | null): boolean {
   return (
     target instanceof Element &&
     target.closest('input:not([type=checkbox]), textarea, select, dialog') !== null

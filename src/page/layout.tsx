@@ -4,7 +4,10 @@ import type { ComponentChildren } from 'preact'
 import { useEffect } from 'preact/hooks'
 import { useLocation } from 'preact-iso'
 import { isOffline } from './api.ts'
+import { destinationOf, isOpenTo } from './destinations.ts'
 import { useKeys } from './keys.ts'
+import { Refused } from './pages/refused.tsx'
+import { SignIn } from './pages/sign-in.tsx'
 import { Brand } from './parts/brand.tsx'
 import { Questions } from './parts/dialog.tsx'
 import { Help } from './parts/help.tsx'
@@ -24,10 +27,13 @@ export function Layout({ children }: { children: ComponentChildren }) {
   useEffect(() => {
     isOpen.value = false
   }, [path, isOpen])
+  const destination = destinationOf(path)
+  const isRefused = destination !== undefined && !isOpenTo(destination, caller.value)
+  const shown = !isRefused ? children : caller.value?.account === undefined ? <SignIn /> : <Refused />
   if (path === '/sign-in' || !mayList) {
     return (
       <>
-        <main class="bare">{children}</main>
+        <main class="bare">{shown}</main>
         <Toasts />
       </>
     )
@@ -61,7 +67,7 @@ export function Layout({ children }: { children: ComponentChildren }) {
             The server cannot be reached. This page continues by itself as soon as it can.
           </p>
         )}
-        {children}
+        {shown}
       </main>
       {isSearching.value && <SearchDialog onClose={() => set(isSearching, false)} />}
       {isHelping.value && <Help onClose={() => set(isHelping, false)} />}

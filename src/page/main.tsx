@@ -2,11 +2,11 @@ import { render } from 'preact'
 import { App } from './app.tsx'
 import { followTime } from './now.ts'
 import { watchConnection } from './offline.ts'
-import { loadCaller, watchExpiry } from './session.ts'
+import { loadCaller, watchSession } from './session.ts'
 import { applyTheme } from './theme.ts'
 
 applyTheme()
-watchExpiry()
+watchSession()
 watchConnection()
 followTime()
 loadCaller().catch(() => {})

@@ -1,6 +1,6 @@
 import { useSignalEffect } from '@preact/signals'
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
-import { ApiError, revision } from './api.ts'
+import { ApiError, messageOf, revision } from './api.ts'
 
 /** Something that is read from the API. */
 export interface Resource<T> {
@@ -38,7 +38,9 @@ export function useResource<T>(
     if (key === undefined) return
     const aborter = new AbortController()
     loader.current(aborter.signal).then(
-      (data) => setState({ key, data }),
+      (data) => {
+        if (!aborter.signal.aborted) setState({ key, data })
+      },
       (error) => {
         if (!aborter.signal.aborted)
           setState((before) => ({ ...(before.key === key && before), key, error: toApiError(error) }))
@@ -68,6 +70,7 @@ export interface Pages<T> {
   error: ApiError | undefined
   /** Whether nothing has been read yet. */
   isLoading: boolean
+  /** Reads the next page, or again the one that could not be read. */
   more: () => void
 }
 
@@ -128,7 +131,7 @@ export function usePages<T>(
     error: isCurrent ? state.error : undefined,
     isLoading: key !== undefined && !isCurrent,
     more: useCallback(() => {
-      if (isCurrent && state.nextCursor !== undefined) read(state)
+      if (isCurrent && (state.nextCursor !== undefined || state.error !== undefined)) read(state)
     }, [isCurrent, state, read]),
   }
 }
@@ -144,5 +147,5 @@ function useRevision(changed: () => void): void {
 }
 
 function toApiError(error: unknown): ApiError {
-  return error instanceof ApiError ? error : new ApiError(0, 'UNKNOWN', String(error))
+  return error instanceof ApiError ? error : new ApiError(0, 'UNKNOWN', messageOf(error))
 }

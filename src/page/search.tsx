@@ -4,6 +4,8 @@ import { useLocation } from 'preact-iso'
 import { call } from './api.ts'
 import { formatBytes } from './format.ts'
 import { Dialog } from './parts/dialog.tsx'
+import { neighbourOf } from './parts/row-focus.ts'
+import { Failure } from './parts/states.tsx'
 import { useResource } from './resource.ts'
 import { manifestPath, repositoryPath } from './routes.ts'
 import { caller } from './session.ts'
@@ -58,6 +60,7 @@ export function SearchDialog({ onClose }: { onClose: () => void }) {
           </li>
         ))}
       </ul>
+      {found.error && <Failure error={found.error} retry={found.reload} />}
       {found.data && results.length === 0 && <p class="muted">Nothing found</p>}
     </Dialog>
   )
@@ -132,9 +135,4 @@ function moveFocus(event: KeyboardEvent): void {
   if (!link) return
   event.preventDefault()
   link.focus()
-}
-
-function neighbourOf(item: Element | null, key: string): Element | null | undefined {
-  if (key === 'ArrowDown') return item?.nextElementSibling
-  return key === 'ArrowUp' ? item?.previousElementSibling : undefined
 }

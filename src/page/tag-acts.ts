@@ -1,4 +1,4 @@
-import { call, revision } from './api.ts'
+import { call, messageOf, revision } from './api.ts'
 import { countOf } from './format.ts'
 import { confirm } from './parts/dialog.tsx'
 import { attempt } from './parts/toast.tsx'
@@ -17,7 +17,7 @@ export async function deleteTags(repository: string, tags: PointedTag[]): Promis
   const what = tags.length === 1 ? `tag ${tags[0]?.name}` : countOf(tags.length, 'tag')
   const isSure = await confirm({
     title: `Delete ${what}?`,
-    text: `This deletes ${what} from ${repository}. The manifests stay, and the tags can be restored from the history.`,
+    text: `This deletes ${what} from ${repository}. They can be restored from the history until the garbage collector deletes their manifests.`,
     action: `Delete ${what}`,
   })
   if (!isSure) return false
@@ -56,20 +56,33 @@ export function expireTags(
         }),
       ),
     expiresAt === null
-      ? `${countOf(tags.length, 'tag')} no longer expire`
-      : `${countOf(tags.length, 'tag')} will expire ${new Date(expiresAt).toLocaleDateString('en', { dateStyle: 'medium' })}`,
+      ? `${countOf(tags.length, 'tag')} no longer ${tags.length === 1 ? 'expires' : 'expire'}`
+      : `${countOf(tags.length, 'tag')} will expire on ${new Date(expiresAt).toLocaleDateString('en', { dateStyle: 'medium' })}`,
   )
 }
 
-/** Does the same for each item, a few at once. What is shown is read again once, also after a failure. */
-async function onEach<T>(items: readonly T[], act: (item: T) => Promise<unknown>): Promise<void> {
-  const queue = [...items]
+/**
+ * Does the same for each tag, a few at once, until one fails. What is shown is then read again.
+ * @throws Error that says how many were done, if there are several.
+ */
+async function onEach<T>(tags: readonly T[], act: (tag: T) => Promise<unknown>): Promise<void> {
+  const queue = [...tags]
+  let done = 0
   const work = async () => {
-    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await act(item)
+    for (let tag = queue.shift(); tag !== undefined; tag = queue.shift()) {
+      try {
+        await act(tag)
+        done++
+      } catch (error) {
+        queue.length = 0
+        throw error
+      }
+    }
   }
-  try {
-    await Promise.all(Array.from({ length: IN_FLIGHT_MAX }, work))
-  } finally {
-    revision.value++
-  }
+  const workers = await Promise.allSettled(Array.from({ length: IN_FLIGHT_MAX }, work))
+  revision.value++
+  const failed = workers.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined
+  if (failed === undefined) return
+  if (tags.length === 1) throw failed.reason
+  throw new Error(`${done} of ${countOf(tags.length, 'tag')} were changed: ${messageOf(failed.reason)}`)
 }

@@ -2,11 +2,12 @@ import { useLocation } from 'preact-iso'
 import { call, type Item } from '../api.ts'
 import { formatCount, visible } from '../format.ts'
 import { type Column, DataTable } from '../parts/data-table.tsx'
-import { EventLine, eventNames } from '../parts/event-line.tsx'
+import { EventLine, eventNames, isGone } from '../parts/event-line.tsx'
 import { Choice, Filter, Toolbar, useParam } from '../parts/filter.tsx'
 import { PageHeader } from '../parts/page-header.tsx'
-import { Empty, Failure, Loading } from '../parts/states.tsx'
+import { Empty } from '../parts/states.tsx'
 import { Tabs } from '../parts/tabs.tsx'
+import { Timeline } from '../parts/timeline.tsx'
 import { Time } from '../parts/values.tsx'
 import { usePages } from '../resource.ts'
 
@@ -53,26 +54,16 @@ function Events() {
   return (
     <>
       <Toolbar>
-        <Filter label="Repository, in full" value={repository} set={setRepository} />
+        <Filter label="Full name of a repository" value={repository} set={setRepository} />
         <Choice label="Type of change" value={type} set={setType} options={types} />
       </Toolbar>
-      {pages.isLoading && <Loading />}
-      {pages.error && <Failure error={pages.error} />}
-      {!pages.isLoading && pages.items.length === 0 && !pages.error && <Empty title="Nothing has changed" />}
-      {pages.items.length > 0 && (
-        <ol class="timeline">
-          {pages.items.map((event) => (
-            <li key={event.id} class={/delete|evict|expire/.test(event.type) ? 'gone' : ''}>
-              <EventLine event={event} />
-            </li>
-          ))}
-        </ol>
-      )}
-      {pages.hasMore && (
-        <button type="button" class="more" onClick={pages.more}>
-          Show earlier
-        </button>
-      )}
+      <Timeline
+        pages={pages}
+        keyOf={({ id }) => id}
+        isGone={isGone}
+        line={(event) => <EventLine event={event} />}
+        empty={<Empty title="No changes" />}
+      />
     </>
   )
 }

@@ -1,7 +1,8 @@
 import { ArrowRight, RotateCcw } from 'lucide-preact'
 import { call, type Item } from '../api.ts'
 import { formatTime, visible } from '../format.ts'
-import { Empty, Failure, Loading } from '../parts/states.tsx'
+import { Empty } from '../parts/states.tsx'
+import { Timeline } from '../parts/timeline.tsx'
 import { attempt } from '../parts/toast.tsx'
 import { DigestText, Time } from '../parts/values.tsx'
 import { usePages } from '../resource.ts'
@@ -19,24 +20,14 @@ export function RepositoryHistory({ name, mayRestore }: { name: string; mayResto
       signal,
     }),
   )
-  if (pages.isLoading) return <Loading />
-  if (pages.error && pages.items.length === 0) return <Failure error={pages.error} />
-  if (pages.items.length === 0) return <Empty title="No tag has moved yet" />
   return (
-    <>
-      <ol class="timeline">
-        {pages.items.map((move, index) => (
-          <li key={`${move.at} ${move.tag} ${index}`} class={move.digest === undefined ? 'gone' : ''}>
-            <MoveLine repository={name} move={move} mayRestore={mayRestore} />
-          </li>
-        ))}
-      </ol>
-      {pages.hasMore && (
-        <button type="button" class="more" onClick={pages.more}>
-          Show earlier
-        </button>
-      )}
-    </>
+    <Timeline
+      pages={pages}
+      keyOf={({ at, tag }, index) => `${at} ${tag} ${index}`}
+      isGone={({ digest }) => digest === undefined}
+      line={(move) => <MoveLine repository={name} move={move} mayRestore={mayRestore} />}
+      empty={<Empty title="No tag has moved yet" />}
+    />
   )
 }
 

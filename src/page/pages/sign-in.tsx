@@ -1,9 +1,9 @@
 import { useSignal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
 import { useLocation } from 'preact-iso'
-import { ApiError } from '../api.ts'
+import { ApiError, messageOf } from '../api.ts'
 import { Mark } from '../parts/brand.tsx'
-import { caller, signIn } from '../session.ts'
+import { caller, hasExpired, signIn } from '../session.ts'
 
 /** The form to sign in. Afterwards, the page that was asked for is shown. */
 export function SignIn() {
@@ -35,6 +35,7 @@ export function SignIn() {
     <form class="sign-in" onSubmit={submit}>
       <Mark />
       <h1>Sign in to {location.host}</h1>
+      {hasExpired.value && <p role="status">Your session has ended. Sign in again.</p>}
       <label>
         Name
         <input
@@ -63,7 +64,7 @@ export function SignIn() {
 }
 
 function reasonOf(error: unknown): string {
-  if (!(error instanceof ApiError)) return String(error)
+  if (!(error instanceof ApiError)) return messageOf(error)
   if (error.status === 401) return 'The name or the password is wrong.'
   if (error.status === 429) return 'Too many failed attempts. Wait a moment, then try again.'
   return error.message

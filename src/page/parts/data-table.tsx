@@ -33,14 +33,14 @@ interface DataTableProps<T> {
 /** A list of any length: only the rows on the screen are in the document, and further pages are read on scrolling. */
 export function DataTable<T>({ label, columns, pages, keyOf, selection, empty }: DataTableProps<T>) {
   const body = useRef<HTMLTableSectionElement>(null)
-  const { items, hasMore, more } = pages
+  const { items, hasMore, more, error } = pages
   const { first, end, rowPixels } = useRowWindow(body, items.length)
   const isNearEnd = end >= items.length - 20
   useEffect(() => {
-    if (isNearEnd && hasMore) more()
-  }, [isNearEnd, hasMore, more])
+    if (isNearEnd && hasMore && !error) more()
+  }, [isNearEnd, hasMore, more, error])
   if (pages.isLoading) return <Loading />
-  if (pages.error && items.length === 0) return <Failure error={pages.error} />
+  if (error && items.length === 0) return <Failure error={error} retry={more} />
   if (items.length === 0 && !hasMore) return <>{empty}</>
   const shown = items.slice(first, end)
   return (
@@ -83,8 +83,8 @@ export function DataTable<T>({ label, columns, pages, keyOf, selection, empty }:
           {end < items.length && <Spacer pixels={(items.length - end) * rowPixels} />}
         </tbody>
       </table>
-      {hasMore && <p class="more muted">Loading more</p>}
-      {pages.error && <Failure error={pages.error} retry={more} />}
+      {hasMore && !error && <p class="more muted">Loading more</p>}
+      {error && <Failure error={error} retry={more} />}
     </>
   )
 }

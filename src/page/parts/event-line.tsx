@@ -28,7 +28,12 @@ export const eventNames: Record<ContentEvent['type'], string> = {
   'tag.change': 'changed the expiry of',
   'tag.delete': 'deleted the tag',
   'tag.expire': 'expired the tag',
-  'tag.restore': 'put back the tag',
+  'tag.restore': 'restored the tag',
+}
+
+/** Returns whether what an event names is gone afterwards. */
+export function isGone({ type }: ContentEvent): boolean {
+  return /delete|purge|evict|expire/.test(type)
 }
 
 /** An event as a sentence: who did what, where, when. */
@@ -36,12 +41,11 @@ export function EventLine({ event }: { event: ContentEvent }) {
   const { type, repository, tag, digest, account, at } = event
   const reference = tag ?? digest
   const shown = tag === undefined ? digest && `@${shortDigest(digest)}` : `:${tag}`
-  const isGone = /delete|purge|evict|expire/.test(type)
   return (
     <>
       <span class="move">
         <b>{account === undefined ? 'cay' : visible(account)}</b> {eventNames[type]}{' '}
-        {isGone || reference === undefined || type.startsWith('blob.') ? (
+        {isGone(event) || reference === undefined || type.startsWith('blob.') ? (
           <a href={repositoryPath(repository)}>
             {repository}
             {shown}

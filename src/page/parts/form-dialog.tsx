@@ -2,7 +2,7 @@ import { useSignal } from '@preact/signals'
 import { Plus } from 'lucide-preact'
 import type { ComponentChildren } from 'preact'
 import { useId } from 'preact/hooks'
-import { ApiError } from '../api.ts'
+import { messageOf } from '../api.ts'
 import { Dialog } from './dialog.tsx'
 
 export interface Field {
@@ -44,7 +44,7 @@ function FormDialog({
       await submit(Object.fromEntries([...form].map(([name, value]) => [name, String(value).trim()])))
       onClose()
     } catch (error) {
-      failure.value = error instanceof ApiError ? error.message : String(error)
+      failure.value = messageOf(error)
     }
   }
   return (

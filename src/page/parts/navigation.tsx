@@ -1,34 +1,8 @@
-import {
-  Activity,
-  CloudDownload,
-  FolderGit2,
-  House,
-  LogIn,
-  LogOut,
-  type LucideIcon,
-  Settings,
-  Users,
-  Wrench,
-} from 'lucide-preact'
+import { LogIn, LogOut } from 'lucide-preact'
+import { destinationOf, destinations, isOpenTo } from '../destinations.ts'
 import { caller, signOut } from '../session.ts'
 import { ThemeChoice } from './theme-choice.tsx'
-
-interface Destination {
-  path: string
-  name: string
-  icon: LucideIcon
-  isFor: 'anybody' | 'account' | 'admin'
-}
-
-const destinations: Destination[] = [
-  { path: '/', name: 'Home', icon: House, isFor: 'anybody' },
-  { path: '/repositories', name: 'Repositories', icon: FolderGit2, isFor: 'anybody' },
-  { path: '/cache', name: 'Cache', icon: CloudDownload, isFor: 'admin' },
-  { path: '/accounts', name: 'Accounts', icon: Users, isFor: 'account' },
-  { path: '/activity', name: 'Activity', icon: Activity, isFor: 'admin' },
-  { path: '/maintenance', name: 'Maintenance', icon: Wrench, isFor: 'admin' },
-  { path: '/settings', name: 'Settings', icon: Settings, isFor: 'admin' },
-]
+import { attempt } from './toast.tsx'
 
 /** Where the caller can go, the theme, and who the caller is. */
 export function Navigation({ path, isOpen }: { path: string; isOpen: boolean }) {
@@ -41,22 +15,17 @@ export function Navigation({ path, isOpen }: { path: string; isOpen: boolean }) 
 }
 
 function Destinations({ path }: { path: string }) {
-  const { admin = false, account } = caller.value ?? {}
-  const shown = destinations.filter(
-    ({ isFor }) => isFor === 'anybody' || admin || (isFor === 'account' && account !== undefined),
-  )
+  const current = destinationOf(path)
+  const shown = destinations.filter((one) => isOpenTo(one, caller.value))
   return (
     <ul>
-      {shown.map(({ path: to, name, icon: Icon }) => {
-        const isCurrent = to === '/' ? path === '/' : path === to || path.startsWith(`${to}/`)
-        return (
-          <li key={to}>
-            <a href={to} aria-current={isCurrent ? 'page' : undefined}>
-              <Icon aria-hidden /> {name}
-            </a>
-          </li>
-        )
-      })}
+      {shown.map(({ path: to, name, icon: Icon }) => (
+        <li key={to}>
+          <a href={to} aria-current={to === current?.path ? 'page' : undefined}>
+            <Icon aria-hidden /> {name}
+          </a>
+        </li>
+      ))}
     </ul>
   )
 }
@@ -81,7 +50,7 @@ function Account() {
             class="icon-button"
             aria-label="Sign out"
             title="Sign out"
-            onClick={() => signOut()}
+            onClick={() => attempt(signOut)}
           >
             <LogOut aria-hidden />
           </button>

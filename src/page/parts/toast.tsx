@@ -1,7 +1,7 @@
 import { signal } from '@preact/signals'
 import { X } from 'lucide-preact'
 import { useEffect, useRef } from 'preact/hooks'
-import { ApiError } from '../api.ts'
+import { messageOf } from '../api.ts'
 
 interface Toast {
   id: number
@@ -26,7 +26,7 @@ export async function attempt(act: () => Promise<unknown>, done?: string, undo?:
     if (done !== undefined) say(done, undo)
     return true
   } catch (error) {
-    show({ text: error instanceof ApiError ? error.message : String(error), isError: true })
+    show({ text: messageOf(error), isError: true })
     return false
   }
 }
