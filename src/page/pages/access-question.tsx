@@ -1,5 +1,5 @@
 import { useSignal } from '@preact/signals'
-import { AccessAnswer } from '../parts/access-answer.tsx'
+import { AccessAnswer, AccountInput } from '../parts/access-answer.tsx'
 import { caller } from '../session.ts'
 
 /** Asks what an account may do in a repository. */
@@ -16,18 +16,9 @@ export function AccessQuestion() {
   }
   return (
     <section class="card">
-      <h2>May this account do that?</h2>
+      <h2>What an account may do</h2>
       <form class="inline" onSubmit={submit}>
-        <label>
-          Account
-          <input
-            name="account"
-            defaultValue={account}
-            placeholder="anonymous"
-            autoCapitalize="none"
-            spellcheck={false}
-          />
-        </label>
+        <AccountInput value={account} />
         <label>
           Repository
           <input name="repository" required placeholder="team/app" autoCapitalize="none" spellcheck={false} />

@@ -1,8 +1,9 @@
 import { Pin, RefreshCw, Trash2 } from 'lucide-preact'
 import { call, change, type Item } from '../api.ts'
-import { countOf } from '../format.ts'
+import { countOf, formatCount } from '../format.ts'
 import { type Column, DataTable } from '../parts/data-table.tsx'
 import { confirm } from '../parts/dialog.tsx'
+import { Figures } from '../parts/figures.tsx'
 import { PageHeader } from '../parts/page-header.tsx'
 import { Empty, Shown } from '../parts/states.tsx'
 import { attempt } from '../parts/toast.tsx'
@@ -27,7 +28,7 @@ const columns: Column<CachedTag>[] = [
     ),
   },
   { title: 'Checked', class: 'number wide', cell: ({ checkedAt }) => <Time at={checkedAt} /> },
-  { title: 'Acts', class: 'number', cell: (tag) => <TagActs tag={tag} /> },
+  { title: 'Actions', class: 'number', cell: (tag) => <TagActs tag={tag} /> },
 ]
 
 /** The image cache: its upstreams, what is cached, and what is being fetched. */
@@ -39,7 +40,7 @@ export function Cache() {
     <>
       <PageHeader
         title="Cache"
-        subtitle="Images of other registries, kept so that they are pulled from here."
+        subtitle="Copies of images from other registries, which are pulled from here."
       />
       <UpstreamCards />
       <Totals />
@@ -89,11 +90,11 @@ function TagActs({ tag: { repository, tag } }: { tag: CachedTag }) {
         type="button"
         class="icon-button small"
         aria-label={`Pin ${name}`}
-        title="Never evict"
+        title="Pin, so that it is never evicted"
         onClick={() =>
           attempt(
             () => change('put', 'pins', { body: { pattern: repository, reference: tag } }),
-            `${name} is never evicted`,
+            `${name} is pinned, and is not evicted`,
           )
         }
       >
@@ -117,28 +118,23 @@ function Totals() {
   return (
     <Shown of={found}>
       {({ bytes, bytesMax, blobCount, manifestCount }) => (
-        <ul class="figures">
-          <li>
-            <small>Cached</small>
-            <b>
-              <Bytes of={bytes} />
-              {bytesMax !== undefined && (
-                <>
-                  {' '}
-                  of <Bytes of={bytesMax} />
-                </>
-              )}
-            </b>
-          </li>
-          <li>
-            <small>Manifests</small>
-            <b>{manifestCount.toLocaleString('en')}</b>
-          </li>
-          <li>
-            <small>Blobs</small>
-            <b>{blobCount.toLocaleString('en')}</b>
-          </li>
-        </ul>
+        <Figures
+          of={{
+            Cached: (
+              <>
+                <Bytes of={bytes} />
+                {bytesMax !== undefined && (
+                  <>
+                    {' '}
+                    of <Bytes of={bytesMax} />
+                  </>
+                )}
+              </>
+            ),
+            Manifests: formatCount(manifestCount),
+            Blobs: formatCount(blobCount),
+          }}
+        />
       )}
     </Shown>
   )

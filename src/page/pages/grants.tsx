@@ -24,7 +24,7 @@ const columns: Column<Grant>[] = [
   { title: 'Repositories', cell: ({ pattern }) => <code>{visible(pattern)}</code> },
   { title: 'Since', class: 'number wide', cell: ({ createdAt }) => <Time at={createdAt} /> },
   {
-    title: 'Acts',
+    title: 'Actions',
     class: 'number',
     cell: (grant) => (
       <button

@@ -1,6 +1,7 @@
 import { useSignal } from '@preact/signals'
 import { X } from 'lucide-preact'
 import { call, change, type Item } from '../api.ts'
+import { countOf } from '../format.ts'
 import { type Column, DataTable } from '../parts/data-table.tsx'
 import { confirm, Dialog } from '../parts/dialog.tsx'
 import { Toolbar } from '../parts/filter.tsx'
@@ -13,7 +14,7 @@ type Group = Item<'groups'>
 
 const columns: Column<Group>[] = [
   { title: 'Name', cell: ({ name }) => <b>{name}</b> },
-  { title: 'Acts', class: 'number', cell: ({ name }) => <GroupActs name={name} /> },
+  { title: 'Actions', class: 'number', cell: ({ name }) => <GroupActs name={name} /> },
 ]
 
 /** Groups of accounts, to grant roles to. */
@@ -46,9 +47,15 @@ export function Groups() {
 function GroupActs({ name }: { name: string }) {
   const isOpen = useSignal(false)
   const remove = async () => {
+    let members = ''
+    const isCounted = await attempt(async () => {
+      const group = await call('get', 'groups/:name', { params: { name } })
+      members = countOf(group.members.length, 'member')
+    })
+    if (!isCounted) return
     const isSure = await confirm({
       title: `Delete ${name}?`,
-      text: `This deletes the group ${name} and its grants. Its members stay. This cannot be undone.`,
+      text: `This deletes the group ${name} with ${members}, and its grants. The accounts of its members stay. This cannot be undone.`,
       action: `Delete ${name}`,
     })
     if (isSure) {

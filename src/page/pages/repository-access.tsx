@@ -1,5 +1,5 @@
 import { useSignal } from '@preact/signals'
-import { AccessAnswer } from '../parts/access-answer.tsx'
+import { AccessAnswer, AccountInput } from '../parts/access-answer.tsx'
 import { caller } from '../session.ts'
 
 /** What an account may do in this repository, and why. */
@@ -17,17 +17,7 @@ export function RepositoryAccess({ name, mayDelete }: { name: string; mayDelete:
             asked.value = String(new FormData(event.currentTarget).get('account')).trim()
           }}
         >
-          <label>
-            Account
-            <input
-              name="account"
-              defaultValue={account}
-              placeholder="anonymous"
-              autoCapitalize="none"
-              spellcheck={false}
-              maxLength={129}
-            />
-          </label>
+          <AccountInput value={account} />
           <button type="submit">Ask</button>
         </form>
       )}

@@ -1,9 +1,10 @@
-import type { ComponentChildren } from 'preact'
 import { useLocation } from 'preact-iso'
 import { call } from '../api.ts'
-import { countOf, visible } from '../format.ts'
+import { countOf, formatCount, visible } from '../format.ts'
+import { Figures } from '../parts/figures.tsx'
 import { PageHeader } from '../parts/page-header.tsx'
 import { Shown } from '../parts/states.tsx'
+import { Tabs } from '../parts/tabs.tsx'
 import { Bytes, CopyButton, Time } from '../parts/values.tsx'
 import { useResource } from '../resource.ts'
 import { useRights } from '../rights.ts'
@@ -47,20 +48,16 @@ function Overview({ name, part }: { name: string; part: string }) {
           >
             <CopyButton text={`${location.host}/${name}`} what="name" />
           </PageHeader>
-          <ul class="figures">
-            <Figure name="Tags">{repository.tagCount.toLocaleString('en')}</Figure>
-            <Figure name="Size">
-              <Bytes of={repository.bytes} />
-            </Figure>
-            <Figure name="Pulls">{repository.pullCount.toLocaleString('en')}</Figure>
-            <Figure name="Last push">
-              <Time at={repository.lastPushedAt} />
-            </Figure>
-            <Figure name="Last pull">
-              <Time at={repository.lastPulledAt} />
-            </Figure>
-          </ul>
-          <Tabs name={name} part={part} mayDelete={mayDelete} />
+          <Figures
+            of={{
+              Tags: formatCount(repository.tagCount),
+              Size: <Bytes of={repository.bytes} />,
+              Pulls: formatCount(repository.pullCount),
+              'Last push': <Time at={repository.lastPushedAt} />,
+              'Last pull': <Time at={repository.lastPulledAt} />,
+            }}
+          />
+          <Parts name={name} part={part} mayDelete={mayDelete} />
           {part === '' && <RepositoryTags name={name} rights={rights} />}
           {part === 'history' && <RepositoryHistory name={name} mayRestore={mayDelete} />}
           {part === 'deleted' && <RepositoryDeleted name={name} />}
@@ -75,15 +72,6 @@ function Overview({ name, part }: { name: string; part: string }) {
   )
 }
 
-function Figure({ name, children }: { name: string; children: ComponentChildren }) {
-  return (
-    <li>
-      <small>{name}</small>
-      <b>{children}</b>
-    </li>
-  )
-}
-
 const PARTS = ['', 'history', 'deleted', 'access', 'settings']
 
 const tabs: [part: string, name: string, needsDelete: boolean][] = [
@@ -94,18 +82,16 @@ const tabs: [part: string, name: string, needsDelete: boolean][] = [
   ['settings', 'Settings', true],
 ]
 
-function Tabs({ name, part, mayDelete }: { name: string; part: string; mayDelete: boolean }) {
+function Parts({ name, part, mayDelete }: { name: string; part: string; mayDelete: boolean }) {
   const isAccount = caller.value?.account !== undefined
   const shown = tabs.filter(
     ([key, , needsDelete]) => (mayDelete || !needsDelete) && (isAccount || key !== 'access'),
   )
   return (
-    <nav class="tabs" aria-label="Parts of the repository">
-      {shown.map(([key, title]) => (
-        <a key={key} href={repositoryPath(name, key)} aria-current={key === part ? 'page' : undefined}>
-          {title}
-        </a>
-      ))}
-    </nav>
+    <Tabs
+      label="Parts of the repository"
+      current={repositoryPath(name, part)}
+      tabs={shown.map(([key, title]) => [repositoryPath(name, key), title])}
+    />
   )
 }

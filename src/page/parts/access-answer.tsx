@@ -48,3 +48,20 @@ export function AccessAnswer({ account, repository }: { account: string; reposit
     </Shown>
   )
 }
+
+/** Asks for an account; empty stands for anonymous callers. */
+export function AccountInput({ value }: { value: string }) {
+  return (
+    <label>
+      Account
+      <input
+        name="account"
+        defaultValue={value}
+        placeholder="anonymous"
+        autoCapitalize="none"
+        spellcheck={false}
+        maxLength={129}
+      />
+    </label>
+  )
+}

@@ -2,8 +2,9 @@ import { useSignal } from '@preact/signals'
 import { call, change } from '../api.ts'
 import { visible } from '../format.ts'
 import { usePages } from '../resource.ts'
-import { Dialog } from './dialog.tsx'
+import { confirm, Dialog } from './dialog.tsx'
 import { FormButton } from './form-dialog.tsx'
+import { Failure } from './states.tsx'
 import { attempt } from './toast.tsx'
 import { Command, Time } from './values.tsx'
 
@@ -61,7 +62,7 @@ export function Tokens({ account }: { account: string }) {
             <span>
               <b>{visible(name)}</b>{' '}
               <small>
-                created <Time at={createdAt} />, used <Time at={lastUsedAt} />, expires{' '}
+                created <Time at={createdAt} />, last used <Time at={lastUsedAt} />, expires{' '}
                 <Time at={expiresAt} />
               </small>
             </span>
@@ -69,19 +70,15 @@ export function Tokens({ account }: { account: string }) {
               type="button"
               class="danger"
               aria-label={`Revoke: ${name}`}
-              onClick={() =>
-                attempt(
-                  () => change('delete', 'accounts/:account/tokens/:id', { params: { account, id } }),
-                  'The token is revoked',
-                )
-              }
+              onClick={() => revoke(account, id, name)}
             >
               Revoke
             </button>
           </li>
         ))}
       </ul>
-      {!pages.isLoading && pages.items.length === 0 && <p class="muted">No tokens</p>}
+      {pages.error && <Failure error={pages.error} retry={pages.more} />}
+      {!pages.isLoading && !pages.error && pages.items.length === 0 && <p class="muted">No tokens</p>}
       {pages.hasMore && (
         <button type="button" onClick={pages.more}>
           Show more
@@ -103,6 +100,19 @@ export function Tokens({ account }: { account: string }) {
         submit={create}
       />
     </div>
+  )
+}
+
+async function revoke(account: string, id: string, name: string): Promise<void> {
+  const isSure = await confirm({
+    title: 'Revoke the token?',
+    text: `Clients that use the token "${visible(name)}" of ${account} are refused from now on. This cannot be undone.`,
+    action: 'Revoke the token',
+  })
+  if (!isSure) return
+  await attempt(
+    () => change('delete', 'accounts/:account/tokens/:id', { params: { account, id } }),
+    'The token is revoked',
   )
 }
 
