@@ -116,6 +116,7 @@ class Seeder {
     await this.api('DELETE', 'repositories/team%2Fold')
     const expiresAt = new Date(Date.now() + 20 * 86_400_000).toISOString()
     await this.api('PATCH', 'repositories/team%2Fapi/tags/1.4', { expiresAt })
+    await this.api('PUT', 'quotas/team', { tagsMax: 40 })
   }
 
   /** Attaches a signature and an SBOM to a manifest. */

@@ -1,4 +1,6 @@
 import { call } from '../api.ts'
+import { countOf } from '../format.ts'
+import { Attention } from '../parts/attention.tsx'
 import { DiskCard, StorageMap } from '../parts/disk-card.tsx'
 import { EventLine } from '../parts/event-line.tsx'
 import { JobLine } from '../parts/job-line.tsx'
@@ -18,11 +20,17 @@ const JOBS_SHOWN = 4
 export function Home() {
   if (!caller.value?.canList) return <SignIn />
   if (!caller.value.admin) return <Repositories />
+  return <AdminHome />
+}
+
+function AdminHome() {
+  const storage = useResource('storage', (signal) => call('get', 'storage', { signal }))
   return (
     <>
       <PageHeader title="Home" />
+      <Attention damagedCount={storage.data?.damagedCount ?? 0} />
       <div class="cards">
-        <DiskCard />
+        <DiskCard of={storage} />
         <ServerCard />
       </div>
       <StorageMap />
@@ -59,7 +67,7 @@ function ServerCard() {
           <li key={name} class="between">
             <a href="/cache">{name}</a>
             <span>
-              {pullsRemaining !== undefined && <small>{pullsRemaining} pulls left </small>}
+              {pullsRemaining !== undefined && <small>{countOf(pullsRemaining, 'pull')} left </small>}
               <span class={state === 'up' ? 'chip good' : 'chip warning'}>{state}</span>
             </span>
           </li>

@@ -1,6 +1,6 @@
-import { call } from '../api.ts'
+import { type Answer, call } from '../api.ts'
 import { countOf } from '../format.ts'
-import { useResource } from '../resource.ts'
+import { type Resource, useResource } from '../resource.ts'
 import { repositoryPath } from '../routes.ts'
 import { treemap } from '../treemap.ts'
 import { FirstSteps } from './first-steps.tsx'
@@ -8,8 +8,7 @@ import { Shown } from './states.tsx'
 import { Bytes } from './values.tsx'
 
 /** How full the disk is, and what fills it. */
-export function DiskCard() {
-  const found = useResource('storage', (signal) => call('get', 'storage', { signal }))
+export function DiskCard({ of: found }: { of: Resource<Answer<'storage'>> }) {
   return (
     <section class="card">
       <h2>Disk</h2>
@@ -65,7 +64,7 @@ export function StorageMap() {
     <section class="card">
       <header>
         <h2>What fills it</h2>
-        <small>Darker: no other repository has it</small>
+        <small>Darker: not shared with other repositories</small>
       </header>
       <Shown of={found}>
         {({ items }) => {

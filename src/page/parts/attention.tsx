@@ -1,0 +1,63 @@
+import { call } from '../api.ts'
+import { countOf, shortDigest } from '../format.ts'
+import { useResource } from '../resource.ts'
+import { manifestPath, repositoryPath } from '../routes.ts'
+import { Failure } from './states.tsx'
+
+const LINES_MAX = 5
+
+/** The share of a quota that is worth a warning, in percent, as in the server's log. */
+const WARNING_PERCENT = 80
+
+/** What an admin should look at: damaged content, if there is any, and quotas that are almost or completely used. */
+export function Attention({ damagedCount }: { damagedCount: number }) {
+  const damage = useResource(damagedCount > 0 ? 'damage' : undefined, (signal) =>
+    call('get', 'damage', { signal }),
+  )
+  const quotas = useResource('quotas', (signal) => call('get', 'quotas', { signal }))
+  const damaged = damage.data?.items ?? []
+  const full = (quotas.data?.items ?? []).filter(({ percent = 0 }) => percent >= WARNING_PERCENT)
+  const error = damage.error ?? quotas.error
+  if (error) return <Failure error={error} retry={damage.error ? damage.reload : quotas.reload} />
+  if (damaged.length + full.length === 0) return null
+  return (
+    <section class="card">
+      <h2>Needs attention</h2>
+      {damaged.length > 0 && (
+        <>
+          <p>
+            {countOf(damaged.length, 'blob or manifest', 'blobs and manifests')}{' '}
+            {damaged.length === 1 ? 'is' : 'are'} damaged and cannot be pulled until pushed again:
+          </p>
+          <ul class="lines">
+            {damaged.slice(0, LINES_MAX).map(({ digest, kind, neededBy: [first, ...others] }) => (
+              <li key={digest}>
+                {kind} <code title={digest}>{shortDigest(digest)}</code>
+                {first && ' of '}
+                {first && <NeededBy of={first} />}
+                {others.length > 0 && ` and ${others.length} more`}
+              </li>
+            ))}
+            {damaged.length > LINES_MAX && <li>{damaged.length - LINES_MAX} more</li>}
+          </ul>
+        </>
+      )}
+      {full.length > 0 && (
+        <ul class="lines">
+          {full.slice(0, LINES_MAX).map(({ namespace, percent = 0 }) => (
+            <li key={namespace} class="between">
+              <span>Quota of {namespace}</span>
+              <span class={percent >= 100 ? 'chip bad' : 'chip warning'}>{percent} % used</span>
+            </li>
+          ))}
+          {full.length > LINES_MAX && <li>{full.length - LINES_MAX} more</li>}
+        </ul>
+      )}
+    </section>
+  )
+}
+
+function NeededBy({ of: { repository, tag } }: { of: { repository: string; tag?: string | undefined } }) {
+  if (tag === undefined) return <a href={repositoryPath(repository)}>{repository}</a>
+  return <a href={manifestPath(repository, tag)}>{`${repository}:${tag}`}</a>
+}
