@@ -4,7 +4,6 @@ import { Command } from './values.tsx'
 
 /** What to do after the first start, when nothing has been pushed. */
 export function FirstSteps() {
-  const { origin, protocol, host } = location
   return (
     <>
       <h3>First steps</h3>
@@ -15,10 +14,10 @@ export function FirstSteps() {
             use this registry.
           </li>
         )}
-        {protocol === 'https:' && (
+        {location.protocol === 'https:' && (
           <li>
-            Trust its certificate on each host:{' '}
-            <Command text={`curl -k ${origin}/ca.crt -o /etc/docker/certs.d/${host}/ca.crt`} />
+            If other hosts do not trust this server's certificate, run this on the server. It prints what to
+            run on them: <Command text="cay trust" />
           </li>
         )}
         <li>

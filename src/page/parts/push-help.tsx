@@ -1,14 +1,19 @@
+import { caller } from '../session.ts'
 import { Command } from './values.tsx'
 
 /** Says how to push a first image to this server. */
 export function PushHelp() {
   const { host } = location
+  const { account, admin = false, openAccess = false } = caller.value ?? {}
+  if (account === undefined && !openAccess) return null
+  // Others can only push to their own namespace without a grant.
+  const image = `${host}/${admin || openAccess || account === undefined ? '' : `${account}/`}alpine:3`
   return (
     <div class="push-help">
-      <p>Push an image to create one:</p>
-      <Command text={`docker login ${host}`} />
-      <Command text={`docker tag alpine ${host}/alpine:3`} />
-      <Command text={`docker push ${host}/alpine:3`} />
+      <p>Push an image:</p>
+      {!openAccess && <Command text={`docker login ${host}`} />}
+      <Command text={`docker tag alpine ${image}`} />
+      <Command text={`docker push ${image}`} />
     </div>
   )
 }

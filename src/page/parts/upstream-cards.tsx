@@ -61,6 +61,7 @@ export function UpstreamCards() {
 function UpstreamCard({ upstream }: { upstream: Upstream }) {
   const { name, url, state, pullsRemaining, pullLimit, configuredIn, hasCredentials } = upstream
   const params = { name }
+  const image = url.includes('docker.io') ? 'library/alpine' : 'NAMESPACE/IMAGE'
   const check = () =>
     attempt(async () => {
       const { reachable, message, durationMilliseconds } = await call('post', 'upstreams/:name/check', {
@@ -89,7 +90,7 @@ function UpstreamCard({ upstream }: { upstream: Upstream }) {
         {pullsRemaining !== undefined &&
           `, ${formatCount(pullsRemaining)} of ${formatCount(pullLimit ?? pullsRemaining)} pulls left`}
       </p>
-      <Command text={`docker pull ${location.host}/${name}/library/alpine`} />
+      <Command text={`docker pull ${location.host}/${name}/${image}`} />
       <div class="actions">
         <button type="button" aria-label={`Check: ${name}`} onClick={check}>
           Check
