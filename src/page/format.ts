@@ -80,6 +80,6 @@ export function safeUrl(text: string): string | undefined {
 export function visible(text: string): string {
   return text.replace(
     /(?![\n\t])[\p{Cc}\p{Cf}\u2028\u2029]/gu,
-    (character) => `\u2423${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+    (character) => `\u2423${(character.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`,
   )
 }

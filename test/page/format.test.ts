@@ -46,6 +46,7 @@ test('page: only addresses of http and https become links', () => {
 
 test('page: characters that are invisible or change the direction are shown', () => {
   expect(visible('safe\u202egpj.exe\u200b')).toBe('safe␣202egpj.exe␣200b')
+  expect(visible('a\u{e0041}')).toBe('a␣e0041')
   expect(visible('two\nlines, ünïcode')).toBe('two\nlines, ünïcode')
 })
 

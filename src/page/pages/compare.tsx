@@ -78,7 +78,7 @@ function Result({ repository, of }: { repository: string; of: Comparison }) {
   )
   return (
     <>
-      {isSame && <Empty title="They do not differ" />}
+      {isSame && <Empty title="No differences" />}
       {layers.some((list) => list.length > 0) && (
         <section class="card">
           <h2>Layers</h2>

@@ -2,6 +2,7 @@ import { useLocation } from 'preact-iso'
 import { type Answer, call, change, type Item } from '../api.ts'
 import { countOf, shortDigest } from '../format.ts'
 import { type Column, DataTable } from '../parts/data-table.tsx'
+import { confirm } from '../parts/dialog.tsx'
 import { type Job, JobLine, jobNames } from '../parts/job-line.tsx'
 import { PageHeader } from '../parts/page-header.tsx'
 import { Empty, Shown } from '../parts/states.tsx'
@@ -32,7 +33,7 @@ export function Maintenance() {
 
 const descriptions: Record<Job['kind'], string> = {
   gc: 'Deletes what nothing refers to and nobody can restore any more.',
-  retain: 'Deletes the tags that the retention rules do not keep.',
+  retain: 'Deletes the tags that the retention policies expire.',
   scan: 'Finds files that the database does not refer to, and removes them.',
   scrub: 'Reads all stored content and compares it with its digests.',
   backup: 'Copies the data folder to the backup folder while the server runs.',
@@ -40,8 +41,10 @@ const descriptions: Record<Job['kind'], string> = {
 
 function Jobs() {
   const found = useResource('jobs', (signal) => call('get', 'jobs', { signal }), { isLive: true })
-  const start = (kind: Job['kind']) =>
-    attempt(() => change('post', 'jobs', { body: { kind } }), `${jobNames[kind]} has started`)
+  const start = async (kind: Job['kind']) => {
+    if (kind === 'retain' && !(await confirmRetention())) return
+    await attempt(() => change('post', 'jobs', { body: { kind } }), `${jobNames[kind]} has started`)
+  }
   return (
     <>
       <div class="cards">
@@ -72,6 +75,25 @@ function Jobs() {
       </Shown>
     </>
   )
+}
+
+const TAGS_COUNTED = 500
+
+/** Asks whether to delete the tags that the retention policies expire, and says how many they are. */
+async function confirmRetention(): Promise<boolean> {
+  let tags = ''
+  const isCounted = await attempt(async () => {
+    const { items, nextCursor } = await call('get', 'retention/test', {
+      query: { expiring: 'true', limit: TAGS_COUNTED },
+    })
+    tags = `${nextCursor === undefined ? '' : 'at least '}${countOf(items.length, 'tag')}`
+  })
+  if (!isCounted) return false
+  return await confirm({
+    title: 'Apply the retention policies now?',
+    text: `This deletes ${tags}. They can be restored as long as deleted content is kept.`,
+    action: 'Delete the tags',
+  })
 }
 
 type Candidate = Item<'gc/candidates'>
@@ -164,7 +186,7 @@ function Totals({ of }: { of: Answer<'gc/totals'> }) {
   return (
     <>
       <p class="big">
-        <Bytes of={bytes} /> <small>{truncated ? 'and more ' : ''}will be free</small>
+        <Bytes of={bytes} /> <small>{truncated ? 'and more ' : ''}will be freed</small>
       </p>
       <p class="muted">
         {countOf(tagCount, 'tag')}, {countOf(manifestCount, 'manifest')},{' '}

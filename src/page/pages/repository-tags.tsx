@@ -17,9 +17,9 @@ type ListedTag = Item<'repositories/:repository/tags'>
 const PAGE_ENTRIES = 100
 
 const orders: Record<string, string> = {
-  '': 'Last moved first',
+  '': 'Newest first',
   name: 'By name',
-  oldest: 'First moved first',
+  oldest: 'Oldest first',
 }
 
 const columnsOf = (repository: string): Column<ListedTag>[] => [

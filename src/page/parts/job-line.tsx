@@ -46,7 +46,10 @@ export function JobLine({ job }: { job: Job }) {
           <button
             type="button"
             onClick={() =>
-              attempt(() => change('post', 'jobs/:id/cancel', { params: { id } }), 'The job stops')
+              attempt(
+                () => change('post', 'jobs/:id/cancel', { params: { id } }),
+                'The job is being cancelled',
+              )
             }
           >
             Cancel

@@ -97,7 +97,7 @@ export function Facts({ of }: { of: Record<string, ComponentChildren> }) {
       {shown.map(([name, value]) => (
         <div key={name}>
           <dt>{name}</dt>
-          <dd>{value}</dd>
+          <dd>{typeof value === 'string' ? visible(value) : value}</dd>
         </div>
       ))}
     </dl>
