@@ -15,6 +15,9 @@ const INLINE_BYTES_MAX = 64 * 1024
 /** How long an answer may take once the thread has begun. After that a new thread takes over. */
 const ANSWER_SECONDS_MAX = 10
 
+/** How long the thread is kept without a question. It takes some 15 MB. */
+const IDLE_SECONDS_MAX = 30
+
 /** How many questions of each priority may wait for the thread. Further ones are refused. */
 const WAITING_MAX = 64
 
@@ -61,6 +64,7 @@ export interface ReadingThread {
 
 export interface ContentReaderOptions {
   answerSecondsMax?: number
+  idleSecondsMax?: number
   /** Starts a thread. `onFailure` is called when it has crashed. */
   startThread?: (onFailure: () => void) => ReadingThread
 }
@@ -71,6 +75,7 @@ export interface ContentReaderOptions {
  */
 export class ContentReader {
   private readonly answerMilliseconds: number
+  private readonly idleMilliseconds: number
   private readonly startThread: (onFailure: () => void) => ReadingThread
   private readonly queue = new PQueue({ concurrency: 1 })
   private readonly briefs = new LRUCache<string, Promise<unknown>>({
@@ -78,11 +83,15 @@ export class ContentReader {
     maxSize: REMEMBERED_BYTES_MAX,
   })
   private thread: ReadingThread | undefined
+  /** Ends the thread when it fires. */
+  private idle: Timer | undefined
   private isStopped = false
 
-  constructor({ answerSecondsMax = ANSWER_SECONDS_MAX, startThread = start }: ContentReaderOptions = {}) {
+  constructor(options: ContentReaderOptions = {}) {
+    const { answerSecondsMax = ANSWER_SECONDS_MAX, idleSecondsMax = IDLE_SECONDS_MAX } = options
     this.answerMilliseconds = answerSecondsMax * 1000
-    this.startThread = startThread
+    this.idleMilliseconds = idleSecondsMax * 1000
+    this.startThread = options.startThread ?? start
   }
 
   /** Returns the brief of a manifest. Its bytes are fetched only when the brief is not cached. */
@@ -119,6 +128,7 @@ export class ContentReader {
 
   async stop(): Promise<void> {
     this.isStopped = true
+    clearTimeout(this.idle)
     await this.thread?.stop()
   }
 
@@ -144,6 +154,7 @@ export class ContentReader {
     if (this.isStopped) throw new Error('the reader of contents was stopped')
     const thread = this.thread ?? this.startThread(() => this.drop(thread))
     this.thread = thread
+    clearTimeout(this.idle)
     const late = setTimeout(() => {
       this.drop(thread)
       void thread.stop()
@@ -152,7 +163,18 @@ export class ContentReader {
       return await thread.ask<T>(question)
     } finally {
       clearTimeout(late)
+      this.endWhenIdle(thread)
     }
+  }
+
+  /** Ends the thread unless it gets another question in time. */
+  private endWhenIdle(thread: ReadingThread): void {
+    if (this.isStopped || this.thread !== thread) return
+    this.idle = setTimeout(() => {
+      this.drop(thread)
+      void thread.stop()
+    }, this.idleMilliseconds)
+    this.idle.unref()
   }
 
   /** Lets the next question start a new thread. */

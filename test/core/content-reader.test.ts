@@ -132,6 +132,22 @@ test('content reader: a question that takes too long fails alone, and the next o
   expect(hanging.asked).toHaveLength(1)
 })
 
+test('content reader: its thread ends when it has been idle, and the next question gets a new one', async () => {
+  const stopped: number[] = []
+  let started = 0
+  const startThread = (): ReadingThread => {
+    const thread = ++started
+    return { ask: async <T>() => thread as T, stop: async () => void stopped.push(thread) }
+  }
+  const idle = new ContentReader({ idleSecondsMax: 0.05, startThread })
+  const ask = () => idle.convert(NAME, [], LARGE)
+  expect(await Promise.all([ask(), ask()])).toEqual([1, 1] as never)
+  await until(() => stopped.length === 1)
+  expect(await ask()).toBe(2 as never)
+  await idle.stop()
+  expect(stopped).toEqual([1, 2])
+})
+
 test('content reader: a push is read before the descriptions that wait, and not refused because of them', async () => {
   const { asked, startThread } = slowThread()
   const slow = new ContentReader({ startThread })
