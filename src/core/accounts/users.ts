@@ -30,8 +30,8 @@ export interface Users {
   /** Throws NOT_FOUND. */
   get(name: string): Promise<User>
   /**
-   * Creates a user, or gives an existing one this password and this right. Returns whether it was created. Throws REQUEST_INVALID for a reserved name,
-   * a bad password, or a hash that is not bcrypt.
+   * Creates a user, or gives an existing one this password and this right. Returns whether it was created. Throws
+   * REQUEST_INVALID for a reserved name, a bad password, or a hash that is not bcrypt.
    */
   put(act: Write, name: string, user: NewUser): Promise<boolean>
   /**

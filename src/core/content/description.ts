@@ -109,6 +109,8 @@ export function descriptions(
         const isIndex = brief.children.length > 0
         const config = isIndex ? undefined : brief.config
         const read = config && (await readConfig(repository, config, LISTED_CONFIG_BYTES_MAX))
+        // The size in the manifest may be wrong.
+        if (config) await reading.count(LISTED_CONFIG_BYTES_MAX)
         const platforms = isIndex
           ? brief.children.map(({ platform }) => platform)
           : [imageOf(read, brief)?.platform]

@@ -13,7 +13,7 @@ const BYTES_EACH_MIN = 4096
 /** How many parts are looked up in the database for one answer, to add up sizes. */
 const LOOKUPS_MAX = 50_000
 
-/** After this many bytes of manifests, or lookups, other requests get a turn. */
+/** After this many bytes, or lookups, other requests get a turn. */
 const TURN_BYTES = 256 * 1024
 const TURN_LOOKUPS = 250
 
@@ -64,12 +64,16 @@ export class ManifestReading {
     const found = { row, brief }
     if (found.brief.truncated) this.truncated = true
     this.read.set(row.id, found)
-    this.bytesInTurn += row.size
-    if (this.bytesInTurn > TURN_BYTES) {
-      this.bytesInTurn = 0
-      await turn()
-    }
+    await this.count(row.size)
     return found
+  }
+
+  /** Counts bytes that were read, also of what a manifest references. Other requests get a turn now and then. */
+  async count(bytes: number): Promise<void> {
+    this.bytesInTurn += bytes
+    if (this.bytesInTurn <= TURN_BYTES) return
+    this.bytesInTurn = 0
+    await turn()
   }
 
   /**

@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test'
+import { descriptions } from '../../../src/core/content/description.ts'
 import { ManifestReading } from '../../../src/core/content/manifest-reading.ts'
 import { ContentReader } from '../../../src/core/content-reader.ts'
 import type { Metadata } from '../../../src/metadata/metadata.ts'
@@ -70,5 +71,23 @@ test('manifests: the sizes of many wide indexes are added up in parts, within a 
   expect(reading.truncated).toBe(false)
   for (let round = 0; round < 4; round++) await add()
   expect(reading.truncated).toBe(true)
+  await reader.stop()
+})
+
+test('manifests: a list with the platforms of images reads their configs in turns with other requests', async () => {
+  const reader = new ContentReader()
+  const bytes = named(
+    JSON.stringify({ os: 'linux', architecture: 'amd64', history: Array(3000).fill({}) }),
+  ).bytes
+  const open = async () => ({ size: bytes.length, read: async () => ({ bytes }) })
+  const { outline } = descriptions(metadataOf(images), { open }, reader)
+  const digests = images.slice(0, 100).map(({ digest }) => digest as Digest)
+  let platforms: string[] = []
+  const turns = await turnsDuring(async () => {
+    const outlines = await outline('team/app' as RepositoryName, digests)
+    platforms = [...new Set(outlines.flatMap((one) => one.platforms))]
+  })
+  expect(platforms).toEqual(['linux/amd64'])
+  expect(turns).toBeGreaterThan(digests.length / 6)
   await reader.stop()
 })
