@@ -1,11 +1,11 @@
 import type { Command } from 'commander'
 import { type LoadedConfig, loadConfig } from '../config/config.ts'
-import { defaultText, expectation, placeholder, SETTINGS, type Setting } from '../config/settings.ts'
+import { defaultText, expectation, isText, placeholder, SETTINGS, type Setting } from '../config/settings.ts'
 
 /** Adds the options that set the configuration. */
 export function withSettings(command: Command): Command {
   command.option('--config <file>', 'the configuration file [cay.toml in the data folder] (CAY_CONFIG)')
-  for (const setting of SETTINGS) {
+  for (const setting of SETTINGS.filter(isText)) {
     const { flag, keys, schema, variable, group } = setting
     const value = defaultText(setting)
     const byDefault = value === '' ? '' : ` [${value}]`

@@ -1,12 +1,11 @@
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import type { TSchema } from '@sinclair/typebox'
+import type { TObject } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { closest, distance } from 'fastest-levenshtein'
 import { ConfigError } from './config-error.ts'
 import { type Config, ConfigSchema } from './config-schema.ts'
-import { expectation, kebab, numberOf, SETTINGS, type Setting } from './settings.ts'
-import { UpstreamSchema } from './upstream-schema.ts'
+import { expectation, isTables, isText, kebab, numberOf, SETTINGS, type Setting } from './settings.ts'
 
 export interface ConfigSources {
   /** Values, by the path of the setting. */
@@ -59,8 +58,8 @@ export async function loadConfig({ flags, file, environment }: ConfigSources): P
   const values: Record<string, unknown> = isContainer(environment) ? { ...CONTAINER_DEFAULTS } : {}
   const sources = new Map<string, string>()
   const set = (setting: Setting, value: unknown, source: string) => {
-    const given = typeof value === 'string' ? fromText(setting, value) : value
-    put(values, setting.keys, isTables(setting.schema) ? tablesOf(given) : given)
+    const given = typeof value === 'string' ? fromText(setting, value, source) : value
+    put(values, setting.keys, isTables(setting.schema) ? tablesOf(given, setting.schema.items) : given)
     sources.set(setting.path, source)
   }
   put(values, ['data'], data)
@@ -90,24 +89,22 @@ export function isContainer(environment: Record<string, string | undefined>): bo
 /** Returns the value of a setting to show: of tables only their names, because they can contain secrets. */
 export function formatSetting({ keys, schema }: Setting, config: Config): unknown {
   const value = keys.reduce<unknown>((at, key) => (at as Record<string, unknown>)[key], config)
-  return isTables(schema) ? (value as { name: string }[]).map(({ name }) => name) : value
-}
-
-/** Reports whether the setting is an array of tables. */
-function isTables({ type, items }: TSchema): boolean {
-  return type === 'array' && items.type === 'object'
+  if (!isTables(schema)) return value
+  // The first key of each kind of table is its name.
+  const [name = ''] = Object.keys(schema.items.properties)
+  return (value as Record<string, string>[]).map((table) => table[name])
 }
 
 /** Turns names into tables with only a name, and hyphenated keys into those of the schema. */
-function tablesOf(given: unknown): unknown {
+function tablesOf(given: unknown, { properties }: TObject): unknown {
   if (!Array.isArray(given)) return given
   return given.map((entry) => {
     if (typeof entry === 'string') return { name: entry }
     if (typeof entry !== 'object' || entry === null) return entry
     return Object.fromEntries(
       Object.entries(entry).map(([key, value]) => {
-        const isNumber = UpstreamSchema.properties[camel(key) as 'connections']?.type === 'integer'
-        return [camel(key), isNumber && typeof value === 'string' ? numberOf(key, value) : value]
+        const isNumber = properties[camel(key)]?.type === 'integer'
+        return [camel(key), isNumber && typeof value === 'string' ? numberOf(camel(key), value) : value]
       }),
     )
   })
@@ -197,7 +194,11 @@ function put(values: Record<string, unknown>, [key = '', ...rest]: string[], val
   put(values[key] as Record<string, unknown>, rest, value)
 }
 
-function fromText({ keys, schema }: Setting, text: string): unknown {
+function fromText(setting: Setting, text: string, source: string): unknown {
+  const { keys, schema, path } = setting
+  if (!isText(setting)) {
+    throw new ConfigError(`${path} (from ${source}) cannot be set as a text: use [[${path}]] in cay.toml`)
+  }
   if (schema.type === 'array') return text.split(',').map((part) => part.trim())
   if (schema.type === 'integer') return numberOf(keys.at(-1) ?? '', text)
   if (schema.type === 'boolean') return text === 'true' || (text === 'false' ? false : text)

@@ -43,6 +43,18 @@ function settingsOf(schema: TObject, above: string[]): Setting[] {
   })
 }
 
+/** Reports whether the setting is an array of tables. */
+export function isTables({ type, items }: TSchema): boolean {
+  return type === 'array' && items.type === 'object'
+}
+
+/** Reports whether a flag and a variable can set it. Of tables, only if nothing but a name is required. */
+export function isText({ schema }: Setting): boolean {
+  if (!isTables(schema)) return true
+  const { required = [], properties } = schema.items as TObject
+  return required.filter((key) => properties[key]?.default === undefined).join() === 'name'
+}
+
 function headingOf(section: string): string {
   return HEADINGS[section] ?? `${section.charAt(0).toUpperCase()}${section.slice(1)}`
 }

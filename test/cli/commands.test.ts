@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { build } from '../../scripts/build.ts'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { loadConfig } from '../../src/config/config.ts'
-import { SETTINGS } from '../../src/config/settings.ts'
+import { isText, SETTINGS } from '../../src/config/settings.ts'
 import { version } from '../../src/config/version.ts'
 import { runCay } from '../support/run-cay.ts'
 
@@ -30,11 +30,14 @@ describe('cay', () => {
     }
   })
 
-  test('help of serve lists every setting with its flag, variable and default', async () => {
+  test('help of serve lists every setting that is a text with its flag, variable and default', async () => {
     const { code, output } = await runCay(['help', 'serve'])
     expect(code).toBe(0)
     const words = output.replaceAll(/\s+/g, ' ')
-    for (const { flag, variable } of SETTINGS) {
+    const tables = SETTINGS.filter((setting) => !isText(setting))
+    expect(tables.map(({ path }) => path)).toEqual(['retention', 'quota'])
+    for (const { flag } of tables) expect(words).not.toContain(flag)
+    for (const { flag, variable } of SETTINGS.filter(isText)) {
       expect(words).toMatch(new RegExp(`${flag} [A-Z]+ `))
       expect(words).toContain(`${variable})`)
     }

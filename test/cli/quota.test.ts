@@ -1,4 +1,6 @@
 import { expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { randomBlob } from '../support/content.ts'
 import { pushBlob } from '../support/push.ts'
 import { runCay } from '../support/run-cay.ts'
@@ -24,4 +26,26 @@ test('cay quota sets, lists, shows and deletes a quota of a running server', asy
   expect((await cay('set', 'alice', '--bytes', '2XB')).code).toBe(2)
   expect((await cay('delete', 'alice', '--yes')).code).toBe(0)
   expect((await cay('list')).text).toContain('There are no quotas')
+}, 60_000)
+
+test('a server with tables in cay.toml is healthy, and shows their names among its settings', async () => {
+  await using folder = await temporaryFolder('tables')
+  const toml = `[[quota]]
+namespace = "alice"
+bytes-max = "10GiB"
+[[retention]]
+name = "ci"
+repositories = ["ci/**"]
+newest = 5
+`
+  await Bun.write(join(folder.path, 'cay.toml'), toml)
+  await using server = await startExecutable({ data: folder.path })
+  expect(await runCay(['health', '--data', server.data])).toMatchObject({ code: 0, errors: '' })
+  const { settings } = JSON.parse(await (await server.fetch('/api/v1/server')).text())
+  expect(settings).toMatchObject(
+    expect.arrayContaining([
+      expect.objectContaining({ name: 'quota', value: ['alice'] }),
+      expect.objectContaining({ name: 'retention', value: ['ci'] }),
+    ]),
+  )
 }, 60_000)

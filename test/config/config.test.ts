@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { formatBytes } from '../../src/cli/output/format.ts'
-import { type ConfigSources, type LoadedConfig, loadConfig } from '../../src/config/config.ts'
+import { type ConfigSources, formatSetting, type LoadedConfig, loadConfig } from '../../src/config/config.ts'
 import { SETTINGS } from '../../src/config/settings.ts'
 import { failureOf } from '../support/failure.ts'
 
@@ -231,6 +231,33 @@ test('an unknown CAY_* variable gives a warning, because Kubernetes sets such va
       (name) => `the environment variable ${name} is not a setting of cay`,
     ),
   )
+})
+
+test('tables: numbers can have a unit, and only names are shown', async () => {
+  const { config } = await loadFile(`
+[[quota]]
+namespace = "alice"
+bytes-max = "10GiB"
+[[retention]]
+name = "ci"
+repositories = ["ci/**"]
+pushed-days = "14d"
+`)
+  expect(config).toMatchObject({
+    quota: [{ namespace: 'alice', bytesMax: 10 * 2 ** 30 }],
+    retention: [{ name: 'ci', pushedDays: 14 }],
+  })
+  const shown = Object.fromEntries(SETTINGS.map((setting) => [setting.path, formatSetting(setting, config)]))
+  expect(shown).toMatchObject({ quota: ['alice'], retention: ['ci'], upstream: [] })
+})
+
+test.each(['quota', 'retention'])('%s: only cay.toml can set it', async (name) => {
+  for (const sources of [
+    { flags: { [name]: 'x' } },
+    { environment: { [`CAY_${name.toUpperCase()}`]: 'x' } },
+  ]) {
+    expect((await failureOf(load(sources))).message).toContain(`use [[${name}]] in cay.toml`)
+  }
 })
 
 test('docs/settings.md lists every setting with its default', async () => {
