@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import type { Config } from '../config/config-schema.ts'
-import { FileHasher } from '../integrity/file-hasher.ts'
+import { ContentVerifier } from '../integrity/content-verifier.ts'
 import { type FsckOptions, type FsckReport, fsck } from '../integrity/fsck.ts'
 import { Scrub, type ScrubOptions } from '../integrity/scrub.ts'
 import { Quarantine } from '../storage/quarantine.ts'
@@ -20,7 +20,7 @@ export function openScrub({ config, damaged, ...parts }: IntegrityParts): Scrub 
     data,
     settings,
     quarantine: new Quarantine(data),
-    hasher: new FileHasher(),
+    verifier: new ContentVerifier(),
     onDamaged: (digest) => damaged.add(digest),
   })
 }

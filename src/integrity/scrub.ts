@@ -1,13 +1,12 @@
 import type { Logger } from 'pino'
-import { parseSignedDocument } from '../docker/signed-document.ts'
 import type { ScrubCursor, StoredManifest } from '../metadata/content/damage.ts'
 import type { Metadata } from '../metadata/metadata.ts'
-import { algorithmOf, type Digest, digestToBytes, hexOf } from '../oci/digest.ts'
+import { type Digest, digestToBytes } from '../oci/digest.ts'
 import { blobPlace } from '../storage/blob-place.ts'
 import type { BlobStore } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
 import type { Quarantine } from '../storage/quarantine.ts'
-import type { FileHasher } from './file-hasher.ts'
+import type { ContentVerifier } from './content-verifier.ts'
 
 /** How many rows are read, and noted as verified, together. */
 const BATCH = 50
@@ -20,7 +19,7 @@ export interface ScrubOptions {
   blobs: BlobStore
   locks: DigestLocks
   quarantine: Quarantine
-  hasher: FileHasher
+  verifier: ContentVerifier
   log: Logger
   /** Called with each blob that is moved to quarantine. */
   onDamaged: (digest: Digest) => void
@@ -61,16 +60,19 @@ interface Item {
 export class Scrub {
   readonly counts: Scrubbed = { verified: 0, bytes: 0, damaged: 0, refetched: 0 }
   private readonly options: ScrubOptions
-  /** Passes and turns that are running. */
+  /** Passes and turns that are running, and how many of them use the thread. */
   private users = 0
+  private readonly running = new Set<Promise<unknown>>()
+  private readonly stopping = new AbortController()
 
   constructor(options: ScrubOptions) {
     this.options = options
   }
 
-  /** Ends the thread that hashes files. */
+  /** Cancels what is running. Resolves when it has ended. */
   async stop(): Promise<void> {
-    await this.options.hasher.stop()
+    this.stopping.abort()
+    await Promise.allSettled(this.running)
   }
 
   /** Verifies one minute's share, so that everything is verified within the configured days. */
@@ -83,19 +85,24 @@ export class Scrub {
     const { blobs, bytes } = await metadata.storage.totals()
     const minutes = settings.days * DAY_MINUTES
     const due = { items: Math.ceil((blobs * 2) / minutes), bytes: Math.ceil(bytes / minutes) }
-    await this.withThread(() => this.verifySome(isNew ? { ...cursor, startedAt: now() } : cursor, due))
+    const from = isNew ? { ...cursor, startedAt: now() } : cursor
+    const { signal } = this.stopping
+    await this.withThread(() => this.verifySome(from, due, signal)).catch((error) => {
+      if (!signal.aborted) throw error
+    })
   }
 
-  /** Verifies everything now. Rejects when cancelled. */
-  async all(signal: AbortSignal, progress: (done: number, total?: number) => void): Promise<Scrubbed> {
+  /** Verifies everything now. Reports the blobs that are done. Rejects when cancelled. */
+  async all(cancelled: AbortSignal, progress: (done: number, total?: number) => void): Promise<Scrubbed> {
+    const signal = AbortSignal.any([cancelled, this.stopping.signal])
     const before = { ...this.counts }
+    let done = 0
     const total = (await this.options.metadata.storage.totals()).blobs
     let cursor: ScrubCursor = { blob: 0, manifest: 0, startedAt: this.options.now() }
     await this.withThread(async () => {
       do {
-        signal.throwIfAborted()
-        cursor = await this.verifySome(cursor, { items: 1, bytes: 0 }, signal)
-        progress(this.counts.verified - before.verified, total)
+        cursor = await this.verifySome(cursor, { items: 1, bytes: 0 }, signal, () => done++)
+        progress(Math.min(done, total), total)
       } while (cursor.blob !== 0 || cursor.manifest !== 0)
     })
     const counted = Object.entries(this.counts).map(([name, count]) => [
@@ -105,13 +112,19 @@ export class Scrub {
     return Object.fromEntries(counted)
   }
 
-  /** Ends the thread that hashes files when nothing uses it any more, because an idle thread keeps its memory. */
   private async withThread<T>(work: () => Promise<T>): Promise<T> {
+    const run = this.use(work)
+    this.running.add(run)
+    return await run.finally(() => this.running.delete(run))
+  }
+
+  /** Ends the thread that hashes when nothing uses it any more, because an idle thread keeps its memory. */
+  private async use<T>(work: () => Promise<T>): Promise<T> {
     this.users++
     try {
       return await work()
     } finally {
-      if (--this.users === 0) await this.options.hasher.stop()
+      if (--this.users === 0) await this.options.verifier.stop()
     }
   }
 
@@ -119,7 +132,8 @@ export class Scrub {
   private async verifySome(
     from: ScrubCursor,
     due: { items: number; bytes: number },
-    signal?: AbortSignal,
+    signal: AbortSignal,
+    onBlob = () => {},
   ): Promise<ScrubCursor> {
     const { metadata, now } = this.options
     const cursor = { ...from }
@@ -129,14 +143,14 @@ export class Scrub {
       const manifests = blobs.length > 0 ? [] : await metadata.damage.manifests(cursor.manifest, BATCH)
       const good: number[] = []
       for (const one of blobs) {
-        signal?.throwIfAborted()
-        if (await this.verifyBlob(one)) good.push(one.id)
+        if (await this.verifyBlob(one, signal)) good.push(one.id)
+        onBlob()
         cursor.blob = one.id
         bytes += one.size
         if (++items >= due.items && bytes >= due.bytes && due.bytes > 0) break
       }
       for (const one of manifests) {
-        await this.verifyManifest(one)
+        await this.verifyManifest(one, signal)
         cursor.manifest = one.id
       }
       items += manifests.length
@@ -148,62 +162,70 @@ export class Scrub {
     return cursor
   }
 
-  /** Verifies a blob; returns whether it is good. */
-  private async verifyBlob(one: Item): Promise<boolean> {
+  /** Verifies a blob; returns whether it is good. Rejects when cancelled. */
+  private async verifyBlob(one: Item, signal: AbortSignal): Promise<boolean> {
     const { metadata, locks, log } = this.options
     const { digest, size } = one
     try {
-      if (await this.isGood(one)) return this.count(size)
+      if (await this.isGood(digest, signal)) return this.count(size)
       // A push of the digest may have replaced the bytes: look again while none is at work.
       await locks.remove(digest, async () => {
-        if (!metadata.blobs.isStored(digest) || (await this.isGood(one))) return
-        await (one.isCached ? this.refetch(digest) : this.setAside(digest, size))
+        if (!metadata.blobs.isStored(digest) || (await this.isGood(digest, signal))) return
+        if (!(one.isCached && (await this.refetch(digest)))) await this.setAside(digest, size)
       })
     } catch (cause) {
+      signal.throwIfAborted()
       log.error({ digest, size, cause }, 'cannot read a blob to verify it')
     }
     return false
   }
 
-  private async isGood({ digest }: Item): Promise<boolean> {
-    const { metadata, hasher, data, settings } = this.options
-    const algorithm = algorithmOf(digest)
-    const small = metadata.blobBytes.find(digest)
-    if (small !== undefined) return hashOf(small, digest) === hexOf(digest)
+  private async isGood(digest: Digest, signal: AbortSignal): Promise<boolean> {
+    const { metadata, verifier, data, settings } = this.options
+    const content = metadata.blobBytes.find(digest) ?? blobPlace(data, digest).file
     const { bytesPerSecondMax } = settings
-    return (
-      (await hasher.hash({ file: blobPlace(data, digest).file, algorithm, bytesPerSecondMax })) ===
-      hexOf(digest)
-    )
+    return await verifier.isGood({ digest, content, bytesPerSecondMax }, signal)
   }
 
-  private async refetch(digest: Digest): Promise<void> {
+  /** Removes a cached blob. Returns false if a repository needs it that is not cached: its bytes are still here. */
+  private async refetch(digest: Digest): Promise<boolean> {
     const { metadata, blobs, log } = this.options
+    const { isGone } = await metadata.write('dropDamagedBlob', { digest })
+    if (!isGone) return false
+    await blobs.delete(digest)
     this.counts.refetched++
     log.warn({ digest }, 'a cached blob is damaged: removed it, and the next pull fetches it again')
-    const { isGone } = await metadata.write('dropDamagedBlob', { digest })
-    if (isGone) await blobs.delete(digest)
+    return true
   }
 
   private async setAside(digest: Digest, size: number): Promise<void> {
     const { metadata, now, quarantine, log } = this.options
+    const small = metadata.blobBytes.find(digest)
+    if (small !== undefined) await quarantine.put(digest, small)
+    // It counts as damaged only when its bytes are gone: until then it would count as pushed again.
+    await quarantine.move(digest)
+    await metadata.write('quarantineBlob', { digest, size, at: now() })
+    this.options.onDamaged(digest)
     this.counts.damaged++
     log.error(
       { digest, size },
       'a blob is damaged: moved it to quarantine; push it again, or restore a backup',
     )
-    const small = metadata.blobBytes.find(digest)
-    if (small !== undefined) await quarantine.put(digest, small)
-    await metadata.write('quarantine', { digest, kind: 'blob', size, at: now() })
-    this.options.onDamaged(digest)
-    await quarantine.move(digest)
   }
 
-  private async verifyManifest(one: StoredManifest): Promise<void> {
-    const { metadata, now, quarantine, log } = this.options
+  /** Verifies a manifest. Rejects when cancelled. */
+  private async verifyManifest(one: StoredManifest, signal: AbortSignal): Promise<void> {
+    const { metadata, verifier, now, quarantine, log, settings } = this.options
     const { digest, size, repository, isCached } = one
+    const { bytesPerSecondMax } = settings
     const bytes = metadata.manifests.findBytes({ storedAs: digestToBytes(digest) })
-    if (bytes !== undefined && isManifestGood(bytes, digest)) return void this.count(size)
+    if (bytes !== undefined) {
+      if (await verifier.isGood({ digest, content: bytes, bytesPerSecondMax }, signal))
+        return void this.count(size)
+      await quarantine.put(digest, bytes)
+    }
+    const { isDamaged } = await metadata.write('quarantineManifest', { digest, size, bytes, at: now() })
+    if (!isDamaged) return
     if (isCached) {
       this.counts.refetched++
       log.warn(
@@ -217,27 +239,11 @@ export class Scrub {
         'a manifest is damaged: moved it to quarantine; push it again, or restore a backup',
       )
     }
-    if (bytes !== undefined) await quarantine.put(digest, bytes)
-    await metadata.write('quarantine', { digest, kind: 'manifest', size, at: now() })
   }
 
   private count(size: number): true {
     this.counts.verified++
     this.counts.bytes += size
     return true
-  }
-}
-
-function hashOf(bytes: Uint8Array, digest: Digest): string {
-  return new Bun.CryptoHasher(algorithmOf(digest)).update(bytes).digest('hex')
-}
-
-/** The digest of a signed manifest of Docker schema 1 is that of its content without the signatures. */
-function isManifestGood(bytes: Uint8Array, digest: Digest): boolean {
-  if (hashOf(bytes, digest) === hexOf(digest)) return true
-  try {
-    return hashOf(parseSignedDocument(bytes).payload, digest) === hexOf(digest)
-  } catch {
-    return false
   }
 }

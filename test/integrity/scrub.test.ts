@@ -4,13 +4,14 @@ import { existsSync, truncateSync } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
-import { parseDigest } from '../../src/oci/digest.ts'
+import { digestToBytes, parseDigest } from '../../src/oci/digest.ts'
 import { blobPlace } from '../../src/storage/blob-place.ts'
 import { startCache } from '../support/cache.ts'
 import { EMPTY, imageManifest, type Named, randomBlob } from '../support/content.ts'
 import { expectStatus, pushBlob, pushImage, pushManifest } from '../support/push.ts'
 import { startInProcess, type TestServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
+import { AT, link, put, withMetadata } from '../support/writes.ts'
 
 const LAYER_BYTES = 200_000
 
@@ -20,23 +21,30 @@ interface Damage {
   neededBy: { repository: string; tag?: string }[]
 }
 
+interface ScrubJob {
+  id: string
+  state: string
+  endedAt?: string
+  result: Record<string, number>
+}
+
+async function startJob(server: TestServer): Promise<ScrubJob> {
+  const response = await server.fetch('/api/v1/jobs', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ kind: 'scrub' }),
+  })
+  return (await (await expectStatus(response, 201)).json()) as ScrubJob
+}
+
+const jobOf = async (server: TestServer, id: string) =>
+  (await (await server.fetch(`/api/v1/jobs/${id}`)).json()) as ScrubJob
+
 /** Runs a job of the kind `scrub` to its end, and returns its counts. */
 async function scrub(server: TestServer): Promise<Record<string, number>> {
-  const started = await expectStatus(
-    await server.fetch('/api/v1/jobs', {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ kind: 'scrub' }),
-    }),
-    201,
-  )
-  const { id } = (await started.json()) as { id: string }
-  let job = { endedAt: undefined, result: {} }
-  await until(async () => {
-    job = (await (await server.fetch(`/api/v1/jobs/${id}`)).json()) as typeof job
-    return job.endedAt !== undefined
-  })
-  return job.result
+  const { id } = await startJob(server)
+  await until(async () => (await jobOf(server, id)).endedAt !== undefined)
+  return (await jobOf(server, id)).result
 }
 
 async function damageOf(server: TestServer): Promise<Damage[]> {
@@ -135,4 +143,57 @@ test('scrub: damaged cached content is fetched again by the next pull', async ()
   expect(await scrub(cache.server)).toMatchObject({ damaged: 0, refetched: 1 })
   expect(await pull()).toEqual([manifest.bytes, layer.bytes])
   expect(await damageOf(cache.server)).toEqual([])
+  {
+    using db = new Database(join(cache.server.data, 'cay.db'))
+    db.run('update manifest_bytes set bytes = zeroblob(length(bytes))')
+  }
+  expect(await scrub(cache.server)).toMatchObject({ damaged: 0, refetched: 1 })
+  expect(await pull()).toEqual([manifest.bytes, layer.bytes])
+  expect(await damageOf(cache.server)).toEqual([])
+})
+
+/** A server that takes half a minute to verify the one layer that it has. */
+async function startSlowly(): Promise<TestServer> {
+  const server = await startInProcess({ settings: { 'scrub.bytes-per-second-max': '65536' } })
+  await pushBlob(server, 'app', randomBlob(2_000_000))
+  return server
+}
+
+test('scrub: a job that is verifying a large blob is cancelled at once', async () => {
+  await using server = await startSlowly()
+  const { id } = await startJob(server)
+  await until(async () => (await jobOf(server, id)).state === 'running')
+  await server.fetch(`/api/v1/jobs/${id}/cancel`, { method: 'POST' })
+  await until(async () => (await jobOf(server, id)).state === 'cancelled')
+})
+
+test('scrub: the server stops while a large blob is verified, and logs no error', async () => {
+  const server = await startSlowly()
+  const { id } = await startJob(server)
+  await until(async () => (await jobOf(server, id)).state === 'running')
+  await server.stop()
+  expect(server.log().filter(({ level }) => level === 'error' || Number(level) >= 50)).toEqual([])
+})
+
+test('scrub: a manifest that was pushed or collected since it was read is not damaged', async () => {
+  await using folder = await temporaryFolder('scrub')
+  const image = imageManifest(EMPTY, [])
+  const digest = parseDigest(image.digest)
+  const found = { digest, size: image.bytes.length, at: AT }
+  const bytes = Uint8Array.from(image.bytes)
+  await withMetadata(folder.path, async (metadata) => {
+    const quarantine = async (read: Uint8Array | undefined) =>
+      (await metadata.write('quarantineManifest', { ...found, bytes: read })).isDamaged
+    const isHere = () => metadata.manifests.findBytes({ storedAs: digestToBytes(digest) }) !== undefined
+    expect(await quarantine(undefined)).toBe(false)
+    expect(await metadata.damage.count()).toBe(0)
+    await metadata.write(...link('app', EMPTY))
+    await metadata.write(...put('app', image, ['v1']))
+    expect([await quarantine(undefined), await quarantine(bytes.with(0, 0)), isHere()]).toEqual([
+      false,
+      false,
+      true,
+    ])
+    expect([await quarantine(bytes), isHere(), await metadata.damage.count()]).toEqual([true, false, 1])
+  })
 })

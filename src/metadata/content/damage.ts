@@ -40,6 +40,9 @@ export interface NeededBy {
   tag: string | null
 }
 
+/** Damage as it is found, at a time in milliseconds since 1970. */
+type FoundDamage = Pick<Damage, 'digest' | 'size'> & { at: number }
+
 /** A manifest to verify. */
 export interface StoredManifest {
   id: number
@@ -172,6 +175,8 @@ export function damageWrites(db: Db, { drop }: { drop: DropLink }) {
       .where(and(eq(blob.digest, digest), eq(repositoryBlob.isCached, true))),
   )
   return {
+    ...quarantineWrites(db),
+
     /** Notes which blobs were verified, and where the verification continues. */
     noteVerified({ ids, at, cursor }: { ids: number[]; at: number; cursor: ScrubCursor }): void {
       for (const id of ids) verified.run({ id, at })
@@ -182,18 +187,6 @@ export function damageWrites(db: Db, { drop }: { drop: DropLink }) {
           .onConflictDoUpdate({ target: total.name, set: { value } })
           .run()
       }
-    },
-
-    /** Records damaged content, and removes its bytes from the database if they are there. */
-    quarantine({ digest, kind, size, at }: Omit<Damage, 'foundAt'> & { at: number }): { stale: 'content' } {
-      const named = digestToBytes(digest)
-      if (countDamage(db) < DAMAGE_MAX) {
-        const row = { digest: named, kind, size, foundAt: at }
-        db.insert(damagedContent).values(row).onConflictDoNothing().run()
-      }
-      if (kind === 'manifest') db.delete(manifestBytes).where(eq(manifestBytes.digest, named)).run()
-      else db.delete(blobBytes).where(sql`blob_id = (select id from blob where digest = ${named})`).run()
-      return { stale: 'content' }
     },
 
     /** Removes a cached blob from every repository, so that the next pull fetches it again. */
@@ -209,6 +202,42 @@ export function damageWrites(db: Db, { drop }: { drop: DropLink }) {
           .where(eq(damagedContent.digest, digestToBytes(digest)))
           .run()
       }
+    },
+  }
+}
+
+function quarantineWrites(db: Db) {
+  const record = (row: typeof damagedContent.$inferInsert) => {
+    if (countDamage(db) < DAMAGE_MAX) db.insert(damagedContent).values(row).onConflictDoNothing().run()
+  }
+  return {
+    /** Records a damaged blob, and removes its bytes from the database if they are there. */
+    quarantineBlob({ digest, size, at }: FoundDamage): { stale: 'content' } {
+      const named = digestToBytes(digest)
+      record({ digest: named, kind: 'blob', size, foundAt: at })
+      db.delete(blobBytes).where(sql`blob_id = (select id from blob where digest = ${named})`).run()
+      return { stale: 'content' }
+    },
+
+    /**
+     * Records a damaged manifest, and removes its bytes. Does neither if it was collected or pushed again since its bytes were
+     * read.
+     *
+     * @param bytes what was read; undefined for nothing
+     */
+    quarantineManifest({ digest, size, at, bytes: read }: FoundDamage & { bytes: Uint8Array | undefined }): {
+      stale: 'content'
+      isDamaged: boolean
+    } {
+      const named = digestToBytes(digest)
+      const content = eq(manifestBytes.digest, named)
+      const [here] = db.select({ bytes: manifestBytes.bytes }).from(manifestBytes).where(content).all()
+      const isSame = here === undefined ? read === undefined : read !== undefined && here.bytes.equals(read)
+      const isStored = db.select().from(manifest).where(eq(manifest.digest, named)).limit(1).all().length > 0
+      if (!isSame || !isStored) return { stale: 'content', isDamaged: false }
+      record({ digest: named, kind: 'manifest', size, foundAt: at })
+      db.delete(manifestBytes).where(content).run()
+      return { stale: 'content', isDamaged: true }
     },
   }
 }
