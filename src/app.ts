@@ -204,7 +204,7 @@ export async function openServices(config: Config, log: Logger, options: Service
     damaged,
     room: quotas.room,
   }
-  const removal = openRemovalClock(config.data, clocks, garbageWindow.graceMs)
+  const removal = openRemovalClock(config.data, clocks, garbageWindow.graceMs, log)
   const collector = new Collector({ ...kept, ...clocks, ...removal, log })
   const fills = filesystemFills(config.data, uploads)
   const disk = () => diskSpace(config.data)

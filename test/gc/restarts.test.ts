@@ -1,4 +1,6 @@
 import { expect, test } from 'bun:test'
+import { symlink } from 'node:fs/promises'
+import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { startInProcess } from '../support/server.ts'
 
@@ -21,4 +23,31 @@ test('gc: a host that reboots every night collects once it has run for the grace
   expect(await serve(folder.path, 24, 4)).toBe('2026-11-25T08:00:00.000Z')
   expect(await serve(folder.path, 48, 4)).toBeUndefined()
   expect(await serve(folder.path, 72, 0)).toBeUndefined()
+})
+
+test.each([
+  ['is empty', ''],
+  ['is cut off', '{"at":1795'],
+  ['has no object', 'null'],
+  ['has no numbers', '{"at":"now","jumpedMs":0,"waitMs":0}'],
+  ['has negative numbers', '{"at":-1,"jumpedMs":0,"waitMs":0}'],
+])(
+  'gc: a recorded clock that %s counts for nothing, and the whole grace period is waited for',
+  async (_, text) => {
+    await using folder = await temporaryFolder('restarts')
+    await Bun.write(join(folder.path, 'gc-clock'), text)
+    expect(await serve(folder.path, 0, 4)).toBe('2026-11-25T00:00:00.000Z')
+  },
+)
+
+test('gc: a clock that cannot be recorded does not keep a server from closing its database', async () => {
+  await using folder = await temporaryFolder('restarts')
+  // The file would be written here first.
+  await symlink(join(folder.path, 'absent', 'file'), join(folder.path, 'gc-clock.new'))
+  const server = await startInProcess({ data: folder.path })
+  await server.stop()
+  expect(server.log()).toContainEqual(
+    expect.objectContaining({ msg: 'cannot record the clock of garbage collection' }),
+  )
+  await using _again = await startInProcess({ data: folder.path })
 })
