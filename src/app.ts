@@ -190,6 +190,7 @@ export async function openServices(config: Config, log: Logger, options: Service
       metrics.traffic.received += bytes
       cache.room.noteReceived(bytes)
     },
+    onEnded: (name) => quotas.room.release(name),
   })
   const damaged = await openDamaged(metadata, blobs)
   const quotas = await openQuotas({ metadata, config, tableSources, log })

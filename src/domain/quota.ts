@@ -60,11 +60,16 @@ export function checkQuota(quota: AppliedQuota, before: QuotaUsage, after: Quota
     throw countDenied(quota, `${before.tags} of ${tagsMax} tags exist`)
 }
 
-/** The refusal of bytes for which a quota has no room. */
-export function bytesDenied(quota: AppliedQuota, used: number) {
+/**
+ * The refusal of bytes for which a quota has no room.
+ *
+ * @param uploading the bytes of uploads in progress
+ */
+export function bytesDenied(quota: AppliedQuota, used: number, uploading = 0) {
+  const others = uploading === 0 ? '' : `, and uploads in progress have ${sizeOf(uploading)}`
   return registryError(
     'DENIED',
-    `${nameOf(quota)} is full: ${sizeOf(used)} of ${sizeOf(quota.bytesMax ?? 0)} are used; delete content ` +
+    `${nameOf(quota)} is full: ${sizeOf(used)} of ${sizeOf(quota.bytesMax ?? 0)} are used${others}; delete content ` +
       'and free its space with cay repo purge, or ask an admin for a larger quota',
   )
 }

@@ -29,10 +29,12 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
   private readonly publishers: Publishers
   private readonly open: OpenUploads
   private readonly blobsFolder: string
+  private readonly onEnded: (name: string) => void
   private nextDigester = 0
 
   constructor(data: string, options: UploadOptions) {
-    const { poolBytes, digesters, onFailure } = options
+    const { poolBytes, digesters, onFailure, onEnded = () => {} } = options
+    this.onEnded = onEnded
     this.files = new UploadFiles(data)
     this.blobsFolder = blobsFolder(data)
     this.ids = new UploadIds(this.files.readKey())
@@ -50,7 +52,7 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
         onReceived: options.onReceived ?? (() => {}),
         placeOf: (digest) => blobPlace(data, digest),
         onEnded: ({ upload, file }) => {
-          this.ended.set(file.id, true)
+          this.end(file.id)
           this.open.forget(upload.id)
         },
       },
@@ -126,7 +128,7 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
       if (file.changedAt >= before || session?.isBusy || keep(file)) continue
       if (session) await session.cancel()
       else await this.takeDigester().drop(file)
-      this.ended.set(file.id, true)
+      this.end(file.id)
       dropped.files++
       dropped.bytes += file.size
     }
@@ -156,8 +158,13 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
     else if (session) await session.cancel()
     else if (file) await this.takeDigester().drop(file)
     else return false
-    this.ended.set(name, true)
+    this.end(name)
     return true
+  }
+
+  private end(name: string): void {
+    this.ended.set(name, true)
+    this.onEnded(name)
   }
 
   async stop(): Promise<void> {

@@ -12,4 +12,6 @@ export interface UploadOptions {
   onFailure: (error: Error) => void
   /** Told of each part of a body that is in its file, with its size in bytes. */
   onReceived?: (bytes: number) => void
+  /** Called with the name of an upload that was cancelled, has expired, or has become a blob. */
+  onEnded?: (name: string) => void
 }

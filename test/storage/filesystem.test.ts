@@ -4,10 +4,12 @@ import { mkdtemp, rm, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
+import type { Upload } from '../../src/storage/blob-store.ts'
 import { FilesystemBlobs } from '../../src/storage/filesystem.ts'
 import { FilesystemUploads } from '../../src/storage/filesystem-uploads.ts'
+import { uuidOf } from '../../src/storage/upload-ids.ts'
 import { bodyOf, NO_BODY } from '../support/body.ts'
-import { randomBlob } from '../support/content.ts'
+import { named, randomBlob } from '../support/content.ts'
 import { failureOf } from '../support/failure.ts'
 import { blobStoreSuite, type OpenedStore, SCOPE, type StoreLimits } from './blob-store-suite.ts'
 import { smallBlobSuite } from './small-blob-suite.ts'
@@ -98,3 +100,31 @@ test.skipIf(!existsSync('/dev/shm'))(
     }
   },
 )
+
+test('uploads: the end of each is reported, whether it was cancelled, dropped or has expired', async () => {
+  await using folder = await temporaryFolder('storage')
+  const ended: string[] = []
+  const uploads = new FilesystemUploads(folder.path, {
+    ...LIMITS,
+    digesters: 1,
+    stallSecondsMax: 60,
+    onFailure: (error) => {
+      throw error
+    },
+    onEnded: (name) => ended.push(name),
+  })
+  const names: string[] = []
+  const ends: ((upload: Upload) => Promise<unknown>)[] = [
+    (upload) => uploads.cancel(upload),
+    ({ id }) => uploads.drop(uuidOf(id)),
+    () => uploads.expire(Number.MAX_SAFE_INTEGER),
+  ]
+  for (const end of ends) {
+    const upload = uploads.start('scope', 'sha256')
+    await uploads.append(upload, bodyOf(named('bytes').bytes))
+    await end(upload)
+    names.push(uuidOf(upload.id))
+  }
+  expect([...new Set(ended)]).toEqual(names)
+  await uploads.stop()
+})

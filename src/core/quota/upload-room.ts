@@ -21,7 +21,8 @@ interface OpenUpload {
 
 /**
  * Counts the bytes of uploads in progress against quotas, which count them only once their blob is linked. So uploads at the
- * same time cannot fill the disk together. Without a quota of bytes it does nothing.
+ * same time cannot fill the disk together. Without a quota of bytes it does nothing. Uploads are known by their names, not by
+ * their ids.
  */
 export class UploadRoom {
   private readonly quotas: () => readonly Quota[]
@@ -68,7 +69,7 @@ export class UploadRoom {
     if (found !== undefined) this.uploads.set(upload, this.counted({ ...found, bytes }))
   }
 
-  /** Forgets an upload that has become a blob, or was cancelled. */
+  /** Forgets an upload that has ended. */
   release(upload: string): void {
     this.uploads.delete(upload)
   }
@@ -94,8 +95,8 @@ export class UploadRoom {
   private check(applied: readonly AppliedQuota[], more: number): void {
     for (const quota of applied) {
       const used = this.usageOf(quota.counted).bytes
-      if (used + (this.sums.get(quota.counted) ?? 0) + more > (quota.bytesMax ?? 0))
-        throw bytesDenied(quota, used)
+      const uploading = this.sums.get(quota.counted) ?? 0
+      if (used + uploading + more > (quota.bytesMax ?? 0)) throw bytesDenied(quota, used, uploading)
     }
   }
 }

@@ -5,6 +5,7 @@ import { algorithmOf, type Digest } from '../../oci/digest.ts'
 import { RegistryError, registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Upload } from '../../storage/blob-store.ts'
+import { uuidOf } from '../../storage/upload-ids.ts'
 import type { LocalOptions } from './local-options.ts'
 import type { SmallBlobs } from './small-blobs.ts'
 
@@ -33,7 +34,7 @@ export function localUploads(options: LocalOptions, small: SmallBlobs): Uploads 
     async append(repository, id, body) {
       const upload = await get(repository, id)
       const size = await receive(repository, upload, body, () => uploads.append(upload, body))
-      room.settle(id, size)
+      room.settle(uuidOf(id), size)
       return { id, size }
     },
 
@@ -47,14 +48,12 @@ export function localUploads(options: LocalOptions, small: SmallBlobs): Uploads 
         return await publish(caller, repository, upload, digest, body)
       } catch (error) {
         await uploads.cancel(upload).catch(() => {})
-        room.release(upload.id)
         throw error
       }
     },
 
     async cancel(repository, id) {
       await uploads.cancel(await get(repository, id))
-      room.release(id)
     },
   }
 }
@@ -72,7 +71,7 @@ function blobPublisher(
     work: () => Promise<T>,
   ): Promise<T> => {
     try {
-      room.reserve(repository, upload.id, body)
+      room.reserve(repository, uuidOf(upload.id), body)
     } catch (error) {
       // Otherwise the connection would wait for a body that nobody reads.
       body.stream?.cancel().catch(() => {})
@@ -81,7 +80,7 @@ function blobPublisher(
     try {
       return await work()
     } catch (error) {
-      room.settle(upload.id, await uploads.getSize(upload).catch(() => 0))
+      room.settle(uuidOf(upload.id), await uploads.getSize(upload).catch(() => 0))
       throw error
     }
   }
@@ -102,7 +101,7 @@ function blobPublisher(
         uploads.commit(upload, digest, body),
       )
       // From here on the quota counts the blob itself.
-      room.release(upload.id)
+      room.release(uuidOf(upload.id))
       activity.note(repository)
       await metadata.write('linkBlob', { caller, at: now(), repository, digest, size, bytes })
       if (bytes) small.remember(repository, digest, bytes)

@@ -115,6 +115,19 @@ test('quotas: deleted content counts until it is collected, and then no longer',
   await pushBlob(server, 'carol/new', randomBlob(100 * KiB))
 })
 
+test('quotas: an upload that is cancelled by an admin no longer counts', async () => {
+  await ask('PUT', '/quotas/grace', { bytesMax: 2 * MiB })
+  const location = await startUpload(server, 'grace/app')
+  const body = randomBlob(1.5 * MiB).bytes
+  await expectStatus(await server.fetch(location, { method: 'PATCH', body }), 202)
+  const blob = randomBlob(MiB)
+  await denied(await push('grace/app', blob))
+  const { items } = await ask<{ items: { id: string; repository?: string }[] }>('GET', '/uploads')
+  const abandoned = items.find(({ repository }) => repository === 'grace/app')
+  await ask('DELETE', `/uploads/${abandoned?.id}`)
+  await expectStatus(await push('grace/app', blob), 201)
+})
+
 test('quotas: tags and repositories are limited, what exists can be pushed again, and of all the server has a quota', async () => {
   await ask('PUT', '/quotas/*', { tagsMax: 2, repositoriesMax: 1 })
   const image = imageManifest(EMPTY, [])
