@@ -1,5 +1,6 @@
 import { accessSync, constants, existsSync, mkdirSync, readdirSync, statfsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { spaceOf } from '../storage/disk.ts'
 
 /** The folders that a new data folder can contain: those of cay, and what file systems and tools create. */
 const EXPECTED = /^(blobs|uploads|tls|lost\+found|\..*)$/
@@ -54,9 +55,7 @@ export function checkFolder(folder: string, setting: string): void {
     throw new Error(
       `${folder} belongs to another program (it contains the folder ${foreign.name}): choose an empty folder with --${setting}`,
     )
-  const { bavail, bsize } = statfsSync(folder)
-  if (bavail * bsize < NEW_BYTES_MIN)
-    throw new Error(
-      `the disk of ${folder} is full (${bavail * bsize} bytes are free): free some space, ${other}`,
-    )
+  const { freeBytes } = spaceOf(statfsSync(folder))
+  if (freeBytes < NEW_BYTES_MIN)
+    throw new Error(`the disk of ${folder} is full (${freeBytes} bytes are free): free some space, ${other}`)
 }

@@ -1,7 +1,20 @@
+import type { StatsFs } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 
-/** The bytes of the disk that a folder is on; `freeBytes` is what this process may still take. */
-export async function diskSpace(folder: string): Promise<{ totalBytes: number; freeBytes: number }> {
-  const { blocks, bavail, bsize } = await statfs(folder)
+/** The bytes of a disk. */
+export interface DiskSpace {
+  totalBytes: number
+  /** What this process may still take. */
+  freeBytes: number
+}
+
+/** Measures the disk that a folder is on. */
+export async function diskSpace(folder: string): Promise<DiskSpace> {
+  return spaceOf(await statfs(folder))
+}
+
+/** A file system that states no size, such as a ramfs or many in user space, counts as endless. */
+export function spaceOf({ blocks, bavail, bsize }: Pick<StatsFs, 'blocks' | 'bavail' | 'bsize'>): DiskSpace {
+  if (blocks === 0) return { totalBytes: Number.MAX_SAFE_INTEGER, freeBytes: Number.MAX_SAFE_INTEGER }
   return { totalBytes: blocks * bsize, freeBytes: bavail * bsize }
 }
