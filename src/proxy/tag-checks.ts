@@ -95,7 +95,7 @@ export class TagChecks {
         if (state.check === check) state.isLate = isLate
       }
     }
-    return this.recordEvent(upstream, repository, tag, state, freshMs)
+    return this.outcome(upstream, repository, tag, state, freshMs)
   }
 
   /** The tag has just been fetched. */
@@ -118,7 +118,8 @@ export class TagChecks {
     return settings.freshSeconds === undefined ? this.options.freshMs : settings.freshSeconds * 1000
   }
 
-  private recordEvent(
+  /** Says how much a tag that is here can be relied on. */
+  private outcome(
     upstream: Upstream,
     repository: RepositoryName,
     tag: Tag,

@@ -1,3 +1,4 @@
+import { sha256 } from '../../lib/image.ts'
 import { type Peer, startPeer } from '../../lib/peers.ts'
 import { temporaryFolder } from '../../lib/temporary-folder.ts'
 import type { Bench } from '../case.ts'
@@ -30,7 +31,6 @@ export async function withColdCache<T>(
 export async function pullManifest(url: string, content: Content): Promise<void> {
   const headers = { accept: 'application/vnd.oci.image.manifest.v1+json' }
   const response = await fetch(url, { headers })
-  const bytes = await response.bytes()
-  const digest = `sha256:${new Bun.CryptoHasher('sha256').update(bytes).digest('hex')}`
-  if (digest !== content.manifestDigest) throw new Error(`GET ${url}: ${response.status}`)
+  if (sha256(await response.bytes()) !== content.manifestDigest)
+    throw new Error(`GET ${url}: ${response.status}`)
 }

@@ -1,3 +1,4 @@
+import { sha256 } from '../../lib/image.ts'
 import type { Bench, Case } from '../case.ts'
 import { inTurns, observe, type Row } from '../measurement.ts'
 import { imageOf, publishImage } from '../push.ts'
@@ -41,7 +42,7 @@ async function measureHits(bench: Bench, what: What, connections: number): Promi
     const [config] = bench.random.pieces(1, 1024, 1)
     const image = imageOf(config!, layer!)
     const local = await publishImage(peer, localRepository, image)
-    const manifest = `/v2/${localRepository}/manifests/sha256:${sha256Hex(image.manifest)}`
+    const manifest = `/v2/${localRepository}/manifests/${sha256(image.manifest)}`
     const pushed = { tag: local.manifest, manifest, layer: local.layer }[what]
     const paths = { pushed, cached: new URL(url(content.paths[what])).pathname }
     const contestants = []
@@ -60,8 +61,4 @@ async function measureHits(bench: Bench, what: What, connections: number): Promi
     }
     return await inTurns(contestants, bench.rounds)
   })
-}
-
-function sha256Hex(bytes: Uint8Array): string {
-  return new Bun.CryptoHasher('sha256').update(bytes).digest('hex')
 }
