@@ -3,39 +3,23 @@ import fc from 'fast-check'
 import { Retention } from '../../../src/core/retention/retention.ts'
 import { SYSTEM } from '../../../src/domain/caller.ts'
 import { parseDigest } from '../../../src/oci/digest.ts'
-import { isCompanionTag, parseRepositoryName, parseTag } from '../../../src/oci/reference.ts'
+import { parseRepositoryName, parseTag } from '../../../src/oci/reference.ts'
 import { type CollectedRegistry, DAY, openCollectedRegistry } from '../../support/collected-registry.ts'
 import { EMPTY, imageManifest } from '../../support/content.ts'
 import { openMemoryLog } from '../../support/memory-log.ts'
+import { type Policy, REPOSITORIES, RetentionModel, type Tagged } from '../../support/retention-model.ts'
 import { CALLER } from '../../support/writes.ts'
 
-const REPOSITORIES = ['ci/app', 'prod']
 const COMPANION = `sha256-${'a'.repeat(64)}.sig`
 const TAGS = ['v1.2-rc1', 'v1.10', '2.0', 'latest', 'pr-1', 'pr-2', COMPANION]
 const COVERED = ['*', 'pr-*', '[v2]*']
 const KEPT = ['latest', 'v1.[0-9]*', '?.0', 'none']
 const IMAGES = Array.from({ length: 4 }, (_, n) => imageManifest(EMPTY, [], { annotations: { n: `${n}` } }))
 
-interface Policy {
-  repositories: string[]
-  tags: string[]
-  newest?: number
-  order: 'pushed' | 'version'
-  pushedDays?: number
-  pulledDays?: number
-  keep: string[]
-  immutable: boolean
-}
-
-interface Tagged {
-  digest: string
-  updatedAt: number
-  pulledAt: number
-}
-
 type Act =
   | { act: 'push'; repository: string; tag: string; image: number }
-  | { act: 'pull' | 'delete' | 'undo'; repository: string; tag: string }
+  | { act: 'pull'; repository: string; nth: number; by: 'tag' | 'digest' | 'HEAD' }
+  | { act: 'delete' | 'undo'; repository: string; nth: number }
   | { act: 'wait'; days: number }
   | { act: 'policy'; name: string; policy: Policy | undefined }
   | { act: 'immutable'; repository: string; isOn: boolean }
@@ -70,16 +54,21 @@ const push = fc.record({
   tag,
   image: fc.nat({ max: IMAGES.length - 1 }),
 })
+const undo = fc.record({ act: fc.constant('undo' as const), repository, nth: fc.nat() })
+const RUN: Act = { act: 'run' }
 const act: fc.Arbitrary<Act> = fc.oneof(
   { weight: 8, arbitrary: push },
   {
-    weight: 4,
+    weight: 6,
     arbitrary: fc.record({
-      act: fc.constantFrom('pull' as const, 'delete' as const, 'undo' as const),
+      act: fc.constant('pull' as const),
       repository,
-      tag,
+      nth: fc.nat(),
+      by: fc.constantFrom('tag' as const, 'digest' as const, 'HEAD' as const),
     }),
   },
+  { weight: 2, arbitrary: fc.record({ act: fc.constant('delete' as const), repository, nth: fc.nat() }) },
+  { weight: 2, arbitrary: undo },
   {
     weight: 4,
     arbitrary: fc.record({ act: fc.constant('wait' as const), days: fc.integer({ min: 0, max: 2 }) }),
@@ -96,96 +85,29 @@ const act: fc.Arbitrary<Act> = fc.oneof(
     weight: 1,
     arbitrary: fc.record({ act: fc.constant('immutable' as const), repository, isOn: fc.boolean() }),
   },
-  { weight: 4, arbitrary: fc.constant({ act: 'run' as const }) },
+  { weight: 4, arbitrary: fc.constant(RUN) },
 )
-
-/** The plain model: tags by repository, when each image was pushed, and the policies. */
-class Model {
-  readonly tags = new Map(REPOSITORIES.map((name) => [name, new Map<string, Tagged>()]))
-  readonly gone = new Map<string, string>()
-  readonly pushedAt = new Map<string, number>()
-  readonly policies = new Map<string, Policy>()
-  readonly immutable = new Set<string>()
-
-  of(repository: string): Map<string, Tagged> {
-    return this.tags.get(repository) as Map<string, Tagged>
-  }
-
-  put(repository: string, tag: string, digest: string, at: number): void {
-    const { digest: before, pulledAt = 0, updatedAt } = this.of(repository).get(tag) ?? {}
-    const isSame = before === digest && updatedAt !== undefined
-    this.of(repository).set(tag, { digest, pulledAt, updatedAt: isSame ? updatedAt : at })
-  }
-
-  remove(repository: string, tag: string): void {
-    const digest = this.of(repository).get(tag)?.digest
-    if (digest !== undefined) this.gone.set(`${repository}:${tag}`, digest)
-    this.of(repository).delete(tag)
-  }
-
-  /** What expires: found by sorting everything, for each tag anew. */
-  expiring(at: number): string[] {
-    return REPOSITORIES.flatMap((repository) =>
-      [...this.of(repository).keys()]
-        .filter((tag) => this.isExpired(repository, tag, at))
-        .map((tag) => `${repository}:${tag}`),
-    ).sort()
-  }
-
-  private isExpired(repository: string, tag: string, at: number): boolean {
-    const own = [...this.policies.values()].filter(({ repositories }) =>
-      repositories.some((pattern) => new Bun.Glob(pattern).match(repository)),
-    )
-    if (isCompanionTag(tag)) return false
-    if (own.some(({ keep }) => matches(keep, tag))) return false
-    const covering = own.filter((policy) => covers(policy, tag))
-    if (covering.some((policy) => this.keeps(policy, repository, tag, at))) return false
-    if (this.immutable.has(repository)) return covering.some(({ immutable }) => immutable)
-    return covering.length > 0
-  }
-
-  private keeps(policy: Policy, repository: string, tag: string, at: number): boolean {
-    const pushed = this.pushed(repository, tag)
-    const used = Math.max(pushed, this.of(repository).get(tag)?.pulledAt ?? 0)
-    if (pushed + (policy.pushedDays ?? 0) * DAY > at) return true
-    if (used + (policy.pulledDays ?? 0) * DAY > at) return true
-    const counted = [...this.of(repository).keys()].filter(
-      (one) => !isCompanionTag(one) && covers(policy, one) && !matches(policy.keep, one),
-    )
-    const order = (a: string, b: string) =>
-      (policy.order === 'version' ? VERSIONS.indexOf(b) - VERSIONS.indexOf(a) : 0) ||
-      this.pushed(repository, b) - this.pushed(repository, a) ||
-      this.movedAt(repository, b) - this.movedAt(repository, a) ||
-      (a < b ? 1 : -1)
-    return counted
-      .sort(order)
-      .slice(0, policy.newest ?? 0)
-      .includes(tag)
-  }
-
-  private movedAt(repository: string, tag: string): number {
-    return this.of(repository).get(tag)?.updatedAt ?? 0
-  }
-
-  private pushed(repository: string, tag: string): number {
-    const { digest = '' } = this.of(repository).get(tag) ?? {}
-    return Math.max(this.movedAt(repository, tag), this.pushedAt.get(`${repository}@${digest}`) ?? 0)
-  }
-}
-
-/** The tags that are versions, the oldest first. */
-const VERSIONS = ['v1.2-rc1', 'v1.10', '2.0']
-
-function covers({ tags, order }: Policy, tag: string): boolean {
-  return matches(tags, tag) && (order === 'pushed' || VERSIONS.includes(tag))
-}
-
-function matches(patterns: string[], tag: string): boolean {
-  return patterns.some((pattern) => new Bun.Glob(pattern).match(tag))
-}
+/** Between two runs, nothing but the undo makes the second one look at the repository. */
+const acts: fc.Arbitrary<Act[]> = fc
+  .array(
+    fc.oneof(
+      { weight: 9, arbitrary: act.map((one) => [one]) },
+      { weight: 1, arbitrary: undo.map((one) => [RUN, one, RUN]) },
+    ),
+    {
+      minLength: 40,
+      maxLength: 120,
+    },
+  )
+  .map((parts) => parts.flat())
 
 /** Does an act in the registry and in the model. */
-async function perform(step: Act, cay: CollectedRegistry, retention: Retention, model: Model): Promise<void> {
+async function perform(
+  step: Act,
+  cay: CollectedRegistry,
+  retention: Retention,
+  model: RetentionModel,
+): Promise<void> {
   const at = cay.now()
   const write = (name: string) => ({ caller: CALLER, at, repository: parseRepositoryName(name) })
   if (step.act === 'wait') return cay.wait(step.days * DAY)
@@ -208,39 +130,54 @@ async function perform(step: Act, cay: CollectedRegistry, retention: Retention, 
     await cay.metadata.write('changeRepository', { ...write(step.repository), change })
     return
   }
-  const { repository, tag } = step
-  const current = model.of(repository).get(tag)
-  if (step.act === 'push') {
-    const image = IMAGES[step.image] as (typeof IMAGES)[number]
-    const isRefused = model.immutable.has(repository) && current && current.digest !== image.digest
-    await cay.pushBlob(EMPTY, repository)
-    if (isRefused) return
-    await cay.pushManifest(image, [tag], repository)
-    model.put(repository, tag, image.digest, cay.now())
-    model.pushedAt.set(`${repository}@${image.digest}`, cay.now())
-  } else if (step.act === 'pull' && current !== undefined) {
-    const digest = parseDigest(current.digest)
-    cay.registry.usage.pulled({
+  if (step.act === 'push') return await pushStep(step, cay, model)
+  const { repository, act } = step
+  const from = act === 'undo' ? model.goneFrom(repository) : model.of(repository)
+  const tag = [...from.keys()].sort()[step.nth % Math.max(1, from.size)]
+  if (tag === undefined) return
+  if (step.act === 'pull') {
+    const { digest } = model.of(repository).get(tag) as Tagged
+    const name = step.by === 'digest' ? undefined : parseTag(tag)
+    const pull = {
       repository: parseRepositoryName(repository),
-      tag: parseTag(tag),
-      digest,
+      tag: name,
+      digest: parseDigest(digest),
       account: undefined,
-    })
-    current.pulledAt = at
-  } else if (step.act === 'delete' && current !== undefined && !model.immutable.has(repository)) {
-    await cay.delete(tag, repository)
-    model.remove(repository, tag)
-  } else if (step.act === 'undo' && current === undefined) {
-    const gone = model.gone.get(`${repository}:${tag}`)
-    if (gone === undefined) return
+    }
+    if (step.by === 'HEAD') cay.registry.usage.resolved(pull)
+    else cay.registry.usage.pulled(pull)
+    model.pull(repository, tag, step.by === 'digest', at)
+  } else if (act === 'undo') {
+    const gone = model.goneFrom(repository).get(tag) as string
     const to = { digest: parseDigest(gone) }
     await cay.metadata.write('restoreTag', { ...write(repository), windowStart: 0, tag: parseTag(tag), to })
     model.put(repository, tag, gone, at)
+  } else if (!model.immutable.has(repository)) {
+    await cay.delete(tag, repository)
+    model.remove(repository, tag)
   }
 }
 
+async function pushStep(
+  { repository, tag, image: nth }: Extract<Act, { act: 'push' }>,
+  cay: CollectedRegistry,
+  model: RetentionModel,
+): Promise<void> {
+  const current = model.of(repository).get(tag)
+  const image = IMAGES[nth] as (typeof IMAGES)[number]
+  await cay.pushBlob(EMPTY, repository)
+  if (model.immutable.has(repository) && current && current.digest !== image.digest) return
+  await cay.pushManifest(image, [tag], repository)
+  model.put(repository, tag, image.digest, cay.now())
+  model.pushedAt.set(`${repository}@${image.digest}`, cay.now())
+}
+
 /** Compares the dry run, the run and the model. */
-async function compareRun(cay: CollectedRegistry, retention: Retention, model: Model): Promise<void> {
+async function compareRun(
+  cay: CollectedRegistry,
+  retention: Retention,
+  model: RetentionModel,
+): Promise<void> {
   const { items } = await retention.test({ expiring: true, limit: 100 })
   const expected = model.expiring(cay.now())
   expect(items.map(({ repository, tag }) => `${repository}:${tag}`).sort()).toEqual(expected)
@@ -259,7 +196,7 @@ async function compareRun(cay: CollectedRegistry, retention: Retention, model: M
 
 test('retention: expires what a plain model expires, and what its dry run said, after any acts', async () => {
   await fc.assert(
-    fc.asyncProperty(policy, fc.array(act, { minLength: 40, maxLength: 120 }), async (policy, acts) => {
+    fc.asyncProperty(policy, acts, async (policy, acts) => {
       await using cay = await openCollectedRegistry({
         garbageWindow: { graceMs: DAY, windowMs: 1000 * DAY, untaggedDays: 0 },
       })
@@ -273,9 +210,9 @@ test('retention: expires what a plain model expires, and what its dry run said, 
         steady: cay.now,
         usage: cay.registry.usage,
       })
-      const model = new Model()
+      const model = new RetentionModel()
       const first = { act: 'policy', name: 'a', policy } as const
-      for (const step of [first, ...acts, { act: 'run' } as const]) {
+      for (const step of [first, ...acts, RUN]) {
         cay.wait(1000)
         await perform(step, cay, retention, model)
       }
