@@ -153,12 +153,26 @@ function contentOperations(db: Db, version: VersionOfCall) {
     ...damageWrites(db, { drop }),
     ...blobCollectionWrites(db, { purge, drop, setDeleted: repositoriesByName.setDeleted }),
     ...purgeWrites(db, { recordEvent, purge, setDeleted: repositoriesByName.setDeleted }),
-    ...manifestRestores({ recordEvent, find, findManifest, tags, lines, revive }),
-    ...tagRestores({ recordEvent, tags, lines, revive, begin }),
-    ...repositoryRestores({ recordEvent, find, rows: repositoriesByName }),
-    ...rewinds({ recordEvent, find, tags, lines, revive }),
+    ...limitedRestores(
+      { recordEvent, find, findManifest, tags, lines, revive, begin, rows: repositoriesByName },
+      limits,
+    ),
     ...countingWrites(db, { total, write, setQuotas: limits.set }),
     ...planWrites(db, { find, due, total, write }),
     ...retentionWrites(db, { recordEvent, immutable, due, total, tags: namedTags, version }),
+  }
+}
+
+type RestoreParts = Parameters<typeof manifestRestores>[0] &
+  Parameters<typeof tagRestores>[0] &
+  Parameters<typeof repositoryRestores>[0]
+
+/** A restore adds tags or a repository, so it is limited as a push is. */
+function limitedRestores(parts: RestoreParts, { limited, limitedParts }: ReturnType<typeof quotaLimits>) {
+  return {
+    restoreManifest: limitedParts(manifestRestores(parts).restoreManifest),
+    restoreTag: limited(tagRestores(parts).restoreTag),
+    restoreRepository: limited(repositoryRestores(parts).restoreRepository),
+    rewindRepository: limitedParts(rewinds(parts).rewindRepository),
   }
 }

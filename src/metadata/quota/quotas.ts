@@ -13,6 +13,7 @@ import type { RepositoryName } from '../../oci/reference.ts'
 import type { RecordAct } from '../accounts/audit.ts'
 import type { Db } from '../database.ts'
 import { namespaceUsage, quota } from '../quota-schema.ts'
+import type { Parts } from '../stale.ts'
 import { checkVersion, type VersionOfCall } from '../versions.ts'
 import type { ReadUsage } from './usage.ts'
 
@@ -85,6 +86,15 @@ export function quotaReads(db: Db) {
 /** Holds the quotas in the writer's thread, and refuses writes that pass one. */
 export function quotaLimits(usageOf: ReadUsage) {
   let quotas: readonly Quota[] = []
+  /** Returns a function that throws DENIED if what the namespace holds has since grown beyond a quota. */
+  const watch = (repository: RepositoryName): (() => void) => {
+    const watched = quotasFor(quotas, namespaceOf(repository)).map((quota) => {
+      return { quota, before: usageOf(quota.counted) }
+    })
+    return () => {
+      for (const { quota, before } of watched) checkQuota(quota, before, usageOf(quota.counted))
+    }
+  }
   return {
     set(all: readonly Quota[]): void {
       quotas = all
@@ -94,13 +104,25 @@ export function quotaLimits(usageOf: ReadUsage) {
     limited<A extends { repository: RepositoryName }, R>(operation: (call: A) => R): (call: A) => R {
       return (call) => {
         if (quotas.length === 0) return operation(call)
-        const applied = quotasFor(quotas, namespaceOf(call.repository))
-        const before = applied.map(({ counted }) => usageOf(counted))
+        const check = watch(call.repository)
         const answer = operation(call)
-        for (const [at, one] of applied.entries()) {
-          checkQuota(one, before[at] ?? { bytes: 0, repositories: 0, tags: 0 }, usageOf(one.counted))
-        }
+        check()
         return answer
+      }
+    },
+
+    /** The same for an operation that is done in parts. The parts before the one that passes a quota stay done. */
+    limitedParts<A extends { repository: RepositoryName }, R>(
+      operation: (call: A) => Parts<R>,
+    ): (call: A) => Parts<R> {
+      return function* (call) {
+        for (const parts = operation(call); ; ) {
+          const check = watch(call.repository)
+          const part = parts.next()
+          check()
+          if (part.done) return part.value
+          yield part.value
+        }
       }
     },
   }

@@ -67,13 +67,17 @@ export function rewinds({
       const done = { restored: 0, removed: 0, lost: 0 }
       // A tag that may not be moved ends the rewind, so before it all is done in one part.
       let isOver = partTime()
-      for (const { name, state } of lines.movedSince(repositoryId, to, at)) {
-        if (isOver() && !tags.hasImmutable(repositoryId)) {
-          yield CONTENT_STALE
-          isOver = partTime()
+      // Removals come first, so that no part passes a quota that the whole does not pass.
+      for (const isRemoval of [true, false]) {
+        for (const { name, state } of lines.movedSince(repositoryId, to, at)) {
+          if (isOver() && !tags.hasImmutable(repositoryId)) {
+            yield CONTENT_STALE
+            isOver = partTime()
+          }
+          if ((state === null) !== isRemoval) continue
+          const outcome = takeBack(repositoryId, name, state, call)
+          if (outcome !== undefined) done[outcome]++
         }
-        const outcome = takeBack(repositoryId, name, state, call)
-        if (outcome !== undefined) done[outcome]++
       }
       recordEvent({ type: 'repository.rewind', repository }, caller, at)
       return { ...CONTENT_STALE, ...done }

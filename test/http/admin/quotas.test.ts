@@ -150,6 +150,39 @@ test('quotas: tags and repositories are limited, what exists can be pushed again
   await pushBlob(server, 'erin/app', randomBlob(10))
 })
 
+test('quotas: restores are refused where a push would be, and a rewind that adds no tags is not', async () => {
+  const images = ['x', 'y'].map((reference) => imageManifest(EMPTY, [], { annotations: { reference } }))
+  const [x, y] = images as [Named, Named]
+  await pushImage(server, 'gina/app', x, [], { reference: 'a' })
+  await pushImage(server, 'gina/old', x, [], { reference: 'a' })
+  await ask('PUT', '/quotas/gina', { tagsMax: 1, repositoriesMax: 1 })
+  await ask('DELETE', '/repositories/gina%2Fold')
+  clock += 1000
+  const before = new Date(clock).toISOString()
+  clock += 1000
+  expect((await server.fetch(`/v2/gina/app/manifests/${x.digest}`, { method: 'DELETE' })).status).toBe(202)
+  await pushImage(server, 'gina/app', y, [], { reference: 'b' })
+  const restore = async (path: string, body: object = {}) =>
+    await server.fetch(`/api/v1/repositories/${path}`, {
+      method: 'POST',
+      body: JSON.stringify(body),
+      headers: { 'content-type': 'application/json' },
+    })
+  const refused = 'the quota of the namespace gina is full: 1 of 1'
+  for (const [path, body] of [
+    ['gina%2Fapp/tags/a/restore', { at: before }],
+    [`gina%2Fapp/manifests/${x.digest}/restore`, {}],
+    ['gina%2Fold/restore', {}],
+  ] as const) {
+    const response = await restore(path, body)
+    expect([path, response.status]).toEqual([path, 403])
+    expect(await response.text()).toContain(refused)
+  }
+  expect((await restore('gina%2Fapp/rewind', { at: before })).status).toBe(200)
+  const tags = await server.fetch('/v2/gina/app/tags/list')
+  expect(await tags.json()).toMatchObject({ tags: ['a'] })
+})
+
 test('quotas: 16 concurrent pushers of known and unknown length never pass one, nor leave refused bytes behind', async () => {
   await ask('PUT', '/quotas/frank', { bytesMax: 8 * MiB })
   const statuses = await Promise.all(
