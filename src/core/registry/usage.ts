@@ -11,9 +11,8 @@ const ENTRIES_MAX = 10_000
 const ENTRIES_PER_WRITE = 500
 
 /**
- * Counts pulls and pushes in memory, by repository, tag or digest, and account. They are written together from time to time. The time
- * of the last pull is that of the first one between two writes. A crash loses what was not written. When writes cannot keep
- * up, new tags and accounts are not counted.
+ * Counts pulls and pushes in memory, by repository, tag or digest, and account. They are written together from time to
+ * time. A crash loses what was not written. When writes cannot keep up, new tags, digests and accounts are not counted.
  */
 export class Usage implements UsageCounter {
   private readonly write: Metadata['write']
@@ -42,7 +41,7 @@ export class Usage implements UsageCounter {
     const entry = this.entryOf({ repository, tag: undefined, digest: undefined, account: undefined })
     if (entry === undefined) return
     entry.pushes++
-    entry.lastPushedAt ??= this.now()
+    entry.lastPushedAt = this.now()
   }
 
   /** Writes what was counted until now. What could not be written is tried again the next time. */
@@ -72,7 +71,7 @@ export class Usage implements UsageCounter {
     })
     if (entry === undefined) return
     entry.pulls += pulls
-    entry.lastPulledAt ??= this.now()
+    entry.lastPulledAt = this.now()
   }
 
   private entryOf({ repository, tag, digest, account }: Pull): UsageEntry | undefined {

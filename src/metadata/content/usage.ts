@@ -1,4 +1,5 @@
-import { and, eq, isNull, sql } from 'drizzle-orm'
+import { and, eq, isNull, type Placeholder, type SQL, sql } from 'drizzle-orm'
+import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
 import { dayOf } from '../../domain/day.ts'
 import { type Digest, digestToBytes } from '../../oci/digest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
@@ -44,21 +45,21 @@ export function usageWrites(db: Db, findManifest: FindManifest) {
         .set({
           pulls: sql`${repository.pulls} + ${used.pulls}`,
           pushes: sql`${repository.pushes} + ${used.pushes}`,
-          lastPulledAt: sql`coalesce(${used.lastPulledAt}, ${repository.lastPulledAt})`,
-          lastPushedAt: sql`coalesce(${used.lastPushedAt}, ${repository.lastPushedAt})`,
+          lastPulledAt: newer(repository.lastPulledAt, used.lastPulledAt),
+          lastPushedAt: newer(repository.lastPushedAt, used.lastPushedAt),
         })
         .where(and(eq(repository.name, used.repository), isNull(repository.deletedAt)))
         .returning({ id: repository.id }),
   )
   const addToTag = statement(
     db,
-    { repositoryId: number, tag: text, pulls: number, lastPulledAt: optional(number) },
+    { repositoryId: number, tag: text, pulls: number, lastPulledAt: number },
     (used) =>
       db
         .update(tag)
         .set({
           pulls: sql`${tag.pulls} + ${used.pulls}`,
-          lastPulledAt: sql`coalesce(${used.lastPulledAt}, ${tag.lastPulledAt})`,
+          lastPulledAt: newer(tag.lastPulledAt, used.lastPulledAt),
         })
         .where(and(eq(tag.repositoryId, used.repositoryId), eq(tag.name, used.tag))),
   )
@@ -83,6 +84,11 @@ export function usageWrites(db: Db, findManifest: FindManifest) {
   }
 }
 
+/** The newer of two times, each of which may be null. Entries are not in the order of their times. */
+function newer(known: SQLiteColumn, used: Placeholder): SQL {
+  return sql`max(coalesce(${known}, ${used}), coalesce(${used}, ${known}))`
+}
+
 /**
  * Refreshes the last pull of the tags at a manifest, and at the indexes that list it, so that retention does not expire
  * what is deployed by digest. More tags than the limit need not be refreshed: those that are keep the manifest.
@@ -92,7 +98,7 @@ function tagsInUse(db: Db) {
     db,
     { id: number, lastPulledAt: number, limit: number },
     ({ id, lastPulledAt, limit }) => sql<{ used: number }>`
-      update tag set last_pulled_at = max(${lastPulledAt}, coalesce(last_pulled_at, 0))
+      update tag set last_pulled_at = max(coalesce(last_pulled_at, 0), ${lastPulledAt})
       where rowid in (select rowid from tag where manifest_id = ${id} limit ${limit}) returning 1 as used`,
   )
   const indexes = statement(

@@ -95,16 +95,18 @@ test('usage: a HEAD is a use of a tag or of a digest, and not a pull', async () 
   ])
 })
 
-test('usage: counts of a failed write are written the next time', async () => {
+test('usage: counts of a failed write are written the next time, with the time of the last pull', async () => {
   const { state, usage } = fakeWrites()
   usage.pulled(pullOf())
   state.failure = new Error('full')
   expect(await failureOf(usage.flush())).toBe(state.failure)
+  state.now += 1000
   usage.pulled(pullOf())
   await usage.close()
   state.failure = undefined
   await usage.close()
-  expect(state.written).toMatchObject([{ repository: APP, account: 'alice', pulls: 2 }])
+  const lastPulledAt = AT + 1000
+  expect(state.written).toMatchObject([{ repository: APP, account: 'alice', pulls: 2, lastPulledAt }])
 })
 
 test('usage: many counts are written early and in pieces, within the limit', async () => {
