@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { adminClient, apiPath } from './admin-client.ts'
 import { CommandError, EXIT } from './failure.ts'
 import { readLine, readPasswords } from './input/password-input.ts'
+import { sanitize } from './output/terminal.ts'
 import { isOpenToOthers, openRemote, parseServer, readText } from './remote.ts'
 import { currentServer, findSignIn, forgetSignIn, keepSignIn, type SignIn } from './sign-in.ts'
 
@@ -29,7 +30,7 @@ export async function login(url: string, options: LoginOptions): Promise<void> {
   const signIn = { ...(await signInAt(server, options)), ...ca }
   keepSignIn(process.env, server.origin, signIn)
   process.stdout.write(
-    `signed in to ${server.origin} as ${signIn.account}; commands use it until cay logout\n`,
+    `signed in to ${server.origin} as ${sanitize(signIn.account)}; commands use it until cay logout\n`,
   )
 }
 
@@ -79,7 +80,8 @@ export async function logout(url: string | undefined): Promise<void> {
       const client = adminClient(await open(new URL(origin), ca === undefined ? {} : { ca }, { token }))
       await client.send('DELETE', apiPath('accounts', account, 'tokens', tokenId))
     } catch (error) {
-      process.stderr.write(`cay: warning: the token could not be revoked: ${(error as Error).message}\n`)
+      const why = sanitize((error as Error).message)
+      process.stderr.write(`cay: warning: the token could not be revoked: ${why}\n`)
     }
   }
   process.stdout.write(`signed out of ${origin}\n`)

@@ -166,6 +166,34 @@ test('--server: a server that is not cay gets one line of error, and a redirect 
   expect(asked).toEqual([])
 })
 
+test('cay login and cay logout print nothing of a server that could change the terminal', async () => {
+  await using folder = await temporaryFolder('hostile')
+  using server = Bun.serve({
+    hostname: '127.0.0.1',
+    port: 0,
+    fetch({ method, url }) {
+      if (method === 'DELETE') return Response.json({ detail: 'no\x1b[2J' }, { status: 400 })
+      const isCaller = new URL(url).pathname.endsWith('/caller')
+      return Response.json(isCaller ? { account: 'alice\x1b[2J' } : { id: 'one', secret: 'cay_secret' })
+    },
+  })
+  const origin = `http://127.0.0.1:${server.port}`
+  const cay = (...words: string[]) =>
+    runCay(words, { XDG_CONFIG_HOME: folder.path }, words[0] === 'login' ? 'a password or a token\n' : '')
+  const signedIn = (account: string) => ({
+    code: 0,
+    output: `signed in to ${origin} as ${account}; commands use it until cay logout\n`,
+    errors: '',
+  })
+  expect(await cay('login', origin)).toEqual(signedIn('alice [2J'))
+  expect(await cay('login', origin, '--username', 'alice')).toEqual(signedIn('alice'))
+  expect(await cay('logout')).toEqual({
+    code: 0,
+    output: `signed out of ${origin}\n`,
+    errors: 'cay: warning: the token could not be revoked: no [2J\n',
+  })
+})
+
 test('--server: http to another host counts as readable by others, https and loopback do not', () => {
   const open = ['http://registry.example', 'http://192.0.2.1:5000']
   const closed = [
