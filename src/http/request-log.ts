@@ -12,6 +12,9 @@ import { isClientGone, toRegistryError } from './problem/errors.ts'
 const CHARACTERS_MAX = 1000
 const CLIENT_CHARACTERS_MAX = 200
 
+/** Statuses of a busy server and of a full one, which one client can cause again and again. */
+const BUSY = [503, 507]
+
 export interface Handled {
   method: string
   path: string
@@ -81,18 +84,21 @@ function deedOf(method: string, path: string): Deed | undefined {
 }
 
 /**
- * Returns a function that logs requests: server errors at error; at info what was pushed, deleted, changed or refused, so
- * many refusals of one client; and everything else at debug.
+ * Returns a function that logs requests: server errors at error; at info what was pushed, deleted, changed or refused; and
+ * everything else at debug. Lines about refusals and about a busy server are limited for each client.
  */
 export function requestLogger(log: Logger): (handled: Handled) => void {
   const limit = new LineLimit()
   return (handled) => {
     const { status, deed } = handled
-    if (status >= 500) return log.error(lineOf(handled), 'request')
+    if (status >= 500) {
+      const omitted = BUSY.includes(status) ? limit.admit(networkOf(handled.address())) : {}
+      if (omitted) return log.error({ ...lineOf(handled), ...omitted }, 'request')
+    }
     if (!log.isLevelEnabled('info')) return
     if (status < 400) {
       if (deed !== undefined) logDeed(log, handled, deed)
-    } else if (isRefusal(handled)) {
+    } else if (status < 500 && isRefusal(handled)) {
       const omitted = limit.admit(networkOf(handled.address()))
       if (omitted) return log.info({ ...lineOf(handled), ...omitted }, 'refused')
     }

@@ -8,6 +8,7 @@ import { expectStatus, pushImage, putManifest } from '../support/push.ts'
 import { until } from '../support/until.ts'
 
 const INFO = 30
+const ERROR = 50
 
 const REQUEST: Handled = {
   method: 'PUT',
@@ -41,6 +42,15 @@ test('request log: a client that is refused again and again gets 20 lines at inf
   const refused = lines.filter(({ level }) => level === INFO)
   expect(refused).toHaveLength(21)
   expect(refused.at(-1)).toMatchObject({ msg: 'refused', address: '192.0.2.2' })
+})
+
+test('request log: a busy or full server says so 20 times a minute to one client, and each fault once', () => {
+  const { log, lines } = openMemoryLog()
+  const logRequest = requestLogger(log)
+  for (const status of [503, 507, 500]) for (let n = 0; n < 30; n++) logRequest({ ...REQUEST, status })
+  const errors = lines.filter(({ level }) => level === ERROR)
+  expect(errors.filter(({ status }) => status === 500)).toHaveLength(30)
+  expect(errors.filter(({ status }) => status !== 500)).toHaveLength(20)
 })
 
 describe('request log: at info', () => {

@@ -13,7 +13,8 @@ export function errors(log: Logger, nextRequestId: () => string) {
   return new Elysia({ name: 'errors' }).onError({ as: 'global' }, ({ error, request, path, set }) => {
     const known = fromElysia(error, request)
     const requestId = String(set.headers['x-request-id'] ?? nextRequestId())
-    if (known.status >= 500) log.error({ requestId, cause: known.cause ?? known }, 'request failed')
+    // The request log has the others.
+    if (known.status === 500) log.error({ requestId, cause: known.cause ?? known }, 'request failed')
     const response = answerOf(known, request.method, path)
     set.headers['x-request-id'] = requestId
     response.headers.set('x-request-id', requestId)
