@@ -1,5 +1,6 @@
 import type { TransferTarget } from './copy.ts'
 import { MANIFEST_BYTES_MAX } from './manifest-file.ts'
+import { readAtMost, readObject } from './response-body.ts'
 import { type Document, type ImageSource, type Listed, TransferError } from './source.ts'
 
 /** Sends a request to a path of a registry. */
@@ -17,6 +18,8 @@ const ACCEPT = [
   '*/*;q=0.1',
 ].join(', ')
 
+/** The message of a longer error is not read. */
+const ERROR_BYTES_MAX = 64 * 1024
 const PAGE = 500
 /** How many pages of a list are read, so that a registry cannot go on forever. */
 const PAGES_MAX = 100_000
@@ -34,7 +37,7 @@ export class RegistryClient implements ImageSource, TransferTarget {
 
   async *list(): AsyncIterable<Listed> {
     for await (const repository of this.names()) {
-      for await (const reference of this.pages<string>(`/v2/${repository}/tags/list?n=${PAGE}`, 'tags')) {
+      for await (const reference of this.pages(`/v2/${repository}/tags/list?n=${PAGE}`, 'tags')) {
         yield { repository, reference }
       }
     }
@@ -102,20 +105,21 @@ export class RegistryClient implements ImageSource, TransferTarget {
   private async *names(): AsyncIterable<string> {
     const { repositories } = this
     if (typeof repositories !== 'function') return yield* repositories
-    for await (const name of this.pages<string>(`/v2/_catalog?n=${PAGE}`, 'repositories')) {
+    for await (const name of this.pages(`/v2/_catalog?n=${PAGE}`, 'repositories')) {
       if (repositories(name)) yield name
     }
   }
 
   /** Yields the items of a list, page by page (distribution-spec, "Listing Tags"). */
-  private async *pages<T>(first: string, field: string): AsyncIterable<T> {
+  private async *pages(first: string, field: string): AsyncIterable<string> {
     let path: string | undefined = first
     for (let page = 0; path !== undefined && page < PAGES_MAX; page++) {
       const response = await this.send(path)
       if (response.status === 404) return
       await expectStatus(response, 200)
-      const list = JSON.parse(new TextDecoder().decode(await readAtMost(response, MANIFEST_BYTES_MAX)))
-      yield* (list[field] ?? []) as T[]
+      const list = (await readObject(response, MANIFEST_BYTES_MAX))[field] ?? []
+      if (!Array.isArray(list)) throw new TransferError(`${response.url} does not send a list of ${field}`)
+      yield* list.filter((one) => typeof one === 'string')
       path = nextPage(response)
     }
   }
@@ -126,7 +130,8 @@ function nextPage(response: Response): string | undefined {
   const next = /<([^>]+)>\s*;\s*rel="?next"?/i.exec(response.headers.get('link') ?? '')?.[1]
   if (next === undefined) return undefined
   const url = new URL(next, 'http://localhost')
-  return `${url.pathname}${url.search}`
+  // Two slashes would begin the name of a host.
+  return `${url.pathname.replace(/^\/+/, '/')}${url.search}`
 }
 
 function digestsOfIndex(document: Uint8Array): string[] {
@@ -136,21 +141,11 @@ function digestsOfIndex(document: Uint8Array): string[] {
   return manifests.map(({ digest }) => digest)
 }
 
-async function readAtMost(response: Response, bytesMax: number): Promise<Uint8Array<ArrayBuffer>> {
-  const chunks: Uint8Array[] = []
-  let bytes = 0
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.length
-    if (bytes > bytesMax) throw new TransferError(`${response.url} sends more than ${bytesMax} bytes`)
-    chunks.push(chunk)
-  }
-  return new Uint8Array(Buffer.concat(chunks))
-}
-
 async function expectStatus(response: Response, status: number): Promise<void> {
   if (response.status === status) return
-  const text = (await response.text()).slice(0, 4096)
-  throw new TransferError(`${messageIn(text) ?? `the registry answered ${response.status}`}`)
+  const bytes = await readAtMost(response, ERROR_BYTES_MAX).catch(() => new Uint8Array())
+  const message = messageIn(new TextDecoder().decode(bytes))
+  throw new TransferError(message ?? `the registry answered ${response.status}`)
 }
 
 function messageIn(text: string): string | undefined {

@@ -1,5 +1,7 @@
+import { LRUCache } from 'lru-cache'
 import { parseChallenges } from '../domain/challenge.ts'
 import type { Send } from './registry-client.ts'
+import { readObject } from './response-body.ts'
 import { TransferError } from './source.ts'
 
 /** A registry to copy from. */
@@ -14,15 +16,18 @@ export interface RemoteRegistry {
 
 /** How long a request can take until its response begins. */
 const RESPONSE_MS_MAX = 60_000
+/** Repositories whose token is remembered. */
+const TOKENS_MAX = 100
+const TOKEN_BYTES_MAX = 256 * 1024
 /** How often a request is repeated that the registry refuses for a while, and how long is waited at most. */
 const TRIES_MAX = 5
 const WAIT_SECONDS_MAX = 60
 
 /** Returns how to send requests to a registry: with the token or the password that it asks for. */
 export function openRemoteRegistry({ url, username, password, authorities }: RemoteRegistry): Send {
-  const tokens = new Map<string, string>()
+  const tokens = new LRUCache<string, string>({ max: TOKENS_MAX })
   const tls = authorities === undefined ? {} : { tls: { ca: authorities } }
-  const basic = username === undefined ? undefined : `Basic ${btoa(`${username}:${password ?? ''}`)}`
+  const basic = username === undefined ? undefined : basicOf(username, password ?? '')
   let header = basic
   const request = async (target: URL, init: RequestInit, authorization: string | undefined) => {
     const headers = new Headers(init.headers)
@@ -39,12 +44,12 @@ export function openRemoteRegistry({ url, username, password, authorities }: Rem
   }
   const tokenFor = async (challenge: Readonly<Record<string, string>>): Promise<string> => {
     const { realm = '', service, scope } = challenge
-    const target = new URL(realm, url)
+    const target = parseRealm(realm, url)
     if (service !== undefined) target.searchParams.set('service', service)
     if (scope !== undefined) target.searchParams.set('scope', scope)
     const response = await request(target, {}, basic)
     if (!response.ok) throw new TransferError(`${target.origin} refused to give a token: ${response.status}`)
-    const { token, access_token } = (await response.json()) as { token?: string; access_token?: string }
+    const { token, access_token } = await readObject(response, TOKEN_BYTES_MAX)
     return `Bearer ${token ?? access_token ?? ''}`
   }
   const authorized = async (target: URL, init: RequestInit): Promise<Response> => {
@@ -72,6 +77,20 @@ export function openRemoteRegistry({ url, username, password, authorities }: Rem
       await Bun.sleep(Math.min(Number.isFinite(seconds) ? seconds : 2 ** tries, WAIT_SECONDS_MAX) * 1000)
     }
   }
+}
+
+function basicOf(username: string, password: string): string {
+  return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
+}
+
+/** Parses where a registry gives tokens. The password must not be sent there in plain text, unless it is anyway. */
+function parseRealm(realm: string, url: URL): URL {
+  const target = URL.parse(realm, url.href)
+  if (target?.protocol === 'https:' || (target?.protocol === 'http:' && url.protocol === 'http:'))
+    return target
+  throw new TransferError(
+    `${url.origin} asks for a token from "${realm.slice(0, 200)}": expected an https:// URL`,
+  )
 }
 
 function refused({ origin }: URL): TransferError {

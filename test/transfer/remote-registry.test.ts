@@ -1,0 +1,71 @@
+import { expect, test } from 'bun:test'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
+import { RegistryClient } from '../../src/transfer/registry-client.ts'
+import { openRemoteRegistry } from '../../src/transfer/remote-registry.ts'
+
+/** A registry that answers as told, and what it was sent. */
+function startFake(answer: (request: Request, url: URL) => Response) {
+  const credentials: (string | null)[] = []
+  const server = Bun.serve({
+    port: 0,
+    hostname: '127.0.0.1',
+    fetch(request) {
+      credentials.push(request.headers.get('authorization'))
+      return answer(request, new URL(request.url))
+    },
+  })
+  return { credentials, url: server.url, [Symbol.asyncDispose]: () => server.stop(true) }
+}
+
+const clientOf = (url: URL, password = 'secret') =>
+  new RegistryClient(openRemoteRegistry({ url, username: 'me', password }))
+
+const challenge = (realm: string) =>
+  new Response(null, { status: 401, headers: { 'www-authenticate': `Bearer realm="${realm}"` } })
+
+const failureOf = async (work: Promise<unknown>) =>
+  await work.then(
+    () => 'none',
+    (error: Error) => error.message,
+  )
+
+test('migrate: a registry cannot have a local file sent to it as its token', async () => {
+  await using folder = await temporaryFolder('remote')
+  const file = join(folder.path, 'secret.json')
+  await writeFile(file, '{"token":"of-another-service"}')
+  await using fake = startFake(() => challenge(`file://${file}`))
+  expect(await failureOf(clientOf(fake.url).manifest('app', 'v1'))).toContain('expected an https:// URL')
+  expect(fake.credentials.filter((one) => one?.includes('of-another-service'))).toEqual([])
+})
+
+test('migrate: the answer of a token service is bounded', async () => {
+  const big = JSON.stringify({ token: 'x'.repeat(1_000_000) })
+  await using fake = startFake((_, { pathname, origin }) =>
+    pathname === '/token' ? new Response(big) : challenge(`${origin}/token`),
+  )
+  expect(await failureOf(clientOf(fake.url).manifest('app', 'v1'))).toContain('sends more than')
+})
+
+test('migrate: the next page of a list is asked of the same host', async () => {
+  await using other = startFake(() => Response.json({ repositories: [] }))
+  await using fake = startFake((_, { pathname }) =>
+    pathname.endsWith('/_catalog')
+      ? Response.json(
+          { repositories: [] },
+          { headers: { link: `<http://x//127.0.0.1:${other.url.port}/v2/>; rel="next"` } },
+        )
+      : Response.json({ repositories: 'none' }),
+  )
+  expect(await failureOf(Array.fromAsync(clientOf(fake.url).list()))).toContain(
+    'does not send a list of repositories',
+  )
+  expect(other.credentials).toEqual([])
+})
+
+test('migrate: a password can have any characters', async () => {
+  await using fake = startFake(() => new Response(null, { status: 404 }))
+  await clientOf(fake.url, 'pässwörd ✓').manifest('app', 'v1')
+  expect(fake.credentials).toEqual([`Basic ${Buffer.from('me:pässwörd ✓').toString('base64')}`])
+})
