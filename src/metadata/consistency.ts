@@ -1,5 +1,5 @@
 import { Database } from 'bun:sqlite'
-import { type Digest, digestFromBytes } from '../oci/digest.ts'
+import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
 import { openForWriting } from './database.ts'
 import { appliedMigrations } from './migrate.ts'
 import { migrations } from './migrations.ts'
@@ -201,11 +201,12 @@ export function openChecked(path: string, forRepair: boolean): CheckedDatabase {
         .filter((line) => line !== 'ok'),
     inconsistencies: () =>
       CHECKS.flatMap(({ what, find, repair }) => {
-        const rows = client.query<{ example: string }, []>(find).all()
-        const examples = rows.slice(0, EXAMPLES_MAX).map(({ example }) => String(example))
-        return rows.length === 0
-          ? []
-          : { what, count: rows.length, examples, isRepairable: repair !== undefined }
+        let count = 0
+        const examples: string[] = []
+        for (const { example } of client.query<{ example: string }, []>(find).iterate()) {
+          if (count++ < EXAMPLES_MAX) examples.push(String(example))
+        }
+        return count === 0 ? [] : { what, count, examples, isRepairable: repair !== undefined }
       }),
     repair: () =>
       client.transaction(() => {
@@ -217,7 +218,7 @@ export function openChecked(path: string, forRepair: boolean): CheckedDatabase {
         digest: digestFromBytes(Buffer.from(row.digest)),
         isQuarantined: row.isQuarantined === 1,
       })),
-    hasBlob: (digest) => blob.get(Buffer.from(digest.slice(digest.indexOf(':') + 1), 'hex')) !== null,
+    hasBlob: (digest) => blob.get(digestToBytes(digest)) !== null,
     [Symbol.dispose]: () => client.close(),
   }
 }

@@ -1,5 +1,6 @@
 import type { Damage, NeededBy } from '../../metadata/content/damage.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
+import { turn } from '../../metadata/turn.ts'
 import { digestToBytes } from '../../oci/digest.ts'
 import type { Damaged } from '../registry/damaged.ts'
 
@@ -23,6 +24,7 @@ export function damageService(metadata: Metadata, damaged: Damaged) {
       const found: DescribedDamage[] = []
       const healed: Damage['digest'][] = []
       for (const one of await metadata.damage.list()) {
+        await turn()
         if (await isHealed(one)) healed.push(one.digest)
         else found.push({ ...one, neededBy: await metadata.damage.neededBy(one) })
       }
