@@ -2,13 +2,11 @@ import { Backups, type NamedSnapshot, type Verified } from '../core/backups.ts'
 import type { LoadConfig } from './connect.ts'
 import { CommandError, EXIT } from './failure.ts'
 import { formatBytes, formatCount } from './output/format.ts'
+import { openProgress } from './output/progress.ts'
 import { openTerminal, type Terminal } from './output/terminal.ts'
 import { plural } from './requests.ts'
 
 type Options = Readonly<Record<string, string>>
-
-/** The shortest time between two lines of progress. */
-const PROGRESS_MS_MIN = 1000
 
 /** How many missing blobs are named in the output. */
 const NAMED_MAX = 20
@@ -22,7 +20,7 @@ export async function backup(folder: string, options: Options, load: LoadConfig)
   if (options.verify) return await verify(backups, folder, terminal)
   const keep = options.keep === undefined ? undefined : parseKeep(options.keep)
   keepPrivate()
-  const { progress, end } = progressOf(terminal)
+  const { progress, end } = openProgress(terminal, lineOf)
   const made = await backups
     .make(folder, { keep, withCache: options.withCache !== undefined, progress })
     .finally(end)
@@ -41,7 +39,7 @@ export async function restore(folder: string, options: Options, load: LoadConfig
   const terminal = openTerminal(process.env)
   const { config } = await load(options)
   keepPrivate()
-  const { progress, end } = progressOf(terminal)
+  const { progress, end } = openProgress(terminal, lineOf)
   const restored = await new Backups(config)
     .restore(folder, { name: options.snapshot, progress })
     .finally(end)
@@ -61,7 +59,7 @@ async function list(backups: Backups, folder: string, terminal: Terminal): Promi
 }
 
 async function verify(backups: Backups, folder: string, terminal: Terminal): Promise<number> {
-  const { progress, end } = progressOf(terminal)
+  const { progress, end } = openProgress(terminal, lineOf)
   const found = await backups.verify(folder, { progress }).finally(end)
   const { name } = found.snapshot
   if (found.damage.length > 0) {
@@ -107,19 +105,6 @@ function parseKeep(text: string): number {
   throw new CommandError(`invalid --keep "${text}": expected a whole number from 1`, EXIT.usage)
 }
 
-function progressOf(terminal: Terminal) {
-  let shownAt = terminal.now()
-  return {
-    progress(done: number, total: number): void {
-      const line = `${formatCount(done)} of ${formatCount(total)} blobs`
-      if (terminal.hasBar) terminal.status(line)
-      else if (terminal.now() - shownAt >= PROGRESS_MS_MIN) {
-        shownAt = terminal.now()
-        terminal.note(line)
-      }
-    },
-    end(): void {
-      if (terminal.hasBar) terminal.status('')
-    },
-  }
+function lineOf(done: number, total: number): string {
+  return `${formatCount(done)} of ${formatCount(total)} blobs`
 }

@@ -9,15 +9,13 @@ import {
 import { type LoadConfig, openTransport } from './connect.ts'
 import { CommandError, EXIT } from './failure.ts'
 import { formatCount, formatText } from './output/format.ts'
+import { openProgress } from './output/progress.ts'
 import { openTerminal, type Terminal } from './output/terminal.ts'
 import { parseServer } from './remote.ts'
 import { plural } from './requests.ts'
 
 /** Options of a command; --pattern and --repository can be given several times. */
 type Options = Readonly<Record<string, string>> & { pattern?: string[]; repository?: string[] }
-
-/** The shortest time between two lines of progress. */
-const PROGRESS_MS_MIN = 1000
 
 /** How many failures are printed. */
 const PRINTED_MAX = 50
@@ -74,7 +72,7 @@ async function run(verb: string, options: Options, load: LoadConfig, work: Work)
   const transport = await openTransport({ options, environment: process.env, load, warn, canCreate })
   const send: Send = (path, init = {}) => transport.fetch(path, { redirect: 'manual', ...init })
   try {
-    const { progress, end } = progressOf(terminal)
+    const { progress, end } = openProgress(terminal, lineOf)
     return await report(terminal, verb, await work(send, progress).finally(end))
   } finally {
     await transport.close()
@@ -117,19 +115,6 @@ async function readFile(path: string, name: string): Promise<string> {
   }
 }
 
-function progressOf(terminal: Terminal) {
-  let shownAt = terminal.now()
-  return {
-    progress(done: number, current: Listed): void {
-      const line = `${plural(done, 'image')}, last ${formatText(nameOf(current))}`
-      if (terminal.hasBar) terminal.status(line)
-      else if (terminal.now() - shownAt >= PROGRESS_MS_MIN) {
-        shownAt = terminal.now()
-        terminal.note(line)
-      }
-    },
-    end(): void {
-      if (terminal.hasBar) terminal.status('')
-    },
-  }
+function lineOf(done: number, current: Listed): string {
+  return `${plural(done, 'image')}, last ${formatText(nameOf(current))}`
 }
