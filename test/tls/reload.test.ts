@@ -29,7 +29,7 @@ for (const [kind, start] of SERVERS) {
         await start({ settings: { tls: `${folder.path}/cert.pem,${folder.path}/key.pem` } }),
       )
       address = new URL(server.url).host
-      blob = randomBlob(64 * 1024 * 1024)
+      blob = randomBlob(24 * 1024 * 1024)
       await pushBlob({ fetch: ask }, 'a', blob)
     }, 60_000)
     afterAll(() => resources.disposeAsync())

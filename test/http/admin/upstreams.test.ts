@@ -141,42 +141,6 @@ test('a secret is written, sent to its upstream, and never told; it is kept only
   expect(all).not.toMatch(/a-secret|another-secret/)
 })
 
-test.each([
-  { url: 'ftp://up.example' },
-  { url: 'https://me:secret@up.example' },
-  { username: 'me' },
-  { password: 'secret' },
-  { username: 'me', password: 'secret', token: 'secret' },
-  { ca: 'no certificate' },
-  { proxy: 'http://me:secret@proxy.lan' },
-  { repositories: ['Not/A/Pattern'] },
-  { mirrors: ['nowhere'] },
-  { connections: 0 },
-  { url: 'http://169.254.169.254/' },
-  { url: 'http://[fe80::1]:5000' },
-  { mirrors: ['http://[::ffff:169.254.169.254]'] },
-  { proxy: 'http://169.254.169.254:80' },
-])('the settings %j are refused, and nothing is added', async (settings) => {
-  expect((await ask('PUT', PATH, settings)).status).toBe(400)
-  expect((await ask('GET', PATH)).status).toBe(404)
-})
-
-test('an unknown setting is refused by its name', async () => {
-  const refused = await ask('PUT', PATH, { privat: true })
-  expect([refused.status, refused.text]).toEqual([400, expect.stringContaining('privat: is not known')])
-})
-
-test('an upstream with 101 mirrors is refused', async () => {
-  const refused = await ask('PUT', PATH, { mirrors: Array(101).fill('https://mirror.example') })
-  expect(refused.status).toBe(400)
-})
-
-test('the refusal of a URL with credentials does not repeat them', async () => {
-  const refused = await ask('PUT', PATH, { url: 'https://me:a-sec/ret@up.example' })
-  expect(refused.status).toBe(400)
-  expect(refused.text).not.toMatch(/a-sec|ret@/)
-})
-
 test('a change carries the entity tag that it was made from', async () => {
   await ask('PUT', PATH, { url: fake.url }, { 'if-none-match': '*' })
   expect((await ask('PUT', PATH, { url: fake.url }, { 'if-none-match': '*' })).status).toBe(412)
