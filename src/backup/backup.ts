@@ -20,7 +20,7 @@ import {
   unfinishedFolder,
 } from './backup-folder.ts'
 import { DurableCopies, sizeOf, syncPath } from './durable-copy.ts'
-import { hashFile } from './hash-file.ts'
+import { hashFile, isIntact } from './hash-file.ts'
 
 /** How many blobs are looked up and copied together. */
 const BATCH = 64
@@ -140,7 +140,13 @@ async function copyBlobs(
   const copy = async ({ digest, size }: { digest: Digest; size: number }) => {
     const [from, to] = [blobPlace(data, digest).file, blobPlace(target, digest).file]
     if ((await sizeOf(to)) === size) return
-    if ((await sizeOf(from)) === size && (await copies.copy(from, to))) {
+    // A blob that the disk cannot read must not stop the backup of the others.
+    const copyReadable = () =>
+      copies.copy(from, to).catch(async (error) => {
+        if (await isIntact(from, digest, size)) throw error
+        return false
+      })
+    if ((await sizeOf(from)) === size && (await copyReadable())) {
       found.copied++
       found.copiedBytes += size
       return

@@ -3,12 +3,12 @@ import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { tryLock } from '../metadata/lock.ts'
 import { openSnapshot, type Snapshot } from '../metadata/snapshot.ts'
-import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
+import type { Digest } from '../oci/digest.ts'
 import { blobPlace } from '../storage/blob-place.ts'
 import { writeDurably } from '../storage/durable-file.ts'
 import { DESCRIPTION, MISSING_MAX, type NamedSnapshot, readSnapshot, snapshotNames } from './backup-folder.ts'
-import { DurableCopies, sizeOf, syncPath } from './durable-copy.ts'
-import { hashFile } from './hash-file.ts'
+import { DurableCopies, syncPath } from './durable-copy.ts'
+import { hashFile, isIntact } from './hash-file.ts'
 
 /** How many blobs are copied and verified together. */
 const BATCH = 8
@@ -84,8 +84,8 @@ export async function verifySnapshot(
   if (damage.length > 0) return { blobs: 0, bytes: 0, missing: [], missingCount: 0, damage }
   using snapshot = openSnapshot(path)
   return await eachBlob(snapshot, options, async ({ digest, size }) => {
-    if (await isIntact(source, digest, size)) return true
     const { file } = blobPlace(source, digest)
+    if (await isIntact(file, digest, size)) return true
     // It is reported in any case, also when it is missing or the folder is read-only.
     await rename(file, `${file}.damaged`).catch(() => {})
     return false
@@ -128,10 +128,12 @@ async function restoreInto(options: RestoreOptions, found: NamedSnapshot): Promi
   const copies = new DurableCopies()
   using snapshot = openSnapshot(from)
   const restored = await eachBlob(snapshot, options, async ({ digest, size }) => {
-    const to = blobPlace(data, digest).file
-    if (await isIntact(data, digest, size)) return true
-    await copies.copyBytes(blobPlace(source, digest).file, to)
-    if (await isIntact(data, digest, size)) return true
+    const [from, to] = [blobPlace(source, digest).file, blobPlace(data, digest).file]
+    if (await isIntact(to, digest, size)) return true
+    await copies.copyBytes(from, to).catch(async (error) => {
+      if (await isIntact(from, digest, size)) throw error
+    })
+    if (await isIntact(to, digest, size)) return true
     await rm(to, { force: true })
     return false
   })
@@ -168,12 +170,6 @@ async function databaseDamage(path: string, { info }: NamedSnapshot): Promise<st
   if ((await hashFile(path, 'sha256')) !== info.databaseSha256) return ['the SHA-256 of cay.db is wrong']
   using snapshot = openSnapshot(path)
   return snapshot.damage()
-}
-
-async function isIntact(folder: string, digest: Digest, size: number): Promise<boolean> {
-  const { file } = blobPlace(folder, digest)
-  if ((await sizeOf(file)) !== size) return false
-  return (await hashFile(file, algorithmOf(digest))) === hexOf(digest)
 }
 
 /** Calls `isGood` for each blob in a file, and counts. */

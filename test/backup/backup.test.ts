@@ -113,6 +113,21 @@ test('backup: --verify and restore find a damaged blob, and restore the rest', a
   expect(existsSync(fileOf(restored, good))).toBe(true)
 })
 
+test('backup: a blob of the backup that cannot be read does not stop a restore', async () => {
+  await using folder = await temporaryFolder('backup')
+  const [target, restored] = [join(folder.path, 'target'), join(folder.path, 'restored')]
+  await using server = await startExecutable()
+  const [, good] = await pushOne(server, 'app', 'good')
+  const [, bad] = await pushOne(server, 'app', 'bad')
+  await runCay(['backup', target, '--data', server.data])
+  await rm(fileOf(target, bad))
+  await mkdir(fileOf(target, bad))
+  const result = await runCay(['restore', target, '--data', restored])
+  expect(result.code).toBe(1)
+  expect(result.errors).toContain(bad.digest)
+  expect(existsSync(fileOf(restored, good))).toBe(true)
+})
+
 test('backup: a damaged database is refused, and nothing is restored', async () => {
   await using folder = await temporaryFolder('backup')
   const [target, restored] = [join(folder.path, 'target'), join(folder.path, 'restored')]
