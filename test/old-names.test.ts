@@ -35,6 +35,16 @@ test('names: no field or parameter of the API has an old name', async () => {
   expect(found).toEqual([])
 })
 
+test('names: an operation id is camelCase, and names what the operation does', async () => {
+  const { paths }: { paths: Record<string, Record<string, { operationId?: string }>> } =
+    await Bun.file('docs/openapi.json').json()
+  const ids = Object.values(paths).flatMap((item) =>
+    Object.values(item).flatMap((one) => one.operationId ?? []),
+  )
+  expect(ids.length).toBeGreaterThan(100)
+  expect(ids.filter((id) => !/^(v[12])?[A-Za-z]+$/.test(id))).toEqual([])
+})
+
 test('names: no noun, verb, argument or option of the commands has an old name', () => {
   const words = Object.entries(NOUNS).flatMap(([noun, { verbs }]) => [
     noun,

@@ -38,7 +38,7 @@ export async function renew(target: Client, recorded: readonly Recorded[]): Prom
 }
 
 /** The ids of operations that would take from the attacker what it attacks with. */
-const LEFT_OUT = ['rotateSigningKey', 'deleteUser', 'updateUser', 'v1-password-put']
+const LEFT_OUT = ['rotateSigningKey', 'deleteUser', 'updateUser', 'v1PutPassword']
 
 /** A good request for each operation of every surface, from the server's own document, with what is really there. */
 export async function recordRequests(target: Client): Promise<Recorded[]> {

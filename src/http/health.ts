@@ -8,7 +8,7 @@ export function health(problem: () => string | undefined) {
   return new Elysia({ name: 'health', tags: ['health'] })
     .get('/livez', () => ({ status: 'ok' }), {
       response: { 200: answer('The process is running.') },
-      detail: { summary: 'Check that the process is running', operationId: 'livez', security: [{}] },
+      detail: { summary: 'Check that the process is running', operationId: 'getLiveness', security: [{}] },
     })
     .get(
       '/readyz',
@@ -21,7 +21,7 @@ export function health(problem: () => string | undefined) {
           200: answer('The server is ready.'),
           503: answer('The server is not ready; the status says why.'),
         },
-        detail: { summary: 'Check that the server is ready', operationId: 'readyz', security: [{}] },
+        detail: { summary: 'Check that the server is ready', operationId: 'getReadiness', security: [{}] },
       },
     )
 }

@@ -6,8 +6,9 @@ import type { Noted } from './noted.ts'
 import { toErrorResponse } from './problem/errors.ts'
 import { requestLogger } from './request-log.ts'
 
-/** A row of a route table. Its id is also the metric label, the log field and part of the OpenAPI operation id. */
+/** A row of a route table. */
 export interface TableRow {
+  /** Names the operation, as in `v2GetManifest`. See operationIdOf. */
   id: string
   methods: readonly string[]
   /** The kind of path that the row serves. */
@@ -39,8 +40,6 @@ export interface TableOptions<P extends { kind: string }, R extends TableRow> {
   allow?(rows: R[]): string[]
   /** Headers of every response. */
   headers?: Record<string, string>
-  /** A prefix of the row ids in metrics. */
-  label: string
   metrics: Metrics
   log: Logger
   nextRequestId: () => string
@@ -49,11 +48,11 @@ export interface TableOptions<P extends { kind: string }, R extends TableRow> {
 
 /** Dispatches requests whose paths do not fit a router: finds the row of each request, counts it and logs it. */
 export function tableDispatch<P extends { kind: string }, R extends TableRow>(options: TableOptions<P, R>) {
-  const { label, metrics, allow = methodsOf } = options
+  const { metrics, allow = methodsOf } = options
   const headers = Object.entries(options.headers ?? {})
-  const table = lookup(options.rows, metrics, label)
+  const table = lookup(options.rows, metrics)
   const logRequest = requestLogger(options.log)
-  const other = metrics.meter(`${label}none`, 'other')
+  const other = metrics.meter('none', 'other')
   return async (request: Request): Promise<Response> => {
     const began = performance.now()
     const target = pathOf(request.url)
@@ -88,7 +87,7 @@ export function tableDispatch<P extends { kind: string }, R extends TableRow>(op
       method,
       path: target,
       status,
-      route: found?.row.id,
+      route: found?.operationId,
       requestId,
       began,
       failure,
@@ -101,22 +100,33 @@ export function tableDispatch<P extends { kind: string }, R extends TableRow>(op
   }
 }
 
-/** A row with the meter of its requests. */
+/** A row with the id and the meter of the operation. */
 interface Found<R> {
   row: R
+  operationId: string
   meter: RequestMeter
 }
 
 /** Indexes the rows by kind of path and method. */
-function lookup<R extends TableRow>(rows: readonly R[], metrics: Metrics, label: string) {
+function lookup<R extends TableRow>(rows: readonly R[], metrics: Metrics) {
   const table = new Map<string, Map<string, Found<R>>>()
   for (const row of rows) {
     const methods = table.get(row.path) ?? new Map<string, Found<R>>()
-    for (const method of row.methods)
-      methods.set(method, { row, meter: metrics.meter(`${label}${row.id}`, method) })
+    for (const method of row.methods) {
+      const operationId = operationIdOf(row, method)
+      methods.set(method, { row, operationId, meter: metrics.meter(operationId, method) })
+    }
     table.set(row.path, methods)
   }
   return table
+}
+
+/**
+ * Returns the id of an operation: the id of its row, with `Head` as the verb for HEAD requests (`v2HeadManifest`). It is
+ * the operation id in the OpenAPI document, the label `route` of metrics, and the field `route` of the log.
+ */
+export function operationIdOf({ id }: TableRow, method: string): string {
+  return method === 'HEAD' ? id.replace(/^(v[12])[A-Z][a-z]+/, '$1Head') : id
 }
 
 function methodsOf(rows: TableRow[]): string[] {

@@ -47,7 +47,6 @@ export function v2Dispatch(given: V2Options): (request: Request) => Promise<Resp
   const options = { ...given, pushes: new PushMeter() }
   return tableDispatch<V2Path, Route>({
     ...options,
-    label: '',
     headers: { 'docker-distribution-api-version': 'registry/2.0' },
     rows: options.routes as readonly Route[],
     parse: parsePath,

@@ -22,20 +22,20 @@ const PAGE = { n: count('Entries per page'), last: text('The last entry of the p
 
 /** The query parameters of a row. */
 export const QUERIES: Partial<Record<string, Record<string, Parameter>>> = {
-  'end-4': {
+  v2StartUpload: {
     digest: text('The digest of the blob, if the body has all of it', DIGEST),
     'digest-algorithm': text('The digest algorithm of the upload, if not sha256', 'sha512'),
     mount: text('The digest of a blob to mount from another repository', DIGEST),
     from: text('The repository to mount from; any that you may pull from by default', NAME),
   },
-  'end-6': { digest: text('The digest of the whole blob', DIGEST) },
-  'end-7': { tag: text('A tag to set in a push by digest; may be repeated', 'latest') },
-  'end-8': PAGE,
-  'end-12': {
+  v2CompleteUpload: { digest: text('The digest of the whole blob', DIGEST) },
+  v2PutManifest: { tag: text('A tag to set in a push by digest; may be repeated', 'latest') },
+  v2ListTags: PAGE,
+  v2ListReferrers: {
     artifactType: text('List only referrers of this artifact type', 'application/spdx+json'),
     last: text('The last digest of the previous page', DIGEST),
   },
-  catalog: PAGE,
+  v2ListRepositories: PAGE,
 }
 
 const header = (description: string, example: string): OpenAPIV3.HeaderObject => ({
@@ -55,16 +55,16 @@ const link = { link: header('The next page, if there is one', `</v2/_catalog?las
 
 /** The response headers of a row, by status. */
 export const HEADERS: Partial<Record<string, Record<number, Record<string, OpenAPIV3.HeaderObject>>>> = {
-  'end-2': { 200: { ...digest, ...etag }, 206: digest },
-  'end-3': { 200: { ...digest, ...etag, ...negotiated } },
-  'end-4': { 201: { ...location, ...digest }, 202: { ...location, ...range } },
-  'end-5': { 202: { ...location, ...range } },
-  'end-6': { 201: { ...location, ...digest } },
-  'end-7': { 201: { ...location, ...digest } },
-  'end-8': { 200: link },
-  'end-12': { 200: link },
-  'end-13': { 204: { ...location, ...range } },
-  catalog: { 200: link },
+  v2GetBlob: { 200: { ...digest, ...etag }, 206: digest },
+  v2GetManifest: { 200: { ...digest, ...etag, ...negotiated } },
+  v2StartUpload: { 201: { ...location, ...digest }, 202: { ...location, ...range } },
+  v2AppendUpload: { 202: { ...location, ...range } },
+  v2CompleteUpload: { 201: { ...location, ...digest } },
+  v2PutManifest: { 201: { ...location, ...digest } },
+  v2ListTags: { 200: link },
+  v2ListReferrers: { 200: link },
+  v2GetUpload: { 204: { ...location, ...range } },
+  v2ListRepositories: { 200: link },
 }
 
 const string: OpenAPIV3.SchemaObject = { type: 'string' }
@@ -117,14 +117,14 @@ export function contentOfAnswer(
   id: string,
   status: number,
 ): Record<string, OpenAPIV3.MediaTypeObject> | undefined {
-  if (status === 206 || (id === 'end-2' && status === 200)) return { 'application/octet-stream': BYTES }
+  if (status === 206 || (id === 'v2GetBlob' && status === 200)) return { 'application/octet-stream': BYTES }
   if (status !== 200) return undefined
   switch (id) {
-    case 'end-3':
+    case 'v2GetManifest':
       return { '*/*': BYTES }
-    case 'end-8':
+    case 'v2ListTags':
       return json(object({ name: string, tags: list(string) }), { name: NAME, tags: ['3.22', 'latest'] })
-    case 'end-12': {
+    case 'v2ListReferrers': {
       const found = {
         mediaType: MANIFEST_TYPE,
         digest: DIGEST,
@@ -134,7 +134,7 @@ export function contentOfAnswer(
       const mediaType = 'application/vnd.oci.image.index.v1+json'
       return { [mediaType]: { schema: index, example: { schemaVersion: 2, mediaType, manifests: [found] } } }
     }
-    case 'catalog':
+    case 'v2ListRepositories':
       return json(object({ repositories: list(string) }), { repositories: [NAME] })
     default:
       return undefined

@@ -26,11 +26,11 @@ type Row = { [K in PathKind]: Route<K> }[PathKind]
 const UNKNOWN = 'Repository or content not found.'
 const MALFORMED = 'A part of the request is invalid; the message says which.'
 
-/** Every endpoint of the distribution-spec, by its number there. Start reading here. */
+/** Every endpoint of the distribution-spec, in the order of its table of endpoints. Start reading here. */
 export function routes(): readonly Row[] {
   return [
     {
-      id: 'end-1',
+      id: 'v2GetBase',
       methods: ['GET', 'HEAD'],
       path: 'base',
       access: 'base',
@@ -39,7 +39,7 @@ export function routes(): readonly Row[] {
       answers: { 200: 'OK.' },
     },
     {
-      id: 'end-2',
+      id: 'v2GetBlob',
       methods: ['GET', 'HEAD'],
       path: 'blob',
       access: 'pull',
@@ -54,7 +54,7 @@ export function routes(): readonly Row[] {
       },
     },
     {
-      id: 'end-3',
+      id: 'v2GetManifest',
       methods: ['GET', 'HEAD'],
       path: 'manifest',
       access: 'pull',
@@ -67,7 +67,7 @@ export function routes(): readonly Row[] {
       },
     },
     {
-      id: 'end-4',
+      id: 'v2StartUpload',
       methods: ['POST'],
       path: 'uploads',
       access: 'push',
@@ -80,7 +80,7 @@ export function routes(): readonly Row[] {
       },
     },
     {
-      id: 'end-5',
+      id: 'v2AppendUpload',
       methods: ['PATCH'],
       path: 'upload',
       access: 'push',
@@ -93,7 +93,7 @@ export function routes(): readonly Row[] {
       },
     },
     {
-      id: 'end-6',
+      id: 'v2CompleteUpload',
       methods: ['PUT'],
       path: 'upload',
       access: 'push',
@@ -107,7 +107,7 @@ export function routes(): readonly Row[] {
       },
     },
     {
-      id: 'end-7',
+      id: 'v2PutManifest',
       methods: ['PUT'],
       path: 'manifest',
       access: 'push',
@@ -122,7 +122,7 @@ export function routes(): readonly Row[] {
       },
     },
     {
-      id: 'end-8',
+      id: 'v2ListTags',
       methods: ['GET', 'HEAD'],
       path: 'tags',
       access: 'pull',
@@ -131,7 +131,7 @@ export function routes(): readonly Row[] {
       answers: { 200: 'The tags, in byte order.', 400: MALFORMED, 404: 'Repository not found.' },
     },
     {
-      id: 'end-9',
+      id: 'v2DeleteManifest',
       methods: ['DELETE'],
       path: 'manifest',
       access: 'delete',
@@ -144,7 +144,7 @@ export function routes(): readonly Row[] {
       },
     },
     {
-      id: 'end-10',
+      id: 'v2DeleteBlob',
       methods: ['DELETE'],
       path: 'blob',
       access: 'delete',
@@ -153,7 +153,7 @@ export function routes(): readonly Row[] {
       answers: { 202: 'The blob is deleted.', 404: UNKNOWN, 405: 'A manifest references the blob.' },
     },
     {
-      id: 'end-12',
+      id: 'v2ListReferrers',
       methods: ['GET', 'HEAD'],
       path: 'referrers',
       access: 'pull',
@@ -162,7 +162,7 @@ export function routes(): readonly Row[] {
       answers: { 200: 'An image index of the referrers.', 400: MALFORMED },
     },
     {
-      id: 'end-13',
+      id: 'v2GetUpload',
       methods: ['GET', 'HEAD'],
       path: 'upload',
       access: 'push',
@@ -171,7 +171,7 @@ export function routes(): readonly Row[] {
       answers: { 204: 'The progress is in Range.', 404: 'Upload not found.' },
     },
     {
-      id: 'end-14',
+      id: 'v2CancelUpload',
       methods: ['DELETE'],
       path: 'upload',
       access: 'push',
@@ -180,7 +180,7 @@ export function routes(): readonly Row[] {
       answers: { 204: 'The upload is canceled.', 404: 'Upload not found.' },
     },
     {
-      id: 'catalog',
+      id: 'v2ListRepositories',
       methods: ['GET', 'HEAD'],
       path: 'catalog',
       access: 'catalog',

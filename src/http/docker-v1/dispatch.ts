@@ -21,7 +21,6 @@ export function v1Dispatch(options: V1Options): (request: Request) => Promise<Re
   const context = { ...options, sessions: new Sessions(options) }
   return tableDispatch<V1Path, V1Route>({
     ...options,
-    label: 'v1 ',
     rows: V1_ROUTES as readonly V1Route[],
     parse: parseV1Path,
     allow: allowOf,

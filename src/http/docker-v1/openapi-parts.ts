@@ -31,7 +31,7 @@ export const PARTS: Record<string, Omit<OpenAPIV3.ParameterObject, 'name' | 'in'
 
 /** The query parameters of a row. */
 export const QUERIES: Partial<Record<string, OpenAPIV3.ParameterObject[]>> = {
-  'v1-search': [
+  v1Search: [
     {
       in: 'query',
       name: 'q',
@@ -46,11 +46,11 @@ export const QUERIES: Partial<Record<string, OpenAPIV3.ParameterObject[]>> = {
 
 /** The request bodies of a row. */
 export const BODIES: Partial<Record<string, Media>> = {
-  'v1-register': {
+  v1CheckPassword: {
     schema: object({ username: text, password: text, email: text }, ['username', 'password']),
     example: { username: 'alice', password: 'correct-horse' },
   },
-  'v1-password': { schema: object({ password: text }), example: { password: 'correct-horse' } },
+  v1PutPassword: { schema: object({ password: text }), example: { password: 'correct-horse' } },
 }
 
 /** An image's own fields and its run configuration, as its builder wrote them. */
@@ -89,9 +89,9 @@ const results = object({
 
 /** The body of a row's 200 response. */
 export const ANSWERS: Partial<Record<string, Media>> = {
-  'v1-ping': { schema: boolean, example: true },
-  'v1-internal-ping': { schema: boolean, example: true },
-  'v1-search': {
+  v1Ping: { schema: boolean, example: true },
+  v1InternalPing: { schema: boolean, example: true },
+  v1Search: {
     schema: results,
     example: {
       query: 'alpine',
@@ -112,18 +112,21 @@ export const ANSWERS: Partial<Record<string, Media>> = {
       ],
     },
   },
-  'v1-login': {
+  v1GetAccount: {
     schema: object({ username: { ...text, nullable: true }, email: { ...text, nullable: true } }),
     example: { username: 'alice', email: null },
   },
-  'v1-images': { schema: { ...list(text), maxItems: 0 }, example: [] },
-  'v1-tags': {
+  v1ListImages: { schema: { ...list(text), maxItems: 0 }, example: [] },
+  v1ListTags: {
     schema: { type: 'object', additionalProperties: id, description: 'Image ids by tag' },
     example: { latest: LEAF },
   },
-  'v1-tag': { schema: id, example: LEAF },
-  'v1-json': { schema: image, example: { id: LEAF, parent: BASE, created: '2026-01-02T03:04:05Z', Size: 3 } },
-  'v1-ancestry': { schema: list(id), example: [LEAF, BASE] },
+  v1GetTag: { schema: id, example: LEAF },
+  v1GetImage: {
+    schema: image,
+    example: { id: LEAF, parent: BASE, created: '2026-01-02T03:04:05Z', Size: 3 },
+  },
+  v1ListAncestors: { schema: list(id), example: [LEAF, BASE] },
 }
 
 /** The first step of a login always fails: the name is taken, or the login is wrong. */

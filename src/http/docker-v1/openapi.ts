@@ -45,9 +45,9 @@ function operation({ id, access }: V1Route) {
 }
 
 function contentOf({ id }: V1Route, status: number): OpenAPIV3.ResponseObject['content'] {
-  if (id === 'v1-register' && status === 400) return { 'application/json': REGISTERED }
+  if (id === 'v1CheckPassword' && status === 400) return { 'application/json': REGISTERED }
   if (status >= 400) return { 'application/json': ERRORS }
-  if (id === 'v1-layer' && status !== 304) return { 'application/octet-stream': BYTES }
+  if (id === 'v1GetLayer' && status !== 304) return { 'application/octet-stream': BYTES }
   const answer = status === 200 ? ANSWERS[id] : undefined
   return answer && { 'application/json': answer }
 }

@@ -31,7 +31,7 @@ const PUSH = 'V1 does not support pushes: push with Docker 1.6 or newer.'
 /** Every endpoint of Docker's V1 API, "index" and "registry" together. */
 export const V1_ROUTES: readonly Row[] = [
   {
-    id: 'v1-ping',
+    id: 'v1Ping',
     methods: ['GET'],
     path: 'ping',
     access: 'anybody',
@@ -40,7 +40,7 @@ export const V1_ROUTES: readonly Row[] = [
     answers: { 200: 'OK.' },
   },
   {
-    id: 'v1-internal-ping',
+    id: 'v1InternalPing',
     methods: ['GET'],
     path: 'internalPing',
     access: 'anybody',
@@ -49,7 +49,7 @@ export const V1_ROUTES: readonly Row[] = [
     answers: { 200: 'OK.' },
   },
   {
-    id: 'v1-search',
+    id: 'v1Search',
     methods: ['GET'],
     path: 'search',
     access: 'catalog',
@@ -58,7 +58,7 @@ export const V1_ROUTES: readonly Row[] = [
     answers: { 200: 'A page of repositories.' },
   },
   {
-    id: 'v1-register',
+    id: 'v1CheckPassword',
     methods: ['POST'],
     path: 'users',
     access: 'anybody',
@@ -67,7 +67,7 @@ export const V1_ROUTES: readonly Row[] = [
     answers: { 400: '"Username or email already exists" if the password is correct, otherwise the error.' },
   },
   {
-    id: 'v1-login',
+    id: 'v1GetAccount',
     methods: ['GET'],
     path: 'users',
     access: 'account',
@@ -76,7 +76,7 @@ export const V1_ROUTES: readonly Row[] = [
     answers: { 200: 'The name of the account.' },
   },
   {
-    id: 'v1-password',
+    id: 'v1PutPassword',
     methods: ['PUT'],
     path: 'user',
     access: 'self',
@@ -85,7 +85,7 @@ export const V1_ROUTES: readonly Row[] = [
     answers: { 204: 'The password is changed.', 400: 'The password is missing or too short.' },
   },
   {
-    id: 'v1-images',
+    id: 'v1ListImages',
     methods: ['GET'],
     path: 'images',
     access: 'pull',
@@ -94,7 +94,7 @@ export const V1_ROUTES: readonly Row[] = [
     answers: { 200: 'An empty list.', 404: UNKNOWN },
   },
   {
-    id: 'v1-tags',
+    id: 'v1ListTags',
     methods: ['GET'],
     path: 'tags',
     access: 'pull',
@@ -103,7 +103,7 @@ export const V1_ROUTES: readonly Row[] = [
     answers: { 200: 'The tags.', 404: UNKNOWN },
   },
   {
-    id: 'v1-tag',
+    id: 'v1GetTag',
     methods: ['GET'],
     path: 'tag',
     access: 'pull',
@@ -112,7 +112,7 @@ export const V1_ROUTES: readonly Row[] = [
     answers: { 200: 'The image id.', 404: UNKNOWN },
   },
   {
-    id: 'v1-json',
+    id: 'v1GetImage',
     methods: ['GET', 'HEAD'],
     path: 'json',
     access: 'pull',
@@ -121,7 +121,7 @@ export const V1_ROUTES: readonly Row[] = [
     answers: { 200: 'The image.', 404: UNKNOWN },
   },
   {
-    id: 'v1-ancestry',
+    id: 'v1ListAncestors',
     methods: ['GET', 'HEAD'],
     path: 'ancestry',
     access: 'pull',
@@ -130,7 +130,7 @@ export const V1_ROUTES: readonly Row[] = [
     answers: { 200: 'The ids, base image last.', 404: UNKNOWN },
   },
   {
-    id: 'v1-layer',
+    id: 'v1GetLayer',
     methods: ['GET', 'HEAD'],
     path: 'layer',
     access: 'pull',
@@ -146,14 +146,14 @@ export const V1_ROUTES: readonly Row[] = [
   },
   ...(
     [
-      ['v1-push-repository', 'repository', ['PUT', 'DELETE']],
-      ['v1-push-images', 'images', ['PUT', 'DELETE']],
-      ['v1-push-auth', 'auth', ['PUT']],
-      ['v1-push-tags', 'tags', ['DELETE']],
-      ['v1-push-tag', 'tag', ['PUT', 'DELETE']],
-      ['v1-push-json', 'json', ['PUT']],
-      ['v1-push-layer', 'layer', ['PUT']],
-      ['v1-push-checksum', 'checksum', ['PUT']],
+      ['v1PushRepository', 'repository', ['PUT', 'DELETE']],
+      ['v1PushImages', 'images', ['PUT', 'DELETE']],
+      ['v1PushAuth', 'auth', ['PUT']],
+      ['v1PushTags', 'tags', ['DELETE']],
+      ['v1PushTag', 'tag', ['PUT', 'DELETE']],
+      ['v1PushImage', 'json', ['PUT']],
+      ['v1PushLayer', 'layer', ['PUT']],
+      ['v1PushChecksum', 'checksum', ['PUT']],
     ] as const
   ).map(
     ([id, path, methods]): Row => ({

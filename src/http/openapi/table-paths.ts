@@ -1,5 +1,5 @@
 import type { OpenAPIV3 } from 'openapi-types'
-import type { TableRow } from '../route-table.ts'
+import { operationIdOf, type TableRow } from '../route-table.ts'
 
 /** The errors that any row may return. */
 const REFUSALS: Record<number, string> = {
@@ -42,7 +42,7 @@ export function tablePaths<R extends TableRow>(
         return [status, { description, ...(headers && { headers }), ...(content && { content }) }]
       })
       path[method.toLowerCase() as OpenAPIV3.HttpMethods] = {
-        operationId: `${row.id}-${method.toLowerCase()}`,
+        operationId: operationIdOf(row, method),
         summary: row.summary,
         ...operation(row, method),
         responses: Object.fromEntries(responses),

@@ -39,20 +39,20 @@ const BY_TOKEN = [
 
 /** The expected statuses in the order of WHO, written by hand: never generated from the route table. */
 const EXPECTED: Record<string, number[]> = {
-  'end-1': [401, 200, 200, 200, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200, 401, 401],
-  'end-2': [401, 200, 200, 200, 200, 403, 200, 200, 200, 401, 401, 401, 401, 401, 401, 401, 401],
-  'end-3': [401, 200, 200, 200, 200, 403, 200, 200, 200, 401, 401, 401, 401, 401, 401, 401, 401],
-  'end-4': [401, 403, 202, 202, 202, 403, 202, 202, 403, 401, 401, 401, 401, 401, 401, 401, 401],
-  'end-5': [401, 403, 202, 202, 202, 403, 202, 202, 403, 401, 401, 401, 401, 401, 401, 401, 401],
-  'end-6': [401, 403, 201, 201, 201, 403, 201, 201, 403, 401, 401, 401, 401, 401, 401, 401, 401],
-  'end-7': [401, 403, 201, 201, 201, 403, 201, 201, 403, 401, 401, 401, 401, 401, 401, 401, 401],
-  'end-8': [401, 200, 200, 200, 200, 403, 200, 200, 200, 401, 401, 401, 401, 401, 401, 401, 401],
-  'end-9': [401, 403, 403, 202, 202, 403, 403, 403, 403, 401, 401, 401, 401, 403, 401, 401, 401],
-  'end-10': [401, 403, 403, 202, 202, 403, 403, 403, 403, 401, 401, 401, 401, 403, 401, 401, 401],
-  'end-12': [401, 200, 200, 200, 200, 403, 200, 200, 200, 401, 401, 401, 401, 401, 401, 401, 401],
-  'end-13': [401, 403, 204, 204, 204, 403, 204, 204, 403, 401, 401, 401, 401, 401, 401, 401, 401],
-  'end-14': [401, 403, 204, 204, 204, 403, 204, 204, 403, 401, 401, 401, 401, 401, 401, 401, 401],
-  catalog: [401, 200, 200, 200, 200, 200, 200, 200, 200, 401, 401, 401, 401, 401, 401, 401, 401],
+  v2GetBase: [401, 200, 200, 200, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200, 401, 401],
+  v2GetBlob: [401, 200, 200, 200, 200, 403, 200, 200, 200, 401, 401, 401, 401, 401, 401, 401, 401],
+  v2GetManifest: [401, 200, 200, 200, 200, 403, 200, 200, 200, 401, 401, 401, 401, 401, 401, 401, 401],
+  v2StartUpload: [401, 403, 202, 202, 202, 403, 202, 202, 403, 401, 401, 401, 401, 401, 401, 401, 401],
+  v2AppendUpload: [401, 403, 202, 202, 202, 403, 202, 202, 403, 401, 401, 401, 401, 401, 401, 401, 401],
+  v2CompleteUpload: [401, 403, 201, 201, 201, 403, 201, 201, 403, 401, 401, 401, 401, 401, 401, 401, 401],
+  v2PutManifest: [401, 403, 201, 201, 201, 403, 201, 201, 403, 401, 401, 401, 401, 401, 401, 401, 401],
+  v2ListTags: [401, 200, 200, 200, 200, 403, 200, 200, 200, 401, 401, 401, 401, 401, 401, 401, 401],
+  v2DeleteManifest: [401, 403, 403, 202, 202, 403, 403, 403, 403, 401, 401, 401, 401, 403, 401, 401, 401],
+  v2DeleteBlob: [401, 403, 403, 202, 202, 403, 403, 403, 403, 401, 401, 401, 401, 403, 401, 401, 401],
+  v2ListReferrers: [401, 200, 200, 200, 200, 403, 200, 200, 200, 401, 401, 401, 401, 401, 401, 401, 401],
+  v2GetUpload: [401, 403, 204, 204, 204, 403, 204, 204, 403, 401, 401, 401, 401, 401, 401, 401, 401],
+  v2CancelUpload: [401, 403, 204, 204, 204, 403, 204, 204, 403, 401, 401, 401, 401, 401, 401, 401, 401],
+  v2ListRepositories: [401, 200, 200, 200, 200, 200, 200, 200, 200, 401, 401, 401, 401, 401, 401, 401, 401],
 }
 
 const rows = routes()
@@ -163,39 +163,39 @@ async function requestOf(id: string): Promise<{ path: string; init: RequestInit 
   const image = async (): Promise<Named> =>
     await pushImage(owner, repository, imageManifest(EMPTY, [], { annotations: { id: content.digest } }), [])
   switch (id) {
-    case 'end-1':
+    case 'v2GetBase':
       return { path: '/v2/', init: {} }
-    case 'end-2':
+    case 'v2GetBlob':
       await pushBlob(owner, repository, EMPTY)
       return { path: `${base}/blobs/${EMPTY.digest}`, init: {} }
-    case 'end-3':
+    case 'v2GetManifest':
       return { path: `${base}/manifests/${(await image()).digest}`, init: {} }
-    case 'end-4':
+    case 'v2StartUpload':
       return { path: `${base}/blobs/uploads/`, init: {} }
-    case 'end-5':
+    case 'v2AppendUpload':
       return { path: await upload(), init: { body: content.bytes } }
-    case 'end-6':
+    case 'v2CompleteUpload':
       return { path: `${await upload()}?digest=${content.digest}`, init: { body: content.bytes } }
-    case 'end-7':
+    case 'v2PutManifest':
       await image()
       return {
         path: `${base}/manifests/latest`,
         init: { body: manifest.bytes, headers: { 'content-type': OCI_MANIFEST } },
       }
-    case 'end-8':
+    case 'v2ListTags':
       await image()
       return { path: `${base}/tags/list`, init: {} }
-    case 'end-9':
+    case 'v2DeleteManifest':
       return { path: `${base}/manifests/${(await image()).digest}`, init: {} }
-    case 'end-10':
+    case 'v2DeleteBlob':
       await pushBlob(owner, repository, content)
       return { path: `${base}/blobs/${content.digest}`, init: {} }
-    case 'end-12':
+    case 'v2ListReferrers':
       return { path: `${base}/referrers/${manifest.digest}`, init: {} }
-    case 'end-13':
-    case 'end-14':
+    case 'v2GetUpload':
+    case 'v2CancelUpload':
       return { path: await upload(), init: {} }
-    case 'catalog':
+    case 'v2ListRepositories':
       return { path: '/v2/_catalog', init: {} }
     default:
       throw new Error(`there is no request for ${id}`)

@@ -131,7 +131,7 @@ for (const [kind, start] of SERVERS) {
       await until(() => linesOf().length === ids.length)
       const lines = linesOf()
       expect(lines.map(({ requestId }) => requestId)).toEqual(expect.arrayContaining(ids))
-      expect(lines[0]).toMatchObject({ route: 'end-2', method: 'GET', status: 404 })
+      expect(lines[0]).toMatchObject({ route: 'v2GetBlob', method: 'GET', status: 404 })
     })
   })
 }
