@@ -11,6 +11,13 @@ export const SCRUB_SETTINGS = Type.Object(
       20 * MiB,
       'The most bytes that verification reads in a second',
     ),
+    hours: Type.String({
+      pattern: '^([01]?[0-9]|2[0-3])-([01]?[0-9]|2[0-4])$',
+      default: '0-24',
+      description:
+        'The hours of the day in which content is verified, in local time: 1-5, or 22-6 over midnight. A blob that ' +
+        'was begun is finished',
+    }),
   },
   { additionalProperties: false },
 )

@@ -46,6 +46,9 @@ export async function openExposition(sources: ExpositionSources): Promise<() => 
   let damaged = await sources.content.damage.count()
   describeContent(() => stored, gauge)
   gauge('cay_damaged_content', 'Blobs and manifests in quarantine.', [], () => [[{}, damaged]])
+  gauge('cay_database_faults', 'Faults that the last check of the database found.', [], () => [
+    [{}, sources.content.scrub.databaseFaults],
+  ])
   describeReserve(sources, counter, gauge)
   describeJobs(sources, counter, gauge)
   describeRetention(sources, counter)

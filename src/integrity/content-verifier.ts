@@ -1,27 +1,57 @@
 import type { Digest } from '../oci/digest.ts'
+import type { FileFailure } from '../storage/file-failure.ts'
 import { WorkerClient } from '../worker-client.ts'
 
-/** What the thread is asked: whether content has this digest. */
+/** Asks whether content has this digest. */
 export interface HashQuestion {
   digest: Digest
   /** The path of a file, or bytes of the database. */
   content: string | Uint8Array
-  /** For files. */
+  /** Over all content that the thread reads. */
   bytesPerSecondMax: number
 }
 
-/** Hashes content in a thread of low priority, which starts when it is first needed. */
-export class ContentVerifier {
-  private thread: WorkerClient<HashQuestion, string> | undefined
+/** What the thread is asked: about content, or what SQLite finds wrong with a database's file. */
+export type ThreadQuestion = HashQuestion | { database: string }
 
-  /** Returns whether the content has the digest. Rejects if it cannot be read, and once the signal is aborted. */
+/** How a disk fails to read what is on it. */
+const UNREADABLE = new Set(['EIO', 'EBADMSG', 'EUCLEAN', 'ENODATA', 'EISDIR'])
+
+/** The disk cannot read the content. */
+export class UnreadableError extends Error {
+  override name = 'UnreadableError'
+}
+
+/** Verifies content in a thread of low priority, which starts when it is first needed. */
+export class ContentVerifier {
+  private thread: WorkerClient<ThreadQuestion, FileFailure> | undefined
+
+  /**
+   * Returns whether the content has the digest. Rejects once the signal is aborted.
+   * @throws UnreadableError
+   */
   async isGood(question: HashQuestion, signal: AbortSignal): Promise<boolean> {
+    return await this.ask<boolean>(question, signal)
+  }
+
+  /** Returns what SQLite finds wrong with a database's file; nothing if it is intact. */
+  async databaseDamage(path: string, signal: AbortSignal): Promise<string[]> {
+    return await this.ask<string[]>({ database: path }, signal)
+  }
+
+  async stop(): Promise<void> {
+    const { thread } = this
+    this.thread = undefined
+    await thread?.stop()
+  }
+
+  private async ask<T>(question: ThreadQuestion, signal: AbortSignal): Promise<T> {
     signal.throwIfAborted()
-    this.thread ??= new WorkerClient<HashQuestion, string>(
+    this.thread ??= new WorkerClient<ThreadQuestion, FileFailure>(
       new Worker(new URL('./hash-thread.ts', import.meta.url)),
       {
         name: 'the thread that verifies content',
-        toError: (message) => new Error(message),
+        toError,
         onFailure: () => {
           this.thread = undefined
         },
@@ -31,15 +61,13 @@ export class ContentVerifier {
     const abort = () => reject(signal.reason)
     signal.addEventListener('abort', abort)
     try {
-      return await Promise.race([this.thread.ask<boolean>(question), aborted])
+      return await Promise.race([this.thread.ask<T>(question), aborted])
     } finally {
       signal.removeEventListener('abort', abort)
     }
   }
+}
 
-  async stop(): Promise<void> {
-    const { thread } = this
-    this.thread = undefined
-    await thread?.stop()
-  }
+function toError({ message, code }: FileFailure): Error {
+  return UNREADABLE.has(code ?? '') ? new UnreadableError(message) : new Error(message)
 }

@@ -1,28 +1,44 @@
 import { parseSignedDocument } from '../docker/signed-document.ts'
 import { lowerPriority } from '../low-priority.ts'
+import { damageOfFile } from '../metadata/database-damage.ts'
 import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
+import { type FileFailure, toFileFailure } from '../storage/file-failure.ts'
 import type { Answer, Asked } from '../worker-client.ts'
-import type { HashQuestion } from './content-verifier.ts'
+import type { HashQuestion, ThreadQuestion } from './content-verifier.ts'
 
 declare const self: Worker
 
-async function isGood({ digest, content, bytesPerSecondMax }: HashQuestion): Promise<boolean> {
-  return typeof content === 'string'
-    ? await isFileGood(content, digest, bytesPerSecondMax)
-    : isHashOf(digest, content) || isPayloadGood(content, digest)
+/** Keeps the bytes that are read within a rate, over all files and bytes together. */
+class Pace {
+  /** When what was read so far would have been read at the rate. */
+  private due = 0
+
+  async take(bytes: number, bytesPerSecondMax: number): Promise<void> {
+    const now = performance.now()
+    this.due = Math.max(this.due, now) + (bytes / bytesPerSecondMax) * 1000
+    // A timer is not exact: a shorter wait is left to a later one.
+    if (this.due - now > 10) await Bun.sleep(this.due - now)
+  }
 }
 
-/** Hashes a file at a bounded rate. A file that does not exist is not good. */
-async function isFileGood(file: string, digest: Digest, bytesPerSecondMax: number): Promise<boolean> {
+async function isGood({ digest, content, bytesPerSecondMax }: HashQuestion, pace: Pace): Promise<boolean> {
+  const take = (bytes: number) => pace.take(bytes, bytesPerSecondMax)
+  if (typeof content === 'string') return await isFileGood(content, digest, take)
+  await take(content.length)
+  return isHashOf(digest, content) || isPayloadGood(content, digest)
+}
+
+/** Hashes a file. One that does not exist is not good. */
+async function isFileGood(
+  file: string,
+  digest: Digest,
+  take: (bytes: number) => Promise<void>,
+): Promise<boolean> {
   if (!(await Bun.file(file).exists())) return false
   const hasher = new Bun.CryptoHasher(algorithmOf(digest))
-  const startedAt = performance.now()
-  let bytes = 0
   for await (const chunk of Bun.file(file).stream()) {
     hasher.update(chunk)
-    bytes += chunk.length
-    const aheadMs = (bytes / bytesPerSecondMax) * 1000 - (performance.now() - startedAt)
-    if (aheadMs > 10) await Bun.sleep(aheadMs)
+    await take(chunk.length)
   }
   return hasher.digest('hex') === hexOf(digest)
 }
@@ -40,14 +56,20 @@ function isHashOf(digest: Digest, bytes: Uint8Array): boolean {
   return new Bun.CryptoHasher(algorithmOf(digest)).update(bytes).digest('hex') === hexOf(digest)
 }
 
-async function answerTo(question: Asked<HashQuestion>): Promise<void> {
-  const { id } = question
-  const answer = await isGood(question).then(
-    (value): Answer<string> => ({ id, value }),
-    (error: Error): Answer<string> => ({ id, failure: error.message }),
-  )
-  self.postMessage([answer])
+function answering(): (question: Asked<ThreadQuestion>) => Promise<void> {
+  const pace = new Pace()
+  return async (question) => {
+    const { id } = question
+    const work = async () =>
+      'database' in question ? damageOfFile(question.database) : await isGood(question, pace)
+    const answer = await work().then(
+      (value): Answer<FileFailure> => ({ id, value }),
+      (error): Answer<FileFailure> => ({ id, failure: toFileFailure(error) }),
+    )
+    self.postMessage([answer])
+  }
 }
 
 lowerPriority()
-self.onmessage = ({ data }: MessageEvent<Asked<HashQuestion>[]>) => data.forEach(answerTo)
+const answer = answering()
+self.onmessage = ({ data }: MessageEvent<Asked<ThreadQuestion>[]>) => data.forEach(answer)

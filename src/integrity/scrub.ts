@@ -1,32 +1,23 @@
-import type { Logger } from 'pino'
-import type { ScrubCursor, StoredManifest } from '../metadata/content/damage.ts'
-import type { Metadata } from '../metadata/metadata.ts'
-import { type Digest, digestToBytes } from '../oci/digest.ts'
-import { blobPlace } from '../storage/blob-place.ts'
-import type { BlobStore } from '../storage/blob-store.ts'
-import type { DigestLocks } from '../storage/digest-locks.ts'
-import type { Quarantine } from '../storage/quarantine.ts'
-import type { ContentVerifier } from './content-verifier.ts'
+import { resolve } from 'node:path'
+import type { ScrubCursor } from '../metadata/content/damage.ts'
+import { registryError } from '../oci/error.ts'
+import { ContentCheck, type ContentCheckOptions, type Scrubbed } from './content-check.ts'
+import type { ScrubHours } from './scrub-hours.ts'
 
 /** How many rows are read, and noted as verified, together. */
 const BATCH = 50
 
-const DAY_MINUTES = 1440
-const DAY_MS = DAY_MINUTES * 60_000
+const HOUR_MINUTES = 60
+const DAY_MS = 24 * HOUR_MINUTES * 60_000
 
-export interface ScrubOptions {
-  metadata: Metadata
-  blobs: BlobStore
-  locks: DigestLocks
-  quarantine: Quarantine
-  verifier: ContentVerifier
-  log: Logger
-  /** Called with each blob that is moved to quarantine. */
-  onDamaged: (digest: Digest) => void
-  /** The data folder. */
-  data: string
-  /** Milliseconds since 1970. */
-  now: () => number
+/** How often blobs are verified again that are hidden although their bytes are in their place. */
+const RECHECK_MS = 3_600_000
+
+export interface ScrubOptions extends Omit<ContentCheckOptions, 'bytesPerSecondMax'> {
+  /** The file of the database. */
+  database: string
+  /** The folder of scheduled backups, if there are any. */
+  backupFolder: string | undefined
   settings: ScrubSettings
 }
 
@@ -34,39 +25,32 @@ export interface ScrubSettings {
   /** In how many days everything is verified; 0: never by itself. */
   days: number
   bytesPerSecondMax: number
-}
-
-/** What a pass has found so far. */
-export interface Scrubbed {
-  verified: number
-  bytes: number
-  /** Damaged or missing content that was pushed, and that clients have to push again. */
-  damaged: number
-  /** Damaged or missing cached content, which the next pull fetches again. */
-  refetched: number
-}
-
-interface Item {
-  id: number
-  digest: Digest
-  size: number
-  isCached: boolean
+  hours: ScrubHours
 }
 
 /**
  * Verifies stored content by hashing it, a little at a time. Damaged content is moved to quarantine, and never served:
- * clients are told that it does not exist, so that they push it again.
+ * clients are told that it does not exist, so that they push it again. Each pass begins with the file of the database.
  */
 export class Scrub {
-  readonly counts: Scrubbed = { verified: 0, bytes: 0, damaged: 0, refetched: 0 }
   private readonly options: ScrubOptions
+  private readonly check: ContentCheck
   /** Passes and turns that are running, and how many of them use the thread. */
   private users = 0
   private readonly running = new Set<Promise<unknown>>()
   private readonly stopping = new AbortController()
+  private recheckAt = 0
+  /** What the last check of the database found. */
+  private damage: string[] = []
 
   constructor(options: ScrubOptions) {
     this.options = options
+    this.check = new ContentCheck({ ...options, bytesPerSecondMax: options.settings.bytesPerSecondMax })
+  }
+
+  /** How many faults SQLite found in the database's file; 0 before the first pass. */
+  get databaseFaults(): number {
+    return this.damage.length
   }
 
   /** Cancels what is running. Resolves when it has ended. */
@@ -75,41 +59,87 @@ export class Scrub {
     await Promise.allSettled(this.running)
   }
 
-  /** Verifies one minute's share, so that everything is verified within the configured days. */
+  /** Verifies one minute's share, so that everything is verified within the configured days and hours. */
   async turn(): Promise<void> {
     const { metadata, now, settings } = this.options
-    if (settings.days === 0) return
-    const cursor = await metadata.damage.cursor()
-    const isNew = cursor.blob === 0 && cursor.manifest === 0
-    if (isNew && now() - cursor.startedAt < settings.days * DAY_MS) return
-    const { blobs, bytes } = await metadata.storage.totals()
-    const minutes = settings.days * DAY_MINUTES
-    const due = { items: Math.ceil((blobs * 2) / minutes), bytes: Math.ceil(bytes / minutes) }
-    const from = isNew ? { ...cursor, startedAt: now() } : cursor
+    if (settings.days === 0 || !settings.hours.include(now())) return
     const { signal } = this.stopping
-    await this.withThread(() => this.verifySome(from, due, signal)).catch((error) => {
+    const work = async () => {
+      await this.recheck(signal)
+      const cursor = await metadata.damage.cursor()
+      const isNew = cursor.blob === 0 && cursor.manifest === 0
+      if (isNew && now() - cursor.startedAt < settings.days * DAY_MS) return
+      if (isNew) await this.checkDatabase(signal)
+      const { blobs, bytes } = await metadata.storage.totals()
+      const minutes = settings.days * settings.hours.count * HOUR_MINUTES
+      const due = { items: Math.ceil((blobs * 2) / minutes), bytes: Math.ceil(bytes / minutes) }
+      await this.verifySome(isNew ? { ...cursor, startedAt: now() } : cursor, due, signal)
+    }
+    await this.withThread(work).catch((error) => {
       if (!signal.aborted) throw error
     })
   }
 
-  /** Verifies everything now. Reports the blobs that are done. Rejects when cancelled. */
+  /**
+   * Verifies everything now. Reports the blobs that are done. Rejects when cancelled, and at the end when the database is
+   * damaged, or content could not be verified or moved.
+   */
   async all(cancelled: AbortSignal, progress: (done: number, total?: number) => void): Promise<Scrubbed> {
     const signal = AbortSignal.any([cancelled, this.stopping.signal])
-    const before = { ...this.counts }
+    const before = { ...this.check.counts }
     let done = 0
     const total = (await this.options.metadata.storage.totals()).blobs
     let cursor: ScrubCursor = { blob: 0, manifest: 0, startedAt: this.options.now() }
     await this.withThread(async () => {
+      await this.checkDatabase(signal)
       do {
         cursor = await this.verifySome(cursor, { items: 1, bytes: 0 }, signal, () => done++)
         progress(Math.min(done, total), total)
       } while (cursor.blob !== 0 || cursor.manifest !== 0)
     })
-    const counted = Object.entries(this.counts).map(([name, count]) => [
+    const counted = Object.entries(this.check.counts).map(([name, count]) => [
       name,
       count - before[name as keyof Scrubbed],
     ])
-    return Object.fromEntries(counted)
+    const scrubbed: Scrubbed = Object.fromEntries(counted)
+    this.refuseFailures(scrubbed)
+    return scrubbed
+  }
+
+  private refuseFailures({ failed, verified, damaged }: Scrubbed): void {
+    const faults: string[] = []
+    if (this.damage.length > 0) faults.push(`the database is damaged: ${this.wayBack()}`)
+    if (failed > 0) {
+      faults.push(
+        `${failed} blobs or manifests could not be verified or moved to quarantine: see the server's log, and check ` +
+          `the disk (${verified} are good, ${damaged} damaged; cay damage lists those)`,
+      )
+    }
+    if (faults.length > 0) throw registryError('INTERNAL', faults.join('; '))
+  }
+
+  private async checkDatabase(signal: AbortSignal): Promise<void> {
+    const { verifier, database, log } = this.options
+    this.damage = await verifier.databaseDamage(database, signal)
+    if (this.damage.length > 0)
+      log.error({ database, faults: this.damage }, `the database is damaged: ${this.wayBack()}`)
+  }
+
+  private wayBack(): string {
+    const { backupFolder } = this.options
+    const backup = backupFolder === undefined ? 'BACKUP' : resolve(backupFolder)
+    return `stop cay, and restore the newest backup into a new folder: cay restore ${backup} --data FOLDER`
+  }
+
+  /** Blobs whose damaged bytes could not be moved, or whose disk can read them again. */
+  private async recheck(signal: AbortSignal): Promise<void> {
+    const { damaged, metadata, now } = this.options
+    if (now() < this.recheckAt) return
+    this.recheckAt = now() + RECHECK_MS
+    for (const digest of damaged.listUnmoved()) {
+      const size = (await metadata.damage.sizeOf(digest)) ?? 0
+      await this.check.blob({ digest, size, isCached: false }, signal)
+    }
   }
 
   private async withThread<T>(work: () => Promise<T>): Promise<T> {
@@ -143,14 +173,14 @@ export class Scrub {
       const manifests = blobs.length > 0 ? [] : await metadata.damage.manifests(cursor.manifest, BATCH)
       const good: number[] = []
       for (const one of blobs) {
-        if (await this.verifyBlob(one, signal)) good.push(one.id)
+        if (await this.check.blob(one, signal)) good.push(one.id)
         onBlob()
         cursor.blob = one.id
         bytes += one.size
         if (++items >= due.items && bytes >= due.bytes && due.bytes > 0) break
       }
       for (const one of manifests) {
-        await this.verifyManifest(one, signal)
+        await this.check.manifest(one, signal)
         cursor.manifest = one.id
       }
       items += manifests.length
@@ -160,90 +190,5 @@ export class Scrub {
       if (isOver) break
     }
     return cursor
-  }
-
-  /** Verifies a blob; returns whether it is good. Rejects when cancelled. */
-  private async verifyBlob(one: Item, signal: AbortSignal): Promise<boolean> {
-    const { metadata, locks, log } = this.options
-    const { digest, size } = one
-    try {
-      if (await this.isGood(digest, signal)) return this.count(size)
-      // A push of the digest may have replaced the bytes: look again while none is at work.
-      await locks.remove(digest, async () => {
-        if (!metadata.blobs.isStored(digest) || (await this.isGood(digest, signal))) return
-        if (!(one.isCached && (await this.refetch(digest)))) await this.setAside(digest, size)
-      })
-    } catch (cause) {
-      signal.throwIfAborted()
-      log.error({ digest, size, cause }, 'cannot read a blob to verify it')
-    }
-    return false
-  }
-
-  private async isGood(digest: Digest, signal: AbortSignal): Promise<boolean> {
-    const { metadata, verifier, data, settings } = this.options
-    const content = metadata.blobBytes.find(digest) ?? blobPlace(data, digest).file
-    const { bytesPerSecondMax } = settings
-    return await verifier.isGood({ digest, content, bytesPerSecondMax }, signal)
-  }
-
-  /** Removes a cached blob. Returns false if a repository needs it that is not cached: its bytes are still here. */
-  private async refetch(digest: Digest): Promise<boolean> {
-    const { metadata, blobs, log } = this.options
-    const { isGone } = await metadata.write('dropDamagedBlob', { digest })
-    if (!isGone) return false
-    await blobs.delete(digest)
-    this.counts.refetched++
-    log.warn({ digest }, 'a cached blob is damaged: removed it, and the next pull fetches it again')
-    return true
-  }
-
-  private async setAside(digest: Digest, size: number): Promise<void> {
-    const { metadata, now, quarantine, log } = this.options
-    const small = metadata.blobBytes.find(digest)
-    if (small !== undefined) await quarantine.put(digest, small)
-    // It counts as damaged only when its bytes are gone: until then it would count as pushed again.
-    await quarantine.move(digest)
-    await metadata.write('quarantineBlob', { digest, size, at: now() })
-    this.options.onDamaged(digest)
-    this.counts.damaged++
-    log.error(
-      { digest, size },
-      'a blob is damaged: moved it to quarantine; push it again, or restore a backup',
-    )
-  }
-
-  /** Verifies a manifest. Rejects when cancelled. */
-  private async verifyManifest(one: StoredManifest, signal: AbortSignal): Promise<void> {
-    const { metadata, verifier, now, quarantine, log, settings } = this.options
-    const { digest, size, repository, isCached } = one
-    const { bytesPerSecondMax } = settings
-    const bytes = metadata.manifests.findBytes({ storedAs: digestToBytes(digest) })
-    if (bytes !== undefined) {
-      if (await verifier.isGood({ digest, content: bytes, bytesPerSecondMax }, signal))
-        return void this.count(size)
-      await quarantine.put(digest, bytes)
-    }
-    const { isDamaged } = await metadata.write('quarantineManifest', { digest, size, bytes, at: now() })
-    if (!isDamaged) return
-    if (isCached) {
-      this.counts.refetched++
-      log.warn(
-        { repository, digest },
-        'a cached manifest is damaged: removed it, and the next pull fetches it again',
-      )
-    } else {
-      this.counts.damaged++
-      log.error(
-        { repository, digest },
-        'a manifest is damaged: moved it to quarantine; push it again, or restore a backup',
-      )
-    }
-  }
-
-  private count(size: number): true {
-    this.counts.verified++
-    this.counts.bytes += size
-    return true
   }
 }

@@ -1,6 +1,7 @@
 import { Database } from 'bun:sqlite'
 import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
 import { openForWriting } from './database.ts'
+import { databaseDamage } from './database-damage.ts'
 import { appliedMigrations } from './migrate.ts'
 import { migrations } from './migrations.ts'
 
@@ -193,12 +194,7 @@ export function openChecked(path: string, forRepair: boolean): CheckedDatabase {
   )
   const blob = client.query('select 1 from blob where digest = ?')
   return {
-    damage: () =>
-      client
-        .query<{ integrity_check: string }, []>('PRAGMA integrity_check(20)')
-        .all()
-        .map((row) => row.integrity_check)
-        .filter((line) => line !== 'ok'),
+    damage: () => databaseDamage(client),
     inconsistencies: () =>
       CHECKS.flatMap(({ what, find, repair }) => {
         let count = 0

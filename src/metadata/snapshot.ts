@@ -3,6 +3,7 @@ import { SYSTEM } from '../domain/caller.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import { openForWriting } from './database.ts'
+import { databaseDamage } from './database-damage.ts'
 import { appliedMigrations } from './migrate.ts'
 import { migrations } from './migrations.ts'
 import { operations } from './operations.ts'
@@ -121,12 +122,7 @@ export function openSnapshot(path: string): Snapshot {
     files: (after, limit) =>
       files.all(after, limit).map((row) => ({ ...row, digest: digestFromBytes(Buffer.from(row.digest)) })),
     hasFile: (digest) => file.get(digestToBytes(digest)) !== null,
-    damage: () =>
-      client
-        .query<{ integrity_check: string }, []>('PRAGMA integrity_check(20)')
-        .all()
-        .map((row) => row.integrity_check)
-        .filter((line) => line !== 'ok'),
+    damage: () => databaseDamage(client),
     [Symbol.dispose]: () => client.close(),
   }
 }

@@ -5,56 +5,13 @@ import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { digestToBytes, parseDigest } from '../../src/oci/digest.ts'
-import { blobPlace } from '../../src/storage/blob-place.ts'
 import { startCache } from '../support/cache.ts'
-import { EMPTY, imageManifest, type Named, randomBlob } from '../support/content.ts'
-import { expectStatus, pushBlob, pushImage, pushManifest } from '../support/push.ts'
+import { EMPTY, imageManifest, randomBlob } from '../support/content.ts'
+import { pushBlob, pushImage, pushManifest } from '../support/push.ts'
+import { damageOf, fileOf, jobOf, LAYER_BYTES, scrub, startJob, status } from '../support/scrub.ts'
 import { startInProcess, type TestServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
 import { AT, link, put, withMetadata } from '../support/writes.ts'
-
-const LAYER_BYTES = 200_000
-
-interface Damage {
-  digest: string
-  kind: string
-  neededBy: { repository: string; tag?: string }[]
-}
-
-interface ScrubJob {
-  id: string
-  state: string
-  endedAt?: string
-  result: Record<string, number>
-}
-
-async function startJob(server: TestServer): Promise<ScrubJob> {
-  const response = await server.fetch('/api/v1/jobs', {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ kind: 'scrub' }),
-  })
-  return (await (await expectStatus(response, 201)).json()) as ScrubJob
-}
-
-const jobOf = async (server: TestServer, id: string) =>
-  (await (await server.fetch(`/api/v1/jobs/${id}`)).json()) as ScrubJob
-
-/** Runs a job of the kind `scrub` to its end, and returns its counts. */
-async function scrub(server: TestServer): Promise<Record<string, number>> {
-  const { id } = await startJob(server)
-  await until(async () => (await jobOf(server, id)).endedAt !== undefined)
-  return (await jobOf(server, id)).result
-}
-
-async function damageOf(server: TestServer): Promise<Damage[]> {
-  return ((await (await server.fetch('/api/v1/damage')).json()) as { items: Damage[] }).items
-}
-
-const status = async (server: TestServer, path: string, method = 'GET') =>
-  (await server.fetch(path, { method, headers: { accept: '*/*' } })).status
-
-const fileOf = ({ data }: TestServer, { digest }: Named) => blobPlace(data, parseDigest(digest)).file
 
 test.each([
   [

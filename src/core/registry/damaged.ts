@@ -3,22 +3,44 @@ import type { Digest } from '../../oci/digest.ts'
 import type { BlobStore } from '../../storage/blob-store.ts'
 
 /** How many damaged blobs are hidden from pulls. Others fail when they are pulled. */
-const HIDDEN_MAX = 1000
+const HIDDEN_MAX = 100_000
 
-/** The blobs whose bytes are in quarantine. They count as absent until they are pushed again. */
+/** The blobs that are recorded as damaged. They count as absent until they have good bytes again. */
 export class Damaged {
   private readonly digests: Set<Digest>
+  /** Those whose damaged bytes are still in their place, so that the presence of bytes says nothing. */
+  private readonly unmoved = new Set<Digest>()
   private readonly blobs: BlobStore
-  private readonly metadata: Pick<Metadata, 'blobBytes'>
+  private readonly metadata: Pick<Metadata, 'blobBytes' | 'write'>
 
-  constructor(metadata: Pick<Metadata, 'blobBytes'>, blobs: BlobStore, digests: Digest[]) {
+  constructor(metadata: Pick<Metadata, 'blobBytes' | 'write'>, blobs: BlobStore, digests: Digest[]) {
     this.metadata = metadata
     this.blobs = blobs
     this.digests = new Set(digests)
   }
 
-  add(digest: Digest): void {
-    if (this.digests.size < HIDDEN_MAX) this.digests.add(digest)
+  /** Hides a blob whose file is damaged, until it is moved and pushed again, or healed. */
+  addUnmoved(digest: Digest): void {
+    if (this.digests.size >= HIDDEN_MAX) return
+    this.digests.add(digest)
+    this.unmoved.add(digest)
+  }
+
+  /** Notes that the damaged bytes are gone: any bytes that come from now on are verified. */
+  noteMoved(digest: Digest): void {
+    this.unmoved.delete(digest)
+  }
+
+  /** Returns the blobs whose damaged bytes are still in their place. */
+  listUnmoved(): Digest[] {
+    return [...this.unmoved]
+  }
+
+  /** Shows a blob again, whose bytes are good. Costs nothing while no blob is damaged. */
+  async heal(digest: Digest): Promise<void> {
+    if (!this.digests.delete(digest)) return
+    this.unmoved.delete(digest)
+    await this.metadata.write('noteHealed', { digests: [digest] })
   }
 
   /** Reports whether the blob has no good bytes. Costs nothing while no blob is damaged. */
@@ -29,15 +51,20 @@ export class Damaged {
     return false
   }
 
-  /** Reports whether a blob has bytes; those that come back by a push are verified. */
+  /** Reports whether a blob has good bytes; those that come back by a push are verified. */
   async hasBytes(digest: Digest, size: number): Promise<boolean> {
+    if (this.unmoved.has(digest)) return false
     return this.metadata.blobBytes.has(digest) || (await this.blobs.stat(digest))?.size === size
   }
 }
 
-/** Opens the set of damaged blobs that the database records. */
+/**
+ * Opens the set of damaged blobs that the database records. Where one has a file, the process may have ended before the
+ * file was moved, so it stays hidden until it is verified.
+ */
 export async function openDamaged(metadata: Metadata, blobs: BlobStore): Promise<Damaged> {
-  const recorded = await metadata.damage.list()
-  const digests = recorded.filter(({ kind }) => kind === 'blob').map(({ digest }) => digest)
-  return new Damaged(metadata, blobs, digests)
+  const digests = await metadata.damage.blobDigests()
+  const damaged = new Damaged(metadata, blobs, digests)
+  for (const digest of digests) if ((await blobs.stat(digest)) !== undefined) damaged.addUnmoved(digest)
+  return damaged
 }

@@ -59,7 +59,8 @@ export function localBlobs(options: LocalOptions, cache: ReadCache, small: Small
       const source = from ?? metadata.blobs.findSource(digest, access.pullable(identity))
       if (source === undefined || !access.may(identity, 'pull', source)) return false
       const found = metadata.blobs.find(source, digest)
-      if (found === undefined || !(await small.has({ digest, size: found.size }))) return false
+      if (found === undefined || (await damaged.has(digest, found.size))) return false
+      if (!(await small.has({ digest, size: found.size }))) return false
       activity.note(repository)
       const size = await metadata.write('mountBlob', { caller, at: now(), repository, digest, from: source })
       return size !== undefined

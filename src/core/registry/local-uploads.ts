@@ -60,7 +60,7 @@ export function localUploads(options: LocalOptions, small: SmallBlobs): Uploads 
 
 /** Receives the bodies of uploads, and makes blobs of them. */
 function blobPublisher(
-  { metadata, blobs, uploads, locks, room, activity, now }: LocalOptions,
+  { metadata, blobs, uploads, locks, damaged, room, activity, now }: LocalOptions,
   small: SmallBlobs,
 ) {
   /** Receives a body while there is room for it. Throws DENIED. */
@@ -75,13 +75,13 @@ function blobPublisher(
     } catch (error) {
       // Otherwise the connection would wait for a body that nobody reads.
       body.stream?.cancel().catch(() => {})
-      throw error
+      throw await room.explain(error)
     }
     try {
       return await work()
     } catch (error) {
       room.settle(uuidOf(upload.id), await uploads.getSize(upload).catch(() => 0))
-      throw error
+      throw await room.explain(error)
     }
   }
   /** Removes the bytes of a blob that was refused when it was linked, unless another repository has it. */
@@ -105,6 +105,7 @@ function blobPublisher(
       activity.note(repository)
       await metadata.write('linkBlob', { caller, at: now(), repository, digest, size, bytes })
       if (bytes) small.remember(repository, digest, bytes)
+      await damaged.heal(digest)
       return size
     }
     let published: number

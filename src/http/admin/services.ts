@@ -28,5 +28,7 @@ export interface ApiServices extends ContentServices {
   /** Milliseconds since 1970. */
   startedAt: number
   /** Whether the disk has free space for pushes. */
+  /** The verification of stored content. */
+  scrub: { readonly databaseFaults: number }
   reserve: Pick<DiskReserve, 'problem' | 'falls' | 'check' | 'bytesMin'>
 }

@@ -18,14 +18,17 @@ import {
 import { bytes, number, statement } from '../statement.ts'
 
 /** How much damaged content is recorded. More of it is only logged. */
-const DAMAGE_MAX = 1000
+const DAMAGE_MAX = 100_000
+
+/** How much of it is listed. */
+const LISTED_MAX = 1000
 
 /** How many repositories and tags are listed of damaged content. */
 const NEEDED_BY_MAX = 100
 
 export type ContentKind = 'blob' | 'manifest'
 
-/** Content whose bytes are in quarantine. */
+/** Content whose bytes are damaged, missing or unreadable. */
 export interface Damage {
   digest: Digest
   kind: ContentKind
@@ -84,15 +87,21 @@ export function damageReads(db: Db) {
       .limit(limit),
   )
   return {
-    /** All content that is in quarantine, the newest first. */
+    /** Damaged content, the newest first. */
     list: (): Damage[] =>
       db
         .select()
         .from(damagedContent)
         .orderBy(sql`found_at desc`)
-        .limit(DAMAGE_MAX)
+        .limit(LISTED_MAX)
         .all()
         .map((row) => ({ ...row, digest: digestFromBytes(row.digest) })),
+
+    /** The digests of all damaged blobs. */
+    blobDigests: (): Digest[] => damagedBlobs(db),
+
+    /** The size that a damaged blob should have. */
+    sizeOf: (digest: Digest): number | undefined => damagedSize(db, digest),
 
     count: (): number => countDamage(db),
 
@@ -118,6 +127,21 @@ export function damageReads(db: Db) {
 function countDamage(db: Db): number {
   const [counted] = db.select({ n: sql<number>`count(*)` }).from(damagedContent).all()
   return counted?.n ?? 0
+}
+
+function damagedBlobs(db: Db): Digest[] {
+  const rows = db
+    .select({ digest: damagedContent.digest })
+    .from(damagedContent)
+    .where(eq(damagedContent.kind, 'blob'))
+    .limit(DAMAGE_MAX)
+    .all()
+  return rows.map(({ digest }) => digestFromBytes(digest))
+}
+
+function damagedSize(db: Db, digest: Digest): number | undefined {
+  const named = eq(damagedContent.digest, digestToBytes(digest))
+  return db.select().from(damagedContent).where(named).get()?.size
 }
 
 function readCursor(db: Db): ScrubCursor {

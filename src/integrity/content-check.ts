@@ -1,0 +1,176 @@
+import type { Logger } from 'pino'
+import type { StoredManifest } from '../metadata/content/damage.ts'
+import type { Metadata } from '../metadata/metadata.ts'
+import { type Digest, digestToBytes } from '../oci/digest.ts'
+import { blobPlace } from '../storage/blob-place.ts'
+import type { BlobStore } from '../storage/blob-store.ts'
+import type { DigestLocks } from '../storage/digest-locks.ts'
+import type { Quarantine } from '../storage/quarantine.ts'
+import { type ContentVerifier, UnreadableError } from './content-verifier.ts'
+
+export interface ContentCheckOptions {
+  metadata: Metadata
+  blobs: BlobStore
+  locks: DigestLocks
+  quarantine: Quarantine
+  verifier: ContentVerifier
+  damaged: HiddenBlobs
+  log: Logger
+  /** The data folder. */
+  data: string
+  /** Milliseconds since 1970. */
+  now: () => number
+  bytesPerSecondMax: number
+}
+
+/** The blobs that are hidden from pulls. */
+export interface HiddenBlobs {
+  /** Hides a blob whose damaged file is still in its place. */
+  addUnmoved(digest: Digest): void
+  /** Notes that the file is gone, so that a push is known by its bytes. */
+  noteMoved(digest: Digest): void
+  listUnmoved(): Digest[]
+  /** Shows a blob again, whose bytes are good. */
+  heal(digest: Digest): Promise<void>
+}
+
+/** What was verified. */
+export interface Scrubbed {
+  verified: number
+  bytes: number
+  /** Damaged, missing or unreadable content that was pushed, and that clients have to push again. */
+  damaged: number
+  /** Damaged or missing cached content, which the next pull fetches again. */
+  refetched: number
+  /** Damaged blobs that could not be moved to quarantine, and content that could not be verified. */
+  failed: number
+}
+
+/** A blob to verify. */
+export interface CheckedBlob {
+  digest: Digest
+  size: number
+  isCached: boolean
+}
+
+type State = 'good' | 'damaged' | 'unreadable'
+
+/** Verifies single blobs and manifests, and keeps damaged ones from being served. */
+export class ContentCheck {
+  readonly counts: Scrubbed = { verified: 0, bytes: 0, damaged: 0, refetched: 0, failed: 0 }
+  private readonly options: ContentCheckOptions
+
+  constructor(options: ContentCheckOptions) {
+    this.options = options
+  }
+
+  /** Verifies a blob; returns whether it is good. Rejects when cancelled. */
+  async blob(one: CheckedBlob, signal: AbortSignal): Promise<boolean> {
+    const { metadata, locks, log, damaged } = this.options
+    const { digest, size } = one
+    try {
+      if ((await this.stateOf(digest, signal)) === 'good') {
+        await damaged.heal(digest)
+        return this.count(size)
+      }
+      // A push of the digest may have replaced the bytes: look again while none is at work.
+      await locks.remove(digest, async () => {
+        if (!metadata.blobs.isStored(digest)) return
+        const state = await this.stateOf(digest, signal)
+        if (state === 'good') return
+        if (!(one.isCached && (await this.refetch(digest)))) await this.setAside(digest, size, state)
+      })
+    } catch (cause) {
+      signal.throwIfAborted()
+      this.counts.failed++
+      log.error({ digest, size, cause }, 'cannot verify a blob')
+    }
+    return false
+  }
+
+  /** Verifies a manifest. Rejects when cancelled. */
+  async manifest(one: StoredManifest, signal: AbortSignal): Promise<void> {
+    const { metadata, verifier, now, quarantine, bytesPerSecondMax } = this.options
+    const { digest, size } = one
+    const bytes = metadata.manifests.findBytes({ storedAs: digestToBytes(digest) })
+    if (bytes !== undefined) {
+      if (await verifier.isGood({ digest, content: bytes, bytesPerSecondMax }, signal))
+        return void this.count(size)
+      await this.keep(digest, () => quarantine.put(digest, bytes))
+    }
+    const { isDamaged } = await metadata.write('quarantineManifest', { digest, size, bytes, at: now() })
+    if (isDamaged) this.noteManifest(one)
+  }
+
+  private noteManifest({ digest, repository, isCached }: StoredManifest): void {
+    const { log } = this.options
+    if (isCached) {
+      this.counts.refetched++
+      log.warn(
+        { repository, digest },
+        'a cached manifest is damaged: removed it, and the next pull fetches it again',
+      )
+    } else {
+      this.counts.damaged++
+      log.error(
+        { repository, digest },
+        'a manifest is damaged: moved it to quarantine; push it again, or restore a backup',
+      )
+    }
+  }
+
+  private async stateOf(digest: Digest, signal: AbortSignal): Promise<State> {
+    const { metadata, verifier, data, bytesPerSecondMax } = this.options
+    const content = metadata.blobBytes.find(digest) ?? blobPlace(data, digest).file
+    try {
+      return (await verifier.isGood({ digest, content, bytesPerSecondMax }, signal)) ? 'good' : 'damaged'
+    } catch (error) {
+      if (error instanceof UnreadableError) return 'unreadable'
+      throw error
+    }
+  }
+
+  /** Removes a cached blob. Returns false if a repository needs it that is not cached: its bytes are still here. */
+  private async refetch(digest: Digest): Promise<boolean> {
+    const { metadata, blobs, log } = this.options
+    const { isGone } = await metadata.write('dropDamagedBlob', { digest })
+    if (!isGone) return false
+    this.counts.refetched++
+    log.warn({ digest }, 'a cached blob is damaged: removed it, and the next pull fetches it again')
+    await blobs.delete(digest)
+    return true
+  }
+
+  /** Records the damage and hides the blob before its bytes move, so that nothing serves them, whatever fails then. */
+  private async setAside(digest: Digest, size: number, state: State): Promise<void> {
+    const { metadata, now, quarantine, damaged, log } = this.options
+    const small = metadata.blobBytes.find(digest)
+    if (small !== undefined) await this.keep(digest, () => quarantine.put(digest, small))
+    damaged.addUnmoved(digest)
+    await metadata.write('quarantineBlob', { digest, size, at: now() })
+    this.counts.damaged++
+    const isMoved = await this.keep(digest, () => quarantine.move(digest))
+    if (isMoved) damaged.noteMoved(digest)
+    const what = state === 'unreadable' ? 'cannot be read from the disk' : 'is damaged'
+    const where = isMoved ? 'moved it to quarantine' : 'it is no longer served'
+    log.error({ digest, size }, `a blob ${what}: ${where}; push it again, or restore a backup`)
+  }
+
+  /** Keeps damaged bytes for somebody to look at; returns whether that worked. Damage is reported also if it does not. */
+  private async keep(digest: Digest, work: () => Promise<void>): Promise<boolean> {
+    try {
+      await work()
+      return true
+    } catch (cause) {
+      this.counts.failed++
+      this.options.log.error({ digest, cause }, 'cannot move damaged bytes to quarantine')
+      return false
+    }
+  }
+
+  private count(size: number): true {
+    this.counts.verified++
+    this.counts.bytes += size
+    return true
+  }
+}
