@@ -22,6 +22,7 @@ import { Conversions } from './core/pulls/conversions.ts'
 import { localConversions } from './core/pulls/local-conversions.ts'
 import { NegotiatedManifests } from './core/pulls/manifest-pulls.ts'
 import { V1Images } from './core/pulls/v1-images.ts'
+import { explainingDenials } from './core/quota/denials.ts'
 import { openQuotas, type Quotas } from './core/quota/quotas.ts'
 import { openRegistries, type Registries } from './core/registries.ts'
 import { openDamaged } from './core/registry/damaged.ts'
@@ -39,9 +40,8 @@ import type { ApiServices } from './http/admin/services.ts'
 import { listenAll } from './http/listener/listen-all.ts'
 import { listenerOptions } from './http/listener/listener-options.ts'
 import { serveMirror } from './http/mirror.ts'
-import type { OwnerOptions } from './http/owner-api.ts'
 import { type HttpServer, serveHttp } from './http/server.ts'
-import { serveSocket } from './http/socket.ts'
+import { openSocket } from './http/socket.ts'
 import type { Scrub } from './integrity/scrub.ts'
 import type { ProxyCache } from './proxy/proxy-cache.ts'
 import { DigestLocks } from './storage/digest-locks.ts'
@@ -121,7 +121,7 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
   }
   services.content.addresses.push(...listening.addresses)
   services.content.mirrors.push(...listening.mirrors.map((one) => `${one.upstream}=${one.address}`))
-  const socket = openSocket(config.data, served)
+  const socket = openSocket(socketPath(config.data), () => removeSocket(config.data), served)
   return {
     ...listening,
     authority: tls?.authority,
@@ -174,26 +174,20 @@ export interface ServiceOptions {
 export async function openServices(config: Config, log: Logger, options: ServiceOptions): Promise<Services> {
   const { onFailure, tableSources = {} } = options
   const folder = await openDataFolder(config, log, onFailure)
-  const { metadata } = folder
-  const clocks = openClocks(await metadata.newestTime(), options)
+  const clocks = openClocks(await folder.metadata.newestTime(), options)
   const { now } = clocks
+  const quotas = await openQuotas({ metadata: folder.metadata, config, tableSources, log, now })
+  const metadata = explainingDenials(folder.metadata, quotas.room.explain)
   const garbageWindow = garbageWindowOf(config.gc)
   const metrics = new Metrics()
   const passwordFile = new PasswordFile(config.data)
   const auth = await openAuth(metadata, config.access, now, signInRecorder(log, metrics.logins))
   const blobs = new FilesystemBlobs(config.data)
-  const uploads = new FilesystemUploads(config.data, {
-    ...config.uploads,
-    blobBytesMax: config.blobs.bytesMax,
-    onFailure,
-    onReceived: (bytes) => {
-      metrics.traffic.received += bytes
-      cache.room.noteReceived(bytes)
-    },
-    onEnded: (name) => quotas.room.release(name),
-  })
-  const damaged = await openDamaged(metadata, blobs)
-  const quotas = await openQuotas({ metadata, config, tableSources, log })
+  const noteReceived = (bytes: number) => {
+    metrics.traffic.received += bytes
+    cache.room.noteReceived(bytes)
+  }
+  const uploads = openUploads(config, onFailure, noteReceived, quotas)
   const kept = {
     metadata,
     blobs,
@@ -202,7 +196,7 @@ export async function openServices(config: Config, log: Logger, options: Service
     garbageWindow,
     now,
     activity: new PushActivity(now),
-    damaged,
+    damaged: await openDamaged(metadata, blobs),
     room: quotas.room,
   }
   const removal = openRemovalClock(config.data, clocks, garbageWindow.graceMs, log)
@@ -216,7 +210,7 @@ export async function openServices(config: Config, log: Logger, options: Service
   const reserve = openReserve(config, log, diskSpace)
   const jobs = openJobs({ config, log, clocks, collector, retention, scrub, metadata })
   const parts = { ...kept, ...around, registry: cache.registry, storedBlobs: local.blobs, collector, cache }
-  const content = await openContent({ ...parts, local, retention, quotas, jobs, reserve })
+  const content = await openContent({ ...parts, local, retention, quotas, jobs, scrub, reserve })
   return {
     metadata,
     auth,
@@ -241,6 +235,22 @@ export async function openServices(config: Config, log: Logger, options: Service
   }
 }
 
+function openUploads(
+  { data, uploads, blobs }: Config,
+  onFailure: (error: Error) => void,
+  onReceived: (bytes: number) => void,
+  { room }: Quotas,
+): FilesystemUploads {
+  const onEnded = (name: string) => room.release(name)
+  return new FilesystemUploads(data, {
+    ...uploads,
+    blobBytesMax: blobs.bytesMax,
+    onFailure,
+    onReceived,
+    onEnded,
+  })
+}
+
 interface ContentParts extends ContentOptions {
   locks: DigestLocks
   config: Config
@@ -249,6 +259,7 @@ interface ContentParts extends ContentOptions {
   retention: Retention
   quotas: Quotas
   jobs: Jobs
+  scrub: Scrub
   reserve: DiskReserve
 }
 
@@ -258,6 +269,7 @@ async function openContent({
   retention,
   quotas,
   jobs,
+  scrub,
   reserve,
   ...parts
 }: ContentParts): Promise<ApiServices> {
@@ -276,25 +288,9 @@ async function openContent({
     addresses: [],
     mirrors: [],
     startedAt: now(),
+    scrub,
     reserve,
   }
 }
 
 export type AppOptions = FirstPassword & Omit<ServiceOptions, 'onFailure'>
-
-/** Opens the socket through which commands reach the server. Without it the server works, too. */
-function openSocket(data: string, options: OwnerOptions) {
-  try {
-    removeSocket(data)
-    const socket = serveSocket(socketPath(data), options)
-    return {
-      async stop() {
-        await socket.stop()
-        removeSocket(data)
-      },
-    }
-  } catch (cause) {
-    options.log.warn({ cause }, `cannot create the socket in ${data}: commands cannot reach this server`)
-    return { stop: async () => {} }
-  }
-}

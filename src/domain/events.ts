@@ -1,7 +1,7 @@
 import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 
-/** The kinds of changes to content. */
+/** The kinds of changes to content, and what admins should know of it. */
 export const EVENT_TYPES = [
   'blob.push',
   'blob.mount',
@@ -12,6 +12,8 @@ export const EVENT_TYPES = [
   'manifest.delete',
   'manifest.purge',
   'manifest.restore',
+  'quota.critical',
+  'quota.warning',
   'repository.create',
   'repository.change',
   'repository.delete',
@@ -31,6 +33,7 @@ export type EventType = (typeof EVENT_TYPES)[number]
 
 export interface Change {
   type: EventType
+  /** For events of quotas, the namespace. */
   repository: RepositoryName
   digest?: Digest
   tag?: Tag

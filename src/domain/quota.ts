@@ -1,4 +1,4 @@
-import { registryError } from '../oci/error.ts'
+import { RegistryError, registryError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 
 /** What a quota names for each namespace that has none of its own, and for the whole server. */
@@ -60,18 +60,56 @@ export function checkQuota(quota: AppliedQuota, before: QuotaUsage, after: Quota
     throw countDenied(quota, `${before.tags} of ${tagsMax} tags exist`)
 }
 
+/** What the refusal of bytes says of a quota. */
+export interface FullQuota {
+  /** The namespace; `**` for the whole server. */
+  quota: string
+  usedBytes: number
+  maxBytes: number
+  uploadingBytes: number
+}
+
+/** How much of what is used a purge would free, if that is known. */
+export interface Freeable {
+  bytes: number
+  /** Whether there may be more. */
+  isPart: boolean
+}
+
 /**
  * The refusal of bytes for which a quota has no room.
  *
  * @param uploading the bytes of uploads in progress
  */
-export function bytesDenied(quota: AppliedQuota, used: number, uploading = 0) {
-  const others = uploading === 0 ? '' : `, and uploads in progress have ${sizeOf(uploading)}`
+export function bytesDenied({ counted, bytesMax = 0 }: AppliedQuota, used: number, uploading = 0) {
+  return fullDenied({ quota: counted, usedBytes: used, maxBytes: bytesMax, uploadingBytes: uploading })
+}
+
+/** The same, with how much of what is used is deleted. */
+export function fullDenied(full: FullQuota, freeable?: Freeable): RegistryError {
+  const { quota, usedBytes, maxBytes, uploadingBytes } = full
+  const others = uploadingBytes === 0 ? '' : `, and uploads in progress have ${sizeOf(uploadingBytes)}`
+  const { bytes = 0, isPart = false } = freeable ?? {}
+  const deleted =
+    bytes === 0 ? '' : `; ${isPart ? 'at least ' : ''}${sizeOf(bytes)} of it is deleted or untagged`
+  const help =
+    bytes === 0
+      ? 'delete content and free its space with cay repo purge REPOSITORY'
+      : 'an admin of a repository frees that with cay repo purge REPOSITORY'
   return registryError(
     'DENIED',
-    `${nameOf(quota)} is full: ${sizeOf(used)} of ${sizeOf(quota.bytesMax ?? 0)} are used${others}; delete content ` +
-      'and free its space with cay repo purge, or ask an admin for a larger quota',
+    `${nameOf({ counted: quota })} is full: ${sizeOf(usedBytes)} of ${sizeOf(maxBytes)} are used${others}${deleted}; ` +
+      `${help}, or ask an admin of the server for a larger quota`,
+    { detail: { ...full, ...(freeable && { deletedBytes: bytes }) } },
   )
+}
+
+/** Returns what a refusal of bytes says, or undefined for any other error. */
+export function fullQuotaOf(error: unknown): FullQuota | undefined {
+  if (!(error instanceof RegistryError) || error.entries[0]?.code !== 'DENIED') return undefined
+  const { detail } = error.entries[0]
+  const isFull = typeof detail === 'object' && detail !== null && 'quota' in detail && 'usedBytes' in detail
+  return isFull ? (detail as FullQuota) : undefined
 }
 
 function countDenied(quota: AppliedQuota, state: string) {
@@ -81,7 +119,7 @@ function countDenied(quota: AppliedQuota, state: string) {
   )
 }
 
-function nameOf({ counted }: AppliedQuota): string {
+function nameOf({ counted }: Pick<AppliedQuota, 'counted'>): string {
   return counted === WHOLE_SERVER ? 'the quota of this server' : `the quota of the namespace ${counted}`
 }
 

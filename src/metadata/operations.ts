@@ -34,7 +34,7 @@ import { manifestPurge } from './garbage/manifest-purge.ts'
 import { purgeWrites } from './garbage/purge.ts'
 import { reachability } from './garbage/reachability.ts'
 import { renewalWrites } from './garbage/renewals.ts'
-import { quotaLimits, quotaWrites } from './quota/quotas.ts'
+import { quotaEvents, quotaLimits, quotaWrites } from './quota/quotas.ts'
 import { countingWrites, usageReader } from './quota/usage.ts'
 import { dueRows, planWrites } from './retention/plan.ts'
 import { policyWrites } from './retention/policies.ts'
@@ -157,6 +157,7 @@ function contentOperations(db: Db, version: VersionOfCall) {
       { recordEvent, find, findManifest, tags, lines, revive, begin, rows: repositoriesByName },
       limits,
     ),
+    ...quotaEvents(recordEvent),
     ...countingWrites(db, { total, write, setQuotas: limits.set }),
     ...planWrites(db, { find, due, total, write }),
     ...retentionWrites(db, { recordEvent, immutable, due, total, tags: namedTags, version }),

@@ -28,6 +28,7 @@ import type { Db } from './database.ts'
 import { explanations } from './garbage/explanation.ts'
 import { garbageReads } from './garbage/garbage.ts'
 import { outboxReads } from './outbox.ts'
+import { deletedReader } from './quota/deleted.ts'
 import { quotaReads } from './quota/quotas.ts'
 import { usageReader } from './quota/usage.ts'
 import { retentionReads } from './retention/reads.ts'
@@ -71,7 +72,7 @@ export function reads(db: Db) {
     garbage: garbageReads(db),
     explain: explanations(db),
     retention: retentionReads(db, total),
-    quotas: { ...quotaReads(db), usage: usageReader(db, total) },
+    quotas: { ...quotaReads(db), usage: usageReader(db, total), deleted: deletedReader(db) },
     /** The newest time that is recorded, in milliseconds since 1970; 0 when nothing is. */
     newestTime: () => newestTime(db),
   }

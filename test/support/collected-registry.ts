@@ -67,6 +67,8 @@ function fail(error: Error): never {
   throw error
 }
 
+const unexplained = async (error: unknown) => error
+
 /** A registry and its collector on their own data folder, with a clock that the test advances. */
 export async function openCollectedRegistry(options: CollectedRegistryOptions = {}) {
   const { garbageWindow = RETENTION, gate = async () => {} } = options
@@ -87,7 +89,7 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
     locks: new DigestLocks(),
     garbageWindow,
     reader: new ContentReader(),
-    room: new UploadRoom(() => [], metadata.quotas.usage),
+    room: new UploadRoom(() => [], metadata.quotas.usage, unexplained),
     damaged: new Damaged(metadata, files, []),
     activity: new PushActivity(clocks.now),
     now: clocks.now,

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type { TableSources } from '../../config/config.ts'
 import type { Config } from '../../config/config-schema.ts'
-import type { Write } from '../../domain/caller.ts'
+import { SYSTEM, type Write } from '../../domain/caller.ts'
 import {
   EACH_NAMESPACE,
   type Quota,
@@ -11,13 +11,17 @@ import {
 } from '../../domain/quota.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { registryError } from '../../oci/error.ts'
+import { denialExplainer } from './denials.ts'
 import { UploadRoom } from './upload-room.ts'
 
 /** Namespaces without a quota of their own that a list shows, the largest first. */
 const LARGEST_MAX = 100
 
-/** Shares of a limit, in percent, that are worth a warning. */
-const WARNING_PERCENTS = [95, 80] as const
+/** Shares of a limit, in percent, that are worth a warning, and the events that say so. */
+const WARNINGS = [
+  [95, 'quota.critical'],
+  [80, 'quota.warning'],
+] as const
 
 export interface QuotaState extends Quota {
   /** What the namespace holds; undefined for the quota of each namespace. */
@@ -36,6 +40,8 @@ export interface QuotaOptions {
   config: Pick<Config, 'quota'>
   tableSources: TableSources
   log: Logger
+  /** Milliseconds since 1970, for records. */
+  now: () => number
 }
 
 /** How much namespaces can hold. A quota of the configuration wins over one of the same namespace that was set with the API. */
@@ -51,7 +57,8 @@ export class Quotas {
   constructor(options: QuotaOptions) {
     this.options = options
     this.source = options.tableSources.quota ?? 'the configuration'
-    this.room = new UploadRoom(() => this.quotas, options.metadata.quotas.usage)
+    const { metadata } = options
+    this.room = new UploadRoom(() => this.quotas, metadata.quotas.usage, denialExplainer(metadata))
   }
 
   /** Applies the quotas as they are now. Resolves when what the namespaces hold is counted. */
@@ -96,12 +103,15 @@ export class Quotas {
     await this.apply()
   }
 
-  /** Warns once of each quota that has become fuller than 80 or 95 percent. */
+  /** Warns once of each quota that has become fuller than 80 or 95 percent: in the log, and as an event. */
   async warn(): Promise<void> {
+    const { log, metadata, now } = this.options
     for (const { namespace, percent = 0, usage } of this.list()) {
-      const level = WARNING_PERCENTS.find((one) => percent >= one) ?? 0
-      if (level > (this.warned.get(namespace) ?? 0))
-        this.options.log.warn({ namespace, percent, ...usage }, `a quota is more than ${level} % full`)
+      const [level, type] = WARNINGS.find(([one]) => percent >= one) ?? [0, undefined]
+      if (type !== undefined && level > (this.warned.get(namespace) ?? 0)) {
+        log.warn({ namespace, percent, ...usage }, `a quota is more than ${level} % full`)
+        await metadata.write('noteQuota', { caller: SYSTEM, at: now(), type, namespace })
+      }
       if (level === 0) this.warned.delete(namespace)
       else this.warned.set(namespace, level)
     }

@@ -10,6 +10,7 @@ import {
   WHOLE_SERVER,
 } from '../../domain/quota.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
+import type { ExplainDenial } from './denials.ts'
 
 /** Uploads whose bytes are counted. Those of the least recently used ones are forgotten. */
 const UPLOADS_MAX = 10_000
@@ -27,6 +28,8 @@ interface OpenUpload {
 export class UploadRoom {
   private readonly quotas: () => readonly Quota[]
   private readonly usageOf: (namespace: string) => QuotaUsage
+  /** Adds to a refusal what would help. */
+  readonly explain: ExplainDenial
   private readonly uploads = new LRUCache<string, OpenUpload>({
     max: UPLOADS_MAX,
     dispose: ({ namespace, bytes }) => this.add(namespace, -bytes),
@@ -34,9 +37,14 @@ export class UploadRoom {
   /** Bytes of the counted uploads, by namespace. */
   private readonly sums = new Map<string, number>()
 
-  constructor(quotas: () => readonly Quota[], usageOf: (namespace: string) => QuotaUsage) {
+  constructor(
+    quotas: () => readonly Quota[],
+    usageOf: (namespace: string) => QuotaUsage,
+    explain: ExplainDenial,
+  ) {
     this.quotas = quotas
     this.usageOf = usageOf
+    this.explain = explain
   }
 
   /**

@@ -1,5 +1,6 @@
 import { asc, eq, ne, sql } from 'drizzle-orm'
 import type { Write } from '../../domain/caller.ts'
+import type { EventType } from '../../domain/events.ts'
 import {
   checkQuota,
   namespaceOf,
@@ -12,6 +13,7 @@ import { registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { RecordAct } from '../accounts/audit.ts'
 import type { Db } from '../database.ts'
+import type { RecordEvent } from '../events.ts'
 import { namespaceUsage, quota } from '../quota-schema.ts'
 import type { Parts } from '../stale.ts'
 import { checkVersion, type VersionOfCall } from '../versions.ts'
@@ -64,6 +66,17 @@ export function quotaWrites(
     },
   }
 }
+
+/** Records that a quota is almost full. */
+export function quotaEvents(recordEvent: RecordEvent) {
+  return {
+    noteQuota({ caller, at, type, namespace }: Write & { type: QuotaEvent; namespace: string }): void {
+      recordEvent({ type, repository: namespace as RepositoryName }, caller, at)
+    },
+  }
+}
+
+type QuotaEvent = Extract<EventType, `quota.${string}`>
 
 /** Reads of the quotas that were set with the API. */
 export function quotaReads(db: Db) {

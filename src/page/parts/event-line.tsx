@@ -16,6 +16,8 @@ export const eventNames: Record<ContentEvent['type'], string> = {
   'manifest.delete': 'deleted a manifest of',
   'manifest.purge': 'permanently deleted a manifest of',
   'manifest.restore': 'restored a manifest of',
+  'quota.critical': 'warned of a quota that is more than 95 % used:',
+  'quota.warning': 'warned of a quota that is more than 80 % used:',
   'repository.create': 'created',
   'repository.change': 'changed the settings of',
   'repository.delete': 'deleted the repository',
@@ -45,7 +47,9 @@ export function EventLine({ event }: { event: ContentEvent }) {
     <>
       <span class="move">
         <b>{account === undefined ? 'cay' : visible(account)}</b> {eventNames[type]}{' '}
-        {isGone(event) || reference === undefined || type.startsWith('blob.') ? (
+        {type.startsWith('quota.') ? (
+          repository
+        ) : isGone(event) || reference === undefined || type.startsWith('blob.') ? (
           <a href={repositoryPath(repository)}>
             {repository}
             {shown}

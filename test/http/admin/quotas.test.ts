@@ -83,7 +83,7 @@ test('quotas: bytes are refused by their length before they are read, and a name
   expect((await ask('GET', '/quotas/alice')).bytes).toBe(MiB)
   expect(await denied(await push('alice/again', randomBlob(MiB + 1)))).toBe(
     'the quota of the namespace alice is full: 1.0 MiB of 2.0 MiB are used; delete content and free its space ' +
-      'with cay repo purge, or ask an admin for a larger quota',
+      'with cay repo purge REPOSITORY, or ask an admin of the server for a larger quota',
   )
   await pushBlob(server, 'bob/app', randomBlob(3 * MiB))
   await pushBlob(server, 'alice/again', randomBlob(MiB - 10 * KiB))
@@ -102,7 +102,9 @@ test('quotas: deleted content counts until it is collected, and then no longer',
   const blob = randomBlob(MiB - 10 * KiB)
   await pushImage(server, 'carol/app', imageManifest(EMPTY, [blob]), [blob], { reference: 'v1' })
   await expectStatus(await server.fetch('/api/v1/repositories/carol%2Fapp', { method: 'DELETE' }), 204)
-  await denied(await push('carol/new', randomBlob(100 * KiB)))
+  expect(await denied(await push('carol/new', randomBlob(100 * KiB)))).toMatch(
+    /is full: 101\d\.\d KiB of 1\.0 MiB are used; 1014\.\d KiB of it is deleted or untagged; .* cay repo purge REPOSITORY,/,
+  )
   expect(await ask('GET', '/quotas/carol')).toMatchObject({ repositories: 0, tags: 0 })
   clock += 40 * 86_400_000
   // The steady clock follows after a grace period.

@@ -1,0 +1,60 @@
+import { type SQL, sql } from 'drizzle-orm'
+import { WHOLE_SERVER } from '../../domain/quota.ts'
+import type { Db } from '../database.ts'
+import { number, statement, text } from '../statement.ts'
+import { turn } from '../turn.ts'
+
+/** Blobs that are looked at in one turn, and altogether. */
+const BLOBS_READ = 50
+const BLOBS_MAX = 20_000
+
+/** How much of what a namespace holds would be freed by a purge. */
+export interface DeletedBytes {
+  bytes: number
+  /** Whether there may be more, because not every blob was looked at. */
+  isPart: boolean
+}
+
+/**
+ * Reads how many bytes of a namespace, or of the whole server (`**`), only manifests need that are deleted or untagged. Other
+ * requests get their turns.
+ */
+export function deletedReader(db: Db) {
+  const ofNamespace = statement(
+    db,
+    { namespace: text, after: number, limit: number },
+    ({ namespace, after, limit }) => sql<{ id: number; bytes: number }>`
+      select b.id, iif(${isDeleted(sql`(p.name = ${namespace} or p.name glob ${namespace} || '/*')`)}, b.size, 0) as bytes
+      from namespace_blob n join blob b on b.id = n.blob_id
+      where n.namespace = ${namespace} and n.blob_id > ${after} order by n.blob_id limit ${limit}`,
+  )
+  const ofServer = statement(
+    db,
+    { after: number, limit: number },
+    ({ after, limit }) => sql<{ id: number; bytes: number }>`
+      select b.id, iif(${isDeleted(sql`p.upstream is null`)}, b.size, 0) as bytes
+      from blob b where not b.is_cached and b.id > ${after} order by b.id limit ${limit}`,
+  )
+  return async (namespace: string): Promise<DeletedBytes> => {
+    let bytes = 0
+    let after = 0
+    for (let looked = 0; looked < BLOBS_MAX; looked += BLOBS_READ) {
+      const page = { after, limit: BLOBS_READ }
+      const rows = namespace === WHOLE_SERVER ? ofServer.all(page) : ofNamespace.all({ namespace, ...page })
+      for (const row of rows) bytes += row.bytes
+      if (rows.length < BLOBS_READ) return { bytes, isPart: false }
+      after = rows.at(-1)?.id ?? after
+      await turn()
+    }
+    return { bytes, isPart: true }
+  }
+}
+
+/** Whether manifests need the blob `b`, but none of them is in use. */
+function isDeleted(isMeant: SQL): SQL {
+  const users = (isInUse: SQL) => sql`exists (select 1 from manifest_reference r
+    join manifest m on m.id = r.manifest_id join repository p on p.id = m.repository_id
+    where r.digest = b.digest and ${isMeant} and ${isInUse})`
+  const inUse = sql`m.deleted_at is null and m.unreferenced_at is null and p.deleted_at is null`
+  return sql`(not ${users(inUse)} and ${users(sql`true`)})`
+}
