@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import type { Config } from '../config/config-schema.ts'
 import type { Clocks } from '../domain/clock.ts'
+import { IDLE_LOOK_SECONDS, IdleMemory } from '../idle-memory.ts'
 import { backUpIfDue } from './jobs/backup-job.ts'
 import type { Jobs } from './jobs/jobs.ts'
 import { Schedule } from './jobs/schedule.ts'
@@ -67,6 +68,8 @@ export function startHousekeeping(config: Config, log: Logger, chores: Chores): 
   schedule.every(10, 'check the free space of the disk', () => content.reserve.check())
   schedule.every(600, 'record the clock of garbage collection', () => chores.keepClock())
   schedule.every(60, 'touch the crash marker', async () => crash.touch())
+  const memory = new IdleMemory()
+  schedule.every(IDLE_LOOK_SECONDS, 'return unused memory', async () => memory.look())
   const until = clocks.wall()
   schedule.every(Math.min(3600, config.gc.graceSeconds), 'remove what a crash left behind', async () => {
     const crashedAt = crash.crashedAt()

@@ -1,3 +1,4 @@
+import { releaseWhenIdle } from '../idle-memory.ts'
 import { diskFull, RegistryError, registryError } from '../oci/error.ts'
 import { type Answer, type Asked, NO_CALL } from '../worker-client.ts'
 import { causeOf, type Db, openForWriting } from './database.ts'
@@ -214,5 +215,6 @@ function answer(answers: Reply[]): void {
   self.postMessage(answers)
 }
 
+releaseWhenIdle()
 const take = serve()
 self.onmessage = ({ data }: MessageEvent<Asked<WriterQuestion>[]>) => data.forEach(take)

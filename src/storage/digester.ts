@@ -10,6 +10,7 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs'
+import { releaseWhenIdle } from '../idle-memory.ts'
 import { lowerPriority } from '../low-priority.ts'
 import type { DigestAlgorithm } from '../oci/digest.ts'
 import type { Answer, Asked } from '../worker-client.ts'
@@ -178,6 +179,7 @@ function readPart(file: OpenFile, bytes: Uint8Array, at: number): number {
 }
 
 lowerPriority()
+releaseWhenIdle()
 
 const digester = new Digester()
 

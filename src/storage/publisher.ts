@@ -11,6 +11,7 @@ import {
   rmSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { releaseWhenIdle } from '../idle-memory.ts'
 import { lowerPriority } from '../low-priority.ts'
 import type { Asked } from '../worker-client.ts'
 import { toFileFailure } from './file-failure.ts'
@@ -82,6 +83,7 @@ function giveSecondName({ path, isPublished, place }: Publication): void {
 }
 
 lowerPriority()
+releaseWhenIdle()
 
 self.onmessage = ({ data }: MessageEvent<Asked<PublisherQuestion>[]>) => {
   for (const { id, ...question } of data) {
