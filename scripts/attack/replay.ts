@@ -2,12 +2,14 @@ import { audit, grants, guesses, lockout, rotation } from './accounts.ts'
 import { contentLength, slowBodies } from './bodies.ts'
 import { type AttackCase, isWithin } from './case.ts'
 import { conversions, describing } from './describing.ts'
+import { slowReaders } from './readers.ts'
 import { startTarget } from './target.ts'
 import { timing } from './timing.ts'
 
 const CASES: AttackCase[] = [
   contentLength,
   slowBodies,
+  slowReaders,
   grants,
   describing,
   conversions,

@@ -1,6 +1,6 @@
 import type { Identity } from '../domain/access.ts'
 import { once } from '../lazily.ts'
-import type { Arrival } from './listener/front-door.ts'
+import type { Arrival } from './listener/arrival.ts'
 import type { Bodies } from './request/bodies.ts'
 import type { BodySource } from './request/body-reader.ts'
 import type { Origins } from './request/origin.ts'
@@ -25,6 +25,7 @@ export function clientsOf({ auth, origins, bodies }: ClientsOptions, peerOf: (re
       request,
       client: once(() => clientOf(request)),
       origin: () => originOf(request),
+      isOpen: () => peerOf(request) !== '',
     }),
     sourceOf: (request: Request): BodySource => ({ request, client: clientOf(request) }),
     bodies,

@@ -2,6 +2,8 @@ import { registryError } from '../../oci/error.ts'
 import { answerFor } from '../problem/errors.ts'
 import { isHost } from '../request/host.ts'
 import type { AllowedHosts } from './allowed-hosts.ts'
+import type { Arrival } from './arrival.ts'
+import { needsLength, OutgoingBodies, withLength } from './outgoing-bodies.ts'
 
 export interface FrontDoorOptions {
   /** How many requests one client may have in flight. */
@@ -12,21 +14,12 @@ export interface FrontDoorOptions {
   hstsSeconds: number
 }
 
-/** A request, as the front door sees it. */
-export interface Arrival {
-  request: Request
-  /** Returns the client; undefined for one that is not counted. The first call costs more than many responses do. */
-  client: () => string | undefined
-  /** Returns the scheme, host and port that the client used to reach this server. */
-  origin: () => string
-}
-
 type Answer = (request: Request) => Response | Promise<Response>
 
 /**
  * Checks every request before a surface sees it: refuses those that the runtime should have refused, and those of a
- * client that has too many in flight. A request is in flight until its response begins. While a body is being sent, only
- * its connection remains, which the door cannot see.
+ * client that has too many in flight. A request is in flight until its response begins. Then it counts among the
+ * responses that are being sent (`OutgoingBodies`).
  *
  * Idle connections cannot be counted either, because Bun does not report a connection before its first request. Each
  * costs a file descriptor and a few hundred bytes until Bun closes it.
@@ -38,11 +31,13 @@ export class FrontDoor {
   /** The number of other requests in flight by client. */
   private readonly counts = new Map<string | undefined, number>()
   private inFlight = 0
+  private readonly outgoing: OutgoingBodies
   /** The last valid host. Most requests name the same one. */
   private validHost = ''
 
   constructor(options: FrontDoorOptions) {
     this.options = options
+    this.outgoing = new OutgoingBodies(2 * options.requestsPerClientMax)
   }
 
   /** Passes the request to `answer`, or responds with the reason why it is refused. */
@@ -53,11 +48,21 @@ export class FrontDoor {
     this.inFlight++
     this.unidentified.add(arrival)
     try {
-      return this.finish(arrival, await answer(request))
+      return this.finish(arrival, await this.send(arrival, await answer(request)))
     } finally {
       this.inFlight--
       if (!this.unidentified.delete(arrival)) this.count(arrival.client(), -1)
     }
+  }
+
+  /** Returns the response, or another one if too many are being sent. */
+  private async send(arrival: Arrival, answered: Response): Promise<Response> {
+    const { request } = arrival
+    const response = needsLength(answered, request) ? await withLength(answered) : answered
+    const refused = this.outgoing.begin(arrival, response)
+    if (refused === undefined) return response
+    await response.body?.cancel()
+    return answerFor(refused, request)
   }
 
   private refuse({ headers, url }: Request) {

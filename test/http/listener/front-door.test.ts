@@ -111,6 +111,7 @@ const arrival = (client: string | undefined, origin = 'http://localhost') => ({
   request: new Request('http://localhost/v2/'),
   client: () => client,
   origin: () => origin,
+  isOpen: () => false,
 })
 
 test('front door: one client has so many requests in flight, another one and who is not counted go on', async () => {

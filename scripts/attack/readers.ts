@@ -1,0 +1,66 @@
+import { connect, type Socket } from 'node:net'
+import { processUsage } from '../lib/process-usage.ts'
+import { manifestMediaType } from '../lib/registry.ts'
+import { type AttackCase, millisecondsOf } from './case.ts'
+import { largeManifest } from './describing.ts'
+import { ATTACKER, type Client, checkService, PASSWORD, pushImage } from './target.ts'
+
+const MiB = 1024 * 1024
+const CONNECTIONS = 200
+const SECONDS_MAX = 15
+
+/** Many downloads of a large manifest, of which nothing is read. */
+export const slowReaders: AttackCase = {
+  name: 'slow-readers',
+  async run(target) {
+    const path = `/v2/${ATTACKER}/app/manifests/large`
+    const as = `${ATTACKER}:${PASSWORD}`
+    const headers = { 'content-type': manifestMediaType }
+    await pushImage(target, `${ATTACKER}/app`, 'latest', as)
+    const pushed = await target.ask('PUT', path, { as, headers, body: largeManifest().padEnd(4 * MiB) })
+    if (pushed.status !== 201) throw new Error(`the manifest cannot be pushed: ${pushed.status}`)
+    await target.ask('GET', path, { as })
+    const before = processUsage(target.server.pid).rssBytes
+    await using readers = stalledReaders(target, path, as)
+    const taken = await millisecondsOf(() => checkService(target))
+    await readers.begun()
+    const held = processUsage(target.server.pid).rssBytes - before
+    return [
+      {
+        what: `memory for ${CONNECTIONS} downloads of a manifest of 4 MiB that one client does not read`,
+        before: '886 MiB',
+        now: held / MiB,
+        unit: 'MiB',
+        limit: ['at most', 150],
+      },
+      {
+        what: 'a push, a pull and the sign-ins beside them',
+        before: 'the same',
+        now: taken,
+        unit: 'ms',
+        limit: ['at most', 3000],
+      },
+    ]
+  },
+}
+
+/** Clients that request a path and read nothing of the response, until this is disposed of. */
+function stalledReaders({ url }: Client, path: string, as: string) {
+  const { hostname, port } = new URL(url)
+  const head = `GET ${path} HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.9\r\nAuthorization: Basic ${btoa(as)}\r\n\r\n`
+  const answered: Promise<void>[] = []
+  const sockets = Array.from({ length: CONNECTIONS }, (): Socket => {
+    const socket = connect(Number(port), hostname)
+    socket.on('error', () => {})
+    socket.write(head)
+    const begun = new Promise<void>((resolve) => socket.once('data', () => resolve()))
+    answered.push(begun.then(() => void socket.pause()))
+    return socket
+  })
+  return {
+    begun: () => Promise.race([Promise.all(answered), Bun.sleep(SECONDS_MAX * 1000)]),
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy()
+    },
+  }
+}

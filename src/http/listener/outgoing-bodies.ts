@@ -1,0 +1,118 @@
+import { type RegistryError, registryError } from '../../oci/error.ts'
+import type { Arrival } from './arrival.ts'
+
+const MiB = 1024 * 1024
+
+/** Memory for the bodies that one client is being sent, and for all of them. Parts of files take none. */
+const CLIENT_BYTES_MAX = 32 * MiB
+const ALL_BYTES_MAX = 128 * MiB
+
+/** A smaller body fits into the socket's buffer. */
+const BUFFERED_BYTES_MIN = 16 * 1024
+
+/** As many are recorded before those that have ended are looked for. */
+const RECORDED_MIN = 64
+
+/** After a look, so many further responses for each one that was open are recorded or refused before the next look. */
+const PER_OPEN_MIN = 1 / 8
+
+interface Sending {
+  arrival: Arrival
+  /** Its memory in bytes. */
+  bytes: number
+}
+
+/**
+ * Counts the responses that are being sent, because a client can request many and read none of them. Bun (1.4.5) reports
+ * neither how much of a response has been sent, so a minimum rate is not possible, nor its end. The only sign is that it
+ * no longer knows the client's address. Asking for that is slow, so ended responses are looked for only when many have
+ * been recorded.
+ */
+export class OutgoingBodies {
+  private readonly perClientMax: number
+  /** Some of them may have ended. */
+  private sending: Sending[] = []
+  private bytes = 0
+  private recordedMax = RECORDED_MIN
+  /** Responses until the next look is allowed. */
+  private untilLook = 0
+
+  /** @param perClientMax how many responses one client may be sent at once */
+  constructor(perClientMax: number) {
+    this.perClientMax = perClientMax
+  }
+
+  /** Records a response that is about to be sent. Returns the error to send instead if there are too many. */
+  begin(arrival: Arrival, response: Response): RegistryError | undefined {
+    const bytes = memoryOf(response)
+    this.untilLook--
+    const isMuch = bytes > 0 && this.bytes + bytes > CLIENT_BYTES_MAX
+    if (isMuch || this.sending.length >= this.recordedMax) {
+      if (this.untilLook <= 0) this.look()
+      const error = this.refuse(arrival, bytes)
+      if (error !== undefined) return error
+    }
+    this.sending.push({ arrival, bytes })
+    this.bytes += bytes
+    return undefined
+  }
+
+  /** Forgets what has ended. */
+  private look(): void {
+    this.sending = this.sending.filter(({ arrival }) => arrival.isOpen())
+    this.bytes = sum(this.sending)
+    const { length } = this.sending
+    const most = Math.max(0, ...countsByClient(this.sending))
+    this.recordedMax = Math.max(RECORDED_MIN, length + Math.min(length, this.perClientMax - most))
+    this.untilLook = length * PER_OPEN_MIN
+  }
+
+  private refuse(arrival: Arrival, bytes: number): RegistryError | undefined {
+    if (bytes > 0 && this.bytes + bytes > ALL_BYTES_MAX) {
+      return registryError('TOOMANYREQUESTS', 'too many large responses are being sent: try again soon', {
+        status: 503,
+        headers: { 'retry-after': '5' },
+      })
+    }
+    const client = arrival.client()
+    if (client === undefined) return undefined
+    const own = this.sending.filter((one) => one.arrival.client() === client)
+    if (own.length < this.perClientMax && (bytes === 0 || sum(own) + bytes <= CLIENT_BYTES_MAX))
+      return undefined
+    const message = `${own.length} responses are being sent to ${client} already: read some of them first`
+    return registryError('TOOMANYREQUESTS', message, { headers: { 'retry-after': '1' } })
+  }
+}
+
+function sum(sending: Sending[]): number {
+  return sending.reduce((all, { bytes }) => all + bytes, 0)
+}
+
+function countsByClient(sending: Sending[]): Iterable<number> {
+  const counts = new Map<string, number>()
+  for (const { arrival } of sending) {
+    const client = arrival.client()
+    if (client !== undefined) counts.set(client, (counts.get(client) ?? 0) + 1)
+  }
+  return counts.values()
+}
+
+/** Reports whether the size of the body has to be measured, because its handler did not set a Content-Length. */
+export function needsLength({ status, headers }: Response, { method }: Request): boolean {
+  if (status !== 200 || method === 'HEAD' || headers.has('content-length')) return false
+  return headers.get('content-type') !== 'text/event-stream'
+}
+
+/** Returns the response with a Content-Length. */
+export async function withLength(response: Response): Promise<Response> {
+  const { status, headers } = response
+  const body = await response.blob()
+  headers.set('content-length', String(body.size))
+  return new Response(body, { status, headers })
+}
+
+/** Only blobs have ranges. Small ones are in memory, but their connections cost more than they do. */
+function memoryOf({ headers }: Response): number {
+  const bytes = Number(headers.get('content-length') ?? 0)
+  return bytes < BUFFERED_BYTES_MIN || headers.has('accept-ranges') ? 0 : bytes
+}

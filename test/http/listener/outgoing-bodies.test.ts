@@ -1,0 +1,91 @@
+import { expect, test } from 'bun:test'
+import type { Arrival } from '../../../src/http/listener/arrival.ts'
+import { FrontDoor } from '../../../src/http/listener/front-door.ts'
+import { OutgoingBodies } from '../../../src/http/listener/outgoing-bodies.ts'
+
+const MiB = 1024 * 1024
+
+/** A client's request, whose response is being sent until `isOpen` is set to false. */
+class Requested implements Arrival {
+  readonly request = new Request('http://localhost/v2/')
+  readonly client: () => string | undefined
+  open = true
+  looks = 0
+
+  constructor(client: string | undefined) {
+    this.client = () => client
+  }
+
+  readonly origin = () => 'http://localhost'
+  readonly isOpen = () => {
+    this.looks++
+    return this.open
+  }
+}
+
+const sized = (bytes: number, more: Record<string, string> = {}) =>
+  new Response(null, { headers: { 'content-length': String(bytes), ...more } })
+
+test('outgoing bodies: one client is sent 32 MiB from memory at once, and again after it has read one', () => {
+  const bodies = new OutgoingBodies(1024)
+  const begun = Array.from({ length: 8 }, () => new Requested('192.0.2.1'))
+  const begin = (arrival: Requested) => bodies.begin(arrival, sized(4 * MiB))
+  expect(begun.map(begin)).toEqual(Array(8).fill(undefined))
+  expect(begin(new Requested('192.0.2.1'))).toMatchObject({ status: 429, headers: { 'retry-after': '1' } })
+  expect(begin(new Requested('192.0.2.2'))).toBeUndefined()
+  if (begun[0]) begun[0].open = false
+  expect(begin(new Requested('192.0.2.1'))).toBeUndefined()
+})
+
+test('outgoing bodies: all clients together are sent 128 MiB from memory at once', () => {
+  const bodies = new OutgoingBodies(1024)
+  const begin = (at: number) => bodies.begin(new Requested(`192.0.2.${at}`), sized(4 * MiB))?.status
+  const statuses = Array.from({ length: 33 }, (_, at) => begin(at))
+  expect(statuses).toEqual([...Array(32).fill(undefined), 503])
+})
+
+test('outgoing bodies: blobs and small bodies take no memory', () => {
+  const bodies = new OutgoingBodies(1024)
+  const many = Array.from({ length: 500 }, (_, at) =>
+    bodies.begin(new Requested('192.0.2.1'), at % 2 ? sized(MiB, { 'accept-ranges': 'bytes' }) : sized(9000)),
+  )
+  expect(many).toEqual(Array(500).fill(undefined))
+})
+
+test('outgoing bodies: one client is sent so many responses at once, a client that is not counted more', () => {
+  const bodies = new OutgoingBodies(200)
+  const begin = (client: string | undefined) => bodies.begin(new Requested(client), sized(1))?.status
+  const statuses = Array.from({ length: 300 }, () => begin('192.0.2.1'))
+  expect(statuses.indexOf(429)).toBe(200)
+  expect([begin('192.0.2.2'), begin(undefined)]).toEqual([undefined, undefined])
+})
+
+test('outgoing bodies: looking for ended responses costs a bounded number of look-ups for each, also for one at its limit', () => {
+  const bodies = new OutgoingBodies(1024)
+  const begun = Array.from({ length: 10_000 }, (_, at) => {
+    const arrival = new Requested(`client ${at}`)
+    arrival.open = at % 10 === 0
+    bodies.begin(arrival, sized(1))
+    return arrival
+  })
+  const looks = () => begun.reduce((sum, { looks }) => sum + looks, 0)
+  expect(looks()).toBeLessThan(2 * begun.length)
+  const before = looks()
+  for (let count = 0; count < 2048; count++) bodies.begin(new Requested('a slow one'), sized(1))
+  expect(looks() - before).toBeLessThan(10 * 2048)
+})
+
+test('outgoing bodies: a body without Content-Length is measured, and an event stream is not read', async () => {
+  const door = new FrontDoor({ requestsPerClientMax: 8, hosts: undefined, hstsSeconds: 0 })
+  const statuses: number[] = []
+  for (let count = 0; count < 5; count++) {
+    const body = 'x'.repeat(10 * MiB)
+    const sent = await door.admit(new Requested('192.0.2.1'), () => Response.json(body))
+    statuses.push(sent.status)
+  }
+  expect(statuses).toEqual([200, 200, 200, 429, 429])
+  const endless = new ReadableStream({ pull: () => new Promise(() => {}) })
+  const headers = { 'content-type': 'text/event-stream' }
+  const events = await door.admit(new Requested('192.0.2.2'), () => new Response(endless, { headers }))
+  expect(events.headers.get('content-length')).toBeNull()
+})
