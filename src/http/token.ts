@@ -70,7 +70,7 @@ export function token({ authenticator, addressOf, accounts: { registryTokens }, 
           { additionalProperties: t.String() },
         ),
         response: ANSWERS,
-        detail: { summary: 'Get a token', operationId: 'getToken', security: [{ basic: [] }, {}] },
+        detail: { summary: 'Get a token', operationId: 'getAccessToken', security: [{ basic: [] }, {}] },
       },
     )
     .post(
@@ -99,7 +99,7 @@ export function token({ authenticator, addressOf, accounts: { registryTokens }, 
           { additionalProperties: t.String() },
         ),
         response: ANSWERS,
-        detail: { summary: 'Get a token (OAuth 2)', operationId: 'postToken', security: [{}] },
+        detail: { summary: 'Get a token (OAuth 2)', operationId: 'postAccessToken', security: [{}] },
       },
     )
 }

@@ -8,7 +8,15 @@ import type { Verb } from '../../src/cli/verb.ts'
 import { startInProcess } from '../support/server.ts'
 
 /** Only browsers use sessions and download blobs, and `cay login` is not a verb of a noun. */
-const NO_COMMANDS = ['createSession', 'getSession', 'deleteSession', 'getCaller', 'downloadBlob']
+const NO_COMMANDS = [
+  'createSession',
+  'getSession',
+  'deleteSession',
+  'getCaller',
+  'getToken',
+  'getSigningKey',
+  'downloadBlob',
+]
 
 /** Verbs that ask for a password; other verbs use the same operations. */
 const ASKS = ['user create', 'user passwd']

@@ -34,10 +34,19 @@ export interface AccessQuestion {
   credential?: string | undefined
 }
 
+/** Which grants to list. */
+export interface GrantFilter {
+  subject?: string | undefined
+  pattern?: string | undefined
+}
+
 /** Grants of roles in repositories. A subject has one role on each pattern. */
 export interface Grants {
-  /** Lists grants, oldest first. A server admin sees all of them, a user those on their own namespace. */
-  list(principal: Principal, query: PageQuery): Promise<ListPage<Grant>>
+  /**
+   * Lists grants, oldest first: those to a subject or on a pattern, if given. A server admin sees all of them, a user
+   * those on their own namespace.
+   */
+  list(principal: Principal, query: PageQuery & GrantFilter): Promise<ListPage<Grant>>
   /**
    * Gives the subject this role on the pattern, replacing any other role there. Users may grant in their own
    * namespaces, server admins anywhere. An admin gets NOT_FOUND for an unknown account or group. A user does not,
@@ -67,7 +76,9 @@ export function grants(options: GrantsOptions): Grants {
     async list(principal, query) {
       const [last = 0] = parseCursor(query.cursor, 0)
       const namespace = principal.isAdmin ? undefined : principal.self()
-      const read = (limit: number) => metadata.grants.list(last, limit, namespace).map(toGrant)
+      const subject = query.subject === undefined ? undefined : parseSubject(query.subject)
+      const filter = { namespace, subject, pattern: query.pattern }
+      const read = (limit: number) => metadata.grants.list(last, limit, filter).map(toGrant)
       return readPage(query, read, ({ id }) => formatCursor(id))
     },
 

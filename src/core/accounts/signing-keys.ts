@@ -1,6 +1,7 @@
 import { newSigningKey, TOKEN_SECONDS_MAX } from '../../auth/signed-tokens.ts'
 import type { Write } from '../../domain/caller.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
+import { registryError } from '../../oci/error.ts'
 import { type ListPage, type PageQuery, readPage } from '../page.ts'
 
 /** A key that short-lived tokens are signed with. */
@@ -16,6 +17,8 @@ export interface SigningKey {
 export interface SigningKeys {
   /** Lists keys, oldest first. The last one signs. */
   list(query: PageQuery): Promise<ListPage<SigningKey>>
+  /** Throws NOT_FOUND. */
+  get(id: string): SigningKey
   /**
    * Replaces the signing key. The old keys expire when the last of their tokens does. With `now` they expire
    * immediately, and every token they have signed is refused.
@@ -34,6 +37,12 @@ export function signingKeys(metadata: Metadata): SigningKeys {
         (limit) => rows.slice(from, from + limit),
         ({ id }) => id,
       )
+    },
+
+    get(id) {
+      const found = metadata.credentials.signingKeys().find((key) => key.id === id)
+      if (found === undefined) throw registryError('NOT_FOUND', `there is no signing key ${id}`)
+      return found
     },
 
     async rotate(act, { now = false } = {}) {

@@ -32,6 +32,8 @@ export interface NewToken {
 export interface Tokens {
   /** Lists the tokens of an account, with its refresh tokens. Throws NOT_FOUND. */
   list(account: string, query: PageQuery): Promise<ListPage<Token>>
+  /** Returns a token of an account. Throws NOT_FOUND. */
+  get(account: string, id: string): Token
   /**
    * Creates a token and returns it with its secret, which is never shown again. Throws NOT_FOUND, NAME_INVALID for a bad
    * pattern, and CONFLICT when the account has too many tokens.
@@ -51,6 +53,14 @@ export function tokens(metadata: Metadata): Tokens {
       const read = (limit: number) =>
         metadata.credentials.list(row.id, query.cursor ?? '', limit).map(toToken)
       return readPage(query, read, ({ id }) => id)
+    },
+
+    get(account, id) {
+      const owner = metadata.accounts.find(account)
+      const row = metadata.credentials.find(id)
+      if (row === undefined || row.accountId !== owner?.id || row.kind === 'session')
+        throw registryError('NOT_FOUND', `${account} has no token ${id}`)
+      return toToken(row)
     },
 
     async add(act, account, { name, expiresInDays, scope }) {

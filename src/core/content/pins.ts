@@ -9,7 +9,15 @@ export type { Pin }
 /** Pins: cached content that is never evicted. */
 export function pinService(metadata: Metadata) {
   return {
-    list: () => metadata.pins.list(),
+    /** Lists the pins, or those with a pattern or a reference. */
+    async list({ pattern, reference }: Partial<Pick<Pin, 'pattern' | 'reference'>> = {}) {
+      const pins = await metadata.pins.list()
+      return pins.filter(
+        (pin) =>
+          (pattern === undefined || pin.pattern === pattern) &&
+          (reference === undefined || pin.reference === reference),
+      )
+    },
 
     /** Pins what a pattern and a reference name; without a reference, everything in the repositories. */
     async add(act: Write, pattern: string, reference = '') {

@@ -1,4 +1,4 @@
-import { type TSchema, t } from 'elysia'
+import { type Static, type TSchema, t } from 'elysia'
 import { type AccessRule, enforce, type Principal } from '../../domain/principal.ts'
 import type { ErrorCode } from '../../oci/error.ts'
 import { isKnown } from '../request/conditions.ts'
@@ -18,6 +18,8 @@ export interface Operation<T extends TSchema | undefined, C extends Creates | un
   answer?: T
   /** Responds with 201 if it created the resource. `markCreated` says so where that depends. */
   creates?: C
+  /** Returns the URL of the created resource relative to the request's path; by default it is that path. */
+  location?: (resource: T extends TSchema ? Static<T> : never) => string
   /** The errors it can return, besides those of every operation: unauthenticated, denied, invalid request. */
   errors?: ErrorCode[]
   /**
@@ -65,6 +67,7 @@ function responsesOf(answer: TSchema | undefined, creates: Creates | undefined, 
 interface Answered {
   request: Request
   set: Answering
+  responseValue?: unknown
 }
 
 interface Checked {
@@ -87,7 +90,7 @@ interface Parsed {
 export function operation<
   T extends TSchema | undefined = undefined,
   C extends Creates | undefined = undefined,
->({ access, answer, creates, etag = false, ranges = false, ...rest }: Operation<T, C>) {
+>({ access, answer, creates, location, etag = false, ranges = false, ...rest }: Operation<T, C>) {
   const { id: operationId, summary, description, mediaType, errors = [] } = rest
   const detail: OperationDetail = {
     operationId,
@@ -112,7 +115,15 @@ export function operation<
       if (creates === 'always') set.status = 201
       if (answer === undefined) set.status = 204
     },
-    ...(etag === true && { afterHandle: answerKnown }),
+    afterHandle: (answered: Answered): undefined => {
+      const { request, set, responseValue } = answered
+      if (set.status === 201) {
+        const path = new URL(request.url).pathname
+        // The response is the resource: Elysia checks it against the schema after this.
+        set.headers.location = location === undefined ? path : path + location(responseValue as never)
+      }
+      return etag === true ? answerKnown(answered) : undefined
+    },
   }
 }
 

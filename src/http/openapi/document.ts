@@ -77,7 +77,7 @@ export const TAGS: OpenAPIV3.TagObject[] = [
 type Operation = OpenAPIV3.OperationObject & Partial<OperationDetail>
 
 /** The only route with a form as its body (OAuth 2). All others take JSON. */
-const FORM_OPERATION = 'postToken'
+const FORM_OPERATION = 'postAccessToken'
 
 /**
  * Completes the document that `@elysiajs/swagger` generates: adds the errors of the admin API, the actual media types,
@@ -107,9 +107,10 @@ function completeAdminOperation(operation: Operation, method: string): void {
   operation.responses = { ...operation.responses, ...refusalsOf(operation, method) }
   const { 'x-etag': isTagged = false } = operation
   const takesConditions = isTagged === true || (isTagged && method !== 'get')
-  for (const status of isTagged ? [200, 201, 206] : []) {
+  for (const status of [200, 201, 206]) {
     const done = operation.responses[status] as OpenAPIV3.ResponseObject | undefined
-    if (done) done.headers = { etag: ETAG }
+    const headers = { ...(isTagged && { etag: ETAG }), ...(status === 201 && { location: LOCATION }) }
+    if (done && Object.keys(headers).length > 0) done.headers = headers
   }
   if (takesConditions) operation.parameters = [...(operation.parameters ?? []), ...conditionsOf(method)]
   if (method !== 'get') operation.parameters = [...(operation.parameters ?? []), CSRF]
@@ -140,6 +141,11 @@ function describe({ description, 'x-access': access = 'anybody' }: Operation): s
 const ETAG: OpenAPIV3.HeaderObject = {
   description: 'The strong entity tag of the resource',
   schema: { type: 'string', example: '"17"' },
+}
+
+const LOCATION: OpenAPIV3.HeaderObject = {
+  description: 'The URL of the created resource',
+  schema: { type: 'string', example: '/api/v1/users/alice' },
 }
 
 const CSRF: OpenAPIV3.ParameterObject = {

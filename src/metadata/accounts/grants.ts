@@ -1,4 +1,4 @@
-import { and, asc, count, eq, gt, gte, lt, sql } from 'drizzle-orm'
+import { and, asc, count, eq, gt, gte, lt, or, sql } from 'drizzle-orm'
 import type { Write } from '../../domain/caller.ts'
 import { parseRepositoryPattern } from '../../domain/repository-pattern.ts'
 import type { Rule } from '../../domain/rule.ts'
@@ -15,6 +15,13 @@ export interface GrantRow extends Rule {
   id: number
   subject: Subject
   createdAt: number
+}
+
+/** Which grants to list: those on a namespace, to a subject, on a pattern. */
+interface GrantRowFilter {
+  namespace?: string | undefined
+  subject?: Subject | undefined
+  pattern?: string | undefined
 }
 
 /** Reads of grants. */
@@ -39,21 +46,31 @@ export function grantReads(db: Db) {
         .all()
         .map(({ subject }) => subject),
 
-    /** At most `limit` grants after the id `last`: all, or those on a namespace. */
-    list(last: number, limit: number, namespace?: string): GrantRow[] {
+    /** At most `limit` grants after the id `last`: all, or those that a filter selects. */
+    list(last: number, limit: number, { namespace, subject, pattern }: GrantRowFilter = {}): GrantRow[] {
       const [from, before] = rangeOf(namespace ?? '')
       const isWithin =
         namespace === undefined
           ? undefined
           : and(gte(accessGrant.pattern, from), lt(accessGrant.pattern, before))
+      const isOn = pattern === undefined ? undefined : eq(accessGrant.pattern, pattern)
       return named(db)
-        .where(and(gt(accessGrant.id, last), isWithin))
+        .where(and(gt(accessGrant.id, last), isWithin, isOn, isFor(subject)))
         .orderBy(asc(accessGrant.id))
         .limit(limit)
         .all()
         .map(toGrant)
     },
   }
+}
+
+/** Selects grants to one subject, also if it does not exist. */
+function isFor(subject: Subject | undefined) {
+  if (subject === undefined) return undefined
+  if (typeof subject === 'string') return eq(accessGrant.subject, subject)
+  const isKnown =
+    'account' in subject ? eq(account.name, subject.account) : eq(accountGroup.name, subject.group)
+  return or(isKnown, eq(accessGrant.subject, unknown(subject).subject))
 }
 
 /** The subjects that an account with its groups is, as grants have them: undefined is anonymous. */

@@ -2,7 +2,7 @@ import { t } from 'elysia'
 import type { Grant } from '../../../core/accounts/grants.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { markCreated, operation } from '../operation.ts'
-import { mapPage, PageQuery, Pattern, pageOf, RoleName, Time, timeOf } from '../schemas.ts'
+import { mapPage, Pattern, pageOf, pageParameters, RoleName, Time, timeOf } from '../schemas.ts'
 
 const SubjectName = t.String({
   maxLength: 140,
@@ -26,7 +26,14 @@ export function grants(context: AdminContext) {
   const { grants } = context.accounts
   return controller(context, 'grants', '/grants')
     .get('', async ({ principal, query }) => mapPage(await grants.list(principal, query), toGrant), {
-      query: PageQuery,
+      query: t.Object({
+        ...pageParameters,
+        subject: t.Optional({
+          ...SubjectName,
+          description: `Only grants to this subject: ${SubjectName.description}`,
+        }),
+        pattern: t.Optional({ ...Pattern, description: 'Only grants on exactly this pattern' }),
+      }),
       ...operation({
         id: 'listGrants',
         summary: 'List grants: all for server admins, otherwise those in your own namespace',
@@ -50,6 +57,7 @@ export function grants(context: AdminContext) {
           description: `${IN_OWN_NAMESPACE} ${TO_WHOM}`,
           answer: GrantModel,
           creates: 'unless-it-exists',
+          location: ({ subject, pattern }) => `?${new URLSearchParams({ subject, pattern })}`,
           errors: ['NOT_FOUND', 'NAME_INVALID', 'CONFLICT'],
         }),
       },

@@ -22,7 +22,7 @@ const NewKey = t.Object(
   { description: 'The new signing key' },
 )
 
-/** GET and POST /api/v1/signing-keys: the keys that sign the tokens of /token. */
+/** GET and POST /api/v1/signing-keys, GET /api/v1/signing-keys/:id: the keys that sign the tokens of /token. */
 export function signingKeys(context: AdminContext) {
   const { signingKeys } = context.accounts
   return controller(context, 'signing-keys', '/signing-keys')
@@ -57,9 +57,20 @@ export function signingKeys(context: AdminContext) {
           access: 'admin',
           answer: NewKey,
           creates: 'always',
+          location: ({ id }) => `/${id}`,
         }),
       },
     )
+    .get('/:id', ({ params: { id } }) => toSigningKey(signingKeys.get(id)), {
+      params: t.Object({ id: t.String({ maxLength: 64 }) }),
+      ...operation({
+        id: 'getSigningKey',
+        summary: 'Show a signing key',
+        access: 'admin',
+        answer: SigningKeyModel,
+        errors: ['NOT_FOUND'],
+      }),
+    })
 }
 
 function toSigningKey({ endsAt: expiresAt, ...key }: SigningKey) {

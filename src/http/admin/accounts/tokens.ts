@@ -18,7 +18,7 @@ const members = {
   scope: t.Optional(t.Array(RuleModel)),
 }
 
-const TokenModel = t.Object(members)
+const TokenModel = t.Object(members, { description: 'A token' })
 
 const NewToken = t.Object(
   { ...members, secret: t.String({ description: 'Shown only once' }) },
@@ -47,7 +47,15 @@ const OPERATIONS = {
     access: 'self',
     answer: NewToken,
     creates: 'always',
+    location: ({ id }) => `/${id}`,
     errors: ['NOT_FOUND', 'CONFLICT', 'NAME_INVALID'],
+  }),
+  get: operation({
+    id: 'getToken',
+    summary: 'Show a token',
+    access: 'self',
+    answer: TokenModel,
+    errors: ['NOT_FOUND'],
   }),
   remove: operation({
     id: 'deleteToken',
@@ -57,10 +65,11 @@ const OPERATIONS = {
   }),
 }
 
-/** GET and POST /api/v1/accounts/:account/tokens; DELETE /api/v1/accounts/:account/tokens/:id */
+/** GET and POST /api/v1/accounts/:account/tokens; GET and DELETE /api/v1/accounts/:account/tokens/:id */
 export function tokens(context: AdminContext) {
   const { tokens } = context.accounts
   const params = t.Object({ account: AccountName })
+  const ofToken = t.Object({ account: AccountName, id: t.String({ maxLength: 64 }) })
   return controller(context, 'tokens', '/accounts/:account/tokens')
     .get('', async ({ params: { account }, query }) => mapPage(await tokens.list(account, query), toToken), {
       params,
@@ -79,13 +88,17 @@ export function tokens(context: AdminContext) {
         ...OPERATIONS.add,
       },
     )
+    .get('/:id', ({ params: { account, id } }) => toToken(tokens.get(account, id)), {
+      params: ofToken,
+      ...OPERATIONS.get,
+    })
     .delete(
       '/:id',
       async ({ principal, params: { account, id } }) => {
         await tokens.delete(principal.act(), account, id)
       },
       {
-        params: t.Object({ account: AccountName, id: t.String({ maxLength: 64 }) }),
+        params: ofToken,
         ...OPERATIONS.remove,
       },
     )

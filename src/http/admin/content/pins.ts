@@ -1,4 +1,4 @@
-import { t } from 'elysia'
+import { type Static, t } from 'elysia'
 import type { Pin } from '../../../core/content/pins.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { omitAbsent } from '../omit-absent.ts'
@@ -29,6 +29,7 @@ const OPERATIONS = {
     access: 'admin',
     answer: PinModel,
     creates: 'unless-it-exists',
+    location: (pin) => `?${new URLSearchParams(pinOf(pin))}`,
     description: 'A pin also holds for content that is cached later. With an index its images are pinned.',
     errors: ['NAME_INVALID', 'MANIFEST_INVALID', 'DIGEST_INVALID', 'CONFLICT'],
   }),
@@ -44,7 +45,10 @@ const OPERATIONS = {
 export function pins(context: AdminContext) {
   const { pins } = context.content
   return controller(context, 'pins', '/pins')
-    .get('', async () => ({ items: (await pins.list()).map(toPin) }), OPERATIONS.list)
+    .get('', async ({ query }) => ({ items: (await pins.list(query)).map(toPin) }), {
+      query: t.Partial(Named),
+      ...OPERATIONS.list,
+    })
     .put(
       '',
       async ({ principal, body, set }) => {
@@ -61,6 +65,11 @@ export function pins(context: AdminContext) {
       },
       { query: Named, ...OPERATIONS.delete },
     )
+}
+
+/** Returns the query that selects a pin. */
+function pinOf({ pattern, reference }: Static<typeof Named>): Record<string, string> {
+  return reference === undefined ? { pattern } : { pattern, reference }
 }
 
 function toPin({ pattern, reference, createdAt }: Pin & { createdAt: number }) {

@@ -49,6 +49,7 @@ const OPERATIONS = {
     access: 'admin',
     answer: JobModel,
     creates: 'always',
+    location: ({ id }) => `/${id}`,
     description: 'Only one job of each kind runs at a time.',
     errors: ['CONFLICT', 'UNSUPPORTED'],
   }),
