@@ -1,7 +1,7 @@
 import { type Digest, tryParseDigest } from './digest.ts'
 import { type RegistryError, registryError } from './error.ts'
 import { hasMoreItems } from './json-depth.ts'
-import { isNonDistributable, MEDIA_TYPE } from './media-type.ts'
+import { isMediaType, isNonDistributable, MEDIA_TYPE } from './media-type.ts'
 
 /** What cay reads of a manifest. The bytes are stored and served unchanged. */
 export interface Manifest {
@@ -120,6 +120,8 @@ function mediaTypeOf(document: Json, contentType: string | undefined): string {
   const own = document.mediaType
   if (own !== undefined && typeof own !== 'string') throw invalid('mediaType is not a string')
   if (contentType === undefined) {
+    // Each pull sends it as the Content-Type, so it must fit into a header.
+    if (own && !isMediaType(own)) throw invalid(`mediaType ${shown(own)} is not a media type`)
     if (own) return own
     throw invalid('the request has no Content-Type and the manifest has no mediaType: send one of them')
   }

@@ -117,6 +117,8 @@ describe('MANIFEST_INVALID says what is wrong', () => {
     [image, undefined, /no Content-Type/],
     [{ ...image, mediaType: OCI_INDEX }, OCI_MANIFEST, /Content-Type is .*manifest.v1.*mediaType is .*index/],
     [{ ...image, mediaType: 7 }, OCI_MANIFEST, /mediaType is not a string/],
+    [{ ...image, mediaType: 'a/b\r\nc: d' }, undefined, /mediaType "a\/b.* is not a media type/],
+    [{ ...image, mediaType: 'a/\u0100' }, undefined, /is not a media type/],
     [{ config: one }, OCI_MANIFEST, /schemaVersion/],
     [{ ...image, schemaVersion: '2' }, OCI_MANIFEST, /schemaVersion/],
     [
