@@ -18,10 +18,7 @@ import { startHousekeeping } from './core/housekeeping.ts'
 import { openScrub } from './core/integrity.ts'
 import type { Jobs } from './core/jobs/jobs.ts'
 import { openJobs } from './core/jobs/open-jobs.ts'
-import { Conversions } from './core/pulls/conversions.ts'
-import { localConversions } from './core/pulls/local-conversions.ts'
-import { NegotiatedManifests } from './core/pulls/manifest-pulls.ts'
-import { V1Images } from './core/pulls/v1-images.ts'
+import { openPulls } from './core/pulls/open-pulls.ts'
 import { explainingDenials } from './core/quota/denials.ts'
 import { openQuotas, type Quotas } from './core/quota/quotas.ts'
 import { openRegistries, type Registries } from './core/registries.ts'
@@ -42,6 +39,7 @@ import { listenerOptions } from './http/listener/listener-options.ts'
 import { serveMirror } from './http/mirror.ts'
 import { type HttpServer, serveHttp } from './http/server.ts'
 import { openSocket } from './http/socket.ts'
+import { IdleMemory } from './idle-memory.ts'
 import type { Scrub } from './integrity/scrub.ts'
 import type { ProxyCache } from './proxy/proxy-cache.ts'
 import { DigestLocks } from './storage/digest-locks.ts'
@@ -149,6 +147,7 @@ export interface Services {
   scrub: Scrub
   usage: Usage
   cache: ProxyCache
+  idleMemory: IdleMemory
   /** The time to record, in milliseconds since 1970. It is never before a time that was recorded earlier. */
   now: () => number
   clocks: Clocks
@@ -192,6 +191,7 @@ export async function openServices(config: Config, log: Logger, options: Service
     metadata,
     blobs,
     reader: new ContentReader(),
+    idleMemory: new IdleMemory(),
     locks: new DigestLocks(),
     garbageWindow,
     now,
@@ -220,6 +220,7 @@ export async function openServices(config: Config, log: Logger, options: Service
     scrub,
     usage: local.usage,
     cache,
+    idleMemory: kept.idleMemory,
     now,
     clocks,
     content,
@@ -254,6 +255,7 @@ function openUploads(
 interface ContentParts extends ContentOptions {
   locks: DigestLocks
   config: Config
+  idleMemory: IdleMemory
   uploads: FilesystemUploads
   local: Registries['local']
   retention: Retention
@@ -273,18 +275,17 @@ async function openContent({
   reserve,
   ...parts
 }: ContentParts): Promise<ApiServices> {
-  const { registry, cache, config, metadata, reader, now } = parts
-  const conversions = new Conversions(registry, localConversions(parts), reader, now)
+  const { registry, cache, config, now, idleMemory } = parts
+  for (const one of [parts.metadata, parts.reader, local]) idleMemory.add(one)
   return {
     ...contentServices(parts),
+    ...(await openPulls({ ...parts, local })),
     registry,
     upstreams: cache.upstreams,
     retention,
     quotas,
     jobs,
     config,
-    pulls: new NegotiatedManifests(registry.manifests, conversions, config.docker.schema1.pull),
-    v1Images: config.docker.v1 ? await V1Images.open(metadata, local, conversions, now) : undefined,
     addresses: [],
     mirrors: [],
     startedAt: now(),

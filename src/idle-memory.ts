@@ -13,6 +13,11 @@ const WORK_CPU_MIN = 1_000_000
 /** The first release frees objects and code; the next ones return the pages that they leave empty. */
 const RELEASES = 2
 
+/** Something that can do without a part of its memory, such as a cache. */
+export interface Releasing {
+  releaseMemory(): void
+}
+
 export interface IdleMemoryOptions {
   /** Processor time of the process so far, of all threads, in microseconds. */
   cpuTime?: () => number
@@ -28,6 +33,7 @@ export interface IdleMemoryOptions {
 export class IdleMemory {
   private readonly cpuTime: () => number
   private readonly release: () => void
+  private readonly releasing: Releasing[] = []
   private last: number
   private idleLooks = 0
   private releasesLeft = RELEASES
@@ -40,6 +46,11 @@ export class IdleMemory {
     this.last = cpuTime()
   }
 
+  /** Adds something whose memory is released, too. */
+  add(one: Releasing): void {
+    this.releasing.push(one)
+  }
+
   /** Releases memory if the process has been idle for a while, and has worked since it was last released. */
   look(): void {
     const now = this.cpuTime()
@@ -49,16 +60,19 @@ export class IdleMemory {
     if (now - this.releasedAt >= WORK_CPU_MIN) this.releasesLeft = RELEASES
     if (this.idleLooks < IDLE_LOOKS_MIN || this.releasesLeft === 0) return
     this.releasesLeft--
+    for (const one of this.releasing) one.releaseMemory()
     this.release()
     this.releasedAt = now
   }
 }
 
-/** Lets `IdleMemory` release the memory of the calling thread. Its event loop must be running. */
-export function releaseWhenIdle(): void {
+/** Lets `IdleMemory` release the memory of the calling thread, and of `one`. Its event loop must be running. */
+export function releaseWhenIdle(one?: Releasing): void {
   const channel = new BroadcastChannel(CHANNEL)
-  channel.onmessage = releaseThread
-  channel.unref()
+  channel.onmessage = () => {
+    one?.releaseMemory()
+    releaseThread()
+  }
 }
 
 /** Runs a full garbage collection, so the thread stops for some tens of milliseconds. */

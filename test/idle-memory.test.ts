@@ -6,7 +6,8 @@ function releasesOf(looks: number[]): number[] {
   let cpuTime = 0
   const released: number[] = []
   let at = 0
-  const idle = new IdleMemory({ cpuTime: () => cpuTime, release: () => released.push(at) })
+  const idle = new IdleMemory({ cpuTime: () => cpuTime, release: () => {} })
+  idle.add({ releaseMemory: () => void released.push(at) })
   for (const [look, seconds] of looks.entries()) {
     at = look
     cpuTime += seconds * 1e6

@@ -126,6 +126,11 @@ export class ContentReader {
     return this.read(push.bytes, { do: 'readPushed', push, taken })
   }
 
+  /** Forgets the briefs. */
+  releaseMemory(): void {
+    this.briefs.clear()
+  }
+
   async stop(): Promise<void> {
     this.isStopped = true
     clearTimeout(this.idle)

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type { Config } from '../config/config-schema.ts'
 import type { Clocks } from '../domain/clock.ts'
-import { IDLE_LOOK_SECONDS, IdleMemory } from '../idle-memory.ts'
+import { IDLE_LOOK_SECONDS, type IdleMemory } from '../idle-memory.ts'
 import { backUpIfDue } from './jobs/backup-job.ts'
 import type { Jobs } from './jobs/jobs.ts'
 import { Schedule } from './jobs/schedule.ts'
@@ -24,6 +24,7 @@ export interface Chores {
     removeLeftBehind(window: { since: number; until: number }): Promise<number | undefined>
   }
   scrub: { turn(): Promise<void> }
+  idleMemory: Pick<IdleMemory, 'look'>
   crash: { crashedAt(): number | undefined; touch(): void; settle(): Promise<void> }
   authenticator: { noteUse(): Promise<void> }
   metadata: { write(name: 'removeExpired', args: { before: number }): Promise<void> }
@@ -68,8 +69,7 @@ export function startHousekeeping(config: Config, log: Logger, chores: Chores): 
   schedule.every(10, 'check the free space of the disk', () => content.reserve.check())
   schedule.every(600, 'record the clock of garbage collection', () => chores.keepClock())
   schedule.every(60, 'touch the crash marker', async () => crash.touch())
-  const memory = new IdleMemory()
-  schedule.every(IDLE_LOOK_SECONDS, 'return unused memory', async () => memory.look())
+  schedule.every(IDLE_LOOK_SECONDS, 'return unused memory', async () => chores.idleMemory.look())
   const until = clocks.wall()
   schedule.every(Math.min(3600, config.gc.graceSeconds), 'remove what a crash left behind', async () => {
     const crashedAt = crash.crashedAt()

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
-import { openForReading } from './database.ts'
+import type { Releasing } from '../idle-memory.ts'
+import { openForReading, releaseMemory } from './database.ts'
 import { type Reads, reads } from './reads.ts'
 import type { Stale, StaleParts } from './stale.ts'
 import { Writer } from './writer.ts'
@@ -27,7 +28,7 @@ type Asynchronous<T> = T extends (...args: infer A) => infer R
   : { [N in keyof T]: Asynchronous<T[N]> }
 
 /** The database of one data folder: reads by what they are of, and writes by name. */
-export interface Metadata extends Pick<Reads, AtOnce>, Asynchronous<Omit<Reads, AtOnce>> {
+export interface Metadata extends Pick<Reads, AtOnce>, Asynchronous<Omit<Reads, AtOnce>>, Releasing {
   write: Writer['call']
   /** Calls `listener` whenever a part of what is remembered of this kind is stale, before the write returns. */
   onStale<K extends Stale>(what: K, listener: (part: StaleParts[K]) => void): void
@@ -55,6 +56,7 @@ export async function openMetadata(folder: string, onFailure: (error: Error) => 
     onStale: <K extends Stale>(what: K, listener: (part: StaleParts[K]) => void) => {
       listeners.push([what, listener])
     },
+    releaseMemory: () => releaseMemory(db),
     async close() {
       db.$client.close()
       await writer.close()

@@ -1,7 +1,7 @@
 import { releaseWhenIdle } from '../idle-memory.ts'
 import { diskFull, RegistryError, registryError } from '../oci/error.ts'
 import { type Answer, type Asked, NO_CALL } from '../worker-client.ts'
-import { causeOf, type Db, openForWriting } from './database.ts'
+import { causeOf, type Db, openForWriting, releaseMemory } from './database.ts'
 import { migrate } from './migrate.ts'
 import { type Operations, operations, VOLATILE } from './operations.ts'
 import type { Parts } from './stale.ts'
@@ -60,11 +60,16 @@ class WriterThread {
     this.schedule()
   }
 
+  releaseMemory(): void {
+    if (!this.dead && !this.isWaiting) releaseMemory(this.db)
+  }
+
   /** Commits what waits, moves the log into the database, and closes it. */
   close(): void {
     while (this.isWaiting) this.flush()
     this.db.$client.run('PRAGMA wal_checkpoint(TRUNCATE)')
     this.db.$client.close()
+    this.dead = true
   }
 
   private get isWaiting(): boolean {
@@ -202,8 +207,10 @@ function serve(): (question: Asked<WriterQuestion>) => void {
     const { id } = question
     try {
       if ('name' in question) return thread?.push(question)
-      if ('open' in question) thread = new WriterThread(question.open)
-      else thread?.close()
+      if ('open' in question) {
+        thread = new WriterThread(question.open)
+        releaseWhenIdle(thread)
+      } else thread?.close()
       answer([{ id }])
     } catch (error) {
       answer([{ id, failure: { message: (error as Error).message } }])
@@ -215,6 +222,5 @@ function answer(answers: Reply[]): void {
   self.postMessage(answers)
 }
 
-releaseWhenIdle()
 const take = serve()
 self.onmessage = ({ data }: MessageEvent<Asked<WriterQuestion>[]>) => data.forEach(take)

@@ -85,6 +85,11 @@ export class Conversions {
     this.now = now
   }
 
+  /** Forgets the conversions. They are made again when they are pulled. */
+  releaseMemory(): void {
+    this.cache.clear()
+  }
+
   /**
    * Converts an image to schema 1 for a tag, or returns why it cannot. Once this resolves, the manifest can be pulled
    * by digest, and so can each of its layers.

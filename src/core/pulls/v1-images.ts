@@ -68,6 +68,11 @@ export class V1Images {
     this.key = key
   }
 
+  /** Forgets the images that were parsed. */
+  releaseMemory(): void {
+    this.parsed.clear()
+  }
+
   /** Opens the service. The first call creates the key for ids. */
   static async open(
     metadata: Metadata,

@@ -1,4 +1,5 @@
 import type { Listing, Page, Registry, Uploads } from '../../domain/registry.ts'
+import type { Releasing } from '../../idle-memory.ts'
 import { unknownRepository } from '../unknown.ts'
 import { configReader } from './labels.ts'
 import { localBlobs } from './local-blobs.ts'
@@ -10,14 +11,17 @@ import { ReadCache } from './read-cache.ts'
 import { SmallBlobs } from './small-blobs.ts'
 import { Usage } from './usage.ts'
 
+export type LocalRegistry = Registry & Releasing & { uploads: Uploads; usage: Usage }
+
 /** A registry whose content is in this data folder. */
-export function localRegistry(options: LocalOptions): Registry & { uploads: Uploads; usage: Usage } {
+export function localRegistry(options: LocalOptions): LocalRegistry {
   const { metadata, access } = options
   const cache = new ReadCache(options.cacheBytesMax)
   metadata.onStale('content', () => cache.clear())
   const small = new SmallBlobs(metadata, options.blobs)
   const blobs = localBlobs(options, cache, small)
   return {
+    releaseMemory: () => small.releaseMemory(),
     usage: new Usage(metadata, options.now),
     manifests: localManifests(options, cache, configReader(blobs, small)),
     blobs,

@@ -31,6 +31,11 @@ export class SmallBlobs {
     this.files = files
   }
 
+  /** Forgets the blobs that were read or pushed lately. */
+  releaseMemory(): void {
+    this.recent.clear()
+  }
+
   isSmall(size: number): boolean {
     return size <= SMALL_BYTES_MAX
   }
