@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { build } from '../build.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
 import type { Block } from './blocks.ts'
+import { startRegistry, writeRegistryFolder } from './other-registries.ts'
 import type { Trial } from './treatments.ts'
 
 const secondsMax = 120
@@ -47,8 +48,9 @@ digest() { curl -fsSI -u "admin:$PASSWORD" -H 'accept: */*' "http://localhost:50
 /**
  * Runs a block as printed, on a terminal, with an empty home folder; returns what the terminal showed.
  *
- * Ports 5000 and 443 are replaced by free ones, https://registry.example by the server, /srv, /mnt, /etc/cay and /etc/letsencrypt
- * by folders of the sandbox, and `sha256:...` by a digest.
+ * Ports 5000 and 443 are replaced by free ones, https://registry.example by the server, https://harbor.example and
+ * https://quay.example by registries that answer as they do, /srv, /mnt, /etc/cay, /etc/letsencrypt and /var/lib/registry by
+ * folders of the sandbox, and `sha256:...` by a digest.
  *
  * @param folders more folders of programs
  * @throws Error with the output if a command of the block fails
@@ -61,16 +63,21 @@ export async function runBlock(block: Block, trial: Trial, folders: string[] = [
   await symlink(process.env.CAY_EXECUTABLE ?? (await build()), join(bin, 'cay'))
   await symlink(process.execPath, join(bin, 'bun'))
   const [port, securePort] = [freePort(), freePort()]
+  await using moving = new AsyncDisposableStack()
+  const moved = await startMoving(block.text, home, moving)
   const place = (text: string) =>
     text
       .replaceAll('https://registry.example:', 'http://localhost:')
+      .replaceAll(moved.name, moved.url)
       .replaceAll(/\b5000\b/g, port)
       .replaceAll(/\b443\b/g, securePort)
       .replaceAll(/(?<![\w.~])\/(srv|mnt|etc\/cay|etc\/letsencrypt)\b/g, `${home}/$1`)
-  const { before = '', script } = trial
+  const { before = '', after = '', script } = trial
   if (script !== undefined) await Bun.write(join(home, 'block.conf'), place(block.text))
   const code = (script ?? commandsOf(block)).replaceAll('sha256:...', '"$DIGEST"')
-  const all = place(`${PRELUDE}\nPASSWORD=${PASSWORD}\n${before}\n: block\n${code}\n`)
+  const all = place(
+    `${PRELUDE}\nMOVED_DIGEST=${moved.digest}\nPASSWORD=${PASSWORD}\n${before}\n: block\n${code}\n${after}\n`,
+  )
   await Bun.write(join(home, 'block.sh'), all)
   const { output, ended } = await onTerminal(['bash', 'block.sh'], home, {
     PATH: [bin, ...folders, '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'].join(':'),
@@ -82,6 +89,18 @@ export async function runBlock(block: Block, trial: Trial, folders: string[] = [
   })
   if (ended === 0) return output
   throw new Error(`${block.page}, "${block.section}": ended with ${ended}\n${output}`)
+}
+
+/** Starts the registry from which the block moves in, or writes its folder. */
+async function startMoving(text: string, home: string, resources: AsyncDisposableStack) {
+  for (const kind of ['harbor', 'quay'] as const) {
+    const name = `https://${kind}.example`
+    if (text.includes(name)) return { name, ...resources.use(await startRegistry(kind)) }
+  }
+  const name = '/var/lib/registry'
+  const isFolder = text.includes(`${name} `)
+  const digest = isFolder ? await writeRegistryFolder(join(home, 'registry')) : ''
+  return { name, url: join(home, 'registry'), digest }
 }
 
 /** Returns the commands of a block. If it shows a session, they follow the prompt. */

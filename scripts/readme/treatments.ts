@@ -5,6 +5,8 @@ import type { Block } from './blocks.ts'
 export interface Trial {
   /** Commands that bring about what the page presupposes. They can use the functions of the sandbox. */
   before?: string
+  /** Commands that check what the block has done. */
+  after?: string
   /** The block is about the first password. */
   isFirstStart?: boolean
   /** Tries a configuration, which is in the file block.conf, instead of running the block. */
@@ -19,6 +21,10 @@ export type Treatment =
   | { by: 'nothing'; reason: string }
 
 const IMAGE = 'cay serve; push team/app 1.0; push app v1; DIGEST=$(digest app v1)'
+
+/** The image of the other registry, and the signature of its, are here. */
+const IS_MOVED =
+  'test "$(digest team/app 1.0)" = "$MOVED_DIGEST"; test -n "$(digest team/app "$(echo $MOVED_DIGEST | tr : -).sig")"'
 
 /** An engine that needs no network and no storage driver of the kernel, and has an image alpine. */
 const DOCKER = `export DOCKER_HOST=unix://$HOME/docker.sock
@@ -232,7 +238,15 @@ grep '1 matched' found`,
   ],
   ['README.md Limit what a namespace holds', '[[quota]]', { by: 'config' }],
   ['README.md Garbage collection', 'cay gc', { by: 'shell', before: IMAGE }],
-  ['README.md Back up and restore', 'cay backup', { by: 'shell', before: `${IMAGE}; mkdir -p /mnt /srv` }],
+  [
+    'README.md Back up and restore',
+    'cay backup',
+    {
+      by: 'shell',
+      before: `${IMAGE}; mkdir -p /mnt /srv`,
+      after: 'test "$(digest app v1)" = "$DIGEST"; cay fsck --data /srv/new',
+    },
+  ],
   [
     'README.md Move in and out',
     'cay import image.tar',
@@ -242,9 +256,24 @@ grep '1 matched' found`,
     },
   ],
   [
-    'README.md Move in and out',
+    'README.md From registry:2',
     'cay import /var/lib/registry',
-    { by: 'nothing', reason: 'needs other registries; `bun run clients` and test/cli move in from them' },
+    {
+      by: 'shell',
+      before:
+        "cay serve; printf %s 'alice:$2b$05$FnYC4fBJ2G6BDPbmowbe8uoF8QwybGjoQ8IuApdrvtQW2RvZZXvza' > htpasswd",
+      after: `${IS_MOVED}; cay user list | grep -w alice`,
+    },
+  ],
+  [
+    'README.md From Harbor',
+    'cay migrate',
+    { by: 'shell', before: 'cay serve; printf secret > secret', after: IS_MOVED },
+  ],
+  [
+    'README.md From Quay',
+    'cay migrate',
+    { by: 'shell', before: 'cay serve; printf secret > secret', after: IS_MOVED },
   ],
   ['README.md Damaged content', 'cay damage', { by: 'shell', before: IMAGE }],
   ['README.md Restrict what can be pushed', '[artifacts]', { by: 'config' }],

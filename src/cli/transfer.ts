@@ -8,8 +8,9 @@ import {
 } from '../core/transfers.ts'
 import { type LoadConfig, openTransport } from './connect.ts'
 import { CommandError, EXIT } from './failure.ts'
-import { formatCount, formatText } from './output/format.ts'
+import { field, formatCount, formatText } from './output/format.ts'
 import { openProgress } from './output/progress.ts'
+import { TableWriter } from './output/table.ts'
 import { openTerminal, type Terminal } from './output/terminal.ts'
 import { parseServer } from './remote.ts'
 import { plural } from './requests.ts'
@@ -17,8 +18,10 @@ import { plural } from './requests.ts'
 /** Options of a command; --pattern and --repository can be given several times. */
 type Options = Readonly<Record<string, string>> & { pattern?: string[]; repository?: string[] }
 
-/** How many failures are printed. */
+/** How many differences are printed. */
 const PRINTED_MAX = 50
+
+const DIFFERENCE_COLUMNS = [field('image', 'image'), field('difference', 'what'), field('reason', 'reason')]
 
 /** `cay import`. Returns the exit code. */
 export async function importFiles(
@@ -27,8 +30,8 @@ export async function importFiles(
   options: Options,
   load: LoadConfig,
 ): Promise<number> {
-  return await run('imported', options, load, (send, progress) =>
-    importImages(path, name, send, { progress }),
+  return await run('imported', options, load, (send, progress, data) =>
+    importImages(path, name, send, { progress, data }),
   )
 }
 
@@ -63,7 +66,12 @@ export async function migrateFrom(url: string, options: Options, load: LoadConfi
   )
 }
 
-type Work = (send: Send, progress: (done: number, current: Listed) => void) => Promise<Transferred>
+type Work = (
+  send: Send,
+  progress: (done: number, current: Listed) => void,
+  /** The data folder of the registry, if it is on this host. */
+  data: string | undefined,
+) => Promise<Transferred>
 
 async function run(verb: string, options: Options, load: LoadConfig, work: Work): Promise<number> {
   const terminal = openTerminal(process.env)
@@ -72,25 +80,29 @@ async function run(verb: string, options: Options, load: LoadConfig, work: Work)
   const transport = await openTransport({ options, environment: process.env, load, warn, canCreate })
   const send: Send = (path, init = {}) => transport.fetch(path, { redirect: 'manual', ...init })
   try {
+    const data = transport.isOwner ? (await load(options)).config.data : undefined
     const { progress, end } = openProgress(terminal, lineOf)
-    return await report(terminal, verb, await work(send, progress).finally(end))
+    return await report(terminal, verb, await work(send, progress, data).finally(end))
   } finally {
     await transport.close()
   }
 }
 
-/** Prints what was copied, and what could not be. Returns the exit code. */
+/** Prints what was copied, and then what differs, and why. Returns the exit code. */
 async function report(terminal: Terminal, verb: string, done: Transferred): Promise<number> {
-  const { copied, unchanged, blobs, failed, failedCount } = done
+  const { copied, unchanged, blobs, linked, differences, differenceCount, failedCount } = done
   const known = unchanged === 0 ? '' : `; ${formatCount(unchanged)} unchanged`
-  await terminal.write(`${verb} ${plural(copied, 'image')}, ${plural(blobs, 'blob')}${known}\n`)
-  if (failedCount === 0) return EXIT.done
-  terminal.note(`cay: ${plural(failedCount, 'image')} could not be ${verb}:`)
-  for (const { repository, reference, reason } of failed.slice(0, PRINTED_MAX)) {
-    terminal.note(`  ${formatText(nameOf({ repository, reference }))}: ${formatText(reason)}`)
-  }
-  if (failedCount > PRINTED_MAX) terminal.note(`  and ${formatCount(failedCount - PRINTED_MAX)} more`)
-  return EXIT.failed
+  const links = linked === 0 ? '' : ` (${formatCount(linked)} of them as hard links)`
+  await terminal.write(`${verb} ${plural(copied, 'image')}, ${plural(blobs, 'blob')}${links}${known}\n`)
+  if (differenceCount === 0) return EXIT.done
+  if (failedCount > 0) terminal.note(`cay: ${plural(failedCount, 'image')} could not be ${verb}`)
+  const shown = differences.slice(0, PRINTED_MAX)
+  await new TableWriter(DIFFERENCE_COLUMNS, terminal).write(
+    shown.map((one) => ({ ...one, image: nameOf(one) })),
+  )
+  if (differenceCount > shown.length)
+    await terminal.write(`and ${formatCount(differenceCount - shown.length)} more differences\n`)
+  return failedCount === 0 ? EXIT.done : EXIT.failed
 }
 
 /** Parses REPOSITORY, REPOSITORY:TAG or REPOSITORY@DIGEST; the reference of the first is empty. */

@@ -1,10 +1,11 @@
 import { matchesPattern, parseRepositoryPattern } from '../domain/repository-pattern.ts'
 import type { RepositoryName } from '../oci/reference.ts'
+import { BlobLinks } from '../transfer/blob-links.ts'
 import { type TransferOptions, type Transferred, transfer } from '../transfer/copy.ts'
 import { exportLayout, openArchive } from '../transfer/files.ts'
-import { RegistryClient, type Send } from '../transfer/registry-client.ts'
+import { RegistryClient } from '../transfer/registry-client.ts'
 import { openRemoteRegistry, type RemoteRegistry } from '../transfer/remote-registry.ts'
-import type { ImageSource, Listed } from '../transfer/source.ts'
+import type { ImageSource, Listed, Send } from '../transfer/source.ts'
 
 export type { Listed, RemoteRegistry, Send, Transferred }
 
@@ -14,21 +15,20 @@ type Progress = Pick<TransferOptions, 'progress' | 'signal'>
  * Imports an OCI layout, an archive of `docker save`, or the data folder of registry:2 into a registry.
  *
  * @param name where to import to; by default the names in the source
- * @throws TransferError when the source is none of these
+ * @param options.data the data folder of that registry, if this user can write to it: files are then linked where possible
+ * @throws TransferError when the source is none of these, or continues a bundle that was not imported
  */
 export async function importImages(
   path: string,
   name: string | undefined,
   send: Send,
-  options: Progress = {},
+  { data, ...options }: Progress & { data?: string | undefined } = {},
 ): Promise<Transferred> {
   await using archive = await openArchive(path, name)
-  return await transfer({
-    ...options,
-    source: archive.source,
-    target: new RegistryClient(send),
-    rename: same,
-  })
+  const links = data === undefined ? undefined : new BlobLinks(data, send)
+  const target = new RegistryClient(send, undefined, links)
+  await archive.requireComplete(target)
+  return await transfer({ ...options, source: archive.source, target, rename: same })
 }
 
 /**

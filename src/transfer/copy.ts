@@ -16,6 +16,10 @@ export interface TransferTarget {
   /** Returns the digest that a tag or a digest has, or undefined if there is none. */
   digestOf(repository: string, reference: string): Promise<string | undefined>
   hasBlob(repository: string, digest: Digest): Promise<boolean>
+  /** Links to a blob that another repository of the target has. Returns false if none has it. */
+  mountBlob?(repository: string, digest: Digest): Promise<boolean>
+  /** Stores a file as a link if its bytes have the digest. Returns false if it has to be pushed. */
+  linkBlob?(repository: string, digest: Digest, file: string): Promise<boolean>
   /** Stores a blob if its bytes have the digest. */
   pushBlob(repository: string, digest: Digest, body: ReadableStream<Uint8Array>): Promise<void>
   putManifest(repository: string, reference: string, document: Document): Promise<void>
@@ -27,17 +31,23 @@ export interface Transferred {
   copied: number
   unchanged: number
   blobs: number
-  failed: Failure[]
+  /** Those of them that are hard links to the source's files. */
+  linked: number
   failedCount: number
+  /** What differs at the target, at most DIFFERENCES_MAX; failures are among them. */
+  differences: Difference[]
+  differenceCount: number
 }
 
-/** What could not be copied, and why. */
-export interface Failure extends Listed {
+/** How an image differs at the target, and why. */
+export interface Difference extends Listed {
+  /** `not copied`, for example. */
+  what: string
   reason: string
 }
 
-/** How many failures are listed; the others are counted. */
-const FAILURES_MAX = 1000
+/** How many differences are listed; the others are counted. */
+const DIFFERENCES_MAX = 1000
 
 export interface TransferOptions {
   source: ImageSource
@@ -55,17 +65,26 @@ export interface TransferOptions {
  */
 export async function transfer(options: TransferOptions): Promise<Transferred> {
   const { source, signal, progress } = options
-  const done: Transferred = { copied: 0, unchanged: 0, blobs: 0, failed: [], failedCount: 0 }
+  const done: Transferred = {
+    copied: 0,
+    unchanged: 0,
+    blobs: 0,
+    linked: 0,
+    failedCount: 0,
+    differences: [],
+    differenceCount: 0,
+  }
+  const copying: BlobCopies = new Map()
   const queue = new PQueue({ concurrency: IMAGES_AT_ONCE })
   const copy = async (listed: Listed) => {
     try {
-      const isNew = await new ImageCopy(options, listed, done).run()
+      const isNew = await new ImageCopy(options, listed, done, copying).run()
       if (isNew) done.copied++
       else done.unchanged++
     } catch (error) {
       signal?.throwIfAborted()
       done.failedCount++
-      if (done.failed.length < FAILURES_MAX) done.failed.push({ ...listed, reason: (error as Error).message })
+      note(done, { ...listed, what: 'not copied', reason: (error as Error).message })
     }
     progress?.(done.copied + done.unchanged + done.failedCount, listed)
   }
@@ -79,16 +98,25 @@ export async function transfer(options: TransferOptions): Promise<Transferred> {
   return done
 }
 
+/** The blobs that are being copied, by repository and digest. */
+type BlobCopies = Map<string, Promise<void>>
+
+function note(done: Transferred, difference: Difference): void {
+  done.differenceCount++
+  if (done.differences.length < DIFFERENCES_MAX) done.differences.push(difference)
+}
+
 /** The copy of one tag or manifest, with what it refers to and what refers to it. */
 class ImageCopy {
   private readonly options: TransferOptions
   private readonly listed: Listed
   private readonly name: string
   private readonly done: Transferred
+  private readonly copying: BlobCopies
   /** The digests that were visited, so that a circle of references ends. */
   private readonly seen = new Set<string>()
 
-  constructor(options: TransferOptions, listed: Listed, done: Transferred) {
+  constructor(options: TransferOptions, listed: Listed, done: Transferred, copying: BlobCopies) {
     this.options = options
     const { repository, reference } = listed
     // What the source lists becomes part of paths.
@@ -98,6 +126,7 @@ class ImageCopy {
     }
     this.name = parseRepositoryName(options.rename(repository))
     this.done = done
+    this.copying = copying
   }
 
   /** Returns false if the target had it already. */
@@ -106,9 +135,16 @@ class ImageCopy {
     const document = await this.options.source.manifest(repository, reference)
     if (document === undefined) throw new TransferError('the source has no such manifest')
     const digest = tryParseDigest(reference) ?? sha256Of(document.bytes)
-    const isNew = (await this.options.target.digestOf(this.name, reference)) !== digest
+    const before = await this.options.target.digestOf(this.name, reference)
+    const isNew = before !== digest
     await this.visit({ digest, reference: isNew ? reference : undefined, document }, 0)
+    if (isNew && before !== undefined)
+      this.note('tag moved', `it pointed at ${before}, which can be restored; now at ${digest}`)
     return isNew
+  }
+
+  private note(what: string, reason: string): void {
+    note(this.done, { ...this.listed, what, reason })
   }
 
   /** Copies what a manifest refers to, the manifest if the target lacks it, and then what refers to it. */
@@ -135,19 +171,41 @@ class ImageCopy {
     if (this.seen.has(digest)) return
     const { source, target } = this.options
     const document = await source.manifest(this.listed.repository, digest)
-    if (document === undefined) return
+    if (document === undefined) {
+      this.seen.add(digest)
+      this.note('incomplete', `the source does not have the manifest ${digest}, which it lists`)
+      return
+    }
     const isKnown = (await target.digestOf(this.name, digest)) !== undefined
     await this.visit({ digest, reference: isKnown ? undefined : digest, document }, depth)
   }
 
+  /** Two images that are copied at the same time can share a blob. */
   private async copyBlob(digest: Digest): Promise<void> {
+    const key = `${this.name} ${digest}`
+    const copy = this.copying.get(key) ?? this.copyBlobOnce(digest)
+    this.copying.set(key, copy)
+    await copy.finally(() => this.copying.delete(key))
+  }
+
+  private async copyBlobOnce(digest: Digest): Promise<void> {
     const { source, target } = this.options
     if (await target.hasBlob(this.name, digest)) return
-    const body = await source.blob(this.listed.repository, digest)
-    // Foreign layers are elsewhere. If any other blob is missing, the target refuses the manifest.
-    if (body === undefined) return
-    await target.pushBlob(this.name, digest, body)
+    const file = source.fileOf?.(digest)
+    if (file !== undefined && (await target.linkBlob?.(this.name, digest, file))) {
+      this.done.linked++
+    } else {
+      const body = await source.blob(this.listed.repository, digest)
+      if (body === undefined) return await this.doWithout(digest)
+      await target.pushBlob(this.name, digest, body)
+    }
     this.done.blobs++
+  }
+
+  /** Foreign layers are elsewhere. If any other blob is missing, the target refuses the manifest. */
+  private async doWithout(digest: Digest): Promise<void> {
+    if (await this.options.target.mountBlob?.(this.name, digest)) return
+    this.note('incomplete', `the source does not have the blob ${digest}`)
   }
 }
 

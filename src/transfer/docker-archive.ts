@@ -1,7 +1,9 @@
 import { existsSync, realpathSync } from 'node:fs'
 import { join, sep } from 'node:path'
+import { type Static, Type as t } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
 import { type Digest, tryParseDigest } from '../oci/digest.ts'
-import { readBounded } from './manifest-file.ts'
+import { openBlob, readBounded, readJson } from './manifest-file.ts'
 import { repositoryIn, tagIn } from './oci-layout.ts'
 import { type Document, type ImageSource, type Listed, TransferError } from './source.ts'
 
@@ -9,11 +11,19 @@ const MANIFEST_TYPE = 'application/vnd.docker.distribution.manifest.v2+json'
 const CONFIG_TYPE = 'application/vnd.docker.container.image.v1+json'
 const LAYER_TYPE = 'application/vnd.docker.image.rootfs.diff.tar'
 
-interface ArchivedImage {
-  Config: string
-  RepoTags: string[] | null
-  Layers: string[]
-}
+/** What is read of `manifest.json`. */
+const archiveModel = t.Array(
+  t.Object({
+    Config: t.String(),
+    RepoTags: t.Optional(t.Union([t.Array(t.String()), t.Null()])),
+    Layers: t.Array(t.String()),
+  }),
+)
+
+/** What is read of an image's config. */
+const configModel = t.Object({ rootfs: t.Object({ diff_ids: t.Array(t.String()) }) })
+
+type ArchivedImage = Static<typeof archiveModel>[number]
 
 interface Image {
   names: Listed[]
@@ -30,9 +40,16 @@ export function isDockerArchive(folder: string): boolean {
 /** The content of `docker save`, unpacked. Its layers are copied as they are: uncompressed. */
 export class DockerArchive implements ImageSource {
   private readonly images: Image[]
+  private readonly documents = new Map<string, Document>()
+  private readonly files = new Map<string, string>()
 
   private constructor(images: Image[]) {
     this.images = images
+    for (const { names, document, files } of images) {
+      for (const { repository, reference } of names)
+        this.documents.set(`${repository}:${reference}`, document)
+      for (const [digest, file] of files) this.files.set(digest, file)
+    }
   }
 
   /**
@@ -40,10 +57,12 @@ export class DockerArchive implements ImageSource {
    * @throws TransferError when the archive is damaged, or names no repository
    */
   static async open(folder: string, name: string | undefined): Promise<DockerArchive> {
-    const archived = JSON.parse(
-      new TextDecoder().decode(await readBounded(join(folder, 'manifest.json'))),
-    ) as ArchivedImage[]
-    return new DockerArchive(await Promise.all(archived.map((one) => readImage(folder, one, name))))
+    const archived = await readJson(join(folder, 'manifest.json'))
+    if (!Value.Check(archiveModel, archived))
+      throw new TransferError(`the manifest.json of ${folder} is not that of an archive of docker save`)
+    const images: Image[] = []
+    for (const one of archived) images.push(await readImage(folder, one, name))
+    return new DockerArchive(images)
   }
 
   async *list(): AsyncIterable<Listed> {
@@ -51,13 +70,12 @@ export class DockerArchive implements ImageSource {
   }
 
   async manifest(repository: string, reference: string): Promise<Document | undefined> {
-    const isNamed = (one: Listed) => one.repository === repository && one.reference === reference
-    return this.images.find(({ names }) => names.some(isNamed))?.document
+    return this.documents.get(`${repository}:${reference}`)
   }
 
   async blob(_: string, digest: string): Promise<ReadableStream<Uint8Array> | undefined> {
-    const file = this.images.find(({ files }) => files.has(digest))?.files.get(digest)
-    return file === undefined ? undefined : Bun.file(file).stream()
+    const file = this.files.get(digest)
+    return file === undefined ? undefined : await openBlob(file)
   }
 
   async referrers(): Promise<Digest[]> {
@@ -71,8 +89,9 @@ async function readImage(
   name: string | undefined,
 ) {
   const config = await readBounded(inside(folder, Config))
-  const { rootfs } = JSON.parse(new TextDecoder().decode(config)) as { rootfs?: { diff_ids?: string[] } }
-  const ids = (rootfs?.diff_ids ?? []).map((id) => tryParseDigest(id))
+  const document = await readJson(inside(folder, Config))
+  if (!Value.Check(configModel, document)) throw new TransferError(`${Config} is not the config of an image`)
+  const ids = document.rootfs.diff_ids.map((id) => tryParseDigest(id))
   if (ids.length !== Layers.length) throw new TransferError(`${Config} does not name the layers of its image`)
   const configDigest = `sha256:${new Bun.CryptoHasher('sha256').update(config).digest('hex')}`
   const files = new Map([[configDigest, inside(folder, Config)]])

@@ -1,16 +1,20 @@
 import { createReadStream, createWriteStream } from 'node:fs'
 import { mkdtemp, rename, rm, stat } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { packTar, unpackTar } from 'modern-tar/fs'
+import { BUNDLE_FILE, type Bundle, readBundle } from './bundle.ts'
+import type { TransferTarget } from './copy.ts'
 import { DockerArchive, isDockerArchive } from './docker-archive.ts'
-import { BUNDLE_FILE, isOciLayout, OciLayout, OciLayoutTarget, repositoryIn } from './oci-layout.ts'
+import { isOciLayout, OciLayout, OciLayoutTarget, repositoryIn } from './oci-layout.ts'
 import { isRegistryFolder, RegistryFolder } from './registry-folder.ts'
 import { type ImageSource, TransferError } from './source.ts'
 
 /** Images in files, to copy from. */
 export interface OpenArchive extends AsyncDisposable {
   source: ImageSource
+  /** Throws a TransferError if the images need an earlier export that the target does not have. */
+  requireComplete(target: TransferTarget): Promise<void>
 }
 
 /**
@@ -27,7 +31,13 @@ export async function openArchive(path: string, name: string | undefined): Promi
     )
   }
   const kept = resources.move()
-  return { source, [Symbol.asyncDispose]: () => kept.disposeAsync() }
+  return {
+    source,
+    requireComplete: async (target) => {
+      if (source instanceof OciLayout) await source.requireComplete(target)
+    },
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  }
 }
 
 async function openFolder(folder: string, name: string | undefined): Promise<ImageSource | undefined> {
@@ -46,7 +56,7 @@ export async function exportLayout<T>(
   since: string | undefined,
   fill: (target: OciLayoutTarget) => Promise<T>,
 ): Promise<T> {
-  const earlier = since === undefined ? [] : await blobsOfBundle(since)
+  const earlier = since === undefined ? undefined : await earlierThan(since)
   if (!path.endsWith('.tar')) {
     const target = await OciLayoutTarget.open(path, earlier)
     return await fill(target).finally(() => target.finish())
@@ -66,14 +76,14 @@ export async function exportLayout<T>(
 }
 
 /** Reads which blobs an earlier export, and those before it, have. */
-async function blobsOfBundle(path: string): Promise<string[]> {
+async function earlierThan(path: string): Promise<Pick<Bundle, 'since' | 'earlier'>> {
   await using resources = new AsyncDisposableStack()
   const isFolder = (await stat(path)).isDirectory()
   const folder = isFolder ? path : await unpack(path, resources, (name) => name === BUNDLE_FILE)
-  const list = Bun.file(join(folder, BUNDLE_FILE))
-  if (!(await list.exists()))
+  const bundle = await readBundle(folder)
+  if (bundle === undefined)
     throw new TransferError(`${path} was not made by cay export: it has no ${BUNDLE_FILE}`)
-  return ((await list.json()) as { blobs: string[] }).blobs
+  return { since: basename(path), earlier: { ...bundle.earlier, ...bundle.blobs } }
 }
 
 async function unpack(

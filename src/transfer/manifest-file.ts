@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
 import { readParts } from '../oci/manifest-parts.ts'
 import { type Document, TransferError } from './source.ts'
@@ -24,11 +25,39 @@ export async function readManifest(path: string, digest: Digest): Promise<Docume
   throw new TransferError(`the bytes of ${digest} are damaged`)
 }
 
-/** Reads a file that is no larger than a manifest can be. */
-export async function readBounded(path: string): Promise<Uint8Array<ArrayBuffer>> {
-  const file = Bun.file(path)
-  if (file.size > MANIFEST_BYTES_MAX) throw new TransferError(`${path} has ${file.size} bytes, too many`)
-  return new Uint8Array(await file.bytes())
+/**
+ * Reads an ordinary file that is no larger than a manifest can be.
+ * @throws TransferError when it is larger, or a device, for example
+ */
+export async function readBounded(
+  path: string,
+  bytesMax = MANIFEST_BYTES_MAX,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const found = await stat(path)
+  if (!found.isFile()) throw new TransferError(`${path} is not a file`)
+  if (found.size > bytesMax) throw new TransferError(`${path} has ${found.size} bytes, too many`)
+  return new Uint8Array(await Bun.file(path).slice(0, bytesMax).bytes())
+}
+
+/** Reads a text as `readBounded` does. */
+export async function readText(path: string, bytesMax?: number): Promise<string> {
+  return new TextDecoder().decode(await readBounded(path, bytesMax))
+}
+
+/** Parses the JSON of a file. Throws a TransferError when it is something else. */
+export async function readJson(path: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readText(path))
+  } catch (cause) {
+    if (cause instanceof TransferError) throw cause
+    throw new TransferError(`${path} is not JSON: ${(cause as Error).message}`, { cause })
+  }
+}
+
+/** Opens the file of a blob. Returns undefined if there is none, or something else than a file. */
+export async function openBlob(path: string): Promise<ReadableStream<Uint8Array> | undefined> {
+  const found = await stat(path).catch(() => undefined)
+  return found?.isFile() ? Bun.file(path).stream() : undefined
 }
 
 /** Returns the media type of a manifest whose storage does not record it, from its content. */

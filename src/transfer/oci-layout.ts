@@ -1,22 +1,34 @@
 import { existsSync } from 'node:fs'
 import { mkdir, open, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { type Static, Type as t } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
 import { algorithmOf, type Digest, digestFromHex, hexOf, tryParseDigest } from '../oci/digest.ts'
 import { readParts } from '../oci/manifest-parts.ts'
+import { BUNDLE_FILE, type Bundle, emptyBundle, readBundle, requireEarlier } from './bundle.ts'
 import type { TransferTarget } from './copy.ts'
-import { readBounded, readManifest } from './manifest-file.ts'
+import { openBlob, readJson, readManifest } from './manifest-file.ts'
 import { type Document, type ImageSource, type Listed, TransferError } from './source.ts'
 
 const REF_NAME = 'org.opencontainers.image.ref.name'
 /** The whole name, as containerd and Docker write it. */
 const IMAGE_NAME = 'io.containerd.image.name'
 
-interface Entry {
-  mediaType: string
-  digest: string
-  size: number
-  annotations?: Record<string, string>
-}
+/** What is read of an index (image-spec, "Image Index"); what else it has is kept. */
+const indexModel = t.Object({
+  manifests: t.Optional(
+    t.Array(
+      t.Object({
+        mediaType: t.String(),
+        digest: t.String(),
+        size: t.Number(),
+        annotations: t.Optional(t.Record(t.String(), t.String())),
+      }),
+    ),
+  ),
+})
+
+type Entry = NonNullable<Static<typeof indexModel>['manifests']>[number]
 
 /** Reports whether a folder is an OCI image layout (image-spec, "Image Layout"). */
 export function isOciLayout(folder: string): boolean {
@@ -28,10 +40,12 @@ export class OciLayout implements ImageSource {
   private readonly folder: string
   /** What the index lists, by repository and reference. */
   private readonly images: ReadonlyMap<string, Listed & { digest: string }>
+  private readonly repository: string | undefined
 
-  private constructor(folder: string, images: OciLayout['images']) {
+  private constructor(folder: string, images: OciLayout['images'], repository: string | undefined) {
     this.folder = folder
     this.images = images
+    this.repository = repository
   }
 
   /**
@@ -52,7 +66,7 @@ export class OciLayout implements ImageSource {
       const listed = { repository: named, reference: tagIn(name) ?? digest, digest }
       if (!images.has(keyOf(listed))) images.set(keyOf(listed), listed)
     }
-    return new OciLayout(folder, images)
+    return new OciLayout(folder, images, repository)
   }
 
   async *list(): AsyncIterable<Listed> {
@@ -66,13 +80,22 @@ export class OciLayout implements ImageSource {
   }
 
   async blob(_: string, digest: Digest): Promise<ReadableStream<Uint8Array> | undefined> {
-    const file = fileOf(this.folder, digest)
-    return existsSync(file) ? Bun.file(file).stream() : undefined
+    return await openBlob(fileOf(this.folder, digest))
   }
 
   /** They are in the list, as manifests without a tag. */
   async referrers(): Promise<Digest[]> {
     return []
+  }
+
+  /** Throws a TransferError if the layout leaves blobs to earlier exports which the target does not have. */
+  async requireComplete(target: TransferTarget): Promise<void> {
+    const bundle = await readBundle(this.folder)
+    if (bundle === undefined || Object.keys(bundle.earlier).length === 0) return
+    await requireEarlier(bundle, this, target, {
+      hasFile: (digest) => existsSync(fileOf(this.folder, digest)),
+      rename: (repository) => this.repository ?? repository,
+    })
   }
 }
 
@@ -83,27 +106,27 @@ function keyOf({ repository, reference }: Listed): string {
 /** An OCI image layout to copy to. */
 export class OciLayoutTarget implements TransferTarget {
   private readonly folder: string
-  /** The blobs of earlier bundles, which are left out, and those of this one. */
-  private readonly blobs: Set<string>
+  /** What the layout says of itself: its blobs, and those of earlier exports, which are left out. */
+  private readonly bundle: Bundle
   private entries: Entry[] = []
   /** The manifests that were put by their digest, as `<repository>@<digest>`. */
   private readonly put = new Set<string>()
   /** How many files were begun: each has a name of its own. */
   private parts = 0
 
-  private constructor(folder: string, earlier: string[]) {
+  private constructor(folder: string, bundle: Bundle) {
     this.folder = folder
-    this.blobs = new Set(earlier)
+    this.bundle = bundle
   }
 
   /**
    * Opens a layout, which can have content already.
    *
-   * @param earlier the blobs of earlier bundles, which are left out
+   * @param since an earlier export, whose blobs and those before it are left out
    */
-  static async open(folder: string, earlier: string[] = []): Promise<OciLayoutTarget> {
+  static async open(folder: string, since?: Pick<Bundle, 'since' | 'earlier'>): Promise<OciLayoutTarget> {
     await mkdir(folder, { recursive: true })
-    const target = new OciLayoutTarget(folder, earlier)
+    const target = new OciLayoutTarget(folder, { ...emptyBundle(), ...(await readBundle(folder)), ...since })
     if (isOciLayout(folder)) target.entries = await readIndex(folder)
     return target
   }
@@ -116,13 +139,16 @@ export class OciLayoutTarget implements TransferTarget {
     return this.entries.find(({ annotations = {} }) => annotations[IMAGE_NAME] === name)?.digest
   }
 
-  async hasBlob(_: string, digest: Digest): Promise<boolean> {
-    return this.blobs.has(digest) || existsSync(fileOf(this.folder, digest))
+  async hasBlob(repository: string, digest: Digest): Promise<boolean> {
+    if (Object.hasOwn(this.bundle.earlier, digest)) return true
+    const isHere = existsSync(fileOf(this.folder, digest))
+    if (isHere) this.bundle.blobs[digest] ??= repository
+    return isHere
   }
 
-  async pushBlob(_: string, digest: Digest, body: ReadableStream<Uint8Array>): Promise<void> {
+  async pushBlob(repository: string, digest: Digest, body: ReadableStream<Uint8Array>): Promise<void> {
     await this.write(digest, body)
-    this.blobs.add(digest)
+    this.bundle.blobs[digest] = repository
   }
 
   private async write(digest: Digest, body: ReadableStream<Uint8Array>): Promise<void> {
@@ -163,22 +189,19 @@ export class OciLayoutTarget implements TransferTarget {
   async finish(): Promise<void> {
     const index = { schemaVersion: 2, mediaType: INDEX_TYPE, manifests: this.entries }
     await writeFile(join(this.folder, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}')
-    await writeFile(join(this.folder, BUNDLE_FILE), JSON.stringify({ blobs: [...this.blobs] }))
+    await writeFile(join(this.folder, BUNDLE_FILE), JSON.stringify(this.bundle))
     await writeFile(join(this.folder, 'index.json.new'), JSON.stringify(index))
     await rename(join(this.folder, 'index.json.new'), join(this.folder, 'index.json'))
   }
 }
 
-/** The file of a bundle that lists its blobs and those of the bundles before it. */
-export const BUNDLE_FILE = 'cay-bundle.json'
-
 const INDEX_TYPE = 'application/vnd.oci.image.index.v1+json'
 
 async function readIndex(folder: string): Promise<Entry[]> {
-  const { manifests = [] } = JSON.parse(
-    new TextDecoder().decode(await readBounded(join(folder, 'index.json'))),
-  )
-  return manifests as Entry[]
+  const path = join(folder, 'index.json')
+  const index = await readJson(path)
+  if (Value.Check(indexModel, index)) return index.manifests ?? []
+  throw new TransferError(`${path} is not an index of images`)
 }
 
 function fileOf(folder: string, digest: Digest): string {

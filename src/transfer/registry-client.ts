@@ -1,10 +1,9 @@
+import type { Digest } from '../oci/digest.ts'
+import type { BlobLinks } from './blob-links.ts'
 import type { TransferTarget } from './copy.ts'
 import { MANIFEST_BYTES_MAX } from './manifest-file.ts'
 import { readAtMost, readObject } from './response-body.ts'
-import { type Document, type ImageSource, type Listed, TransferError } from './source.ts'
-
-/** Sends a request to a path of a registry. */
-export type Send = (path: string, init?: RequestInit) => Promise<Response>
+import { type Document, type ImageSource, type Listed, type Send, TransferError } from './source.ts'
 
 /** Every type of manifest, so that a registry converts nothing. */
 const ACCEPT = [
@@ -30,9 +29,17 @@ export class RegistryClient implements ImageSource, TransferTarget {
   /** The repositories to list; all of the catalog by default. */
   private readonly repositories: ((name: string) => boolean) | readonly string[]
 
-  constructor(send: Send, repositories: ((name: string) => boolean) | readonly string[] = () => true) {
+  private readonly links: BlobLinks | undefined
+
+  /** @param links pushes files as links, if the registry is the one of a data folder of this host */
+  constructor(
+    send: Send,
+    repositories: ((name: string) => boolean) | readonly string[] = () => true,
+    links?: BlobLinks,
+  ) {
     this.send = send
     this.repositories = repositories
+    this.links = links
   }
 
   async *list(): AsyncIterable<Listed> {
@@ -86,6 +93,22 @@ export class RegistryClient implements ImageSource, TransferTarget {
     return status === 200
   }
 
+  async mountBlob(repository: string, digest: string): Promise<boolean> {
+    const path = `/v2/${repository}/blobs/uploads/`
+    const response = await this.send(`${path}?mount=${digest}`, { method: 'POST' })
+    const location = response.headers.get('location')
+    // Instead of mounting, the registry has started an upload, which nothing will come for.
+    if (response.status === 202 && location !== null) {
+      const { pathname, search } = new URL(location, 'http://localhost')
+      await this.send(`${pathname}${search}`, { method: 'DELETE' })
+    }
+    return response.status === 201
+  }
+
+  async linkBlob(repository: string, digest: Digest, file: string): Promise<boolean> {
+    return (await this.links?.push(repository, digest, file)) ?? false
+  }
+
   /** Pushes a blob; the registry verifies its digest. */
   async pushBlob(repository: string, digest: string, body: ReadableStream<Uint8Array>): Promise<void> {
     const started = await this.send(`/v2/${repository}/blobs/uploads/`, { method: 'POST' })
@@ -120,7 +143,9 @@ export class RegistryClient implements ImageSource, TransferTarget {
       const list = (await readObject(response, MANIFEST_BYTES_MAX))[field] ?? []
       if (!Array.isArray(list)) throw new TransferError(`${response.url} does not send a list of ${field}`)
       yield* list.filter((one) => typeof one === 'string')
-      path = nextPage(response)
+      const next = nextPage(response)
+      if (next === path) throw new TransferError(`${response.url} names itself as its next page`)
+      path = next
     }
   }
 }

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { algorithmOf, type Digest, hexOf, tryParseDigest } from '../oci/digest.ts'
-import { readManifest } from './manifest-file.ts'
+import { openBlob, readManifest, readText } from './manifest-file.ts'
 import type { Document, ImageSource, Listed } from './source.ts'
 
 /** The data folder of a distribution registry (registry:2 and registry:3), which is only read. */
@@ -20,10 +20,17 @@ export class RegistryFolder implements ImageSource {
   async *list(): AsyncIterable<Listed> {
     for await (const repository of this.names('')) {
       const manifests = join(this.repositories, repository, '_manifests')
-      for (const reference of await namesIn(join(manifests, 'tags'))) yield { repository, reference }
+      const tagged = new Set<string>()
+      for (const reference of await namesIn(join(manifests, 'tags'))) {
+        tagged.add(await this.digestOfTag(repository, reference).catch(() => ''))
+        yield { repository, reference }
+      }
       for (const algorithm of await namesIn(join(manifests, 'revisions'))) {
         for (const hex of await namesIn(join(manifests, 'revisions', algorithm))) {
-          if (existsSync(join(manifests, 'revisions', algorithm, hex, 'link'))) {
+          if (
+            !tagged.has(`${algorithm}:${hex}`) &&
+            existsSync(join(manifests, 'revisions', algorithm, hex, 'link'))
+          ) {
             yield { repository, reference: `${algorithm}:${hex}` }
           }
         }
@@ -34,17 +41,21 @@ export class RegistryFolder implements ImageSource {
   async manifest(repository: string, reference: string): Promise<Document | undefined> {
     const manifests = join(this.repositories, repository, '_manifests')
     const isDigest = reference.includes(':')
-    const revision = join(manifests, 'revisions', ...reference.split(':'), 'link')
-    const link = isDigest ? revision : join(manifests, 'tags', reference, 'current', 'link')
-    if (!existsSync(link)) return undefined
-    const digest = isDigest ? reference : (await readFile(link, 'utf8')).trim()
+    if (isDigest && !existsSync(join(manifests, 'revisions', ...reference.split(':'), 'link')))
+      return undefined
+    const digest = isDigest ? reference : await this.digestOfTag(repository, reference)
     const named = tryParseDigest(digest)
     return named && (await readManifest(this.fileOf(named), named))
   }
 
+  /** Returns what the file of a tag contains; empty if there is none. */
+  private async digestOfTag(repository: string, tag: string): Promise<string> {
+    const link = join(this.repositories, repository, '_manifests', 'tags', tag, 'current', 'link')
+    return existsSync(link) ? (await readText(link, LINK_BYTES_MAX)).trim() : ''
+  }
+
   async blob(_: string, digest: Digest): Promise<ReadableStream<Uint8Array> | undefined> {
-    const file = this.fileOf(digest)
-    return existsSync(file) ? Bun.file(file).stream() : undefined
+    return await openBlob(this.fileOf(digest))
   }
 
   /** They are in the list, as manifests without a tag. */
@@ -53,20 +64,27 @@ export class RegistryFolder implements ImageSource {
   }
 
   /** Yields the repositories below a folder: names can have any number of components. */
-  private async *names(parent: string): AsyncIterable<string> {
+  private async *names(parent: string, depth = 0): AsyncIterable<string> {
+    if (depth > COMPONENTS_MAX) return
     for (const name of await namesIn(join(this.repositories, parent))) {
       if (name.startsWith('_')) continue
       const path = parent === '' ? name : `${parent}/${name}`
       if (existsSync(join(this.repositories, path, '_manifests'))) yield path
-      yield* this.names(path)
+      yield* this.names(path, depth + 1)
     }
   }
 
-  private fileOf(digest: Digest): string {
+  fileOf(digest: Digest): string {
     const hex = hexOf(digest)
     return join(this.blobs, algorithmOf(digest), hex.slice(0, 2), hex, 'data')
   }
 }
+
+/** The file of a tag or revision contains only a digest. */
+const LINK_BYTES_MAX = 1024
+
+/** How deep repositories are looked for: as many components as the longest name has. */
+const COMPONENTS_MAX = 128
 
 const ROOT = join('docker', 'registry', 'v2')
 

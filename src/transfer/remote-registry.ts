@@ -1,8 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { parseChallenges } from '../domain/challenge.ts'
-import type { Send } from './registry-client.ts'
 import { readObject } from './response-body.ts'
-import { TransferError } from './source.ts'
+import { type Send, TransferError } from './source.ts'
 
 /** A registry to copy from. */
 export interface RemoteRegistry {

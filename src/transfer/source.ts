@@ -6,6 +6,9 @@ export interface Document {
   mediaType: string
 }
 
+/** Sends a request to a path of a registry. */
+export type Send = (path: string, init?: RequestInit) => Promise<Response>
+
 /** Something to copy: a tag, or a manifest by its digest. */
 export interface Listed {
   repository: string
@@ -20,6 +23,8 @@ export interface ImageSource {
   manifest(repository: string, reference: string): Promise<Document | undefined>
   /** Returns undefined if the source does not have the blob. */
   blob(repository: string, digest: Digest): Promise<ReadableStream<Uint8Array> | undefined>
+  /** Returns the file of a blob that a target can link to, if the source keeps its files as they are. */
+  fileOf?(digest: Digest): string
   /** Returns the digests of the manifests that refer to this one. */
   referrers(repository: string, digest: string): Promise<string[]>
 }

@@ -7,7 +7,7 @@ import { randomBlob } from '../support/content.ts'
 
 test('export: a blob that two images of one export share is written once, and fails neither', async () => {
   await using folder = await temporaryFolder('layout')
-  const target = await OciLayoutTarget.open(folder.path, [])
+  const target = await OciLayoutTarget.open(folder.path)
   const { digest, bytes } = randomBlob(1000)
   const parsed = parseDigest(digest)
   const push = (repository: string) => target.pushBlob(repository, parsed, new Blob([bytes]).stream())
