@@ -48,8 +48,8 @@ export interface UploadBody {
   bytesMax?: number
   /** How long the body may stall before it is abandoned. Defaults to the store's own limit. */
   stallSecondsMax?: number
-  /** Called with the size in bytes of each part written to the file. */
-  onWritten?: (bytes: number) => void
+  /** Called with each part written to the file. Its memory is reused afterwards. */
+  onWritten?: (part: Uint8Array) => void
 }
 
 /** Thrown when a chunk does not begin where the upload ends. */

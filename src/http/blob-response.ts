@@ -86,7 +86,11 @@ function streamOf(body: FedBody): ReadableStream {
   return new ReadableStream({
     type: 'direct',
     async pull(controller) {
-      const write = async (bytes: Uint8Array) => (await controller.write(bytes)) !== 0 && !hasLeft
+      const isTaken = (written: number) => written !== 0 && !hasLeft
+      const write = (bytes: Uint8Array) => {
+        const written = controller.write(bytes)
+        return typeof written === 'number' ? isTaken(written) : written.then(isTaken)
+      }
       try {
         await body.feed({ write })
       } catch {

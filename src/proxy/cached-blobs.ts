@@ -173,11 +173,11 @@ export class CachedBlobs implements Blobs {
     if (lent !== undefined) return lent
     const order = { digest, size, upstream, repository }
     let isHere = false
-    const fill = await room.admit(order, () => {
-      const running = fills.find(digest)
+    const find = () => fills.find(digest)
+    const fill = await room.admit(find, size, () => {
       // Another fill may have ended meanwhile.
-      isHere = running === undefined && metadata.blobs.isStored(digest) && this.isLendable(digest, upstream)
-      return running ?? (isHere ? undefined : this.begin(order))
+      isHere = metadata.blobs.isStored(digest) && this.isLendable(digest, upstream)
+      return isHere ? undefined : this.begin(order)
     })
     const isForeign = fill !== undefined && fill.order.upstream !== upstream
     if ((isHere || (isForeign && !needsWord)) && limits.attempts > 1) {

@@ -15,8 +15,9 @@ import { UpstreamError } from './upstream-error.ts'
 /** A fill that has brought nothing for so long gives its place to another one. */
 const PLACE_MILLISECONDS = 5000
 
-/** Bytes that are written to a client at once. */
+/** Bytes that are written to a client at once. The first write is small, so that all clients of a turn get one soon. */
 const WRITE_BYTES = 64 * 1024
+const FIRST_WRITE_BYTES = 16 * 1024
 
 export interface FillContext {
   store: FillStore
@@ -114,19 +115,22 @@ export class Fill {
   private async feed({ start, end }: ByteRange, sink: ByteSink): Promise<void> {
     const { reads, pace, store } = this.context
     this.followers++
+    let most = FIRST_WRITE_BYTES
     try {
       for (let at = start; at < end; ) {
         const limit = await this.waitFor(at, end)
         this.file ??= store.read(store.of(this.order.digest), this.order.digest)
         const file = await this.file
         while (at < limit) {
-          const length = Math.min(WRITE_BYTES, limit - at)
-          await pace.take(length)
+          const length = Math.min(most, limit - at)
+          most = WRITE_BYTES
+          const pause = pace.take(length)
+          if (pause !== undefined) await pause
           const written = reads.use(this.id, file, at, at + length, (bytes) => {
             at += bytes.length
             return sink.write(bytes)
           })
-          if (!(await written)) return
+          if (written !== true && !(await written)) return
         }
       }
     } finally {
@@ -215,7 +219,7 @@ export class Fill {
 
   /** One request: from the byte that is here to the end, or as far as the answer goes. */
   private async fetchOn(avoid: number): Promise<void> {
-    const { store, deadlineMs, stallSecondsMax, onReceived } = this.context
+    const { store, reads, deadlineMs, stallSecondsMax, onReceived } = this.context
     const { signal } = this
     const { digest, size, upstream, repository } = this.order
     const give = await this.context.takePlace(upstream)
@@ -240,9 +244,10 @@ export class Fill {
         stallSecondsMax,
         isEager: true,
         ownsChunks: true,
-        onWritten: (bytes) => {
-          this.have += bytes
-          onReceived(upstream.name, bytes)
+        onWritten: (part) => {
+          if (this.followers > 0) reads.keep(this.id, this.have, part)
+          this.have += part.length
+          onReceived(upstream.name, part.length)
           clearTimeout(timer)
           timer = setTimeout(give, PLACE_MILLISECONDS)
           this.changed()

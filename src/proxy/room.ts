@@ -5,7 +5,6 @@ import type { BlobStore } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
 import type { FillStore } from '../storage/fill-store.ts'
 import type { Fill } from './fill.ts'
-import type { FillOrder } from './fill-order.ts'
 import type { LastUse } from './last-use.ts'
 
 /** What was used in the last moment stays: it is between a look-up and its read. */
@@ -57,10 +56,14 @@ export class Room {
 
   /**
    * Begins a fill if there is room for it, or room can be made. Returns undefined if not. Fills are admitted one at a
-   * time, so that none takes the room of another.
+   * time, so that none takes the room of another. One that is running already needs no further room.
    */
-  admit(order: Pick<FillOrder, 'size'>, begin: () => Fill | undefined): Promise<Fill | undefined> {
-    const mine = this.turn.then(async () => ((await this.make(order.size)) ? begin() : undefined))
+  admit(
+    find: () => Fill | undefined,
+    size: number,
+    begin: () => Fill | undefined,
+  ): Promise<Fill | undefined> {
+    const mine = this.turn.then(async () => find() ?? ((await this.make(size)) ? begin() : undefined))
     this.turn = mine.catch(() => {})
     return mine
   }

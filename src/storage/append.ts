@@ -20,8 +20,8 @@ export interface AppendOptions {
   bytesMax: number
   /** A body that brings nothing for so long is given up. */
   stallSecondsMax: number
-  /** Told of each part that is in the file. */
-  onWritten: (bytes: number) => void
+  /** Called with each part written to the file. Its memory is reused afterwards. */
+  onWritten: (part: Uint8Array) => void
 }
 
 /**
@@ -192,7 +192,7 @@ class SlotSender {
     const { pool, digester, upload } = this.options
     const sent = digester
       .write(upload, tail)
-      .then(() => this.options.onWritten(tail.length))
+      .then(() => this.options.onWritten(pool.view(tail)))
       .catch((error) => {
         this.failure ??= error
       })

@@ -11,8 +11,8 @@ interface Chunk {
 }
 
 /**
- * Reads of files that many clients follow: what one has read, the others that come soon after get from memory. The
- * memory is fixed, and none of it is held while a slow client is waited for.
+ * Reads of files that many clients follow. What was just written, or what one client has read, the others get from
+ * memory. The memory is fixed, and none of it is held while a slow client is waited for.
  */
 export class SharedReads {
   private readonly chunkBytes: number
@@ -32,23 +32,58 @@ export class SharedReads {
    *
    * @param id names the file; another file never has the same
    */
-  async use<T>(
+  use<T>(
     id: string,
     file: GrowingFile,
     at: number,
     end: number,
     use: (bytes: Uint8Array) => T,
-  ): Promise<T> {
+  ): T | Promise<T> {
     const index = Math.floor(at / this.chunkBytes)
+    const key = `${id}/${index}`
     const start = index * this.chunkBytes
     const wanted = Math.min(end - start, this.chunkBytes)
-    const chunk = await this.take(`${id}/${index}`)
+    const chunk = this.find(key)
+    // No promise is made for what is in memory: with many clients they would be most of the garbage.
+    if (chunk !== undefined && chunk.length >= wanted) return use(chunk.bytes.subarray(at - start, wanted))
+    return this.read(key, file, start, wanted, (bytes) => use(bytes.subarray(at - start)))
+  }
+
+  /** Reads a chunk as far as it is wanted, and gives `use` all of that. */
+  private async read<T>(
+    key: string,
+    file: GrowingFile,
+    start: number,
+    wanted: number,
+    use: (bytes: Uint8Array) => T,
+  ): Promise<T> {
+    const chunk = await this.take(key)
     try {
       while (chunk.length < wanted) await this.readOn(chunk, file, start, wanted)
-      return use(chunk.bytes.subarray(at - start, wanted))
+      return use(chunk.bytes.subarray(0, wanted))
     } finally {
       chunk.users--
       if (chunk.users === 0) this.waiting.shift()?.()
+    }
+  }
+
+  /**
+   * Keeps bytes that were just written to a file, so that clients which follow it closely cause no reads. Bytes are left
+   * to be read if those before them in their chunk are not in memory.
+   */
+  keep(id: string, at: number, bytes: Uint8Array): void {
+    for (let done = 0; done < bytes.length; ) {
+      const position = at + done
+      const index = Math.floor(position / this.chunkBytes)
+      const from = position - index * this.chunkBytes
+      const part = bytes.subarray(done, done + this.chunkBytes - from)
+      const key = `${id}/${index}`
+      const chunk = this.find(key) ?? (from === 0 ? this.make(key) : undefined)
+      if (chunk?.length === from && chunk.reading === undefined) {
+        chunk.bytes.set(part, from)
+        chunk.length = from + part.length
+      }
+      done += part.length
     }
   }
 
@@ -70,21 +105,31 @@ export class SharedReads {
   /** The chunk of a key, with one user more. */
   private async take(key: string): Promise<Chunk> {
     for (;;) {
-      const known = this.chunks.get(key)
-      if (known !== undefined) {
-        this.chunks.delete(key)
-        this.chunks.set(key, known)
-        known.users++
-        return known
-      }
-      const bytes = this.takeMemory()
-      if (bytes !== undefined) {
-        const chunk = { bytes, length: 0, reading: undefined, users: 1 }
-        this.chunks.set(key, chunk)
+      const chunk = this.find(key) ?? this.make(key)
+      if (chunk !== undefined) {
+        chunk.users++
         return chunk
       }
       await new Promise<void>((resolve) => this.waiting.push(resolve))
     }
+  }
+
+  /** The chunk of a key, which is now the one that was used last. */
+  private find(key: string): Chunk | undefined {
+    const chunk = this.chunks.get(key)
+    if (chunk === undefined) return undefined
+    this.chunks.delete(key)
+    this.chunks.set(key, chunk)
+    return chunk
+  }
+
+  /** An empty chunk for a key; undefined if all memory is in use. */
+  private make(key: string): Chunk | undefined {
+    const bytes = this.takeMemory()
+    if (bytes === undefined) return undefined
+    const chunk = { bytes, length: 0, reading: undefined, users: 0 }
+    this.chunks.set(key, chunk)
+    return chunk
   }
 
   /** Memory that nobody uses; that which was used least recently is taken first. */

@@ -49,10 +49,15 @@ export class SlotPool {
     this.bytes.set(bytes, slot * this.slotBytes + at)
   }
 
-  /** A copy of the first bytes of a slot. */
-  copy({ slot, length }: FilledSlot): Uint8Array {
+  /** Returns the filled bytes of a slot, which are valid until it is given back. */
+  view({ slot, length }: FilledSlot): Uint8Array {
     const at = slot * this.slotBytes
-    return new Uint8Array(this.bytes.subarray(at, at + length))
+    return this.bytes.subarray(at, at + length)
+  }
+
+  /** Returns a copy of the filled bytes of a slot. */
+  copy(filled: FilledSlot): Uint8Array {
+    return new Uint8Array(this.view(filled))
   }
 
   /** Whether somebody waits for a slot. */

@@ -144,10 +144,10 @@ export class UploadSession {
     this.checkOffset(body)
     if (body.length === 0) return undefined
     const { means, digester, file } = this
-    const onWritten = (bytes: number) => {
-      this.fileSize = this.size + bytes
-      body.onWritten?.(bytes)
-      means.onReceived(bytes)
+    const onWritten = (part: Uint8Array) => {
+      this.fileSize = this.size + part.length
+      body.onWritten?.(part)
+      means.onReceived(part.length)
     }
     const { bytesMax = means.blobBytesMax - this.size, stallSecondsMax = means.stallSecondsMax } = body
     const options = { ...means, digester, upload: file, bytesMax, stallSecondsMax, onWritten }

@@ -61,10 +61,10 @@ export class UploadRoom {
     this.check(applied, length)
     this.grow(namespace, upload, length)
     let reserved = length
-    body.onWritten = (bytes) => {
-      onWritten?.(bytes)
-      const more = Math.max(0, bytes - reserved)
-      reserved = Math.max(0, reserved - bytes)
+    body.onWritten = (part) => {
+      onWritten?.(part)
+      const more = Math.max(0, part.length - reserved)
+      reserved = Math.max(0, reserved - part.length)
       if (more === 0) return
       this.grow(namespace, upload, more)
       this.check(applied, 0)
