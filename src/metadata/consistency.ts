@@ -43,6 +43,9 @@ export interface CheckedDatabase extends Disposable {
 
 interface Check {
   what: string
+  /** Statements that make temporary tables for `find`, and that remove them. */
+  prepare?: string[]
+  discard?: string[]
   /** Selects one column, `example`, of each row that is wrong. */
   find: string
   /** Statements that repair it. */
@@ -135,8 +138,17 @@ const CHECKS: readonly Check[] = [
     ],
   },
   {
-    what: 'the search index does not have every repository',
-    find: `select name as example from repository where id not in (select id from repository_search_docsize)`,
+    what: 'the search index differs from the repositories',
+    prepare: [
+      `create virtual table temp.expected_search using fts5(name, description, tokenize='trigram')`,
+      `insert into temp.expected_search (rowid, name, description) select id, name, description from repository`,
+      `create virtual table temp.expected_term using fts5vocab('temp', 'expected_search', 'instance')`,
+      `create virtual table temp.search_term using fts5vocab('main', 'repository_search', 'instance')`,
+    ],
+    find: `select coalesce((select name from repository where id = doc), 'repository ' || doc) as example
+      from (select * from (select * from search_term except select * from expected_term)
+        union all select * from (select * from expected_term except select * from search_term)) group by doc`,
+    discard: ['drop table search_term', 'drop table expected_term', 'drop table expected_search'],
     repair: [`insert into repository_search (repository_search) values ('rebuild')`],
   },
   {
@@ -196,12 +208,14 @@ export function openChecked(path: string, forRepair: boolean): CheckedDatabase {
   return {
     damage: () => databaseDamage(client),
     inconsistencies: () =>
-      CHECKS.flatMap(({ what, find, repair }) => {
+      CHECKS.flatMap(({ what, prepare = [], find, discard = [], repair }) => {
+        for (const statement of prepare) client.run(statement)
         let count = 0
         const examples: string[] = []
         for (const { example } of client.query<{ example: string }, []>(find).iterate()) {
           if (count++ < EXAMPLES_MAX) examples.push(String(example))
         }
+        for (const statement of discard) client.run(statement)
         return count === 0 ? [] : { what, count, examples, isRepairable: repair !== undefined }
       }),
     repair: () =>

@@ -60,7 +60,13 @@ test.each([
   ['update repository_blob set unreferenced_at = 1', 'blobs in use are marked as garbage'],
   [
     "insert into repository_search (repository_search) values ('delete-all')",
-    'the search index does not have every repository',
+    'the search index differs from the repositories',
+  ],
+  [
+    `insert into repository_search (repository_search, rowid, name, description)
+       select 'delete', id, name, description from repository where name = 'gone';
+     insert into repository_search (rowid, name, description) select id, 'another', '' from repository where name = 'gone'`,
+    'the search index differs from the repositories',
   ],
   ["insert into manifest_bytes values (zeroblob(32), 'x')", 'bytes of manifests have no manifest'],
 ])('fsck: "%s" is found and repaired', async (sql, what) => {
