@@ -129,6 +129,46 @@ test('retention: a repository is looked at again when a tag is pushed, or is old
   await ask('DELETE', '/retention/policies/days', undefined, 204)
 })
 
+test('retention: a repository is looked at again when it is no longer immutable, and after restores', async () => {
+  await ask('PUT', '/retention/policies/again', { repositories: ['again/*'], newest: 1 }, 201)
+  const repository = '/repositories/again%2Fapp'
+  const pushNow = async (tag: string) => {
+    clock += 1000
+    return await push('again/app', tag)
+  }
+  await pushNow('a')
+  await ask('PATCH', repository, { immutableTags: true })
+  await pushNow('b')
+  expect(await run()).toMatchObject({ repositories: 1, tags: 0 })
+  await ask('PATCH', repository, { immutableTags: false })
+  expect(await run()).toMatchObject({ repositories: 1, tags: 1 })
+
+  const digest = await pushNow('c')
+  expect(await run()).toMatchObject({ tags: 1 })
+  await expectStatus(await server.fetch(`/v2/again/app/manifests/${digest}`, { method: 'DELETE' }), 202)
+  await pushNow('d')
+  expect(await run()).toMatchObject({ tags: 0 })
+  clock += 1000
+  await ask('POST', `${repository}/manifests/${digest}/restore`, {})
+  expect(await run()).toMatchObject({ repositories: 1, tags: 1 })
+  expect(await tagsOf('again/app')).toEqual(['c'])
+
+  await pushNow('e')
+  await ask('DELETE', repository, undefined, 204)
+  expect(await run()).toMatchObject({ tags: 0 })
+  await ask('POST', `${repository}/restore`, {})
+  expect(await run()).toMatchObject({ repositories: 1, tags: 1 })
+
+  const before = new Date(clock).toISOString()
+  await pushNow('f')
+  expect(await run()).toMatchObject({ tags: 1 })
+  clock += 1000
+  await ask('POST', `${repository}/rewind`, { at: before })
+  expect(await run()).toMatchObject({ repositories: 1, tags: 0 })
+  expect(await tagsOf('again/app')).toEqual(['e'])
+  await ask('DELETE', '/retention/policies/again', undefined, 204)
+})
+
 test('retention: what is pulled by digest, or is asked for with HEAD, counts as used', async () => {
   const policy = { repositories: ['used/**'], pulledDays: 3 }
   await ask('PUT', '/retention/policies/used', policy, 201)
