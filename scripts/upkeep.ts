@@ -9,24 +9,28 @@ import { bringPeers, startPeer } from './lib/peers.ts'
 import { manifestMediaType, Registry } from './lib/registry.ts'
 import { startServer } from './lib/server.ts'
 import { temporaryFolder } from './lib/temporary-folder.ts'
+import { writeRegistryFolder } from './readme/other-registries.ts'
 import { bringTools } from './toolchain.ts'
+import { ended, failCalls, killed, withTmpfs } from './upkeep/commands.ts'
+import { failRead, failScrub, killScrubs } from './upkeep/scrubs.ts'
 
 const MiB = 1024 * 1024
 /** The images of a filled folder, and the bytes of their layers. */
 const images = 24
 const layerBytes = MiB
-/** A killed command runs at most this long before. */
-const killMillisecondsMax = 120
 
-/** What a command did. */
-interface Ended {
-  code: number | null
-  output: string
-}
+/** System calls that a disk can fail, as strace names them. */
+const diskCalls = [
+  'fsync,fdatasync',
+  'rename',
+  'linkat,link',
+  'mkdir,mkdirat',
+  'write,pwrite64,copy_file_range',
+]
 
 /**
  * `upkeep [--rounds N]`: backs up under load and restores, moves in from Debian's docker-registry, and kills and fails
- * backups, restores and imports. Needs Linux and root, for a tmpfs and strace.
+ * backups, restores, imports and verifications. Needs Linux and root, for a tmpfs and strace.
  */
 export async function run(args: string[]): Promise<void> {
   const { values } = parseArgs({ args, options: { rounds: { type: 'string', default: '5' } } })
@@ -42,10 +46,18 @@ export async function run(args: string[]): Promise<void> {
   await report.try('kill -9', `${rounds} backups`, () => killBackups(cay, data, rounds))
   await report.try('kill -9', `${rounds} restores`, () => killRestores(cay, data, rounds))
   await report.try('kill -9', `${rounds} imports`, () => killImports(cay, data, rounds))
-  await report.try('full disk', 'backup', () => fillDisk(cay, data))
-  for (const call of ['fsync', 'rename', 'linkat,link', 'mkdir,mkdirat', 'copy_file_range,sendfile,write']) {
-    await report.try('failing disk', call, () => failDisk(cay, data, call))
+  await report.try('full disk', 'backup', () => fillBackup(cay, data))
+  await report.try('full disk', 'import and restore', () => fillImportAndRestore(cay, data))
+  for (const calls of diskCalls) {
+    await report.try('failing disk', `backup: ${calls}`, () => failBackup(cay, data, calls))
+    await report.try('failing disk', `import: ${calls}`, () => failImport(cay, data, calls))
+    await report.try('failing disk', `restore: ${calls}`, () => failRestore(cay, data, calls))
   }
+  await report.try('scrub', `${rounds} kills`, () => killScrubs(rounds))
+  for (const calls of ['rename', 'fdatasync,fsync', 'pwrite64,write', 'mkdir,mkdirat']) {
+    await report.try('scrub', `failing disk: ${calls}`, () => failScrub(calls))
+  }
+  await report.try('scrub', 'unreadable file', () => failRead())
   report.end(undefined)
 }
 
@@ -162,7 +174,7 @@ async function killImports(cay: string, data: string, rounds: number): Promise<v
 }
 
 /** A backup that does not fit says so; it continues when there is space. */
-async function fillDisk(cay: string, data: string): Promise<void> {
+async function fillBackup(cay: string, data: string): Promise<void> {
   await withTmpfs(images / 2, async (mount) => {
     const target = join(mount, 'target')
     const full = await ended([cay, 'backup', target, '--data', data])
@@ -174,43 +186,67 @@ async function fillDisk(cay: string, data: string): Promise<void> {
   })
 }
 
-/** A backup whose system calls fail ends with an error, or is whole; the next one is. */
-async function failDisk(cay: string, data: string, calls: string): Promise<void> {
-  await using folder = await temporaryFolder('failing')
-  const target = join(folder.path, 'target')
-  for (const error of ['EIO', 'ENOSPC']) {
-    for (const when of [1, 3, 7]) {
-      const inject = `inject=${calls}:error=${error}:when=${when}`
-      const trace = join(folder.path, 'trace')
-      const command = ['strace', '-f', '-q', '-o', trace, '-e', `trace=${calls}`, '-e', inject]
-      const { code } = await ended([...command, cay, 'backup', target, '--data', data])
-      if (code === 0) await runCommand([cay, 'backup', target, '--verify', '--data', data])
-    }
-  }
+/** An import and a restore that do not fit say so; they continue when there is space. */
+async function fillImportAndRestore(cay: string, data: string): Promise<void> {
+  await using folder = await temporaryFolder('filling')
+  const [layout, target] = [join(folder.path, 'layout'), join(folder.path, 'target')]
+  await runCommand([cay, 'export', layout, 'app0', 'app1', 'app2', '--data', data])
   await runCommand([cay, 'backup', target, '--data', data])
-  await runCommand([cay, 'backup', target, '--verify', '--data', data])
+  for (const [verb, from] of [
+    ['import', layout],
+    ['restore', target],
+  ] as const) {
+    await withTmpfs(images / 2, async (mount) => {
+      const command = [cay, verb, from, '--data', join(mount, 'data')]
+      const full = await ended(command)
+      if (full.code !== 1 || !/ENOSPC|no space|full/i.test(full.output))
+        throw new Error(`${verb}: unclear: ${full.output.slice(0, 2000)}`)
+      await runCommand(['mount', '-o', `remount,size=${6 * images}m`, mount])
+      await runCommand(command)
+      await runCommand([cay, 'fsck', '--data', join(mount, 'data')])
+    })
+  }
+}
+
+/** A backup whose system calls fail ends with an error, or is whole; the next one is. */
+async function failBackup(cay: string, data: string, calls: string): Promise<void> {
+  await using folder = await temporaryFolder('failing')
+  const backup = [cay, 'backup', join(folder.path, 'target'), '--data', data]
+  const verify = () => runCommand([...backup, '--verify'])
+  await failCalls(calls, backup, verify)
+  await runCommand(backup)
+  await verify()
   await runCommand([cay, 'fsck', '--data', data])
 }
 
-async function withTmpfs(sizeMiB: number, work: (mount: string) => Promise<void>): Promise<void> {
-  await using folder = await temporaryFolder('tmpfs')
-  await runCommand(['mount', '-t', 'tmpfs', '-o', `size=${sizeMiB}m`, 'tmpfs', folder.path])
-  try {
-    await work(folder.path)
-  } finally {
-    await runCommand(['umount', folder.path])
-  }
+/** An import of registry:2's folder whose system calls fail continues, and leaves the source as it is. */
+async function failImport(cay: string, _: string, calls: string): Promise<void> {
+  await using folder = await temporaryFolder('failing')
+  const [source, data] = [join(folder.path, 'source'), join(folder.path, 'data')]
+  await writeRegistryFolder(source)
+  const before = await runCommand(['sh', '-c', `cd ${source} && find . -type f | sort | xargs sha256sum`])
+  const command = [cay, 'import', source, '--data', data]
+  const check = () => runCommand([cay, 'fsck', '--data', data])
+  await failCalls(calls, command, check)
+  await runCommand(command)
+  await check()
+  const again = await runCommand(command)
+  if (!again.includes('imported 0 images')) throw new Error(again)
+  const after = await runCommand(['sh', '-c', `cd ${source} && find . -type f | sort | xargs sha256sum`])
+  if (after !== before) throw new Error('the source has changed')
 }
 
-/** Runs a command and kills it after a random time. */
-async function killed(command: string[]): Promise<Ended> {
-  return await ended(command, Math.random() * killMillisecondsMax)
-}
-
-async function ended(command: string[], milliseconds?: number): Promise<Ended> {
-  const child = Bun.spawn(command, { stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' })
-  const timer = milliseconds === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), milliseconds)
-  const [output, errors] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited])
-  clearTimeout(timer)
-  return { code: child.exitCode, output: output + errors }
+/** A restore whose system calls fail ends with an error, or is whole; it continues. */
+async function failRestore(cay: string, data: string, calls: string): Promise<void> {
+  await using folder = await temporaryFolder('failing')
+  const [target, restored] = [join(folder.path, 'target'), join(folder.path, 'restored')]
+  await runCommand([cay, 'backup', target, '--data', data])
+  const command = [cay, 'restore', target, '--data', restored]
+  const check = () => runCommand([cay, 'fsck', '--data', restored])
+  await failCalls(calls, command, async () => {
+    await check()
+    await rm(restored, { recursive: true })
+  })
+  await runCommand(command)
+  await check()
 }
