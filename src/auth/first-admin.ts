@@ -50,7 +50,10 @@ export async function makeFirstAdmin(
 }
 
 function print(password: string): void {
-  process.stdout.write(`\n  The first account is ${FIRST_ADMIN}, with the password ${password}\n\n`)
+  process.stdout.write(
+    `\n  The first account is ${FIRST_ADMIN}, with the password ${password}\n` +
+      `  It is not shown again. To choose another: cay user passwd ${FIRST_ADMIN}\n\n`,
+  )
 }
 
 function logFile(passwordFile: string, log: Logger): void {

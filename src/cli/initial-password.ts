@@ -12,8 +12,8 @@ export function printInitialPassword({ data }: Config): void {
   const path = initialPasswordPath(data)
   if (!existsSync(path)) {
     throw new CommandError(
-      `${path} not found: the server has not started yet, the password was changed, or it was chosen with ` +
-        'CAY_ADMIN_PASSWORD; to set a new one, run: cay user passwd admin',
+      `${path} not found: the first start printed the password on its terminal, the password was chosen or ` +
+        'changed, or the server has not started yet; to set a new one, run: cay user passwd admin',
       EXIT.absent,
     )
   }

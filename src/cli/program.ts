@@ -8,7 +8,7 @@ import { bashCompletion } from './bash-completion.ts'
 import { addNouns } from './commands.ts'
 import { CommandError, EXIT, EXIT_CODES } from './failure.ts'
 import { addHostCommands, addSignInCommands } from './host-commands.ts'
-import { HELP } from './output/help.ts'
+import { FIRST_STEPS, HELP } from './output/help.ts'
 import { sanitize } from './output/terminal.ts'
 import { load } from './settings.ts'
 import { addTransferCommands } from './transfer-commands.ts'
@@ -47,7 +47,7 @@ export function openProgram(words: readonly string[], exit: (code: number) => vo
   addTransferCommands(program.commandsGroup('Copy images:'), load, withServer, exit)
   addSignInCommands(program.commandsGroup('Remote servers:'))
   addNouns(program.commandsGroup('Management:'), words, load, withServer)
-  return program.commandsGroup('Other:').addHelpText('after', `\nExit codes:\n${exitCodes()}`)
+  return program.commandsGroup('Other:').addHelpText('after', `\n${FIRST_STEPS}\nExit codes:\n${exitCodes()}`)
 }
 
 /** Adds names from a server to the completions. The client is loaded only if an argument can be a name. */

@@ -25,7 +25,7 @@ export async function trust(config: Config, options: TrustOptions): Promise<numb
   if (options.install) await install()
   else if (options.uninstall) await uninstall()
   else {
-    report(`\nOn this host, cay trust --install will do this:\n${describe(steps)}`)
+    report(`\nOn this host, ${installCommand(config)} will do this:\n${describe(steps)}`)
     report(
       `\nOn a host without cay:\n${elsewhere(nameForOthers(registries, config.host), authority.fingerprint)}`,
     )
@@ -44,6 +44,12 @@ function nameForOthers(registries: readonly string[], [host = '']: readonly stri
   )
 }
 
+/** Returns a command that works for the administrator of this host too, whose search path and data folder are others. */
+function installCommand({ data }: Config): string {
+  const sudo = process.platform === 'win32' || process.getuid?.() === 0 ? '' : 'sudo '
+  return `${sudo}${process.execPath} trust --install --data ${data}`
+}
+
 function describe(steps: HostTrust['steps']): string {
   return steps
     .filter(({ files, commands }) => files.length > 0 || commands?.install)
@@ -57,7 +63,7 @@ function describe(steps: HostTrust['steps']): string {
 
 /** Returns commands to copy. The fingerprint must reach the other host by another way than the certificate. */
 function elsewhere(registry: string, fingerprint: string): string {
-  return `  curl --insecure --output cay.crt https://${registry}/rootCA.pem   # use the name by which that host knows this one
+  return `  curl --insecure --silent --show-error --output cay.crt https://${registry}/rootCA.pem   # use the name by which that host knows this one
   openssl x509 -in cay.crt -noout -fingerprint -sha256
   # continue only if this prints ${fingerprint}
   # Debian, Ubuntu, Alpine

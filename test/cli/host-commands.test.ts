@@ -23,8 +23,8 @@ test('cay initial-password: without a generated password, says why and how to se
   const { code, output, errors } = await runCay(['initial-password', '--data', folder.path])
   expect([code, output]).toEqual([3, ''])
   expect(errors).toBe(
-    `cay: ${join(folder.path, 'initial-admin-password')} not found: the server has not started yet, the password was ` +
-      'changed, or it was chosen with CAY_ADMIN_PASSWORD; to set a new one, run: cay user passwd admin\n',
+    `cay: ${join(folder.path, 'initial-admin-password')} not found: the first start printed the password on its terminal, the ` +
+      'password was chosen or changed, or the server has not started yet; to set a new one, run: cay user passwd admin\n',
   )
 })
 

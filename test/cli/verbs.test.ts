@@ -24,14 +24,21 @@ test('docs/commands.md lists every noun and verb with the summaries of the help'
   expect(page.split('\n').filter((line) => line.startsWith('| `cay '))).toEqual(rows)
 })
 
-test('docs: each command that a page names exists, under its own name', async () => {
+test('docs and help: each command that they name exists, under its own name', async () => {
   const program = openProgram(Object.keys(NOUNS), () => undefined)
   const commands = new Map(program.commands.map((command) => [command.name(), command.commands]))
   // The library of the completions and Commander add these.
   for (const name of ['complete', 'help']) commands.set(name, [])
   const unknown: string[] = []
-  for (const path of ['README.md', ...new Bun.Glob('docs/*.md').scanSync(root)]) {
-    for (const [word, verb] of commandsIn(await Bun.file(join(root, path)).text())) {
+  const paths = ['README.md', ...new Bun.Glob('docs/*.md').scanSync(root)]
+  const pages = paths.map(async (path) => [path, await Bun.file(join(root, path)).text()] as const)
+  const { output } = await runCay(['help'])
+  expect(output).toMatch(/^First steps:\n {2}cay serve {2}/m)
+  for (const [path, text] of [
+    ['cay help', `\`\`\`\n${output.replaceAll(/^ +/gm, '')}`] as const,
+    ...(await Promise.all(pages)),
+  ]) {
+    for (const [word, verb] of commandsIn(text)) {
       const verbs = commands.get(word)?.map((command) => command.name()) ?? []
       const isKnown = verbs.length === 0 || verb === '' || NOUNS[word]?.byDefault !== undefined
       if (!(commands.has(word) && (isKnown || verbs.includes(verb))))

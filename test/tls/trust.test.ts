@@ -123,7 +123,12 @@ describe('cay trust', () => {
     const { fingerprint256 } = new X509Certificate(certificate)
     expect(output).toContain(`SHA-256 ${fingerprint256}\n`)
     expect(output).toContain(`write /usr/local/share/ca-certificates/cay-${id}.crt\n`)
-    expect(output).toContain('curl --insecure --output cay.crt https://registry.example:5000/rootCA.pem')
+    expect(output).toMatch(
+      new RegExp(`^On this host, (sudo )?/\\S+ trust --install --data ${data.path} will do this:$`, 'm'),
+    )
+    expect(output).toContain(
+      'curl --insecure --silent --show-error --output cay.crt https://registry.example:5000/rootCA.pem',
+    )
     expect(output).toContain(`continue only if this prints ${fingerprint256}\n`)
     expect(output).not.toContain('PRIVATE')
   })

@@ -27,3 +27,21 @@ function inCapitals(text: string): string {
     .replaceAll(/<([^>]+)>/g, (_, name: string) => name.toUpperCase())
     .replaceAll(/\[[a-z]+(\.\.\.)?\]/g, (name) => name.toUpperCase())
 }
+
+/** What a new owner types, in this order. */
+export const FIRST_STEPS = `First steps:
+  cay serve                                    serve on 127.0.0.1:5000; the first start prints the password of admin
+  cay user passwd admin                        in another terminal: choose your own password
+  docker login localhost:5000 -u admin         then: docker push localhost:5000/NAME:TAG
+
+Serve a team (stop the first server with Ctrl-C; cay service install takes the same options):
+  cay serve --listen 0.0.0.0:5000 --tls auto --host registry.example
+  cay trust                                    print what this host and others run to trust its certificate
+  cay user create alice                        alice can push to alice/**
+  cay grant create alice 'team/**' writer      and to team/**
+  cay robot create alice+ci                    an account for CI: docker login HOST:PORT -u alice+ci, with its token
+  cay grant create alice+ci 'alice/**' writer  it can push to alice/**
+  cay access team/app                          who can pull and push there
+  cay audit --kind denied                      whose pulls and pushes were denied
+  cay backup FOLDER                            back up everything, while it serves
+`
