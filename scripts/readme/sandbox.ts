@@ -16,6 +16,7 @@ const PRELUDE = `
 set -eE -o pipefail
 trap 'echo "failed: $BASH_COMMAND"' ERR
 background() { "$@" > background.log 2>&1 & OTHERS="$OTHERS $!"; }
+sudo() { "$@"; }
 end() { stop; for ONE in $OTHERS; do kill "$ONE"; wait "$ONE" || true; done; }
 stop() { if [ -n "$SERVER" ]; then kill "$SERVER"; wait "$SERVER" || true; SERVER=; fi; }
 trap end EXIT
@@ -48,9 +49,9 @@ digest() { curl -fsSI -u "admin:$PASSWORD" -H 'accept: */*' "http://localhost:50
 /**
  * Runs a block as printed, on a terminal, with an empty home folder; returns what the terminal showed.
  *
- * Ports 5000 and 443 are replaced by free ones, https://registry.example by the server, https://harbor.example and
- * https://quay.example by registries that answer as they do, /srv, /mnt, /etc/cay, /etc/letsencrypt and /var/lib/registry by
- * folders of the sandbox, and `sha256:...` by a digest.
+ * Ports 5000 and 443 are replaced by free ones, registry.example by the server, https://harbor.example and
+ * https://quay.example by registries that answer as they do, /srv, /mnt, /usr/local/bin, /etc/cay, /etc/letsencrypt and
+ * /var/lib/registry by folders of the sandbox, and `sha256:...` by a digest. `sudo` changes nothing.
  *
  * @param folders more folders of programs
  * @throws Error with the output if a command of the block fails
@@ -68,10 +69,11 @@ export async function runBlock(block: Block, trial: Trial, folders: string[] = [
   const place = (text: string) =>
     text
       .replaceAll('https://registry.example:', 'http://localhost:')
+      .replaceAll('registry.example:', 'localhost:')
       .replaceAll(moved.name, moved.url)
       .replaceAll(/\b5000\b/g, port)
       .replaceAll(/\b443\b/g, securePort)
-      .replaceAll(/(?<![\w.~])\/(srv|mnt|etc\/cay|etc\/letsencrypt)\b/g, `${home}/$1`)
+      .replaceAll(/(?<![\w.~])\/(srv|mnt|usr\/local\/bin|etc\/cay|etc\/letsencrypt)\b/g, `${home}/$1`)
   const { before = '', after = '', script } = trial
   if (script !== undefined) await Bun.write(join(home, 'block.conf'), place(block.text))
   const code = (script ?? commandsOf(block)).replaceAll('sha256:...', '"$DIGEST"')

@@ -108,13 +108,14 @@ const TREATMENTS: readonly [place: string, begins: string, Treatment][] = [
     'sha256sum',
     {
       by: 'shell',
-      before: 'cp "$(type -P cay)" cay-linux-x64; sha256sum cay-linux-x64 > SHA256SUMS',
+      before: `cp "$(type -P cay)" cay-linux-x64; sha256sum cay-linux-x64 > SHA256SUMS
+mkdir -p /usr/local/bin; export PATH=/usr/local/bin:$PATH`,
     },
   ],
   [
     'README.md In Docker or podman',
     'skopeo copy',
-    { by: 'nothing', reason: 'needs a registry.example; `bun scripts/main.ts installs` runs the image' },
+    { by: 'nothing', reason: 'needs a release; `bun scripts/main.ts installs` runs the image' },
   ],
   [
     'README.md In Docker or podman',
@@ -190,20 +191,38 @@ echo 'bob:$2b$04$GpXt6Y5ftqvb9l9fdoR7VeNrTPqhPeiYP4IfCkHRSsPAhCyQbLQWy' > htpass
     },
   ],
   [
+    'README.md Users, robots and grants',
+    'cay grant create anonymous',
+    { by: 'shell', before: 'cay serve; cay user create alice' },
+  ],
+  [
+    'README.md Push from CI',
+    'printf %s',
+    {
+      by: 'clients',
+      tools: ['docker', 'dockerd'],
+      before: `cay serve; ${DOCKER}
+cay user create alice; cay grant create alice+ci 'alice/**' writer
+CAY_CI_TOKEN=$(cay robot create alice+ci | sed 's/.* //')
+docker tag alpine registry.example:5000/alice/app:1.0`,
+    },
+  ],
+  [
     'README.md Cache other registries',
     '$ cay serve --upstream',
     { by: 'nothing', reason: 'needs the internet; `bun run clients` pulls through a cache' },
   ],
   ['README.md Cache other registries', '[[upstream]]', { by: 'config' }],
+  ['docs/cache.md For a site with a bad uplink', '[[upstream]]', { by: 'config' }],
   [
-    'README.md Cache other registries',
+    'docs/cache.md Manage upstreams while cay runs',
     '$ cay upstream create',
     { by: 'shell', before: 'cay serve; echo secret > ghcr-token' },
   ],
   ['README.md Run it', 'cay serve', { by: 'shell', before: 'mkdir -p /srv' }],
   ['README.md Logs', 'cay repo pulls', { by: 'shell', before: IMAGE }],
   [
-    'README.md Logs',
+    'docs/logs.md Block addresses with fail2ban',
     '[Definition]',
     {
       by: 'clients',
@@ -214,10 +233,14 @@ fail2ban-regex "$PWD/serve.log" "$PWD/block.conf" | tee found
 grep '1 matched' found`,
     },
   ],
-  ['README.md Logs', '[cay]', { by: 'nothing', reason: 'bans addresses of this host' }],
+  [
+    'docs/logs.md Block addresses with fail2ban',
+    '[cay]',
+    { by: 'nothing', reason: 'bans addresses of this host' },
+  ],
   [
     'README.md Undo',
-    'cay tag history',
+    'cay tag delete',
     { by: 'shell', before: `${IMAGE}; push app pr-17; age 3; push app v1 newer` },
   ],
   [
