@@ -7,6 +7,9 @@ import { startServer } from '../lib/server.ts'
 import { bringTools } from '../toolchain.ts'
 import { imageIn, type Trial, type TrialContext } from './trial.ts'
 
+/** An emulated start takes ten times as long. */
+const emulatedStartSecondsMax = 180
+
 /** The image for arm64, whose files run under qemu. */
 export const arm64: Trial = {
   name: 'arm64',
@@ -35,7 +38,11 @@ async function runUnderQemu({ folder, layout }: TrialContext): Promise<void> {
   const executable = join(folder, 'cay')
   const script = `#!/bin/sh\nexec ${qemu} -L ${root} ${root}/usr/bin/cay "$@"\n`
   await writeFile(executable, script, { mode: 0o755 })
-  await using server = await startServer({ executable, env: { CAY_CONTAINER: 'true' } })
+  await using server = await startServer({
+    executable,
+    env: { CAY_CONTAINER: 'true' },
+    startSecondsMax: emulatedStartSecondsMax,
+  })
   await pushAndPull(server.address)
 }
 

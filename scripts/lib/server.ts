@@ -2,7 +2,6 @@ import { build } from '../build.ts'
 import { readLines } from './command.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 
-const startSecondsMax = 20
 const stopSecondsMax = 30
 
 /** A running cay. `await using` stops it. */
@@ -28,6 +27,8 @@ export interface ServerOptions {
   env?: Record<string, string>
   /** How many lines of its log are kept. */
   logLinesMax?: number
+  /** How long it can take until it listens. */
+  startSecondsMax?: number
   /** The executable; by default `$CAY_EXECUTABLE`, or the one that `build` builds. */
   executable?: string
 }
@@ -40,7 +41,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
   const executable = options.executable ?? process.env.CAY_EXECUTABLE ?? (await build())
   const folder = options.data === undefined ? await temporaryFolder('data') : undefined
   const data = options.data ?? folder?.path ?? ''
-  const { access = 'open', logLinesMax = 500 } = options
+  const { access = 'open', logLinesMax = 500, startSecondsMax = 20 } = options
   const command = [executable, 'serve', '--listen', '127.0.0.1:0', '--data', data, '--access', access]
   const child = Bun.spawn([...command, ...(options.args ?? [])], {
     env: { PATH: process.env.PATH ?? '', HOME: data, ...options.env },
