@@ -10,6 +10,7 @@ const commands: Record<string, () => Promise<{ run: (args: string[]) => Promise<
   build: () => import('./build.ts'),
   image: () => import('./image.ts'),
   installs: () => import('./installs.ts'),
+  walk: () => import('./walk.ts'),
   release: () => import('./release.ts'),
   migrations: () => import('./migrations.ts'),
   openapi: () => import('./openapi.ts'),

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { mkdir, readFile, rename } from 'node:fs/promises'
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { runCommand } from '../lib/command.ts'
 import { cacheFolder } from '../toolchain/go-tool.ts'
@@ -7,11 +7,17 @@ import { bringTools } from '../toolchain.ts'
 import { eventually } from './trial.ts'
 
 const stopSecondsMax = 30
+const bootSecondsMax = 120
+const makeSecondsMax = 1800
 
 /** A clean Debian that was booted with systemd in a container. `await using` stops it. */
 export interface Machine extends AsyncDisposable {
   /** Its root folder on this host. */
   root: string
+  /** The id of its first process on this host. */
+  leader: string
+  /** Words before a command that make it run in the machine, as root with a clean environment. */
+  inside: string[]
   /** Words before a command that make it run in the network of the machine. */
   inNetwork: string[]
   /** Runs a command in the machine, and returns its output without spaces around it. */
@@ -20,18 +26,34 @@ export interface Machine extends AsyncDisposable {
   shell(line: string): Promise<string>
 }
 
+export interface MachineOptions {
+  /** Its host name, and its folder's. */
+  name?: string
+  /** Debian packages besides systemd. */
+  packages?: string[]
+}
+
 /** Boots a new Debian below `folder`. */
-export async function bootDebian(folder: string): Promise<Machine> {
+export async function bootDebian(
+  folder: string,
+  { name = 'machine', packages = [] }: MachineOptions = {},
+): Promise<Machine> {
   const { nspawn = '' } = await bringTools(['nspawn'])
-  const root = join(folder, 'machine')
+  const root = join(folder, name)
   await mkdir(root)
-  await runCommand(['tar', '--extract', '--file', await rootArchive(), '--directory', root])
+  await runCommand(['tar', '--extract', '--file', await rootArchive(packages), '--directory', root])
+  // The archive has the host name of the host that made it.
+  await writeFile(join(root, 'etc/hostname'), `${name}\n`)
+  const named = [`--machine=cay-${process.pid}-${name}`, `--hostname=${name}`]
   const options = ['--quiet', '--register=no', '--keep-unit', '--link-journal=no', '--private-network']
-  const container = Bun.spawn([nspawn, ...options, '--console=pipe', '--boot', '--directory', root], {
-    stdin: 'ignore',
-    stdout: Bun.file(join(folder, 'console.log')),
-    stderr: Bun.file(join(folder, 'errors.log')),
-  })
+  const container = Bun.spawn(
+    [nspawn, ...options, ...named, '--console=pipe', '--boot', '--directory', root],
+    {
+      stdin: 'ignore',
+      stdout: Bun.file(join(folder, `${name}.console.log`)),
+      stderr: Bun.file(join(folder, `${name}.errors.log`)),
+    },
+  )
   const stop = async () => {
     // systemd-nspawn shuts the machine down.
     container.kill('SIGTERM')
@@ -40,19 +62,26 @@ export async function bootDebian(folder: string): Promise<Machine> {
     clearTimeout(force)
   }
   try {
-    const leader = await eventually(() => childOf(container.pid))
-    const enter = ['nsenter', '--target', leader]
     const clean = [
       'env',
       '--ignore-environment',
       'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
     ]
-    const run = async (...command: string[]) =>
-      (await runCommand([...enter, '--all', ...clean, 'HOME=/root', ...command])).trim()
-    await eventually(() => run('systemctl', 'is-system-running', '--wait'))
+    const enter = (leader: string) => ['nsenter', '--target', leader]
+    const into = (leader: string) => [...enter(leader), '--all', ...clean, 'HOME=/root']
+    // Its first child is not always the one that boots.
+    const leader = await eventually(async () => {
+      const child = await childOf(container.pid)
+      await runCommand([...into(child), 'systemctl', 'is-system-running', '--wait'])
+      return child
+    }, bootSecondsMax)
+    const inside = into(leader)
+    const run = async (...command: string[]) => (await runCommand([...inside, ...command])).trim()
     return {
       root,
-      inNetwork: [...enter, '--net', '--'],
+      leader,
+      inside,
+      inNetwork: [...enter(leader), '--net', '--'],
       run,
       shell: (line) => run('sh', '-c', line),
       [Symbol.asyncDispose]: stop,
@@ -63,14 +92,15 @@ export async function bootDebian(folder: string): Promise<Machine> {
   }
 }
 
-/** Returns the archive of a minimal Debian with systemd, which is kept in the cache. */
-async function rootArchive(): Promise<string> {
-  const path = join(cacheFolder(), 'debian-bookworm-systemd.tar')
+/** Returns the archive of a minimal Debian with systemd and these packages, which is kept in the cache. */
+async function rootArchive(packages: string[]): Promise<string> {
+  const path = join(cacheFolder(), `debian-bookworm-${['systemd', ...packages].join('-')}.tar`)
   if (existsSync(path)) return path
   const { mmdebstrap = '' } = await bringTools(['mmdebstrap'])
   await mkdir(cacheFolder(), { recursive: true })
-  const packages = '--include=systemd,systemd-sysv,dbus'
-  await runCommand([mmdebstrap, '--quiet', '--variant=minbase', packages, 'bookworm', `${path}.new.tar`])
+  const include = `--include=${['systemd', 'systemd-sysv', 'dbus', ...packages].join(',')}`
+  const make = [mmdebstrap, '--quiet', '--variant=minbase', include, 'bookworm', `${path}.new.tar`]
+  await runCommand(make, { secondsMax: makeSecondsMax })
   await rename(`${path}.new.tar`, path)
   return path
 }
