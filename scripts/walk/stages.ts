@@ -116,7 +116,7 @@ async function addAccounts({ guide, transcript, server }: Desk): Promise<string>
     // The other lines of this paragraph of `cay help` are other stages.
     if (!/^cay (user|robot|grant|group|token|access|key)\b/.test(line)) continue
     const output = await server.type(line, { answers, shows: shownBy(outcomes, line) })
-    token = /cay_\w+/.exec(line.startsWith('cay robot create') ? output : '')?.[0] ?? token
+    token = /cay_[\w-]+/.exec(line.startsWith('cay robot create') ? output : '')?.[0] ?? token
     typed.push(line)
   }
   const left = Object.keys(outcomes).filter((begins) => !typed.some((line) => line.startsWith(begins)))
