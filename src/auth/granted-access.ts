@@ -7,7 +7,7 @@ export const grantedAccess: Access = {
 
   may: (identity, action, repository) =>
     (identity.isAdmin || identity.granted.allows(action, repository)) &&
-    identity.limits.every((limit) => limit.allows(action, repository)),
+    identity.limits.every(({ permissions }) => permissions.allows(action, repository)),
 
   pullable: (identity) => allowed(identity, 'pull'),
 
@@ -15,5 +15,6 @@ export const grantedAccess: Access = {
 }
 
 function allowed({ isAdmin, granted, limits }: Identity, action: Action): RepositorySet {
-  return inAll([...limits, ...(isAdmin ? [] : [granted])].map((one) => one.repositories(action)))
+  const all = [...limits.map(({ permissions }) => permissions), ...(isAdmin ? [] : [granted])]
+  return inAll(all.map((one) => one.repositories(action)))
 }

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { type Identity, NOBODY, type Permissions } from '../domain/access.ts'
+import { type Identity, type Limit, NOBODY, type Permissions } from '../domain/access.ts'
 import type { Rule } from '../domain/rule.ts'
 import type { AccountRow } from '../metadata/accounts/accounts.ts'
 import type { CredentialRow } from '../metadata/accounts/credentials.ts'
@@ -73,13 +73,14 @@ export class Identities {
   }
 
   /** Limits a robot to what its owner may do. */
-  private limitOfOwner({ ownerId }: AccountRow): Permissions[] {
+  private limitOfOwner({ ownerId }: AccountRow): Limit[] {
     const owner = ownerId === null ? undefined : this.metadata.accounts.findById(ownerId)
-    return owner === undefined || owner.isAdmin ? [] : [this.permissionsOf(owner)]
+    if (owner === undefined || owner.isAdmin) return []
+    return [{ of: `its owner ${owner.name}`, permissions: this.permissionsOf(owner) }]
   }
 }
 
-function limitOfScope(credential: CredentialRow | undefined): Permissions[] {
+function limitOfScope(credential: CredentialRow | undefined): Limit[] {
   if (credential === undefined || credential.scope === null) return []
-  return [addUp(JSON.parse(credential.scope) as Rule[])]
+  return [{ of: "its token's scope", permissions: addUp(JSON.parse(credential.scope) as Rule[]) }]
 }

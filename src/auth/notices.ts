@@ -1,5 +1,5 @@
 import { networkOf } from '../domain/client-network.ts'
-import type { Notice, NoticeKind } from '../metadata/accounts/notices.ts'
+import { type Notice, type NoticeKind, TARGETS_MAX } from '../metadata/accounts/notices.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 
 /** How many notices may wait while others are written. Further ones are dropped. */
@@ -22,7 +22,7 @@ export interface Noticed {
 
 /**
  * Writes refusals and sign-ins to the audit log in the background. Repeats are counted in one row, and those that
- * arrive during a write are written together in the next one. So a flood costs one row and delays no request.
+ * arrive during a write are written together in the next one. So a flood costs a few rows and delays no request.
  */
 export class Notices {
   private readonly metadata: Metadata
@@ -41,13 +41,16 @@ export class Notices {
   note({ kind, target, account = '', credential, address, requestId = '' }: Noticed): void {
     const name = account.slice(0, NAME_CHARACTERS_MAX)
     const network = networkOf(address)
-    const key = JSON.stringify([kind, name, network])
+    const what = target.slice(0, TARGET_CHARACTERS_MAX)
+    const key = this.keyOf(JSON.stringify([kind, name, network]), kind === 'refused' ? what : '')
     const { notices } = this.waiting
     const known = notices.get(key)
     if (known === undefined && notices.size >= WAITING_MAX) return
+    // The newest comes last.
+    notices.delete(key)
     notices.set(key, {
       kind,
-      target: target.slice(0, TARGET_CHARACTERS_MAX),
+      target: what,
       account: name,
       credential: credential ?? null,
       address: network,
@@ -56,6 +59,17 @@ export class Notices {
       count: (known?.count ?? 0) + 1,
     })
     if (!this.isWriting) void this.write()
+  }
+
+  /** Returns the key of a notice. One source has a bounded number of targets; further ones share a key. */
+  private keyOf(source: string, target: string): string {
+    const { notices, targets } = this.waiting
+    const key = `${source} ${target}`
+    const known = targets.get(source) ?? 0
+    if (target === '' || notices.has(key)) return key
+    if (known >= TARGETS_MAX) return source
+    targets.set(source, known + 1)
+    return key
   }
 
   /** Resolves when everything noted so far is written, however much is noted meanwhile. */
@@ -78,5 +92,10 @@ export class Notices {
 
 /** Notices that are written together. */
 function newBatch() {
-  return { notices: new Map<string, Notice>(), written: Promise.withResolvers<void>() }
+  return {
+    notices: new Map<string, Notice>(),
+    /** How many targets each source has. */
+    targets: new Map<string, number>(),
+    written: Promise.withResolvers<void>(),
+  }
 }

@@ -12,6 +12,13 @@ export interface Permissions {
   repositories(action: Action): RepositorySet
 }
 
+/** A limit on what an account may do. */
+export interface Limit {
+  /** Whose permissions these are, as a denial names them: "its owner bob" or "its token's scope". */
+  of: string
+  permissions: Permissions
+}
+
 /** An account authenticated by one of its credentials, or an anonymous client. */
 export interface Identity {
   account: string | undefined
@@ -22,8 +29,8 @@ export interface Identity {
   isAdmin: boolean
   /** What is granted. Always reflects the current grants. */
   granted: Permissions
-  /** Limits such as a robot's owner or a token's scope. Each of them must also allow an action. */
-  limits: readonly Permissions[]
+  /** Limits of a robot's owner and of a token's scope. Each of them must also allow an action. */
+  limits: readonly Limit[]
   /** The scope of a short-lived token. Undefined for other credentials, which have no such scope. */
   token: TokenScope | undefined
 }

@@ -9,13 +9,22 @@ const ACTIONS: Record<Action, [verb: string, role: string]> = {
 }
 
 /**
- * Says what an account lacks for an action: `alice+ci may not push to team/app: needs writer`. It depends only on what the
- * account may do, so that it does not reveal whether the repository exists.
+ * Says everything that an account lacks for an action: `alice+ci may not push to team/app: needs writer; its owner alice
+ * needs writer`. It depends only on what the account may do, so it does not reveal whether the repository exists.
  */
 export function denial(identity: Identity, action: Action, repository: RepositoryName): string {
-  const { account = 'anonymous', isAdmin, granted } = identity
-  const [verb, role] = ACTIONS[action]
-  const isGranted = isAdmin || granted.allows(action, repository)
-  const limit = account.includes('+') ? "its owner or its token's scope" : "its token's scope"
-  return `${account} may not ${verb} ${repository}: ${isGranted ? `${limit} does not allow it` : `needs ${role}`}`
+  const { account = 'anonymous', isAdmin, granted, limits } = identity
+  const needs = `needs ${ACTIONS[action][1]}`
+  const lacking = [
+    ...(isAdmin || granted.allows(action, repository) ? [] : [needs]),
+    ...limits.flatMap(({ of, permissions }) =>
+      permissions.allows(action, repository) ? [] : [`${of} ${needs}`],
+    ),
+  ]
+  return `${account} may not ${deedOf(action, repository)}: ${lacking.join('; ')}`
+}
+
+/** Names an action in a repository, such as `push to team/app`. */
+export function deedOf(action: Action, repository: RepositoryName): string {
+  return `${ACTIONS[action][0]} ${repository}`
 }

@@ -2,6 +2,7 @@ import { registryError } from '../oci/error.ts'
 import { parseRepositoryName, type RepositoryName } from '../oci/reference.ts'
 import { type Access, type Action, type Identity, isInScope } from './access.ts'
 import type { Write } from './caller.ts'
+import { denial } from './denial.ts'
 import type { RepositorySet } from './repository-set.ts'
 
 /**
@@ -67,7 +68,9 @@ export function principalOf({ access, identity, act, onRefused }: PrincipalOptio
   const on = (action: Action) => (repository: RepositoryName) => {
     if (access.isOpen) return act()
     if (!access.may(identity, action, repository)) {
-      throw refuse(`an account with ${action} access to ${repository}`)
+      if (account === undefined) throw unauthorized()
+      onRefused()
+      throw registryError('DENIED', denial(identity, action, repository))
     }
     if (!isInScope(identity, action, repository)) throw unauthorized(OUT_OF_SCOPE)
     return act()

@@ -107,7 +107,8 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     routes: table,
     registry: content.registry,
     pulls: content.pulls,
-    authorise: (exchange, route) => authorise(auth.access, exchange, route),
+    authorise: (exchange, route) =>
+      authorise(auth.access, exchange, route, options.accounts.audit.noteRefusal),
     upstreams: content.upstreams,
     mirrorOf: undefined,
     service: auth.tokens.service,

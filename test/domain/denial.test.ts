@@ -17,12 +17,17 @@ test('denials: they say who may not do what, and which role is missing', () => {
   )
 })
 
-test('denials: a limit is named where the role would suffice', () => {
-  const limited = { ...NOBODY, granted: admin, limits: [reader] }
-  expect(denial({ ...limited, account: 'bob' }, 'push', APP)).toBe(
-    "bob may not push to team/app: its token's scope does not allow it",
+test('denials: each limit that does not allow the action is named', () => {
+  const scope = { of: "its token's scope", permissions: reader }
+  const owner = { of: 'its owner bob', permissions: reader }
+  expect(denial({ ...NOBODY, account: 'bob', granted: admin, limits: [scope] }, 'push', APP)).toBe(
+    "bob may not push to team/app: its token's scope needs writer",
   )
-  expect(denial({ ...limited, account: 'bob+ci' }, 'push', APP)).toBe(
-    "bob+ci may not push to team/app: its owner or its token's scope does not allow it",
+  const ci = { ...NOBODY, account: 'bob+ci', granted: reader, limits: [owner, scope] }
+  expect(denial(ci, 'push', APP)).toBe(
+    "bob+ci may not push to team/app: needs writer; its owner bob needs writer; its token's scope needs writer",
   )
+  expect(
+    denial({ ...ci, granted: admin, limits: [owner, { ...scope, permissions: admin }] }, 'push', APP),
+  ).toBe('bob+ci may not push to team/app: its owner bob needs writer')
 })

@@ -1,5 +1,5 @@
 import type { Notices } from '../../auth/notices.ts'
-import type { Write } from '../../domain/caller.ts'
+import type { Caller } from '../../domain/caller.ts'
 import type { ActDetail, AuditRow } from '../../metadata/accounts/audit.ts'
 import type { NoticeKind, NoticeRow } from '../../metadata/accounts/notices.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
@@ -29,8 +29,8 @@ export interface AuditEntry {
 export interface Audit {
   /** Lists entries of a kind, newest first. */
   list(query: PageQuery, kind?: AuditKind): Promise<ListPage<AuditEntry>>
-  /** Records that an act was refused. The write happens in the background. */
-  noteRefusal(write: Write, target: string): void
+  /** Records that a request of an account was denied. The write happens in the background. */
+  noteRefusal(caller: Caller, target: string): void
 }
 
 const ACTIONS: Record<NoticeKind, string> = {
@@ -51,7 +51,7 @@ export function audit(metadata: Metadata, notices: Notices): Audit {
       return await readPage(query, read, ({ id }) => formatCursor(id))
     },
 
-    noteRefusal: ({ caller }, target) => notices.note({ ...caller, kind: 'refused', target }),
+    noteRefusal: (caller, target) => notices.note({ ...caller, kind: 'refused', target }),
   }
 }
 

@@ -75,6 +75,6 @@ async function principalFor(context: AdminContext, request: Request, set: Answer
     condition: conditionOf(request),
   })
   const onRefused = () =>
-    context.accounts.audit.noteRefusal(act(), `${request.method} ${new URL(request.url).pathname}`)
+    context.accounts.audit.noteRefusal(act().caller, `${request.method} ${new URL(request.url).pathname}`)
   return principalOf({ access: context.access, identity, act, onRefused })
 }

@@ -1,14 +1,18 @@
 import { type Access, isInScope } from '../../domain/access.ts'
-import { denial } from '../../domain/denial.ts'
+import type { Caller } from '../../domain/caller.ts'
+import { deedOf, denial } from '../../domain/denial.ts'
 import { type RegistryError, registryError } from '../../oci/error.ts'
 import type { Exchange } from './exchange.ts'
 import type { Route, RouteAccess } from './routes.ts'
+
+/** Called with the caller and what was denied, such as `push to team/app`. */
+export type OnDenied = (caller: Caller, deed: string) => void
 
 /**
  * Throws unless the identity has the access that the row needs: UNAUTHORIZED if another credential or a token with more
  * scope could help, DENIED if not. Runs before any lookup, so the response does not reveal what exists.
  */
-export function authorise(access: Access, exchange: Exchange, route: Route): void {
+export function authorise(access: Access, exchange: Exchange, route: Route, onDenied: OnDenied): void {
   const { identity, repository } = exchange
   if (access.isOpen) return
   if (route.access === 'base') {
@@ -23,13 +27,24 @@ export function authorise(access: Access, exchange: Exchange, route: Route): voi
     // Docker's engine retries endlessly on an error without a detail.
     const detail = { action: route.access }
     if (identity.account === undefined) throw registryError('UNAUTHORIZED', undefined, { detail })
+    onDenied(exchange.caller(), deedOf(route.access, repository))
     const reason = denial(identity, route.access, repository)
     throw registryError('DENIED', reason, {
       detail,
+      ...(isLookup(exchange) && { status: 404 }),
       ...(readsChallenge(exchange.request) && inChallenge(reason)),
     })
   }
   if (!isInScope(identity, route.access, repository)) throw insufficientScope()
+}
+
+/**
+ * Reports whether a client asks by digest whether content exists, as helm and oras do before a push. A response to HEAD has
+ * no room for a reason, and with 403 they would stop there. With 404 they push, and that denial says what is missing.
+ */
+function isLookup({ request: { method }, path }: Exchange): boolean {
+  if (method !== 'HEAD') return false
+  return path.kind === 'blob' || (path.kind === 'manifest' && path.reference.digest !== undefined)
 }
 
 /** Reports whether the client uses containerd's library, as Kubernetes and BuildKit do. It cannot repeat a PUT. */

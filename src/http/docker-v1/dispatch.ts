@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import { type Identity, isInScope } from '../../domain/access.ts'
+import { deedOf, denial } from '../../domain/denial.ts'
 import { registryError } from '../../oci/error.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
 import { queryOf } from '../distribution/exchange.ts'
@@ -42,7 +43,7 @@ async function answer(context: V1Context, matched: Matched<V1Path, V1Route>): Pr
   const identity = await context.sessions.authenticate(request)
   noted.account = identity.account
   const target = await targetOf(context, path, row)
-  authorise(context, identity, path, row, target)
+  authorise(context, identity, matched, target)
   const query = queryOf(request.url)
   return await row.handle({ context, request, path, query, identity, target, requestId })
 }
@@ -61,10 +62,9 @@ async function targetOf(context: V1Context, path: V1Path, { access }: V1Route): 
 
 /** Throws UNAUTHORIZED if another credential could help, DENIED if not. */
 function authorise(
-  { access }: V1Context,
+  { accounts, access, addressOf }: V1Context,
   identity: Identity,
-  path: V1Path,
-  route: V1Route,
+  { request, path, row: route, requestId }: Matched<V1Path, V1Route>,
   { repository }: V1Target,
 ): void {
   const { account, token, limits } = identity
@@ -90,7 +90,12 @@ function authorise(
       return
     }
     case 'pull':
-      if (!access.may(identity, 'pull', repository)) throw refusal({ action: 'pull' })
+      if (!access.may(identity, 'pull', repository)) {
+        if (account === undefined) throw refusal({ action: 'pull' })
+        const caller = { account, credential: identity.credential, address: addressOf(request), requestId }
+        accounts.audit.noteRefusal(caller, deedOf('pull', repository))
+        throw registryError('DENIED', denial(identity, 'pull', repository), { detail: { action: 'pull' } })
+      }
       if (!isInScope(identity, 'pull', repository)) {
         throw registryError('UNAUTHORIZED', 'the token or cookie is for another repository')
       }

@@ -1,4 +1,4 @@
-import { and, desc, eq, gt, lt, lte } from 'drizzle-orm'
+import { and, asc, desc, eq, gt, lt, lte } from 'drizzle-orm'
 import { auditNotice } from '../account-schema.ts'
 import type { Db } from '../database.ts'
 import { number, statement, text } from '../statement.ts'
@@ -16,24 +16,12 @@ const ROWS_TRIMMED = 100
 /** The same again is counted in one row for so long. */
 const SAME_MILLISECONDS = 3_600_000
 
+/** The most targets of one account at one address that have a row of their own within the hour. */
+export const TARGETS_MAX = 16
+
 /** Writes of what changed nothing. */
 export function noticeWrites(db: Db) {
-  const same = statement(
-    db,
-    { kind: text, account: text, address: text, after: number },
-    ({ kind, account, address, after }) =>
-      db
-        .delete(auditNotice)
-        .where(
-          and(
-            eq(auditNotice.kind, kind),
-            eq(auditNotice.account, account),
-            eq(auditNotice.address, address),
-            gt(auditNotice.firstAt, after),
-          ),
-        )
-        .returning({ firstAt: auditNotice.firstAt, count: auditNotice.count }),
-  )
+  const takeRepeated = repeats(db)
   const oldest = statement(db, { kind: text }, ({ kind }) =>
     db
       .select({ id: auditNotice.id })
@@ -51,11 +39,14 @@ export function noticeWrites(db: Db) {
       .run()
   }
   return {
-    /** Adds notices to the log. The same of an account, from one address, is one row an hour, which is then the newest. */
+    /**
+     * Adds notices to the log. Repeats of an account from one address, for denials also with one target, are one row an
+     * hour, which is then the newest.
+     */
     addNotices({ notices }: { notices: Notice[] }): void {
       for (const notice of notices) {
-        const { kind, account, address, at } = notice
-        const [before] = same.all({ kind, account, address, after: at - SAME_MILLISECONDS })
+        const { kind, at } = notice
+        const before = takeRepeated(notice)
         const count = notice.count + (before?.count ?? 0)
         const { id } = db
           .insert(auditNotice)
@@ -65,6 +56,44 @@ export function noticeWrites(db: Db) {
         if (id % ROWS_TRIMMED === 0) trim(kind)
       }
     },
+  }
+}
+
+/** Returns a function that removes and returns the row that a notice repeats. Denials repeat the one with their target. */
+function repeats(db: Db) {
+  const ofSource = statement(
+    db,
+    { kind: text, account: text, address: text, after: number },
+    ({ kind, account, address, after }) =>
+      db
+        .select({
+          id: auditNotice.id,
+          firstAt: auditNotice.firstAt,
+          count: auditNotice.count,
+          target: auditNotice.target,
+        })
+        .from(auditNotice)
+        .where(
+          and(
+            eq(auditNotice.kind, kind),
+            eq(auditNotice.account, account),
+            eq(auditNotice.address, address),
+            gt(auditNotice.firstAt, after),
+          ),
+        )
+        .orderBy(asc(auditNotice.firstAt), asc(auditNotice.id))
+        .limit(TARGETS_MAX + 1),
+  )
+  const remove = statement(db, { id: number }, ({ id }) =>
+    db.delete(auditNotice).where(eq(auditNotice.id, id)),
+  )
+  return ({ kind, account, address, at, target }: Notice) => {
+    const rows = ofSource.all({ kind, account, address, after: at - SAME_MILLISECONDS })
+    const same = kind === 'refused' ? rows.find((row) => row.target === target) : rows[0]
+    // With too many targets, the last row counts all others.
+    const found = same ?? (rows.length > TARGETS_MAX ? rows.at(-1) : undefined)
+    if (found !== undefined) remove.run({ id: found.id })
+    return found
   }
 }
 

@@ -210,7 +210,7 @@ test('audit: entries have the account, address and credential, and denials are i
   expect(text).not.toMatch(/argon2|correct-horse/)
 })
 
-test('audit: a flood of denials is one entry with a short target, and does not crowd out changes', async () => {
+test('audit: a flood of denials is a few entries with short targets, and does not crowd out changes', async () => {
   await server.addUser('flooder')
   const flood = Array.from({ length: 100 }, (_, n) =>
     ask(basic('flooder'), 'GET', `/users/a${'x'.repeat(n % 2 ? 2000 : 60)}${n}`),
@@ -220,8 +220,9 @@ test('audit: a flood of denials is one entry with a short target, and does not c
   expect(changes).toMatchObject([{ action: 'user.create', target: 'flooder' }])
   const { items } = (await ask(basic('admin'), 'GET', '/audit?kind=denied')).json
   const ofFlooder = items.filter((entry: { account: string }) => entry.account === 'flooder')
-  expect(ofFlooder).toMatchObject([{ count: 100 }])
-  expect(ofFlooder[0].target.length).toBeLessThanOrEqual(200)
+  expect(ofFlooder.length).toBeLessThanOrEqual(17)
+  expect(ofFlooder.reduce((sum: number, { count }: { count: number }) => sum + count, 0)).toBe(100)
+  expect(Math.max(...ofFlooder.map(({ target }: { target: string }) => target.length))).toBe(200)
 })
 
 test('audit: sign-ins are listed, and failed ones separately', async () => {

@@ -160,7 +160,7 @@ test('controllers: access is checked before the request is validated', async () 
 })
 
 test("controllers: a credential's limits apply", async () => {
-  const limit = new Rules([{ pattern: 'team/a', role: 'reader' }])
+  const limit = { of: "its token's scope", permissions: new Rules([{ pattern: 'team/a', role: 'reader' }]) }
   const narrowed = notes({ ...NOBODY, account: 'root', isAdmin: true, limits: [limit] })
   expect((await narrowed('GET', '/team%2Fa')).status).toBe(200)
   expect((await narrowed('GET', '/team%2Fb')).status).toBe(403)

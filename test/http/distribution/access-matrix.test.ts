@@ -121,7 +121,7 @@ describe.each(rows.map(({ id, methods }) => [id, methods] as const))('%s', (id, 
       // Each request has another account, too, for the same reason.
       const nobody = basic(`nobody-${address}`, 'wrong-password')
       const credential = who === 'wrong password' ? nobody : credentials[who]
-      expect([method, await ask(credential, method, path, init)]).toEqual([method, status])
+      expect([method, await ask(credential, method, path, init)]).toEqual([method, of(method, id, status)])
     }
   })
 
@@ -130,7 +130,10 @@ describe.each(rows.map(({ id, methods }) => [id, methods] as const))('%s', (id, 
     for (const method of methods) {
       const { path, init } = await requestOf(id)
       const status = EXPECTED[id]?.[WHO.indexOf(who)]
-      expect([method, await ask(bearer(token), method, path, init)]).toEqual([method, status ?? 0])
+      expect([method, await ask(bearer(token), method, path, init)]).toEqual([
+        method,
+        of(method, id, status ?? 0),
+      ])
     }
   })
 })
@@ -152,6 +155,11 @@ async function ask(
     expect(errors.map(({ code }) => code)).toEqual(['DENIED'])
   }
   return response.status
+}
+
+/** A denied HEAD by digest is answered as if nothing existed: see denials.test.ts. */
+function of(method: string, id: string, status: number): number {
+  return method === 'HEAD' && status === 403 && ['v2GetBlob', 'v2GetManifest'].includes(id) ? 404 : status
 }
 
 /** Returns a request for a row, with content of its own, so that no request deletes what the next one needs. */

@@ -51,7 +51,7 @@ export function audit(context: AdminContext) {
         summary: 'Read the audit log',
         description:
           'Denied requests and sign-ins are stored apart from changes, so that they cannot crowd those out. Repeats of an ' +
-          'account from one address are one entry an hour, with the last target.',
+          'account from one address are one entry an hour, for denied requests one for each of the first 16 targets.',
         access: 'admin',
         answer: pageOf(Act, 'Entries, newest first'),
       }),
