@@ -3,6 +3,10 @@ import { ConfigError } from '../../config/config-error.ts'
 import { networkOf } from '../../domain/client-network.ts'
 import { isHost } from './host.ts'
 
+/** Of a longer list of hops, which only a client sends, the first one and the last ones are read. */
+const HOPS_MAX = 32
+const PAIRS_MAX = 8
+
 export interface OriginOptions {
   /** Scheme, host and port that clients use, whatever a request says. */
   externalUrl: string | undefined
@@ -37,7 +41,8 @@ export class Origins {
   /** The client's address: the peer's, or what a trusted proxy says. */
   clientOf(request: Request, peer: string): string {
     if (!this.isTrusted(peer)) return peer
-    const hops = forwardedBy(request.headers).map((hop) => hop.for ?? '')
+    const nearest = forwardedBy(request.headers).slice(1 - HOPS_MAX)
+    const hops = nearest.map((hop) => hop.for ?? '')
     // Each proxy adds the hop before it: what is left of the last one that is not trusted, a client may have made up.
     return hops.map(addressIn).findLast((hop) => isIP(hop) !== 0 && !this.isTrusted(hop)) ?? peer
   }
@@ -72,9 +77,9 @@ function addNetwork(list: BlockList, network: string): void {
 
 /** The elements of `Forwarded` (RFC 7239), the one nearest to the client first. */
 function parseForwarded(header: string | null): Hop[] {
-  return (header?.split(',') ?? []).map((element) =>
+  return elementsOf(header).map((element) =>
     Object.fromEntries(
-      element.split(';').map((pair) => {
+      element.split(';', PAIRS_MAX).map((pair) => {
         const [key = '', value = ''] = pair.trim().split('=')
         return [key.toLowerCase(), value.replace(/^"|"$/g, '')]
       }),
@@ -102,8 +107,14 @@ interface Hop {
 function forwardedBy(headers: Headers): Hop[] {
   const [proto, host, addresses] = FAMILY.map((name) => headers.get(name))
   if (proto === null && host === null && addresses === null) return parseForwarded(headers.get('forwarded'))
-  const hops: Hop[] = addresses?.split(',').map((address) => ({ for: address })) ?? [{}]
+  const hops: Hop[] = elementsOf(addresses).map((address) => ({ for: address }))
+  if (hops.length === 0) hops.push({})
   return hops.with(0, { ...hops[0], proto: firstOf(proto), host: firstOf(host) })
+}
+
+function elementsOf(header: string | null | undefined): string[] {
+  const [first, ...others] = header?.split(',') ?? []
+  return first === undefined ? [] : [first, ...others.slice(1 - HOPS_MAX)]
 }
 
 const FAMILY = ['x-forwarded-proto', 'x-forwarded-host', 'x-forwarded-for'] as const

@@ -84,3 +84,14 @@ test.each(['10.0.0.0/33', 'proxy.example', '', 'fd00::/129', '10.0.0.0/x'])('%j 
     `trusted-proxies names ${JSON.stringify(network)}`,
   )
 })
+
+test('of thousands of hops, only the first one and the nearest ones are read', () => {
+  const trusting = origins({ trustedProxies: [PROXY] })
+  const hops = ['198.51.100.1', ...Array<string>(5000).fill(PROXY)]
+  const far = ask({ 'x-forwarded-for': hops.join(', '), 'x-forwarded-proto': 'https' })
+  expect(trusting.clientOf(far, PROXY)).toBe(PROXY)
+  expect(trusting.of(far, PROXY)).toBe('https://cay.example:5000')
+  const near = ask({ forwarded: `proto=https, ${'for=x, '.repeat(1000)}for=198.51.100.2, for=${PROXY}` })
+  expect(trusting.clientOf(near, PROXY)).toBe('198.51.100.2')
+  expect(trusting.of(near, PROXY)).toBe('https://cay.example:5000')
+})
