@@ -1,7 +1,7 @@
 import { audit, grants, guesses, lockout, rotation } from './accounts.ts'
 import { contentLength, slowBodies } from './bodies.ts'
 import { type AttackCase, isWithin } from './case.ts'
-import { conversions, describing } from './describing.ts'
+import { conversions, describing, referrers } from './describing.ts'
 import { slowReaders } from './readers.ts'
 import { startTarget } from './target.ts'
 import { timing } from './timing.ts'
@@ -13,6 +13,7 @@ const CASES: AttackCase[] = [
   grants,
   describing,
   conversions,
+  referrers,
   rotation,
   lockout,
   guesses,

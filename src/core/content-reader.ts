@@ -3,6 +3,7 @@ import PQueue from 'p-queue'
 import { type ConversionName, convertImage, type Refusal } from '../docker/conversion.ts'
 import type { ManifestPush } from '../domain/registry.ts'
 import type { Digest } from '../oci/digest.ts'
+import { digestsAfter } from '../oci/digests-after.ts'
 import { type ErrorEntry, RegistryError, registryError } from '../oci/error.ts'
 import { EXPIRES_AFTER } from '../oci/labels.ts'
 import { type ImageBrief, imageBrief, type ManifestBrief, manifestBrief } from '../oci/manifest-brief.ts'
@@ -26,6 +27,7 @@ const PRIORITY: Record<ReadingQuestion['do'], number> = {
   readPushed: 1,
   manifestBrief: 0,
   imageBrief: 0,
+  digestsAfter: 0,
   convert: 0,
 }
 
@@ -46,6 +48,7 @@ export type ReadingQuestion =
   | { do: 'manifestBrief'; bytes: Uint8Array; mediaType: string }
   | { do: 'imageBrief'; bytes: Uint8Array }
   | { do: 'convert'; name: ConversionName; layers: readonly Digest[]; config: Uint8Array }
+  | { do: 'digestsAfter'; bytes: Uint8Array; after: Digest | undefined; max: number }
   | { do: 'readPushed'; push: ManifestPush; taken: Schema1Pushes }
 
 /** An error as the thread reports it. A client's mistake carries the answer to send. */
@@ -110,6 +113,11 @@ export class ContentReader {
     return this.remember(`config ${digest}`, bytes.length, () =>
       this.read(bytes, { do: 'imageBrief', bytes }),
     )
+  }
+
+  /** Returns digests of an index's entries: see `digestsAfter`. */
+  digestsAfter(bytes: Uint8Array, after: Digest | undefined, max: number): Promise<Digest[]> {
+    return this.read(bytes, { do: 'digestsAfter', bytes, after, max })
   }
 
   /** Converts an image to Docker schema 1. */
@@ -206,6 +214,8 @@ export function answerTo(question: ReadingQuestion): unknown {
       return manifestBrief(question.bytes, question.mediaType)
     case 'imageBrief':
       return imageBrief(question.bytes)
+    case 'digestsAfter':
+      return digestsAfter(question.bytes, question.after, question.max)
     case 'convert': {
       const made = convertImage(question.name, question.layers, question.config)
       return 'refusal' in made ? made : { payload: made.payload, hasEmptyLayer: made.hasEmptyLayer }

@@ -1,3 +1,4 @@
+import { turn } from '../metadata/turn.ts'
 import { registryError } from '../oci/error.ts'
 
 /** How many entries a page has by default. */
@@ -36,7 +37,7 @@ const SLICE = 25
 export async function mapInSlices<T, U>(rows: readonly T[], make: (row: T) => U | Promise<U>): Promise<U[]> {
   const made: U[] = []
   for (const row of rows) {
-    if (made.length % SLICE === 0) await new Promise((resolve) => setImmediate(resolve))
+    if (made.length % SLICE === 0) await turn()
     made.push(await make(row))
   }
   return made

@@ -1,5 +1,6 @@
 import type { ManifestRow } from '../../metadata/content/manifests.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
+import { turn } from '../../metadata/turn.ts'
 import type { Digest } from '../../oci/digest.ts'
 import type { ManifestBrief } from '../../oci/manifest-brief.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
@@ -115,8 +116,4 @@ export class ManifestReading {
     if (this.lookupsLeft % TURN_LOOKUPS === 0) await turn()
     return true
   }
-}
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
 }

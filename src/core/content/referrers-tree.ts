@@ -1,5 +1,6 @@
 import type { ReferrerDescriptor, Referrers } from '../../domain/registry.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
+import { turn } from '../../metadata/turn.ts'
 import { artifactKind } from '../../oci/artifact-kind.ts'
 import { type Digest, tryParseDigest } from '../../oci/digest.ts'
 import { type RepositoryName, referrersTag, type Tag } from '../../oci/reference.ts'
@@ -13,6 +14,9 @@ const REFERRERS_MAX = 500
 
 /** Suffixes of the tags under which cosign stores things for a manifest. */
 const COMPANIONS = ['.sig', '.att', '.sbom'] as const
+
+/** How many descriptors are listed for it, also of manifests that are in it already. */
+const LISTED_MAX = 4 * REFERRERS_MAX
 
 /** A manifest that refers to another, with its own referrers. */
 export interface Referrer extends ReferrerDescriptor {
@@ -43,6 +47,7 @@ export class ReferrersTreeBuilder {
   private readonly now: number
   private readonly reading: ManifestReading
   private readonly seen = new Set<Digest>()
+  private listed = 0
   private truncated = false
 
   /** @param now milliseconds since 1970; tags that expired before are left out */
@@ -59,14 +64,27 @@ export class ReferrersTreeBuilder {
     const referrers: Referrer[] = []
     let level: { digest: Digest; referrers: Referrer[] }[] = [{ digest: subject, referrers }]
     for (let depth = 0; depth < REFERRERS_DEPTH_MAX && level.length > 0; depth++) {
-      for (const node of level) node.referrers.push(...(await this.referrersOf(node.digest)))
+      for (const node of level) {
+        if (this.truncated) break
+        node.referrers.push(...(await this.referrersOf(node.digest)))
+      }
       level = level.flatMap((node) => node.referrers)
     }
     // Below the last level, this only checks whether there is anything.
     for (const { digest } of level) {
-      if ((await this.listing.list(this.repository, digest, {})).items.length > 0) this.truncated = true
+      if (this.truncated) break
+      this.truncated = (await this.list(digest, undefined)).items.length > 0
     }
     return { referrers, truncated: this.truncated || this.reading.truncated }
+  }
+
+  /** Lists a page of referrers. Other requests get a turn first. */
+  private async list(subject: Digest, last: Digest | undefined) {
+    await turn()
+    const page = await this.listing.list(this.repository, subject, { last })
+    this.listed += page.items.length
+    if (this.listed > LISTED_MAX) this.truncated = true
+    return page
   }
 
   private async referrersOf(subject: Digest): Promise<Referrer[]> {
@@ -81,7 +99,7 @@ export class ReferrersTreeBuilder {
       found.push({ ...descriptor, kind: await this.kindOf(descriptor.digest), tag, referrers: [] })
     }
     for (let last: Digest | undefined; ; ) {
-      const { items, more, next } = await this.listing.list(this.repository, subject, { last })
+      const { items, more, next } = await this.list(subject, last)
       for (const item of items) await add(item, undefined)
       last = tryParseDigest(next ?? '') ?? items.at(-1)?.digest
       if (!more || this.truncated) break

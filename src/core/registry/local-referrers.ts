@@ -1,6 +1,7 @@
-import type { Listing, ReferrerDescriptor, Referrers, ReferrersQuery } from '../../domain/registry.ts'
+import type { Listing, ReferrerDescriptor, Referrers } from '../../domain/registry.ts'
 import type { ReferrerRow } from '../../metadata/content/referrers.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
+import { turn } from '../../metadata/turn.ts'
 import { type Digest, hexOf } from '../../oci/digest.ts'
 import { readParts } from '../../oci/manifest-parts.ts'
 import { type RepositoryName, referrersTag } from '../../oci/reference.ts'
@@ -13,6 +14,10 @@ const MANIFEST_BYTES_MAX = 3 * 1024 * 1024
 /** found among so many entries. */
 const ENTRIES_MAX = 2000
 
+/** After so many bytes of manifests, or entries, other requests get a turn. */
+const TURN_BYTES = 256 * 1024
+const TURN_ENTRIES = 250
+
 /** A digest that may be a referrer's; `row` is undefined where it is none. */
 interface Candidate {
   digest: Digest
@@ -20,28 +25,42 @@ interface Candidate {
 }
 
 /** The referrers of manifests in this data folder, in the order of their digests' bytes. */
-export function localReferrers({ metadata, now }: LocalOptions): Referrers {
+export function localReferrers({ metadata, reader, now }: ReferrersOptions): Referrers {
   return {
     async list(repository, subject, query) {
       const { artifactType, last } = query
       const rows = await metadata.referrers.list(repository, subject, artifactType, last, DESCRIPTORS_MAX + 1)
       const own = rows.map((row) => ({ digest: row.digest, row }))
-      return pageOf(metadata, merge(own, fromTag(metadata, repository, subject, query, now())))
+      const index = metadata.manifests.find(repository, { tag: referrersTag(subject) }, now())
+      const bytes = index && metadata.manifests.findBytes(index)
+      const listed = bytes ? await reader.digestsAfter(bytes, last, ENTRIES_MAX + 1) : []
+      return await pageOf(metadata, merge(own, fromTag(metadata, repository, listed, artifactType)))
     },
   }
 }
 
+type ReferrersOptions = Pick<LocalOptions, 'metadata' | 'reader' | 'now'>
+
 /** Descriptors until the page is full. A first one is taken whatever its size. */
-function pageOf(metadata: Metadata, candidates: Iterable<Candidate>): Listing<ReferrerDescriptor> {
+async function pageOf(
+  metadata: Metadata,
+  candidates: Iterable<Candidate>,
+): Promise<Listing<ReferrerDescriptor>> {
   const items: ReferrerDescriptor[] = []
-  let [bytes, entries] = [0, 0]
+  let [bytes, entries, bytesInTurn] = [0, 0, 0]
   let next: Digest | undefined
   for (const { digest, row } of candidates) {
-    bytes += row?.size ?? 0
+    const size = row?.size ?? 0
+    bytes += size
     const isFull = items.length === DESCRIPTORS_MAX || bytes > MANIFEST_BYTES_MAX
     if ((isFull && items.length > 0) || ++entries > ENTRIES_MAX) return { items, more: true, next }
-    if (row) items.push(toDescriptor(metadata, row))
+    const descriptor = row && toDescriptor(metadata, row)
+    if (descriptor) items.push(descriptor)
     next = digest
+    bytesInTurn += size
+    if (bytesInTurn <= TURN_BYTES && entries % TURN_ENTRIES > 0) continue
+    bytesInTurn = 0
+    await turn()
   }
   return { items, more: false }
 }
@@ -56,8 +75,11 @@ function* merge(rows: Candidate[], others: Iterable<Candidate>): Iterable<Candid
   yield* rows.slice(at)
 }
 
-function toDescriptor(metadata: Metadata, row: ReferrerRow): ReferrerDescriptor {
-  const { annotations } = readParts(metadata.manifests.getBytes(row))
+/** Returns undefined if the manifest was removed since its row was read. */
+function toDescriptor(metadata: Metadata, row: ReferrerRow): ReferrerDescriptor | undefined {
+  const bytes = metadata.manifests.findBytes(row)
+  if (bytes === undefined) return undefined
+  const { annotations } = readParts(bytes)
   const { mediaType, digest, size, artifactType } = row
   return {
     mediaType,
@@ -75,18 +97,10 @@ function toDescriptor(metadata: Metadata, row: ReferrerRow): ReferrerDescriptor 
 function* fromTag(
   metadata: Metadata,
   repository: RepositoryName,
-  subject: Digest,
-  { artifactType, last }: ReferrersQuery,
-  now: number,
+  listed: Digest[],
+  artifactType: string | undefined,
 ): Iterable<Candidate> {
-  const list = metadata.manifests.find(repository, { tag: referrersTag(subject) }, now)
-  if (list === undefined) return
-  const { children } = readParts(metadata.manifests.getBytes(list))
-  const after = last === undefined ? '' : hexOf(last)
-  const digests = new Map(children.map(({ digest }) => [hexOf(digest), digest]))
-  // Hexadecimal digits have the order of the bytes that they stand for.
-  for (const hex of [...digests.keys()].filter((hex) => hex > after).sort()) {
-    const digest = digests.get(hex) as Digest
+  for (const digest of listed) {
     const row = metadata.manifests.findByDigest(repository, digest)
     const isListed = row?.subject === null && (artifactType ?? row.artifactType) === row.artifactType
     yield { digest, row: isListed ? row : undefined }
