@@ -11,7 +11,6 @@ import { openStored } from './content/managed-upstreams.ts'
 import { allowedTypes } from './registry/allowed-types.ts'
 import type { LocalOptions } from './registry/local-options.ts'
 import { localRegistry } from './registry/local-registry.ts'
-import { readPushed } from './registry/pushed-manifest.ts'
 
 export interface RegistriesOptions extends Pick<LocalOptions, Shared> {
   config: Config
@@ -77,9 +76,10 @@ export async function openRegistries(options: RegistriesOptions): Promise<Regist
     upstreams,
     settings: config.cache,
     manifestBytesMax: config.manifests.bytesMax,
-    readManifest: (repository, reference, { bytes, mediaType: contentType }) => {
+    readManifest: async (repository, reference, { bytes, mediaType: contentType }) => {
       const name = repository.slice(repository.indexOf('/') + 1) as RepositoryName
-      const document = readPushed({ repository: name, reference, tags: [], contentType, bytes }, SCHEMA1)
+      const push = { repository: name, reference, tags: [], contentType, bytes }
+      const document = await options.reader.readPushed(push, SCHEMA1)
       checkAllowed(repository, document.manifest)
       return document
     },

@@ -72,14 +72,14 @@ export class CachedLists {
     const suffix = `tags/list?${query}`
     try {
       return await this.remember(`${repository} ${suffix}`, async () => {
-        const { text, more } = await upstream.getList(repository, suffix, this.options.deadlineMs)
-        const items = tagsOf(text, upstream)
+        const { bytes, more } = await upstream.getList(repository, suffix, this.options.deadlineMs)
+        const items = tagsOf(bytes, upstream)
         // Some registries answer all tags, whatever they were asked for.
         const after = items.filter((tag) => tag > page.last || page.last === '')
         return {
           items: after.slice(0, page.limit),
           more: (more || after.length > page.limit) && after.length > 0,
-          bytes: text.length,
+          bytes: bytes.length,
         }
       })
     } catch (error) {
@@ -116,8 +116,7 @@ export class CachedLists {
     subject: Digest,
   ): Promise<Uint8Array> {
     try {
-      const { text } = await upstream.getList(repository, `referrers/${subject}`, this.options.deadlineMs)
-      return new TextEncoder().encode(text)
+      return (await upstream.getList(repository, `referrers/${subject}`, this.options.deadlineMs)).bytes
     } catch (error) {
       const { kind } = Object(error) as UpstreamError
       if (kind !== 'absent' && kind !== 'unsupported') throw error
@@ -149,9 +148,9 @@ export class CachedLists {
 }
 
 /** The tags of an answer; null for none is usual. Throws an UpstreamError for what is no list of tags. */
-function tagsOf(text: string, { name }: Upstream): Tag[] {
+function tagsOf(bytes: Uint8Array, { name }: Upstream): Tag[] {
   try {
-    const { tags } = Object(JSON.parse(text)) as { tags?: unknown }
+    const { tags } = Object(JSON.parse(new TextDecoder().decode(bytes))) as { tags?: unknown }
     if (Array.isArray(tags)) return tags.flatMap((one) => tryParseTag(String(one)) ?? [])
     if (tags === null) return []
   } catch {

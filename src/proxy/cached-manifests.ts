@@ -31,12 +31,12 @@ export interface CachedManifestsOptions {
   deadlineMs: number
   /** Until a first answer is here, where there is no copy. */
   firstByteMs: number
-  /** Reads what is stored: of any media type, and of what its digest is. Throws MANIFEST_INVALID or DENIED. */
+  /** Parses a manifest of any media type. `payload` is what its digest is of. Throws MANIFEST_INVALID or DENIED. */
   readManifest(
     repository: RepositoryName,
     reference: Reference,
     fetched: FetchedManifest,
-  ): { manifest: Manifest; payload: Uint8Array }
+  ): Promise<{ manifest: Manifest; payload: Uint8Array }>
   onRequest(upstream: string, result: 'hit' | 'stale' | 'miss'): void
   onCheckFailed(upstream: Upstream, repository: RepositoryName, tag: Tag, error: UpstreamError): void
 }
@@ -189,7 +189,8 @@ export class CachedManifests implements Manifests {
   ): Promise<void> {
     const { metadata, now, manifestBytesMax: bytesMax, firstByteMs: deadlineMs, readManifest } = this.options
     const fetched = await upstream.getManifest(repository, reference, { bytesMax, deadlineMs })
-    const { manifest: parsed, payload } = read(() => readManifest(repository, reference, fetched), upstream)
+    const reading = readManifest(repository, reference, fetched)
+    const { manifest: parsed, payload } = await orBlame(upstream, reading)
     const { annotations: _, ...manifest } = parsed
     const sha256 = digestOf('sha256', payload)
     const expected = reference.digest ?? fetched.digest ?? sha256
@@ -224,12 +225,12 @@ export class CachedManifests implements Manifests {
   }
 }
 
-/** What an upstream sends and this registry does not take is the upstream's fault. */
-function read<T>(work: () => T, upstream: Upstream): T {
+/** Blames the upstream for a manifest that this registry does not accept, unless a setting or a lack of time is why. */
+async function orBlame<T>(upstream: Upstream, reading: Promise<T>): Promise<T> {
   try {
-    return work()
+    return await reading
   } catch (error) {
-    if (!(error instanceof RegistryError) || error.status === 403) throw error
+    if (!(error instanceof RegistryError) || error.status === 403 || error.status >= 500) throw error
     throw new UpstreamError(
       'wrong',
       `${upstream.name} sends a manifest that is malformed: ${error.entries[0]?.message}`,

@@ -1,6 +1,7 @@
 import type { UpstreamSettings } from '../config/upstreams.ts'
 import { matchesPattern, parseRepositoryPattern } from '../domain/repository-pattern.ts'
 import { type Digest, tryParseDigest } from '../oci/digest.ts'
+import { hasMoreItems } from '../oci/json-depth.ts'
 import { MEDIA_TYPE, parseContentType } from '../oci/media-type.ts'
 import {
   formatReference,
@@ -53,7 +54,10 @@ type SentRequest = Omit<EndpointRequest, 'scope' | 'signal'> & { signal?: AbortS
 const ACCEPT = Object.values(MEDIA_TYPE).join(', ')
 
 /** Bytes of one page of tags or referrers. */
-const LIST_BYTES_MAX = 8 * 1024 * 1024
+const LIST_BYTES_MAX = 4 * 1024 * 1024
+
+/** Members and entries of one page. This many are parsed in about 10 ms. */
+const LIST_ITEMS_MAX = 50_000
 
 /** How long a check by hand waits. */
 const REACH_SECONDS_MAX = 10
@@ -173,12 +177,12 @@ export class Upstream {
     )
   }
 
-  /** A JSON document of a list: tags or referrers. Answers its text, and whether there are more pages. */
+  /** Returns a JSON document of a list, tags or referrers, and whether there are more pages. */
   async getList(
     repository: RepositoryName,
     suffix: string,
     deadlineMs: number,
-  ): Promise<{ text: string; more: boolean; headers: Headers }> {
+  ): Promise<{ bytes: Uint8Array; more: boolean }> {
     const path = `/v2/${this.nameOf(repository)}/${suffix}`
     return await this.ask('list', repository, deadlineMs, async (send) => {
       const response = await send({
@@ -187,12 +191,9 @@ export class Upstream {
         headers: { accept: `${MEDIA_TYPE.ociIndex}, application/json` },
       })
       const bytes = await readBounded(response, LIST_BYTES_MAX, this.name)
-      const { headers } = response
-      return {
-        text: new TextDecoder().decode(bytes),
-        more: /rel="?next"?/.test(headers.get('link') ?? ''),
-        headers,
-      }
+      if (hasMoreItems(bytes, LIST_ITEMS_MAX))
+        throw new UpstreamError('wrong', `${this.name} sends a list of more than ${LIST_ITEMS_MAX} entries`)
+      return { bytes, more: /rel="?next"?/.test(response.headers.get('link') ?? '') }
     })
   }
 
