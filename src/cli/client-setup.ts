@@ -38,7 +38,10 @@ export function clientSetup(client: string, config: Config, options: ClientSetup
   }
   const place = placeOf(config, options)
   if (place.upstreams.length === 0) {
-    throw new CommandError('no upstream is configured: use cay serve --upstream docker.io', EXIT.usage)
+    throw new CommandError(
+      'there is no upstream: use cay serve --upstream docker.io, or cay upstream create docker.io',
+      EXIT.usage,
+    )
   }
   process.stdout.write(`${write(place)}\n`)
 }

@@ -54,8 +54,8 @@ export function addHostCommands(program: Command, exit: (code: number) => void):
     .option('--registry <name>', 'HOST:PORT as the client reaches this server')
     .action(async (client, options) => {
       const { clientSetup } = await import('./client-setup.ts')
-      const { loadRunning } = await import('./running.ts')
-      clientSetup(client, (await loadRunning(options)).config, options)
+      const { loadWithUpstreams } = await import('./running.ts')
+      clientSetup(client, (await loadWithUpstreams(options)).config, options)
     })
   addServiceCommands(program, exit)
   program

@@ -34,6 +34,16 @@ export async function loadRunning(options: Record<string, string>): Promise<Load
     : { ...loaded, config: runningConfig(loaded.config, running, options) }
 }
 
+/** Loads what `loadRunning` does, with the upstreams that were created while the server was running. */
+export async function loadWithUpstreams(options: Record<string, string>): Promise<LoadedConfig> {
+  const loaded = await loadRunning(options)
+  const { config } = loaded
+  const transport = options.upstream === undefined ? await socketTransport(config.data) : undefined
+  if (transport === undefined) return loaded
+  const { items } = await adminClient(transport).request<{ items: { name: string }[] }>('GET', '/upstreams')
+  return { ...loaded, config: { ...config, upstream: items.map(({ name }) => upstreamOf(config, name)) } }
+}
+
 /** Settings that commands on this host use, besides the addresses. */
 const USED = ['host', 'tls', 'externalUrl', 'access'] as const
 
@@ -45,12 +55,14 @@ function runningConfig(own: Config, running: Running, options: Record<string, st
     listen: running.addresses,
     mirror: running.mirrors,
     ...Object.fromEntries(USED.map((key) => [key, settingOf(key)])),
-    upstream: names.map(
-      (name) =>
-        own.upstream.find((one) => one.name === name) ??
-        (Value.Default(UpstreamSchema, { name }) as UpstreamConfig),
-    ),
+    upstream: names.map((name) => upstreamOf(own, name)),
   }
   const isGiven = (key: string) => options[key] !== undefined
   return { ...own, ...Object.fromEntries(Object.entries(changes).filter(([key]) => !isGiven(key))) }
+}
+
+/** The configured upstream of a name, or one with defaults. */
+function upstreamOf({ upstream }: Config, name: string): UpstreamConfig {
+  const configured = upstream.find((one) => one.name === name)
+  return configured ?? (Value.Default(UpstreamSchema, { name }) as UpstreamConfig)
 }

@@ -16,7 +16,7 @@ export const UpstreamSchema = Type.Object(
       Type.String({
         pattern: '^https?://[^/@]+',
         example: 'https://registry.example:5000',
-        description: 'The URL of its registry [https:// and the name]',
+        description: 'The http or https URL of its registry [https:// and the name]',
       }),
     ),
     hosts: texts('More names that containerd can use for it (ns)'),

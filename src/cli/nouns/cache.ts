@@ -1,6 +1,13 @@
 import { withQuery } from '../admin-client.ts'
 import { formatReference, parseReferences, resolve } from '../input/references.ts'
-import { field, formatBytes, formatCount, formatTime } from '../output/format.ts'
+import {
+  field,
+  formatBytes,
+  formatCount,
+  formatShortDigest,
+  formatTime,
+  formatYes,
+} from '../output/format.ts'
 import { card, change, listing } from '../requests.ts'
 import type { Noun } from '../verb.ts'
 
@@ -33,8 +40,8 @@ export const cache: Noun = {
             field('repository', 'repository'),
             field('tag', 'tag'),
             field('checked', 'checkedAt', formatTime),
-            field('fresh', 'fresh'),
-            field('digest', 'digest'),
+            field('fresh', 'fresh', formatYes),
+            field('digest', 'digest', formatShortDigest),
           ],
           'Nothing is cached.',
         ),
@@ -49,7 +56,7 @@ export const cache: Noun = {
             field('repository', 'repository'),
             field('received', 'receivedBytes', formatBytes),
             field('size', 'bytes', formatBytes),
-            field('digest', 'digest'),
+            field('digest', 'digest', formatShortDigest),
           ],
           'There are no downloads.',
         ),

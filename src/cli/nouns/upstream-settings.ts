@@ -1,6 +1,15 @@
 import { parseBytes, parseDuration } from '../../config/units.ts'
 import { CommandError, EXIT } from '../failure.ts'
 import { readPasswords } from '../input/password-input.ts'
+import {
+  type Field,
+  field,
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatText,
+  formatYes,
+} from '../output/format.ts'
 import type { Option } from '../verb.ts'
 
 const ANSWERS = ['yes', 'no']
@@ -25,6 +34,25 @@ export const SETTING_OPTIONS: readonly Option[] = [
   ['--gone <answer>', 'keep or drop a cached tag that it no longer has', ['keep', 'drop']],
   ['--refused <answer>', 'serve or refuse a cached tag that it refuses', ['serve', 'refuse']],
   ['--offline <answer>', 'whether to serve only cached content', ANSWERS],
+]
+
+/** The settings as `cay upstream show` prints them. */
+export const SETTING_FIELDS: readonly Field[] = [
+  field('Hosts', 'settings.hosts'),
+  field('Redirects', 'settings.redirects'),
+  field('Proxy', 'settings.proxy'),
+  field('Username', 'settings.username'),
+  field('Authorities', 'settings.ca', () => 'set'),
+  field('Repositories', 'settings.repositories', (value) => formatText(value) || 'all'),
+  field('Private', 'settings.private', formatYes),
+  field('Connections', 'settings.connections', formatCount),
+  field('Rate limit', 'settings.bytesPerSecond', (value) =>
+    value === 0 ? 'none' : `${formatBytes(value)} per second`,
+  ),
+  field('Fresh for', 'settings.freshSeconds', formatDuration),
+  field('Tags it deleted', 'settings.gone', (value) => (value === 'drop' ? 'dropped' : 'kept')),
+  field('Tags it refuses', 'settings.refused', (value) => (value === 'refuse' ? 'refused' : 'served')),
+  field('Offline', 'settings.offline', formatYes),
 ]
 
 /** The options that say where a secret is read from; a command line is seen by other users of the host. */

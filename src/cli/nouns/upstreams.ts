@@ -3,7 +3,20 @@ import { CommandError, EXIT } from '../failure.ts'
 import { field, formatCount } from '../output/format.ts'
 import { card, change, create, listing, readToDestroy } from '../requests.ts'
 import type { Noun } from '../verb.ts'
-import { readSecrets, SECRET_OPTIONS, SETTING_OPTIONS, settingsOf } from './upstream-settings.ts'
+import {
+  readSecrets,
+  SECRET_OPTIONS,
+  SETTING_FIELDS,
+  SETTING_OPTIONS,
+  settingsOf,
+} from './upstream-settings.ts'
+
+/** The result of a check. */
+interface Check {
+  reachable: boolean
+  durationMilliseconds: number
+  message: string
+}
 
 /** `cay upstream` */
 export const upstreams: Noun = {
@@ -36,7 +49,7 @@ export const upstreams: Noun = {
           field('Mirrors', 'mirrors'),
           field('Credentials', 'hasCredentials', (value) => (value === true ? 'set' : 'none')),
           field('Configured in', 'configuredIn'),
-          field('Settings', 'settings', (value) => JSON.stringify(value)),
+          ...SETTING_FIELDS,
           field('Pulls left', 'pullsRemaining', formatCount),
           field('Pull limit', 'pullLimit', formatCount),
         ]),
@@ -86,14 +99,13 @@ export const upstreams: Noun = {
     check: {
       usage: '<upstream>',
       summary: 'Check whether an upstream is reachable and accepts the credentials',
-      run: async ({ client, args: [name = ''] }) => ({
-        value: await client.request('POST', `${apiPath('upstreams', name)}/check`),
-        lines: [
-          field('Reachable', 'reachable'),
-          field('Milliseconds', 'durationMilliseconds'),
-          field('Message', 'message'),
-        ],
-      }),
+      run: async ({ client, args: [name = ''] }) => {
+        const path = `${apiPath('upstreams', name)}/check`
+        const value = await client.request<Check>('POST', path)
+        const { reachable, durationMilliseconds, message } = value
+        if (!reachable) throw new CommandError(`${name} cannot be used: ${message}`, EXIT.failed)
+        return { value, line: `${message} (${durationMilliseconds} ms)` }
+      },
     },
   },
 }

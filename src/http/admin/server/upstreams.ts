@@ -56,7 +56,7 @@ const params = t.Object({
   name: t.String({
     pattern: UpstreamSchema.properties.name.pattern ?? '',
     maxLength: 100,
-    description: 'The first component of its repository names',
+    description: 'A host name, the first component of its repository names',
     example: 'docker.io',
   }),
 })
