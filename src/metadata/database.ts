@@ -38,6 +38,8 @@ export function openForWriting(path: string): Db {
     // On macOS a plain fsync leaves the data in the drive's cache. Other systems ignore both settings.
     client.run('PRAGMA fullfsync=ON')
     client.run('PRAGMA checkpoint_fullfsync=ON')
+    // By default, what a savepoint could undo is written to a file.
+    client.run('PRAGMA temp_store=MEMORY')
     client.run('PRAGMA wal_autocheckpoint=0')
     client.run('PRAGMA wal_checkpoint(TRUNCATE)')
     client.run('PRAGMA foreign_keys=ON')

@@ -47,7 +47,8 @@ import { tagRestores } from './time-machine/tag-restores.ts'
 import type { VersionOfCall } from './versions.ts'
 
 /**
- * Every write, by name. The writer's thread runs each call in a savepoint of its own. One that may take long is a
+ * Every write, by name. The writer's thread runs many in one transaction, and runs all of them again, each in a savepoint,
+ * if one fails: so a write keeps nothing outside of the database that a second run would repeat. One that may take long is a
  * generator: at each `yield` what it did is committed, what it yields is stale, and the calls that wait come first.
  * One that answers `stale` has changed something that may be remembered: content, or who may do what.
  */

@@ -29,7 +29,7 @@ export function versions(db: Db) {
   let last = -1
   let taken: number | undefined
   return {
-    /** Begins a call. This comes before its savepoint: what is reserved must outlast a call that fails. */
+    /** Begins a call, or its next part. */
     begin(): void {
       taken = undefined
       if (next <= last) return

@@ -26,8 +26,8 @@ type Rest = Parts<unknown>
 type Pending = Asked<Call> & { rest?: Rest }
 
 /**
- * The writer's thread: the only one that writes to the database. Calls that wait are grouped into one commit,
- * a savepoint each, so that a commit's sync is shared and never blocks the serving thread.
+ * The writer's thread: the only one that writes to the database. Calls that wait are grouped into one commit, so that
+ * its sync is shared and never blocks the serving thread.
  */
 class WriterThread {
   private readonly db: Db
@@ -95,22 +95,34 @@ class WriterThread {
   private flush(): void {
     const calls = this.take()
     if (calls.length === 0 || this.dead) return
-    let replies: Reply[]
+    answer(this.commit(calls, false) ?? this.commit(calls, true) ?? [])
+    if (++this.commits % COMMITS_PER_LOOK === 0) this.checkpoint()
+  }
+
+  /**
+   * Runs calls in one transaction. Most succeed, and a savepoint costs more than many of them, so several calls are first
+   * run without: returns undefined if one fails, and has then changed nothing.
+   *
+   * @param isApart gives each call a savepoint, so that one that fails undoes only what it did itself
+   */
+  private commit(calls: Pending[], isApart: boolean): Reply[] | undefined {
     const unfinished: Pending[] = []
     try {
       this.syncEachCommit(calls.some((call) => !VOLATILE.has(call.name)))
       this.run('BEGIN IMMEDIATE')
-      replies = calls.map((call) => this.answer(call, unfinished))
+      const replies = calls.map((call) =>
+        isApart ? this.answerApart(call, unfinished) : this.answer(call, unfinished),
+      )
       this.run('COMMIT')
       this.rests.push(...unfinished)
+      return replies
     } catch (error) {
       if (isDiskFailure(error)) this.die(error)
       if (this.db.$client.inTransaction) this.run('ROLLBACK')
       this.versions.reset()
-      replies = calls.map((call) => ({ id: call.id, failure: toFailure(error) }))
+      if (!isApart && calls.length > 1) return undefined
+      return calls.map((call) => ({ id: call.id, failure: toFailure(error) }))
     }
-    answer(replies)
-    if (++this.commits % COMMITS_PER_LOOK === 0) this.checkpoint()
   }
 
   /** Moves a long log into the database. A full disk only makes the log longer. */
@@ -147,14 +159,23 @@ class WriterThread {
   /** Runs a call, or its next part. An unfinished call only reports what its part has made stale. */
   private answer(call: Pending, unfinished: Pending[]): Reply {
     this.versions.begin()
+    const begun = call.rest ?? (this.operations[call.name] as AnyOperation)(call.args)
+    if (!isGenerator(begun)) return { id: call.id, value: begun }
+    const { done, value } = begun.next()
+    if (done) return { id: call.id, value }
+    unfinished.push({ ...call, rest: begun })
+    return { id: NO_CALL, value }
+  }
+
+  /** Does the same in a savepoint; what fails is undone and reported. */
+  private answerApart(call: Pending, unfinished: Pending[]): Reply {
+    // What is reserved here must outlast a call that fails.
+    this.versions.begin()
     this.run('SAVEPOINT call')
     try {
-      const begun = call.rest ?? (this.operations[call.name] as AnyOperation)(call.args)
-      const { done = false, value } = isGenerator(begun) ? begun.next() : { done: true, value: begun }
+      const reply = this.answer(call, unfinished)
       this.run('RELEASE call')
-      if (done) return { id: call.id, value }
-      unfinished.push({ ...call, rest: begun as Rest })
-      return { id: NO_CALL, value }
+      return reply
     } catch (error) {
       if (!this.db.$client.inTransaction) throw error
       this.run('ROLLBACK TO call')
