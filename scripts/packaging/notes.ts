@@ -8,7 +8,7 @@ export async function releaseNotes(): Promise<string> {
   const log = await runCommand(['git', 'log', '--reverse', '--format=%s', ...since], { cwd: import.meta.dir })
   const areas = new Map<string, string[]>()
   for (const subject of log.trim().split('\n')) {
-    const [, area = 'other', change = subject] = /^([a-z0-9-]+): (.*)$/.exec(subject) ?? []
+    const [, area = 'other', change = subject] = /^([a-z0-9 ,/.-]+): (.*)$/.exec(subject) ?? []
     areas.set(area, [...(areas.get(area) ?? []), `- ${change}`])
   }
   const sections = [...areas].sort().map(([area, changes]) => `## ${area}\n\n${changes.join('\n')}\n`)

@@ -119,7 +119,7 @@ mkdir -p /usr/local/bin; export PATH=/usr/local/bin:$PATH`,
   ],
   [
     'README.md In Docker or podman',
-    'mkdir -p ~/.config/containers',
+    'podman tag',
     { by: 'nothing', reason: 'needs systemd of a user; `bun scripts/main.ts installs` runs the Quadlet' },
   ],
   [
