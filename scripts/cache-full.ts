@@ -174,8 +174,7 @@ async function untilWithin(registry: Registry, bytesMax: number): Promise<void> 
 }
 
 async function cachedBytes(registry: Registry): Promise<number> {
-  const { bytes } = await registry.expect([200], 'GET', '/api/v1/cache')
-  return (JSON.parse(new TextDecoder().decode(bytes)) as { bytes: number }).bytes
+  return (await registry.api<{ bytes: number }>('GET', '/cache')).bytes
 }
 
 /** Pulls a blob that cannot be stored. */

@@ -61,13 +61,10 @@ export async function run(): Promise<void> {
 /** Pushes an image in each format and a public one, and adds an account that can pull them. */
 async function fill(address: string): Promise<void> {
   const admin = `admin:${password}@${address}`
-  const put = async (path: string, body: object) => {
-    const { status } = await new Registry(admin).sendJson('PUT', `/api/v1/${path}`, body)
-    equal(status, 201)
-  }
-  await put('users/reader', { password })
-  await put('grants', { subject: 'reader', pattern: 'private/**', role: 'reader' })
-  await put('grants', { subject: 'anonymous', pattern: 'public/**', role: 'reader' })
+  const registry = new Registry(admin)
+  await registry.api('PUT', '/users/reader', { password })
+  await registry.api('PUT', '/grants', { subject: 'reader', pattern: 'private/**', role: 'reader' })
+  await registry.api('PUT', '/grants', { subject: 'anonymous', pattern: 'public/**', role: 'reader' })
   for (const format of formats) {
     const { [format]: sample } = await makeSamples(`private/${format}`, 'v')
     await pushSample(admin, `private/${format}`, sample, 'v')

@@ -103,25 +103,17 @@ function errorsIn(log: string): string {
 
 /** Creates one resource of each kind, with the names in the examples. Returns the keeper's token and a digest. */
 async function fill({ address }: Server): Promise<{ token: string; digest: string }> {
-  let authorization = `Basic ${Buffer.from(`admin:${password}`).toString('base64')}`
-  const ask = async (method: string, path: string, body?: unknown) => {
-    const response = await fetch(`http://${address}/api/v1${path}`, {
-      method,
-      headers: { authorization, 'content-type': 'application/json' },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
-    })
-    if (!response.ok) throw new Error(`${method} ${path}: ${await response.text()}`)
-    return (await response.json()) as { secret: string }
-  }
-  await ask('PUT', `/users/${keeper}`, { password, admin: true })
-  const { secret } = await ask('POST', `/accounts/${keeper}/tokens`, { name: 'cases' })
-  authorization = `Bearer ${secret}`
-  await ask('PUT', '/users/alice', { password })
-  await ask('PUT', '/robots/alice%2Bci')
-  await ask('POST', '/accounts/alice/tokens', { name: 'laptop', expiresInDays: 30 })
-  await ask('PUT', '/groups/alice')
-  await ask('PATCH', '/groups/alice', { add: ['alice'] })
-  await ask('PUT', '/grants', { subject: 'anonymous', pattern: '**', role: 'writer' })
+  const admin = new Registry(`admin:${password}@${address}`)
+  await admin.api('PUT', `/users/${keeper}`, { password, admin: true })
+  const token = { name: 'cases' }
+  const { secret } = await admin.api<{ secret: string }>('POST', `/accounts/${keeper}/tokens`, token)
+  const registry = new Registry(`${keeper}:${secret}@${address}`)
+  await registry.api('PUT', '/users/alice', { password })
+  await registry.api('PUT', '/robots/alice%2Bci')
+  await registry.api('POST', '/accounts/alice/tokens', { name: 'laptop', expiresInDays: 30 })
+  await registry.api('PUT', '/groups/alice')
+  await registry.api('PATCH', '/groups/alice', { add: ['alice'] })
+  await registry.api('PUT', '/grants', { subject: 'anonymous', pattern: '**', role: 'writer' })
   const image = await makeImage()
   await new Registry(address).pushContent('library/alpine', 'latest', image)
   return { token: secret, digest: image.descriptor.digest }

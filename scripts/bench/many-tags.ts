@@ -11,7 +11,8 @@ import { bytesOf } from './random-file.ts'
 
 const beside = 'bench/beside'
 const many = 'bench/many'
-const path = `/api/v1/repositories/${encodeURIComponent(many)}`
+const resource = `/repositories/${encodeURIComponent(many)}`
+const path = `/api/v1${resource}`
 const digest = `sha256:${'11'.repeat(32)}`
 /** The manifest that is deleted, and comes back, has one of so many tags. */
 const share = 10
@@ -65,16 +66,13 @@ async function measure({ executables, random, scale }: Bench): Promise<Row[]> {
     await observe('repository', () => registry.expect([200], 'GET', path))
     await observe('repositories', () => registry.expect([200], 'GET', '/api/v1/repositories?limit=100'))
     await observe('deletion', () => registry.expect([202], 'DELETE', `/v2/${many}/manifests/${digest}`))
-    await observe('rewind', () => json(registry, `${path}/rewind`, { at: to }))
+    await observe('rewind', () => registry.api('POST', `${resource}/rewind`, { at: to }))
     await registry.expect([204], 'DELETE', path)
   }
   await using emptied = await start({ CAY_GC_GRACE_SECONDS: '1', CAY_GC_WINDOW_SECONDS: '1' })
   const { registry } = emptied
   await Bun.sleep(2500)
-  const collect = async () => {
-    const { id } = await json(registry, '/api/v1/jobs', { kind: 'gc' })
-    await registry.expect([200], 'GET', `/api/v1/jobs/${id}/events`)
-  }
+  const collect = () => registry.runJob('gc')
   return [...rows, await besidePulls(registry, image.manifest, 'collection', collect)]
 }
 
@@ -104,15 +102,6 @@ async function besidePulls(
   const [pulls, pushes] = await Promise.all([pulling, pushing])
   const note = `in ${milliseconds.toFixed(0)} ms; p99 of pushes ${percentile(pushes, 0.99).toFixed(0)} ms`
   return { name, value: pulls.reduce((a, b) => Math.max(a, b)), note }
-}
-
-async function json(registry: Registry, at: string, body: object): Promise<{ id: string }> {
-  const sent = {
-    headers: { 'content-type': 'application/json' },
-    body: new TextEncoder().encode(JSON.stringify(body)),
-  }
-  const { bytes } = await registry.expect([200, 201, 202], 'POST', at, sent)
-  return JSON.parse(new TextDecoder().decode(bytes)) as { id: string }
 }
 
 /** Makes the repository: manifests without blobs, of which the first has a share of the tags. */

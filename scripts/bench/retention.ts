@@ -36,7 +36,7 @@ async function measure({ executables, scale }: Bench): Promise<Row[]> {
   age(folder.path, expireAt - days * 86_400_000)
   await using server = await startServer({ data: folder.path, executable: executables.cay })
   const registry = new Registry(server.address)
-  await json(registry, 'PUT', '/retention/policies/all', { repositories: ['**'], pushedDays: days })
+  await registry.api('PUT', '/retention/policies/all', { repositories: ['**'], pushedDays: days })
   const first = await besidePulls(registry)
   await Bun.sleep(Math.max(0, expireAt + 1000 - Date.now()))
   const second = await besidePulls(registry)
@@ -70,24 +70,13 @@ async function besidePulls(registry: Registry) {
     }
   })()
   const began = performance.now()
-  const { id } = await json<{ id: string }>(registry, 'POST', '/jobs', { kind: 'retain' })
-  await registry.expect([200], 'GET', `/api/v1/jobs/${id}/events`)
+  const id = await registry.runJob('retain')
   const milliseconds = performance.now() - began
   state.isDone = true
   await pulling
-  const { result } = await json<{ result: { tags: number; repositories: number } }>(
-    registry,
+  const { result } = await registry.api<{ result: { tags: number; repositories: number } }>(
     'GET',
     `/jobs/${id}`,
   )
   return { ...result, milliseconds, wait: state.wait }
-}
-
-async function json<T>(registry: Registry, method: string, path: string, body?: object): Promise<T> {
-  const sent = body && {
-    headers: { 'content-type': 'application/json' },
-    body: new TextEncoder().encode(JSON.stringify(body)),
-  }
-  const { bytes } = await registry.expect([200, 201], method, `/api/v1${path}`, sent)
-  return JSON.parse(new TextDecoder().decode(bytes)) as T
 }

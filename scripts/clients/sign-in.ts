@@ -1,6 +1,7 @@
 import { match, rejects } from 'node:assert/strict'
 import { join } from 'node:path'
 import { makeImage, writeDockerArchive, writeLayout } from '../lib/image.ts'
+import { Registry } from '../lib/registry.ts'
 import { startServer } from '../lib/server.ts'
 import type { CaseContext, Client } from './client.ts'
 import { containerdHome } from './containerd.ts'
@@ -104,15 +105,9 @@ async function refuse(context: CaseContext): Promise<void> {
 async function startRegistry({ folder, run }: CaseContext, role: 'reader' | 'writer') {
   const server = await startServer({ access: 'accounts', env: { CAY_ADMIN_PASSWORD: password } })
   const { address } = server
-  const change = async (path: string, body: object) => {
-    const authorization = `Basic ${Buffer.from(`admin:${password}`).toString('base64')}`
-    const headers = { authorization, 'content-type': 'application/json' }
-    const init = { method: 'PUT', headers, body: JSON.stringify(body) }
-    const response = await fetch(`http://${address}/api/v1${path}`, init)
-    if (!response.ok) throw new Error(`${path}: ${response.status}: ${await response.text()}`)
-  }
-  await change('/users/alice', { password })
-  await change('/grants', { subject: 'alice', pattern: 'team/*', role })
+  const registry = new Registry(`admin:${password}@${address}`)
+  await registry.api('PUT', '/users/alice', { password })
+  await registry.api('PUT', '/grants', { subject: 'alice', pattern: 'team/*', role })
   await writeLayout(join(folder, 'image'), await makeImage(), '1')
   await Bun.write(join(folder, 'password'), password)
   const copy = ['skopeo', 'copy', '--dest-tls-verify=false', '--dest-creds', `admin:${password}`]

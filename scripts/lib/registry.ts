@@ -61,6 +61,22 @@ export class Registry {
     return await this.send(method, path, { headers, body: new TextEncoder().encode(JSON.stringify(body)) })
   }
 
+  /** Sends a request of the admin API to a path below /api/v1, which must succeed, and returns its JSON. */
+  async api<T = unknown>(method: string, path: string, body?: object): Promise<T> {
+    const { status, bytes } = await this.sendJson(method, `/api/v1${path}`, body)
+    const text = new TextDecoder().decode(bytes)
+    if (status >= 300) throw new UnexpectedAnswer(`${method} ${path}: ${status}: ${text.slice(0, 1000)}`)
+    return (text === '' ? undefined : JSON.parse(text)) as T
+  }
+
+  /** Runs a job to its end, and returns its id. */
+  async runJob(kind: string): Promise<string> {
+    const { id } = await this.api<{ id: string }>('POST', '/jobs', { kind })
+    // The stream of events ends with the job.
+    await this.expect([200], 'GET', `/api/v1/jobs/${id}/events`)
+    return id
+  }
+
   /** Starts an upload, and returns its Location. */
   async startUpload(repository: string): Promise<string> {
     return locationOf(await this.expect([202], 'POST', `/v2/${repository}/blobs/uploads/`))

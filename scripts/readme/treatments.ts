@@ -202,8 +202,8 @@ echo 'bob:$2b$04$GpXt6Y5ftqvb9l9fdoR7VeNrTPqhPeiYP4IfCkHRSsPAhCyQbLQWy' > htpass
       by: 'clients',
       tools: ['docker', 'dockerd'],
       before: `cay serve; ${DOCKER}
-cay user create alice; cay grant create alice+ci 'alice/**' writer
-CAY_CI_TOKEN=$(cay robot create alice+ci | sed 's/.* //')
+cay user create alice; CAY_CI_TOKEN=$(cay robot create alice+ci | sed 's/.* //')
+cay grant create alice+ci 'alice/**' writer
 docker tag alpine registry.example:5000/alice/app:1.0`,
     },
   ],
