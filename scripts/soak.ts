@@ -12,7 +12,7 @@ import { Samples } from './soak/samples.ts'
 import type { Trial, TrialContext } from './soak/trial.ts'
 
 const clientCount = 6
-/** If a start is killed as well, it is killed within this time. */
+/** The longest time until a kill that also hits the start. */
 const startMillisecondsMax = 120
 const startKilledShare = 0.25
 const faultsShownMax = 40
@@ -60,7 +60,7 @@ async function soak(
   await using folder = await temporaryFolder('soak')
   const [data, executable] = [join(folder.path, 'data'), join(folder.path, 'cay')]
   await mkdir(data)
-  // A build meanwhile must not put another version in the middle of the rounds.
+  // All rounds use one executable, even if somebody builds another one meanwhile.
   await copyFile(process.env.CAY_EXECUTABLE ?? (await build()), executable)
   const random = new Random(seed)
   const repositories = Array.from({ length: clientCount }, (_, number) => `soak/client-${number}`)
@@ -82,7 +82,7 @@ interface Rounds {
   random: Random
 }
 
-/** @throws Error with what is wrong after a kill */
+/** @throws Error that says what is wrong after a kill */
 async function runRounds(
   name: string,
   trial: Trial,

@@ -10,13 +10,13 @@ import { checkDatabase } from '../soak/data-folder.ts'
 import { afflict, wrapInStrace } from './strace.ts'
 
 const repository = 'durability/database'
-/** Manifests large enough that the database's log is moved into the database after some of them. */
+/** Manifests that are large enough to checkpoint the database's log after a few of them. */
 const noteBytes = 2 * 1024 * 1024
 const manifestsMax = 64
 const fixture = join(import.meta.dir, '../../test/fixtures/data-0002')
 
 /**
- * Makes syncs of the database fail: the process ends, and what was acknowledged is there again after the next start.
+ * Makes syncs of the database fail: the process exits, and everything that it acknowledged exists after the next start.
  * Then interrupts a migration at each step of its copy. Returns a line for each failure.
  */
 export async function checkFailingDatabase(): Promise<string[]> {
@@ -75,7 +75,7 @@ async function push(registry: Registry): Promise<string> {
   return `/v2/${repository}/manifests/${sha256(manifest)}`
 }
 
-/** A start that must migrate fails in the middle of its copy; the next one copies and migrates. */
+/** A start fails in the middle of the copy before a migration. The next start copies and migrates. */
 async function interruptCopy(what: string, injection: string, said: RegExp): Promise<string> {
   await using folder = await temporaryFolder('migration')
   const data = join(folder.path, 'data')

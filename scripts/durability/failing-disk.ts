@@ -20,16 +20,16 @@ interface Patient {
 interface Blob {
   bytes: Uint8Array
   digest: string
-  /** Where its upload goes on, and the upload's file. */
+  /** The Location of its upload, and the upload's file. */
   location: string
   file: string
-  /** Where the blob's file will be. */
+  /** The path of the blob's file. */
   folder: string
 }
 
 /**
- * Makes the system calls of a push fail one after the other: nothing is acknowledged or visible then, the upload says
- * what it has, and goes on when the disk works again. Returns a line for each failure.
+ * Makes the system calls of a push fail one after the other. Nothing is acknowledged or visible then, and the upload
+ * continues from its size when the disk works again. Returns a line for each failure.
  */
 export async function checkFailingDisk(): Promise<string[]> {
   await using folder = await temporaryFolder('failing')
@@ -62,7 +62,7 @@ export async function checkFailingDisk(): Promise<string[]> {
   return lines
 }
 
-/** A chunk that cannot be written is refused; the upload has what came before, and goes on from there. */
+/** A chunk that cannot be written is refused. The upload keeps its earlier bytes, and continues from there. */
 async function failWrite({ server, registry, data }: Patient): Promise<string> {
   const blob = await begin(registry, data)
   const half = blobBytes / 2
@@ -75,10 +75,10 @@ async function failWrite({ server, registry, data }: Patient): Promise<string> {
   if (size !== half) throw new Error(`after a write that failed the upload has ${size} bytes, not ${half}`)
   await registry.closeUpload(blob.location, blob.digest, blob.bytes.subarray(half))
   await registry.pullBlob(repository, blob.digest)
-  return 'a write of a chunk fails: 507, the upload goes on'
+  return 'a write of a chunk fails: 507, and the upload continues'
 }
 
-/** An upload whose last step fails is not there; it goes on from what its status says. */
+/** If the last step of an upload fails, its blob does not exist, and the upload continues from the size in its status. */
 async function failClose(
   { server, registry, data }: Patient,
   what: string,

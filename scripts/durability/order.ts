@@ -2,21 +2,21 @@ import { sha256 } from '../lib/image.ts'
 import { imageManifest, manifestMediaType, Registry, type Sent } from '../lib/registry.ts'
 import { parseTrace, type SystemCall, startTraced, type TracedServer } from './strace.ts'
 
-/** What a push costs in syncs: of the blob's file, of its folder, and of the database's log. */
+/** The syncs of a push: the blob's file, its folder, and the database's log. */
 const syncsPerBlob = 3
-/** The first blob of a process makes all folders, which are synced into the one above, and so are those above it. */
+/** The first blob creates its folders. Each new folder is synced into its parent. */
 const syncsOfFolders = 3
-/** A manifest is a row: the sync of the database's log. So are a small blob, a mount and a deletion. */
+/** A manifest is a row, so it needs only the sync of the database's log. So do a small blob, a mount and a deletion. */
 const syncsPerManifest = 1
 /** An upload that only starts or grows is not acknowledged as stored. */
 const syncsPerUpload = 0
 
-/** Each sync takes so long at least, so that what does not wait for it is seen to come too early. */
+/** The shortest duration of each sync, so that a response that does not wait for it comes visibly too early. */
 const syncMilliseconds = 20
 
 const repository = 'durability/image'
 
-/** A request, the syncs that it costs, and what must have happened before its answer, in this order. */
+/** A request, its syncs, and what must happen before its response, in this order. */
 interface Step {
   name: string
   request: [method: string, path: string, sent?: Sent]
@@ -33,8 +33,8 @@ interface Event {
 }
 
 /**
- * Records the system calls of pushes and deletions, and checks that each answer comes after what it acknowledges is
- * on disk, and what that costs. Returns a line for each step.
+ * Records the system calls of pushes and deletions. Checks that each response is sent only when its content is on disk, and
+ * counts the syncs. Returns a line for each step.
  */
 export async function checkOrder(): Promise<string[]> {
   const calls = ['fsync', 'fdatasync', 'sync_file_range', 'msync', 'sync', 'syncfs']
@@ -49,7 +49,7 @@ export async function checkOrder(): Promise<string[]> {
   return steps.map((step, i) => judge(step, groups[i] ?? []))
 }
 
-/** Leaves out how the clock of the collector is written, which happens beside the requests: its file, then the folder. */
+/** Leaves out the writes of the collector's clock, which are not part of a request: its file, then the folder. */
 function withoutClock(calls: SystemCall[], data: string): SystemCall[] {
   let folders = 0
   return calls.filter(({ name, text }) => {
@@ -125,14 +125,14 @@ async function play({ server, data }: TracedServer): Promise<Step[]> {
   return steps
 }
 
-/** The calls that came before each answer and after the one before, then the answer's own. */
+/** The calls between the previous response and this one, and then the call that sends this one. */
 function groupByAnswer(calls: SystemCall[], count: number): SystemCall[][] {
   const ends = calls.flatMap((call, i) => (call.text.includes('"HTTP/1.1 ') ? [i + 1] : []))
   if (ends.length !== count) throw new Error(`${ends.length} responses were recorded, not ${count}`)
   return ends.map((end, i) => calls.slice(ends[i - 1] ?? 0, end).filter((call) => isOfStep(call, i)))
 }
 
-/** Before the first answer is the start of the server: its syncs are not the first request's. */
+/** The start of the server comes before the first response, so its syncs are not counted. */
 function isOfStep({ text }: SystemCall, step: number): boolean {
   return step > 0 || text.includes('"HTTP/1.1 ')
 }

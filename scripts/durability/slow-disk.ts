@@ -5,7 +5,7 @@ const syncMilliseconds = 50
 /** How much the slow disk may add to the p99 of a pull. */
 const addedMillisecondsMax = 10
 const pushersCount = 8
-/** Pulls start at a fixed rate, so that none is left out while the server is busy. */
+/** Pulls start at a fixed rate, so that a busy server does not reduce their number. */
 const pullMilliseconds = 4
 const pullsCount = 1500
 /** The fewest pushes during the measurement for it to be meaningful. */
@@ -14,7 +14,7 @@ const layerBytes = 256 * 1024
 
 const repository = 'durability/slow'
 
-/** The same pushes and pulls with each sync as it is, and with each one slowed down. Returns a line for each kind of pull. */
+/** Runs the same pushes and pulls with normal and with slow syncs. Returns a line for each kind of pull. */
 export async function checkSlowDisk(): Promise<string[]> {
   const calls = 'fsync,fdatasync'
   const fast = await measure(['-e', `trace=${calls}`])
@@ -39,14 +39,14 @@ interface Measured {
   pushes: number
 }
 
-/** Pulls a manifest, and a blob that is in a file, by turns at a fixed rate, while others push images. */
+/** Pulls a manifest and a blob in a file by turns, at a fixed rate, while other clients push images. */
 async function measure(options: string[]): Promise<Measured> {
   await using traced = await startTraced(options)
   const registry = new Registry(traced.server.address)
   const digest = await registry.pushRandomImage(repository, 'first', layerBytes)
   const state = { pulling: true, pushes: 0 }
   const push = async (number: number) => {
-    // The tag moves, so that nothing can be answered from memory for long.
+    // The tag moves, so that no response can come from memory for long.
     for (; state.pulling; state.pushes++)
       await registry.pushRandomImage(repository, `pusher-${number}`, layerBytes)
   }

@@ -12,7 +12,7 @@ const attachSecondsMax = 20
 /** A server whose system calls are recorded. */
 export interface TracedServer extends AsyncDisposable {
   server: Server
-  /** Its data folder, as system calls name it. */
+  /** The path of its data folder in system calls. */
   data: string
   /** Stops the server and returns the record. */
   finish(): Promise<string[]>
@@ -88,16 +88,16 @@ export async function afflict(
   }
 }
 
-/** A system call: between which lines of the record it began and ended. */
+/** A system call, with the lines of the record where it began and ended. */
 export interface SystemCall {
   name: string
-  /** The name with its arguments and what it returned. */
+  /** The name, the arguments and the result. */
   text: string
   began: number
   ended: number
 }
 
-/** The calls in a record, in the order in which they ended. One that another thread interrupted has two lines. */
+/** Returns the calls of a record, in the order in which they ended. A call that another thread interrupted has two lines. */
 export function parseTrace(lines: string[]): SystemCall[] {
   const unfinished = new Map<string, SystemCall>()
   const calls: SystemCall[] = []

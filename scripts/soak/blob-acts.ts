@@ -4,7 +4,7 @@ import type { PendingUpload } from './ledger.ts'
 import type { Sample } from './samples.ts'
 
 const MiB = 1024 * 1024
-/** The Range of an upload of one byte is that of an empty one. */
+/** An upload of one byte has the same Range as an empty one. */
 const firstBytesMin = 2
 
 /** The actions on blobs, with their frequencies. */
@@ -39,7 +39,7 @@ async function pushByPut(actor: Actor, sample: Sample): Promise<void> {
   await close(actor, upload, 0)
 }
 
-/** Chunks with Content-Range; the last one comes with the PUT, or before it. */
+/** Sends chunks with Content-Range. The last one is the body of the PUT, or comes before it. */
 async function pushInChunks(actor: Actor): Promise<void> {
   const upload = await start(actor, makeSample(actor, 5 * MiB))
   const lastByPut = actor.random.chance(0.5)
@@ -84,7 +84,7 @@ async function cancelUpload(actor: Actor): Promise<void> {
   actor.ledger.uploads.delete(upload.location)
 }
 
-/** Mounts what any client has, by naming where, or not. A refusal is an upload, which is cancelled. */
+/** Mounts a blob of any client, with or without its source. If the mount becomes an upload, cancels it. */
 async function mount(actor: Actor): Promise<void> {
   const from = actor.random.pick(actor.repositories) ?? actor.repository
   const digest = actor.random.pick(actor.ledger.all('blob', from))?.name
@@ -146,7 +146,7 @@ function pending({ ledger, repository, random }: Actor): PendingUpload | undefin
   return random.pick([...ledger.uploads.values()].filter((upload) => upload.repository === repository))
 }
 
-/** A body in pieces, each of which is sent after the previous one. */
+/** A body that is sent in pieces, one after the other. */
 function pieces(bytes: Uint8Array, size: number): ReadableStream<Uint8Array> {
   let at = 0
   return new ReadableStream({

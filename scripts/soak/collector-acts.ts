@@ -11,25 +11,25 @@ export interface SoakImage {
   blobs: Sample[]
 }
 
-/** A client that knows what each tag of its repository must hold. */
+/** A client that knows which image each tag of its repository must have. */
 export interface SoakClient extends Client {
   images: SoakImage[]
   times: Times
-  /** Where each tag points, as acknowledged. */
+  /** The image of each tag, as acknowledged. */
   tags: Map<string, SoakImage>
-  /** Tags that were taken away or moved, from where, and when. */
+  /** Tags that were deleted or moved, with their previous image and the time. */
   lost: { tag: string; image: SoakImage; at: number }[]
   faults: string[]
 }
 
-/** How long the collector of the server waits, in milliseconds. */
+/** The grace period and the window of the server, in milliseconds. */
 export interface Times {
   grace: number
   window: number
 }
 
 const tagCount = 8
-/** A client has so much of the grace for its push, after it saw that a blob is there. */
+/** The share of the grace period in which a client must finish its push after it found a blob. */
 const pushShare = 0.4
 const restoreShare = 0.6
 
@@ -70,7 +70,7 @@ async function push(client: SoakClient, repository: string): Promise<void> {
   }
 }
 
-/** Sends a blob, or mounts it from where another client may have it. */
+/** Pushes a blob, or mounts it from a repository of another client. */
 async function bring({ registry, random, samples, shared }: SoakClient, repository: string, blob: Sample) {
   if (random.chance(0.3)) {
     const path = `/v2/${repository}/blobs/uploads/?mount=${blob.digest}&from=${shared}`
@@ -101,7 +101,7 @@ async function deleteManifest(client: SoakClient): Promise<void> {
   }
 }
 
-/** Takes back the loss of a tag, and pulls what came back. Within the window it must come back whole. */
+/** Restores a lost tag, and pulls its image. Within the window, the image must be complete. */
 async function restore(client: SoakClient): Promise<void> {
   const { registry, repository, tags, times } = client
   client.lost = client.lost.filter(({ at }) => performance.now() - at < times.window * 2).slice(-50)
@@ -174,7 +174,7 @@ async function expectOk({ registry, faults }: SoakClient, method: string, path: 
 /** Small blobs live in the database, and larger ones in files. */
 const sizes = (random: Random) => (random.chance(0.5) ? 32 : 200) * 1024
 
-/** Images over a few blobs, so that all clients push, lose and collect the same ones. */
+/** Images that share a few blobs, so that all clients push, delete and collect the same blobs. */
 export function makeImages(samples: Samples, random: Random, count: number): SoakImage[] {
   const blobs = Array.from({ length: count }, () => samples.make(random, 8 + random.below(sizes(random))))
   return Array.from({ length: count }, (_, i) => {

@@ -64,7 +64,7 @@ export function collectorTrial({ data, random, samples, repositories, shared }: 
       'dangles, no garbage is left',
   }
 }
-/** The act that the kill cut off may have happened or not: the client asks. All others must have happened. */
+/** The action that the kill interrupted may or may not have happened, so the client asks. All earlier ones must have. */
 async function learn(client: SoakClient): Promise<void> {
   const { registry, repository, images } = client
   const answer = await registry.expect([200, 404], 'GET', `/v2/${repository}/tags/list`)
@@ -103,7 +103,7 @@ function dangling(data: string): string[] {
   )
 }
 
-/** When nobody changes anything any more, all garbage goes, also what the kills have left, and nothing else. */
+/** When nothing changes any more, all garbage is collected, also what the kills left behind, and nothing else. */
 async function settle(registry: Registry, data: string, clients: SoakClient[]): Promise<string[]> {
   const kept = new Set(
     clients.flatMap(({ tags }) =>
@@ -122,7 +122,7 @@ async function settle(registry: Registry, data: string, clients: SoakClient[]): 
   return faults
 }
 
-/** Where the blobs that are stored differ from those that must be kept: in the database, and in files of large ones. */
+/** Compares the stored blobs, in the database and in files, with those that must be kept. */
 function differences(data: string, kept: Set<string>): string[] {
   using database = new Database(join(data, 'cay.db'), { readonly: true })
   const rows = database

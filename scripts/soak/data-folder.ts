@@ -36,7 +36,7 @@ interface BlobRow {
   bytes: Uint8Array | null
 }
 
-/** What SQLite itself says of a database, and rows that name what is not there. */
+/** Returns what SQLite's own checks report, and rows that refer to missing rows. */
 export function checkDatabase(database: Database): string[] {
   const integrity = database.query<{ integrity_check: string }, []>('PRAGMA integrity_check').all()
   const faults = integrity.map((row) => row.integrity_check).filter((message) => message !== 'ok')

@@ -8,20 +8,20 @@ import { SampleUpstream } from './sample-upstream.ts'
 import { isDigestOf, type Sample, type Samples } from './samples.ts'
 import { type State, type Trial, type TrialContext, workThrough } from './trial.ts'
 
-/** The life of a server: long enough that some fills end, and others do not. */
+/** How long a server lives: long enough for some fills to end, and too short for others. */
 const roundMillisecondsMax = 1500
 const [blobBytesMin, blobBytesMax] = [2 * 1024 * 1024, 7 * 1024 * 1024]
 /** Blobs that are being pulled at a time. */
 const openMax = 3
-/** What the upstream may send in all, of the size of all blobs. */
+/** The most that the upstream may send, as a multiple of the size of all blobs. */
 const sentShareMax = 1.05
 /** The upstream's pause after 64 KiB, so that a blob takes about a second. */
 const pauseMs = 5
 const repository = 'up.example/soak/fills'
 
 /**
- * Clients pull blobs that are not cached, while their fills are killed. A fill must resume from the bytes that it has;
- * nobody may complete a wrong blob; and what was cached must be served after a restart without asking the upstream.
+ * Clients pull blobs that are not cached, while the server is killed. A download must resume from the bytes that it has, no
+ * client may get a complete wrong blob, and cached blobs must be served after a restart without the upstream.
  */
 export function fillsTrial({ data, random, samples, repositories }: TrialContext): Trial {
   const upstream = new SampleUpstream(samples, pauseMs)
@@ -66,10 +66,10 @@ export function fillsTrial({ data, random, samples, repositories }: TrialContext
 /** The blobs of the upstream, and how far the clients are. */
 class Blobs {
   readonly all: Sample[] = []
-  /** Those that are not known to be cached. */
+  /** Blobs that may not be cached yet. */
   readonly open: Sample[] = []
   private readonly cached: Sample[] = []
-  /** Those that were examined. */
+  /** How many of them were examined. */
   private examined = 0
   private readonly upstream: SampleUpstream
   private readonly samples: Samples
@@ -107,7 +107,7 @@ class Blobs {
     this.cached.push(sample)
   }
 
-  /** Reads what is cached: all of it at last, and before that only what is new. */
+  /** Reads the cached blobs: all of them at the end, and before that only the new ones. */
   async examine(registry: Registry, isAll: boolean): Promise<string[]> {
     const faults: string[] = []
     for (const { digest } of this.cached.slice(isAll ? 0 : this.examined)) {

@@ -1,19 +1,19 @@
 import type { Described } from '../lib/registry.ts'
 import type { Sample } from './samples.ts'
 
-/** What a register holds: a digest, or null for nothing. */
+/** The value of a register: a digest, or null if it has none. */
 export type Value = string | null
 
-/** A change that was asked for. It counts as acknowledged when `ended` is a finite time. */
+/** A requested change. It is acknowledged if `ended` is finite. */
 export interface Write {
   value: Value
-  /** It changes the register only from this value. */
+  /** It applies only if the register has this value. */
   only: Value | undefined
   began: number
   ended: number
 }
 
-/** A thing that changes as a whole: where a tag points, whether a repository has a blob or a manifest. */
+/** A value that changes atomically: the target of a tag, or whether a repository has a blob or a manifest. */
 export interface Register {
   kind: 'tag' | 'manifest' | 'blob'
   repository: string
@@ -22,14 +22,14 @@ export interface Register {
   writes: Write[]
 }
 
-/** An upload that was not closed or cancelled with an answer. */
+/** An upload whose close or cancellation was not acknowledged. */
 export interface PendingUpload {
   repository: string
   location: string
   sample: Sample
-  /** Bytes that an answer named. */
+  /** The bytes that a response acknowledged. */
   acknowledged: number
-  /** Whether a request to close or cancel it was sent. */
+  /** Whether a request was sent to close or cancel it. */
   ending: 'close' | 'cancel' | undefined
 }
 
@@ -40,15 +40,15 @@ export interface SentManifest {
 }
 
 /**
- * What clients asked for and what was acknowledged, hence what the registry may hold after a crash: in each register
- * the value of a write that no acknowledged one has certainly followed. A write follows another certainly when it
- * began after the other had ended.
+ * What clients requested and what was acknowledged, and therefore what the registry may contain after a crash: in each
+ * register, the value of a write that no acknowledged write has certainly followed. A write certainly follows another one if
+ * it began after the other one had ended.
  */
 export class Ledger {
   readonly uploads = new Map<string, PendingUpload>()
   readonly manifests = new Map<string, SentManifest>()
   readonly samples = new Map<string, Sample>()
-  /** Writes of one request, which happen together or not at all. */
+  /** The writes of one request, which are atomic. */
   readonly groups: { register: Register; write: Write; before: Value[] }[][] = []
   acknowledged = 0
   private readonly registers = new Map<string, Register>()
@@ -73,14 +73,14 @@ export class Ledger {
     )
   }
 
-  /** The names of a kind that a repository has for certain. */
+  /** The names of a kind that a repository certainly has. */
   certain(kind: Register['kind'], repository: string): string[] {
     return this.all(kind, repository)
       .filter((register) => !possible(register).has(null))
       .map(({ name }) => name)
   }
 
-  /** Notes changes that are asked for by one request, before it is sent. */
+  /** Records the changes of a request before it is sent. */
   begin(changes: { register: Register; value: Value; only?: Value }[]): Write[] {
     const began = ++this.time
     const group = changes.map(({ register, value, only }) => {
@@ -93,14 +93,14 @@ export class Ledger {
     return group.map(({ write }) => write)
   }
 
-  /** Notes that a request was answered: its changes hold. */
+  /** Records that a request succeeded, so its changes are durable. */
   acknowledge(writes: Write[]): void {
     const ended = ++this.time
     for (const write of writes) write.ended = ended
     this.acknowledged++
   }
 
-  /** Notes that a request was refused: its changes have not happened. */
+  /** Records that a request was refused, so its changes did not happen. */
   refuse(writes: Write[]): void {
     for (const register of this.registers.values()) {
       if (register.writes.some((write) => writes.includes(write)))
@@ -108,14 +108,14 @@ export class Ledger {
     }
   }
 
-  /** Notes what a register holds while nobody changes it. */
+  /** Records the value of a register while no client changes it. */
   settle(register: Register, value: Value): void {
     const now = ++this.time
     register.writes = [{ value, only: undefined, began: now, ended: now }]
   }
 }
 
-/** What a register may hold. */
+/** Returns the values that a register may have. */
 export function possible({ writes }: Register): Set<Value> {
   const standing = writes.filter(
     ({ ended, value }) =>

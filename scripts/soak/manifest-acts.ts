@@ -66,7 +66,7 @@ function makeManifest({ ledger, random, shared, repository: own }: Actor, reposi
   return digest
 }
 
-/** Sends a manifest; its push by one tag puts the tag in the path, else the tags go as parameters. */
+/** Pushes a manifest. A single tag is in the path, several are parameters. */
 async function put(actor: Actor, repository: string, digest: string, tags: string[], byTag: boolean) {
   const { ledger } = actor
   const body = ledger.manifests.get(digest)?.bytes ?? new Uint8Array()

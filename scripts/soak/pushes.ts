@@ -8,14 +8,14 @@ import { manifestActs } from './manifest-acts.ts'
 import { type Deck, type State, type Trial, type TrialContext, workThrough } from './trial.ts'
 import { verify } from './verification.ts'
 
-/** The longest life of a server; it always sees at least the start of a push. */
+/** How long a server lives at most. It always receives at least the start of a push. */
 const roundMillisecondsMax = 900
 
 /** Clients push, mount, tag and delete. After each kill, acknowledged changes must exist, and none may be partial. */
 export function pushesTrial(context: TrialContext): Trial {
   const { data, random, samples, repositories, shared } = context
   const ledger = new Ledger()
-  /** What was read as a whole: by HTTP, and on disk. */
+  /** Blobs whose bytes were verified: over HTTP, and on disk. */
   const seen = { served: new Set<string>(), stored: new Set<string>() }
   const sum = { compared: 0, finished: 0 }
   const deck: Deck<Actor> = [...blobActs, ...manifestActs].map(([share, act]: [number, Act]) => [

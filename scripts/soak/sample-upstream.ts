@@ -4,12 +4,12 @@ import type { Sample, Samples } from './samples.ts'
 
 const pieceBytes = 64 * 1024
 
-/** A registry that serves samples as blobs of any repository, from any byte. */
+/** A registry that serves samples as blobs of any repository, also by range. */
 export class SampleUpstream {
   readonly address: string
-  /** Bytes of blobs that were sent. */
+  /** How many bytes of blobs were sent. */
   sentBytes = 0
-  /** Requests for blobs, and those of them that did not begin at the first byte. */
+  /** Requests for blobs, and how many of them did not begin at the first byte. */
   requests = 0
   resumed = 0
   private readonly server: Bun.Server<undefined>
@@ -30,7 +30,7 @@ export class SampleUpstream {
     this.content.set(sample.digest, { size: sample.size, bytes: () => this.samples.bytes(sample) })
   }
 
-  /** Adds a blob that is no sample, and returns its digest. */
+  /** Adds a blob of these bytes, and returns its digest. */
   addBytes(bytes: Uint8Array): string {
     const digest = sha256(bytes)
     this.content.set(digest, { size: bytes.length, bytes: () => bytes })

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto'
 import type { Random } from './random.ts'
 
-/** Content of a blob: few numbers, from which its bytes can be made again. */
+/** The content of a blob, as a few numbers from which its bytes can be made again. */
 export interface Sample {
   digest: string
   size: number
-  /** Where its bytes begin in the common ones. */
+  /** The offset of its bytes in the shared random bytes. */
   at: number
-  /** What makes it unlike all others. */
+  /** A number that makes it unique. */
   id: number
 }
 

@@ -18,15 +18,15 @@ export interface Client {
 export interface Trial {
   /** Settings of the server. */
   env: Record<string, string>
-  /** The life of a server, in milliseconds. */
+  /** Returns how long a server lives, in milliseconds. */
   roundMilliseconds(): number
-  /** Begins what each client does until `state` says that the server was killed. */
+  /** Starts the clients, which work until `state` says that the server was killed. */
   work(server: Server, state: State): Promise<void>[]
-  /** What is wrong after a kill, while nobody works; at last more is read. */
+  /** Returns what is wrong after a kill, while no client works. At the end it reads more. */
   examine(server: Server, isLast: boolean): Promise<string[]>
   /** Returns a summary for people. */
   summary(): string
-  /** Stops what the trial runs beside the server. */
+  /** Stops everything else that the trial runs. */
   close?(): Promise<void>
 }
 
@@ -44,10 +44,10 @@ export interface TrialContext {
   shared: string
 }
 
-/** Acts, each with how often and its name. */
+/** Actions, with their frequencies and names. */
 export type Deck<C> = [share: number, name: string, act: (client: C) => Promise<void>][]
 
-/** Does `first`, then one act after the other, without a pause, until the server is gone. */
+/** Runs `first`, and then one action after the other without a pause, until the server is gone. */
 export async function workThrough<C extends Client>(
   client: C,
   deck: Deck<C>,

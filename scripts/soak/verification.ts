@@ -6,16 +6,16 @@ import { isDigestOf } from './samples.ts'
 
 const requestsAtOnce = 16
 
-/** What was wrong after a crash, and what was looked at. */
+/** The faults that were found after a crash, and how much was examined. */
 export interface Findings {
   faults: string[]
-  /** Uploads that went on and were closed. */
+  /** Uploads that were continued and closed. */
   finished: number
   /** Registers that were compared. */
   compared: number
 }
 
-/** Compares what the registry shows with what it may show, while no client is at work, and settles the ledger by it. */
+/** Compares the registry's content with the ledger while no client works, and updates the ledger. */
 export async function verify(actor: Actor, seen: Set<string>): Promise<Findings> {
   const { registry, ledger } = actor
   const findings: Findings = { faults: [], finished: 0, compared: 0 }
@@ -40,7 +40,7 @@ export async function verify(actor: Actor, seen: Set<string>): Promise<Findings>
   return findings
 }
 
-/** What a register holds, by asking for it. What is seen for the first time is read as a whole. */
+/** Requests the value of a register. Content that is seen for the first time is read completely. */
 async function show(registry: Registry, register: Register, seen: Set<string>, { faults }: Findings) {
   const { kind, repository, name } = register
   const path = `/v2/${repository}/${kind === 'blob' ? 'blobs' : 'manifests'}/${name}`
@@ -54,7 +54,7 @@ async function show(registry: Registry, register: Register, seen: Set<string>, {
   return digest
 }
 
-/** One request's changes have all happened or none; in the shared repository others may have followed them. */
+/** All changes of a request have happened, or none. In the shared repository, others may have followed. */
 function checkGroups({ groups }: Ledger, shown: Map<Register, Value>, shared: string, { faults }: Findings) {
   for (const group of groups.splice(0)) {
     const visible = group.filter(({ write, before }) => !before.includes(write.value))
@@ -89,7 +89,7 @@ function checkManifests(ledger: Ledger, { faults }: Findings): void {
   }
 }
 
-/** An upload goes on from where its status says, at least from where an answer said; most are closed now. */
+/** An upload continues from the size in its status, which is at least the acknowledged one. Most are closed now. */
 async function checkUpload(actor: Actor, upload: PendingUpload, findings: Findings): Promise<void> {
   const { registry, ledger, random } = actor
   const { location, sample, acknowledged, ending, repository } = upload
@@ -118,7 +118,7 @@ function nameOf({ kind, repository, name }: Register): string {
   return `${kind} ${repository} ${name}`
 }
 
-/** Does something with each item, some at once. */
+/** Handles items with limited concurrency. */
 async function each<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
   const rest = [...items]
   const one = async () => {
