@@ -17,7 +17,7 @@ const images = 160
 const layersAnImage = 4
 const [layerBytesMin, layerBytesMax] = [2 * MiB, 8 * MiB]
 const clients = 4
-/** What is pushed in all stays below 100 MiB, so that there is always room for it. */
+/** All pushes together stay below 100 MiB, so that there is always room for them. */
 const pushedBytesMax = 90 * MiB
 const pushBytes = MiB
 const lookMs = 50
@@ -25,7 +25,7 @@ const capBytes = 120 * MiB
 const startSecondsMax = 15
 const [upstreamName, repository] = ['up.example', 'up.example/full/image']
 
-/** A volume that the cache fills, and what is wrong there. */
+/** A volume that the cache fills, and the faults that were found. */
 interface World {
   mount: string
   data: string
@@ -150,7 +150,7 @@ async function pushSometimes(
   }
 }
 
-/** Looks again and again whether the reserve is free, and the cache is below its cap but for what is being filled. */
+/** Checks again and again that the reserve is free, and that the cache exceeds its cap only by blobs that are being fetched. */
 async function watchRoom(world: World, registry: Registry, bytesMax: number, state: { over: boolean }) {
   const reserve = (volumeMiB * MiB) / 10
   while (!state.over) {
@@ -164,7 +164,7 @@ async function watchRoom(world: World, registry: Registry, bytesMax: number, sta
   }
 }
 
-/** A cap that is lower than before is kept soon after the start. */
+/** Expects the cache to shrink below a lower cap soon after the start. */
 async function untilWithin(registry: Registry, bytesMax: number): Promise<void> {
   const deadline = performance.now() + startSecondsMax * 1000
   while ((await cachedBytes(registry)) > bytesMax) {

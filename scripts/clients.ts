@@ -82,12 +82,15 @@ export async function run(args: string[]): Promise<void> {
   report.end(server)
 }
 
-/** Adds a last case to a client: everything that it left in the registry is found there, and deleted. */
+/** Adds a last case to a client: everything that it left in the registry can be found and deleted. */
 async function withEnd(client: Client, registry: string): Promise<Client> {
   const before = new Set(await listRepositories(registry))
   const deleteRest = async ({ registry }: CaseContext) => {
     const repositories = (await listRepositories(registry)).filter((name) => !before.has(name))
     for (const repository of repositories) await deleteAll(registry, repository)
   }
-  return { ...client, cases: { ...client.cases, 'all that it left is found, and deleted': deleteRest } }
+  return {
+    ...client,
+    cases: { ...client.cases, 'everything that it pushed is found and deleted': deleteRest },
+  }
 }

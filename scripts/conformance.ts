@@ -13,15 +13,15 @@ interface Configuration {
   name: string
   /** The environment of the suite. */
   env: Record<string, string>
-  /** The settings that the executable is started with. */
+  /** The settings of the executable. */
   settings: Record<string, string>
-  /** With accounts, the suite signs in as the first one, and asks for tokens as it is challenged to. */
+  /** With accounts, the suite signs in as the first one, and requests the tokens that challenges name. */
   access: 'accounts' | 'open'
-  /** Over TLS, with an authority that this host trusts meanwhile; or each request signed in by Basic on its way. */
+  /** TLS: with an authority that this host trusts for that time. Basic: through a proxy that adds Basic credentials. */
   through?: 'TLS' | 'Basic'
-  /** How many cases the suite has, so that none goes missing unseen. */
+  /** The number of cases of the suite, so that a missing one is noticed. */
   caseCount: number
-  /** Cases that the suite itself leaves out in this version: all others must pass, and these must be left out. */
+  /** Cases that the suite itself skips in this version. All others must pass, and these must be skipped. */
   leftOutCases: string[]
   /** The same for the rows of its summary, by API and by kind of data. */
   leftOutRows: string[]
@@ -51,7 +51,7 @@ const open: Configuration[] = [
   {
     name: 'dev',
     env: { OCI_VERSION: 'dev', OCI_DATA_SPARSE: 'true' },
-    // Its sparse image lacks a layer.
+    // The suite's sparse image lacks a layer.
     settings: { CAY_MANIFESTS_SPARSE: 'all' },
     access: 'open',
     caseCount: 830,
@@ -62,7 +62,7 @@ const open: Configuration[] = [
 
 const password = crypto.randomUUID()
 
-/** The same once more by somebody: whoever signs in finds all that is there without accounts. */
+/** The same with accounts: a user who signs in finds everything that exists without accounts. */
 const withAccounts = open.map(
   (one): Configuration => ({
     ...one,
@@ -73,12 +73,12 @@ const withAccounts = open.map(
   }),
 )
 
-/** The tokens once more over TLS. */
+/** Tokens over TLS. */
 const overTls = withAccounts.map(
   (one): Configuration => ({ ...one, name: `${one.name}, over TLS`, through: 'TLS' }),
 )
 
-/** The suite has no credentials here: it would never send them by Basic, as the server asks for tokens. */
+/** The suite has no credentials here. It would never send them by Basic, because the server asks for tokens. */
 const byBasic = withAccounts.map(
   (one, index): Configuration => ({
     ...one,
@@ -185,7 +185,7 @@ function judgeRows(rows: Map<string, string>, { leftOutRows }: Configuration): s
   ]
 }
 
-/** The rows of the suite's results.yaml: what it says of each API and of each kind of data. */
+/** The rows of the suite's results.yaml: the result of each API and of each kind of data. */
 function parseRows(yaml: string): Map<string, string> {
   const results = Bun.YAML.parse(yaml) as { apis: Record<string, string>; data: Record<string, string> }
   return new Map([...Object.entries(results.apis), ...Object.entries(results.data)])

@@ -20,7 +20,7 @@ const MiB = 1024 * 1024
 const diskMiB = 24
 const blobBytes = 6 * MiB
 const manifestBytes = 256 * 1024
-/** A full disk must refuse a manifest within so many. */
+/** A full disk must refuse a manifest after at most this many. */
 const manifestsMax = 200
 
 const repository = 'disk/full'
@@ -29,11 +29,11 @@ const repository = 'disk/full'
 interface Disk {
   registry: Registry
   data: string
-  /** An image that was there before the disk was full: its tag is `before`. */
+  /** An image that was pushed before the disk was full. Its tag is `before`. */
   before: string
   /** Leaves so many bytes free. */
   fill(free: number): Promise<void>
-  /** Frees what was filled. */
+  /** Frees the space again. */
   free(): void
 }
 
@@ -164,7 +164,7 @@ async function anyBlob(registry: Registry) {
   return config
 }
 
-/** Does something while the image that was there before is pulled again and again. */
+/** Runs work while the earlier image is pulled again and again. */
 async function whilePulling<T>({ registry, before }: Disk, work: () => Promise<T>): Promise<T> {
   const state = { working: true }
   const pulls = async () => {

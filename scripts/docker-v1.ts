@@ -42,7 +42,7 @@ export async function run(): Promise<void> {
         })
       }
     }
-    await tryCase('an image that anybody may pull, by nobody', async () => {
+    await tryCase('a public image, without signing in', async () => {
       const client = new V1Client(server.address, undefined, 'none')
       await compare(client, 'public/oci', await skopeo('public/oci', 'v'))
     })

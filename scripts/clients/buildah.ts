@@ -50,7 +50,7 @@ async function pushManifestList(context: CaseContext): Promise<void> {
   for (const image of images) await pullAndCompare(context, name, image)
 }
 
-/** Pulls the image of one architecture, whose id and layers must be those of `image`, then forgets it. */
+/** Pulls the image of one architecture, compares its id and layers with those of `image`, and deletes the local copy. */
 async function pullAndCompare({ folder, run }: CaseContext, name: string, image: Image): Promise<void> {
   const architecture = image.descriptor.platform?.architecture ?? ''
   const pull = ['buildah', 'pull', '--quiet', '--tls-verify=false', '--arch', architecture, name]

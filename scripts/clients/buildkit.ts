@@ -19,7 +19,7 @@ interface Descriptor {
   annotations?: Record<string, string>
 }
 
-/** buildkit: what docker buildx drives; it pushes images, attestations and caches itself. */
+/** buildkit: the builder of docker buildx. It pushes images, attestations and caches itself. */
 export const buildkit: Client = {
   name: 'buildkit',
   tools: ['buildctl', 'buildkitd', 'buildx', 'runc', 'crane'],

@@ -1,6 +1,6 @@
 import { sha256 } from '../lib/image.ts'
 
-/** A layer in a registry that is read in pieces. */
+/** A layer in a registry, which is read in ranges. */
 export interface RemoteLayer {
   size: number
   annotations?: Record<string, string>

@@ -6,7 +6,7 @@ import type { CaseContext, Client } from './client.ts'
 import { startDaemon } from './daemon.ts'
 import { Published } from './published.ts'
 
-/** containerd, which pulls for Kubernetes: one of its own, started here, and its command ctr. */
+/** containerd, which pulls for Kubernetes: a daemon of this test, and its command ctr. */
 export const containerd: Client = {
   name: 'containerd',
   tools: ['containerd'],

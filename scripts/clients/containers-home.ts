@@ -25,7 +25,7 @@ export async function containersHome(home: string): Promise<{ env: Record<string
   return {
     env: {
       XDG_RUNTIME_DIR: runtime,
-      // Else root's cache of which registry has which blob is used, /var/lib/containers/cache.
+      // Otherwise the clients use root's cache of blob locations, /var/lib/containers/cache.
       _CONTAINERS_ROOTLESS_UID: '1',
       CONTAINERS_CONF: join(home, 'containers.conf'),
       CONTAINERS_REGISTRIES_CONF: join(home, 'registries.conf'),

@@ -5,7 +5,7 @@ import { Registry } from '../lib/registry.ts'
 import type { CaseContext, Client } from './client.ts'
 import { Published } from './published.ts'
 
-/** cosign: signatures and attestations beside an image. Version 2 keeps them under tags unless it is asked, 3 as referrers. */
+/** cosign: signatures and attestations of an image. Version 2 stores them under tags by default, and version 3 as referrers. */
 export const cosign2 = cosign('cosign2')
 export const cosign3 = cosign('cosign3')
 
@@ -15,9 +15,9 @@ interface Scheme {
   flags: string[]
   sign?: string[]
   verify?: string[]
-  /** The artifact types of the referrers that a signature, and then an attestation make; none are under tags. */
+  /** The artifact types of the referrers of a signature and of an attestation. Empty if they are stored under tags. */
   referrers: string[]
-  /** The endings of the tags that they make. */
+  /** The suffixes of their tags. */
   tags: string[]
 }
 
@@ -37,7 +37,7 @@ const schemes: Record<'tags' | 'referrers' | 'bundles', Scheme> = {
   },
   bundles: {
     flags: ['--new-bundle-format=true'],
-    // One that trusts nothing beside the key, in place of one that is fetched.
+    // A trusted root without any authority, instead of a downloaded one.
     verify: ['--trusted-root', 'trusted-root.json'],
     referrers: [bundleType, bundleType],
     tags: [],
@@ -62,7 +62,7 @@ function cosign(name: 'cosign2' | 'cosign3'): Client {
   }
 }
 
-/** Pushes an image and makes a key pair; returns the commands that sign and verify it so. */
+/** Pushes an image, creates a key pair, and returns the commands that sign and verify the image in this way. */
 async function prepare(context: CaseContext, repository: string, scheme: Scheme, content?: Content) {
   const { registry, run } = context
   const pushed = content ?? (await makeImage({ layerBytes: 1000 }))
@@ -111,7 +111,7 @@ async function signImage(context: CaseContext, name: string, kind: keyof typeof 
   const tree = ['--allow-http-registry', ...(name === 'cosign2' ? ['--experimental-oci11=true'] : [])]
   match(await context.run`cosign tree ${tree} ${image}`, /🍒 sha256:/)
   await context.run`cosign clean --force --allow-http-registry ${image}`
-  // Of referrers it cleans bundles only, and since version 3.
+  // It deletes only bundles among the referrers, and only since version 3.
   const left = await published.referrers(digest)
   equal(left.length, name === 'cosign3' && kind === 'bundles' ? 0 : scheme.referrers.length)
   for (const referrer of left) await published.delete(referrer.digest)

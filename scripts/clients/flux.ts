@@ -6,7 +6,7 @@ import { Published } from './published.ts'
 
 const revision = 'main@sha1:0123456789012345678901234567890123456789'
 
-/** flux: manifests for Kubernetes as an artifact that its source controller follows. */
+/** flux: manifests for Kubernetes in an artifact, which its source controller pulls. */
 export const flux: Client = {
   name: 'flux',
   tools: ['flux'],

@@ -67,7 +67,7 @@ async function pushModelKit({ registry, folder, run }: CaseContext): Promise<voi
   const config = await writeText(join(folder, 'config.json'), JSON.stringify(kitfile))
   await replay.pushInChunks(model, 100 * mebibyte)
   await replay.pushByPut(config)
-  // It has no media type of its own.
+  // The manifest has no media type of its own.
   const manifest = encode({
     schemaVersion: 2,
     config: describe(config, `${type}.config.v1+json`),

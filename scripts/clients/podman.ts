@@ -11,7 +11,7 @@ import {
 import type { CaseContext, Client } from './client.ts'
 import { containersHome } from './containers-home.ts'
 
-/** podman: pushes from its own storage, so that each layer is compressed anew on the way. */
+/** podman: pushes from its own storage, so it compresses each layer again. */
 export const podman: Client = {
   name: 'podman',
   tools: ['podman'],

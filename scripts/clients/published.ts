@@ -43,13 +43,13 @@ export class Published {
     return answer.status === 404 ? [] : JSON.parse(text(answer.bytes)).tags
   }
 
-  /** A manifest, whose bytes have the digest that the registry says, and that digest. */
+  /** Returns a manifest and its digest, which must match the bytes. */
   async manifest(reference: string) {
     const path = `/v2/${this.repository}/manifests/${reference}`
     const { bytes, headers } = await this.#registry.expect([200], 'GET', path, { headers: { accept } })
     const digest = headers.get('docker-content-digest') ?? ''
     const mediaType = headers.get('content-type')
-    // The digest of a signed one is that of what is signed.
+    // The digest of a signed manifest is that of its signed part.
     const [algorithm = ''] = digest.split(':')
     const found = createHash(algorithm).update(bytes).digest('hex')
     if (mediaType !== signedType) equal(digest, `${algorithm}:${found}`)

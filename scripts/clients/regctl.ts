@@ -8,7 +8,7 @@ import { Published } from './published.ts'
 
 const types = { artifact: 'application/vnd.example.artifact', file: 'application/vnd.example.file' }
 
-/** regctl: regclient's command; it speaks HTTP to a registry only when it is told so. */
+/** regctl: regclient's command. It uses plain HTTP only for registries that are configured so. */
 export const regctl: Client = {
   name: 'regctl',
   tools: ['regctl'],
@@ -23,7 +23,7 @@ export const regctl: Client = {
   },
 }
 
-/** Runs regctl, which is told that the registry speaks HTTP. */
+/** Runs regctl with plain HTTP for the registry. */
 function regctlFor({ registry, run }: CaseContext, ...options: string[]) {
   const host = ['--host', [`reg=${registry}`, 'tls=disabled', ...options].join(',')]
   return (...command: string[]) => run`regctl ${command} ${host}`
@@ -103,7 +103,7 @@ async function pushInChunks(context: CaseContext): Promise<void> {
   await run`cmp file.bin pulled.bin`
 }
 
-/** regctl mounts, uploads and deletes what it makes of an image's layers. */
+/** regctl mounts, uploads and deletes layers that it creates. */
 async function recompress(context: CaseContext): Promise<void> {
   const { registry, run } = context
   const regctl = regctlFor(context)

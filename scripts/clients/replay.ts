@@ -132,7 +132,7 @@ export class Replay {
   }
 }
 
-/** Where an answer says that what was made is, or how an upload goes on; relative to the request. */
+/** Returns the Location of a response, relative to the request. */
 function locationOf({ headers, url }: Response): string {
   const location = headers.get('location')
   if (location === null) throw new Error(`the response of ${url} has no Location`)

@@ -15,7 +15,7 @@ Maintainer: Quay <quay@example.org>
 Description: a package
 `
 
-/** syft: reads an image from the registry and says what is in it; oras keeps that beside the image. */
+/** syft: reads an image from the registry, and lists its packages. oras attaches the list to the image. */
 export const syft: Client = {
   name: 'syft',
   tools: ['syft', 'oras'],

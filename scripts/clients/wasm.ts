@@ -7,7 +7,7 @@ import { Published } from './published.ts'
 /** A module with nothing in it. */
 const wasmModule = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)
 
-/** WebAssembly in the three shapes that registries hold it in. */
+/** WebAssembly in the three formats that registries store. */
 export const wasm: Client = {
   name: 'wasm',
   tools: ['wasm-to-oci', 'oras', 'crane'],

@@ -79,7 +79,7 @@ async function pullAndCompare({ registry, folder, run }: CaseContext, image: Ima
   return json.layers[0]
 }
 
-/** An archive without the zeros at its end, of which zstd:chunked keeps only some. */
+/** An archive without the zeros at its end, because zstd:chunked keeps only some of them. */
 function withoutPadding(archive: Uint8Array): Uint8Array {
   return archive.subarray(0, archive.findLastIndex((byte) => byte !== 0) + 1)
 }

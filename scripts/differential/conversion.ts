@@ -19,7 +19,7 @@ interface Converted {
 
 const emptyLayer = 'sha256:a3ed95caeb02ffe68cdd9fd84406680ae93d633cb16422d00e8a7c22955b46d4'
 
-/** What images become for clients that read only schema 1. */
+/** How images are converted for clients that read only schema 1. */
 export async function conversion({ cay, peer }: Registries): Promise<Cases> {
   const repository = 'conversion'
   const samples = await makeSamples(repository, 'any')
@@ -30,17 +30,17 @@ export async function conversion({ cay, peer }: Registries): Promise<Cases> {
   for (const sample of [oci, index]) await pushSample(cay, repository, sample, sample.format)
   const pull = (address: string, tag: Format) => convert(address, repository, tag)
   return {
-    'schema 2 becomes what docker-registry makes of it': async () =>
+    'schema 2 is converted as docker-registry does': async () =>
       deepEqual(withoutCommand(await pull(cay, 'schema2')), withoutCommand(await pull(peer, 'schema2'))),
-    'a list becomes what docker-registry makes of it': async () =>
+    'a manifest list is converted as docker-registry does': async () =>
       deepEqual(withoutCommand(await pull(cay, 'list')), withoutCommand(await pull(peer, 'list'))),
-    'the last command of the history is told, too': async () => {
+    'the last command of the history is kept': async () => {
       const [leaf] = imagesOf(await pull(cay, 'schema2'))
       deepEqual(leaf?.container_config, { Cmd: ['CMD ["/usr/bin/tool"]'] })
     },
-    'OCI becomes what schema 2 becomes': async () =>
+    'an OCI image is converted as its schema 2 image is': async () =>
       deepEqual(v1Of(await pull(cay, 'oci')), v1Of(await pull(cay, 'schema2'))),
-    'an index becomes what its image becomes': async () =>
+    'an index is converted as its image is': async () =>
       deepEqual(v1Of(await pull(cay, 'index')), v1Of(await pull(cay, 'oci'))),
     'layers, history, parents and ids are in order': async () => inOrder(await pull(cay, 'schema2'), schema2),
     'the digest is the same at each pull, and can be pulled': async () => stable(cay, repository),
@@ -60,13 +60,13 @@ function imagesOf({ history }: Converted): V1[] {
   return history.map(({ v1Compatibility }) => JSON.parse(v1Compatibility))
 }
 
-/** What clients make an image of: everything but signatures, in no order of fields. */
+/** The content that clients read: everything but signatures, with the fields in any order. */
 function v1Of(document: Converted): { history: V1[] } {
   const { signatures: _, tag: __, ...rest } = document
   return { ...rest, history: imagesOf(document) }
 }
 
-/** The leaf's command, as the history has it, is left out: docker-registry takes it from the config only, Quay as cay. */
+/** Leaves out the leaf's command in the history: docker-registry takes it from the config only, and Quay does as cay does. */
 function withoutCommand(document: Converted): object {
   const v1 = v1Of(document)
   const [{ container_config: _, ...leaf } = {}, ...others] = v1.history

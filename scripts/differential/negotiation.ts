@@ -4,17 +4,17 @@ import { type Answer, ask, pushSample } from '../formats/registry-http.ts'
 import { type Format, makeSamples, mediaTypes, type Sample, sha256 } from '../formats/samples.ts'
 import type { Cases, Registries } from './registries.ts'
 
-/** What a pull by tag gives: the bytes that were pushed, the amd64 image of an index, or a conversion to schema 1. */
+/** The result of a pull by tag: the pushed bytes, the amd64 image of an index, or a conversion to schema 1. */
 type Outcome = 'stored' | 'child' | 'schema1' | 'unsigned schema1' | '404'
 
-/** Where both answer the same, that; otherwise what each does, and why cay differs. */
+/** The result of both registries, or the result of each and the reason for the difference. */
 type Expected = Outcome | { cay: Outcome; peer: Outcome; why: string }
 
 const { schema1, schema2, list, oci, index } = mediaTypes
 const unsigned = 'application/vnd.docker.distribution.manifest.v1+json'
 const json = 'application/json'
 
-/** Who asks: the User-Agent, and what it says that it reads. */
+/** A client: its User-Agent, and its Accept header. */
 const ASKERS = {
   'curl: nothing': { agent: 'curl/8.0' },
   'curl: */*': { agent: 'curl/8.0', accept: '*/*' },
@@ -44,7 +44,7 @@ const ASKERS = {
 
 type Principal = keyof typeof ASKERS
 
-const asStored = 'who asks for nothing in particular gets what was pushed, as the OCI specification says'
+const asStored = 'a client without Accept gets the pushed manifest, as the OCI specification says'
 const namesNoSchema1 = 'only who names schema 1, or an old Docker, gets it'
 const noOci = 'OCI content is given, converted or as it is, where the peer hides it'
 
@@ -133,7 +133,7 @@ const GRID: Record<Format, Record<Principal, Expected>> = {
   },
 }
 
-/** A case for each row: both registries answer as it says, HEAD as GET, and by digest with what is stored. */
+/** A case for each row: both registries respond as it says, to HEAD as to GET, and by digest with the stored bytes. */
 export async function negotiation({ cay, peer }: Registries): Promise<Cases> {
   const cases: Cases = {}
   for (const format of Object.keys(GRID) as Format[]) {
@@ -163,7 +163,7 @@ function headersOf({ agent, accept }: { agent: string; accept?: string }): Recor
   return { 'user-agent': agent, ...(accept === undefined ? {} : { accept }) }
 }
 
-/** What a pull by tag gives, with HEAD the same as with GET. */
+/** Returns the result of a pull by tag, which must be the same for HEAD and GET. */
 async function outcome(
   address: string,
   repository: string,
@@ -194,7 +194,7 @@ async function outcome(
   return 'schema1'
 }
 
-/** What cay promises besides: what the answer depends on, that it was converted, and the stored bytes by digest. */
+/** What only cay promises: Vary, a note about the conversion, and the stored bytes by digest. */
 async function tryHeaders(
   cay: string,
   repository: string,

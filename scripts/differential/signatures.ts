@@ -7,7 +7,7 @@ import type { Cases, Registries } from './registries.ts'
 const emptyLayer = Buffer.from('H4sIAAAJbogA/2IYBaNgFIxYAAgAAP//Lq+17wAEAAA=', 'base64')
 const emptyDigest = 'sha256:a3ed95caeb02ffe68cdd9fd84406680ae93d633cb16422d00e8a7c22955b46d4'
 
-/** Each registry accepts what the other one signs, and neither accepts unsigned manifests. */
+/** Each registry accepts manifests that the other one signed, and refuses unsigned ones. */
 export async function signatures({ cay, peer }: Registries): Promise<Cases> {
   const repository = 'signatures'
   const { schema1, schema2 } = await makeSamples(repository, 'signed')
@@ -18,21 +18,22 @@ export async function signatures({ cay, peer }: Registries): Promise<Cases> {
   }
   const refuse = (bytes: Uint8Array, codes: RegExp) => refusedByBoth({ cay, peer }, repository, bytes, codes)
   return {
-    'docker-registry takes what cay signs': () => hand(repository, cay, peer, 'converted'),
-    'cay takes what docker-registry signs': () => hand(repository, peer, cay, 'converted'),
-    'docker-registry takes what was pushed to cay': () => hand(repository, cay, peer, 'signed'),
-    'cay takes what docker-registry signs of what was pushed to it': () =>
+    'docker-registry accepts what cay signs': () => hand(repository, cay, peer, 'converted'),
+    'cay accepts what docker-registry signs': () => hand(repository, peer, cay, 'converted'),
+    'docker-registry accepts a signed manifest that was pushed to cay': () =>
+      hand(repository, cay, peer, 'signed'),
+    'cay accepts a manifest that docker-registry converts and signs': () =>
       hand(repository, peer, cay, 'signed'),
-    'cay gives the signed bytes as they were pushed': () => asPushed(cay, repository, schema1),
-    'neither takes a manifest that was changed': () =>
+    'cay serves signed bytes as they were pushed': () => asPushed(cay, repository, schema1),
+    'both refuse a changed manifest': () =>
       refuse(changed(schema1.manifest), /MANIFEST_UNVERIFIED|MANIFEST_INVALID/),
-    'neither takes a manifest without a signature': () =>
+    'both refuse a manifest without a signature': () =>
       refuse(stripped(schema1.manifest), /MANIFEST_INVALID/),
-    'neither takes a manifest that lacks a layer': () => lacksLayers({ cay, peer }),
+    'both refuse a manifest that lacks a layer': () => lacksLayers({ cay, peer }),
   }
 }
 
-/** Pulls a manifest of schema 1 from one, and pushes the same bytes to the other. */
+/** Pulls a schema 1 manifest from one registry, and pushes the same bytes to the other. */
 async function hand(repository: string, from: string, to: string, tag: string): Promise<void> {
   const pulled = await pull(from, repository, tag)
   const pushed = await expectStatus(putManifest(to, repository, mediaTypes.schema1, pulled.body, tag), 201)
@@ -79,7 +80,7 @@ async function lacksLayers({ cay, peer }: Pick<Registries, 'cay' | 'peer'>): Pro
   }
 }
 
-/** Another architecture, of as many letters. */
+/** Another architecture, with a name of the same length. */
 function changed(manifest: Buffer): Buffer {
   return Buffer.from(manifest.toString('latin1').replace('"amd64"', '"arm64"'), 'latin1')
 }

@@ -10,7 +10,7 @@ import type { Cases, Registries } from './registries.ts'
 
 const formats = { v2s1: 'schema1', v2s2: 'schema2', oci: 'oci' } as const
 
-/** skopeo pushes each format to one registry, copies it to the other one and back, and has the layers that it began with. */
+/** skopeo pushes each format to one registry, and copies it to the other one and back. The layers must be the same. */
 export async function skopeo({ cay, peer, folder }: Registries): Promise<Cases> {
   const home = join(folder, 'home')
   await mkdir(home)
@@ -51,7 +51,7 @@ function typeOf(manifest: string): string {
   return schemaVersion === 1 ? mediaTypes.schema1 : mediaType
 }
 
-/** The digests of the layers in a folder of skopeo's, uncompressed, base first; empty ones are left out. */
+/** Returns the digests of the uncompressed layers in a folder of skopeo, base first, without empty layers. */
 async function layersIn(folder: string): Promise<string[]> {
   const manifest = JSON.parse(await Bun.file(join(folder, 'manifest.json')).text())
   const digests: string[] = manifest.fsLayers

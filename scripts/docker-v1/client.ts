@@ -2,18 +2,18 @@ import { deepEqual, equal, match, ok } from 'node:assert/strict'
 import { request } from 'node:http'
 import { type Answer, ask, expectStatus } from '../formats/registry-http.ts'
 
-/** How a client shows who it is, once it has begun a pull. */
+/** How a client authenticates after the first request of a pull. */
 export type Proof = 'token' | 'cookie' | 'basic' | 'none'
 
 export interface PulledImage {
-  /** The base first, as they were sent. */
+  /** The layers as they were sent, base first. */
   layers: Buffer[]
   /** The JSON of the leaf. */
   leaf: Record<string, unknown>
   ids: string[]
 }
 
-/** A client of Docker's V1 API, as its specification and Docker 1.5 have it: a pull breaks off each layer, and goes on. */
+/** A client of Docker's V1 API, after its specification and Docker 1.5. It interrupts and resumes each layer. */
 export class V1Client {
   private readonly address: string
   private readonly credentials: string | undefined
@@ -49,7 +49,7 @@ export class V1Client {
     match(headers['x-docker-registry-version'] ?? '', /^0\.\d+\.\d+$/)
   }
 
-  /** Asks for the repository's images, which brings the token and the cookie. */
+  /** Requests the repository's images. The response has the token and the cookie. */
   private async begin(repository: string): Promise<void> {
     const basic = this.credentials && `Basic ${Buffer.from(this.credentials).toString('base64')}`
     const sent = { 'x-docker-token': 'true', ...(basic && { authorization: basic }) }
@@ -91,7 +91,7 @@ export class V1Client {
     return { json, layer }
   }
 
-  /** Breaks the download off after some bytes, and gets the rest. */
+  /** Interrupts the download after some bytes, and resumes it. */
   private async download(path: string): Promise<Buffer> {
     const head = await expectStatus(ask(this.address, 'HEAD', path, this.headers), 200)
     equal(head.headers['accept-ranges'], 'bytes')
@@ -103,7 +103,7 @@ export class V1Client {
     return Buffer.concat([begun, rest.body])
   }
 
-  /** Reads so many bytes of an answer, at least, and closes the connection before its end. */
+  /** Reads at least this many bytes of a response, and closes the connection before its end. */
   private breakOff(path: string, bytes: number): Promise<Buffer> {
     const { promise, resolve, reject } = Promise.withResolvers<Buffer>()
     const { hostname, port } = new URL(`http://${this.address}`)

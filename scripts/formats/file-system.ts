@@ -2,10 +2,10 @@ import { dirname } from 'node:path/posix'
 import { unpackTar } from 'modern-tar'
 import { sha256 } from './samples.ts'
 
-/** What a file system has: of each path what it is, and of what content. */
+/** The entries of a file system by path, with their kind and content. */
 export type FileSystem = Map<string, string>
 
-/** Applies layers one on the other, the base first, as image-spec's "Applying Changesets" says. */
+/** Applies layers, base first. See "Applying Changesets" of the image specification. */
 export async function applyLayers(layers: Uint8Array[]): Promise<FileSystem> {
   const files: FileSystem = new Map()
   for (const layer of layers) await applyLayer(files, layer)

@@ -2,7 +2,7 @@ import { request } from 'node:http'
 import { Registry } from '../lib/registry.ts'
 import type { Sample } from './samples.ts'
 
-/** What a registry answered. Names of headers are in lower case. */
+/** A registry's response. The names of its headers are in lower case. */
 export interface Answer {
   status: number
   headers: Record<string, string>
@@ -55,7 +55,7 @@ export async function expectStatus(answer: Promise<Answer>, ...statuses: number[
   throw new Error(`${got.status}, not ${statuses.join(' or ')}: ${got.body.toString()}`)
 }
 
-/** Pushes what a sample consists of: its blobs, its children by their digests, and its manifest by a tag. */
+/** Pushes a sample: its blobs, its children by digest, and its manifest by tag. */
 export async function pushSample(
   address: string,
   repository: string,

@@ -40,13 +40,13 @@ export interface Sample {
   format: Format
   mediaType: string
   manifest: Buffer
-  /** Of schema 1: of what was signed. */
+  /** For schema 1: the digest of the signed part. */
   digest: string
   blobs: Map<string, Uint8Array>
   children: Sample[]
 }
 
-/** The parts of an image: layers as gzipped tar, base first, and the config that tells of them. */
+/** The parts of an image: its layers as gzipped tar archives, base first, and its config. */
 export interface Parts {
   layers: Buffer[]
   config: Buffer
@@ -67,7 +67,7 @@ export async function makeSamples(name: string, tag: string): Promise<Record<For
   }
 }
 
-/** Layers that add, replace and remove, and a history whose steps do not all have one; its words are of any script. */
+/** Layers that add, replace and remove files, and a history with empty steps and with text in several scripts. */
 async function makeParts(architecture: 'amd64' | 'arm64'): Promise<Parts> {
   const layers = await Promise.all(contentOfLayers().map(async (entries) => await packTar(entries)))
   const created = '2026-01-02T03:04:05.678901234Z'
@@ -152,7 +152,7 @@ function makeIndex(format: 'list' | 'index', children: Sample[]): Sample {
   return sample(format, { schemaVersion: 2, mediaType: mediaTypes[format], manifests }, new Map(), children)
 }
 
-/** Docker schema 1 as Docker 1.9 made it: one layer a step, the leaf first. */
+/** Docker schema 1 as Docker 1.9 wrote it: a layer for each step, the leaf first. */
 function makeSchema1({ layers, config }: Parts, name: string, tag: string): Sample {
   const { history, rootfs: _, ...image } = JSON.parse(config.toString())
   const empty = Buffer.from(EMPTY_LAYER.base64, 'base64')

@@ -6,7 +6,7 @@ import { containerdHome } from '../containerd.ts'
 import { containersHome } from '../containers-home.ts'
 import { type Cached, REPOSITORY, withAndWithoutUpstream } from './world.ts'
 
-/** Nothing answers under this name: whatever is pulled came from the mirror. */
+/** No server has this name, so everything that is pulled comes from the mirror. */
 const NAME = 'origin.invalid'
 
 /** podman and skopeo with a mirror in registries.conf; each pulls again without the upstream. */

@@ -61,7 +61,7 @@ async function pullThroughMirror(context: CaseContext): Promise<void> {
   }
 }
 
-/** What Docker sent to the mirror, without anything that is secret. */
+/** Returns what Docker sent to the mirror, and checks that it contains no secret. */
 function expectNoSecret({ received }: RecordingRelay): void {
   const text = received()
   ok(text.includes(`GET /v2/${REPOSITORY}/manifests/`), 'Docker pulled from the mirror')
@@ -126,7 +126,7 @@ async function loggedIn({ folder, run }: CaseContext, host: string) {
   )
   const docker = ['docker', '--config', config, '--host', host]
   return {
-    /** Pulls by tag and by digest, and deletes what came. */
+    /** Pulls by tag and by digest, and deletes the local copies. */
     async pullBoth(image: Image) {
       for (const name of ['image:1', `image@${image.descriptor.digest}`]) {
         await run`${docker} pull ${name}`

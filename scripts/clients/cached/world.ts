@@ -16,7 +16,7 @@ export interface Cached {
   image: Image
 }
 
-/** Pulls through a cay in front of another one, then once more with that one stopped and the first one restarted. */
+/** Pulls through a cay in front of another one, and again with the other one stopped and the first one restarted. */
 export async function withAndWithoutUpstream(
   { folder }: CaseContext,
   name: string,
