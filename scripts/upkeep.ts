@@ -5,7 +5,7 @@ import { build } from './build.ts'
 import { CaseReport } from './lib/cases.ts'
 import { runCommand } from './lib/command.ts'
 import { type Content, makeImage, makeIndex } from './lib/image.ts'
-import { bringPeers, startPeer } from './lib/peers.ts'
+import { startPeer } from './lib/peers.ts'
 import { manifestMediaType, Registry } from './lib/registry.ts'
 import { startServer } from './lib/server.ts'
 import { temporaryFolder } from './lib/temporary-folder.ts'
@@ -63,7 +63,7 @@ export async function run(args: string[]): Promise<void> {
 
 /** Every manifest and blob of docker-registry is in cay, byte for byte, by its folder and by its API. */
 async function moveIn(cay: string): Promise<void> {
-  const executables = await bringPeers()
+  const executables = await bringTools(['docker-registry'])
   await using folder = await temporaryFolder('move-in')
   await using peer = await startPeer(executables, 'docker-registry')
   const source = new Registry(`127.0.0.1:${peer.port}`)

@@ -23,7 +23,7 @@ export interface Chores {
     run(): Promise<unknown>
     removeLeftBehind(window: { since: number; until: number }): Promise<number | undefined>
   }
-  scrub: { turn(): Promise<void> }
+  scrub: { turn(): Promise<void>; afterCrash(): Promise<void> }
   idleMemory: Pick<IdleMemory, 'look'>
   crash: { crashedAt(): number | undefined; touch(): void; settle(): Promise<void> }
   authenticator: { noteUse(): Promise<void> }
@@ -62,6 +62,7 @@ export function startHousekeeping(config: Config, log: Logger, chores: Chores): 
   schedule.every(60, 'write when tokens were last used', () => authenticator.noteUse())
   schedule.every(3600, 'remove expired tokens', () => metadata.write('removeExpired', { before: now() }))
   schedule.every(60, 'verify stored content', () => chores.scrub.turn())
+  if (crash.crashedAt() !== undefined) schedule.once('check the database', () => chores.scrub.afterCrash())
   const backupCheckSeconds = Math.min(3600, config.backup.intervalSeconds)
   schedule.every(backupCheckSeconds, 'start the scheduled backup', () =>
     backUpIfDue(config, content.jobs, clocks.wall),

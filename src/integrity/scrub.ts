@@ -59,6 +59,14 @@ export class Scrub {
     await Promise.allSettled(this.running)
   }
 
+  /** Checks the file of the database now, as a pass does when it begins. */
+  async afterCrash(): Promise<void> {
+    const { signal } = this.stopping
+    await this.withThread(() => this.checkDatabase(signal)).catch((error) => {
+      if (!signal.aborted) throw error
+    })
+  }
+
   /** Verifies one minute's share, so that everything is verified within the configured days and hours. */
   async turn(): Promise<void> {
     const { metadata, now, settings } = this.options

@@ -32,7 +32,7 @@ async function firstTurn(newest: number, crashedAt?: number) {
     collector: { run: async () => {}, removeLeftBehind: note('removeLeftBehind') },
     authenticator: { noteUse: async () => {} },
     metadata: { write: async (name, { before }) => note(name)(before).then(() => {}) },
-    scrub: { turn: async () => {} },
+    scrub: { turn: async () => {}, afterCrash: () => note('afterCrash')(true).then(() => {}) },
     keepClock: async () => {},
     crash: { crashedAt: () => crashedAt, touch: () => {}, settle: () => note('settle')(true).then(() => {}) },
   })
@@ -52,6 +52,7 @@ test('housekeeping: files that a crash left are removed if they were written in 
   expect(asked).toMatchObject({
     removeLeftBehind: { since: WALL - 4 * DAY - 120_000, until: WALL },
     settle: true,
+    afterCrash: true,
   })
   expect(lines).toMatchObject([{ removed: 0, msg: 'removed what a crash left behind' }])
 })

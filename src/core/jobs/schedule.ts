@@ -15,16 +15,24 @@ export class Schedule {
     const turn = async () => {
       if (busy) return
       busy = true
-      try {
-        await work()
-      } catch (cause) {
-        this.log.error({ job: name, cause }, 'job failed')
-      } finally {
-        busy = false
-      }
+      await this.run(name, work)
+      busy = false
     }
     this.timers.push(setInterval(turn, seconds * 1000))
     void turn()
+  }
+
+  /** Runs `work` immediately, and not again. */
+  once(name: string, work: () => Promise<unknown>): void {
+    void this.run(name, work)
+  }
+
+  private async run(name: string, work: () => Promise<unknown>): Promise<void> {
+    try {
+      await work()
+    } catch (cause) {
+      this.log.error({ job: name, cause }, 'job failed')
+    }
   }
 
   stop(): void {

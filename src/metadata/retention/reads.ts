@@ -2,6 +2,7 @@ import { and, asc, eq, gt, isNull } from 'drizzle-orm'
 import { LRUCache } from 'lru-cache'
 import { type Retention, type RetentionClock, retentionOf, type Verdict } from '../../domain/retention.ts'
 import { compilePolicies, type RetentionPolicy } from '../../domain/retention-policy.ts'
+import { type Digest, digestFromBytes } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import { immutability } from '../content/immutability.ts'
 import type { NamedRow } from '../content/repositories.ts'
@@ -27,7 +28,8 @@ export interface RetentionTest {
 }
 
 /** A tag, and whether it would expire. */
-export interface TestedTag extends RetainedRow {
+export interface TestedTag extends Omit<RetainedRow, 'digest'> {
+  digest: Digest
   verdict: Verdict
 }
 
@@ -76,7 +78,11 @@ export function retentionReads(db: Db, total: ReadTotal) {
       const ruleOf = rulesOf(repository.id)
       return retained.after(repository.id, after, at).map((row) => {
         const isImmutable = ruleOf?.(row.name) !== undefined
-        return { ...row, verdict: retention.verdict({ ...row, isImmutable }) }
+        return {
+          ...row,
+          digest: digestFromBytes(row.digest),
+          verdict: retention.verdict({ ...row, isImmutable }),
+        }
       })
     },
   }

@@ -1,6 +1,5 @@
 import { and, asc, eq, gt, sql } from 'drizzle-orm'
 import type { RetainedTag, Retention } from '../../domain/retention.ts'
-import { type Digest, digestFromBytes } from '../../oci/digest.ts'
 import type { Tag } from '../../oci/reference.ts'
 import { isTagAt } from '../content/listed-tag.ts'
 import type { Db } from '../database.ts'
@@ -8,12 +7,13 @@ import { manifest, tag } from '../schema.ts'
 import { number, statement, text } from '../statement.ts'
 
 /** Tags that are read at once: about a millisecond. */
-const TAGS_READ = 200
+export const TAGS_READ = 200
 
 /** A tag as retention sees it. */
 export interface RetainedRow extends Omit<RetainedTag, 'isImmutable'> {
   name: Tag
-  digest: Digest
+  /** As it is stored: a run needs the digests of only those tags that expire. */
+  digest: Buffer
 }
 
 /** The tags of a repository as retention sees them. */
@@ -38,13 +38,9 @@ export function retainedTags(db: Db) {
         .limit(limit),
   )
   const after = (repositoryId: number, name: string, now: number): RetainedRow[] =>
-    page.all({ repositoryId, after: name, now, limit: TAGS_READ }).map((row) => ({
-      ...row,
-      name: row.name as Tag,
-      digest: digestFromBytes(row.digest),
-    }))
+    page.all({ repositoryId, after: name, now, limit: TAGS_READ }) as RetainedRow[]
   return {
-    /** Returns tags in byte order. There are no more if it returns none. */
+    /** Returns tags in byte order. There are no more if it returns less than TAGS_READ. */
     after,
 
     /** Counts the tags of a repository; other work can be done at each `yield`. */

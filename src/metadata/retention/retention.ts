@@ -15,7 +15,7 @@ import type { Parts, Stale } from '../stale.ts'
 import { number, statement } from '../statement.ts'
 import type { VersionOfCall } from '../versions.ts'
 import type { DueRows } from './plan.ts'
-import { type RetainedRow, retainedTags } from './retained-tags.ts'
+import { type RetainedRow, retainedTags, TAGS_READ } from './retained-tags.ts'
 
 /** Manifests that are read at once. */
 const MANIFESTS_READ = 200
@@ -137,7 +137,8 @@ function tagExpiry(
     if (found === undefined) return
     const reason = `policy ${verdict.policy}: ${verdict.reason}`
     tags.remove(id, row.name, found, { caller, at, act: 'retention.expire', reason })
-    recordEvent({ type: 'retention.expire', repository: name, tag: row.name, digest: row.digest }, caller, at)
+    const digest = digestFromBytes(row.digest)
+    recordEvent({ type: 'retention.expire', repository: name, tag: row.name, digest }, caller, at)
   }
   return function* (governed, call, part) {
     const { id } = governed
@@ -145,10 +146,10 @@ function tagExpiry(
     const retention = retentionOf(governed.policies, clock)
     for (const _ of retained.count(id, retention, call.at)) if (part.isOver()) yield part.end()
     let due: number | undefined
-    let rows = retained.after(id, '', call.at)
-    while (rows.length > 0 && isHere(id)) {
+    for (let name = ''; isHere(id); ) {
+      const rows = retained.after(id, name, call.at)
       const ruleOf = immutable.rulesOf(id)
-      let last = rows[0]
+      let done = 0
       for (const row of rows) {
         const verdict = retention.verdict({ ...row, isImmutable: ruleOf?.(row.name) !== undefined })
         if (verdict.expires) {
@@ -156,11 +157,12 @@ function tagExpiry(
           part.changed('tags')
         }
         due = earlier(due, verdict.until)
-        last = row
+        name = row.name
+        done++
         if (part.isOver()) break
       }
+      if (done === rows.length && done < TAGS_READ) break
       if (part.isOver()) yield part.end()
-      rows = retained.after(id, last?.name ?? '', call.at)
     }
     return due
   }

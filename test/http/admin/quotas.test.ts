@@ -58,6 +58,12 @@ async function denied(response: Response): Promise<string> {
   return errors[0]?.message ?? ''
 }
 
+/** Collects what can be collected now. */
+async function collect(): Promise<void> {
+  const { id } = await ask<{ id: string }>('POST', '/jobs', { kind: 'gc' })
+  await (await server.fetch(`/api/v1/jobs/${id}/events`)).text()
+}
+
 /** What the namespace holds, counted anew from all rows. */
 function counted(namespace: string): number {
   using db = new Database(join(server.data, 'cay.db'), { readonly: true })
@@ -110,8 +116,7 @@ test('quotas: deleted content counts until it is collected, and then no longer',
   // The steady clock follows after a grace period.
   for (let n = 0; n < 3; n++) {
     clock += 2000
-    const { id } = await ask<{ id: string }>('POST', '/jobs', { kind: 'gc' })
-    await (await server.fetch(`/api/v1/jobs/${id}/events`)).text()
+    await collect()
   }
   expect(await ask('GET', '/quotas/carol')).toMatchObject({ bytes: 0, repositories: 0, tags: 0 })
   await pushBlob(server, 'carol/new', randomBlob(100 * KiB))
@@ -208,3 +213,64 @@ test('quotas: 16 concurrent pushers of known and unknown length never pass one, 
   )
   expect(files.length).toBe(rows?.n ?? 0)
 })
+
+test('quotas: 16 concurrent pushers beside mounts, deletions, restores and rewinds pass none by more than a chunk', async () => {
+  const bytesMax = 4 * MiB
+  const shared = randomBlob(MiB / 2)
+  await pushImage(server, 'ivan/base', imageManifest(EMPTY, [shared]), [shared], { reference: 'v1' })
+  await ask('PUT', '/quotas/ivan', { bytesMax, tagsMax: 12, repositoriesMax: 6 })
+  const before = new Date(clock).toISOString()
+  clock += 1000
+  const seen = { statuses: new Set<number>(), bytes: 0 }
+  const note = ({ status }: Response) => seen.statuses.add(status)
+  const post = (path: string, body: object) =>
+    server.fetch(`/api/v1/repositories/${path}`, {
+      method: 'POST',
+      body: JSON.stringify(body),
+      headers: { 'content-type': 'application/json' },
+    })
+  const pusher = async (n: number) => {
+    const repository = `ivan/app-${n % 6}`
+    for (let round = 0; round < 2; round++) {
+      const layer = randomBlob(MiB / 4 + n)
+      note(await (n % 2 ? pushUnknown(repository, layer) : push(repository, layer)))
+      const mount = `/v2/${repository}/blobs/uploads/?mount=${shared.digest}&from=ivan/base`
+      note(await server.fetch(mount, { method: 'POST' }))
+      note(await push(repository, EMPTY))
+      const image = imageManifest(EMPTY, [layer])
+      note(await putManifest(server, repository, image, { reference: `t${n}-${round}` }))
+      note(await server.fetch(`/v2/${repository}/manifests/${image.digest}`, { method: 'DELETE' }))
+      const name = encodeURIComponent(repository)
+      note(await post(`${name}/manifests/${image.digest}/restore`, {}))
+      if (n % 4 === 0) note(await post(`${name}/rewind`, { at: before }))
+    }
+  }
+  const work = { isOver: false }
+  const watching = (async () => {
+    while (!work.isOver) {
+      const { bytes, repositories, tags } = await ask('GET', '/quotas/ivan')
+      expect([repositories <= 6, tags <= 12]).toEqual([true, true])
+      seen.bytes = Math.max(seen.bytes, bytes)
+    }
+  })()
+  await Promise.all(Array.from({ length: 16 }, (_, n) => pusher(n)))
+  work.isOver = true
+  await watching
+  expect([...seen.statuses].filter((status) => status >= 500)).toEqual([])
+  expect(seen.statuses).toContain(201)
+  expect(seen.statuses).toContain(403)
+  expect(seen.bytes).toBeLessThanOrEqual(bytesMax)
+  expect((await ask('GET', '/quotas/ivan')).bytes).toBe(counted('ivan'))
+  // What is purged counts no longer at once.
+  for (let n = 0; n < 6; n++)
+    await server.fetch(`/api/v1/repositories/${encodeURIComponent(`ivan/app-${n}`)}`, { method: 'DELETE' })
+  for (let n = 0; n < 3; n++) {
+    clock += 2000
+    await collect()
+  }
+  await expectStatus(await server.fetch('/api/v1/gc/purge', { method: 'POST' }), 200)
+  await collect()
+  const left = await ask('GET', '/quotas/ivan')
+  expect([left.bytes, left.repositories, left.tags]).toEqual([counted('ivan'), 1, 1])
+  expect(left.bytes).toBeLessThan(MiB)
+}, 120_000)

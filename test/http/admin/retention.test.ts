@@ -126,6 +126,16 @@ test('retention: a repository is looked at again when a tag is pushed, or is old
       since: new Date(clock).toISOString(),
     }),
   )
+  const longest = { repositories: ['days/*'], untaggedDays: 5 }
+  await ask('PUT', '/retention/policies/longer', longest, 201)
+  const kept = imageManifest(EMPTY, [], { annotations: { kept: 'longer' } })
+  await pushImage(server, 'days/app', kept, [])
+  expect(await run()).toMatchObject({ manifests: 0 })
+  clock += 3 * DAY
+  expect(await run()).toMatchObject({ manifests: 0 })
+  clock += 2 * DAY
+  expect(await run()).toMatchObject({ manifests: 1 })
+  await ask('DELETE', '/retention/policies/longer', undefined, 204)
   await ask('DELETE', '/retention/policies/days', undefined, 204)
 })
 
