@@ -16,7 +16,6 @@ import { ContentReader } from './core/content-reader.ts'
 import { type DiskReserve, openReserve } from './core/disk-reserve.ts'
 import { startHousekeeping } from './core/housekeeping.ts'
 import { openScrub } from './core/integrity.ts'
-import type { Jobs } from './core/jobs/jobs.ts'
 import { openJobs } from './core/jobs/open-jobs.ts'
 import { openPulls } from './core/pulls/open-pulls.ts'
 import { explainingDenials } from './core/quota/denials.ts'
@@ -127,7 +126,8 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
     async close() {
       schedule.stop()
       tls?.close()
-      // Job watchers would hold their connections open until the job ends.
+      // Watchers would hold their connections open.
+      services.content.changes.stop()
       await services.content.jobs.stop()
       await Promise.all([socket, ...servers].map((server) => server.stop(config.shutdown.secondsMax)))
       crash.close()
@@ -260,7 +260,6 @@ interface ContentParts extends ContentOptions {
   local: Registries['local']
   retention: Retention
   quotas: Quotas
-  jobs: Jobs
   scrub: Scrub
   reserve: DiskReserve
 }
@@ -270,7 +269,6 @@ async function openContent({
   local,
   retention,
   quotas,
-  jobs,
   scrub,
   reserve,
   ...parts
@@ -284,7 +282,6 @@ async function openContent({
     upstreams: cache.upstreams,
     retention,
     quotas,
-    jobs,
     config,
     addresses: [],
     mirrors: [],

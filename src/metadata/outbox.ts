@@ -1,4 +1,4 @@
-import { and, desc, gte, lt, sql } from 'drizzle-orm'
+import { and, asc, desc, gt, gte, lt, sql } from 'drizzle-orm'
 import type { EventType } from '../domain/events.ts'
 import type { Db } from './database.ts'
 import { event } from './schema.ts'
@@ -42,7 +42,19 @@ export function outboxReads(db: Db) {
         .orderBy(desc(event.id))
         .limit(limit),
   )
+  const following = statement(db, { id: number, limit: number }, ({ id, limit }) =>
+    db.select().from(event).where(gt(event.id, id)).orderBy(asc(event.id)).limit(limit),
+  )
+  const latest = statement(db, {}, () =>
+    db.select({ id: event.id, at: event.at }).from(event).orderBy(desc(event.id)).limit(1),
+  )
   return {
+    /** The id and the time of the newest event. */
+    newest: (): { id: number; at: number } | undefined => latest.get({}),
+
+    /** At most `limit` events after the one with this id, oldest first. */
+    after: (id: number, limit: number): EventRow[] => following.all({ id, limit }),
+
     /**
      * At most `limit` events before the one with this id, newest first. No index finds those of one repository, for each
      * push would pay for it: the outbox, whose length is bounded, is looked through, some events a turn.

@@ -79,40 +79,52 @@ interface Page<T> {
   nextCursor?: string | undefined
 }
 
+/** Which part of a list to read. */
+export interface PageRequest {
+  limit: number
+  cursor?: string
+}
+
+type LoadPage<T> = (page: PageRequest, signal: AbortSignal) => Promise<Page<T>>
+
 interface PagesState<T> extends Page<T> {
   key: string | undefined
   error?: ApiError | undefined
 }
 
+/** How many entries are read at once: first, and when a long list is read again. */
+const PAGE_ENTRIES = 100
+const PAGE_ENTRIES_MAX = 500
+
+/** How many entries of a long list are read again when the content has changed. */
+const ENTRIES_REREAD_MAX = 5000
+
 /**
- * Reads a list by its cursor, one page at a time, and from its beginning when `key` or the content changes.
+ * Reads a list by its cursor, one page at a time. When the content changes, what has been read is read again, so that the
+ * list stays where it was scrolled to.
  * @param key names the list; undefined reads nothing
  */
-export function usePages<T>(
-  key: string | undefined,
-  load: (cursor: string | undefined, signal: AbortSignal) => Promise<Page<T>>,
-): Pages<T> {
+export function usePages<T>(key: string | undefined, load: LoadPage<T>): Pages<T> {
   const [state, setState] = useState<PagesState<T>>({ key: undefined, items: [] })
   const [count, setCount] = useState(0)
   const loader = useRef(load)
   loader.current = load
+  const shown = useRef(state)
+  shown.current = state
   const current = useRef<AbortController>(undefined)
   const isBusy = useRef(false)
-  const read = useCallback((known: PagesState<T>) => {
+  const read = useCallback((known: PagesState<T>, entries = 0) => {
     const aborter = current.current
     if (aborter === undefined || isBusy.current) return
     isBusy.current = true
-    loader.current(known.nextCursor, aborter.signal).then(
-      ({ items, nextCursor }) => {
-        if (aborter.signal.aborted) return
-        isBusy.current = false
-        setState({ key: known.key, items: [...known.items, ...items], nextCursor })
-      },
-      (error) => {
-        if (aborter.signal.aborted) return
-        isBusy.current = false
-        setState({ ...known, error: toApiError(error) })
-      },
+    const end = (next: PagesState<T>) => {
+      if (aborter.signal.aborted) return
+      isBusy.current = false
+      setState(next)
+    }
+    readEntries(loader.current, known, entries, aborter.signal).then(
+      (page) => end({ key: known.key, ...page }),
+      (error) => end({ ...known, error: toApiError(error) }),
     )
   }, [])
   useRevision(useCallback(() => setCount((before) => before + 1), []))
@@ -121,7 +133,8 @@ export function usePages<T>(
     const aborter = new AbortController()
     current.current = aborter
     isBusy.current = false
-    read({ key, items: [] })
+    const { key: before, items } = shown.current
+    read({ key, items: [] }, before === key ? Math.min(items.length, ENTRIES_REREAD_MAX) : 0)
     return () => aborter.abort()
   }, [key, count, read])
   const isCurrent = state.key === key
@@ -134,6 +147,24 @@ export function usePages<T>(
       if (isCurrent && (state.nextCursor !== undefined || state.error !== undefined)) read(state)
     }, [isCurrent, state, read]),
   }
+}
+
+/** Reads the next page of a list, and further ones until it has at least so many entries. */
+async function readEntries<T>(
+  load: LoadPage<T>,
+  known: Page<T>,
+  entries: number,
+  signal: AbortSignal,
+): Promise<Page<T>> {
+  const items = [...known.items]
+  let cursor = known.nextCursor
+  do {
+    const limit = Math.min(Math.max(entries - items.length, PAGE_ENTRIES), PAGE_ENTRIES_MAX)
+    const page = await load({ limit, ...(cursor !== undefined && { cursor }) }, signal)
+    items.push(...page.items)
+    cursor = page.nextCursor
+  } while (cursor !== undefined && items.length < entries)
+  return { items, nextCursor: cursor }
 }
 
 /** Calls a function when the content was changed, not at first. */

@@ -5,9 +5,11 @@ import type { Metadata } from '../../metadata/metadata.ts'
 import type { ProxyCache } from '../../proxy/proxy-cache.ts'
 import type { UploadsInProgress } from '../../storage/blob-store.ts'
 import type { ContentReader } from '../content-reader.ts'
+import type { Jobs } from '../jobs/jobs.ts'
 import type { Damaged } from '../registry/damaged.ts'
 import { blobService } from './blobs.ts'
 import { cacheService } from './cache.ts'
+import { Changes } from './changes.ts'
 import { damageService } from './damage.ts'
 import { descriptions } from './description.ts'
 import { digestService } from './digests.ts'
@@ -36,6 +38,7 @@ export interface ContentOptions extends UpstreamOptions {
   garbageWindow: GarbageWindow
   disk: () => Promise<StorageTotals['disk']>
   cache: ProxyCache
+  jobs: Jobs
   /** Milliseconds since 1970. */
   now: () => number
 }
@@ -44,7 +47,7 @@ export interface ContentOptions extends UpstreamOptions {
 export type ContentServices = ReturnType<typeof contentServices>
 
 export function contentServices(options: ContentOptions) {
-  const { metadata, storedBlobs, reader, uploads, cache, disk, garbageWindow, collector, now } = options
+  const { metadata, storedBlobs, reader, uploads, cache, disk, garbageWindow, collector, jobs, now } = options
   const shared = {
     ...options,
     descriptions: descriptions(metadata, storedBlobs, reader),
@@ -65,6 +68,8 @@ export function contentServices(options: ContentOptions) {
     upstreamStates: upstreamService(options),
     storage: storageService(metadata, uploads, disk),
     history: historyService(metadata),
+    jobs,
+    changes: new Changes({ outbox: metadata.outbox, jobs: () => jobs.list() }),
     garbage,
     purges: purgeService({ ...shared, garbage }),
   }

@@ -1,7 +1,6 @@
 import type { Config } from '../../config/config-schema.ts'
 import type { ContentServices } from '../../core/content/services.ts'
 import type { DiskReserve } from '../../core/disk-reserve.ts'
-import type { Jobs } from '../../core/jobs/jobs.ts'
 import type { ManifestPulls } from '../../core/pulls/manifest-pulls.ts'
 import type { V1Images } from '../../core/pulls/v1-images.ts'
 import type { Quotas } from '../../core/quota/quotas.ts'
@@ -20,7 +19,6 @@ export interface ApiServices extends ContentServices {
   v1Images: V1Images | undefined
   retention: Retention
   quotas: Quotas
-  jobs: Jobs
   config: Config
   /** The addresses that it listens on, HOST:PORT, and those of its mirrors, UPSTREAM=HOST:PORT. */
   addresses: string[]

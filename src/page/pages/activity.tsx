@@ -40,13 +40,12 @@ const types: Record<string, string> = {
 function Events() {
   const [type, setType] = useParam('type')
   const [repository, setRepository] = useParam('repository')
-  const pages = usePages(`events ${type} ${repository}`, (cursor, signal) =>
+  const pages = usePages(`events ${type} ${repository}`, (page, signal) =>
     call('get', 'events', {
       query: {
-        limit: 100,
+        ...page,
         ...(type in eventNames && { type: type as EventType }),
         ...(repository !== '' && { repository }),
-        ...(cursor !== undefined && { cursor }),
       },
       signal,
     }),
@@ -105,12 +104,11 @@ const columns: Column<Entry>[] = [
 
 function AuditLog() {
   const [kind, setKind] = useParam('kind')
-  const pages = usePages(`audit ${kind}`, (cursor, signal) =>
+  const pages = usePages(`audit ${kind}`, (page, signal) =>
     call('get', 'audit', {
       query: {
-        limit: 100,
+        ...page,
         ...(kind !== '' && { kind: kind as 'denied' }),
-        ...(cursor !== undefined && { cursor }),
       },
       signal,
     }),

@@ -33,9 +33,7 @@ const columns: Column<CachedTag>[] = [
 
 /** The image cache: its upstreams, what is cached, and what is being fetched. */
 export function Cache() {
-  const pages = usePages('cache tags', (cursor, signal) =>
-    call('get', 'cache/tags', { query: { limit: 100, ...(cursor !== undefined && { cursor }) }, signal }),
-  )
+  const pages = usePages('cache tags', (page, signal) => call('get', 'cache/tags', { query: page, signal }))
   return (
     <>
       <PageHeader

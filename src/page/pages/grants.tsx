@@ -49,9 +49,7 @@ async function revoke({ subject, pattern, role }: Grant): Promise<void> {
 
 /** The roles of accounts and groups on repositories. */
 export function Grants() {
-  const pages = usePages('grants', (cursor, signal) =>
-    call('get', 'grants', { query: { limit: 100, ...(cursor !== undefined && { cursor }) }, signal }),
-  )
+  const pages = usePages('grants', (page, signal) => call('get', 'grants', { query: page, signal }))
   return (
     <>
       <Toolbar>

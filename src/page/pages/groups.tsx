@@ -19,9 +19,7 @@ const columns: Column<Group>[] = [
 
 /** Groups of accounts, to grant roles to. */
 export function Groups() {
-  const pages = usePages('groups', (cursor, signal) =>
-    call('get', 'groups', { query: { limit: 100, ...(cursor !== undefined && { cursor }) }, signal }),
-  )
+  const pages = usePages('groups', (page, signal) => call('get', 'groups', { query: page, signal }))
   return (
     <>
       <Toolbar>

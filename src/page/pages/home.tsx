@@ -1,5 +1,6 @@
 import { call } from '../api.ts'
 import { countOf } from '../format.ts'
+import { useJobs } from '../jobs.ts'
 import { Attention } from '../parts/attention.tsx'
 import { DiskCard, StorageMap } from '../parts/disk-card.tsx'
 import { EventLine } from '../parts/event-line.tsx'
@@ -107,7 +108,7 @@ function RecentChanges() {
 }
 
 function RecentJobs() {
-  const found = useResource('jobs', (signal) => call('get', 'jobs', { signal }), { isLive: true })
+  const found = useJobs()
   return (
     <section class="card">
       <header>

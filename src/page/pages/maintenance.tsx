@@ -1,6 +1,7 @@
 import { useLocation } from 'preact-iso'
 import { type Answer, call, change, type Item } from '../api.ts'
 import { countOf, shortDigest } from '../format.ts'
+import { useJobs } from '../jobs.ts'
 import { type Column, DataTable } from '../parts/data-table.tsx'
 import { confirm } from '../parts/dialog.tsx'
 import { type Job, JobLine, jobNames } from '../parts/job-line.tsx'
@@ -40,7 +41,7 @@ const descriptions: Record<Job['kind'], string> = {
 }
 
 function Jobs() {
-  const found = useResource('jobs', (signal) => call('get', 'jobs', { signal }), { isLive: true })
+  const found = useJobs()
   const start = async (kind: Job['kind']) => {
     if (kind === 'retain' && !(await confirmRetention())) return
     await attempt(() => change('post', 'jobs', { body: { kind } }), `${jobNames[kind]} has started`)
@@ -142,8 +143,8 @@ const columns: Column<Candidate>[] = [
 function Garbage() {
   const state = useResource('gc', (signal) => call('get', 'gc', { signal }), { isLive: true })
   const totals = useResource('gc totals', (signal) => call('get', 'gc/totals', { signal }))
-  const pages = usePages('gc candidates', (cursor, signal) =>
-    call('get', 'gc/candidates', { query: { limit: 100, ...(cursor !== undefined && { cursor }) }, signal }),
+  const pages = usePages('gc candidates', (page, signal) =>
+    call('get', 'gc/candidates', { query: page, signal }),
   )
   return (
     <>

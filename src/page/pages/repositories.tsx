@@ -14,8 +14,6 @@ import { SignIn } from './sign-in.tsx'
 
 type ListedRepository = Item<'repositories'>
 
-const PAGE_ENTRIES = 100
-
 const columns: Column<ListedRepository>[] = [
   {
     title: 'Name',
@@ -73,12 +71,11 @@ export function Repositories() {
   const [deleted, setDeleted] = useParam('deleted')
   const isDeleted = deleted === 'true'
   const mayList = caller.value?.canList === true
-  const pages = usePages(mayList ? `repositories ${deleted} ${q}` : undefined, (cursor, signal) =>
+  const pages = usePages(mayList ? `repositories ${deleted} ${q}` : undefined, (page, signal) =>
     call('get', 'repositories', {
       query: {
-        limit: PAGE_ENTRIES,
+        ...page,
         q,
-        ...(cursor !== undefined && { cursor }),
         ...(isDeleted && { deleted: true }),
       },
       signal,

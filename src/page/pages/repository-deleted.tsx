@@ -28,10 +28,10 @@ const columnsOf = (repository: string): Column<DeletedManifest>[] => [
 
 /** The deleted manifests of a repository that can be restored. */
 export function RepositoryDeleted({ name }: { name: string }) {
-  const pages = usePages(`deleted ${name}`, (cursor, signal) =>
+  const pages = usePages(`deleted ${name}`, (page, signal) =>
     call('get', 'repositories/:repository/manifests', {
       params: { repository: name },
-      query: { deleted: true, limit: 100, ...(cursor !== undefined && { cursor }) },
+      query: { ...page, deleted: true },
       signal,
     }),
   )

@@ -13,10 +13,10 @@ type Move = Item<'repositories/:repository/history'>
 
 /** The history of a repository's tags as a timeline. Each line can be put back. */
 export function RepositoryHistory({ name, mayRestore }: { name: string; mayRestore: boolean }) {
-  const pages = usePages(`history ${name}`, (cursor, signal) =>
+  const pages = usePages(`history ${name}`, (page, signal) =>
     call('get', 'repositories/:repository/history', {
       params: { repository: name },
-      query: { limit: 50, ...(cursor !== undefined && { cursor }) },
+      query: page,
       signal,
     }),
   )

@@ -14,8 +14,6 @@ import { deleteTags, type PointedTag } from '../tag-acts.ts'
 
 type ListedTag = Item<'repositories/:repository/tags'>
 
-const PAGE_ENTRIES = 100
-
 const orders: Record<string, string> = {
   '': 'Newest first',
   name: 'By name',
@@ -62,10 +60,10 @@ export function RepositoryTags({ name, rights }: RepositoryTagsProps) {
     sort === 'name'
       ? ({ sort: 'name' } as const)
       : ({ sort: 'updated', order: sort === 'oldest' ? 'asc' : 'desc' } as const)
-  const pages = usePages(`tags ${name} ${q} ${sort}`, (cursor, signal) =>
+  const pages = usePages(`tags ${name} ${q} ${sort}`, (page, signal) =>
     call('get', 'repositories/:repository/tags', {
       params: { repository: name },
-      query: { q, limit: PAGE_ENTRIES, details: true, ...order, ...(cursor !== undefined && { cursor }) },
+      query: { ...page, q, details: true, ...order },
       signal,
     }),
   )

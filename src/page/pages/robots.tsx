@@ -8,9 +8,7 @@ import { caller } from '../session.ts'
 
 /** The robots: accounts for machines, which sign in with tokens. */
 export function Robots() {
-  const pages = usePages('robots', (cursor, signal) =>
-    call('get', 'robots', { query: { limit: 100, ...(cursor !== undefined && { cursor }) }, signal }),
-  )
+  const pages = usePages('robots', (page, signal) => call('get', 'robots', { query: page, signal }))
   return (
     <>
       <Toolbar>

@@ -13,9 +13,7 @@ const newUser: Field[] = [
 
 /** The users: people, who sign in with a password. */
 export function Users() {
-  const pages = usePages('users', (cursor, signal) =>
-    call('get', 'users', { query: { limit: 100, ...(cursor !== undefined && { cursor }) }, signal }),
-  )
+  const pages = usePages('users', (page, signal) => call('get', 'users', { query: page, signal }))
   return (
     <>
       <Toolbar>

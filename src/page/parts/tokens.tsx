@@ -39,10 +39,10 @@ export function TokensButton({ account }: { account: string }) {
 /** The tokens of an account. The secret of a new one is shown once. */
 export function Tokens({ account }: { account: string }) {
   const secret = useSignal('')
-  const pages = usePages(`tokens ${account}`, (cursor, signal) =>
+  const pages = usePages(`tokens ${account}`, (page, signal) =>
     call('get', 'accounts/:account/tokens', {
       params: { account },
-      query: { limit: 100, ...(cursor !== undefined && { cursor }) },
+      query: page,
       signal,
     }),
   )

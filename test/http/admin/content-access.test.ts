@@ -54,6 +54,7 @@ const ACTS: [method: string, path: string, body: object | undefined, statuses: n
   ['GET', '/events', undefined, [401, 400, 400, 400, 400, 200, 400]],
   ['GET', '/events?repository=team/other', undefined, [401, 403, 403, 403, 403, 200, 403]],
   ['GET', '/events?repository=team/app', undefined, [401, 403, 200, 200, 200, 200, 200]],
+  ['GET', '/events/watch?after=-1', undefined, [401, 400, 400, 400, 400, 400, 400]],
   ['GET', `/blobs/${EMPTY.digest}`, undefined, [401, 404, 200, 200, 200, 200, 200]],
   ['GET', '/uploads', undefined, [401, 403, 403, 403, 403, 200, 403]],
   ['DELETE', `/uploads/${Bun.randomUUIDv7()}`, undefined, [401, 403, 403, 403, 403, 404, 403]],

@@ -1,5 +1,6 @@
 import { t } from 'elysia'
 import type { EventRow } from '../../../core/content/history.ts'
+import { networkOf } from '../../../domain/client-network.ts'
 import { EVENT_TYPES } from '../../../domain/events.ts'
 import type { Principal } from '../../../domain/principal.ts'
 import { digestFromBytes } from '../../../oci/digest.ts'
@@ -9,6 +10,8 @@ import { omitAbsent } from '../omit-absent.ts'
 import { operation } from '../operation.ts'
 import { DigestText, integer, mapPage, pageOf, pageParameters, RepositoryText, Time } from '../schemas.ts'
 import { toWho } from '../who.ts'
+import { changeEvents } from './change-events.ts'
+import { answerEvents } from './event-stream.ts'
 
 const EventModel = t.Object({
   id: integer(),
@@ -38,17 +41,61 @@ const LIST = operation({
   errors: ['NAME_INVALID'],
 })
 
-/** GET /api/v1/events */
-export function events(context: AdminContext) {
-  return controller(context, 'events', '/events').get(
-    '',
-    async ({ principal, query }) => {
-      const repository = query.repository === undefined ? undefined : parseRepositoryName(query.repository)
-      const found = await context.content.history.events(principal, { ...query, repository })
-      return mapPage(found, (row) => toEvent(row, principal))
+const WatchQuery = t.Object({
+  after: t.Optional(
+    t.Integer({
+      minimum: 0,
+      description: 'Begins after the event with this id; by default with the next one',
+    }),
+  ),
+})
+
+const WATCH = operation({
+  id: 'watchEvents',
+  summary: 'Watch the changes to content through server-sent events',
+  access: 'catalog',
+  description:
+    'Begins with `ready`, which names the newest event and says how long ago it was. Then sends `change` for each event of ' +
+    'a repository that you may pull from, and for server admins `jobs` with the newest jobs when they change. A client ' +
+    'that connects again continues with `Last-Event-ID` or `after`.',
+  answer: t.Object(
+    {
+      event: t.UnionEnum(['ready', 'change', 'jobs'], { default: undefined }),
+      data: t.String({ description: 'The event or jobs, as JSON', example: '{"id":42,"type":"tag.put"}' }),
     },
-    { query: EventsQuery, ...LIST },
-  )
+    { description: 'An event' },
+  ),
+  mediaType: 'text/event-stream',
+})
+
+/** GET /api/v1/events, /api/v1/events/watch */
+export function events(context: AdminContext) {
+  const { history, changes } = context.content
+  return controller(context, 'events', '/events')
+    .get(
+      '',
+      async ({ principal, query }) => {
+        const repository = query.repository === undefined ? undefined : parseRepositoryName(query.repository)
+        const found = await history.events(principal, { ...query, repository })
+        return mapPage(found, (row) => toEvent(row, principal))
+      },
+      { query: EventsQuery, ...LIST },
+    )
+    .get(
+      '/watch',
+      ({ request, query, set, findPrincipal }) => {
+        const last = Number(request.headers.get('last-event-id') ?? Number.NaN)
+        const watched = {
+          client: networkOf(context.addressOf(request)),
+          after: query.after ?? (Number.isSafeInteger(last) ? last : undefined),
+          now: context.now,
+          // Accounts and grants can change while the client watches.
+          findPrincipal: () => findPrincipal(request, set),
+        }
+        return answerEvents(request.method, () => changeEvents(changes, watched, toEvent))
+      },
+      { query: WatchQuery, ...WATCH },
+    )
 }
 
 function toEvent(row: EventRow, principal: Principal) {

@@ -1,14 +1,9 @@
 import type { Job, Jobs } from '../../../core/jobs/jobs.ts'
-
-/** How often an idle stream sends a comment, so that no proxy or server closes it. */
-const HEARTBEAT_SECONDS = 5
+import { eventStream, eventText } from './event-stream.ts'
 
 /**
- * Streams a job as server-sent events (HTML, 9.2): `progress` for each change, and `end` as the last event. A slow client
- * gets only the latest change.
- *
- * Elysia's `sse` is not used: it sends no heartbeat comments, and it notices a disconnect only when the generator yields
- * again, so the client would count as a watcher until then.
+ * Streams a job as server-sent events: `progress` for each change, and `end` as the last event. A slow client gets only
+ * the latest change.
  *
  * @param toData returns what to send of the job, as JSON
  * @throws RegistryError TOOMANYREQUESTS if there are too many watchers
@@ -17,42 +12,23 @@ export function jobEvents(
   jobs: Jobs,
   id: string,
   toData: (job: Job) => object,
-  heartbeatSeconds = HEARTBEAT_SECONDS,
+  heartbeatSeconds?: number,
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
-  const encoder = new TextEncoder()
-  let latest: Job | undefined
-  let wake = () => {}
-  let gone = false
-  const stop = jobs.watch(id, (job) => {
-    latest = job
-    wake()
-  })
-  /** Waits for the next change; undefined when it is time for a heartbeat. */
-  const next = async (): Promise<Job | undefined> => {
-    if (latest === undefined) {
-      const { promise, resolve } = Promise.withResolvers<void>()
-      const timer = setTimeout(resolve, heartbeatSeconds * 1000)
-      wake = resolve
-      await promise
-      clearTimeout(timer)
-    }
-    const job = latest
-    latest = undefined
-    return job
-  }
-  return new ReadableStream({
-    async pull(controller) {
-      const job = await next()
-      if (gone) return
-      const isEnd = job?.endedAt !== undefined
-      const event = job && `event: ${isEnd ? 'end' : 'progress'}\ndata: ${JSON.stringify(toData(job))}\n\n`
-      controller.enqueue(encoder.encode(event ?? ': heartbeat\n\n'))
-      if (isEnd) controller.close()
-    },
-    cancel() {
-      gone = true
-      stop()
+  return eventStream((wake) => {
+    let latest: Job | undefined
+    const stop = jobs.watch(id, (job) => {
+      latest = job
       wake()
-    },
-  })
+    })
+    return {
+      take() {
+        const job = latest
+        latest = undefined
+        if (job === undefined) return undefined
+        const isEnd = job.endedAt !== undefined
+        return { text: eventText(isEnd ? 'end' : 'progress', toData(job)), isEnd }
+      },
+      stop,
+    }
+  }, heartbeatSeconds)
 }

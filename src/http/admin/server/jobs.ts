@@ -4,6 +4,7 @@ import { type AdminContext, controller } from '../context.ts'
 import { omitAbsent } from '../omit-absent.ts'
 import { operation } from '../operation.ts'
 import { Count, integer, pageOf, Time } from '../schemas.ts'
+import { answerEvents } from './event-stream.ts'
 import { jobEvents } from './job-events.ts'
 
 const KIND = t.UnionEnum([...JOB_KINDS], {
@@ -112,15 +113,13 @@ export function jobs(context: AdminContext) {
       '/:id/events',
       ({ params: { id }, request: { method } }) => {
         const job = jobs.get(id)
-        // For a HEAD, Elysia would read the stream to its end.
-        return new Response(method === 'HEAD' ? null : jobEvents(jobs, job.id, toJob), {
-          headers: { 'content-type': 'text/event-stream', 'cache-control': 'no-store' },
-        })
+        return answerEvents(method, () => jobEvents(jobs, job.id, toJob))
       },
       { params, ...OPERATIONS.watch },
     )
 }
 
-function toJob(job: Job) {
+/** Converts a job to a response. */
+export function toJob(job: Job) {
   return omitAbsent({ ...job, progress: omitAbsent(job.progress) })
 }

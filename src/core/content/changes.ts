@@ -1,0 +1,150 @@
+import type { EventRow } from '../../metadata/outbox.ts'
+import { registryError } from '../../oci/error.ts'
+import type { Job } from '../jobs/jobs.ts'
+
+/** How many watchers there may be in all, and of one client. Further ones are refused with TOOMANYREQUESTS. */
+const WATCHERS_MAX = 200
+const WATCHERS_OF_CLIENT_MAX = 20
+
+/** How often the outbox is looked at while somebody watches. */
+const LOOK_MILLISECONDS = 250
+
+/** How many changes a watcher takes at once, and how many jobs it is told of. */
+const CHANGES_MAX = 100
+const JOBS_MAX = 10
+
+/** The newest change: its id, and its time in milliseconds since 1970. */
+interface Newest {
+  id: number
+  at: number
+}
+
+export interface ChangeSources {
+  outbox: {
+    newest(): Promise<Newest | undefined>
+    after(id: number, limit: number): Promise<EventRow[]>
+  }
+  /** All jobs, newest first. */
+  jobs: () => readonly Job[]
+}
+
+/** A position in the changes. It holds no change, so a slow client costs no memory. */
+export interface ChangeWatch {
+  /** Begins the watch, before anything is taken. Returns the newest change. */
+  start(): Promise<Newest | undefined>
+  /** Returns the next changes, oldest first. */
+  take(): Promise<EventRow[]>
+  /** Returns the newest jobs if they have changed since the last call. */
+  takeJobs(): readonly Job[] | undefined
+  /** Whether the server is about to stop. */
+  isOver(): boolean
+  stop(): void
+}
+
+interface Watcher {
+  client: string
+  wake: () => void
+}
+
+/** Tells watchers of changes to content and of jobs. It costs nothing while nobody watches. */
+export class Changes {
+  private readonly sources: ChangeSources
+  private readonly watchers = new Set<Watcher>()
+  private timer: Timer | undefined
+  private newestId = 0
+  private jobsText = ''
+  private isStopped = false
+
+  constructor(sources: ChangeSources) {
+    this.sources = sources
+  }
+
+  /**
+   * Watches the changes after an id, by default those from now on.
+   *
+   * @param client whom the watch counts for
+   * @param wake called when there may be something to take
+   * @throws RegistryError TOOMANYREQUESTS if there are too many watchers
+   */
+  watch(client: string, wake: () => void, after?: number): ChangeWatch {
+    const own = this.watchers.values().filter((watcher) => watcher.client === client)
+    if (this.watchers.size >= WATCHERS_MAX || [...own].length >= WATCHERS_OF_CLIENT_MAX) {
+      throw registryError(
+        'TOOMANYREQUESTS',
+        'too many clients are watching changes: list the events instead',
+        {
+          headers: { 'retry-after': '10' },
+        },
+      )
+    }
+    const watcher = { client, wake }
+    this.watchers.add(watcher)
+    if (this.timer === undefined) this.wait()
+    let id = after
+    let jobsSeen = ''
+    return {
+      start: async () => {
+        const newest = await this.look()
+        id = Math.min(id ?? Number.MAX_SAFE_INTEGER, this.newestId)
+        return newest
+      },
+      take: async () => {
+        if (id === undefined || id >= this.newestId) return []
+        const rows = await this.sources.outbox.after(id, CHANGES_MAX)
+        id = rows.at(-1)?.id ?? id
+        return rows
+      },
+      takeJobs: () => {
+        if (jobsSeen === this.jobsText) return undefined
+        jobsSeen = this.jobsText
+        return this.sources.jobs().slice(0, JOBS_MAX)
+      },
+      isOver: () => this.isStopped,
+      stop: () => {
+        this.watchers.delete(watcher)
+        if (this.watchers.size === 0) this.rest()
+      },
+    }
+  }
+
+  /** Ends all watches, which would hold their connections open. */
+  stop(): void {
+    this.isStopped = true
+    this.rest()
+    this.wakeAll()
+  }
+
+  /** Looks whether something has changed, and wakes the watchers. */
+  private async look(): Promise<Newest | undefined> {
+    const newest = await this.sources.outbox.newest()
+    const newestId = newest?.id ?? 0
+    const jobs = this.sources.jobs().slice(0, JOBS_MAX)
+    const text = jobs
+      .map(({ id, state, progress }) => `${id} ${state} ${progress.done} ${progress.total}`)
+      .join()
+    const hasChanged = newestId !== this.newestId || text !== this.jobsText
+    this.newestId = newestId
+    this.jobsText = text
+    if (hasChanged) this.wakeAll()
+    return newest
+  }
+
+  private wait(): void {
+    if (this.isStopped) return
+    const look = () =>
+      this.look()
+        // A read that fails is tried again.
+        .catch(() => {})
+        .finally(() => this.timer !== undefined && this.wait())
+    this.timer = setTimeout(look, LOOK_MILLISECONDS).unref()
+  }
+
+  private wakeAll(): void {
+    for (const { wake } of this.watchers) wake()
+  }
+
+  private rest(): void {
+    clearTimeout(this.timer)
+    this.timer = undefined
+  }
+}

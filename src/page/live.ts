@@ -1,0 +1,179 @@
+import { effect, signal } from '@preact/signals'
+import { type Answer, isOffline, revision } from './api.ts'
+import { followLeader } from './leader.ts'
+import { parseRepositoryPath } from './routes.ts'
+import { caller, loadCaller } from './session.ts'
+
+/** A change to content, as the stream tells of it. */
+interface Change {
+  type: string
+  repository: string
+}
+
+/** What the tab with the stream tells the others. */
+type Message =
+  | { kind: 'change'; change: Change }
+  | { kind: 'jobs'; jobs: Jobs }
+  | { kind: 'missed' }
+  | { kind: 'broken' }
+  | { kind: 'account' }
+
+type Jobs = Answer<'jobs'>['items']
+
+/** The newest jobs, as the stream told last; undefined before. */
+export const liveJobs = signal<Jobs | undefined>(undefined)
+
+/** What is shown is read again at most this often. */
+const REFRESH_MILLISECONDS = 1000
+
+/** How long to wait before a stream that the server has refused is opened again. */
+const REOPEN_MILLISECONDS = 10_000
+
+/**
+ * Keeps what is shown current: reads it again when the server says that it has changed. HTTP/1.1 has six connections a
+ * host, so the tabs of a browser share one stream: one tab holds it, and tells the others.
+ */
+export function followChanges(): void {
+  const channel = new BroadcastChannel('cay-changes')
+  channel.onmessage = ({ data }: MessageEvent<Message>) => receive(data)
+  const tell = (message: Message) => {
+    channel.postMessage(message)
+    receive(message)
+  }
+  const stream = new ChangeStream(tell)
+  followLeader(() => {
+    stream.open()
+    return () => stream.close()
+  })
+  let account = caller.peek()?.account
+  effect(() => {
+    const now = caller.value
+    if (now === undefined || now.account === account) return
+    account = now.account
+    liveJobs.value = undefined
+    channel.postMessage({ kind: 'account' } satisfies Message)
+    stream.reopen()
+  })
+}
+
+/** The stream of one browser. */
+class ChangeStream {
+  private readonly tell: (message: Message) => void
+  private source: EventSource | undefined
+  private isOpen = false
+  /** The id of the newest change that was told; undefined before the first stream. */
+  private lastId: number | undefined
+
+  constructor(tell: (message: Message) => void) {
+    this.tell = tell
+  }
+
+  open(): void {
+    this.isOpen = true
+    // Who may see nothing cannot watch either.
+    if (!caller.peek()?.canList) return
+    const source = new EventSource('/api/v1/events/watch')
+    this.source = source
+    const on = <T>(type: string, act: (data: T) => void) =>
+      source.addEventListener(type, ({ data }: MessageEvent<string>) => act(JSON.parse(data)))
+    on<{ id?: number; millisecondsAgo?: number }>('ready', (ready) => this.start(ready))
+    on<Change & { id: number }>('change', (change) => {
+      this.lastId = change.id
+      this.tell({ kind: 'change', change })
+    })
+    on<{ items: Jobs }>('jobs', ({ items }) => this.tell({ kind: 'jobs', jobs: items }))
+    source.addEventListener('error', () => {
+      this.tell({ kind: 'broken' })
+      // A browser connects again by itself, unless the server has refused.
+      if (source.readyState === EventSource.CLOSED) setTimeout(() => this.renew(source), REOPEN_MILLISECONDS)
+    })
+  }
+
+  close(): void {
+    this.isOpen = false
+    this.source?.close()
+    this.source = undefined
+  }
+
+  /** Opens the stream again, as somebody else. */
+  reopen(): void {
+    if (!this.isOpen) return
+    this.close()
+    this.open()
+  }
+
+  private renew(source: EventSource): void {
+    if (this.source === source) this.reopen()
+  }
+
+  /**
+   * Says so if something has changed unseen: since the stream was lost, or between the first answer that a tab shows and
+   * the beginning of the first stream.
+   */
+  private start({
+    id = 0,
+    millisecondsAgo = Number.POSITIVE_INFINITY,
+  }: {
+    id?: number
+    millisecondsAgo?: number
+  }): void {
+    const isMissed = this.lastId === undefined ? millisecondsAgo < performance.now() : id !== this.lastId
+    this.lastId = id
+    if (isMissed) this.tell({ kind: 'missed' })
+  }
+}
+
+function receive(message: Message): void {
+  switch (message.kind) {
+    case 'change':
+      if (isShown(message.change)) refresh()
+      return
+    case 'jobs':
+      liveJobs.value = message.jobs
+      return
+    case 'missed':
+      refresh()
+      return
+    case 'broken':
+      checkConnection().catch(() => {})
+      return
+    case 'account':
+      loadCaller().catch(() => {})
+  }
+}
+
+/** Returns whether a change may concern what is shown. */
+function isShown({ type, repository }: Change): boolean {
+  if (type.startsWith('blob.')) return false
+  const { name } = parseRepositoryPath(location.pathname)
+  return name === '' || name === repository
+}
+
+let timer: ReturnType<typeof setTimeout> | undefined
+let refreshedAt = Number.NEGATIVE_INFINITY
+
+/** Reads again what is shown: at once, but not too often, and only when somebody can see it. */
+function refresh(): void {
+  if (timer !== undefined) return
+  const wait = Math.max(refreshedAt + REFRESH_MILLISECONDS - performance.now(), 0)
+  timer = setTimeout(() => {
+    if (document.visibilityState === 'hidden') {
+      document.addEventListener('visibilitychange', reread, { once: true })
+      return
+    }
+    reread()
+  }, wait)
+}
+
+function reread(): void {
+  timer = undefined
+  refreshedAt = performance.now()
+  revision.value++
+}
+
+/** Says that there is no connection, if that is why the stream was lost. */
+async function checkConnection(): Promise<void> {
+  const response = await fetch('/livez').catch(() => undefined)
+  if (response === undefined) isOffline.value = true
+  else await loadCaller()
+}
