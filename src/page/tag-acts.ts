@@ -22,12 +22,16 @@ export async function deleteTags(repository: string, tags: PointedTag[]): Promis
   })
   if (!isSure) return false
   return await attempt(
-    () =>
-      onEach(tags, ({ name }) =>
-        call('delete', 'repositories/:repository/tags/:tag', { params: { repository, tag: name } }),
-      ),
+    () => deleteAgain(repository, tags),
     `Deleted ${what}`,
     () => restoreTags(repository, tags),
+  )
+}
+
+/** Deletes tags without a question, such as to undo that they were restored. */
+export function deleteAgain(repository: string, tags: PointedTag[]): Promise<void> {
+  return onEach(tags, ({ name }) =>
+    call('delete', 'repositories/:repository/tags/:tag', { params: { repository, tag: name } }),
   )
 }
 

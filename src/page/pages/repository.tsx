@@ -16,6 +16,7 @@ import { NotFound } from './not-found.tsx'
 import { RepositoryAccess } from './repository-access.tsx'
 import { RepositoryDeleted } from './repository-deleted.tsx'
 import { RepositoryHistory } from './repository-history.tsx'
+import { RepositoryPulls } from './repository-pulls.tsx'
 import { RepositorySettings } from './repository-settings.tsx'
 import { RepositoryTags } from './repository-tags.tsx'
 import { SignIn } from './sign-in.tsx'
@@ -61,6 +62,7 @@ function Overview({ name, part }: { name: string; part: string }) {
           {part === '' && <RepositoryTags name={name} rights={rights} />}
           {part === 'history' && <RepositoryHistory name={name} mayRestore={mayDelete} />}
           {part === 'deleted' && <RepositoryDeleted name={name} />}
+          {part === 'pulls' && <RepositoryPulls name={name} />}
           {part === 'access' && <RepositoryAccess name={name} mayDelete={mayDelete} />}
           {part === 'settings' && (
             <RepositorySettings repository={repository} what={countOf(repository.tagCount, 'tag')} />
@@ -72,12 +74,13 @@ function Overview({ name, part }: { name: string; part: string }) {
   )
 }
 
-const PARTS = ['', 'history', 'deleted', 'access', 'settings']
+const PARTS = ['', 'history', 'deleted', 'pulls', 'access', 'settings']
 
 const tabs: [part: string, name: string, needsDelete: boolean][] = [
   ['', 'Tags', false],
   ['history', 'History', false],
   ['deleted', 'Deleted', true],
+  ['pulls', 'Pulls', true],
   ['access', 'Access', false],
   ['settings', 'Settings', true],
 ]

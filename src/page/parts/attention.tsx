@@ -2,12 +2,10 @@ import { call } from '../api.ts'
 import { countOf, shortDigest } from '../format.ts'
 import { useResource } from '../resource.ts'
 import { manifestPath, repositoryPath } from '../routes.ts'
+import { levelOf } from './meter.tsx'
 import { Failure } from './states.tsx'
 
 const LINES_MAX = 5
-
-/** The share of a quota that is worth a warning, in percent, as in the server's log. */
-const WARNING_PERCENT = 80
 
 /** What an admin should look at: damaged content, if there is any, and quotas that are almost or completely used. */
 export function Attention({ damagedCount }: { damagedCount: number }) {
@@ -16,7 +14,7 @@ export function Attention({ damagedCount }: { damagedCount: number }) {
   )
   const quotas = useResource('quotas', (signal) => call('get', 'quotas', { signal }))
   const damaged = damage.data?.items ?? []
-  const full = (quotas.data?.items ?? []).filter(({ percent = 0 }) => percent >= WARNING_PERCENT)
+  const full = (quotas.data?.items ?? []).filter(({ percent = 0 }) => levelOf(percent) !== 'good')
   const error = damage.error ?? quotas.error
   if (error) return <Failure error={error} retry={damage.error ? damage.reload : quotas.reload} />
   if (damaged.length + full.length === 0) return null
@@ -38,7 +36,11 @@ export function Attention({ damagedCount }: { damagedCount: number }) {
                 {others.length > 0 && ` and ${others.length} more`}
               </li>
             ))}
-            {damaged.length > LINES_MAX && <li>{damaged.length - LINES_MAX} more</li>}
+            {damaged.length > LINES_MAX && (
+              <li>
+                <a href="/maintenance/damage">{damaged.length - LINES_MAX} more</a>
+              </li>
+            )}
           </ul>
         </>
       )}
@@ -46,8 +48,8 @@ export function Attention({ damagedCount }: { damagedCount: number }) {
         <ul class="lines">
           {full.slice(0, LINES_MAX).map(({ namespace, percent = 0 }) => (
             <li key={namespace} class="between">
-              <span>Quota of {namespace}</span>
-              <span class={percent >= 100 ? 'chip bad' : 'chip warning'}>{percent} % used</span>
+              <a href="/maintenance/quotas">Quota of {namespace}</a>
+              <span class={`chip ${levelOf(percent)}`}>{percent} % used</span>
             </li>
           ))}
           {full.length > LINES_MAX && <li>{full.length - LINES_MAX} more</li>}
@@ -57,7 +59,12 @@ export function Attention({ damagedCount }: { damagedCount: number }) {
   )
 }
 
-function NeededBy({ of: { repository, tag } }: { of: { repository: string; tag?: string | undefined } }) {
+/** What needs content: a tag, or a repository. */
+export function NeededBy({
+  of: { repository, tag },
+}: {
+  of: { repository: string; tag?: string | undefined }
+}) {
   if (tag === undefined) return <a href={repositoryPath(repository)}>{repository}</a>
   return <a href={manifestPath(repository, tag)}>{`${repository}:${tag}`}</a>
 }

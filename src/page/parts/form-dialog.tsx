@@ -8,13 +8,17 @@ import { Dialog } from './dialog.tsx'
 export interface Field {
   name: string
   label: string
-  type?: 'text' | 'password' | 'checkbox'
+  type?: 'text' | 'password' | 'checkbox' | 'number'
   /** Makes it a choice: the values with their names. */
   options?: Record<string, string>
   isOptional?: boolean
   placeholder?: string
   help?: string
-  value?: string
+  value?: string | undefined
+  /** The bounds of a number, and its step: 1 by default. */
+  min?: number
+  max?: number
+  step?: 'any'
 }
 
 export interface FormProps {
@@ -107,6 +111,10 @@ function TextInput({ id, field }: { id: string; field: Field }) {
     )
   }
   const shared = { id, name, placeholder, defaultValue: value, required: !isOptional, spellcheck: false }
+  if (type === 'number') {
+    const { min, max, step } = field
+    return <input type="number" inputMode="decimal" {...shared} {...{ min, max, step }} />
+  }
   if (type === 'password') return <input type="password" autoComplete="new-password" {...shared} />
   return <input type="text" autoCapitalize="none" autoComplete="off" {...shared} />
 }

@@ -1,0 +1,121 @@
+import { call, change, type Item } from '../api.ts'
+import { countOf, visible } from '../format.ts'
+import { type Column, DataTable } from '../parts/data-table.tsx'
+import { confirm } from '../parts/dialog.tsx'
+import { Choice, Filter, Toolbar, useParam } from '../parts/filter.tsx'
+import { PolicyCards, PolicyForm } from '../parts/policy-cards.tsx'
+import { RetentionRuns } from '../parts/retention-runs.tsx'
+import { Empty } from '../parts/states.tsx'
+import { attempt } from '../parts/toast.tsx'
+import { Time } from '../parts/values.tsx'
+import { usePages } from '../resource.ts'
+import { manifestPath } from '../routes.ts'
+
+const TAGS_COUNTED = 500
+
+/** Asks whether to delete the tags that the retention policies expire, and says how many they are. */
+export async function confirmRetention(): Promise<boolean> {
+  let tags = ''
+  const isCounted = await attempt(async () => {
+    const { items, nextCursor } = await call('get', 'retention/test', {
+      query: { expiring: 'true', limit: TAGS_COUNTED },
+    })
+    tags = `${nextCursor === undefined ? '' : 'at least '}${countOf(items.length, 'tag')}`
+  })
+  if (!isCounted) return false
+  return await confirm({
+    title: 'Apply the retention policies now?',
+    text: `This deletes ${tags}. They can be restored as long as deleted content is kept.`,
+    action: 'Delete the tags',
+  })
+}
+
+/** The retention policies, what they would delete, and what they have deleted. */
+export function Retention() {
+  const run = async () => {
+    if (!(await confirmRetention())) return
+    await attempt(() => change('post', 'jobs', { body: { kind: 'retain' } }), 'Retention has started')
+  }
+  return (
+    <>
+      <div class="between">
+        <p class="muted">Policies delete old tags. A tag stays if any policy of its repository keeps it.</p>
+        <span class="actions">
+          <button type="button" onClick={run}>
+            Run now
+          </button>
+          <PolicyForm />
+        </span>
+      </div>
+      <PolicyCards />
+      <h2>What they would do now</h2>
+      <DryRun />
+      <h2>What they have deleted</h2>
+      <RetentionRuns />
+    </>
+  )
+}
+
+type Tested = Item<'retention/test'>
+
+const columns: Column<Tested>[] = [
+  {
+    title: 'Tag',
+    cell: ({ repository, tag, reason }) => (
+      <>
+        <a href={manifestPath(repository, tag)}>{`${repository}:${tag}`}</a>
+        <small class="sub narrow-only">{visible(reason)}</small>
+      </>
+    ),
+  },
+  {
+    title: 'Decision',
+    cell: ({ expires }) => (
+      <span class={expires ? 'chip bad' : 'chip good'}>{expires ? 'deleted' : 'kept'}</span>
+    ),
+  },
+  {
+    title: 'Why',
+    class: 'wide',
+    cell: ({ reason, policy }) => (
+      <span title={reason}>{visible(policy === undefined ? reason : `${policy}: ${reason}`)}</span>
+    ),
+  },
+  { title: 'Pushed', class: 'number wide', cell: ({ pushedAt }) => <Time at={pushedAt} /> },
+  { title: 'Last pull', class: 'number wider', cell: ({ lastPulledAt }) => <Time at={lastPulledAt} /> },
+]
+
+function DryRun() {
+  const [repository, setRepository] = useParam('repository')
+  const [shown, setShown] = useParam('tags')
+  const pages = usePages(`retention test ${repository} ${shown}`, (page, signal) =>
+    call('get', 'retention/test', {
+      query: {
+        ...page,
+        ...(repository !== '' && { repository }),
+        ...(shown !== 'all' && { expiring: 'true' as const }),
+      },
+      signal,
+    }),
+  )
+  return (
+    <>
+      <Toolbar>
+        <Filter label="Full name of a repository" value={repository} set={setRepository} />
+        <Choice
+          label="Tags"
+          value={shown}
+          set={setShown}
+          options={{ '': 'Tags to be deleted', all: 'All tags' }}
+        />
+      </Toolbar>
+      <DataTable
+        label="What the policies would do"
+        columns={columns}
+        pages={pages}
+        keyOf={({ repository: name, tag }) => `${name}:${tag}`}
+        empty={<Empty title={shown === 'all' ? 'No tags' : 'No tag would be deleted'} />}
+      />
+    </>
+  )
+}

@@ -1,0 +1,187 @@
+import { call, change, type Item } from '../api.ts'
+import { countOf, visible } from '../format.ts'
+import { useResource } from '../resource.ts'
+import { confirm } from './dialog.tsx'
+import { FormButton } from './form-dialog.tsx'
+import { Empty, Shown } from './states.tsx'
+import { attempt } from './toast.tsx'
+import { Facts } from './values.tsx'
+
+type Policy = Item<'retention/policies'>
+
+/** The retention policies in words. */
+export function PolicyCards() {
+  const found = useResource('policies', (signal) => call('get', 'retention/policies', { signal }))
+  return (
+    <Shown of={found}>
+      {({ items }) =>
+        items.length === 0 ? (
+          <Empty title="No retention policy">Without one, tags stay until somebody deletes them.</Empty>
+        ) : (
+          <div class="cards">
+            {items.map((policy) => (
+              <PolicyCard key={policy.name} policy={policy} />
+            ))}
+          </div>
+        )
+      }
+    </Shown>
+  )
+}
+
+function PolicyCard({ policy }: { policy: Policy }) {
+  const { name, configuredIn, repositories, tags, untaggedDays, immutable } = policy
+  const params = { name }
+  const remove = async () => {
+    const isSure = await confirm({
+      title: `Delete the policy ${name}?`,
+      text: 'Tags that it has expired stay deleted. It expires no others.',
+      action: 'Delete the policy',
+    })
+    if (!isSure) return
+    const { name: _, configuredIn: __, ...body } = policy
+    await attempt(
+      () => change('delete', 'retention/policies/:name', { params }),
+      `The policy ${name} is deleted`,
+      () => change('put', 'retention/policies/:name', { params, body }),
+    )
+  }
+  return (
+    <section class="card">
+      <header>
+        <h3>{name}</h3>
+        {configuredIn !== undefined && <small>Configured in {visible(configuredIn)}</small>}
+      </header>
+      <Facts
+        of={{
+          Repositories: <Patterns of={repositories} />,
+          Tags: <Patterns of={tags} />,
+          Keeps: keptBy(policy).join(', or ') || 'nothing',
+          'Untagged manifests': untaggedDays !== undefined && `deleted after ${countOf(untaggedDays, 'day')}`,
+          'Immutable tags': immutable && 'can be deleted, too',
+        }}
+      />
+      {configuredIn === undefined && (
+        <div class="actions">
+          <PolicyForm policy={policy} />
+          <button type="button" class="danger" aria-label={`Delete: ${name}`} onClick={remove}>
+            Delete
+          </button>
+        </div>
+      )}
+    </section>
+  )
+}
+
+function Patterns({ of }: { of: readonly string[] }) {
+  return (
+    <span class="chips">
+      {of.map((pattern) => (
+        <code key={pattern} class="chip">
+          {visible(pattern)}
+        </code>
+      ))}
+    </span>
+  )
+}
+
+/** Returns what a policy keeps, in words. */
+function keptBy({ newest, order, pushedDays, pulledDays, keep }: Policy): string[] {
+  return [
+    newest !== undefined && `the newest ${newest} by ${order === 'version' ? 'version' : 'push time'}`,
+    pushedDays !== undefined && `pushed in the last ${countOf(pushedDays, 'day')}`,
+    pulledDays !== undefined && `pulled or pushed in the last ${countOf(pulledDays, 'day')}`,
+    keep.length > 0 && visible(keep.join(', ')),
+  ].filter((text) => text !== false)
+}
+
+const patternsOf = (text = '') => text.split(/[\s,]+/).filter((one) => one !== '')
+
+const numberOf = (name: string, text = '') => (text === '' ? {} : { [name]: Number(text) })
+
+/** Adds a policy, or changes one. */
+export function PolicyForm({ policy }: { policy?: Policy }) {
+  const label = policy === undefined ? 'Add a policy' : 'Change'
+  const days = { type: 'number', isOptional: true, min: 1, max: 36_500 } as const
+  return (
+    <FormButton
+      label={label}
+      isPrimary={policy === undefined}
+      title={policy === undefined ? label : `Change ${policy.name}`}
+      action={policy === undefined ? 'Add' : 'Save'}
+      fields={[
+        ...(policy === undefined ? [{ name: 'name', label: 'Name', placeholder: 'ci' }] : []),
+        {
+          name: 'repositories',
+          label: 'Repositories',
+          value: policy?.repositories.join(' '),
+          placeholder: 'ci/**',
+          help: 'Patterns, separated by spaces.',
+        },
+        { name: 'tags', label: 'Tags that can be deleted', value: policy?.tags.join(' ') ?? '*' },
+        {
+          name: 'keep',
+          label: 'Tags to keep',
+          isOptional: true,
+          value: policy?.keep.join(' '),
+          placeholder: 'v*',
+        },
+        {
+          name: 'newest',
+          label: 'Keep this many of the newest',
+          type: 'number',
+          min: 1,
+          max: 10_000,
+          isOptional: true,
+          value: policy?.newest?.toString(),
+        },
+        {
+          name: 'order',
+          label: 'Newest by',
+          options: { pushed: 'Push time', version: 'Version' },
+          value: policy?.order ?? 'pushed',
+        },
+        {
+          name: 'pushedDays',
+          label: 'Keep if pushed within days',
+          ...days,
+          value: policy?.pushedDays?.toString(),
+        },
+        {
+          name: 'pulledDays',
+          label: 'Keep if pulled within days',
+          ...days,
+          value: policy?.pulledDays?.toString(),
+        },
+        {
+          name: 'untaggedDays',
+          label: 'Delete manifests without a tag after days',
+          ...days,
+          value: policy?.untaggedDays?.toString(),
+        },
+        {
+          name: 'immutable',
+          label: 'Delete immutable tags, too',
+          type: 'checkbox',
+          value: policy?.immutable ? 'on' : '',
+        },
+      ]}
+      submit={({ name = policy?.name ?? '', repositories, tags, keep, newest, order, immutable, ...given }) =>
+        change('put', 'retention/policies/:name', {
+          params: { name },
+          body: {
+            repositories: patternsOf(repositories),
+            tags: patternsOf(tags),
+            keep: patternsOf(keep),
+            order: order as Policy['order'],
+            immutable: immutable === 'on',
+            ...numberOf('newest', newest),
+            ...numberOf('pushedDays', given.pushedDays),
+            ...numberOf('pulledDays', given.pulledDays),
+            ...numberOf('untaggedDays', given.untaggedDays),
+          },
+        })
+      }
+    />
+  )
+}
