@@ -121,6 +121,19 @@ export async function fetchText(url: string, signal: AbortSignal, bytesMax: numb
   throw new ApiError(0, 'TOO_LARGE', 'This is too large to show. Download it instead')
 }
 
+/**
+ * Returns the body of a blob.
+ * @throws ApiError
+ */
+export async function fetchBody(
+  url: string,
+  signal: AbortSignal,
+): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
+  const response = await send('get', url, { signal })
+  if (response.ok && response.body) return response.body
+  throw await problemOf(response)
+}
+
 /** Returns the URL of a route with its parameters and query. */
 export function urlOf(
   path: string,

@@ -1,12 +1,13 @@
-import { call } from '../api.ts'
+import { call, type Item } from '../api.ts'
 import { countOf } from '../format.ts'
 import { useJobs } from '../jobs.ts'
 import { Attention } from '../parts/attention.tsx'
-import { DiskCard, StorageMap } from '../parts/disk-card.tsx'
+import { DiskCard } from '../parts/disk-card.tsx'
 import { EventLine } from '../parts/event-line.tsx'
 import { JobLine } from '../parts/job-line.tsx'
 import { PageHeader } from '../parts/page-header.tsx'
 import { Shown } from '../parts/states.tsx'
+import { StorageMap } from '../parts/storage-map.tsx'
 import { Time } from '../parts/values.tsx'
 import { useResource } from '../resource.ts'
 import { caller } from '../session.ts'
@@ -26,15 +27,16 @@ export function Home() {
 
 function AdminHome() {
   const storage = useResource('storage', (signal) => call('get', 'storage', { signal }))
+  const upstreams = useResource('upstreams', (signal) => call('get', 'upstreams', { signal }))
   return (
     <>
       <PageHeader title="Home" />
       <Attention damagedCount={storage.data?.damagedCount ?? 0} />
       <div class="cards">
         <DiskCard of={storage} />
-        <ServerCard />
+        <ServerCard upstreams={upstreams.data?.items ?? []} />
       </div>
-      <StorageMap />
+      <StorageMap upstreams={(upstreams.data?.items ?? []).map(({ name }) => name)} />
       <div class="cards">
         <RecentChanges />
         <RecentJobs />
@@ -43,9 +45,8 @@ function AdminHome() {
   )
 }
 
-function ServerCard() {
+function ServerCard({ upstreams }: { upstreams: Item<'upstreams'>[] }) {
   const server = useResource('server', (signal) => call('get', 'server', { signal }))
-  const upstreams = useResource('upstream states', (signal) => call('get', 'upstreams', { signal }))
   return (
     <section class="card">
       <h2>Server</h2>
@@ -64,7 +65,7 @@ function ServerCard() {
         )}
       </Shown>
       <ul class="lines">
-        {upstreams.data?.items.map(({ name, state, pullsRemaining }) => (
+        {upstreams.map(({ name, state, pullsRemaining }) => (
           <li key={name} class="between">
             <a href="/cache">{name}</a>
             <span>

@@ -2,8 +2,10 @@ import { Trash2 } from 'lucide-preact'
 import { useLocation } from 'preact-iso'
 import { type Answer, call, change } from '../api.ts'
 import { countOf, formatPlatform, shortDigest } from '../format.ts'
+import { ChartFiles } from '../parts/chart-files.tsx'
 import { confirm } from '../parts/dialog.tsx'
 import { ImageConfig, Labels } from '../parts/image-config.tsx'
+import { imageFacts } from '../parts/image-facts.tsx'
 import { Kept } from '../parts/kept.tsx'
 import { Kind } from '../parts/kind.tsx'
 import { Children, Layers, Steps } from '../parts/layers.tsx'
@@ -63,6 +65,7 @@ export function ManifestPage({ repository, reference }: ManifestPageProps) {
             <About repository={repository} manifest={manifest} />
             {manifest.image && <ImageConfig image={manifest.image} />}
           </div>
+          <ChartFiles repository={repository} layers={manifest.layers} />
           <Children repository={repository} manifests={manifest.manifests} />
           <Layers repository={repository} layers={manifest.layers} />
           <SbomPackages repository={repository} layers={manifest.layers} />
@@ -84,6 +87,7 @@ function About({ repository, manifest }: { repository: string; manifest: ShownMa
       <h2>About</h2>
       <Facts
         of={{
+          ...imageFacts(manifest.labels, manifest.annotations),
           Size: <Bytes of={manifest.totalBytes} />,
           Platform: image?.platform && formatPlatform(image.platform),
           Pushed: <Time at={manifest.pushedAt} />,

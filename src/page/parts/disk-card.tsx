@@ -1,9 +1,6 @@
-import { type Answer, call } from '../api.ts'
+import type { Answer } from '../api.ts'
 import { countOf } from '../format.ts'
-import { type Resource, useResource } from '../resource.ts'
-import { repositoryPath } from '../routes.ts'
-import { treemap } from '../treemap.ts'
-import { FirstSteps } from './first-steps.tsx'
+import type { Resource } from '../resource.ts'
 import { Shown } from './states.tsx'
 import { Bytes } from './values.tsx'
 
@@ -40,61 +37,6 @@ export function DiskCard({ of: found }: { of: Resource<Answer<'storage'>> }) {
                 </li>
               </ul>
             </>
-          )
-        }}
-      </Shown>
-    </section>
-  )
-}
-
-const REPOSITORIES_SHOWN = 24
-
-/** A repository that is smaller than the largest one by more than this factor would not be seen. */
-const SMALLEST_PART = 50
-
-/** The width of the map divided by its height, as in the styles. */
-const ASPECT = 2.4
-
-/** The largest repositories, each with an area in proportion to its size. */
-export function StorageMap() {
-  const found = useResource('storage map', (signal) =>
-    call('get', 'storage/repositories', { query: { sort: 'bytes', limit: REPOSITORIES_SHOWN }, signal }),
-  )
-  return (
-    <section class="card">
-      <header>
-        <h2>What fills it</h2>
-        <small>Darker: not shared with other repositories</small>
-      </header>
-      <Shown of={found}>
-        {({ items }) => {
-          if (items.length === 0) return <FirstSteps />
-          const largest = items.filter(({ bytes }) => bytes >= (items[0]?.bytes ?? 0) / SMALLEST_PART)
-          const areas = treemap(
-            largest.map(({ bytes }) => bytes),
-            ASPECT,
-          )
-          return (
-            <ul class="map">
-              {largest.map(({ repository, bytes, uniqueBytes }, index) => {
-                const { left = 0, top = 0, width = 0, height = 0 } = areas[index] ?? {}
-                return (
-                  <li
-                    key={repository}
-                    style={{ left: `${left}%`, top: `${top}%`, width: `${width}%`, height: `${height}%` }}
-                  >
-                    <a
-                      href={repositoryPath(repository)}
-                      title={repository}
-                      style={{ '--unique': `${Math.round((100 * uniqueBytes) / Math.max(bytes, 1))}%` }}
-                    >
-                      <span>{repository}</span>
-                      <Bytes of={bytes} />
-                    </a>
-                  </li>
-                )
-              })}
-            </ul>
           )
         }}
       </Shown>
