@@ -2,10 +2,12 @@ import { startServer } from './lib/server.ts'
 import { doActs } from './page/acts.ts'
 import { launch } from './page/browser.ts'
 import { checkBudgets } from './page/budget.ts'
+import { seedWithClients } from './page/client-seed.ts'
+import { password } from './page/hostile.ts'
 import { useKeyboard } from './page/keyboard.ts'
 import { checkReference } from './page/reference.ts'
 import { makeScreenshots } from './page/screenshots.ts'
-import { password, seed } from './page/seed.ts'
+import { seed } from './page/seed.ts'
 import { walkPages } from './page/walk.ts'
 
 const checks = [checkReference, checkBudgets, walkPages, doActs, useKeyboard]
@@ -20,6 +22,7 @@ export async function run([act]: string[]): Promise<void> {
   await using server = await startServer({ access: 'accounts', env: { CAY_ADMIN_PASSWORD: password } })
   const origin = `http://${server.address}`
   await seed(origin)
+  await seedWithClients(server.address)
   const browser = await launch()
   const faults: string[] = []
   try {

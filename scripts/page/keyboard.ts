@@ -1,6 +1,6 @@
 import type { Browser, Page } from 'playwright-core'
 import { openPage } from './browser.ts'
-import { password } from './seed.ts'
+import { password } from './hostile.ts'
 
 /** Signs in, finds a repository, and restores a deleted tag, with the keyboard alone. Returns what went wrong. */
 export async function useKeyboard(browser: Browser, origin: string): Promise<string[]> {

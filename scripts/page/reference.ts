@@ -1,7 +1,7 @@
 import type { OpenAPIV3 } from 'openapi-types'
 import type { Browser, Page } from 'playwright-core'
 import { openPage } from './browser.ts'
-import { password } from './seed.ts'
+import { password } from './hostile.ts'
 
 /** Opens the API's reference, signs in, sends a request from its form, and returns everything that went wrong. */
 export async function checkReference(browser: Browser, origin: string): Promise<string[]> {

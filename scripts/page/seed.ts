@@ -1,20 +1,12 @@
 import { type Content, makeImage, makeIndex, sha256 } from '../lib/image.ts'
-
-export const password = 'correct-horse-battery'
-
-/** Text that tries to be markup, a script, a link and something else than it is. */
-const hostile = {
-  html: '<img src=x onerror="document.title=\'owned\'"><script>document.title="owned"</script>',
-  link: 'javascript:document.title="owned"',
-  reversed: 'safe\u202egpj.exe',
-}
+import { hostile, password } from './hostile.ts'
 
 /** Puts content of each kind, accounts and a history into a server. */
 export async function seed(origin: string): Promise<void> {
   const server = new Seeder(origin)
   await server.accounts()
   await server.images()
-  await server.charts()
+  await server.artifacts()
   await server.history()
 }
 
@@ -87,18 +79,7 @@ class Seeder {
     }
   }
 
-  async charts(): Promise<void> {
-    await this.artifact('charts/gateway', '3.2.1', {
-      configType: 'application/vnd.cncf.helm.config.v1+json',
-      layerType: 'application/vnd.cncf.helm.chart.content.v1.tar+gzip',
-      body: 'chart',
-      annotations: { 'org.opencontainers.image.description': 'Routes traffic to the services' },
-    })
-    await this.artifact('models/summary', 'v1', {
-      artifactType: 'application/vnd.cncf.model.manifest.v1+json',
-      layerType: 'application/vnd.cncf.model.weight.v1.tar',
-      body: 'weights',
-    })
+  async artifacts(): Promise<void> {
     await this.api('PUT', 'repositories/policies%2Fbase', { description: `Rules ${hostile.html}` })
     await this.artifact('policies/base', '1', {
       artifactType: 'application/vnd.cncf.openpolicyagent.config.v1+json',

@@ -1,7 +1,7 @@
 import axe from 'axe-core'
 import type { Browser, Page } from 'playwright-core'
 import { openPage } from './browser.ts'
-import { password } from './seed.ts'
+import { password } from './hostile.ts'
 
 const textMillisecondsMax = 5000
 
