@@ -1,6 +1,8 @@
 import type { Browser, Page } from 'playwright-core'
 import { openPage } from './browser.ts'
+import { liveActs } from './live.ts'
 import { type Act, troubles } from './trouble.ts'
+import { upkeepActs } from './upkeep.ts'
 import { signIn } from './walk.ts'
 
 /** Who does what on the page. */
@@ -20,7 +22,12 @@ const acts: Record<string, Act> = {
 /** Does each act, and returns everything that went wrong. */
 export async function doActs(browser: Browser, origin: string): Promise<string[]> {
   const faults: string[] = []
-  for (const [name, { account, act, expected }] of Object.entries({ ...acts, ...troubles })) {
+  for (const [name, { account, act, expected }] of Object.entries({
+    ...acts,
+    ...upkeepActs,
+    ...troubles,
+    ...liveActs,
+  })) {
     const context = await browser.newContext({ viewport: { width: 1280, height: 800 } })
     const { page, faults: found } = await openPage(context, origin)
     await signIn(page, origin, account)

@@ -8,6 +8,8 @@ export async function seed(origin: string): Promise<void> {
   await server.images()
   await server.artifacts()
   await server.history()
+  await server.retention()
+  await server.pulls()
 }
 
 const mediaTypes = {
@@ -98,6 +100,39 @@ class Seeder {
     const expiresAt = new Date(Date.now() + 20 * 86_400_000).toISOString()
     await this.api('PATCH', 'repositories/team%2Fapi/tags/1.4', { expiresAt })
     await this.api('PUT', 'quotas/team', { tagsMax: 40 })
+  }
+
+  /** Lets a policy expire some tags, and leaves others that it would expire. */
+  async retention(): Promise<void> {
+    const push = async (pull: number) =>
+      this.push(
+        'ci/app',
+        await makeImage({ layerCount: 1, layerBytes: 3000, labels: { pull: `${pull}` } }),
+        `pr-${pull}`,
+      )
+    for (let pull = 1; pull <= 6; pull++) await push(pull)
+    await this.api('PUT', 'retention/policies/ci', { repositories: ['ci/**'], tags: ['pr-*'], newest: 3 })
+    await this.api('POST', 'jobs', { kind: 'retain' })
+    await this.jobsEnd()
+    for (let pull = 7; pull <= 8; pull++) await push(pull)
+  }
+
+  /** Pulls as a reader, so that somebody has. */
+  async pulls(): Promise<void> {
+    const headers = { authorization: `Basic ${btoa(`bob:${password}`)}`, accept: mediaTypes.manifest }
+    for (let count = 0; count < 3; count++) {
+      await fetch(`${this.origin}/v2/team/web/manifests/latest`, { headers })
+    }
+  }
+
+  private async jobsEnd(): Promise<void> {
+    const headers = { authorization: `Basic ${btoa(`admin:${password}`)}` }
+    for (;;) {
+      const response = await fetch(`${this.origin}/api/v1/jobs`, { headers })
+      const { items } = (await response.json()) as { items: { endedAt?: string }[] }
+      if (items.every(({ endedAt }) => endedAt !== undefined)) return
+      await Bun.sleep(50)
+    }
   }
 
   /** Attaches a signature and an SBOM to a manifest. */

@@ -17,8 +17,11 @@ type Message =
   | { kind: 'missed' }
   | { kind: 'broken' }
   | { kind: 'account' }
+  | { kind: 'hello' }
 
 type Jobs = Answer<'jobs'>['items']
+
+type Tell = (message: Exclude<Message, { kind: 'hello' }>) => void
 
 /** The newest jobs, as the stream told last; undefined before. */
 export const liveJobs = signal<Jobs | undefined>(undefined)
@@ -35,8 +38,12 @@ const REOPEN_MILLISECONDS = 10_000
  */
 export function followChanges(): void {
   const channel = new BroadcastChannel('cay-changes')
-  channel.onmessage = ({ data }: MessageEvent<Message>) => receive(data)
-  const tell = (message: Message) => {
+  channel.onmessage = ({ data }: MessageEvent<Message>) => {
+    if (data.kind !== 'hello') receive(data)
+    else if (liveJobs.value) channel.postMessage({ kind: 'jobs', jobs: liveJobs.value } satisfies Message)
+  }
+  channel.postMessage({ kind: 'hello' } satisfies Message)
+  const tell: Tell = (message) => {
     channel.postMessage(message)
     receive(message)
   }
@@ -58,13 +65,13 @@ export function followChanges(): void {
 
 /** The stream of one browser. */
 class ChangeStream {
-  private readonly tell: (message: Message) => void
+  private readonly tell: Tell
   private source: EventSource | undefined
   private isOpen = false
   /** The id of the newest change that was told; undefined before the first stream. */
   private lastId: number | undefined
 
-  constructor(tell: (message: Message) => void) {
+  constructor(tell: Tell) {
     this.tell = tell
   }
 
@@ -123,7 +130,7 @@ class ChangeStream {
   }
 }
 
-function receive(message: Message): void {
+function receive(message: Exclude<Message, { kind: 'hello' }>): void {
   switch (message.kind) {
     case 'change':
       if (isShown(message.change)) refresh()
@@ -171,8 +178,8 @@ function reread(): void {
   revision.value++
 }
 
-/** Says that there is no connection, if that is why the stream was lost. */
-async function checkConnection(): Promise<void> {
+/** Says that there is no connection, if that is why something could not be read. */
+export async function checkConnection(): Promise<void> {
   const response = await fetch('/livez').catch(() => undefined)
   if (response === undefined) isOffline.value = true
   else await loadCaller()

@@ -1,5 +1,6 @@
-import { call, messageOf, revision } from './api.ts'
+import { call } from './api.ts'
 import { countOf } from './format.ts'
+import { onEach } from './on-each.ts'
 import { confirm } from './parts/dialog.tsx'
 import { attempt } from './parts/toast.tsx'
 
@@ -8,9 +9,6 @@ export interface PointedTag {
   name: string
   digest: string
 }
-
-/** How many requests of one act are in flight at once. */
-const IN_FLIGHT_MAX = 4
 
 /** Asks, then deletes tags. The message that says so can undo it. */
 export async function deleteTags(repository: string, tags: PointedTag[]): Promise<boolean> {
@@ -63,30 +61,4 @@ export function expireTags(
       ? `${countOf(tags.length, 'tag')} no longer ${tags.length === 1 ? 'expires' : 'expire'}`
       : `${countOf(tags.length, 'tag')} will expire on ${new Date(expiresAt).toLocaleDateString('en', { dateStyle: 'medium' })}`,
   )
-}
-
-/**
- * Does the same for each tag, a few at once, until one fails. What is shown is then read again.
- * @throws Error that says how many were done, if there are several.
- */
-async function onEach<T>(tags: readonly T[], act: (tag: T) => Promise<unknown>): Promise<void> {
-  const queue = [...tags]
-  let done = 0
-  const work = async () => {
-    for (let tag = queue.shift(); tag !== undefined; tag = queue.shift()) {
-      try {
-        await act(tag)
-        done++
-      } catch (error) {
-        queue.length = 0
-        throw error
-      }
-    }
-  }
-  const workers = await Promise.allSettled(Array.from({ length: IN_FLIGHT_MAX }, work))
-  revision.value++
-  const failed = workers.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined
-  if (failed === undefined) return
-  if (tags.length === 1) throw failed.reason
-  throw new Error(`${done} of ${countOf(tags.length, 'tag')} were changed: ${messageOf(failed.reason)}`)
 }

@@ -34,7 +34,7 @@ export interface ChangeWatch {
   start(): Promise<Newest | undefined>
   /** Returns the next changes, oldest first. */
   take(): Promise<EventRow[]>
-  /** Returns the newest jobs if they have changed since the last call. */
+  /** Returns the newest jobs if they have changed since the last call; always at first. */
   takeJobs(): readonly Job[] | undefined
   /** Whether the server is about to stop. */
   isOver(): boolean
@@ -81,7 +81,7 @@ export class Changes {
     this.watchers.add(watcher)
     if (this.timer === undefined) this.wait()
     let id = after
-    let jobsSeen = ''
+    let jobsSeen: string | undefined
     return {
       start: async () => {
         const newest = await this.look()

@@ -87,6 +87,14 @@ export class GarbageService {
     return { tags: tag, manifests: manifest, repositories: repository, blobs: blob, bytes, isComplete }
   }
 
+  /** Returns how many bytes would be deleted of each repository, as far as the first `limit` candidates tell. */
+  async bytesByRepository(limit: number): Promise<Map<string, number>> {
+    const bytes = new Map<string, number>()
+    const { items } = await this.candidates({ limit })
+    for (const { repository, bytes: own } of items) bytes.set(repository, (bytes.get(repository) ?? 0) + own)
+    return bytes
+  }
+
   /** Explains why a digest is kept, or when it is deleted, in one repository or in each that has it. */
   async explain(digest: Digest, repository?: RepositoryName): Promise<Explanation[]> {
     return this.metadata.explain(digest, repository, this.garbageWindow)

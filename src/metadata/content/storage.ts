@@ -15,6 +15,8 @@ export interface RepositoryStorage {
   bytes: number
   /** The bytes of those that no other repository links: what goes from the disk with the repository. */
   ownBytes: number
+  /** The upstream that its content was cached of; null for a local one. */
+  upstream: string | null
   /** When it was deleted, in milliseconds since 1970. Only the list by bytes has deleted repositories. */
   deletedAt: number | null
 }
@@ -30,6 +32,7 @@ export function storageReads(db: Db, total: ReadTotal) {
     blobs: repository.blobCount,
     bytes: repository.blobBytes,
     ownBytes: repository.ownBytes,
+    upstream: repository.upstream,
     deletedAt: repository.deletedAt,
   }
   const byName = (last: string, limit: number) =>

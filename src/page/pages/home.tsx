@@ -1,6 +1,6 @@
 import { call, type Item } from '../api.ts'
 import { countOf } from '../format.ts'
-import { useJobs } from '../jobs.ts'
+import { useNewestJobs } from '../jobs.ts'
 import { Attention } from '../parts/attention.tsx'
 import { DiskCard } from '../parts/disk-card.tsx'
 import { EventLine } from '../parts/event-line.tsx'
@@ -36,7 +36,7 @@ function AdminHome() {
         <DiskCard of={storage} />
         <ServerCard upstreams={upstreams.data?.items ?? []} />
       </div>
-      <StorageMap upstreams={(upstreams.data?.items ?? []).map(({ name }) => name)} />
+      <StorageMap />
       <div class="cards">
         <RecentChanges />
         <RecentJobs />
@@ -109,7 +109,7 @@ function RecentChanges() {
 }
 
 function RecentJobs() {
-  const found = useJobs()
+  const found = useNewestJobs()
   return (
     <section class="card">
       <header>

@@ -1,8 +1,22 @@
+import { useEffect } from 'preact/hooks'
+import { isOffline } from '../api.ts'
+import { checkConnection } from '../live.ts'
 import { PageHeader } from '../parts/page-header.tsx'
 import { Empty } from '../parts/states.tsx'
 
-/** Shown instead of a page whose code could not be loaded, such as after an upgrade of the server. */
+/**
+ * Shown instead of a page whose code could not be loaded, such as after an upgrade of the server. If that is because the
+ * server cannot be reached, the page is loaded again as soon as it can.
+ */
 export function NotLoaded() {
+  useEffect(() => {
+    checkConnection().catch(() => {})
+    let wasOffline = isOffline.peek()
+    return isOffline.subscribe((isNow) => {
+      if (wasOffline && !isNow) location.reload()
+      wasOffline = isNow
+    })
+  }, [])
   return (
     <>
       <PageHeader title="Not loaded" />

@@ -1,6 +1,9 @@
-import { call, change, type Item } from '../api.ts'
-import { countOf } from '../format.ts'
+import { useSignal } from '@preact/signals'
+import { call, type Item } from '../api.ts'
+import { countOf, formatCount } from '../format.ts'
+import { onEach } from '../on-each.ts'
 import { type Column, DataTable } from '../parts/data-table.tsx'
+import { Toolbar } from '../parts/filter.tsx'
 import { Kind } from '../parts/kind.tsx'
 import { Empty } from '../parts/states.tsx'
 import { attempt } from '../parts/toast.tsx'
@@ -19,7 +22,7 @@ const columnsOf = (repository: string): Column<DeletedManifest>[] => [
     title: 'Restore',
     class: 'number',
     cell: ({ digest }) => (
-      <button type="button" onClick={() => restore(repository, digest)}>
+      <button type="button" aria-label={`Restore: ${digest}`} onClick={() => restore(repository, [digest])}>
         Restore
       </button>
     ),
@@ -28,6 +31,7 @@ const columnsOf = (repository: string): Column<DeletedManifest>[] => [
 
 /** The deleted manifests of a repository that can be restored. */
 export function RepositoryDeleted({ name }: { name: string }) {
+  const selected = useSignal<ReadonlySet<string>>(new Set())
   const pages = usePages(`deleted ${name}`, (page, signal) =>
     call('get', 'repositories/:repository/manifests', {
       params: { repository: name },
@@ -35,27 +39,55 @@ export function RepositoryDeleted({ name }: { name: string }) {
       signal,
     }),
   )
+  const select = (keys: ReadonlySet<string>) => {
+    selected.value = keys
+  }
+  const chosen = pages.items.map(({ digest }) => digest).filter((digest) => selected.value.has(digest))
+  const restoreChosen = async () => {
+    if (await restore(name, chosen)) select(new Set())
+  }
   return (
     <>
-      <p class="muted">
-        Deleted manifests can be restored with their tags until they are deleted permanently.
-      </p>
+      <Toolbar>
+        <p class="muted">
+          Deleted manifests can be restored with their tags until they are deleted permanently.
+        </p>
+        {chosen.length > 0 && (
+          <div class="selection" role="status">
+            <b>{formatCount(chosen.length)} selected</b>
+            <button type="button" onClick={restoreChosen}>
+              Restore {formatCount(chosen.length)}
+            </button>
+            <button type="button" class="quiet" onClick={() => select(new Set())}>
+              Clear
+            </button>
+          </div>
+        )}
+      </Toolbar>
       <DataTable
         label="Deleted manifests"
         columns={columnsOf(name)}
         pages={pages}
         keyOf={({ digest }) => digest}
+        selection={{ keys: selected.value, set: select }}
         empty={<Empty title="No deleted manifest can be restored" />}
       />
     </>
   )
 }
 
-async function restore(repository: string, digest: string): Promise<void> {
-  await attempt(async () => {
-    const { tags } = await change('post', 'repositories/:repository/manifests/:reference/restore', {
-      params: { repository, reference: digest },
-    })
-    return countOf(tags.length, 'tag')
-  }, 'The manifest is restored with its tags')
+/** Restores manifests. The message that says so can undo it. */
+function restore(repository: string, digests: string[]): Promise<boolean> {
+  const paramsOf = (reference: string) => ({ params: { repository, reference } })
+  return attempt(
+    () =>
+      onEach(digests, (digest) =>
+        call('post', 'repositories/:repository/manifests/:reference/restore', paramsOf(digest)),
+      ),
+    `${countOf(digests.length, 'manifest')} restored with ${digests.length === 1 ? 'its' : 'their'} tags`,
+    () =>
+      onEach(digests, (digest) =>
+        call('delete', 'repositories/:repository/manifests/:reference', paramsOf(digest)),
+      ),
+  )
 }

@@ -10,9 +10,6 @@ import { Bytes } from './values.tsx'
 
 const REPOSITORIES_SHOWN = 24
 
-/** How much of what will be deleted is looked at. */
-const CANDIDATES_MAX = 500
-
 /** A repository that is smaller than the largest one by more than this factor would not be seen. */
 const SMALLEST_PART = 50
 
@@ -31,24 +28,20 @@ const partNames: Record<keyof StorageParts, string> = {
 const parts = Object.keys(partNames) as (keyof StorageParts)[]
 
 /** The largest repositories, each with an area in proportion to its size, and what their bytes are. */
-export function StorageMap({ upstreams }: { upstreams: readonly string[] }) {
-  const found = useResource('storage map', async (signal) => {
-    const [{ items }, { items: candidates }] = await Promise.all([
-      call('get', 'storage/repositories', { query: { sort: 'bytes', limit: REPOSITORIES_SHOWN }, signal }),
-      call('get', 'gc/candidates', { query: { limit: CANDIDATES_MAX }, signal }),
-    ])
-    return { items, candidates }
-  })
+export function StorageMap() {
+  const found = useResource('storage map', (signal) =>
+    call('get', 'storage/repositories', { query: { sort: 'bytes', limit: REPOSITORIES_SHOWN }, signal }),
+  )
   return (
     <section class="card">
       <h2>What fills it</h2>
       <Shown of={found}>
-        {({ items, candidates }) => {
+        {({ items }) => {
           const largest = items.filter(
             ({ bytes }) => bytes > 0 && bytes >= (items[0]?.bytes ?? 0) / SMALLEST_PART,
           )
           if (largest.length === 0) return <FirstSteps />
-          const divided = storageParts(largest, candidates, new Set(upstreams))
+          const divided = largest.map(storageParts)
           const areas = treemap(
             largest.map(({ bytes }) => bytes),
             ASPECT,

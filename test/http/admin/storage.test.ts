@@ -24,16 +24,17 @@ afterAll(() => server.stop())
 
 test('storage: usage is shown by repository and in total', async () => {
   const repositories = [
-    { repository: 'alice/app', blobCount: 2, bytes: 10, uniqueBytes: 5, sharedBytes: 5 },
-    { repository: 'library/app', blobCount: 2, bytes: 7, uniqueBytes: 2, sharedBytes: 5 },
+    { repository: 'alice/app', blobCount: 2, bytes: 10, uniqueBytes: 5, sharedBytes: 5, cachedBytes: 0 },
+    { repository: 'library/app', blobCount: 2, bytes: 7, uniqueBytes: 2, sharedBytes: 5, cachedBytes: 0 },
   ]
   expect(await server.admin('GET', '/storage/repositories')).toEqual({ items: repositories })
   const first = await server.admin<Page<object>>('GET', '/storage/repositories?sort=bytes&limit=1')
-  expect(first.items).toEqual(repositories.slice(0, 1))
+  // Nothing refers to the blob that only this repository has.
+  expect(first.items).toEqual([{ ...repositories[0], deletedBytes: 5 }])
   expect(
     await server.admin('GET', `/storage/repositories?sort=bytes&limit=1&cursor=${first.nextCursor}`),
   ).toEqual({
-    items: repositories.slice(1),
+    items: [{ ...repositories[1], deletedBytes: 0 }],
   })
   const { blobs, uploads, disk } = await server.admin<Record<string, Record<string, number>>>(
     'GET',
@@ -147,6 +148,6 @@ test('storage: a deleted repository counts, by size, while its bytes do', async 
   await server.admin('DELETE', '/repositories/library%2Fold')
   const { items } = await server.admin<Page<object>>('GET', '/storage/repositories?sort=bytes&limit=1')
   expect(items).toMatchObject([
-    { repository: 'library/old', deletedAt: expect.stringMatching(/^20.*Z$/), bytes: 11 },
+    { repository: 'library/old', deletedAt: expect.stringMatching(/^20.*Z$/), bytes: 11, deletedBytes: 11 },
   ])
 })

@@ -26,6 +26,9 @@ const Storage = t.Object(
   { description: 'Storage usage' },
 )
 
+/** How many candidates of the garbage collector are looked at for a list. */
+const CANDIDATES_MAX = 500
+
 const InRepository = t.Object({
   repository: RepositoryText,
   deletedAt: t.Optional(
@@ -44,6 +47,18 @@ const InRepository = t.Object({
     minimum: 0,
     description: 'Total size of the blobs that other repositories also have, in bytes',
   }),
+  cachedBytes: integer({
+    minimum: 0,
+    description: 'Total size of its blobs if they were cached from an upstream, otherwise 0, in bytes',
+  }),
+  deletedBytes: t.Optional(
+    integer({
+      minimum: 0,
+      description:
+        'Total size of what the garbage collector will delete of it, in bytes, as far as the next ' +
+        `${CANDIDATES_MAX} candidates tell; only in the order of \`bytes\``,
+    }),
+  ),
 })
 
 const OPERATIONS = {
@@ -68,20 +83,30 @@ const RepositoriesQuery = t.Object({
 
 /** GET /api/v1/storage, /api/v1/storage/repositories */
 export function storage(context: AdminContext) {
-  const { storage, damage } = context.content
+  const { storage, damage, garbage } = context.content
   return controller(context, 'storage', '/storage')
     .get(
       '',
       async () => ({ ...(await storage.totals()), damagedCount: await damage.count() }),
       OPERATIONS.get,
     )
-    .get('/repositories', async ({ query }) => mapPage(await storage.list(query), toInRepository), {
-      query: RepositoriesQuery,
-      ...OPERATIONS.repositories,
-    })
+    .get(
+      '/repositories',
+      async ({ query }) => {
+        const isByBytes = query.sort === 'bytes'
+        const deleted = isByBytes ? await garbage.bytesByRepository(CANDIDATES_MAX) : undefined
+        return mapPage(await storage.list(query), (row) => toInRepository(row, deleted))
+      },
+      { query: RepositoriesQuery, ...OPERATIONS.repositories },
+    )
 }
 
-function toInRepository({ name, blobs, bytes, ownBytes, deletedAt }: RepositoryStorage) {
+function toInRepository(
+  { name, blobs, bytes, ownBytes, upstream, deletedAt }: RepositoryStorage,
+  deleted: ReadonlyMap<string, number> | undefined,
+) {
+  // All of a deleted repository will be deleted.
+  const deletedBytes = deletedAt === null ? Math.min(deleted?.get(name) ?? 0, bytes) : bytes
   return {
     repository: name,
     ...(deletedAt !== null && { deletedAt: timeOf(deletedAt) }),
@@ -89,5 +114,7 @@ function toInRepository({ name, blobs, bytes, ownBytes, deletedAt }: RepositoryS
     bytes,
     uniqueBytes: ownBytes,
     sharedBytes: bytes - ownBytes,
+    cachedBytes: upstream === null ? 0 : bytes,
+    ...(deleted && { deletedBytes }),
   }
 }

@@ -56,7 +56,7 @@ const WATCH = operation({
   access: 'catalog',
   description:
     'Begins with `ready`, which names the newest event and says how long ago it was. Then sends `change` for each event of ' +
-    'a repository that you may pull from, and for server admins `jobs` with the newest jobs when they change. A client ' +
+    'a repository that you may pull from, and for server admins `jobs` with the newest jobs, at first and when they change. A client ' +
     'that connects again continues with `Last-Event-ID` or `after`.',
   answer: t.Object(
     {
