@@ -133,13 +133,13 @@ class ChangeStream {
 function receive(message: Exclude<Message, { kind: 'hello' }>): void {
   switch (message.kind) {
     case 'change':
-      if (isShown(message.change)) refresh()
+      if (isShown(message.change)) refresher.request()
       return
     case 'jobs':
       liveJobs.value = message.jobs
       return
     case 'missed':
-      refresh()
+      refresher.request()
       return
     case 'broken':
       checkConnection().catch(() => {})
@@ -156,27 +156,28 @@ function isShown({ type, repository }: Change): boolean {
   return name === '' || name === repository
 }
 
-let timer: ReturnType<typeof setTimeout> | undefined
-let refreshedAt = Number.NEGATIVE_INFINITY
-
 /** Reads again what is shown: at once, but not too often, and only when somebody can see it. */
-function refresh(): void {
-  if (timer !== undefined) return
-  const wait = Math.max(refreshedAt + REFRESH_MILLISECONDS - performance.now(), 0)
-  timer = setTimeout(() => {
-    if (document.visibilityState === 'hidden') {
-      document.addEventListener('visibilitychange', reread, { once: true })
-      return
-    }
-    reread()
-  }, wait)
+class Refresher {
+  private timer: ReturnType<typeof setTimeout> | undefined
+  private last = Number.NEGATIVE_INFINITY
+
+  request(): void {
+    if (this.timer !== undefined) return
+    const wait = Math.max(this.last + REFRESH_MILLISECONDS - performance.now(), 0)
+    this.timer = setTimeout(() => {
+      if (document.visibilityState === 'visible') this.refresh()
+      else document.addEventListener('visibilitychange', () => this.refresh(), { once: true })
+    }, wait)
+  }
+
+  private refresh(): void {
+    this.timer = undefined
+    this.last = performance.now()
+    revision.value++
+  }
 }
 
-function reread(): void {
-  timer = undefined
-  refreshedAt = performance.now()
-  revision.value++
-}
+const refresher = new Refresher()
 
 /** Says that there is no connection, if that is why something could not be read. */
 export async function checkConnection(): Promise<void> {

@@ -67,7 +67,9 @@ function resultOf(result: Record<string, number>): string {
   if (shown.length === 0) return 'Nothing to do'
   return shown
     .map(([name, count]) =>
-      /bytes/i.test(name) ? formatBytes(count) : `${formatCount(count)} ${wordsOf(name)}`,
+      /bytes/i.test(name)
+        ? formatBytes(count)
+        : `${formatCount(count)} ${count === 1 ? singular(wordsOf(name)) : wordsOf(name)}`,
     )
     .join(', ')
 }
@@ -75,4 +77,9 @@ function resultOf(result: Record<string, number>): string {
 /** Turns `orphanFiles` into `orphan files`. */
 function wordsOf(name: string): string {
   return name.replace(/Count$/, 's').replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)
+}
+
+/** Turns `repositories` into `repository`. */
+function singular(words: string): string {
+  return words.replace(/ies$/, 'y').replace(/s$/, '')
 }

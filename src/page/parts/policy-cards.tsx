@@ -2,7 +2,7 @@ import { call, change, type Item } from '../api.ts'
 import { countOf, visible } from '../format.ts'
 import { useResource } from '../resource.ts'
 import { confirm } from './dialog.tsx'
-import { FormButton } from './form-dialog.tsx'
+import { type Field, FormButton } from './form-dialog.tsx'
 import { Empty, Shown } from './states.tsx'
 import { attempt } from './toast.tsx'
 import { Facts } from './values.tsx'
@@ -99,73 +99,63 @@ const patternsOf = (text = '') => text.split(/[\s,]+/).filter((one) => one !== '
 
 const numberOf = (name: string, text = '') => (text === '' ? {} : { [name]: Number(text) })
 
+const days = { type: 'number', isOptional: true, min: 1, max: 36_500 } as const
+
+/** Which repositories and tags a policy is about. */
+const scopeFields = (policy?: Policy): Field[] => [
+  ...(policy === undefined ? [{ name: 'name', label: 'Name', placeholder: 'ci' }] : []),
+  {
+    name: 'repositories',
+    label: 'Repositories',
+    value: policy?.repositories.join(' '),
+    placeholder: 'ci/**',
+    help: 'Patterns, separated by spaces.',
+  },
+  { name: 'tags', label: 'Tags that can be deleted', value: policy?.tags.join(' ') ?? '*' },
+  { name: 'keep', label: 'Tags to keep', isOptional: true, value: policy?.keep.join(' '), placeholder: 'v*' },
+]
+
+/** What a policy keeps. */
+const ruleFields = (policy?: Policy): Field[] => [
+  {
+    name: 'newest',
+    label: 'Keep this many of the newest',
+    ...days,
+    max: 10_000,
+    value: policy?.newest?.toString(),
+  },
+  {
+    name: 'order',
+    label: 'Newest by',
+    options: { pushed: 'Push time', version: 'Version' },
+    value: policy?.order ?? 'pushed',
+  },
+  { name: 'pushedDays', label: 'Keep if pushed within days', ...days, value: policy?.pushedDays?.toString() },
+  { name: 'pulledDays', label: 'Keep if pulled within days', ...days, value: policy?.pulledDays?.toString() },
+  {
+    name: 'untaggedDays',
+    label: 'Delete manifests without a tag after days',
+    ...days,
+    value: policy?.untaggedDays?.toString(),
+  },
+  {
+    name: 'immutable',
+    label: 'Delete immutable tags, too',
+    type: 'checkbox',
+    value: policy?.immutable ? 'on' : '',
+  },
+]
+
 /** Adds a policy, or changes one. */
 export function PolicyForm({ policy }: { policy?: Policy }) {
   const label = policy === undefined ? 'Add a policy' : 'Change'
-  const days = { type: 'number', isOptional: true, min: 1, max: 36_500 } as const
   return (
     <FormButton
       label={label}
       isPrimary={policy === undefined}
       title={policy === undefined ? label : `Change ${policy.name}`}
       action={policy === undefined ? 'Add' : 'Save'}
-      fields={[
-        ...(policy === undefined ? [{ name: 'name', label: 'Name', placeholder: 'ci' }] : []),
-        {
-          name: 'repositories',
-          label: 'Repositories',
-          value: policy?.repositories.join(' '),
-          placeholder: 'ci/**',
-          help: 'Patterns, separated by spaces.',
-        },
-        { name: 'tags', label: 'Tags that can be deleted', value: policy?.tags.join(' ') ?? '*' },
-        {
-          name: 'keep',
-          label: 'Tags to keep',
-          isOptional: true,
-          value: policy?.keep.join(' '),
-          placeholder: 'v*',
-        },
-        {
-          name: 'newest',
-          label: 'Keep this many of the newest',
-          type: 'number',
-          min: 1,
-          max: 10_000,
-          isOptional: true,
-          value: policy?.newest?.toString(),
-        },
-        {
-          name: 'order',
-          label: 'Newest by',
-          options: { pushed: 'Push time', version: 'Version' },
-          value: policy?.order ?? 'pushed',
-        },
-        {
-          name: 'pushedDays',
-          label: 'Keep if pushed within days',
-          ...days,
-          value: policy?.pushedDays?.toString(),
-        },
-        {
-          name: 'pulledDays',
-          label: 'Keep if pulled within days',
-          ...days,
-          value: policy?.pulledDays?.toString(),
-        },
-        {
-          name: 'untaggedDays',
-          label: 'Delete manifests without a tag after days',
-          ...days,
-          value: policy?.untaggedDays?.toString(),
-        },
-        {
-          name: 'immutable',
-          label: 'Delete immutable tags, too',
-          type: 'checkbox',
-          value: policy?.immutable ? 'on' : '',
-        },
-      ]}
+      fields={[...scopeFields(policy), ...ruleFields(policy)]}
       submit={({ name = policy?.name ?? '', repositories, tags, keep, newest, order, immutable, ...given }) =>
         change('put', 'retention/policies/:name', {
           params: { name },
