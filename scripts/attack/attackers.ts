@@ -2,11 +2,11 @@ import { sha256 } from '../lib/image.ts'
 import { imageManifest, manifestMediaType } from '../lib/registry.ts'
 import { Random } from '../soak/random.ts'
 import { slowClients } from './bodies.ts'
-import { largeConfig, largeManifest } from './describing.ts'
+import { INDEX_TYPE, largeConfig, largeIndex, largeManifest } from './describing.ts'
 import { mutate } from './mutation.ts'
 import { exchange } from './raw-exchange.ts'
 import { recordRequests, renew } from './recorded.ts'
-import { ATTACKER, CHECKER, type Client, CONFIG, LAYER, PASSWORD } from './target.ts'
+import { ATTACKER, CHECKER, type Client, CONFIG, LAYER, MANIFEST, PASSWORD } from './target.ts'
 
 const MiB = 1024 * 1024
 const as = `${ATTACKER}:${PASSWORD}`
@@ -40,6 +40,25 @@ export const ATTACKERS: Record<string, (target: Client) => Promise<Attack>> = {
     return repeating((n) =>
       target.ask('PUT', `/v2/${REPOSITORY}/manifests/l${n % 20}`, { as, headers, body }),
     )
+  },
+
+  async 'large-indexes'(target) {
+    const headers = { 'content-type': INDEX_TYPE }
+    return repeating((n) =>
+      target.ask('PUT', `/v2/${REPOSITORY}/manifests/i${n % 20}`, {
+        as,
+        headers,
+        body: largeIndex(String(n)),
+      }),
+    )
+  },
+
+  async referrers(target) {
+    const headers = { 'content-type': INDEX_TYPE }
+    const subject = sha256(MANIFEST)
+    const path = `/v2/${REPOSITORY}/manifests/${subject.replace(':', '-')}`
+    await target.ask('PUT', path, { as, headers, body: largeIndex() })
+    return repeating(() => target.ask('GET', `/v2/${REPOSITORY}/referrers/${subject}`, { as }))
   },
 
   async conversions(target) {

@@ -8,6 +8,8 @@ const REPOSITORY = `${ATTACKER}/large`
 const as = `${ATTACKER}:${PASSWORD}`
 const SECONDS = 4
 
+export const INDEX_TYPE = 'application/vnd.oci.image.index.v1+json'
+
 /** Much more than the server holds a request up for: the client and whatever else runs take the processors, too. */
 const LIVEZ_MILLISECONDS_MAX = 300
 
@@ -91,14 +93,8 @@ export const referrers: AttackCase = {
   name: 'referrers',
   async run(target) {
     await pushImage(target, REPOSITORY, 'latest', as)
-    const mediaType = 'application/vnd.oci.image.index.v1+json'
-    const headers = { 'content-type': mediaType }
-    const manifests = Array.from({ length: 12_000 }, (_, at) => ({
-      mediaType,
-      digest: sha256(new TextEncoder().encode(String(at))),
-      size: 1,
-    }))
-    const body = JSON.stringify({ schemaVersion: 2, mediaType, manifests })
+    const headers = { 'content-type': INDEX_TYPE }
+    const body = largeIndex()
     const subject = sha256(MANIFEST)
     const tag = subject.replace(':', '-')
     const pushed = await target.ask('PUT', `/v2/${REPOSITORY}/manifests/${tag}`, { as, headers, body })
@@ -125,6 +121,50 @@ export const referrers: AttackCase = {
       },
     ]
   },
+}
+
+/** Indexes with as many entries as there can be, pushed again and again. */
+export const largePushes: AttackCase = {
+  name: 'large-pushes',
+  async run(target) {
+    const user = `${CHECKER}:${PASSWORD}`
+    // Made first, so that the attack takes nothing of this process.
+    const bodies = Array.from({ length: 40 }, (_, at) => new TextEncoder().encode(largeIndex(String(at))))
+    const state = { isDone: false }
+    const attack = async () => {
+      const headers = { 'content-type': INDEX_TYPE }
+      while (!state.isDone) {
+        const body = bodies.pop() ?? '{}'
+        const { status } = await target.ask('PUT', `/v2/${REPOSITORY}/manifests/large`, { as, headers, body })
+        if (status === 503) await Bun.sleep(100)
+      }
+    }
+    const attacks = Array.from({ length: 4 }, attack)
+    let pushes = 0
+    for (const until = performance.now() + SECONDS * 1000; performance.now() < until; pushes++)
+      await pushImage(target, `${CHECKER}/app`, 'latest', user)
+    state.isDone = true
+    await Promise.all(attacks)
+    return [
+      {
+        what: 'pushes of another while indexes of 12,000 entries are pushed',
+        before: '0.8/s (109/s alone)',
+        now: pushes / SECONDS,
+        unit: '/s',
+        limit: ['at least', 10],
+      },
+    ]
+  },
+}
+
+let digests: string[] | undefined
+
+/** As many entries as an index may have. */
+export function largeIndex(note = ''): string {
+  const encoder = new TextEncoder()
+  digests ??= Array.from({ length: 12_000 }, (_, at) => sha256(encoder.encode(String(at))))
+  const manifests = digests.map((digest) => ({ mediaType: INDEX_TYPE, digest, size: 1 }))
+  return JSON.stringify({ schemaVersion: 2, mediaType: INDEX_TYPE, manifests, annotations: { note } })
 }
 
 /** As many annotations as a manifest may have: with 200,000 it is refused. */

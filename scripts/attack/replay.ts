@@ -1,7 +1,7 @@
 import { audit, grants, guesses, lockout, rotation } from './accounts.ts'
 import { contentLength, slowBodies } from './bodies.ts'
 import { type AttackCase, isWithin } from './case.ts'
-import { conversions, describing, referrers } from './describing.ts'
+import { conversions, describing, largePushes, referrers } from './describing.ts'
 import { slowReaders } from './readers.ts'
 import { startTarget } from './target.ts'
 import { timing } from './timing.ts'
@@ -14,6 +14,7 @@ const CASES: AttackCase[] = [
   describing,
   conversions,
   referrers,
+  largePushes,
   rotation,
   lockout,
   guesses,

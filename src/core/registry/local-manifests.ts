@@ -7,6 +7,7 @@ import { formatReference, type Reference, type RepositoryName } from '../../oci/
 import { unknownIn } from '../unknown.ts'
 import { freshPushes } from './fresh-pushes.ts'
 import { type FindConfig, labelReader } from './labels.ts'
+import { LargePushes } from './large-pushes.ts'
 import type { LocalOptions, Sparse } from './local-options.ts'
 import type { CachedManifest, ReadCache } from './read-cache.ts'
 
@@ -20,6 +21,7 @@ const OPTIONAL_ROLES: Record<Sparse, ManifestReference['role'][]> = {
 export function localManifests(options: LocalOptions, cache: ReadCache, findConfig: FindConfig): Manifests {
   const { metadata, access, activity, now, checkAllowed, schema1, reader } = options
   const readLabels = labelReader(metadata, findConfig)
+  const largePushes = new LargePushes()
   const optionalRoles = OPTIONAL_ROLES[options.sparse]
   const { keepManifest, expiryOf } = freshPushes(options)
   const unknown = (repository: RepositoryName, reference: Reference) =>
@@ -52,6 +54,7 @@ export function localManifests(options: LocalOptions, cache: ReadCache, findConf
     async put(caller, push) {
       const { repository, reference, tags, bytes, precondition } = push
       activity.note(repository)
+      largePushes.check(caller.account, bytes.length)
       const { manifest: parsed, payload } = await reader.readPushed(push, schema1)
       checkAllowed(repository, parsed)
       const { annotations: _, ...manifest } = parsed
@@ -61,23 +64,20 @@ export function localManifests(options: LocalOptions, cache: ReadCache, findConf
       verifyDigest(digest, sha256, payload)
       const tagged = reference.tag === undefined ? tags : [reference.tag]
       const labels = tagged.length === 0 ? {} : await readLabels(repository, parsed, bytes)
-      await metadata.write(
-        'putManifest',
-        {
-          caller,
-          at: now(),
-          repository,
-          digest,
-          sha256,
-          tags: tagged,
-          expiresAfterSeconds: expiresAfterSeconds(labels),
-          manifest,
-          bytes,
-          optionalRoles,
-          precondition,
-        },
-        [bytes.buffer],
-      )
+      const put = {
+        caller,
+        repository,
+        digest,
+        sha256,
+        manifest,
+        bytes,
+        optionalRoles,
+        precondition,
+        tags: tagged,
+        expiresAfterSeconds: expiresAfterSeconds(labels),
+      }
+      const write = () => metadata.write('putManifest', { ...put, at: now() }, [bytes.buffer])
+      await largePushes.write(caller.account, manifest.references.length, write)
       return { digest, size, subject: manifest.subject }
     },
 

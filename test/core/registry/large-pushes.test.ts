@@ -1,0 +1,53 @@
+import { expect, test } from 'bun:test'
+import { LargePushes } from '../../../src/core/registry/large-pushes.ts'
+
+/** Writes whose order and ends a test controls. */
+function pausing() {
+  const rests: PromiseWithResolvers<void>[] = []
+  const pushes = new LargePushes(() => {
+    const rest = Promise.withResolvers<void>()
+    rests.push(rest)
+    return rest.promise
+  })
+  return { pushes, rests }
+}
+
+const turn = () => new Promise((resolve) => setImmediate(resolve))
+
+test('large pushes: they are written one at a time, with a rest between, and small ones do not wait', async () => {
+  const { pushes, rests } = pausing()
+  const written: string[] = []
+  const first = Promise.withResolvers<void>()
+  const large = ['alice', 'bob'].map((account) =>
+    pushes.write(account, 501, async () => {
+      written.push(account)
+      if (account === 'alice') await first.promise
+    }),
+  )
+  await turn()
+  await pushes.write('carol', 500, async () => void written.push('small'))
+  expect(written).toEqual(['alice', 'small'])
+  first.resolve()
+  await large[0]
+  await turn()
+  expect(written).toEqual(['alice', 'small'])
+  rests[0]?.resolve()
+  await large[1]
+  expect(written).toEqual(['alice', 'small', 'bob'])
+})
+
+test('large pushes: an account has two at once, whether they fail or not', async () => {
+  const { pushes } = pausing()
+  const never = Promise.withResolvers<void>()
+  const fail = () => never.promise.then(() => Promise.reject(new Error('it failed')))
+  const own = [1, 2].map(() => pushes.write('mallory', 12_000, fail).catch(({ message }) => message))
+  const refused = await pushes.write('mallory', 12_000, async () => {}).catch((error) => error)
+  expect(refused).toMatchObject({ status: 503, headers: { 'retry-after': '5' } })
+  expect(() => pushes.check('mallory', 100_000)).toThrow('try again soon')
+  pushes.check('mallory', 10_000)
+  pushes.check('alice', 100_000)
+  const other = pushes.write('alice', 12_000, async () => 'written')
+  never.resolve()
+  expect(await own[0]).toBe('it failed')
+  expect(other).toBeInstanceOf(Promise)
+})
