@@ -16,6 +16,9 @@ const BATCH = 8
 /** The file that marks a folder whose restore is not complete. */
 const MARKER = 'restoring'
 
+/** What a restore leaves that was interrupted, or failed, before it had its marker. */
+const BEFORE_MARKER = new Set(['lock', `${MARKER}.new`, 'cay.db.part'])
+
 /** What an interrupted restore leaves in a folder: the database only if it was interrupted at its very end. */
 const OWN_NAMES = new Set([
   MARKER,
@@ -161,7 +164,7 @@ async function requireEmpty(folder: string, isMarked: boolean): Promise<boolean>
   await mkdir(folder, { recursive: true, mode: 0o700 })
   const names = await readdir(folder)
   const isPart = (isMarked || names.includes(MARKER)) && names.every((name) => OWN_NAMES.has(name))
-  if (isPart || names.every((name) => name === 'lock' || name === 'cay.db.part')) return isPart
+  if (isPart || names.every((name) => BEFORE_MARKER.has(name))) return isPart
   throw new Error(`${folder} is not empty: restore into a new folder, for example with --data`)
 }
 

@@ -187,6 +187,8 @@ test('backup: a restore that was interrupted after its last file continues, in o
     await Bun.write(join(data ?? '', 'restoring'), 'part')
   }
   const one = join(folder.path, 'one')
+  // The very first write of a restore failed.
+  await Bun.write(join(one, 'restoring.new'), '')
   for (let times = 0; times < 2; times++) {
     expect(await runCay(['restore', target ?? '', '--data', one])).toMatchObject({ code: 0 })
     await Bun.write(join(one, 'restoring'), 'part')
