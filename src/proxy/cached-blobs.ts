@@ -38,6 +38,8 @@ export interface CachedBlobsOptions {
   fills: Fills
   room: Room
   locks: DigestLocks
+  /** The stored blobs whose bytes are damaged: a fill replaces them. */
+  damaged: { isHidden(digest: Digest): boolean }
   lastUse: LastUse
   now: () => number
   monotonic: () => number
@@ -158,7 +160,7 @@ export class CachedBlobs implements Blobs {
     digest: Digest,
     limits: FetchLimits,
   ): Promise<OpenBlob> {
-    const { metadata, fills, room, onRequest } = this.options
+    const { metadata, fills, room, damaged, onRequest } = this.options
     const named = findNamedSize(this.options.metadata, repository, digest)
     if (named !== undefined) {
       const own = await this.findOwn(upstream, repository, digest, named, limits)
@@ -174,9 +176,10 @@ export class CachedBlobs implements Blobs {
     const order = { digest, size, upstream, repository }
     let isHere = false
     const find = () => fills.find(digest)
+    const isStored = () => metadata.blobs.isStored(digest) && !damaged.isHidden(digest)
     const fill = await room.admit(find, size, () => {
       // Another fill may have ended meanwhile.
-      isHere = metadata.blobs.isStored(digest) && this.isLendable(digest, upstream)
+      isHere = isStored() && this.isLendable(digest, upstream)
       return isHere ? undefined : this.begin(order)
     })
     const isForeign = fill !== undefined && fill.order.upstream !== upstream

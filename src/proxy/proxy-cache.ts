@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import type { UpstreamSettings } from '../config/upstreams.ts'
 import type { Registry, Uploads } from '../domain/registry.ts'
 import type { Metadata } from '../metadata/metadata.ts'
+import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import type { BlobStore } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
@@ -30,6 +31,8 @@ export interface ProxyCacheOptions extends Pick<CachedManifestsOptions, 'readMan
   monotonic: () => number
   disk: () => Promise<{ totalBytes: number; freeBytes: number }>
   counts: CacheCounts
+  /** Told of good bytes, which may replace damaged ones. */
+  damaged: { isHidden(digest: Digest): boolean; heal(digest: Digest): Promise<void> }
 }
 
 /** The setting `cache`. */
@@ -116,7 +119,8 @@ export class ProxyCache {
     this.registry = { ...local, manifests, blobs, tags, referrers, uploads: pushes(local.uploads, upstreams) }
   }
 
-  private openFills({ fills, locks, settings, metadata, counts, log, now }: ProxyCacheOptions): Fills {
+  private openFills(options: ProxyCacheOptions): Fills {
+    const { fills, locks, damaged, settings, metadata, counts, log, now } = options
     return new Fills({
       store: fills,
       locks,
@@ -126,6 +130,7 @@ export class ProxyCache {
       totalSecondsMax: settings.totalSecondsMax,
       link: async (repositories, blob) => {
         await metadata.write('linkCached', { at: now(), repositories, ...blob })
+        await damaged.heal(blob.digest)
       },
       onDiskFull: async (bytes) => {
         await this.room.evict(bytes)

@@ -1,16 +1,18 @@
 import { Database } from 'bun:sqlite'
 import { expect, test } from 'bun:test'
-import { closeSync, openSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, openSync, writeSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { ContentVerifier } from '../../src/integrity/content-verifier.ts'
 import { parseScrubHours } from '../../src/integrity/scrub-hours.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
+import { startCache } from '../support/cache.ts'
 import { EMPTY, imageManifest, type Named, randomBlob } from '../support/content.ts'
 import { pushBlob, pushImage } from '../support/push.ts'
 import { damageOf, fileOf, LAYER_BYTES, runJob, status } from '../support/scrub.ts'
 import { startInProcess, type TestServer } from '../support/server.ts'
+import { until } from '../support/until.ts'
 
 /** Damages a blob in a folder whose quarantine cannot be written. */
 async function damageUnmovably(server: TestServer) {
@@ -52,6 +54,26 @@ test('scrub: a damaged blob that could not be moved heals when its file is good 
   expect(await runJob(server)).toMatchObject({ state: 'done', result: { damaged: 0, failed: 0 } })
   expect(await (await server.fetch(`/v2/app/blobs/${layer.digest}`)).bytes()).toEqual(layer.bytes)
   expect(await damageOf(server)).toEqual([])
+})
+
+test('scrub: a damaged blob that could not be moved heals when the cache fetches it again', async () => {
+  await using cache = await startCache()
+  const { layer, manifest } = cache.fake.putImage('library/app', '1', [LAYER_BYTES])
+  const pull = async () => [
+    await (await cache.get('manifests/1')).bytes(),
+    await (await cache.get(`blobs/${layer.digest}`)).bytes(),
+  ]
+  const { server } = cache
+  await pull()
+  await until(() => existsSync(fileOf(server, layer)))
+  await pushImage(server, 'mine', imageManifest(EMPTY, [layer]), [layer], { reference: 'v1' })
+  await writeFile(fileOf(server, layer), layer.bytes.with(7, (layer.bytes[7] ?? 0) ^ 1))
+  await writeFile(join(server.data, 'quarantine'), 'not a folder')
+  expect((await runJob(server)).state).toBe('failed')
+  expect(await status(server, `/v2/mine/blobs/${layer.digest}`)).toBe(404)
+  expect(await pull()).toEqual([manifest.bytes, layer.bytes])
+  await until(async () => (await damageOf(server)).length === 0)
+  expect(await (await server.fetch(`/v2/mine/blobs/${layer.digest}`)).bytes()).toEqual(layer.bytes)
 })
 
 test('scrub: damaged pages of the database are reported with the way back, and good content is pulled', async () => {

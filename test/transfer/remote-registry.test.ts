@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { RegistryClient } from '../../src/transfer/registry-client.ts'
 import { openRemoteRegistry } from '../../src/transfer/remote-registry.ts'
+import { readAtMost } from '../../src/transfer/response-body.ts'
 
 /** A registry that answers as told, and what it was sent. */
 function startFake(answer: (request: Request, url: URL) => Response) {
@@ -68,4 +69,29 @@ test('migrate: a password can have any characters', async () => {
   await using fake = startFake(() => new Response(null, { status: 404 }))
   await clientOf(fake.url, 'pässwörd ✓').manifest('app', 'v1')
   expect(fake.credentials).toEqual([`Basic ${Buffer.from('me:pässwörd ✓').toString('base64')}`])
+})
+
+test('migrate: a list that names itself as its next page ends with an error', async () => {
+  await using fake = startFake(() =>
+    Response.json({ repositories: [] }, { headers: { link: '</v2/_catalog?n=500>; rel="next"' } }),
+  )
+  const listing = Array.fromAsync(clientOf(fake.url).list())
+  expect(await failureOf(listing)).toContain('names itself as its next page')
+})
+
+test('migrate: an answer that never ends is given up', async () => {
+  await using fake = startFake(
+    () => new Response(new ReadableStream({ start: (controller) => controller.enqueue(Buffer.from('{')) })),
+  )
+  expect(await failureOf(readAtMost(await fetch(fake.url), 1000, 50))).toContain('sends too slowly')
+})
+
+test('migrate: names and lists of other types do not end it', async () => {
+  const lists: Record<string, unknown> = {
+    '/v2/_catalog': { repositories: [7, null, '../../etc', 'app', { a: 1 }] },
+    '/v2/app/tags/list': { name: 'app', tags: null },
+    '/v2/../../etc/tags/list': { tags: ['x'] },
+  }
+  await using fake = startFake((_, { pathname }) => Response.json(lists[pathname] ?? { tags: [] }))
+  expect(await Array.fromAsync(clientOf(fake.url).list())).toEqual([])
 })

@@ -43,6 +43,11 @@ export class Damaged {
     await this.metadata.write('noteHealed', { digests: [digest] })
   }
 
+  /** Reports whether the blob is recorded as damaged, and has not been seen to have good bytes again. */
+  isHidden(digest: Digest): boolean {
+    return this.digests.has(digest)
+  }
+
   /** Reports whether the blob has no good bytes. Costs nothing while no blob is damaged. */
   async has(digest: Digest, size: number): Promise<boolean> {
     if (!this.digests.has(digest)) return false
