@@ -1,4 +1,4 @@
-import { and, eq, isNotNull, isNull, sql } from 'drizzle-orm'
+import { and, eq, isNotNull, sql } from 'drizzle-orm'
 import { digestToBytes } from '../../oci/digest.ts'
 import { RegistryError } from '../../oci/error.ts'
 import type { ManifestReference } from '../../oci/manifest.ts'
@@ -12,18 +12,58 @@ export type ReferenceRows = ReturnType<typeof referenceRows>
 
 /** The rows that say what a manifest names. */
 export function referenceRows(db: Db, find: FindManifest) {
+  const { linked, insert, markUsed, use } = referenceStatements(db)
+  const hasManifest = (repositoryId: number, digest: Buffer) => find(repositoryId, digest)?.deletedAt === null
+  return {
+    /**
+     * Returns the ids of the blobs that a manifest names and that count as unreferenced. Throws MANIFEST_BLOB_UNKNOWN with
+     * one entry for each reference that the repository lacks.
+     */
+    check(repositoryId: number, call: ManifestPut): number[] {
+      const unused: number[] = []
+      const missing: ManifestReference[] = []
+      for (const reference of call.manifest.references) {
+        const digest = digestToBytes(reference.digest)
+        const link = linked.get({ repositoryId, digest })
+        if (link !== undefined && link.unreferencedAt !== null) unused.push(link.blobId)
+        if (link?.deletedAt === null || call.optionalRoles.includes(reference.role)) continue
+        if (reference.role !== 'child' || !hasManifest(repositoryId, digest)) missing.push(reference)
+      }
+      if (missing.length === 0) return unused
+      throw new RegistryError(
+        missing.map(({ digest, role }) => ({
+          code: 'MANIFEST_BLOB_UNKNOWN',
+          message: `${role} ${digest} is not in ${call.repository}: push it before the manifest`,
+          detail: { digest },
+        })),
+      )
+    },
+    insert(repositoryId: number, manifestId: number, references: ManifestReference[]): void {
+      for (const { digest, role } of references)
+        insert.run({ repositoryId, manifestId, digest: digestToBytes(digest), role })
+    },
+
+    /** These blobs, which a new manifest names, are not garbage, as long as its row is there. */
+    use: (repositoryId: number, blobIds: number[]) => {
+      for (const blobId of blobIds) use.run({ repositoryId, blobId })
+    },
+
+    /** Does the same for all that is recorded of a manifest. */
+    markUsed: (repositoryId: number, manifestId: number) => markUsed.run({ repositoryId, manifestId }),
+  }
+}
+
+function referenceStatements(db: Db) {
   const linked = statement(db, { digest: bytes, repositoryId: number }, ({ digest, repositoryId }) =>
     db
-      .select({ id: blob.id })
+      .select({
+        blobId: blob.id,
+        unreferencedAt: repositoryBlob.unreferencedAt,
+        deletedAt: repositoryBlob.deletedAt,
+      })
       .from(blob)
       .innerJoin(repositoryBlob, eq(repositoryBlob.blobId, blob.id))
-      .where(
-        and(
-          eq(blob.digest, digest),
-          eq(repositoryBlob.repositoryId, repositoryId),
-          isNull(repositoryBlob.deletedAt),
-        ),
-      ),
+      .where(and(eq(blob.digest, digest), eq(repositoryBlob.repositoryId, repositoryId))),
   )
   const insert = statement(
     db,
@@ -43,31 +83,11 @@ export function referenceRows(db: Db, find: FindManifest) {
         .where(and(named, isNotNull(repositoryBlob.unreferencedAt)))
     },
   )
-  const isHere = (repositoryId: number, reference: ManifestReference) => {
-    const digest = digestToBytes(reference.digest)
-    if (reference.role === 'child' && find(repositoryId, digest)?.deletedAt === null) return true
-    return linked.get({ repositoryId, digest }) !== undefined
-  }
-  return {
-    check(repositoryId: number, call: ManifestPut): void {
-      const missing = call.manifest.references.filter(
-        (reference) => !call.optionalRoles.includes(reference.role) && !isHere(repositoryId, reference),
-      )
-      if (missing.length === 0) return
-      throw new RegistryError(
-        missing.map(({ digest, role }) => ({
-          code: 'MANIFEST_BLOB_UNKNOWN',
-          message: `${role} ${digest} is not in ${call.repository}: push it before the manifest`,
-          detail: { digest },
-        })),
-      )
-    },
-    insert(repositoryId: number, manifestId: number, references: ManifestReference[]): void {
-      for (const { digest, role } of references)
-        insert.run({ repositoryId, manifestId, digest: digestToBytes(digest), role })
-    },
-
-    /** The blobs that a manifest names are not garbage, as long as its row is there. */
-    markUsed: (repositoryId: number, manifestId: number) => markUsed.run({ repositoryId, manifestId }),
-  }
+  const use = statement(db, { repositoryId: number, blobId: number }, ({ repositoryId, blobId }) =>
+    db
+      .update(repositoryBlob)
+      .set({ unreferencedAt: null })
+      .where(and(eq(repositoryBlob.repositoryId, repositoryId), eq(repositoryBlob.blobId, blobId))),
+  )
+  return { linked, insert, markUsed, use }
 }

@@ -53,10 +53,12 @@ export function manifestWrites(means: Means) {
     putManifest(call: ManifestPut): { stale: Stale | undefined } {
       const repositoryId = ensure(call.repository, call.at)
       for (const name of call.tags) tags.check(repositoryId, name, call)
-      references.check(repositoryId, call)
+      const unused = references.check(repositoryId, call)
       const stored = rows.put(repositoryId, call)
-      if (stored.inserted) references.insert(repositoryId, stored.id, call.manifest.references)
-      references.markUsed(repositoryId, stored.id)
+      if (stored.inserted) {
+        references.insert(repositoryId, stored.id, call.manifest.references)
+        references.use(repositoryId, unused)
+      } else references.markUsed(repositoryId, stored.id)
       if (stored.appeared) markReached(repositoryId, stored, call)
       let replaced = stored.replaced
       const { caller, at, digest, expiresAfterSeconds } = call
