@@ -18,7 +18,7 @@ export interface ClientsOptions {
 export function clientsOf({ auth, origins, bodies }: ClientsOptions, peerOf: (request: Request) => string) {
   const addressOf = (request: Request): string => origins.clientOf(request, peerOf(request))
   const originOf = (request: Request): string => origins.of(request, peerOf(request))
-  const clientOf = (request: Request) => origins.countedAs(request, peerOf(request))
+  const clientOf = (request: Request) => origins.countedAs(addressOf(request))
   return {
     addressOf,
     arrivalOf: (request: Request): Arrival => ({
@@ -27,7 +27,10 @@ export function clientsOf({ auth, origins, bodies }: ClientsOptions, peerOf: (re
       origin: () => originOf(request),
       isOpen: () => peerOf(request) !== '',
     }),
-    sourceOf: (request: Request): BodySource => ({ request, client: clientOf(request) }),
+    sourceOf: (request: Request, address = addressOf(request)): BodySource => ({
+      request,
+      client: origins.countedAs(address),
+    }),
     bodies,
     originOf,
     authenticate: (request: Request) =>

@@ -1,6 +1,8 @@
 /** What the log says about a request besides its result: who sent it, and what it did. */
 export interface Noted {
   account?: string | undefined
+  /** The client's address, if somebody has asked for it: Bun asks the kernel each time. */
+  address?: string
   deed?: Deed
 }
 

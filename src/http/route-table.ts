@@ -93,7 +93,7 @@ export function tableDispatch<P extends { kind: string }, R extends TableRow>(op
       failure,
       account: noted.account,
       deed: noted.deed,
-      address: () => options.addressOf(request),
+      address: () => noted.address ?? options.addressOf(request),
       client: request.headers.get('user-agent'),
     })
     return response

@@ -31,7 +31,7 @@ export interface V2Options {
   authenticate: (request: Request) => Identity | Promise<Identity>
   addressOf: (request: Request) => string
   bodies: Bodies
-  sourceOf: (request: Request) => BodySource
+  sourceOf: (request: Request, address: string) => BodySource
   /** Returns the scheme and host that the client used to reach this registry. */
   originOf: (request: Request) => string
   /** The service name in challenges and tokens, which is constant for the installation. */
@@ -122,6 +122,10 @@ function exchangeOf(
   request: Request,
   { path, repository, identity, requestId, noted }: Asked,
 ): Exchange {
+  const addressOf = () => {
+    noted.address ??= options.addressOf(request)
+    return noted.address
+  }
   return {
     request,
     path,
@@ -134,12 +138,12 @@ function exchangeOf(
     caller: () => ({
       account: identity.account,
       credential: identity.credential,
-      address: options.addressOf(request),
+      address: addressOf(),
       requestId,
     }),
     limits: options.limits,
     bodies: options.bodies.manifests,
-    source: () => options.sourceOf(request),
+    source: () => options.sourceOf(request, addressOf()),
     traffic: options.metrics.traffic,
     noted,
     pushes: options.pushes,

@@ -48,11 +48,10 @@ export class Origins {
   }
 
   /**
-   * What the requests of a client are counted by: its network. Undefined for a trusted proxy that does not say for whom
-   * it asks, as its requests are those of many.
+   * What the requests of a client at this address are counted by: its network. Undefined for a trusted proxy that does
+   * not say for whom it asks, as its requests are those of many.
    */
-  countedAs(request: Request, peer: string): string | undefined {
-    const address = this.clientOf(request, peer)
+  countedAs(address: string): string | undefined {
     return address === '' || this.isTrusted(address) ? undefined : networkOf(address)
   }
 
