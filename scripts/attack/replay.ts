@@ -5,6 +5,7 @@ import { conversions, describing, largePushes, referrers } from './describing.ts
 import { slowReaders } from './readers.ts'
 import { startTarget } from './target.ts'
 import { timing } from './timing.ts'
+import { watchers } from './watchers.ts'
 
 const CASES: AttackCase[] = [
   contentLength,
@@ -15,6 +16,7 @@ const CASES: AttackCase[] = [
   conversions,
   referrers,
   largePushes,
+  watchers,
   rotation,
   lockout,
   guesses,

@@ -1,4 +1,5 @@
 import type { EventRow } from '../../metadata/outbox.ts'
+import { turn } from '../../metadata/turn.ts'
 import { registryError } from '../../oci/error.ts'
 import type { Job } from '../jobs/jobs.ts'
 
@@ -53,6 +54,8 @@ export class Changes {
   private timer: Timer | undefined
   private newestId = 0
   private jobsText = ''
+  /** Resolves when every watcher that waits to read has read. */
+  private turns = Promise.resolve()
   private isStopped = false
 
   constructor(sources: ChangeSources) {
@@ -90,6 +93,7 @@ export class Changes {
       },
       take: async () => {
         if (id === undefined || id >= this.newestId) return []
+        await this.takeTurn()
         const rows = await this.sources.outbox.after(id, CHANGES_MAX)
         id = rows.at(-1)?.id ?? id
         return rows
@@ -112,6 +116,12 @@ export class Changes {
     this.isStopped = true
     this.rest()
     this.wakeAll()
+  }
+
+  /** Lets one watcher read in each turn of the event loop, so that those far behind do not delay other requests. */
+  private takeTurn(): Promise<void> {
+    this.turns = this.turns.then(turn)
+    return this.turns
   }
 
   /** Looks whether something has changed, and wakes the watchers. */
