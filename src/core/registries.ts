@@ -3,6 +3,7 @@ import type { Config } from '../config/config-schema.ts'
 import { readUpstreams } from '../config/upstreams.ts'
 import { localNamesTaken } from '../metadata/cache/upstreams.ts'
 import type { RepositoryName } from '../oci/reference.ts'
+import { AnswerMemory } from '../proxy/answer-memory.ts'
 import { ProxyCache } from '../proxy/proxy-cache.ts'
 import { UpstreamSet } from '../proxy/upstream-set.ts'
 import type { FillStore } from '../storage/fill-store.ts'
@@ -63,6 +64,7 @@ export async function openRegistries(options: RegistriesOptions): Promise<Regist
   })
   const upstreams = new UpstreamSet({
     connectMs: config.cache.connectSecondsMax * 1000,
+    memory: new AnswerMemory(),
     monotonic,
     onRequest,
   })

@@ -188,7 +188,7 @@ export class CachedManifests implements Manifests {
     tag: Tag | undefined,
   ): Promise<void> {
     const { metadata, now, manifestBytesMax: bytesMax, firstByteMs: deadlineMs, readManifest } = this.options
-    const fetched = await upstream.getManifest(repository, reference, { bytesMax, deadlineMs })
+    using fetched = await upstream.getManifest(repository, reference, { bytesMax, deadlineMs })
     const reading = readManifest(repository, reference, fetched)
     const { manifest: parsed, payload } = await orBlame(upstream, reading)
     const { annotations: _, ...manifest } = parsed

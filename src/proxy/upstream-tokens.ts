@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { UpstreamCredentials } from '../config/upstreams.ts'
 import { type Challenge, parseChallenges } from '../domain/challenge.ts'
+import type { HeldAnswer } from './answer-memory.ts'
 import { UpstreamError } from './upstream-error.ts'
 
 /** Scopes whose token is remembered. */
@@ -149,6 +150,7 @@ export async function readBounded(
   response: Response,
   bytesMax: number,
   who: string,
+  memory?: HeldAnswer,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const chunks: Uint8Array[] = []
   let length = 0
@@ -156,9 +158,11 @@ export async function readBounded(
     for await (const chunk of response.body ?? []) {
       length += chunk.length
       if (length > bytesMax) break
+      memory?.grow(length)
       chunks.push(chunk)
     }
   } catch (cause) {
+    if (cause instanceof UpstreamError) throw cause
     throw new UpstreamError('unavailable', `the answer of ${who} breaks off`, { cause, isTransport: true })
   }
   if (length > bytesMax)

@@ -9,6 +9,8 @@ import {
   type Reference,
   type RepositoryName,
 } from '../oci/reference.ts'
+import type { AnswerMemory } from './answer-memory.ts'
+import { lengthOf, partOf } from './body-length.ts'
 import { Deadline } from './deadline.ts'
 import { Endpoint, type EndpointRequest } from './endpoint.ts'
 import { Places } from './places.ts'
@@ -21,6 +23,8 @@ export interface UpstreamOptions {
   monotonic: () => number
   /** How long a connection may take to be made. */
   connectMs: number
+  /** Shared by all upstreams. */
+  memory: AnswerMemory
   resolve?: Resolve
   /** Told of the result of each request. */
   onRequest?: (upstream: string, kind: RequestKind, result: 'ok' | UpstreamErrorKind) => void
@@ -28,7 +32,8 @@ export interface UpstreamOptions {
 
 export type RequestKind = 'manifest' | 'check' | 'blob' | 'list'
 
-export interface FetchedManifest {
+/** A manifest as the upstream sent it. Its memory counts until it is disposed of. */
+export interface FetchedManifest extends Disposable {
   bytes: Uint8Array<ArrayBuffer>
   mediaType: string | undefined
   /** The digest that the upstream names; it is not verified. */
@@ -116,10 +121,17 @@ export class Upstream {
     return await this.ask('manifest', repository, deadlineMs, async (send) => {
       const response = await send({ method: 'GET', path, headers: { accept: ACCEPT } })
       const { headers } = response
-      return {
-        bytes: await readBounded(response, bytesMax, this.name),
-        mediaType: parseContentType(headers.get('content-type') ?? ''),
-        digest: tryParseDigest(headers.get('docker-content-digest') ?? ''),
+      const held = this.options.memory.hold()
+      try {
+        return {
+          bytes: await readBounded(response, bytesMax, this.name, held),
+          mediaType: parseContentType(headers.get('content-type') ?? ''),
+          digest: tryParseDigest(headers.get('docker-content-digest') ?? ''),
+          [Symbol.dispose]: held.release,
+        }
+      } catch (error) {
+        held.release()
+        throw error
       }
     })
   }
@@ -190,7 +202,9 @@ export class Upstream {
         path,
         headers: { accept: `${MEDIA_TYPE.ociIndex}, application/json` },
       })
-      const bytes = await readBounded(response, LIST_BYTES_MAX, this.name)
+      const held = this.options.memory.hold()
+      const reading = readBounded(response, LIST_BYTES_MAX, this.name, held)
+      const bytes = await reading.finally(held.release)
       if (hasMoreItems(bytes, LIST_ITEMS_MAX))
         throw new UpstreamError('wrong', `${this.name} sends a list of more than ${LIST_ITEMS_MAX} entries`)
       return { bytes, more: /rel="?next"?/.test(response.headers.get('link') ?? '') }
@@ -282,17 +296,4 @@ export class Upstream {
     const limit = Number.parseInt(headers.get('ratelimit-limit') ?? '', 10)
     this.pullsLeft = { remaining, limit: Number.isNaN(limit) ? undefined : limit }
   }
-}
-
-function lengthOf(headers: Headers): number | undefined {
-  const text = headers.get('content-length') ?? ''
-  return /^\d{1,15}$/.test(text) ? Number(text) : undefined
-}
-
-/** The range of a 206 (RFC 9110, 14.4). */
-function partOf(headers: Headers): { from: number; total: number | undefined } | undefined {
-  const [, from, total] =
-    /^bytes (\d{1,15})-\d{1,15}\/(\d{1,15}|\*)$/.exec(headers.get('content-range') ?? '') ?? []
-  if (from === undefined || total === undefined) return undefined
-  return { from: Number(from), total: total === '*' ? undefined : Number(total) }
 }

@@ -98,3 +98,19 @@ test('cache: an endless list of tags costs an upstream one request a page that a
   // cay asks for the page that its client wants, and never for all pages of an endless list.
   expect(cache.fake.requests(/tags\/list/)).toHaveLength(5)
 })
+
+test('cache: many large manifests at once take a bounded amount of memory; clients beyond it are told to try later', async () => {
+  await using cache = await startCache({ cache: 'first-byte-seconds-max = 20' })
+  const gate = Promise.withResolvers<void>()
+  const most = 'x'.repeat(3_900_000)
+  cache.fake.putImage('library/app', 'small')
+  cache.fake.on(/manifests\/large/, () => [chunked, ...chunk(most), gate.promise, '0\r\n\r\n'])
+  const clients = Array.from({ length: 20 }, (_, at) => cache.get(`manifests/large-${at}`))
+  const refused = await Promise.race(clients)
+  expect([refused.status, refused.headers.has('retry-after')]).toEqual([503, true])
+  expect((await cache.get('manifests/small')).status).toBe(200)
+  gate.resolve()
+  const statuses = (await Promise.all(clients)).map(({ status }) => status)
+  expect(statuses.filter((status) => status === 502).length).toBeLessThanOrEqual(9)
+  expect((await cache.get('manifests/large-20')).status).toBe(502)
+})

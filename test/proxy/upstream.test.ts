@@ -2,6 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import type { UpstreamSettings } from '../../src/config/upstreams.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { parseReference, parseRepositoryName } from '../../src/oci/reference.ts'
+import { AnswerMemory } from '../../src/proxy/answer-memory.ts'
 import { Upstream } from '../../src/proxy/upstream.ts'
 import type { UpstreamError } from '../../src/proxy/upstream-error.ts'
 import { named, randomBlob } from '../support/content.ts'
@@ -36,7 +37,11 @@ function settingsOf(url: string, more: Partial<UpstreamSettings> = {}): Upstream
 
 function open(fake: FakeUpstream, more: Partial<UpstreamSettings> = {}) {
   let now = 0
-  const upstream = new Upstream(settingsOf(fake.url, more), { connectMs: 5000, monotonic: () => now })
+  const upstream = new Upstream(settingsOf(fake.url, more), {
+    connectMs: 5000,
+    memory: new AnswerMemory(),
+    monotonic: () => now,
+  })
   return { upstream, passed: (ms: number) => (now += ms) }
 }
 
