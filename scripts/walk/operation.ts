@@ -14,7 +14,7 @@ export async function audit({ guide, transcript, server }: Desk): Promise<void> 
   await server.type(guide.command('cay audit --kind').replace(/--kind \S+/, '--kind denied'), {
     shows: /alice\+ci +denied +push team\/app[\s\S]*alice +denied +pu(sh|ll) bob\/app/,
   })
-  await server.type('cay audit --kind failed-sign-in', { shows: /alice +failed-sign-in/ })
+  await server.type('cay audit --kind failed-sign-in', { shows: /alice +\S*sign-in/ })
   await server.type('cay token list alice+ci', { shows: /token +first/ })
 }
 
