@@ -20,7 +20,7 @@ describe('cache: an upstream that is too slow is a 504 with Retry-After:', () =>
   })
 })
 
-test('cache: a download that takes too long altogether is ended, and the next pull resumes it', async () => {
+test('cache: a download beyond its total time limit is aborted, and the next pull resumes it', async () => {
   await using cache = await startCache({ cache: 'total-seconds-max = 1' })
   cache.fake.putBlob('library/app', blob)
   cache.fake.on(/^GET .*blobs/, () => [head(200, { 'content-length': String(SIZE) }), half, never()], 1)
@@ -36,7 +36,7 @@ describe('cache: a range of wrong content is never completed', () => {
   const other = randomBlob(SIZE)
   test.each([
     ['that is stored', ''],
-    ['that there is no room for', 'bytes-max = 1000'],
+    ['that does not fit into the cache', 'bytes-max = 1000'],
   ])('%s', async (_, settings) => {
     await using cache = await startCache({ cache: settings })
     cache.fake.putBlob('library/app', blob)
@@ -48,7 +48,7 @@ describe('cache: a range of wrong content is never completed', () => {
     else expect(response?.status ?? 502).toBe(502)
   })
 
-  test('and a range of right content is whole', async () => {
+  test('and a range of correct content is complete', async () => {
     for (const settings of ['', 'bytes-max = 1000']) {
       await using cache = await startCache({ cache: settings })
       cache.fake.putBlob('library/app', blob)

@@ -11,37 +11,37 @@ const chunk = (bytes: Uint8Array): Step[] => [`${bytes.length.toString(16)}\r\n`
 const chunked = head(200, { 'transfer-encoding': 'chunked' })
 const half = blob.bytes.subarray(0, SIZE / 2)
 
-/** What an upstream may do wrong once, and is asked again for. */
+/** Faults of an upstream after which cay retries. */
 const ONCE: [name: string, answer: Answer][] = [
   ['closes after the headers', () => [head(200, { 'content-length': String(SIZE) }), 'fin']],
   ['closes in the body', () => [head(200, { 'content-length': String(SIZE) }), half, 'fin']],
   ['resets in the body', () => [head(200, { 'content-length': String(SIZE) }), half, 'reset']],
-  ['leaves out the last chunk', () => [chunked, ...chunk(half), 'fin']],
+  ['omits the last chunk', () => [chunked, ...chunk(half), 'fin']],
   ['ends a chunked body too early', () => [chunked, ...chunk(half), '0\r\n\r\n']],
-  ['is silent in the body', () => [head(200, { 'content-length': String(SIZE) }), half, never()]],
+  ['stalls in the body', () => [head(200, { 'content-length': String(SIZE) }), half, never()]],
   ['resets at once', () => ['reset']],
-  ['answers 500', () => reply(500, {}, 'sorry')],
-  ['answers 503', () => reply(503, { 'retry-after': '1' }, 'sorry')],
+  ['responds with 500', () => reply(500, {}, 'sorry')],
+  ['responds with 503', () => reply(503, { 'retry-after': '1' }, 'sorry')],
 ]
 
-/** What is refused: the client must not get a whole body. */
+/** Faults that are refused: the client must never get a complete body. */
 const ALWAYS: [name: string, answer: Answer, expected: number | 'cut'][] = [
-  ['sends other bytes', () => reply(200, {}, other.bytes), 'cut'],
+  ['sends different bytes', () => reply(200, {}, other.bytes), 'cut'],
   [
     'sends a body that is longer than it says',
     () => [chunked, ...chunk(blob.bytes), ...chunk(half), '0\r\n\r\n'],
     'cut',
   ],
   ['sends less than the manifest says', () => reply(200, {}, half), 502],
-  ['sends a page in place of the blob', () => reply(200, { 'content-type': 'text/html' }, '<html>'), 502],
+  ['sends a web page instead of the blob', () => reply(200, { 'content-type': 'text/html' }, '<html>'), 502],
   ['says 404', () => reply(404, {}, ''), 404],
   ['says 401', () => reply(401, { 'www-authenticate': 'Basic' }, ''), 403],
   ['says 403', () => reply(403, {}, ''), 403],
   ['says 429', () => reply(429, { 'retry-after': '9' }, ''), 429],
-  ['says 429 without Retry-After', () => reply(429, {}, ''), 429],
+  ['responds with 429 without Retry-After', () => reply(429, {}, ''), 429],
   ['always fails', () => reply(500, {}, ''), 503],
   ['redirects to a metadata service', () => reply(307, { location: 'http://169.254.169.254/' }, ''), 502],
-  ['redirects for ever', (request) => reply(307, { location: request.path }, ''), 502],
+  ['redirects forever', (request) => reply(307, { location: request.path }, ''), 502],
 ]
 
 async function start(): Promise<TestCache> {
@@ -50,12 +50,12 @@ async function start(): Promise<TestCache> {
   return cache
 }
 
-/** The whole body, or undefined when the connection was cut. */
+/** Returns the complete body, or undefined if the connection was cut. */
 async function receive(response: Response): Promise<Uint8Array | undefined> {
   return await response.bytes().catch(() => undefined)
 }
 
-describe('cache: a blob comes right when the upstream, once,', () => {
+describe('cache: a blob is served correctly when the upstream once', () => {
   test.each(ONCE)('%s', async (_, answer) => {
     await using cache = await start()
     cache.fake.on(/^GET .*blobs/, answer, 1)
@@ -76,7 +76,7 @@ describe('cache: no client completes a wrong blob when the upstream', () => {
     for (const response of clients) {
       if (response === undefined) continue
       const { status } = response
-      // A fault that is known before the first byte went out is told, and a later one cuts the connection.
+      // A fault before the first byte gets an error status. A later one cuts the connection.
       expect(expected === 'cut' ? [200, 502] : [expected]).toContain(status)
       const received = await receive(response)
       if (status === 200) expect(received).toBeUndefined()
@@ -87,7 +87,7 @@ describe('cache: no client completes a wrong blob when the upstream', () => {
   })
 
   test.each([
-    ['a fault that is over', ALWAYS[0]?.[1]],
+    ['a fault that has ended', ALWAYS[0]?.[1]],
     ['a body that was too long', ALWAYS[1]?.[1]],
   ])('and after %s the next client gets it right', async (_, answer) => {
     await using cache = await start()
@@ -98,10 +98,10 @@ describe('cache: no client completes a wrong blob when the upstream', () => {
   })
 })
 
-describe('cache: a status line comes in time when the upstream', () => {
+describe('cache: the client gets a status in time when the upstream', () => {
   test.each([
-    ['accepts and is silent', () => [never()]],
-    ['sends headers and is silent', () => [head(200, { 'content-length': String(SIZE) }), never()]],
+    ['accepts and sends nothing', () => [never()]],
+    ['sends headers and then nothing', () => [head(200, { 'content-length': String(SIZE) }), never()]],
   ] as [string, Answer][])('%s', async (_, answer) => {
     await using cache = await startCache({ cache: 'first-byte-seconds-max = 1' })
     cache.fake.putImage('library/app', '1')
@@ -113,12 +113,12 @@ describe('cache: a status line comes in time when the upstream', () => {
   })
 })
 
-test('cache: a rest that begins at another byte than was asked for is not completed, and the next pull is right', async () => {
+test('cache: a range that begins at the wrong byte is never completed, and the next pull is correct', async () => {
   await using cache = await start()
   const rest = { 'content-range': `bytes 100-${SIZE - 1}/${SIZE}` }
   cache.fake.on(/^GET .*blobs/, () => reply(206, rest, blob.bytes.subarray(100)))
   cache.fake.on(/^GET .*blobs/, () => [head(200, { 'content-length': String(SIZE) }), half, 'reset'], 1)
-  // It is refused, or cut, whether its client has a byte by then or not.
+  // The response is an error, or is cut, depending on whether the client has a byte by then.
   const response = await cache.get(`blobs/${blob.digest}`)
   if (response.status === 200) expect(await receive(response)).toBeUndefined()
   else expect(response.status).toBe(502)
@@ -136,7 +136,7 @@ test('cache: a blob of a cached manifest needs no HEAD of the upstream', async (
   expect(Buffer.from(received ?? []).equals(layer.bytes)).toBe(true)
 })
 
-test('cache: an expired redirect is followed anew, from the registry, for the rest of the blob', async () => {
+test('cache: when a redirect has expired, the rest of the blob is requested from the registry again', async () => {
   await using cache = await start()
   await using cdn = await FakeUpstream.start()
   let signature = 0
@@ -152,7 +152,7 @@ test('cache: an expired redirect is followed anew, from the registry, for the re
   expect(cdn.log.every(({ headers }) => headers.authorization === undefined)).toBe(true)
 })
 
-test('cache: an image that the upstream hangs on slows no other image', async () => {
+test('cache: an image for which the upstream hangs does not delay other images', async () => {
   await using cache = await start()
   const { layer } = cache.fake.putImage('library/other', '1', [SIZE])
   cache.fake.on(/^GET .*app\/blobs/, () => [never()])

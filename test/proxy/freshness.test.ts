@@ -18,7 +18,7 @@ async function startAt(options: CacheOptions = {}) {
 const digestOf = (response: Response) => response.headers.get('docker-content-digest')
 
 describe('cache: a tag', () => {
-  test('is checked once in its time, by one request for all clients, also after a restart', async () => {
+  test('is checked once in its fresh time, by one request for all clients, also after a restart', async () => {
     await using world = await startAt()
     const { cache, pass } = world
     cache.fake.putImage('library/app', '1')
@@ -34,7 +34,7 @@ describe('cache: a tag', () => {
     expect(cache.fake.requests(/^GET .*manifests/)).toHaveLength(1)
   })
 
-  test('that moved is followed, and by digest nothing is ever asked again', async () => {
+  test('that moved is fetched again, and a cached digest is never requested again', async () => {
     await using world = await startAt()
     const { cache, pass } = world
     const first = cache.fake.putImage('library/app', '1')
@@ -48,7 +48,7 @@ describe('cache: a tag', () => {
     expect(cache.fake.log).toHaveLength(asked)
   })
 
-  test('that is a little stale is served at once, while the check runs behind', async () => {
+  test('that is a little stale is served at once, and checked in the background', async () => {
     await using world = await startAt()
     const { cache, pass } = world
     const first = cache.fake.putImage('library/app', '1')
@@ -108,7 +108,7 @@ describe('cache: a tag', () => {
     expect(performance.now() - began).toBeLessThan(2000)
   })
 
-  test('is followed where the upstream knows no HEAD, or names no digest', async () => {
+  test('is checked also if the upstream does not support HEAD, or names no digest', async () => {
     await using world = await startAt()
     const { cache, pass } = world
     cache.fake.putImage('library/app', '1')
@@ -123,7 +123,7 @@ describe('cache: a tag', () => {
     expect(digestOf(await cache.get('manifests/1'))).toBe(third.manifest.digest)
   })
 
-  test('is never asked for where offline is set', async () => {
+  test('is never requested when offline is set', async () => {
     await using world = await startAt()
     const { cache, pass } = world
     const { layer } = cache.fake.putImage('library/app', '1')
@@ -139,7 +139,7 @@ describe('cache: a tag', () => {
     expect(cache.fake.log).toHaveLength(asked)
   })
 
-  test('that the upstream has deleted goes where gone is drop', async () => {
+  test('that the upstream has deleted is removed if gone is drop', async () => {
     await using world = await startAt({ upstream: 'gone = "drop"' })
     const { cache, pass } = world
     cache.fake.putImage('library/app', '1')
@@ -160,7 +160,7 @@ test('cache: a 404 is remembered for half a minute, and no longer', async () => 
   expect((await cache.get('manifests/1')).status).toBe(200)
 })
 
-test('cache: tags and referrers are listed by the upstream, and by what is here while it is down', async () => {
+test('cache: tags and referrers are listed by the upstream, and from the cache while it is down', async () => {
   await using world = await startAt()
   const { cache, pass } = world
   cache.fake.putImage('library/app', '1')

@@ -9,7 +9,7 @@ const never = () => new Promise(() => {})
 const chunk = (text: string): Step[] => [`${text.length.toString(16)}\r\n`, text, '\r\n']
 const chunked = head(200, { 'transfer-encoding': 'chunked' })
 
-/** Headers that do not end, or take more memory than any registry's. */
+/** Headers that never end, or are larger than those of any registry. */
 const HEADERS: [name: string, steps: () => Step[]][] = [
   ['without an end', () => ['HTTP/1.1 200 OK\r\n', ...lines(100), never()]],
   ['of 20 MB', () => ['HTTP/1.1 200 OK\r\n', ...lines(20_000), '\r\n', 'fin']],
@@ -33,7 +33,7 @@ test.each(HEADERS)(
   },
 )
 
-test('cache: compressed content is not unpacked: it is other content than the digest names', async () => {
+test('cache: a compressed response is not decompressed, because its digest names other content', async () => {
   await using cache = await startCache({ cache: LIMITS })
   const layer = randomBlob(100_000)
   const manifest = imageManifest(json({}), [layer])
@@ -62,7 +62,7 @@ test.each([
   expect(seconds).toBeLessThanOrEqual(most)
 })
 
-test('cache: the answer of a token service is read to its bound, and no further', async () => {
+test('cache: the response of a token service is read up to its limit only', async () => {
   await using cache = await startCache({ cache: LIMITS })
   const { fake } = cache
   fake.putImage('library/app', '1')
@@ -82,7 +82,7 @@ test.each([
   expect(await response.text()).toContain('more than 50000')
 })
 
-test('cache: an endless list of tags costs an upstream one request a page that a client asks for', async () => {
+test('cache: an endless list of tags costs an upstream one request for each page that a client requests', async () => {
   await using cache = await startCache()
   cache.fake.on(/tags\/list/, ({ path }) => {
     const last = Number(new URL(path, 'http://x').searchParams.get('last') ?? 0)

@@ -8,7 +8,7 @@ test.each([
   ['a document without tags', '{"errors":[]}'],
   ['a number', '1'],
 ])(
-  'cache: %s in place of the list of tags is a 502, and the cached tags where there are some',
+  'cache: %s instead of the list of tags gives 502, or the cached tags if there are some',
   async (_, body) => {
     await using cache = await startCache()
     cache.fake.putImage('library/app', '1')
@@ -19,7 +19,7 @@ test.each([
   },
 )
 
-test('cache: long lists of referrers are remembered only as far as their bytes are bounded', async () => {
+test('cache: lists of referrers are remembered within a limit of bytes', async () => {
   await using cache = await startCache()
   const padding = 'x'.repeat(4_000_000)
   const referrer = {
@@ -44,7 +44,7 @@ test('cache: long lists of referrers are remembered only as far as their bytes a
   expect(cache.fake.requests(/referrers/)).toHaveLength(7)
 })
 
-test('cache: a token that is too long for a header is a 502, and is not remembered', async () => {
+test('cache: a token that is too long for a header gives 502, and is not remembered', async () => {
   await using cache = await startCache()
   const { fake } = cache
   fake.putImage('library/app', '1')

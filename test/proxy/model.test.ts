@@ -9,7 +9,7 @@ import { type Answer, head, type Step } from '../support/upstream.ts'
 
 const TAGS = ['1', '2', '3', '4']
 
-/** What the upstream does to the next download: at a byte, or with wrong bytes. */
+/** How the next download fails: at some byte, or with wrong bytes. */
 const FAULTS = ['fin', 'reset', 'wrong', 'late', 'down'] as const
 
 type Act =
@@ -51,7 +51,7 @@ class World {
   readonly pass: (seconds: number) => void
   readonly images = new Map<string, { layers: Named[] }>()
   readonly pushed = new Map<string, { manifest: Named; layers: Named[] }>()
-  /** Bodies that were complete, and wrong. */
+  /** Bodies that were complete but wrong. */
   readonly wrong: string[] = []
 
   constructor(cache: TestCache, pass: (seconds: number) => void) {
@@ -139,7 +139,7 @@ class World {
   }
 }
 
-/** No row is without its bytes, and the sum of what may be evicted is right. */
+/** Checks that each row has its bytes, and that the sum of evictable bytes is correct. */
 async function checkFolder(data: string): Promise<void> {
   using db = new Database(join(data, 'cay.db'), { readonly: true })
   const rows = db
@@ -161,7 +161,7 @@ async function checkFolder(data: string): Promise<void> {
   expect(kept).toBe(counted)
 }
 
-test('cache: whatever clients, the upstream and restarts do, no body is wrong, no row lacks its bytes, and pushes stay', async () => {
+test('cache: after any acts of clients and the upstream, and any restarts, no body is wrong, each row has its bytes, and pushed content is kept', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(act, { minLength: 4, maxLength: 14 }), async (acts) => {
       let now = Date.UTC(2026, 0, 1)

@@ -46,21 +46,21 @@ describe('cache: a cached repository refuses', () => {
     expect(await response.text()).toContain('is cached from up.example')
   })
 
-  test('being created before the first pull, so that the next start is not refused', async () => {
+  test('being created before the first pull, because the next start would be refused', async () => {
     await using cache = await startCache()
     expect((await call(cache, 'PUT', PATH, {})).status).toBe(400)
     await cache.restart()
   })
 })
 
-test('cache: a cached repository takes a description', async () => {
+test('cache: a cached repository can have a description', async () => {
   await using filled = await startFilled()
   expect((await call(filled.cache, 'PATCH', PATH, { description: 'from up' })).status).toBe(200)
   const response = await filled.cache.server.fetch(PATH)
   expect(await response.json()).toMatchObject({ description: 'from up' })
 })
 
-describe('cache: what is deleted of a cached repository goes at once:', () => {
+describe('cache: content that is deleted from a cached repository is evicted at once:', () => {
   const cached = async ({ server }: TestCache) => (await server.fetch('/api/v1/cache')).json()
   const empty = { bytes: 0, blobCount: 0, manifestCount: 0 }
 

@@ -27,7 +27,7 @@ test('cache: an image is fetched once, then served without the upstream', async 
   expect(Buffer.from(await again.bytes()).equals(layer.bytes)).toBe(true)
 })
 
-test('cache: any number of clients follow one fetch, also for a range, and all but the last byte goes out early', async () => {
+test('cache: many clients share one fetch, also for ranges, and get all but the last byte early', async () => {
   await using cache = await startCache()
   const { fake } = cache
   const blob = randomBlob(900_000)
@@ -55,7 +55,7 @@ test('cache: any number of clients follow one fetch, also for a range, and all b
   expect(fake.requests(/^GET .*blobs/).map(({ headers }) => headers.range)).toEqual([undefined])
 })
 
-test('cache: a blob of a large manifest is served as well, with its size from the upstream', async () => {
+test('cache: a blob of a large manifest is served, with its size from the upstream', async () => {
   await using cache = await startCache()
   const { fake } = cache
   const { config, layer, layers } = fake.putImage('library/app', 'small', [200_000])
@@ -77,7 +77,7 @@ describe('cache: a download that breaks', () => {
   ]
 
   test.each(['fin', 'reset'] as const)(
-    'by %s goes on from its byte, and the client notices nothing',
+    'by %s resumes at its byte, and the client does not notice',
     async (end) => {
       await using cache = await startCache()
       cache.fake.putBlob('library/app', blob)
@@ -94,7 +94,7 @@ describe('cache: a download that breaks', () => {
     },
   )
 
-  test('goes on with an upstream that knows no ranges', async () => {
+  test('continues if the upstream does not support ranges', async () => {
     await using cache = await startCache()
     cache.fake.on(/^GET .*blobs/, () => reply(200, {}, blob.bytes))
     const gate = Promise.withResolvers<void>()
@@ -105,7 +105,7 @@ describe('cache: a download that breaks', () => {
     expect(Buffer.from(await received.rest()).equals(blob.bytes)).toBe(true)
   })
 
-  test('goes on after a restart, at the next request', async () => {
+  test('continues after a restart, at the next request', async () => {
     await using cache = await startCache({ settings: { 'shutdown.seconds-max': '0' } })
     cache.fake.putBlob('library/app', blob)
     cache.fake.on(/^GET .*blobs/, () => part(new Promise(() => {}), 'fin'), 1)
@@ -121,7 +121,7 @@ describe('cache: an upstream that lies', () => {
   const blob = randomBlob(300_000)
   const wrong = randomBlob(300_000)
 
-  test('about the bytes has its clients cut, and nothing is published', async () => {
+  test('about the bytes: the connections of clients are cut, and nothing is published', async () => {
     await using cache = await startCache()
     cache.fake.putBlob('library/app', blob)
     const gate = Promise.withResolvers<void>()
@@ -143,7 +143,7 @@ describe('cache: an upstream that lies', () => {
     expect(Buffer.from(await again.bytes()).equals(blob.bytes)).toBe(true)
   })
 
-  test('about the size is refused before a byte goes out', async () => {
+  test('about the size: the response is an error before the first byte', async () => {
     await using cache = await startCache()
     const image = cache.fake.putImage('library/app', '1', [200_000])
     await cache.get('manifests/1')
@@ -152,7 +152,7 @@ describe('cache: an upstream that lies', () => {
     expect(response.status).toBe(502)
   })
 
-  test('about a manifest is a 502', async () => {
+  test('about a manifest: the response is 502', async () => {
     await using cache = await startCache()
     const { manifest } = cache.fake.putImage('library/app', '1')
     cache.fake.on(/manifests/, () =>
@@ -187,7 +187,7 @@ test('cache: pushes to the name of an upstream are refused', async () => {
   expect(put.status).toBe(405)
 })
 
-/** Reads a body until so many bytes are here; `rest` answers all of it. */
+/** Reads a body until it has this many bytes. `rest` returns the complete body. */
 async function readSome(response: Response, bytes: number) {
   const reader = response.body!.getReader()
   const parts: Uint8Array[] = []

@@ -38,7 +38,7 @@ async function openPushed(): Promise<FullRegistry> {
   }
 }
 
-/** A cache whose upstream has the image, and that has it too if somebody has pulled all of it. */
+/** A cache whose upstream has the image. If it was pulled, the cache has it, too. */
 async function openCached(state: 'pulled' | 'offline'): Promise<FullRegistry> {
   const cache = await startCache()
   const { fake } = cache
@@ -68,7 +68,7 @@ async function openCached(state: 'pulled' | 'offline'): Promise<FullRegistry> {
   ]) {
     await (await cache.get(name)).bytes()
   }
-  // Only a body that is still being fetched has no length.
+  // Only a body that is still being fetched has no Content-Length.
   while (!(await cache.get(`blobs/${layer.digest}`)).headers.has('content-length'));
   if (state === 'offline') {
     await fake.stop()

@@ -5,19 +5,19 @@ import { pushImage } from '../support/push.ts'
 import { until } from '../support/until.ts'
 import { reply } from '../support/upstream.ts'
 
-/** A cache of 1,000,000 bytes, on a clock that goes on by a minute with each pull. */
+/** A cache of 1,000,000 bytes, on a clock that advances by a minute with each pull. */
 async function startSmall(options: CacheOptions = {}) {
   let now = Date.UTC(2026, 0, 1)
   const cache = await startCache({ cache: 'bytes-max = 1_000_000', ...options, now: () => now })
   const stored = (digest: string) =>
     Bun.file(`${cache.server.data}/blobs/sha256/${digest.slice(7, 9)}/${digest.slice(7)}`)
-  /** Only a body that is still being fetched has no length. */
+  /** Only a body that is still being fetched has no Content-Length. */
   const isServedFromDisk = async (digest: string) => {
     const response = await cache.get(`blobs/${digest}`)
     await response.bytes()
     return response.headers.has('content-length')
   }
-  /** Pulls all of an image, and waits until what is large of it is stored, which clients need not. */
+  /** Pulls an image, and waits until its large blobs are stored, for which clients do not wait. */
   const pull = async (tag: string, isStored = true) => {
     now += 60_000
     const manifest = await cache.get(`manifests/${tag}`)
@@ -31,12 +31,12 @@ async function startSmall(options: CacheOptions = {}) {
       if (isStored) await until(() => isServedFromDisk(digest))
     }
   }
-  /** The layers that were fetched since. */
+  /** The layers that were fetched since the last look. */
   const fetched = () => cache.fake.requests(/^GET .*blobs/).length
   return { cache, pull, stored, fetched, [Symbol.asyncDispose]: () => cache[Symbol.asyncDispose]() }
 }
 
-test('cache: the image that was used least recently makes room, as a whole', async () => {
+test('cache: the least recently used image is evicted, as a whole', async () => {
   await using world = await startSmall()
   const { cache, pull, fetched } = world
   for (const tag of ['1', '2', '3']) cache.fake.putImage('library/app', tag, [200_000, 200_000])
@@ -52,7 +52,7 @@ test('cache: the image that was used least recently makes room, as a whole', asy
   expect(fetched()).toBe(before + 3)
 })
 
-test('cache: pushed content stays whatever is pulled, also what was cached before', async () => {
+test('cache: pushed content is never evicted, even if it was cached before', async () => {
   await using world = await startSmall()
   const { cache, pull } = world
   const { server } = cache
@@ -67,7 +67,7 @@ test('cache: pushed content stays whatever is pulled, also what was cached befor
   expect(Buffer.from(await blob.bytes()).equals(layer.bytes)).toBe(true)
 })
 
-test('cache: a blob that is larger than the cache comes through, and is not stored', async () => {
+test('cache: a blob that is larger than the cache is passed through without being stored', async () => {
   await using world = await startSmall()
   const { cache, pull, fetched } = world
   cache.fake.putImage('library/app', 'large', [1_500_000])
@@ -76,7 +76,7 @@ test('cache: a blob that is larger than the cache comes through, and is not stor
   expect(fetched()).toBe(3)
 })
 
-test('cache: what comes through is verified as well', async () => {
+test('cache: a blob that is passed through is verified, too', async () => {
   await using world = await startSmall()
   const { cache } = world
   const { layer } = cache.fake.putImage('library/app', 'large', [1_500_000])
@@ -111,7 +111,7 @@ test('cache: bytes that are missing on the disk are fetched again', async () => 
   await pull('1')
 })
 
-test('cache: what is pinned stays, with the images of an index, and goes when the pin is removed', async () => {
+test('cache: a pinned tag is kept with the images of its index, until the pin is removed', async () => {
   await using world = await startSmall()
   const { cache, pull, fetched } = world
   const pin = (method: string, reference: string) =>
@@ -137,7 +137,7 @@ test('cache: what is pinned stays, with the images of an index, and goes when th
   expect(fetched()).toBe(after + 2)
 })
 
-test('cache: a cap that is lower after a restart is kept at once, before anything is pulled', async () => {
+test('cache: a lower cap after a restart takes effect at once, before the first pull', async () => {
   let now = Date.UTC(2026, 0, 1)
   await using cache = await startCache({ cache: 'bytes-max = 1_000_000', now: () => now })
   const cached = async () =>

@@ -11,36 +11,36 @@ const chunk = (text: string): Step[] => [`${text.length.toString(16)}\r\n`, text
 const cut = (end: Step): Step[] => [head(200, { ...TYPE, 'content-length': '500' }), part, end]
 const chunked = head(200, { ...TYPE, 'transfer-encoding': 'chunked' })
 
-/** What an upstream does to each request for a manifest, and the status if there is no cached copy. */
+/** How an upstream fails each request for a manifest, and the status without a cached copy. */
 const FAULTS: [name: string, answer: Answer, status: number][] = [
-  ['closes without an answer', () => ['fin'], 503],
+  ['closes without a response', () => ['fin'], 503],
   ['resets', () => ['reset'], 503],
   ['closes in the body', () => cut('fin'), 503],
   ['resets in the body', () => cut('reset'), 503],
-  ['leaves out the last chunk', () => [chunked, ...chunk(part), 'fin'], 503],
+  ['omits the last chunk', () => [chunked, ...chunk(part), 'fin'], 503],
   ['is silent', () => [never()], 504],
-  ['is silent in the body', () => cut(never()), 504],
-  ['sends a body without an end', () => [chunked, ...chunk('x'.repeat(5_000_000)), never()], 502],
-  ['sends a page', () => reply(200, { 'content-type': 'text/html' }, '<html>sign in</html>'), 502],
+  ['stalls in the body', () => cut(never()), 504],
+  ['sends an endless body', () => [chunked, ...chunk('x'.repeat(5_000_000)), never()], 502],
+  ['sends a web page', () => reply(200, { 'content-type': 'text/html' }, '<html>sign in</html>'), 502],
   ['sends an empty body', () => reply(200, TYPE, ''), 502],
   [
-    'names another digest than its bytes have',
+    'names a digest that does not match its bytes',
     () => reply(200, { ...TYPE, 'docker-content-digest': named('other').digest }, `${part}"layers":[]}`),
     502,
   ],
   ['says 401', () => reply(401, { 'www-authenticate': 'Basic' }, ''), 403],
   ['says 403', () => reply(403, {}, ''), 403],
-  ['says 404, for its repository was deleted', () => reply(404, {}, ''), 404],
-  ['says 429 with Retry-After', () => reply(429, { 'retry-after': '9' }, ''), 429],
-  ['says 429 without Retry-After', () => reply(429, {}, ''), 429],
+  ['responds with 404, because its repository was deleted', () => reply(404, {}, ''), 404],
+  ['responds with 429 and Retry-After', () => reply(429, { 'retry-after': '9' }, ''), 429],
+  ['responds with 429 without Retry-After', () => reply(429, {}, ''), 429],
   ['says 500', () => reply(500, {}, ''), 503],
   ['says 503', () => reply(503, {}, ''), 503],
   ['redirects to a metadata service', () => reply(307, { location: 'http://169.254.169.254/' }, ''), 502],
-  ['redirects without an end', ({ path }) => reply(307, { location: path }, ''), 502],
+  ['redirects without end', ({ path }) => reply(307, { location: path }, ''), 502],
 ]
 
 describe('cache: a tag without a cached copy, whose upstream', () => {
-  test.each(FAULTS)('%s, is refused in time and with the right status', async (_, answer, status) => {
+  test.each(FAULTS)('%s, gets the right status in time', async (_, answer, status) => {
     await using cache = await startCache({ cache: LIMITS })
     cache.fake.on(/manifests/, answer)
     const response = await cache.get('manifests/1')
@@ -57,7 +57,7 @@ describe('cache: a cached tag is served, with a Warning, when the upstream', () 
     await using cache = await startCache({ cache: LIMITS, now: () => now })
     const { manifest } = cache.fake.putImage('library/app', '1')
     await cache.get('manifests/1')
-    // The tag has moved, so that also what only a GET shows is seen.
+    // The tag has moved, so that the test also covers what only a GET shows.
     const moved = { ...TYPE, 'docker-content-digest': named('moved').digest }
     cache.fake.on(/^GET .*manifests/, answer)
     cache.fake.on(/^HEAD .*manifests/, () => [head(200, { ...moved, 'content-length': '500' })])

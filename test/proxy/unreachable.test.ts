@@ -6,16 +6,16 @@ import { FakeUpstream } from '../support/upstream.ts'
 
 const LIMITS = 'connect-seconds-max = 1\nfirst-byte-seconds-max = 10'
 
-/** An upstream that cannot be reached: where it is, and the status of what is not cached. */
+/** An unreachable upstream: its URL, and the status of content that is not cached. */
 const UNREACHABLE: [name: string, start: () => Promise<{ url: string } & Disposable>, status: number][] = [
   ['whose name is not found', async () => ({ url: 'http://registry.invalid', [Symbol.dispose]() {} }), 503],
 ]
-// Only Linux is known to let a connect hang when the listener's queue is full.
+// Only on Linux is a connect known to hang when the listener's queue is full.
 if (process.platform === 'linux') UNREACHABLE.push(['where a connect hangs', startFullListener, 504])
 
 describe('cache: an upstream', () => {
   test.each(UNREACHABLE)(
-    '%s is told with Retry-After when there is no copy',
+    '%s gives an error with Retry-After without a cached copy',
     async (_, start, status) => {
       using unreachable = await start()
       await using cache = await startCache({ url: unreachable.url, cache: LIMITS })
@@ -30,7 +30,7 @@ describe('cache: an upstream', () => {
   )
 
   test.each(UNREACHABLE)(
-    '%s leaves the cached copy, with a Warning',
+    '%s gives the cached copy, with a Warning',
     async (_, start) => {
       using unreachable = await start()
       let now = Date.UTC(2026, 0, 1)
@@ -53,7 +53,7 @@ describe('cache: an upstream', () => {
   )
 
   test.each(UNREACHABLE)(
-    '%s is passed over for its mirror',
+    '%s is replaced by its mirror',
     async (_, start) => {
       using unreachable = await start()
       await using mirror = await FakeUpstream.start()

@@ -47,7 +47,7 @@ function open(fake: FakeUpstream, more: Partial<UpstreamSettings> = {}) {
 
 const kindOf = async (work: Promise<unknown>) => ((await failureOf(work)) as UpstreamError).kind
 
-test('upstream: a manifest is asked for by its name there, with every media type', async () => {
+test('upstream: a manifest is requested by its name in the upstream, with every media type', async () => {
   await using fake = await FakeUpstream.start()
   const { manifest } = fake.putImage('library/app', '1')
   const { upstream } = open(fake)
@@ -61,7 +61,7 @@ test('upstream: a manifest is asked for by its name there, with every media type
   expect(fake.log[0]?.headers['user-agent']).toMatch(/^cay\//)
 })
 
-test('upstream: an endless manifest is read to its bound and no further', async () => {
+test('upstream: an endless manifest is read up to its limit only', async () => {
   await using fake = await FakeUpstream.start()
   const never = new Promise(() => {})
   fake.on(/manifests/, [
@@ -90,7 +90,7 @@ test.each([
   if (kind === 'limited') expect(failure.retryAfterSeconds).toBe(7)
 })
 
-test('upstream: one that does not answer in time is given up', async () => {
+test('upstream: a request without a response in time is aborted', async () => {
   await using fake = await FakeUpstream.start()
   fake.on(/manifests/, [new Promise(() => {})])
   const failure = (await failureOf(
@@ -103,7 +103,7 @@ test('upstream: one that does not answer in time is given up', async () => {
 describe('upstream: credentials', () => {
   const challenge = (fake: FakeUpstream) => `Bearer realm="${fake.url}/token",service="up",scope="anything"`
 
-  test('a token is asked for once a scope, and then used again', async () => {
+  test('a token is requested once for each scope, and reused', async () => {
     await using fake = await FakeUpstream.start()
     fake.putImage('library/app', '1')
     fake.auth = { header: 'Bearer secret', challenge: challenge(fake) }
@@ -121,7 +121,7 @@ describe('upstream: credentials', () => {
     expect(fake.requests(/token/)).toHaveLength(2)
   })
 
-  test('Basic is sent once it was asked for, and a refusal is a refusal', async () => {
+  test('Basic is sent only after a challenge, and a refusal is final', async () => {
     await using fake = await FakeUpstream.start()
     fake.putImage('library/app', '1')
     fake.auth = { header: `Basic ${btoa('me:pw')}`, challenge: 'Basic realm="up"' }
@@ -180,7 +180,7 @@ describe('upstream: redirects and realms', () => {
     expect(await kindOf(upstream.getManifest(NAME, TAG, within))).toBe('wrong')
   })
 
-  test('of a public upstream to a private address are refused, whatever its name', async () => {
+  test('from a public upstream to a private address are refused, whatever its name is', async () => {
     const addresses: Record<string, string[]> = {
       'up.example': ['93.184.216.34'],
       'inside.example': ['93.184.216.34', '10.0.0.7'],
@@ -198,7 +198,7 @@ describe('upstream: redirects and realms', () => {
     expect((await failureOf(targets.check(new URL('http://up.example/')))).message).toContain('not HTTPS')
   })
 
-  test('that never end are given up', async () => {
+  test('that never end are aborted', async () => {
     await using fake = await FakeUpstream.start()
     fake.on(/manifests/, () => reply(302, { location: '/v2/library/app/manifests/1' }, ''))
     expect(await kindOf(open(fake).upstream.getManifest(NAME, TAG, within))).toBe('wrong')
@@ -210,7 +210,7 @@ describe('upstream: ranges of blobs', () => {
   const blob = randomBlob(1000)
   const digest = parseDigest(blob.digest)
 
-  test('are answered as they were asked for', async () => {
+  test('are returned as requested', async () => {
     await using fake = await FakeUpstream.start()
     fake.putBlob('library/app', blob)
     const got = await open(fake).upstream.getBlob(NAME, digest, 400, { deadlineMs: 5000 })
@@ -218,7 +218,7 @@ describe('upstream: ranges of blobs', () => {
     expect(Buffer.from(await new Response(got.stream).bytes()).equals(blob.bytes.subarray(400))).toBe(true)
   })
 
-  test('that were ignored begin at the first byte, and other ones are refused', async () => {
+  test('that the upstream ignores begin at the first byte, and wrong ones are refused', async () => {
     await using fake = await FakeUpstream.start()
     fake.on(/blobs/, () => reply(200, {}, blob.bytes), 1)
     const { upstream } = open(fake)
@@ -231,7 +231,7 @@ describe('upstream: ranges of blobs', () => {
   })
 })
 
-test('upstream: one that is down is left alone after three failures, then asked by one request', async () => {
+test('upstream: after three failures it gets no requests for a while, and then one', async () => {
   await using fake = await FakeUpstream.start()
   fake.putImage('library/app', '1')
   fake.on(/manifests/, ['reset'])
@@ -248,7 +248,7 @@ test('upstream: one that is down is left alone after three failures, then asked 
   expect(upstream.isUp).toBe(true)
 })
 
-test('upstream: a mirror is asked when the first endpoint has it not, or is down', async () => {
+test('upstream: a mirror is tried when the first endpoint lacks the content, or is down', async () => {
   await using fake = await FakeUpstream.start()
   await using mirror = await FakeUpstream.start()
   mirror.putImage('library/app', '1')
@@ -259,14 +259,14 @@ test('upstream: a mirror is asked when the first endpoint has it not, or is down
   expect(mirror.log).toHaveLength(2)
 })
 
-test('upstream: what the setting "repositories" does not name is not asked for', async () => {
+test('upstream: repositories that the setting "repositories" does not name are not requested', async () => {
   await using fake = await FakeUpstream.start()
   const { upstream } = open(fake, { repositories: ['other/**'] })
   expect(await kindOf(upstream.getManifest(NAME, TAG, within))).toBe('denied')
   expect(fake.log).toEqual([])
 })
 
-test('upstream: the pulls that Docker Hub leaves are read from its answers', async () => {
+test('upstream: the remaining pulls are read from the headers of Docker Hub', async () => {
   await using fake = await FakeUpstream.start()
   const limits = { 'ratelimit-limit': '100;w=21600', 'ratelimit-remaining': '76;w=21600' }
   fake.on(/manifests/, () => reply(200, limits, '{}'))
@@ -275,7 +275,7 @@ test('upstream: the pulls that Docker Hub leaves are read from its answers', asy
   expect(upstream.pullsLeft).toEqual({ limit: 100, remaining: 76 })
 })
 
-test('upstream: the challenge of a redirect is not answered', async () => {
+test('upstream: a challenge of the target of a redirect gets no credentials', async () => {
   await using fake = await FakeUpstream.start()
   await using other = await FakeUpstream.start()
   fake.on(/manifests/, () => reply(307, { location: `${other.url}/x` }, ''))

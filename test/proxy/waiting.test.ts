@@ -4,7 +4,7 @@ import { randomBlob } from '../support/content.ts'
 import { until } from '../support/until.ts'
 import { head } from '../support/upstream.ts'
 
-test('cache: clients that ask for blobs and leave can have only so many wait, and the next one is told to try later', async () => {
+test('cache: abandoned requests for blobs can fill only a bounded queue, and the next client is told to retry', async () => {
   await using cache = await startCache({ cache: 'fills-max = 1' })
   const size = String(1024 ** 2)
   cache.fake.on(/^HEAD .*blobs/, () => [head(200, { 'content-length': size }), 'keep'])

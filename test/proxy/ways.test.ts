@@ -11,7 +11,7 @@ const settings = { access: 'accounts' }
 const admin = { authorization: `Basic ${btoa(`admin:${PASSWORD}`)}` }
 
 describe('cache: the ways in', () => {
-  test('containerd names the upstream by ns, also by its host, and hears it back', async () => {
+  test('containerd names the upstream by ns, also by its host, and gets it back in a header', async () => {
     await using cache = await startCache()
     const { manifest } = cache.fake.putImage('library/app', '1')
     for (const ns of ['up.example', cache.fake.host]) {
@@ -23,7 +23,7 @@ describe('cache: the ways in', () => {
     expect((await cache.server.fetch('/v2/library/app/manifests/1?ns=other.example')).status).toBe(404)
   })
 
-  test('private content is given by none of them to those who may not pull it here', async () => {
+  test('none of them serves private content to clients without access', async () => {
     await using cache = await startCache({ settings, adminPassword: PASSWORD })
     const { layer } = cache.fake.putImage('library/app', '1')
     expect((await cache.get('manifests/1', { headers: admin })).status).toBe(200)
@@ -41,7 +41,7 @@ describe('cache: the ways in', () => {
     expect(cache.fake.log).toHaveLength(asked)
   })
 
-  test('a grant on a local name opens nothing of an upstream', async () => {
+  test('a grant on a local name gives no access to an upstream', async () => {
     await using cache = await startCache({ settings, adminPassword: PASSWORD })
     cache.fake.putImage('library/app', '1')
     const body = JSON.stringify({ subject: 'anonymous', pattern: 'library/**', role: 'reader' })
@@ -72,7 +72,7 @@ async function startMirror(access: string) {
 }
 
 describe('cache: the mirror for Docker', () => {
-  test('serves the upstream by its own names, to pull only', async () => {
+  test('serves the names of the upstream, for pulls only', async () => {
     await using world = await startMirror('open')
     const { fake, mirror } = world
     const { manifest, layer } = fake.putImage('library/app', '1')
@@ -88,7 +88,7 @@ describe('cache: the mirror for Docker', () => {
     }
   })
 
-  test('asks nobody for a password, and names the grant that is missing', async () => {
+  test('never asks for a password, and names the missing grant', async () => {
     await using world = await startMirror('accounts')
     const { fake, main, mirror } = world
     fake.putImage('library/app', '1')

@@ -3,7 +3,7 @@ import { startCache } from '../support/cache.ts'
 import { randomBlob } from '../support/content.ts'
 import { head } from '../support/upstream.ts'
 
-test('cache: a part of other content that an earlier process has left costs no client its blob', async () => {
+test('cache: a wrong partial file of an earlier process costs no client its blob', async () => {
   await using cache = await startCache({ cache: 'first-byte-seconds-max = 2' })
   const [blob, other] = [randomBlob(40_000), randomBlob(40_000)]
   cache.fake.putBlob('library/app', blob)
@@ -23,7 +23,7 @@ test('cache: a part of other content that an earlier process has left costs no c
   gate.resolve()
 })
 
-test('cache: an upstream that always sends other content in parts is not asked for ever, and is a 502', async () => {
+test('cache: an upstream that always sends different content in ranges is not asked forever, and gives 502', async () => {
   await using cache = await startCache()
   const [blob, other] = [randomBlob(40_000), randomBlob(40_000)]
   cache.fake.putBlob('library/app', blob)

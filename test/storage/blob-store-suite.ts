@@ -9,7 +9,7 @@ import { failureOf } from '../support/failure.ts'
 export interface OpenedStore {
   blobs: BlobStore
   uploads: UploadStore
-  /** The same store as a process that begins anew finds it; this one is not used any more. */
+  /** The same store, as the next process opens it. This one is not used after that. */
   reopen(): Promise<OpenedStore>
   close(): Promise<void>
 }
@@ -21,10 +21,10 @@ export interface StoreLimits {
 
 export type OpenStore = (limits?: Partial<StoreLimits>) => Promise<OpenedStore>
 
-/** What the uploads of these tests belong to. */
+/** The scope of the uploads of these tests. */
 export const SCOPE = 'a/b'
 
-/** A time after any. */
+/** A time later than any other. */
 const LATER = Number.MAX_SAFE_INTEGER
 
 /** Pushes bytes as one upload, in parts. */
@@ -41,7 +41,7 @@ export async function store(
   expect(committed).toEqual({ digest: parseDigest(digest), size: bytes.length })
 }
 
-/** All bytes of a range of a blob; without one, of the whole. */
+/** Returns the bytes of a range of a blob, or of the whole blob. */
 export async function read({ blobs }: Pick<OpenedStore, 'blobs'>, digest: string, range?: [number, number]) {
   const blob = (await blobs.stat(parseDigest(digest))) ?? { digest: parseDigest(digest), size: 0 }
   const [start, end] = range ?? [0, blob.size]
@@ -50,7 +50,7 @@ export async function read({ blobs }: Pick<OpenedStore, 'blobs'>, digest: string
   return await Bun.file(body.file).slice(body.range.start, body.range.end).bytes()
 }
 
-/** One promise of a store, kept by a store that was opened for it. */
+/** A promise of a store, with the test that checks it on a newly opened store. */
 export interface StorePromise {
   name: string
   limits?: Partial<StoreLimits>
@@ -73,7 +73,7 @@ export function testPromises(name: string, open: OpenStore, promises: StorePromi
   )
 }
 
-/** What every store of blobs promises. */
+/** The promises of every blob store. */
 export function blobStoreSuite(name: string, open: OpenStore): void {
   testPromises(`${name}: blobs`, open, BLOBS)
   testPromises(`${name}: an upload`, open, UPLOADS)
@@ -81,7 +81,7 @@ export function blobStoreSuite(name: string, open: OpenStore): void {
 
 const BLOBS: StorePromise[] = [
   {
-    name: 'are read as they were pushed, whole and in part',
+    name: 'are read as they were pushed, completely and by range',
     run: async (opened) => {
       for (const size of [64 * 1024 + 1, 1_500_001]) {
         const { bytes, digest } = randomBlob(size)
@@ -94,7 +94,7 @@ const BLOBS: StorePromise[] = [
   },
 
   {
-    name: 'that are not here are undefined, and opening one throws',
+    name: 'that do not exist are undefined, and opening one throws',
     run: async ({ blobs }) => {
       const digest = parseDigest(digestOf(named('no').bytes))
       expect(await blobs.stat(digest)).toBeUndefined()
@@ -104,7 +104,7 @@ const BLOBS: StorePromise[] = [
   },
 
   {
-    name: 'are listed, and are gone when they are deleted',
+    name: 'are listed until they are deleted',
     run: async (opened) => {
       const kept = [randomBlob(70_000), randomBlob(100_000)]
       const sha512 = digestOf(kept[0]!.bytes, 'sha512')
@@ -123,7 +123,7 @@ const BLOBS: StorePromise[] = [
   },
 
   {
-    name: 'that are equal are one, also when their pushes race',
+    name: 'with the same bytes are stored once, also when they are pushed concurrently',
     run: async (opened) => {
       const { bytes, digest } = randomBlob(300_000)
       await Promise.all(Array.from({ length: 12 }, () => store(opened, bytes)))
@@ -137,7 +137,7 @@ const BLOBS: StorePromise[] = [
   },
 
   {
-    name: 'of another size than they should have are not opened',
+    name: 'with an unexpected size are not opened',
     run: async (opened) => {
       const { bytes, digest } = randomBlob(100_000)
       await store(opened, bytes)
@@ -151,7 +151,7 @@ const BLOBS: StorePromise[] = [
   },
 
   {
-    name: 'outlive the process',
+    name: 'survive a restart',
     run: async (opened) => {
       const { bytes, digest } = randomBlob(100_000)
       await store(opened, bytes)
@@ -160,7 +160,7 @@ const BLOBS: StorePromise[] = [
   },
 
   {
-    name: 'do not change when their upload goes on after it was published',
+    name: 'do not change when a client appends to their published upload',
     run: async (opened) => {
       const { bytes, digest } = randomBlob(200_000)
       const upload = opened.uploads.start(SCOPE, 'sha256')
@@ -178,7 +178,7 @@ const wrong = parseDigest(digestOf(named('wrong').bytes))
 
 const UPLOADS: StorePromise[] = [
   {
-    name: 'goes on after a digest that is not its own, with what it has',
+    name: 'continues with its bytes after a close with a wrong digest',
     run: async (opened) => {
       const { uploads, blobs } = opened
       for (const algorithm of ['sha256', 'sha512'] as const) {
@@ -196,7 +196,7 @@ const UPLOADS: StorePromise[] = [
   },
 
   {
-    name: 'takes only what begins where it ends',
+    name: 'accepts only chunks that begin at its end',
     run: async ({ uploads }) => {
       const upload = uploads.start(SCOPE, 'sha256')
       for (const offset of [1, 5]) {
@@ -213,7 +213,7 @@ const UPLOADS: StorePromise[] = [
   },
 
   {
-    name: 'resumes in a process that begins anew, whatever it is closed with',
+    name: 'resumes after a restart, and can be closed with any digest algorithm',
     run: async (opened) => {
       const { bytes } = randomBlob(3_000_000)
       const algorithms = ['sha256', 'sha512'] as const
@@ -234,7 +234,7 @@ const UPLOADS: StorePromise[] = [
   },
 
   {
-    name: 'is found before its first byte, in its scope only, until it is cancelled or expires',
+    name: 'exists before its first byte, only in its scope, until it is cancelled or expires',
     run: async (opened) => {
       const upload = opened.uploads.start(SCOPE, 'sha512')
       expect(await opened.uploads.find(SCOPE, crypto.randomUUID())).toBeUndefined()
@@ -254,7 +254,7 @@ const UPLOADS: StorePromise[] = [
   },
 
   {
-    name: 'that is cancelled leaves nothing',
+    name: 'leaves nothing behind when it is cancelled',
     run: async ({ uploads }) => {
       const upload = uploads.start(SCOPE, 'sha256')
       await uploads.cancel(upload)

@@ -59,7 +59,7 @@ blobStoreSuite('on a local disk', open)
 smallBlobSuite('on a local disk', open)
 uploadPoolSuite('on a local disk', open)
 
-test('an upload that is one small body has no file, and one that was appended to has', async () => {
+test('uploads: one small body needs no file, and an upload with several chunks has one', async () => {
   const store = await open()
   try {
     const { bytes, digest } = randomBlob(64 * 1024)
@@ -79,7 +79,7 @@ test('an upload that is one small body has no file, and one that was appended to
 })
 
 test.skipIf(!existsSync('/dev/shm'))(
-  'a blobs folder on another file system is refused at the start',
+  'storage: a blobs folder on another file system is refused at the start',
   async () => {
     await using folder = await temporaryFolder('storage')
     await using elsewhere = new AsyncDisposableStack()
@@ -101,7 +101,7 @@ test.skipIf(!existsSync('/dev/shm'))(
   },
 )
 
-test('uploads: the end of each is reported, whether it was cancelled, dropped or has expired', async () => {
+test('uploads: each end is reported: a cancellation, an abort or the expiry', async () => {
   await using folder = await temporaryFolder('storage')
   const ended: string[] = []
   const uploads = new FilesystemUploads(folder.path, {

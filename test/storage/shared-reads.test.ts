@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import type { GrowingFile } from '../../src/storage/fill-store.ts'
 import { SharedReads } from '../../src/storage/shared-reads.ts'
 
-/** A file that notes where it is read. */
+/** A file that records which ranges are read. */
 function fileOf(bytes: Uint8Array): GrowingFile & { reads: [at: number, length: number][] } {
   const reads: [number, number][] = []
   return {
@@ -17,7 +17,7 @@ function fileOf(bytes: Uint8Array): GrowingFile & { reads: [at: number, length: 
   }
 }
 
-/** Reads a range as a client that follows the file does. */
+/** Reads a range like a client that follows the file. */
 async function follow(reads: SharedReads, id: string, file: GrowingFile, start: number, end: number) {
   const parts: Uint8Array[] = []
   for (let at = start; at < end; ) {
@@ -39,7 +39,7 @@ test('shared reads: many clients of one file cause one read of each chunk', asyn
   expect(file.reads).toHaveLength(3)
 })
 
-test('shared reads: what was just written is not read from the file', async () => {
+test('shared reads: bytes that were just written are served from memory', async () => {
   const reads = new SharedReads(1000, 100)
   const file = fileOf(content)
   for (const [start, end] of [
@@ -54,7 +54,7 @@ test('shared reads: what was just written is not read from the file', async () =
   expect(file.reads).toEqual([])
 })
 
-test('shared reads: bytes that were not kept are read, and those after them are kept again', async () => {
+test('shared reads: bytes that are no longer in memory are read from the file, and later ones come from memory again', async () => {
   const reads = new SharedReads(1000, 100)
   const file = fileOf(content)
   reads.keep('a', 20, content.subarray(20, 120))
@@ -69,7 +69,7 @@ test('shared reads: bytes that were not kept are read, and those after them are 
   ])
 })
 
-test('shared reads: what is kept of one file is not given to the clients of another', async () => {
+test('shared reads: clients of one file never get bytes of another', async () => {
   const reads = new SharedReads(200, 100)
   const [one, other] = [fileOf(content), fileOf(content.map((byte) => byte ^ 1))]
   reads.keep('a', 0, content)

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { SlotPool } from '../../src/storage/slot-pool.ts'
 
-test('a pool has as many slots as fit into it, two at least, each with bytes of its own', () => {
+test('slot pool: it has as many slots as fit, at least two, each with memory of its own', () => {
   const pool = new SlotPool(1000, 300)
   const slots = [pool.take(), pool.take(), pool.take()] as number[]
   expect(slots.toSorted()).toEqual([0, 1, 2])
@@ -14,7 +14,7 @@ test('a pool has as many slots as fit into it, two at least, each with bytes of 
   expect(new SlotPool(10, 300).buffer.byteLength).toBe(600)
 })
 
-test('who waits longest has the next slot', async () => {
+test('slot pool: the client that waits longest gets the next slot', async () => {
   const pool = new SlotPool(2, 1)
   const slots = [pool.take(), pool.take()] as number[]
   expect(pool.scarce).toBe(false)
@@ -32,7 +32,7 @@ test('who waits longest has the next slot', async () => {
   expect(pool.take()).toBe(slots[0]!)
 })
 
-test('who holds a slot that is not full is asked to send it when others wait, and not after', () => {
+test('slot pool: the holder of a partly filled slot is asked to release it while others wait', () => {
   const pool = new SlotPool(2, 1)
   const asked: string[] = []
   const [first, second] = [() => asked.push('first'), () => asked.push('second')]

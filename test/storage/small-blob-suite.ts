@@ -5,14 +5,14 @@ import { digestOf, named, randomBlob } from '../support/content.ts'
 import { failureOf } from '../support/failure.ts'
 import { type OpenStore, SCOPE, type StorePromise, testPromises } from './blob-store-suite.ts'
 
-/** What every store promises of blobs that are too small to be files. */
+/** The promises of every store about blobs that are too small for files. */
 export function smallBlobSuite(name: string, open: OpenStore): void {
   testPromises(`${name}: small blobs`, open, PROMISES)
 }
 
 const PROMISES: StorePromise[] = [
   {
-    name: 'are not kept: their verified bytes are answered, however they came',
+    name: 'are not stored: their verified bytes are returned, however they were sent',
     run: async ({ uploads, blobs }) => {
       for (const size of [0, 1, 4096, 64 * 1024]) {
         const { bytes } = randomBlob(size)
@@ -36,7 +36,7 @@ const PROMISES: StorePromise[] = [
   },
 
   {
-    name: 'that do not come are given up, and their upload goes on',
+    name: 'that stall are aborted, and their upload can continue',
     run: async ({ uploads }) => {
       const { bytes, digest } = named('small')
       const upload = uploads.start(SCOPE, 'sha256')

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { Turns } from '../../src/storage/turns.ts'
 
-test('turns: a client with many large uploads does not keep the one of another client waiting', async () => {
+test('turns: a client with many large uploads does not delay the upload of another client', async () => {
   const turns = new Turns()
   const log: string[] = []
   const begin = (client: string) => {

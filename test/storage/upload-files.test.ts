@@ -14,7 +14,7 @@ function filesOf(data: string): string[] {
   return [...new Bun.Glob('*').scanSync(join(data, 'uploads'))].filter((name) => name !== 'key')
 }
 
-test('uploads that did not grow for so long are dropped, the others stay', async () => {
+test('uploads: those that have not grown for the idle time are deleted, and the others are kept', async () => {
   await using folder = await temporaryFolder('idle')
   const first = await startInProcess({ data: folder.path })
   const started = await Promise.all(Array.from({ length: 3 }, () => startUpload(first, 'a')))
@@ -31,7 +31,7 @@ test('uploads that did not grow for so long are dropped, the others stay', async
   expect(statuses).toEqual([404, 204, 204])
 })
 
-test('what a crash has left goes at the next start, and what is in progress stays', async () => {
+test('uploads: leftovers of a crash are deleted at the next start, and uploads in progress are kept', async () => {
   await using folder = await temporaryFolder('crash')
   const first = await startInProcess({ data: folder.path })
   const location = await startUpload(first, 'a')
@@ -47,7 +47,7 @@ test('what a crash has left goes at the next start, and what is in progress stay
   expect(closed.status).toBe(201)
 })
 
-test('a key that a power loss has emptied is made anew', async () => {
+test('uploads: a key file that a power loss emptied is replaced', async () => {
   await using folder = await temporaryFolder('key')
   const key = join(folder.path, 'uploads', 'key')
   await Bun.write(key, '')

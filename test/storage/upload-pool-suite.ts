@@ -6,7 +6,7 @@ import { failureOf } from '../support/failure.ts'
 import { until } from '../support/until.ts'
 import { type OpenStore, read, SCOPE, type StorePromise, store, testPromises } from './blob-store-suite.ts'
 
-/** What every store promises when there are more uploads than its memory is for. */
+/** The promises of every store with more concurrent uploads than memory slots. */
 export function uploadPoolSuite(name: string, open: OpenStore): void {
   testPromises(`${name}: many uploads`, open, PROMISES)
 }
@@ -15,7 +15,7 @@ const smallPool = { poolBytes: 1024 * 1024 }
 
 const PROMISES: StorePromise[] = [
   {
-    name: 'at once, more than the pool has slots, all come to their end',
+    name: 'all succeed, when more run at once than the pool has slots',
     limits: smallPool,
     run: async (opened) => {
       const blobs = Array.from({ length: 40 }, () => randomBlob(700_001))
@@ -25,7 +25,7 @@ const PROMISES: StorePromise[] = [
   },
 
   {
-    name: 'by slow clients do not keep the pool from the others, and lose nothing',
+    name: 'of slow clients neither block the pool for others nor lose bytes',
     limits: smallPool,
     run: async (opened) => {
       const { uploads } = opened
@@ -49,7 +49,7 @@ const PROMISES: StorePromise[] = [
   },
 
   {
-    name: 'whose bodies break off keep what came, and give their memory back',
+    name: 'whose connections break keep the received bytes, and release their memory',
     limits: smallPool,
     run: async (opened) => {
       const { uploads } = opened
@@ -72,7 +72,7 @@ const PROMISES: StorePromise[] = [
   },
 
   {
-    name: 'that are too large are 413, and the store goes on',
+    name: 'that are too large get 413, and the store keeps working',
     limits: { ...smallPool, blobBytesMax: 1_000_000 },
     run: async (opened) => {
       const { uploads, blobs } = opened
@@ -89,7 +89,7 @@ const PROMISES: StorePromise[] = [
   },
 
   {
-    name: 'in progress, more than are kept at hand, all go on',
+    name: 'in progress all continue, also when there are more than are kept open',
     run: async (opened) => {
       const { uploads } = opened
       const started = Array.from({ length: 700 }, () => uploads.start(SCOPE, 'sha256'))
