@@ -12,7 +12,7 @@ export async function audit({ guide, transcript, server }: Desk): Promise<void> 
     lines: 30,
   })
   await server.type(guide.command('cay audit --kind').replace(/--kind \S+/, '--kind denied'), {
-    shows: /alice\+ci +denied +push team\/app[\s\S]*alice +denied +pu(sh|ll) bob\/app/,
+    shows: /alice\+ci +denied +push to team\/app[\s\S]*alice +denied +push to bob\/app/,
   })
   await server.type('cay audit --kind failed-sign-in', { shows: /alice +\S*sign-in/ })
   await server.type('cay token list alice+ci', { shows: /token +first/ })
