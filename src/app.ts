@@ -117,7 +117,7 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
     mirrors: further.map(({ address }, at) => ({ upstream: mirrors[at]?.upstream ?? '', address })),
   }
   services.content.addresses.push(...listening.addresses)
-  services.content.mirrors.push(...listening.mirrors.map((one) => `${one.upstream}=${one.address}`))
+  services.content.mirrors.push(...listening.mirrors)
   const socket = openSocket(socketPath(config.data), () => removeSocket(config.data), served)
   return {
     ...listening,

@@ -11,8 +11,7 @@ import { load } from './settings.ts'
 export interface Running {
   /** HOST:PORT, with the actual ports. */
   addresses: string[]
-  /** UPSTREAM=HOST:PORT */
-  mirrors: string[]
+  mirrors: { upstream: string; address: string }[]
   settings: { name: string; value?: unknown }[]
 }
 
@@ -53,7 +52,7 @@ function runningConfig(own: Config, running: Running, options: Record<string, st
   const names = settingOf('upstream') as string[]
   const changes: Partial<Config> = {
     listen: running.addresses,
-    mirror: running.mirrors,
+    mirror: running.mirrors.map(({ upstream, address }) => `${upstream}=${address}`),
     ...Object.fromEntries(USED.map((key) => [key, settingOf(key)])),
     upstream: names.map((name) => upstreamOf(own, name)),
   }

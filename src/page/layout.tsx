@@ -23,7 +23,7 @@ export function Layout({ children }: { children: ComponentChildren }) {
   const isOpen = useSignal(false)
   useKeys({ '/': () => set(isSearching, true), '?': () => set(isHelping, true) })
   const { path } = useLocation()
-  const mayList = caller.value?.canList === true
+  const mayList = caller.value?.catalogAccess === true
   useEffect(() => {
     isOpen.value = false
   }, [path, isOpen])

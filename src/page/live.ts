@@ -78,7 +78,7 @@ class ChangeStream {
   open(): void {
     this.isOpen = true
     // Who may see nothing cannot watch either.
-    if (!caller.peek()?.canList) return
+    if (!caller.peek()?.catalogAccess) return
     const source = new EventSource('/api/v1/events/watch')
     this.source = source
     const on = <T>(type: string, act: (data: T) => void) =>

@@ -8,12 +8,12 @@ const percent = (value: unknown) => `${value} %`
 
 const FIELDS: readonly Field[] = [
   field('namespace', 'namespace'),
-  field('used', 'percent', percent),
+  field('used', 'usedPercent', percent),
   field('bytes', 'bytes', formatBytes),
   field('of', 'bytesMax', formatBytes),
-  field('repositories', 'repositories', formatCount),
+  field('repositories', 'repositoryCount', formatCount),
   field('of', 'repositoriesMax', formatCount),
-  field('tags', 'tags', formatCount),
+  field('tags', 'tagCount', formatCount),
   field('of', 'tagsMax', formatCount),
   field('inherited', 'inherited', formatYes),
   field('configured in', 'configuredIn'),
@@ -43,12 +43,12 @@ export const quotas: Noun = {
       run: ({ client, args: [name = ''] }) =>
         card(client, apiPath('quotas', name), [
           field('Namespace', 'namespace'),
-          field('Used', 'percent', percent),
+          field('Used', 'usedPercent', percent),
           field('Bytes', 'bytes', formatBytes),
           field('Most bytes', 'bytesMax', formatBytes),
-          field('Repositories', 'repositories', formatCount),
+          field('Repositories', 'repositoryCount', formatCount),
           field('Most repositories', 'repositoriesMax', formatCount),
-          field('Tags', 'tags', formatCount),
+          field('Tags', 'tagCount', formatCount),
           field('Most tags', 'tagsMax', formatCount),
           field('Inherited', 'inherited', formatYes),
           field('Configured in', 'configuredIn'),

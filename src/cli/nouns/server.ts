@@ -1,6 +1,16 @@
 import { CommandError, EXIT } from '../failure.ts'
-import { field, formatRelativeTime, formatText } from '../output/format.ts'
+import { field, formatRelativeTime, formatText, formatYes } from '../output/format.ts'
 import type { Noun } from '../verb.ts'
+
+function formatMirrors(mirrors: unknown): string {
+  return (mirrors as Mirror[]).map(({ upstream, address }) => `${upstream} at ${address}`).join(', ')
+}
+
+/** An upstream and the address at which it is mirrored. */
+interface Mirror {
+  upstream: string
+  address: string
+}
 
 /** `cay server` */
 export const server: Noun = {
@@ -23,9 +33,10 @@ export const server: Noun = {
             field('Commit', 'commit'),
             field('Started', 'startedAt', formatRelativeTime),
             field('Time', 'time', formatRelativeTime),
-            field('Health', 'health'),
+            field('Ready', 'ready', formatYes),
+            field('Problem', 'problem'),
             field('Listens on', 'addresses'),
-            field('Mirrors', 'mirrors'),
+            field('Mirrors', 'mirrors', formatMirrors),
           ],
           tables: [
             {

@@ -47,7 +47,7 @@ export const upstreams: Noun = {
           field('State', 'state'),
           field('URL', 'url'),
           field('Mirrors', 'mirrors'),
-          field('Credentials', 'hasCredentials', (value) => (value === true ? 'set' : 'none')),
+          field('Credentials', 'credentialsSet', (value) => (value === true ? 'set' : 'none')),
           field('Configured in', 'configuredIn'),
           ...SETTING_FIELDS,
           field('Pulls left', 'pullsRemaining', formatCount),

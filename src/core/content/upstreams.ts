@@ -14,7 +14,7 @@ export interface UpstreamState {
   url: string
   mirrors: string[]
   state: 'up' | 'down' | 'offline'
-  hasCredentials: boolean
+  credentialsSet: boolean
   /** The remaining pulls that the upstream reports. */
   pullsRemaining: number | undefined
   pullLimit: number | undefined
@@ -119,7 +119,7 @@ function stateOf(
     url: url.href,
     mirrors: mirrors.map(String),
     state: settings.offline ? 'offline' : isUp ? 'up' : 'down',
-    hasCredentials: username !== undefined || token !== undefined,
+    credentialsSet: username !== undefined || token !== undefined,
     pullsRemaining: pullsLeft?.remaining,
     pullLimit: pullsLeft?.limit,
     configuredIn,

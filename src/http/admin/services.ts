@@ -20,9 +20,9 @@ export interface ApiServices extends ContentServices {
   retention: Retention
   quotas: Quotas
   config: Config
-  /** The addresses that it listens on, HOST:PORT, and those of its mirrors, UPSTREAM=HOST:PORT. */
+  /** The addresses that it listens on, HOST:PORT, and those of its mirrors. */
   addresses: string[]
-  mirrors: string[]
+  mirrors: { upstream: string; address: string }[]
   /** Milliseconds since 1970. */
   startedAt: number
   /** Whether the disk has free space for pushes. */

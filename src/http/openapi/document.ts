@@ -175,7 +175,7 @@ function completeParameters(parameters: Operation['parameters'] & object): void 
     const schema = parameter.schema as OpenAPIV3.SchemaObject
     toPlainSchema(schema)
     // Pages that send requests fill in what has an example, and optional parameters would exclude each other.
-    if (parameter.required) parameter.example ??= exampleOf(schema)
+    if (parameter.required) parameter.example ??= exampleOf(schema, parameter.name)
     else delete parameter.example
   }
 }

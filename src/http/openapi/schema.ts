@@ -1,4 +1,5 @@
 import type { OpenAPIV3 } from 'openapi-types'
+import { EXAMPLE_ENTRIES, EXAMPLE_TEXTS } from './example-texts.ts'
 
 /** A TypeBox schema, with the keywords that OpenAPI 3.0 does not have. */
 type Schema = OpenAPIV3.SchemaObject & {
@@ -67,33 +68,40 @@ export function requestExampleOf(schema: Schema): unknown {
   const sent = Object.entries(properties as Record<string, Schema>).filter(
     ([name, { example }]) => required.includes(name) || example !== undefined,
   )
-  return Object.fromEntries(sent.map(([name, part]) => [name, exampleOf(part)]))
+  return Object.fromEntries(sent.map(([name, part]) => [name, exampleOf(part, name)]))
 }
 
-/** Returns an example value, from the schema's example, default, first enum value, or the examples of its parts. */
-export function exampleOf(schema: Schema): unknown {
+/**
+ * Returns an example value, from the schema's example, default, first enum value, or the examples of its parts.
+ *
+ * @param name the name of the field or parameter
+ */
+export function exampleOf(schema: Schema, name = ''): unknown {
   const given = schema.example ?? schema.default ?? schema.enum?.[0]
   if (given !== undefined) return given
   const [first] = [...(schema.anyOf ?? []), ...(schema.allOf ?? [])] as Schema[]
-  if (first !== undefined) return exampleOf(first)
+  if (first !== undefined) return exampleOf(first, name)
   switch (schema.type) {
     case 'object':
-      return exampleObject(schema)
+      return exampleObject(schema, name)
     case 'array':
-      return [exampleOf(schema.items as Schema)]
+      return [exampleOf(schema.items as Schema, name)]
     case 'integer':
     case 'number':
       return schema.minimum ?? 1
     case 'boolean':
       return false
     default:
-      return schema.format === 'date-time' ? '2026-01-31T12:00:00.000Z' : 'text'
+      return schema.format === 'date-time' ? '2026-01-31T12:00:00.000Z' : (EXAMPLE_TEXTS[name] ?? 'text')
   }
 }
 
-function exampleObject({ properties = {}, additionalProperties }: Schema): object {
-  const parts = Object.entries(properties).map(([name, schema]) => [name, exampleOf(schema as Schema)])
+function exampleObject({ properties = {}, additionalProperties }: Schema, name: string): object {
+  const parts: (readonly [string, unknown])[] = Object.entries(properties).map(([part, schema]) => [
+    part,
+    exampleOf(schema as Schema, part),
+  ])
   if (typeof additionalProperties === 'object')
-    parts.push(['name', exampleOf(additionalProperties as Schema)])
+    parts.push(EXAMPLE_ENTRIES[name] ?? ['name', exampleOf(additionalProperties as Schema)])
   return Object.fromEntries(parts)
 }

@@ -20,7 +20,7 @@ const JOBS_SHOWN = 4
 
 /** The first page. Admins see how the server is; others see the repositories; who may see nothing can sign in. */
 export function Home() {
-  if (!caller.value?.canList) return <SignIn />
+  if (!caller.value?.catalogAccess) return <SignIn />
   if (!caller.value.admin) return <Repositories />
   return <AdminHome />
 }
@@ -51,12 +51,10 @@ function ServerCard({ upstreams }: { upstreams: Item<'upstreams'>[] }) {
     <section class="card">
       <h2>Server</h2>
       <Shown of={server}>
-        {({ health, version, startedAt }) => (
+        {({ ready, problem, version, startedAt }) => (
           <>
             <p class="big">
-              <span class={health === 'ok' ? 'chip good' : 'chip bad'}>
-                {health === 'ok' ? 'Healthy' : health}
-              </span>
+              <span class={ready ? 'chip good' : 'chip bad'}>{ready ? 'Healthy' : problem}</span>
             </p>
             <p class="muted">
               cay {version}, started <Time at={startedAt} />

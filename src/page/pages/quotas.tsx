@@ -44,7 +44,15 @@ function namespaceName(namespace: string): string {
 }
 
 function QuotaLine({ quota }: { quota: Quota }) {
-  const { namespace, bytes = 0, repositories = 0, tags = 0, bytesMax, repositoriesMax, tagsMax } = quota
+  const {
+    namespace,
+    bytes = 0,
+    repositoryCount = 0,
+    tagCount = 0,
+    bytesMax,
+    repositoriesMax,
+    tagsMax,
+  } = quota
   const { inherited, configuredIn } = quota
   const params = { namespace }
   const body = {
@@ -85,8 +93,8 @@ function QuotaLine({ quota }: { quota: Quota }) {
       ) : (
         <div class="meters">
           <Meter name="Size" used={bytes} max={bytesMax} format={formatBytes} />
-          <Meter name="Repositories" used={repositories} max={repositoriesMax} format={formatCount} />
-          <Meter name="Tags" used={tags} max={tagsMax} format={formatCount} />
+          <Meter name="Repositories" used={repositoryCount} max={repositoriesMax} format={formatCount} />
+          <Meter name="Tags" used={tagCount} max={tagsMax} format={formatCount} />
         </div>
       )}
       {!inherited && configuredIn === undefined && (

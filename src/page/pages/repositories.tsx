@@ -70,7 +70,7 @@ export function Repositories() {
   const [q, setQ] = useParam('q')
   const [deleted, setDeleted] = useParam('deleted')
   const isDeleted = deleted === 'true'
-  const mayList = caller.value?.canList === true
+  const mayList = caller.value?.catalogAccess === true
   const pages = usePages(mayList ? `repositories ${deleted} ${q}` : undefined, (page, signal) =>
     call('get', 'repositories', {
       query: {

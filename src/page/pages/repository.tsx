@@ -25,7 +25,7 @@ import { SignIn } from './sign-in.tsx'
 export function Repository() {
   const { path } = useLocation()
   const { name, part, rest } = parseRepositoryPath(path)
-  if (!caller.value?.canList) return <SignIn />
+  if (!caller.value?.catalogAccess) return <SignIn />
   if (part === 'manifests' && rest !== '')
     return <ManifestPage key={`${name} ${rest}`} repository={name} reference={rest} />
   if (part === 'compare') return <Compare key={name} repository={name} />

@@ -18,7 +18,7 @@ export async function confirmRetention(): Promise<boolean> {
   let tags = ''
   const isCounted = await attempt(async () => {
     const { items, nextCursor } = await call('get', 'retention/test', {
-      query: { expiring: 'true', limit: TAGS_COUNTED },
+      query: { expiring: true, limit: TAGS_COUNTED },
     })
     tags = `${nextCursor === undefined ? '' : 'at least '}${countOf(items.length, 'tag')}`
   })
@@ -93,7 +93,7 @@ function DryRun() {
       query: {
         ...page,
         ...(repository !== '' && { repository }),
-        ...(shown !== 'all' && { expiring: 'true' as const }),
+        ...(shown !== 'all' && { expiring: true }),
       },
       signal,
     }),

@@ -11,7 +11,7 @@ export function Settings() {
   const found = useResource('server', (signal) => call('get', 'server', { signal }))
   return (
     <Shown of={found} title="Settings">
-      {({ version, commit, startedAt, health, features, settings }) => (
+      {({ version, commit, startedAt, problem, features, settings }) => (
         <>
           <PageHeader
             title="Settings"
@@ -25,7 +25,7 @@ export function Settings() {
               of={{
                 Version: `${version} (${commit})`,
                 Started: <Time at={startedAt} />,
-                Health: health,
+                Health: problem ?? 'ok',
                 Features: features.join(', '),
               }}
             />

@@ -58,7 +58,7 @@ export function SignIn() {
       <button type="submit" class="primary" disabled={isBusy.value}>
         Sign in
       </button>
-      {caller.value?.canList && <a href="/repositories">Continue without signing in</a>}
+      {caller.value?.catalogAccess && <a href="/repositories">Continue without signing in</a>}
     </form>
   )
 }

@@ -14,7 +14,7 @@ export function Attention({ damagedCount }: { damagedCount: number }) {
   )
   const quotas = useResource('quotas', (signal) => call('get', 'quotas', { signal }))
   const damaged = damage.data?.items ?? []
-  const full = (quotas.data?.items ?? []).filter(({ percent = 0 }) => levelOf(percent) !== 'good')
+  const full = (quotas.data?.items ?? []).filter(({ usedPercent = 0 }) => levelOf(usedPercent) !== 'good')
   const error = damage.error ?? quotas.error
   if (error) return <Failure error={error} retry={damage.error ? damage.reload : quotas.reload} />
   if (damaged.length + full.length === 0) return null
@@ -46,7 +46,7 @@ export function Attention({ damagedCount }: { damagedCount: number }) {
       )}
       {full.length > 0 && (
         <ul class="lines">
-          {full.slice(0, LINES_MAX).map(({ namespace, percent = 0 }) => (
+          {full.slice(0, LINES_MAX).map(({ namespace, usedPercent: percent = 0 }) => (
             <li key={namespace} class="between">
               <a href="/maintenance/quotas">Quota of {namespace}</a>
               <span class={`chip ${levelOf(percent)}`}>{percent} % used</span>

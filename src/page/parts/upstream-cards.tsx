@@ -59,7 +59,7 @@ export function UpstreamCards() {
 }
 
 function UpstreamCard({ upstream }: { upstream: Upstream }) {
-  const { name, url, state, pullsRemaining, pullLimit, configuredIn, hasCredentials } = upstream
+  const { name, url, state, pullsRemaining, pullLimit, configuredIn, credentialsSet } = upstream
   const params = { name }
   const image = url.includes('docker.io') ? 'library/alpine' : 'NAMESPACE/IMAGE'
   const check = () =>
@@ -86,7 +86,7 @@ function UpstreamCard({ upstream }: { upstream: Upstream }) {
       </header>
       <p class="muted">
         {visible(url)}
-        {hasCredentials ? ', with an account' : ', anonymous'}
+        {credentialsSet ? ', with an account' : ', anonymous'}
         {pullsRemaining !== undefined &&
           `, ${formatCount(pullsRemaining)} of ${formatCount(pullLimit ?? pullsRemaining)} pulls left`}
       </p>

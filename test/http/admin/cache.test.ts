@@ -55,7 +55,7 @@ test('upstreams: each is shown with its state, and never with a secret', async (
   const text = async (path: string, method = 'GET') =>
     await (await server.fetch(`/api/v1${path}`, { method })).text()
   const listed = await text('/upstreams')
-  expect(JSON.parse(listed).items).toMatchObject([{ name: 'up.example', state: 'up', hasCredentials: true }])
+  expect(JSON.parse(listed).items).toMatchObject([{ name: 'up.example', state: 'up', credentialsSet: true }])
   expect(JSON.parse(await text('/upstreams/up.example/check', 'POST'))).toMatchObject({ reachable: true })
   fake.on(/GET \/v2\//, () => reply(401, { 'www-authenticate': 'Basic' }, ''))
   expect(JSON.parse(await text('/upstreams/up.example/check', 'POST'))).toMatchObject({ reachable: false })

@@ -19,9 +19,9 @@ afterAll(() => server.stop())
 interface Quota {
   namespace: string
   bytes: number
-  repositories: number
-  tags: number
-  percent: number
+  repositoryCount: number
+  tagCount: number
+  usedPercent: number
 }
 
 async function ask<T = Quota>(method: string, path: string, body?: object): Promise<T> {
@@ -82,7 +82,7 @@ test('quotas: bytes are refused by their length before they are read, and a name
   const big = randomBlob(MiB)
   await pushBlob(server, 'alice/before', big)
   await ask('PUT', '/quotas/alice', { bytesMax: 2 * MiB })
-  expect(await ask('GET', '/quotas/alice')).toMatchObject({ bytes: MiB, repositories: 1, percent: 50 })
+  expect(await ask('GET', '/quotas/alice')).toMatchObject({ bytes: MiB, repositoryCount: 1, usedPercent: 50 })
   await pushBlob(server, 'alice/again', big)
   const mount = `/v2/alice/mounted/blobs/uploads/?mount=${big.digest}&from=alice/before`
   await expectStatus(await server.fetch(mount, { method: 'POST' }), 201)
@@ -111,14 +111,14 @@ test('quotas: deleted content counts until it is collected, and then no longer',
   expect(await denied(await push('carol/new', randomBlob(100 * KiB)))).toMatch(
     /is full: 101\d\.\d KiB of 1\.0 MiB are used; 1014\.\d KiB of it is deleted or untagged; .* cay repo purge REPOSITORY,/,
   )
-  expect(await ask('GET', '/quotas/carol')).toMatchObject({ repositories: 0, tags: 0 })
+  expect(await ask('GET', '/quotas/carol')).toMatchObject({ repositoryCount: 0, tagCount: 0 })
   clock += 40 * 86_400_000
   // The steady clock follows after a grace period.
   for (let n = 0; n < 3; n++) {
     clock += 2000
     await collect()
   }
-  expect(await ask('GET', '/quotas/carol')).toMatchObject({ bytes: 0, repositories: 0, tags: 0 })
+  expect(await ask('GET', '/quotas/carol')).toMatchObject({ bytes: 0, repositoryCount: 0, tagCount: 0 })
   await pushBlob(server, 'carol/new', randomBlob(100 * KiB))
 })
 
@@ -147,7 +147,13 @@ test('quotas: tags and repositories are limited, what exists can be pushed again
   expect(await denied(await push('dave/other', EMPTY))).toContain('1 of 1 repositories exist')
   const { items } = await ask<{ items: Quota[] }>('GET', '/quotas')
   expect(items).toContainEqual(
-    expect.objectContaining({ namespace: 'dave', inherited: true, tags: 2, repositories: 1, percent: 100 }),
+    expect.objectContaining({
+      namespace: 'dave',
+      inherited: true,
+      tagCount: 2,
+      repositoryCount: 1,
+      usedPercent: 100,
+    }),
   )
   await ask('DELETE', '/quotas/*')
   const { bytes } = await ask('PUT', '/quotas/**', { bytesMax: 1 })
@@ -248,8 +254,8 @@ test('quotas: 16 concurrent pushers beside mounts, deletions, restores and rewin
   const work = { isOver: false }
   const watching = (async () => {
     while (!work.isOver) {
-      const { bytes, repositories, tags } = await ask('GET', '/quotas/ivan')
-      expect([repositories <= 6, tags <= 12]).toEqual([true, true])
+      const { bytes, repositoryCount, tagCount } = await ask('GET', '/quotas/ivan')
+      expect([repositoryCount <= 6, tagCount <= 12]).toEqual([true, true])
       seen.bytes = Math.max(seen.bytes, bytes)
     }
   })()
@@ -271,6 +277,6 @@ test('quotas: 16 concurrent pushers beside mounts, deletions, restores and rewin
   await expectStatus(await server.fetch('/api/v1/gc/purge', { method: 'POST' }), 200)
   await collect()
   const left = await ask('GET', '/quotas/ivan')
-  expect([left.bytes, left.repositories, left.tags]).toEqual([counted('ivan'), 1, 1])
+  expect([left.bytes, left.repositoryCount, left.tagCount]).toEqual([counted('ivan'), 1, 1])
   expect(left.bytes).toBeLessThan(MiB)
 }, 120_000)

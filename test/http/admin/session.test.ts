@@ -164,13 +164,13 @@ test('sessions: shared caches may not store the responses', async () => {
 test('caller: anonymous callers, accounts and sessions are told who they are', async () => {
   const ask = async (headers: Record<string, string>) =>
     await (await server.fetch('/api/v1/caller', { headers })).json()
-  expect(await ask({})).toEqual({ admin: false, openAccess: false, canList: false })
-  const alice = { account: 'alice', admin: false, openAccess: false, canList: true }
+  expect(await ask({})).toEqual({ admin: false, openAccess: false, catalogAccess: false })
+  const alice = { account: 'alice', admin: false, openAccess: false, catalogAccess: true }
   expect(await ask({ authorization: basic('alice') })).toEqual(alice)
   const { cookie, csrfToken } = await begin()
   const expiresAt = new Date(clock + 12 * 3_600_000).toISOString()
   expect(await ask({ cookie })).toEqual({ ...alice, session: { expiresAt, csrfToken } })
   await using open = await startInProcess()
-  const anybody = { admin: true, openAccess: true, canList: true }
+  const anybody = { admin: true, openAccess: true, catalogAccess: true }
   expect(await (await open.fetch('/api/v1/caller', { headers: { cookie } })).json()).toEqual(anybody)
 })

@@ -46,7 +46,7 @@ test('an upstream that is added is pulled through at once and after a restart; a
   expect(await pull()).toBe(200)
   await restart()
   expect(JSON.parse((await ask('GET', '/upstreams')).text).items).toMatchObject([
-    { name: 'up.example', url: `${fake.url}/`, state: 'up', hasCredentials: false },
+    { name: 'up.example', url: `${fake.url}/`, state: 'up', credentialsSet: false },
   ])
   await using second = await FakeUpstream.start()
   second.putImage('library/app', '2')
@@ -126,7 +126,7 @@ test('a secret is written, sent to its upstream, and never told; it is kept only
   expect((await ask('PUT', PATH, kept)).status).toBe(200)
   await restart()
   expect(JSON.parse((await ask('GET', PATH)).text)).toMatchObject({
-    hasCredentials: true,
+    credentialsSet: true,
     settings: { username: 'me', connections: 2 },
   })
   const elsewhere = await ask('PUT', PATH, { ...kept, url: 'https://elsewhere.example' })

@@ -210,3 +210,8 @@ const SAMPLES: Record<string, string> = {
   digest: `sha256:${'0'.repeat(64)}`,
   id: '00000000-0000-4000-8000-000000000000',
 }
+
+test('openapi: no example is a filler', async () => {
+  const text = await Bun.file('docs/openapi.json').text()
+  expect(text.match(/"\w+": "text"|^ *"text",?$/gm) ?? []).toEqual([])
+})

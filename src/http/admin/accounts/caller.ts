@@ -12,7 +12,7 @@ const CallerModel = t.Object(
     openAccess: t.Boolean({
       description: 'Whether nobody needs to authenticate: the setting access is open',
     }),
-    canList: t.Boolean({ description: 'Whether the caller may list repositories' }),
+    catalogAccess: t.Boolean({ description: 'Whether the caller may list repositories' }),
     session: t.Optional(
       t.Object({
         expiresAt: Time,
@@ -40,7 +40,7 @@ export function caller(context: AdminContext) {
       return {
         admin: isAdmin,
         openAccess: context.access.isOpen,
-        canList: canList(principal),
+        catalogAccess: hasCatalogAccess(principal),
         ...(account !== undefined && { account }),
         ...(session && {
           session: { expiresAt: timeOf(session.expiresAt), csrfToken: csrfTokenOf(session.secret) },
@@ -51,7 +51,7 @@ export function caller(context: AdminContext) {
   )
 }
 
-function canList(principal: Principal): boolean {
+function hasCatalogAccess(principal: Principal): boolean {
   try {
     principal.catalog()
     return true

@@ -14,9 +14,11 @@ const QuotaModel = t.Object(
       description: 'The namespace has no quota of its own, but that of each namespace',
     }),
     bytes: t.Optional(Bytes),
-    repositories: t.Optional(Count),
-    tags: t.Optional(Count),
-    percent: t.Optional(t.Integer({ minimum: 0, description: 'The largest share of a limit that is used' })),
+    repositoryCount: t.Optional(Count),
+    tagCount: t.Optional(Count),
+    usedPercent: t.Optional(
+      t.Integer({ minimum: 0, description: 'The largest share of a limit that is used' }),
+    ),
     configuredIn: t.Optional(
       t.String({
         description: 'The file, flag or variable that configures it; the API cannot change it',
@@ -103,6 +105,7 @@ export function quotas(context: AdminContext) {
     )
 }
 
-function toQuota({ usage, ...quota }: Omit<QuotaState, 'version'>) {
-  return omitAbsent({ ...quota, ...usage })
+function toQuota({ usage, percent: usedPercent, ...quota }: Omit<QuotaState, 'version'>) {
+  const { bytes, repositories: repositoryCount, tags: tagCount } = usage ?? {}
+  return omitAbsent({ ...quota, bytes, repositoryCount, tagCount, usedPercent })
 }

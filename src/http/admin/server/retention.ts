@@ -50,7 +50,7 @@ const TestQuery = t.Object({
       example: 'library/alpine',
     }),
   ),
-  expiring: t.Optional(t.UnionEnum(['true', 'false'], { default: undefined })),
+  expiring: t.Optional(t.Boolean({ description: 'Only tags that would expire [false]' })),
   policy: t.Optional(
     t.String({
       ...RetentionSchema.properties.name,
@@ -67,7 +67,7 @@ const TestQuery = t.Object({
   pushedDays: t.Optional(t.Integer({ ...pushedDays })),
   pulledDays: t.Optional(t.Integer({ ...pulledDays })),
   untaggedDays: t.Optional(t.Integer({ ...untaggedDays })),
-  immutable: t.Optional(t.UnionEnum(['true', 'false'], { default: undefined })),
+  immutable: t.Optional(t.Boolean({ description: 'Whether immutable tags can expire, too [false]' })),
 })
 
 const TestedModel = t.Object({
@@ -165,7 +165,7 @@ export function retention(context: AdminContext) {
           cursor,
           limit,
           repository: repository === undefined ? undefined : parseRepositoryName(repository),
-          expiring: expiring === 'true',
+          expiring,
           policy: policy === undefined ? undefined : policyOf(policy, settingsOf(settings)),
         }
         return mapPage(await retention.test(asked), omitAbsent)
@@ -177,13 +177,12 @@ export function retention(context: AdminContext) {
 type Asked = Omit<typeof TestQuery.static, 'cursor' | 'limit' | 'repository' | 'expiring' | 'policy'>
 
 /** Returns the settings that a query names. */
-function settingsOf({ repositories = '', tags, keep, immutable, ...given }: Asked): PolicySettings {
+function settingsOf({ repositories = '', tags, keep, ...given }: Asked): PolicySettings {
   return {
     ...given,
     repositories: listOf(repositories),
     ...(tags !== undefined && { tags: listOf(tags) }),
     ...(keep !== undefined && { keep: listOf(keep) }),
-    ...(immutable !== undefined && { immutable: immutable === 'true' }),
   }
 }
 

@@ -16,6 +16,11 @@ const Setting = t.Object({
   description: t.String(),
 })
 
+const Mirror = t.Object({
+  upstream: t.String({ example: 'docker.io' }),
+  address: t.String({ description: 'HOST:PORT', example: '127.0.0.1:5001' }),
+})
+
 /** Optional features, by the settings that enable them. */
 const FEATURES: Record<string, (config: Config) => boolean> = {
   accounts: ({ access }) => access === 'accounts',
@@ -34,10 +39,11 @@ const Server = t.Object(
     addresses: t.Array(t.String({ example: '127.0.0.1:5000' }), {
       description: 'The addresses that it listens on, HOST:PORT',
     }),
-    mirrors: t.Array(t.String({ example: 'docker.io=127.0.0.1:5001' }), {
-      description: 'The addresses at which it mirrors an upstream, UPSTREAM=HOST:PORT',
-    }),
-    health: t.String({ description: '`ok`, or why the server cannot serve' }),
+    mirrors: t.Array(Mirror, { description: 'The upstreams that it mirrors at an address of their own' }),
+    ready: t.Boolean({ description: 'Whether it can serve, as /readyz says' }),
+    problem: t.Optional(
+      t.String({ description: 'Why it is not ready', example: 'the disk of the data folder is almost full' }),
+    ),
     features: t.Array(t.String({ example: 'docker-v1' }), {
       description: 'Optional features that are enabled',
     }),
@@ -62,17 +68,21 @@ export function server(context: AdminContext) {
   const features = Object.keys(FEATURES).filter((name) => FEATURES[name]?.(content.config))
   return controller(context, 'server', '/server').get(
     '',
-    () => ({
-      version,
-      commit,
-      startedAt: timeOf(content.startedAt),
-      time: timeOf(now()),
-      addresses: content.addresses,
-      mirrors: content.mirrors,
-      health: content.reserve.problem() ?? 'ok',
-      features,
-      settings,
-    }),
+    () => {
+      const problem = content.reserve.problem()
+      return {
+        version,
+        commit,
+        startedAt: timeOf(content.startedAt),
+        time: timeOf(now()),
+        addresses: content.addresses,
+        mirrors: content.mirrors,
+        ready: problem === undefined,
+        ...(problem !== undefined && { problem }),
+        features,
+        settings,
+      }
+    },
     OPERATIONS.get,
   )
 }

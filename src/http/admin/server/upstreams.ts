@@ -18,7 +18,7 @@ const UpstreamModel = t.Object(
       default: undefined,
       description: 'down: recent requests failed; offline: set to offline in the configuration',
     }),
-    hasCredentials: t.Boolean({ description: 'Whether credentials are configured; they are never shown' }),
+    credentialsSet: t.Boolean({ description: 'Whether credentials are configured; they are never shown' }),
     pullsRemaining: t.Optional(
       integer({
         minimum: 0,
