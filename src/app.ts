@@ -31,6 +31,8 @@ import { type Clocks, certificateClock, openClocks } from './domain/clock.ts'
 import { garbageWindowOf } from './domain/garbage-window.ts'
 import { PushActivity } from './domain/push-activity.ts'
 import type { Authority } from './domain/server-certificate.ts'
+import { FileReader } from './files/file-reader.ts'
+import { removeIndex } from './files/remove-index.ts'
 import { Collector } from './gc/collector.ts'
 import type { ApiServices } from './http/admin/services.ts'
 import { listenAll } from './http/listener/listen-all.ts'
@@ -181,7 +183,7 @@ export async function openServices(config: Config, log: Logger, options: Service
   const metrics = new Metrics()
   const passwordFile = new PasswordFile(config.data)
   const auth = await openAuth(metadata, config.access, now, signInRecorder(log, metrics.logins))
-  const blobs = new FilesystemBlobs(config.data)
+  const blobs = new FilesystemBlobs(config.data, (digest) => removeIndex(config.data, digest))
   const noteReceived = (bytes: number) => {
     metrics.traffic.received += bytes
     cache.room.noteReceived(bytes)
@@ -209,8 +211,9 @@ export async function openServices(config: Config, log: Logger, options: Service
   const retention = new Retention({ ...kept, ...around, ...removal, usage: local.usage })
   const reserve = openReserve(config, log, diskSpace)
   const jobs = openJobs({ config, log, clocks, collector, retention, scrub, metadata })
+  const fileReader = new FileReader({ data: config.data })
   const parts = { ...kept, ...around, registry: cache.registry, storedBlobs: local.blobs, collector, cache }
-  const content = await openContent({ ...parts, local, retention, quotas, jobs, scrub, reserve })
+  const content = await openContent({ ...parts, local, retention, quotas, jobs, scrub, reserve, fileReader })
   return {
     metadata,
     auth,
@@ -230,7 +233,7 @@ export async function openServices(config: Config, log: Logger, options: Service
     async close() {
       await Promise.all([jobs.stop(), retention.stop(), collector.stop(), scrub.stop(), cache.stop()])
       await Promise.all([auth.authenticator.noteUse(), local.usage.close()])
-      await Promise.all([uploads.stop(), kept.reader.stop()])
+      await Promise.all([uploads.stop(), kept.reader.stop(), fileReader.stop()])
       await folder.close()
     },
   }
@@ -273,7 +276,7 @@ async function openContent({
   reserve,
   ...parts
 }: ContentParts): Promise<ApiServices> {
-  const { registry, cache, config, now, idleMemory } = parts
+  const { registry, cache, config, now, idleMemory, jobs } = parts
   for (const one of [parts.metadata, parts.reader, local]) idleMemory.add(one)
   return {
     ...contentServices(parts),

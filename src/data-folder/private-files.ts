@@ -10,7 +10,7 @@ const OTHERS_ENTER = 0o011
 const SECRETS = ['initial-admin-password', 'tls/rootCA-key.pem', 'tls/server.pem', 'uploads/key']
 
 /** Folders that cay creates in the data folder. */
-const OWN_FOLDERS = ['blobs', 'uploads', 'tls']
+const OWN_FOLDERS = ['blobs', 'uploads', 'tls', 'file-indexes']
 
 /**
  * Makes all files and folders that this process creates private to its user: 0600 and 0700. SQLite gives the

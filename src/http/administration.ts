@@ -6,6 +6,7 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import { orSession } from './admin/accounts/session-identity.ts'
 import { adminApi } from './admin/api.ts'
 import type { AdminContext } from './admin/context.ts'
+import { streamOf } from './blob-response.ts'
 import { v2Paths } from './distribution/openapi.ts'
 import type { routes } from './distribution/routes.ts'
 import { v1Paths } from './docker-v1/openapi.ts'
@@ -16,7 +17,7 @@ import { problems } from './problem/problems.ts'
 import { requestLog } from './request-log.ts'
 import { SessionCookies } from './session-cookie.ts'
 
-export interface AdministrationOptions extends Omit<AdminContext, 'cookies'> {
+export interface AdministrationOptions extends Omit<AdminContext, 'cookies' | 'streamOf'> {
   /** Returns the scheme and host that the client used to reach this server. */
   originOf: (request: Request) => string
   log: Logger
@@ -43,6 +44,7 @@ export function administration({
   const sizes = new HeadSizes()
   const context = contextOf({
     ...options,
+    streamOf,
     sendBlob: async (request, ...blob) => sizes.note(request, await sendBlob(request, ...blob)),
   })
   const paths = { ...v2Paths(options.table), ...(options.hasV1 && v1Paths()) }

@@ -81,7 +81,7 @@ async function bodyOf(blob: OpenBlob, range: ByteRange, onBlobBody: BlobRequest[
  * Returns a stream that the body writes to. Bun (1.4.5) sends it chunked and drops its Content-Length. A direct stream's
  * `write` copies the bytes; it returns a promise while the client is slow, and 0 after a disconnect.
  */
-function streamOf(body: FedBody): ReadableStream {
+export function streamOf(body: FedBody): ReadableStream {
   let hasLeft = false
   return new ReadableStream({
     type: 'direct',

@@ -6,7 +6,7 @@ import type { Authentication } from '../domain/authentication.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { adminApi } from './admin/api.ts'
 import type { ApiServices } from './admin/services.ts'
-import { sendBlob } from './blob-response.ts'
+import { sendBlob, streamOf } from './blob-response.ts'
 import { v2Dispatch } from './distribution/dispatch.ts'
 import type { V2Limits } from './distribution/exchange.ts'
 import { routes } from './distribution/routes.ts'
@@ -41,6 +41,7 @@ export function ownerApi({ auth, log, ...options }: OwnerOptions) {
     addressOf: () => 'socket',
     sourceOf: (request: Request) => ({ request, client: undefined }),
     sendBlob: sendBlob(options.content.registry, () => {}),
+    streamOf,
   }
   const dispatch = v2Dispatch({
     ...context,

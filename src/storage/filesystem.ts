@@ -13,10 +13,15 @@ const ALGORITHMS = ['sha256', 'sha512'] as const
 /** Blobs on a local disk, where uploads put them. */
 export class FilesystemBlobs implements BlobStore {
   private readonly data: string
+  private readonly onDeleted: (digest: Digest) => Promise<void>
 
-  /** @param data the data folder */
-  constructor(data: string) {
+  /**
+   * @param data the data folder
+   * @param onDeleted called when the bytes of a blob were deleted, to delete what was derived from them
+   */
+  constructor(data: string, onDeleted: (digest: Digest) => Promise<void> = async () => {}) {
     this.data = data
+    this.onDeleted = onDeleted
     for (const algorithm of ALGORITHMS) mkdirSync(join(blobsFolder(data), algorithm), { recursive: true })
   }
 
@@ -33,6 +38,7 @@ export class FilesystemBlobs implements BlobStore {
 
   async delete(digest: Digest): Promise<void> {
     await rm(this.fileOf(digest), { force: true })
+    await this.onDeleted(digest)
   }
 
   async *list(): AsyncIterable<BlobStat & { changedAt: number }> {

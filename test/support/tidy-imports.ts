@@ -9,7 +9,7 @@ const layers = [
   ['app.ts'],
   ['http'],
   ['core'],
-  ['auth', 'backup', 'proxy', 'gc', 'integrity', 'tls', 'transfer', 'data-folder'],
+  ['auth', 'backup', 'files', 'proxy', 'gc', 'integrity', 'tls', 'transfer', 'data-folder'],
   ['storage', 'metadata'],
   ['domain'],
   ['docker'],
@@ -20,6 +20,7 @@ const layers = [
 const behindCore = [
   'auth',
   'backup',
+  'files',
   'gc',
   'integrity',
   'metadata',
@@ -36,7 +37,8 @@ const implementations = ['storage/filesystem.ts', 'core/registry/local-registry.
 /** Packages and platform modules, with the only places that may import them. */
 const technologies: [packages: RegExp, places: string[]][] = [
   [/^(elysia|@elysiajs\/)/, ['http', 'app.ts']],
-  [/^(drizzle-orm|bun:sqlite)/, ['metadata']],
+  [/^drizzle-orm/, ['metadata']],
+  [/^bun:sqlite/, ['metadata', 'files']],
   [
     /^node:fs/,
     [
@@ -50,6 +52,7 @@ const technologies: [packages: RegExp, places: string[]][] = [
       'app.ts',
       'data-folder',
       'backup',
+      'files',
       'integrity',
       'transfer',
     ],

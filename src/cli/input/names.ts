@@ -1,6 +1,6 @@
 import type { RootCommand } from '@bomb.sh/tab'
 import type { Command } from 'commander'
-import { JOB_KINDS } from '../../core/jobs/jobs.ts'
+import { STARTABLE_KINDS } from '../../core/jobs/job-kinds.ts'
 import { type AdminClient, apiPath, type Page, withQuery } from '../admin-client.ts'
 import { type ConnectOptions, type LoadConfig, openRunning } from '../connect.ts'
 
@@ -45,7 +45,7 @@ const SOURCES: Readonly<Record<string, (before: readonly string[]) => Source[]>>
   reference: tagsOf,
   references: tagsOf,
   job: () => [{ list: '/jobs', field: 'id' }],
-  kind: () => [JOB_KINDS],
+  kind: () => [STARTABLE_KINDS],
   policy: () => [{ list: '/retention/policies', field: 'name' }],
   upstream: () => [{ list: '/upstreams', field: 'name' }],
   upload: () => [{ list: '/uploads', field: 'id' }],

@@ -1,4 +1,4 @@
-import { JOB_KINDS } from '../../core/jobs/jobs.ts'
+import { STARTABLE_KINDS } from '../../core/jobs/job-kinds.ts'
 import { apiPath } from '../admin-client.ts'
 import { CommandError, EXIT } from '../failure.ts'
 import { field, formatTime } from '../output/format.ts'
@@ -44,9 +44,9 @@ export const jobs: Noun = {
       isDestructive: true,
       run: async (call) => {
         const [kind = ''] = call.args
-        if (!JOB_KINDS.some((known) => known === kind))
+        if (!STARTABLE_KINDS.some((known) => known === kind))
           throw new CommandError(
-            `unknown kind of job "${kind}": expected ${new Intl.ListFormat('en', { type: 'disjunction' }).format(JOB_KINDS)}`,
+            `unknown kind of job "${kind}": expected ${new Intl.ListFormat('en', { type: 'disjunction' }).format(STARTABLE_KINDS)}`,
             EXIT.usage,
           )
         if (kind === 'backup' || kind === 'scrub') return startJob(call, kind)

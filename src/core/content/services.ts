@@ -1,10 +1,13 @@
 import type { GarbageWindow } from '../../domain/garbage-window.ts'
 import type { Blobs, Registry } from '../../domain/registry.ts'
+import type { FileReader } from '../../files/file-reader.ts'
 import type { Collector } from '../../gc/collector.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import type { ProxyCache } from '../../proxy/proxy-cache.ts'
 import type { UploadsInProgress } from '../../storage/blob-store.ts'
 import type { ContentReader } from '../content-reader.ts'
+import { FileIndexes } from '../files/file-indexes.ts'
+import { fileService } from '../files/files.ts'
 import type { Jobs } from '../jobs/jobs.ts'
 import type { Damaged } from '../registry/damaged.ts'
 import { blobService } from './blobs.ts'
@@ -38,6 +41,7 @@ export interface ContentOptions extends UpstreamOptions {
   garbageWindow: GarbageWindow
   disk: () => Promise<StorageTotals['disk']>
   cache: ProxyCache
+  fileReader: FileReader
   jobs: Jobs
   /** Milliseconds since 1970. */
   now: () => number
@@ -61,6 +65,10 @@ export function contentServices(options: ContentOptions) {
     blobs: blobService(metadata),
     damage: damageService(metadata, options.damaged),
     digests: digestService(metadata),
+    files: fileService({
+      ...shared,
+      indexes: new FileIndexes({ reader: options.fileReader, jobs: options.jobs }),
+    }),
     uploads: uploadService(metadata, uploads),
     cache: cacheService(cache, metadata, now),
     pins: pinService(metadata),

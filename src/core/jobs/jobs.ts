@@ -1,19 +1,16 @@
 import type { Logger } from 'pino'
-import type { Caller, Write } from '../../domain/caller.ts'
+import { type Caller, SYSTEM, type Write } from '../../domain/caller.ts'
 import { RegistryError, registryError } from '../../oci/error.ts'
+import { JOB_KINDS, type JobKind, type StartableKind } from './job-kinds.ts'
 
 /** How many finished jobs are remembered. */
 const ENDED_MAX = 100
 
+/** How many of them are of work that readers caused, so that it cannot push out what administrators started. */
+const ENDED_FOR_READERS_MAX = 20
+
 /** How many watchers there may be. Further ones are refused with TOOMANYREQUESTS. */
 const WATCHERS_MAX = 100
-
-/**
- * What a job does: `gc` deletes garbage, `scan` looks for files that no row names, `scrub` verifies all content, `retain`
- * expires tags, and `backup` makes a snapshot.
- */
-export const JOB_KINDS = ['gc', 'scan', 'scrub', 'retain', 'backup'] as const
-export type JobKind = (typeof JOB_KINDS)[number]
 
 /** `waiting` jobs start once the audit log has recorded them. The last three states are final. */
 export type JobState = 'waiting' | 'running' | 'done' | 'failed' | 'cancelled'
@@ -66,7 +63,7 @@ export interface JobsOptions {
   /** Milliseconds since 1970. */
   now: () => number
   /** The work of each kind that this server can do. */
-  work: Partial<Record<JobKind, JobWork | undefined>>
+  work: Partial<Record<StartableKind, JobWork | undefined>>
   /** Records an act in the audit log. */
   note: (act: Write & JobAct) => Promise<void>
 }
@@ -118,7 +115,7 @@ export class Jobs {
    * @throws RegistryError CONFLICT, naming the job of this kind that is still running; UNSUPPORTED for a kind without
    *   work; and whatever `note` throws
    */
-  async start(kind: JobKind, act: Write, options: JobOptions = {}): Promise<Job> {
+  async start(kind: StartableKind, act: Write, options: JobOptions = {}): Promise<Job> {
     const { log, note, work } = this.options
     const own = work[kind]
     if (own === undefined)
@@ -146,6 +143,31 @@ export class Jobs {
       .finally(() => this.unsettled.delete(settled))
     this.unsettled.add(settled)
     return running.job
+  }
+
+  /**
+   * Runs work that a reader's request needs as a job, so that it can be seen and cancelled. Several of a kind may run.
+   * The audit log does not record it, because nothing that is stored changes. Throws what the work throws.
+   */
+  async runForReaders(
+    kind: Exclude<JobKind, StartableKind>,
+    account: string,
+    work: (run: Pick<JobRun, 'signal' | 'progress'>) => Promise<void>,
+  ): Promise<void> {
+    let failure: unknown
+    const keepFailure: JobWork = async (run) => {
+      await work(run).catch((error) => {
+        failure = error
+        throw error
+      })
+      return {}
+    }
+    const running = this.make(kind, account)
+    const ended = this.run(running, keepFailure, { caller: SYSTEM, options: {} })
+    const settled = ended.then(() => void this.unsettled.delete(settled))
+    this.unsettled.add(settled)
+    await settled
+    if (failure !== undefined) throw failure
   }
 
   /** Returns jobs, newest first: those still running, then the finished ones. */
@@ -239,7 +261,9 @@ export class Jobs {
       if (signal.aborted) {
         this.end(running, { state: 'cancelled' })
       } else {
-        this.options.log.error({ job: kind, id, cause }, 'job failed')
+        // What a client asked for and cannot get is no failure of the server.
+        const isAnswer = kind === 'index' && cause instanceof RegistryError
+        if (!isAnswer) this.options.log.error({ job: kind, id, cause }, 'job failed')
         const error = (cause instanceof RegistryError && cause.entries[0]?.message) || SEE_LOG
         this.end(running, { state: 'failed', error })
       }
@@ -250,9 +274,10 @@ export class Jobs {
   private end(running: Running, end: JobEnd): void {
     this.ends[running.job.kind][end.state]++
     this.watching -= running.watchers.size
-    this.ended = [{ ...running.job, ...end, endedAt: this.options.now() }, ...this.ended].slice(0, ENDED_MAX)
+    const ended = { ...running.job, ...end, endedAt: this.options.now() }
+    this.ended = withoutOld([ended, ...this.ended])
     this.running.delete(running.job.id)
-    this.change(running, this.ended[0] ?? end)
+    this.change(running, ended)
     running.watchers.clear()
   }
 
@@ -261,6 +286,13 @@ export class Jobs {
     running.job = { ...running.job, ...change }
     for (const watcher of running.watchers) watcher(running.job)
   }
+}
+
+/** Returns the jobs to remember, of a list that begins with the newest. */
+function withoutOld(ended: Job[]): Job[] {
+  let forReaders = 0
+  const kept = ended.filter(({ kind }) => kind !== 'index' || ++forReaders <= ENDED_FOR_READERS_MAX)
+  return kept.slice(0, ENDED_MAX)
 }
 
 function noteOf({ id, kind, state, result }: Job): Pick<JobAct, 'target' | 'detail'> {

@@ -13,6 +13,7 @@ import { cache } from './content/cache.ts'
 import { collector } from './content/collector.ts'
 import { damage } from './content/damage.ts'
 import { digests } from './content/digests.ts'
+import { files } from './content/files.ts'
 import { manifests } from './content/manifests.ts'
 import { pins } from './content/pins.ts'
 import { pulls } from './content/pulls.ts'
@@ -47,6 +48,7 @@ export function adminApi(context: AdminContext) {
     .use(pulls(context))
     .use(tags(context))
     .use(manifests(context))
+    .use(files(context))
     .use(events(context))
     .use(blobs(context))
     .use(blobContent(context))

@@ -1,6 +1,7 @@
 import { Elysia } from 'elysia'
 import type { AccountServices } from '../../core/accounts/account-services.ts'
 import type { Access, Identity } from '../../domain/access.ts'
+import type { FedBody } from '../../domain/blob-body.ts'
 import { type Principal, principalOf } from '../../domain/principal.ts'
 import type { Digest } from '../../oci/digest.ts'
 import type { RegistryError } from '../../oci/error.ts'
@@ -26,6 +27,8 @@ export interface AdminContext {
   sourceOf: (request: Request) => BodySource
   /** Responds with a blob of a repository, or the requested range of it. */
   sendBlob: (request: Request, repository: RepositoryName, digest: Digest) => Promise<Response>
+  /** Returns a stream that a body writes to. */
+  streamOf: (body: FedBody) => ReadableStream
 }
 
 /** Responses depend on the caller: shared caches must not store them, and browsers must revalidate them. */

@@ -37,6 +37,7 @@ export const TAGS: OpenAPIV3.TagObject[] = [
   { name: 'repositories', description: 'Settings, history, deletion and restore.' },
   { name: 'tags', description: 'Where tags point, and where they pointed before.' },
   { name: 'manifests', description: 'Images, indexes and other artifacts.' },
+  { name: 'files', description: 'The files in layers and images.' },
   { name: 'pulls', description: 'Who pulled what, by tag, account and day.' },
   { name: 'blobs', description: 'Blobs by digest, and the repositories that use them.' },
   { name: 'damage', description: 'Stored content that is damaged or missing.' },

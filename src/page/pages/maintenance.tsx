@@ -36,7 +36,9 @@ export function Maintenance() {
   )
 }
 
-const descriptions: Record<Job['kind'], string> = {
+type StartableKind = Exclude<Job['kind'], 'index'>
+
+const descriptions: Record<StartableKind, string> = {
   gc: 'Deletes what nothing refers to and nobody can restore any more.',
   retain: 'Deletes the tags that the retention policies expire.',
   scan: 'Finds files that the database does not refer to, and removes them.',
@@ -46,14 +48,14 @@ const descriptions: Record<Job['kind'], string> = {
 
 function Jobs() {
   const found = useJobs()
-  const start = async (kind: Job['kind']) => {
+  const start = async (kind: StartableKind) => {
     if (kind === 'retain' && !(await confirmRetention())) return
     await attempt(() => change('post', 'jobs', { body: { kind } }), `${jobNames[kind]} has started`)
   }
   return (
     <>
       <ul class="card rows">
-        {(Object.keys(jobNames) as Job['kind'][]).map((kind) => (
+        {(Object.keys(descriptions) as StartableKind[]).map((kind) => (
           <li key={kind} class="between">
             <span>
               <b>{jobNames[kind]}</b>

@@ -12,6 +12,7 @@ export const jobNames: Record<Job['kind'], string> = {
   scan: 'Scan for lost files',
   scrub: 'Verification of stored content',
   backup: 'Backup',
+  index: 'Index of files',
 }
 
 const stateClasses: Record<Job['state'], string> = {

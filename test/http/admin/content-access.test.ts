@@ -51,6 +51,17 @@ const ACTS: [method: string, path: string, body: object | undefined, statuses: n
   ['DELETE', `${repo}/manifests/${EMPTY.digest}`, undefined, [401, 403, 403, 403, 404, 404, 403]],
   ['POST', `${repo}/manifests/${manifest.digest}/restore`, undefined, [401, 403, 403, 403, 200, 200, 403]],
   ['GET', `${repo}/blobs/${EMPTY.digest}`, undefined, [401, 403, 200, 200, 200, 200, 200]],
+  // Whoever may pull may read. Neither the manifest nor the blob of this test has files.
+  ['GET', `${repo}/layers/${EMPTY.digest}/files`, undefined, [401, 403, 405, 405, 405, 405, 405]],
+  [
+    'GET',
+    `${repo}/layers/${EMPTY.digest}/files/content?path=a`,
+    undefined,
+    [401, 403, 405, 405, 405, 405, 405],
+  ],
+  ['GET', `${repo}/manifests/latest/files`, undefined, [401, 403, 405, 405, 405, 405, 405]],
+  ['GET', `${repo}/manifests/latest/files/content?path=a`, undefined, [401, 403, 405, 405, 405, 405, 405]],
+  ['GET', `${repo}/manifests/latest/files/changes?to=latest`, undefined, [401, 403, 405, 405, 405, 405, 405]],
   ['GET', '/events', undefined, [401, 400, 400, 400, 400, 200, 400]],
   ['GET', '/events?repository=team/other', undefined, [401, 403, 403, 403, 403, 200, 403]],
   ['GET', '/events?repository=team/app', undefined, [401, 403, 200, 200, 200, 200, 200]],

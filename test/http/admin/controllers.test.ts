@@ -106,6 +106,7 @@ function contextFor(as: Identity, access: Access): AdminContext {
     bodies: openBodies({ manifestBytesMax: 0, bodyBytesMax: 0, stallSecondsMax: 10 }),
     sourceOf: (request) => ({ request, client: undefined }),
     sendBlob: async () => new Response(),
+    streamOf: () => new ReadableStream(),
   }
 }
 

@@ -1,5 +1,6 @@
 import { t } from 'elysia'
-import { JOB_KINDS, type Job } from '../../../core/jobs/jobs.ts'
+import { JOB_KINDS, STARTABLE_KINDS } from '../../../core/jobs/job-kinds.ts'
+import type { Job } from '../../../core/jobs/jobs.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { omitAbsent } from '../omit-absent.ts'
 import { operation } from '../operation.ts'
@@ -7,17 +8,21 @@ import { Count, integer, pageOf, Time } from '../schemas.ts'
 import { answerEvents } from './event-stream.ts'
 import { jobEvents } from './job-events.ts'
 
-const KIND = t.UnionEnum([...JOB_KINDS], {
+const KINDS =
+  'gc: delete garbage; scan: find files that the database does not reference; scrub: verify all content; retain: ' +
+  'apply the retention policies; backup: back up to `backup.folder`'
+
+const StartableKind = t.UnionEnum([...STARTABLE_KINDS], { default: undefined, description: KINDS })
+
+const Kind = t.UnionEnum([...JOB_KINDS], {
   default: undefined,
-  description:
-    'gc: delete garbage; scan: find files that the database does not reference; scrub: verify all content; retain: ' +
-    'apply the retention policies; backup: back up to `backup.folder`',
+  description: `${KINDS}; index: list the files of layers, or compare those of images, which starts when somebody looks at them`,
 })
 
 const JobModel = t.Object(
   {
     id: t.String(),
-    kind: KIND,
+    kind: Kind,
     state: t.UnionEnum(['waiting', 'running', 'done', 'failed', 'cancelled'], { default: undefined }),
     progress: t.Object({ done: Count, total: t.Optional(Count) }),
     startedBy: t.String({ description: 'The account that started it' }),
@@ -91,7 +96,7 @@ export function jobs(context: AdminContext) {
         toJob(await jobs.start(kind, principal.act(), options)),
       {
         body: t.Object({
-          kind: KIND,
+          kind: StartableKind,
           removeMany: t.Optional(
             t.Boolean({
               description: 'Let a scan remove more than a tenth of the files, if they are unreferenced',
