@@ -276,7 +276,7 @@ async function openContent({
   reserve,
   ...parts
 }: ContentParts): Promise<ApiServices> {
-  const { registry, cache, config, now, idleMemory, jobs } = parts
+  const { registry, cache, config, now, idleMemory } = parts
   for (const one of [parts.metadata, parts.reader, local]) idleMemory.add(one)
   return {
     ...contentServices(parts),

@@ -5,6 +5,7 @@ import { cache } from './nouns/cache.ts'
 import { collector } from './nouns/collector.ts'
 import { damage } from './nouns/damage.ts'
 import { events } from './nouns/events.ts'
+import { files } from './nouns/files.ts'
 import { grants } from './nouns/grants.ts'
 import { groups } from './nouns/groups.ts'
 import { jobs } from './nouns/jobs.ts'
@@ -30,6 +31,7 @@ export const NOUNS: Readonly<Record<string, Noun>> = {
   tag: tags,
   manifest: manifests,
   blob: blobs,
+  file: files,
   upload: uploads,
   damage,
   storage,

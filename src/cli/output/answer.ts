@@ -3,7 +3,7 @@ import { escapeControls, type Field, formatText, jsonText, render } from './form
 import { sanitize, type Terminal } from './terminal.ts'
 
 /** The result of a verb. With --json the API's own JSON is printed, otherwise a table, a card or a line. */
-export type Answer = Listing | Card | Line | Raw
+export type Answer = Listing | Card | Line | Raw | Content
 
 /** A list of the API, which is fetched and printed page by page. */
 export interface Listing {
@@ -29,7 +29,12 @@ export interface Line {
   line: string
 }
 
-/** Bytes that are printed as they are. */
+/** The content of a file, of any size and kind. */
+export interface Content {
+  bytes: Response
+}
+
+/** A text that is printed as it is. */
 export interface Raw {
   raw: Response
 }
@@ -46,6 +51,7 @@ export async function printAnswer(
   options: PrintOptions,
 ): Promise<void> {
   if ('raw' in answer) return printRaw(answer.raw, terminal)
+  if ('bytes' in answer) return printContent(answer.bytes, terminal)
   if ('list' in answer) {
     const page = { ...options, limit: options.limit ?? answer.limit }
     return options.asJson
@@ -60,6 +66,16 @@ export async function printAnswer(
 async function printRaw(response: Response, terminal: Terminal): Promise<void> {
   const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(await response.arrayBuffer())
   await terminal.write(terminal.isForPeople ? escapeControls(text) : text)
+}
+
+/** Writes content as it arrives. A terminal gets it as text without control characters, which could control it. */
+async function printContent({ body }: Response, terminal: Terminal): Promise<void> {
+  const decoder = new TextDecoder()
+  for await (const chunk of body ?? []) {
+    await terminal.write(
+      terminal.isForPeople ? escapeControls(decoder.decode(chunk, { stream: true })) : chunk,
+    )
+  }
 }
 
 /** Prints one page in the form of the API, with the entries of all fetched pages and `nextCursor` of the last one. */

@@ -10,8 +10,8 @@ export interface Terminal {
   canAsk: boolean
   /** Milliseconds since 1970. */
   now: () => number
-  /** Writes to standard output. Resolves when more text can be written without buffering it. */
-  write(text: string): Promise<void>
+  /** Writes to standard output. Resolves when more can be written without buffering it. */
+  write(text: string | Uint8Array): Promise<void>
   /** Writes a line to standard error. */
   note(line: string): void
   /** Replaces the status line on standard error; an empty text removes it. Only if `hasBar`. */
