@@ -5,8 +5,11 @@ import { number, statement, text } from '../statement.ts'
 import { turn } from '../turn.ts'
 
 /** Blobs that are looked at in one turn, and altogether. */
-const BLOBS_READ = 50
+const BLOBS_READ = 10
 const BLOBS_MAX = 20_000
+
+/** Manifests that are looked at for each blob. One that more of them need counts as in use. */
+const USERS_MAX = 200
 
 /** How much of what a namespace holds would be freed by a purge. */
 export interface DeletedBytes {
@@ -56,5 +59,8 @@ function isDeleted(isMeant: SQL): SQL {
     join manifest m on m.id = r.manifest_id join repository p on p.id = m.repository_id
     where r.digest = b.digest and ${isMeant} and ${isInUse})`
   const inUse = sql`m.deleted_at is null and m.unreferenced_at is null and p.deleted_at is null`
-  return sql`(not ${users(inUse)} and ${users(sql`true`)})`
+  const max = sql.raw(String(USERS_MAX))
+  const count = sql`(select count(*) from (select 1 from manifest_reference r where r.digest = b.digest
+    limit ${max} + 1))`
+  return sql`(${count} <= ${max} and not ${users(inUse)} and ${users(sql`true`)})`
 }
