@@ -12,6 +12,7 @@ import { downloadCases } from './bench/downloads.ts'
 import { lifetimeCases } from './bench/lifetime.ts'
 import { listCases } from './bench/lists.ts'
 import { manyTagsCases } from './bench/many-tags.ts'
+import { pageCases } from './bench/page.ts'
 import { parserCases } from './bench/parsers.ts'
 import { pushCases } from './bench/pushes.ts'
 import { RandomFile } from './bench/random-file.ts'
@@ -30,6 +31,7 @@ const cases: Case[] = [
   ...lifetimeCases,
   ...listCases,
   ...manyTagsCases,
+  ...pageCases,
   ...collectionCases,
   ...retentionCases,
   ...cacheFillCases,

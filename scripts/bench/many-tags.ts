@@ -10,7 +10,8 @@ import { imageOf } from './push.ts'
 import { bytesOf } from './random-file.ts'
 
 const beside = 'bench/beside'
-const many = 'bench/many'
+/** The repository with very many tags. */
+export const many = 'bench/many'
 const resource = `/repositories/${encodeURIComponent(many)}`
 const path = `/api/v1${resource}`
 const digest = `sha256:${'11'.repeat(32)}`
@@ -53,7 +54,7 @@ async function measure({ executables, random, scale }: Bench): Promise<Row[]> {
     }
     await empty.registry.pushManifest(beside, 'latest', image.manifest)
   }
-  fill(folder.path, tagsOf(scale))
+  fillManyTags(folder.path, tagsOf(scale))
   const rows: Row[] = []
   {
     await using full = await start()
@@ -104,8 +105,8 @@ async function besidePulls(
   return { name, value: pulls.reduce((a, b) => Math.max(a, b)), note }
 }
 
-/** Makes the repository: manifests without blobs, of which the first has a share of the tags. */
-function fill(data: string, tags: number): void {
+/** Makes the repository in a data folder: manifests without blobs, of which the first has a share of the tags. */
+export function fillManyTags(data: string, tags: number): void {
   using database = new Database(join(data, 'cay.db'))
   const at = Date.now()
   const numbers = 'WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?)'

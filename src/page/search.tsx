@@ -7,7 +7,7 @@ import { Dialog } from './parts/dialog.tsx'
 import { neighbourOf } from './parts/row-focus.ts'
 import { Failure } from './parts/states.tsx'
 import { useResource } from './resource.ts'
-import { manifestPath, repositoryPath } from './routes.ts'
+import { manifestPath, parseRepositoryPath, repositoryPath } from './routes.ts'
 import { caller } from './session.ts'
 
 const RESULTS_MAX = 8
@@ -25,9 +25,10 @@ interface Result {
 /** Finds repositories, tags (`name:tag`) and, for admins, digests as you type. */
 export function SearchDialog({ onClose }: { onClose: () => void }) {
   const text = useSignal('')
-  const { route } = useLocation()
+  const { route, path } = useLocation()
+  const { name: current } = parseRepositoryPath(path)
   const q = text.value.trim()
-  const found = useResource(`search ${q}`, (signal) => search(q, signal))
+  const found = useResource(`search ${q}`, (signal) => search(q, current, signal))
   const results = found.data ?? []
   const submit = (event: Event) => {
     event.preventDefault()
@@ -66,39 +67,39 @@ export function SearchDialog({ onClose }: { onClose: () => void }) {
   )
 }
 
-async function search(q: string, signal: AbortSignal): Promise<Result[]> {
+/** Searches for what a text may mean: a digest, a tag of named repositories, or a repository or a tag of the current one. */
+async function search(q: string, current: string, signal: AbortSignal): Promise<Result[]> {
   if (/^(sha256:)?[0-9a-f]{6,64}$/.test(q) && caller.value?.admin) return await searchDigests(q, signal)
   const colon = q.lastIndexOf(':')
-  if (colon === -1) {
-    const { items } = await call('get', 'repositories', { query: { q, limit: RESULTS_MAX }, signal })
-    return items.map(({ name, bytes }) => ({
-      path: repositoryPath(name),
-      name,
-      detail: formatBytes(bytes),
-      icon: FolderGit2,
-    }))
-  }
-  return await searchTags(q.slice(0, colon), q.slice(colon + 1), signal)
+  if (colon !== -1) return await searchTags(q.slice(0, colon), q.slice(colon + 1), signal)
+  const [repositories, tags] = await Promise.all([
+    call('get', 'repositories', { query: { q, limit: RESULTS_MAX }, signal }),
+    q === '' || current === '' ? [] : tagsOf(current, q, signal).catch(() => []),
+  ])
+  const found = repositories.items.map(({ name, bytes }) => ({
+    path: repositoryPath(name),
+    name,
+    detail: formatBytes(bytes),
+    icon: FolderGit2,
+  }))
+  return [...tags, ...found].slice(0, RESULTS_MAX)
+}
+
+async function tagsOf(repository: string, q: string, signal: AbortSignal): Promise<Result[]> {
+  const params = { repository }
+  const query = { q, limit: RESULTS_MAX }
+  const { items } = await call('get', 'repositories/:repository/tags', { params, query, signal })
+  return items.map(({ name, kind }) => ({
+    path: manifestPath(repository, name),
+    name: `${repository}:${name}`,
+    detail: kind,
+    icon: Tag,
+  }))
 }
 
 async function searchTags(name: string, tag: string, signal: AbortSignal): Promise<Result[]> {
   const { items } = await call('get', 'repositories', { query: { q: name, limit: REPOSITORIES_MAX }, signal })
-  const found = await Promise.all(
-    items.map(async ({ name: repository }) => {
-      const query = { q: tag, limit: RESULTS_MAX }
-      const tags = await call('get', 'repositories/:repository/tags', {
-        params: { repository },
-        query,
-        signal,
-      })
-      return tags.items.map((one) => ({
-        path: manifestPath(repository, one.name),
-        name: `${repository}:${one.name}`,
-        detail: one.kind,
-        icon: Tag,
-      }))
-    }),
-  )
+  const found = await Promise.all(items.map(({ name: repository }) => tagsOf(repository, tag, signal)))
   return found.flat().slice(0, RESULTS_MAX)
 }
 

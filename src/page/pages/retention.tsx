@@ -71,7 +71,7 @@ const columns: Column<Tested>[] = [
   {
     title: 'Decision',
     cell: ({ expires }) => (
-      <span class={expires ? 'chip bad' : 'chip good'}>{expires ? 'deleted' : 'kept'}</span>
+      <span class={expires ? 'chip bad' : 'chip good'}>{expires ? 'expires' : 'stays'}</span>
     ),
   },
   {

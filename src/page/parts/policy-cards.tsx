@@ -49,7 +49,7 @@ function PolicyCard({ policy }: { policy: Policy }) {
   return (
     <section class="card">
       <header>
-        <h3>{name}</h3>
+        <h2>{name}</h2>
         {configuredIn !== undefined && <small>Configured in {visible(configuredIn)}</small>}
       </header>
       <Facts

@@ -49,28 +49,14 @@ function Run({ run: { at, events } }: { run: RetentionRun }) {
     manifests.length > 0 && countOf(manifests.length, 'untagged manifest'),
   ]
   return (
-    <li>
+    <li class="between">
       <details>
-        <summary class="between">
-          <span>
-            <b>{what.filter(Boolean).join(' and ')}</b>
-            {repositories.size > 0 && ` of ${countOf(repositories.size, 'repository', 'repositories')}`}{' '}
-            <small>
-              <Time at={at} />
-            </small>
-          </span>
-          {tags.length > 0 && (
-            <button
-              type="button"
-              aria-label={`Undo the run of ${formatTime(at)}`}
-              onClick={(event) => {
-                event.preventDefault()
-                attempt(inEach(restoreTags), `${countOf(tags.length, 'tag')} restored`, inEach(deleteAgain))
-              }}
-            >
-              Undo
-            </button>
-          )}
+        <summary>
+          <b>{what.filter(Boolean).join(' and ')}</b>
+          {repositories.size > 0 && ` of ${countOf(repositories.size, 'repository', 'repositories')}`}{' '}
+          <small>
+            <Time at={at} />
+          </small>
         </summary>
         <ul class="chips">
           {events.slice(0, NAMED_MAX).map(({ id, repository, tag, digest }) => (
@@ -84,6 +70,17 @@ function Run({ run: { at, events } }: { run: RetentionRun }) {
           {events.length > NAMED_MAX && <li>and {countOf(events.length - NAMED_MAX, 'other')}</li>}
         </ul>
       </details>
+      {tags.length > 0 && (
+        <button
+          type="button"
+          aria-label={`Undo the run of ${formatTime(at)}`}
+          onClick={() =>
+            attempt(inEach(restoreTags), `${countOf(tags.length, 'tag')} restored`, inEach(deleteAgain))
+          }
+        >
+          Undo
+        </button>
+      )}
     </li>
   )
 }
