@@ -285,7 +285,7 @@ describe('the defaults in a container', () => {
     expect([config.data, warnings]).toEqual(['/var/lib/cay', []])
   })
 
-  test('are overridden by the file, as all defaults are', async () => {
+  test('are overridden by the file, like all defaults', async () => {
     const { config } = await loadFile('listen = ["127.0.0.1:5001"]\ntls = "auto"\n', { environment })
     expect(config).toMatchObject({ listen: ['127.0.0.1:5001'], tls: 'auto' })
   })

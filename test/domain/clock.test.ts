@@ -27,7 +27,7 @@ test('recording clock: it equals the wall clock while that runs normally', () =>
   expect(now()).toBe(3_601_005)
 })
 
-test('recording clock: it never goes back behind what is recorded, and continues from there', () => {
+test('recording clock: it never goes back behind recorded times, and continues from the last one', () => {
   const { now, wait } = machine(50_000, 1000)
   expect(now()).toBe(50_000)
   wait(10)
@@ -99,7 +99,7 @@ test('certificate clock: on a board without any time it starts at the first rele
   expect(certificateClock(steady, now)()).toBe(Date.UTC(2026, 9, 1))
 })
 
-test('deletion clock: it goes on over a restart, and follows the wall clock after a grace period in all', () => {
+test('deletion clock: it continues over a restart, and follows the wall clock after a grace period in total', () => {
   const at = { wall: 10 * DAY, monotonic: 0 }
   const open = (kept?: KeptClock) =>
     openClocks(0, { wall: () => at.wall, monotonic: () => at.monotonic }).keptSteady(DAY, kept)

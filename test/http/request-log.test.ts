@@ -102,7 +102,7 @@ describe('request log: at info', () => {
     ])
   })
 
-  test('pulls, uploads and questions for a credential are no lines', async () => {
+  test('pulls, uploads and challenges are not logged', async () => {
     const image = imageManifest(EMPTY, [])
     const lines = await linesOf(1, async (server, admin) => {
       await pushImage(admin, 'app', image, [], { reference: 'v1' })

@@ -23,7 +23,7 @@ const get = async (query: string, authorization?: string) =>
 const post = async (form: Record<string, string>) =>
   await server.fetch('/token', { method: 'POST', body: new URLSearchParams(form) })
 
-test('a token that was not asked for the catalog is told which one is, as podman search needs', async () => {
+test('token: without the scope of the catalog, the challenge names it, as podman search needs', async () => {
   const token = await server.tokenFor(basic('alice'), 'repository:alice/app:pull')
   const response = await server.as(bearer(token)).fetch('/v2/_catalog')
   expect(response.status).toBe(401)
@@ -33,7 +33,7 @@ test('a token that was not asked for the catalog is told which one is, as podman
 })
 
 describe('GET /token', () => {
-  test('gives what was asked for, as far as the account may', async () => {
+  test('token: a token has the requested scopes that the account has', async () => {
     const scopes = ['alice/app:pull,push', 'alice/b:pull bob/c:pull'].map((one) => `scope=repository:${one}`)
     const query = `?service=any&account=alice&client_id=docker&${scopes.join('&').replace(' bob', ' repository:bob')}`
     const response = await get(query, basic('alice'))
@@ -56,7 +56,7 @@ describe('GET /token', () => {
     },
   )
 
-  test('anonymous has one, too, for what is public', async () => {
+  test('token: an anonymous client gets a token for public repositories', async () => {
     await server.grant('anonymous', 'alice/public', 'reader')
     const token = await server.tokenFor(undefined, 'repository:alice/public:pull,push')
     expect((await server.as(bearer(token)).fetch('/v2/alice/public/tags/list')).status).toBe(404)
@@ -91,7 +91,7 @@ describe('GET /token', () => {
 describe('POST /token', () => {
   const password = { grant_type: 'password', username: 'alice', password: 'correct-horse' }
 
-  test('takes a password, and then the refresh token that it gave', async () => {
+  test('token: accepts a password, and then the refresh token that it returned', async () => {
     const first = await post({ ...password, access_type: 'offline', scope: 'repository:alice/a:pull' })
     expect(first.status).toBe(200)
     const { refresh_token = '' } = (await first.json()) as Answer
@@ -143,7 +143,7 @@ describe('POST /token', () => {
     expect(await Promise.all([first, second].map(use))).toEqual([200, 401])
   })
 
-  test('a refresh token is good for nothing else, and not for ever', async () => {
+  test('token: a refresh token works only here, and expires', async () => {
     const { refresh_token = '' } = (await (
       await post({ ...password, access_type: 'offline' })
     ).json()) as Answer
@@ -169,7 +169,7 @@ describe('POST /token', () => {
     expect(Object.keys(JSON.parse(text))).toEqual(['errors'])
   })
 
-  test('takes a form only, of 64 KiB at most', async () => {
+  test('token: accepts only forms, of up to 64 KiB', async () => {
     const send = async (type: string, body: string) =>
       (await server.fetch('/token', { method: 'POST', body, headers: { 'content-type': type } })).status
     expect(await send('application/json', JSON.stringify(password))).toBe(415)
@@ -177,7 +177,7 @@ describe('POST /token', () => {
   })
 })
 
-test('a guesser has to wait, and the account is free again after', async () => {
+test('sign-in: guessing delays further attempts, and the account can sign in after that', async () => {
   await server.addUser('victim')
   const guess = async (from: string, password?: string) => {
     const headers = { authorization: basic('victim', password), 'x-forwarded-for': from }
@@ -200,7 +200,7 @@ test('a guesser has to wait, and the account is free again after', async () => {
   )
 })
 
-test('others cannot lock an account out where it has signed in before, and an admin unlocks it elsewhere', async () => {
+test('sign-in: guesses from elsewhere do not delay an address that has signed in before, and an admin can unlock the account', async () => {
   await server.addUser('locked')
   const signIn = async (from: string, password?: string) => {
     const headers = { authorization: basic('locked', password), 'x-forwarded-for': from }
@@ -218,13 +218,13 @@ test('others cannot lock an account out where it has signed in before, and an ad
   expect(items).toMatchObject([{ action: 'user.unlock', target: 'locked', account: 'admin' }])
 })
 
-test('many requests at once with one right password are one try', async () => {
+test('sign-in: concurrent requests with the same correct password count as one attempt', async () => {
   await server.addUser('busy')
   const all = Array.from({ length: 20 }, () => server.as(basic('busy')).fetch('/v2/'))
   expect((await Promise.all(all)).map(({ status }) => status)).toEqual(all.map(() => 200))
 })
 
-test('a new key signs at once; tokens of the old one stay good', async () => {
+test('signing keys: a new key signs at once, and tokens of the old one stay valid', async () => {
   const old = await server.tokenFor(basic('alice'), 'repository:alice/app:pull')
   const { id } = await server.admin<{ id: string }>('POST', '/signing-keys')
   const fresh = await server.tokenFor(basic('alice'), 'repository:alice/app:pull')
@@ -234,7 +234,7 @@ test('a new key signs at once; tokens of the old one stay good', async () => {
   }
 })
 
-test('a rotation that ends the old key at once ends its tokens, also those that were used just before', async () => {
+test('signing keys: revoking the old key at once invalidates its tokens, also recently used ones', async () => {
   const old = await server.tokenFor(basic('alice'), 'repository:alice/app:pull')
   const pull = async (token: string) =>
     (await server.as(bearer(token)).fetch('/v2/alice/app/tags/list')).status
@@ -249,7 +249,7 @@ test('a rotation that ends the old key at once ends its tokens, also those that 
   expect(await server.admin<{ items: object[] }>('GET', '/signing-keys')).toMatchObject({ items: [{}] })
 })
 
-test('no secret is in the log', () => {
+test('log: it contains no secret', () => {
   const text = JSON.stringify(server.log())
   expect(text).not.toMatch(/correct-horse|wrong-password|guess-number|cay_|eyJ|Basic /)
 })

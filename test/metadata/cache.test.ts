@@ -140,7 +140,7 @@ test('eviction: an index is evicted with its last stored image, and unreferenced
     expect(metadata.cache.totals()).toEqual({ bytes: 0, blobs: 0 })
   }))
 
-test('eviction: no image goes while there are unreferenced blobs, however many', () =>
+test('eviction: no image is evicted while there are unreferenced blobs, however many', () =>
   withMetadata(async (metadata) => {
     const write = cache(metadata)
     const image = imageManifest(randomBlob(10), [])
@@ -155,7 +155,7 @@ test('eviction: no image goes while there are unreferenced blobs, however many',
     expect(isHere(metadata, 'library/a', image)).toBe(false)
   }))
 
-test('eviction: a cap below what is pinned ends, and evicts only the rest', () =>
+test('eviction: with a cap below the pinned content, it ends after evicting everything else', () =>
   withMetadata(async (metadata) => {
     const write = cache(metadata)
     const caller = { account: 'me', credential: undefined, address: '', requestId: '' }

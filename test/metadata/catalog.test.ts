@@ -245,13 +245,13 @@ describe('many repositories', () => {
     expect([result, turns > 1]).toEqual([{ names: [], next: undefined }, true])
   })
 
-  test('a search for a text that most have finds a page, and what a caller may see', async () => {
+  test('a search for a text that most names have fills a page with what the caller may see', async () => {
     expect(await search('crowd', 2)).toMatchObject({ names: ['crowd/r00001', 'crowd/r00002'] })
     expect(await search('crowd', 2, EVERYTHING, `crowd/r0${COUNT}`)).toMatchObject({ names: ['own/crowd'] })
     expect(await search('crowd', 2, own)).toEqual({ names: ['own/crowd'], next: undefined })
   })
 
-  test('a search for a text that few have goes on from page to page', async () => {
+  test('a search for a text that few names have continues from page to page', async () => {
     for (const q of ['needle', 'ed']) {
       const first = await search(q, 3)
       expect(first.names).toEqual(['crowd/r00007', 'crowd/r01007', 'crowd/r02007'])

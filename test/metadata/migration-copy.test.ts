@@ -60,7 +60,7 @@ test('migrations: failed starts make one copy, say what failed, and leave the da
   expect(look('cay.db')).toEqual(WHOLE)
 })
 
-test('migrations: a database that changed since its copy is copied once more', async () => {
+test('migrations: a database that changed since its copy is copied again', async () => {
   run(HINDER)
   await failureOf(open(folder.path))
   run("update tag set updated_at = updated_at + 1 where name = 'latest'")

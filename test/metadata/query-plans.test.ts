@@ -75,9 +75,9 @@ test('query plans: every statement of the writer and of the reads is made once',
 })
 
 test.each([
-  ['what goes', garbageReads],
+  ['content that will be collected', garbageReads],
   ['why something stays', explanations],
-] as [string, (db: Db) => unknown][])('%s is told without a look at everything', (_, reads) => {
+] as [string, (db: Db) => unknown][])('%s is found without scanning everything', (_, reads) => {
   for (const sql of statementsOf(reads)) {
     const scans = planOf(sql).filter((detail) => /^SCAN|B-TREE FOR ORDER BY/.test(detail))
     expect([sql, scans]).toEqual([sql, []])

@@ -115,7 +115,7 @@ test('reachability: an index reaches its entries, in either push order, until th
   expect([before, after].map(marks)).toEqual([REACHED, REACHED])
 })
 
-test('reachability: a subject reaches its referrers, in either push order, as long as it exists', async () => {
+test('reachability: a subject reaches its referrers, in either push order, while it exists', async () => {
   const { push, marks, ...r } = await repository('referrers')
   const subject = image('subject')
   const [early, late] = [referrerOf('early', subject), referrerOf('late', subject)]

@@ -30,7 +30,7 @@ test('page: packages are read from an attestation', () => {
   expect(readSbom(JSON.stringify({ payload: btoa(JSON.stringify(statement)) }))).toEqual([musl])
 })
 
-test('page: what is no SBOM has no packages, and a malformed one only those that can be read', () => {
+test('page: other documents have no packages, and a malformed SBOM has those that can be read', () => {
   for (const text of ['', '[]', '{}', 'null', '{"payload":"%"}']) expect(readSbom(text)).toBeUndefined()
   const broken = { spdxVersion: 'SPDX-2.3', packages: [1, null, { name: 7 }, { name: 'zlib' }] }
   expect(readSbom(JSON.stringify(broken))?.map(({ name }) => name)).toEqual(['', 'zlib'])

@@ -23,13 +23,13 @@ test('tar: regular files are read with their folders', async () => {
   ])
 })
 
-test('tar: what is no archive, or is cut off, has the files before', async () => {
+test('tar: a truncated or invalid archive has the files before the fault', async () => {
   expect(read(new TextEncoder().encode('x'.repeat(2000)))).toEqual([])
   const archive = await packTar([file('a', 'one'), file('b', 'two'.repeat(400))])
   expect(read(archive.subarray(0, 2048))).toEqual([['a', 'one']])
 })
 
-test('gunzip: a small stream that becomes large ends at the bound', async () => {
+test('gunzip: a small stream that expands too far ends at the limit', async () => {
   const bomb = Bun.gzipSync(new Uint8Array(50_000_000))
   expect(bomb.length).toBeLessThan(100_000)
   expect(await gunzip(bodyOf(bomb), 1000)).toEqual(new Uint8Array(1000))
@@ -38,6 +38,6 @@ test('gunzip: a small stream that becomes large ends at the bound', async () => 
   )
 })
 
-test('gunzip: what is not compressed is refused', async () => {
+test('gunzip: bytes that are not compressed are refused', async () => {
   await expect(gunzip(bodyOf(new Uint8Array([1, 2, 3, 4])), 1000)).rejects.toThrow()
 })

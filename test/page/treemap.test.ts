@@ -11,7 +11,7 @@ test('page: the areas of a treemap are in proportion to their weights, and fill 
   }
 })
 
-test('page: a treemap of nothing has no areas, and one of equal nothings divides evenly', () => {
+test('page: a treemap without entries has no areas, and one of equal empty entries is divided evenly', () => {
   expect(treemap([], 2)).toEqual([])
   expect(treemap([0, 0], 2).map(({ width }) => width)).toEqual([50, 50])
 })

@@ -90,7 +90,7 @@ test("access: a robot's owner, a token's scope and a disabled account are listed
   await server.admin('PATCH', '/users/bob', { disabled: false })
 })
 
-test('access: an account may ask about itself and its robots; who may delete, also about anonymous', async () => {
+test('access: an account may ask about itself and its robots, and about anonymous if it may delete', async () => {
   const ask = async (who: string, query: Record<string, string>) =>
     (await server.as(basic(who)).fetch(`/api/v1/access?${new URLSearchParams(query)}`)).status
   expect(await ask('bob', { account: 'bob', repository: 'alice/app' })).toBe(200)

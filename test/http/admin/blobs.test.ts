@@ -9,7 +9,7 @@ beforeAll(async () => {
 }, 30_000)
 afterAll(() => server.stop())
 
-test('blobs: one is downloaded as a file that no browser runs, whole or in part', async () => {
+test('blobs: one is downloaded, completely or by range, as a file that no browser runs', async () => {
   const page = named('<script>alert(1)</script>')
   await pushBlob(server, 'hostile/app', page)
   const path = `/api/v1/repositories/hostile%2Fapp/blobs/${page.digest}`

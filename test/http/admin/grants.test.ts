@@ -91,7 +91,7 @@ test('grants: a user does not learn that the subject of a grant was deleted', as
   for (const subject of subjects) expect((await remove(subject, 'alice/left')).status).toBe(204)
 })
 
-test('grants: a server admin is told that an account does not exist', async () => {
+test('grants: a server admin gets an error for an account that does not exist', async () => {
   const grant = server.admin('PUT', '/grants', { subject: 'absent', pattern: 'x', role: 'reader' })
   expect(await grant.catch((error: Error) => error.message)).toContain('404')
 })

@@ -179,7 +179,7 @@ test('retention: a repository is looked at again when it is no longer immutable,
   await ask('DELETE', '/retention/policies/again', undefined, 204)
 })
 
-test('retention: what is pulled by digest, or is asked for with HEAD, counts as used', async () => {
+test('retention: a pull by digest and a HEAD count as uses', async () => {
   const policy = { repositories: ['used/**'], pulledDays: 3 }
   await ask('PUT', '/retention/policies/used', policy, 201)
   const image = imageManifest(EMPTY, [], { annotations: { reference: 'platform' } })

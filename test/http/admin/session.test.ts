@@ -161,7 +161,7 @@ test('sessions: shared caches may not store the responses', async () => {
   expect([known.status, known.headers.get('cache-control')]).toEqual([304, 'private, no-cache'])
 })
 
-test('caller: anonymous callers, accounts and sessions are told who they are', async () => {
+test('caller: it describes anonymous callers, accounts and sessions', async () => {
   const ask = async (headers: Record<string, string>) =>
     await (await server.fetch('/api/v1/caller', { headers })).json()
   expect(await ask({})).toEqual({ admin: false, openAccess: false, catalogAccess: false })

@@ -35,17 +35,17 @@ test.each([
   expect((await server.fetch(PATH)).status).toBe(404)
 })
 
-test('an unknown setting is refused by its name', async () => {
+test('upstreams: an unknown setting is refused, and the error names it', async () => {
   const refused = await put({ privat: true })
   expect([refused.status, refused.text]).toEqual([400, expect.stringContaining('privat: is not known')])
 })
 
-test('an upstream with 101 mirrors is refused', async () => {
+test('upstreams: one with 101 mirrors is refused', async () => {
   const refused = await put({ mirrors: Array(101).fill('https://mirror.example') })
   expect(refused.status).toBe(400)
 })
 
-test('the refusal of a URL with credentials does not repeat them', async () => {
+test('upstreams: the refusal of a URL with credentials does not repeat them', async () => {
   const refused = await put({ url: 'https://me:a-sec/ret@up.example' })
   expect(refused.status).toBe(400)
   expect(refused.text).not.toMatch(/a-sec|ret@/)

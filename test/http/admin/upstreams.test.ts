@@ -39,7 +39,7 @@ async function restart(options: TestServerOptions = {}) {
 const pull = async (reference = '1') =>
   (await server.fetch(`/v2/up.example/library/app/manifests/${reference}`)).status
 
-test('an upstream that is added is pulled through at once and after a restart; a changed one follows its new URL', async () => {
+test('upstreams: a new one works at once and after a restart, and a changed one uses its new URL', async () => {
   fake.putImage('library/app', '1')
   expect(await pull()).toBe(404)
   expect(await ask('PUT', PATH, { url: fake.url })).toMatchObject({ status: 201 })
@@ -57,7 +57,7 @@ test('an upstream that is added is pulled through at once and after a restart; a
   expect(await pull('3')).toBe(503)
 })
 
-test('the repositories of a removed upstream stay, are served as they are, and take pushes', async () => {
+test('upstreams: the repositories of a removed one are kept and served, and accept pushes', async () => {
   const { manifest } = fake.putImage('library/app', '1')
   await ask('PUT', PATH, { url: fake.url })
   expect(await pull()).toBe(200)
@@ -75,7 +75,7 @@ test('the repositories of a removed upstream stay, are served as they are, and t
   expect(await pull('own')).toBe(200)
 })
 
-test('a fill of a removed upstream ends, and its clients with it', async () => {
+test('upstreams: removing one ends its downloads and the responses that wait for them', async () => {
   const { layer } = fake.putImage('library/app', '1', [900_000])
   await ask('PUT', PATH, { url: fake.url })
   await pull()
@@ -92,7 +92,7 @@ test('a fill of a removed upstream ends, and its clients with it', async () => {
   expect(JSON.parse((await ask('GET', '/cache/downloads')).text).items).toEqual([])
 })
 
-test('a fill goes on with the new settings of its upstream', async () => {
+test('upstreams: a download continues with the new settings of its upstream', async () => {
   const { layer } = fake.putImage('library/app', '1', [900_000])
   await ask('PUT', PATH, { url: fake.url })
   await pull()
@@ -112,14 +112,14 @@ test('a fill goes on with the new settings of its upstream', async () => {
   expect(second.requests(/^GET .*blobs/)).toHaveLength(1)
 })
 
-test('a name that local repositories begin with is refused with their list', async () => {
+test('upstreams: a name that local repositories begin with is refused, and the error lists them', async () => {
   await pushImage(server, 'up.example/mine', imageManifest(EMPTY, []), [], { reference: '1' })
   const refused = await ask('PUT', PATH, { url: fake.url })
   expect(refused.status).toBe(409)
   expect(refused.text).toContain('up.example/mine')
 })
 
-test('a secret is written, sent to its upstream, and never told; it is kept only for the same place', async () => {
+test('upstreams: a secret can be set but not read, and is dropped when the URL changes', async () => {
   const secret = { url: fake.url, username: 'me', password: 'a-secret' }
   expect((await ask('PUT', PATH, secret)).status).toBe(201)
   const kept = { url: fake.url, username: 'me', connections: 2 }
@@ -141,7 +141,7 @@ test('a secret is written, sent to its upstream, and never told; it is kept only
   expect(all).not.toMatch(/a-secret|another-secret/)
 })
 
-test('a change carries the entity tag that it was made from', async () => {
+test('upstreams: a change checks its precondition', async () => {
   await ask('PUT', PATH, { url: fake.url }, { 'if-none-match': '*' })
   expect((await ask('PUT', PATH, { url: fake.url }, { 'if-none-match': '*' })).status).toBe(412)
   const { etag } = await ask('GET', PATH)
@@ -149,7 +149,7 @@ test('a change carries the entity tag that it was made from', async () => {
   expect((await ask('DELETE', PATH, undefined, { 'if-match': etag })).status).toBe(412)
 })
 
-test('an upstream of cay.toml wins, and the API names the file instead of changing it', async () => {
+test('upstreams: one in cay.toml cannot be changed by the API, and the error names the file', async () => {
   await ask('PUT', PATH, { url: 'https://elsewhere.example' })
   await server.stop()
   await using cache = await startCache({ data })

@@ -116,7 +116,7 @@ test('entity tags: the one of a tag changes when it moves, and not when it is pu
   expect((await ask('PUT', inTeam('/tags/pushed'), { digest }, stale)).status).toBe(412)
 })
 
-test('entity tags: the one of a manifest changes with its tags, and when it is pushed anew', async () => {
+test('entity tags: the one of a manifest changes with its tags, and when it is pushed again', async () => {
   const path = inTeam(`/manifests/${digest}`)
   await ask('PUT', inTeam('/tags/first'), { digest })
   const etag = await etagOf(path)

@@ -72,7 +72,7 @@ test('denials: everything that is missing is listed, in the distribution API, V1
   })
 })
 
-test('denials: a HEAD by digest is answered with 404, so that helm goes on to the push, which is told the reason', async () => {
+test('denials: a HEAD by digest gets 404, so that helm continues with the push, whose denial has the reason', async () => {
   const digest = `sha256:${'0'.repeat(64)}`
   const head = async (path: string, headers = {}) =>
     (await server.as(basic('alice')).fetch(`/v2/secret/app/${path}`, { method: 'HEAD', headers })).status

@@ -56,13 +56,13 @@ for (const [kind, start] of SERVERS) {
       expect(answer).toContain('Host')
     })
 
-    test('HTTP/1.0 without a Host is answered, as health checks of proxies send it', async () => {
+    test('HTTP/1.0 without a Host gets a response, because health checks of proxies send it', async () => {
       const answer = await exchangeRaw(server.url, ['GET /livez HTTP/1.0', '', ''])
       expect(answer).toStartWith('HTTP/1.1 200')
       expect(await exchangeRaw(server.url, ['GET /v2/ HTTP/1.0', '', ''])).toStartWith('HTTP/1.1 401')
     })
 
-    test('the target of CONNECT is no path, and is 400', async () => {
+    test('CONNECT gets 400, because its target is not a path', async () => {
       const answer = await exchangeRaw(server.url, [
         'CONNECT a.example:443 HTTP/1.1',
         'Host: a.example',
@@ -114,7 +114,7 @@ const arrival = (client: string | undefined, origin = 'http://localhost') => ({
   isOpen: () => false,
 })
 
-test('front door: one client has so many requests in flight, another one and who is not counted go on', async () => {
+test('front door: one client has a maximum of requests in flight, and other clients and trusted proxies are not affected', async () => {
   const { promise, resolve } = Promise.withResolvers<Response>()
   const shared = door()
   const statusOf = async (client: string | undefined) =>

@@ -31,7 +31,7 @@ function slowBody(headers: Record<string, string> = {}) {
   }
 }
 
-test('body reader: bodies that are in memory together stay within the budget, and each has its turn', async () => {
+test('body reader: concurrent bodies stay within the memory budget, and each gets its turn', async () => {
   const reader = open()
   let [held, most] = [0, 0]
   const order: string[] = []
@@ -52,7 +52,7 @@ test('body reader: bodies that are in memory together stay within the budget, an
   expect(most).toBeLessThanOrEqual(20)
 })
 
-test('body reader: what was announced and has not come keeps nobody out', async () => {
+test('body reader: a body that was announced but not sent takes no memory from others', async () => {
   const reader = open()
   const slow = Array.from({ length: 50 }, () => slowBody({ 'content-length': '10' }))
   const reads = slow.map(({ source }) => reader.read(source, 10, async (bytes) => bytes.length))
@@ -64,7 +64,7 @@ test('body reader: what was announced and has not come keeps nobody out', async 
   expect(await Promise.all(reads)).toEqual(slow.map(() => 10))
 })
 
-test('body reader: one that comes in many parts is put together', async () => {
+test('body reader: a body in many parts is joined', async () => {
   const reader = open({ budgetBytes: 200_000, largestBytes: 100_000 })
   const slow = slowBody()
   const read = reader.read(slow.source, 100_000, async (bytes) => new TextDecoder().decode(bytes))
@@ -74,7 +74,7 @@ test('body reader: one that comes in many parts is put together', async () => {
   expect(await read).toBe(parts.join(''))
 })
 
-test('body reader: what fails gives its memory back', async () => {
+test('body reader: a failed body releases its memory', async () => {
   const reader = open()
   const failing = reader.read(withBody('0123456789'), 10, async () => {
     throw new Error('of the first')
@@ -84,7 +84,7 @@ test('body reader: what fails gives its memory back', async () => {
   expect(await Promise.all(both)).toEqual([10, 10])
 })
 
-test('body reader: one that is too large is refused, before it is read where it says so', async () => {
+test('body reader: a body that is too large is refused, before it is read if it has a Content-Length', async () => {
   const reader = open()
   const announced = slowBody({ 'content-length': '11' })
   expect(await failureOf(reader.read(announced.source, 10, async () => {}))).toMatchObject({ status: 413 })
@@ -92,13 +92,13 @@ test('body reader: one that is too large is refused, before it is read where it 
   expect(await failureOf(streamed)).toMatchObject({ status: 413 })
 })
 
-test('body reader: a length that is no number is refused', async () => {
+test('body reader: a Content-Length that is not a number is refused', async () => {
   const request = { headers: new Headers({ 'content-length': '2, 2' }), body: null } as unknown as Request
   const failure = await failureOf(open().read({ request, client: undefined }, 10, async () => {}))
   expect(failure).toMatchObject({ status: 413 })
 })
 
-test('body reader: one that stalls, or ends before its length, is 408', async () => {
+test('body reader: a body that stalls, or ends before its length, gets 408', async () => {
   const reader = open({ stallSecondsMax: 0.1 })
   const stalled = slowBody({ 'content-length': '10' })
   stalled.send('01234')
@@ -109,7 +109,7 @@ test('body reader: one that stalls, or ends before its length, is 408', async ()
   expect(await failureOf(reader.read(short.source, 10, async () => {}))).toMatchObject({ status: 408 })
 })
 
-test('body reader: one that has no memory in time is 503, and says when to come again', async () => {
+test('body reader: a body that gets no memory in time gets 503 with Retry-After', async () => {
   const reader = open({ budgetBytes: 10, waitSecondsMax: 0.01 })
   const { promise, resolve } = Promise.withResolvers<void>()
   const first = reader.read(withBody('0123456789'), 10, () => promise)

@@ -4,7 +4,7 @@ import { failureOf } from '../../support/failure.ts'
 
 const stays = () => new AbortController().signal
 
-test('memory budget: bodies that each hold a part and wait for more all end', async () => {
+test('memory budget: bodies that each hold a part and wait for more do not deadlock', async () => {
   const budget = new MemoryBudget(100, 40, 60)
   const bodies = Array.from({ length: 10 }, () => budget.begin(undefined))
   const grow = async (body: (typeof bodies)[number]) => {
@@ -22,14 +22,14 @@ test('memory budget: bodies that each hold a part and wait for more all end', as
   expect(budget.tryTake(budget.begin(undefined), 60)).toBe(true)
 })
 
-test('memory budget: one client holds half of what is shared, and others have the rest', async () => {
+test('memory budget: one client can hold half of the shared memory, and others get the rest', async () => {
   const budget = new MemoryBudget(140, 40, 60)
   const greedy = [budget.begin('a'), budget.begin('a')]
   expect(greedy.map((body) => budget.tryTake(body, 40))).toEqual([true, false])
   expect(budget.tryTake(budget.begin('b'), 40)).toBe(true)
 })
 
-test('memory budget: a waiting client that leaves is dropped, and the next one is served', async () => {
+test('memory budget: a waiting client that disconnects is skipped, and the next one is served', async () => {
   const budget = new MemoryBudget(20, 10, 60)
   const [first, second, third, fourth] = [1, 2, 3, 4].map(() => budget.begin(undefined))
   if (!first || !second || !third || !fourth) throw new Error('there are four')
@@ -52,7 +52,7 @@ test('memory budget: waiting has a deadline, 503 with Retry-After', async () => 
   expect(budget.stuckSeconds).toBe(0)
 })
 
-test('memory budget: a queue that does not move says for how long', async () => {
+test('memory budget: a queue that does not move reports for how long', async () => {
   const budget = new MemoryBudget(10, 10, 60)
   const holder = budget.begin(undefined)
   await budget.wait(holder, 10, stays())

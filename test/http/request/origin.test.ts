@@ -17,17 +17,17 @@ const FORWARDED = {
   'x-forwarded-for': '198.51.100.7',
 }
 
-test('the address is the one that the request names, with the scheme that is spoken', () => {
+test('public address: it is the host of the request, with the scheme of the connection', () => {
   expect(origins().of(ask({}), '192.0.2.1')).toBe('http://cay.example:5000')
   expect(origins({ isTls: true }).of(ask({}), '192.0.2.1')).toBe('https://cay.example:5000')
 })
 
-test('external-url wins over everything', () => {
+test('public address: external-url overrides everything', () => {
   const fixed = origins({ externalUrl: 'https://fixed.example', trustedProxies: [PROXY] })
   expect(fixed.of(ask(FORWARDED), PROXY)).toBe('https://fixed.example')
 })
 
-test('what is forwarded is believed of trusted proxies only', () => {
+test('public address: forwarding headers are used only from trusted proxies', () => {
   const some = origins({ trustedProxies: ['10.0.0.0/8', 'fd00::/8'] })
   for (const peer of [PROXY, '::ffff:10.1.2.3', 'fd00::1']) {
     expect(some.of(ask(FORWARDED), peer)).toBe('https://registry.example')
@@ -63,7 +63,7 @@ test.each<[Record<string, string>, string]>([
   expect(origins({ trustedProxies: ['10.0.0.0/8'] }).clientOf(ask(headers), PROXY)).toBe(expected)
 })
 
-test("behind a proxy that sets X-Forwarded-*, a Forwarded header is the client's, and is not believed", () => {
+test('public address: if a proxy sets X-Forwarded-*, Forwarded is ignored, because it comes from the client', () => {
   const request = ask({
     forwarded: 'proto=http;host=evil.example;for=203.0.113.9',
     'x-forwarded-proto': 'https',
@@ -74,7 +74,7 @@ test("behind a proxy that sets X-Forwarded-*, a Forwarded header is the client's
   expect(some.clientOf(request, PROXY)).toBe('198.51.100.7')
 })
 
-test('a host that would break out of the challenge is not repeated', () => {
+test('public address: a host that would break out of the challenge is not repeated', () => {
   const request = { headers: { get: (name: string) => (name === 'host' ? 'x",error="' : null) } }
   expect(origins().of(request as unknown as Request, '192.0.2.1')).toBe('http://localhost')
 })
@@ -85,7 +85,7 @@ test.each(['10.0.0.0/33', 'proxy.example', '', 'fd00::/129', '10.0.0.0/x'])('%j 
   )
 })
 
-test('of thousands of hops, only the first one and the nearest ones are read', () => {
+test('public address: of thousands of hops, only the first one and the nearest ones are read', () => {
   const trusting = origins({ trustedProxies: [PROXY] })
   const hops = ['198.51.100.1', ...Array<string>(5000).fill(PROXY)]
   const far = ask({ 'x-forwarded-for': hops.join(', '), 'x-forwarded-proto': 'https' })
