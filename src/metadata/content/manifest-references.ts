@@ -8,6 +8,9 @@ import { bytes, number, statement, text } from '../statement.ts'
 import type { ManifestPut } from './manifest-put.ts'
 import type { FindManifest } from './manifest-rows.ts'
 
+/** How many missing references an error names. */
+const MISSING_MAX = 100
+
 export type ReferenceRows = ReturnType<typeof referenceRows>
 
 /** The rows that say what a manifest names. */
@@ -17,12 +20,13 @@ export function referenceRows(db: Db, find: FindManifest) {
   return {
     /**
      * Returns the ids of the blobs that a manifest names and that count as unreferenced. Throws MANIFEST_BLOB_UNKNOWN with
-     * one entry for each reference that the repository lacks.
+     * one entry for each reference that the repository lacks, at most 100.
      */
     check(repositoryId: number, call: ManifestPut): number[] {
       const unused: number[] = []
       const missing: ManifestReference[] = []
       for (const reference of call.manifest.references) {
+        if (missing.length === MISSING_MAX) break
         const digest = digestToBytes(reference.digest)
         const link = linked.get({ repositoryId, digest })
         if (link !== undefined && link.unreferencedAt !== null) unused.push(link.blobId)

@@ -47,8 +47,8 @@ export function manifestWrites(means: Means) {
   return {
     /**
      * Stores a manifest and points its tags at it. Answers whether something that may be remembered has changed.
-     * Throws MANIFEST_BLOB_UNKNOWN with one entry for each reference that the repository lacks, and DENIED (409) for a
-     * tag that may not be moved.
+     * Throws MANIFEST_BLOB_UNKNOWN with one entry for each of the first 100 references that the repository lacks, and
+     * DENIED (409) for a tag that may not be moved.
      */
     putManifest(call: ManifestPut): { stale: Stale | undefined } {
       const repositoryId = ensure(call.repository, call.at)

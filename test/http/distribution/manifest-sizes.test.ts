@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import * as content from '../../support/content.ts'
 import { pushBlob, pushManifest, putManifest } from '../../support/push.ts'
-import { startExecutable } from '../../support/server.ts'
+import { startExecutable, startInProcess } from '../../support/server.ts'
 
 const { EMPTY, OCI_MANIFEST } = content
 const MiB = 1024 * 1024
@@ -42,4 +42,15 @@ test('manifests: 4 MiB are accepted, one byte more is refused', async () => {
   }
   const tags = await (await server.fetch('/v2/a/tags/list')).json()
   expect(tags).toEqual({ name: 'a', tags: ['most'] })
+})
+
+test('manifests: an error names at most 100 missing blobs', async () => {
+  await using server = await startInProcess()
+  await pushBlob(server, 'a', EMPTY)
+  const layers = Array.from({ length: 600 }, (_, at) => content.named(`a missing layer ${at}`))
+  const refused = await putManifest(server, 'a', content.imageManifest(EMPTY, layers), {
+    reference: 'latest',
+  })
+  const { errors } = (await refused.json()) as { errors: { code: string }[] }
+  expect([refused.status, errors.length, errors[0]?.code]).toEqual([400, 100, 'MANIFEST_BLOB_UNKNOWN'])
 })
