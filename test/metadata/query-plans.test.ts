@@ -108,15 +108,15 @@ test('query plans: pages of the API are read in the order of an index', () => {
     [() => catalog.deletedRepositories(EVERYTHING, { windowStart: 1 }, 10), /INDEX repository_deleted/],
     [
       tags({ sort: 'name', order: 'desc', after }),
-      /SEARCH tag USING INDEX sqlite_autoindex_tag_1 \(repository_id=\? AND name</,
+      /SEARCH tag USING INDEX sqlite_autoindex_tag_1 \(repository_id=\? AND name>\? AND name<\?\)/,
     ],
     [
       tags({ sort: 'updated', order: 'asc', after }),
-      /SEARCH tag USING INDEX tag_updated \(repository_id=\? AND \(updated_at,name\)>/,
+      /SEARCH tag USING INDEX tag_updated \(repository_id=\? AND \(updated_at,name\)>\(\?,\?\) AND \(updated_at,name\)<\(\?,\?\)\)/,
     ],
     [
       tags({ sort: 'updated', order: 'desc', q: 'x' }),
-      /SEARCH tag USING INDEX tag_updated \(repository_id=\?\)/,
+      /SEARCH tag USING INDEX tag_updated \(repository_id=\? AND \(updated_at,name\)>\(\?,\?\) AND \(updated_at,name\)<\(\?,\?\)\)/,
     ],
     [() => catalog.manifests(NAME, 9, 10), /INDEX manifest_repository \(repository_id=\? AND rowid</],
     [() => catalog.deletedManifests(NAME, 1, 9, 10), /INDEX manifest_hidden \(repository_id=\? AND rowid</],

@@ -1,70 +1,94 @@
-import { and, asc, desc, eq, type SQL, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, sql } from 'drizzle-orm'
 import type { Db } from '../database.ts'
 import { tag } from '../schema.ts'
+import { number, statement, text } from '../statement.ts'
 import { turn } from '../turn.ts'
 import { isTagAt, selectTags, type TagQuery, type TagRow, toTag } from './listed-tag.ts'
-import { containing } from './text-search.ts'
+import { isLike, likePattern } from './text-search.ts'
 
-/** Tags that are looked at in one turn: some milliseconds. */
+/** Tags that are looked at in the first turn, and in one turn at most. */
 const LOOKED_AT_FIRST = 256
 const LOOKED_AT_MAX = 4096
 
+/** A turn that took longer makes the next one look at half as many. */
+const TURN_MS_MAX = 2
+
 type Place = NonNullable<TagQuery['after']>
 
+/** Places before and after every tag: names are printable ASCII. */
+const START = { name: '', updatedAt: -1 }
+const END = { name: '\x7f', updatedAt: Number.MAX_SAFE_INTEGER }
+
 /**
- * Finds at most `limit` tags of a repository that match. Of a repository with many tags some are looked at in each turn,
- * for no index finds a part of a name.
+ * Makes the function that finds at most `limit` tags of a repository that match. Of a repository with many tags some are
+ * looked at in each turn, for no index finds a part of a name.
  */
-export async function searchTags(
-  db: Db,
-  repositoryId: number,
-  query: TagQuery,
-  limit: number,
-  now: number,
-): Promise<TagRow[]> {
-  const { endOf, read } = slices(db, repositoryId, query, now)
-  const found: TagRow[] = []
-  let { after } = query
-  for (let size = Math.max(limit, LOOKED_AT_FIRST); ; size = Math.min(size * 2, LOOKED_AT_MAX)) {
-    const end = endOf(after, size)
-    found.push(...read(after, end, limit - found.length))
-    if (end === undefined || found.length >= limit) return found
-    after = end
-    await turn()
+export function tagSearch(db: Db) {
+  const inOrder = {
+    name: { asc: slices(db, 'name', 'asc'), desc: slices(db, 'name', 'desc') },
+    updated: { asc: slices(db, 'updated', 'asc'), desc: slices(db, 'updated', 'desc') },
+  }
+  return async (repositoryId: number, query: TagQuery, limit: number, now: number): Promise<TagRow[]> => {
+    const { q = '', sort, order, after } = query
+    const { endOf, read } = inOrder[sort][order]
+    const [first, last] = order === 'asc' ? [START, END] : [END, START]
+    const found: TagRow[] = []
+    let { name, updatedAt }: Omit<Place, 'name'> & { name: string } = after ?? first
+    for (let size = Math.max(limit, LOOKED_AT_FIRST); ; ) {
+      const began = performance.now()
+      const from = { repositoryId, name, updatedAt }
+      const end = endOf.get({ ...from, skipped: size - 1 })
+      const { name: endName, updatedAt: endUpdatedAt } = end ?? last
+      const until = { endName, endUpdatedAt, limit: limit - found.length }
+      found.push(...read.all({ ...from, ...until, pattern: likePattern(q), now }).map(toTag))
+      if (end === undefined || found.length >= limit) return found
+      name = endName
+      updatedAt = endUpdatedAt
+      const isSlow = performance.now() - began > TURN_MS_MAX
+      size = isSlow ? Math.max(1, size >> 1) : Math.min(size * 2, LOOKED_AT_MAX)
+      await turn()
+    }
   }
 }
 
-function slices(db: Db, repositoryId: number, { q = '', sort, order }: TagQuery, now: number) {
-  const isByName = sort === 'name'
-  const key = isByName ? [tag.name] : [tag.updatedAt, tag.name]
-  const direction = order === 'asc' ? asc : desc
-  const [beyond, until] = order === 'asc' ? [sql`>`, sql`<=`] : [sql`<`, sql`>=`]
-  const compare = (operator: SQL, { name, updatedAt }: Place) => {
-    const values = isByName ? [sql`${name}`] : [sql`${updatedAt}`, sql`${name}`]
-    return sql`(${sql.join(key, sql`, `)}) ${operator} (${sql.join(values, sql`, `)})`
-  }
-  const isWithin = (after: Place | undefined, end?: Place) =>
-    and(eq(tag.repositoryId, repositoryId), after && compare(beyond, after), end && compare(until, end))
-  const sorted = key.map((column) => direction(column))
+function slices(db: Db, sort: TagQuery['sort'], order: TagQuery['order']) {
+  const [direction, beyond, until] = order === 'asc' ? [asc, sql`>`, sql`<=`] : [desc, sql`<`, sql`>=`]
+  const sorted = sort === 'name' ? [direction(tag.name)] : [direction(tag.updatedAt), direction(tag.name)]
+  /** A subquery, for a parameter that the plan looks at is a reason for SQLite to compile the statement anew. */
+  const compare = (operator: typeof beyond, name: unknown, updatedAt: unknown) =>
+    sort === 'name'
+      ? sql`${tag.name} ${operator} (select ${name})`
+      : sql`(${tag.updatedAt}, ${tag.name}) ${operator} ((select ${updatedAt}), (select ${name}))`
+  const place = { repositoryId: number, name: text, updatedAt: number }
   return {
     /** The last one of so many tags after a place; undefined when there are fewer. */
-    endOf: (after: Place | undefined, size: number): Place | undefined =>
+    endOf: statement(db, { ...place, skipped: number }, ({ repositoryId, name, updatedAt, skipped }) =>
       db
-        .select({ name: tag.name, updatedAt: isByName ? sql<number>`0` : tag.updatedAt })
+        .select({ name: tag.name, updatedAt: sort === 'name' ? sql<number>`0` : tag.updatedAt })
         .from(tag)
-        .where(isWithin(after))
+        .where(and(eq(tag.repositoryId, repositoryId), compare(beyond, name, updatedAt)))
         .orderBy(...sorted)
         .limit(1)
-        .offset(size - 1)
-        .get() as Place | undefined,
+        .offset(skipped),
+    ),
 
     /** The tags between two places that match. */
-    read: (after: Place | undefined, end: Place | undefined, limit: number): TagRow[] =>
-      selectTags(db)
-        .where(and(isWithin(after, end), q === '' ? undefined : containing(tag.name, q), isTagAt(now)))
-        .orderBy(...sorted)
-        .limit(limit)
-        .all()
-        .map(toTag),
+    read: statement(
+      db,
+      { ...place, endName: text, endUpdatedAt: number, pattern: text, now: number, limit: number },
+      ({ repositoryId, name, updatedAt, endName, endUpdatedAt, pattern, now, limit }) =>
+        selectTags(db)
+          .where(
+            and(
+              eq(tag.repositoryId, repositoryId),
+              compare(beyond, name, updatedAt),
+              compare(until, endName, endUpdatedAt),
+              isLike(tag.name, sql`(select ${pattern})`),
+              isTagAt(sql`${now}`),
+            ),
+          )
+          .orderBy(...sorted)
+          .limit(limit),
+    ),
   }
 }

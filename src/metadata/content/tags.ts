@@ -5,11 +5,12 @@ import { repository, tag } from '../schema.ts'
 import { number, statement, text } from '../statement.ts'
 import { isTagAt, selectTags, type TagQuery, type TagRow, toTag } from './listed-tag.ts'
 import type { RepositoryReads } from './repositories.ts'
-import { searchTags } from './tag-search.ts'
+import { tagSearch } from './tag-search.ts'
 
 /** Reads of tags. `now` is milliseconds since 1970: a tag whose end has come is not among them. */
 export function tagReads(db: Db, { find }: Pick<RepositoryReads, 'find'>) {
   const { page, byName, ofManifest } = statements(db)
+  const search = tagSearch(db)
   return {
     /** At most `limit` tags after `last`, in byte order; undefined when there is no such repository. */
     list(name: RepositoryName, last: string, limit: number, now: number): Tag[] | undefined {
@@ -32,7 +33,7 @@ export function tagReads(db: Db, { find }: Pick<RepositoryReads, 'find'>) {
       now: number,
     ): Promise<TagRow[] | undefined> {
       const repositoryId = find(name)
-      return repositoryId === undefined ? undefined : await searchTags(db, repositoryId, query, limit, now)
+      return repositoryId === undefined ? undefined : await search(repositoryId, query, limit, now)
     },
 
     /** At most `limit` tags after `last` that point at a manifest. */

@@ -3,11 +3,7 @@ import { type Column, type Placeholder, type SQL, sql } from 'drizzle-orm'
 /** A trigram index finds no shorter text; counted as code points. */
 const TRIGRAM = 3
 
-/** A column has this text somewhere, whatever the case of its ASCII letters. */
-export function containing(column: Column, text: string): SQL {
-  return isLike(column, sql`${likePattern(text)}`)
-}
-
+/** A column is like the pattern of a text, whatever the case of its ASCII letters. */
 export function isLike(column: Column, pattern: SQL | Placeholder): SQL {
   return sql`${column} like ${pattern} escape '\\'`
 }
