@@ -16,7 +16,7 @@ import { UpstreamError } from './upstream-error.ts'
 const PLACE_MILLISECONDS = 5000
 
 /** Bytes that are written to a client at once. The first write is small, so that all clients of a turn get one soon. */
-const WRITE_BYTES = 64 * 1024
+const WRITE_BYTES = 128 * 1024
 const FIRST_WRITE_BYTES = 16 * 1024
 
 export interface FillContext {

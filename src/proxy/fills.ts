@@ -12,7 +12,7 @@ import type { Upstream } from './upstream.ts'
 import { UpstreamError } from './upstream-error.ts'
 
 /** Memory in which clients of one fill share what they read. */
-const SHARED_BYTES_MAX = 16 * 1024 * 1024
+const SHARED_BYTES_MAX = 8 * 1024 * 1024
 const CHUNK_BYTES = 256 * 1024
 
 /** Bytes that all followers together are sent in one turn of the event loop. */
