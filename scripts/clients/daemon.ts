@@ -1,4 +1,5 @@
 import { readLines } from '../lib/command.ts'
+import { stopProcess } from '../lib/stop-process.ts'
 
 const startSecondsMax = 60
 
@@ -28,10 +29,7 @@ export async function startDaemon(
   const fail = () => started.reject(new Error(`${command[0]} did not start\n${log.join('\n')}`))
   const deadline = setTimeout(fail, startSecondsMax * 1000)
   drained.then(fail)
-  const stop = async () => {
-    child.kill('SIGTERM')
-    await child.exited
-  }
+  const stop = () => stopProcess(child)
   await started.promise.catch(async (error: unknown) => {
     await stop()
     throw error

@@ -2,11 +2,11 @@ import { existsSync } from 'node:fs'
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { runCommand } from '../lib/command.ts'
+import { stopProcess } from '../lib/stop-process.ts'
 import { cacheFolder } from '../toolchain/go-tool.ts'
 import { bringTools } from '../toolchain.ts'
 import { eventually } from './trial.ts'
 
-const stopSecondsMax = 30
 const bootSecondsMax = 120
 const makeSecondsMax = 1800
 
@@ -54,13 +54,8 @@ export async function bootDebian(
       stderr: Bun.file(join(folder, `${name}.errors.log`)),
     },
   )
-  const stop = async () => {
-    // systemd-nspawn shuts the machine down.
-    container.kill('SIGTERM')
-    const force = setTimeout(() => container.kill('SIGKILL'), stopSecondsMax * 1000)
-    await container.exited
-    clearTimeout(force)
-  }
+  // systemd-nspawn shuts the machine down.
+  const stop = () => stopProcess(container)
   try {
     const clean = [
       'env',

@@ -3,12 +3,12 @@ import { copyFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { build } from '../build.ts'
 import { runCommand } from '../lib/command.ts'
-import { buildDeb } from '../packaging/deb.ts'
 import { platforms } from '../packaging/platform.ts'
 import { buildRpm } from '../packaging/rpm.ts'
 import { sourceSeconds } from '../packaging/source-time.ts'
 import { bringTools } from '../toolchain.ts'
 import { bootDebian, type Machine } from './debian-machine.ts'
+import { installDeb } from './debian-package.ts'
 import { eventually, expectNoSecret, pushOwnImage, type Trial, type TrialContext } from './trial.ts'
 
 /** The highest exposure that `systemd-analyze security` may find, in tenths. */
@@ -106,16 +106,6 @@ async function useRpm({ folder }: TrialContext): Promise<void> {
   await runCommand([rpm, ...install])
   match(await runCommand([join(root, 'usr/bin/cay'), '--version']), /^cay /)
   match(await runCommand([rpm, '--query', '--configfiles', '--root', root, 'cay']), /\/etc\/default\/cay/)
-}
-
-/** Builds the package of this executable with a version, and installs it. */
-async function installDeb(machine: Machine, folder: string, version: string): Promise<void> {
-  const [platform] = platforms
-  if (platform === undefined) return
-  const path = await buildDeb(platform, { version, seconds: sourceSeconds(), folder })
-  await copyFile(path, join(machine.root, 'root', 'cay.deb'))
-  await machine.run('dpkg', '--install', '/root/cay.deb')
-  await machine.run('rm', '/root/cay.deb')
 }
 
 async function checkUnit(machine: Machine, path: string): Promise<void> {

@@ -5,10 +5,8 @@ import { migrations } from '../../src/metadata/migrations.ts'
 import { fixtureContent } from '../../test/support/fixture-content.ts'
 import { build } from '../build.ts'
 import { runCommand } from '../lib/command.ts'
-import { buildDeb } from '../packaging/deb.ts'
-import { platforms } from '../packaging/platform.ts'
-import { sourceSeconds } from '../packaging/source-time.ts'
 import { bootDebian, type Machine } from './debian-machine.ts'
+import { installDeb } from './debian-package.ts'
 import { eventually, pushOwnImage, type Trial, type TrialContext } from './trial.ts'
 
 const repository = join(import.meta.dir, '..', '..')
@@ -28,7 +26,7 @@ export const upgrade: Trial = {
 
 async function upgradeAll({ folder }: TrialContext): Promise<void> {
   await using machine = await bootDebian(folder)
-  await installDeb(machine, folder, await build(), '0.0.2')
+  await installDeb(machine, folder, '0.0.2', await build())
   await machine.run('systemctl', 'stop', 'cay')
   await machine.shell('echo CAY_ACCESS=open >> /etc/default/cay')
   // A folder of the newest schema needs no upgrade.
@@ -58,13 +56,13 @@ async function upgradeAndBack({ folder, layout }: TrialContext): Promise<void> {
   await machine.shell(
     `mkdir -p ${dropIn} && printf '[Service]\\nType=exec\\nWatchdogSec=0\\n' > ${dropIn}/old.conf`,
   )
-  await installDeb(machine, folder, earlier.executable, '0.0.1')
+  await installDeb(machine, folder, '0.0.1', earlier.executable)
   await eventually(() => machine.run('cay', 'health'))
   const password = await machine.run('cat', `${data}/initial-admin-password`)
   const target = { address: '127.0.0.1:5000', password, prefix: machine.inNetwork }
   await pushOwnImage(layout, target)
   await machine.run('rm', '-r', dropIn)
-  await installDeb(machine, folder, await build(), '0.0.2')
+  await installDeb(machine, folder, '0.0.2', await build())
   match(await machine.run('cay', 'tag', 'list', 'cay/cay'), /sha256:/)
   // It can be pushed again, and pulled with the same bytes.
   await pushOwnImage(layout, target)
@@ -73,7 +71,7 @@ async function upgradeAndBack({ folder, layout }: TrialContext): Promise<void> {
     `mkdir -p ${dropIn} && printf '[Service]\\nType=exec\\nWatchdogSec=0\\n' > ${dropIn}/old.conf`,
   )
   // The earlier version refuses the newer database, and takes the copy.
-  await installDeb(machine, folder, earlier.executable, '0.0.1')
+  await installDeb(machine, folder, '0.0.1', earlier.executable)
   await rejects(eventually(() => machine.run('cay', 'health'), 3))
   await machine.run('systemctl', 'stop', 'cay')
   await putCopyBack(machine, earlier.migrations)
@@ -98,21 +96,6 @@ async function expectContent(machine: Machine): Promise<void> {
     deepEqual(await pulled.stdout.bytes(), new Uint8Array(bytes))
   }
   match(await machine.run('cay', 'tag', 'list', 'library/app'), /latest[\s\S]*v1/)
-}
-
-/** Installs the package of an executable. */
-async function installDeb(
-  machine: Machine,
-  folder: string,
-  executable: string,
-  version: string,
-): Promise<void> {
-  const [platform] = platforms
-  if (platform === undefined) return
-  const path = await buildDeb(platform, { version, seconds: sourceSeconds(), folder, executable })
-  await cp(path, join(machine.root, 'root', 'cay.deb'))
-  await machine.run('dpkg', '--install', '--force-downgrade', '/root/cay.deb')
-  await machine.run('rm', '/root/cay.deb')
 }
 
 /** Builds the version before the newest migration from the history. `await using` removes its sources. */

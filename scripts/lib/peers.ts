@@ -2,11 +2,12 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { build } from '../build.ts'
 import { bringTools } from '../toolchain.ts'
+import { freePort } from './free-port.ts'
 import { type ProcessUsage, processUsage } from './process-usage.ts'
+import { stopProcess } from './stop-process.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 
 const startSecondsMax = 30
-const stopSecondsMax = 30
 
 /** The measured servers: cay, Debian's distribution 2.8, distribution 3.1, and nginx with the same bytes as files. */
 export type PeerName = 'cay' | 'docker-registry' | 'distribution' | 'nginx'
@@ -71,10 +72,7 @@ export async function startPeer(
   const began = performance.now()
   const child = Bun.spawn(command, { env, stdin: 'ignore', stdout: Bun.file(log), stderr: Bun.file(log) })
   const stop = async () => {
-    child.kill('SIGTERM')
-    const force = setTimeout(() => child.kill('SIGKILL'), stopSecondsMax * 1000)
-    await child.exited
-    clearTimeout(force)
+    await stopProcess(child)
     await folder[Symbol.asyncDispose]()
   }
   while (!(await answers(setup.port))) {
@@ -157,12 +155,6 @@ http {
   server { listen 127.0.0.1:${port}; root ${data}; }
 }
 `
-}
-
-function freePort(): number {
-  const listener = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } })
-  listener.stop(true)
-  return listener.port
 }
 
 async function answers(port: number): Promise<boolean> {

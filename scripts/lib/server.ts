@@ -1,8 +1,7 @@
 import { build } from '../build.ts'
 import { readLines } from './command.ts'
+import { stopProcess } from './stop-process.ts'
 import { temporaryFolder } from './temporary-folder.ts'
-
-const stopSecondsMax = 30
 
 /** A running cay. `await using` stops it. */
 export interface Server extends AsyncDisposable {
@@ -59,10 +58,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
   }
   const drained = Promise.all([readLines(child.stdout, keep), readLines(child.stderr, keep)])
   const stop = async () => {
-    child.kill('SIGTERM')
-    const force = setTimeout(() => child.kill('SIGKILL'), stopSecondsMax * 1000)
-    await child.exited
-    clearTimeout(force)
+    await stopProcess(child)
     await drained
     await folder?.[Symbol.asyncDispose]()
   }

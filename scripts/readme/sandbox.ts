@@ -1,6 +1,7 @@
 import { mkdir, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { build } from '../build.ts'
+import { freePort } from '../lib/free-port.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
 import type { Block } from './blocks.ts'
 import { startRegistry, writeRegistryFolder } from './other-registries.ts'
@@ -63,7 +64,7 @@ export async function runBlock(block: Block, trial: Trial, folders: string[] = [
   await mkdir(bin)
   await symlink(process.env.CAY_EXECUTABLE ?? (await build()), join(bin, 'cay'))
   await symlink(process.execPath, join(bin, 'bun'))
-  const [port, securePort] = [freePort(), freePort()]
+  const [port, securePort] = [String(freePort()), String(freePort())]
   await using moving = new AsyncDisposableStack()
   const moved = await startMoving(block.text, home, moving)
   const place = (text: string) =>
@@ -147,13 +148,3 @@ const ANSWERS: readonly (readonly [RegExp, string])[] = [
   [/password[^\n]*: *$/i, `${PASSWORD}\n`],
   [/\[y\/N\] *$/, 'y\n'],
 ]
-
-/** Returns a port that is free now. */
-function freePort(): string {
-  const server = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } })
-  try {
-    return String(server.port)
-  } finally {
-    server.stop(true)
-  }
-}
