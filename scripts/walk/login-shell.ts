@@ -100,16 +100,19 @@ export class LoginShell implements AsyncDisposable {
 
   /** Calls `find` after each output, until it returns something. */
   async #wait<T>(find: () => T | undefined): Promise<T> {
-    const deadline = AbortSignal.timeout(commandSecondsMax * 1000)
-    const late = Promise.withResolvers<void>()
-    deadline.addEventListener('abort', () => late.resolve(), { once: true })
-    for (;;) {
-      const changed = this.#changed.promise
-      const found = find()
-      if (found !== undefined) return found
-      if (deadline.aborted || this.#child.exitCode !== null)
-        throw new Error(`the command did not end:\n${this.#output}`)
-      await Promise.race([changed, late.promise])
+    const late = Promise.withResolvers<'late'>()
+    const deadline = setTimeout(() => late.resolve('late'), commandSecondsMax * 1000)
+    try {
+      for (;;) {
+        const changed = this.#changed.promise
+        const found = find()
+        if (found !== undefined) return found
+        const isLate = (await Promise.race([changed, late.promise])) === 'late'
+        if (isLate || this.#child.exitCode !== null)
+          throw new Error(`the command did not end:\n${this.#output}`)
+      }
+    } finally {
+      clearTimeout(deadline)
     }
   }
 }
