@@ -1,5 +1,6 @@
 import type { Browser, Page } from 'playwright-core'
 import { openPage } from './browser.ts'
+import { fileActs } from './file-acts.ts'
 import { liveActs } from './live.ts'
 import { type Act, troubles } from './trouble.ts'
 import { upkeepActs } from './upkeep.ts'
@@ -27,6 +28,7 @@ export async function doActs(browser: Browser, origin: string): Promise<string[]
     ...upkeepActs,
     ...troubles,
     ...liveActs,
+    ...fileActs,
   })) {
     const context = await browser.newContext({ viewport: { width: 1280, height: 800 } })
     const { page, faults: found } = await openPage(context, origin)

@@ -43,6 +43,7 @@ async function pushBuilt({ registry, folder, run }: Seeding): Promise<void> {
   const name = `${registry}/team/site:1.0`
   await Bun.write(join(folder, 'site', 'index.html'), '<h1>The site</h1>\n')
   await Bun.write(join(folder, 'site', 'assets', 'photo.bin'), crypto.getRandomValues(new Uint8Array(60_000)))
+  await Bun.write(join(folder, 'site', '<img src=x onerror=document.title=1>\u202etxt.exe'), 'hostile\n')
   const building = (await run`buildah from scratch`).trim()
   await run`buildah copy ${building} site /srv`
   const says = { source: 'https://git.example.com/team/site', licenses: 'MIT', description: hostile.html }

@@ -26,6 +26,10 @@ const walks: { account: string | undefined; pages: [path: string, text: string][
       ['/repositories/charts/gateway/-/manifests/3.2.1', 'Routes traffic to the services. <img'],
       ['/repositories/team/worker/-/compare?from=2.1.0&to=2.2.0', 'Only in the first'],
       ['/repositories/team/api/-/compare?from=1.4&to=latest', 'No differences'],
+      [
+        '/repositories/team/site/-/files/1.0?path=srv',
+        '<img src=x onerror=document.title=1>\u2423202etxt.exe',
+      ],
       ['/cache', 'registry.example'],
       ['/accounts', 'alice'],
       ['/accounts/robots', 'alice+ci'],

@@ -8,6 +8,16 @@ export function manifestPath(name: string, reference: string): string {
   return repositoryPath(name, `manifests/${reference}`)
 }
 
+/** Returns the path of the files of an image. */
+export function filesPath(name: string, reference: string): string {
+  return repositoryPath(name, `files/${reference}`)
+}
+
+/** Returns the path of the files of a layer. */
+export function layerFilesPath(name: string, digest: string): string {
+  return repositoryPath(name, `layers/${digest}`)
+}
+
 /** What a path below /repositories/ shows. */
 export interface RepositoryRoute {
   name: string

@@ -49,7 +49,7 @@ test('file list prints a directory of an image, or of one of its layers', async 
   const layer = JSON.parse(await cay('file', 'list', 'app:2.0', '--layer', top.digest.slice(0, 19), '--json'))
   expect(layer.items.map(({ name }: { name: string }) => name)).toEqual(['bin', 'etc'])
   const none = await runCay(['file', 'list', 'app:2.0', 'none', '--data', folder.path])
-  expect([none.code, none.errors]).toEqual([4, 'cay: there is no /none\n'])
+  expect([none.code, none.errors]).toEqual([3, 'cay: there is no /none\n'])
 })
 
 test('file find prints the files whose names contain a text', async () => {

@@ -2,6 +2,7 @@ import { useLocation } from 'preact-iso'
 import { call } from '../api.ts'
 import { type Comparison, compare, type Difference } from '../comparison.ts'
 import { countOf, shortDigest, visible } from '../format.ts'
+import { FileChanges } from '../parts/file-changes.tsx'
 import { PageHeader } from '../parts/page-header.tsx'
 import { Empty, Shown } from '../parts/states.tsx'
 import { Bytes, DigestText } from '../parts/values.tsx'
@@ -65,6 +66,9 @@ export function Compare({ repository }: { repository: string }) {
       </form>
       {isAsked && (
         <Shown of={found}>{(comparison) => <Result repository={repository} of={comparison} />}</Shown>
+      )}
+      {isAsked && found.data?.platforms.length === 0 && (
+        <FileChanges key={`${from} ${to}`} repository={repository} from={from} to={to} />
       )}
     </>
   )

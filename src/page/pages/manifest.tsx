@@ -1,4 +1,4 @@
-import { Trash2 } from 'lucide-preact'
+import { FolderTree, Trash2 } from 'lucide-preact'
 import { useLocation } from 'preact-iso'
 import { type Answer, call, change } from '../api.ts'
 import { countOf, formatPlatform, shortDigest } from '../format.ts'
@@ -19,7 +19,7 @@ import { attempt } from '../parts/toast.tsx'
 import { Bytes, CopyButton, Facts, Time } from '../parts/values.tsx'
 import { useResource } from '../resource.ts'
 import { useRights } from '../rights.ts'
-import { manifestPath, repositoryPath } from '../routes.ts'
+import { filesPath, manifestPath, repositoryPath } from '../routes.ts'
 import { caller } from '../session.ts'
 
 export type ShownManifest = Answer<'repositories/:repository/manifests/:reference'>
@@ -58,6 +58,11 @@ export function ManifestPage({ repository, reference }: ManifestPageProps) {
               </span>
             }
           >
+            {manifest.layers.length > 0 && (
+              <a class="button" href={filesPath(repository, reference)}>
+                <FolderTree aria-hidden /> Files
+              </a>
+            )}
             {rights.has('delete') && <DeleteManifest repository={repository} manifest={manifest} />}
           </PageHeader>
           <PullCommands repository={repository} tag={{ name: reference, kind: manifest.kind }} />

@@ -11,6 +11,7 @@ import { useRights } from '../rights.ts'
 import { parseRepositoryPath, repositoryPath } from '../routes.ts'
 import { caller } from '../session.ts'
 import { Compare } from './compare.tsx'
+import { Files } from './files.tsx'
 import { ManifestPage } from './manifest.tsx'
 import { NotFound } from './not-found.tsx'
 import { RepositoryAccess } from './repository-access.tsx'
@@ -28,6 +29,10 @@ export function Repository() {
   if (!caller.value?.catalogAccess) return <SignIn />
   if (part === 'manifests' && rest !== '')
     return <ManifestPage key={`${name} ${rest}`} repository={name} reference={rest} />
+  if ((part === 'files' || part === 'layers') && rest !== '')
+    return (
+      <Files key={`${name} ${part} ${rest}`} repository={name} reference={rest} isLayer={part === 'layers'} />
+    )
   if (part === 'compare') return <Compare key={name} repository={name} />
   return <Overview key={name} name={name} part={part} />
 }

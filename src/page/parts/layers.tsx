@@ -1,7 +1,7 @@
-import { Download } from 'lucide-preact'
+import { Download, FolderTree } from 'lucide-preact'
 import { type Answer, urlOf } from '../api.ts'
 import { countOf, formatPlatform, shortDigest, visible } from '../format.ts'
-import { manifestPath } from '../routes.ts'
+import { layerFilesPath, manifestPath } from '../routes.ts'
 import { Bytes, DigestText, Time } from './values.tsx'
 
 type Manifest = Answer<'repositories/:repository/manifests/:reference'>
@@ -32,6 +32,16 @@ export function Layers({ repository, layers }: { repository: string; layers: Man
               </span>
             </span>
             <DigestText of={layer.digest} />
+            {layer.exists && (
+              <a
+                class="icon-button small"
+                href={layerFilesPath(repository, layer.digest)}
+                aria-label={`Files of ${layer.digest}`}
+                title="Files"
+              >
+                <FolderTree aria-hidden />
+              </a>
+            )}
             {layer.exists && (
               <a
                 class="icon-button small"

@@ -35,7 +35,7 @@ export const FileQuery = t.Object({ path: Path })
 
 export const ChangesQuery = t.Object({
   ...pageParameters,
-  to: manifestParams.properties.reference,
+  to: t.String({ maxLength: 135, description: 'The second image: a tag, or a digest', example: 'latest' }),
 })
 
 const entry = {

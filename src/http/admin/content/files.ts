@@ -1,4 +1,5 @@
 import type { FileChange, FileEntry, FilePage, FilesPage, OpenFile } from '../../../core/files/files.ts'
+import { parseReference } from '../../../oci/reference.ts'
 import { INERT } from '../../inert.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { omitAbsent } from '../omit-absent.ts'
@@ -47,7 +48,13 @@ export function files(context: AdminContext) {
     .get(
       '/manifests/:reference/files/changes',
       async ({ principal, params: { repository, reference }, query: { to, ...query } }) => {
-        const { summary, ...page } = await files.changes(principal, repository, reference, to, query)
+        const { summary, ...page } = await files.changes(
+          principal,
+          repository,
+          reference,
+          parseReference(to),
+          query,
+        )
         return { ...toPage(page, toChange), ...(summary && { summary }) }
       },
       { params: imageParams, query: ChangesQuery, ...OPERATIONS.changes },
