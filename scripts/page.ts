@@ -1,4 +1,7 @@
+import { join } from 'node:path'
+import type { Browser } from 'playwright-core'
 import { startServer } from './lib/server.ts'
+import { temporaryFolder } from './lib/temporary-folder.ts'
 import { doActs } from './page/acts.ts'
 import { launch } from './page/browser.ts'
 import { checkBudgets } from './page/budget.ts'
@@ -8,9 +11,8 @@ import { useKeyboard } from './page/keyboard.ts'
 import { checkReference } from './page/reference.ts'
 import { makeScreenshots } from './page/screenshots.ts'
 import { seed } from './page/seed.ts'
+import { storedActs } from './page/stored.ts'
 import { walkPages } from './page/walk.ts'
-
-const checks = [checkReference, checkBudgets, walkPages, doActs, useKeyboard]
 
 /**
  * `page [screenshots]`: uses the web page and the API's reference of the executable in Chromium, on content of each kind, as each kind
@@ -19,7 +21,18 @@ const checks = [checkReference, checkBudgets, walkPages, doActs, useKeyboard]
  * the documentation instead.
  */
 export async function run([act]: string[]): Promise<void> {
-  await using server = await startServer({ access: 'accounts', env: { CAY_ADMIN_PASSWORD: password } })
+  await using folder = await temporaryFolder('page')
+  const data = join(folder.path, 'data')
+  await using server = await startServer({ data, access: 'accounts', env: { CAY_ADMIN_PASSWORD: password } })
+  await using upstream = await startServer()
+  const stored = storedActs({ data, upstream: upstream.address })
+  const checks: ((browser: Browser, origin: string) => Promise<string[]>)[] = [
+    checkReference,
+    checkBudgets,
+    walkPages,
+    (browser, origin) => doActs(browser, origin, stored),
+    useKeyboard,
+  ]
   const origin = `http://${server.address}`
   await seed(origin)
   await seedWithClients(server.address)

@@ -20,12 +20,17 @@ const acts: Record<string, Act> = {
   'be refused': { account: 'bob', act: seeNoDelete },
 }
 
-/** Does each act, and returns everything that went wrong. */
-export async function doActs(browser: Browser, origin: string): Promise<string[]> {
+/** Does each act, and those that depend on what is stored, and returns everything that went wrong. */
+export async function doActs(
+  browser: Browser,
+  origin: string,
+  storedActs: Record<string, Act>,
+): Promise<string[]> {
   const faults: string[] = []
   for (const [name, { account, act, expected }] of Object.entries({
     ...acts,
     ...upkeepActs,
+    ...storedActs,
     ...troubles,
     ...liveActs,
     ...fileActs,

@@ -18,7 +18,12 @@ const pages: Record<string, string> = {
   cache: '/cache',
   accounts: '/accounts',
   audit: '/activity/audit',
+  jobs: '/maintenance',
   garbage: '/maintenance/garbage',
+  retention: '/maintenance/retention',
+  quotas: '/maintenance/quotas',
+  chart: '/repositories/charts/gateway/-/manifests/3.2.1',
+  pulls: '/repositories/team/web/-/pulls',
   settings: '/settings',
 }
 
