@@ -55,7 +55,7 @@ const interactions = {
     ready: `document.querySelector('.timeline, .empty')`,
     act: `document.dispatchEvent(new KeyboardEvent('keydown', { key: '/', bubbles: true }));
       requestAnimationFrame(() => ${type('dialog input', 'app-942')})`,
-    shown: `document.querySelector('.results a')?.textContent.includes('team-42/app-942')`,
+    shown: `document.querySelector('.results a')?.textContent.includes('app-942')`,
   },
   'open a repository': {
     at: `/repositories?q=${many}`,

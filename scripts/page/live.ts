@@ -20,7 +20,7 @@ export const liveActs: Record<string, Act> = {
 let pushes = 0
 
 /** Pushes another image as the server admin, and returns its tag. */
-async function push(origin: string, repository = 'team/live'): Promise<string> {
+async function push(origin: string, repository = 'alice/live'): Promise<string> {
   const tag = `live-${++pushes}`
   const labels = { push: `${pushes}` }
   const image = await makeImage({ layerCount: 1, layerBytes: 1000, labels })
@@ -38,7 +38,7 @@ async function seePush(page: Page, origin: string): Promise<void> {
 /** Opens the page of a repository with a tag, and returns the tag. */
 async function openLive(page: Page, origin: string): Promise<string> {
   const tag = await push(origin)
-  await page.goto(`${origin}/repositories/team/live`)
+  await page.goto(`${origin}/repositories/alice/live`)
   return tag
 }
 
@@ -50,7 +50,7 @@ async function shareStream(page: Page, origin: string): Promise<void> {
   })
   const first = await openLive(page, origin)
   const tabs = [page, await context.newPage(), await context.newPage()]
-  for (const tab of tabs.slice(1)) await tab.goto(`${origin}/repositories/team/live`)
+  for (const tab of tabs.slice(1)) await tab.goto(`${origin}/repositories/alice/live`)
   for (const tab of tabs) await link(tab, first).waitFor()
   const next = await push(origin)
   for (const tab of tabs) await link(tab, next).waitFor()
@@ -70,7 +70,7 @@ async function seeEarlyPush(page: Page, origin: string): Promise<void> {
     if (tag === '') tag = await push(origin)
     await route.continue()
   })
-  await page.goto(`${origin}/repositories/team/live`)
+  await page.goto(`${origin}/repositories/alice/live`)
   await page.waitForResponse((response) => response.url().includes('/events/watch'))
   await link(page, tag).waitFor()
 }
