@@ -8,7 +8,7 @@ const REFERENCES_MAX = 500
 const REFERENCE_BYTES = 80
 
 /** After a large manifest, the next one waits this many times as long as its write took. */
-const REST_FACTOR = 4
+const REST_FACTOR = 9
 
 /** Large manifests that may wait, of one account and of all. They hold memory meanwhile. */
 const WAITING_PER_ACCOUNT_MAX = 2
