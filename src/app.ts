@@ -22,6 +22,7 @@ import { explainingDenials } from './core/quota/denials.ts'
 import { openQuotas, type Quotas } from './core/quota/quotas.ts'
 import { openRegistries, type Registries } from './core/registries.ts'
 import { openDamaged } from './core/registry/damaged.ts'
+import { LargePushes } from './core/registry/large-pushes.ts'
 import type { Usage } from './core/registry/usage.ts'
 import { openRemovalClock } from './core/removal-clock.ts'
 import { Retention } from './core/retention/retention.ts'
@@ -193,6 +194,7 @@ export async function openServices(config: Config, log: Logger, options: Service
     metadata,
     blobs,
     reader: new ContentReader(),
+    largePushes: new LargePushes(),
     idleMemory: new IdleMemory(),
     locks: new DigestLocks(),
     garbageWindow,

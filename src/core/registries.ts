@@ -26,6 +26,7 @@ type Shared =
   | 'metadata'
   | 'damaged'
   | 'reader'
+  | 'largePushes'
   | 'room'
   | 'blobs'
   | 'uploads'

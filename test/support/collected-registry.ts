@@ -9,6 +9,7 @@ import { localConversions } from '../../src/core/pulls/local-conversions.ts'
 import { NegotiatedManifests } from '../../src/core/pulls/manifest-pulls.ts'
 import { UploadRoom } from '../../src/core/quota/upload-room.ts'
 import { Damaged } from '../../src/core/registry/damaged.ts'
+import { LargePushes } from '../../src/core/registry/large-pushes.ts'
 import { localRegistry } from '../../src/core/registry/local-registry.ts'
 import type { Access } from '../../src/domain/access.ts'
 import { type Identity, NOBODY } from '../../src/domain/access.ts'
@@ -89,6 +90,7 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
     locks: new DigestLocks(),
     garbageWindow,
     reader: new ContentReader(),
+    largePushes: new LargePushes(),
     room: new UploadRoom(() => [], metadata.quotas.usage, unexplained),
     damaged: new Damaged(metadata, files, []),
     activity: new PushActivity(clocks.now),

@@ -4,11 +4,12 @@ import type { Principal } from '../../domain/principal.ts'
 import type { Registry } from '../../domain/registry.ts'
 import type { ListedManifest } from '../../metadata/content/catalog.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
-import type { Digest } from '../../oci/digest.ts'
+import { type Digest, digestToBytes } from '../../oci/digest.ts'
 import type { Reference, RepositoryName, Tag } from '../../oci/reference.ts'
 import type { ProxyCache } from '../../proxy/proxy-cache.ts'
 import type { ContentReader } from '../content-reader.ts'
 import { formatCursor, type ListPage, mapInSlices, type PageQuery, parseCursor, readPage } from '../page.ts'
+import type { LargePushes } from '../registry/large-pushes.ts'
 import { unknownManifest } from '../registry/local-manifests.ts'
 import { unknownIn, unknownRepository } from '../unknown.ts'
 import type { Descriptions, ManifestDescription } from './description.ts'
@@ -41,12 +42,13 @@ export interface ManifestOptions {
   descriptions: Descriptions
   cache: ProxyCache
   requireLocal: OnlyLocal
+  largePushes: LargePushes
   now: () => number
 }
 
 /** The manifests of repositories, for people. Every method throws NAME_UNKNOWN for an unknown repository. */
 export function manifestService(options: ManifestOptions) {
-  const { metadata, garbageWindow, descriptions, cache, requireLocal, now } = options
+  const { metadata, garbageWindow, descriptions, cache, requireLocal, now, largePushes } = options
   const { windowMs } = garbageWindow
   const summary = async (row: ListedManifest): Promise<ManifestSummary> => ({
     ...row,
@@ -93,14 +95,21 @@ export function manifestService(options: ManifestOptions) {
     /** Deletes a manifest with its tags; a cached one is evicted. Throws MANIFEST_UNKNOWN. */
     async delete(act: Write, repository: RepositoryName, digest: Digest): Promise<void> {
       if (cache.upstreams.of(repository)) return await cache.manifests.evict(act, repository, { digest })
-      await metadata.write('deleteManifest', { ...act, repository, reference: { digest } })
+      const bytes = metadata.manifests.findByDigest(repository, digest)?.size ?? 0
+      await largePushes.change(act.caller.account, bytes, () =>
+        metadata.write('deleteManifest', { ...act, repository, reference: { digest } }),
+      )
     },
 
     /** Restores a manifest that was deleted within the undo window. Returns the tags restored with it. */
     async restore(act: Write, repository: RepositoryName, digest: Digest): Promise<Tag[]> {
       requireLocal(repository, 'a deleted manifest of it was evicted, and cannot be restored')
       const windowStart = act.at - windowMs
-      return (await metadata.write('restoreManifest', { ...act, repository, digest, windowStart })).tags
+      const bytes = metadata.manifests.findBytes({ storedAs: digestToBytes(digest) })?.length ?? 0
+      const restored = await largePushes.change(act.caller.account, bytes, () =>
+        metadata.write('restoreManifest', { ...act, repository, digest, windowStart }),
+      )
+      return restored.tags
     },
   }
 }

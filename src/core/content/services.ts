@@ -10,6 +10,7 @@ import { FileIndexes } from '../files/file-indexes.ts'
 import { fileService } from '../files/files.ts'
 import type { Jobs } from '../jobs/jobs.ts'
 import type { Damaged } from '../registry/damaged.ts'
+import type { LargePushes } from '../registry/large-pushes.ts'
 import { blobService } from './blobs.ts'
 import { cacheService } from './cache.ts'
 import { Changes } from './changes.ts'
@@ -35,6 +36,7 @@ export interface ContentOptions extends UpstreamOptions {
   /** The stored blobs. Descriptions read only these, so they never fetch from an upstream. */
   storedBlobs: Blobs
   reader: ContentReader
+  largePushes: LargePushes
   damaged: Damaged
   uploads: UploadsInProgress
   collector: Collector

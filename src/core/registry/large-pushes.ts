@@ -15,7 +15,7 @@ const WAITING_PER_ACCOUNT_MAX = 2
 const WAITING_MAX = 8
 
 /**
- * Writes large manifests one at a time, with pauses, so that other writes take most of the writer's time. Without it,
+ * Pushes, deletes and restores large manifests one at a time, with pauses, so that other writes take most of the writer's time. Without it,
  * four clients that push indexes of 12,000 entries would leave others one push a second.
  */
 export class LargePushes {
@@ -42,6 +42,17 @@ export class LargePushes {
     } finally {
       this.forget(account)
     }
+  }
+
+  /**
+   * Deletes or restores a manifest, a large one in its turn, because each of its references may become garbage, or cease
+   * to be.
+   *
+   * @param bytes its size
+   * @throws what `write` throws
+   */
+  async change<T>(account: string | undefined, bytes: number, change: () => Promise<T>): Promise<T> {
+    return await this.write(account, bytes / REFERENCE_BYTES, change)
   }
 
   /**
@@ -82,7 +93,7 @@ export class LargePushes {
 function busy() {
   return registryError(
     'TOOMANYREQUESTS',
-    `too many manifests with more than ${REFERENCES_MAX} references are being pushed: try again soon`,
+    `too many manifests with more than ${REFERENCES_MAX} references are being changed: try again soon`,
     { status: 503, headers: { 'retry-after': '5' } },
   )
 }

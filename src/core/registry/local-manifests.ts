@@ -7,7 +7,6 @@ import { formatReference, type Reference, type RepositoryName } from '../../oci/
 import { unknownIn } from '../unknown.ts'
 import { freshPushes } from './fresh-pushes.ts'
 import { type FindConfig, labelReader } from './labels.ts'
-import { LargePushes } from './large-pushes.ts'
 import type { LocalOptions, Sparse } from './local-options.ts'
 import type { CachedManifest, ReadCache } from './read-cache.ts'
 
@@ -19,9 +18,8 @@ const OPTIONAL_ROLES: Record<Sparse, ManifestReference['role'][]> = {
 
 /** The manifests of this data folder. */
 export function localManifests(options: LocalOptions, cache: ReadCache, findConfig: FindConfig): Manifests {
-  const { metadata, access, activity, now, checkAllowed, schema1, reader } = options
+  const { metadata, access, activity, now, checkAllowed, schema1, reader, largePushes } = options
   const readLabels = labelReader(metadata, findConfig)
-  const largePushes = new LargePushes()
   const optionalRoles = OPTIONAL_ROLES[options.sparse]
   const { keepManifest, expiryOf } = freshPushes(options)
   const unknown = (repository: RepositoryName, reference: Reference) =>
@@ -82,7 +80,10 @@ export function localManifests(options: LocalOptions, cache: ReadCache, findConf
     },
 
     async delete(caller, repository, reference, precondition) {
-      await metadata.write('deleteManifest', { caller, at: now(), repository, reference, precondition })
+      const { size = 0 } = (reference.digest && metadata.manifests.find(repository, reference, now())) || {}
+      const call = { caller, repository, reference, precondition }
+      const write = () => metadata.write('deleteManifest', { ...call, at: now() })
+      await largePushes.change(caller.account, size, write)
     },
   }
 }

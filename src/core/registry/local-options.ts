@@ -8,6 +8,7 @@ import type { ContentReader } from '../content-reader.ts'
 import type { UploadRoom } from '../quota/upload-room.ts'
 import type { CheckAllowed } from './allowed-types.ts'
 import type { Damaged } from './damaged.ts'
+import type { LargePushes } from './large-pushes.ts'
 import type { Schema1Pushes } from './pushed-manifest.ts'
 
 /** What a local registry is made of. */
@@ -32,6 +33,7 @@ export interface LocalOptions {
   /** Which manifests of Docker schema 1 are taken. */
   schema1: Schema1Pushes
   reader: ContentReader
+  largePushes: LargePushes
   /** Counts uploads in progress against quotas. */
   room: UploadRoom
   /** Memory for manifests that are pulled again. */

@@ -51,3 +51,17 @@ test('large pushes: an account has two at once, whether they fail or not', async
   expect(await own[0]).toBe('it failed')
   expect(other).toBeInstanceOf(Promise)
 })
+
+test('large pushes: a large manifest is deleted and restored in its turn, and a small one at once', async () => {
+  const { pushes } = pausing()
+  const never = Promise.withResolvers<void>()
+  const pushed = pushes.write('mallory', 12_000, () => never.promise)
+  const changed: string[] = []
+  const deleted = pushes.change('mallory', 1_000_000, async () => void changed.push('large'))
+  await turn()
+  await pushes.change('mallory', 1000, async () => void changed.push('small'))
+  expect(changed).toEqual(['small'])
+  never.resolve()
+  await pushed
+  expect(deleted).toBeInstanceOf(Promise)
+})
