@@ -234,3 +234,23 @@ test('cache: cached tags are listed page by page across repositories, and pushed
     expect(names).toEqual(['docker.io/a:t1', 'docker.io/a:t2', 'docker.io/b:t3'])
     expect(await metadata.cacheLists.countManifests()).toBe(2)
   }))
+
+test('cache: who can lend a blob is looked up among its first thousand links', async () => {
+  await using folder = await temporaryFolder('metadata')
+  const metadata = await open(folder.path)
+  const cached = cache(metadata)
+  const [near, far] = [randomBlob(7), randomBlob(8)]
+  const local = async (count: number, blob: Named) => {
+    await Promise.all(Array.from({ length: count }, (_, n) => metadata.write(...link(`local-${n}`, blob))))
+  }
+  for (const [blob, count] of [[far, 1000] as const, [near, 999] as const]) {
+    await local(count, blob)
+    await cached.blob('last', blob)
+  }
+  const { findLender, holders } = metadata.cache
+  expect(findLender(UPSTREAM, parseDigest(near.digest))).toBe(near.bytes.length)
+  expect(holders(parseDigest(near.digest)).map(({ upstream }) => upstream)).toEqual([undefined, UPSTREAM])
+  expect(findLender(UPSTREAM, parseDigest(far.digest))).toBeUndefined()
+  expect(holders(parseDigest(far.digest)).map(({ upstream }) => upstream)).toEqual([undefined])
+  await metadata.close()
+})

@@ -3,11 +3,17 @@ import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { ReadTotal } from '../content/totals.ts'
 import type { Db } from '../database.ts'
-import { blob, manifest, manifestReference, repository, repositoryBlob, tag } from '../schema.ts'
+import { manifest, manifestReference, repository, tag } from '../schema.ts'
 import { bytes, number, statement, text } from '../statement.ts'
 
 /** Manifests that name a blob and are looked at. */
 const NAMING_MAX = 8
+
+/**
+ * Links of a blob that are looked at: some milliseconds. If who has cached it is not among them, the upstream is asked
+ * again.
+ */
+const LINKS_MAX = 1000
 
 /** Reads of what was cached. */
 export function cacheReads(db: Db, total: ReadTotal) {
@@ -76,33 +82,26 @@ function statements(db: Db) {
   return { check, naming }
 }
 
-/** Who links a blob. */
+/** Who links a blob, among the first of its links. */
 function holderStatements(db: Db) {
-  const lender = statement(db, { digest: bytes, upstream: text }, ({ digest, upstream }) =>
-    db
-      .select({ size: blob.size })
-      .from(blob)
-      .innerJoin(repositoryBlob, eq(repositoryBlob.blobId, blob.id))
-      .innerJoin(repository, eq(repository.id, repositoryBlob.repositoryId))
-      .where(
-        and(
-          eq(blob.digest, digest),
-          eq(repository.upstream, upstream),
-          eq(repositoryBlob.isCached, true),
-          isNull(repositoryBlob.deletedAt),
-          isNull(repository.deletedAt),
-        ),
-      )
-      .limit(1),
+  const links = (digest: Placeholder) => sql`(select repository_id, is_cached, deleted_at from repository_blob
+    where blob_id = (select id from blob where digest = ${digest}) limit ${LINKS_MAX}) l
+    join repository on repository.id = l.repository_id`
+  const size = (digest: Placeholder) => sql`(select size from blob where digest = ${digest}) as size`
+  const lender = statement(
+    db,
+    { digest: bytes, upstream: text },
+    ({ digest, upstream }) => sql<{ size: number }>`select ${size(digest)} from ${links(digest)}
+      where repository.upstream = ${upstream} and l.is_cached = 1
+        and l.deleted_at is null and repository.deleted_at is null
+      limit 1`,
   )
-  const holders = statement(db, { digest: bytes }, ({ digest }) =>
-    db
-      .selectDistinct({ upstream: repository.upstream, size: blob.size, isCached: repositoryBlob.isCached })
-      .from(blob)
-      .innerJoin(repositoryBlob, eq(repositoryBlob.blobId, blob.id))
-      .innerJoin(repository, eq(repository.id, repositoryBlob.repositoryId))
-      .where(eq(blob.digest, digest))
-      .limit(100),
+  const holders = statement(
+    db,
+    { digest: bytes },
+    ({ digest }) => sql<{ upstream: string | null; size: number; isCached: number }>`
+      select distinct repository.upstream as upstream, ${size(digest)}, l.is_cached as "isCached"
+      from ${links(digest)} limit 100`,
   )
   return { lender, holders }
 }
