@@ -3,13 +3,10 @@ import { type Auth, openAuth } from './auth/auth.ts'
 import { type FirstPassword, makeFirstAdmin } from './auth/first-admin.ts'
 import { PasswordFile } from './auth/password-file.ts'
 import { signInRecorder } from './auth/sign-in-log.ts'
+import { type CheckedListening, checkListening } from './config/checked-listening.ts'
 import type { TableSources } from './config/config.ts'
-import { ConfigError } from './config/config-error.ts'
 import type { Config } from './config/config-schema.ts'
-import { parseListenAddress, refuseToListen } from './config/listen-address.ts'
 import { socketPath } from './config/socket-path.ts'
-import { parseTlsChoice } from './config/tls-choice.ts'
-import { parseMirrors } from './config/upstreams.ts'
 import { type AccountServices, accountServices } from './core/accounts/account-services.ts'
 import { type ContentOptions, contentServices } from './core/content/services.ts'
 import { ContentReader } from './core/content-reader.ts'
@@ -21,6 +18,7 @@ import { openPulls } from './core/pulls/open-pulls.ts'
 import { explainingDenials } from './core/quota/denials.ts'
 import { openQuotas, type Quotas } from './core/quota/quotas.ts'
 import { openRegistries, type Registries } from './core/registries.ts'
+import { allowedTypes } from './core/registry/allowed-types.ts'
 import { openDamaged } from './core/registry/damaged.ts'
 import { LargePushes } from './core/registry/large-pushes.ts'
 import type { Usage } from './core/registry/usage.ts'
@@ -50,6 +48,7 @@ import { FilesystemBlobs } from './storage/filesystem.ts'
 import { filesystemFills } from './storage/filesystem-fills.ts'
 import { FilesystemUploads } from './storage/filesystem-uploads.ts'
 import { Metrics } from './telemetry/metrics.ts'
+import { certificateNames } from './tls/certificate-names.ts'
 import { openTls, TLS_CHECK_SECONDS } from './tls/tls.ts'
 
 export interface App {
@@ -71,17 +70,22 @@ const CERTIFICATE_GRACE_MS = 86_400_000
 const OPEN_WARNING =
   'access is open: everybody who can connect can do everything except change accounts; use access = accounts to require sign-in'
 
+/**
+ * Checks everything in a configuration that keeps a server from starting and can be known without opening anything.
+ * @throws ConfigError with the setting and its value
+ */
+export function checkConfig(config: Config): CheckedListening {
+  const checked = checkListening(config)
+  if (config.tls === 'auto') certificateNames({ hostname: 'localhost', addresses: [], named: config.host })
+  allowedTypes(config.artifacts.allow)
+  listenerOptions(config, checked.listen, config.tls === 'auto')
+  return checked
+}
+
 /** The composition root: opens the data folder, builds the services, and serves. */
 export async function openApp(config: Config, log: Logger, options: AppOptions = {}): Promise<App> {
-  const listen = config.listen.map(parseListenAddress)
-  const mirrors = parseMirrors(config).map((one) => ({ ...one, address: parseListenAddress(one.listen) }))
-  const tlsChoice = parseTlsChoice(config.tls)
+  const { listen, mirrors, tlsChoice } = checkConfig(config)
   const everywhere = [...listen, ...mirrors.map(({ address }) => address)]
-  const refusal = refuseToListen(everywhere, {
-    access: config.access,
-    hasTlsChoice: config.tls !== undefined,
-  })
-  if (refusal !== undefined) throw new ConfigError(refusal)
   const failed = Promise.withResolvers<Error>()
   const services = await openServices(config, log, { ...options, onFailure: failed.resolve })
   const { auth, uploads, now, clocks } = services
@@ -257,7 +261,7 @@ function openUploads(
   })
 }
 
-interface ContentParts extends ContentOptions {
+interface ContentParts extends Omit<ContentOptions, 'usage'> {
   locks: DigestLocks
   config: Config
   idleMemory: IdleMemory
@@ -281,7 +285,7 @@ async function openContent({
   const { registry, cache, config, now, idleMemory } = parts
   for (const one of [parts.metadata, parts.reader, local]) idleMemory.add(one)
   return {
-    ...contentServices(parts),
+    ...contentServices({ ...parts, usage: local.usage }),
     ...(await openPulls({ ...parts, local })),
     registry,
     upstreams: cache.upstreams,

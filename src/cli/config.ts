@@ -8,10 +8,12 @@ const PLACE = ['config', 'data', 'metadata']
 
 /**
  * Prints every setting with its effective value, in the form of cay.toml: of the server that runs on the data folder, or,
- * without one or with options that set something, those that `cay serve` would have.
+ * without one or with options that set something, those that `cay serve` would have. Refuses what `cay serve` refuses.
  */
 export async function printConfig(options: Record<string, string>): Promise<void> {
   const { config, warnings } = await load(options)
+  const { checkConfig } = await import('../app.ts')
+  checkConfig(config)
   for (const warning of warnings) process.stderr.write(`cay: ${warning}\n`)
   const sets = Object.keys(options).some((name) => !PLACE.includes(name))
   const running = sets ? undefined : await askRunning(config.data)

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { join } from 'node:path'
 import { build } from '../../scripts/build.ts'
+import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { openProgram } from '../../src/cli/program.ts'
 import { startWithAccounts } from '../support/accounts.ts'
 import { runCay } from '../support/run-cay.ts'
@@ -30,6 +32,28 @@ test.each(commands.filter(({ name }) => name !== 'complete'))(
     expect(help.split('\n').filter((line) => /<[a-z]/.test(line))).toEqual([])
   },
 )
+
+test.each([
+  ['--listen bad', /^cay: listen is "bad": expected HOST:PORT/],
+  ['--listen 0.0.0.0:5000', /^cay: listen includes 0\.0\.0\.0, which other machines can reach/],
+  ['--tls nope', /^cay: tls is "nope": expected off, auto/],
+  ['--mirror docker.io=bad', /^cay: mirror is "docker\.io=bad": expected UPSTREAM=HOST:PORT/],
+  ['--tls auto --host bad_host', /^cay: host: "bad_host" is neither a name nor an address/],
+  ['--trusted-proxies nobody', /^cay: trusted-proxies names "nobody": expected an address/],
+  ['--artifacts-allow x', /^cay: artifacts.allow has the entry "x": expected PATTERN=TYPE/],
+] as const)('cay config refuses %s as cay serve does, with exit code 2', async (line, message) => {
+  await using folder = await temporaryFolder('refused')
+  for (const command of ['config', 'serve']) {
+    const { code, output, errors } = await runCay([
+      command,
+      ...line.split(' '),
+      '--data',
+      join(folder.path, 'data'),
+    ])
+    expect([command, code, output]).toEqual([command, 2, ''])
+    expect(errors).toMatch(message)
+  }
+})
 
 test.each([
   ['', 2, /Commands:/],

@@ -21,8 +21,16 @@ export interface DailyPulls {
 
 const NEWEST: PullKey = { day: Number.MAX_SAFE_INTEGER, id: 0 }
 
-/** Who pulled what. */
-export function pullService({ pulls, write }: Pick<Metadata, 'pulls' | 'write'>, now: () => number) {
+/**
+ * Who pulled what.
+ *
+ * @param usage counts pulls in memory until they are flushed
+ */
+export function pullService(
+  { pulls, write }: Pick<Metadata, 'pulls' | 'write'>,
+  now: () => number,
+  usage: { flush(): Promise<void> },
+) {
   const oldestDay = () => dayOf(now()) - PULL_DAYS
   return {
     /** Lists the pulls of one tag, or of a whole repository, newest day first. Throws NAME_UNKNOWN. */
@@ -32,6 +40,7 @@ export function pullService({ pulls, write }: Pick<Metadata, 'pulls' | 'write'>,
       query: PageQuery,
     ): Promise<ListPage<DailyPulls>> {
       const [day = 0, id = 0] = parseCursor(query.cursor, NEWEST.day, NEWEST.id)
+      if (query.cursor === undefined) await usage.flush()
       const read = async (limit: number) => {
         const rows = await pulls.list(repository, tag, { day, id }, limit)
         if (rows === undefined) throw unknownRepository(repository)

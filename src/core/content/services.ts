@@ -45,6 +45,8 @@ export interface ContentOptions extends UpstreamOptions {
   cache: ProxyCache
   fileReader: FileReader
   jobs: Jobs
+  /** Counts pulls in memory until they are flushed. */
+  usage: { flush(): Promise<void> }
   /** Milliseconds since 1970. */
   now: () => number
 }
@@ -74,7 +76,7 @@ export function contentServices(options: ContentOptions) {
     uploads: uploadService(metadata, uploads),
     cache: cacheService(cache, metadata, now),
     pins: pinService(metadata),
-    pullCounts: pullService(metadata, now),
+    pullCounts: pullService(metadata, now, options.usage),
     upstreamStates: upstreamService(options),
     storage: storageService(metadata, uploads, disk),
     history: historyService(metadata),

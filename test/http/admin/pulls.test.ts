@@ -24,6 +24,8 @@ test('pulls: the API says who pulled which tag on which day, after a restart, al
   await pull(undefined, 'HEAD', 'v1')
   await pull(undefined, 'GET', manifest.digest)
   await pull('alice', 'GET', manifest.digest)
+  const now = await server.admin<{ items: { pullCount: number }[] }>('GET', '/repositories/app/pulls')
+  expect(now.items.map(({ pullCount }) => pullCount)).toEqual([1, 1, 1])
   await server.stop()
 
   await using again = await start({ settings: { access: 'accounts' } })
