@@ -47,7 +47,7 @@ export async function keep({ guide, transcript, serving, server }: Desk): Promis
   const backup = guide.command('cay backup').replace('FOLDER', folder)
   await server.type(backup)
   if (guide.name === 'help')
-    await server.type('cay help backup', { shows: /--list[\s\S]*--verify/, lines: 30 })
+    await server.type('cay help backup', { shows: /--verify[\s\S]*--list/, lines: 30 })
   await server.type(`${backup} --list`)
   await server.type(`${backup} --verify`)
   if (guide.name === 'help') await server.type('cay help restore', { shows: /--data/ })
