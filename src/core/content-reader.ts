@@ -73,8 +73,8 @@ export interface ContentReaderOptions {
 }
 
 /**
- * Reads content that clients wrote. Anything that could block the serving thread for too long is read in another, one
- * question at a time, so that a question that takes too long takes no other with it.
+ * Reads content that clients wrote. Content that could block the serving thread for too long is read in another thread,
+ * one question at a time, so that a question that times out ends no other.
  */
 export class ContentReader {
   private readonly answerMilliseconds: number

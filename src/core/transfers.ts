@@ -66,7 +66,7 @@ export interface Migration extends Progress {
   patterns: string[]
   /** Repositories by name, for a registry without a catalog. */
   repositories: string[]
-  /** What comes before the names here, such as `old/`. */
+  /** The prefix of the names in this registry, such as `old/`. */
   prefix: string
 }
 

@@ -35,7 +35,7 @@ export interface CacheExplanation {
   explanation: string
 }
 
-/** The cache, for those who look after it. */
+/** Shows, refreshes and evicts cached content, for administrators. */
 export function cacheService(cache: ProxyCache, metadata: Metadata, now: () => number) {
   const cachedUpstream = (repository: RepositoryName) => {
     const upstream = cache.upstreams.of(repository)

@@ -3,14 +3,14 @@ import { turn } from '../../metadata/turn.ts'
 import { registryError } from '../../oci/error.ts'
 import type { Job } from '../jobs/jobs.ts'
 
-/** How many watchers there may be in all, and of one client. Further ones are refused with TOOMANYREQUESTS. */
+/** The maximum number of watchers, in total and per client. Further ones are refused with TOOMANYREQUESTS. */
 const WATCHERS_MAX = 200
 const WATCHERS_OF_CLIENT_MAX = 20
 
-/** How often the outbox is looked at while somebody watches. */
+/** How often the outbox is polled while there are watchers. */
 const LOOK_MILLISECONDS = 250
 
-/** How many changes a watcher takes at once, and how many jobs it is told of. */
+/** How many changes a watcher reads at once, and how many jobs an event lists. */
 const CHANGES_MAX = 100
 const JOBS_MAX = 10
 
@@ -31,11 +31,11 @@ export interface ChangeSources {
 
 /** A position in the changes. It holds no change, so a slow client costs no memory. */
 export interface ChangeWatch {
-  /** Begins the watch, before anything is taken. Returns the newest change. */
+  /** Begins the watch. Call it before the first read. Returns the newest change. */
   start(): Promise<Newest | undefined>
   /** Returns the next changes, oldest first. */
   take(): Promise<EventRow[]>
-  /** Returns the newest jobs if they have changed since the last call; always at first. */
+  /** Returns the newest jobs if they have changed since the last call. The first call always returns them. */
   takeJobs(): readonly Job[] | undefined
   /** Whether the server is about to stop. */
   isOver(): boolean
@@ -47,14 +47,14 @@ interface Watcher {
   wake: () => void
 }
 
-/** Tells watchers of changes to content and of jobs. It costs nothing while nobody watches. */
+/** Notifies watchers of changes to content and to jobs. Does no work without watchers. */
 export class Changes {
   private readonly sources: ChangeSources
   private readonly watchers = new Set<Watcher>()
   private timer: Timer | undefined
   private newestId = 0
   private jobsText = ''
-  /** Resolves when every watcher that waits to read has read. */
+  /** Resolves when all watchers that are waiting to read have read. */
   private turns = Promise.resolve()
   private isStopped = false
 
@@ -63,10 +63,10 @@ export class Changes {
   }
 
   /**
-   * Watches the changes after an id, by default those from now on.
+   * Watches the changes after an id; by default, those from now on.
    *
-   * @param client whom the watch counts for
-   * @param wake called when there may be something to take
+   * @param client the client whose limit the watch counts against
+   * @param wake called when there may be something to read
    * @throws RegistryError TOOMANYREQUESTS if there are too many watchers
    */
   watch(client: string, wake: () => void, after?: number): ChangeWatch {
@@ -124,7 +124,7 @@ export class Changes {
     return this.turns
   }
 
-  /** Looks whether something has changed, and wakes the watchers. */
+  /** Wakes the watchers if something has changed. */
   private async look(): Promise<Newest | undefined> {
     const newest = await this.sources.outbox.newest()
     const newestId = newest?.id ?? 0
@@ -143,7 +143,7 @@ export class Changes {
     if (this.isStopped) return
     const look = () =>
       this.look()
-        // A read that fails is tried again.
+        // The next poll retries a failed read.
         .catch(() => {})
         .finally(() => this.timer !== undefined && this.wait())
     this.timer = setTimeout(look, LOOK_MILLISECONDS).unref()

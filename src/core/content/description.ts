@@ -22,7 +22,7 @@ const CONFIG_BYTES_MAX = 8 * 1024 * 1024
 /** The largest manifest that is read to list it, in bytes. A larger one is listed from its row alone. */
 const LISTED_BYTES_MAX = 16 * 1024
 
-/** The largest config that is read to list its manifest, in bytes. A larger one tells no platform. */
+/** The largest config that is read to list its manifest, in bytes. A larger one is listed without a platform. */
 const LISTED_CONFIG_BYTES_MAX = 64 * 1024
 
 /** The size of the cache of kinds, in characters of keys and values. */

@@ -23,12 +23,12 @@ export interface StoredUpstreams {
   log: Logger
 }
 
-/** The settings that a kept secret is bound to: whoever changes where it is sent must know it. */
+/** The settings that a stored secret is bound to. Changing where it is sent requires giving the secret again. */
 const SENT_BY = ['url', 'username', 'proxy', 'ca'] as const
 
 /**
- * Opens the upstreams that were added with the API, except those that the configuration has. One that cannot be opened
- * does not keep the server from starting: the API is needed to repair it.
+ * Opens the upstreams that were added with the API, except those that are also configured. One that cannot be opened
+ * does not keep the server from starting, because repairing it needs the API.
  */
 export async function openStored(
   cache: ProxyCache,

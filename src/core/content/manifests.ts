@@ -103,7 +103,7 @@ export function manifestService(options: ManifestOptions) {
 
     /** Restores a manifest that was deleted within the undo window. Returns the tags restored with it. */
     async restore(act: Write, repository: RepositoryName, digest: Digest): Promise<Tag[]> {
-      requireLocal(repository, 'a deleted manifest of it was evicted, and cannot be restored')
+      requireLocal(repository, 'its deleted manifests were evicted and cannot be restored')
       const windowStart = act.at - windowMs
       const bytes = metadata.manifests.findBytes({ storedAs: digestToBytes(digest) })?.length ?? 0
       const restored = await largePushes.change(act.caller.account, bytes, () =>

@@ -12,7 +12,7 @@ export function onlyLocal(upstreams: UpstreamSet): OnlyLocal {
     if (upstream === undefined) return
     throw registryError(
       'REQUEST_INVALID',
-      `${repository} is cached from ${upstream.name}: ${what}. To fetch it anew, evict it and pull it again`,
+      `${repository} is cached from ${upstream.name}: ${what}. To fetch it again, evict it and then pull it`,
     )
   }
 }

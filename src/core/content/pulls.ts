@@ -5,7 +5,7 @@ import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import { formatCursor, type ListPage, type PageQuery, parseCursor, readPage } from '../page.ts'
 import { unknownRepository } from '../unknown.ts'
 
-/** How many days who pulled what is kept. */
+/** How many days pull counts are kept. */
 const PULL_DAYS = 90
 
 /** How often an account pulled a tag on a day. */

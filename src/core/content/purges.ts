@@ -37,7 +37,7 @@ export function purgeService({ metadata, garbage, collector, requireLocal }: Pur
       : kind === 'manifest' && metadata.repositories.find(repository) !== undefined
   /** Throws NAME_UNKNOWN or MANIFEST_UNKNOWN if there is nothing to purge under this name. */
   const count = async ({ repository, digest }: PurgeTarget): Promise<GarbageTotals> => {
-    if (repository) requireLocal(repository, 'what is deleted of it is evicted at once')
+    if (repository) requireLocal(repository, 'its deleted content is evicted immediately')
     const isPurged = (candidate: Candidate): boolean =>
       (candidate.why === 'deleted' || candidate.why === 'unreferenced') &&
       isKept(candidate) &&

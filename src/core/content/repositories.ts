@@ -128,7 +128,7 @@ function changes({ metadata, garbageWindow: { windowMs }, cache, requireLocal }:
     ): Promise<boolean> {
       refuseSettings(repository, settings)
       if (metadata.repositories.find(repository) === undefined)
-        requireLocal(repository, 'the first pull makes it')
+        requireLocal(repository, 'the first pull creates it')
       return (await metadata.write('putRepository', { ...act, repository, ...settings })).isNew
     },
 
@@ -146,14 +146,14 @@ function changes({ metadata, garbageWindow: { windowMs }, cache, requireLocal }:
 
     /** Restores the repository deleted at this time, or the last deleted one. Throws NAME_UNKNOWN or CONFLICT. */
     async restore(act: Write, repository: RepositoryName, deletedAt: number | undefined): Promise<void> {
-      requireLocal(repository, 'what was deleted of it was evicted, and cannot be restored')
+      requireLocal(repository, 'its deleted content was evicted and cannot be restored')
       const windowStart = act.at - windowMs
       await metadata.write('restoreRepository', { ...act, repository, windowStart, deletedAt })
     },
 
     /** Points every tag where it pointed at a time. Throws NAME_UNKNOWN, DENIED (409) or REQUEST_INVALID. */
     async rewind(act: Write, repository: RepositoryName, to: number): Promise<Rewound> {
-      requireLocal(repository, 'its tags follow the upstream, and cannot be moved back')
+      requireLocal(repository, 'its tags follow the upstream, and cannot be rewound')
       const windowStart = act.at - windowMs
       const { stale: _, ...rewound } = await metadata.write('rewindRepository', {
         ...act,

@@ -59,7 +59,7 @@ export function upstreamService({ metadata, cache, config, tableSources }: Upstr
   }
   const toState = (upstream: Upstream) =>
     stateOf(upstream, configured.has(upstream.name) ? upstreamSource : undefined)
-  /** Makes the upstream what the database says now: of two changes at once, the one that came last. */
+  /** Applies the upstream's current settings in the database. Of two concurrent changes, the last one wins. */
   const apply = async (name: string) => {
     const row = await metadata.upstreams.find(name)
     if (row === undefined) cache.removeUpstream(name)
@@ -79,7 +79,11 @@ export function upstreamService({ metadata, cache, config, tableSources }: Upstr
     /** Checks that an upstream is reachable and accepts our credentials. */
     check: (name: string): Promise<UpstreamCheck> => upstreamOf(name).reach(),
 
-    /** Adds or replaces an upstream, and returns whether it is new. Throws CONFLICT, REQUEST_INVALID, NAME_INVALID or PRECONDITION_FAILED. */
+    /**
+     * Adds or replaces an upstream. Returns whether it is new.
+     *
+     * @throws RegistryError CONFLICT, REQUEST_INVALID, NAME_INVALID or PRECONDITION_FAILED
+     */
     async put(
       act: Write,
       name: string,

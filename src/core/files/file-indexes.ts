@@ -9,13 +9,13 @@ import { registryError } from '../../oci/error.ts'
 import type { Jobs } from '../jobs/jobs.ts'
 import { fileProblem } from './file-problem.ts'
 
-/** How much work may wait for the thread. Further work is refused. */
+/** How many pieces of work may wait for the thread. Further ones are refused. */
 const WAITING_MAX = 16
 
 /** How long a request waits for an index before it responds with the progress. */
 const WAIT_MS = 1500
 
-/** How many layers are remembered that cannot be indexed. */
+/** How many layers that cannot be indexed are remembered. */
 const UNREADABLE_MAX = 1000
 
 /** A layer of an image. */
@@ -27,7 +27,7 @@ export interface FileLayer {
   open: () => Promise<LayerContent>
 }
 
-/** How far an index is: `done` of `total`, in bytes of layers, or in files of a comparison, whose total is unknown. */
+/** The progress of an index, in bytes of layers, or of a comparison, in files, whose total is unknown. */
 export interface Indexing {
   done: number
   total: number | undefined
@@ -43,12 +43,12 @@ export interface FileIndexOptions {
   jobs: Jobs
 }
 
-/** Makes the indexes of layers and the comparisons of images, each once for everybody who asks, as jobs. */
+/** Indexes layers and compares images, as jobs. Concurrent requests for the same result share one job. */
 export class FileIndexes {
   private readonly reader: FileReader
   private readonly jobs: Jobs
   private readonly queue = new PQueue({ concurrency: 1 })
-  /** What is being made, by its name. */
+  /** The jobs in progress, by name. */
   private readonly works = new Map<string, Work>()
   private readonly unreadable = new LRUCache<string, string>({ max: UNREADABLE_MAX })
 
@@ -104,7 +104,7 @@ export class FileIndexes {
     return comparing ? { indexing: comparing } : { name }
   }
 
-  /** Asks the thread. @throws RegistryError */
+  /** Sends a question to the thread. @throws RegistryError */
   async ask<T>(question: FileQuestion): Promise<T> {
     return await this.reader.ask<T>(question).catch((error) => {
       throw fileProblem(error)
@@ -124,7 +124,7 @@ export class FileIndexes {
     signal: AbortSignal,
     progress: (done: number) => void,
   ): Promise<void> {
-    // Another image may have needed it meanwhile.
+    // A request for another image may have made it in the meantime.
     const missing = await this.reader.ask<string[]>({ do: 'missing', layers: [digest] })
     if (missing.length === 0) return
     try {
@@ -139,7 +139,7 @@ export class FileIndexes {
     }
   }
 
-  /** Runs work as a job, or joins the same work that already runs. Waits for its end, but not long. */
+  /** Runs work as a job, or joins the same work if it is running. Waits at most WAIT_MS for its end. */
   private async work(
     name: string,
     account: string,
@@ -177,14 +177,14 @@ export class FileIndexes {
         }),
       )
       .finally(() => this.works.delete(name))
-    // Whoever waits sees the failure; nobody may.
+    // The callers that wait get the error. There may be none.
     work.ended.catch(() => {})
     this.works.set(name, work)
     return work
   }
 }
 
-/** The layers of an image as the thread knows them. */
+/** Converts the layers of an image to what the thread needs. */
 function sourceOf(layers: readonly Digest[]): FileSource {
   return { layers, isImage: true }
 }

@@ -20,7 +20,7 @@ import type { FileIndexes, FileLayer, Indexing } from './file-indexes.ts'
 
 export { DIFFERENCES }
 
-/** How many layers an image can have to be shown as one file system. */
+/** The maximum layers of an image that is shown as one file system. */
 const LAYERS_MAX = 256
 
 /** What is browsed: one layer, or an image with all its layers. */
@@ -137,7 +137,7 @@ export function fileService(options: FileServiceOptions) {
   }
 }
 
-/** Returns what finds the layers that are browsed, the uppermost first. */
+/** Returns a function that finds the layers of a target, the uppermost first. */
 function layersOfBrowsed({ storedBlobs, descriptions, now }: FileServiceOptions) {
   const layerOf = async (repository: RepositoryName, digest: Digest): Promise<FileLayer> => {
     const { size } = await storedBlobs.open(repository, digest)

@@ -2,11 +2,11 @@ import { LRUCache } from 'lru-cache'
 import { type Freeable, fullDenied, fullQuotaOf } from '../../domain/quota.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 
-/** How long it is remembered how much of a namespace is deleted, so that many refusals cost little. */
+/** How long the deleted bytes of a namespace are cached, so that repeated refusals are cheap. */
 const REMEMBERED_MS = 5000
 const NAMESPACES_MAX = 1000
 
-/** Adds to the refusals of full quotas how much of what is used is deleted. Resolves to the error to throw. */
+/** Adds to the error of a full quota how much deleted content still counts. Resolves to the error to throw. */
 export type ExplainDenial = (error: unknown) => Promise<unknown>
 
 export function denialExplainer({ quotas }: Pick<Metadata, 'quotas'>): ExplainDenial {
@@ -23,7 +23,7 @@ export function denialExplainer({ quotas }: Pick<Metadata, 'quotas'>): ExplainDe
   }
 }
 
-/** The same metadata, whose writes explain why a quota refuses them. */
+/** Wraps metadata so that errors of full quotas are explained. */
 export function explainingDenials(metadata: Metadata, explain: ExplainDenial): Metadata {
   const write: Metadata['write'] = async (...call) => {
     try {

@@ -14,23 +14,23 @@ import { registryError } from '../../oci/error.ts'
 import { denialExplainer } from './denials.ts'
 import { UploadRoom } from './upload-room.ts'
 
-/** Namespaces without a quota of their own that a list shows, the largest first. */
+/** How many namespaces without their own quota a list shows, the largest first. */
 const LARGEST_MAX = 100
 
-/** Shares of a limit, in percent, that are worth a warning, and the events that say so. */
+/** The percentages of a limit that cause a warning, and the events that report them. */
 const WARNINGS = [
   [95, 'quota.critical'],
   [80, 'quota.warning'],
 ] as const
 
 export interface QuotaState extends Quota {
-  /** What the namespace holds; undefined for the quota of each namespace. */
+  /** What the namespace uses; undefined for the default quota. */
   usage: QuotaUsage | undefined
-  /** The quota that applies is that of each namespace. */
+  /** Whether the default quota applies, because the namespace has none of its own. */
   inherited: boolean
-  /** The largest share of a limit that is used, in percent; undefined without a limit. */
+  /** The highest usage of its limits, in percent; undefined without a limit. */
   percent: number | undefined
-  /** Where it is configured; undefined for one that was set with the API. */
+  /** Where it is configured; undefined if it was set with the API. */
   configuredIn: string | undefined
   version: number | undefined
 }
@@ -44,14 +44,14 @@ export interface QuotaOptions {
   now: () => number
 }
 
-/** How much namespaces can hold. A quota of the configuration wins over one of the same namespace that was set with the API. */
+/** Limits how much namespaces can hold. For one namespace, a configured quota overrides one set with the API. */
 export class Quotas {
   readonly room: UploadRoom
   private readonly options: QuotaOptions
   private readonly source: string
   private quotas: readonly (Quota & Pick<QuotaState, 'configuredIn' | 'version'>)[] = []
   private turn: Promise<unknown> = Promise.resolve()
-  /** By namespace: the share that was warned of. */
+  /** The percentage of the last warning, by namespace. */
   private readonly warned = new Map<string, number>()
 
   constructor(options: QuotaOptions) {
@@ -61,15 +61,15 @@ export class Quotas {
     this.room = new UploadRoom(() => this.quotas, metadata.quotas.usage, denialExplainer(metadata))
   }
 
-  /** Applies the quotas as they are now. Resolves when what the namespaces hold is counted. */
+  /** Applies the current quotas. Resolves when the usage of the namespaces has been counted. */
   async apply(): Promise<void> {
-    // One at a time, for each counts what the last one has left.
+    // One at a time, because each counts from where the previous one ended.
     const mine = this.turn.then(() => this.applyNow())
     this.turn = mine.catch(() => {})
     await mine
   }
 
-  /** Lists the quotas with what is used, then the largest namespaces that have only that of each namespace. */
+  /** Lists the quotas with their usage, then the largest namespaces that have only the default quota. */
   list(): QuotaState[] {
     const own = this.quotas.map((quota) => this.stateOf(quota, false))
     const each = this.quotas.find(({ namespace }) => namespace === EACH_NAMESPACE)
@@ -79,7 +79,7 @@ export class Quotas {
     return [...own, ...others.map((namespace) => this.stateOf({ ...each, namespace }, true))]
   }
 
-  /** Returns the quota of a namespace, its own or that of each. Throws NOT_FOUND. */
+  /** Returns the quota of a namespace: its own, or the default. Throws NOT_FOUND. */
   get(namespace: string): QuotaState {
     const own = this.quotas.find((quota) => quota.namespace === namespace)
     if (own !== undefined) return this.stateOf(own, false)
@@ -88,7 +88,7 @@ export class Quotas {
     throw registryError('NOT_FOUND', `there is no quota of ${namespace}`)
   }
 
-  /** Sets the limits of a namespace; returns whether it had none. Throws CONFLICT or PRECONDITION_FAILED. */
+  /** Sets the quota of a namespace. Returns whether it is new. Throws CONFLICT or PRECONDITION_FAILED. */
   async put(act: Write, namespace: string, limits: QuotaLimits): Promise<boolean> {
     this.refuseConfigured(namespace)
     const isNew = await this.options.metadata.write('putQuota', { ...act, namespace, ...limits })
@@ -96,14 +96,14 @@ export class Quotas {
     return isNew
   }
 
-  /** Throws CONFLICT, NOT_FOUND or PRECONDITION_FAILED. */
+  /** Deletes the quota of a namespace. Throws CONFLICT, NOT_FOUND or PRECONDITION_FAILED. */
   async remove(act: Write, namespace: string): Promise<void> {
     this.refuseConfigured(namespace)
     await this.options.metadata.write('removeQuota', { ...act, namespace })
     await this.apply()
   }
 
-  /** Warns once of each quota that has become fuller than 80 or 95 percent: in the log, and as an event. */
+  /** Warns once, in the log and as an event, when the usage of a quota passes 80 or 95 percent. */
   async warn(): Promise<void> {
     const { log, metadata, now } = this.options
     for (const { namespace, percent = 0, usage } of this.list()) {
@@ -121,7 +121,8 @@ export class Quotas {
     const { metadata, config } = this.options
     const configured = config.quota.map((one) => ({ ...one, configuredIn: this.source, version: undefined }))
     const names = new Set(configured.map(({ namespace }) => namespace))
-    if (names.size < configured.length) throw new Error('a namespace has two quotas: remove one of them')
+    if (names.size < configured.length)
+      throw new Error('two quotas are configured for one namespace: remove one of them')
     const rows = metadata.quotas.list().filter(({ namespace }) => !names.has(namespace))
     const managed = rows.map(({ namespace, version, ...limits }) => {
       const { bytesMax, repositoriesMax, tagsMax } = limits
@@ -165,7 +166,7 @@ export class Quotas {
   }
 }
 
-/** Opens the quotas, and applies them. */
+/** Opens and applies the quotas. */
 export async function openQuotas(options: QuotaOptions): Promise<Quotas> {
   const quotas = new Quotas(options)
   await quotas.apply()

@@ -12,7 +12,7 @@ import {
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { ExplainDenial } from './denials.ts'
 
-/** Uploads whose bytes are counted. Those of the least recently used ones are forgotten. */
+/** The maximum number of uploads that are counted. The least recently used ones are dropped. */
 const UPLOADS_MAX = 10_000
 
 interface OpenUpload {
@@ -21,14 +21,14 @@ interface OpenUpload {
 }
 
 /**
- * Counts the bytes of uploads in progress against quotas, which count them only once their blob is linked. So uploads at the
- * same time cannot fill the disk together. Without a quota of bytes it does nothing. Uploads are known by their names, not by
- * their ids.
+ * Counts the bytes of uploads in progress against quotas. The quotas themselves count a blob only once it is linked, so
+ * concurrent uploads could otherwise fill the disk together. Does nothing without a quota of bytes. Uploads are
+ * identified by their names, not their ids.
  */
 export class UploadRoom {
   private readonly quotas: () => readonly Quota[]
   private readonly usageOf: (namespace: string) => QuotaUsage
-  /** Adds to a refusal what would help. */
+  /** Explains the error of a full quota. */
   readonly explain: ExplainDenial
   private readonly uploads = new LRUCache<string, OpenUpload>({
     max: UPLOADS_MAX,
@@ -48,8 +48,8 @@ export class UploadRoom {
   }
 
   /**
-   * Reserves room for a body. One of known length is refused before it is read, and any other one as soon as what is written
-   * of it passes a quota.
+   * Reserves room for a body. A body of known length is refused before it is read. Any other is refused as soon as the
+   * bytes written exceed a quota.
    *
    * @throws RegistryError DENIED
    */
@@ -71,7 +71,7 @@ export class UploadRoom {
     }
   }
 
-  /** Notes how many bytes an upload has between two requests. */
+  /** Records how many bytes an upload has between two requests. */
   settle(upload: string, bytes: number): void {
     const found = this.uploads.get(upload)
     if (found !== undefined) this.uploads.set(upload, this.counted({ ...found, bytes }))

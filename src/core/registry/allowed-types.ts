@@ -10,10 +10,10 @@ import type { Manifest } from '../../oci/manifest.ts'
 import { isImageConfig, isIndex } from '../../oci/media-type.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 
-/** Throws DENIED when the repository does not take manifests of this kind. */
+/** Throws DENIED if the repository does not accept manifests of this type. */
 export type CheckAllowed = (repository: RepositoryName, manifest: Manifest) => void
 
-/** What is shaped as an image, and every index that says no type of its own. */
+/** Images, and indexes without an artifact type. */
 const IMAGE = 'image'
 
 const SETTING = 'artifacts.allow'
@@ -24,9 +24,9 @@ interface Rule {
 }
 
 /**
- * Reads the setting: each entry is `PATTERN=TYPE`, further types of the pattern follow it, apart or after commas. A
- * type is an artifact type (or the media type of a config), with `*` at its end for all that begin so, or `image`.
- * Repositories that no pattern has take everything; of several patterns the types add up.
+ * Parses the setting. An entry is `PATTERN=TYPE`. Entries without `=` add types to the pattern before them. A type
+ * is an artifact type, the media type of a config, a prefix of one followed by `*`, or `image`. A repository accepts
+ * the types of all patterns that match it, and everything if none does.
  *
  * @throws Error that names the setting when it is malformed
  */
@@ -38,7 +38,7 @@ export function allowedTypes(setting: readonly string[]): CheckAllowed {
     const type = typeOf(manifest)
     const allowed = own.flatMap(({ types }) => types)
     if (allowed.some((one) => isLike(one, type))) return
-    throw registryError('DENIED', `${repository} takes ${allowed.join(', ')}, and this is ${type}`, {
+    throw registryError('DENIED', `${repository} accepts only ${allowed.join(', ')}, not ${type}`, {
       detail: { name: repository, artifactType: type, allowed },
     })
   }
@@ -67,7 +67,7 @@ function parsePattern(text: string): RepositoryPattern {
   }
 }
 
-/** The type by which a manifest is allowed; its media type when it says nothing else. */
+/** Returns the type that is checked: the artifact type, or the media type without one. */
 function typeOf({ artifactType, mediaType }: Manifest): string {
   if (artifactType !== undefined) return isImageConfig(artifactType) ? IMAGE : artifactType
   return isIndex(mediaType) || isSchema1Type(mediaType) ? IMAGE : mediaType

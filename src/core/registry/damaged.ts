@@ -2,13 +2,13 @@ import type { Metadata } from '../../metadata/metadata.ts'
 import type { Digest } from '../../oci/digest.ts'
 import type { BlobStore } from '../../storage/blob-store.ts'
 
-/** How many damaged blobs are hidden from pulls. Others fail when they are pulled. */
+/** How many damaged blobs are hidden. A pull of any other one fails while it is read. */
 const HIDDEN_MAX = 100_000
 
 /** The blobs that are recorded as damaged. They count as absent until they have good bytes again. */
 export class Damaged {
   private readonly digests: Set<Digest>
-  /** Those whose damaged bytes are still in their place, so that the presence of bytes says nothing. */
+  /** Those whose damaged file is still in place, so that a file of the right size proves nothing. */
   private readonly unmoved = new Set<Digest>()
   private readonly blobs: BlobStore
   private readonly metadata: Pick<Metadata, 'blobBytes' | 'write'>
@@ -19,36 +19,36 @@ export class Damaged {
     this.digests = new Set(digests)
   }
 
-  /** Hides a blob whose file is damaged, until it is moved and pushed again, or healed. */
+  /** Hides a blob with a damaged file until the file is moved and the blob pushed again, or until it is healed. */
   addUnmoved(digest: Digest): void {
     if (this.digests.size >= HIDDEN_MAX) return
     this.digests.add(digest)
     this.unmoved.add(digest)
   }
 
-  /** Notes that the damaged bytes are gone: any bytes that come from now on are verified. */
+  /** Records that the damaged file was moved. A file that appears later comes from a push and is verified. */
   noteMoved(digest: Digest): void {
     this.unmoved.delete(digest)
   }
 
-  /** Returns the blobs whose damaged bytes are still in their place. */
+  /** Returns the blobs whose damaged files are still in place. */
   listUnmoved(): Digest[] {
     return [...this.unmoved]
   }
 
-  /** Shows a blob again, whose bytes are good. Costs nothing while no blob is damaged. */
+  /** Stops hiding a blob, because its bytes are good. Does no work while no blob is damaged. */
   async heal(digest: Digest): Promise<void> {
     if (!this.digests.delete(digest)) return
     this.unmoved.delete(digest)
     await this.metadata.write('noteHealed', { digests: [digest] })
   }
 
-  /** Reports whether the blob is recorded as damaged, and has not been seen to have good bytes again. */
+  /** Reports whether the blob is recorded as damaged, and no good bytes have been found since. */
   isHidden(digest: Digest): boolean {
     return this.digests.has(digest)
   }
 
-  /** Reports whether the blob has no good bytes. Costs nothing while no blob is damaged. */
+  /** Reports whether the blob is damaged. Does no work while no blob is damaged. */
   async has(digest: Digest, size: number): Promise<boolean> {
     if (!this.digests.has(digest)) return false
     if (!(await this.hasBytes(digest, size))) return true
@@ -56,7 +56,7 @@ export class Damaged {
     return false
   }
 
-  /** Reports whether a blob has good bytes; those that come back by a push are verified. */
+  /** Reports whether a blob has good bytes. A push verifies the bytes that it writes. */
   async hasBytes(digest: Digest, size: number): Promise<boolean> {
     if (this.unmoved.has(digest)) return false
     return this.metadata.blobBytes.has(digest) || (await this.blobs.stat(digest))?.size === size
@@ -64,8 +64,8 @@ export class Damaged {
 }
 
 /**
- * Opens the set of damaged blobs that the database records. Where one has a file, the process may have ended before the
- * file was moved, so it stays hidden until it is verified.
+ * Opens the set of damaged blobs that the database records. If one has a file, the process may have ended before the
+ * damaged file was moved, so the blob stays hidden until it is verified.
  */
 export async function openDamaged(metadata: Metadata, blobs: BlobStore): Promise<Damaged> {
   const digests = await metadata.damage.blobDigests()

@@ -12,12 +12,12 @@ import type { RepositoryName } from '../../oci/reference.ts'
 import { readBlob } from '../read-blob.ts'
 import type { SmallBlobs } from './small-blobs.ts'
 
-/** The config of an image may have so many bytes; of a larger one the labels are not read. */
+/** The largest image config whose labels are read, in bytes. */
 const CONFIG_BYTES_MAX = 1024 * 1024
 
 /**
- * An index has its own annotations only if there are more manifests below it, at all depths together, or if these and
- * their configs have more bytes, or if more indexes are nested.
+ * Limits for the labels of an index: the manifests below it at all depths, the bytes of these and their configs, and
+ * the depth of nested indexes. An index that exceeds one has only its own annotations as labels.
  */
 const CHILDREN_MAX = 100
 const BYTES_MAX = 4 * 1024 * 1024
@@ -26,17 +26,17 @@ const DEPTH_MAX = 3
 /** How long labels are read before other requests get a turn. */
 const TURN_MS = 3
 
-/** What may still be read below an index. */
+/** What is left of the limits of an index. */
 interface Budget {
   children: number
   bytes: number
 }
 
 /**
- * Reads the labels of a manifest: of an image, those of its config; of an index, those that all its images have; and
- * the manifest's own annotations.
+ * Reads the labels of a manifest: its own annotations, and the labels of its config, or for an index those that all its
+ * images have.
  *
- * @param bytes the manifest's
+ * @param bytes the bytes of the manifest
  */
 export type ReadLabels = (
   repository: RepositoryName,
@@ -44,10 +44,10 @@ export type ReadLabels = (
   bytes: Uint8Array,
 ) => Promise<Labels>
 
-/** The bytes of an image's config; undefined when the repository has none, or a large one. */
+/** Returns the bytes of an image's config; undefined if it is too large, or not in the repository. */
 export type FindConfig = (repository: RepositoryName, digest: Digest) => Promise<Uint8Array | undefined>
 
-/** Finds configs among what was just pushed, then in the repository. Writing the manifest checks that it is there. */
+/** Looks for configs among recent pushes, then in the repository. Writing the manifest checks that they exist. */
 export function configReader(blobs: Pick<Blobs, 'open'>, pushed: Pick<SmallBlobs, 'findPushed'>): FindConfig {
   return async (repository, digest) => {
     const bytes = pushed.findPushed(repository, digest)
@@ -55,14 +55,14 @@ export function configReader(blobs: Pick<Blobs, 'open'>, pushed: Pick<SmallBlobs
     try {
       return await readBlob(await blobs.open(repository, digest), CONFIG_BYTES_MAX)
     } catch (error) {
-      // A registry may take images without their config.
+      // A setting can allow images without their config.
       if (error instanceof RegistryError && error.status === 404) return undefined
       throw error
     }
   }
 }
 
-/** Labels of what a data folder holds. */
+/** Returns a reader of labels for the content of a data folder. */
 export function labelReader(metadata: Metadata, findConfig: FindConfig): ReadLabels {
   const ofConfig = async (repository: RepositoryName, digest: Digest, budget: Budget): Promise<Labels> => {
     const bytes = await findConfig(repository, digest)

@@ -4,19 +4,19 @@ import { registryError } from '../../oci/error.ts'
 /** A manifest with more references is large: each costs the writer's thread some 40 us, all in one transaction. */
 const REFERENCES_MAX = 500
 
-/** What a reference takes in a manifest at least, in bytes. */
+/** The smallest size of a reference in a manifest, in bytes. */
 const REFERENCE_BYTES = 80
 
 /** After a large manifest, the next one waits this many times as long as its write took. */
 const REST_FACTOR = 9
 
-/** Large manifests that may wait, of one account and of all. They hold memory meanwhile. */
+/** How many large manifests may wait, per account and in total. Each holds its bytes in memory. */
 const WAITING_PER_ACCOUNT_MAX = 2
 const WAITING_MAX = 8
 
 /**
- * Pushes, deletes and restores large manifests one at a time, with pauses, so that other writes take most of the writer's time. Without it,
- * four clients that push indexes of 12,000 entries would leave others one push a second.
+ * Pushes, deletes and restores large manifests one at a time, with pauses, so that other writes get most of the
+ * writer's time. Otherwise, four clients that push indexes of 12,000 entries would leave the others one push a second.
  */
 export class LargePushes {
   private readonly queue = new PQueue({ concurrency: 1 })
@@ -29,7 +29,7 @@ export class LargePushes {
   }
 
   /**
-   * Writes a manifest, a large one in its turn.
+   * Writes a manifest. A large one waits for its turn.
    *
    * @throws RegistryError TOOMANYREQUESTS when too many large ones wait; and whatever `write` throws
    */
@@ -45,8 +45,8 @@ export class LargePushes {
   }
 
   /**
-   * Deletes or restores a manifest, a large one in its turn, because each of its references may become garbage, or cease
-   * to be.
+   * Deletes or restores a manifest. A large one waits for its turn, because the garbage state of each reference may
+   * change.
    *
    * @param bytes its size
    * @throws what `write` throws
@@ -56,7 +56,7 @@ export class LargePushes {
   }
 
   /**
-   * Refuses a manifest that may be large while too many wait, before it is parsed.
+   * Refuses a manifest that may be large, before it is parsed, while too many are waiting.
    *
    * @param bytes its size
    * @throws RegistryError TOOMANYREQUESTS

@@ -22,7 +22,7 @@ export function localBlobs(options: LocalOptions, cache: ReadCache, small: Small
     if (cached !== undefined) return { size: cached, unreferencedAt: null }
     const found = metadata.blobs.find(repository, digest)
     if (found === undefined) throw unknown(repository, digest)
-    // The size of a blob that may be collected is not remembered, so that each principal is seen here.
+    // The size of an unreferenced blob is not cached, so that each caller who may push renews its grace period.
     if (found.unreferencedAt === null) cache.putSize(repository, digest, found.size)
     return found
   }
@@ -33,9 +33,9 @@ export function localBlobs(options: LocalOptions, cache: ReadCache, small: Small
       const { size, unreferencedAt } = find(repository, digest)
       if (await damaged.has(digest, size)) throw unknown(repository, digest)
       if (!isPusher) return size
-      // Who hears that the blob is not here pushes it again, which repairs bytes that are lost.
+      // A client that gets "not found" pushes the blob again, which replaces lost bytes.
       const here = small.has({ digest, size })
-      // A small blob in memory is not waited for: clients ask for each of an image's.
+      // A small blob in memory needs no await. Clients ask for every blob of an image.
       const isKept =
         (here === true || (await here)) &&
         (unreferencedAt === null || (await keepBlob(repository, digest, unreferencedAt)))
@@ -55,7 +55,7 @@ export function localBlobs(options: LocalOptions, cache: ReadCache, small: Small
     },
 
     async mount(caller, identity, { repository, digest, from }) {
-      // By what the account may, not by what its token was asked for: without "from" no client can ask for the source.
+      // Checks grants, not the token's scope: without "from", no client can request a scope for the source.
       const source = from ?? metadata.blobs.findSource(digest, access.pullable(identity))
       if (source === undefined || !access.may(identity, 'pull', source)) return false
       const found = metadata.blobs.find(source, digest)

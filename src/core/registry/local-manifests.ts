@@ -33,7 +33,7 @@ export function localManifests(options: LocalOptions, cache: ReadCache, findConf
     const { digest, mediaType } = row
     const expiresAt = row.expiresAt ?? undefined
     const bytes = metadata.manifests.findBytes(row)
-    // They were damaged: a push of the manifest brings them back.
+    // The bytes were damaged. Pushing the manifest again restores them.
     if (bytes === undefined) throw unknown(repository, reference)
     const found = { digest, mediaType, expiresAt, bytes, expiry: expiryOf(row) }
     cache.putManifest(repository, name, found)
@@ -99,7 +99,7 @@ function verifyDigest(digest: Digest, sha256: Digest, bytes: Uint8Array): void {
   throw registryError('DIGEST_INVALID', `the manifest (${bytes.length} bytes) is ${actual}, not ${digest}`)
 }
 
-/** MANIFEST_UNKNOWN for what a reference names. */
+/** Returns MANIFEST_UNKNOWN for a reference. */
 export function unknownManifest(repository: RepositoryName, reference: Reference) {
   const named = reference.tag === undefined ? `manifest ${reference.digest}` : `tag "${reference.tag}"`
   return registryError('MANIFEST_UNKNOWN', `${repository} has no ${named}`, {

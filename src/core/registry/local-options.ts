@@ -11,32 +11,32 @@ import type { Damaged } from './damaged.ts'
 import type { LargePushes } from './large-pushes.ts'
 import type { Schema1Pushes } from './pushed-manifest.ts'
 
-/** What a local registry is made of. */
+/** The dependencies and settings of a local registry. */
 export interface LocalOptions {
   metadata: Metadata
   blobs: BlobStore
   damaged: Damaged
   uploads: UploadStore
-  /** Decides between a push and the removal of the same bytes. */
+  /** Serializes pushes and removals of the same bytes. */
   locks: DigestLocks
-  /** How long the collector keeps what nothing reaches. */
+  /** How long unreferenced content is kept. */
   garbageWindow: GarbageWindow
   access: Access
-  /** Remembers pushes for purges, which must not break them. */
+  /** Records push activity, so that purges do not delete what a push needs. */
   activity: PushActivity
   /** Milliseconds since 1970. */
   now: () => number
-  /** Which absent content a manifest may name. */
+  /** Which missing content a manifest may reference. */
   sparse: Sparse
-  /** Which artifacts a repository takes. */
+  /** Which types of artifacts a repository accepts. */
   checkAllowed: CheckAllowed
-  /** Which manifests of Docker schema 1 are taken. */
+  /** Which Docker schema 1 manifests are accepted. */
   schema1: Schema1Pushes
   reader: ContentReader
   largePushes: LargePushes
   /** Counts uploads in progress against quotas. */
   room: UploadRoom
-  /** Memory for manifests that are pulled again. */
+  /** The size of the cache of manifests, in bytes. */
   cacheBytesMax: number
 }
 

@@ -7,18 +7,18 @@ import { readParts } from '../../oci/manifest-parts.ts'
 import { type RepositoryName, referrersTag } from '../../oci/reference.ts'
 import type { LocalOptions } from './local-options.ts'
 
-/** A page has at most so many descriptors, */
+/** The maximum descriptors of a page. */
 const DESCRIPTORS_MAX = 500
-/** of manifests that have together so many bytes, so that its annotations stay below what clients take (4 MiB), */
+/** The maximum total size of their manifests in bytes, so that a page stays within the 4 MiB that clients accept. */
 const MANIFEST_BYTES_MAX = 3 * 1024 * 1024
-/** found among so many entries. */
+/** The maximum entries that are examined for a page. */
 const ENTRIES_MAX = 2000
 
-/** After so many bytes of manifests, or entries, other requests get a turn. */
+/** After this many bytes of manifests, or entries, other requests get a turn. */
 const TURN_BYTES = 256 * 1024
 const TURN_ENTRIES = 250
 
-/** A digest that may be a referrer's; `row` is undefined where it is none. */
+/** A digest that may be a referrer. `row` is undefined if it is not. */
 interface Candidate {
   digest: Digest
   row: ReferrerRow | undefined
@@ -41,7 +41,7 @@ export function localReferrers({ metadata, reader, now }: ReferrersOptions): Ref
 
 type ReferrersOptions = Pick<LocalOptions, 'metadata' | 'reader' | 'now'>
 
-/** Descriptors until the page is full. A first one is taken whatever its size. */
+/** Collects descriptors until the page is full. The first one is included whatever its size. */
 async function pageOf(
   metadata: Metadata,
   candidates: Iterable<Candidate>,
@@ -65,7 +65,7 @@ async function pageOf(
   return { items, more: false }
 }
 
-/** Two lists in the order of their digests' bytes, as one. */
+/** Merges two lists that are ordered by the bytes of their digests. */
 function* merge(rows: Candidate[], others: Iterable<Candidate>): Iterable<Candidate> {
   let at = 0
   for (const other of others) {
@@ -91,8 +91,8 @@ function toDescriptor(metadata: Metadata, row: ReferrerRow): ReferrerDescriptor 
 }
 
 /**
- * What clients had listed under the referrers tag before they knew this API, and what has no subject of its own
- * (distribution-spec, "Enabling the Referrers API"): entries that are here, and not found by their subject.
+ * Yields the entries of the referrers tag, where clients without the referrers API list referrers (distribution-spec,
+ * "Enabling the Referrers API"). Only stored manifests without a subject count; the others are found by their subject.
  */
 function* fromTag(
   metadata: Metadata,

@@ -45,7 +45,7 @@ export function localRegistry(options: LocalOptions): LocalRegistry {
   }
 }
 
-/** One more than the page is read, to know whether the list goes on. */
+/** Reads one more entry than the page has, to know whether there are more. */
 async function listing<T>({ limit }: Page, read: (limit: number) => Promise<T[]>): Promise<Listing<T>> {
   const items = await read(limit + 1)
   return { items: items.slice(0, limit), more: limit > 0 && items.length > limit }

@@ -58,12 +58,12 @@ export function localUploads(options: LocalOptions, small: SmallBlobs): Uploads 
   }
 }
 
-/** Receives the bodies of uploads, and makes blobs of them. */
+/** Receives the bodies of uploads and publishes them as blobs. */
 function blobPublisher(
   { metadata, blobs, uploads, locks, damaged, room, activity, now }: LocalOptions,
   small: SmallBlobs,
 ) {
-  /** Receives a body while there is room for it. Throws DENIED. */
+  /** Receives a body. Throws DENIED when it exceeds a quota. */
   const receive = async <T>(
     repository: RepositoryName,
     upload: Upload,
@@ -73,7 +73,7 @@ function blobPublisher(
     try {
       room.reserve(repository, uuidOf(upload.id), body)
     } catch (error) {
-      // Otherwise the connection would wait for a body that nobody reads.
+      // Otherwise the connection would wait until the body is read.
       body.stream?.cancel().catch(() => {})
       throw await room.explain(error)
     }
@@ -84,7 +84,7 @@ function blobPublisher(
       throw await room.explain(error)
     }
   }
-  /** Removes the bytes of a blob that was refused when it was linked, unless another repository has it. */
+  /** Removes the bytes of a blob whose link was refused, unless another repository has it. */
   const removeRefused = (digest: Digest) =>
     locks.remove(digest, async () => {
       if (!metadata.blobs.isStored(digest)) await blobs.delete(digest)
@@ -100,7 +100,7 @@ function blobPublisher(
       const { size, bytes } = await receive(repository, upload, body, () =>
         uploads.commit(upload, digest, body),
       )
-      // From here on the quota counts the blob itself.
+      // From now on the quota counts the linked blob.
       room.release(uuidOf(upload.id))
       activity.note(repository)
       await metadata.write('linkBlob', { caller, at: now(), repository, digest, size, bytes })
@@ -115,7 +115,7 @@ function blobPublisher(
       if (error instanceof RegistryError && error.status === 403) await removeRefused(digest)
       throw error
     }
-    // The client need not wait for this; what a crash leaves of it goes at the next start.
+    // The client need not wait for this. The next start deletes what a crash leaves behind.
     uploads.cancel(upload).catch(() => {})
     return published
   }

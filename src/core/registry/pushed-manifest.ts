@@ -4,32 +4,32 @@ import type { ManifestPush } from '../../domain/registry.ts'
 import { type RegistryError, registryError } from '../../oci/error.ts'
 import { checkItems, type Manifest, parseManifest } from '../../oci/manifest.ts'
 
-/** Which manifests of Docker schema 1 are taken. */
+/** Which Docker schema 1 manifests are accepted. */
 export interface Schema1Pushes {
-  /** Whether any are. */
+  /** Whether any are accepted. */
   push: boolean
-  /** Whether those without a signature are, too. */
+  /** Whether unsigned ones are accepted, too. */
   unsigned: boolean
 }
 
-/** A manifest that may be stored, once its blobs are here. */
+/** A valid manifest, which can be stored if its blobs are. */
 export interface PushedDocument {
   manifest: Manifest
-  /** What its digest is of: all its bytes, or those of schema 1 without their signatures. */
+  /** The bytes that its digest covers: all, or those of schema 1 without the signatures. */
   payload: Uint8Array
 }
 
 /**
- * Reads what is pushed: of any media type, or of Docker schema 1, whose signatures, name and tag are checked.
+ * Parses a pushed manifest of any media type. For Docker schema 1, it checks the signatures, the name and the tag.
  *
- * @throws RegistryError MANIFEST_INVALID; of schema 1 also MANIFEST_UNVERIFIED, NAME_INVALID, TAG_INVALID
+ * @throws RegistryError MANIFEST_INVALID; for schema 1 also MANIFEST_UNVERIFIED, NAME_INVALID, TAG_INVALID
  */
 export function readPushed(push: ManifestPush, taken: Schema1Pushes): PushedDocument {
   const { bytes, contentType } = push
   checkItems(bytes)
   if (!isSchema1(bytes, contentType)) return { manifest: parseManifest(bytes, contentType), payload: bytes }
   if (!taken.push) {
-    throw invalid('this registry takes no manifests of Docker schema 1: push schema 2 or OCI instead')
+    throw invalid('this registry does not accept Docker schema 1 manifests: push schema 2 or OCI instead')
   }
   const document = parseSignedDocument(bytes)
   const schema1 = parseSchema1(document.payload)
@@ -40,17 +40,20 @@ export function readPushed(push: ManifestPush, taken: Schema1Pushes): PushedDocu
 
 function checkNames({ repository, reference }: ManifestPush, { name, tag }: Schema1): void {
   if (name !== repository) {
-    const message = `the manifest is of ${shown(name)}, and was pushed to ${repository}`
+    const message = `the manifest names the repository ${shown(name)}, but was pushed to ${repository}`
     throw registryError('NAME_INVALID', message)
   }
   if (reference.tag !== undefined && tag !== reference.tag) {
-    throw registryError('TAG_INVALID', `the manifest is of the tag ${shown(tag)}, not of "${reference.tag}"`)
+    throw registryError(
+      'TAG_INVALID',
+      `the manifest names the tag ${shown(tag)}, but was pushed as "${reference.tag}"`,
+    )
   }
 }
 
 function checkSignatures(document: SignedDocument, { unsigned }: Schema1Pushes): void {
   if (document.signatures.length === 0 && !unsigned) {
-    throw invalid('the manifest is not signed: one of Docker schema 1 must be ("signatures")')
+    throw invalid('the manifest has no "signatures": Docker schema 1 manifests must be signed')
   }
   verifySignatures(document)
 }

@@ -4,19 +4,18 @@ import type { Digest } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { ExpiringManifest } from './fresh-pushes.ts'
 
-/** Blobs whose size is remembered. */
+/** How many sizes of blobs are cached. */
 const SIZES_MAX = 50_000
 
-/** What an entry takes beside the manifest's bytes, roughly. */
+/** The approximate overhead of a cached manifest, in bytes. */
 const ENTRY_BYTES = 512
 
-/** A manifest as it was read, and since when nothing reaches it. */
+/** A cached manifest, with when it will be deleted. */
 export type CachedManifest = StoredManifest & { expiry?: ExpiringManifest | undefined }
 
 /**
- * What was read lately: manifests by repository and reference, sizes of blobs by repository and digest. What is not
- * there is never remembered, so only a change of something that was there makes an entry stale; such a change
- * clears all.
+ * Caches manifests by repository and reference, and sizes of blobs by repository and digest. Misses are not cached, so
+ * only a change or deletion of existing content makes an entry stale, and it clears the cache.
  */
 export class ReadCache {
   private readonly manifests: LRUCache<string, CachedManifest>

@@ -4,17 +4,17 @@ import type { Digest } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import { type BlobStat, type BlobStore, SMALL_BYTES_MAX } from '../../storage/blob-store.ts'
 
-/** Memory for blobs that were read or pushed lately, */
+/** The memory for recently read or pushed blobs, in bytes. */
 const RECENT_BYTES_MAX = 8 * 1024 * 1024
-/** with what an entry takes beside its bytes, roughly. */
+/** The approximate overhead of an entry, in bytes. */
 const ENTRY_BYTES = 256
 
-/** Pushes that are remembered. */
+/** How many pushes are remembered. */
 const PUSHES_MAX = 10_000
 
 /**
- * Small blobs (configs, mostly), whose bytes are in the database. A data folder that an older cay wrote has files of some;
- * they stay there until they are pushed again.
+ * Reads and caches small blobs, mostly configs, whose bytes are in the database. In a data folder of an older version,
+ * some of them are files, which stay until the blobs are pushed again.
  */
 export class SmallBlobs {
   private readonly metadata: Pick<Metadata, 'blobBytes'>
@@ -31,7 +31,7 @@ export class SmallBlobs {
     this.files = files
   }
 
-  /** Forgets the blobs that were read or pushed lately. */
+  /** Empties the cache. */
   releaseMemory(): void {
     this.recent.clear()
   }
@@ -40,7 +40,7 @@ export class SmallBlobs {
     return size <= SMALL_BYTES_MAX
   }
 
-  /** Reads all bytes of a small blob that some repository has. */
+  /** Reads a small blob that some repository has. */
   async read(blob: BlobStat): Promise<Uint8Array> {
     const { digest, size } = blob
     const bytes =
@@ -50,21 +50,21 @@ export class SmallBlobs {
     return bytes
   }
 
-  /** Whether the blob can be read: its bytes are here, as many as its row says. */
+  /** Reports whether the blob's bytes are stored, with the size that its row has. */
   has({ digest, size }: BlobStat): boolean | Promise<boolean> {
     if (this.isSmall(size) && (this.recent.has(digest) || this.metadata.blobBytes.has(digest))) return true
     return this.files.stat(digest).then((found) => found?.size === size)
   }
 
-  /** Remembers a small blob that was just pushed: a config is read with its manifest, which comes next. */
+  /** Caches a small blob that was just pushed, because the manifest that follows needs its config. */
   remember(repository: RepositoryName, digest: Digest, bytes: Uint8Array): void {
     this.recent.set(digest, bytes)
     this.pushed.set(`${repository}@${digest}`, true)
   }
 
   /**
-   * The bytes of a blob that was pushed to this repository lately, without a look at the database. Whether the repository
-   * still has it is not known.
+   * Returns the bytes of a blob that was recently pushed to this repository, without reading the database. The
+   * repository may have lost it since.
    */
   findPushed(repository: RepositoryName, digest: Digest): Uint8Array | undefined {
     return this.pushed.has(`${repository}@${digest}`) ? this.recent.get(digest) : undefined

@@ -4,10 +4,10 @@ import type { Metadata } from '../../metadata/metadata.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import { ResolvedTags } from './resolved-tags.ts'
 
-/** Tags with the accounts that pulled them, between two writes. When there are more, they are written early. */
+/** How many combinations of tag and account are counted between two writes. More cause an early write. */
 const ENTRIES_MAX = 10_000
 
-/** Entries of one write, so that no other write waits long for it. */
+/** How many entries one write has, so that other writes do not wait long. */
 const ENTRIES_PER_WRITE = 500
 
 /**
@@ -44,7 +44,7 @@ export class Usage implements UsageCounter {
     entry.lastPushedAt = this.now()
   }
 
-  /** Writes what was counted until now. What could not be written is tried again the next time. */
+  /** Writes the counts. Those that cannot be written are retried with the next write. */
   flush(): Promise<void> {
     this.flushing ??= this.writeAll().finally(() => {
       this.flushing = undefined
@@ -52,7 +52,7 @@ export class Usage implements UsageCounter {
     return this.flushing
   }
 
-  /** Writes all, also what was counted while the last write was on its way; a failure hinders nobody from closing. */
+  /** Writes all counts, including those that arrive during the last write. Errors do not prevent closing. */
   async close(): Promise<void> {
     await this.flushing?.catch(() => {})
     await this.flush().catch(() => {})

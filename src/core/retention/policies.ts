@@ -7,29 +7,29 @@ import { registryError } from '../../oci/error.ts'
 
 /** A retention policy as the API shows it. */
 export interface PolicyState extends RetentionPolicy {
-  /** Where it is configured; undefined for one that was set with the API. */
+  /** Where it is configured; undefined if it was set with the API. */
   configuredIn: string | undefined
   version: number | undefined
 }
 
-/** The settings of a policy; those that are left out have their defaults. */
+/** The settings of a policy. Omitted ones have their defaults. */
 export type PolicySettings = Pick<RetentionPolicy, 'repositories'> &
   Partial<Omit<RetentionPolicy, 'name' | 'repositories'>>
 
 export interface PolicyOptions {
   metadata: Metadata
-  /** Those of the configuration, which the API cannot change. */
+  /** The configured policies, which the API cannot change. */
   configured: readonly RetentionPolicy[]
-  /** Where those are configured: a file, a flag or a variable. */
+  /** Where they are configured: a file, a flag or a variable. */
   source: string | undefined
 }
 
 export type Policies = ReturnType<typeof retentionPolicies>
 
 /**
- * The retention policies. One of the configuration wins over one of the same name that was set with the API.
+ * Manages the retention policies. A configured policy overrides one of the same name that was set with the API.
  *
- * @throws RegistryError naming a policy of the configuration that is invalid
+ * @throws RegistryError that names the configured policy that is invalid
  */
 export function retentionPolicies({ metadata, configured, source = 'the configuration' }: PolicyOptions) {
   compilePolicies(configured)
@@ -61,14 +61,18 @@ export function retentionPolicies({ metadata, configured, source = 'the configur
       throw registryError('NOT_FOUND', `there is no retention policy ${name}`)
     },
 
-    /** Adds or replaces a policy. Returns whether it is new. Throws CONFLICT, NAME_INVALID, REQUEST_INVALID or PRECONDITION_FAILED. */
+    /**
+     * Adds or replaces a policy. Returns whether it is new.
+     *
+     * @throws RegistryError CONFLICT, NAME_INVALID, REQUEST_INVALID or PRECONDITION_FAILED
+     */
     async put(act: Write, name: string, settings: PolicySettings): Promise<boolean> {
       refuseConfigured(name)
       policyOf(name, settings)
       return await metadata.write('putPolicy', { ...act, name, settings: JSON.stringify(settings) })
     },
 
-    /** Throws CONFLICT, NOT_FOUND or PRECONDITION_FAILED. What the policy has expired stays so. */
+    /** Throws CONFLICT, NOT_FOUND or PRECONDITION_FAILED. Tags that it has expired stay expired. */
     async remove(act: Write, name: string): Promise<void> {
       refuseConfigured(name)
       await metadata.write('removePolicy', { ...act, name })

@@ -13,7 +13,7 @@ import { type ListPage, PAGE_DEFAULT, type PageQuery } from '../page.ts'
 import { unknownRepository } from '../unknown.ts'
 import { type Policies, retentionPolicies } from './policies.ts'
 
-/** Tags that one page of a test looks at. A page with fewer entries can have a next one. */
+/** How many tags one page of a test examines. A short page can still have a next one. */
 const TESTED_MAX = 10_000
 
 export interface RetentionOptions {
@@ -25,11 +25,11 @@ export interface RetentionOptions {
   now: () => number
   /** The clock for deletions. */
   steady: () => number
-  /** Writes the pulls that were counted and are not yet written. */
+  /** Writes the pulls that are counted only in memory. */
   usage: { flush(): Promise<void> }
 }
 
-/** A tag of a test: whether the policies would expire it, and why. */
+/** The result of a test for a tag: whether the policies would expire it, and why. */
 export interface TestedEntry extends Omit<TestedTag, 'verdict' | 'name'> {
   repository: RepositoryName
   tag: string
@@ -40,7 +40,7 @@ export interface TestedEntry extends Omit<TestedTag, 'verdict' | 'name'> {
 
 export interface RetentionTestQuery extends PageQuery {
   repository?: RepositoryName | undefined
-  /** A policy to test as if it were set, instead of the one of its name. */
+  /** A policy to test as if it were set. It replaces the one with its name. */
   policy?: RetentionPolicy | undefined
   /** Only tags that would expire. */
   expiring?: boolean | undefined
@@ -49,14 +49,14 @@ export interface RetentionTestQuery extends PageQuery {
 export interface RetentionRun {
   caller: Caller
   signal?: AbortSignal | undefined
-  /** Called with the repositories that were looked at. */
+  /** Called with the number of repositories examined. */
   progress?: (done: number) => void
 }
 
 /** Applies the retention policies, and shows what they would do. */
 export class Retention {
   readonly policies: Policies
-  /** What was expired since the process started. */
+  /** How much was expired since the process started. */
   readonly expired: Omit<Expired, 'repositories'> = { tags: 0, manifests: 0 }
   private readonly options: RetentionOptions
   private turn: Promise<unknown> = Promise.resolve()
@@ -72,12 +72,12 @@ export class Retention {
     })
   }
 
-  /** Expires what the policies do not keep, in small parts. Runs are serialized. Rejects when cancelled. */
+  /** Expires what the policies do not keep, in small batches. Runs are serialized. Rejects when cancelled. */
   run(run: RetentionRun): Promise<Expired> {
     return this.serialize(() => this.expireAll(run))
   }
 
-  /** Runs as recurring work, and records in the audit log what was expired. */
+  /** Runs on schedule, and records what was expired in the audit log. */
   async runRegularly(): Promise<void> {
     const { metadata, now, log } = this.options
     const expired = await this.run({ caller: SYSTEM })
@@ -87,12 +87,12 @@ export class Retention {
     await metadata.write('noteAct', { caller: SYSTEM, at: now(), ...act })
   }
 
-  /** Notes which repositories have changed, so that the outbox need not remember it until the next run. */
+  /** Records which repositories have changed, because the outbox may drop the changes before the next run. */
   async plan(): Promise<void> {
     await this.serialize(() => this.planFor(async () => await this.policies.list()))
   }
 
-  /** Lists tags with what the policies, and the one of the query, would do with each. Throws NAME_UNKNOWN. */
+  /** Lists tags with what the policies, including the query's, would do with each. Throws NAME_UNKNOWN. */
   async test({ repository, policy, expiring, cursor: text, limit = PAGE_DEFAULT }: RetentionTestQuery) {
     const policies = (await this.policies.list()).filter(({ name }) => name !== policy?.name)
     const asked = plainPolicies(policy === undefined ? policies : [...policies, policy])
@@ -121,7 +121,7 @@ export class Retention {
     return { items } satisfies ListPage<TestedEntry>
   }
 
-  /** Cancels the current run, and ends it after its part. */
+  /** Cancels the current run. Resolves when its current batch has ended. */
   async stop(): Promise<void> {
     this.stopping.abort()
     await this.turn
@@ -161,7 +161,7 @@ export class Retention {
     return done
   }
 
-  /** Yields the repositories that a policy governs, from a name on. */
+  /** Yields the repositories that a policy governs, starting at a name. */
   private async *governed(
     policies: RetentionPolicy[],
     only: RepositoryName | undefined,
@@ -198,7 +198,7 @@ function pageAt(items: TestedEntry[], at: number, repository: string, tag: strin
   return { items, next: `${at}.${repository}:${tag}` }
 }
 
-/** Parses the cursor `<milliseconds>.<repository>:<tag>`: all pages of a test are of one time. */
+/** Parses the cursor `<milliseconds>.<repository>:<tag>`. All pages of a test use the same time. */
 function parseTestCursor(text: string | undefined) {
   if (text === undefined || text === '') return undefined
   const [, at, repository = '', tag = ''] = /^(\d{1,15})\.([^:]+):(.+)$/.exec(text) ?? []
@@ -206,7 +206,7 @@ function parseTestCursor(text: string | undefined) {
   throw registryError('REQUEST_INVALID', 'cursor: expected the nextCursor of a page of this list')
 }
 
-/** Leaves out what is not a setting. */
+/** Returns only the settings. */
 function plainPolicies(policies: readonly RetentionPolicy[]): RetentionPolicy[] {
   return policies.map(({ name, repositories, tags, newest, order, pushedDays, pulledDays, ...rest }) => {
     const { keep, untaggedDays, immutable } = rest
@@ -214,7 +214,7 @@ function plainPolicies(policies: readonly RetentionPolicy[]): RetentionPolicy[] 
   })
 }
 
-/** A number that differs for other policies; 0 for none. */
+/** Returns a fingerprint of the policies; 0 if there are none. */
 function fingerprintOf(policies: RetentionPolicy[]): number {
   if (policies.length === 0) return 0
   return 1 + Number(BigInt.asUintN(48, BigInt(Bun.hash(JSON.stringify(policies)))))

@@ -58,7 +58,7 @@ describe('allowed types: a repository with a list', () => {
     const [error] = ((await response.json()) as { errors: object[] }).errors
     expect(error).toEqual({
       code: 'DENIED',
-      message: `charts/a takes ${HELM}, and this is image`,
+      message: `charts/a accepts only ${HELM}, not image`,
       detail: { name: 'charts/a', artifactType: 'image', allowed: [HELM] },
     })
   })
@@ -83,6 +83,6 @@ test.each(['prettyjws', 'json'])('allowed types: schema 1 (%s) counts as an imag
   const name = parseRepositoryName('a/b')
   expect(() => allowedTypes(['a/**=image'])(name, manifest)).not.toThrow()
   expect(() => allowedTypes(['a/**=application/*'])(name, manifest)).toThrow(
-    /takes application\/\*, and this is image/,
+    /accepts only application\/\*, not image/,
   )
 })
