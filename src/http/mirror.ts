@@ -12,8 +12,8 @@ import { errors } from './problem/errors.ts'
 import type { HttpOptions, HttpServer } from './server.ts'
 
 /**
- * Serves one upstream's repositories by their own names, as Docker's `registry-mirrors` asks for them. It serves what
- * `anonymous` may pull and never asks who somebody is: Docker would answer with the user's password for the upstream.
+ * Serves one upstream's repositories by their own names, as Docker's `registry-mirrors` requests them. It serves only
+ * what `anonymous` may pull and never asks for credentials: Docker would send the user's password for the upstream.
  */
 export function serveMirror(
   options: HttpOptions,

@@ -1,7 +1,7 @@
 /** What the log says about a request besides its result: who sent it, and what it did. */
 export interface Noted {
   account?: string | undefined
-  /** The client's address, if somebody has asked for it: Bun asks the kernel each time. */
+  /** The client's address, if it was looked up already. It is cached because each lookup is a system call. */
   address?: string
   deed?: Deed
 }

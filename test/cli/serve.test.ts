@@ -57,7 +57,7 @@ describe('cay serve', () => {
     const { code, errors } = await runCay(['serve', '--listen', host, '--data', folder.path])
     expect([code, errors]).toEqual([
       1,
-      `cay: port ${port} is taken: choose another one with --listen 127.0.0.1:PORT\n`,
+      `cay: port ${port} is in use: choose another one with --listen 127.0.0.1:PORT\n`,
     ])
   })
 

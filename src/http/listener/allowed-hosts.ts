@@ -1,9 +1,9 @@
 import { isIP } from 'node:net'
 
 /**
- * The hosts that a request may name where access is open: names of loopback, and those that the configuration has. A
- * page of another site can have its own name point to 127.0.0.1, and its scripts then count as of the same origin; but
- * they cannot change the Host that the browser sends.
+ * The hosts that a request may name when access is open: loopback and the configured names. This stops DNS rebinding.
+ * Another site can point its own name at 127.0.0.1, which makes its scripts same-origin, but the browser then sends
+ * that name as the Host.
  */
 export class AllowedHosts {
   private readonly names: ReadonlySet<string>
@@ -19,7 +19,7 @@ export class AllowedHosts {
   }
 }
 
-/** Without the port, and without the brackets of IPv6. */
+/** Returns the host without its port and without the brackets of IPv6. */
 function nameOf(host: string): string {
   const bracketed = /^\[(.*)\](?::\d*)?$/.exec(host)?.[1]
   const isAddress = isIP(host) === 6

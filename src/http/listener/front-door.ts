@@ -95,7 +95,7 @@ export class FrontDoor {
     this.unidentified.clear()
     const client = arrival.client()
     if (client === undefined || (this.counts.get(client) ?? 0) < max) return undefined
-    const message = `${client} has ${max} requests in flight already: wait for some of them`
+    const message = `${client} has ${max} requests in flight already: wait until some have ended`
     return registryError('TOOMANYREQUESTS', message, { headers: { 'retry-after': '1' } })
   }
 

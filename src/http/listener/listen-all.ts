@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type { ListenAddress } from '../../config/listen-address.ts'
 
-/** All addresses; one of a family that this machine does not have is left out when another one works. */
+/** Listens on all addresses. Skips those of an address family that this machine lacks, if another one works. */
 export function listenAll<T>(
   listen: ListenAddress[],
   log: Logger,
@@ -26,5 +26,5 @@ function explain(error: unknown, { host, port }: ListenAddress): Error {
   const { code, message } = error as NodeJS.ErrnoException
   if (code !== 'EADDRINUSE') return new Error(`cannot listen on ${host}:${port}: ${message}`)
   const likely = process.platform === 'darwin' && port === 5000 ? ' (likely by AirPlay Receiver)' : ''
-  return new Error(`port ${port} is taken${likely}: choose another one with --listen ${host}:PORT`)
+  return new Error(`port ${port} is in use${likely}: choose another one with --listen ${host}:PORT`)
 }

@@ -1,12 +1,12 @@
 import type { Credentials } from '../../domain/server-certificate.ts'
 
-/** Bun closes a connection that is silent for so long; a body that stalls is answered before. */
+/** The idle timeout of connections, in seconds. A stalled body gets its error response earlier. */
 const CONNECTION_IDLE_SECONDS_MAX = 255
 
-/** How long clients have to leave the connections that show the certificate from before, one request at a time. */
+/** How long clients have to leave connections that use the previous certificate. */
 const LEAVE_SECONDS = 5
 
-/** Of TLS 1.2, what is authenticated as a whole: Bun's default also has ciphers in CBC mode. */
+/** The AEAD ciphers of TLS 1.2. Bun's default also includes ciphers in CBC mode. */
 const CIPHERS = ['AES128-GCM-SHA256', 'AES256-GCM-SHA384', 'CHACHA20-POLY1305']
   .flatMap((cipher) => [`ECDHE-ECDSA-${cipher}`, `ECDHE-RSA-${cipher}`])
   .join(':')
@@ -16,19 +16,19 @@ type BunServer = Bun.Server<unknown>
 type Fetch = (request: Request) => Response | Promise<Response>
 
 /**
- * One address that is listened on. Bun cannot change the certificate of a server that listens, so with another
- * one a second server takes the same port. The first answers each further request with `Connection: close`, which
- * clients follow, then it takes no more, and ends when its last request has.
+ * Listens on one address. Bun cannot change the certificate of a running server, so a second server with the new
+ * certificate binds the same port. The first one adds `Connection: close` to its responses, stops accepting, and ends
+ * with its last request.
  */
 export class Listener {
   private readonly fetch: Fetch
   private readonly hostname: string
-  /** Requests as they came, of those that were handed on under a URL. */
+  /** The original requests of those whose URL was completed. */
   private readonly originals = new WeakMap<Request, Request>()
   private readonly leaving = new Set<BunServer>()
   private server: BunServer
 
-  /** @throws an error with code EADDRINUSE when something else has the port */
+  /** @throws an error with code EADDRINUSE when the port is in use */
   constructor(fetch: Fetch, hostname: string, port: number, credentials: Credentials | undefined) {
     this.fetch = (request) => fetch(request.url.startsWith('/') ? this.named(request) : request)
     this.hostname = hostname
@@ -41,13 +41,13 @@ export class Listener {
     return this.server.pendingRequests
   }
 
-  /** `host:port`, with the port that was taken. */
+  /** `host:port`, with the actual port. */
   get address(): string {
     const host = this.server.hostname ?? ''
     return `${host.includes(':') ? `[${host}]` : host}:${this.server.port}`
   }
 
-  /** Where a request comes from; empty when it is gone. */
+  /** Returns the client's address; empty after a disconnect. */
   addressOf(request: Request): string {
     const original = this.originals.get(request) ?? request
     for (const server of [this.server, ...this.leaving]) {
@@ -57,7 +57,7 @@ export class Listener {
     return ''
   }
 
-  /** Shows new connections another certificate; no request is dropped. */
+  /** Uses another certificate for new connections. No request is dropped. */
   replace(credentials: Credentials): void {
     const old = this.server
     const port = old.port ?? 0
@@ -67,7 +67,7 @@ export class Listener {
     void this.leave(old)
   }
 
-  /** Takes no new request; resolves when those in flight have ended, after so many seconds at the latest. */
+  /** Stops accepting requests. Resolves when those in flight have ended, at the latest after the given seconds. */
   async stop(secondsMax: number): Promise<void> {
     await Promise.all([this.server, ...this.leaving].map((server) => stop(server, secondsMax)))
   }
@@ -85,7 +85,7 @@ export class Listener {
     this.leaving.delete(server)
   }
 
-  /** HTTP/1.0 needs no Host, and without one Bun's URL is only a path. */
+  /** Completes the URL of an HTTP/1.0 request without a Host, which is only a path in Bun. */
   private named(original: Request): Request {
     const request = new Request(`http://localhost${original.url}`, original)
     this.originals.set(request, original)
@@ -93,7 +93,7 @@ export class Listener {
   }
 }
 
-/** Whether two servers can have one port, of which the newer gets connections while the older one ends. */
+/** Whether a second server can share the port and get the new connections while the first one ends. */
 const canShare = process.platform === 'linux'
 
 function listen(
@@ -113,7 +113,7 @@ function listen(
   })
 }
 
-/** A port that is shared would be taken in silence from who has it, so it is taken alone first. */
+/** Returns the port, 0 as a free one. Throws if it is in use, because sharing it would take it from another process. */
 function freePort(hostname: string, port: number): number {
   const alone = Bun.serve({ hostname, port, reusePort: false, fetch: () => new Response() })
   void alone.stop(true)

@@ -3,17 +3,17 @@ import type { Arrival } from './arrival.ts'
 
 const MiB = 1024 * 1024
 
-/** Memory for the bodies that one client is being sent, and for all of them. Parts of files take none. */
+/** The memory for bodies that are being sent, per client and in total, in bytes. Parts of files take none. */
 const CLIENT_BYTES_MAX = 32 * MiB
 const ALL_BYTES_MAX = 128 * MiB
 
 /** A smaller body fits into the socket's buffer. */
 const BUFFERED_BYTES_MIN = 16 * 1024
 
-/** As many are recorded before those that have ended are looked for. */
+/** How many responses are recorded before ended ones are looked for. */
 const RECORDED_MIN = 64
 
-/** After a look, so many further responses for each one that was open are recorded or refused before the next look. */
+/** After each look, this many further responses per open one are recorded or refused before the next look. */
 const PER_OPEN_MIN = 1 / 8
 
 interface Sending {
@@ -23,10 +23,10 @@ interface Sending {
 }
 
 /**
- * Counts the responses that are being sent, because a client can request many and read none of them. Bun (1.4.5) reports
- * neither how much of a response has been sent, so a minimum rate is not possible, nor its end. The only sign is that it
- * no longer knows the client's address. Asking for that is slow, so ended responses are looked for only when many have
- * been recorded.
+ * Counts the responses that are being sent, because a client can request many and read none of them. Bun (1.4.5) does
+ * not report how much of a response has been sent, so a minimum rate cannot be enforced, nor when it has ended. The only
+ * sign of the end is that Bun no longer knows the client's address. That lookup is slow, so ended responses are removed
+ * only when many have been recorded.
  */
 export class OutgoingBodies {
   private readonly perClientMax: number
@@ -57,7 +57,7 @@ export class OutgoingBodies {
     return undefined
   }
 
-  /** Forgets what has ended. */
+  /** Removes the responses that have ended. */
   private look(): void {
     this.sending = this.sending.filter(({ arrival }) => arrival.isOpen())
     this.bytes = sum(this.sending)

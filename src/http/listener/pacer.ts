@@ -2,7 +2,7 @@ import { IDLE } from './sendfile-pacer.ts'
 
 declare const self: Worker
 
-/** The pacer's thread: while it is told to run, it interrupts the serving thread's system calls. */
+/** The pacer's thread: while its period is set, it interrupts the serving thread's system calls. */
 self.onmessage = ({ data }: MessageEvent<SharedArrayBuffer>) => {
   const state = new Int32Array(data)
   for (;;) {

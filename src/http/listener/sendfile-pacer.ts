@@ -1,22 +1,22 @@
-/** Bodies below this are not sent by sendfile. */
+/** Bun does not use sendfile for smaller bodies. */
 const SENDFILE_BYTES_MIN = 1024 * 1024
 
-/** How often it is looked whether downloads still run. */
+/** How often running downloads are looked for. */
 const CHECK_MILLISECONDS = 500
 
-/** How long one sendfile may keep the serving thread, in microseconds: alone, and beside other requests. */
+/** How long one sendfile call may block the serving thread, in microseconds: without and with other requests. */
 const ALONE_MICROSECONDS = 4000
 const BESIDE_OTHERS_MICROSECONDS = 500
 
-/** What the pacer's thread finds in the memory that it shares while it has nothing to do; otherwise its period. */
+/** The value in the shared memory that pauses the pacer's thread. Any other value is its period. */
 export const IDLE = 0
 
 /**
- * Keeps large downloads fair to every other request. Bun sends a file's body by sendfile(2), one call for all that
- * is left, which on a connection as fast as the disk lasts for as long as the download does, and nothing else is
- * served meanwhile. A signal makes such a call return with what it has sent; so while downloads run, a thread
- * sends this process SIGWINCH now and then, a signal that does nothing by default and costs the idle loop a few
- * microseconds. On Linux without TLS only: elsewhere bodies are read and written in small pieces.
+ * Keeps large downloads from blocking other requests. Bun sends the rest of a file with a single sendfile(2) call. On a
+ * connection as fast as the disk, that call lasts as long as the download, and nothing else is served meanwhile. A
+ * signal makes the call return early, so during downloads a thread periodically sends this process SIGWINCH, which has
+ * no effect by default and costs an idle loop a few microseconds. Needed only on Linux without TLS, because elsewhere
+ * Bun reads and writes bodies in small pieces.
  */
 export class SendfilePacer {
   private readonly pending: () => number
@@ -29,7 +29,7 @@ export class SendfilePacer {
     this.pending = pending
   }
 
-  /** A body of so many bytes is about to be sent from a file. */
+  /** Call it before a body of this many bytes is sent from a file. */
   begin(bytes: number): void {
     if (bytes < SENDFILE_BYTES_MIN || process.platform !== 'linux') return
     if (this.timer !== undefined) {
@@ -73,5 +73,5 @@ export class SendfilePacer {
   }
 }
 
-/** That there is a handler is what makes the signal interrupt a system call. */
+/** Does nothing, but a signal interrupts a system call only if it has a handler. */
 function ignore(): void {}

@@ -21,7 +21,7 @@ export const EXAMPLE_TEXTS: Readonly<Record<string, string>> = {
   commit: '6c46098d1e2f',
   credentialId: '0b9c1f6e-3a52-4c0e-9d3a-5f0f8a7c2b11',
   csrfToken: 'kZ3vB0Sg8b0vLr0m1T2Zq4m0o9mJv2K8mVtN2b0fXkQ',
-  description: 'How many connections are accepted',
+  description: 'How many connections to accept',
   digest: `sha256:${'0'.repeat(64)}`,
   entrypoint: '/entrypoint.sh',
   environment: 'PATH=/usr/bin:/bin',

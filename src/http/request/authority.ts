@@ -10,7 +10,7 @@ const detail = (operationId: string, summary: string, mediaType: string) => ({
   'x-media-type': mediaType,
 })
 
-/** The authority of this server's certificate, for hosts that are to trust it: it answers without a credential. */
+/** Serves the certificate of this server's authority, so that hosts can trust it. Needs no credential. */
 export function authorityFiles({ certificate }: Authority) {
   const der = Buffer.from(certificate.replaceAll(/-----.*-----|\s/g, ''), 'base64')
   const file = (bytes: Uint8Array<ArrayBuffer> | string, type: string) =>

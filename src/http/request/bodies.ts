@@ -2,25 +2,25 @@ import { BodyReader } from './body-reader.ts'
 
 const MiB = 1024 * 1024
 
-/** The largest body of the JSON surfaces and of forms. */
+/** The largest JSON or form body, in bytes. */
 export const SMALL_BODY_BYTES_MAX = 65_536
 
-/** Readers of bodies, one for each kind of request, so that no kind can use up the memory of the others. */
+/** The readers of bodies. Each kind of request has its own, so that it cannot use up the memory of the others. */
 export interface Bodies {
   manifests: BodyReader
-  /** Of those who have not proved who they are: their credentials are in the body. */
+  /** For requests whose credentials are in the body, so that the client is not authenticated yet. */
   signIn: BodyReader
-  /** The admin API's, for those who have. */
+  /** For authenticated requests to the admin API. */
   admin: BodyReader
-  /** What keeps bodies from being read; undefined when nothing does. */
+  /** Returns why bodies cannot be read; undefined if they can. */
   problem(): string | undefined
 }
 
 export interface BodiesOptions {
   manifestBytesMax: number
-  /** Memory for all manifests that are being pushed. */
+  /** Memory for all manifests that are being pushed, in bytes. */
   bodyBytesMax: number
-  /** A body that brings nothing for so long is given up. */
+  /** How long a body may stall before it is abandoned. */
   stallSecondsMax: number
 }
 

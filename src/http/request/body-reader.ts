@@ -2,42 +2,42 @@ import { freeChunk } from '../../domain/chunk.ts'
 import { registryError } from '../../oci/error.ts'
 import { MemoryBudget, type MemoryShare } from './memory-budget.ts'
 
-/** How long a body may wait for memory, unless the options say otherwise. */
+/** How long a body may wait for memory by default. */
 const WAIT_SECONDS_MAX = 30
 
-/** How long a body may take altogether, without the time that it waits for memory. */
+/** How long a body may take in total, not counting the time that it waits for memory. */
 const BODY_SECONDS_MAX = 120
 
-/** After the first seconds, a body must have brought so many bytes a second on average. */
+/** The minimum average rate of a body after the first seconds. */
 const SLOW_START_SECONDS = 10
 const BYTES_PER_SECOND_MIN = 1024
 
-/** Waiting bodies that nothing has moved for so long are a failure of this server. */
+/** If waiting bodies make no progress for this long, the server has failed. */
 const STUCK_SECONDS = 40
 
-/** Memory that a body takes first, and at least, when its first bytes are not all of it. */
+/** The initial memory of a body that does not arrive in one chunk, in bytes. */
 const FIRST_BYTES = 1024
 
 export interface BodyReaderOptions {
-  /** What all bodies may take together, in bytes. */
+  /** The memory for all bodies, in bytes. */
   budgetBytes: number
   /** The size of the largest body, in bytes. */
   largestBytes: number
-  /** A body that brings nothing for so long is given up. */
+  /** How long a body may stall before it is abandoned. */
   stallSecondsMax: number
   /** How long a body may wait for memory. */
   waitSecondsMax?: number
 }
 
-/** A request whose body is read, and whose it is: undefined for a client that is not counted. */
+/** A request whose body is read, and its client; undefined for one that is not counted. */
 export interface BodySource {
   request: Request
   client: string | undefined
 }
 
 /**
- * Reads whole bodies into memory: for one kind of requests, so that none of them takes what the others need. What a
- * client may hold, and for how long, is bounded by what it sends, not by what it announces.
+ * Reads whole bodies of one kind of request into memory. How much memory a client holds, and for how long, depends on
+ * the bytes that it sends, not on the length that it announces.
  */
 export class BodyReader {
   private readonly budget: MemoryBudget
@@ -49,7 +49,7 @@ export class BodyReader {
     this.stallSecondsMax = stallSecondsMax
   }
 
-  /** What keeps bodies from being read; undefined when nothing does. */
+  /** Returns why bodies cannot be read; undefined if they can. */
   problem(): string | undefined {
     const seconds = Math.floor(this.budget.stuckSeconds)
     return seconds < STUCK_SECONDS
@@ -58,10 +58,10 @@ export class BodyReader {
   }
 
   /**
-   * Reads a body of at most `bytesMax` bytes and hands it to `use`; its memory counts until that has ended.
+   * Reads a body of at most `bytesMax` bytes and passes it to `use`. Its memory is released when `use` has ended.
    *
-   * @throws RegistryError with status 413 for a larger body, 408 for one that ends early or is too slow, 503 when there
-   * is no memory for too long
+   * @throws RegistryError with status 413 for a larger body, 408 for one that ends early or is too slow, 503 when
+   * memory stays unavailable for too long
    */
   async read<T>(
     { request, client }: BodySource,
@@ -69,7 +69,7 @@ export class BodyReader {
     use: (bytes: Uint8Array<ArrayBuffer>) => Promise<T>,
   ): Promise<T> {
     const length = request.headers.get('content-length')
-    // The front door lets no other header in.
+    // The front door has checked the header.
     const declared = length === null ? undefined : Number(length)
     if (declared !== undefined && !(declared <= bytesMax)) throw tooLarge(bytesMax)
     const share = this.budget.begin(client)
@@ -120,11 +120,11 @@ export class BodyReader {
   }
 }
 
-/** Watches that a body comes fast enough. */
+/** Checks that a body arrives fast enough. */
 class Watch {
-  /** What came, in bytes. */
+  /** The received bytes. */
   length = 0
-  /** What is wrong with how it comes. */
+  /** Why the body is refused. */
   fault: string | undefined
   private readonly timer: Timer
   private began = performance.now()
@@ -144,7 +144,7 @@ class Watch {
     this.last = performance.now()
   }
 
-  /** The time until something else has come counts for nothing. */
+  /** Stops counting time until the next bytes arrive. */
   async pause(other: Promise<void>): Promise<void> {
     const from = performance.now()
     this.isPaused = true
@@ -163,7 +163,7 @@ class Watch {
     if (now - this.last >= stallSecondsMax * 1000) return 'stalled'
     if (seconds > BODY_SECONDS_MAX) return `took longer than ${BODY_SECONDS_MAX} seconds`
     const isSlow = this.length < (seconds - SLOW_START_SECONDS) * BYTES_PER_SECOND_MIN
-    return isSlow ? `came slower than ${BYTES_PER_SECOND_MIN} bytes a second` : undefined
+    return isSlow ? `was slower than ${BYTES_PER_SECOND_MIN} bytes a second` : undefined
   }
 }
 

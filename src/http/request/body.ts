@@ -11,8 +11,8 @@ const PARSERS = {
 }
 
 /**
- * Reads a body of at most SMALL_BODY_BYTES_MAX and of one type; undefined without a body. A page of another site can
- * make a browser send a form with what it remembers, but no JSON.
+ * Reads a body of at most SMALL_BODY_BYTES_MAX and of one type. Returns undefined without a body. Requiring a type
+ * prevents cross-site requests: another site can make a browser send a form with its cookies, but not JSON.
  */
 export async function readBody(
   bodies: BodyReader,
@@ -33,14 +33,14 @@ export async function readBody(
   })
 }
 
-/** Reads the forms of a controller whose requests have their credentials in them. */
+/** Reads forms that contain the credentials of the request. */
 export function forms(bodies: BodyReader, sourceOf: (request: Request) => BodySource) {
   return new Elysia().onParse({ as: 'scoped' }, ({ request, contentType }) =>
     readBody(bodies, sourceOf(request), 'application/x-www-form-urlencoded', contentType),
   )
 }
 
-/** JSON whose depth no reader of it has to fear. */
+/** Parses JSON of limited depth, so that recursive readers are safe. */
 export function parseJson(bytes: Uint8Array): unknown {
   if (isNestedDeep(bytes)) throw new Error(`deeper than ${JSON_LEVELS_MAX} levels`)
   return JSON.parse(new TextDecoder().decode(bytes))

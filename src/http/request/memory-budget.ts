@@ -1,11 +1,11 @@
 import { registryError } from '../../oci/error.ts'
 
-/** Bodies that may wait for memory at once. */
+/** How many bodies may wait for memory at once. */
 const WAITING_MAX = 1000
 
-/** What one body holds. */
+/** The memory that one body holds. */
 export interface MemoryShare {
-  /** Whose body it is; undefined for a client that is not counted. */
+  /** The client; undefined for one that is not counted. */
   readonly client: string | undefined
   /** Bodies that began earlier have lower numbers. */
   readonly order: number
@@ -20,11 +20,11 @@ interface Waiting {
 }
 
 /**
- * Memory that bodies share. A body takes memory as its bytes arrive: a weighted semaphore (async-mutex) would have to be
- * asked for the announced size at the beginning, and a client that announces much and sends little would lock others out.
+ * Memory that bodies share. A body takes memory as its bytes arrive. A weighted semaphore (async-mutex) would have to
+ * acquire the announced size at the start, so a client that announces much and sends little would lock others out.
  *
- * Bodies that hold a part and wait for more cannot block each other forever: memory for one body of the largest size is
- * reserved for the oldest one that waits, so that one always proceeds.
+ * Bodies that hold some memory and wait for more cannot deadlock: memory for one body of the largest size is reserved
+ * for the oldest one that waits, so that one always proceeds.
  */
 export class MemoryBudget {
   private readonly shared: number
@@ -34,12 +34,12 @@ export class MemoryBudget {
   private readonly waiting = new Set<Waiting>()
   private begun = 0
   private held = 0
-  /** The body that uses the reserve; it may take as much as the largest body has. */
+  /** The body that uses the reserve, and so may take as much as the largest body needs. */
   private favoured: MemoryShare | undefined
   private movedAt = 0
 
   /**
-   * @param bytes what all bodies may hold together
+   * @param bytes the memory for all bodies
    * @param largestBytes the size of the largest body
    * @param waitSecondsMax how long a body may wait
    */
@@ -54,12 +54,12 @@ export class MemoryBudget {
     return { client, order: this.begun++, held: 0 }
   }
 
-  /** For how many seconds bodies have been waiting while none was given memory and none ended. */
+  /** Returns for how many seconds bodies have waited without progress: none got memory and none ended. */
   get stuckSeconds(): number {
     return this.waiting.size === 0 ? 0 : (performance.now() - this.movedAt) / 1000
   }
 
-  /** Gives memory to a body if there is some now. */
+  /** Gives memory to a body if some is free. */
   tryTake(share: MemoryShare, bytes: number): boolean {
     if (share !== this.favoured) {
       if (this.held + bytes > this.shared) return false
@@ -75,7 +75,7 @@ export class MemoryBudget {
    * Resolves when the body has been given memory.
    *
    * @param gone aborted when the client disconnects, which ends the wait
-   * @throws RegistryError with status 503 when there is none for too long
+   * @throws RegistryError with status 503 when the wait is too long
    */
   async wait(share: MemoryShare, bytes: number, gone: AbortSignal): Promise<void> {
     if (this.waiting.size >= WAITING_MAX) throw busy()
@@ -97,7 +97,7 @@ export class MemoryBudget {
     }
   }
 
-  /** Takes back all that a body holds. */
+  /** Releases all memory that a body holds. */
   end(share: MemoryShare): void {
     if (this.favoured === share) this.favoured = undefined
     else this.count(share, -share.held)
@@ -118,7 +118,7 @@ export class MemoryBudget {
     }
   }
 
-  /** Lets a body use the reserve: what it holds no longer counts as shared. */
+  /** Lets a body use the reserve. What it holds no longer counts as shared memory. */
   private favour(share: MemoryShare): void {
     this.count(share, -share.held)
     this.favoured = share

@@ -3,20 +3,20 @@ import { ConfigError } from '../../config/config-error.ts'
 import { networkOf } from '../../domain/client-network.ts'
 import { isHost } from './host.ts'
 
-/** Of a longer list of hops, which only a client sends, the first one and the last ones are read. */
+/** How many hops are read. Of a longer list, which only a client sends, these are the first and the last ones. */
 const HOPS_MAX = 32
 const PAIRS_MAX = 8
 
 export interface OriginOptions {
-  /** Scheme, host and port that clients use, whatever a request says. */
+  /** The scheme, host and port that clients use; overrides what requests say. */
   externalUrl: string | undefined
-  /** Addresses and networks (CIDR) of proxies whose Forwarded and X-Forwarded-* are believed. */
+  /** Addresses and networks (CIDR) of proxies whose Forwarded and X-Forwarded-* headers are trusted. */
   trustedProxies: string[]
-  /** Whether this server speaks TLS itself. */
+  /** Whether this server terminates TLS itself. */
   isTls: boolean
 }
 
-/** The scheme and host by which a client reached this registry, for the addresses that answers name. */
+/** Finds the scheme and host by which a client reached this registry, for the URLs in responses. */
 export class Origins {
   private readonly options: OriginOptions
   private readonly trusted = new BlockList()
@@ -38,18 +38,18 @@ export class Origins {
     return `${proto === 'https' ? 'https' : 'http'}://${isHost(named) ? named : own.host}`
   }
 
-  /** The client's address: the peer's, or what a trusted proxy says. */
+  /** Returns the client's address: the peer's, or the one that a trusted proxy reports. */
   clientOf(request: Request, peer: string): string {
     if (!this.isTrusted(peer)) return peer
     const nearest = forwardedBy(request.headers).slice(1 - HOPS_MAX)
     const hops = nearest.map((hop) => hop.for ?? '')
-    // Each proxy adds the hop before it: what is left of the last one that is not trusted, a client may have made up.
+    // Each proxy appends the hop before it. The client may have made up everything before the last untrusted hop.
     return hops.map(addressIn).findLast((hop) => isIP(hop) !== 0 && !this.isTrusted(hop)) ?? peer
   }
 
   /**
-   * What the requests of a client at this address are counted by: its network. Undefined for a trusted proxy that does
-   * not say for whom it asks, as its requests are those of many.
+   * Returns the network that a client's requests are counted under. Undefined for a trusted proxy that does not report
+   * the client, because its requests come from many.
    */
   countedAs(address: string): string | undefined {
     return address === '' || this.isTrusted(address) ? undefined : networkOf(address)
@@ -74,7 +74,7 @@ function addNetwork(list: BlockList, network: string): void {
   list.addSubnet(address, prefix, family === 4 ? 'ipv4' : 'ipv6')
 }
 
-/** The elements of `Forwarded` (RFC 7239), the one nearest to the client first. */
+/** Parses the elements of `Forwarded` (RFC 7239), the one nearest to the client first. */
 function parseForwarded(header: string | null): Hop[] {
   return elementsOf(header).map((element) =>
     Object.fromEntries(
@@ -86,7 +86,7 @@ function parseForwarded(header: string | null): Hop[] {
   )
 }
 
-/** The address of a hop, which may have a port, and brackets when it is one of IPv6. */
+/** Returns the address of a hop without its port and the brackets of IPv6. */
 function addressIn(hop: string): string {
   const text = hop.trim()
   const bracketed = /^\[([^\]]+)\](?::\d+)?$/.exec(text)?.[1]
@@ -100,8 +100,8 @@ interface Hop {
 }
 
 /**
- * What the proxies say of the request, the one nearest to the client first. Where they set X-Forwarded-*, a Forwarded
- * header is one that the client has sent and they have passed on: most proxies do not know it.
+ * Returns what the proxies report of the request, the one nearest to the client first. If they set X-Forwarded-*, the
+ * Forwarded header is ignored: most proxies do not know it and pass on what the client sent.
  */
 function forwardedBy(headers: Headers): Hop[] {
   const [proto, host, addresses] = FAMILY.map((name) => headers.get(name))
