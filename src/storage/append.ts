@@ -5,10 +5,10 @@ import type { DigesterClient, UploadFile } from './digester-client.ts'
 import type { FilledSlot, SlotPool } from './slot-pool.ts'
 import type { Turn, Turns } from './turns.ts'
 
-/** Slots of one upload that may be with its digester at once. */
+/** How many slots of one upload may be with its digester at once. */
 const SLOTS_IN_FLIGHT_MAX = 8
 
-/** How often it is looked whether a body still comes. */
+/** How often a body is checked for a stall. */
 const WATCH_MILLISECONDS = 100
 
 export interface AppendOptions {
@@ -16,17 +16,17 @@ export interface AppendOptions {
   pool: SlotPool
   digester: DigesterClient
   upload: UploadFile
-  /** Bytes that may still come. */
+  /** How many more bytes are accepted. */
   bytesMax: number
-  /** A body that brings nothing for so long is given up. */
+  /** How long a body may stall before it is abandoned. */
   stallSecondsMax: number
   /** Called with each part written to the file. Its memory is reused afterwards. */
   onWritten: (part: Uint8Array) => void
 }
 
 /**
- * Brings a body through the pool to its digester. Resolves when all of it is in the file, but for the tail where one
- * is asked for; rejects with what went wrong first, and then, too, all that came before is in the file.
+ * Sends a body through the pool to its digester. Resolves when all of it is in the file, except for the tail if the
+ * caller asked for that. Rejects with the first error; everything received before it is in the file then, too.
  */
 export async function appendBody(
   body: UploadBody,
@@ -93,12 +93,12 @@ async function readStream(
 }
 
 function tooLarge() {
-  return registryError('SIZE_INVALID', 'the blob is larger than the registry takes', { status: 413 })
+  return registryError('SIZE_INVALID', 'the blob is larger than this registry accepts', { status: 413 })
 }
 
 type Reader = ReturnType<ReadableStream<Uint8Array>['getReader']>
 
-/** Has a slow body give up its place, and cancels a reader that waits too long; `check` then throws. */
+/** Makes a slow body give up its place. Cancels a reader that waits too long; `check` then throws. */
 function watchBody(reader: Reader, turn: Turn, secondsMax: number) {
   let since = Number.POSITIVE_INFINITY
   let stalled = false
@@ -120,7 +120,7 @@ function watchBody(reader: Reader, turn: Turn, secondsMax: number) {
       if (!stalled) return
       throw registryError(
         'BLOB_UPLOAD_INVALID',
-        `no byte came for ${secondsMax} seconds; what came before is kept: ask for the upload's status, and go on`,
+        `the body stalled for ${secondsMax} seconds; the received bytes are kept: get the upload's status, and continue`,
         { status: 408 },
       )
     },
@@ -158,7 +158,7 @@ class SlotSender {
     this.sendEarly()
   }
 
-  /** Takes away the slot that is not sent yet. */
+  /** Returns the slot that has not been sent, and removes it. */
   detach(): FilledSlot | undefined {
     const { slot, filled } = this
     if (slot === undefined) return undefined
@@ -167,7 +167,7 @@ class SlotSender {
     return { slot, length: filled }
   }
 
-  /** Sends what is left and waits for all of it; throws what went wrong. */
+  /** Sends what is left and waits until everything is written. Throws the first error. */
   async finish(): Promise<void> {
     this.sendSlot()
     await Promise.all(this.inFlight)
@@ -181,7 +181,7 @@ class SlotSender {
     this.options.pool.hold(this.send)
   }
 
-  /** Keeps the digester busy, rather than waiting for a full slot: a fast body fills whole slots meanwhile. */
+  /** Sends a partly filled slot if the digester is idle. A fast body fills whole slots while it works. */
   private sendEarly(): void {
     if (this.isEager && this.inFlight.size === 0) this.sendSlot()
   }

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
 
-/** Where a blob's bytes are on the disk: `blobs/<algorithm>/<2 hex>/<hex>` in the data folder. */
+/** Returns the path of a blob's file: `blobs/<algorithm>/<2 hex>/<hex>` in the data folder. */
 export interface BlobPlace {
   file: string
   folder: string

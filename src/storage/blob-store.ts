@@ -2,27 +2,27 @@ import type { BlobBody, UploadBody } from '../domain/blob-body.ts'
 import type { Digest, DigestAlgorithm } from '../oci/digest.ts'
 import type { ByteRange } from '../oci/range.ts'
 
-/** Bytes by digest. Knows nothing of repositories, tags or people. */
+/** Stores bytes by digest. Knows nothing of repositories, tags or accounts. */
 export interface BlobStore {
-  /** The blob's size, or undefined when the store has no such blob. */
+  /** Returns the blob's size, or undefined when the store does not have it. */
   stat(digest: Digest): Promise<BlobStat | undefined>
   /**
-   * Opens a part of a blob; the range is within its size.
-   * @throws RegistryError when the store has no such blob, or one of another size
+   * Opens a part of a blob. The range must be within its size.
+   * @throws RegistryError when the store does not have the blob, or has it with another size
    */
   open(blob: BlobStat, range: ByteRange): Promise<BlobBody>
-  /** Removes a blob's bytes; no error when there are none. */
+  /** Removes a blob's bytes, if there are any. */
   delete(digest: Digest): Promise<void>
-  /** Every blob, in no order, with when its bytes were last written (milliseconds since 1970). */
+  /** Yields every blob, in no order, with the time of its last write (milliseconds since 1970). */
   list(): AsyncIterable<BlobStat & { changedAt: number }>
 }
 
-/** Blobs up to this size (configs, mostly) are not the store's to keep: their bytes are given to whoever commits them. */
+/** The largest small blob, in bytes. `commit` returns the bytes of small blobs (mostly configs) instead of storing them. */
 export const SMALL_BYTES_MAX = 64 * 1024
 
 /** A blob whose content was verified. */
 export interface CommittedBlob extends BlobStat {
-  /** All of it, where it is small: the store keeps nothing of it. */
+  /** The bytes of a small blob, which the store does not keep. */
   bytes?: Uint8Array
 }
 
@@ -35,59 +35,58 @@ export interface BlobStat {
 /** An upload in progress. */
 export interface Upload {
   id: string
-  /** What it belongs to, a name that means nothing to the store: by another name it is not found. */
+  /** What the upload belongs to. The store only compares it: an upload is not found in another scope. */
   scope: string
-  /** The algorithm that is computed while the bytes come. */
+  /** The digest algorithm that is computed while bytes arrive. */
   algorithm: DigestAlgorithm
 }
 
-/** Partial content: appended to, then published by its digest or dropped. */
+/** Stores partial content, which is appended to and then published under its digest, or cancelled. */
 export interface UploadStore {
-  /** Names a new upload, which is known from then on, also to a process that starts anew. */
+  /** Starts an upload. It survives a restart. */
   start(scope: string, algorithm: DigestAlgorithm): Upload
-  /** The upload of this id in its scope, while it is neither published, cancelled nor expired. */
+  /** Returns the upload with this id in the scope; undefined once it is published, cancelled or expired. */
   find(scope: string, id: string): Promise<Upload | undefined>
-  /** The bytes that the upload has. */
+  /** Returns how many bytes the upload has. */
   getSize(upload: Upload): Promise<number>
   /**
-   * Appends a body and answers the upload's new size. What arrived stays, also when the body breaks off.
-   * The answer survives the end of the process, not of the machine.
+   * Appends a body and returns the upload's new size. The received bytes stay even if the body ends early. They survive
+   * a crash of the process, but not of the machine.
    *
    * @throws OffsetError when the body does not begin where the upload ends
    * @throws RegistryError 408 for a body that stalls, 413 for one too large, 507 for a full disk
    */
   append(upload: Upload, body: UploadBody): Promise<number>
   /**
-   * Appends the last body and verifies the upload's bytes. Those of a small blob are answered, for the caller to store.
-   * A larger one is made durable (file, then folder), and published in one atomic step.
-   * What an answer has acknowledged before stays with the upload until that is cancelled, also after an error; only
-   * a failed sync leaves it empty.
+   * Appends the last body and verifies the upload's bytes. Those of a small blob are returned, for the caller to store.
+   * A larger one is made durable (file, then folder) and published in one atomic step. Bytes that were acknowledged
+   * before stay with the upload until it is cancelled, even after an error. Only a failed sync leaves it empty.
    *
    * @throws OffsetError when the upload is not `offset` bytes long
    * @throws RegistryError DIGEST_INVALID when the bytes have another digest
    */
   commit(upload: Upload, digest: Digest, body: UploadBody): Promise<CommittedBlob>
-  /** Drops the upload's bytes. */
+  /** Deletes the upload's bytes. */
   cancel(upload: Upload): Promise<void>
-  /** Cancels the uploads that did not grow since `before` (milliseconds since 1970); answers how many had bytes. */
+  /** Cancels the uploads that have not grown since `before` (milliseconds since 1970). Returns how many had bytes. */
   expire(before: number): Promise<number>
 }
 
-/** The uploads that have bytes, whichever scope they belong to, for whoever looks after the store. */
+/** Lists and cancels the uploads that have bytes, in every scope, for administrators. */
 export interface UploadsInProgress {
-  /** At most `limit` of them, those that began first, after the one named `last`. */
+  /** Returns at most `limit` uploads after the one named `last`, oldest first. */
   list(last: string, limit: number): Promise<UploadProgress[]>
-  /** What all of them have together; of more than `filesMax` files the rest is not looked at. */
+  /** Returns their count and total bytes. At most `filesMax` files are examined. */
   measure(filesMax: number): Promise<{ uploads: number; bytes: number }>
-  /** Drops one by its name, as soon as nobody works on it. Answers false when there is none. */
+  /** Cancels an upload by its name, once no request uses it. Returns false when there is none. */
   drop(name: string): Promise<boolean>
 }
 
-/** An upload as its file tells of it. Times are milliseconds since 1970. */
+/** What an upload's file tells about it. Times are milliseconds since 1970. */
 export interface UploadProgress {
-  /** A part of its id, which gives no right to it. */
+  /** A part of its id, which does not give access to it. */
   name: string
-  /** The scope; undefined when nobody worked on it since the process began. */
+  /** The scope; undefined when no request has used it since the process started. */
   scope: string | undefined
   size: number
   beganAt: number

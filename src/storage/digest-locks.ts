@@ -2,21 +2,21 @@ import type { Digest } from '../oci/digest.ts'
 
 interface Held {
   pushes: number
-  /** Settled when the removal is over. */
+  /** Settles when the removal has ended. */
   removal: Promise<void> | undefined
 }
 
 /**
- * Decides, digest by digest, between a push and the removal of bytes that no row names. A push holds its digest from
- * before its bytes are published until its row is committed; what it finds removed it publishes again.
+ * Locks each digest between pushes and the removal of bytes that no row names. A push holds the lock from before its
+ * bytes are published until its row is committed, and publishes bytes again that it finds removed.
  *
- * async-mutex has no lock that many share. A weighted semaphore of its would do, but at each release it counts from its
- * free weight down to one, so the weight would have to be small, and would bound the pushes of one digest.
+ * async-mutex has no shared lock. Its weighted semaphore would do, but each release loops over the free weight, so the
+ * weight would have to be small, which would limit the concurrent pushes of one digest.
  */
 export class DigestLocks {
   private readonly held = new Map<Digest, Held>()
 
-  /** Runs a push, together with other pushes of the digest; waits for a removal that is at work. */
+  /** Runs a push, concurrently with other pushes of the digest. Waits for a removal in progress. */
   async push<T>(digest: Digest, work: () => Promise<T>): Promise<T> {
     const held = this.take(digest)
     held.pushes++
@@ -29,7 +29,7 @@ export class DigestLocks {
     }
   }
 
-  /** Runs a removal alone. Answers false without running it while a push, or another removal, holds the digest. */
+  /** Runs a removal exclusively. Returns false without running it while a push or another removal holds the lock. */
   async remove(digest: Digest, work: () => Promise<void>): Promise<boolean> {
     const held = this.take(digest)
     if (held.pushes > 0 || held.removal) return false

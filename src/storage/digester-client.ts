@@ -3,14 +3,14 @@ import { WorkerClient } from '../worker-client.ts'
 import { type FileFailure, fromFileFailure } from './file-failure.ts'
 import type { FilledSlot, SlotPool } from './slot-pool.ts'
 
-/** An upload's file. The digester creates it with its first byte. */
+/** An upload's file. The digester creates it with the first byte. */
 export interface UploadFile {
   id: string
   path: string
   algorithm: DigestAlgorithm
 }
 
-/** What a digester is asked: to use a pool first, then about uploads. */
+/** A message to a digester. The first one sets the pool, the others are about uploads. */
 export type DigesterQuestion =
   | { do: 'use'; pool: SharedArrayBuffer; slotBytes: number }
   | { do: 'open'; upload: UploadFile }
@@ -19,20 +19,20 @@ export type DigesterQuestion =
   | { do: 'close'; upload: UploadFile }
   | { do: 'drop'; upload: UploadFile }
 
-/** What an upload's file has. */
+/** The content of an upload's file. */
 export interface VerifiedFile {
   size: number
-  /** The digest of all of it, in the algorithm that was asked for. */
+  /** The digest of all of it, in the requested algorithm. */
   hex: string
-  /** All of it, where it is small: these bytes were hashed. */
+  /** All of it, if it is small. These are the bytes that were hashed. */
   bytes: Uint8Array | undefined
-  /** The open file, which any thread of the process can sync until it is closed. */
+  /** The descriptor of the open file, with which any thread can sync it. */
   fd: number
-  /** The file is a published blob, too: it was published before, but its row was not written. */
+  /** Whether the file is already published as a blob, whose row was not written. */
   isPublished: boolean
 }
 
-/** The serving thread's side of one digester. Questions are answered in the order in which they are asked. */
+/** The serving thread's client of one digester, which answers messages in order. */
 export class DigesterClient {
   private readonly client: WorkerClient<DigesterQuestion, FileFailure>
 
@@ -42,22 +42,22 @@ export class DigesterClient {
     this.client.ask({ do: 'use', pool: pool.buffer, slotBytes: pool.slotBytes }).catch(() => {})
   }
 
-  /** Questions that it has not answered yet. */
+  /** How many messages it has not answered yet. */
   get waiting(): number {
     return this.client.waiting
   }
 
-  /** Opens an upload's file, with its hash; answers its size in bytes. */
+  /** Opens an upload's file and its hash. Returns its size in bytes. */
   open(upload: UploadFile): Promise<number> {
     return this.client.ask({ do: 'open', upload })
   }
 
-  /** Appends a part of the pool. After an error the file has none of it, and must be opened again. */
+  /** Appends a slot of the pool. After an error, the file has nothing of it and must be opened again. */
   write(upload: UploadFile, part: FilledSlot): Promise<void> {
     return this.client.ask({ do: 'write', upload, part })
   }
 
-  /** Appends the last part, if any, and answers what the file has. */
+  /** Appends the last slot, if any, and returns the content of the file. */
   verify(
     upload: UploadFile,
     algorithm: DigestAlgorithm,
@@ -66,12 +66,12 @@ export class DigesterClient {
     return this.client.ask({ do: 'verify', upload, algorithm, part })
   }
 
-  /** Lets go of an upload's file and hash; `open` makes both again. */
+  /** Closes an upload's file and drops its hash. `open` restores both. */
   close(upload: UploadFile): Promise<void> {
     return this.client.ask({ do: 'close', upload })
   }
 
-  /** Lets go of an upload and removes its file. */
+  /** Closes an upload and removes its file. */
   drop(upload: UploadFile): Promise<void> {
     return this.client.ask({ do: 'drop', upload })
   }

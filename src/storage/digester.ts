@@ -21,7 +21,7 @@ import type { FilledSlot } from './slot-pool.ts'
 
 declare const self: Worker
 
-/** Bytes of an upload that are read back in one turn, so that other uploads of this thread go on between. */
+/** How many bytes of an upload are read back before other uploads of this thread get a turn. */
 const READ_BACK_BYTES = 1024 * 1024
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
@@ -33,11 +33,11 @@ interface OpenFile {
   algorithm: DigestAlgorithm
   hasher: Bun.CryptoHasher
   isPublished: boolean
-  /** A write has failed: those that were sent after it must fail too, until the file is opened again. */
+  /** Whether a write has failed. Later writes must fail, too, until the file is opened again. */
   isBroken: boolean
 }
 
-/** A digester's thread: hashes and writes what the serving thread put into the pool's slots. It waits for no sync. */
+/** A digester's thread: hashes and writes the slots that the serving thread filled. It never waits for a sync. */
 class Digester {
   private pool = new SharedArrayBuffer(0)
   private slotBytes = 0
@@ -63,7 +63,7 @@ class Digester {
     }
   }
 
-  /** Opens the upload's file, or creates it, and hashes what it has. Answers its size. */
+  /** Opens or creates the upload's file and hashes its content. Returns its size. */
   private async open(upload: UploadFile): Promise<number> {
     const known = this.files.get(upload.id)
     if (known) {
@@ -81,9 +81,9 @@ class Digester {
     return file.size
   }
 
-  /** Writes and hashes a slot. When that fails, the file ends where it ended before. */
+  /** Writes and hashes a slot. If that fails, the file is truncated to its previous size. */
   private write(file: OpenFile, { slot, length }: FilledSlot): void {
-    if (file.isBroken) throw new Error(`a write before this one to ${file.path} failed`)
+    if (file.isBroken) throw new Error(`an earlier write to ${file.path} failed`)
     if (file.isPublished) separate(file)
     const bytes = new Uint8Array(this.pool, slot * this.slotBytes, length)
     try {
@@ -120,7 +120,7 @@ class Digester {
     this.files.delete(id)
   }
 
-  /** The open file; that of a new upload is created by the first question about it. */
+  /** Returns the open file. The first message about a new upload creates it. */
   private get(upload: UploadFile): OpenFile {
     const known = this.files.get(upload.id)
     if (known) return known
@@ -138,7 +138,7 @@ function openFile({ path, algorithm }: UploadFile): OpenFile {
   return { path, fd, size, algorithm, hasher, isPublished: nlink > 1, isBroken: false }
 }
 
-/** Gives an upload that goes on after it was published a file of its own: the blob's must not change. */
+/** Copies the file of an upload that continues after it was published, because the blob's file must not change. */
 function separate(file: OpenFile): void {
   const copy = `${file.path}.copy`
   copyFileSync(file.path, copy, constants.COPYFILE_FICLONE)
@@ -148,7 +148,7 @@ function separate(file: OpenFile): void {
   file.isPublished = false
 }
 
-/** The hash of all that the file has; one of another algorithm than was announced is made by reading it back. */
+/** Returns the digest of the whole file. For another algorithm than the announced one, the file is read back. */
 async function hash(file: OpenFile, algorithm: DigestAlgorithm): Promise<string> {
   if (algorithm === file.algorithm) return file.hasher.copy().digest('hex')
   const hasher = new Bun.CryptoHasher(algorithm)

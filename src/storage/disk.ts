@@ -1,10 +1,10 @@
 import type { StatsFs } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 
-/** The bytes of a disk. */
+/** The size and free space of a disk, in bytes. */
 export interface DiskSpace {
   totalBytes: number
-  /** What this process may still take. */
+  /** What this process can still use. */
   freeBytes: number
 }
 
@@ -13,7 +13,7 @@ export async function diskSpace(folder: string): Promise<DiskSpace> {
   return spaceOf(await statfs(folder))
 }
 
-/** A file system that states no size, such as a ramfs or many in user space, counts as endless. */
+/** A file system that reports no size, such as a ramfs, counts as unlimited. */
 export function spaceOf({ blocks, bavail, bsize }: Pick<StatsFs, 'blocks' | 'bavail' | 'bsize'>): DiskSpace {
   if (blocks === 0) return { totalBytes: Number.MAX_SAFE_INTEGER, freeBytes: Number.MAX_SAFE_INTEGER }
   return { totalBytes: blocks * bsize, freeBytes: bavail * bsize }

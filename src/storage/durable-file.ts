@@ -1,7 +1,7 @@
 import { open, readFile, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
-/** Writes a file that is there whole or not at all, whenever the process or the machine ends; synced. */
+/** Writes and syncs a file atomically: after a crash it exists completely or not at all. */
 export async function writeDurably(path: string, text: string, mode: number): Promise<void> {
   const temporary = `${path}.new`
   const file = await open(temporary, 'w', mode)
@@ -18,7 +18,7 @@ export async function writeDurably(path: string, text: string, mode: number): Pr
   await folder.sync().finally(() => folder.close())
 }
 
-/** The text of a file, or undefined where there is none. */
+/** Returns the text of a file, or undefined if it does not exist. */
 export async function findText(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, 'utf8')

@@ -1,9 +1,9 @@
 import { diskFull } from '../oci/error.ts'
 
-/** An error of the file system as plain data, so that one thread can tell another. */
+/** An error of the file system as plain data, so that it can be sent to another thread. */
 export interface FileFailure {
   message: string
-  /** The name of the system's error, for example `ENOSPC`. */
+  /** The code of the system error, for example `ENOSPC`. */
   code: string | undefined
 }
 
@@ -14,7 +14,7 @@ export function toFileFailure(error: unknown): FileFailure {
   return { message, code }
 }
 
-/** Throws nothing: a full disk becomes the RegistryError 507, anything else an Error. */
+/** Returns the error to throw: a RegistryError with status 507 for a full disk, otherwise an Error. */
 export function fromFileFailure({ message, code }: FileFailure): Error {
   const cause = new Error(message)
   return code !== undefined && FULL.has(code) ? diskFull(cause) : cause

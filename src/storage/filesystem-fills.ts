@@ -29,7 +29,7 @@ export function filesystemFills(data: string, uploads: FilesystemUploads): FillS
   }
 }
 
-/** A fill that ends meanwhile has its bytes as a blob. */
+/** Opens the file of a fill. If the fill has just ended, its bytes are in the blob. */
 async function openFirst([path = '', ...others]: string[], digest: Digest): Promise<GrowingFile> {
   let file: FileHandle
   try {

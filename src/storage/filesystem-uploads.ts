@@ -14,16 +14,16 @@ import type { UploadOptions } from './upload-options.ts'
 
 const SLOT_BYTES = 512 * 1024
 
-/** Ids of uploads that have ended, which are remembered: a client that asks again soon is told. */
+/** How many ids of ended uploads are remembered. */
 const UPLOADS_ENDED_MAX = 10_000
 
-/** Uploads on a local disk: a file each, which holds what came so far, and becomes the blob. */
+/** Stores uploads on a local disk, each in a file that becomes the blob. */
 export class FilesystemUploads implements UploadStore, UploadsInProgress {
   private readonly files: UploadFiles
   private readonly ids: UploadIds
-  /** Published or cancelled, lately: nothing on disk tells that. */
+  /** Recently published or cancelled uploads. The disk does not record these. */
   private readonly ended = new LRUCache<string, true>({ max: UPLOADS_ENDED_MAX })
-  /** Uploads that began before have expired, unless they have bytes. */
+  /** Uploads without bytes that began before this time have expired. */
   private expiredBefore = 0
   private readonly digesters: DigesterClient[]
   private readonly publishers: Publishers
@@ -60,7 +60,7 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
     )
   }
 
-  /** Checks the folders, and removes what a crash has left; to be called before the first upload starts. */
+  /** Checks the folders and removes what a crash left behind. Call it before the first upload starts. */
   async tidy(): Promise<void> {
     this.files.requireMovesTo(this.blobsFolder)
     await this.files.tidy()
@@ -93,7 +93,7 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
     return await (await this.open.get(upload)).commit(digest, body)
   }
 
-  /** Whether what the upload has so far has this digest. */
+  /** Reports whether the bytes of the upload have this digest. */
   async verify(upload: Upload, digest: Digest): Promise<boolean> {
     return await (await this.open.get(upload)).verify(digest)
   }
@@ -110,7 +110,7 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
     return (await this.dropIdle(this.files.all(), before)).files
   }
 
-  /** Drops partial blobs of upstreams that did not grow since `before`; answers their bytes. */
+  /** Deletes partial blobs of upstreams that have not grown since `before`. Returns how many bytes they had. */
   async expireFills(before: number, isKept: (digest: Digest) => boolean): Promise<number> {
     const keep = ({ id, algorithm }: UploadFile) => isKept(digestFromHex(algorithm, id))
     return (await this.dropIdle(this.files.fills(), before, keep)).bytes
@@ -153,7 +153,7 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
   async drop(name: string): Promise<boolean> {
     const session = this.open.list().find(({ file }) => file.id === name)
     const file = await this.files.find(name)
-    // Who works on it may take long: it goes when that request has ended.
+    // A request may use it for long, so it is deleted when that request has ended.
     if (session?.isBusy) session.cancel().catch(() => {})
     else if (session) await session.cancel()
     else if (file) await this.takeDigester().drop(file)
@@ -171,7 +171,7 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
     await Promise.all([this.publishers.stop(), ...this.digesters.map((digester) => digester.stop())])
   }
 
-  /** The one that has least to do; of those that have as little, each in its turn. */
+  /** Returns the digester with the fewest pending messages; round-robin among equals. */
   private takeDigester(): DigesterClient {
     const { digesters } = this
     const first = this.nextDigester++ % digesters.length

@@ -10,7 +10,7 @@ import type { BlobStat, BlobStore } from './blob-store.ts'
 
 const ALGORITHMS = ['sha256', 'sha512'] as const
 
-/** Blobs on a local disk, where uploads put them. */
+/** Stores blobs on a local disk, where uploads publish them. */
 export class FilesystemBlobs implements BlobStore {
   private readonly data: string
   private readonly onDeleted: (digest: Digest) => Promise<void>
@@ -70,7 +70,7 @@ export class FilesystemBlobs implements BlobStore {
   }
 }
 
-/** The client gets an error instead of fewer bytes than it was promised. */
+/** Returns the error for a damaged file, so that the client does not get fewer bytes than announced. */
 function damaged({ digest, size }: BlobStat, found: number | undefined): Error {
   const state = found === undefined ? 'missing' : `damaged (${found} bytes instead of ${size})`
   const message = `the bytes of ${digest} are ${state} on the registry's disk: push the blob again, or restore a backup`

@@ -1,10 +1,10 @@
 import type { Upload } from './blob-store.ts'
 import { type SessionMeans, UploadSession } from './upload-session.ts'
 
-/** Uploads whose file and hash are kept at hand; those idle longest are let go, and read back when they go on. */
+/** How many uploads keep their file and hash open. The least recently used ones are closed, and read back when used. */
 const UPLOADS_OPEN_MAX = 512
 
-/** The uploads that are at hand, the one that was used last at the end. */
+/** The open uploads, the most recently used one last. */
 export class OpenUploads {
   private readonly sessions = new Map<string, UploadSession>()
   private readonly means: SessionMeans
@@ -24,7 +24,7 @@ export class OpenUploads {
     return this.sessions.values()
   }
 
-  /** Takes a new upload, which has no file. */
+  /** Adds a new upload, which has no file. */
   start(upload: Upload): void {
     this.remember(upload, undefined)
   }
@@ -33,7 +33,7 @@ export class OpenUploads {
     this.sessions.delete(id)
   }
 
-  /** The session of an upload that may have begun in another process. */
+  /** Returns the session of an upload, which may have begun in an earlier process. */
   async get(upload: Upload): Promise<UploadSession> {
     let session = this.sessions.get(upload.id)
     if (session === undefined) {

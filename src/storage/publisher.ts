@@ -19,13 +19,13 @@ import type { Publication, PublisherQuestion } from './publishers.ts'
 
 declare const self: Worker
 
-/** The folders of an algorithm's blobs: two hex digits each. */
+/** The names of the folders of an algorithm's blobs: two hex digits each. */
 const FOLDERS = Array.from({ length: 256 }, (_, n) => n.toString(16).padStart(2, '0'))
 
 /** Syncs the file, gives it the blob's name, and syncs the folder, in this order. */
 function publish(publication: Publication): void {
   const { place, path, fd, keep } = publication
-  // Opened first: a process that is out of file descriptors has not failed to sync.
+  // Opened first, so that running out of file descriptors does not count as a failed sync.
   withFolder(place.folder, (folder) => {
     emptyUnless(path, () => fdatasyncSync(fd))
     if (keep) giveSecondName(publication)
@@ -34,7 +34,7 @@ function publish(publication: Publication): void {
   })
 }
 
-/** Makes all folders of an algorithm at once, for one sync instead of one each; and syncs those above. */
+/** Creates all folders of an algorithm at once, with one sync instead of one each, and syncs their parents. */
 function makeFolders(algorithm: string): void {
   const present = new Set(readdirSync(algorithm))
   for (const name of FOLDERS) if (!present.has(name)) mkdirSync(join(algorithm, name))
@@ -62,7 +62,7 @@ function emptyUnless(path: string, sync: () => void): void {
   }
 }
 
-/** Gives the file the blob's name as a second one; without hard links, moves the file itself. */
+/** Hard-links the file to the blob's name, or renames it if the file system has no hard links. */
 function giveSecondName({ path, isPublished, place }: Publication): void {
   const second = `${path}.published`
   try {
@@ -78,7 +78,7 @@ function giveSecondName({ path, isPublished, place }: Publication): void {
     rmSync(second, { force: true })
     throw error
   }
-  // A rename between two names of one file leaves both.
+  // Renaming a file to another name of the same file leaves both names.
   rmSync(second, { force: true })
 }
 

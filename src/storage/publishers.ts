@@ -3,35 +3,35 @@ import { WorkerClient } from '../worker-client.ts'
 import type { BlobPlace } from './blob-place.ts'
 import { type FileFailure, fromFileFailure } from './file-failure.ts'
 
-/** Blobs that are synced at once. Each takes a thread of about 2 MiB, which is started when it is first needed. */
+/** How many blobs are synced at once. Each needs a thread of about 2 MiB, which is started on demand. */
 const PUBLISHERS_MAX = 8
 
-/** How a verified file becomes a blob. */
+/** How to publish a verified file as a blob. */
 export interface Publication {
-  /** The upload's file, which is open. */
+  /** The descriptor of the upload's open file. */
   path: string
   fd: number
-  /** The file is a blob already: it was published before. */
+  /** Whether the file was published before, so that it is a blob already. */
   isPublished: boolean
-  /** The upload keeps a file of its own, until it is dropped. */
+  /** Whether the upload keeps its own name for the file until it is cancelled. */
   keep: boolean
   place: BlobPlace
 }
 
-/** What a publisher is asked: to publish, or to make the folders of an algorithm's blobs. */
+/** A message to a publisher: publish a file, or create the folders of an algorithm's blobs. */
 export type PublisherQuestion = Publication | { algorithm: string }
 
 type PublisherClient = WorkerClient<PublisherQuestion, FileFailure>
 
 /**
- * Threads that sync blobs, and do nothing else: a sync on a slow disk takes long, and must keep neither the digesters
- * nor the runtime's own threads, which read for pulls.
+ * Threads that only publish blobs. A sync on a slow disk takes long, and must block neither the digesters nor the
+ * runtime's own threads, which read for pulls.
  */
 export class Publishers {
   private readonly all: PublisherClient[] = []
   private readonly idle: PublisherClient[] = []
   private readonly waiting: ((publisher: PublisherClient) => void)[] = []
-  /** The folders of algorithms: resolved when all folders of its blobs are there, and durable. */
+  /** By algorithm: resolves when all folders of its blobs exist durably. */
   private readonly algorithms = new Map<string, Promise<void>>()
   private readonly onFailure: (error: Error) => void
 
@@ -40,7 +40,7 @@ export class Publishers {
   }
 
   /**
-   * Makes a file a blob: syncs it, gives it the blob's name, and syncs the folder. The blob is durable when this
+   * Publishes a file as a blob: syncs it, gives it the blob's name, and syncs the folder. The blob is durable when this
    * resolves. A sync that fails leaves the upload empty, since a second one would report success.
    */
   async publish(publication: Publication): Promise<void> {

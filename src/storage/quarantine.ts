@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
 import { blobPlace } from './blob-place.ts'
 
-/** Keeps damaged bytes out of the way, in `<data>/quarantine/<algorithm>/<hex>`, for somebody to look at. */
+/** Keeps damaged bytes in `<data>/quarantine/<algorithm>/<hex>`, so that an administrator can examine them. */
 export class Quarantine {
   private readonly data: string
 
@@ -11,7 +11,7 @@ export class Quarantine {
     this.data = data
   }
 
-  /** Moves the file of a blob here; no error when there is none. */
+  /** Moves the file of a blob to quarantine, if there is one. */
   async move(digest: Digest): Promise<void> {
     try {
       await rename(blobPlace(this.data, digest).file, await this.open(digest))
@@ -25,7 +25,7 @@ export class Quarantine {
     await writeFile(await this.open(digest), bytes)
   }
 
-  /** Removes what is kept of a digest; no error when there is nothing. */
+  /** Removes the quarantined bytes of a digest, if there are any. */
   async remove(digest: Digest): Promise<void> {
     await rm(this.fileOf(digest), { force: true })
   }

@@ -5,14 +5,14 @@ interface Chunk {
   bytes: Uint8Array
   /** How much of it is read. */
   length: number
-  /** The read that is on its way. */
+  /** The read in progress. */
   reading: Promise<void> | undefined
   users: number
 }
 
 /**
- * Reads of files that many clients follow. What was just written, or what one client has read, the others get from
- * memory. The memory is fixed, and none of it is held while a slow client is waited for.
+ * Reads files that many clients follow. Bytes that were just written, or that one client has read, are served to the
+ * others from memory. The memory is fixed, and none of it is held for a slow client.
  */
 export class SharedReads {
   private readonly chunkBytes: number
@@ -27,10 +27,10 @@ export class SharedReads {
   }
 
   /**
-   * Gives `use` the bytes from `at` on: at most to the end of their chunk, and none behind `end`, which is in the file.
-   * They are valid until it returns.
+   * Calls `use` with the bytes from `at`, at most to the end of their chunk and to `end`, which must be in the file.
+   * The bytes are valid until it returns.
    *
-   * @param id names the file; another file never has the same
+   * @param id identifies the file, and is never reused
    */
   use<T>(
     id: string,
@@ -44,12 +44,12 @@ export class SharedReads {
     const start = index * this.chunkBytes
     const wanted = Math.min(end - start, this.chunkBytes)
     const chunk = this.find(key)
-    // No promise is made for what is in memory: with many clients they would be most of the garbage.
+    // Bytes in memory need no promise. With many clients, promises would be most of the garbage.
     if (chunk !== undefined && chunk.length >= wanted) return use(chunk.bytes.subarray(at - start, wanted))
     return this.read(key, file, start, wanted, (bytes) => use(bytes.subarray(at - start)))
   }
 
-  /** Reads a chunk as far as it is wanted, and gives `use` all of that. */
+  /** Reads a chunk as far as needed, and calls `use` with all of it. */
   private async read<T>(
     key: string,
     file: GrowingFile,
@@ -68,8 +68,8 @@ export class SharedReads {
   }
 
   /**
-   * Keeps bytes that were just written to a file, so that clients which follow it closely cause no reads. Bytes are left
-   * to be read if those before them in their chunk are not in memory.
+   * Keeps bytes that were just written to a file, so that clients that follow it closely cause no reads. Bytes are
+   * skipped if those before them in their chunk are not in memory.
    */
   keep(id: string, at: number, bytes: Uint8Array): void {
     for (let done = 0; done < bytes.length; ) {
@@ -87,7 +87,7 @@ export class SharedReads {
     }
   }
 
-  /** One reads, the others wait for it. */
+  /** Lets one client read the chunk; the others wait for it. */
   private async readOn(chunk: Chunk, file: GrowingFile, start: number, wanted: number): Promise<void> {
     if (chunk.reading !== undefined) return await chunk.reading
     const from = chunk.length
@@ -102,7 +102,7 @@ export class SharedReads {
     }
   }
 
-  /** The chunk of a key, with one user more. */
+  /** Returns the chunk of a key, and counts one more user. */
   private async take(key: string): Promise<Chunk> {
     for (;;) {
       const chunk = this.find(key) ?? this.make(key)
@@ -114,7 +114,7 @@ export class SharedReads {
     }
   }
 
-  /** The chunk of a key, which is now the one that was used last. */
+  /** Returns the chunk of a key, and marks it as the most recently used. */
   private find(key: string): Chunk | undefined {
     const chunk = this.chunks.get(key)
     if (chunk === undefined) return undefined
@@ -123,7 +123,7 @@ export class SharedReads {
     return chunk
   }
 
-  /** An empty chunk for a key; undefined if all memory is in use. */
+  /** Returns an empty chunk for a key; undefined if all memory is in use. */
   private make(key: string): Chunk | undefined {
     const bytes = this.takeMemory()
     if (bytes === undefined) return undefined
@@ -132,7 +132,7 @@ export class SharedReads {
     return chunk
   }
 
-  /** Memory that nobody uses; that which was used least recently is taken first. */
+  /** Returns unused memory, the least recently used first. */
   private takeMemory(): Uint8Array | undefined {
     if (this.made < this.chunksMax) {
       this.made++

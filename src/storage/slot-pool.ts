@@ -1,12 +1,12 @@
-/** A slot, and how many of its bytes are filled. Who has it sends it, then gives it back. */
+/** A slot, and how many of its bytes are filled. Its holder sends it and then releases it. */
 export interface FilledSlot {
   slot: number
   length: number
 }
 
 /**
- * A fixed pool of shared memory, in slots of one size: what bounds the memory of all uploads together.
- * The serving thread fills a slot, a digester hashes and writes it, then it is free again.
+ * A fixed pool of shared memory in slots of one size, which bounds the memory of all uploads together. The serving
+ * thread fills a slot, a digester hashes and writes it, and then it is free again.
  */
 export class SlotPool {
   readonly buffer: SharedArrayBuffer
@@ -25,8 +25,8 @@ export class SlotPool {
   }
 
   /**
-   * A free slot. When there is none, those who hold a slot that is not yet full are asked to send it, so that
-   * slow clients cannot keep the pool to themselves.
+   * Resolves to a free slot. If there is none, the holders of partly filled slots are asked to send them, so that slow
+   * clients cannot occupy the whole pool.
    */
   take(): Promise<number> | number {
     const slot = this.free.pop()
@@ -37,7 +37,7 @@ export class SlotPool {
     return promise
   }
 
-  /** Gives a slot back, to who waits longest. */
+  /** Releases a slot to the longest waiting caller. */
   give(slot: number): void {
     const next = this.waiting.shift()
     if (next) next(slot)
@@ -60,12 +60,12 @@ export class SlotPool {
     return new Uint8Array(this.view(filled))
   }
 
-  /** Whether somebody waits for a slot. */
+  /** Whether a caller is waiting for a slot. */
   get scarce(): boolean {
     return this.waiting.length > 0
   }
 
-  /** Registers who can send a slot that is partly filled, while it holds one. */
+  /** Registers a holder that can send its partly filled slot on request. */
   hold(send: () => void): void {
     this.partial.add(send)
   }

@@ -1,31 +1,31 @@
-/** Bodies that are read at once; the others wait, and take no memory meanwhile. */
+/** How many bodies are read at once. The others wait, and take no memory meanwhile. */
 const PLACES = 8
 
-/** What a body may bring in one turn before it goes to the end of the queue. */
+/** How many bytes of a body are read in one turn before it goes to the end of the queue. */
 const TURN_BYTES = 128 * 1024 * 1024
 
-/** A body that brings less than this in a second, and is waited for most of the time, gives its place up, */
+/** A body slower than this rate, which is mostly waited for, gives up its place. */
 const SLOW_BYTES_PER_SECOND = 10 * 1024 * 1024
-/** and brings so much before it needs a place again. */
+/** How many bytes such a body may send before it needs a place again. */
 const SLOW_BYTES = 1024 * 1024
 
-/** Who has just got a place is looked at soon, so that many slow clients do not keep a fast one waiting. */
+/** A body that just got a place is checked early, so that many slow clients do not keep a fast one waiting. */
 const FIRST_CHECK_MILLISECONDS = 20
 
 /**
- * Lets large uploads be read some at a time. A body that is being read, but not as fast as it comes, fills buffers of
- * some MiB below this program; one that nobody has begun to read does not. The clients that wait take turns, so that one
- * with many uploads does not keep another one's waiting.
+ * Limits how many large uploads are read at a time. A body that is read more slowly than it arrives fills some MiB of
+ * buffers in the runtime and the kernel; a body whose reading has not begun does not. Waiting clients take turns, so
+ * that one with many uploads does not keep the others waiting.
  */
 export class Turns {
   private free = PLACES
-  /** The bodies that wait, by client. The client that had a place longest ago is the first. */
+  /** The waiting bodies, by client. The client that has waited longest since its last place comes first. */
   private readonly waiting = new Map<string, (() => void)[]>()
 
   /**
-   * Begins a body's turn. One of at most `SLOW_BYTES` is not worth a place.
+   * Begins a body's turn. One of at most `SLOW_BYTES` bytes needs no place.
    *
-   * @param client returns whose body it is
+   * @param client returns the client that sends the body
    */
   begin(bytes: number | undefined, client: () => string = () => ''): Turn {
     const isSmall = bytes !== undefined && bytes <= SLOW_BYTES
@@ -59,15 +59,15 @@ export class Turns {
   }
 }
 
-/** One body's place among those that are read. */
+/** One body's place among those that are being read. */
 export class Turn {
   private readonly turns: Turns
   private readonly client: () => string
   private hasPlace = false
-  /** Bytes that may still come, with the place or without one. */
+  /** How many more bytes may be read with the place, or without one. */
   private left: number
   private checked = performance.now()
-  /** What has come, and for how many milliseconds the body was waited for, since it was checked. */
+  /** The bytes received, and the milliseconds spent waiting for the body, since the last check. */
   private brought = 0
   private waited = 0
   private waitingSince: number | undefined
@@ -78,7 +78,7 @@ export class Turn {
     this.left = exempt
   }
 
-  /** Waits until the body may be read on; from then on it is the body that is waited for. */
+  /** Waits until the body may be read. From then on, the time counts as waiting for the body. */
   async take(): Promise<void> {
     if (this.left <= 0) {
       this.end()
@@ -100,7 +100,7 @@ export class Turn {
     this.waitingSince = undefined
   }
 
-  /** To be called now and then: gives the place to another body when this one does not need it. */
+  /** Gives the place to another body if this one does not need it. Call it periodically. */
   check(now: number): void {
     this.stopWaiting(now)
     const milliseconds = now - this.checked

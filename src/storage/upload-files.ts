@@ -15,8 +15,8 @@ const HASH = /^[0-9a-f]{64}(?:[0-9a-f]{64})?$/
 const ALGORITHMS = ['sha256', 'sha512'] as const
 
 /**
- * The files of uploads, `uploads/<id>.<algorithm>`. One is there from an upload's first byte until it is published or
- * cancelled, and how long it is is how much came.
+ * The files of uploads, `uploads/<id>.<algorithm>`. A file exists from the upload's first byte until it is published or
+ * cancelled. Its length is the number of bytes received.
  */
 export class UploadFiles {
   private readonly folder: string
@@ -26,12 +26,12 @@ export class UploadFiles {
     mkdirSync(this.folder, { recursive: true })
   }
 
-  /** The secret of this data folder that upload ids are signed with; the first start makes it. */
+  /** Returns this data folder's secret for signing upload ids. The first start creates it. */
   readKey(): Buffer {
     const path = join(this.folder, 'key')
     try {
       const known = readFileSync(path)
-      // After a power loss the file may be there without its bytes.
+      // After a power loss, the file may exist without its bytes.
       if (known.length === KEY_BYTES) return known
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
@@ -50,22 +50,22 @@ export class UploadFiles {
     return this.of({ id: uuidOf(id), algorithm })
   }
 
-  /** How many bytes a file has; undefined when it is not there. */
+  /** Returns the size of a file in bytes; undefined if it does not exist. */
   async findSize({ path }: UploadFile): Promise<number | undefined> {
     return (await statFile(path))?.size
   }
 
-  /** The files of clients' uploads: `limit` of those after the id `after`, in the order in which the uploads began. */
+  /** Returns at most `limit` files of clients' uploads after the id `after`, oldest first. */
   list(after: string, limit: number): AsyncIterable<UploadFile & FileState> {
     return this.walk((id) => UUID.test(id) && id > after, limit)
   }
 
-  /** Every file, also those of fills. */
+  /** Returns all files, including those of fills. */
   all(): AsyncIterable<UploadFile & FileState> {
     return this.walk(() => true, Number.POSITIVE_INFINITY)
   }
 
-  /** The files of fills, which are named by a hash. */
+  /** Returns the files of fills, which are named by a hash. */
   fills(): AsyncIterable<UploadFile & FileState> {
     return this.walk((id) => HASH.test(id), Number.POSITIVE_INFINITY)
   }
@@ -87,7 +87,7 @@ export class UploadFiles {
     }
   }
 
-  /** The file of an id. */
+  /** Returns the file of an id. */
   async find(id: string): Promise<UploadFile | undefined> {
     if (!UUID.test(id)) return undefined
     const files = ALGORITHMS.map((algorithm) => this.of({ id, algorithm }))
@@ -95,14 +95,14 @@ export class UploadFiles {
     return files.find((_, at) => sizes[at] !== undefined)
   }
 
-  /** How many files there are, and their bytes; no more than `filesMax` are looked at. */
+  /** Returns the number of files and their bytes. At most `filesMax` are examined. */
   async measure(filesMax: number): Promise<{ uploads: number; bytes: number }> {
     const sizes = await Array.fromAsync(this.list('', filesMax), ({ size }) => size)
     return { uploads: sizes.length, bytes: sizes.reduce((sum, size) => sum + size, 0) }
   }
 
   /**
-   * Makes sure that an upload can become a blob, which is a rename.
+   * Checks that an upload can become a blob, which needs a rename.
    * @throws Error when the blobs are on another file system, or mount
    */
   requireMovesTo(blobs: string): void {
@@ -114,7 +114,7 @@ export class UploadFiles {
       writeFileSync(from, '')
       renameSync(from, to)
     } catch (error) {
-      // A full disk, for example, is no reason not to serve pulls.
+      // Other errors, such as a full disk, must not prevent pulls.
       if ((error as NodeJS.ErrnoException).code !== 'EXDEV') return
       throw new Error(
         `${this.folder} and ${blobs} are on different file systems or mounts, so an upload cannot become a blob: ` +
@@ -125,7 +125,7 @@ export class UploadFiles {
     }
   }
 
-  /** Removes what crashes have left in the middle of a step; to be called before the first upload starts. */
+  /** Removes the temporary files that crashes left behind. Call it before the first upload starts. */
   async tidy(): Promise<void> {
     for (const name of await readdir(this.folder)) {
       if (name.split('.').length > 2) await rm(join(this.folder, name), { force: true })
@@ -133,7 +133,7 @@ export class UploadFiles {
   }
 }
 
-/** How many bytes a file has, and when it last grew (milliseconds since 1970). */
+/** The size of a file in bytes, and when it last grew (milliseconds since 1970). */
 export interface FileState {
   size: number
   changedAt: number

@@ -2,15 +2,15 @@ import { timingSafeEqual } from 'node:crypto'
 import { type DigestAlgorithm, tryParseAlgorithm } from '../oci/digest.ts'
 import type { Upload } from './blob-store.ts'
 
-/** `<uuid>~<algorithm>~<signature>`: letters that a path takes as they are. */
+/** `<uuid>~<algorithm>~<signature>`, in characters that a path need not encode. */
 const GRAMMAR = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})~(sha\d{3})~([\w-]{22})$/
 
-/** Bytes of a signature: as many as the random part of the id has. */
+/** The bytes of a signature, as many as the random part of the id has. */
 const SIGNATURE_BYTES = 16
 
 /**
- * Ids that say by themselves what an upload is: when it began, with which algorithm, and, by a signature, in which
- * scope. So an upload begins without a write, and is known to a server that has started anew.
+ * Makes and reads ids that contain what an upload is: its start time, its algorithm, and a signature for its scope. So
+ * starting an upload needs no write, and uploads survive a restart.
  */
 export class UploadIds {
   private readonly key: Buffer
@@ -24,7 +24,7 @@ export class UploadIds {
     return { id: `${uuid}~${algorithm}~${this.sign(uuid, scope, algorithm)}`, scope, algorithm }
   }
 
-  /** The upload that an id names in a scope; undefined when it was not made here, or for another scope. */
+  /** Returns the upload of an id; undefined if the id was not issued here for this scope. */
   parse(scope: string, id: string): Upload | undefined {
     const [, uuid = '', name = '', signature = ''] = GRAMMAR.exec(id) ?? []
     const algorithm = tryParseAlgorithm(name)
@@ -40,15 +40,15 @@ export class UploadIds {
   }
 }
 
-/** What follows the hash in the id of a fill, whose file is named by the hash alone: no client's id ends so. */
+/** The suffix of the id of a fill, after the hash that names its file. No client's id ends with it. */
 export const FILL_SUFFIX = '~fill'
 
-/** What names the upload's file. */
+/** Returns the name of the upload's file. */
 export function uuidOf(id: string): string {
   return id.slice(0, id.indexOf('~'))
 }
 
-/** When an upload began, in milliseconds since 1970: the first 48 bits of its id (RFC 9562, 5.7). */
+/** Returns when an upload began, in milliseconds since 1970: the first 48 bits of its id (RFC 9562, 5.7). */
 export function beganAt(id: string): number {
   return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16)
 }

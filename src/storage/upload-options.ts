@@ -1,16 +1,16 @@
-/** What uploads on a local disk may take, and who is told of them. */
+/** Limits and callbacks of uploads on a local disk. */
 export interface UploadOptions {
-  /** Shared memory for all uploads together. */
+  /** Memory for all uploads together, in bytes. */
   poolBytes: number
-  /** Threads that hash and write. */
+  /** How many threads hash and write. */
   digesters: number
-  /** The largest blob. */
+  /** The largest blob, in bytes. */
   blobBytesMax: number
-  /** A body that brings nothing for so long is given up. */
+  /** How long a body may stall before it is abandoned. */
   stallSecondsMax: number
-  /** Told when a digester has died: no upload can go on, the process should end. */
+  /** Called when a digester has crashed. No upload can continue, so the process should end. */
   onFailure: (error: Error) => void
-  /** Told of each part of a body that is in its file, with its size in bytes. */
+  /** Called for each part of a body that is written, with its size in bytes. */
   onReceived?: (bytes: number) => void
   /** Called with the name of an upload that was cancelled, has expired, or has become a blob. */
   onEnded?: (name: string) => void

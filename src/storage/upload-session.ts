@@ -11,44 +11,44 @@ import { isSmallBody, readSmallBody, type SmallBody } from './small-body.ts'
 import type { Turns } from './turns.ts'
 import type { UploadFiles } from './upload-files.ts'
 
-/** What all sessions of a store share. */
+/** The dependencies that all sessions of a store share. */
 export interface SessionMeans {
   files: UploadFiles
   pool: SlotPool
   turns: Turns
   publishers: Publishers
-  /** The largest blob. */
+  /** The largest blob, in bytes. */
   blobBytesMax: number
-  /** A body that brings nothing for so long is given up. */
+  /** How long a body may stall before it is abandoned. */
   stallSecondsMax: number
-  /** Chooses who writes an upload's file. */
+  /** Chooses the digester that writes an upload's file. */
   takeDigester: () => DigesterClient
-  /** Where a blob's file is. */
+  /** Returns the path of a blob's file. */
   placeOf: (digest: Digest) => BlobPlace
-  /** Called for each part of a body that has come, with its size in bytes. */
+  /** Called for each received part of a body, with its size in bytes. */
   onReceived: (bytes: number) => void
-  /** Called when a session was cancelled, while no other request works on it. */
+  /** Called when a session was cancelled, before another request can use it. */
   onEnded: (session: UploadSession) => void
 }
 
 /**
- * One upload while it goes on. What an answer has acknowledged is in its file; an upload that is one small body never
- * has a file. One request at a time works on it, and the next one finds what the one before has left.
+ * The state of one upload in progress. Acknowledged bytes are in its file. An upload of a single small body never has a
+ * file. Requests use it one at a time, each continuing where the previous one ended.
  */
 export class UploadSession {
   readonly upload: Upload
   readonly file: UploadFile
   private readonly means: SessionMeans
   private readonly digester: DigesterClient
-  /** Bytes that are in the file; undefined when there is no file. */
+  /** How many bytes the file has; undefined when there is no file. */
   private fileSize: number | undefined
-  /** The digester has the file open, with its hash. */
+  /** Whether the digester has the file and its hash open. */
   private isOpen = false
   private requests = 0
   private hasEnded = false
   private last: Promise<unknown> = Promise.resolve()
 
-  /** @param fileSize of the file that the upload has from before; undefined when there is none */
+  /** @param fileSize the size of the upload's existing file in bytes; undefined when there is none */
   constructor(upload: Upload, means: SessionMeans, fileSize: number | undefined) {
     this.upload = upload
     this.file = means.files.ofUpload(upload)
@@ -66,12 +66,12 @@ export class UploadSession {
     return this.fileSize !== undefined
   }
 
-  /** Whether a request works on it, or waits for it. */
+  /** Whether a request uses it, or waits for it. */
   get isBusy(): boolean {
     return this.requests > 0
   }
 
-  /** Appends a body to the file; answers the new size. See UploadStore. */
+  /** Appends a body to the file and returns the new size. See UploadStore. */
   append(body: UploadBody): Promise<number> {
     return this.exclusively(async () => {
       await this.receive(body, false)
@@ -79,7 +79,7 @@ export class UploadSession {
     })
   }
 
-  /** Whether the file has this digest. */
+  /** Reports whether the file has this digest. */
   verify(digest: Digest): Promise<boolean> {
     return this.exclusively(async () => {
       await this.openFile()
@@ -106,7 +106,7 @@ export class UploadSession {
     })
   }
 
-  /** Drops what it has; requests that wait for it find no upload any more. */
+  /** Deletes its bytes. Waiting requests then fail, because the upload no longer exists. */
   cancel(): Promise<void> {
     return this.exclusively(async () => {
       this.hasEnded = true
@@ -115,7 +115,7 @@ export class UploadSession {
     })
   }
 
-  /** Lets go of the open file. A later session of the same upload goes on with it. */
+  /** Closes the file. A later session of the same upload continues with it. */
   async close(): Promise<void> {
     if (this.hasFile) await this.digester.close(this.file)
   }
@@ -154,7 +154,7 @@ export class UploadSession {
     return await appendBody(body, options, keepTail)
   }
 
-  /** What the file has is hashed again, unless the digester still knows it. */
+  /** Hashes the file again, unless the digester still has it open. */
   private async openFile(): Promise<void> {
     if (this.hasFile && !this.isOpen) this.fileSize = await this.digester.open(this.file)
     this.isOpen = true
@@ -164,7 +164,7 @@ export class UploadSession {
     if (offset !== undefined && offset !== this.size) throw new OffsetError(this.size, offset)
   }
 
-  /** Takes a small blob that comes in one body: it needs no file, and no slot. */
+  /** Receives a small blob in a single body, which needs neither a file nor a slot. */
   private async take(digest: Digest, body: SmallBody): Promise<CommittedBlob> {
     this.checkOffset(body)
     const bytes = await readSmallBody(body, body.stallSecondsMax ?? this.means.stallSecondsMax)
