@@ -14,10 +14,10 @@ import {
 
 const time = (name: string) => integer(name)
 
-/** Another one after each change of what is told of the row: see `versions.ts`. */
+/** Changes with the row: see `versions.ts`. */
 const version = () => integer('version').notNull().default(0)
 
-/** Who can sign in: a user by password, a robot by its tokens only. */
+/** Accounts: users sign in with a password or a token, robots only with a token. */
 export const account = sqliteTable(
   'account',
   {
@@ -26,9 +26,9 @@ export const account = sqliteTable(
     kind: text('kind', { enum: ['user', 'robot'] }).notNull(),
     /** The user that a robot belongs to. */
     ownerId: integer('owner_id').references((): AnySQLiteColumn => account.id, { onDelete: 'cascade' }),
-    /** argon2id or bcrypt; null for those who have none. */
+    /** An argon2id or bcrypt hash; null without a password. */
     passwordHash: text('password_hash'),
-    /** May do all. */
+    /** Whether it is a server admin. */
     isAdmin: integer('is_admin', { mode: 'boolean' }).notNull(),
     createdAt: time('created_at').notNull(),
     disabledAt: time('disabled_at'),
@@ -37,7 +37,7 @@ export const account = sqliteTable(
   (t) => [index('account_owner').on(t.ownerId).where(sql`owner_id is not null`)],
 )
 
-/** Where an account has signed in with its password: guesses from elsewhere do not slow it down there. */
+/** Addresses from which an account has signed in with its password. Guesses from elsewhere do not delay it there. */
 export const accountAddress = sqliteTable(
   'account_address',
   {
@@ -51,7 +51,7 @@ export const accountAddress = sqliteTable(
   (t) => [primaryKey({ columns: [t.accountId, t.address] })],
 )
 
-/** A token of an account: only its hash is kept. */
+/** A token of an account. Only its hash is stored. */
 export const credential = sqliteTable(
   'credential',
   {
@@ -66,7 +66,7 @@ export const credential = sqliteTable(
     createdAt: time('created_at').notNull(),
     expiresAt: time('expires_at'),
     lastUsedAt: time('last_used_at'),
-    /** Rules that narrow what the account may do, as JSON; null does not narrow. */
+    /** The rules of its scope, as JSON; null for no limit. */
     scope: text('scope'),
   },
   (t) => [index('credential_account').on(t.accountId)],
@@ -92,14 +92,14 @@ export const groupMember = sqliteTable(
   (t) => [primaryKey({ columns: [t.groupId, t.accountId] }), index('group_member_account').on(t.accountId)],
 )
 
-/** What a subject may do with the repositories of a pattern. Grants add up. */
+/** Grants: roles of subjects on the repositories of a pattern. They add up. */
 export const accessGrant = sqliteTable(
   'access_grant',
   {
     id: integer('id').primaryKey({ autoIncrement: true }),
     /**
-     * `anonymous`, `authenticated`, `account:<id>` or `group:<id>`: what makes a grant one of its kind. `name:<text>` is for
-     * an account or a group that did not exist when the grant was made: such a grant has no effect.
+     * `anonymous`, `authenticated`, `account:<id>` or `group:<id>`. `name:<text>` is for an account or a group that
+     * did not exist when the grant was created; such a grant has no effect.
      */
     subject: text('subject').notNull(),
     accountId: integer('account_id').references(() => account.id, { onDelete: 'cascade' }),
@@ -114,22 +114,22 @@ export const accessGrant = sqliteTable(
   ],
 )
 
-/** Keys that tokens are signed with; the newest signs, the others verify until they end. */
+/** Keys that sign tokens. The newest one signs; the others verify until they expire. */
 export const signingKey = sqliteTable('signing_key', {
   id: text('id').primaryKey(),
   privateJwk: text('private_jwk').notNull(),
   createdAt: time('created_at').notNull(),
-  /** When a key that was replaced ends, and with it each token that it has signed; null for the one that signs. */
+  /** When a replaced key expires, with every token that it has signed; null for the key that signs. */
   endsAt: time('ends_at'),
 })
 
-/** What is fixed once for an installation. */
+/** Values that are set once per installation. */
 export const installation = sqliteTable('installation', {
   name: text('name').primaryKey(),
   value: text('value').notNull(),
 })
 
-/** Who did what to accounts and grants, from where. */
+/** The audit log of changes to accounts and grants. */
 export const audit = sqliteTable(
   'audit',
   {
@@ -146,17 +146,17 @@ export const audit = sqliteTable(
   (t) => [index('audit_at').on(t.at), index('audit_account').on(t.account)],
 )
 
-/** What changed nothing: refusals and sign-ins, apart from the acts, so that they cannot push those out. */
+/** The audit log of denials and sign-ins, apart from changes, so that they cannot displace those. */
 export const auditNotice = sqliteTable(
   'audit_notice',
   {
     id: integer('id').primaryKey(),
     kind: text('kind', { enum: ['refused', 'signed-in', 'failed'] }).notNull(),
-    /** When it happened first, and last: the same again within an hour is counted in one row. */
+    /** When it happened first and last. Repeats within an hour share a row. */
     firstAt: time('first_at').notNull(),
     at: time('at').notNull(),
     count: integer('count').notNull(),
-    /** What was tried last. */
+    /** What was attempted last. */
     target: text('target').notNull(),
     account: text('account').notNull(),
     credential: text('credential'),

@@ -2,7 +2,7 @@ import { integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core'
 
 /* The tables of the cache's settings. Times are milliseconds since 1970. */
 
-/** Cached content that is never evicted: the reference is a tag, a digest, or empty for all of the repositories. */
+/** Pins of cached content. The reference is a tag, a digest, or empty for everything in the repositories. */
 export const cachePin = sqliteTable(
   'cache_pin',
   {
@@ -13,7 +13,7 @@ export const cachePin = sqliteTable(
   (t) => [primaryKey({ columns: [t.pattern, t.reference] })],
 )
 
-/** The upstreams that were added with the API; those of the configuration have no row. */
+/** The upstreams that were added with the API. Configured ones have no row. */
 export const upstream = sqliteTable('upstream', {
   name: text('name').primaryKey(),
   /** A JSON object, without secrets. */

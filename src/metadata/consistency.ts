@@ -5,45 +5,45 @@ import { databaseDamage } from './database-damage.ts'
 import { appliedMigrations } from './migrate.ts'
 import { migrations } from './migrations.ts'
 
-/** How many rows a finding names. */
+/** How many example rows a finding lists. */
 const EXAMPLES_MAX = 5
 
-/** Something in the database that contradicts the rest of it. */
+/** An inconsistency in the database. */
 export interface Inconsistency {
   /** What is wrong, as a sentence without a full stop. */
   what: string
   count: number
-  /** Some of the rows. */
+  /** Examples of the rows. */
   examples: string[]
   /** Whether it can be repaired from the rest of the database, without losing content. */
   isRepairable: boolean
 }
 
-/** A blob as its row says, and where its bytes should be. */
+/** A blob according to its row, and where its bytes should be. */
 export interface RecordedBlob {
   id: number
   digest: Digest
   size: number
-  /** How many bytes the database has; null when they should be in a file. */
+  /** How many of its bytes the database has; null when they should be in a file. */
   bytesHere: number | null
   isQuarantined: boolean
 }
 
-/** A database that is checked, in a read-only way unless it is opened for repairs. */
+/** Checks a database, read-only unless it is opened for repairs. */
 export interface CheckedDatabase extends Disposable {
-  /** What SQLite finds wrong with the file. Until this is empty, nothing else can be believed. */
+  /** Returns what SQLite finds wrong with the file. If there is anything, no other result is reliable. */
   damage(): string[]
   inconsistencies(): Inconsistency[]
-  /** Repairs what can be. Only when opened for repairs. */
+  /** Repairs what can be repaired. Only when opened for repairs. */
   repair(): void
-  /** At most `limit` blobs after the one with this id. */
+  /** Returns at most `limit` blobs after the one with this id. */
   blobs(after: number, limit: number): RecordedBlob[]
   hasBlob(digest: Digest): boolean
 }
 
 interface Check {
   what: string
-  /** Statements that make temporary tables for `find`, and that remove them. */
+  /** Statements that create the temporary tables of `find`, and that drop them. */
   prepare?: string[]
   discard?: string[]
   /** Selects one column, `example`, of each row that is wrong. */
@@ -97,7 +97,7 @@ const CHECKS: readonly Check[] = [
     repair: [`update total set value = (${sum}) where name = '${name}'`],
   })),
   {
-    what: 'manifests that nothing reaches are not marked as garbage',
+    what: 'unreferenced manifests are not marked as garbage',
     find: `select p.name || '@' || lower(hex(m.digest)) as example from manifest m join repository p on p.id = m.repository_id
       where m.deleted_at is null and m.used_at is null and m.unreferenced_at is null and m.untagged_at is null
         and not ${REACHED}`,
@@ -127,7 +127,7 @@ const CHECKS: readonly Check[] = [
     ],
   },
   {
-    what: 'blobs that no manifest names are not marked as garbage',
+    what: 'unreferenced blobs are not marked as garbage',
     find: `select lower(hex(b.digest)) as example from repository_blob l join blob b on b.id = l.blob_id
       where l.unreferenced_at is null and not exists (select 1 from manifest_reference r
         where r.digest = b.digest and r.repository_id = l.repository_id)`,
@@ -152,7 +152,7 @@ const CHECKS: readonly Check[] = [
     repair: [`insert into repository_search (repository_search) values ('rebuild')`],
   },
   {
-    what: 'tags name a deleted manifest',
+    what: 'tags point to deleted manifests',
     find: `select p.name || ':' || t.name as example from tag t join manifest m on m.id = t.manifest_id
       join repository p on p.id = t.repository_id where m.deleted_at is not null`,
   },
@@ -184,7 +184,7 @@ const CHECKS: readonly Check[] = [
  * Opens a database to check it.
  *
  * @param forRepair whether to repair it, which needs the lock of its folder
- * @throws Error when it has another schema than this executable
+ * @throws Error when its schema differs from this executable's
  */
 export function openChecked(path: string, forRepair: boolean): CheckedDatabase {
   const client = forRepair ? openForWriting(path).$client : new Database(path, { readonly: true })

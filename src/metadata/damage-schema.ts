@@ -1,6 +1,6 @@
 import { blob as bytes, integer, sqliteTable, text } from 'drizzle-orm/sqlite-core'
 
-/** Content whose bytes were found to be wrong, and were moved to quarantine. It heals when it is pushed again. */
+/** Content whose damaged bytes were moved to quarantine. Pushing it again repairs it. */
 export const damagedContent = sqliteTable('damaged_content', {
   digest: bytes('digest', { mode: 'buffer' }).primaryKey(),
   kind: text('kind', { enum: ['blob', 'manifest'] }).notNull(),

@@ -9,13 +9,13 @@ export function databaseDamage(client: Database): string[] {
       .map((row) => row.integrity_check)
       .filter((line) => line !== 'ok')
   } catch (error) {
-    // Some damage ends the check itself.
+    // Some damage makes the check itself fail.
     if (!/malformed|not a database/.test((error as Error).message)) throw error
     return [(error as Error).message]
   }
 }
 
-/** The same for the file of a database, which other processes may use. */
+/** Does the same for a file, which other processes may be using. */
 export function damageOfFile(path: string): string[] {
   using client = new Database(path, { readonly: true })
   return databaseDamage(client)

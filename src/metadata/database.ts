@@ -9,20 +9,20 @@ const schema = { ...content, ...accounts, ...cache, ...damage }
 
 export type Db = BunSQLiteDatabase<typeof schema> & {
   $client: Database
-  /** Every statement that was made for it, prepared or not. */
+  /** Its statements, prepared or not. */
   statements: { text(): string }[]
 }
 
-/** How long a statement waits for a lock that another process holds (a backup, a shell on the database). */
+/** How long a statement waits for another process's lock, such as a backup's or a database shell's. */
 const BUSY_MILLISECONDS_MAX = 5000
 
-/** The log's file is cut to this after a checkpoint, if a long write made it longer. */
+/** The size to which a checkpoint truncates the log's file, if a long write made it longer. */
 const LOG_BYTES_KEPT = 32 * 1024 * 1024
 
 /**
- * Opens the database for its one writer: WAL, each commit synced, foreign keys on. Checkpoints are the writer's task:
- * SQLite would ignore a sync that fails in one of its own. What the log holds is moved into the database first: after a
- * sync that failed, a part of the log may be in memory only, and what is appended to it could not be recovered.
+ * Opens the database for its only writer: in WAL mode, with a sync for each commit, and with foreign keys. The writer
+ * runs the checkpoints, because SQLite ignores failed syncs in automatic ones. The log is checkpointed first: after a
+ * failed sync, part of it may exist only in memory, and commits appended to it could not be recovered.
  *
  * @throws Error that names the database and the cause
  */
@@ -30,7 +30,7 @@ export function openForWriting(path: string): Db {
   try {
     const client = new Database(path, { create: true, readwrite: true })
     client.run(`PRAGMA busy_timeout=${BUSY_MILLISECONDS_MAX}`)
-    // Takes effect when the first table is made, or with the next VACUUM.
+    // Takes effect when the first table is created, or with the next VACUUM.
     client.run('PRAGMA auto_vacuum=INCREMENTAL')
     client.run('PRAGMA journal_mode=WAL')
     client.run(`PRAGMA journal_size_limit=${LOG_BYTES_KEPT}`)
@@ -38,7 +38,7 @@ export function openForWriting(path: string): Db {
     // On macOS a plain fsync leaves the data in the drive's cache. Other systems ignore both settings.
     client.run('PRAGMA fullfsync=ON')
     client.run('PRAGMA checkpoint_fullfsync=ON')
-    // By default, what a savepoint could undo is written to a file.
+    // By default, the undo data of savepoints is written to a file.
     client.run('PRAGMA temp_store=MEMORY')
     client.run('PRAGMA wal_autocheckpoint=0')
     client.run('PRAGMA wal_checkpoint(TRUNCATE)')
@@ -49,14 +49,14 @@ export function openForWriting(path: string): Db {
   }
 }
 
-/** What SQLite said, with its code, beneath what was wrapped around it. */
+/** Returns SQLite's own message with its code, from below the errors that wrap it. */
 export function causeOf(error: unknown): string {
   const { cause, message, code } = error as Error & { code?: string }
   if (cause instanceof Error) return causeOf(cause)
   return code === undefined ? message : `${message} (${code})`
 }
 
-/** Opens a database that exists for reading, beside its writer. */
+/** Opens an existing database for reading, beside its writer. */
 export function openForReading(path: string): Db {
   const client = new Database(path, { readonly: true })
   client.run(`PRAGMA busy_timeout=${BUSY_MILLISECONDS_MAX}`)
@@ -64,14 +64,14 @@ export function openForReading(path: string): Db {
   return withStatements(client)
 }
 
-/** Frees the pages that SQLite keeps in memory. They are in the system's cache, too. */
+/** Frees the pages that SQLite keeps in memory. They are also in the system's cache. */
 export function releaseMemory(db: Db): void {
   db.$client.run('PRAGMA shrink_memory')
 }
 
 /**
- * SQLite compiles a statement anew whenever a parameter that its plan looks at is bound: most joins and limits, which
- * costs ten times what running them does. It does not look into a subquery.
+ * Hides a parameter from the query planner in a subquery. Otherwise, for most joins and limits, SQLite recompiles the
+ * statement each time the parameter is bound, which costs ten times as much as running it.
  */
 function keepPlan(sql: string): string {
   return sql.replace(/(=|<|>|\b(?:is|not|limit|offset)) \?/gi, '$1 (select ?)')

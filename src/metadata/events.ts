@@ -6,12 +6,12 @@ import type { Db } from './database.ts'
 import { event } from './schema.ts'
 import { bytes, number, optional, statement, text } from './statement.ts'
 
-/** The outbox keeps this many events; older ones go when new ones come, */
+/** How many events the outbox keeps. New events displace the oldest ones. */
 const EVENTS_MAX = 100_000
-/** this many at a time. */
+/** How many old events are deleted at a time. */
 const EVENTS_TRIMMED = 1000
 
-/** Puts an event into the outbox, in the transaction of its change. */
+/** Adds an event to the outbox, in the transaction of its change. */
 export type RecordEvent = (change: Change, caller: Caller, at: number) => void
 
 export function outboxWrites(db: Db): RecordEvent {
@@ -38,7 +38,7 @@ export function outboxWrites(db: Db): RecordEvent {
   }
 }
 
-/** The columns that say who did it. */
+/** The columns for who made the change. */
 export function whoColumns(caller: Caller) {
   return {
     account: caller.account ?? null,

@@ -1,6 +1,6 @@
 import { statfsSync } from 'node:fs'
 
-/** Linux's magic numbers of file systems whose locks and shared memory SQLite's WAL cannot trust. */
+/** Linux's magic numbers of file systems whose locks and shared memory are not reliable enough for SQLite's WAL. */
 const REMOTE: Record<number, string> = {
   26985: 'NFS',
   20859: 'SMB',
@@ -9,7 +9,7 @@ const REMOTE: Record<number, string> = {
   1702057286: 'FUSE',
 }
 
-/** Throws when the folder is not on a local disk, with what to do. */
+/** Throws an Error that says what to do when the folder is not on a local disk. */
 export function requireLocalDisk(folder: string): void {
   if (process.platform !== 'linux') return
   const kind = REMOTE[statfsSync(folder).type >>> 0]

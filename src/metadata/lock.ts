@@ -4,9 +4,9 @@ import { join } from 'node:path'
 /**
  * Locks a folder for this process.
  *
- * @param setting the one that chose the folder
+ * @param setting the setting that chose the folder
  * @throws Error when another process has locked it
- * @returns how to unlock it
+ * @returns a function that unlocks it
  */
 export function lockFolder(folder: string, setting: 'data' | 'metadata'): () => void {
   const unlock = tryLock(join(folder, 'lock'))
@@ -15,10 +15,10 @@ export function lockFolder(folder: string, setting: 'data' | 'metadata'): () => 
 }
 
 /**
- * Takes the exclusive SQLite lock of a file, which ends with the process, however it ends.
+ * Takes the exclusive SQLite lock of a file. The system releases it when the process ends, even after a crash.
  *
  * @param milliseconds how long to wait for another process, blocking this thread
- * @returns how to release it, or undefined while another process has it
+ * @returns a function that releases it, or undefined if another process holds it
  */
 export function tryLock(path: string, milliseconds = 0): (() => void) | undefined {
   const database = new Database(path, { create: true, readwrite: true })

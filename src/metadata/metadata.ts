@@ -6,8 +6,8 @@ import type { Stale, StaleParts } from './stale.ts'
 import { Writer } from './writer.ts'
 
 /**
- * What is read at once, not by a promise: what a pull, a HEAD of a push, and the authentication of both need. They are
- * measured in microseconds; a database elsewhere would need a cache for these.
+ * The reads that return without a promise: those of pulls, of the HEAD requests of pushes, and of their
+ * authentication. They take microseconds. A remote database would need a cache for them.
  */
 const AT_ONCE = [
   'repositories',
@@ -27,18 +27,18 @@ type Asynchronous<T> = T extends (...args: infer A) => infer R
   ? (...args: A) => Promise<Awaited<R>>
   : { [N in keyof T]: Asynchronous<T[N]> }
 
-/** The database of one data folder: reads by what they are of, and writes by name. */
+/** The database of one data folder: reads by subject, and writes by name. */
 export interface Metadata extends Pick<Reads, AtOnce>, Asynchronous<Omit<Reads, AtOnce>>, Releasing {
   write: Writer['call']
-  /** Calls `listener` whenever a part of what is remembered of this kind is stale, before the write returns. */
+  /** Calls `listener` when a write has made cached data of this kind stale, before the write returns. */
   onStale<K extends Stale>(what: K, listener: (part: StaleParts[K]) => void): void
   close(): Promise<void>
 }
 
 /**
- * Opens, makes or migrates `<folder>/cay.db`.
+ * Opens, creates or migrates `<folder>/cay.db`.
  *
- * @param onFailure told when the writer's thread has died: nothing can be written, the process should end
+ * @param onFailure called when the writer's thread has crashed. Nothing can be written, so the process should end.
  */
 export async function openMetadata(folder: string, onFailure: (error: Error) => void): Promise<Metadata> {
   const path = join(folder, 'cay.db')
@@ -64,7 +64,7 @@ export async function openMetadata(folder: string, onFailure: (error: Error) => 
   }
 }
 
-/** The reads as the interface has them: each answers by a promise, and rejects where it throws. */
+/** Makes reads asynchronous: each returns a promise, which rejects if the read throws. */
 function asynchronous(all: Reads): Pick<Metadata, keyof Reads> {
   const isAtOnce = (name: string) => (AT_ONCE as readonly string[]).includes(name)
   const wrap = (read: unknown): unknown => {

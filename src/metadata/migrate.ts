@@ -12,14 +12,14 @@ const TABLE = '__drizzle_migrations'
 /** The codes of errors after which the database must not be used. */
 const DAMAGED = /^SQLITE_(IOERR(?!_GETTEMPPATH)|CORRUPT|NOTADB)/
 
-/** `PRAGMA auto_vacuum`, where free pages are released step by step. */
+/** The value of `PRAGMA auto_vacuum` with which free pages are released step by step. */
 const INCREMENTAL = 2
 
 /**
- * Brings the database to this executable's schema. One that has content is copied first, to
- * `<path>.before-<n>`, where n is the number of migrations that it had.
+ * Migrates the database to this executable's schema. One with content is copied first, to `<path>.before-<n>`, where
+ * n is the number of its migrations.
  *
- * @throws Error when a newer executable made it, or when the disk is full: it is unchanged then
+ * @throws Error when a newer executable created it, or the disk is full. The database is unchanged then.
  */
 export function migrate(db: Db, path: string): void {
   const applied = appliedMigrations(db)
@@ -47,8 +47,8 @@ function apply(db: Db, path: string, applied: number): void {
 }
 
 /**
- * Makes a database of an earlier cay release its free pages from now on. If that fails, for example because there is no
- * room for the temporary copy, or no folder for it, the database stays as it is, and the next start tries again.
+ * Makes a database of an earlier version release its free pages from now on. If that fails, for example because there
+ * is no space or no folder for the temporary copy, the database is unchanged, and the next start tries again.
  *
  * @throws Error when the disk or the database is damaged
  */
@@ -57,7 +57,7 @@ function letShrink({ $client }: Db): void {
   if (mode === INCREMENTAL) return
   try {
     $client.run('VACUUM')
-    // The log holds all of the database now.
+    // The log contains the whole database now.
     $client.run('PRAGMA wal_checkpoint(TRUNCATE)')
   } catch (error) {
     if (DAMAGED.test((error as { code?: string }).code ?? '')) throw error

@@ -15,9 +15,9 @@ import { causeOf } from './database.ts'
 const MiB = 1024 * 1024
 
 /**
- * Keeps a copy of the database as it was before its migration from schema `applied`, in `<path>.before-<applied>`. It
- * is written beside, synced and renamed, so a copy under that name is whole. A copy with the same content, as a start
- * that failed later left it, is reused.
+ * Copies the database before its migration from schema `applied` to `<path>.before-<applied>`. The copy is written to
+ * a temporary file, synced and renamed, so a copy under the final name is complete. A copy with the same content,
+ * left by a failed start, is reused.
  *
  * @throws Error that says how much space the copy takes and what to do
  */
@@ -27,7 +27,7 @@ export function keepCopy(client: Database, path: string, applied: number): void 
   for (const file of filesLike(name, /\.new(-journal)?$/)) rmSync(file, { recursive: true, force: true })
   const copies = filesLike(name, /^(-\d+)?$/).map((file) => ({ file, content: contentIn(file) }))
   if (copies.some((copy) => copy.content === content)) return
-  // Earlier versions wrote the copy under its last name: a kill left one without content.
+  // Earlier versions wrote directly to the final name, so a kill could leave an empty copy.
   const broken = copies.find((copy) => copy.content === undefined)?.file
   const target = broken ?? freeName(name)
   try {
@@ -45,7 +45,7 @@ export function keepCopy(client: Database, path: string, applied: number): void 
   }
 }
 
-/** The files whose name goes on after `path` as `rest` says. */
+/** Returns the files whose name is `path` followed by a match of `rest`. */
 function filesLike(path: string, rest: RegExp): string[] {
   const [folder, name] = [dirname(path), basename(path)]
   return readdirSync(folder)
@@ -59,7 +59,7 @@ function freeName(name: string): string {
   return free
 }
 
-/** What is in a copy; undefined when that is not a whole database. */
+/** Returns a summary of a copy; undefined when it is not a complete database. */
 function contentIn(path: string): string | undefined {
   try {
     using client = new Database(path, { readonly: true })
@@ -71,8 +71,8 @@ function contentIn(path: string): string | undefined {
 }
 
 /**
- * What tells whether a database has changed since it was copied: of each table the number of its rows, and the sum of
- * each of its numeric columns. Whatever is changed has its time recorded.
+ * Returns a summary that shows whether a database has changed since it was copied: the number of rows of each table,
+ * and the sum of each numeric column. Every change records its time, so it changes a sum.
  */
 function contentOf(client: Database): string {
   const tables = client

@@ -47,15 +47,15 @@ import { tagRestores } from './time-machine/tag-restores.ts'
 import type { VersionOfCall } from './versions.ts'
 
 /**
- * Every write, by name. The writer's thread runs many in one transaction, and runs all of them again, each in a savepoint,
- * if one fails: so a write keeps nothing outside of the database that a second run would repeat. One that may take long is a
- * generator: at each `yield` what it did is committed, what it yields is stale, and the calls that wait come first.
- * One that answers `stale` has changed something that may be remembered: content, or who may do what.
+ * Every write, by name. The writer's thread runs many in one transaction. If one fails, it runs all of them again,
+ * each in a savepoint, so a write must have no side effects outside the database. A write that may take long is a
+ * generator. At each `yield`, its changes are committed, the cached data that it yields becomes stale, and waiting
+ * calls run first. A write that returns `stale` has changed something that may be cached: content or permissions.
  */
 export type Operations = ReturnType<typeof operations>
 export type OperationName = keyof Operations
 
-/** What is not acknowledged as stored: committed without a sync. A crash of the process loses none of it. */
+/** Writes that are committed without a sync, because no client relies on them. A process crash does not lose them. */
 export const VOLATILE: ReadonlySet<OperationName> = new Set<OperationName>([
   'touchCredentials',
   'removeExpired',
@@ -73,7 +73,7 @@ export const VOLATILE: ReadonlySet<OperationName> = new Set<OperationName>([
   'releasePages',
 ])
 
-/** Makes every write of a database; what several share is made once, and with it each of its statements. */
+/** Creates every write of a database. What several writes share is created once, with its statements. */
 export function operations(db: Db, version: VersionOfCall) {
   return { ...accountOperations(db, version), ...contentOperations(db, version) }
 }
@@ -169,7 +169,7 @@ type RestoreParts = Parameters<typeof manifestRestores>[0] &
   Parameters<typeof tagRestores>[0] &
   Parameters<typeof repositoryRestores>[0]
 
-/** A restore adds tags or a repository, so it is limited as a push is. */
+/** A restore adds tags or a repository, so quotas apply to it as to a push. */
 function limitedRestores(parts: RestoreParts, { limited, limitedParts }: ReturnType<typeof quotaLimits>) {
   return {
     restoreManifest: limitedParts(manifestRestores(parts).restoreManifest),

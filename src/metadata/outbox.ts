@@ -12,7 +12,7 @@ export interface EventFilter {
   type?: EventType | undefined
 }
 
-/** Events that are looked at in one turn: some milliseconds. */
+/** How many events are examined in one turn of some milliseconds. */
 const EVENTS_A_TURN = 2000
 
 /** Reads of the outbox. */
@@ -49,15 +49,15 @@ export function outboxReads(db: Db) {
     db.select({ id: event.id, at: event.at }).from(event).orderBy(desc(event.id)).limit(1),
   )
   return {
-    /** The id and the time of the newest event. */
+    /** Returns the id and the time of the newest event. */
     newest: (): { id: number; at: number } | undefined => latest.get({}),
 
-    /** At most `limit` events after the one with this id, oldest first. */
+    /** Returns at most `limit` events after the one with this id, oldest first. */
     after: (id: number, limit: number): EventRow[] => following.all({ id, limit }),
 
     /**
-     * At most `limit` events before the one with this id, newest first. No index finds those of one repository, for each
-     * push would pay for it: the outbox, whose length is bounded, is looked through, some events a turn.
+     * Returns at most `limit` events before the one with this id, newest first. There is no index by repository,
+     * because it would slow down every push. The outbox is bounded, so it is scanned, some events per turn.
      */
     async list(filter: EventFilter, before: number, limit: number): Promise<EventRow[]> {
       const { repository = null, type = null } = filter

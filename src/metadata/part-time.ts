@@ -1,13 +1,13 @@
-/** A part of a long write ends when it has taken so long, so that writes of others do not wait for it. */
+/** The time limit of a part of a long write, so that other writes do not wait for it. */
 const PART_MS_MAX = 4
 
-/** Begins a part; answers whether its time is over. */
+/** Begins a part. Returns a function that reports whether its time is over. */
 export function partTime(): () => boolean {
   const end = performance.now() + PART_MS_MAX
   return () => performance.now() >= end
 }
 
-/** Does the work on each row until the part's time is over; answers how many were done. */
+/** Processes rows until the part's time is over. Returns how many were processed. */
 export function within<T>(rows: T[], work: (row: T) => unknown, isOver = partTime()): number {
   let done = 0
   for (const row of rows) {

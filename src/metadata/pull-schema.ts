@@ -1,8 +1,8 @@
 import { index, integer, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core'
 
 /**
- * How often an account pulled a tag on a day. The repository may be gone: its id is never used again, and rows are
- * deleted after 90 days.
+ * How often an account pulled a tag on a day. The repository may no longer exist. Its id is never reused, and rows
+ * are deleted after 90 days.
  */
 export const pull = sqliteTable(
   'pull',

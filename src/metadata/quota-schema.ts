@@ -3,7 +3,7 @@ import { integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core'
 
 /* The tables of quotas. Triggers keep the sums while there is a quota: see `quota/usage.ts`. */
 
-/** The quotas that were set with the API; those of the configuration have no row. */
+/** The quotas that were set with the API. Configured ones have no row. */
 export const quota = sqliteTable('quota', {
   namespace: text('namespace').primaryKey(),
   bytesMax: integer('bytes_max'),
@@ -15,7 +15,7 @@ export const quota = sqliteTable('quota', {
 
 const sum = (name: string) => integer(name).notNull().default(sql`0`)
 
-/** What the repositories of a namespace hold, except those of upstreams. The row `**` is of all, without blobs. */
+/** What the repositories of a namespace hold, except those of upstreams. The row `**` is the total, without blobs. */
 export const namespaceUsage = sqliteTable('namespace_usage', {
   namespace: text('namespace').primaryKey(),
   blobBytes: sum('blob_bytes'),
@@ -24,7 +24,7 @@ export const namespaceUsage = sqliteTable('namespace_usage', {
   tags: sum('tags'),
 })
 
-/** How many repositories of a namespace link a blob. The table is WITHOUT ROWID, which Drizzle cannot say. */
+/** How many repositories of a namespace link a blob. The table is WITHOUT ROWID, which Drizzle cannot express. */
 export const namespaceBlob = sqliteTable(
   'namespace_blob',
   {

@@ -35,10 +35,10 @@ import { retentionReads } from './retention/reads.ts'
 import { historyReads } from './time-machine/history.ts'
 import { newestTime } from './time-machine/recorded-time.ts'
 
-/** Every read, by what it is of. */
+/** Every read, by its subject. */
 export type Reads = ReturnType<typeof reads>
 
-/** Makes every read of a database. */
+/** Creates every read of a database. */
 export function reads(db: Db) {
   const repositories = repositoryReads(db)
   const blobs = blobReads(db)
@@ -73,7 +73,7 @@ export function reads(db: Db) {
     explain: explanations(db),
     retention: retentionReads(db, total),
     quotas: { ...quotaReads(db), usage: usageReader(db, total), deleted: deletedReader(db) },
-    /** The newest time that is recorded, in milliseconds since 1970; 0 when nothing is. */
+    /** Returns the newest recorded time, in milliseconds since 1970; 0 without any. */
     newestTime: () => newestTime(db),
   }
 }

@@ -1,17 +1,17 @@
 import { join } from 'node:path'
 import { tryLock } from './lock.ts'
 
-/** How long a backup waits for a batch of the collector. */
+/** How long a backup waits for a batch of garbage collection. */
 const WAIT_MILLISECONDS_MAX = 10_000
 
-/** The lock that a backup and the removal of bytes by the collector take in turns. */
+/** The file of the lock that makes backups and the removal of garbage exclude each other. */
 function lockFile(data: string): string {
   return join(data, 'removal-lock')
 }
 
 /**
- * Keeps the collector of a data folder, in this process or another one, from removing bytes until the returned function
- * is called or the process ends.
+ * Keeps garbage collection of a data folder, in any process, from removing bytes until the returned function is
+ * called or this process ends.
  *
  * @throws Error when another backup of the folder is running
  */

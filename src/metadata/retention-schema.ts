@@ -2,7 +2,7 @@ import { index, integer, sqliteTable, text } from 'drizzle-orm/sqlite-core'
 
 /* The tables of retention. Times are milliseconds since 1970. */
 
-/** The policies that were set with the API; those of the configuration have no row. */
+/** The policies that were set with the API. Configured ones have no row. */
 export const retentionPolicy = sqliteTable('retention_policy', {
   name: text('name').primaryKey(),
   /** A JSON object. */
@@ -13,7 +13,7 @@ export const retentionPolicy = sqliteTable('retention_policy', {
   version: integer('version').notNull(),
 })
 
-/** When something of a repository may expire. One without a row has nothing that can expire until it changes. */
+/** When something in a repository may expire. Without a row, nothing can expire until the repository changes. */
 export const retentionDue = sqliteTable(
   'retention_due',
   {

@@ -11,16 +11,16 @@ import {
 
 /*
  * The tables of content. Digests are bytes (32: sha256, 64: sha512), times are milliseconds since 1970, and joins use
- * integer ids. What is deleted has `deleted_at` and is invisible everywhere until it is restored or collected.
+ * integer ids. Deleted rows have `deleted_at` and are hidden everywhere until they are restored or collected.
  */
 
 const digestBytes = (name: string) => bytes(name, { mode: 'buffer' }).notNull()
 const time = (name: string) => integer(name)
 
-/** Another one after each change of what is told of the row, but for its counters: see `versions.ts`. */
+/** Changes with the row, except for its counters: see `versions.ts`. */
 const version = () => integer('version').notNull().default(0)
 
-/** A name may have been deleted and made again: one row of it is not deleted, the others can be restored or collected. */
+/** A name can have one row that is not deleted, and several deleted ones, which can be restored or collected. */
 export const repository = sqliteTable(
   'repository',
   {
@@ -29,9 +29,9 @@ export const repository = sqliteTable(
     createdAt: time('created_at').notNull(),
     deletedAt: time('deleted_at'),
     description: text('description').notNull().default(''),
-    /** Days until a manifest goes that was pushed by digest and never got a tag; null: the setting's. */
+    /** Days until a manifest that never had a tag is collected; null for the server's setting. */
     untaggedDays: integer('untagged_days'),
-    /** Its tags may be made, but neither moved nor deleted. */
+    /** Whether its tags can only be created, not moved or deleted. */
     immutableTags: integer('immutable_tags', { mode: 'boolean' }).notNull().default(false),
     /** The same for tags that match one of these patterns. */
     immutablePatterns: text('immutable_patterns', { mode: 'json' })
@@ -42,15 +42,15 @@ export const repository = sqliteTable(
     pushes: integer('pushes').notNull().default(0),
     lastPulledAt: time('last_pulled_at'),
     lastPushedAt: time('last_pushed_at'),
-    /** The blobs that are linked, their bytes, and the bytes of those that no other repository links: by triggers. */
+    /** The linked blobs, their bytes, and the bytes of those that no other repository links. Updated by triggers. */
     blobCount: integer('blob_count').notNull().default(0),
     blobBytes: integer('blob_bytes').notNull().default(0),
     ownBytes: integer('own_bytes').notNull().default(0),
-    /** Its tags, its manifests that are not deleted, and their bytes: by triggers. */
+    /** Its tags, its manifests that are not deleted, and their bytes. Updated by triggers. */
     tagCount: integer('tag_count').notNull().default(0),
     manifestCount: integer('manifest_count').notNull().default(0),
     manifestBytes: integer('manifest_bytes').notNull().default(0),
-    /** The upstream that its content was cached of, the first component of its name; null for a local one. */
+    /** The upstream that its content is cached from, which is the first component of its name; null for a local one. */
     upstream: text('upstream'),
     version: version(),
   },
@@ -60,18 +60,18 @@ export const repository = sqliteTable(
   ],
 )
 
-/** Bytes that are verified and durable: of a small blob in `blob_bytes`, of any other in its file. */
+/** Blobs with verified and durable bytes: those of small blobs in `blob_bytes`, all others in files. */
 export const blob = sqliteTable('blob', {
   id: integer('id').primaryKey(),
   digest: digestBytes('digest').unique(),
   size: integer('size').notNull(),
   storedAt: time('stored_at').notNull(),
   verifiedAt: time('verified_at').notNull(),
-  /** Every link of it is cached: it may be evicted. By triggers. */
+  /** Whether every link of it is cached, so that it may be evicted. Updated by triggers. */
   isCached: integer('is_cached', { mode: 'boolean' }).notNull().default(false),
 })
 
-/** The bytes of small blobs. A file of their own would cost each push two syncs more. */
+/** The bytes of small blobs. A file for each would cost each push two more syncs. */
 export const blobBytes = sqliteTable('blob_bytes', {
   blobId: integer('blob_id')
     .primaryKey()
@@ -79,7 +79,9 @@ export const blobBytes = sqliteTable('blob_bytes', {
   bytes: bytes('bytes', { mode: 'buffer' }).notNull(),
 })
 
-/** A blob is reachable through a repository by this link only. The table is WITHOUT ROWID, which Drizzle cannot say. */
+/**
+ * Links, the only way to reach a blob through a repository. The table is WITHOUT ROWID, which Drizzle cannot express.
+ */
 export const repositoryBlob = sqliteTable(
   'repository_blob',
   {
@@ -90,10 +92,10 @@ export const repositoryBlob = sqliteTable(
       .notNull()
       .references(() => blob.id),
     linkedAt: time('linked_at').notNull(),
-    /** Since when no manifest of the repository names the blob; null while one does. */
+    /** Since when no manifest of the repository references the blob; null while one does. */
     unreferencedAt: time('unreferenced_at'),
     deletedAt: time('deleted_at'),
-    /** It came from the upstream, and nobody has pushed or mounted it. */
+    /** Whether it came from the upstream, and was never pushed or mounted. */
     isCached: integer('is_cached', { mode: 'boolean' }).notNull().default(false),
   },
   (t) => [
@@ -120,13 +122,13 @@ export const manifest = sqliteTable(
     size: integer('size').notNull(),
     pushedAt: time('pushed_at').notNull(),
     deletedAt: time('deleted_at'),
-    /** Since when no tag, index or subject reaches it, after one did. */
+    /** Since when no tag, index or subject references it, if one ever did. */
     unreferencedAt: time('unreferenced_at'),
-    /** Since when it is here while none ever reached it. */
+    /** Since when it has existed, if none ever did. */
     untaggedAt: time('untagged_at'),
-    /** When a tag, index or subject last left it that can come back, whatever else reaches it. */
+    /** When it last lost a tag, index or subject that can be restored, even if others still reference it. */
     leftAt: time('left_at'),
-    /** When it was last used, of what came from an upstream; null for what was pushed, which is never evicted. */
+    /** When cached content was last used; null for pushed content, which is never evicted. */
     usedAt: time('used_at'),
     version: version(),
   },
@@ -142,7 +144,7 @@ export const manifest = sqliteTable(
   ],
 )
 
-/** The other digests that a manifest is known by: of other algorithms than its first one. */
+/** Additional digests of a manifest, in other algorithms than the first one. */
 export const manifestDigest = sqliteTable(
   'manifest_digest',
   {
@@ -159,16 +161,16 @@ export const manifestDigest = sqliteTable(
   ],
 )
 
-/** A manifest's bytes, once a digest for all repositories, apart from the rows that are listed. */
+/** The bytes of manifests, stored once per digest for all repositories, apart from the rows that lists read. */
 export const manifestBytes = sqliteTable('manifest_bytes', {
   digest: digestBytes('digest').primaryKey(),
   bytes: bytes('bytes', { mode: 'buffer' }).notNull(),
 })
 
 /**
- * What a manifest names: without foreign keys, for foreign layers and sparse children may be absent. The repository is
- * the manifest's: whether one there names a digest costs one look-up, however many elsewhere do. The table is WITHOUT
- * ROWID, which Drizzle cannot say.
+ * What manifests reference. There are no foreign keys, because foreign layers and children of sparse indexes may be
+ * absent. The repository is the manifest's, so that finding a reference to a digest in one repository takes one
+ * look-up. The table is WITHOUT ROWID, which Drizzle cannot express.
  */
 export const manifestReference = sqliteTable(
   'manifest_reference',
@@ -186,7 +188,7 @@ export const manifestReference = sqliteTable(
   ],
 )
 
-/** What a manifest was converted to for Docker's old clients, so that the conversion's own digest can be pulled. */
+/** Conversions of manifests for old Docker clients, so that a conversion can be pulled by its own digest. */
 export const convertedManifest = sqliteTable(
   'converted_manifest',
   {
@@ -197,7 +199,7 @@ export const convertedManifest = sqliteTable(
     manifestId: integer('manifest_id')
       .notNull()
       .references(() => manifest.id, { onDelete: 'cascade' }),
-    /** The tag that the conversion carries. */
+    /** The tag that the conversion contains. */
     tag: text('tag').notNull(),
   },
   (t) => [
@@ -228,11 +230,11 @@ export const tag = sqliteTable(
     /** The digest that the manifest was pushed with under this tag. */
     digest: digestBytes('digest'),
     updatedAt: time('updated_at').notNull(),
-    /** From then on there is no such tag. */
+    /** When the tag expires. */
     expiresAt: time('expires_at'),
     pulls: integer('pulls').notNull().default(0),
     lastPulledAt: time('last_pulled_at'),
-    /** When the upstream last said that the tag is here what it is there; null for one that was pushed. */
+    /** When the upstream last confirmed the tag; null for a pushed one. */
     checkedAt: time('checked_at'),
     version: version(),
   },
@@ -244,7 +246,10 @@ export const tag = sqliteTable(
   ],
 )
 
-/** Every move of a tag: `digest` is where it pointed from `at` on, null after a deletion; `previous` where it pointed before. */
+/**
+ * The moves of tags. `digest` is where the tag points from `at` on, null after a deletion; `previous` is where it
+ * pointed before.
+ */
 export const tagHistory = sqliteTable(
   'tag_history',
   {
@@ -253,10 +258,10 @@ export const tagHistory = sqliteTable(
     name: text('name').notNull(),
     digest: bytes('digest', { mode: 'buffer' }),
     previous: bytes('previous', { mode: 'buffer' }),
-    /** When the tag would have expired that pointed at `previous`; null for never. */
+    /** When the tag would have expired while it pointed at `previous`; null for never. */
     previousExpiresAt: time('previous_expires_at'),
     at: time('at').notNull(),
-    /** The act that moved it, as the outbox names it. */
+    /** The act that moved it, as in the outbox. */
     act: text('act').notNull().default(''),
     /** Why, if a rule decided it. */
     reason: text('reason'),
@@ -271,7 +276,7 @@ export const tagHistory = sqliteTable(
   ],
 )
 
-/** The outbox: written with the change that it tells of. */
+/** The outbox: events, each written in the transaction of its change. */
 export const event = sqliteTable('event', {
   id: integer('id').primaryKey(),
   at: time('at').notNull(),

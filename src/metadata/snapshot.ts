@@ -30,20 +30,20 @@ export interface SnapshotFile {
 
 /** A copy of a database, opened for reading. */
 export interface Snapshot extends Disposable {
-  /** The number of migrations that it has. */
+  /** The number of its migrations. */
   schema: number
   counts(): SnapshotCounts
-  /** At most `limit` blobs that are in files, after the one with this id. */
+  /** Returns at most `limit` blobs that are in files, after the one with this id. */
   files(after: number, limit: number): SnapshotFile[]
   hasFile(digest: Digest): boolean
-  /** What SQLite finds wrong with its pages and indexes. */
+  /** Returns what SQLite finds wrong with its pages and indexes. */
   damage(): string[]
 }
 
 /**
- * Copies the database as it is at this moment, while a server writes to it. Blocks until it is copied.
+ * Copies the current state of the database, while a server may write to it. Blocks until it is done.
  *
- * @throws Error when the database has another schema than this executable, or the copy does not fit
+ * @throws Error when the database's schema differs from this executable's, or the copy does not fit on the disk
  */
 export function copyDatabase(path: string, target: string): void {
   using client = new Database(path, { readonly: true })
@@ -63,7 +63,7 @@ export function dropCachedContent(path: string, at: number): void {
   const db = openForWriting(path)
   try {
     const { $client } = db
-    // The copy is synced as a whole when it is complete.
+    // The complete copy is synced at the end.
     $client.run('PRAGMA synchronous=OFF')
     const given = versions(db)
     const { evictRepository } = operations(db, given.ofCall)
@@ -88,7 +88,7 @@ export function dropCachedContent(path: string, at: number): void {
 
 /**
  * Opens a copy that `copyDatabase` made.
- * @throws Error when it is not a database, or a newer cay made it
+ * @throws Error when it is not a database of cay, or a newer version created it
  */
 export function openSnapshot(path: string): Snapshot {
   const client = new Database(path, { readonly: true })

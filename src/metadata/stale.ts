@@ -1,8 +1,8 @@
 import type { Rule } from '../domain/rule.ts'
 
 /**
- * What may be remembered of the database, and a write may have made stale. Of accounts and grants the write says which:
- * only that is forgotten, so that nobody's changes cost others their sign-ins.
+ * Cached data that a write has made stale. For accounts and grants, the write names them, so that one account's
+ * changes do not evict the cached sign-ins of others.
  */
 export interface StaleParts {
   content: object
@@ -13,20 +13,20 @@ export interface StaleParts {
 
 export type Stale = keyof StaleParts
 
-/** What a write replies that changed or hid content. */
+/** The result of a write that changed or hid content. */
 export const CONTENT_STALE = { stale: 'content' } as const
 
-/** A write that is done in parts. Each part is committed, and what it yields is forgotten before the next one. */
+/** A write in parts. After each part, its changes are committed, and the cached data that it yields is dropped. */
 export type Parts<Reply> = Generator<{ stale: Stale | undefined }, Reply>
 
-/** Accounts that have changed, or what they may do but for grants; by their ids. */
+/** The ids of accounts that have changed, or whose permissions have, except by grants. */
 export interface AccountsChanged {
   accounts: readonly number[]
 }
 
-/** A subject's grants have changed: one was given, or another role on its pattern, or one was removed. */
+/** A grant of a subject was created, changed or removed. */
 export interface GrantChanged {
-  /** As in the table of grants. */
+  /** The subject, as in the table of grants. */
   subject: string
   rule?: Rule
   /** The pattern of the grant that was removed. */

@@ -4,7 +4,7 @@ import type { Db } from './database.ts'
 
 declare const value: unique symbol
 
-/** What a parameter takes: Drizzle's own placeholders take anything, under any name. */
+/** The type of a parameter. Drizzle's own placeholders accept any type and any name. */
 interface Kind<T> {
   readonly [value]?: T
 }
@@ -19,7 +19,7 @@ type Kinds = Record<string, Kind<unknown>>
 type Values<K extends Kinds> = { [N in keyof K]: K[N] extends Kind<infer T> ? T : never }
 type Placeholders<K extends Kinds> = { [N in keyof K & string]: Placeholder<N> }
 
-/** A statement of Drizzle's, before it is prepared, or one in SQL, whose rows have the type that it names. */
+/** A Drizzle statement that is not yet prepared, or SQL with the type of its rows. */
 type Query = Preparable | SQL
 
 interface Preparable {
@@ -40,7 +40,10 @@ type All<Q> =
       ? ReturnType<ReturnType<Q['prepare']>['all']>
       : never
 
-/** A statement of a database, prepared when it is first run: that costs ten times what running it does. */
+/**
+ * A statement of a database. It is prepared at its first use, because preparing costs ten times as much as running
+ * it.
+ */
 export interface Statement<Parameters, Q extends Query = Query> {
   /** Returns the first row. */
   get(parameters: Parameters): Got<Q>
@@ -49,7 +52,7 @@ export interface Statement<Parameters, Q extends Query = Query> {
   text(): string
 }
 
-/** Makes a statement of a database, whose parameters have these names and kinds. */
+/** Creates a statement of a database with these parameters. */
 export function statement<const K extends Kinds, Q extends Query>(
   db: Db,
   kinds: K,
@@ -108,14 +111,14 @@ function prepare(db: Db, query: Query) {
 
 type Row = Record<string, unknown>
 
-/** What Drizzle has prepared. It fills in and maps by itself, too, but that takes longer than most statements. */
+/** The parts that Drizzle prepares. Drizzle can also bind and map, but that takes longer than most statements. */
 interface DrizzlePrepared {
   stmt: { values(...values: never[]): unknown[][]; run(...values: never[]): unknown }
   query: { params: unknown[] }
   fields?: { path: string[]; field: unknown }[]
 }
 
-/** Makes the function that puts values in the place of parameters. */
+/** Returns a function that binds values to the parameters. */
 function filler(params: unknown[]): (values: Row) => never[] {
   const parts = params.map((param) => {
     if (is(param, Placeholder)) return ({ [param.name]: value }: Row) => value
@@ -126,7 +129,7 @@ function filler(params: unknown[]): (values: Row) => never[] {
   return (values) => parts.map((part) => part(values)) as never[]
 }
 
-/** Makes the function that makes an object of a row's values. */
+/** Returns a function that converts a row's values to an object. */
 function rowReader(fields: { path: string[]; field: unknown }[]): (values: unknown[]) => Row {
   const columns = fields.map(({ path: [name = '', ...rest], field }) => {
     if (rest.length > 0) throw new Error(`a statement selects ${name} as an object: select its columns`)

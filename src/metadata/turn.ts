@@ -1,4 +1,4 @@
-/** Waits until other requests have had their turn: between the slices of a long read. */
+/** Gives other requests a turn, between the slices of a long read. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }

@@ -5,17 +5,17 @@ import type { Db } from './database.ts'
 import { total } from './schema.ts'
 import { statement } from './statement.ts'
 
-/** Returns the version that the call of the writer at hand gives to everything that it changes. */
+/** Returns the version that the current call of the writer gives to everything that it changes. */
 export type VersionOfCall = () => number
 
-/** Versions that are reserved at once: to write each down would cost a push one page more. */
+/** How many versions are reserved at once. Recording each one would cost a push another page. */
 const RESERVED = 1000
 
 export type Versions = ReturnType<typeof versions>
 
 /**
- * The versions of a database. None is given by two calls, so a resource that is made anew never has one of its
- * predecessor's. Those that are reserved when the process ends are never given.
+ * Assigns the versions of resources. Every call gets a new one, so a recreated resource never has a version of its
+ * predecessor. Versions that are reserved but unused when the process ends are skipped.
  */
 export function versions(db: Db) {
   const reserve = statement(db, {}, () =>
@@ -40,7 +40,7 @@ export function versions(db: Db) {
       taken ??= next++
       return taken
     },
-    /** Forgets what was reserved, for its commit has failed. */
+    /** Drops the reserved versions, because their commit failed. */
     reset(): void {
       last = -1
     },
@@ -48,9 +48,9 @@ export function versions(db: Db) {
 }
 
 /**
- * Throws PRECONDITION_FAILED unless the resource is as the request expects, in the transaction that changes it.
+ * Throws PRECONDITION_FAILED unless the resource meets the request's condition, in the transaction that changes it.
  *
- * @param resource names it in the message, as `user alice`
+ * @param resource its name in the message, such as `user alice`
  * @param version undefined when it does not exist
  */
 export function checkVersion(
@@ -64,7 +64,7 @@ export function checkVersion(
   })
 }
 
-/** What a condition did not expect, for the message. */
+/** Says why the condition failed, for the message. */
 function unexpected(version: number | undefined, { ifMatch }: Condition): string {
   if (version === undefined) return 'does not exist'
   return ifMatch === undefined ? 'already exists' : `has changed: its entity tag is now "${version}"`

@@ -10,24 +10,24 @@ import type { Call, Failure, WriterQuestion } from './writer.ts'
 
 declare const self: Worker
 
-/** At most this many calls share one commit, so that none waits long for its own. */
+/** The maximum number of calls that share one commit, so that none waits long. */
 const CALLS_PER_COMMIT_MAX = 256
 
-/** Pages of the write-ahead log (4 KiB each) before they are moved into the database, */
+/** How many pages (4 KiB each) the write-ahead log may have before a checkpoint. */
 const LOG_PAGES_MAX = 4000
-/** and commits between two looks at its length. */
+/** How many commits there are between two checks of its length. */
 const COMMITS_PER_LOOK = 16
 
 type Reply = Answer<Failure>
 type AnyOperation = (args: unknown) => unknown
 
-/** What is left of a call that is done in parts. */
+/** The rest of a call that runs in parts. */
 type Rest = Parts<unknown>
 type Pending = Asked<Call> & { rest?: Rest }
 
 /**
- * The writer's thread: the only one that writes to the database. Calls that wait are grouped into one commit, so that
- * its sync is shared and never blocks the serving thread.
+ * The writer's thread, the only one that writes to the database. Waiting calls share one commit and its sync, which
+ * never blocks the serving thread.
  */
 class WriterThread {
   private readonly db: Db
@@ -64,7 +64,7 @@ class WriterThread {
     if (!this.dead && !this.isWaiting) releaseMemory(this.db)
   }
 
-  /** Commits what waits, moves the log into the database, and closes it. */
+  /** Commits the waiting calls, checkpoints the log, and closes the database. */
   close(): void {
     while (this.isWaiting) this.flush()
     this.db.$client.run('PRAGMA wal_checkpoint(TRUNCATE)')
@@ -100,10 +100,10 @@ class WriterThread {
   }
 
   /**
-   * Runs calls in one transaction. Most succeed, and a savepoint costs more than many of them, so several calls are first
-   * run without: returns undefined if one fails, and has then changed nothing.
+   * Runs calls in one transaction. Most succeed, and a savepoint costs more than many of them, so calls first run
+   * without savepoints. If one fails then, nothing is changed and undefined is returned.
    *
-   * @param isApart gives each call a savepoint, so that one that fails undoes only what it did itself
+   * @param isApart whether to give each call a savepoint, so that a failure undoes only that call
    */
   private commit(calls: Pending[], isApart: boolean): Reply[] | undefined {
     const unfinished: Pending[] = []
@@ -125,7 +125,7 @@ class WriterThread {
     }
   }
 
-  /** Moves a long log into the database. A full disk only makes the log longer. */
+  /** Checkpoints a long log. If the disk is full, the log only grows. */
   private checkpoint(): void {
     try {
       const { log, checkpointed } = this.measureLog('NOOP')
@@ -135,7 +135,10 @@ class WriterThread {
     }
   }
 
-  /** Pages in the log, and those of them that are in the database; with `PASSIVE`, after a checkpoint. */
+  /**
+   * Returns the number of pages in the log, and how many of them are in the database. `PASSIVE` runs a checkpoint
+   * first.
+   */
   private measureLog(mode: 'NOOP' | 'PASSIVE'): { log: number; checkpointed: number } {
     return this.db.$client.query(`PRAGMA wal_checkpoint(${mode})`).get() as {
       log: number
@@ -144,9 +147,9 @@ class WriterThread {
   }
 
   /**
-   * Ends the thread, and with it the process. After a sync that failed the kernel may have dropped what was written,
-   * although it can still be read, so whatever is committed later could be lost with the power. The next start moves
-   * the whole log into the database.
+   * Ends the thread, and with it the process. After a failed sync, the kernel may have dropped the written pages
+   * although they can still be read, so a power failure could lose later commits. The next start checkpoints the
+   * whole log.
    */
   private die(error: unknown): never {
     this.dead = true
@@ -156,7 +159,7 @@ class WriterThread {
     )
   }
 
-  /** Runs a call, or its next part. An unfinished call only reports what its part has made stale. */
+  /** Runs a call, or its next part. Of an unfinished call, it returns only what the part made stale. */
   private answer(call: Pending, unfinished: Pending[]): Reply {
     this.versions.begin()
     const begun = call.rest ?? (this.operations[call.name] as AnyOperation)(call.args)
@@ -167,9 +170,9 @@ class WriterThread {
     return { id: NO_CALL, value }
   }
 
-  /** Does the same in a savepoint; what fails is undone and reported. */
+  /** Does the same in a savepoint. A failure is rolled back and returned. */
   private answerApart(call: Pending, unfinished: Pending[]): Reply {
-    // What is reserved here must outlast a call that fails.
+    // Reserved versions must outlast a failed call.
     this.versions.begin()
     this.run('SAVEPOINT call')
     try {
@@ -184,7 +187,7 @@ class WriterThread {
     }
   }
 
-  /** A statement without a result; each is compiled once. */
+  /** Runs a statement without a result. Each one is compiled once. */
   private run(statement: string): void {
     this.db.$client.query(statement).run()
   }
@@ -210,7 +213,7 @@ function toFailure(error: unknown): Failure {
   }
 }
 
-/** Whether reading, writing or syncing failed, other than for lack of space. */
+/** Reports whether reading, writing or syncing failed for another reason than lack of space. */
 function isDiskFailure(error: unknown): boolean {
   return ((error as { code?: string }).code ?? '').startsWith('SQLITE_IOERR')
 }
@@ -221,7 +224,7 @@ function fromSqlite(cause: unknown): RegistryError {
   return registryError('INTERNAL', undefined, { cause })
 }
 
-/** The first question opens the database; the rest are calls, and at last `close`. */
+/** The first message opens the database. Calls follow, and `close` comes last. */
 function serve(): (question: Asked<WriterQuestion>) => void {
   let thread: WriterThread | undefined
   return (question) => {

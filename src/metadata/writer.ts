@@ -3,12 +3,12 @@ import { WorkerClient } from '../worker-client.ts'
 import type { OperationName, Operations } from './operations.ts'
 import type { Parts, Stale, StaleParts } from './stale.ts'
 
-/** Calls that may wait for the writer's thread at once; further ones are refused with TOOMANYREQUESTS. */
+/** How many calls may wait for the writer's thread. Further ones are refused with TOOMANYREQUESTS. */
 const CALLS_WAITING_MAX = 10_000
-/** The bytes of manifests and small blobs that these calls may have together. */
+/** The total bytes of manifests and small blobs in these calls. */
 const BYTES_WAITING_MAX = 64 * 1024 * 1024
 
-/** What the writer's thread is asked: to open the database first, then calls, at last to close it. */
+/** A message to the writer's thread: opens the database first, then calls, and closes it at the end. */
 export type WriterQuestion = { open: string } | Call | { close: true }
 
 export interface Call {
@@ -26,20 +26,20 @@ export type Failure =
       cause: string
     }
 
-/** What a write answers, whether it is done in one part or in several. */
+/** The result of a write, whether it runs in one part or in several. */
 type Outcome<Operation extends (call: never) => unknown> =
   ReturnType<Operation> extends Parts<infer Answer> ? Answer : ReturnType<Operation>
 
 export interface WriterOptions {
-  /** Called before a write returns, with what it has made stale, in the order of the writes. */
+  /** Called before a write returns with the cached data that it made stale, in the order of the writes. */
   onStale: OnStale
-  /** Called when the thread has died. */
+  /** Called when the thread has crashed. */
   onFailure: (error: Error) => void
 }
 
 export type OnStale = <K extends Stale>(what: K, part: StaleParts[K]) => void
 
-/** The serving thread's side of the writer's thread: each write is an ordinary async call. */
+/** The serving thread's client of the writer's thread. Each write is an async call. */
 export class Writer {
   private readonly client: WorkerClient<WriterQuestion, Failure>
   private bytesWaiting = 0
@@ -74,10 +74,10 @@ export class Writer {
   }
 
   /**
-   * Runs one write. It is committed when the promise resolves. When it rejects, nothing has changed, except that the
-   * earlier parts of a write in parts stay committed.
+   * Runs one write, which is committed when the promise resolves. If it rejects, nothing has changed, except for
+   * earlier parts of a write in parts, which stay committed.
    *
-   * @param moved memory that goes to the thread with the arguments, instead of a copy; it is empty here afterwards
+   * @param moved memory in the arguments to transfer to the thread instead of copying it; it is empty afterwards
    */
   call<N extends OperationName>(
     name: N,
@@ -100,9 +100,9 @@ export class Writer {
     }
   }
 
-  /** Commits what waits, then closes the database and ends the thread. */
+  /** Commits the waiting calls, closes the database and ends the thread. */
   async close(): Promise<void> {
-    // A thread that has died has nothing to commit.
+    // A crashed thread has nothing to commit.
     await this.client.ask({ close: true }).catch(() => {})
     await this.client.stop()
   }
@@ -116,7 +116,7 @@ function toError(failure: Failure): Error {
   return 'message' in failure ? new Error(failure.message) : new RegistryError(failure.entries, failure)
 }
 
-/** All content is forgotten together, so it is told of once. */
+/** All cached content is dropped together, so it is reported once. */
 function tellStale(answers: readonly { value?: unknown }[], onStale: OnStale): void {
   const changes = answers.map(({ value }) => value as (StaleParts[Stale] & { stale?: Stale }) | undefined)
   const content = changes.findIndex((change) => change?.stale === 'content')

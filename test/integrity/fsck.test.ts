@@ -52,7 +52,7 @@ test.each([
   ['update repository set blob_bytes = 5', 'sums of blobs of a repository are wrong'],
   ['update repository set tag_count = 7', 'counts of tags and manifests of a repository are wrong'],
   ["update total set value = 9 where name = 'blob.bytes'", 'the total blob.bytes is wrong'],
-  ['update manifest set unreferenced_at = null', 'manifests that nothing reaches are not marked as garbage'],
+  ['update manifest set unreferenced_at = null', 'unreferenced manifests are not marked as garbage'],
   [
     'update manifest set unreferenced_at = 1 where deleted_at is null',
     'manifests in use are marked as garbage',

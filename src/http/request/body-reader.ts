@@ -144,7 +144,7 @@ class Watch {
     this.last = performance.now()
   }
 
-  /** Stops counting time until the next bytes arrive. */
+  /** Waits without counting the time against the body. */
   async pause(other: Promise<void>): Promise<void> {
     const from = performance.now()
     this.isPaused = true
