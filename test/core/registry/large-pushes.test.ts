@@ -65,3 +65,39 @@ test('large pushes: a large manifest is deleted and restored in its turn, and a 
   await pushed
   expect(deleted).toBeInstanceOf(Promise)
 })
+
+test('large pushes: accounts take turns, so that a second one of the same account waits for those of others', async () => {
+  const { pushes, rests } = pausing()
+  const written: string[] = []
+  const accounts = ['mallory', 'mallory', 'alice', 'bob']
+  const all = accounts.map((account, at) =>
+    pushes.write(account, 501, async () => void written.push(`${account} ${at}`)),
+  )
+  for (const [at, push] of [all[0], all[2], all[3], all[1]].entries()) {
+    await push
+    rests[at]?.resolve()
+  }
+  expect(written).toEqual(['mallory 0', 'alice 2', 'bob 3', 'mallory 1'])
+})
+
+test('large pushes: an account with none waiting takes the place of the newest of an account with two', async () => {
+  const { pushes } = pausing()
+  const never = Promise.withResolvers<void>()
+  const push = (account: string) => {
+    const pushed = pushes.write(account, 501, () => never.promise)
+    return pushed.catch(({ status }) => `${account} ${status}`)
+  }
+  const first = push('somebody')
+  const waiting = ['m1', 'm1', 'm2', 'm2', 'm3', 'm3', 'm4', 'm4'].map(push)
+  pushes.check('alice', 100_000)
+  const displaced = ['alice', 'bob', 'carol', 'dave'].map(push)
+  expect(await Promise.all([waiting[7], waiting[5], waiting[3], waiting[1]])).toEqual([
+    'm4 503',
+    'm3 503',
+    'm2 503',
+    'm1 503',
+  ])
+  expect(await push('erin')).toBe('erin 503')
+  expect(() => pushes.check('erin', 100_000)).toThrow('try again soon')
+  expect([first, ...displaced]).toHaveLength(5)
+})
