@@ -43,7 +43,7 @@ export class FrontDoor {
   /** Passes the request to `answer`, or responds with the reason why it is refused. */
   async admit(arrival: Arrival, answer: Answer): Promise<Response> {
     const { request } = arrival
-    const refused = this.refuse(request) ?? this.refuseMore(arrival)
+    const refused = this.refuse(request) ?? this.refuseMore(arrival) ?? this.outgoing.check(arrival)
     if (refused !== undefined) return this.finish(arrival, answerFor(refused, request))
     this.inFlight++
     this.unidentified.add(arrival)

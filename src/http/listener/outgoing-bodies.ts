@@ -16,6 +16,9 @@ const RECORDED_MIN = 64
 /** After each look, this many further responses per open one are recorded or refused before the next look. */
 const PER_OPEN_MIN = 1 / 8
 
+/** What can have a large body in memory: not blobs, and neither sign-ins nor the checks of health. */
+const LARGE_PATH = /^\/(?:v1|v2|api)\/(?!.*\/blobs\/)./
+
 interface Sending {
   arrival: Arrival
   /** Its memory in bytes. */
@@ -36,10 +39,27 @@ export class OutgoingBodies {
   private recordedMax = RECORDED_MIN
   /** Responses until the next look is allowed. */
   private untilLook = 0
+  /** Clients that were refused a response, with what they were being sent then, until they have read some of it. */
+  private readonly full = new Map<string, Held>()
 
   /** @param perClientMax how many responses one client may be sent at once */
   constructor(perClientMax: number) {
     this.perClientMax = perClientMax
+  }
+
+  /**
+   * Refuses a request whose response may be large before anything is read for it, while its client is at its limit.
+   * Returns the error to send instead.
+   */
+  check(arrival: Arrival): RegistryError | undefined {
+    const { full } = this
+    if (full.size === 0 || !mayBeLarge(arrival.request)) return undefined
+    const client = arrival.client()
+    if (client === undefined || !full.has(client)) return undefined
+    this.untilLook--
+    if (this.untilLook <= 0) this.look()
+    const held = full.get(client)
+    return held && tooMuch(client, held.count)
   }
 
   /** Records a response that is about to be sent. Returns the error to send instead if there are too many. */
@@ -62,7 +82,12 @@ export class OutgoingBodies {
     this.sending = this.sending.filter(({ arrival }) => arrival.isOpen())
     this.bytes = sum(this.sending)
     const { length } = this.sending
-    const most = Math.max(0, ...countsByClient(this.sending))
+    const byClient = heldByClient(this.sending)
+    const most = Math.max(0, ...byClient.values().map(({ count }) => count))
+    for (const [client, { bytes, count }] of this.full) {
+      const now = byClient.get(client)
+      if (now === undefined || now.bytes < bytes || now.count < count) this.full.delete(client)
+    }
     this.recordedMax = Math.max(RECORDED_MIN, length + Math.min(length, this.perClientMax - most))
     this.untilLook = length * PER_OPEN_MIN
   }
@@ -77,24 +102,44 @@ export class OutgoingBodies {
     const client = arrival.client()
     if (client === undefined) return undefined
     const own = this.sending.filter((one) => one.arrival.client() === client)
-    if (own.length < this.perClientMax && (bytes === 0 || sum(own) + bytes <= CLIENT_BYTES_MAX))
+    const held = { bytes: sum(own), count: own.length }
+    if (held.count < this.perClientMax && (bytes === 0 || held.bytes + bytes <= CLIENT_BYTES_MAX))
       return undefined
-    const message = `${own.length} responses are being sent to ${client} already: read some of them first`
-    return registryError('TOOMANYREQUESTS', message, { headers: { 'retry-after': '1' } })
+    this.full.set(client, held)
+    return tooMuch(client, held.count)
   }
+}
+
+/** What one client is being sent. */
+interface Held {
+  bytes: number
+  count: number
+}
+
+function tooMuch(client: string, count: number): RegistryError {
+  const message = `${count} responses are being sent to ${client} already: read some of them first`
+  return registryError('TOOMANYREQUESTS', message, { headers: { 'retry-after': '1' } })
+}
+
+function mayBeLarge({ method, url }: Request): boolean {
+  return method === 'GET' && LARGE_PATH.test(url.slice(url.indexOf('/', url.indexOf('//') + 2)))
 }
 
 function sum(sending: Sending[]): number {
   return sending.reduce((all, { bytes }) => all + bytes, 0)
 }
 
-function countsByClient(sending: Sending[]): Iterable<number> {
-  const counts = new Map<string, number>()
-  for (const { arrival } of sending) {
+function heldByClient(sending: Sending[]): Map<string, Held> {
+  const all = new Map<string, Held>()
+  for (const { arrival, bytes } of sending) {
     const client = arrival.client()
-    if (client !== undefined) counts.set(client, (counts.get(client) ?? 0) + 1)
+    if (client === undefined) continue
+    const held = all.get(client) ?? { bytes: 0, count: 0 }
+    if (held.count === 0) all.set(client, held)
+    held.bytes += bytes
+    held.count++
   }
-  return counts.values()
+  return all
 }
 
 /** Reports whether the size of the body has to be measured, because its handler did not set a Content-Length. */

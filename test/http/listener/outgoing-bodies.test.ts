@@ -7,13 +7,14 @@ const MiB = 1024 * 1024
 
 /** A client's request, whose response is being sent until `isOpen` is set to false. */
 class Requested implements Arrival {
-  readonly request = new Request('http://localhost/v2/')
+  readonly request: Request
   readonly client: () => string | undefined
   open = true
   looks = 0
 
-  constructor(client: string | undefined) {
+  constructor(client: string | undefined, path = '/v2/', method = 'GET') {
     this.client = () => client
+    this.request = new Request(`http://localhost${path}`, { method })
   }
 
   readonly origin = () => 'http://localhost'
@@ -88,4 +89,43 @@ test('outgoing bodies: a body without Content-Length is measured, and an event s
   const headers = { 'content-type': 'text/event-stream' }
   const events = await door.admit(new Requested('192.0.2.2'), () => new Response(endless, { headers }))
   expect(events.headers.get('content-length')).toBeNull()
+})
+
+test('outgoing bodies: a client at its limit is refused before the response is read, until it has read one', async () => {
+  const door = new FrontDoor({ requestsPerClientMax: 256, hosts: undefined, hstsSeconds: 0 })
+  let reads = 0
+  const ask = async (arrival: Requested) => {
+    const { status } = await door.admit(arrival, () => {
+      reads++
+      return sized(4 * MiB)
+    })
+    return status
+  }
+  const manifest = (client: string) => new Requested(client, '/v2/app/manifests/large')
+  const begun = Array.from({ length: 8 }, () => manifest('192.0.2.1'))
+  for (const arrival of begun) expect(await ask(arrival)).toBe(200)
+  for (let count = 0; count < 100; count++) expect(await ask(manifest('192.0.2.1'))).toBe(429)
+  expect(reads).toBe(9)
+  expect(await ask(manifest('192.0.2.2'))).toBe(200)
+  for (const arrival of begun.slice(0, 2)) arrival.open = false
+  const again = []
+  for (let count = 0; count < 3; count++) again.push(await ask(manifest('192.0.2.1')))
+  expect(again).toContain(200)
+})
+
+test('outgoing bodies: a client at its limit can still sign in, push and pull blobs', async () => {
+  const door = new FrontDoor({ requestsPerClientMax: 256, hosts: undefined, hstsSeconds: 0 })
+  const ask = async (path: string, method: string, response: Response) => {
+    const { status } = await door.admit(new Requested('192.0.2.1', path, method), () => response)
+    return status
+  }
+  const large: number[] = []
+  for (let count = 0; count < 10; count++)
+    large.push(await ask('/v2/app/manifests/large', 'GET', sized(4 * MiB)))
+  expect(large).toEqual([...Array(8).fill(200), 429, 429])
+  const blob = sized(MiB, { 'accept-ranges': 'bytes' })
+  expect(await ask('/v2/app/blobs/sha256:abc', 'GET', blob)).toBe(200)
+  expect(await ask('/v2/app/manifests/large', 'HEAD', sized(1))).toBe(200)
+  expect(await ask('/v2/app/manifests/1', 'PUT', sized(1))).toBe(200)
+  for (const path of ['/v2/', '/token', '/livez']) expect(await ask(path, 'GET', sized(1))).toBe(200)
 })
