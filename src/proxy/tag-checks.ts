@@ -47,7 +47,8 @@ export interface TagChecksOptions extends Freshness {
 interface TagState {
   /** Null for a tag that was pushed here. */
   checkedAt: number | null
-  failure: UpstreamError | undefined
+  /** What the last check failed with. Not the error, which would keep its stack. */
+  failure: UpstreamErrorKind | undefined
   /** No check is made before. */
   quietUntil: number
   check: Promise<void> | undefined
@@ -131,7 +132,7 @@ export class TagChecks {
     const reason = upstream.settings.offline
       ? 'is set to offline'
       : failure !== undefined
-        ? REASONS[failure.kind]
+        ? REASONS[failure]
         : upstream.isUp && !isLate
           ? undefined
           : REASONS.unavailable
@@ -140,7 +141,7 @@ export class TagChecks {
     return {
       isStale: true,
       warning: `${repository}:${tag} is as of ${asOf}: ${upstream.name} ${reason}`,
-      ...(failure && { failure: failure.kind }),
+      ...(failure && { failure }),
     }
   }
 
@@ -173,8 +174,8 @@ export class TagChecks {
           ? error
           : new UpstreamError('unavailable', 'the check failed', { cause: error })
       const { kind, retryAfterSeconds } = failure
-      const isNews = state.failure?.kind !== kind
-      state.failure = failure
+      const isNews = state.failure !== kind
+      state.failure = kind
       state.quietUntil = now() + (retryAfterSeconds === undefined ? PAUSE_MS[kind] : retryAfterSeconds * 1000)
       if (isNews) onFailed(upstream, repository, tag, failure)
     } finally {

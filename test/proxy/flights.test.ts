@@ -1,0 +1,36 @@
+import { expect, test } from 'bun:test'
+import { Flights } from '../../src/proxy/flights.ts'
+import { UpstreamError } from '../../src/proxy/upstream-error.ts'
+
+/** Joins a flight to which the upstream answers 404, and returns what its caller gets. */
+async function absent(flights: Flights, key: string, onRequest = () => {}): Promise<UpstreamError> {
+  const cause = new Error('the whole response')
+  const work = async () => {
+    onRequest()
+    throw new UpstreamError('absent', 'the upstream answers 404', { cause })
+  }
+  return await flights.join(key, work).catch((error) => error)
+}
+
+test('upstreams: a remembered 404 is told in the same words, and does not keep the error that it came with', async () => {
+  const flights = new Flights(() => 0)
+  let requests = 0
+  const first = await absent(flights, 'app:1', () => requests++)
+  const second = await absent(flights, 'app:1', () => requests++)
+  expect(requests).toBe(1)
+  expect(second).toMatchObject({ kind: 'absent', message: first.message })
+  expect([second === first, second.cause]).toEqual([false, undefined])
+})
+
+test('upstreams: remembered 404s take bounded memory, and the oldest are forgotten first', async () => {
+  const flights = new Flights(() => 0, 1000)
+  const asked: string[] = []
+  const ask = (key: string) => absent(flights, key, () => asked.push(key))
+  const keys = ['a', 'b', 'c'].map((letter) => letter.repeat(400))
+  for (const key of keys) await ask(key)
+  expect(asked).toEqual(keys)
+  await ask(keys[2] ?? '')
+  expect(asked).toHaveLength(3)
+  await ask(keys[0] ?? '')
+  expect(asked).toHaveLength(4)
+})
