@@ -15,6 +15,7 @@ import { quotas } from './nouns/quotas.ts'
 import { repositories } from './nouns/repositories.ts'
 import { retention } from './nouns/retention.ts'
 import { robots } from './nouns/robots.ts'
+import { search } from './nouns/search.ts'
 import { server } from './nouns/server.ts'
 import { signingKeys } from './nouns/signing-keys.ts'
 import { storage } from './nouns/storage.ts'
@@ -27,6 +28,7 @@ import type { Noun } from './verb.ts'
 
 /** The nouns with their verbs. Help and completions are made from this; docs/commands.md lists the same. */
 export const NOUNS: Readonly<Record<string, Noun>> = {
+  search,
   repo: repositories,
   tag: tags,
   manifest: manifests,

@@ -16,11 +16,13 @@ import { catalogReads } from './content/catalog.ts'
 import { conversionReads } from './content/conversions.ts'
 import { damageReads } from './content/damage.ts'
 import { digestSearch } from './content/digest-search.ts'
+import { manifestPrefixSearch } from './content/manifest-prefix-search.ts'
 import { manifestReads } from './content/manifests.ts'
 import { pullReads } from './content/pulls.ts'
 import { referrerReads } from './content/referrers.ts'
 import { repositoryReads } from './content/repositories.ts'
 import { storageReads } from './content/storage.ts'
+import { tagPrefixSearch } from './content/tag-prefix-search.ts'
 import { tagReads } from './content/tags.ts'
 import { totals } from './content/totals.ts'
 import { v1ImageReads } from './content/v1-images.ts'
@@ -60,6 +62,8 @@ export function reads(db: Db) {
     blobUses: blobUseReads(db),
     pulls: pullReads(db, repositories),
     findDigests: digestSearch(db),
+    findTags: tagPrefixSearch(db),
+    findManifests: manifestPrefixSearch(db),
     referrers: referrerReads(db),
     outbox: outboxReads(db),
     damage: damageReads(db),

@@ -2,40 +2,48 @@ import { useSignal } from '@preact/signals'
 import { Fingerprint, FolderGit2, type LucideIcon, Tag } from 'lucide-preact'
 import { useLocation } from 'preact-iso'
 import { call } from './api.ts'
-import { formatBytes } from './format.ts'
 import { Dialog } from './parts/dialog.tsx'
-import { neighbourOf } from './parts/row-focus.ts'
 import { Failure } from './parts/states.tsx'
 import { useResource } from './resource.ts'
 import { manifestPath, parseRepositoryPath, repositoryPath } from './routes.ts'
+import {
+  type GroupName,
+  groupsOf,
+  type Result,
+  type ResultGroup,
+  shortReference,
+  tagResult,
+} from './search-results.ts'
 import { caller } from './session.ts'
 
+/** How many entries a group shows at most that is not an answer of the search. */
 const RESULTS_MAX = 8
 
-/** In how many repositories tags are searched. */
-const REPOSITORIES_MAX = 4
+const DIGEST_PREFIX = /^(sha256:|sha512:)?[0-9a-f]{6,128}$/
 
-interface Result {
-  path: string
-  name: string
-  detail: string
-  icon: LucideIcon
+const ICONS: Record<GroupName, LucideIcon> = {
+  here: Tag,
+  repositories: FolderGit2,
+  tags: Tag,
+  manifests: Fingerprint,
+  blobs: Fingerprint,
 }
 
-/** Finds repositories, tags (`name:tag`) and, for admins, digests as you type. */
+/** Finds repositories, tags and digests as you type. */
 export function SearchDialog({ onClose }: { onClose: () => void }) {
   const text = useSignal('')
   const { route, path } = useLocation()
   const { name: current } = parseRepositoryPath(path)
   const q = text.value.trim()
   const found = useResource(`search ${q}`, (signal) => search(q, current, signal))
-  const results = found.data ?? []
+  const groups = found.data ?? []
   const submit = (event: Event) => {
     event.preventDefault()
-    const [first] = results
-    if (first === undefined) return
+    const [first] = groups
+    const [result] = first?.results ?? []
+    if (result === undefined) return
     onClose()
-    route(first.path)
+    route(result.path)
   }
   return (
     <Dialog title="Search" onClose={onClose}>
@@ -44,7 +52,8 @@ export function SearchDialog({ onClose }: { onClose: () => void }) {
           type="search"
           autoFocus
           aria-label="Search repositories, tags and digests"
-          placeholder="repository, repository:tag or digest"
+          placeholder="repository, tag, repository:tag or digest"
+          maxLength={400}
           value={text}
           onInput={({ currentTarget }) => {
             text.value = currentTarget.value
@@ -52,69 +61,76 @@ export function SearchDialog({ onClose }: { onClose: () => void }) {
           onKeyDown={focusFirst}
         />
       </form>
-      <ul class="results" onKeyDown={moveFocus}>
-        {results.map(({ path, name, detail, icon: Icon }) => (
-          <li key={path}>
-            <a href={path} onClick={onClose}>
-              <Icon aria-hidden /> <span>{name}</span> <small>{detail}</small>
-            </a>
-          </li>
-        ))}
-      </ul>
+      {groups.map((group) => (
+        <Group key={group.name} group={group} onClose={onClose} />
+      ))}
       {found.error && <Failure error={found.error} retry={found.reload} />}
-      {found.data && results.length === 0 && <p class="muted">Nothing found</p>}
+      {found.data && groups.length === 0 && <p class="muted">Nothing found</p>}
     </Dialog>
   )
 }
 
-/** Searches for what a text may mean: a digest, a tag of named repositories, or a repository or a tag of the current one. */
-async function search(q: string, current: string, signal: AbortSignal): Promise<Result[]> {
-  if (/^(sha256:)?[0-9a-f]{6,64}$/.test(q) && caller.value?.admin) return await searchDigests(q, signal)
-  const colon = q.lastIndexOf(':')
-  if (colon !== -1) return await searchTags(q.slice(0, colon), q.slice(colon + 1), signal)
-  const [repositories, tags] = await Promise.all([
-    call('get', 'repositories', { query: { q, limit: RESULTS_MAX }, signal }),
-    q === '' || current === '' ? [] : tagsOf(current, q, signal).catch(() => []),
+function Group({ group, onClose }: { group: ResultGroup; onClose: () => void }) {
+  const { name, title, results, truncated } = group
+  const Icon = ICONS[name]
+  return (
+    <section aria-label={title}>
+      <h3>{title}</h3>
+      <ul class="results" onKeyDown={moveFocus}>
+        {results.map(({ path, text, detail }) => (
+          <li key={path}>
+            <a href={path} onClick={onClose}>
+              <Icon aria-hidden /> <span>{text}</span> <small>{detail}</small>
+            </a>
+          </li>
+        ))}
+      </ul>
+      {truncated && <p class="muted">There may be more. Type more to narrow the search</p>}
+    </section>
+  )
+}
+
+/** Searches everything that the caller may see, and the current repository for tags that contain the text. */
+async function search(q: string, current: string, signal: AbortSignal): Promise<ResultGroup[]> {
+  if (q === '') return await firstRepositories(signal)
+  const [found, here] = await Promise.all([
+    call('get', 'search', { query: { q }, signal }),
+    current === '' ? [] : tagsOf(current, q, signal).catch(() => []),
   ])
-  const found = repositories.items.map(({ name, bytes }) => ({
-    path: repositoryPath(name),
-    name,
-    detail: formatBytes(bytes),
-    icon: FolderGit2,
-  }))
-  return [...tags, ...found].slice(0, RESULTS_MAX)
+  const groups = groupsOf(found, here)
+  if (here.length > 0)
+    groups.unshift({ name: 'here', title: `Tags of ${current}`, results: here, truncated: false })
+  if (found.manifests.items.length > 0 || !caller.value?.admin || !DIGEST_PREFIX.test(q)) return groups
+  const blobs = await searchBlobs(q, signal)
+  if (blobs.length > 0) groups.push({ name: 'blobs', title: 'Blobs', results: blobs, truncated: false })
+  return groups
+}
+
+/** Shows some repositories before anything is typed. */
+async function firstRepositories(signal: AbortSignal): Promise<ResultGroup[]> {
+  const { items } = await call('get', 'repositories', { query: { limit: RESULTS_MAX }, signal })
+  const none = { items: [], truncated: false }
+  return groupsOf({ repositories: { items, truncated: false }, tags: none, manifests: none })
 }
 
 async function tagsOf(repository: string, q: string, signal: AbortSignal): Promise<Result[]> {
   const params = { repository }
   const query = { q, limit: RESULTS_MAX }
   const { items } = await call('get', 'repositories/:repository/tags', { params, query, signal })
-  return items.map(({ name, kind }) => ({
-    path: manifestPath(repository, name),
-    name: `${repository}:${name}`,
-    detail: kind,
-    icon: Tag,
-  }))
+  return items.map(({ name, kind }) => tagResult(repository, name, kind))
 }
 
-async function searchTags(name: string, tag: string, signal: AbortSignal): Promise<Result[]> {
-  const { items } = await call('get', 'repositories', { query: { q: name, limit: REPOSITORIES_MAX }, signal })
-  const found = await Promise.all(items.map(({ name: repository }) => tagsOf(repository, tag, signal)))
-  return found.flat().slice(0, RESULTS_MAX)
-}
-
-/** Finds the repositories that have a digest: its manifest, or else a blob. */
-async function searchDigests(q: string, signal: AbortSignal): Promise<Result[]> {
-  const prefix = q.startsWith('sha256:') ? q : `sha256:${q}`
+/** Finds the repositories that have a blob, for server admins. */
+async function searchBlobs(q: string, signal: AbortSignal): Promise<Result[]> {
+  const prefix = q.includes(':') ? q : `sha256:${q}`
   const { items } = await call('get', 'digests', { query: { prefix }, signal })
   const found = await Promise.all(
     items.slice(0, RESULTS_MAX).map(async (digest) => {
       const { items: reasons } = await call('get', 'gc/explain', { query: { digest }, signal })
       return reasons.map(({ repository, kind }) => ({
         path: kind === 'manifest' ? manifestPath(repository, digest) : repositoryPath(repository),
-        name: `${repository}@${digest.slice(0, 19)}`,
+        text: shortReference(repository, digest),
         detail: kind,
-        icon: Fingerprint,
       }))
     }),
   )
@@ -129,11 +145,14 @@ function focusFirst(event: KeyboardEvent): void {
   dialog?.querySelector<HTMLElement>('.results a')?.focus()
 }
 
+/** Moves to the result before or after with the arrow keys, also from one group to another. */
 function moveFocus(event: KeyboardEvent): void {
-  const item = (event.target as Element).closest('li')
-  const next = neighbourOf(item, event.key)
-  const link = next?.querySelector('a')
-  if (!link) return
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key]
+  if (step === undefined) return
+  const target = event.target as HTMLElement
+  const links = [...(target.closest('dialog')?.querySelectorAll<HTMLElement>('.results a') ?? [])]
+  const next = links[links.indexOf(target) + step]
+  if (next === undefined) return
   event.preventDefault()
-  link.focus()
+  next.focus()
 }

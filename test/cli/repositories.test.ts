@@ -118,6 +118,20 @@ describe('repositories, tags and manifests, on a running server', () => {
     expect(await cay('event list --repository library/app --type manifest.push')).toContain(index.digest)
   })
 
+  test('search prints what was found of each kind', async () => {
+    expect(await cay('search app')).toMatch(/^\nRepositories\nNAME +SIZE\nlibrary\/app +.*\n$/)
+    expect(await cay('search app:la')).toMatch(
+      /^\nTags\nREPOSITORY +TAG +DIGEST +KIND\nlibrary\/app +latest /,
+    )
+    expect(await cay(`search ${signature.digest}`)).toMatch(
+      /^\nManifests\nREPOSITORY +DIGEST +KIND\nlibrary\/app +sha256:/,
+    )
+    const { tags } = JSON.parse(await cay('search 1. --json'))
+    expect(tags).toMatchObject({ items: [{ repository: 'library/app', name: '1.0' }], truncated: false })
+    const { code, output, errors } = await run('search nothing-like-it')
+    expect([code, output, errors]).toEqual([0, '', 'Nothing was found for "nothing-like-it".\n'])
+  })
+
   test('not found: exit code 3', async () => {
     for (const line of ['repo show none', 'tag show library/app none', 'manifest show library/app none']) {
       const { code, output } = await run(line)

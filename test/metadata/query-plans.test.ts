@@ -8,6 +8,7 @@ import { explanations } from '../../src/metadata/garbage/explanation.ts'
 import { garbageReads } from '../../src/metadata/garbage/garbage.ts'
 import { operations } from '../../src/metadata/operations.ts'
 import { reads } from '../../src/metadata/reads.ts'
+import { digestRange } from '../../src/oci/digest.ts'
 import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
 import { open } from '../support/writes.ts'
 
@@ -143,6 +144,14 @@ test('query plans: pages of the API are read in the order of an index', () => {
   expect(plansOf(() => catalog.repositories(EVERYTHING, '', 'a', 10))).toEqual([
     'SEARCH repository USING INTEGER PRIMARY KEY (rowid=?)',
   ])
+  const range = digestRange('sha256:000000')
+  expect(plansOf(() => others.findManifests(EVERYTHING, range, 10))).toEqual([
+    'SEARCH m USING INDEX manifest_digest_unique ((digest,repository_id)>(?,?) AND digest<?)',
+  ])
+  const found = preparedBy(() => others.findTags(EVERYTHING, { prefix: 'a', within: '', limit: 10, now: 0 }))
+  expect(planOf(found[0] ?? '').join('; ')).toMatch(
+    /INDEX repository_name \(name>\?\).*SEARCH tag USING .*\(repository_id=\? AND name>\? AND name<\?\)/,
+  )
   const ofRepository = preparedBy(() => history.ofRepository(NAME, 9, 10)).slice(-2)
   expect(ofRepository.map((sql) => planOf(sql)[0])).toEqual([
     'SEARCH tag_history USING INDEX tag_history_at (repository_id=? AND at=? AND rowid<?)',

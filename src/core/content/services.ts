@@ -25,6 +25,7 @@ import { pinService } from './pins.ts'
 import { pullService } from './pulls.ts'
 import { purgeService } from './purges.ts'
 import { repositoryService } from './repositories.ts'
+import { searchService } from './search.ts'
 import { type StorageTotals, storageService } from './storage.ts'
 import { tagService } from './tags.ts'
 import { uploadService } from './uploads.ts'
@@ -69,6 +70,7 @@ export function contentServices(options: ContentOptions) {
     blobs: blobService(metadata),
     damage: damageService(metadata, options.damaged),
     digests: digestService(metadata),
+    search: searchService(shared),
     files: fileService({
       ...shared,
       indexes: new FileIndexes({ reader: options.fileReader, jobs: options.jobs }),

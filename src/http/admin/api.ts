@@ -19,6 +19,7 @@ import { pins } from './content/pins.ts'
 import { pulls } from './content/pulls.ts'
 import { purges } from './content/purges.ts'
 import { repositories } from './content/repositories.ts'
+import { search } from './content/search.ts'
 import { storage } from './content/storage.ts'
 import { tags } from './content/tags.ts'
 import { uploads } from './content/uploads.ts'
@@ -54,6 +55,7 @@ export function adminApi(context: AdminContext) {
     .use(blobContent(context))
     .use(damage(context))
     .use(digests(context))
+    .use(search(context))
     .use(uploads(context))
     .use(storage(context))
     .use(cache(context))

@@ -1,0 +1,47 @@
+import { expect, test } from 'bun:test'
+import { groupsOf, tagResult } from '../../src/page/search-results.ts'
+
+const digest = `sha256:${'0123456789abcdef'.repeat(4)}`
+const none = { items: [], truncated: false }
+
+test('search results: groups without results are left out, and each result links to its page', () => {
+  const groups = groupsOf({
+    repositories: none,
+    tags: {
+      items: [{ repository: 'team/app', name: '1.0', digest, kind: 'Container image' }],
+      truncated: true,
+    },
+    manifests: { items: [{ repository: 'team/app', digest, kind: 'Helm chart' }], truncated: false },
+  })
+  expect(groups).toEqual([
+    {
+      name: 'tags',
+      title: 'Tags',
+      truncated: true,
+      results: [
+        { path: '/repositories/team/app/-/manifests/1.0', text: 'team/app:1.0', detail: 'Container image' },
+      ],
+    },
+    {
+      name: 'manifests',
+      title: 'Digests',
+      truncated: false,
+      results: [
+        {
+          path: `/repositories/team/app/-/manifests/${digest}`,
+          text: 'team/app@sha256:0123456789ab',
+          detail: 'Helm chart',
+        },
+      ],
+    },
+  ])
+})
+
+test('search results: a tag that is shown with its repository is not repeated', () => {
+  const tags = {
+    items: [{ repository: 'app', name: '1.0', digest, kind: 'Container image' }],
+    truncated: false,
+  }
+  const known = [tagResult('app', '1.0', 'Container image')]
+  expect(groupsOf({ repositories: none, tags, manifests: none }, known)).toEqual([])
+})
