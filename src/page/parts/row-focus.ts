@@ -18,7 +18,7 @@ export function focusNeighbour(event: KeyboardEvent): void {
 }
 
 /** Returns the element before or after another one in its list, as an arrow key asks for. */
-export function neighbourOf(row: Element | null, key: string): Element | null | undefined {
+function neighbourOf(row: Element | null, key: string): Element | null | undefined {
   if (key === 'ArrowDown') return row?.nextElementSibling
   return key === 'ArrowUp' ? row?.previousElementSibling : undefined
 }
