@@ -21,7 +21,7 @@ export function accountReads(db: Db) {
     find: (name: string): AccountRow | undefined => byName.get({ name }),
     findById: (id: number): AccountRow | undefined => byId.get({ id }),
 
-    /** At most `limit` accounts of a kind after the name `last`, in byte order: all, or those of an owner. */
+    /** Returns at most `limit` accounts of a kind after the name `last`, in byte order: all, or those of an owner. */
     list(kind: AccountRow['kind'], last: string, limit: number, owner?: string): AccountRow[] {
       const ownerId = owner === undefined ? undefined : (byName.get({ name: owner })?.id ?? 0)
       const isOwned = ownerId === undefined ? undefined : eq(account.ownerId, ownerId)
@@ -34,7 +34,7 @@ export function accountReads(db: Db) {
         .all()
     },
 
-    /** The costs of the bcrypt hashes that accounts have, two digits each. */
+    /** Returns the costs of the bcrypt hashes that accounts have, two digits each. */
     bcryptCosts: (): string[] =>
       db
         .selectDistinct({ cost: sql<string>`substr(${account.passwordHash}, 5, 2)` })
@@ -43,7 +43,7 @@ export function accountReads(db: Db) {
         .all()
         .map(({ cost }) => cost),
 
-    /** The name of a group that exists. */
+    /** Returns the name of the group if it exists. */
     groupName: (id: number): string | undefined =>
       db.select({ name: accountGroup.name }).from(accountGroup).where(eq(accountGroup.id, id)).get()?.name,
 
@@ -58,7 +58,7 @@ export function accountReads(db: Db) {
     findGroup: (name: string): GroupRow | undefined =>
       db.select().from(accountGroup).where(eq(accountGroup.name, name)).get(),
 
-    /** The names of at most `limit` groups after the name `last`. */
+    /** Returns the names of at most `limit` groups after the name `last`. */
     listGroups: (last: string, limit: number): string[] =>
       db
         .select({ name: accountGroup.name })
@@ -69,7 +69,7 @@ export function accountReads(db: Db) {
         .all()
         .map(({ name }) => name),
 
-    /** The names of a group's members, in byte order. */
+    /** Returns the names of a group's members, in byte order. */
     membersOf: (groupId: number): string[] =>
       db
         .select({ name: account.name })
@@ -82,16 +82,16 @@ export function accountReads(db: Db) {
   }
 }
 
-/** A write of one account. It throws PRECONDITION_FAILED when the account is not as its condition expects. */
+/** A write of one account. It throws PRECONDITION_FAILED when its condition does not hold. */
 export interface AccountWrite extends Write {
   name: string
   kind: AccountRow['kind']
 }
 
-/** Whether an account that was put is new, and which accounts are stale. */
+/** Whether the account is new, and which accounts are stale. */
 type AccountPut = { isNew: boolean } & Partial<ReturnType<typeof changed>>
 
-/** What an account may be changed in; what is left out stays. */
+/** Changes of an account. Omitted fields stay as they are. */
 export interface AccountChange {
   passwordHash?: string | undefined
   isAdmin?: boolean | undefined
@@ -115,7 +115,7 @@ export function accountWrites(db: Db, { recordAct, version }: AccountParts) {
   const outlive = grantsOutlive(db)
 
   return {
-    /** Adds an account. One that exists is changed where it differs. */
+    /** Adds an account, or changes an existing one. */
     putAccount(call: AccountWrite & { owner?: string; passwordHash?: string; isAdmin: boolean }): AccountPut {
       const { name, kind, isAdmin, passwordHash } = call
       const row = find(call)
@@ -132,10 +132,13 @@ export function accountWrites(db: Db, { recordAct, version }: AccountParts) {
       return { isNew: true, ...(passwordHash !== undefined && changed(db, [])) }
     },
 
-    /** A new password ends what the old one gave, refresh tokens and sessions; so does disabling. Throws CONFLICT when no server admin is left. */
+    /**
+     * Changes an account. A new password, or disabling it, ends its refresh tokens and sessions. Throws CONFLICT when
+     * no server admin would be left.
+     */
     changeAccount: (call: AccountWrite & { change: AccountChange }) => change(call, get(call), call.change),
 
-    /** With its robots, tokens, grants and memberships. */
+    /** Removes an account with its robots, tokens, grants and memberships. */
     removeAccount(call: AccountWrite) {
       const { id } = get(call)
       const change = changed(db, [id])
@@ -173,7 +176,7 @@ function accountChange(db: Db, { recordAct, version }: AccountParts) {
   }
 }
 
-/** A write of one group. It throws PRECONDITION_FAILED when the group is not as its condition expects. */
+/** A write of one group. It throws PRECONDITION_FAILED when its condition does not hold. */
 export interface GroupWrite extends Write {
   name: string
 }
@@ -230,7 +233,7 @@ export function groupWrites(db: Db, { recordAct, version }: AccountParts) {
   }
 }
 
-/** Accounts have changed, and with them their robots, which can do no more than their owners. */
+/** Marks accounts as stale, with their robots, which can do no more than their owners. */
 function changed(db: Db, ids: number[]) {
   const isOwned = sql`${account.ownerId} in (select value from json_each(${JSON.stringify(ids)}))`
   const robots = db.select({ id: account.id }).from(account).where(isOwned).all()
@@ -261,7 +264,7 @@ function found<T>(row: T | undefined, kind: string, name: string): T {
   throw registryError('NOT_FOUND', `there is no ${kind} ${name}`)
 }
 
-/** An owner must not lock everybody out. */
+/** Throws CONFLICT if no server admin would be left, because nobody could then manage the server. */
 function keepOneAdmin(db: Db): void {
   const left = db
     .select({ id: account.id })
@@ -270,5 +273,5 @@ function keepOneAdmin(db: Db): void {
     .limit(1)
     .get()
   if (left !== undefined) return
-  throw registryError('CONFLICT', 'this would leave no server admin: make another one first')
+  throw registryError('CONFLICT', 'this would leave no server admin: make another user an admin first')
 }

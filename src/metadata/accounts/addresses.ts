@@ -3,7 +3,7 @@ import { accountAddress } from '../account-schema.ts'
 import type { Db } from '../database.ts'
 import { number, statement, text } from '../statement.ts'
 
-/** Addresses that are remembered of an account, the last ones, and for how long. */
+/** How many of the latest addresses of an account are remembered, and for how long. */
 const ADDRESSES_MAX = 50
 const REMEMBERED_MILLISECONDS = 90 * 86_400_000
 
@@ -16,7 +16,7 @@ export function addressReads(db: Db) {
       .where(and(eq(accountAddress.accountId, accountId), eq(accountAddress.address, address))),
   )
   return {
-    /** When an account last signed in from an address with its password, in milliseconds since 1970. */
+    /** Returns when an account last signed in from an address with its password, in milliseconds since 1970. */
     lastAt: (accountId: number, address: string): number | undefined =>
       last.get({ accountId, address })?.lastAt,
   }
@@ -25,7 +25,7 @@ export function addressReads(db: Db) {
 /** Writes of where accounts have signed in. */
 export function addressWrites(db: Db) {
   return {
-    /** Remembers where an account has signed in; of many addresses the last ones. */
+    /** Records the address from which an account has signed in, and keeps only the latest ones. */
     addAddress({ accountId, address, at }: { accountId: number; address: string; at: number }): void {
       db.insert(accountAddress)
         .values({ accountId, address, lastAt: at })

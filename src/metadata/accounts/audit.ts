@@ -3,12 +3,12 @@ import type { Caller } from '../../domain/caller.ts'
 import { audit } from '../account-schema.ts'
 import type { Db } from '../database.ts'
 
-/** How many acts the log keeps; older ones go when new ones come. */
+/** How many acts the log keeps. New ones displace the oldest. */
 export interface AuditLimits {
   all: number
-  /** Of one account, so that nobody pushes out what others did by doing something in a loop. */
+  /** How many acts of one account the log keeps, so that acts in a loop do not displace those of others. */
   ofAccount: number
-  /** After so many acts it is looked whether there are too many. */
+  /** After this many acts, surplus ones are deleted. */
   trimmed: number
 }
 
@@ -16,17 +16,17 @@ const LIMITS: AuditLimits = { all: 1_000_000, ofAccount: 100_000, trimmed: 1000 
 
 export type AuditRow = typeof audit.$inferSelect
 
-/** An act on accounts or grants: its name, what it was done to, and what else is worth knowing, never a secret. */
+/** An act on accounts or grants: its name, its target and details, never a secret. */
 export interface Act {
   action: string
   target: string
   detail?: ActDetail
 }
 
-/** What was done, by its parts; those that are undefined are left out. */
+/** Details of the act. Undefined ones are omitted. */
 export type ActDetail = Record<string, string | number | boolean | string[] | null | undefined>
 
-/** Writes an act into the trail, in the transaction of what it did. */
+/** Adds an act to the audit log, in the transaction of the change. */
 export type RecordAct = (act: Act, caller: Caller, at: number) => void
 
 export function auditWrites(db: Db, limits = LIMITS): RecordAct {
@@ -68,20 +68,20 @@ export function auditWrites(db: Db, limits = LIMITS): RecordAct {
   }
 }
 
-/** Writes into the trail what changes nothing else here. */
+/** Writes of acts that change nothing else in the database. */
 export function auditActWrites(recordAct: RecordAct) {
   return {
-    /** Notes an act on something that is not in the database. */
+    /** Records an act on something outside the database. */
     noteAct({ caller, at, ...act }: Act & { caller: Caller; at: number }): void {
       recordAct(act, caller, at)
     },
   }
 }
 
-/** Reads of the trail. */
+/** Reads of the audit log. */
 export function auditReads(db: Db) {
   return {
-    /** At most `limit` acts before the id `before`, newest first. */
+    /** Returns at most `limit` acts before the id `before`, newest first. */
     list: (before: number, limit: number): AuditRow[] =>
       db.select().from(audit).where(lt(audit.id, before)).orderBy(desc(audit.id)).limit(limit).all(),
   }

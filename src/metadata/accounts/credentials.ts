@@ -21,7 +21,7 @@ export function credentialReads(db: Db) {
     findByHash: (hash: Buffer): CredentialRow | undefined => byHash.get({ hash }),
     find: (id: string): CredentialRow | undefined => byId.get({ id }),
 
-    /** At most `limit` tokens of an account, refresh tokens too, after the id `last`. */
+    /** Returns at most `limit` tokens of an account, including refresh tokens, after the id `last`. */
     list: (accountId: number, last: string, limit: number): CredentialRow[] =>
       db
         .select()
@@ -37,20 +37,20 @@ export function credentialReads(db: Db) {
         .limit(limit)
         .all(),
 
-    /** The keys that tokens are verified with, oldest first: the last one signs. */
+    /** Returns the keys that verify tokens, oldest first. The last one signs. */
     signingKeys: (): SigningKeyRow[] =>
       db.select().from(signingKey).orderBy(asc(signingKey.createdAt), asc(signingKey.id)).all(),
 
-    /** A fact of this installation. */
+    /** Returns a fact of this installation. */
     fact: (name: string): string | undefined =>
       db.select().from(installation).where(eq(installation.name, name)).get()?.value,
   }
 }
 
-/** What an account's list of tokens has. */
+/** A token in the list of an account. */
 const TOKEN_KINDS = ['token', 'refresh'] as const
 
-/** Credentials of one account. Of those that each login makes, the most recently used stay. */
+/** The maximum credentials of one account. Of those that each login creates, the most recently used stay. */
 const CREDENTIALS_MAX = { token: 1000, refresh: 100, session: 100 }
 
 /** A credential to add to the account `of`. */
@@ -76,12 +76,12 @@ export function credentialWrites(db: Db, recordAct: RecordAct) {
         .values({ id, accountId: owner.id, kind, name, hash, createdAt: call.at, expiresAt, scope })
         .run()
       const detail = { id, expiresAt, name, scope }
-      // Sign-ins are noted apart from changes.
+      // Sign-ins are recorded apart from changes.
       if (kind === 'token')
         recordAct({ action: 'token.create', target: call.of, detail }, call.caller, call.at)
     },
 
-    /** Ends a credential of the account; `token` includes refresh tokens. Throws NOT_FOUND when it has none of this id. */
+    /** Revokes a credential of the account; `token` includes refresh tokens. Throws NOT_FOUND. */
     removeCredential(call: Write & Pick<NewCredential, 'id' | 'of' | 'kind'>) {
       const { kind } = call
       const owner = db.select().from(account).where(eq(account.name, call.of)).get()
@@ -102,12 +102,12 @@ export function credentialWrites(db: Db, recordAct: RecordAct) {
       return { stale: 'accounts', accounts: owner === undefined ? [] : [owner.id] } as const
     },
 
-    /** Notes when credentials were last used. */
+    /** Records when credentials were last used. */
     touchCredentials(call: { used: { id: string; at: number }[] }): void {
       for (const { id, at } of call.used) touch.run({ id, at })
     },
 
-    /** Removes the tokens that have expired before a time, and the keys that have ended. */
+    /** Removes the tokens and keys that expired before a time. */
     removeExpired(call: { before: number }): void {
       db.delete(credential).where(lt(credential.expiresAt, call.before)).run()
       db.delete(signingKey).where(lt(signingKey.endsAt, call.before)).run()
@@ -115,10 +115,10 @@ export function credentialWrites(db: Db, recordAct: RecordAct) {
   }
 }
 
-/** Writes of what an installation has one of: its facts, and its keys. */
+/** Writes of the facts and the keys of an installation. */
 export function installationWrites(db: Db, recordAct: RecordAct) {
   return {
-    /** Adds the key that signs from now on. The others end at a time, unless they end before; at once, if that is now. */
+    /** Adds the key that signs from now on. The others expire at the given time, or earlier if they already do. */
     addSigningKey(call: Write & { id: string; privateJwk: string; othersEndAt: number }) {
       const { id, privateJwk, othersEndAt, at, caller } = call
       db.update(signingKey)
@@ -131,7 +131,7 @@ export function installationWrites(db: Db, recordAct: RecordAct) {
       return { stale: 'signing-keys' } as const
     },
 
-    /** Keeps a fact that is made once; the first one stays. */
+    /** Stores a fact unless it exists already. */
     addFact(call: { name: string; value: string }): void {
       db.insert(installation).values(call).onConflictDoNothing().run()
     },

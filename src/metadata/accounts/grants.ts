@@ -33,10 +33,10 @@ export function grantReads(db: Db) {
       .where(eq(accessGrant.subject, subject)),
   )
   return {
-    /** What is granted to a subject, one of `subjectsOf`. */
+    /** Returns the grants of a subject, one of `subjectsOf`. */
     rulesOf: (subject: string): Rule[] => rules.all({ subject }),
 
-    /** The subjects that have more grants than this. */
+    /** Returns the subjects that have more grants than this. */
     subjectsWithMore: (grants: number): string[] =>
       db
         .select({ subject: accessGrant.subject })
@@ -46,7 +46,7 @@ export function grantReads(db: Db) {
         .all()
         .map(({ subject }) => subject),
 
-    /** At most `limit` grants after the id `last`: all, or those that a filter selects. */
+    /** Returns at most `limit` grants after the id `last`: all, or those that a filter selects. */
     list(last: number, limit: number, { namespace, subject, pattern }: GrantRowFilter = {}): GrantRow[] {
       const [from, before] = rangeOf(namespace ?? '')
       const isWithin =
@@ -73,7 +73,7 @@ function isFor(subject: Subject | undefined) {
   return or(isKnown, eq(accessGrant.subject, unknown(subject).subject))
 }
 
-/** The subjects that an account with its groups is, as grants have them: undefined is anonymous. */
+/** Returns the subjects of an account and its groups, as grants store them. Undefined is anonymous. */
 export function subjectsOf(accountId: number | undefined, groupIds: number[]): string[] {
   if (accountId === undefined) return ['anonymous']
   return ['anonymous', 'authenticated', `account:${accountId}`, ...groupIds.map((id) => `group:${id}`)]
@@ -136,9 +136,9 @@ export function grantWrites(db: Db, recordAct: RecordAct) {
       .get()
   return {
     /**
-     * Gives a role on a pattern; a subject has one role on each pattern, the last one given. Throws CONFLICT when there are
-     * too many grants, and NOT_FOUND for an unknown account or group, unless `mayBeUnknown`: then the grant is kept, but
-     * has no effect, so that who grants does not learn who exists.
+     * Grants a role on a pattern, and replaces the subject's previous role there. Throws CONFLICT when there are too
+     * many grants. Throws NOT_FOUND for an unknown account or group, unless `mayBeUnknown` is set. The grant is then
+     * stored without an effect, so that the caller does not learn who exists.
      */
     putGrant(call: GrantWrite & Rule & { limits: GrantLimits; mayBeUnknown: boolean }) {
       const { pattern, role } = call
@@ -149,7 +149,7 @@ export function grantWrites(db: Db, recordAct: RecordAct) {
       const before = roleOf(grantee.subject, pattern)
       if (before === undefined) checkLimits(grantee.subject, pattern, call.limits)
       const left = unknown(call.subject).subject
-      // Without a trace of the replacement, so that it does not tell that the grantee exists by now.
+      // Does not record the replacement, because that would reveal that the grantee now exists.
       const replaced = grantee.subject === left ? undefined : remove(left, pattern)
       const { id, createdAt } = db
         .insert(accessGrant)
@@ -186,14 +186,14 @@ export function grantWrites(db: Db, recordAct: RecordAct) {
 }
 
 /**
- * Keeps what users have granted in their namespaces to accounts or a group that are about to be removed, as grants to an
- * unknown name: otherwise their disappearance would tell the users that somebody existed.
+ * Turns grants that users gave in their own namespaces to accounts or a group about to be removed into grants to an
+ * unknown name. If they disappeared, the users would learn that the account existed.
  */
 export function grantsOutlive(db: Db) {
   const owner = sql`select 1 from account owner where owner.kind = 'user'
     and owner.name = substr(pattern, 1, instr(pattern, '/') - 1)`
   return {
-    /** An account and its robots. What is granted on their own namespace goes with them. */
+    /** Keeps the grants to an account and its robots. Grants on their own namespace are removed with them. */
     account: (id: number): void =>
       db.run(sql`update or ignore access_grant set account_id = null, subject = ${UNKNOWN} || grantee.name
         from account grantee where grantee.id = access_grant.account_id and ${id} in (grantee.id, grantee.owner_id)
@@ -204,7 +204,7 @@ export function grantsOutlive(db: Db) {
   }
 }
 
-/** Whom a grant is for, as the table has it. */
+/** Returns the subject of a grant, as the table stores it. */
 type Grantee = Pick<typeof accessGrant.$inferInsert, 'subject' | 'accountId' | 'groupId'>
 
 function grantees(db: Db) {
@@ -228,12 +228,12 @@ function grantees(db: Db) {
 
 const UNKNOWN = 'name:'
 
-/** Whom a grant is for that names an account or a group which does not exist. */
+/** Returns the subject of a grant to an account or a group that does not exist. */
 function unknown(subject: Subject): Grantee {
   return { subject: UNKNOWN + formatSubject(subject), accountId: null, groupId: null }
 }
 
-/** Throws CONFLICT when one more grant would be too many. */
+/** Throws CONFLICT if another grant would exceed a limit. */
 function grantCounts(db: Db) {
   const ofSubject = statement(db, { subject: text }, ({ subject }) =>
     db.select({ n: count() }).from(accessGrant).where(eq(accessGrant.subject, subject)),
@@ -261,12 +261,12 @@ function tooMany(where: string, max: number, setting: string) {
   return registryError('CONFLICT', message)
 }
 
-/** What begins with `a/` lies between `a/` and `a0`, for `0` is the character after `/`. */
+/** Patterns that begin with `a/` lie between `a/` and `a0`, because `0` is the character after `/`. */
 function rangeOf(namespace: string): [from: string, before: string] {
   return [`${namespace}/`, `${namespace}0`]
 }
 
-/** A subject as people write it: `anonymous`, `authenticated`, `group:<name>`, or an account's name. */
+/** Formats a subject as people write it: `anonymous`, `authenticated`, `group:<name>`, or an account's name. */
 export function formatSubject(subject: Subject): string {
   if (typeof subject === 'string') return subject
   return 'account' in subject ? subject.account : `group:${subject.group}`

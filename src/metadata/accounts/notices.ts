@@ -6,20 +6,20 @@ import { number, statement, text } from '../statement.ts'
 export type NoticeRow = typeof auditNotice.$inferSelect
 export type NoticeKind = NoticeRow['kind']
 
-/** A refusal or a sign-in, `count` times. */
+/** A denial or a sign-in, which happened `count` times. */
 export type Notice = Omit<NoticeRow, 'id' | 'firstAt'>
 
-/** The log keeps so many rows of each kind; older ones go when new ones come. */
+/** How many rows of each kind the log keeps. New ones displace the oldest. */
 const ROWS_MAX = 10_000
 const ROWS_TRIMMED = 100
 
-/** The same again is counted in one row for so long. */
+/** How long repeats are counted in one row. */
 const SAME_MILLISECONDS = 3_600_000
 
-/** The most targets of one account at one address that have a row of their own within the hour. */
+/** The maximum targets of one account at one address that have their own rows within the hour. */
 export const TARGETS_MAX = 16
 
-/** Writes of what changed nothing. */
+/** Writes of notices. */
 export function noticeWrites(db: Db) {
   const takeRepeated = repeats(db)
   const oldest = statement(db, { kind: text }, ({ kind }) =>
@@ -40,8 +40,8 @@ export function noticeWrites(db: Db) {
   }
   return {
     /**
-     * Adds notices to the log. Repeats of an account from one address, for denials also with one target, are one row an
-     * hour, which is then the newest.
+     * Adds notices to the log. Within an hour, repeats by one account from one address share one row, which becomes
+     * the newest; for denials, only those with the same target.
      */
     addNotices({ notices }: { notices: Notice[] }): void {
       for (const notice of notices) {
@@ -97,10 +97,10 @@ function repeats(db: Db) {
   }
 }
 
-/** Reads of what changed nothing. */
+/** Reads of notices. */
 export function noticeReads(db: Db) {
   return {
-    /** At most `limit` notices of a kind before the id `before`, newest first. */
+    /** Returns at most `limit` notices of a kind before the id `before`, newest first. */
     list: (kind: NoticeKind, before: number, limit: number): NoticeRow[] =>
       db
         .select()

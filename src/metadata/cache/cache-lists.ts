@@ -6,7 +6,7 @@ import { manifest, repository, tag } from '../schema.ts'
 import { number, statement, text } from '../statement.ts'
 import { turn } from '../turn.ts'
 
-/** Rows that are looked at in one turn: some milliseconds. */
+/** How many rows are examined in one turn of some milliseconds. */
 const ROWS_A_TURN = 5000
 
 /** A tag of an upstream. */
@@ -15,15 +15,15 @@ export interface CachedTagRow {
   repository: RepositoryName
   tag: Tag
   digest: Digest
-  /** When it was last the same at its upstream, in milliseconds since 1970. */
+  /** When its upstream last confirmed it, in milliseconds since 1970. */
   checkedAt: number
 }
 
-/** Lists of what was cached, which are read some rows a turn. */
+/** Lists of cached content, which are read some rows per turn. */
 export function cacheLists(db: Db) {
   const { lastRepository, repositories, tags, lastManifest, manifests } = statements(db)
   return {
-    /** Reads at most `limit` cached tags after one, by their repositories and names. */
+    /** Returns at most `limit` cached tags after the given one, by repository and name. */
     async tags(after: { repositoryId: number; tag: string }, limit: number): Promise<CachedTagRow[]> {
       const rows: CachedTagRow[] = []
       const end = lastRepository.get({})?.id ?? 0

@@ -6,41 +6,47 @@ import type { Db } from '../database.ts'
 import { manifest, manifestReference, repository, tag } from '../schema.ts'
 import { bytes, number, statement, text } from '../statement.ts'
 
-/** Manifests that name a blob and are looked at. */
+/** How many manifests that reference a blob are examined. */
 const NAMING_MAX = 8
 
 /**
- * Links of a blob that are looked at: some milliseconds. If who has cached it is not among them, the upstream is asked
- * again.
+ * How many links of a blob are examined, which takes some milliseconds. If none of them answers the question, the
+ * blob is fetched from the upstream again.
  */
 const LINKS_MAX = 1000
 
-/** Reads of what was cached. */
+/** Reads of cached content. */
 export function cacheReads(db: Db, total: ReadTotal) {
   const { check, naming } = statements(db)
   const { lender, holders } = holderStatements(db)
   return {
-    /** All blobs that may be evicted: their bytes, and how many they are. */
+    /** Returns the count and the total bytes of blobs that may be evicted. */
     totals: (): { bytes: number; blobs: number } => ({
       bytes: total('cache.bytes'),
       blobs: total('cache.count'),
     }),
 
-    /** Where a tag is here, and when its upstream was last asked; null for one that was pushed. */
+    /** Returns where a tag points, and when its upstream last confirmed it; null for a pushed one. */
     findTag(name: RepositoryName, tagName: Tag): { digest: Digest; checkedAt: number | null } | undefined {
       const row = check.get({ name, tag: tagName })
       return row && { ...row, digest: digestFromBytes(row.digest) }
     },
 
-    /** Some manifests of a repository, up to a size, that name a blob: the digests that their bytes are stored under. */
+    /**
+     * Returns some manifests of a repository that reference a blob, up to a size: the digests that their bytes are
+     * stored under.
+     */
     naming: (name: RepositoryName, digest: Digest, bytesMax: number): { storedAs: Buffer }[] =>
       naming.all({ name, digest: digestToBytes(digest), bytesMax }),
 
-    /** The size of a blob that a repository of this upstream has brought. */
+    /** Returns the size in bytes of a blob that was cached from this upstream. */
     findLender: (upstream: string, digest: Digest): number | undefined =>
       lender.get({ upstream, digest: digestToBytes(digest) })?.size,
 
-    /** Whose repositories link a blob: upstreams, and undefined for what was pushed. With its size in bytes. */
+    /**
+     * Returns the blob's size in bytes, and the upstreams whose repositories link it; undefined stands for pushed
+     * content.
+     */
     holders: (digest: Digest): { upstream: string | undefined; size: number }[] =>
       holders.all({ digest: digestToBytes(digest) }).map(({ upstream, size, isCached }) => ({
         size,
@@ -82,7 +88,7 @@ function statements(db: Db) {
   return { check, naming }
 }
 
-/** Who links a blob, among the first of its links. */
+/** Returns who links a blob, among its first links. */
 function holderStatements(db: Db) {
   const links = (digest: Placeholder) => sql`(select repository_id, is_cached, deleted_at from repository_blob
     where blob_id = (select id from blob where digest = ${digest}) limit ${LINKS_MAX}) l

@@ -21,22 +21,22 @@ export interface CachedManifestPut {
   repository: RepositoryName
   digest: Digest
   sha256: Digest
-  /** The tag that it was asked for by. */
+  /** The tag that was requested. */
   tag: Tag | undefined
   manifest: Omit<Manifest, 'annotations'>
   bytes: Uint8Array<ArrayBuffer>
 }
 
-/** Something that was used: a manifest, or every manifest that names a blob. */
+/** Content that was used: a manifest, or every manifest that references a blob. */
 export interface Use {
   repository: RepositoryName
   digest: Digest
   isBlob: boolean
-  /** When, in milliseconds since 1970. */
+  /** Milliseconds since 1970. */
   at: number
 }
 
-/** A tag that was the same at its upstream. */
+/** A tag that its upstream confirmed. */
 export interface TagCheck {
   repository: RepositoryName
   tag: Tag
@@ -53,13 +53,13 @@ interface Parts {
   tags: TagRows
 }
 
-/** Writes of what comes from upstreams, each for one call of the writer. */
+/** Writes of content from upstreams, each for one call of the writer. */
 export function cacheWrites(db: Db, { recordEvent, rows, references, reach, link, tags, ...parts }: Parts) {
   const ensure = ensureCached(db, parts.ensure)
   const follow = followTag(db, { recordEvent, tags })
   const marks = useMarks(db)
   return {
-    /** Stores a manifest of an upstream, whatever of its blobs is here, and has the tag follow it. */
+    /** Stores a manifest of an upstream, whichever of its blobs are stored, and points the tag at it. */
     cacheManifest(call: CachedManifestPut): { stale: Stale | undefined } {
       const { at, repository, digest } = call
       const repositoryId = ensure(repository, at)
@@ -81,14 +81,14 @@ export function cacheWrites(db: Db, { recordEvent, rows, references, reach, link
       return { stale: stored.replaced || isMoved ? 'content' : undefined }
     },
 
-    /** Names a blob of an upstream in repositories. */
+    /** Links a blob of an upstream into repositories. */
     linkCached(call: LinkedBlob & { at: number; repositories: RepositoryName[] }): void {
       for (const repository of call.repositories) {
         link(ensure(repository, call.at), call, call.at, true)
       }
     },
 
-    /** Notes when cached content was last used. */
+    /** Records when cached content was last used. */
     touchCached({ uses }: { uses: Use[] }): void {
       for (const { repository, digest, isBlob, at } of uses) {
         const values = { name: repository, digest: digestToBytes(digest), at }
@@ -97,14 +97,14 @@ export function cacheWrites(db: Db, { recordEvent, rows, references, reach, link
       }
     },
 
-    /** Notes when tags were last the same at their upstream. */
+    /** Records when upstreams last confirmed tags. */
     noteChecks({ checks }: { checks: TagCheck[] }): void {
       for (const { repository, tag, at } of checks) marks.checked.run({ name: repository, tag, at })
     },
   }
 }
 
-/** The id of a repository that caches an upstream's, whose name it begins with; the first fetch makes it. */
+/** Returns the id of a cached repository, whose name begins with the upstream's. The first fetch creates it. */
 function ensureCached(db: Db, ensure: EnsureRepository) {
   const mark = statement(db, { id: number, upstream: text }, ({ id, upstream }) =>
     db
@@ -119,7 +119,7 @@ function ensureCached(db: Db, ensure: EnsureRepository) {
   }
 }
 
-/** Points a tag to where it is at the upstream; one that was pushed here stays. Answers whether it was elsewhere. */
+/** Points a tag to where it points at the upstream; a pushed tag stays as it is. Returns whether the tag moved. */
 function followTag(db: Db, { recordEvent, tags }: Pick<Parts, 'recordEvent' | 'tags'>) {
   const setChecked = statement(
     db,

@@ -15,7 +15,7 @@ import { bytes, number, statement } from '../statement.ts'
 import { checkVersion } from '../versions.ts'
 import type { Evicted, Evictions } from './eviction.ts'
 
-/** Manifests and links of a repository that one write removes. */
+/** How many manifests and links of a repository one write removes. */
 const ROWS_MAX = 200
 
 interface Parts extends Evictions {
@@ -25,14 +25,14 @@ interface Parts extends Evictions {
   repositories: Pick<RepositoryRows, 'find'>
 }
 
-/** Writes that remove cached content because somebody deleted it. They are synced: rows go before bytes. */
+/** Writes that remove cached content on request. They are synced, because rows must be removed before bytes. */
 export function cacheDeletionWrites(db: Db, parts: Parts) {
   const { recordEvent, find, findManifest, drop, evictOne, removeRepository, candidates, check } = parts
   const evictTag = tagEvictions(db, parts)
   return {
     /**
-     * Evicts one manifest with its tags, or one tag. The last tag takes its manifest with it, unless another manifest
-     * refers to that. Throws NAME_UNKNOWN, MANIFEST_UNKNOWN or PRECONDITION_FAILED.
+     * Evicts one manifest with its tags, or one tag. With its last tag, a manifest is evicted too, unless another
+     * manifest references it. Throws NAME_UNKNOWN, MANIFEST_UNKNOWN or PRECONDITION_FAILED.
      */
     evictReference(
       call: Write & {
@@ -61,8 +61,8 @@ export function cacheDeletionWrites(db: Db, parts: Parts) {
     },
 
     /**
-     * Evicts a part of what is cached in a repository; its row goes with the last of it. Throws NAME_UNKNOWN or
-     * PRECONDITION_FAILED.
+     * Evicts a part of what is cached in a repository. The last part also removes the repository's row. Throws
+     * NAME_UNKNOWN or PRECONDITION_FAILED.
      */
     evictRepository({ at, caller, repository, condition }: Write & { repository: RepositoryName }): Evicted {
       const found = parts.repositories.find.get({ name: repository })
@@ -95,7 +95,7 @@ export function cacheDeletionWrites(db: Db, parts: Parts) {
   }
 }
 
-/** Evicts a tag, and its manifest if nothing else names that. Returns undefined if there is no such tag. */
+/** Evicts a tag, and its manifest if nothing else references it. Returns undefined if there is no such tag. */
 function tagEvictions(db: Db, { recordEvent, tags, evictOne, candidates }: Evictions) {
   const listing = statement(db, { digest: bytes, repositoryId: number }, ({ digest, repositoryId }) =>
     db

@@ -14,26 +14,26 @@ import { blob, manifest, repository, repositoryBlob } from '../schema.ts'
 import { bytes, number, statement, text } from '../statement.ts'
 import type { Pins } from './pins.ts'
 
-/** What an eviction has removed; the bytes of the blobs are for the store to remove, after the commit. */
+/** What an eviction has removed. After the commit, the store must remove the bytes of the blobs. */
 export interface Evicted {
   stale: 'content'
   manifests: number
   blobs: { digest: Digest; size: number }[]
-  /** There is more that may be evicted. */
+  /** Whether more may be evicted. */
   more: boolean
 }
 
 export interface EvictionCall {
   at: number
-  /** What was used since then stays. */
+  /** Content that was used since then stays. */
   before: number
-  /** Bytes of blobs that are wanted. */
+  /** How many bytes of blobs to free. */
   bytes: number
-  /** Rows that are looked at. */
+  /** How many rows are examined. */
   limit: number
 }
 
-/** A cached manifest that goes. */
+/** A cached manifest to evict. */
 interface Victim {
   id: number
   repositoryId: number
@@ -53,19 +53,20 @@ interface Parts {
   pins: Pins
 }
 
-/** What every removal of cached content needs. */
+/** The statements that every removal of cached content needs. */
 export function evictions(db: Db, parts: Parts) {
   return { ...parts, ...victims(db, parts), candidates: evictionCandidates(db) }
 }
 
 export type Evictions = ReturnType<typeof evictions>
 
-/** The write that makes room. It is synced: rows go before bytes. */
+/** The write that frees space. It is synced, because rows must be removed before bytes. */
 export function evictionWrites({ drop, pins, evictOne, candidates }: Evictions) {
   return {
     /**
-     * Evicts what was used least recently, until so many bytes are free: first blobs that no manifest names, then
-     * manifests with the blobs that only they name. Pushed content stays, and blobs that are linked elsewhere.
+     * Evicts the least recently used content until enough bytes are free: first blobs that no manifest references,
+     * then manifests with the blobs that only they reference. Keeps pushed content, and blobs that are linked
+     * elsewhere.
      */
     evict({ at, before, bytes, limit }: EvictionCall): Evicted {
       const evicted: Evicted = { stale: 'content', manifests: 0, blobs: [], more: false }
@@ -80,7 +81,7 @@ export function evictionWrites({ drop, pins, evictOne, candidates }: Evictions) 
       const oldest = left > 0 && !hasMoreLoose ? candidates.oldest.all({ before, limit }) : []
       const taken = within(oldest, (row) => {
         if (left <= 0 || !candidates.isThere(row.id)) return
-        // A pinned one counts as used, so that the next look is at others.
+        // A pinned one counts as used, so that the next call examines others.
         if (pins.isPinned(row)) return candidates.use.run({ id: row.id, at: Math.max(at, before) })
         const gone = evictOne(row, { at, before, caller: SYSTEM })
         evicted.manifests += gone.manifests
@@ -93,8 +94,8 @@ export function evictionWrites({ drop, pins, evictOne, candidates }: Evictions) 
 }
 
 /**
- * Removes a cached manifest with its tags, the links that only it needs, and indexes that have nothing left here; and
- * the row of a cached repository that is empty.
+ * Removes a cached manifest with its tags, the links that only it needs, and indexes that have no stored manifest
+ * left. Removes the row of a cached repository that becomes empty.
  */
 function victims(db: Db, { recordEvent, rows, tags, reach, purge: { remove }, drop }: Parts) {
   const { ownLinks, emptyIndexes, removeRepository } = victimStatements(db)

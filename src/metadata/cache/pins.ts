@@ -66,7 +66,7 @@ export function pinRows(db: Db, tags: Pick<TagRows, 'pointingAt'>) {
 /** Changes of pins, each for one call of the writer. */
 export function pinWrites(db: Db, recordAct: RecordAct) {
   return {
-    /** Pins what is cached, or will be. Throws CONFLICT when there are too many. */
+    /** Pins content that is cached now or later. Throws CONFLICT when there are too many pins. */
     addPin({ caller, at, pattern, reference }: Write & Pin): Pin & { createdAt: number; isNew: boolean } {
       const [counted] = db.select({ count: sql<number>`count(*)` }).from(cachePin).all()
       if ((counted?.count ?? 0) >= PINS_MAX) {

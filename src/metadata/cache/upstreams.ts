@@ -20,9 +20,9 @@ interface UpstreamWrite extends Write {
 export interface UpstreamPut extends UpstreamWrite {
   settings: string
   secret: string | null
-  /** The version that the secret was taken from; undefined if there was no row. */
+  /** The version of the row whose secret was kept; undefined if there was no row. */
   seen: number | undefined
-  /** What the audit log says; never a secret. */
+  /** Details for the audit log, never a secret. */
   detail: Record<string, string | string[] | undefined>
 }
 

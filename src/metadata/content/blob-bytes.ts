@@ -23,12 +23,15 @@ export function blobBytesReads(db: Db) {
   return {
     find: (digest: Digest): Uint8Array | undefined => whole.get({ digest: digestToBytes(digest) })?.bytes,
 
-    /** Whether the database has the bytes. A blob of a data folder that an older cay wrote has a file instead. */
+    /**
+     * Reports whether the database has the bytes. In a data folder of an earlier version, a small blob may have a
+     * file instead.
+     */
     has: (digest: Digest): boolean => found.get({ digest: digestToBytes(digest) }) !== undefined,
   }
 }
 
-/** Keeps the verified bytes of a small blob, once for all repositories. They are removed with the blob's row. */
+/** Stores the verified bytes of a small blob, once for all repositories. They are removed with the blob's row. */
 export function keepBytes(db: Db): (blobId: number, bytes: Uint8Array) => void {
   const insert = statement(db, { blobId: number, content: bytes }, ({ blobId, content }) =>
     db.insert(blobBytes).values({ blobId, bytes: content }).onConflictDoNothing(),

@@ -5,14 +5,14 @@ import { blob, repositoryBlob } from '../schema.ts'
 import { boolean, bytes, number, statement } from '../statement.ts'
 import { keepBytes } from './blob-bytes.ts'
 
-/** A blob whose bytes are verified: given where it is small, else durable in their file. */
+/** A blob with verified bytes. Those of a small blob are given, all others are durable in a file. */
 export interface LinkedBlob {
   digest: Digest
   size: number
   bytes?: Uint8Array | undefined
 }
 
-/** Makes or renews the link: it counts as unreferenced from now on, unless or until a manifest names the blob. */
+/** Creates or renews the link. It counts as unreferenced from now on, unless a manifest references the blob. */
 export type LinkBlob = (repositoryId: number, blob: LinkedBlob, at: number, isCached?: boolean) => void
 
 export function blobLinks(db: Db): LinkBlob {
@@ -42,7 +42,7 @@ export function blobLinks(db: Db): LinkBlob {
           set: {
             deletedAt: null,
             unreferencedAt: sql`iif(repository_blob.unreferenced_at is null, null, excluded.unreferenced_at)`,
-            // What was pushed stays pushed.
+            // Pushed content does not become cached.
             isCached: sql`min(excluded.is_cached, iif(repository_blob.deleted_at is null, repository_blob.is_cached, 1))`,
           },
         }),

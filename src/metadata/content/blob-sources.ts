@@ -6,7 +6,7 @@ import type { Db } from '../database.ts'
 import { number, statement, text } from '../statement.ts'
 import type { RepositoryReads } from './repositories.ts'
 
-/** Links that one search looks at, and repositories of the caller. */
+/** How many links, and how many repositories of the caller, one search examines. */
 const LINKS_MAX = 256
 const REPOSITORIES_MAX = 256
 
@@ -49,8 +49,8 @@ export function blobSources(
   }
   return {
     /**
-     * Throws nothing; undefined when there is none. Of a blob that more repositories hold than one search looks at, some
-     * that the caller may pull from may be missed.
+     * Returns undefined when there is none; never throws. If more repositories hold the blob than one search
+     * examines, it may miss some that the caller may pull from.
      */
     findSource(digest: Digest, set: RepositorySet): RepositoryName | undefined {
       const blobId = findId(digest) ?? 0

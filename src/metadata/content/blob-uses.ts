@@ -7,7 +7,7 @@ import { blob, repository, repositoryBlob } from '../schema.ts'
 import { bytes, number, statement } from '../statement.ts'
 import { type Part, readPart } from './visible-pages.ts'
 
-/** A blob's bytes, whoever links them. Times are milliseconds since 1970. */
+/** A blob, whichever repositories link it. Times are milliseconds since 1970. */
 export interface StoredBlob {
   id: number
   size: number
@@ -21,7 +21,7 @@ export interface BlobUse {
   repositoryId: number
   repository: RepositoryName
   linkedAt: number
-  /** Since when no manifest of the repository names the blob; null while one does. */
+  /** Since when no manifest of the repository references the blob; null while one does. */
   unreferencedAt: number | null
 }
 
@@ -57,7 +57,7 @@ export function blobUseReads(db: Db) {
   return {
     find: (digest: Digest): StoredBlob | undefined => stored.get({ digest: digestToBytes(digest) }),
 
-    /** At most `limit` repositories of the set that link the blob, by their ids after `last`. */
+    /** Returns at most `limit` repositories of the set that link the blob, after the id `last`. */
     list: (blobId: number, set: RepositorySet, last: number, limit: number): Part<BlobUse, number> =>
       readPart<BlobUse, number>(
         {

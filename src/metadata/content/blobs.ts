@@ -10,7 +10,7 @@ import { bytes, number, statement, text } from '../statement.ts'
 import type { LinkBlob, LinkedBlob } from './blob-links.ts'
 import type { EnsureRepository, RepositoryReads } from './repositories.ts'
 
-/** Reads of blobs, always through the repository that they are reached by. */
+/** Reads of blobs, mostly through a repository. */
 export function blobReads(db: Db) {
   const link = selectLink(db)
   const stored = statement(db, { digest: bytes }, ({ digest }) =>
@@ -31,25 +31,25 @@ export function blobReads(db: Db) {
       .limit(limit),
   )
   return {
-    /** At most `limit` blobs after the one with this id. */
+    /** Returns at most `limit` blobs after the one with this id. */
     stored: (after: number, limit: number): StoredBlob[] =>
       page.all({ after, limit }).map((row) => ({ ...row, digest: digestFromBytes(row.digest) })),
 
-    /** The size in bytes of a blob that the repository holds. */
+    /** Returns the size in bytes of a blob in the repository. */
     findSize: (name: RepositoryName, digest: Digest): number | undefined =>
       link.get({ name, digest: digestToBytes(digest) })?.size,
 
-    /** A blob that the repository holds: its size in bytes, and since when no manifest there names it. */
+    /** Returns the size in bytes of a blob in the repository, and since when no manifest there references it. */
     find: (
       name: RepositoryName,
       digest: Digest,
     ): { size: number; unreferencedAt: number | null } | undefined =>
       link.get({ name, digest: digestToBytes(digest) }),
 
-    /** The id of a blob, whichever repositories hold it. */
+    /** Returns the id of a blob, whichever repositories link it. */
     findId: (digest: Digest): number | undefined => stored.get({ digest: digestToBytes(digest) })?.id,
 
-    /** Whether any repository, hidden or not, has the blob: its bytes must stay. */
+    /** Reports whether any repository, deleted or not, has the blob, so that its bytes must stay. */
     isStored: (digest: Digest): boolean => stored.get({ digest: digestToBytes(digest) }) !== undefined,
   }
 }
@@ -59,7 +59,7 @@ export interface StoredBlob {
   id: number
   digest: Digest
   size: number
-  /** How many bytes the database has of it; null when they are in a file. */
+  /** How many of its bytes the database has; null when they are in a file. */
   bytesHere: number | null
 }
 
@@ -91,7 +91,7 @@ export function blobWrites(db: Db, { recordEvent, find, ensure, link }: Parts) {
         .where(and(eq(repositoryBlob.repositoryId, repositoryId), eq(repositoryBlob.blobId, blobId))),
   )
   return {
-    /** Names a blob that was pushed. */
+    /** Links a pushed blob into a repository. */
     linkBlob(call: BlobChange & LinkedBlob): void {
       link(ensure(call.repository, call.at), call, call.at)
       recordEvent(
@@ -101,7 +101,10 @@ export function blobWrites(db: Db, { recordEvent, find, ensure, link }: Parts) {
       )
     },
 
-    /** Links the blob that `from` holds into the repository; answers its size, or undefined without a change. */
+    /**
+     * Links the blob that `from` holds into the repository. Returns its size in bytes, or undefined if nothing
+     * changed.
+     */
     mountBlob(call: BlobChange & { from: RepositoryName }): number | undefined {
       const size = linked.get({ name: call.from, digest: digestToBytes(call.digest) })?.size
       if (size === undefined) return undefined
@@ -114,7 +117,10 @@ export function blobWrites(db: Db, { recordEvent, find, ensure, link }: Parts) {
       return size
     },
 
-    /** Hides a blob from the repository. Throws NAME_UNKNOWN, BLOB_UNKNOWN, or DENIED while a manifest there names it. */
+    /**
+     * Deletes a blob from the repository. Throws NAME_UNKNOWN, BLOB_UNKNOWN, or DENIED while a manifest there
+     * references it.
+     */
     unlinkBlob(call: BlobChange): { stale: 'content' } {
       if (find(call.repository) === undefined) throw registryError('NAME_UNKNOWN')
       const digest = digestToBytes(call.digest)
@@ -164,7 +170,7 @@ function selectLink(db: Db) {
   )
 }
 
-/** A manifest of the repository that is not deleted and names the blob. */
+/** Finds a manifest of the repository that is not deleted and references the blob. */
 function selectUser(db: Db) {
   return statement(db, { repositoryId: number, digest: bytes }, ({ repositoryId, digest }) =>
     db

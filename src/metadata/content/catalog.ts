@@ -9,7 +9,7 @@ import type { RepositoryReads } from './repositories.ts'
 import { repositorySearch } from './repository-search.ts'
 import { type Part, readPart } from './visible-pages.ts'
 
-/** A repository with its settings, counters and sums; `deletedAt` is null unless deleted ones are asked for. */
+/** A repository with its settings, counters and sums. `deletedAt` is null unless deleted ones are listed. */
 export type RepositoryRow = Omit<typeof repository.$inferSelect, 'name'> & { name: RepositoryName }
 
 /** A manifest of a repository. */
@@ -29,19 +29,19 @@ export interface ListedManifest {
   version: number
 }
 
-/** The place of a deleted repository in their list. */
+/** The position of a deleted repository in their list. */
 export interface DeletedKey {
   /** Milliseconds since 1970. */
   deletedAt: number
   id: number
 }
 
-/** Tags whose end has come that a count looks at. */
+/** How many expired tags a count examines. */
 const ENDED_MAX = 5000
 
 const FIRST_DELETED: DeletedKey = { deletedAt: Number.MAX_SAFE_INTEGER, id: 0 }
 
-/** What there is, and what could come back, in pages. */
+/** Lists, by page, what exists and what can be restored. */
 export function catalogReads(db: Db, { find, list }: Pick<RepositoryReads, 'find' | 'list'>) {
   return { ...repositoryPages(db, list), ...deletedPages(db), ...manifestPages(db, find) }
 }
@@ -51,7 +51,7 @@ function repositoryPages(db: Db, list: RepositoryReads['list']) {
   const search = repositorySearch(db)
   return {
     /**
-     * At most `limit` repositories of the set after the name `last`, in byte order, which have `q` in the name or
+     * Returns at most `limit` repositories of the set after the name `last`, in byte order, with `q` in the name or
      * description.
      */
     async repositories(
@@ -65,13 +65,13 @@ function repositoryPages(db: Db, list: RepositoryReads['list']) {
       return { rows: byIds.all({ ids }).map(toRepository), next }
     },
 
-    /** A repository that is not deleted. */
+    /** Returns a repository that is not deleted. */
     findRepository(name: RepositoryName): RepositoryRow | undefined {
       const row = byName.get({ name })
       return row && toRepository(row)
     },
 
-    /** How many tags each of these repositories has; `now` is milliseconds since 1970. */
+    /** Returns how many tags each of these repositories has; `now` is milliseconds since 1970. */
     countTags(rows: readonly RepositoryRow[], now: number): Map<number, number> {
       const ids = JSON.stringify(rows.map(({ id }) => id))
       const ended = new Map(endedTagsOf.all({ ids, now }).map(({ id, n }) => [id, n]))
@@ -83,8 +83,8 @@ function repositoryPages(db: Db, list: RepositoryReads['list']) {
 function deletedPages(db: Db) {
   return {
     /**
-     * At most `limit` repositories of the set that were deleted at `windowStart` or later, the last one first: those after
-     * the entry `after`, and of one name where it is given.
+     * Returns at most `limit` repositories of the set that were deleted at `windowStart` or later, the most recently
+     * deleted first, after the entry `after`. A name limits the list to repositories of that name.
      */
     deletedRepositories(
       set: RepositorySet,
@@ -136,17 +136,17 @@ function manifestPages(db: Db, find: RepositoryReads['find']) {
       .map(toManifest)
   }
   return {
-    /** The manifest of an id that was just found. */
+    /** Returns the manifest of an id that was just found. */
     manifestOf(id: number): ListedManifest | undefined {
       const row = byId.get({ id })
       return row && toManifest(row)
     },
 
-    /** At most `limit` manifests before the id `before`, newest first; undefined when there is no such repository. */
+    /** Returns at most `limit` manifests before the id `before`, newest first; undefined without such a repository. */
     manifests: (name: RepositoryName, before: number, limit: number): ListedManifest[] | undefined =>
       manifests(name, isNull(manifest.deletedAt), before, limit),
 
-    /** The same of manifests that were deleted at `windowStart` or later. */
+    /** Does the same for manifests that were deleted at `windowStart` or later. */
     deletedManifests: (
       name: RepositoryName,
       windowStart: number,
@@ -172,7 +172,7 @@ function statements(db: Db) {
       )
       .orderBy(asc(repository.name)),
   )
-  // Those that the collector has not removed yet. What it is behind by more than this is not looked at.
+  // Counts expired tags that are not removed yet. Only the first ENDED_MAX of all repositories are examined.
   const endedTagsOf = statement(
     db,
     { ids: text, now: number },

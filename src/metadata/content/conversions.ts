@@ -9,7 +9,7 @@ import type { ReferenceRows } from './manifest-references.ts'
 import type { FindManifest } from './manifest-rows.ts'
 import type { RepositoryReads } from './repositories.ts'
 
-/** What a conversion was made of: the manifest of the repository, and the tag that it carries. */
+/** The source of a conversion: the manifest of the repository, and the tag that the conversion contains. */
 export interface ConversionSource {
   manifest: Digest
   tag: Tag
@@ -18,13 +18,13 @@ export interface ConversionSource {
 export interface ConversionPut extends ConversionSource {
   at: number
   repository: RepositoryName
-  /** The conversion's own. */
+  /** The conversion's own digest. */
   digest: Digest
-  /** A layer that the conversion needs and the image has not. */
+  /** A layer of the conversion that the image does not have. */
   layer: LinkedBlob | undefined
 }
 
-/** Reads of what manifests were converted to. */
+/** Reads of conversions. */
 export function conversionReads(db: Db) {
   const byDigest = statement(db, { name: text, digest: bytes }, ({ name, digest }) =>
     db
@@ -42,7 +42,7 @@ export function conversionReads(db: Db) {
       ),
   )
   return {
-    /** What the conversion of this digest was made of, while that is there. */
+    /** Returns the source of the conversion with this digest, while the source exists. */
     find(name: RepositoryName, digest: Digest): ConversionSource | undefined {
       const row = byDigest.get({ name, digest: digestToBytes(digest) })
       return row && { manifest: digestFromBytes(row.manifest), tag: row.tag as Tag }
@@ -74,8 +74,9 @@ export function conversionWrites(
   )
   return {
     /**
-     * Remembers a conversion, so that its digest can be pulled; of several sources of it, the last one. Its layer counts
-     * as one of the manifest that it was made of, and stays as long as that. Does nothing when the manifest is gone.
+     * Records a conversion, so that it can be pulled by its digest; of several sources, the last one is kept. Its
+     * layer counts as a layer of the source manifest, and stays as long as that. Does nothing when the manifest no
+     * longer exists.
      */
     putConversion(call: ConversionPut): void {
       const repositoryId = find(call.repository)

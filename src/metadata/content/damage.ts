@@ -37,13 +37,13 @@ export interface Damage {
   foundAt: number
 }
 
-/** A repository that needs damaged content, with a tag through which it is reached, if there is one. */
+/** A repository that needs damaged content, with a tag that leads to it, if there is one. */
 export interface NeededBy {
   repository: RepositoryName
   tag: string | null
 }
 
-/** Damage as it is found, at a time in milliseconds since 1970. */
+/** Damage when it is found, at a time in milliseconds since 1970. */
 type FoundDamage = Pick<Damage, 'digest' | 'size'> & { at: number }
 
 /** A manifest to verify. */
@@ -55,10 +55,10 @@ export interface StoredManifest {
   isCached: boolean
 }
 
-/** The names of what the verification of all content remembers between restarts, in the table `total`. */
+/** The names in the table `total` of the state of the verification, which is kept over restarts. */
 const CURSORS = { blob: 'scrub.blob', manifest: 'scrub.manifest', startedAt: 'scrub.started' } as const
 
-/** Where the verification of all content is: the last ids, and when this pass began, in milliseconds since 1970. */
+/** The state of the verification: the last verified ids, and when this pass began, in milliseconds since 1970. */
 export type ScrubCursor = Record<keyof typeof CURSORS, number>
 
 /** Reads for the verification of content. */
@@ -87,7 +87,7 @@ export function damageReads(db: Db) {
       .limit(limit),
   )
   return {
-    /** Damaged content, the newest first. */
+    /** Returns damaged content, the newest first. */
     list: (): Damage[] =>
       db
         .select()
@@ -97,15 +97,15 @@ export function damageReads(db: Db) {
         .all()
         .map((row) => ({ ...row, digest: digestFromBytes(row.digest) })),
 
-    /** The digests of all damaged blobs. */
+    /** Returns the digests of all damaged blobs. */
     blobDigests: (): Digest[] => damagedBlobs(db),
 
-    /** The size that a damaged blob should have. */
+    /** Returns the size in bytes that a damaged blob should have. */
     sizeOf: (digest: Digest): number | undefined => damagedSize(db, digest),
 
     count: (): number => countDamage(db),
 
-    /** The repositories and tags that need content: at most NEEDED_BY_MAX. */
+    /** Returns the repositories and tags that need content: at most NEEDED_BY_MAX. */
     neededBy: ({ digest, kind }: Pick<Damage, 'digest' | 'kind'>): NeededBy[] =>
       (kind === 'blob' ? usersOfBlob(db, digest) : usersOfManifest(db, digest)) as NeededBy[],
 
@@ -201,7 +201,7 @@ export function damageWrites(db: Db, { drop }: { drop: DropLink }) {
   return {
     ...quarantineWrites(db),
 
-    /** Notes which blobs were verified, and where the verification continues. */
+    /** Records which blobs were verified, and where the verification continues. */
     noteVerified({ ids, at, cursor }: { ids: number[]; at: number; cursor: ScrubCursor }): void {
       for (const id of ids) verified.run({ id, at })
       for (const [key, name] of Object.entries(CURSORS)) {
@@ -219,7 +219,7 @@ export function damageWrites(db: Db, { drop }: { drop: DropLink }) {
       return { stale: 'content', isGone: gone.length > 0 }
     },
 
-    /** Forgets content that has good bytes again. */
+    /** Removes the record of content that has good bytes again. */
     noteHealed({ digests }: { digests: Digest[] }): void {
       for (const digest of digests) {
         db.delete(damagedContent)
@@ -244,10 +244,9 @@ function quarantineWrites(db: Db) {
     },
 
     /**
-     * Records a damaged manifest, and removes its bytes. Does neither if it was collected or pushed again since its bytes were
-     * read.
+     * Records a damaged manifest and removes its bytes, unless it was collected or pushed again since they were read.
      *
-     * @param bytes what was read; undefined for nothing
+     * @param bytes the bytes that were read; undefined if there were none
      */
     quarantineManifest({ digest, size, at, bytes: read }: FoundDamage & { bytes: Uint8Array | undefined }): {
       stale: 'content'

@@ -4,10 +4,10 @@ import type { Db } from '../database.ts'
 import { blob, manifest, manifestDigest, repositoryBlob } from '../schema.ts'
 import { bytes, number, statement } from '../statement.ts'
 
-/** Rows that one read returns at most. Six hex characters distinguish 16 million digests. */
+/** The maximum rows of one read. Six hex characters distinguish 16 million digests. */
 const ROWS_MAX = 200
 
-/** Reads of the digests in a range, for digests that a person has shortened. */
+/** Reads of the digests in a range, to complete shortened digests. */
 export function digestSearch(db: Db) {
   const range = { low: bytes, high: bytes, size: number, repositoryId: number, deleted: number }
   const manifests = statement(db, range, ({ low, high, size, repositoryId, deleted }) =>
@@ -46,9 +46,9 @@ export function digestSearch(db: Db) {
       .limit(ROWS_MAX),
   )
   /**
-   * Returns the different digests of manifests and blobs in the range, in one repository or in all.
+   * Returns the distinct digests of manifests and blobs in the range, in one repository or in all.
    *
-   * @param deleted whether to include deleted content, which only those who can restore it can see
+   * @param deleted whether to include deleted content, for callers who can restore it
    */
   return (found: DigestRange, repositoryId: number | undefined, deleted: boolean): Digest[] => {
     const asked = { ...found, repositoryId: repositoryId ?? 0, deleted: Number(deleted) }

@@ -12,7 +12,7 @@ type FindRule = (name: Tag) => string | undefined
 
 export type Immutability = ReturnType<typeof immutability>
 
-/** Which tags can neither be moved nor deleted. */
+/** The rules of immutable tags, which can be neither moved nor deleted. */
 export function immutability(db: Db) {
   const settings = statement(db, { id: number }, ({ id }) =>
     db
@@ -31,7 +31,7 @@ export function immutability(db: Db) {
     }
   }
   return {
-    /** The rules of a repository; undefined if none of its tags is immutable. */
+    /** Returns the rules of a repository; undefined if none of its tags is immutable. */
     rulesOf,
 
     isImmutable: (repositoryId: number, name: Tag): boolean => rulesOf(repositoryId)?.(name) !== undefined,

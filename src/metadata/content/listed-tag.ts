@@ -4,11 +4,11 @@ import type { Tag } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { manifest, tag } from '../schema.ts'
 
-/** A tag with what it points at. */
+/** A tag with its manifest. */
 export interface TagRow {
   name: Tag
   digest: Digest
-  /** The digest that the manifest's bytes are stored under: a tag may name them by another one. */
+  /** The digest that the manifest's bytes are stored under. The tag's digest may differ from it. */
   storedAs: Digest
   mediaType: string
   artifactType: string | null
@@ -25,19 +25,19 @@ export interface TagRow {
 
 /** Which tags are listed, and in which order. */
 export interface TagQuery {
-  /** A part of the name, in any case. */
+  /** Part of the name, ignoring case. */
   q?: string | undefined
   sort: 'name' | 'updated'
   order: 'asc' | 'desc'
-  /** The entry before the page; its `updatedAt` counts only where tags are sorted by it. */
+  /** The entry before the page. Its `updatedAt` matters only if tags are sorted by it. */
   after?: Pick<TagRow, 'name' | 'updatedAt'> | undefined
 }
 
-/** A tag whose end has come is none. */
+/** Excludes expired tags. */
 export const isTagAt = (now: SQL | number): SQL | undefined =>
   or(isNull(tag.expiresAt), gt(tag.expiresAt, now))
 
-/** Tags with what they point at. */
+/** Selects tags with their manifests. */
 export function selectTags(db: Db) {
   return db
     .select({

@@ -9,17 +9,17 @@ export interface ManifestPut extends Write {
   repository: RepositoryName
   /** The digest that the manifest is pushed with; for a push by tag, its sha256. */
   digest: Digest
-  /** The manifest's sha256, by which it is found again whatever it was pushed with. */
+  /** The manifest's sha256, which identifies it whatever digest it was pushed with. */
   sha256: Digest
   tags: Tag[]
-  /** Seconds until these tags expire; undefined: they stay. */
+  /** Seconds until the tags expire; undefined if they do not. */
   expiresAfterSeconds?: number | undefined
   manifest: Omit<Manifest, 'annotations'>
   bytes: Uint8Array<ArrayBuffer>
   /** References of these roles need not be in the repository. */
   optionalRoles: ManifestReference['role'][]
-  /** What the digest of each tag must be. */
+  /** The condition on the digest of each tag. */
   precondition?: Condition | undefined
-  /** It comes from an upstream, and is used at this time; undefined: it is pushed. */
+  /** When cached content was used, in milliseconds since 1970; undefined for a push. */
   usedAt?: number | undefined
 }

@@ -13,14 +13,14 @@ const MISSING_MAX = 100
 
 export type ReferenceRows = ReturnType<typeof referenceRows>
 
-/** The rows that say what a manifest names. */
+/** The rows of a manifest's references. */
 export function referenceRows(db: Db, find: FindManifest) {
   const { linked, insert, markUsed, use } = referenceStatements(db)
   const hasManifest = (repositoryId: number, digest: Buffer) => find(repositoryId, digest)?.deletedAt === null
   return {
     /**
-     * Returns the ids of the blobs that a manifest names and that count as unreferenced. Throws MANIFEST_BLOB_UNKNOWN with
-     * one entry for each reference that the repository lacks, at most 100.
+     * Returns the ids of the blobs that a manifest references and that count as unreferenced. Throws
+     * MANIFEST_BLOB_UNKNOWN with one entry for each reference that the repository lacks, at most 100.
      */
     check(repositoryId: number, call: ManifestPut): number[] {
       const unused: number[] = []
@@ -47,12 +47,12 @@ export function referenceRows(db: Db, find: FindManifest) {
         insert.run({ repositoryId, manifestId, digest: digestToBytes(digest), role })
     },
 
-    /** These blobs, which a new manifest names, are not garbage, as long as its row is there. */
+    /** Marks the blobs that a new manifest references as referenced, as long as its row exists. */
     use: (repositoryId: number, blobIds: number[]) => {
       for (const blobId of blobIds) use.run({ repositoryId, blobId })
     },
 
-    /** Does the same for all that is recorded of a manifest. */
+    /** Does the same for all recorded references of a manifest. */
     markUsed: (repositoryId: number, manifestId: number) => markUsed.run({ repositoryId, manifestId }),
   }
 }

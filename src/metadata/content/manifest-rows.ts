@@ -8,7 +8,7 @@ import type { ManifestPut } from './manifest-put.ts'
 
 export type FindManifest = ReturnType<typeof manifestFinder>
 
-/** Finds manifests by the id of their repository and any digest that they are known by; those that are deleted too. */
+/** Finds manifests by the id of their repository and any of their digests, including deleted ones. */
 export function manifestFinder(db: Db) {
   const columns = {
     id: manifest.id,
@@ -55,8 +55,8 @@ export function manifestRows(db: Db, { find, version }: { find: FindManifest; ve
     hide: (id: number, at: number) => hide.run({ id, at, version: version() }),
 
     /**
-     * Makes the row, or brings back the one that is there, also under a digest that it had not before. One that is
-     * garbage is so since now, or no longer when it gets a tag.
+     * Creates the row or restores the existing one, and adds the digest if it is new. If it is garbage, its time as
+     * garbage starts anew, or ends if it gets a tag.
      */
     put(repositoryId: number, call: ManifestPut): StoredRow {
       const digest = digestToBytes(call.digest)
@@ -68,7 +68,7 @@ export function manifestRows(db: Db, { find, version }: { find: FindManifest; ve
         if (call.digest !== call.sha256) insert.otherDigest(repositoryId, sha256, id)
         return { id, inserted: true, appeared: true, replaced: false }
       }
-      // Bytes that were damaged come back with the push.
+      // The push restores damaged bytes.
       insert.content(found.digest, call)
       if (known === undefined) insert.otherDigest(repositoryId, digest, found.id)
       const { mediaType, artifactType = null } = call.manifest
@@ -76,7 +76,7 @@ export function manifestRows(db: Db, { find, version }: { find: FindManifest; ve
       const since = (before: number | null) => (before === null || isTagged ? null : call.at)
       const unreferencedAt = since(found.unreferencedAt)
       const untaggedAt = since(found.untaggedAt)
-      // What was pushed stays pushed; what is pushed is no longer cached.
+      // Pushed content does not become cached, and a push makes cached content pushed.
       const wasPushed = found.deletedAt === null && found.usedAt === null
       const usedAt = wasPushed ? null : (call.usedAt ?? null)
       const state = { mediaType, artifactType, unreferencedAt, untaggedAt, usedAt }
@@ -89,11 +89,11 @@ export function manifestRows(db: Db, { find, version }: { find: FindManifest; ve
 
 export interface StoredRow {
   id: number
-  /** The row is new. */
+  /** Whether the row is new. */
   inserted: boolean
-  /** The manifest was not there before, or deleted, or only cached. */
+  /** Whether the manifest was absent, deleted or only cached before. */
   appeared: boolean
-  /** Something that may be remembered of it has changed. */
+  /** Whether cached data about it is stale. */
   replaced: boolean
 }
 

@@ -16,7 +16,7 @@ import type { TagMoves } from './tag-moves.ts'
 export interface ManifestDelete extends Write {
   repository: RepositoryName
   reference: Reference
-  /** What the digest of the tag must be. */
+  /** The condition on the digest of the tag. */
   precondition?: Condition | undefined
 }
 
@@ -33,7 +33,7 @@ interface Means {
 /** Writes of manifests and their tags, each for one call of the writer. */
 export function manifestWrites(means: Means) {
   const { recordEvent, ensure, tags, rows, references, reach } = means
-  /** Most pushes are of a new image, which lists no manifests: for these the short way. */
+  /** A shorter path for new images, which list no manifests. Most pushes are of this kind. */
   const markReached = (
     repositoryId: number,
     stored: StoredRow,
@@ -46,9 +46,9 @@ export function manifestWrites(means: Means) {
   }
   return {
     /**
-     * Stores a manifest and points its tags at it. Answers whether something that may be remembered has changed.
-     * Throws MANIFEST_BLOB_UNKNOWN with one entry for each of the first 100 references that the repository lacks, and
-     * DENIED (409) for a tag that may not be moved.
+     * Stores a manifest and points its tags at it. Returns whether cached data is stale. Throws MANIFEST_BLOB_UNKNOWN
+     * with one entry for each of the first 100 references that the repository lacks, and DENIED (409) for a tag that
+     * cannot be moved.
      */
     putManifest(call: ManifestPut): { stale: Stale | undefined } {
       const repositoryId = ensure(call.repository, call.at)
@@ -78,7 +78,7 @@ export function manifestWrites(means: Means) {
   }
 }
 
-/** Hides a manifest and the tags that point at it, or one tag. Throws NAME_UNKNOWN or MANIFEST_UNKNOWN. */
+/** Deletes a manifest and the tags that point at it, or one tag. Throws NAME_UNKNOWN or MANIFEST_UNKNOWN. */
 function manifestDeletion({ recordEvent, find, tags, rows, reach }: Means) {
   return function* deleteManifest(call: ManifestDelete): Parts<typeof CONTENT_STALE> {
     const repositoryId = find(call.repository)
@@ -93,7 +93,7 @@ function manifestDeletion({ recordEvent, find, tags, rows, reach }: Means) {
       return CONTENT_STALE
     }
     const found = rows.find(repositoryId, digestToBytes(digest))
-    // The process may have ended between two parts of a deletion: the same call removes the tags that are left.
+    // If the process ended between two parts of a deletion, repeating the call removes the remaining tags.
     const isHidden = found !== undefined && found.deletedAt !== null
     if (found === undefined || (isHidden && !tags.isTagged(found.id))) throw registryError('MANIFEST_UNKNOWN')
     const { caller } = call
@@ -107,7 +107,7 @@ function manifestDeletion({ recordEvent, find, tags, rows, reach }: Means) {
       if (!tags.removeSome(repositoryId, found.id, move)) return CONTENT_STALE
       yield CONTENT_STALE
     }
-    // A push that restores the manifest meanwhile comes after the deletion, so its tags stay.
+    // A push that restores the manifest meanwhile counts as later than the deletion, so its tags stay.
     const isDeleted = () => rows.find(repositoryId, digestToBytes(digest))?.deletedAt === at
     while (isDeleted() && tags.removeRest(repositoryId, found.id, move)) yield CONTENT_STALE
     return CONTENT_STALE

@@ -6,11 +6,11 @@ import { manifest, manifestBytes, manifestDigest, repository, tag } from '../sch
 import { bytes, number, statement, text } from '../statement.ts'
 import { isTagAt } from './listed-tag.ts'
 
-/** A manifest as one reference names it; `digest` is the name that the answer carries. */
+/** A manifest found by a reference. `digest` is the one to return to the client. */
 export interface ManifestRow {
   id: number
   digest: Digest
-  /** When the tag that named it ends; null for never, and for a digest. */
+  /** When the tag expires; null for never, and for a digest. */
   expiresAt: number | null
   mediaType: string
   size: number
@@ -18,10 +18,10 @@ export interface ManifestRow {
   subject: Buffer | null
   /** The digest that its bytes are stored under. */
   storedAs: Buffer
-  /** Since when nothing reaches it, after something did; or since when it is here while nothing ever did. */
+  /** Since when nothing has referenced it, or since when it has existed if nothing ever did. */
   unreferencedAt: number | null
   untaggedAt: number | null
-  /** Its repository's own policy for what never had a tag. */
+  /** Its repository's own setting for manifests that never had a tag. */
   untaggedDays: number | null
 }
 
@@ -72,7 +72,10 @@ export function manifestReads(db: Db) {
     return row && { ...row, digest: named, expiresAt: null }
   }
   return {
-    /** The manifest that a tag or a digest names in a repository; `now` is milliseconds since 1970, for tags end. */
+    /**
+     * Returns the manifest of a tag or a digest in a repository; `now` is milliseconds since 1970, because tags
+     * expire.
+     */
     find(name: RepositoryName, reference: Reference, now: number): ManifestRow | undefined {
       if (reference.tag !== undefined) {
         const row = byTag.get({ name, tag: reference.tag, now })
@@ -81,15 +84,15 @@ export function manifestReads(db: Db) {
       return findByDigest(name, reference.digest)
     },
 
-    /** The manifest that a digest names in a repository. */
+    /** Returns the manifest of a digest in a repository. */
     findByDigest,
 
-    /** The bytes as they were pushed. */
+    /** Returns the bytes as they were pushed. */
     getBytes(row: Pick<ManifestRow, 'storedAs'>): Buffer {
       return this.findBytes(row) ?? withoutBytes()
     },
 
-    /** The bytes; undefined when the collector has taken them since the row was read. */
+    /** Returns the bytes; undefined if they were collected since the row was read. */
     findBytes: (row: Pick<ManifestRow, 'storedAs'>): Buffer | undefined =>
       content.get({ digest: row.storedAs })?.bytes,
   }

@@ -5,7 +5,7 @@ import { pull } from '../pull-schema.ts'
 import { number, statement, text } from '../statement.ts'
 import type { RepositoryReads } from './repositories.ts'
 
-/** How many rows a day can have, and how many of them can be of one account. Later pulls are counted without their tag. */
+/** The maximum rows of a day, in total and per account. Further pulls are counted without their tag. */
 const ROWS_PER_DAY_MAX = 20_000
 const ROWS_PER_ACCOUNT_MAX = 5000
 
@@ -24,7 +24,7 @@ export interface PullRow {
   pulls: number
 }
 
-/** Where a page of pulls begins. */
+/** The position of a page of pulls. */
 export interface PullKey {
   day: number
   id: number

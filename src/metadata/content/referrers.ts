@@ -5,7 +5,7 @@ import type { Db } from '../database.ts'
 import { manifest, repository } from '../schema.ts'
 import { bytes, number, statement, text } from '../statement.ts'
 
-/** A manifest that names a subject, as its row has it. */
+/** A manifest with a subject, according to its row. */
 export interface ReferrerRow {
   digest: Digest
   storedAs: Buffer
@@ -45,7 +45,7 @@ export function referrerReads(db: Db) {
     page(wanted, eq(manifest.artifactType, wanted.artifactType)),
   )
   return {
-    /** At most `limit` referrers after `last`, in the order of their digests' bytes. */
+    /** Returns at most `limit` referrers after `last`, in the order of their digests' bytes. */
     list(
       name: RepositoryName,
       subject: Digest,

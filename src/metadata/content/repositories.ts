@@ -26,10 +26,10 @@ export function repositoryReads(db: Db) {
       .limit(limit),
   )
   return {
-    /** The id of a repository that exists. */
+    /** Returns the id of a repository that is not deleted. */
     find: (name: RepositoryName): number | undefined => byName.get({ name })?.id,
 
-    /** At most `limit` repositories of the set after the name `last`, in byte order. */
+    /** Returns at most `limit` repositories of the set after the name `last`, in byte order. */
     list: (set: RepositorySet, last: string, limit: number): Part<NamedRow, string> =>
       readByName(set, last, limit, (from, size) => names.all({ from, limit: size }) as NamedRow[]),
   }
@@ -41,9 +41,9 @@ export interface NamedRow {
 }
 
 /**
- * Reads a part of a list that is in the order of names.
+ * Reads a part of a list that is ordered by name.
  *
- * @param read begins at a name, whether that exists or not
+ * @param read reads from a name on, whether or not it exists
  * @param isFound whether a row belongs to the list
  */
 export function readByName<T extends { name: RepositoryName }>(
@@ -67,7 +67,7 @@ export function readByName<T extends { name: RepositoryName }>(
   )
 }
 
-/** The id of a repository; the first push to a name makes it. One that is deleted is not brought back by that. */
+/** Returns the id of a repository. The first push to a name creates it; a push does not restore a deleted one. */
 export type EnsureRepository = (name: RepositoryName, at: number) => number
 
 export function ensureRepository(

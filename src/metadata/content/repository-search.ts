@@ -14,8 +14,8 @@ const MATCHES_MAX = 500
 type Found = NamedRow & { isFound: number }
 
 /**
- * Returns the search for repositories whose name or description contains a text. A rare text is found with the index. For
- * any other one the list is read, and other requests get a turn in between.
+ * Returns a function that searches for repositories whose name or description contains a text. It finds a rare text
+ * with the index. For any other text it reads the list, and gives other requests a turn in between.
  */
 export function repositorySearch(db: Db) {
   const { matches, among, all } = statements(db)

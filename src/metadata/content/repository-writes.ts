@@ -10,12 +10,12 @@ import { deletedThen, type Restore, tooLongAgo } from '../time-machine/restore.t
 import { checkVersion, type VersionOfCall } from '../versions.ts'
 import type { EnsureRepository, RepositoryReads } from './repositories.ts'
 
-/** What an owner says of a repository. */
+/** The settings of a repository. */
 export interface RepositorySettings {
   description: string
-  /** Days until a manifest goes that was pushed by digest and never got a tag; null: as the server's setting says. */
+  /** Days until a manifest that never had a tag is collected; null for the server's setting. */
   untaggedDays: number | null
-  /** Its tags may be made, but neither moved nor deleted. */
+  /** Whether its tags can only be created, not moved or deleted. */
   immutableTags: boolean
   /** The same for tags that match one of these patterns. */
   immutablePatterns: string[]
@@ -26,7 +26,7 @@ interface RepositoryState extends RepositorySettings {
   version: number
 }
 
-/** A write of one repository. It throws PRECONDITION_FAILED when the repository is not as its condition expects. */
+/** A write of one repository. It throws PRECONDITION_FAILED when its condition does not hold. */
 export interface RepositoryWrite extends Write {
   repository: RepositoryName
 }
@@ -66,7 +66,7 @@ export function repositoryWrites({
   }
 
   return {
-    /** Makes a repository, or gives the one that is there these settings; those left out are the defaults. */
+    /** Creates a repository, or replaces the settings of an existing one. Omitted settings get their defaults. */
     putRepository(call: RepositoryWrite & Partial<RepositorySettings>): { id: number; isNew: boolean } {
       const { repository, caller, at } = call
       const settings = settingsOf(call, DEFAULTS)
@@ -88,7 +88,7 @@ export function repositoryWrites({
       return { id: row.id }
     },
 
-    /** Hides a repository with all that is in it. Throws NAME_UNKNOWN, or PRECONDITION_FAILED. */
+    /** Deletes a repository with its content. Throws NAME_UNKNOWN, or PRECONDITION_FAILED. */
     deleteRepository(call: RepositoryWrite): { stale: 'content' } {
       const { id } = getThere(call)
       rows.setDeleted(id, call.at)
@@ -98,7 +98,7 @@ export function repositoryWrites({
   }
 }
 
-/** Brings deleted repositories back, each by one call of the writer. */
+/** Writes that restore deleted repositories, each for one call of the writer. */
 export function repositoryRestores({
   recordEvent,
   find,
@@ -110,15 +110,15 @@ export function repositoryRestores({
 }) {
   return {
     /**
-     * Brings back the repository that was deleted at a time, or the one that was deleted last, as it was.
-     * Throws NAME_UNKNOWN, and CONFLICT when there is a repository of that name.
+     * Restores the repository that was deleted at a time, or the one that was deleted last. Throws NAME_UNKNOWN, and
+     * CONFLICT when a repository of that name exists.
      */
     restoreRepository(call: Restore & { deletedAt?: number | undefined }): { id: number } {
       const { repository, caller, at, deletedAt } = call
       if (find(repository) !== undefined) {
         throw registryError(
           'CONFLICT',
-          `there is a repository ${repository} again: delete that one first, then this one can come back`,
+          `a repository ${repository} exists: delete it first, then restore this one`,
         )
       }
       const row =

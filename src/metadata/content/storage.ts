@@ -6,22 +6,22 @@ import { number, statement } from '../statement.ts'
 import { turn } from '../turn.ts'
 import type { ReadTotal } from './totals.ts'
 
-/** What one repository holds. The bytes of blobs that are hidden count until the collector has removed them. */
+/** What one repository holds. The bytes of deleted blobs count until they are collected. */
 export interface RepositoryStorage {
   id: number
   name: RepositoryName
   /** The blobs that it links. */
   blobs: number
   bytes: number
-  /** The bytes of those that no other repository links: what goes from the disk with the repository. */
+  /** The bytes of those that no other repository links, which are freed with the repository. */
   ownBytes: number
-  /** The upstream that its content was cached of; null for a local one. */
+  /** The upstream that its content is cached from; null for a local one. */
   upstream: string | null
   /** When it was deleted, in milliseconds since 1970. Only the list by bytes has deleted repositories. */
   deletedAt: number | null
 }
 
-/** The entry before a page, by what the list is sorted by. */
+/** The entry before a page, with the values that the list is sorted by. */
 export type StorageCursor = { by: 'name'; name: string } | { by: 'bytes'; bytes: number; id: number }
 
 /** Reads of how much is stored. */
@@ -52,19 +52,19 @@ export function storageReads(db: Db, total: ReadTotal) {
       .orderBy(desc(repository.blobBytes), asc(repository.id))
       .all()
   return {
-    /** All blobs, each once, whichever repositories link it. */
+    /** Returns the count and bytes of all blobs, each counted once. */
     totals: (): { blobs: number; bytes: number } => ({
       blobs: total('blob.count'),
       bytes: total('blob.bytes'),
     }),
 
-    /** At most `limit` repositories after the cursor: by name, or the largest first, also deleted ones. */
+    /** Returns at most `limit` repositories after the cursor: by name, or the largest first, including deleted ones. */
     async list(cursor: StorageCursor, limit: number): Promise<RepositoryStorage[]> {
       const rows = cursor.by === 'name' ? byName(cursor.name, limit) : byIds(await largest(cursor, limit))
       return rows.map((row) => ({ ...row, name: row.name as RepositoryName }))
     },
 
-    /** What a repository that is not deleted holds. */
+    /** Returns what a repository holds that is not deleted. */
     find(name: RepositoryName): RepositoryStorage | undefined {
       const isNamed = and(eq(repository.name, name), isNull(repository.deletedAt))
       const row = db.select(columns).from(repository).where(isNamed).get()
@@ -73,7 +73,7 @@ export function storageReads(db: Db, total: ReadTotal) {
   }
 }
 
-/** Rows that are looked at in one turn: some milliseconds. */
+/** How many rows are examined in one turn of some milliseconds. */
 const ROWS_A_TURN = 1000
 
 /** Finds the ids of the largest repositories. No index has them in this order, because each push would have to update it. */

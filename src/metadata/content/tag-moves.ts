@@ -7,26 +7,26 @@ import { checkVersion } from '../versions.ts'
 import type { Immutability } from './immutability.ts'
 import type { Move, TagNow, TagRows } from './tag-rows.ts'
 
-/** Where a tag is to point, and until when; without an end it stays. */
+/** The new target of a tag, and when the tag expires. */
 export interface Target extends Move {
   digest: Digest
   /** Milliseconds since 1970. */
   expiresAt?: number | null | undefined
 }
 
-/** What a conditional write expects of a tag: its version or, where it is named by its manifest, its digest. */
+/** The condition of a write on a tag: on its version or, in requests about its manifest, on its digest. */
 export interface TagExpectation {
   condition?: Condition | undefined
   precondition?: Condition | undefined
   at: number
 }
 
-/** Tags that are read at once. */
+/** How many tags are read at once. */
 const TAGS_READ = 200
 
 export type TagMoves = ReturnType<typeof tagMoves>
 
-/** The moves of tags, as far as the repository allows them. */
+/** Moves and deletes tags, within the repository's rules of immutability. */
 export function tagMoves(rows: TagRows, { rulesOf, isImmutable, refuseImmutable }: Immutability) {
   const remove = (repositoryId: number, name: Tag, move: Move, isDecided = false): boolean => {
     const row = rows.find(repositoryId, name, move.at)
@@ -36,10 +36,10 @@ export function tagMoves(rows: TagRows, { rulesOf, isImmutable, refuseImmutable 
     return true
   }
   return {
-    /** A tag that is there at this time. */
+    /** Finds a tag that has not expired. */
     find: rows.find,
 
-    /** Throws 412 when the tag is not what the caller expects. */
+    /** Throws 412 when the tag does not meet the condition. */
     check(repositoryId: number, name: Tag, { precondition, condition, at }: TagExpectation): void {
       if (precondition === undefined && condition === undefined) return
       const found = rows.find(repositoryId, name, at)
@@ -48,9 +48,9 @@ export function tagMoves(rows: TagRows, { rulesOf, isImmutable, refuseImmutable 
     },
 
     /**
-     * Points the tag at a manifest, until `expiresAt`; an immutable one that is there ends no sooner than it did. Answers
-     * whether something else was known of it before.
-     * Throws DENIED (409) when it points elsewhere and may not be moved.
+     * Points the tag at a manifest until `expiresAt`. The expiry of an existing immutable tag can only be extended.
+     * Returns whether cached data about the tag is stale. Throws DENIED (409) when the tag points elsewhere and is
+     * immutable.
      */
     move(repositoryId: number, name: Tag, manifestId: number, target: Target): boolean {
       const digest = digestToBytes(target.digest)
@@ -58,7 +58,7 @@ export function tagMoves(rows: TagRows, { rulesOf, isImmutable, refuseImmutable 
       const before = rows.find(repositoryId, name, at)
       if (before?.manifestId === manifestId && before.digest.equals(digest) && before.checkedAt === null) {
         if (before.expiresAt === expiresAt) return false
-        // To end is to be deleted: what was to stay would go by a push of the same.
+        // Expiry is a deletion. Otherwise, pushing the same manifest again could make an immutable tag expire.
         if (isSooner(expiresAt, before.expiresAt) && isImmutable(repositoryId, name)) return false
         rows.setEnd(repositoryId, name, expiresAt)
         return true
@@ -68,10 +68,10 @@ export function tagMoves(rows: TagRows, { rulesOf, isImmutable, refuseImmutable 
       return before !== undefined
     },
 
-    /** Deletes the tag; answers whether there was one. Throws DENIED (409) when it may not be deleted. */
+    /** Deletes the tag. Returns whether it existed. Throws DENIED (409) when it is immutable. */
     remove: (repositoryId: number, name: Tag, move: Move): boolean => remove(repositoryId, name, move),
 
-    /** Lets a tag, which is `row`, end at a time, or never (null). Throws DENIED (409) when it may not be deleted. */
+    /** Sets when the tag in `row` expires; null is never. Throws DENIED (409) when it is immutable. */
     setEnd(repositoryId: number, name: Tag, row: TagNow, expiresAt: number | null): void {
       if (expiresAt !== null) refuseImmutable(repositoryId, name, row)
       rows.setEnd(repositoryId, name, expiresAt)
@@ -90,7 +90,7 @@ interface Removal {
   refuseImmutable: Immutability['refuseImmutable']
 }
 
-/** Moves of many tags, a part of them at a time. */
+/** Moves many tags, some at a time. */
 function manyTags(rows: TagRows, { remove, rulesOf, refuseImmutable }: Removal) {
   const removeUntil = (
     isOver: () => boolean,
@@ -109,8 +109,8 @@ function manyTags(rows: TagRows, { remove, rulesOf, refuseImmutable }: Removal) 
   }
   return {
     /**
-     * Deletes some of the tags that point at the manifest; answers whether there are more. Throws DENIED (409) before it
-     * has deleted one that may not be deleted, and then for all of them.
+     * Deletes some of the tags that point at the manifest. Returns whether there are more. If any of them is
+     * immutable, throws DENIED (409) and deletes none.
      */
     removeSome(repositoryId: number, manifestId: number, move: Move): boolean {
       const isOver = partTime()
@@ -131,7 +131,7 @@ function manyTags(rows: TagRows, { remove, rulesOf, refuseImmutable }: Removal) 
     /** Reports whether a tag points at the manifest. */
     isTagged: (manifestId: number): boolean => rows.pointingAt(manifestId, 1).length > 0,
 
-    /** Removes some of a repository's tags whose end has come; answers whether there are more. */
+    /** Removes some of a repository's expired tags. Returns whether there are more. */
     expireSome(repositoryId: number, at: number): boolean {
       const names = rows.overIn(repositoryId, at, TAGS_READ)
       return (
@@ -152,7 +152,7 @@ function checkDigest(name: Tag, found: TagNow | undefined, expected: Condition):
   })
 }
 
-/** Whether an end is before another one; null is never. */
+/** Reports whether one expiry is before another; null is never. */
 function isSooner(end: number | null, other: number | null): boolean {
   return end !== null && (other === null || end < other)
 }

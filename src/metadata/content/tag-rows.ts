@@ -11,26 +11,26 @@ import { bytes, number, optional, statement, text } from '../statement.ts'
 import type { TagLines } from '../time-machine/tag-lines.ts'
 import type { VersionOfCall } from '../versions.ts'
 
-/** A move of a tag: who, when, and by which act. */
+/** A move of a tag: who moved it, when, and by which act. */
 export interface Move extends Write {
   act: EventType
-  /** Why, if a rule decided it. */
+  /** Why, if a policy decided it. */
   reason?: string | undefined
 }
 
-/** A tag as it is. */
+/** The state of a tag. */
 export interface TagNow {
   manifestId: number
   /** The digest that the manifest was pushed with under this tag. */
   digest: Buffer
   /** Milliseconds since 1970; null for never. */
   expiresAt: number | null
-  /** When its upstream was last asked; null for one that was pushed. */
+  /** When its upstream last confirmed it; null for a pushed one. */
   checkedAt: number | null
   version: number
 }
 
-/** Where a tag is pointed; without `checkedAt` it is pushed. */
+/** The new target of a tag. Without `checkedAt`, the tag was pushed. */
 export type TagTarget = Omit<TagNow, 'checkedAt' | 'version'> & Partial<Pick<TagNow, 'checkedAt'>>
 
 export type TagRows = ReturnType<typeof tagRows>
@@ -43,8 +43,8 @@ interface Parts {
 }
 
 /**
- * The rows of tags, for the writer: the only place that makes, moves or removes one, each with its line in the
- * history. A tag whose end has come is removed, as of its end, before anything else is done with it.
+ * Creates, moves and removes the rows of tags, each with an entry in the history. No other code writes them. An
+ * expired tag is removed, with the time of its expiry, before anything else is done with it.
  */
 export function tagRows(db: Db, { recordEvent, lines, reach, version }: Parts) {
   const statements = tagStatements(db)
@@ -68,10 +68,10 @@ export function tagRows(db: Db, { recordEvent, lines, reach, version }: Parts) {
   }
 
   return {
-    /** A tag that is there at this time. */
+    /** Finds a tag that has not expired. */
     find,
 
-    /** Makes the tag, or points it elsewhere; `before` is what it was. */
+    /** Creates the tag, or points it elsewhere; `before` is its previous state. */
     put(repositoryId: number, name: Tag, row: TagTarget, before: TagNow | undefined, move: Move): void {
       statements.put.run({
         checkedAt: null,
@@ -86,17 +86,17 @@ export function tagRows(db: Db, { recordEvent, lines, reach, version }: Parts) {
       if (before !== undefined && before.manifestId !== row.manifestId) reach.lost(before.manifestId, move.at)
     },
 
-    /** Removes the tag, which is `row`. */
+    /** Removes the tag in `row`. */
     remove,
 
     setEnd: (repositoryId: number, name: Tag, expiresAt: number | null) =>
       statements.setEnd.run({ repositoryId, name, expiresAt, version: version() }),
 
-    /** At most `limit` tags that point at a manifest, also those whose end has come. */
+    /** Returns at most `limit` tags that point at a manifest, including expired ones. */
     pointingAt: (manifestId: number, limit = Number.MAX_SAFE_INTEGER): Tag[] =>
       statements.pointing.all({ manifestId, limit }).map((row) => row.name as Tag),
 
-    /** At most `limit` tags of a repository whose end has come. */
+    /** Returns at most `limit` expired tags of a repository. */
     overIn: (repositoryId: number, at: number, limit: number): Tag[] =>
       statements.overIn.all({ repositoryId, at, limit }).map((row) => row.name as Tag),
   }

@@ -6,22 +6,22 @@ import { turn } from '../turn.ts'
 import { isTagAt, selectTags, type TagQuery, type TagRow, toTag } from './listed-tag.ts'
 import { isLike, likePattern } from './text-search.ts'
 
-/** Tags that are looked at in the first turn, and in one turn at most. */
+/** How many tags are examined in the first turn, and at most in one turn. */
 const LOOKED_AT_FIRST = 256
 const LOOKED_AT_MAX = 4096
 
-/** A turn that took longer makes the next one look at half as many. */
+/** A turn that takes longer halves the next one. */
 const TURN_MS_MAX = 2
 
 type Place = NonNullable<TagQuery['after']>
 
-/** Places before and after every tag: names are printable ASCII. */
+/** Positions before and after every tag. Names are printable ASCII. */
 const START = { name: '', updatedAt: -1 }
 const END = { name: '\x7f', updatedAt: Number.MAX_SAFE_INTEGER }
 
 /**
- * Makes the function that finds at most `limit` tags of a repository that match. Of a repository with many tags some are
- * looked at in each turn, for no index finds a part of a name.
+ * Returns a function that finds at most `limit` matching tags of a repository. No index finds a part of a name, so a
+ * repository with many tags is scanned, some tags per turn.
  */
 export function tagSearch(db: Db) {
   const inOrder = {
@@ -54,14 +54,14 @@ export function tagSearch(db: Db) {
 function slices(db: Db, sort: TagQuery['sort'], order: TagQuery['order']) {
   const [direction, beyond, until] = order === 'asc' ? [asc, sql`>`, sql`<=`] : [desc, sql`<`, sql`>=`]
   const sorted = sort === 'name' ? [direction(tag.name)] : [direction(tag.updatedAt), direction(tag.name)]
-  /** A subquery, for a parameter that the plan looks at is a reason for SQLite to compile the statement anew. */
+  /** A subquery hides the parameter from the planner. Otherwise SQLite would recompile the statement. */
   const compare = (operator: typeof beyond, name: unknown, updatedAt: unknown) =>
     sort === 'name'
       ? sql`${tag.name} ${operator} (select ${name})`
       : sql`(${tag.updatedAt}, ${tag.name}) ${operator} ((select ${updatedAt}), (select ${name}))`
   const place = { repositoryId: number, name: text, updatedAt: number }
   return {
-    /** The last one of so many tags after a place; undefined when there are fewer. */
+    /** Returns the last of this many tags after a position; undefined when there are fewer. */
     endOf: statement(db, { ...place, skipped: number }, ({ repositoryId, name, updatedAt, skipped }) =>
       db
         .select({ name: tag.name, updatedAt: sort === 'name' ? sql<number>`0` : tag.updatedAt })
@@ -72,7 +72,7 @@ function slices(db: Db, sort: TagQuery['sort'], order: TagQuery['order']) {
         .offset(skipped),
     ),
 
-    /** The tags between two places that match. */
+    /** Returns the matching tags between two positions. */
     read: statement(
       db,
       { ...place, endName: text, endUpdatedAt: number, pattern: text, now: number, limit: number },

@@ -7,7 +7,7 @@ import type { FindManifest } from './manifest-rows.ts'
 import type { RepositoryReads } from './repositories.ts'
 import type { TagMoves } from './tag-moves.ts'
 
-/** The last millisecond that RFC 3339 can say. */
+/** The last millisecond that RFC 3339 can express. */
 const LAST_TIME = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
 
 export interface TagWrite extends Write {
@@ -41,14 +41,20 @@ export function tagWrites({
       return { stale: 'content', isNew }
     },
 
-    /** Lets a tag end at a time to come, or never (null). Throws NAME_UNKNOWN, MANIFEST_UNKNOWN, DENIED, REQUEST_INVALID. */
+    /**
+     * Sets when a tag expires: a time in the future, or null for never. Throws NAME_UNKNOWN, MANIFEST_UNKNOWN,
+     * DENIED, REQUEST_INVALID.
+     */
     expireTag(call: TagWrite & { expiresAt: number | null }): { stale: 'content' } {
       const repositoryId = begin(call)
       const { caller, at, repository, tag, expiresAt } = call
       if (expiresAt !== null && expiresAt <= at)
-        throw registryError('REQUEST_INVALID', 'a tag ends at a time to come; to end it now, delete it')
+        throw registryError(
+          'REQUEST_INVALID',
+          'expiresAt must be in the future; to expire the tag now, delete it',
+        )
       if (expiresAt !== null && expiresAt > LAST_TIME)
-        throw registryError('REQUEST_INVALID', 'a tag ends before the year 10000, or never (null)')
+        throw registryError('REQUEST_INVALID', 'expiresAt must be before the year 10000, or null for never')
       const row = tags.find(repositoryId, tag, at)
       if (row === undefined) throw registryError('MANIFEST_UNKNOWN', `${repository} has no tag "${tag}"`)
       if (row.expiresAt === expiresAt) return { stale: 'content' }
@@ -59,7 +65,10 @@ export function tagWrites({
   }
 }
 
-/** The beginning of every write of a tag: its repository's id. Throws NAME_UNKNOWN, or DENIED (412). */
+/**
+ * Begins every write of a tag: checks the condition and returns the repository's id. Throws NAME_UNKNOWN, or DENIED
+ * (412).
+ */
 export type BeginTagWrite = (call: TagWrite) => number
 
 export function tagWriteBeginning(find: RepositoryReads['find'], tags: TagMoves): BeginTagWrite {

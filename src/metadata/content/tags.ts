@@ -7,25 +7,25 @@ import { isTagAt, selectTags, type TagQuery, type TagRow, toTag } from './listed
 import type { RepositoryReads } from './repositories.ts'
 import { tagSearch } from './tag-search.ts'
 
-/** Reads of tags. `now` is milliseconds since 1970: a tag whose end has come is not among them. */
+/** Reads of tags. `now` is milliseconds since 1970; expired tags are left out. */
 export function tagReads(db: Db, { find }: Pick<RepositoryReads, 'find'>) {
   const { page, byName, ofManifest } = statements(db)
   const search = tagSearch(db)
   return {
-    /** At most `limit` tags after `last`, in byte order; undefined when there is no such repository. */
+    /** Returns at most `limit` tags after `last`, in byte order; undefined without such a repository. */
     list(name: RepositoryName, last: string, limit: number, now: number): Tag[] | undefined {
       const repositoryId = find(name)
       if (repositoryId === undefined) return undefined
       return page.all({ repositoryId, last, limit, now }).map((row) => row.name as Tag)
     },
 
-    /** One tag with what it points at. */
+    /** Returns a tag with its manifest. */
     find(repository: RepositoryName, name: Tag, now: number): TagRow | undefined {
       const row = byName.get({ repository, name, now })
       return row && toTag(row)
     },
 
-    /** At most `limit` tags that match; undefined when there is no such repository. */
+    /** Returns at most `limit` matching tags; undefined without such a repository. */
     async search(
       name: RepositoryName,
       query: TagQuery,
@@ -36,7 +36,7 @@ export function tagReads(db: Db, { find }: Pick<RepositoryReads, 'find'>) {
       return repositoryId === undefined ? undefined : await search(repositoryId, query, limit, now)
     },
 
-    /** At most `limit` tags after `last` that point at a manifest. */
+    /** Returns at most `limit` tags after `last` that point at a manifest. */
     ofManifest: (manifestId: number, last: string, limit: number, now: number): Tag[] =>
       ofManifest.all({ manifestId, last, limit, now }).map((row) => row.name as Tag),
   }

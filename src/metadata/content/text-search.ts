@@ -1,9 +1,9 @@
 import { type Column, type Placeholder, type SQL, sql } from 'drizzle-orm'
 
-/** A trigram index finds no shorter text; counted as code points. */
+/** The shortest text that a trigram index finds, in code points. */
 const TRIGRAM = 3
 
-/** A column is like the pattern of a text, whatever the case of its ASCII letters. */
+/** Matches a column against a pattern, ignoring the case of ASCII letters. */
 export function isLike(column: Column, pattern: SQL | Placeholder): SQL {
   return sql`${column} like ${pattern} escape '\\'`
 }
@@ -13,7 +13,7 @@ export function likePattern(text: string): string {
   return `%${text.replace(/[\\%_]/g, '\\$&')}%`
 }
 
-/** What an FTS5 index of trigrams is asked for, so that none of its syntax has a meaning; undefined for a text too short. */
+/** Returns the text as a literal FTS5 query without special syntax; undefined if it is too short for trigrams. */
 export function trigramQuery(text: string): string | undefined {
   // FTS5 reads a query up to its first NUL, which no name has.
   const plain = text.replaceAll('\0', ' ')

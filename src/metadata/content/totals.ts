@@ -3,7 +3,7 @@ import type { Db } from '../database.ts'
 import { total } from '../schema.ts'
 import { number, statement, text } from '../statement.ts'
 
-/** Reads a sum that is kept with every change; 0 when there is none of this name. */
+/** Reads a sum that triggers keep current; 0 if there is none of this name. */
 export type ReadTotal = (name: TotalName) => number
 
 type TotalName =
@@ -23,7 +23,7 @@ export function totals(db: Db): ReadTotal {
   return (name) => byName.get({ name })?.value ?? 0
 }
 
-/** Writes a value that no trigger keeps. */
+/** Writes a value that no trigger updates. */
 export type WriteTotal = (name: TotalName, value: number) => void
 
 export function totalWrites(db: Db): WriteTotal {

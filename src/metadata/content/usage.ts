@@ -23,7 +23,10 @@ export interface UsageEntry {
   account: string | undefined
   pulls: number
   pushes: number
-  /** Milliseconds since 1970. Also set by a HEAD, which is not a pull: a client that has the image asks for nothing else. */
+  /**
+   * Milliseconds since 1970. Also set by a HEAD, which is not a pull, because a client that has the image sends only
+   * that.
+   */
   lastPulledAt: number | undefined
   lastPushedAt: number | undefined
 }
@@ -66,7 +69,10 @@ export function usageWrites(db: Db, findManifest: FindManifest) {
   const useTags = tagsInUse(db)
   const countPulls = pullCounter(db)
   return {
-    /** Adds to the counters of repositories and tags, and to who pulled on which day. Skips repositories that are gone. */
+    /**
+     * Adds to the counters of repositories and tags, and to the pulls by day. Skips repositories that no longer
+     * exist.
+     */
     addUsage({ entries }: { entries: UsageEntry[] }): void {
       const addPulls = countPulls()
       for (const { repository, tag, digest, account, pulls, pushes, ...last } of entries) {
@@ -84,14 +90,15 @@ export function usageWrites(db: Db, findManifest: FindManifest) {
   }
 }
 
-/** The newer of two times, each of which may be null. Entries are not in the order of their times. */
+/** Returns the newer of two times, each of which may be null, because entries are not ordered by time. */
 function newer(known: SQLiteColumn, used: Placeholder): SQL {
   return sql`max(coalesce(${known}, ${used}), coalesce(${used}, ${known}))`
 }
 
 /**
- * Refreshes the last pull of the tags at a manifest, and at the indexes that list it, so that retention does not expire
- * what is deployed by digest. More tags than the limit need not be refreshed: those that are keep the manifest.
+ * Refreshes the last pull of the tags at a manifest, and at the indexes that list it, so that retention does not
+ * expire what is deployed by digest. Beyond the limit, no more tags need to be refreshed, because the refreshed ones
+ * keep the manifest.
  */
 function tagsInUse(db: Db) {
   const use = statement(

@@ -6,7 +6,7 @@ import { manifest, repository, tag } from '../schema.ts'
 import { number, statement, text } from '../statement.ts'
 import { isTagAt } from './listed-tag.ts'
 
-/** The manifest that images of Docker V1 are made of; `storedAs` is its digest as the database holds it. */
+/** The manifest behind Docker V1 images. `storedAs` is its digest in the database. */
 export interface V1ManifestRow {
   id: number
   repositoryId: number
@@ -17,7 +17,7 @@ export interface V1TagRow extends V1ManifestRow {
   tag: Tag
 }
 
-/** Reads for Docker V1, whose images are named by the rows of manifests. */
+/** Reads for Docker's V1 API, whose image ids name rows of manifests. */
 export function v1ImageReads(db: Db) {
   const columns = { id: manifest.id, repositoryId: manifest.repositoryId, storedAs: manifest.digest }
   const tags = ({ name, now }: { name: Placeholder; now: Placeholder }, more: SQL) =>
@@ -49,14 +49,17 @@ export function v1ImageReads(db: Db) {
       .where(and(eq(manifest.id, id), isNull(manifest.deletedAt), isNull(repository.deletedAt))),
   )
   return {
-    /** At most `limit` tags after `last`, in byte order; `now` is milliseconds since 1970, for tags end. */
+    /**
+     * Returns at most `limit` tags after `last`, in byte order; `now` is milliseconds since 1970, because tags
+     * expire.
+     */
     tags: (name: RepositoryName, last: string, limit: number, now: number): V1TagRow[] =>
       page.all({ name, last, limit, now }).map((row) => ({ ...row, tag: row.tag as Tag })),
 
     findTag: (name: RepositoryName, wanted: Tag, now: number): V1ManifestRow | undefined =>
       one.get({ name, tag: wanted, now }),
 
-    /** The manifest of a row, with the name of its repository. */
+    /** Returns the manifest of a row, with the name of its repository. */
     find(id: number): (V1ManifestRow & { repository: RepositoryName; digest: Digest }) | undefined {
       const row = byId.get({ id })
       if (row === undefined) return undefined

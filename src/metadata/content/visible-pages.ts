@@ -1,14 +1,14 @@
-/** Rows that one page looks at, shown or not: some milliseconds. */
+/** How many rows one page examines, which takes some milliseconds. */
 const LOOKED_AT_MAX = 2048
 
-/** Rows that are read at once, at first and at most. */
+/** How many rows are read at once, at first and at most. */
 const CHUNK_MIN = 64
 const CHUNK_MAX = 512
 
 /** A part of a list. */
 export interface Part<T, K> {
   rows: T[]
-  /** Where the list goes on; undefined at its end. A part may be shorter than asked for, even empty, and go on. */
+  /** The cursor of the next part; undefined at the end. A part may be short or empty and still have a next one. */
   next: K | undefined
 }
 
@@ -20,7 +20,7 @@ export interface Walk<T, K> {
   isShown(row: T): boolean
 }
 
-/** Reads at most `limit` rows that the caller may see, and looks at a bounded number of others. */
+/** Reads at most `limit` rows that the caller may see, and skips a bounded number of others. */
 export function readPart<T, K>(walk: Walk<T, K>, after: K, limit: number): Part<T, K> {
   const rows: T[] = []
   let key = after

@@ -8,13 +8,13 @@ import { number, statement } from '../statement.ts'
 import { batchOf, type CollectionBatch, type CollectionCall } from './collection.ts'
 import type { ManifestPurge } from './manifest-purge.ts'
 
-/** A batch that has removed rows of blobs: their bytes are for the store to remove, after the commit. */
+/** A batch that has removed rows of blobs. After the commit, the store must remove their bytes. */
 export interface BlobBatch extends CollectionBatch {
   repositories: number
   blobs: { digest: Digest; size: number }[]
 }
 
-/** Rows of a repository that one statement removes. */
+/** How many rows of a repository one statement removes. */
 const ROWS_AT_ONCE = 100
 
 const link = { repositoryId: number, blobId: number }
@@ -47,7 +47,7 @@ export function blobCollectionWrites(
       .where(and(eq(repositoryBlob.blobId, blobId), eq(repositoryBlob.repositoryId, repositoryId))),
   )
   return {
-    /** Removes blobs from repositories whose manifests do not name them since before the grace. */
+    /** Removes blobs from repositories whose manifests have not referenced them for the grace period. */
     collectBlobs({ until, garbageWindow, limit }: CollectionCall): BlobBatch {
       const rows = candidates.all({ before: until - garbageWindow.graceMs, limit })
       const blobs: BlobBatch['blobs'] = []
@@ -58,7 +58,7 @@ export function blobCollectionWrites(
       return { ...batchOf({ more: rows.length === limit || done < rows.length }), repositories: 0, blobs }
     },
 
-    /** Removes what a repository holds that was deleted before the window; with the last of it the repository. */
+    /** Removes the content of repositories that were deleted before the undo window, and finally their rows. */
     collectRepositories({ at, until, garbageWindow, limit }: CollectionCall): BlobBatch {
       const found = repositories.oldest.get({ before: until - garbageWindow.windowMs })
       if (found === undefined) return { ...batchOf({}), repositories: 0, blobs: [] }
@@ -69,7 +69,7 @@ export function blobCollectionWrites(
 
 export type DropLink = ReturnType<typeof dropLink>
 
-/** Removes a link; with the last one of a blob its row, which it answers. */
+/** Removes a link. With a blob's last link, also removes and returns the blob's row. */
 export function dropLink(db: Db) {
   const unlink = statement(db, link, ({ repositoryId, blobId }) =>
     db
@@ -98,9 +98,9 @@ function deletedRepositories(db: Db, { drop, remove, setDeleted }: Parts) {
     oldest,
 
     /**
-     * Takes at most `limit` rows out of a repository, as far as a part's time goes: tags, then manifests, links and
-     * history, at last its own. From the first one on it was deleted in 1970, so that no restore, however old, brings
-     * back a part of it.
+     * Removes at most `limit` rows of a repository within a part's time: tags, then manifests, links and history, and
+     * finally its own row. With the first one, its deletion is dated to 1970, so that it can no longer be restored in
+     * part.
      */
     empty(repositoryId: number, at: number, limit: number): BlobBatch {
       const batch: BlobBatch = { ...batchOf({ more: true }), repositories: 0, blobs: [] }

@@ -15,10 +15,10 @@ import { untaggedWalk } from './untagged-walk.ts'
 export interface CollectionCall {
   /** Milliseconds since 1970. */
   at: number
-  /** What is old enough by this time is removed; milliseconds since 1970, not after `at`. */
+  /** The time by which garbage must be old enough, in milliseconds since 1970; not after `at`. */
   until: number
   garbageWindow: GarbageWindow
-  /** Rows that it removes at most. */
+  /** The maximum rows that it removes. */
   limit: number
 }
 
@@ -28,7 +28,7 @@ export interface CollectionBatch {
   manifests: number
   /** Bytes of manifests. */
   bytes: number
-  /** There is more to collect now. */
+  /** Whether there is more to collect now. */
   more: boolean
   stale: Stale | undefined
 }
@@ -51,7 +51,7 @@ export function collectionWrites(
   )
   const history = oldHistory(db)
   return {
-    /** Removes tags whose end has come. */
+    /** Removes expired tags. */
     collectTags({ at, until, limit }: CollectionCall): CollectionBatch {
       const rows = expired.all({ at: until, limit })
       const taken = within(rows, ({ repositoryId, name }) => tags.find(repositoryId, name as Tag, at))
@@ -62,7 +62,7 @@ export function collectionWrites(
       })
     },
 
-    /** Removes manifests that were deleted, or lost what had reached them, before the window. */
+    /** Removes manifests that were deleted or became unreferenced before the undo window. */
     collectManifests(call: CollectionCall): CollectionBatch {
       const { until, garbageWindow, limit } = call
       const before = until - garbageWindow.windowMs
@@ -72,8 +72,8 @@ export function collectionWrites(
     },
 
     /**
-     * Removes manifests that never had a tag, as the policies of repositories say, from the repository after `after`
-     * on. Answers where to go on.
+     * Removes manifests that never had a tag according to the settings of repositories, starting after the repository
+     * `after`. Returns where to continue.
      */
     collectUntagged(call: CollectionCall & { after: number }): CollectionBatch & { after: number } {
       const isOver = partTime()
@@ -92,7 +92,7 @@ export function collectionWrites(
       return { ...batchOf({ more: true }), after }
     },
 
-    /** Forgets moves of tags from before the window. */
+    /** Removes moves of tags from before the undo window. */
     trimHistory({ until, garbageWindow, limit }: CollectionCall): CollectionBatch {
       return batchOf({ more: history.trim(until - garbageWindow.windowMs, limit) })
     },
@@ -116,7 +116,7 @@ function oldHistory(db: Db) {
     db.delete(tagHistory).where(lte(tagHistory.id, id)),
   )
   return {
-    /** Removes the oldest moves, up to the first one that is not older; answers whether there may be more of them. */
+    /** Removes the oldest moves up to a time. Returns whether there may be more. */
     trim(before: number, limit: number): boolean {
       const rows = oldest.all({ limit })
       const kept = rows.findIndex((row) => row.at >= before)
@@ -132,7 +132,7 @@ function purgeMarked(db: Db, reach: Reachability, purge: ManifestPurge['purge'])
     db.select({ id: manifest.id }).from(manifest).where(sql`${manifest.id} = ${id} and ${isReached}`),
   )
   return (rows: PurgedManifest[], { at, until, garbageWindow, limit }: CollectionCall): CollectionBatch => {
-    // Whoever has found one of them here, as part of a whole, has a grace from now on to name it.
+    // A client may have found one of them here as part of an index, and then has a grace period to reference it.
     const since = until - garbageWindow.windowMs + garbageWindow.graceMs
     const batch = batchOf({ stale: rows.length > 0 ? 'content' : undefined })
     const done = within(rows, (row) => {

@@ -5,26 +5,25 @@ import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { bytes, number, optional, statement, text } from '../statement.ts'
 
-/** Repositories, and names of one reason, that are told of at most. */
+/** The maximum repositories that are explained, and names per reason. */
 const REPOSITORIES_MAX = 100
 const NAMES_MAX = 20
 const NAMES = sql.raw(`limit ${NAMES_MAX}`)
 
-/** Why something in a repository is kept, or when it goes. */
+/** Why content in a repository is kept, or when it is deleted. */
 export interface Explanation {
   kind: 'manifest' | 'blob'
   repository: RepositoryName
   digest: Digest
   reasons: Reason[]
-  /** When it goes, in milliseconds since 1970; undefined: it stays. */
+  /** When it will be deleted, in milliseconds since 1970; undefined if it is kept. */
   collectableAt: number | undefined
 }
 
 /**
- * `tag`, `index`, `subject` and `manifest` reach it; their `names` are tags or digests. Tags that all have an end keep it
- * until the window after the last of them. `pushed` (or asked for by
- * somebody who may push), `unreferenced`, `untagged`, `deleted` and `repository-deleted` keep it until a time, or for
- * good.
+ * `tag`, `index`, `subject` and `manifest` reference it; their `names` are tags or digests. If all tags expire, it is
+ * kept for the undo window after the last one. `pushed` (or requested by a client that may push), `unreferenced`,
+ * `untagged`, `deleted` and `repository-deleted` keep it until a time, or forever.
  */
 export interface Reason {
   reason:
@@ -55,7 +54,7 @@ interface Row {
 type ManifestRow = Row & { digest: Buffer; untaggedAt: number | null; untaggedDays: number | null }
 type Named = { name: Buffer | string }
 
-/** Says of a digest, in each repository or one, why it is kept. */
+/** Explains why a digest is kept, in one repository or in each that has it. */
 export function explanations(db: Db) {
   const manifests = manifestStatements(db)
   const blobs = blobStatements(db)

@@ -2,7 +2,7 @@ import { type Placeholder, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../database.ts'
 import { bytes, number, statement } from '../statement.ts'
 
-/** Manifests that are looked at for one candidate at most; what more go with it is not counted. */
+/** The maximum manifests that are examined for one candidate. The bytes of further ones are not counted. */
 const MANIFESTS_MAX = 100
 const LIMIT = sql.raw(`limit ${MANIFESTS_MAX}`)
 
@@ -13,8 +13,8 @@ interface Named {
 export type GarbageBytes = ReturnType<typeof garbageBytes>
 
 /**
- * Says how many bytes are free when a manifest has gone, with what only it reaches. A blob of several manifests that are
- * garbage counts for the first of them.
+ * Returns how many bytes deleting a manifest frees, including everything that only it references. A blob of several
+ * garbage manifests counts for the first of them.
  */
 export function garbageBytes(db: Db) {
   const ofManifest = <Row>(build: (id: Placeholder) => SQL<Row>) =>
@@ -54,7 +54,7 @@ export function garbageBytes(db: Db) {
       from manifest_reference r join manifest m on m.id = r.manifest_id
       where r.digest = ${digest} and r.repository_id = ${repositoryId} ${LIMIT}`,
   )
-  /** The manifest, and what goes because of it. */
+  /** The manifest, and what is deleted with it. */
   const wholeOf = (root: number): Set<number> => {
     const whole = new Set([root])
     for (const id of whole) {

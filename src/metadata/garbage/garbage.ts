@@ -9,21 +9,21 @@ import { number, statement } from '../statement.ts'
 import { type GarbageBytes, garbageBytes } from './garbage-bytes.ts'
 import { untaggedWalk } from './untagged-walk.ts'
 
-/** Something that goes when nothing happens. */
+/** Content that will be deleted unless something changes. */
 export interface Candidate {
   kind: 'tag' | 'manifest' | 'repository' | 'blob'
   repository: RepositoryName
   digest: Digest | undefined
   tag: Tag | undefined
   why: 'expired' | 'deleted' | 'unreferenced' | 'untagged'
-  /** Since when it is garbage, and when it goes, in milliseconds since 1970. */
+  /** Since when it is garbage, and when it will be deleted, in milliseconds since 1970. */
   since: number
   collectableAt: number
-  /** Bytes that are free then, or with what goes after it because of that: at least so many. */
+  /** A lower bound of the bytes that this frees, including what becomes garbage because of it. */
   bytes: number
 }
 
-/** Where a page begins: after the row that has these values in the source of this number. */
+/** The position of a page: the row with these values in the source of this number. */
 export interface GarbageCursor {
   source: number
   after: [number, number, number]
@@ -31,17 +31,17 @@ export interface GarbageCursor {
 
 export interface GarbagePage {
   items: Candidate[]
-  /** Undefined: there is no more. */
+  /** Undefined at the end. */
   next: GarbageCursor | undefined
 }
 
-/** Repositories without garbage that one page passes by at most. */
+/** The maximum repositories without garbage that one page skips. */
 const REPOSITORIES_PASSED_MAX = 200
 
 type Source = (after: GarbageCursor['after'], limit: number, garbageWindow: GarbageWindow) => Found[]
 type Found = { after: GarbageCursor['after']; candidate: Candidate | undefined }
 
-/** Reads of what the collector is to take. */
+/** Reads of the candidates of garbage collection. */
 export function garbageReads(db: Db) {
   const bytesOf = garbageBytes(db)
   const sources: Source[] = [
@@ -53,7 +53,7 @@ export function garbageReads(db: Db) {
     unreferencedBlobs(db),
   ]
   return {
-    /** At most `limit` candidates after the cursor; a page may be short, or empty, and yet there is a next one. */
+    /** Returns at most `limit` candidates after the cursor. A page may be short or empty and still have a next one. */
     page(cursor: GarbageCursor, garbageWindow: GarbageWindow, limit: number): GarbagePage {
       const items: Candidate[] = []
       let { source, after } = cursor

@@ -10,7 +10,7 @@ import { manifest, manifestBytes, manifestDigest, manifestReference, repositoryB
 import { bytes, number, statement } from '../statement.ts'
 import type { Reachability } from './reachability.ts'
 
-/** A manifest that goes. */
+/** A manifest to delete. */
 export interface PurgedManifest {
   id: number
   repositoryId: number
@@ -22,7 +22,7 @@ export interface PurgedManifest {
 
 export type ManifestPurge = ReturnType<typeof manifestPurge>
 
-/** Removes manifests for good: their rows, and with the last row of a digest its bytes. */
+/** Permanently deletes manifests: their rows, and with the last row of a digest its bytes. */
 export function manifestPurge(
   db: Db,
   {
@@ -33,7 +33,9 @@ export function manifestPurge(
   }: { recordEvent: RecordEvent; reach: Reachability; rows: ManifestRows; tags: TagRows },
 ) {
   const { otherDigests, releaseBlobs, removals, removeBytes } = purgeStatements(db)
-  /** Removes the row and what belongs to it. Its blobs are unreferenced since `at`. Answers the bytes that are free. */
+  /**
+   * Removes the row and what belongs to it. Its blobs are unreferenced since `at`. Returns the bytes that are freed.
+   */
   const remove = (
     { id, repositoryId, digest, size }: Omit<PurgedManifest, 'repository'>,
     at: number,
@@ -46,9 +48,9 @@ export function manifestPurge(
     remove,
 
     /**
-     * Takes a manifest out of a repository that stays. What only it has reached is garbage since `since`, its blobs
-     * since `releasedAt`; tags that belong to it by their name go with it. Answers the bytes that are free, and how
-     * many tags went.
+     * Removes a manifest from a repository that stays. What only it references is garbage since `since`, and its
+     * blobs since `releasedAt`. Tags that belong to it by their names are removed with it. Returns the bytes that are
+     * freed, and the number of removed tags.
      */
     purge(row: PurgedManifest, at: number, since: number, releasedAt = at): { bytes: number; tags: number } {
       const { repositoryId, repository } = row

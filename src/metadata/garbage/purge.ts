@@ -22,9 +22,9 @@ export interface PurgeCall extends PurgeTarget, Write {
   /** The clock for deletions, in milliseconds since 1970. */
   until: number
   garbageWindow: GarbageWindow
-  /** The time of the last push: what loses its last reference here has been garbage since then. */
+  /** The time of the last push. Content that loses its last reference here has been garbage since then. */
   pushedAt: number
-  /** How many rows are changed at most. */
+  /** The maximum rows that are changed. */
   limit: number
 }
 
@@ -44,7 +44,7 @@ const isIn = ({ repository, digest }: { repository: Placeholder; digest: Placeho
   and (${digest} is null or manifest.digest = ${digest}
     or manifest.id in (select manifest_id from manifest_digest where digest = ${digest}))`
 
-/** Writes that end the window of undo early, each a bounded batch. */
+/** Writes that end the undo window early, each a bounded batch. */
 export function purgeWrites(
   db: Db,
   {
@@ -58,12 +58,12 @@ export function purgeWrites(
     repository: call.repository ?? null,
     digest: call.digest === undefined ? null : digestToBytes(call.digest),
   })
-  /** What reaches its end at this time is kept for one grace after the last push. */
+  /** The time as garbage that lets content be collected one grace period after the last push. */
   const stampOf = ({ graceMs, windowMs }: GarbageWindow, pushedAt: number) => pushedAt + graceMs - windowMs
   return {
     /**
-     * Ends the window of deleted repositories, which the collector removes next, and of manifests that lost their last
-     * tag, which stay until one grace after the last push.
+     * Ends the undo window of deleted repositories, which are then collected, and of manifests that lost their last
+     * tag, which stay for one grace period after the last push.
      */
     expireWindows(call: PurgeCall): PurgeBatch {
       const { caller, at, limit, garbageWindow, pushedAt } = call
@@ -84,7 +84,10 @@ export function purgeWrites(
       }
     },
 
-    /** Removes deleted manifests, and those whose window is over. Their blobs are unreferenced since the last push. */
+    /**
+     * Removes deleted manifests, and those whose undo window has ended. Their blobs are unreferenced since the last
+     * push.
+     */
     purgeManifests(call: PurgeCall): PurgeBatch {
       const { caller, at, until, garbageWindow, pushedAt, limit } = call
       const before = until - garbageWindow.windowMs
@@ -98,7 +101,7 @@ export function purgeWrites(
       return { repositories: 0, manifests: done, more, stale: done > 0 ? 'content' : undefined }
     },
 
-    /** Corrects what a purge has dated by the time of a push, when there has been a newer push. */
+    /** Corrects the marks that a purge dated by the last push, if there was a newer push meanwhile. */
     postponePurged({
       pushedAt,
       newerAt,

@@ -5,8 +5,8 @@ import { bytes, number, statement } from '../statement.ts'
 import type { VersionOfCall } from '../versions.ts'
 
 /**
- * A condition on rows of `manifest`: a tag points at it, or a manifest of its repository that is not deleted is an index
- * that lists it, or is its subject.
+ * A condition on rows of `manifest`: it is referenced by a tag, by an index in its repository that is not deleted, or
+ * because its subject exists there.
  */
 export const isReached: SQL = sql`(
   exists (select 1 from tag t where t.manifest_id = manifest.id)
@@ -23,7 +23,7 @@ export const isReached: SQL = sql`(
     or exists (select 1 from manifest_digest d join manifest s on s.id = d.manifest_id
       where d.digest = manifest.subject and d.repository_id = manifest.repository_id and s.deleted_at is null))))`
 
-/** The ids of what a manifest can reach: the entries of an index, and its referrers, by any of its digests. */
+/** Selects the ids of what a manifest can keep: the entries of an index, and its referrers, by any of its digests. */
 const reachable = (id: Placeholder): SQL => sql`(
   select c.id from manifest_reference r join manifest c on c.digest = r.digest and c.repository_id = r.repository_id
     where r.manifest_id = ${id} and r.role = 'child'
@@ -52,9 +52,9 @@ const found = { id: number, version: number }
 const left = { ...found, at: number }
 
 /**
- * Keeps when each manifest became garbage, in the transaction of the change. One that is not deleted has, while
- * something reaches it, neither `unreferencedAt` nor `untaggedAt`; otherwise it has one of them. One that is deleted has
- * neither.
+ * Records when each manifest became garbage, in the transaction of the change. A manifest that is not deleted has
+ * neither `unreferencedAt` nor `untaggedAt` while something references it, and otherwise one of them. A deleted one
+ * has neither.
  */
 export function reachability(db: Db, version: VersionOfCall) {
   const unmark = (version: Placeholder, condition: SQL | undefined) =>
@@ -62,7 +62,7 @@ export function reachability(db: Db, version: VersionOfCall) {
       .update(manifest)
       .set({ unreferencedAt: null, untaggedAt: null, version: sql`${version}` })
       .where(condition)
-  // A push has just written the row: it need not be written twice.
+  // A push has just written the row, which need not be written twice.
   const reached = statement(db, found, ({ id, version }) =>
     unmark(version, and(eq(manifest.id, id), or(isMarked, ne(manifest.version, version)))),
   )
@@ -99,23 +99,26 @@ export function reachability(db: Db, version: VersionOfCall) {
     /** A tag points at the manifest from now on. */
     reached: (manifestId: number) => reached.run({ id: manifestId, version: version() }),
 
-    /** A tag has left the manifest, or it was brought back: it is garbage since `at`, unless something reaches it. */
+    /**
+     * A tag was removed from the manifest, or the manifest was restored: it is garbage since `at`, unless something
+     * references it.
+     */
     lost: (manifestId: number, at: number) => lost.run({ id: manifestId, at, version: version() }),
 
-    /** The manifest was pushed by its digest: it has no tag since `at`, unless something reaches it. */
+    /** The manifest was pushed by digest: it is untagged since `at`, unless something references it. */
     untagged: (manifestId: number, at: number) => untagged.run({ id: manifestId, at, version: version() }),
 
-    /** A manifest came that has these digests, and lists nothing: its referrers are reached. */
+    /** A manifest with these digests, which lists nothing, was added: its referrers are referenced. */
     subjectCame: (repositoryId: number, digests: Buffer[]): void => {
       for (const digest of digests) subjectCame.run({ repositoryId, digest, version: version() })
     },
 
-    /** The manifest is there from now on (pushed, brought back): what it lists, and its referrers, are reached. */
+    /** The manifest was pushed or restored: what it lists, and its referrers, are referenced. */
     appeared: (manifestId: number) => appeared.run({ id: manifestId, version: version() }),
 
     /**
-     * The manifest is deleted: what only it has reached is garbage since `at`, or since its own push, or since something
-     * else has left it, if that is later.
+     * The manifest was deleted: what only it referenced is garbage since `at`, or since its own push or the loss of
+     * another reference, if that is later.
      */
     vanished: (manifestId: number, at: number) => vanished.run({ id: manifestId, at, version: version() }),
   }

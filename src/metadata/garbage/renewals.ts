@@ -5,7 +5,7 @@ import type { Db } from '../database.ts'
 import { manifest } from '../schema.ts'
 import { bytes, number, statement, text } from '../statement.ts'
 
-/** Writes that keep what a push in progress may name from the collector. */
+/** Writes that protect content that a push in progress may reference from garbage collection. */
 export function renewalWrites(db: Db) {
   const renewBlob = statement(
     db,
@@ -29,11 +29,11 @@ export function renewalWrites(db: Db) {
       .returning({ id: manifest.id }),
   )
   return {
-    /** A blob that no manifest names is unreferenced since `at` only. Answers whether the repository still holds it. */
+    /** Dates an unreferenced blob to `at`. Returns whether the repository still has it. */
     renewBlob: (call: { at: number; repository: RepositoryName; digest: Digest }): boolean =>
       renewBlob.get({ ...call, digest: digestToBytes(call.digest) }) !== undefined,
 
-    /** A manifest that nothing reaches is so since `since` only. Answers whether it is still there. */
+    /** Dates an unreferenced manifest to `since`. Returns whether it still exists. */
     renewManifest: (call: { id: number; since: number }): boolean => renewManifest.get(call) !== undefined,
   }
 }

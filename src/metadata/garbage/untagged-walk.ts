@@ -4,7 +4,7 @@ import type { Db } from '../database.ts'
 import { repository } from '../schema.ts'
 import { number, statement } from '../statement.ts'
 
-/** Walks over the repositories that may have untagged manifests which are to go. */
+/** Iterates over the repositories that may have untagged manifests to delete. */
 export function untaggedWalk(db: Db) {
   const columns = { id: repository.id, untaggedDays: repository.untaggedDays }
   const withUntagged = statement(db, { after: number }, ({ after }) =>
@@ -26,7 +26,7 @@ export function untaggedWalk(db: Db) {
       .limit(1),
   )
   return {
-    /** The next repository, by its id: of those with a policy of their own, when there is none for all. */
+    /** Returns the next repository by id. Without a server-wide setting, only those with their own setting. */
     next: (after: number, { untaggedDays }: GarbageWindow) =>
       untaggedDays === 0 ? withPolicy.get({ after }) : withUntagged.get({ after }),
   }

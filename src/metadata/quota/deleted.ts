@@ -4,23 +4,23 @@ import type { Db } from '../database.ts'
 import { number, statement, text } from '../statement.ts'
 import { turn } from '../turn.ts'
 
-/** Blobs that are looked at in one turn, and altogether. */
+/** How many blobs are examined in one turn, and in total. */
 const BLOBS_READ = 10
 const BLOBS_MAX = 20_000
 
-/** Manifests that are looked at for each blob. One that more of them need counts as in use. */
+/** How many manifests are examined for each blob. A blob that more of them need counts as in use. */
 const USERS_MAX = 200
 
-/** How much of what a namespace holds would be freed by a purge. */
+/** How much of a namespace's content a purge would free. */
 export interface DeletedBytes {
   bytes: number
-  /** Whether there may be more, because not every blob was looked at. */
+  /** Whether there may be more, because not every blob was examined. */
   isPart: boolean
 }
 
 /**
- * Reads how many bytes of a namespace, or of the whole server (`**`), only manifests need that are deleted or untagged. Other
- * requests get their turns.
+ * Returns how many bytes of a namespace, or of the whole server (`**`), only deleted or untagged manifests need.
+ * Other requests get a turn in between.
  */
 export function deletedReader(db: Db) {
   const ofNamespace = statement(
@@ -53,7 +53,7 @@ export function deletedReader(db: Db) {
   }
 }
 
-/** Whether manifests need the blob `b`, but none of them is in use. */
+/** Tests whether manifests need the blob `b`, but none of them is in use. */
 function isDeleted(isMeant: SQL): SQL {
   const users = (isInUse: SQL) => sql`exists (select 1 from manifest_reference r
     join manifest m on m.id = r.manifest_id join repository p on p.id = m.repository_id

@@ -40,7 +40,7 @@ export function quotaWrites(
     return row
   }
   return {
-    /** Sets the limits of a namespace; answers whether it had none. */
+    /** Sets the limits of a namespace. Returns whether it had none. */
     putQuota(call: QuotaWrite & QuotaLimits): boolean {
       const { caller, at, namespace, bytesMax = null, repositoriesMax = null, tagsMax = null } = call
       const row = find(call)
@@ -81,7 +81,7 @@ type QuotaEvent = Extract<EventType, `quota.${string}`>
 /** Reads of the quotas that were set with the API. */
 export function quotaReads(db: Db) {
   return {
-    /** At most `limit` namespaces, the largest first. */
+    /** Returns at most `limit` namespaces, the largest first. */
     largest: (limit: number): string[] =>
       db
         .select({ namespace: namespaceUsage.namespace })
@@ -96,7 +96,7 @@ export function quotaReads(db: Db) {
   }
 }
 
-/** Holds the quotas in the writer's thread, and refuses writes that pass one. */
+/** Holds the quotas in the writer's thread, and refuses writes that exceed one. */
 export function quotaLimits(usageOf: ReadUsage) {
   let quotas: readonly Quota[] = []
   /** Returns a function that throws DENIED if what the namespace holds has since grown beyond a quota. */
@@ -113,7 +113,7 @@ export function quotaLimits(usageOf: ReadUsage) {
       quotas = all
     },
 
-    /** Makes an operation throw DENIED, and change nothing, where what it adds passes a quota. */
+    /** Makes an operation throw DENIED, and change nothing, if it exceeds a quota. */
     limited<A extends { repository: RepositoryName }, R>(operation: (call: A) => R): (call: A) => R {
       return (call) => {
         if (quotas.length === 0) return operation(call)
@@ -124,7 +124,7 @@ export function quotaLimits(usageOf: ReadUsage) {
       }
     },
 
-    /** The same for an operation that is done in parts. The parts before the one that passes a quota stay done. */
+    /** Does the same for an operation in parts. The parts before the one that exceeds a quota stay committed. */
     limitedParts<A extends { repository: RepositoryName }, R>(
       operation: (call: A) => Parts<R>,
     ): (call: A) => Parts<R> {

@@ -8,13 +8,13 @@ import { repository } from '../schema.ts'
 import type { Parts } from '../stale.ts'
 import { number, statement, text } from '../statement.ts'
 
-/** Repositories that are read at once. */
+/** How many repositories are read at once. */
 const REPOSITORIES_READ = 100
 
-/** Every repository is counted. */
+/** Whether every repository is counted. */
 const ALL = Number.MAX_SAFE_INTEGER
 
-/** Reads what a namespace holds; `**` is the whole server. */
+/** Returns what a namespace holds; `**` is the whole server. */
 export type ReadUsage = (namespace: string) => QuotaUsage
 
 export function usageReader(db: Db, total: ReadTotal): ReadUsage {
@@ -43,7 +43,7 @@ interface CountingParts {
   setQuotas: (quotas: readonly Quota[]) => void
 }
 
-/** Begins and ends the counting of what namespaces hold: without a quota it costs a push nothing. */
+/** Starts and stops counting what namespaces hold, so that without a quota it costs pushes nothing. */
 export function countingWrites(db: Db, { total, write, setQuotas }: CountingParts) {
   const local = statement(db, { after: number, limit: number }, ({ after, limit }) =>
     db
@@ -55,7 +55,7 @@ export function countingWrites(db: Db, { total, write, setQuotas }: CountingPart
   )
   const counts = countStatements(db)
   return {
-    /** Applies the quotas from now on. Resolves when what the namespaces hold is counted. */
+    /** Applies the quotas from now on. Ends when what the namespaces hold has been counted. */
     *applyQuotas({ quotas }: { quotas: Quota[] }): Parts<void> {
       setQuotas(quotas)
       const counted = total('quota.counted')

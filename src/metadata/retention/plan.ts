@@ -11,10 +11,10 @@ import { event, repository } from '../schema.ts'
 import type { Parts } from '../stale.ts'
 import { number, statement } from '../statement.ts'
 
-/** Rows that are read at once. */
+/** How many rows are read at once. */
 const ROWS_READ = 500
 
-/** The events after which something of their repository may expire. A deletion lets nothing else expire. */
+/** The events after which something in the repository may expire. Deletions make nothing else expire. */
 const LETS_EXPIRE: ReadonlySet<EventType> = new Set<EventType>([
   'manifest.push',
   'manifest.restore',
@@ -25,7 +25,7 @@ const LETS_EXPIRE: ReadonlySet<EventType> = new Set<EventType>([
   'tag.restore',
 ])
 
-/** Nothing else has changed. */
+/** Whether only these have changed. */
 const NOTHING_STALE = { stale: undefined } as const
 
 interface PlanParts {
@@ -37,13 +37,13 @@ interface PlanParts {
 
 export interface RetentionPlan {
   policies: RetentionPolicy[]
-  /** Differs for other policies; 0 for none. */
+  /** A fingerprint of the policies; 0 without any. */
   fingerprint: number
 }
 
 export type DueRows = ReturnType<typeof dueRows>
 
-/** When something of a repository may expire. */
+/** Sets and finds when something in a repository may expire. */
 export function dueRows(db: Db) {
   const put = statement(db, { repositoryId: number, dueAt: number }, (row) =>
     db
@@ -66,17 +66,18 @@ export function dueRows(db: Db) {
       if (dueAt === undefined) remove.run({ id: repositoryId })
       else put.run({ repositoryId, dueAt })
     },
-    /** Returns the id of a repository of which something may have expired. */
+    /** Returns the id of a repository in which something may have expired. */
     next: (until: number): number | undefined => next.get({ until })?.id,
   }
 }
 
 /**
- * Plans what retention must look at. The outbox says which repositories have changed, so planning costs a push nothing.
+ * Plans which repositories retention must examine. The outbox lists the changed ones, so planning costs pushes
+ * nothing.
  */
 export function planWrites(db: Db, { find, due, total: read, write }: PlanParts) {
   const { ends, changes, local } = planStatements(db)
-  /** Looks at every repository again. If the process ends before the last part, the next plan starts anew. */
+  /** Marks every repository. If the process ends before the last part, the next plan starts over. */
   function* planAll(isGoverned: (name: RepositoryName) => boolean): Parts<void> {
     for (let after = 0, isOver = partTime(); ; ) {
       const rows = local.all({ after, limit: ROWS_READ })
@@ -107,7 +108,7 @@ export function planWrites(db: Db, { find, due, total: read, write }: PlanParts)
     }
   }
   return {
-    /** Marks the repositories that have changed since the last plan, and all of them when the policies have. */
+    /** Marks the repositories that have changed since the last plan, or all of them if the policies have. */
     *planRetention({ policies, fingerprint }: RetentionPlan): Parts<void> {
       const isSame = fingerprint === read('retention.policies')
       if (isSame && fingerprint === 0) return

@@ -32,7 +32,7 @@ export function policyWrites(
     throw registryError('CONFLICT', `there are ${POLICIES_MAX} retention policies: remove some`)
   }
   return {
-    /** Adds or replaces a policy; answers whether it is new. `settings` is a JSON object. */
+    /** Adds or replaces a policy. Returns whether it is new. `settings` is a JSON object. */
     putPolicy(call: PolicyWrite & { settings: string }): boolean {
       const { caller, at, name, settings } = call
       const row = find(call)

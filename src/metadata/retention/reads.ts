@@ -14,7 +14,7 @@ import { turn } from '../turn.ts'
 import { policyReads } from './policies.ts'
 import { type RetainedRow, retainedTags } from './retained-tags.ts'
 
-/** Repositories whose counts are remembered, for the next page of the same test. */
+/** How many repositories have their counts cached for the next page of the same test. */
 const COUNTED_MAX = 4
 
 export interface RetentionTest {
@@ -71,7 +71,7 @@ export function retentionReads(db: Db, total: ReadTotal) {
 
     findLocal: (name: RepositoryName): NamedRow | undefined => byName.get({ name }) as NamedRow | undefined,
 
-    /** Decides on some tags of a repository, in byte order. There are no more if it returns none. */
+    /** Decides on some tags of a repository, in byte order. Returns none at the end. */
     async test(test: RetentionTest): Promise<TestedTag[]> {
       const { repository, at, after } = test
       const retention = await count(test)

@@ -6,17 +6,17 @@ import type { Db } from '../database.ts'
 import { manifest, tag } from '../schema.ts'
 import { number, statement, text } from '../statement.ts'
 
-/** Tags that are read at once: about a millisecond. */
+/** How many tags are read at once, which takes about a millisecond. */
 export const TAGS_READ = 200
 
-/** A tag as retention sees it. */
+/** What retention needs of a tag. */
 export interface RetainedRow extends Omit<RetainedTag, 'isImmutable'> {
   name: Tag
-  /** As it is stored: a run needs the digests of only those tags that expire. */
+  /** The stored form. A run needs the digests only of tags that expire. */
   digest: Buffer
 }
 
-/** The tags of a repository as retention sees them. */
+/** Reads the tags of a repository for retention. */
 export function retainedTags(db: Db) {
   const page = statement(
     db,
@@ -28,7 +28,7 @@ export function retainedTags(db: Db) {
           digest: tag.digest,
           updatedAt: tag.updatedAt,
           lastPulledAt: tag.lastPulledAt,
-          // A push of what the tag already points at does not move it.
+          // Pushing the manifest that the tag already points at does not move the tag.
           pushedAt: sql<number>`max(tag.updated_at, manifest.pushed_at)`,
         })
         .from(tag)
@@ -40,7 +40,7 @@ export function retainedTags(db: Db) {
   const after = (repositoryId: number, name: string, now: number): RetainedRow[] =>
     page.all({ repositoryId, after: name, now, limit: TAGS_READ }) as RetainedRow[]
   return {
-    /** Returns tags in byte order. There are no more if it returns less than TAGS_READ. */
+    /** Returns tags in byte order; fewer than TAGS_READ at the end. */
     after,
 
     /** Counts the tags of a repository; other work can be done at each `yield`. */

@@ -17,14 +17,14 @@ import type { VersionOfCall } from '../versions.ts'
 import type { DueRows } from './plan.ts'
 import { type RetainedRow, retainedTags, TAGS_READ } from './retained-tags.ts'
 
-/** Manifests that are read at once. */
+/** How many manifests are read at once. */
 const MANIFESTS_READ = 200
 
 const DAY_MS = 86_400_000
 
 export interface RetentionCall extends Write {
   policies: RetentionPolicy[]
-  /** What may expire by this time is looked at; milliseconds since 1970. */
+  /** The time by which content may expire, in milliseconds since 1970. */
   until: number
 }
 
@@ -33,7 +33,7 @@ export interface Expired {
   tags: number
   /** Manifests that never had a tag, which are garbage from now on. */
   manifests: number
-  /** Repositories that were looked at. */
+  /** How many repositories were examined. */
   repositories: number
 }
 
@@ -46,7 +46,7 @@ interface Means {
   version: VersionOfCall
 }
 
-/** A repository that is looked at. */
+/** A repository that is examined. */
 interface Governed {
   id: number
   name: RepositoryName
@@ -58,7 +58,7 @@ export function retentionWrites(db: Db, means: Means) {
   const { due } = means
   const work = repositoryWork(db, means)
   return {
-    /** Looks at some of the repositories that are due; answers whether there are more. */
+    /** Examines some of the repositories that are due. Returns whether there are more. */
     *retain(call: RetentionCall): Parts<Expired & { more: boolean; stale: Stale | undefined }> {
       const policies = compilePolicies(call.policies)
       const part = new Part()
@@ -74,7 +74,7 @@ export function retentionWrites(db: Db, means: Means) {
   }
 }
 
-/** The time of a part, and what was done in it. */
+/** The time limit of a part, and its results. */
 class Part {
   readonly done: Expired = { tags: 0, manifests: 0, repositories: 0 }
   private time = partTime()
@@ -89,7 +89,7 @@ class Part {
     this.hasChanged ||= what === 'tags'
   }
 
-  /** Says what the part has made stale, and begins the next one. */
+  /** Returns what the part has made stale, and begins the next one. */
   end(): { stale: Stale | undefined } {
     const stale = this.hasChanged ? 'content' : undefined
     this.hasChanged = false
@@ -112,7 +112,7 @@ function repositoryWork(db: Db, means: Means) {
       return policies.length === 0 ? undefined : { id, name, policies }
     },
 
-    /** Expires what the policies do not keep; answers when something else may expire. */
+    /** Expires what the policies do not keep. Returns when something else may expire. */
     *expire(governed: Governed, call: RetentionCall, part: Part): Parts<number | undefined> {
       const tagDue = yield* expireTags(governed, call, part)
       const untaggedDue = yield* expireUntagged(governed, call, part)
@@ -121,7 +121,7 @@ function repositoryWork(db: Db, means: Means) {
   }
 }
 
-/** Expires tags; answers when the next one may expire. */
+/** Expires tags. Returns when the next one may expire. */
 type Expiry = (governed: Governed, call: RetentionCall, part: Part) => Parts<number | undefined>
 
 function tagExpiry(
@@ -168,7 +168,7 @@ function tagExpiry(
   }
 }
 
-/** Lets manifests that never had a tag become garbage; answers when the next one may. */
+/** Marks manifests that never had a tag as garbage. Returns when the next one may become garbage. */
 function untaggedExpiry(db: Db, { recordEvent, version }: Means): Expiry {
   const { release, untagged, first } = untaggedStatements(db)
   return function* ({ id, name, policies }, { caller, at, until }, part) {
@@ -209,7 +209,7 @@ function repositoryById(db: Db) {
 
 function untaggedStatements(db: Db) {
   return {
-    /** The manifest counts as one that has lost its last tag. */
+    /** Marks the manifest as one that has lost its last tag. */
     release: statement(db, { id: number, at: number, version: number }, ({ id, at, version }) =>
       db
         .update(manifest)

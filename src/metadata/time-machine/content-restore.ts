@@ -6,15 +6,15 @@ import { blob, manifest, manifestReference, repositoryBlob } from '../schema.ts'
 import { number, statement } from '../statement.ts'
 import type { Restore } from './restore.ts'
 
-/** A manifest that is there again; `wasHidden` tells that it had been deleted. */
+/** A restored manifest. `wasHidden` says whether it had been deleted. */
 export interface RestoredContent {
   id: number
   wasHidden: boolean
 }
 
 /**
- * Brings a manifest back with what it names: the blobs, and the children that were deleted, too. Answers undefined
- * when there is none, or it was deleted before the window.
+ * Restores a manifest with its blobs, and with those of its children that were deleted. Returns undefined if it does
+ * not exist or was deleted before the undo window.
  */
 export type RestoreContent = ReturnType<typeof contentRestores>
 

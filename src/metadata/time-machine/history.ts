@@ -11,26 +11,26 @@ import { number, statement } from '../statement.ts'
 export interface HistoryLine {
   id: number
   tag: Tag
-  /** Where it points from then on; undefined: there is no such tag. */
+  /** Where it points from then on; undefined if the tag was deleted. */
   digest: Digest | undefined
   /** Where it pointed before. */
   previous: Digest | undefined
   /** Milliseconds since 1970. */
   at: number
   act: EventType
-  /** Why, if a rule decided it. */
+  /** Why, if a policy decided it. */
   reason: string | null
   account: string | null
   credential: string | null
   address: string
   requestId: string
-  /** Whether the manifest that it pointed at before is still there, hidden or not. */
+  /** Whether the manifest that it pointed at before still exists, deleted or not. */
   isPreviousHere: boolean
 }
 
 /** Reads of where tags pointed. */
 export function historyReads(db: Db, { find }: Pick<RepositoryReads, 'find'>) {
-  // Spelled out, for in what is selected Drizzle leaves out the names of tables.
+  // Written as SQL, because Drizzle omits the names of tables in selected columns.
   const isPreviousHere = sql<number>`(
     exists (select 1 from manifest m where m.digest = tag_history.previous and m.repository_id = tag_history.repository_id)
     or exists (select 1 from manifest_digest d
@@ -48,7 +48,10 @@ export function historyReads(db: Db, { find }: Pick<RepositoryReads, 'find'>) {
     db.select({ at: tagHistory.at }).from(tagHistory).where(eq(tagHistory.id, id)),
   )
   return {
-    /** At most `limit` moves of a tag before the line `before`, newest first; undefined without such a repository. */
+    /**
+     * Returns at most `limit` moves of a tag before the entry `before`, newest first; undefined without such a
+     * repository.
+     */
     ofTag(name: RepositoryName, tag: Tag, before: number, limit: number): HistoryLine[] | undefined {
       const repositoryId = find(name)
       if (repositoryId === undefined) return undefined
@@ -56,12 +59,13 @@ export function historyReads(db: Db, { find }: Pick<RepositoryReads, 'find'>) {
       return page(repositoryId, limit, condition, [desc(tagHistory.id)])
     },
 
-    /** The same for all tags of a repository. */
+    /** Does the same for all tags of a repository. */
     ofRepository(name: RepositoryName, before: number, limit: number): HistoryLine[] | undefined {
       const repositoryId = find(name)
       if (repositoryId === undefined) return undefined
       const end = ofId.get({ id: before })?.at ?? Number.MAX_SAFE_INTEGER
-      // In two steps, for the index does not find the place within one time: a rewind leaves many lines of one.
+      // In two steps, because the index cannot seek among entries of the same time, and a rewind creates many of
+      // them.
       const isOfThen = and(eq(tagHistory.at, end), lt(tagHistory.id, before))
       const lines = page(repositoryId, limit, isOfThen, [desc(tagHistory.id)])
       const order = [desc(tagHistory.at), desc(tagHistory.id)]

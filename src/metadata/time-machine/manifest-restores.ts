@@ -11,7 +11,7 @@ import type { RestoreContent } from './content-restore.ts'
 import { type Restore, tooLongAgo } from './restore.ts'
 import { restoredEnd, type TagLines } from './tag-lines.ts'
 
-/** Brings deleted manifests back, each by one call of the writer. */
+/** Writes that restore deleted manifests, each for one call of the writer. */
 export function manifestRestores({
   recordEvent,
   find,
@@ -29,9 +29,9 @@ export function manifestRestores({
 }) {
   return {
     /**
-     * Brings a manifest back with the tags that went with it, unless they were made again. Answers these tags.
-     * Changes nothing when it is there: if the process ended between two parts, a rewind restores the other tags.
-     * Throws NAME_UNKNOWN or MANIFEST_UNKNOWN.
+     * Restores a manifest with the tags that were deleted with it, unless they exist again. Returns these tags.
+     * Changes nothing if the manifest exists. If the process ended between two parts, a rewind restores the other
+     * tags. Throws NAME_UNKNOWN or MANIFEST_UNKNOWN.
      */
     *restoreManifest(call: Restore & { digest: Digest }): Parts<typeof CONTENT_STALE & { tags: Tag[] }> {
       const { caller, at, repository, digest } = call
@@ -39,7 +39,10 @@ export function manifestRestores({
       if (repositoryId === undefined) throw registryError('NAME_UNKNOWN')
       const row = findManifest(repositoryId, digestToBytes(digest))
       if (row === undefined)
-        throw registryError('MANIFEST_UNKNOWN', `${repository} has no manifest ${digest}, nor had it lately`)
+        throw registryError(
+          'MANIFEST_UNKNOWN',
+          `${repository} has no manifest ${digest}, and none that can be restored`,
+        )
       if (row.deletedAt === null) return { ...CONTENT_STALE, tags: [] }
       const { deletedAt } = row
       if (revive(repositoryId, digestToBytes(digest), call) === undefined)

@@ -2,10 +2,13 @@ import { desc } from 'drizzle-orm'
 import type { Db } from '../database.ts'
 import { event, tagHistory } from '../schema.ts'
 
-/** The end of a tag is recorded as of its time, which is past: so many of the last records are looked at. */
+/**
+ * How many of the last records are examined. Expired tags are recorded with the time of their expiry, which is in the
+ * past.
+ */
 const RECORDS_MAX = 100
 
-/** The newest time that is recorded, in milliseconds since 1970; 0 when nothing is. */
+/** Returns the newest recorded time, in milliseconds since 1970; 0 without any. */
 export function newestTime(db: Db): number {
   const rows = [
     ...db.select({ at: event.at }).from(event).orderBy(desc(event.id)).limit(RECORDS_MAX).all(),

@@ -12,15 +12,15 @@ import { type PastTag, restoredEnd, type TagLines } from './tag-lines.ts'
 
 /** What a rewind did with the tags that had moved. */
 export interface Rewound {
-  /** Tags that point at where they did. */
+  /** Tags that were moved back. */
   restored: number
-  /** Tags that were not there, and are gone again. */
+  /** Tags that did not exist at that time and were removed. */
   removed: number
-  /** Tags that stay, for what they pointed at has been collected. */
+  /** Tags that stay, because their manifest has been collected. */
   lost: number
 }
 
-/** Goes back in time with a whole repository, some tags at a time. */
+/** Rewinds a whole repository, some tags at a time. */
 export function rewinds({
   recordEvent,
   find,
@@ -53,10 +53,10 @@ export function rewinds({
   }
   return {
     /**
-     * Brings every tag of a repository back to where it was at a time, with the manifests; only tags that have moved
-     * since are touched. This can be undone in the same way. What ends it in the middle leaves a part done: the same call
-     * does the rest.
-     * Throws NAME_UNKNOWN, DENIED (409) where tags are immutable, and REQUEST_INVALID for a time outside of the window.
+     * Points every tag of a repository where it pointed at a time, and restores the manifests. Only tags that have
+     * moved since are changed. Another rewind undoes it. If it is interrupted, repeating the call completes it.
+     * Throws NAME_UNKNOWN, DENIED (409) if tags are immutable, and REQUEST_INVALID for a time outside the undo
+     * window.
      */
     *rewindRepository(call: Restore & { to: number }): Parts<typeof CONTENT_STALE & Rewound> {
       const { repository, caller, at, to } = call
@@ -65,9 +65,9 @@ export function rewinds({
       checkTime(to, call)
       while (tags.expireSome(repositoryId, at)) yield CONTENT_STALE
       const done = { restored: 0, removed: 0, lost: 0 }
-      // A tag that may not be moved ends the rewind, so before it all is done in one part.
+      // An immutable tag fails the rewind, so with immutable tags everything is done in one part.
       let isOver = partTime()
-      // Removals come first, so that no part passes a quota that the whole does not pass.
+      // Removals come first, so that no part exceeds a quota that the whole does not.
       for (const isRemoval of [true, false]) {
         for (const { name, state } of lines.movedSince(repositoryId, to, at)) {
           if (isOver() && !tags.hasImmutable(repositoryId)) {

@@ -7,7 +7,7 @@ import { whoColumns } from '../events.ts'
 import { tagHistory } from '../schema.ts'
 import { bytes, number, optional, statement, text } from '../statement.ts'
 
-/** A move to be recorded; null is no tag. */
+/** A move to record; null is no tag. */
 export interface MoveLine extends Write {
   act: EventType
   reason?: string | undefined
@@ -15,7 +15,7 @@ export interface MoveLine extends Write {
   previous: PastTag | undefined
 }
 
-/** A tag as it was. */
+/** The state of a tag in the past. */
 export interface PastTag {
   /** The digest that its manifest was pushed with. */
   digest: Buffer
@@ -24,24 +24,24 @@ export interface PastTag {
 }
 
 /**
- * When a tag expires that is brought back. An end that is still to come stays; otherwise the tag gets the time that it
- * had left when it was last there, or no end if it had expired by itself.
+ * Returns when a restored tag expires. An expiry in the future stays. Otherwise the tag gets the time that it had
+ * left when it last existed, or no expiry if it had expired by itself.
  *
- * @param then when it was there
+ * @param then when the tag last existed
  */
 export function restoredEnd({ expiresAt }: PastTag, then: number, now: number): number | null {
   if (expiresAt === null || expiresAt > now) return expiresAt
   return expiresAt > then ? now + expiresAt - then : null
 }
 
-/** Lines that are read at once. */
+/** How many entries are read at once. */
 const LINES_READ = 200
 
 const named = { repositoryId: number, name: text }
 
 export type TagLines = ReturnType<typeof tagLines>
 
-/** What the writer records of tags, and looks up to undo it. */
+/** The history of tags, which the writer records and reads to undo changes. */
 export function tagLines(db: Db) {
   const insert = statement(
     db,
@@ -68,13 +68,15 @@ export function tagLines(db: Db) {
       insert.run({ ...whoColumns(caller), ...line, ...before, reason: reason ?? null, repositoryId, name })
     },
 
-    /** The tag as it was at a time, null for none; undefined when it has not moved since. */
+    /** Returns the tag as it was at a time, null if it did not exist; undefined if it has not moved since. */
     stateAt(repositoryId: number, name: Tag, at: number): PastTag | null | undefined {
       const line = firstSince.get({ repositoryId, name, at })
       return line && toPastTag(line)
     },
 
-    /** The tag as it last pointed at the digest, and when it left it; undefined when that is not since the time. */
+    /**
+     * Returns the tag as it last pointed at the digest, and when it was moved away; undefined if not since the time.
+     */
     lastAt(
       repositoryId: number,
       name: Tag,
@@ -89,11 +91,14 @@ export function tagLines(db: Db) {
   }
 }
 
-/** Walks over the moves of many tags. */
+/** Iterates over the moves of many tags. */
 function lineWalks(db: Db) {
   const { lastId, moved, goneWith } = walkStatements(db)
   return {
-    /** Every tag that moved between two times, as it was at the first one. What is recorded meanwhile is not looked at. */
+    /**
+     * Yields every tag that moved between two times, as it was at the first one. Skips entries that are added
+     * meanwhile.
+     */
     *movedSince(
       repositoryId: number,
       from: number,
@@ -112,7 +117,7 @@ function lineWalks(db: Db) {
       }
     },
 
-    /** The tags that went with a manifest in one act at this time, as they were. */
+    /** Yields the tags that were deleted with a manifest at this time, as they were. */
     *goneWith(repositoryId: number, at: number): Iterable<{ name: Tag; state: PastTag }> {
       let after = 0
       for (;;) {
@@ -164,7 +169,7 @@ function pastStatements(db: Db) {
 function walkStatements(db: Db) {
   const before = { previous: tagHistory.previous, previousExpiresAt: tagHistory.previousExpiresAt }
   const lastId = statement(db, {}, () => sql<{ id: number | null }>`select max(id) as id from tag_history`)
-  // A tag's lines are in the order of time, so the first since then follows one from before.
+  // A tag's entries are ordered by time, so the first one since then follows one from before.
   const moved = statement(
     db,
     { repositoryId: number, from: number, at: number, id: number, limit: number },

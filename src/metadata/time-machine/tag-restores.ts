@@ -7,10 +7,10 @@ import type { RestoreContent } from './content-restore.ts'
 import { checkTime, type Restore } from './restore.ts'
 import { type PastTag, restoredEnd, type TagLines } from './tag-lines.ts'
 
-/** Where a tag is restored to: a digest that it had, or what it had at a time, in milliseconds since 1970. */
+/** What a tag is restored to: an earlier digest, or its target at a time, in milliseconds since 1970. */
 export type TagState = { digest: Digest } | { at: number }
 
-/** Brings tags back to where they pointed, each by one call of the writer. */
+/** Writes that restore tags, each for one call of the writer. */
 export function tagRestores({
   recordEvent,
   tags,
@@ -33,7 +33,7 @@ export function tagRestores({
       if (last) return { digest, expiresAt: restoredEnd(last.state, last.leftAt, call.at) }
       throw registryError(
         'MANIFEST_UNKNOWN',
-        `the tag "${call.tag}" has not been at ${to.digest} within the time machine's window`,
+        `the tag "${call.tag}" has not pointed at ${to.digest} within the undo window`,
       )
     }
     checkTime(to.at, call)
@@ -41,13 +41,13 @@ export function tagRestores({
     if (past === undefined && current !== undefined) return current
     if (past) return { digest: past.digest, expiresAt: restoredEnd(past, to.at, call.at) }
     const time = new Date(to.at).toISOString()
-    throw registryError('MANIFEST_UNKNOWN', `there was no tag "${call.tag}" at ${time}`)
+    throw registryError('MANIFEST_UNKNOWN', `the tag "${call.tag}" did not exist at ${time}`)
   }
 
   return {
     /**
-     * Points a tag at where it pointed before, and brings that manifest back if it was deleted. Answers the digest.
-     * Throws NAME_UNKNOWN, MANIFEST_UNKNOWN, DENIED, and REQUEST_INVALID for a time outside of the window.
+     * Points a tag where it pointed before, and restores that manifest if it was deleted. Returns the digest. Throws
+     * NAME_UNKNOWN, MANIFEST_UNKNOWN, DENIED, and REQUEST_INVALID for a time outside the undo window.
      */
     restoreTag(call: TagWrite & Restore & { to: TagState }): { stale: 'content'; digest: Digest } {
       const repositoryId = begin(call)
@@ -56,7 +56,7 @@ export function tagRestores({
       const digest = digestFromBytes(wanted.digest)
       const revived = revive(repositoryId, wanted.digest, call)
       if (revived === undefined)
-        throw registryError('MANIFEST_UNKNOWN', `${digest} is not in ${repository} any more`)
+        throw registryError('MANIFEST_UNKNOWN', `${digest} is no longer in ${repository}`)
       if (revived.wasHidden) recordEvent({ type: 'manifest.restore', repository, digest }, caller, at)
       tags.move(repositoryId, tag, revived.id, {
         caller,

@@ -58,7 +58,7 @@ test.each<[what: string, manifest: Named, type: string, days: number | undefined
   ['images of an index that differ', indexOf(images.day, images.week), OCI_INDEX, undefined],
   ["an artifact's config", images.artifact, OCI_MANIFEST, undefined],
   ['a label that means nothing', images.nonsense, OCI_MANIFEST, undefined],
-])('a tag ends as the label says: %s', async (_, manifest, type, days) => {
+])('a tag expires as its label says: %s', async (_, manifest, type, days) => {
   expect(await daysOf(manifest, type)).toBe(days)
 })
 

@@ -199,7 +199,7 @@ export const MANIFEST_OPERATIONS = {
     id: 'deleteManifest',
     summary: 'Delete a manifest with its tags',
     access: 'delete',
-    description: "It can be restored within the time machine's window.",
+    description: 'It can be restored for 14 days by default.',
     etag: true,
     errors: [...UNKNOWN, 'CONFLICT'],
   }),

@@ -124,7 +124,7 @@ export const REPOSITORY_OPERATIONS = {
     id: 'deleteRepository',
     summary: 'Delete a repository and everything in it',
     access: 'delete',
-    description: "It can be restored within the time machine's window.",
+    description: 'It can be restored for 14 days by default.',
     etag: true,
     errors: ['NAME_UNKNOWN', 'NAME_INVALID'],
   }),

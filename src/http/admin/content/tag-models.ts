@@ -111,7 +111,7 @@ export const TAG_OPERATIONS = {
     id: 'deleteTag',
     summary: 'Delete a tag; its manifest stays',
     access: 'delete',
-    description: "It can be restored within the time machine's window.",
+    description: 'It can be restored for 14 days by default.',
     etag: true,
     errors: [...UNKNOWN, 'CONFLICT'],
   }),
