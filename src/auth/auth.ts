@@ -20,7 +20,7 @@ export interface Auth {
   notices: Notices
 }
 
-/** `accounts` requires credentials and grants. `open` lets everybody do everything. */
+/** `accounts` requires credentials and grants. `open` allows everyone everything. */
 export type AccessMode = 'accounts' | 'open'
 
 /** Builds the services for a data folder. The first call creates its signing key. */

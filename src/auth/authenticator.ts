@@ -30,7 +30,7 @@ export interface AuthenticatorOptions {
   tokens: SignedTokens
   /** Milliseconds since 1970. */
   now: () => number
-  /** Called for each password and each long-lived token that is verified. A cached credential is not verified again. */
+  /** Called for each verification of a password or long-lived token. A cached credential is not verified again. */
   onSignIn: (signIn: SignIn) => void
 }
 

@@ -26,7 +26,7 @@ export interface Limit {
 }
 
 export interface ExplainedAccess {
-  /** The actions that some reason gives and every limit allows. Empty while the account is disabled. */
+  /** The actions that some reason allows and no limit excludes. Empty while the account is disabled. */
   actions: Action[]
   isDisabled: boolean
   reasons: Reason[]
@@ -82,7 +82,7 @@ function ownReasons(repository: RepositoryName, row: AccountRow | undefined): Re
   return reasons
 }
 
-/** Returns what is granted to an account, its groups, and everybody. */
+/** Returns what is granted to an account, its groups, and everyone. */
 function grantReasons(
   metadata: Metadata,
   identities: Identities,

@@ -27,7 +27,7 @@ export class GrantedRules {
     })
   }
 
-  /** Returns what is granted to a subject, which is named as in the database. */
+  /** Returns the grants of a subject, which is named as in the database. */
   of(subject: string): Rules {
     const known = this.large.get(subject) ?? this.others.get(subject)
     if (known !== undefined) return known

@@ -29,7 +29,7 @@ export class Notices {
   private readonly now: () => number
   private waiting = newBatch()
   private isWriting = false
-  /** Resolves when the batch that was taken last is written. */
+  /** Resolves when the last batch is written. */
   private written = Promise.resolve()
 
   /** @param now milliseconds since 1970 */
@@ -72,7 +72,7 @@ export class Notices {
     return key
   }
 
-  /** Resolves when everything noted so far is written, however much is noted meanwhile. */
+  /** Resolves when all notices so far are written. Later ones do not delay it. */
   async flush(): Promise<void> {
     await (this.waiting.notices.size > 0 ? this.waiting.written.promise : this.written)
   }

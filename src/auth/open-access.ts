@@ -1,7 +1,7 @@
 import type { Access } from '../domain/access.ts'
 import { EVERYTHING } from '../domain/repository-set.ts'
 
-/** Allows everybody everything, for a registry without accounts on loopback. */
+/** Allows everyone everything, for a registry on loopback without accounts. */
 export const openAccess: Access = {
   isOpen: true,
   may: () => true,

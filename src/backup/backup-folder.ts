@@ -16,7 +16,7 @@ import { tryLock } from '../metadata/lock.ts'
 /** The format of a backup folder that this cay writes and reads. */
 const FORMAT = 1
 
-/** What `backup.json` says of a snapshot. */
+/** The content of `backup.json`, which describes a snapshot. */
 const snapshotModel = t.Object({
   format: t.Literal(FORMAT),
   /** The version of cay that made it. */
@@ -110,7 +110,7 @@ export async function newestSnapshot(target: string): Promise<NamedSnapshot | un
 }
 
 /**
- * Reads what a complete snapshot says of itself.
+ * Reads the description of a complete snapshot.
  * @throws Error when it has a format that this cay does not know
  */
 export async function readSnapshot(target: string, name: string): Promise<NamedSnapshot> {
@@ -139,7 +139,7 @@ export function describeSnapshot(info: Omit<SnapshotInfo, 'format'>): string {
 /**
  * Creates a backup folder if needed, and locks it for this process.
  * @throws Error when another backup writes to it
- * @returns how to unlock it
+ * @returns a function that unlocks it
  */
 export function openBackupFolder(target: string): () => void {
   for (const folder of [target, join(target, 'blobs'), snapshotsFolder(target)]) {

@@ -22,7 +22,7 @@ import {
 import { DurableCopies, sizeOf, syncPath } from './durable-copy.ts'
 import { hashFile, isIntact } from './hash-file.ts'
 
-/** How many blobs are looked up and copied together. */
+/** How many blobs are looked up and copied in one batch. */
 const BATCH = 64
 
 /** The small files of a data folder that belong to a backup: settings, its id, and its certificate authority. */
@@ -57,9 +57,9 @@ export interface BackedUp {
 
 /**
  * Makes a snapshot of a data folder in a backup folder, while a server uses the data folder. Blobs that the backup
- * folder has are not copied again. Nothing that the snapshot needs is collected meanwhile.
+ * folder has are not copied again. Garbage collection is locked out meanwhile.
  *
- * @throws Error that says what cannot be written; what was copied stays for the next try
+ * @throws Error that says what cannot be written. Copied blobs stay for the next attempt.
  */
 export async function backUp(options: BackupOptions): Promise<BackedUp> {
   const { data, metadata, target, at } = options

@@ -8,10 +8,10 @@ export async function hashFile(path: string, algorithm: DigestAlgorithm): Promis
   return hash.digest('hex')
 }
 
-/** How a disk fails to read a file. */
+/** The error codes of a disk that cannot read a file. */
 const UNREADABLE = new Set(['EIO', 'EISDIR'])
 
-/** Reports whether a file has the size and the digest. A file that the disk cannot read has not. */
+/** Reports whether a file has the size and the digest. A file that the disk cannot read does not. */
 export async function isIntact(path: string, digest: Digest, size: number): Promise<boolean> {
   if ((await sizeOf(path)) !== size) return false
   try {

@@ -10,13 +10,13 @@ import { DESCRIPTION, MISSING_MAX, type NamedSnapshot, readSnapshot, snapshotNam
 import { DurableCopies, syncPath } from './durable-copy.ts'
 import { hashFile, isIntact } from './hash-file.ts'
 
-/** How many blobs are copied and verified together. */
+/** How many blobs are copied and verified in one batch. */
 const BATCH = 8
 
 /** The file that marks a folder whose restore is not complete. */
 const MARKER = 'restoring'
 
-/** What a restore leaves that was interrupted, or failed, before it had its marker. */
+/** What a restore leaves if it was interrupted, or failed, before it wrote its marker. */
 const BEFORE_MARKER = new Set(['lock', `${MARKER}.new`, 'cay.db.part'])
 
 /** What an interrupted restore leaves in a folder: the database only if it was interrupted at its very end. */
@@ -89,7 +89,7 @@ export async function verifySnapshot(
   return await eachBlob(snapshot, options, async ({ digest, size }) => {
     const { file } = blobPlace(source, digest)
     if (await isIntact(file, digest, size)) return true
-    // It is reported in any case, also when it is missing or the folder is read-only.
+    // Reported in any case, even if the blob is missing or the folder is read-only.
     await rename(file, `${file}.damaged`).catch(() => {})
     return false
   })
@@ -97,8 +97,8 @@ export async function verifySnapshot(
 
 /**
  * Restores a snapshot into an empty folder. Each blob is verified; those that are missing or damaged are left out and
- * reported. An interrupted restore continues when it is called again. The database comes last, so that no server starts
- * on a part.
+ * reported. An interrupted restore continues when it is called again. The database comes last, so that no server
+ * starts on an incomplete folder.
  *
  * @throws Error when the folder is in use or not empty, or the snapshot's database is damaged
  */

@@ -1,9 +1,9 @@
 import type { BackedUp, BackupOptions } from './backup.ts'
 
-/** What the thread of a backup is asked. */
+/** A message to the thread of a backup. */
 export type BackupQuestion = Omit<BackupOptions, 'signal' | 'progress'>
 
-/** What it reports: progress, and at the end the result, or why it failed. */
+/** A message from the thread: progress, and at the end the result or the error. */
 export type BackupReport = { done: number; total: number } | { result: BackedUp } | { failure: string }
 
 /** Runs `backUp` in a thread of low priority, because it blocks while it copies the database. */

@@ -36,7 +36,7 @@ export const ConfigSchema = Type.Object(
     access: choice(
       ['accounts', 'open'],
       'accounts',
-      'Who can do what: accounts with grants, or open: everybody everything (loopback only)',
+      'accounts: require accounts with grants; open: everyone can do everything (loopback only)',
     ),
     externalUrl: Type.Optional(
       Type.String({

@@ -24,7 +24,7 @@ export const UpstreamSchema = Type.Object(
       'URLs of registries to try, in order, if it does not have the content or does not respond',
     ),
     redirects: texts(
-      'Hosts that it can redirect to, also if their address is private: HOST, HOST:PORT or *.DOMAIN',
+      'Hosts that it can redirect to, even if their address is private: HOST, HOST:PORT or *.DOMAIN',
     ),
     proxy: text('The URL of a proxy, or none [from the environment]'),
     username: text('The account for pulls'),

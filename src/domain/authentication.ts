@@ -7,7 +7,7 @@ export const TOKEN_PREFIX = 'cay_'
 export interface Authentication {
   access: Access
   authenticator: Authenticator
-  /** `service` is the audience of tokens, a constant of the installation. */
+  /** `service` is the audience of tokens, which is constant for the installation. */
   tokens: { service: string }
 }
 

@@ -38,9 +38,12 @@ export interface UploadBody {
   bytes?(): Promise<Uint8Array>
   /** Its size in bytes, if the client says. */
   length?: number | undefined
-  /** Returns who sends it: large bodies of different clients take turns. By default they are all of one. */
+  /**
+   * Returns the client that sends it, because large bodies of different clients take turns. By default all count as
+   * one client.
+   */
   client?: () => string
-  /** Whether nobody else holds the stream's chunks, so that their memory can be freed once they are copied. */
+  /** Whether nothing else holds the stream's chunks, so that their memory can be freed once they are copied. */
   ownsChunks?: boolean
   /** Whether to write bytes as soon as the digester is idle, for readers that follow the file. */
   isEager?: boolean

@@ -11,7 +11,7 @@ export interface Caller {
   requestId: string
 }
 
-/** What every write takes: who makes it, when, and under which condition. */
+/** The arguments of every write: who makes it, when, and under which condition. */
 export interface Write {
   caller: Caller
   /** Milliseconds since 1970. */

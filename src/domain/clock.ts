@@ -12,7 +12,7 @@ export interface Clocks extends TimeSources {
   now: () => number
   /** Returns a clock for deletions, which accepts a jump of the wall clock once it has lasted `graceMs`. */
   steady: (graceMs: number) => () => number
-  /** Returns the same clock as one that can be kept over restarts, and goes on where `kept` was. */
+  /** Returns the same clock, but one that can be kept over restarts and continues from `kept`. */
   keptSteady: (graceMs: number, kept: KeptClock | undefined) => KeepableClock
 }
 

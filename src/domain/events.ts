@@ -1,7 +1,7 @@
 import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 
-/** The kinds of changes to content, and what admins should know of it. */
+/** The types of events: changes to content, and warnings for admins. */
 export const EVENT_TYPES = [
   'blob.push',
   'blob.mount',

@@ -13,7 +13,7 @@ import type { RepositorySet } from './repository-set.ts'
  * - `self`: the account in the path, its owner, or a server admin;
  * - `admin`: server admins;
  * - `session`: browsers with a session, which these routes check themselves;
- * - `anybody`: everybody, also without signing in.
+ * - `anybody`: everyone, even without signing in.
  */
 export type AccessRule = Action | 'catalog' | 'account' | 'self' | 'admin' | 'session' | 'anybody'
 
@@ -48,7 +48,7 @@ export interface PrincipalOptions {
   access: Access
   identity: Identity
   act: () => Write
-  /** Called with each refusal that belongs in the audit log. */
+  /** Called for each denial that belongs in the audit log. */
   onRefused: () => void
 }
 

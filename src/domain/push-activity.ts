@@ -20,7 +20,7 @@ export class PushActivity {
     this.newest = this.floor
   }
 
-  /** Notes that somebody who may push to the repository has pushed, or asked what is there. */
+  /** Records that a client that may push to the repository has pushed, or asked what exists. */
   note(repository: RepositoryName): void {
     this.newest = this.now()
     this.times.delete(repository)

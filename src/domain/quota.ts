@@ -1,13 +1,13 @@
 import { RegistryError, registryError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 
-/** What a quota names for each namespace that has none of its own, and for the whole server. */
+/** The names of the quotas for each namespace without its own, and for the whole server. */
 export const EACH_NAMESPACE = '*'
 export const WHOLE_SERVER = '**'
 
 /** How much a namespace can hold. Undefined is no limit. */
 export interface QuotaLimits {
-  /** Bytes of distinct blobs, and of manifests, also of what is deleted until it is collected. */
+  /** The bytes of distinct blobs and of manifests, including deleted content that is not yet collected. */
   bytesMax?: number | undefined
   repositoriesMax?: number | undefined
   tagsMax?: number | undefined
@@ -18,7 +18,7 @@ export interface Quota extends QuotaLimits {
   namespace: string
 }
 
-/** What a namespace, or the whole server, holds. */
+/** How much a namespace, or the whole server, holds. */
 export interface QuotaUsage {
   bytes: number
   repositories: number
@@ -31,13 +31,13 @@ export function namespaceOf(repository: RepositoryName): string {
   return slash < 0 ? repository : repository.slice(0, slash)
 }
 
-/** A quota that applies to a namespace, and whose usage counts: the namespace's, or that of the whole server. */
+/** A quota that applies to a namespace, and whether it counts the usage of the namespace or of the whole server. */
 export interface AppliedQuota extends Quota {
   /** The namespace whose usage counts; `**` for the whole server. */
   counted: string
 }
 
-/** Returns the quotas that apply to a namespace: its own or that of each, and that of the whole server. */
+/** Returns the quotas that apply to a namespace: its own or the default, and that of the whole server. */
 export function quotasFor(quotas: readonly Quota[], namespace: string): AppliedQuota[] {
   const find = (name: string) => quotas.find((quota) => quota.namespace === name)
   const own = find(namespace) ?? find(EACH_NAMESPACE)
@@ -60,7 +60,7 @@ export function checkQuota(quota: AppliedQuota, before: QuotaUsage, after: Quota
     throw countDenied(quota, `${before.tags} of ${tagsMax} tags exist`)
 }
 
-/** What the refusal of bytes says of a quota. */
+/** What the error of a full quota says. */
 export interface FullQuota {
   /** The namespace; `**` for the whole server. */
   quota: string
@@ -69,7 +69,7 @@ export interface FullQuota {
   uploadingBytes: number
 }
 
-/** How much of what is used a purge would free, if that is known. */
+/** How much of the used bytes a purge would free, if known. */
 export interface Freeable {
   bytes: number
   /** Whether there may be more. */
@@ -77,7 +77,7 @@ export interface Freeable {
 }
 
 /**
- * The refusal of bytes for which a quota has no room.
+ * Returns the error for bytes that exceed a quota.
  *
  * @param uploading the bytes of uploads in progress
  */
@@ -85,7 +85,7 @@ export function bytesDenied({ counted, bytesMax = 0 }: AppliedQuota, used: numbe
   return fullDenied({ quota: counted, usedBytes: used, maxBytes: bytesMax, uploadingBytes: uploading })
 }
 
-/** The same, with how much of what is used is deleted. */
+/** Returns the same error with how much of the used bytes is deleted content. */
 export function fullDenied(full: FullQuota, freeable?: Freeable): RegistryError {
   const { quota, usedBytes, maxBytes, uploadingBytes } = full
   const others = uploadingBytes === 0 ? '' : `, and uploads in progress have ${sizeOf(uploadingBytes)}`
@@ -104,7 +104,7 @@ export function fullDenied(full: FullQuota, freeable?: Freeable): RegistryError 
   )
 }
 
-/** Returns what a refusal of bytes says, or undefined for any other error. */
+/** Returns what the error of a full quota says, or undefined for any other error. */
 export function fullQuotaOf(error: unknown): FullQuota | undefined {
   if (!(error instanceof RegistryError) || error.entries[0]?.code !== 'DENIED') return undefined
   const { detail } = error.entries[0]

@@ -21,8 +21,8 @@ export interface UsageCounter {
   /** Counts a manifest that was sent. */
   pulled(pull: Pull): void
   /**
-   * Notes that an account asked for a manifest with HEAD. That is a use of it, but not a pull. If it was asked for by a tag,
-   * the account's GET by digest counts as a pull of the tag.
+   * Records that an account requested a manifest with HEAD, which counts as a use but not as a pull. If the request
+   * was by tag, the account's next GET by digest counts as a pull of the tag.
    */
   resolved(pull: Pull): void
   /** Counts a manifest that was stored. */

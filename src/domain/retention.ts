@@ -26,7 +26,7 @@ export interface Verdict {
 
 /** Decides on the tags of one repository. */
 export interface Retention {
-  /** Whether every tag must be counted before the first verdict. */
+  /** Whether all tags must be counted before the first decision. */
   needsCount: boolean
   /** Counts a tag for the rules that keep the newest ones. */
   count(tag: RetainedTag): void
@@ -58,7 +58,7 @@ export function retentionOf(policies: readonly CompiledPolicy[], clock: Retentio
 }
 
 function verdictOf(tag: RetainedTag, rules: TagRule[], clock: RetentionClock): Verdict {
-  if (isCompanionTag(tag.name)) return kept(undefined, 'belongs to another manifest, and is deleted with it')
+  if (isCompanionTag(tag.name)) return kept(undefined, 'belongs to another manifest and is deleted with it')
   for (const { compiled } of rules) {
     const pattern = compiled.keeps(tag.name)
     if (pattern !== undefined) return kept(compiled.policy, `matches "${pattern}"`)

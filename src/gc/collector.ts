@@ -86,8 +86,8 @@ export class Collector {
   }
 
   /**
-   * Ends the window of undo of deleted and untagged content. Then `run` collects it, but nothing that a push in
-   * progress may refer to. Waits for runs, because it corrects its marks before they are used.
+   * Ends the undo window of deleted and untagged content. `run` then collects it, except what a push in progress may
+   * reference. Waits for runs, so that the marks are corrected before a run uses them.
    */
   async purge(purge: Purge): Promise<Purged> {
     const mine = this.turn.then(() => endWindows(this.options, purge, this.stopping.signal))
@@ -96,8 +96,8 @@ export class Collector {
   }
 
   /**
-   * Scans all files and all blobs. Deletes files older than the grace that no row names, and logs missing bytes. This
-   * takes long. Rejects when cancelled.
+   * Scans all files and all blobs. Deletes files older than the grace period that no row names, and logs missing
+   * bytes. This takes long. Rejects when cancelled.
    */
   async scan(run: ScanRun = {}): Promise<Scanned> {
     const signal = run.signal ? AbortSignal.any([run.signal, this.stopping.signal]) : this.stopping.signal

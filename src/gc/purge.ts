@@ -9,7 +9,7 @@ export interface Purge extends PurgeTarget {
   act: Pick<Write, 'caller'>
 }
 
-/** What has no window of undo any more. */
+/** What a purge has deleted permanently. */
 export interface Purged {
   repositories: number
   manifests: number
@@ -18,9 +18,9 @@ export interface Purged {
 }
 
 /**
- * Ends the window of undo. What loses its last reference is dated by the last push, so it is collected at once, or one
- * grace after that push. A client that can push may be told that something is here while a write runs, and its request
- * leaves no mark. So after each write the marks are corrected, before the collector can see them.
+ * Ends the undo window. Content that loses its last reference is dated by the last push, so it is collected
+ * immediately, or one grace period after that push. During a write, a client that can push may learn that content
+ * exists without leaving a mark. So the marks are corrected after each write, before the collector can see them.
  */
 export async function endWindows(
   options: CollectorOptions,
@@ -49,7 +49,7 @@ export async function endWindows(
     }
     return manifests
   }
-  // What a removed index has listed loses its last reference with it.
+  // Removing an index can remove the last reference to its entries.
   do {
     await all('expireWindows')
     const removed = await all('purgeManifests')

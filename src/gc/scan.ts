@@ -5,7 +5,7 @@ import type { CollectorOptions } from './collector-options.ts'
 
 /** How many files or rows are examined before the scan pauses. */
 const STEP_MAX = 100
-/** How long the scan pauses, to let other work go first. */
+/** How long the scan pauses, so that other work comes first. */
 const REST_MS = 5
 
 /** What a scan of all files and rows found. */

@@ -25,12 +25,12 @@ export interface ContentCheckOptions {
 
 /** The blobs that are hidden from pulls. */
 export interface HiddenBlobs {
-  /** Hides a blob whose damaged file is still in its place. */
+  /** Hides a blob whose damaged file is still in place. */
   addUnmoved(digest: Digest): void
-  /** Notes that the file is gone, so that a push is known by its bytes. */
+  /** Records that the file was moved, so that new bytes are known to come from a push. */
   noteMoved(digest: Digest): void
   listUnmoved(): Digest[]
-  /** Shows a blob again, whose bytes are good. */
+  /** Stops hiding a blob, because its bytes are good. */
   heal(digest: Digest): Promise<void>
 }
 
@@ -73,7 +73,7 @@ export class ContentCheck {
         await damaged.heal(digest)
         return this.count(size)
       }
-      // A push of the digest may have replaced the bytes: look again while none is at work.
+      // A push may have replaced the bytes, so check again while no push of the digest is in progress.
       await locks.remove(digest, async () => {
         if (!metadata.blobs.isStored(digest)) return
         const state = await this.stateOf(digest, signal)
@@ -130,7 +130,7 @@ export class ContentCheck {
     }
   }
 
-  /** Removes a cached blob. Returns false if a repository needs it that is not cached: its bytes are still here. */
+  /** Removes a cached blob. Returns false, and keeps its bytes, if a repository that is not cached needs it. */
   private async refetch(digest: Digest): Promise<boolean> {
     const { metadata, blobs, log } = this.options
     const { isGone } = await metadata.write('dropDamagedBlob', { digest })
@@ -141,7 +141,10 @@ export class ContentCheck {
     return true
   }
 
-  /** Records the damage and hides the blob before its bytes move, so that nothing serves them, whatever fails then. */
+  /**
+   * Records the damage and hides the blob before its bytes are moved, so that they are not served even if the move
+   * fails.
+   */
   private async setAside(digest: Digest, size: number, state: State): Promise<void> {
     const { metadata, now, quarantine, damaged, log } = this.options
     const small = metadata.blobBytes.find(digest)
@@ -156,7 +159,10 @@ export class ContentCheck {
     log.error({ digest, size }, `a blob ${what}: ${where}; push it again, or restore a backup`)
   }
 
-  /** Keeps damaged bytes for somebody to look at; returns whether that worked. Damage is reported also if it does not. */
+  /**
+   * Moves damaged bytes to quarantine, so that an administrator can examine them. Returns whether that succeeded;
+   * damage is reported in any case.
+   */
   private async keep(digest: Digest, work: () => Promise<void>): Promise<boolean> {
     try {
       await work()

@@ -2,19 +2,19 @@ import type { Digest } from '../oci/digest.ts'
 import type { FileFailure } from '../storage/file-failure.ts'
 import { WorkerClient } from '../worker-client.ts'
 
-/** Asks whether content has this digest. */
+/** A request to verify that content has this digest. */
 export interface HashQuestion {
   digest: Digest
   /** The path of a file, or bytes of the database. */
   content: string | Uint8Array
-  /** Over all content that the thread reads. */
+  /** The rate for all content that the thread reads, in bytes per second. */
   bytesPerSecondMax: number
 }
 
-/** What the thread is asked: about content, or what SQLite finds wrong with a database's file. */
+/** A message to the thread: verify content, or check a database's file with SQLite. */
 export type ThreadQuestion = HashQuestion | { database: string }
 
-/** How a disk fails to read what is on it. */
+/** The error codes of a disk that cannot read its data. */
 const UNREADABLE = new Set(['EIO', 'EBADMSG', 'EUCLEAN', 'ENODATA', 'EISDIR'])
 
 /** The disk cannot read the content. */

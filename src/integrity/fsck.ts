@@ -33,7 +33,7 @@ export interface FsckReport {
   missingCount: number
   /** Blobs in quarantine. */
   quarantined: number
-  /** Files that no row names. The scan of a running server removes the old ones. */
+  /** Files that no row references. The scan of a running server removes old ones. */
   orphans: number
 }
 

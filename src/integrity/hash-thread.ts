@@ -8,15 +8,15 @@ import type { HashQuestion, ThreadQuestion } from './content-verifier.ts'
 
 declare const self: Worker
 
-/** Keeps the bytes that are read within a rate, over all files and bytes together. */
+/** Limits the rate at which files and bytes are read in total. */
 class Pace {
-  /** When what was read so far would have been read at the rate. */
+  /** The time by which the bytes so far would have been read at the rate. */
   private due = 0
 
   async take(bytes: number, bytesPerSecondMax: number): Promise<void> {
     const now = performance.now()
     this.due = Math.max(this.due, now) + (bytes / bytesPerSecondMax) * 1000
-    // A timer is not exact: a shorter wait is left to a later one.
+    // A timer is not exact, so short waits are added to the next one.
     if (this.due - now > 10) await Bun.sleep(this.due - now)
   }
 }
@@ -28,7 +28,7 @@ async function isGood({ digest, content, bytesPerSecondMax }: HashQuestion, pace
   return isHashOf(digest, content) || isPayloadGood(content, digest)
 }
 
-/** Hashes a file. One that does not exist is not good. */
+/** Reports whether a file has the digest. A missing file does not. */
 async function isFileGood(
   file: string,
   digest: Digest,

@@ -4,13 +4,13 @@ import { registryError } from '../oci/error.ts'
 import { ContentCheck, type ContentCheckOptions, type Scrubbed } from './content-check.ts'
 import type { ScrubHours } from './scrub-hours.ts'
 
-/** How many rows are read, and noted as verified, together. */
+/** How many rows are read, and recorded as verified, in one batch. */
 const BATCH = 50
 
 const HOUR_MINUTES = 60
 const DAY_MS = 24 * HOUR_MINUTES * 60_000
 
-/** How often blobs are verified again that are hidden although their bytes are in their place. */
+/** How often hidden blobs whose bytes are still in place are verified again. */
 const RECHECK_MS = 3_600_000
 
 export interface ScrubOptions extends Omit<ContentCheckOptions, 'bytesPerSecondMax'> {
@@ -22,7 +22,7 @@ export interface ScrubOptions extends Omit<ContentCheckOptions, 'bytesPerSecondM
 }
 
 export interface ScrubSettings {
-  /** In how many days everything is verified; 0: never by itself. */
+  /** In how many days everything is verified; 0 for only on request. */
   days: number
   bytesPerSecondMax: number
   hours: ScrubHours
@@ -35,7 +35,7 @@ export interface ScrubSettings {
 export class Scrub {
   private readonly options: ScrubOptions
   private readonly check: ContentCheck
-  /** Passes and turns that are running, and how many of them use the thread. */
+  /** The running passes and turns, and how many of them use the thread. */
   private users = 0
   private readonly running = new Set<Promise<unknown>>()
   private readonly stopping = new AbortController()
@@ -59,7 +59,7 @@ export class Scrub {
     await Promise.allSettled(this.running)
   }
 
-  /** Checks the file of the database now, as a pass does when it begins. */
+  /** Checks the file of the database now, as each pass does at its start. */
   async afterCrash(): Promise<void> {
     const { signal } = this.stopping
     await this.withThread(() => this.checkDatabase(signal)).catch((error) => {
@@ -139,7 +139,7 @@ export class Scrub {
     return `stop cay, and restore the newest backup into a new folder: cay restore ${backup} --data FOLDER`
   }
 
-  /** Blobs whose damaged bytes could not be moved, or whose disk can read them again. */
+  /** Verifies blobs whose damaged bytes could not be moved, or whose disk may be able to read them again. */
   private async recheck(signal: AbortSignal): Promise<void> {
     const { damaged, metadata, now } = this.options
     if (now() < this.recheckAt) return
@@ -156,7 +156,7 @@ export class Scrub {
     return await run.finally(() => this.running.delete(run))
   }
 
-  /** Ends the thread that hashes when nothing uses it any more, because an idle thread keeps its memory. */
+  /** Ends the hashing thread when it is no longer used, because an idle thread keeps its memory. */
   private async use<T>(work: () => Promise<T>): Promise<T> {
     this.users++
     try {
@@ -166,7 +166,10 @@ export class Scrub {
     }
   }
 
-  /** Verifies at least so much from the cursor on, blobs first. Returns the cursor, which is 0 after the last manifest. */
+  /**
+   * Verifies at least this many bytes from the cursor on, blobs first. Returns the cursor, which is 0 after the last
+   * manifest.
+   */
   private async verifySome(
     from: ScrubCursor,
     due: { items: number; bytes: number },

@@ -9,7 +9,7 @@ import type { TransferTarget } from './copy.ts'
 import { readJson } from './manifest-file.ts'
 import { type ImageSource, TransferError } from './source.ts'
 
-/** The file of an OCI layout that says which blobs it has, and which ones it leaves to the exports before it. */
+/** The file of an OCI layout that lists the blobs that it contains, and those that earlier exports contain. */
 export const BUNDLE_FILE = 'cay-bundle.json'
 
 const FORMAT = 1
@@ -22,7 +22,7 @@ const bundleModel = t.Object({
   /** The name of the export that this one continues. */
   since: t.Optional(t.String()),
   blobs: blobsModel,
-  /** What that export, and those before it, have. */
+  /** The blobs of that export and those before it. */
   earlier: blobsModel,
 })
 
@@ -36,8 +36,8 @@ export function emptyBundle(): Bundle {
 }
 
 /**
- * Reads what a layout says of itself, or returns undefined if it was not made by `cay export`.
- * @throws TransferError when another cay made it, with a format that this one does not know
+ * Reads the bundle file of a layout. Returns undefined if the layout was not created by `cay export`.
+ * @throws TransferError when its format is unknown, because another version of cay created it
  */
 export async function readBundle(folder: string): Promise<Bundle | undefined> {
   const path = join(folder, BUNDLE_FILE)
@@ -48,10 +48,10 @@ export async function readBundle(folder: string): Promise<Bundle | undefined> {
 }
 
 /**
- * Makes sure that the target has what a bundle leaves to earlier ones, before anything is copied.
+ * Checks, before anything is copied, that the target has the blobs that a bundle leaves to earlier ones.
  *
  * @param hasFile whether the bundle itself has a blob
- * @param rename names the repository of the target
+ * @param rename returns the repository of the target
  * @throws TransferError when an earlier bundle was not imported
  */
 export async function requireEarlier(

@@ -27,11 +27,11 @@ export interface TransferTarget {
 
 /** What was copied. */
 export interface Transferred {
-  /** Tags, and manifests without one, that were copied, and those that the target had already. */
+  /** How many tags and untagged manifests were copied, and how many the target already had. */
   copied: number
   unchanged: number
   blobs: number
-  /** Those of them that are hard links to the source's files. */
+  /** How many of these are hard links to the source's files. */
   linked: number
   failedCount: number
   /** What differs at the target, at most DIFFERENCES_MAX; failures are among them. */
@@ -52,7 +52,7 @@ const DIFFERENCES_MAX = 1000
 export interface TransferOptions {
   source: ImageSource
   target: TransferTarget
-  /** Names the repository of the target. */
+  /** Returns the repository of the target. */
   rename: (repository: string) => string
   signal?: AbortSignal | undefined
   /** Called after each tag or manifest. */
@@ -60,8 +60,9 @@ export interface TransferOptions {
 }
 
 /**
- * Copies everything that the source lists, with the referrers of each manifest. What the target has is not copied again, so
- * an interrupted transfer continues. The target verifies every digest. A failure of one image does not stop the others.
+ * Copies everything that the source lists, with the referrers of each manifest. Skips what the target has, so
+ * repeating an interrupted transfer continues it. The target verifies every digest. A failure of one image does not
+ * stop the others.
  */
 export async function transfer(options: TransferOptions): Promise<Transferred> {
   const { source, signal, progress } = options
@@ -119,7 +120,7 @@ class ImageCopy {
   constructor(options: TransferOptions, listed: Listed, done: Transferred, copying: BlobCopies) {
     this.options = options
     const { repository, reference } = listed
-    // What the source lists becomes part of paths.
+    // Names from the source become parts of paths, so they are validated.
     this.listed = {
       repository: parseRepositoryName(repository),
       reference: formatReference(parseReference(reference)),
@@ -180,7 +181,7 @@ class ImageCopy {
     await this.visit({ digest, reference: isKnown ? undefined : digest, document }, depth)
   }
 
-  /** Two images that are copied at the same time can share a blob. */
+  /** Images that are copied at the same time can share a blob. */
   private async copyBlob(digest: Digest): Promise<void> {
     const key = `${this.name} ${digest}`
     const copy = this.copying.get(key) ?? this.copyBlobOnce(digest)
@@ -211,7 +212,7 @@ class ImageCopy {
 
 interface Visit {
   digest: Digest
-  /** What to store it as; undefined if the target has it. */
+  /** Returns the digest to store it under; undefined if the target has it. */
   reference: string | undefined
   document: Document
 }

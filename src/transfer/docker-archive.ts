@@ -11,7 +11,7 @@ const MANIFEST_TYPE = 'application/vnd.docker.distribution.manifest.v2+json'
 const CONFIG_TYPE = 'application/vnd.docker.container.image.v1+json'
 const LAYER_TYPE = 'application/vnd.docker.image.rootfs.diff.tar'
 
-/** What is read of `manifest.json`. */
+/** The parts of `manifest.json` that are read. */
 const archiveModel = t.Array(
   t.Object({
     Config: t.String(),
@@ -20,7 +20,7 @@ const archiveModel = t.Array(
   }),
 )
 
-/** What is read of an image's config. */
+/** The parts of an image's config that are read. */
 const configModel = t.Object({ rootfs: t.Object({ diff_ids: t.Array(t.String()) }) })
 
 type ArchivedImage = Static<typeof archiveModel>[number]
@@ -32,7 +32,7 @@ interface Image {
   files: Map<string, string>
 }
 
-/** Reports whether a folder is what `docker save` writes. */
+/** Reports whether a folder has the format of `docker save`. */
 export function isDockerArchive(folder: string): boolean {
   return existsSync(join(folder, 'manifest.json'))
 }

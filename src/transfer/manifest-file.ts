@@ -4,7 +4,7 @@ import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
 import { readParts } from '../oci/manifest-parts.ts'
 import { type Document, TransferError } from './source.ts'
 
-/** A larger manifest is refused before it is read. */
+/** The largest manifest, in bytes. A larger one is refused before it is read. */
 export const MANIFEST_BYTES_MAX = 64 * 1024 * 1024
 
 /**

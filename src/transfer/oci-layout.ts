@@ -14,7 +14,7 @@ const REF_NAME = 'org.opencontainers.image.ref.name'
 /** The whole name, as containerd and Docker write it. */
 const IMAGE_NAME = 'io.containerd.image.name'
 
-/** What is read of an index (image-spec, "Image Index"); what else it has is kept. */
+/** The parts of an index that are read (image-spec, "Image Index"). All others are kept. */
 const indexModel = t.Object({
   manifests: t.Optional(
     t.Array(
@@ -83,7 +83,7 @@ export class OciLayout implements ImageSource {
     return await openBlob(fileOf(this.folder, digest))
   }
 
-  /** They are in the list, as manifests without a tag. */
+  /** Lists nothing, because referrers are in the list as untagged manifests. */
   async referrers(): Promise<Digest[]> {
     return []
   }
@@ -106,12 +106,12 @@ function keyOf({ repository, reference }: Listed): string {
 /** An OCI image layout to copy to. */
 export class OciLayoutTarget implements TransferTarget {
   private readonly folder: string
-  /** What the layout says of itself: its blobs, and those of earlier exports, which are left out. */
+  /** The layout's own blobs, and those of earlier exports, which are left out. */
   private readonly bundle: Bundle
   private entries: Entry[] = []
   /** The manifests that were put by their digest, as `<repository>@<digest>`. */
   private readonly put = new Set<string>()
-  /** How many files were begun: each has a name of its own. */
+  /** The number of temporary files so far, for unique names. */
   private parts = 0
 
   private constructor(folder: string, bundle: Bundle) {
@@ -134,7 +134,7 @@ export class OciLayoutTarget implements TransferTarget {
   async digestOf(repository: string, reference: string): Promise<string | undefined> {
     const isDigest = tryParseDigest(reference) !== undefined
     const name = `${repository}${isDigest ? '@' : ':'}${reference}`
-    // A file alone does not tell whether the index lists the manifest for this repository.
+    // The file does not show whether the index lists the manifest for this repository.
     if (this.put.has(name)) return reference
     return this.entries.find(({ annotations = {} }) => annotations[IMAGE_NAME] === name)?.digest
   }

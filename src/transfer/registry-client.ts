@@ -17,10 +17,10 @@ const ACCEPT = [
   '*/*;q=0.1',
 ].join(', ')
 
-/** The message of a longer error is not read. */
+/** The longest error whose message is read, in bytes. */
 const ERROR_BYTES_MAX = 64 * 1024
 const PAGE = 500
-/** How many pages of a list are read, so that a registry cannot go on forever. */
+/** The maximum pages of a list, so that a registry cannot send pages forever. */
 const PAGES_MAX = 100_000
 
 /** A client of one registry (distribution-spec v1.1), to copy from and to. */
@@ -70,7 +70,7 @@ export class RegistryClient implements ImageSource, TransferTarget {
     return response.body ?? new Blob().stream()
   }
 
-  /** Lists by the referrers API, or by the tag that stands for it (distribution-spec, "Listing Referrers"). */
+  /** Lists referrers with the referrers API, or with the referrers tag (distribution-spec, "Listing Referrers"). */
   async referrers(repository: string, digest: string): Promise<string[]> {
     const response = await this.send(`/v2/${repository}/referrers/${digest}`)
     const document = response.ok
@@ -97,7 +97,7 @@ export class RegistryClient implements ImageSource, TransferTarget {
     const path = `/v2/${repository}/blobs/uploads/`
     const response = await this.send(`${path}?mount=${digest}`, { method: 'POST' })
     const location = response.headers.get('location')
-    // Instead of mounting, the registry has started an upload, which nothing will come for.
+    // The registry started an upload instead of mounting. Nothing will use it, so cancel it.
     if (response.status === 202 && location !== null) {
       const { pathname, search } = new URL(location, 'http://localhost')
       await this.send(`${pathname}${search}`, { method: 'DELETE' })

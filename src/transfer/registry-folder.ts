@@ -58,7 +58,7 @@ export class RegistryFolder implements ImageSource {
     return await openBlob(this.fileOf(digest))
   }
 
-  /** They are in the list, as manifests without a tag. */
+  /** Lists nothing, because referrers are in the list as untagged manifests. */
   async referrers(): Promise<string[]> {
     return []
   }
@@ -83,7 +83,7 @@ export class RegistryFolder implements ImageSource {
 /** The file of a tag or revision contains only a digest. */
 const LINK_BYTES_MAX = 1024
 
-/** How deep repositories are looked for: as many components as the longest name has. */
+/** How deep repositories are searched for: the components of the longest possible name. */
 const COMPONENTS_MAX = 128
 
 const ROOT = join('docker', 'registry', 'v2')

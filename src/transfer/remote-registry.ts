@@ -15,14 +15,14 @@ export interface RemoteRegistry {
 
 /** How long a request can take until its response begins. */
 const RESPONSE_MS_MAX = 60_000
-/** Repositories whose token is remembered. */
+/** How many repositories have their tokens cached. */
 const TOKENS_MAX = 100
 const TOKEN_BYTES_MAX = 256 * 1024
-/** How often a request is repeated that the registry refuses for a while, and how long is waited at most. */
+/** How often a request that the registry temporarily refuses is retried, and the longest wait. */
 const TRIES_MAX = 5
 const WAIT_SECONDS_MAX = 60
 
-/** Returns how to send requests to a registry: with the token or the password that it asks for. */
+/** Returns a function that sends requests to a registry, with the token or the password that it asks for. */
 export function openRemoteRegistry({ url, username, password, authorities }: RemoteRegistry): Send {
   const tokens = new LRUCache<string, string>({ max: TOKENS_MAX })
   const tls = authorities === undefined ? {} : { tls: { ca: authorities } }
@@ -82,7 +82,10 @@ function basicOf(username: string, password: string): string {
   return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
 }
 
-/** Parses where a registry gives tokens. The password must not be sent there in plain text, unless it is anyway. */
+/**
+ * Parses the URL where a registry issues tokens. It must be https, unless the registry itself uses http, because the
+ * password is sent there.
+ */
 function parseRealm(realm: string, url: URL): URL {
   const target = URL.parse(realm, url.href)
   if (target?.protocol === 'https:' || (target?.protocol === 'http:' && url.protocol === 'http:'))

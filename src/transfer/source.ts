@@ -29,7 +29,7 @@ export interface ImageSource {
   referrers(repository: string, digest: string): Promise<string[]>
 }
 
-/** What something failed with, in words for people. */
+/** Returns the reason of a failure, in words for people. */
 export class TransferError extends Error {
   override name = 'TransferError'
 }
