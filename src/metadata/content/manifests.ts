@@ -72,10 +72,7 @@ export function manifestReads(db: Db) {
     return row && { ...row, digest: named, expiresAt: null }
   }
   return {
-    /**
-     * Returns the manifest of a tag or a digest in a repository; `now` is milliseconds since 1970, because tags
-     * expire.
-     */
+    /** Returns the manifest of a tag or a digest; `now` is milliseconds since 1970, because tags expire. */
     find(name: RepositoryName, reference: Reference, now: number): ManifestRow | undefined {
       if (reference.tag !== undefined) {
         const row = byTag.get({ name, tag: reference.tag, now })

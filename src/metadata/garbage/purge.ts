@@ -62,8 +62,8 @@ export function purgeWrites(
   const stampOf = ({ graceMs, windowMs }: GarbageWindow, pushedAt: number) => pushedAt + graceMs - windowMs
   return {
     /**
-     * Ends the undo window of deleted repositories, which are then collected, and of manifests that lost their last
-     * tag, which stay for one grace period after the last push.
+     * Ends the undo window of deleted repositories, and of manifests that lost their last tag, which then stay for
+     * one grace period after the last push.
      */
     expireWindows(call: PurgeCall): PurgeBatch {
       const { caller, at, limit, garbageWindow, pushedAt } = call
@@ -84,10 +84,7 @@ export function purgeWrites(
       }
     },
 
-    /**
-     * Removes deleted manifests, and those whose undo window has ended. Their blobs are unreferenced since the last
-     * push.
-     */
+    /** Removes manifests whose undo window has ended. Their blobs are unreferenced since the last push. */
     purgeManifests(call: PurgeCall): PurgeBatch {
       const { caller, at, until, garbageWindow, pushedAt, limit } = call
       const before = until - garbageWindow.windowMs
