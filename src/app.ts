@@ -4,7 +4,7 @@ import { type FirstPassword, makeFirstAdmin } from './auth/first-admin.ts'
 import { PasswordFile } from './auth/password-file.ts'
 import { signInRecorder } from './auth/sign-in-log.ts'
 import { type CheckedListening, checkListening } from './config/checked-listening.ts'
-import type { TableSources } from './config/config.ts'
+import type { SettingSources } from './config/config.ts'
 import type { Config } from './config/config-schema.ts'
 import { socketPath } from './config/socket-path.ts'
 import { type AccountServices, accountServices } from './core/accounts/account-services.ts'
@@ -173,16 +173,16 @@ export interface ServiceOptions {
   monotonic?: () => number
   /** Called when something fails that the services cannot work without. */
   onFailure: (error: Error) => void
-  tableSources?: TableSources | undefined
+  settingSources?: SettingSources | undefined
 }
 
 /** Locks the data folder for this process, and builds the services on it. */
 export async function openServices(config: Config, log: Logger, options: ServiceOptions): Promise<Services> {
-  const { onFailure, tableSources = {} } = options
+  const { onFailure, settingSources = {} } = options
   const folder = await openDataFolder(config, log, onFailure)
   const clocks = openClocks(await folder.metadata.newestTime(), options)
   const { now } = clocks
-  const quotas = await openQuotas({ metadata: folder.metadata, config, tableSources, log, now })
+  const quotas = await openQuotas({ metadata: folder.metadata, config, settingSources, log, now })
   const metadata = explainingDenials(folder.metadata, quotas.room.explain)
   const garbageWindow = garbageWindowOf(config.gc)
   const metrics = new Metrics()
@@ -211,7 +211,7 @@ export async function openServices(config: Config, log: Logger, options: Service
   const collector = new Collector({ ...kept, ...clocks, ...removal, log })
   const fills = filesystemFills(config.data, uploads)
   const disk = () => diskSpace(config.data)
-  const around = { config, log, fills, uploads, access: auth.access, disk, tableSources }
+  const around = { config, log, fills, uploads, access: auth.access, disk, settingSources }
   const { local, cache } = await openRegistries({ ...kept, ...around, ...clocks, counts: metrics.cache })
   const scrub = openScrub({ ...kept, config, log })
   const retention = new Retention({ ...kept, ...around, ...removal, usage: local.usage })
@@ -263,7 +263,6 @@ function openUploads(
 
 interface ContentParts extends Omit<ContentOptions, 'usage'> {
   locks: DigestLocks
-  config: Config
   idleMemory: IdleMemory
   uploads: FilesystemUploads
   local: Registries['local']
@@ -282,7 +281,7 @@ async function openContent({
   reserve,
   ...parts
 }: ContentParts): Promise<ApiServices> {
-  const { registry, cache, config, now, idleMemory } = parts
+  const { registry, cache, config, settingSources, now, idleMemory } = parts
   for (const one of [parts.metadata, parts.reader, local]) idleMemory.add(one)
   return {
     ...contentServices({ ...parts, usage: local.usage }),
@@ -292,6 +291,7 @@ async function openContent({
     retention,
     quotas,
     config,
+    settingSources,
     addresses: [],
     mirrors: [],
     startedAt: now(),

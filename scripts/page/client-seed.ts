@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { delimiter, dirname, join } from 'node:path'
 import { containersHome } from '../clients/containers-home.ts'
 import { type Run, runCommand, wordsOf } from '../lib/command.ts'
@@ -54,10 +54,22 @@ async function pushBuilt({ registry, folder, run }: Seeding): Promise<void> {
   await run`buildah config --port 8080 --user 1000 --env MODE=production ${labels} --cmd /srv/run ${building}`
   await run`buildah commit --quiet ${building} ${name}`
   await run`buildah push --tls-verify=false ${name}`
+  await pushNext(building, `${registry}/team/site:2.0`, run)
   await run`buildah rm --all`
   await run`buildah rmi --all --force`
   const plain = ['--src-tls-verify=false', '--dest-tls-verify=false']
   await run`skopeo copy ${plain} docker://${name} docker://${registry}/mirror/site:1.0`
+}
+
+/** Changes what was built, and pushes it as another image: a file is changed, one is added, and one is removed. */
+async function pushNext(building: string, name: string, run: Run): Promise<void> {
+  const site = join((await run`buildah mount ${building}`).trim(), 'srv')
+  await Bun.write(join(site, 'index.html'), '<h1>The next site</h1>\n')
+  await Bun.write(join(site, 'news.html'), '<h1>The news</h1>\n')
+  await rm(join(site, 'assets', 'photo.bin'))
+  await run`buildah umount ${building}`
+  await run`buildah commit --quiet ${building} ${name}`
+  await run`buildah push --tls-verify=false ${name}`
 }
 
 /** Pushes an image with crane, and signs and attests it with cosign. */

@@ -32,7 +32,15 @@ async function findAndDownload(page: Page, origin: string): Promise<void> {
 }
 
 async function compareFiles(page: Page, origin: string): Promise<void> {
-  await page.goto(`${origin}/repositories/team/site/-/compare?from=1.0&to=1.0`)
-  await page.getByRole('button', { name: 'Compare files' }).click()
+  const compare = async (to: string) => {
+    await page.goto(`${origin}/repositories/team/site/-/compare?from=1.0&to=${to}`)
+    await page.getByRole('button', { name: 'Compare files' }).click()
+  }
+  await compare('1.0')
   await page.getByText('The files are the same').waitFor()
+  await compare('2.0')
+  await page.getByText('1 added, 1 changed, 1 removed').waitFor()
+  for (const change of ['added srv/news.html', 'changed srv/index.html', 'removed srv/assets/photo.bin']) {
+    await page.getByRole('row', { name: change }).waitFor()
+  }
 }

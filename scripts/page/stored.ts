@@ -18,6 +18,7 @@ const cached = 'up.example/library/alpine'
 /** Acts on what is on the disk: the cache of another registry, and damaged content. */
 export function storedActs({ data, upstream }: Stored): Record<string, Act> {
   return {
+    'cancel a job': { account: 'admin', act: cancelJob },
     'use a cache': { account: 'admin', act: (page, origin) => useCache(page, origin, upstream) },
     'see damaged content heal': { account: 'admin', act: (page, origin) => healDamage(page, origin, data) },
   }
@@ -37,6 +38,9 @@ async function useCache(page: Page, origin: string, upstream: string): Promise<v
   await page.getByText('up.example responds').waitFor()
   await registryOf(origin).expect([200], 'GET', `/v2/${cached}/manifests/3`)
   const name = `${cached}:3`
+  await page.getByText('0%', { exact: true }).waitFor()
+  await registryOf(origin).expect([200], 'GET', `/v2/${cached}/manifests/3`)
+  await page.getByText('50%', { exact: true }).waitFor()
   await page.getByRole('link', { name }).waitFor()
   await page.getByRole('button', { name: `Check ${name} with its upstream` }).click()
   await page.getByText(`${name} is fresh`).waitFor()
@@ -47,6 +51,18 @@ async function useCache(page: Page, origin: string, upstream: string): Promise<v
   await page.getByRole('dialog').getByRole('button', { name: 'Evict' }).click()
   await page.getByText(`${name} is evicted`).waitFor()
   await page.getByRole('link', { name }).waitFor({ state: 'detached' })
+}
+
+/** Verification reads a bounded number of bytes in a second, so it takes long enough to be cancelled. */
+async function cancelJob(page: Page, origin: string): Promise<void> {
+  const image = await makeImage({ layerCount: 2, layerBytes: 30_000_000 })
+  await registryOf(origin).pushContent('infra/large', 'latest', image)
+  await page.goto(`${origin}/maintenance`)
+  await page.getByRole('button', { name: 'Start: Verification of stored content' }).click()
+  await page.getByRole('button', { name: 'Cancel', exact: true }).click()
+  await page.getByText('The job is being cancelled').waitFor()
+  await page.getByText('cancelled', { exact: true }).waitFor()
+  await page.getByRole('button', { name: 'Cancel', exact: true }).waitFor({ state: 'detached' })
 }
 
 async function healDamage(page: Page, origin: string, data: string): Promise<void> {

@@ -12,6 +12,7 @@ const walks: { account: string | undefined; pages: [path: string, text: string][
     pages: [
       ['/', 'What fills it'],
       ['/', 'Quota of team'],
+      ['/', 'until it is reached'],
       ['/repositories', 'team/worker'],
       ['/repositories?q=char', 'charts/gateway'],
       ['/repositories?deleted=true', 'team/old'],
@@ -51,7 +52,7 @@ const walks: { account: string | undefined; pages: [path: string, text: string][
       ['/repositories/team/site/-/manifests/1.0', 'https://git.example.com/team/site'],
       ['/repositories/team/tool/-/manifests/3.1', 'Sigstore'],
       ['/repositories/models/summary/-/manifests/v1', 'vnd.example.note'],
-      ['/settings', 'uploads.pool-bytes'],
+      ['/settings', 'Set by --data'],
       ['/repositories/none', 'there is no repository none'],
       ['/repositories/team/web/-/none', 'Not found'],
     ],

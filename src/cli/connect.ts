@@ -36,11 +36,11 @@ export async function openClient(sources: ConnectSources): Promise<AdminClient> 
 export async function openTransport(sources: ConnectSources): Promise<Transport> {
   const remote = await remoteTransport(sources)
   if (remote !== undefined) return remote
-  const { config, tableSources } = await sources.load(sources.options)
+  const { config, settingSources } = await sources.load(sources.options)
   const socket = await socketTransport(config.data)
   if (socket !== undefined) return socket
   const { openEmbedded } = await import('./embedded.ts')
-  return await openEmbedded(config, tableSources, sources.canCreate ?? false)
+  return await openEmbedded(config, settingSources, sources.canCreate ?? false)
 }
 
 /** Opens a client only if a server is running, because completions must be fast. */

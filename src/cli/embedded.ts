@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { openServices } from '../app.ts'
-import type { TableSources } from '../config/config.ts'
+import type { SettingSources } from '../config/config.ts'
 import type { Config } from '../config/config-schema.ts'
 import { listenerOptions } from '../http/listener/listener-options.ts'
 import { ownerApi } from '../http/owner-api.ts'
@@ -19,7 +19,7 @@ const POOL_BYTES = 1024 * 1024
  */
 export async function openEmbedded(
   config: Config,
-  tableSources: TableSources,
+  settingSources: SettingSources,
   canCreate: boolean,
 ): Promise<Transport> {
   const { data, metadata = data } = config
@@ -30,7 +30,7 @@ export async function openEmbedded(
     )
   const log = openLog({ level: 'error', format: 'pretty' })
   const light = { ...config, uploads: { ...config.uploads, digesters: 1, poolBytes: POOL_BYTES } }
-  const services = await openServices(light, log, { onFailure: () => {}, tableSources })
+  const services = await openServices(light, log, { onFailure: () => {}, settingSources })
   const api = ownerApi({ ...services, ...listenerOptions(config, [], false), log })
   return {
     isEmbedded: true,

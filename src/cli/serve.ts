@@ -5,11 +5,11 @@ import { openLog } from '../telemetry/log.ts'
 import { openServiceManager } from './service-manager.ts'
 
 /** Serves until SIGTERM or SIGINT. A second signal stops without waiting for requests in flight. */
-export async function serve({ config, warnings, tableSources }: LoadedConfig): Promise<number> {
+export async function serve({ config, warnings, settingSources }: LoadedConfig): Promise<number> {
   const log = openLog(config.log)
   for (const warning of warnings) log.warn(warning)
   const manager = await openServiceManager(process.env)
-  const app = await openApp(config, log, { ...firstPassword(process.env), tableSources })
+  const app = await openApp(config, log, { ...firstPassword(process.env), settingSources })
   const { authority } = app
   const tls = authority && { authority: authority.path, sha256: authority.fingerprint }
   // Handle signals before the log says that the server listens: the next one may come at once.

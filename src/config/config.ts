@@ -19,15 +19,11 @@ export interface LoadedConfig {
   config: Config
   /** Likely mistakes that do not prevent the start. */
   warnings: string[]
-  tableSources: TableSources
+  settingSources: SettingSources
 }
 
-/** Where the tables are configured that can also be managed with the API: a file, a flag or a variable. */
-export interface TableSources {
-  upstream?: string | undefined
-  retention?: string | undefined
-  quota?: string | undefined
-}
+/** Where settings are configured, by path: the path of a file, a flag or a variable. Others have their default. */
+export type SettingSources = Readonly<Record<string, string>>
 
 /** Variables that set the first account's password. They are not settings, because settings are shown. */
 const ADMIN_VARIABLES = ['CAY_ADMIN_PASSWORD', 'CAY_ADMIN_PASSWORD_FILE'] as const
@@ -73,11 +69,7 @@ export async function loadConfig({ flags, file, environment }: ConfigSources): P
   return {
     config: check(values, sources),
     warnings: unknownVariables(environment),
-    tableSources: {
-      upstream: sources.get('upstream'),
-      retention: sources.get('retention'),
-      quota: sources.get('quota'),
-    },
+    settingSources: Object.fromEntries(sources),
   }
 }
 

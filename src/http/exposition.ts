@@ -203,6 +203,9 @@ function describeCache({ metrics, content }: ExpositionSources, counter: Describ
   gauge('cay_cache_fills', 'Blob downloads from upstreams in progress.', [], () => [
     [{}, content.cache.totals().fills],
   ])
+  counter('cay_cache_hit_bytes_total', 'Bytes of blobs served from the cache without a download.', [], () => [
+    [{}, cache.hitBytes],
+  ])
   counter('cay_cache_evicted_bytes_total', 'Bytes evicted from the cache.', [], () => [
     [{}, cache.evictedBytes],
   ])

@@ -8,14 +8,24 @@ export function formatBytes(bytes: number): string {
   return `${Number(value.toFixed(digits))} ${units[exponent]}`
 }
 
+// Making a formatter takes longer than a row of a table.
+const counts = new Intl.NumberFormat('en')
+const ages = new Intl.RelativeTimeFormat('en', { numeric: 'auto' })
+const times = new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeStyle: 'medium' })
+
 /** Formats a count with separators: `1,234`. */
 export function formatCount(count: number): string {
-  return count.toLocaleString('en')
+  return counts.format(count)
 }
 
 /** Formats a count with its noun: `1 tag`, `2 tags`, `3 repositories`. */
 export function countOf(count: number, noun: string, plural = `${noun}s`): string {
   return `${formatCount(count)} ${count === 1 ? noun : plural}`
+}
+
+/** Formats a part of a whole: `12%`; `none` if the whole is 0. Only all of it is 100%. */
+export function formatShare(part: number, whole: number): string {
+  return whole === 0 ? 'none' : `${Math.floor((100 * part) / whole)}%`
 }
 
 const steps: [seconds: number, unit: Intl.RelativeTimeFormatUnit][] = [
@@ -36,12 +46,12 @@ export function formatAge(time: string, now: number): string {
   // What is to come is rounded, so that a window of 14 days begins as 14 days.
   const count = seconds > 0 ? Math.round(seconds / size) : Math.trunc(seconds / size)
   if (unit === 'second') return seconds > 0 ? 'in a moment' : 'just now'
-  return new Intl.RelativeTimeFormat('en', { numeric: 'auto' }).format(count, unit)
+  return ages.format(count, unit)
 }
 
 /** Formats a time in full, in the viewer's time zone. */
 export function formatTime(time: string): string {
-  return new Date(time).toLocaleString('en', { dateStyle: 'medium', timeStyle: 'medium' })
+  return times.format(Date.parse(time))
 }
 
 /** Shortens a digest to the first 12 digits of its hash. */

@@ -99,12 +99,21 @@ const PAGE_ENTRIES_MAX = 500
 /** How many entries of a long list are read again when the content has changed. */
 const ENTRIES_REREAD_MAX = 5000
 
+interface PagesOptions {
+  /** How many entries the first page has, where all that are read are drawn. */
+  firstEntries?: number
+}
+
 /**
  * Reads a list by its cursor, one page at a time. When the content changes, what has been read is read again, so that the
  * list stays where it was scrolled to.
  * @param key names the list; undefined reads nothing
  */
-export function usePages<T>(key: string | undefined, load: LoadPage<T>): Pages<T> {
+export function usePages<T>(
+  key: string | undefined,
+  load: LoadPage<T>,
+  { firstEntries = PAGE_ENTRIES }: PagesOptions = {},
+): Pages<T> {
   const [state, setState] = useState<PagesState<T>>({ key: undefined, items: [] })
   const [count, setCount] = useState(0)
   const loader = useRef(load)
@@ -113,7 +122,7 @@ export function usePages<T>(key: string | undefined, load: LoadPage<T>): Pages<T
   shown.current = state
   const current = useRef<AbortController>(undefined)
   const isBusy = useRef(false)
-  const read = useCallback((known: PagesState<T>, entries = 0) => {
+  const read = useCallback((known: PagesState<T>, entries = PAGE_ENTRIES) => {
     const aborter = current.current
     if (aborter === undefined || isBusy.current) return
     isBusy.current = true
@@ -134,9 +143,10 @@ export function usePages<T>(key: string | undefined, load: LoadPage<T>): Pages<T
     current.current = aborter
     isBusy.current = false
     const { key: before, items } = shown.current
-    read({ key, items: [] }, before === key ? Math.min(items.length, ENTRIES_REREAD_MAX) : 0)
+    const known = before === key ? Math.min(items.length, ENTRIES_REREAD_MAX) : 0
+    read({ key, items: [] }, Math.max(known, firstEntries))
     return () => aborter.abort()
-  }, [key, count, read])
+  }, [key, count, read, firstEntries])
   const isCurrent = state.key === key
   return {
     items: isCurrent ? state.items : [],
@@ -149,7 +159,7 @@ export function usePages<T>(key: string | undefined, load: LoadPage<T>): Pages<T
   }
 }
 
-/** Reads the next page of a list, and further ones until it has at least so many entries. */
+/** Reads so many more entries of a list, or all that it has. */
 async function readEntries<T>(
   load: LoadPage<T>,
   known: Page<T>,
@@ -158,12 +168,13 @@ async function readEntries<T>(
 ): Promise<Page<T>> {
   const items = [...known.items]
   let cursor = known.nextCursor
+  const end = items.length + entries
   do {
-    const limit = Math.min(Math.max(entries - items.length, PAGE_ENTRIES), PAGE_ENTRIES_MAX)
+    const limit = Math.min(end - items.length, PAGE_ENTRIES_MAX)
     const page = await load({ limit, ...(cursor !== undefined && { cursor }) }, signal)
     items.push(...page.items)
     cursor = page.nextCursor
-  } while (cursor !== undefined && items.length < entries)
+  } while (cursor !== undefined && items.length < end)
   return { items, nextCursor: cursor }
 }
 

@@ -47,6 +47,7 @@ export interface CachedBlobsOptions {
   firstByteMs: number
   stallSecondsMax: number
   onRequest(upstream: string, result: 'hit' | 'miss' | 'joined' | 'through'): void
+  onHitRead(bytes: number): void
 }
 
 /** The blobs of a registry whose repositories under the names of upstreams are cached from there. */
@@ -88,12 +89,16 @@ export class CachedBlobs implements Blobs {
     repository: RepositoryName,
     digest: Digest,
   ): Promise<OpenBlob> {
-    const { local, lastUse, onRequest } = this.options
+    const { local, lastUse, onRequest, onHitRead } = this.options
     const here = await unlessUnknown(local.open(repository, digest))
     lastUse.note(repository, digest, true)
     if (here !== undefined) {
       onRequest(upstream.name, 'hit')
-      return { size: here.size, read: (range) => this.read(here, range, upstream, repository, digest) }
+      const read = (range: ByteRange) => {
+        onHitRead(range.end - range.start)
+        return this.read(here, range, upstream, repository, digest)
+      }
+      return { size: here.size, read }
     }
     return await this.fetchInTime(upstream, repository, digest)
   }

@@ -58,6 +58,7 @@ export class ProxyCache {
   readonly lastUse: LastUse
   readonly upstreams: UpstreamSet
   readonly bytesMax: number
+  readonly counts: CacheCounts
   private readonly fills: Fills
   readonly manifests: CachedManifests
   private readonly forgetAnswers: () => void
@@ -67,6 +68,7 @@ export class ProxyCache {
     const onRequest = (upstream: string, result: string) => counts.requests.add([upstream, result])
     this.upstreams = upstreams
     this.bytesMax = settings.bytesMax
+    this.counts = counts
     this.lastUse = new LastUse((uses) => metadata.write('touchCached', { uses }), now)
     const firstByteMs = settings.firstByteSecondsMax * 1000
     this.fills = this.openFills(options)
@@ -101,6 +103,9 @@ export class ProxyCache {
       fills: this.fills,
       stallSecondsMax: settings.stallSecondsMax,
       onRequest,
+      onHitRead: (bytes) => {
+        counts.hitBytes += bytes
+      },
     })
     const lists = new CachedLists({
       ...shared,

@@ -28,7 +28,9 @@ test('disk reserve: /readyz, the server and the metrics show that space is low',
   await until(async () => (await server.fetch('/readyz')).status === 503)
   const { status } = (await (await server.fetch('/readyz')).json()) as { status: string }
   expect(status).toStartWith('the disk is almost full: ')
-  expect(await (await server.fetch('/api/v1/server')).json()).toMatchObject({ health: status })
+  const get = async (path: string) => await (await server.fetch(`/api/v1/${path}`)).json()
+  expect(await get('server')).toMatchObject({ ready: false, problem: status })
+  expect(await get('storage')).toMatchObject({ disk: { freeBytesMin: 2 ** 40 } })
   const metrics = await (await server.fetch('/metrics')).text()
   expect(metrics).toContain('\ncay_disk_low_total 1\n')
   expect(metrics).toContain(`\ncay_disk_reserve_bytes ${2 ** 40}\n`)

@@ -37,11 +37,11 @@ export async function startInProcess(options: TestServerOptions = {}): Promise<T
   const data = options.data ?? resources.use(await temporaryFolder('test')).path
   const { log, lines } = openMemoryLog()
   const flags = { listen: '127.0.0.1:0', data, access: 'open', ...options.settings }
-  const { config, tableSources } = await loadConfig({ flags, file: undefined, environment: {} })
+  const { config, settingSources } = await loadConfig({ flags, file: undefined, environment: {} })
   const { adminPassword, now, monotonic } = options
   const app = await openApp(config, log, {
     adminPassword,
-    tableSources,
+    settingSources,
     ...(now && { wall: now, monotonic: monotonic ?? now }),
   })
   resources.defer(() => app.close())

@@ -28,6 +28,10 @@ export const cache: Noun = {
           field('Blobs', 'blobCount', formatCount),
           field('Manifests', 'manifestCount', formatCount),
           field('Downloads', 'downloadCount', formatCount),
+          field('Requests since the start', 'requestCount', formatCount),
+          field('Hits', 'hitCount', formatCount),
+          field('Served without a download', 'hitBytes', formatBytes),
+          field('Downloaded', 'downloadedBytes', formatBytes),
         ]),
     },
     list: {

@@ -16,9 +16,11 @@ export interface CacheTotals {
   fills: number
 }
 
-/** How much the cache holds, and its limits. */
+/** How much the cache holds, its limits, and how much it is used. */
 export interface CacheState extends CacheTotals {
   manifests: number
+  /** Since the server started. */
+  use: ReturnType<ProxyCache['counts']['totals']>
 }
 
 /** A blob that is being fetched. */
@@ -56,6 +58,7 @@ export function cacheService(cache: ProxyCache, metadata: Metadata, now: () => n
     show: async (): Promise<CacheState> => ({
       ...totals(),
       manifests: await metadata.cacheLists.countManifests(),
+      use: cache.counts.totals(),
     }),
 
     fills: (): FillState[] =>

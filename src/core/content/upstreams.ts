@@ -1,4 +1,4 @@
-import type { TableSources } from '../../config/config.ts'
+import type { SettingSources } from '../../config/config.ts'
 import type { Config } from '../../config/config-schema.ts'
 import type { ManagedUpstream } from '../../config/upstream-schema.ts'
 import type { Write } from '../../domain/caller.ts'
@@ -39,12 +39,12 @@ export interface UpstreamOptions {
   metadata: Metadata
   cache: ProxyCache
   config: Config
-  tableSources: TableSources
+  settingSources: SettingSources
 }
 
 /** Lists, shows and checks upstreams, and changes those that are not configured elsewhere. */
-export function upstreamService({ metadata, cache, config, tableSources }: UpstreamOptions) {
-  const { upstream: upstreamSource = 'the configuration' } = tableSources
+export function upstreamService({ metadata, cache, config, settingSources }: UpstreamOptions) {
+  const { upstream: upstreamSource = 'the configuration' } = settingSources
   const { upstreams } = cache
   const isOffline = config.cache.offline
   const configured = new Set(config.upstream.map(({ name }) => name))

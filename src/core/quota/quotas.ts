@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import type { TableSources } from '../../config/config.ts'
+import type { SettingSources } from '../../config/config.ts'
 import type { Config } from '../../config/config-schema.ts'
 import { SYSTEM, type Write } from '../../domain/caller.ts'
 import {
@@ -38,7 +38,7 @@ export interface QuotaState extends Quota {
 export interface QuotaOptions {
   metadata: Metadata
   config: Pick<Config, 'quota'>
-  tableSources: TableSources
+  settingSources: SettingSources
   log: Logger
   /** Milliseconds since 1970, for records. */
   now: () => number
@@ -56,7 +56,7 @@ export class Quotas {
 
   constructor(options: QuotaOptions) {
     this.options = options
-    this.source = options.tableSources.quota ?? 'the configuration'
+    this.source = options.settingSources.quota ?? 'the configuration'
     const { metadata } = options
     this.room = new UploadRoom(() => this.quotas, metadata.quotas.usage, denialExplainer(metadata))
   }

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import type { TableSources } from '../../config/config.ts'
+import type { SettingSources } from '../../config/config.ts'
 import type { Config } from '../../config/config-schema.ts'
 import { type Caller, SYSTEM } from '../../domain/caller.ts'
 import { compilePolicies, type RetentionPolicy } from '../../domain/retention-policy.ts'
@@ -19,7 +19,7 @@ const TESTED_MAX = 10_000
 export interface RetentionOptions {
   metadata: Metadata
   config: Pick<Config, 'retention'>
-  tableSources: TableSources
+  settingSources: SettingSources
   log: Logger
   /** Milliseconds since 1970, for records. */
   now: () => number
@@ -63,12 +63,12 @@ export class Retention {
   private readonly stopping = new AbortController()
 
   constructor(options: RetentionOptions) {
-    const { metadata, config, tableSources } = options
+    const { metadata, config, settingSources } = options
     this.options = options
     this.policies = retentionPolicies({
       metadata,
       configured: config.retention,
-      source: tableSources.retention,
+      source: settingSources.retention,
     })
   }
 

@@ -1,3 +1,4 @@
+import type { SettingSources } from '../../config/config.ts'
 import type { Config } from '../../config/config-schema.ts'
 import type { ContentServices } from '../../core/content/services.ts'
 import type { DiskReserve } from '../../core/disk-reserve.ts'
@@ -20,6 +21,7 @@ export interface ApiServices extends ContentServices {
   retention: Retention
   quotas: Quotas
   config: Config
+  settingSources: SettingSources
   /** The addresses that it listens on, HOST:PORT, and those of its mirrors. */
   addresses: string[]
   mirrors: { upstream: string; address: string }[]

@@ -1,6 +1,6 @@
 import { Pin, RefreshCw, Trash2 } from 'lucide-preact'
 import { call, change, type Item } from '../api.ts'
-import { countOf, formatCount } from '../format.ts'
+import { countOf, formatCount, formatShare } from '../format.ts'
 import { type Column, DataTable } from '../parts/data-table.tsx'
 import { confirm } from '../parts/dialog.tsx'
 import { Figures } from '../parts/figures.tsx'
@@ -115,7 +115,7 @@ function Totals() {
   const found = useResource('cache', (signal) => call('get', 'cache', { signal }), { isLive: true })
   return (
     <Shown of={found}>
-      {({ bytes, bytesMax, blobCount, manifestCount }) => (
+      {({ bytes, bytesMax, blobCount, manifestCount, ...use }) => (
         <Figures
           of={{
             Cached: (
@@ -131,6 +131,15 @@ function Totals() {
             ),
             Manifests: formatCount(manifestCount),
             Blobs: formatCount(blobCount),
+            'Hit ratio': (
+              <span
+                title={`${formatCount(use.hitCount)} of ${countOf(use.requestCount, 'request')} since the start`}
+              >
+                {formatShare(use.hitCount, use.requestCount)}
+              </span>
+            ),
+            Saved: <Bytes of={use.hitBytes} />,
+            Downloaded: <Bytes of={use.downloadedBytes} />,
           }}
         />
       )}

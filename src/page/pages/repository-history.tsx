@@ -9,16 +9,21 @@ import { usePages } from '../resource.ts'
 import { manifestPath } from '../routes.ts'
 import { restoreTags } from '../tag-acts.ts'
 
+const LINES_AT_FIRST = 40
+
 type Move = Item<'repositories/:repository/history'>
 
 /** The history of a repository's tags as a timeline. Each line can be put back. */
 export function RepositoryHistory({ name, mayRestore }: { name: string; mayRestore: boolean }) {
-  const pages = usePages(`history ${name}`, (page, signal) =>
-    call('get', 'repositories/:repository/history', {
-      params: { repository: name },
-      query: page,
-      signal,
-    }),
+  const pages = usePages(
+    `history ${name}`,
+    (page, signal) =>
+      call('get', 'repositories/:repository/history', {
+        params: { repository: name },
+        query: page,
+        signal,
+      }),
+    { firstEntries: LINES_AT_FIRST },
   )
   return (
     <Timeline

@@ -1,5 +1,6 @@
+import type { ComponentChildren } from 'preact'
 import { useLocation } from 'preact-iso'
-import { call } from '../api.ts'
+import { type Answer, call } from '../api.ts'
 import { countOf, formatCount, visible } from '../format.ts'
 import { Figures } from '../parts/figures.tsx'
 import { PageHeader } from '../parts/page-header.tsx'
@@ -43,40 +44,51 @@ function Overview({ name, part }: { name: string; part: string }) {
     call('get', 'repositories/:repository', { params: { repository: name }, signal }),
   )
   const mayDelete = rights.has('delete')
+  const { data: repository } = found
+  if (found.error && repository === undefined)
+    return (
+      <Shown of={found} title={name}>
+        {() => null}
+      </Shown>
+    )
+  // The parts are read beside the repository, not after it.
   return (
-    <Shown of={found} title={name}>
-      {(repository) => (
-        <>
-          <PageHeader
-            title={name}
-            trail={[['Repositories', '/repositories']]}
-            subtitle={visible(repository.description)}
-          >
-            <CopyButton text={`${location.host}/${name}`} what="name" />
-          </PageHeader>
-          <Figures
-            of={{
-              Tags: formatCount(repository.tagCount),
-              Size: <Bytes of={repository.bytes} />,
-              Pulls: formatCount(repository.pullCount),
-              'Last push': <Time at={repository.lastPushedAt} />,
-              'Last pull': <Time at={repository.lastPulledAt} />,
-            }}
-          />
-          <Parts name={name} part={part} mayDelete={mayDelete} />
-          {part === '' && <RepositoryTags name={name} rights={rights} />}
-          {part === 'history' && <RepositoryHistory name={name} mayRestore={mayDelete} />}
-          {part === 'deleted' && <RepositoryDeleted name={name} />}
-          {part === 'pulls' && <RepositoryPulls name={name} />}
-          {part === 'access' && <RepositoryAccess name={name} mayDelete={mayDelete} />}
-          {part === 'settings' && (
-            <RepositorySettings repository={repository} what={countOf(repository.tagCount, 'tag')} />
-          )}
-          {!PARTS.includes(part) && <NotFound />}
-        </>
+    <>
+      <PageHeader
+        title={name}
+        trail={[['Repositories', '/repositories']]}
+        subtitle={repository && visible(repository.description)}
+      >
+        <CopyButton text={`${location.host}/${name}`} what="name" />
+      </PageHeader>
+      <Figures of={figuresOf(repository)} />
+      <Parts name={name} part={part} mayDelete={mayDelete} />
+      {part === '' && <RepositoryTags name={name} rights={rights} />}
+      {part === 'history' && <RepositoryHistory name={name} mayRestore={mayDelete} />}
+      {part === 'deleted' && <RepositoryDeleted name={name} />}
+      {part === 'pulls' && <RepositoryPulls name={name} />}
+      {part === 'access' && <RepositoryAccess name={name} mayDelete={mayDelete} />}
+      {part === 'settings' && (
+        <Shown of={found}>
+          {(of) => <RepositorySettings repository={of} what={countOf(of.tagCount, 'tag')} />}
+        </Shown>
       )}
-    </Shown>
+      {!PARTS.includes(part) && <NotFound />}
+    </>
   )
+}
+
+/** Returns the figures of a repository; empty ones, of the same height, until it is read. */
+function figuresOf(repository: Answer<'repositories/:repository'> | undefined) {
+  const shown = (figure: (of: Answer<'repositories/:repository'>) => ComponentChildren) =>
+    repository === undefined ? '\u00a0' : figure(repository)
+  return {
+    Tags: shown(({ tagCount }) => formatCount(tagCount)),
+    Size: shown(({ bytes }) => <Bytes of={bytes} />),
+    Pulls: shown(({ pullCount }) => formatCount(pullCount)),
+    'Last push': shown(({ lastPushedAt }) => <Time at={lastPushedAt} />),
+    'Last pull': shown(({ lastPulledAt }) => <Time at={lastPulledAt} />),
+  }
 }
 
 const PARTS = ['', 'history', 'deleted', 'pulls', 'access', 'settings']

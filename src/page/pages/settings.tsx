@@ -1,4 +1,5 @@
 import { call } from '../api.ts'
+import { visible } from '../format.ts'
 import { Filter, Toolbar, useParam } from '../parts/filter.tsx'
 import { PageHeader } from '../parts/page-header.tsx'
 import { Shown } from '../parts/states.tsx'
@@ -38,7 +39,7 @@ export function Settings() {
               .filter(({ name, description }) =>
                 `${name} ${description}`.toLowerCase().includes(q.toLowerCase()),
               )
-              .map(({ name, value, description }) => (
+              .map(({ name, value, description, configuredIn }) => (
                 <div key={name}>
                   <dt>
                     <code>{name}</code>
@@ -46,6 +47,9 @@ export function Settings() {
                   <dd>
                     <b>{shown(value)}</b>
                     <small>{description}</small>
+                    <small>
+                      {configuredIn === undefined ? 'Default' : `Set by ${visible(configuredIn)}`}
+                    </small>
                   </dd>
                 </div>
               ))}

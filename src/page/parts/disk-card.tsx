@@ -1,5 +1,5 @@
 import type { Answer } from '../api.ts'
-import { countOf } from '../format.ts'
+import { countOf, formatBytes } from '../format.ts'
 import type { Resource } from '../resource.ts'
 import { Shown } from './states.tsx'
 import { Bytes } from './values.tsx'
@@ -14,6 +14,7 @@ export function DiskCard({ of: found }: { of: Resource<Answer<'storage'>> }) {
           const content = blobs.bytes + uploads.bytes
           const other = Math.max(disk.totalBytes - disk.freeBytes - content, 0)
           const percent = (bytes: number) => `${(100 * bytes) / Math.max(disk.totalBytes, 1)}%`
+          const isLow = disk.freeBytes < disk.freeBytesMin
           return (
             <>
               <p class="big">
@@ -23,6 +24,15 @@ export function DiskCard({ of: found }: { of: Resource<Answer<'storage'>> }) {
                 <span class="content" style={{ width: percent(content) }} />
                 <span class="other" style={{ width: percent(other) }} />
               </div>
+              {disk.freeBytesMin > 0 && (
+                <p class={isLow ? 'form-error' : 'muted'}>
+                  {isLow ? 'Less is free than the reserve of ' : 'The reserve is '}
+                  <Bytes of={disk.freeBytesMin} />
+                  {isLow
+                    ? '. Pushes may fail.'
+                    : `: ${formatBytes(disk.freeBytes - disk.freeBytesMin)} until it is reached.`}
+                </p>
+              )}
               <ul class="legend">
                 <li class="content">
                   <Bytes of={blobs.bytes} /> in {countOf(blobs.count, 'blob')}

@@ -204,7 +204,7 @@ test('retention: expires what a plain model expires, and what its dry run said, 
       const retention = new Retention({
         metadata: cay.metadata,
         config: { retention: [] },
-        tableSources: {},
+        settingSources: {},
         log,
         now: cay.now,
         steady: cay.now,

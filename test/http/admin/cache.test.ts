@@ -64,6 +64,26 @@ test('upstreams: each is shown with its state, and never with a secret', async (
   expect(shown).not.toContain('a-secret')
 })
 
+test('cache: hits, and the bytes that they save, are counted', async () => {
+  await using cache = await startCache()
+  const { layer } = cache.fake.putImage('library/app', '1', [100_000])
+  const show = async () =>
+    (await (await cache.server.fetch('/api/v1/cache')).json()) as Record<string, number>
+  expect(await show()).toMatchObject({ requestCount: 0, hitCount: 0, hitBytes: 0, downloadedBytes: 0 })
+  const pull = async (headers = {}) => {
+    await cache.get('manifests/1')
+    await (await cache.get(`blobs/${layer.digest}`, { headers })).bytes()
+  }
+  await pull()
+  await until(async () => (await show()).downloadCount === 0)
+  const filled = await show()
+  expect(filled).toMatchObject({ requestCount: 2, hitCount: 0, hitBytes: 0 })
+  expect(filled.downloadedBytes).toBeGreaterThanOrEqual(100_000)
+  await pull()
+  await pull({ range: 'bytes=0-9' })
+  expect(await show()).toMatchObject({ ...filled, requestCount: 6, hitCount: 4, hitBytes: 100_010 })
+})
+
 test('cache: metrics count hits and misses', async () => {
   await using cache = await startCache({ settings: { 'metrics.access': 'anonymous' } })
   cache.fake.putImage('library/app', '1')

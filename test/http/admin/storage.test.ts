@@ -102,7 +102,7 @@ test('uploads: one of an earlier process can be cancelled', async () => {
 
 test('server: the version, health and settings are shown', async () => {
   const answer = await server.admin<{ settings: { name: string }[] }>('GET', '/server')
-  expect(answer).toMatchObject({ health: 'ok', commit: 'source', version: expect.any(String) })
+  expect(answer).toMatchObject({ ready: true, commit: 'source', version: expect.any(String) })
   expect(answer).toMatchObject({
     features: ['accounts', 'docker-v1', 'docker-schema1-push', 'docker-schema1-pull'],
   })
@@ -111,6 +111,7 @@ test('server: the version, health and settings are shown', async () => {
     name: 'access',
     value: 'accounts',
     description: expect.any(String),
+    configuredIn: '--access',
   })
 })
 

@@ -57,7 +57,10 @@ test('openapi: docs/openapi.json is the document, so that a review shows each ch
 
 test('openapi: every route of the admin API is documented', async () => {
   const { config } = await loadConfig({ flags: { data: '/none' }, file: undefined, environment: {} })
-  const { routes } = adminApi({ accounts: {}, content: { config } } as unknown as AdminContext)
+  const { routes } = adminApi({
+    accounts: {},
+    content: { config, settingSources: {} },
+  } as unknown as AdminContext)
   expect(routes.length).toBeGreaterThan(20)
   const written = routes.map(({ method, path }) => `${method} ${path.replaceAll(/:(\w+)/g, '{$1}')}`)
   const known = new Set(operations('/api/').map(([name]) => name))

@@ -25,6 +25,19 @@ const CacheModel = t.Object(
     blobCount: Count,
     manifestCount: Count,
     downloadCount: integer({ minimum: 0, description: 'Blobs that are being downloaded' }),
+    requestCount: integer({
+      minimum: 0,
+      description: 'Requests of clients for cached repositories since the server started',
+    }),
+    hitCount: integer({ minimum: 0, description: 'How many of these needed no download of their own' }),
+    hitBytes: integer({
+      minimum: 0,
+      description: 'Bytes of blobs that were served without a download since the server started',
+    }),
+    downloadedBytes: integer({
+      minimum: 0,
+      description: 'Bytes of blobs that were downloaded from upstreams since the server started',
+    }),
   },
   { description: 'Cached content that can be evicted' },
 )
@@ -151,9 +164,19 @@ export function cache(context: AdminContext) {
     )
 }
 
-function toCache({ bytes, bytesMax: limit, blobs, manifests, fills }: CacheState) {
-  const bytesMax = limit === 0 ? undefined : limit
-  return omitAbsent({ bytes, bytesMax, blobCount: blobs, manifestCount: manifests, downloadCount: fills })
+function toCache({ bytes, bytesMax: limit, blobs, manifests, fills, use }: CacheState) {
+  const { requests: requestCount, hits: hitCount, hitBytes, downloadedBytes } = use
+  return omitAbsent({
+    bytes,
+    bytesMax: limit === 0 ? undefined : limit,
+    blobCount: blobs,
+    manifestCount: manifests,
+    downloadCount: fills,
+    requestCount,
+    hitCount,
+    hitBytes,
+    downloadedBytes,
+  })
 }
 
 function toDownload({ digest, repository, size: bytes, received: receivedBytes }: FillState) {

@@ -75,12 +75,17 @@ const Indexing = t.Optional(
   ),
 )
 
+const Problem = t.Object({
+  path: t.String({ example: '../etc/passwd' }),
+  reason: t.String({ example: 'its path contains ".."' }),
+})
+
 const Files = t.Object(
   {
     items: t.Array(Entry),
     nextCursor: NextCursor,
     indexing: Indexing,
-    problems: t.Array(t.Object({ path: t.String(), reason: t.String() }), {
+    problems: t.Array(Problem, {
       description: 'Oddities of the archives, such as members that cannot be shown; at most 100',
     }),
   },
@@ -133,7 +138,7 @@ const ABOUT_LISTS =
 const ABOUT_FILES =
   'A file of a compressed layer is read from the beginning of the layer. Browsers store it as a file and never run it, whatever it is.'
 const binary = {
-  answer: t.String({ format: 'binary', description: 'The content of the file' }),
+  answer: t.String({ format: 'binary', description: 'The content of the file', example: 'root:x:0:0:root' }),
   mediaType: 'application/octet-stream',
 }
 

@@ -15,7 +15,14 @@ const Storage = t.Object(
       { description: `Uploads in progress; at most ${UPLOADS_COUNTED_MAX} are counted` },
     ),
     disk: t.Object(
-      { totalBytes: Bytes, freeBytes: Bytes },
+      {
+        totalBytes: Bytes,
+        freeBytes: Bytes,
+        freeBytesMin: integer({
+          minimum: 0,
+          description: 'How many bytes must be free, or the server is not ready; 0 for no limit',
+        }),
+      },
       { description: 'The disk that holds the data folder' },
     ),
     damagedCount: integer({
@@ -83,13 +90,17 @@ const RepositoriesQuery = t.Object({
 
 /** GET /api/v1/storage, /api/v1/storage/repositories */
 export function storage(context: AdminContext) {
-  const { storage, damage, garbage } = context.content
+  const { storage, damage, garbage, reserve } = context.content
+  const show = async () => {
+    const { disk, ...totals } = await storage.totals()
+    return {
+      ...totals,
+      disk: { ...disk, freeBytesMin: reserve.bytesMin },
+      damagedCount: await damage.count(),
+    }
+  }
   return controller(context, 'storage', '/storage')
-    .get(
-      '',
-      async () => ({ ...(await storage.totals()), damagedCount: await damage.count() }),
-      OPERATIONS.get,
-    )
+    .get('', show, OPERATIONS.get)
     .get(
       '/repositories',
       async ({ query }) => {

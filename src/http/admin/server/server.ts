@@ -1,5 +1,5 @@
 import { t } from 'elysia'
-import { formatSetting } from '../../../config/config.ts'
+import { formatSetting, type SettingSources } from '../../../config/config.ts'
 import type { Config } from '../../../config/config-schema.ts'
 import { SETTINGS } from '../../../config/settings.ts'
 import { commit, version } from '../../../config/version.ts'
@@ -14,6 +14,12 @@ const Setting = t.Object({
   name: t.String({ example: 'uploads.pool-bytes' }),
   value: t.Optional(Value),
   description: t.String(),
+  configuredIn: t.Optional(
+    t.String({
+      description: 'The file, variable or flag that sets it; absent if it has its default',
+      example: 'CAY_UPLOADS_POOL_BYTES',
+    }),
+  ),
 })
 
 const Mirror = t.Object({
@@ -64,7 +70,7 @@ const OPERATIONS = {
 /** GET /api/v1/server */
 export function server(context: AdminContext) {
   const { content, now } = context
-  const settings = settingsOf(content.config)
+  const settings = settingsOf(content.config, content.settingSources)
   const features = Object.keys(FEATURES).filter((name) => FEATURES[name]?.(content.config))
   return controller(context, 'server', '/server').get(
     '',
@@ -89,12 +95,13 @@ export function server(context: AdminContext) {
 
 type Value = string | number | boolean | string[]
 
-function settingsOf(config: Config) {
+function settingsOf(config: Config, sources: SettingSources) {
   return SETTINGS.map((setting) =>
     omitAbsent({
       name: setting.path,
       value: formatSetting(setting, config) as Value | undefined,
       description: setting.schema.description ?? '',
+      configuredIn: sources[setting.path],
     }),
   )
 }
