@@ -58,7 +58,7 @@ export interface App {
   mirrors: { upstream: string; address: string }[]
   /** The authority of the certificate, with `tls = auto`. */
   authority: Authority | undefined
-  /** Resolves when the app has failed for good, and its process should end. */
+  /** Resolves when the app has failed permanently and its process should end. */
   failed: Promise<Error>
   /** Stops gracefully: accepts no new requests, lets those in flight finish, and then closes everything. */
   close(): Promise<void>
@@ -68,7 +68,7 @@ export interface App {
 const CERTIFICATE_GRACE_MS = 86_400_000
 
 const OPEN_WARNING =
-  'access is open: everybody who can connect can do everything except change accounts; use access = accounts to require sign-in'
+  'access is open: everyone who can connect can do everything except change accounts; use access = accounts to require sign-in'
 
 /**
  * Checks everything in a configuration that keeps a server from starting and can be known without opening anything.

@@ -1,9 +1,9 @@
 import { BlockList, isIPv6 } from 'node:net'
 
-/** What an IP address leads to. `forbidden`: link-local (metadata services), multicast, unspecified, reserved. */
+/** The kind of an IP address. `forbidden`: link-local (metadata services), multicast, unspecified, reserved. */
 export type AddressKind = 'forbidden' | 'loopback' | 'private' | 'public'
 
-/** IPv4 networks; the same ones count when they are embedded in IPv6 addresses. */
+/** IPv4 networks, which also apply to addresses embedded in IPv6 addresses. */
 const NETWORKS: Record<Exclude<AddressKind, 'public'>, readonly [address: string, bits: number][]> = {
   forbidden: [
     ['0.0.0.0', 8],
@@ -25,7 +25,7 @@ const NETWORKS: Record<Exclude<AddressKind, 'public'>, readonly [address: string
 const EMBEDDED_PREFIXES = ['::ffff:', '64:ff9b::']
 
 const NETWORKS_6: typeof NETWORKS = {
-  // Cloud metadata services have a fixed address in the private range, too.
+  // Some cloud metadata services have a fixed address in a private range.
   forbidden: [
     ['::', 128],
     ['fe80::', 10],
@@ -38,7 +38,7 @@ const NETWORKS_6: typeof NETWORKS = {
 
 const KINDS = ['forbidden', 'loopback', 'private'] as const
 
-/** Tells what an IP address, in text, leads to. */
+/** Returns the kind of an IP address in text form. */
 export function addressKinds(): (address: string) => AddressKind {
   const lists = KINDS.map((kind) => [kind, blockList(kind)] as const)
   return (address) => {

@@ -1,13 +1,13 @@
-/** Failures in a row after which an endpoint is left alone, */
+/** How many consecutive failures open the breaker. */
 const FAILURES_MAX = 3
-/** at first for so long, */
+/** How long the first pause is. */
 const PAUSE_MILLISECONDS = 5000
-/** and each time for twice as long, up to this. */
+/** The longest pause. Each pause is twice as long as the previous one. */
 const PAUSE_MILLISECONDS_MAX = 300_000
 
 /**
- * Leaves an endpoint alone that does not answer. After a pause one request tries; when it succeeds, everything is as
- * if nothing had been.
+ * A circuit breaker: sends no requests to an endpoint that does not respond. After a pause, one request is let
+ * through, and its success closes the breaker.
  */
 export class Breaker {
   private readonly monotonic: () => number
@@ -16,30 +16,30 @@ export class Breaker {
   private openUntil = 0
   private isTrying = false
 
-  /** @param monotonic milliseconds since some moment */
+  /** @param monotonic milliseconds since an arbitrary time */
   constructor(monotonic: () => number) {
     this.monotonic = monotonic
   }
 
-  /** Whether requests are not sent now. */
+  /** Whether requests are blocked now. */
   get isOpen(): boolean {
     if (this.openUntil === 0) return false
     return this.isTrying || this.monotonic() < this.openUntil
   }
 
-  /** Milliseconds until the next request may try; 0 when one may now. */
+  /** Milliseconds until the next request is let through; 0 if one may be sent now. */
   get pauseMs(): number {
     return this.isOpen ? Math.max(0, this.openUntil - this.monotonic()) : 0
   }
 
-  /** A request is about to be sent. Answers false when it must not be. */
+  /** Call it before a request. Returns false if the request must not be sent. */
   enter(): boolean {
     if (this.isOpen) return false
     if (this.openUntil !== 0) this.isTrying = true
     return true
   }
 
-  /** The endpoint has answered, whatever it said. */
+  /** Records that the endpoint has responded, whatever the response. */
   answered(): void {
     this.failures = 0
     this.pauses = 0
@@ -47,7 +47,7 @@ export class Breaker {
     this.isTrying = false
   }
 
-  /** The endpoint has not answered. */
+  /** Records that the endpoint has not responded. */
   failed(): void {
     this.isTrying = false
     this.failures++
@@ -57,7 +57,7 @@ export class Breaker {
     this.openUntil = this.monotonic() + pause
   }
 
-  /** The request ended by the will of who asked: it tells nothing of the endpoint. */
+  /** Records that the request was cancelled, which says nothing about the endpoint. */
   left(): void {
     this.isTrying = false
   }

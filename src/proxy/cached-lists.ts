@@ -17,19 +17,19 @@ import type { Upstream } from './upstream.ts'
 import { UpstreamError } from './upstream-error.ts'
 import type { UpstreamSet } from './upstream-set.ts'
 
-/** Pages that are remembered. */
+/** How many pages are cached. */
 const PAGES_MAX = 1000
 
-/** Bytes of the upstreams' answers that the remembered pages come from. */
+/** The total size of the upstreams' responses behind the cached pages, in bytes. */
 const PAGES_BYTES_MAX = 16 * 1024 * 1024
 
-/** How many tags one page of an upstream is asked for. */
+/** How many tags are requested per page of an upstream. */
 const PAGE_MAX = 1000
 
 export interface CachedListsOptions {
   tags: Tags
   referrers: Referrers
-  /** The manifests with those of upstreams, for fallback tags. */
+  /** The manifests, including those of upstreams, for referrers tags. */
   manifests: Pick<Manifests, 'get'>
   upstreams: UpstreamSet
   monotonic: () => number
@@ -37,12 +37,12 @@ export interface CachedListsOptions {
   deadlineMs: number
 }
 
-/** A page, and the bytes that the upstream sent for it. */
+/** A page, and how many bytes the upstream sent for it. */
 interface Answer<T> extends Listing<T> {
   bytes: number
 }
 
-/** Lists of tags and referrers: an upstream's own while it answers, and what is here otherwise. */
+/** Lists tags and referrers: the upstream's while it responds, otherwise what is cached. */
 export class CachedLists {
   readonly tags: Tags
   readonly referrers: Referrers
@@ -58,7 +58,7 @@ export class CachedLists {
     this.referrers = { list: (...args) => this.listReferrers(...args) }
   }
 
-  /** Forgets what upstreams answered. */
+  /** Drops the cached responses of upstreams. */
   forgetAnswers(): void {
     this.pages.clear()
   }
@@ -74,7 +74,7 @@ export class CachedLists {
       return await this.remember(`${repository} ${suffix}`, async () => {
         const { bytes, more } = await upstream.getList(repository, suffix, this.options.deadlineMs)
         const items = tagsOf(bytes, upstream)
-        // Some registries answer all tags, whatever they were asked for.
+        // Some registries return all tags, whatever the requested page.
         const after = items.filter((tag) => tag > page.last || page.last === '')
         return {
           items: after.slice(0, page.limit),
@@ -109,7 +109,7 @@ export class CachedLists {
     }
   }
 
-  /** By the referrers API, or else by the tag that stands in for it (distribution-spec, "Referrers Tag Schema"). */
+  /** Uses the referrers API, or the referrers tag without it (distribution-spec, "Referrers Tag Schema"). */
   private async fetchReferrers(
     upstream: Upstream,
     repository: RepositoryName,
@@ -147,19 +147,22 @@ export class CachedLists {
   }
 }
 
-/** The tags of an answer; null for none is usual. Throws an UpstreamError for what is no list of tags. */
+/**
+ * Returns the tags of a response, where null is a common form of none. Throws an UpstreamError if it is not a list of
+ * tags.
+ */
 function tagsOf(bytes: Uint8Array, { name }: Upstream): Tag[] {
   try {
     const { tags } = Object(JSON.parse(new TextDecoder().decode(bytes))) as { tags?: unknown }
     if (Array.isArray(tags)) return tags.flatMap((one) => tryParseTag(String(one)) ?? [])
     if (tags === null) return []
   } catch {
-    // What follows is for this, too.
+    // Errors below use this, too.
   }
   throw new UpstreamError('wrong', `${name} sends something else than a list of tags`)
 }
 
-/** The entries of an index of referrers. */
+/** Returns the entries of an index of referrers. */
 function descriptorsOf(bytes: Uint8Array): ReferrerDescriptor[] {
   return readParts(bytes).children.map(({ digest, mediaType, size, artifactType, annotations }) => ({
     mediaType,
@@ -170,7 +173,7 @@ function descriptorsOf(bytes: Uint8Array): ReferrerDescriptor[] {
   }))
 }
 
-/** What is here, unless there is nothing: then what the upstream said. */
+/** Returns what is cached. If nothing is, throws the upstream's error. */
 async function orElse<T>(error: unknown, repository: RepositoryName, local: () => Promise<T>): Promise<T> {
   try {
     return await local()

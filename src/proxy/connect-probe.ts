@@ -1,13 +1,13 @@
 import { connect } from 'node:net'
 import { Deadline } from './deadline.ts'
 
-/** An endpoint that answered so recently is not probed: its connections are still open. */
+/** An endpoint that responded this recently is not probed, because its connections are still open. */
 const KNOWN_MILLISECONDS = 30_000
 
 /**
- * A deadline for connections, which Bun's fetch (1.4.5) does not have: beside the first request after a while, another
- * connection is made to the same host and closed. If that does not come about in time, the request is ended, so that the
- * next mirror can be asked.
+ * Adds a connect timeout, which Bun's fetch (1.4.5) does not have. The first request after a while opens and closes a
+ * second connection to the same host. If that cannot connect in time, the request is aborted, so that the next mirror
+ * can be tried.
  */
 export class ConnectProbe {
   private readonly url: URL
@@ -36,7 +36,7 @@ export class ConnectProbe {
     }
   }
 
-  /** Any outcome ends the wait: what it means is for the request to say. */
+  /** Any outcome ends the wait. The request itself reports errors. */
   private connect(onOutcome: () => void) {
     const { protocol, hostname, port } = this.url
     const host = hostname.replace(/^\[|\]$/g, '')

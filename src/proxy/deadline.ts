@@ -4,7 +4,7 @@ export class Deadline {
   private timer: Timer | undefined
   private readonly reason: Error
 
-  /** @param reason what the signal is aborted with */
+  /** @param reason the error that the signal is aborted with */
   constructor(milliseconds: number, reason: Error = new DOMException('no answer in time', 'TimeoutError')) {
     this.reason = reason
     this.extend(milliseconds)
@@ -14,7 +14,7 @@ export class Deadline {
     return this.controller.signal
   }
 
-  /** Begins anew; undefined ends it. */
+  /** Restarts the deadline; undefined cancels it. */
   extend(milliseconds: number | undefined): void {
     clearTimeout(this.timer)
     if (milliseconds === undefined) return

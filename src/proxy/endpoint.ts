@@ -6,10 +6,10 @@ import { type Resolve, type Target, Targets } from './targets.ts'
 import { errorOfStatus, UpstreamError } from './upstream-error.ts'
 import { UpstreamTokens } from './upstream-tokens.ts'
 
-/** Redirects of one request that are followed. */
+/** How many redirects of one request are followed. */
 const REDIRECTS_MAX = 5
 
-/** How long a token service may take for its whole answer. */
+/** How long the whole response of a token service may take. */
 const TOKEN_SECONDS_MAX = 15
 
 const REDIRECT_STATUSES: readonly number[] = [301, 302, 303, 307, 308]
@@ -18,18 +18,18 @@ export interface EndpointOptions {
   /** The registry's URL, without `/v2`. */
   url: URL
   credentials: UpstreamCredentials
-  /** Hosts that redirects and realms may lead to, whatever their address. */
+  /** Hosts that redirects and realms may point to, whatever their addresses. */
   redirects: readonly string[]
-  /** PEM certificates that are trusted besides the system's. */
+  /** PEM certificates to trust besides the system's. */
   ca?: string | undefined
   /** A proxy's URL; `none` for none, whatever the environment says. */
   proxy?: string | undefined
   resolve: Resolve
-  /** How long a connection may take to be made. */
+  /** How long connecting may take. */
   connectMs: number
-  /** Milliseconds since some moment. */
+  /** Milliseconds since an arbitrary time. */
   monotonic: () => number
-  /** Told of each answer of the registry itself. */
+  /** Called for each response of the registry itself. */
   onAnswer?: (headers: Headers) => void
 }
 
@@ -38,13 +38,13 @@ export interface EndpointRequest {
   /** Begins with `/v2/`. */
   path: string
   headers?: Record<string, string>
-  /** What a token must be good for. */
+  /** The scope that a token needs. */
   scope: string
-  /** Ends the request; when its headers are here, also the body. */
+  /** Aborts the request and, after its headers, the body. */
   signal: AbortSignal
 }
 
-/** One host of an upstream: its connections, its tokens, and whether it answers. */
+/** One host of an upstream: its connections, its tokens, and its breaker. */
 export class Endpoint {
   readonly breaker: Breaker
   private readonly options: EndpointOptions
@@ -74,11 +74,11 @@ export class Endpoint {
   }
 
   /**
-   * Sends a request, with a token where one is asked for, and follows redirects. Answers what has a status of success.
-   * @throws UpstreamError for everything else
+   * Sends a request, with a token if required, and follows redirects. Returns a successful response.
+   * @throws UpstreamError for any other response
    */
   async request(asked: EndpointRequest): Promise<Response> {
-    if (!this.breaker.enter()) throw this.unavailable('did not answer lately')
+    if (!this.breaker.enter()) throw this.unavailable('did not respond to recent requests')
     try {
       const send = (signal: AbortSignal) => this.authorised({ ...asked, signal })
       const response = await (this.probe?.guard(asked.signal, send) ?? send(asked.signal))
@@ -102,7 +102,7 @@ export class Endpoint {
     const { scope, signal } = asked
     let authorization = this.tokens.find(scope)
     let { response, from } = await this.follow(asked, authorization)
-    // Another host's challenge is not answered: it would choose who is shown the credentials.
+    // A challenge from another host is ignored, because it would choose where the credentials are sent.
     if (response.status === 401 && from === undefined) {
       const header = response.headers.get('www-authenticate')
       authorization = await this.tokens.answer(header, scope, authorization, signal)
@@ -114,7 +114,7 @@ export class Endpoint {
     if (response.status >= 200 && response.status < 300) return response
     discard(response)
     if (from === undefined) throw errorOfStatus(this.host, response)
-    // Whether the content exists is the registry's to say: a link may have expired.
+    // Only the registry decides whether the content exists. The link of a redirect may have expired.
     throw new UpstreamError(
       'unavailable',
       `${from}, to which ${this.host} redirects, answers ${response.status}`,
@@ -122,8 +122,8 @@ export class Endpoint {
   }
 
   /**
-   * Follows redirects by hand: each target is checked, and another host is never sent the authorization. Answers also
-   * which other host has answered, if one has.
+   * Follows redirects manually, to check each target, and to never send the authorization to another host. Also
+   * returns the other host that responded, if any.
    */
   private async follow(
     { method, path, headers, signal }: EndpointRequest,
@@ -149,7 +149,7 @@ export class Endpoint {
       const next = URL.parse(location, at.href)
       if (next === null) throw new UpstreamError('wrong', `${at.host} redirects to what is not a URL`)
       if (redirects === REDIRECTS_MAX)
-        throw new UpstreamError('wrong', `${own.host} redirects again and again`)
+        throw new UpstreamError('wrong', `${own.host} redirects too many times`)
       target = await this.targets.check(next)
       at = next
     }
@@ -197,7 +197,7 @@ export class Endpoint {
     const { name } = Object(error) as Error
     if (name === 'TimeoutError')
       return this.unavailable('does not answer in time', { isTransport: true, isTimeout: true })
-    if (name === 'AbortError') return this.unavailable('was asked by nobody any more')
+    if (name === 'AbortError') return this.unavailable('did not respond before the request was cancelled')
     return new UpstreamError('unavailable', `${this.host} failed`, { cause: error })
   }
 
@@ -207,7 +207,7 @@ export class Endpoint {
   }
 }
 
-/** Lets go of an answer whose body nobody reads. */
+/** Cancels a response whose body is not read. */
 function discard(response: Response): void {
   response.body?.cancel().catch(() => {})
 }

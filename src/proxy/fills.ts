@@ -11,25 +11,25 @@ import { Places } from './places.ts'
 import type { Upstream } from './upstream.ts'
 import { UpstreamError } from './upstream-error.ts'
 
-/** Memory in which clients of one fill share what they read. */
+/** The memory that clients share for reading fills, in bytes. */
 const SHARED_BYTES_MAX = 8 * 1024 * 1024
 const CHUNK_BYTES = 256 * 1024
 
-/** Bytes that all followers together are sent in one turn of the event loop. */
+/** How many bytes are sent to all followers in one turn of the event loop. */
 const BYTES_PER_TURN = 1024 * 1024
 
-/** Fills that wait for each one that fetches, at most. They outlive their clients, who could ask for any number. */
+/** The maximum waiting fills for each running one. Fills outlive their clients, which could request any number. */
 const WAITING_PER_PLACE = 16
 
 export interface FillsOptions {
   store: FillStore
   locks: DigestLocks
-  /** Fills that fetch at once. */
+  /** How many fills run at once. */
   fillsMax: number
   deadlineMs: number
   stallSecondsMax: number
   totalSecondsMax: number
-  /** Names a blob in repositories; its bytes are durable. */
+  /** Links a blob with durable bytes into repositories. */
   link(repositories: RepositoryName[], blob: CommittedBlob): Promise<void>
   onDiskFull(bytes: number): Promise<void>
   onEnd(fill: Fill, failure: Error | undefined): void
@@ -37,7 +37,7 @@ export interface FillsOptions {
   onResumed(): void
 }
 
-/** The fills that go on: one for each digest, whoever asks. */
+/** The fills in progress: one for each digest, shared by all clients. */
 export class Fills {
   private readonly options: FillsOptions
   private readonly places: Places
@@ -62,7 +62,7 @@ export class Fills {
   }
 
   /**
-   * Begins the fill of a digest that has none.
+   * Starts the fill of a digest that has none.
    * @throws UpstreamError `unavailable` if too many are waiting
    */
   begin(order: FillOrder): Fill {
@@ -77,18 +77,18 @@ export class Fills {
     return fill
   }
 
-  /** Has the fills of an upstream go on with the one that replaces it. */
+  /** Continues the fills of an upstream with the one that replaces it. */
   move(from: Upstream, to: Upstream): void {
     for (const fill of this.of(from)) fill.order.upstream = to
   }
 
-  /** Ends the fills of an upstream that was removed; what they have stays. */
+  /** Ends the fills of a removed upstream. Their bytes stay. */
   end(upstream: Upstream): void {
     const reason = new UpstreamError('absent', `the upstream ${upstream.name} was removed`)
     for (const fill of this.of(upstream)) this.endings.get(fill)?.abort(reason)
   }
 
-  /** Waits; rejects when the server stops. */
+  /** Waits. Rejects when the server stops. */
   pause(milliseconds: number): Promise<void> {
     return pause(milliseconds, this.stopping.signal)
   }
@@ -97,9 +97,9 @@ export class Fills {
     return this.list().filter(({ order }) => order.upstream === upstream)
   }
 
-  /** Ends all of them; what they have stays. */
+  /** Ends all fills. Their bytes stay. */
   async stop(): Promise<void> {
-    this.stopping.abort(new Error('the server stops'))
+    this.stopping.abort(new Error('the server is stopping'))
     await Promise.allSettled(this.list().map(({ ended }) => ended))
   }
 
@@ -142,7 +142,7 @@ export class Fills {
     await locks.push(digest, async () => {
       const blob = await store.commit(upload, digest, { stream: null, length: 0 })
       let linked = 0
-      // Others may ask while the first ones are being named.
+      // Other clients may join while the first repositories are being linked.
       while (linked < fill.repositories.size) {
         const repositories = [...fill.repositories]
         await link(repositories.slice(linked), blob)
@@ -154,7 +154,7 @@ export class Fills {
   }
 }
 
-/** Waits; rejects when the signal is aborted. */
+/** Waits. Rejects when the signal is aborted. */
 function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const abort = () => reject(signal.reason)

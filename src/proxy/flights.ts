@@ -1,18 +1,18 @@
 import { LRUCache } from 'lru-cache'
 import { UpstreamError } from './upstream-error.ts'
 
-/** How long an upstream's 404 is remembered, how many of them, and in how many characters. */
+/** How long the 404 responses of upstreams are cached, how many of them, and how many characters in total. */
 const REMEMBERED_MILLISECONDS = 30_000
 const REMEMBERED_MAX = 10_000
 const REMEMBERED_CHARACTERS_MAX = 2 * 1024 * 1024
 
-/** What is remembered of a 404. An error would keep its stack, its cause, and whatever they refer to. */
+/** A cached 404. Caching the error itself would keep its stack, its cause, and everything that they reference. */
 interface Absent {
   until: number
   message: string
 }
 
-/** One request at a time for each key, whose result all who ask meanwhile get; a 404 is remembered for a moment. */
+/** Runs one request at a time for each key and shares its result with all callers. A 404 is cached for a short time. */
 export class Flights {
   private readonly monotonic: () => number
   private readonly flights = new Map<string, Promise<unknown>>()
@@ -20,7 +20,7 @@ export class Flights {
 
   /**
    * @param monotonic milliseconds of a clock that never goes back
-   * @param charactersMax of the keys and messages of all 404s that are remembered
+   * @param charactersMax the maximum characters in the keys and messages of all cached 404s
    */
   constructor(monotonic: () => number, charactersMax = REMEMBERED_CHARACTERS_MAX) {
     this.monotonic = monotonic
@@ -31,7 +31,7 @@ export class Flights {
     })
   }
 
-  /** @throws what `work` throws, or threw a moment ago for what is absent */
+  /** @throws what `work` throws, or the cached 404 */
   async join<T>(key: string, work: () => Promise<T>): Promise<T> {
     this.throwIfAbsent(key)
     const flight = this.flights.get(key)
@@ -41,19 +41,19 @@ export class Flights {
     return await own
   }
 
-  /** Forgets every 404. */
+  /** Drops all cached 404s. */
   forget(): void {
     this.absent.clear()
   }
 
-  /** @throws what the upstream said a moment ago, when that was a 404 */
+  /** @throws the cached 404, if there is one */
   throwIfAbsent(key: string): void {
     const known = this.absent.get(key)
     if (known !== undefined && known.until > this.monotonic())
       throw new UpstreamError('absent', known.message)
   }
 
-  /** Remembers a 404 of the upstream. */
+  /** Caches a 404 of the upstream. */
   noteAbsent(key: string, error: unknown): void {
     if (!(error instanceof UpstreamError) || error.kind !== 'absent') return
     this.absent.set(key, { message: error.message, until: this.monotonic() + REMEMBERED_MILLISECONDS })

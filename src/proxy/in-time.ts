@@ -1,7 +1,10 @@
 import type { Upstream } from './upstream.ts'
 import { UpstreamError } from './upstream-error.ts'
 
-/** What the promise brings, unless that takes too long: an upstream that does not answer keeps no client waiting. */
+/**
+ * Returns the promise's result, or rejects after a time limit, so that a silent upstream does not keep clients
+ * waiting.
+ */
 export async function inTime<T>(promise: Promise<T>, milliseconds: number, { name }: Upstream): Promise<T> {
   let timer: Timer | undefined
   const late = new Promise<never>((_, reject) => {

@@ -1,4 +1,4 @@
-/** A number of places that requests take in the order in which they ask. */
+/** A limited number of places, which requests take in order. */
 export class Places {
   private free: number
   private readonly waiting: (() => void)[] = []
@@ -7,7 +7,7 @@ export class Places {
     this.free = count
   }
 
-  /** Takes a place; undefined when there is one at once. */
+  /** Takes a place. Returns undefined if one is free now. */
   take(): Promise<void> | undefined {
     if (this.free > 0) {
       this.free--

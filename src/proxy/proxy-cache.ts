@@ -31,7 +31,7 @@ export interface ProxyCacheOptions extends Pick<CachedManifestsOptions, 'readMan
   monotonic: () => number
   disk: () => Promise<{ totalBytes: number; freeBytes: number }>
   counts: CacheCounts
-  /** Told of good bytes, which may replace damaged ones. */
+  /** Notified of good bytes, which may replace damaged ones. */
   damaged: { isHidden(digest: Digest): boolean; heal(digest: Digest): Promise<void> }
 }
 
@@ -49,8 +49,8 @@ export interface CacheSettings {
 }
 
 /**
- * A registry that wraps a local one: repositories under the name of an upstream are filled from there when they are
- * pulled from; all others are the local registry's.
+ * A registry that wraps the local one. Repositories whose names begin with an upstream's are fetched from there on
+ * demand. All others belong to the local registry.
  */
 export class ProxyCache {
   readonly registry: Registry & { uploads: Uploads }
@@ -152,7 +152,7 @@ export class ProxyCache {
     })
   }
 
-  /** Adds an upstream, or replaces the one of this name; what is being fetched goes on with the new settings. */
+  /** Adds an upstream, or replaces the one of this name. Downloads in progress continue with the new settings. */
   putUpstream(settings: UpstreamSettings): void {
     const replaced = this.upstreams.find(settings.name)
     const upstream = this.upstreams.put(settings)
@@ -161,7 +161,7 @@ export class ProxyCache {
     this.forgetAnswers()
   }
 
-  /** Removes an upstream and ends what is fetched from it. Its repositories are local ones from now on. */
+  /** Removes an upstream and ends its downloads. Its repositories become local ones. */
   removeUpstream(name: string): void {
     const removed = this.upstreams.find(name)
     if (removed === undefined) return
@@ -171,18 +171,18 @@ export class ProxyCache {
     this.forgetAnswers()
   }
 
-  /** The blobs that are being fetched. */
+  /** Returns the blob downloads in progress. */
   listFills(): readonly Fill[] {
     return this.fills.list()
   }
 
-  /** Whether a tag that is here is served without a check. */
+  /** Reports whether a cached tag is served without a check. */
   isFresh(repository: RepositoryName, tag: Tag): boolean {
     const upstream = this.upstreams.of(repository)
     return upstream === undefined || this.manifests.checks.isFresh(upstream, repository, tag)
   }
 
-  /** Ends what is fetched; what is here of it stays, and goes on with the next pull. */
+  /** Ends all downloads. Their bytes stay, and the next pull resumes them. */
   async stop(): Promise<void> {
     await this.fills.stop()
     await this.lastUse.flush().catch(() => {})
@@ -190,7 +190,7 @@ export class ProxyCache {
   }
 }
 
-/** Uploads begin in local repositories only. */
+/** Uploads start only in local repositories. */
 function pushes(uploads: Uploads, upstreams: UpstreamSet): Uploads {
   return {
     ...uploads,

@@ -1,8 +1,8 @@
-/** Lets streams together bring so many bytes a second. */
+/** Limits the total rate of streams, in bytes per second. */
 export class Rate {
   private readonly bytesPerSecond: number
   private readonly monotonic: () => number
-  /** When what was taken so far is due. */
+  /** The time by which the bytes so far are within the rate. */
   private due = 0
 
   /** @param bytesPerSecond 0 for no limit */
@@ -11,7 +11,7 @@ export class Rate {
     this.monotonic = monotonic
   }
 
-  /** The stream, no faster than its share. */
+  /** Returns the stream, slowed down to the rate. */
   slow(stream: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
     if (this.bytesPerSecond === 0) return stream
     const reader = stream.getReader()

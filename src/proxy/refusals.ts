@@ -1,16 +1,16 @@
 import { type ErrorCode, type RegistryError, registryError } from '../oci/error.ts'
 import { UpstreamError } from './upstream-error.ts'
 
-/** Seconds after which a client may try again where the upstream does not say. */
+/** After how many seconds a client should retry if the upstream does not say. */
 const RETRY_SECONDS = 5
 
 /**
- * What a client hears when an upstream does not give what is not here. Only where the upstream says so there is none: a
- * client that reads 404 believes that the image is gone.
+ * Returns the error for content that is not cached and that the upstream does not provide. It is a 404 only if the
+ * upstream says so, because to a client a 404 means that the image does not exist.
  *
- * @param what what was asked for, for people
- * @param absent the code of a 404
- * @param fate what became of it, before the upstream's answer
+ * @param what the requested content, in words for people
+ * @param absent the error code for a 404
+ * @param fate what has happened to it, as the words before the upstream's error
  */
 export function refusalOf(
   error: unknown,
@@ -42,10 +42,10 @@ export function refusalOf(
   }
 }
 
-/** What is not for repositories of an upstream. */
+/** Returns the error for pushes to repositories of an upstream. */
 export function pullOnly(upstream: string): RegistryError {
   return registryError(
     'UNSUPPORTED',
-    `repositories of ${upstream} are cached from there and take no pushes: push to a name that does not begin with ${upstream}/`,
+    `repositories of ${upstream} are cached and cannot be pushed to: push to a name that does not begin with ${upstream}/`,
   )
 }

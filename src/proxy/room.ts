@@ -7,22 +7,24 @@ import type { FillStore } from '../storage/fill-store.ts'
 import type { Fill } from './fill.ts'
 import type { LastUse } from './last-use.ts'
 
-/** What was used in the last moment stays: it is between a look-up and its read. */
+/** Content used this recently is not evicted, because a request may be between its lookup and its read. */
 const PROTECTED_MILLISECONDS = 3000
 
-/** A partial blob is dropped for room when it did not grow for so long. Files have the time of the machine's clock. */
+/**
+ * A partial blob may be deleted for space when it has not grown for this long. File times follow the machine's clock.
+ */
 const IDLE_MILLISECONDS = 600_000
 
-/** How often room is made for one fill before it is given up. */
+/** How many times evictions are tried for one fill. */
 const ROUNDS_MAX = 3
 
-/** Rows that one write of an eviction looks at. */
+/** How many rows one write of an eviction examines. */
 const ROWS_MAX = 200
 
-/** What is kept free beside the reserve, for what grows between two looks: pushes, and the database's log. */
+/** Free space beyond the reserve, for pushes and the database's log between two checks. */
 const HEADROOM_BYTES_MAX = 16 * 1024 * 1024
 
-/** Free space is looked at after so many bytes were received: much less than the headroom, so that looks come in time. */
+/** Free space is checked each time this many bytes were received, which is much less than the headroom. */
 const LOOK_BYTES = 2 * 1024 * 1024
 
 export interface RoomOptions {
@@ -33,17 +35,17 @@ export interface RoomOptions {
   lastUse: LastUse
   log: Logger
   now: () => number
-  /** Bytes that cached blobs may take; 0 for as many as there are. */
+  /** The maximum bytes of cached blobs; 0 for no limit but the disk. */
   bytesMax: number
-  /** Bytes of the volume that are kept free of the cache; undefined for a part of the volume. */
+  /** The bytes of the volume that the cache leaves free; undefined for a share of the volume. */
   freeBytesMin: number | undefined
   disk: () => Promise<{ totalBytes: number; freeBytes: number }>
-  /** The fills that go on. */
+  /** Returns the fills in progress. */
   fills: () => readonly Fill[]
   onEvicted(bytes: number): void
 }
 
-/** Keeps the cache within its bounds, by evicting what was used least recently. */
+/** Keeps the cache within its limits by evicting the least recently used content. */
 export class Room {
   private readonly options: RoomOptions
   private turn: Promise<unknown> = Promise.resolve()
@@ -55,8 +57,8 @@ export class Room {
   }
 
   /**
-   * Begins a fill if there is room for it, or room can be made. Returns undefined if not. Fills are admitted one at a
-   * time, so that none takes the room of another. One that is running already needs no further room.
+   * Starts a fill if there is space for it, or space can be freed; otherwise returns undefined. Fills are admitted
+   * one at a time, so that they do not count the same space twice. A running fill needs no further space.
    */
   admit(
     find: () => Fill | undefined,
@@ -69,15 +71,15 @@ export class Room {
   }
 
   /**
-   * Evicts until so many bytes are free, or nothing is left to evict; answers how many were freed.
+   * Evicts until the given bytes are freed, or nothing is left to evict. Returns how many were freed.
    *
-   * @param protectedMs what was used in the last so many milliseconds stays
+   * @param protectedMs content used in the last `protectedMs` milliseconds stays
    */
   async evict(bytes: number, protectedMs = PROTECTED_MILLISECONDS): Promise<number> {
     const { metadata, lastUse, now, onEvicted } = this.options
     await lastUse.flush()
     let freed = await this.dropIdleFills()
-    // It stays the same, so that pinned content, which counts as used, is looked at once.
+    // Constant, so that pinned content, which counts as used when it is examined, is examined only once.
     const before = now() - protectedMs
     let more = true
     while (freed < bytes && more) {
@@ -92,20 +94,20 @@ export class Room {
     return freed
   }
 
-  /** Downloads that broke off and that nobody has asked for since. */
+  /** Deletes interrupted downloads that no client has requested since. */
   private async dropIdleFills(): Promise<number> {
     const { store, fills } = this.options
     const running = new Set(fills().map(({ order }) => order.digest))
     return await store.expire(Date.now() - IDLE_MILLISECONDS, (digest) => running.has(digest))
   }
 
-  /** Bytes were received: the cache gives way before pushes find the disk full. */
+  /** Counts received bytes, so that the cache evicts content before pushes fill the disk. */
   noteReceived(bytes: number): void {
     this.received += bytes
     if (this.received >= LOOK_BYTES) void this.keep()
   }
 
-  /** Evicts what is above the limits: the reserve of free space, and a cap that was lowered. */
+  /** Evicts what exceeds the limits: the reserve of free space, and the maximum size if it was lowered. */
   keep(): Promise<void> {
     this.received = 0
     this.keeping ??= this.keepLimits().finally(() => {
@@ -114,7 +116,7 @@ export class Room {
     return this.keeping
   }
 
-  /** Removes the bytes of blobs whose rows are gone; those that a push has named meanwhile stay. */
+  /** Removes the bytes of blobs whose rows were removed, unless a push has linked them meanwhile. */
   async removeBytes(evicted: readonly { digest: Digest }[]): Promise<void> {
     const { metadata, blobs, locks, log } = this.options
     const remove = async (digest: Digest) => {
@@ -138,11 +140,11 @@ export class Room {
     }
   }
 
-  /** How many bytes are missing for a fill, and whether the whole cache would be enough. */
+  /** Returns how many bytes a fill lacks, and whether evicting the whole cache would be enough. */
   private async measure(bytes: number): Promise<{ short: number; isPossible: boolean }> {
     const { metadata, bytesMax, disk, fills } = this.options
     const cached = metadata.cache.totals().bytes
-    // A whole one that is linked already is part of what is cached. The others need no look at the database.
+    // A complete one that is linked already counts as cached. The others need no query.
     const running = fills().filter(
       ({ order, received }) => received < order.size || !metadata.blobs.isStored(order.digest),
     )
@@ -165,14 +167,14 @@ export class Room {
       const short = Math.max(overCap, this.reserveOf(totalBytes) - freeBytes)
       if (short <= 0) return
       const freed = await this.evict(short)
-      // Pushes come first: before the disk is full, what was used a moment ago goes as well.
+      // Pushes have priority: before the disk is full, even recently used content is evicted.
       if (freed < short) await this.evict(short - freed, -1)
     } catch (cause) {
       log.error({ cause }, 'cannot keep the cache within its limits')
     }
   }
 
-  /** The reserve of free space with its headroom. */
+  /** Returns the reserve of free space, including the headroom. */
   private reserveOf(totalBytes: number): number {
     const reserve = this.options.freeBytesMin ?? Math.min(totalBytes / 10, 10 * 1024 ** 3)
     return reserve + Math.min(HEADROOM_BYTES_MAX, reserve / 2)

@@ -1,4 +1,4 @@
-/** A stream without its first bytes: an upstream that knows no ranges sends them again. */
+/** Returns a stream without its first bytes, which an upstream without ranges sends again. */
 export function withoutFirst(stream: ReadableStream<Uint8Array>, bytes: number): ReadableStream<Uint8Array> {
   let left = bytes
   return stream.pipeThrough(

@@ -6,7 +6,7 @@ import type { FillOrder } from './fill-order.ts'
 import type { Pace } from './pace.ts'
 import { UpstreamError } from './upstream-error.ts'
 
-/** How often the upstream is asked again without a byte more, and the pauses between. */
+/** How many retries without progress there are, and the pauses between them. */
 const ATTEMPTS_MAX = 6
 const PAUSE_MILLISECONDS = 250
 
@@ -23,9 +23,9 @@ interface Reader {
 }
 
 /**
- * A blob that there is no room for: it goes to one client as it comes, and nothing of it is stored. All of it is
- * fetched and hashed, also for a range; the last byte of the body is sent when the digest is verified. When the
- * connection breaks it goes on from the byte that it has.
+ * Streams a blob that does not fit in the cache to one client, without storing it. All of it is fetched and hashed,
+ * even for a range. The last byte of the body is sent when the digest is verified. An interrupted connection is
+ * resumed at the next byte.
  */
 export async function streamThrough(
   order: FillOrder,
@@ -36,7 +36,7 @@ export async function streamThrough(
   return { feed: (sink) => new Passage(order, range, options).feed(answer, sink) }
 }
 
-/** An answer whose first bytes are here: a client has no status line before. */
+/** A response whose first bytes have arrived. Before that, the client gets no status line. */
 interface Opened {
   reader: Reader
   from: number
@@ -95,7 +95,7 @@ class Passage {
     if (this.last !== undefined) await sink.write(this.last)
   }
 
-  /** Passes one answer on, as far as it goes. Answers false when the client has left. */
+  /** Forwards one response to its end. Returns false if the client has disconnected. */
   private async pass({ reader, from, first }: Opened, sink: ByteSink): Promise<boolean> {
     const { pace, stallSecondsMax } = this.options
     let skipped = this.at - from
@@ -116,7 +116,7 @@ class Passage {
     }
   }
 
-  /** Hashes a part, and sends what of it the client has asked for, but for the last byte of that. */
+  /** Hashes a part, and sends the requested bytes in it, except for the last one of the body. */
   private take(bytes: Uint8Array, sink: ByteSink): boolean | Promise<boolean> {
     const { size } = this.order
     if (bytes.length === 0) return true

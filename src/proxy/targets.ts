@@ -3,11 +3,11 @@ import { isIP } from 'node:net'
 import { type AddressKind, addressKinds } from './addresses.ts'
 import { UpstreamError } from './upstream-error.ts'
 
-/** Where a request is sent: the address that was checked, under the name that it is for. */
+/** Where to send a request: the checked address, with the name that it is for. */
 export interface Target {
-  /** With a checked IP address as its host, where the name was looked up. */
+  /** The URL, with a checked IP address as its host if the name was looked up. */
   url: URL
-  /** The `Host` header, where the URL's host is an address in place of a name. */
+  /** The `Host` header, if the URL has an address in place of the name. */
   host?: string
   /** The name that the certificate must be for. */
   serverName?: string
@@ -16,16 +16,16 @@ export interface Target {
 /** Finds the IP addresses of a name. */
 export type Resolve = (hostname: string) => Promise<string[]>
 
-/** Addresses of one name that are looked at. */
+/** How many addresses of one name are examined. */
 const ADDRESSES_MAX = 64
 
 export const systemResolve: Resolve = async (hostname) =>
   (await lookup(hostname, { all: true })).map(({ address }) => address)
 
 /**
- * Decides where a redirect or a token's realm may lead, before a connection is made: to the endpoint's own host, to
- * hosts that are named in the setting `redirects`, and otherwise to public addresses, or to private and loopback ones
- * where the endpoint's own address is of that kind. Link-local addresses, behind which metadata services are, never.
+ * Decides, before connecting, where a redirect or a token's realm may point: to the endpoint's own host, to the hosts
+ * of the setting `redirects`, and otherwise only to public addresses, or to private or loopback ones if the
+ * endpoint's own address is of that kind. Link-local addresses, which metadata services use, are never allowed.
  */
 export class Targets {
   private readonly endpoint: URL
@@ -36,7 +36,7 @@ export class Targets {
 
   /**
    * @param allowed hosts, `host`, `host:port` or `*.domain`
-   * @param isProxied a proxy looks names up, so only addresses that are written out can be checked
+   * @param isProxied whether a proxy looks up names, so that only literal addresses can be checked
    */
   constructor(endpoint: URL, allowed: readonly string[], resolve: Resolve, isProxied = false) {
     this.endpoint = endpoint
@@ -46,8 +46,8 @@ export class Targets {
   }
 
   /**
-   * Answers where to send the request.
-   * @throws UpstreamError `wrong` for a target that is refused, `unavailable` when its name is not found
+   * Returns where to send the request.
+   * @throws UpstreamError `wrong` for a refused target, `unavailable` when its name is not found
    */
   async check(url: URL): Promise<Target> {
     const { endpoint } = this

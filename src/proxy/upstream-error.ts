@@ -1,23 +1,20 @@
 /**
- * Why an upstream's answer is of no use.
- * - `absent`: it says 404
- * - `denied`: it says 401 or 403, also to the credentials that are configured
- * - `limited`: it says 429
- * - `unsupported`: it does not take this kind of request
- * - `unavailable`: it cannot be reached, does not answer in time, or fails
- * - `wrong`: it answers something else than was asked for
+ * Why a request to an upstream failed. - `absent`: it responded with 404 - `denied`: it responded with 401 or 403 to
+ * the configured credentials - `limited`: it responded with 429 - `unsupported`: it does not support this kind of
+ * request - `unavailable`: it cannot be reached, does not respond in time, or fails - `wrong`: it responded with
+ * something other than was requested
  */
 export type UpstreamErrorKind = 'absent' | 'denied' | 'limited' | 'unsupported' | 'unavailable' | 'wrong'
 
-/** An upstream did not give what it was asked for. The message names the upstream and never holds a secret. */
+/** A failed request to an upstream. The message names the upstream and never contains a secret. */
 export class UpstreamError extends Error {
   override name = 'UpstreamError'
   readonly kind: UpstreamErrorKind
-  /** The connection or the server failed, whatever was asked for. */
+  /** Whether the connection or the server failed, regardless of the request. */
   readonly isTransport: boolean
-  /** It did not answer, or did not go on, in time. */
+  /** Whether the response did not begin, or stalled. */
   readonly isTimeout: boolean
-  /** How long the upstream asked to be left alone, in seconds. */
+  /** The upstream's Retry-After, in seconds. */
   readonly retryAfterSeconds: number | undefined
 
   constructor(kind: UpstreamErrorKind, message: string, options: UpstreamErrorOptions = {}) {
@@ -36,10 +33,10 @@ interface UpstreamErrorOptions {
   cause?: unknown
 }
 
-/** The longest Retry-After that is followed. */
+/** The longest Retry-After that is respected. */
 const RETRY_AFTER_SECONDS_MAX = 6 * 3600
 
-/** The error for a status that is no success. `who` names the upstream's host. */
+/** Returns the error for an unsuccessful status. `who` is the upstream's host. */
 export function errorOfStatus(who: string, { status, headers }: Pick<Response, 'status' | 'headers'>) {
   const says = `${who} answers ${status}`
   if (status === 404) return new UpstreamError('absent', says)
@@ -51,7 +48,10 @@ export function errorOfStatus(who: string, { status, headers }: Pick<Response, '
   return new UpstreamError('unavailable', says, { isTransport, retryAfterSeconds: retryAfter(headers) })
 }
 
-/** Retry-After in seconds (RFC 9110, 10.2.3); of a date, the seconds until then by this machine's clock. */
+/**
+ * Returns Retry-After in seconds (RFC 9110, 10.2.3). For a date, these are the seconds until then by this machine's
+ * clock.
+ */
 function retryAfter(headers: Headers): number | undefined {
   const text = headers.get('retry-after')?.trim() ?? ''
   const seconds = /^\d{1,9}$/.test(text) ? Number(text) : Math.ceil((Date.parse(text) - Date.now()) / 1000)

@@ -3,7 +3,7 @@ import type { Upstreams } from '../domain/address.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import { Upstream, type UpstreamOptions } from './upstream.ts'
 
-/** The upstreams there are now, by name and by host. */
+/** The current upstreams, by name and by host. */
 export class UpstreamSet implements Upstreams {
   private readonly options: UpstreamOptions
   private readonly byName = new Map<string, Upstream>()
@@ -21,7 +21,7 @@ export class UpstreamSet implements Upstreams {
     return this.byHost.get(host)
   }
 
-  /** Returns the upstream that a repository is cached of; undefined for a local one. */
+  /** Returns the upstream that a repository is cached from; undefined for a local one. */
   of(repository: RepositoryName): Upstream | undefined {
     if (this.byName.size === 0) return undefined
     const slash = repository.indexOf('/')
@@ -50,7 +50,7 @@ export class UpstreamSet implements Upstreams {
     for (const upstream of this.byName.values()) upstream.close()
   }
 
-  /** If two upstreams have a host, the one that was added first keeps it: those of the configuration are. */
+  /** If two upstreams have the same host, the one added first keeps it. Configured ones are added first. */
   private indexHosts(): void {
     const hosts = this.list().flatMap((upstream) =>
       [upstream.name, upstream.settings.urls[0].host, ...upstream.settings.hosts].map(

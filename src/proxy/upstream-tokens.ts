@@ -4,10 +4,10 @@ import { type Challenge, parseChallenges } from '../domain/challenge.ts'
 import type { HeldAnswer } from './answer-memory.ts'
 import { UpstreamError } from './upstream-error.ts'
 
-/** Scopes whose token is remembered. */
+/** How many scopes have their tokens cached. */
 const TOKENS_MAX = 1000
 
-/** How long a token is good for when its service does not say (Docker's token protocol). */
+/** The default lifetime of a token (Docker's token protocol). */
 const EXPIRES_SECONDS = 60
 /** A token is not used in its last seconds. */
 const SPARE_SECONDS = 10
@@ -15,15 +15,16 @@ const SPARE_SECONDS = 10
 /** A longer token would not fit into the header of a request. */
 const TOKEN_CHARACTERS_MAX = 32 * 1024
 
-/** Bytes of a token service's answer. */
+/** The largest response of a token service, in bytes. */
 const ANSWER_BYTES_MAX = 256 * 1024
 
-/** Sends a request to a token service, whose address is checked. It has a deadline of its own. */
+/** Sends a request to a token service. Checks its address and has its own deadline. */
 export type FetchToken = (url: URL, headers: Record<string, string>) => Promise<Response>
 
 /**
- * The `Authorization` of requests to one endpoint: nothing until it asks for something, then what its challenge asks
- * for. Tokens are remembered by scope until shortly before they expire; all who need one at a time share one request.
+ * Provides the `Authorization` of requests to one endpoint: none until it sends a challenge, then what the challenge
+ * asks for. Tokens are cached by scope until shortly before they expire. Concurrent callers share one request for a
+ * token.
  */
 export class UpstreamTokens {
   private readonly credentials: UpstreamCredentials
@@ -39,7 +40,7 @@ export class UpstreamTokens {
     this.monotonic = monotonic
   }
 
-  /** What to send with a request of this scope; undefined for nothing. */
+  /** Returns what to send with a request of this scope; undefined for nothing. */
   find(scope: string): string | undefined {
     const { token } = this.credentials
     if (token !== undefined) return `Bearer ${token}`
@@ -49,7 +50,7 @@ export class UpstreamTokens {
   }
 
   /**
-   * What to send after a 401 with this header; undefined when nothing else than `sent` can be had.
+   * Returns what to send after a 401 with this header; undefined if only `sent` is available.
    * @throws UpstreamError
    */
   async answer(
@@ -99,7 +100,7 @@ export class UpstreamTokens {
   }
 }
 
-/** What the promise brings, unless the signal is aborted first: then its reason is thrown. */
+/** Returns the promise's result. Throws the signal's reason if it is aborted first. */
 async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   signal.throwIfAborted()
   const { promise: aborted, reject } = Promise.withResolvers<never>()
@@ -129,11 +130,11 @@ async function readToken(response: Response, { host }: URL): Promise<{ token: st
   try {
     answer = Object(JSON.parse(text))
   } catch {
-    // An answer that is no JSON has no token.
+    // A response that is not JSON has no token.
   }
   const token = answer.token ?? answer.access_token
   if (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token)) {
-    throw new UpstreamError('wrong', `the token service ${host} answers without a token`)
+    throw new UpstreamError('wrong', `the token service ${host} responded without a token`)
   }
   if (token.length > TOKEN_CHARACTERS_MAX) {
     throw new UpstreamError('wrong', `the token service ${host} sends a token of ${token.length} characters`)
@@ -143,8 +144,8 @@ async function readToken(response: Response, { host }: URL): Promise<{ token: st
 }
 
 /**
- * Reads a body to its end, and no further than a bound.
- * @throws UpstreamError `wrong` for one that is longer, `unavailable` for one that breaks off
+ * Reads a whole body of limited size.
+ * @throws UpstreamError `wrong` for a longer one, `unavailable` for one that ends early
  */
 export async function readBounded(
   response: Response,
@@ -163,10 +164,10 @@ export async function readBounded(
     }
   } catch (cause) {
     if (cause instanceof UpstreamError) throw cause
-    throw new UpstreamError('unavailable', `the answer of ${who} breaks off`, { cause, isTransport: true })
+    throw new UpstreamError('unavailable', `the response of ${who} ended early`, { cause, isTransport: true })
   }
   if (length > bytesMax)
-    throw new UpstreamError('wrong', `the answer of ${who} is longer than ${bytesMax} bytes`)
+    throw new UpstreamError('wrong', `the response of ${who} is longer than ${bytesMax} bytes`)
   const bytes = new Uint8Array(length)
   let at = 0
   for (const chunk of chunks) {

@@ -21,34 +21,34 @@ import { readBounded } from './upstream-tokens.ts'
 
 export interface UpstreamOptions {
   monotonic: () => number
-  /** How long a connection may take to be made. */
+  /** How long connecting may take. */
   connectMs: number
   /** Shared by all upstreams. */
   memory: AnswerMemory
   resolve?: Resolve
-  /** Told of the result of each request. */
+  /** Called with the result of each request. */
   onRequest?: (upstream: string, kind: RequestKind, result: 'ok' | UpstreamErrorKind) => void
 }
 
 export type RequestKind = 'manifest' | 'check' | 'blob' | 'list'
 
-/** A manifest as the upstream sent it. Its memory counts until it is disposed of. */
+/** A manifest as the upstream sent it. Its memory counts until it is disposed. */
 export interface FetchedManifest extends Disposable {
   bytes: Uint8Array<ArrayBuffer>
   mediaType: string | undefined
-  /** The digest that the upstream names; it is not verified. */
+  /** The digest that the upstream reported, which is not verified. */
   digest: Digest | undefined
 }
 
 export interface FetchedBlob {
   stream: ReadableStream<Uint8Array>
-  /** The byte that the stream begins at. */
+  /** The offset at which the stream begins. */
   from: number
-  /** The size of the whole blob in bytes, where the upstream says it. */
+  /** The size of the whole blob in bytes, if the upstream reports it. */
   total: number | undefined
 }
 
-/** What Docker Hub says of the pulls that are left (RateLimit-Limit, RateLimit-Remaining). */
+/** The remaining pulls that Docker Hub reports (RateLimit-Limit, RateLimit-Remaining). */
 export interface PullsLeft {
   limit: number | undefined
   remaining: number
@@ -58,22 +58,22 @@ type SentRequest = Omit<EndpointRequest, 'scope' | 'signal'> & { signal?: AbortS
 
 const ACCEPT = Object.values(MEDIA_TYPE).join(', ')
 
-/** Bytes of one page of tags or referrers. */
+/** The largest page of tags or referrers, in bytes. */
 const LIST_BYTES_MAX = 4 * 1024 * 1024
 
-/** Members and entries of one page. This many are parsed in about 10 ms. */
+/** The maximum members and entries of one page. This many are parsed in about 10 ms. */
 const LIST_ITEMS_MAX = 50_000
 
-/** How long a check by hand waits. */
+/** How long a requested check waits. */
 const REACH_SECONDS_MAX = 10
 
-/** How long a manifest or a list may take altogether once its headers are here. */
+/** How long the body of a manifest or a list may take in total. */
 const SMALL_BODY_SECONDS_MAX = 60
 
-/** A registry that content is cached of. Everything it answers is unverified; what it fails with is an UpstreamError. */
+/** A registry whose content is cached. Its responses are unverified, and failures are UpstreamErrors. */
 export class Upstream {
   readonly settings: UpstreamSettings
-  /** Fetches of blobs take one each. */
+  /** Each blob download takes one. */
   readonly places: Places
   private readonly rate: Rate
   pullsLeft: PullsLeft | undefined
@@ -90,14 +90,14 @@ export class Upstream {
     this.allowed = settings.repositories.map((pattern) => parseRepositoryPattern(pattern))
     this.endpoints = settings.urls.map((url, at) => {
       const { redirects, proxy, ca } = settings
-      // A mirror is another party: it is not shown the upstream's credentials.
+      // A mirror is another party, so it never gets the upstream's credentials.
       const credentials = at === 0 ? settings.credentials : {}
       const onAnswer = (headers: Headers) => this.notePullsLeft(headers)
       return new Endpoint({ url, redirects, proxy, ca, credentials, resolve, connectMs, monotonic, onAnswer })
     })
   }
 
-  /** The namespace of names that have none. */
+  /** The namespace of names without one. */
   get namespace(): string | undefined {
     return this.settings.namespace
   }
@@ -106,12 +106,12 @@ export class Upstream {
     return this.settings.name
   }
 
-  /** Whether it can be asked at all now. */
+  /** Whether requests can be sent now. */
   get isUp(): boolean {
     return !this.settings.offline && this.endpoints.some(({ breaker }) => !breaker.isOpen)
   }
 
-  /** A manifest's bytes, at most `bytesMax` of them. */
+  /** Returns a manifest of at most `bytesMax` bytes. */
   async getManifest(
     repository: RepositoryName,
     reference: Reference,
@@ -136,7 +136,7 @@ export class Upstream {
     })
   }
 
-  /** The digest that a tag is at; undefined when the upstream does not say it. */
+  /** Returns the digest of a tag; undefined when the upstream does not report it. */
   async checkTag(
     repository: RepositoryName,
     reference: Reference,
@@ -149,7 +149,7 @@ export class Upstream {
     })
   }
 
-  /** The size of a blob in bytes; undefined when the upstream has it, and does not say its size. */
+  /** Returns the size of a blob in bytes; undefined when the upstream has it but does not report its size. */
   async getBlobSize(
     repository: RepositoryName,
     digest: Digest,
@@ -162,7 +162,7 @@ export class Upstream {
     })
   }
 
-  /** A blob from a byte on. The caller reads the stream, and watches that it goes on. */
+  /** Opens a blob at an offset. The caller reads the stream, and must detect stalls. */
   async getBlob(
     repository: RepositoryName,
     digest: Digest,
@@ -183,7 +183,7 @@ export class Upstream {
         if (part !== undefined && (part.from === 0 || part.from === from))
           return { ...part, stream: this.rate.slow(stream) }
         stream.cancel().catch(() => {})
-        throw new UpstreamError('wrong', `${this.name} answers another range of ${digest} than was asked for`)
+        throw new UpstreamError('wrong', `${this.name} sent another range of ${digest} than was requested`)
       },
       avoid,
     )
@@ -211,7 +211,7 @@ export class Upstream {
     })
   }
 
-  /** Asks whether the registry is there, and takes the credentials that are configured. Never throws. */
+  /** Checks whether the registry responds and accepts the configured credentials. Never throws. */
   async reach(): Promise<{ isReached: boolean; milliseconds: number; message: string }> {
     const began = performance.now()
     const deadline = new Deadline(REACH_SECONDS_MAX * 1000)
@@ -234,22 +234,22 @@ export class Upstream {
     for (const endpoint of this.endpoints) endpoint.close()
   }
 
-  /** The repository's name at the upstream. */
+  /** Returns the repository's name at the upstream. */
   private nameOf(repository: RepositoryName): RepositoryName {
     const name = parseRepositoryName(repository.slice(this.name.length + 1))
     if (this.allowed.length === 0 || this.allowed.some((pattern) => matchesPattern(pattern, name)))
       return name
     throw new UpstreamError(
       'denied',
-      `the upstream ${this.name} is not to be asked for ${name} (setting "repositories")`,
+      `the setting "repositories" of the upstream ${this.name} excludes ${name}`,
     )
   }
 
   /**
-   * Asks the endpoints in order, until one has it. What is thrown is the first failure that says more than that there
-   * is none.
+   * Asks the endpoints in order until one has the content. Throws the first error other than "not found", if there is
+   * one.
    *
-   * @param avoid how many endpoints are asked last that would be first
+   * @param avoid how many of the first endpoints to ask last
    */
   private async ask<T>(
     kind: RequestKind,
