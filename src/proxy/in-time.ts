@@ -1,10 +1,7 @@
 import type { Upstream } from './upstream.ts'
 import { UpstreamError } from './upstream-error.ts'
 
-/**
- * Returns the promise's result, or rejects after a time limit, so that a silent upstream does not keep clients
- * waiting.
- */
+/** Returns the result, or rejects after a time limit, so that a silent upstream does not keep clients waiting. */
 export async function inTime<T>(promise: Promise<T>, milliseconds: number, { name }: Upstream): Promise<T> {
   let timer: Timer | undefined
   const late = new Promise<never>((_, reject) => {
