@@ -120,6 +120,8 @@ class WriterThread {
       if (isDiskFailure(error)) this.die(error)
       if (this.db.$client.inTransaction) this.run('ROLLBACK')
       this.versions.reset()
+      // Their parts were rolled back. This runs their `finally` blocks.
+      for (const { rest } of unfinished) rest?.return(undefined)
       if (!isApart && calls.length > 1) return undefined
       return calls.map((call) => ({ id: call.id, failure: toFailure(error) }))
     }

@@ -63,6 +63,22 @@ test('long writes: each part of a deletion makes cached content stale before oth
   await deletion
 })
 
+test('long writes: two deletions of a manifest with many tags, one succeeds', async () => {
+  await using m = await openWithMany()
+  const [name, call] = remove('app', { digest: parseDigest(one.digest) })
+  const deletion = m.metadata.write(name, { ...call, at: m.clock.time })
+  await m.metadata.write(...link('other', EMPTY))
+  expect(tagsOf(m)).toBeGreaterThan(0)
+  m.clock.advance()
+  expect((await failureOf(m.metadata.write(name, { ...call, at: m.clock.time }))).status).toBe(404)
+  await deletion
+  expect(tagsOf(m)).toBe(0)
+  await m.push(one, ['again'])
+  m.clock.advance()
+  await m.metadata.write(name, { ...call, at: m.clock.time })
+  expect(tagsOf(m)).toBe(0)
+})
+
 test('long writes: a deletion that has begun is completed, even if tags become immutable meanwhile', async () => {
   await using m = await openWithMany()
   const [name, call] = remove('app', { digest: parseDigest(one.digest) })

@@ -1,6 +1,6 @@
 import type { Write } from '../../domain/caller.ts'
 import type { Condition } from '../../domain/condition.ts'
-import { digestToBytes } from '../../oci/digest.ts'
+import { type Digest, digestToBytes } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
 import type { Reference, RepositoryName } from '../../oci/reference.ts'
 import type { RecordEvent } from '../events.ts'
@@ -79,37 +79,57 @@ export function manifestWrites(means: Means) {
 }
 
 /** Deletes a manifest and the tags that point at it, or one tag. Throws NAME_UNKNOWN or MANIFEST_UNKNOWN. */
-function manifestDeletion({ recordEvent, find, tags, rows, reach }: Means) {
+function manifestDeletion(means: Means) {
+  const { recordEvent, find, tags } = means
+  const hide = manifestHiding(means)
   return function* deleteManifest(call: ManifestDelete): Parts<typeof CONTENT_STALE> {
     const repositoryId = find(call.repository)
     if (repositoryId === undefined) throw registryError('NAME_UNKNOWN')
     const { digest, tag } = call.reference
-    if (tag !== undefined) {
-      tags.check(repositoryId, tag, call)
-      if (!tags.remove(repositoryId, tag, { caller: call.caller, at: call.at, act: 'tag.delete' })) {
-        throw registryError('MANIFEST_UNKNOWN', `${call.repository} has no tag "${tag}"`)
-      }
-      recordEvent({ type: 'tag.delete', repository: call.repository, tag }, call.caller, call.at)
-      return CONTENT_STALE
+    if (tag === undefined) return yield* hide(repositoryId, digest, call)
+    tags.check(repositoryId, tag, call)
+    if (!tags.remove(repositoryId, tag, { caller: call.caller, at: call.at, act: 'tag.delete' })) {
+      throw registryError('MANIFEST_UNKNOWN', `${call.repository} has no tag "${tag}"`)
     }
-    const found = rows.find(repositoryId, digestToBytes(digest))
-    // If the process ended between two parts of a deletion, repeating the call removes the remaining tags.
-    const isHidden = found !== undefined && found.deletedAt !== null
-    if (found === undefined || (isHidden && !tags.isTagged(found.id))) throw registryError('MANIFEST_UNKNOWN')
-    const { caller } = call
-    const at = found.deletedAt ?? call.at
-    const move = { caller, at, act: 'manifest.delete' } as const
-    if (!isHidden) {
-      checkVersion(`the manifest ${digest}`, found.version, call.condition)
-      rows.hide(found.id, at)
-      reach.vanished(found.id, at)
-      recordEvent({ type: 'manifest.delete', repository: call.repository, digest }, caller, at)
-      if (!tags.removeSome(repositoryId, found.id, move)) return CONTENT_STALE
-      yield CONTENT_STALE
-    }
-    // A push that restores the manifest meanwhile counts as later than the deletion, so its tags stay.
-    const isDeleted = () => rows.find(repositoryId, digestToBytes(digest))?.deletedAt === at
-    while (isDeleted() && tags.removeRest(repositoryId, found.id, move)) yield CONTENT_STALE
+    recordEvent({ type: 'tag.delete', repository: call.repository, tag }, call.caller, call.at)
     return CONTENT_STALE
+  }
+}
+
+function manifestHiding({ recordEvent, tags, rows, reach }: Means) {
+  /** The deletions that are between two of their parts: the ids of manifests, and when each was deleted. */
+  const unfinished = new Map<number, number>()
+  return function* hide(
+    repositoryId: number,
+    digest: Digest,
+    call: ManifestDelete,
+  ): Parts<typeof CONTENT_STALE> {
+    const found = rows.find(repositoryId, digestToBytes(digest))
+    if (found === undefined) throw registryError('MANIFEST_UNKNOWN')
+    const { id, deletedAt } = found
+    // If the process ended between two parts of a deletion, repeating the call removes the remaining tags.
+    const isGone = deletedAt !== null && (unfinished.get(id) === deletedAt || !tags.isTagged(id))
+    if (isGone) throw registryError('MANIFEST_UNKNOWN')
+    const { caller, repository } = call
+    const at = deletedAt ?? call.at
+    const move = { caller, at, act: 'manifest.delete' } as const
+    try {
+      if (deletedAt === null) {
+        checkVersion(`the manifest ${digest}`, found.version, call.condition)
+        rows.hide(id, at)
+        reach.vanished(id, at)
+        recordEvent({ type: 'manifest.delete', repository, digest }, caller, at)
+        if (!tags.removeSome(repositoryId, id, move)) return CONTENT_STALE
+        unfinished.set(id, at)
+        yield CONTENT_STALE
+      }
+      unfinished.set(id, at)
+      // A push that restores the manifest meanwhile counts as later than the deletion, so its tags stay.
+      const isDeleted = () => rows.find(repositoryId, digestToBytes(digest))?.deletedAt === at
+      while (isDeleted() && tags.removeRest(repositoryId, id, move)) yield CONTENT_STALE
+      return CONTENT_STALE
+    } finally {
+      if (unfinished.get(id) === at) unfinished.delete(id)
+    }
   }
 }
