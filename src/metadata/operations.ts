@@ -104,7 +104,7 @@ function contentOperations(db: Db, version: VersionOfCall) {
   const repositoriesByName = repositoryRows(db, version)
   const findManifest = manifestFinder(db)
   const rows = manifestRows(db, { find: findManifest, version })
-  const references = referenceRows(db, findManifest)
+  const references = referenceRows(db)
   const link = blobLinks(db)
   const reach = reachability(db, version)
   const lines = tagLines(db)
