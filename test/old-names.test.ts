@@ -25,6 +25,8 @@ const FIELDS = [
   'health',
   'percent',
   'canList',
+  'immutable',
+  'immutablePatterns',
 ]
 
 /** Booleans are adjectives, such as `disabled`, or name what is there, such as `catalogAccess`. */

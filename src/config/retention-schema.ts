@@ -29,7 +29,7 @@ export const RETENTION_SETTINGS = {
     description: 'Keep tags that match these patterns, and do not count them as newest',
   }),
   untaggedDays: days('Days until a manifest that never had a tag becomes garbage'),
-  immutable: Type.Boolean({ default: false, description: 'Whether immutable tags can expire, too' }),
+  includeImmutable: Type.Boolean({ default: false, description: 'Whether immutable tags can expire, too' }),
 }
 
 /** One `[[retention]]`: which tags of its repositories expire. */

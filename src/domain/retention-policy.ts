@@ -25,8 +25,8 @@ export interface RetentionPolicy {
   keep: string[]
   /** Days after which a manifest that never had a tag becomes garbage. */
   untaggedDays?: number | undefined
-  /** Whether tags can expire that are immutable. */
-  immutable: boolean
+  /** Whether immutable tags can expire, too. */
+  includeImmutable: boolean
 }
 
 /** A policy with its patterns ready to match. */

@@ -69,7 +69,7 @@ function verdictOf(tag: RetainedTag, rules: TagRule[], clock: RetentionClock): V
   const ends = covering.flatMap((rule) => rule.ends(tag, clock))
   const last = ends.reduce<TimedEnd | undefined>((a, b) => (a && a.at >= b.at ? a : b), undefined)
   if (last !== undefined && last.at > clock.at) return kept(last.policy, last.reason, last.at)
-  const expiring = tag.isImmutable ? covering.find(({ policy }) => policy.immutable) : covering[0]
+  const expiring = tag.isImmutable ? covering.find(({ policy }) => policy.includeImmutable) : covering[0]
   if (expiring !== undefined) {
     const { policy } = expiring
     return { expires: true, policy: policy.name, reason: expiring.lapsed(tag, clock), until: undefined }

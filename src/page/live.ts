@@ -69,7 +69,7 @@ class ChangeStream {
   private source: EventSource | undefined
   private isOpen = false
   /** The id of the newest change that was told; undefined before the first stream. */
-  private lastId: number | undefined
+  private lastId: string | undefined
 
   constructor(tell: Tell) {
     this.tell = tell
@@ -83,8 +83,8 @@ class ChangeStream {
     this.source = source
     const on = <T>(type: string, act: (data: T) => void) =>
       source.addEventListener(type, ({ data }: MessageEvent<string>) => act(JSON.parse(data)))
-    on<{ id?: number; millisecondsAgo?: number }>('ready', (ready) => this.start(ready))
-    on<Change & { id: number }>('change', (change) => {
+    on<{ id?: string; millisecondsAgo?: number }>('ready', (ready) => this.start(ready))
+    on<Change & { id: string }>('change', (change) => {
       this.lastId = change.id
       this.tell({ kind: 'change', change })
     })
@@ -118,10 +118,10 @@ class ChangeStream {
    * the beginning of the first stream.
    */
   private start({
-    id = 0,
+    id = '',
     millisecondsAgo = Number.POSITIVE_INFINITY,
   }: {
-    id?: number
+    id?: string
     millisecondsAgo?: number
   }): void {
     const isMissed = this.lastId === undefined ? millisecondsAgo < performance.now() : id !== this.lastId

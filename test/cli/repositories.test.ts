@@ -142,10 +142,10 @@ describe('repositories, tags and manifests, on a running server', () => {
   test('a repository is created and its settings are changed', async () => {
     await cay('repo create team/app --description Ours --untagged-days 7')
     expect((await run('repo create team/app')).code).toBe(1)
-    await cay('repo set team/app --immutable-tags yes --untagged-days default')
+    await cay('repo set team/app --immutable-tags * --untagged-days default')
     expect(JSON.parse(await cay('repo show team/app --json'))).toMatchObject({
       description: 'Ours',
-      immutableTags: true,
+      immutableTags: ['*'],
     })
     expect(await asked('repo set team/app')).toContain('name at least one setting to change')
     expect(await asked('repo set team/app --untagged-days x')).toContain(

@@ -12,7 +12,7 @@ const policy = (settings: Partial<RetentionPolicy>): RetentionPolicy => ({
   tags: ['*'],
   order: 'pushed',
   keep: [],
-  immutable: false,
+  includeImmutable: false,
   ...settings,
 })
 
@@ -83,7 +83,9 @@ test('retention: what any policy of the repository keeps stays', () => {
 test('retention: an immutable tag expires only by a policy that says so', () => {
   const tags = [tag('v1', 9, { isImmutable: true })]
   expect(decide([policy({ pushedDays: 5 })], tags)).toEqual({ v1: 'is immutable' })
-  expect(decide([policy({ pushedDays: 5, immutable: true })], tags)).toEqual({ v1: 'x pushed 9 days ago' })
+  expect(decide([policy({ pushedDays: 5, includeImmutable: true })], tags)).toEqual({
+    v1: 'x pushed 9 days ago',
+  })
 })
 
 test('retention: a policy that keeps nothing is refused', () => {

@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import { runsOf } from '../../src/page/retention-runs.ts'
 
 const event = (at: string, requestId: string) => ({
-  id: 1,
+  id: '1',
   at: `2026-01-01T${at}.000Z`,
   type: 'retention.expire' as const,
   repository: 'team/app',

@@ -30,9 +30,9 @@ async function startFilled() {
 describe('cache: a cached repository refuses', () => {
   const at = new Date(0).toISOString()
   const acts: [what: string, method: string, suffix: string, body: unknown][] = [
-    ['immutable tags', 'PATCH', '', { immutableTags: true }],
+    ['immutable tags', 'PATCH', '', { immutableTags: ['*'] }],
     ['days for untagged manifests', 'PATCH', '', { untaggedDays: 3 }],
-    ['immutable tags when it is replaced', 'PUT', '', { immutableTags: true }],
+    ['immutable tags when it is replaced', 'PUT', '', { immutableTags: ['*'] }],
     ['being restored', 'POST', '/restore', {}],
     ['a rewind', 'POST', '/rewind', { at }],
     ['a restored tag', 'POST', '/tags/1/restore', { at }],

@@ -11,7 +11,7 @@ export interface Policy {
   pushedDays?: number
   pulledDays?: number
   keep: string[]
-  immutable: boolean
+  includeImmutable: boolean
 }
 
 export interface Tagged {
@@ -75,7 +75,7 @@ export class RetentionModel {
     if (own.some(({ keep }) => matches(keep, tag))) return false
     const covering = own.filter((policy) => covers(policy, tag))
     if (covering.some((policy) => this.keeps(policy, repository, tag, at))) return false
-    if (this.immutable.has(repository)) return covering.some(({ immutable }) => immutable)
+    if (this.immutable.has(repository)) return covering.some(({ includeImmutable }) => includeImmutable)
     return covering.length > 0
   }
 

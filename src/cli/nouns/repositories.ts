@@ -13,7 +13,6 @@ import {
   formatRelativeTime,
   formatText,
   formatTime,
-  formatYes,
 } from '../output/format.ts'
 import { purgeRepository } from '../purge.ts'
 import { change, create, plural } from '../requests.ts'
@@ -30,10 +29,9 @@ const SETTINGS: readonly Option[] = [
     '--untagged-days <days>',
     'days until a manifest that never had a tag is collected; 0: never; "default": the setting of the server',
   ],
-  ['--immutable-tags <answer>', 'whether tags can only be created, not moved or deleted', ['yes', 'no']],
   [
-    '--immutable-patterns <patterns>',
-    'the same for tags that match, separated by commas; "none": for no others',
+    '--immutable-tags <patterns>',
+    'tags that can be created, but not moved or deleted: patterns, separated by commas; "*": all; "none": none',
   ],
 ]
 
@@ -198,8 +196,7 @@ async function repositoryCard({ client, args: [name = ''], options }: Call): Pro
       field('Pushes', 'pushCount', formatCount),
       field('Last pushed', 'lastPushedAt', formatRelativeTime),
       field('Created', 'createdAt', formatRelativeTime),
-      field('Immutable tags', 'immutableTags', formatYes),
-      field('Immutable patterns', 'immutablePatterns'),
+      field('Immutable tags', 'immutableTags'),
       field('Never tagged', 'untaggedDays', formatKeptDays),
     ],
     tables: [
@@ -227,12 +224,11 @@ async function newestLines(client: AdminClient, path: string, newest: unknown[])
 
 /** Returns the settings that the options name, in the form of the API. */
 function settingsOf(options: Readonly<Record<string, string>>) {
-  const { description, untaggedDays, immutableTags, immutablePatterns: patterns } = options
+  const { description, untaggedDays, immutableTags: patterns } = options
   return {
     ...(description === undefined ? {} : { description }),
     ...(untaggedDays === undefined ? {} : { untaggedDays: parseUntaggedDays(untaggedDays) }),
-    ...(immutableTags === undefined ? {} : { immutableTags: immutableTags === 'yes' }),
-    ...(patterns === undefined ? {} : { immutablePatterns: patterns === 'none' ? [] : patterns.split(',') }),
+    ...(patterns === undefined ? {} : { immutableTags: patterns === 'none' ? [] : patterns.split(',') }),
   }
 }
 

@@ -14,7 +14,7 @@ const SETTINGS: readonly Option[] = [
   ['--pulled-days <days>', 'keep tags that were pulled or pushed within this many days'],
   ['--keep <patterns>', 'keep tags that match, separated by commas: latest,v*'],
   ['--untagged-days <days>', 'days until a manifest that never had a tag becomes garbage'],
-  ['--immutable <answer>', 'whether immutable tags can expire, too', ['yes', 'no']],
+  ['--include-immutable <answer>', 'whether immutable tags can expire, too', ['yes', 'no']],
 ]
 
 const LISTS = ['repositories', 'tags', 'keep']
@@ -30,7 +30,7 @@ const LINES: readonly Field[] = [
   field('Pulled days', 'pulledDays'),
   field('Keep', 'keep'),
   field('Untagged days', 'untaggedDays'),
-  field('Immutable', 'immutable', formatYes),
+  field('Include immutable', 'includeImmutable', formatYes),
   field('Configured in', 'configuredIn'),
 ]
 
@@ -161,7 +161,7 @@ function givenOf(options: Readonly<Record<string, string>>): Record<string, unkn
     if (text !== undefined) given[name] = text === 'none' ? undefined : wholeNumber(name, text)
   }
   if (options.order !== undefined) given.order = options.order
-  if (options.immutable !== undefined) given.immutable = options.immutable === 'yes'
+  if (options.includeImmutable !== undefined) given.includeImmutable = options.includeImmutable === 'yes'
   return given
 }
 

@@ -21,7 +21,9 @@ import { unknownRepository } from '../unknown.ts'
 import type { OnlyLocal } from './only-local.ts'
 
 /** A repository as the caller may see it. */
-export interface RepositorySummary extends Omit<RepositoryRow, 'ownBytes'> {
+export interface RepositorySummary extends Omit<RepositoryRow, 'ownBytes' | keyof ImmutableColumns> {
+  /** Patterns of the tags that can be created, but not moved or deleted. */
+  immutableTags: string[]
   tags: number
   /**
    * Bytes that no other repository links. For server admins only: anyone who can push could otherwise find out whether
@@ -31,6 +33,17 @@ export interface RepositorySummary extends Omit<RepositoryRow, 'ownBytes'> {
   /** For a deleted repository, in milliseconds since 1970. */
   restorableUntil: number | undefined
 }
+
+/** The columns for immutable tags: whether all are, and patterns of those that are. */
+type ImmutableColumns = Pick<RepositorySettings, 'immutableTags' | 'immutablePatterns'>
+
+/** Settings of a repository that a caller gives. The pattern `*` makes all its tags immutable. */
+export type GivenSettings = Partial<
+  Omit<RepositorySettings, keyof ImmutableColumns> & Pick<RepositorySummary, 'immutableTags'>
+>
+
+/** The pattern that matches all tags. */
+const ALL_TAGS = '*'
 
 export interface RepositorySearch extends PageQuery {
   /** Part of the name or the description. */
@@ -56,8 +69,13 @@ export function repositoryService(options: RepositoryOptions) {
 
 function reads({ metadata, garbageWindow, now }: RepositoryOptions) {
   const { windowMs } = garbageWindow
-  const summary = (principal: Principal, row: RepositoryRow, tags: number): RepositorySummary => ({
+  const summary = (
+    principal: Principal,
+    { immutableTags: areAllImmutable, immutablePatterns, ...row }: RepositoryRow,
+    tags: number,
+  ): RepositorySummary => ({
     ...row,
+    immutableTags: areAllImmutable ? [ALL_TAGS, ...immutablePatterns] : immutablePatterns,
     tags,
     ownBytes: principal.isAdmin ? row.ownBytes : undefined,
     restorableUntil: row.deletedAt === null ? undefined : row.deletedAt + windowMs,
@@ -111,31 +129,27 @@ function reads({ metadata, garbageWindow, now }: RepositoryOptions) {
 function changes({ metadata, garbageWindow: { windowMs }, cache, requireLocal }: RepositoryOptions) {
   const refuseSettings = (
     repository: RepositoryName,
-    { immutableTags = false, immutablePatterns = [], untaggedDays = null }: Partial<RepositorySettings>,
+    { immutableTags = [], untaggedDays = null }: GivenSettings,
   ) => {
-    for (const pattern of immutablePatterns) parseTagPattern(pattern)
-    if (immutableTags || immutablePatterns.length > 0)
+    for (const pattern of immutableTags) parseTagPattern(pattern)
+    if (immutableTags.length > 0)
       requireLocal(repository, 'its tags follow the upstream, and cannot be immutable')
     if (untaggedDays !== null)
       requireLocal(repository, 'untagged manifests stay until there is no room for them ("untaggedDays")')
   }
   return {
     /** Creates a repository or replaces its settings; omitted ones get their defaults. Returns whether it is new. */
-    async put(
-      act: Write,
-      repository: RepositoryName,
-      settings: Partial<RepositorySettings>,
-    ): Promise<boolean> {
+    async put(act: Write, repository: RepositoryName, settings: GivenSettings): Promise<boolean> {
       refuseSettings(repository, settings)
       if (metadata.repositories.find(repository) === undefined)
         requireLocal(repository, 'the first pull creates it')
-      return (await metadata.write('putRepository', { ...act, repository, ...settings })).isNew
+      return (await metadata.write('putRepository', { ...act, repository, ...toColumns(settings) })).isNew
     },
 
     /** Changes the given settings. Throws NAME_UNKNOWN. */
-    async change(act: Write, repository: RepositoryName, change: Partial<RepositorySettings>): Promise<void> {
-      refuseSettings(repository, change)
-      await metadata.write('changeRepository', { ...act, repository, change })
+    async change(act: Write, repository: RepositoryName, given: GivenSettings): Promise<void> {
+      refuseSettings(repository, given)
+      await metadata.write('changeRepository', { ...act, repository, change: toColumns(given) })
     },
 
     /** Deletes a repository with its content; cached content is evicted. Throws NAME_UNKNOWN. */
@@ -164,4 +178,14 @@ function changes({ metadata, garbageWindow: { windowMs }, cache, requireLocal }:
       return rewound
     },
   }
+}
+
+function toColumns({ immutableTags: patterns, ...settings }: GivenSettings): Partial<RepositorySettings> {
+  const immutable: Partial<ImmutableColumns> = patterns
+    ? {
+        immutableTags: patterns.includes(ALL_TAGS),
+        immutablePatterns: patterns.filter((pattern) => pattern !== ALL_TAGS),
+      }
+    : {}
+  return { ...settings, ...immutable }
 }

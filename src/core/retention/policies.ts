@@ -46,7 +46,7 @@ export function retentionPolicies({ metadata, configured, source = 'the configur
     return [
       ...configured.map((policy) => ({ ...policy, configuredIn: source, version: undefined })),
       ...rows.map(({ name, settings, version }) => {
-        return { ...policyOf(name, JSON.parse(settings)), configuredIn: undefined, version }
+        return { ...policyOf(name, storedSettings(settings)), configuredIn: undefined, version }
       }),
     ].sort((a, b) => (a.name < b.name ? -1 : 1))
   }
@@ -78,6 +78,12 @@ export function retentionPolicies({ metadata, configured, source = 'the configur
       await metadata.write('removePolicy', { ...act, name })
     },
   }
+}
+
+/** Parses stored settings. Early versions wrote `immutable` instead of `includeImmutable`. */
+function storedSettings(text: string): PolicySettings {
+  const { immutable, ...settings } = JSON.parse(text) as PolicySettings & { immutable?: boolean }
+  return immutable === undefined ? settings : { ...settings, includeImmutable: immutable }
 }
 
 /**

@@ -209,8 +209,19 @@ function parseTestCursor(text: string | undefined) {
 /** Returns only the settings. */
 function plainPolicies(policies: readonly RetentionPolicy[]): RetentionPolicy[] {
   return policies.map(({ name, repositories, tags, newest, order, pushedDays, pulledDays, ...rest }) => {
-    const { keep, untaggedDays, immutable } = rest
-    return { name, repositories, tags, newest, order, pushedDays, pulledDays, keep, untaggedDays, immutable }
+    const { keep, untaggedDays, includeImmutable } = rest
+    return {
+      name,
+      repositories,
+      tags,
+      newest,
+      order,
+      pushedDays,
+      pulledDays,
+      keep,
+      untaggedDays,
+      includeImmutable,
+    }
   })
 }
 

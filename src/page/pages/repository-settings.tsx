@@ -20,7 +20,9 @@ export function RepositorySettings({ repository, what }: { repository: ShownRepo
           params,
           body: {
             description: String(form.get('description')),
-            immutableTags: form.has('immutableTags'),
+            immutableTags: String(form.get('immutableTags'))
+              .split(/[\s,]+/)
+              .filter(Boolean),
             untaggedDays: days === '' ? null : Number(days),
           },
         }),
@@ -35,12 +37,12 @@ export function RepositorySettings({ repository, what }: { repository: ShownRepo
           Description
           <textarea name="description" rows={3} maxLength={4096} defaultValue={description} />
         </label>
-        <label class="check">
-          <input type="checkbox" name="immutableTags" defaultChecked={immutableTags} />
-          <span>
-            Immutable tags
-            <small>Tags can be created, but not moved or deleted.</small>
-          </span>
+        <label>
+          Immutable tags
+          <input name="immutableTags" defaultValue={immutableTags.join(', ')} placeholder="None" />
+          <small>
+            Patterns, such as v*, of tags that can be created, but not moved or deleted. * matches all tags.
+          </small>
         </label>
         <label>
           Days until a manifest that was never tagged is deleted

@@ -30,7 +30,7 @@ export function PolicyCards() {
 }
 
 function PolicyCard({ policy }: { policy: Policy }) {
-  const { name, configuredIn, repositories, tags, untaggedDays, immutable } = policy
+  const { name, configuredIn, repositories, tags, untaggedDays, includeImmutable } = policy
   const params = { name }
   const remove = async () => {
     const isSure = await confirm({
@@ -58,7 +58,7 @@ function PolicyCard({ policy }: { policy: Policy }) {
           Tags: <Patterns of={tags} />,
           Keeps: keptBy(policy).join(', or ') || 'nothing',
           'Untagged manifests': untaggedDays !== undefined && `deleted after ${countOf(untaggedDays, 'day')}`,
-          'Immutable tags': immutable && 'can be deleted, too',
+          'Immutable tags': includeImmutable && 'can be deleted, too',
         }}
       />
       {configuredIn === undefined && (
@@ -139,10 +139,10 @@ const ruleFields = (policy?: Policy): Field[] => [
     value: policy?.untaggedDays?.toString(),
   },
   {
-    name: 'immutable',
+    name: 'includeImmutable',
     label: 'Delete immutable tags, too',
     type: 'checkbox',
-    value: policy?.immutable ? 'on' : '',
+    value: policy?.includeImmutable ? 'on' : '',
   },
 ]
 
@@ -156,7 +156,16 @@ export function PolicyForm({ policy }: { policy?: Policy }) {
       title={policy === undefined ? label : `Change ${policy.name}`}
       action={policy === undefined ? 'Add' : 'Save'}
       fields={[...scopeFields(policy), ...ruleFields(policy)]}
-      submit={({ name = policy?.name ?? '', repositories, tags, keep, newest, order, immutable, ...given }) =>
+      submit={({
+        name = policy?.name ?? '',
+        repositories,
+        tags,
+        keep,
+        newest,
+        order,
+        includeImmutable,
+        ...given
+      }) =>
         change('put', 'retention/policies/:name', {
           params: { name },
           body: {
@@ -164,7 +173,7 @@ export function PolicyForm({ policy }: { policy?: Policy }) {
             tags: patternsOf(tags),
             keep: patternsOf(keep),
             order: order as Policy['order'],
-            immutable: immutable === 'on',
+            includeImmutable: includeImmutable === 'on',
             ...numberOf('newest', newest),
             ...numberOf('pushedDays', given.pushedDays),
             ...numberOf('pulledDays', given.pulledDays),

@@ -40,9 +40,9 @@ const policy: fc.Arbitrary<Policy> = fc
       pushedDays: few,
       pulledDays: few,
       keep: globs(KEPT, 0, 1),
-      immutable: fc.boolean(),
+      includeImmutable: fc.boolean(),
     },
-    { requiredKeys: ['repositories', 'tags', 'order', 'keep', 'immutable'] },
+    { requiredKeys: ['repositories', 'tags', 'order', 'keep', 'includeImmutable'] },
   )
   .map((one) => JSON.parse(JSON.stringify(one)) as Policy)
   .filter(({ newest, pushedDays, pulledDays, keep }) => {

@@ -6,7 +6,7 @@ import { pushImage } from '../../support/push.ts'
 interface Event {
   event: string
   data: {
-    id?: number
+    id?: string
     type?: string
     repository?: string
     account?: string
@@ -73,11 +73,11 @@ test('events: a watcher sees the changes of the repositories that it may pull fr
 
 test('events: a client that connects again continues after the last event that it has seen', async () => {
   await push('team/again')
-  const { items } = await server.admin<{ items: { id: number }[] }>('GET', '/events?limit=2')
+  const { items } = await server.admin<{ items: { id: string }[] }>('GET', '/events?limit=2')
   const [last, before] = items
-  const events = watch('admin', { 'last-event-id': String(before?.id) })
+  const events = watch('admin', { 'last-event-id': before?.id ?? '' })
   const first = await find(events, ({ event }) => event === 'change')
-  expect(first.data.id).toBe(last?.id as number)
+  expect(first.data.id).toBe(last?.id ?? '')
   await events.return(undefined)
 })
 
@@ -85,7 +85,7 @@ test('events: `ready` says how long ago the newest change was', async () => {
   await push('team/new')
   const events = watch('admin')
   const { value } = await events.next()
-  expect(value).toMatchObject({ event: 'ready', data: { id: expect.any(Number) } })
+  expect(value).toMatchObject({ event: 'ready', data: { id: expect.any(String) } })
   expect(value.data.millisecondsAgo).toBeLessThan(60_000)
   await events.return(undefined)
 })

@@ -73,15 +73,18 @@ describe('a list of repositories', () => {
 })
 
 test('repositories: one is created, shown with its content, and changed', async () => {
-  expect((await ask('PUT', path('made/here'), { description: 'mine', immutableTags: true })).status).toBe(201)
-  expect((await ask('PUT', path('made/here'), { description: 'mine', immutableTags: true })).status).toBe(200)
+  expect((await ask('PUT', path('made/here'), { description: 'mine', immutableTags: ['*'] })).status).toBe(
+    201,
+  )
+  expect((await ask('PUT', path('made/here'), { description: 'mine', immutableTags: ['*'] })).status).toBe(
+    200,
+  )
   await push('made/here')
   const { json } = await ask('GET', path('made/here'))
   expect(json).toEqual({
     name: 'made/here',
     description: 'mine',
-    immutableTags: true,
-    immutablePatterns: [],
+    immutableTags: ['*'],
     createdAt: new Date(clock).toISOString(),
     blobCount: 2,
     bytes: 9,
@@ -92,7 +95,9 @@ test('repositories: one is created, shown with its content, and changed', async 
     manifestCount: 1,
     manifestBytes: first.bytes.length,
   } as never)
-  await server.admin('PATCH', path('made/here'), { untaggedDays: 3, immutableTags: false })
+  await server.admin('PATCH', path('made/here'), { immutableTags: ['v*', '*'] })
+  expect((await ask('GET', path('made/here'))).json).toMatchObject({ immutableTags: ['*', 'v*'] })
+  await server.admin('PATCH', path('made/here'), { untaggedDays: 3, immutableTags: [] })
   expect((await ask('GET', path('made/here'))).json).toMatchObject({ untaggedDays: 3, description: 'mine' })
   await server.admin('PATCH', path('made/here'), { untaggedDays: null })
   expect(Object.keys((await ask('GET', path('made/here'))).json)).not.toContain('untaggedDays')

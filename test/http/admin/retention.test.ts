@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { temporaryFolder } from '../../../scripts/lib/temporary-folder.ts'
 import {
   descriptor,
   EMPTY,
@@ -10,6 +11,7 @@ import {
 } from '../../support/content.ts'
 import { expectStatus, pushImage, pushManifest } from '../../support/push.ts'
 import { startInProcess, type TestServer } from '../../support/server.ts'
+import { CALLER, withMetadata } from '../../support/writes.ts'
 
 const DAY = 86_400_000
 const START = Date.UTC(2026, 10, 1)
@@ -147,10 +149,10 @@ test('retention: a repository is looked at again when it is no longer immutable,
     return await push('again/app', tag)
   }
   await pushNow('a')
-  await ask('PATCH', repository, { immutableTags: true })
+  await ask('PATCH', repository, { immutableTags: ['*'] })
   await pushNow('b')
   expect(await run()).toMatchObject({ repositories: 1, tags: 0 })
-  await ask('PATCH', repository, { immutableTags: false })
+  await ask('PATCH', repository, { immutableTags: [] })
   expect(await run()).toMatchObject({ repositories: 1, tags: 1 })
 
   const digest = await pushNow('c')
@@ -222,7 +224,7 @@ test('retention: bad policies are refused with a reason, and changes are recorde
     name: 'good',
     tags: ['*'],
     order: 'pushed',
-    immutable: false,
+    includeImmutable: false,
   })
   const etag = response.headers.get('etag') ?? ''
   const stale = await server.fetch('/api/v1/retention/policies/good', {
@@ -238,4 +240,15 @@ test('retention: bad policies are refused with a reason, and changes are recorde
   await ask('GET', '/retention/policies/good', undefined, 404)
   const { items } = await ask<{ items: { action: string }[] }>('GET', '/audit')
   expect(items.slice(0, 2).map(({ action }) => action)).toEqual(['retention.delete', 'retention.create'])
+})
+
+test('retention: a policy that an early version stored keeps its setting for immutable tags', async () => {
+  await using folder = await temporaryFolder('early-policy')
+  const settings = JSON.stringify({ repositories: ['ci/**'], newest: 10, immutable: true })
+  await withMetadata(folder.path, (metadata) =>
+    metadata.write('putPolicy', { caller: CALLER, at: START, name: 'early', settings }),
+  )
+  await using own = await startInProcess({ data: folder.path })
+  const response = await own.fetch('/api/v1/retention/policies/early')
+  expect(await response.json()).toMatchObject({ name: 'early', includeImmutable: true })
 })

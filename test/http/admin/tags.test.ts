@@ -172,7 +172,7 @@ test('tags: one is restored by digest or by time, together with its deleted mani
 test('tags: immutable ones cannot be moved or deleted', async () => {
   await push('fixed/app', 'v1')
   await push('fixed/app', 'v2', second)
-  await server.admin('PATCH', '/repositories/fixed%2Fapp', { immutableTags: true })
+  await server.admin('PATCH', '/repositories/fixed%2Fapp', { immutableTags: ['*'] })
   const tag = `${tags('fixed/app')}/v1`
   expect((await ask('PUT', tag, { digest: second.digest })).status).toBe(409)
   expect((await ask('DELETE', tag)).status).toBe(409)

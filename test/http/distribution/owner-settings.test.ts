@@ -111,7 +111,7 @@ test('immutable tags: a push cannot make one expire', async () => {
       200,
     )
   await change('/tags/v1', 'PATCH', { expiresAt: null })
-  await change('', 'PATCH', { immutableTags: true })
+  await change('', 'PATCH', { immutableTags: ['*'] })
   await pushManifest(server, 'fixed', brief, { reference: 'v1' })
   clock.advance(3600)
   expect((await server.fetch('/v2/fixed/manifests/v1')).status).toBe(200)
@@ -146,11 +146,11 @@ test('immutable tags: by pattern, a refusal names the tag and the pattern, and o
   await using server = await startInProcess()
   await pushImage(server, 'some', one, [], { reference: 'v1' })
   await pushManifest(server, 'some', one, { reference: 'latest' })
-  const set = (immutablePatterns: string[]) =>
+  const set = (immutableTags: string[]) =>
     server.fetch('/api/v1/repositories/some', {
       method: 'PATCH',
       headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ immutablePatterns }),
+      body: JSON.stringify({ immutableTags }),
     })
   await expectStatus(await set(['(a+)+']), 400)
   await expectStatus(await set(['v[0-9]*', 'release-*']), 200)

@@ -14,10 +14,10 @@ const days = {
 
 const settings = {
   description: t.String({ maxLength: 4096, description: 'Free text', example: 'The base images of team A' }),
-  immutableTags: t.Boolean({ description: 'Tags can be created, but not moved or deleted' }),
-  immutablePatterns: t.Array(t.String({ maxLength: 128, example: 'v*' }), {
+  immutableTags: t.Array(t.String({ maxLength: 128, example: 'v*' }), {
     maxItems: 100,
-    description: 'The same for tags that match one of these patterns',
+    description:
+      'Patterns of the tags that can be created, but not moved or deleted; `*` matches all, and an empty list none',
   }),
 }
 
@@ -26,7 +26,6 @@ export const RepositorySettings = t.Object({
   description: t.Optional(settings.description),
   untaggedDays: t.Optional(t.Union([t.Integer(days), t.Null()])),
   immutableTags: t.Optional(settings.immutableTags),
-  immutablePatterns: t.Optional(settings.immutablePatterns),
 })
 
 const members = {
@@ -34,7 +33,6 @@ const members = {
   description: settings.description,
   untaggedDays: t.Optional(integer(days)),
   immutableTags: settings.immutableTags,
-  immutablePatterns: settings.immutablePatterns,
   createdAt: Time,
   blobCount: Count,
   bytes: integer({

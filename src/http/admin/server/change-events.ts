@@ -34,7 +34,7 @@ export function changeEvents(
     let isReady = false
     const ready = async () => {
       const newest = await watch.start()
-      const data = newest && { id: newest.id, millisecondsAgo: Math.max(now() - newest.at, 0) }
+      const data = newest && { id: String(newest.id), millisecondsAgo: Math.max(now() - newest.at, 0) }
       text = eventText('ready', data ?? {})
       isReady = true
     }

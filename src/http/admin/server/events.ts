@@ -8,13 +8,13 @@ import { parseRepositoryName } from '../../../oci/reference.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { omitAbsent } from '../omit-absent.ts'
 import { operation } from '../operation.ts'
-import { DigestText, integer, mapPage, pageOf, pageParameters, RepositoryText, Time } from '../schemas.ts'
+import { DigestText, mapPage, pageOf, pageParameters, RepositoryText, Time } from '../schemas.ts'
 import { toWho } from '../who.ts'
 import { changeEvents } from './change-events.ts'
 import { answerEvents } from './event-stream.ts'
 
 const EventModel = t.Object({
-  id: integer(),
+  id: t.String({ example: '42' }),
   at: Time,
   type: t.UnionEnum([...EVENT_TYPES], { default: undefined }),
   repository: RepositoryText,
@@ -43,8 +43,9 @@ const LIST = operation({
 
 const WatchQuery = t.Object({
   after: t.Optional(
-    t.Integer({
-      minimum: 0,
+    t.String({
+      pattern: '^[0-9]{1,15}$',
+      example: '42',
       description: 'Begins after the event with this id; by default with the next one',
     }),
   ),
@@ -61,7 +62,7 @@ const WATCH = operation({
   answer: t.Object(
     {
       event: t.UnionEnum(['ready', 'change', 'jobs'], { default: undefined }),
-      data: t.String({ description: 'The event or jobs, as JSON', example: '{"id":42,"type":"tag.put"}' }),
+      data: t.String({ description: 'The event or jobs, as JSON', example: '{"id":"42","type":"tag.put"}' }),
     },
     { description: 'An event' },
   ),
@@ -84,10 +85,9 @@ export function events(context: AdminContext) {
     .get(
       '/watch',
       ({ request, query, set, findPrincipal }) => {
-        const last = Number(request.headers.get('last-event-id') ?? Number.NaN)
         const watched = {
           client: networkOf(context.addressOf(request)),
-          after: query.after ?? (Number.isSafeInteger(last) ? last : undefined),
+          after: query.after === undefined ? lastOf(request) : Number(query.after),
           now: context.now,
           // Accounts and grants can change while the client watches.
           findPrincipal: () => findPrincipal(request, set),
@@ -98,10 +98,17 @@ export function events(context: AdminContext) {
     )
 }
 
+/** Returns the id of the last event that a client has seen which connects again. */
+function lastOf(request: Request): number | undefined {
+  const last = Number(request.headers.get('last-event-id') ?? Number.NaN)
+  return Number.isSafeInteger(last) ? last : undefined
+}
+
 function toEvent(row: EventRow, principal: Principal) {
   const { digest, account: _, credential: __, address: ___, requestId: ____, ...event } = row
   return omitAbsent({
     ...event,
+    id: String(event.id),
     type: row.type as (typeof EVENT_TYPES)[number],
     digest: digest === null ? undefined : digestFromBytes(digest),
     ...toWho(row, principal),

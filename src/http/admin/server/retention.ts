@@ -67,7 +67,7 @@ const TestQuery = t.Object({
   pushedDays: t.Optional(t.Integer({ ...pushedDays })),
   pulledDays: t.Optional(t.Integer({ ...pulledDays })),
   untaggedDays: t.Optional(t.Integer({ ...untaggedDays })),
-  immutable: t.Optional(t.Boolean({ description: 'Whether immutable tags can expire, too [false]' })),
+  includeImmutable: t.Optional(t.Boolean({ description: 'Whether immutable tags can expire, too [false]' })),
 })
 
 const TestedModel = t.Object({
