@@ -3,7 +3,7 @@ import { escapeControls, type Field, formatText, jsonText, render } from './form
 import { sanitize, type Terminal } from './terminal.ts'
 
 /** The result of a verb. With --json the API's own JSON is printed, otherwise a table, a card or a line. */
-export type Answer = Listing | Card | Line | Raw | Content
+export type Answer = Listing | Card | Line | Raw | FileBytes
 
 /** A list of the API, which is fetched and printed page by page. */
 export interface Listing {
@@ -30,7 +30,7 @@ export interface Line {
 }
 
 /** The content of a file, of any size and kind. */
-export interface Content {
+export interface FileBytes {
   bytes: Response
 }
 
