@@ -27,7 +27,7 @@ const snapshotModel = t.Object({
   at: t.String(),
   /** The SHA-256 of `cay.db`, in hex. */
   databaseSha256: t.String(),
-  /** Whether it contains what was cached from upstreams. */
+  /** Whether it contains content cached from upstreams. */
   withCache: t.Boolean(),
   repositories: t.Integer(),
   tags: t.Integer(),

@@ -39,7 +39,7 @@ export interface BackupOptions {
   at: number
   /** How many snapshots remain; all by default. */
   keep?: number | undefined
-  /** Whether to include what was cached from upstreams. */
+  /** Whether to include content cached from upstreams. */
   withCache?: boolean | undefined
   signal?: AbortSignal | undefined
   /** Called with the number of blobs that are copied. */

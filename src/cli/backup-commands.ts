@@ -13,7 +13,7 @@ export function addBackupCommands(program: Command, load: LoadConfig, done: (cod
       .command('backup <folder>')
       .description('Back up the data folder, also while cay serves; a folder can hold many snapshots')
       .option('--keep <number>', 'delete all but the newest snapshots')
-      .option('--with-cache', 'include what was cached from upstreams')
+      .option('--with-cache', 'include content cached from upstreams')
       .option('--verify', 'hash everything in the newest snapshot, instead of making a new one')
       .option('--list', 'list the snapshots, instead of making a new one'),
   ).action(async (folder, options) => {

@@ -71,7 +71,7 @@ export function addHostCommands(program: Command, exit: (code: number) => void):
 export function addSignInCommands(program: Command): void {
   program
     .command('login <url>')
-    .description('Sign in at a remote server, and keep a token for other commands')
+    .description('Sign in at a remote server, and store a token for other commands')
     .option(
       '--username <name>',
       'the user; without a terminal, the password is read from standard input, and without this option a token',

@@ -19,7 +19,7 @@ export interface LoginOptions {
 }
 
 /**
- * Signs in at a remote server, and keeps a token for other commands. On a terminal it asks for the user name and the
+ * Signs in at a remote server, and stores a token for other commands. On a terminal it asks for the user name and the
  * password, and creates the token; otherwise it reads a token, or with --username the password, from standard input.
  */
 export async function login(url: string, options: LoginOptions): Promise<void> {

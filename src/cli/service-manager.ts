@@ -9,8 +9,8 @@ export interface ServiceManager {
 const NONE: ServiceManager = { ready() {}, stopping() {} }
 
 /**
- * Opens the connection to systemd, by the protocol of sd_notify(3). The watchdog is told at half of its interval that the
- * serving thread still runs; otherwise systemd kills the process and starts it again.
+ * Opens the connection to systemd, by the protocol of sd_notify(3). The watchdog gets a sign of life from the serving
+ * thread at half of its interval. Without one, systemd kills the process and starts it again.
  */
 export async function openServiceManager(
   environment: Record<string, string | undefined>,

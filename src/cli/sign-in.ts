@@ -3,7 +3,7 @@ import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { CommandError } from './failure.ts'
 
-/** A sign-in at a remote server, which `cay login` keeps for other commands. */
+/** A sign-in at a remote server, which `cay login` stores for other commands. */
 export interface SignIn {
   account: string
   token: string
@@ -13,7 +13,7 @@ export interface SignIn {
   ca?: string
 }
 
-/** What is kept: the sign-ins by server, and the server that commands use unless they name another one. */
+/** The stored file: the sign-ins by server, and the default server of commands. */
 interface Kept {
   current?: string
   servers: Record<string, SignIn>
@@ -21,7 +21,7 @@ interface Kept {
 
 type Environment = Record<string, string | undefined>
 
-/** Returns the server that commands use unless they name another one. */
+/** Returns the default server of commands. */
 export function currentServer(environment: Environment): string | undefined {
   return read(environment).current
 }
@@ -31,7 +31,7 @@ export function findSignIn(environment: Environment, origin: string): SignIn | u
   return read(environment).servers[origin]
 }
 
-/** Keeps a sign-in, in a file that only this user can read, and makes its server the current one. */
+/** Stores a sign-in in a file that only this user can read, and makes its server the default. */
 export function keepSignIn(environment: Environment, origin: string, signIn: SignIn): void {
   const { servers } = read(environment)
   write(environment, { current: origin, servers: { ...servers, [origin]: signIn } })
@@ -75,6 +75,6 @@ function write(environment: Environment, kept: Kept): void {
     writeFileSync(temporary, `${JSON.stringify(kept, undefined, 2)}\n`, { mode: 0o600, flush: true })
     renameSync(temporary, path)
   } catch (cause) {
-    throw new CommandError(`cannot keep the sign-in in ${path}: ${(cause as Error).message}`)
+    throw new CommandError(`cannot store the sign-in in ${path}: ${(cause as Error).message}`)
   }
 }

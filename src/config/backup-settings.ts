@@ -12,7 +12,7 @@ export const BACKUP_SETTINGS = Type.Object(
     ),
     intervalSeconds: integer(60, 31_536_000, 86_400, 'The interval of scheduled backups, in seconds'),
     keep: integer(1, 10_000, 7, 'How many snapshots scheduled backups keep'),
-    withCache: boolean(false, 'Include what was cached from upstreams'),
+    withCache: boolean(false, 'Include content cached from upstreams'),
   },
   { additionalProperties: false },
 )

@@ -9,7 +9,7 @@ export const SCRUB_SETTINGS = Type.Object(
       64 * 1024,
       1024 * 1024 * MiB,
       20 * MiB,
-      'The most bytes that verification reads in a second',
+      'The maximum rate at which verification reads, in bytes per second',
     ),
     hours: Type.String({
       pattern: '^([01]?[0-9]|2[0-3])-([01]?[0-9]|2[0-4])$',

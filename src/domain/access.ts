@@ -3,7 +3,7 @@ import type { RepositorySet } from './repository-set.ts'
 
 export type Action = 'pull' | 'push' | 'delete'
 
-/** What somebody may do in which repositories. */
+/** Permissions: which actions are allowed in which repositories. */
 export interface Permissions {
   /** Whether nothing is allowed anywhere. */
   readonly isEmpty: boolean

@@ -66,10 +66,10 @@ const JUMP_MS_MAX = 60_000
 const FIRST_RELEASE = Date.UTC(2026, 9, 1)
 
 /**
- * Returns the clock for deletions, in milliseconds since 1970. It is never later than the wall clock. It follows a jump
- * forward only after the wall clock has stayed there for a whole grace period of monotonic time, so one wrong reading
- * deletes nothing. Without `kept`, time that passed before the process started is not a jump. With it, the clock goes on
- * where it was, so the time between is a jump like any other: nobody knows how long that really was.
+ * Returns the clock for deletions, in milliseconds since 1970. It is never later than the wall clock. It follows a
+ * jump forward only after the wall clock has stayed there for a whole grace period of monotonic time, so one wrong
+ * reading deletes nothing. Without `kept`, time that passed before the process started is not a jump. With it, the
+ * clock goes on where it was, so the time between counts as a jump, because its real length is unknown.
  */
 function steadyClock({ wall, monotonic }: TimeSources, graceMs: number, kept?: KeptClock): KeepableClock {
   const jumpMs = Math.min(JUMP_MS_MAX, graceMs / 2)

@@ -8,7 +8,7 @@ const STEP_MAX = 100
 /** How long the scan pauses, so that other work comes first. */
 const REST_MS = 5
 
-/** What a scan of all files and rows found. */
+/** The result of a scan of all files and rows. */
 export interface Scanned {
   /** The files of blobs, those that no row needs, and the old ones among them that were removed, with their bytes. */
   files: number

@@ -14,7 +14,7 @@ export interface BlobRequest {
   blobs: Pick<Blobs, 'getSize' | 'open'>
   repository: RepositoryName
   digest: Digest
-  /** The caller. A HEAD by somebody who may push protects the blob from garbage collection for the grace period. */
+  /** The caller. A HEAD by a client that may push protects the blob from garbage collection for the grace period. */
   principal?: Identity
   /** Called for each blob body that is sent, with its size in bytes and whether it is sent from a file. */
   onBlobBody: (bytes: number, isFile: boolean) => void
@@ -51,7 +51,7 @@ export async function blobResponse(
   return new Response(await bodyOf(blob, range, onBlobBody), { status: 206, headers })
 }
 
-/** Returns what sends a blob to a browser or a script, which must never run it, whatever it is. */
+/** Returns a function that sends a blob to a browser or a script. Browsers never run it, whatever it is. */
 export function sendBlob({ blobs }: Pick<Registry, 'blobs'>, onBlobBody: BlobRequest['onBlobBody']) {
   return (request: Request, repository: RepositoryName, digest: Digest) =>
     blobResponse({ request, blobs, repository, digest, onBlobBody }, INERT)

@@ -32,14 +32,14 @@ export const quotas: Noun = {
   summary: 'Manage quotas, which limit what a namespace or the server holds',
   verbs: {
     list: {
-      summary: 'List the quotas and what is used; * is the quota of each namespace, ** that of the server',
+      summary: 'List the quotas and their usage; * is the default of each namespace, ** the whole server',
       isList: true,
       run: () =>
         listing('/quotas', FIELDS, 'There are no quotas: use cay quota set, or [[quota]] in cay.toml.'),
     },
     show: {
       usage: '<namespace>',
-      summary: 'Show the quota of a namespace and what is used',
+      summary: 'Show the quota of a namespace and its usage',
       run: ({ client, args: [name = ''] }) =>
         card(client, apiPath('quotas', name), [
           field('Namespace', 'namespace'),

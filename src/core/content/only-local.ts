@@ -2,7 +2,7 @@ import { registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { UpstreamSet } from '../../proxy/upstream-set.ts'
 
-/** Throws REQUEST_INVALID for a repository of an upstream. `what` says in the message what is refused. */
+/** Throws REQUEST_INVALID for a repository of an upstream. `what` is the reason in the message. */
 export type OnlyLocal = (repository: RepositoryName, what: string) => void
 
 /** Returns the check of acts that need a repository whose content was pushed. */

@@ -6,12 +6,12 @@ import { eventStream, eventText, type Sent } from './event-stream.ts'
 import { toJob } from './jobs.ts'
 
 export interface Watched {
-  /** Whom the stream counts for. */
+  /** The client whose limit the stream counts against. */
   client: string
-  /** The id of the event that the client has seen last. */
+  /** The id of the last event that the client received. */
   after: number | undefined
   now: () => number
-  /** Returns the caller with the rights of this moment. Throws UNAUTHORIZED. */
+  /** Returns the caller with their current rights. Throws UNAUTHORIZED. */
   findPrincipal: () => Promise<Principal>
 }
 
@@ -51,7 +51,7 @@ export function changeEvents(
           .join('')
         const jobs = principal.isAdmin ? watch.takeJobs() : undefined
         if (jobs !== undefined) text += eventText('jobs', { items: jobs.map(toJob) })
-        // More may follow at once: what was taken is a part of what there is.
+        // There may be more, because each read returns only a part.
         if (rows.length > 0) wake()
         const sent = text
         text = ''

@@ -1,19 +1,19 @@
 /** How often an idle stream sends a comment, so that no proxy or server closes it. */
 const HEARTBEAT_SECONDS = 5
 
-/** What a stream sends next. */
+/** The next part of a stream. */
 export interface Sent {
   /** Whole events. */
   text: string
-  /** Whether they are the last ones. */
+  /** Whether the stream ends after them. */
   isEnd: boolean
 }
 
-/** Where a stream gets its events from. */
+/** The source of a stream's events. */
 export interface EventSource {
-  /** Returns what there is to send, undefined if nothing. Asked again after each `wake` and heartbeat. */
+  /** Returns what to send, or undefined if there is nothing. Called after each `wake` and heartbeat. */
   take(): Sent | undefined | Promise<Sent | undefined>
-  /** Called when the client has gone. */
+  /** Called when the client has disconnected. */
   stop(): void
 }
 
@@ -23,12 +23,12 @@ export function eventText(event: string, data: object, id?: number): string {
 }
 
 /**
- * Streams server-sent events, with comments while there are none. Nothing is taken before the client reads.
+ * Streams server-sent events, and comments while there are none. Events are taken only when the client reads.
  *
  * Elysia's `sse` is not used: it sends no heartbeat comments, and it notices a disconnect only when the generator yields
  * again, so the client would count as a watcher until then.
  *
- * @param open opens the source; `wake` says that there is something to take
+ * @param open opens the source, which calls `wake` when there may be events
  */
 export function eventStream(
   open: (wake: () => void) => EventSource,

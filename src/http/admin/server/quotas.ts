@@ -11,7 +11,7 @@ const QuotaModel = t.Object(
   {
     ...QuotaSchema.properties,
     inherited: t.Boolean({
-      description: 'The namespace has no quota of its own, but that of each namespace',
+      description: 'Whether the quota of `*` applies, because the namespace has none of its own',
     }),
     bytes: t.Optional(Bytes),
     repositoryCount: t.Optional(Count),
@@ -26,7 +26,7 @@ const QuotaModel = t.Object(
       }),
     ),
   },
-  { description: 'A quota, and what is used of it' },
+  { description: 'A quota and its usage' },
 )
 
 /** Refuses unknown limits. With `additionalProperties: false`, Elysia would drop them silently. */
@@ -40,11 +40,11 @@ const params = t.Object({ namespace: QuotaSchema.properties.namespace })
 const OPERATIONS = {
   list: operation({
     id: 'listQuotas',
-    summary: 'List the quotas, and what is used of each',
+    summary: 'List the quotas and their usage',
     access: 'admin',
     answer: pageOf(
       QuotaModel,
-      'Quotas by namespace, then the largest namespaces that have that of each; never more than one page',
+      'Quotas by namespace, then the largest namespaces without their own; never more than one page',
     ),
   }),
   get: operation({
@@ -62,8 +62,7 @@ const OPERATIONS = {
     answer: QuotaModel,
     creates: 'unless-it-exists',
     etag: true,
-    description:
-      'Takes effect at once. Content that is stored already stays. A limit that is left out is removed.',
+    description: 'Takes effect immediately. Stored content stays. Omitted limits are removed.',
     errors: ['CONFLICT'],
   }),
   remove: operation({

@@ -106,7 +106,7 @@ const OPERATIONS = {
     creates: 'unless-it-exists',
     etag: true,
     description:
-      'Takes effect with the next run. What any policy of a repository keeps stays. Settings that are left out have ' +
+      'Takes effect with the next run. What any policy of a repository keeps stays. Omitted settings have ' +
       'their defaults.',
     errors: ['CONFLICT', 'NAME_INVALID'],
   }),

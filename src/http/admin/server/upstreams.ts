@@ -84,7 +84,7 @@ const OPERATIONS = {
     creates: 'unless-it-exists',
     etag: true,
     description:
-      'Takes effect at once. Settings that are left out have their defaults. The password or token is kept if it is ' +
+      'Takes effect immediately. Omitted settings have their defaults. The password or token is kept if it is ' +
       'left out and url, username, proxy and ca stay the same.',
     errors: ['CONFLICT', 'NAME_INVALID'],
   }),
