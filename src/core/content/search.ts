@@ -2,7 +2,6 @@ import type { Principal } from '../../domain/principal.ts'
 import type { RepositoryRow } from '../../metadata/content/catalog.ts'
 import type { FoundManifest } from '../../metadata/content/manifest-prefix-search.ts'
 import type { FoundTag } from '../../metadata/content/tag-prefix-search.ts'
-import type { Part } from '../../metadata/content/visible-pages.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { digestRange } from '../../oci/digest.ts'
 import type { Descriptions } from './description.ts'
@@ -44,7 +43,7 @@ export function searchService({ metadata, descriptions, now }: SearchOptions) {
      */
     async find(principal: Principal, text: string): Promise<Found> {
       const set = principal.pullable()
-      const repositories = await metadata.catalog.repositories(set, text, '', RESULTS_MAX)
+      const { rows, next } = await metadata.catalog.repositories(set, text, '', RESULTS_MAX)
       const colon = text.lastIndexOf(':')
       const [within, prefix] = [text.slice(0, Math.max(colon, 0)), text.slice(colon + 1)]
       const tags = TAG_PREFIX.test(prefix)
@@ -53,7 +52,7 @@ export function searchService({ metadata, descriptions, now }: SearchOptions) {
       const range = rangeOf(text)
       const manifests = range === undefined ? NONE : await metadata.findManifests(set, range, RESULTS_MAX)
       return {
-        repositories: groupOf(repositories, (row) => row),
+        repositories: { items: rows, truncated: next !== undefined },
         tags: groupOf(tags, (row) => ({ ...row, kind: kindOf({ ...row, digest: row.storedAs }) })),
         manifests: groupOf(manifests, (row) => ({ ...row, kind: kindOf(row) })),
       }
@@ -61,10 +60,15 @@ export function searchService({ metadata, descriptions, now }: SearchOptions) {
   }
 }
 
-const NONE = { rows: [], next: undefined }
+interface Rows<T> {
+  rows: T[]
+  hasMore: boolean
+}
 
-function groupOf<T, U>({ rows, next }: Part<T, unknown>, toItem: (row: T) => U): FoundGroup<U> {
-  return { items: rows.map(toItem), truncated: next !== undefined }
+const NONE = { rows: [], hasMore: false }
+
+function groupOf<T, U>({ rows, hasMore }: Rows<T>, toItem: (row: T) => U): FoundGroup<U> {
+  return { items: rows.map(toItem), truncated: hasMore }
 }
 
 /** Returns the digests that begin with the text; undefined if it begins none. */

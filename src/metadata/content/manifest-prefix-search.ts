@@ -44,7 +44,7 @@ export function manifestPrefixSearch(db: Db) {
     set: RepositorySet,
     { low, high, size }: DigestRange,
     limit: number,
-  ): Promise<Part<FoundManifest, Key>> => {
+  ): Promise<{ rows: FoundManifest[]; hasMore: boolean }> => {
     const walk = {
       read: (after: Key, limit: number) => manifests.all({ ...after, high, limit }),
       keyOf: ({ digest, repositoryId }: StoredManifest) => ({ digest, repositoryId }),
@@ -59,7 +59,7 @@ export function manifestPrefixSearch(db: Db) {
       after = part.next
       await turn()
     }
-    return { rows, next: after }
+    return { rows, hasMore: after !== undefined }
   }
 }
 

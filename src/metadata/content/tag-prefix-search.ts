@@ -6,9 +6,8 @@ import type { Db } from '../database.ts'
 import { repository } from '../schema.ts'
 import { number, statement, text } from '../statement.ts'
 import { turn } from '../turn.ts'
-import { type NamedRow, readByName } from './repositories.ts'
+import type { NamedRow } from './repositories.ts'
 import { isLike, likePattern } from './text-search.ts'
-import type { Part } from './visible-pages.ts'
 
 /** A tag of some repository. */
 export interface FoundTag {
@@ -23,14 +22,23 @@ export interface FoundTag {
   size: number
 }
 
+export interface FoundTags {
+  rows: FoundTag[]
+  /** Whether there may be more. */
+  hasMore: boolean
+}
+
 /** Tags that one repository contributes at most, so that no repository hides the others. */
 const PER_REPOSITORY = 3
 
 /** Tags that are looked at in one repository. Expired ones count until the collector has removed them. */
 const LOOKED_AT_MAX = 64
 
-/** Parts of the list of repositories that one search reads: over 100,000 repositories. */
-const PARTS_MAX = 64
+/** Repositories that are looked into before other requests get a turn: some milliseconds from a cold disk. */
+const SLICE = 128
+
+/** Slices that one search reads: over 100,000 repositories. */
+const SLICES_MAX = 1024
 
 interface Wanted {
   /** The first characters of the tag. */
@@ -49,24 +57,28 @@ interface Wanted {
  */
 export function tagPrefixSearch(db: Db) {
   const { repositories, tags } = statements(db)
-  return async (set: RepositorySet, wanted: Wanted): Promise<Part<FoundTag, string>> => {
+  return async (set: RepositorySet, wanted: Wanted): Promise<FoundTags> => {
     const { prefix: low, within, limit, now } = wanted
     // Names of tags are printable ASCII.
     const range = { low, high: `${low}\x7f`, now }
     const pattern = likePattern(within)
-    const read = (from: string, size: number) => repositories.all({ ...range, pattern, from, limit: size })
     const rows: FoundTag[] = []
-    let after: string | undefined = ''
-    for (let parts = 0; parts < PARTS_MAX && after !== undefined && rows.length < limit; parts++) {
-      const part: Part<NamedRow, string> = readByName(set, after, limit, read, ({ isFound }) => isFound === 1)
-      for (const { id, name } of part.rows) {
-        for (const row of tags.all({ ...range, repositoryId: id })) rows.push(toFoundTag(name, row))
-        if (rows.length > limit) return { rows: rows.slice(0, limit), next: name }
+    let hasMore = false
+    let from = set.seek('')
+    for (let slices = 0; slices < SLICES_MAX && from !== undefined; slices++) {
+      const slice = repositories.all({ ...range, pattern, from, limit: SLICE })
+      for (const { id, name, isFound } of slice) {
+        if (isFound === 0 || !set.has(name)) continue
+        const found = tags.all({ ...range, repositoryId: id })
+        if (found.length > PER_REPOSITORY) hasMore = true
+        rows.push(...found.slice(0, PER_REPOSITORY).map((row) => toFoundTag(name, row)))
+        if (rows.length > limit) return { rows: rows.slice(0, limit), hasMore: true }
       }
-      after = part.next
+      const last = slice.at(-1)
+      from = last === undefined || slice.length < SLICE ? undefined : set.seek(`${last.name}\0`)
       await turn()
     }
-    return { rows, next: after }
+    return { rows, hasMore: hasMore || from !== undefined }
   }
 }
 
@@ -93,7 +105,7 @@ function statements(db: Db) {
             m.artifact_type as "artifactType", m.size
           from (${inRange(repositoryId, range)}) t join manifest m on m.id = t.manifest_id
           where t.expires_at is null or t.expires_at > ${now}
-          order by t.name limit ${sql.raw(String(PER_REPOSITORY))}`,
+          order by t.name limit ${sql.raw(String(PER_REPOSITORY + 1))}`,
     ),
   }
 }

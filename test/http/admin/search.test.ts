@@ -98,7 +98,8 @@ test('search: one repository has at most three tags in the results', async () =>
   for (const tag of ['nightly-1', 'nightly-2', 'nightly-3', 'nightly-4']) await push('nightly/a', tag)
   await push('nightly/b', 'nightly-9')
   const tags = ['nightly/a:nightly-1', 'nightly/a:nightly-2', 'nightly/a:nightly-3', 'nightly/b:nightly-9']
-  expect((await find('nightly-')).tags).toEqual(tags)
+  expect(await find('nightly-')).toMatchObject({ tags, truncated: [false, true, false] })
+  expect((await find('nightly-4')).truncated).toEqual([false, false, false])
 })
 
 test('search: any text is answered', async () => {
