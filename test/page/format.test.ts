@@ -1,5 +1,13 @@
 import { expect, test } from 'bun:test'
-import { countOf, formatAge, formatBytes, safeUrl, shortDigest, visible } from '../../src/page/format.ts'
+import {
+  countOf,
+  formatAge,
+  formatBytes,
+  formatShare,
+  safeUrl,
+  shortDigest,
+  visible,
+} from '../../src/page/format.ts'
 
 test('page: sizes have at most three digits and binary units', () => {
   expect([0, 999, 1536, 12_900_000, 130_023_424].map(formatBytes)).toEqual([
@@ -20,6 +28,15 @@ test('page: times are relative to now', () => {
     '5 hours ago',
     'last month',
     'in 2 days',
+  ])
+})
+
+test('page: a share of nothing has no percentage, and only all of it is 100%', () => {
+  expect([formatShare(0, 0), formatShare(0, 5), formatShare(999, 1000), formatShare(7, 7)]).toEqual([
+    'none',
+    '0%',
+    '99%',
+    '100%',
   ])
 })
 
