@@ -12,7 +12,7 @@ const walks: { account: string | undefined; pages: [path: string, text: string][
     pages: [
       ['/', 'What fills it'],
       ['/', 'Quota of team'],
-      ['/', 'until it is reached'],
+      ['/', 'above the reserve of'],
       ['/repositories', 'team/worker'],
       ['/repositories?q=char', 'charts/gateway'],
       ['/repositories?deleted=true', 'team/old'],

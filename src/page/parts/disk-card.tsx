@@ -26,11 +26,10 @@ export function DiskCard({ of: found }: { of: Resource<Answer<'storage'>> }) {
               </div>
               {disk.freeBytesMin > 0 && (
                 <p class={isLow ? 'form-error' : 'muted'}>
-                  {isLow ? 'Less is free than the reserve of ' : 'The reserve is '}
-                  <Bytes of={disk.freeBytesMin} />
                   {isLow
-                    ? '. Pushes may fail.'
-                    : `: ${formatBytes(disk.freeBytes - disk.freeBytesMin)} until it is reached.`}
+                    ? 'Pushes may fail: below'
+                    : `${formatBytes(disk.freeBytes - disk.freeBytesMin)} above`}{' '}
+                  the reserve of <Bytes of={disk.freeBytesMin} />
                 </p>
               )}
               <ul class="legend">
