@@ -20,7 +20,7 @@ export type FileQuestion =
   | ({ do: 'search'; source: FileSource; limit: number } & SearchQuery)
   | { do: 'locate'; source: FileSource; path: readonly string[] }
   | { do: 'changes'; name: string; after: number; limit: number }
-  | { do: 'open'; content: LayerContent; location: FileLocation }
+  | { do: 'open'; account: string; content: LayerContent; location: FileLocation }
   | { do: 'read'; stream: number }
   | { do: 'close'; stream: number }
 

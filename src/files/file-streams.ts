@@ -4,13 +4,15 @@ import { compressionOf, type LayerContent, openLayer, readingError } from './lay
 /** How many bytes of a compressed layer are read to reach a file. */
 const SKIPPED_BYTES_MAX = 16 * 1024 ** 3
 
-/** How many files are read at a time. */
+/** How many files are read at a time, in total and for one account. */
 const STREAMS_MAX = 32
+const STREAMS_PER_ACCOUNT_MAX = 8
 
 /** How long a reader may wait before it reads on, in milliseconds. */
 const IDLE_MS_MAX = 120_000
 
 interface OpenStream {
+  account: string
   chunks: AsyncIterator<Uint8Array>
   /** Bytes to skip before the file. */
   skip: number
@@ -24,10 +26,8 @@ export class FileStreams {
   private readonly streams = new Map<number, OpenStream>()
   private lastId = 0
 
-  /** Returns the id of a new stream. */
-  async open(content: LayerContent, { start, size }: FileLocation): Promise<number> {
-    if (this.streams.size >= STREAMS_MAX)
-      throw new FileError({ reason: 'full', message: 'too many files are being downloaded' })
+  /** Returns the id of a new stream. Throws a FileError. */
+  async open(account: string, content: LayerContent, { start, size }: FileLocation): Promise<number> {
     const isCompressed = (await compressionOf(content)) !== undefined
     if (isCompressed && start > SKIPPED_BYTES_MAX)
       throw new FileError({
@@ -35,9 +35,15 @@ export class FileStreams {
         message: `the file begins ${start} bytes into a compressed layer, and at most ${SKIPPED_BYTES_MAX} are read to reach it: pull the image instead`,
       })
     const { stream } = await openLayer(content, start)
+    // Others may have been opened meanwhile.
+    if (this.isFull(account)) {
+      await stream.cancel()
+      throw new FileError({ reason: 'full', message: 'too many files are being downloaded' })
+    }
     const id = ++this.lastId
     const chunks = stream[Symbol.asyncIterator]()
-    this.streams.set(id, { chunks, skip: isCompressed ? start : 0, left: size, idle: this.expire(id) })
+    const skip = isCompressed ? start : 0
+    this.streams.set(id, { account, chunks, skip, left: size, idle: this.expire(id) })
     return id
   }
 
@@ -62,6 +68,11 @@ export class FileStreams {
     this.streams.delete(id)
     clearTimeout(stream?.idle)
     await stream?.chunks.return?.().catch(() => {})
+  }
+
+  private isFull(account: string): boolean {
+    const own = [...this.streams.values()].filter((stream) => stream.account === account).length
+    return this.streams.size >= STREAMS_MAX || own >= STREAMS_PER_ACCOUNT_MAX
   }
 
   private expire(id: number): Timer {

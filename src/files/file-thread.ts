@@ -63,7 +63,7 @@ class FileThread {
       case 'changes':
         return indexes.changes(question.name, question.after, question.limit)
       case 'open':
-        return streams.open(question.content, question.location)
+        return streams.open(question.account, question.content, question.location)
       case 'read':
         return streams.read(question.stream)
       case 'close':

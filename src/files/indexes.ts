@@ -16,7 +16,7 @@ import type { IndexFolder } from './index-folder.ts'
 import { indexName } from './index-name.ts'
 import { type LayerContent, openLayer, readingError } from './layer-bytes.ts'
 import { KIND, LayerIndex } from './layer-index.ts'
-import { search } from './search.ts'
+import { type Match, search } from './search.ts'
 import { TarError, TarReader } from './tar-reader.ts'
 import { type Found, View } from './view.ts'
 
@@ -35,6 +35,8 @@ export interface IndexLimits {
   indexBytesMax: number
   /** Seconds that an index or a comparison may take. */
   secondsMax: number
+  /** Milliseconds after which a page ends, so that deep paths and chains of links do not block the thread. */
+  pageMsMax: number
 }
 
 export const INDEX_LIMITS: IndexLimits = {
@@ -42,6 +44,7 @@ export const INDEX_LIMITS: IndexLimits = {
   entriesMax: 2_000_000,
   indexBytesMax: 320 * 1024 ** 2,
   secondsMax: 900,
+  pageMsMax: 1000,
 }
 
 /** How work is watched and ended. */
@@ -96,16 +99,21 @@ export class Indexes {
     return this.using(source, (view, layers) => {
       const places = view.directory(path)
       if (places === undefined) throw this.notDirectory(view, path)
-      const { items, next } = view.list(places, after, limit)
+      const { items, next } = this.inTime(
+        view.list(places, after, limit),
+        ({ row }) => row.name,
+        (found) => listed(view, found, path),
+      )
       const problems = layers.flatMap((index) => index.summary().problems).slice(0, 100)
-      return { items: items.map((found) => listed(view, found, path)), next, problems }
+      return { items, next, problems }
     })
   }
 
   search(source: FileSource, { limit, ...query }: SearchQuery & { limit: number }): SearchAnswer {
     return this.using(source, (view, layers) => {
-      const { items, next } = search(view, layers, { ...query, limit })
-      return { items: items.map((match) => listed(view, match, match.path.slice(0, -1))), next }
+      const page = search(view, layers, { ...query, limit, msMax: this.limits.pageMsMax })
+      const positionOf = ({ layer, row: { dir, name } }: Match) => ({ layer, dir, name })
+      return this.inTime(page, positionOf, (match) => listed(view, match, match.path.slice(0, -1)))
     })
   }
 
@@ -249,6 +257,22 @@ export class Indexes {
     const name = indexName(layer)
     this.open.delete(name)
     this.folder.remove(name)
+  }
+
+  /** Converts the items of a page, at least one. The page ends early if that takes long. */
+  private inTime<T, U, P>(
+    { items, next }: { items: readonly T[]; next: P | undefined },
+    positionOf: (item: T) => P,
+    convert: (item: T) => U,
+  ): { items: U[]; next: P | undefined } {
+    const until = performance.now() + this.limits.pageMsMax
+    const converted: U[] = []
+    for (const item of items) {
+      converted.push(convert(item))
+      if (converted.length < items.length && performance.now() > until)
+        return { items: converted, next: positionOf(item) }
+    }
+    return { items: converted, next }
   }
 
   private notDirectory(view: View, path: readonly string[]): FileError {

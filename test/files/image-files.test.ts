@@ -158,4 +158,31 @@ describe('comparison of images', () => {
       'text',
     ])
   })
+
+  test('a page that takes long is short, and the next one continues after it', async () => {
+    const names = ['a', 'b', 'c', 'd']
+    const layer = [
+      ...names.map((name) => ({ name: `x/${name}` })),
+      { name: 'x/link', flag: '1', link: 'x/a' },
+    ]
+    const source = await files.image(layer, [{ name: 'x/b' }])
+    const indexes = files.open({ pageMsMax: -1 })
+    const listed: string[] = []
+    let after: string | undefined = ''
+    for (; after !== undefined; ) {
+      const page = indexes.list(source, ['x'], after, 100)
+      expect(page.items).toHaveLength(1)
+      listed.push(...page.items.map(({ name }) => name))
+      after = page.next
+    }
+    expect(listed).toEqual([...names, 'link'])
+    const found: string[] = []
+    let position: typeof FIRST | undefined = FIRST
+    for (; position !== undefined; ) {
+      const page = indexes.search(source, { text: '', below: ['x'], after: position, limit: 100 })
+      found.push(...page.items.map(({ path }) => path))
+      position = page.next
+    }
+    expect(found.toSorted()).toEqual([...names, 'link'].map((name) => `x/${name}`))
+  })
 })

@@ -12,6 +12,9 @@ import { fileProblem } from './file-problem.ts'
 /** How many pieces of work may wait for the thread. Further ones are refused. */
 const WAITING_MAX = 16
 
+/** How much of it can be of one account, so that a few slow layers of one do not refuse everybody else. */
+const WORKS_PER_ACCOUNT_MAX = 4
+
 /** How long a request waits for an index before it responds with the progress. */
 const WAIT_MS = 1500
 
@@ -34,6 +37,7 @@ export interface Indexing {
 }
 
 interface Work {
+  account: string
   progress: Indexing
   ended: Promise<void>
 }
@@ -162,20 +166,22 @@ export class FileIndexes {
     total: number | undefined,
     run: (signal: AbortSignal, report: (done: number) => void) => Promise<void>,
   ): Work {
-    if (this.queue.size >= WAITING_MAX) throw busy()
-    const work: Work = { progress: { done: 0, total }, ended: Promise.resolve() }
+    const own = [...this.works.values()].filter((work) => work.account === account).length
+    if (this.queue.size >= WAITING_MAX || own >= WORKS_PER_ACCOUNT_MAX) throw busy()
+    const work: Work = { account, progress: { done: 0, total }, ended: Promise.resolve() }
+    const job = () =>
+      this.jobs.runForReaders('index', account, async ({ signal, progress }) => {
+        const report = (done: number) => {
+          work.progress = { done, total }
+          progress(done, total)
+        }
+        await run(signal, report).catch((error) => {
+          throw fileProblem(error)
+        })
+      })
     work.ended = this.queue
-      .add(() =>
-        this.jobs.runForReaders('index', account, async ({ signal, progress }) => {
-          const report = (done: number) => {
-            work.progress = { done, total }
-            progress(done, total)
-          }
-          await run(signal, report).catch((error) => {
-            throw fileProblem(error)
-          })
-        }),
-      )
+      // The first one of an account precedes the further ones of others.
+      .add(job, { priority: -own })
       .finally(() => this.works.delete(name))
     // The callers that wait get the error. There may be none.
     work.ended.catch(() => {})

@@ -97,8 +97,9 @@ export function fileService(options: FileServiceOptions) {
       browsed: Browsed,
       path: string,
     ): Promise<OpenFile> {
+      const account = accountOf(principal)
       const layers = await layersOf(repository, browsed)
-      if (await indexes.ensure(layers, accountOf(principal))) throw notIndexed()
+      if (await indexes.ensure(layers, account)) throw notIndexed()
       const names = partsOf(path)
       const source = sourceFor(browsed, layers)
       const location = await indexes.ask<FileLocation>({ do: 'locate', source, path: names })
@@ -107,7 +108,7 @@ export function fileService(options: FileServiceOptions) {
         size: location.size,
         async start() {
           const content = await contentOf(storedBlobs, repository, location.layer as Digest)
-          const stream = await indexes.ask<number>({ do: 'open', content, location })
+          const stream = await indexes.ask<number>({ do: 'open', account, content, location })
           return { feed: (sink) => feed(indexes, stream, sink) }
         },
       }
