@@ -14,6 +14,9 @@ const OF_BODIES = {
   507: "The registry's disk is full.",
 }
 
+/** Any operation can also exceed a limit of the whole server. */
+const BUSY = 'TOOMANYREQUESTS: the server is busy; Retry-After says when to try again.'
+
 /** Refers to the schema of problems. */
 const PROBLEM = { [PROBLEM_TYPE]: { schema: { $ref: '#/components/schemas/Problem' } } }
 
@@ -35,6 +38,9 @@ export function refusalsOf(operation: Described, method: string): OpenAPIV3.Resp
     const description = `${before === undefined ? '' : `${before.description}; `}${code}: ${message}`
     responses[status] = { description, content: PROBLEM }
   }
+  const unavailable = responses[503] as OpenAPIV3.ResponseObject | undefined
+  const description = unavailable === undefined ? BUSY : `${unavailable.description}; ${BUSY}`
+  responses[503] = { description, content: PROBLEM }
   if (isTagged === true && !isChange)
     responses[304] = { description: 'Not modified: If-None-Match matches the entity tag.' }
   if (operation.responses[206])
