@@ -147,7 +147,9 @@ export class Authenticator {
     for (const proving of this.proving.values()) for (const id of accounts) proving.changed.add(id)
   }
 
-  /** Drops what was cached for signed tokens, so that those whose key has expired are verified again and refused. */
+  /**
+   * Drops the cached identities of signed tokens, so that tokens with an expired key are verified again and refused.
+   */
   private forgetSigned(): void {
     for (const [key, { identity }] of this.remembered) {
       if (identity.token !== undefined) this.remembered.delete(key)

@@ -188,7 +188,7 @@ async function removeOld(target: string, keep: number): Promise<string[]> {
   return old
 }
 
-/** Yields the files of blobs, and other files, which have no digest: parts of copies, and what was damaged. */
+/** Yields the files of blobs, and files without a digest: partial copies and damaged blobs. */
 async function* blobFiles(target: string): AsyncIterable<{ digest: Digest | undefined; file: string }> {
   const root = blobsFolder(target)
   for (const algorithm of await readdir(root)) {

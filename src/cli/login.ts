@@ -67,7 +67,7 @@ async function open(server: URL, { ca }: LoginOptions, credentials: Credentials)
   return transport
 }
 
-/** Forgets the sign-in at a server, or at the current one, and revokes the token that `cay login` created for it. */
+/** Removes the sign-in at the given or current server, and revokes the token that `cay login` created for it. */
 export async function logout(url: string | undefined): Promise<void> {
   const origin = url === undefined ? currentServer(process.env) : parseServer(url).origin
   const signIn = origin === undefined ? undefined : findSignIn(process.env, origin)

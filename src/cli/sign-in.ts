@@ -37,7 +37,7 @@ export function keepSignIn(environment: Environment, origin: string, signIn: Sig
   write(environment, { current: origin, servers: { ...servers, [origin]: signIn } })
 }
 
-/** Forgets the sign-in at a server. */
+/** Removes the sign-in at a server. */
 export function forgetSignIn(environment: Environment, origin: string): void {
   const { current, servers } = read(environment)
   const { [origin]: _, ...others } = servers

@@ -88,7 +88,7 @@ async function run(verb: string, options: Options, load: LoadConfig, work: Work)
   }
 }
 
-/** Prints what was copied, and then what differs, and why. Returns the exit code. */
+/** Prints the counts of copied images, and then the differences with their reasons. Returns the exit code. */
 async function report(terminal: Terminal, verb: string, done: Transferred): Promise<number> {
   const { copied, unchanged, blobs, linked, differences, differenceCount, failedCount } = done
   const known = unchanged === 0 ? '' : `; ${formatCount(unchanged)} unchanged`

@@ -58,7 +58,7 @@ export interface ReadingFailure {
   status: number
 }
 
-/** A thread that answers questions. */
+/** A thread that processes one question at a time. */
 export interface ReadingThread {
   ask<T>(question: ReadingQuestion): Promise<T>
   /** Rejects the question that has no answer yet. */
@@ -134,7 +134,7 @@ export class ContentReader {
     return this.read(push.bytes, { do: 'readPushed', push, taken })
   }
 
-  /** Forgets the briefs. */
+  /** Drops the cached briefs. */
   releaseMemory(): void {
     this.briefs.clear()
   }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { KeptClock } from '../domain/clock.ts'
 import { writeDurably } from '../storage/durable-file.ts'
 
-/** What is known of the time when a server last ran: the clock for deletions, and what was left of the startup grace. */
+/** The recorded state of the last server: its clock for deletions, and the rest of its startup grace. */
 export interface RemovalRecord extends KeptClock {
   waitMs: number
 }

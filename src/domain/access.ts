@@ -47,7 +47,7 @@ const NOTHING: Permissions = {
   repositories: () => ({ has: () => false, seek: () => undefined }),
 }
 
-/** An anonymous client to whom nothing is granted. */
+/** An anonymous client without grants. */
 export const NOBODY: Identity = Object.freeze({
   account: undefined,
   accountId: undefined,

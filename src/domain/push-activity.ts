@@ -1,6 +1,6 @@
 import type { RepositoryName } from '../oci/reference.ts'
 
-/** How many repositories are remembered. For the others, the newest forgotten time counts. */
+/** How many repositories are tracked. For the others, the newest dropped time counts. */
 const REPOSITORIES_MAX = 10_000
 
 /**

@@ -10,7 +10,7 @@ export interface FileSource {
   isImage: boolean
 }
 
-/** What the thread of files is asked. */
+/** A message to the thread that reads files. */
 export type FileQuestion =
   | { do: 'missing'; layers: readonly string[] }
   | { do: 'build'; layer: string; content: LayerContent; needed: readonly string[] }
@@ -93,9 +93,9 @@ export interface WorkProgress {
 }
 
 /**
- * Why a question has no answer. `missing`: an index was removed meanwhile, so it must be made again. `unreadable`: the
- * content cannot be shown, and never will. `absent`: no such path. `not-a-file` and `not-a-directory`: something else is
- * there.
+ * Why a message failed. `missing`: an index was removed meanwhile and must be created again. `unreadable`: the
+ * content cannot be shown, and never will. `absent`: no such path. `not-a-file` and `not-a-directory`: something else
+ * is there.
  */
 export interface FileFailure {
   reason:

@@ -91,7 +91,7 @@ export class FileReader {
     }
   }
 
-  /** Downloads ask for each chunk, so a thread without a question for a minute has none that goes on. */
+  /** A download requests each chunk, so a thread without a message for a minute has no download in progress. */
   private endWhenIdle(thread: WorkerClient<FileQuestion | ThreadSetup, FileFailure>): void {
     if (this.isStopped) return
     clearTimeout(this.idle)

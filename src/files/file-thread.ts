@@ -7,7 +7,7 @@ import { Indexes, type Work } from './indexes.ts'
 
 declare const self: Worker
 
-/** What the thread is told first. */
+/** The first message to the thread. */
 export interface ThreadSetup {
   do: 'setup'
   folder: string
@@ -16,7 +16,7 @@ export interface ThreadSetup {
 
 type Question = FileQuestion | ThreadSetup
 
-/** Answers the questions of the serving thread. */
+/** Responds to the messages of the serving thread. */
 class FileThread {
   private readonly streams = new FileStreams()
   /** What is being made, by the digest of the layer or the name of the comparison. */

@@ -6,7 +6,7 @@ import { TarError, type TarMember, type TarVisitor } from './tar-reader.ts'
 /** How many problems an index names. */
 const PROBLEMS_MAX = 100
 
-/** How many directories are remembered while a layer is read. */
+/** How many directories are cached while a layer is read. */
 const KNOWN_DIRECTORIES_MAX = 4096
 
 const KIND_OF_FLAG: Readonly<Record<string, number>> = {
@@ -175,7 +175,7 @@ export class IndexBuilder implements TarVisitor {
     else this.setHides.run(dir, name)
   }
 
-  /** An opaque root hides everything, which is noted with a name that no file can have. */
+  /** Records that an opaque root hides everything, under a name that no file can have. */
   private hide(path: string[]): void {
     const name = path.at(-1)
     if (name === undefined) {

@@ -31,8 +31,8 @@ export interface IndexFolderOptions {
 }
 
 /**
- * The files of indexes, which can be made again at any time. The least recently used ones are removed when all together
- * exceed the limit. One thread uses the folder.
+ * The files of indexes, which can be created again at any time. The least recently used ones are removed when all
+ * together exceed the limit. One thread uses the folder.
  */
 export class IndexFolder {
   private readonly folder: string

@@ -23,7 +23,7 @@ import { type Found, View } from './view.ts'
 /** How many indexes are open at a time. Each takes some 150 KB. */
 const OPEN_MAX = 256
 
-/** How often work reports its progress and looks whether it took too long, in milliseconds. */
+/** How often work reports its progress and checks its time limit, in milliseconds. */
 const REPORT_MS = 100
 
 export interface IndexLimits {
@@ -47,7 +47,7 @@ export const INDEX_LIMITS: IndexLimits = {
   pageMsMax: 1000,
 }
 
-/** How work is watched and ended. */
+/** How work reports progress and is cancelled. */
 export interface Work {
   signal: AbortSignal
   progress: (done: number) => void
@@ -126,7 +126,7 @@ export class Indexes {
       if (target === undefined)
         throw new FileError({
           reason: 'not-a-file',
-          message: `the target of the hard link ${found.row.link} is not here`,
+          message: `the target of the hard link ${found.row.link} is missing`,
         })
       if (target.row.kind !== KIND.file)
         throw new FileError({ reason: 'not-a-file', message: 'it is not a file with content' })
@@ -222,7 +222,7 @@ export class Indexes {
     return { view: new View(indexes, { showsWhiteouts: !isImage }), indexes }
   }
 
-  /** Reads from indexes. One that is damaged is removed, so that it is made again. */
+  /** Reads from indexes. A damaged one is removed, so that it is created again. */
   private using<T>(source: FileSource, read: (view: View, indexes: LayerIndex[]) => T): T {
     const { view, indexes } = this.viewOf(source)
     try {

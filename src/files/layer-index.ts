@@ -18,7 +18,7 @@ export const KIND = Object.fromEntries(ENTRY_KINDS.map((kind, at) => [kind, at])
 /** The id of the root directory of a layer. */
 export const ROOT = 1
 
-/** The version of the format. An index of another version is made again. */
+/** The version of the format. Indexes of other versions are created again. */
 export const INDEX_VERSION = 1
 
 export const SCHEMA = `
@@ -56,7 +56,7 @@ export interface EntryRow {
   hides: number
 }
 
-/** Something odd about an archive, which a runtime may treat in its own way. */
+/** An anomaly of an archive, which runtimes may treat differently. */
 export interface LayerProblem {
   path: string
   reason: string

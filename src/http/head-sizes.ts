@@ -12,7 +12,7 @@ export class HeadSizes {
     return response
   }
 
-  /** Sets the noted Content-Length again, once Elysia has made the response. */
+  /** Restores the recorded Content-Length once Elysia has created the response. */
   restore(request: Request, response: Response): Response {
     const size = this.sizes.get(request)
     if (size !== undefined) response.headers.set('content-length', size)

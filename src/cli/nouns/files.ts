@@ -18,7 +18,7 @@ import type { Call, Noun, Option } from '../verb.ts'
 
 const LAYER: Option = ['--layer <digest>', 'only this layer of the image, as it is']
 
-/** How often a command looks whether an index is ready, in milliseconds, besides the time that the server waits. */
+/** How long a command waits before it asks again whether an index is ready, in milliseconds. */
 const POLL_MS = 500
 
 const COLUMNS: readonly Field[] = [

@@ -99,7 +99,7 @@ export const users: Noun = {
   },
 }
 
-/** How many groups are looked at for a user. */
+/** How many groups are examined for a user. */
 const GROUPS_MAX = 200
 
 /** Returns what `cay user show` adds for a server admin: the groups of an account, and its grants. */

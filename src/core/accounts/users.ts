@@ -39,7 +39,7 @@ export interface Users {
    * REQUEST_INVALID for a bad password.
    */
   change(act: Write, name: string, change: UserChange): Promise<void>
-  /** Forgets the failed logins of a user, so that they can sign in again at once. Throws NOT_FOUND. */
+  /** Clears the failed logins of a user, so that they can sign in again immediately. Throws NOT_FOUND. */
   unlock(act: Write, name: string): Promise<void>
   /** Deletes a user with its robots, tokens and grants. Throws NOT_FOUND. */
   delete(act: Write, name: string): Promise<void>
@@ -64,7 +64,7 @@ const RESERVED: readonly (string | undefined)[] = ['anonymous', 'authenticated',
 
 export function users({ metadata, auth, passwordFile }: UsersOptions): Users {
   const { passwords, attempts, authenticator } = auth
-  /** Keeps somebody who steals a token or a session from taking over the account permanently. */
+  /** Prevents a thief of a token or a session from taking over the account permanently. */
   const checkCurrent = async ({ caller }: Write, name: string, password: string | undefined) => {
     if (caller.account !== name || caller.credential === undefined) return
     if (password === undefined) {

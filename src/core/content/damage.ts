@@ -16,10 +16,10 @@ export function damageService(metadata: Metadata, damaged: Damaged) {
       ? !metadata.blobs.isStored(digest) || (await damaged.hasBytes(digest, size))
       : metadata.manifests.findBytes({ storedAs: digestToBytes(digest) }) !== undefined
   return {
-    /** Counts damaged content, with what was pushed again since the last list. */
+    /** Counts damaged content, including content that was pushed again since the last list. */
     count: () => metadata.damage.count(),
 
-    /** Lists the content that is still damaged, the newest first, and forgets what was pushed again. */
+    /** Lists the content that is still damaged, the newest first, and drops what was pushed again. */
     async list(): Promise<DescribedDamage[]> {
       const found: DescribedDamage[] = []
       const healed: Damage['digest'][] = []

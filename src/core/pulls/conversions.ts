@@ -85,7 +85,7 @@ export class Conversions {
     this.now = now
   }
 
-  /** Forgets the conversions. They are made again when they are pulled. */
+  /** Drops the cached conversions. They are created again when they are pulled. */
   releaseMemory(): void {
     this.cache.clear()
   }

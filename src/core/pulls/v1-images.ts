@@ -68,7 +68,7 @@ export class V1Images {
     this.key = key
   }
 
-  /** Forgets the images that were parsed. */
+  /** Drops the parsed images. */
   releaseMemory(): void {
     this.parsed.clear()
   }

@@ -77,7 +77,7 @@ export class UploadRoom {
     if (found !== undefined) this.uploads.set(upload, this.counted({ ...found, bytes }))
   }
 
-  /** Forgets an upload that has ended. */
+  /** Stops counting an upload that has ended. */
   release(upload: string): void {
     this.uploads.delete(upload)
   }

@@ -14,7 +14,7 @@ const REST_FACTOR = 9
 const PER_ACCOUNT_MAX = 2
 const WAITING_MAX = 8
 
-/** How many accounts are remembered, by when they last had their turn. */
+/** How many accounts have the time of their last turn recorded. */
 const SERVED_MAX = 1000
 
 type Account = string | undefined
@@ -99,7 +99,7 @@ export class LargePushes {
     await turn.promise
   }
 
-  /** Returns the newest one of an account that has two waiting, for an account that has none. */
+  /** Returns the newest one of an account that has two waiting, which an account without any may displace. */
   private findDisplaced(account: Account): Waiting | undefined {
     const waitingOf = (one: Account) => this.waiting.filter((other) => other.account === one).length
     if (waitingOf(account) > 0) return undefined

@@ -127,7 +127,7 @@ export function operation<
   }
 }
 
-/** Answers a GET with 304 if the client has the response (RFC 9110, 15.4.5). */
+/** Responds to a GET with 304 if the client has the current version (RFC 9110, 15.4.5). */
 function answerKnown({ request, set: { headers } }: Answered): undefined {
   const { etag } = headers
   const isRead = request.method === 'GET' || request.method === 'HEAD'

@@ -39,8 +39,9 @@ export function authorise(access: Access, exchange: Exchange, route: Route, onDe
 }
 
 /**
- * Reports whether a client asks by digest whether content exists, as helm and oras do before a push. A response to HEAD has
- * no room for a reason, and with 403 they would stop there. With 404 they push, and that denial says what is missing.
+ * Reports whether a client asks by digest whether content exists, as helm and oras do before a push. A response to
+ * HEAD has no room for a reason, and with 403 they would stop there. With 404 they push, and the denial of the push
+ * says what is missing.
  */
 function isLookup({ request: { method }, path }: Exchange): boolean {
   if (method !== 'HEAD') return false

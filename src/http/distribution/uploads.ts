@@ -94,7 +94,7 @@ function stateHeaders(name: RepositoryName, { id, size }: UploadState): Record<s
   }
 }
 
-/** Answers a chunk out of order with 416 and the current range. The upload stays usable. */
+/** Responds to a chunk out of order with 416 and the current range. The upload stays usable. */
 async function inOrder(name: RepositoryName, id: string, work: () => Promise<Response>): Promise<Response> {
   try {
     return await work()

@@ -5,8 +5,8 @@ import { parseJson } from '../request/body.ts'
 import type { V1Context, V1Exchange } from './exchange.ts'
 
 /**
- * Answers the first request of `docker login`, which is to create the account. It is never created: with the correct
- * password the response says that the name is taken, and Docker continues.
+ * Responds to the first request of `docker login`, which asks to create the account. It is never created: with the
+ * correct password the response says that the name is taken, and Docker continues.
  */
 export async function postUser({ context, request }: V1Exchange<'users'>): Promise<Response> {
   const { username, password } = await readJson(context, request)

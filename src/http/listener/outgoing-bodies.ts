@@ -39,7 +39,10 @@ export class OutgoingBodies {
   private recordedMax = RECORDED_MIN
   /** Responses until the next look is allowed. */
   private untilLook = 0
-  /** Clients that were refused a response, with what they were being sent then, until they have read some of it. */
+  /**
+   * Clients that were refused a response, with the responses in progress at that time, until one of these has been
+   * read.
+   */
   private readonly full = new Map<string, Held>()
 
   /** @param perClientMax how many responses one client may be sent at once */

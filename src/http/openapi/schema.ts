@@ -61,7 +61,7 @@ function childrenOf(schema: Schema): Schema[] {
   return [...named, ...more, ...items, ...anyOf, ...allOf] as Schema[]
 }
 
-/** Returns an example of a request's body: what is required, and the optional parts that have an example of their own. */
+/** Returns an example of a request's body: the required parts, and the optional parts with their own example. */
 export function requestExampleOf(schema: Schema): unknown {
   if (schema.example !== undefined || schema.properties === undefined) return exampleOf(schema)
   const { properties, required = [] } = schema

@@ -31,7 +31,7 @@ export interface FoundTags {
 /** Tags that one repository contributes at most, so that no repository hides the others. */
 const PER_REPOSITORY = 3
 
-/** Tags that are looked at in one repository. Expired ones count until the collector has removed them. */
+/** How many tags of one repository are examined, including expired ones that are not collected yet. */
 const LOOKED_AT_MAX = 64
 
 /** Repositories that are looked into before other requests get a turn: some milliseconds from a cold disk. */

@@ -9,7 +9,7 @@ import { number, optional, statement, text } from '../statement.ts'
 import type { FindManifest } from './manifest-rows.ts'
 import { pullCounter } from './pulls.ts'
 
-/** How many tags a pull by digest counts as a use of, and how many manifests that list the digest are looked at. */
+/** How many tags a pull by digest counts as a use of, and how many manifests that list the digest are examined. */
 const TAGS_USED_MAX = 100
 const MANIFESTS_USED_MAX = 100
 

@@ -120,7 +120,7 @@ function sendFile({ streamOf }: Pick<AdminContext, 'streamOf'>) {
   }
 }
 
-/** Encodes a name for a header (RFC 8187), without characters that could mislead whoever stores the file. */
+/** Encodes a name for a header (RFC 8187), without characters that could disguise the name. */
 function fileName(name: string): string {
   const harmless = name.replace(/[\p{C}\p{Zl}\p{Zp}/\\]/gu, '_')
   return encodeURIComponent(harmless).replace(/['()*]/g, (one) => `%${one.charCodeAt(0).toString(16)}`)

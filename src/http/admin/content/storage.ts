@@ -33,7 +33,7 @@ const Storage = t.Object(
   { description: 'Storage usage' },
 )
 
-/** How many candidates of the garbage collector are looked at for a list. */
+/** How many candidates of garbage collection are examined for a list. */
 const CANDIDATES_MAX = 500
 
 const InRepository = t.Object({
