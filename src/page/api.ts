@@ -29,13 +29,13 @@ type Plain<T> = T extends string
 type Query<P extends string, M extends Method> = Declared<P, M> extends { query: infer Q } ? Plain<Q> : never
 type Body<P extends string, M extends Method> = Declared<P, M> extends { body: infer B } ? Plain<B> : never
 
-/** What a route answers; undefined if that is 204. */
+/** The response of a route; undefined for 204. */
 export type Answer<P extends string, M extends Method = 'get'> =
   Declared<P, M> extends { response: infer R } ? ContentOf<R> : never
 
 type ContentOf<R> = R extends { 200: infer A } ? A : R extends { 201: infer A } ? A : undefined
 
-/** An entry of the list that a route answers. */
+/** An entry of the list that a route returns. */
 export type Item<P extends string> = Answer<P> extends { items: (infer T)[] } ? T : never
 
 interface Options<P extends string, M extends Method> {
@@ -58,7 +58,7 @@ export class ApiError extends Error {
   }
 }
 
-/** Returns what an error says to a person. */
+/** Returns the message of an error for people. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
@@ -69,14 +69,14 @@ export const csrfToken = signal<string | undefined>(undefined)
 /** Whether the last request did not reach the server. */
 export const isOffline = signal(false)
 
-/** Increases when something was changed, so that what is shown is read again. */
+/** Increases with each change, so that the page is refreshed. */
 export const revision = signal(0)
 
 /** Increases when the server no longer knows the session. */
 export const expiries = signal(0)
 
 /**
- * Sends a request to the API and returns its answer.
+ * Sends a request to the API and returns its response.
  * @throws ApiError
  */
 export async function call<P extends string, M extends Method>(
@@ -96,7 +96,7 @@ export async function call<P extends string, M extends Method>(
 }
 
 /**
- * Changes something through the API. What is shown is then read again.
+ * Changes something through the API, and then refreshes the page.
  * @throws ApiError
  */
 export async function change<P extends string, M extends Exclude<Method, 'get'>>(
@@ -173,7 +173,7 @@ async function send(
 
 async function problemOf(response: Response): Promise<ApiError> {
   const problem = await response.json().catch(() => ({}))
-  // A proxy before the server may answer something else than a problem.
+  // A proxy in front of the server may send something other than a problem.
   const { code = 'UNKNOWN', detail = `The server answered with status ${response.status}` } = (problem ??
     {}) as { code?: string; detail?: string }
   if (response.status === 401 && csrfToken.value !== undefined) expiries.value++

@@ -4,13 +4,13 @@ import { followLeader } from './leader.ts'
 import { parseRepositoryPath } from './routes.ts'
 import { caller, loadCaller } from './session.ts'
 
-/** A change to content, as the stream tells of it. */
+/** A change to content, as the stream sends it. */
 interface Change {
   type: string
   repository: string
 }
 
-/** What the tab with the stream tells the others. */
+/** The messages from the tab with the stream to the others. */
 type Message =
   | { kind: 'change'; change: Change }
   | { kind: 'jobs'; jobs: Jobs }
@@ -23,18 +23,18 @@ type Jobs = Answer<'jobs'>['items']
 
 type Tell = (message: Exclude<Message, { kind: 'hello' }>) => void
 
-/** The newest jobs, as the stream told last; undefined before. */
+/** The newest jobs that the stream sent; undefined before the first ones. */
 export const liveJobs = signal<Jobs | undefined>(undefined)
 
-/** What is shown is read again at most this often. */
+/** The shortest interval between two refreshes. */
 const REFRESH_MILLISECONDS = 1000
 
 /** How long to wait before a stream that the server has refused is opened again. */
 const REOPEN_MILLISECONDS = 10_000
 
 /**
- * Keeps what is shown current: reads it again when the server says that it has changed. HTTP/1.1 has six connections a
- * host, so the tabs of a browser share one stream: one tab holds it, and tells the others.
+ * Refreshes the page when the server reports a change. HTTP/1.1 allows six connections per host, so the tabs of a
+ * browser share one stream: one tab holds it and informs the others.
  */
 export function followChanges(): void {
   const channel = new BroadcastChannel('cay-changes')
@@ -68,7 +68,7 @@ class ChangeStream {
   private readonly tell: Tell
   private source: EventSource | undefined
   private isOpen = false
-  /** The id of the newest change that was told; undefined before the first stream. */
+  /** The id of the newest change that was received; undefined before the first stream. */
   private lastId: string | undefined
 
   constructor(tell: Tell) {
@@ -77,7 +77,7 @@ class ChangeStream {
 
   open(): void {
     this.isOpen = true
-    // Who may see nothing cannot watch either.
+    // Callers who may see nothing cannot watch either.
     if (!caller.peek()?.catalogAccess) return
     const source = new EventSource('/api/v1/events/watch')
     this.source = source
@@ -102,7 +102,7 @@ class ChangeStream {
     this.source = undefined
   }
 
-  /** Opens the stream again, as somebody else. */
+  /** Reopens the stream as another caller. */
   reopen(): void {
     if (!this.isOpen) return
     this.close()
@@ -149,14 +149,14 @@ function receive(message: Exclude<Message, { kind: 'hello' }>): void {
   }
 }
 
-/** Returns whether a change may concern what is shown. */
+/** Returns whether a change may affect the page. */
 function isShown({ type, repository }: Change): boolean {
   if (type.startsWith('blob.')) return false
   const { name } = parseRepositoryPath(location.pathname)
   return name === '' || name === repository
 }
 
-/** Reads again what is shown: at once, but not too often, and only when somebody can see it. */
+/** Refreshes the page immediately, but not too often, and only while it is visible. */
 class Refresher {
   private timer: ReturnType<typeof setTimeout> | undefined
   private last = Number.NEGATIVE_INFINITY
@@ -179,7 +179,7 @@ class Refresher {
 
 const refresher = new Refresher()
 
-/** Says that there is no connection, if that is why something could not be read. */
+/** Reports a lost connection, if that is why a read failed. */
 export async function checkConnection(): Promise<void> {
   const response = await fetch('/livez').catch(() => undefined)
   if (response === undefined) isOffline.value = true

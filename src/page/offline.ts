@@ -5,8 +5,8 @@ import { loadCaller } from './session.ts'
 const RETRY_SECONDS = 3
 
 /**
- * While the server cannot be reached and the page is visible, tries again, and then reads again what is shown. Returns a
- * function that stops this.
+ * While the server cannot be reached and the page is visible, retries and then refreshes the page. Returns a function
+ * that stops this.
  */
 export function watchConnection(): () => void {
   return effect(() => {

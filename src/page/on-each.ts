@@ -1,6 +1,6 @@
 import { messageOf, revision } from './api.ts'
 
-/** How many requests of one act are in flight at once. */
+/** How many requests of one action are in flight at once. */
 const IN_FLIGHT_MAX = 4
 
 /**

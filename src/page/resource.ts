@@ -4,14 +4,14 @@ import { ApiError, messageOf, revision } from './api.ts'
 
 /** Something that is read from the API. */
 export interface Resource<T> {
-  /** The last answer, which stays while it is read again. */
+  /** The last response, which stays during a refresh. */
   data: T | undefined
   error: ApiError | undefined
   isLoading: boolean
   reload: () => void
 }
 
-/** How often something that changes by itself is read again, in seconds. */
+/** How often resources that change on their own are refreshed, in seconds. */
 const LIVE_SECONDS = 5
 
 interface ResourceOptions {

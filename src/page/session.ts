@@ -1,16 +1,16 @@
 import { effect, signal } from '@preact/signals'
 import { type Answer, type ApiError, call, csrfToken, expiries, revision } from './api.ts'
 
-/** Who uses this page; undefined until the server has said so. */
+/** The caller; undefined until the server has responded. */
 export const caller = signal<Answer<'caller'> | undefined>(undefined)
 
-/** Why the server has not said who uses this page. */
+/** Why the caller could not be determined. */
 export const callerFailure = signal<ApiError | undefined>(undefined)
 
 /** Whether the session ended although the caller did not sign out. */
 export const hasExpired = signal(false)
 
-/** Asks the server who uses this page. What is shown is read again if that is somebody else. */
+/** Asks the server for the caller. Refreshes the page if the caller has changed. */
 export async function loadCaller(): Promise<void> {
   const before = caller.peek()
   const found = await call('get', 'caller').catch((error) => {
@@ -38,7 +38,7 @@ export async function signOut(): Promise<void> {
 }
 
 /**
- * Asks again who uses the page when the server no longer knows the session, and when somebody comes back to the page.
+ * Asks for the caller again when the server no longer knows the session, and when the user returns to the page.
  * Returns a function that stops this.
  */
 export function watchSession(): () => void {

@@ -8,7 +8,7 @@ export interface StorageParts {
   own: number
   /** Other repositories have them, too. */
   shared: number
-  /** They were cached of an upstream, and can be evicted. */
+  /** They were cached from an upstream, and can be evicted. */
   cached: number
   /** They will be deleted, if nothing changes. */
   deleted: number

@@ -4,13 +4,13 @@ import { onEach } from './on-each.ts'
 import { confirm } from './parts/dialog.tsx'
 import { attempt } from './parts/toast.tsx'
 
-/** A tag with what it points at, so that it can be put back. */
+/** A tag with its digest, so that it can be restored. */
 export interface PointedTag {
   name: string
   digest: string
 }
 
-/** Asks, then deletes tags. The message that says so can undo it. */
+/** Asks for confirmation, then deletes tags. The confirming message offers to undo it. */
 export async function deleteTags(repository: string, tags: PointedTag[]): Promise<boolean> {
   const what = tags.length === 1 ? `tag ${tags[0]?.name}` : countOf(tags.length, 'tag')
   const isSure = await confirm({
@@ -26,7 +26,7 @@ export async function deleteTags(repository: string, tags: PointedTag[]): Promis
   )
 }
 
-/** Deletes tags without a question, such as to undo that they were restored. */
+/** Deletes tags without asking, for example to undo a restore. */
 export function deleteAgain(repository: string, tags: PointedTag[]): Promise<void> {
   return onEach(tags, ({ name }) =>
     call('delete', 'repositories/:repository/tags/:tag', { params: { repository, tag: name } }),

@@ -35,7 +35,7 @@ function textOf(header: Uint8Array, start: number, length: number): string {
   return new TextDecoder().decode(end === -1 ? field : field.subarray(0, end)).trim()
 }
 
-/** Decompresses a stream of gzip, at most so many bytes of it: what is small can become very large. */
+/** Decompresses a gzip stream up to a limit of bytes, because a small stream can decompress to a very large one. */
 export async function gunzip(
   compressed: ReadableStream<Uint8Array<ArrayBuffer>>,
   bytesMax: number,
