@@ -3,6 +3,7 @@ import { type Auth, openAuth } from './auth/auth.ts'
 import { type FirstPassword, makeFirstAdmin } from './auth/first-admin.ts'
 import { PasswordFile } from './auth/password-file.ts'
 import { signInRecorder } from './auth/sign-in-log.ts'
+import { closeOnFailure } from './close-on-failure.ts'
 import { type CheckedListening, checkListening } from './config/checked-listening.ts'
 import type { SettingSources } from './config/config.ts'
 import type { Config } from './config/config-schema.ts'
@@ -47,6 +48,7 @@ import { diskSpace } from './storage/disk.ts'
 import { FilesystemBlobs } from './storage/filesystem.ts'
 import { filesystemFills } from './storage/filesystem-fills.ts'
 import { FilesystemUploads } from './storage/filesystem-uploads.ts'
+import type { UploadOptions } from './storage/upload-options.ts'
 import { Metrics } from './telemetry/metrics.ts'
 import { certificateNames } from './tls/certificate-names.ts'
 import { openTls, TLS_CHECK_SECONDS } from './tls/tls.ts'
@@ -111,13 +113,17 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
     tls: tls && { credentials: tls.credentials(), authority: tls.authority },
   }
   if (auth.access.isOpen) log.warn(OPEN_WARNING)
-  const main = listenAll(listen, log, ({ host, port }) => serveHttp(served, host, port))
-  const further = mirrors.flatMap(({ upstream: name, address }) => {
+  const opened = [() => schedule.stop(), () => tls?.close(), crash.close, services.close]
+  const listenMirror = ({ upstream: name, address }: (typeof mirrors)[number]) => {
     const upstream = services.content.upstreams.find(name)
     return upstream
       ? listenAll([address], log, ({ host, port }) => serveMirror(served, upstream, host, port))
       : []
-  })
+  }
+  const [main, further] = await closeOnFailure(opened, () => [
+    listenAll(listen, log, ({ host, port }) => serveHttp(served, host, port)),
+    mirrors.flatMap(listenMirror),
+  ])
   servers = [...main, ...further]
   const listening = {
     addresses: main.map(({ address }) => address),
@@ -189,11 +195,12 @@ export async function openServices(config: Config, log: Logger, options: Service
   const passwordFile = new PasswordFile(config.data)
   const auth = await openAuth(metadata, config.access, now, signInRecorder(log, metrics.logins))
   const blobs = new FilesystemBlobs(config.data, (digest) => removeIndex(config.data, digest))
-  const noteReceived = (bytes: number) => {
+  const onReceived = (bytes: number) => {
     metrics.traffic.received += bytes
     cache.room.noteReceived(bytes)
   }
-  const uploads = openUploads(config, onFailure, noteReceived, quotas)
+  const onEnded = (name: string) => quotas.room.release(name)
+  const uploads = openUploads(config, { onFailure, onReceived, onEnded })
   const kept = {
     metadata,
     blobs,
@@ -245,20 +252,10 @@ export async function openServices(config: Config, log: Logger, options: Service
   }
 }
 
-function openUploads(
-  { data, uploads, blobs }: Config,
-  onFailure: (error: Error) => void,
-  onReceived: (bytes: number) => void,
-  { room }: Quotas,
-): FilesystemUploads {
-  const onEnded = (name: string) => room.release(name)
-  return new FilesystemUploads(data, {
-    ...uploads,
-    blobBytesMax: blobs.bytesMax,
-    onFailure,
-    onReceived,
-    onEnded,
-  })
+type UploadListeners = Pick<UploadOptions, 'onFailure' | 'onReceived' | 'onEnded'>
+
+function openUploads({ data, uploads, blobs }: Config, listeners: UploadListeners): FilesystemUploads {
+  return new FilesystemUploads(data, { ...uploads, blobBytesMax: blobs.bytesMax, ...listeners })
 }
 
 interface ContentParts extends Omit<ContentOptions, 'usage'> {

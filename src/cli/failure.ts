@@ -34,3 +34,8 @@ export class CommandError extends Error {
     this.exit = exit
   }
 }
+
+/** Returns why a connection failed, in words: Bun's own messages name a browser's causes. */
+export function reasonOf(error: NodeJS.ErrnoException): string {
+  return error.code === 'ECONNREFUSED' ? 'connection refused' : error.message
+}

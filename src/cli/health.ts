@@ -2,7 +2,7 @@ import type { Config } from '../config/config-schema.ts'
 import { isLoopback, parseListenAddress } from '../config/listen-address.ts'
 import { parseTlsChoice } from '../config/tls-choice.ts'
 import { authorityOf } from '../core/host-trust.ts'
-import { CommandError, EXIT } from './failure.ts'
+import { CommandError, EXIT, reasonOf } from './failure.ts'
 
 const SECONDS_MAX = 5
 
@@ -18,8 +18,12 @@ export async function askHealth(config: Config, url: string | undefined): Promis
     process.stdout.write(`${status}\n`)
     return response.ok ? 0 : 1
   } catch (error) {
-    const { message } = error as Error
-    throw new CommandError(`${base} does not answer: ${message}`, EXIT.unreachable, { cause: error })
+    const reason = reasonOf(error as Error)
+    throw new CommandError(
+      `${base} does not answer (${reason}): is cay serve running there?`,
+      EXIT.unreachable,
+      { cause: error },
+    )
   }
 }
 

@@ -73,7 +73,7 @@ export function addSignInCommands(program: Command): void {
     .command('login <url>')
     .description('Sign in at a remote server, and store a token for other commands')
     .option(
-      '--username <name>',
+      '-u, --username <name>',
       'the user; without a terminal, the password is read from standard input, and without this option a token',
     )
     .option('--ca <file>', 'trust the authorities in this PEM file instead of those of the system')

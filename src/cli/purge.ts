@@ -33,10 +33,10 @@ export async function confirmPurge(
   ] as const
   const named = things.filter(([count]) => count > 0).map(([count, one]) => plural(count, one))
   const bytes = counted.every((one) => one.bytes !== undefined)
-    ? `, ${formatBytes(sum((one) => one.bytes ?? 0))}`
+    ? ` (${formatBytes(sum((one) => one.bytes ?? 0))})`
     : ''
   const more = counted.some(({ truncated }) => truncated) ? ', or more' : ''
-  await confirm(`permanently deletes ${named.join(', ')}${bytes}${more}${where}; they cannot be restored`)
+  await confirm(`permanently deletes ${named.join(' and ')}${where}${bytes}${more}, without a way to restore`)
 }
 
 /** Purges a repository, or manifests of it. */
@@ -70,8 +70,13 @@ export async function purgeAll({ client, terminal }: Call): Promise<string> {
 }
 
 function resultOf({ repositoryCount, manifestCount, heldUntil }: Purged, terminal: Terminal): string {
-  const counts = `${plural(repositoryCount, 'repository')}, ${plural(manifestCount, 'manifest')}`
+  const things = [
+    [repositoryCount, 'repository'],
+    [manifestCount, 'manifest'],
+  ] as const
+  const named = things.filter(([count]) => count > 0).map(([count, one]) => plural(count, one))
+  const counts = named.join(' and ') || 'nothing'
   return heldUntil === undefined
     ? `${counts}; the space is freed now`
-    : `${counts}; what a push in progress may refer to is freed by ${formatTime(heldUntil, terminal)}`
+    : `${counts}; content that a push in progress may refer to is freed by ${formatTime(heldUntil, terminal)}`
 }

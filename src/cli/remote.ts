@@ -1,7 +1,7 @@
 import { getCACertificates } from 'node:tls'
 import { isLoopback } from '../config/listen-address.ts'
 import type { Transport } from './admin-client.ts'
-import { CommandError, EXIT } from './failure.ts'
+import { CommandError, EXIT, reasonOf } from './failure.ts'
 
 /** A remote server, and how to connect to it. */
 export interface Remote {
@@ -86,6 +86,6 @@ function unreachable({ origin }: URL, cause: NodeJS.ErrnoException): CommandErro
   const why = NOT_TRUSTED.test(code)
     ? `the certificate of ${origin} is not trusted (${message}): run cay trust on the server to see how this host ` +
       'can trust it, or pass its authority with --ca FILE'
-    : `${origin} does not answer (${message}): is cay serve running there?`
+    : `${origin} does not answer (${reasonOf(cause)}): is cay serve running there?`
   return new CommandError(why, EXIT.unreachable, { cause })
 }

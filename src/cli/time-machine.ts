@@ -6,9 +6,14 @@ import type { Terminal } from './output/terminal.ts'
  * Returns the part of a confirmation that says how to undo: `it can be restored with cay tag restore until ...`. Only
  * server admins can read the window, so others see no time.
  */
-export async function wayBack(client: AdminClient, terminal: Terminal, command: string): Promise<string> {
-  if (!client.isOwner) return `it can be restored with ${command} for a limited time`
+export async function wayBack(
+  client: AdminClient,
+  terminal: Terminal,
+  command: string,
+  subject = 'it',
+): Promise<string> {
+  if (!client.isOwner) return `${subject} can be restored with ${command} for a limited time`
   const { garbageWindow } = await client.request<{ garbageWindow: { windowSeconds: number } }>('GET', '/gc')
   const until = new Date(terminal.now() + garbageWindow.windowSeconds * 1000).toISOString()
-  return `it can be restored with ${command} until ${formatRelativeTime(until, terminal)}`
+  return `${subject} can be restored with ${command} until ${formatRelativeTime(until, terminal)}`
 }

@@ -14,7 +14,7 @@ export function makeFolder(folder: string, setting: string): void {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
   } catch (error) {
     throw new Error(
-      `cannot create the folder ${folder}: ${(error as Error).message}; choose another one with --${setting}`,
+      `cannot create the folder ${folder}: ${reasonOf(error)}; choose another one with --${setting}`,
     )
   }
 }
@@ -37,9 +37,7 @@ export function checkFolder(folder: string, setting: string): void {
       (error as NodeJS.ErrnoException).code === 'EROFS'
         ? 'mount it writable'
         : `run chown -R ${user} ${folder}`
-    throw new Error(
-      `cannot write to ${folder} as user ${user} (${(error as Error).message}): ${remedy}, ${other}`,
-    )
+    throw new Error(`cannot write to ${folder} as user ${user} (${reasonOf(error)}): ${remedy}, ${other}`)
   }
   if (existsSync(join(folder, 'cay.db')) || existsSync(join(folder, 'installation'))) return
   if (existsSync(join(folder, 'docker', 'registry', 'v2'))) {
@@ -57,5 +55,18 @@ export function checkFolder(folder: string, setting: string): void {
     )
   const { freeBytes } = spaceOf(statfsSync(folder))
   if (freeBytes < NEW_BYTES_MIN)
-    throw new Error(`the disk of ${folder} is full (${freeBytes} bytes are free): free some space, ${other}`)
+    throw new Error(
+      `the disk of ${folder} is full: a new data folder needs ${inKibibytes(NEW_BYTES_MIN)}, and ` +
+        `${inKibibytes(freeBytes)} are free; free some space, ${other}`,
+    )
+}
+
+/** Returns the words of the system's message, for example "permission denied", without its code and the path. */
+function reasonOf(error: unknown): string {
+  const { message } = error as Error
+  return /^[A-Z]+: ([^,]+),/.exec(message)?.[1] ?? message
+}
+
+function inKibibytes(bytes: number): string {
+  return `${Math.floor(bytes / 1024)} KiB`
 }

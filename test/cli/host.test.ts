@@ -38,7 +38,9 @@ describe('commands on a host ask the running server', () => {
     })
     const health = await cay('health', '--listen', '127.0.0.1:9')
     expect([health.code, health.output]).toEqual([5, ''])
-    expect(health.errors).toMatch(/^cay: http:\/\/127\.0\.0\.1:9 does not answer: .*\n$/)
+    expect(health.errors).toMatch(
+      /^cay: http:\/\/127\.0\.0\.1:9 does not answer \(.*\): is cay serve running there\?\n$/,
+    )
   })
 })
 

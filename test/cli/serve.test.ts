@@ -59,6 +59,8 @@ describe('cay serve', () => {
       1,
       `cay: port ${port} is in use: choose another one with --listen 127.0.0.1:PORT\n`,
     ])
+    // The next start must not take this for a crash.
+    expect(readdirSync(folder.path)).not.toContain('running')
   })
 
   test('a data folder that another server uses is refused, and that server keeps working', async () => {
@@ -89,7 +91,7 @@ describe('cay health', () => {
     expect(ended).toMatchObject({
       code: 5,
       output: '',
-      errors: expect.stringContaining(`cay: http://${host} does not answer: `),
+      errors: expect.stringContaining(`cay: http://${host} does not answer (connection refused)`),
     })
   })
 })

@@ -133,6 +133,10 @@ describe('on a running server', () => {
       /^Who has a role\nSUBJECT +ROLE +WHY\nadmin +admin +server admin\ngroup:team +writer +grant on team\/\*\*\n$/m,
     )
     expect((await cay('access alice/app')).output).toMatch(/^alice +admin +own namespace$/m)
+    expect((await cay('grant create alice+ci c/** writer')).code).toBe(0)
+    expect((await cay('access c/d')).output).toMatch(
+      /^alice\+ci +writer +grant on c\/\*\*, but its owner alice can do nothing there$/m,
+    )
   })
 
   test('a grant to a robot that exceeds what its owner can do is created with a warning', async () => {

@@ -9,6 +9,9 @@ export interface Named {
 
 const DIGEST = /^sha(?:256|512):[0-9a-f]+$/
 
+/** A shortened digest without its algorithm, as `docker images` prints ids. */
+const HEX = /^[0-9a-f]{4,64}$/
+
 /** The number of hex characters of a whole digest. */
 const WHOLE = /^sha256:.{64}$|^sha512:.{128}$/
 
@@ -23,14 +26,14 @@ export function parseReferences(words: readonly string[], { max = 1 } = {}): [Na
     : others.map((reference) => ({ repository: first, reference }))
   const [one, ...more] = named
   if (one !== undefined && named.length <= max) return [one, ...more]
-  const wanted = max === 1 ? 'REPOSITORY:TAG or REPOSITORY@DIGEST' : 'REPOSITORY:TAG, and so on'
+  const wanted = max === 1 ? 'REPOSITORY:TAG or REPOSITORY@DIGEST' : 'REPOSITORY:TAG...'
   throw new CommandError(`invalid reference "${words.join(' ')}": expected ${wanted}`, EXIT.usage)
 }
 
-/** Parses `app:1.0` or `app@sha256:...`. Of `app:1.0@sha256:...` the digest counts. */
+/** Parses `app:1.0`, `app@sha256:...` or `app@0123ab...`. Of `app:1.0@sha256:...` the digest counts. */
 export function parseReference(word: string): Named {
   const [, repository, tag, digest] = /^([^:@]+)(?::([^:@]+))?(?:@(.+))?$/.exec(word) ?? []
-  const reference = digest ?? tag
+  const reference = digest === undefined ? tag : HEX.test(digest) ? `sha256:${digest}` : digest
   if (repository !== undefined && reference !== undefined) return { repository, reference }
   throw new CommandError(
     `invalid reference "${word}": expected REPOSITORY:TAG or REPOSITORY@DIGEST`,

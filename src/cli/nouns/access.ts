@@ -68,6 +68,10 @@ async function whoHasAccess(client: AdminClient, repository: string): Promise<Ca
   const grants = await allOf<Grant>(client, '/grants')
   const users = await allOf<{ name: string; admin: boolean }>(client, '/users')
   const name = parseRepositoryName(repository)
+  const granted = grants.filter(({ pattern }) => matchesPattern(parseRepositoryPattern(pattern), name))
+  const limits = new Map<string, string>()
+  for (const subject of new Set(granted.map((grant) => grant.subject).filter(isRobot)))
+    limits.set(subject, await limitOf(client, subject, repository))
   const items = [
     ...users
       .filter(({ admin }) => admin)
@@ -75,9 +79,9 @@ async function whoHasAccess(client: AdminClient, repository: string): Promise<Ca
     ...users
       .filter((user) => repository.startsWith(`${user.name}/`))
       .map((user) => ({ subject: user.name, role: 'admin', why: 'own namespace' })),
-    ...grants
-      .filter(({ pattern }) => matchesPattern(parseRepositoryPattern(pattern), name))
-      .map(({ subject, role, pattern }) => ({ subject, role, why: `grant on ${pattern}` })),
+    ...granted.map(({ subject, role, pattern }) => {
+      return { subject, role, why: `grant on ${pattern}${limits.get(subject) ?? ''}` }
+    }),
   ]
   return {
     value: { items },
@@ -92,10 +96,23 @@ async function whoHasAccess(client: AdminClient, repository: string): Promise<Ca
   }
 }
 
+function isRobot(subject: string): boolean {
+  return subject.includes('+')
+}
+
+/** Returns in words that a robot can do less than it is granted, because its owner can; empty if it can do that. */
+async function limitOf(client: AdminClient, account: string, repository: string): Promise<string> {
+  const path = withQuery('/access', { account, repository })
+  const { actions, reasons, limits } = await client.request<Explained>('GET', path)
+  if (reasons.every((reason) => reason.actions.every((action) => actions.includes(action)))) return ''
+  const owner = limits.find(({ source }) => source === 'owner')
+  return `, but ${owner ? `its owner ${owner.name}` : 'the robot'} can ${actions.length === 0 ? 'do nothing' : `only ${actions.join(', ')}`} there`
+}
+
 /** What an account can do, and why. */
 interface Explained {
   actions: string[]
   disabled: boolean
-  reasons: unknown[]
-  limits: unknown[]
+  reasons: { actions: string[] }[]
+  limits: { source: string; name: string }[]
 }

@@ -179,7 +179,7 @@ async function deleteTags({ client, args, confirm, terminal }: Call): Promise<Li
   const targets = named.map(
     (one, at) => `${formatReference(one)}, which points to ${found[at]?.value.digest}`,
   )
-  const back = await wayBack(client, terminal, 'cay tag restore')
+  const back = await wayBack(client, terminal, 'cay tag restore', named.length === 1 ? 'it' : 'they')
   await confirm(
     `deletes ${targets.length === 1 ? 'the tag' : `${targets.length} tags:`} ${targets.join('; ')}; ${back}`,
   )
