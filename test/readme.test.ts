@@ -52,7 +52,11 @@ describe('readme: settings are accepted', () => {
     test(title, async () => {
       await using folder = await temporaryFolder('readme')
       const path = join(folder.path, 'cay.toml')
-      await Bun.write(path, text)
+      // Files that a block names exist where it is used, so they exist here, too.
+      await Bun.write(path, text.replaceAll('/etc/cay/', `${folder.path}/`))
+      for (const [, name = ''] of text.matchAll(/"\/etc\/cay\/([^"]+)"/g)) {
+        await Bun.write(join(folder.path, name), 'secret\n')
+      }
       const { code, errors } = await runCay(['config', '--config', path, '--data', folder.path])
       expect([code, errors]).toEqual([0, ''])
     })
