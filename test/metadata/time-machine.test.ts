@@ -66,7 +66,7 @@ test('restore: content deleted before the window cannot be restored', async () =
   await m.metadata.write('deleteRepository', { ...m.who(), repository: APP })
   m.clock.advance(15 * DAY_SECONDS)
   expect((await failureOf(m.metadata.write('restoreRepository', m.restore()))).message).toContain(
-    'only what was deleted since',
+    'the earliest time to restore from',
   )
 })
 
