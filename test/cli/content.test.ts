@@ -57,7 +57,7 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
     })
 
     test('storage shows disk usage', async () => {
-      const { blobs } = await expectSame('storage repositories', '/storage/repositories').then(() =>
+      const { blobs } = await expectSame('storage repositories', '/storage/repositories?sort=bytes').then(() =>
         expectSame('storage show', '/storage'),
       )
       expect(blobs).toEqual({ count: 2, bytes: 3002 })
@@ -69,7 +69,7 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
 
     test('server shows what the API shows, and without one says so', async () => {
       if (isRunning)
-        expect(await cay('server')).toMatch(/^Version: .*^Health: +ok$.*^lists\.page-max +1000$/ms)
+        expect(await cay('server')).toMatch(/^Version: .*^Ready: +yes$.*^lists\.page-max +1000$/ms)
       else expect((await runCay(['server', '--data', folder.path])).code).toBe(5)
     })
 

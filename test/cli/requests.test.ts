@@ -7,7 +7,7 @@ import { openTerminal } from '../../src/cli/output/terminal.ts'
 import type { Verb } from '../../src/cli/verb.ts'
 import { startInProcess } from '../support/server.ts'
 
-/** Only browsers use sessions and download blobs, and `cay login` is not a verb of a noun. */
+/** Only browsers use sessions, watch events and download blobs, and `cay login` is not a verb of a noun. */
 const NO_COMMANDS = [
   'createSession',
   'getSession',
@@ -15,11 +15,15 @@ const NO_COMMANDS = [
   'getCaller',
   'getToken',
   'getSigningKey',
+  'watchEvents',
   'downloadBlob',
 ]
 
 /** Verbs that ask for a password; other verbs use the same operations. */
 const ASKS = ['user create', 'user passwd']
+
+const DIGEST = `sha256:${'0'.repeat(64)}`
+const IMAGE = `x@${DIGEST}`
 
 /** Options that a verb needs to send its request. */
 const OPTIONS: Record<string, Record<string, string>[]> = {
@@ -29,20 +33,32 @@ const OPTIONS: Record<string, Record<string, string>[]> = {
   'upstream set': [{ freshSeconds: '60' }],
   'retention set': [{ repositories: 'x' }],
   'quota set': [{ bytes: '1' }],
+  'file list': [{}, { layer: DIGEST }],
+  'file get': [{}, { layer: DIGEST }],
   'gc run': [{}, { now: 'true' }, { dryRun: 'true' }, { explain: 'x', json: 'true' }],
 }
 
 /** Arguments of a verb that checks them more closely. */
 const ARGS: Record<string, string[]> = {
-  'manifest purge': [`x@sha256:${'0'.repeat(64)}`],
+  'manifest purge': [IMAGE],
+  'file list': [IMAGE],
+  'file find': [IMAGE, 'x'],
+  'file get': [IMAGE, 'x'],
+  'file compare': [IMAGE, DIGEST],
 }
 
-/** The fake server's response to every request, with all fields that any verb reads. */
+const GROUP = { items: [], truncated: false }
+
+/** The fake server's response to a search, whose fields are groups. */
+const FOUND = { repositories: GROUP, tags: GROUP, manifests: GROUP }
+
+/** The fake server's response to every other request, with all fields that any verb reads. */
 const ANSWER = {
   id: 'x',
   name: 'x',
   digest: 'x',
   kind: 'x',
+  reachable: true,
   state: 'done',
   endedAt: '2026-11-24T12:00:00Z',
   progress: { done: 1 },
@@ -136,7 +152,7 @@ function fakeClient(onAsked: (method: string, path: string) => void): AdminClien
     },
     async request<T>(method: string, path: string) {
       onAsked(method, path)
-      return ANSWER as T
+      return (path.startsWith('/search?') ? FOUND : ANSWER) as T
     },
     close: async () => {},
   }

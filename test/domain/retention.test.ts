@@ -51,7 +51,7 @@ test('retention: keeps the newest tags by push time; signatures and tags that ar
   const tags = [tag('latest'), tag(signature), tag('b', 2), tag('c', 3)]
   expect(decide([policy({ newest: 1, keep: ['latest'] })], tags)).toEqual({
     latest: 'matches "latest"',
-    [signature]: 'belongs to another manifest, and is deleted with it',
+    [signature]: 'belongs to another manifest and is deleted with it',
     b: 'one of the newest 1 by push time',
     c: 'x not one of the newest 1 by push time',
   })

@@ -8,12 +8,12 @@ import { until } from '../support/until.ts'
 
 /** Returns the expression of README's filter, in the syntax of JavaScript. fail2ban cuts the time out of a line first. */
 async function readFilter(): Promise<RegExp> {
-  const readme = await Bun.file(join(import.meta.dir, '../../README.md')).text()
-  const [, failregex = ''] = /^failregex = (.+)$/m.exec(readme) ?? []
+  const page = await Bun.file(join(import.meta.dir, '../../docs/logs.md')).text()
+  const [, failregex = ''] = /^failregex = (.+)$/m.exec(page) ?? []
   return new RegExp(failregex.replace('<ADDR>', '(?<address>[0-9a-f:.]+)'))
 }
 
-test("fail2ban: README's filter finds the address of failed sign-ins, and nothing that a client makes up", async () => {
+test("fail2ban: the filter of docs/logs.md finds the address of failed sign-ins, and nothing that a client makes up", async () => {
   await build()
   const filter = await readFilter()
   await using server = await startWithAccounts({}, startExecutable)

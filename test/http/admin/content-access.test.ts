@@ -24,6 +24,7 @@ const later = new Date(Date.now() + 86_400_000).toISOString()
 const ACTS: [method: string, path: string, body: object | undefined, statuses: number[]][] = [
   ['GET', '/repositories', undefined, [401, 200, 200, 200, 200, 200, 200]],
   ['GET', '/repositories?deleted=true', undefined, [401, 200, 200, 200, 200, 200, 200]],
+  ['GET', '/search?q=a', undefined, [401, 200, 200, 200, 200, 200, 200]],
   ['GET', repo, undefined, [401, 403, 200, 200, 200, 200, 200]],
   ['GET', other, undefined, [401, 403, 403, 403, 403, 404, 403]],
   ['PUT', repo, {}, [401, 403, 403, 403, 200, 200, 403]],

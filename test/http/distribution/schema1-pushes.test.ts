@@ -94,14 +94,14 @@ for (const [kind, start] of SERVERS) {
     test('is refused without a signature', async () => {
       const bytes = Buffer.from(text)
       for (const type of TYPES) {
-        await runScenario(server, refuse('MANIFEST_INVALID', { bytes, type, content: /not signed/ }))
+        await runScenario(server, refuse('MANIFEST_INVALID', { bytes, type, content: /must be signed/ }))
       }
     })
 
     test('is refused for another repository or tag', async () => {
       await runScenario(
         server,
-        refuse('NAME_INVALID', { path: '/v2/a/c/manifests/v1', content: /is of \\"a\/b\\"/ }),
+        refuse('NAME_INVALID', { path: '/v2/a/c/manifests/v1', content: /names the repository \\"a\/b\\"/ }),
       )
       await runScenario(
         server,

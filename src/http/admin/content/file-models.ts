@@ -5,7 +5,7 @@ import { Count, DigestParam, integer, NextCursor, pageParameters, RepositoryPara
 import { params as manifestParams } from './manifest-models.ts'
 
 /** The longest path of a file in a query, in characters. */
-const PATH_CHARACTERS_MAX = 4096
+const PATH_CHARACTERS_MAX = 1024
 
 const Path = t.String({
   maxLength: PATH_CHARACTERS_MAX,
