@@ -57,8 +57,8 @@ for (const kind of ['a running server', 'a data folder that no server has']) {
     })
 
     test('storage shows disk usage', async () => {
-      const { blobs } = await expectSame('storage repositories', '/storage/repositories?sort=bytes').then(() =>
-        expectSame('storage show', '/storage'),
+      const { blobs } = await expectSame('storage repositories', '/storage/repositories?sort=bytes').then(
+        () => expectSame('storage show', '/storage'),
       )
       expect(blobs).toEqual({ count: 2, bytes: 3002 })
       expect(await cay('storage')).toMatch(/^Blobs: +2\nBytes of blobs: +2\.9 KiB\n.*Free on the disk: +\d/s)

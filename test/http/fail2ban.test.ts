@@ -13,7 +13,7 @@ async function readFilter(): Promise<RegExp> {
   return new RegExp(failregex.replace('<ADDR>', '(?<address>[0-9a-f:.]+)'))
 }
 
-test("fail2ban: the filter of docs/logs.md finds the address of failed sign-ins, and nothing that a client makes up", async () => {
+test('fail2ban: the filter of docs/logs.md finds the address of failed sign-ins, and nothing that a client makes up', async () => {
   await build()
   const filter = await readFilter()
   await using server = await startWithAccounts({}, startExecutable)
