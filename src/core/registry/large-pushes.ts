@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { registryError } from '../../oci/error.ts'
 
-/** A manifest with more references is large: each costs the writer's thread some 40 us, all in one transaction. */
+/** A manifest with more references is large: the writer's thread writes them all in one transaction. */
 const REFERENCES_MAX = 500
 
 /** The smallest size of a reference in a manifest, in bytes. */
