@@ -1,4 +1,5 @@
 import type { Digest } from '../oci/digest.ts'
+import { type Json, objectsOf, parseLeniently, stringsOf } from '../oci/lenient-json.ts'
 import type { BlobLinks } from './blob-links.ts'
 import type { TransferTarget } from './copy.ts'
 import { MANIFEST_BYTES_MAX } from './manifest-file.ts'
@@ -22,6 +23,8 @@ const ERROR_BYTES_MAX = 64 * 1024
 const PAGE = 500
 /** The maximum pages of a list, so that a registry cannot send pages forever. */
 const PAGES_MAX = 100_000
+/** The maximum referrers of one manifest. They are held in memory. */
+const REFERRERS_MAX = 100_000
 
 /** A client of one registry (distribution-spec v1.1), to copy from and to. */
 export class RegistryClient implements ImageSource, TransferTarget {
@@ -44,7 +47,7 @@ export class RegistryClient implements ImageSource, TransferTarget {
 
   async *list(): AsyncIterable<Listed> {
     for await (const repository of this.names()) {
-      for await (const reference of this.pages(`/v2/${repository}/tags/list?n=${PAGE}`, 'tags')) {
+      for await (const reference of this.texts(`/v2/${repository}/tags/list?n=${PAGE}`, 'tags')) {
         yield { repository, reference }
       }
     }
@@ -72,11 +75,20 @@ export class RegistryClient implements ImageSource, TransferTarget {
 
   /** Lists referrers with the referrers API, or with the referrers tag (distribution-spec, "Listing Referrers"). */
   async referrers(repository: string, digest: string): Promise<string[]> {
-    const response = await this.send(`/v2/${repository}/referrers/${digest}`)
-    const document = response.ok
-      ? await readAtMost(response, MANIFEST_BYTES_MAX)
-      : (await this.manifest(repository, digest.replace(':', '-')))?.bytes
-    return document === undefined ? [] : digestsOfIndex(document)
+    const path = `/v2/${repository}/referrers/${digest}`
+    const first = await this.send(path)
+    if (!first.ok) {
+      const index = await this.manifest(repository, digest.replace(':', '-'))
+      return index === undefined ? [] : digestsOfIndex(parseLeniently(index.bytes))
+    }
+    const digests: string[] = []
+    for await (const page of this.pages(path, first)) {
+      digests.push(...digestsOfIndex(page))
+      if (digests.length > REFERRERS_MAX) {
+        throw new TransferError(`${digest} has more than ${REFERRERS_MAX.toLocaleString('en')} referrers`)
+      }
+    }
+    return digests
   }
 
   /** Returns the digest that a tag or a digest has, or undefined if there is none. */
@@ -128,24 +140,33 @@ export class RegistryClient implements ImageSource, TransferTarget {
   private async *names(): AsyncIterable<string> {
     const { repositories } = this
     if (typeof repositories !== 'function') return yield* repositories
-    for await (const name of this.pages(`/v2/_catalog?n=${PAGE}`, 'repositories')) {
+    for await (const name of this.texts(`/v2/_catalog?n=${PAGE}`, 'repositories')) {
       if (repositories(name)) yield name
     }
   }
 
-  /** Yields the items of a list, page by page (distribution-spec, "Listing Tags"). */
-  private async *pages(first: string, field: string): AsyncIterable<string> {
-    let path: string | undefined = first
-    for (let page = 0; path !== undefined && page < PAGES_MAX; page++) {
-      const response = await this.send(path)
-      if (response.status === 404) return
-      await expectStatus(response, 200)
-      const list = (await readObject(response, MANIFEST_BYTES_MAX))[field] ?? []
-      if (!Array.isArray(list)) throw new TransferError(`${response.url} does not send a list of ${field}`)
+  /** Yields the items of a list, page by page. */
+  private async *texts(path: string, field: string): AsyncIterable<string> {
+    const first = await this.send(path)
+    if (first.status === 404) return
+    for await (const page of this.pages(path, first)) {
+      const list = page[field] ?? []
+      if (!Array.isArray(list)) throw new TransferError(`${path} does not send a list of ${field}`)
       yield* list.filter((one) => typeof one === 'string')
-      const next = nextPage(response)
-      if (next === path) throw new TransferError(`${response.url} names itself as its next page`)
+    }
+  }
+
+  /** Yields the pages of a list, of which `response` is the first (distribution-spec, "Listing Tags"). */
+  private async *pages(first: string, response: Response): AsyncIterable<Json> {
+    let [path, page] = [first, response]
+    for (let count = 0; count < PAGES_MAX; count++) {
+      await expectStatus(page, 200)
+      yield await readObject(page, MANIFEST_BYTES_MAX)
+      const next = nextPage(page)
+      if (next === undefined) return
+      if (next === path) throw new TransferError(`${page.url} names itself as its next page`)
       path = next
+      page = await this.send(path)
     }
   }
 }
@@ -159,11 +180,9 @@ function nextPage(response: Response): string | undefined {
   return `${url.pathname.replace(/^\/+/, '/')}${url.search}`
 }
 
-function digestsOfIndex(document: Uint8Array): string[] {
-  const { manifests = [] } = JSON.parse(new TextDecoder().decode(document)) as {
-    manifests?: { digest: string }[]
-  }
-  return manifests.map(({ digest }) => digest)
+/** Returns the digests that an index names, and ignores entries without one. */
+function digestsOfIndex({ manifests }: Json): string[] {
+  return objectsOf(manifests).flatMap(({ digest }) => stringsOf([digest]))
 }
 
 async function expectStatus(response: Response, status: number): Promise<void> {

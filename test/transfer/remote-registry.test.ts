@@ -95,3 +95,24 @@ test('migrate: names and lists of other types do not end it', async () => {
   await using fake = startFake((_, { pathname }) => Response.json(lists[pathname] ?? { tags: [] }))
   expect(await Array.fromAsync(clientOf(fake.url).list())).toEqual([])
 })
+
+test('migrate: referrers are listed from every page', async () => {
+  const entry = (digit: string) => ({ digest: `sha256:${digit.repeat(64)}` })
+  await using fake = startFake((_, { search }) =>
+    search === ''
+      ? Response.json(
+          { manifests: [entry('1')] },
+          { headers: { link: '</v2/app/referrers/sha256:0?last=1>; rel="next"' } },
+        )
+      : Response.json({ manifests: [entry('2')] }),
+  )
+  const { url } = fake
+  expect(await clientOf(url).referrers('app', 'sha256:0')).toEqual([entry('1').digest, entry('2').digest])
+})
+
+test('migrate: referrers that a registry describes wrongly are ignored', async () => {
+  for (const manifests of ['x', null, [null, 'x', { digest: 1 }, {}]]) {
+    await using fake = startFake(() => Response.json({ manifests }))
+    expect(await clientOf(fake.url).referrers('app', 'sha256:0')).toEqual([])
+  }
+})
