@@ -1,6 +1,7 @@
 import type { Identity } from '../domain/access.ts'
 import { once } from '../lazily.ts'
 import type { Arrival } from './listener/arrival.ts'
+import type { FrontDoor } from './listener/front-door.ts'
 import type { Bodies } from './request/bodies.ts'
 import type { BodySource } from './request/body-reader.ts'
 import type { Origins } from './request/origin.ts'
@@ -12,29 +13,44 @@ export interface ClientsOptions {
   auth: { authenticator: { authenticate: Authenticate } }
   origins: Origins
   bodies: Bodies
+  frontDoor: Pick<FrontDoor, 'checkAgain'>
 }
 
 /** Returns functions that read requests and identify their senders. */
-export function clientsOf({ auth, origins, bodies }: ClientsOptions, peerOf: (request: Request) => string) {
+export function clientsOf(
+  { auth, origins, bodies, frontDoor }: ClientsOptions,
+  peerOf: (request: Request) => string,
+) {
   const addressOf = (request: Request): string => origins.clientOf(request, peerOf(request))
   const originOf = (request: Request): string => origins.of(request, peerOf(request))
   const clientOf = (request: Request) => origins.countedAs(addressOf(request))
+  const arrivalOf = (request: Request): Arrival => ({
+    request,
+    client: once(() => clientOf(request)),
+    origin: () => originOf(request),
+    isOpen: () => peerOf(request) !== '',
+  })
+  /** Many requests can wait for one identity. Each continues in a turn of its own, after the ones before it. */
+  const inTurn = async (request: Request, waited: Promise<Identity>): Promise<Identity> => {
+    const identity = await waited
+    await new Promise((resolve) => setImmediate(resolve))
+    frontDoor.checkAgain(arrivalOf(request))
+    return identity
+  }
   return {
     addressOf,
-    arrivalOf: (request: Request): Arrival => ({
-      request,
-      client: once(() => clientOf(request)),
-      origin: () => originOf(request),
-      isOpen: () => peerOf(request) !== '',
-    }),
+    arrivalOf,
     sourceOf: (request: Request, address = addressOf(request)): BodySource => ({
       request,
       client: origins.countedAs(address),
     }),
     bodies,
     originOf,
-    authenticate: (request: Request) =>
-      auth.authenticator.authenticate(request.headers.get('authorization'), () => addressOf(request)),
+    authenticate(request: Request): Identity | Promise<Identity> {
+      const header = request.headers.get('authorization')
+      const identity = auth.authenticator.authenticate(header, () => addressOf(request))
+      return identity instanceof Promise ? inTurn(request, identity) : identity
+    },
     nextRequestId: requestIds(),
   }
 }

@@ -55,6 +55,15 @@ export class FrontDoor {
     }
   }
 
+  /**
+   * Checks a request that had to wait, before anything large is read for it.
+   * @throws RegistryError TOOMANYREQUESTS if its client is now at the limit of responses that are being sent
+   */
+  checkAgain(arrival: Arrival): void {
+    const refused = this.outgoing.check(arrival)
+    if (refused !== undefined) throw refused
+  }
+
   /** Returns the response, or another one if too many are being sent. */
   private async send(arrival: Arrival, answered: Response): Promise<Response> {
     const { request } = arrival
