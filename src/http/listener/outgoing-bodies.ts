@@ -16,6 +16,10 @@ const RECORDED_MIN = 64
 /** After each look, this many further responses per open one are recorded or refused before the next look. */
 const PER_OPEN_MIN = 1 / 8
 
+/** How many paths that were refused at the total limit are remembered, and their longest one in characters. */
+const REFUSED_PATHS_MAX = 1024
+const REFUSED_PATH_LENGTH_MAX = 1024
+
 /** What can have a large body in memory: not blobs, and neither sign-ins nor the checks of health. */
 const LARGE_PATH = /^\/(?:v1|v2|api)\/(?!.*\/blobs\/)./
 
@@ -44,6 +48,13 @@ export class OutgoingBodies {
    * read.
    */
   private readonly full = new Map<string, Held>()
+  /**
+   * Clients with the paths that were refused at the total limit, until others have read a response. By client, so that a
+   * refusal does not tell others what exists. By path, so that a client can still request small responses.
+   */
+  private readonly refused = new Set<string>()
+  /** The memory of all responses in progress at the last refusal at the total limit, in bytes. */
+  private refusedAtBytes = 0
 
   /** @param perClientMax how many responses one client may be sent at once */
   constructor(perClientMax: number) {
@@ -51,18 +62,21 @@ export class OutgoingBodies {
   }
 
   /**
-   * Refuses a request whose response may be large before anything is read for it, while its client is at its limit.
-   * Returns the error to send instead.
+   * Refuses a request whose response may be large before anything is read for it, while its client is at its limit, or
+   * while all are at the total limit and this response was refused before. Returns the error to send instead.
    */
   check(arrival: Arrival): RegistryError | undefined {
-    const { full } = this
-    if (full.size === 0 || !mayBeLarge(arrival.request)) return undefined
+    const { full, refused } = this
+    if ((full.size === 0 && refused.size === 0) || !mayBeLarge(arrival.request)) return undefined
     const client = arrival.client()
-    if (client === undefined || !full.has(client)) return undefined
+    if (client === undefined) return undefined
+    const path = `${client} ${pathOf(arrival.request)}`
+    if (!full.has(client) && !refused.has(path)) return undefined
     this.untilLook--
     if (this.untilLook <= 0) this.look()
     const held = full.get(client)
-    return held && tooMuch(client, held.count)
+    if (held !== undefined) return tooMuch(client, held.count)
+    return refused.has(path) ? tooMuchInTotal() : undefined
   }
 
   /** Records a response that is about to be sent. Returns the error to send instead if there are too many. */
@@ -84,6 +98,7 @@ export class OutgoingBodies {
   private look(): void {
     this.sending = this.sending.filter(({ arrival }) => arrival.isOpen())
     this.bytes = sum(this.sending)
+    if (this.bytes < this.refusedAtBytes) this.refused.clear()
     const { length } = this.sending
     const byClient = heldByClient(this.sending)
     const most = Math.max(0, ...byClient.values().map(({ count }) => count))
@@ -96,13 +111,11 @@ export class OutgoingBodies {
   }
 
   private refuse(arrival: Arrival, bytes: number): RegistryError | undefined {
-    if (bytes > 0 && this.bytes + bytes > ALL_BYTES_MAX) {
-      return registryError('TOOMANYREQUESTS', 'too many large responses are being sent: try again soon', {
-        status: 503,
-        headers: { 'retry-after': '5' },
-      })
-    }
     const client = arrival.client()
+    if (bytes > 0 && this.bytes + bytes > ALL_BYTES_MAX) {
+      if (client !== undefined) this.rememberRefused(client, pathOf(arrival.request))
+      return tooMuchInTotal()
+    }
     if (client === undefined) return undefined
     const own = this.sending.filter((one) => one.arrival.client() === client)
     const held = { bytes: sum(own), count: own.length }
@@ -110,6 +123,13 @@ export class OutgoingBodies {
       return undefined
     this.full.set(client, held)
     return tooMuch(client, held.count)
+  }
+
+  private rememberRefused(client: string, path: string): void {
+    const { refused } = this
+    this.refusedAtBytes = this.bytes
+    if (refused.size < REFUSED_PATHS_MAX && path.length <= REFUSED_PATH_LENGTH_MAX)
+      refused.add(`${client} ${path}`)
   }
 }
 
@@ -124,8 +144,20 @@ function tooMuch(client: string, count: number): RegistryError {
   return registryError('TOOMANYREQUESTS', message, { headers: { 'retry-after': '1' } })
 }
 
-function mayBeLarge({ method, url }: Request): boolean {
-  return method === 'GET' && LARGE_PATH.test(url.slice(url.indexOf('/', url.indexOf('//') + 2)))
+function tooMuchInTotal(): RegistryError {
+  return registryError('TOOMANYREQUESTS', 'too many large responses are being sent: try again soon', {
+    status: 503,
+    headers: { 'retry-after': '5' },
+  })
+}
+
+function mayBeLarge(request: Request): boolean {
+  return request.method === 'GET' && LARGE_PATH.test(pathOf(request))
+}
+
+/** Returns the path of a request with its query. */
+function pathOf({ url }: Request): string {
+  return url.slice(url.indexOf('/', url.indexOf('//') + 2))
 }
 
 function sum(sending: Sending[]): number {

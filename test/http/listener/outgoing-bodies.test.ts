@@ -113,6 +113,29 @@ test('outgoing bodies: a client at its limit is refused before the response is r
   expect(again).toContain(200)
 })
 
+test('outgoing bodies: at the total limit, a response is refused before it is read again, until another was read', async () => {
+  const door = new FrontDoor({ requestsPerClientMax: 256, hosts: undefined, hstsSeconds: 0 })
+  let reads = 0
+  const ask = async (arrival: Requested, bytes = 4 * MiB) => {
+    const { status } = await door.admit(arrival, () => {
+      reads++
+      return sized(bytes)
+    })
+    return status
+  }
+  const manifest = (client: string, tag = 'large') => new Requested(client, `/v2/app/manifests/${tag}`)
+  const begun = Array.from({ length: 32 }, (_, at) => manifest(`192.0.2.${at % 8}`))
+  for (const arrival of begun) expect(await ask(arrival)).toBe(200)
+  for (let count = 0; count < 100; count++) expect(await ask(manifest('192.0.2.100'))).toBe(503)
+  expect(reads).toBe(33)
+  expect(await ask(manifest('192.0.2.100', 'small'), 1000)).toBe(200)
+  expect(await ask(manifest('192.0.2.101'), 1000)).toBe(200)
+  if (begun[0]) begun[0].open = false
+  const again = []
+  for (let count = 0; count < 8; count++) again.push(await ask(manifest('192.0.2.100')))
+  expect(again).toContain(200)
+})
+
 test('outgoing bodies: a client at its limit can still sign in, push and pull blobs', async () => {
   const door = new FrontDoor({ requestsPerClientMax: 256, hosts: undefined, hstsSeconds: 0 })
   const ask = async (path: string, method: string, response: Response) => {
