@@ -40,12 +40,20 @@ export interface Pull {
   account: string | undefined
 }
 
+/** Waits before a large manifest is read. Rejects if it must not be read. */
+export type BeforeLarge = () => Promise<void>
+
 export interface Manifests {
   /**
    * Returns a manifest. If the caller may push, it is protected from garbage collection for a grace period, because a
    * push may rely on it. Throws NAME_UNKNOWN or MANIFEST_UNKNOWN.
    */
-  get(repository: RepositoryName, reference: Reference, principal?: Identity): Promise<StoredManifest>
+  get(
+    repository: RepositoryName,
+    reference: Reference,
+    principal?: Identity,
+    beforeLarge?: BeforeLarge,
+  ): Promise<StoredManifest>
   /** Stores the bytes unchanged and points the tags at them (end-7). Durable when it resolves. */
   put(caller: Caller, push: ManifestPush): Promise<PushedManifest>
   /** Deletes a manifest with all its tags, or one tag (end-9). */

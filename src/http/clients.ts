@@ -2,6 +2,7 @@ import type { Identity } from '../domain/access.ts'
 import { once } from '../lazily.ts'
 import type { Arrival } from './listener/arrival.ts'
 import type { FrontDoor } from './listener/front-door.ts'
+import { LoopTurns } from './loop-turns.ts'
 import type { Bodies } from './request/bodies.ts'
 import type { BodySource } from './request/body-reader.ts'
 import type { Origins } from './request/origin.ts'
@@ -30,6 +31,7 @@ export function clientsOf(
     origin: () => originOf(request),
     isOpen: () => peerOf(request) !== '',
   })
+  const turns = new LoopTurns()
   /** Many requests can wait for one identity. Each continues in a turn of its own, after the ones before it. */
   const inTurn = async (request: Request, waited: Promise<Identity>): Promise<Identity> => {
     const identity = await waited
@@ -52,5 +54,10 @@ export function clientsOf(
       return identity instanceof Promise ? inTurn(request, identity) : identity
     },
     nextRequestId: requestIds(),
+    /** Waits before a large manifest is read for a request, and checks again whether its client may be sent more. */
+    async beforeLarge(request: Request): Promise<void> {
+      await turns.next()
+      frontDoor.checkAgain(arrivalOf(request))
+    },
   }
 }

@@ -40,6 +40,7 @@ export function ownerApi({ auth, log, ...options }: OwnerOptions) {
     authenticate: () => OWNER,
     addressOf: () => 'socket',
     sourceOf: (request: Request) => ({ request, client: undefined }),
+    beforeLarge: async () => {},
     sendBlob: sendBlob(options.content.registry, () => {}),
     streamOf,
   }

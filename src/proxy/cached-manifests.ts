@@ -59,15 +59,16 @@ export class CachedManifests implements Manifests {
     })
   }
 
-  async get(...[repository, reference, principal]: Parameters<Manifests['get']>): Promise<StoredManifest> {
+  async get(...args: Parameters<Manifests['get']>): Promise<StoredManifest> {
+    const [repository, reference] = args
     const { local, upstreams, lastUse, onRequest } = this.options
     const upstream = upstreams.of(repository)
-    if (upstream === undefined) return await local.get(repository, reference, principal)
-    const here = await unlessUnknown(local.get(repository, reference, principal))
+    if (upstream === undefined) return await local.get(...args)
+    const here = await unlessUnknown(local.get(...args))
     if (here === undefined) {
       onRequest(upstream.name, 'miss')
       await this.fetch(upstream, repository, reference)
-      return await local.get(repository, reference, principal)
+      return await local.get(...args)
     }
     if (reference.tag === undefined || this.checks.isFresh(upstream, repository, reference.tag)) {
       onRequest(upstream.name, 'hit')
@@ -77,7 +78,7 @@ export class CachedManifests implements Manifests {
     const { warning, failure, isStale } = await this.checks.check(upstream, repository, reference.tag)
     onRequest(upstream.name, isStale ? 'stale' : 'hit')
     await this.giveUp(upstream, repository, reference, failure)
-    const found = await local.get(repository, reference, principal)
+    const found = await local.get(...args)
     lastUse.note(repository, found.digest, false)
     return warning === undefined ? found : { ...found, warning }
   }

@@ -11,7 +11,7 @@ import {
 } from '../../docker/schema1-need.ts'
 import { parseSignedDocument } from '../../docker/signed-document.ts'
 import type { Identity } from '../../domain/access.ts'
-import type { Manifests, StoredManifest } from '../../domain/registry.ts'
+import type { BeforeLarge, Manifests, StoredManifest } from '../../domain/registry.ts'
 import { type Accept, accepts, parseAccept } from '../../oci/accept.ts'
 import type { Digest } from '../../oci/digest.ts'
 import { RegistryError, registryError } from '../../oci/error.ts'
@@ -26,6 +26,11 @@ export interface SentManifest extends StoredManifest {
   varies: boolean
 }
 
+/** A client, and what it waits for before a large manifest is read. */
+export interface PullingClient extends ManifestClient {
+  beforeLarge?: BeforeLarge
+}
+
 /** Serves manifests in a format that the client can read. */
 export interface ManifestPulls {
   /**
@@ -35,7 +40,7 @@ export interface ManifestPulls {
   get(
     repository: RepositoryName,
     reference: Reference,
-    client: ManifestClient,
+    client: PullingClient,
     principal?: Identity,
   ): Promise<SentManifest>
 }
@@ -74,12 +79,17 @@ export class NegotiatedManifests implements ManifestPulls {
   async get(
     repository: RepositoryName,
     reference: Reference,
-    client: ManifestClient,
+    client: PullingClient,
     principal?: Identity,
   ): Promise<SentManifest> {
     if (reference.tag === undefined)
       return await this.byDigest(repository, reference.digest, client, principal)
-    const { digest, mediaType, bytes, warning } = await this.manifests.get(repository, reference, principal)
+    const { digest, mediaType, bytes, warning } = await this.manifests.get(
+      repository,
+      reference,
+      principal,
+      client.beforeLarge,
+    )
     const stored = { digest, mediaType, bytes, warning, varies: true }
     const accept = this.read(client.accept)
     if (isSchema1Type(mediaType)) return await this.present(stored, client)
@@ -123,10 +133,10 @@ export class NegotiatedManifests implements ManifestPulls {
   private async byDigest(
     repository: RepositoryName,
     digest: Digest,
-    client: ManifestClient,
+    client: PullingClient,
     principal: Identity | undefined,
   ): Promise<SentManifest> {
-    const stored = await found(this.manifests.get(repository, { digest }, principal))
+    const stored = await found(this.manifests.get(repository, { digest }, principal, client.beforeLarge))
     if (!(stored instanceof RegistryError)) {
       return isSchema1Type(stored.mediaType) ? await this.present(stored, client, false) : fixed(stored)
     }

@@ -1,4 +1,4 @@
-import type { Manifests } from '../../domain/registry.ts'
+import type { BeforeLarge, Manifests } from '../../domain/registry.ts'
 import { algorithmOf, type Digest, type DigestAlgorithm, digestFromHex } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
 import { expiresAfterSeconds } from '../../oci/labels.ts'
@@ -9,6 +9,9 @@ import { freshPushes } from './fresh-pushes.ts'
 import { type FindConfig, labelReader } from './labels.ts'
 import type { LocalOptions, Sparse } from './local-options.ts'
 import type { CachedManifest, ReadCache } from './read-cache.ts'
+
+/** A larger manifest waits before it is read. */
+const LARGE_BYTES = 256 * 1024
 
 const OPTIONAL_ROLES: Record<Sparse, ManifestReference['role'][]> = {
   none: ['foreign'],
@@ -22,30 +25,14 @@ export function localManifests(options: LocalOptions, cache: ReadCache, findConf
   const readLabels = labelReader(metadata, findConfig)
   const optionalRoles = OPTIONAL_ROLES[options.sparse]
   const { keepManifest, expiryOf } = freshPushes(options)
-  const unknown = (repository: RepositoryName, reference: Reference) =>
-    unknownIn(metadata, repository, unknownManifest(repository, reference))
-  const read = (repository: RepositoryName, reference: Reference): CachedManifest => {
-    const name = formatReference(reference)
-    const cached = cache.findManifest(repository, name)
-    if (cached && (cached.expiresAt === undefined || cached.expiresAt > now())) return cached
-    const row = metadata.manifests.find(repository, reference, now())
-    if (row === undefined) throw unknown(repository, reference)
-    const { digest, mediaType } = row
-    const expiresAt = row.expiresAt ?? undefined
-    const bytes = metadata.manifests.findBytes(row)
-    // The bytes were damaged. Pushing the manifest again restores them.
-    if (bytes === undefined) throw unknown(repository, reference)
-    const found = { digest, mediaType, expiresAt, bytes, expiry: expiryOf(row) }
-    cache.putManifest(repository, name, found)
-    return found
-  }
+  const read = manifestReader(options, cache, expiryOf)
   return {
-    async get(repository, reference, principal) {
+    async get(repository, reference, principal, beforeLarge) {
       if (principal && access.may(principal, 'push', repository)) activity.note(repository)
-      const found = read(repository, reference)
+      const found = await read(repository, reference, beforeLarge)
       const { expiry } = found
       if (expiry && principal && !(await keepManifest(principal, repository, expiry)))
-        throw unknown(repository, reference)
+        throw unknownManifestIn(metadata, repository, reference)
       return found
     },
 
@@ -88,6 +75,41 @@ export function localManifests(options: LocalOptions, cache: ReadCache, findConf
   }
 }
 
+/** Returns a function that reads manifests from the cache or the database. */
+function manifestReader(
+  { metadata, now }: LocalOptions,
+  cache: ReadCache,
+  expiryOf: ReturnType<typeof freshPushes>['expiryOf'],
+) {
+  return async (
+    repository: RepositoryName,
+    reference: Reference,
+    beforeLarge: BeforeLarge | undefined,
+  ): Promise<CachedManifest> => {
+    const name = formatReference(reference)
+    const cached = cache.findManifest(repository, name)
+    if (cached && (cached.expiresAt === undefined || cached.expiresAt > now())) {
+      if (beforeLarge && cached.bytes.length >= LARGE_BYTES) await beforeLarge()
+      return cached
+    }
+    let row = metadata.manifests.find(repository, reference, now())
+    if (beforeLarge && row && row.size >= LARGE_BYTES) {
+      await beforeLarge()
+      // The tag may have moved meanwhile, and the cache was cleared then.
+      row = metadata.manifests.find(repository, reference, now())
+    }
+    if (row === undefined) throw unknownManifestIn(metadata, repository, reference)
+    const { digest, mediaType } = row
+    const expiresAt = row.expiresAt ?? undefined
+    const bytes = metadata.manifests.findBytes(row)
+    // The bytes were damaged. Pushing the manifest again restores them.
+    if (bytes === undefined) throw unknownManifestIn(metadata, repository, reference)
+    const found = { digest, mediaType, expiresAt, bytes, expiry: expiryOf(row) }
+    cache.putManifest(repository, name, found)
+    return found
+  }
+}
+
 function digestOf(algorithm: DigestAlgorithm, bytes: Uint8Array): Digest {
   return digestFromHex(algorithm, new Bun.CryptoHasher(algorithm).update(bytes).digest('hex'))
 }
@@ -97,6 +119,14 @@ function verifyDigest(digest: Digest, sha256: Digest, bytes: Uint8Array): void {
   const actual = algorithm === 'sha256' ? sha256 : digestOf(algorithm, bytes)
   if (actual === digest) return
   throw registryError('DIGEST_INVALID', `the manifest (${bytes.length} bytes) is ${actual}, not ${digest}`)
+}
+
+function unknownManifestIn(
+  metadata: LocalOptions['metadata'],
+  repository: RepositoryName,
+  reference: Reference,
+) {
+  return unknownIn(metadata, repository, unknownManifest(repository, reference))
 }
 
 /** Returns MANIFEST_UNKNOWN for a reference. */

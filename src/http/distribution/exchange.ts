@@ -27,6 +27,8 @@ export interface Exchange<K extends PathKind = PathKind> {
   bodies: BodyReader
   /** Returns what readers of the body need to know of the request. */
   source(): BodySource
+  /** Waits before a large manifest is read. Throws if its client is being sent too much already. */
+  beforeLarge(): Promise<void>
   /** What the log says about the request. */
   noted: Noted
   /** Measures pushes for the log. */

@@ -1,5 +1,4 @@
-import type { SentManifest } from '../../core/pulls/manifest-pulls.ts'
-import type { ManifestClient } from '../../docker/schema1-need.ts'
+import type { PullingClient, SentManifest } from '../../core/pulls/manifest-pulls.ts'
 import type { PushedManifest } from '../../domain/registry.ts'
 import { registryError } from '../../oci/error.ts'
 import { parseContentType } from '../../oci/media-type.ts'
@@ -25,7 +24,7 @@ export function getManifest() {
   }
   return async (exchange: Exchange<'manifest'>): Promise<Response> => {
     const { request, registry, pulls, repository, path, identity, traffic } = exchange
-    const sent = await pulls.get(repository, path.reference, clientOf(request), identity)
+    const sent = await pulls.get(repository, path.reference, clientOf(exchange), identity)
     const { digest, bytes, varies } = sent
     if (isKnown(request, digest)) return notModified(digest, varies)
     const headers = headersFor(sent)
@@ -63,8 +62,8 @@ function isSentSo(known: SentManifest, sent: SentManifest): boolean {
   )
 }
 
-function clientOf({ headers }: Request): ManifestClient {
-  return { accept: headers.get('accept'), userAgent: () => headers.get('user-agent') }
+function clientOf({ request: { headers }, beforeLarge }: Exchange<'manifest'>): PullingClient {
+  return { accept: headers.get('accept'), userAgent: () => headers.get('user-agent'), beforeLarge }
 }
 
 /** end-7: stores a manifest. */

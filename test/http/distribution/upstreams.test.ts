@@ -34,6 +34,7 @@ function dispatchWithUpstream(authorise: V2Options['authorise'] = () => {}) {
     authenticate: () => NOBODY,
     addressOf: () => '127.0.0.1',
     bodies: openBodies({ manifestBytesMax: 1024, bodyBytesMax: 1024, stallSecondsMax: 1 }),
+    beforeLarge: async () => {},
     sourceOf: (request) => ({ request, client: undefined }),
     originOf: () => 'https://registry.example',
     service: 'cay',
