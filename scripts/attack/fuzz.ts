@@ -87,31 +87,35 @@ export async function fuzz(args: string[]): Promise<void> {
   console.log(`${run.sent} requests, ${run.findings.length} findings`)
 }
 
-/** Makes a server ready, and keeps it busy for a while with all of the requests as they should be. */
+/**
+ * Makes a server ready. It serves each request as it should be for a while, as a user and as an admin, because it loads
+ * much of its code at first use. A cold server would seem to keep what each server needs.
+ */
 async function prepare(target: Target): Promise<Fuzzed> {
   await target.admin('PUT', '/api/v1/users/operator', { password: PASSWORD, admin: true })
   const operator = await target.admin('POST', '/api/v1/accounts/operator/tokens', { name: 'fuzz' })
-  const recorded = await recordRequests(target)
-  const asOperator = recorded.map((request) => ({
+  const asUser = await recordRequests(target)
+  const asOperator = asUser.map((request) => ({
     ...request,
     headers: request.headers.map(([name, value]): [string, string] =>
       name === 'Authorization' ? [name, `Bearer ${operator.json.secret}`] : [name, value],
     ),
   }))
+  const recorded = [...asUser, ...asOperator]
   const url = new URL(target.url)
   const until = performance.now() + WARM_SECONDS * 1000
   const warm = async () => {
-    while (performance.now() < until) {
+    do {
       const requests = (await restore(target, recorded)) ?? recorded
       for (const request of requests) await exchange(url, asRecorded(request))
-    }
+    } while (performance.now() < until)
   }
   await Promise.all(Array.from({ length: CONNECTIONS / 2 }, warm))
   const headers = { 'content-type': manifestMediaType }
   const as = `${ATTACKER}:${PASSWORD}`
   await target.ask('PUT', `/v2/${ATTACKER}/app/manifests/large`, { as, headers, body: largeManifest() })
   await checkService(target)
-  return { target, recorded: [...recorded, ...asOperator], rssBefore: 0 }
+  return { target, recorded, rssBefore: 0 }
 }
 
 function asRecorded({ method, target, headers, body }: Recorded): Uint8Array[] {
