@@ -1,9 +1,11 @@
+import { resolve } from 'node:path'
 import { Backups, type NamedSnapshot, type Verified } from '../core/backups.ts'
 import type { LoadConfig } from './connect.ts'
 import { CommandError, EXIT } from './failure.ts'
 import { formatBytes, formatCount } from './output/format.ts'
 import { openProgress } from './output/progress.ts'
 import { openTerminal, type Terminal } from './output/terminal.ts'
+import { requireRegistry } from './registry-folder.ts'
 import { plural } from './requests.ts'
 
 type Options = Readonly<Record<string, string>>
@@ -19,6 +21,7 @@ export async function backup(folder: string, options: Options, load: LoadConfig)
   if (options.list) return await list(backups, folder, terminal)
   if (options.verify) return await verify(backups, folder, terminal)
   const keep = options.keep === undefined ? undefined : parseKeep(options.keep)
+  requireRegistry(resolve(config.metadata ?? config.data))
   keepPrivate()
   const { progress, end } = openProgress(terminal, lineOf)
   const made = await backups

@@ -1,5 +1,3 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { openServices } from '../app.ts'
 import type { SettingSources } from '../config/config.ts'
 import type { Config } from '../config/config-schema.ts'
@@ -7,7 +5,7 @@ import { listenerOptions } from '../http/listener/listener-options.ts'
 import { ownerApi } from '../http/owner-api.ts'
 import { openLog } from '../telemetry/log.ts'
 import type { Transport } from './admin-client.ts'
-import { CommandError, EXIT } from './failure.ts'
+import { requireRegistry } from './registry-folder.ts'
 
 /** Memory for uploads: the smallest, as commands do not upload. */
 const POOL_BYTES = 1024 * 1024
@@ -23,11 +21,7 @@ export async function openEmbedded(
   canCreate: boolean,
 ): Promise<Transport> {
   const { data, metadata = data } = config
-  if (!canCreate && !existsSync(join(metadata, 'cay.db')))
-    throw new CommandError(
-      `${metadata} has no registry: check --data, or create one with cay serve`,
-      EXIT.absent,
-    )
+  if (!canCreate) requireRegistry(metadata)
   const log = openLog({ level: 'error', format: 'pretty' })
   const light = { ...config, uploads: { ...config.uploads, digesters: 1, poolBytes: POOL_BYTES } }
   const services = await openServices(light, log, { onFailure: () => {}, settingSources })

@@ -4,6 +4,7 @@ import type { LoadConfig } from './connect.ts'
 import { EXIT, type ExitCode } from './failure.ts'
 import { formatCount, formatText } from './output/format.ts'
 import { openTerminal } from './output/terminal.ts'
+import { requireRegistry } from './registry-folder.ts'
 import { plural } from './requests.ts'
 
 /** `cay fsck`: checks a data folder, and repairs it if asked to. Returns the exit code. */
@@ -14,8 +15,10 @@ export async function fsckFolder(
   const { config } = await load(options)
   const terminal = openTerminal(process.env)
   const data = resolve(config.data)
+  const metadata = resolve(config.metadata ?? data)
+  requireRegistry(metadata)
   const repair = options.repair !== undefined
-  const report = await checkDataFolder({ data, metadata: resolve(config.metadata ?? data), repair })
+  const report = await checkDataFolder({ data, metadata, repair })
   for (const line of linesOf(report)) await terminal.write(`${line}\n`)
   return exitOf(report)
 }

@@ -41,6 +41,7 @@ export function openProgram(words: readonly string[], exit: (code: number) => vo
     .version(`cay ${version} (${commit})`, '--version')
     .showHelpAfterError('(run cay help for a list of commands)')
     .configureHelp(HELP)
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'cay: ')) })
     .exitOverride()
   addHostCommands(program.commandsGroup('This host:'), exit)
   addBackupCommands(program.commandsGroup('Data folder:'), load, exit)

@@ -18,9 +18,10 @@ export interface Remote {
 /** Matches the error codes of BoringSSL and Bun for certificates that are not trusted. */
 const NOT_TRUSTED = /SELF_SIGNED|UNABLE_TO_|CERT_|CERTIFICATE|ALTNAME/
 
-/** Parses the address of a remote server. Throws a CommandError that says what is expected. */
+/** Parses the address of a remote server; HOST and HOST:PORT mean HTTPS. Throws a CommandError that says what is expected. */
 export function parseServer(text: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : undefined
+  const whole = text.includes('://') ? text : `https://${text}`
+  const url = URL.canParse(whole) ? new URL(whole) : undefined
   const isWhole = url !== undefined && ['http:', 'https:'].includes(url.protocol) && url.host !== ''
   if (isWhole && url.pathname === '/' && url.search === '' && url.hash === '' && url.username === '')
     return url

@@ -153,7 +153,7 @@ test('backup: restore refuses a folder that is not empty, and a folder that is n
   expect(full).toMatchObject({ code: 1, errors: expect.stringContaining('is not empty') })
   await mkdir(join(folder.path, 'nothing'))
   const empty = await runCay(['backup', target, '--data', join(folder.path, 'nothing')])
-  expect(empty).toMatchObject({ code: 1, errors: expect.stringContaining('has no database of cay') })
+  expect(empty).toMatchObject({ code: 3, errors: expect.stringContaining('has no registry') })
 })
 
 test('backup: an interrupted backup and an interrupted restore continue', async () => {

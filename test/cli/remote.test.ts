@@ -212,7 +212,8 @@ test('--server: a server that does not answer gives exit code 5', async () => {
 })
 
 test.each([
-  ['user list --server registry.example', 'invalid server "registry.example": expected https://HOST:PORT'],
+  ['user list --server :x', 'invalid server ":x": expected https://HOST:PORT'],
+  ['user list --server ftp://h', 'invalid server "ftp://h": expected https://HOST:PORT'],
   ['user list --server https://h/v2/', 'invalid server "https://h/v2/": expected https://HOST:PORT'],
   ['user list --server https://h --data /x', '--server and --data cannot be combined: use --server'],
   ['user list --token cay_x', '--token works only with a remote server: add --server'],
