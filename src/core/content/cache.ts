@@ -1,5 +1,6 @@
 import type { Write } from '../../domain/caller.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
+import { digestFromBytes } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
 import { formatReference, type Reference, type RepositoryName, type Tag } from '../../oci/reference.ts'
 import type { ProxyCache } from '../../proxy/proxy-cache.ts'
@@ -138,11 +139,7 @@ async function explain(
   const what = nameOf(repository, reference)
   const row = metadata.manifests.find(repository, reference, now())
   if (row === undefined) {
-    const lines =
-      reference.tag && (await metadata.history.ofTag(repository, reference.tag, Number.MAX_SAFE_INTEGER, 1))
-    const line = lines?.[0]
-    const gone =
-      line?.act === 'cache.evict' ? `it was evicted ${at(line.at)}` : 'it was never pulled, or was evicted'
+    const gone = await describeAbsence(metadata, repository, reference)
     return {
       state: 'absent',
       explanation: `${what} is not cached: ${gone}. The next pull fetches it from ${upstream.name}`,
@@ -163,4 +160,32 @@ async function explain(
     state: isFresh ? 'fresh' : 'stale',
     explanation: `${what} is cached, and ${upstream.name} last confirmed it ${at(checkedAt)}. ${next}`,
   }
+}
+
+/** How many evictions in a repository are searched for the one of a manifest. */
+const EVICTIONS_MAX = 1000
+
+/**
+ * Describes why content is absent. A tag's history is deleted with its repository, which is removed with its last
+ * content, so evictions are also looked up among the events.
+ */
+async function describeAbsence(
+  metadata: Metadata,
+  repository: RepositoryName,
+  { tag, digest }: Reference,
+): Promise<string> {
+  const unknown = 'it was never pulled, or was evicted'
+  const lines = tag && (await metadata.history.ofTag(repository, tag, Number.MAX_SAFE_INTEGER, 1))
+  if (lines) {
+    const [line] = lines
+    return line?.act === 'cache.evict' ? `it was evicted ${at(line.at)}` : unknown
+  }
+  const filter = { repository, type: 'cache.evict' } as const
+  const evictions = await metadata.outbox.list(filter, Number.MAX_SAFE_INTEGER, tag ? 1 : EVICTIONS_MAX)
+  if (tag) {
+    const [last] = evictions
+    return last ? `the last content of its repository was evicted ${at(last.at)}` : unknown
+  }
+  const own = evictions.find((row) => row.digest && digestFromBytes(row.digest) === digest)
+  return own ? `it was evicted ${at(own.at)}` : unknown
 }

@@ -49,6 +49,28 @@ test('cache: content is listed, explained and evicted', async () => {
   ])
 })
 
+test('cache: an eviction is explained after its repository was removed with its last content', async () => {
+  await using cache = await startCache()
+  const { manifest } = cache.fake.putImage('library/app', '1')
+  const explain = async (reference: string) => {
+    const query = `repository=${encodeURIComponent(REPOSITORY)}&reference=${encodeURIComponent(reference)}`
+    const response = await cache.server.fetch(`/api/v1/cache/explain?${query}`)
+    return ((await response.json()) as { explanation: string }).explanation
+  }
+  await cache.get('manifests/1')
+  const evicted = await cache.server.fetch('/api/v1/cache/evict', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ repository: REPOSITORY, reference: manifest.digest }),
+  })
+  expect(evicted.status).toBe(204)
+  const usage = await cache.server.fetch(`/api/v1/repositories/${encodeURIComponent(REPOSITORY)}`)
+  expect(usage.status).toBe(404)
+  expect(await explain('1')).toContain('the last content of its repository was evicted at')
+  expect(await explain(manifest.digest)).toContain('it was evicted at')
+  expect(await explain(`sha256:${'0'.repeat(64)}`)).toContain('it was never pulled, or was evicted')
+})
+
 test('upstreams: each is shown with its state, and never with a secret', async () => {
   await using cache = await startCache({ upstream: 'username = "me"\npassword = "a-secret"' })
   const { server, fake } = cache
