@@ -2,7 +2,8 @@ import { type Condition, holds } from '../../domain/condition.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
 import type { Tag } from '../../oci/reference.ts'
-import { partTime, within } from '../part-time.ts'
+import { partTime } from '../part-time.ts'
+import { CONTENT_STALE, type Parts } from '../stale.ts'
 import { checkVersion } from '../versions.ts'
 import type { Immutability } from './immutability.ts'
 import type { Move, TagNow, TagRows } from './tag-rows.ts'
@@ -131,13 +132,16 @@ function manyTags(rows: TagRows, { remove, rulesOf, refuseImmutable }: Removal) 
     /** Reports whether a tag points at the manifest. */
     isTagged: (manifestId: number): boolean => rows.pointingAt(manifestId, 1).length > 0,
 
-    /** Removes some of a repository's expired tags. Returns whether there are more. */
-    expireSome(repositoryId: number, at: number): boolean {
-      const names = rows.overIn(repositoryId, at, TAGS_READ)
-      return (
-        within(names, (name) => rows.find(repositoryId, name, at)) < names.length ||
-        names.length === TAGS_READ
-      )
+    /** Removes a repository's expired tags, some at a time. */
+    *expire(repositoryId: number, at: number): Parts<void> {
+      let isOver = partTime()
+      for (const expired of rows.expired(at)) {
+        if (isOver()) {
+          yield CONTENT_STALE
+          isOver = partTime()
+        }
+        if (expired.repositoryId === repositoryId) rows.find(repositoryId, expired.name, at)
+      }
     },
   }
 }

@@ -1,4 +1,4 @@
-import { and, eq, isNotNull, lte, type Placeholder, sql } from 'drizzle-orm'
+import { and, eq, type Placeholder, type SQL, sql } from 'drizzle-orm'
 import { SYSTEM, type Write } from '../../domain/caller.ts'
 import type { EventType } from '../../domain/events.ts'
 import { digestFromBytes } from '../../oci/digest.ts'
@@ -9,7 +9,11 @@ import type { Reachability } from '../garbage/reachability.ts'
 import { repository, tag } from '../schema.ts'
 import { bytes, number, optional, statement, text } from '../statement.ts'
 import type { TagLines } from '../time-machine/tag-lines.ts'
+import { inTimeOrder, type TimePlace } from '../time-machine/time-walk.ts'
 import type { VersionOfCall } from '../versions.ts'
+
+/** How many expired tags are read at once. */
+const EXPIRED_READ = 200
 
 /** A move of a tag: who moved it, when, and by which act. */
 export interface Move extends Write {
@@ -96,9 +100,15 @@ export function tagRows(db: Db, { recordEvent, lines, reach, version }: Parts) {
     pointingAt: (manifestId: number, limit = Number.MAX_SAFE_INTEGER): Tag[] =>
       statements.pointing.all({ manifestId, limit }).map((row) => row.name as Tag),
 
-    /** Returns at most `limit` expired tags of a repository. */
-    overIn: (repositoryId: number, at: number, limit: number): Tag[] =>
-      statements.overIn.all({ repositoryId, at, limit }).map((row) => row.name as Tag),
+    /** Yields the expired tags of all repositories. */
+    expired: (until: number): Iterable<{ repositoryId: number; name: Tag }> =>
+      inTimeOrder(
+        { at: 0, id: 0 },
+        {
+          sameTime: (after) => statements.expiredAt.all({ ...after, limit: EXPIRED_READ }),
+          later: ({ at }) => statements.expiredAfter.all({ at, until, limit: EXPIRED_READ }),
+        },
+      ),
   }
 }
 
@@ -106,6 +116,10 @@ function tagStatements(db: Db) {
   const named = { repositoryId: number, name: text }
   const isNamed = ({ repositoryId, name }: { [K in keyof typeof named]: Placeholder }) =>
     and(eq(tag.repositoryId, repositoryId), eq(tag.name, name))
+  const expired = (when: SQL, limit: Placeholder) =>
+    sql<TimePlace & { repositoryId: number; name: Tag }>`
+      select repository_id as "repositoryId", name, expires_at as at, rowid as id from tag where ${when}
+      order by expires_at, rowid limit ${limit}`
   return {
     find: statement(db, named, (wanted) =>
       db
@@ -159,15 +173,11 @@ function tagStatements(db: Db) {
     pointing: statement(db, { manifestId: number, limit: number }, ({ manifestId, limit }) =>
       db.select({ name: tag.name }).from(tag).where(eq(tag.manifestId, manifestId)).limit(limit),
     ),
-    overIn: statement(
-      db,
-      { repositoryId: number, at: number, limit: number },
-      ({ repositoryId, at, limit }) =>
-        db
-          .select({ name: tag.name })
-          .from(tag)
-          .where(and(eq(tag.repositoryId, repositoryId), isNotNull(tag.expiresAt), lte(tag.expiresAt, at)))
-          .limit(limit),
+    expiredAt: statement(db, { at: number, id: number, limit: number }, ({ at, id, limit }) =>
+      expired(sql`expires_at = ${at} and rowid > ${id}`, limit),
+    ),
+    expiredAfter: statement(db, { at: number, until: number, limit: number }, ({ at, until, limit }) =>
+      expired(sql`expires_at > ${at} and expires_at <= ${until}`, limit),
     ),
   }
 }

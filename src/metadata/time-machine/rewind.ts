@@ -63,7 +63,7 @@ export function rewinds({
       const repositoryId = find(repository)
       if (repositoryId === undefined) throw registryError('NAME_UNKNOWN')
       checkTime(to, call)
-      while (tags.expireSome(repositoryId, at)) yield CONTENT_STALE
+      yield* tags.expire(repositoryId, at)
       const done = { restored: 0, removed: 0, lost: 0 }
       // An immutable tag fails the rewind, so with immutable tags everything is done in one part.
       let isOver = partTime()

@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, gt, type Placeholder, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, gt, type Placeholder, type SQL, sql } from 'drizzle-orm'
 import type { Write } from '../../domain/caller.ts'
 import type { EventType } from '../../domain/events.ts'
 import type { Tag } from '../../oci/reference.ts'
@@ -6,6 +6,7 @@ import type { Db } from '../database.ts'
 import { whoColumns } from '../events.ts'
 import { tagHistory } from '../schema.ts'
 import { bytes, number, optional, statement, text } from '../statement.ts'
+import { inTimeOrder } from './time-walk.ts'
 
 /** A move to record; null is no tag. */
 export interface MoveLine extends Write {
@@ -93,7 +94,7 @@ export function tagLines(db: Db) {
 
 /** Iterates over the moves of many tags. */
 function lineWalks(db: Db) {
-  const { lastId, moved, goneWith } = walkStatements(db)
+  const { lastId, movedAt, movedAfter, goneWith } = walkStatements(db)
   return {
     /**
      * Yields every tag that moved between two times, as it was at the first one. Skips entries that are added
@@ -105,15 +106,17 @@ function lineWalks(db: Db) {
       until: number,
     ): Iterable<{ name: Tag; state: PastTag | null }> {
       const last = lastId.get({})?.id ?? 0
-      let after = { at: from, id: last }
-      for (;;) {
-        const page = moved.all({ repositoryId, from, ...after, limit: LINES_READ })
-        for (const { id, at, name, isFirst, ...line } of page) {
-          if (id > last && at >= until) return
-          if (isFirst && id <= last) yield { name: name as Tag, state: toPastTag(line) }
-          after = { at, id }
-        }
-        if (page.length < LINES_READ) return
+      const asked = { repositoryId, from, limit: LINES_READ }
+      const moves = inTimeOrder(
+        { at: from, id: last },
+        {
+          sameTime: ({ at, id }) => movedAt.all({ ...asked, at, id }),
+          later: ({ at }) => movedAfter.all({ ...asked, at }),
+        },
+      )
+      for (const { id, at, name, isFirst, ...line } of moves) {
+        if (id > last && at >= until) return
+        if (isFirst && id <= last) yield { name: name as Tag, state: toPastTag(line) }
       }
     },
 
@@ -170,30 +173,29 @@ function walkStatements(db: Db) {
   const before = { previous: tagHistory.previous, previousExpiresAt: tagHistory.previousExpiresAt }
   const lastId = statement(db, {}, () => sql<{ id: number | null }>`select max(id) as id from tag_history`)
   // A tag's entries are ordered by time, so the first one since then follows one from before.
-  const moved = statement(
-    db,
-    { repositoryId: number, from: number, at: number, id: number, limit: number },
-    ({ repositoryId, from, at, id, limit }) =>
-      db
-        .select({
-          id: tagHistory.id,
-          at: tagHistory.at,
-          name: tagHistory.name,
-          ...before,
-          isFirst: sql<number>`coalesce((select e.at from tag_history e
-            where e.repository_id = tag_history.repository_id and e.name = tag_history.name
-              and e.id < tag_history.id order by e.id desc limit 1), 0) <= ${from}`,
-        })
-        .from(tagHistory)
-        .where(
-          and(
-            eq(tagHistory.repositoryId, repositoryId),
-            sql`${tagHistory.at} >= ${at} and (${tagHistory.at} > ${at} or ${tagHistory.id} > ${id})`,
-          ),
-        )
-        .orderBy(asc(tagHistory.at), asc(tagHistory.id))
-        .limit(limit),
+  const moves = (
+    { repositoryId, from, limit }: Record<'repositoryId' | 'from' | 'limit', Placeholder>,
+    when: SQL | undefined,
+  ) =>
+    db
+      .select({
+        id: tagHistory.id,
+        at: tagHistory.at,
+        name: tagHistory.name,
+        ...before,
+        isFirst: sql<number>`coalesce((select e.at from tag_history e
+          where e.repository_id = tag_history.repository_id and e.name = tag_history.name
+            and e.id < tag_history.id order by e.id desc limit 1), 0) <= ${from}`,
+      })
+      .from(tagHistory)
+      .where(and(eq(tagHistory.repositoryId, repositoryId), when))
+      .orderBy(asc(tagHistory.at), asc(tagHistory.id))
+      .limit(limit)
+  const asked = { repositoryId: number, from: number, at: number, limit: number }
+  const movedAt = statement(db, { ...asked, id: number }, ({ at, id, ...rest }) =>
+    moves(rest, and(eq(tagHistory.at, at), gt(tagHistory.id, id))),
   )
+  const movedAfter = statement(db, asked, ({ at, ...rest }) => moves(rest, gt(tagHistory.at, at)))
   const goneWith = statement(
     db,
     { repositoryId: number, at: number, after: number, limit: number },
@@ -212,5 +214,5 @@ function walkStatements(db: Db) {
         .orderBy(asc(tagHistory.id))
         .limit(limit),
   )
-  return { lastId, moved, goneWith }
+  return { lastId, movedAt, movedAfter, goneWith }
 }
