@@ -112,6 +112,7 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
     ...listenerOptions(config, everywhere, tls !== undefined),
     tls: tls && { credentials: tls.credentials(), authority: tls.authority },
   }
+  for (const one of [served.frontDoor, auth.authenticator]) services.idleMemory.add(one)
   if (auth.access.isOpen) log.warn(OPEN_WARNING)
   const opened = [() => schedule.stop(), () => tls?.close(), crash.close, services.close]
   const listenMirror = ({ upstream: name, address }: (typeof mirrors)[number]) => {

@@ -80,9 +80,20 @@ export class Attempts {
     }
   }
 
+  /** Forgets the failures that no longer count. */
+  releaseMemory(): void {
+    for (const table of [this.accounts, this.addresses]) {
+      for (const [key, { at }] of [...table.entries()]) if (!this.counts(at)) table.delete(key)
+    }
+  }
+
   private find(table: LRUCache<string, Failures>, key: string): Failures | undefined {
     const found = table.get(key)
-    return found && found.at + REMEMBERED_MILLISECONDS > this.now() ? found : undefined
+    return found && this.counts(found.at) ? found : undefined
+  }
+
+  private counts(at: number): boolean {
+    return at + REMEMBERED_MILLISECONDS > this.now()
   }
 
   private secondsLeft(table: LRUCache<string, Failures>, key: string): number {

@@ -156,6 +156,14 @@ export class Authenticator {
     }
   }
 
+  /** Forgets the identities and failures that no longer count. */
+  releaseMemory(): void {
+    const now = this.options.now()
+    for (const [key, { until }] of [...this.remembered.entries()])
+      if (until <= now) this.remembered.delete(key)
+    this.options.attempts.releaseMemory()
+  }
+
   private async prove(header: string, address: string): Promise<Proved> {
     const [, scheme = '', value = ''] = /^(\S+) +(\S+)$/.exec(header) ?? []
     switch (scheme.toLowerCase()) {

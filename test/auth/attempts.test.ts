@@ -109,3 +109,11 @@ test('failed logins: the count is forgotten after an hour', () => {
   for (let count = 0; count < 5; count++) fail('alice')
   expect(secondsLeft('alice')).toBe(0)
 })
+
+test('failed logins: releasing memory forgets only failures that no longer count', () => {
+  const { clock, attempts, fail, secondsLeft } = make()
+  for (let count = 0; count < 6; count++) fail('alice')
+  clock.now += 1000
+  attempts.releaseMemory()
+  expect(secondsLeft('alice')).toBe(1)
+})

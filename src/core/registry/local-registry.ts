@@ -21,7 +21,10 @@ export function localRegistry(options: LocalOptions): LocalRegistry {
   const small = new SmallBlobs(metadata, options.blobs)
   const blobs = localBlobs(options, cache, small)
   return {
-    releaseMemory: () => small.releaseMemory(),
+    releaseMemory() {
+      cache.clear()
+      small.releaseMemory()
+    },
     usage: new Usage(metadata, options.now),
     manifests: localManifests(options, cache, configReader(blobs, small)),
     blobs,

@@ -64,6 +64,11 @@ export class FrontDoor {
     if (refused !== undefined) throw refused
   }
 
+  /** Forgets the requests whose responses have been sent. */
+  releaseMemory(): void {
+    this.outgoing.releaseMemory()
+  }
+
   /** Returns the response, or another one if too many are being sent. */
   private async send(arrival: Arrival, answered: Response): Promise<Response> {
     const { request } = arrival

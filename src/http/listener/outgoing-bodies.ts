@@ -94,6 +94,11 @@ export class OutgoingBodies {
     return undefined
   }
 
+  /** Forgets the requests whose responses have ended. */
+  releaseMemory(): void {
+    this.look()
+  }
+
   /** Removes the responses that have ended. */
   private look(): void {
     this.sending = this.sending.filter(({ arrival }) => arrival.isOpen())

@@ -152,3 +152,14 @@ test('outgoing bodies: a client at its limit can still sign in, push and pull bl
   expect(await ask('/v2/app/manifests/1', 'PUT', sized(1))).toBe(200)
   for (const path of ['/v2/', '/token', '/livez']) expect(await ask(path, 'GET', sized(1))).toBe(200)
 })
+
+test('outgoing bodies: releasing memory looks once at each response, and keeps those that are being sent', () => {
+  const bodies = new OutgoingBodies(1)
+  const [done, open] = [new Requested('192.0.2.1'), new Requested('192.0.2.2')]
+  for (const one of [done, open]) bodies.begin(one, sized(10 * MiB))
+  done.open = false
+  bodies.releaseMemory()
+  bodies.releaseMemory()
+  expect([done.looks, open.looks]).toEqual([1, 2])
+  expect(bodies.begin(new Requested('192.0.2.2'), sized(25 * MiB))).toMatchObject({ status: 429 })
+})
