@@ -20,14 +20,14 @@ import type { Upstream } from './upstream.ts'
 import { UpstreamError } from './upstream-error.ts'
 import type { UpstreamSet } from './upstream-set.ts'
 
-/** Blobs up to this size are sent when they are here whole, with their length. */
+/** Blobs up to this size are sent only when they are complete. */
 const WHOLE_BYTES_MAX = 64 * 1024
 
-/** How far a fetch goes for one request. */
+/** The limits of one request's fetch. */
 interface FetchLimits {
-  /** When its client must have a status line, in milliseconds by the monotonic clock. */
+  /** The time by which the client must get a status line, in milliseconds of the monotonic clock. */
   until: number
-  /** How often it may begin anew, for what has changed meanwhile. */
+  /** How many attempts are left. The state may change during each. */
   attempts: number
 }
 
@@ -38,19 +38,19 @@ export interface CachedBlobsOptions {
   fills: Fills
   room: Room
   locks: DigestLocks
-  /** The stored blobs whose bytes are damaged: a fill replaces them. */
+  /** Stored blobs with damaged bytes. A fill replaces them. */
   damaged: { isHidden(digest: Digest): boolean }
   lastUse: LastUse
   now: () => number
   monotonic: () => number
-  /** Until a first answer is here. */
+  /** How long the upstream may take until its first response. */
   firstByteMs: number
   stallSecondsMax: number
   onRequest(upstream: string, result: 'hit' | 'miss' | 'joined' | 'through'): void
   onHitRead(bytes: number): void
 }
 
-/** The blobs of a registry whose repositories under the names of upstreams are cached from there. */
+/** Blobs, where repositories whose names begin with an upstream's are cached from there. */
 export class CachedBlobs implements Blobs {
   private readonly options: CachedBlobsOptions
   readonly sizes: Flights
@@ -60,7 +60,7 @@ export class CachedBlobs implements Blobs {
     this.sizes = new Flights(options.monotonic)
   }
 
-  /** HEAD of what is not here asks the upstream, and fetches nothing. */
+  /** Asks the upstream for the size of a blob that is not cached. Fetches nothing. */
   getSize(...[repository, digest, principal]: Parameters<Blobs['getSize']>): Promise<number> {
     const { local, upstreams } = this.options
     const upstream = upstreams.of(repository)
@@ -113,7 +113,7 @@ export class CachedBlobs implements Blobs {
     return await this.options.local.delete(caller, repository, digest)
   }
 
-  /** Reads what is here. Bytes that are missing on the disk are fetched again. */
+  /** Reads a stored blob. Bytes that are missing on the disk are fetched again. */
   private async read(
     here: OpenBlob,
     range: ByteRange,
@@ -156,8 +156,9 @@ export class CachedBlobs implements Blobs {
   }
 
   /**
-   * A digest alone proves nothing. What the upstream has brought for another of its repositories is lent where a
-   * manifest here names it; for everything else the upstream must say that this repository has it.
+   * Knowing a digest does not prove access. A blob that was cached for another repository of the same upstream is
+   * linked if a cached manifest of this repository names it. Otherwise the upstream must confirm that this repository
+   * has the blob.
    */
   private async fetch(
     upstream: Upstream,
@@ -183,7 +184,7 @@ export class CachedBlobs implements Blobs {
     const find = () => fills.find(digest)
     const isStored = () => metadata.blobs.isStored(digest) && !damaged.isHidden(digest)
     const fill = await room.admit(find, size, () => {
-      // Another fill may have ended meanwhile.
+      // Another fill may have ended in the meantime.
       isHere = isStored() && this.isLendable(digest, upstream)
       return isHere ? undefined : this.begin(order)
     })
@@ -199,7 +200,7 @@ export class CachedBlobs implements Blobs {
     return await this.join(fill, repository, limits)
   }
 
-  /** What the same upstream has brought, or brings, for another repository; a manifest of this one names it. */
+  /** Opens a blob that the same upstream has sent, or is sending, for another repository, and that a manifest names. */
   private async findOwn(
     upstream: Upstream,
     repository: RepositoryName,
@@ -233,8 +234,8 @@ export class CachedBlobs implements Blobs {
   }
 
   /**
-   * A body that follows a fill, when its first byte is here; a small one when it is here whole. Bun (1.4.5) sends no
-   * status line before a stream's first byte, so that is what clients are kept waiting for.
+   * Returns a body that follows a fill once its first byte has arrived, or a small one once it is complete. Clients wait
+   * for the first byte, because Bun (1.4.5) sends no status line before it.
    */
   private async follow(fill: Fill, repository: RepositoryName, { until }: FetchLimits): Promise<OpenBlob> {
     const { local, monotonic } = this.options
@@ -264,7 +265,7 @@ export class CachedBlobs implements Blobs {
     }
   }
 
-  /** Links what is here; undefined when it has just gone. */
+  /** Links a stored blob into the repository. Returns undefined if it has just been removed. */
   private async lend(
     repository: RepositoryName,
     digest: Digest,

@@ -5,7 +5,7 @@ import type { Upstream } from './upstream.ts'
 /** What a fill fetches. */
 export interface FillOrder {
   digest: Digest
-  /** Bytes. */
+  /** In bytes. */
   size: number
   upstream: Upstream
   repository: RepositoryName

@@ -12,10 +12,10 @@ import { withoutFirst } from './stream-rest.ts'
 import type { FetchedBlob, Upstream } from './upstream.ts'
 import { UpstreamError } from './upstream-error.ts'
 
-/** A fill that has brought nothing for so long gives its place to another one. */
+/** A fill that has received nothing for this long gives its place to another one. */
 const PLACE_MILLISECONDS = 5000
 
-/** Bytes that are written to a client at once. The first write is small, so that all clients of a turn get one soon. */
+/** The size of one write to a client. The first write is small, so that many new clients are served in one turn. */
 const WRITE_BYTES = 128 * 1024
 const FIRST_WRITE_BYTES = 16 * 1024
 
@@ -25,19 +25,19 @@ export interface FillContext {
   pace: Pace
   /** Aborted when the server stops, or the upstream is removed. */
   signal: AbortSignal
-  /** Until an answer's headers are here. */
+  /** How long the headers of a response may take. */
   deadlineMs: number
-  /** A body that brings nothing for so long is given up. */
+  /** How long a response may send nothing before it is aborted. */
   stallSecondsMax: number
-  /** A fill that takes longer altogether is ended. */
+  /** How long a fill may take in total. */
   totalSecondsMax: number
-  /** Waits, or throws when the signal is aborted. */
+  /** Waits. Rejects when the signal is aborted. */
   pause(milliseconds: number): Promise<void>
-  /** Takes a place among all fills, and among those of the upstream; answers how to give it back. */
+  /** Takes a place among all fills and among the upstream's. Returns a function that gives it back. */
   takePlace(upstream: Upstream): Promise<() => void>
-  /** Makes room after the disk was full. */
+  /** Frees space after the disk was full. */
   onDiskFull(bytes: number): Promise<void>
-  /** Makes the verified bytes durable, names them in the repositories, and drops what the fill has kept. */
+  /** Makes the verified bytes durable, links them into the repositories, and deletes the partial file. */
   publish(fill: Fill): Promise<void>
   onEnd(fill: Fill, failure: Error | undefined): void
   onReceived(upstream: string, bytes: number): void
@@ -45,20 +45,20 @@ export interface FillContext {
 }
 
 /**
- * One blob that comes from an upstream, for all who ask for it. It goes on without its clients, and from the byte that it
- * has when a connection breaks. Clients follow its file: each gets the last byte of its body or range only when the
- * digest is verified, so none ever completes a wrong one.
+ * The download of one blob, which all its clients share. It continues when clients disconnect, and resumes at the next
+ * byte when the connection breaks. Clients read the growing file. Each gets the last byte of its body or range only
+ * after the digest has been verified, so no client ever completes a wrong one.
  */
 export class Fill {
   readonly order: FillOrder
   readonly id: string
-  /** The repositories that asked, which the blob is named in when it is here. */
+  /** The repositories that requested the blob. It is linked into them when it is complete. */
   readonly repositories: Set<RepositoryName>
-  /** Settled when it has ended; rejects with what it ended with. */
+  /** Resolves when the blob is published. Rejects if the fill fails. */
   readonly ended: Promise<void>
-  /** Settled when an answer of the upstream has come, or a failure that ends it. */
+  /** Resolves when the upstream has responded. Rejects if the fill fails before. */
   readonly begun: Promise<void>
-  /** Clients that it was given to. */
+  /** How many clients have joined. */
   followed = 0
   private readonly context: FillContext
   private readonly begin = Promise.withResolvers<void>()
@@ -70,15 +70,15 @@ export class Fill {
   private file: Promise<GrowingFile> | undefined
   private followers = 0
   private isOver = false
-  /** What is here came in more than one part, the first perhaps from an earlier process. */
+  /** Whether the bytes came in more than one part, the first perhaps in an earlier process. */
   private isPieced = false
-  /** A client may have bytes of what is here. */
+  /** Whether a client may have received bytes. */
   private isSent = false
   /** Aborted when the server stops, or the fill has taken too long. */
   private readonly signal: AbortSignal
   private readonly total: Deadline
 
-  /** @param id no other fill of the process has the same */
+  /** @param id unique in this process */
   constructor(order: FillOrder, id: string, context: FillContext) {
     this.order = order
     this.id = id
@@ -97,17 +97,17 @@ export class Fill {
     this.ended.catch(() => {})
   }
 
-  /** Bytes that are here. */
+  /** The received bytes. */
   get received(): number {
     return this.have
   }
 
-  /** Waits until the first byte of a range may be sent; rejects when the fill ends without it. */
+  /** Waits until the first byte of a range may be sent. Rejects if the fill ends without it. */
   async reach({ start, end }: ByteRange): Promise<void> {
     await this.waitFor(start, end)
   }
 
-  /** A body that follows the fill. */
+  /** Returns a body that follows the fill. */
   follow(range: ByteRange): FedBody {
     return { feed: (sink) => this.feed(range, sink) }
   }
@@ -139,7 +139,7 @@ export class Fill {
     }
   }
 
-  /** Waits until more than `at` bytes of a body that ends at `end` may be sent; answers how many. */
+  /** Waits until bytes after `at` of a body that ends at `end` may be sent. Returns the offset up to which they may. */
   private async waitFor(at: number, end: number): Promise<number> {
     for (;;) {
       const limit = this.isVerified ? end : Math.min(this.have, end - 1)
@@ -163,7 +163,7 @@ export class Fill {
     try {
       await this.fetchAll()
       if (!(await this.verify())) {
-        // The part that was here may be what is wrong: without it, the rest is worth another try.
+        // The earlier part may be the wrong one, so everything is fetched again.
         if (!this.isPieced || this.isSent) throw this.otherContent()
         await this.fetchAll()
         if (!(await this.verify())) throw this.otherContent()
@@ -202,7 +202,7 @@ export class Fill {
       } catch (error) {
         this.have = await store.getSize(upload)
         this.signal.throwIfAborted()
-        // Clients have bytes of it: they must not get others of another beginning.
+        // Clients have received bytes, and must not get the rest of other content.
         if (this.have < before) throw error
         if (error instanceof UpstreamError && error.kind === 'wrong') await this.startOver()
         failures = this.have > before ? 0 : failures + 1
@@ -217,7 +217,7 @@ export class Fill {
     this.begin.resolve()
   }
 
-  /** One request: from the byte that is here to the end, or as far as the answer goes. */
+  /** Sends one request for the missing bytes. The response may end early. */
   private async fetchOn(avoid: number): Promise<void> {
     const { store, reads, deadlineMs, stallSecondsMax, onReceived } = this.context
     const { signal } = this
@@ -269,7 +269,7 @@ export class Fill {
     }
   }
 
-  /** Whether what is here has the digest; otherwise it is dropped. */
+  /** Reports whether the received bytes have the digest. If not, deletes them. */
   private async verify(): Promise<boolean> {
     const { store } = this.context
     const { digest } = this.order

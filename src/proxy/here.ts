@@ -1,6 +1,6 @@
 import { RegistryError } from '../oci/error.ts'
 
-/** What the promise brings; undefined for what is not here. */
+/** Returns the promise's result, or undefined if it rejects with a 404. */
 export async function unlessUnknown<T>(promise: Promise<T>): Promise<T | undefined> {
   try {
     return await promise
