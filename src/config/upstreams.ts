@@ -123,11 +123,16 @@ export function upstreamSettings(upstream: UpstreamConfig, isOffline: boolean): 
   }
 }
 
+/** Masks the credentials of a URL in a text. */
+export function maskCredentials(text: string): string {
+  return text.replace(/\/\/.*@/, '//***@')
+}
+
 function urlOf(name: string, setting: string, text: string): URL {
   const url = URL.parse(text)
   if (url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '') return url
   throw new ConfigError(
-    `upstream ${name}: ${setting} is ${JSON.stringify(text.replace(/\/\/.*@/, '//***@'))}: expected https://HOST or https://HOST:PORT`,
+    `upstream ${name}: ${setting} is ${JSON.stringify(maskCredentials(text))}: expected https://HOST or https://HOST:PORT`,
   )
 }
 

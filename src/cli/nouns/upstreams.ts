@@ -1,6 +1,7 @@
 import { apiPath } from '../admin-client.ts'
 import { CommandError, EXIT } from '../failure.ts'
-import { field, formatCount } from '../output/format.ts'
+import { type Format, field, formatCount, formatRelativeTime, formatTime } from '../output/format.ts'
+import { sanitize } from '../output/terminal.ts'
 import { card, change, create, listing, readToDestroy } from '../requests.ts'
 import type { Noun } from '../verb.ts'
 import {
@@ -18,6 +19,19 @@ interface Check {
   message: string
 }
 
+/** Formats the latest check of an upstream: `ok 3 minutes ago`, `failed 3 minutes ago`, or `-` without one. */
+const formatShortCheck: Format = (upstream, terminal) => {
+  const { lastCheck } = upstream as { lastCheck?: Check & { at: string } }
+  if (lastCheck === undefined) return '-'
+  return `${lastCheck.reachable ? 'ok' : 'failed'} ${formatTime(lastCheck.at, terminal)}`
+}
+
+/** Formats a check with its time and, if it failed, the reason. */
+const formatCheck: Format = (check, terminal) => {
+  const { at, reachable, message } = check as Check & { at: string }
+  return `${reachable ? 'ok' : 'failed'} ${formatRelativeTime(at, terminal)}${reachable ? '' : `: ${sanitize(message)}`}`
+}
+
 /** `cay upstream` */
 export const upstreams: Noun = {
   summary: 'Manage upstreams, the registries whose content is cached',
@@ -33,6 +47,7 @@ export const upstreams: Noun = {
             field('state', 'state'),
             field('url', 'url'),
             field('pulls left', 'pullsRemaining'),
+            field('last check', '', formatShortCheck),
             field('configured in', 'configuredIn'),
           ],
           'There are no upstreams: use cay upstream create docker.io, or [[upstream]] in cay.toml.',
@@ -48,6 +63,7 @@ export const upstreams: Noun = {
           field('URL', 'url'),
           field('Mirrors', 'mirrors'),
           field('Credentials', 'credentialsSet', (value) => (value === true ? 'set' : 'none')),
+          field('Last check', 'lastCheck', formatCheck),
           field('Configured in', 'configuredIn'),
           ...SETTING_FIELDS,
           field('Pulls left', 'pullsRemaining', formatCount),

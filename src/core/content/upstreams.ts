@@ -1,6 +1,7 @@
 import type { SettingSources } from '../../config/config.ts'
 import type { Config } from '../../config/config-schema.ts'
 import type { ManagedUpstream } from '../../config/upstream-schema.ts'
+import { maskCredentials } from '../../config/upstreams.ts'
 import type { Write } from '../../domain/caller.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { registryError } from '../../oci/error.ts'
@@ -20,6 +21,8 @@ export interface UpstreamState {
   pullLimit: number | undefined
   /** Where it is configured; undefined for one that is managed with the API. */
   configuredIn: string | undefined
+  /** Undefined before the first check since the server started or its settings changed. */
+  lastCheck: LastCheck | undefined
 }
 
 /** Settings and version are of one that is managed with the API. */
@@ -35,15 +38,23 @@ export interface UpstreamCheck {
   message: string
 }
 
+/** The latest check of an upstream. */
+export interface LastCheck extends UpstreamCheck {
+  /** When it ended. */
+  at: number
+}
+
 export interface UpstreamOptions {
   metadata: Metadata
   cache: ProxyCache
   config: Config
   settingSources: SettingSources
+  /** Milliseconds since 1970. */
+  now: () => number
 }
 
 /** Lists, shows and checks upstreams, and changes those that are not configured elsewhere. */
-export function upstreamService({ metadata, cache, config, settingSources }: UpstreamOptions) {
+export function upstreamService({ metadata, cache, config, settingSources, now }: UpstreamOptions) {
   const { upstream: upstreamSource = 'the configuration' } = settingSources
   const { upstreams } = cache
   const isOffline = config.cache.offline
@@ -57,8 +68,9 @@ export function upstreamService({ metadata, cache, config, settingSources }: Ups
     if (upstream !== undefined) return upstream
     throw registryError('NOT_FOUND', `there is no upstream ${name}`)
   }
+  const checks = upstreamChecks(now)
   const toState = (upstream: Upstream) =>
-    stateOf(upstream, configured.has(upstream.name) ? upstreamSource : undefined)
+    stateOf(upstream, configured.has(upstream.name) ? upstreamSource : undefined, checks.last(upstream))
   /** Applies the upstream's current settings in the database. Of two concurrent changes, the last one wins. */
   const apply = async (name: string) => {
     const row = await metadata.upstreams.find(name)
@@ -77,7 +89,7 @@ export function upstreamService({ metadata, cache, config, settingSources }: Ups
     },
 
     /** Checks that an upstream is reachable and accepts our credentials. */
-    check: (name: string): Promise<UpstreamCheck> => upstreamOf(name).reach(),
+    check: (name: string): Promise<UpstreamCheck> => checks.run(upstreamOf(name)),
 
     /**
      * Adds or replaces an upstream. Returns whether it is new.
@@ -112,9 +124,26 @@ export function upstreamService({ metadata, cache, config, settingSources }: Ups
   }
 }
 
+/** Checks upstreams, and keeps the latest result of each in memory. */
+function upstreamChecks(now: () => number) {
+  /** Changing an upstream replaces its object, so a check of its former settings is forgotten. */
+  const latest = new WeakMap<Upstream, LastCheck>()
+  return {
+    last: (upstream: Upstream): LastCheck | undefined => latest.get(upstream),
+
+    async run(upstream: Upstream): Promise<UpstreamCheck> {
+      const reached = await upstream.reach()
+      const check = { ...reached, message: maskCredentials(reached.message) }
+      latest.set(upstream, { ...check, at: now() })
+      return check
+    },
+  }
+}
+
 function stateOf(
   { name, settings, isUp, pullsLeft }: Upstream,
   configuredIn: string | undefined,
+  lastCheck: LastCheck | undefined,
 ): UpstreamState {
   const [url, ...mirrors] = settings.urls
   const { username, token } = settings.credentials
@@ -127,5 +156,6 @@ function stateOf(
     pullsRemaining: pullsLeft?.remaining,
     pullLimit: pullsLeft?.limit,
     configuredIn,
+    lastCheck,
   }
 }

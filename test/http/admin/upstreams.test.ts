@@ -4,7 +4,7 @@ import { startCache } from '../../support/cache.ts'
 import { EMPTY, imageManifest } from '../../support/content.ts'
 import { pushImage } from '../../support/push.ts'
 import { startInProcess, type TestServer, type TestServerOptions } from '../../support/server.ts'
-import { FakeUpstream, head } from '../../support/upstream.ts'
+import { FakeUpstream, head, reply } from '../../support/upstream.ts'
 
 let resources: AsyncDisposableStack
 let data: string
@@ -139,6 +139,32 @@ test('upstreams: a secret can be set but not read, and is dropped when the URL c
   expect(all).toContain('upstream.create')
   expect(all).toContain('upstream.change')
   expect(all).not.toMatch(/a-secret|another-secret/)
+})
+
+test('upstreams: the last check is shown until a restart or a change of the settings', async () => {
+  await ask('PUT', PATH, { url: fake.url })
+  const lastCheck = async () => {
+    const { lastCheck } = JSON.parse((await ask('GET', PATH)).text)
+    const { items } = JSON.parse((await ask('GET', '/upstreams')).text)
+    expect(items[0].lastCheck).toEqual(lastCheck)
+    return lastCheck
+  }
+  expect(await lastCheck()).toBeUndefined()
+  const reached = JSON.parse((await ask('POST', `${PATH}/check`)).text)
+  expect(reached.reachable).toBe(true)
+  const first = await lastCheck()
+  expect(first).toEqual({ ...reached, at: expect.stringMatching(/^\d{4}-.*Z$/) })
+  fake.on(/GET \/v2\//, () => reply(401, { 'www-authenticate': 'Bearer realm="//me:a-secret@"' }, ''))
+  const refused = JSON.parse((await ask('POST', `${PATH}/check`)).text)
+  expect(refused).toMatchObject({ reachable: false, message: expect.stringContaining('//***@') })
+  const second = await lastCheck()
+  expect(second).toEqual({ ...refused, at: expect.any(String) })
+  expect(Date.parse(second.at)).toBeGreaterThanOrEqual(Date.parse(first.at))
+  await ask('PUT', PATH, { url: fake.url, connections: 2 })
+  expect(await lastCheck()).toBeUndefined()
+  await ask('POST', `${PATH}/check`)
+  await restart()
+  expect(await lastCheck()).toBeUndefined()
 })
 
 test('upstreams: a change checks its precondition', async () => {

@@ -4,10 +4,20 @@ import {
   UpstreamSchema,
   UpstreamSecretsSchema,
 } from '../../../config/upstream-schema.ts'
+import type { UpstreamCheck, UpstreamState } from '../../../core/content/upstreams.ts'
 import { type AdminContext, type Answering, controller } from '../context.ts'
 import { omitAbsent } from '../omit-absent.ts'
 import { markCreated, operation, tagged } from '../operation.ts'
-import { Count, integer, pageOf } from '../schemas.ts'
+import { Count, integer, pageOf, Time } from '../schemas.ts'
+
+const CheckModel = t.Object(
+  {
+    reachable: t.Boolean({ description: 'Whether it responds and accepts the credentials' }),
+    durationMilliseconds: Count,
+    message: t.String({ example: 'docker.io answers' }),
+  },
+  { description: 'The result of the check' },
+)
 
 const UpstreamModel = t.Object(
   {
@@ -32,18 +42,24 @@ const UpstreamModel = t.Object(
         example: '/var/lib/cay/cay.toml',
       }),
     ),
+    lastCheck: t.Optional(
+      t.Object(
+        { at: Time, ...CheckModel.properties },
+        {
+          description:
+            'The latest check. Absent before the first one since the server started or its settings changed',
+          example: {
+            at: '2026-01-31T12:00:00.000Z',
+            reachable: true,
+            durationMilliseconds: 120,
+            message: 'docker.io answers',
+          },
+        },
+      ),
+    ),
     settings: t.Optional(t.Partial(ManagedUpstreamSchema)),
   },
   { description: 'An upstream' },
-)
-
-const CheckModel = t.Object(
-  {
-    reachable: t.Boolean({ description: 'Whether it responds and accepts the credentials' }),
-    durationMilliseconds: Count,
-    message: t.String({ example: 'docker.io answers' }),
-  },
-  { description: 'The result of the check' },
 )
 
 /** Refuses unknown settings. With `additionalProperties: false`, Elysia would drop them silently. */
@@ -109,10 +125,10 @@ export function upstreams(context: AdminContext) {
   const { upstreamStates } = context.content
   const show = async (name: string, set: Answering) => {
     const { version, ...state } = await upstreamStates.get(name)
-    return version === undefined ? omitAbsent(state) : tagged(set, { ...state, version }, omitAbsent)
+    return version === undefined ? toAnswer(state) : tagged(set, { ...state, version }, toAnswer)
   }
   return controller(context, 'upstreams', '/upstreams')
-    .get('', () => ({ items: upstreamStates.list().map(omitAbsent) }), OPERATIONS.list)
+    .get('', () => ({ items: upstreamStates.list().map(toAnswer) }), OPERATIONS.list)
     .get('/:name', ({ params: { name }, set }) => show(name, set), { params, ...OPERATIONS.get })
     .put(
       '/:name',
@@ -129,12 +145,19 @@ export function upstreams(context: AdminContext) {
       },
       { params, ...OPERATIONS.remove },
     )
-    .post(
-      '/:name/check',
-      async ({ params: { name } }) => {
-        const { isReached: reachable, milliseconds, message } = await upstreamStates.check(name)
-        return { reachable, durationMilliseconds: milliseconds, message }
-      },
-      { params, ...OPERATIONS.check },
-    )
+    .post('/:name/check', async ({ params: { name } }) => toCheck(await upstreamStates.check(name)), {
+      params,
+      ...OPERATIONS.check,
+    })
+}
+
+function toAnswer<T extends UpstreamState>({ lastCheck, ...state }: T) {
+  return omitAbsent({
+    ...state,
+    lastCheck: lastCheck && omitAbsent({ at: lastCheck.at, ...toCheck(lastCheck) }),
+  })
+}
+
+function toCheck({ isReached: reachable, milliseconds, message }: UpstreamCheck) {
+  return { reachable, durationMilliseconds: milliseconds, message }
 }
