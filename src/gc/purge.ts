@@ -45,7 +45,7 @@ export async function endWindows(
       const batch = await write(name)
       purged.repositories += batch.repositories
       manifests += batch.manifests
-      more = batch.more && batch.manifests + batch.repositories > 0
+      more = batch.more && batch.manifests + batch.repositories + batch.tags > 0
     }
     return manifests
   }

@@ -9,7 +9,7 @@ import { failureOf } from '../support/failure.ts'
 import { DAY_SECONDS, one, openMachine, two } from '../support/time-machine.ts'
 import { AT, link, open, put, remove } from '../support/writes.ts'
 
-const MANY = 1200
+const MANY = 3000
 const NONE = { windowMs: 0, graceMs: 0, untaggedDays: 0 }
 
 type Machine = Awaited<ReturnType<typeof openMachine>>
@@ -125,6 +125,29 @@ test('long writes: a rewind of many tags lets pushes go first, and can be undone
   const undone = await m.metadata.write('rewindRepository', { ...m.restore(), to: after })
   expect(undone).toMatchObject({ restored: 2, removed: MANY, lost: 0 })
   expect(m.state()).toEqual({ v7: two.digest, new: two.digest })
+})
+
+test('long writes: tags that an interrupted deletion left are collected in parts', async () => {
+  for (const name of ['collectManifests', 'purgeManifests'] as const) {
+    await using m = await openWithMany()
+    {
+      using db = new Database(join(m.folder, 'cay.db'))
+      db.run(`update manifest set deleted_at = ${m.clock.time}`)
+    }
+    m.clock.advance()
+    const { time } = m.clock
+    const target = { repository: m.restore().repository, digest: undefined, pushedAt: 0 }
+    const call = { ...m.who(), ...target, until: time, garbageWindow: NONE, limit: 100 }
+    const first = await m.metadata.write(name, call)
+    expect([first.more, first.manifests, first.tags > 0, first.tags <= MANY]).toEqual([true, 0, true, true])
+    let { tags } = first
+    for (let { more } = first; more; ) {
+      const batch = await m.metadata.write(name, call)
+      more = batch.more
+      tags += batch.tags
+    }
+    expect([tags, tagsOf(m), m.sql('select id from manifest')]).toEqual([MANY + 1, 0, []])
+  }
 })
 
 test('long writes: a repository with immutable tags is rewound as a whole or not at all', async () => {

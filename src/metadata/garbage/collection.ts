@@ -135,14 +135,17 @@ function purgeMarked(db: Db, reach: Reachability, purge: ManifestPurge['purge'])
     // A client may have found one of them here as part of an index, and then has a grace period to reference it.
     const since = until - garbageWindow.windowMs + garbageWindow.graceMs
     const batch = batchOf({ stale: rows.length > 0 ? 'content' : undefined })
-    const done = within(rows, (row) => {
+    const isOver = partTime()
+    const purgeOne = (row: PurgedManifest) => {
       if (row.deletedAt === null && reached.get({ id: row.id }) !== undefined) return reach.reached(row.id)
-      const { bytes, tags } = purge(row, at, since)
+      const { bytes, tags, isUnfinished } = purge(row, { at, since, isOver })
       batch.bytes += bytes
       batch.tags += tags
-      batch.manifests++
-    })
-    return { ...batch, more: rows.length === limit || done < rows.length }
+      if (isUnfinished) batch.more = true
+      else batch.manifests++
+    }
+    const done = within(rows, purgeOne, isOver)
+    return { ...batch, more: batch.more || rows.length === limit || done < rows.length }
   }
 }
 

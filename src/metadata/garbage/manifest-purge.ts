@@ -1,11 +1,12 @@
 import { eq, sql } from 'drizzle-orm'
 import { SYSTEM } from '../../domain/caller.ts'
 import { digestFromBytes } from '../../oci/digest.ts'
-import { companionTags, type RepositoryName } from '../../oci/reference.ts'
+import { companionTags, type RepositoryName, type Tag } from '../../oci/reference.ts'
 import type { ManifestRows } from '../content/manifest-rows.ts'
 import type { TagRows } from '../content/tag-rows.ts'
 import type { Db } from '../database.ts'
 import type { RecordEvent } from '../events.ts'
+import { within } from '../part-time.ts'
 import { manifest, manifestBytes, manifestDigest, manifestReference, repositoryBlob } from '../schema.ts'
 import { bytes, number, statement } from '../statement.ts'
 import type { Reachability } from './reachability.ts'
@@ -19,6 +20,24 @@ export interface PurgedManifest {
   size: number
   deletedAt: number | null
 }
+
+/** When a manifest is removed, and what remains is garbage, in milliseconds since 1970. */
+interface PurgeStep {
+  at: number
+  since: number
+  releasedAt?: number
+  /** Reports whether the part's time is over. */
+  isOver: () => boolean
+}
+
+interface PurgeResult {
+  bytes: number
+  tags: number
+  isUnfinished: boolean
+}
+
+/** How many tags are read at once. */
+const TAGS_READ = 200
 
 export type ManifestPurge = ReturnType<typeof manifestPurge>
 
@@ -50,27 +69,37 @@ export function manifestPurge(
     /**
      * Removes a manifest from a repository that stays. What only it references is garbage since `since`, and its
      * blobs since `releasedAt`. Tags that belong to it by their names are removed with it. Returns the bytes that are
-     * freed, and the number of removed tags.
+     * freed, and the number of removed tags. If the time is over before the last tag, the manifest stays: the next
+     * call continues.
      */
-    purge(row: PurgedManifest, at: number, since: number, releasedAt = at): { bytes: number; tags: number } {
+    purge(row: PurgedManifest, { at, since, releasedAt = at, isOver }: PurgeStep): PurgeResult {
       const { repositoryId, repository } = row
       const digests = [row.digest, ...otherDigests.all({ id: row.id }).map(({ digest }) => digest)].map(
         digestFromBytes,
       )
+      let removed = 0
+      const removeTag = (tag: Tag) => {
+        const found = tags.find(repositoryId, tag, at)
+        if (found === undefined) return
+        tags.remove(repositoryId, tag, found, { caller: SYSTEM, at, act: 'tag.delete' })
+        recordEvent({ type: 'tag.delete', repository, tag }, SYSTEM, at)
+        removed++
+      }
+      // An interrupted deletion leaves tags, of which there may be very many.
+      for (;;) {
+        const names = tags.pointingAt(row.id, TAGS_READ)
+        // Each call removes at least one, so that it makes progress even if its thread was not running meanwhile.
+        if (within(names, removeTag, () => removed > 0 && isOver()) < names.length)
+          return { bytes: 0, tags: removed, isUnfinished: true }
+        if (names.length < TAGS_READ) break
+      }
       if (row.deletedAt === null) {
         rows.hide(row.id, at)
         reach.vanished(row.id, since)
         recordEvent({ type: 'manifest.delete', repository, digest: digestFromBytes(row.digest) }, SYSTEM, at)
       }
-      let removed = 0
-      for (const tag of [...digests.flatMap(companionTags), ...tags.pointingAt(row.id)]) {
-        const found = tags.find(repositoryId, tag, at)
-        if (found === undefined) continue
-        tags.remove(repositoryId, tag, found, { caller: SYSTEM, at, act: 'tag.delete' })
-        recordEvent({ type: 'tag.delete', repository, tag }, SYSTEM, at)
-        removed++
-      }
-      return { bytes: remove(row, releasedAt), tags: removed }
+      for (const tag of digests.flatMap(companionTags)) removeTag(tag)
+      return { bytes: remove(row, releasedAt), tags: removed, isUnfinished: false }
     },
   }
 }

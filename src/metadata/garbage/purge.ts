@@ -6,7 +6,7 @@ import type { RepositoryName } from '../../oci/reference.ts'
 import type { RepositoryRows } from '../content/repository-writes.ts'
 import type { Db } from '../database.ts'
 import type { RecordEvent } from '../events.ts'
-import { within } from '../part-time.ts'
+import { partTime, within } from '../part-time.ts'
 import { manifest, repository } from '../schema.ts'
 import type { Stale } from '../stale.ts'
 import { bytes, number, optional, statement, text } from '../statement.ts'
@@ -31,6 +31,8 @@ export interface PurgeCall extends PurgeTarget, Write {
 export interface PurgeBatch {
   repositories: number
   manifests: number
+  /** Tags that were left of interrupted deletions. */
+  tags: number
   more: boolean
   stale: Stale | undefined
 }
@@ -44,6 +46,14 @@ const isIn = ({ repository, digest }: { repository: Placeholder; digest: Placeho
   and (${digest} is null or manifest.digest = ${digest}
     or manifest.id in (select manifest_id from manifest_digest where digest = ${digest}))`
 
+const rowOf = (call: PurgeTarget) => ({
+  repository: call.repository ?? null,
+  digest: call.digest === undefined ? null : digestToBytes(call.digest),
+})
+
+/** The time as garbage that lets content be collected one grace period after the last push. */
+const stampOf = ({ graceMs, windowMs }: GarbageWindow, pushedAt: number) => pushedAt + graceMs - windowMs
+
 /** Writes that end the undo window early, each a bounded batch. */
 export function purgeWrites(
   db: Db,
@@ -54,12 +64,6 @@ export function purgeWrites(
   }: { recordEvent: RecordEvent; purge: ManifestPurge } & Pick<RepositoryRows, 'setDeleted'>,
 ) {
   const { repositories, expire, manifests, postponeManifests, postponeBlobs } = purgeStatements(db)
-  const rowOf = (call: PurgeTarget) => ({
-    repository: call.repository ?? null,
-    digest: call.digest === undefined ? null : digestToBytes(call.digest),
-  })
-  /** The time as garbage that lets content be collected one grace period after the last push. */
-  const stampOf = ({ graceMs, windowMs }: GarbageWindow, pushedAt: number) => pushedAt + graceMs - windowMs
   return {
     /**
      * Ends the undo window of deleted repositories, and of manifests that lost their last tag, which then stay for
@@ -76,12 +80,8 @@ export function purgeWrites(
       }
       const expired = expire.all({ ...named, stamp: stampOf(garbageWindow, pushedAt), limit }).length
       const more = deleted.length === limit || expired === limit
-      return {
-        repositories: deleted.length,
-        manifests: expired,
-        more,
-        stale: expired > 0 ? 'content' : undefined,
-      }
+      const stale = expired > 0 ? 'content' : undefined
+      return { repositories: deleted.length, manifests: expired, tags: 0, more, stale }
     },
 
     /** Removes manifests whose undo window has ended. Their blobs are unreferenced since the last push. */
@@ -89,13 +89,22 @@ export function purgeWrites(
       const { caller, at, until, garbageWindow, pushedAt, limit } = call
       const before = until - garbageWindow.windowMs
       const rows = manifests.all({ ...rowOf(call), before, limit }) as PurgedManifest[]
-      const done = within(rows, (row) => {
-        purge(row, at, before, pushedAt)
-        const digest = digestFromBytes(row.digest)
-        recordEvent({ type: 'manifest.purge', repository: row.repository, digest }, caller, at)
-      })
-      const more = rows.length === limit || done < rows.length
-      return { repositories: 0, manifests: done, more, stale: done > 0 ? 'content' : undefined }
+      const isOver = partTime()
+      const purged = { manifests: 0, tags: 0 }
+      const begun = within(
+        rows,
+        (row) => {
+          const step = purge(row, { at, since: before, releasedAt: pushedAt, isOver })
+          purged.tags += step.tags
+          if (step.isUnfinished) return
+          const digest = digestFromBytes(row.digest)
+          recordEvent({ type: 'manifest.purge', repository: row.repository, digest }, caller, at)
+          purged.manifests++
+        },
+        isOver,
+      )
+      const more = rows.length === limit || purged.manifests < rows.length
+      return { repositories: 0, ...purged, more, stale: begun > 0 ? 'content' : undefined }
     },
 
     /** Corrects the marks that a purge dated by the last push, if there was a newer push meanwhile. */
