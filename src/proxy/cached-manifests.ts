@@ -29,7 +29,7 @@ export interface CachedManifestsOptions {
   freshMs: number
   staleMs: number
   deadlineMs: number
-  /** Until a first answer is here, where there is no copy. */
+  /** How long the upstream may take until its first response, if nothing is cached. */
   firstByteMs: number
   /** Parses a manifest of any media type. `payload` is what its digest is of. Throws MANIFEST_INVALID or DENIED. */
   readManifest(
@@ -41,7 +41,7 @@ export interface CachedManifestsOptions {
   onCheckFailed(upstream: Upstream, repository: RepositoryName, tag: Tag, error: UpstreamError): void
 }
 
-/** The manifests of a registry whose repositories under the names of upstreams are cached from there. */
+/** Manifests, where repositories whose names begin with an upstream's are cached from there. */
 export class CachedManifests implements Manifests {
   readonly checks: TagChecks
   private readonly options: CachedManifestsOptions
@@ -89,7 +89,7 @@ export class CachedManifests implements Manifests {
     return await this.options.local.put(...args)
   }
 
-  /** What is deleted of an upstream's is evicted: the next pull fetches it again. */
+  /** Deleting cached content evicts it. The next pull fetches it again. */
   async delete(
     ...[caller, repository, reference, precondition]: Parameters<Manifests['delete']>
   ): Promise<void> {
@@ -112,7 +112,7 @@ export class CachedManifests implements Manifests {
     await room.removeBytes(blobs)
   }
 
-  /** Evicts all that is cached in a repository, a part of it at a time. */
+  /** Evicts a whole repository, in parts. */
   async evictAll(act: Write, repository: RepositoryName): Promise<void> {
     const { metadata, room } = this.options
     for (let call = act, more = true; more; call = { ...act, condition: undefined }) {
@@ -122,13 +122,13 @@ export class CachedManifests implements Manifests {
     }
   }
 
-  /** Forgets what upstreams answered. */
+  /** Drops the cached responses of upstreams. */
   forgetAnswers(): void {
     this.flights.forget()
     this.checks.forgetAll()
   }
 
-  /** Asks for a tag now, and follows it; answers where it is. */
+  /** Checks a tag now, and moves it if it has moved at the upstream. Returns its digest. */
   async refresh(repository: RepositoryName, tag: Tag): Promise<Digest> {
     const { upstreams, local } = this.options
     const upstream = upstreams.of(repository)
@@ -142,7 +142,7 @@ export class CachedManifests implements Manifests {
     return (await local.get(repository, { tag })).digest
   }
 
-  /** Fetches what is not here; all who ask for the same wait for one request. */
+  /** Fetches a manifest. Concurrent callers share one request. */
   private async fetch(upstream: Upstream, repository: RepositoryName, reference: Reference): Promise<void> {
     const name = formatReference(reference)
     try {
@@ -160,7 +160,7 @@ export class CachedManifests implements Manifests {
     }
   }
 
-  /** Asks where a tag is, and fetches the manifest where that is not here. */
+  /** Checks a tag at the upstream, and fetches its manifest if it is not cached. */
   private async follow(upstream: Upstream, repository: RepositoryName, tag: Tag): Promise<void> {
     const { metadata, firstByteMs, now } = this.options
     const digest = await this.askForDigest(upstream, repository, tag, firstByteMs)
@@ -168,11 +168,11 @@ export class CachedManifests implements Manifests {
       await metadata.write('noteChecks', { checks: [{ repository, tag, at: now() }] })
       return
     }
-    // A manifest that is asked for by its digest cannot be that of another moment.
+    // By digest, because the tag may have moved since.
     await this.fetchOne(upstream, repository, digest === undefined ? { tag } : { digest }, tag)
   }
 
-  /** Undefined when the upstream does not say it without the manifest itself. */
+  /** Returns the digest of a tag; undefined if the upstream reports it only with the manifest. */
   private async askForDigest(upstream: Upstream, repository: RepositoryName, tag: Tag, deadlineMs: number) {
     try {
       return await upstream.checkTag(repository, { tag }, deadlineMs)
@@ -208,7 +208,7 @@ export class CachedManifests implements Manifests {
     )
   }
 
-  /** What the settings say of a tag that the upstream has no more, or refuses. */
+  /** Applies the settings for a tag that the upstream has deleted or refuses. */
   private async giveUp(
     upstream: Upstream,
     repository: RepositoryName,
@@ -226,7 +226,7 @@ export class CachedManifests implements Manifests {
   }
 }
 
-/** Blames the upstream for a manifest that this registry does not accept, unless a setting or a lack of time is why. */
+/** Throws an UpstreamError for a manifest that is malformed. Other errors are thrown unchanged. */
 async function orBlame<T>(upstream: Upstream, reading: Promise<T>): Promise<T> {
   try {
     return await reading

@@ -2,13 +2,13 @@ import type { Use } from '../metadata/cache/cached-content.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 
-/** Uses that are remembered between two writes; further ones are not noted. */
+/** The maximum uses that are recorded between two writes. */
 const USES_MAX = 20_000
 
-/** Uses of one write, so that no other write waits long for it. */
+/** The maximum uses per write, so that other writes do not wait long. */
 const USES_PER_WRITE = 500
 
-/** What was used lately, to be written together now and then: a card is written to once a minute at most. */
+/** Records when content was used. The times are written together, at most once a minute, to spare SD cards. */
 export class LastUse {
   private readonly write: (uses: Use[]) => Promise<unknown>
   private readonly now: () => number
@@ -27,7 +27,7 @@ export class LastUse {
     else if (this.uses.size < USES_MAX) this.uses.set(key, { repository, digest, isBlob, at: this.now() })
   }
 
-  /** Writes what was noted until now. */
+  /** Writes the recorded uses. */
   async flush(): Promise<void> {
     const uses = [...this.uses.values()]
     this.uses = new Map()

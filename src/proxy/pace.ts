@@ -1,6 +1,6 @@
 /**
- * Lets those who would keep the event loop busy do so much in one turn of it. The others wait for the next turn, in the
- * order in which they came, and small requests are served between.
+ * Limits the bytes that are sent in one turn of the event loop, so that small requests are served in between. Senders
+ * beyond the limit wait for the next turn, in order.
  */
 export class Pace {
   private readonly bytesPerTurn: number
@@ -13,7 +13,7 @@ export class Pace {
     this.left = bytesPerTurn
   }
 
-  /** Takes so many bytes of a turn; undefined when it may go on at once. */
+  /** Takes bytes of the current turn. Returns undefined if they may be sent now. */
   take(bytes: number): Promise<void> | undefined {
     this.schedule()
     if (this.waiting.length === 0 && this.left > 0) {

@@ -3,10 +3,10 @@ import type { RepositoryName, Tag } from '../oci/reference.ts'
 import type { Upstream } from './upstream.ts'
 import { UpstreamError, type UpstreamErrorKind } from './upstream-error.ts'
 
-/** Tags whose last check is remembered. */
+/** The maximum tags whose last check is in memory. */
 const TAGS_MAX = 50_000
 
-/** How long after a failed check the next one is made, in milliseconds, where the upstream does not say. */
+/** The pause after a failed check, in milliseconds, if the upstream sends no Retry-After. */
 const PAUSE_MS: Record<UpstreamErrorKind, number> = {
   absent: 60_000,
   denied: 60_000,
@@ -16,7 +16,7 @@ const PAUSE_MS: Record<UpstreamErrorKind, number> = {
   wrong: 60_000,
 }
 
-/** The same words each time, so that the headers of what is sent can be remembered. */
+/** Constant texts, so that the headers of a response can be cached. */
 const REASONS: Record<UpstreamErrorKind, string> = {
   absent: 'no longer has it',
   denied: 'refuses it',
@@ -29,43 +29,43 @@ const REASONS: Record<UpstreamErrorKind, string> = {
 export interface Freshness {
   freshMs: number
   staleMs: number
-  /** How long somebody is kept waiting for a check. */
+  /** How long a client waits for a check. */
   deadlineMs: number
 }
 
 export interface TagChecksOptions extends Freshness {
   /** Milliseconds since 1970. */
   now: () => number
-  /** When the tag was last the same at its upstream, in milliseconds since 1970; null for one that was pushed. */
+  /** Returns when the tag was last checked, in milliseconds since 1970; null for a tag that was pushed here. */
   readCheckedAt(repository: RepositoryName, tag: Tag): number | null | undefined
-  /** Brings the tag to where it is at its upstream. Throws an UpstreamError when that is not known. */
+  /** Moves the tag to the upstream's digest. Throws an UpstreamError if that cannot be found out. */
   follow(upstream: Upstream, repository: RepositoryName, tag: Tag): Promise<void>
   onFailed(upstream: Upstream, repository: RepositoryName, tag: Tag, error: UpstreamError): void
 }
 
-/** A tag that is here: what is known of it at its upstream. */
+/** The state of a cached tag's checks. */
 interface TagState {
   /** Null for a tag that was pushed here. */
   checkedAt: number | null
-  /** What the last check failed with. Not the error, which would keep its stack. */
+  /** Why the last check failed. Caching the error itself would keep its stack. */
   failure: UpstreamErrorKind | undefined
-  /** No check is made before. */
+  /** No check starts before this time. */
   quietUntil: number
   check: Promise<void> | undefined
-  /** The running check has taken longer than clients wait for it. */
+  /** Whether the running check has taken longer than clients wait. */
   isLate: boolean
 }
 
-/** What to do with the tag that is here. */
+/** The result of checking a cached tag. */
 export interface CheckedTag {
-  /** What the client should hear. */
+  /** The text of the Warning header. */
   warning?: string
-  /** What the last check failed with. */
+  /** Why the last check failed. */
   failure?: UpstreamErrorKind
   isStale: boolean
 }
 
-/** Sees to it that cached tags follow their upstreams: one check for all principals, and none before its time. */
+/** Checks whether cached tags have moved at their upstreams. Concurrent requests share one check. */
 export class TagChecks {
   private readonly options: TagChecksOptions
   private readonly states = new LRUCache<string, TagState>({ max: TAGS_MAX })
@@ -74,14 +74,14 @@ export class TagChecks {
     this.options = options
   }
 
-  /** Whether a tag that is here may be sent without a check: it was pushed, or checked a short time ago. */
+  /** Reports whether a cached tag may be served without a check: it was pushed here, or checked recently. */
   isFresh(upstream: Upstream, repository: RepositoryName, tag: Tag): boolean {
     const state = this.stateOf(repository, tag)
     if (state === undefined || state.checkedAt === null) return true
     return state.failure === undefined && this.options.now() - state.checkedAt < this.freshMsOf(upstream)
   }
 
-  /** Checks a tag that is here and not fresh, and waits for the outcome where it must. */
+  /** Checks a cached tag that is not fresh. Waits for the result if the tag is too old to be served stale. */
   async check(upstream: Upstream, repository: RepositoryName, tag: Tag, waits = true): Promise<CheckedTag> {
     const { now, staleMs, deadlineMs } = this.options
     const state = this.stateOf(repository, tag)
@@ -99,18 +99,18 @@ export class TagChecks {
     return this.outcome(upstream, repository, tag, state, freshMs)
   }
 
-  /** The tag has just been fetched. */
+  /** Records that the tag was just fetched. */
   noteFetched(repository: RepositoryName, tag: Tag): void {
     const state = this.stateOf(repository, tag)
     if (state) Object.assign(state, { checkedAt: this.options.now(), failure: undefined, quietUntil: 0 })
   }
 
-  /** Has the next pull check the tag, whatever is remembered. */
+  /** Drops the state of a tag, so that it is read from the database again. */
   forget(repository: RepositoryName, tag: Tag): void {
     this.states.delete(`${repository}:${tag}`)
   }
 
-  /** Forgets what the checks of all tags said; when they were made is in the database. */
+  /** Drops the results of all checks. Their times are in the database. */
   forgetAll(): void {
     this.states.clear()
   }
@@ -119,7 +119,7 @@ export class TagChecks {
     return settings.freshSeconds === undefined ? this.options.freshMs : settings.freshSeconds * 1000
   }
 
-  /** Says how much a tag that is here can be relied on. */
+  /** Returns whether the tag is stale, with a warning that says why. */
   private outcome(
     upstream: Upstream,
     repository: RepositoryName,
@@ -145,7 +145,7 @@ export class TagChecks {
     }
   }
 
-  /** What is known of a tag; from the database when nothing is remembered, so that a restart asks nobody again. */
+  /** Returns a tag's state. The time of its last check is in the database, so a restart causes no checks. */
   private stateOf(repository: RepositoryName, tag: Tag): TagState | undefined {
     const key = `${repository}:${tag}`
     const known = this.states.get(key)
@@ -185,7 +185,7 @@ export class TagChecks {
   }
 }
 
-/** Waits for a check at most so long, and answers whether that was too short. */
+/** Waits for a check up to a time limit. Reports whether the limit was reached. */
 async function isLateFor(check: Promise<void>, milliseconds: number): Promise<boolean> {
   let timer: Timer | undefined
   const late = new Promise<boolean>((resolve) => {
