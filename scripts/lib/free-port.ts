@@ -1,6 +1,18 @@
-/** Returns a port of loopback that is free now, for programs that cannot choose one themselves. */
+/** Below the range that Linux gives to outgoing connections and to listeners without a port. */
+const [FIRST, COUNT] = [20_000, 10_000]
+
+/**
+ * Returns a port that is free now, for programs that cannot choose one themselves. It stays free until they listen,
+ * because the system gives ports of this range to nobody else.
+ */
 export function freePort(): number {
-  const listener = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } })
-  listener.stop(true)
-  return listener.port
+  for (;;) {
+    const port = FIRST + Math.floor(Math.random() * COUNT)
+    try {
+      Bun.listen({ hostname: '0.0.0.0', port, socket: { data() {} } }).stop(true)
+      return port
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
+    }
+  }
 }
