@@ -34,6 +34,7 @@ export interface ScrubSettings {
  */
 export class Scrub {
   private readonly options: ScrubOptions
+  /** Of the turns. Each full pass has a check of its own, which counts only what that pass verified. */
   private readonly check: ContentCheck
   /** The running passes and turns, and how many of them use the thread. */
   private users = 0
@@ -45,7 +46,12 @@ export class Scrub {
 
   constructor(options: ScrubOptions) {
     this.options = options
-    this.check = new ContentCheck({ ...options, bytesPerSecondMax: options.settings.bytesPerSecondMax })
+    this.check = this.newCheck()
+  }
+
+  private newCheck(): ContentCheck {
+    const { settings } = this.options
+    return new ContentCheck({ ...this.options, bytesPerSecondMax: settings.bytesPerSecondMax })
   }
 
   /** How many faults SQLite found in the database's file; 0 before the first pass. */
@@ -81,7 +87,7 @@ export class Scrub {
       const { blobs, bytes } = await metadata.storage.totals()
       const minutes = settings.days * settings.hours.count * HOUR_MINUTES
       const due = { items: Math.ceil((blobs * 2) / minutes), bytes: Math.ceil(bytes / minutes) }
-      await this.verifySome(isNew ? { ...cursor, startedAt: now() } : cursor, due, signal)
+      await this.verifySome(this.check, isNew ? { ...cursor, startedAt: now() } : cursor, due, signal)
     }
     await this.withThread(work).catch((error) => {
       if (!signal.aborted) throw error
@@ -94,24 +100,19 @@ export class Scrub {
    */
   async all(cancelled: AbortSignal, progress: (done: number, total?: number) => void): Promise<Scrubbed> {
     const signal = AbortSignal.any([cancelled, this.stopping.signal])
-    const before = { ...this.check.counts }
+    const check = this.newCheck()
     let done = 0
     const total = (await this.options.metadata.storage.totals()).blobs
     let cursor: ScrubCursor = { blob: 0, manifest: 0, startedAt: this.options.now() }
     await this.withThread(async () => {
       await this.checkDatabase(signal)
       do {
-        cursor = await this.verifySome(cursor, { items: 1, bytes: 0 }, signal, () => done++)
+        cursor = await this.verifySome(check, cursor, { items: 1, bytes: 0 }, signal, () => done++)
         progress(Math.min(done, total), total)
       } while (cursor.blob !== 0 || cursor.manifest !== 0)
     })
-    const counted = Object.entries(this.check.counts).map(([name, count]) => [
-      name,
-      count - before[name as keyof Scrubbed],
-    ])
-    const scrubbed: Scrubbed = Object.fromEntries(counted)
-    this.refuseFailures(scrubbed)
-    return scrubbed
+    this.refuseFailures(check.counts)
+    return check.counts
   }
 
   private refuseFailures({ failed, verified, damaged }: Scrubbed): void {
@@ -171,6 +172,7 @@ export class Scrub {
    * manifest.
    */
   private async verifySome(
+    check: ContentCheck,
     from: ScrubCursor,
     due: { items: number; bytes: number },
     signal: AbortSignal,
@@ -184,14 +186,14 @@ export class Scrub {
       const manifests = blobs.length > 0 ? [] : await metadata.damage.manifests(cursor.manifest, BATCH)
       const good: number[] = []
       for (const one of blobs) {
-        if (await this.check.blob(one, signal)) good.push(one.id)
+        if (await check.blob(one, signal)) good.push(one.id)
         onBlob()
         cursor.blob = one.id
         bytes += one.size
         if (++items >= due.items && bytes >= due.bytes && due.bytes > 0) break
       }
       for (const one of manifests) {
-        await this.check.manifest(one, signal)
+        await check.manifest(one, signal)
         cursor.manifest = one.id
       }
       items += manifests.length

@@ -4,9 +4,12 @@ import { existsSync, truncateSync } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
+import { openServices } from '../../src/app.ts'
+import { loadConfig } from '../../src/config/config.ts'
 import { digestToBytes, parseDigest } from '../../src/oci/digest.ts'
 import { startCache } from '../support/cache.ts'
 import { EMPTY, imageManifest, randomBlob } from '../support/content.ts'
+import { openMemoryLog } from '../support/memory-log.ts'
 import { pushBlob, pushImage, pushManifest } from '../support/push.ts'
 import { damageOf, fileOf, jobOf, LAYER_BYTES, scrub, startJob, status } from '../support/scrub.ts'
 import { startInProcess, type TestServer } from '../support/server.ts'
@@ -107,6 +110,23 @@ test('scrub: damaged cached content is fetched again by the next pull', async ()
   expect(await scrub(cache.server)).toMatchObject({ damaged: 0, refetched: 1 })
   expect(await pull()).toEqual([manifest.bytes, layer.bytes])
   expect(await damageOf(cache.server)).toEqual([])
+})
+
+test('scrub: a pass counts only what it has verified itself, also beside another one', async () => {
+  await using folder = await temporaryFolder('scrub')
+  {
+    await using server = await startInProcess({ data: folder.path })
+    for (let at = 0; at < 5; at++) await pushBlob(server, 'app', randomBlob(LAYER_BYTES))
+  }
+  const { config, settingSources } = await loadConfig({
+    flags: { data: folder.path },
+    file: undefined,
+    environment: {},
+  })
+  const services = await openServices(config, openMemoryLog().log, { onFailure: () => {}, settingSources })
+  const pass = () => services.scrub.all(new AbortController().signal, () => {})
+  const counts = await Promise.all([pass(), pass()]).finally(() => services.close())
+  expect(counts.map(({ verified }) => verified)).toEqual([5, 5])
 })
 
 /** A server that takes half a minute to verify the one layer that it has. */
