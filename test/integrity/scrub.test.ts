@@ -16,6 +16,10 @@ import { startInProcess, type TestServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
 import { AT, link, put, withMetadata } from '../support/writes.ts'
 
+/** A server that verifies only on request, so that its own turns find nothing first. */
+const startQuietly = (data?: string) =>
+  startInProcess({ settings: { 'scrub.days': '0' }, ...(data !== undefined && { data }) })
+
 test.each([
   [
     'a flipped bit',
@@ -24,7 +28,7 @@ test.each([
   ['a truncated file', async (file: string) => truncateSync(file, 100)],
   ['a missing file', (file: string) => rm(file)],
 ])('scrub: %s of a pushed blob is found, hidden, listed, and healed by a push', async (_, harm) => {
-  await using server = await startInProcess()
+  await using server = await startQuietly()
   const layer = randomBlob(LAYER_BYTES)
   const image = imageManifest(EMPTY, [layer])
   await pushImage(server, 'team/app', image, [layer], { reference: 'v1' })
@@ -52,13 +56,13 @@ test('scrub: a damaged file is kept in quarantine, and stays hidden after a rest
   const data = folder.path
   const layer = randomBlob(LAYER_BYTES)
   {
-    await using server = await startInProcess({ data })
+    await using server = await startQuietly(data)
     await pushImage(server, 'app', imageManifest(EMPTY, [layer]), [layer], { reference: 'v1' })
     await writeFile(fileOf(server, layer), layer.bytes.with(0, (layer.bytes[0] ?? 0) ^ 1))
     await scrub(server)
   }
   expect(existsSync(join(data, 'quarantine', 'sha256', layer.digest.slice(7)))).toBe(true)
-  await using again = await startInProcess({ data })
+  await using again = await startQuietly(data)
   expect(await status(again, `/v2/app/blobs/${layer.digest}`, 'HEAD')).toBe(404)
 })
 
@@ -68,7 +72,7 @@ test('scrub: damaged bytes in the database are found and healed by a push', asyn
   const config = randomBlob(500)
   const image = imageManifest(config, [])
   {
-    await using server = await startInProcess({ data })
+    await using server = await startQuietly(data)
     await pushImage(server, 'app', image, [config], { reference: 'v1' })
   }
   {
@@ -76,7 +80,7 @@ test('scrub: damaged bytes in the database are found and healed by a push', asyn
     db.run('update blob_bytes set bytes = zeroblob(500) where length(bytes) = 500')
     db.run('update manifest_bytes set bytes = zeroblob(length(bytes))')
   }
-  await using server = await startInProcess({ data })
+  await using server = await startQuietly(data)
   expect(await scrub(server)).toMatchObject({ damaged: 2 })
   expect((await damageOf(server)).map(({ kind, neededBy }) => [kind, neededBy])).toEqual([
     ['manifest', [{ repository: 'app', tag: 'v1' }]],
@@ -115,11 +119,11 @@ test('scrub: damaged cached content is fetched again by the next pull', async ()
 test('scrub: a pass counts only what it has verified itself, also beside another one', async () => {
   await using folder = await temporaryFolder('scrub')
   {
-    await using server = await startInProcess({ data: folder.path })
+    await using server = await startQuietly(folder.path)
     for (let at = 0; at < 5; at++) await pushBlob(server, 'app', randomBlob(LAYER_BYTES))
   }
   const { config, settingSources } = await loadConfig({
-    flags: { data: folder.path },
+    flags: { data: folder.path, 'scrub.days': '0' },
     file: undefined,
     environment: {},
   })
