@@ -80,7 +80,7 @@ export class Attempts {
     }
   }
 
-  /** Forgets the failures that no longer count. */
+  /** Removes failed logins that have expired. */
   releaseMemory(): void {
     for (const table of [this.accounts, this.addresses]) {
       for (const [key, { at }] of [...table.entries()]) if (!this.counts(at)) table.delete(key)

@@ -156,7 +156,7 @@ export class Authenticator {
     }
   }
 
-  /** Forgets the identities and failures that no longer count. */
+  /** Removes cached identities and failed logins that have expired. */
   releaseMemory(): void {
     const now = this.options.now()
     for (const [key, { until }] of [...this.remembered.entries()])

@@ -123,9 +123,10 @@ export function upstreamSettings(upstream: UpstreamConfig, isOffline: boolean): 
   }
 }
 
-/** Masks the credentials of a URL in a text. */
+/** Masks the credentials of the URLs in a text: all from the first `//` to the last `@`. Takes linear time. */
 export function maskCredentials(text: string): string {
-  return text.replace(/\/\/.*@/, '//***@')
+  const [start, end] = [text.indexOf('//'), text.lastIndexOf('@')]
+  return start < 0 || end < start ? text : `${text.slice(0, start)}//***${text.slice(end)}`
 }
 
 function urlOf(name: string, setting: string, text: string): URL {

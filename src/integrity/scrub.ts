@@ -34,7 +34,7 @@ export interface ScrubSettings {
  */
 export class Scrub {
   private readonly options: ScrubOptions
-  /** Of the turns. Each full pass has a check of its own, which counts only what that pass verified. */
+  /** Counts what the turns verified. Each full pass has a check of its own. */
   private readonly check: ContentCheck
   /** The running passes and turns, and how many of them use the thread. */
   private users = 0

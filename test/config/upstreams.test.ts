@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { type TemporaryFolder, temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { formatSetting, loadConfig } from '../../src/config/config.ts'
 import { SETTINGS } from '../../src/config/settings.ts'
-import { parseMirrors, readUpstreams } from '../../src/config/upstreams.ts'
+import { maskCredentials, parseMirrors, readUpstreams } from '../../src/config/upstreams.ts'
 import { failureOf } from '../support/failure.ts'
 
 async function loadToml(folder: TemporaryFolder, text: string, flags: Record<string, string> = {}) {
@@ -80,6 +80,20 @@ test.each([
   const { message } = await failureOf(read())
   expect(message).toMatch(words)
   expect(message).not.toContain('me:pw')
+})
+
+test.each([
+  ['https://me:pw@a/b and https://you:pw@c', 'https://***@c'],
+  ['https://a/b', 'https://a/b'],
+  ['me@a', 'me@a'],
+  ['me@a: https://b', 'me@a: https://b'],
+])('upstreams: the credentials in %j are masked', (text, masked) => {
+  expect(maskCredentials(text)).toBe(masked)
+})
+
+test('upstreams: a long text without credentials stays as it is', () => {
+  const text = '/'.repeat(1_000_000)
+  expect(maskCredentials(text)).toBe(text)
 })
 
 test('mirrors: each entry must name a configured upstream', async () => {
