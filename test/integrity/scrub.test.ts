@@ -95,7 +95,7 @@ test('scrub: damaged bytes in the database are found and healed by a push', asyn
 })
 
 test('scrub: damaged cached content is fetched again by the next pull', async () => {
-  await using cache = await startCache()
+  await using cache = await startCache({ settings: { 'scrub.days': '0' } })
   const { layer, manifest } = cache.fake.putImage('library/app', '1', [LAYER_BYTES])
   const pull = async () => [
     await (await cache.get('manifests/1')).bytes(),
