@@ -40,8 +40,8 @@ export interface Pull {
   account: string | undefined
 }
 
-/** Waits before a large manifest is read. Rejects if it must not be read. */
-export type BeforeLarge = () => Promise<void>
+/** Waits before a large manifest of so many bytes is read. Rejects if it must not be read. */
+export type BeforeLarge = (bytes: number) => Promise<void>
 
 export interface Manifests {
   /**

@@ -14,7 +14,7 @@ export interface ClientsOptions {
   auth: { authenticator: { authenticate: Authenticate } }
   origins: Origins
   bodies: Bodies
-  frontDoor: Pick<FrontDoor, 'checkAgain'>
+  frontDoor: Pick<FrontDoor, 'checkAgain' | 'checkLarge'>
 }
 
 /** Returns functions that read requests and identify their senders. */
@@ -54,10 +54,10 @@ export function clientsOf(
       return identity instanceof Promise ? inTurn(request, identity) : identity
     },
     nextRequestId: requestIds(),
-    /** Waits before a large manifest is read for a request, and checks again whether its client may be sent more. */
-    async beforeLarge(request: Request): Promise<void> {
+    /** Waits before a large manifest is read for a request, and checks that its client may be sent so many bytes. */
+    async beforeLarge(request: Request, bytes: number): Promise<void> {
       await turns.next()
-      frontDoor.checkAgain(arrivalOf(request))
+      frontDoor.checkLarge(arrivalOf(request), bytes)
     },
   }
 }

@@ -89,12 +89,12 @@ function manifestReader(
     const name = formatReference(reference)
     const cached = cache.findManifest(repository, name)
     if (cached && (cached.expiresAt === undefined || cached.expiresAt > now())) {
-      if (beforeLarge && cached.bytes.length >= LARGE_BYTES) await beforeLarge()
+      if (beforeLarge && cached.bytes.length >= LARGE_BYTES) await beforeLarge(cached.bytes.length)
       return cached
     }
     let row = metadata.manifests.find(repository, reference, now())
     if (beforeLarge && row && row.size >= LARGE_BYTES) {
-      await beforeLarge()
+      await beforeLarge(row.size)
       // The tag may have moved meanwhile, and the cache was cleared then.
       row = metadata.manifests.find(repository, reference, now())
     }

@@ -32,7 +32,7 @@ export interface V2Options {
   addressOf: (request: Request) => string
   bodies: Bodies
   sourceOf: (request: Request, address: string) => BodySource
-  beforeLarge: (request: Request) => Promise<void>
+  beforeLarge: (request: Request, bytes: number) => Promise<void>
   /** Returns the scheme and host that the client used to reach this registry. */
   originOf: (request: Request) => string
   /** The service name in challenges and tokens, which is constant for the installation. */
@@ -145,7 +145,7 @@ function exchangeOf(
     limits: options.limits,
     bodies: options.bodies.manifests,
     source: () => options.sourceOf(request, addressOf()),
-    beforeLarge: () => options.beforeLarge(request),
+    beforeLarge: (bytes) => options.beforeLarge(request, bytes),
     traffic: options.metrics.traffic,
     noted,
     pushes: options.pushes,

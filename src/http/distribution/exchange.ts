@@ -27,8 +27,8 @@ export interface Exchange<K extends PathKind = PathKind> {
   bodies: BodyReader
   /** Returns what readers of the body need to know of the request. */
   source(): BodySource
-  /** Waits before a large manifest is read. Throws if its client is being sent too much already. */
-  beforeLarge(): Promise<void>
+  /** Waits before a large manifest is read. Throws if the client has left, or if too much is being sent. */
+  beforeLarge(bytes: number): Promise<void>
   /** What the log says about the request. */
   noted: Noted
   /** Measures pushes for the log. */

@@ -64,6 +64,16 @@ export class FrontDoor {
     if (refused !== undefined) throw refused
   }
 
+  /**
+   * Checks a request that had to wait, before a response of so many bytes is read for it.
+   * @throws RegistryError REQUEST_INVALID if its client has disconnected, or TOOMANYREQUESTS if no more can be sent now
+   */
+  checkLarge(arrival: Arrival, bytes: number): void {
+    if (!arrival.isOpen()) throw invalid('the client has disconnected')
+    const refused = this.outgoing.check(arrival) ?? this.outgoing.checkSize(arrival, bytes)
+    if (refused !== undefined) throw refused
+  }
+
   /** Forgets the requests whose responses have been sent. */
   releaseMemory(): void {
     this.outgoing.releaseMemory()

@@ -82,16 +82,20 @@ export class OutgoingBodies {
   /** Records a response that is about to be sent. Returns the error to send instead if there are too many. */
   begin(arrival: Arrival, response: Response): RegistryError | undefined {
     const bytes = memoryOf(response)
-    this.untilLook--
-    const isMuch = bytes > 0 && this.bytes + bytes > CLIENT_BYTES_MAX
-    if (isMuch || this.sending.length >= this.recordedMax) {
-      if (this.untilLook <= 0) this.look()
-      const error = this.refuse(arrival, bytes)
-      if (error !== undefined) return error
-    }
+    const error = this.checkSize(arrival, bytes)
+    if (error !== undefined) return error
     this.sending.push({ arrival, bytes })
     this.bytes += bytes
     return undefined
+  }
+
+  /** Returns the error to send instead of a response that takes so many bytes of memory if there are too many. */
+  checkSize(arrival: Arrival, bytes: number): RegistryError | undefined {
+    this.untilLook--
+    const isMuch = bytes > 0 && this.bytes + bytes > CLIENT_BYTES_MAX
+    if (!isMuch && this.sending.length < this.recordedMax) return undefined
+    if (this.untilLook <= 0) this.look()
+    return this.refuse(arrival, bytes)
   }
 
   /** Forgets the requests whose responses have ended. */
