@@ -168,6 +168,7 @@ export class RegistryClient implements ImageSource, TransferTarget {
       path = next
       page = await this.send(path)
     }
+    throw new TransferError(`the list ${first} has more than ${PAGES_MAX} pages`)
   }
 }
 

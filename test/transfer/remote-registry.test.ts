@@ -79,6 +79,14 @@ test('migrate: a list that names itself as its next page ends with an error', as
   expect(await failureOf(listing)).toContain('names itself as its next page')
 })
 
+test('migrate: a list that never ends is reported, not cut', async () => {
+  let pages = 0
+  const client = new RegistryClient(async () =>
+    Response.json({ repositories: [] }, { headers: { link: `</v2/_catalog?last=${pages++}>; rel="next"` } }),
+  )
+  expect(await failureOf(Array.fromAsync(client.list()))).toContain('has more than 100000 pages')
+})
+
 test('migrate: an answer that never ends is given up', async () => {
   await using fake = startFake(
     () => new Response(new ReadableStream({ start: (controller) => controller.enqueue(Buffer.from('{')) })),
