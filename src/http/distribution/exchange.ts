@@ -3,6 +3,7 @@ import type { Identity } from '../../domain/access.ts'
 import type { Caller } from '../../domain/caller.ts'
 import type { Registry } from '../../domain/registry.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
+import { ownText } from '../../own-text.ts'
 import type { Noted } from '../noted.ts'
 import type { BodyReader, BodySource } from '../request/body-reader.ts'
 import type { PathKind, V2Path } from './path.ts'
@@ -55,9 +56,13 @@ export function queryOf(url: string): URLSearchParams {
 
 const EMPTY: URLSearchParams = new URLSearchParams()
 
+/** A path keeps at most so many other characters of its URL in memory. Copying each would cost 0.3 us. */
+const SHARED_CHARACTERS_MAX = 512
+
 /** Returns the path of an absolute URL, without its query and not decoded. */
 export function pathOf(url: string): string {
   const start = url.indexOf('/', url.indexOf('//') + 2)
   const end = url.indexOf('?', start)
-  return end < 0 ? url.slice(start) : url.slice(start, end)
+  const path = end < 0 ? url.slice(start) : url.slice(start, end)
+  return url.length - path.length > SHARED_CHARACTERS_MAX ? ownText(path) : path
 }

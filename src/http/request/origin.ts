@@ -1,6 +1,7 @@
 import { BlockList, isIP } from 'node:net'
 import { ConfigError } from '../../config/config-error.ts'
 import { networkOf } from '../../domain/client-network.ts'
+import { ownText } from '../../own-text.ts'
 import { isHost } from './host.ts'
 
 /** How many hops are read. Of a longer list, which only a client sends, these are the first and the last ones. */
@@ -44,7 +45,8 @@ export class Origins {
     const nearest = forwardedBy(request.headers).slice(1 - HOPS_MAX)
     const hops = nearest.map((hop) => hop.for ?? '')
     // Each proxy appends the hop before it. The client may have made up everything before the last untrusted hop.
-    return hops.map(addressIn).findLast((hop) => isIP(hop) !== 0 && !this.isTrusted(hop)) ?? peer
+    const found = hops.map(addressIn).findLast((hop) => isIP(hop) !== 0 && !this.isTrusted(hop))
+    return found === undefined ? peer : ownText(found)
   }
 
   /**
