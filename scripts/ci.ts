@@ -13,10 +13,19 @@ interface Step {
   counts?: RegExp
 }
 
+/** What a step has shown. */
+interface Result {
+  name: string
+  passed: number
+  failed: number
+  seconds: number
+}
+
 const testCounts = /^ *(\d+) pass$[\s\S]*^ *(\d+) fail$/gm
 const caseCounts = /^(\d+) passed, (\d+) failed$/gm
 
-const steps: Step[] = [
+/** In order. Steps of an inner list run at the same time, as they measure no time. */
+const steps: (Step | Step[])[] = [
   { name: 'check', args: ['check'] },
   { name: 'test', command: ['npm', 'test'], counts: testCounts },
   { name: 'conformance', args: ['conformance'], counts: caseCounts },
@@ -32,37 +41,49 @@ const steps: Step[] = [
   { name: 'cache-full', args: ['cache-full'] },
   { name: 'soak', args: ['soak', '--rounds', '6'] },
   { name: 'attack', args: ['attack'] },
-  { name: 'fuzz', args: ['attack', 'fuzz', '--minutes', '5'] },
   { name: 'page', args: ['page'], needs: ['chromium'] },
-  { name: 'installs', args: ['installs'], counts: caseCounts },
+  [
+    { name: 'installs', args: ['installs'], counts: caseCounts },
+    { name: 'fuzz', args: ['attack', 'fuzz', '--minutes', '5'] },
+  ],
 ]
 
 /** `ci`: runs all steps, also after a failed one, and prints on the last line how many cases passed and failed. */
 export async function run(): Promise<void> {
   process.chdir(join(import.meta.dir, '..'))
-  let [passed, failed] = [0, 0]
-  const summary: string[] = []
+  const results: Result[] = []
   for (const step of steps) {
-    console.log(`\n== ${step.name}`)
-    const start = performance.now()
-    const { exitCode, output } = await runStep(step)
-    const counted = count(step, exitCode, output)
-    passed += counted.passed
-    failed += counted.failed
-    const seconds = ((performance.now() - start) / 1000).toFixed(1)
-    summary.push(`${step.name}: ${counted.passed} passed, ${counted.failed} failed, ${seconds} s`)
-    console.log(`== ${summary.at(-1)}`)
+    if (!Array.isArray(step)) results.push(await runStep(step, (text) => process.stdout.write(text)))
+    else results.push(...(await Promise.all(step.map(runStepQuietly))))
   }
-  console.log(`\n${summary.join('\n')}\n${passed} passed, ${failed} failed`)
+  const [passed, failed] = [sum(results, 'passed'), sum(results, 'failed')]
+  console.log(`\n${results.map(format).join('\n')}\n${passed} passed, ${failed} failed`)
   if (failed > 0) process.exitCode = 1
 }
 
-/** Runs a step, and prints and returns its output. */
-async function runStep({
-  args = [],
-  command,
-  needs = [],
-}: Step): Promise<{ exitCode: number; output: string }> {
+/** Runs a step beside others: its output is printed at its end. */
+async function runStepQuietly(step: Step): Promise<Result> {
+  const output: string[] = []
+  const result = await runStep(step, (text) => output.push(text))
+  process.stdout.write(output.join(''))
+  return result
+}
+
+/** Runs a step and passes on its output as it comes. */
+async function runStep(step: Step, print: (text: string) => void): Promise<Result> {
+  print(`\n== ${step.name}\n`)
+  const start = performance.now()
+  const { exitCode, output } = await runCommand(step, print)
+  const result = { name: step.name, ...count(step, exitCode, output), seconds: secondsSince(start) }
+  print(`== ${format(result)}\n`)
+  return result
+}
+
+/** Runs a step's command. Returns its exit code and output. */
+async function runCommand(
+  { args = [], command, needs = [] }: Step,
+  print: (text: string) => void,
+): Promise<{ exitCode: number; output: string }> {
   await bringTools(needs)
   const child = Bun.spawn(command ?? [process.execPath, 'scripts/main.ts', ...args], {
     stdin: 'ignore',
@@ -72,7 +93,7 @@ async function runStep({
   let output = ''
   const show = async (stream: ReadableStream<Uint8Array>) => {
     for await (const text of stream.pipeThrough(new TextDecoderStream())) {
-      process.stdout.write(text)
+      print(text)
       output += text
     }
   }
@@ -87,4 +108,16 @@ function count({ counts }: Step, exitCode: number, output: string): { passed: nu
   const failed = Number(found?.[2] ?? 0)
   const broken = exitCode !== 0 || (counts !== undefined && passed === 0)
   return { passed, failed: failed === 0 && broken ? 1 : failed }
+}
+
+function sum(results: readonly Result[], key: 'passed' | 'failed'): number {
+  return results.reduce((total, result) => total + result[key], 0)
+}
+
+function format({ name, passed, failed, seconds }: Result): string {
+  return `${name}: ${passed} passed, ${failed} failed, ${seconds.toFixed(1)} s`
+}
+
+function secondsSince(start: number): number {
+  return (performance.now() - start) / 1000
 }
