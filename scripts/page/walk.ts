@@ -139,7 +139,7 @@ async function findBarriers(page: Page, colorScheme: string): Promise<string[]> 
   return violations.map((violation) => `axe ${colorScheme}: ${violation}`)
 }
 
-/** Returns the widths at which the page is wider than the screen, or a cell of a table cuts off a button. */
+/** Returns the widths at which the page is wider than the screen, or cuts off a tab or a button in a table. */
 async function findOverflow(page: Page): Promise<string[]> {
   const faults: string[] = []
   for (const width of [390, 1280]) {
@@ -147,9 +147,9 @@ async function findOverflow(page: Page): Promise<string[]> {
     const shown = Number(await page.evaluate('document.documentElement.scrollWidth'))
     if (shown > width) faults.push(`is ${shown} pixels wide on a screen of ${width}`)
     const cut = await page.evaluate(
-      `[...document.querySelectorAll('td button')].filter((button) =>
-        button.offsetParent && button.getBoundingClientRect().right > button.closest('td').getBoundingClientRect().right)
-        .map((button) => button.ariaLabel ?? button.textContent)`,
+      `[...document.querySelectorAll('td button, .tabs a')].filter((item) =>
+        item.offsetParent && item.getBoundingClientRect().right > item.closest('td, .tabs').getBoundingClientRect().right)
+        .map((item) => item.ariaLabel ?? item.textContent)`,
     )
     for (const name of cut as string[]) faults.push(`cuts off "${name}" on a screen of ${width}`)
   }
