@@ -160,6 +160,7 @@ export interface Services {
   collector: Collector
   scrub: Scrub
   usage: Usage
+  labels: Registries['local']['labels']
   cache: ProxyCache
   idleMemory: IdleMemory
   /** The time to record, in milliseconds since 1970. It is never before a time that was recorded earlier. */
@@ -236,6 +237,7 @@ export async function openServices(config: Config, log: Logger, options: Service
     collector,
     scrub,
     usage: local.usage,
+    labels: local.labels,
     cache,
     idleMemory: kept.idleMemory,
     now,
@@ -246,7 +248,7 @@ export async function openServices(config: Config, log: Logger, options: Service
     keepClock: () => removal.keep(collector.startupWait()),
     async close() {
       await Promise.all([jobs.stop(), retention.stop(), collector.stop(), scrub.stop(), cache.stop()])
-      await Promise.all([auth.authenticator.noteUse(), local.usage.close()])
+      await Promise.all([auth.authenticator.noteUse(), local.usage.close(), local.labels.stop()])
       await Promise.all([uploads.stop(), kept.reader.stop(), fileReader.stop()])
       await folder.close()
     },

@@ -9,6 +9,7 @@ import { fixtureContent } from './support/fixture-content.ts'
 import { pushManifest } from './support/push.ts'
 import { runScenario } from './support/scenario.ts'
 import { SERVERS, type TestServer } from './support/server.ts'
+import { until } from './support/until.ts'
 
 const fixtures = join(import.meta.dir, 'fixtures')
 const names = [...new Bun.Glob('data-*/fixture.json').scanSync(fixtures)]
@@ -82,6 +83,17 @@ for (const name of names) {
         await get('/v2/_catalog', { content: { repositories: ['library/app', 'other'] } })
         const path = `/v2/library/app/referrers/${digestOf(manifests[0]!.bytes)}`
         await get(path, { content: new RegExp(digestOf(referrer!.bytes)) })
+      })
+
+      test('finds the labels of what an older version stored, once they are read', async () => {
+        const find = async (q: string) => {
+          const response = await server.fetch(`/api/v1/search?q=${q}`)
+          const { labels } = (await response.json()) as { labels: { items: Record<string, string>[] } }
+          return labels.items.map(({ repository, label }) => `${repository} ${label}`)
+        }
+        await until(async () => (await find('a=')).length > 0)
+        expect(await find('a=')).toEqual(['library/app a=b'])
+        expect(await find('is=deleted')).toEqual([])
       })
 
       test('hides what was deleted', async () => {

@@ -1,6 +1,7 @@
 import type { Browser, Page } from 'playwright-core'
 import { openPage } from './browser.ts'
 import { fileActs } from './file-acts.ts'
+import { hostile } from './hostile.ts'
 import { liveActs } from './live.ts'
 import { type Act, troubles } from './trouble.ts'
 import { upkeepActs } from './upkeep.ts'
@@ -10,6 +11,7 @@ import { signIn } from './walk.ts'
 const acts: Record<string, Act> = {
   'delete tags and undo it': { account: 'alice', act: deleteAndUndo },
   'set an expiry': { account: 'alice', act: expire },
+  'find an image by a label': { account: 'bob', act: findByLabel },
   'compare two tags': { account: 'bob', act: compareTags },
   'read the packages of an SBOM': { account: 'bob', act: readPackages },
   'create a token': { account: 'alice', act: createToken },
@@ -65,6 +67,21 @@ async function expire(page: Page, origin: string): Promise<void> {
   await page.getByRole('radio', { name: 'In a week' }).check()
   await page.getByRole('button', { name: 'Set expiry' }).click()
   await page.getByRole('cell', { name: 'in 7 days' }).waitFor()
+}
+
+async function findByLabel(page: Page, origin: string): Promise<void> {
+  await page.goto(`${origin}/repositories`)
+  await page.getByRole('heading', { name: 'Repositories' }).waitFor()
+  await page.keyboard.press('/')
+  const field = page.getByRole('searchbox', { name: 'Search repositories' })
+  const labels = page.getByRole('region', { name: 'Labels' })
+  await field.fill('com.example.hostile')
+  await labels.getByText(`com.example.hostile=${hostile.html}`).first().waitFor()
+  await field.fill('org.opencontainers.image.revision=4f8')
+  await labels
+    .getByRole('link', { name: 'team/api:1.4 org.opencontainers.image.revision=4f866d2c91b0' })
+    .click()
+  await page.waitForURL('**/repositories/team/api/-/manifests/1.4')
 }
 
 async function compareTags(page: Page, origin: string): Promise<void> {

@@ -5,7 +5,7 @@ import type { ManifestPush } from '../domain/registry.ts'
 import type { Digest } from '../oci/digest.ts'
 import { digestsAfter } from '../oci/digests-after.ts'
 import { type ErrorEntry, RegistryError, registryError } from '../oci/error.ts'
-import { EXPIRES_AFTER } from '../oci/labels.ts'
+import { usedAnnotations } from '../oci/labels.ts'
 import { type ImageBrief, imageBrief, type ManifestBrief, manifestBrief } from '../oci/manifest-brief.ts'
 import { WorkerClient } from '../worker-client.ts'
 import { type PushedDocument, readPushed, type Schema1Pushes } from './registry/pushed-manifest.ts'
@@ -222,12 +222,11 @@ export function answerTo(question: ReadingQuestion): unknown {
     }
     case 'readPushed': {
       const { manifest, payload } = readPushed(question.push, question.taken)
-      const { annotations = {}, ...rest } = manifest
-      // A push uses only this annotation, and there may be many.
-      const expiry = annotations[EXPIRES_AFTER]
+      const { annotations } = manifest
+      // There may be many more.
       return {
         payload,
-        manifest: expiry === undefined ? rest : { ...rest, annotations: { [EXPIRES_AFTER]: expiry } },
+        manifest: annotations ? { ...manifest, annotations: usedAnnotations(annotations) } : manifest,
       }
     }
   }

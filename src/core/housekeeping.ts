@@ -11,6 +11,7 @@ export interface Chores {
   clocks: Clocks
   uploads: { expire(before: number): Promise<number> }
   usage: { flush(): Promise<void> }
+  labels: { readOld(): Promise<void> }
   content: {
     pullCounts: { removeOld(): Promise<void> }
     retention: { runRegularly(): Promise<void>; plan(): Promise<void> }
@@ -50,6 +51,7 @@ export function startHousekeeping(config: Config, log: Logger, chores: Chores): 
     if (expired > 0) log.info({ expired }, 'expired idle uploads')
   })
   schedule.every(10, 'write the counts of pulls and pushes', () => usage.flush())
+  schedule.once('read the labels of manifests of an older version', () => chores.labels.readOld())
   schedule.every(3600, 'delete old counts of pulls', () => content.pullCounts.removeOld())
   schedule.every(config.gc.intervalSeconds, 'apply the retention policies', () =>
     content.retention.runRegularly(),

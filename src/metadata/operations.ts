@@ -14,6 +14,7 @@ import { blobWrites } from './content/blobs.ts'
 import { conversionWrites } from './content/conversions.ts'
 import { damageWrites } from './content/damage.ts'
 import { immutability } from './content/immutability.ts'
+import { labelRows, labelWrites } from './content/labels.ts'
 import { referenceRows } from './content/manifest-references.ts'
 import { manifestFinder, manifestRows } from './content/manifest-rows.ts'
 import { manifestWrites } from './content/manifest-writes.ts'
@@ -66,6 +67,7 @@ export const VOLATILE: ReadonlySet<OperationName> = new Set<OperationName>([
   'renewBlob',
   'renewManifest',
   'cacheManifest',
+  'addLabels',
   'linkCached',
   'touchCached',
   'noteChecks',
@@ -105,6 +107,7 @@ function contentOperations(db: Db, version: VersionOfCall) {
   const findManifest = manifestFinder(db)
   const rows = manifestRows(db, { find: findManifest, version })
   const references = referenceRows(db)
+  const labels = labelRows(db)
   const link = blobLinks(db)
   const reach = reachability(db, version)
   const lines = tagLines(db)
@@ -123,7 +126,7 @@ function contentOperations(db: Db, version: VersionOfCall) {
   const pins = pinRows(db, namedTags)
   const cached = evictions(db, { recordEvent, rows, tags: namedTags, reach, purge, drop, pins })
   const blobs = blobWrites(db, { recordEvent, ensure, link, find })
-  const manifests = manifestWrites({ recordEvent, find, ensure, tags, rows, references, reach })
+  const manifests = manifestWrites({ recordEvent, find, ensure, tags, rows, references, labels, reach })
   const tagged = tagWrites({ recordEvent, tags, findManifest, begin })
   const named = repositoryWrites({ recordEvent, ensure, rows: repositoriesByName })
   return {
@@ -137,7 +140,8 @@ function contentOperations(db: Db, version: VersionOfCall) {
     putManifest: limited(manifests.putManifest),
     ...tagged,
     putTag: limited(tagged.putTag),
-    ...cacheWrites(db, { recordEvent, ensure, rows, references, reach, link, tags: namedTags }),
+    ...cacheWrites(db, { recordEvent, ensure, rows, references, labels, reach, link, tags: namedTags }),
+    ...labelWrites({ findManifest, labels, write }),
     ...evictionWrites(cached),
     ...cacheDeletionWrites(db, {
       ...cached,

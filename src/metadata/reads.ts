@@ -16,6 +16,8 @@ import { catalogReads } from './content/catalog.ts'
 import { conversionReads } from './content/conversions.ts'
 import { damageReads } from './content/damage.ts'
 import { digestSearch } from './content/digest-search.ts'
+import { labelSearch } from './content/label-search.ts'
+import { labelReads } from './content/labels.ts'
 import { manifestPrefixSearch } from './content/manifest-prefix-search.ts'
 import { manifestReads } from './content/manifests.ts'
 import { pullReads } from './content/pulls.ts'
@@ -64,6 +66,8 @@ export function reads(db: Db) {
     findDigests: digestSearch(db),
     findTags: tagPrefixSearch(db),
     findManifests: manifestPrefixSearch(db),
+    findLabels: labelSearch(db),
+    labels: labelReads(db, total),
     referrers: referrerReads(db),
     outbox: outboxReads(db),
     damage: damageReads(db),

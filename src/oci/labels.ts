@@ -1,10 +1,11 @@
+import { StringDecoder } from 'node:string_decoder'
 import { objectOf, parseLeniently, textsOf } from './lenient-json.ts'
 
 /** Labels of an image's config or annotations of a manifest, by name. */
 export type Labels = Readonly<Record<string, string>>
 
 /** The label that sets how long after its push a tag expires. */
-export const EXPIRES_AFTER = 'quay.expires-after'
+const EXPIRES_AFTER = 'quay.expires-after'
 
 const SECONDS: Record<string, number> = {
   s: 1,
@@ -42,4 +43,44 @@ export function commonLabels(all: readonly Labels[]): Labels {
     others.every((labels) => Object.hasOwn(labels, name) && labels[name] === value),
   )
   return Object.fromEntries(shared)
+}
+
+/**
+ * Limits of the labels of one manifest that a search finds: how many, the bytes of each as `NAME=VALUE`, and the bytes
+ * of all. Together with their index they take at most 4 KiB per manifest.
+ */
+export const SEARCHABLE_LABELS_MAX = 32
+export const SEARCHABLE_LABEL_BYTES_MAX = 200
+export const SEARCHABLE_BYTES_MAX = 2048
+
+/**
+ * Returns the labels that a search finds, as `NAME=VALUE`. Each is cut at its first control character and at its limit.
+ * Labels without a name, and those beyond the limits of a manifest, are left out.
+ */
+export function searchableLabels(labels: Labels): string[] {
+  const found = new Set<string>()
+  let bytes = 0
+  for (const name in labels) {
+    if (name === '') continue
+    const label = cutLabel(`${name}=${labels[name]}`)
+    bytes += Buffer.byteLength(label)
+    if (found.size === SEARCHABLE_LABELS_MAX || bytes > SEARCHABLE_BYTES_MAX) break
+    if (label !== '') found.add(label)
+  }
+  return [...found]
+}
+
+/** Cuts a text as the labels that a search finds are cut. */
+export function cutLabel(text: string): string {
+  // The slice bounds the work for a long text: a character has at least one byte.
+  const [line = ''] = text.slice(0, SEARCHABLE_LABEL_BYTES_MAX).split(/\p{Cc}/u, 1)
+  // The decoder leaves out a character that is cut in two.
+  return new StringDecoder().write(Buffer.from(line).subarray(0, SEARCHABLE_LABEL_BYTES_MAX))
+}
+
+/** Returns the annotations that a push uses: the first ones, which a search finds, and the one that expires tags. */
+export function usedAnnotations(all: Labels): Record<string, string> {
+  const used = Object.fromEntries(Object.entries(all).slice(0, SEARCHABLE_LABELS_MAX))
+  const expiry = all[EXPIRES_AFTER]
+  return expiry === undefined ? used : { ...used, [EXPIRES_AFTER]: expiry }
 }

@@ -2,7 +2,7 @@ import type { Answer } from './api.ts'
 import { formatBytes } from './format.ts'
 import { manifestPath, repositoryPath } from './routes.ts'
 
-export type GroupName = 'here' | 'repositories' | 'tags' | 'manifests' | 'blobs'
+export type GroupName = 'here' | 'repositories' | 'tags' | 'manifests' | 'labels' | 'blobs'
 
 /** Results of one kind, at least one. */
 export interface ResultGroup {
@@ -19,12 +19,12 @@ export interface Result {
   detail: string
 }
 
-interface Found extends Pick<Answer<'search'>, 'tags' | 'manifests'> {
+interface Found extends Pick<Answer<'search'>, 'tags' | 'manifests' | 'labels'> {
   repositories: { items: { name: string; bytes: number }[]; truncated: boolean }
 }
 
 /** Returns the groups of an answer that have results. Tags that are `known` from elsewhere are left out. */
-export function groupsOf({ repositories, tags, manifests }: Found, known: readonly Result[] = []) {
+export function groupsOf({ repositories, tags, manifests, labels }: Found, known: readonly Result[] = []) {
   const paths = new Set(known.map(({ path }) => path))
   const groups: ResultGroup[] = [
     {
@@ -53,6 +53,16 @@ export function groupsOf({ repositories, tags, manifests }: Found, known: readon
         path: manifestPath(repository, digest),
         text: shortReference(repository, digest),
         detail: kind,
+      })),
+    },
+    {
+      name: 'labels',
+      title: 'Labels',
+      truncated: labels.truncated,
+      results: labels.items.map(({ repository, digest, tag, label }) => ({
+        path: manifestPath(repository, tag ?? digest),
+        text: tag === null ? shortReference(repository, digest) : `${repository}:${tag}`,
+        detail: label,
       })),
     },
   ]

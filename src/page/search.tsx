@@ -1,5 +1,5 @@
 import { useSignal } from '@preact/signals'
-import { Fingerprint, FolderGit2, type LucideIcon, Tag } from 'lucide-preact'
+import { Fingerprint, FolderGit2, type LucideIcon, Tag, Tags } from 'lucide-preact'
 import { useLocation } from 'preact-iso'
 import { call } from './api.ts'
 import { Dialog } from './parts/dialog.tsx'
@@ -26,6 +26,7 @@ const ICONS: Record<GroupName, LucideIcon> = {
   repositories: FolderGit2,
   tags: Tag,
   manifests: Fingerprint,
+  labels: Tags,
   blobs: Fingerprint,
 }
 
@@ -51,8 +52,8 @@ export function SearchDialog({ onClose }: { onClose: () => void }) {
         <input
           type="search"
           autoFocus
-          aria-label="Search repositories, tags and digests"
-          placeholder="repository, tag, repository:tag or digest"
+          aria-label="Search repositories, tags, digests and labels"
+          placeholder="repository, tag, repository:tag, digest or label"
           maxLength={400}
           value={text}
           onInput={({ currentTarget }) => {
@@ -110,7 +111,7 @@ async function search(q: string, current: string, signal: AbortSignal): Promise<
 async function firstRepositories(signal: AbortSignal): Promise<ResultGroup[]> {
   const { items } = await call('get', 'repositories', { query: { limit: RESULTS_MAX }, signal })
   const none = { items: [], truncated: false }
-  return groupsOf({ repositories: { items, truncated: false }, tags: none, manifests: none })
+  return groupsOf({ repositories: { items, truncated: false }, tags: none, manifests: none, labels: none })
 }
 
 async function tagsOf(repository: string, q: string, signal: AbortSignal): Promise<Result[]> {

@@ -5,6 +5,7 @@ import type { Digest } from '../oci/digest.ts'
 import type { ByteRange } from '../oci/range.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
+import type { SearchableLabels } from './cached-manifests.ts'
 import type { Fill } from './fill.ts'
 import type { FillOrder } from './fill-order.ts'
 import type { Fills } from './fills.ts'
@@ -33,6 +34,7 @@ interface FetchLimits {
 
 export interface CachedBlobsOptions {
   local: Blobs
+  labels: Pick<SearchableLabels, 'configArrived'>
   metadata: Metadata
   upstreams: UpstreamSet
   fills: Fills
@@ -271,10 +273,11 @@ export class CachedBlobs implements Blobs {
     digest: Digest,
     size: number,
   ): Promise<OpenBlob | undefined> {
-    const { metadata, locks, local, now } = this.options
+    const { metadata, locks, local, labels, now } = this.options
     return await locks.push(digest, async () => {
       if (metadata.cache.holders(digest)[0]?.size !== size) return undefined
       await metadata.write('linkCached', { at: now(), repositories: [repository], digest, size })
+      await labels.configArrived(repository, digest)
       return await unlessUnknown(local.open(repository, digest))
     })
   }

@@ -17,8 +17,17 @@ import type { FetchedManifest, Upstream } from './upstream.ts'
 import { UpstreamError } from './upstream-error.ts'
 import type { UpstreamSet } from './upstream-set.ts'
 
+/** Finds the labels that a search shows. */
+export interface SearchableLabels {
+  /** Returns the labels of a manifest that is about to be stored, without those of a config that is not cached. */
+  of(repository: RepositoryName, manifest: Manifest, bytes: Uint8Array): Promise<string[]>
+  /** Adds the labels of a config that has been cached. */
+  configArrived(repository: RepositoryName, digest: Digest): Promise<void>
+}
+
 export interface CachedManifestsOptions {
   local: Manifests
+  labels: SearchableLabels
   metadata: Metadata
   upstreams: UpstreamSet
   lastUse: LastUse
@@ -200,10 +209,11 @@ export class CachedManifests implements Manifests {
       throw new UpstreamError('wrong', `${upstream.name} sends ${actual} for ${expected}`)
     }
     const { bytes } = fetched
+    const labels = await this.options.labels.of(repository, parsed, bytes)
     const at = now()
     await metadata.write(
       'cacheManifest',
-      { at, repository, digest: expected, sha256, tag, manifest, bytes },
+      { at, repository, digest: expected, sha256, tag, manifest, bytes, labels },
       [bytes.buffer],
     )
   }

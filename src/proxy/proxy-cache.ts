@@ -10,7 +10,7 @@ import type { FillStore } from '../storage/fill-store.ts'
 import type { CacheCounts } from '../telemetry/cache-counts.ts'
 import { CachedBlobs } from './cached-blobs.ts'
 import { CachedLists } from './cached-lists.ts'
-import { CachedManifests, type CachedManifestsOptions } from './cached-manifests.ts'
+import { CachedManifests, type CachedManifestsOptions, type SearchableLabels } from './cached-manifests.ts'
 import type { Fill } from './fill.ts'
 import { Fills } from './fills.ts'
 import { LastUse } from './last-use.ts'
@@ -19,7 +19,7 @@ import { Room } from './room.ts'
 import type { UpstreamSet } from './upstream-set.ts'
 
 export interface ProxyCacheOptions extends Pick<CachedManifestsOptions, 'readManifest' | 'manifestBytesMax'> {
-  local: Registry & { uploads: Uploads }
+  local: Registry & { uploads: Uploads; labels: SearchableLabels }
   metadata: Metadata
   blobs: BlobStore
   fills: FillStore
@@ -84,7 +84,8 @@ export class ProxyCache {
         log.info({ bytes }, 'evicted what was used least recently')
       },
     })
-    const shared = { ...options, firstByteMs, lastUse: this.lastUse, room: this.room }
+    const { labels } = local
+    const shared = { ...options, labels, firstByteMs, lastUse: this.lastUse, room: this.room }
     const freshMs = settings.freshSeconds * 1000
     const manifests = new CachedManifests({
       ...shared,
@@ -125,7 +126,7 @@ export class ProxyCache {
   }
 
   private openFills(options: ProxyCacheOptions): Fills {
-    const { fills, locks, damaged, settings, metadata, counts, log, now } = options
+    const { local, fills, locks, damaged, settings, metadata, counts, log, now } = options
     return new Fills({
       store: fills,
       locks,
@@ -135,6 +136,7 @@ export class ProxyCache {
       totalSecondsMax: settings.totalSecondsMax,
       link: async (repositories, blob) => {
         await metadata.write('linkCached', { at: now(), repositories, ...blob })
+        for (const repository of repositories) await local.labels.configArrived(repository, blob.digest)
         await damaged.heal(blob.digest)
       },
       onDiskFull: async (bytes) => {

@@ -20,6 +20,7 @@ async function firstTurn(newest: number, crashedAt?: number) {
     clocks: openClocks(newest, { wall: () => WALL, monotonic: () => 0 }),
     uploads: { expire: note('expire') },
     usage: { flush: async () => {} },
+    labels: { readOld: async () => {} },
     idleMemory: { look: () => {} },
     content: {
       pullCounts: { removeOld: async () => {} },

@@ -35,6 +35,7 @@ function cache(metadata: Metadata) {
         tag: tag === undefined ? undefined : parseTag(tag),
         manifest,
         bytes: Uint8Array.from(bytes),
+        labels: [],
       })
       return at
     },

@@ -12,6 +12,7 @@ test('search results: groups without results are left out, and each result links
       truncated: true,
     },
     manifests: { items: [{ repository: 'team/app', digest, kind: 'Helm chart' }], truncated: false },
+    labels: none,
   })
   expect(groups).toEqual([
     {
@@ -43,5 +44,26 @@ test('search results: a tag that is shown with its repository is not repeated', 
     truncated: false,
   }
   const known = [tagResult('app', '1.0', 'Container image')]
-  expect(groupsOf({ repositories: none, tags, manifests: none }, known)).toEqual([])
+  expect(groupsOf({ repositories: none, tags, manifests: none, labels: none }, known)).toEqual([])
+})
+
+test('search results: a label is shown with a tag of its manifest, or else with the digest', () => {
+  const found = { repository: 'app', digest, label: 'env=prod', kind: 'Container image' }
+  const labels = {
+    items: [
+      { ...found, tag: '1.0' },
+      { ...found, tag: null },
+    ],
+    truncated: false,
+  }
+  const [group] = groupsOf({ repositories: none, tags: none, manifests: none, labels })
+  expect(group).toMatchObject({ name: 'labels', title: 'Labels' })
+  expect(group?.results).toEqual([
+    { path: '/repositories/app/-/manifests/1.0', text: 'app:1.0', detail: 'env=prod' },
+    {
+      path: `/repositories/app/-/manifests/${digest}`,
+      text: 'app@sha256:0123456789ab',
+      detail: 'env=prod',
+    },
+  ])
 })

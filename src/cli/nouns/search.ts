@@ -8,13 +8,13 @@ const KIND = field('kind', 'kind')
 
 /** `cay search` */
 export const search: Noun = {
-  summary: 'Search repositories, tags and digests',
+  summary: 'Search repositories, tags, digests and labels',
   byDefault: 'find',
   verbs: {
     find: {
       usage: '<text>',
       summary:
-        'Find repositories by part of their name, and tags and manifests by the beginning of a tag or digest',
+        'Find repositories by part of their name, and tags and manifests by the beginning of a tag, digest or label',
       run: async ({ client, args: [text], terminal }) => {
         const value = await client.request<Found>('GET', withQuery('/search', { q: text }))
         const table = (title: string, { items, truncated }: Group, columns: readonly Field[]) => ({
@@ -29,6 +29,7 @@ export const search: Noun = {
           ]),
           table('Tags', value.tags, [REPOSITORY, field('tag', 'name'), DIGEST, KIND]),
           table('Manifests', value.manifests, [REPOSITORY, DIGEST, KIND]),
+          table('Labels', value.labels, [REPOSITORY, field('tag', 'tag'), DIGEST, field('label', 'label')]),
         ]
         if (tables.every(({ items }) => items.length === 0)) terminal.note(`Nothing was found for "${text}".`)
         return { value, lines: [], tables }
@@ -46,4 +47,5 @@ interface Found {
   repositories: Group
   tags: Group
   manifests: Group
+  labels: Group
 }

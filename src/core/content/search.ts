@@ -1,9 +1,11 @@
 import type { Principal } from '../../domain/principal.ts'
 import type { RepositoryRow } from '../../metadata/content/catalog.ts'
+import type { FoundLabel } from '../../metadata/content/label-search.ts'
 import type { FoundManifest } from '../../metadata/content/manifest-prefix-search.ts'
 import type { FoundTag } from '../../metadata/content/tag-prefix-search.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { digestRange } from '../../oci/digest.ts'
+import { cutLabel } from '../../oci/labels.ts'
 import type { Descriptions } from './description.ts'
 
 /** How many results each group has at most. */
@@ -25,6 +27,7 @@ export interface Found {
   repositories: FoundGroup<Pick<RepositoryRow, 'name' | 'description' | 'blobBytes'>>
   tags: FoundGroup<FoundTag & { kind: string }>
   manifests: FoundGroup<FoundManifest & { kind: string }>
+  labels: FoundGroup<FoundLabel & { kind: string }>
 }
 
 export interface SearchOptions {
@@ -39,7 +42,7 @@ export function searchService({ metadata, descriptions, now }: SearchOptions) {
   return {
     /**
      * Finds repositories that contain the text in their name or description, tags that begin with it, and manifests
-     * whose digest does. `NAME:TAG` finds tags in the repositories whose name contains NAME.
+     * whose digest or a label does. `NAME:TAG` finds tags in the repositories whose name contains NAME.
      */
     async find(principal: Principal, text: string): Promise<Found> {
       const set = principal.pullable()
@@ -51,10 +54,16 @@ export function searchService({ metadata, descriptions, now }: SearchOptions) {
         : NONE
       const range = rangeOf(text)
       const manifests = range === undefined ? NONE : await metadata.findManifests(set, range, RESULTS_MAX)
+      const label = cutLabel(text)
+      const labels =
+        label === ''
+          ? NONE
+          : await metadata.findLabels(set, { prefix: label, limit: RESULTS_MAX, now: now() })
       return {
         repositories: { items: rows, truncated: next !== undefined },
         tags: groupOf(tags, (row) => ({ ...row, kind: kindOf({ ...row, digest: row.storedAs }) })),
         manifests: groupOf(manifests, (row) => ({ ...row, kind: kindOf(row) })),
+        labels: groupOf(labels, (row) => ({ ...row, kind: kindOf(row) })),
       }
     },
   }

@@ -38,7 +38,7 @@ interface Budget {
  *
  * @param bytes the bytes of the manifest
  */
-export type ReadLabels = (
+export type LabelReader = (
   repository: RepositoryName,
   manifest: Manifest,
   bytes: Uint8Array,
@@ -63,7 +63,7 @@ export function configReader(blobs: Pick<Blobs, 'open'>, pushed: Pick<SmallBlobs
 }
 
 /** Returns a reader of labels for the content of a data folder. */
-export function labelReader(metadata: Metadata, findConfig: FindConfig): ReadLabels {
+export function labelReader(metadata: Metadata, findConfig: FindConfig): LabelReader {
   const ofConfig = async (repository: RepositoryName, digest: Digest, budget: Budget): Promise<Labels> => {
     const bytes = await findConfig(repository, digest)
     if (bytes === undefined) return {}

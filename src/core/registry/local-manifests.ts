@@ -1,12 +1,12 @@
 import type { BeforeLarge, Manifests } from '../../domain/registry.ts'
 import { algorithmOf, type Digest, type DigestAlgorithm, digestFromHex } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
-import { expiresAfterSeconds } from '../../oci/labels.ts'
+import { expiresAfterSeconds, searchableLabels } from '../../oci/labels.ts'
 import type { ManifestReference } from '../../oci/manifest.ts'
 import { formatReference, type Reference, type RepositoryName } from '../../oci/reference.ts'
 import { unknownIn } from '../unknown.ts'
 import { freshPushes } from './fresh-pushes.ts'
-import { type FindConfig, labelReader } from './labels.ts'
+import type { LabelReader } from './labels.ts'
 import type { LocalOptions, Sparse } from './local-options.ts'
 import type { CachedManifest, ReadCache } from './read-cache.ts'
 
@@ -20,9 +20,8 @@ const OPTIONAL_ROLES: Record<Sparse, ManifestReference['role'][]> = {
 }
 
 /** The manifests of this data folder. */
-export function localManifests(options: LocalOptions, cache: ReadCache, findConfig: FindConfig): Manifests {
+export function localManifests(options: LocalOptions, cache: ReadCache, readLabels: LabelReader): Manifests {
   const { metadata, access, activity, now, checkAllowed, schema1, reader, largePushes } = options
-  const readLabels = labelReader(metadata, findConfig)
   const optionalRoles = OPTIONAL_ROLES[options.sparse]
   const { keepManifest, expiryOf } = freshPushes(options)
   const read = manifestReader(options, cache, expiryOf)
@@ -48,7 +47,7 @@ export function localManifests(options: LocalOptions, cache: ReadCache, findConf
       const digest = reference.digest ?? sha256
       verifyDigest(digest, sha256, payload)
       const tagged = reference.tag === undefined ? tags : [reference.tag]
-      const labels = tagged.length === 0 ? {} : await readLabels(repository, parsed, bytes)
+      const labels = await readLabels(repository, parsed, bytes)
       const put = {
         caller,
         repository,
@@ -59,7 +58,8 @@ export function localManifests(options: LocalOptions, cache: ReadCache, findConf
         optionalRoles,
         precondition,
         tags: tagged,
-        expiresAfterSeconds: expiresAfterSeconds(labels),
+        expiresAfterSeconds: tagged.length === 0 ? undefined : expiresAfterSeconds(labels),
+        labels: searchableLabels(labels),
       }
       const write = () => metadata.write('putManifest', { ...put, at: now() }, [bytes.buffer])
       await largePushes.write(caller.account, manifest.references.length, write)

@@ -1,7 +1,8 @@
 import type { Listing, Page, Registry, Uploads } from '../../domain/registry.ts'
 import type { Releasing } from '../../idle-memory.ts'
 import { unknownRepository } from '../unknown.ts'
-import { configReader } from './labels.ts'
+import { type LabelIndex, labelIndex } from './label-index.ts'
+import { configReader, labelReader } from './labels.ts'
 import { localBlobs } from './local-blobs.ts'
 import { localManifests } from './local-manifests.ts'
 import type { LocalOptions } from './local-options.ts'
@@ -11,22 +12,24 @@ import { ReadCache } from './read-cache.ts'
 import { SmallBlobs } from './small-blobs.ts'
 import { Usage } from './usage.ts'
 
-export type LocalRegistry = Registry & Releasing & { uploads: Uploads; usage: Usage }
+export type LocalRegistry = Registry & Releasing & { uploads: Uploads; usage: Usage; labels: LabelIndex }
 
 /** A registry whose content is in this data folder. */
 export function localRegistry(options: LocalOptions): LocalRegistry {
-  const { metadata, access } = options
+  const { metadata, access, reader } = options
   const cache = new ReadCache(options.cacheBytesMax)
   metadata.onStale('content', () => cache.clear())
   const small = new SmallBlobs(metadata, options.blobs)
   const blobs = localBlobs(options, cache, small)
+  const readLabels = labelReader(metadata, configReader(blobs, small))
   return {
     releaseMemory() {
       cache.clear()
       small.releaseMemory()
     },
     usage: new Usage(metadata, options.now),
-    manifests: localManifests(options, cache, configReader(blobs, small)),
+    labels: labelIndex({ metadata, reader, readLabels }),
+    manifests: localManifests(options, cache, readLabels),
     blobs,
     uploads: localUploads(options, small),
     referrers: localReferrers(options),

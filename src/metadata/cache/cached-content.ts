@@ -4,6 +4,7 @@ import { type Digest, digestToBytes } from '../../oci/digest.ts'
 import type { Manifest } from '../../oci/manifest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { LinkBlob, LinkedBlob } from '../content/blob-links.ts'
+import type { LabelRows } from '../content/labels.ts'
 import type { ReferenceRows } from '../content/manifest-references.ts'
 import type { ManifestRows } from '../content/manifest-rows.ts'
 import type { EnsureRepository } from '../content/repositories.ts'
@@ -25,6 +26,8 @@ export interface CachedManifestPut {
   tag: Tag | undefined
   manifest: Omit<Manifest, 'annotations'>
   bytes: Uint8Array<ArrayBuffer>
+  /** The labels that a search finds, as far as they are known yet. */
+  labels: readonly string[]
 }
 
 /** Content that was used: a manifest, or every manifest that references a blob. */
@@ -48,13 +51,15 @@ interface Parts {
   ensure: EnsureRepository
   rows: ManifestRows
   references: ReferenceRows
+  labels: LabelRows
   reach: Reachability
   link: LinkBlob
   tags: TagRows
 }
 
 /** Writes of content from upstreams, each for one call of the writer. */
-export function cacheWrites(db: Db, { recordEvent, rows, references, reach, link, tags, ...parts }: Parts) {
+export function cacheWrites(db: Db, parts: Parts) {
+  const { recordEvent, rows, references, labels, reach, link, tags } = parts
   const ensure = ensureCached(db, parts.ensure)
   const follow = followTag(db, { recordEvent, tags })
   const marks = useMarks(db)
@@ -73,6 +78,7 @@ export function cacheWrites(db: Db, { recordEvent, rows, references, reach, link
       const stored = rows.put(repositoryId, put)
       if (stored.inserted) references.insert(repositoryId, stored.id, call.manifest.references)
       references.markUsed(repositoryId, stored.id)
+      labels.put(repositoryId, stored.id, call.labels)
       if (stored.appeared) {
         reach.appeared(stored.id)
         recordEvent({ type: 'manifest.cache', repository, digest }, SYSTEM, at)

@@ -16,6 +16,8 @@ export interface ManifestPut extends Write {
   expiresAfterSeconds?: number | undefined
   manifest: Omit<Manifest, 'annotations'>
   bytes: Uint8Array<ArrayBuffer>
+  /** The labels that a search finds: see `searchableLabels`. */
+  labels?: readonly string[]
   /** References of these roles need not be in the repository. */
   optionalRoles: ManifestReference['role'][]
   /** The condition on the digest of each tag. */

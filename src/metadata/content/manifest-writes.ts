@@ -7,6 +7,7 @@ import type { RecordEvent } from '../events.ts'
 import type { Reachability } from '../garbage/reachability.ts'
 import { CONTENT_STALE, type Parts, type Stale } from '../stale.ts'
 import { checkVersion } from '../versions.ts'
+import type { LabelRows } from './labels.ts'
 import type { ManifestPut } from './manifest-put.ts'
 import type { ReferenceRows } from './manifest-references.ts'
 import type { ManifestRows, StoredRow } from './manifest-rows.ts'
@@ -27,12 +28,13 @@ interface Means {
   tags: TagMoves
   rows: ManifestRows
   references: ReferenceRows
+  labels: LabelRows
   reach: Reachability
 }
 
 /** Writes of manifests and their tags, each for one call of the writer. */
 export function manifestWrites(means: Means) {
-  const { recordEvent, ensure, tags, rows, references, reach } = means
+  const { recordEvent, ensure, tags, rows, references, labels, reach } = means
   /** A shorter path for new images, which list no manifests. Most pushes are of this kind. */
   const markReached = (
     repositoryId: number,
@@ -59,6 +61,7 @@ export function manifestWrites(means: Means) {
         references.insert(repositoryId, stored.id, call.manifest.references)
         references.use(repositoryId, unused)
       } else references.markUsed(repositoryId, stored.id)
+      labels.put(repositoryId, stored.id, call.labels)
       if (stored.appeared) markReached(repositoryId, stored, call)
       let replaced = stored.replaced
       const { caller, at, digest, expiresAfterSeconds } = call

@@ -5,8 +5,8 @@ import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { repository } from '../schema.ts'
 import { number, statement, text } from '../statement.ts'
-import { turn } from '../turn.ts'
 import type { NamedRow } from './repositories.ts'
+import { PER_REPOSITORY, searchSlices } from './repository-slices.ts'
 import { isLike, likePattern } from './text-search.ts'
 
 /** A tag of some repository. */
@@ -27,9 +27,6 @@ export interface FoundTags {
   /** Whether there may be more. */
   hasMore: boolean
 }
-
-/** Tags that one repository contributes at most, so that no repository hides the others. */
-const PER_REPOSITORY = 3
 
 /** How many tags of one repository are examined, including expired ones that are not collected yet. */
 const LOOKED_AT_MAX = 64
@@ -62,23 +59,12 @@ export function tagPrefixSearch(db: Db) {
     // Names of tags are printable ASCII.
     const range = { low, high: `${low}\x7f`, now }
     const pattern = likePattern(within)
-    const rows: FoundTag[] = []
-    let hasMore = false
-    let from = set.seek('')
-    for (let slices = 0; slices < SLICES_MAX && from !== undefined; slices++) {
-      const slice = repositories.all({ ...range, pattern, from, limit: SLICE })
-      for (const { id, name, isFound } of slice) {
-        if (isFound === 0 || !set.has(name)) continue
-        const found = tags.all({ ...range, repositoryId: id })
-        if (found.length > PER_REPOSITORY) hasMore = true
-        rows.push(...found.slice(0, PER_REPOSITORY).map((row) => toFoundTag(name, row)))
-        if (rows.length > limit) return { rows: rows.slice(0, limit), hasMore: true }
-      }
-      const last = slice.at(-1)
-      from = last === undefined || slice.length < SLICE ? undefined : set.seek(`${last.name}\0`)
-      await turn()
-    }
-    return { rows, hasMore: hasMore || from !== undefined }
+    return await searchSlices(set, limit, {
+      slice: SLICE,
+      slicesMax: SLICES_MAX,
+      repositories: (from, limit) => repositories.all({ ...range, pattern, from, limit }),
+      results: ({ id, name }) => tags.all({ ...range, repositoryId: id }).map((row) => toFoundTag(name, row)),
+    })
   }
 }
 

@@ -11,6 +11,7 @@ type TotalName =
   | 'blob.bytes'
   | 'cache.count'
   | 'cache.bytes'
+  | 'labels.unread'
   | 'pulls.since'
   | 'quota.counted'
   | 'retention.event'

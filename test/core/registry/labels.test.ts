@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { temporaryFolder } from '../../../scripts/lib/temporary-folder.ts'
 import { openServices, type Services } from '../../../src/app.ts'
 import { loadConfig } from '../../../src/config/config.ts'
-import { configReader, labelReader, type ReadLabels } from '../../../src/core/registry/labels.ts'
+import { configReader, type LabelReader, labelReader } from '../../../src/core/registry/labels.ts'
 import { parseDigest } from '../../../src/oci/digest.ts'
 import type { Labels } from '../../../src/oci/labels.ts'
 import { parseManifest } from '../../../src/oci/manifest.ts'
@@ -61,7 +61,7 @@ const wider = imageIndex(wide.map((index) => descriptor(index, OCI_INDEX)))
 
 const resources = new AsyncDisposableStack()
 let services: Services
-let read: ReadLabels
+let read: LabelReader
 
 beforeAll(async () => {
   const folder = resources.use(await temporaryFolder('labels'))

@@ -1,5 +1,6 @@
 import { t } from 'elysia'
 import { RESULTS_MAX } from '../../../core/content/search.ts'
+import { SEARCHABLE_LABEL_BYTES_MAX, SEARCHABLE_LABELS_MAX } from '../../../oci/labels.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
 import { Bytes, DigestText, RepositoryText } from '../schemas.ts'
@@ -29,6 +30,18 @@ const Found = t.Object(
       { repository: RepositoryText, digest: DigestText, kind: Kind },
       'Manifests whose digest begins with the text',
     ),
+    labels: groupOf(
+      {
+        repository: RepositoryText,
+        digest: DigestText,
+        tag: t.Nullable(
+          t.String({ description: 'A tag of the manifest; null without one', example: 'latest' }),
+        ),
+        label: t.String({ description: 'The label that was found', example: 'env=production' }),
+        kind: Kind,
+      },
+      'Manifests with a label or annotation that begins with the text, at most three from each repository',
+    ),
   },
   { description: 'What was found, by kind' },
 )
@@ -36,11 +49,14 @@ const Found = t.Object(
 const OPERATIONS = {
   find: operation({
     id: 'search',
-    summary: 'Search repositories, tags and digests',
+    summary: 'Search repositories, tags, digests and labels',
     access: 'catalog',
     description:
       `Finds only what you may pull, at most ${RESULTS_MAX} of each kind. \`NAME:TAG\` finds tags in the repositories ` +
-      'whose name contains NAME. A digest needs at least six hex characters; without an algorithm it is sha256.',
+      'whose name contains NAME. A digest needs at least six hex characters; without an algorithm it is sha256. ' +
+      'Labels are those of an image and the annotations of any manifest, as `NAME=VALUE`; upper and lower case differ. ' +
+      `The first ${SEARCHABLE_LABELS_MAX} of a manifest are searched, and of each the first ` +
+      `${SEARCHABLE_LABEL_BYTES_MAX} bytes.`,
     answer: Found,
   }),
 }
@@ -50,7 +66,7 @@ export function search(context: AdminContext) {
   return controller(context, 'repositories', '/search').get(
     '',
     async ({ principal, query: { q } }) => {
-      const { repositories, tags, manifests } = await context.content.search.find(principal, q)
+      const { repositories, tags, manifests, labels } = await context.content.search.find(principal, q)
       return {
         repositories: {
           ...repositories,
@@ -58,6 +74,7 @@ export function search(context: AdminContext) {
         },
         tags: { ...tags, items: tags.items.map(({ tag: name, ...row }) => ({ ...row, name })) },
         manifests,
+        labels,
       }
     },
     {
@@ -65,7 +82,7 @@ export function search(context: AdminContext) {
         q: t.String({
           minLength: 1,
           maxLength: 400,
-          description: 'Text to find: part of a repository, or the beginning of a tag or digest',
+          description: 'Text to find: part of a repository, or the beginning of a tag, digest or label',
           example: 'alpine',
         }),
       }),
