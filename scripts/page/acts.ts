@@ -71,17 +71,16 @@ async function expire(page: Page, origin: string): Promise<void> {
 
 async function findByLabel(page: Page, origin: string): Promise<void> {
   await page.goto(`${origin}/repositories`)
-  await page.getByRole('heading', { name: 'Repositories' }).waitFor()
-  await page.keyboard.press('/')
+  await page.getByRole('button', { name: 'Search' }).click()
   const field = page.getByRole('searchbox', { name: 'Search repositories' })
   const labels = page.getByRole('region', { name: 'Labels' })
   await field.fill('com.example.hostile')
   await labels.getByText(`com.example.hostile=${hostile.html}`).first().waitFor()
   await field.fill('org.opencontainers.image.revision=4f8')
   await labels
-    .getByRole('link', { name: 'team/api:1.4 org.opencontainers.image.revision=4f866d2c91b0' })
+    .getByRole('link', { name: 'team/api:latest org.opencontainers.image.revision=4f866d2c91b0' })
     .click()
-  await page.waitForURL('**/repositories/team/api/-/manifests/1.4')
+  await page.waitForURL('**/repositories/team/api/-/manifests/latest')
 }
 
 async function compareTags(page: Page, origin: string): Promise<void> {

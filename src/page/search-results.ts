@@ -1,5 +1,5 @@
 import type { Answer } from './api.ts'
-import { formatBytes } from './format.ts'
+import { formatBytes, visible } from './format.ts'
 import { manifestPath, repositoryPath } from './routes.ts'
 
 export type GroupName = 'here' | 'repositories' | 'tags' | 'manifests' | 'labels' | 'blobs'
@@ -62,7 +62,7 @@ export function groupsOf({ repositories, tags, manifests, labels }: Found, known
       results: labels.items.map(({ repository, digest, tag, label }) => ({
         path: manifestPath(repository, tag ?? digest),
         text: tag === null ? shortReference(repository, digest) : `${repository}:${tag}`,
-        detail: label,
+        detail: visible(label),
       })),
     },
   ]

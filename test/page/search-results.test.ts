@@ -47,8 +47,8 @@ test('search results: a tag that is shown with its repository is not repeated', 
   expect(groupsOf({ repositories: none, tags, manifests: none, labels: none }, known)).toEqual([])
 })
 
-test('search results: a label is shown with a tag of its manifest, or else with the digest', () => {
-  const found = { repository: 'app', digest, label: 'env=prod', kind: 'Container image' }
+test('search results: a label is shown as plain text, with a tag of its manifest or else the digest', () => {
+  const found = { repository: 'app', digest, label: 'env=\u202eprod', kind: 'Container image' }
   const labels = {
     items: [
       { ...found, tag: '1.0' },
@@ -59,11 +59,11 @@ test('search results: a label is shown with a tag of its manifest, or else with 
   const [group] = groupsOf({ repositories: none, tags: none, manifests: none, labels })
   expect(group).toMatchObject({ name: 'labels', title: 'Labels' })
   expect(group?.results).toEqual([
-    { path: '/repositories/app/-/manifests/1.0', text: 'app:1.0', detail: 'env=prod' },
+    { path: '/repositories/app/-/manifests/1.0', text: 'app:1.0', detail: 'env=\u2423202eprod' },
     {
       path: `/repositories/app/-/manifests/${digest}`,
       text: 'app@sha256:0123456789ab',
-      detail: 'env=prod',
+      detail: 'env=\u2423202eprod',
     },
   ])
 })

@@ -12,7 +12,7 @@ import { PER_REPOSITORY, searchSlices } from './repository-slices.ts'
 export interface FoundLabel extends FoundManifest {
   /** The label, as `NAME=VALUE`. If several match, the last one in byte order. */
   label: string
-  /** A tag of the manifest; null if it has none. */
+  /** The newest tag of the manifest; null if it has none. */
   tag: Tag | null
 }
 
@@ -79,8 +79,8 @@ function statements(db: Db) {
       ({ repositoryId, now, ...range }) =>
         sql<StoredLabel>`select max(l.label) as label, m.digest, m.media_type as "mediaType",
             m.artifact_type as "artifactType", m.size,
-            (select name from (select name, expires_at from tag where manifest_id = m.id limit ${max})
-              where expires_at is null or expires_at > ${now} limit 1) as tag
+            (select name from (select name, expires_at, updated_at from tag where manifest_id = m.id limit ${max})
+              where expires_at is null or expires_at > ${now} order by updated_at desc, name limit 1) as tag
           from ${matches(repositoryId, range)}
           group by m.id order by m.id desc limit ${sql.raw(String(PER_REPOSITORY + 1))}`,
     ),

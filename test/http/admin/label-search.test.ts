@@ -71,7 +71,9 @@ test('label search: an image is found by the beginning of a label as soon as it 
     expect(await search(q)).toEqual({ items: [item], truncated: false })
   for (const q of ['env=production2', 'nv=prod', 'production', 'ENV=production'])
     expect(await find(q)).toEqual([])
-  expect(await find('team=web')).toEqual(['alice/shop:1.0 team=web'])
+  clock += 1000
+  await push('alice/shop', { env: 'production', team: 'web' }, 'newest')
+  expect(await find('team=web')).toEqual(['alice/shop:newest team=web'])
 })
 
 test('label search: annotations count as labels, also of artifacts and of images without a tag', async () => {

@@ -35,7 +35,7 @@ const Found = t.Object(
         repository: RepositoryText,
         digest: DigestText,
         tag: t.Nullable(
-          t.String({ description: 'A tag of the manifest; null without one', example: 'latest' }),
+          t.String({ description: 'The newest tag of the manifest; null without one', example: 'latest' }),
         ),
         label: t.String({ description: 'The label that was found', example: 'env=production' }),
         kind: Kind,
