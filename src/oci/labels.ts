@@ -51,7 +51,7 @@ export function commonLabels(all: readonly Labels[]): Labels {
  */
 export const SEARCHABLE_LABELS_MAX = 32
 export const SEARCHABLE_LABEL_BYTES_MAX = 200
-export const SEARCHABLE_BYTES_MAX = 2048
+const SEARCHABLE_BYTES_MAX = 2048
 
 /**
  * Returns the labels that a search finds, as `NAME=VALUE`. Each is cut at its first control character and at its limit.

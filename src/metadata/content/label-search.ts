@@ -3,6 +3,7 @@ import type { RepositorySet } from '../../domain/repository-set.ts'
 import { type Digest, digestFromBytes } from '../../oci/digest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
+import { manifestLabel } from '../label-schema.ts'
 import { number, statement, text } from '../statement.ts'
 import type { FoundManifest } from './manifest-prefix-search.ts'
 import type { NamedRow } from './repositories.ts'
@@ -60,7 +61,7 @@ function statements(db: Db) {
   const range = { low: text, high: text }
   const max = sql.raw(String(LOOKED_AT_MAX))
   const matches = (repositoryId: unknown, { low, high }: { low: unknown; high: unknown }) =>
-    sql`(select label, manifest_id from manifest_label
+    sql`(select label, manifest_id from ${manifestLabel}
         where repository_id = ${repositoryId} and label >= ${low} and label < ${high}
         order by label desc, manifest_id desc limit ${max}) l
       cross join manifest m on m.id = l.manifest_id and m.deleted_at is null`

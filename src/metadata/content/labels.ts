@@ -2,6 +2,7 @@ import { sql } from 'drizzle-orm'
 import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
+import { manifestLabel } from '../label-schema.ts'
 import { bytes, number, statement, text } from '../statement.ts'
 import type { FindManifest } from './manifest-rows.ts'
 import type { ReadTotal, WriteTotal } from './totals.ts'
@@ -14,7 +15,7 @@ export function labelRows(db: Db) {
     db,
     { repositoryId: number, id: number, labels: text },
     ({ repositoryId, id, labels }) =>
-      sql`insert or ignore into manifest_label (repository_id, label, manifest_id)
+      sql`insert or ignore into ${manifestLabel} (repository_id, label, manifest_id)
         select ${repositoryId}, value, ${id} from json_each(${labels})`,
   )
   return {
