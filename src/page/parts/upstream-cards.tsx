@@ -5,7 +5,7 @@ import { confirm } from './dialog.tsx'
 import { FormButton } from './form-dialog.tsx'
 import { Empty, Shown } from './states.tsx'
 import { attempt } from './toast.tsx'
-import { Command } from './values.tsx'
+import { Command, Time } from './values.tsx'
 
 type Upstream = Item<'upstreams'>
 
@@ -59,12 +59,12 @@ export function UpstreamCards() {
 }
 
 function UpstreamCard({ upstream }: { upstream: Upstream }) {
-  const { name, url, state, pullsRemaining, pullLimit, configuredIn, credentialsSet } = upstream
+  const { name, url, state, pullsRemaining, pullLimit, configuredIn, credentialsSet, lastCheck } = upstream
   const params = { name }
   const image = url.includes('docker.io') ? 'library/alpine' : 'NAMESPACE/IMAGE'
   const check = () =>
     attempt(async () => {
-      const { reachable, message, durationMilliseconds } = await call('post', 'upstreams/:name/check', {
+      const { reachable, message, durationMilliseconds } = await change('post', 'upstreams/:name/check', {
         params,
       })
       if (!reachable) throw new Error(message)
@@ -90,6 +90,7 @@ function UpstreamCard({ upstream }: { upstream: Upstream }) {
         {pullsRemaining !== undefined &&
           `, ${formatCount(pullsRemaining)} of ${formatCount(pullLimit ?? pullsRemaining)} pulls left`}
       </p>
+      {lastCheck && <LastCheck of={lastCheck} />}
       <Command text={`docker pull ${location.host}/${name}/${image}`} />
       <div class="actions">
         <button type="button" aria-label={`Check: ${name}`} onClick={check}>
@@ -104,5 +105,14 @@ function UpstreamCard({ upstream }: { upstream: Upstream }) {
         )}
       </div>
     </section>
+  )
+}
+
+function LastCheck({ of: { at, reachable, message } }: { of: NonNullable<Upstream['lastCheck']> }) {
+  return (
+    <p class="muted">
+      Last check: {reachable ? 'ok' : 'failed'} <Time at={at} />
+      {!reachable && `: ${visible(message)}`}
+    </p>
   )
 }
