@@ -6,6 +6,7 @@ import type { RepositoryName } from '../oci/reference.ts'
 import { AnswerMemory } from '../proxy/answer-memory.ts'
 import { ProxyCache } from '../proxy/proxy-cache.ts'
 import { UpstreamSet } from '../proxy/upstream-set.ts'
+import { diskSpaceNow } from '../storage/disk.ts'
 import type { FillStore } from '../storage/fill-store.ts'
 import type { CacheCounts } from '../telemetry/cache-counts.ts'
 import { openStored } from './content/managed-upstreams.ts'
@@ -16,7 +17,6 @@ import { localRegistry } from './registry/local-registry.ts'
 export interface RegistriesOptions extends Pick<LocalOptions, Shared> {
   config: Config
   fills: FillStore
-  disk: () => Promise<{ totalBytes: number; freeBytes: number }>
   log: Logger
   monotonic: () => number
   counts: CacheCounts
@@ -78,6 +78,7 @@ export async function openRegistries(options: RegistriesOptions): Promise<Regist
     local,
     upstreams,
     settings: config.cache,
+    diskNow: () => diskSpaceNow(config.data),
     manifestBytesMax: config.manifests.bytesMax,
     readManifest: async (repository, reference, { bytes, mediaType: contentType }) => {
       const name = repository.slice(repository.indexOf('/') + 1) as RepositoryName

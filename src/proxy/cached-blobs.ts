@@ -13,7 +13,7 @@ import { Flights } from './flights.ts'
 import { unlessUnknown } from './here.ts'
 import { inTime } from './in-time.ts'
 import type { LastUse } from './last-use.ts'
-import { findNamedSize } from './named-size.ts'
+import { findNamedSize, otherSize } from './named-size.ts'
 import { pullOnly, refusalOf } from './refusals.ts'
 import type { Room } from './room.ts'
 import { streamThrough } from './stream-through.ts'
@@ -63,19 +63,11 @@ export class CachedBlobs implements Blobs {
   }
 
   /** Asks the upstream for the size of a blob that is not cached. Fetches nothing. */
-  getSize(...[repository, digest, principal]: Parameters<Blobs['getSize']>): Promise<number> {
+  async getSize(...[repository, digest, principal]: Parameters<Blobs['getSize']>): Promise<number> {
     const { local, upstreams } = this.options
     const upstream = upstreams.of(repository)
-    if (upstream === undefined) return local.getSize(repository, digest, principal)
-    return this.getCachedSize(upstream, repository, digest)
-  }
-
-  private async getCachedSize(
-    upstream: Upstream,
-    repository: RepositoryName,
-    digest: Digest,
-  ): Promise<number> {
-    const here = await unlessUnknown(this.options.local.getSize(repository, digest))
+    if (upstream === undefined) return await local.getSize(repository, digest, principal)
+    const here = await unlessUnknown(local.getSize(repository, digest))
     return here ?? (await this.refusing(repository, digest, () => this.sizeAt(upstream, repository, digest)))
   }
 
@@ -92,7 +84,8 @@ export class CachedBlobs implements Blobs {
     digest: Digest,
   ): Promise<OpenBlob> {
     const { local, lastUse, onRequest, onHitRead } = this.options
-    const here = await unlessUnknown(local.open(repository, digest))
+    const isFilling = this.fillOf(upstream, repository, digest) !== undefined
+    const here = isFilling ? undefined : await unlessUnknown(local.open(repository, digest))
     lastUse.note(repository, digest, true)
     if (here !== undefined) {
       onRequest(upstream.name, 'hit')
@@ -169,7 +162,9 @@ export class CachedBlobs implements Blobs {
     limits: FetchLimits,
   ): Promise<OpenBlob> {
     const { metadata, fills, room, damaged, onRequest } = this.options
-    const named = findNamedSize(this.options.metadata, repository, digest)
+    const running = this.fillOf(upstream, repository, digest)
+    if (running !== undefined) return await this.join(running, repository, limits)
+    const named = findNamedSize(metadata, repository, digest)
     if (named !== undefined) {
       const own = await this.findOwn(upstream, repository, digest, named, limits)
       if (own !== undefined) return own
@@ -177,7 +172,7 @@ export class CachedBlobs implements Blobs {
     const needsWord =
       named === undefined || fills.find(digest) !== undefined || this.isLendable(digest, upstream)
     const size = needsWord ? await this.sizeAt(upstream, repository, digest) : named
-    if (named !== undefined && size !== named) throw otherSize(upstream, digest, size, named)
+    if (named !== undefined && size !== named) throw otherSize(upstream.name, digest, size, named)
     const lent =
       needsWord && this.isLendable(digest, upstream) ? await this.lend(repository, digest, size) : undefined
     if (lent !== undefined) return lent
@@ -200,6 +195,12 @@ export class CachedBlobs implements Blobs {
       return this.through(order)
     }
     return await this.join(fill, repository, limits)
+  }
+
+  /** Returns the running fill of a blob that this repository has requested. Joining it needs no other look-up. */
+  private fillOf(upstream: Upstream, repository: RepositoryName, digest: Digest): Fill | undefined {
+    const fill = this.options.fills.find(digest)
+    return fill?.order.upstream === upstream && fill.repositories.has(repository) ? fill : undefined
   }
 
   /** Opens a blob that the same upstream has sent, or is sending, for another repository, and that a manifest names. */
@@ -297,11 +298,4 @@ export class CachedBlobs implements Blobs {
     if (named !== undefined) return named
     throw new UpstreamError('wrong', `${upstream.name} does not say the size of ${digest}`)
   }
-}
-
-function otherSize(upstream: Upstream, digest: Digest, size: number, named: number): UpstreamError {
-  return new UpstreamError(
-    'wrong',
-    `${upstream.name} says ${digest} has ${size} bytes, and its manifest ${named}`,
-  )
 }

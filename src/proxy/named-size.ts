@@ -2,6 +2,7 @@ import type { Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import { readParts } from '../oci/manifest-parts.ts'
 import type { RepositoryName } from '../oci/reference.ts'
+import { UpstreamError } from './upstream-error.ts'
 
 /** Larger manifests are not read, because that would hold up other requests. The upstream is asked instead. */
 const MANIFEST_BYTES_MAX = 256 * 1024
@@ -19,4 +20,9 @@ export function findNamedSize(
     if (part !== undefined && part.size > 0) return part.size
   }
   return undefined
+}
+
+/** Returns the error for an upstream that states another size than the manifest. */
+export function otherSize(upstream: string, digest: Digest, size: number, named: number): UpstreamError {
+  return new UpstreamError('wrong', `${upstream} says ${digest} has ${size} bytes, and its manifest ${named}`)
 }

@@ -29,7 +29,7 @@ export interface ProxyCacheOptions extends Pick<CachedManifestsOptions, 'readMan
   log: Logger
   now: () => number
   monotonic: () => number
-  disk: () => Promise<{ totalBytes: number; freeBytes: number }>
+  diskNow: () => { totalBytes: number; freeBytes: number }
   counts: CacheCounts
   /** Notified of good bytes, which may replace damaged ones. */
   damaged: { isHidden(digest: Digest): boolean; heal(digest: Digest): Promise<void> }

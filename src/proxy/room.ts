@@ -39,7 +39,8 @@ export interface RoomOptions {
   bytesMax: number
   /** The bytes of the volume that the cache leaves free; undefined for a share of the volume. */
   freeBytesMin: number | undefined
-  disk: () => Promise<{ totalBytes: number; freeBytes: number }>
+  /** Measures the disk of the cache. */
+  diskNow: () => { totalBytes: number; freeBytes: number }
   /** Returns the fills in progress. */
   fills: () => readonly Fill[]
   onEvicted(bytes: number): void
@@ -133,7 +134,7 @@ export class Room {
 
   private async make(bytes: number): Promise<boolean> {
     for (let round = 0; ; round++) {
-      const { short, isPossible } = await this.measure(bytes)
+      const { short, isPossible } = this.measure(bytes)
       if (short <= 0) return true
       if (!isPossible || round === ROUNDS_MAX) return false
       if ((await this.evict(short)) === 0) return false
@@ -141,8 +142,8 @@ export class Room {
   }
 
   /** Returns how many bytes a fill lacks, and whether evicting the whole cache would be enough. */
-  private async measure(bytes: number): Promise<{ short: number; isPossible: boolean }> {
-    const { metadata, bytesMax, disk, fills } = this.options
+  private measure(bytes: number): { short: number; isPossible: boolean } {
+    const { metadata, bytesMax, diskNow, fills } = this.options
     const cached = metadata.cache.totals().bytes
     // A complete one that is linked already counts as cached. The others need no query.
     const running = fills().filter(
@@ -150,7 +151,7 @@ export class Room {
     )
     const whole = running.reduce((sum, { order }) => sum + order.size, 0)
     const missing = running.reduce((sum, { order, received }) => sum + order.size - received, 0)
-    const { totalBytes, freeBytes } = await disk()
+    const { totalBytes, freeBytes } = diskNow()
     const overCap = bytesMax === 0 ? 0 : cached + whole + bytes - bytesMax
     const overReserve = missing + bytes + this.reserveOf(totalBytes) - freeBytes
     const short = Math.max(overCap, overReserve)
@@ -158,11 +159,11 @@ export class Room {
   }
 
   private async keepLimits(): Promise<void> {
-    const { metadata, bytesMax, disk, log } = this.options
+    const { metadata, bytesMax, diskNow, log } = this.options
     const cached = metadata.cache.totals().bytes
     if (cached === 0) return
     try {
-      const { totalBytes, freeBytes } = await disk()
+      const { totalBytes, freeBytes } = diskNow()
       const overCap = bytesMax === 0 ? 0 : cached - bytesMax
       const short = Math.max(overCap, this.reserveOf(totalBytes) - freeBytes)
       if (short <= 0) return

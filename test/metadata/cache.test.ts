@@ -182,7 +182,7 @@ test('eviction: with a cap below the pinned content, it ends after evicting ever
       now: () => ++now,
       bytesMax: 1,
       freeBytesMin: 0,
-      disk: async () => ({ totalBytes: 1e12, freeBytes: 1e12 }),
+      diskNow: () => ({ totalBytes: 1e12, freeBytes: 1e12 }),
       fills: () => [],
       onEvicted() {},
     })
