@@ -92,11 +92,15 @@ async function besidePulls(
   const connection = await Connection.open(port)
   const state = { isDone: false }
   const type = `Content-Type: ${manifestMediaType}\r\n`
+  const push = (tag: string) =>
+    connection.expect(201, 'PUT', `/v2/${beside}/manifests/${tag}`, manifest, type)
+  // The first push compiles code, which is not to be measured.
+  await push('v0')
   const pushing = (async () => {
     const times: number[] = []
     for (let n = 0; !state.isDone || times.length < 10; n++) {
       const began = performance.now()
-      await connection.expect(201, 'PUT', `/v2/${beside}/manifests/v${n % 100}`, manifest, type)
+      await push(`v${n % 100}`)
       times.push(performance.now() - began)
     }
     return times
