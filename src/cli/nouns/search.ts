@@ -6,6 +6,8 @@ const REPOSITORY = field('repository', 'repository')
 const DIGEST = field('digest', 'digest', formatShortDigest)
 const KIND = field('kind', 'kind')
 
+const NONE: Group = { items: [], truncated: false }
+
 /** `cay search` */
 export const search: Noun = {
   summary: 'Search repositories, tags, digests and labels',
@@ -29,7 +31,12 @@ export const search: Noun = {
           ]),
           table('Tags', value.tags, [REPOSITORY, field('tag', 'name'), DIGEST, KIND]),
           table('Manifests', value.manifests, [REPOSITORY, DIGEST, KIND]),
-          table('Labels', value.labels, [REPOSITORY, field('tag', 'tag'), DIGEST, field('label', 'label')]),
+          table('Labels', value.labels ?? NONE, [
+            REPOSITORY,
+            field('tag', 'tag'),
+            DIGEST,
+            field('label', 'label'),
+          ]),
         ]
         if (tables.every(({ items }) => items.length === 0)) terminal.note(`Nothing was found for "${text}".`)
         return { value, lines: [], tables }
@@ -47,5 +54,6 @@ interface Found {
   repositories: Group
   tags: Group
   manifests: Group
-  labels: Group
+  /** An older server does not search labels. */
+  labels?: Group
 }
