@@ -18,8 +18,11 @@ const layersAnImage = 4
 const [layerBytesMin, layerBytesMax] = [2 * MiB, 8 * MiB]
 const clients = 4
 /** All pushes together stay below 100 MiB, so that there is always room for them. */
-const pushedBytesMax = 90 * MiB
+const pushesMax = 90
 const pushBytes = MiB
+
+/** How many images are pulled at least in each half of the time, so that the cache is full for most of it. */
+const pullsMin = 50
 const lookMs = 50
 const capBytes = 120 * MiB
 const startSecondsMax = 15
@@ -66,8 +69,8 @@ export async function run(args: string[]): Promise<void> {
       pulls: 0,
       freeBytesMin: Number.POSITIVE_INFINITY,
     }
-    console.log(await fill(world, milliseconds / 2, 0))
-    console.log(await fill(world, milliseconds / 2, capBytes))
+    console.log(await fill(world, milliseconds / 2, 0, pushesMax / 2))
+    console.log(await fill(world, milliseconds / 2, capBytes, pushesMax))
     const faults = await checkDataFolder(data, new Set())
     if (faults.length > 0) throw new Error(faults.join('\n'))
     console.log('nothing is missing, and the database is intact')
@@ -90,8 +93,8 @@ function addImages(upstream: SampleUpstream, samples: Samples, random: Random): 
   }
 }
 
-/** Pulls and pushes for a while, with a cap of the cache or, if that is 0, without one. */
-async function fill(world: World, milliseconds: number, bytesMax: number): Promise<string> {
+/** Pulls and pushes for a while, with a cap of the cache or, if that is 0, without one. In the end, `pushes` stay. */
+async function fill(world: World, milliseconds: number, bytesMax: number, pushes: number): Promise<string> {
   const { data, upstream } = world
   const settings = `[[upstream]]\nname = "${upstreamName}"\nurl = "http://${upstream.address}"\n`
   await Bun.write(join(data, 'cay.toml'), `${settings}[cache]\nbytes-max = ${bytesMax}\n`)
@@ -100,23 +103,28 @@ async function fill(world: World, milliseconds: number, bytesMax: number): Promi
   const state = { over: false }
   if (bytesMax > 0) await untilWithin(registry, bytesMax)
   const pulls = world.pulls
-  const watch = watchRoom(world, registry, bytesMax, state)
   const work = [
     ...Array.from({ length: clients }, () => pullImages(world, registry, state)),
-    pushSometimes(world, registry, state, milliseconds / 2 / (pushedBytesMax / pushBytes)),
+    pushSometimes(world, registry, { state, pushes, pauseMs: milliseconds / pushesMax }),
+    watchRoom(world, registry, bytesMax, state),
   ]
+  const working = Promise.all(work)
   try {
-    await Promise.race([Bun.sleep(milliseconds), ...work, watch])
+    await Promise.race([Bun.sleep(milliseconds), working])
   } finally {
     state.over = true
-    await Promise.all([...work, watch])
+    await working
   }
+  const whole = world.pulls - pulls
+  if (whole < pullsMin) throw new Error(`only ${whole} images were pulled`)
+  if (world.pushed.length !== pushes)
+    throw new Error(`${world.pushed.length} images were pushed, not ${pushes}`)
   await pullLarge(world, registry)
   for (const { digest } of world.pushed) await registry.pullBlob('local/app', digest)
   const free = Math.round(world.freeBytesMin / MiB)
   const cap = bytesMax === 0 ? 'no cap' : `a cap of ${bytesMax / MiB} MiB`
   return (
-    `${cap}: ${world.pulls - pulls} pulls of images were whole, ${world.pushed.length} pushed images stayed, ` +
+    `${cap}: ${whole} pulls of images were whole, ${world.pushed.length} pushed images stayed, ` +
     `at least ${free} MiB were free, and a blob larger than the volume came through`
   )
 }
@@ -136,11 +144,10 @@ async function pullImages(world: World, registry: Registry, state: { over: boole
 async function pushSometimes(
   { samples, random, pushed }: World,
   registry: Registry,
-  state: { over: boolean },
-  pauseMs: number,
+  { state, pushes, pauseMs }: { state: { over: boolean }; pushes: number; pauseMs: number },
 ): Promise<void> {
   const own = random.fork()
-  while (!state.over && (pushed.length + 1) * pushBytes <= pushedBytesMax) {
+  while (!state.over && pushed.length < pushes) {
     const sample = samples.make(own, pushBytes)
     await registry.pushBlob('local/app', sample.digest, samples.bytes(sample))
     await registry.pushManifest('local/app', `v${pushed.length}`, imageManifest(sample, [sample], 'pushed'))
