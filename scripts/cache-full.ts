@@ -93,7 +93,7 @@ function addImages(upstream: SampleUpstream, samples: Samples, random: Random): 
   }
 }
 
-/** Pulls and pushes for a while, with a cap of the cache or, if that is 0, without one. In the end, `pushes` stay. */
+/** Pulls and pushes for a while, with a cap of the cache or, if that is 0, without one. Pushes until there are `pushes`. */
 async function fill(world: World, milliseconds: number, bytesMax: number, pushes: number): Promise<string> {
   const { data, upstream } = world
   const settings = `[[upstream]]\nname = "${upstreamName}"\nurl = "http://${upstream.address}"\n`
@@ -117,8 +117,6 @@ async function fill(world: World, milliseconds: number, bytesMax: number, pushes
   }
   const whole = world.pulls - pulls
   if (whole < pullsMin) throw new Error(`only ${whole} images were pulled`)
-  if (world.pushed.length !== pushes)
-    throw new Error(`${world.pushed.length} images were pushed, not ${pushes}`)
   await pullLarge(world, registry)
   for (const { digest } of world.pushed) await registry.pullBlob('local/app', digest)
   const free = Math.round(world.freeBytesMin / MiB)
