@@ -9,14 +9,14 @@ import type { RepositoryName } from '../../oci/reference.ts'
 import type { ContentReader } from '../content-reader.ts'
 import type { LabelReader } from './labels.ts'
 
-/** How many manifests are read between two writes. With as many labels as they can have, a write takes some milliseconds. */
+/**
+ * How many manifests are read between two writes, and how many of a repository get their labels when their config
+ * arrives. With as many labels as they can have, a write takes some milliseconds.
+ */
 const BATCH = 16
 
 /** How long reading old manifests pauses after each batch, in times that the batch took, so that requests come first. */
 const PAUSE = 3
-
-/** How many manifests of one repository get their labels when their config arrives. */
-const SAME_CONFIG_MAX = 64
 
 /** A larger manifest is read in the thread of the content reader. */
 const INLINE_BYTES_MAX = 64 * 1024
@@ -73,10 +73,13 @@ export function labelIndex({ metadata, reader, readLabels }: LabelIndexOptions) 
 
     /** Adds the labels of a config that has arrived from an upstream to the manifests that have it. */
     async configArrived(repository: RepositoryName, digest: Digest): Promise<void> {
-      const rows = await metadata.labels.withConfig(repository, digest, SAME_CONFIG_MAX)
+      const rows = await metadata.labels.withConfig(repository, digest, BATCH)
       if (rows.length === 0) return
       const found: ReadLabels[] = []
-      for (const row of rows) found.push(await read(row))
+      for (const row of rows) {
+        found.push(await read(row))
+        await turn()
+      }
       await metadata.write('addLabels', { read: found })
     },
 

@@ -3,8 +3,9 @@ import { expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { ContentReader } from '../../../src/core/content-reader.ts'
 import { labelIndex } from '../../../src/core/registry/label-index.ts'
+import { parseDigest } from '../../../src/oci/digest.ts'
 import { EMPTY, imageManifest } from '../../support/content.ts'
-import { openMachine } from '../../support/time-machine.ts'
+import { APP, openMachine } from '../../support/time-machine.ts'
 
 const MANIFESTS = 100
 
@@ -38,4 +39,30 @@ test('label index: reading old manifests continues after a restart, and survives
   const count = read.length
   await start().readOld()
   expect(read).toHaveLength(count)
+})
+
+test('label index: a config that many manifests have holds up no other request', async () => {
+  await using m = await openMachine()
+  for (let n = 0; n < MANIFESTS; n++)
+    await m.push(imageManifest(EMPTY, [], { annotations: { n: `${n}` } }), [`t${n}`])
+  let turns = 0
+  let isDone = false
+  const count = () => {
+    turns++
+    if (!isDone) setImmediate(count)
+  }
+  const turnsAtRead: number[] = []
+  const index = labelIndex({
+    metadata: m.metadata,
+    reader: new ContentReader(),
+    async readLabels() {
+      turnsAtRead.push(turns)
+      return { env: 'test' }
+    },
+  })
+  setImmediate(count)
+  await index.configArrived(APP, parseDigest(EMPTY.digest))
+  isDone = true
+  expect(turnsAtRead.length).toBeGreaterThan(10)
+  expect(new Set(turnsAtRead).size).toBe(turnsAtRead.length)
 })
