@@ -93,7 +93,7 @@ function addImages(upstream: SampleUpstream, samples: Samples, random: Random): 
   }
 }
 
-/** Pulls and pushes for a while, with a cap of the cache or, if that is 0, without one. Pushes until there are `pushes`. */
+/** Pulls for a while, and pushes until there are `pushes` images. `bytesMax` is the cap of the cache; 0 means none. */
 async function fill(world: World, milliseconds: number, bytesMax: number, pushes: number): Promise<string> {
   const { data, upstream } = world
   const settings = `[[upstream]]\nname = "${upstreamName}"\nurl = "http://${upstream.address}"\n`

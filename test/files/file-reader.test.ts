@@ -21,7 +21,7 @@ test('files: the serving thread spends little on the index of a layer with many 
     writeFileSync(content, tar(Array.from({ length: members }, (_, at) => ({ name: `files/file-${at}` }))))
     await reader.ask({ do: 'missing', layers: [layer] })
 
-    // Otherwise this thread could collect what the tests before have left.
+    // Otherwise garbage of earlier tests may be collected while this thread is measured.
     Bun.gc(true)
     const [own, all] = [process.threadCpuUsage(), process.cpuUsage()]
     await reader.run(layer, { do: 'build', layer, content, needed: [] }, UNWATCHED)
