@@ -1,4 +1,4 @@
-import { type Peer, registries, startPeers } from '../lib/peers.ts'
+import { type Peer, registriesOf, startPeers } from '../lib/peers.ts'
 import { loopbackBytes } from '../lib/process-usage.ts'
 import { type Bench, type Case, parallel, relative, sized } from './case.ts'
 import { downloadDuring, downloadMany, downloadOne } from './download.ts'
@@ -48,7 +48,7 @@ export const downloadCases: Case[] = [
 type Download = (peer: Peer, paths: string[]) => Promise<Measurement>
 
 async function measure(bench: Bench, pieces: Piece[], download: Download): Promise<Row[]> {
-  await using started = await startPeers(bench.executables, [...registries, 'nginx'])
+  await using started = await startPeers(bench.executables, [...registriesOf(bench.executables), 'nginx'])
   const [config, layer] = bench.random.pieces(2, 1024)
   const contestants = []
   for (const peer of started.peers) {

@@ -1,4 +1,4 @@
-import { type PeerName, registries, startPeer, startPeers } from '../lib/peers.ts'
+import { type PeerName, registriesOf, startPeer, startPeers } from '../lib/peers.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
 import { absolute, type Bench, type Case, parallel, sized } from './case.ts'
 import { downloadMany } from './download.ts'
@@ -51,12 +51,12 @@ async function measureStart({ executables, rounds, scale }: Bench): Promise<Row[
       return { value: peer.startMilliseconds, cpuSeconds, rssBytes }
     },
   })
-  const empty = [...registries, 'nginx' as const].map((name) => contestant(name, name))
+  const empty = [...registriesOf(executables), 'nginx' as const].map((name) => contestant(name, name))
   return await inTurns([contestant(filled, 'cay', full.path), ...empty], rounds)
 }
 
 async function measureIdle({ executables }: Bench): Promise<Row[]> {
-  await using started = await startPeers(executables, [...registries, 'nginx'])
+  await using started = await startPeers(executables, [...registriesOf(executables), 'nginx'])
   await Bun.sleep(idleSeconds * 1000)
   return started.peers.map((peer) => {
     const { cpuSeconds, rssBytes } = peer.usage()
@@ -67,7 +67,7 @@ async function measureIdle({ executables }: Bench): Promise<Row[]> {
 async function measurePeak({ executables, random, scale }: Bench): Promise<Row[]> {
   const [pulled, ...pushed] = random.pieces(parallel + 1, scale.peakBytes)
   const rows: Row[] = []
-  for (const name of registries) {
+  for (const name of registriesOf(executables)) {
     await using peer = await startPeer(executables, name)
     const path = await publishBlob(peer, 'bench/pulled', pulled!)
     const began = performance.now()

@@ -1,4 +1,4 @@
-import { type Peer, registries, startPeers } from '../lib/peers.ts'
+import { type Peer, registriesOf, startPeers } from '../lib/peers.ts'
 import { type Bench, type Case, parallel, relative, sized } from './case.ts'
 import { floor } from './floor.ts'
 import { pushImages } from './image-load.ts'
@@ -47,7 +47,7 @@ export const pushCases: Case[] = [
 ]
 
 async function measureBlobs(bench: Bench, piecesOf: (round: number) => Piece[]): Promise<Row[]> {
-  await using started = await startPeers(bench.executables, registries)
+  await using started = await startPeers(bench.executables, registriesOf(bench.executables))
   const pieces = Array.from({ length: bench.rounds }, (_, round) => piecesOf(round))
   const [small] = bench.random.pieces(1, layerBytes, 1)
   for (const peer of started.peers) await pushBlob(peer, repository, small!)
@@ -89,7 +89,7 @@ async function rated(pieces: Piece[], work: (pieces: Piece[]) => Promise<number[
 
 async function measureImages(bench: Bench): Promise<Row[]> {
   const { executables, folder, rounds, scale } = bench
-  await using started = await startPeers(executables, registries)
+  await using started = await startPeers(executables, registriesOf(executables))
   const images = Array.from({ length: rounds }, (_, round) => makeImages(bench, round))
   const warmUp = makeImages(bench, rounds)
   for (const peer of started.peers) {

@@ -1,4 +1,4 @@
-import { registries, startPeers } from '../lib/peers.ts'
+import { registriesOf, startPeers } from '../lib/peers.ts'
 import { type Bench, type Case, relative } from './case.ts'
 import { inTurns, observe, type Row } from './measurement.ts'
 import { imageOf, publishImage } from './push.ts'
@@ -41,7 +41,7 @@ async function measure(
   method: 'GET' | 'HEAD',
   what: 'manifest' | 'layer',
 ): Promise<Row[]> {
-  await using started = await startPeers(executables, [...registries, 'nginx'])
+  await using started = await startPeers(executables, [...registriesOf(executables), 'nginx'])
   const [config, layer] = random.pieces(2, smallBytes)
   const image = imageOf(config!, layer!)
   const contestants = []

@@ -9,10 +9,11 @@ import { temporaryFolder } from './temporary-folder.ts'
 
 const startSecondsMax = 30
 
-/** The measured servers: cay, Debian's distribution 2.8, distribution 3.1, and nginx with the same bytes as files. */
-export type PeerName = 'cay' | 'docker-registry' | 'distribution' | 'nginx'
-
-export const registries = ['cay', 'distribution', 'docker-registry'] as const
+/**
+ * The measured servers: cay, an older cay, Debian's distribution 2.8, distribution 3.1, and nginx with the same bytes as
+ * files.
+ */
+export type PeerName = 'cay' | 'cay, before' | 'docker-registry' | 'distribution' | 'nginx'
 
 /** A running server. `await using` stops it and deletes its temporary folder. */
 export interface Peer extends AsyncDisposable {
@@ -28,11 +29,18 @@ export interface Peer extends AsyncDisposable {
 /** The path of each server's executable. */
 export type Executables = Record<PeerName, string>
 
+/** The registries to measure. An older cay is one of them only if `$CAY_BEFORE` names its executable. */
+export function registriesOf(executables: Executables): PeerName[] {
+  const before = executables['cay, before'] === '' ? [] : (['cay, before'] as const)
+  return ['cay', ...before, 'distribution', 'docker-registry']
+}
+
 /** Builds cay (or uses `$CAY_EXECUTABLE`), and installs its peers. */
 export async function bringPeers(): Promise<Executables> {
   const tools = await bringTools(['docker-registry', 'registry', 'nginx'])
   return {
     cay: process.env.CAY_EXECUTABLE ?? (await build()),
+    'cay, before': process.env.CAY_BEFORE ?? '',
     'docker-registry': tools['docker-registry'] ?? '',
     distribution: tools.registry ?? '',
     nginx: tools.nginx ?? '',
@@ -57,7 +65,7 @@ export async function startPeer(
   name: PeerName,
   options: PeerOptions = {},
 ): Promise<Peer> {
-  const folder = await temporaryFolder(`bench-${name}`)
+  const folder = await temporaryFolder(`bench-${name.replace(', ', '-')}`)
   const { data = join(folder.path, 'data'), upstream } = options
   const setup = { port: freePort(), folder: folder.path, data, upstream }
   await mkdir(setup.data, { recursive: true })
@@ -103,11 +111,8 @@ interface Setup {
 }
 
 const argumentsOf: Record<PeerName, (setup: Setup) => Promise<string[]>> = {
-  cay: async ({ port, data, upstream }) => {
-    const settings = `[[upstream]]\nname = "up.example"\nurl = "http://${upstream}"\n`
-    if (upstream !== undefined) await writeFile(join(data, 'cay.toml'), settings)
-    return ['serve', '--listen', `127.0.0.1:${port}`, '--data', data, '--access', 'open']
-  },
+  cay: cayArguments,
+  'cay, before': cayArguments,
   // The last release line that supports Docker schema 1.
   'docker-registry': (setup) => registryArguments(setup, 'compatibility: { schema1: { enabled: true } }\n'),
   distribution: (setup) => registryArguments(setup, ''),
@@ -116,6 +121,12 @@ const argumentsOf: Record<PeerName, (setup: Setup) => Promise<string[]>> = {
     await writeFile(config, nginxConfig(setup))
     return ['-c', config, '-e', join(setup.folder, 'error.log')]
   },
+}
+
+async function cayArguments({ port, data, upstream }: Setup): Promise<string[]> {
+  const settings = `[[upstream]]\nname = "up.example"\nurl = "http://${upstream}"\n`
+  if (upstream !== undefined) await writeFile(join(data, 'cay.toml'), settings)
+  return ['serve', '--listen', `127.0.0.1:${port}`, '--data', data, '--access', 'open']
 }
 
 async function registryArguments({ folder, port, data, upstream }: Setup, more: string): Promise<string[]> {
