@@ -12,7 +12,7 @@ import { type AccountServices, accountServices } from './core/accounts/account-s
 import { type ContentOptions, contentServices } from './core/content/services.ts'
 import { ContentReader } from './core/content-reader.ts'
 import { type DiskReserve, openReserve } from './core/disk-reserve.ts'
-import { startHousekeeping } from './core/housekeeping.ts'
+import { planHousekeeping } from './core/housekeeping.ts'
 import { openScrub } from './core/integrity.ts'
 import { openJobs } from './core/jobs/open-jobs.ts'
 import { openPulls } from './core/pulls/open-pulls.ts'
@@ -87,7 +87,6 @@ export function checkConfig(config: Config): CheckedListening {
 /** The composition root: opens the data folder, builds the services, and serves. */
 export async function openApp(config: Config, log: Logger, options: AppOptions = {}): Promise<App> {
   const { listen, mirrors, tlsChoice } = checkConfig(config)
-  const everywhere = [...listen, ...mirrors.map(({ address }) => address)]
   const failed = Promise.withResolvers<Error>()
   const services = await openServices(config, log, { ...options, onFailure: failed.resolve })
   const { auth, uploads, now, clocks } = services
@@ -103,13 +102,13 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
     },
   })
   const crash = await openCrashMarker(config.data)
-  const schedule = startHousekeeping(config, log, { ...services, ...services.auth, crash })
+  const schedule = planHousekeeping(config, log, { ...services, ...services.auth, crash })
   if (tls) schedule.every(TLS_CHECK_SECONDS, 'check the certificate', tls.check)
   const served = {
     ...services,
     now,
     log,
-    ...listenerOptions(config, everywhere, tls !== undefined),
+    ...listenerOptions(config, [...listen, ...mirrors.map(({ address }) => address)], tls !== undefined),
     tls: tls && { credentials: tls.credentials(), authority: tls.authority },
   }
   for (const one of [served.frontDoor, auth.authenticator]) services.idleMemory.add(one)
@@ -133,6 +132,7 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
   services.content.addresses.push(...listening.addresses)
   services.content.mirrors.push(...listening.mirrors)
   const socket = openSocket(socketPath(config.data), () => removeSocket(config.data), served)
+  void schedule.start()
   return {
     ...listening,
     authority: tls?.authority,

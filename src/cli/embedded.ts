@@ -22,7 +22,7 @@ export async function openEmbedded(
 ): Promise<Transport> {
   const { data, metadata = data } = config
   if (!canCreate) requireRegistry(metadata)
-  const log = openLog({ level: 'error', format: 'pretty' })
+  const log = await openLog({ level: 'error', format: 'pretty' })
   const light = { ...config, uploads: { ...config.uploads, digesters: 1, poolBytes: POOL_BYTES } }
   const services = await openServices(light, log, { onFailure: () => {}, settingSources })
   const api = ownerApi({ ...services, ...listenerOptions(config, [], false), log })

@@ -1,13 +1,11 @@
 import type { Command } from 'commander'
+import { addServeCommand } from './serve-command.ts'
 import { addServiceCommands } from './service/commands.ts'
 import { load, withSettings } from './settings.ts'
 
 /** Adds the commands that serve, and that work on this host instead of calling the admin API. */
 export function addHostCommands(program: Command, exit: (code: number) => void): void {
-  withSettings(program.command('serve').description('Serve the registry')).action(async (options) => {
-    const { serve } = await import('./serve.ts')
-    exit(await serve(await load(options)))
-  })
+  addServeCommand(program, exit)
   withSettings(program.command('config').description('Print the effective configuration')).action(
     async (options) => {
       const { printConfig } = await import('./config.ts')

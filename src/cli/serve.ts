@@ -6,7 +6,7 @@ import { openServiceManager } from './service-manager.ts'
 
 /** Serves until SIGTERM or SIGINT. A second signal stops without waiting for requests in flight. */
 export async function serve({ config, warnings, settingSources }: LoadedConfig): Promise<number> {
-  const log = openLog(config.log)
+  const log = await openLog(config.log)
   for (const warning of warnings) log.warn(warning)
   const manager = await openServiceManager(process.env)
   const app = await openApp(config, log, { ...firstPassword(process.env), settingSources })

@@ -38,8 +38,8 @@ const BEHIND_MS_MAX = 60_000
 /** How inaccurate the time of a crash may be: the marker is touched once a minute. */
 const CRASH_SLACK_MS = 120_000
 
-/** Starts the periodic work of a server. It runs until the schedule is stopped. */
-export function startHousekeeping(config: Config, log: Logger, chores: Chores): Schedule {
+/** Returns the periodic work of a server. Create it before requests are accepted, and start it afterwards. */
+export function planHousekeeping(config: Config, log: Logger, chores: Chores): Schedule {
   const { clocks, uploads, usage, content, cache, collector, authenticator, metadata, crash } = chores
   warnOfClock(clocks, log)
   const schedule = new Schedule(log)

@@ -1,9 +1,8 @@
 import pino, { type Logger } from 'pino'
-import pretty from 'pino-pretty'
 import type { Config } from '../config/config-schema.ts'
 
 /** Opens the log on standard output: JSON lines, or readable text on a terminal. */
-export function openLog(config: Config['log']): Logger {
+export async function openLog(config: Config['log']): Promise<Logger> {
   const options = {
     level: config.level,
     base: null,
@@ -12,10 +11,13 @@ export function openLog(config: Config['log']): Logger {
     formatters: { level },
   }
   const forPeople = config.format === 'pretty' || (config.format === 'auto' && process.stdout.isTTY)
-  const stream = forPeople
-    ? pretty({ sync: true, ignore: 'requestId', singleLine: true })
-    : pino.destination({ fd: 1, sync: true })
-  return pino(options, stream)
+  return pino(options, forPeople ? await textStream() : pino.destination({ fd: 1, sync: true }))
+}
+
+/** Loads the formatter, which a server without a terminal does not need. */
+async function textStream() {
+  const { default: pretty } = await import('pino-pretty')
+  return pretty({ sync: true, ignore: 'requestId', singleLine: true })
 }
 
 /** Formats the cause of a failure with its stack. Clients never see it. */

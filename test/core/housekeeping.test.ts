@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { loadConfig } from '../../src/config/config.ts'
-import { startHousekeeping } from '../../src/core/housekeeping.ts'
+import { planHousekeeping } from '../../src/core/housekeeping.ts'
 import { openClocks } from '../../src/domain/clock.ts'
 import { openMemoryLog } from '../support/memory-log.ts'
 
@@ -16,7 +16,7 @@ async function firstTurn(newest: number, crashedAt?: number) {
     asked[name] = argument
     return 0
   }
-  const schedule = startHousekeeping(config, log, {
+  const schedule = planHousekeeping(config, log, {
     clocks: openClocks(newest, { wall: () => WALL, monotonic: () => 0 }),
     uploads: { expire: note('expire') },
     usage: { flush: async () => {} },
@@ -37,8 +37,8 @@ async function firstTurn(newest: number, crashedAt?: number) {
     keepClock: async () => {},
     crash: { crashedAt: () => crashedAt, touch: () => {}, settle: () => note('settle')(true).then(() => {}) },
   })
+  await schedule.start()
   schedule.stop()
-  await new Promise((resolve) => setImmediate(resolve))
   return { asked, lines }
 }
 

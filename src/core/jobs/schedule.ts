@@ -1,15 +1,16 @@
 import type { Logger } from 'pino'
 
-/** Runs periodic work. A failure is logged, and the next run tries again. */
+/** Runs periodic work from when it is started. A failure is logged, and the next run tries again. */
 export class Schedule {
   private readonly log: Logger
+  private readonly first: (() => void)[] = []
   private readonly timers: Timer[] = []
 
   constructor(log: Logger) {
     this.log = log
   }
 
-  /** Runs `work` immediately and then every `seconds`. A run is skipped while the previous one is in progress. */
+  /** Runs `work` at the start and then every `seconds`. A run is skipped while the previous one is in progress. */
   every(seconds: number, name: string, work: () => Promise<unknown>): void {
     let busy = false
     const turn = async () => {
@@ -18,13 +19,28 @@ export class Schedule {
       await this.run(name, work)
       busy = false
     }
-    this.timers.push(setInterval(turn, seconds * 1000))
-    void turn()
+    this.first.push(() => {
+      this.timers.push(setInterval(turn, seconds * 1000))
+      void turn()
+    })
   }
 
-  /** Runs `work` immediately, and not again. */
+  /** Runs `work` at the start, and not again. */
   once(name: string, work: () => Promise<unknown>): void {
-    void this.run(name, work)
+    this.first.push(() => void this.run(name, work))
+  }
+
+  /** Starts all work, each in its own turn of the event loop, so that a request waits for one at most. */
+  async start(): Promise<void> {
+    for (let next = this.first.shift(); next; next = this.first.shift()) {
+      next()
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+
+  stop(): void {
+    this.first.length = 0
+    for (const timer of this.timers) clearInterval(timer)
   }
 
   private async run(name: string, work: () => Promise<unknown>): Promise<void> {
@@ -33,9 +49,5 @@ export class Schedule {
     } catch (cause) {
       this.log.error({ job: name, cause }, 'job failed')
     }
-  }
-
-  stop(): void {
-    for (const timer of this.timers) clearInterval(timer)
   }
 }
