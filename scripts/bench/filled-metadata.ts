@@ -2,14 +2,18 @@ import { Database } from 'bun:sqlite'
 import { join } from 'node:path'
 import { type Executables, startPeer } from '../lib/peers.ts'
 
-const tagsARepository = 100
-const tagsAManifest = 10
+const manifestsARepository = 10
 const manifestBytes = 600
 const configBytes = 2000
-const layerBytes = 30_000_000
+
+/** What differs between filled folders. */
+export interface Filling {
+  tagsAManifest: number
+  layerBytes: number
+}
 
 /**
- * Makes a data folder with so many repositories of 100 tags, each tag with its history, in one transaction. Ten tags
+ * Makes a data folder with so many repositories of 10 manifests, in one transaction. Ten tags, each with its history,
  * share a manifest, which names a config and a layer of its own and a layer that its repository's others name, too.
  * There are no files of these blobs.
  */
@@ -17,13 +21,15 @@ export async function fillMetadata(
   executables: Executables,
   data: string,
   repositories: number,
+  { tagsAManifest, layerBytes }: Filling = { tagsAManifest: 10, layerBytes: 30_000_000 },
 ): Promise<void> {
   {
     await using _ = await startPeer(executables, 'cay', { data })
   }
   const database = new Database(join(data, 'cay.db'))
+  const tagsARepository = manifestsARepository * tagsAManifest
   const tags = repositories * tagsARepository
-  const manifests = tags / tagsAManifest
+  const manifests = repositories * manifestsARepository
   const rows = {
     repositories,
     manifests,
@@ -35,10 +41,12 @@ export async function fillMetadata(
     layerBytes,
     now: Date.now(),
   }
+  // A log in a file would be as large as the database.
+  database.run('PRAGMA journal_mode = MEMORY')
   database.transaction(() => {
     for (const sql of statements) database.query(sql).run(only(rows, sql))
   })()
-  database.run('PRAGMA wal_checkpoint(TRUNCATE)')
+  database.run('PRAGMA journal_mode = WAL')
   database.close()
 }
 
