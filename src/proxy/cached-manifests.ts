@@ -7,7 +7,7 @@ import { RegistryError, registryError } from '../oci/error.ts'
 import type { Manifest } from '../oci/manifest.ts'
 import { formatReference, type Reference, type RepositoryName, type Tag } from '../oci/reference.ts'
 import { Flights } from './flights.ts'
-import { unlessUnknown } from './here.ts'
+import { throwUnlessUnknown } from './here.ts'
 import { inTime } from './in-time.ts'
 import type { LastUse } from './last-use.ts'
 import { pullOnly, refusalOf } from './refusals.ts'
@@ -73,7 +73,12 @@ export class CachedManifests implements Manifests {
     const { local, upstreams, lastUse, onRequest } = this.options
     const upstream = upstreams.of(repository)
     if (upstream === undefined) return await local.get(...args)
-    const here = await unlessUnknown(local.get(...args))
+    let here: StoredManifest | undefined
+    try {
+      here = await local.get(...args)
+    } catch (error) {
+      throwUnlessUnknown(error)
+    }
     if (here === undefined) {
       onRequest(upstream.name, 'miss')
       await this.fetch(upstream, repository, reference)

@@ -5,7 +5,12 @@ export async function unlessUnknown<T>(promise: Promise<T>): Promise<T | undefin
   try {
     return await promise
   } catch (error) {
-    if (error instanceof RegistryError && error.status === 404) return undefined
-    throw error
+    return throwUnlessUnknown(error)
   }
+}
+
+/** Throws an error again, unless it is a 404. */
+export function throwUnlessUnknown(error: unknown): undefined {
+  if (error instanceof RegistryError && error.status === 404) return undefined
+  throw error
 }

@@ -12,7 +12,9 @@ const USES_PER_WRITE = 500
 export class LastUse {
   private readonly write: (uses: Use[]) => Promise<unknown>
   private readonly now: () => number
-  private uses = new Map<string, Use>()
+  /** By repository and digest. */
+  private uses = new Map<RepositoryName, Map<Digest, Use>>()
+  private count = 0
 
   /** @param now milliseconds since 1970 */
   constructor(write: (uses: Use[]) => Promise<unknown>, now: () => number) {
@@ -21,17 +23,24 @@ export class LastUse {
   }
 
   note(repository: RepositoryName, digest: Digest, isBlob: boolean): void {
-    const key = `${repository}@${digest}`
-    const known = this.uses.get(key)
+    const known = this.uses.get(repository)?.get(digest)
     if (known !== undefined) known.at = this.now()
-    else if (this.uses.size < USES_MAX) this.uses.set(key, { repository, digest, isBlob, at: this.now() })
+    else if (this.count < USES_MAX) this.add({ repository, digest, isBlob, at: this.now() })
   }
 
   /** Writes the recorded uses. */
   async flush(): Promise<void> {
-    const uses = [...this.uses.values()]
+    const uses = [...this.uses.values()].flatMap((inRepository) => [...inRepository.values()])
     this.uses = new Map()
+    this.count = 0
     for (let at = 0; at < uses.length; at += USES_PER_WRITE)
       await this.write(uses.slice(at, at + USES_PER_WRITE))
+  }
+
+  private add(use: Use): void {
+    const inRepository = this.uses.get(use.repository)
+    if (inRepository === undefined) this.uses.set(use.repository, new Map([[use.digest, use]]))
+    else inRepository.set(use.digest, use)
+    this.count++
   }
 }

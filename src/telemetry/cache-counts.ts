@@ -1,18 +1,45 @@
 /** Counters by label values. The values must be bounded: configured upstreams and constants of the code. */
 class Tally {
-  private readonly counts = new Map<string, { labels: readonly string[]; count: number }>()
+  private readonly counters: Counter[] = []
+  private readonly root: Branch = { below: new Map(), counter: undefined }
 
   add(labels: readonly string[], count = 1): void {
-    const key = labels.join(' ')
-    const found = this.counts.get(key)
-    if (found === undefined) this.counts.set(key, { labels, count })
-    else found.count += count
+    this.counterOf(labels).count += count
   }
 
   /** Returns all counters with their labels. */
-  list(): { labels: readonly string[]; count: number }[] {
-    return [...this.counts.values()]
+  list(): readonly Counter[] {
+    return this.counters
   }
+
+  /** Each hit is counted, so this finds a counter label by label instead of joining them to a key. */
+  private counterOf(labels: readonly string[]): Counter {
+    let at = this.root
+    for (const label of labels) {
+      let next = at.below.get(label)
+      if (next === undefined) {
+        next = { below: new Map(), counter: undefined }
+        at.below.set(label, next)
+      }
+      at = next
+    }
+    if (at.counter === undefined) {
+      at.counter = { labels, count: 0 }
+      this.counters.push(at.counter)
+    }
+    return at.counter
+  }
+}
+
+interface Counter {
+  labels: readonly string[]
+  count: number
+}
+
+/** The counters whose labels begin alike. */
+interface Branch {
+  below: Map<string, Branch>
+  counter: Counter | undefined
 }
 
 /** Results of client requests that needed no download of their own. */
