@@ -282,7 +282,7 @@ async function openContent({
   ...parts
 }: ContentParts): Promise<ApiServices> {
   const { registry, cache, config, settingSources, now, idleMemory } = parts
-  for (const one of [parts.metadata, parts.reader, local]) idleMemory.add(one)
+  for (const one of [parts.metadata, parts.reader, parts.uploads, local]) idleMemory.add(one)
   return {
     ...contentServices({ ...parts, usage: local.usage }),
     ...(await openPulls({ ...parts, local })),

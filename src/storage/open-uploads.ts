@@ -4,6 +4,9 @@ import { type SessionMeans, UploadSession } from './upload-session.ts'
 /** How many uploads keep their file and hash open. The least recently used ones are closed, and read back when used. */
 const UPLOADS_OPEN_MAX = 512
 
+/** How many of them stay open when the server is idle. */
+const UPLOADS_OPEN_IDLE_MAX = 16
+
 /** The open uploads, the most recently used one last. */
 export class OpenUploads {
   private readonly sessions = new Map<string, UploadSession>()
@@ -49,16 +52,22 @@ export class OpenUploads {
   private remember(upload: Upload, fileSize: number | undefined): UploadSession {
     const session = new UploadSession(upload, this.means, fileSize)
     this.sessions.set(upload.id, session)
-    if (this.sessions.size > UPLOADS_OPEN_MAX) this.letGoOfOldest()
+    this.closeOldest(UPLOADS_OPEN_MAX)
     return session
   }
 
-  private letGoOfOldest(): void {
+  /** Closes most uploads. Few objects are theirs, but each keeps memory from being returned that is otherwise free. */
+  releaseMemory(): void {
+    this.closeOldest(UPLOADS_OPEN_IDLE_MAX)
+  }
+
+  /** Closes the least recently used uploads that no request uses, until so many are open. */
+  private closeOldest(openMax: number): void {
     for (const [id, session] of this.sessions) {
+      if (this.sessions.size <= openMax) return
       if (session.isBusy) continue
       this.sessions.delete(id)
       session.close().catch(this.onFailure)
-      return
     }
   }
 }

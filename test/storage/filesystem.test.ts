@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, readlinkSync } from 'node:fs'
 import { mkdtemp, rm, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
@@ -11,6 +11,7 @@ import { uuidOf } from '../../src/storage/upload-ids.ts'
 import { bodyOf, NO_BODY } from '../support/body.ts'
 import { named, randomBlob } from '../support/content.ts'
 import { failureOf } from '../support/failure.ts'
+import { until } from '../support/until.ts'
 import { blobStoreSuite, type OpenedStore, SCOPE, type StoreLimits } from './blob-store-suite.ts'
 import { smallBlobSuite } from './small-blob-suite.ts'
 import { uploadPoolSuite } from './upload-pool-suite.ts'
@@ -58,6 +59,34 @@ function openIn(data: string, limits: StoreLimits, remove: () => PromiseLike<voi
 blobStoreSuite('on a local disk', open)
 smallBlobSuite('on a local disk', open)
 uploadPoolSuite('on a local disk', open)
+
+test.skipIf(process.platform !== 'linux')(
+  'uploads: an idle server closes most files, and all uploads continue',
+  async () => {
+    const store = await open()
+    const openFiles = () => filesOfProcess().filter((path) => path.startsWith(store.data)).length
+    const blobs = Array.from({ length: 40 }, () => randomBlob(200_000))
+    const uploads = await Promise.all(
+      blobs.map(async ({ bytes }) => {
+        const upload = store.uploads.start(SCOPE, 'sha256')
+        await store.uploads.append(upload, bodyOf(bytes.subarray(0, 100_000)))
+        return upload
+      }),
+    )
+    expect(openFiles()).toBe(40)
+    store.uploads.releaseMemory()
+    await until(() => openFiles() === 16)
+    const sizes = await Promise.all(uploads.map((upload) => store.uploads.getSize(upload)))
+    expect(sizes).toEqual(uploads.map(() => 100_000))
+    for (const [at, { bytes, digest }] of blobs.entries()) {
+      const body = bodyOf(bytes.subarray(100_000))
+      expect(await store.uploads.commit(uploads[at]!, parseDigest(digest), body)).toMatchObject({
+        size: 200_000,
+      })
+    }
+    await store.close()
+  },
+)
 
 test('uploads: one small body needs no file, and an upload with several chunks has one', async () => {
   const store = await open()
@@ -128,3 +157,15 @@ test('uploads: each end is reported: a cancellation, an abort or the expiry', as
   expect([...new Set(ended)]).toEqual(names)
   await uploads.stop()
 })
+
+/** Returns the paths of the files that this process has open. */
+function filesOfProcess(): string[] {
+  return readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/self/fd/${fd}`)]
+    } catch {
+      // Closed since it was listed.
+      return []
+    }
+  })
+}

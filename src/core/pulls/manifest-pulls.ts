@@ -76,6 +76,12 @@ export class NegotiatedManifests implements ManifestPulls {
     this.setting = setting
   }
 
+  /** Drops what is cached. */
+  releaseMemory(): void {
+    this.headers.clear()
+    this.children.clear()
+  }
+
   async get(
     repository: RepositoryName,
     reference: Reference,

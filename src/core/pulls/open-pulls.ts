@@ -20,10 +20,8 @@ export async function openPulls(options: PullsOptions) {
   const { registry, local, config, metadata, reader, now, idleMemory } = options
   const conversions = new Conversions(registry, localConversions(options), reader, now)
   const v1Images = config.docker.v1 ? await V1Images.open(metadata, local, conversions, now) : undefined
-  idleMemory.add(conversions)
+  const pulls = new NegotiatedManifests(registry.manifests, conversions, config.docker.schema1.pull)
+  for (const one of [conversions, pulls]) idleMemory.add(one)
   if (v1Images !== undefined) idleMemory.add(v1Images)
-  return {
-    pulls: new NegotiatedManifests(registry.manifests, conversions, config.docker.schema1.pull),
-    v1Images,
-  }
+  return { pulls, v1Images }
 }
