@@ -7,13 +7,16 @@ export function partTime(): () => boolean {
   return () => performance.now() >= end
 }
 
-/** Processes rows until the part's time is over. Returns how many were processed. */
+/**
+ * Processes rows until the part's time is over. Returns how many were processed. The first one always is, so that parts
+ * make progress even if the thread was not running meanwhile.
+ */
 export function within<T>(rows: T[], work: (row: T) => unknown, isOver = partTime()): number {
   let done = 0
   for (const row of rows) {
-    if (isOver()) break
     work(row)
     done++
+    if (isOver()) break
   }
   return done
 }

@@ -88,8 +88,7 @@ export function manifestPurge(
       // An interrupted deletion leaves tags, of which there may be very many.
       for (;;) {
         const names = tags.pointingAt(row.id, TAGS_READ)
-        // Each call removes at least one, so that it makes progress even if its thread was not running meanwhile.
-        if (within(names, removeTag, () => removed > 0 && isOver()) < names.length)
+        if (within(names, removeTag, isOver) < names.length)
           return { bytes: 0, tags: removed, isUnfinished: true }
         if (names.length < TAGS_READ) break
       }
