@@ -6,15 +6,16 @@ const manifestsARepository = 10
 const manifestBytes = 600
 const configBytes = 2000
 
-/** What differs between filled folders. */
+/** How a data folder is filled. */
 export interface Filling {
   tagsAManifest: number
+  /** The size of each layer in the database. */
   layerBytes: number
 }
 
 /**
- * Makes a data folder with so many repositories of 10 manifests, in one transaction. Ten tags, each with its history,
- * share a manifest, which names a config and a layer of its own and a layer that its repository's others name, too.
+ * Makes a data folder with so many repositories of 10 manifests, in one transaction. By default, ten tags, each with its
+ * history, share a manifest, which names a config and a layer of its own and a layer that its repository's others name, too.
  * There are no files of these blobs.
  */
 export async function fillMetadata(

@@ -8,8 +8,8 @@ export function partTime(): () => boolean {
 }
 
 /**
- * Processes rows until the part's time is over. Returns how many were processed. The first one always is, so that parts
- * make progress even if the thread was not running meanwhile.
+ * Processes rows until the part's time is over, but at least one, so that each part makes progress even if the thread
+ * was not running meanwhile. Returns how many were processed.
  */
 export function within<T>(rows: T[], work: (row: T) => unknown, isOver = partTime()): number {
   let done = 0

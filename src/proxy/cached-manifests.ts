@@ -74,6 +74,7 @@ export class CachedManifests implements Manifests {
     const upstream = upstreams.of(repository)
     if (upstream === undefined) return await local.get(...args)
     let here: StoredManifest | undefined
+    // Without `unlessUnknown`, which would cost each hit a promise.
     try {
       here = await local.get(...args)
     } catch (error) {

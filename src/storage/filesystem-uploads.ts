@@ -167,7 +167,7 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
     this.onEnded(name)
   }
 
-  /** Closes most uploads. They continue as after a restart. */
+  /** Closes most uploads. A later request opens them again, as after a restart. */
   releaseMemory(): void {
     this.open.releaseMemory()
   }

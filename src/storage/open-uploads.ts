@@ -4,7 +4,7 @@ import { type SessionMeans, UploadSession } from './upload-session.ts'
 /** How many uploads keep their file and hash open. The least recently used ones are closed, and read back when used. */
 const UPLOADS_OPEN_MAX = 512
 
-/** How many of them stay open when the server is idle. */
+/** How many uploads stay open when the server is idle. */
 const UPLOADS_OPEN_IDLE_MAX = 16
 
 /** The open uploads, the most recently used one last. */
@@ -56,7 +56,7 @@ export class OpenUploads {
     return session
   }
 
-  /** Closes most uploads. Few objects are theirs, but each keeps memory from being returned that is otherwise free. */
+  /** Closes most uploads. Their objects are few but scattered, and each keeps a free block of memory from being returned. */
   releaseMemory(): void {
     this.closeOldest(UPLOADS_OPEN_IDLE_MAX)
   }

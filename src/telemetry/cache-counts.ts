@@ -12,7 +12,7 @@ class Tally {
     return this.counters
   }
 
-  /** Each hit is counted, so this finds a counter label by label instead of joining them to a key. */
+  /** Finds a counter label by label. Joining the labels to a key would cost each hit a string and its hash. */
   private counterOf(labels: readonly string[]): Counter {
     let at = this.root
     for (const label of labels) {
@@ -36,7 +36,7 @@ interface Counter {
   count: number
 }
 
-/** The counters whose labels begin alike. */
+/** The counters whose first labels are the same. */
 interface Branch {
   below: Map<string, Branch>
   counter: Counter | undefined

@@ -64,27 +64,30 @@ test.skipIf(process.platform !== 'linux')(
   'uploads: an idle server closes most files, and all uploads continue',
   async () => {
     const store = await open()
-    const openFiles = () => filesOfProcess().filter((path) => path.startsWith(store.data)).length
-    const blobs = Array.from({ length: 40 }, () => randomBlob(200_000))
-    const uploads = await Promise.all(
-      blobs.map(async ({ bytes }) => {
-        const upload = store.uploads.start(SCOPE, 'sha256')
-        await store.uploads.append(upload, bodyOf(bytes.subarray(0, 100_000)))
-        return upload
-      }),
-    )
-    expect(openFiles()).toBe(40)
-    store.uploads.releaseMemory()
-    await until(() => openFiles() === 16)
-    const sizes = await Promise.all(uploads.map((upload) => store.uploads.getSize(upload)))
-    expect(sizes).toEqual(uploads.map(() => 100_000))
-    for (const [at, { bytes, digest }] of blobs.entries()) {
-      const body = bodyOf(bytes.subarray(100_000))
-      expect(await store.uploads.commit(uploads[at]!, parseDigest(digest), body)).toMatchObject({
-        size: 200_000,
-      })
+    try {
+      const openFiles = () => filesOfProcess().filter((path) => path.startsWith(store.data)).length
+      const blobs = Array.from({ length: 40 }, () => randomBlob(200_000))
+      const uploads = await Promise.all(
+        blobs.map(async ({ bytes }) => {
+          const upload = store.uploads.start(SCOPE, 'sha256')
+          await store.uploads.append(upload, bodyOf(bytes.subarray(0, 100_000)))
+          return upload
+        }),
+      )
+      expect(openFiles()).toBe(40)
+      store.uploads.releaseMemory()
+      await until(() => openFiles() === 16)
+      const sizes = await Promise.all(uploads.map((upload) => store.uploads.getSize(upload)))
+      expect(sizes).toEqual(uploads.map(() => 100_000))
+      for (const [at, { bytes, digest }] of blobs.entries()) {
+        const body = bodyOf(bytes.subarray(100_000))
+        expect(await store.uploads.commit(uploads[at]!, parseDigest(digest), body)).toMatchObject({
+          size: 200_000,
+        })
+      }
+    } finally {
+      await store.close()
     }
-    await store.close()
   },
 )
 

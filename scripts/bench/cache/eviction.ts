@@ -11,9 +11,9 @@ import { bringLoad } from './load.ts'
 import { probing } from './probe.ts'
 
 const evicted = 1000
-/** One eviction is too short for the p99 of what runs beside it. */
+/** One eviction is too short for a p99 of the requests beside it. */
 const pulls = 5
-/** Small, so that a blob of the size of all that are evicted is. */
+/** Small, because the pulled blobs are as large as all images that they evict. */
 const layerBytes = 2000
 const pauseMs = 2
 const quietMs = 2000
@@ -38,7 +38,7 @@ async function measure({ executables, scale }: Bench): Promise<Row[]> {
   await using folder = await temporaryFolder('bench-eviction', memory)
   await fillMetadata(executables, folder.path, scale.repositories, { tagsAManifest: 1, layerBytes })
   const cached = await markAsCached(folder.path)
-  // The size of so many images, which must go when a blob of that size is pulled.
+  // A pulled blob is as large as the images that it evicts.
   const size = Math.round((cached.bytes / cached.images) * evicted)
   await using first = await makeContent(size)
   const contents = [first]
@@ -73,10 +73,10 @@ async function measure({ executables, scale }: Bench): Promise<Row[]> {
   ]
 }
 
-/** Pulls an image. Returns after how many milliseconds the first byte of its layer came, after an eviction. */
+/** Pulls an image. Returns how many milliseconds its layer's response took, which waits for the eviction. */
 async function pull({ port }: Peer, { paths, size }: Content): Promise<number> {
   const name = `http://127.0.0.1:${port}/v2/up.example/${repository}`
-  // Its layer is not evicted by the next pull, because this manifest names it.
+  // The manifest keeps its layer from being the first that the next pull evicts.
   const manifest = await fetch(`${name}/${paths.manifest}`)
   await manifest.bytes()
   const began = performance.now()
@@ -88,7 +88,7 @@ async function pull({ port }: Peer, { paths, size }: Content): Promise<number> {
   return milliseconds
 }
 
-/** Turns what was pushed into cached content of one upstream, the oldest with files of its blobs. */
+/** Turns what was pushed into cached content of one upstream, and writes files for the oldest blobs. */
 async function markAsCached(data: string): Promise<{ bytes: number; images: number }> {
   using database = new Database(join(data, 'cay.db'))
   const statements = [

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 
-/** Runs periodic work from when it is started. A failure is logged, and the next run tries again. */
+/** Runs periodic work once it is started. A failure is logged, and the next run tries again. */
 export class Schedule {
   private readonly log: Logger
   private readonly first: (() => void)[] = []
@@ -30,7 +30,7 @@ export class Schedule {
     this.first.push(() => void this.run(name, work))
   }
 
-  /** Starts all work, each in its own turn of the event loop, so that a request waits for one at most. */
+  /** Starts the work, one item in each turn of the event loop, so that a request waits for one at most. */
   async start(): Promise<void> {
     for (let next = this.first.shift(); next; next = this.first.shift()) {
       next()
