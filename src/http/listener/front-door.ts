@@ -32,8 +32,8 @@ export class FrontDoor {
   private readonly counts = new Map<string | undefined, number>()
   private inFlight = 0
   private readonly outgoing: OutgoingBodies
-  /** The last valid host. Most requests name the same one. */
-  private validHost = ''
+  /** The last host that was allowed. Most requests name the same one. */
+  private allowedHost: string | undefined
 
   constructor(options: FrontDoorOptions) {
     this.options = options
@@ -48,7 +48,12 @@ export class FrontDoor {
     this.inFlight++
     this.unidentified.add(arrival)
     try {
-      return this.finish(arrival, await this.send(arrival, await answer(request)))
+      const answered = await answer(request)
+      const response = needsLength(answered, request) ? await withLength(answered) : answered
+      const refused = this.outgoing.begin(arrival, response)
+      if (refused === undefined) return this.finish(arrival, response)
+      await response.body?.cancel()
+      return this.finish(arrival, answerFor(refused, request))
     } finally {
       this.inFlight--
       if (!this.unidentified.delete(arrival)) this.count(arrival.client(), -1)
@@ -79,28 +84,18 @@ export class FrontDoor {
     this.outgoing.releaseMemory()
   }
 
-  /** Returns the response, or another one if too many are being sent. */
-  private async send(arrival: Arrival, answered: Response): Promise<Response> {
-    const { request } = arrival
-    const response = needsLength(answered, request) ? await withLength(answered) : answered
-    const refused = this.outgoing.begin(arrival, response)
-    if (refused === undefined) return response
-    await response.body?.cancel()
-    return answerFor(refused, request)
-  }
-
   private refuse({ headers, url }: Request) {
     const length = headers.get('content-length')
     // Bun joins several headers of a name, so two equal lengths are "27, 27" here.
     if (length !== null && !/^\d{1,15}$/.test(length)) {
       return invalid(`the Content-Length ${JSON.stringify(length.slice(0, 100))} is not one number`)
     }
+    if (!/^https?:/.test(url)) return invalid('the target of the request is not a path')
     const host = headers.get('host') ?? ''
-    if (host !== this.validHost && host !== '' && !isHost(host)) {
+    if (host === this.allowedHost) return undefined
+    if (host !== '' && !isHost(host)) {
       return invalid(`the Host ${JSON.stringify(host.slice(0, 300))} is not one host`)
     }
-    this.validHost = host
-    if (!/^https?:/.test(url)) return invalid('the target of the request is not a path')
     if (this.options.hosts?.includes(host) === false) {
       return registryError(
         'DENIED',
@@ -108,6 +103,7 @@ export class FrontDoor {
         { status: 421 },
       )
     }
+    this.allowedHost = host
     return undefined
   }
 

@@ -7,7 +7,7 @@ const MiB = 1024 * 1024
 const CLIENT_BYTES_MAX = 32 * MiB
 const ALL_BYTES_MAX = 128 * MiB
 
-/** A smaller body fits into the socket's buffer. */
+/** A smaller body fits into the socket's buffer, so its response is not recorded: that would cost as much as a HEAD. */
 const BUFFERED_BYTES_MIN = 16 * 1024
 
 /** How many responses are recorded before ended ones are looked for. */
@@ -81,6 +81,7 @@ export class OutgoingBodies {
 
   /** Records a response that is about to be sent. Returns the error to send instead if there are too many. */
   begin(arrival: Arrival, response: Response): RegistryError | undefined {
+    if (isBuffered(response, arrival.request)) return undefined
     const bytes = memoryOf(response)
     const error = this.checkSize(arrival, bytes)
     if (error !== undefined) return error
@@ -200,8 +201,14 @@ export async function withLength(response: Response): Promise<Response> {
   return new Response(body, { status, headers })
 }
 
-/** Only blobs have ranges. Small ones are in memory, but their connections cost more than they do. */
+/** Reports whether the whole response fits into the socket's buffer, so that its request ends at once. */
+function isBuffered({ status, headers }: Response, { method }: Request): boolean {
+  const length = headers.get('content-length')
+  if (length === null) return status !== 200 || method === 'HEAD'
+  return Number(length) < BUFFERED_BYTES_MIN || method === 'HEAD'
+}
+
+/** Parts of files, which only blobs have, take no memory. */
 function memoryOf({ headers }: Response): number {
-  const bytes = Number(headers.get('content-length') ?? 0)
-  return bytes < BUFFERED_BYTES_MIN || headers.has('accept-ranges') ? 0 : bytes
+  return headers.has('accept-ranges') ? 0 : Number(headers.get('content-length') ?? 0)
 }

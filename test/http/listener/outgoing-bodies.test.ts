@@ -27,6 +27,8 @@ class Requested implements Arrival {
 const sized = (bytes: number, more: Record<string, string> = {}) =>
   new Response(null, { headers: { 'content-length': String(bytes), ...more } })
 
+const blob = sized(MiB, { 'accept-ranges': 'bytes' })
+
 test('outgoing bodies: one client is sent 32 MiB from memory at once, and again after it has read one', () => {
   const bodies = new OutgoingBodies(1024)
   const begun = Array.from({ length: 8 }, () => new Requested('192.0.2.1'))
@@ -45,17 +47,17 @@ test('outgoing bodies: all clients together are sent 128 MiB from memory at once
   expect(statuses).toEqual([...Array(32).fill(undefined), 503])
 })
 
-test('outgoing bodies: blobs and small bodies take no memory', () => {
-  const bodies = new OutgoingBodies(1024)
-  const many = Array.from({ length: 500 }, (_, at) =>
-    bodies.begin(new Requested('192.0.2.1'), at % 2 ? sized(MiB, { 'accept-ranges': 'bytes' }) : sized(9000)),
-  )
-  expect(many).toEqual(Array(500).fill(undefined))
+test('outgoing bodies: blobs take no memory, and small bodies and responses to HEAD do not count at all', () => {
+  const bodies = new OutgoingBodies(200)
+  const statuses = (response: Response, method = 'GET') =>
+    Array.from({ length: 200 }, () => bodies.begin(new Requested('192.0.2.1', '/v2/', method), response)?.status)
+  for (const [response, method] of [[blob], [sized(9000)], [blob, 'HEAD'], [sized(4 * MiB), 'HEAD']] as const)
+    expect(statuses(response, method)).toEqual(Array(200).fill(undefined))
 })
 
 test('outgoing bodies: one client is sent so many responses at once, a client that is not counted more', () => {
   const bodies = new OutgoingBodies(200)
-  const begin = (client: string | undefined) => bodies.begin(new Requested(client), sized(1))?.status
+  const begin = (client: string | undefined) => bodies.begin(new Requested(client), blob)?.status
   const statuses = Array.from({ length: 300 }, () => begin('192.0.2.1'))
   expect(statuses.indexOf(429)).toBe(200)
   expect([begin('192.0.2.2'), begin(undefined)]).toEqual([undefined, undefined])
@@ -66,13 +68,13 @@ test('outgoing bodies: looking for ended responses costs a bounded number of loo
   const begun = Array.from({ length: 10_000 }, (_, at) => {
     const arrival = new Requested(`client ${at}`)
     arrival.open = at % 10 === 0
-    bodies.begin(arrival, sized(1))
+    bodies.begin(arrival, blob)
     return arrival
   })
   const looks = () => begun.reduce((sum, { looks }) => sum + looks, 0)
   expect(looks()).toBeLessThan(2 * begun.length)
   const before = looks()
-  for (let count = 0; count < 2048; count++) bodies.begin(new Requested('a slow one'), sized(1))
+  for (let count = 0; count < 2048; count++) bodies.begin(new Requested('a slow one'), blob)
   expect(looks() - before).toBeLessThan(10 * 2048)
 })
 
@@ -146,7 +148,6 @@ test('outgoing bodies: a client at its limit can still sign in, push and pull bl
   for (let count = 0; count < 10; count++)
     large.push(await ask('/v2/app/manifests/large', 'GET', sized(4 * MiB)))
   expect(large).toEqual([...Array(8).fill(200), 429, 429])
-  const blob = sized(MiB, { 'accept-ranges': 'bytes' })
   expect(await ask('/v2/app/blobs/sha256:abc', 'GET', blob)).toBe(200)
   expect(await ask('/v2/app/manifests/large', 'HEAD', sized(1))).toBe(200)
   expect(await ask('/v2/app/manifests/1', 'PUT', sized(1))).toBe(200)
