@@ -50,7 +50,10 @@ test('outgoing bodies: all clients together are sent 128 MiB from memory at once
 test('outgoing bodies: blobs take no memory, and small bodies and responses to HEAD do not count at all', () => {
   const bodies = new OutgoingBodies(200)
   const statuses = (response: Response, method = 'GET') =>
-    Array.from({ length: 200 }, () => bodies.begin(new Requested('192.0.2.1', '/v2/', method), response)?.status)
+    Array.from(
+      { length: 200 },
+      () => bodies.begin(new Requested('192.0.2.1', '/v2/', method), response)?.status,
+    )
   for (const [response, method] of [[blob], [sized(9000)], [blob, 'HEAD'], [sized(4 * MiB), 'HEAD']] as const)
     expect(statuses(response, method)).toEqual(Array(200).fill(undefined))
 })
