@@ -156,11 +156,10 @@ export class Authenticator {
     }
   }
 
-  /** Removes cached identities and failed logins that have expired. */
+  /** Drops cached identities, and the failed logins that have expired. The others must still delay guesses. */
   releaseMemory(): void {
-    const now = this.options.now()
-    for (const [key, { until }] of [...this.remembered.entries()])
-      if (until <= now) this.remembered.delete(key)
+    this.remembered.clear()
+    this.options.identities.releaseMemory()
     this.options.attempts.releaseMemory()
   }
 

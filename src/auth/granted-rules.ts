@@ -36,6 +36,11 @@ export class GrantedRules {
     return rules
   }
 
+  /** Drops the cached grants of all subjects with few. */
+  releaseMemory(): void {
+    this.others.clear()
+  }
+
   private read(subject: string): Rules {
     return new Rules(this.metadata.grants.rulesOf(subject))
   }

@@ -54,6 +54,12 @@ export class Identities {
     return made
   }
 
+  /** Drops cached identities and grants. They are read again when needed. */
+  releaseMemory(): void {
+    this.remembered.clear()
+    this.granted.releaseMemory()
+  }
+
   private isActive(row: AccountRow): boolean {
     if (row.disabledAt !== null) return false
     if (row.ownerId === null) return true

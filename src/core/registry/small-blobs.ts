@@ -31,9 +31,10 @@ export class SmallBlobs {
     this.files = files
   }
 
-  /** Empties the cache. */
+  /** Empties the cache. A push that goes on reads its config from the database. */
   releaseMemory(): void {
     this.recent.clear()
+    this.pushed.clear()
   }
 
   isSmall(size: number): boolean {
