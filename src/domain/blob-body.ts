@@ -28,6 +28,14 @@ export interface ByteSink {
   write(bytes: Uint8Array): boolean | Promise<boolean>
 }
 
+/** Bytes that were just written to a file. */
+export interface WrittenPart {
+  /** In bytes. */
+  length: number
+  /** Returns the bytes, which are valid until it returns to the event loop; undefined once their memory is reused. */
+  bytes(): Uint8Array | undefined
+}
+
 /** What to append to an upload. A null stream appends nothing. */
 export interface UploadBody {
   /** Read once, when it is this body's turn. */
@@ -45,14 +53,17 @@ export interface UploadBody {
   client?: () => string
   /** Whether nothing else holds the stream's chunks, so that their memory can be freed once they are copied. */
   ownsChunks?: boolean
-  /** Whether to write bytes as soon as the digester is idle, for readers that follow the file. */
-  isEager?: boolean
+  /**
+   * Whether readers follow the file. Bytes are then written as soon as the digester is idle, and stay in memory for a
+   * while.
+   */
+  isFollowed?: boolean
   /** The maximum size in bytes. Defaults to the store's own limit. */
   bytesMax?: number
   /** How long the body may stall before it is abandoned. Defaults to the store's own limit. */
   stallSecondsMax?: number
-  /** Called with each part written to the file. Its memory is reused afterwards. */
-  onWritten?: (part: Uint8Array) => void
+  /** Called with each part written to the file. Its memory is reused at any time afterwards. */
+  onWritten?: (part: WrittenPart) => void
 }
 
 /** Thrown when a chunk does not begin where the upload ends. */

@@ -1,12 +1,13 @@
-import type { ByteSink, FedBody } from '../domain/blob-body.ts'
+import type { FedBody } from '../domain/blob-body.ts'
 import { RegistryError } from '../oci/error.ts'
 import type { ByteRange } from '../oci/range.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import type { FillStore, GrowingFile } from '../storage/fill-store.ts'
+import type { FillStore } from '../storage/fill-store.ts'
 import type { SharedReads } from '../storage/shared-reads.ts'
 import { Deadline } from './deadline.ts'
 import { isDiskFull, isWorthAnother, pauseBefore } from './fill-failures.ts'
 import type { FillOrder } from './fill-order.ts'
+import { FollowedFile } from './followed-file.ts'
 import type { Pace } from './pace.ts'
 import { withoutFirst } from './stream-rest.ts'
 import type { FetchedBlob, Upstream } from './upstream.ts'
@@ -14,10 +15,6 @@ import { UpstreamError } from './upstream-error.ts'
 
 /** A fill that has received nothing for this long gives its place to another one. */
 const PLACE_MILLISECONDS = 5000
-
-/** The size of one write to a client. The first write is small, so that many new clients are served in one turn. */
-const WRITE_BYTES = 128 * 1024
-const FIRST_WRITE_BYTES = 16 * 1024
 
 export interface FillContext {
   store: FillStore
@@ -63,17 +60,9 @@ export class Fill {
   private readonly context: FillContext
   private readonly begin = Promise.withResolvers<void>()
   private hasBegun = false
-  private have = 0
-  private isVerified = false
-  private failure: Error | undefined
-  private change = Promise.withResolvers<void>()
-  private file: Promise<GrowingFile> | undefined
-  private followers = 0
-  private isOver = false
+  private readonly file: FollowedFile
   /** Whether the bytes came in more than one part, the first perhaps in an earlier process. */
   private isPieced = false
-  /** Whether a client may have received bytes. */
-  private isSent = false
   /** Aborted when the server stops, or the fill has taken too long. */
   private readonly signal: AbortSignal
   private readonly total: Deadline
@@ -84,6 +73,9 @@ export class Fill {
     this.id = id
     this.context = context
     this.repositories = new Set([order.repository])
+    const { store, reads, pace } = context
+    const open = () => store.read(store.of(order.digest), order.digest)
+    this.file = new FollowedFile({ id, open, reads, pace })
     const { totalSecondsMax } = context
     const late = `${order.upstream.name} did not send all of it in ${totalSecondsMax} s ("cache.total-seconds-max")`
     this.total = new Deadline(
@@ -99,63 +91,17 @@ export class Fill {
 
   /** The received bytes. */
   get received(): number {
-    return this.have
+    return this.file.size
   }
 
   /** Waits until the first byte of a range may be sent. Rejects if the fill ends without it. */
   async reach({ start, end }: ByteRange): Promise<void> {
-    await this.waitFor(start, end)
+    await this.file.waitFor(start, end)
   }
 
   /** Returns a body that follows the fill. */
   follow(range: ByteRange): FedBody {
-    return { feed: (sink) => this.feed(range, sink) }
-  }
-
-  private async feed({ start, end }: ByteRange, sink: ByteSink): Promise<void> {
-    const { reads, pace, store } = this.context
-    this.followers++
-    let most = FIRST_WRITE_BYTES
-    try {
-      for (let at = start; at < end; ) {
-        const limit = await this.waitFor(at, end)
-        this.file ??= store.read(store.of(this.order.digest), this.order.digest)
-        const file = await this.file
-        while (at < limit) {
-          const length = Math.min(most, limit - at)
-          most = WRITE_BYTES
-          const pause = pace.take(length)
-          if (pause !== undefined) await pause
-          const written = reads.use(this.id, file, at, at + length, (bytes) => {
-            at += bytes.length
-            return sink.write(bytes)
-          })
-          if (written !== true && !(await written)) return
-        }
-      }
-    } finally {
-      this.followers--
-      this.closeFile()
-    }
-  }
-
-  /** Waits until bytes after `at` of a body that ends at `end` may be sent. Returns the offset up to which they may. */
-  private async waitFor(at: number, end: number): Promise<number> {
-    for (;;) {
-      const limit = this.isVerified ? end : Math.min(this.have, end - 1)
-      if (limit > at) {
-        this.isSent = true
-        return limit
-      }
-      if (this.failure !== undefined) throw this.failure
-      await this.change.promise
-    }
-  }
-
-  private changed(): void {
-    const { resolve } = this.change
-    this.change = Promise.withResolvers()
-    resolve()
+    return { feed: (sink) => this.file.feed(range, sink) }
   }
 
   private async run(): Promise<void> {
@@ -164,21 +110,18 @@ export class Fill {
       await this.fetchAll()
       if (!(await this.verify())) {
         // The earlier part may be the wrong one, so everything is fetched again.
-        if (!this.isPieced || this.isSent) throw this.otherContent()
+        if (!this.isPieced || this.file.isSent) throw this.otherContent()
         await this.fetchAll()
         if (!(await this.verify())) throw this.otherContent()
       }
       await this.context.publish(this)
     } catch (error) {
       failure = error as Error
-      this.failure = failure
       this.begin.reject(failure)
       throw error
     } finally {
       this.total.extend(undefined)
-      this.isOver = true
-      this.changed()
-      this.closeFile()
+      this.file.end(failure)
       this.context.onEnd(this, failure)
     }
   }
@@ -187,30 +130,35 @@ export class Fill {
     const { store, pause } = this.context
     const { digest, size, upstream } = this.order
     const upload = store.of(digest)
-    this.have = await store.getSize(upload)
-    if (this.have > size) await this.startOver()
+    this.file.resume(await store.getSize(upload))
+    if (this.file.size > size) await this.startOver()
     let failures = 0
-    while (this.have < size) {
-      const before = this.have
+    while (this.file.size < size) {
+      const before = this.file.size
       if (before > 0) {
         this.isPieced = true
         this.context.onResumed()
       }
       try {
         await this.fetchOn(failures)
-        if (this.have < size) throw new UpstreamError('unavailable', 'the answer is too short')
+        if (this.file.size < size) throw new UpstreamError('unavailable', 'the answer is too short')
       } catch (error) {
-        this.have = await store.getSize(upload)
+        this.file.resume(await store.getSize(upload))
         this.signal.throwIfAborted()
         // Clients have received bytes, and must not get the rest of other content.
-        if (this.have < before) throw error
+        if (this.file.size < before) throw error
         if (error instanceof UpstreamError && error.kind === 'wrong') await this.startOver()
-        failures = this.have > before ? 0 : failures + 1
+        failures = this.file.size > before ? 0 : failures + 1
         if (
-          !isWorthAnother(error, { failures, have: this.have, hasBegun: this.hasBegun, isUp: upstream.isUp })
+          !isWorthAnother(error, {
+            failures,
+            have: this.file.size,
+            hasBegun: this.hasBegun,
+            isUp: upstream.isUp,
+          })
         )
           throw error
-        if (isDiskFull(error)) await this.context.onDiskFull(size - this.have)
+        if (isDiskFull(error)) await this.context.onDiskFull(size - this.file.size)
         await pause(pauseBefore(failures))
       }
     }
@@ -219,14 +167,14 @@ export class Fill {
 
   /** Sends one request for the missing bytes. The response may end early. */
   private async fetchOn(avoid: number): Promise<void> {
-    const { store, reads, deadlineMs, stallSecondsMax, onReceived } = this.context
+    const { store, deadlineMs, stallSecondsMax, onReceived } = this.context
     const { signal } = this
     const { digest, size, upstream, repository } = this.order
     const give = await this.context.takePlace(upstream)
     let timer = setTimeout(give, PLACE_MILLISECONDS)
     let stream: FetchedBlob['stream'] | undefined
     try {
-      const answer = await upstream.getBlob(repository, digest, this.have, { deadlineMs, avoid, signal })
+      const answer = await upstream.getBlob(repository, digest, this.file.size, { deadlineMs, avoid, signal })
       stream = answer.stream
       if (answer.total !== undefined && answer.total !== size) {
         throw new UpstreamError(
@@ -235,22 +183,20 @@ export class Fill {
         )
       }
       this.hasBegun = true
-      if (answer.from < this.have) stream = withoutFirst(answer.stream, this.have)
+      if (answer.from < this.file.size) stream = withoutFirst(answer.stream, this.file.size)
       this.begin.resolve()
       await store.append(store.of(digest), {
         stream,
-        offset: this.have,
-        bytesMax: size - this.have,
+        offset: this.file.size,
+        bytesMax: size - this.file.size,
         stallSecondsMax,
-        isEager: true,
+        isFollowed: true,
         ownsChunks: true,
         onWritten: (part) => {
-          if (this.followers > 0) reads.keep(this.id, this.have, part)
-          this.have += part.length
+          this.file.append(part)
           onReceived(upstream.name, part.length)
           clearTimeout(timer)
           timer = setTimeout(give, PLACE_MILLISECONDS)
-          this.changed()
         },
       })
     } catch (error) {
@@ -273,10 +219,10 @@ export class Fill {
   private async verify(): Promise<boolean> {
     const { store } = this.context
     const { digest } = this.order
-    this.isVerified = await store.verify(store.of(digest), digest)
-    if (this.isVerified) this.changed()
+    const isRight = await store.verify(store.of(digest), digest)
+    if (isRight) this.file.verified()
     else await this.startOver()
-    return this.isVerified
+    return isRight
   }
 
   private otherContent(): UpstreamError {
@@ -287,13 +233,6 @@ export class Fill {
   private async startOver(): Promise<void> {
     const { store } = this.context
     await store.cancel(store.of(this.order.digest))
-    this.have = 0
-  }
-
-  private closeFile(): void {
-    if (!this.isOver || this.followers > 0) return
-    const { file } = this
-    this.file = undefined
-    file?.then((opened) => opened.close()).catch(() => {})
+    this.file.resume(0)
   }
 }

@@ -1,12 +1,18 @@
-import type { UploadBody } from '../domain/blob-body.ts'
+import type { UploadBody, WrittenPart } from '../domain/blob-body.ts'
 import { freeChunk } from '../domain/chunk.ts'
 import { registryError } from '../oci/error.ts'
 import type { DigesterClient, UploadFile } from './digester-client.ts'
 import type { FilledSlot, SlotPool } from './slot-pool.ts'
 import type { Turn, Turns } from './turns.ts'
 
-/** How many slots of one upload may be with its digester at once. */
-const SLOTS_IN_FLIGHT_MAX = 8
+/** How many filled slots of one upload may be unwritten at once. */
+const SLOTS_UNWRITTEN_MAX = 8
+
+/**
+ * How many messages of one upload may be with its digester at once. Slots that are filled meanwhile go in the next one,
+ * because a message costs as much as hashing 100 KiB.
+ */
+const MESSAGES_IN_FLIGHT_MAX = 2
 
 /** How often a body is checked for a stall. */
 const WATCH_MILLISECONDS = 100
@@ -20,8 +26,8 @@ export interface AppendOptions {
   bytesMax: number
   /** How long a body may stall before it is abandoned. */
   stallSecondsMax: number
-  /** Called with each part written to the file. Its memory is reused afterwards. */
-  onWritten: (part: Uint8Array) => void
+  /** Called with each part written to the file. */
+  onWritten: (part: WrittenPart) => void
 }
 
 /**
@@ -33,7 +39,7 @@ export async function appendBody(
   options: AppendOptions,
   keepFilledSlot = false,
 ): Promise<FilledSlot | undefined> {
-  const sender = new SlotSender(options, body.isEager === true)
+  const sender = new SlotSender(options, body.isFollowed === true)
   try {
     await readBody(body, sender, options)
   } catch (error) {
@@ -128,19 +134,23 @@ function watchBody(reader: Reader, turn: Turn, secondsMax: number) {
   }
 }
 
-/** Collects chunks into slots and sends each slot when it is full, or when others wait for one. */
+/** Collects chunks into slots. Sends a slot when it is full, or when others wait for one. */
 class SlotSender {
   private readonly options: AppendOptions
-  private readonly isEager: boolean
+  private readonly isFollowed: boolean
   private readonly inFlight = new Set<Promise<void>>()
+  /** Filled slots that were not sent yet. */
+  private unsent: FilledSlot[] = []
+  /** How many filled slots are not written yet, sent or not. */
+  private unwritten = 0
   private slot: number | undefined
   private filled = 0
   private failure: unknown
   private readonly send = () => this.sendSlot()
 
-  constructor(options: AppendOptions, isEager: boolean) {
+  constructor(options: AppendOptions, isFollowed: boolean) {
     this.options = options
-    this.isEager = isEager
+    this.isFollowed = isFollowed
   }
 
   async add(chunk: Uint8Array): Promise<void> {
@@ -158,7 +168,7 @@ class SlotSender {
     this.sendEarly()
   }
 
-  /** Returns the slot that has not been sent, and removes it. */
+  /** Returns the slot that is being filled, and removes it. */
   detach(): FilledSlot | undefined {
     const { slot, filled } = this
     if (slot === undefined) return undefined
@@ -170,12 +180,12 @@ class SlotSender {
   /** Sends what is left and waits until everything is written. Throws the first error. */
   async finish(): Promise<void> {
     this.sendSlot()
-    await Promise.all(this.inFlight)
+    while (this.inFlight.size > 0) await Promise.all(this.inFlight)
     if (this.failure) throw this.failure
   }
 
   private async takeSlot(): Promise<void> {
-    while (this.inFlight.size >= SLOTS_IN_FLIGHT_MAX) await Promise.race(this.inFlight)
+    while (this.unwritten >= SLOTS_UNWRITTEN_MAX) await Promise.race(this.inFlight)
     this.slot = await this.options.pool.take()
     this.filled = 0
     this.options.pool.hold(this.send)
@@ -183,22 +193,38 @@ class SlotSender {
 
   /** Sends a partly filled slot if the digester is idle. A fast body fills whole slots while it works. */
   private sendEarly(): void {
-    if (this.isEager && this.inFlight.size === 0) this.sendSlot()
+    if (this.isFollowed && this.inFlight.size === 0) this.sendSlot()
   }
 
   private sendSlot(): void {
     const tail = this.detach()
     if (tail === undefined) return
+    this.unsent.push(tail)
+    this.unwritten++
+    this.sendUnsent()
+  }
+
+  private sendUnsent(): void {
+    const { unsent } = this
+    if (unsent.length === 0 || this.inFlight.size >= MESSAGES_IN_FLIGHT_MAX) return
+    this.unsent = []
     const { pool, digester, upload } = this.options
     const sent = digester
-      .write(upload, tail)
-      .then(() => this.options.onWritten(pool.view(tail)))
+      .write(upload, unsent)
+      .then(() => {
+        for (const part of unsent) this.options.onWritten(pool.written(part))
+      })
       .catch((error) => {
         this.failure ??= error
       })
       .finally(() => {
-        pool.give(tail.slot)
+        for (const { slot } of unsent) {
+          if (this.isFollowed) pool.giveLater(slot)
+          else pool.give(slot)
+        }
+        this.unwritten -= unsent.length
         this.inFlight.delete(sent)
+        this.sendUnsent()
         this.sendEarly()
       })
     this.inFlight.add(sent)

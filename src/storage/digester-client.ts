@@ -14,7 +14,7 @@ export interface UploadFile {
 export type DigesterQuestion =
   | { do: 'use'; pool: SharedArrayBuffer; slotBytes: number }
   | { do: 'open'; upload: UploadFile }
-  | { do: 'write'; upload: UploadFile; part: FilledSlot }
+  | { do: 'write'; upload: UploadFile; parts: FilledSlot[] }
   | { do: 'verify'; upload: UploadFile; algorithm: DigestAlgorithm; part: FilledSlot | undefined }
   | { do: 'close'; upload: UploadFile }
   | { do: 'drop'; upload: UploadFile }
@@ -52,9 +52,9 @@ export class DigesterClient {
     return this.client.ask({ do: 'open', upload })
   }
 
-  /** Appends a slot of the pool. After an error, the file has nothing of it and must be opened again. */
-  write(upload: UploadFile, part: FilledSlot): Promise<void> {
-    return this.client.ask({ do: 'write', upload, part })
+  /** Appends slots of the pool. After an error, the file may have the first ones and must be opened again. */
+  write(upload: UploadFile, parts: FilledSlot[]): Promise<void> {
+    return this.client.ask({ do: 'write', upload, parts })
   }
 
   /** Appends the last slot, if any, and returns the content of the file. */

@@ -52,7 +52,8 @@ class Digester {
       case 'open':
         return this.open(question.upload)
       case 'write':
-        return this.write(this.get(question.upload), question.part)
+        for (const part of question.parts) this.write(this.get(question.upload), part)
+        return undefined
       case 'verify':
         return this.verify(this.get(question.upload), question.algorithm, question.part)
       case 'close':

@@ -1,3 +1,5 @@
+import type { WrittenPart } from '../domain/blob-body.ts'
+
 /** A slot, and how many of its bytes are filled. Its holder sends it and then releases it. */
 export interface FilledSlot {
   slot: number
@@ -12,7 +14,12 @@ export class SlotPool {
   readonly buffer: SharedArrayBuffer
   readonly slotBytes: number
   private readonly bytes: Uint8Array
+  /** How often each slot was taken. */
+  private readonly uses: Uint32Array
   private readonly free: number[]
+  /** Free slots whose bytes are kept as long as possible, the oldest first. */
+  private readonly kept: number[] = []
+  private readonly keptMax: number
   private readonly waiting: ((slot: number) => void)[] = []
   private readonly partial = new Set<() => void>()
 
@@ -21,7 +28,9 @@ export class SlotPool {
     this.slotBytes = slotBytes
     this.buffer = new SharedArrayBuffer(count * slotBytes)
     this.bytes = new Uint8Array(this.buffer)
+    this.uses = new Uint32Array(count)
     this.free = Array.from({ length: count }, (_, slot) => slot)
+    this.keptMax = count >> 1
   }
 
   /**
@@ -29,8 +38,8 @@ export class SlotPool {
    * clients cannot occupy the whole pool.
    */
   take(): Promise<number> | number {
-    const slot = this.free.pop()
-    if (slot !== undefined) return slot
+    const slot = this.free.pop() ?? this.kept.shift()
+    if (slot !== undefined) return this.use(slot)
     const { promise, resolve } = Promise.withResolvers<number>()
     this.waiting.push(resolve)
     for (const send of this.partial) send()
@@ -40,8 +49,15 @@ export class SlotPool {
   /** Releases a slot to the longest waiting caller. */
   give(slot: number): void {
     const next = this.waiting.shift()
-    if (next) next(slot)
+    if (next) next(this.use(slot))
     else this.free.push(slot)
+  }
+
+  /** Releases a slot like `give`. If nobody waits, its bytes stay in memory until other slots have run out. */
+  giveLater(slot: number): void {
+    if (!this.scarce) this.kept.push(slot)
+    else this.give(slot)
+    if (this.kept.length > this.keptMax) this.free.push(...this.kept.splice(0, 1))
   }
 
   /** Copies bytes into a slot. */
@@ -49,10 +65,16 @@ export class SlotPool {
     this.bytes.set(bytes, slot * this.slotBytes + at)
   }
 
-  /** Returns the filled bytes of a slot, which are valid until it is given back. */
-  view({ slot, length }: FilledSlot): Uint8Array {
+  private view({ slot, length }: FilledSlot): Uint8Array {
     const at = slot * this.slotBytes
     return this.bytes.subarray(at, at + length)
+  }
+
+  /** Returns the filled bytes of a slot, which can be read until the slot is taken again. */
+  written(filled: FilledSlot): WrittenPart {
+    const { slot, length } = filled
+    const use = this.uses[slot]
+    return { length, bytes: () => (this.uses[slot] === use ? this.view(filled) : undefined) }
   }
 
   /** Returns a copy of the filled bytes of a slot. */
@@ -63,6 +85,11 @@ export class SlotPool {
   /** Whether a caller is waiting for a slot. */
   get scarce(): boolean {
     return this.waiting.length > 0
+  }
+
+  private use(slot: number): number {
+    this.uses[slot] = (this.uses[slot] ?? 0) + 1
+    return slot
   }
 
   /** Registers a holder that can send its partly filled slot on request. */

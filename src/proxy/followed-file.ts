@@ -1,0 +1,130 @@
+import type { ByteSink, WrittenPart } from '../domain/blob-body.ts'
+import type { ByteRange } from '../oci/range.ts'
+import type { GrowingFile } from '../storage/fill-store.ts'
+import type { SharedReads } from '../storage/shared-reads.ts'
+import type { Pace } from './pace.ts'
+import { RecentParts } from './recent-parts.ts'
+
+/** The size of one write to a client. The first write is small, so that many new clients are served in one turn. */
+const WRITE_BYTES = 128 * 1024
+const FIRST_WRITE_BYTES = 16 * 1024
+
+export interface FollowedFileOptions {
+  /** Identifies the file in the shared reads. */
+  id: string
+  open: () => Promise<GrowingFile>
+  reads: SharedReads
+  pace: Pace
+}
+
+/**
+ * A file that grows while clients read it. Each client gets the last byte of its body or range only after the digest
+ * has been verified.
+ */
+export class FollowedFile {
+  /** Whether a client may have received bytes. */
+  isSent = false
+  private readonly options: FollowedFileOptions
+  private readonly recent = new RecentParts()
+  private bytes = 0
+  private isVerified = false
+  private isOver = false
+  private failure: Error | undefined
+  private change = Promise.withResolvers<void>()
+  private file: Promise<GrowingFile> | undefined
+  private followers = 0
+
+  constructor(options: FollowedFileOptions) {
+    this.options = options
+  }
+
+  /** How many bytes it has. */
+  get size(): number {
+    return this.bytes
+  }
+
+  /** Sets the size of the file, from which it grows on. */
+  resume(size: number): void {
+    if (size < this.bytes) this.recent.clear()
+    this.bytes = size
+  }
+
+  /** Shows clients a part that was appended. */
+  append(part: WrittenPart): void {
+    this.recent.add(this.bytes, part)
+    this.bytes += part.length
+    this.changed()
+  }
+
+  /** Lets clients have the last byte. */
+  verified(): void {
+    this.isVerified = true
+    this.changed()
+  }
+
+  /** Ends the file. With a failure, clients that need more bytes fail. Those that do not can read on. */
+  end(failure: Error | undefined): void {
+    this.failure = failure
+    this.isOver = true
+    this.changed()
+    this.closeFile()
+  }
+
+  /** Sends a range to a client as it arrives. Rejects if the file ends without it. */
+  async feed({ start, end }: ByteRange, sink: ByteSink): Promise<void> {
+    const { id, open, reads, pace } = this.options
+    this.followers++
+    let most = FIRST_WRITE_BYTES
+    try {
+      for (let at = start; at < end; ) {
+        const limit = await this.waitFor(at, end)
+        // The file is opened early, because it may be gone when a slow client needs it.
+        this.file ??= open()
+        const file = await this.file
+        const write = (bytes: Uint8Array) => {
+          at += bytes.length
+          return sink.write(bytes)
+        }
+        while (at < limit) {
+          const length = Math.min(most, limit - at)
+          most = WRITE_BYTES
+          const pause = pace.take(length)
+          if (pause !== undefined) await pause
+          // Bytes in memory need no promise. With many clients, promises would be most of the garbage.
+          const recent = this.recent.find(at, length)
+          const written = recent ? write(recent) : reads.use(id, file, at, at + length, write)
+          if (written !== true && !(await written)) return
+        }
+      }
+    } finally {
+      this.followers--
+      this.closeFile()
+    }
+  }
+
+  /** Waits until the byte at `at` of a body that ends at `end` may be sent. Returns the offset up to which they may. */
+  async waitFor(at: number, end: number): Promise<number> {
+    for (;;) {
+      const limit = this.isVerified ? end : Math.min(this.bytes, end - 1)
+      if (limit > at) {
+        this.isSent = true
+        return limit
+      }
+      if (this.failure !== undefined) throw this.failure
+      await this.change.promise
+    }
+  }
+
+  private changed(): void {
+    const { resolve } = this.change
+    this.change = Promise.withResolvers()
+    resolve()
+  }
+
+  private closeFile(): void {
+    if (!this.isOver || this.followers > 0) return
+    const { file } = this
+    this.file = undefined
+    file?.then((opened) => opened.close()).catch(() => {})
+  }
+}
