@@ -9,6 +9,7 @@ import type { SettingSources } from './config/config.ts'
 import type { Config } from './config/config-schema.ts'
 import { socketPath } from './config/socket-path.ts'
 import { type AccountServices, accountServices } from './core/accounts/account-services.ts'
+import { descriptions } from './core/content/description.ts'
 import { type ContentOptions, contentServices } from './core/content/services.ts'
 import { ContentReader } from './core/content-reader.ts'
 import { type DiskReserve, openReserve } from './core/disk-reserve.ts'
@@ -48,7 +49,6 @@ import { diskSpace } from './storage/disk.ts'
 import { FilesystemBlobs } from './storage/filesystem.ts'
 import { filesystemFills } from './storage/filesystem-fills.ts'
 import { FilesystemUploads } from './storage/filesystem-uploads.ts'
-import type { UploadOptions } from './storage/upload-options.ts'
 import { Metrics } from './telemetry/metrics.ts'
 import { certificateNames } from './tls/certificate-names.ts'
 import { openTls, TLS_CHECK_SECONDS } from './tls/tls.ts'
@@ -202,7 +202,8 @@ export async function openServices(config: Config, log: Logger, options: Service
     cache.room.noteReceived(bytes)
   }
   const onEnded = (name: string) => quotas.room.release(name)
-  const uploads = openUploads(config, { onFailure, onReceived, onEnded })
+  const limits = { ...config.uploads, blobBytesMax: config.blobs.bytesMax }
+  const uploads = new FilesystemUploads(config.data, { ...limits, onFailure, onReceived, onEnded })
   const kept = {
     metadata,
     blobs,
@@ -255,13 +256,7 @@ export async function openServices(config: Config, log: Logger, options: Service
   }
 }
 
-type UploadListeners = Pick<UploadOptions, 'onFailure' | 'onReceived' | 'onEnded'>
-
-function openUploads({ data, uploads, blobs }: Config, listeners: UploadListeners): FilesystemUploads {
-  return new FilesystemUploads(data, { ...uploads, blobBytesMax: blobs.bytesMax, ...listeners })
-}
-
-interface ContentParts extends Omit<ContentOptions, 'usage'> {
+interface ContentParts extends Omit<ContentOptions, 'usage' | 'descriptions'> {
   locks: DigestLocks
   idleMemory: IdleMemory
   uploads: FilesystemUploads
@@ -282,9 +277,10 @@ async function openContent({
   ...parts
 }: ContentParts): Promise<ApiServices> {
   const { registry, cache, config, settingSources, now, idleMemory } = parts
-  for (const one of [parts.metadata, parts.reader, parts.uploads, local]) idleMemory.add(one)
+  const described = descriptions(parts.metadata, parts.storedBlobs, parts.reader)
+  for (const one of [parts.metadata, parts.reader, parts.uploads, local, described]) idleMemory.add(one)
   return {
-    ...contentServices({ ...parts, usage: local.usage }),
+    ...contentServices({ ...parts, descriptions: described, usage: local.usage }),
     ...(await openPulls({ ...parts, local })),
     registry,
     upstreams: cache.upstreams,

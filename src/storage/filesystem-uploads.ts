@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { UploadBody } from '../domain/blob-body.ts'
 import { type Digest, type DigestAlgorithm, digestFromHex } from '../oci/digest.ts'
+import { ownText } from '../own-text.ts'
 import { blobPlace, blobsFolder } from './blob-place.ts'
 import type { CommittedBlob, Upload, UploadProgress, UploadStore, UploadsInProgress } from './blob-store.ts'
 import { DigesterClient, type UploadFile } from './digester-client.ts'
@@ -163,7 +164,7 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
   }
 
   private end(name: string): void {
-    this.ended.set(name, true)
+    this.ended.set(ownText(name), true)
     this.onEnded(name)
   }
 

@@ -1,5 +1,6 @@
 import { timingSafeEqual } from 'node:crypto'
 import { type DigestAlgorithm, tryParseAlgorithm } from '../oci/digest.ts'
+import { ownText } from '../own-text.ts'
 import type { Upload } from './blob-store.ts'
 
 /** `<uuid>~<algorithm>~<signature>`, in characters that a path need not encode. */
@@ -31,7 +32,7 @@ export class UploadIds {
     if (algorithm === undefined) return undefined
     const expected = this.sign(uuid, scope, algorithm)
     if (!timingSafeEqual(Buffer.from(expected), Buffer.from(signature))) return undefined
-    return { id, scope, algorithm }
+    return { id: ownText(id), scope: ownText(scope), algorithm }
   }
 
   private sign(uuid: string, scope: string, algorithm: DigestAlgorithm): string {

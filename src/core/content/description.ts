@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import type { Blobs } from '../../domain/registry.ts'
+import type { Releasing } from '../../idle-memory.ts'
 import type { ListedManifest } from '../../metadata/content/catalog.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { type ArtifactTraits, artifactKind, artifactTraits } from '../../oci/artifact-kind.ts'
@@ -80,7 +81,7 @@ export interface Outline {
   platforms: string[]
 }
 
-export interface Descriptions {
+export interface Descriptions extends Releasing {
   /** Describes a manifest as of `now`, in milliseconds since 1970. Throws NAME_UNKNOWN or MANIFEST_UNKNOWN. */
   describe(repository: RepositoryName, reference: Reference, now: number): Promise<ManifestDescription>
   /** Returns the outline of each manifest of a repository, in the same order. */
@@ -96,9 +97,10 @@ export function descriptions(
   reader: ContentReader,
 ): Descriptions {
   const readConfig = configs(blobs, reader)
-  const { kindOf } = kinds(metadata)
+  const { kindOf, releaseMemory } = kinds(metadata)
   return {
     kindOf,
+    releaseMemory,
 
     async outline(repository, digests) {
       const reading = new ManifestReading(metadata, reader, repository)
@@ -174,12 +176,13 @@ function configs(blobs: Pick<Blobs, 'open'>, reader: ContentReader) {
 /**
  * Determines kinds from rows and the manifests' bytes. The bytes of a digest never change, so the result is cached.
  */
-function kinds(metadata: Metadata): Pick<Descriptions, 'kindOf'> {
+function kinds(metadata: Metadata): Pick<Descriptions, 'kindOf' | 'releaseMemory'> {
   const remembered = new LRUCache<string, string>({
     maxSize: KIND_CHARACTERS_MAX,
     sizeCalculation: (kind, key) => key.length + kind.length,
   })
   return {
+    releaseMemory: () => remembered.clear(),
     kindOf({ digest, mediaType, artifactType, size }) {
       const key = `${digest} ${mediaType}`
       const known = remembered.get(key)

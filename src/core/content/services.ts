@@ -15,7 +15,7 @@ import { blobService } from './blobs.ts'
 import { cacheService } from './cache.ts'
 import { Changes } from './changes.ts'
 import { damageService } from './damage.ts'
-import { descriptions } from './description.ts'
+import type { Descriptions } from './description.ts'
 import { digestService } from './digests.ts'
 import { GarbageService } from './garbage.ts'
 import { historyService } from './history.ts'
@@ -37,6 +37,7 @@ export interface ContentOptions extends UpstreamOptions {
   /** The stored blobs. Descriptions read only these, so they never fetch from an upstream. */
   storedBlobs: Blobs
   reader: ContentReader
+  descriptions: Descriptions
   largePushes: LargePushes
   damaged: Damaged
   uploads: UploadsInProgress
@@ -56,10 +57,9 @@ export interface ContentOptions extends UpstreamOptions {
 export type ContentServices = ReturnType<typeof contentServices>
 
 export function contentServices(options: ContentOptions) {
-  const { metadata, storedBlobs, reader, uploads, cache, disk, garbageWindow, collector, jobs, now } = options
+  const { metadata, uploads, cache, disk, garbageWindow, collector, jobs, now } = options
   const shared = {
     ...options,
-    descriptions: descriptions(metadata, storedBlobs, reader),
     requireLocal: onlyLocal(cache.upstreams),
   }
   const garbage = new GarbageService(metadata, garbageWindow, collector)
