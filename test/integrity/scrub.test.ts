@@ -77,6 +77,7 @@ test('scrub: damaged bytes in the database are found and healed by a push', asyn
   }
   {
     using db = new Database(join(data, 'cay.db'))
+    db.run('pragma busy_timeout = 10000')
     db.run('update blob_bytes set bytes = zeroblob(500) where length(bytes) = 500')
     db.run('update manifest_bytes set bytes = zeroblob(length(bytes))')
   }
@@ -109,6 +110,7 @@ test('scrub: damaged cached content is fetched again by the next pull', async ()
   expect(await damageOf(cache.server)).toEqual([])
   {
     using db = new Database(join(cache.server.data, 'cay.db'))
+    db.run('pragma busy_timeout = 10000')
     db.run('update manifest_bytes set bytes = zeroblob(length(bytes))')
   }
   expect(await scrub(cache.server)).toMatchObject({ damaged: 0, refetched: 1 })
