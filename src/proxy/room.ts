@@ -144,11 +144,12 @@ export class Room {
   /** Returns how many bytes a fill lacks, and whether evicting the whole cache would be enough. */
   private measure(bytes: number): { short: number; isPossible: boolean } {
     const { metadata, bytesMax, diskNow, fills } = this.options
-    const cached = metadata.cache.totals().bytes
     // A complete one that is linked already counts as cached. The others need no query.
     const running = fills().filter(
       ({ order, received }) => received < order.size || !metadata.blobs.isStored(order.digest),
     )
+    // Read after the fills: one that is linked in between then counts twice, and never not at all.
+    const cached = metadata.cache.totals().bytes
     const whole = running.reduce((sum, { order }) => sum + order.size, 0)
     const missing = running.reduce((sum, { order, received }) => sum + order.size - received, 0)
     const { totalBytes, freeBytes } = diskNow()

@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test'
+import { Room } from '../../src/proxy/room.ts'
 import { type CacheOptions, startCache } from '../support/cache.ts'
 import { EMPTY, imageManifest, type Named, randomBlob } from '../support/content.ts'
 import { pushImage } from '../support/push.ts'
@@ -152,4 +153,45 @@ test('cache: a lower cap after a restart takes effect at once, before the first 
   await cache.restart({ cache: 'bytes-max = 400_000' })
   await until(async () => (await cached()) === 300_000)
   expect((await cache.get('manifests/2')).status).toBe(200)
+})
+
+test('cache: a blob that is linked while the room is measured counts', async () => {
+  let cachedBytes = 0
+  const metadata = {
+    cache: { totals: () => ({ bytes: cachedBytes }) },
+    blobs: {
+      isStored() {
+        cachedBytes = 400
+        return true
+      },
+    },
+    write: async () => ({ blobs: [], more: false }),
+  }
+  const room = new Room({
+    metadata: metadata as never,
+    blobs: { delete: async () => {} },
+    store: { expire: async () => 0 },
+    locks: {} as never,
+    lastUse: { flush: async () => {} } as never,
+    log: {} as never,
+    now: Date.now,
+    bytesMax: 1000,
+    freeBytesMin: 0,
+    diskNow: () => ({ totalBytes: 1e9, freeBytes: 1e9 }),
+    fills: () => [{ order: { size: 400 }, received: 400 } as never],
+    onEvicted: () => {},
+  })
+  let begun = 0
+  const admit = (size: number) => {
+    cachedBytes = 0
+    const begin = () => {
+      begun++
+      return undefined
+    }
+    return room.admit(() => undefined, size, begin)
+  }
+  await admit(700)
+  expect(begun).toBe(0)
+  await admit(600)
+  expect(begun).toBe(1)
 })
