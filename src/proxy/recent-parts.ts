@@ -1,22 +1,28 @@
 import type { WrittenPart } from '../domain/blob-body.ts'
 
-/** The last parts of a growing file, as long as their memory is not reused. */
+/** How many parts are remembered. The memory of an old one may stay unused for any time. */
+const PARTS_MAX = 64
+
+/** The last parts of a growing file, until their memory is reused. */
 export class RecentParts {
   /** In the order of the file. */
   private readonly parts: { start: number; part: WrittenPart }[] = []
 
   /** Adds the part of the file that begins at `start`. */
   add(start: number, part: WrittenPart): void {
-    const { parts } = this
-    while (parts[0] !== undefined && parts[0].part.bytes() === undefined) parts.shift()
-    parts.push({ start, part })
+    this.parts.push({ start, part })
+    if (this.parts.length > PARTS_MAX) this.parts.shift()
   }
 
+  /** Forgets all parts. */
   clear(): void {
     this.parts.length = 0
   }
 
-  /** Returns bytes from an offset, at most so many, which are valid until the next turn; undefined if none are here. */
+  /**
+   * Returns bytes from an offset, at most `bytesMax`, or undefined if they are not in memory. They are valid until the
+   * next turn of the event loop.
+   */
   find(at: number, bytesMax: number): Uint8Array | undefined {
     const found = this.parts.findLast(({ start }) => start <= at)
     if (found === undefined) return undefined

@@ -31,3 +31,11 @@ test('recent parts: bytes whose memory is reused are not found', () => {
   recent.add(20, partOf(20, 30))
   expect(recent.find(5, 5)).toBeUndefined()
 })
+
+test('recent parts: only the last ones are kept, also while the memory of older ones is not reused', () => {
+  const recent = new RecentParts()
+  const part = partOf(0, 1)
+  for (let at = 0; at < 10_000; at++) recent.add(at, part)
+  expect([recent.find(0, 1), recent.find(9000, 1)]).toEqual([undefined, undefined])
+  expect(recent.find(9999, 1)).toEqual(content.subarray(0, 1))
+})
