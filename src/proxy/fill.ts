@@ -220,7 +220,7 @@ export class Fill {
     const { store } = this.context
     const { digest } = this.order
     const isRight = await store.verify(store.of(digest), digest)
-    if (isRight) this.file.verified()
+    if (isRight) this.file.allowEnd()
     else await this.startOver()
     return isRight
   }

@@ -43,7 +43,7 @@ export class FollowedFile {
     return this.bytes
   }
 
-  /** Sets the size of the file, from which it grows on. */
+  /** Continues at a size, which is less than before if the file starts over. */
   resume(size: number): void {
     if (size < this.bytes) this.recent.clear()
     this.bytes = size
@@ -56,13 +56,13 @@ export class FollowedFile {
     this.changed()
   }
 
-  /** Lets clients have the last byte. */
-  verified(): void {
+  /** Lets clients have the last byte, because the digest is correct. */
+  allowEnd(): void {
     this.isVerified = true
     this.changed()
   }
 
-  /** Ends the file. With a failure, clients that need more bytes fail. Those that do not can read on. */
+  /** Stops the growth. After a failure, clients that need further bytes fail, and others continue. */
   end(failure: Error | undefined): void {
     this.failure = failure
     this.isOver = true
