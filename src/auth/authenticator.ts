@@ -156,7 +156,7 @@ export class Authenticator {
     }
   }
 
-  /** Drops cached identities, and the failed logins that have expired. The others must still delay guesses. */
+  /** Drops cached identities, and failed logins that have expired. Later ones still delay guesses. */
   releaseMemory(): void {
     this.remembered.clear()
     this.options.identities.releaseMemory()

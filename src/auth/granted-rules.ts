@@ -36,7 +36,7 @@ export class GrantedRules {
     return rules
   }
 
-  /** Drops the cached grants of all subjects with few. */
+  /** Drops the cached grants of the subjects that can be loaded again quickly. */
   releaseMemory(): void {
     this.others.clear()
   }

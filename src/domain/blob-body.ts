@@ -32,7 +32,7 @@ export interface ByteSink {
 export interface WrittenPart {
   /** In bytes. */
   length: number
-  /** Returns the bytes, which are valid until it returns to the event loop; undefined once their memory is reused. */
+  /** Returns the bytes, or undefined once their memory is reused. They are valid until the next turn of the event loop. */
   bytes(): Uint8Array | undefined
 }
 
@@ -54,15 +54,15 @@ export interface UploadBody {
   /** Whether nothing else holds the stream's chunks, so that their memory can be freed once they are copied. */
   ownsChunks?: boolean
   /**
-   * Whether readers follow the file. Bytes are then written as soon as the digester is idle, and stay in memory for a
-   * while.
+   * Whether readers follow the file. If so, bytes are written as soon as the digester is idle, and stay in memory for
+   * a while.
    */
   isFollowed?: boolean
   /** The maximum size in bytes. Defaults to the store's own limit. */
   bytesMax?: number
   /** How long the body may stall before it is abandoned. Defaults to the store's own limit. */
   stallSecondsMax?: number
-  /** Called with each part written to the file. Its memory is reused at any time afterwards. */
+  /** Called with each part written to the file. */
   onWritten?: (part: WrittenPart) => void
 }
 

@@ -148,7 +148,7 @@ export class Room {
     const running = fills().filter(
       ({ order, received }) => received < order.size || !metadata.blobs.isStored(order.digest),
     )
-    // Read after the fills: one that is linked in between then counts twice, and never not at all.
+    // Read after the fills, so that one that is linked in between counts twice rather than not at all.
     const cached = metadata.cache.totals().bytes
     const whole = running.reduce((sum, { order }) => sum + order.size, 0)
     const missing = running.reduce((sum, { order, received }) => sum + order.size - received, 0)

@@ -9,8 +9,8 @@ import type { Turn, Turns } from './turns.ts'
 const SLOTS_UNWRITTEN_MAX = 8
 
 /**
- * How many messages of one upload may be with its digester at once. Slots that are filled meanwhile go in the next one,
- * because a message costs as much as hashing 100 KiB.
+ * How many messages of one upload may be with its digester at once. Slots that are filled meanwhile are sent together in
+ * the next one, because each message wakes two threads.
  */
 const MESSAGES_IN_FLIGHT_MAX = 2
 
@@ -139,7 +139,7 @@ class SlotSender {
   private readonly options: AppendOptions
   private readonly isFollowed: boolean
   private readonly inFlight = new Set<Promise<void>>()
-  /** Filled slots that were not sent yet. */
+  /** Filled slots that are not sent yet. */
   private unsent: FilledSlot[] = []
   /** How many filled slots are not written yet, sent or not. */
   private unwritten = 0
@@ -219,7 +219,7 @@ class SlotSender {
       })
       .finally(() => {
         for (const { slot } of unsent) {
-          if (this.isFollowed) pool.giveLater(slot)
+          if (this.isFollowed) pool.giveKept(slot)
           else pool.give(slot)
         }
         this.unwritten -= unsent.length

@@ -8,7 +8,8 @@ export interface FilledSlot {
 
 /**
  * A fixed pool of shared memory in slots of one size, which bounds the memory of all uploads together. The serving
- * thread fills a slot, a digester hashes and writes it, and then it is free again.
+ * thread fills a slot, a digester hashes and writes it, and then it is free again. The bytes of some free slots are kept for
+ * readers.
  */
 export class SlotPool {
   readonly buffer: SharedArrayBuffer
@@ -17,7 +18,7 @@ export class SlotPool {
   /** How often each slot was taken. */
   private readonly uses: Uint32Array
   private readonly free: number[]
-  /** Free slots whose bytes are kept as long as possible, the oldest first. */
+  /** Free slots whose bytes are kept, the oldest first. They are taken last. */
   private readonly kept: number[] = []
   private readonly keptMax: number
   private readonly waiting: ((slot: number) => void)[] = []
@@ -53,10 +54,10 @@ export class SlotPool {
     else this.free.push(slot)
   }
 
-  /** Releases a slot like `give`. If nobody waits, its bytes stay in memory until other slots have run out. */
-  giveLater(slot: number): void {
-    if (!this.scarce) this.kept.push(slot)
-    else this.give(slot)
+  /** Releases a slot like `give`, but keeps its bytes if nobody waits. At most half of the slots are kept. */
+  giveKept(slot: number): void {
+    if (this.scarce) this.give(slot)
+    else this.kept.push(slot)
     if (this.kept.length > this.keptMax) this.free.push(...this.kept.splice(0, 1))
   }
 
@@ -65,12 +66,7 @@ export class SlotPool {
     this.bytes.set(bytes, slot * this.slotBytes + at)
   }
 
-  private view({ slot, length }: FilledSlot): Uint8Array {
-    const at = slot * this.slotBytes
-    return this.bytes.subarray(at, at + length)
-  }
-
-  /** Returns the filled bytes of a slot, which can be read until the slot is taken again. */
+  /** Returns the filled bytes of a slot, which stay valid until it is taken again. */
   written(filled: FilledSlot): WrittenPart {
     const { slot, length } = filled
     const use = this.uses[slot]
@@ -87,11 +83,6 @@ export class SlotPool {
     return this.waiting.length > 0
   }
 
-  private use(slot: number): number {
-    this.uses[slot] = (this.uses[slot] ?? 0) + 1
-    return slot
-  }
-
   /** Registers a holder that can send its partly filled slot on request. */
   hold(send: () => void): void {
     this.partial.add(send)
@@ -99,5 +90,15 @@ export class SlotPool {
 
   release(send: () => void): void {
     this.partial.delete(send)
+  }
+
+  private view({ slot, length }: FilledSlot): Uint8Array {
+    const at = slot * this.slotBytes
+    return this.bytes.subarray(at, at + length)
+  }
+
+  private use(slot: number): number {
+    this.uses[slot] = (this.uses[slot] ?? 0) + 1
+    return slot
   }
 }

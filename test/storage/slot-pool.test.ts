@@ -48,13 +48,13 @@ test('slot pool: the holder of a partly filled slot is asked to release it while
   expect(asked).toEqual(['first', 'second', 'second'])
 })
 
-test('slot pool: the bytes of a slot that is given back later stay while at most half of the pool is kept', () => {
+test('slot pool: at most half of the slots keep their bytes when they are free, the newest ones', () => {
   const pool = new SlotPool(8, 1)
   const parts = Array.from({ length: 6 }, (_, at) => {
     const slot = pool.take() as number
     pool.fill(slot, 0, Uint8Array.of(at))
     const part = pool.written({ slot, length: 1 })
-    pool.giveLater(slot)
+    pool.giveKept(slot)
     return part
   })
   const kept = () => parts.map((part) => part.bytes()?.[0])
@@ -63,12 +63,12 @@ test('slot pool: the bytes of a slot that is given back later stay while at most
   expect(kept()).toEqual([undefined, undefined, undefined, 3, 4, 5])
 })
 
-test('slot pool: a slot that is given back later goes to a client that waits', async () => {
+test('slot pool: a slot whose bytes would be kept goes to a client that waits', async () => {
   const pool = new SlotPool(2, 1)
   const [slot] = [pool.take() as number, pool.take()]
   const part = pool.written({ slot: slot!, length: 1 })
   const waiting = pool.take()
-  pool.giveLater(slot!)
+  pool.giveKept(slot!)
   expect(await waiting).toBe(slot!)
   expect(part.bytes()).toBeUndefined()
 })

@@ -31,7 +31,7 @@ export class SmallBlobs {
     this.files = files
   }
 
-  /** Empties the cache. A push that goes on reads its config from the database. */
+  /** Empties the cache. A push in progress then reads its config from the database. */
   releaseMemory(): void {
     this.recent.clear()
     this.pushed.clear()

@@ -7,7 +7,7 @@ const MiB = 1024 * 1024
 const CLIENT_BYTES_MAX = 32 * MiB
 const ALL_BYTES_MAX = 128 * MiB
 
-/** A smaller body fits into the socket's buffer, so its response is not recorded: that would cost as much as a HEAD. */
+/** A smaller body fits into the socket's buffer, so its response ends at once and is not recorded. */
 const BUFFERED_BYTES_MIN = 16 * 1024
 
 /** How many responses are recorded before ended ones are looked for. */
@@ -201,7 +201,7 @@ export async function withLength(response: Response): Promise<Response> {
   return new Response(body, { status, headers })
 }
 
-/** Reports whether the whole response fits into the socket's buffer, so that its request ends at once. */
+/** Reports whether the whole response fits into the socket's buffer. */
 function isBuffered({ status, headers }: Response, { method }: Request): boolean {
   const length = headers.get('content-length')
   if (length === null) return status !== 200 || method === 'HEAD'
