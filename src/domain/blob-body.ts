@@ -28,14 +28,6 @@ export interface ByteSink {
   write(bytes: Uint8Array): boolean | Promise<boolean>
 }
 
-/** Bytes that were just written to a file. */
-export interface WrittenPart {
-  /** In bytes. */
-  length: number
-  /** Returns the bytes, or undefined once their memory is reused. They are valid until the next turn of the event loop. */
-  bytes(): Uint8Array | undefined
-}
-
 /** What to append to an upload. A null stream appends nothing. */
 export interface UploadBody {
   /** Read once, when it is this body's turn. */
@@ -53,17 +45,14 @@ export interface UploadBody {
   client?: () => string
   /** Whether nothing else holds the stream's chunks, so that their memory can be freed once they are copied. */
   ownsChunks?: boolean
-  /**
-   * Whether readers follow the file. If so, bytes are written as soon as the digester is idle, and stay in memory for
-   * a while.
-   */
-  isFollowed?: boolean
+  /** Whether to write bytes as soon as the digester is idle, for readers that follow the file. */
+  isEager?: boolean
   /** The maximum size in bytes. Defaults to the store's own limit. */
   bytesMax?: number
   /** How long the body may stall before it is abandoned. Defaults to the store's own limit. */
   stallSecondsMax?: number
-  /** Called with each part written to the file. */
-  onWritten?: (part: WrittenPart) => void
+  /** Called with each part written to the file. Its memory is reused afterwards. */
+  onWritten?: (part: Uint8Array) => void
 }
 
 /** Thrown when a chunk does not begin where the upload ends. */

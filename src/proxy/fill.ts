@@ -190,7 +190,7 @@ export class Fill {
         offset: this.file.size,
         bytesMax: size - this.file.size,
         stallSecondsMax,
-        isFollowed: true,
+        isEager: true,
         ownsChunks: true,
         onWritten: (part) => {
           this.file.append(part)

@@ -1,9 +1,8 @@
-import type { ByteSink, WrittenPart } from '../domain/blob-body.ts'
+import type { ByteSink } from '../domain/blob-body.ts'
 import type { ByteRange } from '../oci/range.ts'
 import type { GrowingFile } from '../storage/fill-store.ts'
 import type { SharedReads } from '../storage/shared-reads.ts'
 import type { Pace } from './pace.ts'
-import { RecentParts } from './recent-parts.ts'
 
 /** The size of one write to a client. The first write is small, so that many new clients are served in one turn. */
 const WRITE_BYTES = 128 * 1024
@@ -25,7 +24,6 @@ export class FollowedFile {
   /** Whether a client may have received bytes. */
   isSent = false
   private readonly options: FollowedFileOptions
-  private readonly recent = new RecentParts()
   private bytes = 0
   private isVerified = false
   private isOver = false
@@ -45,13 +43,13 @@ export class FollowedFile {
 
   /** Continues at a size, which is less than before if the file starts over. */
   resume(size: number): void {
-    if (size < this.bytes) this.recent.clear()
     this.bytes = size
   }
 
-  /** Shows clients a part that was appended. */
-  append(part: WrittenPart): void {
-    this.recent.add(this.bytes, part)
+  /** Shows clients a part that was appended. Its memory may be reused afterwards. */
+  append(part: Uint8Array): void {
+    const { id, reads } = this.options
+    if (this.followers > 0) reads.keep(id, this.bytes, part)
     this.bytes += part.length
     this.changed()
   }
@@ -78,7 +76,6 @@ export class FollowedFile {
     try {
       for (let at = start; at < end; ) {
         const limit = await this.waitFor(at, end)
-        // The file is opened early, because it may be gone when a slow client needs it.
         this.file ??= open()
         const file = await this.file
         const write = (bytes: Uint8Array) => {
@@ -90,9 +87,7 @@ export class FollowedFile {
           most = WRITE_BYTES
           const pause = pace.take(length)
           if (pause !== undefined) await pause
-          // Bytes in memory need no promise. With many clients, promises would be most of the garbage.
-          const recent = this.recent.find(at, length)
-          const written = recent ? write(recent) : reads.use(id, file, at, at + length, write)
+          const written = reads.use(id, file, at, at + length, write)
           if (written !== true && !(await written)) return
         }
       }

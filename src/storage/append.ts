@@ -1,4 +1,4 @@
-import type { UploadBody, WrittenPart } from '../domain/blob-body.ts'
+import type { UploadBody } from '../domain/blob-body.ts'
 import { freeChunk } from '../domain/chunk.ts'
 import { registryError } from '../oci/error.ts'
 import type { DigesterClient, UploadFile } from './digester-client.ts'
@@ -26,8 +26,8 @@ export interface AppendOptions {
   bytesMax: number
   /** How long a body may stall before it is abandoned. */
   stallSecondsMax: number
-  /** Called with each part written to the file. */
-  onWritten: (part: WrittenPart) => void
+  /** Called with each part written to the file. Its memory is reused afterwards. */
+  onWritten: (part: Uint8Array) => void
 }
 
 /**
@@ -39,7 +39,7 @@ export async function appendBody(
   options: AppendOptions,
   keepFilledSlot = false,
 ): Promise<FilledSlot | undefined> {
-  const sender = new SlotSender(options, body.isFollowed === true)
+  const sender = new SlotSender(options, body.isEager === true)
   try {
     await readBody(body, sender, options)
   } catch (error) {
@@ -137,7 +137,7 @@ function watchBody(reader: Reader, turn: Turn, secondsMax: number) {
 /** Collects chunks into slots. Sends a slot when it is full, or when others wait for one. */
 class SlotSender {
   private readonly options: AppendOptions
-  private readonly isFollowed: boolean
+  private readonly isEager: boolean
   private readonly inFlight = new Set<Promise<void>>()
   /** Filled slots that are not sent yet. */
   private unsent: FilledSlot[] = []
@@ -148,9 +148,9 @@ class SlotSender {
   private failure: unknown
   private readonly send = () => this.sendSlot()
 
-  constructor(options: AppendOptions, isFollowed: boolean) {
+  constructor(options: AppendOptions, isEager: boolean) {
     this.options = options
-    this.isFollowed = isFollowed
+    this.isEager = isEager
   }
 
   async add(chunk: Uint8Array): Promise<void> {
@@ -193,7 +193,7 @@ class SlotSender {
 
   /** Sends a partly filled slot if the digester is idle. A fast body fills whole slots while it works. */
   private sendEarly(): void {
-    if (this.isFollowed && this.inFlight.size === 0) this.sendSlot()
+    if (this.isEager && this.inFlight.size === 0) this.sendSlot()
   }
 
   private sendSlot(): void {
@@ -212,16 +212,13 @@ class SlotSender {
     const sent = digester
       .write(upload, unsent)
       .then(() => {
-        for (const part of unsent) this.options.onWritten(pool.written(part))
+        for (const part of unsent) this.options.onWritten(pool.view(part))
       })
       .catch((error) => {
         this.failure ??= error
       })
       .finally(() => {
-        for (const { slot } of unsent) {
-          if (this.isFollowed) pool.giveKept(slot)
-          else pool.give(slot)
-        }
+        for (const { slot } of unsent) pool.give(slot)
         this.unwritten -= unsent.length
         this.inFlight.delete(sent)
         this.sendUnsent()

@@ -11,8 +11,8 @@ interface Chunk {
 }
 
 /**
- * Reads files that many clients follow. Bytes that one client has read are served to the others from memory. The memory
- * is fixed, and none of it is held for a slow client.
+ * Reads files that many clients follow. Bytes that were just written, or that one client has read, are served to the
+ * others from memory. The memory is fixed, and none of it is held for a slow client.
  */
 export class SharedReads {
   private readonly chunkBytes: number
@@ -64,6 +64,26 @@ export class SharedReads {
     } finally {
       chunk.users--
       if (chunk.users === 0) this.waiting.shift()?.()
+    }
+  }
+
+  /**
+   * Keeps bytes that were just written to a file, so that clients that follow it closely cause no reads. Bytes are
+   * skipped if those before them in their chunk are not in memory.
+   */
+  keep(id: string, at: number, bytes: Uint8Array): void {
+    for (let done = 0; done < bytes.length; ) {
+      const position = at + done
+      const index = Math.floor(position / this.chunkBytes)
+      const from = position - index * this.chunkBytes
+      const part = bytes.subarray(done, done + this.chunkBytes - from)
+      const key = `${id}/${index}`
+      const chunk = this.find(key) ?? (from === 0 ? this.make(key) : undefined)
+      if (chunk?.length === from && chunk.reading === undefined) {
+        chunk.bytes.set(part, from)
+        chunk.length = from + part.length
+      }
+      done += part.length
     }
   }
 

@@ -1,4 +1,4 @@
-import { OffsetError, type UploadBody, type WrittenPart } from '../domain/blob-body.ts'
+import { OffsetError, type UploadBody } from '../domain/blob-body.ts'
 import { algorithmOf, type Digest, type DigestAlgorithm, digestFromHex } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import { appendBody } from './append.ts'
@@ -144,7 +144,7 @@ export class UploadSession {
     this.checkOffset(body)
     if (body.length === 0) return undefined
     const { means, digester, file } = this
-    const onWritten = (part: WrittenPart) => {
+    const onWritten = (part: Uint8Array) => {
       this.fileSize = this.size + part.length
       body.onWritten?.(part)
       means.onReceived(part.length)

@@ -39,10 +39,40 @@ test('shared reads: many clients of one file cause one read of each chunk', asyn
   expect(file.reads).toHaveLength(3)
 })
 
+test('shared reads: bytes that were just written are served from memory', async () => {
+  const reads = new SharedReads(1000, 100)
+  const file = fileOf(content)
+  for (const [start, end] of [
+    [0, 30],
+    [30, 250],
+    [250, 400],
+  ] as const) {
+    reads.keep('a', start, content.subarray(start, end))
+    expect(await follow(reads, 'a', file, start, end)).toEqual(content.subarray(start, end))
+  }
+  expect(await follow(reads, 'a', file, 0, 400)).toEqual(content.subarray(0, 400))
+  expect(file.reads).toEqual([])
+})
+
+test('shared reads: bytes that are no longer in memory are read from the file, and later ones come from memory again', async () => {
+  const reads = new SharedReads(1000, 100)
+  const file = fileOf(content)
+  reads.keep('a', 20, content.subarray(20, 120))
+  expect(await follow(reads, 'a', file, 0, 120)).toEqual(content.subarray(0, 120))
+  expect(file.reads).toEqual([[0, 100]])
+  reads.keep('a', 120, content.subarray(120, 180))
+  reads.keep('a', 190, content.subarray(190, 200))
+  expect(await follow(reads, 'a', file, 120, 200)).toEqual(content.subarray(120, 200))
+  expect(file.reads).toEqual([
+    [0, 100],
+    [180, 20],
+  ])
+})
+
 test('shared reads: clients of one file never get bytes of another', async () => {
   const reads = new SharedReads(200, 100)
   const [one, other] = [fileOf(content), fileOf(content.map((byte) => byte ^ 1))]
-  expect(await follow(reads, 'a', one, 0, 100)).toEqual(content.subarray(0, 100))
+  reads.keep('a', 0, content)
   expect(await follow(reads, 'b', other, 0, 100)).toEqual(content.subarray(0, 100).map((byte) => byte ^ 1))
   expect(await follow(reads, 'a', one, 0, 1000)).toEqual(content)
 })

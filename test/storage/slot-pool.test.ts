@@ -47,28 +47,3 @@ test('slot pool: the holder of a partly filled slot is asked to release it while
   pool.take()
   expect(asked).toEqual(['first', 'second', 'second'])
 })
-
-test('slot pool: at most half of the slots keep their bytes when they are free, the newest ones', () => {
-  const pool = new SlotPool(8, 1)
-  const parts = Array.from({ length: 6 }, (_, at) => {
-    const slot = pool.take() as number
-    pool.fill(slot, 0, Uint8Array.of(at))
-    const part = pool.written({ slot, length: 1 })
-    pool.giveKept(slot)
-    return part
-  })
-  const kept = () => parts.map((part) => part.bytes()?.[0])
-  expect(kept()).toEqual([undefined, 1, 2, 3, 4, 5])
-  for (let count = 0; count < 5; count++) pool.take()
-  expect(kept()).toEqual([undefined, undefined, undefined, 3, 4, 5])
-})
-
-test('slot pool: a slot whose bytes would be kept goes to a client that waits', async () => {
-  const pool = new SlotPool(2, 1)
-  const [slot] = [pool.take() as number, pool.take()]
-  const part = pool.written({ slot: slot!, length: 1 })
-  const waiting = pool.take()
-  pool.giveKept(slot!)
-  expect(await waiting).toBe(slot!)
-  expect(part.bytes()).toBeUndefined()
-})
