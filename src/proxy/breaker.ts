@@ -4,17 +4,32 @@ const FAILURES_MAX = 3
 const PAUSE_MILLISECONDS = 5000
 /** The longest pause. Each pause is twice as long as the previous one. */
 const PAUSE_MILLISECONDS_MAX = 300_000
+/** A trial that has not ended after this long is given up, and another request becomes the trial. */
+const TRIAL_MILLISECONDS_MAX = 60_000
+
+/** A request that a breaker has let through. Call one of its methods when the request has ended. */
+export interface LetThrough {
+  /** Records a success. */
+  succeeded(): void
+  failed(): void
+  /** Records that the request ended without a result, for example because it was cancelled. */
+  left(): void
+}
 
 /**
- * A circuit breaker: sends no requests to an endpoint that does not respond. After a pause, one request is let
- * through, and its success closes the breaker.
+ * A circuit breaker: sends no requests where recent ones failed. After a pause, one request is let through, the trial,
+ * and its result alone decides whether the breaker closes or pauses again.
  */
 export class Breaker {
   private readonly monotonic: () => number
   private failures = 0
   private pauses = 0
+  /** 0 while the breaker is closed. */
   private openUntil = 0
-  private isTrying = false
+  /** When the running trial is given up; 0 without one. */
+  private trialUntil = 0
+  /** Changes when the breaker opens, and with each trial, so that results of earlier requests are ignored. */
+  private round = 0
 
   /** @param monotonic milliseconds since an arbitrary time */
   constructor(monotonic: () => number) {
@@ -23,42 +38,53 @@ export class Breaker {
 
   /** Whether requests are blocked now. */
   get isOpen(): boolean {
-    if (this.openUntil === 0) return false
-    return this.isTrying || this.monotonic() < this.openUntil
+    return !this.isClosed && this.monotonic() < Math.max(this.openUntil, this.trialUntil)
   }
 
-  /** Milliseconds until the next request is let through; 0 if one may be sent now. */
+  /** Whether requests are let through without a trial. */
+  get isClosed(): boolean {
+    return this.openUntil === 0
+  }
+
+  /** Milliseconds until the next request is let through; 0 if one may be sent now, or a trial is running. */
   get pauseMs(): number {
-    return this.isOpen ? Math.max(0, this.openUntil - this.monotonic()) : 0
+    return this.isClosed ? 0 : Math.max(0, this.openUntil - this.monotonic())
   }
 
-  /** Call it before a request. Returns false if the request must not be sent. */
-  enter(): boolean {
-    if (this.isOpen) return false
-    if (this.openUntil !== 0) this.isTrying = true
-    return true
+  /** Call it before a request. Returns undefined if the request must not be sent. */
+  enter(): LetThrough | undefined {
+    if (this.isOpen) return undefined
+    if (!this.isClosed) {
+      this.trialUntil = this.monotonic() + TRIAL_MILLISECONDS_MAX
+      this.round++
+    }
+    const { round } = this
+    const inRound = (work: () => void) => () => {
+      if (this.round === round) work()
+    }
+    return {
+      succeeded: inRound(() => this.close()),
+      failed: inRound(() => this.fail()),
+      left: inRound(() => {
+        this.trialUntil = 0
+      }),
+    }
   }
 
-  /** Records that the endpoint has responded, whatever the response. */
-  answered(): void {
+  private close(): void {
     this.failures = 0
     this.pauses = 0
     this.openUntil = 0
-    this.isTrying = false
+    this.trialUntil = 0
   }
 
-  /** Records that the endpoint has not responded. */
-  failed(): void {
-    this.isTrying = false
+  private fail(): void {
+    this.trialUntil = 0
     this.failures++
     if (this.failures < FAILURES_MAX) return
     const pause = Math.min(PAUSE_MILLISECONDS * 2 ** this.pauses, PAUSE_MILLISECONDS_MAX)
     this.pauses++
     this.openUntil = this.monotonic() + pause
-  }
-
-  /** Records that the request was cancelled, which says nothing about the endpoint. */
-  left(): void {
-    this.isTrying = false
+    this.round++
   }
 }

@@ -1,5 +1,6 @@
 import { connect } from 'node:net'
 import { Deadline } from './deadline.ts'
+import { UpstreamError } from './upstream-error.ts'
 
 /** An endpoint that responded this recently is not probed, because its connections are still open. */
 const KNOWN_MILLISECONDS = 30_000
@@ -21,10 +22,15 @@ export class ConnectProbe {
     this.monotonic = monotonic
   }
 
-  /** Runs a request, with a signal that is aborted with a TimeoutError if the host cannot be connected to in time. */
+  /** Runs a request, with a signal that is aborted with an UpstreamError if the host cannot be connected to in time. */
   async guard<T>(signal: AbortSignal, request: (signal: AbortSignal) => Promise<T>): Promise<T> {
     if (this.monotonic() - this.answeredAt < KNOWN_MILLISECONDS) return await request(signal)
-    const deadline = new Deadline(this.milliseconds)
+    const late = new UpstreamError('unavailable', `${this.url.host} does not answer in time`, {
+      isTransport: true,
+      isUnconnected: true,
+      isTimeout: true,
+    })
+    const deadline = new Deadline(this.milliseconds, late)
     const socket = this.connect(() => deadline.extend(undefined))
     try {
       const result = await request(AbortSignal.any([signal, deadline.signal]))

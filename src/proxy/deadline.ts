@@ -21,3 +21,16 @@ export class Deadline {
     this.timer = setTimeout(() => this.controller.abort(this.reason), milliseconds)
   }
 }
+
+/** Returns the promise's result. Throws the signal's reason if it is aborted first. */
+export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted()
+  const { promise: aborted, reject } = Promise.withResolvers<never>()
+  const abort = () => reject(signal.reason)
+  signal.addEventListener('abort', abort)
+  try {
+    return await Promise.race([promise, aborted])
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
+}

@@ -1,7 +1,8 @@
 import type { UpstreamCredentials } from '../config/upstreams.ts'
 import { version } from '../config/version.ts'
-import { Breaker } from './breaker.ts'
 import { ConnectProbe } from './connect-probe.ts'
+import { unlessAborted } from './deadline.ts'
+import { EndpointBreaker, type RequestEnd } from './endpoint-breaker.ts'
 import { type Resolve, type Target, Targets } from './targets.ts'
 import { errorOfStatus, UpstreamError } from './upstream-error.ts'
 import { UpstreamTokens } from './upstream-tokens.ts'
@@ -38,15 +39,20 @@ export interface EndpointRequest {
   /** Begins with `/v2/`. */
   path: string
   headers?: Record<string, string>
-  /** The scope that a token needs. */
+  /** The scope that a token needs, which names the repository. Failures count for it. */
   scope: string
   /** Aborts the request and, after its headers, the body. */
   signal: AbortSignal
 }
 
+interface SentRequest extends EndpointRequest {
+  /** Called for each response of the registry itself. */
+  onAnswer: () => void
+}
+
 /** One host of an upstream: its connections, its tokens, and its breaker. */
 export class Endpoint {
-  readonly breaker: Breaker
+  readonly breaker: EndpointBreaker
   private readonly options: EndpointOptions
   private readonly session: Bun.FetchSession
   private readonly targets: Targets
@@ -57,7 +63,7 @@ export class Endpoint {
   constructor(options: EndpointOptions) {
     const { url, redirects, resolve, credentials, connectMs, monotonic, proxy, ca } = options
     this.options = options
-    this.breaker = new Breaker(monotonic)
+    this.breaker = new EndpointBreaker(monotonic)
     const isProxied = proxy !== 'none' && (proxy !== undefined || hasEnvironmentProxy(url))
     this.targets = new Targets(url, redirects, resolve, isProxied)
     this.probe = isProxied ? undefined : new ConnectProbe(url, connectMs, monotonic)
@@ -78,17 +84,19 @@ export class Endpoint {
    * @throws UpstreamError for any other response
    */
   async request(asked: EndpointRequest): Promise<Response> {
-    if (!this.breaker.enter()) throw this.unavailable('did not respond to recent requests')
+    const { scope, signal } = asked
+    const end = this.breaker.enter(scope)
+    if (end === undefined) throw this.unavailable('did not respond to recent requests', scope)
+    let hasAnswered = false
+    const sent = { ...asked, onAnswer: () => (hasAnswered = true) }
     try {
-      const send = (signal: AbortSignal) => this.authorised({ ...asked, signal })
-      const response = await (this.probe?.guard(asked.signal, send) ?? send(asked.signal))
-      this.breaker.answered()
+      const send = (both: AbortSignal) => unlessAborted(this.authorised({ ...sent, signal: both }), both)
+      const response = await (this.probe?.guard(signal, send) ?? send(signal))
+      end('succeeded')
       return response
     } catch (error) {
-      const failure = this.toError(error)
-      if (failure.isTransport) this.breaker.failed()
-      else if (asked.signal.aborted) this.breaker.left()
-      else this.breaker.answered()
+      const failure = this.toError(error, scope)
+      end(endOf(failure, hasAnswered, signal.aborted))
       throw failure
     }
   }
@@ -98,7 +106,7 @@ export class Endpoint {
     this.session.close()
   }
 
-  private async authorised(asked: EndpointRequest): Promise<Response> {
+  private async authorised(asked: SentRequest): Promise<Response> {
     const { scope, signal } = asked
     let authorization = this.tokens.find(scope)
     let { response, from } = await this.follow(asked, authorization)
@@ -126,7 +134,7 @@ export class Endpoint {
    * returns the other host that responded, if any.
    */
   private async follow(
-    { method, path, headers, signal }: EndpointRequest,
+    { method, path, headers, signal, onAnswer }: SentRequest,
     authorization: string | undefined,
   ): Promise<{ response: Response; from: string | undefined }> {
     const { url } = this.options
@@ -140,7 +148,10 @@ export class Endpoint {
         headers: { ...headers, ...(isOwn && authorization !== undefined && { authorization }) },
         signal,
       })
-      if (isOwn) this.options.onAnswer?.(response.headers)
+      if (isOwn) {
+        onAnswer()
+        this.options.onAnswer?.(response.headers)
+      }
       const location = response.headers.get('location')
       if (!REDIRECT_STATUSES.includes(response.status) || location === null) {
         return { response, from: isOwn ? undefined : at.host }
@@ -188,23 +199,36 @@ export class Endpoint {
       throw new UpstreamError('unavailable', `${host ?? url.host} cannot be reached: ${code ?? message}`, {
         cause,
         isTransport: true,
+        isUnconnected: code !== 'ECONNRESET',
       })
     }
   }
 
-  private toError(error: unknown): UpstreamError {
+  private toError(error: unknown, scope: string): UpstreamError {
     if (error instanceof UpstreamError) return error
     const { name } = Object(error) as Error
     if (name === 'TimeoutError')
-      return this.unavailable('does not answer in time', { isTransport: true, isTimeout: true })
-    if (name === 'AbortError') return this.unavailable('did not respond before the request was cancelled')
+      return this.unavailable('does not answer in time', scope, { isTransport: true, isTimeout: true })
+    if (name === 'AbortError')
+      return this.unavailable('did not respond before the request was cancelled', scope)
     return new UpstreamError('unavailable', `${this.host} failed`, { cause: error })
   }
 
-  private unavailable(what: string, how: { isTransport?: true; isTimeout?: true } = {}): UpstreamError {
-    const retryAfterSeconds = Math.ceil(this.breaker.pauseMs / 1000) || undefined
+  private unavailable(
+    what: string,
+    scope: string,
+    how: { isTransport?: true; isTimeout?: true } = {},
+  ): UpstreamError {
+    const retryAfterSeconds = Math.ceil(this.breaker.pauseMs(scope) / 1000) || undefined
     return new UpstreamError('unavailable', `${this.host} ${what}`, { ...how, retryAfterSeconds })
   }
+}
+
+/** Returns what a failure says about the endpoint, which may have answered before another host failed. */
+function endOf(failure: UpstreamError, hasAnswered: boolean, isAborted: boolean): RequestEnd {
+  if (!failure.isTransport) return isAborted ? 'left' : 'succeeded'
+  if (hasAnswered) return 'failed'
+  return failure.isUnconnected ? 'unreachable' : 'silent'
 }
 
 /** Cancels a response whose body is not read. */

@@ -16,7 +16,7 @@ interface Progress {
   have: number
   /** Whether the upstream has responded. */
   hasBegun: boolean
-  /** Whether the upstream can be asked again now. */
+  /** Whether the upstream can be asked for the repository again now. */
   isUp: boolean
 }
 

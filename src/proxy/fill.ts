@@ -128,7 +128,7 @@ export class Fill {
 
   private async fetchAll(): Promise<void> {
     const { store, pause } = this.context
-    const { digest, size, upstream } = this.order
+    const { digest, size, upstream, repository } = this.order
     const upload = store.of(digest)
     this.file.resume(await store.getSize(upload))
     if (this.file.size > size) await this.startOver()
@@ -154,7 +154,7 @@ export class Fill {
             failures,
             have: this.file.size,
             hasBegun: this.hasBegun,
-            isUp: upstream.isUp,
+            isUp: upstream.isUpFor(repository),
           })
         )
           throw error

@@ -88,7 +88,7 @@ export class TagChecks {
     if (state === undefined) return { isStale: false }
     const freshMs = this.freshMsOf(upstream)
     const age = now() - (state.checkedAt ?? 0)
-    if (upstream.isUp && now() >= state.quietUntil) {
+    if (upstream.isUpFor(repository) && now() >= state.quietUntil) {
       state.check ??= this.run(upstream, repository, tag, state)
       if (waits && !state.isLate && age >= freshMs + staleMs) {
         const { check } = state
@@ -133,7 +133,7 @@ export class TagChecks {
       ? 'is set to offline'
       : failure !== undefined
         ? REASONS[failure]
-        : upstream.isUp && !isLate
+        : upstream.isUpFor(repository) && !isLate
           ? undefined
           : REASONS.unavailable
     if (reason === undefined) return { isStale: true }

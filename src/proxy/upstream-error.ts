@@ -12,6 +12,8 @@ export class UpstreamError extends Error {
   readonly kind: UpstreamErrorKind
   /** Whether the connection or the server failed, regardless of the request. */
   readonly isTransport: boolean
+  /** Whether no connection was made. */
+  readonly isUnconnected: boolean
   /** Whether the response did not begin, or stalled. */
   readonly isTimeout: boolean
   /** The upstream's Retry-After, in seconds. */
@@ -21,6 +23,7 @@ export class UpstreamError extends Error {
     super(message, { cause: options.cause })
     this.kind = kind
     this.isTransport = options.isTransport ?? false
+    this.isUnconnected = options.isUnconnected ?? false
     this.isTimeout = options.isTimeout ?? false
     this.retryAfterSeconds = options.retryAfterSeconds
   }
@@ -28,6 +31,7 @@ export class UpstreamError extends Error {
 
 interface UpstreamErrorOptions {
   isTransport?: boolean
+  isUnconnected?: boolean
   isTimeout?: boolean
   retryAfterSeconds?: number | undefined
   cause?: unknown

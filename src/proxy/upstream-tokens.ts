@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache'
 import type { UpstreamCredentials } from '../config/upstreams.ts'
 import { type Challenge, parseChallenges } from '../domain/challenge.ts'
 import type { HeldAnswer } from './answer-memory.ts'
+import { unlessAborted } from './deadline.ts'
 import { UpstreamError } from './upstream-error.ts'
 
 /** How many scopes have their tokens cached. */
@@ -100,19 +101,6 @@ export class UpstreamTokens {
   }
 }
 
-/** Returns the promise's result. Throws the signal's reason if it is aborted first. */
-async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted()
-  const { promise: aborted, reject } = Promise.withResolvers<never>()
-  const abort = () => reject(signal.reason)
-  signal.addEventListener('abort', abort)
-  try {
-    return await Promise.race([promise, aborted])
-  } finally {
-    signal.removeEventListener('abort', abort)
-  }
-}
-
 function parseRealm(realm: string): URL {
   const url = URL.parse(realm)
   if (url !== null) return url
@@ -164,7 +152,7 @@ export async function readBounded(
     }
   } catch (cause) {
     if (cause instanceof UpstreamError) throw cause
-    throw new UpstreamError('unavailable', `the response of ${who} ended early`, { cause, isTransport: true })
+    throw new UpstreamError('unavailable', `the response of ${who} ended early`, { cause })
   }
   if (length > bytesMax)
     throw new UpstreamError('wrong', `the response of ${who} is longer than ${bytesMax} bytes`)

@@ -11,26 +11,16 @@ import {
 } from '../oci/reference.ts'
 import type { AnswerMemory } from './answer-memory.ts'
 import { lengthOf, partOf } from './body-length.ts'
-import { Deadline } from './deadline.ts'
-import { Endpoint, type EndpointRequest } from './endpoint.ts'
+import { Endpoints, type EndpointsOptions, type Question, type Send } from './endpoints.ts'
 import { Places } from './places.ts'
 import { Rate } from './rate.ts'
-import { type Resolve, systemResolve } from './targets.ts'
-import { UpstreamError, type UpstreamErrorKind } from './upstream-error.ts'
+import { UpstreamError } from './upstream-error.ts'
 import { readBounded } from './upstream-tokens.ts'
 
-export interface UpstreamOptions {
-  monotonic: () => number
-  /** How long connecting may take. */
-  connectMs: number
+export interface UpstreamOptions extends Omit<EndpointsOptions, 'onAnswer'> {
   /** Shared by all upstreams. */
   memory: AnswerMemory
-  resolve?: Resolve
-  /** Called with the result of each request. */
-  onRequest?: (upstream: string, kind: RequestKind, result: 'ok' | UpstreamErrorKind) => void
 }
-
-export type RequestKind = 'manifest' | 'check' | 'blob' | 'list'
 
 /** A manifest as the upstream sent it. Its memory counts until it is disposed. */
 export interface FetchedManifest extends Disposable {
@@ -54,8 +44,6 @@ export interface PullsLeft {
   remaining: number
 }
 
-type SentRequest = Omit<EndpointRequest, 'scope' | 'signal'> & { signal?: AbortSignal }
-
 const ACCEPT = Object.values(MEDIA_TYPE).join(', ')
 
 /** The largest page of tags or referrers, in bytes. */
@@ -63,12 +51,6 @@ const LIST_BYTES_MAX = 4 * 1024 * 1024
 
 /** The maximum members and entries of one page. This many are parsed in about 10 ms. */
 const LIST_ITEMS_MAX = 50_000
-
-/** How long a requested check waits. */
-const REACH_SECONDS_MAX = 10
-
-/** How long the body of a manifest or a list may take in total. */
-const SMALL_BODY_SECONDS_MAX = 60
 
 /** A registry whose content is cached. Its responses are unverified, and failures are UpstreamErrors. */
 export class Upstream {
@@ -78,23 +60,17 @@ export class Upstream {
   private readonly rate: Rate
   pullsLeft: PullsLeft | undefined
   private readonly options: UpstreamOptions
-  private readonly endpoints: readonly Endpoint[]
+  private readonly endpoints: Endpoints
   private readonly allowed: ReturnType<typeof parseRepositoryPattern>[]
 
   constructor(settings: UpstreamSettings, options: UpstreamOptions) {
-    const { monotonic, connectMs, resolve = systemResolve } = options
     this.settings = settings
     this.options = options
     this.places = new Places(settings.connections)
-    this.rate = new Rate(settings.bytesPerSecond, monotonic)
+    this.rate = new Rate(settings.bytesPerSecond, options.monotonic)
     this.allowed = settings.repositories.map((pattern) => parseRepositoryPattern(pattern))
-    this.endpoints = settings.urls.map((url, at) => {
-      const { redirects, proxy, ca } = settings
-      // A mirror is another party, so it never gets the upstream's credentials.
-      const credentials = at === 0 ? settings.credentials : {}
-      const onAnswer = (headers: Headers) => this.notePullsLeft(headers)
-      return new Endpoint({ url, redirects, proxy, ca, credentials, resolve, connectMs, monotonic, onAnswer })
-    })
+    const onAnswer = (headers: Headers) => this.notePullsLeft(headers)
+    this.endpoints = new Endpoints(settings, { ...options, onAnswer })
   }
 
   /** The namespace of names without one. */
@@ -108,7 +84,12 @@ export class Upstream {
 
   /** Whether requests can be sent now. */
   get isUp(): boolean {
-    return !this.settings.offline && this.endpoints.some(({ breaker }) => !breaker.isOpen)
+    return this.endpoints.isUp
+  }
+
+  /** Whether requests for a repository can be sent now. */
+  isUpFor(repository: RepositoryName): boolean {
+    return this.endpoints.isUpFor(scopeOf(repository.slice(this.name.length + 1)))
   }
 
   /** Returns a manifest of at most `bytesMax` bytes. */
@@ -118,7 +99,7 @@ export class Upstream {
     { bytesMax, deadlineMs }: { bytesMax: number; deadlineMs: number },
   ): Promise<FetchedManifest> {
     const path = `/v2/${this.nameOf(repository)}/manifests/${formatReference(reference)}`
-    return await this.ask('manifest', repository, deadlineMs, async (send) => {
+    return await this.ask(repository, { kind: 'manifest', deadlineMs }, async (send) => {
       const response = await send({ method: 'GET', path, headers: { accept: ACCEPT } })
       const { headers } = response
       const held = this.options.memory.hold()
@@ -143,7 +124,7 @@ export class Upstream {
     deadlineMs: number,
   ): Promise<Digest | undefined> {
     const path = `/v2/${this.nameOf(repository)}/manifests/${formatReference(reference)}`
-    return await this.ask('check', repository, deadlineMs, async (send) => {
+    return await this.ask(repository, { kind: 'check', deadlineMs }, async (send) => {
       const { headers } = await send({ method: 'HEAD', path, headers: { accept: ACCEPT } })
       return tryParseDigest(headers.get('docker-content-digest') ?? '')
     })
@@ -156,7 +137,7 @@ export class Upstream {
     deadlineMs: number,
   ): Promise<number | undefined> {
     const path = `/v2/${this.nameOf(repository)}/blobs/${digest}`
-    return await this.ask('check', repository, deadlineMs, async (send) => {
+    return await this.ask(repository, { kind: 'check', deadlineMs }, async (send) => {
       const { headers } = await send({ method: 'HEAD', path })
       return lengthOf(headers)
     })
@@ -171,22 +152,16 @@ export class Upstream {
   ): Promise<FetchedBlob> {
     const path = `/v2/${this.nameOf(repository)}/blobs/${digest}`
     const headers = from > 0 ? { range: `bytes=${from}-` } : {}
-    return await this.ask(
-      'blob',
-      repository,
-      deadlineMs,
-      async (send) => {
-        const response = await send({ method: 'GET', path, headers, ...(signal && { signal }) })
-        const stream = response.body ?? new Blob([]).stream()
-        const part =
-          response.status === 206 ? partOf(response.headers) : { from: 0, total: lengthOf(response.headers) }
-        if (part !== undefined && (part.from === 0 || part.from === from))
-          return { ...part, stream: this.rate.slow(stream) }
-        stream.cancel().catch(() => {})
-        throw new UpstreamError('wrong', `${this.name} sent another range of ${digest} than was requested`)
-      },
-      avoid,
-    )
+    return await this.ask(repository, { kind: 'blob', deadlineMs, avoid }, async (send) => {
+      const response = await send({ method: 'GET', path, headers, ...(signal && { signal }) })
+      const stream = response.body ?? new Blob([]).stream()
+      const part =
+        response.status === 206 ? partOf(response.headers) : { from: 0, total: lengthOf(response.headers) }
+      if (part !== undefined && (part.from === 0 || part.from === from))
+        return { ...part, stream: this.rate.slow(stream) }
+      stream.cancel().catch(() => {})
+      throw new UpstreamError('wrong', `${this.name} sent another range of ${digest} than was requested`)
+    })
   }
 
   /** Returns a JSON document of a list, tags or referrers, and whether there are more pages. */
@@ -196,7 +171,7 @@ export class Upstream {
     deadlineMs: number,
   ): Promise<{ bytes: Uint8Array; more: boolean }> {
     const path = `/v2/${this.nameOf(repository)}/${suffix}`
-    return await this.ask('list', repository, deadlineMs, async (send) => {
+    return await this.ask(repository, { kind: 'list', deadlineMs }, async (send) => {
       const response = await send({
         method: 'GET',
         path,
@@ -214,24 +189,20 @@ export class Upstream {
   /** Checks whether the registry responds and accepts the configured credentials. Never throws. */
   async reach(): Promise<{ isReached: boolean; milliseconds: number; message: string }> {
     const began = performance.now()
-    const deadline = new Deadline(REACH_SECONDS_MAX * 1000)
     let message = `${this.name} answers`
     let isReached = false
     try {
-      if (this.settings.offline) throw new UpstreamError('unavailable', `${this.name} is set to offline`)
-      await this.endpoints[0]?.request({ method: 'GET', path: '/v2/', scope: '', signal: deadline.signal })
+      await this.endpoints.reach()
       isReached = true
     } catch (error) {
       message = (error as Error).message
-    } finally {
-      deadline.extend(undefined)
     }
     return { isReached, milliseconds: Math.round(performance.now() - began), message }
   }
 
   /** Closes idle connections. */
   close(): void {
-    for (const endpoint of this.endpoints) endpoint.close()
+    this.endpoints.close()
   }
 
   /** Returns the repository's name at the upstream. */
@@ -245,49 +216,12 @@ export class Upstream {
     )
   }
 
-  /**
-   * Asks the endpoints in order until one has the content. Throws the first error other than "not found", if there is
-   * one.
-   *
-   * @param avoid how many of the first endpoints to ask last
-   */
   private async ask<T>(
-    kind: RequestKind,
     repository: RepositoryName,
-    deadlineMs: number,
-    work: (send: (asked: SentRequest) => Promise<Response>) => Promise<T>,
-    avoid = 0,
+    question: Omit<Question, 'scope'>,
+    work: (send: Send) => Promise<T>,
   ): Promise<T> {
-    if (this.settings.offline) throw new UpstreamError('unavailable', `${this.name} is set to offline`)
-    const scope = `repository:${this.nameOf(repository)}:pull`
-    const began = this.options.monotonic()
-    let failure: UpstreamError | undefined
-    for (let at = 0; at < this.endpoints.length; at++) {
-      const endpoint = this.endpoints[(at + avoid) % this.endpoints.length]
-      const leftMs = deadlineMs - (this.options.monotonic() - began)
-      if (endpoint === undefined || leftMs <= 0) break
-      const deadline = new Deadline(leftMs)
-      try {
-        const result = await work(async (asked) => {
-          const { signal } = deadline
-          const both = asked.signal === undefined ? signal : AbortSignal.any([signal, asked.signal])
-          const response = await endpoint.request({ ...asked, scope, signal: both })
-          deadline.extend(kind === 'blob' ? undefined : SMALL_BODY_SECONDS_MAX * 1000)
-          return response
-        })
-        this.options.onRequest?.(this.name, kind, 'ok')
-        return result
-      } catch (error) {
-        if (!(error instanceof UpstreamError)) throw error
-        this.options.onRequest?.(this.name, kind, error.kind)
-        if (failure === undefined || failure.kind === 'absent') failure = error
-      } finally {
-        deadline.extend(undefined)
-      }
-    }
-    throw (
-      failure ?? new UpstreamError('unavailable', `${this.name} does not answer in time`, { isTimeout: true })
-    )
+    return await this.endpoints.ask({ ...question, scope: scopeOf(this.nameOf(repository)) }, work)
   }
 
   private notePullsLeft(headers: Headers): void {
@@ -296,4 +230,9 @@ export class Upstream {
     const limit = Number.parseInt(headers.get('ratelimit-limit') ?? '', 10)
     this.pullsLeft = { remaining, limit: Number.isNaN(limit) ? undefined : limit }
   }
+}
+
+/** The scope of a token for pulls (distribution's token specification). */
+function scopeOf(name: string): string {
+  return `repository:${name}:pull`
 }

@@ -1,51 +1,10 @@
 import { describe, expect, test } from 'bun:test'
-import type { UpstreamSettings } from '../../src/config/upstreams.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
-import { parseReference, parseRepositoryName } from '../../src/oci/reference.ts'
-import { AnswerMemory } from '../../src/proxy/answer-memory.ts'
-import { Upstream } from '../../src/proxy/upstream.ts'
 import type { UpstreamError } from '../../src/proxy/upstream-error.ts'
 import { named, randomBlob } from '../support/content.ts'
 import { failureOf } from '../support/failure.ts'
 import { FakeUpstream, head, reply } from '../support/upstream.ts'
-
-const NAME = parseRepositoryName('up.example/library/app')
-const TAG = parseReference('1')
-const within = { bytesMax: 4096, deadlineMs: 20_000 }
-
-function settingsOf(url: string, more: Partial<UpstreamSettings> = {}): UpstreamSettings {
-  return {
-    name: 'up.example',
-    urls: [new URL(url)],
-    hosts: [],
-    namespace: undefined,
-    redirects: [],
-    proxy: undefined,
-    ca: undefined,
-    credentials: {},
-    repositories: [],
-    isPrivate: false,
-    connections: 32,
-    bytesPerSecond: 0,
-    freshSeconds: undefined,
-    gone: 'keep',
-    refused: 'serve',
-    offline: false,
-    ...more,
-  }
-}
-
-function open(fake: FakeUpstream, more: Partial<UpstreamSettings> = {}) {
-  let now = 0
-  const upstream = new Upstream(settingsOf(fake.url, more), {
-    connectMs: 5000,
-    memory: new AnswerMemory(),
-    monotonic: () => now,
-  })
-  return { upstream, passed: (ms: number) => (now += ms) }
-}
-
-const kindOf = async (work: Promise<unknown>) => ((await failureOf(work)) as UpstreamError).kind
+import { kindOf, NAME, open, TAG, within } from '../support/upstream-client.ts'
 
 test('upstream: a manifest is requested by its name in the upstream, with every media type', async () => {
   await using fake = await FakeUpstream.start()
@@ -229,23 +188,6 @@ describe('upstream: ranges of blobs', () => {
     fake.on(/blobs/, () => reply(206, { 'content-range': 'bytes 300-999/1000' }, blob.bytes.subarray(300)))
     expect(await kindOf(upstream.getBlob(NAME, digest, 400, { deadlineMs: 5000 }))).toBe('wrong')
   })
-})
-
-test('upstream: after three failures it gets no requests for a while, and then one', async () => {
-  await using fake = await FakeUpstream.start()
-  fake.putImage('library/app', '1')
-  fake.on(/manifests/, ['reset'])
-  const { upstream, passed } = open(fake)
-  const get = () => upstream.getManifest(NAME, TAG, within)
-  for (let failures = 0; failures < 3; failures++) expect(await kindOf(get())).toBe('unavailable')
-  const asked = fake.log.length
-  expect(upstream.isUp).toBe(false)
-  expect(await kindOf(get())).toBe('unavailable')
-  expect(fake.log).toHaveLength(asked)
-  passed(5000)
-  fake.heal()
-  await get()
-  expect(upstream.isUp).toBe(true)
 })
 
 test('upstream: a mirror is tried when the first endpoint lacks the content, or is down', async () => {

@@ -1,0 +1,92 @@
+import { LRUCache } from 'lru-cache'
+import { Breaker, type LetThrough } from './breaker.ts'
+
+/** How many repositories with recent failures are remembered. */
+const REPOSITORIES_MAX = 1000
+
+/**
+ * How a request to an endpoint ended.
+ * - `succeeded`: a response that says nothing against the endpoint, such as 200, 401 or 404
+ * - `failed`: the endpoint responded, but the request failed, for example with 503
+ * - `silent`: the endpoint accepted the connection and sent no response
+ * - `unreachable`: no connection was made
+ * - `left`: the request was cancelled before it had a result
+ */
+export type RequestEnd = 'succeeded' | 'failed' | 'silent' | 'unreachable' | 'left'
+
+/**
+ * Decides whether requests are sent to an endpoint. Failures count for the repository, so that trouble with one image
+ * does not affect others. They count for the whole endpoint only if no connection is made, or if several repositories
+ * in a row get no response.
+ */
+export class EndpointBreaker {
+  private readonly monotonic: () => number
+  private readonly endpoint: Breaker
+  private readonly repositories = new LRUCache<string, Breaker>({ max: REPOSITORIES_MAX })
+  /** The repositories that got no response since the endpoint's last one. */
+  private readonly silent = new Set<string>()
+
+  /** @param monotonic milliseconds since an arbitrary time */
+  constructor(monotonic: () => number) {
+    this.monotonic = monotonic
+    this.endpoint = new Breaker(monotonic)
+  }
+
+  /** Whether all requests are blocked now. */
+  get isOpen(): boolean {
+    return this.endpoint.isOpen
+  }
+
+  /** Whether requests for a repository are blocked now. */
+  isOpenFor(repository: string): boolean {
+    return this.endpoint.isOpen || (this.repositories.get(repository)?.isOpen ?? false)
+  }
+
+  /** Milliseconds until the next request for a repository is let through; 0 if one may be sent now. */
+  pauseMs(repository: string): number {
+    return Math.max(this.endpoint.pauseMs, this.repositories.get(repository)?.pauseMs ?? 0)
+  }
+
+  /**
+   * Call it before a request. Returns undefined if the request must not be sent, and otherwise a function to call with
+   * how it ended.
+   */
+  enter(repository: string): ((end: RequestEnd) => void) | undefined {
+    if (this.isOpenFor(repository)) return undefined
+    const isTrial = !this.endpoint.isClosed
+    const own = this.repositories.get(repository) ?? new Breaker(this.monotonic)
+    this.repositories.set(repository, own)
+    const letThrough = { endpoint: this.endpoint.enter(), own: own.enter() }
+    return (end) => {
+      this.endForEndpoint(repository, end, isTrial, letThrough.endpoint)
+      endForRepository(end, letThrough.own)
+      if (own.isClosed && end === 'succeeded') this.repositories.delete(repository)
+    }
+  }
+
+  private endForEndpoint(
+    repository: string,
+    end: RequestEnd,
+    isTrial: boolean,
+    endpoint: LetThrough | undefined,
+  ): void {
+    if (end === 'succeeded' || end === 'failed') {
+      this.silent.clear()
+      endpoint?.succeeded()
+    } else if (end === 'left' || (this.silent.has(repository) && end === 'silent' && !isTrial)) {
+      endpoint?.left()
+    } else {
+      this.silent.add(repository)
+      endpoint?.failed()
+      // The names are needed only until the breaker opens, which bounds their number.
+      if (!this.endpoint.isClosed) this.silent.clear()
+    }
+  }
+}
+
+/** Without a connection, nothing is known about the repository. */
+function endForRepository(end: RequestEnd, own: LetThrough | undefined): void {
+  if (end === 'succeeded') own?.succeeded()
+  else if (end === 'left' || end === 'unreachable') own?.left()
+  else own?.failed()
+}

@@ -1,0 +1,139 @@
+import type { UpstreamSettings } from '../config/upstreams.ts'
+import { Deadline } from './deadline.ts'
+import { Endpoint, type EndpointRequest } from './endpoint.ts'
+import { type Resolve, systemResolve } from './targets.ts'
+import { UpstreamError, type UpstreamErrorKind } from './upstream-error.ts'
+
+/** How long the body of a manifest or a list may take in total. */
+const SMALL_BODY_SECONDS_MAX = 60
+
+/** How long a requested check waits. */
+const REACH_SECONDS_MAX = 10
+
+export type RequestKind = 'manifest' | 'check' | 'blob' | 'list'
+
+export interface EndpointsOptions {
+  monotonic: () => number
+  /** How long connecting may take. */
+  connectMs: number
+  resolve?: Resolve
+  /** Called with the result of each request. */
+  onRequest?: (upstream: string, kind: RequestKind, result: 'ok' | UpstreamErrorKind) => void
+  /** Called for each response of the registry itself. */
+  onAnswer: (headers: Headers) => void
+}
+
+/** A question to an upstream, which each endpoint can be asked. */
+export interface Question {
+  kind: RequestKind
+  /** The scope that a token needs. */
+  scope: string
+  /** How long it may take until the headers of a response, in milliseconds. */
+  deadlineMs: number
+  /** How many of the first endpoints to ask last. */
+  avoid?: number
+}
+
+/** Sends a request to one endpoint. */
+export type Send = (asked: SentRequest) => Promise<Response>
+
+type SentRequest = Omit<EndpointRequest, 'scope' | 'signal'> & { signal?: AbortSignal }
+
+/** The hosts of one upstream: its registry and that registry's mirrors, in the order in which they are asked. */
+export class Endpoints {
+  private readonly settings: UpstreamSettings
+  private readonly options: EndpointsOptions
+  private readonly endpoints: readonly Endpoint[]
+
+  constructor(settings: UpstreamSettings, options: EndpointsOptions) {
+    this.settings = settings
+    this.options = options
+    const { monotonic, connectMs, onAnswer, resolve = systemResolve } = options
+    this.endpoints = settings.urls.map((url, at) => {
+      const { redirects, proxy, ca } = settings
+      // A mirror is another party, so it never gets the upstream's credentials.
+      const credentials = at === 0 ? settings.credentials : {}
+      return new Endpoint({ url, redirects, proxy, ca, credentials, resolve, connectMs, monotonic, onAnswer })
+    })
+  }
+
+  /** Whether requests can be sent now. */
+  get isUp(): boolean {
+    return !this.settings.offline && this.endpoints.some(({ breaker }) => !breaker.isOpen)
+  }
+
+  /** Whether requests of a scope can be sent now. */
+  isUpFor(scope: string): boolean {
+    return !this.settings.offline && this.endpoints.some(({ breaker }) => !breaker.isOpenFor(scope))
+  }
+
+  /**
+   * Asks the endpoints in order until one has the content. Throws the first error other than "not found", if there is
+   * one.
+   */
+  async ask<T>(question: Question, work: (send: Send) => Promise<T>): Promise<T> {
+    const { kind, deadlineMs, avoid = 0 } = question
+    const { name } = this.settings
+    const { monotonic, onRequest } = this.options
+    this.throwIfOffline()
+    const began = monotonic()
+    let failure: UpstreamError | undefined
+    for (let at = 0; at < this.endpoints.length; at++) {
+      const endpoint = this.endpoints[(at + avoid) % this.endpoints.length]
+      const leftMs = deadlineMs - (monotonic() - began)
+      if (endpoint === undefined || leftMs <= 0) break
+      try {
+        const result = await askOne(endpoint, question, leftMs, work)
+        onRequest?.(name, kind, 'ok')
+        return result
+      } catch (error) {
+        if (!(error instanceof UpstreamError)) throw error
+        onRequest?.(name, kind, error.kind)
+        if (failure === undefined || failure.kind === 'absent') failure = error
+      }
+    }
+    throw failure ?? new UpstreamError('unavailable', `${name} does not answer in time`, { isTimeout: true })
+  }
+
+  /** Checks whether the registry responds and accepts the configured credentials. Throws an UpstreamError if not. */
+  async reach(): Promise<void> {
+    this.throwIfOffline()
+    const deadline = new Deadline(REACH_SECONDS_MAX * 1000)
+    try {
+      await this.endpoints[0]?.request({ method: 'GET', path: '/v2/', scope: '', signal: deadline.signal })
+    } finally {
+      deadline.extend(undefined)
+    }
+  }
+
+  /** Closes idle connections. */
+  close(): void {
+    for (const endpoint of this.endpoints) endpoint.close()
+  }
+
+  private throwIfOffline(): void {
+    const { name, offline } = this.settings
+    if (offline) throw new UpstreamError('unavailable', `${name} is set to offline`)
+  }
+}
+
+/** @param milliseconds how long it may take until the headers of a response */
+async function askOne<T>(
+  endpoint: Endpoint,
+  { kind, scope }: Question,
+  milliseconds: number,
+  work: (send: Send) => Promise<T>,
+): Promise<T> {
+  const deadline = new Deadline(milliseconds)
+  try {
+    return await work(async (asked) => {
+      const { signal } = deadline
+      const both = asked.signal === undefined ? signal : AbortSignal.any([signal, asked.signal])
+      const response = await endpoint.request({ ...asked, scope, signal: both })
+      deadline.extend(kind === 'blob' ? undefined : SMALL_BODY_SECONDS_MAX * 1000)
+      return response
+    })
+  } finally {
+    deadline.extend(undefined)
+  }
+}

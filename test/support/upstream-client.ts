@@ -1,0 +1,53 @@
+import type { UpstreamSettings } from '../../src/config/upstreams.ts'
+import { parseReference, parseRepositoryName } from '../../src/oci/reference.ts'
+import { AnswerMemory } from '../../src/proxy/answer-memory.ts'
+import { Upstream, type UpstreamOptions } from '../../src/proxy/upstream.ts'
+import type { UpstreamError } from '../../src/proxy/upstream-error.ts'
+import { failureOf } from './failure.ts'
+import type { FakeUpstream } from './upstream.ts'
+
+/** A repository of the upstream that `open` returns. */
+export const NAME = parseRepositoryName('up.example/library/app')
+export const TAG = parseReference('1')
+export const within = { bytesMax: 4096, deadlineMs: 20_000 }
+
+function settingsOf(url: string, more: Partial<UpstreamSettings> = {}): UpstreamSettings {
+  return {
+    name: 'up.example',
+    urls: [new URL(url)],
+    hosts: [],
+    namespace: undefined,
+    redirects: [],
+    proxy: undefined,
+    ca: undefined,
+    credentials: {},
+    repositories: [],
+    isPrivate: false,
+    connections: 32,
+    bytesPerSecond: 0,
+    freshSeconds: undefined,
+    gone: 'keep',
+    refused: 'serve',
+    offline: false,
+    ...more,
+  }
+}
+
+/** Opens a client of a scripted upstream, whose time moves only when `passed` is called. */
+export function open(
+  fake: FakeUpstream,
+  more: Partial<UpstreamSettings> = {},
+  options: Partial<UpstreamOptions> = {},
+) {
+  let now = 0
+  const upstream = new Upstream(settingsOf(fake.url, more), {
+    connectMs: 5000,
+    memory: new AnswerMemory(),
+    monotonic: () => now,
+    ...options,
+  })
+  return { upstream, passed: (ms: number) => (now += ms) }
+}
+
+/** Returns why a request failed. */
+export const kindOf = async (work: Promise<unknown>) => ((await failureOf(work)) as UpstreamError).kind
