@@ -192,7 +192,7 @@ export class CachedBlobs implements Blobs {
     const isShared = !isForeign || (needsWord && this.mayLend(fill.order.upstream.name, upstream))
     if (fill === undefined || fill.order.size !== size || !isShared) {
       onRequest(upstream.name, 'through')
-      return this.through(order)
+      return this.through(order, limits)
     }
     return await this.join(fill, repository, limits)
   }
@@ -256,12 +256,12 @@ export class CachedBlobs implements Blobs {
     }
   }
 
-  private through(order: FillOrder): OpenBlob {
-    const { fills, firstByteMs: deadlineMs, stallSecondsMax } = this.options
+  private through(order: FillOrder, { until }: FetchLimits): OpenBlob {
+    const { fills, firstByteMs: deadlineMs, stallSecondsMax, monotonic } = this.options
     const { pace } = fills
     const pause = (milliseconds: number) => fills.pause(milliseconds)
     const read = (range: ByteRange) =>
-      streamThrough(order, range, { pace, pause, deadlineMs, stallSecondsMax })
+      streamThrough(order, range, { pace, pause, firstMs: until - monotonic(), deadlineMs, stallSecondsMax })
     return {
       size: order.size,
       read: (range) => this.refusing(order.repository, order.digest, () => read(range)),

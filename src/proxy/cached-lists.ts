@@ -12,6 +12,7 @@ import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
 import { readParts } from '../oci/manifest-parts.ts'
 import { type RepositoryName, referrersTag, type Tag, tryParseTag } from '../oci/reference.ts'
+import { inTime } from './in-time.ts'
 import { refusalOf } from './refusals.ts'
 import type { Upstream } from './upstream.ts'
 import { UpstreamError } from './upstream-error.ts'
@@ -35,6 +36,8 @@ export interface CachedListsOptions {
   monotonic: () => number
   freshMs: number
   deadlineMs: number
+  /** How long a client waits for all of the upstream's list. */
+  firstByteMs: number
 }
 
 /** A page, and how many bytes the upstream sent for it. */
@@ -42,12 +45,18 @@ interface Answer<T> extends Listing<T> {
   bytes: number
 }
 
+/** A page that is cached or being read. */
+interface Entry {
+  until: number
+  page: Promise<Answer<unknown>>
+}
+
 /** Lists tags and referrers: the upstream's while it responds, otherwise what is cached. */
 export class CachedLists {
   readonly tags: Tags
   readonly referrers: Referrers
   private readonly options: CachedListsOptions
-  private readonly pages = new LRUCache<string, { until: number; page: Promise<Answer<unknown>> }>({
+  private readonly pages = new LRUCache<string, Entry>({
     max: PAGES_MAX,
     maxSize: PAGES_BYTES_MAX,
   })
@@ -71,7 +80,7 @@ export class CachedLists {
     if (page.last !== '') query.set('last', page.last)
     const suffix = `tags/list?${query}`
     try {
-      return await this.remember(`${repository} ${suffix}`, async () => {
+      return await this.remember(upstream, `${repository} ${suffix}`, async () => {
         const { bytes, more } = await upstream.getList(repository, suffix, this.options.deadlineMs)
         const items = tagsOf(bytes, upstream)
         // Some registries return all tags, whatever the requested page.
@@ -96,7 +105,7 @@ export class CachedLists {
     const upstream = upstreams.of(repository)
     if (upstream === undefined) return await referrers.list(repository, subject, query)
     try {
-      const all = await this.remember(`${repository} ${subject}`, async () => {
+      const all = await this.remember(upstream, `${repository} ${subject}`, async () => {
         const bytes = await this.fetchReferrers(upstream, repository, subject)
         return { items: descriptorsOf(bytes), more: false, bytes: bytes.length }
       })
@@ -129,21 +138,31 @@ export class CachedLists {
     }
   }
 
-  private async remember<T>(key: string, read: () => Promise<Answer<T>>): Promise<Listing<T>> {
-    const now = this.options.monotonic()
-    const known = this.pages.get(key)
-    if (known !== undefined && known.until > now) return (await known.page) as Answer<T>
-    const page = read()
-    const entry = { page, until: now + this.options.freshMs }
-    this.pages.set(key, entry, { size: 1 })
+  private async remember<T>(
+    upstream: Upstream,
+    key: string,
+    read: () => Promise<Answer<T>>,
+  ): Promise<Listing<T>> {
+    const { monotonic, freshMs, firstByteMs } = this.options
+    const now = monotonic()
+    let known = this.pages.get(key)
+    if (known === undefined || known.until <= now) {
+      known = { page: read(), until: now + freshMs }
+      this.pages.set(key, known, { size: 1 })
+      void this.settle(key, known)
+    }
+    return (await inTime(known.page, firstByteMs, upstream)) as Answer<T>
+  }
+
+  /** Counts the size of a page that has been read, or drops it if that failed. Never rejects. */
+  private async settle(key: string, entry: Entry): Promise<void> {
     try {
-      const { bytes } = await page
+      const { bytes } = await entry.page
       // The size of an entry changes only with its value.
       if (this.pages.peek(key) === entry) this.pages.set(key, { ...entry }, { size: bytes + 1 })
     } catch {
       if (this.pages.peek(key) === entry) this.pages.delete(key)
     }
-    return await page
   }
 }
 

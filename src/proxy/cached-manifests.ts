@@ -6,6 +6,7 @@ import { algorithmOf, type Digest, digestFromHex } from '../oci/digest.ts'
 import { RegistryError, registryError } from '../oci/error.ts'
 import type { Manifest } from '../oci/manifest.ts'
 import { formatReference, type Reference, type RepositoryName, type Tag } from '../oci/reference.ts'
+import type { AnswerTime } from './endpoints.ts'
 import { Flights } from './flights.ts'
 import { throwUnlessUnknown } from './here.ts'
 import { inTime } from './in-time.ts'
@@ -177,20 +178,21 @@ export class CachedManifests implements Manifests {
 
   /** Checks a tag at the upstream, and fetches its manifest if it is not cached. */
   private async follow(upstream: Upstream, repository: RepositoryName, tag: Tag): Promise<void> {
-    const { metadata, firstByteMs, now } = this.options
-    const digest = await this.askForDigest(upstream, repository, tag, firstByteMs)
+    const { metadata, firstByteMs, deadlineMs, now } = this.options
+    const time = { deadlineMs: firstByteMs, patienceMs: deadlineMs }
+    const digest = await this.askForDigest(upstream, repository, tag, time)
     if (digest !== undefined && digest === metadata.cache.findTag(repository, tag)?.digest) {
       await metadata.write('noteChecks', { checks: [{ repository, tag, at: now() }] })
       return
     }
     // By digest, because the tag may have moved since.
-    await this.fetchOne(upstream, repository, digest === undefined ? { tag } : { digest }, tag)
+    await this.fetchOne(upstream, repository, digest === undefined ? { tag } : { digest }, tag, time)
   }
 
   /** Returns the digest of a tag; undefined if the upstream reports it only with the manifest. */
-  private async askForDigest(upstream: Upstream, repository: RepositoryName, tag: Tag, deadlineMs: number) {
+  private async askForDigest(upstream: Upstream, repository: RepositoryName, tag: Tag, time: AnswerTime) {
     try {
-      return await upstream.checkTag(repository, { tag }, deadlineMs)
+      return await upstream.checkTag(repository, { tag }, time)
     } catch (error) {
       if (error instanceof UpstreamError && error.kind === 'unsupported') return undefined
       throw error
@@ -202,9 +204,10 @@ export class CachedManifests implements Manifests {
     repository: RepositoryName,
     reference: Reference,
     tag: Tag | undefined,
+    time: AnswerTime = { deadlineMs: this.options.firstByteMs },
   ): Promise<void> {
-    const { metadata, now, manifestBytesMax: bytesMax, firstByteMs: deadlineMs, readManifest } = this.options
-    using fetched = await upstream.getManifest(repository, reference, { bytesMax, deadlineMs })
+    const { metadata, now, manifestBytesMax: bytesMax, readManifest } = this.options
+    using fetched = await upstream.getManifest(repository, reference, { bytesMax, ...time })
     const reading = readManifest(repository, reference, fetched)
     const { manifest: parsed, payload } = await orBlame(upstream, reading)
     const { annotations: _, ...manifest } = parsed

@@ -50,6 +50,12 @@ interface SentRequest extends EndpointRequest {
   onAnswer: () => void
 }
 
+interface SentInit {
+  method?: string
+  headers: Record<string, string>
+  signal: AbortSignal
+}
+
 /** One host of an upstream: its connections, its tokens, and its breaker. */
 export class Endpoint {
   readonly breaker: EndpointBreaker
@@ -66,7 +72,7 @@ export class Endpoint {
     this.breaker = new EndpointBreaker(monotonic)
     const isProxied = proxy !== 'none' && (proxy !== undefined || hasEnvironmentProxy(url))
     this.targets = new Targets(url, redirects, resolve, isProxied)
-    this.probe = isProxied ? undefined : new ConnectProbe(url, connectMs, monotonic)
+    this.probe = isProxied ? undefined : new ConnectProbe(connectMs, monotonic)
     this.session = new Bun.FetchSession({
       keepAlive: { maxIdleSockets: 8, idleTimeout: 60 },
       ...(proxy !== undefined && { proxy: proxy === 'none' ? false : proxy }),
@@ -88,10 +94,11 @@ export class Endpoint {
     const end = this.breaker.enter(scope)
     if (end === undefined) throw this.unavailable('did not respond to recent requests', scope)
     let hasAnswered = false
-    const sent = { ...asked, onAnswer: () => (hasAnswered = true) }
+    const onAnswer = () => {
+      hasAnswered = true
+    }
     try {
-      const send = (both: AbortSignal) => unlessAborted(this.authorised({ ...sent, signal: both }), both)
-      const response = await (this.probe?.guard(signal, send) ?? send(signal))
+      const response = await unlessAborted(this.authorised({ ...asked, onAnswer }), signal)
       end('succeeded')
       return response
     } catch (error) {
@@ -175,33 +182,35 @@ export class Endpoint {
     throw errorOfStatus(`the token service ${url.host}`, response)
   }
 
-  private async send({ url, host, serverName }: Target, init: RequestInit): Promise<Response> {
-    const { ca } = this.options
-    const headers = {
-      'user-agent': `cay/${version}`,
-      ...(init.headers as object),
-      ...(host !== undefined && { host }),
-    }
+  private async send(target: Target, init: SentInit): Promise<Response> {
+    const { url, host = url.host } = target
+    const send = (signal: AbortSignal) => this.fetch(target, { ...init, signal })
     try {
-      return await this.session.fetch(url, {
-        ...init,
-        headers,
-        redirect: 'manual',
-        decompress: false,
-        ...(serverName !== undefined && {
-          tls: { serverName, ...(ca !== undefined && { ca }) },
-          proxy: false as never,
-        }),
-      })
+      return await (this.probe?.guard(url, host, init.signal, send) ?? send(init.signal))
     } catch (cause) {
-      if (init.signal?.aborted) throw cause
+      if (init.signal.aborted || cause instanceof UpstreamError) throw cause
       const { code, message } = cause as Error & { code?: string }
-      throw new UpstreamError('unavailable', `${host ?? url.host} cannot be reached: ${code ?? message}`, {
+      throw new UpstreamError('unavailable', `${host} cannot be reached: ${code ?? message}`, {
         cause,
         isTransport: true,
         isUnconnected: code !== 'ECONNRESET',
       })
     }
+  }
+
+  private async fetch({ url, host, serverName }: Target, init: SentInit): Promise<Response> {
+    const { ca } = this.options
+    const headers = { 'user-agent': `cay/${version}`, ...init.headers, ...(host !== undefined && { host }) }
+    return await this.session.fetch(url, {
+      ...init,
+      headers,
+      redirect: 'manual',
+      decompress: false,
+      ...(serverName !== undefined && {
+        tls: { serverName, ...(ca !== undefined && { ca }) },
+        proxy: false as never,
+      }),
+    })
   }
 
   private toError(error: unknown, scope: string): UpstreamError {

@@ -23,13 +23,18 @@ export interface EndpointsOptions {
   onAnswer: (headers: Headers) => void
 }
 
+/** How long an upstream may take until the headers of a response. */
+export interface AnswerTime {
+  deadlineMs: number
+  /** How long clients wait, if that is shorter. Within this time, each endpoint is asked. */
+  patienceMs?: number
+}
+
 /** A question to an upstream, which each endpoint can be asked. */
-export interface Question {
+export interface Question extends AnswerTime {
   kind: RequestKind
   /** The scope that a token needs. */
   scope: string
-  /** How long it may take until the headers of a response, in milliseconds. */
-  deadlineMs: number
   /** How many of the first endpoints to ask last. */
   avoid?: number
 }
@@ -68,22 +73,27 @@ export class Endpoints {
   }
 
   /**
-   * Asks the endpoints in order until one has the content. Throws the first error other than "not found", if there is
+   * Asks the endpoints in order until one has the content. The remaining time is shared among those that have not been
+   * asked, so that a silent one leaves time for its mirrors. Throws the first error other than "not found", if there is
    * one.
    */
   async ask<T>(question: Question, work: (send: Send) => Promise<T>): Promise<T> {
-    const { kind, deadlineMs, avoid = 0 } = question
+    const { kind, scope, avoid = 0 } = question
     const { name } = this.settings
     const { monotonic, onRequest } = this.options
     this.throwIfOffline()
     const began = monotonic()
+    const order = [...this.endpoints.slice(avoid % this.endpoints.length), ...this.endpoints].slice(
+      0,
+      this.endpoints.length,
+    )
     let failure: UpstreamError | undefined
-    for (let at = 0; at < this.endpoints.length; at++) {
-      const endpoint = this.endpoints[(at + avoid) % this.endpoints.length]
-      const leftMs = deadlineMs - (monotonic() - began)
-      if (endpoint === undefined || leftMs <= 0) break
+    for (const [at, endpoint] of order.entries()) {
+      const later = order.slice(at + 1).filter(({ breaker }) => !breaker.isOpenFor(scope))
+      const shareMs = shareOf(question, monotonic() - began, later.length)
+      if (shareMs <= 0) break
       try {
-        const result = await askOne(endpoint, question, leftMs, work)
+        const result = await askOne(endpoint, question, shareMs, work)
         onRequest?.(name, kind, 'ok')
         return result
       } catch (error) {
@@ -115,6 +125,14 @@ export class Endpoints {
     const { name, offline } = this.settings
     if (offline) throw new UpstreamError('unavailable', `${name} is set to offline`)
   }
+}
+
+/** Returns how many milliseconds one endpoint has, if `later` others can be asked after it. */
+function shareOf({ deadlineMs, patienceMs = deadlineMs }: Question, passedMs: number, later: number): number {
+  const leftMs = deadlineMs - passedMs
+  if (later === 0) return leftMs
+  const patienceLeftMs = Math.min(patienceMs, deadlineMs) - passedMs
+  return (patienceLeftMs > 0 ? patienceLeftMs : leftMs) / (later + 1)
 }
 
 /** @param milliseconds how long it may take until the headers of a response */

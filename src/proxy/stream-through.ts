@@ -3,7 +3,9 @@ import { freeChunk } from '../domain/chunk.ts'
 import { algorithmOf, hexOf } from '../oci/digest.ts'
 import type { ByteRange } from '../oci/range.ts'
 import type { FillOrder } from './fill-order.ts'
+import { inTime } from './in-time.ts'
 import type { Pace } from './pace.ts'
+import type { Upstream } from './upstream.ts'
 import { UpstreamError } from './upstream-error.ts'
 
 /** How many retries without progress there are, and the pauses between them. */
@@ -12,6 +14,9 @@ const PAUSE_MILLISECONDS = 250
 
 export interface ThroughOptions {
   pace: Pace
+  /** How long the client waits for the first byte. */
+  firstMs: number
+  /** How long the headers of a further response may take, when the first one has broken off. */
   deadlineMs: number
   stallSecondsMax: number
   pause(milliseconds: number): Promise<void>
@@ -32,7 +37,7 @@ export async function streamThrough(
   range: ByteRange,
   options: ThroughOptions,
 ): Promise<FedBody> {
-  const answer = await open(order, 0, options)
+  const answer = await open(order, 0, options, options.firstMs)
   return { feed: (sink) => new Passage(order, range, options).feed(answer, sink) }
 }
 
@@ -47,14 +52,20 @@ async function open(
   { upstream, repository, digest, size }: FillOrder,
   from: number,
   { deadlineMs, stallSecondsMax }: ThroughOptions,
+  withinMs = Number.POSITIVE_INFINITY,
 ): Promise<Opened> {
-  const answer = await upstream.getBlob(repository, digest, from, { deadlineMs })
+  const began = performance.now()
+  const answer = await upstream.getBlob(repository, digest, from, {
+    deadlineMs: Math.min(deadlineMs, withinMs),
+  })
   if (answer.total !== undefined && answer.total !== size) {
     answer.stream.cancel().catch(() => {})
     throw new UpstreamError('wrong', `${upstream.name} says ${digest} has ${answer.total} bytes, not ${size}`)
   }
   const reader: Reader = answer.stream.getReader()
-  const { value } = await readInTime(reader, Math.min(stallSecondsMax, deadlineMs / 1000))
+  const leftMs = withinMs - (performance.now() - began)
+  const { value } = await readInTime(reader, Math.min(stallSecondsMax * 1000, leftMs), upstream)
+  if (value === undefined && from < size) throw brokenOff(upstream)
   return { reader, from: answer.from, first: value }
 }
 
@@ -86,7 +97,7 @@ class Passage {
       }
       answer = undefined
       failures = this.at > before ? 0 : failures + 1
-      if (failures === ATTEMPTS_MAX) throw new UpstreamError('unavailable', `${upstream.name} breaks off`)
+      if (failures === ATTEMPTS_MAX) throw brokenOff(upstream)
       if (this.at < size) await this.options.pause(PAUSE_MILLISECONDS * 2 ** failures)
     }
     if (this.hasher.digest('hex') !== hexOf(digest)) {
@@ -98,6 +109,7 @@ class Passage {
   /** Forwards one response to its end. Returns false if the client has disconnected. */
   private async pass({ reader, from, first }: Opened, sink: ByteSink): Promise<boolean> {
     const { pace, stallSecondsMax } = this.options
+    const { upstream } = this.order
     let skipped = this.at - from
     let value = first
     try {
@@ -109,7 +121,7 @@ class Passage {
         const written = this.take(fresh, sink)
         freeChunk(value)
         if (!(await written)) return false
-        value = (await readInTime(reader, stallSecondsMax)).value
+        value = (await readInTime(reader, stallSecondsMax * 1000, upstream)).value
       }
     } finally {
       reader.cancel().catch(() => {})
@@ -132,11 +144,16 @@ class Passage {
   }
 }
 
-async function readInTime(reader: Reader, secondsMax: number) {
-  const timer = setTimeout(() => reader.cancel().catch(() => {}), secondsMax * 1000)
+/** @throws UpstreamError `unavailable` if nothing arrives in time, or the connection breaks */
+async function readInTime(reader: Reader, milliseconds: number, upstream: Upstream) {
   try {
-    return await reader.read()
-  } finally {
-    clearTimeout(timer)
+    return await inTime(reader.read(), milliseconds, upstream)
+  } catch (cause) {
+    reader.cancel().catch(() => {})
+    throw cause instanceof UpstreamError ? cause : brokenOff(upstream, cause)
   }
+}
+
+function brokenOff({ name }: Upstream, cause?: unknown): UpstreamError {
+  return new UpstreamError('unavailable', `${name} breaks off`, { cause })
 }

@@ -11,7 +11,7 @@ import {
 } from '../oci/reference.ts'
 import type { AnswerMemory } from './answer-memory.ts'
 import { lengthOf, partOf } from './body-length.ts'
-import { Endpoints, type EndpointsOptions, type Question, type Send } from './endpoints.ts'
+import { type AnswerTime, Endpoints, type EndpointsOptions, type Question, type Send } from './endpoints.ts'
 import { Places } from './places.ts'
 import { Rate } from './rate.ts'
 import { UpstreamError } from './upstream-error.ts'
@@ -96,10 +96,10 @@ export class Upstream {
   async getManifest(
     repository: RepositoryName,
     reference: Reference,
-    { bytesMax, deadlineMs }: { bytesMax: number; deadlineMs: number },
+    { bytesMax, ...time }: AnswerTime & { bytesMax: number },
   ): Promise<FetchedManifest> {
     const path = `/v2/${this.nameOf(repository)}/manifests/${formatReference(reference)}`
-    return await this.ask(repository, { kind: 'manifest', deadlineMs }, async (send) => {
+    return await this.ask(repository, { kind: 'manifest', ...time }, async (send) => {
       const response = await send({ method: 'GET', path, headers: { accept: ACCEPT } })
       const { headers } = response
       const held = this.options.memory.hold()
@@ -121,10 +121,10 @@ export class Upstream {
   async checkTag(
     repository: RepositoryName,
     reference: Reference,
-    deadlineMs: number,
+    time: AnswerTime,
   ): Promise<Digest | undefined> {
     const path = `/v2/${this.nameOf(repository)}/manifests/${formatReference(reference)}`
-    return await this.ask(repository, { kind: 'check', deadlineMs }, async (send) => {
+    return await this.ask(repository, { kind: 'check', ...time }, async (send) => {
       const { headers } = await send({ method: 'HEAD', path, headers: { accept: ACCEPT } })
       return tryParseDigest(headers.get('docker-content-digest') ?? '')
     })
