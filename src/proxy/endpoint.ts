@@ -3,6 +3,7 @@ import { version } from '../config/version.ts'
 import { ConnectProbe } from './connect-probe.ts'
 import { unlessAborted } from './deadline.ts'
 import { EndpointBreaker, type RequestEnd } from './endpoint-breaker.ts'
+import { type LimitedKind, RateLimits } from './rate-limits.ts'
 import { type Resolve, type Target, Targets } from './targets.ts'
 import { errorOfStatus, UpstreamError } from './upstream-error.ts'
 import { UpstreamTokens } from './upstream-tokens.ts'
@@ -36,6 +37,8 @@ export interface EndpointOptions {
 
 export interface EndpointRequest {
   method: 'GET' | 'HEAD'
+  /** What a 429 of the registry limits; undefined for a request that no limit applies to. */
+  kind?: LimitedKind
   /** Begins with `/v2/`. */
   path: string
   headers?: Record<string, string>
@@ -59,6 +62,7 @@ interface SentInit {
 /** One host of an upstream: its connections, its tokens, and its breaker. */
 export class Endpoint {
   readonly breaker: EndpointBreaker
+  private readonly limits: RateLimits
   private readonly options: EndpointOptions
   private readonly session: Bun.FetchSession
   private readonly targets: Targets
@@ -70,6 +74,7 @@ export class Endpoint {
     const { url, redirects, resolve, credentials, connectMs, monotonic, proxy, ca } = options
     this.options = options
     this.breaker = new EndpointBreaker(monotonic)
+    this.limits = new RateLimits(monotonic)
     const isProxied = proxy !== 'none' && (proxy !== undefined || hasEnvironmentProxy(url))
     this.targets = new Targets(url, redirects, resolve, isProxied)
     this.probe = isProxied ? undefined : new ConnectProbe(connectMs, monotonic)
@@ -85,12 +90,23 @@ export class Endpoint {
     return this.options.url.host
   }
 
+  /** Whether a request can be sent now. */
+  canAsk(kind: LimitedKind, scope: string): boolean {
+    return !this.breaker.isOpenFor(scope) && this.limitedMs(kind) === 0
+  }
+
+  /** Returns for how many milliseconds no request of a kind is sent, because the registry has limited them. */
+  limitedMs(kind: LimitedKind): number {
+    return this.limits.leftMs(kind)
+  }
+
   /**
    * Sends a request, with a token if required, and follows redirects. Returns a successful response.
    * @throws UpstreamError for any other response
    */
   async request(asked: EndpointRequest): Promise<Response> {
-    const { scope, signal } = asked
+    const { scope, signal, kind } = asked
+    if (kind !== undefined) this.throwIfLimited(kind, this.host)
     const end = this.breaker.enter(scope)
     if (end === undefined) throw this.unavailable('did not respond to recent requests', scope)
     let hasAnswered = false
@@ -128,7 +144,7 @@ export class Endpoint {
     }
     if (response.status >= 200 && response.status < 300) return response
     discard(response)
-    if (from === undefined) throw errorOfStatus(this.host, response)
+    if (from === undefined) throw this.refused(asked.kind, this.host, response)
     // Only the registry decides whether the content exists. The link of a redirect may have expired.
     throw new UpstreamError(
       'unavailable',
@@ -174,12 +190,28 @@ export class Endpoint {
   }
 
   private async fetchToken(url: URL, headers: Record<string, string>): Promise<Response> {
+    const service = `the token service ${url.host}`
+    this.throwIfLimited('token', service)
     const target = await this.targets.check(url)
     const signal = AbortSignal.timeout(TOKEN_SECONDS_MAX * 1000)
     const response = await this.send(target, { headers, signal })
     if (response.status === 200) return response
     discard(response)
-    throw errorOfStatus(`the token service ${url.host}`, response)
+    throw this.refused('token', service, response)
+  }
+
+  /** Returns the error for an unsuccessful response, and keeps what it limits. */
+  private refused(kind: LimitedKind | undefined, who: string, response: Response): UpstreamError {
+    const error = errorOfStatus(who, response)
+    if (error.kind === 'limited' && kind !== undefined) this.limits.note(kind, error.retryAfterSeconds)
+    return error
+  }
+
+  private throwIfLimited(kind: LimitedKind, who: string): void {
+    const leftMs = this.limits.leftMs(kind)
+    if (leftMs === 0) return
+    const retryAfterSeconds = Math.ceil(leftMs / 1000)
+    throw new UpstreamError('limited', `${who} answers 429`, { retryAfterSeconds })
   }
 
   private async send(target: Target, init: SentInit): Promise<Response> {

@@ -1,6 +1,7 @@
 import type { UpstreamSettings } from '../config/upstreams.ts'
 import { Deadline } from './deadline.ts'
 import { Endpoint, type EndpointRequest } from './endpoint.ts'
+import type { LimitedKind } from './rate-limits.ts'
 import { type Resolve, systemResolve } from './targets.ts'
 import { UpstreamError, type UpstreamErrorKind } from './upstream-error.ts'
 
@@ -10,7 +11,13 @@ const SMALL_BODY_SECONDS_MAX = 60
 /** How long a requested check waits. */
 const REACH_SECONDS_MAX = 10
 
-export type RequestKind = 'manifest' | 'check' | 'blob' | 'list'
+export type RequestKind = Exclude<LimitedKind, 'token'>
+
+/** A host that has limited a kind of requests, and for how many milliseconds more. */
+export interface Limit {
+  host: string
+  leftMs: number
+}
 
 export interface EndpointsOptions {
   monotonic: () => number
@@ -42,7 +49,7 @@ export interface Question extends AnswerTime {
 /** Sends a request to one endpoint. */
 export type Send = (asked: SentRequest) => Promise<Response>
 
-type SentRequest = Omit<EndpointRequest, 'scope' | 'signal'> & { signal?: AbortSignal }
+type SentRequest = Omit<EndpointRequest, 'kind' | 'scope' | 'signal'> & { signal?: AbortSignal }
 
 /** The hosts of one upstream: its registry and that registry's mirrors, in the order in which they are asked. */
 export class Endpoints {
@@ -72,6 +79,13 @@ export class Endpoints {
     return !this.settings.offline && this.endpoints.some(({ breaker }) => !breaker.isOpenFor(scope))
   }
 
+  /** Returns the endpoints that are not asked for a kind of requests, because they have limited them. */
+  limits(kind: LimitedKind): Limit[] {
+    return this.endpoints
+      .map((endpoint) => ({ host: endpoint.host, leftMs: endpoint.limitedMs(kind) }))
+      .filter(({ leftMs }) => leftMs > 0)
+  }
+
   /**
    * Asks the endpoints in order until one has the content. The remaining time is shared among those that have not been
    * asked, so that a silent one leaves time for its mirrors. Throws the first error other than "not found", if there is
@@ -89,7 +103,7 @@ export class Endpoints {
     )
     let failure: UpstreamError | undefined
     for (const [at, endpoint] of order.entries()) {
-      const later = order.slice(at + 1).filter(({ breaker }) => !breaker.isOpenFor(scope))
+      const later = order.slice(at + 1).filter((one) => one.canAsk(kind, scope))
       const shareMs = shareOf(question, monotonic() - began, later.length)
       if (shareMs <= 0) break
       try {
@@ -147,7 +161,7 @@ async function askOne<T>(
     return await work(async (asked) => {
       const { signal } = deadline
       const both = asked.signal === undefined ? signal : AbortSignal.any([signal, asked.signal])
-      const response = await endpoint.request({ ...asked, scope, signal: both })
+      const response = await endpoint.request({ ...asked, kind, scope, signal: both })
       deadline.extend(kind === 'blob' ? undefined : SMALL_BODY_SECONDS_MAX * 1000)
       return response
     })

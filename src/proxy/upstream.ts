@@ -11,9 +11,17 @@ import {
 } from '../oci/reference.ts'
 import type { AnswerMemory } from './answer-memory.ts'
 import { lengthOf, partOf } from './body-length.ts'
-import { type AnswerTime, Endpoints, type EndpointsOptions, type Question, type Send } from './endpoints.ts'
+import {
+  type AnswerTime,
+  Endpoints,
+  type EndpointsOptions,
+  type Limit,
+  type Question,
+  type Send,
+} from './endpoints.ts'
 import { Places } from './places.ts'
 import { Rate } from './rate.ts'
+import type { LimitedKind } from './rate-limits.ts'
 import { UpstreamError } from './upstream-error.ts'
 import { readBounded } from './upstream-tokens.ts'
 
@@ -92,6 +100,11 @@ export class Upstream {
     return this.endpoints.isUpFor(scopeOf(repository.slice(this.name.length + 1)))
   }
 
+  /** Returns the endpoints that are not asked for a kind of requests, because they have limited them (429). */
+  limits(kind: LimitedKind): Limit[] {
+    return this.endpoints.limits(kind)
+  }
+
   /** Returns a manifest of at most `bytesMax` bytes. */
   async getManifest(
     repository: RepositoryName,
@@ -137,7 +150,7 @@ export class Upstream {
     deadlineMs: number,
   ): Promise<number | undefined> {
     const path = `/v2/${this.nameOf(repository)}/blobs/${digest}`
-    return await this.ask(repository, { kind: 'check', deadlineMs }, async (send) => {
+    return await this.ask(repository, { kind: 'blob', deadlineMs }, async (send) => {
       const { headers } = await send({ method: 'HEAD', path })
       return lengthOf(headers)
     })

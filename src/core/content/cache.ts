@@ -121,7 +121,11 @@ function parseTagCursor(text: string | undefined): { repositoryId: number; tag: 
 }
 
 function at(time: number): string {
-  return `at ${new Date(time).toISOString()}`
+  return `at ${isoTime(time)}`
+}
+
+function isoTime(time: number): string {
+  return new Date(time).toISOString()
 }
 
 interface Sources {
@@ -142,7 +146,7 @@ async function explain(
     const gone = await describeAbsence(metadata, repository, reference)
     return {
       state: 'absent',
-      explanation: `${what} is not cached: ${gone}. The next pull fetches it from ${upstream.name}`,
+      explanation: `${what} is not cached: ${gone}. ${nextFetch(upstream, 'manifest', now())}`,
     }
   }
   if (reference.tag === undefined) {
@@ -155,11 +159,23 @@ async function explain(
   if (checkedAt == null)
     return { state: 'pushed', explanation: `${what} was pushed, and follows no upstream` }
   const isFresh = cache.isFresh(repository, reference.tag)
-  const next = isFresh ? 'Pulls get it without a check' : `The next pull checks it with ${upstream.name}`
+  const next = isFresh ? 'Pulls get it without a check' : nextFetch(upstream, 'check', now())
   return {
     state: isFresh ? 'fresh' : 'stale',
     explanation: `${what} is cached, and ${upstream.name} last confirmed it ${at(checkedAt)}. ${next}`,
   }
+}
+
+/** Describes what the next pull does, and who refuses to be asked before some time. */
+function nextFetch(upstream: Upstream, kind: 'manifest' | 'check', time: number): string {
+  const next = kind === 'check' ? 'The next pull checks it with' : 'The next pull fetches it from'
+  const limits = upstream
+    .limits(kind)
+    .map(
+      ({ host, leftMs }) =>
+        `. ${host} limits requests (429), and is not asked before ${isoTime(time + leftMs)}`,
+    )
+  return `${next} ${upstream.name}${limits.join('')}`
 }
 
 /** How many evictions in a repository are searched for the one of a manifest. */
