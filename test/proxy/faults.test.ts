@@ -83,7 +83,9 @@ describe('cache: no client completes a wrong blob when the upstream', () => {
       if (status === 429) expect(response.headers.get('retry-after')).toMatch(/^\d+$/)
     }
     cache.fake.heal()
-    expect((await cache.get(`blobs/${randomBlob(10).digest}`)).status).toBe(404)
+    // A 429 with Retry-After also holds for other blobs.
+    const after = (await cache.get(`blobs/${randomBlob(10).digest}`)).status
+    expect(expected === 429 ? [404, 429] : [404]).toContain(after)
   })
 
   test.each([
