@@ -180,23 +180,13 @@ export class CachedManifests implements Manifests {
   private async follow(upstream: Upstream, repository: RepositoryName, tag: Tag): Promise<void> {
     const { metadata, firstByteMs, deadlineMs, now } = this.options
     const time = { deadlineMs: firstByteMs, patienceMs: deadlineMs }
-    const digest = await this.askForDigest(upstream, repository, tag, time)
+    const digest = await upstream.checkTag(repository, { tag }, time)
     if (digest !== undefined && digest === metadata.cache.findTag(repository, tag)?.digest) {
       await metadata.write('noteChecks', { checks: [{ repository, tag, at: now() }] })
       return
     }
     // By digest, because the tag may have moved since.
     await this.fetchOne(upstream, repository, digest === undefined ? { tag } : { digest }, tag, time)
-  }
-
-  /** Returns the digest of a tag; undefined if the upstream reports it only with the manifest. */
-  private async askForDigest(upstream: Upstream, repository: RepositoryName, tag: Tag, time: AnswerTime) {
-    try {
-      return await upstream.checkTag(repository, { tag }, time)
-    } catch (error) {
-      if (error instanceof UpstreamError && error.kind === 'unsupported') return undefined
-      throw error
-    }
   }
 
   private async fetchOne(

@@ -149,6 +149,7 @@ export class Endpoint {
     throw new UpstreamError(
       'unavailable',
       `${from}, to which ${this.host} redirects, answers ${response.status}`,
+      { status: response.status },
     )
   }
 
@@ -273,7 +274,7 @@ function endOf(failure: UpstreamError, hasAnswered: boolean, isAborted: boolean)
 }
 
 /** Cancels a response whose body is not read. */
-function discard(response: Response): void {
+export function discard(response: Response): void {
   response.body?.cancel().catch(() => {})
 }
 

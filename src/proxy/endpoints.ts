@@ -49,7 +49,7 @@ export interface Question extends AnswerTime {
 /** Sends a request to one endpoint. */
 export type Send = (asked: SentRequest) => Promise<Response>
 
-type SentRequest = Omit<EndpointRequest, 'kind' | 'scope' | 'signal'> & { signal?: AbortSignal }
+export type SentRequest = Omit<EndpointRequest, 'kind' | 'scope' | 'signal'> & { signal?: AbortSignal }
 
 /** The hosts of one upstream: its registry and that registry's mirrors, in the order in which they are asked. */
 export class Endpoints {
@@ -162,7 +162,7 @@ async function askOne<T>(
       const { signal } = deadline
       const both = asked.signal === undefined ? signal : AbortSignal.any([signal, asked.signal])
       const response = await endpoint.request({ ...asked, kind, scope, signal: both })
-      deadline.extend(kind === 'blob' ? undefined : SMALL_BODY_SECONDS_MAX * 1000)
+      if (asked.method === 'GET') deadline.extend(kind === 'blob' ? undefined : SMALL_BODY_SECONDS_MAX * 1000)
       return response
     })
   } finally {

@@ -10,6 +10,8 @@ export type UpstreamErrorKind = 'absent' | 'denied' | 'limited' | 'unsupported' 
 export class UpstreamError extends Error {
   override name = 'UpstreamError'
   readonly kind: UpstreamErrorKind
+  /** The status of the response; undefined without one. */
+  readonly status: number | undefined
   /** Whether the connection or the server failed, regardless of the request. */
   readonly isTransport: boolean
   /** Whether no connection was made. */
@@ -22,6 +24,7 @@ export class UpstreamError extends Error {
   constructor(kind: UpstreamErrorKind, message: string, options: UpstreamErrorOptions = {}) {
     super(message, { cause: options.cause })
     this.kind = kind
+    this.status = options.status
     this.isTransport = options.isTransport ?? false
     this.isUnconnected = options.isUnconnected ?? false
     this.isTimeout = options.isTimeout ?? false
@@ -30,6 +33,7 @@ export class UpstreamError extends Error {
 }
 
 interface UpstreamErrorOptions {
+  status?: number
   isTransport?: boolean
   isUnconnected?: boolean
   isTimeout?: boolean
@@ -43,13 +47,23 @@ const RETRY_AFTER_SECONDS_MAX = 6 * 3600
 /** Returns the error for an unsuccessful status. `who` is the upstream's host. */
 export function errorOfStatus(who: string, { status, headers }: Pick<Response, 'status' | 'headers'>) {
   const says = `${who} answers ${status}`
-  if (status === 404) return new UpstreamError('absent', says)
-  if (status === 401 || status === 403) return new UpstreamError('denied', says)
-  if (status === 429) return new UpstreamError('limited', says, { retryAfterSeconds: retryAfter(headers) })
-  if (status === 400 || status === 405 || status === 501) return new UpstreamError('unsupported', says)
-  if (status === 416) return new UpstreamError('wrong', says)
+  if (status === 404) return new UpstreamError('absent', says, { status })
+  if (status === 401 || status === 403) return new UpstreamError('denied', says, { status })
+  const retryAfterSeconds = retryAfter(headers)
+  if (status === 429) return new UpstreamError('limited', says, { status, retryAfterSeconds })
+  if (status === 400 || status === 405 || status === 501)
+    return new UpstreamError('unsupported', says, { status })
+  if (status === 416) return new UpstreamError('wrong', says, { status })
   const isTransport = status >= 502 && status <= 504
-  return new UpstreamError('unavailable', says, { isTransport, retryAfterSeconds: retryAfter(headers) })
+  return new UpstreamError('unavailable', says, { status, isTransport, retryAfterSeconds })
+}
+
+/** The statuses with which registries, and the storage that they redirect to, refuse HEAD only. */
+const HEAD_REFUSALS: readonly unknown[] = [400, 403, 405, 501]
+
+/** Returns whether GET may succeed after HEAD has failed. */
+export function mayRefuseHead(error: unknown): boolean {
+  return error instanceof UpstreamError && HEAD_REFUSALS.includes(error.status)
 }
 
 /**

@@ -11,6 +11,7 @@ import {
 } from '../oci/reference.ts'
 import type { AnswerMemory } from './answer-memory.ts'
 import { lengthOf, partOf } from './body-length.ts'
+import { discard } from './endpoint.ts'
 import {
   type AnswerTime,
   Endpoints,
@@ -18,11 +19,12 @@ import {
   type Limit,
   type Question,
   type Send,
+  type SentRequest,
 } from './endpoints.ts'
 import { Places } from './places.ts'
 import { Rate } from './rate.ts'
 import type { LimitedKind } from './rate-limits.ts'
-import { UpstreamError } from './upstream-error.ts'
+import { mayRefuseHead, UpstreamError } from './upstream-error.ts'
 import { readBounded } from './upstream-tokens.ts'
 
 export interface UpstreamOptions extends Omit<EndpointsOptions, 'onAnswer'> {
@@ -130,7 +132,7 @@ export class Upstream {
     })
   }
 
-  /** Returns the digest of a tag; undefined when the upstream does not report it. */
+  /** Returns the digest of a tag; undefined when the upstream refuses HEAD, or does not report the digest. */
   async checkTag(
     repository: RepositoryName,
     reference: Reference,
@@ -138,8 +140,8 @@ export class Upstream {
   ): Promise<Digest | undefined> {
     const path = `/v2/${this.nameOf(repository)}/manifests/${formatReference(reference)}`
     return await this.ask(repository, { kind: 'check', ...time }, async (send) => {
-      const { headers } = await send({ method: 'HEAD', path, headers: { accept: ACCEPT } })
-      return tryParseDigest(headers.get('docker-content-digest') ?? '')
+      const headers = await headersOf(send, { path, headers: { accept: ACCEPT } })
+      return tryParseDigest(headers?.get('docker-content-digest') ?? '')
     })
   }
 
@@ -151,8 +153,12 @@ export class Upstream {
   ): Promise<number | undefined> {
     const path = `/v2/${this.nameOf(repository)}/blobs/${digest}`
     return await this.ask(repository, { kind: 'blob', deadlineMs }, async (send) => {
-      const { headers } = await send({ method: 'HEAD', path })
-      return lengthOf(headers)
+      const headers = await headersOf(send, { path })
+      const size = headers && lengthOf(headers)
+      if (size !== undefined) return size
+      const response = await send({ method: 'GET', path })
+      discard(response)
+      return lengthOf(response.headers)
     })
   }
 
@@ -242,6 +248,16 @@ export class Upstream {
     if (Number.isNaN(remaining)) return
     const limit = Number.parseInt(headers.get('ratelimit-limit') ?? '', 10)
     this.pullsLeft = { remaining, limit: Number.isNaN(limit) ? undefined : limit }
+  }
+}
+
+/** Returns the headers of a response to HEAD; undefined if the endpoint refuses HEAD. */
+async function headersOf(send: Send, asked: Omit<SentRequest, 'method'>): Promise<Headers | undefined> {
+  try {
+    return (await send({ ...asked, method: 'HEAD' })).headers
+  } catch (error) {
+    if (mayRefuseHead(error)) return undefined
+    throw error
   }
 }
 

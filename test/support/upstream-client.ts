@@ -35,7 +35,7 @@ function settingsOf(url: string, more: Partial<UpstreamSettings> = {}): Upstream
 
 /** Opens a client of a scripted upstream, whose time moves only when `passed` is called. */
 export function open(
-  fake: FakeUpstream,
+  fake: Pick<FakeUpstream, 'url'>,
   more: Partial<UpstreamSettings> = {},
   options: Partial<UpstreamOptions> = {},
 ) {
