@@ -3,6 +3,7 @@ import { version } from '../config/version.ts'
 import { ConnectProbe } from './connect-probe.ts'
 import { unlessAborted } from './deadline.ts'
 import { EndpointBreaker, type RequestEnd } from './endpoint-breaker.ts'
+import { type Environment, isExempt, proxyFor } from './environment-proxy.ts'
 import { type LimitedKind, RateLimits } from './rate-limits.ts'
 import { type Resolve, type Target, Targets } from './targets.ts'
 import { errorOfStatus, UpstreamError } from './upstream-error.ts'
@@ -26,6 +27,8 @@ export interface EndpointOptions {
   ca?: string | undefined
   /** A proxy's URL; `none` for none, whatever the environment says. */
   proxy?: string | undefined
+  /** The variables that can name proxies. */
+  environment: Environment
   resolve: Resolve
   /** How long connecting may take. */
   connectMs: number
@@ -67,20 +70,17 @@ export class Endpoint {
   private readonly session: Bun.FetchSession
   private readonly targets: Targets
   private readonly tokens: UpstreamTokens
-  /** Undefined if a proxy makes the connections. */
-  private readonly probe: ConnectProbe | undefined
+  private readonly probe: ConnectProbe
 
   constructor(options: EndpointOptions) {
-    const { url, redirects, resolve, credentials, connectMs, monotonic, proxy, ca } = options
+    const { url, redirects, resolve, credentials, connectMs, monotonic, ca } = options
     this.options = options
     this.breaker = new EndpointBreaker(monotonic)
     this.limits = new RateLimits(monotonic)
-    const isProxied = proxy !== 'none' && (proxy !== undefined || hasEnvironmentProxy(url))
-    this.targets = new Targets(url, redirects, resolve, isProxied)
-    this.probe = isProxied ? undefined : new ConnectProbe(connectMs, monotonic)
+    this.targets = new Targets(url, redirects, resolve, (target) => this.proxyOf(target))
+    this.probe = new ConnectProbe(connectMs, monotonic)
     this.session = new Bun.FetchSession({
       keepAlive: { maxIdleSockets: 8, idleTimeout: 60 },
-      ...(proxy !== undefined && { proxy: proxy === 'none' ? false : proxy }),
       ...(ca !== undefined && { tls: { ca } }),
     })
     this.tokens = new UpstreamTokens(credentials, (...args) => this.fetchToken(...args), monotonic)
@@ -129,6 +129,14 @@ export class Endpoint {
     this.session.close()
   }
 
+  /** Returns the proxy for a URL; undefined for a direct connection. */
+  private proxyOf(url: URL): string | undefined {
+    const { proxy, environment } = this.options
+    if (proxy === 'none') return undefined
+    if (proxy === undefined) return proxyFor(url, environment)
+    return isExempt(url, environment) ? undefined : proxy
+  }
+
   private async authorised(asked: SentRequest): Promise<Response> {
     const { scope, signal } = asked
     let authorization = this.tokens.find(scope)
@@ -164,7 +172,7 @@ export class Endpoint {
     const { url } = this.options
     const own = new URL(url.pathname.replace(/\/$/, '') + path, url)
     let at = own
-    let target: Target = { url: at }
+    let target = await this.targets.check(own)
     for (let redirects = 0; ; redirects++) {
       const isOwn = at.origin === own.origin
       const response = await this.send(target, {
@@ -216,10 +224,12 @@ export class Endpoint {
   }
 
   private async send(target: Target, init: SentInit): Promise<Response> {
-    const { url, host = url.host } = target
+    const { url, host = url.host, proxy } = target
     const send = (signal: AbortSignal) => this.fetch(target, { ...init, signal })
     try {
-      return await (this.probe?.guard(url, host, init.signal, send) ?? send(init.signal))
+      // A proxy makes its own connections.
+      if (proxy !== undefined) return await send(init.signal)
+      return await this.probe.guard(url, host, init.signal, send)
     } catch (cause) {
       if (init.signal.aborted || cause instanceof UpstreamError) throw cause
       const { code, message } = cause as Error & { code?: string }
@@ -231,7 +241,7 @@ export class Endpoint {
     }
   }
 
-  private async fetch({ url, host, serverName }: Target, init: SentInit): Promise<Response> {
+  private async fetch({ url, host, serverName, proxy }: Target, init: SentInit): Promise<Response> {
     const { ca } = this.options
     const headers = { 'user-agent': `cay/${version}`, ...init.headers, ...(host !== undefined && { host }) }
     return await this.session.fetch(url, {
@@ -239,10 +249,9 @@ export class Endpoint {
       headers,
       redirect: 'manual',
       decompress: false,
-      ...(serverName !== undefined && {
-        tls: { serverName, ...(ca !== undefined && { ca }) },
-        proxy: false as never,
-      }),
+      // Bun would use the proxy of the environment, for which the address was not checked.
+      proxy: proxy ?? (false as never),
+      ...(serverName !== undefined && { tls: { serverName, ...(ca !== undefined && { ca }) } }),
     })
   }
 
@@ -276,9 +285,4 @@ function endOf(failure: UpstreamError, hasAnswered: boolean, isAborted: boolean)
 /** Cancels a response whose body is not read. */
 export function discard(response: Response): void {
   response.body?.cancel().catch(() => {})
-}
-
-function hasEnvironmentProxy({ protocol }: URL): boolean {
-  const names = protocol === 'https:' ? ['https_proxy', 'HTTPS_PROXY'] : ['http_proxy', 'HTTP_PROXY']
-  return names.some((name) => process.env[name])
 }

@@ -1,6 +1,7 @@
 import type { UpstreamSettings } from '../config/upstreams.ts'
 import { Deadline } from './deadline.ts'
 import { Endpoint, type EndpointRequest } from './endpoint.ts'
+import type { Environment } from './environment-proxy.ts'
 import type { LimitedKind } from './rate-limits.ts'
 import { type Resolve, systemResolve } from './targets.ts'
 import { UpstreamError, type UpstreamErrorKind } from './upstream-error.ts'
@@ -24,6 +25,8 @@ export interface EndpointsOptions {
   /** How long connecting may take. */
   connectMs: number
   resolve?: Resolve
+  /** The variables that can name proxies. */
+  environment?: Environment
   /** Called with the result of each request. */
   onRequest?: (upstream: string, kind: RequestKind, result: 'ok' | UpstreamErrorKind) => void
   /** Called for each response of the registry itself. */
@@ -60,12 +63,13 @@ export class Endpoints {
   constructor(settings: UpstreamSettings, options: EndpointsOptions) {
     this.settings = settings
     this.options = options
-    const { monotonic, connectMs, onAnswer, resolve = systemResolve } = options
+    const { monotonic, connectMs, onAnswer, resolve = systemResolve, environment = process.env } = options
     this.endpoints = settings.urls.map((url, at) => {
       const { redirects, proxy, ca } = settings
       // A mirror is another party, so it never gets the upstream's credentials.
       const credentials = at === 0 ? settings.credentials : {}
-      return new Endpoint({ url, redirects, proxy, ca, credentials, resolve, connectMs, monotonic, onAnswer })
+      const own = { url, redirects, proxy, ca, credentials }
+      return new Endpoint({ ...own, resolve, environment, connectMs, monotonic, onAnswer })
     })
   }
 

@@ -11,6 +11,8 @@ export interface Target {
   host?: string
   /** The name that the certificate must be for. */
   serverName?: string
+  /** The URL of the proxy that makes the connection; undefined for a direct one. */
+  proxy?: string | undefined
 }
 
 /** Finds the IP addresses of a name. */
@@ -32,17 +34,22 @@ export class Targets {
   private readonly allowed: readonly string[]
   private readonly resolve: Resolve
   private readonly kindOf = addressKinds()
-  private readonly isProxied: boolean
+  private readonly proxyOf: (url: URL) => string | undefined
 
   /**
    * @param allowed hosts, `host`, `host:port` or `*.domain`
-   * @param isProxied whether a proxy looks up names, so that only literal addresses can be checked
+   * @param proxyOf returns the proxy for a URL. It looks up names, so only literal addresses can be checked.
    */
-  constructor(endpoint: URL, allowed: readonly string[], resolve: Resolve, isProxied = false) {
+  constructor(
+    endpoint: URL,
+    allowed: readonly string[],
+    resolve: Resolve,
+    proxyOf: Targets['proxyOf'] = () => undefined,
+  ) {
     this.endpoint = endpoint
     this.allowed = allowed
     this.resolve = resolve
-    this.isProxied = isProxied
+    this.proxyOf = proxyOf
   }
 
   /**
@@ -51,11 +58,12 @@ export class Targets {
    */
   async check(url: URL): Promise<Target> {
     const { endpoint } = this
+    const proxy = this.proxyOf(url)
     if (url.username !== '' || url.password !== '') throw refused(url, 'it has a user name or password')
     if (url.protocol !== 'https:' && url.protocol !== endpoint.protocol) throw refused(url, 'it is not HTTPS')
-    if (url.host === endpoint.host && url.protocol === endpoint.protocol) return { url }
+    if (url.host === endpoint.host && url.protocol === endpoint.protocol) return { url, proxy }
     const hostname = bare(url)
-    if (this.isProxied && !isIP(hostname)) return { url }
+    if (proxy !== undefined && !isIP(hostname)) return { url, proxy }
     const addresses = isIP(hostname) ? [hostname] : await this.find(hostname)
     const kinds = new Set(addresses.slice(0, ADDRESSES_MAX).map(this.kindOf))
     const own = await this.findOwnKinds()
@@ -65,14 +73,16 @@ export class Targets {
       if (!mayBe) throw refused(url, `it leads to a ${kind === 'forbidden' ? 'link-local' : kind} address`)
     }
     const [address = hostname] = addresses
-    if (address === hostname) return { url }
+    if (address === hostname) return { url, proxy }
     const pinned = new URL(url)
     pinned.hostname = address.includes(':') ? `[${address}]` : address
     return { url: pinned, host: url.host, ...(url.protocol === 'https:' && { serverName: hostname }) }
   }
 
+  /** The kinds of the endpoint's own addresses, which only its proxy knows if it has one. */
   private async findOwnKinds(): Promise<Set<AddressKind>> {
     const hostname = bare(this.endpoint)
+    if (!isIP(hostname) && this.proxyOf(this.endpoint) !== undefined) return new Set()
     const addresses = isIP(hostname) ? [hostname] : await this.find(hostname)
     return new Set(addresses.map(this.kindOf))
   }
