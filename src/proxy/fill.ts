@@ -2,6 +2,7 @@ import type { FedBody } from '../domain/blob-body.ts'
 import { RegistryError } from '../oci/error.ts'
 import type { ByteRange } from '../oci/range.ts'
 import type { RepositoryName } from '../oci/reference.ts'
+import type { Upload } from '../storage/blob-store.ts'
 import type { FillStore } from '../storage/fill-store.ts'
 import type { SharedReads } from '../storage/shared-reads.ts'
 import { Deadline } from './deadline.ts'
@@ -49,6 +50,8 @@ export interface FillContext {
 export class Fill {
   readonly order: FillOrder
   readonly id: string
+  /** Its partial file. */
+  readonly upload: Upload
   /** The repositories that requested the blob. It is linked into them when it is complete. */
   readonly repositories: Set<RepositoryName>
   /** Resolves when the blob is published. Rejects if the fill fails. */
@@ -74,7 +77,8 @@ export class Fill {
     this.context = context
     this.repositories = new Set([order.repository])
     const { store, reads, pace } = context
-    const open = () => store.read(store.of(order.digest), order.digest)
+    this.upload = store.of(order.digest, order.upstream.name)
+    const open = () => store.read(this.upload, order.digest)
     this.file = new FollowedFile({ id, open, reads, pace })
     const { totalSecondsMax } = context
     const late = `${order.upstream.name} did not send all of it in ${totalSecondsMax} s ("cache.total-seconds-max")`
@@ -128,8 +132,8 @@ export class Fill {
 
   private async fetchAll(): Promise<void> {
     const { store, pause } = this.context
-    const { digest, size, upstream, repository } = this.order
-    const upload = store.of(digest)
+    const { upload } = this
+    const { size, upstream, repository } = this.order
     this.file.resume(await store.getSize(upload))
     if (this.file.size > size) await this.startOver()
     let failures = 0
@@ -185,7 +189,7 @@ export class Fill {
       this.hasBegun = true
       if (answer.from < this.file.size) stream = withoutFirst(answer.stream, this.file.size)
       this.begin.resolve()
-      await store.append(store.of(digest), {
+      await store.append(this.upload, {
         stream,
         offset: this.file.size,
         bytesMax: size - this.file.size,
@@ -217,9 +221,7 @@ export class Fill {
 
   /** Reports whether the received bytes have the digest. If not, deletes them. */
   private async verify(): Promise<boolean> {
-    const { store } = this.context
-    const { digest } = this.order
-    const isRight = await store.verify(store.of(digest), digest)
+    const isRight = await this.context.store.verify(this.upload, this.order.digest)
     if (isRight) this.file.allowEnd()
     else await this.startOver()
     return isRight
@@ -231,8 +233,7 @@ export class Fill {
   }
 
   private async startOver(): Promise<void> {
-    const { store } = this.context
-    await store.cancel(store.of(this.order.digest))
+    await this.context.store.cancel(this.upload)
     this.file.resume(0)
   }
 }

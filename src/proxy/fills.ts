@@ -137,8 +137,8 @@ export class Fills {
 
   private async publish(fill: Fill): Promise<void> {
     const { store, locks, link } = this.options
+    const { upload } = fill
     const { digest } = fill.order
-    const upload = store.of(digest)
     await locks.push(digest, async () => {
       const blob = await store.commit(upload, digest, { stream: null, length: 0 })
       let linked = 0

@@ -98,8 +98,8 @@ export class Room {
   /** Deletes interrupted downloads that no client has requested since. */
   private async dropIdleFills(): Promise<number> {
     const { store, fills } = this.options
-    const running = new Set(fills().map(({ order }) => order.digest))
-    return await store.expire(Date.now() - IDLE_MILLISECONDS, (digest) => running.has(digest))
+    const isRunning = (id: string) => fills().some(({ upload }) => upload.id === id)
+    return await store.expire(Date.now() - IDLE_MILLISECONDS, isRunning)
   }
 
   /** Counts received bytes, so that the cache evicts content before pushes fill the disk. */

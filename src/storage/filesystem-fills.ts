@@ -10,12 +10,15 @@ import { FILL_SUFFIX } from './upload-ids.ts'
 /** The scope of all fills: no repository has this name. */
 const SCOPE = ''
 
-/** Partial blobs of upstreams: uploads whose files are `uploads/<hex>.<algorithm>`, which no client can name. */
+/**
+ * Partial blobs of upstreams: uploads whose files are `uploads/<hex>@<upstream>.<algorithm>`, which no client can name. In
+ * the name of the upstream, each dot is written as `+`, because a second dot marks a temporary file.
+ */
 export function filesystemFills(data: string, uploads: FilesystemUploads): FillStore {
   const files = new UploadFiles(data)
   return {
-    of: (digest): Upload => ({
-      id: hexOf(digest) + FILL_SUFFIX,
+    of: (digest, upstream): Upload => ({
+      id: `${hexOf(digest)}@${upstream.replaceAll('.', '+')}${FILL_SUFFIX}`,
       scope: SCOPE,
       algorithm: algorithmOf(digest),
     }),
@@ -24,7 +27,7 @@ export function filesystemFills(data: string, uploads: FilesystemUploads): FillS
     verify: (upload, digest) => uploads.verify(upload, digest),
     commit: (upload, digest, body) => uploads.commit(upload, digest, body),
     cancel: (upload) => uploads.cancel(upload),
-    expire: (before, isKept) => uploads.expireFills(before, isKept),
+    expire: (before, isKept) => uploads.expireFills(before, (name) => isKept(name + FILL_SUFFIX)),
     read: (upload, digest) => openFirst([files.ofUpload(upload).path, blobPlace(data, digest).file], digest),
   }
 }

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import type { UploadBody } from '../domain/blob-body.ts'
-import { type Digest, type DigestAlgorithm, digestFromHex } from '../oci/digest.ts'
+import type { Digest, DigestAlgorithm } from '../oci/digest.ts'
 import { ownText } from '../own-text.ts'
 import { blobPlace, blobsFolder } from './blob-place.ts'
 import type { CommittedBlob, Upload, UploadProgress, UploadStore, UploadsInProgress } from './blob-store.ts'
@@ -112,9 +112,8 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
   }
 
   /** Deletes partial blobs of upstreams that have not grown since `before`. Returns how many bytes they had. */
-  async expireFills(before: number, isKept: (digest: Digest) => boolean): Promise<number> {
-    const keep = ({ id, algorithm }: UploadFile) => isKept(digestFromHex(algorithm, id))
-    return (await this.dropIdle(this.files.fills(), before, keep)).bytes
+  async expireFills(before: number, isKept: (name: string) => boolean): Promise<number> {
+    return (await this.dropIdle(this.files.fills(), before, ({ id }) => isKept(id))).bytes
   }
 
   private async dropIdle(

@@ -3,12 +3,13 @@ import type { Digest } from '../oci/digest.ts'
 import type { CommittedBlob, Upload } from './blob-store.ts'
 
 /**
- * Stores partial blobs that are downloaded from upstreams. Each is an upload whose file is named by its future digest.
- * The name and the length of the file are enough to resume it after an interruption or a restart.
+ * Stores partial blobs that are downloaded from upstreams. Each is an upload whose file is named by its future digest
+ * and its upstream. The name and the length of the file are enough to resume it after an interruption or a restart. The
+ * bytes that one upstream sent are never completed, or published, for another one.
  */
 export interface FillStore {
-  /** Returns the upload of a digest, whether or not it has bytes. */
-  of(digest: Digest): Upload
+  /** Returns the upload of a digest from the upstream of this name, whether or not it has bytes. */
+  of(digest: Digest, upstream: string): Upload
   /** Returns how many bytes it has. */
   getSize(upload: Upload): Promise<number>
   /** Appends a body; see `UploadStore`. */
@@ -19,8 +20,12 @@ export interface FillStore {
   commit(upload: Upload, digest: Digest, body: UploadBody): Promise<CommittedBlob>
   /** Deletes the upload's bytes. */
   cancel(upload: Upload): Promise<void>
-  /** Deletes partial blobs that have not grown since `before` (milliseconds since 1970). Returns their total bytes. */
-  expire(before: number, isKept: (digest: Digest) => boolean): Promise<number>
+  /**
+   * Deletes partial blobs that have not grown since `before` (milliseconds since 1970). Returns their total bytes.
+   *
+   * @param isKept reports whether the upload with this id is in use; called right before its deletion
+   */
+  expire(before: number, isKept: (id: string) => boolean): Promise<number>
   /** Opens the growing file, or the blob that it has become. It stays readable to the end. */
   read(upload: Upload, digest: Digest): Promise<GrowingFile>
 }

@@ -10,7 +10,11 @@ const KEY_BYTES = 32
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
-const HASH = /^[0-9a-f]{64}(?:[0-9a-f]{64})?$/
+/** The id of a fill: the hash of its blob, and its upstream. */
+const FILL = /^[0-9a-f]{64}(?:[0-9a-f]{64})?@/
+
+/** The id of a fill in an older data folder, which does not say which upstream sent its bytes. */
+const FILL_WITHOUT_UPSTREAM = /^[0-9a-f]{64}(?:[0-9a-f]{64})?$/
 
 const ALGORITHMS = ['sha256', 'sha512'] as const
 
@@ -65,9 +69,9 @@ export class UploadFiles {
     return this.walk(() => true, Number.POSITIVE_INFINITY)
   }
 
-  /** Returns the files of fills, which are named by a hash. */
+  /** Returns the files of fills. */
   fills(): AsyncIterable<UploadFile & FileState> {
-    return this.walk((id) => HASH.test(id), Number.POSITIVE_INFINITY)
+    return this.walk((id) => FILL.test(id), Number.POSITIVE_INFINITY)
   }
 
   private async *walk(
@@ -125,10 +129,15 @@ export class UploadFiles {
     }
   }
 
-  /** Removes the temporary files that crashes left behind. Call it before the first upload starts. */
+  /**
+   * Removes the temporary files that crashes left behind, and partial blobs of unknown upstreams, which are fetched again.
+   * Call it before the first upload starts.
+   */
   async tidy(): Promise<void> {
     for (const name of await readdir(this.folder)) {
-      if (name.split('.').length > 2) await rm(join(this.folder, name), { force: true })
+      const [id = '', ...extensions] = name.split('.')
+      const isLeft = extensions.length > 1 || (extensions.length === 1 && FILL_WITHOUT_UPSTREAM.test(id))
+      if (isLeft) await rm(join(this.folder, name), { force: true })
     }
   }
 }

@@ -41,7 +41,7 @@ export class UploadIds {
   }
 }
 
-/** The suffix of the id of a fill, after the hash that names its file. No client's id ends with it. */
+/** The suffix of the id of a fill, after the hash and the upstream that name its file. No client's id ends with it. */
 export const FILL_SUFFIX = '~fill'
 
 /** Returns the name of the upload's file. */
