@@ -41,7 +41,11 @@ export interface CachedBlobsOptions {
   room: Room
   locks: DigestLocks
   /** Stored blobs with damaged bytes. A fill replaces them. */
-  damaged: { isHidden(digest: Digest): boolean }
+  damaged: {
+    isHidden(digest: Digest): boolean
+    /** Throws if the disk cannot say. */
+    hasBytes(digest: Digest, size: number): Promise<boolean>
+  }
   lastUse: LastUse
   now: () => number
   monotonic: () => number
@@ -108,7 +112,7 @@ export class CachedBlobs implements Blobs {
     return await this.options.local.delete(caller, repository, digest)
   }
 
-  /** Reads a stored blob. Bytes that are missing on the disk are fetched again. */
+  /** Reads a stored blob. Only bytes that are missing on the disk, or have another length, are fetched again. */
   private async read(
     here: OpenBlob,
     range: ByteRange,
@@ -118,8 +122,9 @@ export class CachedBlobs implements Blobs {
   ) {
     try {
       return await here.read(range)
-    } catch {
-      const { metadata, room } = this.options
+    } catch (error) {
+      const { metadata, room, damaged } = this.options
+      if (await damaged.hasBytes(digest, here.size)) throw error
       const { blobs } = await metadata.write('unlinkCached', { repository, digest })
       await room.removeBytes(blobs)
       const again = await this.fetchInTime(upstream, repository, digest)

@@ -8,7 +8,7 @@ import type { BlobStore } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
 import type { FillStore } from '../storage/fill-store.ts'
 import type { CacheCounts } from '../telemetry/cache-counts.ts'
-import { CachedBlobs } from './cached-blobs.ts'
+import { CachedBlobs, type CachedBlobsOptions } from './cached-blobs.ts'
 import { CachedLists } from './cached-lists.ts'
 import { CachedManifests, type CachedManifestsOptions, type SearchableLabels } from './cached-manifests.ts'
 import type { Fill } from './fill.ts'
@@ -32,7 +32,7 @@ export interface ProxyCacheOptions extends Pick<CachedManifestsOptions, 'readMan
   diskNow: () => { totalBytes: number; freeBytes: number }
   counts: CacheCounts
   /** Notified of good bytes, which may replace damaged ones. */
-  damaged: { isHidden(digest: Digest): boolean; heal(digest: Digest): Promise<void> }
+  damaged: CachedBlobsOptions['damaged'] & { heal(digest: Digest): Promise<void> }
 }
 
 /** The setting `cache`. */

@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test'
+import { rename, symlink } from 'node:fs/promises'
 import { Room } from '../../src/proxy/room.ts'
 import { type CacheOptions, startCache } from '../support/cache.ts'
 import { EMPTY, imageManifest, type Named, randomBlob } from '../support/content.ts'
@@ -110,6 +111,23 @@ test('cache: bytes that are missing on the disk are fetched again', async () => 
   await stored(layer.digest).delete()
   await pull('1')
   await pull('1')
+})
+
+test('cache: a blob that the disk cannot read now is not evicted, and is served once the disk can read it', async () => {
+  await using world = await startSmall()
+  const { cache, pull, stored, fetched } = world
+  const { layer } = cache.fake.putImage('library/app', '1', [200_000])
+  await pull('1')
+  const { name = '' } = stored(layer.digest)
+  const before = fetched()
+  await rename(name, `${name}.aside`)
+  // Opening it fails with ELOOP.
+  await symlink(name, name)
+  expect((await cache.get(`blobs/${layer.digest}`)).status).toBe(500)
+  await rename(`${name}.aside`, name)
+  const response = await cache.get(`blobs/${layer.digest}`)
+  expect(Buffer.from(await response.bytes()).equals(layer.bytes)).toBe(true)
+  expect(fetched()).toBe(before)
 })
 
 test('cache: a pinned tag is kept with the images of its index, until the pin is removed', async () => {
