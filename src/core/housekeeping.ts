@@ -19,7 +19,10 @@ export interface Chores {
     jobs: Pick<Jobs, 'start'>
     reserve: { check(): Promise<void> }
   }
-  cache: { lastUse: { flush(): Promise<void> }; room: { keep(): Promise<void> } }
+  cache: {
+    lastUse: { flush(): Promise<void> }
+    room: { keep(): Promise<void>; dropIdleFills(before: number): Promise<number> }
+  }
   collector: {
     run(): Promise<unknown>
     removeLeftBehind(window: { since: number; until: number }): Promise<number | undefined>
@@ -49,6 +52,7 @@ export function planHousekeeping(config: Config, log: Logger, chores: Chores): S
   schedule.every(Math.min(3600, idleSecondsMax), 'expire uploads', async () => {
     const expired = await uploads.expire(now() - idleMs)
     if (expired > 0) log.info({ expired }, 'expired idle uploads')
+    await cache.room.dropIdleFills(now() - idleMs)
   })
   schedule.every(10, 'write the counts of pulls and pushes', () => usage.flush())
   schedule.once('read the labels of manifests of an older version', () => chores.labels.readOld())

@@ -139,6 +139,7 @@ export class Fills {
     const { store, locks, link } = this.options
     const { upload } = fill
     const { digest } = fill.order
+    let deletion: Promise<void> | undefined
     await locks.push(digest, async () => {
       const blob = await store.commit(upload, digest, { stream: null, length: 0 })
       let linked = 0
@@ -148,9 +149,11 @@ export class Fills {
         await link(repositories.slice(linked), blob)
         linked = repositories.length
       }
+      // Begun first, so that the next fill of this blob waits for it.
+      deletion = store.cancel(upload)
       this.running.delete(digest)
     })
-    await store.cancel(upload)
+    await deletion
   }
 }
 

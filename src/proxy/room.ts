@@ -79,7 +79,7 @@ export class Room {
   async evict(bytes: number, protectedMs = PROTECTED_MILLISECONDS): Promise<number> {
     const { metadata, lastUse, now, onEvicted } = this.options
     await lastUse.flush()
-    let freed = await this.dropIdleFills()
+    let freed = await this.dropIdleFills(Date.now() - IDLE_MILLISECONDS)
     // Constant, so that pinned content, which counts as used when it is examined, is examined only once.
     const before = now() - protectedMs
     let more = true
@@ -95,11 +95,14 @@ export class Room {
     return freed
   }
 
-  /** Deletes interrupted downloads that no client has requested since. */
-  private async dropIdleFills(): Promise<number> {
+  /**
+   * Deletes interrupted downloads that have not grown since `before` (milliseconds since 1970). Returns their bytes. One
+   * that a client requests meanwhile waits until its old bytes are deleted.
+   */
+  async dropIdleFills(before: number): Promise<number> {
     const { store, fills } = this.options
     const isRunning = (id: string) => fills().some(({ upload }) => upload.id === id)
-    return await store.expire(Date.now() - IDLE_MILLISECONDS, isRunning)
+    return await store.expire(before, isRunning)
   }
 
   /** Counts received bytes, so that the cache evicts content before pushes fill the disk. */

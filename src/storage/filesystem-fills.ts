@@ -16,18 +16,39 @@ const SCOPE = ''
  */
 export function filesystemFills(data: string, uploads: FilesystemUploads): FillStore {
   const files = new UploadFiles(data)
+  /** Deletions in progress, by the ids of the uploads. */
+  const deletions = new Map<string, Promise<void>>()
+  const remove = (upload: Upload): Promise<void> => {
+    const deletion = uploads.cancel(upload).finally(() => {
+      if (deletions.get(upload.id) === deletion) deletions.delete(upload.id)
+    })
+    deletions.set(upload.id, deletion)
+    return deletion
+  }
   return {
     of: (digest, upstream): Upload => ({
       id: `${hexOf(digest)}@${upstream.replaceAll('.', '+')}${FILL_SUFFIX}`,
       scope: SCOPE,
       algorithm: algorithmOf(digest),
     }),
-    getSize: (upload) => uploads.getSize(upload),
+    async getSize(upload) {
+      await deletions.get(upload.id)?.catch(() => {})
+      return await uploads.getSize(upload)
+    },
     append: (upload, body) => uploads.append(upload, body),
     verify: (upload, digest) => uploads.verify(upload, digest),
     commit: (upload, digest, body) => uploads.commit(upload, digest, body),
-    cancel: (upload) => uploads.cancel(upload),
-    expire: (before, isKept) => uploads.expireFills(before, (name) => isKept(name + FILL_SUFFIX)),
+    cancel: remove,
+    async expire(before, isKept) {
+      let bytes = 0
+      for await (const { id: name, algorithm, size, changedAt } of files.fills()) {
+        const upload = { id: name + FILL_SUFFIX, scope: SCOPE, algorithm }
+        if (changedAt >= before || isKept(upload.id)) continue
+        await remove(upload)
+        bytes += size
+      }
+      return bytes
+    },
     read: (upload, digest) => openFirst([files.ofUpload(upload).path, blobPlace(data, digest).file], digest),
   }
 }

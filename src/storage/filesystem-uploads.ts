@@ -4,12 +4,12 @@ import type { Digest, DigestAlgorithm } from '../oci/digest.ts'
 import { ownText } from '../own-text.ts'
 import { blobPlace, blobsFolder } from './blob-place.ts'
 import type { CommittedBlob, Upload, UploadProgress, UploadStore, UploadsInProgress } from './blob-store.ts'
-import { DigesterClient, type UploadFile } from './digester-client.ts'
+import { DigesterClient } from './digester-client.ts'
 import { OpenUploads } from './open-uploads.ts'
 import { Publishers } from './publishers.ts'
 import { SlotPool } from './slot-pool.ts'
 import { Turns } from './turns.ts'
-import { type FileState, UploadFiles } from './upload-files.ts'
+import { UploadFiles } from './upload-files.ts'
 import { beganAt, UploadIds, uuidOf } from './upload-ids.ts'
 import type { UploadOptions } from './upload-options.ts'
 
@@ -108,29 +108,15 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
     for (const { upload, isBusy, hasFile } of this.open.list()) {
       if (!isBusy && !hasFile && beganAt(upload.id) < before) this.open.forget(upload.id)
     }
-    return (await this.dropIdle(this.files.all(), before)).files
-  }
-
-  /** Deletes partial blobs of upstreams that have not grown since `before`. Returns how many bytes they had. */
-  async expireFills(before: number, isKept: (name: string) => boolean): Promise<number> {
-    return (await this.dropIdle(this.files.fills(), before, ({ id }) => isKept(id))).bytes
-  }
-
-  private async dropIdle(
-    files: AsyncIterable<UploadFile & FileState>,
-    before: number,
-    keep: (file: UploadFile) => boolean = () => false,
-  ): Promise<{ files: number; bytes: number }> {
     const sessions = new Map(this.open.list().map((session) => [session.file.id, session] as const))
-    const dropped = { files: 0, bytes: 0 }
-    for await (const file of files) {
+    let dropped = 0
+    for await (const file of this.files.clients()) {
       const session = sessions.get(file.id)
-      if (file.changedAt >= before || session?.isBusy || keep(file)) continue
+      if (file.changedAt >= before || session?.isBusy) continue
       if (session) await session.cancel()
       else await this.takeDigester().drop(file)
       this.end(file.id)
-      dropped.files++
-      dropped.bytes += file.size
+      dropped++
     }
     return dropped
   }

@@ -10,7 +10,7 @@ import type { CommittedBlob, Upload } from './blob-store.ts'
 export interface FillStore {
   /** Returns the upload of a digest from the upstream of this name, whether or not it has bytes. */
   of(digest: Digest, upstream: string): Upload
-  /** Returns how many bytes it has. */
+  /** Returns how many bytes it has. Waits for a deletion in progress, so that a new fill never continues deleted bytes. */
   getSize(upload: Upload): Promise<number>
   /** Appends a body; see `UploadStore`. */
   append(upload: Upload, body: UploadBody): Promise<number>

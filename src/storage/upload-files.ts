@@ -64,9 +64,9 @@ export class UploadFiles {
     return this.walk((id) => UUID.test(id) && id > after, limit)
   }
 
-  /** Returns all files, including those of fills. */
-  all(): AsyncIterable<UploadFile & FileState> {
-    return this.walk(() => true, Number.POSITIVE_INFINITY)
+  /** Returns all files except those of fills. */
+  clients(): AsyncIterable<UploadFile & FileState> {
+    return this.walk((id) => !FILL.test(id), Number.POSITIVE_INFINITY)
   }
 
   /** Returns the files of fills. */

@@ -29,7 +29,10 @@ async function firstTurn(newest: number, crashedAt?: number) {
       jobs: { start: () => Promise.reject(new Error('no backup is configured')) },
       reserve: { check: async () => {} },
     },
-    cache: { lastUse: { flush: async () => {} }, room: { keep: async () => {} } },
+    cache: {
+      lastUse: { flush: async () => {} },
+      room: { keep: async () => {}, dropIdleFills: async () => 0 },
+    },
     collector: { run: async () => {}, removeLeftBehind: note('removeLeftBehind') },
     authenticator: { noteUse: async () => {} },
     metadata: { write: async (name, { before }) => note(name)(before).then(() => {}) },
