@@ -49,6 +49,10 @@ export interface UploadBody {
   isEager?: boolean
   /** The maximum size in bytes. Defaults to the store's own limit. */
   bytesMax?: number
+  /** How many of the stream's first bytes are left out, because the upload has them. */
+  skip?: number
+  /** Waits until the next chunk may be read, after one of this many bytes. Waiting is not a stall. */
+  pace?: (bytes: number) => Promise<void> | undefined
   /** How long the body may stall before it is abandoned. Defaults to the store's own limit. */
   stallSecondsMax?: number
   /** Called with each part written to the file. Its memory is reused afterwards. */

@@ -10,7 +10,6 @@ import { isDiskFull, isWorthAnother, pauseBefore } from './fill-failures.ts'
 import type { FillOrder } from './fill-order.ts'
 import { FollowedFile } from './followed-file.ts'
 import type { Pace } from './pace.ts'
-import { withoutFirst } from './stream-rest.ts'
 import type { FetchedBlob, Upstream } from './upstream.ts'
 import { UpstreamError } from './upstream-error.ts'
 
@@ -175,7 +174,12 @@ export class Fill {
     const { signal } = this
     const { digest, size, upstream, repository } = this.order
     const give = await this.context.takePlace(upstream)
-    let timer = setTimeout(give, PLACE_MILLISECONDS)
+    let timer: Timer | undefined
+    const awaitBytes = () => {
+      clearTimeout(timer)
+      timer = setTimeout(give, PLACE_MILLISECONDS)
+    }
+    awaitBytes()
     let stream: FetchedBlob['stream'] | undefined
     try {
       const answer = await upstream.getBlob(repository, digest, this.file.size, { deadlineMs, avoid, signal })
@@ -187,11 +191,11 @@ export class Fill {
         )
       }
       this.hasBegun = true
-      if (answer.from < this.file.size) stream = withoutFirst(answer.stream, this.file.size)
       this.begin.resolve()
       await store.append(this.upload, {
         stream,
         offset: this.file.size,
+        skip: this.file.size - answer.from,
         bytesMax: size - this.file.size,
         stallSecondsMax,
         isEager: true,
@@ -199,8 +203,12 @@ export class Fill {
         onWritten: (part) => {
           this.file.append(part)
           onReceived(upstream.name, part.length)
-          clearTimeout(timer)
-          timer = setTimeout(give, PLACE_MILLISECONDS)
+        },
+        pace: (bytes) => {
+          awaitBytes()
+          const turn = answer.take(bytes, signal)
+          if (turn !== undefined) clearTimeout(timer)
+          return turn?.finally(awaitBytes)
         },
       })
     } catch (error) {

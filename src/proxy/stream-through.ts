@@ -5,7 +5,7 @@ import type { ByteRange } from '../oci/range.ts'
 import type { FillOrder } from './fill-order.ts'
 import { inTime } from './in-time.ts'
 import type { Pace } from './pace.ts'
-import type { Upstream } from './upstream.ts'
+import type { FetchedBlob, Upstream } from './upstream.ts'
 import { UpstreamError } from './upstream-error.ts'
 
 /** How many retries without progress there are, and the pauses between them. */
@@ -42,9 +42,8 @@ export async function streamThrough(
 }
 
 /** A response whose first bytes have arrived. Before that, the client gets no status line. */
-interface Opened {
+interface Opened extends Pick<FetchedBlob, 'from' | 'take'> {
   reader: Reader
-  from: number
   first: Uint8Array | undefined
 }
 
@@ -66,7 +65,7 @@ async function open(
   const leftMs = withinMs - (performance.now() - began)
   const { value } = await readInTime(reader, Math.min(stallSecondsMax * 1000, leftMs), upstream)
   if (value === undefined && from < size) throw brokenOff(upstream)
-  return { reader, from: answer.from, first: value }
+  return { reader, from: answer.from, take: answer.take, first: value }
 }
 
 class Passage {
@@ -107,7 +106,7 @@ class Passage {
   }
 
   /** Forwards one response to its end. Returns false if the client has disconnected. */
-  private async pass({ reader, from, first }: Opened, sink: ByteSink): Promise<boolean> {
+  private async pass({ reader, from, first, take }: Opened, sink: ByteSink): Promise<boolean> {
     const { pace, stallSecondsMax } = this.options
     const { upstream } = this.order
     let skipped = this.at - from
@@ -115,6 +114,7 @@ class Passage {
     try {
       for (;;) {
         if (value === undefined) return true
+        await take(value.length)
         await pace.take(value.length)
         const fresh = value.subarray(Math.min(skipped, value.length))
         skipped -= value.length - fresh.length

@@ -46,6 +46,8 @@ export interface FetchedBlob {
   from: number
   /** The size of the whole blob in bytes, if the upstream reports it. */
   total: number | undefined
+  /** Waits until received bytes are within the upstream's rate. Call it for each chunk, before the next one is read. */
+  take(bytes: number, signal?: AbortSignal): Promise<void> | undefined
 }
 
 /** The remaining pulls that Docker Hub reports (RateLimit-Limit, RateLimit-Remaining). */
@@ -77,7 +79,7 @@ export class Upstream {
     this.settings = settings
     this.options = options
     this.places = new Places(settings.connections)
-    this.rate = new Rate(settings.bytesPerSecond, options.monotonic)
+    this.rate = new Rate(settings.bytesPerSecond, options)
     this.allowed = settings.repositories.map((pattern) => parseRepositoryPattern(pattern))
     const onAnswer = (headers: Headers) => this.notePullsLeft(headers)
     this.endpoints = new Endpoints(settings, { ...options, onAnswer })
@@ -162,7 +164,7 @@ export class Upstream {
     })
   }
 
-  /** Opens a blob at an offset. The caller reads the stream, and must detect stalls. */
+  /** Opens a blob at an offset. The caller reads the stream, keeps to the rate, and must detect stalls. */
   async getBlob(
     repository: RepositoryName,
     digest: Digest,
@@ -177,7 +179,7 @@ export class Upstream {
       const part =
         response.status === 206 ? partOf(response.headers) : { from: 0, total: lengthOf(response.headers) }
       if (part !== undefined && (part.from === 0 || part.from === from))
-        return { ...part, stream: this.rate.slow(stream) }
+        return { ...part, stream, take: (...args) => this.rate.take(...args) }
       stream.cancel().catch(() => {})
       throw new UpstreamError('wrong', `${this.name} sent another range of ${digest} than was requested`)
     })

@@ -60,9 +60,7 @@ async function readBody(body: UploadBody, sender: SlotSender, options: AppendOpt
   const turn = options.turns.begin(body.length, body.client)
   try {
     await turn.take()
-    const { stream } = body
-    if (stream === null) return
-    await readStream(stream, turn, body.ownsChunks === true, sender, options)
+    if (body.stream !== null) await readStream(body.stream, body, turn, sender, options)
   } finally {
     turn.end()
   }
@@ -70,14 +68,14 @@ async function readBody(body: UploadBody, sender: SlotSender, options: AppendOpt
 
 async function readStream(
   stream: ReadableStream<Uint8Array>,
+  { ownsChunks, pace, skip = 0 }: UploadBody,
   turn: Turn,
-  ownsChunks: boolean,
   sender: SlotSender,
   options: AppendOptions,
 ): Promise<void> {
   const reader = stream.getReader()
   const watch = watchBody(reader, turn, options.stallSecondsMax)
-  let left = options.bytesMax
+  let [left, skipped] = [options.bytesMax, skip]
   try {
     for (;;) {
       await turn.take()
@@ -85,10 +83,13 @@ async function readStream(
       const { done, value } = await reader.read()
       watch.came()
       if (done) break
+      await pace?.(value.length)
       turn.came(value.length)
-      left -= value.length
+      const rest = value.subarray(Math.min(skipped, value.length))
+      skipped -= value.length - rest.length
+      left -= rest.length
       if (left < 0) throw tooLarge()
-      await sender.add(value)
+      if (rest.length > 0) await sender.add(rest)
       if (ownsChunks) freeChunk(value)
     }
     watch.check()
