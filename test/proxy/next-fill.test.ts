@@ -32,6 +32,7 @@ test('cache: a blob that is evicted right after its download can be downloaded a
       stream: new Blob([bytes.subarray(from)]).stream(),
       from,
       total: SIZE,
+      take: () => undefined,
     }),
   } as unknown as Upstream
   const order: FillOrder = {
