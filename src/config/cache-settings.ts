@@ -4,7 +4,7 @@ import { boolean, integer, TiB } from './setting.ts'
 /** The settings of the cache of other registries. */
 export const CACHE_SETTINGS = Type.Object(
   {
-    bytesMax: integer(0, 1024 * TiB, 0, 'The most bytes of cached blobs; 0: no limit but the disk'),
+    bytesMax: integer(0, 1024 * TiB, 0, 'The most bytes of cached content; 0: no limit but the disk'),
     freeBytesMin: Type.Optional(
       Type.Integer({
         minimum: 0,

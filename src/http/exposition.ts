@@ -197,7 +197,7 @@ function describeCache({ metrics, content }: ExpositionSources, counter: Describ
       }
     },
   )
-  gauge('cay_cache_bytes', 'Bytes of cached blobs that can be evicted.', [], () => [
+  gauge('cay_cache_bytes', 'Bytes of cached blobs and manifests that can be evicted.', [], () => [
     [{}, content.cache.totals().bytes],
   ])
   gauge('cay_cache_fills', 'Blob downloads from upstreams in progress.', [], () => [

@@ -71,6 +71,7 @@ const TOTALS: Record<string, string> = {
   'blob.bytes': 'select coalesce(sum(size), 0) from blob',
   'cache.count': 'select count(*) from blob where is_cached',
   'cache.bytes': 'select coalesce(sum(size), 0) from blob where is_cached',
+  'cache.manifest_bytes': 'select coalesce(sum(size), 0) from manifest where used_at is not null',
 }
 
 /** Now, in milliseconds since 1970, in SQL. */

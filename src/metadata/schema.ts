@@ -210,7 +210,8 @@ export const convertedManifest = sqliteTable(
 
 /**
  * Single values of the database: the last version that was reserved (`version`, see `versions.ts`), and sums that triggers
- * update with every change, because they would be slow to count (`blob.count`, `blob.bytes`, `cache.count`, `cache.bytes`).
+ * update with every change, because they would be slow to count (`blob.count`, `blob.bytes`,
+ * `cache.count`, `cache.bytes`, `cache.manifest_bytes`).
  */
 export const total = sqliteTable('total', {
   name: text('name').primaryKey(),

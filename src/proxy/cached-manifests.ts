@@ -32,7 +32,7 @@ export interface CachedManifestsOptions {
   metadata: Metadata
   upstreams: UpstreamSet
   lastUse: LastUse
-  room: Pick<Room, 'removeBytes'>
+  room: Pick<Room, 'prepare' | 'removeBytes'>
   now: () => number
   monotonic: () => number
   manifestBytesMax: number
@@ -209,6 +209,7 @@ export class CachedManifests implements Manifests {
     }
     const { bytes } = fetched
     const labels = await this.options.labels.of(repository, parsed, bytes)
+    await this.options.room.prepare(bytes.length)
     const at = now()
     await metadata.write(
       'cacheManifest',

@@ -35,7 +35,7 @@ export interface RoomOptions {
   lastUse: LastUse
   log: Logger
   now: () => number
-  /** The maximum bytes of cached blobs; 0 for no limit but the disk. */
+  /** The maximum bytes of cached content; 0 for no limit but the disk. */
   bytesMax: number
   /** The bytes of the volume that the cache leaves free; undefined for a share of the volume. */
   freeBytesMin: number | undefined
@@ -71,6 +71,13 @@ export class Room {
     return mine
   }
 
+  /** Evicts what must go before this many bytes that are not a fill's are stored. They are stored in any case. */
+  async prepare(bytes: number): Promise<void> {
+    const mine = this.turn.then(() => this.make(bytes))
+    this.turn = mine.catch(() => {})
+    await mine
+  }
+
   /**
    * Evicts until the given bytes are freed, or nothing is left to evict. Returns how many were freed.
    *
@@ -88,9 +95,8 @@ export class Room {
       const evicted = await metadata.write('evict', call)
       more = evicted.more
       await this.removeBytes(evicted.blobs)
-      const sum = evicted.blobs.reduce((total, { size }) => total + size, 0)
-      freed += sum
-      onEvicted(sum)
+      freed += evicted.bytes
+      onEvicted(evicted.bytes)
     }
     return freed
   }

@@ -1,4 +1,7 @@
+import { Database } from 'bun:sqlite'
 import { expect, test } from 'bun:test'
+import { copyFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import type { Metadata } from '../../src/metadata/metadata.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
@@ -48,6 +51,8 @@ function cache(metadata: Metadata) {
   }
 }
 
+const NOTHING = { bytes: 0, manifestBytes: 0, blobs: 0 }
+
 const isHere = (metadata: Metadata, repository: string, { digest }: Named) =>
   metadata.manifests.findByDigest(nameOf(repository), parseDigest(digest)) !== undefined
 
@@ -75,12 +80,15 @@ test('eviction: the least recently used image is evicted with the blobs that onl
     await write.manifest('library/a', first, '1')
     await write.manifest('library/a', second, '2')
     for (const blob of [config, shared, own, other]) await write.blob('library/a', blob)
-    expect(metadata.cache.totals()).toEqual({ bytes: 11_110, blobs: 4 })
+    const manifestBytes = first.bytes.length + second.bytes.length
+    expect(metadata.cache.totals()).toEqual({ bytes: 11_110 + manifestBytes, manifestBytes, blobs: 4 })
     const evicted = await write.evict(1)
+    expect(evicted.bytes).toBe(1000 + first.bytes.length)
     expect(evicted.blobs).toEqual([{ digest: parseDigest(own.digest), size: 1000 }])
     expect(isHere(metadata, 'library/a', first)).toBe(false)
     expect(isHere(metadata, 'library/a', second)).toBe(true)
-    expect(metadata.cache.totals()).toEqual({ bytes: 10_110, blobs: 3 })
+    const left = second.bytes.length
+    expect(metadata.cache.totals()).toEqual({ bytes: 10_110 + left, manifestBytes: left, blobs: 3 })
     await metadata.write('touchCached', {
       uses: [
         { repository: nameOf('library/a'), digest: parseDigest(other.digest), isBlob: true, at: AT + 1000 },
@@ -88,7 +96,7 @@ test('eviction: the least recently used image is evicted with the blobs that onl
     })
     expect((await write.evict(1, AT + 1000)).manifests).toBe(0)
     expect((await write.evict(1, AT + 1001)).manifests).toBe(1)
-    expect(metadata.cache.totals()).toEqual({ bytes: 0, blobs: 0 })
+    expect(metadata.cache.totals()).toEqual(NOTHING)
     expect(metadata.repositories.find(nameOf('library/a'))).toBeUndefined()
   }))
 
@@ -102,7 +110,7 @@ test('eviction: pushed or mounted content is kept, even if it was cached first',
     await write.blob('library/a', layer)
     for (const blob of [config, layer]) await metadata.write(...link('mine', blob))
     await metadata.write(...put('mine', image, ['1']))
-    expect(metadata.cache.totals()).toEqual({ bytes: 0, blobs: 0 })
+    expect(metadata.cache.totals()).toMatchObject({ bytes: image.bytes.length, blobs: 0 })
     const evicted = await write.evict(1e9)
     expect(evicted).toMatchObject({ manifests: 1, blobs: [] })
     expect(metadata.blobs.findSize(parseRepositoryName('mine'), parseDigest(layer.digest))).toBe(5000)
@@ -138,7 +146,7 @@ test('eviction: an index is evicted with its last stored image, and unreferenced
     for (const blob of [loose, config, layer]) await write.blob('library/a', blob)
     expect((await write.evict(1)).blobs).toEqual([{ digest: parseDigest(loose.digest), size: 70 }])
     expect(await write.evict(1)).toMatchObject({ manifests: 2 })
-    expect(metadata.cache.totals()).toEqual({ bytes: 0, blobs: 0 })
+    expect(metadata.cache.totals()).toEqual(NOTHING)
   }))
 
 test('eviction: no image is evicted while there are unreferenced blobs, however many', () =>
@@ -152,7 +160,7 @@ test('eviction: no image is evicted while there are unreferenced blobs, however 
       expect(evicted.manifests > 0 && metadata.cache.totals().blobs > 0).toBe(false)
       more = evicted.more
     }
-    expect(metadata.cache.totals()).toEqual({ bytes: 0, blobs: 0 })
+    expect(metadata.cache.totals()).toEqual(NOTHING)
     expect(isHere(metadata, 'library/a', image)).toBe(false)
   }))
 
@@ -253,5 +261,36 @@ test('cache: who can lend a blob is looked up among its first thousand links', a
   expect(holders(parseDigest(near.digest)).map(({ upstream }) => upstream)).toEqual([undefined, UPSTREAM])
   expect(findLender(UPSTREAM, parseDigest(far.digest))).toBeUndefined()
   expect(holders(parseDigest(far.digest)).map(({ upstream }) => upstream)).toEqual([undefined])
+  await metadata.close()
+})
+
+test('cache: manifests of another repository with the same bytes count there, too, and until they are pushed', () =>
+  withMetadata(async (metadata) => {
+    const write = cache(metadata)
+    const config = randomBlob(10)
+    const image = imageManifest(config, [])
+    const size = image.bytes.length
+    await write.manifest('library/a', image)
+    await write.manifest('library/b', image)
+    expect(metadata.cache.totals().manifestBytes).toBe(2 * size)
+    await metadata.write(...link('docker.io/library/b', config))
+    await metadata.write(...put('docker.io/library/b', image, ['1']))
+    expect(metadata.cache.totals().manifestBytes).toBe(size)
+    expect((await write.evict(1)).bytes).toBe(size)
+    expect(metadata.cache.totals()).toEqual(NOTHING)
+  }))
+
+test('migrations: the bytes of manifests that an older version cached count', async () => {
+  await using folder = await temporaryFolder('cache')
+  const path = join(folder.path, 'cay.db')
+  await copyFile(join(import.meta.dir, '../fixtures/data-0025/cay.db'), path)
+  const old = new Database(path)
+  old.run('update manifest set used_at = 1 where repository_id = 1')
+  const sum = old.query<{ bytes: number }, []>('select sum(size) as bytes from manifest where used_at = 1')
+  const { bytes } = sum.get() ?? { bytes: 0 }
+  old.close()
+  const metadata = await open(folder.path)
+  expect(bytes).toBeGreaterThan(0)
+  expect(metadata.cache.totals().manifestBytes).toBe(bytes)
   await metadata.close()
 })

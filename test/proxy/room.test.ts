@@ -166,11 +166,32 @@ test('cache: a lower cap after a restart takes effect at once, before the first 
     await cache.get(`manifests/${tag}`)
     await (await cache.get(`blobs/${layer.digest}`)).bytes()
   }
-  await until(async () => (await cached()) === 600_000)
+  const full = async () => (await cached()) > 600_000
+  await until(full)
   now += 60_000
   await cache.restart({ cache: 'bytes-max = 400_000' })
-  await until(async () => (await cached()) === 300_000)
+  await until(async () => !(await full()))
+  expect(await cached()).toBeGreaterThan(300_000)
   expect((await cache.get('manifests/2')).status).toBe(200)
+})
+
+test('cache: manifests count, and the oldest are evicted before another one is stored', async () => {
+  await using world = await startSmall()
+  const { cache } = world
+  const shown = async () => await (await cache.server.fetch('/api/v1/cache')).json()
+  const large = (tag: string) => {
+    const config = randomBlob(10)
+    cache.fake.putBlob('library/app', config)
+    const manifest = imageManifest(config, [], { annotations: { filler: '-'.repeat(300_000) } })
+    cache.fake.putManifest('library/app', tag, manifest)
+    return manifest.bytes.length
+  }
+  const sizes = ['1', '2', '3', '4'].map(large)
+  for (const tag of ['1', '2', '3', '1', '4']) await world.pull(tag)
+  const manifestBytes = sizes.reduce((sum, size) => sum + size, 0) - (sizes[1] ?? 0)
+  expect(await shown()).toMatchObject({ manifestCount: 3, manifestBytes, bytes: manifestBytes + 30 })
+  for (const tag of ['1', '3', '4']) await cache.get(`manifests/${tag}`)
+  expect(cache.fake.requests(/^GET .*manifests/).length).toBe(4)
 })
 
 test('cache: a blob that is linked while the room is measured counts', async () => {

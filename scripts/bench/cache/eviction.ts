@@ -104,7 +104,9 @@ async function markAsCached(data: string): Promise<{ bytes: number; images: numb
   const oldest = database.query('SELECT lower(hex(digest)) AS hex, size FROM blob ORDER BY id LIMIT ?')
   for (const { hex, size } of oldest.all(pulls * evicted * 2.2) as { hex: string; size: number }[])
     await Bun.write(join(data, 'blobs', 'sha256', hex.slice(0, 2), hex), new Uint8Array(size))
-  const sum = database.query("SELECT value FROM total WHERE name = 'cache.bytes'").get() as { value: number }
+  const sum = database
+    .query("SELECT sum(value) AS value FROM total WHERE name IN ('cache.bytes', 'cache.manifest_bytes')")
+    .get() as { value: number }
   const images = database.query('SELECT count(*) AS value FROM manifest').get() as { value: number }
   return { bytes: sum.value, images: images.value }
 }

@@ -23,8 +23,9 @@ export const cache: Noun = {
       summary: 'Show how much is cached',
       run: ({ client }) =>
         card(client, '/cache', [
-          field('Size of blobs', 'bytes', formatBytes),
+          field('Size', 'bytes', formatBytes),
           field('Limit', 'bytesMax', formatBytes),
+          field('Size of manifests', 'manifestBytes', formatBytes),
           field('Blobs', 'blobCount', formatCount),
           field('Manifests', 'manifestCount', formatCount),
           field('Downloads', 'downloadCount', formatCount),

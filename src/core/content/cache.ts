@@ -10,6 +10,7 @@ import { type PageQuery, readPage } from '../page.ts'
 /** What is known of the cache at once. Sizes are in bytes. */
 export interface CacheTotals {
   bytes: number
+  manifestBytes: number
   blobs: number
   /** 0 for no limit but the disk. */
   bytesMax: number

@@ -15,16 +15,25 @@ const NAMING_MAX = 8
  */
 const LINKS_MAX = 1000
 
+/** How much is stored that may be evicted. */
+export interface CachedTotals {
+  /** The bytes of blobs and manifests. */
+  bytes: number
+  /** The bytes of manifests, counted in each repository that has them. */
+  manifestBytes: number
+  /** The number of blobs. */
+  blobs: number
+}
+
 /** Reads of cached content. */
 export function cacheReads(db: Db, total: ReadTotal) {
   const { check, naming } = statements(db)
   const { lender, holders } = holderStatements(db)
   return {
-    /** Returns the count and the total bytes of blobs that may be evicted. */
-    totals: (): { bytes: number; blobs: number } => ({
-      bytes: total('cache.bytes'),
-      blobs: total('cache.count'),
-    }),
+    totals: (): CachedTotals => {
+      const manifestBytes = total('cache.manifest_bytes')
+      return { bytes: total('cache.bytes') + manifestBytes, manifestBytes, blobs: total('cache.count') }
+    },
 
     /** Returns where a tag points, and when its upstream last confirmed it; null for a pushed one. */
     findTag(name: RepositoryName, tagName: Tag): { digest: Digest; checkedAt: number | null } | undefined {

@@ -13,7 +13,7 @@ import { within } from '../part-time.ts'
 import { manifestReference } from '../schema.ts'
 import { bytes, number, statement } from '../statement.ts'
 import { checkVersion } from '../versions.ts'
-import type { Evicted, Evictions } from './eviction.ts'
+import { addRemoved, type Evicted, type Evictions, nothingEvicted } from './eviction.ts'
 
 /** How many manifests and links of a repository one write removes. */
 const ROWS_MAX = 200
@@ -51,13 +51,13 @@ export function cacheDeletionWrites(db: Db, parts: Parts) {
         check(repositoryId, reference.tag, call)
         const gone = evictTag(repositoryId, reference.tag, call)
         if (gone === undefined) throw unknown()
-        return { stale: 'content', ...gone, more: false }
+        return addRemoved(nothingEvicted(), gone)
       }
       const found = findManifest(repositoryId, digestToBytes(reference.digest))
       const row = found && candidates.byId.get({ id: found.id })
       if (row === undefined) throw unknown()
       checkVersion(`the manifest ${reference.digest}`, found?.version, call.condition)
-      return { stale: 'content', ...evictOne(row, { at, before: at, caller }), more: false }
+      return addRemoved(nothingEvicted(), evictOne(row, { at, before: at, caller }))
     },
 
     /**
@@ -69,16 +69,14 @@ export function cacheDeletionWrites(db: Db, parts: Parts) {
       checkVersion(`the repository ${repository}`, found?.version, condition)
       if (found === undefined) throw registryError('NAME_UNKNOWN', `there is no repository ${repository}`)
       const asked = { repositoryId: found.id, limit: ROWS_MAX }
-      const evicted: Evicted = { stale: 'content', manifests: 0, blobs: [], more: false }
+      const evicted = nothingEvicted()
       const rows = candidates.inRepository.all(asked)
       const taken = within(rows, (row) => {
         if (!candidates.isThere(row.id)) return
-        const gone = evictOne(row, { at, before: at, caller })
-        evicted.manifests += gone.manifests
-        evicted.blobs.push(...gone.blobs)
+        addRemoved(evicted, evictOne(row, { at, before: at, caller }))
       })
       const links = taken < rows.length ? [] : candidates.linksOf.all(asked)
-      const dropped = within(links, (link) => evicted.blobs.push(...drop(link)))
+      const dropped = within(links, (link) => addRemoved(evicted, { blobs: drop(link) }))
       const isPart = taken < rows.length || dropped < links.length || rows.length + links.length >= ROWS_MAX
       evicted.more = isPart && find(repository) !== undefined
       if (evicted.more) return evicted
@@ -90,7 +88,7 @@ export function cacheDeletionWrites(db: Db, parts: Parts) {
     /** Removes the link of a cached blob whose bytes are missing. */
     unlinkCached({ repository, digest }: { repository: RepositoryName; digest: Digest }): Evicted {
       const link = candidates.link.get({ name: repository, digest: digestToBytes(digest) })
-      return { stale: 'content', manifests: 0, blobs: link === undefined ? [] : drop(link), more: false }
+      return addRemoved(nothingEvicted(), { blobs: link === undefined ? [] : drop(link) })
     },
   }
 }
@@ -118,7 +116,7 @@ function tagEvictions(db: Db, { recordEvent, tags, evictOne, candidates }: Evict
     tags.remove(repositoryId, tag, found, { caller, at, act: 'cache.evict' })
     recordEvent({ type: 'cache.evict', repository, tag }, caller, at)
     const row = candidates.byId.get({ id: found.manifestId })
-    if (row === undefined || isNamed(row)) return { manifests: 0, blobs: [] }
+    if (row === undefined || isNamed(row)) return { blobs: [] }
     return evictOne(row, { at, before: at, caller })
   }
 }

@@ -19,6 +19,8 @@ export interface Evicted {
   stale: 'content'
   manifests: number
   blobs: { digest: Digest; size: number }[]
+  /** The bytes of these manifests and blobs. */
+  bytes: number
   /** Whether more may be evicted. */
   more: boolean
 }
@@ -27,7 +29,7 @@ export interface EvictionCall {
   at: number
   /** Content that was used since then stays. */
   before: number
-  /** How many bytes of blobs to free. */
+  /** How many bytes of blobs and manifests to free. */
   bytes: number
   /** How many rows are examined. */
   limit: number
@@ -69,28 +71,40 @@ export function evictionWrites({ drop, pins, evictOne, candidates }: Evictions) 
      * elsewhere.
      */
     evict({ at, before, bytes, limit }: EvictionCall): Evicted {
-      const evicted: Evicted = { stale: 'content', manifests: 0, blobs: [], more: false }
-      let left = bytes
-      const free = (blobs: Evicted['blobs']) => {
-        evicted.blobs.push(...blobs)
-        left -= blobs.reduce((sum, { size }) => sum + size, 0)
-      }
+      const evicted = nothingEvicted()
+      const isShort = () => evicted.bytes < bytes
       const loose = candidates.loose.all({ before, limit })
-      const dropped = within(loose, (link) => left > 0 && free(drop(link)))
+      const dropped = within(loose, (link) => isShort() && addRemoved(evicted, { blobs: drop(link) }))
       const hasMoreLoose = dropped < loose.length || loose.length === limit
-      const oldest = left > 0 && !hasMoreLoose ? candidates.oldest.all({ before, limit }) : []
+      const oldest = isShort() && !hasMoreLoose ? candidates.oldest.all({ before, limit }) : []
       const taken = within(oldest, (row) => {
-        if (left <= 0 || !candidates.isThere(row.id)) return
+        if (!isShort() || !candidates.isThere(row.id)) return
         // A pinned one counts as used, so that the next call examines others.
         if (pins.isPinned(row)) return candidates.use.run({ id: row.id, at: Math.max(at, before) })
-        const gone = evictOne(row, { at, before, caller: SYSTEM })
-        evicted.manifests += gone.manifests
-        free(gone.blobs)
+        addRemoved(evicted, evictOne(row, { at, before, caller: SYSTEM }))
       })
       evicted.more = hasMoreLoose || taken < oldest.length || oldest.length === limit
       return evicted
     },
   }
+}
+
+/** What was removed with one row. */
+interface Removed extends Pick<Evicted, 'blobs'> {
+  manifests?: number
+  manifestBytes?: number
+}
+
+export function nothingEvicted(): Evicted {
+  return { stale: 'content', manifests: 0, blobs: [], bytes: 0, more: false }
+}
+
+/** Adds what was removed to an eviction, and returns it. */
+export function addRemoved(evicted: Evicted, { blobs, manifests = 0, manifestBytes = 0 }: Removed): Evicted {
+  evicted.manifests += manifests
+  evicted.blobs.push(...blobs)
+  evicted.bytes += blobs.reduce((sum, { size }) => sum + size, manifestBytes)
+  return evicted
 }
 
 /**
@@ -105,7 +119,7 @@ function victims(db: Db, { recordEvent, rows, tags, reach, purge: { remove }, dr
   ) => {
     const blobs: Evicted['blobs'] = []
     const queue = [first]
-    let manifests = 0
+    let [manifests, manifestBytes] = [0, 0]
     for (let row = queue.pop(); row !== undefined; row = queue.pop()) {
       const { repositoryId, digest } = row
       const name = row.repository as RepositoryName
@@ -120,10 +134,11 @@ function victims(db: Db, { recordEvent, rows, tags, reach, purge: { remove }, dr
       for (const link of links) blobs.push(...drop(link))
       recordEvent({ type: 'cache.evict', repository: name, digest: digestFromBytes(digest) }, caller, at)
       manifests++
+      manifestBytes += row.size
       queue.push(...emptyIndexes.all({ digest, repositoryId, before }))
     }
     removeRepository.run({ repositoryId: first.repositoryId })
-    return { manifests, blobs }
+    return { manifests, manifestBytes, blobs }
   }
   return { evictOne, removeRepository: (id: number) => removeRepository.run({ repositoryId: id }) }
 }

@@ -11,6 +11,7 @@ type TotalName =
   | 'blob.bytes'
   | 'cache.count'
   | 'cache.bytes'
+  | 'cache.manifest_bytes'
   | 'labels.unread'
   | 'pulls.since'
   | 'quota.counted'

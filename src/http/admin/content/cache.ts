@@ -18,7 +18,11 @@ import {
 
 const CacheModel = t.Object(
   {
-    bytes: Bytes,
+    bytes: integer({ minimum: 0, description: 'Bytes of blobs and manifests' }),
+    manifestBytes: integer({
+      minimum: 0,
+      description: 'Bytes of manifests, counted in each repository that has them',
+    }),
     bytesMax: t.Optional(
       integer({ minimum: 0, description: 'The limit, in bytes; absent if there is none' }),
     ),
@@ -164,10 +168,11 @@ export function cache(context: AdminContext) {
     )
 }
 
-function toCache({ bytes, bytesMax: limit, blobs, manifests, fills, use }: CacheState) {
+function toCache({ bytes, manifestBytes, bytesMax: limit, blobs, manifests, fills, use }: CacheState) {
   const { requests: requestCount, hits: hitCount, hitBytes, downloadedBytes } = use
   return omitAbsent({
     bytes,
+    manifestBytes,
     bytesMax: limit === 0 ? undefined : limit,
     blobCount: blobs,
     manifestCount: manifests,
