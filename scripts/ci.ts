@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { bringTools, type ToolName } from './toolchain.ts'
+import { bringTools, type ToolName } from './toolchain/toolchain.ts'
 
 /** A step of the CI run. */
 interface Step {

@@ -4,7 +4,7 @@ import { startBasicProxy } from './lib/basic-proxy.ts'
 import { whileTrusting } from './lib/host-trust.ts'
 import { startServer } from './lib/server.ts'
 import { temporaryFolder } from './lib/temporary-folder.ts'
-import { bringTools } from './toolchain.ts'
+import { bringTools } from './toolchain/toolchain.ts'
 
 const outputLengthMax = 6000
 

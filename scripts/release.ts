@@ -13,7 +13,7 @@ import { buildRpm } from './packaging/rpm.ts'
 import { sbomOf } from './packaging/sbom.ts'
 import { sourceSeconds } from './packaging/source-time.ts'
 import { tarOf } from './packaging/tar.ts'
-import { bringTools } from './toolchain.ts'
+import { bringTools } from './toolchain/toolchain.ts'
 
 const sums = join(releaseFolder, 'SHA256SUMS')
 

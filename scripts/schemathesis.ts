@@ -4,7 +4,7 @@ import { makeImage } from './lib/image.ts'
 import { Registry } from './lib/registry.ts'
 import { type Server, startServer } from './lib/server.ts'
 import { temporaryFolder } from './lib/temporary-folder.ts'
-import { bringTools } from './toolchain.ts'
+import { bringTools } from './toolchain/toolchain.ts'
 
 /** The seed, so that every run generates the same cases. */
 const seed = 1

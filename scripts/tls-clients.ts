@@ -8,7 +8,7 @@ import { runCommand } from './lib/command.ts'
 import { whileTrusting } from './lib/host-trust.ts'
 import { startServer } from './lib/server.ts'
 import { temporaryFolder } from './lib/temporary-folder.ts'
-import { bringTools } from './toolchain.ts'
+import { bringTools } from './toolchain/toolchain.ts'
 
 /**
  * Docker and others do not verify registries on 127.0.0.1 and ::1. So clients use this address, which is never routed

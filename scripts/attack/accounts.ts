@@ -1,4 +1,4 @@
-import { requestLoad } from '../bench/request-load.ts'
+import { requestLoad } from '../bench/lib/request-load.ts'
 import { sha256 } from '../lib/image.ts'
 import { type AttackCase, longestLivez, type Measured, millisecondsOf } from './case.ts'
 import { ATTACKER, CHECKER, LAYER, PASSWORD, pushImage, type Target } from './target.ts'

@@ -1,4 +1,4 @@
-import { requestLoad } from '../bench/request-load.ts'
+import { requestLoad } from '../bench/lib/request-load.ts'
 import { sha256 } from '../lib/image.ts'
 import { imageManifest, manifestMediaType } from '../lib/registry.ts'
 import { type AttackCase, longestLivez } from './case.ts'

@@ -1,10 +1,10 @@
 import { processUsage } from '../lib/process-usage.ts'
 import { Registry } from '../lib/registry.ts'
 import { startServer } from '../lib/server.ts'
-import type { Bench, Case, Target } from './case.ts'
-import { inTurns, observe, type Row } from './measurement.ts'
+import type { Bench, Case, Target } from './lib/case.ts'
+import { inTurns, observe, type Row } from './lib/measurement.ts'
+import { requestLoad } from './lib/request-load.ts'
 import { imageOf, type Target as Peer, publishImage } from './push.ts'
-import { requestLoad } from './request-load.ts'
 
 const connections = 32
 const smallBytes = 1024

@@ -5,12 +5,12 @@ import { registryConfig } from '../lib/peers.ts'
 import { Registry } from '../lib/registry.ts'
 import { startServer } from '../lib/server.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
-import { absolute, type Bench, type Case, relative } from './case.ts'
-import { fillMetadata } from './filled-metadata.ts'
-import type { Row } from './measurement.ts'
+import { absolute, type Bench, type Case, relative } from './lib/case.ts'
+import { fillMetadata } from './lib/filled-metadata.ts'
+import type { Row } from './lib/measurement.ts'
+import { bytesOf } from './lib/random-file.ts'
+import { layImages } from './lib/registry-layout.ts'
 import { imageOf } from './push.ts'
-import { bytesOf } from './random-file.ts'
-import { layImages } from './registry-layout.ts'
 
 const garbage = 100
 const images = 10_000

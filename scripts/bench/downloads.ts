@@ -1,12 +1,12 @@
 import { type Peer, registriesOf, startPeers } from '../lib/peers.ts'
 import { loopbackBytes } from '../lib/process-usage.ts'
-import { type Bench, type Case, parallel, relative, sized } from './case.ts'
 import { downloadDuring, downloadMany, downloadOne } from './download.ts'
-import { inTurns, type Measurement, observe, type Row } from './measurement.ts'
-import { median, percentile } from './percentiles.ts'
+import { type Bench, type Case, parallel, relative, sized } from './lib/case.ts'
+import { inTurns, type Measurement, observe, type Row } from './lib/measurement.ts'
+import { median, percentile } from './lib/percentiles.ts'
+import type { Piece } from './lib/random-file.ts'
+import { requestLoad } from './lib/request-load.ts'
 import { imageOf, publishBlob, publishImage } from './push.ts'
-import type { Piece } from './random-file.ts'
-import { requestLoad } from './request-load.ts'
 
 const downloadsAtOnce = 4
 const requestConnections = 4

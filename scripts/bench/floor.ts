@@ -1,6 +1,6 @@
 import { closeSync, fdatasyncSync, openSync, readSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Piece } from './random-file.ts'
+import type { Piece } from './lib/random-file.ts'
 
 const chunkBytes = 1024 * 1024
 

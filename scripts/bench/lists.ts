@@ -1,9 +1,9 @@
 import { startPeer } from '../lib/peers.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
-import { absolute, type Bench, type Case } from './case.ts'
-import { fillMetadata } from './filled-metadata.ts'
-import { inTurns, observe, type Row } from './measurement.ts'
-import { requestLoad } from './request-load.ts'
+import { absolute, type Bench, type Case } from './lib/case.ts'
+import { fillMetadata } from './lib/filled-metadata.ts'
+import { inTurns, observe, type Row } from './lib/measurement.ts'
+import { requestLoad } from './lib/request-load.ts'
 
 const connections = 2
 const millisecondsMax = 20

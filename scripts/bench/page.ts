@@ -2,10 +2,10 @@ import type { Page } from 'playwright-core'
 import { startPeer } from '../lib/peers.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
 import { launch } from '../page/browser.ts'
-import { absolute, type Bench, type Case } from './case.ts'
-import { fillMetadata } from './filled-metadata.ts'
+import { absolute, type Bench, type Case } from './lib/case.ts'
+import { fillMetadata } from './lib/filled-metadata.ts'
+import { inTurns, type Row } from './lib/measurement.ts'
 import { fillManyTags, many } from './many-tags.ts'
-import { inTurns, type Row } from './measurement.ts'
 
 const millisecondsMax = 100
 const waitMillisecondsMax = 20_000

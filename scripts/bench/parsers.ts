@@ -10,8 +10,8 @@ import { parseContentType } from '../../src/oci/media-type.ts'
 import { parseContentRange, parseRange } from '../../src/oci/range.ts'
 import { parseReference, parseRepositoryName } from '../../src/oci/reference.ts'
 import { manifestMediaType } from '../lib/registry.ts'
-import { absolute, type Case } from './case.ts'
-import type { Row } from './measurement.ts'
+import { absolute, type Case } from './lib/case.ts'
+import type { Row } from './lib/measurement.ts'
 
 const bytes = 32 * 1024
 const factor = 8

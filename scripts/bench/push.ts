@@ -2,7 +2,7 @@ import { mkdir, writeFile as writeContent } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Peer } from '../lib/peers.ts'
 import { imageManifest, manifestMediaType } from '../lib/registry.ts'
-import { bodyOf, type Piece } from './random-file.ts'
+import { bodyOf, type Piece } from './lib/random-file.ts'
 
 const requestSecondsMax = 300
 

@@ -1,11 +1,11 @@
 import { type Peer, registriesOf, startPeers } from '../lib/peers.ts'
-import { type Bench, type Case, parallel, relative, sized } from './case.ts'
 import { floor } from './floor.ts'
-import { pushImages } from './image-load.ts'
-import { type Contestant, inTurns, type Measurement, observe, type Row } from './measurement.ts'
-import { median, percentile } from './percentiles.ts'
+import { type Bench, type Case, parallel, relative, sized } from './lib/case.ts'
+import { pushImages } from './lib/image-load.ts'
+import { type Contestant, inTurns, type Measurement, observe, type Row } from './lib/measurement.ts'
+import { median, percentile } from './lib/percentiles.ts'
+import { bytesOf, type Piece } from './lib/random-file.ts'
 import { type Image, imageOf, pushBlob } from './push.ts'
-import { bytesOf, type Piece } from './random-file.ts'
 
 const repository = 'bench/pushed'
 const imageConnections = 8

@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import { Registry } from '../lib/registry.ts'
 import { startServer } from '../lib/server.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
-import { absolute, type Bench, type Case } from './case.ts'
-import { fillMetadata } from './filled-metadata.ts'
-import type { Row } from './measurement.ts'
-import { waitsAlone, waitsBeside } from './waits.ts'
+import { absolute, type Bench, type Case } from './lib/case.ts'
+import { fillMetadata } from './lib/filled-metadata.ts'
+import type { Row } from './lib/measurement.ts'
+import { waitsAlone, waitsBeside } from './lib/waits.ts'
 
 const expiring = 1000
 const days = 30

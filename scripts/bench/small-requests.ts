@@ -1,8 +1,8 @@
 import { registriesOf, startPeers } from '../lib/peers.ts'
-import { type Bench, type Case, relative } from './case.ts'
-import { inTurns, observe, type Row } from './measurement.ts'
+import { type Bench, type Case, relative } from './lib/case.ts'
+import { inTurns, observe, type Row } from './lib/measurement.ts'
+import { requestLoad } from './lib/request-load.ts'
 import { imageOf, publishImage } from './push.ts'
-import { requestLoad } from './request-load.ts'
 
 const connections = 32
 const smallBytes = 1024

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises'
 import { delimiter, dirname, join } from 'node:path'
 import type { CaseReport } from '../lib/cases.ts'
 import { type Run, runCommand, wordsOf } from '../lib/command.ts'
-import { bringTools, type ToolName } from '../toolchain.ts'
+import { bringTools, type ToolName } from '../toolchain/toolchain.ts'
 
 /** A real client of registries, with its cases. */
 export interface Client {

@@ -4,9 +4,9 @@ import { makeImage, writeDockerArchive, writeLayout } from '../lib/image.ts'
 import { Registry } from '../lib/registry.ts'
 import { startServer } from '../lib/server.ts'
 import type { CaseContext, Client } from './client.ts'
-import { containerdHome } from './containerd.ts'
-import { containersHome } from './containers-home.ts'
-import { startEngine } from './docker.ts'
+import { containerdHome } from './containers/containerd.ts'
+import { containersHome } from './containers/containers-home.ts'
+import { startEngine } from './containers/docker.ts'
 
 const password = 'correct-horse-battery'
 

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { type Image, makeImage, sha256, writeLayout } from '../lib/image.ts'
 import { readZstdChunked } from './chunked-layer.ts'
 import type { CaseContext, Client } from './client.ts'
-import { containersHome } from './containers-home.ts'
+import { containersHome } from './containers/containers-home.ts'
 import { Published } from './published.ts'
 
 const layerType = 'application/vnd.oci.image.layer.v1.tar+zstd'

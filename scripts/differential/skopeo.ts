@@ -1,11 +1,11 @@
 import { deepEqual, equal } from 'node:assert/strict'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { containersHome } from '../clients/containers-home.ts'
+import { containersHome } from '../clients/containers/containers-home.ts'
 import { mediaTypes } from '../formats/samples.ts'
 import { runCommand } from '../lib/command.ts'
 import { makeImage, sha256, writeLayout } from '../lib/image.ts'
-import { bringTools } from '../toolchain.ts'
+import { bringTools } from '../toolchain/toolchain.ts'
 import type { Cases, Registries } from './registries.ts'
 
 const formats = { v2s1: 'schema1', v2s2: 'schema2', oci: 'oci' } as const

@@ -4,7 +4,7 @@ import { runCommand } from '../lib/command.ts'
 import { makeImage, sha256 } from '../lib/image.ts'
 import { Registry } from '../lib/registry.ts'
 import { startServer } from '../lib/server.ts'
-import { bringTools } from '../toolchain.ts'
+import { bringTools } from '../toolchain/toolchain.ts'
 import { imageIn, type Trial, type TrialContext } from './trial.ts'
 
 /** An emulated start takes ten times as long. */

@@ -1,9 +1,9 @@
 import { equal, match } from 'node:assert/strict'
 import { join } from 'node:path'
 import { version } from '../../package.json'
-import { startDaemon } from '../clients/daemon.ts'
+import { startDaemon } from '../clients/containers/daemon.ts'
 import { runCommand } from '../lib/command.ts'
-import { bringTools } from '../toolchain.ts'
+import { bringTools } from '../toolchain/toolchain.ts'
 import { rootlessPodman } from './rootless-podman.ts'
 import { eventually, expectNoSecret, imageIn, pushOwnImage, type Trial, type TrialContext } from './trial.ts'
 

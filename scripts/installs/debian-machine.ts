@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { runCommand } from '../lib/command.ts'
 import { stopProcess } from '../lib/stop-process.ts'
 import { cacheFolder } from '../toolchain/go-tool.ts'
-import { bringTools } from '../toolchain.ts'
+import { bringTools } from '../toolchain/toolchain.ts'
 import { eventually } from './trial.ts'
 
 const bootSecondsMax = 120

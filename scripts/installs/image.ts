@@ -7,7 +7,7 @@ import { Registry } from '../lib/registry.ts'
 import { startServer } from '../lib/server.ts'
 import { compileReleased } from '../packaging/executables.ts'
 import { platforms } from '../packaging/platform.ts'
-import { bringTools } from '../toolchain.ts'
+import { bringTools } from '../toolchain/toolchain.ts'
 import { imageIn, indexDigest, type Trial, type TrialContext } from './trial.ts'
 
 /** The container image as content: what it consists of, and what describes it. */

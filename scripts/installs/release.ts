@@ -3,7 +3,7 @@ import { appendFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { version } from '../../package.json'
 import { runCommand } from '../lib/command.ts'
-import { bringTools } from '../toolchain.ts'
+import { bringTools } from '../toolchain/toolchain.ts'
 import type { Trial, TrialContext } from './trial.ts'
 
 /** Everything that is released. */

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { version } from '../../package.json'
 import { runCommand } from '../lib/command.ts'
 import { sha256 } from '../lib/image.ts'
-import { bringTools, type ToolName } from '../toolchain.ts'
+import { bringTools, type ToolName } from '../toolchain/toolchain.ts'
 
 /** One way to install cay, with the cases that try it. */
 export interface Trial {

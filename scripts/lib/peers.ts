@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { build } from '../build.ts'
-import { bringTools } from '../toolchain.ts'
+import { bringTools } from '../toolchain/toolchain.ts'
 import { freePort } from './free-port.ts'
 import { type ProcessUsage, processUsage } from './process-usage.ts'
 import { stopProcess } from './stop-process.ts'

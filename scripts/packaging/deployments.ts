@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { description, version } from '../../package.json'
 import { runCommand } from '../lib/command.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
-import { bringTools } from '../toolchain.ts'
+import { bringTools } from '../toolchain/toolchain.ts'
 import { tarOf } from './tar.ts'
 
 const chartFolder = join(import.meta.dir, 'chart')

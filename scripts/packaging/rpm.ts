@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { description, license } from '../../package.json'
 import { runCommand } from '../lib/command.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
-import { bringTools } from '../toolchain.ts'
+import { bringTools } from '../toolchain/toolchain.ts'
 import { defaultsPath, type PackageOptions, writePackageTree } from './package-tree.ts'
 import type { Platform } from './platform.ts'
 

@@ -1,10 +1,10 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { delimiter, dirname, join } from 'node:path'
-import { containersHome } from '../clients/containers-home.ts'
+import { containersHome } from '../clients/containers/containers-home.ts'
 import { type Run, runCommand, wordsOf } from '../lib/command.ts'
 import { makeImage, writeLayout } from '../lib/image.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
-import { bringTools } from '../toolchain.ts'
+import { bringTools } from '../toolchain/toolchain.ts'
 import { hostile, password } from './hostile.ts'
 
 interface Seeding {

@@ -1,4 +1,4 @@
-import type { ToolName } from '../toolchain.ts'
+import type { ToolName } from '../toolchain/toolchain.ts'
 import type { Block } from './blocks.ts'
 
 /** How a block is tried. */

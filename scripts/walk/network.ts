@@ -2,7 +2,7 @@ import { chmod, copyFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { bootDebian, type Machine } from '../installs/debian-machine.ts'
 import { runCommand } from '../lib/command.ts'
-import { bringTools } from '../toolchain.ts'
+import { bringTools } from '../toolchain/toolchain.ts'
 
 /** The name by which the other hosts know the server, and its address, as in README.md. */
 export const REGISTRY = 'registry.example'

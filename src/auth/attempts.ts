@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { networkOf } from '../domain/client-network.ts'
+import { networkOf } from '../domain/access/client-network.ts'
 import { registryError } from '../oci/error.ts'
 import { hashSecret } from './secrets.ts'
 

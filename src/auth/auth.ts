@@ -1,4 +1,4 @@
-import type { Access } from '../domain/access.ts'
+import type { Access } from '../domain/access/access.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { Attempts } from './attempts.ts'
 import { Authenticator, type AuthenticatorOptions } from './authenticator.ts'

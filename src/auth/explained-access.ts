@@ -1,5 +1,5 @@
-import type { Access, Action } from '../domain/access.ts'
-import type { Rule } from '../domain/rule.ts'
+import type { Access, Action } from '../domain/access/access.ts'
+import type { Rule } from '../domain/access/rule.ts'
 import type { AccountRow } from '../metadata/accounts/accounts.ts'
 import type { CredentialRow } from '../metadata/accounts/credentials.ts'
 import { subjectsOf } from '../metadata/accounts/grants.ts'

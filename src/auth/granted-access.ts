@@ -1,4 +1,4 @@
-import type { Access, Action, Identity } from '../domain/access.ts'
+import type { Access, Action, Identity } from '../domain/access/access.ts'
 import { inAll, type RepositorySet } from '../domain/repository-set.ts'
 
 /** Decides access by grants. Grants add up, and every limit of the credential must also allow the action. */

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
-import { type Identity, type Limit, NOBODY, type Permissions } from '../domain/access.ts'
-import type { Rule } from '../domain/rule.ts'
+import { type Identity, type Limit, NOBODY, type Permissions } from '../domain/access/access.ts'
+import type { Rule } from '../domain/access/rule.ts'
 import type { AccountRow } from '../metadata/accounts/accounts.ts'
 import type { CredentialRow } from '../metadata/accounts/credentials.ts'
 import { subjectsOf } from '../metadata/accounts/grants.ts'

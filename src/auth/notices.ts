@@ -1,4 +1,4 @@
-import { networkOf } from '../domain/client-network.ts'
+import { networkOf } from '../domain/access/client-network.ts'
 import { type Notice, type NoticeKind, TARGETS_MAX } from '../metadata/accounts/notices.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 

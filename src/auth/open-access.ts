@@ -1,4 +1,4 @@
-import type { Access } from '../domain/access.ts'
+import type { Access } from '../domain/access/access.ts'
 import { EVERYTHING } from '../domain/repository-set.ts'
 
 /** Allows everyone everything, for a registry on loopback without accounts. */

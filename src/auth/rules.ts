@@ -1,6 +1,6 @@
-import type { Action, Permissions } from '../domain/access.ts'
+import type { Action, Permissions } from '../domain/access/access.ts'
+import type { Role, Rule } from '../domain/access/rule.ts'
 import { inAny, type RepositorySet } from '../domain/repository-set.ts'
-import type { Role, Rule } from '../domain/rule.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import { SortedTexts } from './sorted-texts.ts'
 

@@ -1,4 +1,4 @@
-import type { Access, Action, Identity } from '../domain/access.ts'
+import type { Access, Action, Identity } from '../domain/access/access.ts'
 import { parseRepositoryName, type RepositoryName } from '../oci/reference.ts'
 import type { TokenAccess } from './signed-tokens.ts'
 

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { TOKEN_PREFIX } from '../domain/authentication.ts'
+import { TOKEN_PREFIX } from '../domain/access/authentication.ts'
 
 /** 256 random bits. */
 const SECRET_BYTES = 32

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import type { Logger } from 'pino'
-import { networkOf } from '../domain/client-network.ts'
+import { networkOf } from '../domain/access/client-network.ts'
 import { LineLimit } from '../telemetry/line-limit.ts'
 
 /** Successful sign-ins of one account from one address are logged once in this time. */

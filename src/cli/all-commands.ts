@@ -1,15 +1,15 @@
 import type { RootCommand } from '@bomb.sh/tab'
 import tab from '@bomb.sh/tab/commander'
 import type { Command } from 'commander'
-import { addBackupCommands } from './backup-commands.ts'
 import { newProgram } from './base-program.ts'
 import { bashCompletion } from './bash-completion.ts'
 import { addNouns } from './commands.ts'
 import { EXIT_CODES } from './failure.ts'
-import { addHostCommands, addSignInCommands } from './host-commands.ts'
+import { addBackupCommands } from './host/backup-commands.ts'
+import { addHostCommands, addSignInCommands } from './host/host-commands.ts'
+import { addTransferCommands } from './host/transfer-commands.ts'
 import { FIRST_STEPS } from './output/help.ts'
 import { load } from './settings.ts'
-import { addTransferCommands } from './transfer-commands.ts'
 
 /** Runs the command that the arguments name, or prints the completions that they ask for. */
 export async function runCommand(argv: string[], exit: (code: number) => void): Promise<void> {

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
-import type { LoadConfig } from './connect.ts'
 import { CommandError, EXIT } from './failure.ts'
 import { NOUNS } from './nouns.ts'
+import type { LoadConfig } from './remote/connect.ts'
 import type { Verb } from './verb.ts'
 
 /** Other names of verbs. */
@@ -55,7 +55,7 @@ async function runVerb(verb: Verb, load: LoadConfig, given: unknown[], opts: Rec
   const options = Object.fromEntries(Object.entries(opts).map(([key, value]) => [key, String(value)]))
   const limit = options.limit === undefined ? undefined : parseLimit(options.limit)
   const [{ openClient }, { openTerminal }, { printAnswer }, { confirm }] = await Promise.all([
-    import('./connect.ts'),
+    import('./remote/connect.ts'),
     import('./output/terminal.ts'),
     import('./output/answer.ts'),
     import('./input/confirmation.ts'),

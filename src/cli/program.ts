@@ -1,8 +1,8 @@
 import { ConfigError } from '../config/config-error.ts'
 import { newProgram } from './base-program.ts'
 import { CommandError, EXIT } from './failure.ts'
+import { addServeCommand } from './host/serve-command.ts'
 import { sanitize } from './output/terminal.ts'
-import { addServeCommand } from './serve-command.ts'
 
 /** Runs the command that the arguments name, and returns the exit code. */
 export async function runProgram(argv: string[]): Promise<number> {

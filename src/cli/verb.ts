@@ -1,6 +1,6 @@
-import type { AdminClient } from './admin-client.ts'
 import type { Answer } from './output/answer.ts'
 import type { Terminal } from './output/terminal.ts'
+import type { AdminClient } from './remote/admin-client.ts'
 
 /** One command: an operation of the admin API. */
 export interface Verb {

@@ -1,4 +1,4 @@
-import { turn } from '../metadata/turn.ts'
+import { turn } from '../metadata/writer/turn.ts'
 import { registryError } from '../oci/error.ts'
 
 /** How many entries a page has by default. */

@@ -1,9 +1,9 @@
 import type { Digest, DigestAlgorithm } from '../oci/digest.ts'
 import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
-import type { Identity } from './access.ts'
+import type { Identity } from './access/access.ts'
+import type { Caller } from './access/caller.ts'
+import type { Condition } from './access/condition.ts'
 import type { OpenBlob, UploadBody } from './blob-body.ts'
-import type { Caller } from './caller.ts'
-import type { Condition } from './condition.ts'
 
 /** What /v2 needs from a registry. A pull-only registry has no uploads. */
 export interface Registry {

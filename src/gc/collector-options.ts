@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
-import type { GarbageWindow } from '../domain/garbage-window.ts'
 import type { PushActivity } from '../domain/push-activity.ts'
+import type { GarbageWindow } from '../domain/retention/garbage-window.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { BlobStore } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'

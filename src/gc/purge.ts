@@ -1,4 +1,4 @@
-import type { Write } from '../domain/caller.ts'
+import type { Write } from '../domain/access/caller.ts'
 import type { PurgeBatch, PurgeTarget } from '../metadata/garbage/purge.ts'
 import type { CollectorOptions } from './collector-options.ts'
 

@@ -1,4 +1,4 @@
-import type { StoredBlob } from '../metadata/content/blobs.ts'
+import type { StoredBlob } from '../metadata/content/blobs/blobs.ts'
 import { type RegistryError, registryError } from '../oci/error.ts'
 import type { BlobStat } from '../storage/blob-store.ts'
 import type { CollectorOptions } from './collector-options.ts'

@@ -1,7 +1,7 @@
 import { type AnyElysia, Elysia } from 'elysia'
 import type { Logger } from 'pino'
 import { version } from '../config/version.ts'
-import { NOBODY } from '../domain/access.ts'
+import { NOBODY } from '../domain/access/access.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { orSession } from './admin/accounts/session-identity.ts'
 import { adminApi } from './admin/api.ts'

@@ -1,4 +1,4 @@
-import type { Identity } from '../domain/access.ts'
+import type { Identity } from '../domain/access/access.ts'
 import type { FedBody, OpenBlob } from '../domain/blob-body.ts'
 import type { Blobs, Registry } from '../domain/registry.ts'
 import type { Digest } from '../oci/digest.ts'

@@ -1,4 +1,4 @@
-import type { Identity } from '../domain/access.ts'
+import type { Identity } from '../domain/access/access.ts'
 import { once } from '../lazily.ts'
 import type { Arrival } from './listener/arrival.ts'
 import type { FrontDoor } from './listener/front-door.ts'

@@ -1,5 +1,5 @@
 import { Elysia, t } from 'elysia'
-import type { Access, Identity } from '../domain/access.ts'
+import type { Access, Identity } from '../domain/access/access.ts'
 import { registryError } from '../oci/error.ts'
 import { type ExpositionSources, openExposition } from './exposition.ts'
 

@@ -1,5 +1,5 @@
 import { Elysia } from 'elysia'
-import type { Access } from '../domain/access.ts'
+import type { Access } from '../domain/access/access.ts'
 import type { Upstream } from '../domain/address.ts'
 import { registryError } from '../oci/error.ts'
 import { clientsOf } from './clients.ts'

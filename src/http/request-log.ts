@@ -1,6 +1,6 @@
 import { Elysia } from 'elysia'
 import type { Logger } from 'pino'
-import { networkOf } from '../domain/client-network.ts'
+import { networkOf } from '../domain/access/client-network.ts'
 import { RegistryError } from '../oci/error.ts'
 import { LineLimit } from '../telemetry/line-limit.ts'
 import type { Metrics } from '../telemetry/metrics.ts'

@@ -2,8 +2,8 @@ import { Database } from 'bun:sqlite'
 import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
 import { openForWriting } from './database.ts'
 import { databaseDamage } from './database-damage.ts'
-import { appliedMigrations } from './migrate.ts'
-import { migrations } from './migrations.ts'
+import { appliedMigrations } from './migration/migrate.ts'
+import { migrations } from './migration/migrations.ts'
 
 /** How many example rows a finding lists. */
 const EXAMPLES_MAX = 5

@@ -1,9 +1,9 @@
 import { Database } from 'bun:sqlite'
 import { type BunSQLiteDatabase, drizzle } from 'drizzle-orm/bun-sqlite'
-import * as accounts from './account-schema.ts'
-import * as cache from './cache-schema.ts'
-import * as damage from './damage-schema.ts'
-import * as content from './schema.ts'
+import * as accounts from './schema/account-schema.ts'
+import * as cache from './schema/cache-schema.ts'
+import * as damage from './schema/damage-schema.ts'
+import * as content from './schema/schema.ts'
 
 const schema = { ...content, ...accounts, ...cache, ...damage }
 

@@ -1,9 +1,9 @@
 import { lte } from 'drizzle-orm'
-import type { Caller } from '../domain/caller.ts'
+import type { Caller } from '../domain/access/caller.ts'
 import type { Change } from '../domain/events.ts'
 import { digestToBytes } from '../oci/digest.ts'
 import type { Db } from './database.ts'
-import { event } from './schema.ts'
+import { event } from './schema/schema.ts'
 import { bytes, number, optional, statement, text } from './statement.ts'
 
 /** How many events the outbox keeps. New events displace the oldest ones. */

@@ -3,7 +3,7 @@ import type { Releasing } from '../idle-memory.ts'
 import { openForReading, releaseMemory } from './database.ts'
 import { type Reads, reads } from './reads.ts'
 import type { Stale, StaleParts } from './stale.ts'
-import { Writer } from './writer.ts'
+import { Writer } from './writer/writer.ts'
 
 /**
  * The reads that return without a promise: those of pulls, of the HEAD requests of pushes, and of their

@@ -1,9 +1,9 @@
 import { and, asc, desc, gt, gte, lt, sql } from 'drizzle-orm'
 import type { EventType } from '../domain/events.ts'
 import type { Db } from './database.ts'
-import { event } from './schema.ts'
+import { event } from './schema/schema.ts'
 import { number, optional, statement, text } from './statement.ts'
-import { turn } from './turn.ts'
+import { turn } from './writer/turn.ts'
 
 export type EventRow = typeof event.$inferSelect
 

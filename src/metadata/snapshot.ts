@@ -1,13 +1,13 @@
 import { Database } from 'bun:sqlite'
-import { SYSTEM } from '../domain/caller.ts'
+import { SYSTEM } from '../domain/access/caller.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import { openForWriting } from './database.ts'
 import { databaseDamage } from './database-damage.ts'
-import { appliedMigrations } from './migrate.ts'
-import { migrations } from './migrations.ts'
-import { operations } from './operations.ts'
+import { appliedMigrations } from './migration/migrate.ts'
+import { migrations } from './migration/migrations.ts'
 import { versions } from './versions.ts'
+import { operations } from './writer/operations.ts'
 
 const BUSY_MILLISECONDS_MAX = 5000
 

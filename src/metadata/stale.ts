@@ -1,4 +1,4 @@
-import type { Rule } from '../domain/rule.ts'
+import type { Rule } from '../domain/access/rule.ts'
 
 /**
  * Cached data that a write has made stale. For accounts and grants, the write names them, so that one account's

@@ -1,8 +1,8 @@
 import { eq, sql } from 'drizzle-orm'
-import { type Condition, holds } from '../domain/condition.ts'
+import { type Condition, holds } from '../domain/access/condition.ts'
 import { registryError } from '../oci/error.ts'
 import type { Db } from './database.ts'
-import { total } from './schema.ts'
+import { total } from './schema/schema.ts'
 import { statement } from './statement.ts'
 
 /** Returns the version that the current call of the writer gives to everything that it changes. */

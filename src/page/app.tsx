@@ -1,17 +1,19 @@
 import type { ComponentChild } from 'preact'
 import { ErrorBoundary, LocationProvider, lazy, Route, Router } from 'preact-iso'
 import { Layout } from './layout.tsx'
+import { SignIn } from './pages/accounts/sign-in.tsx'
 import { Home } from './pages/home.tsx'
 import { NotFound } from './pages/not-found.tsx'
 import { NotLoaded } from './pages/not-loaded.tsx'
-import { Repositories } from './pages/repositories.tsx'
-import { SignIn } from './pages/sign-in.tsx'
+import { Repositories } from './pages/repository/repositories.tsx'
 import { Failure, Loading } from './parts/states.tsx'
-import { caller, callerFailure, loadCaller } from './session.ts'
+import { caller, callerFailure, loadCaller } from './server/session.ts'
 
-const Repository = loaded(() => import('./pages/repository.tsx').then((module) => module.Repository))
+const Repository = loaded(() =>
+  import('./pages/repository/repository.tsx').then((module) => module.Repository),
+)
 const Cache = loaded(() => import('./pages/cache.tsx').then((module) => module.Cache))
-const Accounts = loaded(() => import('./pages/accounts.tsx').then((module) => module.Accounts))
+const Accounts = loaded(() => import('./pages/accounts/accounts.tsx').then((module) => module.Accounts))
 const Activity = loaded(() => import('./pages/activity.tsx').then((module) => module.Activity))
 const Maintenance = loaded(() => import('./pages/maintenance.tsx').then((module) => module.Maintenance))
 const Settings = loaded(() => import('./pages/settings.tsx').then((module) => module.Settings))

@@ -8,7 +8,7 @@ import {
   Users,
   Wrench,
 } from 'lucide-preact'
-import type { Answer } from './api.ts'
+import type { Answer } from './server/api.ts'
 
 interface Destination {
   path: string

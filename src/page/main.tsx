@@ -1,10 +1,10 @@
 import { render } from 'preact'
 import { App } from './app.tsx'
-import { followChanges } from './live.ts'
-import { followTime } from './now.ts'
-import { watchConnection } from './offline.ts'
-import { loadCaller, watchSession } from './session.ts'
+import { followChanges } from './server/live.ts'
+import { watchConnection } from './server/offline.ts'
+import { loadCaller, watchSession } from './server/session.ts'
 import { applyTheme } from './theme.ts'
+import { followTime } from './values/now.ts'
 
 applyTheme()
 watchSession()

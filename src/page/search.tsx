@@ -1,11 +1,11 @@
 import { useSignal } from '@preact/signals'
 import { Fingerprint, FolderGit2, type LucideIcon, Tag, Tags } from 'lucide-preact'
 import { useLocation } from 'preact-iso'
-import { call } from './api.ts'
-import { Dialog } from './parts/dialog.tsx'
+import { Dialog } from './parts/forms/dialog.tsx'
 import { Failure } from './parts/states.tsx'
-import { useResource } from './resource.ts'
 import { manifestPath, parseRepositoryPath, repositoryPath } from './routes.ts'
+import { call } from './server/api.ts'
+import { useResource } from './server/resource.ts'
 import {
   type GroupName,
   groupsOf,
@@ -13,8 +13,8 @@ import {
   type ResultGroup,
   shortReference,
   tagResult,
-} from './search-results.ts'
-import { caller } from './session.ts'
+} from './server/search-results.ts'
+import { caller } from './server/session.ts'
 
 /** How many entries a group shows at most that is not an answer of the search. */
 const RESULTS_MAX = 8

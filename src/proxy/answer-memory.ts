@@ -1,4 +1,4 @@
-import { UpstreamError } from './upstream-error.ts'
+import { UpstreamError } from './upstream/upstream-error.ts'
 
 /** The bytes of each response that are not counted. Nearly all manifests are smaller. */
 const UNCOUNTED_BYTES = 256 * 1024

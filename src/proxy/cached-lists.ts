@@ -14,9 +14,9 @@ import { readParts } from '../oci/manifest-parts.ts'
 import { type RepositoryName, referrersTag, type Tag, tryParseTag } from '../oci/reference.ts'
 import { inTime } from './in-time.ts'
 import { refusalOf } from './refusals.ts'
-import type { Upstream } from './upstream.ts'
-import { UpstreamError } from './upstream-error.ts'
-import type { UpstreamSet } from './upstream-set.ts'
+import type { Upstream } from './upstream/upstream.ts'
+import { UpstreamError } from './upstream/upstream-error.ts'
+import type { UpstreamSet } from './upstream/upstream-set.ts'
 
 /** How many pages are cached. */
 const PAGES_MAX = 1000

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { UpstreamError } from './upstream-error.ts'
+import { UpstreamError } from './upstream/upstream-error.ts'
 
 /** How long the 404 responses of upstreams are cached, how many of them, and how many characters in total. */
 const REMEMBERED_MILLISECONDS = 30_000

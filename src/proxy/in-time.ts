@@ -1,5 +1,5 @@
-import type { Upstream } from './upstream.ts'
-import { UpstreamError } from './upstream-error.ts'
+import type { Upstream } from './upstream/upstream.ts'
+import { UpstreamError } from './upstream/upstream-error.ts'
 
 /** Returns the result, or rejects after a time limit, so that a silent upstream does not keep clients waiting. */
 export async function inTime<T>(promise: Promise<T>, milliseconds: number, { name }: Upstream): Promise<T> {

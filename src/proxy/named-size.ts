@@ -2,7 +2,7 @@ import type { Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import { readParts } from '../oci/manifest-parts.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import { UpstreamError } from './upstream-error.ts'
+import { UpstreamError } from './upstream/upstream-error.ts'
 
 /** Larger manifests are not read, because that would hold up other requests. The upstream is asked instead. */
 const MANIFEST_BYTES_MAX = 256 * 1024

@@ -1,5 +1,5 @@
 import { type ErrorCode, type RegistryError, registryError } from '../oci/error.ts'
-import { UpstreamError } from './upstream-error.ts'
+import { UpstreamError } from './upstream/upstream-error.ts'
 
 /** After how many seconds a client should retry if the upstream does not say. */
 const RETRY_SECONDS = 5

@@ -3,8 +3,8 @@ import type { Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { BlobStore } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
-import type { FillStore } from '../storage/fill-store.ts'
-import type { Fill } from './fill.ts'
+import type { FillStore } from '../storage/uploads/fill-store.ts'
+import type { Fill } from './fills/fill.ts'
 import type { LastUse } from './last-use.ts'
 
 /** Content used this recently is not evicted, because a request may be between its lookup and its read. */

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
-import type { Upstream } from './upstream.ts'
-import { UpstreamError, type UpstreamErrorKind } from './upstream-error.ts'
+import type { Upstream } from './upstream/upstream.ts'
+import { UpstreamError, type UpstreamErrorKind } from './upstream/upstream-error.ts'
 
 /** The maximum tags whose last check is in memory. */
 const TAGS_MAX = 50_000

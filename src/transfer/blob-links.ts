@@ -1,8 +1,8 @@
 import { link, lstat, rm } from 'node:fs/promises'
 import { algorithmOf, type Digest } from '../oci/digest.ts'
 import { SMALL_BYTES_MAX } from '../storage/blob-store.ts'
-import { UploadFiles } from '../storage/upload-files.ts'
-import { UploadIds } from '../storage/upload-ids.ts'
+import { UploadFiles } from '../storage/uploads/upload-files.ts'
+import { UploadIds } from '../storage/uploads/upload-ids.ts'
 import type { Send } from './source.ts'
 
 /**

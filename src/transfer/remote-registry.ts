@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { parseChallenges } from '../domain/challenge.ts'
+import { parseChallenges } from '../domain/access/challenge.ts'
 import { readObject } from './response-body.ts'
 import { type Send, TransferError } from './source.ts'
 

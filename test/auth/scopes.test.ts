@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import { grantedAccess } from '../../src/auth/granted-access.ts'
 import { Rules } from '../../src/auth/rules.ts'
 import { grantScopes } from '../../src/auth/scopes.ts'
-import { NOBODY } from '../../src/domain/access.ts'
+import { NOBODY } from '../../src/domain/access/access.ts'
 
 const alice = {
   ...NOBODY,

@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'bun:test'
-import type { AdminClient } from '../../src/cli/admin-client.ts'
 import { printAnswer } from '../../src/cli/output/answer.ts'
 import {
   field,
@@ -15,6 +14,7 @@ import {
 } from '../../src/cli/output/format.ts'
 import { TableWriter } from '../../src/cli/output/table.ts'
 import type { Terminal } from '../../src/cli/output/terminal.ts'
+import type { AdminClient } from '../../src/cli/remote/admin-client.ts'
 
 const NOW = Date.parse('2026-11-24T12:00:00Z')
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import type { Identity } from '../../src/domain/access.ts'
+import type { Identity } from '../../src/domain/access/access.ts'
 import { clientsOf } from '../../src/http/clients.ts'
 import { FrontDoor } from '../../src/http/listener/front-door.ts'
 import type { Bodies } from '../../src/http/request/bodies.ts'

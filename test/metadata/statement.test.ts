@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { eq, sql } from 'drizzle-orm'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { type Db, openForWriting } from '../../src/metadata/database.ts'
-import { tag } from '../../src/metadata/schema.ts'
+import { tag } from '../../src/metadata/schema/schema.ts'
 import { number, optional, statement, text } from '../../src/metadata/statement.ts'
 import { open } from '../support/writes.ts'
 

@@ -7,7 +7,7 @@ import {
   safeUrl,
   shortDigest,
   visible,
-} from '../../src/page/format.ts'
+} from '../../src/page/values/format.ts'
 
 test('page: sizes have at most three digits and binary units', () => {
   expect([0, 999, 1536, 12_900_000, 130_023_424].map(formatBytes)).toEqual([

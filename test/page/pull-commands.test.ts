@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { pullCommands } from '../../src/page/pull-commands.ts'
+import { pullCommands } from '../../src/page/values/pull-commands.ts'
 
 const clientsOf = (kind: string) => pullCommands(kind, 'r.example', 'a/b', '1.0_x').map(([client]) => client)
 

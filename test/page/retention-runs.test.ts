@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { runsOf } from '../../src/page/retention-runs.ts'
+import { runsOf } from '../../src/page/server/retention-runs.ts'
 
 const event = (at: string, requestId: string) => ({
   id: '1',

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { PACKAGES_MAX, readSbom } from '../../src/page/sbom.ts'
+import { PACKAGES_MAX, readSbom } from '../../src/page/values/sbom.ts'
 
 const spdx = {
   spdxVersion: 'SPDX-2.3',

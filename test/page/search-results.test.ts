@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { groupsOf, tagResult } from '../../src/page/search-results.ts'
+import { groupsOf, tagResult } from '../../src/page/server/search-results.ts'
 
 const digest = `sha256:${'0123456789abcdef'.repeat(4)}`
 const none = { items: [], truncated: false }

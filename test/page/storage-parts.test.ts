@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { storageParts } from '../../src/page/storage-parts.ts'
+import { storageParts } from '../../src/page/server/storage-parts.ts'
 
 const stored = { repository: 'team/app', blobCount: 1, sharedBytes: 0, cachedBytes: 0 }
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { packTar } from 'modern-tar'
-import { gunzip, readTar } from '../../src/page/tar.ts'
+import { gunzip, readTar } from '../../src/page/values/tar.ts'
 
 const file = (name: string, body: string) => ({ header: { name, size: body.length }, body })
 

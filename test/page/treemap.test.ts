@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { treemap } from '../../src/page/treemap.ts'
+import { treemap } from '../../src/page/values/treemap.ts'
 
 test('page: the areas of a treemap are in proportion to their weights, and fill it', () => {
   const weights = [50, 20, 20, 5, 5, 0]

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
-import { Breaker } from '../../src/proxy/breaker.ts'
-import { EndpointBreaker, type RequestEnd } from '../../src/proxy/endpoint-breaker.ts'
+import { Breaker } from '../../src/proxy/upstream/breaker.ts'
+import { EndpointBreaker, type RequestEnd } from '../../src/proxy/upstream/endpoint-breaker.ts'
 
 const PAUSE_MS = 5000
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { Flights } from '../../src/proxy/flights.ts'
-import { UpstreamError } from '../../src/proxy/upstream-error.ts'
+import { UpstreamError } from '../../src/proxy/upstream/upstream-error.ts'
 
 /** Joins a flight to which the upstream answers 404, and returns what its caller gets. */
 async function absent(flights: Flights, key: string, onRequest = () => {}): Promise<UpstreamError> {

@@ -1,8 +1,8 @@
 import { expect, test } from 'bun:test'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
-import { filesystemFills } from '../../src/storage/filesystem-fills.ts'
-import { FilesystemUploads } from '../../src/storage/filesystem-uploads.ts'
+import { filesystemFills } from '../../src/storage/uploads/filesystem-fills.ts'
+import { FilesystemUploads } from '../../src/storage/uploads/filesystem-uploads.ts'
 import { randomBlob } from '../support/content.ts'
 
 const SIZE = 300_000

@@ -83,7 +83,7 @@ export const importRules: Rule[] = [
     name: 'the surfaces reach the database, the store and the rest through the services of core/',
     bad: [
       ['src/http/distribution/blobs.ts', "import type { Metadata } from '../../metadata/metadata.ts'"],
-      ['src/cli/nouns/tags.ts', "import type { Collector } from '../../gc/collector.ts'"],
+      ['src/cli/nouns/content/tags.ts', "import type { Collector } from '../../../gc/collector.ts'"],
     ],
     faults: (file) =>
       ours(file).flatMap(({ from, to }) =>

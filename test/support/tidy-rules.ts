@@ -106,7 +106,7 @@ export const leftoverRules: Rule[] = [
   },
   {
     name: 'only main.ts ends the process',
-    bad: [['src/cli/serve.ts', 'process.exit(1)']],
+    bad: [['src/cli/host/serve.ts', 'process.exit(1)']],
     faults: (file) =>
       calls(
         file,

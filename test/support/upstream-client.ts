@@ -1,8 +1,8 @@
 import type { UpstreamSettings } from '../../src/config/upstreams.ts'
 import { parseReference, parseRepositoryName } from '../../src/oci/reference.ts'
 import { AnswerMemory } from '../../src/proxy/answer-memory.ts'
-import { Upstream, type UpstreamOptions } from '../../src/proxy/upstream.ts'
-import type { UpstreamError } from '../../src/proxy/upstream-error.ts'
+import { Upstream, type UpstreamOptions } from '../../src/proxy/upstream/upstream.ts'
+import type { UpstreamError } from '../../src/proxy/upstream/upstream-error.ts'
 import { failureOf } from './failure.ts'
 import type { FakeUpstream } from './upstream.ts'
 

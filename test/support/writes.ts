@@ -1,4 +1,4 @@
-import type { Caller } from '../../src/domain/caller.ts'
+import type { Caller } from '../../src/domain/access/caller.ts'
 import { type Metadata, openMetadata } from '../../src/metadata/metadata.ts'
 import { type Digest, parseDigest } from '../../src/oci/digest.ts'
 import { parseManifest } from '../../src/oci/manifest.ts'

@@ -1,7 +1,7 @@
 import { sha256 } from '../../lib/image.ts'
 import { type Peer, startPeer } from '../../lib/peers.ts'
 import { temporaryFolder } from '../../lib/temporary-folder.ts'
-import type { Bench } from '../case.ts'
+import type { Bench } from '../lib/case.ts'
 import { type Content, memory, repository } from './content.ts'
 import type { Upstream } from './load.ts'
 

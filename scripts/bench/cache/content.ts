@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { sha256 } from '../../lib/image.ts'
 import { imageManifest } from '../../lib/registry.ts'
 import { temporaryFolder } from '../../lib/temporary-folder.ts'
-import { bytesOf, RandomFile } from '../random-file.ts'
+import { bytesOf, RandomFile } from '../lib/random-file.ts'
 
 /** Where the bytes are, so that no disk is measured. */
 export const memory = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()

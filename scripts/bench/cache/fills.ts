@@ -1,6 +1,6 @@
-import { type Bench, type Case, relative, sized } from '../case.ts'
 import { floor } from '../floor.ts'
-import { inTurns, type Measurement, observe, type Row } from '../measurement.ts'
+import { type Bench, type Case, relative, sized } from '../lib/case.ts'
+import { inTurns, type Measurement, observe, type Row } from '../lib/measurement.ts'
 import { pullManifest, withColdCache } from './cold.ts'
 import { type Content, makeContent, repository, warmMemory } from './content.ts'
 import { bringLoad, type Load, type Upstream } from './load.ts'

@@ -1,5 +1,5 @@
 import type { Peer } from '../../lib/peers.ts'
-import { Connection } from '../connection.ts'
+import { Connection } from '../lib/connection.ts'
 
 /** Sends a small request again and again while something runs, and returns how many milliseconds each took. */
 export async function probing<T>(

@@ -2,8 +2,8 @@ import { equal } from 'node:assert/strict'
 import { join } from 'node:path'
 import { sha256 } from '../../lib/image.ts'
 import type { CaseContext, Client } from '../client.ts'
-import { containerdHome } from '../containerd.ts'
-import { containersHome } from '../containers-home.ts'
+import { containerdHome } from '../containers/containerd.ts'
+import { containersHome } from '../containers/containers-home.ts'
 import { type Cached, REPOSITORY, withAndWithoutUpstream } from './world.ts'
 
 /** No server has this name, so everything that is pulled comes from the mirror. */

@@ -1,4 +1,4 @@
-import { type AdminClient, ONLY_NEW } from '../admin-client.ts'
+import { type AdminClient, ONLY_NEW } from '../remote/admin-client.ts'
 
 /** Adds a user for each line NAME:HASH of an htpasswd file, and returns the names. Throws at the first refused one. */
 export async function importUsers(client: AdminClient, file: string): Promise<{ items: string[] }> {

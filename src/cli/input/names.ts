@@ -1,8 +1,8 @@
 import type { RootCommand } from '@bomb.sh/tab'
 import type { Command } from 'commander'
 import { STARTABLE_KINDS } from '../../core/jobs/job-kinds.ts'
-import { type AdminClient, apiPath, type Page, withQuery } from '../admin-client.ts'
-import { type ConnectOptions, type LoadConfig, openRunning } from '../connect.ts'
+import { type AdminClient, apiPath, type Page, withQuery } from '../remote/admin-client.ts'
+import { type ConnectOptions, type LoadConfig, openRunning } from '../remote/connect.ts'
 
 /** How long a completion waits for names. */
 const MILLISECONDS_MAX = 150

@@ -1,5 +1,5 @@
-import { type AdminClient, withQuery } from '../admin-client.ts'
 import { CommandError, EXIT } from '../failure.ts'
+import { type AdminClient, withQuery } from '../remote/admin-client.ts'
 
 /** A tag or a digest of a repository, as the command line names it. */
 export interface Named {

@@ -1,5 +1,5 @@
-import { type AdminClient, pagesOf, withQuery } from '../admin-client.ts'
 import { CommandError, EXIT } from '../failure.ts'
+import { confirmPurge, isNothing, type Purgeable, purgeAll } from '../host/purge.ts'
 import type { Answer } from '../output/answer.ts'
 import {
   type Field,
@@ -13,8 +13,8 @@ import {
   formatTime,
   formatYes,
 } from '../output/format.ts'
-import { confirmPurge, isNothing, type Purgeable, purgeAll } from '../purge.ts'
-import { plural } from '../requests.ts'
+import { type AdminClient, pagesOf, withQuery } from '../remote/admin-client.ts'
+import { plural } from '../remote/requests.ts'
 import type { Call, Noun } from '../verb.ts'
 import { startJob } from './jobs.ts'
 

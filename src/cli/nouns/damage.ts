@@ -1,5 +1,5 @@
 import { field, formatBytes, formatTime } from '../output/format.ts'
-import { listing } from '../requests.ts'
+import { listing } from '../remote/requests.ts'
 import type { Noun } from '../verb.ts'
 
 /** `cay damage` */

@@ -1,5 +1,5 @@
-import { withQuery } from '../admin-client.ts'
 import { field, formatTags, formatTime } from '../output/format.ts'
+import { withQuery } from '../remote/admin-client.ts'
 import type { Noun } from '../verb.ts'
 
 /** Events that are shown unless the command line sets a limit. */

@@ -1,9 +1,9 @@
 import { STARTABLE_KINDS } from '../../core/jobs/job-kinds.ts'
-import { apiPath } from '../admin-client.ts'
 import { CommandError, EXIT } from '../failure.ts'
 import { field, formatTime } from '../output/format.ts'
 import { asProgress, followJob, type Job, jobCard } from '../output/job-progress.ts'
-import { change, listing } from '../requests.ts'
+import { apiPath } from '../remote/admin-client.ts'
+import { change, listing } from '../remote/requests.ts'
 import type { Call, Noun } from '../verb.ts'
 
 /** `cay job` */

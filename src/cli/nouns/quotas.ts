@@ -1,7 +1,7 @@
-import { apiPath } from '../admin-client.ts'
 import { CommandError, EXIT } from '../failure.ts'
 import { type Field, field, formatBytes, formatCount, formatYes } from '../output/format.ts'
-import { card, change, listing, readToDestroy } from '../requests.ts'
+import { apiPath } from '../remote/admin-client.ts'
+import { card, change, listing, readToDestroy } from '../remote/requests.ts'
 import type { Noun } from '../verb.ts'
 
 const percent = (value: unknown) => `${value} %`

@@ -1,7 +1,7 @@
-import { type AdminClient, apiPath, withQuery } from '../admin-client.ts'
 import { CommandError, EXIT } from '../failure.ts'
 import { type Field, field, formatTags, formatTime, formatYes } from '../output/format.ts'
-import { card, change, listing, readToDestroy } from '../requests.ts'
+import { type AdminClient, apiPath, withQuery } from '../remote/admin-client.ts'
+import { card, change, listing, readToDestroy } from '../remote/requests.ts'
 import type { Call, Noun, Option } from '../verb.ts'
 import { startJob } from './jobs.ts'
 

@@ -1,9 +1,9 @@
-import { type AdminClient, apiPath, pagesOf } from '../admin-client.ts'
 import { CommandError, EXIT } from '../failure.ts'
 import { timeArgument } from '../input/time-argument.ts'
 import type { Card } from '../output/answer.ts'
 import { field, formatCount } from '../output/format.ts'
-import { plural } from '../requests.ts'
+import { type AdminClient, apiPath, pagesOf } from '../remote/admin-client.ts'
+import { plural } from '../remote/requests.ts'
 import type { Call } from '../verb.ts'
 
 /** How many moves the confirmation reads, and how many tags it names. */

@@ -1,4 +1,4 @@
-import { type AdminClient, type PageOptions, pagesOf } from '../admin-client.ts'
+import { type AdminClient, type PageOptions, pagesOf } from '../remote/admin-client.ts'
 import { escapeControls, type Field, formatText, jsonText, render } from './format.ts'
 import { sanitize, type Terminal } from './terminal.ts'
 

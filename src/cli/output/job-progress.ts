@@ -1,5 +1,5 @@
-import { type AdminClient, apiPath } from '../admin-client.ts'
 import { CommandError, EXIT } from '../failure.ts'
+import { type AdminClient, apiPath } from '../remote/admin-client.ts'
 import type { Card } from './answer.ts'
 import { readEvents } from './event-stream.ts'
 import { type Field, field, formatBytes, formatCount, formatRelativeTime, formatText } from './format.ts'

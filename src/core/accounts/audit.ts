@@ -1,5 +1,5 @@
 import type { Notices } from '../../auth/notices.ts'
-import type { Caller } from '../../domain/caller.ts'
+import type { Caller } from '../../domain/access/caller.ts'
 import type { ActDetail, AuditRow } from '../../metadata/accounts/audit.ts'
 import type { NoticeKind, NoticeRow } from '../../metadata/accounts/notices.ts'
 import type { Metadata } from '../../metadata/metadata.ts'

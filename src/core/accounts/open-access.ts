@@ -1,4 +1,4 @@
-import type { Caller } from '../../domain/caller.ts'
+import type { Caller } from '../../domain/access/caller.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { registryError } from '../../oci/error.ts'
 

@@ -1,7 +1,7 @@
 import { grantScopes } from '../../auth/scopes.ts'
 import { newSecret } from '../../auth/secrets.ts'
 import { type SignedTokens, TOKEN_SECONDS, type TokenAccess } from '../../auth/signed-tokens.ts'
-import type { Access, Identity } from '../../domain/access.ts'
+import type { Access, Identity } from '../../domain/access/access.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'

@@ -1,5 +1,5 @@
-import type { Write } from '../../domain/caller.ts'
-import { ownerOf } from '../../domain/principal.ts'
+import type { Write } from '../../domain/access/caller.ts'
+import { ownerOf } from '../../domain/access/principal.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { registryError } from '../../oci/error.ts'
 import { type ListPage, type PageQuery, readPage } from '../page.ts'

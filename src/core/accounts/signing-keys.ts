@@ -1,5 +1,5 @@
 import { newSigningKey, TOKEN_SECONDS_MAX } from '../../auth/signed-tokens.ts'
-import type { Write } from '../../domain/caller.ts'
+import type { Write } from '../../domain/access/caller.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { registryError } from '../../oci/error.ts'
 import { type ListPage, type PageQuery, readPage } from '../page.ts'

@@ -1,6 +1,6 @@
 import type { Auth } from '../../auth/auth.ts'
 import type { PasswordFile } from '../../auth/password-file.ts'
-import { SYSTEM, type Write } from '../../domain/caller.ts'
+import { SYSTEM, type Write } from '../../domain/access/caller.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { RegistryError, registryError } from '../../oci/error.ts'
 import { type ListPage, type PageQuery, readPage } from '../page.ts'

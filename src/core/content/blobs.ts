@@ -1,5 +1,5 @@
-import type { Principal } from '../../domain/principal.ts'
-import type { BlobUse } from '../../metadata/content/blob-uses.ts'
+import type { Principal } from '../../domain/access/principal.ts'
+import type { BlobUse } from '../../metadata/content/blobs/blob-uses.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import type { Digest } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'

@@ -1,5 +1,5 @@
 import type { EventRow } from '../../metadata/outbox.ts'
-import { turn } from '../../metadata/turn.ts'
+import { turn } from '../../metadata/writer/turn.ts'
 import { registryError } from '../../oci/error.ts'
 import type { Job } from '../jobs/jobs.ts'
 

@@ -1,6 +1,6 @@
 import type { Damage, NeededBy } from '../../metadata/content/damage.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
-import { turn } from '../../metadata/turn.ts'
+import { turn } from '../../metadata/writer/turn.ts'
 import { digestToBytes } from '../../oci/digest.ts'
 import type { Damaged } from '../registry/damaged.ts'
 

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { Blobs } from '../../domain/registry.ts'
 import type { Releasing } from '../../idle-memory.ts'
-import type { ListedManifest } from '../../metadata/content/catalog.ts'
+import type { ListedManifest } from '../../metadata/content/repositories/catalog.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { type ArtifactTraits, artifactKind, artifactTraits } from '../../oci/artifact-kind.ts'
 import { type Digest, digestToBytes } from '../../oci/digest.ts'

@@ -1,4 +1,4 @@
-import type { Principal } from '../../domain/principal.ts'
+import type { Principal } from '../../domain/access/principal.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { type Digest, digestRange } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'

@@ -1,5 +1,5 @@
+import type { Principal } from '../../domain/access/principal.ts'
 import type { EventType } from '../../domain/events.ts'
-import type { Principal } from '../../domain/principal.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import type { EventRow } from '../../metadata/outbox.ts'
 import type { HistoryLine } from '../../metadata/time-machine/history.ts'

@@ -1,6 +1,6 @@
-import type { ManifestRow } from '../../metadata/content/manifests.ts'
+import type { ManifestRow } from '../../metadata/content/manifests/manifests.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
-import { turn } from '../../metadata/turn.ts'
+import { turn } from '../../metadata/writer/turn.ts'
 import type { Digest } from '../../oci/digest.ts'
 import type { ManifestBrief } from '../../oci/manifest-brief.ts'
 import type { RepositoryName } from '../../oci/reference.ts'

@@ -1,8 +1,8 @@
-import type { Write } from '../../domain/caller.ts'
-import type { GarbageWindow } from '../../domain/garbage-window.ts'
-import type { Principal } from '../../domain/principal.ts'
+import type { Write } from '../../domain/access/caller.ts'
+import type { Principal } from '../../domain/access/principal.ts'
 import type { Registry } from '../../domain/registry.ts'
-import type { ListedManifest } from '../../metadata/content/catalog.ts'
+import type { GarbageWindow } from '../../domain/retention/garbage-window.ts'
+import type { ListedManifest } from '../../metadata/content/repositories/catalog.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { type Digest, digestToBytes } from '../../oci/digest.ts'
 import type { Reference, RepositoryName, Tag } from '../../oci/reference.ts'
@@ -12,8 +12,8 @@ import { formatCursor, type ListPage, mapInSlices, type PageQuery, parseCursor, 
 import type { LargePushes } from '../registry/large-pushes.ts'
 import { unknownManifest } from '../registry/local-manifests.ts'
 import { unknownIn, unknownRepository } from '../unknown.ts'
+import type { OnlyLocal } from './cache/only-local.ts'
 import type { Descriptions, ManifestDescription } from './description.ts'
-import type { OnlyLocal } from './only-local.ts'
 import { type ReferrersTree, ReferrersTreeBuilder } from './referrers-tree.ts'
 
 /** How many tags a list names for each manifest. */

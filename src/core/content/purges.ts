@@ -1,5 +1,5 @@
-import type { Write } from '../../domain/caller.ts'
-import type { Principal } from '../../domain/principal.ts'
+import type { Write } from '../../domain/access/caller.ts'
+import type { Principal } from '../../domain/access/principal.ts'
 import type { Collector } from '../../gc/collector.ts'
 import type { Purged } from '../../gc/purge.ts'
 import type { Candidate } from '../../metadata/garbage/garbage.ts'
@@ -7,8 +7,8 @@ import type { PurgeTarget } from '../../metadata/garbage/purge.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { registryError } from '../../oci/error.ts'
 import { unknownRepository } from '../unknown.ts'
+import type { OnlyLocal } from './cache/only-local.ts'
 import type { GarbageService, GarbageTotals } from './garbage.ts'
-import type { OnlyLocal } from './only-local.ts'
 
 /** What a purge would delete. */
 export interface Purgeable extends Pick<GarbageTotals, 'repositories' | 'manifests' | 'isComplete'> {

@@ -1,6 +1,6 @@
 import type { ReferrerDescriptor, Referrers } from '../../domain/registry.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
-import { turn } from '../../metadata/turn.ts'
+import { turn } from '../../metadata/writer/turn.ts'
 import { artifactKind } from '../../oci/artifact-kind.ts'
 import { type Digest, tryParseDigest } from '../../oci/digest.ts'
 import { type RepositoryName, referrersTag, type Tag } from '../../oci/reference.ts'

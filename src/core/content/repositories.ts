@@ -1,10 +1,10 @@
-import type { Write } from '../../domain/caller.ts'
-import type { GarbageWindow } from '../../domain/garbage-window.ts'
-import type { Principal } from '../../domain/principal.ts'
+import type { Write } from '../../domain/access/caller.ts'
+import type { Principal } from '../../domain/access/principal.ts'
 import type { RepositorySet } from '../../domain/repository-set.ts'
-import { parseTagPattern } from '../../domain/tag-pattern.ts'
-import type { RepositoryRow } from '../../metadata/content/catalog.ts'
-import type { RepositorySettings } from '../../metadata/content/repository-writes.ts'
+import type { GarbageWindow } from '../../domain/retention/garbage-window.ts'
+import { parseTagPattern } from '../../domain/retention/tag-pattern.ts'
+import type { RepositoryRow } from '../../metadata/content/repositories/catalog.ts'
+import type { RepositorySettings } from '../../metadata/content/repositories/repository-writes.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import type { Rewound } from '../../metadata/time-machine/rewind.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
@@ -18,7 +18,7 @@ import {
   parseCursor,
 } from '../page.ts'
 import { unknownRepository } from '../unknown.ts'
-import type { OnlyLocal } from './only-local.ts'
+import type { OnlyLocal } from './cache/only-local.ts'
 
 /** A repository as the caller may see it. */
 export interface RepositorySummary extends Omit<RepositoryRow, 'ownBytes' | keyof ImmutableColumns> {

@@ -1,6 +1,6 @@
-import type { Write } from '../../domain/caller.ts'
-import type { GarbageWindow } from '../../domain/garbage-window.ts'
-import type { TagQuery, TagRow } from '../../metadata/content/listed-tag.ts'
+import type { Write } from '../../domain/access/caller.ts'
+import type { GarbageWindow } from '../../domain/retention/garbage-window.ts'
+import type { TagQuery, TagRow } from '../../metadata/content/tags/listed-tag.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import type { TagState } from '../../metadata/time-machine/tag-restores.ts'
 import type { Digest } from '../../oci/digest.ts'
@@ -9,8 +9,8 @@ import type { ProxyCache } from '../../proxy/proxy-cache.ts'
 import { formatCursor, type ListPage, type PageQuery, parseCursor, readPage } from '../page.ts'
 import { unknownManifest } from '../registry/local-manifests.ts'
 import { unknownIn, unknownRepository } from '../unknown.ts'
+import type { OnlyLocal } from './cache/only-local.ts'
 import type { Descriptions, Outline } from './description.ts'
-import type { OnlyLocal } from './only-local.ts'
 
 /** A tag with its manifest's kind in words. */
 export interface DescribedTag extends TagRow {

@@ -1,4 +1,4 @@
-import type { Write } from '../../domain/caller.ts'
+import type { Write } from '../../domain/access/caller.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { registryError } from '../../oci/error.ts'
 import type { UploadProgress, UploadsInProgress } from '../../storage/blob-store.ts'

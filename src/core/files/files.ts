@@ -1,5 +1,5 @@
+import type { Principal } from '../../domain/access/principal.ts'
 import type { FedBody } from '../../domain/blob-body.ts'
-import type { Principal } from '../../domain/principal.ts'
 import type { Blobs } from '../../domain/registry.ts'
 import {
   type ChangesAnswer,

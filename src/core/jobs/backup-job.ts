@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import { newestSnapshot } from '../../backup/backup-folder.ts'
 import { backUpInThread } from '../../backup/threaded-backup.ts'
 import type { Config } from '../../config/config-schema.ts'
-import { SYSTEM } from '../../domain/caller.ts'
+import { SYSTEM } from '../../domain/access/caller.ts'
 import { registryError } from '../../oci/error.ts'
 import type { Jobs, JobWork } from './jobs.ts'
 

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import { type Caller, SYSTEM, type Write } from '../../domain/caller.ts'
+import { type Caller, SYSTEM, type Write } from '../../domain/access/caller.ts'
 import { RegistryError, registryError } from '../../oci/error.ts'
 import { JOB_KINDS, type JobKind, type StartableKind } from './job-kinds.ts'
 

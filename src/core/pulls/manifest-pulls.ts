@@ -10,7 +10,7 @@ import {
   wantsUnsigned,
 } from '../../docker/schema1-need.ts'
 import { parseSignedDocument } from '../../docker/signed-document.ts'
-import type { Identity } from '../../domain/access.ts'
+import type { Identity } from '../../domain/access/access.ts'
 import type { BeforeLarge, Manifests, StoredManifest } from '../../domain/registry.ts'
 import { type Accept, accepts, parseAccept } from '../../oci/accept.ts'
 import type { Digest } from '../../oci/digest.ts'

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type { SettingSources } from '../../config/config.ts'
 import type { Config } from '../../config/config-schema.ts'
-import { SYSTEM, type Write } from '../../domain/caller.ts'
+import { SYSTEM, type Write } from '../../domain/access/caller.ts'
 import {
   EACH_NAMESPACE,
   type Quota,

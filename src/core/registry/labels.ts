@@ -1,7 +1,7 @@
 import { configOf, isSchema1Type, readManifest } from '../../docker/schema1.ts'
 import type { Blobs } from '../../domain/registry.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
-import { turn } from '../../metadata/turn.ts'
+import { turn } from '../../metadata/writer/turn.ts'
 import type { Digest } from '../../oci/digest.ts'
 import { RegistryError } from '../../oci/error.ts'
 import { commonLabels, type Labels, labelsOfConfig } from '../../oci/labels.ts'

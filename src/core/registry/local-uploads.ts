@@ -1,11 +1,11 @@
+import type { Caller } from '../../domain/access/caller.ts'
 import type { UploadBody } from '../../domain/blob-body.ts'
-import type { Caller } from '../../domain/caller.ts'
 import type { Uploads } from '../../domain/registry.ts'
 import { algorithmOf, type Digest } from '../../oci/digest.ts'
 import { RegistryError, registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Upload } from '../../storage/blob-store.ts'
-import { uuidOf } from '../../storage/upload-ids.ts'
+import { uuidOf } from '../../storage/uploads/upload-ids.ts'
 import type { LocalOptions } from './local-options.ts'
 import type { SmallBlobs } from './small-blobs.ts'
 

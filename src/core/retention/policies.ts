@@ -1,7 +1,7 @@
 import { Value } from '@sinclair/typebox/value'
 import { RetentionSchema } from '../../config/retention-schema.ts'
-import type { Write } from '../../domain/caller.ts'
-import { compilePolicies, type RetentionPolicy } from '../../domain/retention-policy.ts'
+import type { Write } from '../../domain/access/caller.ts'
+import { compilePolicies, type RetentionPolicy } from '../../domain/retention/retention-policy.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { registryError } from '../../oci/error.ts'
 

@@ -1,5 +1,5 @@
 import { type Static, type TSchema, t } from 'elysia'
-import { type AccessRule, enforce, type Principal } from '../../domain/principal.ts'
+import { type AccessRule, enforce, type Principal } from '../../domain/access/principal.ts'
 import type { ErrorCode } from '../../oci/error.ts'
 import { isKnown } from '../request/conditions.ts'
 import { refuseForeign } from '../session-cookie.ts'

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import type { ManifestPulls } from '../../core/pulls/manifest-pulls.ts'
-import type { Identity } from '../../domain/access.ts'
+import type { Identity } from '../../domain/access/access.ts'
 import { type Origin, repositoryOf, type Upstream, type Upstreams } from '../../domain/address.ts'
 import type { Registry } from '../../domain/registry.ts'
 import { registryError } from '../../oci/error.ts'

@@ -1,6 +1,6 @@
 import type { ManifestPulls } from '../../core/pulls/manifest-pulls.ts'
-import type { Identity } from '../../domain/access.ts'
-import type { Caller } from '../../domain/caller.ts'
+import type { Identity } from '../../domain/access/access.ts'
+import type { Caller } from '../../domain/access/caller.ts'
 import type { Registry } from '../../domain/registry.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import { ownText } from '../../own-text.ts'

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import type { Caller } from '../../domain/caller.ts'
+import type { Caller } from '../../domain/access/caller.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 
 /** How many pushes are measured at once, and how long one can be idle. */

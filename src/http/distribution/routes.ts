@@ -1,4 +1,4 @@
-import type { Action } from '../../domain/access.ts'
+import type { Action } from '../../domain/access/access.ts'
 import type { TableRow } from '../route-table.ts'
 import { getBase } from './base.ts'
 import { deleteBlob, getBlob } from './blobs.ts'

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
-import { type Identity, isInScope } from '../../domain/access.ts'
-import { deedOf, denial } from '../../domain/denial.ts'
+import { type Identity, isInScope } from '../../domain/access/access.ts'
+import { deedOf, denial } from '../../domain/access/denial.ts'
 import { registryError } from '../../oci/error.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
 import { queryOf } from '../distribution/exchange.ts'

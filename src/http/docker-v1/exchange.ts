@@ -1,7 +1,7 @@
 import type { AccountServices } from '../../core/accounts/account-services.ts'
 import type { RepositoryService } from '../../core/content/repositories.ts'
 import type { V1Image, V1Images } from '../../core/pulls/v1-images.ts'
-import type { Access, Identity } from '../../domain/access.ts'
+import type { Access, Identity } from '../../domain/access/access.ts'
 import type { Blobs, UsageCounter } from '../../domain/registry.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Bodies } from '../request/bodies.ts'

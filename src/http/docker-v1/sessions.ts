@@ -1,6 +1,6 @@
 import type { AccountServices } from '../../core/accounts/account-services.ts'
-import { type Access, type Identity, NOBODY } from '../../domain/access.ts'
-import type { Authenticator } from '../../domain/authentication.ts'
+import { type Access, type Identity, NOBODY } from '../../domain/access/access.ts'
+import type { Authenticator } from '../../domain/access/authentication.ts'
 import { RegistryError, registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 

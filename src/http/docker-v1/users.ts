@@ -1,4 +1,4 @@
-import { TOKEN_PREFIX } from '../../domain/authentication.ts'
+import { TOKEN_PREFIX } from '../../domain/access/authentication.ts'
 import { RegistryError, registryError } from '../../oci/error.ts'
 import { SMALL_BODY_BYTES_MAX } from '../request/bodies.ts'
 import { parseJson } from '../request/body.ts'

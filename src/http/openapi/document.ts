@@ -1,5 +1,5 @@
 import type { OpenAPIV3 } from 'openapi-types'
-import type { AccessRule } from '../../domain/principal.ts'
+import type { AccessRule } from '../../domain/access/principal.ts'
 import type { OperationDetail } from '../admin/operation.ts'
 import { Problem } from '../problem/problem.ts'
 import { COOKIE, CSRF_HEADER } from '../session-cookie.ts'

@@ -1,4 +1,4 @@
-import type { Condition } from '../../domain/condition.ts'
+import type { Condition } from '../../domain/access/condition.ts'
 
 /**
  * Returns the condition of a change, from `If-Match` and `If-None-Match`.

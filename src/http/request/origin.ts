@@ -1,6 +1,6 @@
 import { BlockList, isIP } from 'node:net'
 import { ConfigError } from '../../config/config-error.ts'
-import { networkOf } from '../../domain/client-network.ts'
+import { networkOf } from '../../domain/access/client-network.ts'
 import { ownText } from '../../own-text.ts'
 import { isHost } from './host.ts'
 

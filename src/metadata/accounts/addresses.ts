@@ -1,6 +1,6 @@
 import { and, desc, eq, lte } from 'drizzle-orm'
-import { accountAddress } from '../account-schema.ts'
 import type { Db } from '../database.ts'
+import { accountAddress } from '../schema/account-schema.ts'
 import { number, statement, text } from '../statement.ts'
 
 /** How many of the latest addresses of an account are remembered, and for how long. */

@@ -1,7 +1,7 @@
 import { and, desc, eq, lt, lte } from 'drizzle-orm'
-import type { Caller } from '../../domain/caller.ts'
-import { audit } from '../account-schema.ts'
+import type { Caller } from '../../domain/access/caller.ts'
 import type { Db } from '../database.ts'
+import { audit } from '../schema/account-schema.ts'
 
 /** How many acts the log keeps. New ones displace the oldest. */
 export interface AuditLimits {

@@ -1,8 +1,8 @@
 import { and, asc, desc, eq, gt, inArray, isNull, lt, lte, or, sql } from 'drizzle-orm'
-import type { Write } from '../../domain/caller.ts'
+import type { Write } from '../../domain/access/caller.ts'
 import { registryError } from '../../oci/error.ts'
-import { account, credential, installation, signingKey } from '../account-schema.ts'
 import type { Db } from '../database.ts'
+import { account, credential, installation, signingKey } from '../schema/account-schema.ts'
 import { bytes, number, statement, text } from '../statement.ts'
 import type { RecordAct } from './audit.ts'
 

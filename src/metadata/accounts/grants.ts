@@ -1,10 +1,10 @@
 import { and, asc, count, eq, gt, gte, lt, or, sql } from 'drizzle-orm'
-import type { Write } from '../../domain/caller.ts'
+import type { Write } from '../../domain/access/caller.ts'
+import type { Rule } from '../../domain/access/rule.ts'
 import { parseRepositoryPattern } from '../../domain/repository-pattern.ts'
-import type { Rule } from '../../domain/rule.ts'
 import { registryError } from '../../oci/error.ts'
-import { accessGrant, account, accountGroup } from '../account-schema.ts'
 import type { Db } from '../database.ts'
+import { accessGrant, account, accountGroup } from '../schema/account-schema.ts'
 import { statement, text } from '../statement.ts'
 import type { RecordAct } from './audit.ts'
 

@@ -1,6 +1,6 @@
 import { and, asc, desc, eq, gt, lt, lte } from 'drizzle-orm'
-import { auditNotice } from '../account-schema.ts'
 import type { Db } from '../database.ts'
+import { auditNotice } from '../schema/account-schema.ts'
 import { number, statement, text } from '../statement.ts'
 
 export type NoticeRow = typeof auditNotice.$inferSelect

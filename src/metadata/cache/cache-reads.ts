@@ -3,7 +3,7 @@ import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { ReadTotal } from '../content/totals.ts'
 import type { Db } from '../database.ts'
-import { manifest, manifestReference, repository, tag } from '../schema.ts'
+import { manifest, manifestReference, repository, tag } from '../schema/schema.ts'
 import { bytes, number, statement, text } from '../statement.ts'
 
 /** How many manifests that reference a blob are examined. */

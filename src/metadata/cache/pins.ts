@@ -1,14 +1,14 @@
 import { and, asc, eq, sql } from 'drizzle-orm'
-import type { Write } from '../../domain/caller.ts'
+import type { Write } from '../../domain/access/caller.ts'
 import { matchesPattern, parseRepositoryPattern } from '../../domain/repository-pattern.ts'
 import { digestFromBytes } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { RecordAct } from '../accounts/audit.ts'
-import { cachePin } from '../cache-schema.ts'
-import type { TagRows } from '../content/tag-rows.ts'
+import type { TagRows } from '../content/tags/tag-rows.ts'
 import type { Db } from '../database.ts'
-import { manifest, manifestReference } from '../schema.ts'
+import { cachePin } from '../schema/cache-schema.ts'
+import { manifest, manifestReference } from '../schema/schema.ts'
 import { bytes, number, statement } from '../statement.ts'
 
 /** Pins of one data folder. */

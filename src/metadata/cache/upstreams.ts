@@ -1,9 +1,9 @@
 import { asc, eq, sql } from 'drizzle-orm'
-import type { Write } from '../../domain/caller.ts'
+import type { Write } from '../../domain/access/caller.ts'
 import { registryError } from '../../oci/error.ts'
 import type { RecordAct } from '../accounts/audit.ts'
-import { upstream } from '../cache-schema.ts'
 import type { Db } from '../database.ts'
+import { upstream } from '../schema/cache-schema.ts'
 import { checkVersion, type VersionOfCall } from '../versions.ts'
 import { localNames } from './cache-reads.ts'
 

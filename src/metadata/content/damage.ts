@@ -1,9 +1,9 @@
 import { and, asc, eq, gt, inArray, isNull, sql } from 'drizzle-orm'
 import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
-import { damagedContent } from '../damage-schema.ts'
 import type { Db } from '../database.ts'
 import type { DropLink } from '../garbage/blob-collection.ts'
+import { damagedContent } from '../schema/damage-schema.ts'
 import {
   blob,
   blobBytes,
@@ -14,7 +14,7 @@ import {
   repositoryBlob,
   tag,
   total,
-} from '../schema.ts'
+} from '../schema/schema.ts'
 import { bytes, number, statement } from '../statement.ts'
 
 /** How much damaged content is recorded. More of it is only logged. */

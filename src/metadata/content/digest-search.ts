@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm'
 import { type Digest, type DigestRange, digestFromBytes } from '../../oci/digest.ts'
 import type { Db } from '../database.ts'
-import { blob, manifest, manifestDigest, repositoryBlob } from '../schema.ts'
+import { blob, manifest, manifestDigest, repositoryBlob } from '../schema/schema.ts'
 import { bytes, number, statement } from '../statement.ts'
 
 /** The maximum rows of one read. Six hex characters distinguish 16 million digests. */

@@ -1,9 +1,9 @@
 import { and, asc, count, desc, eq, inArray, lt, type SQL, sql } from 'drizzle-orm'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
-import { pull } from '../pull-schema.ts'
+import { pull } from '../schema/pull-schema.ts'
 import { number, statement, text } from '../statement.ts'
-import type { RepositoryReads } from './repositories.ts'
+import type { RepositoryReads } from './repositories/repositories.ts'
 
 /** The maximum rows of a day, in total and per account. Further pulls are counted without their tag. */
 const ROWS_PER_DAY_MAX = 20_000

@@ -1,6 +1,6 @@
 import { eq, sql } from 'drizzle-orm'
 import type { Db } from '../database.ts'
-import { total } from '../schema.ts'
+import { total } from '../schema/schema.ts'
 import { number, statement, text } from '../statement.ts'
 
 /** Reads a sum that triggers keep current; 0 if there is none of this name. */

@@ -4,9 +4,9 @@ import { dayOf } from '../../domain/day.ts'
 import { type Digest, digestToBytes } from '../../oci/digest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
-import { repository, tag } from '../schema.ts'
+import { repository, tag } from '../schema/schema.ts'
 import { number, optional, statement, text } from '../statement.ts'
-import type { FindManifest } from './manifest-rows.ts'
+import type { FindManifest } from './manifests/manifest-rows.ts'
 import { pullCounter } from './pulls.ts'
 
 /** How many tags a pull by digest counts as a use of, and how many manifests that list the digest are examined. */

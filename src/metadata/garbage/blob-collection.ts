@@ -1,10 +1,10 @@
 import { and, asc, eq, lt, sql } from 'drizzle-orm'
 import { type Digest, digestFromBytes } from '../../oci/digest.ts'
-import type { RepositoryRows } from '../content/repository-writes.ts'
+import type { RepositoryRows } from '../content/repositories/repository-writes.ts'
 import type { Db } from '../database.ts'
-import { partTime, within } from '../part-time.ts'
-import { blob, manifest, repository, repositoryBlob, tag, tagHistory } from '../schema.ts'
+import { blob, manifest, repository, repositoryBlob, tag, tagHistory } from '../schema/schema.ts'
 import { number, statement } from '../statement.ts'
+import { partTime, within } from '../writer/part-time.ts'
 import { batchOf, type CollectionBatch, type CollectionCall } from './collection.ts'
 import type { ManifestPurge } from './manifest-purge.ts'
 

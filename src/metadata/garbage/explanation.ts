@@ -1,5 +1,5 @@
 import { type SQL, sql } from 'drizzle-orm'
-import { type GarbageWindow, untaggedMs } from '../../domain/garbage-window.ts'
+import { type GarbageWindow, untaggedMs } from '../../domain/retention/garbage-window.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'

@@ -1,5 +1,5 @@
 import type { Db } from '../database.ts'
-import { partTime } from '../part-time.ts'
+import { partTime } from '../writer/part-time.ts'
 import { batchOf, type CollectionBatch } from './collection.ts'
 
 /** How many pages are released between two checks of the time. */

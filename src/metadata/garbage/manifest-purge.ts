@@ -1,14 +1,20 @@
 import { eq, sql } from 'drizzle-orm'
-import { SYSTEM } from '../../domain/caller.ts'
+import { SYSTEM } from '../../domain/access/caller.ts'
 import { digestFromBytes } from '../../oci/digest.ts'
 import { companionTags, type RepositoryName, type Tag } from '../../oci/reference.ts'
-import type { ManifestRows } from '../content/manifest-rows.ts'
-import type { TagRows } from '../content/tag-rows.ts'
+import type { ManifestRows } from '../content/manifests/manifest-rows.ts'
+import type { TagRows } from '../content/tags/tag-rows.ts'
 import type { Db } from '../database.ts'
 import type { RecordEvent } from '../events.ts'
-import { within } from '../part-time.ts'
-import { manifest, manifestBytes, manifestDigest, manifestReference, repositoryBlob } from '../schema.ts'
+import {
+  manifest,
+  manifestBytes,
+  manifestDigest,
+  manifestReference,
+  repositoryBlob,
+} from '../schema/schema.ts'
 import { bytes, number, statement } from '../statement.ts'
+import { within } from '../writer/part-time.ts'
 import type { Reachability } from './reachability.ts'
 
 /** A manifest to delete. */

@@ -1,6 +1,6 @@
 import { and, eq, isNull, ne, or, type Placeholder, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../database.ts'
-import { manifest } from '../schema.ts'
+import { manifest } from '../schema/schema.ts'
 import { bytes, number, statement } from '../statement.ts'
 import type { VersionOfCall } from '../versions.ts'
 

@@ -2,7 +2,7 @@ import { and, eq, isNull, sql } from 'drizzle-orm'
 import { type Digest, digestToBytes } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
-import { manifest } from '../schema.ts'
+import { manifest } from '../schema/schema.ts'
 import { bytes, number, statement, text } from '../statement.ts'
 
 /** Writes that protect content that a push in progress may reference from garbage collection. */

@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm'
-import type { GarbageWindow } from '../../domain/garbage-window.ts'
+import type { GarbageWindow } from '../../domain/retention/garbage-window.ts'
 import type { Db } from '../database.ts'
-import { repository } from '../schema.ts'
+import { repository } from '../schema/schema.ts'
 import { number, statement } from '../statement.ts'
 
 /** Iterates over the repositories that may have untagged manifests to delete. */

@@ -1,5 +1,5 @@
 import { asc, eq, ne, sql } from 'drizzle-orm'
-import type { Write } from '../../domain/caller.ts'
+import type { Write } from '../../domain/access/caller.ts'
 import type { EventType } from '../../domain/events.ts'
 import {
   checkQuota,
@@ -14,7 +14,7 @@ import type { RepositoryName } from '../../oci/reference.ts'
 import type { RecordAct } from '../accounts/audit.ts'
 import type { Db } from '../database.ts'
 import type { RecordEvent } from '../events.ts'
-import { namespaceUsage, quota } from '../quota-schema.ts'
+import { namespaceUsage, quota } from '../schema/quota-schema.ts'
 import type { Parts } from '../stale.ts'
 import { checkVersion, type VersionOfCall } from '../versions.ts'
 import type { ReadUsage } from './usage.ts'

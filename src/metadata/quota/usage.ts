@@ -2,11 +2,11 @@ import { and, asc, eq, gt, isNull, sql } from 'drizzle-orm'
 import { type Quota, type QuotaUsage, WHOLE_SERVER } from '../../domain/quota.ts'
 import type { ReadTotal, WriteTotal } from '../content/totals.ts'
 import type { Db } from '../database.ts'
-import { partTime } from '../part-time.ts'
-import { namespaceBlob, namespaceUsage } from '../quota-schema.ts'
-import { repository } from '../schema.ts'
+import { namespaceBlob, namespaceUsage } from '../schema/quota-schema.ts'
+import { repository } from '../schema/schema.ts'
 import type { Parts } from '../stale.ts'
 import { number, statement, text } from '../statement.ts'
+import { partTime } from '../writer/part-time.ts'
 
 /** How many repositories are read at once. */
 const REPOSITORIES_READ = 100

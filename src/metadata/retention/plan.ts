@@ -1,15 +1,15 @@
 import { and, asc, eq, gt, isNull, sql } from 'drizzle-orm'
 import type { EventType } from '../../domain/events.ts'
-import { compilePolicies, type RetentionPolicy } from '../../domain/retention-policy.ts'
+import { compilePolicies, type RetentionPolicy } from '../../domain/retention/retention-policy.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
-import type { RepositoryReads } from '../content/repositories.ts'
+import type { RepositoryReads } from '../content/repositories/repositories.ts'
 import type { ReadTotal, WriteTotal } from '../content/totals.ts'
 import type { Db } from '../database.ts'
-import { partTime } from '../part-time.ts'
-import { retentionDue } from '../retention-schema.ts'
-import { event, repository } from '../schema.ts'
+import { retentionDue } from '../schema/retention-schema.ts'
+import { event, repository } from '../schema/schema.ts'
 import type { Parts } from '../stale.ts'
 import { number, statement } from '../statement.ts'
+import { partTime } from '../writer/part-time.ts'
 
 /** How many rows are read at once. */
 const ROWS_READ = 500

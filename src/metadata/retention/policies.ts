@@ -1,9 +1,9 @@
 import { asc, eq, sql } from 'drizzle-orm'
-import type { Write } from '../../domain/caller.ts'
+import type { Write } from '../../domain/access/caller.ts'
 import { registryError } from '../../oci/error.ts'
 import type { RecordAct } from '../accounts/audit.ts'
 import type { Db } from '../database.ts'
-import { retentionPolicy } from '../retention-schema.ts'
+import { retentionPolicy } from '../schema/retention-schema.ts'
 import { checkVersion, type VersionOfCall } from '../versions.ts'
 
 /** Policies of one data folder that were set with the API. */

@@ -1,16 +1,21 @@
 import { and, asc, eq, gt, isNull } from 'drizzle-orm'
 import { LRUCache } from 'lru-cache'
-import { type Retention, type RetentionClock, retentionOf, type Verdict } from '../../domain/retention.ts'
-import { compilePolicies, type RetentionPolicy } from '../../domain/retention-policy.ts'
+import {
+  type Retention,
+  type RetentionClock,
+  retentionOf,
+  type Verdict,
+} from '../../domain/retention/retention.ts'
+import { compilePolicies, type RetentionPolicy } from '../../domain/retention/retention-policy.ts'
 import { type Digest, digestFromBytes } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
-import { immutability } from '../content/immutability.ts'
-import type { NamedRow } from '../content/repositories.ts'
+import type { NamedRow } from '../content/repositories/repositories.ts'
+import { immutability } from '../content/tags/immutability.ts'
 import type { ReadTotal } from '../content/totals.ts'
 import type { Db } from '../database.ts'
-import { repository } from '../schema.ts'
+import { repository } from '../schema/schema.ts'
 import { number, statement, text } from '../statement.ts'
-import { turn } from '../turn.ts'
+import { turn } from '../writer/turn.ts'
 import { policyReads } from './policies.ts'
 import { type RetainedRow, retainedTags } from './retained-tags.ts'
 

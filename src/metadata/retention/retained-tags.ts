@@ -1,9 +1,9 @@
 import { and, asc, eq, gt, sql } from 'drizzle-orm'
-import type { RetainedTag, Retention } from '../../domain/retention.ts'
+import type { RetainedTag, Retention } from '../../domain/retention/retention.ts'
 import type { Tag } from '../../oci/reference.ts'
-import { isTagAt } from '../content/listed-tag.ts'
+import { isTagAt } from '../content/tags/listed-tag.ts'
 import type { Db } from '../database.ts'
-import { manifest, tag } from '../schema.ts'
+import { manifest, tag } from '../schema/schema.ts'
 import { number, statement, text } from '../statement.ts'
 
 /** How many tags are read at once, which takes about a millisecond. */

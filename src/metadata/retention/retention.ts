@@ -1,19 +1,23 @@
 import { and, asc, eq, isNotNull, isNull, lte, sql } from 'drizzle-orm'
-import type { Write } from '../../domain/caller.ts'
-import { retentionOf, type Verdict } from '../../domain/retention.ts'
-import { type CompiledPolicy, compilePolicies, type RetentionPolicy } from '../../domain/retention-policy.ts'
+import type { Write } from '../../domain/access/caller.ts'
+import { retentionOf, type Verdict } from '../../domain/retention/retention.ts'
+import {
+  type CompiledPolicy,
+  compilePolicies,
+  type RetentionPolicy,
+} from '../../domain/retention/retention-policy.ts'
 import { digestFromBytes } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
-import type { Immutability } from '../content/immutability.ts'
-import type { TagRows } from '../content/tag-rows.ts'
+import type { Immutability } from '../content/tags/immutability.ts'
+import type { TagRows } from '../content/tags/tag-rows.ts'
 import type { ReadTotal } from '../content/totals.ts'
 import type { Db } from '../database.ts'
 import type { RecordEvent } from '../events.ts'
-import { partTime } from '../part-time.ts'
-import { manifest, repository } from '../schema.ts'
+import { manifest, repository } from '../schema/schema.ts'
 import type { Parts, Stale } from '../stale.ts'
 import { number, statement } from '../statement.ts'
 import type { VersionOfCall } from '../versions.ts'
+import { partTime } from '../writer/part-time.ts'
 import type { DueRows } from './plan.ts'
 import { type RetainedRow, retainedTags, TAGS_READ } from './retained-tags.ts'
 

@@ -1,8 +1,8 @@
 import { and, eq, sql } from 'drizzle-orm'
-import type { FindManifest } from '../content/manifest-rows.ts'
+import type { FindManifest } from '../content/manifests/manifest-rows.ts'
 import type { Db } from '../database.ts'
 import type { Reachability } from '../garbage/reachability.ts'
-import { blob, manifest, manifestReference, repositoryBlob } from '../schema.ts'
+import { blob, manifest, manifestReference, repositoryBlob } from '../schema/schema.ts'
 import { number, statement } from '../statement.ts'
 import type { Restore } from './restore.ts'
 

@@ -2,9 +2,9 @@ import { and, desc, eq, lt, type SQL, sql } from 'drizzle-orm'
 import type { EventType } from '../../domain/events.ts'
 import { type Digest, digestFromBytes } from '../../oci/digest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
-import type { RepositoryReads } from '../content/repositories.ts'
+import type { RepositoryReads } from '../content/repositories/repositories.ts'
 import type { Db } from '../database.ts'
-import { tagHistory } from '../schema.ts'
+import { tagHistory } from '../schema/schema.ts'
 import { number, statement } from '../statement.ts'
 
 /** One move of a tag. */

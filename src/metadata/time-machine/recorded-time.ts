@@ -1,6 +1,6 @@
 import { desc } from 'drizzle-orm'
 import type { Db } from '../database.ts'
-import { event, tagHistory } from '../schema.ts'
+import { event, tagHistory } from '../schema/schema.ts'
 
 /**
  * How many of the last records are examined. Expired tags are recorded with the time of their expiry, which is in the

@@ -1,4 +1,4 @@
-import type { Write } from '../../domain/caller.ts'
+import type { Write } from '../../domain/access/caller.ts'
 import { registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 

@@ -1,10 +1,10 @@
 import { and, asc, desc, eq, gt, type Placeholder, type SQL, sql } from 'drizzle-orm'
-import type { Write } from '../../domain/caller.ts'
+import type { Write } from '../../domain/access/caller.ts'
 import type { EventType } from '../../domain/events.ts'
 import type { Tag } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { whoColumns } from '../events.ts'
-import { tagHistory } from '../schema.ts'
+import { tagHistory } from '../schema/schema.ts'
 import { bytes, number, optional, statement, text } from '../statement.ts'
 import { inTimeOrder } from './time-walk.ts'
 

@@ -1,15 +1,15 @@
 import { useLocation } from 'preact-iso'
-import { call, type Item } from '../api.ts'
-import { formatCount, visible } from '../format.ts'
-import { type Column, DataTable } from '../parts/data-table.tsx'
 import { EventLine, eventNames, isGone } from '../parts/event-line.tsx'
-import { Choice, Filter, Toolbar, useParam } from '../parts/filter.tsx'
+import { Choice, Filter, Toolbar, useParam } from '../parts/forms/filter.tsx'
+import { Tabs } from '../parts/forms/tabs.tsx'
 import { PageHeader } from '../parts/page-header.tsx'
 import { Empty } from '../parts/states.tsx'
-import { Tabs } from '../parts/tabs.tsx'
+import { type Column, DataTable } from '../parts/tables/data-table.tsx'
+import { Time } from '../parts/tables/values.tsx'
 import { Timeline } from '../parts/timeline.tsx'
-import { Time } from '../parts/values.tsx'
-import { usePages } from '../resource.ts'
+import { call, type Item } from '../server/api.ts'
+import { usePages } from '../server/resource.ts'
+import { formatCount, visible } from '../values/format.ts'
 
 /** What happened: changes to content, and the audit log. */
 export function Activity() {

@@ -1,16 +1,16 @@
 import { Pin, RefreshCw, Trash2 } from 'lucide-preact'
-import { call, change, type Item } from '../api.ts'
-import { countOf, formatCount, formatShare } from '../format.ts'
-import { type Column, DataTable } from '../parts/data-table.tsx'
-import { confirm } from '../parts/dialog.tsx'
-import { Figures } from '../parts/figures.tsx'
+import { Figures } from '../parts/charts/figures.tsx'
+import { confirm } from '../parts/forms/dialog.tsx'
 import { PageHeader } from '../parts/page-header.tsx'
 import { Empty, Shown } from '../parts/states.tsx'
+import { type Column, DataTable } from '../parts/tables/data-table.tsx'
+import { Bytes, DigestText, Time } from '../parts/tables/values.tsx'
 import { attempt } from '../parts/toast.tsx'
 import { UpstreamCards } from '../parts/upstream-cards.tsx'
-import { Bytes, DigestText, Time } from '../parts/values.tsx'
-import { usePages, useResource } from '../resource.ts'
 import { manifestPath } from '../routes.ts'
+import { call, change, type Item } from '../server/api.ts'
+import { usePages, useResource } from '../server/resource.ts'
+import { countOf, formatCount, formatShare } from '../values/format.ts'
 
 type CachedTag = Item<'cache/tags'>
 

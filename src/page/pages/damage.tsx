@@ -1,10 +1,10 @@
-import { call, change, type Item } from '../api.ts'
 import { NeededBy } from '../parts/attention.tsx'
-import { type Column, DataTable } from '../parts/data-table.tsx'
 import { Empty, Failure } from '../parts/states.tsx'
+import { type Column, DataTable } from '../parts/tables/data-table.tsx'
+import { Bytes, DigestText, Time } from '../parts/tables/values.tsx'
 import { attempt } from '../parts/toast.tsx'
-import { Bytes, DigestText, Time } from '../parts/values.tsx'
-import { useResource } from '../resource.ts'
+import { call, change, type Item } from '../server/api.ts'
+import { useResource } from '../server/resource.ts'
 
 type Damaged = Item<'damage'>
 

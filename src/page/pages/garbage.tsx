@@ -1,11 +1,11 @@
-import { type Answer, call, change, type Item } from '../api.ts'
-import { countOf, shortDigest } from '../format.ts'
-import { type Column, DataTable } from '../parts/data-table.tsx'
 import { Empty, Shown } from '../parts/states.tsx'
+import { type Column, DataTable } from '../parts/tables/data-table.tsx'
+import { Bytes, Facts, Time } from '../parts/tables/values.tsx'
 import { attempt } from '../parts/toast.tsx'
-import { Bytes, Facts, Time } from '../parts/values.tsx'
-import { usePages, useResource } from '../resource.ts'
 import { manifestPath, repositoryPath } from '../routes.ts'
+import { type Answer, call, change, type Item } from '../server/api.ts'
+import { usePages, useResource } from '../server/resource.ts'
+import { countOf, shortDigest } from '../values/format.ts'
 
 type Candidate = Item<'gc/candidates'>
 

@@ -1,8 +1,8 @@
 import { useEffect } from 'preact/hooks'
-import { isOffline } from '../api.ts'
-import { checkConnection } from '../live.ts'
 import { PageHeader } from '../parts/page-header.tsx'
 import { Empty } from '../parts/states.tsx'
+import { isOffline } from '../server/api.ts'
+import { checkConnection } from '../server/live.ts'
 
 /**
  * Shown instead of a page whose code could not be loaded, such as after an upgrade of the server. If that is because the

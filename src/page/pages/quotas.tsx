@@ -1,11 +1,11 @@
-import { call, change, type Item } from '../api.ts'
-import { formatBytes, formatCount, visible } from '../format.ts'
-import { confirm } from '../parts/dialog.tsx'
-import { FormButton } from '../parts/form-dialog.tsx'
-import { Meter } from '../parts/meter.tsx'
+import { Meter } from '../parts/charts/meter.tsx'
+import { confirm } from '../parts/forms/dialog.tsx'
+import { FormButton } from '../parts/forms/form-dialog.tsx'
 import { Empty, Shown } from '../parts/states.tsx'
 import { attempt } from '../parts/toast.tsx'
-import { useResource } from '../resource.ts'
+import { call, change, type Item } from '../server/api.ts'
+import { useResource } from '../server/resource.ts'
+import { formatBytes, formatCount, visible } from '../values/format.ts'
 
 type Quota = Item<'quotas'>
 

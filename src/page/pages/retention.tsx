@@ -1,15 +1,15 @@
-import { call, change, type Item } from '../api.ts'
-import { countOf, visible } from '../format.ts'
-import { type Column, DataTable } from '../parts/data-table.tsx'
-import { confirm } from '../parts/dialog.tsx'
-import { Choice, Filter, Toolbar, useParam } from '../parts/filter.tsx'
+import { confirm } from '../parts/forms/dialog.tsx'
+import { Choice, Filter, Toolbar, useParam } from '../parts/forms/filter.tsx'
 import { PolicyCards, PolicyForm } from '../parts/policy-cards.tsx'
 import { RetentionRuns } from '../parts/retention-runs.tsx'
 import { Empty } from '../parts/states.tsx'
+import { type Column, DataTable } from '../parts/tables/data-table.tsx'
+import { Time } from '../parts/tables/values.tsx'
 import { attempt } from '../parts/toast.tsx'
-import { Time } from '../parts/values.tsx'
-import { usePages } from '../resource.ts'
 import { manifestPath } from '../routes.ts'
+import { call, change, type Item } from '../server/api.ts'
+import { usePages } from '../server/resource.ts'
+import { countOf, visible } from '../values/format.ts'
 
 const TAGS_COUNTED = 500
 

@@ -1,10 +1,10 @@
-import { call } from '../api.ts'
-import { visible } from '../format.ts'
-import { Filter, Toolbar, useParam } from '../parts/filter.tsx'
+import { Filter, Toolbar, useParam } from '../parts/forms/filter.tsx'
 import { PageHeader } from '../parts/page-header.tsx'
 import { Shown } from '../parts/states.tsx'
-import { Facts, Time } from '../parts/values.tsx'
-import { useResource } from '../resource.ts'
+import { Facts, Time } from '../parts/tables/values.tsx'
+import { call } from '../server/api.ts'
+import { useResource } from '../server/resource.ts'
+import { visible } from '../values/format.ts'
 
 /** The settings of the server, which its configuration decides. */
 export function Settings() {

@@ -1,6 +1,6 @@
-import { type Answer, call } from '../api.ts'
-import { visible } from '../format.ts'
-import { useResource } from '../resource.ts'
+import { type Answer, call } from '../server/api.ts'
+import { useResource } from '../server/resource.ts'
+import { visible } from '../values/format.ts'
 import { Shown } from './states.tsx'
 
 type Explained = Answer<'access'>

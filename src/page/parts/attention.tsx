@@ -1,8 +1,8 @@
-import { call } from '../api.ts'
-import { countOf, shortDigest } from '../format.ts'
-import { useResource } from '../resource.ts'
 import { manifestPath, repositoryPath } from '../routes.ts'
-import { levelOf } from './meter.tsx'
+import { call } from '../server/api.ts'
+import { useResource } from '../server/resource.ts'
+import { countOf, shortDigest } from '../values/format.ts'
+import { levelOf } from './charts/meter.tsx'
 import { Failure } from './states.tsx'
 
 const LINES_MAX = 5

@@ -1,7 +1,7 @@
-import type { Item } from '../api.ts'
-import { shortDigest, visible } from '../format.ts'
 import { manifestPath, repositoryPath } from '../routes.ts'
-import { Time } from './values.tsx'
+import type { Item } from '../server/api.ts'
+import { shortDigest, visible } from '../values/format.ts'
+import { Time } from './tables/values.tsx'
 
 export type ContentEvent = Item<'events'>
 

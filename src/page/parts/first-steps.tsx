@@ -1,6 +1,6 @@
-import { caller } from '../session.ts'
-import { PushHelp } from './push-help.tsx'
-import { Command } from './values.tsx'
+import { caller } from '../server/session.ts'
+import { PushHelp } from './forms/push-help.tsx'
+import { Command } from './tables/values.tsx'
 
 /** What to do after the first start, when nothing has been pushed. */
 export function FirstSteps() {

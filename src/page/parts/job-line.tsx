@@ -1,7 +1,7 @@
-import { change, type Item } from '../api.ts'
-import { formatBytes, formatCount, visible } from '../format.ts'
+import { change, type Item } from '../server/api.ts'
+import { formatBytes, formatCount, visible } from '../values/format.ts'
+import { Time } from './tables/values.tsx'
 import { attempt } from './toast.tsx'
-import { Time } from './values.tsx'
 
 export type Job = Item<'jobs'>
 

@@ -1,7 +1,7 @@
-import { type Answer, call } from '../api.ts'
-import { shortDigest, visible } from '../format.ts'
-import { useResource } from '../resource.ts'
-import { Time } from './values.tsx'
+import { type Answer, call } from '../server/api.ts'
+import { useResource } from '../server/resource.ts'
+import { shortDigest, visible } from '../values/format.ts'
+import { Time } from './tables/values.tsx'
 
 type Explanation = Answer<'gc/explain'>['items'][number]
 type Reason = Explanation['reasons'][number]

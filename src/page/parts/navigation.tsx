@@ -1,7 +1,7 @@
 import { LogIn, LogOut } from 'lucide-preact'
 import { destinationOf, destinations, isOpenTo } from '../destinations.ts'
-import { caller, signOut } from '../session.ts'
-import { ThemeChoice } from './theme-choice.tsx'
+import { caller, signOut } from '../server/session.ts'
+import { ThemeChoice } from './forms/theme-choice.tsx'
 import { attempt } from './toast.tsx'
 
 /** Where the caller can go, the theme, and who the caller is. */

@@ -1,11 +1,11 @@
-import { call, change, type Item } from '../api.ts'
-import { countOf, visible } from '../format.ts'
-import { useResource } from '../resource.ts'
-import { confirm } from './dialog.tsx'
-import { type Field, FormButton } from './form-dialog.tsx'
+import { call, change, type Item } from '../server/api.ts'
+import { useResource } from '../server/resource.ts'
+import { countOf, visible } from '../values/format.ts'
+import { confirm } from './forms/dialog.tsx'
+import { type Field, FormButton } from './forms/form-dialog.tsx'
 import { Empty, Shown } from './states.tsx'
+import { Facts } from './tables/values.tsx'
 import { attempt } from './toast.tsx'
-import { Facts } from './values.tsx'
 
 type Policy = Item<'retention/policies'>
 

@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals'
-import { pullCommands } from '../pull-commands.ts'
-import { Command } from './values.tsx'
+import { pullCommands } from '../values/pull-commands.ts'
+import { Command } from './tables/values.tsx'
 
 interface PullCommandsProps {
   repository: string

@@ -1,12 +1,12 @@
-import { call } from '../api.ts'
-import { countOf, formatTime, shortDigest } from '../format.ts'
-import { useResource } from '../resource.ts'
-import { type RetentionRun, runsOf } from '../retention-runs.ts'
 import { repositoryPath } from '../routes.ts'
-import { deleteAgain, restoreTags } from '../tag-acts.ts'
+import { call } from '../server/api.ts'
+import { useResource } from '../server/resource.ts'
+import { type RetentionRun, runsOf } from '../server/retention-runs.ts'
+import { deleteAgain, restoreTags } from '../server/tag-acts.ts'
+import { countOf, formatTime, shortDigest } from '../values/format.ts'
 import { Empty, Shown } from './states.tsx'
+import { Time } from './tables/values.tsx'
 import { attempt } from './toast.tsx'
-import { Time } from './values.tsx'
 
 /** How many of the latest deletions are shown, and how many of one run by name. */
 const EVENTS_MAX = 500

@@ -1,6 +1,6 @@
 import type { ComponentChildren } from 'preact'
-import type { ApiError } from '../api.ts'
-import type { Resource } from '../resource.ts'
+import type { ApiError } from '../server/api.ts'
+import type { Resource } from '../server/resource.ts'
 import { PageHeader } from './page-header.tsx'
 
 /** Says that there is nothing to show, and what to do about it. */

@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact'
-import type { Pages } from '../resource.ts'
+import type { Pages } from '../server/resource.ts'
 import { Failure, Loading } from './states.tsx'
 
 interface TimelineProps<T> {

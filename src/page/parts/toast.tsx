@@ -1,7 +1,7 @@
 import { signal } from '@preact/signals'
 import { X } from 'lucide-preact'
 import { useEffect, useRef } from 'preact/hooks'
-import { messageOf } from '../api.ts'
+import { messageOf } from '../server/api.ts'
 
 interface Toast {
   id: number

@@ -1,12 +1,12 @@
 import { useSignal } from '@preact/signals'
-import { call, change } from '../api.ts'
-import { visible } from '../format.ts'
-import { usePages } from '../resource.ts'
-import { confirm, Dialog } from './dialog.tsx'
-import { FormButton } from './form-dialog.tsx'
+import { call, change } from '../server/api.ts'
+import { usePages } from '../server/resource.ts'
+import { visible } from '../values/format.ts'
+import { confirm, Dialog } from './forms/dialog.tsx'
+import { FormButton } from './forms/form-dialog.tsx'
 import { Failure } from './states.tsx'
+import { Command, Time } from './tables/values.tsx'
 import { attempt } from './toast.tsx'
-import { Command, Time } from './values.tsx'
 
 /** Opens the tokens of an account. */
 export function TokensButton({ account }: { account: string }) {

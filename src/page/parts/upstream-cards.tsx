@@ -1,11 +1,11 @@
-import { call, change, type Item } from '../api.ts'
-import { formatCount, visible } from '../format.ts'
-import { useResource } from '../resource.ts'
-import { confirm } from './dialog.tsx'
-import { FormButton } from './form-dialog.tsx'
+import { call, change, type Item } from '../server/api.ts'
+import { useResource } from '../server/resource.ts'
+import { formatCount, visible } from '../values/format.ts'
+import { confirm } from './forms/dialog.tsx'
+import { FormButton } from './forms/form-dialog.tsx'
 import { Empty, Shown } from './states.tsx'
+import { Command, Time } from './tables/values.tsx'
 import { attempt } from './toast.tsx'
-import { Command, Time } from './values.tsx'
 
 type Upstream = Item<'upstreams'>
 

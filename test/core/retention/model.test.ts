@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { Retention } from '../../../src/core/retention/retention.ts'
-import { SYSTEM } from '../../../src/domain/caller.ts'
+import { SYSTEM } from '../../../src/domain/access/caller.ts'
 import { parseDigest } from '../../../src/oci/digest.ts'
 import { parseRepositoryName, parseTag } from '../../../src/oci/reference.ts'
 import { type CollectedRegistry, DAY, openCollectedRegistry } from '../../support/collected-registry.ts'

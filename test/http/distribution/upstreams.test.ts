@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { NOBODY } from '../../../src/domain/access.ts'
+import { NOBODY } from '../../../src/domain/access/access.ts'
 import type { Upstream } from '../../../src/domain/address.ts'
 import { type V2Options, v2Dispatch } from '../../../src/http/distribution/dispatch.ts'
 import { routes } from '../../../src/http/distribution/routes.ts'

@@ -1,5 +1,5 @@
 import { t } from 'elysia'
-import type { Principal } from '../../../domain/principal.ts'
+import type { Principal } from '../../../domain/access/principal.ts'
 import { csrfTokenOf } from '../../session-cookie.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'

@@ -1,5 +1,5 @@
 import type { Sessions } from '../../../core/accounts/sessions.ts'
-import type { Identity } from '../../../domain/access.ts'
+import type { Identity } from '../../../domain/access/access.ts'
 import { checkCsrf, type SessionCookies } from '../../session-cookie.ts'
 
 type Authenticate = (request: Request) => Identity | Promise<Identity>

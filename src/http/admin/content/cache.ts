@@ -1,5 +1,5 @@
 import { t } from 'elysia'
-import type { CacheState, FillState } from '../../../core/content/cache.ts'
+import type { CacheState, FillState } from '../../../core/content/cache/cache.ts'
 import { parseReference, parseRepositoryName, parseTag } from '../../../oci/reference.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { omitAbsent } from '../omit-absent.ts'

@@ -11,7 +11,7 @@ import { parseRepositoryName } from '../../../oci/reference.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { omitAbsent } from '../omit-absent.ts'
 import { mapPage, PageQuery } from '../schemas.ts'
-import { COLLECTOR_OPERATIONS as OPERATIONS } from './collector-models.ts'
+import { COLLECTOR_OPERATIONS as OPERATIONS } from './models/collector-models.ts'
 
 const ExplainQuery = t.Object({
   digest: t.String({ maxLength: 135, example: `sha256:${'0'.repeat(64)}` }),

@@ -11,7 +11,7 @@ import {
   imageParams,
   layerParams,
   FILE_OPERATIONS as OPERATIONS,
-} from './file-models.ts'
+} from './models/file-models.ts'
 
 /**
  * Below /api/v1/repositories/:repository: GET /layers/:digest/files and /layers/:digest/files/content;

@@ -7,7 +7,12 @@ import { type AdminContext, controller } from '../context.ts'
 import { tagged } from '../operation.ts'
 import { mapPage, RepositoryParam } from '../schemas.ts'
 import { toManifest, toMembers, toReferrer } from './manifest-answers.ts'
-import { digestParams, ManifestsQuery, MANIFEST_OPERATIONS as OPERATIONS, params } from './manifest-models.ts'
+import {
+  digestParams,
+  ManifestsQuery,
+  MANIFEST_OPERATIONS as OPERATIONS,
+  params,
+} from './models/manifest-models.ts'
 
 /**
  * Below /api/v1/repositories/:repository/manifests: GET; GET and DELETE /:reference; GET .../raw, GET .../referrers,

@@ -1,7 +1,7 @@
 import { t } from 'elysia'
 import type { HistoryLine } from '../../../core/content/history.ts'
+import type { Principal } from '../../../domain/access/principal.ts'
 import { EVENT_TYPES } from '../../../domain/events.ts'
-import type { Principal } from '../../../domain/principal.ts'
 import { omitAbsent } from '../omit-absent.ts'
 import { DigestText, pageOf, Time } from '../schemas.ts'
 import { toWho } from '../who.ts'

@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import type { Pin } from '../../../core/content/pins.ts'
+import type { Pin } from '../../../core/content/cache/pins.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { omitAbsent } from '../omit-absent.ts'
 import { markCreated, operation } from '../operation.ts'

@@ -1,11 +1,15 @@
 import { t } from 'elysia'
-import type { Principal } from '../../../domain/principal.ts'
+import type { Principal } from '../../../domain/access/principal.ts'
 import type { RepositoryName } from '../../../oci/reference.ts'
 import { type AdminContext, type Answering, controller } from '../context.ts'
 import { markCreated, tagged } from '../operation.ts'
 import { mapPage, PageQuery, pageParameters, RepositoryParam } from '../schemas.ts'
+import {
+  REPOSITORY_OPERATIONS as OPERATIONS,
+  RepositorySettings,
+  toRepository,
+} from './models/repository-models.ts'
 import { toMove } from './moves.ts'
-import { REPOSITORY_OPERATIONS as OPERATIONS, RepositorySettings, toRepository } from './repository-models.ts'
 
 const ListQuery = t.Object({
   ...pageParameters,

@@ -5,7 +5,6 @@ import { type AdminContext, type Answering, controller } from '../context.ts'
 import { omitAbsent } from '../omit-absent.ts'
 import { markCreated, tagged } from '../operation.ts'
 import { mapPage, PageQuery, RepositoryParam } from '../schemas.ts'
-import { toMove } from './moves.ts'
 import {
   TAG_OPERATIONS as OPERATIONS,
   TagChange,
@@ -13,7 +12,8 @@ import {
   TagRestore,
   TagsQuery,
   TagTarget,
-} from './tag-models.ts'
+} from './models/tag-models.ts'
+import { toMove } from './moves.ts'
 
 const params = t.Object({ repository: RepositoryParam, tag: TagParam })
 

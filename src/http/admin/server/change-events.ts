@@ -1,6 +1,6 @@
 import type { Changes } from '../../../core/content/changes.ts'
 import type { EventRow } from '../../../core/content/history.ts'
-import type { Principal } from '../../../domain/principal.ts'
+import type { Principal } from '../../../domain/access/principal.ts'
 import type { RepositoryName } from '../../../oci/reference.ts'
 import { eventStream, eventText, type Sent } from './event-stream.ts'
 import { toJob } from './jobs.ts'

@@ -4,7 +4,7 @@ import {
   UpstreamSchema,
   UpstreamSecretsSchema,
 } from '../../../config/upstream-schema.ts'
-import type { UpstreamCheck, UpstreamState } from '../../../core/content/upstreams.ts'
+import type { UpstreamCheck, UpstreamState } from '../../../core/content/cache/upstreams.ts'
 import { type AdminContext, type Answering, controller } from '../context.ts'
 import { omitAbsent } from '../omit-absent.ts'
 import { markCreated, operation, tagged } from '../operation.ts'

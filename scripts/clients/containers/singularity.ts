@@ -1,0 +1,52 @@
+import { equal } from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { sha256 } from '../../lib/image.ts'
+import type { CaseContext, Client } from '../client.ts'
+import { Published } from '../published.ts'
+import { describeFile, Replay } from '../replay.ts'
+
+/** singularity, which is replayed: `go list -m github.com/sylabs/singularity/v4@latest` says "module version is not available". */
+export const singularity: Client = {
+  name: 'singularity',
+  tools: [],
+  cases: { 'push, pull and delete of a SIF': pushSif },
+}
+
+async function pushSif({ registry, folder }: CaseContext): Promise<void> {
+  const [replay, published] = [
+    new Replay(registry, 'singularity/sif'),
+    new Published(registry, 'singularity/sif'),
+  ]
+  const launch = '#!/usr/bin/env run-singularity\n'.padEnd(32, '\0')
+  await Bun.write(
+    join(folder, 'alpine.sif'),
+    Buffer.concat([Buffer.from(`${launch}SIF_MAGIC\0`), randomBytes(5_000_000)]),
+  )
+  await Bun.write(join(folder, 'config.json'), '{}')
+  const [sif, config] = [
+    await describeFile(join(folder, 'alpine.sif')),
+    await describeFile(join(folder, 'config.json')),
+  ]
+  for (const file of [config, sif]) await replay.pushByPatch(file)
+  const manifest = new TextEncoder().encode(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: 'application/vnd.oci.image.manifest.v1+json',
+      config: { mediaType: 'application/vnd.sylabs.sif.config.v1+json', size: 2, digest: config.digest },
+      layers: [
+        {
+          mediaType: 'application/vnd.sylabs.sif.layer.v1.sif',
+          size: sif.size,
+          digest: sif.digest,
+          annotations: { 'org.opencontainers.image.title': 'alpine.sif' },
+        },
+      ],
+    }),
+  )
+  await replay.pushManifest(manifest, '1')
+  await published.expectTags('1')
+  equal((await published.manifest('1')).digest, sha256(manifest))
+  equal(sha256(await published.blob(sif.digest)), sif.digest)
+  await published.delete('1')
+}

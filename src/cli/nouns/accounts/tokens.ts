@@ -1,0 +1,115 @@
+import { CommandError, EXIT } from '../../failure.ts'
+import { parseDays } from '../../input/units.ts'
+import type { Line } from '../../output/answer.ts'
+import { field, formatTime } from '../../output/format.ts'
+import { type AdminClient, apiPath, pagesOf } from '../../remote/admin-client.ts'
+import { change, listing } from '../../remote/requests.ts'
+import type { Noun, Option } from '../../verb.ts'
+
+/** The options of every command that creates a token. */
+export const TOKEN_OPTIONS: readonly Option[] = [
+  ['--expires <days>', 'when it expires: 90d, 12w, or a number of days [never]'],
+  ['--scope <rules>', 'limit it to PATTERN=ROLE,PATTERN=ROLE'],
+]
+
+/** `cay token` */
+export const tokens: Noun = {
+  summary: 'Manage tokens of users and robots',
+  verbs: {
+    list: {
+      usage: '<account>',
+      summary: 'List the tokens of an account, and the refresh tokens of its clients',
+      isList: true,
+      run: ({ args: [account = ''] }) =>
+        listing(
+          `${apiPath('accounts', account)}/tokens`,
+          [
+            field('id', 'id'),
+            field('kind', 'kind'),
+            field('name', 'name'),
+            field('scope', 'scope', (scope) => (scope as Rule[]).map(formatRule).join(',')),
+            field('created', 'createdAt', formatTime),
+            field('expires', 'expiresAt', formatTime),
+            field('last used', 'lastUsedAt', formatTime),
+          ],
+          `${account} has no tokens.`,
+        ),
+    },
+    create: {
+      usage: '<account> <name>',
+      summary: 'Create a token; it is shown only once',
+      options: TOKEN_OPTIONS,
+      run: ({ client, args: [account = '', name = ''], options }) =>
+        newToken(client, account, { name, ...tokenSettings(options) }, `created token ${name} of ${account}`),
+    },
+    delete: {
+      usage: '<account> <token>',
+      summary: 'Revoke a token, by its name or id',
+      isDestructive: true,
+      run: async ({ client, args: [account = '', token = ''], confirm }) => {
+        const id = await findToken(client, account, token)
+        await confirm(`permanently revokes the token ${token} of ${account}`)
+        return change(client, `revoked token ${token} of ${account}`, [
+          'DELETE',
+          apiPath('accounts', account, 'tokens', id),
+        ])
+      },
+    },
+  },
+}
+
+interface Rule {
+  pattern: string
+  role: string
+}
+
+/** Creates a token of an account. The line shows its secret, which cannot be read again, after `report`. */
+export async function newToken(
+  client: AdminClient,
+  account: string,
+  request: object,
+  report: string,
+): Promise<Line> {
+  const path = `${apiPath('accounts', account)}/tokens`
+  const value = await client.request<{ secret: string }>('POST', path, request)
+  return { value, line: `${report}: ${value.secret}` }
+}
+
+/** Returns the settings of a new token that the options name. */
+export function tokenSettings({ expires, scope }: Readonly<Record<string, string>>) {
+  return {
+    ...(expires === undefined ? {} : { expiresInDays: parseDays(expires, '--expires') }),
+    ...(scope === undefined ? {} : { scope: scope.split(',').map(parseRule) }),
+  }
+}
+
+/** Returns the id of a token that is named by its id, or by its name if only one token of the account has that. */
+export async function findToken(client: AdminClient, account: string, token: string): Promise<string> {
+  const ids: string[] = []
+  for await (const page of pagesOf(client, `${apiPath('accounts', account)}/tokens`)) {
+    for (const { id, name } of page.items as { id: string; name: string }[]) {
+      if (id === token) return id
+      if (name === token) ids.push(id)
+    }
+  }
+  const [first, ...others] = ids
+  if (first === undefined) throw new CommandError(`${account} has no token ${token}`, EXIT.absent)
+  if (others.length === 0) return first
+  throw new CommandError(
+    `${account} has several tokens ${token}: name one by its id: ${ids.join(', ')}`,
+    EXIT.usage,
+  )
+}
+
+function parseRule(text: string): Rule {
+  const [, pattern, role] = /^([^=]+)=([^=]+)$/.exec(text) ?? []
+  if (pattern !== undefined && role !== undefined) return { pattern, role }
+  throw new CommandError(
+    `invalid rule "${text}" in --scope: expected PATTERN=ROLE, for example alice/**=reader`,
+    EXIT.usage,
+  )
+}
+
+function formatRule({ pattern, role }: Rule): string {
+  return `${pattern}=${role}`
+}

@@ -1,0 +1,38 @@
+import { field, formatBytes, formatTime } from '../../output/format.ts'
+import { apiPath } from '../../remote/admin-client.ts'
+import { change, listing } from '../../remote/requests.ts'
+import type { Noun } from '../../verb.ts'
+
+/** `cay upload` */
+export const uploads: Noun = {
+  summary: 'Manage uploads in progress',
+  verbs: {
+    list: {
+      summary: 'List uploads that have received bytes, oldest first',
+      isList: true,
+      run: () =>
+        listing(
+          '/uploads',
+          [
+            field('id', 'id'),
+            field('repository', 'repository'),
+            field('size', 'bytes', formatBytes),
+            field('started', 'startedAt', formatTime),
+            field('changed', 'updatedAt', formatTime),
+          ],
+          'There are no uploads in progress.',
+        ),
+    },
+    cancel: {
+      usage: '<upload>',
+      summary: 'Cancel an upload',
+      isDestructive: true,
+      run: async ({ client, args: [id = ''], confirm }) => {
+        await confirm(
+          `cancels the upload ${id} and deletes the bytes that it received; its client must start again`,
+        )
+        return change(client, `canceled the upload ${id}`, ['DELETE', apiPath('uploads', id)])
+      },
+    },
+  },
+}

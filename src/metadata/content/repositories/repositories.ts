@@ -1,0 +1,81 @@
+import { and, asc, eq, gte, isNull } from 'drizzle-orm'
+import type { RepositorySet } from '../../../domain/repository-set.ts'
+import type { RepositoryName } from '../../../oci/reference.ts'
+import type { Db } from '../../database.ts'
+import { repository } from '../../schema/schema.ts'
+import { number, statement, text } from '../../statement.ts'
+import type { VersionOfCall } from '../../versions.ts'
+import { type Part, readPart } from './visible-pages.ts'
+
+export type RepositoryReads = ReturnType<typeof repositoryReads>
+
+/** Reads of repositories. */
+export function repositoryReads(db: Db) {
+  const byName = statement(db, { name: text }, ({ name }) =>
+    db
+      .select({ id: repository.id })
+      .from(repository)
+      .where(and(eq(repository.name, name), isNull(repository.deletedAt))),
+  )
+  const names = statement(db, { from: text, limit: number }, ({ from, limit }) =>
+    db
+      .select({ id: repository.id, name: repository.name })
+      .from(repository)
+      .where(and(gte(repository.name, from), isNull(repository.deletedAt)))
+      .orderBy(asc(repository.name))
+      .limit(limit),
+  )
+  return {
+    /** Returns the id of a repository that is not deleted. */
+    find: (name: RepositoryName): number | undefined => byName.get({ name })?.id,
+
+    /** Returns at most `limit` repositories of the set after the name `last`, in byte order. */
+    list: (set: RepositorySet, last: string, limit: number): Part<NamedRow, string> =>
+      readByName(set, last, limit, (from, size) => names.all({ from, limit: size }) as NamedRow[]),
+  }
+}
+
+export interface NamedRow {
+  id: number
+  name: RepositoryName
+}
+
+/**
+ * Reads a part of a list that is ordered by name.
+ *
+ * @param read reads from a name on, whether or not it exists
+ * @param isFound whether a row belongs to the list
+ */
+export function readByName<T extends { name: RepositoryName }>(
+  set: RepositorySet,
+  last: string,
+  limit: number,
+  read: (from: string, limit: number) => T[],
+  isFound: (row: T) => boolean = () => true,
+): Part<T, string> {
+  return readPart<T, string>(
+    {
+      read(after, size) {
+        const from = set.seek(`${after}\0`)
+        return from === undefined ? [] : read(from, size)
+      },
+      keyOf: ({ name }) => name,
+      isShown: (row) => isFound(row) && set.has(row.name),
+    },
+    last,
+    limit,
+  )
+}
+
+/** Returns the id of a repository. The first push to a name creates it; a push does not restore a deleted one. */
+export type EnsureRepository = (name: RepositoryName, at: number) => number
+
+export function ensureRepository(
+  db: Db,
+  { find, version }: Pick<RepositoryReads, 'find'> & { version: VersionOfCall },
+): EnsureRepository {
+  const insert = statement(db, { name: text, createdAt: number, version: number }, (row) =>
+    db.insert(repository).values(row).returning({ id: repository.id }),
+  )
+  return (name, at) => find(name) ?? insert.get({ name, createdAt: at, version: version() }).id
+}

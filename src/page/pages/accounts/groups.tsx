@@ -1,0 +1,129 @@
+import { useSignal } from '@preact/signals'
+import { X } from 'lucide-preact'
+import { confirm, Dialog } from '../../parts/forms/dialog.tsx'
+import { Toolbar } from '../../parts/forms/filter.tsx'
+import { FormButton } from '../../parts/forms/form-dialog.tsx'
+import { Empty, Shown } from '../../parts/states.tsx'
+import { type Column, DataTable } from '../../parts/tables/data-table.tsx'
+import { attempt } from '../../parts/toast.tsx'
+import { call, change, type Item } from '../../server/api.ts'
+import { usePages, useResource } from '../../server/resource.ts'
+import { countOf } from '../../values/format.ts'
+
+type Group = Item<'groups'>
+
+const columns: Column<Group>[] = [
+  { title: 'Name', cell: ({ name }) => <b>{name}</b> },
+  { title: 'Actions', class: 'number', cell: ({ name }) => <GroupActs name={name} /> },
+]
+
+/** Groups of accounts, to grant roles to. */
+export function Groups() {
+  const pages = usePages('groups', (page, signal) => call('get', 'groups', { query: page, signal }))
+  return (
+    <>
+      <Toolbar>
+        <FormButton
+          label="Add a group"
+          title="Add a group"
+          action="Add"
+          fields={[{ name: 'name', label: 'Name' }]}
+          submit={({ name = '' }) => change('put', 'groups/:name', { params: { name } })}
+        />
+      </Toolbar>
+      <DataTable
+        label="Groups"
+        columns={columns}
+        pages={pages}
+        keyOf={({ name }) => name}
+        empty={<Empty title="No groups">With a group, several accounts get the same roles.</Empty>}
+      />
+    </>
+  )
+}
+
+function GroupActs({ name }: { name: string }) {
+  const isOpen = useSignal(false)
+  const remove = async () => {
+    let members = ''
+    const isCounted = await attempt(async () => {
+      const group = await call('get', 'groups/:name', { params: { name } })
+      members = countOf(group.members.length, 'member')
+    })
+    if (!isCounted) return
+    const isSure = await confirm({
+      title: `Delete ${name}?`,
+      text: `This deletes the group ${name} with ${members}, and its grants. The accounts of its members stay. This cannot be undone.`,
+      action: `Delete ${name}`,
+    })
+    if (isSure) {
+      await attempt(() => change('delete', 'groups/:name', { params: { name } }), `${name} is deleted`)
+    }
+  }
+  return (
+    <span class="row-acts">
+      <button
+        type="button"
+        aria-label={`Members: ${name}`}
+        onClick={() => {
+          isOpen.value = true
+        }}
+      >
+        Members
+      </button>
+      <button type="button" class="danger" aria-label={`Delete: ${name}`} onClick={remove}>
+        Delete
+      </button>
+      {isOpen.value && (
+        <Dialog
+          title={`Members of ${name}`}
+          onClose={() => {
+            isOpen.value = false
+          }}
+        >
+          <Members name={name} />
+        </Dialog>
+      )}
+    </span>
+  )
+}
+
+function Members({ name }: { name: string }) {
+  const params = { name }
+  const found = useResource(`group ${name}`, (signal) => call('get', 'groups/:name', { params, signal }))
+  const edit = (body: { add?: string[]; remove?: string[] }) =>
+    change('patch', 'groups/:name', { params, body })
+  return (
+    <Shown of={found}>
+      {({ members }) => (
+        <div class="tokens">
+          <ul class="lines">
+            {members.map((member) => (
+              <li key={member} class="between">
+                <span>{member}</span>
+                <button
+                  type="button"
+                  class="icon-button small"
+                  aria-label={`Remove ${member}`}
+                  onClick={() =>
+                    attempt(() => edit({ remove: [member] }), `${member} is no longer in ${name}`)
+                  }
+                >
+                  <X aria-hidden />
+                </button>
+              </li>
+            ))}
+          </ul>
+          {members.length === 0 && <p class="muted">No members</p>}
+          <FormButton
+            label="Add a member"
+            title={`Add a member to ${name}`}
+            action="Add"
+            fields={[{ name: 'account', label: 'User or robot' }]}
+            submit={({ account = '' }) => edit({ add: [account] })}
+          />
+        </div>
+      )}
+    </Shown>
+  )
+}

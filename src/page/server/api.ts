@@ -1,0 +1,181 @@
+import { signal } from '@preact/signals'
+import type { adminApi } from '../../http/admin/api.ts'
+
+/** The routes of the admin API below /api/v1, with the types that the server declares. */
+type Routes = ReturnType<typeof adminApi>['~Routes']['api']['v1']
+
+type Method = 'get' | 'post' | 'put' | 'patch' | 'delete'
+
+/** The part of the routes at a path such as `repositories/:repository`. */
+type At<T, P extends string> = P extends `${infer First}/${infer Rest}`
+  ? First extends keyof T
+    ? At<T[First], Rest>
+    : never
+  : P extends keyof T
+    ? T[P]
+    : never
+
+type Declared<P extends string, M extends Method> = At<Routes, P> extends Record<M, infer R> ? R : never
+
+/** Branded strings, such as digests, become strings: the server validates them. */
+type Plain<T> = T extends string
+  ? T extends object
+    ? string
+    : T
+  : T extends object
+    ? { [K in keyof T]: Plain<T[K]> }
+    : T
+
+type Query<P extends string, M extends Method> = Declared<P, M> extends { query: infer Q } ? Plain<Q> : never
+type Body<P extends string, M extends Method> = Declared<P, M> extends { body: infer B } ? Plain<B> : never
+
+/** The response of a route; undefined for 204. */
+export type Answer<P extends string, M extends Method = 'get'> =
+  Declared<P, M> extends { response: infer R } ? ContentOf<R> : never
+
+type ContentOf<R> = R extends { 200: infer A } ? A : R extends { 201: infer A } ? A : undefined
+
+/** An entry of the list that a route returns. */
+export type Item<P extends string> = Answer<P> extends { items: (infer T)[] } ? T : never
+
+interface Options<P extends string, M extends Method> {
+  /** The values of the `:names` in the path. */
+  params?: Record<string, string>
+  query?: Query<P, M>
+  body?: Body<P, M>
+  signal?: AbortSignal
+}
+
+/** A request that the server refused, or that did not reach it (status 0). */
+export class ApiError extends Error {
+  readonly status: number
+  readonly code: string
+
+  constructor(status: number, code: string, message: string) {
+    super(message)
+    this.status = status
+    this.code = code
+  }
+}
+
+/** Returns the message of an error for people. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+/** The CSRF token of the session, which every change needs. */
+export const csrfToken = signal<string | undefined>(undefined)
+
+/** Whether the last request did not reach the server. */
+export const isOffline = signal(false)
+
+/** Increases with each change, so that the page is refreshed. */
+export const revision = signal(0)
+
+/** Increases when the server no longer knows the session. */
+export const expiries = signal(0)
+
+/**
+ * Sends a request to the API and returns its response.
+ * @throws ApiError
+ */
+export async function call<P extends string, M extends Method>(
+  method: M,
+  path: Declared<P, M> extends never ? never : P,
+  options: Options<P, M> = {},
+): Promise<Answer<P, M>> {
+  const { params, query } = options
+  const url = urlOf(path, {
+    ...(params && { params }),
+    ...(query !== undefined && { query: query as object }),
+  })
+  const response = await send(method, url, options)
+  if (response.status === 204) return undefined as Answer<P, M>
+  if (response.ok) return (await response.json()) as Answer<P, M>
+  throw await problemOf(response)
+}
+
+/**
+ * Changes something through the API, and then refreshes the page.
+ * @throws ApiError
+ */
+export async function change<P extends string, M extends Exclude<Method, 'get'>>(
+  method: M,
+  path: Declared<P, M> extends never ? never : P,
+  options: Options<P, M> = {},
+): Promise<Answer<P, M>> {
+  const answer = await call<P, M>(method, path, options)
+  revision.value++
+  return answer
+}
+
+/**
+ * Returns the text of a manifest as it was pushed, or of another file of this server.
+ * @throws ApiError, also if it has more than `bytesMax`.
+ */
+export async function fetchText(url: string, signal: AbortSignal, bytesMax: number): Promise<string> {
+  const response = await send('get', url, { signal })
+  if (!response.ok) throw await problemOf(response)
+  if (Number(response.headers.get('content-length')) <= bytesMax) return await response.text()
+  await response.body?.cancel()
+  throw new ApiError(0, 'TOO_LARGE', 'This is too large to show. Download it instead')
+}
+
+/**
+ * Returns the body of a blob.
+ * @throws ApiError
+ */
+export async function fetchBody(
+  url: string,
+  signal: AbortSignal,
+): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
+  const response = await send('get', url, { signal })
+  if (response.ok && response.body) return response.body
+  throw await problemOf(response)
+}
+
+/** Returns the URL of a route with its parameters and query. */
+export function urlOf(
+  path: string,
+  { params = {}, query = {} }: { params?: Record<string, string>; query?: object },
+): string {
+  const filled = path.replace(/:(\w+)/g, (_, name: string) => encodeURIComponent(params[name] ?? ''))
+  const search = new URLSearchParams()
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined && value !== '') search.set(name, String(value))
+  }
+  return `/api/v1/${filled}${search.size > 0 ? `?${search}` : ''}`
+}
+
+async function send(
+  method: Method,
+  url: string,
+  { body, signal }: { body?: unknown; signal?: AbortSignal },
+): Promise<Response> {
+  const headers: Record<string, string> = { accept: 'application/json' }
+  if (body !== undefined) headers['content-type'] = 'application/json'
+  if (method !== 'get' && csrfToken.value !== undefined) headers['x-csrf-token'] = csrfToken.value
+  try {
+    const response = await fetch(url, {
+      method: method.toUpperCase(),
+      headers,
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+      ...(signal && { signal }),
+    })
+    isOffline.value = false
+    return response
+  } catch (error) {
+    if (error instanceof DOMException && error.name === 'AbortError') throw error
+    isOffline.value = true
+    throw new ApiError(0, 'OFFLINE', 'The server cannot be reached')
+  }
+}
+
+async function problemOf(response: Response): Promise<ApiError> {
+  const problem = await response.json().catch(() => ({}))
+  // A proxy in front of the server may send something other than a problem.
+  const { code = 'UNKNOWN', detail = `The server answered with status ${response.status}` } = (problem ??
+    {}) as { code?: string; detail?: string }
+  if (response.status === 401 && csrfToken.value !== undefined) expiries.value++
+  return new ApiError(response.status, code, detail)
+}

@@ -1,0 +1,40 @@
+import { RegistryError } from '../../oci/error.ts'
+import { UpstreamError } from '../upstream/upstream-error.ts'
+
+/** How many attempts without progress a fill has: before and after its clients got a response. */
+const FIRST_ATTEMPTS_MAX = 3
+const ATTEMPTS_MAX = 6
+/** The pause before the first new attempt; each further one is twice as long, up to the second number. */
+const PAUSE_MILLISECONDS = 250
+const PAUSE_MILLISECONDS_MAX = 8000
+
+/** The state of a fill when an attempt fails. */
+interface Progress {
+  /** The consecutive attempts that received nothing. */
+  failures: number
+  /** The received bytes. */
+  have: number
+  /** Whether the upstream has responded. */
+  hasBegun: boolean
+  /** Whether the upstream can be asked for the repository again now. */
+  isUp: boolean
+}
+
+/** Reports whether another attempt may succeed. */
+export function isWorthAnother(error: unknown, { failures, have, hasBegun, isUp }: Progress): boolean {
+  if (failures >= (hasBegun ? ATTEMPTS_MAX : FIRST_ATTEMPTS_MAX)) return false
+  if (error instanceof RegistryError) return isDiskFull(error)
+  // The body of a response ended early.
+  if (!(error instanceof UpstreamError)) return true
+  if (error.kind === 'unavailable') return hasBegun || isUp
+  return error.kind === 'limited' && have > 0
+}
+
+/** Returns the pause before the next attempt, in milliseconds. */
+export function pauseBefore(failures: number): number {
+  return Math.min(PAUSE_MILLISECONDS * 2 ** failures, PAUSE_MILLISECONDS_MAX)
+}
+
+export function isDiskFull(error: unknown): boolean {
+  return error instanceof RegistryError && error.status === 507
+}

@@ -1,0 +1,288 @@
+import type { UpstreamCredentials } from '../../config/upstreams.ts'
+import { version } from '../../config/version.ts'
+import { ConnectProbe } from './connect-probe.ts'
+import { unlessAborted } from './deadline.ts'
+import { EndpointBreaker, type RequestEnd } from './endpoint-breaker.ts'
+import { type Environment, isExempt, proxyFor } from './environment-proxy.ts'
+import { type LimitedKind, RateLimits } from './rate-limits.ts'
+import { type Resolve, type Target, Targets } from './targets.ts'
+import { errorOfStatus, UpstreamError } from './upstream-error.ts'
+import { UpstreamTokens } from './upstream-tokens.ts'
+
+/** How many redirects of one request are followed. */
+const REDIRECTS_MAX = 5
+
+/** How long the whole response of a token service may take. */
+const TOKEN_SECONDS_MAX = 15
+
+const REDIRECT_STATUSES: readonly number[] = [301, 302, 303, 307, 308]
+
+export interface EndpointOptions {
+  /** The registry's URL, without `/v2`. */
+  url: URL
+  credentials: UpstreamCredentials
+  /** Hosts that redirects and realms may point to, whatever their addresses. */
+  redirects: readonly string[]
+  /** PEM certificates to trust besides the system's. */
+  ca?: string | undefined
+  /** A proxy's URL; `none` for none, whatever the environment says. */
+  proxy?: string | undefined
+  /** The variables that can name proxies. */
+  environment: Environment
+  resolve: Resolve
+  /** How long connecting may take. */
+  connectMs: number
+  /** Milliseconds since an arbitrary time. */
+  monotonic: () => number
+  /** Called for each response of the registry itself. */
+  onAnswer?: (headers: Headers) => void
+}
+
+export interface EndpointRequest {
+  method: 'GET' | 'HEAD'
+  /** What a 429 of the registry limits; undefined for a request that no limit applies to. */
+  kind?: LimitedKind
+  /** Begins with `/v2/`. */
+  path: string
+  headers?: Record<string, string>
+  /** The scope that a token needs, which names the repository. Failures count for it. */
+  scope: string
+  /** Aborts the request and, after its headers, the body. */
+  signal: AbortSignal
+}
+
+interface SentRequest extends EndpointRequest {
+  /** Called for each response of the registry itself. */
+  onAnswer: () => void
+}
+
+interface SentInit {
+  method?: string
+  headers: Record<string, string>
+  signal: AbortSignal
+}
+
+/** One host of an upstream: its connections, its tokens, and its breaker. */
+export class Endpoint {
+  readonly breaker: EndpointBreaker
+  private readonly limits: RateLimits
+  private readonly options: EndpointOptions
+  private readonly session: Bun.FetchSession
+  private readonly targets: Targets
+  private readonly tokens: UpstreamTokens
+  private readonly probe: ConnectProbe
+
+  constructor(options: EndpointOptions) {
+    const { url, redirects, resolve, credentials, connectMs, monotonic, ca } = options
+    this.options = options
+    this.breaker = new EndpointBreaker(monotonic)
+    this.limits = new RateLimits(monotonic)
+    this.targets = new Targets(url, redirects, resolve, (target) => this.proxyOf(target))
+    this.probe = new ConnectProbe(connectMs, monotonic)
+    this.session = new Bun.FetchSession({
+      keepAlive: { maxIdleSockets: 8, idleTimeout: 60 },
+      ...(ca !== undefined && { tls: { ca } }),
+    })
+    this.tokens = new UpstreamTokens(credentials, (...args) => this.fetchToken(...args), monotonic)
+  }
+
+  get host(): string {
+    return this.options.url.host
+  }
+
+  /** Whether a request can be sent now. */
+  canAsk(kind: LimitedKind, scope: string): boolean {
+    return !this.breaker.isOpenFor(scope) && this.limitedMs(kind) === 0
+  }
+
+  /** Returns for how many milliseconds no request of a kind is sent, because the registry has limited them. */
+  limitedMs(kind: LimitedKind): number {
+    return this.limits.leftMs(kind)
+  }
+
+  /**
+   * Sends a request, with a token if required, and follows redirects. Returns a successful response.
+   * @throws UpstreamError for any other response
+   */
+  async request(asked: EndpointRequest): Promise<Response> {
+    const { scope, signal, kind } = asked
+    if (kind !== undefined) this.throwIfLimited(kind, this.host)
+    const end = this.breaker.enter(scope)
+    if (end === undefined) throw this.unavailable('did not respond to recent requests', scope)
+    let hasAnswered = false
+    const onAnswer = () => {
+      hasAnswered = true
+    }
+    try {
+      const response = await unlessAborted(this.authorised({ ...asked, onAnswer }), signal)
+      end('succeeded')
+      return response
+    } catch (error) {
+      const failure = this.toError(error, scope)
+      end(endOf(failure, hasAnswered, signal.aborted))
+      throw failure
+    }
+  }
+
+  /** Closes idle connections. */
+  close(): void {
+    this.session.close()
+  }
+
+  /** Returns the proxy for a URL; undefined for a direct connection. */
+  private proxyOf(url: URL): string | undefined {
+    const { proxy, environment } = this.options
+    if (proxy === 'none') return undefined
+    if (proxy === undefined) return proxyFor(url, environment)
+    return isExempt(url, environment) ? undefined : proxy
+  }
+
+  private async authorised(asked: SentRequest): Promise<Response> {
+    const { scope, signal } = asked
+    let authorization = this.tokens.find(scope)
+    let { response, from } = await this.follow(asked, authorization)
+    // A challenge from another host is ignored, because it would choose where the credentials are sent.
+    if (response.status === 401 && from === undefined) {
+      const header = response.headers.get('www-authenticate')
+      authorization = await this.tokens.answer(header, scope, authorization, signal)
+      if (authorization !== undefined) {
+        discard(response)
+        ;({ response, from } = await this.follow(asked, authorization))
+      }
+    }
+    if (response.status >= 200 && response.status < 300) return response
+    discard(response)
+    if (from === undefined) throw this.refused(asked.kind, this.host, response)
+    // Only the registry decides whether the content exists. The link of a redirect may have expired.
+    throw new UpstreamError(
+      'unavailable',
+      `${from}, to which ${this.host} redirects, answers ${response.status}`,
+      { status: response.status },
+    )
+  }
+
+  /**
+   * Follows redirects manually, to check each target, and to never send the authorization to another host. Also
+   * returns the other host that responded, if any.
+   */
+  private async follow(
+    { method, path, headers, signal, onAnswer }: SentRequest,
+    authorization: string | undefined,
+  ): Promise<{ response: Response; from: string | undefined }> {
+    const { url } = this.options
+    const own = new URL(url.pathname.replace(/\/$/, '') + path, url)
+    let at = own
+    let target = await this.targets.check(own)
+    for (let redirects = 0; ; redirects++) {
+      const isOwn = at.origin === own.origin
+      const response = await this.send(target, {
+        method,
+        headers: { ...headers, ...(isOwn && authorization !== undefined && { authorization }) },
+        signal,
+      })
+      if (isOwn) {
+        onAnswer()
+        this.options.onAnswer?.(response.headers)
+      }
+      const location = response.headers.get('location')
+      if (!REDIRECT_STATUSES.includes(response.status) || location === null) {
+        return { response, from: isOwn ? undefined : at.host }
+      }
+      discard(response)
+      const next = URL.parse(location, at.href)
+      if (next === null) throw new UpstreamError('wrong', `${at.host} redirects to what is not a URL`)
+      if (redirects === REDIRECTS_MAX)
+        throw new UpstreamError('wrong', `${own.host} redirects too many times`)
+      target = await this.targets.check(next)
+      at = next
+    }
+  }
+
+  private async fetchToken(url: URL, headers: Record<string, string>): Promise<Response> {
+    const service = `the token service ${url.host}`
+    this.throwIfLimited('token', service)
+    const target = await this.targets.check(url)
+    const signal = AbortSignal.timeout(TOKEN_SECONDS_MAX * 1000)
+    const response = await this.send(target, { headers, signal })
+    if (response.status === 200) return response
+    discard(response)
+    throw this.refused('token', service, response)
+  }
+
+  /** Returns the error for an unsuccessful response, and keeps what it limits. */
+  private refused(kind: LimitedKind | undefined, who: string, response: Response): UpstreamError {
+    const error = errorOfStatus(who, response)
+    if (error.kind === 'limited' && kind !== undefined) this.limits.note(kind, error.retryAfterSeconds)
+    return error
+  }
+
+  private throwIfLimited(kind: LimitedKind, who: string): void {
+    const leftMs = this.limits.leftMs(kind)
+    if (leftMs === 0) return
+    const retryAfterSeconds = Math.ceil(leftMs / 1000)
+    throw new UpstreamError('limited', `${who} answers 429`, { retryAfterSeconds })
+  }
+
+  private async send(target: Target, init: SentInit): Promise<Response> {
+    const { url, host = url.host, proxy } = target
+    const send = (signal: AbortSignal) => this.fetch(target, { ...init, signal })
+    try {
+      // A proxy makes its own connections.
+      if (proxy !== undefined) return await send(init.signal)
+      return await this.probe.guard(url, host, init.signal, send)
+    } catch (cause) {
+      if (init.signal.aborted || cause instanceof UpstreamError) throw cause
+      const { code, message } = cause as Error & { code?: string }
+      throw new UpstreamError('unavailable', `${host} cannot be reached: ${code ?? message}`, {
+        cause,
+        isTransport: true,
+        isUnconnected: code !== 'ECONNRESET',
+      })
+    }
+  }
+
+  private async fetch({ url, host, serverName, proxy }: Target, init: SentInit): Promise<Response> {
+    const { ca } = this.options
+    const headers = { 'user-agent': `cay/${version}`, ...init.headers, ...(host !== undefined && { host }) }
+    return await this.session.fetch(url, {
+      ...init,
+      headers,
+      redirect: 'manual',
+      decompress: false,
+      // Bun would use the proxy of the environment, for which the address was not checked.
+      proxy: proxy ?? (false as never),
+      ...(serverName !== undefined && { tls: { serverName, ...(ca !== undefined && { ca }) } }),
+    })
+  }
+
+  private toError(error: unknown, scope: string): UpstreamError {
+    if (error instanceof UpstreamError) return error
+    const { name } = Object(error) as Error
+    if (name === 'TimeoutError')
+      return this.unavailable('does not answer in time', scope, { isTransport: true, isTimeout: true })
+    if (name === 'AbortError')
+      return this.unavailable('did not respond before the request was cancelled', scope)
+    return new UpstreamError('unavailable', `${this.host} failed`, { cause: error })
+  }
+
+  private unavailable(
+    what: string,
+    scope: string,
+    how: { isTransport?: true; isTimeout?: true } = {},
+  ): UpstreamError {
+    const retryAfterSeconds = Math.ceil(this.breaker.pauseMs(scope) / 1000) || undefined
+    return new UpstreamError('unavailable', `${this.host} ${what}`, { ...how, retryAfterSeconds })
+  }
+}
+
+/** Returns what a failure says about the endpoint, which may have answered before another host failed. */
+function endOf(failure: UpstreamError, hasAnswered: boolean, isAborted: boolean): RequestEnd {
+  if (!failure.isTransport) return isAborted ? 'left' : 'succeeded'
+  if (hasAnswered) return 'failed'
+  return failure.isUnconnected ? 'unreachable' : 'silent'
+}
+
+/** Cancels a response whose body is not read. */
+export function discard(response: Response): void {
+  response.body?.cancel().catch(() => {})
+}

@@ -1,0 +1,166 @@
+import { LRUCache } from 'lru-cache'
+import type { UpstreamCredentials } from '../../config/upstreams.ts'
+import { type Challenge, parseChallenges } from '../../domain/access/challenge.ts'
+import type { HeldAnswer } from '../answer-memory.ts'
+import { unlessAborted } from './deadline.ts'
+import { UpstreamError } from './upstream-error.ts'
+
+/** How many scopes have their tokens cached. */
+const TOKENS_MAX = 1000
+
+/** The default lifetime of a token (Docker's token protocol). */
+const EXPIRES_SECONDS = 60
+/** A token is not used in its last seconds. */
+const SPARE_SECONDS = 10
+
+/** A longer token would not fit into the header of a request. */
+const TOKEN_CHARACTERS_MAX = 32 * 1024
+
+/** The largest response of a token service, in bytes. */
+const ANSWER_BYTES_MAX = 256 * 1024
+
+/** Sends a request to a token service. Checks its address and has its own deadline. */
+export type FetchToken = (url: URL, headers: Record<string, string>) => Promise<Response>
+
+/**
+ * Provides the `Authorization` of requests to one endpoint: none until it sends a challenge, then what the challenge
+ * asks for. Tokens are cached by scope until shortly before they expire. Concurrent callers share one request for a
+ * token.
+ */
+export class UpstreamTokens {
+  private readonly credentials: UpstreamCredentials
+  private readonly fetchToken: FetchToken
+  private readonly monotonic: () => number
+  private readonly tokens = new LRUCache<string, { header: string; until: number }>({ max: TOKENS_MAX })
+  private readonly flights = new Map<string, Promise<string>>()
+  private isBasic = false
+
+  constructor(credentials: UpstreamCredentials, fetchToken: FetchToken, monotonic: () => number) {
+    this.credentials = credentials
+    this.fetchToken = fetchToken
+    this.monotonic = monotonic
+  }
+
+  /** Returns what to send with a request of this scope; undefined for nothing. */
+  find(scope: string): string | undefined {
+    const { token } = this.credentials
+    if (token !== undefined) return `Bearer ${token}`
+    if (this.isBasic) return this.basic()
+    const known = this.tokens.get(scope)
+    return known !== undefined && known.until > this.monotonic() ? known.header : undefined
+  }
+
+  /**
+   * Returns what to send after a 401 with this header; undefined if only `sent` is available.
+   * @throws UpstreamError
+   */
+  async answer(
+    header: string | null,
+    scope: string,
+    sent: string | undefined,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
+    if (this.credentials.token !== undefined) return undefined
+    const challenges = parseChallenges(header ?? '')
+    const bearer = challenges.find(({ scheme }) => scheme === 'bearer')
+    if (bearer?.parameters.realm === undefined) {
+      const basic = challenges.some(({ scheme }) => scheme === 'basic') ? this.basic() : undefined
+      if (basic === undefined || basic === sent) return undefined
+      this.isBasic = true
+      return basic
+    }
+    const newest = this.find(scope)
+    if (newest !== undefined && newest !== sent) return newest
+    this.tokens.delete(scope)
+    let flight = this.flights.get(scope)
+    if (flight === undefined) {
+      flight = this.request(bearer, scope).finally(() => this.flights.delete(scope))
+      this.flights.set(scope, flight)
+    }
+    return await unlessAborted(flight, signal)
+  }
+
+  private basic(): string | undefined {
+    const { username, password } = this.credentials
+    if (username === undefined || password === undefined) return undefined
+    return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
+  }
+
+  private async request({ parameters }: Challenge, scope: string): Promise<string> {
+    const { realm = '', service } = parameters
+    const url = parseRealm(realm)
+    if (service !== undefined) url.searchParams.set('service', service)
+    if (scope !== '') url.searchParams.set('scope', scope)
+    const basic = this.basic()
+    const response = await this.fetchToken(url, basic === undefined ? {} : { authorization: basic })
+    const { token, seconds } = await readToken(response, url)
+    const header = `Bearer ${token}`
+    const until = this.monotonic() + Math.max(0, seconds - SPARE_SECONDS) * 1000
+    this.tokens.set(scope, { header, until })
+    return header
+  }
+}
+
+function parseRealm(realm: string): URL {
+  const url = URL.parse(realm)
+  if (url !== null) return url
+  throw new UpstreamError(
+    'wrong',
+    `its challenge names a realm that is not a URL: ${JSON.stringify(realm.slice(0, 200))}`,
+  )
+}
+
+async function readToken(response: Response, { host }: URL): Promise<{ token: string; seconds: number }> {
+  const text = new TextDecoder().decode(
+    await readBounded(response, ANSWER_BYTES_MAX, `the token service ${host}`),
+  )
+  let answer: Record<string, unknown> = {}
+  try {
+    answer = Object(JSON.parse(text))
+  } catch {
+    // A response that is not JSON has no token.
+  }
+  const token = answer.token ?? answer.access_token
+  if (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token)) {
+    throw new UpstreamError('wrong', `the token service ${host} responded without a token`)
+  }
+  if (token.length > TOKEN_CHARACTERS_MAX) {
+    throw new UpstreamError('wrong', `the token service ${host} sends a token of ${token.length} characters`)
+  }
+  const expires = Number(answer.expires_in)
+  return { token, seconds: expires > 0 ? expires : EXPIRES_SECONDS }
+}
+
+/**
+ * Reads a whole body of limited size.
+ * @throws UpstreamError `wrong` for a longer one, `unavailable` for one that ends early
+ */
+export async function readBounded(
+  response: Response,
+  bytesMax: number,
+  who: string,
+  memory?: HeldAnswer,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const chunks: Uint8Array[] = []
+  let length = 0
+  try {
+    for await (const chunk of response.body ?? []) {
+      length += chunk.length
+      if (length > bytesMax) break
+      memory?.grow(length)
+      chunks.push(chunk)
+    }
+  } catch (cause) {
+    if (cause instanceof UpstreamError) throw cause
+    throw new UpstreamError('unavailable', `the response of ${who} ended early`, { cause })
+  }
+  if (length > bytesMax)
+    throw new UpstreamError('wrong', `the response of ${who} is longer than ${bytesMax} bytes`)
+  const bytes = new Uint8Array(length)
+  let at = 0
+  for (const chunk of chunks) {
+    bytes.set(chunk, at)
+    at += chunk.length
+  }
+  return bytes
+}
