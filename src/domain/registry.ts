@@ -167,6 +167,8 @@ export interface Listing<T> {
   more: boolean
   /** The cursor of the next page, if it is not the last entry. A page may end early, or even be empty. */
   next?: string | undefined
+  /** A warning for the client: that the list may be out of date. */
+  warning?: string | undefined
 }
 
 export interface Referrers {

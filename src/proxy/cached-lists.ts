@@ -15,7 +15,7 @@ import { type RepositoryName, referrersTag, type Tag, tryParseTag } from '../oci
 import { inTime } from './in-time.ts'
 import { refusalOf } from './refusals.ts'
 import type { Upstream } from './upstream/upstream.ts'
-import { UpstreamError } from './upstream/upstream-error.ts'
+import { STALE_REASONS, UpstreamError } from './upstream/upstream-error.ts'
 import type { UpstreamSet } from './upstream/upstream-set.ts'
 
 /** How many pages are cached. */
@@ -26,6 +26,15 @@ const PAGES_BYTES_MAX = 16 * 1024 * 1024
 
 /** How many tags are requested per page of an upstream. */
 const PAGE_MAX = 1000
+
+/** How many of an upstream's links to a next page are remembered. */
+const NEXT_QUERIES_MAX = 1000
+
+/** The limits of an upstream's list of referrers, over all its pages. What is beyond them is left out. */
+const REFERRERS_MAX = { pages: 20, bytes: 4 * 1024 * 1024 }
+
+/** How many referrers a response has. */
+const REFERRERS_PAGE_MAX = 1000
 
 export interface CachedListsOptions {
   tags: Tags
@@ -43,6 +52,8 @@ export interface CachedListsOptions {
 /** A page, and how many bytes the upstream sent for it. */
 interface Answer<T> extends Listing<T> {
   bytes: number
+  /** The query of the upstream's next page. */
+  nextQuery?: string | undefined
 }
 
 /** A page that is cached or being read. */
@@ -60,6 +71,8 @@ export class CachedLists {
     max: PAGES_MAX,
     maxSize: PAGES_BYTES_MAX,
   })
+  /** The queries of the pages that follow a tag. Some registries use cursors of their own instead of `last`. */
+  private readonly nextQueries = new LRUCache<string, string>({ max: NEXT_QUERIES_MAX })
 
   constructor(options: CachedListsOptions) {
     this.options = options
@@ -70,29 +83,37 @@ export class CachedLists {
   /** Drops the cached responses of upstreams. */
   forgetAnswers(): void {
     this.pages.clear()
+    this.nextQueries.clear()
   }
 
   private async listTags(repository: RepositoryName, page: Page): Promise<Listing<Tag>> {
     const { tags, upstreams } = this.options
     const upstream = upstreams.of(repository)
     if (upstream === undefined || page.limit === 0) return await tags.list(repository, page)
-    const query = new URLSearchParams({ n: String(Math.min(page.limit, PAGE_MAX)) })
-    if (page.last !== '') query.set('last', page.last)
-    const suffix = `tags/list?${query}`
+    const place = `${repository} ${page.last}`
+    const cursor = this.nextQueries.get(place)
+    const suffix = `tags/list?${cursor ?? queryOf(page)}`
     try {
-      return await this.remember(upstream, `${repository} ${suffix}`, async () => {
-        const { bytes, more } = await upstream.getList(repository, suffix, this.options.deadlineMs)
-        const items = tagsOf(bytes, upstream)
-        // Some registries return all tags, whatever the requested page.
-        const after = items.filter((tag) => tag > page.last || page.last === '')
+      const answer = await this.remember(upstream, `${repository} ${suffix} ${page.limit}`, async () => {
+        const { bytes, nextQuery } = await upstream.getList(repository, suffix, this.options.deadlineMs)
+        const tags = tagsOf(bytes, upstream)
+        const after = cursor === undefined ? tagsAfter(tags, page.last) : tags
+        const items = after.slice(0, page.limit)
+        const isCut = after.length > items.length
         return {
-          items: after.slice(0, page.limit),
-          more: (more || after.length > page.limit) && after.length > 0,
+          items,
+          more: (isCut || nextQuery !== undefined) && items.length > 0,
           bytes: bytes.length,
+          nextQuery: isCut ? undefined : nextQuery,
         }
       })
+      const { items, more, nextQuery } = answer
+      if (nextQuery !== undefined) this.nextQueries.set(`${repository} ${items.at(-1)}`, nextQuery)
+      return { items, more }
     } catch (error) {
-      return await orElse(error, repository, () => tags.list(repository, page))
+      // A cursor may have expired.
+      this.nextQueries.delete(place)
+      return await orElse(error, upstream, repository, () => tags.list(repository, page))
     }
   }
 
@@ -105,16 +126,16 @@ export class CachedLists {
     const upstream = upstreams.of(repository)
     if (upstream === undefined) return await referrers.list(repository, subject, query)
     try {
-      const all = await this.remember(upstream, `${repository} ${subject}`, async () => {
-        const bytes = await this.fetchReferrers(upstream, repository, subject)
-        return { items: descriptorsOf(bytes), more: false, bytes: bytes.length }
-      })
+      const all = await this.remember(upstream, `${repository} ${subject}`, async () =>
+        this.fetchReferrers(upstream, repository, subject),
+      )
       const { artifactType } = query
       const items = all.items.filter((one) => artifactType === undefined || one.artifactType === artifactType)
       const from = query.last === undefined ? 0 : items.findIndex(({ digest }) => digest === query.last) + 1
-      return { items: items.slice(from), more: false }
-    } catch {
-      return await referrers.list(repository, subject, query)
+      const page = items.slice(from, from + REFERRERS_PAGE_MAX)
+      return { items: page, more: from + page.length < items.length }
+    } catch (error) {
+      return await orElse(error, upstream, repository, () => referrers.list(repository, subject, query))
     }
   }
 
@@ -123,26 +144,46 @@ export class CachedLists {
     upstream: Upstream,
     repository: RepositoryName,
     subject: Digest,
-  ): Promise<Uint8Array> {
+  ): Promise<Answer<ReferrerDescriptor>> {
     try {
-      return (await upstream.getList(repository, `referrers/${subject}`, this.options.deadlineMs)).bytes
+      return await this.fetchReferrerPages(upstream, repository, subject)
     } catch (error) {
       const { kind } = Object(error) as UpstreamError
       if (kind !== 'absent' && kind !== 'unsupported') throw error
     }
     try {
-      return (await this.options.manifests.get(repository, { tag: referrersTag(subject) })).bytes
+      const { bytes } = await this.options.manifests.get(repository, { tag: referrersTag(subject) })
+      return { items: descriptorsOf(bytes), more: false, bytes: bytes.length }
     } catch (error) {
-      if (error instanceof RegistryError && error.status === 404) return new Uint8Array()
+      if (error instanceof RegistryError && error.status === 404) return { items: [], more: false, bytes: 0 }
       throw error
     }
+  }
+
+  private async fetchReferrerPages(
+    upstream: Upstream,
+    repository: RepositoryName,
+    subject: Digest,
+  ): Promise<Answer<ReferrerDescriptor>> {
+    const path = `referrers/${subject}`
+    const items: ReferrerDescriptor[] = []
+    let size = 0
+    let suffix: string | undefined = path
+    for (let pages = 0; suffix !== undefined && pages < REFERRERS_MAX.pages; pages++) {
+      const { bytes, nextQuery } = await upstream.getList(repository, suffix, this.options.deadlineMs)
+      if (pages > 0 && size + bytes.length > REFERRERS_MAX.bytes) break
+      size += bytes.length
+      items.push(...descriptorsOf(bytes))
+      suffix = nextQuery && `${path}?${nextQuery}`
+    }
+    return { items, more: false, bytes: size }
   }
 
   private async remember<T>(
     upstream: Upstream,
     key: string,
     read: () => Promise<Answer<T>>,
-  ): Promise<Listing<T>> {
+  ): Promise<Answer<T>> {
     const { monotonic, freshMs, firstByteMs } = this.options
     const now = monotonic()
     let known = this.pages.get(key)
@@ -164,6 +205,19 @@ export class CachedLists {
       if (this.pages.peek(key) === entry) this.pages.delete(key)
     }
   }
+}
+
+function queryOf({ limit, last }: Page): string {
+  const query = new URLSearchParams({ n: String(Math.min(limit, PAGE_MAX)) })
+  if (last !== '') query.set('last', last)
+  return query.toString()
+}
+
+/** Returns the tags after the last one. Some registries return all tags, whatever the requested page. */
+function tagsAfter(tags: Tag[], last: string): Tag[] {
+  if (last === '') return tags
+  const index = (tags as string[]).indexOf(last)
+  return index < 0 ? tags.filter((tag) => tag > last) : tags.slice(index + 1)
 }
 
 /**
@@ -192,12 +246,18 @@ function descriptorsOf(bytes: Uint8Array): ReferrerDescriptor[] {
   }))
 }
 
-/** Returns what is cached. If nothing is, throws the upstream's error. */
-async function orElse<T>(error: unknown, repository: RepositoryName, local: () => Promise<T>): Promise<T> {
+/** Returns what is cached, with a warning. If nothing is, throws the upstream's error. */
+async function orElse<T>(
+  error: unknown,
+  upstream: Upstream,
+  repository: RepositoryName,
+  local: () => Promise<Listing<T>>,
+): Promise<Listing<T>> {
+  const kind = error instanceof UpstreamError ? error.kind : 'unavailable'
+  const reason = upstream.settings.offline ? 'is set to offline' : STALE_REASONS[kind]
   try {
-    return await local()
-  } catch (missing) {
-    if (error instanceof UpstreamError) throw refusalOf(error, `the list of ${repository}`, 'NAME_UNKNOWN')
-    throw missing
+    return { ...(await local()), warning: `${repository} is listed as cached: ${upstream.name} ${reason}` }
+  } catch {
+    throw refusalOf(error, `the list of ${repository}`, 'NAME_UNKNOWN')
   }
 }

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import type { Upstream } from './upstream/upstream.ts'
-import { UpstreamError, type UpstreamErrorKind } from './upstream/upstream-error.ts'
+import { STALE_REASONS, UpstreamError, type UpstreamErrorKind } from './upstream/upstream-error.ts'
 
 /** The maximum tags whose last check is in memory. */
 const TAGS_MAX = 50_000
@@ -14,16 +14,6 @@ const PAUSE_MS: Record<UpstreamErrorKind, number> = {
   unsupported: 60_000,
   unavailable: 10_000,
   wrong: 60_000,
-}
-
-/** Constant texts, so that the headers of a response can be cached. */
-const REASONS: Record<UpstreamErrorKind, string> = {
-  absent: 'no longer has it',
-  denied: 'refuses it',
-  limited: 'limits the pulls',
-  unsupported: 'cannot be asked for it',
-  unavailable: 'does not answer',
-  wrong: 'answers something else',
 }
 
 export interface Freshness {
@@ -132,10 +122,10 @@ export class TagChecks {
     const reason = upstream.settings.offline
       ? 'is set to offline'
       : failure !== undefined
-        ? REASONS[failure]
+        ? STALE_REASONS[failure]
         : upstream.isUpFor(repository) && !isLate
           ? undefined
-          : REASONS.unavailable
+          : STALE_REASONS.unavailable
     if (reason === undefined) return { isStale: true }
     const asOf = new Date(checkedAt ?? 0).toISOString().replace(/\.\d+Z$/, 'Z')
     return {

@@ -8,6 +8,7 @@ import type { Deed } from '../noted.ts'
 import { conditionOf, isKnown } from '../request/conditions.ts'
 import { notModified } from './blobs.ts'
 import type { Exchange } from './exchange.ts'
+import { warningOf } from './warning.ts'
 
 /**
  * end-3: returns a manifest. By digest it is byte for byte as pushed; by tag it is in a format that the client reads. The
@@ -47,7 +48,7 @@ function headersOf({ digest, mediaType, bytes, varies, warning }: SentManifest):
     'docker-content-digest': digest,
     etag: `"${digest}"`,
     ...(varies && { vary: 'Accept' }),
-    ...(warning !== undefined && { warning: `299 - "${warning}"` }),
+    ...warningOf(warning),
   })
 }
 

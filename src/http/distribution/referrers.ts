@@ -1,6 +1,7 @@
 import { tryParseDigest } from '../../oci/digest.ts'
 import { MEDIA_TYPE } from '../../oci/media-type.ts'
 import type { Exchange } from './exchange.ts'
+import { warningOf } from './warning.ts'
 
 /** end-12: returns an index of the manifests with this subject. */
 export async function listReferrers({
@@ -15,8 +16,9 @@ export async function listReferrers({
     items,
     more,
     next: cursor,
+    warning,
   } = await registry.referrers.list(repository, path.digest, { artifactType, last })
-  const headers: Record<string, string> = { 'content-type': MEDIA_TYPE.ociIndex }
+  const headers: Record<string, string> = { 'content-type': MEDIA_TYPE.ociIndex, ...warningOf(warning) }
   if (artifactType !== undefined) headers['oci-filters-applied'] = 'artifactType'
   const end = cursor ?? items.at(-1)?.digest
   if (more && end !== undefined) {

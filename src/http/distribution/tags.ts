@@ -1,20 +1,24 @@
 import type { Listing, Page } from '../../domain/registry.ts'
 import { registryError } from '../../oci/error.ts'
 import type { Exchange } from './exchange.ts'
+import { warningOf } from './warning.ts'
 
 /** end-8: lists the tags of a repository, in byte order. */
 export async function listTags(exchange: Exchange<'tags'>): Promise<Response> {
   const { registry, repository, path } = exchange
   const page = pageOf(exchange)
   const listing = await registry.tags.list(repository, page)
-  return Response.json({ name: path.name, tags: listing.items }, { headers: link(exchange, page, listing) })
+  return Response.json(
+    { name: path.name, tags: listing.items },
+    { headers: headersOf(exchange, page, listing) },
+  )
 }
 
 /** Docker's catalog: lists the repositories that the caller may pull from. */
 export async function listRepositories(exchange: Exchange<'catalog'>): Promise<Response> {
   const page = pageOf(exchange)
   const listing = await exchange.registry.repositories.list(exchange.identity, page)
-  return Response.json({ repositories: listing.items }, { headers: link(exchange, page, listing) })
+  return Response.json({ repositories: listing.items }, { headers: headersOf(exchange, page, listing) })
 }
 
 function pageOf({ query, limits }: Pick<Exchange, 'query' | 'limits'>): Page {
@@ -28,15 +32,16 @@ function pageOf({ query, limits }: Pick<Exchange, 'query' | 'limits'>): Page {
   }
 }
 
-/** Returns the link to the next page (RFC 8288). */
-function link(
+/** Returns the link to the next page (RFC 8288), and a warning. */
+function headersOf(
   { query, request }: Pick<Exchange, 'query' | 'request'>,
   page: Page,
-  { items, more, next: last = items.at(-1) }: Listing<string>,
+  { items, more, next: last = items.at(-1), warning }: Listing<string>,
 ): Record<string, string> {
-  if (!more || last === undefined) return {}
+  const headers = warningOf(warning)
+  if (!more || last === undefined) return headers
   const next = new URLSearchParams(query)
   next.set('n', String(page.limit))
   next.set('last', last)
-  return { link: `<${new URL(request.url).pathname}?${next}>; rel="next"` }
+  return { ...headers, link: `<${new URL(request.url).pathname}?${next}>; rel="next"` }
 }

@@ -6,6 +6,16 @@
  */
 export type UpstreamErrorKind = 'absent' | 'denied' | 'limited' | 'unsupported' | 'unavailable' | 'wrong'
 
+/** Why cached content is served, as words after the upstream's name. They are constant, so that headers can be cached. */
+export const STALE_REASONS: Record<UpstreamErrorKind, string> = {
+  absent: 'no longer has it',
+  denied: 'refuses it',
+  limited: 'limits the pulls',
+  unsupported: 'cannot be asked for it',
+  unavailable: 'does not answer',
+  wrong: 'answers something else',
+}
+
 /** A failed request to an upstream. The message names the upstream and never contains a secret. */
 export class UpstreamError extends Error {
   override name = 'UpstreamError'

@@ -56,6 +56,14 @@ export interface PullsLeft {
   remaining: number
 }
 
+/** A page of a list. */
+export interface UpstreamList {
+  /** A JSON document. */
+  bytes: Uint8Array
+  /** The query of the next page. */
+  nextQuery: string | undefined
+}
+
 const ACCEPT = Object.values(MEDIA_TYPE).join(', ')
 
 /** The largest page of tags or referrers, in bytes. */
@@ -63,6 +71,9 @@ const LIST_BYTES_MAX = 4 * 1024 * 1024
 
 /** The maximum members and entries of one page. This many are parsed in about 10 ms. */
 const LIST_ITEMS_MAX = 50_000
+
+/** The maximum length of the query of a link to the next page. */
+const NEXT_QUERY_LENGTH_MAX = 2048
 
 /** A registry whose content is cached. Its responses are unverified, and failures are UpstreamErrors. */
 export class Upstream {
@@ -185,12 +196,8 @@ export class Upstream {
     })
   }
 
-  /** Returns a JSON document of a list, tags or referrers, and whether there are more pages. */
-  async getList(
-    repository: RepositoryName,
-    suffix: string,
-    deadlineMs: number,
-  ): Promise<{ bytes: Uint8Array; more: boolean }> {
+  /** Returns a page of a list, tags or referrers. */
+  async getList(repository: RepositoryName, suffix: string, deadlineMs: number): Promise<UpstreamList> {
     const path = `/v2/${this.nameOf(repository)}/${suffix}`
     return await this.ask(repository, { kind: 'list', deadlineMs }, async (send) => {
       const response = await send({
@@ -203,7 +210,7 @@ export class Upstream {
       const bytes = await reading.finally(held.release)
       if (hasMoreItems(bytes, LIST_ITEMS_MAX))
         throw new UpstreamError('wrong', `${this.name} sends a list of more than ${LIST_ITEMS_MAX} entries`)
-      return { bytes, more: /rel="?next"?/.test(response.headers.get('link') ?? '') }
+      return { bytes, nextQuery: nextQueryOf(response.headers.get('link') ?? '') }
     })
   }
 
@@ -261,6 +268,15 @@ async function headersOf(send: Send, asked: Omit<SentRequest, 'method'>): Promis
     if (mayRefuseHead(error)) return undefined
     throw error
   }
+}
+
+/**
+ * Returns the query of the link to the next page (RFC 8288): some registries have cursors of their own. The rest of the
+ * link is ignored, so an upstream cannot lead requests to other places.
+ */
+function nextQueryOf(link: string): string | undefined {
+  const query = /<[^<>?]*\?([^<>#]+)>\s*;[^<>]*\brel="?next"?/i.exec(link)?.[1]
+  return query === undefined || query.length > NEXT_QUERY_LENGTH_MAX ? undefined : query
 }
 
 /** The scope of a token for pulls (distribution's token specification). */
