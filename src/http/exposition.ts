@@ -197,9 +197,12 @@ function describeCache({ metrics, content }: ExpositionSources, counter: Describ
       }
     },
   )
-  gauge('cay_cache_bytes', 'Bytes of cached blobs and manifests that can be evicted.', [], () => [
-    [{}, content.cache.totals().bytes],
-  ])
+  gauge(
+    'cay_cache_bytes',
+    'Bytes of cached blobs, manifests and interrupted downloads that can be evicted.',
+    [],
+    () => [[{}, content.cache.totals().bytes]],
+  )
   gauge('cay_cache_fills', 'Blob downloads from upstreams in progress.', [], () => [
     [{}, content.cache.totals().fills],
   ])

@@ -185,7 +185,8 @@ export class CachedBlobs implements Blobs {
     let isHere = false
     const find = () => fills.find(digest)
     const isStored = () => metadata.blobs.isStored(digest) && !damaged.isHidden(digest)
-    const fill = await room.admit(find, size, () => {
+    const need = { bytes: size, upload: fills.uploadOf(order) }
+    const fill = await room.admit(find, need, () => {
       // Another fill may have ended in the meantime.
       isHere = isStored() && this.isLendable(digest, upstream)
       return isHere ? undefined : this.begin(order)

@@ -14,6 +14,7 @@ import { CachedManifests, type CachedManifestsOptions, type SearchableLabels } f
 import type { Fill } from './fills/fill.ts'
 import { Fills } from './fills/fills.ts'
 import { LastUse } from './last-use.ts'
+import { Partials } from './partials.ts'
 import { pullOnly } from './refusals.ts'
 import { Room } from './room.ts'
 import type { UpstreamSet } from './upstream/upstream-set.ts'
@@ -60,6 +61,7 @@ export class ProxyCache {
   readonly bytesMax: number
   readonly counts: CacheCounts
   private readonly fills: Fills
+  private readonly partials: Partials
   readonly manifests: CachedManifests
   private readonly forgetAnswers: () => void
 
@@ -72,9 +74,14 @@ export class ProxyCache {
     this.lastUse = new LastUse((uses) => metadata.write('touchCached', { uses }), now)
     const firstByteMs = settings.firstByteSecondsMax * 1000
     this.fills = this.openFills(options)
-    this.room = new Room({
+    this.partials = new Partials({
       ...options,
       store: options.fills,
+      isRunning: (id) => this.fills.list().some(({ upload }) => upload.id === id),
+    })
+    this.room = new Room({
+      ...options,
+      partials: this.partials,
       lastUse: this.lastUse,
       bytesMax: settings.bytesMax,
       freeBytesMin: settings.freeBytesMin,
@@ -142,8 +149,9 @@ export class ProxyCache {
       onDiskFull: async (bytes) => {
         await this.room.evict(bytes)
       },
-      onEnd: ({ order }, cause) => {
+      onEnd: ({ order, upload, received }, cause) => {
         const { digest, size, repository } = order
+        this.partials.note(upload, cause ? received : 0)
         if (cause) log.warn({ digest, repository, cause }, 'a blob could not be fetched from its upstream')
         else log.debug({ digest, repository, size }, 'cached a blob')
       },
@@ -176,6 +184,11 @@ export class ProxyCache {
   /** Returns the blob downloads in progress. */
   listFills(): readonly Fill[] {
     return this.fills.list()
+  }
+
+  /** Returns the bytes of interrupted downloads. */
+  get partialBytes(): number {
+    return this.partials.bytes(this.fills.list())
   }
 
   /** Reports whether a cached tag is served without a check. */

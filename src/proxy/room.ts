@@ -1,18 +1,16 @@
 import type { Logger } from 'pino'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
-import type { BlobStore } from '../storage/blob-store.ts'
+import type { BlobStore, Upload } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
-import type { FillStore } from '../storage/uploads/fill-store.ts'
 import type { Fill } from './fills/fill.ts'
 import type { LastUse } from './last-use.ts'
+import type { Partials } from './partials.ts'
 
 /** Content used this recently is not evicted, because a request may be between its lookup and its read. */
 const PROTECTED_MILLISECONDS = 3000
 
-/**
- * A partial blob may be deleted for space when it has not grown for this long. File times follow the machine's clock.
- */
+/** A partial blob that has not grown for this long is deleted before anything else is evicted. */
 const IDLE_MILLISECONDS = 600_000
 
 /** How many times evictions are tried for one fill. */
@@ -30,7 +28,7 @@ const LOOK_BYTES = 2 * 1024 * 1024
 export interface RoomOptions {
   metadata: Metadata
   blobs: Pick<BlobStore, 'delete'>
-  store: Pick<FillStore, 'expire'>
+  partials: Partials
   locks: DigestLocks
   lastUse: LastUse
   log: Logger
@@ -44,6 +42,20 @@ export interface RoomOptions {
   /** Returns the fills in progress. */
   fills: () => readonly Fill[]
   onEvicted(bytes: number): void
+}
+
+/** What is about to be stored. */
+interface Need {
+  bytes: number
+  /** The upload of the fill, which may have some of these bytes. */
+  upload?: Upload
+}
+
+interface EvictOptions {
+  /** Content used in the last `protectedMs` milliseconds stays. */
+  protectedMs?: number
+  /** The upload that is about to be resumed. */
+  keep?: Upload | undefined
 }
 
 /** Keeps the cache within its limits by evicting the least recently used content. */
@@ -61,32 +73,30 @@ export class Room {
    * Starts a fill if there is space for it, or space can be freed; otherwise returns undefined. Fills are admitted
    * one at a time, so that they do not count the same space twice. A running fill needs no further space.
    */
-  admit(
-    find: () => Fill | undefined,
-    size: number,
-    begin: () => Fill | undefined,
-  ): Promise<Fill | undefined> {
-    const mine = this.turn.then(async () => find() ?? ((await this.make(size)) ? begin() : undefined))
+  admit(find: () => Fill | undefined, need: Need, begin: () => Fill | undefined): Promise<Fill | undefined> {
+    const mine = this.turn.then(async () => find() ?? ((await this.make(need)) ? begin() : undefined))
     this.turn = mine.catch(() => {})
     return mine
   }
 
   /** Evicts what must go before this many bytes that are not a fill's are stored. They are stored in any case. */
   async prepare(bytes: number): Promise<void> {
-    const mine = this.turn.then(() => this.make(bytes))
+    const mine = this.turn.then(() => this.make({ bytes }))
     this.turn = mine.catch(() => {})
     await mine
   }
 
   /**
-   * Evicts until the given bytes are freed, or nothing is left to evict. Returns how many were freed.
-   *
-   * @param protectedMs content used in the last `protectedMs` milliseconds stays
+   * Evicts until the given bytes are freed, or nothing is left to evict. Returns how many were freed. Downloads that were
+   * interrupted a while ago are deleted first, and the others last, because a client may be about to resume them.
    */
-  async evict(bytes: number, protectedMs = PROTECTED_MILLISECONDS): Promise<number> {
-    const { metadata, lastUse, now, onEvicted } = this.options
-    await lastUse.flush()
-    let freed = await this.dropIdleFills(Date.now() - IDLE_MILLISECONDS)
+  async evict(
+    bytes: number,
+    { protectedMs = PROTECTED_MILLISECONDS, keep }: EvictOptions = {},
+  ): Promise<number> {
+    const { metadata, lastUse, partials, now, onEvicted } = this.options
+    await Promise.all([lastUse.flush(), partials.load()])
+    let freed = await partials.drop({ before: now() - IDLE_MILLISECONDS, keep })
     // Constant, so that pinned content, which counts as used when it is examined, is examined only once.
     const before = now() - protectedMs
     let more = true
@@ -98,17 +108,17 @@ export class Room {
       freed += evicted.bytes
       onEvicted(evicted.bytes)
     }
+    if (freed < bytes) freed += await partials.drop({ before, bytes: bytes - freed, keep })
     return freed
   }
 
   /**
-   * Deletes interrupted downloads that have not grown since `before` (milliseconds since 1970). Returns their bytes. One
-   * that a client requests meanwhile waits until its old bytes are deleted.
+   * Deletes interrupted downloads that have not grown since `before` (milliseconds since 1970). Returns their bytes.
    */
   async dropIdleFills(before: number): Promise<number> {
-    const { store, fills } = this.options
-    const isRunning = (id: string) => fills().some(({ upload }) => upload.id === id)
-    return await store.expire(before, isRunning)
+    const { partials } = this.options
+    await partials.load()
+    return await partials.drop({ before })
   }
 
   /** Counts received bytes, so that the cache evicts content before pushes fill the disk. */
@@ -141,45 +151,48 @@ export class Room {
     await Promise.all(evicted.map(({ digest }) => remove(digest)))
   }
 
-  private async make(bytes: number): Promise<boolean> {
+  private async make(need: Need): Promise<boolean> {
+    await this.options.partials.load()
     for (let round = 0; ; round++) {
-      const { short, isPossible } = this.measure(bytes)
+      const { short, isPossible } = this.measure(need)
       if (short <= 0) return true
       if (!isPossible || round === ROUNDS_MAX) return false
-      if ((await this.evict(short)) === 0) return false
+      if ((await this.evict(short, { keep: need.upload })) === 0) return false
     }
   }
 
-  /** Returns how many bytes a fill lacks, and whether evicting the whole cache would be enough. */
-  private measure(bytes: number): { short: number; isPossible: boolean } {
-    const { metadata, bytesMax, diskNow, fills } = this.options
+  /** Returns how many bytes are lacking, and whether evicting the whole cache would be enough. */
+  private measure({ bytes, upload }: Need): { short: number; isPossible: boolean } {
+    const { metadata, partials, bytesMax, diskNow, fills } = this.options
     // A complete one that is linked already counts as cached. The others need no query.
     const running = fills().filter(
       ({ order, received }) => received < order.size || !metadata.blobs.isStored(order.digest),
     )
     // Read after the fills, so that one that is linked in between counts twice rather than not at all.
-    const cached = metadata.cache.totals().bytes
+    const have = upload === undefined ? 0 : partials.sizeOf(upload)
+    const cached = metadata.cache.totals().bytes + partials.bytes(fills()) - have
     const whole = running.reduce((sum, { order }) => sum + order.size, 0)
     const missing = running.reduce((sum, { order, received }) => sum + order.size - received, 0)
     const { totalBytes, freeBytes } = diskNow()
     const overCap = bytesMax === 0 ? 0 : cached + whole + bytes - bytesMax
-    const overReserve = missing + bytes + this.reserveOf(totalBytes) - freeBytes
+    const overReserve = missing + bytes - have + this.reserveOf(totalBytes) - freeBytes
     const short = Math.max(overCap, overReserve)
     return { short, isPossible: short <= cached }
   }
 
   private async keepLimits(): Promise<void> {
-    const { metadata, bytesMax, diskNow, log } = this.options
-    const cached = metadata.cache.totals().bytes
-    if (cached === 0) return
+    const { metadata, partials, fills, bytesMax, diskNow, log } = this.options
     try {
+      await partials.load()
+      const cached = metadata.cache.totals().bytes + partials.bytes(fills())
+      if (cached === 0) return
       const { totalBytes, freeBytes } = diskNow()
       const overCap = bytesMax === 0 ? 0 : cached - bytesMax
       const short = Math.max(overCap, this.reserveOf(totalBytes) - freeBytes)
       if (short <= 0) return
       const freed = await this.evict(short)
       // Pushes have priority: before the disk is full, even recently used content is evicted.
-      if (freed < short) await this.evict(short - freed, -1)
+      if (freed < short) await this.evict(short - freed, { protectedMs: -1 })
     } catch (cause) {
       log.error({ cause }, 'cannot keep the cache within its limits')
     }

@@ -180,7 +180,7 @@ test('eviction: with a cap below the pinned content, it ends after evicting ever
     const room = new Room({
       metadata,
       blobs: { delete: async () => {} },
-      store: { expire: async () => 0 },
+      partials: { load: async () => {}, bytes: () => 0, drop: async () => 0 } as never,
       locks: new DigestLocks(),
       lastUse: new LastUse(
         async () => {},

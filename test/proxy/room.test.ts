@@ -1,42 +1,12 @@
 import { expect, test } from 'bun:test'
 import { rename, symlink } from 'node:fs/promises'
 import { Room } from '../../src/proxy/room.ts'
-import { type CacheOptions, startCache } from '../support/cache.ts'
-import { EMPTY, imageManifest, type Named, randomBlob } from '../support/content.ts'
+import { startCache } from '../support/cache.ts'
+import { EMPTY, imageManifest, randomBlob } from '../support/content.ts'
 import { pushImage } from '../support/push.ts'
+import { startSmall } from '../support/small-cache.ts'
 import { until } from '../support/until.ts'
 import { reply } from '../support/upstream.ts'
-
-/** A cache of 1,000,000 bytes, on a clock that advances by a minute with each pull. */
-async function startSmall(options: CacheOptions = {}) {
-  let now = Date.UTC(2026, 0, 1)
-  const cache = await startCache({ cache: 'bytes-max = 1_000_000', ...options, now: () => now })
-  const stored = (digest: string) =>
-    Bun.file(`${cache.server.data}/blobs/sha256/${digest.slice(7, 9)}/${digest.slice(7)}`)
-  /** Only a body that is still being fetched has no Content-Length. */
-  const isServedFromDisk = async (digest: string) => {
-    const response = await cache.get(`blobs/${digest}`)
-    await response.bytes()
-    return response.headers.has('content-length')
-  }
-  /** Pulls an image, and waits until its large blobs are stored, for which clients do not wait. */
-  const pull = async (tag: string, isStored = true) => {
-    now += 60_000
-    const manifest = await cache.get(`manifests/${tag}`)
-    expect(manifest.status).toBe(200)
-    const { config, layers } = (await manifest.json()) as { config: Named; layers: Named[] }
-    for (const { digest } of [config, ...layers]) {
-      const response = await cache.get(`blobs/${digest}`)
-      expect(response.status).toBe(200)
-      const bytes = await response.bytes()
-      expect(`sha256:${new Bun.CryptoHasher('sha256').update(bytes).digest('hex')}`).toBe(digest)
-      if (isStored) await until(() => isServedFromDisk(digest))
-    }
-  }
-  /** The layers that were fetched since the last look. */
-  const fetched = () => cache.fake.requests(/^GET .*blobs/).length
-  return { cache, pull, stored, fetched, [Symbol.asyncDispose]: () => cache[Symbol.asyncDispose]() }
-}
 
 test('cache: the least recently used image is evicted, as a whole', async () => {
   await using world = await startSmall()
@@ -209,7 +179,7 @@ test('cache: a blob that is linked while the room is measured counts', async () 
   const room = new Room({
     metadata: metadata as never,
     blobs: { delete: async () => {} },
-    store: { expire: async () => 0 },
+    partials: { load: async () => {}, bytes: () => 0, drop: async () => 0 } as never,
     locks: {} as never,
     lastUse: { flush: async () => {} } as never,
     log: {} as never,
@@ -227,7 +197,7 @@ test('cache: a blob that is linked while the room is measured counts', async () 
       begun++
       return undefined
     }
-    return room.admit(() => undefined, size, begin)
+    return room.admit(() => undefined, { bytes: size }, begin)
   }
   await admit(700)
   expect(begun).toBe(0)

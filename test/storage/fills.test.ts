@@ -19,6 +19,7 @@ async function open() {
     },
   })
   return {
+    uploads,
     fills: filesystemFills(folder.path, uploads),
     async [Symbol.asyncDispose]() {
       await uploads.stop()
@@ -35,38 +36,22 @@ test('fills: a new fill waits for the deletion of its partial file, and keeps no
   const { bytes, digest: text } = randomBlob(SIZE)
   const digest = parseDigest(text)
   const upload = fills.of(digest, 'up.example')
-  const deletions = [
-    () => fills.cancel(upload),
-    (begin: () => void) =>
-      fills.expire(Number.POSITIVE_INFINITY, () => {
-        queueMicrotask(begin)
-        return false
-      }),
-  ]
-  for (const remove of deletions) {
-    await fills.append(upload, bodyOf(randomBlob(SIZE / 2).bytes))
-    const found = Promise.withResolvers<number>()
-    const begin = () => found.resolve(fills.getSize(upload))
-    const removed = remove(begin)
-    if (remove.length === 0) begin()
-    expect(await found.promise).toBe(0)
-    await fills.append(upload, bodyOf(bytes))
-    await removed
-    expect(await fills.getSize(upload)).toBe(SIZE)
-    expect(await fills.verify(upload, digest)).toBe(true)
-    await fills.cancel(upload)
-  }
+  await fills.append(upload, bodyOf(randomBlob(SIZE / 2).bytes))
+  const removed = fills.cancel(upload)
+  expect(await fills.getSize(upload)).toBe(0)
+  await fills.append(upload, bodyOf(bytes))
+  await removed
+  expect(await fills.getSize(upload)).toBe(SIZE)
+  expect(await fills.verify(upload, digest)).toBe(true)
 })
 
-test('fills: a partial file that a fill uses is not deleted, however old it is', async () => {
+test('fills: the partial files are listed with their sizes, and without the uploads of clients', async () => {
   await using opened = await open()
-  const { fills } = opened
-  const { bytes, digest: text } = randomBlob(SIZE)
-  const digest = parseDigest(text)
-  const upload = fills.of(digest, 'up.example')
+  const { fills, uploads } = opened
+  const { bytes, digest } = randomBlob(SIZE)
+  const upload = fills.of(parseDigest(digest), 'up.example')
   await fills.append(upload, bodyOf(bytes))
-  expect(await fills.expire(Number.POSITIVE_INFINITY, (id) => id === upload.id)).toBe(0)
-  expect(await fills.verify(upload, digest)).toBe(true)
-  expect(await fills.expire(Number.POSITIVE_INFINITY, () => false)).toBe(SIZE)
-  expect(await fills.getSize(upload)).toBe(0)
+  await uploads.append(uploads.start('mine', 'sha256'), bodyOf(bytes))
+  const listed = await Array.fromAsync(fills.list())
+  expect(listed).toMatchObject([{ upload, size: SIZE }])
 })

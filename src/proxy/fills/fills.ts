@@ -1,6 +1,6 @@
 import type { Digest } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
-import type { CommittedBlob } from '../../storage/blob-store.ts'
+import type { CommittedBlob, Upload } from '../../storage/blob-store.ts'
 import type { DigestLocks } from '../../storage/digest-locks.ts'
 import { SharedReads } from '../../storage/shared-reads.ts'
 import type { FillStore } from '../../storage/uploads/fill-store.ts'
@@ -55,6 +55,11 @@ export class Fills {
 
   find(digest: Digest): Fill | undefined {
     return this.running.get(digest)
+  }
+
+  /** Returns the upload that a fill would use, which an earlier one may have left. */
+  uploadOf({ digest, upstream }: FillOrder): Upload {
+    return this.options.store.of(digest, upstream.name)
   }
 
   list(): Fill[] {

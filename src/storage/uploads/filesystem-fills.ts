@@ -39,15 +39,10 @@ export function filesystemFills(data: string, uploads: FilesystemUploads): FillS
     verify: (upload, digest) => uploads.verify(upload, digest),
     commit: (upload, digest, body) => uploads.commit(upload, digest, body),
     cancel: remove,
-    async expire(before, isKept) {
-      let bytes = 0
+    async *list() {
       for await (const { id: name, algorithm, size, changedAt } of files.fills()) {
-        const upload = { id: name + FILL_SUFFIX, scope: SCOPE, algorithm }
-        if (changedAt >= before || isKept(upload.id)) continue
-        await remove(upload)
-        bytes += size
+        yield { upload: { id: name + FILL_SUFFIX, scope: SCOPE, algorithm }, size, changedAt }
       }
-      return bytes
     },
     read: (upload, digest) => openFirst([files.ofUpload(upload).path, blobPlace(data, digest).file], digest),
   }

@@ -18,16 +18,21 @@ export interface FillStore {
   verify(upload: Upload, digest: Digest): Promise<boolean>
   /** Makes the bytes durable and publishes them; see `UploadStore`. The upload keeps them until it is cancelled. */
   commit(upload: Upload, digest: Digest, body: UploadBody): Promise<CommittedBlob>
-  /** Deletes the upload's bytes. */
+  /** Deletes the upload's bytes. A new fill waits for it. */
   cancel(upload: Upload): Promise<void>
-  /**
-   * Deletes partial blobs that have not grown since `before` (milliseconds since 1970). Returns their total bytes.
-   *
-   * @param isKept reports whether the upload with this id is in use; called right before its deletion
-   */
-  expire(before: number, isKept: (id: string) => boolean): Promise<number>
+  /** Lists the partial blobs on the disk, also those that are growing. */
+  list(): AsyncIterable<PartialBlob>
   /** Opens the growing file, or the blob that it has become. It stays readable to the end. */
   read(upload: Upload, digest: Digest): Promise<GrowingFile>
+}
+
+/** A partial blob on the disk. */
+export interface PartialBlob {
+  upload: Upload
+  /** In bytes. */
+  size: number
+  /** When it last grew, by the clock of the machine, in milliseconds since 1970. */
+  changedAt: number
 }
 
 /** A file that may grow while it is read. */

@@ -26,6 +26,7 @@ export const cache: Noun = {
           field('Size', 'bytes', formatBytes),
           field('Limit', 'bytesMax', formatBytes),
           field('Size of manifests', 'manifestBytes', formatBytes),
+          field('Size of interrupted downloads', 'partialBytes', formatBytes),
           field('Blobs', 'blobCount', formatCount),
           field('Manifests', 'manifestCount', formatCount),
           field('Downloads', 'downloadCount', formatCount),

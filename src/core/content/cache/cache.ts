@@ -11,6 +11,8 @@ import { type PageQuery, readPage } from '../../page.ts'
 export interface CacheTotals {
   bytes: number
   manifestBytes: number
+  /** Of interrupted downloads. */
+  partialBytes: number
   blobs: number
   /** 0 for no limit but the disk. */
   bytesMax: number
@@ -49,11 +51,7 @@ export function cacheService(cache: ProxyCache, metadata: Metadata, now: () => n
       `${repository} is not a cached repository: the names of those begin with the name of an upstream`,
     )
   }
-  const totals = (): CacheTotals => ({
-    ...metadata.cache.totals(),
-    bytesMax: cache.bytesMax,
-    fills: cache.listFills().length,
-  })
+  const totals = () => readTotals(cache, metadata)
   return {
     totals,
 
@@ -108,6 +106,13 @@ export function cacheService(cache: ProxyCache, metadata: Metadata, now: () => n
     explain: (repository: RepositoryName, reference: Reference): Promise<CacheExplanation> =>
       explain({ cache, metadata, now }, cachedUpstream(repository), repository, reference),
   }
+}
+
+function readTotals(cache: ProxyCache, metadata: Metadata): CacheTotals {
+  const { partialBytes, bytesMax } = cache
+  const { bytes, manifestBytes, blobs } = metadata.cache.totals()
+  const fills = cache.listFills().length
+  return { bytes: bytes + partialBytes, manifestBytes, partialBytes, blobs, bytesMax, fills }
 }
 
 function nameOf(repository: RepositoryName, reference: Reference): string {

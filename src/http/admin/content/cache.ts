@@ -18,10 +18,14 @@ import {
 
 const CacheModel = t.Object(
   {
-    bytes: integer({ minimum: 0, description: 'Bytes of blobs and manifests' }),
+    bytes: integer({ minimum: 0, description: 'Bytes of blobs, manifests and interrupted downloads' }),
     manifestBytes: integer({
       minimum: 0,
       description: 'Bytes of manifests, counted in each repository that has them',
+    }),
+    partialBytes: integer({
+      minimum: 0,
+      description: 'Bytes of interrupted downloads, which the next pull resumes',
     }),
     bytesMax: t.Optional(
       integer({ minimum: 0, description: 'The limit, in bytes; absent if there is none' }),
@@ -168,11 +172,21 @@ export function cache(context: AdminContext) {
     )
 }
 
-function toCache({ bytes, manifestBytes, bytesMax: limit, blobs, manifests, fills, use }: CacheState) {
+function toCache({
+  bytes,
+  manifestBytes,
+  partialBytes,
+  bytesMax: limit,
+  blobs,
+  manifests,
+  fills,
+  use,
+}: CacheState) {
   const { requests: requestCount, hits: hitCount, hitBytes, downloadedBytes } = use
   return omitAbsent({
     bytes,
     manifestBytes,
+    partialBytes,
     bytesMax: limit === 0 ? undefined : limit,
     blobCount: blobs,
     manifestCount: manifests,
