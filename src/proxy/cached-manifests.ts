@@ -12,7 +12,7 @@ import { inTime } from './in-time.ts'
 import type { LastUse } from './last-use.ts'
 import { pullOnly, refusalOf } from './refusals.ts'
 import type { Room } from './room.ts'
-import { TagChecks } from './tag-checks.ts'
+import { type StaleNews, TagChecks } from './tag-checks.ts'
 import type { AnswerTime } from './upstream/endpoints.ts'
 import type { FetchedManifest, Upstream } from './upstream/upstream.ts'
 import { UpstreamError } from './upstream/upstream-error.ts'
@@ -48,7 +48,8 @@ export interface CachedManifestsOptions {
     fetched: FetchedManifest,
   ): Promise<{ manifest: Manifest; payload: Uint8Array }>
   onRequest(upstream: string, result: 'hit' | 'stale' | 'miss'): void
-  onCheckFailed(upstream: Upstream, repository: RepositoryName, tag: Tag, error: UpstreamError): void
+  /** Called when a tag is served stale for a reason that is not that of its last time. */
+  onStale(upstream: Upstream, repository: RepositoryName, tag: Tag, why: StaleNews): void
 }
 
 /** Manifests, where repositories whose names begin with an upstream's are cached from there. */
@@ -60,18 +61,17 @@ export class CachedManifests implements Manifests {
   constructor(options: CachedManifestsOptions) {
     this.options = options
     this.flights = new Flights(options.monotonic)
-    const { metadata, onCheckFailed } = options
+    const { metadata } = options
     this.checks = new TagChecks({
       ...options,
       readCheckedAt: (repository, tag) => metadata.cache.findTag(repository, tag)?.checkedAt,
       follow: (upstream, repository, tag) => this.follow(upstream, repository, tag),
-      onFailed: onCheckFailed,
     })
   }
 
   async get(...args: Parameters<Manifests['get']>): Promise<StoredManifest> {
     const [repository, reference] = args
-    const { local, upstreams, lastUse, onRequest } = this.options
+    const { local, upstreams, lastUse, onRequest, onStale } = this.options
     const upstream = upstreams.of(repository)
     if (upstream === undefined) return await local.get(...args)
     let here: StoredManifest | undefined
@@ -91,9 +91,10 @@ export class CachedManifests implements Manifests {
       lastUse.note(repository, here.digest, false)
       return here
     }
-    const { warning, failure, isStale } = await this.checks.check(upstream, repository, reference.tag)
+    const { warning, failure, isStale, news } = await this.checks.check(upstream, repository, reference.tag)
     onRequest(upstream.name, isStale ? 'stale' : 'hit')
     await this.giveUp(upstream, repository, reference, failure)
+    if (news !== undefined) onStale(upstream, repository, reference.tag, news)
     const found = await local.get(...args)
     lastUse.note(repository, found.digest, false)
     return warning === undefined ? found : { ...found, warning }

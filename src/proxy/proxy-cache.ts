@@ -101,8 +101,8 @@ export class ProxyCache {
       staleMs: settings.staleWhileRevalidateSeconds * 1000,
       deadlineMs: settings.deadlineMilliseconds,
       onRequest,
-      onCheckFailed: ({ name }, repository, tag, cause) =>
-        log.warn({ upstream: name, repository, tag, cause }, 'cannot check a tag; the cached one is served'),
+      onStale: ({ name }, repository, tag, { reason, cause }) =>
+        log.warn({ upstream: name, repository, tag, cause }, `serving a stale tag: ${name} ${reason}`),
     })
     this.manifests = manifests
     const blobs = new CachedBlobs({

@@ -6,6 +6,9 @@ import { STALE_REASONS, UpstreamError, type UpstreamErrorKind } from './upstream
 /** The maximum tags whose last check is in memory. */
 const TAGS_MAX = 50_000
 
+/** How much of the message of a failed check is kept for the log. */
+const MESSAGE_LENGTH_MAX = 200
+
 /** The pause after a failed check, in milliseconds, if the upstream sends no Retry-After. */
 const PAUSE_MS: Record<UpstreamErrorKind, number> = {
   absent: 60_000,
@@ -30,7 +33,6 @@ export interface TagChecksOptions extends Freshness {
   readCheckedAt(repository: RepositoryName, tag: Tag): number | null | undefined
   /** Moves the tag to the upstream's digest. Throws an UpstreamError if that cannot be found out. */
   follow(upstream: Upstream, repository: RepositoryName, tag: Tag): Promise<void>
-  onFailed(upstream: Upstream, repository: RepositoryName, tag: Tag, error: UpstreamError): void
 }
 
 /** The state of a cached tag's checks. */
@@ -39,6 +41,10 @@ interface TagState {
   checkedAt: number | null
   /** Why the last check failed. Caching the error itself would keep its stack. */
   failure: UpstreamErrorKind | undefined
+  /** The message of that failure. */
+  message: string | undefined
+  /** The reason with which the tag was last served stale. */
+  knownReason: string | undefined
   /** No check starts before this time. */
   quietUntil: number
   check: Promise<void> | undefined
@@ -53,6 +59,16 @@ export interface CheckedTag {
   /** Why the last check failed. */
   failure?: UpstreamErrorKind
   isStale: boolean
+  /** What to log: why the tag is stale, if that is not the reason of the last time. */
+  news?: StaleNews
+}
+
+/** Why a tag is stale. */
+export interface StaleNews {
+  /** The words after the upstream's name. */
+  reason: string
+  /** The message of the failed check. */
+  cause: string | undefined
 }
 
 /** Checks whether cached tags have moved at their upstreams. Concurrent requests share one check. */
@@ -92,7 +108,7 @@ export class TagChecks {
   /** Records that the tag was just fetched. */
   noteFetched(repository: RepositoryName, tag: Tag): void {
     const state = this.stateOf(repository, tag)
-    if (state) Object.assign(state, { checkedAt: this.options.now(), failure: undefined, quietUntil: 0 })
+    if (state) Object.assign(state, succeeded(this.options.now()))
   }
 
   /** Drops the state of a tag, so that it is read from the database again. */
@@ -114,11 +130,15 @@ export class TagChecks {
     upstream: Upstream,
     repository: RepositoryName,
     tag: Tag,
-    { checkedAt, failure, isLate }: TagState,
+    state: TagState,
     freshMs: number,
   ): CheckedTag {
+    const { checkedAt, failure, message, isLate } = state
     const age = this.options.now() - (checkedAt ?? 0)
-    if (age < freshMs && failure === undefined) return { isStale: false }
+    if (age < freshMs && failure === undefined) {
+      state.knownReason = undefined
+      return { isStale: false }
+    }
     const reason = upstream.settings.offline
       ? 'is set to offline'
       : failure !== undefined
@@ -127,11 +147,14 @@ export class TagChecks {
           ? undefined
           : STALE_REASONS.unavailable
     if (reason === undefined) return { isStale: true }
+    const isNews = state.knownReason !== reason
+    state.knownReason = reason
     const asOf = new Date(checkedAt ?? 0).toISOString().replace(/\.\d+Z$/, 'Z')
     return {
       isStale: true,
       warning: `${repository}:${tag} is as of ${asOf}: ${upstream.name} ${reason}`,
       ...(failure && { failure }),
+      ...(isNews && { news: { reason, cause: message } }),
     }
   }
 
@@ -142,7 +165,15 @@ export class TagChecks {
     if (known !== undefined) return known
     const checkedAt = this.options.readCheckedAt(repository, tag)
     if (checkedAt === undefined) return undefined
-    const state = { checkedAt, failure: undefined, quietUntil: 0, check: undefined, isLate: false }
+    const state = {
+      checkedAt,
+      failure: undefined,
+      message: undefined,
+      knownReason: undefined,
+      quietUntil: 0,
+      check: undefined,
+      isLate: false,
+    }
     this.states.set(key, state)
     return state
   }
@@ -154,25 +185,29 @@ export class TagChecks {
     tag: Tag,
     state: TagState,
   ): Promise<void> {
-    const { now, follow, onFailed } = this.options
+    const { now, follow } = this.options
     try {
       await follow(upstream, repository, tag)
-      Object.assign(state, { checkedAt: now(), failure: undefined, quietUntil: 0 })
+      Object.assign(state, succeeded(now()))
     } catch (error) {
       const failure =
         error instanceof UpstreamError
           ? error
           : new UpstreamError('unavailable', 'the check failed', { cause: error })
-      const { kind, retryAfterSeconds } = failure
-      const isNews = state.failure !== kind
+      const { kind, message, retryAfterSeconds } = failure
       state.failure = kind
+      state.message = message.slice(0, MESSAGE_LENGTH_MAX)
       state.quietUntil = now() + (retryAfterSeconds === undefined ? PAUSE_MS[kind] : retryAfterSeconds * 1000)
-      if (isNews) onFailed(upstream, repository, tag, failure)
     } finally {
       state.check = undefined
       state.isLate = false
     }
   }
+}
+
+/** What a check that succeeds changes in the state of a tag. */
+function succeeded(checkedAt: number): Partial<TagState> {
+  return { checkedAt, failure: undefined, message: undefined, knownReason: undefined, quietUntil: 0 }
 }
 
 /** Waits for a check up to a time limit. Reports whether the limit was reached. */

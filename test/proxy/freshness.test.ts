@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { type CacheOptions, startCache } from '../support/cache.ts'
+import { type CacheOptions, startCache, type TestCache } from '../support/cache.ts'
 import { reply } from '../support/upstream.ts'
 
 /** A cache whose clock the test sets. */
@@ -14,6 +14,10 @@ async function startAt(options: CacheOptions = {}) {
     [Symbol.asyncDispose]: () => cache[Symbol.asyncDispose](),
   }
 }
+
+/** Returns the messages in the log about stale tags. */
+const staleLines = ({ server }: TestCache) =>
+  server.log().flatMap(({ msg }) => (String(msg).includes('stale') ? [msg] : []))
 
 const digestOf = (response: Response) => response.headers.get('docker-content-digest')
 
@@ -89,9 +93,14 @@ describe('cache: a tag', () => {
     const asked = cache.fake.log.length
     await cache.get('manifests/1')
     expect(cache.fake.log).toHaveLength(asked)
+    expect(staleLines(cache)).toEqual([`serving a stale tag: up.example ${words}`])
     pass(3600)
     cache.fake.heal()
     expect((await cache.get('manifests/1')).headers.get('warning')).toBeNull()
+    pass(10_000)
+    cache.fake.on(/manifests/, answer)
+    await cache.get('manifests/1')
+    expect(staleLines(cache)).toHaveLength(2)
   })
 
   test('is served within the deadline when the upstream hangs', async () => {
@@ -105,6 +114,8 @@ describe('cache: a tag', () => {
     const response = await cache.get('manifests/1')
     expect(response.status).toBe(200)
     expect(response.headers.get('warning')).toContain('does not answer')
+    await cache.get('manifests/1')
+    expect(staleLines(cache)).toEqual(['serving a stale tag: up.example does not answer'])
     expect(performance.now() - began).toBeLessThan(2000)
   })
 
@@ -134,6 +145,8 @@ describe('cache: a tag', () => {
     const response = await cache.get('manifests/1')
     expect(response.status).toBe(200)
     expect(response.headers.get('warning')).toContain('is set to offline')
+    await cache.get('manifests/1')
+    expect(staleLines(cache)).toEqual(['serving a stale tag: up.example is set to offline'])
     expect((await cache.get(`blobs/${layer.digest}`)).status).toBe(503)
     expect((await cache.get('manifests/2')).status).toBe(503)
     expect(cache.fake.log).toHaveLength(asked)
