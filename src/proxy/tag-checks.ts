@@ -105,6 +105,13 @@ export class TagChecks {
     return this.outcome(upstream, repository, tag, state, freshMs)
   }
 
+  /** Returns why a cached tag cannot be confirmed now, as words after the upstream's name. */
+  staleReason(upstream: Upstream, repository: RepositoryName, tag: Tag): string | undefined {
+    if (this.isFresh(upstream, repository, tag)) return undefined
+    const state = this.stateOf(repository, tag)
+    return state && reasonOf(upstream, repository, state)
+  }
+
   /** Records that the tag was just fetched. */
   noteFetched(repository: RepositoryName, tag: Tag): void {
     const state = this.stateOf(repository, tag)
@@ -133,19 +140,13 @@ export class TagChecks {
     state: TagState,
     freshMs: number,
   ): CheckedTag {
-    const { checkedAt, failure, message, isLate } = state
+    const { checkedAt, failure, message } = state
     const age = this.options.now() - (checkedAt ?? 0)
     if (age < freshMs && failure === undefined) {
       state.knownReason = undefined
       return { isStale: false }
     }
-    const reason = upstream.settings.offline
-      ? 'is set to offline'
-      : failure !== undefined
-        ? STALE_REASONS[failure]
-        : upstream.isUpFor(repository) && !isLate
-          ? undefined
-          : STALE_REASONS.unavailable
+    const reason = reasonOf(upstream, repository, state)
     if (reason === undefined) return { isStale: true }
     const isNews = state.knownReason !== reason
     state.knownReason = reason
@@ -203,6 +204,16 @@ export class TagChecks {
       state.isLate = false
     }
   }
+}
+
+function reasonOf(
+  upstream: Upstream,
+  repository: RepositoryName,
+  { failure, isLate }: TagState,
+): string | undefined {
+  if (upstream.settings.offline) return 'is set to offline'
+  if (failure !== undefined) return STALE_REASONS[failure]
+  return upstream.isUpFor(repository) && !isLate ? undefined : STALE_REASONS.unavailable
 }
 
 /** What a check that succeeds changes in the state of a tag. */

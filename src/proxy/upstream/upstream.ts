@@ -115,6 +115,12 @@ export class Upstream {
     return this.endpoints.isUpFor(scopeOf(repository.slice(this.name.length + 1)))
   }
 
+  /** Whether the setting "repositories" lets a repository be requested. */
+  allows(repository: RepositoryName): boolean {
+    const name = repository.slice(this.name.length + 1) as RepositoryName
+    return this.allowed.length === 0 || this.allowed.some((pattern) => matchesPattern(pattern, name))
+  }
+
   /** Returns the endpoints that are not asked for a kind of requests, because they have limited them (429). */
   limits(kind: LimitedKind): Limit[] {
     return this.endpoints.limits(kind)
@@ -236,8 +242,7 @@ export class Upstream {
   /** Returns the repository's name at the upstream. */
   private nameOf(repository: RepositoryName): RepositoryName {
     const name = parseRepositoryName(repository.slice(this.name.length + 1))
-    if (this.allowed.length === 0 || this.allowed.some((pattern) => matchesPattern(pattern, name)))
-      return name
+    if (this.allows(repository)) return name
     throw new UpstreamError(
       'denied',
       `the setting "repositories" of the upstream ${this.name} excludes ${name}`,

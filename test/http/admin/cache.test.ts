@@ -1,5 +1,5 @@
-import { expect, test } from 'bun:test'
-import { startCache } from '../../support/cache.ts'
+import { describe, expect, test } from 'bun:test'
+import { type CacheOptions, startCache } from '../../support/cache.ts'
 import { until } from '../../support/until.ts'
 import { reply } from '../../support/upstream.ts'
 
@@ -121,4 +121,55 @@ test('cache: metrics count hits and misses', async () => {
   ]) {
     expect(metrics).toContain(line)
   }
+})
+
+describe('cache explain', () => {
+  const start = async (options: CacheOptions = {}) => {
+    const clock = { now: Date.UTC(2026, 0, 1) }
+    const cache = await startCache({ ...options, now: () => clock.now })
+    cache.fake.putImage('library/app', '1')
+    await cache.get('manifests/1')
+    const explain = async (reference = '1') => {
+      const query = new URLSearchParams({ repository: REPOSITORY, reference })
+      const response = await cache.server.fetch(`/api/v1/cache/explain?${query}`)
+      return ((await response.json()) as { explanation: string }).explanation
+    }
+    return { cache, clock, explain, [Symbol.asyncDispose]: () => cache[Symbol.asyncDispose]() }
+  }
+
+  test.each([
+    ['does not answer', 503],
+    ['refuses it', 403],
+    ['no longer has it', 404],
+    ['limits the pulls', 429],
+  ])('says that the upstream %s', async (words, status) => {
+    await using world = await start()
+    const { cache, clock, explain } = world
+    cache.fake.on(/manifests/, () => reply(status, {}, ''))
+    clock.now += 3_600_000
+    await cache.get('manifests/1')
+    expect(await explain()).toContain(
+      `last confirmed it at 2026-01-01T00:00:00.000Z. Since then, up.example ${words}. `,
+    )
+  })
+
+  test('names the pin, the setting offline and the setting repositories', async () => {
+    await using world = await start({ upstream: 'repositories = ["library/*"]' })
+    const { cache, clock, explain } = world
+    const pinned = await cache.server.fetch('/api/v1/pins', {
+      method: 'PUT',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ pattern: 'up.example/library/*' }),
+    })
+    expect(pinned.status).toBe(201)
+    expect(await explain()).toEndWith('It is pinned by up.example/library/*, and is not evicted')
+    await cache.restart({ upstream: 'repositories = ["other/*"]' })
+    clock.now += 3_600_000
+    expect(await explain()).toContain(
+      `The setting "repositories" of up.example excludes ${REPOSITORY}, so it is not asked`,
+    )
+    await cache.restart({ cache: 'offline = true' })
+    expect(await explain()).toContain('Since then, up.example is set to offline')
+    expect(await explain('2')).toContain('up.example is set to offline, and is not asked')
+  })
 })

@@ -1,11 +1,10 @@
 import type { Write } from '../../../domain/access/caller.ts'
 import type { Metadata } from '../../../metadata/metadata.ts'
-import { digestFromBytes } from '../../../oci/digest.ts'
 import { registryError } from '../../../oci/error.ts'
-import { formatReference, type Reference, type RepositoryName, type Tag } from '../../../oci/reference.ts'
+import type { Reference, RepositoryName, Tag } from '../../../oci/reference.ts'
 import type { ProxyCache } from '../../../proxy/proxy-cache.ts'
-import type { Upstream } from '../../../proxy/upstream/upstream.ts'
 import { type PageQuery, readPage } from '../../page.ts'
+import { type CacheExplanation, explain, nameOf } from './explanation.ts'
 
 /** What is known of the cache at once. Sizes are in bytes. */
 export interface CacheTotals {
@@ -33,12 +32,6 @@ export interface FillState {
   repository: RepositoryName
   size: number
   received: number
-}
-
-/** Why something is cached, stale or evicted. */
-export interface CacheExplanation {
-  state: 'fresh' | 'stale' | 'cached' | 'pushed' | 'absent'
-  explanation: string
 }
 
 /** Shows, refreshes and evicts cached content, for administrators. */
@@ -115,99 +108,9 @@ function readTotals(cache: ProxyCache, metadata: Metadata): CacheTotals {
   return { bytes: bytes + partialBytes, manifestBytes, partialBytes, blobs, bytesMax, fills }
 }
 
-function nameOf(repository: RepositoryName, reference: Reference): string {
-  return `${repository}${reference.tag === undefined ? '@' : ':'}${formatReference(reference)}`
-}
-
 function parseTagCursor(text: string | undefined): { repositoryId: number; tag: string } {
   if (text === undefined || text === '') return { repositoryId: 0, tag: '' }
   const [, id, tag] = /^(\d{1,15})\/([\w.-]{1,128})$/.exec(text) ?? []
   if (id !== undefined && tag !== undefined) return { repositoryId: Number(id), tag }
   throw registryError('REQUEST_INVALID', 'cursor: expected the nextCursor of a page of this list')
-}
-
-function at(time: number): string {
-  return `at ${isoTime(time)}`
-}
-
-function isoTime(time: number): string {
-  return new Date(time).toISOString()
-}
-
-interface Sources {
-  cache: ProxyCache
-  metadata: Metadata
-  now: () => number
-}
-
-async function explain(
-  { cache, metadata, now }: Sources,
-  upstream: Upstream,
-  repository: RepositoryName,
-  reference: Reference,
-): Promise<CacheExplanation> {
-  const what = nameOf(repository, reference)
-  const row = metadata.manifests.find(repository, reference, now())
-  if (row === undefined) {
-    const gone = await describeAbsence(metadata, repository, reference)
-    return {
-      state: 'absent',
-      explanation: `${what} is not cached: ${gone}. ${nextFetch(upstream, 'manifest', now())}`,
-    }
-  }
-  if (reference.tag === undefined) {
-    return {
-      state: 'cached',
-      explanation: `${what} is cached. Pulls by digest never ask ${upstream.name} again`,
-    }
-  }
-  const checkedAt = metadata.cache.findTag(repository, reference.tag)?.checkedAt
-  if (checkedAt == null)
-    return { state: 'pushed', explanation: `${what} was pushed, and follows no upstream` }
-  const isFresh = cache.isFresh(repository, reference.tag)
-  const next = isFresh ? 'Pulls get it without a check' : nextFetch(upstream, 'check', now())
-  return {
-    state: isFresh ? 'fresh' : 'stale',
-    explanation: `${what} is cached, and ${upstream.name} last confirmed it ${at(checkedAt)}. ${next}`,
-  }
-}
-
-/** Describes what the next pull does, and who refuses to be asked before some time. */
-function nextFetch(upstream: Upstream, kind: 'manifest' | 'check', time: number): string {
-  const next = kind === 'check' ? 'The next pull checks it with' : 'The next pull fetches it from'
-  const limits = upstream
-    .limits(kind)
-    .map(
-      ({ host, leftMs }) =>
-        `. ${host} limits requests (429), and is not asked before ${isoTime(time + leftMs)}`,
-    )
-  return `${next} ${upstream.name}${limits.join('')}`
-}
-
-/** How many evictions in a repository are searched for the one of a manifest. */
-const EVICTIONS_MAX = 1000
-
-/**
- * Describes why content is absent. A tag's history is deleted with its repository, which is removed with its last
- * content, so evictions are also looked up among the events.
- */
-async function describeAbsence(
-  metadata: Metadata,
-  repository: RepositoryName,
-  { tag, digest }: Reference,
-): Promise<string> {
-  const unknown = 'it was never pulled, or was evicted'
-  const lines = tag && (await metadata.history.ofTag(repository, tag, Number.MAX_SAFE_INTEGER, 1))
-  if (lines) {
-    const [line] = lines
-    return line?.act === 'cache.evict' ? `it was evicted ${at(line.at)}` : unknown
-  }
-  const filter = { repository, type: 'cache.evict' } as const
-  const evictions = await metadata.outbox.list(filter, Number.MAX_SAFE_INTEGER, tag ? 1 : EVICTIONS_MAX)
-  if (tag) {
-    const [last] = evictions
-    return last ? `the last content of its repository was evicted ${at(last.at)}` : unknown
-  }
-  const own = evictions.find((row) => row.digest && digestFromBytes(row.digest) === digest)
-  return own ? `it was evicted ${at(own.at)}` : unknown
 }
