@@ -7,7 +7,7 @@ import { RegistryError, registryError } from '../oci/error.ts'
 import type { Manifest } from '../oci/manifest.ts'
 import { formatReference, type Reference, type RepositoryName, type Tag } from '../oci/reference.ts'
 import { Flights } from './flights.ts'
-import { throwUnlessUnknown } from './here.ts'
+import { throwUnlessUnknown, unlessUnknown } from './here.ts'
 import { inTime } from './in-time.ts'
 import type { LastUse } from './last-use.ts'
 import { pullOnly, refusalOf } from './refusals.ts'
@@ -95,7 +95,7 @@ export class CachedManifests implements Manifests {
     onRequest(upstream.name, isStale ? 'stale' : 'hit')
     await this.giveUp(upstream, repository, reference, failure)
     if (news !== undefined) onStale(upstream, repository, reference.tag, news)
-    const found = await local.get(...args)
+    const found = await this.getOrFetch(upstream, ...args)
     lastUse.note(repository, found.digest, false)
     return warning === undefined ? found : { ...found, warning }
   }
@@ -147,8 +147,7 @@ export class CachedManifests implements Manifests {
 
   /** Checks a tag now, and moves it if it has moved at the upstream. Returns its digest. */
   async refresh(repository: RepositoryName, tag: Tag): Promise<Digest> {
-    const { upstreams, local } = this.options
-    const upstream = upstreams.of(repository)
+    const upstream = this.options.upstreams.of(repository)
     if (upstream === undefined) throw registryError('NAME_UNKNOWN', `${repository} is not of an upstream`)
     try {
       await this.flights.join(`${repository}@${tag}`, () => this.follow(upstream, repository, tag))
@@ -156,7 +155,20 @@ export class CachedManifests implements Manifests {
       throw refusalOf(error, `${repository}:${tag}`, 'MANIFEST_UNKNOWN', 'cannot be checked:')
     }
     this.checks.noteFetched(repository, tag)
-    return (await local.get(repository, { tag })).digest
+    return (await this.getOrFetch(upstream, repository, { tag })).digest
+  }
+
+  /** Returns a manifest that was here. If it has been evicted in the meantime, it is fetched again. */
+  private async getOrFetch(
+    upstream: Upstream,
+    ...args: Parameters<Manifests['get']>
+  ): Promise<StoredManifest> {
+    const { local } = this.options
+    const here = await unlessUnknown(local.get(...args))
+    if (here !== undefined) return here
+    const [repository, reference] = args
+    await this.fetch(upstream, repository, reference)
+    return await local.get(...args)
   }
 
   /** Fetches a manifest. Concurrent callers share one request. */
