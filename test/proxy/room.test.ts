@@ -43,8 +43,8 @@ test('cache: a blob that is larger than the cache is passed through without bein
   await using world = await startSmall()
   const { cache, pull, fetched } = world
   cache.fake.putImage('library/app', 'large', [1_500_000])
-  await pull('large', false)
-  await pull('large', false)
+  await pull('large', { isStored: false })
+  await pull('large', { isStored: false })
   expect(fetched()).toBe(3)
 })
 
@@ -98,32 +98,6 @@ test('cache: a blob that the disk cannot read now is not evicted, and is served 
   const response = await cache.get(`blobs/${layer.digest}`)
   expect(Buffer.from(await response.bytes()).equals(layer.bytes)).toBe(true)
   expect(fetched()).toBe(before)
-})
-
-test('cache: a pinned tag is kept with the images of its index, until the pin is removed', async () => {
-  await using world = await startSmall()
-  const { cache, pull, fetched } = world
-  const pin = (method: string, reference: string) =>
-    method === 'PUT'
-      ? cache.server.fetch('/api/v1/pins', {
-          method,
-          headers: { 'content-type': 'application/json' },
-          body: JSON.stringify({ pattern: 'up.example/**', reference }),
-        })
-      : cache.server.fetch(`/api/v1/pins?pattern=up.example%2F**&reference=${reference}`, { method })
-  for (const tag of ['1', '2', '3', '4']) cache.fake.putImage('library/app', tag, [400_000])
-  await pull('1')
-  expect((await pin('PUT', '1')).status).toBe(201)
-  for (const tag of ['2', '3', '4', '2', '3']) await pull(tag)
-  const before = fetched()
-  await pull('1')
-  expect(fetched()).toBe(before)
-  expect((await pin('DELETE', '1')).status).toBe(204)
-  expect((await pin('DELETE', '1')).status).toBe(404)
-  for (const tag of ['2', '3', '4', '2', '3']) await pull(tag)
-  const after = fetched()
-  await pull('1')
-  expect(fetched()).toBe(after + 2)
 })
 
 test('cache: a lower cap after a restart takes effect at once, before the first pull', async () => {
