@@ -7,6 +7,8 @@ export type BlobBody = { bytes: Uint8Array } | { file: string; range: ByteRange 
 export interface OpenBlob {
   /** Bytes. */
   size: number
+  /** Reports whether a range can be sent without the rest of the blob. By default, each can. */
+  isSendable?(range: ByteRange): boolean
   /** Reads a range, which must lie within the size. Throws when the bytes cannot be read. */
   read(range: ByteRange): Promise<SentBlob>
 }

@@ -43,7 +43,8 @@ export async function blobResponse(
   const blob = await blobs.open(repository, digest)
   const headers = headersOf(blob.size, names)
   const range = rangeOf(request, digest, blob.size)
-  if (range === undefined) {
+  // A server may ignore a range (RFC 9110, 14.2).
+  if (range === undefined || blob.isSendable?.(range) === false) {
     return new Response(await bodyOf(blob, { start: 0, end: blob.size }, onBlobBody), { headers })
   }
   headers['content-range'] = `bytes ${range.start}-${range.end - 1}/${blob.size}`

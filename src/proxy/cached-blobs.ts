@@ -9,7 +9,7 @@ import type { SearchableLabels } from './cached-manifests.ts'
 import type { Fill } from './fills/fill.ts'
 import type { FillOrder } from './fills/fill-order.ts'
 import type { Fills } from './fills/fills.ts'
-import { streamThrough } from './fills/stream-through.ts'
+import type { Passages } from './fills/passages.ts'
 import { Flights } from './flights.ts'
 import { unlessUnknown } from './here.ts'
 import { inTime } from './in-time.ts'
@@ -38,6 +38,7 @@ export interface CachedBlobsOptions {
   metadata: Metadata
   upstreams: UpstreamSet
   fills: Fills
+  passages: Passages
   room: Room
   locks: DigestLocks
   /** Stored blobs with damaged bytes. A fill replaces them. */
@@ -51,7 +52,6 @@ export interface CachedBlobsOptions {
   monotonic: () => number
   /** How long the upstream may take until its first response. */
   firstByteMs: number
-  stallSecondsMax: number
   onRequest(upstream: string, result: 'hit' | 'miss' | 'joined' | 'through'): void
   onHitRead(bytes: number): void
 }
@@ -263,14 +263,12 @@ export class CachedBlobs implements Blobs {
   }
 
   private through(order: FillOrder, { until }: FetchLimits): OpenBlob {
-    const { fills, firstByteMs: deadlineMs, stallSecondsMax, monotonic } = this.options
-    const { pace } = fills
-    const pause = (milliseconds: number) => fills.pause(milliseconds)
-    const read = (range: ByteRange) =>
-      streamThrough(order, range, { pace, pause, firstMs: until - monotonic(), deadlineMs, stallSecondsMax })
+    const { passages, monotonic } = this.options
     return {
       size: order.size,
-      read: (range) => this.refusing(order.repository, order.digest, () => read(range)),
+      isSendable: (range) => passages.isSendable(range),
+      read: (range) =>
+        this.refusing(order.repository, order.digest, () => passages.open(order, range, until - monotonic())),
     }
   }
 

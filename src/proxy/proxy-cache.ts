@@ -13,6 +13,7 @@ import { CachedLists } from './cached-lists.ts'
 import { CachedManifests, type CachedManifestsOptions, type SearchableLabels } from './cached-manifests.ts'
 import type { Fill } from './fills/fill.ts'
 import { Fills } from './fills/fills.ts'
+import { Passages } from './fills/passages.ts'
 import { LastUse } from './last-use.ts'
 import { Partials } from './partials.ts'
 import { pullOnly } from './refusals.ts'
@@ -62,6 +63,7 @@ export class ProxyCache {
   readonly counts: CacheCounts
   private readonly fills: Fills
   private readonly partials: Partials
+  private readonly passages: Passages
   readonly manifests: CachedManifests
   private readonly forgetAnswers: () => void
 
@@ -74,6 +76,7 @@ export class ProxyCache {
     this.lastUse = new LastUse((uses) => metadata.write('touchCached', { uses }), now)
     const firstByteMs = settings.firstByteSecondsMax * 1000
     this.fills = this.openFills(options)
+    this.passages = this.openPassages(options)
     this.partials = new Partials({
       ...options,
       store: options.fills,
@@ -109,7 +112,7 @@ export class ProxyCache {
       ...shared,
       local: local.blobs,
       fills: this.fills,
-      stallSecondsMax: settings.stallSecondsMax,
+      passages: this.passages,
       onRequest,
       onHitRead: (bytes) => {
         counts.hitBytes += bytes
@@ -162,11 +165,26 @@ export class ProxyCache {
     })
   }
 
+  private openPassages({ settings, counts, monotonic }: ProxyCacheOptions): Passages {
+    const { pace, places } = this.fills
+    return new Passages({
+      pace,
+      places,
+      monotonic,
+      firstByteMs: settings.firstByteSecondsMax * 1000,
+      stallSecondsMax: settings.stallSecondsMax,
+      totalSecondsMax: settings.totalSecondsMax,
+      pause: (milliseconds) => this.fills.pause(milliseconds),
+      onReceived: (upstream, bytes) => counts.upstreamBytes.add([upstream], bytes),
+    })
+  }
+
   /** Adds an upstream, or replaces the one of this name. Downloads in progress continue with the new settings. */
   putUpstream(settings: UpstreamSettings): void {
     const replaced = this.upstreams.find(settings.name)
     const upstream = this.upstreams.put(settings)
     if (replaced !== undefined) this.fills.move(replaced, upstream)
+    if (replaced !== undefined) this.passages.move(replaced, upstream)
     replaced?.close()
     this.forgetAnswers()
   }
@@ -177,6 +195,7 @@ export class ProxyCache {
     if (removed === undefined) return
     this.upstreams.remove(name)
     this.fills.end(removed)
+    this.passages.end(removed)
     removed.close()
     this.forgetAnswers()
   }
@@ -199,6 +218,7 @@ export class ProxyCache {
 
   /** Ends all downloads. Their bytes stay, and the next pull resumes them. */
   async stop(): Promise<void> {
+    this.passages.stop()
     await this.fills.stop()
     await this.lastUse.flush().catch(() => {})
     this.upstreams.close()

@@ -30,8 +30,8 @@ export interface FillContext {
   totalSecondsMax: number
   /** Waits. Rejects when the signal is aborted. */
   pause(milliseconds: number): Promise<void>
-  /** Takes a place among all fills and among the upstream's. Returns a function that gives it back. */
-  takePlace(upstream: Upstream): Promise<() => void>
+  /** Takes a place among all fills and among the upstream's. Returns a function that gives it back. Rejects on abort. */
+  takePlace(upstream: Upstream, signal: AbortSignal): Promise<() => void>
   /** Frees space after the disk was full. */
   onDiskFull(bytes: number): Promise<void>
   /** Makes the verified bytes durable, links them into the repositories, and deletes the partial file. */
@@ -173,7 +173,7 @@ export class Fill {
     const { store, deadlineMs, stallSecondsMax, onReceived } = this.context
     const { signal } = this
     const { digest, size, upstream, repository } = this.order
-    const give = await this.context.takePlace(upstream)
+    const give = await this.context.takePlace(upstream, signal)
     let timer: Timer | undefined
     const awaitBytes = () => {
       clearTimeout(timer)

@@ -9,7 +9,7 @@ import { UpstreamError } from '../upstream/upstream-error.ts'
 import { Fill, type FillContext } from './fill.ts'
 import type { FillOrder } from './fill-order.ts'
 import { Pace } from './pace.ts'
-import { Places } from './places.ts'
+import { Places, takePlaces } from './places.ts'
 
 /** The memory that clients share for reading fills, in bytes. */
 const SHARED_BYTES_MAX = 8 * 1024 * 1024
@@ -40,7 +40,7 @@ export interface FillsOptions {
 /** The fills in progress: one for each digest, shared by all clients. */
 export class Fills {
   private readonly options: FillsOptions
-  private readonly places: Places
+  readonly places: Places
   private readonly running = new Map<Digest, Fill>()
   private readonly reads = new SharedReads(SHARED_BYTES_MAX, CHUNK_BYTES)
   private readonly stopping = new AbortController()
@@ -109,13 +109,13 @@ export class Fills {
   }
 
   private context(signal: AbortSignal): FillContext {
-    const { options, reads, pace } = this
+    const { options, places, reads, pace } = this
     return {
       ...options,
       reads,
       pace,
       signal,
-      takePlace: (upstream) => this.takePlace(upstream, signal),
+      takePlace: (upstream, until) => takePlaces(upstream.places, places, until),
       publish: (fill) => this.publish(fill),
       pause: (milliseconds) => pause(milliseconds, signal),
       onEnd: (fill, failure) => {
@@ -123,21 +123,6 @@ export class Fills {
         options.onEnd(fill, failure)
       },
     }
-  }
-
-  private async takePlace(upstream: Upstream, signal: AbortSignal): Promise<() => void> {
-    await upstream.places.take()
-    await this.places.take()
-    let isTaken = true
-    const give = () => {
-      if (!isTaken) return
-      isTaken = false
-      this.places.give()
-      upstream.places.give()
-    }
-    if (signal.aborted) give()
-    signal.throwIfAborted()
-    return give
   }
 
   private async publish(fill: Fill): Promise<void> {
