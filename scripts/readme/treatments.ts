@@ -214,6 +214,7 @@ docker tag alpine registry.example:5000/alice/app:1.0`,
   ],
   ['README.md Cache other registries', '[[upstream]]', { by: 'config' }],
   ['docs/cache.md For a site with a bad uplink', '[[upstream]]', { by: 'config' }],
+  ['docs/cache.md For a board with an SD card', '[[upstream]]', { by: 'config' }],
   [
     'docs/cache.md Manage upstreams while cay runs',
     '$ cay upstream create',
