@@ -1,14 +1,9 @@
 import { describe, expect, test } from 'bun:test'
-import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
-import { openApp } from '../../src/app.ts'
-import { loadConfig } from '../../src/config/config.ts'
 import { startCache } from '../support/cache.ts'
-import { openMemoryLog } from '../support/memory-log.ts'
-import { FakeUpstream } from '../support/upstream.ts'
+import { ADMIN_PASSWORD, startMirror } from '../support/mirror.ts'
 
-const PASSWORD = 'the password of the admin'
 const settings = { access: 'accounts' }
-const admin = { authorization: `Basic ${btoa(`admin:${PASSWORD}`)}` }
+const admin = { authorization: `Basic ${btoa(`admin:${ADMIN_PASSWORD}`)}` }
 
 describe('cache: the ways in', () => {
   test('containerd names the upstream by ns, also by its host, and gets it back in a header', async () => {
@@ -24,7 +19,7 @@ describe('cache: the ways in', () => {
   })
 
   test('none of them serves private content to clients without access', async () => {
-    await using cache = await startCache({ settings, adminPassword: PASSWORD })
+    await using cache = await startCache({ settings, adminPassword: ADMIN_PASSWORD })
     const { layer } = cache.fake.putImage('library/app', '1')
     expect((await cache.get('manifests/1', { headers: admin })).status).toBe(200)
     const asked = cache.fake.log.length
@@ -42,7 +37,7 @@ describe('cache: the ways in', () => {
   })
 
   test('a grant on a local name gives no access to an upstream', async () => {
-    await using cache = await startCache({ settings, adminPassword: PASSWORD })
+    await using cache = await startCache({ settings, adminPassword: ADMIN_PASSWORD })
     cache.fake.putImage('library/app', '1')
     const body = JSON.stringify({ subject: 'anonymous', pattern: 'library/**', role: 'reader' })
     const headers = { ...admin, 'content-type': 'application/json' }
@@ -52,24 +47,6 @@ describe('cache: the ways in', () => {
     expect((await cache.server.fetch('/v2/library/app/manifests/1?ns=up.example')).status).toBe(401)
   })
 })
-
-/** A server with accounts, and its mirror listener. */
-async function startMirror(access: string) {
-  await using resources = new AsyncDisposableStack()
-  const fake = resources.use(await FakeUpstream.start())
-  const { path: data } = resources.use(await temporaryFolder('mirror'))
-  await Bun.write(
-    `${data}/cay.toml`,
-    `mirror = ["up.example=127.0.0.1:0"]\n[[upstream]]\nname = "up.example"\nurl = "${fake.url}"\n`,
-  )
-  const flags = { listen: '127.0.0.1:0', data, access }
-  const { config } = await loadConfig({ flags, file: undefined, environment: {} })
-  const app = await openApp(config, openMemoryLog().log, { adminPassword: PASSWORD })
-  resources.defer(() => app.close())
-  const moved = resources.move()
-  const [main, mirror] = [app.addresses[0], app.mirrors[0]?.address].map((address) => `http://${address}`)
-  return { fake, main, mirror, [Symbol.asyncDispose]: () => moved.disposeAsync() }
-}
 
 describe('cache: the mirror for Docker', () => {
   test('serves the names of the upstream, for pulls only', async () => {
