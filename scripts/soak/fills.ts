@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Registry } from '../lib/registry.ts'
+import { sha256 } from '../lib/image.ts'
+import { imageManifest, Registry } from '../lib/registry.ts'
 import type { Server } from '../lib/server.ts'
 import { checkDataFolder } from './data-folder.ts'
 import type { Random } from './random.ts'
@@ -8,26 +9,29 @@ import { SampleUpstream } from './sample-upstream.ts'
 import { isDigestOf, type Sample, type Samples } from './samples.ts'
 import { type State, type Trial, type TrialContext, workThrough } from './trial.ts'
 
-/** How long a server lives: long enough for some fills to end, and too short for others. */
-const roundMillisecondsMax = 1500
-const [blobBytesMin, blobBytesMax] = [2 * 1024 * 1024, 7 * 1024 * 1024]
-/** Blobs that are being pulled at a time. */
+/** How long a server lives. What is in flight at a kill is sent twice, so kills that are too frequent exceed the share. */
+const roundMillisecondsMax = 2500
+const [layerBytesMin, layerBytesMax] = [2 * 1024 * 1024, 7 * 1024 * 1024]
+const configBytes = 500
+/** Images that are being pulled at a time. */
 const openMax = 3
 /** The most that the upstream may send, as a multiple of the size of all blobs. */
 const sentShareMax = 1.05
-/** The upstream's pause after 64 KiB, so that a blob takes about a second. */
+/** The upstream's pause after 64 KiB, so that a layer takes about a second. */
 const pauseMs = 5
 const repository = 'up.example/soak/fills'
 
 /**
- * Clients pull blobs that are not cached, while the server is killed. A download must resume from the bytes that it has, no
- * client may get a complete wrong blob, and cached blobs must be served after a restart without the upstream.
+ * Clients pull images that are not cached, by tag and by digest, while the server is killed. A download must resume from the
+ * bytes that it has, and no client may get a complete wrong blob. After each kill, the server starts without the upstream,
+ * and must serve all that was pulled before.
  */
 export function fillsTrial({ data, random, samples, repositories }: TrialContext): Trial {
   const upstream = new SampleUpstream(samples, pauseMs)
-  const toml = `[[upstream]]\nname = "up.example"\nurl = "http://${upstream.address}"\n`
+  // Tags stay fresh, so that no check is due while the upstream is stopped.
+  const toml = `[[upstream]]\nname = "up.example"\nurl = "http://${upstream.address}"\n[cache]\nfresh-seconds = 86400\n`
   writeFileSync(join(data, 'cay.toml'), toml)
-  const blobs = new Blobs(upstream, samples, random)
+  const images = new Images(upstream, samples, random)
   const seen = new Set<string>()
   return {
     env: {},
@@ -37,39 +41,51 @@ export function fillsTrial({ data, random, samples, repositories }: TrialContext
         const client = { registry: new Registry(address), random: random.fork(), samples }
         return workThrough({ ...client, repository: own, shared: repository }, [[1, 'pull', pull]], state)
       }),
+    beforeExamination: () => upstream.stop(),
     async examine({ address }, isLast) {
       const registry = new Registry(address)
-      const asked = upstream.requests
-      const faults = await blobs.examine(registry, isLast)
-      if (upstream.requests > asked) faults.push('the upstream was asked for what is cached')
+      const faults = await images.examine(registry, isLast)
+      upstream.restart()
       if (isLast) faults.push(...(await finish(registry)))
       return [...faults, ...(await checkDataFolder(data, seen))]
     },
     summary: () =>
-      `${blobs.all.length} blobs of ${megabytes(blobs.bytes)} MB, ${upstream.resumed} downloads resumed, ` +
-      `${megabytes(upstream.sentBytes)} MB from the upstream; nothing was wrong or missing`,
+      `${images.all.length} images of ${megabytes(images.bytes)} MB, ${upstream.resumed} downloads resumed, ` +
+      `${megabytes(upstream.sentBytes)} MB from the upstream, ${images.served} images served without it; ` +
+      'nothing was wrong or missing',
     close: () => upstream.stop(),
   }
 
   async function pull({ registry, random }: { registry: Registry; random: Random }): Promise<void> {
-    await blobs.pull(registry, blobs.choose(random))
+    await images.pull(registry, images.choose(random), random.chance(0.5))
   }
 
   /** Lets every download end, and compares what the upstream has sent. */
   async function finish(registry: Registry): Promise<string[]> {
-    while (blobs.open.length > 0) await blobs.pull(registry, blobs.open[0]!)
-    const share = upstream.sentBytes / blobs.bytes
+    while (images.open.length > 0) await images.pull(registry, images.open[0]!, true)
+    const share = upstream.sentBytes / images.bytes
     return share <= sentShareMax ? [] : [`the upstream sent ${share.toFixed(3)} times the size of all blobs`]
   }
 }
 
-/** The blobs of the upstream, and how far the clients are. */
-class Blobs {
-  readonly all: Sample[] = []
-  /** Blobs that may not be cached yet. */
-  readonly open: Sample[] = []
-  private readonly cached: Sample[] = []
-  /** How many of them were examined. */
+/** An image of the upstream. */
+interface Image {
+  tag: string
+  digest: string
+  blobs: Sample[]
+}
+
+/** The images of the upstream, and how far the clients are. */
+class Images {
+  readonly all: Image[] = []
+  /** Images that may not be cached yet. */
+  readonly open: Image[] = []
+  /** How many images were read while the upstream was stopped. */
+  served = 0
+  private readonly cached: Image[] = []
+  /** Those of them that were pulled by tag. */
+  private readonly tagged = new Set<Image>()
+  /** How many of the cached ones were examined. */
   private examined = 0
   private readonly upstream: SampleUpstream
   private readonly samples: Samples
@@ -81,43 +97,73 @@ class Blobs {
     this.random = random.fork()
   }
 
+  /** The size of all blobs. */
   get bytes(): number {
-    return this.all.reduce((sum, { size }) => sum + size, 0)
+    return this.all.flatMap(({ blobs }) => blobs).reduce((sum, { size }) => sum + size, 0)
   }
 
-  /** A blob that is not cached; a new one if there are few. */
-  choose(random: Random): Sample {
+  /** An image that is not cached; a new one if there are few. */
+  choose(random: Random): Image {
     while (this.open.length < openMax) {
-      const size = blobBytesMin + this.random.below(blobBytesMax - blobBytesMin)
-      const sample = this.samples.make(this.random, size)
-      this.upstream.add(sample)
-      this.all.push(sample)
-      this.open.push(sample)
+      const image = this.make()
+      this.all.push(image)
+      this.open.push(image)
     }
     return random.pick(this.open)!
   }
 
-  /** Pulls a blob, and waits until it is cached. */
-  async pull(registry: Registry, sample: Sample): Promise<void> {
-    await registry.pullBlob(repository, sample.digest)
-    while (await isBeingFilled(registry, sample.digest));
-    const at = this.open.indexOf(sample)
+  /** Pulls an image by tag or by digest, and waits until it is cached. */
+  async pull(registry: Registry, image: Image, isByTag: boolean): Promise<void> {
+    await pullManifest(registry, isByTag ? image.tag : image.digest, image)
+    if (isByTag) this.tagged.add(image)
+    for (const { digest } of image.blobs) {
+      await registry.pullBlob(repository, digest)
+      while (await isBeingFilled(registry, digest));
+    }
+    const at = this.open.indexOf(image)
     if (at < 0) return
     this.open.splice(at, 1)
-    this.cached.push(sample)
+    this.cached.push(image)
   }
 
-  /** Reads the cached blobs: all of them at the end, and before that only the new ones. */
+  /** Reads the cached images: all of them at the end, and before that only the new ones. */
   async examine(registry: Registry, isAll: boolean): Promise<string[]> {
     const faults: string[] = []
-    for (const { digest } of this.cached.slice(isAll ? 0 : this.examined)) {
-      const { status, bytes } = await registry.send('GET', `/v2/${repository}/blobs/${digest}`)
-      if (status !== 200) faults.push(`${digest} was cached, and is answered with ${status}`)
-      else if (!isDigestOf(digest, bytes)) faults.push(`${digest} is served with other bytes`)
+    for (const image of this.cached.slice(isAll ? 0 : this.examined)) {
+      const names = [...(this.tagged.has(image) ? [image.tag] : []), image.digest]
+      const paths = names.map((name) => [`manifests/${name}`, image.digest] as const)
+      for (const [path, digest] of [
+        ...paths,
+        ...image.blobs.map(({ digest }) => [`blobs/${digest}`, digest] as const),
+      ]) {
+        const { status, bytes } = await registry.send('GET', `/v2/${repository}/${path}`)
+        if (status !== 200) faults.push(`${path} was cached, and is answered with ${status}`)
+        else if (!isDigestOf(digest, bytes)) faults.push(`${path} is served with other bytes`)
+      }
+      this.served++
     }
     this.examined = this.cached.length
     return faults
   }
+
+  private make(): Image {
+    const add = (size: number) => {
+      const sample = this.samples.make(this.random, size)
+      this.upstream.add(sample)
+      return sample
+    }
+    const config = add(configBytes)
+    const layer = add(layerBytesMin + this.random.below(layerBytesMax - layerBytesMin))
+    const tag = `v${this.all.length}`
+    const manifest = imageManifest(config, [layer], tag)
+    this.upstream.addManifest(tag, manifest)
+    return { tag, digest: sha256(manifest), blobs: [config, layer] }
+  }
+}
+
+async function pullManifest(registry: Registry, reference: string, { digest }: Image): Promise<void> {
+  const { bytes } = await registry.expect([200], 'GET', `/v2/${repository}/manifests/${reference}`)
+  if (sha256(bytes) !== digest) throw new Error(`${reference} is served with other bytes than ${digest}`)
 }
 
 async function isBeingFilled(registry: Registry, digest: string): Promise<boolean> {

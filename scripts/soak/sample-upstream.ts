@@ -12,7 +12,7 @@ export class SampleUpstream {
   /** Requests for blobs, and how many of them did not begin at the first byte. */
   requests = 0
   resumed = 0
-  private readonly server: Bun.Server<undefined>
+  private server: Bun.Server<undefined>
   private readonly samples: Samples
   private readonly pauseMs: number
   private readonly content = new Map<string, { size: number; bytes: () => Uint8Array }>()
@@ -22,7 +22,7 @@ export class SampleUpstream {
   constructor(samples: Samples, pauseMs: number) {
     this.samples = samples
     this.pauseMs = pauseMs
-    this.server = Bun.serve({ hostname: '127.0.0.1', port: 0, fetch: (request) => this.answer(request) })
+    this.server = this.listen(0)
     this.address = `127.0.0.1:${this.server.port}`
   }
 
@@ -41,8 +41,18 @@ export class SampleUpstream {
     for (const reference of [tag, sha256(bytes)]) this.manifests.set(reference, bytes)
   }
 
+  /** Closes all connections, and stops listening. */
   async stop(): Promise<void> {
     await this.server.stop(true)
+  }
+
+  /** Listens again, on the same port. */
+  restart(): void {
+    this.server = this.listen(Number(this.address.split(':')[1]))
+  }
+
+  private listen(port: number): Bun.Server<undefined> {
+    return Bun.serve({ hostname: '127.0.0.1', port, fetch: (request) => this.answer(request) })
   }
 
   private answer(request: Request): Response {

@@ -92,6 +92,7 @@ async function runRounds(
   for (let round = 1; round <= rounds; round++) {
     await crash(await start(), trial)
     if (random.chance(startKilledShare)) await killStart([executable, 'serve', '--data', data], random)
+    await trial.beforeExamination?.()
     await using server = await start()
     const faults = await trial.examine(server, round === rounds)
     if (faults.length === 0) continue

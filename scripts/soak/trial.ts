@@ -22,6 +22,8 @@ export interface Trial {
   roundMilliseconds(): number
   /** Starts the clients, which work until `state` says that the server was killed. */
   work(server: Server, state: State): Promise<void>[]
+  /** Prepares the examination. Called after a kill, before the server is started again. */
+  beforeExamination?(): Promise<void>
   /** Returns what is wrong after a kill, while no client works. At the end it reads more. */
   examine(server: Server, isLast: boolean): Promise<string[]>
   /** Returns a summary for people. */
