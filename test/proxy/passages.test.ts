@@ -239,5 +239,5 @@ describe('cache: a blob that is passed through', () => {
     const next = await cache.get(`blobs/${blob.digest}`)
     expect(Buffer.from(await next.bytes()).equals(blob.bytes)).toBe(true)
     socket.destroy()
-  })
+  }, 30_000)
 })

@@ -3,6 +3,7 @@ import { freeChunk } from '../../domain/chunk.ts'
 import { algorithmOf, hexOf } from '../../oci/digest.ts'
 import type { ByteRange } from '../../oci/range.ts'
 import { inTime } from '../in-time.ts'
+import type { Upstream } from '../upstream/upstream.ts'
 import { UpstreamError } from '../upstream/upstream-error.ts'
 import { isWorthAnother, pauseBefore } from './fill-failures.ts'
 import type { FillOrder } from './fill-order.ts'
@@ -56,7 +57,6 @@ export class Passage implements FedBody {
   /** The first bytes for the client. */
   private first: Uint8Array | undefined
   private last: Uint8Array | undefined
-  private hasBegun = false
   private isPlaced = false
   private waitsFor: 'upstream' | 'client' | undefined
   private since = 0
@@ -180,13 +180,16 @@ export class Passage implements FedBody {
       const before = this.at
       try {
         yield* this.receiveOne(failures)
-        if (this.at < size) throw new UpstreamError('unavailable', `${this.order.upstream.name} breaks off`)
+        if (this.at < size) throw brokenOff(this.order.upstream)
       } catch (error) {
         this.ending.signal.throwIfAborted()
         failures = this.at > before ? 0 : failures + 1
-        const { hasBegun, at: have } = this
-        const isUp = this.order.upstream.isUpFor(repository)
-        if (!isWorthAnother(error, { failures, have, hasBegun, isUp })) throw error
+        const { upstream } = this.order
+        const { at: have } = this
+        const isUp = upstream.isUpFor(repository)
+        if (!isWorthAnother(error, { failures, have, hasBegun: have > 0, isUp })) {
+          throw error instanceof UpstreamError ? error : brokenOff(upstream, error)
+        }
         await this.unlessEnded(this.options.pause(pauseBefore(failures)))
       }
     }
@@ -208,7 +211,6 @@ export class Passage implements FedBody {
         const what = `${upstream.name} says ${digest} has ${answer.total} bytes, not ${size}`
         throw new UpstreamError('wrong', what)
       }
-      this.hasBegun = true
       this.stall = cancel
       for (let skip = this.at - answer.from; this.at < size; ) {
         this.startWaiting('upstream')
@@ -256,4 +258,8 @@ export class Passage implements FedBody {
     if (this.ending.signal.aborted) reject(this.ending.signal.reason)
     return promise
   }
+}
+
+function brokenOff({ name }: Upstream, cause?: unknown): UpstreamError {
+  return new UpstreamError('unavailable', `${name} breaks off`, { cause })
 }
