@@ -107,10 +107,19 @@ describe('cache: the client gets 504 in time when the upstream sends no body for
   })
 })
 
-test('cache: a blob that does not fit into the cache and breaks off before its first byte is a 503', async () => {
-  await using cache = await startCache({ cache: 'bytes-max = 1000' })
-  cache.fake.putBlob('library/app', blob)
-  cache.fake.on(/^GET .*blobs/, () => [head(200, { 'content-length': String(SIZE) }), 'reset'])
-  const response = await cache.get(`blobs/${blob.digest}`)
-  expect([response.status, response.headers.has('retry-after')]).toEqual([503, true])
-}, 20_000)
+describe('cache: a response that breaks off before its first byte is a 503 with Retry-After, for', () => {
+  test.each([
+    ['a blob that is stored', ''],
+    ['a blob that does not fit into the cache', 'bytes-max = 1000'],
+  ])(
+    '%s',
+    async (_, settings) => {
+      await using cache = await startCache({ cache: settings })
+      cache.fake.putBlob('library/app', blob)
+      cache.fake.on(/^GET .*blobs/, () => [head(200, { 'content-length': String(SIZE) }), 'reset'])
+      const response = await cache.get(`blobs/${blob.digest}`)
+      expect([response.status, response.headers.has('retry-after')]).toEqual([503, true])
+    },
+    30_000,
+  )
+})

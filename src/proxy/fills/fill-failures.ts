@@ -14,7 +14,7 @@ interface Progress {
   failures: number
   /** The received bytes. */
   have: number
-  /** Whether the upstream has responded. */
+  /** Whether the upstream has sent a byte. */
   hasBegun: boolean
   /** Whether the upstream can be asked for the repository again now. */
   isUp: boolean

@@ -119,9 +119,9 @@ export class Fill {
       }
       await this.context.publish(this)
     } catch (error) {
-      failure = error as Error
+      failure = this.toFailure(error)
       this.begin.reject(failure)
-      throw error
+      throw failure
     } finally {
       this.total.extend(undefined)
       this.file.end(failure)
@@ -190,7 +190,6 @@ export class Fill {
           `${upstream.name} says ${digest} has ${answer.total} bytes, not ${size}`,
         )
       }
-      this.hasBegun = true
       this.begin.resolve()
       await store.append(this.upload, {
         stream,
@@ -205,6 +204,7 @@ export class Fill {
           onReceived(upstream.name, part.length)
         },
         pace: (bytes) => {
+          this.hasBegun = true
           awaitBytes()
           const turn = answer.take(bytes, signal)
           if (turn !== undefined) clearTimeout(timer)
@@ -233,6 +233,15 @@ export class Fill {
     if (isRight) this.file.allowEnd()
     else await this.startOver()
     return isRight
+  }
+
+  /** Returns the error for clients. That of a broken connection or of the disk is its cause, which is logged. */
+  private toFailure(error: unknown): Error {
+    if (error instanceof UpstreamError || error instanceof RegistryError) return error
+    const { upstream, digest } = this.order
+    return new UpstreamError('unavailable', `${digest} could not be fetched from ${upstream.name}`, {
+      cause: error,
+    })
   }
 
   private otherContent(): UpstreamError {
