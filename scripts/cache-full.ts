@@ -2,7 +2,7 @@ import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { runCommand } from './lib/command.ts'
-import { imageManifest, Registry } from './lib/registry.ts'
+import { imageManifest, Registry, randomBlob } from './lib/registry.ts'
 import { startServer } from './lib/server.ts'
 import { temporaryFolder } from './lib/temporary-folder.ts'
 import { checkDataFolder } from './soak/data-folder.ts'
@@ -43,8 +43,8 @@ interface World {
 /**
  * `cache-full [--seconds 60]`: pulls 3 GiB of images at random through a cache on a volume of 300 MiB, with pushes beside,
  * first with the reserve of free space alone, and then with a cap. Every pull must be whole, pushed content must stay, and
- * the reserve and the cap must be kept. A blob larger than the volume must come through. Needs Linux and root, for a
- * tmpfs.
+ * the reserve and the cap must be kept. A blob larger than the volume must come through. Without a reserve, pushes get the
+ * space of everything that is cached. Needs Linux and root, for a tmpfs.
  * @throws Error with the first violation
  */
 export async function run(args: string[]): Promise<void> {
@@ -71,6 +71,7 @@ export async function run(args: string[]): Promise<void> {
     }
     console.log(await fill(world, milliseconds / 2, 0, pushesMax / 2))
     console.log(await fill(world, milliseconds / 2, capBytes, pushesMax))
+    console.log(await pushIntoFull(world))
     const faults = await checkDataFolder(data, new Set())
     if (faults.length > 0) throw new Error(faults.join('\n'))
     console.log('nothing is missing, and the database is intact')
@@ -130,12 +131,15 @@ async function fill(world: World, milliseconds: number, bytesMax: number, pushes
 async function pullImages(world: World, registry: Registry, state: { over: boolean }): Promise<void> {
   const random = world.random.fork()
   while (!state.over) {
-    const path = `/v2/${repository}/manifests/v${random.below(images)}`
-    const { bytes } = await registry.expect([200], 'GET', path)
-    const { config, layers } = JSON.parse(new TextDecoder().decode(bytes)) as Record<string, Sample[]>
-    for (const { digest } of [config, layers].flat() as Sample[]) await registry.pullBlob(repository, digest)
+    await pullImage(registry, random.below(images))
     world.pulls++
   }
+}
+
+async function pullImage(registry: Registry, image: number): Promise<void> {
+  const { bytes } = await registry.expect([200], 'GET', `/v2/${repository}/manifests/v${image}`)
+  const { config, layers } = JSON.parse(new TextDecoder().decode(bytes)) as Record<string, Sample[]>
+  for (const { digest } of [config, layers].flat() as Sample[]) await registry.pullBlob(repository, digest)
 }
 
 /** Pushes images of 1 MiB, and pulls one that was pushed before. */
@@ -159,8 +163,7 @@ async function pushSometimes(
 async function watchRoom(world: World, registry: Registry, bytesMax: number, state: { over: boolean }) {
   const reserve = (volumeMiB * MiB) / 10
   while (!state.over) {
-    const { bavail, bsize } = await statfs(world.mount)
-    const free = bavail * bsize
+    const free = await freeBytes(world.mount)
     world.freeBytesMin = Math.min(world.freeBytesMin, free)
     if (free < reserve) throw new Error(`only ${free} bytes of the volume are free, not ${reserve}`)
     const cached = await cachedBytes(registry)
@@ -178,8 +181,37 @@ async function untilWithin(registry: Registry, bytesMax: number): Promise<void> 
   }
 }
 
+async function freeBytes(mount: string): Promise<number> {
+  const { bavail, bsize } = await statfs(mount)
+  return bavail * bsize
+}
+
 async function cachedBytes(registry: Registry): Promise<number> {
   return (await registry.api<{ bytes: number }>('GET', '/cache')).bytes
+}
+
+/** Fills the volume with cached blobs, and pushes a blob that needs most of their space, and one that needs too much. */
+async function pushIntoFull({ data, mount, upstream, random }: World): Promise<string> {
+  const settings = `[[upstream]]\nname = "${upstreamName}"\nurl = "http://${upstream.address}"\n`
+  await Bun.write(join(data, 'cay.toml'), `${settings}[cache]\nfree-bytes-min = 0\n`)
+  await using server = await startServer({ data })
+  const registry = new Registry(server.address)
+  const fullBytes = 3 * layerBytesMax
+  for (let pulls = 0; pulls < images && (await freeBytes(mount)) > fullBytes; pulls++)
+    await pullImage(registry, random.below(images))
+  const free = await freeBytes(mount)
+  if (free > fullBytes) throw new Error(`the cache leaves ${free} bytes free without a reserve`)
+  const cached = await cachedBytes(registry)
+  const { bytes, digest } = randomBlob(Math.round(cached * 0.8))
+  await registry.pushBlob('local/large', digest, bytes)
+  await registry.pullBlob('local/large', digest)
+  const location = await registry.startUpload('local/large')
+  const { status } = await registry.send('PATCH', location, { body: new Uint8Array(volumeMiB * MiB) })
+  const left = await cachedBytes(registry)
+  if (status !== 507 || left > 0) throw new Error(`a push gets ${status}, and ${left} bytes stay cached`)
+  await registry.expect([204], 'DELETE', location)
+  const [full, pushed] = [cached, bytes.length].map((size) => Math.round(size / MiB))
+  return `no reserve: ${pushed} MiB were pushed into ${full} MiB of cached content, and 507 came when nothing was cached`
 }
 
 /** Pulls a blob that cannot be stored. */

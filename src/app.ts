@@ -44,6 +44,7 @@ import { openSocket } from './http/socket.ts'
 import { IdleMemory } from './idle-memory.ts'
 import type { Scrub } from './integrity/scrub.ts'
 import type { ProxyCache } from './proxy/proxy-cache.ts'
+import { pushRoom } from './proxy/room.ts'
 import { DigestLocks } from './storage/digest-locks.ts'
 import { diskSpace } from './storage/disk.ts'
 import { FilesystemBlobs } from './storage/filesystem.ts'
@@ -199,11 +200,11 @@ export async function openServices(config: Config, log: Logger, options: Service
   const blobs = new FilesystemBlobs(config.data, (digest) => removeIndex(config.data, digest))
   const onReceived = (bytes: number) => {
     metrics.traffic.received += bytes
-    cache.room.noteReceived(bytes)
   }
   const onEnded = (name: string) => quotas.room.release(name)
-  const limits = { ...config.uploads, blobBytesMax: config.blobs.bytesMax }
-  const uploads = new FilesystemUploads(config.data, { ...limits, onFailure, onReceived, onEnded })
+  const limits = { ...config.uploads, blobBytesMax: config.blobs.bytesMax, onFailure }
+  const pushes = { ...pushRoom(() => cache.room), onReceived, onEnded }
+  const uploads = new FilesystemUploads(config.data, { ...limits, ...pushes })
   const kept = {
     metadata,
     blobs,

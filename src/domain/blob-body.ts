@@ -57,6 +57,8 @@ export interface UploadBody {
   pace?: (bytes: number) => Promise<void> | undefined
   /** How long the body may stall before it is abandoned. Defaults to the store's own limit. */
   stallSecondsMax?: number
+  /** Whether its sender handles a full disk, so that the store does not free space for it. */
+  handlesDiskFull?: boolean
   /** Called with each part written to the file. Its memory is reused afterwards. */
   onWritten?: (part: Uint8Array) => void
 }

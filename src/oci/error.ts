@@ -80,3 +80,8 @@ export function diskFull(cause: unknown): RegistryError {
     cause,
   })
 }
+
+/** Whether an error is that of a full disk. */
+export function isDiskFull(error: unknown): boolean {
+  return error instanceof RegistryError && error.status === 507
+}

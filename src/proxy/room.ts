@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
+import { isDiskFull } from '../oci/error.ts'
 import type { BlobStore, Upload } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
 import type { Fill } from './fills/fill.ts'
@@ -19,7 +20,13 @@ const ROUNDS_MAX = 3
 /** How many rows one write of an eviction examines. */
 const ROWS_MAX = 200
 
-/** Free space beyond the reserve, for pushes and the database's log between two checks. */
+/** How many bytes are freed at least for a push that found the disk full, so that it seldom happens twice. */
+const GIVE_WAY_BYTES = 16 * 1024 * 1024
+
+/**
+ * Free space beyond the reserve, for what pushes write between two checks, and for the database, which must be able to
+ * write that content is evicted. On a small volume it is less.
+ */
 const HEADROOM_BYTES_MAX = 16 * 1024 * 1024
 
 /** Free space is checked each time this many bytes were received, which is much less than the headroom. */
@@ -64,6 +71,10 @@ export class Room {
   private turn: Promise<unknown> = Promise.resolve()
   private received = 0
   private keeping: Promise<void> | undefined
+  /** What pushes wait for. */
+  private evicting: Promise<void> | undefined
+  /** Whether the last time that the limits were checked there was nothing to evict. */
+  private isExhausted = false
 
   constructor(options: RoomOptions) {
     this.options = options
@@ -95,14 +106,20 @@ export class Room {
     { protectedMs = PROTECTED_MILLISECONDS, keep }: EvictOptions = {},
   ): Promise<number> {
     const { metadata, lastUse, partials, now, onEvicted } = this.options
-    await Promise.all([lastUse.flush(), partials.load()])
+    await Promise.all([lastUse.flush().catch(unlessFull), partials.load()])
     let freed = await partials.drop({ before: now() - IDLE_MILLISECONDS, keep })
     // Constant, so that pinned content, which counts as used when it is examined, is examined only once.
     const before = now() - protectedMs
-    let more = true
+    let [more, limit] = [true, ROWS_MAX]
     while (freed < bytes && more) {
-      const call = { at: now(), before, bytes: bytes - freed, limit: ROWS_MAX }
-      const evicted = await metadata.write('evict', call)
+      const call = { at: now(), before, bytes: bytes - freed, limit }
+      const evicted = await metadata.write('evict', call).catch(unlessFull)
+      if (evicted === undefined) {
+        // On a full disk there may still be room for a small write, which then makes room for larger ones.
+        if (limit === 1) break
+        limit = 1
+        continue
+      }
       more = evicted.more
       await this.removeBytes(evicted.blobs)
       freed += evicted.bytes
@@ -110,6 +127,19 @@ export class Room {
     }
     if (freed < bytes) freed += await partials.drop({ before, bytes: bytes - freed, keep })
     return freed
+  }
+
+  /** Evicts for a push that found the disk full. Resolves to false if all that is left is pinned, or is being fetched. */
+  async giveWay(): Promise<boolean> {
+    const { diskNow, log } = this.options
+    const { totalBytes, freeBytes } = diskNow()
+    const bytes = Math.max(GIVE_WAY_BYTES, this.reserveOf(totalBytes) - freeBytes)
+    try {
+      return (await this.evict(bytes, { protectedMs: -1 })) > 0
+    } catch (cause) {
+      log.error({ cause }, 'cannot evict cached content for a push')
+      return false
+    }
   }
 
   /**
@@ -121,15 +151,24 @@ export class Room {
     return await partials.drop({ before })
   }
 
-  /** Counts received bytes, so that the cache evicts content before pushes fill the disk. */
-  noteReceived(bytes: number): void {
+  /**
+   * Counts bytes that a push is about to write. If it must wait, because content is evicted so that the disk does not
+   * become full, returns a promise.
+   */
+  pacePush(bytes: number): Promise<void> | undefined {
     this.received += bytes
-    if (this.received >= LOOK_BYTES) void this.keep()
+    if (this.received < LOOK_BYTES) return this.evicting
+    this.received = 0
+    const { totalBytes, freeBytes } = this.options.diskNow()
+    if (freeBytes >= this.reserveOf(totalBytes) || this.isExhausted) return undefined
+    this.evicting ??= this.keep().finally(() => {
+      this.evicting = undefined
+    })
+    return this.evicting
   }
 
   /** Evicts what exceeds the limits: the reserve of free space, and the maximum size if it was lowered. */
   keep(): Promise<void> {
-    this.received = 0
     this.keeping ??= this.keepLimits().finally(() => {
       this.keeping = undefined
     })
@@ -185,14 +224,16 @@ export class Room {
     try {
       await partials.load()
       const cached = metadata.cache.totals().bytes + partials.bytes(fills())
-      if (cached === 0) return
+      this.isExhausted = cached === 0
+      if (this.isExhausted) return
       const { totalBytes, freeBytes } = diskNow()
       const overCap = bytesMax === 0 ? 0 : cached - bytesMax
       const short = Math.max(overCap, this.reserveOf(totalBytes) - freeBytes)
       if (short <= 0) return
       const freed = await this.evict(short)
       // Pushes have priority: before the disk is full, even recently used content is evicted.
-      if (freed < short) await this.evict(short - freed, { protectedMs: -1 })
+      if (freed < short)
+        this.isExhausted = freed + (await this.evict(short - freed, { protectedMs: -1 })) === 0
     } catch (cause) {
       log.error({ cause }, 'cannot keep the cache within its limits')
     }
@@ -201,6 +242,17 @@ export class Room {
   /** Returns the reserve of free space, including the headroom. */
   private reserveOf(totalBytes: number): number {
     const reserve = this.options.freeBytesMin ?? Math.min(totalBytes / 10, 10 * 1024 ** 3)
-    return reserve + Math.min(HEADROOM_BYTES_MAX, reserve / 2)
+    return reserve + Math.min(HEADROOM_BYTES_MAX, Math.max(reserve / 2, totalBytes / 20))
   }
+}
+
+/** Returns how pushes get their room. `room` is called with each push, because the uploads are created before it. */
+export function pushRoom(room: () => Room) {
+  return { pace: (bytes: number) => room().pacePush(bytes), onDiskFull: () => room().giveWay() }
+}
+
+/** Throws an error again, unless it is that of a full disk. */
+function unlessFull(error: unknown): undefined {
+  if (!isDiskFull(error)) throw error
+  return undefined
 }

@@ -1,6 +1,6 @@
 import type { UploadBody } from '../domain/blob-body.ts'
 import { freeChunk } from '../domain/chunk.ts'
-import { registryError } from '../oci/error.ts'
+import { isDiskFull, registryError } from '../oci/error.ts'
 import type { DigesterClient, UploadFile } from './digester-client.ts'
 import type { FilledSlot, SlotPool } from './slot-pool.ts'
 import type { Turn, Turns } from './turns.ts'
@@ -26,6 +26,12 @@ export interface AppendOptions {
   bytesMax: number
   /** How long a body may stall before it is abandoned. */
   stallSecondsMax: number
+  /** How many bytes the file has. */
+  fileSize: number
+  /** Waits until there is room for bytes that have arrived. */
+  pace?: ((bytes: number) => Promise<void> | undefined) | undefined
+  /** Frees space. Resolves to false when there is nothing to free, so that the append fails. */
+  onDiskFull?: (() => Promise<boolean>) | undefined
   /** Called with each part written to the file. Its memory is reused afterwards. */
   onWritten: (part: Uint8Array) => void
 }
@@ -39,7 +45,7 @@ export async function appendBody(
   options: AppendOptions,
   keepFilledSlot = false,
 ): Promise<FilledSlot | undefined> {
-  const sender = new SlotSender(options, body.isEager === true)
+  const sender = new SlotSender(options, body)
   try {
     await readBody(body, sender, options)
   } catch (error) {
@@ -68,7 +74,7 @@ async function readBody(body: UploadBody, sender: SlotSender, options: AppendOpt
 
 async function readStream(
   stream: ReadableStream<Uint8Array>,
-  { ownsChunks, pace, skip = 0 }: UploadBody,
+  { ownsChunks, handlesDiskFull, pace, skip = 0 }: UploadBody,
   turn: Turn,
   sender: SlotSender,
   options: AppendOptions,
@@ -84,6 +90,7 @@ async function readStream(
       watch.came()
       if (done) break
       await pace?.(value.length)
+      if (!handlesDiskFull) await options.pace?.(value.length)
       turn.came(value.length)
       const rest = value.subarray(Math.min(skipped, value.length))
       skipped -= value.length - rest.length
@@ -142,16 +149,23 @@ class SlotSender {
   private readonly inFlight = new Set<Promise<void>>()
   /** Filled slots that are not sent yet. */
   private unsent: FilledSlot[] = []
+  /** Slots that found the disk full. While there are some, no others are sent. */
+  private refused: FilledSlot[] = []
   /** How many filled slots are not written yet, sent or not. */
   private unwritten = 0
   private slot: number | undefined
   private filled = 0
   private failure: unknown
+  private fullError: unknown
+  private fileSize: number
+  private readonly onDiskFull: AppendOptions['onDiskFull']
   private readonly send = () => this.sendSlot()
 
-  constructor(options: AppendOptions, isEager: boolean) {
+  constructor(options: AppendOptions, { isEager = false, handlesDiskFull }: UploadBody) {
     this.options = options
     this.isEager = isEager
+    this.onDiskFull = handlesDiskFull ? undefined : options.onDiskFull
+    this.fileSize = options.fileSize
   }
 
   async add(chunk: Uint8Array): Promise<void> {
@@ -207,24 +221,75 @@ class SlotSender {
 
   private sendUnsent(): void {
     const { unsent } = this
-    if (unsent.length === 0 || this.inFlight.size >= MESSAGES_IN_FLIGHT_MAX) return
+    if (unsent.length === 0 || this.refused.length > 0 || this.inFlight.size >= MESSAGES_IN_FLIGHT_MAX) return
     this.unsent = []
-    const { pool, digester, upload } = this.options
-    const sent = digester
-      .write(upload, unsent)
-      .then(() => {
-        for (const part of unsent) this.options.onWritten(pool.view(part))
-      })
-      .catch((error) => {
-        this.failure ??= error
-      })
-      .finally(() => {
-        for (const { slot } of unsent) pool.give(slot)
-        this.unwritten -= unsent.length
-        this.inFlight.delete(sent)
-        this.sendUnsent()
-        this.sendEarly()
-      })
-    this.inFlight.add(sent)
+    const { digester, upload } = this.options
+    this.track(
+      digester
+        .write(upload, unsent)
+        .then(() => this.noteWritten(unsent))
+        .catch((error) => this.noteFailure(error, unsent)),
+    )
+  }
+
+  /** Goes on when the work, which never rejects, is done. */
+  private track(work: Promise<void>): void {
+    const tracked = work.finally(() => {
+      this.inFlight.delete(tracked)
+      if (this.refused.length > 0 && this.inFlight.size === 0) this.track(this.recover())
+      this.sendUnsent()
+      this.sendEarly()
+    })
+    this.inFlight.add(tracked)
+  }
+
+  private noteWritten(parts: readonly FilledSlot[]): void {
+    const { pool, onWritten } = this.options
+    for (const part of parts) {
+      this.fileSize += part.length
+      onWritten(pool.view(part))
+    }
+    this.release(parts)
+  }
+
+  /** After the first part that finds the disk full, the digester refuses the others, which must stay in order. */
+  private noteFailure(error: unknown, parts: readonly FilledSlot[]): void {
+    const isFull = this.refused.length > 0 || (this.onDiskFull !== undefined && isDiskFull(error))
+    if (isFull && this.failure === undefined) {
+      if (this.refused.length === 0) this.fullError = error
+      this.refused.push(...parts)
+    } else {
+      this.failure ??= error
+      this.release(parts)
+    }
+  }
+
+  /** Sends what found the disk full again if space can be freed. */
+  private async recover(): Promise<void> {
+    const { digester, upload } = this.options
+    try {
+      if (!(await this.onDiskFull?.())) throw this.fullError
+      // The digester wrote some parts before it found the disk full.
+      let written = (await digester.open(upload)) - this.fileSize
+      let count = 0
+      for (const { length } of this.refused) {
+        written -= length
+        if (written < 0) break
+        count++
+      }
+      const done = this.refused.splice(0, count)
+      this.unsent.unshift(...this.refused)
+      this.refused = []
+      this.noteWritten(done)
+    } catch (error) {
+      this.failure ??= error
+      this.release(this.refused)
+      this.refused = []
+    }
+  }
+
+  private release(parts: readonly FilledSlot[]): void {
+    for (const { slot } of parts) this.options.pool.give(slot)
+    this.unwritten -= parts.length
   }
 }

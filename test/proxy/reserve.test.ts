@@ -7,7 +7,6 @@ import type { Upload } from '../../src/storage/blob-store.ts'
 import { DigestLocks } from '../../src/storage/digest-locks.ts'
 import { randomBlob } from '../support/content.ts'
 import { openMemoryLog } from '../support/memory-log.ts'
-import { until } from '../support/until.ts'
 
 const NOW = Date.UTC(2026, 0, 1)
 const MINUTE = 60_000
@@ -140,20 +139,21 @@ test('reserve: an interrupted download that is resumed needs only the rest, and 
   expect(partialIds()).toEqual(['own'])
 })
 
-test('reserve: while a push grows, content is evicted until the reserve is free, also what was just used', async () => {
+test('reserve: a push waits while content is evicted for it, also what was just used, and until only pinned content is left', async () => {
   const cached = [
     { size: 300, usedAt: 1 },
     { size: 300, usedAt: NOW },
     { size: 300, usedAt: Number.POSITIVE_INFINITY },
   ]
   const { disk, room } = openDisk({ cached, freeBytes: 2000 })
-  room.noteReceived(2 * 1024 * 1024)
-  await room.keep()
-  expect(disk.evicted).toBe(0)
+  const push = () => room.pacePush(2 * 1024 * 1024)
+  expect(push()).toBeUndefined()
   disk.freeBytes = 1400
-  room.noteReceived(2 * 1024 * 1024)
-  await until(() => disk.evicted === 300)
+  await push()
+  expect(disk.evicted).toBe(300)
   disk.freeBytes = 0
-  await room.keep()
+  await push()
   expect(disk.cached).toEqual([{ size: 300, usedAt: Number.POSITIVE_INFINITY }])
+  await push()
+  expect(push()).toBeUndefined()
 })

@@ -1,4 +1,4 @@
-import { RegistryError } from '../../oci/error.ts'
+import { isDiskFull, RegistryError } from '../../oci/error.ts'
 import { UpstreamError } from '../upstream/upstream-error.ts'
 
 /** How many attempts without progress a fill has: before and after its clients got a response. */
@@ -33,8 +33,4 @@ export function isWorthAnother(error: unknown, { failures, have, hasBegun, isUp 
 /** Returns the pause before the next attempt, in milliseconds. */
 export function pauseBefore(failures: number): number {
   return Math.min(PAUSE_MILLISECONDS * 2 ** failures, PAUSE_MILLISECONDS_MAX)
-}
-
-export function isDiskFull(error: unknown): boolean {
-  return error instanceof RegistryError && error.status === 507
 }

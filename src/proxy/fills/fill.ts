@@ -1,5 +1,5 @@
 import type { FedBody } from '../../domain/blob-body.ts'
-import { RegistryError } from '../../oci/error.ts'
+import { isDiskFull, RegistryError } from '../../oci/error.ts'
 import type { ByteRange } from '../../oci/range.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Upload } from '../../storage/blob-store.ts'
@@ -8,7 +8,7 @@ import type { FillStore } from '../../storage/uploads/fill-store.ts'
 import { Deadline } from '../upstream/deadline.ts'
 import type { FetchedBlob, Upstream } from '../upstream/upstream.ts'
 import { UpstreamError } from '../upstream/upstream-error.ts'
-import { isDiskFull, isWorthAnother, pauseBefore } from './fill-failures.ts'
+import { isWorthAnother, pauseBefore } from './fill-failures.ts'
 import type { FillOrder } from './fill-order.ts'
 import { FollowedFile } from './followed-file.ts'
 import type { Pace } from './pace.ts'
@@ -198,6 +198,7 @@ export class Fill {
         bytesMax: size - this.file.size,
         stallSecondsMax,
         isEager: true,
+        handlesDiskFull: true,
         ownsChunks: true,
         onWritten: (part) => {
           this.file.append(part)

@@ -12,6 +12,10 @@ export interface UploadOptions {
   onFailure: (error: Error) => void
   /** Called for each part of a body that is written, with its size in bytes. */
   onReceived?: (bytes: number) => void
+  /** Waits until there is room for bytes of a push that have arrived. Waiting is not a stall. */
+  pace?: (bytes: number) => Promise<void> | undefined
+  /** Frees space when a push finds the disk full. Resolves to false when there is nothing to free. */
+  onDiskFull?: () => Promise<boolean>
   /** Called with the name of an upload that was cancelled, has expired, or has become a blob. */
   onEnded?: (name: string) => void
 }

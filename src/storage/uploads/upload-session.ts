@@ -1,6 +1,6 @@
 import { OffsetError, type UploadBody } from '../../domain/blob-body.ts'
 import { algorithmOf, type Digest, type DigestAlgorithm, digestFromHex } from '../../oci/digest.ts'
-import { registryError } from '../../oci/error.ts'
+import { isDiskFull, registryError } from '../../oci/error.ts'
 import { appendBody } from '../append.ts'
 import type { BlobPlace } from '../blob-place.ts'
 import { type CommittedBlob, SMALL_BYTES_MAX, type Upload } from '../blob-store.ts'
@@ -27,6 +27,10 @@ export interface SessionMeans {
   placeOf: (digest: Digest) => BlobPlace
   /** Called for each received part of a body, with its size in bytes. */
   onReceived: (bytes: number) => void
+  /** Waits until there is room for bytes of a push that have arrived. */
+  pace?: ((bytes: number) => Promise<void> | undefined) | undefined
+  /** Frees space when the disk is full. Resolves to false when there is nothing to free. */
+  onDiskFull?: (() => Promise<boolean>) | undefined
   /** Called when a session was cancelled, before another request can use it. */
   onEnded: (session: UploadSession) => void
 }
@@ -150,7 +154,8 @@ export class UploadSession {
       means.onReceived(part.length)
     }
     const { bytesMax = means.blobBytesMax - this.size, stallSecondsMax = means.stallSecondsMax } = body
-    const options = { ...means, digester, upload: file, bytesMax, stallSecondsMax, onWritten }
+    const given = { bytesMax, stallSecondsMax, onWritten, fileSize: this.size }
+    const options = { ...means, ...given, digester, upload: file }
     return await appendBody(body, options, keepTail)
   }
 
@@ -173,10 +178,22 @@ export class UploadSession {
     return verified(digest, bytes)
   }
 
+  /** Writes the tail. While the disk is full and space can be freed for it, tries again. */
+  private async finish(algorithm: DigestAlgorithm, tail: FilledSlot | undefined) {
+    for (;;) {
+      try {
+        return await this.digester.verify(this.file, algorithm, tail)
+      } catch (error) {
+        if (!isDiskFull(error) || !(await this.means.onDiskFull?.())) throw error
+        await this.digester.open(this.file)
+      }
+    }
+  }
+
   private async publish(digest: Digest, tail: FilledSlot | undefined, keep: boolean): Promise<CommittedBlob> {
     const algorithm = algorithmOf(digest)
     const { path } = this.file
-    const { size, hex, bytes, fd, isPublished } = await this.digester.verify(this.file, algorithm, tail)
+    const { size, hex, bytes, fd, isPublished } = await this.finish(algorithm, tail)
     this.fileSize = size
     verify(digest, algorithm, hex, size)
     if (bytes) return { digest, size, bytes }
