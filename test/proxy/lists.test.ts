@@ -57,7 +57,7 @@ test('cache: while the upstream is down, the cached tags are listed in pages, wi
   const response = await cache.get('tags/list?n=2')
   expect(await response.json()).toMatchObject({ tags: ['1', '2'] })
   expect(response.headers.get('warning')).toBe(
-    '299 - "the list of tags of up.example/library/app is as cached: up.example does not answer"',
+    '299 - "the list of tags of up.example/library/app shows only what is cached: up.example does not answer"',
   )
   expect(await allPages(cache, 'tags/list?n=2', 'tags')).toEqual(['1', '2', '3'])
 })
@@ -106,6 +106,20 @@ test('cache: a long list of referrers is read in parts, and the links lead to al
   expect(cache.fake.requests(/referrers/)).toHaveLength(50)
 })
 
+test('cache: a response with referrers is not much larger than a page of the upstream', async () => {
+  await using cache = await startCache()
+  cache.fake.on(/referrers/, ({ path }) => {
+    const page = Number(new URL(path, 'http://x').searchParams.get('page') ?? 0)
+    const link = { link: `</v2/library/app/referrers/any?page=${page + 1}>; rel="next"` }
+    const index = indexOf([`${page}`], { padding: 'x'.repeat(3_000_000) })
+    return reply(200, { 'content-type': OCI_INDEX, ...(page < 2 && link) }, index)
+  })
+  const path = `referrers/${named('subject').digest}`
+  const first = await (await cache.get(path)).text()
+  expect(first.length).toBeLessThan(4_000_000)
+  expect(await allPages(cache, path, 'manifests')).toHaveLength(3)
+})
+
 test('cache: referrers that were read before a page failed are listed, with a link to the others', async () => {
   await using cache = await startCache()
   const link = { link: '</v2/library/app/referrers/any?page=1>; rel="next"' }
@@ -133,7 +147,7 @@ describe('cache: without the upstream, referrers', () => {
       200,
       expect.objectContaining({ manifests: [] }),
     ])
-    expect(response.headers.get('warning')).toContain('is as cached: up.example does not answer')
+    expect(response.headers.get('warning')).toContain('shows only what is cached: up.example does not answer')
   })
 
   test('of what is not cached are refused, because an empty list would say that there are none', async () => {
@@ -181,10 +195,16 @@ function after(last: string | null): string[] {
   return last === null ? TAGS : TAGS.slice(TAGS.indexOf(last) + 1)
 }
 
-function indexOf(names: string[]): string {
+function indexOf(names: string[], annotations: Record<string, string> = {}): string {
   const mediaType = 'application/vnd.oci.image.manifest.v1+json'
   const artifactType = 'application/vnd.example.sbom'
-  const manifests = names.map((name) => ({ mediaType, artifactType, digest: named(name).digest, size: 1 }))
+  const manifests = names.map((name) => ({
+    mediaType,
+    artifactType,
+    digest: named(name).digest,
+    size: 1,
+    annotations,
+  }))
   return JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests })
 }
 

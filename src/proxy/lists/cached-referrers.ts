@@ -113,6 +113,8 @@ async function readPages(
     const suffix = `referrers/${subject}${nextQuery === '' ? '' : `?${nextQuery}`}`
     try {
       const page = await upstream.getList(repository, suffix, until - monotonic())
+      // A later request reads it again, so that no response is much larger than a page.
+      if (pages > 0 && size + page.bytes.length > READ_MAX.bytes) break
       size += page.bytes.length
       for (const one of parseReferrers(page.bytes, upstream)) entries.set(one.digest, one)
       nextQuery = page.nextQuery === nextQuery ? undefined : page.nextQuery
