@@ -36,6 +36,6 @@ export async function orCached<T>(
     const found = isForbidden ? undefined : await cached()
     if (found === undefined) throw refusalOf(error, what, 'NAME_UNKNOWN')
     const reason = offline ? 'is set to offline' : STALE_REASONS[kind]
-    return { ...found, warning: `${what} is as cached: ${upstream.name} ${reason}` }
+    return { ...found, warning: `${what} shows only what is cached: ${upstream.name} ${reason}` }
   }
 }

@@ -149,7 +149,7 @@ describe('cache explain', () => {
     clock.now += 3_600_000
     await cache.get('manifests/1')
     expect(await explain()).toContain(
-      `last confirmed it at 2026-01-01T00:00:00.000Z. Since then, up.example ${words}. `,
+      `last confirmed it at 2026-01-01T00:00:00.000Z. Now up.example ${words}. `,
     )
   })
 
@@ -169,7 +169,7 @@ describe('cache explain', () => {
       `The setting "repositories" of up.example excludes ${REPOSITORY}, so it is not asked`,
     )
     await cache.restart({ cache: 'offline = true' })
-    expect(await explain()).toContain('Since then, up.example is set to offline')
+    expect(await explain()).toContain('Now up.example is set to offline')
     expect(await explain('2')).toContain('up.example is set to offline, and is not asked')
   })
 })

@@ -59,7 +59,7 @@ export async function explain(
   const reason = cache.manifests.checks.staleReason(upstream, repository, reference.tag)
   const isFresh = reason === undefined && cache.isFresh(repository, reference.tag)
   const next = isFresh ? 'Pulls get it without a check' : nextFetch(upstream, repository, 'check', now())
-  const why = reason === undefined ? '' : `. Since then, ${upstream.name} ${reason}`
+  const why = reason === undefined ? '' : `. Now ${upstream.name} ${reason}`
   return {
     state: isFresh ? 'fresh' : 'stale',
     explanation: `${what} is cached, and ${upstream.name} last confirmed it ${at(checkedAt)}${why}. ${next}${pinned}`,
