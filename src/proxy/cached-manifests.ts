@@ -192,7 +192,7 @@ export class CachedManifests implements Manifests {
   /** Checks a tag at the upstream, and fetches its manifest if it is not cached. */
   private async follow(upstream: Upstream, repository: RepositoryName, tag: Tag): Promise<void> {
     const { metadata, firstByteMs, deadlineMs, now } = this.options
-    const time = { deadlineMs: firstByteMs, patienceMs: deadlineMs }
+    const time = { deadlineMs: firstByteMs, clientWaitMs: deadlineMs }
     const digest = await upstream.checkTag(repository, { tag }, time)
     if (digest !== undefined && digest === metadata.cache.findTag(repository, tag)?.digest) {
       await metadata.write('noteChecks', { checks: [{ repository, tag, at: now() }] })

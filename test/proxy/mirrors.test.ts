@@ -48,7 +48,7 @@ describe('upstream: a mirror is asked within the deadline when the first endpoin
     await using up = await startMirrored()
     up.fake.on(/./, silent)
     const { upstream } = open(up.fake, { urls: up.urls })
-    const digest = await upstream.checkTag(NAME, TAG, { deadlineMs: 3_600_000, patienceMs: 200 })
+    const digest = await upstream.checkTag(NAME, TAG, { deadlineMs: 3_600_000, clientWaitMs: 200 })
     expect(digest as string).toBe(up.image.manifest.digest)
   })
 

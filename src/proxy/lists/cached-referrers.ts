@@ -7,7 +7,7 @@ import { type RepositoryName, referrersTag } from '../../oci/reference.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { UpstreamError } from '../upstream/upstream-error.ts'
 import type { UpstreamSet } from '../upstream/upstream-set.ts'
-import { type ListTimes, orCached, patienceOf } from './list-fallback.ts'
+import { clientWaitOf, type ListTimes, orCached } from './list-fallback.ts'
 import type { ListPages, UpstreamPage } from './list-pages.ts'
 
 /** How much of an upstream's list is read for one response. The link to the next page continues after it. */
@@ -38,7 +38,7 @@ export function cachedReferrers(options: CachedReferrersOptions): Referrers {
       if (upstream === undefined) return await referrers.list(repository, subject, query)
       const { artifactType, last } = query
       const isHere = metadata.manifests.findByDigest(repository, subject) !== undefined
-      const patienceMs = patienceOf(options, isHere)
+      const clientWaitMs = clientWaitOf(options, isHere)
       const listing = pages.list<ReferrerDescriptor>({
         upstream,
         repository,
@@ -46,8 +46,8 @@ export function cachedReferrers(options: CachedReferrersOptions): Referrers {
         last: last ?? '',
         limit: REFERRERS_PAGE_MAX,
         query: '',
-        patienceMs,
-        read: (from) => readReferrers(options, { upstream, repository, subject, from, patienceMs }),
+        clientWaitMs,
+        read: (from) => readReferrers(options, { upstream, repository, subject, from, clientWaitMs }),
         nameOf: ({ digest }) => digest,
         skip: (entries) => entries.slice(entries.findIndex(({ digest }) => digest === last) + 1),
         ...(artifactType !== undefined && {
@@ -75,7 +75,7 @@ interface ReferrersRead {
   subject: Digest
   /** The query of the upstream's page to begin with; empty for the first one. */
   from: string
-  patienceMs: number
+  clientWaitMs: number
 }
 
 /** Uses the referrers API, or the referrers tag without it (distribution-spec, "Referrers Tag Schema"). */
@@ -103,9 +103,9 @@ async function readReferrers(
 /** Reads pages within the limits. If a later page fails, the client's next request continues with it. */
 async function readPages(
   { monotonic }: CachedReferrersOptions,
-  { upstream, repository, subject, from, patienceMs }: ReferrersRead,
+  { upstream, repository, subject, from, clientWaitMs }: ReferrersRead,
 ): Promise<UpstreamPage<ReferrerDescriptor>> {
-  const until = monotonic() + patienceMs * READ_TIME_SHARE
+  const until = monotonic() + clientWaitMs * READ_TIME_SHARE
   const entries = new Map<Digest, ReferrerDescriptor>()
   let nextQuery: string | undefined = from
   let size = 0

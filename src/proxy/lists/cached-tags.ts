@@ -4,7 +4,7 @@ import { unlessUnknown } from '../here.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { UpstreamError } from '../upstream/upstream-error.ts'
 import type { UpstreamSet } from '../upstream/upstream-set.ts'
-import { type ListTimes, orCached, patienceOf } from './list-fallback.ts'
+import { clientWaitOf, type ListTimes, orCached } from './list-fallback.ts'
 import type { ListPages } from './list-pages.ts'
 
 /** How many tags are requested per page of an upstream. */
@@ -25,7 +25,7 @@ export function cachedTags(options: CachedTagsOptions): Tags {
       if (upstream === undefined) return await tags.list(repository, page)
       const none = { last: '', limit: 0 }
       const isHere = (await unlessUnknown(tags.list(repository, none))) !== undefined
-      const listing = tagsOf(options, upstream, repository, page, patienceOf(options, isHere))
+      const listing = tagsOf(options, upstream, repository, page, clientWaitOf(options, isHere))
       return await orCached(listing, upstream, `the list of tags of ${repository}`, () =>
         unlessUnknown(tags.list(repository, page)),
       )
@@ -39,7 +39,7 @@ async function tagsOf(
   upstream: Upstream,
   repository: RepositoryName,
   { last, limit }: Page,
-  patienceMs: number,
+  clientWaitMs: number,
 ): Promise<Listing<Tag>> {
   const query = new URLSearchParams({ n: String(Math.min(Math.max(limit, 1), PAGE_MAX)) })
   if (last !== '') query.set('last', last)
@@ -50,9 +50,9 @@ async function tagsOf(
     last,
     limit,
     query: query.toString(),
-    patienceMs,
+    clientWaitMs,
     read: async (from) => {
-      const { bytes, nextQuery } = await upstream.getList(repository, `tags/list?${from}`, patienceMs)
+      const { bytes, nextQuery } = await upstream.getList(repository, `tags/list?${from}`, clientWaitMs)
       return { entries: parseTags(bytes, upstream), nextQuery, bytes: bytes.length }
     },
     nameOf: (tag) => tag,

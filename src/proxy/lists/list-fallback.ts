@@ -10,7 +10,8 @@ export interface ListTimes {
   firstByteMs: number
 }
 
-export function patienceOf({ deadlineMs, firstByteMs }: ListTimes, isHere: boolean): number {
+/** Returns how long a client waits for a list, in milliseconds. */
+export function clientWaitOf({ deadlineMs, firstByteMs }: ListTimes, isHere: boolean): number {
   return isHere ? deadlineMs : firstByteMs
 }
 

@@ -38,7 +38,7 @@ export interface ListRequest<T> {
   /** The query of the upstream's page if no cursor is known. */
   query: string
   /** How long the client waits. */
-  patienceMs: number
+  clientWaitMs: number
   /** Reads a page of the upstream. */
   read(query: string): Promise<UpstreamPage<T>>
   /** Returns the name of an entry, which is the cursor after it. */
@@ -118,7 +118,7 @@ export class ListPages {
 
   /** Returns a page. Concurrent callers share one request. */
   private async pageOf<T>(request: ListRequest<T>, query: string): Promise<UpstreamPage<T>> {
-    const { upstream, repository, list, patienceMs, read } = request
+    const { upstream, repository, list, clientWaitMs, read } = request
     const { monotonic, freshMs } = this.options
     const { freshSeconds } = upstream.settings
     const key = `${repository} ${list} ${query}`
@@ -130,7 +130,7 @@ export class ListPages {
       this.pages.set(key, known, { size: key.length })
       void this.settle(key, known)
     }
-    return (await inTime(known.page, patienceMs, upstream)) as UpstreamPage<T>
+    return (await inTime(known.page, clientWaitMs, upstream)) as UpstreamPage<T>
   }
 
   /** Counts the size of a page that has been read, or drops it if that failed. Never rejects. */

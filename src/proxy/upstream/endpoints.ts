@@ -37,7 +37,7 @@ export interface EndpointsOptions {
 export interface AnswerTime {
   deadlineMs: number
   /** How long clients wait, if that is shorter. Within this time, each endpoint is asked. */
-  patienceMs?: number
+  clientWaitMs?: number
 }
 
 /** A question to an upstream, which each endpoint can be asked. */
@@ -146,11 +146,15 @@ export class Endpoints {
 }
 
 /** Returns how many milliseconds one endpoint has, if `later` others can be asked after it. */
-function shareOf({ deadlineMs, patienceMs = deadlineMs }: Question, passedMs: number, later: number): number {
+function shareOf(
+  { deadlineMs, clientWaitMs = deadlineMs }: Question,
+  passedMs: number,
+  later: number,
+): number {
   const leftMs = deadlineMs - passedMs
   if (later === 0) return leftMs
-  const patienceLeftMs = Math.min(patienceMs, deadlineMs) - passedMs
-  return (patienceLeftMs > 0 ? patienceLeftMs : leftMs) / (later + 1)
+  const clientLeftMs = Math.min(clientWaitMs, deadlineMs) - passedMs
+  return (clientLeftMs > 0 ? clientLeftMs : leftMs) / (later + 1)
 }
 
 /** @param milliseconds how long it may take until the headers of a response */
