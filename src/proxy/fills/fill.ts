@@ -132,7 +132,7 @@ export class Fill {
   private async fetchAll(): Promise<void> {
     const { store, pause } = this.context
     const { upload } = this
-    const { size, upstream, repository } = this.order
+    const { size, repository } = this.order
     this.file.resume(await store.getSize(upload))
     if (this.file.size > size) await this.startOver()
     let failures = 0
@@ -157,7 +157,7 @@ export class Fill {
             failures,
             have: this.file.size,
             hasBegun: this.hasBegun,
-            isUp: upstream.isUpFor(repository),
+            isUp: this.order.upstream.isUpFor(repository),
           })
         )
           throw error
