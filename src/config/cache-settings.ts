@@ -41,7 +41,13 @@ export const CACHE_SETTINGS = Type.Object(
       1,
       240,
       15,
-      'How long a download from an upstream can stall before it is resumed, in seconds',
+      'How long a response of an upstream can stall; a blob is then resumed, in seconds',
+    ),
+    manifestSecondsMax: integer(
+      1,
+      600,
+      60,
+      'How long the body of a manifest, a list or a token can take in all, in seconds',
     ),
     totalSecondsMax: integer(
       1,

@@ -5,6 +5,7 @@ import { localNamesTaken } from '../metadata/cache/upstreams.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import { AnswerMemory } from '../proxy/answer-memory.ts'
 import { ProxyCache } from '../proxy/proxy-cache.ts'
+import type { TimeLimits } from '../proxy/upstream/deadline.ts'
 import { UpstreamSet } from '../proxy/upstream/upstream-set.ts'
 import { diskSpaceNow } from '../storage/disk.ts'
 import type { FillStore } from '../storage/uploads/fill-store.ts'
@@ -64,7 +65,7 @@ export async function openRegistries(options: RegistriesOptions): Promise<Regist
     cacheBytesMax: config.manifests.cacheBytesMax,
   })
   const upstreams = new UpstreamSet({
-    connectMs: config.cache.connectSecondsMax * 1000,
+    limits: timeLimits(config),
     memory: new AnswerMemory(),
     monotonic,
     onRequest,
@@ -90,6 +91,15 @@ export async function openRegistries(options: RegistriesOptions): Promise<Regist
   })
   await openStored(cache, options)
   return { local, cache }
+}
+
+function timeLimits({ cache }: Config): TimeLimits {
+  return {
+    connectMs: cache.connectSecondsMax * 1000,
+    firstByteMs: cache.firstByteSecondsMax * 1000,
+    stallMs: cache.stallSecondsMax * 1000,
+    manifestMs: cache.manifestSecondsMax * 1000,
+  }
 }
 
 function refuseLocalNames(upstream: string, repositories: string[]): void {

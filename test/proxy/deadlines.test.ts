@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { startCache } from '../support/cache.ts'
 import { randomBlob } from '../support/content.ts'
 import { until } from '../support/until.ts'
-import { head } from '../support/upstream.ts'
+import { FakeUpstream, head, reply } from '../support/upstream.ts'
 
 const SIZE = 400_000
 const blob = randomBlob(SIZE)
@@ -18,6 +18,31 @@ describe('cache: an upstream that is too slow is a 504 with Retry-After:', () =>
     expect(response.status).toBe(504)
     expect(response.headers.get('retry-after')).not.toBeNull()
   })
+})
+
+describe('cache: a response that stalls, or takes too long in all, is a 504:', () => {
+  const some = () => [head(200, { 'content-length': '4000' }), '{', never()]
+  test.each(['stall-seconds-max = 1', 'manifest-seconds-max = 1'])('a manifest, by %s', async (limit) => {
+    await using cache = await startCache({ cache: limit })
+    cache.fake.on(/^GET .*manifests/, some)
+    const response = await cache.get('manifests/1')
+    expect(response.status).toBe(504)
+    expect(response.headers.get('retry-after')).not.toBeNull()
+  })
+
+  test.each(['stall-seconds-max = 1', 'manifest-seconds-max = 1', 'first-byte-seconds-max = 2'])(
+    'a token, by %s',
+    async (limit) => {
+      await using tokens = await FakeUpstream.start()
+      tokens.on(/./, limit.startsWith('first') ? () => [never()] : some)
+      await using cache = await startCache({ cache: limit })
+      cache.fake.on(/manifests/, () =>
+        reply(401, { 'www-authenticate': `Bearer realm="${tokens.url}/token",service="up"` }, ''),
+      )
+      expect((await cache.get('manifests/1')).status).toBe(504)
+      expect(tokens.log).toHaveLength(1)
+    },
+  )
 })
 
 test('cache: a download beyond its total time limit is aborted, and the next pull resumes it', async () => {

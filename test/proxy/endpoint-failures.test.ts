@@ -47,6 +47,22 @@ describe('upstream: after three failures', () => {
     },
   )
 
+  test('a check by a person is sent all the same, and ends the pause if it succeeds', async () => {
+    await using fake = await FakeUpstream.start()
+    fake.putImage('library/app', '1')
+    fake.on(/./, ['reset'])
+    const { upstream } = open(fake)
+    const get = (name: string) => upstream.getManifest(parseRepositoryName(name), TAG, within)
+    for (const name of ['a', 'b', 'c']) await failureOf(get(`up.example/library/${name}`))
+    expect(upstream.isUp).toBe(false)
+    expect(await upstream.reach()).toMatchObject({ isReached: false })
+    expect(upstream.isUp).toBe(false)
+    fake.heal()
+    expect(await upstream.reach()).toMatchObject({ isReached: true })
+    expect(upstream.isUp).toBe(true)
+    await upstream.getManifest(NAME, TAG, within)
+  })
+
   test('to connect, no repository is requested', async () => {
     await using fake = await FakeUpstream.start()
     await fake.stop()

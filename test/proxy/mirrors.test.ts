@@ -4,7 +4,7 @@ import { startCache } from '../support/cache.ts'
 import { randomBlob } from '../support/content.ts'
 import { startFullListener } from '../support/full-listener.ts'
 import { FakeUpstream, head, reply, type Step } from '../support/upstream.ts'
-import { NAME, open, TAG, within } from '../support/upstream-client.ts'
+import { LIMITS, NAME, open, TAG, within } from '../support/upstream-client.ts'
 
 const SIZE = 200_000
 const blob = randomBlob(SIZE)
@@ -62,7 +62,7 @@ describe('upstream: a mirror is asked within the deadline when the first endpoin
           ? reply(307, { location: `${hanging.url}/x` }, '')
           : reply(401, { 'www-authenticate': `Bearer realm="${hanging.url}/token"` }, ''),
       )
-      const { upstream } = open(up.fake, { urls: up.urls }, { connectMs: 50 })
+      const { upstream } = open(up.fake, { urls: up.urls }, { limits: { ...LIMITS, connectMs: 50 } })
       await upstream.getManifest(NAME, TAG, { ...within, deadlineMs: 3_600_000 })
       expect(up.mirror.log).toHaveLength(1)
     },

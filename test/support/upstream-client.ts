@@ -33,6 +33,9 @@ function settingsOf(url: string, more: Partial<UpstreamSettings> = {}): Upstream
   }
 }
 
+/** The time limits of the clients that `open` returns. */
+export const LIMITS = { connectMs: 5000, firstByteMs: 20_000, stallMs: 15_000, manifestMs: 60_000 }
+
 /** Opens a client of a scripted upstream, whose time moves only when `passed` is called. */
 export function open(
   fake: Pick<FakeUpstream, 'url'>,
@@ -41,7 +44,7 @@ export function open(
 ) {
   let now = 0
   const upstream = new Upstream(settingsOf(fake.url, more), {
-    connectMs: 5000,
+    limits: LIMITS,
     memory: new AnswerMemory(),
     monotonic: () => now,
     ...options,

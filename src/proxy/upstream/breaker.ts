@@ -51,9 +51,13 @@ export class Breaker {
     return this.isClosed ? 0 : Math.max(0, this.openUntil - this.monotonic())
   }
 
-  /** Call it before a request. Returns undefined if the request must not be sent. */
-  enter(): LetThrough | undefined {
-    if (this.isOpen) return undefined
+  /**
+   * Call it before a request. Returns undefined if the request must not be sent.
+   *
+   * @param isForced whether it is sent anyhow, as a trial
+   */
+  enter(isForced = false): LetThrough | undefined {
+    if (this.isOpen && !isForced) return undefined
     if (!this.isClosed) {
       this.trialUntil = this.monotonic() + TRIAL_MILLISECONDS_MAX
       this.round++

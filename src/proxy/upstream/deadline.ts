@@ -1,3 +1,14 @@
+/** How long the parts of a request may take, in milliseconds. */
+export interface TimeLimits {
+  connectMs: number
+  /** Until the headers of a response. */
+  firstByteMs: number
+  /** Between two parts of a body. */
+  stallMs: number
+  /** The whole body of a manifest, a list or a token. */
+  manifestMs: number
+}
+
 /** Aborts its signal after a time that can be changed. */
 export class Deadline {
   private readonly controller = new AbortController()

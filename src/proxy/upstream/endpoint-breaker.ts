@@ -50,13 +50,15 @@ export class EndpointBreaker {
   /**
    * Call it before a request. Returns undefined if the request must not be sent, and otherwise a function to call with
    * how it ended.
+   *
+   * @param isForced whether it is sent anyhow, as a trial
    */
-  enter(repository: string): ((end: RequestEnd) => void) | undefined {
-    if (this.isOpenFor(repository)) return undefined
+  enter(repository: string, isForced = false): ((end: RequestEnd) => void) | undefined {
+    if (this.isOpenFor(repository) && !isForced) return undefined
     const isTrial = !this.endpoint.isClosed
     const own = this.repositories.get(repository) ?? new Breaker(this.monotonic)
     this.repositories.set(repository, own)
-    const letThrough = { endpoint: this.endpoint.enter(), own: own.enter() }
+    const letThrough = { endpoint: this.endpoint.enter(isForced), own: own.enter(isForced) }
     return (end) => {
       this.endForEndpoint(repository, end, isTrial, letThrough.endpoint)
       endForRepository(end, letThrough.own)

@@ -1,7 +1,8 @@
 import type { UpstreamCredentials } from '../../config/upstreams.ts'
 import { version } from '../../config/version.ts'
+import { readBounded } from './bounded-body.ts'
 import { ConnectProbe } from './connect-probe.ts'
-import { unlessAborted } from './deadline.ts'
+import { Deadline, type TimeLimits, unlessAborted } from './deadline.ts'
 import { EndpointBreaker, type RequestEnd } from './endpoint-breaker.ts'
 import { type Environment, isExempt, proxyFor } from './environment-proxy.ts'
 import { type LimitedKind, RateLimits } from './rate-limits.ts'
@@ -12,8 +13,8 @@ import { UpstreamTokens } from './upstream-tokens.ts'
 /** How many redirects of one request are followed. */
 const REDIRECTS_MAX = 5
 
-/** How long the whole response of a token service may take. */
-const TOKEN_SECONDS_MAX = 15
+/** The largest response of a token service, in bytes. */
+const TOKEN_BODY_BYTES_MAX = 256 * 1024
 
 const REDIRECT_STATUSES: readonly number[] = [301, 302, 303, 307, 308]
 
@@ -30,8 +31,7 @@ export interface EndpointOptions {
   /** The variables that can name proxies. */
   environment: Environment
   resolve: Resolve
-  /** How long connecting may take. */
-  connectMs: number
+  limits: TimeLimits
   /** Milliseconds since an arbitrary time. */
   monotonic: () => number
   /** Called for each response of the registry itself. */
@@ -40,7 +40,7 @@ export interface EndpointOptions {
 
 export interface EndpointRequest {
   method: 'GET' | 'HEAD'
-  /** What a 429 of the registry limits; undefined for a request that no limit applies to. */
+  /** What a 429 of the registry limits; undefined for a check by a person, which limits and pauses do not stop. */
   kind?: LimitedKind
   /** Begins with `/v2/`. */
   path: string
@@ -65,7 +65,7 @@ interface SentInit {
 /** One host of an upstream: its connections, its tokens, and its breaker. */
 export class Endpoint {
   readonly breaker: EndpointBreaker
-  private readonly limits: RateLimits
+  private readonly rateLimits: RateLimits
   private readonly options: EndpointOptions
   private readonly session: Bun.FetchSession
   private readonly targets: Targets
@@ -73,17 +73,21 @@ export class Endpoint {
   private readonly probe: ConnectProbe
 
   constructor(options: EndpointOptions) {
-    const { url, redirects, resolve, credentials, connectMs, monotonic, ca } = options
+    const { url, redirects, resolve, credentials, limits, monotonic, ca } = options
     this.options = options
     this.breaker = new EndpointBreaker(monotonic)
-    this.limits = new RateLimits(monotonic)
+    this.rateLimits = new RateLimits(monotonic)
     this.targets = new Targets(url, redirects, resolve, (target) => this.proxyOf(target))
-    this.probe = new ConnectProbe(connectMs, monotonic)
+    this.probe = new ConnectProbe(limits.connectMs, monotonic)
     this.session = new Bun.FetchSession({
       keepAlive: { maxIdleSockets: 8, idleTimeout: 60 },
       ...(ca !== undefined && { tls: { ca } }),
     })
-    this.tokens = new UpstreamTokens(credentials, (...args) => this.fetchToken(...args), monotonic)
+    this.tokens = new UpstreamTokens({
+      credentials,
+      fetchToken: (url, headers) => this.fetchToken(url, headers),
+      monotonic,
+    })
   }
 
   get host(): string {
@@ -97,7 +101,7 @@ export class Endpoint {
 
   /** Returns for how many milliseconds no request of a kind is sent, because the registry has limited them. */
   limitedMs(kind: LimitedKind): number {
-    return this.limits.leftMs(kind)
+    return this.rateLimits.leftMs(kind)
   }
 
   /**
@@ -107,7 +111,8 @@ export class Endpoint {
   async request(asked: EndpointRequest): Promise<Response> {
     const { scope, signal, kind } = asked
     if (kind !== undefined) this.throwIfLimited(kind, this.host)
-    const end = this.breaker.enter(scope)
+    const isForced = kind === undefined
+    const end = this.breaker.enter(scope, isForced)
     if (end === undefined) throw this.unavailable('did not respond to recent requests', scope)
     let hasAnswered = false
     const onAnswer = () => {
@@ -119,7 +124,7 @@ export class Endpoint {
       return response
     } catch (error) {
       const failure = this.toError(error, scope)
-      end(endOf(failure, hasAnswered, signal.aborted))
+      end(isForced ? 'left' : endOf(failure, hasAnswered, signal.aborted))
       throw failure
     }
   }
@@ -198,26 +203,35 @@ export class Endpoint {
     }
   }
 
-  private async fetchToken(url: URL, headers: Record<string, string>): Promise<Response> {
+  private async fetchToken(url: URL, headers: Record<string, string>): Promise<string> {
     const service = `the token service ${url.host}`
     this.throwIfLimited('token', service)
     const target = await this.targets.check(url)
-    const signal = AbortSignal.timeout(TOKEN_SECONDS_MAX * 1000)
-    const response = await this.send(target, { headers, signal })
-    if (response.status === 200) return response
-    discard(response)
-    throw this.refused('token', service, response)
+    const { firstByteMs, stallMs, manifestMs } = this.options.limits
+    const deadline = new Deadline(firstByteMs)
+    try {
+      const response = await this.send(target, { headers, signal: deadline.signal })
+      if (response.status !== 200) {
+        discard(response)
+        throw this.refused('token', service, response)
+      }
+      deadline.extend(manifestMs)
+      const body = await readBounded(response, { who: service, bytesMax: TOKEN_BODY_BYTES_MAX, stallMs })
+      return new TextDecoder().decode(body)
+    } finally {
+      deadline.extend(undefined)
+    }
   }
 
   /** Returns the error for an unsuccessful response, and keeps what it limits. */
   private refused(kind: LimitedKind | undefined, who: string, response: Response): UpstreamError {
     const error = errorOfStatus(who, response)
-    if (error.kind === 'limited' && kind !== undefined) this.limits.note(kind, error.retryAfterSeconds)
+    if (error.kind === 'limited' && kind !== undefined) this.rateLimits.note(kind, error.retryAfterSeconds)
     return error
   }
 
   private throwIfLimited(kind: LimitedKind, who: string): void {
-    const leftMs = this.limits.leftMs(kind)
+    const leftMs = this.rateLimits.leftMs(kind)
     if (leftMs === 0) return
     const retryAfterSeconds = Math.ceil(leftMs / 1000)
     throw new UpstreamError('limited', `${who} answers 429`, { retryAfterSeconds })

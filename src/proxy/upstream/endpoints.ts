@@ -1,13 +1,10 @@
 import type { UpstreamSettings } from '../../config/upstreams.ts'
-import { Deadline } from './deadline.ts'
+import { Deadline, type TimeLimits } from './deadline.ts'
 import { Endpoint, type EndpointRequest } from './endpoint.ts'
 import type { Environment } from './environment-proxy.ts'
 import type { LimitedKind } from './rate-limits.ts'
 import { type Resolve, systemResolve } from './targets.ts'
 import { UpstreamError, type UpstreamErrorKind } from './upstream-error.ts'
-
-/** How long the body of a manifest or a list may take in total. */
-const SMALL_BODY_SECONDS_MAX = 60
 
 /** How long a requested check waits. */
 const REACH_SECONDS_MAX = 10
@@ -22,8 +19,7 @@ export interface Limit {
 
 export interface EndpointsOptions {
   monotonic: () => number
-  /** How long connecting may take. */
-  connectMs: number
+  limits: TimeLimits
   resolve?: Resolve
   /** The variables that can name proxies. */
   environment?: Environment
@@ -63,13 +59,13 @@ export class Endpoints {
   constructor(settings: UpstreamSettings, options: EndpointsOptions) {
     this.settings = settings
     this.options = options
-    const { monotonic, connectMs, onAnswer, resolve = systemResolve, environment = process.env } = options
+    const { monotonic, limits, onAnswer, resolve = systemResolve, environment = process.env } = options
     this.endpoints = settings.urls.map((url, at) => {
       const { redirects, proxy, ca } = settings
       // A mirror is another party, so it never gets the upstream's credentials.
       const credentials = at === 0 ? settings.credentials : {}
       const own = { url, redirects, proxy, ca, credentials }
-      return new Endpoint({ ...own, resolve, environment, connectMs, monotonic, onAnswer })
+      return new Endpoint({ ...own, resolve, environment, limits, monotonic, onAnswer })
     })
   }
 
@@ -98,7 +94,7 @@ export class Endpoints {
   async ask<T>(question: Question, work: (send: Send) => Promise<T>): Promise<T> {
     const { kind, scope, avoid = 0 } = question
     const { name } = this.settings
-    const { monotonic, onRequest } = this.options
+    const { monotonic, limits, onRequest } = this.options
     this.throwIfOffline()
     const began = monotonic()
     const order = [...this.endpoints.slice(avoid % this.endpoints.length), ...this.endpoints].slice(
@@ -111,7 +107,12 @@ export class Endpoints {
       const shareMs = shareOf(question, monotonic() - began, later.length)
       if (shareMs <= 0) break
       try {
-        const result = await askOne(endpoint, question, shareMs, work)
+        const result = await askOne(
+          endpoint,
+          question,
+          { headersMs: shareMs, bodyMs: limits.manifestMs },
+          work,
+        )
         onRequest?.(name, kind, 'ok')
         return result
       } catch (error) {
@@ -157,20 +158,20 @@ function shareOf(
   return (clientLeftMs > 0 ? clientLeftMs : leftMs) / (later + 1)
 }
 
-/** @param milliseconds how long it may take until the headers of a response */
+/** @param bodyMs how long a body may take, unless it is a blob's */
 async function askOne<T>(
   endpoint: Endpoint,
   { kind, scope }: Question,
-  milliseconds: number,
+  { headersMs, bodyMs }: { headersMs: number; bodyMs: number },
   work: (send: Send) => Promise<T>,
 ): Promise<T> {
-  const deadline = new Deadline(milliseconds)
+  const deadline = new Deadline(headersMs)
   try {
     return await work(async (asked) => {
       const { signal } = deadline
       const both = asked.signal === undefined ? signal : AbortSignal.any([signal, asked.signal])
       const response = await endpoint.request({ ...asked, kind, scope, signal: both })
-      if (asked.method === 'GET') deadline.extend(kind === 'blob' ? undefined : SMALL_BODY_SECONDS_MAX * 1000)
+      if (asked.method === 'GET') deadline.extend(kind === 'blob' ? undefined : bodyMs)
       return response
     })
   } finally {

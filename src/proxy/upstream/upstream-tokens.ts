@@ -1,7 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import type { UpstreamCredentials } from '../../config/upstreams.ts'
 import { type Challenge, parseChallenges } from '../../domain/access/challenge.ts'
-import type { HeldAnswer } from '../answer-memory.ts'
 import { unlessAborted } from './deadline.ts'
 import { UpstreamError } from './upstream-error.ts'
 
@@ -16,11 +15,12 @@ const SPARE_SECONDS = 10
 /** A longer token would not fit into the header of a request. */
 const TOKEN_CHARACTERS_MAX = 32 * 1024
 
-/** The largest response of a token service, in bytes. */
-const ANSWER_BYTES_MAX = 256 * 1024
-
-/** Sends a request to a token service. Checks its address and has its own deadline. */
-export type FetchToken = (url: URL, headers: Record<string, string>) => Promise<Response>
+export interface UpstreamTokensOptions {
+  credentials: UpstreamCredentials
+  /** Returns the body of a token service's response. Checks its address, and has its own limits. */
+  fetchToken: (url: URL, headers: Record<string, string>) => Promise<string>
+  monotonic: () => number
+}
 
 /**
  * Provides the `Authorization` of requests to one endpoint: none until it sends a challenge, then what the challenge
@@ -29,13 +29,13 @@ export type FetchToken = (url: URL, headers: Record<string, string>) => Promise<
  */
 export class UpstreamTokens {
   private readonly credentials: UpstreamCredentials
-  private readonly fetchToken: FetchToken
+  private readonly fetchToken: UpstreamTokensOptions['fetchToken']
   private readonly monotonic: () => number
   private readonly tokens = new LRUCache<string, { header: string; until: number }>({ max: TOKENS_MAX })
   private readonly flights = new Map<string, Promise<string>>()
   private isBasic = false
 
-  constructor(credentials: UpstreamCredentials, fetchToken: FetchToken, monotonic: () => number) {
+  constructor({ credentials, fetchToken, monotonic }: UpstreamTokensOptions) {
     this.credentials = credentials
     this.fetchToken = fetchToken
     this.monotonic = monotonic
@@ -92,8 +92,8 @@ export class UpstreamTokens {
     if (service !== undefined) url.searchParams.set('service', service)
     if (scope !== '') url.searchParams.set('scope', scope)
     const basic = this.basic()
-    const response = await this.fetchToken(url, basic === undefined ? {} : { authorization: basic })
-    const { token, seconds } = await readToken(response, url)
+    const text = await this.fetchToken(url, basic === undefined ? {} : { authorization: basic })
+    const { token, seconds } = readToken(text, url)
     const header = `Bearer ${token}`
     const until = this.monotonic() + Math.max(0, seconds - SPARE_SECONDS) * 1000
     this.tokens.set(scope, { header, until })
@@ -110,10 +110,7 @@ function parseRealm(realm: string): URL {
   )
 }
 
-async function readToken(response: Response, { host }: URL): Promise<{ token: string; seconds: number }> {
-  const text = new TextDecoder().decode(
-    await readBounded(response, ANSWER_BYTES_MAX, `the token service ${host}`),
-  )
+function readToken(text: string, { host }: URL): { token: string; seconds: number } {
   let answer: Record<string, unknown> = {}
   try {
     answer = Object(JSON.parse(text))
@@ -129,38 +126,4 @@ async function readToken(response: Response, { host }: URL): Promise<{ token: st
   }
   const expires = Number(answer.expires_in)
   return { token, seconds: expires > 0 ? expires : EXPIRES_SECONDS }
-}
-
-/**
- * Reads a whole body of limited size.
- * @throws UpstreamError `wrong` for a longer one, `unavailable` for one that ends early
- */
-export async function readBounded(
-  response: Response,
-  bytesMax: number,
-  who: string,
-  memory?: HeldAnswer,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const chunks: Uint8Array[] = []
-  let length = 0
-  try {
-    for await (const chunk of response.body ?? []) {
-      length += chunk.length
-      if (length > bytesMax) break
-      memory?.grow(length)
-      chunks.push(chunk)
-    }
-  } catch (cause) {
-    if (cause instanceof UpstreamError) throw cause
-    throw new UpstreamError('unavailable', `the response of ${who} ended early`, { cause })
-  }
-  if (length > bytesMax)
-    throw new UpstreamError('wrong', `the response of ${who} is longer than ${bytesMax} bytes`)
-  const bytes = new Uint8Array(length)
-  let at = 0
-  for (const chunk of chunks) {
-    bytes.set(chunk, at)
-    at += chunk.length
-  }
-  return bytes
 }

@@ -9,10 +9,11 @@ import {
   type Reference,
   type RepositoryName,
 } from '../../oci/reference.ts'
-import type { AnswerMemory } from '../answer-memory.ts'
+import type { AnswerMemory, HeldAnswer } from '../answer-memory.ts'
 import { lengthOf, partOf } from '../fills/body-length.ts'
 import { Places } from '../fills/places.ts'
 import { Rate } from '../fills/rate.ts'
+import { readBounded } from './bounded-body.ts'
 import { discard } from './endpoint.ts'
 import {
   type AnswerTime,
@@ -25,7 +26,6 @@ import {
 } from './endpoints.ts'
 import type { LimitedKind } from './rate-limits.ts'
 import { mayRefuseHead, UpstreamError } from './upstream-error.ts'
-import { readBounded } from './upstream-tokens.ts'
 
 export interface UpstreamOptions extends Omit<EndpointsOptions, 'onAnswer'> {
   /** Shared by all upstreams. */
@@ -139,7 +139,7 @@ export class Upstream {
       const held = this.options.memory.hold()
       try {
         return {
-          bytes: await readBounded(response, bytesMax, this.name, held),
+          bytes: await this.read(response, bytesMax, held),
           mediaType: parseContentType(headers.get('content-type') ?? ''),
           digest: tryParseDigest(headers.get('docker-content-digest') ?? ''),
           [Symbol.dispose]: held.release,
@@ -212,7 +212,7 @@ export class Upstream {
         headers: { accept: `${MEDIA_TYPE.ociIndex}, application/json` },
       })
       const held = this.options.memory.hold()
-      const reading = readBounded(response, LIST_BYTES_MAX, this.name, held)
+      const reading = this.read(response, LIST_BYTES_MAX, held)
       const bytes = await reading.finally(held.release)
       if (hasMoreItems(bytes, LIST_ITEMS_MAX))
         throw new UpstreamError('wrong', `${this.name} sends a list of more than ${LIST_ITEMS_MAX} entries`)
@@ -255,6 +255,11 @@ export class Upstream {
     work: (send: Send) => Promise<T>,
   ): Promise<T> {
     return await this.endpoints.ask({ ...question, scope: scopeOf(this.nameOf(repository)) }, work)
+  }
+
+  private async read(response: Response, bytesMax: number, memory: HeldAnswer) {
+    const { stallMs } = this.options.limits
+    return await readBounded(response, { who: this.name, bytesMax, stallMs, memory })
   }
 
   private notePullsLeft(headers: Headers): void {
