@@ -1,11 +1,8 @@
 import { Elysia } from 'elysia'
-import type { Access } from '../domain/access/access.ts'
 import type { Upstream } from '../domain/address.ts'
-import { registryError } from '../oci/error.ts'
 import { clientsOf } from './clients.ts'
 import { v2Dispatch } from './distribution/dispatch.ts'
-import type { Exchange } from './distribution/exchange.ts'
-import { type Route, routes } from './distribution/routes.ts'
+import { routes } from './distribution/routes.ts'
 import { Listener } from './listener/listener.ts'
 import { SendfilePacer } from './listener/sendfile-pacer.ts'
 import { errors } from './problem/errors.ts'
@@ -29,7 +26,8 @@ export function serveMirror(
     routes: routes().filter(({ access }) => access === 'pull' || access === 'base'),
     registry: content.registry,
     pulls: content.pulls,
-    authorise: (exchange, route) => authoriseAnonymous(auth.access, mirrorOf, exchange, route),
+    access: auth.access,
+    accounts: options.accounts,
     limits,
     metrics,
     log,
@@ -57,13 +55,4 @@ export function serveMirror(
       pacer.stop()
     },
   }
-}
-
-function authoriseAnonymous(access: Access, { name }: Upstream, exchange: Exchange, route: Route): void {
-  const { identity, repository } = exchange
-  if (route.access === 'base' || access.isOpen || access.may(identity, 'pull', repository)) return
-  const message =
-    `this mirror of ${name} serves what anonymous may pull, and ${repository} is not granted: ` +
-    `cay grant create anonymous '${name}/**' reader`
-  throw registryError('DENIED', message, { detail: { action: 'pull' } })
 }

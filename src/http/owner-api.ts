@@ -49,7 +49,6 @@ export function ownerApi({ auth, log, ...options }: OwnerOptions) {
     routes: routes(),
     registry: options.content.registry,
     pulls: options.content.pulls,
-    authorise: () => {},
     log,
     upstreams: options.content.upstreams,
     mirrorOf: undefined,

@@ -8,7 +8,6 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import type { ApiServices } from './admin/services.ts'
 import { sendBlob } from './blob-response.ts'
 import { clientsOf } from './clients.ts'
-import { authorise } from './distribution/authorise.ts'
 import { v2Dispatch } from './distribution/dispatch.ts'
 import type { V2Limits } from './distribution/exchange.ts'
 import { routes } from './distribution/routes.ts'
@@ -107,8 +106,6 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
     routes: table,
     registry: content.registry,
     pulls: content.pulls,
-    authorise: (exchange, route) =>
-      authorise(auth.access, exchange, route, options.accounts.audit.noteRefusal),
     upstreams: content.upstreams,
     mirrorOf: undefined,
     service: auth.tokens.service,

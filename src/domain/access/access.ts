@@ -58,13 +58,6 @@ export const NOBODY: Identity = Object.freeze({
   token: undefined,
 })
 
-/** Reports whether a short-lived token's scope includes this action. Always true for other credentials. */
-export function isInScope({ token }: Identity, action: Action, repository: RepositoryName): boolean {
-  if (token === undefined) return true
-  const actions = token.repositories.get(repository)
-  return actions !== undefined && (actions.has('*') || actions.has(action))
-}
-
 /** Decides who may do what. */
 export interface Access {
   /** Whether nobody needs to authenticate. */

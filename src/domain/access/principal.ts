@@ -1,9 +1,9 @@
 import { registryError } from '../../oci/error.ts'
 import { parseRepositoryName, type RepositoryName } from '../../oci/reference.ts'
 import type { RepositorySet } from '../repository-set.ts'
-import { type Access, type Action, type Identity, isInScope } from './access.ts'
+import type { Access, Action, Identity } from './access.ts'
 import type { Write } from './caller.ts'
-import { denial } from './denial.ts'
+import { type Decision, decide, decideCatalog, denial } from './decision.ts'
 
 /**
  * Who may call a route. It is declared beside the route and checked before anything is validated or looked up:
@@ -65,15 +65,17 @@ export function principalOf({ access, identity, act, onRefused }: PrincipalOptio
     onRefused()
     return registryError('DENIED', `only ${who} may ${what}`)
   }
+  const actIf = (decision: Exclude<Decision, 'denied'>) => {
+    if (decision === 'allowed') return act()
+    throw unauthorized(decision === 'out-of-scope' ? OUT_OF_SCOPE : undefined)
+  }
   const on = (action: Action) => (repository: RepositoryName) => {
-    if (access.isOpen) return act()
-    if (!access.may(identity, action, repository)) {
-      if (account === undefined) throw unauthorized()
+    const decision = decide(access, identity, action, repository)
+    if (decision === 'denied') {
       onRefused()
       throw registryError('DENIED', denial(identity, action, repository))
     }
-    if (!isInScope(identity, action, repository)) throw unauthorized(OUT_OF_SCOPE)
-    return act()
+    return actIf(decision)
   }
   return {
     account,
@@ -84,13 +86,8 @@ export function principalOf({ access, identity, act, onRefused }: PrincipalOptio
     pull: on('pull'),
     push: on('push'),
     delete: on('delete'),
-    may: (action, repository) =>
-      access.may(identity, action, repository) && isInScope(identity, action, repository),
-    catalog() {
-      if (identity.token !== undefined && !identity.token.catalog) throw unauthorized(OUT_OF_SCOPE)
-      if (account !== undefined || access.isOpen || !identity.granted.isEmpty) return act()
-      throw unauthorized()
-    },
+    may: (action, repository) => decide(access, identity, action, repository) === 'allowed',
+    catalog: () => actIf(decideCatalog(access, identity)),
     admin(what) {
       if (isAdmin) return act()
       throw refuse('a server admin', what)

@@ -1,41 +1,62 @@
-import { type Access, isInScope } from '../../domain/access/access.ts'
-import type { Caller } from '../../domain/access/caller.ts'
-import { deedOf, denial } from '../../domain/access/denial.ts'
+import type { Audit } from '../../core/accounts/audit.ts'
+import type { Access } from '../../domain/access/access.ts'
+import { decide, decideCatalog, deedOf, denial } from '../../domain/access/decision.ts'
+import type { Upstream } from '../../domain/address.ts'
 import { type RegistryError, registryError } from '../../oci/error.ts'
+import type { RepositoryName } from '../../oci/reference.ts'
 import type { Exchange } from './exchange.ts'
 import type { Route, RouteAccess } from './routes.ts'
 
-/** Called with the caller and what was denied, such as `push to team/app`. */
-export type OnDenied = (caller: Caller, deed: string) => void
+/** What `authorise` needs. */
+export interface Authorising {
+  access: Access
+  accounts: { audit: Pick<Audit, 'noteRefusal'> }
+  /** The upstream that this listener mirrors; undefined on the main listener. */
+  mirrorOf: Upstream | undefined
+}
 
 /**
  * Throws unless the identity has the access that the row needs: UNAUTHORIZED if another credential or a token with more
  * scope could help, DENIED if not. Runs before any lookup, so the response does not reveal what exists.
  */
-export function authorise(access: Access, exchange: Exchange, route: Route, onDenied: OnDenied): void {
+export function authorise(
+  { access, accounts, mirrorOf }: Authorising,
+  exchange: Exchange,
+  { access: needed }: Route,
+): void {
   const { identity, repository } = exchange
-  if (access.isOpen) return
-  if (route.access === 'base') {
-    if (identity.account === undefined && identity.token === undefined) throw registryError('UNAUTHORIZED')
+  if (needed === 'base') {
+    const isAnonymous = identity.account === undefined && identity.token === undefined
+    if (isAnonymous && !access.isOpen && mirrorOf === undefined) throw registryError('UNAUTHORIZED')
     return
   }
-  if (route.access === 'catalog') {
-    authoriseCatalog(exchange)
-    return
+  if (needed === 'catalog') {
+    const decision = decideCatalog(access, identity)
+    if (decision === 'allowed') return
+    throw decision === 'out-of-scope' ? insufficientScope() : registryError('UNAUTHORIZED')
   }
-  if (!access.may(identity, route.access, repository)) {
-    // Docker's engine retries endlessly on an error without a detail.
-    const detail = { action: route.access }
-    if (identity.account === undefined) throw registryError('UNAUTHORIZED', undefined, { detail })
-    onDenied(exchange.caller(), deedOf(route.access, repository))
-    const reason = denial(identity, route.access, repository)
-    throw registryError('DENIED', reason, {
-      detail,
-      ...(isLookup(exchange) && { status: 404 }),
-      ...(readsChallenge(exchange.request) && inChallenge(reason)),
-    })
-  }
-  if (!isInScope(identity, route.access, repository)) throw insufficientScope()
+  const decision = decide(access, identity, needed, repository)
+  if (decision === 'allowed') return
+  if (decision === 'out-of-scope') throw insufficientScope()
+  // Docker's engine retries endlessly on an error without a detail.
+  const detail = { action: needed }
+  if (mirrorOf !== undefined) throw registryError('DENIED', notMirrored(mirrorOf, repository), { detail })
+  if (decision === 'unauthenticated') throw registryError('UNAUTHORIZED', undefined, { detail })
+  accounts.audit.noteRefusal(exchange.caller(), deedOf(needed, repository))
+  const reason = denial(identity, needed, repository)
+  throw registryError('DENIED', reason, {
+    detail,
+    ...(isLookup(exchange) && { status: 404 }),
+    ...(readsChallenge(exchange.request) && inChallenge(reason)),
+  })
+}
+
+/** A mirror never asks for credentials: Docker would send the user's password for the upstream. */
+function notMirrored({ name }: Upstream, repository: RepositoryName): string {
+  return (
+    `this mirror of ${name} serves what anonymous may pull, and ${repository} is not granted: ` +
+    `cay grant create anonymous '${name}/**' reader`
+  )
 }
 
 /**
@@ -73,12 +94,6 @@ export function scopeOf(
   const from = query.get('mount') === null ? null : query.get('from')
   const source = from === null || !/^[a-z0-9._/-]{1,255}$/.test(from) ? '' : ` repository:${from}:pull`
   return `repository:${name}:${actions}${source}`
-}
-
-/** Throws unless the caller has an account or may pull from at least one repository. */
-function authoriseCatalog({ identity }: Exchange): void {
-  if (identity.token !== undefined && !identity.token.catalog) throw insufficientScope()
-  if (identity.account === undefined && identity.granted.isEmpty) throw registryError('UNAUTHORIZED')
 }
 
 function insufficientScope(): RegistryError {

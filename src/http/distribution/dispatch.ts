@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type { ManifestPulls } from '../../core/pulls/manifest-pulls.ts'
 import type { Identity } from '../../domain/access/access.ts'
-import { type Origin, repositoryOf, type Upstream, type Upstreams } from '../../domain/address.ts'
+import { type Origin, repositoryOf, type Upstreams } from '../../domain/address.ts'
 import type { Registry } from '../../domain/registry.ts'
 import { registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
@@ -10,24 +10,20 @@ import type { Noted } from '../noted.ts'
 import type { Bodies } from '../request/bodies.ts'
 import type { BodySource } from '../request/body-reader.ts'
 import { type Matched, tableDispatch } from '../route-table.ts'
-import { scopeOf } from './authorise.ts'
+import { type Authorising, authorise, scopeOf } from './authorise.ts'
 import { type Exchange, queryOf, type V2Limits } from './exchange.ts'
 import { parsePath, type V2Path } from './path.ts'
 import { PushMeter } from './push-meter.ts'
 import type { Route, routes } from './routes.ts'
 
-export interface V2Options {
+export interface V2Options extends Authorising {
   routes: ReturnType<typeof routes>
   registry: Registry
   pulls: ManifestPulls
-  /** Throws UNAUTHORIZED or DENIED unless the caller has the access that the row needs. */
-  authorise: (exchange: Exchange, route: Route) => void
   limits: V2Limits
   metrics: Metrics
   log: Logger
   upstreams: Upstreams
-  /** The upstream that this listener mirrors; undefined on the main listener. */
-  mirrorOf: Upstream | undefined
   authenticate: (request: Request) => Identity | Promise<Identity>
   addressOf: (request: Request) => string
   bodies: Bodies
@@ -86,7 +82,7 @@ function handle(
   if ('name' in path && repository === undefined) throw unknownRepository(request, path.name)
   noted.account = identity.account
   const exchange = exchangeOf(options, request, { path, repository, identity, requestId, noted })
-  options.authorise(exchange, row)
+  authorise(options, exchange, row)
   const ns = repository === undefined ? null : exchange.query.get('ns')
   return ns === null ? row.handle(exchange) : withNamespace(row.handle(exchange), ns)
 }

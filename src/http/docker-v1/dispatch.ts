@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
-import { type Identity, isInScope } from '../../domain/access/access.ts'
-import { deedOf, denial } from '../../domain/access/denial.ts'
+import type { Identity } from '../../domain/access/access.ts'
+import { decide, decideCatalog, deedOf, denial } from '../../domain/access/decision.ts'
 import { registryError } from '../../oci/error.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
 import { queryOf } from '../distribution/exchange.ts'
@@ -75,9 +75,8 @@ function authorise(
       return
     case 'catalog':
       // Clients accept an empty list as the result. When denied, they sign in or try the catalog of /v2.
-      if (account === undefined && identity.granted.isEmpty && !access.isOpen) {
+      if (decideCatalog(access, { ...identity, token: undefined }) !== 'allowed')
         throw registryError('UNAUTHORIZED')
-      }
       return
     case 'account':
       if (account === undefined && !access.isOpen) throw registryError('UNAUTHORIZED')
@@ -89,16 +88,16 @@ function authorise(
       }
       return
     }
-    case 'pull':
-      if (!access.may(identity, 'pull', repository)) {
-        if (account === undefined) throw refusal({ action: 'pull' })
-        const caller = { account, credential: identity.credential, address: addressOf(request), requestId }
-        accounts.audit.noteRefusal(caller, deedOf('pull', repository))
-        throw registryError('DENIED', denial(identity, 'pull', repository), { detail: { action: 'pull' } })
-      }
-      if (!isInScope(identity, 'pull', repository)) {
+    case 'pull': {
+      const decision = decide(access, identity, 'pull', repository)
+      if (decision === 'allowed') return
+      if (decision === 'out-of-scope')
         throw registryError('UNAUTHORIZED', 'the token or cookie is for another repository')
-      }
+      if (decision === 'unauthenticated') throw refusal({ action: 'pull' })
+      const caller = { account, credential: identity.credential, address: addressOf(request), requestId }
+      accounts.audit.noteRefusal(caller, deedOf('pull', repository))
+      throw registryError('DENIED', denial(identity, 'pull', repository), { detail: { action: 'pull' } })
+    }
   }
 }
 

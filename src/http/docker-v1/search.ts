@@ -1,3 +1,4 @@
+import { decideCatalog } from '../../domain/access/decision.ts'
 import type { V1Exchange } from './exchange.ts'
 
 /** Maximum repositories in the results of a search, and in a page of it. */
@@ -12,7 +13,7 @@ export async function search({ context, query, identity, request }: V1Exchange<'
   const page = numberOf(query.get('page'), 1)
   const anonymous = await context.sessions.anonymous()
   // A pull token is for one repository, so it must not reveal others.
-  const principal = identity.token === undefined || identity.token.catalog ? identity : anonymous
+  const principal = decideCatalog(context.access, identity) === 'out-of-scope' ? anonymous : identity
   const visible = context.access.pullable(principal)
   const found = await context.repositories.search(visible, words, FOUND_MAX)
   const { host } = new URL(context.originOf(request))

@@ -1,17 +1,17 @@
 import { expect, test } from 'bun:test'
-import { NOBODY } from '../../../src/domain/access/access.ts'
+import { openAccess } from '../../../src/auth/open-access.ts'
+import { type Access, NOBODY } from '../../../src/domain/access/access.ts'
 import type { Upstream } from '../../../src/domain/address.ts'
 import { type V2Options, v2Dispatch } from '../../../src/http/distribution/dispatch.ts'
 import { routes } from '../../../src/http/distribution/routes.ts'
 import { openBodies } from '../../../src/http/request/bodies.ts'
-import { registryError } from '../../../src/oci/error.ts'
 import { Metrics } from '../../../src/telemetry/metrics.ts'
 import { openMemoryLog } from '../../support/memory-log.ts'
 
 const hub: Upstream = { name: 'docker.io', namespace: 'library' }
 
 /** A dispatcher over a registry with an upstream, and the names that its services were called with. */
-function dispatchWithUpstream(authorise: V2Options['authorise'] = () => {}) {
+function dispatchWithUpstream(access = openAccess) {
   const asked: string[] = []
   const registry = {
     tags: {
@@ -25,7 +25,8 @@ function dispatchWithUpstream(authorise: V2Options['authorise'] = () => {}) {
     routes: routes(),
     registry,
     pulls: {} as V2Options['pulls'],
-    authorise,
+    access,
+    accounts: { audit: { noteRefusal: () => {} } },
     limits: { manifestBytesMax: 1024, pageMax: 10, tagsPerPushMax: 10 },
     metrics: new Metrics(),
     log: openMemoryLog().log,
@@ -56,10 +57,11 @@ test('upstreams: tags of a cached repository are looked up by its full name', as
 
 test('upstreams: access is checked for the full name, and the challenge has it', async () => {
   const authorised: string[] = []
-  const { asked, get } = dispatchWithUpstream(({ repository }) => {
+  const may: Access['may'] = (_identity, _action, repository) => {
     authorised.push(repository)
-    throw registryError('UNAUTHORIZED')
-  })
+    return false
+  }
+  const { asked, get } = dispatchWithUpstream({ ...openAccess, isOpen: false, may })
   const response = await get('/v2/docker.io/alpine/tags/list')
   expect(response.status).toBe(401)
   expect(response.headers.get('www-authenticate')).toBe(
