@@ -11,6 +11,7 @@ import { cacheHitCases } from './cache/hits.ts'
 import { collectionCases } from './collection.ts'
 import { downloadCases } from './downloads.ts'
 import type { Bench, Case, Scale } from './lib/case.ts'
+import { setCongestionControl } from './lib/congestion-control.ts'
 import { lifetimeCases } from './lib/lifetime.ts'
 import { RandomFile } from './lib/random-file.ts'
 import { renderCase, renderTargets } from './lib/report.ts'
@@ -87,7 +88,8 @@ export async function run(args: string[]): Promise<void> {
   // A push of another round begins further on in the file.
   const random = RandomFile.make(folder.path, scale.bigBytes + (64 + rounds) * mebibyte)
   const bench: Bench = { executables, folder: folder.path, random, rounds, scale }
-  console.log(`${cpus().length} cores of ${cpus()[0]?.model}, medians of ${rounds} rounds\n`)
+  console.log(`${cpus().length} cores of ${cpus()[0]?.model}, medians of ${rounds} rounds`)
+  console.log(`TCP congestion control: ${setCongestionControl()}\n`)
   const targets: string[] = []
   for (const measured of chosen) {
     const rows = await measured.run(bench)
