@@ -7,8 +7,8 @@ import { Empty } from '../parts/states.tsx'
 import { type Column, DataTable } from '../parts/tables/data-table.tsx'
 import { Time } from '../parts/tables/values.tsx'
 import { Timeline } from '../parts/timeline.tsx'
-import { call, type Item } from '../server/api.ts'
-import { usePages } from '../server/resource.ts'
+import type { Item } from '../server/api.ts'
+import { useList } from '../server/resource.ts'
 import { formatCount, visible } from '../values/format.ts'
 
 /** What happened: changes to content, and the audit log. */
@@ -40,16 +40,9 @@ const types: Record<string, string> = {
 function Events() {
   const [type, setType] = useParam('type')
   const [repository, setRepository] = useParam('repository')
-  const pages = usePages(`events ${type} ${repository}`, (page, signal) =>
-    call('get', 'events', {
-      query: {
-        ...page,
-        ...(type in eventNames && { type: type as EventType }),
-        ...(repository !== '' && { repository }),
-      },
-      signal,
-    }),
-  )
+  const pages = useList('events', {
+    query: { type: type in eventNames ? (type as EventType) : undefined, repository },
+  })
   return (
     <>
       <Toolbar>
@@ -104,15 +97,7 @@ const columns: Column<Entry>[] = [
 
 function AuditLog() {
   const [kind, setKind] = useParam('kind')
-  const pages = usePages(`audit ${kind}`, (page, signal) =>
-    call('get', 'audit', {
-      query: {
-        ...page,
-        ...(kind !== '' && { kind: kind as 'denied' }),
-      },
-      signal,
-    }),
-  )
+  const pages = useList('audit', { query: { kind: kind as 'denied' } })
   return (
     <>
       <Toolbar>

@@ -8,8 +8,8 @@ import { Bytes, DigestText, Time } from '../parts/tables/values.tsx'
 import { attempt } from '../parts/toast.tsx'
 import { UpstreamCards } from '../parts/upstream-cards.tsx'
 import { manifestPath } from '../routes.ts'
-import { call, change, type Item } from '../server/api.ts'
-import { usePages, useResource } from '../server/resource.ts'
+import { change, type Item } from '../server/api.ts'
+import { useAnswer, useList } from '../server/resource.ts'
 import { countOf, formatCount, formatShare } from '../values/format.ts'
 
 type CachedTag = Item<'cache/tags'>
@@ -33,7 +33,7 @@ const columns: Column<CachedTag>[] = [
 
 /** The image cache: its upstreams, what is cached, and what is being fetched. */
 export function Cache() {
-  const pages = usePages('cache tags', (page, signal) => call('get', 'cache/tags', { query: page, signal }))
+  const pages = useList('cache/tags')
   return (
     <>
       <PageHeader
@@ -112,7 +112,7 @@ function TagActs({ tag: { repository, tag } }: { tag: CachedTag }) {
 }
 
 function Totals() {
-  const found = useResource('cache', (signal) => call('get', 'cache', { signal }), { isLive: true })
+  const found = useAnswer('cache', {}, { isLive: true })
   return (
     <Shown of={found}>
       {({ bytes, bytesMax, blobCount, manifestCount, ...use }) => (
@@ -148,9 +148,7 @@ function Totals() {
 }
 
 function Downloads() {
-  const found = useResource('downloads', (signal) => call('get', 'cache/downloads', { signal }), {
-    isLive: true,
-  })
+  const found = useAnswer('cache/downloads', {}, { isLive: true })
   const items = found.data?.items ?? []
   if (items.length === 0) return null
   return (
@@ -171,7 +169,7 @@ function Downloads() {
 }
 
 function Pins() {
-  const found = useResource('pins', (signal) => call('get', 'pins', { signal }))
+  const found = useAnswer('pins')
   const items = found.data?.items ?? []
   if (items.length === 0) return null
   return (

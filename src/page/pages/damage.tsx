@@ -3,8 +3,8 @@ import { Empty, Failure } from '../parts/states.tsx'
 import { type Column, DataTable } from '../parts/tables/data-table.tsx'
 import { Bytes, DigestText, Time } from '../parts/tables/values.tsx'
 import { attempt } from '../parts/toast.tsx'
-import { call, change, type Item } from '../server/api.ts'
-import { useResource } from '../server/resource.ts'
+import { change, type Item } from '../server/api.ts'
+import { useAnswer } from '../server/resource.ts'
 
 type Damaged = Item<'damage'>
 
@@ -31,7 +31,7 @@ const columns: Column<Damaged>[] = [
 
 /** Content whose bytes are damaged, who needs it, and how it heals. */
 export function Damage() {
-  const found = useResource('damage', (signal) => call('get', 'damage', { signal }))
+  const found = useAnswer('damage')
   const verify = () =>
     attempt(() => change('post', 'jobs', { body: { kind: 'scrub' } }), 'Verification has started')
   if (found.error && found.data === undefined) return <Failure error={found.error} retry={found.reload} />

@@ -3,8 +3,8 @@ import { type Column, DataTable } from '../parts/tables/data-table.tsx'
 import { Bytes, Facts, Time } from '../parts/tables/values.tsx'
 import { attempt } from '../parts/toast.tsx'
 import { manifestPath, repositoryPath } from '../routes.ts'
-import { type Answer, call, change, type Item } from '../server/api.ts'
-import { usePages, useResource } from '../server/resource.ts'
+import { type Answer, change, type Item } from '../server/api.ts'
+import { useAnswer, useList } from '../server/resource.ts'
 import { countOf, shortDigest } from '../values/format.ts'
 
 type Candidate = Item<'gc/candidates'>
@@ -52,11 +52,9 @@ const columns: Column<Candidate>[] = [
 
 /** What the garbage collector will delete, when and why. */
 export function Garbage() {
-  const state = useResource('gc', (signal) => call('get', 'gc', { signal }), { isLive: true })
-  const totals = useResource('gc totals', (signal) => call('get', 'gc/totals', { signal }))
-  const pages = usePages('gc candidates', (page, signal) =>
-    call('get', 'gc/candidates', { query: page, signal }),
-  )
+  const state = useAnswer('gc', {}, { isLive: true })
+  const totals = useAnswer('gc/totals')
+  const pages = useList('gc/candidates')
   return (
     <>
       <div class="cards">

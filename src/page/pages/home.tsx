@@ -6,9 +6,9 @@ import { JobLine } from '../parts/job-line.tsx'
 import { PageHeader } from '../parts/page-header.tsx'
 import { Shown } from '../parts/states.tsx'
 import { Time } from '../parts/tables/values.tsx'
-import { call, type Item } from '../server/api.ts'
+import type { Item } from '../server/api.ts'
 import { useNewestJobs } from '../server/jobs.ts'
-import { useResource } from '../server/resource.ts'
+import { useAnswer } from '../server/resource.ts'
 import { caller } from '../server/session.ts'
 import { countOf } from '../values/format.ts'
 import { SignIn } from './accounts/sign-in.tsx'
@@ -26,8 +26,8 @@ export function Home() {
 }
 
 function AdminHome() {
-  const storage = useResource('storage', (signal) => call('get', 'storage', { signal }))
-  const upstreams = useResource('upstreams', (signal) => call('get', 'upstreams', { signal }))
+  const storage = useAnswer('storage')
+  const upstreams = useAnswer('upstreams')
   return (
     <>
       <PageHeader title="Home" />
@@ -46,7 +46,7 @@ function AdminHome() {
 }
 
 function ServerCard({ upstreams }: { upstreams: Item<'upstreams'>[] }) {
-  const server = useResource('server', (signal) => call('get', 'server', { signal }))
+  const server = useAnswer('server')
   return (
     <section class="card">
       <h2>Server</h2>
@@ -78,9 +78,7 @@ function ServerCard({ upstreams }: { upstreams: Item<'upstreams'>[] }) {
 }
 
 function RecentChanges() {
-  const found = useResource('events', (signal) =>
-    call('get', 'events', { query: { limit: EVENTS_READ }, signal }),
-  )
+  const found = useAnswer('events', { query: { limit: EVENTS_READ } })
   return (
     <section class="card">
       <header>

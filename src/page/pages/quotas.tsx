@@ -3,8 +3,8 @@ import { confirm } from '../parts/forms/dialog.tsx'
 import { FormButton } from '../parts/forms/form-dialog.tsx'
 import { Empty, Shown } from '../parts/states.tsx'
 import { attempt } from '../parts/toast.tsx'
-import { call, change, type Item } from '../server/api.ts'
-import { useResource } from '../server/resource.ts'
+import { change, type Item } from '../server/api.ts'
+import { useAnswer } from '../server/resource.ts'
 import { formatBytes, formatCount, visible } from '../values/format.ts'
 
 type Quota = Item<'quotas'>
@@ -13,7 +13,7 @@ const GIB = 1024 ** 3
 
 /** How much each namespace holds, and may hold. */
 export function Quotas() {
-  const found = useResource('quotas', (signal) => call('get', 'quotas', { signal }))
+  const found = useAnswer('quotas')
   return (
     <>
       <div class="between">

@@ -8,7 +8,7 @@ import { Time } from '../parts/tables/values.tsx'
 import { attempt } from '../parts/toast.tsx'
 import { manifestPath } from '../routes.ts'
 import { call, change, type Item } from '../server/api.ts'
-import { usePages } from '../server/resource.ts'
+import { useList } from '../server/resource.ts'
 import { countOf, visible } from '../values/format.ts'
 
 const TAGS_COUNTED = 500
@@ -88,16 +88,9 @@ const columns: Column<Tested>[] = [
 function DryRun() {
   const [repository, setRepository] = useParam('repository')
   const [shown, setShown] = useParam('tags')
-  const pages = usePages(`retention test ${repository} ${shown}`, (page, signal) =>
-    call('get', 'retention/test', {
-      query: {
-        ...page,
-        ...(repository !== '' && { repository }),
-        ...(shown !== 'all' && { expiring: true }),
-      },
-      signal,
-    }),
-  )
+  const pages = useList('retention/test', {
+    query: { repository, expiring: shown === 'all' ? undefined : true },
+  })
   return (
     <>
       <Toolbar>

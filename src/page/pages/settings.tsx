@@ -2,14 +2,13 @@ import { Filter, Toolbar, useParam } from '../parts/forms/filter.tsx'
 import { PageHeader } from '../parts/page-header.tsx'
 import { Shown } from '../parts/states.tsx'
 import { Facts, Time } from '../parts/tables/values.tsx'
-import { call } from '../server/api.ts'
-import { useResource } from '../server/resource.ts'
+import { useAnswer } from '../server/resource.ts'
 import { visible } from '../values/format.ts'
 
 /** The settings of the server, which its configuration decides. */
 export function Settings() {
   const [q, setQ] = useParam('q')
-  const found = useResource('server', (signal) => call('get', 'server', { signal }))
+  const found = useAnswer('server')
   return (
     <Shown of={found} title="Settings">
       {({ version, commit, startedAt, problem, features, settings }) => (

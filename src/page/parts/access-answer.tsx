@@ -1,5 +1,5 @@
-import { type Answer, call } from '../server/api.ts'
-import { useResource } from '../server/resource.ts'
+import type { Answer } from '../server/api.ts'
+import { useAnswer } from '../server/resource.ts'
 import { visible } from '../values/format.ts'
 import { Shown } from './states.tsx'
 
@@ -17,9 +17,7 @@ const sources: Record<Explained['reasons'][number]['source'], string> = {
 
 /** Says what an account may do in a repository, and why. An empty account asks for anonymous callers. */
 export function AccessAnswer({ account, repository }: { account: string; repository: string }) {
-  const found = useResource(`access ${account} ${repository}`, (signal) =>
-    call('get', 'access', { query: { repository, ...(account !== '' && { account }) }, signal }),
-  )
+  const found = useAnswer('access', { query: { repository, account } })
   return (
     <Shown of={found}>
       {({ actions, disabled, reasons, limits }) => (

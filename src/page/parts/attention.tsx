@@ -1,6 +1,5 @@
 import { manifestPath, repositoryPath } from '../routes.ts'
-import { call } from '../server/api.ts'
-import { useResource } from '../server/resource.ts'
+import { useAnswer } from '../server/resource.ts'
 import { countOf, shortDigest } from '../values/format.ts'
 import { levelOf } from './charts/meter.tsx'
 import { Failure } from './states.tsx'
@@ -9,10 +8,8 @@ const LINES_MAX = 5
 
 /** What an admin should look at: damaged content, if there is any, and quotas that are almost or completely used. */
 export function Attention({ damagedCount }: { damagedCount: number }) {
-  const damage = useResource(damagedCount > 0 ? 'damage' : undefined, (signal) =>
-    call('get', 'damage', { signal }),
-  )
-  const quotas = useResource('quotas', (signal) => call('get', 'quotas', { signal }))
+  const damage = useAnswer('damage', damagedCount > 0 && {})
+  const quotas = useAnswer('quotas')
   const damaged = damage.data?.items ?? []
   const full = (quotas.data?.items ?? []).filter(({ usedPercent = 0 }) => levelOf(usedPercent) !== 'good')
   const error = damage.error ?? quotas.error

@@ -1,5 +1,5 @@
-import { type Answer, call } from '../server/api.ts'
-import { useResource } from '../server/resource.ts'
+import type { Answer } from '../server/api.ts'
+import { useAnswer } from '../server/resource.ts'
 import { shortDigest, visible } from '../values/format.ts'
 import { Time } from './tables/values.tsx'
 
@@ -20,9 +20,7 @@ const words: Record<Reason['reason'], string> = {
 
 /** Says why a manifest is kept, and until when. */
 export function Kept({ repository, digest }: { repository: string; digest: string }) {
-  const found = useResource(`kept ${repository} ${digest}`, (signal) =>
-    call('get', 'gc/explain', { query: { repository, digest }, signal }),
-  )
+  const found = useAnswer('gc/explain', { query: { repository, digest } })
   const [explanation] = found.data?.items ?? []
   if (explanation === undefined) return null
   const { reasons, collectableAt } = explanation

@@ -1,5 +1,5 @@
-import { call, change, type Item } from '../server/api.ts'
-import { useResource } from '../server/resource.ts'
+import { change, type Item } from '../server/api.ts'
+import { useAnswer } from '../server/resource.ts'
 import { countOf, visible } from '../values/format.ts'
 import { confirm } from './forms/dialog.tsx'
 import { type Field, FormButton } from './forms/form-dialog.tsx'
@@ -11,7 +11,7 @@ type Policy = Item<'retention/policies'>
 
 /** The retention policies in words. */
 export function PolicyCards() {
-  const found = useResource('policies', (signal) => call('get', 'retention/policies', { signal }))
+  const found = useAnswer('retention/policies')
   return (
     <Shown of={found}>
       {({ items }) =>

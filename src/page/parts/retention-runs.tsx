@@ -1,6 +1,5 @@
 import { repositoryPath } from '../routes.ts'
-import { call } from '../server/api.ts'
-import { useResource } from '../server/resource.ts'
+import { useAnswer } from '../server/resource.ts'
 import { type RetentionRun, runsOf } from '../server/retention-runs.ts'
 import { deleteAgain, restoreTags } from '../server/tag-acts.ts'
 import { countOf, formatTime, shortDigest } from '../values/format.ts'
@@ -14,9 +13,7 @@ const NAMED_MAX = 20
 
 /** What each run of the retention policies has deleted. It can be undone. */
 export function RetentionRuns() {
-  const found = useResource('retention runs', (signal) =>
-    call('get', 'events', { query: { type: 'retention.expire', limit: EVENTS_MAX }, signal }),
-  )
+  const found = useAnswer('events', { query: { type: 'retention.expire', limit: EVENTS_MAX } })
   return (
     <Shown of={found}>
       {({ items }) =>

@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals'
-import { call, change } from '../server/api.ts'
-import { usePages } from '../server/resource.ts'
+import { change } from '../server/api.ts'
+import { useList } from '../server/resource.ts'
 import { visible } from '../values/format.ts'
 import { confirm, Dialog } from './forms/dialog.tsx'
 import { FormButton } from './forms/form-dialog.tsx'
@@ -39,13 +39,7 @@ export function TokensButton({ account }: { account: string }) {
 /** The tokens of an account. The secret of a new one is shown once. */
 export function Tokens({ account }: { account: string }) {
   const secret = useSignal('')
-  const pages = usePages(`tokens ${account}`, (page, signal) =>
-    call('get', 'accounts/:account/tokens', {
-      params: { account },
-      query: page,
-      signal,
-    }),
-  )
+  const pages = useList('accounts/:account/tokens', { params: { account } })
   const create = async ({ name = '', days = '' }: Record<string, string>) => {
     const token = await change('post', 'accounts/:account/tokens', {
       params: { account },

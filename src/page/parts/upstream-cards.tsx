@@ -1,5 +1,5 @@
-import { call, change, type Item } from '../server/api.ts'
-import { useResource } from '../server/resource.ts'
+import { change, type Item } from '../server/api.ts'
+import { useAnswer } from '../server/resource.ts'
 import { formatCount, visible } from '../values/format.ts'
 import { confirm } from './forms/dialog.tsx'
 import { FormButton } from './forms/form-dialog.tsx'
@@ -11,7 +11,7 @@ type Upstream = Item<'upstreams'>
 
 /** The registries whose content is cached. */
 export function UpstreamCards() {
-  const found = useResource('upstreams', (signal) => call('get', 'upstreams', { signal }))
+  const found = useAnswer('upstreams')
   return (
     <>
       <div class="between">

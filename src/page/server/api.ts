@@ -17,6 +17,9 @@ type At<T, P extends string> = P extends `${infer First}/${infer Rest}`
 
 type Declared<P extends string, M extends Method> = At<Routes, P> extends Record<M, infer R> ? R : never
 
+/** A path that has the method. */
+export type Known<P extends string, M extends Method> = Declared<P, M> extends never ? never : P
+
 /** Branded strings, such as digests, become strings: the server validates them. */
 type Plain<T> = T extends string
   ? T extends object
@@ -38,10 +41,11 @@ type ContentOf<R> = R extends { 200: infer A } ? A : R extends { 201: infer A } 
 /** An entry of the list that a route returns. */
 export type Item<P extends string> = Answer<P> extends { items: (infer T)[] } ? T : never
 
-interface Options<P extends string, M extends Method> {
+export interface Options<P extends string, M extends Method> {
   /** The values of the `:names` in the path. */
   params?: Record<string, string>
-  query?: Query<P, M>
+  /** What is undefined or empty is left out. */
+  query?: { [K in keyof Query<P, M>]: Query<P, M>[K] | undefined }
   body?: Body<P, M>
   signal?: AbortSignal
 }
@@ -81,15 +85,10 @@ export const expiries = signal(0)
  */
 export async function call<P extends string, M extends Method>(
   method: M,
-  path: Declared<P, M> extends never ? never : P,
+  path: Known<P, M>,
   options: Options<P, M> = {},
 ): Promise<Answer<P, M>> {
-  const { params, query } = options
-  const url = urlOf(path, {
-    ...(params && { params }),
-    ...(query !== undefined && { query: query as object }),
-  })
-  const response = await send(method, url, options)
+  const response = await send(method, urlOf(path, options), options)
   if (response.status === 204) return undefined as Answer<P, M>
   if (response.ok) return (await response.json()) as Answer<P, M>
   throw await problemOf(response)
@@ -101,7 +100,7 @@ export async function call<P extends string, M extends Method>(
  */
 export async function change<P extends string, M extends Exclude<Method, 'get'>>(
   method: M,
-  path: Declared<P, M> extends never ? never : P,
+  path: Known<P, M>,
   options: Options<P, M> = {},
 ): Promise<Answer<P, M>> {
   const answer = await call<P, M>(method, path, options)
@@ -137,11 +136,11 @@ export async function fetchBody(
 /** Returns the URL of a route with its parameters and query. */
 export function urlOf(
   path: string,
-  { params = {}, query = {} }: { params?: Record<string, string>; query?: object },
+  { params = {}, query = {} }: { params?: Record<string, string>; query?: unknown },
 ): string {
   const filled = path.replace(/:(\w+)/g, (_, name: string) => encodeURIComponent(params[name] ?? ''))
   const search = new URLSearchParams()
-  for (const [name, value] of Object.entries(query)) {
+  for (const [name, value] of Object.entries(query as object)) {
     if (value !== undefined && value !== '') search.set(name, String(value))
   }
   return `/api/v1/${filled}${search.size > 0 ? `?${search}` : ''}`

@@ -1,7 +1,7 @@
 import { useEffect, useState } from 'preact/hooks'
-import { type Answer, call } from './api.ts'
+import type { Answer } from './api.ts'
 import { liveJobs } from './live.ts'
-import { type Resource, useResource } from './resource.ts'
+import { type Resource, useAnswer } from './resource.ts'
 
 type Jobs = Answer<'jobs'>
 
@@ -16,12 +16,12 @@ export function useNewestJobs(): Resource<Jobs> {
     return () => clearTimeout(timer)
   }, [])
   const isRead = liveJobs.value === undefined && !isPatient
-  return withLive(useResource(isRead ? 'jobs' : undefined, (signal) => call('get', 'jobs', { signal })))
+  return withLive(useAnswer('jobs', isRead && {}))
 }
 
 /** Reads the jobs, also those that ended long ago, and follows their progress. */
 export function useJobs(): Resource<Jobs> {
-  return withLive(useResource('jobs', (signal) => call('get', 'jobs', { signal })))
+  return withLive(useAnswer('jobs'))
 }
 
 function withLive(found: Resource<Jobs>): Resource<Jobs> {

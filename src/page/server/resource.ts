@@ -1,6 +1,16 @@
 import { useSignalEffect } from '@preact/signals'
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
-import { ApiError, messageOf, revision } from './api.ts'
+import {
+  type Answer,
+  ApiError,
+  call,
+  type Item,
+  type Known,
+  messageOf,
+  type Options,
+  revision,
+  urlOf,
+} from './api.ts'
 
 /** Something that is read from the API. */
 export interface Resource<T> {
@@ -60,6 +70,16 @@ export function useResource<T>(
     isLoading: key !== undefined && !isCurrent,
     reload,
   }
+}
+
+/** Reads the answer of a route like `useResource`; with `false` nothing. */
+export function useAnswer<P extends string>(
+  path: Known<P, 'get'>,
+  options: Options<P, 'get'> | false = {},
+  resourceOptions?: ResourceOptions,
+): Resource<Answer<P>> {
+  const load = (signal: AbortSignal) => call<P, 'get'>('get', path, { ...options, signal })
+  return useResource(options ? urlOf(path, options) : undefined, load, resourceOptions)
 }
 
 /** A list that is read page by page. */
@@ -157,6 +177,21 @@ export function usePages<T>(
       if (isCurrent && (state.nextCursor !== undefined || state.error !== undefined)) read(state)
     }, [isCurrent, state, read]),
   }
+}
+
+/** Reads the list of a route like `usePages`; with `false` nothing. */
+export function useList<P extends string>(
+  path: Known<P, 'get'>,
+  options: Options<P, 'get'> | false = {},
+  pagesOptions?: PagesOptions,
+): Pages<Item<P>> {
+  const given: Options<P, 'get'> = options || {}
+  const load: LoadPage<Item<P>> = async (page, signal) => {
+    const query = { ...given.query, ...page }
+    // The types cannot tell that the route is of a list.
+    return (await call<P, 'get'>('get', path, { ...given, query, signal } as never)) as never
+  }
+  return usePages(options ? urlOf(path, options) : undefined, load, pagesOptions)
 }
 
 /** Reads so many more entries of a list, or all that it has. */

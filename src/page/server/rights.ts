@@ -1,5 +1,4 @@
-import { call } from './api.ts'
-import { useResource } from './resource.ts'
+import { useAnswer } from './resource.ts'
 import { caller } from './session.ts'
 
 type Action = 'pull' | 'push' | 'delete'
@@ -8,9 +7,7 @@ type Action = 'pull' | 'push' | 'delete'
 export function useRights(repository: string): ReadonlySet<Action> {
   const { admin = false, account } = caller.value ?? {}
   const asks = !admin && account !== undefined
-  const found = useResource(asks ? `rights ${repository}` : undefined, (signal) =>
-    call('get', 'access', { query: { repository, account: account ?? '' }, signal }),
-  )
+  const found = useAnswer('access', asks && { query: { repository, account } })
   if (admin) return new Set(['pull', 'push', 'delete'])
   return new Set(found.data?.actions ?? ['pull'])
 }

@@ -4,8 +4,8 @@ import { Empty } from '../../parts/states.tsx'
 import { type Column, DataTable } from '../../parts/tables/data-table.tsx'
 import { Time } from '../../parts/tables/values.tsx'
 import { attempt } from '../../parts/toast.tsx'
-import { call, change, type Item } from '../../server/api.ts'
-import { usePages } from '../../server/resource.ts'
+import { change, type Item } from '../../server/api.ts'
+import { useList } from '../../server/resource.ts'
 import { visible } from '../../values/format.ts'
 
 type Grant = Item<'grants'>
@@ -49,7 +49,7 @@ async function revoke({ subject, pattern, role }: Grant): Promise<void> {
 
 /** The roles of accounts and groups on repositories. */
 export function Grants() {
-  const pages = usePages('grants', (page, signal) => call('get', 'grants', { query: page, signal }))
+  const pages = useList('grants')
   return (
     <>
       <Toolbar>

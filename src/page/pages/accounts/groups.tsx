@@ -7,7 +7,7 @@ import { Empty, Shown } from '../../parts/states.tsx'
 import { type Column, DataTable } from '../../parts/tables/data-table.tsx'
 import { attempt } from '../../parts/toast.tsx'
 import { call, change, type Item } from '../../server/api.ts'
-import { usePages, useResource } from '../../server/resource.ts'
+import { useAnswer, useList } from '../../server/resource.ts'
 import { countOf } from '../../values/format.ts'
 
 type Group = Item<'groups'>
@@ -19,7 +19,7 @@ const columns: Column<Group>[] = [
 
 /** Groups of accounts, to grant roles to. */
 export function Groups() {
-  const pages = usePages('groups', (page, signal) => call('get', 'groups', { query: page, signal }))
+  const pages = useList('groups')
   return (
     <>
       <Toolbar>
@@ -90,7 +90,7 @@ function GroupActs({ name }: { name: string }) {
 
 function Members({ name }: { name: string }) {
   const params = { name }
-  const found = useResource(`group ${name}`, (signal) => call('get', 'groups/:name', { params, signal }))
+  const found = useAnswer('groups/:name', { params })
   const edit = (body: { add?: string[]; remove?: string[] }) =>
     change('patch', 'groups/:name', { params, body })
   return (

@@ -2,13 +2,13 @@ import { Toolbar } from '../../parts/forms/filter.tsx'
 import { FormButton } from '../../parts/forms/form-dialog.tsx'
 import { Empty } from '../../parts/states.tsx'
 import { AccountTable } from '../../parts/tables/account-table.tsx'
-import { call, change } from '../../server/api.ts'
-import { usePages } from '../../server/resource.ts'
+import { change } from '../../server/api.ts'
+import { useList } from '../../server/resource.ts'
 import { caller } from '../../server/session.ts'
 
 /** The robots: accounts for machines, which sign in with tokens. */
 export function Robots() {
-  const pages = usePages('robots', (page, signal) => call('get', 'robots', { query: page, signal }))
+  const pages = useList('robots')
   return (
     <>
       <Toolbar>

@@ -2,8 +2,8 @@ import { Toolbar } from '../../parts/forms/filter.tsx'
 import { type Field, FormButton } from '../../parts/forms/form-dialog.tsx'
 import { Empty } from '../../parts/states.tsx'
 import { AccountTable } from '../../parts/tables/account-table.tsx'
-import { call, change } from '../../server/api.ts'
-import { usePages } from '../../server/resource.ts'
+import { change } from '../../server/api.ts'
+import { useList } from '../../server/resource.ts'
 
 const newUser: Field[] = [
   { name: 'name', label: 'Name', help: 'Lowercase letters and digits, with ".", "_" or "-" between them.' },
@@ -13,7 +13,7 @@ const newUser: Field[] = [
 
 /** The users: people, who sign in with a password. */
 export function Users() {
-  const pages = usePages('users', (page, signal) => call('get', 'users', { query: page, signal }))
+  const pages = useList('users')
   return (
     <>
       <Toolbar>

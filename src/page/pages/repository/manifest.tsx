@@ -16,8 +16,8 @@ import { Shown } from '../../parts/states.tsx'
 import { Bytes, CopyButton, Facts, Time } from '../../parts/tables/values.tsx'
 import { attempt } from '../../parts/toast.tsx'
 import { filesPath, manifestPath, repositoryPath } from '../../routes.ts'
-import { type Answer, call, change } from '../../server/api.ts'
-import { useResource } from '../../server/resource.ts'
+import { type Answer, change } from '../../server/api.ts'
+import { useAnswer } from '../../server/resource.ts'
 import { useRights } from '../../server/rights.ts'
 import { caller } from '../../server/session.ts'
 import { countOf, formatPlatform, shortDigest } from '../../values/format.ts'
@@ -33,12 +33,9 @@ interface ManifestPageProps {
 /** A manifest: what it is, what it consists of, and what refers to it. */
 export function ManifestPage({ repository, reference }: ManifestPageProps) {
   const rights = useRights(repository)
-  const found = useResource(`manifest ${repository} ${reference}`, (signal) =>
-    call('get', 'repositories/:repository/manifests/:reference', {
-      params: { repository, reference },
-      signal,
-    }),
-  )
+  const found = useAnswer('repositories/:repository/manifests/:reference', {
+    params: { repository, reference },
+  })
   const isDigest = reference.includes(':')
   return (
     <Shown of={found} title={reference}>

@@ -6,8 +6,8 @@ import { type Column, DataTable } from '../../parts/tables/data-table.tsx'
 import { Bytes, Time } from '../../parts/tables/values.tsx'
 import { attempt } from '../../parts/toast.tsx'
 import { repositoryPath } from '../../routes.ts'
-import { call, change, type Item } from '../../server/api.ts'
-import { usePages } from '../../server/resource.ts'
+import { change, type Item } from '../../server/api.ts'
+import { useList } from '../../server/resource.ts'
 import { caller } from '../../server/session.ts'
 import { countOf, formatCount, visible } from '../../values/format.ts'
 import { SignIn } from '../accounts/sign-in.tsx'
@@ -71,16 +71,7 @@ export function Repositories() {
   const [deleted, setDeleted] = useParam('deleted')
   const isDeleted = deleted === 'true'
   const mayList = caller.value?.catalogAccess === true
-  const pages = usePages(mayList ? `repositories ${deleted} ${q}` : undefined, (page, signal) =>
-    call('get', 'repositories', {
-      query: {
-        ...page,
-        q,
-        ...(isDeleted && { deleted: true }),
-      },
-      signal,
-    }),
-  )
+  const pages = useList('repositories', mayList && { query: { q, deleted: isDeleted || undefined } })
   if (!mayList) return <SignIn />
   const nothing =
     q === '' ? (

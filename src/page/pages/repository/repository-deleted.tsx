@@ -7,7 +7,7 @@ import { Bytes, DigestText, Time } from '../../parts/tables/values.tsx'
 import { attempt } from '../../parts/toast.tsx'
 import { call, type Item } from '../../server/api.ts'
 import { onEach } from '../../server/on-each.ts'
-import { usePages } from '../../server/resource.ts'
+import { useList } from '../../server/resource.ts'
 import { countOf, formatCount } from '../../values/format.ts'
 
 type DeletedManifest = Item<'repositories/:repository/manifests'>
@@ -32,13 +32,10 @@ const columnsOf = (repository: string): Column<DeletedManifest>[] => [
 /** The deleted manifests of a repository that can be restored. */
 export function RepositoryDeleted({ name }: { name: string }) {
   const selected = useSignal<ReadonlySet<string>>(new Set())
-  const pages = usePages(`deleted ${name}`, (page, signal) =>
-    call('get', 'repositories/:repository/manifests', {
-      params: { repository: name },
-      query: { ...page, deleted: true },
-      signal,
-    }),
-  )
+  const pages = useList('repositories/:repository/manifests', {
+    params: { repository: name },
+    query: { deleted: true },
+  })
   const select = (keys: ReadonlySet<string>) => {
     selected.value = keys
   }

@@ -4,8 +4,8 @@ import { DigestText, Time } from '../../parts/tables/values.tsx'
 import { Timeline } from '../../parts/timeline.tsx'
 import { attempt } from '../../parts/toast.tsx'
 import { manifestPath } from '../../routes.ts'
-import { call, type Item } from '../../server/api.ts'
-import { usePages } from '../../server/resource.ts'
+import type { Item } from '../../server/api.ts'
+import { useList } from '../../server/resource.ts'
 import { restoreTags } from '../../server/tag-acts.ts'
 import { formatTime, visible } from '../../values/format.ts'
 
@@ -15,14 +15,9 @@ type Move = Item<'repositories/:repository/history'>
 
 /** The history of a repository's tags as a timeline. Each line can be put back. */
 export function RepositoryHistory({ name, mayRestore }: { name: string; mayRestore: boolean }) {
-  const pages = usePages(
-    `history ${name}`,
-    (page, signal) =>
-      call('get', 'repositories/:repository/history', {
-        params: { repository: name },
-        query: page,
-        signal,
-      }),
+  const pages = useList(
+    'repositories/:repository/history',
+    { params: { repository: name } },
     { firstEntries: LINES_AT_FIRST },
   )
   return (

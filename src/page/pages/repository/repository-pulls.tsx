@@ -3,8 +3,8 @@ import { Filter, Toolbar, useParam } from '../../parts/forms/filter.tsx'
 import { Empty } from '../../parts/states.tsx'
 import { type Column, DataTable } from '../../parts/tables/data-table.tsx'
 import { manifestPath } from '../../routes.ts'
-import { call, type Item } from '../../server/api.ts'
-import { usePages } from '../../server/resource.ts'
+import type { Item } from '../../server/api.ts'
+import { useList } from '../../server/resource.ts'
 import { formatCount, visible } from '../../values/format.ts'
 
 type Pulls = Item<'repositories/:repository/pulls'>
@@ -37,13 +37,10 @@ const columnsOf = (repository: string): Column<Pulls>[] => [
 export function RepositoryPulls({ name }: { name: string }) {
   const [tag, setTag] = useParam('tag')
   const isTag = /^\w[\w.-]{0,127}$/.test(tag)
-  const pages = usePages(`pulls ${name} ${tag}`, (page, signal) =>
-    call('get', 'repositories/:repository/pulls', {
-      params: { repository: name },
-      query: { ...page, ...(isTag && { tag }) },
-      signal,
-    }),
-  )
+  const pages = useList('repositories/:repository/pulls', {
+    params: { repository: name },
+    query: { tag: isTag ? tag : undefined },
+  })
   return (
     <>
       <PullChart pulls={pages.items} />

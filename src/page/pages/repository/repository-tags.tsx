@@ -7,8 +7,8 @@ import { Empty } from '../../parts/states.tsx'
 import { type Column, DataTable } from '../../parts/tables/data-table.tsx'
 import { Bytes, DigestText, Time } from '../../parts/tables/values.tsx'
 import { manifestPath, repositoryPath } from '../../routes.ts'
-import { call, type Item } from '../../server/api.ts'
-import { usePages } from '../../server/resource.ts'
+import type { Item } from '../../server/api.ts'
+import { useList } from '../../server/resource.ts'
 import { deleteTags, type PointedTag } from '../../server/tag-acts.ts'
 import { formatCount, visible } from '../../values/format.ts'
 
@@ -60,13 +60,10 @@ export function RepositoryTags({ name, rights }: RepositoryTagsProps) {
     sort === 'name'
       ? ({ sort: 'name' } as const)
       : ({ sort: 'updated', order: sort === 'oldest' ? 'asc' : 'desc' } as const)
-  const pages = usePages(`tags ${name} ${q} ${sort}`, (page, signal) =>
-    call('get', 'repositories/:repository/tags', {
-      params: { repository: name },
-      query: { ...page, q, details: true, ...order },
-      signal,
-    }),
-  )
+  const pages = useList('repositories/:repository/tags', {
+    params: { repository: name },
+    query: { q, details: true, ...order },
+  })
   const mayDelete = rights.has('delete')
   const chosen = pages.items.filter((tag) => selected.value.has(tag.name))
   const clear = () => {

@@ -6,8 +6,8 @@ import { PageHeader } from '../../parts/page-header.tsx'
 import { Shown } from '../../parts/states.tsx'
 import { Bytes, CopyButton, Time } from '../../parts/tables/values.tsx'
 import { parseRepositoryPath, repositoryPath } from '../../routes.ts'
-import { type Answer, call } from '../../server/api.ts'
-import { useResource } from '../../server/resource.ts'
+import type { Answer } from '../../server/api.ts'
+import { useAnswer } from '../../server/resource.ts'
 import { useRights } from '../../server/rights.ts'
 import { caller } from '../../server/session.ts'
 import { countOf, formatCount, visible } from '../../values/format.ts'
@@ -40,9 +40,7 @@ export function Repository() {
 
 function Overview({ name, part }: { name: string; part: string }) {
   const rights = useRights(name)
-  const found = useResource(`repository ${name}`, (signal) =>
-    call('get', 'repositories/:repository', { params: { repository: name }, signal }),
-  )
+  const found = useAnswer('repositories/:repository', { params: { repository: name } })
   const mayDelete = rights.has('delete')
   const { data: repository } = found
   if (found.error && repository === undefined)

@@ -1,6 +1,6 @@
 import { repositoryPath } from '../../routes.ts'
-import { call, type Item } from '../../server/api.ts'
-import { useResource } from '../../server/resource.ts'
+import type { Item } from '../../server/api.ts'
+import { useAnswer } from '../../server/resource.ts'
 import { type StorageParts, storageParts } from '../../server/storage-parts.ts'
 import { formatBytes } from '../../values/format.ts'
 import { type Rectangle, treemap } from '../../values/treemap.ts'
@@ -29,9 +29,7 @@ const parts = Object.keys(partNames) as (keyof StorageParts)[]
 
 /** The largest repositories, each with an area in proportion to its size, and what their bytes are. */
 export function StorageMap() {
-  const found = useResource('storage map', (signal) =>
-    call('get', 'storage/repositories', { query: { sort: 'bytes', limit: REPOSITORIES_SHOWN }, signal }),
-  )
+  const found = useAnswer('storage/repositories', { query: { sort: 'bytes', limit: REPOSITORIES_SHOWN } })
   return (
     <section class="card">
       <h2>What fills it</h2>

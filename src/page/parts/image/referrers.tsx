@@ -1,6 +1,5 @@
 import { manifestPath } from '../../routes.ts'
-import { call } from '../../server/api.ts'
-import { useResource } from '../../server/resource.ts'
+import { useAnswer } from '../../server/resource.ts'
 import { visible } from '../../values/format.ts'
 import { Bytes, DigestText } from '../tables/values.tsx'
 import { Kind } from './kind.tsx'
@@ -18,12 +17,9 @@ interface Referrer {
 
 /** What refers to a manifest, as a tree: signatures, SBOMs, attestations. */
 export function Referrers({ repository, digest }: { repository: string; digest: string }) {
-  const found = useResource(`referrers ${repository} ${digest}`, (signal) =>
-    call('get', 'repositories/:repository/manifests/:reference/referrers', {
-      params: { repository, reference: digest },
-      signal,
-    }),
-  )
+  const found = useAnswer('repositories/:repository/manifests/:reference/referrers', {
+    params: { repository, reference: digest },
+  })
   // The API nests referrers to a fixed depth, which its type does not express.
   const referrers = (found.data?.referrers ?? []) as Referrer[]
   if (referrers.length === 0) return null
